@@ -1,0 +1,161 @@
+"""What every test stands on: a private home, a clean environment, loopback only, and how hard Hypothesis tries.
+
+Nothing here patches code. The environment is set before anything of ours is imported, and again for each test.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+PROFILE: Final = os.environ.get("HF_GATE_TEST_PROFILE", "dev")
+WITNESSES: Final = ("hf-2.0", "hf-2", "hf-1")
+
+# ---- Hypothesis: the same properties, tried a little, more, or all night. No deadlines: machines differ. ------------
+
+_SLOW_MACHINES = [HealthCheck.too_slow]
+settings.register_profile("dev", max_examples=50, stateful_step_count=30, deadline=None, suppress_health_check=_SLOW_MACHINES)  # fmt: skip
+settings.register_profile("ci", settings.get_profile("dev"), max_examples=150, derandomize=True, print_blob=True)
+settings.register_profile("torture", settings.get_profile("dev"), max_examples=5000, stateful_step_count=100, print_blob=True)  # fmt: skip
+if PROFILE not in {"dev", "ci", "torture"}:
+    sys.exit(f"HF_GATE_TEST_PROFILE is {PROFILE!r}; it may be dev, ci or torture")
+settings.load_profile(PROFILE)
+
+# ---- The environment: nobody's token, endpoint, proxy, colours or home reaches a test. ------------------------------
+
+_FOREIGN_PREFIXES = ("HF_", "HUGGINGFACE_", "HUGGING_FACE_", "TRANSFORMERS_", "XDG_", "CLICOLOR", "OTEL_")
+_FOREIGN_NAMES = frozenset({
+    "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE",
+    "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "DISABLE_TELEMETRY", "DO_NOT_TRACK", "NETRC",
+    "COLAB_RELEASE_TAG", "SPACE_ID", "PYTHONWARNINGS",
+})  # fmt: skip
+_KEPT = frozenset({"HF_GATE_TEST_PROFILE"})
+
+
+def _is_foreign(name: str) -> bool:
+    upper = name.upper()
+    return (upper.startswith(_FOREIGN_PREFIXES) or upper in _FOREIGN_NAMES) and name not in _KEPT
+
+
+def _private_environment(home: Path) -> dict[str, str]:
+    return {
+        "HOME": str(home),
+        "HF_HOME": str(home / ".cache" / "huggingface"),
+        "XDG_CACHE_HOME": str(home / ".cache"),
+        "XDG_CONFIG_HOME": str(home / ".config"),
+        "XDG_DATA_HOME": str(home / ".local" / "share"),
+        "XDG_STATE_HOME": str(home / ".local" / "state"),
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_DISABLE_UPDATE_CHECK": "1",
+    }
+
+
+# huggingface_hub reads its variables when it is imported, maybe while tests are collected: so once here, before that.
+_SESSION_HOME = Path(tempfile.mkdtemp(prefix="hf-gate-tests-"))
+for _name in filter(_is_foreign, list(os.environ)):
+    del os.environ[_name]
+os.environ.update(_private_environment(_SESSION_HOME))
+
+
+@pytest.fixture(autouse=True)
+def private_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home of this test's own, also for the programs that it starts."""
+    home = tmp_path_factory.mktemp("home")
+    for name in filter(_is_foreign, list(os.environ)):
+        monkeypatch.delenv(name)
+    for name, value in _private_environment(home).items():
+        monkeypatch.setenv(name, value)
+    return home
+
+
+# ---- The network: loopback only. An audit hook sees every socket, whichever library opens it. ------------------------
+
+
+class ForeignSocketError(RuntimeError):
+    """A test wanted to talk to another machine. Not an OSError, so that no client takes it for a Hub that is away."""
+
+
+_escapes: list[str] = []
+
+
+def _is_loopback(host: object) -> bool:
+    if host in {None, "", b"", "localhost", b"localhost"}:
+        return True
+    text = host.decode("ascii", "replace") if isinstance(host, bytes) else str(host)
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_unspecified
+
+
+def _guard(event: str, arguments: tuple[object, ...]) -> None:
+    if event in {"socket.connect", "socket.sendto", "socket.sendmsg"}:
+        address = arguments[1]
+        foreign = isinstance(address, tuple) and not _is_loopback(address[0])
+        target = address
+    elif event == "socket.getaddrinfo":
+        foreign, target = not _is_loopback(arguments[0]), arguments[0]
+    elif event in {"socket.gethostbyname", "socket.gethostbyaddr"}:
+        # asked for this machine's own name, as http.server and logging do
+        foreign, target = not _is_loopback(arguments[0]) and arguments[0] != socket.gethostname(), arguments[0]
+    else:
+        return
+    if foreign:
+        _escapes.append(f"{event} {target!r}")
+        raise ForeignSocketError(f"tests talk to this machine only, and this one tried {event} {target!r}")
+
+
+sys.addaudithook(_guard)
+
+
+@pytest.fixture(autouse=True)
+def socket_escapes() -> Iterator[list[str]]:
+    """Fails the test that tried to leave this machine, even if somebody caught the error on the way."""
+    _escapes.clear()
+    yield _escapes
+    assert not _escapes, f"left this machine: {_escapes}"
+
+
+# ---- Which tests run, and what they may ask for. --------------------------------------------------------------------
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if PROFILE != "torture":
+        left_out = [item for item in items if item.get_closest_marker("torture")]
+        if left_out:
+            config.hook.pytest_deselected(items=left_out)
+            items[:] = [item for item in items if not item.get_closest_marker("torture")]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if PROFILE != "dev":
+        from tests.house.test_gauges import gauges  # noqa: PLC0415 - the house is looked at once, at the end
+
+        terminalreporter.section("gauges")
+        for line in gauges():
+            terminalreporter.write_line(line)
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(_SESSION_HOME, ignore_errors=True)
+
+
+@pytest.fixture(params=WITNESSES)
+def witness_python(request: pytest.FixtureRequest) -> Path:
+    """The Python of an environment with one huggingface_hub and nothing of ours; the test is marked `witness`."""
+    python = ROOT / ".venv-witness" / str(request.param) / "bin" / "python"
+    if not python.exists():
+        pytest.skip(f"no huggingface_hub witness {request.param}: make witness")
+    return python

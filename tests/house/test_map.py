@@ -1,0 +1,58 @@
+"""The code map in ARCHITECTURE.md names every module of the package once, and no module that is not there.
+
+The map is the section whose heading holds "code map"; in it, the first `some/module.py` of a line is that line's module,
+as a path below src/hf_gate.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+from tests.house.tree import PACKAGE, ROOT, first_sentence, modules
+
+_MODULE = re.compile(r"(?<![\w/.-])(?:src/hf_gate/)?((?:\w+/)*\w+\.py)\b")
+
+
+def _map_lines(text: str) -> list[str]:
+    lines: list[str] = []
+    inside = fenced = False
+    for line in text.splitlines():
+        fenced ^= line.startswith("```")
+        if line.startswith("#") and not fenced:
+            inside = "code map" in line.lower()
+        elif inside:
+            lines.append(line)
+    return lines
+
+
+def _modules_on_the_map() -> Counter[str]:
+    page = ROOT / "ARCHITECTURE.md"
+    assert page.exists(), "ARCHITECTURE.md is missing: it holds the code map"
+    found = (_MODULE.search(line) for line in _map_lines(page.read_text("utf-8")))
+    return Counter(match[1] for match in found if match)
+
+
+def test_every_module_has_a_line_on_the_map() -> None:
+    on_the_map = _modules_on_the_map()
+    missing = [path for path in modules() if path.relative_to(PACKAGE).as_posix() not in on_the_map]
+    assert not missing, "add to the code map in ARCHITECTURE.md:\n" + "\n".join(
+        f"- `{path.relative_to(PACKAGE).as_posix()}`: {first_sentence(path)}" for path in missing
+    )
+
+
+def test_the_map_shows_no_module_that_is_not_there() -> None:
+    gone = [name for name in _modules_on_the_map() if not (PACKAGE / name).exists()]
+    assert not gone, f"take off the code map in ARCHITECTURE.md: {gone}"
+
+
+def test_the_map_shows_each_module_once() -> None:
+    assert [name for name, times in _modules_on_the_map().items() if times > 1] == []
+
+
+def test_architecture_stays_a_page_that_people_read() -> None:
+    assert len((ROOT / "ARCHITECTURE.md").read_text("utf-8").splitlines()) <= 200
+
+
+def test_every_module_opens_with_a_sentence() -> None:
+    assert [str(path.relative_to(ROOT)) for path in modules() if not first_sentence(path)] == []

@@ -1,0 +1,70 @@
+"""The wheel that a user installs: built from this checkout's committed form, it holds the package, its data and its doors."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from email.message import Message
+from email.parser import HeaderParser
+from pathlib import Path
+
+import pytest
+
+from tests.house.tree import PACKAGE, ROOT, tracked_files
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFile]:
+    """Built as `hf extensions install` does: from a copy of the files, without git, by pip."""
+    source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+    for file in tracked_files():
+        copy = source / file.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(file.read_bytes())
+    build = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-index", "--no-build-isolation", "-w", str(target), str(source)]  # fmt: skip
+    done = subprocess.run(build, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0, done.stderr
+    (built,) = target.iterdir()
+    with zipfile.ZipFile(built) as archive:
+        yield archive
+
+
+def _metadata(wheel: zipfile.ZipFile) -> Message:
+    (name,) = [name for name in wheel.namelist() if name.endswith(".dist-info/METADATA")]
+    return HeaderParser().parsestr(wheel.read(name).decode())
+
+
+def test_it_holds_every_file_of_the_package_and_nothing_beside(wheel: zipfile.ZipFile) -> None:
+    here = {file.relative_to(PACKAGE.parent).as_posix() for file in tracked_files() if file.is_relative_to(PACKAGE)}
+    there = {name for name in wheel.namelist() if ".dist-info/" not in name and not name.endswith("/")}
+    assert there == here
+    assert {"hf_gate/py.typed", "hf_gate/localhub/pools.json"} <= there
+
+
+def test_it_carries_licence_and_notice(wheel: zipfile.ZipFile) -> None:
+    assert {Path(name).name for name in wheel.namelist() if ".dist-info/licenses/" in name} == {"LICENSE", "NOTICE"}
+
+
+def test_its_metadata_is_that_of_the_contract(wheel: zipfile.ZipFile) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    metadata = _metadata(wheel)
+    assert (metadata["Name"], metadata["Version"]) == ("hf-gate", project["version"])
+    assert metadata["Summary"] == project["description"]
+    assert metadata["License-Expression"] == "Apache-2.0"
+    assert metadata["Requires-Python"] == ">=3.11"
+    needed = {re.split(r"[^\w.-]", line)[0] for line in metadata.get_all("Requires-Dist", [])}
+    core = {"click", "httpx2", "huggingface-hub", "iso3166", "msgspec", "rich", "ruamel-yaml", "uvicorn"}
+    assert {re.sub(r"[._]", "-", name) for name in needed} == core
+
+
+def test_it_opens_the_command_and_the_pytest_plugin(wheel: zipfile.ZipFile) -> None:
+    (name,) = [name for name in wheel.namelist() if name.endswith("entry_points.txt")]
+    doors = wheel.read(name).decode()
+    assert "[console_scripts]\nhf-gate = hf_gate.cli.main:main" in doors
+    assert "[pytest11]\nhf_gate = hf_gate.testing" in doors

@@ -1,0 +1,42 @@
+"""What the house tests look at: the files of this checkout."""
+
+from __future__ import annotations
+
+import ast
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "src" / "hf_gate"
+
+
+@cache
+def tracked_files() -> tuple[Path, ...]:
+    """Everything git knows, or would take at the next `git add`; without git (an archive), everything that is no leaving."""
+    if shutil.which("git") and (ROOT / ".git").exists():
+        listing = ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        named = subprocess.run(listing, capture_output=True, text=True, check=True).stdout.split("\0")
+        return tuple(path for name in named if name and (path := ROOT / name).is_file())
+    leavings = {".venv", ".venv-witness", "build", "dist"}
+    return tuple(
+        path
+        for path in sorted(ROOT.rglob("*"))
+        if path.is_file() and not leavings & set(path.relative_to(ROOT).parts) and "_cache" not in str(path)
+    )
+
+
+def modules() -> tuple[Path, ...]:
+    """The modules of the package, without `__init__.py` files that only say what their room is for."""
+    return tuple(sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py" or _has_code(path)))
+
+
+def first_sentence(path: Path) -> str:
+    """How a module opens."""
+    return (ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "").partition("\n")[0]
+
+
+def _has_code(path: Path) -> bool:
+    body = ast.parse(path.read_text("utf-8")).body
+    return any(not isinstance(node, ast.Expr | ast.ImportFrom) for node in body)
