@@ -1,0 +1,55 @@
+"""The contracts of import-linter bite: each violation, planted into a copy of the package, is found by the contract it is for."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.house.tree import PACKAGE, ROOT
+
+pytestmark = pytest.mark.slow
+
+VIOLATIONS = {
+    "the core looks upstairs": ("storeys", "domain/ids.py", "from hf_gate.protocol import routes"),
+    "a shell sees another shell": ("storeys", "hub/__init__.py", "import hf_gate.localhub"),
+    "the local Hub uses the client": ("storeys", "localhub/__init__.py", "import hf_gate.hub"),
+    "a room that is on no plan": ("storeys", "attic/__init__.py", '"""Nobody\'s room."""'),
+    "the core looks at the clock": ("purity", "domain/ids.py", "import time"),
+    "the core opens a socket by a detour": ("purity", "errors.py", "import socket"),
+    "the protocol reads a file": ("purity", "protocol/routes.py", "def later():\n    from pathlib import Path"),
+    "the core asks the top for a name": ("purity", "domain/ids.py", "from hf_gate import __version__"),
+    "the local Hub opens httpx2": ("door-httpx2", "localhub/__init__.py", "import httpx2"),
+    "the local Hub uses the official client": (
+        "door-huggingface-hub",
+        "localhub/__init__.py",
+        "import huggingface_hub",
+    ),
+    "the client serves": ("door-uvicorn", "hub/__init__.py", "import uvicorn"),
+    "the client prints": ("door-terminal", "hub/__init__.py", "def later():\n    import rich.table"),
+    "two modules need each other": ("cycles", "domain/ids.py", "def later():\n    from .requests import AccessRequest"),
+}
+
+
+def _lint(source: Path, contract: str) -> subprocess.CompletedProcess[str]:
+    # import-linter looks for the package in the folder where it runs first
+    ask = "import sys; from importlinter.cli import lint_imports_command; sys.exit(lint_imports_command())"
+    command = [sys.executable, "-c", ask, "--no-cache", "--contract", contract, str(ROOT / "pyproject.toml")]
+    return subprocess.run(command, cwd=source, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("what", VIOLATIONS)
+def test_a_contract_finds(what: str, tmp_path: Path) -> None:
+    contract, module, line = VIOLATIONS[what]
+    shutil.copytree(PACKAGE, tmp_path / "hf_gate", ignore=shutil.ignore_patterns("__pycache__"))
+    assert _lint(tmp_path, contract).returncode == 0
+    planted = tmp_path / "hf_gate" / module
+    planted.parent.mkdir(exist_ok=True)
+    with planted.open("a", encoding="utf-8") as file:
+        file.write(f"\n{line}\n")
+    verdict = _lint(tmp_path, contract)
+    assert verdict.returncode == 1, verdict.stdout
+    assert "BROKEN" in verdict.stdout
