@@ -1,0 +1,383 @@
+"""YAML text to nodes with positions; nothing is constructed or resolved, so `Yes` and `1` stay the text they are.
+
+What is wrong with a text is a value too (`Problem`). Gate forms read on past the problems that they can live with;
+policies refuse a text that has any. This is the one door to the YAML library, and it knows neither forms nor policies.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import (
+    AliasEvent,
+    DocumentStartEvent,
+    Event,
+    MappingEndEvent,
+    MappingStartEvent,
+    NodeEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+)
+from ruamel.yaml.reader import ReaderError
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that a reader of the text should know. Line and column count from 1; `code` never changes."""
+
+    line: int
+    column: int
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """A text as its writer spelt it. `plain` tells `true` from `"true"`."""
+
+    line: int
+    column: int
+    text: str
+    plain: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    """A list, `- a` or `[a]`."""
+
+    line: int
+    column: int
+    items: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """Keys with values in the order of the text. A key may be any node, and may come twice."""
+
+    line: int
+    column: int
+    pairs: tuple[tuple[Node, Node], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """`*name`, never followed."""
+
+    line: int
+    column: int
+    name: str
+
+
+Node = Scalar | Sequence | Mapping | Alias
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much of a text is read; beyond it the text is refused whole."""
+
+    size: int = 256 * 1024  # bytes of UTF-8
+    depth: int = 32
+    nodes: int = 20_000
+    problems: int = 100
+
+
+LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """The first document of a text. `root` is None when there is none, or when it could not be read to its end."""
+
+    root: Node | None
+    problems: tuple[Problem, ...] = ()
+
+
+def parse(text: str, *, first_line: int = 1, limits: Limits = LIMITS) -> Parsed:
+    """Read one YAML 1.2 document; `first_line` is the line of the file on which the text begins."""
+    refusal = _too_much(text, limits)
+    places = _Places(text, first_line)
+    if refusal is not None:
+        index, code, message = refusal
+        return Parsed(None, (places.problem(index, code, message),))
+    return _Reader(places, limits).read(text)
+
+
+class _Places:
+    """Line and column of an index. Lines end as in YAML 1.2: LF, CR or both."""
+
+    def __init__(self, text: str, first_line: int) -> None:
+        self.starts = [0, *(match.end() for match in re.finditer(r"\r\n|\n|\r", text))]
+        self.first_line = first_line
+        self.text = text
+
+    def at(self, index: int) -> tuple[int, int]:
+        row = bisect_right(self.starts, index) - 1
+        return self.first_line + row, index - self.starts[row] + 1
+
+    def line_text(self, index: int) -> str:
+        row = bisect_right(self.starts, index) - 1
+        end = self.starts[row + 1] if row + 1 < len(self.starts) else len(self.text)
+        return self.text[self.starts[row] : end]
+
+    def comment_before(self, index: int) -> int | None:
+        """Where, on the line of an index or the one above, ` #` swallowed the `: ` of a key."""
+        row = bisect_right(self.starts, index) - 1
+        for start in reversed(self.starts[max(0, row - 1) : row + 1]):
+            line = self.line_text(start).rstrip()
+            at = line.find(" #")
+            before, after = line[:at].strip(), line[at:]
+            is_key = before and not re.search(r"^[#'\"|>]|: ", before)
+            if at > 0 and is_key and (": " in after or after.endswith(":")):
+                return start + at + 1
+        return None
+
+    def problem(self, index: int, code: str, message: str) -> Problem:
+        line, column = self.at(index)
+        return Problem(line, column, code, message)
+
+
+class _PastLimitError(Exception):
+    """A limit was passed: no root."""
+
+
+class _Open:
+    """A list or mapping whose end has not come yet."""
+
+    __slots__ = ("children", "index", "is_mapping", "keys")
+
+    def __init__(self, index: int, *, is_mapping: bool) -> None:
+        self.index, self.is_mapping = index, is_mapping
+        self.children: list[Node] = []
+        self.keys: dict[str, Scalar] = {}
+
+
+class _Reader:
+    def __init__(self, places: _Places, limits: Limits) -> None:
+        self.places, self.limits = places, limits
+        self.problems: list[Problem] = []
+        self.count = self.documents = 0
+        self.open: list[_Open] = []
+        self.root: Node | None = None
+
+    def read(self, text: str) -> Parsed:
+        try:
+            for event in _events(text):
+                if not self._take(event):
+                    break
+        except _PastLimitError:
+            self.root = None
+        except (YAMLError, *_LEAKS) as error:
+            self.problems.append(_what_broke(error, self.places))
+            self.root = None
+        return Parsed(self.root, tuple(self.problems))
+
+    def _take(self, event: Event) -> bool:
+        index: int = event.start_mark.index
+        if isinstance(event, DocumentStartEvent):
+            self.documents += 1
+            if self.documents > 1:
+                self._report(index, "yaml_second_document", "Only what stands before this --- is read.")
+                return False
+        elif isinstance(event, NodeEvent):
+            self._node(event, index)
+        elif isinstance(event, (MappingEndEvent, SequenceEndEvent)):
+            self._add(self._closed(self.open.pop()))
+        return True
+
+    def _node(self, event: NodeEvent, index: int) -> None:
+        self.count += 1
+        if self.count > self.limits.nodes:
+            self._stop(index, "yaml_too_many_nodes", _too_many(self.limits))
+        if isinstance(event, AliasEvent):
+            self._report(index, "yaml_alias", f"*{_short(event.anchor)} is an alias: write the value out here.")
+            self._add(Alias(*self.places.at(index), str(event.anchor)))
+            return
+        if event.anchor is not None:
+            self._report(
+                index, "yaml_anchor", f"&{_short(event.anchor)} is an anchor: remove it, aliases are not followed."
+            )
+        if isinstance(event, (ScalarEvent, MappingStartEvent, SequenceStartEvent)) and event.tag is not None:
+            self._report(
+                index, "yaml_tag", f"{_short(str(event.tag))} is a tag: remove it, every value is read as text."
+            )
+        if isinstance(event, ScalarEvent):
+            text = re.sub("[\ud800-\udfff]", "\ufffd", event.value)
+            self._add(Scalar(*self.places.at(index), text, event.style in (None, "")))
+        elif isinstance(event, (MappingStartEvent, SequenceStartEvent)):
+            if len(self.open) >= self.limits.depth:
+                self._stop(index, "yaml_too_deep", _too_deep(self.limits))
+            self.open.append(_Open(index, is_mapping=isinstance(event, MappingStartEvent)))
+
+    def _closed(self, done: _Open) -> Node:
+        line, column = self.places.at(done.index)
+        if not done.is_mapping:
+            return Sequence(line, column, tuple(done.children))
+        return Mapping(line, column, tuple(zip(done.children[::2], done.children[1::2], strict=True)))
+
+    def _add(self, node: Node) -> None:
+        if not self.open:
+            self.root = node
+            return
+        home = self.open[-1]
+        if home.is_mapping and len(home.children) % 2 == 0 and isinstance(node, Scalar):
+            self._key(node, home.keys)
+        home.children.append(node)
+
+    def _key(self, key: Scalar, seen: dict[str, Scalar]) -> None:
+        if key.text == "<<" and key.plain:
+            self._say(Problem(key.line, key.column, "yaml_merge", "`<<` does not merge here: write the keys out."))
+        first = seen.setdefault(key.text, key)
+        if first is not key:
+            words = f"{_short(key.text)} stands here again (first on line {first.line}): keep one of the two."
+            self._say(Problem(key.line, key.column, "duplicate_key", words))
+
+    def _report(self, index: int, code: str, message: str) -> None:
+        self._say(self.places.problem(index, code, message))
+
+    def _say(self, problem: Problem) -> None:
+        self.problems.append(problem)
+        if len(self.problems) >= self.limits.problems:
+            words = f"{self.limits.problems} problems so far: the rest of the text was not read."
+            self.problems.append(Problem(problem.line, problem.column, "yaml_too_many_problems", words))
+            raise _PastLimitError
+
+    def _stop(self, index: int, code: str, message: str) -> None:
+        self.problems.append(self.places.problem(index, code, message))
+        raise _PastLimitError
+
+
+# Beside its own errors the library lets plain ones through on escapes and tags that make no sense.
+_LEAKS = (ValueError, LookupError, ArithmeticError, AttributeError, TypeError, AssertionError, RecursionError)
+
+
+def _events(text: str) -> Iterator[Event]:
+    yaml = YAML(typ="safe", pure=True)
+    yield from yaml.parse(text)
+
+
+def _short(text: str) -> str:
+    folded = " ".join(text.split())
+    return repr(folded if len(folded) <= 60 else folded[:57] + "...")
+
+
+# ---- what broke, in words that say what to do: (what the library says, our code, our words), the first that fits ----
+
+_SIMPLE_KEY = 1024  # a longer plain key is no key in YAML
+_BROKEN: tuple[tuple[str, str, str], ...] = (
+    (r"character '\\t'", "yaml_tab", "A tab cannot indent YAML: use blanks."),
+    (r"character '[@`%]'", "yaml_reserved", "Text cannot begin with this character: put the whole text in quotes."),
+    (
+        r"mapping values are not",
+        "yaml_colon",
+        "`: ` makes a key here: put text that holds a colon in quotes, or mend the indentation.",
+    ),
+    (
+        r"expected ':'|simple key",
+        "yaml_key",
+        "This line is no `key: value`: `: ` is missing, or ` #` made a comment of it; put the key in quotes.",
+    ),
+    (
+        r"alphabetic or numeric",
+        "yaml_star",
+        "`*` and `&` begin no text in YAML: write lists with `- `, or put the text in quotes.",
+    ),
+    (r"unexpected end of stream", "yaml_quote", "A quote that opens here is never closed."),
+    (
+        r"block mapping|block collection|expected <block end>",
+        "yaml_indent",
+        "The indentation does not fit the lines above, or text follows a closing quote.",
+    ),
+    (
+        r"flow (mapping|sequence)",
+        "yaml_flow",
+        "A `[` or `{` that opens here is never closed: text that begins with one needs quotes.",
+    ),
+)
+
+
+def _what_broke(error: Exception, places: _Places) -> Problem:
+    if isinstance(error, ReaderError):
+        char = places.text[error.position : error.position + 1]
+        words = f"The character U+{ord(char or chr(0)):04X} cannot stand in YAML: remove it."
+        return places.problem(error.position, "yaml_character", words)
+    if not isinstance(error, MarkedYAMLError):
+        return places.problem(0, "yaml_broken", "This is no YAML: an escape or a tag in it makes no sense.")
+    mark, context = error.problem_mark, error.context_mark
+    said = f"{error.problem or ''} {error.context or ''}"
+    index: int = mark.index if mark is not None else 0
+    if re.search(r"end of stream|stream end|alphabetic or numeric|simple key", said) and context is not None:
+        index = context.index
+    comment = places.comment_before(index)
+    if comment is not None:
+        words = "` #` makes a comment of the rest of this line, its `: ` included: put the text in quotes."
+        return places.problem(comment, "yaml_comment", words)
+    if "mapping values" in said and places.line_text(index).lstrip().find(": ") > _SIMPLE_KEY:
+        words = f"A key over {_SIMPLE_KEY} characters must be written as `? text`, with `: type` on the next line."
+        return places.problem(index, "yaml_long_key", words)
+    for pattern, code, words in _BROKEN:
+        if re.search(pattern, said):
+            return places.problem(index, code, words)
+    return places.problem(index, "yaml_broken", "This is no YAML.")
+
+
+# ---- bombs: what is refused by its looks, before the library spends time on it --------------------------------------
+
+_BLOCK_HEADER = re.compile(r"(?:^|\s)[|>][+\-0-9]{0,2}[ \t]*(?:#.*)?$")
+_BRACKETS = re.compile(r"[\[\]{}]")
+_COLON = re.compile(r":(?= |\t|$)")
+_LONG_NAME = re.compile(r"(?:^|[\s,\[{])[!&*]\S{1000}")
+
+
+def _too_many(limits: Limits) -> str:
+    return f"Over {limits.nodes:,} keys, values and list items: more than is read here."
+
+
+def _too_deep(limits: Limits) -> str:
+    return f"Nested over {limits.depth} levels deep: more than is read here."
+
+
+def _too_much(text: str, limits: Limits) -> tuple[int, str, str] | None:
+    """A refusal (index, code, words) when the text is larger than the limits, judged from its lines alone."""
+    if len(text) > limits.size or len(text.encode("utf-8", "replace")) > limits.size:
+        return 0, "yaml_too_large", f"Over {limits.size // 1024} KiB of YAML: more than is read here."
+    nodes = index = 0
+    for line in _outside_blocks(text):
+        colons = len(_COLON.findall(line))
+        nodes += 2 * colons + line.count(",") * (2 if "{" in line else 1) + line.count("- ") + line.count("? ")
+        if nodes > limits.nodes:
+            return index, "yaml_too_many_nodes", _too_many(limits)
+        if line.count("[") + line.count("{") > limits.depth and _deepest(line, limits.depth) > limits.depth:
+            return index, "yaml_too_deep", _too_deep(limits)
+        if len(line) > 1000 and _LONG_NAME.search(line):
+            return index, "yaml_broken", "A tag, an anchor or an alias over 1,000 characters: put the text in quotes."
+        index = text.find(line, index) + len(line) if line else index
+    return None
+
+
+def _outside_blocks(text: str) -> Iterator[str]:
+    """The lines that are not inside a `|` or `>` text: those may hold any number of commas and brackets."""
+    base: int | None = None
+    for line in text.splitlines():
+        indent = len(line) - len(line.lstrip(" "))
+        if base is not None and (indent > base or not line.strip()):
+            continue
+        base = None
+        yield line
+        if line[-1:] in "|>+-0123456789 \t" or "#" in line:
+            base = indent if _BLOCK_HEADER.search(line) else None
+
+
+def _deepest(line: str, enough: int) -> int:
+    depth = deepest = 0
+    for bracket in _BRACKETS.findall(line):
+        depth += 1 if bracket in "[{" else -1
+        deepest = max(deepest, depth)
+        if deepest > enough:
+            break
+    return deepest
