@@ -1,0 +1,144 @@
+"""Text from strangers made safe to show: what acts on a terminal, reorders, hides or fills a line becomes visible.
+
+A dangerous character becomes its control picture (U+0000-U+001F, U+007F: `␛` for ESC) or `⟨U+202E⟩`. What normal text
+needs stays: joiners inside Arabic, Indic and Mongolian words and inside emoji, variation selectors that have a base.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+# ---- what is dangerous -----------------------------------------------------------------------------------------------
+
+_JOINERS = "\u200c\u200d"
+_SELECTORS = "\ufe00-\ufe0f\U000e0100-\U000e01ef\u180b-\u180d\u180f"
+_ALWAYS = (
+    "\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 (tab and line feed are judged apart), DEL, C1
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e"  # soft hyphen, grapheme joiner, fillers, vowels without a look
+    "\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"  # zero width, marks of direction, line separators, bidi
+    "\u2800\u3164\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff"  # blank pattern, fillers, BOM, annotations, no characters
+    "\ud800-\udfff"  # half a character
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e00ff\U000e01f0-\U000e0fff"  # shorthand, music, tags
+)
+_MARKS = "\u0300-\u034e\u0350-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"
+MARKS_KEPT = 8  # on one letter; the rest of such a tower hides the lines above and below
+
+_PILED = f"(?<=[{_MARKS}]{{{MARKS_KEPT}}})[{_MARKS}]+"
+_DANGER = re.compile(f"[{_ALWAYS}{_JOINERS}{_SELECTORS}]|{_PILED}")
+_DANGER_IN_LINE = re.compile(f"[{_ALWAYS}{_JOINERS}{_SELECTORS}\\t\\n]|{_PILED}")
+
+# ---- where a joiner or a selector is at work -------------------------------------------------------------------------
+
+_ARABIC = "\u0600-\u0605\u0620-\u06ff\u0700-\u08ff\ufb50-\ufdff\ufe70-\ufefc"
+_INDIC = "\u0900-\u0dff\u0f00-\u109f\u1780-\u17b3\u17b6-\u17ff\u1800-\u180a\u1810-\u18af\u1900-\u1aaf\u1b00-\u1bff"
+_JOINED = re.compile(f"[{_ARABIC}{_INDIC}\ua8e0-\ua8ff\uaa00-\uaadf\uabc0-\uabff\U00011000-\U00011fff]")
+_EMOJI = re.compile(
+    "[\u00a9\u00ae\u203c\u2049\u2122\u2139\u2194-\u21aa\u231a-\u23ff\u24c2\u25aa-\u27bf\u2934\u2935\u2b05-\u2b55"
+    "\u3030\u303d\u3297\u3299\U0001f000-\U0001faff]"
+)
+_KEYCAP = re.compile("[0-9#*]")
+_HAN = re.compile(
+    "[\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+)
+_MONGOLIAN = re.compile("[\u1820-\u18aa]")
+
+
+def visible(text: str, *, one_line: bool = False) -> str:
+    """The text with nothing dangerous in it; the same object when there was nothing.
+
+    Tabs and line feeds stay, CR LF becomes LF; with `one_line` they become visible too. A second pass changes nothing.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    if not one_line and "\r\n" in text:
+        text = text.replace("\r\n", "\n")
+    danger = _DANGER_IN_LINE if one_line else _DANGER
+    if not danger.search(text):
+        return text
+    shown = danger.sub(_shown, text)
+    return text if shown == text else shown
+
+
+def _shown(match: re.Match[str]) -> str:
+    char = match[0]
+    code = ord(char[0])
+    if code < 0x20:
+        return chr(0x2400 + code)
+    if code == 0x7F:
+        return "\u2421"
+    if char[0] in _JOINERS:
+        return char if _joins(match.string, match.start()) else _token(code)
+    if code == 0x034F or not unicodedata.category(char[0]).startswith("M"):
+        return _token(code)
+    if _is_selector(code):
+        return char if _selects(match.string, match.start()) else _token(code)
+    if 0x17B4 <= code <= 0x17B5:
+        return _token(code)
+    return f"\u27e8+{len(char)} marks\u27e9"
+
+
+def _token(code: int) -> str:
+    return f"\u27e8U+{code:04X}\u27e9"
+
+
+def _is_selector(code: int) -> bool:
+    return 0xFE00 <= code <= 0xFE0F or 0xE0100 <= code <= 0xE01EF or code in (0x180B, 0x180C, 0x180D, 0x180F)
+
+
+def _joins(text: str, index: int) -> bool:
+    """Whether a joiner stands inside a word of a joining script, or (ZWJ) between two emoji."""
+    before, after = text[index - 1 : index] if index else "", text[index + 1 : index + 2]
+    if _JOINED.match(before) and (_JOINED.match(after) or (text[index] == "\u200d" and not after.strip())):
+        return True
+    if text[index] != "\u200d" or not _EMOJI.match(after):
+        return False
+    base = text[index - 2 : index - 1] if before == "\ufe0f" and index > 1 else before
+    return bool(_EMOJI.match(base))
+
+
+def _selects(text: str, index: int) -> bool:
+    """Whether a variation selector follows a character that has variants."""
+    before, code = text[index - 1 : index] if index else "", ord(text[index])
+    if code in (0xFE0E, 0xFE0F):
+        return bool(_EMOJI.match(before) or (_KEYCAP.match(before) and text[index + 1 : index + 2] == "\u20e3"))
+    return bool((_MONGOLIAN if code < 0xFE00 else _HAN).match(before))
+
+
+# ---- cells and columns -----------------------------------------------------------------------------------------------
+
+_FORMULA = re.compile("[\\s\x00\u00ad\u200b-\u200f\u2060\ufeff]*[=+\\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n\x00]")
+
+
+def csv_cell(text: str) -> str:
+    """The text as a cell that no spreadsheet takes for a formula: one that begins like one gets a `'` before it."""
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def display_width(text: str) -> int:
+    """Columns of a terminal: 2 for wide East Asian characters and emoji, 0 for marks and joiners."""
+    if text.isascii():
+        return len(text)
+    return sum(map(_width, text))
+
+
+def _width(char: str) -> int:
+    if char.isascii():
+        return 1
+    if unicodedata.category(char) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+
+
+def clip(text: str, columns: int, *, ending: str = "\N{HORIZONTAL ELLIPSIS}") -> str:
+    """At most so many columns of one line; a cut text ends in `ending`, and no letter loses its marks."""
+    if len(text) * 2 <= columns or display_width(text) <= columns:
+        return text
+    room, used = columns - display_width(ending), 0
+    if room <= 0:
+        return ending if room == 0 else ""
+    for index, char in enumerate(text):
+        used += _width(char)
+        if used > room:
+            return text[:index].rstrip(_JOINERS) + ending
+    return text
