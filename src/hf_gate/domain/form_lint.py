@@ -1,0 +1,123 @@
+"""What a reader of a gate form should know though the form can be read: keys that do nothing, leftovers, lost order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from .yamltext import Mapping, Node, Problem, Scalar
+from .yamltext import Sequence as List
+
+GATE_KEYS = (
+    "extra_gated_prompt",
+    "extra_gated_fields",
+    "extra_gated_heading",
+    "extra_gated_description",
+    "extra_gated_button_content",
+    "extra_gated_eu_disallowed",
+)
+_GATE_LIKE = re.compile(r"extra[ _-]?gated", re.IGNORECASE)
+# What the other hub writes, whose README dialect looks like this one.
+_MODELSCOPE = ("extra-gated", "extra_gated", "extra_gated_licence")
+_PLACEHOLDER = re.compile(
+    r"\{\{?[ ]?[a-z]\w*[ ]?\}?\}|\[[A-Z][A-Z]*(?:[_ ][A-Z]+)+\](?!\()|\[More Information Needed\]"
+)
+_PROMISE = re.compile(
+    r"\b(specify|explain|describe|state|give|provide|add)\b.{0,40}\b(in|below|under|at)\b", re.IGNORECASE
+)
+
+
+def about_card(root: Mapping, card: str) -> Iterator[Problem]:
+    """Gate keys that do nothing where they stand, and placeholders that nobody filled in."""
+    has_gate = False
+    for key, value in root.pairs:
+        if not isinstance(key, Scalar):
+            continue
+        if key.text in GATE_KEYS:
+            has_gate = True
+            yield from _placeholders(value, card, key)
+        elif _GATE_LIKE.match(key.text):
+            yield _stray_key(key)
+        if key.text not in ("extra_gated_fields", *_MODELSCOPE):
+            yield from _nested(value, key.text)
+    for key, value in root.pairs:
+        if has_gate and isinstance(key, Scalar) and key.text == "gated":
+            off = isinstance(value, Scalar) and value.text.lower() in ("false", "no")
+            words = "`gated` in the card sets nothing: the repo's settings do, and only there is it true or false."
+            leftover = "The card says the repo is not gated: its gate keys may be left over and do nothing then."
+            yield _at(key, "gated_false_in_card" if off else "gated_in_card", leftover if off else words)
+
+
+def about_field(key: Scalar, spec: Node, kind: str, options: Sequence[tuple[str, str]]) -> Iterator[Problem]:
+    """What is odd about one field that was read."""
+    if key.text in GATE_KEYS:
+        yield _at(
+            key, "field_named_like_key", f"A field is named {key.text}: if no label was meant, move it out of here."
+        )
+        yield from _nested(spec, key.text)
+    if _PLACEHOLDER.search(key.text) or (isinstance(spec, Scalar) and _PLACEHOLDER.search(spec.text)):
+        yield _at(key, "placeholder", "This is a template's placeholder: write the real text.")
+    if kind == "select" and len(options) == 1:
+        yield _at(key, "single_option", "A select with one choice asks nothing: add a choice, or use a checkbox.")
+    values = [value for _, value in options]
+    if len(set(values)) < len(values):
+        yield _at(key, "duplicate_option", "Two choices have the same value: their answers cannot be told apart.")
+    if any(_PROMISE.search(label) for label, _ in options):
+        yield _at(key, "option_promises_field", "A choice asks to explain elsewhere: see that a field for it exists.")
+    if options and kind and kind != "select":
+        yield _at(key, "options_unused", f"Only a select has options, this is a {kind}.")
+
+
+def about_order(fields: Mapping) -> Iterator[Problem]:
+    """Whether a tool sorted the keys, so that the order of the form is lost."""
+    labels = [key.text for key, _ in fields.pairs if isinstance(key, Scalar)]
+    specs = [
+        [key.text for key, _ in spec.pairs if isinstance(key, Scalar)]
+        for _, spec in fields.pairs
+        if isinstance(spec, Mapping)
+    ]
+    before = any("options" in keys and "type" in keys and keys.index("options") < keys.index("type") for keys in specs)
+    if len(labels) > 2 and before and labels == sorted(labels):
+        yield _at(
+            fields, "keys_sorted", "The fields stand in alphabetical order, sorted by a tool: restore the form's own."
+        )
+
+
+def _stray_key(key: Scalar) -> Problem:
+    if key.text in _MODELSCOPE:
+        words = "This is ModelScope's dialect, the Hub does not read it: use extra_gated_prompt and extra_gated_fields."
+        return _at(key, "modelscope_dialect", words)
+    return _at(key, "unknown_gate_key", f"The Hub knows no such key: its gate keys are {', '.join(GATE_KEYS)}.")
+
+
+def _nested(node: Node, parent: str) -> Iterator[Problem]:
+    """Gate keys below other keys; the nodes' depth is limited where they are made."""
+    if isinstance(node, List):
+        for item in node.items:
+            yield from _nested(item, parent)
+    if not isinstance(node, Mapping):
+        return
+    for key, value in node.pairs:
+        name = key.text if isinstance(key, Scalar) else ""
+        if _GATE_LIKE.match(name):
+            words = "This key is nested below another one, so it does nothing: move it to the first column."
+            yield _at(key, "nested_key", words)
+        yield from _nested(value, parent)
+
+
+def _placeholders(value: Node, card: str, key: Scalar) -> Iterator[Problem]:
+    if not isinstance(value, Scalar):
+        return
+    match = _PLACEHOLDER.search(value.text)
+    if match is None:
+        return
+    line, column = value.line, value.column
+    for number, text in enumerate(re.split(r"\r\n|\n|\r", card)[key.line - 1 :], key.line):
+        if match[0] in text:
+            line, column = number, text.index(match[0]) + 1
+            break
+    yield Problem(line, column, "placeholder", "This is a template's placeholder: write the real text.")
+
+
+def _at(node: Node, code: str, message: str) -> Problem:
+    return Problem(node.line, node.column, code, message)

@@ -1,0 +1,352 @@
+"""Gate forms: the `extra_gated_*` part of a card as values, with every oddity told and none of them guessed away."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from .form_lint import about_card, about_field, about_order
+from .frontmatter import front_matter
+from .roles import Role, role_of
+from .yamltext import Mapping, Node, Parsed, Problem, Scalar, parse
+from .yamltext import Sequence as List
+
+KNOWN_TYPES = ("text", "checkbox", "select", "country", "date_picker", "ip_location")
+"""The types that the Hub shows. `ip_location` is not documented: it has no input, the Hub fills it in."""
+
+_TYPES = f"one of {', '.join(KNOWN_TYPES)}"
+_SPEC_KEYS = ("type", "options", "required", "optional", "label", "description")
+_UNDOCUMENTED = ("required", "optional", "label", "description")
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One choice of a select; an option written as a bare text has its text as label and as value."""
+
+    label: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One question. `label` is the key of its answer, white space folded; `type` is the card's own word.
+
+    `required` is what the card says, which the Hub is not known to heed: in the browser every input is required.
+    `known` is False when the Hub has no such type; the field is shown and exported all the same.
+    """
+
+    label: str
+    type: str
+    role: Role
+    options: tuple[Option, ...] = ()
+    required: bool | None = None
+    known: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class GateForm:
+    """What a card asks of a requester; absent is None. Equal `fingerprint`s ask for the same answers.
+
+    Both fingerprints are None when there is nothing to fingerprint: no fields, no prompt, or YAML that is broken.
+    `written_as` is "mapping" or "list", as the two official documents of the Hub differ.
+    """
+
+    fields: tuple[Field, ...] = ()
+    prompt: str | None = None
+    heading: str | None = None
+    description: str | None = None
+    button: str | None = None
+    eu_disallowed: bool | None = None
+    fingerprint: str | None = None
+    prompt_fingerprint: str | None = None
+    problems: tuple[Problem, ...] = ()
+    written_as: str | None = None
+
+
+def parse_gate_form(card_text: str) -> GateForm:
+    """The gate form of a README. Never raises; line and column of problems count in the whole card."""
+    block = front_matter(card_text)
+    problems = list(block.problems)
+    if block.text is None:
+        return GateForm(problems=_in_order(problems))
+    parsed = parse(block.text, first_line=block.first_line)
+    problems += _mended(parsed, block.text, block.first_line)
+    if not isinstance(parsed.root, Mapping):
+        if parsed.root is not None and not _is_null(parsed.root):
+            problems.append(_problem(parsed.root, "front_matter_no_map", "The front matter is no `key: value` list."))
+        return GateForm(problems=_in_order(problems))
+    gate = _Gate(parsed.root, problems)
+    form = gate.form()
+    problems += about_card(parsed.root, card_text)
+    return replace(form, problems=_in_order(problems))
+
+
+def fingerprint(fields: Sequence[Field]) -> str:
+    """SHA-256, in hex, of the fields' [label, type, [option values]] as JSON in UTF-8 without blanks."""
+    rows = [[item.label, item.type, [option.value for option in item.options]] for item in fields]
+    return _sha256(json.dumps(rows, ensure_ascii=False, separators=(",", ":")))
+
+
+def fold(text: str) -> str:
+    """White space folded: how labels are compared, since cards wrap the same sentence differently."""
+    return " ".join(text.split())
+
+
+def form_json(form: GateForm) -> dict[str, object]:
+    """The object that `repos form --json` prints, without its schema version."""
+    return {
+        "fields": [
+            {
+                "label": item.label,
+                "type": item.type,
+                "role": item.role.value,
+                "options": [{"label": option.label, "value": option.value} for option in item.options],
+                "required": item.required,
+                "known": item.known,
+            }
+            for item in form.fields
+        ],
+        "prompt": form.prompt,
+        "heading": form.heading,
+        "description": form.description,
+        "button": form.button,
+        "eu_disallowed": form.eu_disallowed,
+        "fingerprint": form.fingerprint,
+        "prompt_fingerprint": form.prompt_fingerprint,
+        "problems": [
+            {"line": each.line, "column": each.column, "code": each.code, "message": each.message}
+            for each in form.problems
+        ],
+    }
+
+
+@dataclass(slots=True)
+class _Gate:
+    """Reads the top level of one front matter; what is wrong goes into `problems`."""
+
+    root: Mapping
+    problems: list[Problem]
+    written_as: str | None = None
+    labels: dict[str, Scalar] = field(default_factory=dict)
+
+    def form(self) -> GateForm:
+        fields = tuple(self._fields(self._entry("extra_gated_fields")))
+        prompt = self._text("extra_gated_prompt")
+        return GateForm(
+            fields=fields,
+            prompt=prompt,
+            heading=self._text("extra_gated_heading"),
+            description=self._text("extra_gated_description"),
+            button=self._text("extra_gated_button_content"),
+            eu_disallowed=self._flag("extra_gated_eu_disallowed"),
+            fingerprint=fingerprint(fields) if fields else None,
+            prompt_fingerprint=None if prompt is None else _sha256(prompt),
+            written_as=self.written_as,
+        )
+
+    def _say(self, node: Node, code: str, message: str) -> None:
+        self.problems.append(_problem(node, code, message))
+
+    def _entry(self, name: str) -> tuple[Node, Node] | None:
+        """A top-level key with its value; None when it is absent, and when it is there twice: then nobody knows."""
+        found = [pair for pair in self.root.pairs if isinstance(pair[0], Scalar) and pair[0].text == name]
+        return found[0] if len(found) == 1 else None
+
+    def _value(self, name: str) -> Node | None:
+        entry = self._entry(name)
+        return None if entry is None or _is_null(entry[1]) else entry[1]
+
+    def _text(self, name: str) -> str | None:
+        node = self._value(name)
+        if node is None:
+            return None
+        if not isinstance(node, Scalar):
+            self._say(node, "not_text", f"{name} must be text: put it in quotes, or after `|`.")
+            return None
+        return node.text
+
+    def _flag(self, name: str) -> bool | None:
+        node = self._value(name)
+        if node is None:
+            return None
+        truth = _truth(node)
+        if truth is None:
+            self._say(node, "not_a_bool", f"{name} must be true or false: in YAML 1.2 yes and no are mere text.")
+        return truth
+
+    def _fields(self, entry: tuple[Node, Node] | None) -> Iterator[Field]:
+        if entry is None:
+            return
+        key, node = entry
+        if _is_null(node) or (isinstance(node, Mapping | List) and not _children(node)):
+            self._say(
+                key, "fields_empty", "extra_gated_fields holds no field: write `Label: type` lines, or remove it."
+            )
+        elif isinstance(node, Mapping):
+            self.written_as = "mapping"
+            yield from self._pairs(node)
+        elif isinstance(node, List):
+            self.written_as = "list"
+            for item in node.items:
+                yield from self._item(item)
+        else:
+            words = "extra_gated_fields must hold `Label: type` lines; a label with ` #` in it needs quotes."
+            self._say(node, "fields_no_map", words)
+
+    def _item(self, item: Node) -> Iterator[Field]:
+        if not isinstance(item, Mapping):
+            self._say(item, "list_item", "This item names no type: write `- Label: type`.")
+            return
+        keys = {key.text for key, _ in item.pairs if isinstance(key, Scalar)}
+        if "type" in keys and keys & {"name", "label"}:
+            self._say(item, "list_item", "The Hub knows no `name`/`type` items: write `- Label: type`.")
+        yield from self._pairs(item)
+
+    def _pairs(self, node: Mapping) -> Iterator[Field]:
+        self.problems += about_order(node)
+        for key, spec in node.pairs:
+            if not isinstance(key, Scalar):
+                code = "placeholder" if isinstance(key, Mapping) else "label_no_text"
+                self._say(key, code, "This label is no text: fill in the template, or put the label in quotes.")
+                continue
+            label = fold(key.text)
+            self._label(label, key)
+            if not label:
+                self._say(key, "label_empty", "A field without a label: write what is asked for.")
+            item = self._field(label, key, spec)
+            self.problems += about_field(key, spec, item.type, [(each.label, each.value) for each in item.options])
+            yield item
+
+    def _label(self, label: str, key: Scalar) -> None:
+        first = self.labels.setdefault(label, key)
+        told = any((each.line, each.column) == (key.line, key.column) for each in self.problems)
+        if first is not key and not told:  # the same text twice in one mapping is a duplicate_key already
+            words = f"The same label as on line {first.line}: answers to the two cannot be told apart."
+            self._say(key, "duplicate_label", words)
+
+    def _field(self, label: str, key: Scalar, spec: Node) -> Field:
+        kind, options, required = self._spec(key, spec)
+        known = kind in KNOWN_TYPES
+        if not kind:
+            self._say(key, "type_missing", f"This field has no type: write `Label: type` with {_TYPES}.")
+        elif not known:
+            guess = f"{kind.lower()}, in small letters" if kind.lower() in KNOWN_TYPES else _TYPES
+            self._say(spec, "unknown_type", f"The Hub has no such type: write {guess}.")
+        return Field(label, kind, role_of(label, kind.lower()), options, required, known)
+
+    def _spec(self, field_key: Scalar, spec: Node) -> tuple[str, tuple[Option, ...], bool | None]:
+        if isinstance(spec, Scalar):
+            kind = "" if _is_null(spec) else fold(spec.text)
+            self._no_options(field_key, kind)
+            return kind, (), None
+        if not isinstance(spec, Mapping):
+            return "", (), None
+        found: dict[str, Node] = {}
+        for key, value in spec.pairs:
+            name = key.text if isinstance(key, Scalar) else ""
+            if name in _SPEC_KEYS:
+                found.setdefault(name, value)
+            else:
+                self._stray(key, value)
+            if name in _UNDOCUMENTED:
+                words = f"`{name}` is not documented: in the browser every field is required, and the key is the label."
+                self._say(key, "undocumented_key", words)
+        node = found.get("type")
+        kind = fold(node.text) if isinstance(node, Scalar) and not _is_null(node) else ""
+        if "options" not in found:
+            self._no_options(field_key, kind)
+        return kind, tuple(self._options(found.get("options"))), _required(found)
+
+    def _stray(self, key: Node, value: Node) -> None:
+        inner = _type_of(value)
+        if inner in KNOWN_TYPES:
+            words = "This looks like a field of its own that slipped into the one above: move it to that one's column."
+            self._say(key, "field_misindented", words)
+        else:
+            self._say(key, "unknown_field_key", "The Hub knows no such key of a field: type and options are all.")
+
+    def _no_options(self, key: Scalar, kind: str) -> None:
+        if kind == "select":
+            self._say(key, "options_missing", "A select needs `options:` with at least two choices below it.")
+
+    def _options(self, node: Node | None) -> Iterator[Option]:
+        if node is None:
+            return
+        if not isinstance(node, List):
+            self._say(node, "options_no_list", "options must be a list: write each choice as `- choice`.")
+            return
+        for item in node.items:
+            option = _option(item)
+            if option is None:
+                self._say(item, "option_unclear", "A choice is a text, or `label:` with `value:`.")
+            else:
+                yield option
+
+
+def _option(item: Node) -> Option | None:
+    if isinstance(item, Scalar):
+        return Option(fold(item.text), item.text)
+    if not isinstance(item, Mapping):
+        return None
+    parts = {key.text: value.text for key, value in item.pairs if isinstance(key, Scalar) and isinstance(value, Scalar)}
+    label, value = parts.get("label"), parts.get("value")
+    if label is None and value is None:
+        return None
+    return Option(fold(label if label is not None else value or ""), value if value is not None else label or "")
+
+
+def _required(found: dict[str, Node]) -> bool | None:
+    if "required" in found:
+        return _truth(found["required"])
+    optional = _truth(found["optional"]) if "optional" in found else None
+    return None if optional is None else not optional
+
+
+def _type_of(node: Node) -> str:
+    """The type word of a spec, shorthand or object; empty when there is none."""
+    if isinstance(node, Mapping):
+        found = [value for key, value in node.pairs if isinstance(key, Scalar) and key.text == "type"]
+        node = found[0] if found else node
+    return fold(node.text) if isinstance(node, Scalar) else ""
+
+
+def _is_null(node: Node) -> bool:
+    return isinstance(node, Scalar) and node.plain and node.text in ("", "~", "null", "Null", "NULL")
+
+
+def _truth(node: Node) -> bool | None:
+    """True or False as YAML 1.2 spells them; anything else is neither."""
+    word = node.text.lower() if isinstance(node, Scalar) and node.plain else ""
+    if isinstance(node, Scalar) and node.text not in (word, word.upper(), word.title()):
+        return None
+    return {"true": True, "false": False}.get(word)
+
+
+def _children(node: Mapping | List) -> int:
+    return len(node.pairs) if isinstance(node, Mapping) else len(node.items)
+
+
+def _mended(parsed: Parsed, text: str, first_line: int) -> Iterator[Problem]:
+    """The problems of the YAML; broken YAML that is a fence or a spoilt list gets the name of its cause."""
+    for each in parsed.problems:
+        row = each.line - first_line
+        line = text.split("\n")[row] if 0 <= row <= text.count("\n") else ""
+        if parsed.root is None and line.lstrip().startswith(("```", "~~~")):
+            words = "A code fence inside the front matter breaks its YAML: remove the fence."
+            yield Problem(each.line, each.column, "front_matter_in_fence", words)
+        else:
+            yield each
+
+
+def _problem(node: Node, code: str, message: str) -> Problem:
+    return Problem(node.line, node.column, code, message)
+
+
+def _in_order(problems: Sequence[Problem]) -> tuple[Problem, ...]:
+    return tuple(sorted(problems, key=lambda each: (each.line, each.column)))
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()

@@ -1,0 +1,105 @@
+"""Finds the YAML block at the head of a card, and says why the Hub would not find one that is there; knows no gate."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from .yamltext import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class FrontMatter:
+    """The YAML between the two `---` (None when the card has no such block) and the line of the card it begins on."""
+
+    text: str | None
+    first_line: int
+    problems: tuple[Problem, ...]
+
+
+_DELIMITER = re.compile(r"---[ \t]*$")
+_FENCE = re.compile(r"[ ]{0,3}(```|~~~)")
+_GATE_KEY = re.compile(r"extra[_-]gated[\w-]*[ \t]*:")
+_YAML_KEY = re.compile(r"[a-z_][\w-]*[ \t]*:(?:[ \t]|$)")
+
+
+def front_matter(card: str) -> FrontMatter:
+    """The first block of a card, as `huggingface_hub` delimits it; blank lines before it are fine, text is not."""
+    lines = re.split(r"\r\n|\n|\r", card)
+    start = next((row for row, line in enumerate(lines) if line.strip("\ufeff \t")), len(lines))
+    head = lines[start].lstrip("\ufeff") if start < len(lines) else ""
+    if not _DELIMITER.match(head):
+        return FrontMatter(None, 1, (_not_found(lines),))
+    end = next((row for row in range(start + 1, len(lines)) if _DELIMITER.match(lines[row])), None)
+    if end is None:
+        words = "This --- is never closed, so the Hub reads no metadata: put --- on a line of its own after the YAML."
+        return FrontMatter(None, 1, (Problem(start + 1, 1, "front_matter_open", words),))
+    problems = (*_about_delimiters(lines, start, end), *_about_body(lines, end))
+    return FrontMatter("\n".join(lines[start + 1 : end]) + "\n", start + 2, problems)
+
+
+def _not_found(lines: list[str]) -> Problem:
+    for row, line in enumerate(lines[:-1]):
+        if _DELIMITER.match(line) and (_YAML_KEY.match(lines[row + 1]) or _GATE_KEY.match(lines[row + 1])):
+            if any(_FENCE.match(before) for before in lines[:row]):
+                words = "The front matter stands inside a code fence, so the Hub reads none: remove the fence."
+                return Problem(row + 1, 1, "front_matter_in_fence", words)
+            words = "Text before this --- hides the metadata from the Hub: move the --- to the first line of the card."
+            return Problem(row + 1, 1, "front_matter_hidden", words)
+    gate = next((row for row, line in enumerate(lines) if _GATE_KEY.match(line)), None)
+    if gate is not None:
+        words = "Front matter not found, so this key does nothing: put --- before the YAML, on the card's first line."
+        return Problem(gate + 1, 1, "front_matter_missing", words)
+    words = "Front matter not found: the card has no metadata, so no gate form; it would stand between two --- lines."
+    return Problem(1, 1, "front_matter_missing", words)
+
+
+def _about_delimiters(lines: list[str], start: int, end: int) -> Iterator[Problem]:
+    if lines[0].startswith("\ufeff"):
+        words = "A byte order mark stands before the ---: some readers find no metadata; save the file without BOM."
+        yield Problem(1, 1, "bom", words)
+    for row in (start, end):
+        blanks = len(lines[row].lstrip("\ufeff")) - 3
+        if blanks:
+            yield Problem(
+                row + 1, 4, "delimiter_blanks", "Blanks after ---: some readers take it for text; remove them."
+            )
+
+
+def _about_body(lines: list[str], end: int) -> Iterator[Problem]:
+    """Whether what looks like more metadata stands below the block: closed too early, or a second block."""
+    body = list(_unfenced(lines, end + 1))
+    first = next((row for row in body if lines[row].strip()), None)
+    if first is None:
+        return
+    delimiters = [row for row in body if _DELIMITER.match(lines[row])]
+    gate = next((row for row in body if _GATE_KEY.match(lines[row])), None)
+    opener = max((row for row in delimiters if gate is not None and row < gate), default=None)
+    if opener is None and first in delimiters and _closes_yaml(lines, first, delimiters):
+        opener = first
+    if opener is not None:
+        words = "A second front matter: the Hub reads only the first; move its keys up and remove this block."
+        yield Problem(opener + 1, 1, "second_front_matter", words)
+    elif gate is not None or (_YAML_KEY.match(lines[first]) and _closes_yaml(lines, first - 1, delimiters)):
+        words = "The front matter ends at this ---, but more metadata stands below it: remove this line."
+        yield Problem(end + 1, 1, "front_matter_closed_early", words)
+
+
+def _closes_yaml(lines: list[str], opener: int, delimiters: list[int]) -> bool:
+    """Whether a later `---` ends a block that begins, after `opener`, with a YAML key."""
+    end = next((row for row in delimiters if row > opener), None)
+    if end is None or opener + 1 >= end:
+        return False
+    inside = [line for line in lines[opener + 1 : end] if line.strip()]
+    return bool(inside) and bool(_YAML_KEY.match(inside[0]))
+
+
+def _unfenced(lines: list[str], start: int) -> Iterator[int]:
+    fence: str | None = None
+    for row in range(start, len(lines)):
+        match = _FENCE.match(lines[row])
+        if match and fence in (None, match[1]):
+            fence = match[1] if fence is None else None
+        elif fence is None:
+            yield row

@@ -1,0 +1,60 @@
+"""What a field of a gate form asks for: its role, from its label and its type, in the languages that labels come in."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from enum import StrEnum
+from functools import lru_cache
+
+from .role_words import AGREES, ASKS_FOR_YES, ATTESTS, FACT, MARKETING, TERMS, TEXT_ROLES, WARNING
+
+
+class Role(StrEnum):
+    """What a field asks for; policies name a field by it, since no two forms spell a label alike."""
+
+    PURPOSE = "purpose"
+    AFFILIATION = "affiliation"
+    COUNTRY = "country"
+    EMAIL = "email"
+    NAME = "name"
+    JOB = "job"
+    BIRTH_DATE = "birth_date"
+    CONSENT = "consent"
+    OTHER = "other"
+
+
+_TEXT_ROLES = tuple((Role(name), pattern) for name, pattern in TEXT_ROLES)
+_BIRTH_DATE = _TEXT_ROLES[0][1]
+_ROLE_OF_TYPE: dict[str, Role] = {"country": Role.COUNTRY, "ip_location": Role.OTHER, "email": Role.EMAIL}
+_MARKUP = re.compile(r"[*_`~]+|<[^>]{0,80}>")
+
+
+@lru_cache(maxsize=4096)
+def role_of(label: str, field_type: str = "text") -> Role:
+    """The role of a field. A place found by IP address is no country that somebody stated, so it is OTHER."""
+    text = _plain(label[:2000])
+    if field_type in _ROLE_OF_TYPE:
+        return _ROLE_OF_TYPE[field_type]
+    if field_type == "checkbox":
+        return Role.CONSENT if _is_agreement(text) else Role.OTHER
+    if field_type == "date_picker":
+        return Role.BIRTH_DATE if _BIRTH_DATE.search(text) else Role.OTHER
+    if ASKS_FOR_YES.search(text) and _is_agreement(text):
+        return Role.CONSENT
+    if MARKETING.search(text):
+        return Role.OTHER
+    return next((role for role, pattern in _TEXT_ROLES if pattern.search(text)), Role.OTHER)
+
+
+def _plain(label: str) -> str:
+    text = unicodedata.normalize("NFKC", label).replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
+    return " ".join(_MARKUP.sub(" ", text).casefold().split())
+
+
+def _is_agreement(text: str) -> bool:
+    if WARNING.search(text) or (MARKETING.search(text) and not TERMS.search(text)):
+        return False
+    if AGREES.search(text):
+        return True
+    return bool(ATTESTS.search(text)) and not FACT.search(text)
