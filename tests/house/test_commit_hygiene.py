@@ -13,7 +13,13 @@ from tests.house.tree import ROOT, tracked_files
 # Written in pieces, so that this file does not hold what it looks for.
 _INDEX_HOSTS = ("pypi" + r"\.org", "python" + r"hosted\.org", "registry" + r"\.npmjs", "deb" + r"\.debian")
 _EXAMPLE_PEOPLE = r"(?!(?:you|user|lena)\b)"
-_MACHINE_FOLDERS = ("wor" + "k/", "roo" + "t/", rf"home/{_EXAMPLE_PEOPLE}\w+/", rf"Users/{_EXAMPLE_PEOPLE}\w+/")
+_MACHINE_FOLDERS = (
+    "wor" + "k/",
+    "roo" + "t/",
+    "tm" + "p/",
+    rf"home/{_EXAMPLE_PEOPLE}\w+/",
+    rf"Users/{_EXAMPLE_PEOPLE}\w+/",
+)
 FAKE_TOKENS = "a token of the Hub's form (fake ones are hf_local_ROLE, see CONTRIBUTING.md)"
 MACHINE_PATHS = "a path of one machine"
 FORBIDDEN = {
