@@ -1,0 +1,210 @@
+"""Invented people: the account that the Hub shows, and beside it what is true of its bearer."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Final
+
+import msgspec
+
+from . import mail
+from .hostile import NAMES
+from .names import Named, draw_name, full_name, user_name
+from .pools import Country, Place, Pools
+
+MAX_NAME: Final = 96
+
+
+class Org(msgspec.Struct, frozen=True, gc=False):
+    id: str
+    name: str
+    fullname: str
+
+
+class Account(msgspec.Struct, frozen=True, gc=False):
+    """What the Hub knows of somebody. The first 8 digits of `id` are the second of creation; `country` never goes on the wire."""
+
+    id: str
+    username: str
+    fullname: str
+    email: str | None
+    is_pro: bool
+    verified_orgs: tuple[str, ...]
+    orgs: tuple[Org, ...]
+    created_ms: int
+    num_models: int
+    num_datasets: int
+    num_followers: int
+    country: str
+
+
+class Persona(msgspec.Struct, frozen=True, gc=False):
+    """What is true of an account's bearer; two accounts of one person share `person_id`. For answers and oracle only."""
+
+    person_id: int
+    kind: str
+    mail: str
+    given: str
+    family: str
+    family_first: bool
+    place: Place | None
+    country: Country
+    text: str | None = None
+    hostile_kind: str | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.given} {self.family}"
+
+
+# kind of person by class of mail, out of 20
+_KINDS: Final[dict[str, tuple[str, ...]]] = {
+    "academic": ("student",) * 12 + ("academic",) * 8,
+    "company": ("industry",) * 20,
+    "": ("student",) * 8 + ("hobbyist",) * 3 + ("industry",) * 5 + ("academic",) * 4,
+}
+_PLACE_KIND: Final = {"student": "university", "academic": "university", "clinician": "hospital", "industry": "company"}
+
+
+class Crowd:
+    """Draws people one after the other from one seed; the same seed and the same calls give the same people."""
+
+    def __init__(self, pools: Pools, rng: Random, preset: str, home: Place | None = None) -> None:
+        self.accounts: list[Account] = []
+        self.personas: list[Persona] = []
+        self._pools, self._rng, self._preset, self._home = pools, rng, preset, home
+        self._seen: set[str] = set()
+        self._machines = tuple(f"{rng.getrandbits(40):010x}" for _ in range(8))
+        self._classes = _spread(mail.CLASSES[preset])
+        self._countries = tuple(country for country in pools.countries for _ in range(country.weight))
+        self._by_code = {country.code: country for country in pools.countries}
+        self._cultures = {country.code: _spread(country.cultures) for country in pools.countries}
+        self._places: dict[tuple[str, str], list[Place]] = {}
+        for place in pools.places:
+            for key in ((place.kind, place.country), (place.kind, "")):
+                self._places.setdefault(key, []).append(place)
+        self._orgs: dict[str, Org] = {}
+
+    def add(self, created_ms: int, *, course: tuple[Place, str] | None = None) -> None:
+        """A new person; `course` is where and with which words a whole class asks."""
+        rng = self._rng
+        r = rng.random
+        country = self._countries[int(r() * len(self._countries))]
+        mail_class = "academic" if course else self._classes[int(r() * len(self._classes))]
+        kind = "student" if course else self._kind(mail_class)
+        place = course[0] if course else self._place(kind, mail_class, country.code)
+        if place is not None and place.country != country.code and r() < 0.6:
+            country = self._by_code[place.country]
+        cultures = self._cultures[country.code]
+        culture = cultures[int(r() * len(cultures))]
+        name = draw_name(rng, culture, self._pools.cultures[culture])
+        username = self._unique(user_name(rng, name, self._pools.texts.handles))
+        if r() < 0.001 and self.accounts and self.accounts[-1].username[0].islower():
+            username = self.accounts[-1].username.capitalize()  # differs from somebody else's by its capital only
+        email = self._email(mail_class, kind, place, country.code, name)
+        hostile, fullname = NAMES[int(r() * len(NAMES))] if r() < 0.001 else (None, full_name(rng, name, username))
+        persona = Persona(
+            person_id=len(self.accounts),
+            kind=kind,
+            mail=mail_class,
+            given=name.given,
+            family=name.family,
+            family_first=name.family_first,
+            place=place,
+            country=country,
+            text=course[1] if course else None,
+            hostile_kind=hostile,
+        )
+        self._keep(persona, username, fullname, email, created_ms)
+
+    def add_twin(self, created_ms: int) -> None:
+        """Another account of the person added last: another username, the same mailbox in another spelling."""
+        account, persona = self.accounts[-1], self.personas[-1]
+        username = self._unique(account.username.rstrip("0123456789") + str(int(self._rng.random() * 90 + 10)))
+        email = mail.variant(self._rng, account.email) if account.email else None
+        self._keep(persona, username, account.fullname, email, max(created_ms, account.created_ms))
+
+    def add_bot(self, created_ms: int, stem: str, number: int, domain: str) -> None:
+        """One of a row of machine-made accounts."""
+        username = self._unique(f"{stem}{number}")
+        persona = Persona(
+            person_id=len(self.accounts),
+            kind="bot",
+            mail="disposable",
+            given=username,
+            family="",
+            family_first=False,
+            place=None,
+            country=self._countries[number * 7919 % len(self._countries)],
+            text="research",
+        )
+        self._keep(persona, username, username, f"{username}@{domain}", created_ms)
+
+    # --- parts -------------------------------------------------------------------------------------------------
+
+    def _kind(self, mail_class: str) -> str:
+        kinds = _KINDS.get(mail_class, _KINDS[""])
+        kind = kinds[int(self._rng.random() * len(kinds))]
+        clinical = self._preset == "medical" and kind != "student" and mail_class != "academic"
+        return "clinician" if clinical and self._rng.random() < 0.6 else kind
+
+    def _place(self, kind: str, mail_class: str, country: str) -> Place | None:
+        r = self._rng.random
+        if self._home is not None and mail_class in {"academic", "free"} and r() < 0.97:
+            return self._home
+        wanted = _PLACE_KIND.get(kind)
+        if wanted is None or (mail_class not in {"academic", "company"} and r() < 0.05):
+            return None
+        places = self._places.get((wanted, country)) or self._places[wanted, ""]
+        return places[int(r() * len(places))]
+
+    def _email(self, mail_class: str, kind: str, place: Place | None, country: str, name: Named) -> str | None:
+        given, family = name.plain_given, name.plain_family
+        if mail_class in {"academic", "company"} and place is not None:
+            return mail.at_place(self._rng, place, given, family, student=kind == "student")
+        if mail_class == "free":
+            return mail.free(self._rng, country, given, family)
+        return mail.unusual(self._rng, mail_class, given, family)
+
+    def _unique(self, base: str) -> str:
+        """Unique whatever the capitals; `add` makes the one exception."""
+        base = base[:40].strip("-_.")
+        stem = base = base if len(base) > 1 else f"{base}-hf"
+        while base.lower() in self._seen:
+            base = f"{stem[:34]}{int(self._rng.random() * (970 if len(self._seen) < 5000 else 97_000))}"
+        self._seen.add(base.lower())
+        return base
+
+    def _org(self, place: Place) -> Org:
+        org = self._orgs.get(place.name)
+        if org is None:
+            second = 0x5F000000 + len(self._orgs) * 86_413
+            identifier = f"{second:08x}{self._machines[0]}{len(self._orgs):06x}"
+            org = self._orgs[place.name] = Org(identifier, place.staff[0].replace(".", "-"), place.name)
+        return org
+
+    def _keep(self, persona: Persona, username: str, fullname: str, email: str | None, created_ms: int) -> None:
+        r, index, human = self._rng.random, len(self.accounts), persona.kind != "bot"
+        orgs: tuple[Org, ...] = (self._org(persona.place),) if persona.place is not None and r() < 0.07 else ()
+        verified = orgs and persona.mail in {"academic", "company"} and r() < 0.6
+        active = human and r() < 0.45
+        account = Account(
+            id=f"{created_ms // 1000:08x}{self._machines[index & 7]}{index * 7919 & 0xFFFFFF:06x}",
+            username=username,
+            fullname=fullname[:MAX_NAME],
+            email=email,
+            is_pro=human and r() < 0.04,
+            verified_orgs=(orgs[0].name,) if verified else (),
+            orgs=orgs,
+            created_ms=created_ms,
+            num_models=int(r() ** 4 * 60) if active else 0,
+            num_datasets=int(r() ** 5 * 25) if active else 0,
+            num_followers=int(r() ** 7 * 300) if active else 0,
+            country=persona.country.code,
+        )
+        self.accounts.append(account)
+        self.personas.append(persona)
+
+
+def _spread(weights: tuple[tuple[str, int], ...]) -> tuple[str, ...]:
+    return tuple(name for name, weight in weights for _ in range(weight))

@@ -1,0 +1,178 @@
+"""What a person writes into a gate's form, and how good each answer truly is; the truth goes to the oracle, never on the wire."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Final, NamedTuple
+from unicodedata import normalize
+
+from . import mail
+from .gates import DemoGate, Field
+from .hostile import HOSTILE
+from .pools import Pools, Texts
+from .tellers import MISSING, Teller, Tellers, Who
+
+
+class Filled(NamedTuple):
+    """`quality`: label to good, thin, junk, empty, missing or hostile, text answers only. `manner`: what is special about an answer."""
+
+    answers: dict[str, str]
+    quality: dict[str, str]
+    manner: dict[str, str]
+    hostile_kind: str | None
+
+
+# Where a text answer falls, by how much care somebody takes: upper edges for good, thin, empty, missing, junk, template; the rest
+# is another language. Weighted by MOODS, all rows together come to 59, 18, 6, 3, 9, 4 and 1 %.
+_CARE: Final = {
+    "careful": (0.86, 0.91, 0.925, 0.945, 0.955, 0.985),
+    "lazy": (0.22, 0.67, 0.77, 0.82, 0.92, 0.99),
+    "careless": (0.10, 0.27, 0.45, 0.48, 0.98, 1.0),
+}
+# Out of 100 requests of a status, how many are careful, lazy (the rest is careless).
+_MOODS: Final = {"pending": (60, 88), "accepted": (82, 97), "rejected": (20, 55), "reset": (15, 75)}
+HOSTILE_SHARE: Final = 0.0043  # with the hostile names this makes 0.5 % of the rows
+DRIFT_SHARE: Final = 0.03
+
+
+class Form:
+    """A gate's fields, made ready to be filled in many times."""
+
+    def __init__(self, gate: DemoGate, pools: Pools) -> None:
+        self._texts = pools.texts
+        tell = Tellers(gate, pools)
+        self._fields = [
+            (field, tell.text(field) if field.type == "text" else tell.typed(field), field.type == "text")
+            for field in gate.fields
+        ]
+        self._former = [
+            (field, tell.text(field) if field.type == "text" else tell.typed(field)) for field in gate.former
+        ]
+        self._labels = [field.label for field in gate.fields if field.type == "text"]
+
+    def fill(self, rng: Random, who: Who, status: str, *, old: bool) -> Filled:
+        """`old` requests may carry an answer to a question that the form no longer asks."""
+        r = rng.random
+        mood = r() * 100
+        careful, lazy = _MOODS[status]
+        edges = _CARE[
+            "careful" if mood < careful or who.persona.text is not None else "lazy" if mood < lazy else "careless"
+        ]
+        answers: dict[str, str] = {}
+        quality: dict[str, str] = {}
+        manner: dict[str, str] = {}
+        for field, teller, is_text in self._fields:
+            label = field.label
+            if not is_text:
+                value, special = teller(rng, who)
+                if value != MISSING:
+                    answers[label] = value
+            else:
+                kind, value, special = self._text(rng, who, field, teller, edges)
+                quality[label] = kind
+                if kind != "missing":
+                    answers[label] = value
+            if special:
+                manner[label] = special
+        if old and self._former and r() < 5 * DRIFT_SHARE:
+            self._drift(rng, who, answers, manner)
+        hostile = None
+        if self._labels and r() < HOSTILE_SHARE:
+            label = self._labels[int(r() * len(self._labels))]
+            hostile, answers[label] = HOSTILE[int(r() * len(HOSTILE))]
+            quality[label] = "hostile"
+        return Filled(answers, quality, manner, hostile)
+
+    def _drift(self, rng: Random, who: Who, answers: dict[str, str], manner: dict[str, str]) -> None:
+        field, teller = self._former[int(rng.random() * len(self._former))]
+        value, _ = teller(rng, who)
+        if value != MISSING:
+            answers[field.label] = value
+            manner[field.label] = "former field"
+
+    def _text(
+        self, rng: Random, who: Who, field: Field, teller: Teller, edges: tuple[float, ...]
+    ) -> tuple[str, str, str]:
+        """Quality, answer, manner."""
+        persona, purpose = who.persona, field.ask == "purpose"
+        if purpose and persona.text is not None:
+            return ("thin" if persona.kind == "bot" else "good"), persona.text, "same as the others"
+        if field.ask == "email":
+            return _email(rng, who, self._texts)
+        x = rng.random()
+        if x >= edges[4] and purpose:
+            return _shared(rng, self._texts) if x < edges[5] else _own_language(rng, who, self._texts, teller)
+        if x < edges[0] or x >= edges[4]:
+            return ("good", *teller(rng, who))
+        if x < edges[1]:
+            return _thin(rng, who, field.ask, self._texts)
+        if x < edges[2]:
+            return "empty", "" if rng.random() < 0.85 else " ", ""
+        return ("missing", "", "") if x < edges[3] else ("junk", _junk(rng, who, field, self._texts), "")
+
+
+def _shared(rng: Random, texts: Texts) -> tuple[str, str, str]:
+    shared = texts.shared["texts"]
+    return "thin", shared[int(rng.random() * len(shared))], "template"
+
+
+def _own_language(rng: Random, who: Who, texts: Texts, teller: Teller) -> tuple[str, str, str]:
+    written = texts.languages.get(who.persona.country.language)
+    if not written:
+        value, manner = teller(rng, who)
+        return "good", value, manner
+    return "good", written[int(rng.random() * len(written))], "own language"
+
+
+def _thin(rng: Random, who: Who, ask: str, texts: Texts) -> tuple[str, str, str]:
+    if ask in ("name", "first_name", "last_name"):
+        given = who.persona.given
+        if rng.random() < 0.75:
+            return "good", given, "given name only"
+        return "thin", given[:1] + ("." if rng.random() < 0.5 else ""), ""
+    words = texts.thin.get(ask, texts.thin["other"])
+    return "thin", words[int(rng.random() * len(words))], ""
+
+
+def _junk(rng: Random, who: Who, field: Field, texts: Texts) -> str:
+    x = rng.random()
+    if x < 0.06 and len(field.label) < 60:
+        return field.label if x < 0.03 else field.label.lower()
+    if x < 0.12 and "name" not in field.ask and who.account.fullname and who.persona.hostile_kind is None:
+        return who.account.fullname
+    return _junk_word(rng, who, texts)
+
+
+def _junk_word(rng: Random, who: Who, texts: Texts) -> str:
+    own = texts.junk.get(who.persona.country.language)
+    words = own if own and rng.random() < 0.25 else texts.junk["any"]
+    return words[int(rng.random() * len(words))]
+
+
+def _email(rng: Random, who: Who, texts: Texts) -> tuple[str, str, str]:
+    """The form's e-mail against the account's: same, another of the same person, another spelling, somebody else's, junk, empty."""
+    x = rng.random()
+    persona, address = who.persona, who.account.email
+    if address is None or 0.70 <= x < 0.85:
+        return (
+            "good",
+            mail.free(rng, persona.country.code, _plain(persona.given), _plain(persona.family)),
+            "another address",
+        )
+    if x < 0.70:
+        return "good", address, ""
+    if x < 0.88:
+        return "good", mail.variant(rng, address), "another spelling"
+    if x < 0.89:
+        return "good", f"office{int(rng.random() * 90)}@{_SOMEBODY[int(rng.random() * 3)]}", "somebody else's"
+    if x < 0.97:
+        return "junk", _junk_word(rng, who, texts), ""
+    return "empty", "", ""
+
+
+def _plain(name: str) -> str:
+    letters = "".join(c for c in normalize("NFD", name.lower()) if "a" <= c <= "z")
+    return letters or "me"
+
+
+_SOMEBODY: Final = ("example.org", "example.net", "example.com")

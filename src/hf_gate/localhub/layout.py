@@ -1,0 +1,200 @@
+"""Who asks where and when, as a plan from which single rows can be drawn: the crowd, the accounts made for one repo, the bursts."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from math import gcd, log
+from random import Random
+from typing import Final, NamedTuple
+
+from .accounts import Crowd
+from .arrival import DAY, HOUR, MINUTE, Timeline
+from .gates import DemoGate
+from .pools import Place, Pools
+
+BLOCK: Final = 1000
+# Of ten requests three come from accounts made for them, shortly before.
+NEW: Final = 3
+# How often somebody of the common crowd asks: this many repos each, on average.
+_REPOS_EACH: Final = 1.35
+_QUIET: Final = 120
+_BOT_STEMS: Final = ("datauser", "mluser", "getmodel", "hfreader", "airesearch")
+_BOT_DOMAINS: Final = ("mailinator.com", "yopmail.com", "guerrillamail.com")
+# kind, share of a repo's requests, least and most people
+_BURSTS: Final = (("course", 0.02, 16, 40), ("bot", 0.007, 8, 30))
+
+
+class Burst(NamedTuple):
+    """People who ask together; `outcome` is the status of those of them who are decided."""
+
+    outcome: str
+    first_person: int
+    start_ms: int
+    size: int
+    step_ms: int
+
+
+class RepoPlan(NamedTuple):
+    """`main` rows come by the timeline, those of the bursts follow. Every person has at most one row here."""
+
+    timeline: Timeline
+    main: int
+    first_new: int
+    shared: int
+    stride: int
+    shift: int
+    bursts: tuple[Burst, ...]
+    auto: bool
+
+    def person(self, slot: int) -> int:
+        """Who is behind a row: a new account, or the next of the common crowd, which is walked in big steps."""
+        mine = slot * NEW // 10
+        if (slot + 1) * NEW // 10 != mine:
+            return self.first_new + mine
+        return ((slot - mine) * self.stride + self.shift) % self.shared
+
+
+class Block(NamedTuple):
+    """Up to a thousand rows of a timeline, or all rows of a repo's bursts (then `low` is the repo's `main`)."""
+
+    repo: int
+    low: int
+    high: int
+    first_row: int
+
+
+class Planner:
+    """Draws everybody: first the common crowd, then for each repo the accounts made for it, then its bursts."""
+
+    def __init__(self, crowd: Crowd, rng: Random, preset: str, now_ms: int, words: Pools) -> None:
+        self._crowd, self._rng, self._preset, self._now, self._words = crowd, rng, preset, now_ms, words
+
+    def plan(self, requests: int, gates: tuple[DemoGate, ...]) -> list[RepoPlan]:
+        rng, sizes = self._rng, _sizes(requests, len(gates))
+        drafts = []
+        for index, (size, gate) in enumerate(zip(sizes, gates, strict=True)):
+            timeline = self._timeline(quiet=len(sizes) >= 5 and index == len(sizes) - 1)
+            bursts = [] if gate.mode == "auto" else self._burst_sizes(size, first=index == 0)
+            drafts.append((gate, timeline, size - sum(count for _, count in bursts), bursts))
+        ordinary = [main - main * NEW // 10 for _, _, main, _ in drafts]
+        shared = max([*ordinary, int(sum(ordinary) / _REPOS_EACH)], default=0)
+        self._common_crowd(shared, min((timeline.start for _, timeline, _, _ in drafts), default=self._now))
+        plans = []
+        for gate, timeline, main, bursts in drafts:
+            first_new = len(self._crowd.accounts)
+            self._new_accounts(timeline, main)
+            drawn = tuple(self._burst(kind, count, timeline, gate.topic) for kind, count in bursts)
+            shift = int(rng.random() * max(1, shared))
+            stride = _stride(rng, shared)
+            plans.append(RepoPlan(timeline, main, first_new, shared, stride, shift, drawn, gate.mode == "auto"))
+        return plans
+
+    def _common_crowd(self, count: int, before_ms: int) -> None:
+        """Accounts older than the oldest repo, so that they can have asked anywhere; one in a hundred is a second one."""
+        rng = self._rng
+        for i in range(count):
+            age = HOUR + int(-420 * DAY * log(1 - rng.random()))
+            created = before_ms - min(age, 7 * 365 * DAY)
+            if i and rng.random() < 0.01:
+                self._crowd.add_twin(min(before_ms - HOUR, created + 90 * DAY))
+            else:
+                self._crowd.add(created)
+
+    def _new_accounts(self, timeline: Timeline, main: int) -> None:
+        for mine in range(main * NEW // 10):
+            slot = -(-(mine + 1) * 10 // NEW) - 1
+            self._crowd.add(timeline.at(slot / main) - MINUTE - int(self._rng.random() ** 6 * 20 * DAY))
+
+    def _timeline(self, *, quiet: bool) -> Timeline:
+        rng, now = self._rng, self._now
+        if self._preset == "class":
+            start = now - int(9 + rng.random() * 8) * DAY
+            return Timeline(start, now, ((float(2 + int(rng.random() * 3)), 100.0, 0.7),), 1.5)
+        if quiet:
+            return Timeline(now - _QUIET * 7 * DAY, now, (), 1.0)
+        start = now - int((0.25 + rng.random() * 0.7) * 600 * DAY) - int(rng.random() * 12) * HOUR
+        days = (now - start) / DAY
+        later = tuple(
+            (days * (0.3 + 0.6 * rng.random()), 8.0 + rng.random() * 10, 1.5 + rng.random())
+            for _ in range(int(days // 150))
+        )
+        return Timeline(start, now, ((0.0, 30.0, 1.5), *later), 1.0)
+
+    def _burst_sizes(self, size: int, *, first: bool) -> list[tuple[str, int]]:
+        """A repo with fewer than 300 requests has none; in a world of classes everything is a course already."""
+        found: list[tuple[str, int]] = []
+        for kind, share, least, most in _BURSTS if size >= 300 else ():
+            left = int(size * share)
+            if self._preset == "class":
+                left = left if kind == "bot" else 0
+            elif first:
+                left = max(left, least)
+            while left >= least:
+                count = min(left, int(least + self._rng.random() * (most - least)))
+                found.append((kind, count))
+                left -= count
+        return found
+
+    def _burst(self, kind: str, count: int, timeline: Timeline, topic: str) -> Burst:
+        return self._course(count, timeline, topic) if kind == "course" else self._bots(count, timeline)
+
+    def _course(self, count: int, timeline: Timeline, topic: str) -> Burst:
+        """A class asks within an hour, from one university, with one text."""
+        rng, first = self._rng, len(self._crowd.accounts)
+        start = timeline.at(0.1 + 0.8 * rng.random()) // HOUR * HOUR + 5 * MINUTE
+        start = min(start, self._now - HOUR)
+        place = a_university(self._words, rng)
+        tasks = self._words.texts.tasks[topic]
+        task = tasks[int(rng.random() * len(tasks))].replace("{language}", "English")
+        text = f"We need it in our course at {place.short} to {task}."
+        for _ in range(count):
+            created = start - 10 * MINUTE - int(rng.random() ** 3 * 300 * DAY)
+            self._crowd.add(created, course=(place, text))
+        return Burst("accepted", first, start, count, 55 * MINUTE // count)
+
+    def _bots(self, count: int, timeline: Timeline) -> Burst:
+        rng, first = self._rng, len(self._crowd.accounts)
+        start = min(timeline.at(0.2 + 0.75 * rng.random()), self._now - HOUR)
+        stem = _BOT_STEMS[int(rng.random() * len(_BOT_STEMS))]
+        domain = _BOT_DOMAINS[int(rng.random() * len(_BOT_DOMAINS))]
+        number = int(rng.random() * 9000 + 100)
+        for i in range(count):
+            self._crowd.add_bot(start - 3 * HOUR + i * 41_000 + int(rng.random() * 9000), stem, number + i, domain)
+        return Burst("rejected", first, start, count, 4_000 + int(rng.random() * 9_000))
+
+
+def blocks_of(plans: list[RepoPlan]) -> list[Block]:
+    found, row = [], 0
+    for index, plan in enumerate(plans):
+        edges = [*range(0, plan.main, BLOCK), plan.main] if plan.main else []
+        spans = [*pairwise(edges), (plan.main, plan.main + sum(burst.size for burst in plan.bursts))]
+        for low, high in spans:
+            if high > low:
+                found.append(Block(index, low, high, row))
+                row += high - low
+    return found
+
+
+def a_university(words: Pools, rng: Random) -> Place:
+    schools = [place for place in words.places if place.kind == "university"]
+    return schools[int(rng.random() * len(schools))]
+
+
+def _sizes(requests: int, repos: int) -> list[int]:
+    """The first repo is the one that everybody wants; the last of five or more gets a request a week."""
+    weights = [1 / (i + 1) ** 0.9 for i in range(repos)]
+    total = sum(weights)
+    sizes = [int(requests * weight / total) for weight in weights]
+    if repos >= 5:
+        sizes[-1] = min(sizes[-1], _QUIET)
+    if sizes:
+        sizes[0] += requests - sum(sizes)
+    return sizes
+
+
+def _stride(rng: Random, shared: int) -> int:
+    """A step that visits each of `shared` people once before it comes back."""
+    stride = int(shared * (0.3 + 0.4 * rng.random())) | 1
+    while shared > 1 and gcd(stride, shared) != 1:
+        stride += 2
+    return stride

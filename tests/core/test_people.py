@@ -1,0 +1,400 @@
+"""The local Hub's invented people and requests: repeatable, believable in the large, valid in each row, truth kept apart."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import unicodedata
+from collections import Counter
+from pathlib import Path
+from types import ModuleType
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hf_gate.domain.forms import parse_gate_form
+from hf_gate.localhub import mail
+from hf_gate.localhub.gates import demo_gates
+from hf_gate.localhub.hostile import BY_KIND, HOSTILE, LONGEST
+from hf_gate.localhub.people import PRESETS, Account, Drawn, Scene, oracle_line, scene
+from hf_gate.localhub.pools import pools
+
+NOW = 1_792_800_000_000  # 2026-10-23
+DAY = 86_400_000
+ROOT = Path(__file__).resolve().parents[2]
+PLACES = frozenset(domain for place in pools().places for domain in (*place.staff, *place.students))
+
+
+@pytest.fixture(scope="module")
+def consumer() -> tuple[Scene, list[Drawn]]:
+    drawn = scene(7, 20_000, 3, "consumer", NOW)
+    return drawn, list(drawn.rows)
+
+
+def as_bytes(drawn: Scene) -> bytes:
+    return msgspec.json.encode([drawn.accounts, list(drawn.rows)])
+
+
+def shares(counts: Counter[str]) -> dict[str, float]:
+    return {name: count / counts.total() for name, count in counts.items()}
+
+
+# --- repeatable -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_gives_others(preset: str) -> None:
+    assert as_bytes(scene(7, 600, 3, preset, NOW)) == as_bytes(scene(7, 600, 3, preset, NOW))
+    assert as_bytes(scene(7, 600, 3, preset, NOW)) != as_bytes(scene(8, 600, 3, preset, NOW))
+
+
+def test_a_block_drawn_alone_is_the_block_of_the_whole() -> None:
+    whole = scene(3, 5_000, 3, "medical", NOW)
+    rows = list(whole.rows)
+    other = scene(3, 5_000, 3, "medical", NOW)
+    last = other.block(other.blocks - 1)
+    assert rows[-len(last) :] == last
+    assert list(whole.rows) == rows
+
+
+def test_there_are_exactly_as_many_requests_as_wanted_and_none_at_all_is_a_number_too() -> None:
+    for requests, repos in ((0, 0), (0, 3), (1, 1), (10, 3), (2_000, 3), (777, 20)):
+        drawn = scene(1, requests, repos, "consumer", NOW)
+        assert (len(list(drawn.rows)), len(drawn), len(drawn.gates)) == (requests, requests, repos)
+
+
+def test_an_unknown_preset_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ValueError, match="consumer, medical, class"):
+        scene(1, 10, 1, "party", NOW)
+    with pytest.raises(ValueError, match="at least one repo"):
+        scene(1, 10, 0, "class", NOW)
+
+
+# --- each row is valid ----------------------------------------------------------------------------------------
+
+
+def check_accounts(drawn: Scene) -> None:
+    assert len({account.id for account in drawn.accounts}) == len(drawn.accounts)
+    assert len({account.username for account in drawn.accounts}) == len(drawn.accounts)
+    for account in drawn.accounts:
+        assert re.fullmatch(r"[0-9a-f]{24}", account.id)
+        assert int(account.id[:8], 16) == account.created_ms // 1000
+        assert re.fullmatch(r"[A-Za-z0-9][\w.-]{1,41}", account.username)
+        assert account.email is None or mail.is_allowed(account.email, PLACES), account.email
+        assert len(account.fullname) <= 96
+        assert set(account.verified_orgs) <= {org.name for org in account.orgs}
+
+
+def check_rows(drawn: Scene, rows: list[Drawn], now: int) -> None:
+    assert len({row.request_id for row in rows}) == len(rows)
+    assert len({(row.person_index, row.repo_index) for row in rows}) == len(rows)
+    labels = [{field.label for field in gate.fields} for gate in drawn.gates]
+    former = [{field.label for field in gate.former} for gate in drawn.gates]
+    for row in rows:
+        assert re.fullmatch(r"[0-9a-f]{24}", row.request_id)
+        assert int(row.request_id[:8], 16) == row.asked_ms // 1000
+        assert drawn.accounts[row.person_index].created_ms <= row.asked_ms <= now
+        assert (row.reviewed_ms is None) == (row.status == "pending")
+        assert row.reviewed_ms is None or row.asked_ms <= row.reviewed_ms <= now
+        if row.granted:
+            assert (row.status, row.answers) == ("accepted", None)
+        else:
+            assert row.answers is not None
+            assert set(row.answers) <= labels[row.repo_index] | former[row.repo_index]
+            assert all(len(text) <= LONGEST for text in row.answers.values())
+            "".join(row.answers.values()).encode()  # strings, and no lone surrogate in them
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(),
+    requests=st.integers(0, 1200),
+    repos=st.integers(1, 9),
+    preset=st.sampled_from(PRESETS),
+    now=st.integers(NOW - 2000 * DAY, NOW + 2000 * DAY),
+)
+def test_every_world_holds_only_valid_people_and_one_request_for_each_person_and_repo(
+    seed: int, requests: int, repos: int, preset: str, now: int
+) -> None:
+    drawn = scene(seed, requests, repos, preset, now)
+    check_accounts(drawn)
+    check_rows(drawn, list(drawn.rows), now)
+
+
+def test_the_large_world_is_valid_too(consumer: tuple[Scene, list[Drawn]]) -> None:
+    drawn, rows = consumer
+    check_accounts(drawn)
+    check_rows(drawn, rows, NOW)
+
+
+# --- believable in the large ----------------------------------------------------------------------------------
+
+
+def test_most_requests_wait_and_the_newest_wait_most(consumer: tuple[Scene, list[Drawn]]) -> None:
+    _, rows = consumer
+    found = shares(Counter(row.status for row in rows))
+    for status, share in {"pending": 0.69, "accepted": 0.21, "rejected": 0.06, "reset": 0.04}.items():
+        assert found[status] == pytest.approx(share, abs=0.02)
+    first = sorted((row for row in rows if row.repo_index == 0), key=lambda row: row.asked_ms)
+    tenth = len(first) // 10
+    old, new = (sum(row.status == "pending" for row in part) for part in (first[:tenth], first[-tenth:]))
+    assert new > 1.5 * old
+    assert sum(row.granted for row in rows) / len(rows) == pytest.approx(0.01, abs=0.003)
+
+
+@pytest.mark.parametrize(
+    ("preset", "wanted"),
+    [
+        ("consumer", {"free": 0.80, "academic": 0.09, "company": 0.09}),
+        ("medical", {"free": 0.45, "academic": 0.46}),
+        ("class", {"academic": 0.83, "free": 0.15}),
+    ],
+)
+def test_classes_of_mail_follow_the_preset(preset: str, wanted: dict[str, float]) -> None:
+    found = shares(Counter(persona.mail for persona in scene(5, 8_000, 2, preset, NOW).personas))
+    for name, share in wanted.items():
+        assert found[name] == pytest.approx(share, abs=0.03), name
+
+
+def test_a_class_asks_from_one_university_and_mostly_within_two_days() -> None:
+    drawn = scene(4, 1_500, 1, "class", NOW)
+    schools = Counter(p.place.name for p in drawn.personas if p.mail == "academic" and p.place)
+    assert schools.most_common(1)[0][1] > 0.9 * schools.total()
+    times = sorted(row.asked_ms for row in drawn.rows)
+    busiest = max(sum(start <= time < start + 2 * DAY for time in times) for start in times[::50])
+    assert busiest > 0.6 * len(times)
+
+
+def test_answers_are_as_good_and_as_bad_as_assumed(consumer: tuple[Scene, list[Drawn]]) -> None:
+    _, rows = consumer
+    purposes = Counter(
+        row.truth.quality[label]
+        for row in rows
+        if row.truth.quality and row.truth.persona.text is None
+        for label, role in row.truth.roles.items()
+        if role == "purpose"
+    )
+    found = shares(purposes)
+    for quality, share in {"good": 0.61, "thin": 0.215, "empty": 0.06, "missing": 0.03, "junk": 0.085}.items():
+        assert found[quality] == pytest.approx(share, abs=0.025), quality
+    manners = Counter(manner for row in rows for manner in (row.truth.manner or {}).values())
+    for manner in (
+        "template",
+        "language model",
+        "own language",
+        "abbreviation",
+        "misspelt",
+        "translated",
+        "not ticked",
+    ):
+        assert manners[manner] > 20, manner
+    drifted = sum(bool(set(row.answers or ()) - set(row.truth.roles)) for row in rows)
+    assert 0.005 < drifted / len(rows) < 0.05
+
+
+def test_good_purposes_hardly_repeat(consumer: tuple[Scene, list[Drawn]]) -> None:
+    drawn, rows = consumer
+    label = next(field.label for field in drawn.gates[0].fields if field.ask == "purpose")
+    texts = [
+        row.answers[label]
+        for row in rows
+        if row.repo_index == 0
+        and row.answers
+        and (row.truth.quality or {}).get(label) == "good"
+        and not row.truth.manner
+    ]
+    assert len(set(texts)) > 0.8 * len(texts)
+
+
+def test_accepted_people_answered_better_than_rejected_ones(consumer: tuple[Scene, list[Drawn]]) -> None:
+    _, rows = consumer
+    good = {
+        status: sum(row.truth.should == "accept" for row in rows if row.status == status and not row.granted)
+        / sum(row.status == status and not row.granted for row in rows)
+        for status in ("accepted", "rejected", "reset")
+    }
+    assert good["accepted"] > 2 * max(good["rejected"], good["reset"])
+
+
+def test_names_come_in_fourteen_scripts_and_more(consumer: tuple[Scene, list[Drawn]]) -> None:
+    drawn, _ = consumer
+    plain = [
+        account.fullname
+        for account, persona in zip(drawn.accounts, drawn.personas, strict=True)
+        if not persona.hostile_kind
+    ]
+    found = {unicodedata.name(c, "?").split()[0] for name in plain for c in name if c.isalpha()}
+    wanted = "LATIN CJK HANGUL CYRILLIC GREEK GEORGIAN ARMENIAN ARABIC HEBREW DEVANAGARI BENGALI TAMIL THAI SINHALA KATAKANA HIRAGANA FULLWIDTH"
+    assert set(wanted.split()) <= found
+    assert any(unicodedata.normalize("NFC", name) != name for name in plain)
+    assert any(name == "" for name in plain)
+
+
+def test_people_ask_at_several_repos_and_some_have_two_accounts(consumer: tuple[Scene, list[Drawn]]) -> None:
+    drawn, rows = consumer
+    repos_each = Counter(Counter(row.person_index for row in rows).values())
+    assert repos_each[2] > 1_000
+    assert repos_each[3] > 50
+    people = Counter(persona.person_id for persona in drawn.personas)
+    twins = [person for person, accounts in people.items() if accounts == 2]
+    assert 0.003 < len(twins) / len(people) < 0.02
+    second = next(i for i, p in enumerate(drawn.personas) if p.person_id != i and p.mail == "free")
+    one, other = drawn.accounts[second - 1 : second + 1]
+    assert one.username != other.username
+    assert _mailbox(one) == _mailbox(other)
+
+
+def _mailbox(account: Account) -> str:
+    local, _, domain = (account.email or "").lower().partition("@")
+    return f"{local.partition('+')[0].replace('.', '')}@{domain}"
+
+
+def test_a_few_usernames_differ_by_capitals_only(consumer: tuple[Scene, list[Drawn]]) -> None:
+    drawn, _ = consumer
+    lower = Counter(account.username.lower() for account in drawn.accounts)
+    assert 0 < sum(count > 1 for count in lower.values()) / len(lower) < 0.003
+
+
+def test_courses_and_machines_come_in_bursts(consumer: tuple[Scene, list[Drawn]]) -> None:
+    _, rows = consumer
+    bots = [row for row in rows if row.truth.klass == "bot"]
+    course = [row for row in rows if row.truth.klass == "student" and row.truth.persona.text]
+    assert all(row.truth.should == "reject" for row in bots)
+    assert 0.003 < len(bots) / len(rows) < 0.01
+    by_text = Counter(row.truth.persona.text for row in course)
+    text, size = by_text.most_common(1)[0]
+    times = [row.asked_ms for row in course if row.truth.persona.text == text]
+    assert size >= 16
+    assert max(times) - min(times) < DAY / 24 or len(set(times)) < size
+
+
+def test_the_world_sleeps_at_weekends_and_a_launch_is_its_loudest_week(consumer: tuple[Scene, list[Drawn]]) -> None:
+    _, rows = consumer
+    weekday = Counter((row.asked_ms // DAY + 3) % 7 for row in rows)
+    assert (weekday[5] + weekday[6]) / 2 < 0.85 * sum(weekday[day] for day in range(5)) / 5
+    mine = [row.asked_ms for row in rows if row.repo_index == 0]
+    start = min(mine)
+    first_week = sum(time < start + 7 * DAY for time in mine)
+    second_quarter = sum(start + 60 * DAY <= time < start + 67 * DAY for time in mine)
+    assert first_week > 3 * second_quarter
+
+
+def test_a_page_ends_between_two_requests_of_one_millisecond() -> None:
+    rows: list[Drawn] = []
+    for requests, end in ((2_000, 100), (6_000, 100), (6_000, 1_000)):
+        rows = list(scene(7, requests, 3, "consumer", NOW).rows)
+        times = sorted((row.asked_ms for row in rows if row.repo_index == 0 and row.status == "pending"), reverse=True)
+        assert times[end - 1] == times[end]
+    ties = Counter((row.repo_index, row.asked_ms) for row in rows)
+    assert sum(count > 1 for count in ties.values()) < 0.005 * len(rows)
+
+
+# --- gates ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_fifty_gates_are_fifty_repos_and_their_cards_say_what_their_fields_say(preset: str) -> None:
+    gates = demo_gates(preset, 50)
+    assert len({(gate.repo_type, gate.namespace, gate.name) for gate in gates}) == 50
+    for gate in gates:
+        form = parse_gate_form(gate.card)
+        assert form.problems == ()
+        assert [(f.label, f.type) for f in form.fields] == [(f.label, f.type) for f in gate.fields]
+        assert [[(o.label, o.value) for o in f.options] for f in form.fields] == [list(f.options) for f in gate.fields]
+        assert gate.card.count("\n---\n") == 1
+
+
+def test_gates_come_in_all_shapes_types_and_modes() -> None:
+    gates = [gate for preset in PRESETS for gate in demo_gates(preset, 12)]
+    forms = [parse_gate_form(gate.card) for gate in gates]
+    assert {field.type for gate in gates for field in gate.fields} == {
+        "text", "checkbox", "country", "date_picker", "ip_location", "select",
+    }  # fmt: skip
+    assert {form.written_as for form in forms} >= {"list", "mapping"}
+    assert {gate.repo_type for gate in gates} == {"model", "dataset"}
+    assert {gate.mode for gate in gates} == {"auto", "manual"}
+    assert any(not field.label.isascii() for gate in gates for field in gate.fields)
+    assert max(len(field.label) for gate in gates for field in gate.fields) > 200
+    assert any(form.eu_disallowed for form in forms)
+
+
+# --- hostile --------------------------------------------------------------------------------------------------
+
+
+def test_the_hostile_texts_are_many_different_and_legal_on_the_wire() -> None:
+    texts = [text for _, text in HOSTILE]
+    assert len(set(texts)) == len(texts) >= 140
+    assert len(BY_KIND) >= 15
+    assert all(len(kind) >= 5 for kind in BY_KIND.values())
+    assert max(len(text) for text in texts) <= LONGEST
+    assert all(json.loads(json.dumps(text)) == text and text.encode().decode() == text for text in texts)
+
+
+def test_one_request_in_two_hundred_is_hostile_and_it_says_so_in_the_oracle_only(
+    consumer: tuple[Scene, list[Drawn]],
+) -> None:
+    drawn, rows = consumer
+    hostile = [row for row in rows if row.truth.hostile_kind]
+    assert len(hostile) / len(rows) == pytest.approx(0.005, abs=0.002)
+    assert len({row.truth.hostile_kind for row in hostile}) >= 12
+    texts = {text for _, text in HOSTILE}
+    for row in hostile:
+        shown = {drawn.accounts[row.person_index].fullname, *(row.answers or {}).values()}
+        assert shown & texts
+        assert row.truth.should in {"human", "reject"}
+
+
+# --- oracle ---------------------------------------------------------------------------------------------------
+
+
+def test_the_oracle_has_one_line_a_request_with_all_that_a_score_needs(consumer: tuple[Scene, list[Drawn]]) -> None:
+    _, rows = consumer
+    for row in rows[::37]:
+        line = oracle_line(row)
+        assert line.endswith(b"\n")
+        assert line.count(b"\n") == 1
+        told = json.loads(line)
+        assert told["request_id"] == row.request_id
+        assert told["should"] in {"accept", "reset", "reject", "human"}
+        assert set(told) == {
+            "request_id", "person_id", "class", "email_class", "quality", "manner", "hostile_kind",
+            "expected_role_values", "should",
+        }  # fmt: skip
+
+
+def test_nothing_of_the_truth_stands_in_what_goes_on_the_wire(consumer: tuple[Scene, list[Drawn]]) -> None:
+    drawn, rows = consumer
+    assert {field.name for field in msgspec.structs.fields(Account)} == {
+        "id", "username", "fullname", "email", "is_pro", "verified_orgs", "orgs", "created_ms", "num_models", "num_datasets",
+        "num_followers", "country",
+    }  # fmt: skip
+    told = re.compile(r"hostile_kind|person_id|email_class|expected_role|\0missing")
+    for row in rows:
+        wire = msgspec.json.encode([drawn.accounts[row.person_index], row.answers]).decode()
+        assert not told.search(wire.replace("\\u0000", "\0"))
+
+
+# --- the frozen words -----------------------------------------------------------------------------------------
+
+
+def test_the_frozen_file_is_small_and_holds_the_hand_written_words_of_today() -> None:
+    frozen = ROOT / "src" / "hf_gate" / "localhub" / "pools.json"
+    assert frozen.stat().st_size < 1_000_000
+    held = json.loads(frozen.read_text("utf-8"))
+    made = json.loads(json.dumps(_tool().pools(_tool().by_hand())))
+    for name, culture in made.pop("cultures").items():
+        assert held["cultures"][name] == culture
+    for name, part in made.items():
+        assert held[name] == part, f"tools/pools_*.toml changed: run tools/make_pools.py ({name})"
+
+
+def _tool() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("make_pools", ROOT / "tools" / "make_pools.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
