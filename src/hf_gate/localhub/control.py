@@ -1,0 +1,244 @@
+"""The local Hub's own door, `/_hf_gate`: what tests and demos ask of it and do to it; never reachable from another machine or page."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..domain.ids import Repo, parse_repo
+from ..errors import HfGateError
+from .clock import seconds_of
+from .faults import parse_spec
+from .handlers_access import ask_for
+from .wire import Answered, Asked, Refusal, iso, json_answer, ms_of
+from .world import Account, Gated, World
+from .zod import Body
+
+if TYPE_CHECKING:
+    from .server import App
+
+PREFIX = "/_hf_gate/"
+
+
+def answer(app: App, asked: Asked, client: str) -> Answered:
+    """One call to the door. Every refusal is JSON with one line."""
+    try:
+        _guard(asked, client)
+        handler = _HANDLERS.get((asked.method, asked.path.removeprefix(PREFIX)))
+        if handler is None:
+            raise Refusal(404, "Known here: " + ", ".join(f"{method} {name}" for method, name in _HANDLERS))
+        return json_answer(handler(app, asked))
+    except Refusal as refusal:
+        return refusal.answered("json")
+    except (ValueError, HfGateError) as error:
+        return Refusal(400, str(error)).answered("json")
+
+
+def _guard(asked: Asked, client: str) -> None:
+    if not _is_loopback(client) or not _is_loopback(_host(asked.headers.get("host", ""))):
+        raise Refusal(403, "Only from this machine, by a loopback name")
+    if asked.headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
+        raise Refusal(403, "Not for other pages")
+    if asked.method == "POST" and asked.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+        raise Refusal(415, "JSON only: send content-type application/json")
+
+
+def _host(header: str) -> str:
+    name = header.rpartition(":")[0] if header.rpartition(":")[2].isdecimal() else header
+    return name.strip("[]")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+# ---- reading ------------------------------------------------------------------------------------------------------------
+
+
+def _journal(app: App, asked: Asked) -> list[dict[str, object]]:
+    after = asked.params.get("after", "0")
+    if not after.isdecimal():
+        raise Refusal(400, "after is the last seq that you have, a number")
+    world = app.world
+    first = world.journal[0].seq if world.journal else 1
+    return [
+        {
+            "seq": m.seq, "time": iso(m.at_ms), "repo": m.repo.id, "repo_type": m.repo.type.value, "request_id": m.request_id,
+            "user_id": m.account.id, "user": m.account.username, "from": m.before, "to": m.after, "route": m.route, "token": m.token,
+        }
+        for m in world.journal[max(0, int(after) + 1 - first) :]
+    ]  # fmt: skip
+
+
+def _stats(app: App, _: Asked) -> dict[str, object]:
+    return {"calls": dict(app.calls), "replies": dict(app.replies), "world_id": app.world.world_id}
+
+
+def _clock(app: App, _: Asked) -> dict[str, object]:
+    return {"now": app.clock.now(), "rate": app.clock.rate}
+
+
+def _outbox(app: App, _: Asked) -> list[dict[str, str | None]]:
+    return app.world.outbox
+
+
+def _repos(app: App, _: Asked) -> list[dict[str, object]]:
+    return app.repo_lines()
+
+
+def _faults(app: App, _: Asked) -> list[str]:
+    return [fault.spec for fault in app.faults.active]
+
+
+# ---- doing --------------------------------------------------------------------------------------------------------------
+
+
+def _set_faults(app: App, asked: Asked) -> list[str]:
+    body = _body(asked, {"set", "add", "clear"})
+    fresh = [parse_spec(_word(spec)) for key in ("set", "add") for spec in _list(body.get(key, []))]
+    if body.get("clear") or "set" in body:
+        app.faults.clear()
+    for fault in fresh:
+        app.faults.add(fault)
+    return _faults(app, asked)
+
+
+def _advance(app: App, asked: Asked) -> dict[str, object]:
+    app.clock.advance(seconds_of(_word(_body(asked, {"advance"}).get("advance"))))
+    return _clock(app, asked)
+
+
+def _people(app: App, asked: Asked) -> list[dict[str, object]]:
+    lines = [_known(line, {"username", "fullname", "email", "created_at"}) for line in _list(_json(asked))]
+    for line in lines:
+        if _word(line.get("username")).lower() in app.world.names:
+            raise Refusal(400, f"there is somebody of the name {line['username']!r} already")
+    return [_person(app.world, line, asked.now_ms) for line in lines]
+
+
+def _person(world: World, line: Mapping[str, Any], now_ms: int) -> dict[str, object]:
+    made = _time(line.get("created_at"), now_ms)
+    username = _word(line["username"])
+    account = Account(
+        world.new_id(made), username, line.get("fullname") or "", line.get("email") or f"{username}@example.org"
+    )
+    world.add_account(account)
+    return {"id": account.id, "username": username, "token": world.personal_secret(account)}
+
+
+def _requests(app: App, asked: Asked) -> list[dict[str, object]]:
+    """One after the other, in the given order; the first that is wrong stops the rest, and none of them has happened."""
+    world = app.world
+    ready = []
+    for raw in _list(_json(asked)):
+        line = _known(raw, {"repo", "repo_type", "user", "answers", "asked_at"})
+        gated = _gated(world, line)
+        account = world.named(_word(line.get("user")))
+        if account is None:
+            raise Refusal(400, f"nobody here is called {line.get('user')!r}: add them by POST people")
+        answers = line.get("answers") or {}
+        if not isinstance(answers, dict):
+            raise Refusal(400, "answers is an object: label to value")
+        texts = {str(label): str(value) for label, value in answers.items()}
+        ready.append((gated, account, texts, _time(line.get("asked_at"), asked.now_ms)))
+    made = []
+    for gated, account, texts, asked_ms in ready:
+        if account.id in gated.people and gated.people[account.id].status != "reset":
+            raise Refusal(400, f"{account.username} has a request at {gated.repo} already")
+        row = ask_for(world, gated, account, texts, asked.now_ms, account.username, asked_ms)
+        made.append({"request_id": row.id})
+    return made
+
+
+def _settings(app: App, asked: Asked) -> dict[str, object]:
+    """What the Hub has no known route for: hiding names and addresses of those who ask."""
+    line = _body(asked, {"repo", "repo_type", "hide_usernames", "hide_emails"})
+    gated = _gated(app.world, line)
+    gated.hide_usernames = bool(line.get("hide_usernames", gated.hide_usernames))
+    gated.hide_emails = bool(line.get("hide_emails", gated.hide_emails))
+    return {"hide_usernames": gated.hide_usernames, "hide_emails": gated.hide_emails}
+
+
+def _reset(app: App, asked: Asked) -> dict[str, object]:
+    _body(asked, set())
+    app.reset()
+    return {"world_id": app.world.world_id}
+
+
+def _save(app: App, asked: Asked) -> dict[str, object]:
+    _body(asked, set())
+    return {"saved": app.save()}
+
+
+_HANDLERS: dict[tuple[str, str], Callable[[App, Asked], object]] = {
+    ("GET", "journal"): _journal,
+    ("GET", "stats"): _stats,
+    ("GET", "clock"): _clock,
+    ("GET", "outbox"): _outbox,
+    ("GET", "repos"): _repos,
+    ("GET", "faults"): _faults,
+    ("POST", "faults"): _set_faults,
+    ("POST", "clock"): _advance,
+    ("POST", "people"): _people,
+    ("POST", "requests"): _requests,
+    ("POST", "settings"): _settings,
+    ("POST", "reset"): _reset,
+    ("POST", "save"): _save,
+}
+
+
+# ---- what was sent ------------------------------------------------------------------------------------------------------
+
+
+def _json(asked: Asked) -> Any:
+    if asked.body.lstrip()[:1] == b"[":
+        return Body(b'{"_":' + asked.body + b"}").values["_"]
+    body = Body(asked.body)
+    body.settle()
+    return body.values
+
+
+def _body(asked: Asked, keys: set[str]) -> dict[str, Any]:
+    return _known(_json(asked), keys)
+
+
+def _known(line: object, keys: set[str]) -> dict[str, Any]:
+    if not isinstance(line, dict):
+        raise Refusal(400, "an object is wanted here")
+    unknown = sorted(set(line) - keys)
+    if unknown:
+        raise Refusal(400, f"unknown key {unknown[0]!r}; there are {', '.join(sorted(keys)) or 'none'}")
+    return line
+
+
+def _list(value: object) -> list[Any]:
+    if not isinstance(value, list):
+        raise Refusal(400, "a list is wanted here")
+    return value
+
+
+def _word(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise Refusal(400, f"a text is wanted where {value!r} stands")
+    return value
+
+
+def _time(value: object, default: int) -> int:
+    if value is None:
+        return default
+    ms = ms_of(value) if isinstance(value, str) else None
+    if ms is None:
+        raise Refusal(400, f"{value!r} is no time: write 2026-11-25T10:00:00.000Z")
+    return ms
+
+
+def _gated(world: World, line: Mapping[str, Any]) -> Gated:
+    repo: Repo = parse_repo(_word(line.get("repo")), line.get("repo_type"))
+    gated = world.find(repo)
+    if gated is None:
+        raise Refusal(400, f"there is no {repo.type.value} {repo.id} here")
+    return gated

@@ -1,0 +1,430 @@
+"""The Hub's answers that are not about requests: repos and their files, accounts, organisations."""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import b64decode
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from ..domain.frontmatter import front_matter
+from ..domain.ids import Repo, RepoType
+from ..domain.yamltext import Mapping, Node, Scalar, Sequence, parse
+from .context import NO_RIGHT, Context
+from .handlers_access import check_gate, next_link
+from .wire import Answered, Refusal, iso, json_answer, text_answer
+from .world import Account, Commit, Gated, Token
+from .zod import Body, number
+
+OPEN_FILES = frozenset(
+    {"README.md", "LICENSE", "LICENSE.md", "LICENSE.txt"}
+)  # the gate never hides these from `resolve`
+SMALL = 5 << 20  # bytes of a file that is kept; larger ones belong in LFS, which is not here
+
+
+# ---- files --------------------------------------------------------------------------------------------------------------
+
+
+def blob_id(content: bytes) -> str:
+    """Git's name of a file's content."""
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+
+
+def commit_files(gated: Gated, files: dict[str, bytes], title: str, at_ms: int) -> Commit:
+    parent = gated.commits[-1].oid if gated.commits else ""
+    names = "".join(f"{path}\0{blob_id(content)}\0" for path, content in sorted(files.items()))
+    seed = f"{parent}|{gated.id}|{title}|{at_ms}|{len(gated.commits)}|{names}"
+    commit = Commit(hashlib.sha1(seed.encode(), usedforsecurity=False).hexdigest(), at_ms, title, files)
+    gated.commits.append(commit)
+    return commit
+
+
+def _at(c: Context) -> Commit:
+    revision = c.call.parts.get("revision", "main")
+    gated = c.gated
+    if revision in {"main", "refs/heads/main"}:
+        return gated.head
+    found = next((commit for commit in gated.commits if len(revision) >= 7 and commit.oid.startswith(revision)), None)
+    if found is None:
+        raise Refusal(404, f"Invalid rev id: {revision}", "RevisionNotFound")
+    return found
+
+
+def resolve(c: Context) -> Answered:
+    path = c.call.parts["path"]
+    if path not in OPEN_FILES:
+        check_gate(c)
+    return _file(c, path)
+
+
+def raw(c: Context) -> Answered:
+    check_gate(c)
+    return _file(c, c.call.parts["path"])
+
+
+def _file(c: Context, path: str) -> Answered:
+    commit = _at(c)
+    content = commit.files.get(path)
+    if content is None:
+        raise Refusal(404, "Entry not found", "EntryNotFound", X_Repo_Commit=commit.oid)
+    oid = blob_id(content)
+    headers = {
+        "Content-Type": "text/plain; charset=utf-8" if path.endswith((".md", ".txt")) else "application/octet-stream",
+        "ETag": f'"{oid}"',
+        "X-Repo-Commit": commit.oid,
+        "X-Linked-Size": str(len(content)),
+        "X-Linked-ETag": f'"{oid}"',
+        "Accept-Ranges": "bytes",
+        "Content-Disposition": f"inline; filename*=UTF-8''{quote(path.rpartition('/')[2], safe='')}",
+    }
+    span = c.asked.headers.get("range", "")
+    if span.startswith("bytes=") and span.endswith("-") and span[6:-1].isdecimal():
+        start = min(int(span[6:-1]), len(content))
+        headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+        return Answered(206, headers, content[start:])
+    return Answered(200, headers, content)
+
+
+def tree(c: Context) -> Answered:
+    commit = _at(c)
+    below = c.call.parts.get("path", "").strip("/")
+    deep = c.asked.params.get("recursive", "").lower() in {"true", "1"}
+    prefix = f"{below}/" if below else ""
+    entries: dict[str, dict[str, object]] = {}
+    for path, content in sorted(commit.files.items()):
+        if path.startswith(prefix):
+            for folder in _folders(path, prefix) if deep else _folders(path, prefix)[:1]:
+                oid = hashlib.sha1(folder.encode(), usedforsecurity=False).hexdigest()
+                entries.setdefault(folder, {"type": "directory", "oid": oid, "size": 0, "path": folder})
+            if deep or "/" not in path[len(prefix) :]:
+                entries[path] = {"type": "file", "oid": blob_id(content), "size": len(content), "path": path}
+    if below and not entries:
+        raise Refusal(404, f'{below} does not exist on "main"', "EntryNotFound")
+    return json_answer(list(entries.values()))
+
+
+def _folders(path: str, prefix: str) -> list[str]:
+    parts = path[len(prefix) :].split("/")[:-1]
+    return [prefix + "/".join(parts[: n + 1]) for n in range(len(parts))]
+
+
+def preupload(c: Context) -> Answered:
+    """Every file goes the plain way: the local Hub has no LFS."""
+    gated = _writable(c)
+    body = Body(c.asked.body)
+    files = body.items("files", 1000)
+    body.settle()
+    here = gated.head.files
+    answers: list[dict[str, object]] = []
+    for file in files:
+        path = str(file.get("path", "")) if isinstance(file, dict) else ""
+        line: dict[str, object] = {"path": path, "uploadMode": "regular", "shouldIgnore": False}
+        answers.append(line | ({"oid": blob_id(here[path])} if path in here else {}))
+    return json_answer({"files": answers, "commitOid": gated.head.oid})
+
+
+def commit(c: Context) -> Answered:
+    gated = _writable(c)
+    if c.call.parts["revision"] not in {"main", "refs/heads/main"}:
+        raise Refusal(404, f"Invalid rev id: {c.call.parts['revision']}", "RevisionNotFound")
+    title, files = "", dict(gated.head.files)
+    for key, value in _commit_lines(c.asked.body):
+        if key == "header":
+            title = str(value.get("summary", ""))
+            parent = value.get("parentCommit")
+            if parent is not None and parent != gated.head.oid:
+                raise Refusal(412, "A commit has happened since. Please refresh and try again.")
+        else:
+            _apply(files, key, value)
+    made = commit_files(gated, files, title, c.now_ms)
+    url = f"{c.asked.base_url}/{gated.repo.web_path}/commit/{made.oid}"
+    return json_answer({"success": True, "commitOid": made.oid, "commitUrl": url, "hookOutput": ""})
+
+
+def _commit_lines(body: bytes) -> Iterator[tuple[str, dict[str, Any]]]:
+    for text in body.splitlines():
+        if not text.strip():
+            continue
+        try:
+            line = msgspec.json.decode(text)
+        except msgspec.DecodeError:
+            raise Refusal(400, "✖ Invalid JSON") from None
+        if not (isinstance(line, dict) and isinstance(line.get("key"), str) and isinstance(line.get("value"), dict)):
+            raise Refusal(400, "✖ Invalid input: expected a key and a value on each line")
+        yield line["key"], line["value"]
+
+
+def _apply(files: dict[str, bytes], key: str, value: dict[str, Any]) -> None:
+    path = value.get("path")
+    if not isinstance(path, str) or not path or ".." in path.split("/") or path.startswith("/"):
+        raise Refusal(400, "✖ Invalid path\n  → at path")
+    if key == "file":
+        content = str(value.get("content", ""))
+        try:
+            data = b64decode(content, validate=True) if value.get("encoding") == "base64" else content.encode()
+        except ValueError:
+            raise Refusal(400, "✖ Invalid base64\n  → at content") from None
+        if len(data) > SMALL:
+            raise Refusal(400, "The local Hub keeps small files only")
+        files[path] = data
+    elif key in {"deletedFile", "deletedFolder"}:
+        gone = [
+            name
+            for name in files
+            if name == path or (key == "deletedFolder" and name.startswith(path.rstrip("/") + "/"))
+        ]
+        if not gone:
+            raise Refusal(404, "A file with this name doesn't exist", "EntryNotFound")
+        for name in gone:
+            del files[name]
+    else:
+        raise Refusal(400, f"The local Hub keeps small files only, and knows no {key}")
+
+
+def _writable(c: Context) -> Gated:
+    caller = c.caller
+    gated = c.gated
+    if not c.world.may_write(caller, gated):
+        raise Refusal(403, NO_RIGHT)
+    return gated
+
+
+def validate_yaml(c: Context) -> Answered:
+    """The official client has card metadata checked before each commit of a README."""
+    body = Body(c.asked.body)
+    text = body.text("content", needed=True) or ""
+    body.settle()
+    block = front_matter(text)
+    problems = parse(block.text).problems if block.text is not None else ()
+    return json_answer({"errors": [{"message": p.message} for p in problems], "warnings": []}, 400 if problems else 200)
+
+
+# ---- repos --------------------------------------------------------------------------------------------------------------
+
+_FULL = ("author", "cardData", "createdAt", "disabled", "downloads", "gated", "lastModified", "likes", "private", "sha", "siblings", "tags")  # fmt: skip
+_BRIEF = ("author", "createdAt", "disabled", "downloads", "gated", "lastModified", "likes", "private", "sha", "tags")
+
+
+def info(c: Context) -> Answered:
+    return json_answer(_described(c.gated, _at(c), _expanded(c, _FULL)))
+
+
+def _expanded(c: Context, default: tuple[str, ...]) -> tuple[str, ...]:
+    wanted = tuple(value for key, value in c.asked.pairs if key in {"expand[]", "expand"})
+    for key in wanted:
+        if key not in _FULL and key not in {
+            "modelId",
+            "usedStorage",
+            "resourceGroup",
+            "downloadsAllTime",
+            "trendingScore",
+        }:
+            options = "|".join(f'"{name}"' for name in _FULL)
+            raise Refusal(400, f"✖ Invalid option: expected one of {options}\n  → at expand")
+    return wanted or default
+
+
+def _described(gated: Gated, at: Commit, keys: tuple[str, ...]) -> dict[str, object]:
+    card = card_data(at.files.get("README.md", b""))
+    values: dict[str, object] = {
+        "author": gated.repo.namespace,
+        "cardData": card,
+        "createdAt": iso(gated.created_ms),
+        "disabled": False,
+        "downloads": 0,
+        "downloadsAllTime": 0,
+        "gated": gated.gated,
+        "lastModified": iso(at.at_ms),
+        "likes": 0,
+        "modelId": gated.repo.id,
+        "private": gated.visibility == "private",
+        "sha": at.oid,
+        "siblings": [{"rfilename": path} for path in sorted(at.files)],
+        "tags": [tag for tag in card.get("tags", []) if isinstance(tag, str)],
+        "trendingScore": 0,
+        "usedStorage": sum(map(len, at.files.values())),
+    }
+    return {"_id": gated.id, "id": gated.repo.id} | {key: values[key] for key in keys if key in values}
+
+
+def card_data(readme: bytes) -> dict[str, Any]:
+    """The metadata of a card as JSON; what is not YAML is no metadata."""
+    block = front_matter(readme.decode("utf-8", "replace"))
+    root = parse(block.text).root if block.text is not None else None
+    value = _plain(root) if isinstance(root, Mapping) else {}
+    return value if isinstance(value, dict) else {}
+
+
+_WORDS: dict[str, object] = {"true": True, "false": False, "null": None, "~": None, "": None}
+
+
+def _plain(node: Node) -> object:
+    match node:
+        case Mapping():
+            return {key.text: _plain(value) for key, value in node.pairs if isinstance(key, Scalar)}
+        case Sequence():
+            return [_plain(item) for item in node.items]
+        case Scalar(plain=True) if node.text.lower() in _WORDS:
+            return _WORDS[node.text.lower()]
+        case Scalar():
+            return int(node.text) if node.plain and node.text.isdecimal() and len(node.text) < 16 else node.text
+        case _:
+            return None
+
+
+def list_repos(c: Context) -> Answered:
+    params, token = c.asked.params, c.token
+    of = RepoType.DATASET if c.call.parts["T"] == "datasets" else RepoType.MODEL
+    keys = _expanded(c, _FULL if params.get("full", "").lower() in {"true", "1"} else _BRIEF)
+    limit = number(params.get("limit"), "limit", 1, 1000, 1000)
+    start = number(params.get("cursor"), "cursor", 0, 1 << 40, 0)
+    found = [
+        g for g in c.world.repos.values() if g.repo.type is of and _matches(g, params) and c.world.may_see(token, g)
+    ]
+    answer = json_answer([_described(g, g.head, keys) for g in found[start : start + limit]])
+    return answer.having(Link=next_link(c, str(start + limit))) if start + limit < len(found) else answer
+
+
+def _matches(gated: Gated, params: dict[str, str]) -> bool:
+    author, search, mode = params.get("author"), params.get("search", ""), params.get("gated", "").lower()
+    if author is not None and gated.repo.namespace.lower() != author.lower():
+        return False
+    if mode in {"true", "false", "auto", "manual"}:
+        said = {"true": gated.gated is not False, "false": gated.gated is False}
+        if not said.get(mode, gated.gated == mode):
+            return False
+    return search.lower() in gated.repo.id.lower()
+
+
+def create_repo(c: Context) -> Answered:
+    caller = c.caller
+    body = Body(c.asked.body)
+    of, name = body.text("type") or "model", body.text("name", needed=True) or ""
+    visibility, private = body.text("visibility"), body.flag("private")
+    namespace = body.text("organization") if body.values.get("organization") is not None else None
+    body.settle()
+    if of not in {"model", "dataset"}:
+        raise Refusal(400, "The local Hub has models and datasets only")
+    repo = Repo(RepoType(of), namespace or caller.account.username, name)
+    if caller.role != "write" or c.world.role(caller.account, repo.namespace) not in {
+        "owner",
+        "admin",
+        "write",
+        "contributor",
+    }:
+        raise Refusal(403, f'You don\'t have the rights to create a {of} under the namespace "{repo.namespace}"')
+    url = f"{c.asked.base_url}/{repo.web_path}"
+    if (there := c.world.find(repo)) is not None:
+        return json_answer({"error": f"You already created this {of} repo", "url": url, "id": there.id}, 409)
+    made = Gated(repo, c.world.new_id(c.now_ms), caller.account, c.now_ms)
+    made.visibility = visibility or ("private" if private else "public")
+    commit_files(
+        made, {".gitattributes": b"*.safetensors filter=lfs diff=lfs merge=lfs -text\n"}, "initial commit", c.now_ms
+    )
+    c.world.add_repo(made)
+    return json_answer({"url": url, "name": repo.id, "id": made.id})
+
+
+def delete_repo(c: Context) -> Answered:
+    caller = c.caller
+    body = Body(c.asked.body)
+    of, name = body.text("type") or "model", body.text("name", needed=True) or ""
+    namespace = body.text("organization") if body.values.get("organization") is not None else None
+    body.settle()
+    if of not in {"model", "dataset"}:
+        raise Refusal(404, "Repository not found", "RepoNotFound")
+    gated = c.repo(Repo(RepoType(of), namespace or caller.account.username, name))
+    if not c.world.may_write(caller, gated):
+        raise Refusal(403, NO_RIGHT)
+    c.world.drop_repo(gated)
+    return text_answer("OK")
+
+
+# ---- accounts -----------------------------------------------------------------------------------------------------------
+
+
+def whoami(c: Context) -> Answered:
+    token = c.caller
+    account = token.account
+    carried: dict[str, object] = {"displayName": token.name, "role": token.role, "createdAt": iso(token.created_ms)}
+    if token.role == "fineGrained":
+        scope = {
+            "entity": {"_id": account.id, "name": account.username, "type": "user"},
+            "permissions": sorted(token.permissions),
+        }
+        orgs = [
+            {
+                "entity": {"_id": org.account.id, "name": org.account.username, "type": "org"},
+                "permissions": sorted(token.permissions),
+            }
+            for org in c.world.orgs.values()
+            if account.id in org.roles
+        ]
+        carried["fineGrained"] = {"scoped": [scope, *orgs], "global": [], "canReadGatedRepos": False}
+    return json_answer({
+        "type": "user", "id": account.id, "name": account.username, "fullname": account.fullname, "email": account.email,
+        "emailVerified": True, "canPay": False, "billingMode": "prepaid", "periodEnd": None, "isPro": account.is_pro,
+        "avatarUrl": account.avatar, "orgs": _my_orgs(c, token), "auth": {"type": "access_token", "accessToken": carried},
+    })  # fmt: skip
+
+
+def _my_orgs(c: Context, token: Token) -> list[dict[str, object]]:
+    mine = [org for org in c.world.orgs.values() if token.account.id in org.roles]
+    return [
+        {
+            "type": "org", "id": org.account.id, "name": org.account.username, "fullname": org.account.fullname,
+            "email": None, "canPay": False, "billingMode": "postpaid", "periodEnd": None, "isEnterprise": False,
+            "avatarUrl": org.account.avatar, "roleInOrg": org.roles[token.account.id],
+        }
+        for org in mine
+    ]  # fmt: skip
+
+
+def overview(c: Context) -> Answered:
+    _ = c.token
+    account = c.world.named(c.call.parts["user"])
+    if account is None:
+        raise Refusal(404, "This user does not exist")
+    models, datasets, followers = account.counts
+    return json_answer({
+        "_id": account.id, "avatarUrl": account.avatar, "isPro": account.is_pro, "fullname": account.fullname,
+        "numModels": models, "numDatasets": datasets, "numSpaces": 0, "numDiscussions": 0, "numPapers": 0,
+        "numUpvotes": 0, "numLikes": 0, "numFollowers": followers, "numFollowing": 0,
+        "orgs": [
+            {"id": org_id, "name": name, "fullname": full, "avatarUrl": f"/avatars/{org_id}.svg"} for org_id, name, full in account.orgs
+        ],
+        "user": account.username, "type": "user", "isFollowing": False, "createdAt": iso(account.created_ms),
+    })  # fmt: skip
+
+
+def members(c: Context) -> Answered:
+    caller = c.caller
+    org = c.world.orgs.get(c.call.parts["org"].lower())
+    if org is None:
+        raise Refusal(404, "This organization does not exist")
+    params = c.asked.params
+    limit, start = (
+        number(params.get("limit"), "limit", 10, 10000, 500),
+        number(params.get("cursor"), "cursor", 0, 1 << 40, 0),
+    )
+    people = [c.world.accounts[hub_id] for hub_id in org.roles]
+    people = [
+        a
+        for a in people
+        if params.get("email") in {None, a.email} and params.get("search", "").lower() in a.username.lower()
+    ]
+    is_member = caller.account.id in org.roles
+    lines = [_member(a, org.roles[a.id] if is_member else None) for a in people[start : start + limit]]
+    answer = json_answer(lines)
+    return answer.having(Link=next_link(c, str(start + limit))) if start + limit < len(people) else answer
+
+
+def _member(account: Account, role: str | None) -> dict[str, object]:
+    line: dict[str, object] = {
+        "_id": account.id, "user": account.username, "fullname": account.fullname, "avatarUrl": account.avatar,
+        "isPro": account.is_pro, "type": "user",
+    }  # fmt: skip
+    return line if role is None else line | {"role": role}

@@ -1,0 +1,52 @@
+"""Counts calls in fixed windows, one budget per token and bucket, and says so in the Hub's two headers."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import NamedTuple
+
+from .wire import Answered, Refusal
+
+
+class Quota(NamedTuple):
+    """So many calls in so many seconds of the Hub's clock."""
+
+    calls: int = 1_000_000
+    seconds: float = 300.0
+
+
+def parse_quota(text: str | None) -> Quota:
+    """`50/3` is 50 calls in 3 seconds; None is a quota that nobody reaches. ValueError for anything else."""
+    if text is None:
+        return Quota()
+    match = re.fullmatch(r"(\d+)/(\d+(?:\.\d+)?)s?", text)
+    if match is None or int(match[1]) < 1 or float(match[2]) <= 0:
+        raise ValueError(f"{text!r} is no quota: write CALLS/SECONDS, such as 1000/300")
+    return Quota(int(match[1]), float(match[2]))
+
+
+class Limiter:
+    """The windows of all callers."""
+
+    def __init__(self, quota: Quota) -> None:
+        self.quota = quota
+        self._used: dict[tuple[str, str], tuple[int, int]] = {}
+
+    def take(self, caller: str, bucket: str, now: float) -> tuple[dict[str, str], Answered | None]:
+        """Count one call: the headers for its answer and, when it is one too many, the 429 instead of it."""
+        calls, seconds = self.quota
+        window = int(now // seconds)
+        at, used = self._used.get((caller, bucket), (window, 0))
+        used = used + 1 if at == window else 1
+        self._used[caller, bucket] = (window, used)
+        left = (window + 1) * seconds - now
+        headers = {
+            "ratelimit": f'"{bucket}";r={max(0, calls - used)};t={math.ceil(left)}',
+            "ratelimit-policy": f'"fixed window";"{bucket}";q={calls};w={seconds:g}',
+        }
+        if used <= calls:
+            return headers, None
+        words = f"We had to rate limit you: {calls} calls in {seconds:g} seconds are used up"
+        refused = Refusal(429, words, Retry_After=str(max(1, math.ceil(left)))).answered("json")
+        return headers, refused

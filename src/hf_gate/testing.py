@@ -1,0 +1,136 @@
+"""The local Hub for tests, yours too: a context manager, and the pytest fixture `hf_local_hub`. Heavy parts load when first used."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from http.client import HTTPConnection
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
+
+import pytest
+
+if TYPE_CHECKING:
+    from .localhub.server import Serving
+
+
+class HubClockHand:
+    """The local Hub's clock, from outside."""
+
+    def __init__(self, hub: LocalHub) -> None:
+        self._hub = hub
+
+    def now(self) -> float:
+        """Seconds since 1970, by the Hub's clock."""
+        return float(self._hub.control("GET", "clock")["now"])
+
+    def advance(self, by: str) -> None:
+        """Push it ahead: `48h`, `90s`, `30d`."""
+        self._hub.control("POST", "clock", {"advance": by})
+
+
+class LocalHub:
+    """A Hub on a port of this machine, in a thread of this process, for as long as the `with` lasts.
+
+    `people` are put in at the start, as `add_people` takes them. `.tokens` are by name: owner, admin, writer, reader,
+    stranger, owner_read, fine_write, fine_access, fine_content, and by username those of added people.
+    """
+
+    def __init__(
+        self,
+        seed: int = 7,
+        requests: int = 2000,
+        repos: int = 3,
+        people: Sequence[Mapping[str, str]] | None = None,
+        faults: Iterable[str] = (),
+        quota: str | None = None,
+        protocol: str = "2026-10-23",
+        clock: str = "real",
+        *,
+        preset: str = "consumer",
+        page_size: int = 1000,
+        latency: float = 0.0,
+    ) -> None:
+        self._people = list(people or ())
+        self._made = {
+            "seed": seed, "requests": requests, "repos": repos, "preset": preset, "quota": quota, "latency_s": latency,
+            "page_size": page_size, "protocol": protocol, "faults": tuple(faults), "clock": clock,
+        }  # fmt: skip
+        self._serving: Serving | None = None
+        self._thread: threading.Thread | None = None
+        self.url = ""
+        self.tokens: dict[str, str] = {}
+        self.clock = HubClockHand(self)
+
+    def __enter__(self) -> Self:
+        from .localhub.server import Serving, build  # noqa: PLC0415 - a test run that uses no Hub loads none
+
+        app = build(**self._made)  # type: ignore[arg-type] - named and typed in __init__
+        self._serving = serving = Serving(app)
+        self._thread = threading.Thread(target=serving.run, name="hf-local-hub", daemon=True)
+        self._thread.start()
+        serving.wait_ready()
+        self.url = serving.url
+        self.tokens = {token.name: token.secret for token in app.world.tokens.values()}
+        if self._people:
+            self.add_people(self._people)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._serving is not None and self._thread is not None:
+            self._serving.stop()
+            self._thread.join()
+        self._serving = self._thread = None
+
+    @property
+    def repos(self) -> list[dict[str, Any]]:
+        """`repo, repo_type, gated` and how many requests are in each status."""
+        return list(self.control("GET", "repos"))
+
+    def journal(self, after: int = 0) -> list[dict[str, Any]]:
+        """Every change of a request since line `after`, oldest first."""
+        return list(self.control("GET", f"journal?after={after}"))
+
+    def stats(self) -> dict[str, Any]:
+        """How many calls of each kind came, and how they were answered."""
+        return dict(self.control("GET", "stats"))
+
+    def set_faults(self, specs: Iterable[str]) -> None:
+        """These from now on, and no others."""
+        self.control("POST", "faults", {"set": list(specs)})
+
+    def add_people(self, people: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+        """`username` and, if wished, `fullname, email, created_at`; gives `id, username, token` of each."""
+        made: list[dict[str, str]] = self.control("POST", "people", [dict(person) for person in people])
+        self.tokens |= {person["username"]: person["token"] for person in made}
+        return made
+
+    def add_requests(self, requests: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+        """`repo, user, answers` and, if wished, `repo_type, asked_at`; gives the `request_id` of each."""
+        return list(self.control("POST", "requests", [dict(request) for request in requests]))
+
+    def reset(self) -> None:
+        """The world as at the start, without faults; those who were added are gone."""
+        self.control("POST", "reset", {})
+
+    def control(self, method: str, path: str, body: object = None) -> Any:
+        """One call to the Hub's own door, `/_hf_gate`; ValueError with its words when it refuses."""
+        connection = HTTPConnection(urlsplit(self.url).netloc, timeout=60)
+        try:
+            data = None if body is None else json.dumps(body).encode()
+            connection.request(method, f"/_hf_gate/{path}", data, {"content-type": "application/json"})
+            response = connection.getresponse()
+            answer = json.loads(response.read())
+        finally:
+            connection.close()
+        if response.status != 200:
+            raise ValueError(answer["error"])
+        return answer
+
+
+@pytest.fixture
+def hf_local_hub() -> Iterator[LocalHub]:
+    """A local Hub with one manually gated model and nobody asking."""
+    with LocalHub(requests=0, repos=1) as hub:
+        yield hub
