@@ -3,15 +3,174 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from .domain.accounts import Account, Gate, Profile
+    from .domain.completeness import Completeness
+    from .domain.forms import GateForm, parse_gate_form
+    from .domain.ids import Person, Repo
+    from .domain.lifecycle import Status
+    from .domain.outcomes import Kind, Outcome
+    from .domain.requests import AccessRequest, Decision
+    from .errors import (
+        BadRequest,
+        ForeignOrigin,
+        Guarded,
+        HfGateError,
+        HubError,
+        HubUnavailable,
+        Incomplete,
+        InsecureEndpoint,
+        InvalidRepo,
+        InvalidStatus,
+        InvalidTarget,
+        NotAllowed,
+        NotGated,
+        Offline,
+        OutcomeUnknown,
+        PersonNotFound,
+        ReasonTooLong,
+        RepoMoved,
+        RepoNotFound,
+        RequestNotFound,
+        SpaceNotSupported,
+        Stale,
+        UnexpectedAnswer,
+        UsageError,
+        WrongRepoType,
+    )
+    from .hub.async_client import AsyncHub
+    from .hub.client import Hub
+    from .hub.functions import (
+        accept_access_request,
+        cancel_access_request,
+        grant_access,
+        list_accepted_access_requests,
+        list_pending_access_requests,
+        list_rejected_access_requests,
+        list_reset_access_requests,
+        reject_access_request,
+        reset_access_request,
+        revoke_access,
+    )
+    from .hub.listing import AsyncListing, Listing
+
 
 __version__: Final[str] = "0.1.0"  # the same as in pyproject.toml: a house test holds them together
 
 # A public name stands three times: here with its module, under `if TYPE_CHECKING:` for type checkers, and in `__all__`.
 # tests/house/test_exports.py holds the three together.
-_HOMES: dict[str, str] = {}
+_HOMES: dict[str, str] = {
+    "AccessRequest": "domain.requests",
+    "Account": "domain.accounts",
+    "AsyncHub": "hub.async_client",
+    "AsyncListing": "hub.listing",
+    "BadRequest": "errors",
+    "Completeness": "domain.completeness",
+    "Decision": "domain.requests",
+    "ForeignOrigin": "errors",
+    "Gate": "domain.accounts",
+    "GateForm": "domain.forms",
+    "Guarded": "errors",
+    "HfGateError": "errors",
+    "Hub": "hub.client",
+    "HubError": "errors",
+    "HubUnavailable": "errors",
+    "Incomplete": "errors",
+    "InsecureEndpoint": "errors",
+    "InvalidRepo": "errors",
+    "InvalidStatus": "errors",
+    "InvalidTarget": "errors",
+    "Kind": "domain.outcomes",
+    "Listing": "hub.listing",
+    "NotAllowed": "errors",
+    "NotGated": "errors",
+    "Offline": "errors",
+    "Outcome": "domain.outcomes",
+    "OutcomeUnknown": "errors",
+    "Person": "domain.ids",
+    "PersonNotFound": "errors",
+    "Profile": "domain.accounts",
+    "ReasonTooLong": "errors",
+    "Repo": "domain.ids",
+    "RepoMoved": "errors",
+    "RepoNotFound": "errors",
+    "RequestNotFound": "errors",
+    "SpaceNotSupported": "errors",
+    "Stale": "errors",
+    "Status": "domain.lifecycle",
+    "UnexpectedAnswer": "errors",
+    "UsageError": "errors",
+    "WrongRepoType": "errors",
+    "accept_access_request": "hub.functions",
+    "cancel_access_request": "hub.functions",
+    "grant_access": "hub.functions",
+    "list_accepted_access_requests": "hub.functions",
+    "list_pending_access_requests": "hub.functions",
+    "list_rejected_access_requests": "hub.functions",
+    "list_reset_access_requests": "hub.functions",
+    "parse_gate_form": "domain.forms",
+    "reject_access_request": "hub.functions",
+    "reset_access_request": "hub.functions",
+    "revoke_access": "hub.functions",
+}
 
-__all__ = ["__version__"]
+__all__ = [
+    "AccessRequest",
+    "Account",
+    "AsyncHub",
+    "AsyncListing",
+    "BadRequest",
+    "Completeness",
+    "Decision",
+    "ForeignOrigin",
+    "Gate",
+    "GateForm",
+    "Guarded",
+    "HfGateError",
+    "Hub",
+    "HubError",
+    "HubUnavailable",
+    "Incomplete",
+    "InsecureEndpoint",
+    "InvalidRepo",
+    "InvalidStatus",
+    "InvalidTarget",
+    "Kind",
+    "Listing",
+    "NotAllowed",
+    "NotGated",
+    "Offline",
+    "Outcome",
+    "OutcomeUnknown",
+    "Person",
+    "PersonNotFound",
+    "Profile",
+    "ReasonTooLong",
+    "Repo",
+    "RepoMoved",
+    "RepoNotFound",
+    "RequestNotFound",
+    "SpaceNotSupported",
+    "Stale",
+    "Status",
+    "UnexpectedAnswer",
+    "UsageError",
+    "WrongRepoType",
+    "__version__",
+    "accept_access_request",
+    "cancel_access_request",
+    "grant_access",
+    "list_accepted_access_requests",
+    "list_pending_access_requests",
+    "list_rejected_access_requests",
+    "list_reset_access_requests",
+    "parse_gate_form",
+    "reject_access_request",
+    "reset_access_request",
+    "revoke_access",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -1,0 +1,148 @@
+"""How repos, people and requests are named: parse, print, order."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from urllib.parse import unquote, urlsplit
+
+from ..errors import InvalidRepo, SpaceNotSupported, UsageError
+
+
+class RepoType(StrEnum):
+    """The two kinds of repo that have access requests."""
+
+    MODEL = "model"
+    DATASET = "dataset"
+
+
+_SEGMENT = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_-])?\Z")
+_TYPE_WORDS = {
+    "model": RepoType.MODEL,
+    "models": RepoType.MODEL,
+    "dataset": RepoType.DATASET,
+    "datasets": RepoType.DATASET,
+}
+_SPACE_WORDS = frozenset({"space", "spaces"})
+_ID = re.compile(r"[0-9a-fA-F]{24}\Z")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Repo:
+    """One model or dataset on the Hub; ordered by type, then by name."""
+
+    type: RepoType
+    namespace: str
+    name: str
+
+    @property
+    def id(self) -> str:
+        """`ns/name`, as the Hub and the JSON output spell it."""
+        return f"{self.namespace}/{self.name}"
+
+    @property
+    def web_path(self) -> str:
+        """The path of its page, without a slash in front: `ns/name`, or `datasets/ns/name`."""
+        return self.id if self.type is RepoType.MODEL else f"datasets/{self.id}"
+
+    @property
+    def api_path(self) -> str:
+        """The path below `/api/`: `models/ns/name` or `datasets/ns/name`."""
+        return f"{self.type.value}s/{self.id}"
+
+    def __str__(self) -> str:
+        return self.web_path
+
+
+def parse_repo_type(text: str) -> RepoType:
+    """`model(s)` or `dataset(s)`; a Space is refused by name."""
+    word = text.strip().lower()
+    if word in _SPACE_WORDS:
+        raise SpaceNotSupported("Spaces have no access requests on the Hub: they cannot be listed or decided.")
+    if word not in _TYPE_WORDS:
+        raise UsageError(f"unknown repo type {text!r}.", hint="Write model or dataset.")
+    return _TYPE_WORDS[word]
+
+
+def parse_repo(text: str | Repo, repo_type: str | RepoType | None = None) -> Repo:
+    """A repo as people spell it: `ns/name` (a model), `datasets/ns/name`, `dataset:ns/name`, `hf://...` or a Hub URL.
+
+    `repo_type` settles a bare `ns/name`; beside a spelling that says its type it must agree.
+    """
+    wanted = None if repo_type is None else parse_repo_type(repo_type)
+    if isinstance(text, Repo):
+        return _agree(text.type, wanted, str(text), text.namespace, text.name)
+    path = _path_of(text)
+    said, parts = _said_type(path)
+    if len(parts) > 2:
+        parts = parts[:2] if _looks_like_url(text) else parts
+    if len(parts) != 2:
+        raise InvalidRepo(f"{text!r} is no repo: a namespace and a name are needed.")
+    for part in parts:
+        if not _SEGMENT.match(part) or ".." in part or "--" in part:
+            raise InvalidRepo(f"{text!r} is no repo: {part!r} cannot be part of a name on the Hub.")
+    return _agree(said, wanted, text, parts[0], parts[1].removesuffix(".git"))
+
+
+def _agree(said: RepoType | None, wanted: RepoType | None, text: str, namespace: str, name: str) -> Repo:
+    if said is not None and wanted is not None and said is not wanted:
+        raise UsageError(f"{text} says {said.value}, the repo type says {wanted.value}.", hint="Give one of the two.")
+    return Repo(said or wanted or RepoType.MODEL, namespace, name)
+
+
+def _looks_like_url(text: str) -> bool:
+    return "://" in text
+
+
+def _path_of(text: str) -> str:
+    text = text.strip()
+    if not _looks_like_url(text):
+        return text.strip("/")
+    try:
+        url = urlsplit(text)
+    except ValueError:
+        raise InvalidRepo(f"{text!r} is no URL of a repo.") from None
+    if url.scheme == "hf":
+        return unquote(f"{url.netloc}{url.path}").strip("/").partition("@")[0]
+    return unquote(url.path).strip("/")
+
+
+def _said_type(path: str) -> tuple[RepoType | None, list[str]]:
+    prefix, colon, rest = path.partition(":")
+    if colon and "/" not in prefix:
+        return parse_repo_type(prefix), rest.strip("/").split("/")
+    parts = path.split("/")
+    if parts[0] == "api" and len(parts) > 2:
+        parts = parts[1:]
+    if len(parts) > 2 and parts[0].lower() in _TYPE_WORDS.keys() | _SPACE_WORDS:
+        return parse_repo_type(parts[0]), parts[1:]
+    return None, parts
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """One account of the Hub; any part may be hidden from a repo's owner, and names can be changed and re-used."""
+
+    id: str | None = None
+    username: str | None = None
+    fullname: str | None = None
+
+    @property
+    def created_at(self) -> datetime | None:
+        """When the account was made: the first 8 hex digits of its id are that second (inferred, see the protocol)."""
+        return id_time(self.id) if self.id else None
+
+    def __str__(self) -> str:
+        return self.username or (f"(hidden #{self.id[-6:]})" if self.id else "(hidden)")
+
+
+def is_id(text: str) -> bool:
+    """Whether a text has the shape of the Hub's ids: 24 hex digits."""
+    return bool(_ID.match(text))
+
+
+def id_time(hub_id: str) -> datetime | None:
+    """The second in which an id was made, or None when it is no such id."""
+    return datetime.fromtimestamp(int(hub_id[:8], 16), UTC) if is_id(hub_id) else None

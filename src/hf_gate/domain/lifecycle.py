@@ -1,0 +1,79 @@
+"""The law of one access request as a table: from which status to which, by whose hand, by which Hub call."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Status(StrEnum):
+    """The four lists of a gated repo. A Hub may name others; those are kept as plain text and never decided on."""
+
+    PENDING = "pending"
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    RESET = "reset"
+
+
+STATUSES: tuple[Status, ...] = tuple(Status)
+
+
+class Hand(StrEnum):
+    """Who moves a request."""
+
+    REQUESTER = "requester"
+    REVIEWER = "reviewer"
+
+
+class Move(NamedTuple):
+    """One legal step. `before` and `after` are None where there is no request."""
+
+    before: Status | None
+    verb: str
+    hand: Hand
+    call: str
+    after: Status | None
+
+
+_P, _A, _R, _Z = Status.PENDING, Status.ACCEPTED, Status.REJECTED, Status.RESET
+_ASK, _REVIEW = Hand.REQUESTER, Hand.REVIEWER
+
+# Sources: the transition table of the Hub (recorded exchanges), its OpenAPI and hub-docs' "Review access requests".
+MOVES: tuple[Move, ...] = (
+    Move(None, "ask", _ASK, "ask-access", _P),  # in auto mode: accepted at once
+    Move(_Z, "ask", _ASK, "ask-access", _P),  # a new attempt with a new time
+    Move(_P, "withdraw", _ASK, "cancel", None),
+    Move(None, "grant", _REVIEW, "grant", _A),
+    Move(_P, "grant", _REVIEW, "grant", _A),
+    Move(_R, "grant", _REVIEW, "grant", _A),
+    Move(_Z, "grant", _REVIEW, "grant", _A),
+    Move(_P, "accept", _REVIEW, "handle", _A),
+    Move(_R, "accept", _REVIEW, "handle", _A),
+    Move(_Z, "accept", _REVIEW, "handle", _A),
+    Move(_P, "reject", _REVIEW, "handle", _R),
+    Move(_A, "reject", _REVIEW, "handle", _R),
+    Move(_Z, "reject", _REVIEW, "handle", _R),
+    Move(_A, "cancel", _REVIEW, "handle", _P),
+    Move(_R, "cancel", _REVIEW, "handle", _P),
+    Move(_Z, "cancel", _REVIEW, "handle", _P),
+    Move(_P, "reset", _REVIEW, "handle", _Z),
+    Move(_A, "reset", _REVIEW, "handle", _Z),
+    Move(_R, "reset", _REVIEW, "handle", _Z),
+)
+
+# What a reviewer's verb aims at; `revoke` is reset, reject or cancel by another name.
+TARGET_OF: dict[str, Status] = {"accept": _A, "reject": _R, "cancel": _P, "reset": _Z, "grant": _A}
+VERB_TO: dict[Status, str] = {_A: "accept", _R: "reject", _P: "cancel", _Z: "reset"}
+
+# What each status means to the person whose request it is.
+MEANING: dict[Status, str] = {
+    _P: "waits for a review; no files",
+    _A: "may download the files",
+    _R: "no files, and cannot ask again",
+    _Z: "no files, and may ask again",
+}
+
+
+def is_legal(before: Status | None, after: Status | None, hand: Hand) -> bool:
+    """Whether that hand may move a request so in one step."""
+    return any(m.before is before and m.after is after and m.hand is hand for m in MOVES)

@@ -1,0 +1,210 @@
+"""Everything that can go wrong, as one tree; each leaf knows its exit code, and each instance its next step.
+
+    HfGateError
+    ├── UsageError (also ValueError)      2   what was asked for cannot be asked
+    │   ├── InvalidRepo                       not a repo id, URL or path
+    │   ├── SpaceNotSupported                 Spaces have no access requests on the Hub
+    │   ├── InvalidStatus                     not pending, accepted, rejected or reset
+    │   ├── InvalidTarget                     a person or request that cannot be read, or two of them
+    │   ├── ReasonTooLong                     over 200 UTF-16 units
+    │   └── InsecureEndpoint                  a token would travel in the clear
+    ├── HubError                          1   the Hub's answer, with its status, code and request id
+    │   ├── NotAllowed                    4   401, or 403: no token, a wrong one, or one that may not
+    │   ├── RepoNotFound                  1
+    │   │   └── WrongRepoType (UsageError)  2   that name is a dataset, or a model
+    │   ├── RepoMoved                     1   renamed: the Hub points to another name
+    │   ├── NotGated                      1
+    │   ├── PersonNotFound                1   no such account
+    │   ├── RequestNotFound               1   that person has no request there
+    │   ├── BadRequest                    1   the Hub refuses what was sent
+    │   ├── UnexpectedAnswer              1   not what the protocol promises: HTML, truncated, too large
+    │   ├── ForeignOrigin                 1   the Hub pointed to another host; nothing was sent there
+    │   └── HubUnavailable               75   silent, failing or out of calls for longer than allowed; nothing was sent
+    ├── Offline                          75   HF_HUB_OFFLINE is set
+    ├── Stale                             6   the request moved since it was read; nothing was sent
+    ├── Guarded                           6   a brake held: more than --max, no yes, a plan that changed
+    ├── OutcomeUnknown                    5   sent, and reading could not tell what happened
+    └── Incomplete                        5   a listing that is not proved whole, or a run done in part
+
+Errors that carry an answer of the Hub are, when raised to a caller, also `huggingface_hub.errors.HfHubHTTPError`
+or its fitting leaf (`hub/errors.py` joins them, since that import costs 60 ms).
+"""
+
+from __future__ import annotations
+
+
+class HfGateError(Exception):
+    """Anything that hf-gate raises on purpose. `hint` is one line: what to do next."""
+
+    exit_code = 1
+    default_hint = ""
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = self.default_hint if hint is None else hint
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class UsageError(HfGateError, ValueError):
+    """What was asked for cannot be asked; nothing was sent."""
+
+    exit_code = 2
+
+
+class InvalidRepo(UsageError):
+    """Not a repo id, a path or a URL of one."""
+
+    default_hint = "Write ns/name for a model, datasets/ns/name for a dataset, or paste the Hub's URL."
+
+
+class SpaceNotSupported(UsageError):
+    """Spaces have no access requests on the Hub."""
+
+    default_hint = "Gate the model or the dataset behind the Space instead."
+
+
+class InvalidStatus(UsageError):
+    """Not one of pending, accepted, rejected, reset."""
+
+
+class InvalidTarget(UsageError):
+    """A person or a request that cannot be read, or more than one where one is meant."""
+
+
+class ReasonTooLong(UsageError):
+    """The Hub takes at most 200 UTF-16 code units of reason."""
+
+
+class InsecureEndpoint(UsageError):
+    """A token would travel over plain http beyond this machine."""
+
+    default_hint = "Use an https endpoint, or --insecure-http if you know that network."
+
+
+class HubError(HfGateError):
+    """An answer of the Hub that is not the wished one.
+
+    `status` is the HTTP status (None when no answer came), `code` the Hub's X-Error-Code, `request_id` its
+    x-request-id for a report to the Hub's support, `server_message` the Hub's own words (text from outside).
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        status: int | None = None,
+        code: str | None = None,
+        request_id: str | None = None,
+        server_message: str | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+        self.code = code
+        self.request_id = request_id
+        self.server_message = server_message
+
+
+class NotAllowed(HubError):
+    """No token, a wrong one, or one that may not do this."""
+
+    exit_code = 4
+    default_hint = (
+        "Needed: the write role on the repo, or a fine-grained token with write access to it. "
+        "Then `hf auth login`, or set HF_TOKEN."
+    )
+
+
+class RepoNotFound(HubError):
+    """No such repo, or this token may not see it."""
+
+    default_hint = "Check the spelling; a dataset is datasets/ns/name, and a private repo needs a token that sees it."
+
+
+class WrongRepoType(RepoNotFound, UsageError):
+    """The name exists, as the other type of repo."""
+
+    exit_code = 2
+
+
+class RepoMoved(HubError):
+    """The repo was renamed or moved; decisions are not carried over to another name by themselves."""
+
+    default_hint = "Look at the new name, and use it if it is the same repo."
+
+
+class NotGated(HubError):
+    """The repo is not gated, so nobody needs access."""
+
+    default_hint = "Gate it first: `hf repos settings REPO --gated manual`."
+
+
+class PersonNotFound(HubError):
+    """No account of that name or id on the Hub."""
+
+    default_hint = "Check the spelling of the username (not the full name)."
+
+
+class RequestNotFound(HubError):
+    """That person has no request there (or took it back)."""
+
+    default_hint = "To let somebody in who has not asked: `hf-gate grant USER@REPO`."
+
+
+class BadRequest(HubError):
+    """The Hub refuses what was sent."""
+
+
+class UnexpectedAnswer(HubError):
+    """Not what the protocol promises: HTML from a proxy, a truncated or oversized body."""
+
+    default_hint = "Is the endpoint a Hub, and is no sign-in page of a network in between?"
+
+
+class ForeignOrigin(HubError):
+    """The Hub pointed to another host; the token stays here and nothing was sent there."""
+
+    default_hint = "Check the endpoint; if the Hub itself does this, report it."
+
+
+class HubUnavailable(HubError):
+    """The Hub was silent, failing or out of calls for longer than allowed; nothing of this was sent."""
+
+    exit_code = 75
+    default_hint = "Nothing was changed; the same command can be repeated as it is."
+
+
+class Offline(HfGateError):
+    """HF_HUB_OFFLINE is set."""
+
+    exit_code = 75
+    default_hint = "Unset HF_HUB_OFFLINE to reach the Hub."
+
+
+class Stale(HfGateError):
+    """The request moved since it was read; nothing was sent."""
+
+    exit_code = 6
+    default_hint = "Read it again and decide on what it says now."
+
+
+class Guarded(HfGateError):
+    """A brake held; nothing was sent."""
+
+    exit_code = 6
+
+
+class OutcomeUnknown(HfGateError):
+    """A change was sent and reading could not tell whether it happened."""
+
+    exit_code = 5
+    default_hint = "List the request before deciding again: the change may have happened, or may still arrive."
+
+
+class Incomplete(HfGateError):
+    """A listing that is not proved whole, or a run that was done in part."""
+
+    exit_code = 5

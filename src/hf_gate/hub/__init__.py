@@ -1,0 +1,1 @@
+"""The Hub client: runs the protocol's flows over httpx2, blocking or async, with the token kept to one origin."""

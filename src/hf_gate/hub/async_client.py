@@ -1,0 +1,258 @@
+"""The async client: the same names, parameters and meanings as `Hub`, on the same flows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Literal, Self
+from weakref import WeakSet
+
+from ..domain.accounts import Account, Gate, Profile
+from ..domain.forms import GateForm, parse_gate_form
+from ..domain.ids import Person, Repo, parse_repo
+from ..domain.lifecycle import Status
+from ..domain.outcomes import Outcome
+from ..domain.requests import Decision, checked_reason, target_of
+from ..errors import HubError, UsageError
+from ..protocol.flows import bulk, deciding, repos
+from ..protocol.flows.calling import Flow, Patience, Setting
+from ..protocol.flows.listing import list_requests
+from ..protocol.pacing import Outlook
+from .async_driver import AsyncDriver, Items
+from .budget import budget_for
+from .client import UNSET, How, Who, emitted, gate_values, known_status, revoke_status, wire_of
+from .credentials import check_online
+from .errors import dressed
+from .listing import AsyncListing
+from .transport import AsyncTransport
+
+
+class AsyncHub:
+    """`Hub` for an event loop; listings and `decide_many` are async iterators, all else is awaited. See `Hub`."""
+
+    def __init__(
+        self,
+        token: str | bool | None = None,
+        endpoint: str | None = None,
+        *,
+        timeout: float = 10.0,
+        max_wait: float | None = None,
+        reserve: float = 0.25,
+        insecure_http: bool = False,
+    ) -> None:
+        wire = wire_of(token, endpoint, timeout, insecure_http=insecure_http)
+        self.endpoint, self._clock = wire.origin, wire.clock
+        budget = budget_for(wire.origin, wire.token.fingerprint if wire.token else "", reserve)
+        self._driver = AsyncDriver(AsyncTransport(wire, time.monotonic), budget, wire.clock, max_wait)
+        self._patience = Patience(max_wait)
+        self._listings: WeakSet[AsyncListing] = WeakSet()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"AsyncHub({self.endpoint!r})"
+
+    async def close(self) -> None:
+        await self._driver.close()
+
+    def list(self, repo: str | Repo, status: str, *, repo_type: str | None = None) -> AsyncListing:
+        check_online()
+        where, wanted = parse_repo(repo, repo_type), known_status(status)
+        setting = self._setting()
+        flow = repos.with_type_hint(list_requests(where, wanted, setting), where, setting)
+        listing = AsyncListing(where, lambda done: self._driver.run(flow, done=done))
+        self._listings.add(listing)
+        return listing
+
+    def list_pending(self, repo: str | Repo, *, repo_type: str | None = None) -> AsyncListing:
+        return self.list(repo, Status.PENDING, repo_type=repo_type)
+
+    def list_accepted(self, repo: str | Repo, *, repo_type: str | None = None) -> AsyncListing:
+        return self.list(repo, Status.ACCEPTED, repo_type=repo_type)
+
+    def list_rejected(self, repo: str | Repo, *, repo_type: str | None = None) -> AsyncListing:
+        return self.list(repo, Status.REJECTED, repo_type=repo_type)
+
+    def list_reset(self, repo: str | Repo, *, repo_type: str | None = None) -> AsyncListing:
+        return self.list(repo, Status.RESET, repo_type=repo_type)
+
+    async def accept(
+        self,
+        repo: str | Repo,
+        user: Who = None,
+        *,
+        request_id: str | None = None,
+        user_id: str | None = None,
+        repo_type: str | None = None,
+    ) -> Outcome:
+        return await self._decide(Status.ACCEPTED, None, repo, user, request_id, user_id, repo_type)
+
+    async def reject(
+        self,
+        repo: str | Repo,
+        user: Who = None,
+        *,
+        reason: str | None,
+        request_id: str | None = None,
+        user_id: str | None = None,
+        repo_type: str | None = None,
+    ) -> Outcome:
+        return await self._decide(Status.REJECTED, reason, repo, user, request_id, user_id, repo_type)
+
+    async def cancel(
+        self,
+        repo: str | Repo,
+        user: Who = None,
+        *,
+        request_id: str | None = None,
+        user_id: str | None = None,
+        repo_type: str | None = None,
+    ) -> Outcome:
+        return await self._decide(Status.PENDING, None, repo, user, request_id, user_id, repo_type)
+
+    async def reset(
+        self,
+        repo: str | Repo,
+        user: Who = None,
+        *,
+        reason: str | None = None,
+        request_id: str | None = None,
+        user_id: str | None = None,
+        repo_type: str | None = None,
+    ) -> Outcome:
+        return await self._decide(Status.RESET, reason, repo, user, request_id, user_id, repo_type)
+
+    async def grant_access(
+        self,
+        repo: str | Repo,
+        user: Who = None,
+        *,
+        request_id: str | None = None,
+        user_id: str | None = None,
+        repo_type: str | None = None,
+    ) -> Outcome:
+        where, target = parse_repo(repo, repo_type), target_of(user, request_id=request_id, user_id=user_id)
+        return await self._single(where, lambda setting: deciding.grant(where, target, setting))
+
+    async def revoke_access(
+        self,
+        repo: str | Repo,
+        user: Who = None,
+        *,
+        how: How = "reset",
+        reason: str | None = None,
+        request_id: str | None = None,
+        user_id: str | None = None,
+        repo_type: str | None = None,
+    ) -> Outcome:
+        return await self._decide(revoke_status(how, reason), reason, repo, user, request_id, user_id, repo_type)
+
+    def decide_many(
+        self, repo: str | Repo, decisions: Items, *, repo_type: str | None = None
+    ) -> AsyncIterator[Outcome]:
+        check_online()
+        where, setting = parse_repo(repo, repo_type), self._setting()
+        flow = repos.with_type_hint(bulk.decide_many(where, setting), where, setting)
+        return self._run_changing(where, flow, decisions)
+
+    async def _decide(
+        self,
+        to: Status,
+        reason: str | None,
+        repo: str | Repo,
+        user: Who,
+        request_id: str | None,
+        user_id: str | None,
+        repo_type: str | None,
+    ) -> Outcome:
+        where = parse_repo(repo, repo_type)
+        decision = Decision(to, target_of(user, request_id=request_id, user_id=user_id), checked_reason(reason))
+        return await self._single(where, lambda setting: deciding.decide_one(where, decision, setting))
+
+    async def _single(self, repo: Repo, make: Any) -> Outcome:
+        check_online()
+        setting = self._setting()
+        flow = repos.with_type_hint(make(setting), repo, setting)
+        outcome: Outcome = [one async for one in self._run_changing(repo, emitted(flow), ())][-1]
+        if outcome.error is not None:
+            raise dressed(outcome.error) if isinstance(outcome.error, HubError) else outcome.error
+        return outcome
+
+    def _run_changing(self, repo: Repo, flow: Flow[Any], source: Items) -> AsyncIterator[Any]:
+        async def read_open_listings() -> None:
+            for listing in [one for one in self._listings if one.is_open and one.repo == repo]:
+                await listing.read_ahead()
+
+        return self._driver.run(flow, source, before_change=read_open_listings)
+
+    async def gate(self, repo: str | Repo, *, repo_type: str | None = None) -> Gate:
+        where = parse_repo(repo, repo_type)
+        return await self._ask(where, lambda setting: repos.gate(where, setting))  # type: ignore[no-any-return]
+
+    async def set_gate(
+        self,
+        repo: str | Repo,
+        mode: Literal[False, "auto", "manual"] = UNSET,
+        *,
+        org_members_gated: bool | None = None,
+        notify_email: str | None = None,
+        notify_mode: Literal["bulk", "real-time"] | None = None,
+        repo_type: str | None = None,
+    ) -> Gate:
+        where = parse_repo(repo, repo_type)
+        values = gate_values(mode, org_members_gated, notify_email, notify_mode)
+        return await self._ask(where, lambda setting: repos.set_gate(where, values, setting))  # type: ignore[no-any-return]
+
+    async def gate_form(self, repo: str | Repo, *, repo_type: str | None = None) -> GateForm:
+        where = parse_repo(repo, repo_type)
+        return parse_gate_form(await self._ask(where, lambda setting: repos.card(where, setting)))
+
+    async def access_report(self, repo: str | Repo, *, repo_type: str | None = None) -> Sequence[dict[str, Any]]:
+        where = parse_repo(repo, repo_type)
+        return await self._ask(where, lambda setting: repos.report(where, setting))  # type: ignore[no-any-return]
+
+    def gated_repos(self, owner: str) -> AsyncIterator[Gate]:
+        check_online()
+        return self._driver.run(repos.gated_repos(owner, self._setting()))
+
+    async def profile(self, user: str | Person) -> Profile:
+        name = user.username if isinstance(user, Person) else user
+        if not name:
+            raise UsageError("that Person has no username, and profiles are found by name only.")
+        return await self._ask(None, lambda setting: repos.profile(name, setting))  # type: ignore[no-any-return]
+
+    async def whoami(self) -> Account:
+        return await self._ask(None, repos.whoami)  # type: ignore[no-any-return]
+
+    async def ask_access(
+        self, repo: str | Repo, answers: Mapping[str, str] | None = None, *, repo_type: str | None = None
+    ) -> str:
+        where = parse_repo(repo, repo_type)
+        return await self._ask(where, lambda setting: repos.ask(where, dict(answers or {}), setting))  # type: ignore[no-any-return]
+
+    async def withdraw(self, repo: str | Repo, *, repo_type: str | None = None) -> Outcome:
+        where = parse_repo(repo, repo_type)
+        return await self._ask(where, lambda setting: repos.withdraw(where, setting))  # type: ignore[no-any-return]
+
+    async def check_access(self, repo: str | Repo, *, repo_type: str | None = None) -> str:
+        where = parse_repo(repo, repo_type)
+        return await self._ask(where, lambda setting: repos.check_access(where, setting))  # type: ignore[no-any-return]
+
+    def outlook(self) -> Outlook:
+        return self._driver.budget.outlook(self._clock.now())
+
+    async def _ask(self, repo: Repo | None, make: Any) -> Any:
+        check_online()
+        setting = self._setting()
+        flow = make(setting)
+        return await self._driver.result(flow if repo is None else repos.with_type_hint(flow, repo, setting))
+
+    def _setting(self) -> Setting:
+        return Setting(self.endpoint, self._patience, self._clock.now())

@@ -1,0 +1,171 @@
+"""Runs a flow on an event loop: the twin of `driver.py`, step for step."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from typing import Any
+
+from ..errors import HubError, OutcomeUnknown
+from ..protocol.flows.calling import Flow
+from ..protocol.messages import Answer, Emit, Finish, Lost, NoReply, Send, Start, Take, Wait
+from .budget import Budget
+from .clock import Clock
+from .errors import dressed
+from .transport import AsyncTransport
+
+Items = Iterable[Any] | AsyncIterable[Any]
+
+
+async def _nothing() -> None:
+    return
+
+
+class AsyncDriver:
+    """The async end of one `AsyncHub`."""
+
+    def __init__(self, transport: AsyncTransport, budget: Budget, clock: Clock, max_wait: float | None) -> None:
+        self.transport, self.budget, self.clock, self.max_wait = transport, budget, clock, max_wait
+        self._pid = os.getpid()
+        self._closed = False
+
+    async def run(
+        self,
+        flow: Flow[Any],
+        source: Items = (),
+        *,
+        done: Callable[[Any], None] | None = None,
+        before_change: Callable[[], Awaitable[None]] = _nothing,
+    ) -> AsyncGenerator[Any, None]:
+        """What the flow emits, as the caller takes it; its result goes to `done`."""
+        run, answer = _Run(self, source, before_change), None
+        try:
+            while True:
+                try:
+                    step = flow.send(answer)
+                except StopIteration as end:
+                    if done is not None:
+                        done(end.value)
+                    return
+                if isinstance(step, Emit):
+                    yield step.value
+                    answer = None
+                else:
+                    answer = await run.take(step)
+        except HubError as error:
+            raise dressed(error) from None
+        finally:
+            flow.close()
+            run.drop()
+
+    async def result(self, flow: Flow[Any]) -> Any:
+        """The result of a flow that emits nothing."""
+        results: list[Any] = []
+        async for _ in self.run(flow, done=results.append):
+            pass
+        return results[0]
+
+    async def exchange(self, send: Send) -> Answer:
+        """One paced call. A change that is cancelled on its way raises `OutcomeUnknown`, for nobody heard what became of it."""
+        if os.getpid() != self._pid:
+            raise OutcomeUnknown("this AsyncHub was made before a fork.", hint="Make a new one in the child process.")
+        unsent = await self._pace(send)
+        if unsent is not None:
+            return unsent
+        try:
+            answer = await self.transport.exchange(send)
+        except asyncio.CancelledError:
+            self.budget.dropped(send)
+            if send.changes:
+                raise OutcomeUnknown("the call was cancelled after the change was sent.") from None
+            raise
+        except BaseException:
+            self.budget.dropped(send)
+            raise
+        self.budget.heard(self.clock.now(), send, answer)
+        return answer
+
+    async def _pace(self, send: Send) -> NoReply | None:
+        start = self.clock.now()
+        self.budget.queue(send, +1)
+        try:
+            while (wait := self.budget.wait_of(self.clock.now(), send)) > 0:
+                if self._closed:
+                    return NoReply(Lost.NOT_SENT, False, "the client was closed")
+                waited = self.clock.now() - start
+                if self.max_wait is not None and waited + wait > self.max_wait:
+                    return NoReply(
+                        Lost.WAITED, False, f"it would have to wait {waited + wait:.0f} s for calls to be free"
+                    )
+                await self.nap(wait)
+            return None
+        finally:
+            self.budget.queue(send, -1)
+
+    async def sleep(self, seconds: float) -> None:
+        """Let so many seconds of the clock pass."""
+        end = self.clock.now() + seconds
+        while (left := end - self.clock.now()) > 0:
+            await self.nap(left)
+
+    async def nap(self, seconds: float) -> None:
+        """Part of a wait."""
+        await asyncio.sleep(max(self.clock.real(seconds), 0.0005))
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        self._closed = True
+        await self.transport.close()
+
+
+class _Run:
+    """One flow's calls under way and its source of items."""
+
+    def __init__(self, driver: AsyncDriver, source: Items, before_change: Callable[[], Awaitable[None]]) -> None:
+        self._driver, self._source, self._before_change = driver, _each(source), before_change
+        self._tickets: set[asyncio.Task[Answer]] = set()
+
+    async def take(self, step: Any) -> Any:
+        match step:
+            case Send():
+                if step.changes:
+                    await self._before_change()
+                return await self._driver.exchange(step)
+            case Start(send):
+                if send.changes:
+                    await self._before_change()
+                ticket = asyncio.ensure_future(self._driver.exchange(send))
+                self._tickets.add(ticket)
+                return ticket
+            case Finish(ticket):
+                self._tickets.discard(ticket)
+                return await ticket
+            case Wait(seconds, _, jitter):
+                return await self._driver.sleep(seconds * (self._driver.budget.jitter() if jitter else 1.0))
+            case Take(limit):
+                return await self._some(limit)
+            case _:
+                raise TypeError(f"a flow asked for {type(step).__name__}")
+
+    async def _some(self, limit: int) -> tuple[Any, ...]:
+        items: list[Any] = []
+        async for item in self._source:
+            items.append(item)
+            if len(items) >= limit:
+                break
+        return tuple(items)
+
+    def drop(self) -> None:
+        for ticket in self._tickets:
+            ticket.cancel()
+        self._tickets.clear()
+
+
+async def _each(source: Items) -> AsyncIterator[Any]:
+    if isinstance(source, AsyncIterable):
+        async for item in source:
+            yield item
+    else:
+        for item in source:
+            yield item

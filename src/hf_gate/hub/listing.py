@@ -1,0 +1,121 @@
+"""A lazy listing that knows how complete it is."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
+from typing import Any
+
+from ..domain.completeness import NOT_READ, Completeness
+from ..domain.ids import Repo
+from ..domain.requests import AccessRequest
+from ..protocol.codec import Page, Quarantined
+
+
+class _Told:
+    """What both kinds of listing tell about themselves."""
+
+    repo: Repo
+    completeness: Completeness
+    quarantined: list[Quarantined]
+
+    def __init__(self, repo: Repo) -> None:
+        self.repo = repo
+        self.completeness = NOT_READ
+        self.quarantined = []
+        self._rows: deque[AccessRequest] = deque()
+        self.is_open = False
+
+    def _end(self, completeness: Completeness) -> None:
+        self.completeness, self.is_open = completeness, False
+
+    def _fail(self, error: BaseException) -> None:
+        self._end(Completeness(False, f"ended by an error: {error}"))
+
+    def _add(self, page: Page) -> None:
+        self._rows.extend(page.rows)
+        self.quarantined.extend(page.quarantined)
+
+
+class Listing(_Told, Iterator[AccessRequest]):
+    """Requests as they are read, a page ahead at most.
+
+    `completeness` says "not read to the end" until the end, then whether the listing is proved whole, else why not.
+    `quarantined` holds records that could not be read. A write to the same repo through the same `Hub` first reads
+    the listing to its end, into memory, so that nobody is skipped.
+    """
+
+    def __init__(self, repo: Repo, start: Callable[[Callable[[Any], None]], Generator[Page, None, Any]]) -> None:
+        super().__init__(repo)
+        self._lock = threading.RLock()
+        self._pages = start(self._end)
+
+    def __next__(self) -> AccessRequest:
+        with self._lock:
+            while not self._rows:
+                self._turn()
+            return self._rows.popleft()
+
+    def _turn(self) -> None:
+        self.is_open = True
+        try:
+            self._add(next(self._pages))
+        except StopIteration:
+            self.is_open = False
+            raise
+        except BaseException as error:
+            self._fail(error)
+            raise
+
+    def read_ahead(self) -> None:
+        """Read to the end, into memory, if it was begun."""
+        with self._lock:
+            while self.is_open:
+                try:
+                    self._turn()
+                except StopIteration:
+                    return
+
+    def close(self) -> None:
+        """Stop reading."""
+        with self._lock:
+            self.is_open = False
+            self._pages.close()
+
+
+class AsyncListing(_Told, AsyncIterator[AccessRequest]):
+    """The same, for `async for`."""
+
+    def __init__(self, repo: Repo, start: Callable[[Callable[[Any], None]], AsyncGenerator[Page, None]]) -> None:
+        super().__init__(repo)
+        self._pages = start(self._end)
+
+    async def __anext__(self) -> AccessRequest:
+        while not self._rows:
+            await self._turn()
+        return self._rows.popleft()
+
+    async def _turn(self) -> None:
+        self.is_open = True
+        try:
+            self._add(await anext(self._pages))
+        except StopAsyncIteration:
+            self.is_open = False
+            raise
+        except BaseException as error:
+            self._fail(error)
+            raise
+
+    async def read_ahead(self) -> None:
+        """Read to the end, into memory, if it was begun."""
+        while self.is_open:
+            try:
+                await self._turn()
+            except StopAsyncIteration:
+                return
+
+    async def aclose(self) -> None:
+        """Stop reading."""
+        self.is_open = False
+        await self._pages.aclose()

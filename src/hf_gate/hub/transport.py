@@ -1,0 +1,143 @@
+"""One exchange over httpx2: explicit limits, one origin, no redirects; every failure becomes a value."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import httpx2
+
+from ..protocol.messages import Answer, Lost, NoReply, Reply, Send
+from .clock import Clock
+from .credentials import Secret
+
+_UNSENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """Where calls go and how long they may take. `timeout`: seconds of silence; a whole call may take six times that."""
+
+    origin: str
+    clock: Clock
+    timeout: float
+    token: Secret | None = None
+    agent: str = field(default="")
+
+    @property
+    def whole(self) -> float:
+        """The most seconds a whole call may take, slow bodies included."""
+        return self.timeout * 6
+
+    def headers(self, send: Send) -> dict[str, str]:
+        """The headers of a call; the only place where the token is revealed."""
+        headers = {"user-agent": self.agent, "accept": send.accept}
+        if send.body is not None:
+            headers["content-type"] = "application/json"
+        if self.token is not None:
+            headers["authorization"] = f"Bearer {self.token.reveal()}"
+        return headers
+
+    def limits(self) -> httpx2.Timeout:
+        """The limits of one call."""
+        return httpx2.Timeout(self.timeout, connect=min(self.timeout, 5.0), pool=None)
+
+    def lost(self, problem: httpx2.HTTPError) -> NoReply:
+        """What a failure of the network means."""
+        detail = str(problem) or type(problem).__name__
+        if isinstance(problem, _UNSENT):
+            return NoReply(Lost.CONNECT, False, detail, self.clock.now())
+        if isinstance(problem, httpx2.TimeoutException):
+            return NoReply(Lost.TIMEOUT, True, f"silent for {self.timeout:g} s", self.clock.now())
+        return NoReply(Lost.BROKEN, True, f"the connection ended early ({detail})", self.clock.now())
+
+    def reply(self, response: httpx2.Response, body: bytes) -> Reply:
+        """An answer that came whole."""
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        self.clock.heard(headers.get("x-hf-gate-clock"))
+        return Reply(response.status_code, headers, body, self.clock.now())
+
+    def too_large(self, send: Send) -> NoReply:
+        """A body over the cap."""
+        detail = f"the answer is larger than {send.cap >> 20} MiB"
+        return NoReply(Lost.TOO_LARGE, send.changes, detail, self.clock.now())
+
+    def too_slow(self) -> NoReply:
+        """A body that drips."""
+        return NoReply(Lost.TIMEOUT, True, f"not whole after {self.whole:g} s", self.clock.now())
+
+
+def user_agent(version: str) -> str:
+    """How hf-gate names itself; nothing about the person or the machine."""
+    return f"hf-gate/{version}; python/{sys.version_info.major}.{sys.version_info.minor}"
+
+
+class BlockingTransport:
+    """Exchanges one call after the other, from any thread."""
+
+    def __init__(self, wire: Wire, monotonic: Callable[[], float]) -> None:
+        self._wire, self._monotonic = wire, monotonic
+        limits = httpx2.Limits(max_connections=64, max_keepalive_connections=64, keepalive_expiry=30)
+        self._client = httpx2.Client(timeout=wire.limits(), limits=limits, follow_redirects=False)
+
+    def exchange(self, send: Send) -> Answer:
+        """One call, never raising for what the network or the Hub does."""
+        wire, end = self._wire, self._monotonic() + self._wire.whole
+        url, headers = wire.origin + send.path, wire.headers(send)
+        try:
+            with self._client.stream(send.method, url, content=send.body, headers=headers) as response:
+                chunks, size = [], 0
+                for chunk in response.iter_bytes():
+                    size += len(chunk)
+                    chunks.append(chunk)
+                    if size > send.cap:
+                        return wire.too_large(send)
+                    if self._monotonic() > end:
+                        return wire.too_slow()
+                return wire.reply(response, b"".join(chunks))
+        except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as problem:
+            return (
+                wire.lost(problem)
+                if isinstance(problem, httpx2.HTTPError)
+                else NoReply(Lost.CONNECT, False, str(problem))
+            )
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._client.close()
+
+
+class AsyncTransport:
+    """The same for one event loop."""
+
+    def __init__(self, wire: Wire, monotonic: Callable[[], float]) -> None:
+        self._wire, self._monotonic = wire, monotonic
+        limits = httpx2.Limits(max_connections=64, max_keepalive_connections=64, keepalive_expiry=30)
+        self._client = httpx2.AsyncClient(timeout=wire.limits(), limits=limits, follow_redirects=False)
+
+    async def exchange(self, send: Send) -> Answer:
+        """One call, never raising for what the network or the Hub does."""
+        wire, end = self._wire, self._monotonic() + self._wire.whole
+        url, headers = wire.origin + send.path, wire.headers(send)
+        try:
+            async with self._client.stream(send.method, url, content=send.body, headers=headers) as response:
+                chunks, size = [], 0
+                async for chunk in response.aiter_bytes():
+                    size += len(chunk)
+                    chunks.append(chunk)
+                    if size > send.cap:
+                        return wire.too_large(send)
+                    if self._monotonic() > end:
+                        return wire.too_slow()
+                return wire.reply(response, b"".join(chunks))
+        except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as problem:
+            return (
+                wire.lost(problem)
+                if isinstance(problem, httpx2.HTTPError)
+                else NoReply(Lost.CONNECT, False, str(problem))
+            )
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.aclose()

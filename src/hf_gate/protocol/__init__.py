@@ -1,0 +1,1 @@
+"""The Hub's wire language for gated repositories, spoken by both ends: values, not calls."""

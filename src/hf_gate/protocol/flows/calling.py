@@ -1,0 +1,103 @@
+"""One call, repeated where repeating is safe: reads, and writes of which nothing left this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from ...errors import ForeignOrigin, HubError
+from ..codec import Unreadable, same_origin_path
+from ..messages import Answer, Lost, NoReply, Reply, Send, Step, Wait
+from ..replies import error_of, is_ok, is_passing
+
+T = TypeVar("T")
+Flow = Generator[Step, Any, T]
+
+_REDIRECTS = frozenset({301, 302, 307, 308})
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a call is tried again. `max_wait` in seconds bounds all waiting of one call; None leaves `tries`."""
+
+    max_wait: float | None = None
+    tries: int = 5
+    first_pause: float = 0.5
+    longest_pause: float = 30.0
+
+    def pause(self, failures: int) -> float:
+        """The upper bound of the pause after so many failures; the driver takes a random share of it."""
+        return min(self.longest_pause, self.first_pause * 2.0 ** min(failures - 1, 16))
+
+    def is_over(self, failures: int, waited: float, answer: Answer) -> bool:
+        """Whether to give up after so many failures and so much waiting."""
+        if self.max_wait is not None:
+            return waited >= self.max_wait
+        nobody_there = isinstance(answer, NoReply) and answer.why is Lost.CONNECT
+        return failures >= (3 if nobody_there else self.tries)
+
+
+@dataclass(slots=True)
+class Setting:
+    """What every flow of one client knows: its origin, its patience, and when the present run began."""
+
+    origin: str
+    patience: Patience = field(default_factory=Patience)
+    began: float = 0.0
+    parallel: int = 16
+
+
+def call(send: Send, setting: Setting, first: Answer | None = None) -> Flow[Answer]:
+    """The answer of a call after all repeats that are safe. `first` is an answer that is there already."""
+    failures, waited = 0, 0.0
+    while True:
+        answer: Answer = first if first is not None else (yield send)
+        first = None
+        if isinstance(answer, Reply) and answer.status == 429:
+            continue  # nothing was done; the driver's pacer makes the next try wait
+        if isinstance(answer, Reply) and answer.status in _REDIRECTS:
+            return _refuse_foreign(answer, setting.origin)
+        if not is_passing(answer) or (send.changes and not _is_unsent(answer)):
+            return answer
+        failures += 1
+        pause = setting.patience.pause(failures)
+        if setting.patience.is_over(failures, waited, answer):
+            return answer
+        waited += pause
+        why = "the Hub does not answer" if isinstance(answer, NoReply) else "the Hub fails"
+        yield Wait(pause, why=why, jitter=True)
+
+
+def _is_unsent(answer: Answer) -> bool:
+    return isinstance(answer, NoReply) and not answer.sent
+
+
+def _refuse_foreign(answer: Reply, origin: str) -> Reply:
+    if same_origin_path(answer.headers.get("location", ""), origin) is None:
+        return Reply(answer.status, {**answer.headers, "x-hf-gate-foreign": "1"}, answer.body, answer.at)
+    return answer
+
+
+def follow_link(url: str, origin: str) -> str:
+    """Path and query of a link that the Hub gave; another origin is refused before a byte is sent there."""
+    path = same_origin_path(url, origin)
+    if path is None:
+        raise ForeignOrigin("the Hub's next link names another host; it was not followed and nothing was sent there.")
+    return path
+
+
+def read(send: Send, setting: Setting, repo: Any = None) -> Flow[Reply]:
+    """A read that must succeed: its reply, or the fitting error raised."""
+    answer = yield from call(send, setting)
+    if not is_ok(answer):
+        raise error_of(answer, repo)
+    assert isinstance(answer, Reply)
+    return answer
+
+
+def unreadable(problem: Unreadable, reply: Reply, repo: Any) -> HubError:
+    """The error for a 200 whose body is not what it should be."""
+    error = error_of(reply, repo)
+    error.message = f"{error.message[:-1]}: {problem}."
+    return error

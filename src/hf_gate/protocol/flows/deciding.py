@@ -1,0 +1,187 @@
+"""One decision about one person: sent once, settled by reading, and told as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ...domain.ids import Person, Repo
+from ...domain.lifecycle import STATUSES, Status
+from ...domain.outcomes import Kind, Outcome
+from ...domain.requests import AccessRequest, Decision, Target
+from ...errors import (
+    HfGateError,
+    HubError,
+    InvalidTarget,
+    OutcomeUnknown,
+    PersonNotFound,
+    RequestNotFound,
+    Stale,
+)
+from .. import routes
+from ..codec import Unreadable, loads
+from ..messages import Answer, Reply, Send, Wait
+from ..replies import error_of, is_ok, is_unsettled
+from .calling import Flow, Setting, call
+from .finding import Found, exists, find
+
+SETTLE_ROUNDS = 6
+
+
+def person_of(target: Target, row: AccessRequest | None = None) -> Person:
+    """The person as well as it is known."""
+    if row is not None:
+        return row.person
+    return target.request.person if target.request else Person(target.user_id, target.username)
+
+
+def outcome(
+    kind: Kind, repo: Repo, target: Target, why: str = "", error: Exception | None = None, reply: Answer | None = None
+) -> Outcome:
+    """An outcome about a target."""
+    hub_id = reply.headers.get("x-request-id") if isinstance(reply, Reply) else None
+    return Outcome(kind, repo, person_of(target), target.request_id, why, hub_id, error)
+
+
+def settled(repo: Repo, target: Target, error: HfGateError, kind: Kind) -> Outcome:
+    """An outcome that a single verb raises as `error`."""
+    return outcome(kind, repo, target, error.message, error)
+
+
+def how_to_name(target: Target, *, for_handle: bool) -> Mapping[str, str]:
+    """The one identifier to send: the surest that the endpoint takes. Names can be re-used, ids cannot."""
+    if target.request_id and for_handle:
+        return {"requestId": target.request_id}
+    if target.user_id:
+        return {"userId": target.user_id}
+    return {"user": target.username} if target.username else {}
+
+
+def others_first(*first: str) -> tuple[str, ...]:
+    """All statuses, the given ones at the front."""
+    return (*dict.fromkeys(first), *(s for s in STATUSES if s not in first))
+
+
+def decide_one(repo: Repo, decision: Decision, setting: Setting) -> Flow[Outcome]:
+    """The outcome of one decision through `handle`."""
+    target, request = decision.target, decision.target.request
+    if request is not None:
+        early = yield from _look_first(repo, decision, request, setting)
+        if early is not None:
+            return early
+    send = routes.handle(repo, how_to_name(target, for_handle=True), decision.to, decision.reason)
+    return (yield from send_and_settle(send, repo, target, decision.to, setting))
+
+
+def _look_first(repo: Repo, decision: Decision, request: AccessRequest, setting: Setting) -> Flow[Outcome | None]:
+    """A request object was handed in: nothing is sent when it says so already, is gone, or moved since."""
+    target = decision.target
+    if request.repo != repo:
+        raise InvalidTarget(f"that request is one of {request.repo}, not of {repo}.")
+    if request.status == decision.to:
+        return outcome(Kind.ALREADY, repo, target, f"it is {request.status} already")
+    if request.read_at >= setting.began > 0:
+        return None
+    found = yield from find(repo, [target], others_first(request.status), setting)
+    return judge_ground(repo, target, found.requests.get(0), complete=found.complete)
+
+
+def judge_ground(repo: Repo, target: Target, now: AccessRequest | None, *, complete: bool) -> Outcome | None:
+    """Whether a decision on an earlier reading still holds: None, or stale, gone, open."""
+    assert target.request is not None
+    if now is None and not complete:
+        unsure = OutcomeUnknown(f"{target.label}: the lists could not be read whole, so nothing was sent.")
+        return settled(repo, target, unsure, Kind.OPEN)
+    if now is None:
+        return settled(repo, target, RequestNotFound(f"{target.label} has no request at {repo} any more."), Kind.GONE)
+    moved = now.moved_since(target.request)
+    if moved:
+        return settled(repo, target, Stale(f"{target.label} at {repo} moved since it was read: {moved}."), Kind.STALE)
+    return None
+
+
+def send_and_settle(send: Send, repo: Repo, target: Target, to: Status, setting: Setting) -> Flow[Outcome]:
+    """Send a change for one person, and find out what became of it."""
+    for round_ in range(1, SETTLE_ROUNDS + 1):
+        answer = yield from call(send, setting)
+        if is_done(answer):
+            return outcome(Kind.DONE, repo, target, reply=answer)
+        if not is_doubtful(answer):
+            return (yield from explain_no(answer, repo, target, to, setting, resent=round_ > 1))
+        yield Wait(setting.patience.pause(round_), why="what became of a change is being read", jitter=False)
+        found = yield from _try_find(repo, target, to, setting)
+        now = found.requests.get(0) if found else None
+        if now is not None and now.status == to:
+            return outcome(Kind.DONE, repo, target, "the answer was lost; read back", reply=answer)
+        if found is None or (now is None and not (found.complete and send.route == "grant")):
+            break
+        if target.request and now and now.moved_since(target.request):
+            break
+    why = f"{target.label} at {repo}: the change was sent, and reading could not tell whether it happened."
+    return settled(repo, target, OutcomeUnknown(why), Kind.OPEN)
+
+
+def _try_find(repo: Repo, target: Target, to: Status, setting: Setting) -> Flow[Found | None]:
+    try:
+        return (yield from find(repo, [target], others_first(to), setting))
+    except HubError:
+        return None
+
+
+def is_done(answer: Answer) -> bool:
+    """Whether a write was answered as done: a 2xx whose body is a JSON object."""
+    if not is_ok(answer) or not isinstance(answer, Reply):
+        return False
+    try:
+        return isinstance(loads(answer.body), dict)
+    except Unreadable:
+        return False
+
+
+def is_doubtful(answer: Answer) -> bool:
+    """Whether a write may have happened: no answer, a failing one, or a 200 that is no answer of the Hub."""
+    return is_unsettled(answer) or (is_ok(answer) and not is_done(answer))
+
+
+def explain_no(
+    answer: Answer, repo: Repo, target: Target, to: Status, setting: Setting, *, resent: bool = False
+) -> Flow[Outcome]:
+    """Why the Hub said no; a bare 404 or 400 is settled by reading, because it may mean that all is as wished."""
+    error = error_of(answer, repo)
+    bare = isinstance(answer, Reply) and answer.status in (400, 404) and error.code is None
+    if not bare:
+        raise error
+    found = yield from find(repo, [target], others_first(to), setting)
+    now = found.requests.get(0)
+    if now is not None and now.status == to:
+        kind = Kind.DONE if resent else Kind.ALREADY
+        return outcome(kind, repo, target, "" if resent else f"it is {to} already", reply=answer)
+    if now is not None:
+        return settled(repo, target, error, Kind.REFUSED)
+    return (yield from nobody(repo, target, setting, error))
+
+
+def nobody(repo: Repo, target: Target, setting: Setting, error: HubError) -> Flow[Outcome]:
+    """Nobody of that name has a request: no such account, or no request, or one that is gone."""
+    facts = {"status": error.status, "request_id": error.request_id, "server_message": error.server_message}
+    if target.request is not None:
+        gone = RequestNotFound(f"{target.label} has no request at {repo} any more.", **facts)  # type: ignore[arg-type]
+        return settled(repo, target, gone, Kind.GONE)
+    if (yield from exists(target, setting)) is False:
+        unknown = PersonNotFound(f"no account named {target.label} on the Hub.", **facts)  # type: ignore[arg-type]
+        return settled(repo, target, unknown, Kind.REFUSED)
+    none = RequestNotFound(f"{target.label} has no request at {repo}.", **facts)  # type: ignore[arg-type]
+    return settled(repo, target, none, Kind.REFUSED)
+
+
+def grant(repo: Repo, target: Target, setting: Setting) -> Flow[Outcome]:
+    """Let somebody in, asked or not."""
+    who = how_to_name(target, for_handle=False)
+    if not who:
+        return (yield from decide_one(repo, Decision(Status.ACCEPTED, target), setting))
+    if target.request is not None and target.request.status == Status.ACCEPTED:
+        return outcome(Kind.ALREADY, repo, target, "access is there already")
+    result = yield from send_and_settle(routes.grant(repo, who), repo, target, Status.ACCEPTED, setting)
+    if isinstance(result.error, RequestNotFound) and target.request is None:
+        no_one = PersonNotFound(f"no account named {target.label} on the Hub.", status=404)
+        return settled(repo, target, no_one, Kind.REFUSED)
+    return result

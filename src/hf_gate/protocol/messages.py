@@ -1,0 +1,108 @@
+"""What a flow may ask of its driver, and what it is told: values, so that a flow runs without network or clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+MIB = 1 << 20
+
+
+class Lane(StrEnum):
+    """Who goes first when calls are scarce: writes before reads; bulk work leaves the reserve alone."""
+
+    WRITE = "write"
+    BULK_WRITE = "bulk-write"
+    READ = "read"
+    BULK_READ = "bulk-read"
+
+
+class Lost(StrEnum):
+    """Why no usable reply came."""
+
+    CONNECT = "connect"  # no connection: nothing left this machine
+    TIMEOUT = "timeout"  # silent for longer than allowed
+    BROKEN = "broken"  # the connection ended early
+    TOO_LARGE = "too large"  # the body passed the cap
+    WAITED = "waited"  # not sent: it would have waited longer than `max_wait`
+    NOT_SENT = "not sent"  # not sent: the run was stopped before its turn
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """One call. `path` starts with `/` and holds the query; `changes` is True when the Hub's state may change."""
+
+    route: str
+    method: str
+    path: str
+    body: bytes | None = None
+    lane: Lane = Lane.READ
+    bucket: str = "api"
+    changes: bool = False
+    cap: int = 32 * MIB
+    accept: str = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One answer; header names in lower case, `at` the driver's clock (epoch seconds) when it was whole."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class NoReply:
+    """No usable answer. `sent` is False only when it is certain that nothing reached the Hub."""
+
+    why: Lost
+    sent: bool
+    detail: str = ""
+    at: float = 0.0
+
+
+Answer = Reply | NoReply
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Begin a call without waiting for it; the driver answers with a ticket for `Finish`."""
+
+    send: Send
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Wait for a call that was begun; the driver answers with its `Answer`."""
+
+    ticket: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Let `seconds` pass; with `jitter`, a random share of them."""
+
+    seconds: float
+    why: str = ""
+    jitter: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """Ask the caller's iterable for at most `limit` more items; the driver answers with a tuple, empty at its end."""
+
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Emit:
+    """Hand a value to the caller."""
+
+    value: Any
+
+
+Step = Send | Start | Finish | Wait | Take | Emit

@@ -1,0 +1,114 @@
+"""What an answer of the Hub means: the error that fits it, and whether the call may be repeated. Codes decide, text never."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from ..domain.ids import Repo
+from ..errors import (
+    BadRequest,
+    ForeignOrigin,
+    HubError,
+    HubUnavailable,
+    NotAllowed,
+    NotGated,
+    RepoMoved,
+    RepoNotFound,
+    RequestNotFound,
+    UnexpectedAnswer,
+)
+from .messages import Answer, Lost, NoReply, Reply
+
+PASSING = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
+
+# The first row that fits decides: (X-Error-Code, status) -> the leaf and its sentence; None fits anything.
+_Sentence = Callable[[str], str]
+_TABLE: tuple[tuple[str | None, int | None, type[HubError], _Sentence], ...] = (
+    ("RepoNotGated", None, NotGated, lambda where: f"{where} is not gated."),
+    ("RepoNotFound", None, RepoNotFound, lambda where: f"{where}: no such repo, or this token may not see it."),
+    ("GatedRepo", 401, NotAllowed, lambda where: f"{where} is gated and no valid token was sent."),
+    ("GatedRepo", None, NotAllowed, lambda where: f"{where} is gated and this account has no access to it."),
+    (None, 401, NotAllowed, lambda where: f"{where}: the Hub does not know this token, or none was sent (401)."),
+    (None, 403, NotAllowed, lambda where: f"{where} refused this token (403): it may not do this here."),
+    (None, 404, RequestNotFound, lambda where: f"{where}: the Hub found no such request."),
+    (None, 429, HubUnavailable, lambda where: f"{where}: out of calls (429)."),
+)
+
+
+def error_of(answer: Answer, repo: Repo | None, *, doing: str = "") -> HubError:
+    """The error that fits an answer which is not the wished one."""
+    where = str(repo) if repo else "the Hub"
+    if isinstance(answer, NoReply):
+        return _lost(answer, where)
+    code, said = answer.headers.get("x-error-code"), server_message(answer)
+    facts: dict[str, Any] = {
+        "status": answer.status,
+        "code": code,
+        "request_id": answer.headers.get("x-request-id"),
+        "server_message": said,
+    }
+    for row_code, status, leaf, sentence in _TABLE:
+        if row_code in (None, code) and status in (None, answer.status):
+            return leaf(sentence(where), **facts)
+    if 300 <= answer.status < 400:
+        return _moved(answer, where, facts)
+    if answer.status >= 500:
+        return HubUnavailable(f"{where}: the Hub fails ({answer.status}){doing}.", **facts)
+    if answer.status >= 400:
+        return BadRequest(f"{where}: the Hub refuses this ({answer.status}): {said}", **facts)
+    return UnexpectedAnswer(f"{where}: the answer is not what the Hub's protocol promises{doing}.", **facts)
+
+
+def _moved(answer: Reply, where: str, facts: dict[str, Any]) -> HubError:
+    target = answer.headers.get("location", "")
+    if answer.headers.get("x-hf-gate-foreign"):
+        return ForeignOrigin(f"{where}: the Hub points to another host; nothing was sent there.", **facts)
+    return RepoMoved(f"{where} was moved: the Hub points to {target[:200]!r}.", **facts)
+
+
+def _lost(answer: NoReply, where: str) -> HubError:
+    match answer.why:
+        case Lost.CONNECT:
+            return HubUnavailable(
+                f"no connection to {where}: {answer.detail}.", hint="Is the endpoint right? Nothing was sent."
+            )
+        case Lost.WAITED:
+            return HubUnavailable(f"{where}: {answer.detail}.")
+        case Lost.TOO_LARGE:
+            return UnexpectedAnswer(f"{where}: {answer.detail}.")
+        case _:
+            return HubUnavailable(
+                f"{where}: {answer.detail or answer.why.value}.", hint="Try again; reading changes nothing."
+            )
+
+
+def server_message(reply: Reply) -> str:
+    """The Hub's own words about an error, at most 500 characters; text from outside."""
+    try:
+        said = json.loads(reply.body[:10_000]).get("error")
+    except (ValueError, AttributeError, RecursionError):
+        said = None
+    if not isinstance(said, str):
+        said = reply.headers.get("x-error-message", "")
+    return said[:500]
+
+
+def is_passing(answer: Answer) -> bool:
+    """Whether the same call may succeed later."""
+    if isinstance(answer, NoReply):
+        return answer.why in (Lost.CONNECT, Lost.TIMEOUT, Lost.BROKEN)
+    return answer.status in PASSING
+
+
+def is_unsettled(answer: Answer) -> bool:
+    """Whether a write that was answered so may have happened."""
+    if isinstance(answer, NoReply):
+        return answer.sent
+    return answer.status >= 500 or answer.status == 408
+
+
+def is_ok(answer: Answer) -> bool:
+    """Whether the Hub did what was asked."""
+    return isinstance(answer, Reply) and 200 <= answer.status < 300
