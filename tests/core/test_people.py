@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from hf_gate.domain.forms import parse_gate_form
 from hf_gate.localhub import mail
+from hf_gate.localhub.arrival import Timeline
 from hf_gate.localhub.gates import demo_gates
 from hf_gate.localhub.hostile import BY_KIND, HOSTILE, LONGEST
 from hf_gate.localhub.people import PRESETS, Account, Drawn, Scene, oracle_line, scene
@@ -271,15 +272,24 @@ def test_courses_and_machines_come_in_bursts(consumer: tuple[Scene, list[Drawn]]
     assert max(times) - min(times) < DAY / 24 or len(set(times)) < size
 
 
-def test_the_world_sleeps_at_weekends_and_a_launch_is_its_loudest_week(consumer: tuple[Scene, list[Drawn]]) -> None:
+def test_weekends_and_nights_are_quieter() -> None:
+    timeline = Timeline(NOW - 700 * DAY, NOW, (), 1.0)
+    times = [timeline.at(i / 20_000) for i in range(20_000)]
+    assert times == sorted(times)
+    assert NOW - 700 * DAY - 1 <= times[0] <= times[-1] <= NOW
+    weekday = Counter((time // DAY + 3) % 7 for time in times)
+    weekend, week = (weekday[5] + weekday[6]) / 2, sum(weekday[day] for day in range(5)) / 5
+    assert weekend / week == pytest.approx(0.6, abs=0.03)
+    hour = Counter(time // 3_600_000 % 24 for time in times)
+    assert max(hour.values()) > 1.5 * min(hour.values())
+
+
+def test_a_launch_is_the_loudest_week_of_a_repo(consumer: tuple[Scene, list[Drawn]]) -> None:
     _, rows = consumer
-    weekday = Counter((row.asked_ms // DAY + 3) % 7 for row in rows)
-    assert (weekday[5] + weekday[6]) / 2 < 0.85 * sum(weekday[day] for day in range(5)) / 5
     mine = [row.asked_ms for row in rows if row.repo_index == 0]
     start = min(mine)
     first_week = sum(time < start + 7 * DAY for time in mine)
-    second_quarter = sum(start + 60 * DAY <= time < start + 67 * DAY for time in mine)
-    assert first_week > 3 * second_quarter
+    assert first_week > 3 * sum(start + 60 * DAY <= time < start + 67 * DAY for time in mine)
 
 
 def test_a_page_ends_between_two_requests_of_one_millisecond() -> None:

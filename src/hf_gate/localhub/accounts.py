@@ -93,6 +93,7 @@ class Crowd:
         mail_class = "academic" if course else self._classes[int(r() * len(self._classes))]
         kind = "student" if course else self._kind(mail_class)
         place = course[0] if course else self._place(kind, mail_class, country.code)
+        kind = kind if place is not None else "hobbyist"
         if place is not None and place.country != country.code and r() < 0.6:
             country = self._by_code[place.country]
         cultures = self._cultures[country.code]

@@ -125,13 +125,21 @@ def _own_language(rng: Random, who: Who, texts: Texts, teller: Teller) -> tuple[
 
 
 def _thin(rng: Random, who: Who, ask: str, texts: Texts) -> tuple[str, str, str]:
-    if ask in ("name", "first_name", "last_name"):
-        given = who.persona.given
-        if rng.random() < 0.75:
-            return "good", given, "given name only"
-        return "thin", given[:1] + ("." if rng.random() < 0.5 else ""), ""
-    words = texts.thin.get(ask, texts.thin["other"])
+    persona = who.persona
+    if ask == "first_name" or (ask == "name" and rng.random() < 0.75):
+        return "good", persona.given, "given name only" if ask == "name" else ""
+    if ask in {"name", "last_name"}:
+        return "thin", (persona.family or persona.given)[:1] + ("." if rng.random() < 0.5 else ""), ""
+    key = _THIN_PLACES.get(persona.kind, ask) if ask == "affiliation" else ask
+    words = texts.thin.get(key, texts.thin["other"])
     return "thin", words[int(rng.random() * len(words))], ""
+
+
+_THIN_PLACES: Final = {
+    "industry": "affiliation_work",
+    "clinician": "affiliation_clinic",
+    "hobbyist": "affiliation_none",
+}
 
 
 def _junk(rng: Random, who: Who, field: Field, texts: Texts) -> str:

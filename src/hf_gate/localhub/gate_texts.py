@@ -87,7 +87,7 @@ _CONSUMER: Final[tuple[dict[str, object], ...]] = (
         "fields": (
             "E-Mail | text | email",
             "I want to use this model for | select | use | Research; Education; Art; just for fun=fun; Other=other",
-            "Anything you would like to tell me? | text | purpose",
+            "What do you want to use it for? | text | purpose",
             "I am 18 years old or older | checkbox | fact",
         ),
     },
@@ -107,7 +107,7 @@ _CLASS: Final[tuple[dict[str, object], ...]] = (
             "Name | text | name",
             "University e-mail (must match your account) | text | email",
             "Student number | text | student_number",
-            "Exercise group | select | use | Monday; Tuesday; Thursday; Friday",
+            "Exercise group | select | group | Monday; Tuesday; Thursday; Friday",
             "What do you need the data for? | text | purpose",
             "I will delete the data after the exam | checkbox | consent",
         ),

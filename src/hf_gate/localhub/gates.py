@@ -30,6 +30,7 @@ class Field(msgspec.Struct, frozen=True):
 
 _ROLES = {
     "purpose": "purpose",
+    "use": "purpose",
     "affiliation": "affiliation",
     "country": "country",
     "country_name": "country",
@@ -38,6 +39,7 @@ _ROLES = {
     "first_name": "name",
     "last_name": "name",
     "job": "job",
+    "level": "job",
     "birth_date": "birth_date",
     "consent": "consent",
 }

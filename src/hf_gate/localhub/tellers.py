@@ -35,11 +35,14 @@ class Tellers:
         )
 
     def text(self, field: Field) -> Teller:
-        return getattr(self, f"_{field.ask}", self._url)
+        teller: Teller = getattr(self, f"_{field.ask}")
+        return teller
 
     def typed(self, field: Field) -> Teller:
         if field.type == "select":
             return _select(field)
+        if field.ask == "optin":
+            return _wish
         return {"checkbox": _checkbox, "country": _country, "ip_location": _ip, "date_picker": _date(field.ask)}[
             field.type
         ]
@@ -104,6 +107,9 @@ class Tellers:
 
     def _last_name(self, _rng: Random, who: Who) -> tuple[str, str]:
         return who.persona.family or who.persona.given, ""
+
+    def _email(self, _rng: Random, who: Who) -> tuple[str, str]:
+        return who.account.email or "", ""
 
     def _job(self, rng: Random, who: Who) -> tuple[str, str]:
         jobs = self._texts.jobs.get(who.persona.kind) or self._texts.jobs["hobbyist"]
@@ -191,6 +197,10 @@ def _checkbox(rng: Random, _who: Who) -> tuple[str, str]:
     )
 
 
+def _wish(rng: Random, _who: Who) -> tuple[str, str]:
+    return ("on", "") if rng.random() < 0.35 else (MISSING, "")
+
+
 def _country(rng: Random, who: Who) -> tuple[str, str]:
     """The Hub's own menu gives the two letters; older pages and other clients gave names."""
     country, x = who.persona.country, rng.random()
@@ -216,14 +226,14 @@ def _ip(rng: Random, who: Who) -> tuple[str, str]:
 
 def _select(field: Field) -> Teller:
     options = field.options
-    sector = {value: i for i, (_, value) in enumerate(options)}
+    by_value = {value: i for i, (_, value) in enumerate(options)}
 
     def chosen(rng: Random, who: Who) -> tuple[str, str]:
         r = rng.random
-        at = int(r() * r() * len(options)) if field.ask != "use" else int(r() * len(options))
-        if field.ask == "sector" and r() < 0.9:
-            wanted = _SECTORS.get(who.persona.kind, ("other",))
-            at = next((sector[name] for name in wanted if name in sector), at)
+        at = int(r() * r() * len(options)) if field.ask not in {"use", "group"} else int(r() * len(options))
+        if field.ask in {"sector", "level"} and r() < 0.88:
+            wanted = _FITTING.get(who.persona.kind, ("other", "Other"))
+            at = next((by_value[name] for name in wanted if name in by_value), at)
         label, value = options[at]
         x = r()
         return (
@@ -239,11 +249,12 @@ def _select(field: Field) -> Teller:
     return chosen
 
 
-_SECTORS: Final = {
-    "student": ("Academia", "academic"),
-    "academic": ("Academia", "academic"),
-    "clinician": ("hospital", "public"),
-    "industry": ("Industry", "company"),
+# The options that fit a kind of person, whichever of them the form has.
+_FITTING: Final = {
+    "student": ("Academia", "academic", "Student"),
+    "academic": ("Academia", "academic", "AI researcher"),
+    "clinician": ("hospital", "public", "Other"),
+    "industry": ("Industry", "company", "AI developer/engineer"),
 }
 
 
