@@ -53,7 +53,7 @@ class LocalHub:
         latency: float = 0.0,
     ) -> None:
         self._people = list(people or ())
-        self._made = {
+        self._made: dict[str, Any] = {
             "seed": seed, "requests": requests, "repos": repos, "preset": preset, "quota": quota, "latency_s": latency,
             "page_size": page_size, "protocol": protocol, "faults": tuple(faults), "clock": clock,
         }  # fmt: skip
@@ -66,7 +66,7 @@ class LocalHub:
     def __enter__(self) -> Self:
         from .localhub.server import Serving, build  # noqa: PLC0415 - a test run that uses no Hub loads none
 
-        app = build(**self._made)  # type: ignore[arg-type] - named and typed in __init__
+        app = build(**self._made)
         self._serving = serving = Serving(app)
         self._thread = threading.Thread(target=serving.run, name="hf-local-hub", daemon=True)
         self._thread.start()
@@ -114,7 +114,7 @@ class LocalHub:
         """The world as at the start, without faults; those who were added are gone."""
         self.control("POST", "reset", {})
 
-    def control(self, method: str, path: str, body: object = None) -> Any:
+    def control(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - JSON
         """One call to the Hub's own door, `/_hf_gate`; ValueError with its words when it refuses."""
         connection = HTTPConnection(urlsplit(self.url).netloc, timeout=60)
         try:

@@ -6,8 +6,9 @@ from functools import cached_property
 
 from ..domain.ids import Repo
 from ..protocol.routes import Call
+from .records import Gated, Token
 from .wire import Asked, Refusal
-from .world import Gated, Token, World
+from .world import World
 
 BAD_LOGIN = "Invalid username or password."
 NO_RIGHT = "You have read access but not the required permissions for this operation"

@@ -11,8 +11,9 @@ from ..errors import HfGateError
 from .clock import seconds_of
 from .faults import parse_spec
 from .handlers_access import ask_for
+from .records import Account, Gated
 from .wire import Answered, Asked, Refusal, iso, json_answer, ms_of
-from .world import Account, Gated, World
+from .world import World
 from .zod import Body
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ def answer(app: App, asked: Asked, client: str) -> Answered:
         _guard(asked, client)
         handler = _HANDLERS.get((asked.method, asked.path.removeprefix(PREFIX)))
         if handler is None:
-            raise Refusal(404, "Known here: " + ", ".join(f"{method} {name}" for method, name in _HANDLERS))
+            known = ", ".join(f"{method} {name}" for method, name in _HANDLERS)
+            return Refusal(404, f"Known here: {known}").answered("json")
         return json_answer(handler(app, asked))
     except Refusal as refusal:
         return refusal.answered("json")
@@ -140,15 +142,15 @@ def _requests(app: App, asked: Asked) -> list[dict[str, object]]:
         account = world.named(_word(line.get("user")))
         if account is None:
             raise Refusal(400, f"nobody here is called {line.get('user')!r}: add them by POST people")
+        if (there := gated.people.get(account.id)) is not None and there.status != "reset":
+            raise Refusal(400, f"{account.username} has a request at {gated.repo} already")
         answers = line.get("answers") or {}
         if not isinstance(answers, dict):
             raise Refusal(400, "answers is an object: label to value")
         texts = {str(label): str(value) for label, value in answers.items()}
         ready.append((gated, account, texts, _time(line.get("asked_at"), asked.now_ms)))
-    made = []
+    made: list[dict[str, object]] = []
     for gated, account, texts, asked_ms in ready:
-        if account.id in gated.people and gated.people[account.id].status != "reset":
-            raise Refusal(400, f"{account.username} has a request at {gated.repo} already")
         row = ask_for(world, gated, account, texts, asked.now_ms, account.username, asked_ms)
         made.append({"request_id": row.id})
     return made
@@ -194,7 +196,7 @@ _HANDLERS: dict[tuple[str, str], Callable[[App, Asked], object]] = {
 # ---- what was sent ------------------------------------------------------------------------------------------------------
 
 
-def _json(asked: Asked) -> Any:
+def _json(asked: Asked) -> object:
     if asked.body.lstrip()[:1] == b"[":
         return Body(b'{"_":' + asked.body + b"}").values["_"]
     body = Body(asked.body)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from ..protocol.routes import Call, Route, recognise
 from . import handlers_access as access
+from . import handlers_files as files
 from . import handlers_repos as repos
 from .context import NO_PAGE, Context
 from .wire import Answered, Asked, Refusal
@@ -22,12 +23,12 @@ HANDLERS: dict[str, Callable[[Context], Answered]] = {
     "settings": access.change_settings,
     "auth-check": access.auth_check,
     "auth-check-write": access.auth_check_write,
-    "resolve": repos.resolve,
-    "raw": repos.raw,
-    "tree": repos.tree,
-    "commit": repos.commit,
-    "preupload": repos.preupload,
-    "validate-yaml": repos.validate_yaml,
+    "resolve": files.resolve,
+    "raw": files.raw,
+    "tree": files.tree,
+    "commit": files.commit,
+    "preupload": files.preupload,
+    "validate-yaml": files.validate_yaml,
     "info": repos.info,
     "info-at": repos.info,
     "repos": repos.list_repos,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from typing import Any
+from typing import cast
 from urllib.parse import parse_qsl, urlencode
 
 import msgspec
@@ -12,8 +12,9 @@ from msgspec import UNSET, Raw, Struct, UnsetType, field
 from ..domain.lifecycle import Status
 from ..protocol.routes import BATCH_LIMIT, PAGE_FLOOR, PAGE_LIMIT
 from .context import NO_RIGHT, Context
+from .records import Account, Gated, Row, Token, place
 from .wire import Answered, Refusal, iso, json_answer, ms_of, text_answer
-from .world import TARGETS, Account, Gated, Row, Token, World, mixed_place, place, who
+from .world import TARGETS, World, mixed_place, who
 from .zod import Body, kind, number
 
 NOT_FOUND = "No access request found matching your criteria"
@@ -49,7 +50,7 @@ def _wire_users(account: Account) -> tuple[WireUser, WireUser, WireUser]:
         bare = WireUser(account.id, account.avatar, account.is_pro, account.fullname, account.username, "user")
         shown = msgspec.structs.replace(bare, verifiedOrgNames=account.verified_orgs)
         account.wire = (msgspec.structs.replace(shown, email=account.email or UNSET), shown, bare)
-    return account.wire  # type: ignore[return-value] - made above
+    return cast("tuple[WireUser, WireUser, WireUser]", account.wire)
 
 
 def wire_row(gated: Gated, row: Row, *, is_old: bool) -> WireRow:
@@ -176,7 +177,7 @@ def batch(c: Context) -> Answered:
     return json_answer([_batched(c, caller, gated, given, status, reason) for given in items])
 
 
-def _item(world: World, body: Body, n: int, item: Any) -> dict[str, str]:
+def _item(world: World, body: Body, n: int, item: object) -> dict[str, str]:
     part = Body(item if isinstance(item, dict) else {}, f"requests[{n}]")
     if not isinstance(item, dict):
         part.say(f"Invalid input: expected object, received {kind(item)}")
@@ -275,7 +276,11 @@ def _answers(c: Context) -> dict[str, str]:
 
 def report(c: Context) -> Answered:
     _, gated = c.reviewing(deciding=False)
-    rows = [_report_line(gated, row) for row in c.world.rows(gated) if row.status in c.world.statuses]
+    rows = [
+        _report_line(gated, row)
+        for row in c.world.rows(gated, c.asked.view, c.now_ms)
+        if row.status in c.world.statuses
+    ]
     name = f"user-access-report-{gated.repo.namespace}-{gated.repo.name}.json"
     headers = {"Content-Type": "application/json", "Content-Disposition": f"attachment; filename={name}"}
     return Answered(200, headers, _encode(rows))
@@ -308,9 +313,7 @@ def check_gate(c: Context) -> None:
         raise Refusal(401, f"Access to {what} is restricted. {words}", "GatedRepo")
     if c.world.passes_gate(token, gated):
         return
-    row = gated.people.get(token.account.id)
-    if c.asked.view.lag_ms:
-        row = c.world.past(gated, c.now_ms - c.asked.view.lag_ms).get(row.id if row else "", row)
+    row = c.world.request_of(gated, token.account, c.asked.view, c.now_ms)
     status = None if row is None else row.status
     if status is not Status.ACCEPTED:
         raise Refusal(403, _REFUSALS[status].format(what=what, page=page), "GatedRepo")
@@ -358,7 +361,7 @@ def change_settings(c: Context) -> Answered:
     body.settle()
     echo: dict[str, object] = {}
     if "gated" in body.values:
-        gated.gated = echo["gated"] = mode  # type: ignore[assignment] - one of the three, looked at above
+        gated.gated = echo["gated"] = cast("str | bool", mode)
     if private is not None and visibility is None:
         visibility = "private" if private else "public"
         echo["private"] = private

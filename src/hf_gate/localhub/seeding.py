@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator
 
 import msgspec
@@ -11,9 +10,10 @@ import msgspec
 from ..domain.ids import Repo, RepoType
 from ..domain.lifecycle import Status
 from .gates import DemoGate
-from .handlers_repos import commit_files
+from .handlers_files import commit_files
 from .people import Drawn, Scene, oracle_line, scene
-from .world import Account, Gated, Row, Token, World
+from .records import Account, Gated, Row, Token
+from .world import World
 
 DAY_MS = 86_400_000
 # Who runs the house. The owner is the first user in whose namespace a gate stands, or this one.
@@ -61,7 +61,7 @@ def seed_world(
                 orgs=tuple((o.id, o.name, o.fullname) for o in a.orgs),
                 counts=(a.num_models, a.num_datasets, a.num_followers),
             )
-        )  # fmt: skip
+        )
         for a in drawn.accounts
     ]
     _load(world, gates, people, drawn.rows, staff["owner"])
@@ -122,8 +122,12 @@ def _load(world: World, gates: list[Gated], people: list[Account], rows: Iterabl
 
 
 def _json(answers: dict[str, str]) -> bytes:
-    """Valid on the wire whatever a generator draws: a lone surrogate comes out escaped, never as broken UTF-8."""
+    """Valid on the wire whatever a generator draws: a lone surrogate becomes U+FFFD."""
     try:
         return _encode(answers)
     except UnicodeEncodeError:
-        return json.dumps(answers, separators=(",", ":")).encode()
+        return _encode({_whole(label): _whole(text) for label, text in answers.items()})
+
+
+def _whole(text: str) -> str:
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -9,16 +9,18 @@ import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
 from ..domain.lifecycle import STATUSES
-from . import control, handlers
+from . import control, handlers, keep
 from .clock import HubClock
-from .faults import FaultSet
+from .faults import FaultSet, Plan
+from .people import Scene
 from .quota import Limiter, parse_quota
-from .seeding import seed_world
+from .seeding import oracle, seed_world
 from .wire import EXPOSED, Answered, Asked
 from .world import World
 
@@ -37,11 +39,19 @@ class App:
     """One local Hub: its world, its clock, its counters; an ASGI application. All of it runs in one event loop."""
 
     def __init__(
-        self, make_world: Callable[[int], World], clock: HubClock, limiter: Limiter, faults: FaultSet, latency_s: float
+        self,
+        make_world: Callable[[int], World],
+        clock: HubClock,
+        limiter: Limiter,
+        faults: FaultSet,
+        *,
+        latency_s: float = 0.0,
+        kept: World | None = None,
+        folder: Path | None = None,
     ) -> None:
-        self._make_world = make_world
+        self._make_world, self.folder = make_world, folder
         self.clock, self.limiter, self.faults, self.latency_s = clock, limiter, faults, latency_s
-        self.world = make_world(clock.now_ms())
+        self.world = kept or make_world(clock.now_ms())
         self.calls: Counter[str] = Counter()
         self.replies: Counter[str] = Counter()
         self.stopping: asyncio.Event | None = None
@@ -56,7 +66,10 @@ class App:
         self.limiter = Limiter(self.limiter.quota)
 
     def save(self) -> bool:
-        return False
+        """Keep the world in its folder, if it has one."""
+        if self.folder is not None:
+            keep.save(self.world, self.folder, self.clock.now_ms())
+        return self.folder is not None
 
     def repo_lines(self) -> list[dict[str, object]]:
         return [
@@ -85,20 +98,47 @@ class App:
             client = (scope.get("client") or ("",))[0]
             await _send(send, self._dressed(control.answer(self, asked, client)))
             return
-        answered = self.exchange(asked)
-        await self.pause(self.latency_s - (loop.time() - arrived))
-        await _send(send, answered)
-
-    def exchange(self, asked: Asked) -> Answered:
-        """What is said to one call, counted and with the headers of every answer."""
         call = handlers.route_of(asked)
-        name = f"{asked.method} {call.route.name}" if call else f"{asked.method} other"
-        self.calls[name] += 1
-        bucket = call.route.bucket if call else "api"
-        headers, refused = self.limiter.take(asked.bearer or "", bucket, self.clock.now())
-        answered = refused or handlers.answer(self.world, asked, call)
+        self.calls[f"{asked.method} {call.route.name if call else 'other'}"] += 1
+        plan = self.faults.plan(asked, call, self.world)
+        await self.pause(plan.delay_before)
+        answered = self.exchange(plan)
+        await self.pause(plan.delay_after or self.latency_s - (loop.time() - arrived))
+        await self._deliver(send, answered, plan)
+
+    def exchange(self, plan: Plan) -> Answered:
+        """What is said to one call, counted and with the headers of every answer."""
+        asked = plan.asked
+        headers: dict[str, str] = {}
+        if plan.delay_before:
+            asked = replace(asked, now_ms=self.clock.now_ms())
+        answered = plan.instead
+        if not plan.is_bare:
+            bucket = plan.call.route.bucket if plan.call else "api"
+            headers, refused = self.limiter.take(asked.bearer or "", bucket, self.clock.now())
+            answered = refused or answered
+        if answered is None:
+            answered = handlers.answer(self.world, asked, plan.call)
+            for change in plan.mend:
+                answered = change(answered)
         self.replies[str(answered.status)] += 1
         return self._dressed(answered, headers)
+
+    async def _deliver(self, send: Send, answered: Answered, plan: Plan) -> None:
+        """Whole, or slowly, or cut off: a response that is not completed makes the server close the connection."""
+        body = answered.body
+        if plan.cut_at is None and plan.bps is None:
+            await _send(send, answered)
+            return
+        await _send(send, answered, only_head=True)
+        end = len(body) if plan.cut_at is None else min(plan.cut_at, max(0, len(body) - 1))
+        step = max(1, int(plan.bps / 10)) if plan.bps else max(1, end)
+        for start in range(0, end, step):
+            await send({"type": "http.response.body", "body": body[start : min(end, start + step)], "more_body": True})
+            if plan.bps:
+                await self.pause(step / plan.bps)
+        if plan.cut_at is None:
+            await send({"type": "http.response.body", "body": b""})
 
     def _dressed(self, answered: Answered, more: Mapping[str, str] | None = None) -> Answered:
         self._asked += 1
@@ -150,17 +190,18 @@ def _asked(scope: Scope, body: bytes, now_ms: int) -> Asked:
     )  # fmt: skip
 
 
-async def _send(send: Send, answered: Answered) -> None:
+async def _send(send: Send, answered: Answered, *, only_head: bool = False) -> None:
     headers = [(name.lower().encode(), value.encode("utf-8", "replace")) for name, value in answered.headers.items()]
     headers.append((b"content-length", str(len(answered.body)).encode()))
     await send({"type": "http.response.start", "status": answered.status, "headers": headers})
-    await send({"type": "http.response.body", "body": answered.body})
+    if not only_head:
+        await send({"type": "http.response.body", "body": answered.body})
 
 
 # ---- making and running -------------------------------------------------------------------------------------------------
 
 
-def build(
+def build(  # noqa: PLR0917 - the options of `hub serve`, in its order
     seed: int = 7,
     requests: int = 2000,
     repos: int = 3,
@@ -180,11 +221,26 @@ def build(
         raise ValueError("a page holds 10 to 1000 requests")
 
     def make_world(now_ms: int) -> World:
-        world, _ = seed_world(seed, requests, repos, preset, now_ms, protocol=protocol, world_id=uuid4().hex)
+        world, drawn = seed_world(seed, requests, repos, preset, now_ms, protocol=protocol, world_id=uuid4().hex)
         world.page_size = page_size
+        if data_dir is not None:
+            _write_oracle(data_dir, drawn)
         return world
 
-    return App(make_world, HubClock(clock), Limiter(parse_quota(quota)), FaultSet(tuple(faults), seed), latency_s)
+    hub_clock, limiter, wanted = HubClock(clock), Limiter(parse_quota(quota)), FaultSet(tuple(faults), seed)
+    kept = None if data_dir is None else keep.load(data_dir)
+    if kept is not None:
+        kept[0].protocol, kept[0].page_size = protocol, page_size
+        hub_clock.advance(kept[1] / 1000 - hub_clock.now())
+    world = None if kept is None else kept[0]
+    return App(make_world, hub_clock, limiter, wanted, latency_s=latency_s, kept=world, folder=data_dir)
+
+
+def _write_oracle(folder: Path, drawn: Scene) -> None:
+    """What is true of each request, beside the world and never on the wire."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (folder / keep.ORACLE).open("wb") as file:
+        file.writelines(oracle(drawn))
 
 
 class Serving:
@@ -214,7 +270,7 @@ class Serving:
             self._loop = asyncio.get_running_loop()
             self.app.stopping = asyncio.Event()
             serving = asyncio.create_task(server._serve(sockets=[self._socket]))  # noqa: SLF001 - without its signal handlers
-            while not (server.started or serving.done()):
+            while not (server.started or serving.done()):  # noqa: ASYNC110 - uvicorn has a flag, no event
                 await asyncio.sleep(0.001)
             self._ready.set()
             ready()

@@ -31,6 +31,9 @@ class View:
     lag_ms: int = 0
 
 
+PLAIN = View()
+
+
 @dataclass(frozen=True)
 class Asked:
     """One call as it came. `path` is undecoded and without its query; header names are in lower case."""
@@ -42,7 +45,7 @@ class Asked:
     body: bytes = b""
     now_ms: int = 0
     base_url: str = "http://127.0.0.1"
-    view: View = View()
+    view: View = PLAIN
 
     @cached_property
     def params(self) -> dict[str, str]:

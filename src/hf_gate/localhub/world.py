@@ -1,154 +1,19 @@
-"""What a Hub holds: accounts, organisations, tokens, repos and their requests, and every lawful move of them; no clock, no wire."""
+"""The state of a Hub in memory, and every lawful move of its requests; it knows no clock and no wire."""
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final
 
 from ..domain.ids import Repo, RepoType, is_id
 from ..domain.lifecycle import MOVES, STATUSES, Status
-from .wire import View
+from .records import Account, Gated, Moved, Org, Page, Row, Token, place
+from .wire import PLAIN, View
 
 TARGETS: Final = {call: {(m.before, m.after) for m in MOVES if m.call == call} for call in {m.call for m in MOVES}}
 REMEMBERED: Final = 20_000  # how many moves a lagging list can look back
-
-
-class Account:
-    """A user or an organisation. The first 8 digits of `id` are the second in which it was made."""
-
-    __slots__ = ("counts", "email", "fullname", "id", "is_pro", "kind", "orgs", "username", "verified_orgs", "wire")
-
-    def __init__(
-        self,
-        hub_id: str,
-        username: str,
-        fullname: str = "",
-        email: str | None = None,
-        *,
-        kind: str = "user",
-        is_pro: bool = False,
-        verified_orgs: tuple[str, ...] = (),
-        orgs: tuple[tuple[str, str, str], ...] = (),
-        counts: tuple[int, int, int] = (0, 0, 0),
-    ) -> None:
-        self.id, self.username, self.fullname, self.email, self.kind = hub_id, username, fullname, email, kind
-        self.is_pro, self.verified_orgs, self.orgs, self.counts = is_pro, verified_orgs, orgs, counts
-        self.wire: tuple[object, object, object] | None = None  # as it goes into lists, made once when first shown
-
-    @property
-    def created_ms(self) -> int:
-        return int(self.id[:8], 16) * 1000
-
-    @property
-    def avatar(self) -> str:
-        return f"/avatars/{self.id[::-1]}{self.id[:8]}.svg"
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """What a caller carries: whose it is, and its role (write, read, fineGrained) with its permissions if fine-grained."""
-
-    name: str
-    secret: str
-    account: Account
-    role: str = "write"
-    permissions: frozenset[str] = frozenset()
-    created_ms: int = 0
-
-
-class Row:
-    """One request. `mailed` is False for one made by a grant; `answers` is JSON, as it goes into lists."""
-
-    __slots__ = ("account", "answers", "asked_ms", "granter", "id", "mailed", "reviewed_ms", "status")
-
-    def __init__(
-        self,
-        request_id: str,
-        account: Account,
-        status: Status,
-        asked_ms: int,
-        reviewed_ms: int | None = None,
-        granter: Account | None = None,
-        *,
-        mailed: bool = True,
-        answers: bytes | None = None,
-    ) -> None:
-        self.id, self.account, self.status, self.asked_ms = request_id, account, status, asked_ms
-        self.reviewed_ms, self.granter, self.mailed, self.answers = reviewed_ms, granter, mailed, answers
-
-    def copy(self) -> Row:
-        return Row(
-            self.id, self.account, self.status, self.asked_ms, self.reviewed_ms, self.granter,
-            mailed=self.mailed, answers=self.answers,
-        )  # fmt: skip
-
-
-def place(row: Row) -> tuple[int, str]:
-    """Where a request stands in its list: by the time of asking, then by id. Lists are read from the end: newest first."""
-    return row.asked_ms, row.id
-
-
-class Commit(NamedTuple):
-    """One commit and every file as it was after it."""
-
-    oid: str
-    at_ms: int
-    title: str
-    files: dict[str, bytes]
-
-
-@dataclass(slots=True)
-class Gated:
-    """A repo with its gate settings, its history and its requests."""
-
-    repo: Repo
-    id: str
-    creator: Account
-    created_ms: int
-    gated: str | bool = False
-    visibility: str = "public"
-    org_members_gated: bool = False
-    notify_mode: str = "bulk"
-    notify_email: str | None = None
-    hide_usernames: bool = False
-    hide_emails: bool = False
-    commits: list[Commit] = field(default_factory=list)
-    people: dict[str, Row] = field(default_factory=dict)  # by account id
-    requests: dict[str, Row] = field(default_factory=dict)  # by request id
-    lists: dict[Status, list[Row]] = field(default_factory=lambda: {status: [] for status in STATUSES})
-
-    @property
-    def head(self) -> Commit:
-        return self.commits[-1]
-
-
-class Org(NamedTuple):
-    """An organisation and the roles of its members: admin, write, contributor, read."""
-
-    account: Account
-    roles: dict[str, str]  # by account id
-
-
-class Moved(NamedTuple):
-    """One line of the journal."""
-
-    seq: int
-    at_ms: int
-    repo: Repo
-    request_id: str
-    account: Account
-    before: Status | None
-    after: Status | None
-    route: str
-    token: str
-
-
-class Page(NamedTuple):
-    rows: list[Row]
-    has_more: bool
 
 
 class World:
@@ -166,7 +31,8 @@ class World:
         self.journal: list[Moved] = []
         self.outbox: list[dict[str, str | None]] = []
         self.before: deque[tuple[int, Gated, str, Row | None]] = deque(maxlen=REMEMBERED)
-        self._made = 0
+        self.revoked: set[str] = set()
+        self.made = 0
 
     @property
     def is_old(self) -> bool:
@@ -178,8 +44,8 @@ class World:
         return STATUSES[:3] if self.is_old else STATUSES
 
     def new_id(self, now_ms: int) -> str:
-        self._made += 1
-        return f"{now_ms // 1000 & 0xFFFFFFFF:08x}{self.seed & 0xFFFF:04x}ab{self._made:010x}"
+        self.made += 1
+        return f"{now_ms // 1000 & 0xFFFFFFFF:08x}{self.seed & 0xFFFF:04x}ab{self.made:010x}"
 
     # ---- who ---------------------------------------------------------------------------------------------------
 
@@ -202,6 +68,8 @@ class World:
         return f"hf_local_{self.seed}_{account.id}"
 
     def token(self, secret: str) -> Token | None:
+        if secret in self.revoked:
+            return None
         if secret in self.tokens:
             return self.tokens[secret]
         head, _, hub_id = secret.rpartition("_")
@@ -209,6 +77,12 @@ class World:
         if head != f"hf_local_{self.seed}" or account is None or account.kind != "user":
             return None
         return Token(account.username, secret, account, created_ms=account.created_ms)
+
+    def revoke(self, name: str) -> None:
+        """A token by its name, or everything that a person of that name carries."""
+        self.revoked |= {token.secret for token in self.tokens.values() if token.name == name}
+        if (account := self.named(name)) is not None:
+            self.revoked.add(self.personal_secret(account))
 
     def named(self, username: str) -> Account | None:
         """A user by name, without regard to case; an organisation is nobody who can have access."""
@@ -220,7 +94,7 @@ class World:
         return account if account is not None and account.kind == "user" else None
 
     def role(self, account: Account, namespace: str) -> str | None:
-        """owner in one's own namespace, else the role in that organisation."""
+        """Owner in one's own namespace, else the role in that organisation."""
         if account.username.lower() == namespace.lower():
             return "owner"
         org = self.orgs.get(namespace.lower())
@@ -357,7 +231,7 @@ class World:
         before_ms: int | None = None,
         after_ms: int | None = None,
         prefix: str = "",
-        view: View = View(),
+        view: View = PLAIN,
         now_ms: int = 0,
     ) -> Page:
         """Newest first, from behind `after_row`; times are exclusive; `prefix` is of the username."""
@@ -405,9 +279,18 @@ class World:
                 was[request_id] = before
         return was
 
-    def rows(self, gated: Gated) -> Iterator[Row]:
+    def request_of(self, gated: Gated, account: Account, view: View, now_ms: int) -> Row | None:
+        """One person's request, as a lagging Hub may still see it."""
+        row = gated.people.get(account.id)
+        if not view.lag_ms:
+            return row
+        past = self.past(gated, now_ms - view.lag_ms)
+        was = next((old for old in past.values() if old is not None and old.account is account), None)
+        return None if was is None and row is not None and row.id in past else was or row
+
+    def rows(self, gated: Gated, view: View = PLAIN, now_ms: int = 0) -> Iterator[Row]:
         """All requests of a repo, newest first."""
-        every = [row for status in STATUSES for row in gated.lists[status]]
+        every = [row for status in STATUSES for row in self._seen(gated, status, view, now_ms)]
         every.sort(key=place, reverse=True)
         return iter(every)
 

@@ -31,13 +31,15 @@ class Body:
         self._where = where
         if isinstance(raw, bytes):
             try:
-                raw = msgspec.json.decode(raw) if raw.strip() else None  # type: ignore[assignment]
+                parsed: object = msgspec.json.decode(raw) if raw.strip() else None
             except (msgspec.DecodeError, UnicodeDecodeError):
                 raise Refusal(400, "✖ Invalid JSON") from None
-        if isinstance(raw, dict):
-            self.values = raw
         else:
-            self.say(f"Invalid input: expected object, received {'undefined' if raw is None else kind(raw)}")
+            parsed = raw
+        if isinstance(parsed, dict):
+            self.values = parsed
+        else:
+            self.say(f"Invalid input: expected object, received {'undefined' if parsed is None else kind(parsed)}")
 
     def say(self, problem: str, key: str = "") -> None:
         path = ".".join(part for part in (self._where, key) if part).replace(".[", "[")
