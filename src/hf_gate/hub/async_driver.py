@@ -10,6 +10,7 @@ from typing import Any
 from ..errors import HubError, OutcomeUnknown
 from ..protocol.flows.calling import Flow
 from ..protocol.messages import Answer, Emit, Finish, Lost, NoReply, Send, Start, Take, Wait
+from ..protocol.pacing import POLL_S
 from .budget import Budget
 from .clock import Clock
 from .errors import dressed
@@ -88,7 +89,7 @@ class AsyncDriver:
 
     async def _pace(self, send: Send) -> NoReply | None:
         start = self.clock.now()
-        self.budget.queue(send, +1)
+        ticket = self.budget.join(send)
         try:
             while (wait := self.budget.wait_of(self.clock.now(), send)) > 0:
                 if self._closed:
@@ -98,10 +99,10 @@ class AsyncDriver:
                     return NoReply(
                         Lost.WAITED, False, f"it would have to wait {waited + wait:.0f} s for calls to be free"
                     )
-                await self.nap(wait)
+                await self.nap(min(wait, 0.005) if wait <= POLL_S else wait)
             return None
         finally:
-            self.budget.queue(send, -1)
+            self.budget.leave(ticket)
 
     async def sleep(self, seconds: float) -> None:
         """Let so many seconds of the clock pass."""

@@ -6,43 +6,49 @@ import random
 import threading
 from weakref import WeakValueDictionary
 
-from ..protocol.messages import Answer, Lane, Send
+from ..protocol.messages import Answer, Send
 from ..protocol.pacing import Outlook, Pacer
-
-_shared: WeakValueDictionary[tuple[str, str], Budget] = WeakValueDictionary()
-_guard = threading.Lock()
-_WRITES = frozenset({Lane.WRITE, Lane.BULK_WRITE})
 
 
 class Budget:
     """A pacer behind a lock. Whoever wants to call asks, and comes back when told to wait."""
 
     def __init__(self, reserve: float) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._pacer = Pacer(reserve=reserve)
-        self._chance = random.Random()  # jitter, no secret
-        self._writers: dict[str, int] = {}
+        self._chance = random.Random()
+
+    def join(self, send: Send) -> int:
+        """A call begins to wait; writes are let pass. Whoever joins must `leave`."""
+        with self._lock:
+            return self._pacer.join(send)
+
+    def leave(self, ticket: int) -> None:
+        """It waits no longer."""
+        with self._lock:
+            self._pacer.leave(ticket)
 
     def wait_of(self, now: float, send: Send) -> float:
         """0.0: go now, and report with `heard`. Else so many seconds until asking again is worth it."""
         with self._lock:
-            return self._pacer.ask(now, send, writers_waiting=self._writers.get(send.bucket, 0))
+            return self._pacer.ask(now, send)
 
-    def queue(self, send: Send, change: int) -> None:
-        """A write begins (1) or ends (-1) to wait: reads let it pass."""
-        if send.lane in _WRITES:
-            with self._lock:
-                self._writers[send.bucket] = self._writers.get(send.bucket, 0) + change
+    def rest(self, seconds: float) -> None:
+        """Let real seconds pass, or fewer when an answer comes that may free the next call."""
+        with self._lock:
+            self._lock.wait(seconds)
 
     def heard(self, now: float, send: Send, answer: Answer) -> None:
         """What came back."""
         with self._lock:
             self._pacer.heard(now, send, answer, self._chance.random())
+            self._lock.notify_all()
 
     def dropped(self, send: Send) -> None:
         """A call that was let go was never made, or its answer will never be known."""
         with self._lock:
             self._pacer.dropped(send)
+            self._lock.notify_all()
 
     def outlook(self, now: float) -> Outlook:
         """What is left, for progress and ETA."""
@@ -53,6 +59,10 @@ class Budget:
         """A share between 0 and 1."""
         with self._lock:
             return self._chance.random()
+
+
+_shared: WeakValueDictionary[tuple[str, str], Budget] = WeakValueDictionary()
+_guard = threading.Lock()
 
 
 def budget_for(origin: str, token_fingerprint: str, reserve: float) -> Budget:

@@ -87,7 +87,7 @@ class Driver:
 
     def _pace(self, send: Send) -> NoReply | None:
         start = self.clock.now()
-        self.budget.queue(send, +1)
+        ticket = self.budget.join(send)
         try:
             while (wait := self.budget.wait_of(self.clock.now(), send)) > 0:
                 if self._closed:
@@ -97,10 +97,10 @@ class Driver:
                     return NoReply(
                         Lost.WAITED, False, f"it would have to wait {waited + wait:.0f} s for calls to be free"
                     )
-                self.nap(wait)
+                self.budget.rest(self.clock.real(wait))
             return None
         finally:
-            self.budget.queue(send, -1)
+            self.budget.leave(ticket)
 
     def sleep(self, seconds: float) -> None:
         """Let so many seconds of the clock pass."""

@@ -10,7 +10,7 @@ from ..errors import BadRequest, HfGateError, HubError, NotAllowed, NotGated, Re
 
 def dressed(error: HfGateError) -> HfGateError:
     """The same error, also an instance of the fitting leaf of `huggingface_hub.errors` when it carries a status."""
-    if not isinstance(error, HubError) or error.status is None or type(error).__name__.endswith("_"):
+    if not isinstance(error, HubError) or error.status is None:
         return error
     import httpx2
     from huggingface_hub import errors as theirs
@@ -25,7 +25,7 @@ def dressed(error: HfGateError) -> HfGateError:
     elif isinstance(error, NotGated | BadRequest) and error.status == 400:
         leaf = theirs.BadRequestError
     joined = _joined(type(error), leaf)  # type: ignore[arg-type]  # classes are hashable
-    both: Any = joined.__new__(joined, error.message)
+    both: Any = OSError.__new__(joined)  # the one base with a layout of its own
     both.__dict__.update(error.__dict__)
     both.args = (error.message,)
     request = httpx2.Request("GET", "https://hub.invalid/")

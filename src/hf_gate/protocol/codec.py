@@ -77,13 +77,18 @@ def read_page(body: bytes, repo: Repo, at: float) -> Page:
     bad: list[Quarantined] = []
     for record in records:
         try:
-            rows.append(_request(_read_item(record), record, repo, at))
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-            try:
-                rows.append(_tolerant(record, repo, at))
-            except (ValueError, TypeError, RecursionError) as problem:
-                bad.append(Quarantined(str(problem) or "unreadable", record[:2000].decode("utf-8", "replace")))
+            rows.append(_read_record(record, repo, at))
+        except (ValueError, TypeError, RecursionError) as problem:
+            bad.append(Quarantined(str(problem) or "unreadable", record[:2000].decode("utf-8", "replace")))
     return Page(tuple(rows), tuple(bad))
+
+
+def _read_record(record: bytes, repo: Repo, at: float) -> AccessRequest:
+    try:
+        item = _read_item(record)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return _tolerant(record, repo, at)
+    return _request(item, record, repo, at)
 
 
 def loads(body: bytes) -> Any:

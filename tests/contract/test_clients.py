@@ -1,0 +1,277 @@
+"""The two clients and the module functions: one surface, one origin, nothing remembered, nothing leaked."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import os
+import threading
+import traceback
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+from huggingface_hub.errors import BadRequestError, HfHubHTTPError, RepositoryNotFoundError
+
+import hf_gate
+from hf_gate import AsyncHub, Decision, Hub, NotAllowed
+from hf_gate.errors import (
+    ForeignOrigin,
+    HfGateError,
+    InsecureEndpoint,
+    InvalidTarget,
+    Offline,
+    OutcomeUnknown,
+    UsageError,
+)
+from hf_gate.testing import LocalHub
+
+from .conftest import World
+
+CANARY = "hf_local_canary_token"
+
+
+def public(cls: type) -> dict[str, inspect.Signature]:
+    return {
+        name: inspect.signature(member)
+        for name, member in vars(cls).items()
+        if not name.startswith("_") and callable(member)
+    }
+
+
+def test_both_clients_have_the_same_names_and_parameters() -> None:
+    ours, theirs = public(Hub), public(AsyncHub)
+    assert ours.keys() == theirs.keys()
+    for name, signature in ours.items():
+        assert list(signature.parameters) == list(theirs[name].parameters), name
+
+
+@pytest.mark.parametrize("name", ["list_pending_access_requests", "list_accepted_access_requests", "list_rejected_access_requests", "accept_access_request", "reject_access_request", "cancel_access_request", "grant_access"])  # fmt: skip
+def test_module_functions_take_what_huggingface_hub_takes(name: str) -> None:
+    import huggingface_hub
+
+    theirs = inspect.signature(getattr(huggingface_hub, name)).parameters
+    ours = inspect.signature(getattr(hf_gate, name)).parameters
+    assert [(p.name, p.kind, p.default) for p in ours.values()] == [
+        (p.name, p.kind, p.default) for p in theirs.values()
+    ]
+
+
+def test_an_existing_script_changes_its_import_and_nothing_else(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", world.local.url)
+    monkeypatch.setenv("HF_TOKEN", world.local.tokens["owner"])
+    world.ask("ada", "bob", Purpose="to learn")
+    people = {r.username: r.fields for r in hf_gate.list_pending_access_requests(world.repo)}
+    assert people == {"ada": {"Purpose": "to learn"}, "bob": {"Purpose": "to learn"}}
+    hf_gate.accept_access_request(world.repo, "ada")
+    hf_gate.accept_access_request(world.repo, "ada")  # there: HTTP 404
+    hf_gate.reject_access_request(world.repo, "bob", rejection_reason=None)
+    hf_gate.cancel_access_request(world.repo, "bob")
+    hf_gate.reset_access_request(world.repo, "bob", reset_reason="please say more")
+    hf_gate.grant_access(world.repo, "cem")
+    hf_gate.revoke_access(world.repo, "cem")
+    assert [r.username for r in hf_gate.list_accepted_access_requests(world.repo)] == ["ada"]
+    assert {r.username for r in hf_gate.list_reset_access_requests(world.repo)} == {"bob", "cem"}
+    assert list(hf_gate.list_rejected_access_requests(world.repo)) == []
+    with pytest.raises(HfHubHTTPError, match="nobody"):
+        hf_gate.accept_access_request(world.repo, "nobody-at-all")
+    with pytest.raises(ValueError, match="exactly one"):
+        hf_gate.accept_access_request(world.repo)
+
+
+def test_errors_are_also_huggingface_hubs(world: World) -> None:
+    with pytest.raises(RepositoryNotFoundError) as missing:
+        world.owner.accept("acme/nothing-here", "ada")
+    assert missing.value.response.status_code == 404
+    world.owner.set_gate(world.repo, False)
+    with pytest.raises(BadRequestError) as ungated:
+        world.owner.grant_access(world.repo, "ada")
+    assert isinstance(ungated.value, hf_gate.NotGated)
+    with Hub(world.local.tokens["reader"], world.local.url) as reader, pytest.raises(HfHubHTTPError) as refused:
+        list(reader.list_pending(world.repo))
+    assert isinstance(refused.value, NotAllowed)
+    assert refused.value.response.status_code == 403
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda hub, repo: hub.accept(repo),
+        lambda hub, repo: hub.accept(repo, "ada", user_id="0" * 24),
+        lambda hub, repo: hub.accept(repo, request_id="nonsense"),
+        lambda hub, repo: hub.accept(repo, ""),
+        lambda hub, repo: list(hub.decide_many(repo, ["ada"])),
+    ],
+)
+def test_whom_is_meant_must_be_said_exactly_once(world: World, call: object) -> None:
+    with pytest.raises(InvalidTarget):
+        call(world.owner, world.repo)  # type: ignore[operator]
+    assert world.calls("POST handle", "POST batch") == 0
+
+
+@pytest.mark.parametrize("reason", ["x" * 201, "😀" * 101, "\ud800"])
+def test_a_reason_that_the_hub_would_not_take_is_refused_before_anything_is_sent(world: World, reason: str) -> None:
+    world.ask("ada")
+    with pytest.raises(UsageError) as raised:
+        world.owner.reject(world.repo, "ada", reason=reason)
+    assert raised.value.exit_code == 2
+    assert world.calls("POST handle") == 0
+    world.owner.reject(world.repo, "ada", reason="😀" * 100)
+
+
+class _Canary(BaseHTTPRequestHandler):
+    """A foreign host that notes every call, and a Hub that points to it in every way there is."""
+
+    seen: list[str | None] = []
+    evil = ""
+    trick = "link"
+
+    def do_GET(self) -> None:
+        if self.server.server_port == int(_Canary.evil.rsplit(":", 1)[1]):
+            _Canary.seen.append(self.headers.get("authorization"))
+        if _Canary.trick == "link":
+            self.send_response(200)
+            self.send_header("link", f'<{_Canary.evil}/next>; rel="next"')
+        else:
+            self.send_response(int(_Canary.trick))
+            self.send_header("location", f"{_Canary.evil}/there")
+        self.send_header("content-length", "2")
+        self.end_headers()
+        self.wfile.write(b"[]")
+
+    do_POST = do_PUT = do_GET
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.mark.parametrize("trick", ["link", "301", "302", "307", "308"])
+def test_the_token_goes_to_the_configured_origin_only(trick: str) -> None:
+    evil, hub_server = HTTPServer(("127.0.0.1", 0), _Canary), HTTPServer(("127.0.0.1", 0), _Canary)
+    _Canary.seen, _Canary.trick, _Canary.evil = [], trick, f"http://127.0.0.1:{evil.server_port}"
+    threads = [
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}) for server in (evil, hub_server)
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        with Hub(CANARY, f"http://127.0.0.1:{hub_server.server_port}", timeout=2) as hub:
+            acts = [
+                lambda: list(hub.list_pending("a/b")),
+                lambda: hub.gate_form("a/b"),
+                lambda: list(hub.gated_repos("a")),
+            ]
+            if trick != "link":
+                acts += [
+                    lambda: hub.accept("a/b", "ada"),
+                    lambda: list(hub.decide_many("a/b", [Decision.accept("ada")])),
+                    lambda: hub.access_report("a/b"),
+                ]
+            for act in acts if trick != "link" else [acts[0], acts[2]]:
+                with pytest.raises(ForeignOrigin):
+                    act()
+    finally:
+        for server in (evil, hub_server):
+            server.shutdown()
+            server.server_close()
+        for thread in threads:
+            thread.join()
+    assert _Canary.seen == []
+
+
+def test_a_token_never_shows(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    hub = Hub(CANARY, world.local.url)
+    told = [repr(hub), str(vars(hub)), repr(hub._driver.transport._wire)]
+    try:
+        hub.accept(world.repo, "ada")
+    except HfGateError as error:
+        told += ["".join(traceback.format_exception(error)), repr(vars(error)), repr(getattr(error, "response", None))]
+        told += [str(dict(error.response.request.headers)), str(dict(error.response.headers))]  # type: ignore[attr-defined]
+    hub.close()
+    assert len(told) > 3
+    assert all(CANARY not in text for text in [*told, caplog.text])
+
+
+def test_a_token_does_not_travel_in_the_clear_beyond_this_machine() -> None:
+    with pytest.raises(InsecureEndpoint):
+        Hub(CANARY, "http://hub.example.org")
+    Hub(CANARY, "http://hub.example.org", insecure_http=True).close()
+    Hub(False, "http://hub.example.org").close()
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    ["ftp://x", "https://a:b@hub.test", "https://hub.test/path", "nonsense", "https://[", "https://hub.test:x"],
+)
+def test_an_endpoint_that_is_none_is_refused(endpoint: str) -> None:
+    with pytest.raises(UsageError):
+        Hub(False, endpoint)
+
+
+def test_offline_means_offline(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(Offline) as raised:
+        world.owner.accept(world.repo, "ada")
+    assert raised.value.exit_code == 75
+
+
+def test_a_hub_made_before_a_fork_refuses_to_work_after_it(world: World) -> None:
+    world.owner.gate(world.repo)
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            world.owner.gate(world.repo)
+            os.write(writer, b"worked")
+        except OutcomeUnknown:
+            os.write(writer, b"refused")
+        except BaseException as error:  # noqa: BLE001 - told to the parent
+            os.write(writer, repr(error).encode())
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(reader, 200) == b"refused"
+    os.close(reader)
+    os.close(writer)
+
+
+def test_many_threads_share_one_hub(world: World) -> None:
+    names = [f"t{n:02}" for n in range(40)]
+    world.local.add_people([{"username": name} for name in names])
+    world.ask(*names)
+    threads = [threading.Thread(target=world.owner.accept, args=(world.repo, name)) for name in names]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {r.username for r in world.owner.list_accepted(world.repo)} == set(names)
+
+
+def test_a_cancelled_change_says_that_its_outcome_is_unknown(world: World) -> None:
+    world.ask("ada")
+    with LocalHub(requests=0, repos=1, people=[{"username": "ada"}], latency=0.5) as slow:
+        repo = slow.repos[0]["repo"]
+        slow.add_requests([{"repo": repo, "user": "ada", "answers": {}}])
+
+        async def run() -> None:
+            async with AsyncHub(slow.tokens["owner"], slow.url) as hub:
+                await hub.gate(repo)
+                task = asyncio.ensure_future(hub.accept(repo, "ada"))
+                await asyncio.sleep(0.1)
+                task.cancel()
+                with pytest.raises(OutcomeUnknown):
+                    await task
+
+        asyncio.run(run())
+
+
+def test_decisions_may_come_from_an_async_iterator(world: World) -> None:
+    world.ask("ada", "bob")
+
+    async def run() -> list[str | None]:
+        async with AsyncHub(world.local.tokens["owner"], world.local.url) as hub:
+            pending = hub.list_pending(world.repo)
+            outcomes = hub.decide_many(world.repo, (Decision.accept(r) async for r in pending))
+            return [o.user async for o in outcomes]
+
+    assert set(asyncio.run(run())) == {"ada", "bob"}

@@ -1,0 +1,263 @@
+"""What each situation gives, in a single verb and in many: the table of the contract, row by row."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from hf_gate import AsyncHub, Decision, Hub, NotAllowed, PersonNotFound, RequestNotFound, Stale
+from hf_gate.domain.outcomes import Kind, exit_code_of
+from hf_gate.errors import HfGateError, HubUnavailable, NotGated, WrongRepoType
+
+from .conftest import World
+
+Who = Callable[[World], Any]
+
+
+def arrange(world: World, *, decided: bool = False) -> Any:
+    """Ada asked and was listed; then, if wished, somebody else decided."""
+    world.ask("ada", Purpose="to learn")
+    request = world.request("ada")
+    if decided:
+        with Hub(world.local.tokens["admin"], world.local.url) as admin:
+            admin.reject(world.repo, "ada", reason=None)
+    return request
+
+
+def wished(world: World) -> Any:
+    return arrange(world)
+
+
+def already_by_request(world: World) -> Any:
+    arrange(world)
+    world.owner.accept(world.repo, "ada")
+    return world.request("ada", "accepted")
+
+
+def already_by_name(world: World) -> Any:
+    arrange(world)
+    world.owner.accept(world.repo, "ada")
+    return "ada"
+
+
+def unknown_name(_: World) -> Any:
+    return "nobody-at-all"
+
+
+def no_request(_: World) -> Any:
+    return "bob"
+
+
+def gone(world: World) -> Any:
+    request = arrange(world)
+    with Hub(world.local.tokens["ada"], world.local.url) as ada:
+        ada.withdraw(world.repo)
+    return request
+
+
+def moved(world: World) -> Any:
+    return arrange(world, decided=True)
+
+
+def new_attempt(world: World) -> Any:
+    request = arrange(world)
+    world.owner.reset(world.repo, "ada")
+    with Hub(world.local.tokens["ada"], world.local.url) as ada:
+        assert ada.ask_access(world.repo, {"Purpose": "again"}) == "pending"
+    return request
+
+
+# situation -> what a single verb gives (None: the outcome's kind, else what it raises), in many, exit code, moves made
+TABLE = [
+    (wished, Kind.DONE, Kind.DONE, 0, 1),
+    (already_by_request, Kind.ALREADY, Kind.ALREADY, 0, 0),
+    (already_by_name, Kind.ALREADY, Kind.DONE, 0, 0),
+    (unknown_name, PersonNotFound, Kind.REFUSED, 1, 0),
+    (no_request, RequestNotFound, Kind.REFUSED, 1, 0),
+    (gone, RequestNotFound, Kind.GONE, 0, 0),
+    (moved, Stale, Kind.STALE, 0, 0),
+    (new_attempt, Stale, Kind.STALE, 0, 0),
+]
+
+
+@pytest.mark.parametrize(
+    ("situation", "single", "many", "code", "moves"), TABLE, ids=lambda v: getattr(v, "__name__", None)
+)
+def test_each_situation_gives_what_the_contract_says(
+    world: World, situation: Who, single: Any, many: Kind, code: int, moves: int
+) -> None:
+    who = situation(world)
+    before = len(world.local.journal())
+    if isinstance(single, Kind):
+        assert world.owner.accept(world.repo, who).kind is single
+    else:
+        with pytest.raises(single) as raised:
+            world.owner.accept(world.repo, who)
+        assert raised.value.hint
+    assert len(world.local.journal()) - before == moves
+
+
+@pytest.mark.parametrize(
+    ("situation", "single", "many", "code", "moves"), TABLE, ids=lambda v: getattr(v, "__name__", None)
+)
+def test_and_so_do_many(world: World, situation: Who, single: Any, many: Kind, code: int, moves: int) -> None:
+    who = situation(world)
+    before = len(world.local.journal())
+    outcomes = list(world.owner.decide_many(world.repo, [Decision.accept(who)]))
+    assert [o.kind for o in outcomes] == [many]
+    assert exit_code_of(outcomes) == code
+    assert (outcomes[0].why == "") == (many is Kind.DONE)
+    assert len(world.local.journal()) - before == moves
+
+
+@pytest.mark.parametrize(
+    ("situation", "single", "many", "code", "moves"), TABLE, ids=lambda v: getattr(v, "__name__", None)
+)
+def test_and_so_does_the_async_client(
+    world: World, situation: Who, single: Any, many: Kind, code: int, moves: int
+) -> None:
+    who = situation(world)
+
+    async def run() -> tuple[Any, list[Kind]]:
+        async with AsyncHub(world.local.tokens["owner"], world.local.url) as hub:
+            several = [o.kind async for o in hub.decide_many(world.repo, [Decision.accept(who)])]
+            try:
+                return (await hub.accept(world.repo, who)).kind, several
+            except HfGateError as error:
+                return type(error), several
+
+    one, several = asyncio.run(run())
+    assert several == [many]
+    if situation is wished:
+        assert one in (Kind.ALREADY, Stale)
+    elif isinstance(single, Kind):
+        assert one is single
+    else:
+        assert issubclass(one, single)
+
+
+def test_a_second_different_decision_in_one_run_is_refused_and_the_first_stands(world: World) -> None:
+    world.ask("ada", "bob")
+    outcomes = list(
+        world.owner.decide_many(
+            world.repo, [Decision.accept("ada"), Decision.reject("ADA", reason="no"), Decision.accept("bob")]
+        )
+    )
+    assert sorted((o.user, o.kind.value) for o in outcomes) == [("ADA", "refused"), ("ada", "done"), ("bob", "done")]
+    assert exit_code_of(outcomes) == 5
+    assert world.status("ada") == "accepted"
+
+
+@pytest.mark.parametrize("token", ["reader", "stranger", "owner_read"])
+def test_a_token_that_may_only_read_stops_the_run_and_nothing_is_changed(world: World, token: str) -> None:
+    world.ask("ada", "bob")
+    with Hub(world.local.tokens[token], world.local.url) as hub:
+        with pytest.raises(NotAllowed) as raised:
+            hub.accept(world.repo, "ada")
+        assert raised.value.exit_code == 4
+        kinds = []
+        with pytest.raises(NotAllowed):
+            for outcome in hub.decide_many(world.repo, [Decision.accept("ada"), Decision.accept("bob")]):
+                kinds.append(outcome.kind)
+        assert kinds == [Kind.OPEN, Kind.OPEN]
+    assert world.moves() == []
+
+
+def test_a_wrong_token_is_named_as_such_and_never_shown(world: World) -> None:
+    with Hub("hf_local_wrong_token", world.local.url) as hub, pytest.raises(NotAllowed) as raised:
+        hub.accept(world.repo, "ada")
+    assert "401" in str(raised.value)
+    assert "hf_local_wrong_token" not in repr(raised.value) + str(raised.value) + repr(hub) + repr(vars(hub))
+
+
+def test_an_ungated_repo_says_so_and_what_to_do(world: World) -> None:
+    world.ask("ada")
+    world.owner.set_gate(world.repo, False)
+    with pytest.raises(NotGated) as raised:
+        world.owner.accept(world.repo, "ada")
+    assert "gated" in raised.value.hint.lower()
+
+
+def test_the_wrong_type_of_repo_is_named(world: World) -> None:
+    for act in (
+        lambda: world.owner.accept(f"datasets/{world.repo}", "ada"),
+        lambda: list(world.owner.list_pending(f"datasets/{world.repo}")),
+    ):
+        with pytest.raises(WrongRepoType) as raised:
+            act()
+        assert raised.value.exit_code == 2
+        assert world.repo in raised.value.hint
+
+
+def test_a_hub_that_is_not_there_is_unavailable_and_nothing_was_sent() -> None:
+    with Hub("hf_local_owner", "http://127.0.0.1:9", max_wait=0.0) as hub, pytest.raises(HubUnavailable) as raised:
+        hub.accept("acme/m", "ada")
+    assert raised.value.exit_code == 75
+
+
+def test_decisions_taken_while_a_listing_is_open_skip_nobody(world: World) -> None:
+    names = [f"p{n:03}" for n in range(45)]
+    world.local.add_people([{"username": name} for name in names])
+    world.ask(*names)
+    done = {
+        o.user
+        for o in world.owner.decide_many(world.repo, (Decision.accept(r) for r in world.owner.list_pending(world.repo)))
+    }
+    assert done == set(names)
+    for request in world.owner.list_accepted(world.repo):
+        world.owner.cancel(world.repo, request)
+    assert {r.username for r in world.owner.list_pending(world.repo)} == set(names)
+
+
+def test_one_bad_name_never_fails_its_neighbours(world: World) -> None:
+    world.ask("ada", "bob", "cem")
+    people = ["ada", "no-such-person", "bob", "dora", "cem"]
+    kinds = {
+        o.user: o.kind
+        for o in world.owner.decide_many(world.repo, [Decision.reset(p, reason="Say more.") for p in people])
+    }
+    assert kinds == {
+        "ada": Kind.DONE,
+        "bob": Kind.DONE,
+        "cem": Kind.DONE,
+        "dora": Kind.REFUSED,
+        "no-such-person": Kind.REFUSED,
+    }
+    assert world.calls("POST batch") == 1
+
+
+def test_groups_go_by_the_hundred(world: World) -> None:
+    names = [f"q{n:03}" for n in range(250)]
+    world.local.add_people([{"username": name} for name in names])
+    world.ask(*names)
+    decisions = [Decision.accept(n) if i % 5 else Decision.reject(n, reason="no") for i, n in enumerate(names)]
+    kinds = [o.kind for o in world.owner.decide_many(world.repo, decisions)]
+    assert kinds == [Kind.DONE] * 250
+    assert world.calls("POST batch") == 3
+
+
+def test_each_verb_does_to_the_person_what_it_says(world: World) -> None:
+    owner, repo = world.owner, world.repo
+    world.ask("ada")
+    with Hub(world.local.tokens["ada"], world.local.url) as ada:
+        assert ada.check_access(repo) == "pending"
+        owner.accept(repo, "ada")
+        assert ada.check_access(repo) == "granted"
+        owner.cancel(repo, "ada")
+        assert ada.check_access(repo) == "pending"
+        owner.reject(repo, "ada", reason="no")
+        assert (ada.check_access(repo), ada.ask_access(repo)) == ("rejected", "rejected")
+        owner.reset(repo, "ada", reason="try again")
+        assert (ada.check_access(repo), ada.ask_access(repo)) == ("reset", "pending")
+        owner.revoke_access(repo, "ada", how="reject", reason="no")
+        assert ada.check_access(repo) == "rejected"
+    with Hub(world.local.tokens["bob"], world.local.url) as bob:
+        assert bob.check_access(repo) == "ask"
+        owner.grant_access(repo, "bob")
+        assert bob.check_access(repo) == "granted"
+        assert owner.grant_access(repo, "bob").kind is Kind.ALREADY
+    with Hub(False, world.local.url) as nobody:
+        assert nobody.check_access(repo) == "sign_in"

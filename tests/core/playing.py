@@ -1,0 +1,75 @@
+"""Plays a flow with answers made from values: no network, no clock, no event loop."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from hf_gate.protocol.messages import Answer, Emit, Finish, Reply, Send, Start, Take, Wait
+
+Hub = Callable[[Send], Answer]
+
+
+@dataclass
+class Played:
+    """What a flow did and said."""
+
+    result: Any = None
+    error: Exception | None = None
+    emitted: list[Any] = field(default_factory=list)
+    sent: list[Send] = field(default_factory=list)
+    waited: list[float] = field(default_factory=list)
+
+
+def play(flow: Any, hub: Hub, items: Iterable[Any] = ()) -> Played:
+    """Run a flow to its end against a function from calls to answers."""
+    played, source, answer = Played(), iter(items), None
+    while True:
+        try:
+            step = flow.send(answer)
+        except StopIteration as end:
+            played.result = end.value
+            return played
+        except Exception as error:  # noqa: BLE001 - the test looks at it
+            played.error = error
+            return played
+        answer = None
+        match step:
+            case Emit(value):
+                played.emitted.append(value)
+            case Send():
+                played.sent.append(step)
+                answer = hub(step)
+            case Start(send):
+                played.sent.append(send)
+                answer = hub(send)  # the ticket is the answer itself
+            case Finish(ticket):
+                answer = ticket
+            case Wait(seconds):
+                played.waited.append(seconds)
+            case Take(limit):
+                answer = tuple(item for _, item in zip(range(limit), source, strict=False))
+
+
+def reply(body: Any = None, status: int = 200, **headers: str) -> Reply:
+    """An answer with a JSON body."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Reply(status, named, json.dumps({} if body is None else body).encode(), at=1.0)
+
+
+def row(n: int, status: str = "pending", **more: Any) -> dict[str, Any]:
+    """A record of a list; the higher the number, the older."""
+    return {
+        "requestId": f"{n:024x}",
+        "user": {
+            "_id": f"{n + 0xA0000000:024x}",
+            "user": f"user{n}",
+            "fullname": f"User {n}",
+            "email": f"u{n}@example.org",
+        },
+        "timestamp": f"2026-10-{28 - n // 1000 % 28:02d}T{23 - n // 60 % 24:02d}:{59 - n % 60:02d}:00.000Z",
+        "status": status,
+        **more,
+    }

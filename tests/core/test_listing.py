@@ -1,0 +1,182 @@
+"""A listing is whole, or says why it may not be."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hf_gate.domain.ids import Repo, RepoType
+from hf_gate.errors import ForeignOrigin, HubUnavailable, NotAllowed, UnexpectedAnswer
+from hf_gate.protocol.flows.calling import Patience, Setting
+from hf_gate.protocol.flows.listing import list_requests
+from hf_gate.protocol.messages import Answer, Lost, NoReply, Reply, Send
+
+from .playing import Played, play, reply, row
+
+REPO = Repo(RepoType.MODEL, "acme", "m")
+SETTING = Setting("https://hub.test", Patience(tries=3))
+LIST = "/api/models/acme/m/user-access-request/pending"
+
+
+def keys(played: Played) -> list[str]:
+    return [r.request_id for page in played.emitted for r in page.rows]
+
+
+class Pages:
+    """A list of records, served in pages; `links=False` keeps the Link header back."""
+
+    def __init__(self, rows: list[dict[str, Any]], size: int, *, links: bool = True, report: int | None = None) -> None:
+        self.rows, self.size, self.links, self.report = rows, size, links, report
+
+    def __call__(self, send: Send) -> Answer:
+        if send.route == "report":
+            count = len(self.rows) if self.report is None else self.report
+            return reply([{"status": "pending"}] * count)
+        query = parse_qs(urlsplit(send.path).query)
+        rows = self.rows
+        if "before" in query:
+            rows = [r for r in rows if r["timestamp"] < query["before"][0]]
+        start = int(query.get("cursor", ["0"])[0])
+        page = rows[start : start + self.size]
+        if self.links and start + self.size < len(rows):
+            return reply(page, link=f'<https://hub.test{LIST}?cursor={start + self.size}>; rel="next"')
+        return reply(page)
+
+
+def by_time(count: int) -> list[dict[str, Any]]:
+    return [
+        row(n) | {"timestamp": f"2026-10-01T{23 - n // 3600:02d}:{59 - n // 60 % 60:02d}:{59 - n % 60:02d}.000Z"}
+        for n in range(count)
+    ]
+
+
+def listed(hub: Any, **more: Any) -> Played:
+    return play(list_requests(REPO, "pending", SETTING, **more), hub)
+
+
+@given(count=st.integers(0, 60), size=st.integers(1, 13))
+def test_links_are_followed_to_the_end_and_everybody_comes_once_in_order(count: int, size: int) -> None:
+    rows = by_time(count)
+    played = listed(Pages(rows, size), limit=1000)
+    assert keys(played) == [r["requestId"] for r in rows]
+    assert played.result.proved, played.result.why
+
+
+@given(count=st.integers(0, 90), size=st.sampled_from([10, 20]))
+def test_a_full_page_without_link_is_walked_on_by_before(count: int, size: int) -> None:
+    rows = by_time(count)
+    played = listed(Pages(rows, size, links=False), limit=size)
+    assert keys(played) == [r["requestId"] for r in rows]
+    assert played.result.proved, played.result.why
+
+
+def test_a_walk_that_the_report_contradicts_is_not_proved() -> None:
+    played = listed(Pages(by_time(45), 10, links=False, report=46), limit=10)
+    assert not played.result.proved
+    assert "report counts 46" in played.result.why
+
+
+def test_without_order_a_walk_says_that_it_cannot_know() -> None:
+    rows = by_time(40)
+    played = listed(Pages(rows[::2][::-1] + rows[1::2], 20, links=False), limit=20)
+    assert not played.result.proved
+    assert "order" in played.result.why
+
+
+def test_more_requests_in_one_millisecond_than_a_page_holds_are_not_proved() -> None:
+    rows = [row(n) | {"timestamp": "2026-10-01T00:00:00.000Z"} for n in range(25)]
+    played = listed(Pages(rows, 10, links=False), limit=10)
+    assert not played.result.proved
+
+
+def test_a_page_cut_short_at_a_usual_size_without_link_is_not_taken_for_the_end() -> None:
+    played = listed(Pages(by_time(250), 100, links=False))
+    assert len(keys(played)) == 250
+
+
+def test_a_request_that_comes_twice_is_told_once_and_leaves_a_doubt() -> None:
+    rows = by_time(12)
+    played = listed(Pages([*rows[:5], rows[2], *rows[5:]], 6))
+    assert keys(played) == [r["requestId"] for r in rows]
+    assert not played.result.proved
+    assert "twice" in played.result.why
+
+
+def test_a_link_that_leads_back_ends_the_listing_with_a_doubt() -> None:
+    def hub(send: Send) -> Answer:
+        return reply(
+            [row(1)] if "cursor=1" not in send.path else [row(2)], link=f'<https://hub.test{LIST}?cursor=1>; rel="next"'
+        )
+
+    played = listed(hub)
+    assert len(keys(played)) == 2
+    assert "back" in played.result.why
+
+
+@pytest.mark.parametrize("link", ["https://evil.test/api/x", "http://hub.test/api/x", "https://hub.test:8443/x", "//evil.test/x", "https://a@hub.test/x", "https://hub.test\\@evil.test/x"])  # fmt: skip
+def test_a_link_to_another_origin_is_refused_before_anything_is_sent_there(link: str) -> None:
+    played = listed(lambda _: reply([row(1)], link=f'<{link}>; rel="next"'))
+    assert isinstance(played.error, ForeignOrigin)
+    assert len(played.sent) == 1
+
+
+def test_a_bad_record_is_quarantined_with_its_reason_and_the_page_goes_on() -> None:
+    bad = [{"status": "pending"}, 7, {"timestamp": "2026-10-01T00:00:00Z", "status": "pending"}]
+    played = listed(lambda _: reply([row(1), *bad, row(2)]))
+    assert len(keys(played)) == 2
+    assert len([q for page in played.emitted for q in page.quarantined]) == 3
+    assert "3 records" in played.result.why
+
+
+def test_odd_shapes_are_read_and_unknown_statuses_kept() -> None:
+    odd = row(1, status="on-hold", fields={"Agree": True, "Age": 7, "Note": None}, user=None)
+    half = row(2, user={"user": "bob", "fullname": 5}, fields=None, newKey={"a": 1})
+    played = listed(lambda _: reply([odd, half]))
+    first, second = (r for page in played.emitted for r in page.rows)
+    assert (first.status, first.answers, first.person.username) == (
+        "on-hold",
+        {"Agree": "true", "Age": "7", "Note": ""},
+        None,
+    )
+    assert (second.person.username, second.person.fullname, second.answers, second.has_form) == ("bob", None, {}, False)
+    assert second.raw["newKey"] == {"a": 1}
+
+
+def test_half_characters_become_a_replacement_sign_and_are_no_reason_for_quarantine() -> None:
+    body = b'[{"requestId":"000000000000000000000001","timestamp":"2026-10-01T00:00:00.000Z","status":"pending","fields":{"a":"x\\ud800y"}}]'
+    played = listed(lambda _: Reply(200, {}, body, 1.0))
+    assert played.emitted[0].rows[0].answers == {"a": "x�y"}
+    assert played.result.proved
+
+
+def test_a_garbled_page_is_asked_for_again_and_then_given_up_in_words() -> None:
+    answers = iter([Reply(200, {}, b"<html>sign in</html>", 1.0), Reply(200, {}, b"", 1.0), reply([row(1)])])
+    assert len(keys(listed(lambda _: next(answers)))) == 1
+    assert isinstance(listed(lambda _: Reply(200, {}, b"<html>", 1.0)).error, UnexpectedAnswer)
+
+
+def test_a_failing_hub_is_tried_again_and_then_named() -> None:
+    answers = iter([reply(status=502), NoReply(Lost.TIMEOUT, True), reply([row(1)])])
+    played = listed(lambda _: next(answers))
+    assert len(keys(played)) == 1
+    assert len(played.waited) == 2
+    assert isinstance(listed(lambda _: reply(status=503)).error, HubUnavailable)
+
+
+def test_a_refused_token_is_not_tried_again() -> None:
+    played = listed(lambda _: reply({"error": "no"}, status=403))
+    assert isinstance(played.error, NotAllowed)
+    assert len(played.sent) == 1
+
+
+def test_the_next_page_is_fetched_only_after_half_a_page_was_taken() -> None:
+    hub = Pages(by_time(12), 6)
+    flow = list_requests(REPO, "pending", SETTING)
+    answer: Any = hub(flow.send(None))
+    first = flow.send(answer)
+    assert len(first.value.rows) == 3
+    assert type(flow.send(None)).__name__ == "Start"
