@@ -1,0 +1,190 @@
+"""Carries decisions out: one by its own call, many by the hundred, and an outcome for everybody, whatever happens."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from ..domain.ids import Person
+from ..domain.lifecycle import TARGET_OF, Status
+from ..domain.outcomes import Kind, Outcome, exit_code_of
+from ..domain.requests import AccessRequest, Decision, Target
+from ..errors import (
+    HfGateError,
+    HubUnavailable,
+    NotAllowed,
+    NotGated,
+    OutcomeUnknown,
+    RepoMoved,
+    RepoNotFound,
+    RequestNotFound,
+    Stale,
+    WrongRepoType,
+)
+from .progress import Progress
+from .targets import Aim, by_repo
+
+if TYPE_CHECKING:
+    from ..domain.ids import Repo
+    from ..hub.client import How
+    from .frame import Run
+
+_ONE_REPO: Final = (NotAllowed, NotGated, RepoNotFound, RepoMoved, WrongRepoType)
+
+
+@dataclass(slots=True)
+class Wish:
+    """What was asked for on the command line, for everybody alike."""
+
+    verb: str
+    aims: Sequence[Aim]
+    reason: str | None = None
+    how: How = "reset"
+    dry_run: bool = False
+    yes: bool = False
+    at_most: int = 100
+    max_changes: int | None = None
+    from_stdin: bool = False
+
+    @property
+    def effect(self) -> str:
+        """The verb that the Hub sees: a revocation is a reset, a rejection or a cancellation."""
+        return self.how if self.verb == "revoke" else self.verb
+
+
+@dataclass(slots=True)
+class Result:
+    """The outcomes so far, and what ended the run before its end."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    stopped_by: BaseException | None = None
+
+    @property
+    def code(self) -> int:
+        """The exit code: what stopped the run decides when nothing was done, else it is a part."""
+        if self.stopped_by is None:
+            return exit_code_of(self.outcomes)
+        if isinstance(self.stopped_by, HfGateError):
+            changed = any(outcome.kind is Kind.DONE for outcome in self.outcomes)
+            return 5 if changed else self.stopped_by.exit_code
+        return 0  # an interruption: main() knows its code
+
+
+def carry_out(run: Run, wish: Wish) -> Result:
+    """Sends what is wished; every aim has an outcome afterwards, also when the run ended early."""
+    result = Result()
+    source = _one(run, wish) if len(wish.aims) == 1 else _many(run, wish)
+    try:
+        with Progress(run.out, wish.verb, len(wish.aims)) as bar:
+            for outcome in source:
+                result.outcomes.append(outcome)
+                bar.tick()
+    except (HfGateError, KeyboardInterrupt) as problem:
+        result.stopped_by = problem
+    if result.stopped_by is not None and len(result.outcomes) < len(wish.aims):
+        result.outcomes += _left_open(wish, result)
+    return result
+
+
+def _one(run: Run, wish: Wish) -> Iterator[Outcome]:
+    """One person: the single verb, whose errors say exactly what is the matter."""
+    aim = wish.aims[0]
+    try:
+        yield _single(run, wish, aim)
+    except RequestNotFound as problem:
+        if aim.target.request is None:
+            raise
+        yield outcome_of(Kind.GONE, aim, problem)  # it was there when it was listed
+
+
+def _many(run: Run, wish: Wish) -> Iterator[Outcome]:
+    """Repo by repo. What stops one repo's part does not stop the others; the first such reason is raised at the end."""
+    stop: HfGateError | None = None
+    for repo, aims in by_repo(wish.aims).items():
+        try:
+            yield from _granted(run, wish, aims) if wish.verb == "grant" else _batched(run, wish, repo, aims)
+        except _ONE_REPO as problem:
+            stop = stop or problem
+    if stop is not None:
+        raise stop
+
+
+def _batched(run: Run, wish: Wish, repo: Repo, aims: Sequence[Aim]) -> Iterator[Outcome]:
+    status = TARGET_OF[wish.effect]
+    decisions = [Decision(status, aim.target, _reason_for(wish, status)) for aim in aims]
+    yield from run.hub.decide_many(repo, decisions)
+
+
+def _reason_for(wish: Wish, status: Status) -> str | None:
+    return wish.reason if status in {Status.REJECTED, Status.RESET} else None
+
+
+def _granted(run: Run, wish: Wish, aims: Sequence[Aim]) -> Iterator[Outcome]:
+    """Grants go one by one: the Hub has no batch for them."""
+    for aim in aims:
+        try:
+            yield _single(run, wish, aim)
+        except (NotAllowed, HubUnavailable):
+            raise
+        except HfGateError as problem:
+            yield outcome_of(_kind_of(problem), aim, problem)
+
+
+def _single(run: Run, wish: Wish, aim: Aim) -> Outcome:
+    hub, (who, ids) = run.hub, _as_arguments(aim.target)
+    if wish.verb == "accept":
+        return hub.accept(aim.repo, who, **ids)
+    if wish.verb == "cancel":
+        return hub.cancel(aim.repo, who, **ids)
+    if wish.verb == "grant":
+        return hub.grant_access(aim.repo, who, **ids)
+    if wish.verb == "reject":
+        return hub.reject(aim.repo, who, reason=wish.reason, **ids)
+    if wish.verb == "reset":
+        return hub.reset(aim.repo, who, reason=wish.reason, **ids)
+    return hub.revoke_access(aim.repo, who, how=wish.how, reason=wish.reason, **ids)
+
+
+def _as_arguments(target: Target) -> tuple[str | AccessRequest | None, dict[str, str]]:
+    if target.request is not None:
+        return target.request, {}
+    if target.request_id:
+        return None, {"request_id": target.request_id}
+    if target.user_id:
+        return None, {"user_id": target.user_id}
+    return target.username, {}
+
+
+def _kind_of(problem: HfGateError) -> Kind:
+    if isinstance(problem, Stale):
+        return Kind.STALE
+    return Kind.OPEN if isinstance(problem, OutcomeUnknown | HubUnavailable | NotAllowed) else Kind.REFUSED
+
+
+def outcome_of(kind: Kind, aim: Aim, problem: BaseException | None) -> Outcome:
+    """An outcome that no Hub told: one that ended the run, or was never sent."""
+    target = aim.target
+    person = target.request.person if target.request else Person(target.user_id, target.username)
+    error = problem if isinstance(problem, Exception) else None
+    return Outcome(kind, aim.repo, person, target.request_id, str(problem or ""), error=error)
+
+
+def _left_open(wish: Wish, result: Result) -> list[Outcome]:
+    """Those of whom nothing is known any more, because the run ended; a single one, by what its error says."""
+    if len(wish.aims) == 1 and isinstance(result.stopped_by, HfGateError):
+        return [outcome_of(_kind_of(result.stopped_by), wish.aims[0], result.stopped_by)]
+    told = Counter((outcome.repo, _key(outcome)) for outcome in result.outcomes)
+    left = []
+    for aim in wish.aims:
+        blank = outcome_of(Kind.OPEN, aim, result.stopped_by)
+        if told[aim.repo, _key(blank)]:
+            told[aim.repo, _key(blank)] -= 1
+        else:
+            left.append(blank)
+    return left
+
+
+def _key(outcome: Outcome) -> str:
+    return (outcome.request_id or outcome.person.id or outcome.person.username or "").lower()

@@ -1,0 +1,261 @@
+"""demo: a local Hub with invented people, and the whole round on it: ask, list, decide, re-read; each step is checked."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.client import HTTPConnection
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+import click
+
+from ..domain.ids import Repo, parse_repo
+from ..domain.outcomes import Kind
+from ..domain.requests import Decision
+from ..errors import HfGateError
+from .detail import request_lines
+from .frame import Run, command
+from .listing import ls_columns
+from .output import Format, numbered
+from .rows import REQUEST_KEYS, request_row
+
+if TYPE_CHECKING:
+    from ..hub.client import Hub
+
+_NEWCOMER: Final = {"username": "mara-okello", "fullname": "Mara Okello", "email": "mara.okello@example.edu"}
+_REASON: Final = "Please say in one or two sentences what you will do with it, then ask again."
+
+
+@dataclass(slots=True)
+class Story:
+    """What was said and checked so far."""
+
+    run: Run
+    url: str
+    tokens: Mapping[str, str]
+    steps: list[dict[str, object]] = field(default_factory=list)
+
+    def tell(self, text: str = "") -> None:
+        """A line for people; with --json nobody reads it."""
+        if self.run.out.is_human:
+            self.run.out.line(text)
+
+    def check(self, name: str, *, ok: bool, detail: str) -> None:
+        """A claim of the story, which ends there when it does not hold."""
+        self.steps.append({"step": name, "ok": ok, "detail": detail})
+        self.tell(f"  {'✓' if ok else '✗'} {detail}")
+        if not ok:
+            raise HfGateError(
+                f"the demo is not what it says: {detail}.",
+                hint="Please report this; nothing but the local Hub was touched.",
+            )
+
+    @contextmanager
+    def hub(self, token: str) -> Iterator[Hub]:
+        """The local Hub as somebody."""
+        from ..hub.client import Hub  # noqa: PLC0415 - help needs none of it
+
+        with Hub(self.tokens.get(token, token), self.url) as hub:
+            yield hub
+
+    def control(self, path: str, body: object) -> Any:  # noqa: ANN401 - whatever JSON it answers
+        """The local Hub's own door."""
+        connection = HTTPConnection(urlsplit(self.url).netloc, timeout=30)
+        try:
+            connection.request("POST", f"/_hf_gate/{path}", json.dumps(body), {"content-type": "application/json"})
+            return json.loads(connection.getresponse().read())
+        finally:
+            connection.close()
+
+
+@command("demo", examples=("hf-gate demo", "hf-gate demo --script"))
+@click.option("--script", is_flag=True, help="Play the story, check it, and end.")
+@click.option(
+    "--requests", type=click.IntRange(min=60), default=2000, show_default=True, help="How many invented people ask."
+)
+@click.option("--seed", type=int, default=7, show_default=True)
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="0: one that is free.")
+def demo(run: Run, *, script: bool, requests: int, seed: int, port: int) -> int:
+    """Try everything without token and network: a local Hub, invented people, the first decisions.
+
+    Afterwards it serves until Ctrl-C, and `hf-gate --profile demo ls` and all other commands work on it meanwhile.
+    """
+    from .. import wiring  # noqa: PLC0415 - help needs none of it
+
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_GATE_CLOCK"):
+        os.environ.pop(name, None)  # the local Hub is on this machine: staying offline is no reason to stay away
+    with _served(requests, seed, port) as (child, first):
+        story = Story(run, first["url"], first["tokens"])
+        with wiring.running_profile(run.settings, "demo", story.url, story.tokens["owner"]):
+            _play(story, [_repo(line) for line in first["repos"]])
+            if run.out.format in {Format.JSON, Format.JSONL}:
+                run.out.document({"schema_version": 1, "ok": True, "url": story.url, "steps": story.steps}, lambda: ())
+            if script:
+                return 0
+            _invite(story, _repo(first["repos"][0]))
+            try:
+                child.wait()
+            except KeyboardInterrupt:
+                run.out.say("The demo ends; nothing of it is kept.")
+    return 0
+
+
+def _repo(line: Mapping[str, str]) -> Repo:
+    return parse_repo(line["repo"], line["repo_type"])
+
+
+@contextmanager
+def _served(requests: int, seed: int, port: int) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+    """A local Hub in a process of its own, and the first line that it says."""
+    words = ["hub", "serve", "--json", "--requests", str(requests), "--seed", str(seed), "--port", str(port)]
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("HF_GATE_")}
+    child = subprocess.Popen([sys.executable, "-m", "hf_gate", *words], stdout=subprocess.PIPE, text=True, env=clean)  # noqa: S603 - ourselves
+    try:
+        line = child.stdout.readline() if child.stdout else ""
+        if not line:
+            raise HfGateError("the local Hub did not start.", hint="`hf-gate hub serve` says why.")
+        yield child, json.loads(line)
+    finally:
+        child.terminate()
+        try:
+            child.wait(10)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+def _play(story: Story, repos: list[Repo]) -> None:
+    repo = repos[0]
+    story.tell(f"A Hub on this machine, {story.url}, with {numbered(len(repos), 'gated repo')} and invented people.")
+    story.tell()
+    token = _ask(story, repo)
+    _list(story, repo)
+    _accept(story, repo, token)
+    _send_back(story, repo)
+    _read_again(story, repo)
+
+
+def _ask(story: Story, repo: Repo) -> str:
+    """Somebody new asks, as a requester's script would."""
+    name = _NEWCOMER["username"]
+    story.tell(f"1. {name} asks for {repo}")
+    token = str(story.control("people", [_NEWCOMER])[0]["token"])
+    with story.hub(token) as hub:
+        form = hub.gate_form(repo)
+        asked = [item for item in form.fields if item.type != "ip_location"]  # the Hub fills that in itself
+        answers = {item.label: _answer(item.type, [o.value for o in item.options], item.role) for item in asked}
+        status = hub.ask_access(repo, answers)
+    story.check("ask", ok=status == "pending", detail=f"{name} has asked, and her request is {status}")
+    story.tell()
+    return token
+
+
+def _answer(kind: str, options: list[str], role: str) -> str:
+    if kind == "checkbox":
+        return "true"
+    if options:
+        return options[0]
+    words = {
+        "affiliation": "Institute of Phonetics, Makerere University",
+        "purpose": "I compare how well small models follow instructions in Luganda and Swahili.",
+        "country": "UG",
+        "email": _NEWCOMER["email"],
+        "name": _NEWCOMER["fullname"],
+        "job": "Researcher",
+        "birth_date": "1991-04-12",
+    }
+    return words.get(role, "For research")
+
+
+def _list(story: Story, repo: Repo) -> None:
+    story.tell(f"2. Who waits?   hf-gate ls {repo}")
+    with story.hub("owner") as hub:
+        listing = hub.list_pending(repo)
+        rows = [request_row(request) for request in listing]
+    if story.run.out.is_human:
+        story.run.out.records(rows, ls_columns(rows, story.run.now()), REQUEST_KEYS, name=str, limit=8)
+    proved = listing.completeness.proved
+    story.check(
+        "list",
+        ok=proved and len(rows) > 8,
+        detail=f"{numbered(len(rows), 'request')} wait, and the list is proved whole",
+    )
+    story.tell()
+
+
+def _accept(story: Story, repo: Repo, token: str) -> None:
+    name = _NEWCOMER["username"]
+    story.tell(f"3. Let her in   hf-gate accept {name}@{repo}")
+    with story.hub("owner") as hub:
+        request = next(request for request in hub.list_pending(repo) if request.username == name)
+        if story.run.out.is_human:
+            for line in request_lines(request, story.run.now(), {}):
+                story.tell(f"    {line}")
+        first, second = hub.accept(repo, request), hub.accept(repo, name)
+    with story.hub(token) as hub:
+        access = hub.check_access(repo)
+    story.check(
+        "accept",
+        ok=first.kind is Kind.DONE and access == "granted",
+        detail=f"{name} may download: her own token says {access}",
+    )
+    story.check(
+        "again", ok=second.kind is Kind.ALREADY, detail=f"accepting her once more changes nothing: {second.kind}"
+    )
+    story.tell()
+
+
+def _send_back(story: Story, repo: Repo) -> None:
+    """The thin and empty answers go back with a reason, many at once."""
+    with story.hub("owner") as hub:
+        poor = [
+            request
+            for request in hub.list_pending(repo)
+            if set((request_row(request)["quality"] or {}).values()) & {"junk", "empty"}  # type: ignore[attr-defined]
+        ][:40]
+        story.tell(f"4. Send {len(poor)} back whose answers say nothing   hf-gate reset - --reason ...")
+        outcomes = list(hub.decide_many(repo, [Decision.reset(request, reason=_REASON) for request in poor]))
+    done = sum(outcome.kind is Kind.DONE for outcome in outcomes)
+    story.check(
+        "reset",
+        ok=bool(poor) and done == len(poor),
+        detail=f"{done} of {len(poor)} sent back with a reason; each may ask again",
+    )
+    story.tell()
+
+
+def _read_again(story: Story, repo: Repo) -> None:
+    story.tell(f"5. Read again   hf-gate ls {repo} --status all")
+    name = _NEWCOMER["username"]
+    with story.hub("owner") as hub:
+        accepted = {request.username for request in hub.list_accepted(repo)}
+        pending = {request.username for request in hub.list_pending(repo)}
+        reset = sum(1 for _ in hub.list_reset(repo))
+    ok = name in accepted and name not in pending and reset > 0
+    story.check(
+        "re-read", ok=ok, detail=f"the Hub's own lists agree: {name} is in, {reset} are sent back, {len(pending)} wait"
+    )
+
+
+def _invite(story: Story, repo: Repo) -> None:
+    if not story.run.out.is_human:
+        return
+    story.tell()
+    story.tell("The Hub stays up until Ctrl-C. In another terminal:")
+    for words, about in (
+        ("ls", "all that waits, in every repo"),
+        (f"review {repo}", "one after the other, by single keys"),
+        (f"ls {repo} --format csv", "for a spreadsheet; no cell is a formula"),
+        (f"repos form {repo}", "what the gate asks"),
+        ("doctor", "what a token may do"),
+    ):
+        story.tell(f"  hf-gate --profile demo {words:45} {about}")
+    story.tell()
+    story.tell("With your own repo and token:   hf-gate ls datasets/you/your-data")
+    sys.stdout.flush()

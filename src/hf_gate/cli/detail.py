@@ -1,0 +1,60 @@
+"""One request in full, for people: who, since when, from where, and every answer; all of it safe to print."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from ..domain.lifecycle import MEANING, STATUSES, Status
+from .output import Row, age, iso, one_line, paragraphs
+from .rows import quality_of
+
+if TYPE_CHECKING:
+    from ..domain.requests import AccessRequest
+
+
+def who(row: Row) -> str:
+    """The person of a row, as well as the repo tells."""
+    if row["user"]:
+        return f"{row['user']} ({row['fullname']})" if row["fullname"] else str(row["user"])
+    return f"(hidden #{str(row['user_id'] or row['request_id'])[-6:]})"
+
+
+def request_lines(request: AccessRequest, now: datetime, account: Mapping[str, object]) -> Iterator[str]:
+    """The lines of one request; `account` holds what the profile told, or nothing."""
+    person = request.person
+    yield one_line(f"{person} ({person.fullname})" if person.fullname else str(person))
+    yield f"  request   {request.request_id or '-'} in {request.repo}"
+    status = Status(request.status) if request.status in STATUSES else None
+    yield f"  status    {one_line(str(request.status))}" + (f": {MEANING[status]}" if status else "")
+    yield f"  asked     {iso(request.asked_at)} ({age(request.asked_at, now)} ago)"
+    if request.reviewed_at:
+        by = f" by {request.granted_by}" if request.granted_by else ""
+        yield one_line(f"  reviewed  {iso(request.reviewed_at)} ({age(request.reviewed_at, now)} ago){by}")
+    yield f"  e-mail    {one_line(request.email or '- (not shared)')}"
+    yield from _account(request, account, now)
+    yield from _answers(request)
+
+
+def _account(request: AccessRequest, account: Mapping[str, object], now: datetime) -> Iterator[str]:
+    made = request.person.created_at
+    if made:
+        yield f"  account   made {made:%Y-%m-%d} ({age(made, now)} ago)"
+    parts = [f"{account[key]} {key}" for key in ("models", "datasets", "followers") if account.get(key) is not None]
+    orgs = account.get("orgs")
+    if isinstance(orgs, list) and orgs:
+        parts.append(f"in {', '.join(map(str, orgs))}")
+    if parts:
+        yield one_line(f"  activity  {', '.join(parts)}")
+
+
+def _answers(request: AccessRequest) -> Iterator[str]:
+    if not request.has_form:
+        yield "  answers   none: the form asked nothing, or access was granted without asking"
+    worth = quality_of(request) or {}
+    for label, text in request.answers.items():
+        mark = worth.get(label, "good")
+        yield f"  {one_line(label)}" + (f"  [{mark}]" if mark != "good" else "")
+        for line in paragraphs(text):
+            yield f"      {line}"

@@ -1,0 +1,256 @@
+"""The frame around every command: options that all understand, lazily loaded groups, help with examples, suggestions."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+from click.core import ParameterSource
+
+from ..errors import UsageError
+from .output import Format, Output, chosen_format
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from ..config import Settings
+    from ..domain.accounts import Account
+    from ..hub.client import Hub
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+class Entry(NamedTuple):
+    """One line of a group's table: where the command is, and what its help says of it."""
+
+    home: str
+    summary: str
+    section: str = "Commands"
+
+
+class Run:
+    """What one call of the program works with; everything dear is made when it is first asked for."""
+
+    def __init__(self) -> None:
+        self.flags: dict[str, object] = {}
+        self.formats: set[str] = set()
+        self.is_announced = False
+
+    def flag(self, name: str) -> str | None:
+        """What the command line said, as text."""
+        value = self.flags.get(name)
+        return None if value is None else str(value)
+
+    @cached_property
+    def out(self) -> Output:
+        """Stdout and stderr, in the format that was asked for."""
+        name = next(iter(self.formats), None)
+        return Output(chosen_format(name), self.flag("color") or "auto", truncate=not self.flags.get("no_truncate"))
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Flags, environment and file, read once."""
+        from .. import wiring  # noqa: PLC0415 - help and version need none of it
+        from ..config import Flags  # noqa: PLC0415 - as above
+
+        if self.flags.get("token") is not None:
+            self.out.warn("--token stands in your shell history and the process list; prefer HF_TOKEN or --token-file.")
+        insecure = True if self.flags.get("insecure_http") else None
+        names = ("endpoint", "token", "token_file", "profile", "max_wait", "timeout")
+        return wiring.settings(Flags(**{name: self.flag(name) for name in names}, insecure_http=insecure))
+
+    @cached_property
+    def hub(self) -> Hub:
+        """The Hub of these settings; closed when the program ends."""
+        from .. import wiring  # noqa: PLC0415 - as above
+
+        hub = wiring.open_hub(self.settings)
+        click.get_current_context().find_root().call_on_close(hub.close)
+        return hub
+
+    @cached_property
+    def account(self) -> Account | None:
+        """Whose token it is, asked once and then remembered under the token's hash; None without a token."""
+        from .. import wiring  # noqa: PLC0415 - as above
+
+        return wiring.account(self.hub, self.settings)
+
+    def now(self) -> datetime:
+        """This moment; with HF_GATE_CLOCK=hub the local Hub's."""
+        from .. import wiring  # noqa: PLC0415 - as above
+
+        return wiring.now(self.__dict__.get("hub"))
+
+    def announce(self, *, writes: bool = False) -> None:
+        """Says on stderr which Hub and account this works on: before a write, and where they are not the default."""
+        from .. import wiring  # noqa: PLC0415 - as above
+
+        if self.is_announced or not (writes or wiring.is_special(self.settings)):
+            return
+        self.is_announced = True
+        account = self.account
+        profile = f" (profile {self.settings.profile})" if self.settings.profile else ""
+        who = f" as {account.name}" if account else ", not signed in"
+        self.out.say(f"{wiring.hub_name(self.settings)}{who}{profile}", "dim")
+
+    @property
+    def may_ask(self) -> bool:
+        """Whether a person sits there who can answer a question."""
+        import sys  # noqa: PLC0415 - as above
+
+        return not self.flags.get("no_input") and sys.stdin.isatty() and sys.stderr.isatty() and self.out.is_human
+
+
+pass_run = click.make_pass_decorator(Run, ensure=True)
+
+
+# ---- options that every command understands, before and after its name ------------------------------------------------
+
+
+def _keep(ctx: click.Context, param: click.Parameter, value: object) -> None:
+    if param.name and ctx.get_parameter_source(param.name) is not ParameterSource.DEFAULT:
+        ctx.find_root().ensure_object(Run).flags[param.name] = value
+
+
+def _keep_format(ctx: click.Context, param: click.Parameter, value: object) -> None:
+    if ctx.get_parameter_source(param.name or "") is ParameterSource.DEFAULT or not value:
+        return
+    run = ctx.find_root().ensure_object(Run)
+    run.formats.add({"as_json": "json", "quiet": "quiet"}.get(param.name or "", str(value)))
+    if len(run.formats) > 1:
+        raise UsageError(f"two formats at once: {' and '.join(sorted(run.formats))}.", hint="Give one of them.")
+
+
+def _option(*names: str, callback: Callable[..., None] = _keep, **more: object) -> click.Option:
+    return click.Option(list(names), expose_value=False, callback=callback, **more)  # type: ignore[arg-type]
+
+
+COMMON: tuple[click.Option, ...] = (
+    _option(
+        "--format",
+        callback=_keep_format,
+        type=click.Choice(["auto", *(each.value for each in Format)]),
+        help="How data is printed.",
+    ),
+    _option("--json", "as_json", callback=_keep_format, is_flag=True, help="The same as --format json."),
+    _option("-q", "--quiet", callback=_keep_format, is_flag=True, help="Names or ids only: --format quiet."),
+    _option("--no-truncate", is_flag=True, help="Whole cells in tables."),
+    _option("--color", type=click.Choice(["auto", "always", "never"]), help="Colours; NO_COLOR works too."),
+    _option("--no-input", is_flag=True, help="Never ask a question."),
+    _option("--endpoint", metavar="URL", help="Another Hub (HF_ENDPOINT)."),
+    _option("--token", metavar="TOKEN", help="A token (seen in the process list: prefer HF_TOKEN or --token-file)."),
+    _option("--token-file", metavar="FILE", help="A file that holds the token."),
+    _option("--profile", metavar="NAME", help="A profile of config.toml, or `demo` while it runs (HF_GATE_PROFILE)."),
+    _option("--max-wait", metavar="TIME", help="Give up, with exit code 75, rather than wait longer: 30s, 5m."),
+    _option("--timeout", metavar="TIME", help="Of a single call; 10s unless said otherwise."),
+    _option("--insecure-http", is_flag=True, help="Allow a token over plain http beyond this machine."),
+)
+
+
+class GateCommand(click.Command):
+    """A command with the common options and examples that are run by the tests."""
+
+    def __init__(self, name: str | None, *, examples: Sequence[str] = (), **more: Any) -> None:  # noqa: ANN401 - click's own words
+        super().__init__(name, context_settings=CONTEXT, **more)
+        self.examples = tuple(examples)
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        return [*super().get_params(ctx), *COMMON]
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        own = [
+            record
+            for param in super().get_params(ctx)
+            if isinstance(param, click.Option) and (record := param.get_help_record(ctx))
+        ]
+        if own:
+            with formatter.section("Options"):
+                formatter.write_dl(own)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - as above
+        if self.examples:
+            with formatter.section("Examples"):
+                for example in self.examples:
+                    formatter.write(f"  $ {example}\n")
+        formatter.write("\nOptions of every command (--format, --json, -q, --profile, --token-file, ...):\n")
+        formatter.write("  hf-gate help options\n")
+
+
+class GateGroup(click.Group):
+    """A group whose commands are loaded when they are called; its help is printed from the table alone."""
+
+    def __init__(self, name: str, table: Mapping[str, Entry], *, help: str, epilog: str = "") -> None:  # noqa: A002 - click's word
+        super().__init__(name, help=help, epilog=epilog, context_settings=CONTEXT, no_args_is_help=False)
+        self.table = table
+        self.invoke_without_command = True
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        return [*super().get_params(ctx), *COMMON]
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(self.table)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        entry = self.table.get(cmd_name)
+        if entry is None:
+            return None
+        module, _, name = entry.home.partition(":")
+        found: click.Command = getattr(import_module(f".{module}", __package__), name)
+        return found
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        command = self.get_command(ctx, args[0])
+        if command is None:
+            near = difflib.get_close_matches(args[0], self.table, n=1, cutoff=0.5)
+            guess = f"Did you mean `{ctx.command_path} {near[0]}`?" if near else ""
+            raise UsageError(
+                f"there is no command {args[0]!r}.", hint=f"{guess} `{ctx.command_path} --help` lists them.".strip()
+            )
+        return args[0], command, args[1:]
+
+    def invoke(self, ctx: click.Context) -> object:
+        if not ctx._protected_args and not ctx.args:  # noqa: SLF001 - click has no public word for "no command given"
+            click.echo(ctx.get_help())
+            return 0
+        return super().invoke(ctx)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - as above
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for name, entry in self.table.items():
+            sections.setdefault(entry.section, []).append((name, entry.summary))
+        for title, rows in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        self.format_commands(ctx, formatter)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - as above
+        if self.epilog:
+            formatter.write(f"\n{self.epilog}\n")
+
+
+def command(name: str, *, examples: Sequence[str]) -> Callable[[Callable[..., object]], GateCommand]:
+    """A command of ours; what its function returns is the exit code (None: 0)."""
+
+    def decorate(function: Callable[..., object]) -> GateCommand:
+        return click.command(name, cls=GateCommand, examples=examples)(pass_run(function))
+
+    return decorate
+
+
+def repo_type_option(function: Callable[..., object]) -> Callable[..., object]:
+    """`--type`, which settles what a bare ns/name is."""
+    return click.option(
+        "--type",
+        "--repo-type",
+        "repo_type",
+        metavar="model|dataset",
+        help="What a bare ns/name is; a model unless said.",
+    )(function)

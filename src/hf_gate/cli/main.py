@@ -1,0 +1,149 @@
+"""Where `hf-gate` starts and ends: the tree of commands, signals, and every error as one line with the next step."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+
+import click
+
+from ..errors import HfGateError
+from .frame import Entry, GateGroup
+from .output import Output
+
+_READ, _DECIDE, _TRY, _ASK, _HELP = "Look", "Decide", "Try it without a token", "Ask for access", "Help"
+
+COMMANDS: dict[str, Entry] = {
+    "ls": Entry("listing:ls", "List access requests.", _READ),
+    "show": Entry("listing:show", "Show one request: answers, person, age.", _READ),
+    "repos": Entry("repos:repos", "Gated repos: ls, show, form, report.", _READ),
+    "review": Entry("review:review", "Decide one request after the other, by single keys.", _DECIDE),
+    "accept": Entry("verbs:accept", "Let people in.", _DECIDE),
+    "reset": Entry("verbs:reset", "Send requests back: no access, and the person may ask again.", _DECIDE),
+    "reject": Entry("verbs:reject", "Refuse people: no access, and they cannot ask again.", _DECIDE),
+    "cancel": Entry("verbs:cancel", "Put requests back to pending; who was in loses access.", _DECIDE),
+    "grant": Entry("verbs:grant", "Let people in who have not asked.", _DECIDE),
+    "revoke": Entry("verbs:revoke", "End the access of people who are in.", _DECIDE),
+    "demo": Entry("demo:demo", "A local Hub with invented people, and the first decisions.", _TRY),
+    "hub": Entry("serve:hub", "The local Hub alone: serve.", _TRY),
+    "ask": Entry("requester:ask", "Ask for access to a gated repo.", _ASK),
+    "withdraw": Entry("requester:withdraw", "Take back your own pending request.", _ASK),
+    "doctor": Entry("doctor:doctor", "Check token, Hub, repos and this machine.", _HELP),
+    "config": Entry("meta:config", "Where files are: path.", _HELP),
+    "completion": Entry("meta:completion", "Completion for bash, zsh or fish.", _HELP),
+    "schema": Entry("meta:schema", "The JSON Schema of a document that --json prints.", _HELP),
+    "help": Entry("meta:help_", "Topics: exit-codes, environment, formatting, targets, options.", _HELP),
+    "version": Entry("meta:version", "The version of hf-gate.", _HELP),
+}
+
+root = GateGroup(
+    "hf-gate",
+    COMMANDS,
+    help="Access requests on gated Hugging Face repositories: list, decide and prove.\n\n"
+    "A dataset is written datasets/ns/name; a bare ns/name is a model.",
+    epilog="Start: `hf-gate demo` (no token), or `hf-gate ls datasets/you/your-data`.\n"
+    "`hf-gate COMMAND --help` has examples. Not affiliated with Hugging Face.",
+)
+
+COMPLETE_VARIABLE = "_HF_GATE_COMPLETE"
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which ends a run as Ctrl-C does: the state is settled first."""
+
+
+def _terminate(_signum: int, _frame: FrameType | None) -> None:
+    raise Terminated
+
+
+def main() -> None:
+    """The console script."""
+    signal.signal(signal.SIGTERM, _terminate)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    code = run(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = _reader_left()
+    sys.exit(code)
+
+
+def run(args: list[str]) -> int:
+    """One call of the program; its exit code."""
+    if not args and "_HF_COMPLETE" in os.environ:
+        return 0  # `hf gate <TAB>` starts extensions with nothing: be silent
+    if COMPLETE_VARIABLE in os.environ:
+        root.main(args, prog_name="hf-gate", complete_var=COMPLETE_VARIABLE)
+    try:
+        return _invoke(args)
+    except BaseException as problem:  # noqa: BLE001 - the last line of defence: a sentence rather than a trace
+        return _code_of(problem)
+
+
+def _invoke(args: list[str]) -> int:
+    with root.make_context("hf-gate", args) as ctx:
+        code = root.invoke(ctx)
+        sys.stdout.flush()
+    return code if isinstance(code, int) else 0
+
+
+def _code_of(problem: BaseException) -> int:
+    """The exit code of what ended the program, after its sentence was said."""
+    if _debugging() and not isinstance(problem, click.exceptions.Exit):
+        import traceback  # noqa: PLC0415 - only who debugs needs it
+
+        traceback.print_exception(problem)
+    match problem:
+        case click.exceptions.Exit():
+            return problem.exit_code
+        case click.ClickException():
+            return _tell(problem.format_message(), _click_hint(problem), problem.exit_code)
+        case HfGateError():
+            return _tell(str(problem), problem.hint, problem.exit_code)
+        case Terminated():
+            return _tell("ended by SIGTERM.", "", 143)
+        case KeyboardInterrupt() | click.Abort():
+            return _tell("interrupted.", "", 130)
+        case BrokenPipeError():
+            return _reader_left()
+        case OSError():
+            return _tell(_in_short(problem), "", 1)
+        case Exception():
+            hint = "This is a fault of hf-gate. HF_GATE_DEBUG=1 shows where; please report it."
+            return _tell(f"{type(problem).__name__}: {problem}", hint, 1)
+        case _:
+            raise problem
+
+
+def _tell(message: str, hint: str, code: int) -> int:
+    out = Output()
+    out.say(f"Error: {message}", "red")
+    if hint:
+        out.hint(hint)
+    return code
+
+
+def _click_hint(problem: click.ClickException) -> str:
+    ctx = getattr(problem, "ctx", None)
+    return f"`{ctx.command_path} --help` shows what it takes." if ctx else ""
+
+
+def _in_short(problem: OSError) -> str:
+    name = f"{problem.filename}: " if problem.filename else ""
+    return f"{name}{problem.strerror or problem}."
+
+
+def _reader_left() -> int:
+    """Whoever read our output has enough: no error, and no complaint at exit either."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return 0
+
+
+def _debugging() -> bool:
+    from ..config import is_true  # noqa: PLC0415 - `version` ends before this
+
+    return is_true(os.environ.get("HF_GATE_DEBUG")) or is_true(os.environ.get("HF_DEBUG"))

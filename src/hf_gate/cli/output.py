@@ -1,0 +1,287 @@
+"""How a command speaks: data on stdout in seven formats, talk on stderr; no text from outside reaches either unseen."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from itertools import chain, islice
+from typing import TextIO
+
+from ..domain.text import clip, csv_cell, display_width, visible
+
+Row = Mapping[str, object]
+FIRST_ROWS = 30
+_CELL = 48  # columns of a cell where there is no terminal to fill
+_STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
+
+
+class Format(StrEnum):
+    """The seven formats; `auto` becomes one of them before anything is printed."""
+
+    HUMAN = "human"
+    AGENT = "agent"
+    JSON = "json"
+    JSONL = "jsonl"
+    CSV = "csv"
+    QUIET = "quiet"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of the table for people. A flexible one gives way first when the terminal is narrow."""
+
+    title: str
+    cell: Callable[[Row], str]
+    right: bool = False
+    flexible: bool = False
+
+
+def chosen_format(name: str | None) -> Format:
+    """`auto` is for people, except where an agent says in AI_AGENT or AGENT that it reads and stdout is no terminal."""
+    if name not in {None, "auto"}:
+        return Format(name)
+    is_agent = bool(os.environ.get("AI_AGENT") or os.environ.get("AGENT")) and not sys.stdout.isatty()
+    return Format.AGENT if is_agent else Format.HUMAN
+
+
+def wants_color(stream: TextIO, choice: str = "auto") -> bool:
+    """Colours where a terminal shows them and nobody objected."""
+    if choice != "auto":
+        return choice == "always"
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR", "0") not in {"", "0"}:
+        return True
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def iso(moment: datetime | None) -> str | None:
+    """A time as JSON carries it: UTC with milliseconds and `Z`."""
+    return None if moment is None else moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def to_json(value: object) -> str:
+    r"""One line of JSON. A value with a character that acts, hides or reorders is written with `\u` escapes throughout."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return text if visible(text, one_line=True) is text else json.dumps(value, separators=(",", ":"))
+
+
+def one_line(value: object) -> str:
+    """A value as a cell: null is `-`, nested values are JSON, everything dangerous is visible."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return visible(value if isinstance(value, str) else to_json(value) if _nested(value) else str(value), one_line=True)
+
+
+def _nested(value: object) -> bool:
+    return isinstance(value, Mapping | list | tuple)
+
+
+@dataclass(slots=True)
+class Output:
+    """Where a command puts what it has to say."""
+
+    format: Format = Format.HUMAN
+    color: str = "auto"
+    truncate: bool = True
+
+    @property
+    def is_human(self) -> bool:
+        """Whether a person reads stdout."""
+        return self.format is Format.HUMAN
+
+    # ---- talk: stderr ------------------------------------------------------------------------------------------------
+
+    def say(self, text: str, style: str = "") -> None:
+        """One line on stderr, with what came from outside made visible."""
+        shown = visible(text, one_line=True)
+        sys.stderr.write((self.styled(shown, style, sys.stderr) if style else shown) + "\n")
+        sys.stderr.flush()
+
+    def warn(self, text: str) -> None:
+        """What the reader should know before trusting the rest."""
+        self.say(f"Warning: {text}", "yellow")
+
+    def hint(self, text: str) -> None:
+        """What to do next."""
+        self.say(f"Hint: {text}", "dim")
+
+    def styled(self, text: str, style: str, stream: TextIO | None = None) -> str:
+        """The text in a colour, where colours are wanted."""
+        if not wants_color(stream or sys.stdout, self.color):
+            return text
+        return f"\x1b[{_STYLES[style]}m{text}\x1b[0m"
+
+    # ---- data: stdout ------------------------------------------------------------------------------------------------
+
+    def line(self, text: str = "") -> None:
+        """One line for people; what came from outside was made visible by the caller, or is here."""
+        sys.stdout.write(visible(text, one_line=True) + "\n")
+
+    def document(self, doc: Row, lines: Callable[[], Iterable[str]], *, quiet: Iterable[str] = ()) -> None:
+        """One object: as JSON, as `key TAB value`, as one row of CSV, as the lines for people, or only its names."""
+        if self.format in {Format.JSON, Format.JSONL}:
+            sys.stdout.write(to_json(doc) + "\n")
+        elif self.format is Format.AGENT:
+            for key, value in doc.items():
+                sys.stdout.write(f"{key}\t{one_line(value)}\n")
+        elif self.format is Format.CSV:
+            self._csv([doc], list(doc))
+        else:
+            for text in lines() if self.is_human else quiet:
+                self.line(text)
+
+    def records(
+        self,
+        rows: Iterable[Row],
+        columns: Sequence[Column],
+        keys: Sequence[str],
+        *,
+        name: Callable[[Row], str],
+        limit: int | None = None,
+        empty: str = "No results found.",
+    ) -> bool:
+        """Many objects; True when all were read, False when `limit` (30 for people and agents) left some out.
+
+        `keys` are the keys of a row in JSON, CSV and for agents; `name` is what `-q` prints.
+        """
+        if limit is None and self.format in {Format.HUMAN, Format.AGENT}:
+            limit = FIRST_ROWS
+        source = iter(rows)
+        taken = source if limit is None or limit < 0 else islice(source, limit)
+        writers: dict[Format, Callable[[Iterable[Row]], None]] = {
+            Format.JSON: self._json,
+            Format.JSONL: self._jsonl,
+            Format.CSV: lambda found: self._csv_with_answers(found, keys),
+            Format.AGENT: lambda found: self._tsv(found, keys),
+            Format.QUIET: lambda found: self._names(found, name),
+            Format.HUMAN: lambda found: self._table(found, columns, empty),
+        }
+        writers[self.format](taken)
+        return limit is None or limit < 0 or next(source, None) is None
+
+    def _json(self, rows: Iterable[Row]) -> None:
+        texts = [to_json(row) for row in rows]  # all or nothing: half an array is no JSON
+        sys.stdout.write("[" + ",\n ".join(texts) + "]\n")
+
+    @staticmethod
+    def _jsonl(rows: Iterable[Row]) -> None:
+        for row in rows:
+            sys.stdout.write(to_json(row) + "\n")
+
+    def _names(self, rows: Iterable[Row], name: Callable[[Row], str]) -> None:
+        for row in rows:
+            self.line(name(row))
+
+    @staticmethod
+    def _tsv(rows: Iterable[Row], keys: Sequence[str]) -> None:
+        strangers = {"fullname", "answers"}  # what a requester may write freely, and an agent must not obey
+        sys.stdout.write("\t".join(f"untrusted_{key}" if key in strangers else key for key in keys) + "\n")
+        for row in rows:
+            sys.stdout.write("\t".join(one_line(row.get(key)) for key in keys) + "\n")
+
+    def _csv_with_answers(self, rows: Iterable[Row], keys: Sequence[str]) -> None:
+        """Answers get one column each, since a spreadsheet cannot look into JSON."""
+        if "answers" not in keys:
+            return self._csv(rows, keys)
+        found = list(rows)
+        labels = list(dict.fromkeys(chain.from_iterable(_answers(row) for row in found)))
+        plain = [key for key in keys if key not in {"answers", "quality"}]
+        flat = ({**row, **{f"answers.{label}": text for label, text in _answers(row).items()}} for row in found)
+        return self._csv(flat, [*plain, *(f"answers.{label}" for label in labels)])
+
+    @staticmethod
+    def _csv(rows: Iterable[Row], keys: Sequence[str]) -> None:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow([csv_cell(visible(key, one_line=True)) for key in keys])
+        writer.writerows([_csv_value(row.get(key)) for key in keys] for row in rows)
+
+    def _table(self, rows: Iterable[Row], columns: Sequence[Column], empty: str) -> None:
+        cells = [[visible(column.cell(row), one_line=True) for column in columns] for row in rows]
+        if not cells:
+            self.line(empty)
+            return
+        widths = self._widths([[column.title for column in columns], *cells], columns)
+        sys.stdout.write(
+            self.styled(_joined([column.title for column in columns], widths, columns).rstrip(), "bold") + "\n"
+        )
+        for row in cells:
+            sys.stdout.write(_joined(row, widths, columns).rstrip() + "\n")
+
+    def _widths(self, cells: Sequence[Sequence[str]], columns: Sequence[Column]) -> list[int]:
+        widths = [max(map(display_width, column)) for column in zip(*cells, strict=True)]
+        if not self.truncate:
+            return widths
+        if not sys.stdout.isatty():
+            return [min(width, _CELL) for width in widths]
+        room = shutil.get_terminal_size().columns - 2 * (len(columns) - 1)
+        flexible = [index for index, column in enumerate(columns) if column.flexible]
+        while flexible and sum(widths) > room:
+            widest = max(flexible, key=lambda index: widths[index])
+            if widths[widest] <= 8:
+                break
+            widths[widest] -= 1
+        return widths
+
+
+def _joined(cells: Sequence[str], widths: Sequence[int], columns: Sequence[Column]) -> str:
+    return "  ".join(
+        _fitted(cell, width, column.right) for cell, width, column in zip(cells, widths, columns, strict=True)
+    )
+
+
+def _fitted(text: str, width: int, right: bool) -> str:
+    shown = clip(text, width)
+    space = " " * (width - display_width(shown))
+    return space + shown if right else shown + space
+
+
+def _answers(row: Row) -> Mapping[str, object]:
+    answers = row.get("answers")
+    return answers if isinstance(answers, Mapping) else {}
+
+
+def _csv_value(value: object) -> str | int | float:
+    if value is None:
+        return ""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    return csv_cell(visible(value) if isinstance(value, str) else one_line(value))
+
+
+def numbered(count: int, one: str, many: str | None = None) -> str:
+    """`1 request`, `1,204 requests`."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def age(since: datetime, now: datetime) -> str:
+    """How long ago, in the largest unit that says something: `40s`, `12m`, `3h`, `9d`."""
+    seconds = max(0, int((now - since).total_seconds()))
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= size:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
+def in_words(seconds: float) -> str:
+    """A length of time for people: `45 s`, `1 min 50 s`, `2 h 5 min`."""
+    whole = int(seconds + 0.5)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def paragraphs(text: str) -> Iterator[str]:
+    """The lines of a text from outside, each safe to print."""
+    return (visible(line, one_line=True) for line in visible(text).split("\n"))

@@ -1,0 +1,63 @@
+"""One line on stderr that tells how far long work is and how long it may take; nothing where nobody watches."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Self
+
+from ..domain.text import clip
+from .output import Output, in_words
+
+_QUIET_FOR = 0.6  # seconds before the first line: most work is over by then
+_EVERY = 0.15
+
+
+class Progress:
+    """`with Progress(out, "reject", total) as bar: bar.tick()`; without a total there is no ETA."""
+
+    def __init__(self, out: Output, what: str, total: int | None = None) -> None:
+        self.what, self.total, self.count = what, total, 0
+        self.is_shown = out.is_human and sys.stderr.isatty()
+        self.began = time.monotonic()
+        self._next = self.began + _QUIET_FOR
+        self._width = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.clear()
+
+    def tick(self, note: str = "") -> None:
+        """One more is done."""
+        self.count += 1
+        moment = time.monotonic()
+        if self.is_shown and moment >= self._next:
+            self._next = moment + _EVERY
+            self._write(self._line(moment - self.began, note))
+
+    def _line(self, elapsed: float, note: str) -> str:
+        rate = self.count / elapsed if elapsed else 0.0
+        if self.total is None:
+            return f"{self.what} {self.count:,} ({rate:.0f}/s)" + (f", {note}" if note else "")
+        left = (self.total - self.count) / rate if rate else 0.0
+        share = 100 * self.count // max(1, self.total)
+        line = f"{self.what} {self.count:,} of {self.total:,}  {share} %  {rate:.0f}/s  about {in_words(left)} left"
+        return line + (f"  {note}" if note else "")
+
+    def _write(self, line: str) -> None:
+        line = clip(line, 78)
+        sys.stderr.write("\r" + line.ljust(self._width))
+        sys.stderr.flush()
+        self._width = len(line)
+
+    def clear(self) -> None:
+        """Takes the line away, so that what follows starts on a clean one."""
+        if self._width:
+            sys.stderr.write("\r" + " " * self._width + "\r")
+            sys.stderr.flush()
+            self._width = 0

@@ -1,0 +1,211 @@
+"""repos ls, show, form and report: which repos are gated, how, what they ask, and the Hub's own report."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from ..domain.forms import GateForm, form_json, parse_gate_form
+from ..domain.ids import Repo, parse_repo
+from ..errors import HfGateError, NotAllowed, UsageError
+from .frame import Entry, GateGroup, Run, command, repo_type_option
+from .output import Column, Row, paragraphs
+
+if TYPE_CHECKING:
+    from ..domain.accounts import Gate
+
+REPO_KEYS: Final = ("repo", "repo_type", "gated")
+_REPORT_KEYS: Final = (
+    "repo",
+    "repo_type",
+    "user",
+    "fullname",
+    "email",
+    "status",
+    "asked_at",
+    "reviewed_at",
+    "granted_by",
+)
+
+repos = GateGroup(
+    "repos",
+    {
+        "ls": Entry("repos:repos_ls", "Gated repos of people or organisations."),
+        "show": Entry("repos:repos_show", "How one repo is gated, and how many are on each list."),
+        "form": Entry("repos:repos_form", "The gate form: fields, roles, problems."),
+        "report": Entry("repos:repos_report", "The Hub's own report of all requests."),
+    },
+    help="Gated repos: which there are, how they are gated, what they ask.",
+)
+
+
+@command("ls", examples=("hf-gate repos ls", "hf-gate repos ls acme --json"))
+@click.argument("owners", nargs=-1, metavar="[OWNER]...")
+def repos_ls(run: Run, *, owners: tuple[str, ...]) -> int:
+    """List gated repos; without an OWNER, those of the token's account and its organisations."""
+    run.announce()
+    if not owners:
+        account = run.account
+        if account is None:
+            raise NotAllowed("no token is there, so whose repos are meant is not known.", hint="Name an OWNER.")
+        owners = (account.name, *account.orgs)
+    rows = (_gate_row(gate) for owner in owners for gate in run.hub.gated_repos(owner))
+    columns = [
+        Column("REPO", _spelt, flexible=True),
+        Column("GATE", lambda row: str(row["gated"])),
+    ]
+    run.out.records(rows, columns, REPO_KEYS, name=_spelt, limit=-1, empty="No gated repo was found.")
+    return 0
+
+
+def _gate_row(gate: Gate) -> Row:
+    return {"repo": gate.repo.id, "repo_type": gate.repo.type.value, "gated": gate.mode}
+
+
+def _spelt(row: Row) -> str:
+    return str(row["repo"]) if row["repo_type"] == "model" else f"datasets/{row['repo']}"
+
+
+@command("show", examples=("hf-gate repos show datasets/acme/eeg", "hf-gate repos show acme/med-7b --json"))
+@click.argument("repo", metavar="REPO")
+@repo_type_option
+def repos_show(run: Run, *, repo: str, repo_type: str | None) -> int:
+    """Show how a repo is gated, what its form asks, and how many people are on each list."""
+    where = parse_repo(repo, repo_type)
+    run.announce()
+    gate = run.hub.gate(where)
+    form, counts = _form_of(run, where), _counts(run, where)
+    doc = {
+        "schema_version": 1,
+        **_gate_row(gate),
+        "counts": counts,
+        "fields": None if form is None else [field.label for field in form.fields],
+        "fingerprint": None if form is None else form.fingerprint,
+    }
+    run.out.document(doc, lambda: _about(gate, form, counts), quiet=[str(gate.mode)])
+    return 0
+
+
+def _form_of(run: Run, repo: Repo) -> GateForm | None:
+    try:
+        return run.hub.gate_form(repo)
+    except HfGateError:
+        return None  # a card that cannot be read: the rest is still worth showing
+
+
+def _counts(run: Run, repo: Repo) -> dict[str, int] | None:
+    """How many are on each list; None for who may not see that."""
+    try:
+        found = Counter(str(record.get("status")) for record in run.hub.access_report(repo))
+    except NotAllowed:
+        return None
+    return {**dict.fromkeys(("pending", "accepted", "rejected", "reset"), 0), **found}
+
+
+def _about(gate: Gate, form: GateForm | None, counts: dict[str, int] | None) -> Iterator[str]:
+    meaning = {"manual": "each request waits for a review", "auto": "whoever asks is let in at once"}
+    mode = "not gated" if gate.mode is False else f"{gate.mode}: {meaning.get(str(gate.mode), '')}"
+    yield f"{gate.repo}"
+    yield f"  gate      {mode}"
+    yield "  requests  " + (
+        "not for this token" if counts is None else ", ".join(f"{n} {s}" for s, n in counts.items())
+    )
+    if form is None:
+        yield "  form      the card could not be read"
+    elif not form.fields:
+        yield "  form      asks nothing"
+    else:
+        yield "  form      " + "; ".join(field.label for field in form.fields)
+
+
+@command(
+    "form",
+    examples=("hf-gate repos form datasets/acme/eeg", "hf-gate repos form --card README.md --json"),
+)
+@click.argument("repo", metavar="REPO", required=False)
+@click.option("--card", metavar="FILE", help="A README on this machine instead of one on the Hub; - is stdin.")
+@repo_type_option
+def repos_form(run: Run, *, repo: str | None, card: str | None, repo_type: str | None) -> int:
+    """Show what a gate form asks, the role of each field, and what is wrong with its YAML, by line and column."""
+    if (repo is None) == (card is None):
+        raise UsageError("give a REPO or --card FILE, exactly one.")
+    form = _card_form(card) if card is not None else _hub_form(run, parse_repo(repo or "", repo_type))
+    doc = {"schema_version": 1, **form_json(form)}
+    run.out.document(doc, lambda: _form_lines(form), quiet=[field.label for field in form.fields])
+    return 0
+
+
+def _hub_form(run: Run, repo: Repo) -> GateForm:
+    run.announce()
+    return run.hub.gate_form(repo)
+
+
+def _card_form(card: str) -> GateForm:
+    try:
+        raw = sys.stdin.buffer.read() if card == "-" else Path(card).read_bytes()
+    except OSError as problem:
+        raise UsageError(f"{card} cannot be read: {problem.strerror}.") from None
+    return parse_gate_form(raw.decode("utf-8", "replace"))
+
+
+def _form_lines(form: GateForm) -> Iterator[str]:
+    for name in ("heading", "prompt", "description", "button"):
+        text = getattr(form, name)
+        if text:
+            yield f"{name}:"
+            yield from (f"    {line}" for line in paragraphs(text))
+    if not form.fields:
+        yield "The form asks nothing."
+    for field in form.fields:
+        options = f": {', '.join(option.label for option in field.options)}" if field.options else ""
+        unknown = "" if field.known else "  (the Hub knows no such type)"
+        yield f"  {field.label}"
+        yield f"      {field.type}{options}; taken for {field.role.value}{unknown}"
+    for problem in form.problems:
+        yield f"{problem.line}:{problem.column}: {problem.message}"
+    if form.fingerprint:
+        yield f"fingerprint {form.fingerprint}"
+
+
+@command(
+    "report",
+    examples=("hf-gate repos report datasets/acme/eeg --format csv", "hf-gate repos report acme/med-7b --json"),
+)
+@click.argument("repo", metavar="REPO")
+@repo_type_option
+def repos_report(run: Run, *, repo: str, repo_type: str | None) -> int:
+    """Print the Hub's own report: all requests in all statuses, without the answers."""
+    where = parse_repo(repo, repo_type)
+    run.announce()
+    rows = [_report_row(where, record) for record in run.hub.access_report(where)]
+    columns = [
+        Column("USER", lambda row: str(row["user"] or "-"), flexible=True),
+        Column("STATUS", lambda row: str(row["status"] or "-")),
+        Column("ASKED", lambda row: str(row["asked_at"] or "-")[:16]),
+        Column("REVIEWED", lambda row: str(row["reviewed_at"] or "-")[:16]),
+        Column("BY", lambda row: str(row["granted_by"] or "-"), flexible=True),
+    ]
+    is_whole = run.out.records(rows, columns, _REPORT_KEYS, name=lambda row: str(row["user"] or "-"))
+    if not is_whole:
+        run.out.say(f"These are the first of {len(rows):,}; --format csv or jsonl has all.")
+    return 0
+
+
+def _report_row(repo: Repo, record: dict[str, object]) -> Row:
+    by = record.get("grantedBy")
+    return {
+        "repo": repo.id,
+        "repo_type": repo.type.value,
+        "user": record.get("user"),
+        "fullname": record.get("fullname"),
+        "email": record.get("email"),
+        "status": record.get("status"),
+        "asked_at": record.get("time"),
+        "reviewed_at": record.get("reviewedAt"),
+        "granted_by": by.get("user") if isinstance(by, dict) else None,
+    }

@@ -1,0 +1,255 @@
+"""review: one request after the other, by single keys; each decision is held until one more request was looked at."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from ..domain.ids import parse_repo
+from ..domain.outcomes import Kind, Outcome, exit_code_of
+from ..domain.requests import REASON_LIMIT, utf16_units
+from ..errors import (
+    HfGateError,
+    HubUnavailable,
+    NotAllowed,
+    NotGated,
+    OutcomeUnknown,
+    RequestNotFound,
+    Stale,
+    UsageError,
+)
+from .detail import request_lines
+from .frame import Run, command, repo_type_option
+from .output import Format, Output, numbered
+from .progress import Progress
+from .telling import summary
+
+if TYPE_CHECKING:
+    from ..domain.requests import AccessRequest
+    from .keys import Keys
+
+_KEYS: Final = "a accept   s send back   r reject   space skip   z take back   q end"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A decision that has not left yet, and where in the list it was taken."""
+
+    request: AccessRequest
+    verb: str
+    reason: str | None
+    index: int
+
+
+@dataclass(slots=True)
+class Desk:
+    """The list, the place in it, the one decision that is held, and what became of those that left."""
+
+    requests: list[AccessRequest]
+    index: int = 0
+    held: Held | None = None
+    outcomes: list[Outcome] = field(default_factory=list)
+    skipped: int = 0
+    note: str = ""
+
+    @property
+    def current(self) -> AccessRequest | None:
+        """The request that is shown; None after the last."""
+        return self.requests[self.index] if self.index < len(self.requests) else None
+
+
+@command(
+    "review",
+    examples=("hf-gate review datasets/acme/eeg", "hf-gate review acme/med-7b --newest-first"),
+)
+@click.argument("repo", metavar="REPO")
+@click.option("--newest-first", is_flag=True, help="Begin with who asked last; else with who has waited longest.")
+@repo_type_option
+def review(run: Run, *, repo: str, newest_first: bool, repo_type: str | None) -> int:
+    """Decide pending requests one after the other: a accept, s send back, r reject, space skip, z take back, q end.
+
+    A decision is held while the next request is shown, and z takes it back; it leaves when you go on from there, or at q.
+    """
+    where = parse_repo(repo, repo_type)
+    if run.flags.get("no_input") or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UsageError(
+            "review needs a terminal.", hint="Without one: `hf-gate ls --format jsonl`, then `hf-gate accept -`."
+        )
+    run.announce(writes=True)
+    listing, found = run.hub.list_pending(where), []
+    with Progress(run.out, "read") as bar:
+        for request in listing:
+            found.append(request)
+            bar.tick()
+    if not found and run.hub.gate(where).mode is False:
+        raise NotGated(f"{where} is not gated: nobody needs to ask for access there.")
+    if not listing.completeness.proved:
+        run.out.warn(f"the list is not proved whole: {listing.completeness.why}.")
+    found.sort(key=lambda request: request.asked_at, reverse=newest_first)
+    desk = Desk(found)
+    try:
+        _decide_all(run, desk)
+    except KeyboardInterrupt:
+        if desk.held is not None:
+            run.out.say(f"Not sent: {desk.held.verb} {desk.held.request.person}.")
+        _report(run, desk)
+        raise
+    _report(run, desk)
+    return exit_code_of(desk.outcomes)
+
+
+def _decide_all(run: Run, desk: Desk) -> None:
+    from .keys import Keys  # noqa: PLC0415 - needs a terminal of the Unix kind
+
+    with Keys() as keys:
+        while True:
+            while desk.current is not None:
+                _show(run, desk, desk.current)
+                if not _take(run, desk, keys, keys.read()):
+                    return
+            if desk.held is None:
+                return
+            if not _last_chance(run, desk, keys):
+                return
+
+
+def _last_chance(run: Run, desk: Desk, keys: Keys) -> bool:
+    """After the last request one decision is still held: z takes it back, every other key sends it."""
+    held = desk.held
+    if held is not None:
+        run.out.say(
+            f"That was the last one. {held.verb} {held.request.person} leaves with the next key; z takes it back."
+        )
+        if keys.read().lower() == "z":
+            _take_back(desk)
+            return True
+        _send(run, desk)
+    return False
+
+
+def _take(run: Run, desk: Desk, keys: Keys, key: str) -> bool:
+    """What one key does; False: the end."""
+    act: dict[str, Callable[[], None]] = {
+        "a": lambda: _hold(run, desk, "accept", None),
+        "s": lambda: _with_reason(run, desk, keys, "reset"),
+        "r": lambda: _with_reason(run, desk, keys, "reject"),
+        " ": lambda: _skip(run, desk),
+        "z": lambda: _take_back(desk),
+    }
+    key = key.lower()
+    if key == "q":
+        _send(run, desk)
+        return False
+    if key in act:
+        act[key]()
+    else:
+        desk.note = _KEYS
+    return True
+
+
+def _hold(run: Run, desk: Desk, verb: str, reason: str | None) -> None:
+    request = desk.current
+    _send(run, desk)
+    if request is not None:
+        desk.held = Held(request, verb, reason, desk.index)
+        desk.index += 1
+
+
+def _skip(run: Run, desk: Desk) -> None:
+    _send(run, desk)
+    desk.index += 1
+    desk.skipped += 1
+
+
+def _take_back(desk: Desk) -> None:
+    if desk.held is None:
+        desk.note = "Nothing is held: what has left can only be decided anew."
+        return
+    desk.index, desk.note = desk.held.index, f"Taken back: {desk.held.verb} {desk.held.request.person}."
+    desk.held = None
+
+
+def _with_reason(run: Run, desk: Desk, keys: Keys, verb: str) -> None:
+    """A reason, typed as a line; `!` goes back to the request."""
+    what = "may ask again" if verb == "reset" else "cannot ask again"
+    run.out.say(f"{verb}: they {what}. Reason, shown to them; Enter for none, ! for not deciding:")
+    while True:
+        reason = keys.line().strip()
+        length = utf16_units(reason)
+        if reason == "!":
+            return
+        if length <= REASON_LIMIT:
+            _hold(run, desk, verb, reason or None)
+            return
+        run.out.say(f"{length} characters; the Hub takes {REASON_LIMIT}. Shorter:")
+
+
+def _send(run: Run, desk: Desk) -> None:
+    """The held decision leaves."""
+    held, desk.held = desk.held, None
+    if held is None:
+        return
+    hub, request = run.hub, held.request
+    try:
+        if held.verb == "accept":
+            outcome = hub.accept(request.repo, request)
+        elif held.verb == "reset":
+            outcome = hub.reset(request.repo, request, reason=held.reason)
+        else:
+            outcome = hub.reject(request.repo, request, reason=held.reason)
+    except (NotAllowed, HubUnavailable, NotGated):
+        desk.held = held  # not sent, and said so at the end
+        raise
+    except HfGateError as problem:
+        outcome = Outcome(_kind(problem), request.repo, request.person, request.request_id, str(problem), error=problem)
+    desk.outcomes.append(outcome)
+    if outcome.kind is not Kind.DONE:
+        desk.note = f"{request.person}: {outcome.kind}: {outcome.why}"
+
+
+def _kind(problem: HfGateError) -> Kind:
+    if isinstance(problem, Stale):
+        return Kind.STALE
+    if isinstance(problem, RequestNotFound):
+        return Kind.GONE
+    return Kind.OPEN if isinstance(problem, OutcomeUnknown) else Kind.REFUSED
+
+
+def _show(run: Run, desk: Desk, request: AccessRequest) -> None:
+    out = run.out
+    if os.environ.get("TERM", "dumb") != "dumb":
+        sys.stderr.write("\x1b[H\x1b[2J")
+    if desk.note:
+        out.say(desk.note, "yellow")
+        desk.note = ""
+    if desk.held is not None:
+        out.say(
+            f"Held: {desk.held.verb} {desk.held.request.person}. It leaves when you go on; z takes it back.", "cyan"
+        )
+    out.say(f"Request {desk.index + 1} of {len(desk.requests)}", "bold")
+    for line in request_lines(request, run.now(), {}):
+        out.say(line)
+    out.say("")
+    out.say(_KEYS, "dim")
+
+
+def _report(run: Run, desk: Desk) -> None:
+    out = run.out
+    if out.format in {Format.JSON, Format.JSONL}:
+        out.document(summary(desk.outcomes, len(desk.outcomes), None), lambda: ())
+        return
+    done = sum(outcome.kind is Kind.DONE for outcome in desk.outcomes)
+    others = [outcome for outcome in desk.outcomes if outcome.kind is not Kind.DONE]
+    left = len(desk.requests) - done
+    _report_lines(out, others, done, left)
+
+
+def _report_lines(out: Output, others: list[Outcome], done: int, left: int) -> None:
+    for outcome in others:
+        out.line(f"{outcome.person}: {outcome.kind}: {outcome.why}")
+    out.line(f"{numbered(done, 'request')} decided, {left:,} left.")

@@ -1,0 +1,99 @@
+"""hub serve: the local Hub as a process of its own, for demos, for trying things, and for other people's tests."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from pathlib import Path
+
+import click
+
+from ..errors import HfGateError, UsageError
+from .frame import Entry, GateGroup, Run, command
+from .output import Format, numbered
+
+hub = GateGroup(
+    "hub",
+    {"serve": Entry("serve:serve", "Run a local Hub with invented people until Ctrl-C.")},
+    help="The local Hub: a faithful Hub on this machine, without accounts and without network.",
+)
+
+
+@command(
+    "serve",
+    examples=(
+        "hf-gate hub serve --json",
+        "hf-gate hub serve --requests 0 --repos 1 --port 8123",
+        "hf-gate hub serve --quota 500/300 --clock x60 --faults fail_after:p=0.1:on=batch",
+    ),
+)
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="0: one that is free.")
+@click.option("--seed", type=int, default=7, show_default=True, help="The same seed makes the same people.")
+@click.option("--requests", type=click.IntRange(min=0), default=2000, show_default=True, help="In all repos together.")
+@click.option("--repos", type=click.IntRange(min=1), default=3, show_default=True)
+@click.option("--preset", type=click.Choice(["consumer", "class", "medical"]), default="consumer", show_default=True)
+@click.option("--quota", metavar="CALLS/SECONDS", help="A rate limit, announced as the Hub announces its own.")
+@click.option("--latency", metavar="TIME", default="0ms", help="Added to each answer: 50ms.")
+@click.option("--page-size", type=click.IntRange(10, 1000), default=1000, show_default=True)
+@click.option(
+    "--protocol",
+    type=click.Choice(["2026-08", "2026-10-23"]),
+    default="2026-10-23",
+    show_default=True,
+    help="2026-08 knows no reset, requestId, q.",
+)
+@click.option("--faults", multiple=True, metavar="SPEC", help="NAME[:key=value]...; may be repeated.")
+@click.option("--clock", default="real", show_default=True, metavar="real|xN", help="x60: an hour passes in a minute.")
+@click.option("--data", metavar="DIR", help="Keep the world there, and write oracle.jsonl.")
+def serve(run: Run, *, host: str, port: int, latency: str, data: str | None, **world: object) -> int:  # fmt: skip
+    """Serve a Hub with invented people. With --json the first line tells url, pid, tokens, repos and control."""
+    from ..config import parse_seconds  # noqa: PLC0415 - help needs none of it
+    from ..localhub import server  # noqa: PLC0415 - as above
+
+    _check_clock(str(world["clock"]))
+    try:
+        app = server.build(
+            **world,  # type: ignore[arg-type]
+            latency_s=parse_seconds(latency, "latency"),
+            data_dir=Path(data) if data else None,
+        )
+    except (HfGateError, OSError):
+        raise
+    except ValueError as problem:
+        raise UsageError(str(problem).rstrip(".") + ".") from None
+    try:
+        server.run(app, host, port, lambda url: _tell(run, app.first_line(url, os.getpid())))
+    except OSError as problem:
+        raise UsageError(
+            f"{host}:{port} cannot be served: {problem.strerror}.", hint="--port 0 takes one that is free."
+        ) from None
+    return 0
+
+
+def _check_clock(clock: str) -> None:
+    if clock != "real" and not re.fullmatch(r"x\d+(\.\d+)?", clock):
+        raise UsageError(f"{clock!r} is no clock.", hint="Write real, or x60 for one that runs sixty times as fast.")
+
+
+def _tell(run: Run, line: dict[str, object]) -> None:
+    if run.out.format in {Format.JSON, Format.JSONL}:
+        sys.stdout.write(json.dumps(line) + "\n")
+    elif run.out.is_human:
+        _tell_people(run, line)
+    else:
+        run.out.document(line, lambda: (), quiet=[str(line["url"])])
+    sys.stdout.flush()
+
+
+def _tell_people(run: Run, line: dict[str, object]) -> None:
+    tokens, repos = line["tokens"], line["repos"]
+    run.out.line(f"A local Hub serves {line['url']} until Ctrl-C.")
+    for repo in repos:  # type: ignore[attr-defined]
+        spelt = repo["repo"] if repo["repo_type"] == "model" else f"datasets/{repo['repo']}"
+        run.out.line(f"  {spelt}  gated {repo['gated']}, {numbered(repo['pending'], 'request')} pending")
+    run.out.line("In another terminal:")
+    run.out.line(f"  export HF_ENDPOINT={line['url']} HF_TOKEN={tokens['owner']}")  # type: ignore[index]
+    run.out.line("  hf-gate ls")

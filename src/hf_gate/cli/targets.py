@@ -1,0 +1,167 @@
+"""TARGETs: whom a command means, from arguments, a file or stdin, all read and checked before anything is sent."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ..domain.ids import Repo, is_id, parse_repo
+from ..domain.requests import Target, target_of
+from ..errors import HfGateError, InvalidTarget, UsageError
+from .rows import request_of_row
+
+_NAME: Final = re.compile(r"[\w.-]{1,96}\Z", re.ASCII)
+_USER_AT: Final = re.compile(r"([^@/:\s]+)@(\S+)\Z")
+SPELLINGS: Final = (
+    "Write USER@REPO, or REPO USER..., or --repo REPO with request ids, or - for lines of `ls --format jsonl`."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """One person's request in one repo."""
+
+    repo: Repo
+    target: Target
+
+    @property
+    def key(self) -> tuple[Repo, str]:
+        """Equal for two ways of writing the same."""
+        target = self.target
+        return self.repo, (target.request_id or target.user_id or target.username or "").lower()
+
+    def __str__(self) -> str:
+        return f"{self.target.label}@{self.repo}"
+
+
+def read_aims(words: Sequence[str], file: str | None, repo: str | None, repo_type: str | None) -> list[Aim]:
+    """Everybody who is meant, each once, in the order given. A line that cannot be read stops everything, by its number."""
+    home = parse_repo(repo, repo_type) if repo is not None else None
+    if file is not None and words:
+        raise InvalidTarget("targets as arguments and --from: give one of the two.")
+    if file is None and not words:
+        raise InvalidTarget("nobody is named.", hint=SPELLINGS)
+    if file is not None or list(words) == ["-"]:
+        aims = _from_text(_read(file or "-"), home, repo_type)
+    else:
+        aims = _from_words(words, home, repo_type)
+    return list({aim.key: aim for aim in reversed(list(aims))}.values())[::-1]
+
+
+def _read(file: str) -> str:
+    try:
+        return sys.stdin.buffer.read().decode("utf-8") if file == "-" else Path(file).read_text("utf-8")
+    except UnicodeDecodeError:
+        raise UsageError(f"{file} is not UTF-8 text; nothing was sent.") from None
+    except OSError as problem:
+        raise UsageError(f"{file} cannot be read: {problem.strerror}; nothing was sent.") from None
+
+
+def _from_words(words: Sequence[str], home: Repo | None, repo_type: str | None) -> Iterator[Aim]:
+    if home is None and not (_USER_AT.match(words[0]) or words[0].startswith("{")):
+        home = parse_repo(words[0], repo_type)
+        if len(words) == 1:
+            raise InvalidTarget(f"nobody is named in {home}.", hint=SPELLINGS)
+        words = words[1:]
+    for word in words:
+        yield _aim(word, home, repo_type)
+
+
+def _from_text(text: str, home: Repo | None, repo_type: str | None) -> Iterator[Aim]:
+    if text.lstrip().startswith("["):
+        yield from _from_array(text, home)
+        return
+    for number, line in enumerate(text.split("\n"), 1):
+        word = line.strip()
+        if word and not word.startswith("#"):
+            try:
+                yield _aim(word, home, repo_type)
+            except HfGateError as problem:
+                message = f"line {number}: {problem}" + (
+                    "" if "nothing was sent" in str(problem) else " Nothing was sent."
+                )
+                raise InvalidTarget(message, hint=problem.hint or None) from None
+
+
+def _from_array(text: str, home: Repo | None) -> Iterator[Aim]:
+    try:
+        rows = json.loads(text)
+    except ValueError as problem:
+        raise InvalidTarget(f"that is no JSON: {problem}. Nothing was sent.") from None
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, Mapping):
+            raise InvalidTarget(f"entry {number} is no object. Nothing was sent.")
+        yield _of_row(row, home)
+
+
+def _aim(word: str, home: Repo | None, repo_type: str | None) -> Aim:
+    if word.startswith("{"):
+        try:
+            row = json.loads(word)
+        except ValueError:
+            raise InvalidTarget("this is no JSON.", hint=SPELLINGS) from None
+        return _of_row(row, home)
+    if match := _USER_AT.match(word):
+        repo = parse_repo(match[2], repo_type)
+        if home is not None and repo != home:
+            raise InvalidTarget(f"{word} is not in {home}.", hint="Give --repo or @REPO, not two different ones.")
+        return Aim(repo, _person(match[1]))
+    pair = word.split()
+    if home is None and len(pair) == 2:
+        return Aim(parse_repo(pair[0], repo_type), _person(pair[1]))
+    if home is None:
+        raise InvalidTarget(f"{word!r} names no repo.", hint=SPELLINGS)
+    return Aim(home, _person(word))
+
+
+def _person(word: str) -> Target:
+    if is_id(word):
+        return target_of(request_id=word)
+    if not _NAME.match(word):
+        raise InvalidTarget(f"{word!r} is no username.", hint="It is the name in the address of their profile page.")
+    return target_of(word)
+
+
+def _of_row(row: Mapping[str, object], home: Repo | None) -> Aim:
+    repo = home if row.get("repo") is None else _row_repo(row)
+    if repo is None:
+        raise InvalidTarget("this line names no repo.", hint="Add --repo REPO, or use lines of `ls --format jsonl`.")
+    if home is not None and repo != home:
+        raise InvalidTarget(f"this line is about {repo}, not {home}.")
+    try:
+        request = request_of_row({**row, "repo": repo.id, "repo_type": repo.type.value})
+    except ValueError:
+        raise InvalidTarget("its asked_at is no time.") from None
+    if request is not None and (request.person.id or request.person.username or request.request_id):
+        return Aim(repo, target_of(request))
+    ids = {name: _given(row, name) for name in ("request_id", "user_id", "user")}
+    name = next((key for key, value in ids.items() if value), None)
+    if name is None:
+        raise InvalidTarget("this line names nobody.", hint="It needs request_id, user_id or user.")
+    value = ids[name]
+    if name == "user":
+        return Aim(repo, _person(value or ""))
+    return Aim(repo, target_of(request_id=value) if name == "request_id" else target_of(user_id=value))
+
+
+def _row_repo(row: Mapping[str, object]) -> Repo:
+    kind = row.get("repo_type")
+    return parse_repo(str(row["repo"]), kind if isinstance(kind, str) else None)
+
+
+def _given(row: Mapping[str, object], name: str) -> str | None:
+    value = row.get(name)
+    return value if isinstance(value, str) and value else None
+
+
+def by_repo(aims: Iterable[Aim]) -> dict[Repo, list[Aim]]:
+    """The aims of each repo, repos in the order in which they came."""
+    groups: dict[Repo, list[Aim]] = {}
+    for aim in aims:
+        groups.setdefault(aim.repo, []).append(aim)
+    return groups

@@ -1,0 +1,120 @@
+"""Tells what became of decisions: the document of the verbs, rows, or sentences for people."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from ..domain.outcomes import Kind, Outcome
+from .carrying import Result, Wish, outcome_of
+from .output import Format, Row, numbered, to_json
+
+if TYPE_CHECKING:
+    from .frame import Run
+
+OUTCOME_KEYS: Final = ("user", "user_id", "request_id", "repo", "repo_type", "outcome", "why")
+_PAST: Final = {
+    "accept": "accepted",
+    "reject": "rejected",
+    "reset": "reset",
+    "cancel": "back to pending",
+    "grant": "granted",
+    "revoke": "revoked",
+}
+_AFTER: Final = {
+    "accept": "may download now",
+    "grant": "may download now",
+    "reject": "no files, and cannot ask again",
+    "reset": "no files, and may ask again",
+    "cancel": "no files; waits for a review again",
+}
+
+
+def outcome_row(outcome: Outcome) -> dict[str, object]:
+    """The keys that scripts rely on."""
+    return {
+        "user": outcome.person.username,
+        "user_id": outcome.person.id,
+        "request_id": outcome.request_id,
+        "repo": outcome.repo.id,
+        "repo_type": outcome.repo.type.value,
+        "outcome": outcome.kind.value,
+        "why": outcome.why or None,
+    }
+
+
+def summary(outcomes: Sequence[Outcome], planned: int, run_id: str | None) -> dict[str, object]:
+    """The document that the verbs print with --json."""
+    count = Counter(outcome.kind for outcome in outcomes)
+    return {
+        "schema_version": 1,
+        "run": run_id,
+        "planned": planned,
+        **{kind.value: count[kind] for kind in Kind},
+        "outcomes": [outcome_row(outcome) for outcome in outcomes],
+    }
+
+
+def print_result(run: Run, wish: Wish, result: Result) -> None:
+    """The outcomes, in the format that was asked for."""
+    out, outcomes = run.out, result.outcomes
+    if out.format in {Format.JSONL, Format.CSV, Format.AGENT, Format.QUIET}:
+        rows = [outcome_row(outcome) for outcome in outcomes]
+        if out.format is Format.QUIET:
+            rows = [row for row in rows if row["outcome"] in {"done", "already"}]
+        out.records(rows, (), OUTCOME_KEYS, name=_name_of, limit=-1)
+    elif out.format is Format.JSON:
+        out.document(summary(outcomes, len(wish.aims), None), lambda: ())
+    elif not outcomes:
+        out.line("Nobody to decide on.")
+    else:
+        _for_people(run, wish, outcomes)
+
+
+def _name_of(row: Row) -> str:
+    return str(row["request_id"] or row["user"] or row["user_id"])
+
+
+def _for_people(run: Run, wish: Wish, outcomes: Sequence[Outcome]) -> None:
+    out = run.out
+    for outcome in outcomes:
+        if len(outcomes) > 1 and outcome.kind is Kind.DONE:
+            continue
+        if outcome.kind is Kind.DONE:
+            out.line(f"{outcome.person} in {outcome.repo}: {_PAST[wish.verb]}; {_AFTER[wish.effect]}.")
+        elif outcome.kind is Kind.ALREADY:
+            out.line(f"{outcome.person} in {outcome.repo}: already so, nothing was changed.")
+        elif len(outcomes) > 1 or outcome.kind is Kind.GONE:
+            out.line(f"{_label(outcome)} in {outcome.repo}: {outcome.kind}: {outcome.why}")
+    if len(outcomes) > 1:
+        count = Counter(outcome.kind for outcome in outcomes)
+        words = [f"{count[Kind.DONE]:,} {_PAST[wish.verb]}"]
+        words += [f"{count[kind]:,} {kind.value}" for kind in Kind if kind is not Kind.DONE and count[kind]]
+        out.line(", ".join(words) + ".")
+    if wish.effect == "reject" and any(outcome.kind is Kind.DONE for outcome in outcomes):
+        out.hint("who was rejected cannot ask again; `hf-gate reset` gives them a way back.")
+
+
+def _label(outcome: Outcome) -> str:
+    person = outcome.person
+    return str(person) if person.username or person.id else (outcome.request_id or "(nobody)")
+
+
+def print_dry_run(run: Run, wish: Wish) -> None:
+    """What would be sent, in the words of the real run."""
+    out = run.out
+    rows: list[dict[str, object]] = [
+        {**outcome_row(outcome_of(Kind.OPEN, aim, None)), "outcome": None, "why": "dry run: nothing was sent"}
+        for aim in wish.aims
+    ]
+    if out.format is Format.JSON:
+        doc = summary((), len(wish.aims), None)
+        out.document({**doc, "outcomes": rows}, lambda: ())
+    elif out.format in {Format.JSONL, Format.CSV, Format.AGENT, Format.QUIET}:
+        out.records(rows, (), OUTCOME_KEYS, name=_name_of, limit=-1)
+    else:
+        for aim in wish.aims:
+            out.line(f"would {wish.verb} {aim}")
+        reason = f" with the reason {to_json(wish.reason)}" if wish.reason else ""
+        out.line(f"Dry run: {numbered(len(wish.aims), 'change')}{reason}; nothing was sent.")

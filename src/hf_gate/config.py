@@ -1,0 +1,230 @@
+"""Reads flags, environment and the configuration file once into one frozen Settings; knows no Hub and opens no connection.
+
+Precedence: flag, then profile, then environment, then file. A profile that is named and is not there is an error: it
+never falls back to the real Hub.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from .errors import UsageError
+
+_FILE_KEYS: Final = frozenset({"endpoint", "max_wait", "timeout", "insecure_http", "profile", "profiles"})
+_PROFILE_KEYS: Final = frozenset({"endpoint", "token", "token_file", "insecure_http", "pid"})
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?\Z")
+_SECONDS: Final = {"ms": 0.001, None: 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """Where files live, as XDG says; each name is a key of `hf-gate config path`."""
+
+    config: Path
+    data: Path
+    state: Path
+    cache: Path
+
+    @property
+    def config_file(self) -> Path:
+        """The one file that a person writes."""
+        return self.config / "config.toml"
+
+    @property
+    def profiles(self) -> Path:
+        """Profiles that live only as long as the process that made them."""
+        return self.state / "profiles"
+
+    @property
+    def accounts(self) -> Path:
+        """Which account is behind which token, under the token's hash."""
+        return self.cache / "accounts.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """What the command line said of the connection; None: nothing."""
+
+    endpoint: str | None = None
+    token: str | None = field(default=None, repr=False)
+    token_file: str | None = None
+    profile: str | None = None
+    max_wait: str | None = None
+    timeout: str | None = None
+    insecure_http: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that was configured. `token` None: as `huggingface_hub` finds it. Times in seconds."""
+
+    paths: Paths
+    profile: str | None = None
+    endpoint: str | None = None
+    token: str | None = field(default=None, repr=False)
+    token_from: str | None = None
+    timeout: float = 10.0
+    max_wait: float | None = None
+    insecure_http: bool = False
+    debug: bool = False
+
+
+def paths_of(environ: Mapping[str, str], home: Path) -> Paths:
+    """The folders of this user. A relative XDG value is ignored, as XDG asks."""
+
+    def folder(name: str, default: str) -> Path:
+        value = environ.get(name, "")
+        return (Path(value) if value.startswith("/") else home / default) / "hf-gate"
+
+    return Paths(
+        config=folder("XDG_CONFIG_HOME", ".config"),
+        data=folder("XDG_DATA_HOME", ".local/share"),
+        state=folder("XDG_STATE_HOME", ".local/state"),
+        cache=folder("XDG_CACHE_HOME", ".cache"),
+    )
+
+
+def is_true(text: str | None) -> bool:
+    """Whether an environment variable says yes, in `huggingface_hub`'s words."""
+    return (text or "").strip().upper() in {"1", "ON", "YES", "TRUE"}
+
+
+def parse_seconds(text: str, name: str) -> float:
+    """`30`, `30s`, `5m`, `2h`, `500ms` in seconds."""
+    match = _DURATION.match(text.strip())
+    if not match:
+        raise UsageError(f"{name}: {text!r} is no length of time.", hint="Write 30s, 5m or 2h.")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def read_settings(flags: Flags, environ: Mapping[str, str], home: Path) -> Settings:
+    """One Settings from all that was said; whatever cannot be read is a `UsageError` that names its place."""
+    paths = paths_of(environ, home)
+    file = _read_file(paths.config_file)
+    profile = flags.profile or environ.get("HF_GATE_PROFILE") or _text(file, "profile", paths.config_file)
+    chosen = _profile(profile, file, paths) if profile else {}
+    token, token_from = _token(flags, chosen, profile, paths.config)
+    max_wait = flags.max_wait or environ.get("HF_GATE_MAX_WAIT") or _length(file, "max_wait")
+    timeout = flags.timeout or environ.get("HF_GATE_TIMEOUT") or _length(file, "timeout")
+    insecure = flags.insecure_http or chosen.get("insecure_http") or file.get("insecure_http")
+    return Settings(
+        paths=paths,
+        profile=profile,
+        endpoint=flags.endpoint
+        or _text(chosen, "endpoint", f"profile {profile}")
+        or environ.get("HF_ENDPOINT")
+        or _text(file, "endpoint", paths.config_file),
+        token=token,
+        token_from=token_from,
+        timeout=parse_seconds(timeout, "timeout") if timeout else 10.0,
+        max_wait=parse_seconds(max_wait, "max-wait") if max_wait else None,
+        insecure_http=insecure is True or is_true(environ.get("HF_GATE_INSECURE_HTTP")),
+        debug=is_true(environ.get("HF_GATE_DEBUG")) or is_true(environ.get("HF_DEBUG")),
+    )
+
+
+def _read_file(path: Path) -> dict[str, object]:
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        return {}
+    except OSError as problem:
+        raise UsageError(f"{path} cannot be read: {problem.strerror}.") from None
+    import tomllib  # noqa: PLC0415 - most people have no file, and need not wait for a parser
+
+    try:
+        found = tomllib.loads(raw.decode("utf-8"))
+    except ValueError as problem:
+        raise UsageError(f"{path}: {problem}", hint="Correct that line, or remove the file.") from None
+    _check_keys(found, _FILE_KEYS, str(path))
+    return found
+
+
+def _check_keys(found: Mapping[str, object], known: frozenset[str], place: str) -> None:
+    for key in found:
+        if key not in known:
+            raise UsageError(f"{place}: unknown key {key!r}.", hint=f"Known are {', '.join(sorted(known))}.")
+
+
+def _text(found: Mapping[str, object], key: str, place: object) -> str | None:
+    value = found.get(key)
+    if value is not None and not isinstance(value, str):
+        raise UsageError(f"{place}: {key} must be text.", hint=f'Write {key} = "...".')
+    return value
+
+
+def _length(found: Mapping[str, object], key: str) -> str | None:
+    value = found.get(key)
+    return None if value is None else str(value)
+
+
+def _profile(name: str, file: Mapping[str, object], paths: Paths) -> Mapping[str, object]:
+    """A profile by name: one of the file's, or one that a running process such as `demo` keeps."""
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name):
+        raise UsageError(f"{name!r} is no name of a profile.")
+    table = file.get("profiles", {})
+    if isinstance(table, dict) and name in table:
+        chosen = table[name]
+        if not isinstance(chosen, dict):
+            raise UsageError(f"{paths.config_file}: profiles.{name} must be a table.", hint=f"Write [profiles.{name}].")
+        _check_keys(chosen, _PROFILE_KEYS, f"{paths.config_file}: profiles.{name}")
+        return chosen
+    running = _running_profile(paths.profiles / f"{name}.json")
+    if running is None:
+        hint = "Start it with `hf-gate demo`, and leave that running." if name == "demo" else None
+        raise UsageError(
+            f"there is no profile {name!r}: nothing was sent.",
+            hint=hint or f"Write [profiles.{name}] with an endpoint into {paths.config_file}.",
+        )
+    return running
+
+
+def _running_profile(path: Path) -> Mapping[str, object] | None:
+    """What a process wrote there, as long as that process lives."""
+    try:
+        found = json.loads(path.read_bytes())
+        os.kill(int(found["pid"]), 0)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return dict(found)
+
+
+def _token(
+    flags: Flags, chosen: Mapping[str, object], profile: str | None, base: Path
+) -> tuple[str | None, str | None]:
+    if flags.token is not None and flags.token_file is not None:
+        raise UsageError("--token and --token-file: give one of the two.")
+    if flags.token is not None:
+        return _clean(flags.token, "--token"), "--token"
+    if flags.token_file is not None:
+        return _from_file(Path(flags.token_file)), f"--token-file {flags.token_file}"
+    place = f"profile {profile}"
+    if said := _text(chosen, "token", place):
+        return _clean(said, place), place
+    if named := _text(chosen, "token_file", place):
+        return _from_file(base / Path(named).expanduser()), place
+    return None, None
+
+
+def _from_file(path: Path) -> str:
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, ValueError) as problem:
+        why = problem.strerror if isinstance(problem, OSError) else "it is not text"
+        raise UsageError(f"the token file {path} cannot be read: {why}.") from None
+    return _clean(text, str(path))
+
+
+def _clean(text: str, place: str) -> str:
+    token = text.strip()
+    if not token:
+        raise UsageError(f"{place} holds no token.")
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise UsageError(f"{place} holds something that is no token.")  # and is not shown
+    return token
