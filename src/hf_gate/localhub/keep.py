@@ -46,7 +46,7 @@ class _Row(Struct, array_like=True):
     reviewed_ms: int | None
     granter: str | None
     mailed: bool
-    answers: Raw | None
+    answers: Raw  # null for none
 
 
 class _Repo(Struct):
@@ -151,7 +151,7 @@ def _kept_repo(gated: Gated) -> _Repo:
     rows = [
         _Row(
             r.id, r.account.id, r.status, r.asked_ms, r.reviewed_ms, r.granter.id if r.granter else None, r.mailed,
-            None if r.answers is None else Raw(r.answers),
+            Raw(r.answers or b"null"),
         )
         for r in gated.requests.values()
     ]  # fmt: skip
@@ -198,7 +198,7 @@ def _put(world: World, kept: _Repo) -> None:
     rows = [
         Row(
             r.id, people[r.account], r.status, r.asked_ms, r.reviewed_ms, people[r.granter] if r.granter else None,
-            mailed=r.mailed, answers=None if r.answers is None else bytes(r.answers),
+            mailed=r.mailed, answers=None if r.answers == b"null" else bytes(r.answers),
         )
         for r in kept.rows
     ]  # fmt: skip

@@ -6,6 +6,7 @@ from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterator
 from typing import Final
+from zlib import crc32
 
 from ..domain.ids import Repo, RepoType, is_id
 from ..domain.lifecycle import MOVES, STATUSES, Status
@@ -297,7 +298,7 @@ class World:
 
 def mixed_place(row: Row) -> tuple[int, str]:
     """A place that has nothing to do with time."""
-    return int(row.id[::-1][:12], 16) * 2654435761 & 0xFFFFFFFF, row.id
+    return crc32(row.id.encode()), row.id
 
 
 def _wanted(row: Row, prefix: str, before_ms: int | None, after_ms: int | None) -> bool:

@@ -40,6 +40,7 @@ class Body:
             self.values = parsed
         else:
             self.say(f"Invalid input: expected object, received {'undefined' if parsed is None else kind(parsed)}")
+            self.settle()
 
     def say(self, problem: str, key: str = "") -> None:
         path = ".".join(part for part in (self._where, key) if part).replace(".[", "[")

@@ -1,0 +1,117 @@
+"""A small world without a server, for the tests of the local Hub's answers."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from hf_gate.domain.ids import Repo, RepoType
+from hf_gate.domain.lifecycle import Status
+from hf_gate.localhub.faults import FaultSet
+from hf_gate.localhub.handlers import answer, route_of
+from hf_gate.localhub.handlers_files import commit_files
+from hf_gate.localhub.records import Account, Gated, Row, Token
+from hf_gate.localhub.seeding import fixed_id
+from hf_gate.localhub.wire import PLAIN, Answered, Asked, View
+from hf_gate.localhub.world import World
+
+PENDING = Status.PENDING
+T0 = 1_790_000_000_000
+REPO = "acme/model"
+ACCESS = "/api/models/acme/model/user-access-request"
+
+
+@dataclass
+class Bench:
+    """One gated model of an organisation, its staff, three who may ask, and a clock that goes 1 s at each call."""
+
+    world: World = field(default_factory=lambda: World(7, "w" * 32))
+    now_ms: int = T0
+
+    def __post_init__(self) -> None:
+        for name in ("ona", "ada", "wim", "rosa", "kit", "bea", "Cleo", "dan"):
+            self.world.add_account(Account(fixed_id(name, T0 - 10**10), name, name.title(), f"{name}@example.org"))
+            self.token(name)
+        org = self.world.add_org(Account(fixed_id("acme", T0 - 10**10), "acme", "Acme", kind="org"))
+        names = {"ona": "admin", "ada": "admin", "wim": "write", "rosa": "read", "kit": "contributor"}
+        org.roles.update({self.world.names[name].id: role for name, role in names.items()})
+        self.gated = self.add_repo(RepoType.MODEL, "model")
+
+    def add_repo(self, of: RepoType, name: str) -> Gated:
+        repo = Repo(of, "acme", name)
+        made = Gated(repo, fixed_id(str(repo), T0), self.world.names["ona"], T0 - 10**9, gated="manual")
+        card = b"---\nlicense: mit\n---\n# Model\n"
+        commit_files(made, {"README.md": card, "config.json": b"{}", "sub/a.bin": b"123"}, "initial", T0 - 10**9)
+        return self.world.add_repo(made)
+
+    def token(self, name: str, role: str = "write", *permissions: str, label: str = "") -> str:
+        secret = f"hf_local_{label or name}_7"
+        self.world.add_token(
+            Token(label or name, secret, self.world.names[name.lower()], role, frozenset(permissions), T0)
+        )
+        return secret
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        by: str | None = "ona",
+        view: View = PLAIN,
+        headers: Any = None,
+    ) -> Answered:
+        self.now_ms += 1000
+        return answer(self.world, self.asked(method, path, body, by=by, view=view, headers=headers))
+
+    def asked(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        by: str | None = "ona",
+        view: View = PLAIN,
+        headers: Any = None,
+    ) -> Asked:
+        raw = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+        sent = dict(headers or {}) | ({"authorization": f"Bearer hf_local_{by}_7"} if by else {})
+        path, _, query = path.partition("?")
+        return Asked(method, path, query, sent, raw, self.now_ms, "http://hub.test", view)
+
+    def faulty(self, faults: FaultSet, method: str, path: str, body: Any = None, *, by: str | None = "ona") -> Answered:
+        """As the server does it, without time: what the faults say instead, or the answer as they change it."""
+        self.now_ms += 1000
+        asked = self.asked(method, path, body, by=by)
+        plan = faults.plan(asked, route_of(asked), self.world)
+        answered = plan.instead or answer(self.world, plan.asked, plan.call)
+        if plan.instead is None:
+            for change in plan.mend:
+                answered = change(answered)
+        return answered
+
+    def ask(self, by: str, answers: dict[str, str] | None = None, repo: str = REPO) -> Answered:
+        return self.call("POST", f"/{repo}/ask-access", answers or {}, by=by)
+
+    def decide(self, user: str, status: str, **more: str) -> Answered:
+        return self.call("POST", f"{ACCESS}/handle", {"user": user, "status": status, **more})
+
+    def listed(self, status: str, query: str = "", view: View = PLAIN) -> list[dict[str, Any]]:
+        answered = self.call("GET", f"{ACCESS}/{status}{query}", view=view)
+        assert answered.status == 200, answered.body
+        rows: list[dict[str, Any]] = json.loads(answered.body)
+        return rows
+
+    def crowd(self, count: int, *, tied: bool = False) -> list[Row]:
+        """Pending requests of new people, a second apart or all in one millisecond."""
+        for n in range(count):
+            name = f"person-{n:04}"
+            account = self.world.add_account(Account(fixed_id(name, T0), name, f"Person {n}", f"{name}@example.org"))
+            at = T0 if tied else T0 + n * 1000
+            self.world.enter(self.gated, Row(self.world.new_id(at), account, PENDING, at), at, "ask", name)
+        return list(self.gated.lists[PENDING])
+
+
+def error(answered: Answered) -> tuple[int, str, str | None]:
+    return answered.status, json.loads(answered.body)["error"], answered.headers.get("X-Error-Code")

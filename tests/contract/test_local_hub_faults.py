@@ -1,0 +1,336 @@
+"""Each fault of the local Hub by its name, and what its SPEC may say."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection, HTTPResponse, IncompleteRead
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from hf_gate.localhub.faults import BAD_RECORDS, KINDS, FaultSet, parse_spec
+from hf_gate.localhub.handlers import route_of
+from hf_gate.testing import LocalHub
+from tests.contract.local_hub_kit import ACCESS, Bench
+
+HANDLE, PENDING, ACCEPT = f"{ACCESS}/handle", f"{ACCESS}/pending", {"user": "bea", "status": "accepted"}
+
+
+@pytest.fixture
+def bench() -> Bench:
+    """With one request of bea."""
+    bench = Bench()
+    bench.ask("bea", {"Purpose": "sleep"})
+    return bench
+
+
+def _status(bench: Bench) -> str:
+    return bench.gated.people[bench.world.names["bea"].id].status.value
+
+
+def _rows(bench: Bench, spec: str, path: str = PENDING) -> list[Any]:
+    rows: list[Any] = json.loads(bench.faulty(FaultSet([spec]), "GET", path).body)
+    return rows
+
+
+# ---- before and after the work ------------------------------------------------------------------------------------------
+
+
+def test_limit_bare_says_429_and_nothing_else(bench: Bench) -> None:
+    faults = FaultSet(["limit_bare:on=handle"])
+    asked = bench.asked("POST", HANDLE, ACCEPT)
+    assert faults.plan(asked, route_of(asked), bench.world).is_bare
+    answered = bench.faulty(faults, "POST", HANDLE, ACCEPT)
+    assert (answered.status, "Retry-After" in answered.headers, _status(bench)) == (429, False, "pending")
+
+
+def test_hidden_limit_lets_so_many_decisions_through_in_a_second(bench: Bench) -> None:
+    faults = FaultSet(["hidden_limit:rate=2"])
+
+    def burst() -> list[int]:
+        bench.now_ms += 1000
+        asked = bench.asked("POST", f"{ACCESS}/batch", {})
+        plans = [faults.plan(asked, route_of(asked), bench.world) for _ in range(4)]
+        return [429 if plan.instead else 200 for plan in plans]
+
+    assert burst() == burst() == [200, 200, 429, 429]
+
+
+def test_fail_before_leaves_the_request_as_it_was(bench: Bench) -> None:
+    answered = bench.faulty(FaultSet(["fail_before:status=503:on=handle"]), "POST", HANDLE, ACCEPT)
+    assert (answered.status, _status(bench)) == (503, "pending")
+
+
+def test_fail_after_has_done_it(bench: Bench) -> None:
+    answered = bench.faulty(FaultSet(["fail_after"]), "POST", HANDLE, ACCEPT)
+    assert (answered.status, _status(bench)) == (500, "accepted")
+
+
+def test_delay_before_and_delay_after_are_told_to_the_server(bench: Bench) -> None:
+    asked = bench.asked("POST", HANDLE, ACCEPT)
+    plan = FaultSet(["delay_before:s=0.5", "delay_after:s=2"]).plan(asked, route_of(asked), bench.world)
+    assert (plan.delay_before, plan.delay_after) == (0.5, 2.0)
+
+
+def test_truncate_cuts_the_body_in_half(bench: Bench) -> None:
+    whole = bench.call("GET", PENDING).body
+    assert bench.faulty(FaultSet(["truncate"]), "GET", PENDING).body == whole[: len(whole) // 2]
+
+
+def test_html_200_is_a_wall_before_the_hub(bench: Bench) -> None:
+    answered = bench.faulty(FaultSet(["html_200"]), "POST", HANDLE, ACCEPT)
+    assert (answered.status, _status(bench)) == (200, "pending")
+    assert answered.headers["Content-Type"].startswith("text/html")
+
+
+def test_empty_200_has_done_it_and_says_nothing(bench: Bench) -> None:
+    answered = bench.faulty(FaultSet(["empty_200"]), "POST", HANDLE, ACCEPT)
+    assert (answered.status, answered.body, _status(bench)) == (200, b"", "accepted")
+
+
+def test_huge_body_is_valid_and_too_long(bench: Bench) -> None:
+    answered = bench.faulty(FaultSet(["huge_body:mb=2"]), "GET", PENDING)
+    assert len(answered.body) > 2 << 20
+    assert len(json.loads(answered.body)) == 1
+
+
+def test_deep_json_is_brackets(bench: Bench) -> None:
+    assert bench.faulty(FaultSet(["deep_json:n=3"]), "GET", PENDING).body == b"[[[]]]"
+
+
+def test_redirect_evil_points_elsewhere_and_does_nothing(bench: Bench) -> None:
+    answered = bench.faulty(FaultSet(["redirect_evil:url=http://127.0.0.1:9/x"]), "POST", HANDLE, ACCEPT)
+    assert (answered.status, answered.headers["Location"], _status(bench)) == (307, "http://127.0.0.1:9/x", "pending")
+
+
+def test_no_batch_has_no_such_page_but_handles(bench: Bench) -> None:
+    faults = FaultSet(["no_batch"])
+    body = {"status": "accepted", "requests": [{"user": "bea"}]}
+    assert bench.faulty(faults, "POST", f"{ACCESS}/batch", body).status == 404
+    assert bench.faulty(faults, "POST", HANDLE, ACCEPT).status == 200
+
+
+# ---- lists --------------------------------------------------------------------------------------------------------------
+
+
+def test_dup_rows_repeats_the_first_of_a_page(bench: Bench) -> None:
+    bench.crowd(5)
+    ids = [row["requestId"] for row in _rows(bench, "dup_rows:n=2")]
+    assert ids[6:] == ids[:2]
+
+
+def test_no_link_leaves_a_full_page_without_a_next(bench: Bench) -> None:
+    bench.crowd(20)
+    path = f"{PENDING}?limit=10"
+    assert "Link" in bench.call("GET", path).headers
+    assert "Link" not in bench.faulty(FaultSet(["no_link"]), "GET", path).headers
+
+
+def test_link_loop_names_the_page_itself(bench: Bench) -> None:
+    answered = bench.faulty(FaultSet(["link_loop"]), "GET", f"{PENDING}?limit=10")
+    assert answered.headers["Link"] == f'<http://hub.test{PENDING}?limit=10>; rel="next"'
+
+
+def test_link_evil_names_another_host(bench: Bench) -> None:
+    answered = bench.faulty(FaultSet(["link_evil:url=https://evil.invalid/a?b=c"]), "GET", PENDING)
+    assert answered.headers["Link"] == '<https://evil.invalid/a?b=c>; rel="next"'
+
+
+def test_shuffle_keeps_everybody_and_no_order(bench: Bench) -> None:
+    bench.crowd(50)
+    plain, mixed = bench.listed("pending"), _rows(bench, "shuffle")
+    assert plain != mixed
+    key = str
+    assert sorted(plain, key=key) == sorted(mixed, key=key)
+
+
+def test_lag_shows_lists_and_gate_as_they_were(bench: Bench) -> None:
+    bench.now_ms += 60_000
+    bench.decide("bea", "accepted")
+    assert [row["status"] for row in _rows(bench, "lag:s=30")] == ["pending"]
+    assert _rows(bench, "lag:s=30", f"{ACCESS}/accepted") == []
+    check = "/api/models/acme/model/auth-check"
+    assert bench.faulty(FaultSet(["lag:s=30"]), "GET", check, by="bea").status == 403
+    report = bench.faulty(FaultSet(["lag:s=30"]), "GET", "/acme/model/user-access-report")
+    assert json.loads(report.body)[0]["status"] == "pending"
+    bench.now_ms += 30_000
+    assert [row["status"] for row in _rows(bench, "lag:s=30", f"{ACCESS}/accepted")] == ["accepted"]
+
+
+def test_lag_hides_who_asked_just_now(bench: Bench) -> None:
+    bench.now_ms += 60_000
+    bench.ask("dan")
+    assert [row["user"]["user"] for row in _rows(bench, "lag:s=30")] == ["bea"]
+
+
+@pytest.mark.parametrize("kind", BAD_RECORDS)
+def test_bad_record_breaks_the_first_row_only(bench: Bench, kind: str) -> None:
+    bench.crowd(2)
+    plain, broken = bench.listed("pending"), _rows(bench, f"bad_record:kind={kind}")
+    assert plain[1:] == broken[1:]
+    assert plain[0] != broken[0]
+
+
+def test_bad_record_can_be_half_a_surrogate_pair(bench: Bench) -> None:
+    assert b"\\ud800" in bench.faulty(FaultSet(["bad_record:kind=surrogate"]), "GET", PENDING).body
+
+
+def test_drop_user_leaves_rows_without_a_person(bench: Bench) -> None:
+    bench.crowd(3)
+    assert ["user" in row for row in _rows(bench, "drop_user:every=2")] == [False, True, False, True]
+
+
+# ---- the world changes --------------------------------------------------------------------------------------------------
+
+
+def test_ungate_opens_the_repo_at_the_call_that_was_named(bench: Bench) -> None:
+    faults = FaultSet(["ungate:on=handle:call=2"])
+    assert bench.faulty(faults, "POST", HANDLE, ACCEPT).status == 200
+    answered = bench.faulty(faults, "POST", HANDLE, {"user": "bea", "status": "reset"})
+    assert (answered.status, answered.headers["X-Error-Code"]) == (400, "RepoNotGated")
+
+
+def test_revoke_token_makes_it_nobodys(bench: Bench) -> None:
+    faults = FaultSet(["revoke_token:token=ona"])
+    assert bench.faulty(faults, "GET", PENDING).status == 401
+    assert bench.call("GET", PENDING, by="ada").status == 200
+
+
+def test_rename_repo_points_to_the_new_name(bench: Bench) -> None:
+    answered = bench.faulty(FaultSet(["rename_repo"]), "GET", f"{PENDING}?limit=10")
+    new = "/api/models/acme/model-renamed/user-access-request/pending?limit=10"
+    assert (answered.status, answered.headers["Location"]) == (307, new)
+    assert bench.call("GET", new).status == 200
+
+
+def test_down_lasts_by_the_hubs_clock(bench: Bench) -> None:
+    faults = FaultSet(["down:s=60:call=2"])
+    assert bench.faulty(faults, "GET", PENDING).status == 200
+    assert bench.faulty(faults, "POST", HANDLE, ACCEPT).status == 503
+    assert bench.faulty(faults, "GET", "/api/whoami-v2").status == 503
+    bench.now_ms += 60_000
+    assert bench.faulty(faults, "GET", PENDING).status == 200
+    assert _status(bench) == "pending"
+
+
+# ---- the connection -----------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _get(hub: LocalHub, path: str) -> Iterator[HTTPResponse]:
+    with closing(HTTPConnection(urlsplit(hub.url).netloc, timeout=20)) as connection:
+        connection.request("GET", path, headers={"authorization": f"Bearer {hub.tokens['owner']}"})
+        with connection.getresponse() as response:
+            yield response
+
+
+def test_reset_at_ends_the_connection_in_the_middle_of_the_body(hf_local_hub: LocalHub) -> None:
+    hf_local_hub.set_faults(["reset_at:byte=40"])
+    with _get(hf_local_hub, "/api/whoami-v2") as response, pytest.raises(IncompleteRead) as cut:
+        response.read()
+    assert len(cut.value.partial) == 40
+
+
+def test_slow_body_comes_whole_in_many_pieces(hf_local_hub: LocalHub) -> None:
+    with _get(hf_local_hub, "/api/whoami-v2") as response:
+        whole = response.read()
+    hf_local_hub.set_faults(["slow_body:bps=5000"])
+    host = urlsplit(hf_local_hub.url)
+    token = hf_local_hub.tokens["owner"]
+    with socket.create_connection((str(host.hostname), int(host.port or 0)), 20) as raw:
+        raw.sendall(
+            f"GET /api/whoami-v2 HTTP/1.1\r\nhost: {host.netloc}\r\nauthorization: Bearer {token}\r\n\r\n".encode()
+        )
+        pieces = [raw.recv(1 << 16)]
+        while not b"".join(pieces).endswith(whole[-20:]):
+            pieces.append(raw.recv(1 << 16))
+    assert len(pieces) > 2
+
+
+def test_a_delay_does_not_hold_up_the_end_of_the_hub() -> None:
+    with LocalHub(requests=0, repos=1, faults=["delay_before:s=3600"]) as hub:
+        host = urlsplit(hub.url)
+        with socket.create_connection((str(host.hostname), int(host.port or 0)), 20) as raw:
+            raw.sendall(b"GET /api/whoami-v2 HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            while not hub.stats()["calls"]:
+                pass
+
+
+# ---- when they fire -----------------------------------------------------------------------------------------------------
+
+
+def _fires(spec: str, calls: int, seed: int = 7) -> list[int]:
+    bench, faults = Bench(), FaultSet([spec], seed)
+    return [n for n in range(1, calls + 1) if bench.faulty(faults, "GET", PENDING).status == 502]
+
+
+def test_a_fault_fires_at_the_calls_it_names() -> None:
+    assert _fires("fail_before:call=3", 6) == [3]
+    assert _fires("fail_before:call=2-4", 6) == [2, 3, 4]
+    assert _fires("fail_before:times=2", 6) == [1, 2]
+    assert _fires("fail_before:on=batch", 6) == []
+    assert _fires("fail_before:on=batch|list:call=6", 6) == [6]
+
+
+def test_chance_is_seeded() -> None:
+    first = _fires("fail_before:p=0.3", 100)
+    assert first == _fires("fail_before:p=0.3", 100)
+    assert first != _fires("fail_before:p=0.3", 100, seed=8)
+    assert 15 < len(first) < 45
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ("explode", "no fault 'explode'; there are limit_bare, hidden_limit, fail_before"),
+        ("lag:ms=3", "lag has no key 'ms'; it has s, p, call, on, times"),
+        ("lag:s=soon", "s=soon is no number"),
+        ("reset_at:byte=x", "byte=x is no count"),
+        ("truncate:p=2", "p=2 is no chance"),
+        ("truncate:call=0", "call=0 is no call"),
+        ("truncate:on=everything", "on=everything is no route; there are handle, batch"),
+        ("truncate:times=0", "times=0 is no count"),
+        ("bad_record:kind=odd", "bad_record knows no kind 'odd'; it knows time, user"),
+    ],
+)
+def test_what_is_no_spec_is_told_what_there_is(spec: str, words: str) -> None:
+    with pytest.raises(ValueError, match="^" + words.replace("(", r"\(")) as told:
+        parse_spec(spec)
+    assert "\n" not in str(told.value)
+
+
+def test_every_fault_of_the_contract_is_here() -> None:
+    contract = [
+        "limit_bare",
+        "hidden_limit",
+        "fail_before",
+        "fail_after",
+        "delay_before",
+        "delay_after",
+        "reset_at",
+        "truncate",
+        "html_200",
+        "empty_200",
+        "dup_rows",
+        "no_link",
+        "link_loop",
+        "link_evil",
+        "redirect_evil",
+        "lag",
+        "shuffle",
+        "ungate",
+        "revoke_token",
+        "rename_repo",
+        "down",
+        "huge_body",
+        "deep_json",
+        "bad_record",
+        "slow_body",
+        "no_batch",
+        "drop_user",
+    ]
+    assert set(KINDS) == set(contract)

@@ -1,0 +1,328 @@
+"""The local Hub as it is served: its headers, its quota, its clock, its own door, and the official client."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import pytest
+from huggingface_hub import HfApi, hf_hub_download
+from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
+
+from hf_gate.localhub.clock import HubClock, seconds_of
+from hf_gate.localhub.quota import Limiter, parse_quota
+from hf_gate.localhub.server import build
+from hf_gate.testing import LocalHub
+
+
+class Got(NamedTuple):
+    status: int
+    headers: dict[str, str]
+    body: Any
+
+
+def fetch(hub: LocalHub, method: str, path: str, body: object = None, **headers: str) -> Got:
+    connection = HTTPConnection(urlsplit(hub.url).netloc, timeout=20)
+    sent = {"content-type": "application/json", "authorization": f"Bearer {hub.tokens['owner']}"}
+    sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+    connection.request(method, path, None if body is None else json.dumps(body), sent)
+    response = connection.getresponse()
+    raw = response.read()
+    connection.close()
+    is_json = response.headers.get("content-type", "").startswith("application/json")
+    return Got(
+        response.status, {k.lower(): v for k, v in response.headers.items()}, json.loads(raw) if is_json else raw
+    )
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[LocalHub]:
+    with LocalHub(requests=300, clock="x60") as hub:
+        yield hub
+
+
+# ---- the outside witness, in short --------------------------------------------------------------------------------------
+
+
+def test_the_official_client_lives_a_whole_life_here(hf_local_hub: LocalHub, tmp_path: Path) -> None:
+    hub = hf_local_hub
+    api, kit = HfApi(endpoint=hub.url, token=hub.tokens["owner"]), HfApi(endpoint=hub.url, token=hub.tokens["stranger"])
+    repo = f"{api.whoami()['name']}/thing"
+    api.create_repo(repo)
+    api.create_repo(repo, exist_ok=True)
+    api.update_repo_settings(repo, gated="manual")
+    api.upload_file(path_or_fileobj=b"---\nlicense: mit\n---\n", path_in_repo="README.md", repo_id=repo)
+    api.upload_file(path_or_fileobj=b"{}", path_in_repo="config.json", repo_id=repo)
+    assert api.model_info(repo).gated == "manual"
+
+    def download() -> str:
+        return hf_hub_download(repo, "config.json", token=hub.tokens["stranger"], endpoint=hub.url, cache_dir=tmp_path)
+
+    with pytest.raises(GatedRepoError):
+        download()
+    with pytest.raises(GatedRepoError):
+        kit.auth_check(repo)
+    assert fetch(hub, "POST", f"/{repo}/ask-access", {}, authorization=f"Bearer {hub.tokens['stranger']}").status == 303
+    (request,) = api.list_pending_access_requests(repo)
+    assert (request.username, request.status) == ("sam-stranger", "pending")
+    api.accept_access_request(repo, "sam-stranger")
+    assert Path(download()).read_bytes() == b"{}"
+    api.reject_access_request(repo, "sam-stranger", rejection_reason="no")
+    api.cancel_access_request(repo, "sam-stranger")
+    with pytest.raises(HfHubHTTPError, match="No access request found"):
+        api.cancel_access_request(repo, "sam-stranger")
+    api.grant_access(repo, "ada-admin")
+    assert [r.username for r in api.list_accepted_access_requests(repo)] == ["ada-admin"]
+    steps = [(line["from"], line["to"], line["route"]) for line in hub.journal()]
+    assert steps == [
+        (None, "pending", "ask"),
+        ("pending", "accepted", "handle"),
+        ("accepted", "rejected", "handle"),
+        ("rejected", "pending", "handle"),
+        (None, "accepted", "grant"),
+    ]
+    api.delete_repo(repo)
+
+
+def test_the_official_client_reads_a_list_to_its_end_over_pages() -> None:
+    with LocalHub(requests=120, repos=1, page_size=10) as hub:
+        api = HfApi(endpoint=hub.url, token=hub.tokens["owner"])
+        (repo,) = hub.repos
+        listed = [request.request_id for request in api.list_pending_access_requests(repo["repo"])]
+        assert len(set(listed)) == len(listed) == repo["pending"] > 10
+
+
+# ---- headers, quota, clock ----------------------------------------------------------------------------------------------
+
+
+def test_every_answer_says_the_time_the_world_and_what_is_left(hub: LocalHub) -> None:
+    got = fetch(hub, "GET", "/api/whoami-v2")
+    assert re.fullmatch(r"\d{10}\.\d{6};rate=60", got.headers["x-hf-gate-clock"])
+    assert got.headers["x-hf-gate-world"] == hub.stats()["world_id"]
+    assert re.fullmatch(r'"api";r=9999\d\d;t=\d+', got.headers["ratelimit"])
+    assert got.headers["ratelimit-policy"] == '"fixed window";"api";q=1000000;w=300'
+    assert re.fullmatch(r"Root=1-[0-9a-f]{8}-[0-9a-f]{24}", got.headers["x-request-id"])
+
+
+def test_a_used_up_quota_is_429_until_the_window_ends() -> None:
+    with LocalHub(requests=0, repos=1, quota="3/3600") as hub:
+        hub.clock.advance(f"{3600 - hub.clock.now() % 3600}s")
+        replies = [fetch(hub, "GET", "/api/whoami-v2") for _ in range(4)]
+        assert [got.status for got in replies] == [200, 200, 200, 429]
+        assert [re.sub(r"t=\d+", "t", got.headers["ratelimit"]) for got in replies] == [
+            f'"api";r={n};t' for n in (2, 1, 0, 0)
+        ]
+        assert 3000 < int(replies[3].headers["retry-after"]) <= 3600
+        other = fetch(hub, "GET", "/api/whoami-v2", authorization=f"Bearer {hub.tokens['reader']}")
+        assert other.status == 200
+        hub.clock.advance("1h")
+        assert fetch(hub, "GET", "/api/whoami-v2").status == 200
+        assert hub.stats() == {
+            "calls": {"GET whoami": 6},
+            "replies": {"200": 5, "429": 1},
+            "world_id": hub.stats()["world_id"],
+        }
+
+
+def test_the_time_left_is_rounded_up() -> None:
+    headers, refused = Limiter(parse_quota("5/3")).take("t", "api", 3001.2)
+    assert headers == {"ratelimit": '"api";r=4;t=2', "ratelimit-policy": '"fixed window";"api";q=5;w=3'}
+    assert refused is None
+
+
+@pytest.mark.parametrize("text", ["", "5", "0/3", "5/0", "x/y"])
+def test_what_is_no_quota_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="no quota: write CALLS/SECONDS"):
+        parse_quota(text)
+
+
+def test_lengths_of_time() -> None:
+    assert [seconds_of(text) for text in ("48h", "90s", "50ms", "2", "30d")] == [172800, 90, 0.05, 2, 2592000]
+    for text in ("", "h", "-3s", "3y"):
+        with pytest.raises(ValueError, match="no length of time"):
+            seconds_of(text)
+    with pytest.raises(ValueError, match="no clock"):
+        HubClock("x0")
+
+
+def test_the_clock_can_be_pushed_and_people_are_older_then(hub: LocalHub) -> None:
+    before = hub.clock.now()
+    hub.clock.advance("48h")
+    assert hub.clock.now() - before >= 172800
+
+
+# ---- its own door -------------------------------------------------------------------------------------------------------
+
+
+def test_people_and_requests_can_be_put_in(hf_local_hub: LocalHub) -> None:
+    hub = hf_local_hub
+    repo = hub.repos[0]["repo"]
+    (mia,) = hub.add_people(
+        [
+            {
+                "username": "mia",
+                "fullname": "Mia Roth",
+                "email": "mia@uni.example",
+                "created_at": "2020-01-01T00:00:00.000Z",
+            }
+        ]
+    )
+    assert int(mia["id"][:8], 16) == 1577836800
+    (made,) = hub.add_requests(
+        [{"repo": repo, "user": "mia", "answers": {"Purpose": "to sleep"}, "asked_at": "2026-01-02T03:04:05.678Z"}]
+    )
+    (row,) = fetch(hub, "GET", f"/api/models/{repo}/user-access-request/pending").body
+    assert (row["requestId"], row["timestamp"]) == (made["request_id"], "2026-01-02T03:04:05.678Z")
+    assert (row["user"]["email"], row["fields"]) == ("mia@uni.example", {"Purpose": "to sleep"})
+    assert fetch(hub, "GET", "/api/whoami-v2", authorization=f"Bearer {hub.tokens['mia']}").body["name"] == "mia"
+    (line,) = hub.journal()
+    assert (line["seq"], line["user"], line["from"], line["to"]) == (1, "mia", None, "pending")
+    assert hub.journal(after=1) == []
+    with pytest.raises(ValueError, match="has a request"):
+        hub.add_requests([{"repo": repo, "user": "mia", "answers": {}}])
+    with pytest.raises(ValueError, match="nobody here is called 'max'"):
+        hub.add_requests([{"repo": repo, "user": "max"}])
+    with pytest.raises(ValueError, match="unknown key 'name'; there are created_at"):
+        hub.add_people([{"name": "mia"}])
+    with pytest.raises(ValueError, match="of the name 'mia' already"):
+        hub.add_people([{"username": "mia"}])
+
+
+def test_reset_makes_another_world(hf_local_hub: LocalHub) -> None:
+    hub = hf_local_hub
+    hub.add_people([{"username": "mia"}])
+    hub.set_faults(["truncate"])
+    old = hub.stats()["world_id"]
+    hub.reset()
+    assert hub.stats()["world_id"] != old
+    assert fetch(hub, "GET", "/api/users/mia/overview").status == 404
+    assert fetch(hub, "GET", "/_hf_gate/faults").body == []
+
+
+def test_names_and_addresses_can_be_hidden(hf_local_hub: LocalHub) -> None:
+    hub = hf_local_hub
+    repo = hub.repos[0]["repo"]
+    hub.add_people([{"username": "mia"}])
+    hub.add_requests([{"repo": repo, "user": "mia"}])
+    hub.control("POST", "settings", {"repo": repo, "hide_usernames": True})
+    (row,) = fetch(hub, "GET", f"/api/models/{repo}/user-access-request/pending").body
+    assert "user" not in row
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"host": "evil.invalid"}, 403),
+        ({"host": "localhost.evil.invalid:80"}, 403),
+        ({"sec_fetch_site": "cross-site"}, 403),
+        ({"sec_fetch_site": "same-site"}, 403),
+        ({"content_type": "text/plain"}, 415),
+        ({"host": "localhost:1", "sec_fetch_site": "same-origin"}, 200),
+        ({"host": "[::1]:1"}, 200),
+    ],
+)
+def test_the_door_opens_to_this_machine_and_to_no_page_only(
+    hub: LocalHub, headers: dict[str, str], status: int
+) -> None:
+    assert fetch(hub, "POST", "/_hf_gate/faults", {"clear": True}, **headers).status == status
+
+
+def test_an_unknown_fault_is_told_what_there_is(hub: LocalHub) -> None:
+    with pytest.raises(ValueError, match="no fault 'explode'; there are limit_bare"):
+        hub.set_faults(["truncate", "explode"])
+    assert fetch(hub, "GET", "/_hf_gate/faults").body == []
+    assert fetch(hub, "GET", "/_hf_gate/nothing").status == 404
+
+
+# ---- starting, stopping, keeping ----------------------------------------------------------------------------------------
+
+
+def test_no_thread_is_left_behind() -> None:
+    before = threading.active_count()
+    with LocalHub(requests=0, repos=1):
+        assert threading.active_count() == before + 1
+    assert threading.active_count() == before
+
+
+def test_the_same_seed_makes_the_same_people() -> None:
+    first, second = (build(seed=3, requests=200, repos=3) for _ in range(2))
+    assert list(first.world.names) == list(second.world.names)
+    assert first.world.world_id != second.world.world_id
+    assert sum(len(gated.requests) for gated in first.world.repos.values()) == 200
+
+
+def test_what_cannot_be_had_is_refused_in_a_line() -> None:
+    for wrong in ({"protocol": "2025"}, {"page_size": 5}, {"preset": "none"}, {"clock": "fast"}, {"faults": ["x"]}):
+        with pytest.raises(ValueError, match=r"\A[^\n]+\Z"):
+            build(**{"requests": 0, "repos": 1, **wrong})  # type: ignore[arg-type] # wrong on purpose
+
+
+SERVE = """
+import json, os, sys
+from pathlib import Path
+from hf_gate.localhub.server import build, run
+app = build(requests=50, repos=2, data_dir=Path(sys.argv[1]))
+run(app, ready=lambda url: print(json.dumps(app.first_line(url, os.getpid())), flush=True))
+"""
+
+
+def _serve(folder: Path) -> tuple[subprocess.Popen[str], dict[str, Any]]:
+    process = subprocess.Popen([sys.executable, "-c", SERVE, str(folder)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    first: dict[str, Any] = json.loads(process.stdout.readline())
+    return process, first
+
+
+def _stop(process: subprocess.Popen[str]) -> int:
+    process.send_signal(signal.SIGTERM)
+    with process:
+        return process.wait(20)
+
+
+def test_a_kept_world_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    process, first = _serve(tmp_path)
+    assert list(first) == ["url", "pid", "tokens", "repos", "control"]
+    assert (first["pid"], first["control"]) == (process.pid, f"{first['url']}/_hf_gate")
+    hub = LocalHub()
+    hub.url, hub.tokens = first["url"], first["tokens"]
+    repo = first["repos"][0]
+    path = f"/api/models/{repo['repo']}/user-access-request"
+    row = fetch(hub, "GET", f"{path}/pending").body[0]
+    assert fetch(hub, "POST", f"{path}/handle", {"requestId": row["requestId"], "status": "accepted"}).status == 200
+    hub.clock.advance("48h")
+    then, world, journal = hub.clock.now(), hub.stats()["world_id"], hub.journal()
+    accepted = fetch(hub, "GET", f"{path}/accepted").body
+    assert _stop(process) == 0
+
+    process, second = _serve(tmp_path)
+    hub.url = second["url"]
+    assert second["repos"][0]["accepted"] == repo["accepted"] + 1
+    assert (hub.stats()["world_id"], hub.journal()) == (world, journal)
+    assert fetch(hub, "GET", f"{path}/accepted").body == accepted
+    assert hub.clock.now() >= then
+    assert _stop(process) == 0
+    oracle = [json.loads(line) for line in (tmp_path / "oracle.jsonl").read_text().splitlines()]
+    assert row["requestId"] in {line["request_id"] for line in oracle}
+    assert len(oracle) == 50
+
+
+def test_a_file_that_is_no_world_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "world.json").write_text("{}")
+    with pytest.raises(ValueError, match="is no world of a local Hub"):
+        build(requests=0, repos=1, data_dir=tmp_path)
+
+
+def test_the_plugin_loads_nothing_heavy_until_used() -> None:
+    code = "import hf_gate.testing, sys; print([m for m in ('uvicorn', 'asyncio', 'msgspec', 'httpx2') if m in sys.modules])"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "uvicorn" not in shown
+    assert "msgspec" not in shown
