@@ -9,7 +9,9 @@ import os
 import threading
 import traceback
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import ClassVar, cast
 
+import huggingface_hub
 import pytest
 from huggingface_hub.errors import BadRequestError, HfHubHTTPError, RepositoryNotFoundError
 
@@ -48,8 +50,6 @@ def test_both_clients_have_the_same_names_and_parameters() -> None:
 
 @pytest.mark.parametrize("name", ["list_pending_access_requests", "list_accepted_access_requests", "list_rejected_access_requests", "accept_access_request", "reject_access_request", "cancel_access_request", "grant_access"])  # fmt: skip
 def test_module_functions_take_what_huggingface_hub_takes(name: str) -> None:
-    import huggingface_hub
-
     theirs = inspect.signature(getattr(huggingface_hub, name)).parameters
     ours = inspect.signature(getattr(hf_gate, name)).parameters
     assert [(p.name, p.kind, p.default) for p in ours.values()] == [
@@ -122,12 +122,12 @@ def test_a_reason_that_the_hub_would_not_take_is_refused_before_anything_is_sent
 class _Canary(BaseHTTPRequestHandler):
     """A foreign host that notes every call, and a Hub that points to it in every way there is."""
 
-    seen: list[str | None] = []
+    seen: ClassVar[list[str | None]] = []
     evil = ""
     trick = "link"
 
     def do_GET(self) -> None:
-        if self.server.server_port == int(_Canary.evil.rsplit(":", 1)[1]):
+        if cast("HTTPServer", self.server).server_port == int(_Canary.evil.rsplit(":", 1)[1]):
             _Canary.seen.append(self.headers.get("authorization"))
         if _Canary.trick == "link":
             self.send_response(200)
@@ -139,7 +139,7 @@ class _Canary(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"[]")
 
-    do_POST = do_PUT = do_GET
+    do_POST = do_PUT = do_GET  # noqa: N815 - http.server's spelling
 
     def log_message(self, *_: object) -> None: ...
 
@@ -168,7 +168,7 @@ def test_the_token_goes_to_the_configured_origin_only(trick: str) -> None:
                 ]
             for act in acts if trick != "link" else [acts[0], acts[2]]:
                 with pytest.raises(ForeignOrigin):
-                    act()
+                    act()  # type: ignore[no-untyped-call]
     finally:
         for server in (evil, hub_server):
             server.shutdown()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -71,7 +72,7 @@ def new_attempt(world: World) -> Any:
 
 
 # situation -> what a single verb gives (None: the outcome's kind, else what it raises), in many, exit code, moves made
-TABLE = [
+TABLE: list[tuple[Any, Any, Kind, int, int]] = [
     (wished, Kind.DONE, Kind.DONE, 0, 1),
     (already_by_request, Kind.ALREADY, Kind.ALREADY, 0, 0),
     (already_by_name, Kind.ALREADY, Kind.DONE, 0, 0),
@@ -83,12 +84,23 @@ TABLE = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("situation", "single", "many", "code", "moves"), TABLE, ids=lambda v: getattr(v, "__name__", None)
-)
-def test_each_situation_gives_what_the_contract_says(
-    world: World, situation: Who, single: Any, many: Kind, code: int, moves: int
-) -> None:
+@dataclass(frozen=True)
+class Row:
+    """One row: what a single verb gives or raises, what many give, their exit code, and how often the Hub moved."""
+
+    situation: Who
+    single: Any
+    many: Kind
+    code: int
+    moves: int
+
+
+each_row = pytest.mark.parametrize("row", [Row(*cells) for cells in TABLE], ids=[cells[0].__name__ for cells in TABLE])
+
+
+@each_row
+def test_each_situation_gives_what_the_contract_says(world: World, row: Row) -> None:
+    situation, single, moves = row.situation, row.single, row.moves
     who = situation(world)
     before = len(world.local.journal())
     if isinstance(single, Kind):
@@ -100,10 +112,9 @@ def test_each_situation_gives_what_the_contract_says(
     assert len(world.local.journal()) - before == moves
 
 
-@pytest.mark.parametrize(
-    ("situation", "single", "many", "code", "moves"), TABLE, ids=lambda v: getattr(v, "__name__", None)
-)
-def test_and_so_do_many(world: World, situation: Who, single: Any, many: Kind, code: int, moves: int) -> None:
+@each_row
+def test_and_so_do_many(world: World, row: Row) -> None:
+    situation, many, code, moves = row.situation, row.many, row.code, row.moves
     who = situation(world)
     before = len(world.local.journal())
     outcomes = list(world.owner.decide_many(world.repo, [Decision.accept(who)]))
@@ -113,12 +124,9 @@ def test_and_so_do_many(world: World, situation: Who, single: Any, many: Kind, c
     assert len(world.local.journal()) - before == moves
 
 
-@pytest.mark.parametrize(
-    ("situation", "single", "many", "code", "moves"), TABLE, ids=lambda v: getattr(v, "__name__", None)
-)
-def test_and_so_does_the_async_client(
-    world: World, situation: Who, single: Any, many: Kind, code: int, moves: int
-) -> None:
+@each_row
+def test_and_so_does_the_async_client(world: World, row: Row) -> None:
+    situation, single, many = row.situation, row.single, row.many
     who = situation(world)
 
     async def run() -> tuple[Any, list[Kind]]:
@@ -158,10 +166,9 @@ def test_a_token_that_may_only_read_stops_the_run_and_nothing_is_changed(world: 
         with pytest.raises(NotAllowed) as raised:
             hub.accept(world.repo, "ada")
         assert raised.value.exit_code == 4
-        kinds = []
+        kinds: list[Kind] = []
         with pytest.raises(NotAllowed):
-            for outcome in hub.decide_many(world.repo, [Decision.accept("ada"), Decision.accept("bob")]):
-                kinds.append(outcome.kind)
+            kinds.extend(o.kind for o in hub.decide_many(world.repo, [Decision.accept("ada"), Decision.accept("bob")]))
         assert kinds == [Kind.OPEN, Kind.OPEN]
     assert world.moves() == []
 

@@ -25,7 +25,8 @@ class Played:
 
 def play(flow: Any, hub: Hub, items: Iterable[Any] = ()) -> Played:
     """Run a flow to its end against a function from calls to answers."""
-    played, source, answer = Played(), iter(items), None
+    played, source = Played(), iter(items)
+    answer: Any = None
     while True:
         try:
             step = flow.send(answer)
@@ -51,6 +52,8 @@ def play(flow: Any, hub: Hub, items: Iterable[Any] = ()) -> Played:
                 played.waited.append(seconds)
             case Take(limit):
                 answer = tuple(item for _, item in zip(range(limit), source, strict=False))
+            case _:
+                raise TypeError(step)
 
 
 def reply(body: Any = None, status: int = 200, **headers: str) -> Reply:

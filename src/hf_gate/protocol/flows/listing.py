@@ -31,6 +31,7 @@ class _Tally:
     doubts: list[str] = field(default_factory=list)
     oldest: datetime | None = None
     is_ordered: bool = True
+    linked: bool = False
     walked: bool = False
     needs_report: bool = False
 
@@ -113,6 +114,7 @@ def _next(
     """The call for the next page, or None at the end of the list."""
     link = next_link(reply.headers)
     if link is not None:
+        tally.linked = True
         path = follow_link(link, setting.origin)
         if urlsplit(path).path != urlsplit(sent.path).path:
             tally.doubt("the next link led to another list")
@@ -122,6 +124,9 @@ def _next(
             return None
         return routes.follow(sent, path)
     is_full = page.size >= limit or page.size in _USUAL_SIZES
+    if tally.walked and is_full and not has_fresh and (page.size >= limit or not tally.linked):
+        tally.doubt("a full page brought nobody new, so more may share its time, and the Hub gave no next link")
+    tally.needs_report = tally.needs_report or (tally.walked and has_fresh)
     if not is_full or (tally.walked and not has_fresh) or tally.oldest is None:
         if tally.walked and not tally.is_ordered:
             tally.doubt("the list is in no order of time, so whether more lies behind a full page cannot be known")
