@@ -1,0 +1,414 @@
+"""How much an answer says: missing, empty, junk, thin or good. In doubt it is good, for a person may hang on it."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Collection
+from enum import StrEnum
+from functools import lru_cache
+from itertools import pairwise
+
+from . import quality_words as words
+from .quality_reading import Given, folded, label_says, phrases, seen, vocabulary, words_of
+from .roles import Role, role_of
+
+
+class Quality(StrEnum):
+    """What an answer is worth to a reviewer.
+
+    MISSING: the form had no such field. EMPTY: white space and invisible characters. JUNK: declines to answer, is
+    struck at random, or repeats the label or one's own name. THIN: real words that do not answer. GOOD: the rest.
+    """
+
+    MISSING = "missing"
+    EMPTY = "empty"
+    JUNK = "junk"
+    THIN = "thin"
+    GOOD = "good"
+
+
+def quality(answer: str | None, label: str = "", role: Role | None = None, names: Collection[str] = ()) -> Quality:
+    """The quality of one text answer; `names` are the username and the full name of the person who gave it.
+
+    Without a role it is that of the label. Only the first 4,000 characters that can be seen are weighed.
+    """
+    if answer is None:
+        return Quality.MISSING
+    text = seen(answer)
+    if not text:
+        return Quality.EMPTY
+    kind = role_of(label) if role is None else role
+    plain = folded(text)
+    given = Given(text, plain, words_of(plain), label, kind, names)
+    if _is_invited(given) or _FITS.get(kind, _never)(given):
+        return Quality.GOOD
+    if any(is_junk(given) for is_junk in _JUNK):
+        return Quality.JUNK
+    return Quality.THIN if _THIN.get(kind, _never)(given) else Quality.GOOD
+
+
+# ---- the word lists, folded as answers are ---------------------------------------------------------------------------
+
+_HARD = phrases(words.HARD_REFUSALS)
+_REFUSALS = phrases(words.REFUSALS) | _HARD
+_BRANDS = phrases(words.BRANDS)
+_STUDENT = phrases(words.STUDENT_WORDS)
+_YES_NO = phrases(words.YES_OR_NO)
+_GREETINGS = phrases(words.GREETINGS)
+_STOP = vocabulary(words.STOP_WORDS)
+_GENERIC = vocabulary(words.GENERIC_WORDS)
+_PLACES = vocabulary(words.GENERIC_PLACES)
+_RUN_WORDS = vocabulary(words.RUN_WORDS)
+_SHORT_RUNS = vocabulary(words.SHORT_RUNS)
+_WALKS = frozenset(
+    row[start:end]
+    for each in words.KEY_ROWS
+    for row in (folded(each), folded(each)[::-1])
+    for start in range(len(row))
+    for end in range(start + 2, len(row) + 1)
+)
+_FILLERS = re.compile("|".join(sorted(map(re.escape, phrases(words.UNSPACED_GENERIC)), key=len, reverse=True)))
+
+
+# ---- answers that fit their role by their look -----------------------------------------------------------------------
+
+_EMAIL = re.compile(r"[^\s@]+@[^\s@]+|\S+ ?[(\[{<] ?at ?[)\]}>] ?\S+|\S+ at \S+ dot \S+")
+_DATE = re.compile(
+    r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/. ]+(\d{1,2}|\w{3,12})[-/., ]+\d{2,4}|\d{4}年|\d{4}년|^(1[89]|20)\d\d$"
+)
+_LINK = re.compile(r"https?://|www\.|\w[\w-]*\.[a-z]{2,12}\b|^\d{2}\.\d{4,}/\S+|^\d{4}-\d{4}-\d{4}-\d{3}[\dx]$")
+_CODE = re.compile(r"[a-z]{2}")
+_FLAG = re.compile("[\U0001f1e6-\U0001f1ff]{2}")
+
+
+def _never(_: Given) -> bool:
+    return False
+
+
+def _is_invited(given: Given) -> bool:
+    """A refusal where the label says "if any", a yes or no where it asks whether."""
+    if given.joined in _YES_NO and label_says(given.label, words.LABEL_ASKS_YES):
+        return True
+    return given.joined in _REFUSALS and label_says(given.label, words.LABEL_IS_OPTIONAL)
+
+
+def _fits_email(given: Given) -> bool:
+    return bool(_EMAIL.search(given.text))
+
+
+def _fits_date(given: Given) -> bool:
+    return bool(_DATE.search(given.folded))
+
+
+def _fits_country(given: Given) -> bool:
+    """Two letters are a code: NO is Norway, NA is Namibia. A flag is a code too."""
+    return bool(_CODE.fullmatch(given.folded) or _FLAG.fullmatch(given.text))
+
+
+def _fits_job(given: Given) -> bool:
+    return given.joined in _STUDENT
+
+
+def _fits_consent(given: Given) -> bool:
+    return given.joined in _YES_NO
+
+
+def _fits_place(given: Given) -> bool:
+    """An acronym (MIT, DFG), or a name in digits (42)."""
+    if given.text in words.NUMBER_NAMES:
+        return True
+    bare = given.text.replace(".", "")
+    acronym = bare.isascii() and bare.isalpha() and bare.isupper() and 2 <= len(bare) <= 5
+    if acronym:
+        return bare.lower() not in _HARD | {"na", "nan", "nil", "no", "nope", "tbd", "idk", "lol"} and len(set(bare)) > 1 and (
+            len(bare) < 4 or not _is_struck(bare.lower())
+        ) and not _repeats_the_label(given)  # fmt: skip
+    return len(given.text) == 1 and given.text in "XQ"
+
+
+def _fits_name(given: Given) -> bool:
+    """People are called Null, No, Na and Asd; they write themselves with a capital, or are one letter."""
+    bare = given.solid
+    if len(bare) == 1 and bare.isalpha():
+        return given.joined not in _REFUSALS
+    return given.text.istitle() and len(given.words) == 1 and given.joined not in _HARD - {"null", "test"}
+
+
+def _fits_other(given: Given) -> bool:
+    text = given.folded
+    if given.joined in _YES_NO and label_says(given.label, words.LABEL_IS_QUESTION):
+        return True
+    if _LINK.search(text) or _DATE.search(text) or _EMAIL.search(text):
+        return True
+    digits = "".join(filter(str.isdigit, text))
+    if not digits or any(char.isalpha() for char in text):
+        return False
+    return label_says(given.label, words.LABEL_ASKS_NUMBER) or (bool(given.label) and not _is_counting(digits))
+
+
+_FITS: dict[Role, Callable[[Given], bool]] = {
+    Role.EMAIL: _fits_email,
+    Role.BIRTH_DATE: _fits_date,
+    Role.COUNTRY: _fits_country,
+    Role.JOB: _fits_job,
+    Role.CONSENT: _fits_consent,
+    Role.AFFILIATION: _fits_place,
+    Role.NAME: _fits_name,
+    Role.OTHER: _fits_other,
+}
+
+
+# ---- junk ------------------------------------------------------------------------------------------------------------
+
+_UNIT = re.compile(r"(.{1,4}?)\1{2,}")
+_NO_VOWELS = re.compile("[\u0590-\u08ff]")
+_JAMO = re.compile("[\u1100-\u11ff\u3131-\u318e]+")
+_HOME_ROW = re.compile("[asdfghjkl]{7,}")
+
+
+def _says_nothing(given: Given) -> bool:
+    """Neither a letter nor, where a number may answer, a digit."""
+    if given.role is Role.BIRTH_DATE and any(map(str.isdigit, given.text)):
+        return False
+    return not any(unicodedata.category(char)[0] in "LM" for char in given.folded)
+
+
+def _declines(given: Given) -> bool:
+    if given.role is Role.NAME:
+        return given.joined in _HARD
+    if given.joined in _REFUSALS:
+        return True
+    return (
+        1 < len(given.words) <= 4 and all(word in _REFUSALS for word in given.words) and given.role is not Role.COUNTRY
+    )
+
+
+def _is_only_a_student(given: Given) -> bool:
+    return given.joined in _STUDENT and given.role in (Role.AFFILIATION, Role.PURPOSE, Role.COUNTRY, Role.EMAIL)
+
+
+def _repeats_characters(given: Given) -> bool:
+    text = given.solid
+    if len(text) >= 3 and len(set(text)) == 1:
+        return not (given.role is Role.AFFILIATION and given.text.isupper() and len(text) == 3)  # AAA, CCC, III
+    if len(text) == 2 and len(set(text)) == 1 and text.isascii():
+        return given.role in (Role.PURPOSE, Role.AFFILIATION) and given.text.islower()
+    if len(given.words) >= 3 and len(set(given.words)) == 1:
+        return True
+    if len(text) >= 5 and len(given.words) == 1 and max(map(text.count, set(text))) >= 0.8 * len(text):
+        return True
+    return len(text) >= 6 and _UNIT.fullmatch(text[:200]) is not None
+
+
+def _is_typed_at_random(given: Given) -> bool:
+    if len(given.text) > 200 or given.solid.isdigit():
+        return False
+    return all(_is_struck(word) or word in _REFUSALS or word.isdigit() for word in given.words) and not (
+        given.role is Role.PURPOSE and given.text.isupper() and len(given.text) == 3  # ASD is a diagnosis
+    )
+
+
+def _is_struck(word: str) -> bool:
+    """Whether a word is a walk over neighbouring keys, pieces of such walks, or single jamo."""
+    if _JAMO.fullmatch(word):
+        return True
+    if word in _SHORT_RUNS:
+        return True
+    if len(word) < 4 or word in _RUN_WORDS:
+        return False
+    pieces = _walks(word)
+    if _NO_VOWELS.match(word):  # such words are short, and many of them are made of runs
+        return len(pieces) == 1 and len(word) >= 5
+    if min(pieces) >= 3 or (max(pieces) >= 4 and sum(p for p in pieces if p >= 3) >= 0.75 * len(word)):
+        return True
+    return len(word) >= 5 and len(pieces) <= 0.4 * len(word) + 0.6 and not set(word) - set("asdfghjkl")
+
+
+def _walks(word: str) -> list[int]:
+    """The lengths of the walks over neighbouring keys of which a word is made."""
+    lengths, start = [], 0
+    while start < len(word):
+        end = start + 1
+        while end < len(word) and word[start : end + 1] in _WALKS:
+            end += 1
+        lengths.append(end - start)
+        start = end
+    return lengths
+
+
+def _is_without_vowels(given: Given) -> bool:
+    """A purpose in one long word of consonants or of the home row alone."""
+    if given.role is not Role.PURPOSE or len(given.words) != 1 or not given.text.islower():
+        return False
+    word = given.solid
+    if not (word.isascii() and word.isalpha()):
+        return False
+    mash = _HOME_ROW.fullmatch(word) is not None and word.count("a") < 0.35 * len(word)
+    return mash or (len(word) >= 6 and not set(word) & set("aeiouy"))
+
+
+def _is_one_letter(given: Given) -> bool:
+    return (
+        len(given.solid) == 1 and given.solid.isascii() and given.role in (Role.PURPOSE, Role.AFFILIATION, Role.EMAIL)
+    )
+
+
+def _repeats_the_label(given: Given) -> bool:
+    label = words_of(folded(seen(given.label)))
+    if not label or not given.words:
+        return False
+    if given.words == label:
+        return True
+    if given.role is Role.JOB:
+        return False
+    return given.joined in _parts(given.label, given.role)
+
+
+@lru_cache(maxsize=4096)
+def _parts(label: str, role: Role) -> frozenset[str]:
+    """The halves of a label such as `Company / Organization` or `單位(Affiliation)` that are labels themselves."""
+    pieces = re.split(r"[/／()（）|:：]", label[:500])
+    return frozenset(
+        " ".join(words_of(folded(seen(piece))))
+        for piece in pieces
+        if len(pieces) > 1 and role_of(piece.strip()) is role and role is not Role.OTHER
+    ) - {""}
+
+
+def _repeats_ones_name(given: Given) -> bool:
+    if given.role in (Role.NAME, Role.COUNTRY, Role.JOB) or not given.names or _is_allowed_name(given):
+        return False
+    for name in given.names:
+        own = words_of(folded(seen(name[:200])))
+        if own and (given.words == own or (len(own) > 1 and sorted(given.words) == sorted(own))):
+            return not re.search(words.PLACE_PARTS, " ".join(own))
+    return False
+
+
+def _is_allowed_name(given: Given) -> bool:
+    if given.role is Role.AFFILIATION:  # an organisation's account, written as the organisation writes itself
+        return given.text.isupper() and len(given.words) == 1
+    return given.role is Role.OTHER and label_says(given.label, words.LABEL_IS_ACCOUNT)
+
+
+def _is_counting(digits: str) -> bool:
+    """0, 1, 123, 54321, 7777: digits that nobody looked up."""
+    if len(digits) < 2:
+        return True
+    steps = {(int(b) - int(a)) % 10 for a, b in pairwise(digits)}
+    return len(steps) == 1 and steps <= {0, 1, 9}
+
+
+def _is_filler_text(given: Given) -> bool:
+    return given.joined.startswith("lorem ipsum")
+
+
+_JUNK: tuple[Callable[[Given], bool], ...] = (
+    _says_nothing,
+    _declines,
+    _is_only_a_student,
+    _repeats_characters,
+    _is_typed_at_random,
+    _is_without_vowels,
+    _is_one_letter,
+    _repeats_the_label,
+    _repeats_ones_name,
+    _is_filler_text,
+)
+
+
+# ---- thin ------------------------------------------------------------------------------------------------------------
+
+# Scripts that write no spaces: how much of a word one letter is.
+_UNSPACED: tuple[tuple[str, float], ...] = (
+    ("\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u3005\U00020000-\U0003ffff", 0.5),  # Han
+    ("\u3041-\u30ff\u31f0-\u31ff", 0.34),  # kana
+    ("\uac00-\ud7a3", 0.5),  # Hangul: spaces, but compounds without
+    ("\u0e01-\u0eff\u0f40-\u0fbc\u1000-\u109f\u1780-\u17ff\uaa60-\uaa7f", 0.25),  # Thai, Lao, Tibetan, Myanmar, Khmer
+)
+_RUNS = tuple((re.compile(f"[{letters}]+"), weight) for letters, weight in _UNSPACED)
+_ANY_UNSPACED = re.compile("[" + "".join(letters for letters, _ in _UNSPACED) + "]+")
+_LONG_WORD = 17  # such words are compounds of two; in languages that make them, 12
+_COMPOUNDING = re.compile(words.COMPOUNDING)
+_ATTACHED = re.compile("^(?:لل|وال|ال|ول|بال|[لبو]|[לבהו])")
+
+
+def _is_thin_purpose(given: Given) -> bool:
+    """Fewer than three words with content, or none among them that says which.
+
+    A letter of an unspaced script counts as a part of a word; two such words that are not generic are enough.
+    """
+    if given.joined in _GREETINGS:
+        return True
+    spaced = [word for word in words_of(_ANY_UNSPACED.sub(" ", given.folded)) if word not in _STOP]
+    long_word = 12 if _COMPOUNDING.search(given.text.casefold()) else _LONG_WORD
+    content = sum(2.0 if len(word) >= long_word else 1.0 for word in spaced if not word.isdigit() or len(word) == 4)
+    telling = sum(1.0 for word in spaced if not (_is_generic(word) or word.isdigit()))
+    unspaced = _measure(given.folded)
+    if not unspaced:
+        return content < 3 or telling < 1
+    left = _measure(_FILLERS.sub(" ", given.folded))
+    if left >= 1.9:
+        return False
+    return left + telling < 0.9 or content + unspaced < 3
+
+
+def _measure(text: str) -> float:
+    """How many words the unspaced letters of a text may be."""
+    return sum(
+        weight * sum(unicodedata.category(char) in ("Lo", "Lm") for run in pattern.findall(text) for char in run)
+        for pattern, weight in _RUNS
+    )
+
+
+def _is_generic(word: str) -> bool:
+    return word in _GENERIC or (not word.isascii() and _ATTACHED.sub("", word) in _GENERIC)
+
+
+def _is_thin_place(given: Given) -> bool:
+    if given.joined in _GREETINGS or (len(given.solid) == 1 and not given.solid.isascii()):
+        return True
+    if len(given.solid) == 3 and len(set(given.solid)) == 1:
+        return given.text != "III"
+    return all(word in _PLACES or word in _STOP for word in given.words) and not _PLACES.isdisjoint(given.words)
+
+
+def _is_thin_email(given: Given) -> bool:
+    return not _fits_email(given)
+
+
+def _is_thin_date(given: Given) -> bool:
+    return not any(char.isdigit() for char in given.text)
+
+
+def _is_thin_name(given: Given) -> bool:
+    return given.joined in {"user", "admin", "me", "myself", "anonymous", "someone", "somebody", "anon", "person"}
+
+
+def _is_thin_country(given: Given) -> bool:
+    return given.joined in _GREETINGS | {
+        "earth",
+        "world",
+        "home",
+        "global",
+        "worldwide",
+        "international",
+        "planet earth",
+        "here",
+    }
+
+
+def _is_thin_job(given: Given) -> bool:
+    return given.joined in _GREETINGS | {"work", "working", "job", "employee", "me"}
+
+
+_THIN: dict[Role, Callable[[Given], bool]] = {
+    Role.PURPOSE: _is_thin_purpose,
+    Role.AFFILIATION: _is_thin_place,
+    Role.EMAIL: _is_thin_email,
+    Role.BIRTH_DATE: _is_thin_date,
+    Role.NAME: _is_thin_name,
+    Role.COUNTRY: _is_thin_country,
+    Role.JOB: _is_thin_job,
+}

@@ -1,0 +1,80 @@
+"""Answers read as the rules of `quality.py` look at them: what can be seen, folded, in words; no judgement here."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import lru_cache
+
+from .roles import Role
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """An answer in the forms in which the rules look at it."""
+
+    text: str  # as seen
+    folded: str  # case, width and accents gone
+    words: tuple[str, ...]  # of the folded text, punctuation gone
+    label: str
+    role: Role
+    names: Collection[str]
+
+    @property
+    def joined(self) -> str:
+        return " ".join(self.words)
+
+    @property
+    def solid(self) -> str:
+        return "".join(self.words)
+
+
+_LIMIT = 4000
+_INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e0fff\x00-\x08\x0e-\x1f\x7f-\x9f]+"
+)
+_ACCENTS = re.compile("[\u0300-\u0309\u030b-\u036f\u064b-\u0652\u05b0-\u05c7]+")
+_SAME_LETTERS = str.maketrans("أإآىيکڪ", "اااییكك")
+_ASCII_WORD = re.compile("[a-z0-9]+")
+_APOSTROPHES = re.compile("['`\u2018\u2019\u02bc\u05f3\u05f4\"]")
+
+
+def seen(answer: str) -> str:
+    """What of an answer can be seen; a stranger may put a million invisible characters first."""
+    text = answer if len(answer) <= _LIMIT else _INVISIBLE.sub("", answer).lstrip()[:_LIMIT]
+    text = unicodedata.normalize("NFKC", text)
+    return text.strip() if text.isascii() and text.isprintable() else _INVISIBLE.sub("", text).strip()
+
+
+def folded(text: str) -> str:
+    if text.isascii():
+        return text.lower()
+    plain = _ACCENTS.sub("", unicodedata.normalize("NFD", text.casefold()))
+    return unicodedata.normalize("NFC", plain).translate(_SAME_LETTERS).replace("ı", "i").replace("đ", "d")
+
+
+def words_of(folded: str) -> tuple[str, ...]:
+    """Runs of letters, marks and digits."""
+    text = _APOSTROPHES.sub("", folded)
+    if text.isascii():
+        return tuple(_ASCII_WORD.findall(text))
+    return tuple("".join(char if unicodedata.category(char)[0] in "LMN" else " " for char in text).split())
+
+
+def phrases(text: str) -> frozenset[str]:
+    """A list of phrases, folded as answers are."""
+    return frozenset(
+        " ".join(words_of(folded(seen(item)))) for line in text.splitlines() for item in line.split("|") if item
+    )
+
+
+def vocabulary(text: str) -> frozenset[str]:
+    return frozenset(word for item in text.split() for word in words_of(folded(seen(item))))
+
+
+@lru_cache(maxsize=4096)
+def label_says(label: str, pattern: str) -> bool:
+    return re.search(pattern, label[:2000].casefold()) is not None
