@@ -147,6 +147,7 @@ _FORM = "extra_gated_fields:\n  Name: text\n"
         ("---\nlicense: mit\n---\nextra_gated_heading: x\nextra_gated_prompt: y\n---\n", [(3, 1, "front_matter_closed_early")]),
         ("---\nlicense: mit\n---\ntags:\n- a\n---\n# T\n", [(3, 1, "front_matter_closed_early")]),
         ("---\nlicense: mit\n---\n\n---\n" + _FORM + "  - broken\n---\n", [(5, 1, "second_front_matter")]),
+        ("---\nlicense: mit\n---\n\n---\ntags: [a]\n---\n# T\n", [(5, 1, "second_front_matter")]),
         ("---\n- a\n---\n", [(2, 1, "front_matter_no_map")]),
     ],
 )  # fmt: skip
