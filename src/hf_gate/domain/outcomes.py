@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ..errors import HfGateError
 from .ids import Person, Repo
 
 
@@ -44,10 +45,19 @@ class Outcome:
 
 
 def exit_code_of(outcomes: Iterable[Outcome]) -> int:
-    """The exit code of several decisions: 0 nothing refused or open, 1 refused and nothing done, 5 in part."""
-    count = Counter(outcome.kind for outcome in outcomes)
+    """The exit code of several decisions together.
+
+    0: nothing refused, nothing open. 5: done in part, or sent and unknown. Else nothing was done, and the reason
+    decides: 4 not allowed, 75 the Hub is away, 1 refused.
+    """
+    count: Counter[Kind] = Counter()
+    reasons: set[int] = set()
+    for outcome in outcomes:
+        count[outcome.kind] += 1
+        if outcome.kind is Kind.OPEN:
+            reasons.add(outcome.error.exit_code if isinstance(outcome.error, HfGateError) else 5)
     if not (count[Kind.REFUSED] or count[Kind.OPEN]):
         return 0
-    if count[Kind.OPEN]:
+    if count[Kind.DONE] or 5 in reasons:
         return 5
-    return 5 if count[Kind.DONE] else 1
+    return min(reasons, default=1)

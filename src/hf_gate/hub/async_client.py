@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 from weakref import WeakSet
 
 from ..domain.accounts import Account, Gate, Profile
-from ..domain.forms import GateForm, parse_gate_form
 from ..domain.ids import Person, Repo, parse_repo
 from ..domain.lifecycle import Status
 from ..domain.outcomes import Outcome
@@ -26,6 +25,9 @@ from .credentials import check_online
 from .errors import dressed
 from .listing import AsyncListing
 from .transport import AsyncTransport
+
+if TYPE_CHECKING:
+    from ..domain.forms import GateForm
 
 
 class AsyncHub:
@@ -211,6 +213,8 @@ class AsyncHub:
         return await self._ask(where, lambda setting: repos.set_gate(where, values, setting))  # type: ignore[no-any-return]
 
     async def gate_form(self, repo: str | Repo, *, repo_type: str | None = None) -> GateForm:
+        from ..domain.forms import parse_gate_form  # 0.15 s: only when a form is read
+
         where = parse_repo(repo, repo_type)
         return parse_gate_form(await self._ask(where, lambda setting: repos.card(where, setting)))
 

@@ -21,6 +21,7 @@ from ..errors import (
 )
 from .messages import Answer, Lost, NoReply, Reply
 
+_ENDPOINT = "Is the endpoint right, and the network there? Nothing was sent."
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
 
 # The first row that fits decides: (X-Error-Code, status) -> the leaf and its sentence; None fits anything.
@@ -30,7 +31,7 @@ _TABLE: tuple[tuple[str | None, int | None, type[HubError], _Sentence], ...] = (
     ("RepoNotFound", None, RepoNotFound, lambda where: f"{where}: no such repo, or this token may not see it."),
     ("GatedRepo", 401, NotAllowed, lambda where: f"{where} is gated and no valid token was sent."),
     ("GatedRepo", None, NotAllowed, lambda where: f"{where} is gated and this account has no access to it."),
-    (None, 401, NotAllowed, lambda where: f"{where}: the Hub does not know this token, or none was sent (401)."),
+    (None, 401, NotAllowed, lambda where: f"the Hub does not know this token, or none was sent (401, {where})."),
     (None, 403, NotAllowed, lambda where: f"{where} refused this token (403): it may not do this here."),
     (None, 404, RequestNotFound, lambda where: f"{where}: the Hub found no such request."),
     (None, 429, HubUnavailable, lambda where: f"{where}: out of calls (429)."),
@@ -39,7 +40,7 @@ _TABLE: tuple[tuple[str | None, int | None, type[HubError], _Sentence], ...] = (
 
 def error_of(answer: Answer, repo: Repo | None, *, doing: str = "") -> HubError:
     """The error that fits an answer which is not the wished one."""
-    where = str(repo) if repo else "the Hub"
+    where = f"{repo}" if repo else "this call"
     if isinstance(answer, NoReply):
         return _lost(answer, where)
     code, said = answer.headers.get("x-error-code"), server_message(answer)
