@@ -1,0 +1,184 @@
+"""The Hub's own OpenAPI as a judge of recorded exchanges: routes, keys, types and enums, in both directions."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from jsonschema import Draft202012Validator, FormatChecker  # type: ignore[import-untyped]  # its stubs are a package more
+
+_ABOUT_ACCESS = re.compile(r"user-access|ask-access|/settings$")
+
+
+class Exchange(NamedTuple):
+    """One call and its answer, as they went over the wire.
+
+    `is_ours`: sent by hf-gate, so its request is judged too. `is_next`: the address came whole from a Link header.
+    """
+
+    method: str
+    target: str
+    sent: bytes
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    is_ours: bool
+    is_next: bool
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.target} {self.sent[:200]!r} -> {self.status}"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method of one path: its parameters by name, the schema of its body, and of each answer by status."""
+
+    path: str
+    method: str
+    document: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        return f"{self.method.upper()} {self.path}"
+
+
+class Spec:
+    """A description in which each parameter, body and answer lies under a short address, so that a patch is one line.
+
+    Objects of a request that list their keys are closed: a key that is not listed is a fault of the client.
+    """
+
+    def __init__(self, paths: Mapping[str, Any], patch: Sequence[Mapping[str, Any]] = ()) -> None:
+        tree = {path: {verb: _short(told) for verb, told in verbs.items()} for path, verbs in paths.items()}
+        for line in patch:
+            for repo_type in ("models", "datasets"):
+                _add(tree[line["on"].replace("{T}", repo_type)], line["at"], deepcopy(line["value"]))
+        for verbs in tree.values():
+            for told in verbs.values():
+                _close(told["body"])
+        self._operations = [
+            (re.compile(re.sub(r"\\\{\w+\\\}", "([^/]+)", re.escape(path))), re.findall(r"\{(\w+)\}", path), Operation(path, verb, told))
+            for path, verbs in tree.items()
+            for verb, told in verbs.items()
+        ]  # fmt: skip
+
+    def find(self, exchange: Exchange) -> tuple[Operation, dict[str, str]] | None:
+        """The operation of a call and the parts of its path."""
+        path = urlsplit(exchange.target).path
+        for pattern, names, operation in self._operations:
+            if operation.method == exchange.method.lower() and (match := pattern.fullmatch(path)):
+                return operation, dict(zip(names, map(unquote, match.groups()), strict=True))
+        return None
+
+    def faults(self, exchange: Exchange) -> Iterator[str]:
+        """What is wrong with the request, if it is ours, and with the answer."""
+        found = self.find(exchange)
+        if found is None:
+            if _ABOUT_ACCESS.search(urlsplit(exchange.target).path) and (exchange.is_ours or exchange.status < 400):
+                yield f"{exchange}: no such route"
+            return
+        operation, parts = found
+        asked = _request_faults(operation, parts, exchange) if exchange.is_ours else ()
+        for fault in (*asked, *_answer_faults(operation, exchange)):
+            yield f"{exchange}: {fault}"
+
+
+def _short(told: Mapping[str, Any]) -> dict[str, Any]:
+    body = told.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
+    answers = {
+        status: answer.get("content", {}).get("application/json", {}).get("schema", {})
+        for status, answer in told.get("responses", {}).items()
+    }
+    parameters = {parameter["name"]: parameter for parameter in told.get("parameters", ())}
+    return deepcopy({"parameters": parameters, "body": body, "answer": answers})
+
+
+def _add(tree: Any, at: str, value: Any) -> None:
+    *way, last = at.strip("/").split("/")
+    for step in way:
+        tree = tree[step]
+    if last == "-":
+        assert value not in tree, f"{at}: {value!r} is there already"
+        tree.append(value)
+    else:
+        assert last not in tree, f"{at} is there already"
+        tree[last] = value
+
+
+def _close(schema: Any) -> None:
+    if isinstance(schema, dict):
+        if "properties" in schema:
+            schema.setdefault("additionalProperties", False)
+        for inner in schema.values():
+            _close(inner)
+    elif isinstance(schema, list):
+        for inner in schema:
+            _close(inner)
+
+
+def _request_faults(operation: Operation, parts: Mapping[str, str], exchange: Exchange) -> Iterator[str]:
+    told = operation.document
+    for name, text in parts.items():
+        yield from _against(told["parameters"][name]["schema"], text, f"{name} in the path")
+    for key, text in () if exchange.is_next else parse_qsl(urlsplit(exchange.target).query, keep_blank_values=True):
+        if key not in told["parameters"]:
+            yield f"no parameter {key!r}"
+        else:
+            schema = told["parameters"][key]["schema"]
+            value = int(text) if schema.get("type") == "integer" and text.isdecimal() else text
+            yield from _against(schema, value, f"{key} in the query")
+    if told["body"] is None:
+        if exchange.sent:
+            yield "a body that nobody asked for"
+    else:
+        yield from _against(told["body"], _json(exchange.sent), "request")
+
+
+def _answer_faults(operation: Operation, exchange: Exchange) -> Iterator[str]:
+    """Answers that say no are not described; they are one object with one sentence (or that sentence as text or page)."""
+    answers = operation.document["answer"]
+    if exchange.status >= 400:
+        body = _json(exchange.body) if operation.path.startswith("/api/") else {"error": ""}
+        if not (isinstance(body, dict) and set(body) == {"error"} and isinstance(body["error"], str)):
+            yield f"an error of another shape: {exchange.body[:200]!r}"
+    elif not answers:
+        if not isinstance(_json(exchange.body), dict):
+            yield f"no object: {exchange.body[:200]!r}"
+    elif str(exchange.status) not in answers:
+        yield f"status {exchange.status} is not described"
+    else:
+        # A file for the reader to keep is described as a text; everything else by what the JSON holds.
+        is_file = exchange.headers.get("content-disposition", "").startswith("attachment")
+        schema = answers[str(exchange.status)]
+        is_any = not set(schema) - {"$schema"}
+        body = None if is_any else exchange.body.decode() if is_file else _json(exchange.body)
+        yield from _against(schema, body, "answer")
+
+
+def _against(schema: Mapping[str, Any], value: object, where: str) -> Iterator[str]:
+    if where == "request" and value is _NO_JSON:
+        yield "the body is no JSON"
+        return
+    for error in Draft202012Validator(schema, format_checker=FormatChecker()).iter_errors(value):
+        for cause in error.context or (error,):
+            yield f"{where} {cause.json_path}: {cause.message[:300]}"
+
+
+_NO_JSON = object()
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError:
+        return _NO_JSON
+
+
+def all_faults(spec: Spec, exchanges: Iterable[Exchange]) -> list[str]:
+    """Every fault of every exchange, each once."""
+    return list(dict.fromkeys(fault for exchange in exchanges for fault in spec.faults(exchange)))
