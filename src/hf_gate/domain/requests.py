@@ -123,7 +123,7 @@ def target_of(
         return Target(user.username, user.id)
     if user is not None and not user.strip():
         raise InvalidTarget("an empty username.")
-    return Target(user.strip() if user else None, user_id, request_id)
+    return Target(user.strip() if user else None, user_id and user_id.lower(), request_id and request_id.lower())
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ..domain.frontmatter import front_matter
-from ..domain.ids import Repo, RepoType
+from ..domain.ids import Repo, RepoType, parse_repo
 from ..domain.yamltext import Mapping, Node, Scalar, Sequence, parse
+from ..errors import InvalidRepo
 from .context import NO_RIGHT, Context
 from .handlers_access import next_link
 from .handlers_files import commit_at, commit_files
@@ -120,7 +121,10 @@ def create_repo(c: Context) -> Answered:
     body.settle()
     if of not in {"model", "dataset"}:
         raise Refusal(400, "The local Hub has models and datasets only")
-    repo = Repo(RepoType(of), namespace or caller.account.username, name)
+    try:
+        repo = parse_repo(f"{namespace or caller.account.username}/{name}", RepoType(of))
+    except InvalidRepo as refused:
+        raise Refusal(400, f"✖ {refused}\n  → at name") from None
     if caller.role != "write" or c.world.role(caller.account, repo.namespace) not in {
         "owner",
         "admin",
@@ -188,7 +192,7 @@ def _my_orgs(c: Context, token: Token) -> list[dict[str, object]]:
     return [
         {
             "type": "org", "id": org.account.id, "name": org.account.username, "fullname": org.account.fullname,
-            "email": None, "canPay": False, "billingMode": "postpaid", "periodEnd": None, "isEnterprise": False,
+            "email": None, "canPay": False, "billingMode": "postpaid", "periodEnd": None,
             "avatarUrl": org.account.avatar, "roleInOrg": org.roles[token.account.id],
         }
         for org in mine
