@@ -510,3 +510,13 @@ def test_roles_are_shown_to_members_only(bench: Bench) -> None:
 )
 def test_anything_else_is_not_here(bench: Bench, path: str) -> None:
     assert bench.call("GET", path).status == 404
+
+
+def test_a_name_that_cannot_be_one_is_refused(bench: Bench) -> None:
+    for name in ("../x", "a/b", "", "x--y"):
+        assert bench.call("POST", "/api/repos/create", {"name": name}).status == 400
+
+
+def test_hostile_text_never_breaks_a_header(bench: Bench) -> None:
+    answered = bench.call("GET", "/acme/model/resolve/%1b%5b2J%0d%0aX-Evil:%201%e2%80%ae/config.json", by="ona")
+    assert answered.headers["X-Error-Message"] == "Invalid rev id: *[2J X-Evil: 1*"

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection, HTTPResponse, IncompleteRead
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -334,3 +335,11 @@ def test_every_fault_of_the_contract_is_here() -> None:
         "drop_user",
     ]
     assert set(KINDS) == set(contract)
+
+
+def test_the_page_about_the_local_hub_has_a_line_for_each_fault() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "local-hub.md").read_text(encoding="utf-8")
+    for name, kind in KINDS.items():
+        (line,) = [line for line in page.splitlines() if line.startswith(f"| `{name}` |")]
+        assert line.endswith(f" | {kind.about} |")
+        assert all(f"`{key}=" in line for key in kind.keys)

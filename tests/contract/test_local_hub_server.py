@@ -326,3 +326,12 @@ def test_the_plugin_loads_nothing_heavy_until_used() -> None:
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert "uvicorn" not in shown
     assert "msgspec" not in shown
+
+
+def test_a_body_that_is_too_large_is_refused(hub: LocalHub) -> None:
+    assert fetch(hub, "POST", "/api/repos/create", {"name": "x" * (33 << 20)}).status == 413
+
+
+def test_the_door_takes_no_name_that_cannot_stand_in_a_path(hf_local_hub: LocalHub) -> None:
+    with pytest.raises(ValueError, match="is no username"):
+        hf_local_hub.add_people([{"username": "a/b"}])

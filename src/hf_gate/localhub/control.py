@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from .server import App
 
 PREFIX = "/_hf_gate/"
+_USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 
 
 def answer(app: App, asked: Asked, client: str) -> Answered:
@@ -117,6 +119,8 @@ def _advance(app: App, asked: Asked) -> dict[str, object]:
 def _people(app: App, asked: Asked) -> list[dict[str, object]]:
     lines = [_known(line, {"username", "fullname", "email", "created_at"}) for line in _list(_json(asked))]
     for line in lines:
+        if not _USERNAME.fullmatch(_word(line.get("username"))):
+            raise Refusal(400, f"{line['username']!r} is no username: letters, digits, - _ . only")
         if _word(line.get("username")).lower() in app.world.names:
             raise Refusal(400, f"there is somebody of the name {line['username']!r} already")
     return [_person(app.world, line, asked.now_ms) for line in lines]

@@ -117,8 +117,8 @@ def weak_etag(body: bytes) -> str:
 
 
 def header_copy(message: str) -> str:
-    """The ASCII copy of a message for X-Error-Message: `*` for other characters, white space folded."""
-    return re.sub(r"\s+", " ", "".join(c if c.isascii() else "*" for c in message)).strip()
+    """The ASCII copy of a message for X-Error-Message: `*` for what is not printable ASCII, white space folded."""
+    return re.sub(r"\s+", " ", "".join(c if " " <= c <= "~" or c.isspace() else "*" for c in message)).strip()
 
 
 def html_text(text: str) -> str:
