@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..domain.ids import Repo, parse_repo
 from ..errors import HfGateError
@@ -13,18 +13,16 @@ from .clock import seconds_of
 from .faults import parse_spec
 from .handlers_access import ask_for
 from .records import Account, Gated
+from .running import Running
 from .wire import Answered, Asked, Refusal, iso, json_answer, ms_of
 from .world import World
 from .zod import Body
-
-if TYPE_CHECKING:
-    from .server import App
 
 PREFIX = "/_hf_gate/"
 _USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 
 
-def answer(app: App, asked: Asked, client: str) -> Answered:
+def answer(app: Running, asked: Asked, client: str) -> Answered:
     """One call to the door. Every refusal is JSON with one line."""
     try:
         _guard(asked, client)
@@ -63,7 +61,7 @@ def _is_loopback(host: str) -> bool:
 # ---- reading ------------------------------------------------------------------------------------------------------------
 
 
-def _journal(app: App, asked: Asked) -> list[dict[str, object]]:
+def _journal(app: Running, asked: Asked) -> list[dict[str, object]]:
     after = asked.params.get("after", "0")
     if not after.isdecimal():
         raise Refusal(400, "after is the last seq that you have, a number")
@@ -78,30 +76,30 @@ def _journal(app: App, asked: Asked) -> list[dict[str, object]]:
     ]  # fmt: skip
 
 
-def _stats(app: App, _: Asked) -> dict[str, object]:
+def _stats(app: Running, _: Asked) -> dict[str, object]:
     return {"calls": dict(app.calls), "replies": dict(app.replies), "world_id": app.world.world_id}
 
 
-def _clock(app: App, _: Asked) -> dict[str, object]:
+def _clock(app: Running, _: Asked) -> dict[str, object]:
     return {"now": app.clock.now(), "rate": app.clock.rate}
 
 
-def _outbox(app: App, _: Asked) -> list[dict[str, str | None]]:
+def _outbox(app: Running, _: Asked) -> list[dict[str, str | None]]:
     return app.world.outbox
 
 
-def _repos(app: App, _: Asked) -> list[dict[str, object]]:
+def _repos(app: Running, _: Asked) -> list[dict[str, object]]:
     return app.repo_lines()
 
 
-def _faults(app: App, _: Asked) -> list[str]:
+def _faults(app: Running, _: Asked) -> list[str]:
     return [fault.spec for fault in app.faults.active]
 
 
 # ---- doing --------------------------------------------------------------------------------------------------------------
 
 
-def _set_faults(app: App, asked: Asked) -> list[str]:
+def _set_faults(app: Running, asked: Asked) -> list[str]:
     body = _body(asked, {"set", "add", "clear"})
     fresh = [parse_spec(_word(spec)) for key in ("set", "add") for spec in _list(body.get(key, []))]
     if body.get("clear") or "set" in body:
@@ -111,12 +109,12 @@ def _set_faults(app: App, asked: Asked) -> list[str]:
     return _faults(app, asked)
 
 
-def _advance(app: App, asked: Asked) -> dict[str, object]:
+def _advance(app: Running, asked: Asked) -> dict[str, object]:
     app.clock.advance(seconds_of(_word(_body(asked, {"advance"}).get("advance"))))
     return _clock(app, asked)
 
 
-def _people(app: App, asked: Asked) -> list[dict[str, object]]:
+def _people(app: Running, asked: Asked) -> list[dict[str, object]]:
     lines = [_known(line, {"username", "fullname", "email", "created_at"}) for line in _list(_json(asked))]
     for line in lines:
         if not _USERNAME.fullmatch(_word(line.get("username"))):
@@ -136,7 +134,7 @@ def _person(world: World, line: Mapping[str, Any], now_ms: int) -> dict[str, obj
     return {"id": account.id, "username": username, "token": world.personal_secret(account)}
 
 
-def _requests(app: App, asked: Asked) -> list[dict[str, object]]:
+def _requests(app: Running, asked: Asked) -> list[dict[str, object]]:
     """One after the other, in the given order; the first that is wrong stops the rest, and none of them has happened."""
     world = app.world
     ready = []
@@ -160,7 +158,7 @@ def _requests(app: App, asked: Asked) -> list[dict[str, object]]:
     return made
 
 
-def _settings(app: App, asked: Asked) -> dict[str, object]:
+def _settings(app: Running, asked: Asked) -> dict[str, object]:
     """What the Hub has no known route for: hiding names and addresses of those who ask."""
     line = _body(asked, {"repo", "repo_type", "hide_usernames", "hide_emails"})
     gated = _gated(app.world, line)
@@ -169,18 +167,18 @@ def _settings(app: App, asked: Asked) -> dict[str, object]:
     return {"hide_usernames": gated.hide_usernames, "hide_emails": gated.hide_emails}
 
 
-def _reset(app: App, asked: Asked) -> dict[str, object]:
+def _reset(app: Running, asked: Asked) -> dict[str, object]:
     _body(asked, set())
     app.reset()
     return {"world_id": app.world.world_id}
 
 
-def _save(app: App, asked: Asked) -> dict[str, object]:
+def _save(app: Running, asked: Asked) -> dict[str, object]:
     _body(asked, set())
     return {"saved": app.save()}
 
 
-_HANDLERS: dict[tuple[str, str], Callable[[App, Asked], object]] = {
+_HANDLERS: dict[tuple[str, str], Callable[[Running, Asked], object]] = {
     ("GET", "journal"): _journal,
     ("GET", "stats"): _stats,
     ("GET", "clock"): _clock,

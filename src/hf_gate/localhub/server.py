@@ -8,7 +8,6 @@ import logging
 import signal
 import socket
 import threading
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,13 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
-from ..domain.lifecycle import STATUSES
 from ..protocol.routes import Call
 from . import control, handlers, keep
 from .clock import HubClock
 from .faults import FaultSet, Plan
 from .people import Scene
 from .quota import Limiter, parse_quota
+from .running import Running
 from .seeding import oracle, seed_world
 from .wire import EXPOSED, Answered, Asked, Refusal
 from .world import World
@@ -39,53 +38,11 @@ BIGGEST = 32 << 20  # bytes of a body that is read
 PROTOCOLS = ("2026-08", "2026-10-23")
 
 
-class App:
-    """One local Hub: its world, its clock, its counters; an ASGI application. All of it runs in one event loop."""
+class App(Running):
+    """The ASGI application. All of it runs in one event loop."""
 
-    def __init__(
-        self,
-        make_world: Callable[[int], World],
-        clock: HubClock,
-        limiter: Limiter,
-        faults: FaultSet,
-        *,
-        latency_s: float = 0.0,
-        kept: World | None = None,
-        folder: Path | None = None,
-    ) -> None:
-        self._make_world, self.folder = make_world, folder
-        self.clock, self.limiter, self.faults, self.latency_s = clock, limiter, faults, latency_s
-        self.world = kept or make_world(clock.now_ms())
-        self.calls: Counter[str] = Counter()
-        self.replies: Counter[str] = Counter()
-        self.stopping: asyncio.Event | None = None
-        self._asked = 0
-
-    def reset(self) -> None:
-        """As at the start, in a world with another id; the clock goes on."""
-        self.world = self._make_world(self.clock.now_ms())
-        self.calls.clear()
-        self.replies.clear()
-        self.faults.clear()
-        self.limiter = Limiter(self.limiter.quota)
-
-    def save(self) -> bool:
-        """Keep the world in its folder, if it has one."""
-        if self.folder is not None:
-            keep.save(self.world, self.folder, self.clock.now_ms())
-        return self.folder is not None
-
-    def repo_lines(self) -> list[dict[str, object]]:
-        return [
-            {"repo": gated.repo.id, "repo_type": gated.repo.type.value, "gated": gated.gated}
-            | {status.value: len(gated.lists[status]) for status in STATUSES}
-            for gated in self.world.repos.values()
-        ]
-
-    def first_line(self, url: str, pid: int) -> dict[str, object]:
-        """What `hub serve --json` says first."""
-        tokens = {token.name: token.secret for token in self.world.tokens.values()}
-        return {"url": url, "pid": pid, "tokens": tokens, "repos": self.repo_lines(), "control": f"{url}/_hf_gate"}
+    stopping: asyncio.Event | None = None
+    _asked = 0
 
     # ---- one call ----------------------------------------------------------------------------------------------
 
