@@ -1,0 +1,81 @@
+"""`python -m bench [--quick] [--only NAME] [--write]`: all comparisons in one run, as a table and as docs/benchmarks.md."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from . import deciding, document, reading, starting
+from .rows import Row, screen_table, unmeasured
+from .sizes import FULL, QUICK, Sizes
+
+
+class Case(NamedTuple):
+    """A part of the run that can be asked for alone, and the rows that it owes."""
+
+    run: Callable[[Sizes], Iterator[Row]]
+    keys: tuple[str, ...]
+
+
+CASES: dict[str, Case] = {
+    "list": Case(reading.long_list, ("list-0", "list-memory", "list-50", "list-calls")),
+    "many": Case(reading.many_lists, ("many-50",)),
+    "decide": Case(deciding.by_batch, ("decide-0", "decide-50", "decide-calls")),
+    "window": Case(deciding.in_a_window, ("window-0", "window-50", "window-429")),
+    "handle": Case(deciding.one_by_one, ("handle-50",)),
+    "hidden": Case(deciding.under_a_hidden_limit, ("hidden-short", "hidden-long")),
+    "start": Case(starting.cold_starts, ("start-help", "start-version", "start-ls")),
+    "serve": Case(starting.local_hubs, ("serve-small", "serve-large")),
+    "download": Case(starting.download, ("download",)),
+}
+
+
+def rows_of(name: str, sizes: Sizes) -> list[Row]:
+    """The rows of a case; one that fails leaves its rows unmeasured, with the reason, and the run goes on."""
+    case, rows = CASES[name], list[Row]()
+    try:
+        rows.extend(case.run(sizes))
+    except (OSError, RuntimeError, ValueError, KeyError) as problem:
+        left = case.keys[len(rows) :]
+        rows += [unmeasured(key, key, f"{type(problem).__name__}: {problem}") for key in left]
+    return rows
+
+
+def main(args: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description="hf-gate beside huggingface_hub, on a local Hub."
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="tiny numbers, in seconds: shows that all works, and no speed"
+    )
+    parser.add_argument("--only", action="append", choices=CASES, help="one part; may be repeated")
+    parser.add_argument(
+        "--write", action="store_true", help="write docs/benchmarks.md also after a quick or partial run"
+    )
+    asked = parser.parse_args(args)
+    sizes = QUICK if asked.quick else FULL
+    print("\n".join(document.machine()), file=sys.stderr)
+    start, rows = time.perf_counter(), list[Row]()
+    for name in asked.only or CASES:
+        print(f"{time.perf_counter() - start:5.0f} s  {name} ...", file=sys.stderr, flush=True)
+        rows += rows_of(name, sizes)
+    took = time.perf_counter() - start
+    print(screen_table(rows))
+    for row in rows:
+        if row.reached is False or not row.is_measured:
+            print(f"  {row.what}: {row.held}")
+    print(f"{took:.0f} s in all", file=sys.stderr)
+    if asked.write or not (asked.quick or asked.only):
+        document.PAGE.parent.mkdir(exist_ok=True)
+        document.PAGE.write_text(document.page(rows, sizes, took, datetime.now(UTC).date()), "utf-8")  # noqa: TID251 - the day of the run
+        print(f"written: docs/{document.PAGE.name}", file=sys.stderr)
+    failed = any(not row.is_measured for row in rows if row.key != "download" or sizes.with_download)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

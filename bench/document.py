@@ -1,0 +1,74 @@
+"""The page that a run writes: the figures with machine and versions, and what holds those that are not reached."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+
+from .hubs import ROOT
+from .rows import Row, markdown_table
+from .sizes import Sizes
+
+PAGE = ROOT / "docs" / "benchmarks.md"
+LIBRARIES = ("hf-gate", "huggingface_hub", "httpx2", "msgspec", "click", "uvicorn")
+
+_HEAD = """# Benchmarks
+
+Written by `make bench`; do not edit. Both clients run on this machine against the local Hub (`hf-gate hub serve`) in a
+process of its own, one after the other in the same run, each in a fresh process; imports are not counted, except in cold
+starts. `50 ms` is what the Hub adds to each answer. What is repeated is repeated in turn, and the median counts.
+
+A loop of `huggingface_hub` is what its guide shows: one call for one person. It is given fewer people where all of them
+would take minutes, and then the rates per decision are compared. T_min is the least time that a rate window allows: the
+calls it leaves beside the reserve, one after the other, windows back to back. The floor of a list is its pages times the
+round trip, for a page must be read before the next is known.
+"""
+
+
+def machine() -> list[str]:
+    """What the figures were taken on."""
+    versions = ", ".join(f"{name} {_version(name)}" for name in LIBRARIES)
+    return [
+        f"{_processor()}, {os.cpu_count()} cores; {platform.system()} {platform.machine()}",
+        f"{platform.python_implementation()} {platform.python_version()}; {versions}",
+    ]
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except ModuleNotFoundError:
+        return "(of this checkout)"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        return platform.processor() or "unknown processor"
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or "unknown processor"
+
+
+def page(rows: Sequence[Row], sizes: Sizes, took: float, day: date) -> str:
+    form = (
+        ""
+        if sizes.name == "full"
+        else " **This was a quick run with tiny numbers: it shows that all works, and no speed.**"
+    )
+    taken = f"Taken on {day.isoformat()} in {took / 60:.0f} minutes.{form}"
+    parts = [_HEAD, "\n".join([taken, "", *(f"- {line}" for line in machine())]), markdown_table(rows)]
+    short = [row for row in rows if row.reached is False]
+    if short:
+        parts.append(
+            "## What holds the figures that are not reached\n\n"
+            + "\n".join(f"- **{row.what}**: {row.ours}. {row.held}".rstrip() for row in short)
+        )
+    missing = [row for row in rows if not row.is_measured]
+    if missing:
+        parts.append("## Not measured\n\n" + "\n".join(f"- {row.what}: {row.held}" for row in missing))
+    return "\n\n".join(part.strip() for part in parts) + "\n"

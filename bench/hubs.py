@@ -1,0 +1,131 @@
+"""A local Hub in a process of its own: started, asked through its own door, ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+ROOT = Path(__file__).resolve().parents[1]
+_PEAK = re.compile(r"VmHWM:\s+(\d+) kB")
+_NEXT = re.compile(r'<([^>]+)>; rel="next"')
+
+
+@dataclass(frozen=True, slots=True)
+class RunningHub:
+    """What `hub serve --json` said first, and how long that took."""
+
+    url: str
+    pid: int
+    tokens: dict[str, str]
+    repos: list[dict[str, Any]]
+    started_in: float
+
+    @property
+    def largest(self) -> dict[str, Any]:
+        """The repo where most people wait."""
+        return max(self.repos, key=lambda repo: int(repo["pending"]))
+
+    def stats(self) -> Stats:
+        said = self._ask("GET", "/_hf_gate/stats")
+        return Stats(said["calls"], said["replies"])
+
+    def set_faults(self, *specs: str) -> None:
+        self._ask("POST", "/_hf_gate/faults", {"set": list(specs)})
+
+    def names(self, repo: dict[str, Any], count: int) -> list[str]:
+        """So many usernames that wait at a repo. Read by the admin's token, so that no window of the owner's is touched."""
+        names: dict[str, str] = {}  # a name in two spellings is one person's
+        url: str | None = f"{self.url}/api/{repo['repo_type']}s/{repo['repo']}/user-access-request/pending?limit=1000"
+        while url is not None and len(names) < count:
+            with urlopen(self._request("GET", url)) as reply:  # noqa: S310 - the local Hub's own address
+                names |= {row["user"]["user"].lower(): row["user"]["user"] for row in json.load(reply)}
+                link = _NEXT.search(reply.headers.get("Link") or "")
+            url = link[1] if link else None
+        if len(names) < count:
+            raise RuntimeError(f"only {len(names)} of {count} people wait at {repo['repo']}")
+        return list(names.values())[:count]
+
+    def _ask(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - JSON of any kind
+        with urlopen(self._request(method, self.url + path, body)) as reply:  # noqa: S310 - the local Hub's own address
+            return json.load(reply)
+
+    def _request(self, method: str, url: str, body: object = None) -> Request:
+        headers = {"content-type": "application/json", "authorization": f"Bearer {self.tokens['admin']}"}
+        data = None if body is None else json.dumps(body).encode()
+        return Request(url, data, headers, method=method)  # noqa: S310 - the local Hub's own address
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """How many calls of each kind came, and how they were answered. The players' first calls (`whoami`) are left out."""
+
+    calls: dict[str, int]
+    replies: dict[str, int]
+
+    def since(self, before: Stats) -> Stats:
+        return Stats(_less(self.calls, before.calls), _less(self.replies, before.replies))
+
+    @property
+    def total(self) -> int:
+        return sum(count for call, count in self.calls.items() if call != "GET whoami")
+
+    @property
+    def too_many(self) -> int:
+        """Answers 429."""
+        return self.replies.get("429", 0)
+
+
+def _less(now: dict[str, int], before: dict[str, int]) -> dict[str, int]:
+    return {key: count - before.get(key, 0) for key, count in now.items()}
+
+
+@contextmanager
+def local_hub(requests: int, repos: int = 1, *, latency_ms: int = 0, more: Sequence[str] = ()) -> Iterator[RunningHub]:
+    """A Hub for as long as the `with` lasts. Most requests of its worlds (seven of ten) are pending."""
+    options = {"--requests": requests, "--repos": repos, "--latency": f"{latency_ms}ms"}
+    command = [sys.executable, "-m", "hf_gate", "hub", "serve", "--json"]
+    command += [str(part) for option in options.items() for part in option] + list(more)
+    start = time.perf_counter()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, env=environment(), text=True) as process:
+        assert process.stdout is not None  # noqa: S101 - said to the type checker
+        try:
+            line = process.stdout.readline()
+            took = time.perf_counter() - start
+            if not line:
+                raise RuntimeError("hf-gate hub serve ended without saying where it serves")
+            said = json.loads(line)
+            yield RunningHub(said["url"], said["pid"], said["tokens"], said["repos"], took)
+        finally:
+            process.terminate()
+
+
+def environment(**more: str) -> dict[str, str]:
+    """This process's, without anybody's token, endpoint or settings of the Hub; nothing asks the network for news."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING", "COV_", "COVERAGE_"))}  # fmt: skip
+    quiet = {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_UPDATE_CHECK": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+    return kept | quiet | {"NO_COLOR": "1"} | more
+
+
+def peak_mb(pid: int | None = None) -> float:
+    """The most memory a process held so far, this one if none is named; nan where the system does not tell it of others."""
+    try:
+        match = _PEAK.search(Path(f"/proc/{pid or 'self'}/status").read_text("ascii"))
+    except OSError:
+        match = None
+    if match:
+        return int(match[1]) / 1024
+    if pid is not None:
+        return float("nan")
+    unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit

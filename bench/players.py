@@ -1,0 +1,213 @@
+"""One part of the comparison in a process of its own, so that neither client warms, slows or fattens the other.
+
+`python -m bench.players NAME` takes its job as JSON on stdin and says what came of it as one line of JSON.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from .hubs import ROOT, RunningHub, environment, peak_mb
+
+Job = dict[str, Any]
+Result = tuple[int, str]  # how many, and why it stopped early, if it did
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """`seconds` from the making of a client to its last answer, without imports and first calls; `began` in epoch seconds."""
+
+    seconds: float
+    count: int
+    why: str
+    peak_mb: float
+    began: float
+
+    @property
+    def per_second(self) -> float:
+        return self.count / self.seconds
+
+
+def play(name: str, hub: RunningHub, **job: object) -> Played:
+    """Run a player, as the owner unless the job names another token, and wait for its word. RuntimeError with its last line when it failed."""
+    said = json.dumps({"url": hub.url, "token": hub.tokens["owner"], "warm_token": hub.tokens["reader"], **job})
+    command = [sys.executable, "-m", "bench.players", name]
+    run = subprocess.run(command, input=said, capture_output=True, cwd=ROOT, env=environment(), text=True, check=False)
+    if run.returncode != 0:
+        raise RuntimeError(f"{name}: {(run.stderr.strip().splitlines() or ['no word'])[-1]}")
+    return Played(**json.loads(run.stdout))
+
+
+# Each player loads and prepares what it needs, and returns what is then timed. A first call, as somebody else and to a
+# route that `Stats` leaves out, makes sure that nothing is loaded or looked up for the first time while the clock runs.
+
+# ---- hf-gate ------------------------------------------------------------------------------------------------------------
+
+
+def ours_list(job: Job) -> Callable[[], Result]:
+    from hf_gate import Hub  # noqa: PLC0415 - only one of the two clients is loaded
+
+    _warm_ours(job)
+
+    def timed() -> Result:
+        with Hub(job["token"], job["url"]) as hub:
+            listing = hub.list_pending(job["repo"], repo_type=job["repo_type"])
+            count = sum(1 for _ in listing)
+            if not listing.completeness.proved:
+                raise RuntimeError(f"the listing is not proved whole: {listing.completeness.why}")
+            return count, ""
+
+    return timed
+
+
+def ours_many(job: Job) -> Callable[[], Result]:
+    """All lists of all repos at once."""
+    from hf_gate import AsyncHub  # noqa: PLC0415 - as above
+
+    _warm_ours(job)
+
+    async def all_lists() -> int:
+        async with AsyncHub(job["token"], job["url"]) as hub:
+
+            async def one(repo: dict[str, str], status: str) -> int:
+                return sum([1 async for _ in hub.list(repo["repo"], status, repo_type=repo["repo_type"])])
+
+            return sum(
+                await asyncio.gather(*(one(repo, status) for repo in job["repos"] for status in job["statuses"]))
+            )
+
+    return lambda: (asyncio.run(all_lists()), "")
+
+
+def ours_decide(job: Job) -> Callable[[], Result]:
+    """Begins `start_at` seconds after a window of `window_s` has begun, if such are given."""
+    from hf_gate import Decision, Hub  # noqa: PLC0415 - as above
+
+    decisions = [Decision.accept(name) for name in job["users"]]
+    _warm_ours(job)
+
+    def timed() -> Result:
+        with Hub(job["token"], job["url"]) as hub:
+            outcomes = Counter(o.kind for o in hub.decide_many(job["repo"], decisions, repo_type=job["repo_type"]))
+        if set(outcomes) != {"done"}:
+            raise RuntimeError(f"not all were done: {dict(outcomes)}")
+        return outcomes.total(), ""
+
+    if "window_s" in job:
+        time.sleep((job["start_at"] - time.time()) % job["window_s"])  # noqa: TID251 - the local Hub's real clock
+    return timed
+
+
+def ours_decide_for(job: Job) -> Callable[[], Result]:
+    """Decides the same people again and again, accept and cancel in turn, until `for_s` seconds have passed."""
+    from hf_gate import Decision, Hub  # noqa: PLC0415 - as above
+
+    _warm_ours(job)
+
+    def timed() -> Result:
+        done, end = 0, time.perf_counter() + job["for_s"]
+        with Hub(job["token"], job["url"]) as hub:
+            while True:
+                for decide in (Decision.accept, Decision.cancel):
+                    decisions = map(decide, job["users"])
+                    for outcome in hub.decide_many(job["repo"], decisions, repo_type=job["repo_type"]):
+                        done += outcome.kind == "done"
+                        if time.perf_counter() > end:
+                            return done, ""
+
+    return timed
+
+
+def _warm_ours(job: Job) -> None:
+    from hf_gate import Hub  # noqa: PLC0415 - as above
+
+    with Hub(job["warm_token"], job["url"]) as hub:
+        hub.whoami()
+
+
+# ---- huggingface_hub ----------------------------------------------------------------------------------------------------
+
+
+def peer_list(job: Job) -> Callable[[], Result]:
+    from huggingface_hub import HfApi  # noqa: PLC0415 - as above
+
+    _warm_peer(job)
+
+    def timed() -> Result:
+        api = HfApi(token=job["token"], endpoint=job["url"])
+        return sum(1 for _ in api.list_pending_access_requests(job["repo"], repo_type=job["repo_type"])), ""
+
+    return timed
+
+
+def peer_many(job: Job) -> Callable[[], Result]:
+    """The plain loop: one list after the other."""
+    from huggingface_hub import HfApi  # noqa: PLC0415 - as above
+
+    _warm_peer(job)
+
+    def timed() -> Result:
+        api = HfApi(token=job["token"], endpoint=job["url"])
+        lists = {
+            "pending": api.list_pending_access_requests,
+            "accepted": api.list_accepted_access_requests,
+            "rejected": api.list_rejected_access_requests,
+        }
+        count = 0
+        for repo in job["repos"]:
+            for status in job["statuses"]:
+                count += sum(1 for _ in lists[status](repo["repo"], repo_type=repo["repo_type"]))
+        return count, ""
+
+    return timed
+
+
+def peer_decide(job: Job) -> Callable[[], Result]:
+    """The plain loop; the first error ends it, as it would end a script."""
+    from huggingface_hub import HfApi  # noqa: PLC0415 - as above
+    from huggingface_hub.errors import HfHubHTTPError  # noqa: PLC0415 - as above
+
+    _warm_peer(job)
+
+    def timed() -> Result:
+        api = HfApi(token=job["token"], endpoint=job["url"])
+        for done, user in enumerate(job["users"]):
+            try:
+                api.accept_access_request(job["repo"], user, repo_type=job["repo_type"])
+            except HfHubHTTPError as error:
+                return done, str(error.response.status_code)
+        return len(job["users"]), ""
+
+    return timed
+
+
+def _warm_peer(job: Job) -> None:
+    from huggingface_hub import HfApi  # noqa: PLC0415 - as above
+
+    HfApi(token=job["warm_token"], endpoint=job["url"]).whoami()
+
+
+PLAYERS: dict[str, Callable[[Job], Callable[[], Result]]] = {
+    player.__name__: player
+    for player in (ours_list, ours_many, ours_decide, ours_decide_for, peer_list, peer_many, peer_decide)
+}
+
+
+def main() -> None:
+    timed = PLAYERS[sys.argv[1]](json.load(sys.stdin))
+    began, start = time.time(), time.perf_counter()  # noqa: TID251 - the local Hub's real clock
+    count, why = timed()
+    took = time.perf_counter() - start
+    print(json.dumps(asdict(Played(took, count, why, peak_mb(), began))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""How much of everything is measured: the full form, whose figures count, and a quick one that only shows that all of it works."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Requests are those of a whole world, of which seven of ten are pending."""
+
+    name: str
+    rounds: int  # of what is repeated, ours and the peer's in turn; the median counts
+    listed: int
+    many_repos: int
+    many_requests: int
+    decided: int
+    peer_decided: int
+    window: tuple[int, int]  # calls, seconds
+    window_decided: int
+    window_phases: tuple[float, ...]  # shares of a window that have passed when a run begins
+    handled: int
+    peer_handled: int
+    hidden_short: int  # decisions
+    hidden_long_s: float
+    cold_starts: int
+    served: tuple[int, ...]
+    with_download: bool
+
+
+FULL = Sizes(
+    name="full",
+    rounds=3,
+    listed=100_000,
+    many_repos=20,
+    many_requests=6_000,
+    decided=10_000,
+    peer_decided=1_000,
+    window=(50, 3),
+    window_decided=10_000,
+    window_phases=(0.02, 0.12, 0.25),
+    handled=4_000,
+    peer_handled=300,
+    hidden_short=10_000,
+    hidden_long_s=120.0,
+    cold_starts=9,
+    served=(2_000, 100_000),
+    with_download=True,
+)
+QUICK = Sizes(
+    name="quick",
+    rounds=1,
+    listed=1_200,
+    many_repos=4,
+    many_requests=200,
+    decided=400,
+    peer_decided=10,
+    window=(4, 1),
+    window_decided=500,
+    window_phases=(0.02,),
+    handled=64,
+    peer_handled=5,
+    hidden_short=500,
+    hidden_long_s=1.0,
+    cold_starts=1,
+    served=(20, 200),
+    with_download=False,
+)
+
+
+def world_for(pending: int) -> int:
+    """Requests of a world with one repo in which so many are pending for certain."""
+    return int(pending / 0.69 * 1.04) + 40

@@ -1,0 +1,126 @@
+"""Starts and sizes: how long until a command answers, until the local Hub serves, and what is downloaded for all of it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from statistics import median
+
+from .hubs import ROOT, environment, local_hub, peak_mb
+from .rows import DASH, Row, times, unmeasured
+from .sizes import Sizes
+
+OURS = "from hf_gate.cli.main import main; main()"  # what the console script does
+PEER_LS = "import sys; from huggingface_hub import HfApi; [print(r.username) for r in HfApi().list_pending_access_requests(sys.argv[1], repo_type=sys.argv[2])]"
+Command = Sequence[str]
+
+
+def cold_starts(sizes: Sizes) -> Iterator[Row]:
+    with local_hub(100) as hub:
+        repo = hub.largest
+        spelt = f"{repo['repo_type']}:{repo['repo']}"
+        python = (sys.executable, "-c")
+        hf = str(Path(sys.executable).with_name("hf"))
+        commands: dict[str, Command] = {
+            "click": (*python, "import click"),
+            "help": (*python, OURS, "--help"),
+            "version": (*python, OURS, "version"),
+            "ls": (*python, OURS, "ls", spelt, "--format", "quiet"),
+            "hf help": (hf, "--help"),
+            "hf version": (hf, "version"),
+            "peer ls": (*python, PEER_LS, repo["repo"], repo["repo_type"]),
+        }
+        with tempfile.TemporaryDirectory() as home:
+            private = {
+                "HOME": home,
+                "HF_HOME": home,
+                "XDG_DATA_HOME": home,
+                "XDG_CONFIG_HOME": home,
+                "XDG_CACHE_HOME": home,
+            }
+            env = environment(HF_ENDPOINT=hub.url, HF_TOKEN=hub.tokens["owner"], **private)
+            ms = _cold(commands, sizes.cold_starts, env)
+    base = f"python + click, {ms['click']:.0f} ms"
+    yield _start(
+        "start-help",
+        "`--help`",
+        ms["help"],
+        ms["hf help"],
+        f"<= 1.5 x ({base})",
+        is_reached=ms["help"] <= 1.5 * ms["click"],
+    )
+    yield _start(
+        "start-version",
+        "`version`",
+        ms["version"],
+        ms["hf version"],
+        "<= 1/3",
+        is_reached=ms["version"] <= ms["hf version"] / 3,
+    )
+    yield _start(
+        "start-ls", "`ls` of 70 people (the peer: a script of one line)", ms["ls"], ms["peer ls"], DASH, is_reached=None
+    )
+
+
+def _start(key: str, what: str, ours: float, peer: float, aim: str, *, is_reached: bool | None) -> Row:
+    held = "Python itself, then click, take most of it; the rest are our own modules."
+    return Row(
+        key, f"cold start, {what}", f"{ours:.0f} ms", f"{peer:.0f} ms", times(peer / ours), aim, is_reached, held
+    )
+
+
+def _cold(commands: Mapping[str, Command], rounds: int, env: Mapping[str, str]) -> dict[str, float]:
+    """Median milliseconds of each, all of them in turn; one round before that fills the caches and is not counted."""
+    took: dict[str, list[float]] = {name: [] for name in commands}
+    for _ in range(rounds + 1):
+        for name, command in commands.items():
+            start = time.perf_counter()
+            run = subprocess.run(command, capture_output=True, cwd=ROOT, env=env, text=True, check=False)
+            took[name].append((time.perf_counter() - start) * 1000)
+            if run.returncode != 0:
+                raise RuntimeError(f"{name} ended with {run.returncode}: {run.stderr.strip()[-200:]}")
+    return {name: median(times_[1:]) for name, times_ in took.items()}
+
+
+AIMS = {2_000: (1.5, None), 100_000: (15.0, 600.0)}  # requests of a world -> seconds, MB
+
+
+def local_hubs(sizes: Sizes) -> Iterator[Row]:
+    for key, requests in zip(("serve-small", "serve-large"), sizes.served, strict=True):
+        with local_hub(requests, 3) as hub:
+            took, memory = hub.started_in, peak_mb(hub.pid)
+        most_s, most_mb = AIMS.get(requests, (None, None))
+        aims = [f"<= {most_s:g} s" if most_s else "", f"<= {most_mb:g} MB" if most_mb else ""]
+        reached = None if most_s is None else took <= most_s and (most_mb is None or memory <= most_mb)
+        yield Row(
+            key, f"local Hub with {requests:,} requests: until it serves, and its memory", f"{took:.2f} s, {memory:.0f} MB",
+            aim=", ".join(filter(None, aims)) or DASH, reached=reached,
+        )  # fmt: skip
+
+
+def download(sizes: Sizes) -> Iterator[Row]:
+    what = "download of the plain install: size, packages"
+    if not sizes.with_download:
+        yield unmeasured("download", what, "only in the full form")
+        return
+    megabytes, packages = _downloaded("run.txt")
+    peer_mb, peer_packages = _downloaded("witness-hf-2.txt")
+    yield Row(
+        "download", what, f"{megabytes:.1f} MB, {packages}", f"{peer_mb:.1f} MB, {peer_packages}", times(peer_mb / megabytes),
+        "<= 60 MB", megabytes <= 60, "huggingface_hub and what it needs are part of it.",
+    )  # fmt: skip
+
+
+def _downloaded(lock: str) -> tuple[float, int]:
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+        command += ["--require-hashes", "--dest", folder, "--requirement", str(ROOT / "requirements" / lock)]
+        run = subprocess.run(command, capture_output=True, text=True, check=False)
+        if run.returncode != 0:
+            raise RuntimeError(f"pip download: {run.stderr.strip()[-200:]}")
+        files = list(Path(folder).iterdir())
+        return sum(file.stat().st_size for file in files) / 1e6, len(files)

@@ -1,0 +1,70 @@
+"""The comparison with huggingface_hub runs from end to end: in its quick form, whose figures say nothing about speed."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+
+from bench import document
+from bench.__main__ import CASES, rows_of
+from bench.deciding import least_time
+from bench.players import Played
+from bench.rows import Row, markdown_table, screen_table, unmeasured
+from bench.sizes import FULL, QUICK, world_for
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in CASES if name != "download"])
+def test_each_part_of_the_quick_form_fills_its_rows(name: str) -> None:
+    rows = rows_of(name, QUICK)
+    assert [row.key for row in rows] == list(CASES[name].keys)
+    assert [f"{row.key}: {row.held}" for row in rows if not row.is_measured] == []
+
+
+def test_the_download_is_left_to_the_full_form() -> None:
+    (row,) = rows_of("download", QUICK)
+    assert not row.is_measured
+    assert FULL.with_download
+
+
+def test_a_part_that_fails_keeps_its_place_in_the_table_and_says_why() -> None:
+    broken = world_for(10)
+    rows = [unmeasured("list-0", "list 100,000", f"OSError: {broken} is no port")]
+    assert "not measured" in screen_table(rows)
+    assert "is no port" in document.page(rows, FULL, 60.0, date(2026, 11, 25))
+
+
+def test_the_page_says_what_holds_a_figure_that_is_not_reached() -> None:
+    rows = [
+        Row("a", "fast", "1 s", aim="<= 2 s", reached=True, held="nothing"),
+        Row("b", "slow | steady", "3 s", aim="<= 2 s", reached=False, held="The clock."),
+    ]
+    page = document.page(rows, FULL, 60.0, date(2026, 11, 25))
+    assert "- **slow | steady**: 3 s. The clock." in page
+    assert "nothing" not in page
+    assert "quick run" not in page
+    assert "quick run" in document.page(rows, QUICK, 60.0, date(2026, 11, 25))
+    assert r"slow \| steady" in markdown_table(rows)
+
+
+@pytest.mark.parametrize(
+    ("people", "began", "least"),
+    [
+        (3_700, 300.0, 37 * 0.05),  # all fit into the window that is open
+        (3_800, 301.0, 2.0 + 0.05),  # one call waits for the next window, two seconds away
+        (7_400, 301.0, 2.0 + 37 * 0.05),
+        (7_500, 301.0, 2.0 + 3.0 + 0.05),
+        (10_000, 301.0, 2.0 + 3.0 + 26 * 0.05),
+    ],
+)
+def test_the_least_time_in_windows_of_50_calls_keeps_a_quarter_free(people: int, began: float, least: float) -> None:
+    run = Played(seconds=1.0, count=people, why="", peak_mb=0.0, began=began)
+    assert least_time(run, (50, 3), 0.05) == pytest.approx(least)
+
+
+def test_a_world_of_the_size_asked_for_has_that_many_pending() -> None:
+    from hf_gate.localhub.server import build  # noqa: PLC0415 - the other tests need no Hub in this process
+
+    (repo,) = build(requests=world_for(1_000), repos=1).repo_lines()
+    assert int(str(repo["pending"])) >= 1_000
