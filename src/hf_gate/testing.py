@@ -9,7 +9,10 @@ from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
-import pytest
+try:
+    import pytest
+except ImportError:  # the local Hub is of use without pytest
+    pytest = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from .localhub.server import Serving
@@ -129,8 +132,10 @@ class LocalHub:
         return answer
 
 
-@pytest.fixture
-def hf_local_hub() -> Iterator[LocalHub]:
-    """A local Hub with one manually gated model and nobody asking."""
-    with LocalHub(requests=0, repos=1) as hub:
-        yield hub
+if pytest is not None:
+
+    @pytest.fixture
+    def hf_local_hub() -> Iterator[LocalHub]:
+        """A local Hub with one manually gated model and nobody asking."""
+        with LocalHub(requests=0, repos=1) as hub:
+            yield hub
