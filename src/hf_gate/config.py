@@ -110,6 +110,7 @@ def read_settings(flags: Flags, environ: Mapping[str, str], home: Path) -> Setti
     profile = flags.profile or environ.get("HF_GATE_PROFILE") or _text(file, "profile", paths.config_file)
     chosen = _profile(profile, file, paths) if profile else {}
     token, token_from = _token(flags, chosen, profile, paths.config)
+    written = _text(file, "endpoint", paths.config_file)
     max_wait = flags.max_wait or environ.get("HF_GATE_MAX_WAIT") or _length(file, "max_wait")
     timeout = flags.timeout or environ.get("HF_GATE_TIMEOUT") or _length(file, "timeout")
     insecure = flags.insecure_http or chosen.get("insecure_http") or file.get("insecure_http")
@@ -119,7 +120,7 @@ def read_settings(flags: Flags, environ: Mapping[str, str], home: Path) -> Setti
         endpoint=flags.endpoint
         or _text(chosen, "endpoint", f"profile {profile}")
         or environ.get("HF_ENDPOINT")
-        or _text(file, "endpoint", paths.config_file),
+        or written,
         token=token,
         token_from=token_from,
         timeout=parse_seconds(timeout, "timeout") if timeout else 10.0,

@@ -33,10 +33,19 @@ class Keys:
         if byte in {b"", b"\x04"}:
             raise KeyboardInterrupt  # the terminal is gone, or Ctrl-D: nobody decides any more
         if byte == b"\x1b":
-            while select.select([self._fd], [], [], 0.02)[0] and os.read(self._fd, 1):
-                pass
+            self._rest_of_sequence()
             return "esc"
         return byte.decode("latin-1")
+
+    def _rest_of_sequence(self) -> None:
+        """What follows an Esc at once: `[` or `O` and more up to a letter, or one key pressed with Alt."""
+        following = self._at_once()
+        if following in {b"[", b"O"}:
+            while (following := self._at_once()) and not 0x40 <= following[0] <= 0x7E:
+                pass
+
+    def _at_once(self) -> bytes:
+        return os.read(self._fd, 1) if select.select([self._fd], [], [], 0.02)[0] else b""
 
     def line(self) -> str:
         """A line that is typed, can be corrected, and is ended by Enter."""

@@ -184,9 +184,7 @@ def _conclude(run: Run, reading: _Reading, *, is_whole: bool, allow_incomplete: 
         out.say("No gated repo of this account or its organisations was found.")
     if not is_whole:
         if not is_limited:
-            out.say(
-                f"These are the first {FIRST_ROWS} ({lists}), read from the Hub just now. --all shows everything, --limit N some."
-            )
+            out.say(f"The first {FIRST_ROWS} ({lists}), read from the Hub just now; --all shows all.")
         return 0
     if out.is_human and reading.repos:
         out.say(f"{numbered(reading.counts.total(), 'request')} ({lists}), read from the Hub just now.", "dim")

@@ -76,6 +76,8 @@ def run(args: list[str]) -> int:
     """One call of the program; its exit code."""
     if not args and "_HF_COMPLETE" in os.environ:
         return 0  # `hf gate <TAB>` starts extensions with nothing: be silent
+    if args == ["--version"]:
+        args = ["version"]
     if COMPLETE_VARIABLE in os.environ:
         root.main(args, prog_name="hf-gate", complete_var=COMPLETE_VARIABLE)
     try:
@@ -103,7 +105,10 @@ def _code_of(problem: BaseException) -> int:
         case click.ClickException():
             return _tell(problem.format_message(), _click_hint(problem), problem.exit_code)
         case HfGateError():
-            return _tell(str(problem), problem.hint, problem.exit_code)
+            general = (
+                "`hf-gate help` and `hf-gate COMMAND --help` show what can be asked." if problem.exit_code == 2 else ""
+            )
+            return _tell(str(problem), problem.hint or general, problem.exit_code)
         case Terminated():
             return _tell("ended by SIGTERM.", "", 143)
         case KeyboardInterrupt() | click.Abort():

@@ -206,14 +206,13 @@ class Output:
         writer.writerows([_csv_value(row.get(key)) for key in keys] for row in rows)
 
     def _table(self, rows: Iterable[Row], columns: Sequence[Column], empty: str) -> None:
+        titles = [visible(column.title, one_line=True) for column in columns]  # labels of a form are from outside too
         cells = [[visible(column.cell(row), one_line=True) for column in columns] for row in rows]
         if not cells:
             self.line(empty)
             return
-        widths = self._widths([[column.title for column in columns], *cells], columns)
-        sys.stdout.write(
-            self.styled(_joined([column.title for column in columns], widths, columns).rstrip(), "bold") + "\n"
-        )
+        widths = self._widths([titles, *cells], columns)
+        sys.stdout.write(self.styled(_joined(titles, widths, columns).rstrip(), "bold") + "\n")
         for row in cells:
             sys.stdout.write(_joined(row, widths, columns).rstrip() + "\n")
 

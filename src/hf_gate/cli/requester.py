@@ -12,7 +12,7 @@ import click
 
 from ..domain.forms import fold
 from ..domain.ids import Repo, parse_repo
-from ..errors import NotGated, UsageError
+from ..errors import NotGated, RequestNotFound, UsageError
 from .frame import Run, command, repo_type_option
 from .output import Row, numbered
 
@@ -72,7 +72,11 @@ def withdraw(run: Run, *, repo: str, dry_run: bool, repo_type: str | None) -> in
     if dry_run:
         run.out.say("Dry run: nothing was sent.")
     else:
-        run.hub.withdraw(where)
+        try:
+            run.hub.withdraw(where)
+        except RequestNotFound as problem:
+            problem.hint = problem.hint or "Only a pending request can be taken back; `hf-gate ask` makes one."
+            raise
     return _tell(run, where, run.hub.check_access(where))
 
 

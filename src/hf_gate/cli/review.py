@@ -25,7 +25,7 @@ from ..errors import (
 )
 from .detail import request_lines
 from .frame import Run, command, repo_type_option
-from .output import Format, Output, numbered
+from .output import Format, Output, numbered, one_line
 from .progress import Progress
 from .telling import summary
 
@@ -221,21 +221,19 @@ def _kind(problem: HfGateError) -> Kind:
 
 
 def _show(run: Run, desk: Desk, request: AccessRequest) -> None:
+    """One screen, written at once."""
     out = run.out
-    if os.environ.get("TERM", "dumb") != "dumb":
-        sys.stderr.write("\x1b[H\x1b[2J")
+    lines = [out.styled(f"Request {desk.index + 1} of {len(desk.requests)}", "bold", sys.stderr)]
     if desk.note:
-        out.say(desk.note, "yellow")
+        lines.insert(0, out.styled(one_line(desk.note), "yellow", sys.stderr))
         desk.note = ""
     if desk.held is not None:
-        out.say(
-            f"Held: {desk.held.verb} {desk.held.request.person}. It leaves when you go on; z takes it back.", "cyan"
-        )
-    out.say(f"Request {desk.index + 1} of {len(desk.requests)}", "bold")
-    for line in request_lines(request, run.now(), {}):
-        out.say(line)
-    out.say("")
-    out.say(_KEYS, "dim")
+        held = f"Held: {desk.held.verb} {desk.held.request.person}. It leaves when you go on; z takes it back."
+        lines.append(out.styled(one_line(held), "cyan", sys.stderr))
+    lines += [*request_lines(request, run.now(), {}), "", out.styled(_KEYS, "dim", sys.stderr)]
+    clear = "\x1b[H\x1b[2J" if os.environ.get("TERM", "dumb") != "dumb" else "\n"
+    sys.stderr.write(clear + "\n".join(lines) + "\n")
+    sys.stderr.flush()
 
 
 def _report(run: Run, desk: Desk) -> None:

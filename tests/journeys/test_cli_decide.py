@@ -1,0 +1,211 @@
+"""Deciding from the command line: single and many, from arguments, files and pipes; brakes, outcomes and exit codes."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+
+from hf_gate.testing import LocalHub
+from tests.journeys.console import DATASET, MODEL, Console, fill, status_of
+
+NAMES = ["ada-l", "bob99", "cem-k"]
+
+
+@pytest.mark.parametrize(
+    ("args", "status"),
+    [
+        (["accept", f"ada-l@{MODEL}"], "accepted"),
+        (["accept", MODEL, "ada-l"], "accepted"),
+        (["accept", "ada-l", "--repo", MODEL], "accepted"),
+        (["accept", "ada-l@lumen-labs/lantern-7b-chat", "--type", "model"], "accepted"),
+        (["accept", f"ada-l@hf://{MODEL}"], "accepted"),
+        (["reject", f"ada-l@{MODEL}", "--reason", "No resale."], "rejected"),
+        (["reset", f"ada-l@{MODEL}", "--reason", "Say more."], "reset"),
+        (["grant", f"ada-l@{MODEL}"], "accepted"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else value,
+)
+def test_one_change_goes_at_once_and_says_what_it_means(fresh: LocalHub, args: list[str], status: str) -> None:
+    fill(fresh, ["ada-l"])
+    ended = Console(fresh).run(*args)
+    assert ended.code == 0, ended.err
+    assert status_of(fresh, "ada-l") == status
+    assert "ada-l" in ended.out
+    assert fresh.url.removeprefix("http://") in ended.err, "which Hub, before a write"
+    assert "as lena-brandt" in ended.err
+
+
+def test_a_request_id_with_repo_is_a_target(fresh: LocalHub) -> None:
+    ids = fill(fresh, ["ada-l"], DATASET)
+    assert Console(fresh).run("accept", "--repo", DATASET, ids["ada-l"]).code == 0
+    assert status_of(fresh, "ada-l") == "accepted"
+
+
+def test_a_person_who_is_in_can_be_put_back_and_revoked(fresh: LocalHub) -> None:
+    fill(fresh, NAMES)
+    console = Console(fresh)
+    console.run("accept", MODEL, *NAMES, "--yes")
+    assert console.run("cancel", MODEL, "ada-l").code == 0
+    assert console.run("revoke", MODEL, "bob99").code == 0
+    assert console.run("revoke", MODEL, "cem-k", "--how", "reject", "--reason", "Agreement broken.").code == 0
+    assert [status_of(fresh, name) for name in NAMES] == ["pending", "reset", "rejected"]
+
+
+def test_what_is_so_already_is_no_error_and_changes_nothing(fresh: LocalHub) -> None:
+    fill(fresh, ["ada-l"])
+    console = Console(fresh)
+    console.run("accept", f"ada-l@{MODEL}")
+    before = fresh.journal()
+    ended = console.run("accept", f"ada-l@{MODEL}", "--json")
+    assert (ended.code, ended.json["already"]) == (0, 1)
+    assert fresh.journal() == before
+
+
+def test_lines_of_ls_are_targets(fresh: LocalHub) -> None:
+    fill(fresh, NAMES)
+    fill(fresh, ["dee-d"], DATASET)
+    console = Console(fresh)
+    listed = console.run("ls", MODEL, DATASET, "--format", "jsonl")
+    ended = console.run("accept", "-", "--yes", "--json", stdin=listed.out)
+    assert (ended.code, ended.json["planned"], ended.json["done"]) == (0, 4, 4)
+    assert {row["repo_type"] for row in ended.json["outcomes"]} == {"model", "dataset"}
+    assert (
+        console.run("reset", "-", "--yes", stdin=console.run("ls", MODEL, "--status", "accepted", "--json").out).code
+        == 0
+    )
+    assert status_of(fresh, "ada-l") == "reset"
+
+
+def test_a_file_names_people_one_a_line_and_a_bad_line_by_its_number(fresh: LocalHub, tmp_path: Path) -> None:
+    fill(fresh, NAMES)
+    file = tmp_path / "names.txt"
+    file.write_text(f"# those of Monday\nada-l@{MODEL}\n\n{MODEL} bob99\n")
+    console = Console(fresh)
+    assert console.run("accept", "--from", str(file), "--yes").code == 0
+    assert [status_of(fresh, name) for name in NAMES] == ["accepted", "accepted", "pending"]
+    file.write_text(f"cem-k@{MODEL}\nno line at all\n")
+    ended = console.run("accept", "--from", str(file), "--yes")
+    assert (ended.code, "line 2" in ended.error) == (2, True)
+    assert status_of(fresh, "cem-k") == "pending"
+
+
+def test_a_request_that_moved_since_it_was_listed_is_left_alone(fresh: LocalHub) -> None:
+    fill(fresh, NAMES)
+    console = Console(fresh)
+    lines = console.run("ls", MODEL, "--format", "jsonl").out
+    console.run("reject", f"ada-l@{MODEL}")
+    alone = next(line for line in lines.splitlines() if '"ada-l"' in line)
+    ended = console.run("accept", "-", stdin=alone)
+    assert (ended.code, "moved" in ended.error) == (6, True)
+    many = console.run("accept", "-", "--yes", "--json", stdin=lines)
+    assert (many.code, many.json["stale"], many.json["done"]) == (0, 1, 2)
+    assert status_of(fresh, "ada-l") == "rejected"
+
+
+def test_a_request_that_is_gone_since_it_was_listed_is_no_error(fresh: LocalHub) -> None:
+    fill(fresh, ["ada-l"])
+    lines = Console(fresh).run("ls", MODEL, "--format", "jsonl").out
+    assert Console(fresh, "ada-l").run("withdraw", MODEL).code == 0
+    ended = Console(fresh).run("accept", "-", "--json", stdin=lines)
+    assert (ended.code, ended.json["gone"]) == (0, 1)
+
+
+def test_one_unknown_name_makes_it_a_part(fresh: LocalHub) -> None:
+    fill(fresh, NAMES)
+    ended = Console(fresh).run("accept", MODEL, *NAMES, "nobody-of-that-name", "--yes", "--json")
+    assert (ended.code, ended.json["done"], ended.json["refused"]) == (5, 3, 1)
+    alone = Console(fresh).run("accept", MODEL, "nobody-of-that-name", "nobody-either", "--yes", "--json")
+    assert (alone.code, alone.json["refused"]) == (1, 2)
+
+
+def test_a_repo_that_refuses_stops_its_own_part_only(fresh: LocalHub) -> None:
+    fill(fresh, NAMES)
+    ended = Console(fresh).run("accept", "x@lumen-labs/nothing-here", f"ada-l@{MODEL}", "--yes", "--json")
+    assert (ended.code, ended.json["done"], ended.json["open"]) == (5, 1, 1)
+    assert "no such repo" in ended.error
+
+
+def test_several_changes_need_a_yes_where_nobody_can_be_asked(fresh: LocalHub) -> None:
+    fill(fresh, NAMES)
+    before = fresh.journal()
+    ended = Console(fresh).run("accept", MODEL, *NAMES)
+    assert (ended.code, "--yes" in ended.hint) == (6, True)
+    assert fresh.journal() == before
+
+
+def test_many_rejections_need_their_number(fresh: LocalHub) -> None:
+    names = [f"person-{number}" for number in range(21)]
+    fill(fresh, names)
+    console, before = Console(fresh), fresh.journal()
+    ended = console.run("reject", MODEL, *names, "--yes")
+    assert (ended.code, "--yes --max-changes 21" in ended.hint) == (6, True)
+    assert fresh.journal() == before
+    assert console.run("reject", MODEL, *names, "--yes", "--max-changes", "20").code == 6
+    assert console.run("reject", MODEL, *names, "--yes", "--max-changes", "21").code == 0
+    assert status_of(fresh, "person-20") == "rejected"
+
+
+def test_more_than_max_is_refused(fresh: LocalHub) -> None:
+    names = [f"person-{number}" for number in range(101)]
+    fill(fresh, names)
+    before = fresh.journal()
+    ended = Console(fresh).run("accept", MODEL, *names, "--yes")
+    assert (ended.code, "--max 101" in ended.hint) == (6, True)
+    assert Console(fresh).run("accept", MODEL, "person-0", "person-1", "--yes", "--max", "1").code == 6
+    assert fresh.journal() == before
+
+
+def test_a_dry_run_sends_nothing(fresh: LocalHub) -> None:
+    fill(fresh, NAMES)
+    before, calls = fresh.journal(), fresh.stats()["calls"]
+    ended = Console(fresh).run("reset", MODEL, *NAMES, "--reason", "Say more.", "--dry-run")
+    assert (ended.code, ended.out.count("would reset")) == (0, 3)
+    assert Console(fresh).run("reset", MODEL, *NAMES, "--dry-run", "--json").json["planned"] == 3
+    assert fresh.journal() == before
+    assert {name for name, count in fresh.stats()["calls"].items() if count > calls.get(name, 0)} <= {"GET whoami"}
+
+
+def test_nobody_at_all_is_no_error(fresh: LocalHub) -> None:
+    ended = Console(fresh).run("accept", "-", "--json", stdin="\n")
+    assert (ended.code, ended.json["planned"], ended.json["outcomes"]) == (0, 0, [])
+
+
+@pytest.mark.parametrize(("which", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interruption_settles_what_was_sent_and_tells_the_rest_open(fresh: LocalHub, which: int, code: int) -> None:
+    names = [f"person-{number}" for number in range(101)]
+    fill(fresh, names)
+    fresh.set_faults(["delay_after:s=1:on=batch:times=1"])
+    child = Console(fresh).start("accept", MODEL, *names, "--yes", "--max-changes", "101", "--json")
+    while "POST batch" not in fresh.stats()["calls"]:
+        assert child.poll() is None, child.communicate()
+    child.send_signal(which)
+    out, err = child.communicate(timeout=30)
+    assert child.returncode == code, err
+    document = json.loads(out)
+    accepted = sum(move["to"] == "accepted" for move in fresh.journal())
+    assert document["done"] == accepted, "what is told done is done, and nothing else"
+    assert document["done"] + document["open"] == document["planned"] == 101
+
+
+def test_a_grant_lets_somebody_in_who_has_not_asked_and_many_at_once(fresh: LocalHub) -> None:
+    fresh.add_people([{"username": name} for name in NAMES])
+    ended = Console(fresh).run("grant", MODEL, *NAMES, "nobody-of-that-name", "--yes", "--json")
+    assert (ended.code, ended.json["done"], ended.json["refused"]) == (5, 3, 1)
+    assert {move["to"] for move in fresh.journal()} == {"accepted"}
+
+
+def test_asking_is_checked_against_the_form_and_can_be_taken_back(fresh: LocalHub) -> None:
+    fresh.add_people([{"username": "ada-l"}])
+    console = Console(fresh, "ada-l")
+    form = console.run("repos", "form", MODEL, "--json").json
+    labels = [field["label"] for field in form["fields"] if field["type"] != "ip_location"]
+    missing = console.run("ask", MODEL)
+    assert (missing.code, labels[0] in missing.error) == (2, True)
+    answers = json.dumps(dict.fromkeys(labels, "true"))
+    assert console.run("ask", MODEL, "--answers", "-", "--dry-run", "--json", stdin=answers).json["status"] == "ask"
+    assert console.run("ask", MODEL, "--answers", "-", "--json", stdin=answers).json["status"] == "pending"
+    assert status_of(fresh, "ada-l") == "pending"
+    assert console.run("withdraw", MODEL, "--json").json["status"] == "ask"

@@ -1,0 +1,191 @@
+"""The first ten minutes: demo, its profile, the local Hub as a process, doctor, and `hf gate`."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+
+from hf_gate.cli.schemas import SCHEMAS
+from hf_gate.testing import LocalHub
+from tests.journeys.console import MODEL, PROGRAM, Console, Ended, fill
+
+
+def _run(*args: str, **env: str) -> Ended:
+    done = subprocess.run(
+        [*PROGRAM, *args], capture_output=True, text=True, env={**os.environ, **env}, check=False, timeout=90
+    )
+    return Ended(done.returncode, done.stdout, done.stderr)
+
+
+def test_the_demo_by_itself_needs_no_token_checks_its_story_and_leaves_nothing(private_home: Path) -> None:
+    ended = _run("demo", "--script", "--requests", "300", HF_HUB_OFFLINE="1")
+    assert ended.code == 0, ended.err
+    assert ended.out.count("✓") == 6
+    assert "✗" not in ended.out
+    assert not [path for path in private_home.rglob("*.json") if path.is_file()]
+
+
+def test_the_demo_in_json_fits_its_schema() -> None:
+    ended = _run("demo", "--script", "--requests", "300", "--json")
+    jsonschema.validate(ended.json, SCHEMAS["demo"])
+    assert all(step["ok"] for step in ended.json["steps"])
+
+
+@contextmanager
+def _running(*args: str) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
+    child = subprocess.Popen([*PROGRAM, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    assert child.stderr is not None
+    shown: list[str] = []
+    try:
+        yield child, shown
+    finally:
+        if child.poll() is None:
+            child.kill()
+        child.wait()
+        child.stdout.close()
+        child.stderr.close()
+
+
+@pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGTERM])
+def test_a_demo_serves_its_profile_until_it_ends_and_the_profile_with_it(which: int, private_home: Path) -> None:
+    with _running("demo", "--requests", "300") as (child, shown):
+        assert child.stdout is not None
+        while "With your own repo" not in "".join(shown):
+            line = child.stdout.readline()
+            assert line, child.stderr.read() if child.stderr else ""
+            shown.append(line)
+        told = next(line for line in shown if "--profile demo ls " in line)
+        assert told.split()[:4] == ["hf-gate", "--profile", "demo", "ls"]
+        profile = private_home / ".local" / "state" / "hf-gate" / "profiles" / "demo.json"
+        assert stat.S_IMODE(profile.stat().st_mode) == 0o600
+        assert stat.S_IMODE(profile.parent.stat().st_mode) == 0o700
+        listed = _run("--profile", "demo", "ls", "--json")
+        assert len(listed.json) > 30
+        assert "(profile demo)" in listed.err
+        child.send_signal(which)
+        assert child.wait(20) == 0
+        assert not profile.exists()
+    ended = _run("--profile", "demo", "ls")
+    assert (ended.code, "hf-gate demo" in ended.hint) == (2, True)
+
+
+def test_a_profile_of_a_demo_that_was_killed_never_falls_back_to_the_real_hub(private_home: Path) -> None:
+    folder = private_home / ".local" / "state" / "hf-gate" / "profiles"
+    folder.mkdir(parents=True)
+    gone = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True
+    )
+    (folder / "demo.json").write_text(
+        json.dumps({"endpoint": "http://127.0.0.1:9", "token": "x", "pid": int(gone.stdout)})
+    )
+    assert _run("--profile", "demo", "ls").code == 2
+
+
+def test_a_profile_of_the_configuration_file_brings_endpoint_and_token(fresh: LocalHub, private_home: Path) -> None:
+    fill(fresh, ["ada-l"])
+    folder = private_home / ".config" / "hf-gate"
+    folder.mkdir(parents=True)
+    (folder / "work.token").write_text(fresh.tokens["admin"] + "\n")
+    (folder / "config.toml").write_text(f'[profiles.work]\nendpoint = "{fresh.url}"\ntoken_file = "work.token"\n')
+    ended = _run(
+        "accept", f"ada-l@{MODEL}", HF_GATE_PROFILE="work", HF_TOKEN="another", HF_ENDPOINT="http://127.0.0.1:9"
+    )
+    assert (ended.code, "as ada-admin (profile work)" in ended.err) == (0, True), ended.err
+
+
+def _serve(*args: str) -> Any:
+    return _running("hub", "serve", "--requests", "60", *args)
+
+
+def test_the_local_hub_tells_its_first_line_and_ends_on_sigterm() -> None:
+    with _serve("--json") as (child, _):
+        assert child.stdout is not None
+        first = json.loads(child.stdout.readline())
+        jsonschema.validate(first, SCHEMAS["hub-serve"])
+        assert first["pid"] == child.pid
+        assert (
+            sum(repo[status] for repo in first["repos"] for status in ("pending", "accepted", "rejected", "reset"))
+            == 60
+        )
+        connection = HTTPConnection(urlsplit(first["url"]).netloc, timeout=10)
+        connection.request("GET", "/_hf_gate/stats")
+        assert connection.getresponse().status == 200
+        connection.close()
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(20) == 0
+
+
+def test_the_local_hub_tells_people_how_to_go_on() -> None:
+    with _serve() as (child, _):
+        assert child.stdout is not None
+        said = [child.stdout.readline() for _ in range(6)]
+        assert "until Ctrl-C" in said[0]
+        assert "HF_ENDPOINT=http://127.0.0.1:" in said[-1]
+        child.send_signal(signal.SIGINT)
+        assert child.wait(20) == 0
+
+
+def test_a_port_that_is_taken_is_one_line(fresh: LocalHub) -> None:
+    ended = _run("hub", "serve", "--requests", "0", "--port", str(urlsplit(fresh.url).port))
+    assert (ended.code, "--port 0" in ended.hint) == (2, True)
+
+
+def test_doctor_finds_what_is_missing_and_says_what_to_do(fresh: LocalHub) -> None:
+    well = Console(fresh).run("doctor", MODEL, "--json").json
+    assert (well["ok"], [check["check"] for check in well["checks"] if check["ok"] is False]) == (True, [])
+    none = Console(fresh, "").run("doctor", "--json")
+    assert (none.code, none.json["ok"]) == (4, False)
+    away = Console(fresh).run("doctor", "--json", "--endpoint", "http://127.0.0.1:9", "--max-wait", "100ms")
+    assert away.code == 75
+    reader = Console(fresh, "owner_read").run("doctor")
+    assert "not decide" in reader.out
+    assert Console(fresh).run("doctor", "lumen-labs/nothing-here").code == 1
+
+
+def _as_extension(home: Path) -> None:
+    """What `hf extensions install OWNER/hf-gate` leaves behind: a manifest that names the console script."""
+    folder = home / ".local" / "share" / "hf" / "extensions" / "hf-gate"
+    folder.mkdir(parents=True)
+    script = folder / "hf-gate"
+    script.write_text("#!/bin/sh\nexec " + " ".join(f"'{word}'" for word in PROGRAM) + ' "$@"\n')
+    script.chmod(0o755)
+    manifest = {
+        "owner": "someone", "repo": "hf-gate", "repo_id": "someone/hf-gate", "short_name": "gate", "type": "python",
+        "executable_path": str(script), "installed_at": "2026-11-25T10:00:00+00:00", "description": "Access requests",
+        "commit_sha": "0" * 40,
+    }  # fmt: skip
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=2, sort_keys=True))
+
+
+def test_it_works_as_hf_gate_with_arguments_and_exit_codes_passed_through(fresh: LocalHub, private_home: Path) -> None:
+    hf = Path(sys.executable).with_name("hf")
+    if not hf.exists():
+        pytest.skip("no `hf` beside this Python: the extension is not tried here")
+    _as_extension(private_home)
+    fill(fresh, ["ada-l"])
+
+    def run(*args: str) -> Ended:
+        done = subprocess.run(
+            [hf, "gate", *args], capture_output=True, text=True, env=Console(fresh).environment(), check=False
+        )
+        return Ended(done.returncode, done.stdout, done.stderr)
+
+    assert run("version", "--json").json["schema_version"] == 1
+    assert [row["user"] for row in run("ls", MODEL, "--json").json] == ["ada-l"]
+    assert run("accept", f"ada-l@{MODEL}").code == 0
+    assert run("ls", MODEL, "--status", "pendign").code == 2
+    assert "Examples:" in run("ls", "--help").out

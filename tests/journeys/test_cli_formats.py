@@ -1,0 +1,200 @@
+"""What the commands print: every --json parses and fits its schema; each format; and no text from outside acts, hides or reorders."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+
+from hf_gate.cli.schemas import SCHEMAS
+from hf_gate.testing import LocalHub
+from tests.journeys.console import DATASET, HOSTILE, MODEL, PROGRAM, Console, fill
+
+DOCUMENTS = [
+    ("ls", ["ls", MODEL, DATASET, "--status", "all"]),
+    ("ls", ["ls", "--status", "reset"]),
+    ("repos-ls", ["repos", "ls"]),
+    ("repos-show", ["repos", "show", MODEL]),
+    ("repos-form", ["repos", "form", DATASET]),
+    ("repos-report", ["repos", "report", MODEL]),
+    ("doctor", ["doctor", MODEL, "lumen-labs/nothing-here"]),
+    ("version", ["version"]),
+    ("config-path", ["config", "path"]),
+    ("config-path", ["config", "path", "cache"]),
+    ("verbs", ["accept", f"nobody-of-that-name@{MODEL}", "--dry-run"]),
+]
+DANGER = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u202a-\u202e\u2066-\u2069]")
+
+
+@pytest.fixture(scope="module")
+def hostile() -> Iterator[LocalHub]:
+    """One person whose name, e-mail and answer would act on a terminal, a spreadsheet and a reader."""
+    with LocalHub(requests=0) as hub:
+        hub.add_people([{"username": "mallory", "fullname": HOSTILE, "email": "=1+1@example.org"}])
+        fill(hub, ["mallory"], answers={HOSTILE: HOSTILE, "Purpose": "a\nb\tc"})
+        yield hub
+
+
+@pytest.mark.parametrize(("name", "args"), DOCUMENTS, ids=[" ".join(args) for _, args in DOCUMENTS])
+def test_every_json_document_parses_and_fits_its_schema(crowded: LocalHub, name: str, args: list[str]) -> None:
+    console = Console(crowded)
+    schema = json.loads(console.run("schema", name).out)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    for flags in (["--json"], ["--format", "json"]):
+        jsonschema.validate(console.run(*args, *flags).json, schema)
+
+
+def test_show_and_the_verbs_fit_their_schemas_too(fresh: LocalHub) -> None:
+    ids = fill(fresh, ["ada-l"])
+    console = Console(fresh)
+    shown = console.run("show", f"ada-l@{MODEL}", "--json").json
+    jsonschema.validate(shown, SCHEMAS["show"])
+    assert (shown["request_id"], shown["quality"]) == (ids["ada-l"], {"Purpose": "thin"})
+    for verb in ("accept", "cancel", "reset", "reject", "grant", "revoke"):
+        jsonschema.validate(console.run(verb, f"ada-l@{MODEL}", "--json").json, SCHEMAS["verbs"])
+
+
+REQUEST_KEYS = (
+    "repo", "repo_type", "request_id", "user_id", "user", "fullname", "email", "status", "asked_at", "reviewed_at",
+    "answers", "quality", "verdict",
+)  # fmt: skip
+
+
+def test_the_keys_that_scripts_rely_on_are_all_there(crowded: LocalHub) -> None:
+    row = Console(crowded).run("ls", MODEL, "--json").json[0]
+    assert list(row) == list(REQUEST_KEYS)
+    assert (row["repo"], row["repo_type"], row["reviewed_at"], row["verdict"]) == (MODEL, "model", None, None)
+    assert set(row["quality"]) <= set(row["answers"])
+
+
+def test_people_and_agents_see_thirty_rows_and_are_told_and_scripts_see_all(crowded: LocalHub) -> None:
+    console = Console(crowded)
+    everything = len(console.run("ls", MODEL, "--json").json)
+    assert everything > 30
+    people = console.run("ls", MODEL)
+    assert (people.code, len(people.out.splitlines())) == (0, 31)
+    assert "first 30" in people.err
+    assert len(console.run("ls", MODEL, "--format", "agent").out.splitlines()) == 31
+    assert len(console.run("ls", MODEL, "--all").out.splitlines()) == everything + 1
+    assert len(console.run("ls", MODEL, "--limit", "2").out.splitlines()) == 3
+    for name in ("jsonl", "quiet"):
+        assert len(console.run("ls", MODEL, "--format", name).out.splitlines()) == everything
+    assert len(list(csv.reader(io.StringIO(console.run("ls", MODEL, "--format", "csv").out)))) == everything + 1
+    assert len(console.run("ls", MODEL, "--json", "--limit", "2").json) == 2
+
+
+def test_quiet_prints_ids_that_are_targets_again(fresh: LocalHub) -> None:
+    ids = fill(fresh, ["ada-l", "bob99"])
+    console = Console(fresh)
+    listed = console.run("ls", MODEL, "-q")
+    assert sorted(listed.out.split()) == sorted(ids.values())
+    assert console.run("accept", "-", "--repo", MODEL, "--yes", "-q", stdin=listed.out).code == 0
+
+
+def test_a_hub_before_request_ids_gives_targets_by_name() -> None:
+    with LocalHub(requests=0, protocol="2026-08") as hub:
+        fill(hub, ["ada-l"], DATASET)
+        console = Console(hub)
+        listed = console.run("ls", DATASET, "-q")
+        assert listed.out.strip() == f"ada-l@{DATASET}"
+        assert console.run("accept", "-", stdin=listed.out).code == 0
+
+
+def test_agents_get_tabs_whole_times_and_a_warning_about_what_strangers_wrote(hostile: LocalHub) -> None:
+    header, row = Console(hostile).run("ls", MODEL, "--format", "agent").out.splitlines()
+    assert "untrusted_answers" in header.split("\t")
+    assert "untrusted_fullname" in header.split("\t")
+    assert len(header.split("\t")) == len(row.split("\t"))
+    assert Console(hostile).run("ls", MODEL, "--limit", "1", stdin="").out.startswith("AGE")
+    by_itself = Console(hostile).run("ls", MODEL, env={"AI_AGENT": "some-agent"})
+    assert by_itself.out.startswith("repo\t")
+
+
+@pytest.mark.parametrize("name", ["human", "agent", "json", "jsonl", "csv", "quiet"])
+@pytest.mark.parametrize(
+    "args",
+    [["ls", MODEL], ["show", f"mallory@{MODEL}"], ["repos", "report", MODEL]],
+    ids=lambda args: " ".join(args[:2]),
+)
+def test_nothing_from_outside_acts_on_a_terminal_in_any_format(hostile: LocalHub, args: list[str], name: str) -> None:
+    for flags in (["--format", name], ["--format", name, "--color", "always", "--no-truncate"]):
+        ended = Console(hostile).run(*args, *flags)
+        assert ended.code == 0, ended.err
+        bare = re.sub(r"\x1b\[\d+m", "", ended.out + ended.err) if "always" in flags else ended.out + ended.err
+        assert not DANGER.search(bare)
+        assert "\x1b[31mEvil" not in ended.out
+
+
+def test_json_keeps_what_was_written_behind_its_escapes(hostile: LocalHub) -> None:
+    row = Console(hostile).run("ls", MODEL, "--json").json[0]
+    assert (row["fullname"], row["answers"][HOSTILE]) == (HOSTILE, HOSTILE)
+
+
+def test_no_cell_of_a_csv_is_a_formula_and_each_answer_has_its_column(hostile: LocalHub) -> None:
+    rows = list(csv.DictReader(io.StringIO(Console(hostile).run("ls", MODEL, "--format", "csv").out)))
+    assert rows[0]["email"] == "'=1+1@example.org"
+    assert rows[0]["answers.Purpose"] == "a\nb\tc"
+    assert not [cell for cell in rows[0].values() if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
+
+
+def test_an_error_that_quotes_outside_text_is_one_visible_line(hostile: LocalHub) -> None:
+    ended = Console(hostile).run("ls", f"a/{HOSTILE}")
+    assert ended.code == 2
+    assert not DANGER.search(ended.err)
+    assert len(ended.err.splitlines()) == 2
+
+
+def test_a_listing_that_is_not_proved_whole_warns_and_is_exit_5(fresh: LocalHub) -> None:
+    fill(fresh, ["ada-l", "bob99"])
+    fresh.set_faults(["bad_record:on=list"])
+    ended = Console(fresh).run("ls", MODEL, "--json")
+    assert (ended.code, "not proved whole" in ended.err) == (5, True)
+    assert isinstance(ended.json, list)
+    allowed = Console(fresh).run("ls", MODEL, "--json", "--allow-incomplete")
+    assert (allowed.code, "not proved whole" in allowed.err) == (0, True)
+
+
+def test_colours_are_for_terminals_that_want_them(crowded: LocalHub) -> None:
+    console = Console(crowded)
+    assert "\x1b" not in console.run("ls", MODEL).out
+    assert "\x1b[1m" in console.run("ls", MODEL, env={"FORCE_COLOR": "1"}).out
+    assert "\x1b" not in console.run("ls", MODEL, env={"FORCE_COLOR": "1", "NO_COLOR": "1"}).out
+
+
+def test_a_reader_that_has_enough_is_no_error(crowded: LocalHub) -> None:
+    ls = subprocess.Popen(
+        [*PROGRAM, "ls", MODEL, "--status", "all", "--format", "jsonl"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=Console(crowded).environment(),
+    )  # fmt: skip
+    assert ls.stdout is not None
+    assert ls.stderr is not None
+    ls.stdout.close()
+    assert ls.stderr.read() == b"%s as lena-brandt\n" % crowded.url.removeprefix("http://").encode()
+    ls.stderr.close()
+    assert ls.wait(30) == 0
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8", "latin-1"])
+def test_names_survive_whatever_encoding_the_terminal_has(crowded: LocalHub, encoding: str) -> None:
+    ended = subprocess.run(
+        [*PROGRAM, "ls", MODEL, "--all"],
+        capture_output=True, env={**Console(crowded).environment(), "PYTHONIOENCODING": encoding}, check=True,
+    )  # fmt: skip
+    assert ended.stdout.decode(encoding)
+
+
+def test_the_account_is_asked_once_and_then_remembered(fresh: LocalHub, private_home: Path) -> None:
+    console = Console(fresh)
+    for _ in range(3):
+        console.run("repos", "ls", "lumen-labs")
+    assert fresh.stats()["calls"]["GET whoami"] == 1
+    kept = private_home / ".cache" / "hf-gate" / "accounts.json"
+    assert fresh.tokens["owner"] not in kept.read_text()
+    assert kept.stat().st_mode & 0o777 == 0o600

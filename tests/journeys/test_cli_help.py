@@ -1,0 +1,147 @@
+"""Help, examples, suggestions, completion and the tree of commands; and that asking for help loads nothing dear."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import click
+import pytest
+
+from hf_gate import __version__
+from hf_gate.cli.frame import GateCommand, GateGroup
+from hf_gate.cli.main import root
+from hf_gate.cli.meta import TOPICS
+from hf_gate.cli.schemas import ALIASES, SCHEMAS
+from tests.house.tree import ROOT
+from tests.journeys.console import PROGRAM
+
+
+def _commands(group: GateGroup, path: str = "hf-gate") -> Iterator[tuple[str, str, click.Command]]:
+    for name, entry in group.table.items():
+        command = group.get_command(click.Context(group), name)
+        assert command is not None
+        yield f"{path} {name}", entry.summary, command
+        if isinstance(command, GateGroup):
+            yield from _commands(command, f"{path} {name}")
+
+
+LEAVES = [(path, command) for path, _, command in _commands(root) if isinstance(command, GateCommand)]
+
+
+def _run(*args: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*PROGRAM, *args], capture_output=True, text=True, env={**os.environ, **env}, check=False)
+
+
+def test_bare_is_help_at_once() -> None:
+    bare = _run()
+    assert (bare.returncode, bare.stderr) == (0, "")
+    assert bare.stdout == _run("--help").stdout
+    assert "hf-gate demo" in bare.stdout
+
+
+def test_the_hf_completion_trap_is_silent() -> None:
+    trapped = _run(_HF_COMPLETE="bash_complete", COMP_WORDS="hf gate ", COMP_CWORD="2")
+    assert (trapped.returncode, trapped.stdout, trapped.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize(("path", "command"), LEAVES, ids=[path for path, _ in LEAVES])
+def test_each_command_has_help_and_two_examples_that_it_accepts(path: str, command: GateCommand) -> None:
+    assert command.help
+    assert len(command.examples) >= 2
+    for example in command.examples:
+        for part in _calls(example):
+            assert part[0] == "hf-gate", example
+            _parse(root, part[1:])
+    with click.Context(command, info_name=path) as ctx:
+        assert "Examples:" in command.get_help(ctx)
+
+
+def _calls(example: str) -> list[list[str]]:
+    """The calls of hf-gate in a line of shell: parts of a pipe, or what stands in $( )."""
+    inner = example.partition('"$(')[2].partition(')"')[0] or example
+    return [shlex.split(part) for part in inner.split(" | ")]
+
+
+def _parse(group: GateGroup, args: list[str]) -> None:
+    command = group.get_command(click.Context(group), args[0])
+    assert command is not None, args
+    if isinstance(command, GateGroup):
+        _parse(command, args[1:])
+    else:
+        command.make_context("hf-gate", args[1:])
+
+
+def test_each_line_of_the_overview_is_a_command_of_that_name() -> None:
+    for path, summary, command in _commands(root):
+        assert path.split()[-1] == command.name
+        assert summary.endswith(".")
+
+
+def test_options_are_understood_before_and_after_the_command() -> None:
+    assert _run("--json", "version").stdout == _run("version", "--json").stdout
+    assert _run("version", "-q").stdout.strip() == _run("--version").stdout.split()[-1] == __version__
+
+
+@pytest.mark.parametrize("words", [["version"], ["--help"], ["ls", "--help"], ["help", "exit-codes"]], ids=" ".join)
+def test_help_and_version_load_neither_the_hub_nor_a_network(words: list[str]) -> None:
+    ask = (
+        "import sys; from hf_gate.cli.main import run; code = run(sys.argv[1:]); "
+        "dear = {'httpx2', 'huggingface_hub', 'ruamel', 'uvicorn', 'rich', 'asyncio', 'ssl'} & set(sys.modules); "
+        "print('LOADED', code, sorted(dear))"
+    )
+    ended = subprocess.run([sys.executable, "-c", ask, *words], capture_output=True, text=True, check=True)
+    assert ended.stdout.splitlines()[-1] == "LOADED 0 []"
+
+
+def test_help_topics_and_help_of_commands() -> None:
+    for name in TOPICS:
+        assert _run("help", name).stdout.strip()
+    assert (
+        _run("help", "repos", "form").stdout.splitlines()[3:] == _run("repos", "form", "--help").stdout.splitlines()[3:]
+    )
+
+
+def test_the_exit_codes_of_the_contract_are_explained() -> None:
+    shown = _run("help", "exit-codes").stdout
+    assert [line.split()[0] for line in shown.splitlines()] == ["0", "1", "2", "4", "5", "6", "75", "130"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_printed_for_each_shell(shell: str) -> None:
+    ended = _run("completion", shell)
+    assert ended.returncode == 0
+    assert "_HF_GATE_COMPLETE" in ended.stdout
+
+
+def test_completion_knows_commands_and_options_and_needs_no_hub() -> None:
+    shown = _run(_HF_GATE_COMPLETE="bash_complete", COMP_WORDS="hf-gate re", COMP_CWORD="1").stdout
+    assert {line.partition(",")[2] for line in shown.splitlines()} == {"repos", "review", "reset", "reject", "revoke"}
+    shown = _run(_HF_GATE_COMPLETE="bash_complete", COMP_WORDS="hf-gate repos f", COMP_CWORD="2").stdout
+    assert shown.splitlines() == ["plain,form"]
+    shown = _run(_HF_GATE_COMPLETE="bash_complete", COMP_WORDS="hf-gate ls --allow", COMP_CWORD="2").stdout
+    assert shown.splitlines() == ["plain,--allow-incomplete"]
+
+
+def test_every_document_has_a_schema_of_its_name() -> None:
+    listed = _run("schema").stdout.split()
+    assert listed == list(SCHEMAS)
+    assert set(ALIASES.values()) <= set(listed)
+    assert _run("schema", "accept").stdout.count('"outcomes"') == 2
+
+
+def test_the_page_about_the_command_line_is_up_to_date() -> None:
+    ended = subprocess.run(
+        [sys.executable, ROOT / "tools" / "docs.py", "--check"], capture_output=True, text=True, check=False
+    )
+    assert "docs/cli.md" not in ended.stdout, "make docs"
+
+
+def test_an_unexpected_fault_is_one_line_and_a_trace_only_for_who_asks() -> None:
+    quiet, loud = _run("config", "nothing"), _run("config", "nothing", HF_GATE_DEBUG="1")
+    assert "Traceback" not in quiet.stderr
+    assert "Traceback" in loud.stderr
+    assert "Traceback" in _run("config", "nothing", HF_DEBUG="1").stderr

@@ -1,0 +1,228 @@
+"""`review` and the questions of the verbs, in front of a terminal: keys, what is held, what leaves, and how the terminal is left."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from hf_gate.testing import LocalHub
+from tests.journeys.console import HOSTILE, MODEL, PROGRAM, Console, fill, status_of
+from tests.journeys.terminal import Terminal
+
+NAMES = ["first-one", "second-one", "third-one"]
+
+
+def _open(hub: LocalHub, *args: str) -> Terminal:
+    return Terminal([*PROGRAM, *args], Console(hub).environment())
+
+
+@pytest.fixture
+def three(fresh: LocalHub) -> LocalHub:
+    """Three people who asked one after the other."""
+    for day, name in enumerate(NAMES, 1):
+        fresh.add_people([{"username": name, "fullname": name.title()}])
+        fresh.add_requests(
+            [
+                {
+                    "repo": MODEL,
+                    "user": name,
+                    "answers": {"Purpose": f"study {day}"},
+                    "asked_at": f"2026-01-0{day}T10:00:00.000Z",
+                }
+            ]
+        )
+    return fresh
+
+
+def test_who_has_waited_longest_comes_first_with_answers_and_age(three: LocalHub) -> None:
+    with _open(three, "review", MODEL) as terminal:
+        shown = terminal.until("q end")
+        assert "Request 1 of 3" in shown
+        assert "first-one (First-One)" in shown
+        assert "study 1" in shown
+        assert "d ago)" in shown
+        assert "a accept" in shown
+        terminal.press("q")
+        assert terminal.end() == 0
+        assert "0 requests decided, 3 left" in terminal.display
+    assert not [move for move in three.journal() if move["route"] != "ask"]
+
+
+def test_a_decision_is_held_until_one_more_was_looked_at(three: LocalHub) -> None:
+    with _open(three, "review", MODEL) as terminal:
+        terminal.until("Request 1 of 3")
+        terminal.press("a")
+        assert "Held: accept first-one" in terminal.until("Request 2 of 3")
+        assert status_of(three, "first-one") == "pending"
+        terminal.press(" ")
+        terminal.until("Request 3 of 3")
+        assert status_of(three, "first-one") == "accepted"
+        terminal.press("q")
+        assert terminal.end() == 0
+        assert "1 request decided, 2 left" in terminal.display
+
+
+def test_z_takes_a_decision_back_before_it_leaves(three: LocalHub) -> None:
+    with _open(three, "review", MODEL) as terminal:
+        terminal.until("Request 1 of 3")
+        terminal.press("a")
+        terminal.until("Request 2 of 3")
+        terminal.press("z")
+        assert "Taken back: accept first-one" in terminal.until("Request 1 of 3")
+        terminal.press("z")
+        terminal.until("Nothing is held")
+        terminal.press("q")
+        assert terminal.end() == 0
+    assert status_of(three, "first-one") == "pending"
+
+
+def test_a_reason_is_typed_measured_and_sent(three: LocalHub) -> None:
+    with _open(three, "review", MODEL) as terminal:
+        terminal.until("Request 1 of 3")
+        terminal.press("s")
+        terminal.until("may ask again")
+        terminal.press("x" * 201 + "\n")
+        terminal.until("the Hub takes 200")
+        terminal.press("Please say more.\n")
+        terminal.until("Request 2 of 3")
+        terminal.press("r")
+        terminal.until("cannot ask again")
+        terminal.press("!\n")
+        terminal.until("Request 2 of 3")
+        terminal.press("r")
+        terminal.until("cannot ask again")
+        terminal.press("\n")
+        terminal.until("Request 3 of 3")
+        terminal.press("q")
+        assert terminal.end() == 0
+    assert [status_of(three, name) for name in NAMES] == ["reset", "rejected", "pending"]
+
+
+def test_the_last_decision_leaves_with_one_more_key_or_is_taken_back(three: LocalHub) -> None:
+    with _open(three, "review", MODEL) as terminal:
+        terminal.until("Request 1 of 3")
+        terminal.press("  a")
+        terminal.until("That was the last one")
+        terminal.press("z")
+        terminal.until("Taken back")
+        terminal.press("a")
+        terminal.until("That was the last one")
+        assert status_of(three, "third-one") == "pending"
+        terminal.press(" ")
+        assert terminal.end() == 0
+    assert status_of(three, "third-one") == "accepted"
+
+
+def test_a_request_that_was_withdrawn_or_decided_meanwhile_is_told_and_not_sent(three: LocalHub) -> None:
+    with _open(three, "review", MODEL) as terminal:
+        terminal.until("Request 1 of 3")
+        terminal.press("a")
+        terminal.until("Request 2 of 3")
+        assert Console(three).run("reject", f"first-one@{MODEL}").code == 0
+        terminal.press("a")
+        assert "first-one: stale" in terminal.until("Request 3 of 3")
+        assert Console(three, "second-one").run("withdraw", MODEL).code == 0
+        terminal.press("q")
+        assert terminal.end() == 0
+        assert "second-one: gone" in terminal.display
+    assert status_of(three, "first-one") == "rejected"
+
+
+@pytest.mark.parametrize(("how", "code"), [("ctrl-c", 130), ("sigterm", 143), ("ctrl-d", 130)])
+def test_an_end_without_q_sends_nothing_more_and_leaves_the_terminal_as_it_was(
+    three: LocalHub, how: str, code: int
+) -> None:
+    with _open(three, "review", MODEL) as terminal:
+        terminal.until("Request 1 of 3")
+        terminal.press("a")
+        terminal.until("Request 2 of 3")
+        if how == "sigterm":
+            terminal.child.send_signal(signal.SIGTERM)
+        else:
+            terminal.press({"ctrl-c": "\x03", "ctrl-d": "\x04"}[how])
+        assert terminal.end() == code
+        assert "Not sent: accept first-one" in terminal.display
+        assert terminal.is_cooked()
+    assert status_of(three, "first-one") == "pending"
+
+
+def test_arrows_and_other_keys_decide_nothing(three: LocalHub) -> None:
+    with _open(three, "review", MODEL) as terminal:
+        terminal.until("Request 1 of 3")
+        terminal.press("\x1b[A")
+        terminal.press("y\n")
+        terminal.until("Request 1 of 3")
+        terminal.press("q")
+        assert terminal.end() == 0
+        assert "3 left" in terminal.display
+
+
+def test_a_token_that_may_not_decide_ends_it_with_exit_4(three: LocalHub) -> None:
+    console = Console(three, "fine_access")
+    with Terminal([*PROGRAM, "review", MODEL], console.environment()) as terminal:
+        terminal.until("Request 1 of 3")
+        terminal.press("aq")
+        assert terminal.end() == 4
+        assert terminal.is_cooked()
+    assert status_of(three, "first-one") == "pending"
+
+
+def test_hostile_answers_do_not_act_on_the_screen(fresh: LocalHub) -> None:
+    fresh.add_people([{"username": "mallory", "fullname": HOSTILE}])
+    fill(fresh, ["mallory"], answers={HOSTILE: HOSTILE + "\x1b[2J\x1b]0;owned\x07\x1b[10A overwritten"})
+    with _open(fresh, "review", MODEL) as terminal:
+        shown = terminal.until("q end")
+        assert "␛[31mEvil⟨U+202E⟩gnp.exe⟨U+200B⟩␇␍" in shown
+        terminal.press("q")
+        assert terminal.end() == 0
+        assert b"\x1b]0;" not in terminal.raw
+        assert b"\x1b[31mEvil" not in terminal.raw
+        assert "\u202e".encode() not in terminal.raw
+    with _open(fresh, "ls", MODEL) as terminal:
+        assert terminal.end() == 0
+        assert "mallory (␛[31mEvil" in terminal.display
+        assert b"\x1b[31mEvil" not in terminal.raw
+
+
+def test_a_table_fits_the_terminal_and_says_what_it_leaves_out(crowded: LocalHub) -> None:
+    with Terminal([*PROGRAM, "ls", MODEL], Console(crowded).environment(), columns=80) as terminal:
+        assert terminal.end() == 0
+        shown = terminal.display.splitlines()
+    assert shown[-1].startswith("The first 30")
+    rows = [line for line in shown if line.endswith(tuple("0123456789abcdef"))]
+    assert len(rows) == 30, "no row is wrapped"
+
+
+def test_a_few_changes_ask_for_a_yes_and_many_for_their_number(three: LocalHub) -> None:
+    with _open(three, "accept", MODEL, *NAMES) as terminal:
+        assert "accept second-one" in terminal.until("accept 3 people?")
+        terminal.press("n\n")
+        assert terminal.end() == 6
+    assert status_of(three, "first-one") == "pending"
+    with _open(three, "accept", MODEL, *NAMES) as terminal:
+        terminal.until("accept 3 people?")
+        terminal.press("y\n")
+        assert terminal.end() == 0
+        assert "3 accepted." in terminal.display
+    names = [f"person-{number}" for number in range(21)]
+    fill(three, names)
+    for typed, code in (("y", 6), ("21", 0)):
+        with _open(three, "reject", MODEL, *names, "--reason", "Closed.") as terminal:
+            assert "and 1 more" in terminal.until("Type 21 to go on")
+            assert '"Closed."' in terminal.display
+            terminal.press(typed + "\n")
+            assert terminal.end() == code
+
+
+def test_long_work_shows_how_far_it_is(fresh: LocalHub) -> None:
+    names = [f"person-{number}" for number in range(30)]
+    fresh.add_people([{"username": name} for name in names])
+    fresh.set_faults(["delay_before:s=0.05:on=grant"])
+    with _open(fresh, "grant", MODEL, *names, "--yes") as terminal:
+        terminal.until("% ")
+        assert "of 30" in terminal.display
+        assert "left" in terminal.display
+        assert terminal.end() == 0
+        assert "30 granted." in terminal.display
+        assert "of 30" not in terminal.display

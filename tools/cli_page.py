@@ -1,0 +1,76 @@
+"""The command line as a page: every command with what it takes and its examples, from the program itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import click
+
+from hf_gate.cli.frame import COMMON, GateCommand, GateGroup
+from hf_gate.cli.main import root
+from hf_gate.cli.meta import TOPICS
+from hf_gate.cli.schemas import SCHEMAS
+
+
+def command_line() -> str:
+    """All commands in the order of the help, then the topics of `hf-gate help`."""
+    return "\n".join([*_group(root, "hf-gate"), *_common(), *_topics()])
+
+
+def _group(group: GateGroup, path: str) -> Iterator[str]:
+    ctx = click.Context(group, info_name=path)
+    for name, entry in group.table.items():
+        command = group.get_command(ctx, name)
+        if isinstance(command, GateGroup):
+            yield from _group(command, f"{path} {name}")
+        elif isinstance(command, GateCommand):
+            yield from _command(command, f"{path} {name}", entry.summary)
+
+
+def _command(command: GateCommand, path: str, summary: str) -> Iterator[str]:
+    ctx = click.Context(command, info_name=path)
+    words = " ".join(param.make_metavar(ctx) for param in command.params if isinstance(param, click.Argument))
+    yield f"## `{path}{' ' + words if words else ''}`\n"
+    yield _folded(command.help or summary) + "\n"
+    yield from _table(param for param in command.params if isinstance(param, click.Option))
+    yield "Examples:\n"
+    yield from (f"- `{example}`" for example in command.examples)
+    yield ""
+
+
+def _table(options: Iterator[click.Option] | tuple[click.Option, ...]) -> Iterator[str]:
+    rows = [_row(option) for option in options]
+    if rows:
+        yield "| option | |\n|---|---|"
+        yield from rows
+        yield ""
+
+
+def _row(option: click.Option) -> str:
+    record = option.get_help_record(click.Context(click.Command("hf-gate"))) or ("", "")
+    return f"| `{_cell(record[0])}` | {_cell(record[1])} |"
+
+
+def _cell(text: str) -> str:
+    return _folded(text).replace("|", "\\|")
+
+
+def _folded(text: str) -> str:
+    return re.sub(r"\s*\n\s*", " ", text.strip())
+
+
+def _common() -> Iterator[str]:
+    yield "## Options of every command\n"
+    yield "They may stand before or after the command's name.\n"
+    yield from _table(COMMON)
+
+
+def _topics() -> Iterator[str]:
+    for name, (about, text) in TOPICS.items():
+        if name != "options":
+            yield f"## {about[0].upper()}{about[1:]}\n"
+            yield f"`hf-gate help {name}` prints:\n"
+            yield f"```text\n{text().rstrip()}\n```\n"
+    yield "## Documents\n"
+    yield f"`hf-gate schema NAME` prints the JSON Schema of what `--json` prints: {', '.join(SCHEMAS)}."
