@@ -72,7 +72,9 @@ def ours_many(job: Job) -> Callable[[], Result]:
     """All lists of all repos at once."""
     from hf_gate import AsyncHub  # noqa: PLC0415 - as above
 
-    _warm_ours(job)
+    async def warm() -> None:
+        async with AsyncHub(job["warm_token"], job["url"]) as hub:
+            await hub.whoami()
 
     async def all_lists() -> int:
         async with AsyncHub(job["token"], job["url"]) as hub:
@@ -84,6 +86,7 @@ def ours_many(job: Job) -> Callable[[], Result]:
                 await asyncio.gather(*(one(repo, status) for repo in job["repos"] for status in job["statuses"]))
             )
 
+    asyncio.run(warm())
     return lambda: (asyncio.run(all_lists()), "")
 
 
