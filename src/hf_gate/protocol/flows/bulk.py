@@ -62,7 +62,7 @@ class _Run:
         named = [(kind, value.lower()) for kind, value in keys if value]
         known = next((self.decided[key] for key in named if key in self.decided), None)
         for key in named:
-            self.decided.setdefault(key, decision)
+            self.decided.setdefault(key, known or decision)  # one that was refused decided nothing
         return known
 
 
