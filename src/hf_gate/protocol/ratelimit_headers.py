@@ -1,0 +1,147 @@
+"""What the Hub says about its limits in headers: `RateLimit`, `RateLimit-Policy`, `Retry-After`; hostile text allowed.
+
+The two limit fields follow the IETF draft on rate-limit headers: lists of names with parameters. What is malformed is
+left out, member by member; nothing here raises. Units: calls and seconds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+LONGEST_S: Final = 86_400  # nobody is believed who says to wait for more than a day
+
+_TEXT_CAP: Final = 8192  # no honest field is longer
+_PIECE: Final = re.compile(r'((?:"(?:[^"\\]|\\["\\])*+"|[^",;])*+)([,;]|\Z)')
+_STRING: Final = re.compile(r'"((?:[^"\\]|\\["\\])*+)"')
+_TOKEN: Final = re.compile(r"[A-Za-z*][A-Za-z0-9:/!#$%&'*+.^_`|~-]*")
+_COUNT: Final = re.compile(r"[0-9]{1,15}")
+_SECONDS: Final = re.compile(r"([0-9]{1,15})(\.[0-9]{1,9})?")
+
+_MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_CLOCK: Final = r"(?P<h>[0-9]{2}):(?P<m>[0-9]{2}):(?P<s>[0-9]{2})"
+_DATES: Final = tuple(  # the three spellings that a reader of HTTP has to accept, the first alone is still written
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        rf"[a-z]{{3}}, (?P<day>[0-9]{{2}}) (?P<month>[a-z]{{3}}) (?P<year>[0-9]{{4}}) {_CLOCK} GMT",
+        rf"[a-z]{{6,9}}, (?P<day>[0-9]{{2}})-(?P<month>[a-z]{{3}})-(?P<year>[0-9]{{2}}) {_CLOCK} GMT",
+        rf"[a-z]{{3}} (?P<month>[a-z]{{3}}) (?P<day>[ 0-9][0-9]) {_CLOCK} (?P<year>[0-9]{{4}})",
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One announced limit, counted in calls. `reset_s` counts from the answer; `window_s` stands for it when absent."""
+
+    name: str
+    remaining: int
+    reset_s: int
+    quota: int | None = None
+    window_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Policy:
+    quota: int | None
+    window_s: int | None
+    counts_calls: bool
+
+
+def read_limits(headers: Mapping[str, str]) -> tuple[Limit, ...]:
+    """The limits that one answer announces, each name once (its tightest); names of `headers` in lower case.
+
+    The Hub writes `ratelimit: "api";r=495;t=23` and `ratelimit-policy: "fixed window";"api";q=500;w=300`: the second is
+    no legal structured field (a string where a parameter belongs), so a member goes by the last of its names.
+    Left out: members without `r`, without both `t` and a window, or that count something else than calls (`qu`).
+    """
+    policies = {
+        name: _Policy(
+            _count(parameters.get("q")) or None,
+            _window(parameters.get("w")),
+            parameters.get("qu", '"requests"').strip('"') == "requests",
+        )
+        for name, parameters in _members(headers.get("ratelimit-policy", ""))
+    }
+    found: dict[str, Limit] = {}
+    for name, parameters in _members(headers.get("ratelimit", "")):
+        policy = policies.get(name, _Policy(None, None, counts_calls=True))
+        limit = _limit(name, parameters, policy)
+        if limit is not None and (name not in found or limit.remaining < found[name].remaining):
+            found[name] = limit
+    return tuple(found.values())
+
+
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds to wait as `Retry-After` says, in seconds or as an HTTP date; 0 for the past, at most a day."""
+    text = headers.get("retry-after", "")[:_TEXT_CAP].strip(" \t")
+    if _SECONDS.fullmatch(text):
+        return min(float(text), LONGEST_S)
+    moment = _http_date(text)
+    return None if moment is None else min(max(moment - now, 0.0), LONGEST_S)
+
+
+def _limit(name: str, parameters: Mapping[str, str], policy: _Policy) -> Limit | None:
+    remaining = _count(parameters.get("r"))
+    reset = _count(parameters["t"]) if "t" in parameters else policy.window_s
+    if remaining is None or reset is None or not policy.counts_calls:
+        return None
+    return Limit(name, remaining, min(reset, policy.window_s or LONGEST_S, LONGEST_S), policy.quota, policy.window_s)
+
+
+def _members(text: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """Each member's name and raw parameters. A quote that never closes ends the reading: the rest means nothing."""
+    pieces: list[str] = []
+    position, text = 0, text[:_TEXT_CAP]
+    while piece := _PIECE.match(text, position):
+        pieces.append(piece[1].strip(" \t"))
+        position = piece.end()
+        if piece[2] != ";":
+            member = _member(pieces)
+            if member is not None:
+                yield member
+            pieces = []
+        if not piece[2]:
+            return
+
+
+def _member(pieces: list[str]) -> tuple[str, dict[str, str]] | None:
+    name, parameters = "", {}
+    for index, piece in enumerate(pieces):
+        string = _STRING.fullmatch(piece)
+        if string:
+            name = re.sub(r"\\(.)", r"\1", string[1])
+        elif index == 0:
+            if not _TOKEN.fullmatch(piece):
+                return None
+            name = piece
+        else:
+            key, _, value = piece.partition("=")
+            parameters[key.strip(" \t").lower()] = value.strip(" \t")
+    return (name, parameters) if name else None
+
+
+def _count(text: str | None) -> int | None:
+    return int(text) if text is not None and _COUNT.fullmatch(text) else None
+
+
+def _window(text: str | None) -> int | None:
+    seconds = _count(text) or 0
+    return seconds if 0 < seconds <= LONGEST_S else None
+
+
+def _http_date(text: str) -> float | None:
+    for pattern in _DATES:
+        parts = pattern.fullmatch(text)
+        if parts and parts["month"].lower() in _MONTHS:
+            year = int(parts["year"]) + (2000 if len(parts["year"]) == 2 else 0)
+            month = _MONTHS.index(parts["month"].lower()) + 1
+            try:
+                clock = int(parts["h"]), int(parts["m"]), min(int(parts["s"]), 59)  # a leap second is the one before
+                return datetime(year, month, int(parts["day"]), *clock, tzinfo=UTC).timestamp()
+            except ValueError:
+                return None
+    return None
