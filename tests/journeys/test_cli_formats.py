@@ -198,3 +198,12 @@ def test_the_account_is_asked_once_and_then_remembered(fresh: LocalHub, private_
     kept = private_home / ".cache" / "hf-gate" / "accounts.json"
     assert fresh.tokens["owner"] not in kept.read_text()
     assert kept.stat().st_mode & 0o777 == 0o600
+
+
+def test_ages_follow_a_local_hubs_clock_when_told_to() -> None:
+    with LocalHub(requests=0) as hub:
+        fill(hub, ["ada-l"])
+        hub.clock.advance("72h")
+        console = Console(hub)
+        assert console.run("ls", MODEL, env={"HF_GATE_CLOCK": "hub"}).out.splitlines()[1].split()[0] == "3d"
+        assert console.run("ls", MODEL).out.splitlines()[1].split()[0].endswith("s")

@@ -6,7 +6,7 @@ import difflib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
-from itertools import chain, islice
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import click
@@ -17,7 +17,7 @@ from ..domain.text import clip
 from ..errors import HfGateError, InvalidStatus, NotAllowed, NotGated, RequestNotFound
 from .detail import request_lines, who
 from .frame import Run, command, repo_type_option
-from .output import FIRST_ROWS, Column, Row, age, iso, numbered
+from .output import FIRST_ROWS, Column, Format, Row, age, iso, numbered
 from .progress import Progress
 from .rows import REQUEST_KEYS, request_row
 from .targets import Aim, read_aims
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from ..domain.accounts import Profile
     from ..domain.requests import AccessRequest
     from ..hub.listing import Listing
-
-_PEEK = 200  # rows looked at to choose the columns of the table
-
 
 # ---- ls ---------------------------------------------------------------------------------------------------------------
 
@@ -72,16 +69,16 @@ def ls(
     named = [parse_repo(text, repo_type) for text in repos]
     run.announce()
     reading = _Reading(run, named or _own_repos(run), statuses, is_named=bool(named))
-    rows: Iterator[Row] = map(request_row, reading.requests())
+    weighs = run.out.format in {Format.JSON, Format.JSONL, Format.AGENT}  # the others do not show it
+    rows: Iterable[Row] = (request_row(request, with_quality=weighs) for request in reading.requests())
+    wanted = -1 if everything else limit
     columns: Sequence[Column] = ()
     if run.out.is_human:
-        first = list(islice(rows, _PEEK))
-        columns, rows = ls_columns(first, run.now()), chain(first, rows)
-    with Progress(run.out, "read") as bar:
-        is_whole = run.out.records(
-            _counted(rows, bar), columns, REQUEST_KEYS, name=_name_of, limit=-1 if everything else limit,
-            empty="Nobody is on that list.",
-        )  # fmt: skip
+        rows = _read(run, rows, FIRST_ROWS if wanted is None else wanted)
+        columns = ls_columns(rows, run.now())
+    is_whole = run.out.records(
+        rows, columns, REQUEST_KEYS, name=_name_of, limit=wanted, empty="Nobody is on that list."
+    )  # fmt: skip
     return _conclude(run, reading, is_whole=is_whole, allow_incomplete=allow_incomplete, is_limited=limit is not None)
 
 
@@ -142,10 +139,14 @@ class _Reading:
             yield request
 
 
-def _counted(rows: Iterable[Row], bar: Progress) -> Iterator[Row]:
-    for row in rows:
-        bar.tick()
-        yield row
+def _read(run: Run, rows: Iterable[Row], limit: int) -> list[Row]:
+    """What a table needs, and one row more if there is one: so that it is known whether some were left out."""
+    found = []
+    with Progress(run.out, "read") as bar:
+        for row in rows if limit < 0 else islice(rows, limit + 1):
+            found.append(row)
+            bar.tick()
+    return found
 
 
 def _name_of(row: Row) -> str:

@@ -169,9 +169,14 @@ class Output:
         writers[self.format](taken)
         return limit is None or limit < 0 or next(source, None) is None
 
-    def _json(self, rows: Iterable[Row]) -> None:
-        texts = [to_json(row) for row in rows]  # all or nothing: half an array is no JSON
-        sys.stdout.write("[" + ",\n ".join(texts) + "]\n")
+    @staticmethod
+    def _json(rows: Iterable[Row]) -> None:
+        """All or nothing, since half an array is no JSON; held as bytes, which for many scripts is a quarter."""
+        texts = [to_json(row).encode() for row in rows]
+        sys.stdout.write("[")
+        for index, text in enumerate(texts):
+            sys.stdout.write((",\n " if index else "") + text.decode())
+        sys.stdout.write("]\n")
 
     @staticmethod
     def _jsonl(rows: Iterable[Row]) -> None:
