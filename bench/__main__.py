@@ -25,7 +25,7 @@ CASES: dict[str, Case] = {
     "list": Case(reading.long_list, ("list-0", "list-memory", "list-50", "list-calls")),
     "many": Case(reading.many_lists, ("many-50",)),
     "decide": Case(deciding.by_batch, ("decide-0", "decide-50", "decide-calls")),
-    "window": Case(deciding.in_a_window, ("window-0", "window-50", "window-429")),
+    "window": Case(deciding.in_a_window, ("window-0", "window-50", "window-scaled", "window-429")),
     "handle": Case(deciding.one_by_one, ("handle-50",)),
     "hidden": Case(deciding.under_a_hidden_limit, ("hidden-short", "hidden-long")),
     "start": Case(starting.cold_starts, ("start-help", "start-version", "start-ls")),

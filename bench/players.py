@@ -40,7 +40,8 @@ def play(name: str, hub: RunningHub, **job: object) -> Played:
     """Run a player, as the owner unless the job names another token, and wait for its word. RuntimeError with its last line when it failed."""
     said = json.dumps({"url": hub.url, "token": hub.tokens["owner"], "warm_token": hub.tokens["reader"], **job})
     command = [sys.executable, "-m", "bench.players", name]
-    run = subprocess.run(command, input=said, capture_output=True, cwd=ROOT, env=environment(), text=True, check=False)
+    env = environment(HF_GATE_CLOCK="hub" if job.get("follows_hub") else "")
+    run = subprocess.run(command, input=said, capture_output=True, cwd=ROOT, env=env, text=True, check=False)
     if run.returncode != 0:
         raise RuntimeError(f"{name}: {(run.stderr.strip().splitlines() or ['no word'])[-1]}")
     return Played(**json.loads(run.stdout))
@@ -91,7 +92,7 @@ def ours_many(job: Job) -> Callable[[], Result]:
 
 
 def ours_decide(job: Job) -> Callable[[], Result]:
-    """Begins `start_at` seconds after a window of `window_s` has begun, if such are given."""
+    """Begins `start_at` seconds into a window, if such are told: they last `window_s`, and one of them began at `zero`."""
     from hf_gate import Decision, Hub  # noqa: PLC0415 - as above
 
     decisions = [Decision.accept(name) for name in job["users"]]
@@ -105,7 +106,7 @@ def ours_decide(job: Job) -> Callable[[], Result]:
         return outcomes.total(), ""
 
     if "window_s" in job:
-        time.sleep((job["start_at"] - time.time()) % job["window_s"])  # noqa: TID251 - the local Hub's real clock
+        time.sleep((job["zero"] + job["start_at"] - time.time()) % job["window_s"])  # noqa: TID251 - the local Hub's real clock
     return timed
 
 

@@ -9,7 +9,6 @@ import pytest
 from bench import document
 from bench.__main__ import CASES, rows_of
 from bench.deciding import least_time
-from bench.players import Played
 from bench.rows import Row, markdown_table, screen_table, unmeasured
 from bench.sizes import FULL, QUICK, world_for
 
@@ -59,8 +58,7 @@ def test_the_page_says_what_holds_a_figure_that_is_not_reached() -> None:
     ],
 )
 def test_the_least_time_in_windows_of_50_calls_keeps_a_quarter_free(people: int, began: float, least: float) -> None:
-    run = Played(seconds=1.0, count=people, why="", peak_mb=0.0, began=began)
-    assert least_time(run, (50, 3), 0.05) == pytest.approx(least)
+    assert least_time(people, began, (50, 3), 0.05) == pytest.approx(least)
 
 
 def test_a_world_of_the_size_asked_for_has_that_many_pending() -> None:
