@@ -175,5 +175,5 @@ def under_a_hidden_limit(sizes: Sizes) -> Iterator[Row]:
             key, f"a limit of {HIDDEN_PER_S} calls/s that is not announced, {what}",
             f"{pace / HIDDEN_PER_S:.0%} of it, {refused:.1%} answers 429", DASH, DASH, ">= 90 % of it, <= 3 % 429",
             pace >= 0.9 * HIDDEN_PER_S and refused <= 0.03,
-            f"{seen.too_many} of {seen.total} calls were refused while the limit was learnt; the shorter the run, the more that weighs.",
+            f"{seen.too_many} of {seen.total} calls were refused. After a refusal the pace is cut and grows again by small steps; the shorter the run, the more that weighs.",
         )  # fmt: skip
