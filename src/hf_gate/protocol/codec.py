@@ -78,7 +78,7 @@ def read_page(body: bytes, repo: Repo, at: float) -> Page:
     for record in records:
         try:
             rows.append(_read_record(record, repo, at))
-        except (ValueError, TypeError, RecursionError) as problem:
+        except (ValueError, TypeError, RecursionError, OverflowError) as problem:
             bad.append(Quarantined(str(problem) or "unreadable", record[:2000].decode("utf-8", "replace")))
     return Page(tuple(rows), tuple(bad))
 
@@ -94,9 +94,14 @@ def _read_record(record: bytes, repo: Repo, at: float) -> AccessRequest:
 def loads(body: bytes) -> Any:
     """JSON of any shape; half characters become U+FFFD; anything else that is wrong raises `Unreadable`."""
     try:
-        return _mend(json.loads(body))
+        return _mend(json.loads(body, parse_int=_whole))
     except (ValueError, RecursionError, UnicodeDecodeError) as problem:
         raise Unreadable(f"no JSON: {problem}") from None
+
+
+def _whole(digits: str) -> int | None:
+    """A whole number, or None where the digits are no number that anybody counts with."""
+    return int(digits) if len(digits) < 100 else None
 
 
 def _mend(value: Any) -> Any:
@@ -192,7 +197,7 @@ def _user(value: Any) -> _User | None:
 def _time(value: Any) -> datetime | None:
     try:
         return _utc(datetime.fromisoformat(value)) if isinstance(value, str) else None
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +18,7 @@ from ..errors import (
     RequestNotFound,
     UnexpectedAnswer,
 )
+from .codec import Unreadable, read_object
 from .messages import Answer, Lost, NoReply, Reply
 
 _ENDPOINT = "Is the endpoint right, and the network there? Nothing was sent."
@@ -72,9 +72,7 @@ def _moved(answer: Reply, where: str, facts: dict[str, Any]) -> HubError:
 def _lost(answer: NoReply, where: str) -> HubError:
     match answer.why:
         case Lost.CONNECT:
-            return HubUnavailable(
-                f"no connection to {where}: {answer.detail}.", hint="Is the endpoint right? Nothing was sent."
-            )
+            return HubUnavailable(f"no connection to the Hub for {where}: {answer.detail}.", hint=_ENDPOINT)
         case Lost.WAITED:
             return HubUnavailable(f"{where}: {answer.detail}.")
         case Lost.TOO_LARGE:
@@ -88,8 +86,8 @@ def _lost(answer: NoReply, where: str) -> HubError:
 def server_message(reply: Reply) -> str:
     """The Hub's own words about an error, at most 500 characters; text from outside."""
     try:
-        said = json.loads(reply.body[:10_000]).get("error")
-    except (ValueError, AttributeError, RecursionError):
+        said = read_object(reply.body[:10_000]).get("error")
+    except Unreadable:
         said = None
     if not isinstance(said, str):
         said = reply.headers.get("x-error-message", "")

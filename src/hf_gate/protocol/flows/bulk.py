@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ...domain.ids import Repo
@@ -13,35 +13,27 @@ from ...domain.requests import Decision
 from ...errors import (
     BadRequest,
     HubError,
-    HubUnavailable,
     InvalidTarget,
-    NotAllowed,
-    NotGated,
-    OutcomeUnknown,
     PersonNotFound,
-    RepoMoved,
-    RepoNotFound,
     RequestNotFound,
 )
 from .. import routes
 from ..codec import Unreadable, read_array
-from ..messages import Answer, Emit, Finish, Lost, NoReply, Reply, Start, Take, Wait
+from ..messages import Answer, Emit, Finish, Reply, Send, Start, Take, Wait
 from ..replies import error_of, is_ok, is_unsettled
 from .calling import Flow, Setting, call
 from .deciding import (
     SETTLE_ROUNDS,
-    explain_no,
+    ended,
     how_to_name,
-    is_done,
-    is_doubtful,
     judge_ground,
     others_first,
     outcome,
-    settled,
+    send_and_settle,
+    unknown,
 )
 from .finding import find
 
-_STOPS = (NotAllowed, NotGated, RepoNotFound, RepoMoved, HubUnavailable)
 _Group = tuple[Status, str | None]
 
 
@@ -54,6 +46,10 @@ class _Run:
     decided: dict[tuple[str, str], Decision] = field(default_factory=dict)
     groups: dict[_Group, list[Decision]] = field(default_factory=dict)
     has_batch: bool = True
+
+    def put(self, decision: Decision) -> None:
+        """To be sent, together with those of the same status and reason."""
+        self.groups.setdefault((decision.to, decision.reason), []).append(decision)
 
     def earlier(self, decision: Decision) -> Decision | None:
         """The decision about the same person that this run took before, and a note of this one."""
@@ -77,7 +73,7 @@ def decide_many(repo: Repo, setting: Setting) -> Flow[None]:
                 yield from _send_full(run, key, least=routes.BATCH_LIMIT)
         for key in list(run.groups):
             yield from _send_full(run, key, least=1)
-    except _STOPS as stop:
+    except HubError as stop:
         for left in [d for group in run.groups.values() for d in group]:
             yield Emit(outcome(Kind.OPEN, repo, left.target, f"not sent: {stop}", stop))
         raise
@@ -99,7 +95,7 @@ def _sort_out(run: _Run, decisions: Sequence[Decision]) -> Flow[list[Decision]]:
         before = run.earlier(decision)
         if before is not None and (before.to, before.reason) != (decision.to, decision.reason):
             error = BadRequest(f"{target.label}: this run decided {before.to} about this person already.")
-            yield Emit(settled(run.repo, target, error, Kind.REFUSED))
+            yield Emit(ended(run.repo, target, error, Kind.REFUSED))
         elif before is not None:
             yield Emit(outcome(Kind.ALREADY, run.repo, target, "this run decided so already"))
         elif target.request is not None and target.request.status == decision.to:
@@ -114,23 +110,23 @@ def _look_again(run: _Run, decisions: Sequence[Decision]) -> Flow[None]:
     old = [d for d in decisions if d.target.request and d.target.request.read_at < run.setting.began]
     fresh = [d for d in decisions if not (d.target.request and d.target.request.read_at < run.setting.began)]
     for decision in fresh:
-        run.groups.setdefault((decision.to, decision.reason), []).append(decision)
+        run.put(decision)
     if not old:
         return
     targets = [d.target for d in old]
     try:
         statuses = dict.fromkeys(t.request.status for t in targets if t.request)
         found = yield from find(run.repo, targets, others_first(*statuses), run.setting)
-    except _STOPS:
+    except HubError:
         for decision in old:
-            run.groups.setdefault((decision.to, decision.reason), []).append(decision)
+            run.put(decision)
         raise
     for index, decision in enumerate(old):
         moved = judge_ground(run.repo, decision.target, found.requests.get(index), complete=found.complete)
         if moved is not None:
             yield Emit(moved)
         else:
-            run.groups.setdefault((decision.to, decision.reason), []).append(decision)
+            run.put(decision)
 
 
 def _send_full(run: _Run, key: _Group, *, least: int) -> Flow[None]:
@@ -166,23 +162,23 @@ def _send_batch(run: _Run, key: _Group, batch: Sequence[Decision]) -> Flow[None]
     for round_ in range(1, SETTLE_ROUNDS + 1):
         people = [how_to_name(d.target, for_handle=False) for d in left]
         answer = yield from call(routes.batch(run.repo, people, *key), run.setting)
-        rows = _rows(answer, len(left))
+        rows = _rows(answer, people)
         if rows is not None:
             for decision, row in zip(list(left), rows, strict=True):
                 yield from _emit(run, key, decision, _told(run, decision, row, answer))
             return
         if not is_unsettled(answer) and not is_ok(answer):
-            yield from _batch_refused(run, key, left, answer)
+            yield from _batch_refused(run, key, left, answer, resent=round_ > 1)
             return
         yield Wait(run.setting.patience.pause(round_), why="what became of a batch is being read")
         left = yield from _settle(run, key, left, answer)
         if not left:
             return
     for decision in left:
-        yield from _emit(run, key, decision, _unknown(run, decision))
+        yield from _emit(run, key, decision, unknown(run.repo, decision.target))
 
 
-def _rows(answer: Answer, count: int) -> list[dict[str, object]] | None:
+def _rows(answer: Answer, people: Sequence[Mapping[str, str]]) -> list[dict[str, object]] | None:
     """The outcomes of a batch in the order sent, or None when the answer is not that."""
     if not is_ok(answer) or not isinstance(answer, Reply):
         return None
@@ -190,9 +186,16 @@ def _rows(answer: Answer, count: int) -> list[dict[str, object]] | None:
         rows = read_array(answer.body)
     except Unreadable:
         return None
-    if len(rows) != count or not all(isinstance(r, dict) and isinstance(r.get("ok"), bool) for r in rows):
+    if len(rows) != len(people) or not all(isinstance(r, dict) and isinstance(r.get("ok"), bool) for r in rows):
         return None
-    return rows
+    return rows if all(map(_echoes, people, rows)) else None
+
+
+def _echoes(sent: Mapping[str, str], row: dict[str, object]) -> bool:
+    """Whether a row speaks of the person sent at its place: whatever it names must be what was sent."""
+    return all(str(row[key]).lower() == value.lower() for key, value in sent.items() if key in row) and not any(
+        key in row and key not in sent for key in ("user", "userId")
+    )
 
 
 def _told(run: _Run, decision: Decision, row: dict[str, object], reply: Answer) -> Outcome:
@@ -205,24 +208,25 @@ def _told(run: _Run, decision: Decision, row: dict[str, object], reply: Answer) 
         error = RequestNotFound(f"{target.label} has no request at {repo}.", status=404)
     else:
         error = BadRequest(f"{target.label} at {repo}: the Hub says {str(row.get('error'))[:200]!r}.")
-        return settled(repo, target, error, Kind.REFUSED)
-    return settled(repo, target, error, Kind.GONE if target.request is not None else Kind.REFUSED)
+        return ended(repo, target, error, Kind.REFUSED)
+    return ended(repo, target, error, Kind.GONE if target.request is not None else Kind.REFUSED)
 
 
-def _unknown(run: _Run, decision: Decision) -> Outcome:
-    why = f"{decision.target.label} at {run.repo}: sent, and reading could not tell what happened."
-    return settled(run.repo, decision.target, OutcomeUnknown(why), Kind.OPEN)
-
-
-def _batch_refused(run: _Run, key: _Group, batch: Sequence[Decision], answer: Answer) -> Flow[None]:
+def _batch_refused(
+    run: _Run, key: _Group, batch: Sequence[Decision], answer: Answer, *, resent: bool = False
+) -> Flow[None]:
     """No answer for the whole batch: a Hub without batch, one bad name that spoils it, or an end of the run."""
     error = error_of(answer, run.repo)
+    if resent:  # it was sent before, and that may have worked: a later no is no proof that nothing happened
+        for decision in batch:
+            yield from _emit(run, key, decision, unknown(run.repo, decision.target))
+        raise error
     if isinstance(answer, Reply) and answer.status in (404, 405) and error.code is None:
         run.has_batch = False
     elif not isinstance(error, BadRequest):
         raise error
     elif len(batch) == 1:
-        yield from _emit(run, key, batch[0], settled(run.repo, batch[0].target, error, Kind.REFUSED))
+        yield from _emit(run, key, batch[0], ended(run.repo, batch[0].target, error, Kind.REFUSED))
     else:
         middle = len(batch) // 2
         yield from _send_batch(run, key, batch[:middle])
@@ -235,7 +239,7 @@ def _settle(run: _Run, key: _Group, left: Sequence[Decision], answer: Answer) ->
         found = yield from find(run.repo, [d.target for d in left], others_first(key[0]), run.setting)
     except HubError:
         for decision in left:
-            yield from _emit(run, key, decision, _unknown(run, decision))
+            yield from _emit(run, key, decision, unknown(run.repo, decision.target))
         raise
     again: list[Decision] = []
     for index, decision in enumerate(left):
@@ -247,7 +251,7 @@ def _settle(run: _Run, key: _Group, left: Sequence[Decision], answer: Answer) ->
         elif (now is None and not found.complete) or (
             request is not None and now is not None and now.moved_since(request)
         ):
-            yield from _emit(run, key, decision, _unknown(run, decision))
+            yield from _emit(run, key, decision, unknown(run.repo, decision.target))
         else:
             again.append(decision)
     return again
@@ -256,50 +260,26 @@ def _settle(run: _Run, key: _Group, left: Sequence[Decision], answer: Answer) ->
 def _send_singly(run: _Run, key: _Group, items: Sequence[Decision]) -> Flow[None]:
     """One `handle` each, several in flight; a stop lets no further one start."""
     waiting = deque(items)
-    flying: deque[tuple[Decision, object]] = deque()
+    flying: deque[tuple[Decision, Send, object]] = deque()
     stop: HubError | None = None
     while waiting or flying:
         while waiting and stop is None and len(flying) < run.setting.parallel:
             decision = waiting.popleft()
             send = routes.handle(run.repo, how_to_name(decision.target, for_handle=True), *key)
-            flying.append((decision, (yield Start(send))))
+            flying.append((decision, send, (yield Start(send))))
         if not flying:
             break
-        decision, ticket = flying.popleft()
+        decision, send, ticket = flying.popleft()
         answer: Answer = yield Finish(ticket)
         try:
-            result = yield from _single(run, key, decision, answer, may_resend=stop is None)
-        except _STOPS as problem:
+            result = yield from send_and_settle(
+                send, run.repo, decision.target, key[0], run.setting, first=answer, may_resend=stop is None
+            )
+        except BadRequest as problem:
+            result = ended(run.repo, decision.target, problem, Kind.REFUSED)
+        except HubError as problem:
             stop = problem
             continue
-        except HubError as problem:
-            result = settled(run.repo, decision.target, problem, Kind.REFUSED)
         yield from _emit(run, key, decision, result)
     if stop is not None:
         raise stop
-
-
-def _single(run: _Run, key: _Group, decision: Decision, answer: Answer, *, may_resend: bool) -> Flow[Outcome]:
-    target, (to, reason) = decision.target, key
-    for round_ in range(1, SETTLE_ROUNDS + 1):
-        if is_done(answer):
-            return outcome(Kind.DONE, run.repo, target, reply=answer)
-        if isinstance(answer, NoReply) and answer.why in (Lost.WAITED, Lost.NOT_SENT):
-            raise error_of(answer, run.repo)
-        is_lost = is_doubtful(answer)
-        is_unsent = (isinstance(answer, NoReply) and not answer.sent) or (
-            isinstance(answer, Reply) and answer.status == 429
-        )
-        if not is_lost and not is_unsent:
-            return (yield from explain_no(answer, run.repo, target, to, run.setting, resent=round_ > 1))
-        if is_lost:
-            yield Wait(run.setting.patience.pause(round_), why="what became of a change is being read")
-            found = yield from find(run.repo, [target], others_first(to), run.setting)
-            now = found.requests.get(0)
-            if now is not None and now.status == to:
-                return outcome(Kind.DONE, run.repo, target, "the answer was lost; read back", reply=answer)
-        if not may_resend:
-            break
-        send = routes.handle(run.repo, how_to_name(target, for_handle=True), to, reason)
-        answer = yield from call(send, run.setting)
-    return _unknown(run, decision)

@@ -50,12 +50,16 @@ class Setting:
 
 def call(send: Send, setting: Setting, first: Answer | None = None) -> Flow[Answer]:
     """The answer of a call after all repeats that are safe. `first` is an answer that is there already."""
-    failures, waited = 0, 0.0
+    failures, waited, refused_since = 0, 0.0, None
     while True:
         answer: Answer = first if first is not None else (yield send)
         first = None
         if isinstance(answer, Reply) and answer.status == 429:
-            continue  # nothing was done; the driver's pacer makes the next try wait
+            # Nothing was done; the driver's pacer makes the next try wait, and here all these waits are added up.
+            refused_since = answer.at if refused_since is None else refused_since
+            if setting.patience.max_wait is None or answer.at - refused_since < setting.patience.max_wait:
+                continue
+            return NoReply(Lost.WAITED, sent=False, detail="the Hub takes no more calls (429)", at=answer.at)
         if isinstance(answer, Reply) and answer.status in _REDIRECTS:
             return _refuse_foreign(answer, setting.origin)
         if not is_passing(answer) or (send.changes and not _is_unsent(answer)):

@@ -27,10 +27,8 @@ from .finding import Found, exists, find
 SETTLE_ROUNDS = 6
 
 
-def person_of(target: Target, row: AccessRequest | None = None) -> Person:
+def person_of(target: Target) -> Person:
     """The person as well as it is known."""
-    if row is not None:
-        return row.person
     return target.request.person if target.request else Person(target.user_id, target.username)
 
 
@@ -42,7 +40,7 @@ def outcome(
     return Outcome(kind, repo, person_of(target), target.request_id, why, hub_id, error)
 
 
-def settled(repo: Repo, target: Target, error: HfGateError, kind: Kind) -> Outcome:
+def ended(repo: Repo, target: Target, error: HfGateError, kind: Kind) -> Outcome:
     """An outcome that a single verb raises as `error`."""
     return outcome(kind, repo, target, error.message, error)
 
@@ -90,34 +88,51 @@ def judge_ground(repo: Repo, target: Target, now: AccessRequest | None, *, compl
     assert target.request is not None
     if now is None and not complete:
         unsure = OutcomeUnknown(f"{target.label}: the lists could not be read whole, so nothing was sent.")
-        return settled(repo, target, unsure, Kind.OPEN)
+        return ended(repo, target, unsure, Kind.OPEN)
     if now is None:
-        return settled(repo, target, RequestNotFound(f"{target.label} has no request at {repo} any more."), Kind.GONE)
+        return ended(repo, target, RequestNotFound(f"{target.label} has no request at {repo} any more."), Kind.GONE)
     moved = now.moved_since(target.request)
     if moved:
-        return settled(repo, target, Stale(f"{target.label} at {repo} moved since it was read: {moved}."), Kind.STALE)
+        return ended(repo, target, Stale(f"{target.label} at {repo} moved since it was read: {moved}."), Kind.STALE)
     return None
 
 
-def send_and_settle(send: Send, repo: Repo, target: Target, to: Status, setting: Setting) -> Flow[Outcome]:
-    """Send a change for one person, and find out what became of it."""
+def send_and_settle(
+    send: Send,
+    repo: Repo,
+    target: Target,
+    to: Status,
+    setting: Setting,
+    *,
+    first: Answer | None = None,
+    may_resend: bool = True,
+) -> Flow[Outcome]:
+    """Send a change for one person, and find out what became of it. `first` is an answer that came already.
+
+    Raises only when nothing of it happened for certain; after a lost answer no later "no" proves that.
+    """
     for round_ in range(1, SETTLE_ROUNDS + 1):
-        answer = yield from call(send, setting)
+        answer, first = (yield from call(send, setting, first)), None
         if is_done(answer):
             return outcome(Kind.DONE, repo, target, reply=answer)
         if not is_doubtful(answer):
             return (yield from explain_no(answer, repo, target, to, setting, resent=round_ > 1))
-        yield Wait(setting.patience.pause(round_), why="what became of a change is being read", jitter=False)
+        yield Wait(setting.patience.pause(round_), why="what became of a change is being read")
         found = yield from _try_find(repo, target, to, setting)
         now = found.requests.get(0) if found else None
         if now is not None and now.status == to:
             return outcome(Kind.DONE, repo, target, "the answer was lost; read back", reply=answer)
-        if found is None or (now is None and not (found.complete and send.route == "grant")):
+        if found is None or not may_resend or (now is None and not (found.complete and send.route == "grant")):
             break
         if target.request and now and now.moved_since(target.request):
             break
+    return unknown(repo, target)
+
+
+def unknown(repo: Repo, target: Target) -> Outcome:
+    """Sent, and nobody can tell."""
     why = f"{target.label} at {repo}: the change was sent, and reading could not tell whether it happened."
-    return settled(repo, target, OutcomeUnknown(why), Kind.OPEN)
+    return ended(repo, target, OutcomeUnknown(why), Kind.OPEN)
 
 
 def _try_find(repo: Repo, target: Target, to: Status, setting: Setting) -> Flow[Found | None]:
@@ -148,15 +163,22 @@ def explain_no(
     """Why the Hub said no; a bare 404 or 400 is settled by reading, because it may mean that all is as wished."""
     error = error_of(answer, repo)
     bare = isinstance(answer, Reply) and answer.status in (400, 404) and error.code is None
+    if not bare and resent:
+        return unknown(repo, target)
     if not bare:
         raise error
-    found = yield from find(repo, [target], others_first(to), setting)
+    try:
+        found = yield from find(repo, [target], others_first(to), setting)
+    except HubError:
+        if resent:
+            return unknown(repo, target)
+        raise
     now = found.requests.get(0)
     if now is not None and now.status == to:
         kind = Kind.DONE if resent else Kind.ALREADY
         return outcome(kind, repo, target, "" if resent else f"it is {to} already", reply=answer)
     if now is not None:
-        return settled(repo, target, error, Kind.REFUSED)
+        return ended(repo, target, error, Kind.REFUSED)
     return (yield from nobody(repo, target, setting, error))
 
 
@@ -165,12 +187,12 @@ def nobody(repo: Repo, target: Target, setting: Setting, error: HubError) -> Flo
     facts = {"status": error.status, "request_id": error.request_id, "server_message": error.server_message}
     if target.request is not None:
         gone = RequestNotFound(f"{target.label} has no request at {repo} any more.", **facts)  # type: ignore[arg-type]
-        return settled(repo, target, gone, Kind.GONE)
+        return ended(repo, target, gone, Kind.GONE)
     if (yield from exists(target, setting)) is False:
         unknown = PersonNotFound(f"no account named {target.label} on the Hub.", **facts)  # type: ignore[arg-type]
-        return settled(repo, target, unknown, Kind.REFUSED)
+        return ended(repo, target, unknown, Kind.REFUSED)
     none = RequestNotFound(f"{target.label} has no request at {repo}.", **facts)  # type: ignore[arg-type]
-    return settled(repo, target, none, Kind.REFUSED)
+    return ended(repo, target, none, Kind.REFUSED)
 
 
 def grant(repo: Repo, target: Target, setting: Setting) -> Flow[Outcome]:
@@ -178,10 +200,12 @@ def grant(repo: Repo, target: Target, setting: Setting) -> Flow[Outcome]:
     who = how_to_name(target, for_handle=False)
     if not who:
         return (yield from decide_one(repo, Decision(Status.ACCEPTED, target), setting))
-    if target.request is not None and target.request.status == Status.ACCEPTED:
-        return outcome(Kind.ALREADY, repo, target, "access is there already")
+    if target.request is not None:
+        early = yield from _look_first(repo, Decision(Status.ACCEPTED, target), target.request, setting)
+        if early is not None:
+            return early
     result = yield from send_and_settle(routes.grant(repo, who), repo, target, Status.ACCEPTED, setting)
     if isinstance(result.error, RequestNotFound) and target.request is None:
         no_one = PersonNotFound(f"no account named {target.label} on the Hub.", status=404)
-        return settled(repo, target, no_one, Kind.REFUSED)
+        return ended(repo, target, no_one, Kind.REFUSED)
     return result

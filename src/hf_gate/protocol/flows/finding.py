@@ -10,7 +10,7 @@ from ...domain.lifecycle import Status
 from ...domain.requests import AccessRequest, Target
 from ...errors import BadRequest
 from .. import routes
-from ..messages import Emit, Reply, Send
+from ..messages import Emit, Reply
 from ..replies import is_ok
 from .calling import Flow, Setting, call
 from .listing import list_requests
@@ -67,7 +67,8 @@ def find(repo: Repo, targets: Sequence[Target], statuses: Iterable[str], setting
 
 def _look(repo: Repo, status: str, narrow: str | None, missing: _Index, found: Found, setting: Setting) -> Flow[bool]:
     """One list, read no further than needed; True when it was read to a proved end or everybody was found."""
-    flow = list_requests(repo, status, setting) if narrow is None else _narrow(repo, status, narrow, setting)
+    # A Hub that does not know `q` sends the whole list, which is then read as usual.
+    flow = list_requests(repo, status, setting, q=narrow)
     answer = None
     while True:
         try:
@@ -84,22 +85,6 @@ def _look(repo: Repo, status: str, narrow: str | None, missing: _Index, found: F
             answer = None
         else:
             answer = yield step
-
-
-def _narrow(repo: Repo, status: str, name: str, setting: Setting) -> Flow[object]:
-    """A list asked with `q`: a Hub that does not know it sends the whole list, which is then read as usual."""
-    flow = list_requests(repo, status, setting)
-    step = next(flow)
-    assert isinstance(step, Send)
-    answer = yield routes.list_page(repo, status, q=name)
-    while True:
-        try:
-            step = flow.send(answer)
-        except StopIteration as end:
-            return end.value
-        if isinstance(step, Send) and step.route == "list" and "q=" not in step.path and "before=" not in step.path:
-            step = routes.list_page(repo, status, q=name)
-        answer = yield step
 
 
 def exists(who: Target, setting: Setting) -> Flow[bool | None]:

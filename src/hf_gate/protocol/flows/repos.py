@@ -8,11 +8,11 @@ from typing import Any
 from ...domain.accounts import Account, Gate, Profile
 from ...domain.ids import Person, Repo, RepoType
 from ...domain.outcomes import Kind, Outcome
-from ...errors import HubError, NotAllowed, PersonNotFound, RepoNotFound, RequestNotFound, WrongRepoType
+from ...errors import HubError, NotAllowed, OutcomeUnknown, PersonNotFound, RepoNotFound, RequestNotFound, WrongRepoType
 from .. import routes
 from ..codec import Unreadable, next_link, read_account, read_array, read_object, read_profile
 from ..messages import Emit, Reply
-from ..replies import error_of, is_ok, server_message
+from ..replies import error_of, is_ok, is_unsettled, server_message
 from .calling import Flow, Setting, T, call, follow_link, read, unreadable
 
 
@@ -42,8 +42,15 @@ def gate(repo: Repo, setting: Setting) -> Flow[Gate]:
 
 def set_gate(repo: Repo, values: Mapping[str, Any], setting: Setting) -> Flow[Gate]:
     """Change the gate; the answer echoes the mode alone."""
-    value = yield from _object(routes.settings(repo, values), setting, repo)
-    return Gate(repo, value["gated"]) if "gated" in value else (yield from gate(repo, setting))
+    answer = yield from call(routes.settings(repo, values), setting)
+    if is_unsettled(answer):
+        now = yield from gate(repo, setting)
+        if values.keys() == {"gated"} and now.mode == values["gated"]:
+            return now
+        raise OutcomeUnknown(f"{repo}: the settings were sent and the answer was lost.", hint=_LOOK)
+    if not is_ok(answer) or not isinstance(answer, Reply):
+        raise error_of(answer, repo)
+    return Gate(repo, values["gated"]) if "gated" in values else (yield from gate(repo, setting))
 
 
 def _object(send: Any, setting: Setting, repo: Repo) -> Flow[dict[str, Any]]:
@@ -90,6 +97,8 @@ def gated_repos(owner: str, setting: Setting) -> Flow[None]:
                 rows = read_array(reply.body)
             except Unreadable as problem:
                 raise unreadable(problem, reply, None) from None
+            if not rows:
+                break
             for row in rows:
                 namespace, _, name = str(row.get("id", "") if isinstance(row, dict) else "").partition("/")
                 if name and row.get("gated"):
@@ -121,6 +130,8 @@ def whoami(setting: Setting) -> Flow[Account]:
     except Unreadable as problem:
         raise unreadable(problem, reply, None) from None
 
+
+_LOOK = "Look at it before trying again: the change may have happened, or may still arrive."
 
 # The Hub gives one code for all of these; only its sentence tells them apart.
 _GATE_SENTENCES = (
@@ -155,7 +166,7 @@ def ask(repo: Repo, answers: Mapping[str, str], setting: Setting) -> Flow[str]:
         raise error_of(answer, repo)
     state = yield from check_access(repo, setting)
     if lost and state in ("ask", "reset"):
-        raise error_of(answer, repo)
+        raise OutcomeUnknown(f"{repo}: the request was sent and the answer was lost.", hint=_LOOK)
     return state
 
 
@@ -168,7 +179,7 @@ def withdraw(repo: Repo, setting: Setting) -> Flow[Outcome]:
         state = yield from check_access(repo, setting)
         if state == "ask":
             return Outcome(Kind.DONE, repo, Person(), why="the answer was lost; read back")
-        raise error_of(answer, repo)
+        raise OutcomeUnknown(f"{repo}: the withdrawal was sent and the answer was lost.", hint=_LOOK)
     error: HubError = error_of(answer, repo)
     if isinstance(error, RequestNotFound) and not isinstance(error, NotAllowed):
         raise RequestNotFound(f"you have no pending request at {repo}.", hint="", status=404, code=error.code)

@@ -1,0 +1,140 @@
+"""A Hub that answers in bad faith: what it says is believed only as far as it can be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from hf_gate import Decision
+from hf_gate.domain.ids import Repo, RepoType
+from hf_gate.domain.outcomes import Kind
+from hf_gate.errors import BadRequest, HubUnavailable, NotAllowed, OutcomeUnknown
+from hf_gate.protocol.flows import bulk, deciding, repos
+from hf_gate.protocol.flows.calling import Patience, Setting, call
+from hf_gate.protocol.flows.listing import list_requests
+from hf_gate.protocol.messages import Answer, Lost, NoReply, Reply, Send
+from hf_gate.protocol.replies import error_of
+from hf_gate.protocol.routes import list_page
+
+from .playing import Played, play, reply, row
+
+REPO = Repo(RepoType.MODEL, "acme", "m")
+SETTING = Setting("https://hub.test", Patience(tries=2), began=0.5)
+
+
+class Lists:
+    """Lists that can be read, and any answer to a write."""
+
+    def __init__(self, write: Any, **people: str) -> None:
+        self.write, self.people = write, people
+
+    def __call__(self, send: Send) -> Answer:
+        if send.changes:
+            answer: Answer = self.write(send)
+            return answer
+        if send.route != "list":
+            return reply({"error": "no"}, status=404)
+        status = send.path.split("?")[0].rsplit("/", 1)[1]
+        named = [
+            row(n, s) | {"user": {"_id": f"{n:024x}", "user": name}} for n, (name, s) in enumerate(self.people.items())
+        ]
+        return reply([r for r in named if r["status"] == status])
+
+
+def decided(write: Any, *names: str, **people: str) -> tuple[dict[str | None, Kind], Played]:
+    played = play(bulk.decide_many(REPO, SETTING), Lists(write, **people), [Decision.accept(n) for n in names])
+    return {o.user: o.kind for o in played.emitted}, played
+
+
+def test_a_batch_answer_in_another_order_is_not_matched_by_position() -> None:
+    swapped = [{"user": "bad", "ok": False, "error": "user_not_found"}, {"user": "good", "ok": True}]
+    kinds, _ = decided(lambda _: reply(swapped), "good", "bad", good="accepted", bad="pending")
+    assert kinds["good"] is Kind.DONE
+    assert kinds["bad"] is not Kind.DONE
+
+
+def test_a_batch_answer_about_strangers_is_read_back_instead() -> None:
+    kinds, _ = decided(lambda _: reply([{"user": "mallory", "ok": True}]), "ada", ada="pending")
+    assert kinds == {"ada": Kind.OPEN}
+
+
+def test_a_no_after_a_lost_answer_is_no_proof_that_nothing_happened() -> None:
+    answers = iter([reply(status=500), *[reply({"error": "no"}, status=403)] * 9])
+    kinds, played = decided(lambda _: next(answers), "ada", ada="pending")
+    assert kinds == {"ada": Kind.OPEN}
+    assert isinstance(played.emitted[0].error, OutcomeUnknown)
+    assert isinstance(played.error, NotAllowed)
+
+
+def test_and_so_for_a_single_verb() -> None:
+    answers = iter([reply(status=500), *[reply({"error": "no"}, status=403)] * 9])
+    flow = deciding.decide_one(REPO, Decision.accept("ada"), SETTING)
+    played = play(flow, Lists(lambda _: next(answers), ada="pending"))
+    assert isinstance(played.result.error, OutcomeUnknown)
+
+
+@pytest.mark.parametrize("lost", [reply(status=502), NoReply(Lost.BROKEN, sent=True), NoReply(Lost.TIMEOUT, sent=True)])
+def test_a_lost_answer_to_settings_is_unknown_unless_the_gate_reads_as_wished(lost: Answer) -> None:
+    def hub(mode: Any) -> Any:
+        return lambda send: lost if send.changes else reply({"gated": mode})
+
+    assert play(repos.set_gate(REPO, {"gated": "auto"}, SETTING), hub("auto")).result.mode == "auto"
+    assert isinstance(play(repos.set_gate(REPO, {"gated": "auto"}, SETTING), hub("manual")).error, OutcomeUnknown)
+    assert isinstance(play(repos.ask(REPO, {}, SETTING), lambda s: lost if s.changes else reply({"error": "you are not in the authorized list"}, status=403)).error, OutcomeUnknown)  # fmt: skip
+
+
+def test_a_stop_of_any_kind_leaves_everybody_told() -> None:
+    def hub(send: Send) -> Answer:
+        return Reply(307, {"location": "https://evil.test/"}, b"", 1.0) if send.changes else reply([])
+
+    played = play(bulk.decide_many(REPO, SETTING), hub, [Decision.accept(n) for n in ("ada", "bob")])
+    assert [(o.user, o.kind) for o in played.emitted] == [("ada", Kind.OPEN), ("bob", Kind.OPEN)]
+    assert played.error is not None
+
+
+def test_refusals_for_ever_end_with_max_wait() -> None:
+    clock = iter(range(1000))
+
+    def busy(_: Send) -> Answer:
+        return Reply(429, {"retry-after": "0"}, b"", float(next(clock)))
+
+    played = play(call(list_page(REPO, "pending"), Setting("https://hub.test", Patience(max_wait=3.0))), busy)
+    assert isinstance(played.result, NoReply)
+    assert isinstance(error_of(played.result, REPO), HubUnavailable)
+    assert len(played.sent) < 6
+
+
+def test_empty_pages_with_ever_new_links_come_to_an_end() -> None:
+    numbers = iter(range(10_000))
+
+    def hub(_: Send) -> Answer:
+        return reply([], link=f'</api/models/acme/m/user-access-request/pending?cursor={next(numbers)}>; rel="next"')
+
+    played = play(list_requests(REPO, "pending", SETTING), hub)
+    assert not played.result.proved
+    assert len(played.sent) < 30
+
+
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59.999-14:00", "yesterday", 7, None])
+def test_a_time_outside_the_calendar_quarantines_its_record_and_no_other(time: Any) -> None:
+    played = play(list_requests(REPO, "pending", SETTING), lambda _: reply([row(1) | {"timestamp": time}, row(2)]))
+    assert [r.request_id for page in played.emitted for r in page.rows] == [f"{2:024x}"]
+    assert "1 records" in played.result.why
+
+
+def test_times_at_the_end_of_the_calendar_are_no_reason_to_crash() -> None:
+    rows = [row(n) | {"timestamp": "9999-12-31T23:59:59.999Z"} for n in range(10)]
+    assert not play(list_requests(REPO, "pending", SETTING), lambda _: reply(rows)).result.proved
+
+
+def test_a_number_of_thousands_of_digits_does_not_refuse_the_page() -> None:
+    body = b'[{"requestId":"000000000000000000000001","timestamp":"2026-10-01T00:00:00.000Z","status":"pending","fields":{"n":' + b"9" * 5000 + b"}}]"  # fmt: skip
+    played = play(list_requests(REPO, "pending", SETTING), lambda _: Reply(200, {}, body, 1.0))
+    assert len(played.emitted[0].rows) == 1
+
+
+def test_an_error_with_half_a_character_is_told_in_words() -> None:
+    error = error_of(Reply(422, {}, b'{"error":"\\ud800"}', 1.0), REPO)
+    assert isinstance(error, BadRequest)
+    str(error).encode()
