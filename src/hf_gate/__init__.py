@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from .domain.accounts import Account, Gate, Profile
     from .domain.completeness import Completeness
     from .domain.forms import GateForm, parse_gate_form
-    from .domain.ids import Person, Repo
+    from .domain.ids import Person, Repo, RepoType, parse_repo
     from .domain.lifecycle import Status
     from .domain.outcomes import Kind, Outcome
     from .domain.requests import AccessRequest, Decision
@@ -55,6 +55,8 @@ if TYPE_CHECKING:
         revoke_access,
     )
     from .hub.listing import AsyncListing, Listing
+    from .protocol.codec import Quarantined
+    from .protocol.pacing import Outlook
 
 
 __version__: Final[str] = "0.1.0"  # the same as in pyproject.toml: a house test holds them together
@@ -89,13 +91,16 @@ _HOMES: dict[str, str] = {
     "Offline": "errors",
     "Outcome": "domain.outcomes",
     "OutcomeUnknown": "errors",
+    "Outlook": "protocol.pacing",
     "Person": "domain.ids",
     "PersonNotFound": "errors",
     "Profile": "domain.accounts",
+    "Quarantined": "protocol.codec",
     "ReasonTooLong": "errors",
     "Repo": "domain.ids",
     "RepoMoved": "errors",
     "RepoNotFound": "errors",
+    "RepoType": "domain.ids",
     "RequestNotFound": "errors",
     "SpaceNotSupported": "errors",
     "Stale": "errors",
@@ -111,6 +116,7 @@ _HOMES: dict[str, str] = {
     "list_rejected_access_requests": "hub.functions",
     "list_reset_access_requests": "hub.functions",
     "parse_gate_form": "domain.forms",
+    "parse_repo": "domain.ids",
     "reject_access_request": "hub.functions",
     "reset_access_request": "hub.functions",
     "revoke_access": "hub.functions",
@@ -144,13 +150,16 @@ __all__ = [
     "Offline",
     "Outcome",
     "OutcomeUnknown",
+    "Outlook",
     "Person",
     "PersonNotFound",
     "Profile",
+    "Quarantined",
     "ReasonTooLong",
     "Repo",
     "RepoMoved",
     "RepoNotFound",
+    "RepoType",
     "RequestNotFound",
     "SpaceNotSupported",
     "Stale",
@@ -167,6 +176,7 @@ __all__ = [
     "list_rejected_access_requests",
     "list_reset_access_requests",
     "parse_gate_form",
+    "parse_repo",
     "reject_access_request",
     "reset_access_request",
     "revoke_access",

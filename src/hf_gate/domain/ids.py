@@ -47,11 +47,6 @@ class Repo:
         """The path of its page, without a slash in front: `ns/name`, or `datasets/ns/name`."""
         return self.id if self.type is RepoType.MODEL else f"datasets/{self.id}"
 
-    @property
-    def api_path(self) -> str:
-        """The path below `/api/`: `models/ns/name` or `datasets/ns/name`."""
-        return f"{self.type.value}s/{self.id}"
-
     def __str__(self) -> str:
         return self.web_path
 

@@ -63,7 +63,6 @@ MOVES: tuple[Move, ...] = (
 
 # What a reviewer's verb aims at; `revoke` is reset, reject or cancel by another name.
 TARGET_OF: dict[str, Status] = {"accept": _A, "reject": _R, "cancel": _P, "reset": _Z, "grant": _A}
-VERB_TO: dict[Status, str] = {_A: "accept", _R: "reject", _P: "cancel", _Z: "reset"}
 
 # What each status means to the person whose request it is.
 MEANING: dict[Status, str] = {
@@ -72,8 +71,3 @@ MEANING: dict[Status, str] = {
     _R: "no files, and cannot ask again",
     _Z: "no files, and may ask again",
 }
-
-
-def is_legal(before: Status | None, after: Status | None, hand: Hand) -> bool:
-    """Whether that hand may move a request so in one step."""
-    return any(m.before is before and m.after is after and m.hand is hand for m in MOVES)

@@ -25,7 +25,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one decision ended. `why` is empty for done, one sentence for the others.
+    """How one decision ended. `why` is a sentence; empty for done, unless the answer was lost and read back.
 
     `error` is what a single verb raises for this outcome; `hub_request_id` the Hub's x-request-id of the write.
     """

@@ -52,7 +52,6 @@ def quality(answer: str | None, label: str = "", role: Role | None = None, names
 
 _HARD = phrases(words.HARD_REFUSALS)
 _REFUSALS = phrases(words.REFUSALS) | _HARD
-_BRANDS = phrases(words.BRANDS)
 _STUDENT = phrases(words.STUDENT_WORDS)
 _YES_NO = phrases(words.YES_OR_NO)
 _GREETINGS = phrases(words.GREETINGS)

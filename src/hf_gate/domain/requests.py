@@ -15,7 +15,6 @@ from .ids import Person, Repo, is_id
 from .lifecycle import Status
 
 REASON_LIMIT = 200
-_NO_ANSWERS: Mapping[str, str] = {}
 
 
 class AccessRequest(msgspec.Struct, frozen=True, kw_only=True):

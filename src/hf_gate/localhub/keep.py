@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 from msgspec import Raw, Struct
@@ -94,12 +95,17 @@ class Kept(Struct):
 _SETTINGS = ("gated", "visibility", "org_members_gated", "notify_mode", "notify_email", "hide_usernames", "hide_emails")
 
 
+def private(path: Path) -> BinaryIO:
+    """A file to write that nobody else may read: it holds tokens, or what is true of people."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb")
+
+
 def save(world: World, folder: Path, now_ms: int) -> None:
     """Atomic: a reader sees the world before or the world after. OSError when the folder cannot be written."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     target = folder / WORLD
     scratch = target.with_name(f".{WORLD}.{os.getpid()}")
-    with scratch.open("wb") as file:
+    with private(scratch) as file:
         file.write(msgspec.json.encode(_kept(world, now_ms)))
         file.flush()
         os.fsync(file.fileno())

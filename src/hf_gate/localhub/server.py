@@ -213,7 +213,7 @@ def build(  # noqa: PLR0917 - the options of `hub serve`, in its order
 def _write_oracle(folder: Path, drawn: Scene) -> None:
     """What is true of each request, beside the world and never on the wire."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (folder / keep.ORACLE).open("wb") as file:
+    with keep.private(folder / keep.ORACLE) as file:
         file.writelines(oracle(drawn))
 
 
