@@ -26,7 +26,6 @@ niciunul|niciuna|nimic|yok|hayir|hic|khong|khong co|khong biet|tidak|tidak ada|t
 """
 
 # Of the refusals, those that a company may be called when they are written with a capital.
-BRANDS = "void|blank|pass|skip|stuff|sample"
 
 # What a requester is, offered as if it said where or why.
 STUDENT_WORDS = """
