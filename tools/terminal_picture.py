@@ -27,9 +27,9 @@ COLUMNS: Final = 120
 REPO: Final = "datasets/tidewater-audio/harbour-voices"
 COMMANDS: Final = (
     f"hf-gate ls {REPO} --limit 5",
-    f'hf-gate reset littler7615@{REPO} --reason "Please say who trains with you, and ask again."',
+    f'hf-gate reset littler7615@{REPO} --reason "Who will use it? Please ask again."',
     f"hf-gate accept {REPO} greenheron719 koi176 --yes",
-    f"hf-gate ls {REPO} --status reset --limit 1",
+    f"hf-gate accept koi176@{REPO}",
 )
 
 # rich's own frame, without the web fonts that it would load from elsewhere.
@@ -105,6 +105,13 @@ def transcript() -> list[str]:
     return [re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:8000", line) for line in lines[:-1]]
 
 
+def _held_in_columns(line: Text) -> Text:
+    """The line with a new piece after each wide letter: a piece has its own place, whichever font draws the one before."""
+    for match in re.finditer(r"(?<=[\u1100-\uffff])[ )]", line.plain):
+        line.stylize("rgb(217,217,217)", match.start())
+    return line
+
+
 def main() -> None:
     """Draw it; with --text, print what would be drawn."""
     if sys.argv[1:] == ["--text"]:
@@ -112,7 +119,7 @@ def main() -> None:
         return
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True, color_system="truecolor")
     for line in transcript():
-        console.print(Text.from_ansi(line), soft_wrap=False)
+        console.print(_held_in_columns(Text.from_ansi(line)), soft_wrap=False)
     PICTURE.parent.mkdir(parents=True, exist_ok=True)
     svg = console.export_svg(title="hf-gate", theme=MONOKAI, code_format=_FRAME, unique_id="hf-gate")
     PICTURE.write_text(re.sub(r"[ \t]+$", "", svg, flags=re.MULTILINE), "utf-8")
