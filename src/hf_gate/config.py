@@ -140,8 +140,8 @@ def _read_file(path: Path) -> dict[str, object]:
     import tomllib  # noqa: PLC0415 - most people have no file, and need not wait for a parser
 
     try:
-        found = tomllib.loads(raw.decode("utf-8"))
-    except ValueError as problem:
+        found = tomllib.loads(raw.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as problem:
         raise UsageError(f"{path}: {problem}", hint="Correct that line, or remove the file.") from None
     _check_keys(found, _FILE_KEYS, str(path))
     return found
@@ -191,7 +191,7 @@ def _running_profile(path: Path) -> Mapping[str, object] | None:
     try:
         found = json.loads(path.read_bytes())
         os.kill(int(found["pid"]), 0)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return dict(found)
 
@@ -215,7 +215,7 @@ def _token(
 
 def _from_file(path: Path) -> str:
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")
     except (OSError, ValueError) as problem:
         why = problem.strerror if isinstance(problem, OSError) else "it is not text"
         raise UsageError(f"the token file {path} cannot be read: {why}.") from None

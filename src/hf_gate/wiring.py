@@ -124,7 +124,7 @@ def _fresh(kept: dict[str, object], moment: float) -> dict[str, object]:
 def _read_json(path: Path) -> dict[str, object]:
     try:
         found = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -8,6 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from hf_gate import Hub
+from hf_gate.cli.carrying import Result, Wish, carry_out
+from hf_gate.cli.frame import Run
+from hf_gate.cli.targets import Aim
+from hf_gate.domain.ids import Person, Repo, parse_repo
+from hf_gate.domain.outcomes import Kind, Outcome
+from hf_gate.domain.requests import target_of
+from hf_gate.errors import HubUnavailable, InvalidTarget, NotAllowed, OutcomeUnknown, Stale
 from hf_gate.testing import LocalHub
 from tests.journeys.console import DATASET, MODEL, Console, fill, status_of
 
@@ -209,3 +217,100 @@ def test_asking_is_checked_against_the_form_and_can_be_taken_back(fresh: LocalHu
     assert console.run("ask", MODEL, "--answers", "-", "--json", stdin=answers).json["status"] == "pending"
     assert status_of(fresh, "ada-l") == "pending"
     assert console.run("withdraw", MODEL, "--json").json["status"] == "ask"
+
+
+def test_what_was_sent_and_cannot_be_read_is_a_part_and_never_called_unchanged(fresh: LocalHub) -> None:
+    fill(fresh, NAMES)
+    fresh.set_faults(["fail_after:status=500:on=batch", "fail_before:status=503:on=list"])
+    ended = Console(fresh).run("accept", MODEL, *NAMES, "--yes", "--json", "--max-wait", "200ms")
+    assert (ended.code, ended.json["open"]) == (5, 3), ended.err
+    assert "Nothing was changed" not in ended.err
+    assert status_of(fresh, "ada-l") == "accepted"
+
+
+def _result(*kinds: tuple[Kind, Exception | None], stop: BaseException | None = None) -> Result:
+    repo = parse_repo(MODEL)
+    return Result([Outcome(kind, repo, Person(), error=error) for kind, error in kinds], stop)
+
+
+AWAY, UNSURE, FORBIDDEN = HubUnavailable("away"), OutcomeUnknown("sent"), NotAllowed("no")
+
+
+@pytest.mark.parametrize(
+    ("result", "code"),
+    [
+        (_result((Kind.OPEN, UNSURE)), 5),
+        (_result((Kind.OPEN, UNSURE), stop=AWAY), 5),
+        (_result((Kind.OPEN, UNSURE), (Kind.OPEN, FORBIDDEN), stop=FORBIDDEN), 5),
+        (_result((Kind.DONE, None), (Kind.OPEN, AWAY), stop=AWAY), 5),
+        (_result((Kind.OPEN, AWAY), stop=AWAY), 75),
+        (_result((Kind.OPEN, FORBIDDEN), stop=FORBIDDEN), 4),
+        (_result((Kind.STALE, None), stop=Stale("moved")), 6),
+        (_result((Kind.REFUSED, None), stop=InvalidTarget("nobody")), 2),
+        (_result(stop=ValueError("a fault")), 1),
+        (_result((Kind.DONE, None), stop=ValueError("a fault")), 5),
+    ],
+    ids=lambda value: value if isinstance(value, int) else None,
+)
+def test_the_exit_code_of_a_run_that_was_stopped(result: Result, code: int) -> None:
+    assert result.code == code
+
+
+def test_a_fault_in_the_middle_still_tells_what_was_done(fresh: LocalHub) -> None:
+    fill(fresh, NAMES)
+    with Hub(fresh.tokens["owner"], fresh.url) as hub:
+        run = Run()
+        run.__dict__["hub"] = _FallsOver(hub)
+        repo = parse_repo(MODEL)
+        wish = Wish("grant", [Aim(repo, target_of(name)) for name in NAMES])
+        result = carry_out(run, wish)
+        assert [outcome.kind for outcome in result.outcomes] == [Kind.DONE, Kind.OPEN, Kind.OPEN]
+        assert "ZeroDivisionError" in result.outcomes[1].why
+        with pytest.raises(ZeroDivisionError) as raised:
+            result.end()
+    assert vars(raised.value)["exit_code"] == result.code == 5
+
+
+class _FallsOver:
+    """A Hub whose second grant meets a fault of the program."""
+
+    def __init__(self, hub: Hub) -> None:
+        self.hub, self.count = hub, 0
+
+    def grant_access(self, repo: Repo, user: str) -> Outcome:
+        self.count += 1
+        assert self.count < 3, "nothing is sent after the fault"
+        if self.count == 2:
+            raise ZeroDivisionError("a fault")
+        return self.hub.grant_access(repo, user)
+
+
+def test_who_is_known_by_request_id_alone_is_named_by_it(fresh: LocalHub) -> None:
+    ident = fill(fresh, ["ada-l"])["ada-l"]
+    console = Console(fresh)
+    for _ in ("done", "already"):
+        ended = console.run("accept", "--repo", MODEL, ident)
+        assert f"request {ident} in {MODEL}: " in ended.out
+    outcome = console.run("accept", "--repo", MODEL, ident, "--json").json["outcomes"][0]
+    assert (outcome["user"], outcome["request_id"]) == (None, ident)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"user": ' * 100_000, '{"answers": ' + "[" * 100_000])
+def test_json_that_is_nested_too_deep_is_bad_input(fresh: LocalHub, tmp_path: Path, text: str) -> None:
+    file = tmp_path / "deep.json"
+    file.write_text(text)
+    for args in (["accept", "--repo", MODEL, "--from", str(file)], ["ask", MODEL, "--answers", str(file)]):
+        ended = Console(fresh).run(*args)
+        assert (ended.code, "nested too deep" in ended.error) == (2, True), ended.err
+
+
+def test_a_byte_order_mark_is_no_part_of_a_name(fresh: LocalHub, tmp_path: Path) -> None:
+    fill(fresh, NAMES)
+    console, file = Console(fresh), tmp_path / "names.txt"
+    file.write_text("ada-l\n", "utf-8-sig")
+    assert console.run("accept", "--repo", MODEL, "--from", str(file)).code == 0
+    lines = console.run("ls", MODEL, "--json").out
+    assert console.run("accept", "-", "--yes", stdin="\ufeff" + lines).code == 0
+    assert [status_of(fresh, name) for name in NAMES] == ["accepted"] * 3
+    file.write_text("{}", "utf-8-sig")
+    assert "also asks" in Console(fresh, "reader").run("ask", MODEL, "--answers", str(file)).error

@@ -62,14 +62,29 @@ class Result:
     stopped_by: BaseException | None = None
 
     @property
+    def is_changed(self) -> bool:
+        """Whether anything was done."""
+        return any(outcome.kind is Kind.DONE for outcome in self.outcomes)
+
+    @property
     def code(self) -> int:
-        """The exit code: what stopped the run decides when nothing was done, else it is a part."""
-        if self.stopped_by is None:
-            return exit_code_of(self.outcomes)
-        if isinstance(self.stopped_by, HfGateError):
-            changed = any(outcome.kind is Kind.DONE for outcome in self.outcomes)
-            return 5 if changed else self.stopped_by.exit_code
-        return 0  # an interruption: main() knows its code
+        """The exit code: what stopped the run decides when surely nothing was done, else it is a part."""
+        told = exit_code_of(self.outcomes)
+        if self.stopped_by is None or told == 5:
+            return told
+        own = self.stopped_by.exit_code if isinstance(self.stopped_by, HfGateError) else 1
+        return 5 if self.is_changed else own
+
+    def end(self) -> int:
+        """The exit code, or the error that stopped the run: it takes the code along, and claims nothing untrue."""
+        stop = self.stopped_by
+        if stop is None:
+            return self.code
+        if isinstance(stop, Exception):
+            vars(stop)["exit_code"] = self.code
+        if isinstance(stop, HubUnavailable) and self.code == 5:
+            stop.hint = "Some changes were made or may have been made; the same command again does the rest."
+        raise stop
 
 
 def carry_out(run: Run, wish: Wish) -> Result:
@@ -81,7 +96,7 @@ def carry_out(run: Run, wish: Wish) -> Result:
             for outcome in source:
                 result.outcomes.append(outcome)
                 bar.tick()
-    except (HfGateError, KeyboardInterrupt) as problem:
+    except BaseException as problem:  # noqa: BLE001 - what was told is printed first; `Result.end` raises it again
         result.stopped_by = problem
     if result.stopped_by is not None and len(result.outcomes) < len(wish.aims):
         result.outcomes += _left_open(wish, result)
@@ -168,7 +183,9 @@ def outcome_of(kind: Kind, aim: Aim, problem: BaseException | None) -> Outcome:
     target = aim.target
     person = target.request.person if target.request else Person(target.user_id, target.username)
     error = problem if isinstance(problem, Exception) else None
-    return Outcome(kind, aim.repo, person, target.request_id, str(problem or ""), error=error)
+    is_fault = error is not None and not isinstance(error, HfGateError)
+    why = f"{type(problem).__name__}: {problem}" if is_fault else str(problem or "")
+    return Outcome(kind, aim.repo, person, target.request_id, why, error=error)
 
 
 def _left_open(wish: Wish, result: Result) -> list[Outcome]:

@@ -22,17 +22,21 @@ def who(row: Row) -> str:
 
 
 def request_lines(request: AccessRequest, now: datetime, account: Mapping[str, object]) -> Iterator[str]:
-    """The lines of one request; `account` holds what the profile told, or nothing."""
+    """The lines of one request, each safe to print; `account` holds what the profile told, or nothing."""
+    return map(one_line, _lines(request, now, account))
+
+
+def _lines(request: AccessRequest, now: datetime, account: Mapping[str, object]) -> Iterator[str]:
     person = request.person
-    yield one_line(f"{person} ({person.fullname})" if person.fullname else str(person))
+    yield f"{person} ({person.fullname})" if person.fullname else str(person)
     yield f"  request   {request.request_id or '-'} in {request.repo}"
     status = Status(request.status) if request.status in STATUSES else None
-    yield f"  status    {one_line(str(request.status))}" + (f": {MEANING[status]}" if status else "")
+    yield f"  status    {request.status}" + (f": {MEANING[status]}" if status else "")
     yield f"  asked     {iso(request.asked_at)} ({age(request.asked_at, now)} ago)"
     if request.reviewed_at:
         by = f" by {request.granted_by}" if request.granted_by else ""
-        yield one_line(f"  reviewed  {iso(request.reviewed_at)} ({age(request.reviewed_at, now)} ago){by}")
-    yield f"  e-mail    {one_line(request.email or '- (not shared)')}"
+        yield f"  reviewed  {iso(request.reviewed_at)} ({age(request.reviewed_at, now)} ago){by}"
+    yield f"  e-mail    {request.email or '- (not shared)'}"
     yield from _account(request, account, now)
     yield from _answers(request)
 
@@ -46,7 +50,7 @@ def _account(request: AccessRequest, account: Mapping[str, object], now: datetim
     if isinstance(orgs, list) and orgs:
         parts.append(f"in {', '.join(map(str, orgs))}")
     if parts:
-        yield one_line(f"  activity  {', '.join(parts)}")
+        yield f"  activity  {', '.join(parts)}"
 
 
 def _answers(request: AccessRequest) -> Iterator[str]:
@@ -55,6 +59,6 @@ def _answers(request: AccessRequest) -> Iterator[str]:
     worth = quality_of(request) or {}
     for label, text in request.answers.items():
         mark = worth.get(label, "good")
-        yield f"  {one_line(label)}" + (f"  [{mark}]" if mark != "good" else "")
+        yield f"  {label}" + (f"  [{mark}]" if mark != "good" else "")
         for line in paragraphs(text):
             yield f"      {line}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -11,7 +12,7 @@ import click
 
 from ..errors import HfGateError
 from .frame import Entry, GateGroup
-from .output import Output
+from .output import Output, silence, unwritten
 
 _READ, _DECIDE, _TRY, _ASK, _HELP = "Look", "Decide", "Try it without a token", "Ask for access", "Help"
 
@@ -48,6 +49,7 @@ root = GateGroup(
 )
 
 COMPLETE_VARIABLE = "_HF_GATE_COMPLETE"
+_OF_WRITING = {errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
 
 
 class Terminated(KeyboardInterrupt):
@@ -61,15 +63,21 @@ def _terminate(_signum: int, _frame: FrameType | None) -> None:
 def main() -> None:
     """The console script."""
     signal.signal(signal.SIGTERM, _terminate)
+    _open_what_is_closed()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    code = run(sys.argv[1:])
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        code = _reader_left()
-    sys.exit(code)
+    sys.exit(run(sys.argv[1:]))
+
+
+def _open_what_is_closed() -> None:
+    """A stream that the caller closed becomes one of nothing; else the next file or socket would take its number."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(number, True)
+    os.close(number)
+    for name, fd, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(fd, mode, encoding="utf-8", closefd=False))
 
 
 def run(args: list[str]) -> int:
@@ -81,16 +89,28 @@ def run(args: list[str]) -> int:
     if COMPLETE_VARIABLE in os.environ:
         root.main(args, prog_name="hf-gate", complete_var=COMPLETE_VARIABLE)
     try:
-        return _invoke(args)
+        code = _invoke(args)
     except BaseException as problem:  # noqa: BLE001 - the last line of defence: a sentence rather than a trace
-        return _code_of(problem)
+        code = _code_of(problem)
+    return _flushed(code)
 
 
 def _invoke(args: list[str]) -> int:
     with root.make_context("hf-gate", args) as ctx:
         code = root.invoke(ctx)
-        sys.stdout.flush()
     return code if isinstance(code, int) else 0
+
+
+def _flushed(code: int) -> int:
+    """The exit code, once all output is written; a reader who left changes nothing about it."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        silence(sys.stdout)
+    except OSError as problem:
+        silence(sys.stdout)
+        return _tell(unwritten(problem), "", code or 1)
+    return code
 
 
 def _code_of(problem: BaseException) -> int:
@@ -98,7 +118,8 @@ def _code_of(problem: BaseException) -> int:
     if _debugging() and not isinstance(problem, click.exceptions.Exit):
         import traceback  # noqa: PLC0415 - only who debugs needs it
 
-        traceback.print_exception(problem)
+        for line in "".join(traceback.format_exception(problem)).rstrip().split("\n"):
+            Output().say(line)
     match problem:
         case click.exceptions.Exit():
             return problem.exit_code
@@ -113,13 +134,11 @@ def _code_of(problem: BaseException) -> int:
             return _tell("ended by SIGTERM.", "", 143)
         case KeyboardInterrupt() | click.Abort():
             return _tell("interrupted.", "", 130)
-        case BrokenPipeError():
-            return _reader_left()
         case OSError():
-            return _tell(_in_short(problem), "", 1)
+            return _code_of_system(problem)
         case Exception():
             hint = "This is a fault of hf-gate. HF_GATE_DEBUG=1 shows where; please report it."
-            return _tell(f"{type(problem).__name__}: {problem}", hint, 1)
+            return _tell(f"{type(problem).__name__}: {problem}", hint, _told_code(problem))
         case _:
             raise problem
 
@@ -137,15 +156,25 @@ def _click_hint(problem: click.ClickException) -> str:
     return f"`{ctx.command_path} --help` shows what it takes." if ctx else ""
 
 
+def _code_of_system(problem: OSError) -> int:
+    """A file, which has a name, or our own output, which has none. A reader who has enough of it is no error."""
+    is_output = problem.filename is None and problem.errno in _OF_WRITING
+    if is_output:
+        silence(sys.stdout)
+    if isinstance(problem, BrokenPipeError) and is_output:
+        return 0
+    return _tell(unwritten(problem) if is_output else _in_short(problem), "", _told_code(problem))
+
+
 def _in_short(problem: OSError) -> str:
     name = f"{problem.filename}: " if problem.filename else ""
     return f"{name}{problem.strerror or problem}."
 
 
-def _reader_left() -> int:
-    """Whoever read our output has enough: no error, and no complaint at exit either."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    return 0
+def _told_code(problem: Exception) -> int:
+    """The exit code of an error that nobody raised on purpose: 1, unless a run that it ended knows better."""
+    code = getattr(problem, "exit_code", 1)
+    return code if isinstance(code, int) else 1
 
 
 def _debugging() -> bool:

@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -86,6 +87,19 @@ def _nested(value: object) -> bool:
     return isinstance(value, Mapping | list | tuple)
 
 
+def silence(stream: TextIO) -> None:
+    """Lets a stream that cannot be written end in nothing, so that its unwritten rest is no complaint at exit."""
+    with suppress(OSError, ValueError):
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, stream.fileno())
+        os.close(nothing)
+
+
+def unwritten(problem: OSError) -> str:
+    """The sentence about output that could not be written."""
+    return f"the output could not be written: {problem.strerror or problem}."
+
+
 @dataclass(slots=True)
 class Output:
     """Where a command puts what it has to say."""
@@ -104,8 +118,16 @@ class Output:
     def say(self, text: str, style: str = "") -> None:
         """One line on stderr, with what came from outside made visible."""
         shown = visible(text, one_line=True)
-        sys.stderr.write((self.styled(shown, style, sys.stderr) if style else shown) + "\n")
-        sys.stderr.flush()
+        self.talk((self.styled(shown, style, sys.stderr) if style else shown) + "\n")
+
+    @staticmethod
+    def talk(text: str) -> None:
+        """Text that is safe already, on stderr at once; where nobody can hear it, the work goes on."""
+        try:
+            sys.stderr.write(text)
+            sys.stderr.flush()
+        except OSError:
+            silence(sys.stderr)
 
     def warn(self, text: str) -> None:
         """What the reader should know before trusting the rest."""
@@ -122,6 +144,22 @@ class Output:
         return f"\x1b[{_STYLES[style]}m{text}\x1b[0m"
 
     # ---- data: stdout ------------------------------------------------------------------------------------------------
+
+    def written(self, tell: Callable[[], None], *, is_changed: bool) -> int:
+        """Has results printed whose work is over: 0; 5 or 1 when they could not be written, changed or not.
+
+        A reader who left early is no fault: the work has its own code.
+        """
+        try:
+            tell()
+            sys.stdout.flush()
+        except BrokenPipeError:
+            silence(sys.stdout)
+        except OSError as problem:
+            silence(sys.stdout)
+            self.say(f"Error: {unwritten(problem)}" + (" The changes were made." if is_changed else ""), "red")
+            return 5 if is_changed else 1
+        return 0
 
     def line(self, text: str = "") -> None:
         """One line for people; what came from outside was made visible by the caller, or is here."""

@@ -18,7 +18,7 @@ class Progress:
     """`with Progress(out, "reject", total) as bar: bar.tick()`; without a total there is no ETA."""
 
     def __init__(self, out: Output, what: str, total: int | None = None) -> None:
-        self.what, self.total, self.count = what, total, 0
+        self.out, self.what, self.total, self.count = out, what, total, 0
         self.is_shown = out.is_human and sys.stderr.isatty()
         self.began = time.monotonic()
         self._next = self.began + _QUIET_FOR
@@ -51,13 +51,11 @@ class Progress:
 
     def _write(self, line: str) -> None:
         line = clip(line, 78)
-        sys.stderr.write("\r" + line.ljust(self._width))
-        sys.stderr.flush()
+        self.out.talk("\r" + line.ljust(self._width))
         self._width = len(line)
 
     def clear(self) -> None:
         """Takes the line away, so that what follows starts on a clean one."""
         if self._width:
-            sys.stderr.write("\r" + " " * self._width + "\r")
-            sys.stderr.flush()
+            self.out.talk("\r" + " " * self._width + "\r")
             self._width = 0

@@ -150,7 +150,7 @@ def _card_form(card: str) -> GateForm:
         raw = sys.stdin.buffer.read() if card == "-" else Path(card).read_bytes()
     except OSError as problem:
         raise UsageError(f"{card} cannot be read: {problem.strerror}.") from None
-    return parse_gate_form(raw.decode("utf-8", "replace"))
+    return parse_gate_form(raw.decode("utf-8-sig", "replace"))
 
 
 def _form_lines(form: GateForm) -> Iterator[str]:

@@ -58,7 +58,7 @@ def ask(
         run.out.say(f"Dry run: {numbered(len(answers), 'answer')} fit the form; nothing was sent.")
     else:
         status = run.hub.ask_access(where, answers)
-    return _tell(run, where, status)
+    return _tell(run, where, status, is_changed=not dry_run)
 
 
 @command("withdraw", examples=("hf-gate withdraw datasets/acme/eeg", "hf-gate withdraw acme/med-7b --json"))
@@ -77,13 +77,13 @@ def withdraw(run: Run, *, repo: str, dry_run: bool, repo_type: str | None) -> in
         except RequestNotFound as problem:
             problem.hint = problem.hint or "Only a pending request can be taken back; `hf-gate ask` makes one."
             raise
-    return _tell(run, where, run.hub.check_access(where))
+    return _tell(run, where, run.hub.check_access(where), is_changed=not dry_run)
 
 
-def _tell(run: Run, repo: Repo, status: str) -> int:
+def _tell(run: Run, repo: Repo, status: str, *, is_changed: bool) -> int:
     doc: Row = {"schema_version": 1, "repo": repo.id, "repo_type": repo.type.value, "status": status}
-    run.out.document(doc, lambda: [f"{repo}: {status}; {_MEANS.get(status, '')}".rstrip("; ")], quiet=[status])
-    return 0
+    lines = [f"{repo}: {status}; {_MEANS.get(status, '')}".rstrip("; ")]
+    return run.out.written(lambda: run.out.document(doc, lambda: lines, quiet=[status]), is_changed=is_changed)
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -103,6 +103,8 @@ def _read(file: str | None) -> dict[str, str]:
         raise UsageError(f"{file} cannot be read: {problem.strerror}.") from None
     except ValueError as problem:
         raise UsageError(f"{file} is no JSON: {problem}.") from None
+    except RecursionError:
+        raise UsageError(f"{file} is nested too deep to be answers; nothing was sent.") from None
     if not isinstance(found, Mapping) or not all(isinstance(value, str) for value in found.values()):
         raise UsageError(
             f"{file} is no JSON object of label to text.", hint='Write {"Affiliation": "University of Basel"}.'
@@ -139,7 +141,13 @@ def _one_answer(run: Run, field: Field) -> str:
         return "true" if click.confirm("Tick this box?", err=True) else "false"
     if field.options:
         run.out.say(f"{field.label}: {', '.join(option.value for option in field.options)}")
-        choice = click.Choice([option.value for option in field.options])
-        return str(click.prompt("One of these", type=choice, show_choices=False, err=True))
+        return _one_of(run, [option.value for option in field.options])
     run.out.say(field.label)
     return str(click.prompt("Answer", err=True))
+
+
+def _one_of(run: Run, values: list[str]) -> str:
+    """Asked until it is one of them; `click.Choice` would print the values as they come, and they are from outside."""
+    while (answer := str(click.prompt("One of these", err=True))) not in values:
+        run.out.say(f"{answer!r} is none of {', '.join(values)}.")
+    return answer

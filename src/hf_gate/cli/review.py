@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from ..domain.ids import parse_repo
-from ..domain.outcomes import Kind, Outcome, exit_code_of
+from ..domain.outcomes import Kind, Outcome
 from ..domain.requests import REASON_LIMIT, utf16_units
 from ..errors import (
     HfGateError,
@@ -23,11 +23,12 @@ from ..errors import (
     Stale,
     UsageError,
 )
+from .carrying import Result
 from .detail import request_lines
 from .frame import Run, command, repo_type_option
 from .output import Format, Output, numbered, one_line
 from .progress import Progress
-from .telling import summary
+from .telling import label_of, summary
 
 if TYPE_CHECKING:
     from ..domain.requests import AccessRequest
@@ -92,15 +93,15 @@ def review(run: Run, *, repo: str, newest_first: bool, repo_type: str | None) ->
         run.out.warn(f"the list is not proved whole: {listing.completeness.why}.")
     found.sort(key=lambda request: request.asked_at, reverse=newest_first)
     desk = Desk(found)
+    result = Result(desk.outcomes)
     try:
         _decide_all(run, desk)
-    except KeyboardInterrupt:
+    except BaseException as problem:  # noqa: BLE001 - what was done is told first; `Result.end` raises it again
+        result.stopped_by = problem
         if desk.held is not None:
             run.out.say(f"Not sent: {desk.held.verb} {desk.held.request.person}.")
-        _report(run, desk)
-        raise
-    _report(run, desk)
-    return exit_code_of(desk.outcomes)
+    unwritten = run.out.written(lambda: _report(run, desk), is_changed=result.is_changed)
+    return result.end() or unwritten
 
 
 def _decide_all(run: Run, desk: Desk) -> None:
@@ -209,7 +210,7 @@ def _send(run: Run, desk: Desk) -> None:
         outcome = Outcome(_kind(problem), request.repo, request.person, request.request_id, str(problem), error=problem)
     desk.outcomes.append(outcome)
     if outcome.kind is not Kind.DONE:
-        desk.note = f"{request.person}: {outcome.kind}: {outcome.why}"
+        desk.note = f"{label_of(outcome)}: {outcome.kind}: {outcome.why}"
 
 
 def _kind(problem: HfGateError) -> Kind:
@@ -249,5 +250,5 @@ def _report(run: Run, desk: Desk) -> None:
 
 def _report_lines(out: Output, others: list[Outcome], done: int, left: int) -> None:
     for outcome in others:
-        out.line(f"{outcome.person}: {outcome.kind}: {outcome.why}")
+        out.line(f"{label_of(outcome)}: {outcome.kind}: {outcome.why}")
     out.line(f"{numbered(done, 'request')} decided, {left:,} left.")

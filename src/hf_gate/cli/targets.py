@@ -55,7 +55,7 @@ def read_aims(words: Sequence[str], file: str | None, repo: str | None, repo_typ
 
 def _read(file: str) -> str:
     try:
-        return sys.stdin.buffer.read().decode("utf-8") if file == "-" else Path(file).read_text("utf-8")
+        return (sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise UsageError(f"{file} is not UTF-8 text; nothing was sent.") from None
     except OSError as problem:
@@ -93,6 +93,8 @@ def _from_array(text: str, home: Repo | None) -> Iterator[Aim]:
         rows = json.loads(text)
     except ValueError as problem:
         raise InvalidTarget(f"that is no JSON: {problem}. Nothing was sent.") from None
+    except RecursionError:
+        raise InvalidTarget("that JSON is nested too deep. Nothing was sent.") from None
     for number, row in enumerate(rows, 1):
         if not isinstance(row, Mapping):
             raise InvalidTarget(f"entry {number} is no object. Nothing was sent.")
@@ -105,6 +107,8 @@ def _aim(word: str, home: Repo | None, repo_type: str | None) -> Aim:
             row = json.loads(word)
         except ValueError:
             raise InvalidTarget("this is no JSON.", hint=SPELLINGS) from None
+        except RecursionError:
+            raise InvalidTarget("this JSON is nested too deep.", hint=SPELLINGS) from None
         return _of_row(row, home)
     if match := _USER_AT.match(word):
         repo = parse_repo(match[2], repo_type)
@@ -137,6 +141,8 @@ def _of_row(row: Mapping[str, object], home: Repo | None) -> Aim:
         request = request_of_row({**row, "repo": repo.id, "repo_type": repo.type.value})
     except ValueError:
         raise InvalidTarget("its asked_at is no time.") from None
+    except RecursionError:  # deep enough to be read, too deep to be written down again
+        raise InvalidTarget("its answers are nested too deep.") from None
     if request is not None and (request.person.id or request.person.username or request.request_id):
         return Aim(repo, target_of(request))
     ids = {name: _given(row, name) for name in ("request_id", "user_id", "user")}

@@ -82,11 +82,11 @@ def _for_people(run: Run, wish: Wish, outcomes: Sequence[Outcome]) -> None:
         if len(outcomes) > 1 and outcome.kind is Kind.DONE:
             continue
         if outcome.kind is Kind.DONE:
-            out.line(f"{outcome.person} in {outcome.repo}: {_PAST[wish.verb]}; {_AFTER[wish.effect]}.")
+            out.line(f"{label_of(outcome)} in {outcome.repo}: {_PAST[wish.verb]}; {_AFTER[wish.effect]}.")
         elif outcome.kind is Kind.ALREADY:
-            out.line(f"{outcome.person} in {outcome.repo}: already so, nothing was changed.")
+            out.line(f"{label_of(outcome)} in {outcome.repo}: already so, nothing was changed.")
         elif len(outcomes) > 1 or outcome.kind is Kind.GONE:
-            out.line(f"{_label(outcome)} in {outcome.repo}: {outcome.kind}: {outcome.why}")
+            out.line(f"{label_of(outcome)} in {outcome.repo}: {outcome.kind}: {outcome.why}")
     if len(outcomes) > 1:
         count = Counter(outcome.kind for outcome in outcomes)
         words = [f"{count[Kind.DONE]:,} {_PAST[wish.verb]}"]
@@ -96,9 +96,12 @@ def _for_people(run: Run, wish: Wish, outcomes: Sequence[Outcome]) -> None:
         out.hint("who was rejected cannot ask again; `hf-gate reset` gives them a way back.")
 
 
-def _label(outcome: Outcome) -> str:
+def label_of(outcome: Outcome) -> str:
+    """Whom an outcome is about, for people: the person, else the request, which may be all that was given."""
     person = outcome.person
-    return str(person) if person.username or person.id else (outcome.request_id or "(nobody)")
+    if person.username or person.id or not outcome.request_id:
+        return str(person)
+    return f"request {outcome.request_id}"
 
 
 def print_dry_run(run: Run, wish: Wish) -> None:

@@ -8,7 +8,7 @@ import click
 
 from ..domain.outcomes import Kind
 from ..domain.requests import checked_reason
-from ..errors import Guarded, HfGateError, UsageError
+from ..errors import Guarded, UsageError
 from .brakes import check_brakes
 from .carrying import Result, Wish, carry_out
 from .frame import GateCommand, Run, command, repo_type_option
@@ -124,8 +124,8 @@ def _decide(run: Run, verb: str, given: dict[str, object]) -> int:
         return 0
     check_brakes(run, wish)
     result = carry_out(run, wish)
-    print_result(run, wish, result)
-    return _ended(run, result)
+    unwritten = run.out.written(lambda: print_result(run, wish, result), is_changed=result.is_changed)
+    return _ended(run, result) or unwritten
 
 
 def _check_size(wish: Wish) -> None:
@@ -139,13 +139,8 @@ def _check_size(wish: Wish) -> None:
 
 
 def _ended(run: Run, result: Result) -> int:
-    stop = result.stopped_by
-    if stop is None:
-        return result.code
-    if isinstance(stop, HfGateError):
-        stop.exit_code = result.code
-        raise stop
-    done = sum(outcome.kind is Kind.DONE for outcome in result.outcomes)
-    left = sum(outcome.kind is Kind.OPEN for outcome in result.outcomes)
-    run.out.say(f"Stopped: {done} done, {left} open. The same command again does the rest.")
-    raise stop
+    if isinstance(result.stopped_by, KeyboardInterrupt):
+        done = sum(outcome.kind is Kind.DONE for outcome in result.outcomes)
+        left = sum(outcome.kind is Kind.OPEN for outcome in result.outcomes)
+        run.out.say(f"Stopped: {done} done, {left} open. The same command again does the rest.")
+    return result.end()
