@@ -59,7 +59,7 @@ def test_its_metadata_is_that_of_the_contract(wheel: zipfile.ZipFile) -> None:
     assert metadata["License-Expression"] == "Apache-2.0"
     assert metadata["Requires-Python"] == ">=3.11"
     needed = {re.split(r"[^\w.-]", line)[0] for line in metadata.get_all("Requires-Dist", [])}
-    core = {"click", "httpx2", "huggingface-hub", "iso3166", "msgspec", "ruamel-yaml", "uvicorn"}
+    core = {"click", "httpx2", "huggingface-hub", "msgspec", "ruamel-yaml", "uvicorn"}
     assert {re.sub(r"[._]", "-", name) for name in needed} == core
 
 
