@@ -31,6 +31,7 @@ from tests.journeys.pages import LANGUAGES, PAGES, Block, Step, alike, blocks, m
 _PATIENCE = 240.0  # seconds: nothing here takes long, so whatever does hangs
 _START = 60.0  # seconds until a program that goes on running must have said what the page shows
 _SERVES = re.compile(r"hf-gate (hub serve\b|demo\b(?!.*--script))")  # runs until the page ends
+_READERS_TOOLS = ("bash", "jq", "curl")  # what a page may ask of its reader beside hf-gate
 _BASH = shutil.which("bash") or "bash"
 _MARKER = "\x1e"  # stands between the outputs of two commands
 _PEOPLE = (
@@ -103,6 +104,10 @@ class Reader:
             _check_tree(block)
         elif block.mark == "output":
             assert not (why := mismatch(tuple(block.text.splitlines()), self.printed)), f"{block.place}\n{why}"
+        elif block.language in {"console", "sh"} and (
+            lacking := [name for name in _READERS_TOOLS if _is_lacking(name, block)]
+        ):
+            pytest.skip(f"{block.place} and what follows need {', '.join(lacking)}, which this machine has not")
         elif block.language == "console":
             todo = steps(block.text)
             if _SERVES.match(todo[0].command):
@@ -190,6 +195,11 @@ class Reader:
         while (why := mismatch(step.shown, printed)) and (line := program.stdout.readline()):
             printed.append(line.rstrip("\n"))
         assert not why, f"{block.place}: `{step.command}`\n{why}\n\nall of it:\n" + "\n".join(printed)
+
+
+def _is_lacking(tool: str, block: Block) -> bool:
+    is_used = tool == "bash" or re.search(rf"\b{tool}\b", block.text) is not None
+    return is_used and shutil.which(tool) is None
 
 
 def _end(program: subprocess.Popen[str]) -> None:
