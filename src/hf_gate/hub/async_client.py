@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -46,7 +45,7 @@ class AsyncHub:
         wire = wire_of(token, endpoint, timeout, insecure_http=insecure_http)
         self.endpoint, self._clock = wire.origin, wire.clock
         budget = budget_for(wire.origin, wire.token.fingerprint if wire.token else "", reserve)
-        self._driver = AsyncDriver(AsyncTransport(wire, time.monotonic), budget, wire.clock, max_wait)
+        self._driver = AsyncDriver(AsyncTransport(wire), budget, wire.clock, max_wait)
         self._patience = Patience(max_wait)
         self._listings: WeakSet[AsyncListing] = WeakSet()
 

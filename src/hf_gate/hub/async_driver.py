@@ -29,7 +29,7 @@ class AsyncDriver:
     def __init__(self, transport: AsyncTransport, budget: Budget, clock: Clock, max_wait: float | None) -> None:
         self.transport, self.budget, self.clock, self.max_wait = transport, budget, clock, max_wait
         self._pid = os.getpid()
-        self._closed = False
+        self._closing = asyncio.Event()
 
     async def run(
         self,
@@ -40,6 +40,7 @@ class AsyncDriver:
         before_change: Callable[[], Awaitable[None]] = _nothing,
     ) -> AsyncGenerator[Any, None]:
         """What the flow emits, as the caller takes it; its result goes to `done`."""
+        self._check_use()
         run, answer = _Run(self, source, before_change), None
         try:
             while True:
@@ -69,8 +70,7 @@ class AsyncDriver:
 
     async def exchange(self, send: Send) -> Answer:
         """One paced call. A change that is cancelled on its way raises `OutcomeUnknown`, for nobody heard what became of it."""
-        if os.getpid() != self._pid:
-            raise OutcomeUnknown("this AsyncHub was made before a fork.", hint="Make a new one in the child process.")
+        self._check_fork()
         unsent = await self._pace(send)
         if unsent is not None:
             return unsent
@@ -91,32 +91,46 @@ class AsyncDriver:
         start = self.clock.now()
         ticket = self.budget.join(send)
         try:
-            while (wait := self.budget.wait_of(self.clock.now(), send)) > 0:
-                if self._closed:
-                    return NoReply(Lost.NOT_SENT, False, "the client was closed")
+            while not self._closing.is_set():
+                wait = self.budget.wait_of(self.clock.now(), send)
+                if wait <= 0:
+                    return None
                 waited = self.clock.now() - start
                 if self.max_wait is not None and waited + wait > self.max_wait:
                     return NoReply(
                         Lost.WAITED, False, f"it would have to wait {waited + wait:.0f} s for calls to be free"
                     )
                 await self.nap(min(wait, 0.005) if wait <= POLL_S else wait)
-            return None
+            return NoReply(Lost.NOT_SENT, False, "the client was closed", self.clock.now())
         finally:
             self.budget.leave(ticket)
 
     async def sleep(self, seconds: float) -> None:
         """Let so many seconds of the clock pass."""
         end = self.clock.now() + seconds
-        while (left := end - self.clock.now()) > 0:
+        while (left := end - self.clock.now()) > 0 and not self._closing.is_set():
             await self.nap(left)
 
     async def nap(self, seconds: float) -> None:
-        """Part of a wait."""
-        await asyncio.sleep(max(self.clock.real(seconds), 0.0005))
+        """Part of a wait; a close ends it."""
+        try:
+            async with asyncio.timeout(max(self.clock.real(seconds), 0.0005)):
+                await self._closing.wait()
+        except TimeoutError:
+            return
+
+    def _check_fork(self) -> None:
+        if os.getpid() != self._pid:
+            raise OutcomeUnknown("this AsyncHub was made before a fork.", hint="Make a new one in the child process.")
+
+    def _check_use(self) -> None:
+        self._check_fork()
+        if self._closing.is_set():
+            raise ValueError("this AsyncHub is closed.")
 
     async def close(self) -> None:
-        """Let go of connections."""
-        self._closed = True
+        """Let no waiting call go any more, and let go of connections."""
+        self._closing.set()
         await self.transport.close()
 
 

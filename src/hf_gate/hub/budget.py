@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Callable
 from weakref import WeakValueDictionary
 
 from ..protocol.messages import Answer, Send
@@ -33,10 +34,16 @@ class Budget:
         with self._lock:
             return self._pacer.ask(now, send)
 
-    def rest(self, seconds: float) -> None:
-        """Let real seconds pass, or fewer when an answer comes that may free the next call."""
+    def rest(self, seconds: float, unless: Callable[[], bool]) -> None:
+        """Let real seconds pass, or fewer when an answer comes that may free the next call, or after `wake`."""
         with self._lock:
-            self._lock.wait(seconds)
+            if not unless():  # asked under the lock, so that no `wake` is missed
+                self._lock.wait(seconds)
+
+    def wake(self) -> None:
+        """Let all who rest look again."""
+        with self._lock:
+            self._lock.notify_all()
 
     def heard(self, now: float, send: Send, answer: Answer) -> None:
         """What came back."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import os
 from urllib.parse import urlsplit
 
@@ -85,7 +86,10 @@ def resolve_endpoint(endpoint: str | None) -> str:
 def is_loopback(endpoint: str) -> bool:
     """Whether the endpoint is on this machine."""
     host = urlsplit(endpoint).hostname or ""
-    return host in ("localhost", "::1") or host.startswith("127.")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name: it may lead anywhere, however it begins
+        return host == "localhost"
 
 
 def check_channel(endpoint: str, token: Secret | None, *, insecure_http: bool) -> None:

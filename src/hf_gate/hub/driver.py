@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import Any
 
 from ..errors import HubError, OutcomeUnknown
@@ -15,9 +14,8 @@ from ..protocol.messages import Answer, Emit, Finish, Lost, NoReply, Send, Start
 from .budget import Budget
 from .clock import Clock
 from .errors import dressed
+from .halt import GRACE_S, Halt
 from .transport import BlockingTransport
-
-_GRACE = 5.0  # seconds after Ctrl-C in which a change on its way may still be settled
 
 
 class Driver:
@@ -27,7 +25,7 @@ class Driver:
         self.transport, self.budget, self.clock, self.max_wait = transport, budget, clock, max_wait
         self._pool: ThreadPoolExecutor | None = None
         self._pid = os.getpid()
-        self._closed = False
+        self._halt = Halt()  # set by close
 
     def run(
         self,
@@ -39,8 +37,12 @@ class Driver:
     ) -> Generator[Any, None, Any]:
         """What the flow emits, as the caller takes it; its result goes to `done` and is returned.
 
-        `before_change` runs before each call that may change something.
+        `before_change` runs before each call that may change something. After Ctrl-C no further change is sent; the
+        flow settles and tells what is under way for at most `GRACE_S`, and then the KeyboardInterrupt is raised.
         """
+        self.check_fork()
+        if self._halt.is_set:
+            raise ValueError("this Hub is closed.")
         run, answer = _Run(self, iter(source), before_change), None
         try:
             while True:
@@ -49,6 +51,7 @@ class Driver:
                 except StopIteration as end:
                     if done is not None:
                         done(end.value)
+                    run.raise_if_stopped()
                     return end.value
                 if isinstance(step, Emit):
                     yield step.value
@@ -56,6 +59,7 @@ class Driver:
                 else:
                     answer = run.take(step)
         except HubError as error:
+            run.raise_if_stopped()
             raise dressed(error) from None
         finally:
             flow.close()
@@ -65,64 +69,84 @@ class Driver:
         """The result of a flow that emits nothing."""
         return next(_results(self.run(flow)))
 
-    def pool(self) -> ThreadPoolExecutor:
-        """Threads for calls that run beside each other; made at the first need."""
+    def begin(self, send: Send, halt: Halt, ticket: Future[Answer]) -> None:
+        """Make the call in a thread of its own, made at the first need; the ticket is told the answer."""
         if self._pool is None:
             self._pool = ThreadPoolExecutor(16, thread_name_prefix="hf-gate")
-        return self._pool
+        try:
+            self._pool.submit(self._carry, send, halt, ticket)
+        except RuntimeError:  # closed meanwhile
+            ticket.set_result(self._unsent())
 
-    def exchange(self, send: Send) -> Answer:
+    def _carry(self, send: Send, halt: Halt, ticket: Future[Answer]) -> None:
+        if not ticket.set_running_or_notify_cancel():
+            return
+        try:
+            ticket.set_result(self.exchange(send, halt))
+        except BaseException as problem:  # noqa: BLE001 - raised where the ticket is awaited
+            ticket.set_exception(problem)
+
+    def exchange(self, send: Send, halt: Halt) -> Answer:
         """One paced call."""
-        self._check_use()
-        unsent = self._pace(send)
+        self.check_fork()
+        unsent = self._pace(send, halt)
         if unsent is not None:
             return unsent
         try:
-            answer = self.transport.exchange(send)
+            if self._forbids(send, halt):
+                self.budget.dropped(send)
+                return self._unsent()
+            answer = self.transport.exchange(send, lambda: min(halt.until, self._halt.until))
         except BaseException:
             self.budget.dropped(send)
             raise
         self.budget.heard(self.clock.now(), send, answer)
         return answer
 
-    def _pace(self, send: Send) -> NoReply | None:
+    def _pace(self, send: Send, halt: Halt) -> NoReply | None:
         start = self.clock.now()
         ticket = self.budget.join(send)
         try:
-            while (wait := self.budget.wait_of(self.clock.now(), send)) > 0:
-                if self._closed:
-                    return NoReply(Lost.NOT_SENT, False, "the client was closed")
+            while not self._forbids(send, halt):
+                wait = self.budget.wait_of(self.clock.now(), send)
+                if wait <= 0:
+                    return None
                 waited = self.clock.now() - start
                 if self.max_wait is not None and waited + wait > self.max_wait:
                     return NoReply(
                         Lost.WAITED, False, f"it would have to wait {waited + wait:.0f} s for calls to be free"
                     )
-                self.budget.rest(self.clock.real(wait))
-            return None
+                left = max(min(halt.until, self._halt.until) - time.monotonic(), 0.0)
+                self.budget.rest(min(self.clock.real(wait), left), lambda: self._forbids(send, halt))
+            return self._unsent()
         finally:
             self.budget.leave(ticket)
 
+    def _forbids(self, send: Send, halt: Halt) -> bool:
+        return any(one.forbids(changes=send.changes) for one in (halt, self._halt))
+
+    def _unsent(self) -> NoReply:
+        why = "the client was closed" if self._halt.is_set else "the run was stopped"
+        return NoReply(Lost.NOT_SENT, False, why, self.clock.now())
+
     def sleep(self, seconds: float) -> None:
-        """Let so many seconds of the clock pass."""
+        """Let so many seconds of the clock pass; a close ends it."""
         end = self.clock.now() + seconds
-        while (left := end - self.clock.now()) > 0:
-            self.nap(left)
+        while (left := end - self.clock.now()) > 0 and not self._halt.is_set:
+            self.budget.rest(max(self.clock.real(left), 0.0005), lambda: self._halt.is_set)
 
-    def nap(self, seconds: float) -> None:
-        """Part of a wait: short enough that an advanced clock is noticed."""
-        time.sleep(max(self.clock.real(seconds), 0.0005))
-
-    def _check_use(self) -> None:
+    def check_fork(self) -> None:
+        """Refuse to work in a child process: threads and connections are its parent's."""
         if os.getpid() != self._pid:
             raise OutcomeUnknown("this Hub was made before a fork.", hint="Make a new Hub in the child process.")
-        if self._closed:
-            raise ValueError("this Hub is closed.")
 
     def close(self) -> None:
-        """Let go of threads and connections."""
-        self._closed = True
-        if self._pool is not None and os.getpid() == self._pid:
-            self._pool.shutdown(wait=True, cancel_futures=True)
+        """Let no waiting change go any more, settle for at most `GRACE_S`, and let go of threads and connections."""
+        self._halt.stop()
+        if os.getpid() == self._pid:
+            self.budget.wake()
+            if self._pool is not None:
+                self._pool.shutdown(wait=True)  # what waits there ends by itself and says so
         self.transport.close()
 
 
@@ -136,60 +160,86 @@ class _Run:
     def __init__(self, driver: Driver, source: Iterator[Any], before_change: Callable[[], None]) -> None:
         self._driver, self._source, self._before_change = driver, source, before_change
         self._tickets: set[Future[Answer]] = set()
-        self._stop_by: float | None = None
-        self._stop: BaseException | None = None
+        self._halt = Halt()
+        self._stop: KeyboardInterrupt | None = None
+        self._has_begun = False  # whether a change was let go, so that there may be something to settle
+        # Of the present step: what an interrupted one has done already and must not do again.
+        self._begun: Future[Answer] | None = None
+        self._taken: list[Any] = []
 
     def take(self, step: Any) -> Any:
+        """The answer to a step. At Ctrl-C the step is taken once more, under the stop; a second one is raised."""
+        self._begun, self._taken = None, []
+        try:
+            return self._take(step)
+        except KeyboardInterrupt as stop:
+            if self._stop is not None:
+                raise
+            self._stop = stop
+            self._halt.stop(GRACE_S if self._has_begun else 0.0)
+            self._driver.budget.wake()
+            return self._take(step)
+
+    def _take(self, step: Any) -> Any:
         match step:
+            case Send(changes=False):
+                return self._driver.exchange(step, self._halt)
             case Send():
-                return self._send(step)
+                # In a thread, so that Ctrl-C stops the waiting and not the change, whose answer is then still heard.
+                return self._await(self._begin(step))
             case Start(send):
-                self._raise_if_stopped()
-                if send.changes:
-                    self._before_change()
-                ticket = self._driver.pool().submit(self._driver.exchange, send)
-                self._tickets.add(ticket)
-                return ticket
+                return self._begin(send)
             case Finish(ticket):
-                self._tickets.discard(ticket)
                 return self._await(ticket)
             case Wait(seconds, _, jitter):
-                return self._wait(seconds * (self._driver.budget.jitter() if jitter else 1.0))
+                if self._stop is None:
+                    self._driver.sleep(seconds * (self._driver.budget.jitter() if jitter else 1.0))
+                return None
             case Take(limit):
-                self._raise_if_stopped()
-                return tuple(islice(self._source, limit))
+                return self._some(limit)
             case _:
                 raise TypeError(f"a flow asked for {type(step).__name__}")
 
-    def _send(self, send: Send) -> Answer:
-        if not send.changes:
-            if self._stop_by is not None and time.monotonic() > self._stop_by:
-                self._raise_if_stopped()
-            return self._driver.exchange(send)
-        self._raise_if_stopped()
-        self._before_change()
-        # In a thread, so that Ctrl-C stops the waiting and not the change, whose answer is then still heard.
-        return self._await(self._driver.pool().submit(self._driver.exchange, send))
+    def _begin(self, send: Send) -> Future[Answer]:
+        if self._begun is not None:
+            return self._begun
+        self._driver.check_fork()
+        if send.changes and self._stop is None:
+            self._before_change()
+            self._has_begun = True
+        self._begun = ticket = Future[Answer]()
+        self._tickets.add(ticket)
+        self._driver.begin(send, self._halt, ticket)
+        return ticket
 
     def _await(self, ticket: Future[Answer]) -> Answer:
         try:
-            return ticket.result()
-        except KeyboardInterrupt as stop:
-            self._stop, self._stop_by = stop, time.monotonic() + _GRACE
+            answer = ticket.result(max(self._halt.until - time.monotonic(), 0.0) if self._halt.is_set else None)
+        except TimeoutError:
+            answer = NoReply(Lost.BROKEN, True, "interrupted before the answer came", self._driver.clock.now())
+        except CancelledError:
+            answer = NoReply(Lost.NOT_SENT, False, "the run was stopped", self._driver.clock.now())
+        self._tickets.discard(ticket)
+        return answer
+
+    def _some(self, limit: int) -> tuple[Any, ...]:
+        while self._stop is None and len(self._taken) < limit:
             try:
-                return ticket.result(timeout=_GRACE)
-            except TimeoutError:
-                return NoReply(Lost.BROKEN, True, "interrupted before the answer came")
+                self._taken.append(next(self._source))
+            except StopIteration:
+                break
+        return tuple(self._taken)
 
-    def _wait(self, seconds: float) -> None:
-        if self._stop is None:
-            self._driver.sleep(seconds)
-
-    def _raise_if_stopped(self) -> None:
+    def raise_if_stopped(self) -> None:
+        """Ctrl-C, once all is told."""
         if self._stop is not None:
             raise self._stop
 
     def drop(self) -> None:
-        for ticket in self._tickets:
-            ticket.cancel()
-        self._tickets.clear()
+        """Nobody listens any more: what is not sent yet is not sent."""
+        if self._tickets:
+            self._halt.stop()
+            for ticket in self._tickets:
+                ticket.cancel()
+            self._tickets.clear()
+            self._driver.budget.wake()

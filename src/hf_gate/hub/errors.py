@@ -31,13 +31,21 @@ def dressed(error: HfGateError) -> HfGateError:
     request = httpx2.Request("GET", "https://hub.invalid/")
     both.response = httpx2.Response(
         error.status,
-        headers={"x-request-id": error.request_id or "", "x-error-code": error.code or ""},
-        json={"error": error.server_message or error.message},
+        headers={"x-request-id": _ascii(error.request_id), "x-error-code": _ascii(error.code)},
+        json={"error": _mended(error.server_message or error.message)},
         request=request,
     )
     both._request = request  # noqa: SLF001 - where httpx2's errors keep it
     both.__cause__, both.__traceback__ = error.__cause__, error.__traceback__
     return both  # type: ignore[no-any-return]
+
+
+def _ascii(text: str | None) -> str:
+    return "".join(c if " " <= c <= "~" else "?" for c in text or "")
+
+
+def _mended(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()  # a lone surrogate cannot be written
 
 
 @cache

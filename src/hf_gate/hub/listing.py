@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
@@ -89,11 +90,16 @@ class AsyncListing(_Told, AsyncIterator[AccessRequest]):
 
     def __init__(self, repo: Repo, start: Callable[[Callable[[Any], None]], AsyncGenerator[Page, None]]) -> None:
         super().__init__(repo)
+        # Held for one page and never while a row is with the caller: reading a page runs nothing of the caller's, so
+        # whoever holds it waits for nobody who wants it, not even for a write that a row of this listing led to.
+        self._lock = asyncio.Lock()
         self._pages = start(self._end)
 
     async def __anext__(self) -> AccessRequest:
         while not self._rows:
-            await self._turn()
+            async with self._lock:
+                if not self._rows:  # else another task read on meanwhile
+                    await self._turn()
         return self._rows.popleft()
 
     async def _turn(self) -> None:
@@ -110,12 +116,15 @@ class AsyncListing(_Told, AsyncIterator[AccessRequest]):
     async def read_ahead(self) -> None:
         """Read to the end, into memory, if it was begun."""
         while self.is_open:
-            try:
-                await self._turn()
-            except StopAsyncIteration:
-                return
+            async with self._lock:
+                try:
+                    if self.is_open:
+                        await self._turn()
+                except StopAsyncIteration:
+                    return
 
     async def aclose(self) -> None:
         """Stop reading."""
-        self.is_open = False
-        await self._pages.aclose()
+        async with self._lock:
+            self.is_open = False
+            await self._pages.aclose()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,6 +13,7 @@ import httpx2
 from ..protocol.messages import Answer, Lost, NoReply, Reply, Send
 from .clock import Clock
 from .credentials import Secret
+from .halt import Deadline, bind
 
 _UNSENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
 
@@ -64,7 +67,7 @@ class Wire:
         return NoReply(Lost.TOO_LARGE, send.changes, detail, self.clock.now())
 
     def too_slow(self) -> NoReply:
-        """A body that drips."""
+        """An answer that drips."""
         return NoReply(Lost.TIMEOUT, True, f"not whole after {self.whole:g} s", self.clock.now())
 
 
@@ -80,10 +83,13 @@ class BlockingTransport:
         self._wire, self._monotonic = wire, monotonic
         limits = httpx2.Limits(max_connections=64, max_keepalive_connections=64, keepalive_expiry=30)
         self._client = httpx2.Client(timeout=wire.limits(), limits=limits, follow_redirects=False)
+        self._deadline = Deadline()
+        bind(self._client, self._deadline)
 
-    def exchange(self, send: Send) -> Answer:
-        """One call, never raising for what the network or the Hub does."""
+    def exchange(self, send: Send, until: Callable[[], float] = lambda: math.inf) -> Answer:
+        """One call, never raising for what the network or the Hub does; it also ends at `until`, monotonic seconds."""
         wire, end = self._wire, self._monotonic() + self._wire.whole
+        self._deadline.until = lambda: min(end, until())
         url, headers = wire.origin + send.path, wire.headers(send)
         try:
             with self._client.stream(send.method, url, content=send.body, headers=headers) as response:
@@ -93,10 +99,12 @@ class BlockingTransport:
                     chunks.append(chunk)
                     if size > send.cap:
                         return wire.too_large(send)
-                    if self._monotonic() > end:
+                    if self._deadline.is_over():
                         return wire.too_slow()
                 return wire.reply(response, b"".join(chunks))
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as problem:
+            if isinstance(problem, httpx2.ReadTimeout) and self._deadline.is_over():
+                return wire.too_slow()
             return (
                 wire.lost(problem)
                 if isinstance(problem, httpx2.HTTPError)
@@ -111,14 +119,21 @@ class BlockingTransport:
 class AsyncTransport:
     """The same for one event loop."""
 
-    def __init__(self, wire: Wire, monotonic: Callable[[], float]) -> None:
-        self._wire, self._monotonic = wire, monotonic
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
         limits = httpx2.Limits(max_connections=64, max_keepalive_connections=64, keepalive_expiry=30)
         self._client = httpx2.AsyncClient(timeout=wire.limits(), limits=limits, follow_redirects=False)
 
     async def exchange(self, send: Send) -> Answer:
         """One call, never raising for what the network or the Hub does."""
-        wire, end = self._wire, self._monotonic() + self._wire.whole
+        try:
+            async with asyncio.timeout(self._wire.whole):
+                return await self._exchange(send)
+        except TimeoutError:
+            return self._wire.too_slow()
+
+    async def _exchange(self, send: Send) -> Answer:
+        wire = self._wire
         url, headers = wire.origin + send.path, wire.headers(send)
         try:
             async with self._client.stream(send.method, url, content=send.body, headers=headers) as response:
@@ -128,8 +143,6 @@ class AsyncTransport:
                     chunks.append(chunk)
                     if size > send.cap:
                         return wire.too_large(send)
-                    if self._monotonic() > end:
-                        return wire.too_slow()
                 return wire.reply(response, b"".join(chunks))
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as problem:
             return (

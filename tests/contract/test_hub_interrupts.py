@@ -1,0 +1,372 @@
+"""What ends a call before its answer: Ctrl-C, a closed client, a fork, a Hub that drips; and nobody hangs or is misled."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from hf_gate import AsyncHub, Decision, Hub, NotAllowed
+from hf_gate.errors import HfGateError, HubUnavailable, InsecureEndpoint, OutcomeUnknown
+from hf_gate.hub.budget import Budget
+from hf_gate.hub.clock import RealClock
+from hf_gate.hub.driver import Driver
+from hf_gate.hub.errors import dressed
+from hf_gate.hub.transport import AsyncTransport, BlockingTransport, Wire
+from hf_gate.protocol.messages import Emit, Finish, Lost, NoReply, Reply, Send, Start
+from hf_gate.protocol.pacing import Why
+
+from .conftest import World
+
+TOKEN = "hf_local_token"
+
+
+Say = Callable[["RawHub", socket.socket, str], None]
+
+
+class RawHub:
+    """A socket that notes each request's first line and answers with what `say` writes, byte for byte."""
+
+    def __init__(self, say: Say) -> None:
+        self._say, self.lines = say, list[str]()
+        self.came, self.answered, self.over = threading.Event(), threading.Event(), threading.Event()
+        self._door = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._door.getsockname()[1]}"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while not self.over.is_set():
+            try:
+                caller, _ = self._door.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._answer, args=(caller,), daemon=True).start()
+
+    def _answer(self, caller: socket.socket) -> None:
+        with caller, caller.makefile("rb") as asked:
+            try:
+                while line := asked.readline().decode():
+                    length = 0
+                    while (header := asked.readline()) not in (b"\r\n", b""):
+                        name, _, value = header.partition(b":")
+                        length = int(value) if name.lower() == b"content-length" else length
+                    asked.read(length)
+                    self.lines.append(line)
+                    self.came.set()
+                    self._say(self, caller, line)
+                    self.answered.set()
+            except OSError:
+                return
+
+    def close(self) -> None:
+        self.over.set()
+        self._door.close()
+
+
+@contextmanager
+def raw_hub(say: Say) -> Iterator[RawHub]:
+    hub = RawHub(say)
+    try:
+        yield hub
+    finally:
+        hub.close()
+
+
+def answer(caller: socket.socket, status: str, body: bytes = b"{}", *headers: bytes) -> None:
+    lines = [f"HTTP/1.1 {status}".encode(), b"content-length: %d" % len(body), *headers]
+    caller.sendall(b"\r\n".join(lines) + b"\r\n\r\n" + body)
+
+
+def refuse_writes(_hub: RawHub, caller: socket.socket, line: str) -> None:
+    """Every write is told to come back in 10 minutes; reads find nobody."""
+    if line.startswith("POST"):
+        answer(caller, "429 Too Many Requests", b"{}", b"retry-after: 600")
+    else:
+        answer(caller, "200 OK", b"[]")
+
+
+def silent(hub: RawHub, _caller: socket.socket, _line: str) -> None:
+    hub.over.wait(600)
+
+
+def after(event: threading.Event, act: Callable[[], None]) -> threading.Thread:
+    def wait() -> None:
+        if event.wait(60):
+            act()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    return thread
+
+
+def press_ctrl_c() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+# ---- Ctrl-C ----------------------------------------------------------------------------------------------------------
+
+
+def test_ctrl_c_stops_a_change_that_waits_for_its_turn() -> None:
+    with raw_hub(refuse_writes) as hub, Hub(TOKEN, hub.url, timeout=5) as client:
+        presser = after(hub.answered, press_ctrl_c)
+        with pytest.raises(KeyboardInterrupt):
+            client.accept("a/b", "ada")
+        presser.join()
+        client.close()  # would wait for a change that still waits
+        assert len([line for line in hub.lines if line.startswith("POST")]) == 1
+
+
+def test_ctrl_c_in_a_run_tells_the_rest_as_open_and_then_raises() -> None:
+    told = []
+    with raw_hub(refuse_writes) as hub, Hub(TOKEN, hub.url, timeout=5) as client:
+        presser = after(hub.answered, press_ctrl_c)
+        with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - what was told before it is the point
+            for outcome in client.decide_many("a/b", [Decision.accept(name) for name in ("ada", "bob")]):
+                told.append((outcome.user, str(outcome.kind)))  # noqa: PERF401 - it is to survive the interrupt
+        presser.join()
+    assert told == [("ada", "open"), ("bob", "open")]
+
+
+def test_a_change_on_its_way_is_settled_within_seconds_after_ctrl_c() -> None:
+    with raw_hub(silent) as hub, Hub(TOKEN, hub.url, timeout=300) as client:
+        presser = after(hub.came, press_ctrl_c)
+        with pytest.raises(KeyboardInterrupt):
+            client.accept("a/b", "ada")
+        client.close()
+        presser.join()
+
+
+def test_ctrl_c_while_a_page_is_read_is_raised() -> None:
+    with raw_hub(silent) as hub, Hub(TOKEN, hub.url, timeout=300) as client:
+        presser = after(hub.came, press_ctrl_c)
+        with pytest.raises(KeyboardInterrupt):
+            list(client.list_pending("a/b"))
+        presser.join()
+
+
+# ---- close -----------------------------------------------------------------------------------------------------------
+
+
+def test_close_ends_a_change_that_waits_and_it_is_not_sent() -> None:
+    with raw_hub(refuse_writes) as hub, Hub(TOKEN, hub.url, timeout=5) as client:
+        closer = after(hub.answered, client.close)
+        with pytest.raises(HubUnavailable, match="closed"):
+            client.accept("a/b", "ada")
+        closer.join()
+        assert len(hub.lines) == 1
+        with pytest.raises(ValueError, match="closed"):
+            client.accept("a/b", "ada")
+        with pytest.raises(ValueError, match="closed"):
+            client.gate("a/b")
+
+
+def test_closing_an_async_client_ends_its_waiting_tasks() -> None:
+    async def run(hub: RawHub) -> None:
+        client = AsyncHub(TOKEN, hub.url, timeout=5)
+        task = asyncio.ensure_future(client.accept("a/b", "ada"))
+        async with asyncio.timeout(60):
+            while client.outlook().waiting_why is not Why.CEILING:  # noqa: ASYNC110 - the 429 was heard; nothing tells it
+                await asyncio.sleep(0.01)
+        await client.close()
+        with pytest.raises(HubUnavailable, match="closed"):
+            await asyncio.wait_for(task, 60)
+        with pytest.raises(ValueError, match="closed"):
+            await client.gate("a/b")
+
+    with raw_hub(refuse_writes) as hub:
+        asyncio.run(run(hub))
+        assert len(hub.lines) == 1
+
+
+def test_leaving_a_run_lets_no_waiting_change_go_afterwards() -> None:
+    with raw_hub(refuse_writes) as hub:
+        driver = Driver(
+            BlockingTransport(Wire(hub.url, RealClock(), 5), time.monotonic), Budget(0.25), RealClock(), None
+        )
+
+        def flow() -> Iterator[object]:
+            send = Send("handle", "POST", "/x", b"{}", changes=True)
+            yield Finish((yield Start(send)))  # the 429, by which the next has to wait
+            yield Start(send)
+            yield Emit("one")
+
+        run = driver.run(flow())  # type: ignore[arg-type]
+        assert next(run) == "one"
+        run.close()
+        driver.close()
+        assert len(hub.lines) == 1
+
+
+# ---- fork ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_write_after_a_fork_is_refused_and_does_not_hang(world: World) -> None:
+    world.ask("ada")
+    world.owner.accept(world.repo, "ada")  # so that the parent has its threads
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        try:
+            world.owner.cancel(world.repo, "ada")
+            os.write(writer, b"worked")
+        except OutcomeUnknown:
+            os.write(writer, b"refused")
+        except BaseException as error:  # noqa: BLE001 - told to the parent
+            os.write(writer, repr(error).encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    os.waitpid(child, 0)
+    assert os.read(reader, 200) == b"refused"
+    os.close(reader)
+    assert world.status("ada") == "accepted"
+
+
+# ---- a Hub that drips ------------------------------------------------------------------------------------------------
+
+
+def drip(head: bytes, piece: bytes) -> Say:
+    def say(hub: RawHub, caller: socket.socket, _line: str) -> None:
+        caller.sendall(head)
+        while not hub.over.wait(0.05):
+            caller.sendall(piece)
+
+    return say
+
+
+DRIPS = {
+    "a header": drip(b"HTTP/1.1 200 OK\r\nx-slow: ", b"a"),
+    "103 again and again": drip(b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"),
+    "an extension of a chunk": drip(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1;x=", b"a"),
+    "a body": drip(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n", b"a"),
+}
+READ = Send("list", "GET", "/x")
+
+
+@pytest.mark.parametrize("say", DRIPS.values(), ids=DRIPS)
+def test_a_dripping_answer_ends_at_the_limit_of_a_whole_call(say: Say) -> None:
+    with raw_hub(say) as hub:
+        wire = Wire(hub.url, RealClock(), timeout=0.15)
+        blocking = BlockingTransport(wire, time.monotonic)
+        told = blocking.exchange(READ)
+        blocking.close()
+
+        async def run() -> object:
+            transport = AsyncTransport(wire)
+            answer = await transport.exchange(READ)
+            await transport.close()
+            return answer
+
+        for one in (told, asyncio.run(run())):
+            assert isinstance(one, NoReply)
+            assert (one.why, one.sent, one.detail) == (Lost.TIMEOUT, True, "not whole after 0.9 s")
+
+
+def test_the_limit_holds_on_a_connection_that_is_used_again() -> None:
+    slow = DRIPS["a header"]
+
+    def say(hub: RawHub, caller: socket.socket, line: str) -> None:
+        if "/fast" in line:
+            answer(caller, "200 OK")
+        else:
+            slow(hub, caller, line)
+
+    with raw_hub(say) as hub:
+        transport = BlockingTransport(Wire(hub.url, RealClock(), timeout=0.15), time.monotonic)
+        assert isinstance(transport.exchange(Send("list", "GET", "/fast")), Reply)
+        assert isinstance(transport.exchange(READ), NoReply)
+        transport.close()
+
+
+# ---- one async listing, several tasks --------------------------------------------------------------------------------
+
+
+def many(world: World, count: int) -> None:
+    names = [f"n{n:03}" for n in range(count)]
+    world.local.add_people([{"username": name} for name in names])
+    world.ask(*names)
+
+
+def test_a_write_beside_the_reader_of_a_listing_disturbs_neither(world: World) -> None:
+    many(world, 40)
+
+    async def run() -> list[str | None]:
+        async with AsyncHub(world.local.tokens["owner"], world.local.url) as hub:
+            pending = hub.list_pending(world.repo)
+
+            async def read() -> list[str | None]:
+                return [r.username async for r in pending]
+
+            reading = [asyncio.ensure_future(read()) for _ in range(2)]
+            await asyncio.sleep(0)  # the readers have begun, and none has its page
+            await asyncio.gather(hub.accept(world.repo, "n000"), hub.accept(world.repo, "n001"))
+            return [name for part in await asyncio.gather(*reading) for name in part]
+
+    names = asyncio.run(asyncio.wait_for(run(), 60))
+    assert sorted(str(name) for name in names) == [f"n{n:03}" for n in range(40)]
+
+
+def test_a_listing_may_be_the_source_of_the_decisions_that_read_it_ahead(world: World) -> None:
+    many(world, 130)  # more than one take, so that a write comes while the listing is open
+
+    async def run() -> set[str | None]:
+        async with AsyncHub(world.local.tokens["owner"], world.local.url) as hub:
+            pending = hub.list_pending(world.repo)
+            source = (Decision.accept(r) async for r in pending)
+            async with asyncio.timeout(60):
+                return {o.user async for o in hub.decide_many(world.repo, source)}
+
+    assert asyncio.run(run()) == {f"n{n:03}" for n in range(130)}
+    assert list(world.owner.list_pending(world.repo)) == []
+
+
+# ---- hostile words ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (rb'{"error":"\ud800"}', [b"x-error-code: plain"]),
+        (b'{"error":"no"}', ["x-error-code: Größe😀".encode(), b"x-request-id: \xff\xfe"]),
+        (b"<html>", ["x-error-message: ü".encode(), b"x-request-id: \xe9"]),
+    ],
+)
+def test_an_error_in_hostile_words_is_still_that_error(body: bytes, headers: list[bytes]) -> None:
+    def say(_hub: RawHub, caller: socket.socket, _line: str) -> None:
+        answer(caller, "403 Forbidden", body, *headers)
+
+    with raw_hub(say) as hub, Hub(TOKEN, hub.url, timeout=5) as client:
+        with pytest.raises(NotAllowed) as raised:
+            client.gate("a/b")
+        response = raised.value.response  # type: ignore[attr-defined]
+        assert response.status_code == 403
+        assert "error" in json.loads(response.content)
+        str(raised.value).encode()
+        assert all(value.isascii() for value in response.headers.values())
+
+
+def test_an_error_made_by_hand_with_a_lone_surrogate_is_dressed() -> None:
+    bare = NotAllowed("no \ud800", status=403, server_message="\ud800", code="é\n", request_id="\ud800")
+    error: HfGateError = dressed(bare)
+    assert error.response.json() == {"error": "?"}  # type: ignore[attr-defined]
+    assert dict(error.response.headers)["x-error-code"] == "??"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("host", ["127.evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "[::2]"])
+def test_a_name_that_only_looks_like_this_machine_is_another(host: str) -> None:
+    with pytest.raises(InsecureEndpoint):
+        Hub(TOKEN, f"http://{host}")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9:80", "localhost", "[::1]:80"])
+def test_this_machine_needs_no_secure_channel(host: str) -> None:
+    Hub(TOKEN, f"http://{host}").close()
