@@ -149,17 +149,21 @@ def _read(run: Run, rows: Iterable[Row], limit: int) -> list[Row]:
     return found
 
 
+def _spelt(row: Row) -> str:
+    """The repo as a command takes it."""
+    return str(row["repo"]) if row["repo_type"] == "model" else f"datasets/{row['repo']}"
+
+
 def _name_of(row: Row) -> str:
-    repo = row["repo"] if row["repo_type"] == "model" else f"datasets/{row['repo']}"
-    return str(row["request_id"] or f"{row['user'] or row['user_id']}@{repo}")
+    return str(row["request_id"] or f"{row['user'] or row['user_id']}@{_spelt(row)}")
 
 
 def ls_columns(rows: Sequence[Row], now: datetime) -> list[Column]:
     """Age first, since silence is what people suffer from; answers that differ, but no ticked boxes."""
     columns = [Column("AGE", lambda row: age(datetime.fromisoformat(str(row["asked_at"])), now), right=True)]
     columns.append(Column("WHO", who, flexible=True))
-    if len({row["repo"] for row in rows}) > 1:
-        columns.append(Column("REPO", lambda row: str(row["repo"]), flexible=True))
+    if len({_spelt(row) for row in rows}) > 1:
+        columns.append(Column("REPO", _spelt, flexible=True))
     if len({row["status"] for row in rows}) > 1:
         columns.append(Column("STATUS", lambda row: str(row["status"])))
     labels = Counter(label for row in rows for label, text in _answers(row).items() if len(str(text)) > 5)

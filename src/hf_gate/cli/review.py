@@ -178,11 +178,11 @@ def _take_back(desk: Desk) -> None:
 def _with_reason(run: Run, desk: Desk, keys: Keys, verb: str) -> None:
     """A reason, typed as a line; `!` goes back to the request."""
     what = "may ask again" if verb == "reset" else "cannot ask again"
-    run.out.say(f"{verb}: they {what}. Reason, shown to them; Enter for none, ! for not deciding:")
+    run.out.say(f"{verb}: they {what}. Reason, shown to them; Enter for none, ! or Escape for not deciding:")
     while True:
         reason = keys.line().strip()
         length = utf16_units(reason)
-        if reason == "!":
+        if reason == "!" or "\x1b" in reason:
             return
         if length <= REASON_LIMIT:
             _hold(run, desk, verb, reason or None)
