@@ -1,0 +1,216 @@
+"""Small Hubs that only count, a crowd that only asks, and time that passes by itself: what the tests of pacing play with."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from random import Random
+from typing import Final
+
+from hf_gate.protocol.messages import Answer, Lane, Reply, Send
+from hf_gate.protocol.pacing import Pacer
+
+START: Final = 1_790_000_100.0  # a multiple of 3 and of 300
+ROUNDINGS: Final[Mapping[str, Callable[[float], int]]] = {"ceil": math.ceil, "floor": math.floor, "round": round}
+
+
+def call(lane: Lane = Lane.BULK_WRITE, bucket: str = "api", route: str = "batch") -> Send:
+    writes = lane in {Lane.WRITE, Lane.BULK_WRITE}
+    return Send(route, "POST" if writes else "GET", "/api/x", lane=lane, bucket=bucket, changes=writes)
+
+
+def told(remaining: int, reset: int, *, status: int = 200, quota: int = 50, window: int = 3, after: str = "") -> Reply:
+    policy = f'"fixed window";"api";q={quota};w={window}'
+    return Reply(
+        status, {"ratelimit": f'"api";r={remaining};t={reset}', "ratelimit-policy": policy, "retry-after": after}
+    )
+
+
+# ---- a small Hub and a small crowd ----------------------------------------------------------------------------------
+
+
+@dataclass
+class FixedWindows:
+    """`quota` calls in each window; `used` of the first one are gone, and `phase` seconds of it."""
+
+    quota: int
+    length: int
+    phase: float = 0.0
+    used: int = 0
+    rounding: str = "ceil"
+    counts: Counter[int] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.counts[0] = self.used
+
+    def begins(self, number: int) -> float:
+        return START - self.phase + number * self.length
+
+    def answer(self, now: float) -> Reply:
+        number = math.floor((now - START + self.phase) / self.length)
+        number += self.begins(number + 1) <= now  # what is 1e-7 short of a window by rounding is in it
+        taken = self.counts[number] < self.quota
+        self.counts[number] += taken
+        reset = ROUNDINGS[self.rounding](self.begins(number + 1) - now)
+        left = self.quota - self.counts[number]
+        return told(left, reset, status=200 if taken else 429, quota=self.quota, window=self.length)
+
+
+@dataclass
+class FirstHitWindows:
+    """As many limiters do it: a window begins with the first call after the last one."""
+
+    quota: int
+    length: int
+    end: float = 0.0
+    count: int = 0
+
+    def answer(self, now: float) -> Reply:
+        if now >= self.end:
+            self.end, self.count = now + self.length, 0
+        taken = self.count < self.quota
+        self.count += taken
+        left, reset = self.quota - self.count, math.ceil(self.end - now)
+        return told(left, reset, status=200 if taken else 429, quota=self.quota, window=self.length)
+
+
+@dataclass
+class TokenBucket:
+    """A limit of which no header tells."""
+
+    rate: float
+    tokens: float = 0.0
+    at: float = START
+
+    def __post_init__(self) -> None:
+        self.tokens = self.rate
+
+    def answer(self, now: float) -> Reply:
+        self.tokens = min(self.rate, self.tokens + (now - self.at) * self.rate)
+        self.at = now
+        if self.tokens < 1:
+            return Reply(429)
+        self.tokens -= 1
+        return Reply(200)
+
+
+@dataclass
+class SlidingSecond:
+    """A hidden limit beside an announced one that has plenty left."""
+
+    rate: int
+    taken: deque[float] = field(default_factory=deque)
+
+    def answer(self, now: float) -> Reply:
+        while self.taken and self.taken[0] <= now - 1:
+            self.taken.popleft()
+        if len(self.taken) >= self.rate:
+            return told(90_000, 200, status=429, quota=100_000, window=300)
+        self.taken.append(now)
+        return told(90_000, 200, quota=100_000, window=300)
+
+
+Hub = FixedWindows | FirstHitWindows | TokenBucket | SlidingSecond
+
+
+@dataclass
+class Story:
+    """What happened: each answer with the moment at which the Hub gave it."""
+
+    answers: list[tuple[float, int, Lane]] = field(default_factory=list)
+    ended: float = START
+
+    @property
+    def refused(self) -> int:
+        return sum(status == 429 for _, status, _ in self.answers)
+
+    def good_between(self, begin: float, end: float) -> int:
+        return sum(status == 200 and START + begin <= at < START + end for at, status, _ in self.answers)
+
+
+def play(  # noqa: C901 - four small acts that share one stage
+    pacer: Pacer,
+    hub: Hub,
+    sends: Iterable[Send],
+    *,
+    workers: int,
+    rtt: Callable[[], float],
+    begin: float = START,
+    until: float = math.inf,
+    seed: int = 7,
+) -> Story:
+    """Workers share `sends`: each asks, waits, calls, hears, and takes a refused call up again."""
+    story, chances, left = Story(), Random(seed), iter(sends)
+    order = itertools.count()
+    agenda: list[tuple[float, int, int, Callable[[float], None]]] = []
+    waiting: dict[int, tuple[Send, int]] = {}
+    turns: dict[int, int] = {}
+
+    def at(moment: float, rank: int, act: Callable[[float], None]) -> None:
+        heapq.heappush(agenda, (moment, rank, next(order), act))
+
+    def ask(worker: int, send: Send, now: float) -> None:
+        wait = pacer.ask(now, send)
+        assert wait >= 0
+        if wait == 0:
+            turns.pop(worker, None)
+            if worker in waiting:
+                pacer.leave(waiting.pop(worker)[1])
+            there = rtt() / 2
+            at(now + there, 0, lambda then: serve(worker, send, then, there))
+            return
+        if worker not in waiting:
+            waiting[worker] = (send, pacer.join(send))
+        turns[worker] = turn = next(order)
+        at(now + wait, 2, lambda then: ask(worker, send, then) if turns.get(worker) == turn else None)
+
+    def serve(worker: int, send: Send, now: float, back: float) -> None:
+        reply = hub.answer(now)
+        story.answers.append((now, reply.status, send.lane))
+        at(now + back, 1, lambda then: hear(worker, send, reply, then))
+
+    def hear(worker: int, send: Send, reply: Reply, now: float) -> None:
+        pacer.heard(now, send, reply, chances.random())
+        story.ended = now
+        following = send if reply.status == 429 else next(left, None)
+        if following is not None:
+            ask(worker, following, now)
+        for other, (waiting_send, _) in list(waiting.items()):
+            ask(other, waiting_send, now)
+
+    for worker, send in enumerate(itertools.islice(left, workers)):
+        ask(worker, send, begin)
+    while agenda and agenda[0][0] <= begin + until:
+        moment, _, _, act = heapq.heappop(agenda)
+        act(moment)
+    return story
+
+
+def fastest(hub: FixedWindows, calls: int, share: float, workers: int, rtt: float) -> float:
+    """Nobody can be done sooner, going by the reset that the Hub announced at the start."""
+    kept = math.ceil(hub.quota * share)
+    begin = max(0, hub.quota - hub.used - kept)
+    if rtt:
+        begin = min(begin, math.floor((hub.length - hub.phase) / rtt) * workers)
+    if calls <= begin:
+        return math.ceil(calls / workers) * rtt
+    reset = math.ceil(hub.length - hub.phase)
+    more, last = divmod(calls - begin - 1, hub.quota - kept)
+    return reset + more * hub.length + math.ceil((last + 1) / workers) * rtt
+
+
+def go(pacer: Pacer, send: Send, answer: Answer, *, now: float = START, chance: float = 0.5) -> None:
+    assert pacer.ask(now, send) == 0
+    pacer.heard(now, send, answer, chance)
+
+
+def known(*, remaining: int = 50, reset: int = 3, quota: int = 50, window: int = 3, share: float = 0.0) -> Pacer:
+    """A pacer that has heard so much and lets 30 calls fly."""
+    pacer = Pacer(share)
+    for left in range(remaining + 30, remaining, -1):
+        go(pacer, call(Lane.WRITE), told(left - 1, reset, quota=quota, window=window))
+    return pacer
