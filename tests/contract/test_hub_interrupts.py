@@ -200,7 +200,11 @@ def test_leaving_a_run_lets_no_waiting_change_go_afterwards() -> None:
 
         run = driver.run(flow())  # type: ignore[arg-type]
         assert next(run) == "one"
+        while not driver.budget._pacer._waiting:
+            time.sleep(0.01)  # the second is in its thread
         run.close()
+        assert driver._pool is not None
+        driver._pool.shutdown(wait=True)  # lasts as long as the second waits
         driver.close()
         assert len(hub.lines) == 1
 
@@ -229,6 +233,26 @@ def test_a_write_after_a_fork_is_refused_and_does_not_hang(world: World) -> None
     assert os.read(reader, 200) == b"refused"
     os.close(reader)
     assert world.status("ada") == "accepted"
+
+
+def test_a_run_that_a_fork_took_along_sends_nothing(world: World) -> None:
+    world.ask("ada", "bob")
+    world.owner.accept(world.repo, "ada")
+    decisions = [Decision.accept(world.request("ada", "accepted")), Decision.accept("bob")]
+    run = world.owner.decide_many(world.repo, decisions)
+    assert str(next(run).kind) == "already"
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        try:
+            next(run)
+            os._exit(1)
+        except OutcomeUnknown:
+            os._exit(0)
+        finally:
+            os._exit(2)
+    assert os.waitpid(child, 0)[1] == 0
+    assert [str(outcome.kind) for outcome in run] == ["done"]
 
 
 # ---- a Hub that drips ------------------------------------------------------------------------------------------------
