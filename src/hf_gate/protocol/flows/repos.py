@@ -97,8 +97,6 @@ def gated_repos(owner: str, setting: Setting) -> Flow[None]:
                 rows = read_array(reply.body)
             except Unreadable as problem:
                 raise unreadable(problem, reply, None) from None
-            if not rows:
-                break
             for row in rows:
                 namespace, _, name = str(row.get("id", "") if isinstance(row, dict) else "").partition("/")
                 if name and row.get("gated"):
@@ -107,6 +105,8 @@ def gated_repos(owner: str, setting: Setting) -> Flow[None]:
             if link is None:
                 break
             send = routes.follow(send, follow_link(link, setting.origin))
+            if not rows:
+                break  # a link behind nothing may lead to nothing for ever
 
 
 def profile(user: str, setting: Setting) -> Flow[Profile]:
