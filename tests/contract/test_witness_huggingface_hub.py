@@ -35,7 +35,7 @@ NOT_FOUND, FORBIDDEN, REFUSED = (
 )
 NO_REPO = Raised(404, "RepositoryNotFoundError")
 
-# Of one's own first try on the local Hub: what each step gives or raises. `None` is what a verb without result gives.
+# What each step gives or raises; `None` is what a verb without result gives.
 # Its documentation promises a 400 for a list of a repo that is not gated; the Hub was recorded to answer with the list.
 GOOD_LIFE: Final[dict[str, object]] = {
     "gate": None,
