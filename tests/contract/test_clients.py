@@ -275,3 +275,13 @@ def test_decisions_may_come_from_an_async_iterator(world: World) -> None:
             return [o.user async for o in outcomes]
 
     assert set(asyncio.run(run())) == {"ada", "bob"}
+
+
+def test_the_log_tells_routes_and_statuses_and_no_names(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, logger="hf_gate")
+    world.ask("ada")
+    world.owner.accept(world.repo, world.request("ada"))
+    told = [record.getMessage() for record in caplog.records if record.name == "hf_gate"]
+    assert "POST handle: 200" in told
+    assert not any("ada" in line for line in told)
+    assert any(isinstance(handler, logging.NullHandler) for handler in logging.getLogger("hf_gate").handlers)

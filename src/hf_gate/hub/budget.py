@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
 from collections.abc import Callable
 from weakref import WeakValueDictionary
 
-from ..protocol.messages import Answer, Send
+from ..protocol.messages import Answer, Reply, Send
 from ..protocol.pacing import Outlook, Pacer
+
+_log = logging.getLogger("hf_gate")
 
 
 class Budget:
@@ -46,7 +49,8 @@ class Budget:
             self._lock.notify_all()
 
     def heard(self, now: float, send: Send, answer: Answer) -> None:
-        """What came back."""
+        """What came back. The log tells the route and how it ended, never a path: paths hold names."""
+        _log.debug("%s %s: %s", send.method, send.route, answer.status if isinstance(answer, Reply) else answer.why)
         with self._lock:
             self._pacer.heard(now, send, answer, self._chance.random())
             self._lock.notify_all()
