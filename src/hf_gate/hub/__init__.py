@@ -1,7 +1,3 @@
 """The Hub client: runs the protocol's flows over httpx2, blocking or async, with the token kept to one origin."""
 
 from __future__ import annotations
-
-import logging
-
-logging.getLogger("hf_gate").addHandler(logging.NullHandler())  # silent until somebody listens

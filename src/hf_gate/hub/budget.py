@@ -12,6 +12,7 @@ from ..protocol.messages import Answer, Reply, Send
 from ..protocol.pacing import Outlook, Pacer
 
 _log = logging.getLogger("hf_gate")
+_log.addHandler(logging.NullHandler())  # silent until somebody listens
 
 
 class Budget:
