@@ -133,8 +133,8 @@ def _read_json(path: Path) -> dict[str, object]:
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """Writes a file that only this user may read, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    """Writes a file that only this user may read, whole or not at all; so are the folders of ours that lead to it."""
+    _make_private(path.parent)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
     try:
         with os.fdopen(handle, "wb") as file:
@@ -143,6 +143,14 @@ def write_private(path: Path, data: bytes) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def _make_private(folder: Path) -> None:
+    """Makes a folder, with mode 0700 from the last `hf-gate` in its path down; what is above is the user's own."""
+    names = folder.parts
+    depth = len(names) - names[::-1].index("hf-gate") if "hf-gate" in names else len(names)
+    for end in range(depth, len(names) + 1):  # `mode` of mkdir counts for the last folder alone
+        Path(*names[:end]).mkdir(parents=True, exist_ok=True, mode=0o700)
 
 
 @contextmanager

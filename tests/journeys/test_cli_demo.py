@@ -72,10 +72,13 @@ def test_a_demo_serves_its_profile_until_it_ends_and_the_profile_with_it(which: 
         assert told.split()[:4] == ["hf-gate", "--profile", "demo", "ls"]
         profile = private_home / ".local" / "state" / "hf-gate" / "profiles" / "demo.json"
         assert stat.S_IMODE(profile.stat().st_mode) == 0o600
-        assert stat.S_IMODE(profile.parent.stat().st_mode) == 0o700
+        state, cache = (private_home.joinpath(*path, "hf-gate") for path in ((".local", "state"), (".cache",)))
+        for folder in (state / "profiles", state):
+            assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         listed = _run("--profile", "demo", "ls", "--json")
         assert len(listed.json) > 30
         assert "(profile demo)" in listed.err
+        assert stat.S_IMODE(cache.stat().st_mode) == 0o700
         child.send_signal(which)
         assert child.wait(20) == 0
         assert not profile.exists()
