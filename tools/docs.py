@@ -17,16 +17,26 @@ from typing import Final
 ROOT: Final = Path(__file__).resolve().parents[1]
 PACKAGE: Final = ROOT / "src" / "hf_gate"
 _PART: Final = re.compile(r"(<!-- generated: ([\w ]+) -->\n).*?(<!-- end generated -->)", re.DOTALL)
-_STOREYS: Final = ("", "domain", "protocol", "protocol/flows", "hub", "localhub", "cli")
+_STOREYS: Final = (
+    "", "domain", "policy", "plan", "protocol", "protocol/flows", "usecases", "hub", "store", "sources", "localhub", "cli",
+)  # fmt: skip
 
 # ---- the code map -------------------------------------------------------------------------------------------------------
 
 
+def rooms() -> str:
+    """One line for each room, in the words by which it opens."""
+    return "\n".join(next(iter(_room(room))) for room in _rooms() if room)
+
+
 def code_map() -> str:
     """One line for each module, in the words by which it opens."""
+    return "\n".join("\n".join(_room(room)) for room in _rooms())
+
+
+def _rooms() -> list[str]:
     found = sorted({path.parent.relative_to(PACKAGE).as_posix().strip(".") for path in PACKAGE.rglob("*.py")})
-    rooms = [room for room in _STOREYS if room in found] + [room for room in found if room not in _STOREYS]
-    return "\n".join("\n".join(_room(room)) for room in rooms)
+    return [room for room in _STOREYS if room in found] + [room for room in found if room not in _STOREYS]
 
 
 def _room(room: str) -> Iterator[str]:
@@ -88,11 +98,12 @@ def command_line() -> str:
 # ---- writing ------------------------------------------------------------------------------------------------------------
 
 PARTS: Final[dict[str, Callable[[], str]]] = {
+    "rooms": rooms,
     "code map": code_map,
     "lifecycle": lifecycle,
     "command line": command_line,
 }
-PAGES: Final = ("ARCHITECTURE.md", "docs/what-happens-to-the-person.md", "docs/cli.md")
+PAGES: Final = ("ARCHITECTURE.md", "docs/code-map.md", "docs/what-happens-to-the-person.md", "docs/cli.md")
 
 
 def renewed(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The code map in ARCHITECTURE.md names every module of the package once, and no module that is not there.
+"""The code map, docs/code-map.md, names every module of the package once, and no module that is not there.
 
 The map is the section whose heading holds "code map"; in it, the first `some/module.py` of a line is that line's module,
 as a path below src/hf_gate.
@@ -27,8 +27,8 @@ def _map_lines(text: str) -> list[str]:
 
 
 def _modules_on_the_map() -> Counter[str]:
-    page = ROOT / "ARCHITECTURE.md"
-    assert page.exists(), "ARCHITECTURE.md is missing: it holds the code map"
+    page = ROOT / "docs" / "code-map.md"
+    assert page.exists(), "docs/code-map.md is missing: it holds the code map"
     found = (_MODULE.search(line) for line in _map_lines(page.read_text("utf-8")))
     return Counter(match[1] for match in found if match)
 
@@ -36,14 +36,14 @@ def _modules_on_the_map() -> Counter[str]:
 def test_every_module_has_a_line_on_the_map() -> None:
     on_the_map = _modules_on_the_map()
     missing = [path for path in modules() if path.relative_to(PACKAGE).as_posix() not in on_the_map]
-    assert not missing, "add to the code map in ARCHITECTURE.md:\n" + "\n".join(
+    assert not missing, "add to the code map (make docs):\n" + "\n".join(
         f"- `{path.relative_to(PACKAGE).as_posix()}`: {first_sentence(path)}" for path in missing
     )
 
 
 def test_the_map_shows_no_module_that_is_not_there() -> None:
     gone = [name for name in _modules_on_the_map() if not (PACKAGE / name).exists()]
-    assert not gone, f"take off the code map in ARCHITECTURE.md: {gone}"
+    assert not gone, f"take off the code map (make docs): {gone}"
 
 
 def test_the_map_shows_each_module_once() -> None:

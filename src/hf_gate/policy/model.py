@@ -1,0 +1,270 @@
+"""What a policy is once it is read, and what it says about one request: values only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from typing import TypeAlias
+
+
+class Action(StrEnum):
+    """What a rule wants for a request, from the strictest to the most lenient (`STRICTNESS`)."""
+
+    REJECT = "reject"
+    RESET = "reset"
+    WAIT = "wait"
+    HUMAN = "human"
+    ACCEPT = "accept"
+
+
+STRICTNESS: tuple[Action, ...] = (Action.REJECT, Action.RESET, Action.WAIT, Action.HUMAN, Action.ACCEPT)
+
+
+class Mode(StrEnum):
+    """Shadow: the verdict is recorded and nothing is changed. Enforce: it counts."""
+
+    SHADOW = "shadow"
+    ENFORCE = "enforce"
+
+
+class Trust(StrEnum):
+    """Who controls a fact, from the applicant's own word to the owner's."""
+
+    CLAIMED = "claimed"  # answers, full name
+    ACCOUNT = "account"  # age, activity, e-mail as the Hub shows it
+    VERIFIED = "verified"  # verified organisations
+    YOURS = "yours"  # tables, history
+
+
+TRUST_ORDER: tuple[Trust, ...] = (Trust.CLAIMED, Trust.ACCOUNT, Trust.VERIFIED, Trust.YOURS)
+
+FactValue: TypeAlias = (
+    "str | bool | int | datetime | tuple[str, ...] | Mapping[str, str]"  # the CEL types that facts have
+)
+
+
+class Why(StrEnum):
+    """Why a fact is unknown: its source will still be asked, or asking gave nothing."""
+
+    NOT_YET = "not yet known"
+    UNAVAILABLE = "unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One fact about a request. `value` None: unknown, for the reason `why`; `note` says what stands in the way.
+
+    `source` names where it came from (`hub`, `request`, `form`, `profile`, `list:academic@2026-11`,
+    `table:partners@<digest8>`, `history`, `clock`); `as_of` is when that source was read.
+    """
+
+    value: FactValue | None
+    trust: Trust
+    source: str
+    as_of: datetime | None = None
+    why: Why | None = None
+    note: str = ""
+
+
+Facts: TypeAlias = Mapping[str, Fact]
+"""Dotted name (`email.academic`, `answers.purpose.quality`, `tables.dua.state`, `form`) to fact."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something stands in a policy file; both count from 1."""
+
+    line: int = 1
+    column: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """`30d`, `12w`, `6mo`, `1y` as written; months and years are calendar months."""
+
+    days: int = 0
+    months: int = 0
+
+    def after(self, moment: datetime) -> datetime:
+        """The moment that lies this far ahead; the 31st becomes the last day of a shorter month."""
+        month = moment.month - 1 + self.months
+        year, month = moment.year + month // 12, month % 12 + 1
+        day = min(moment.day, _days_in(year, month))
+        return moment.replace(year=year, month=month, day=day) + timedelta(days=self.days)
+
+    def __str__(self) -> str:
+        if self.months and self.months % 12 == 0:
+            return f"{self.months // 12}y"
+        return f"{self.months}mo" if self.months else f"{self.days}d"
+
+
+def _days_in(year: int, month: int) -> int:
+    following = date(year + month // 12, month % 12 + 1, 1)
+    return (following - timedelta(days=1)).day
+
+
+Until: TypeAlias = Span | date
+"""A span counts from acceptance; a date means the end of that day in the desk's time zone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule as it is written. `when`/`unless` are CEL source, None: always / never."""
+
+    id: str
+    then: Action
+    when: str | None = None
+    unless: str | None = None
+    reason: str | Mapping[str, str] | None = None  # one text, or one per language
+    reason_template: str | None = None
+    at_most: Span | None = None  # wait
+    after: Action | None = None  # wait: reset, reject or human
+    until: Until | None = None  # accept
+    at_end: Action | None = None  # accept with an end: reset (default), reject, human
+    end_reason: str | None = None
+    queue: str | None = None
+    due: Span | None = None
+    priority: int | None = None  # 1..3
+    reviewers: int = 1  # 1 or 2
+    place: Place = Place()
+    places: Mapping[str, Place] = field(default_factory=dict)  # of each key: `when`, `then`, ...
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyTest:
+    """`tests:` beside the rules: under these facts this verdict is wanted. `then`/`rule` None: not asked for."""
+
+    name: str
+    facts: Mapping[str, object]
+    then: Action | None
+    rule: str | None
+    place: Place = Place()
+
+
+@dataclass(frozen=True, slots=True)
+class TableSpec:
+    """A table that a policy may ask: a file (`file`, `key`), or its rows in place (`rows`)."""
+
+    name: str
+    key: tuple[str, ...] = ("user_id",)  # user_id, username, email
+    file: str | None = None
+    rows: tuple[str, ...] = ()  # usernames, addresses, `@domain`, `@*.domain`
+    place: Place = Place()
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """One file of rules. `digest` is over what it means: comments and layout do not count."""
+
+    name: str
+    applies_to: tuple[str, ...]
+    rules: tuple[Rule, ...]
+    mode: Mode = Mode.SHADOW
+    judges: tuple[str, ...] = ("pending",)
+    tables: tuple[TableSpec, ...] = ()
+    roles: Mapping[str, str] = field(default_factory=dict)  # role to the label that has it
+    let: Mapping[str, str] = field(default_factory=dict)
+    tests: tuple[PolicyTest, ...] = ()
+    source: str = ""  # the file's name, for messages
+    digest: str = ""  # 64 hex digits
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something about a policy or a desk file that somebody must know; `code` is stable.
+
+    `fix` is what can be put in the place of the marked text so that the file is valid and means what was meant.
+    """
+
+    code: str
+    message: str
+    source: str
+    place: Place = Place()
+    is_error: bool = True
+    hint: str = ""
+    fix: str | None = None
+    length: int = 1
+
+
+# ---- what it says about one request ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Because:
+    """One expression with what came out. `value` None: unknown or in error (`note`); `facts` are those it used."""
+
+    expr: str
+    value: bool | None
+    facts: Mapping[str, Fact] = field(default_factory=dict)
+    note: str = ""
+    parts: tuple[Because, ...] = ()  # its sub-expressions, in the order written
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """One rule that was tried: `matched` None when it came out unknown."""
+
+    policy: str
+    rule: str
+    then: Action
+    matched: bool | None
+    because: tuple[Because, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """What one policy says about one request; None in place of an Opinion: it has none."""
+
+    policy: str
+    digest: str
+    mode: Mode
+    action: Action
+    rule: str
+    place: int  # of the rule in its policy, from 0
+    reason: str | None = None
+    until: Until | None = None
+    at_end: Action | None = None
+    end_reason: str | None = None
+    queue: str | None = None
+    due: Span | None = None
+    priority: int | None = None
+    reviewers: int = 1
+    at_most: Span | None = None
+    after: Action | None = None
+    tried: tuple[Tried, ...] = ()
+    needs: tuple[str, ...] = ()  # facts not yet known that could change it: they are fetched for the next cycle
+    missing: tuple[str, ...] = ()  # facts that are unavailable, or expressions in error, behind a `human`
+    possible: tuple[Action, ...] = ()  # the outcomes between which the missing facts decide
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What all policies together say about one request. `shadow` are reported beside it, never counted.
+
+    Rule `none` with action human: no policy had an opinion.
+    """
+
+    action: Action
+    policy: str | None
+    rule: str
+    opinions: tuple[Opinion, ...] = ()
+    shadow: tuple[Opinion, ...] = ()
+    reason: str | None = None
+    until: Until | None = None
+    until_all: tuple[Until, ...] = ()
+    at_end: Action | None = None
+    end_reason: str | None = None
+    queue: str | None = None
+    due: Span | None = None
+    priority: int | None = None
+    reviewers: int = 1
+    needs: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    possible: tuple[Action, ...] = ()
+
+    @property
+    def digest(self) -> str | None:
+        """The digest of the policy whose rule decided."""
+        return next((o.digest for o in self.opinions if o.policy == self.policy), None)

@@ -1,0 +1,1 @@
+"""Facts from outside a request: shipped lists, the owner's tables, profiles."""

@@ -1,0 +1,1 @@
+"""What the desk does, step by step: reads once, thinks, writes once; knows ports, never things."""
