@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 from weakref import WeakSet
@@ -11,15 +11,15 @@ from ..domain.accounts import Account, Gate, Profile
 from ..domain.ids import Person, Repo, parse_repo
 from ..domain.lifecycle import Status
 from ..domain.outcomes import Outcome
-from ..domain.requests import Decision, checked_reason, target_of
+from ..domain.requests import AccessRequest, Decision, checked_reason, target_of
 from ..errors import HubError, UsageError
-from ..protocol.flows import bulk, deciding, repos
-from ..protocol.flows.calling import Flow, Patience, Setting
+from ..protocol.flows import bulk, deciding, finding, repos
+from ..protocol.flows.calling import Flow, Patience, Setting, T
 from ..protocol.flows.listing import list_requests
 from ..protocol.pacing import Outlook
 from .async_driver import AsyncDriver, Items
 from .budget import budget_for
-from .client import UNSET, How, Who, emitted, gate_values, known_status, revoke_status, wire_of
+from .client import UNSET, How, Who, Whom, emitted, gate_values, known_status, revoke_status, targeted, wire_of
 from .credentials import check_online
 from .errors import dressed
 from .listing import AsyncListing
@@ -27,6 +27,7 @@ from .transport import AsyncTransport
 
 if TYPE_CHECKING:
     from ..domain.forms import GateForm
+    from ..protocol.flows.finding import Found
 
 
 class AsyncHub:
@@ -83,6 +84,22 @@ class AsyncHub:
 
     def list_reset(self, repo: str | Repo, *, repo_type: str | None = None) -> AsyncListing:
         return self.list(repo, Status.RESET, repo_type=repo_type)
+
+    async def find(
+        self,
+        repo: str | Repo,
+        user: Who = None,
+        *,
+        request_id: str | None = None,
+        user_id: str | None = None,
+        repo_type: str | None = None,
+    ) -> AccessRequest | None:
+        where, target = parse_repo(repo, repo_type), target_of(user, request_id=request_id, user_id=user_id)
+        return await self._ask(where, lambda setting: finding.find_one(where, target, setting))
+
+    async def find_many(self, repo: str | Repo, targets: Iterable[Whom], *, repo_type: str | None = None) -> Found:
+        where, sought = parse_repo(repo, repo_type), [targeted(who) for who in targets]
+        return await self._ask(where, lambda setting: finding.find(where, sought, finding.sought_in(sought), setting))
 
     async def accept(
         self,
@@ -177,7 +194,7 @@ class AsyncHub:
         decision = Decision(to, target_of(user, request_id=request_id, user_id=user_id), checked_reason(reason))
         return await self._single(where, lambda setting: deciding.decide_one(where, decision, setting))
 
-    async def _single(self, repo: Repo, make: Any) -> Outcome:
+    async def _single(self, repo: Repo, make: Callable[[Setting], Flow[Outcome]]) -> Outcome:
         check_online()
         setting = self._setting()
         flow = repos.with_type_hint(make(setting), repo, setting)
@@ -195,7 +212,7 @@ class AsyncHub:
 
     async def gate(self, repo: str | Repo, *, repo_type: str | None = None) -> Gate:
         where = parse_repo(repo, repo_type)
-        return await self._ask(where, lambda setting: repos.gate(where, setting))  # type: ignore[no-any-return]
+        return await self._ask(where, lambda setting: repos.gate(where, setting))
 
     async def set_gate(
         self,
@@ -209,7 +226,7 @@ class AsyncHub:
     ) -> Gate:
         where = parse_repo(repo, repo_type)
         values = gate_values(mode, org_members_gated, notify_email, notify_mode)
-        return await self._ask(where, lambda setting: repos.set_gate(where, values, setting))  # type: ignore[no-any-return]
+        return await self._ask(where, lambda setting: repos.set_gate(where, values, setting))
 
     async def gate_form(self, repo: str | Repo, *, repo_type: str | None = None) -> GateForm:
         from ..domain.forms import parse_gate_form  # 0.15 s: only when a form is read
@@ -219,7 +236,7 @@ class AsyncHub:
 
     async def access_report(self, repo: str | Repo, *, repo_type: str | None = None) -> Sequence[dict[str, Any]]:
         where = parse_repo(repo, repo_type)
-        return await self._ask(where, lambda setting: repos.report(where, setting))  # type: ignore[no-any-return]
+        return await self._ask(where, lambda setting: repos.report(where, setting))
 
     def gated_repos(self, owner: str) -> AsyncIterator[Gate]:
         check_online()
@@ -229,29 +246,29 @@ class AsyncHub:
         name = user.username if isinstance(user, Person) else user
         if not name:
             raise UsageError("that Person has no username, and profiles are found by name only.")
-        return await self._ask(None, lambda setting: repos.profile(name, setting))  # type: ignore[no-any-return]
+        return await self._ask(None, lambda setting: repos.profile(name, setting))
 
     async def whoami(self) -> Account:
-        return await self._ask(None, repos.whoami)  # type: ignore[no-any-return]
+        return await self._ask(None, repos.whoami)
 
     async def ask_access(
         self, repo: str | Repo, answers: Mapping[str, str] | None = None, *, repo_type: str | None = None
     ) -> str:
         where = parse_repo(repo, repo_type)
-        return await self._ask(where, lambda setting: repos.ask(where, dict(answers or {}), setting))  # type: ignore[no-any-return]
+        return await self._ask(where, lambda setting: repos.ask(where, dict(answers or {}), setting))
 
     async def withdraw(self, repo: str | Repo, *, repo_type: str | None = None) -> Outcome:
         where = parse_repo(repo, repo_type)
-        return await self._ask(where, lambda setting: repos.withdraw(where, setting))  # type: ignore[no-any-return]
+        return await self._ask(where, lambda setting: repos.withdraw(where, setting))
 
     async def check_access(self, repo: str | Repo, *, repo_type: str | None = None) -> str:
         where = parse_repo(repo, repo_type)
-        return await self._ask(where, lambda setting: repos.check_access(where, setting))  # type: ignore[no-any-return]
+        return await self._ask(where, lambda setting: repos.check_access(where, setting))
 
     def outlook(self) -> Outlook:
         return self._driver.budget.outlook(self._clock.now())
 
-    async def _ask(self, repo: Repo | None, make: Any) -> Any:
+    async def _ask(self, repo: Repo | None, make: Callable[[Setting], Flow[T]]) -> T:
         check_online()
         setting = self._setting()
         flow = make(setting)

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaita
 from typing import Any
 
 from ..errors import HubError, OutcomeUnknown
-from ..protocol.flows.calling import Flow
+from ..protocol.flows.calling import Flow, T
 from ..protocol.messages import Answer, Emit, Finish, Lost, NoReply, Send, Start, Take, Wait
 from ..protocol.pacing import POLL_S
 from .budget import Budget
@@ -61,9 +61,9 @@ class AsyncDriver:
             flow.close()
             run.drop()
 
-    async def result(self, flow: Flow[Any]) -> Any:
+    async def result(self, flow: Flow[T]) -> T:
         """The result of a flow that emits nothing."""
-        results: list[Any] = []
+        results: list[T] = []
         async for _ in self.run(flow, done=results.append):
             pass
         return results[0]

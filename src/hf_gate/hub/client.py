@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 from weakref import WeakSet
@@ -14,10 +14,10 @@ from ..domain.accounts import Account, Gate, Profile
 from ..domain.ids import Person, Repo, parse_repo
 from ..domain.lifecycle import STATUSES, Status
 from ..domain.outcomes import Outcome
-from ..domain.requests import AccessRequest, Decision, checked_reason, target_of
+from ..domain.requests import AccessRequest, Decision, Target, checked_reason, target_of
 from ..errors import HubError, InvalidStatus, UsageError
-from ..protocol.flows import bulk, deciding, repos
-from ..protocol.flows.calling import Flow, Patience, Setting
+from ..protocol.flows import bulk, deciding, finding, repos
+from ..protocol.flows.calling import Flow, Patience, Setting, T
 from ..protocol.flows.listing import list_requests
 from ..protocol.messages import Emit
 from ..protocol.pacing import Outlook
@@ -31,10 +31,12 @@ from .transport import BlockingTransport, Wire, user_agent
 
 if TYPE_CHECKING:
     from ..domain.forms import GateForm
+    from ..protocol.flows.finding import Found
 
 Who = str | Person | AccessRequest | None
 How = Literal["reset", "reject", "cancel"]
 HOW: dict[str, Status] = {"reset": Status.RESET, "reject": Status.REJECTED, "cancel": Status.PENDING}
+Whom = str | Person | AccessRequest | Target
 UNSET: Any = object()
 
 
@@ -45,6 +47,11 @@ def wire_of(token: Any, endpoint: str | None, timeout: float, *, insecure_http: 
     origin, secret = resolve_endpoint(endpoint), resolve_token(token)
     check_channel(origin, secret, insecure_http=insecure_http)
     return Wire(origin, clock_for(origin), timeout, secret, user_agent(__version__))
+
+
+def targeted(who: Whom) -> Target:
+    """Who is meant."""
+    return who if isinstance(who, Target) else target_of(who)
 
 
 def known_status(status: str) -> Status:
@@ -155,6 +162,30 @@ class Hub:
         """Who was sent back and has not asked again yet."""
         return self.list(repo, Status.RESET, repo_type=repo_type)
 
+    # ---- finding -------------------------------------------------------------------------------------------------
+
+    def find(
+        self,
+        repo: str | Repo,
+        user: Who = None,
+        *,
+        request_id: str | None = None,
+        user_id: str | None = None,
+        repo_type: str | None = None,
+    ) -> AccessRequest | None:
+        """One person's request as it stands now, from whichever list holds it; None when there is none.
+
+        By name the Hub is asked, a call for each list; by id alone the lists are read until it is found. `Incomplete`
+        when nobody was found and it cannot be known whether that is all, as where a repo hides names.
+        """
+        where, target = parse_repo(repo, repo_type), target_of(user, request_id=request_id, user_id=user_id)
+        return self._ask(where, lambda setting: finding.find_one(where, target, setting))
+
+    def find_many(self, repo: str | Repo, targets: Iterable[Whom], *, repo_type: str | None = None) -> Found:
+        """Several people's requests as they stand now, by their place in `targets`; each list is read once at most."""
+        where, sought = parse_repo(repo, repo_type), [targeted(who) for who in targets]
+        return self._ask(where, lambda setting: finding.find(where, sought, finding.sought_in(sought), setting))
+
     # ---- deciding ------------------------------------------------------------------------------------------------
 
     def accept(
@@ -264,7 +295,7 @@ class Hub:
         decision = Decision(to, target_of(user, request_id=request_id, user_id=user_id), checked_reason(reason))
         return self._single(where, lambda setting: deciding.decide_one(where, decision, setting))
 
-    def _single(self, repo: Repo, make: Any) -> Outcome:
+    def _single(self, repo: Repo, make: Callable[[Setting], Flow[Outcome]]) -> Outcome:
         check_online()
         setting = self._setting()
         flow = repos.with_type_hint(make(setting), repo, setting)
@@ -289,7 +320,7 @@ class Hub:
     def gate(self, repo: str | Repo, *, repo_type: str | None = None) -> Gate:
         """How a repo is gated."""
         where = parse_repo(repo, repo_type)
-        return self._ask(where, lambda setting: repos.gate(where, setting))  # type: ignore[no-any-return]
+        return self._ask(where, lambda setting: repos.gate(where, setting))
 
     def set_gate(
         self,
@@ -307,7 +338,7 @@ class Hub:
         """
         where = parse_repo(repo, repo_type)
         values = gate_values(mode, org_members_gated, notify_email, notify_mode)
-        return self._ask(where, lambda setting: repos.set_gate(where, values, setting))  # type: ignore[no-any-return]
+        return self._ask(where, lambda setting: repos.set_gate(where, values, setting))
 
     def gate_form(self, repo: str | Repo, *, repo_type: str | None = None) -> GateForm:
         """The gate form in the repo's card as it stands now; earlier requests may have answered another one."""
@@ -319,7 +350,7 @@ class Hub:
     def access_report(self, repo: str | Repo, *, repo_type: str | None = None) -> Sequence[dict[str, Any]]:
         """The Hub's own report: one answer with all statuses, without answers to the form; keys are the Hub's."""
         where = parse_repo(repo, repo_type)
-        return self._ask(where, lambda setting: repos.report(where, setting))  # type: ignore[no-any-return]
+        return self._ask(where, lambda setting: repos.report(where, setting))
 
     def gated_repos(self, owner: str) -> Iterator[Gate]:
         """The gated models, then the gated datasets of a person or an organisation."""
@@ -331,11 +362,11 @@ class Hub:
         name = user.username if isinstance(user, Person) else user
         if not name:
             raise UsageError("that Person has no username, and profiles are found by name only.")
-        return self._ask(None, lambda setting: repos.profile(name, setting))  # type: ignore[no-any-return]
+        return self._ask(None, lambda setting: repos.profile(name, setting))
 
     def whoami(self) -> Account:
         """Whose token this is. The Hub limits this call heavily: keep the answer."""
-        return self._ask(None, repos.whoami)  # type: ignore[no-any-return]
+        return self._ask(None, repos.whoami)
 
     def ask_access(
         self, repo: str | Repo, answers: Mapping[str, str] | None = None, *, repo_type: str | None = None
@@ -345,23 +376,23 @@ class Hub:
         A person who is pending, in or rejected changes nothing by asking: the Hub answers alike.
         """
         where = parse_repo(repo, repo_type)
-        return self._ask(where, lambda setting: repos.ask(where, dict(answers or {}), setting))  # type: ignore[no-any-return]
+        return self._ask(where, lambda setting: repos.ask(where, dict(answers or {}), setting))
 
     def withdraw(self, repo: str | Repo, *, repo_type: str | None = None) -> Outcome:
         """Take one's own pending request back: the Hub deletes it from every list."""
         where = parse_repo(repo, repo_type)
-        return self._ask(where, lambda setting: repos.withdraw(where, setting))  # type: ignore[no-any-return]
+        return self._ask(where, lambda setting: repos.withdraw(where, setting))
 
     def check_access(self, repo: str | Repo, *, repo_type: str | None = None) -> str:
         """One of granted | ask | pending | rejected | reset | sign_in | unknown, for this token's account."""
         where = parse_repo(repo, repo_type)
-        return self._ask(where, lambda setting: repos.check_access(where, setting))  # type: ignore[no-any-return]
+        return self._ask(where, lambda setting: repos.check_access(where, setting))
 
     def outlook(self) -> Outlook:
         """How much of the token's calls is left, for progress and ETA."""
         return self._driver.budget.outlook(self._clock.now())
 
-    def _ask(self, repo: Repo | None, make: Any) -> Any:
+    def _ask(self, repo: Repo | None, make: Callable[[Setting], Flow[T]]) -> T:
         check_online()
         setting = self._setting()
         flow = make(setting)

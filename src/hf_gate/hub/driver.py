@@ -9,7 +9,7 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import Any
 
 from ..errors import HubError, OutcomeUnknown
-from ..protocol.flows.calling import Flow
+from ..protocol.flows.calling import Flow, T
 from ..protocol.messages import Answer, Emit, Finish, Lost, NoReply, Send, Start, Take, Wait
 from .budget import Budget
 from .clock import Clock
@@ -65,9 +65,12 @@ class Driver:
             flow.close()
             run.drop()
 
-    def result(self, flow: Flow[Any]) -> Any:
+    def result(self, flow: Flow[T]) -> T:
         """The result of a flow that emits nothing."""
-        return next(_results(self.run(flow)))
+        results: list[T] = []
+        for _ in self.run(flow, done=results.append):
+            pass
+        return results[0]
 
     def begin(self, send: Send, halt: Halt, ticket: Future[Answer]) -> None:
         """Make the call in a thread of its own, made at the first need; the ticket is told the answer."""
@@ -148,10 +151,6 @@ class Driver:
             if self._pool is not None:
                 self._pool.shutdown(wait=True)  # what waits there ends by itself and says so
         self.transport.close()
-
-
-def _results(run: Generator[Any, None, Any]) -> Iterator[Any]:
-    yield (yield from run)
 
 
 class _Run:

@@ -27,12 +27,11 @@ from .deciding import (
     ended,
     how_to_name,
     judge_ground,
-    others_first,
     outcome,
     send_and_settle,
     unknown,
 )
-from .finding import find
+from .finding import find, others_first, sought_in
 
 _Group = tuple[Status, str | None]
 
@@ -115,8 +114,7 @@ def _look_again(run: _Run, decisions: Sequence[Decision]) -> Flow[None]:
         return
     targets = [d.target for d in old]
     try:
-        statuses = dict.fromkeys(t.request.status for t in targets if t.request)
-        found = yield from find(run.repo, targets, others_first(*statuses), run.setting)
+        found = yield from find(run.repo, targets, sought_in(targets), run.setting)
     except HubError:
         for decision in old:
             run.put(decision)

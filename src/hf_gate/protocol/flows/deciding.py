@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ...domain.ids import Person, Repo
-from ...domain.lifecycle import STATUSES, Status
+from ...domain.lifecycle import Status
 from ...domain.outcomes import Kind, Outcome
 from ...domain.requests import AccessRequest, Decision, Target
 from ...errors import (
@@ -22,7 +22,7 @@ from ..codec import Unreadable, loads
 from ..messages import Answer, Reply, Send, Wait
 from ..replies import error_of, is_ok, is_unsettled
 from .calling import Flow, Setting, call
-from .finding import Found, exists, find
+from .finding import Found, exists, find, others_first
 
 SETTLE_ROUNDS = 6
 
@@ -52,11 +52,6 @@ def how_to_name(target: Target, *, for_handle: bool) -> Mapping[str, str]:
     if target.user_id:
         return {"userId": target.user_id}
     return {"user": target.username} if target.username else {}
-
-
-def others_first(*first: str) -> tuple[str, ...]:
-    """All statuses, the given ones at the front."""
-    return (*dict.fromkeys(first), *(s for s in STATUSES if s not in first))
 
 
 def decide_one(repo: Repo, decision: Decision, setting: Setting) -> Flow[Outcome]:
@@ -179,6 +174,9 @@ def explain_no(
         return outcome(kind, repo, target, "" if resent else f"it is {to} already", reply=answer)
     if now is not None:
         return ended(repo, target, error, Kind.REFUSED)
+    if not found.complete:
+        why = f"{target.label} at {repo}: the Hub found nothing to change, and reading could not tell whether it is so already."
+        return ended(repo, target, OutcomeUnknown(why), Kind.OPEN)
     return (yield from nobody(repo, target, setting, error))
 
 

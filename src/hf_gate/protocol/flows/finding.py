@@ -1,4 +1,4 @@
-"""Where given people stand now: the lists are read until each is found or all lists ended."""
+"""Where given people stand now: asked for by name, or the lists are read until each is found or all lists ended."""
 
 from __future__ import annotations
 
@@ -6,40 +6,77 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ...domain.ids import Repo
-from ...domain.lifecycle import Status
+from ...domain.lifecycle import STATUSES, Status
 from ...domain.requests import AccessRequest, Target
-from ...errors import BadRequest
+from ...errors import BadRequest, Incomplete
 from .. import routes
+from ..codec import Unreadable, read_profile
 from ..messages import Emit, Reply
 from ..replies import is_ok
 from .calling import Flow, Setting, call
 from .listing import list_requests
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Found:
     """The requests that were found, by the index of their target; `complete` when an absence means something."""
 
-    requests: dict[int, AccessRequest] = field(default_factory=dict)
+    requests: Mapping[int, AccessRequest] = field(default_factory=dict)
     complete: bool = True
 
 
-class _Index:
-    """Targets by whatever they are known by, so that a page costs one look-up a row."""
+def others_first(*first: str) -> tuple[str, ...]:
+    """All statuses, the given ones at the front."""
+    return (*dict.fromkeys(first), *(s for s in STATUSES if s not in first))
 
-    def __init__(self, targets: Mapping[int, Target]) -> None:
-        self.by_key: dict[tuple[str, str], int] = {}
-        for index, target in targets.items():
-            for kind, value in (("r", target.request_id), ("i", target.user_id), ("u", target.username)):
+
+def sought_in(targets: Sequence[Target]) -> tuple[str, ...]:
+    """The lists in which to look for people: first those in which they stood when they were read."""
+    return others_first(*(target.request.status for target in targets if target.request))
+
+
+_Names = tuple[str | None, str | None, str | None]  # request id, account id, username: the surest first
+
+
+class _Search:
+    """Targets by whatever they are known by, so that a page costs a few look-ups a row, and what was found of them."""
+
+    def __init__(self, targets: Sequence[Target]) -> None:
+        self.targets = targets
+        self.found: dict[int, AccessRequest] = {}
+        self._by_key: dict[tuple[int, str], list[int]] = {}
+        self._nameless: set[frozenset[int]] = set()  # how rows were known that were not known by everything
+        for index, target in enumerate(targets):
+            for kind, value in enumerate((target.request_id, target.user_id, target.username)):
                 if value:
-                    self.by_key[kind, value.lower()] = index
-        self.targets = dict(targets)
+                    self._by_key.setdefault((kind, value.lower()), []).append(index)
 
-    def match(self, row: AccessRequest) -> int | None:
-        for kind, value in (("r", row.request_id), ("i", row.person.id), ("u", row.person.username)):
-            if value and (index := self.by_key.get((kind, value.lower()))) is not None:
-                return index if self.targets[index].names(row) or _is_new_attempt(self.targets[index], row) else None
-        return None
+    @property
+    def is_done(self) -> bool:
+        return len(self.found) == len(self.targets)
+
+    def add(self, row: AccessRequest) -> None:
+        names = (row.request_id, row.person.id, row.person.username)
+        for kind, value in enumerate(names):
+            for index in self._by_key.get((kind, value.lower()), ()) if value else ():
+                if self.targets[index].names(row) or _is_new_attempt(self.targets[index], row):
+                    self.found[index] = row
+        if not all(names):
+            self._nameless.add(_kinds(names))
+
+    def result(self, *, complete: bool) -> Found:
+        """What was found. Absent is only who could have been recognised in every row."""
+        missing = [target for index, target in enumerate(self.targets) if index not in self.found]
+        hidden = any(
+            known.isdisjoint(_kinds((target.request_id, target.user_id, target.username)))
+            for known in self._nameless
+            for target in missing
+        )
+        return Found(self.found, complete and not hidden)
+
+
+def _kinds(names: _Names) -> frozenset[int]:
+    return frozenset(kind for kind, value in enumerate(names) if value)
 
 
 def _is_new_attempt(target: Target, row: AccessRequest) -> bool:
@@ -47,25 +84,43 @@ def _is_new_attempt(target: Target, row: AccessRequest) -> bool:
     return bool(target.user_id and row.person.id and target.user_id.lower() == row.person.id.lower())
 
 
+def find_one(repo: Repo, target: Target, setting: Setting) -> Flow[AccessRequest | None]:
+    """One person's request as it stands now; None when nobody of that name or id has one."""
+    found = yield from find(repo, [target], sought_in([target]), setting)
+    if not found.requests and not found.complete:
+        raise Incomplete(
+            f"{target.label} was not found at {repo}, and the lists could not be read whole.",
+            hint="Whether there is a request is not known: try again, or name the person by request id or user id.",
+        )
+    return found.requests.get(0)
+
+
 def find(repo: Repo, targets: Sequence[Target], statuses: Iterable[str], setting: Setting) -> Flow[Found]:
     """Reads the lists in the given order until every target is found. One person alone is asked for by name."""
-    found = Found()
-    missing = _Index(dict(enumerate(targets)))
-    narrow = targets[0].username if len(targets) == 1 else None
+    search, order = _Search(targets), tuple(statuses)
+    name = targets[0].username if len(targets) == 1 else None
+    complete = yield from _look_through(repo, order, name, search, setting)
+    if name is not None and not search.is_done and not (yield from _is_called_so(targets[0], setting)):
+        complete = yield from _look_through(repo, order, None, search, setting)
+    return search.result(complete=complete)
+
+
+def _look_through(
+    repo: Repo, statuses: Iterable[str], narrow: str | None, search: _Search, setting: Setting
+) -> Flow[bool]:
+    complete = True
     for status in statuses:
-        if len(found.requests) == len(targets):
+        if search.is_done:
             break
         try:
-            complete = yield from _look(repo, status, narrow, missing, found, setting)
+            complete = (yield from _look(repo, status, narrow, search, setting)) and complete
         except BadRequest:
             if status != Status.RESET:
-                raise
-            complete = True  # a Hub before September 2026 has no such list: nobody stands in it
-        found.complete = found.complete and complete
-    return found
+                raise  # else: a Hub before September 2026 has no such list, and nobody stands in it
+    return complete
 
 
-def _look(repo: Repo, status: str, narrow: str | None, missing: _Index, found: Found, setting: Setting) -> Flow[bool]:
+def _look(repo: Repo, status: str, narrow: str | None, search: _Search, setting: Setting) -> Flow[bool]:
     """One list, read no further than needed; True when it was read to a proved end or everybody was found."""
     # A Hub that does not know `q` sends the whole list, which is then read as usual.
     flow = list_requests(repo, status, setting, q=narrow)
@@ -77,14 +132,26 @@ def _look(repo: Repo, status: str, narrow: str | None, missing: _Index, found: F
             return bool(end.value)
         if isinstance(step, Emit):
             for row in step.value.rows:
-                if (index := missing.match(row)) is not None:
-                    found.requests[index] = row
-            if len(found.requests) == len(missing.targets):
+                search.add(row)
+            if search.is_done:
                 flow.close()
                 return True
             answer = None
         else:
             answer = yield step
+
+
+def _is_called_so(target: Target, setting: Setting) -> Flow[bool]:
+    """Whether a search by name could find the person: names change hands, so an account known by id is asked for its own."""
+    if target.user_id is None or target.username is None:
+        return target.request_id is None
+    answer = yield from call(routes.overview(target.username), setting)
+    if not is_ok(answer) or not isinstance(answer, Reply):
+        return False
+    try:
+        return (read_profile(answer.body).person.id or "").lower() == target.user_id.lower()
+    except Unreadable:
+        return False
 
 
 def exists(who: Target, setting: Setting) -> Flow[bool | None]:

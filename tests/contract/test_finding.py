@@ -1,0 +1,160 @@
+"""Finding people: from whichever list holds them, by the surest name, and None only when nobody is there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from hf_gate import AccessRequest, AsyncHub, Hub, Incomplete, InvalidTarget, NotAllowed, Person, RequestNotFound
+from hf_gate.errors import OutcomeUnknown
+from hf_gate.testing import LocalHub
+
+from .conftest import PEOPLE, World
+
+
+class Both:
+    """`find` and `find_many` of one kind of client, called alike."""
+
+    def __init__(self, local: LocalHub, token: str, *, is_async: bool) -> None:
+        self.local, self.token, self.is_async = local, token, is_async
+
+    def _call(self, name: str, *given: Any, **named: Any) -> Any:
+        if self.is_async:
+            return asyncio.run(self._awaited(name, *given, **named))
+        with Hub(self.token, self.local.url) as hub:
+            return getattr(hub, name)(*given, **named)
+
+    async def _awaited(self, name: str, *given: Any, **named: Any) -> Any:
+        async with AsyncHub(self.token, self.local.url) as hub:
+            return await getattr(hub, name)(*given, **named)
+
+    def find(self, *given: Any, **named: Any) -> AccessRequest | None:
+        found: AccessRequest | None = self._call("find", *given, **named)
+        return found
+
+    def many(self, repo: str, targets: Iterable[Any]) -> tuple[dict[int, str], bool]:
+        found = self._call("find_many", repo, targets)
+        return {index: request.status for index, request in found.requests.items()}, found.complete
+
+
+@pytest.fixture(params=[False, True], ids=["Hub", "AsyncHub"])
+def both(request: pytest.FixtureRequest, world: World) -> Both:
+    return Both(world.local, world.local.tokens["owner"], is_async=request.param)
+
+
+def hide_names(world: World) -> None:
+    world.local.control("POST", "settings", {"repo": world.repo, "hide_usernames": True})
+
+
+@pytest.mark.parametrize("status", ["pending", "accepted", "rejected", "reset"])
+def test_a_person_is_found_in_whichever_list_holds_them(world: World, both: Both, status: str) -> None:
+    world.ask("ada", "bob")
+    if status != "pending":
+        {"accepted": world.owner.accept, "reset": world.owner.reset}.get(
+            status, lambda repo, user: world.owner.reject(repo, user, reason=None)
+        )(world.repo, "ada")
+    listed = world.request("ada", status)
+    for found in (
+        both.find(world.repo, "ADA"),
+        both.find(world.repo, listed),
+        both.find(world.repo, Person(listed.person.id)),
+        both.find(world.repo, request_id=listed.request_id),
+        both.find(world.repo, user_id=listed.person.id),
+    ):
+        assert found is not None
+        assert (found.request_id, found.status) == (listed.request_id, status)
+
+
+def test_nobody_is_none_and_costs_one_call_a_list(world: World, both: Both) -> None:
+    world.ask("ada")
+    assert both.find(world.repo, "bob") is None
+    assert both.find(world.repo, "nobody-at-all") is None
+    assert world.calls("GET list") == 8
+
+
+def test_a_name_that_another_name_begins_with_finds_only_its_own(world: World, both: Both) -> None:
+    world.local.add_people([{"username": "adam"}])
+    world.ask("adam")
+    assert both.find(world.repo, "ada") is None
+
+
+def test_a_request_that_was_taken_back_is_none(world: World, both: Both) -> None:
+    world.ask("ada")
+    listed = world.request("ada")
+    with Hub(world.local.tokens["ada"], world.local.url) as ada:
+        ada.withdraw(world.repo)
+    assert both.find(world.repo, listed) is None
+
+
+def test_an_account_known_by_id_is_found_under_its_new_name(world: World, both: Both) -> None:
+    world.ask("ada")
+    person = world.request("ada").person
+    assert both.find(world.repo, Person(person.id, "the-name-ada-had-before")) is not None
+
+
+def test_an_absence_where_names_are_hidden_is_not_known(world: World, both: Both) -> None:
+    world.ask("ada")
+    listed = world.request("ada")
+    hide_names(world)
+    with pytest.raises(Incomplete, match="could not be read whole"):
+        both.find(world.repo, user_id=listed.person.id)
+    with pytest.raises(Incomplete):
+        both.find(world.repo, "ada")
+    found = both.find(world.repo, request_id=listed.request_id)
+    assert found is not None
+    assert found.username is None
+
+
+def test_a_no_of_the_hub_where_names_are_hidden_is_not_told_as_nobody_there(world: World) -> None:
+    world.ask("ada")
+    world.owner.accept(world.repo, "ada")
+    hide_names(world)
+    with pytest.raises(OutcomeUnknown, match="so already"):
+        world.owner.accept(world.repo, "ada")
+    with pytest.raises(RequestNotFound):
+        world.owner.accept(world.repo, "bob")
+
+
+def test_a_list_that_is_not_whole_makes_an_absence_unknown(world: World, both: Both) -> None:
+    world.ask("ada")
+    world.local.set_faults(["bad_record"])
+    with pytest.raises(Incomplete):
+        both.find(world.repo, user_id="f" * 24)
+
+
+def test_a_token_that_may_not_review_is_refused(world: World) -> None:
+    for is_async in (False, True):
+        with pytest.raises(NotAllowed):
+            Both(world.local, world.local.tokens["reader"], is_async=is_async).find(world.repo, "ada")
+
+
+def test_exactly_one_person_is_meant(both: Both, world: World) -> None:
+    with pytest.raises(InvalidTarget):
+        both.find(world.repo)
+
+
+def test_many_are_found_by_their_places_and_each_list_is_read_once(world: World, both: Both) -> None:
+    world.ask("ada", "bob", "cem")
+    ada = world.request("ada")
+    world.owner.accept(world.repo, "bob")
+    before = world.calls("GET list")
+    targets = [ada, "bob", "dora", Person(world.request("cem").person.id), "ada"]
+    before = world.calls("GET list")
+    assert both.many(world.repo, targets) == ({0: "pending", 1: "accepted", 3: "pending", 4: "pending"}, True)
+    assert world.calls("GET list") - before == 4
+    assert both.many(world.repo, []) == ({}, True)
+
+
+def test_a_hub_that_knows_no_search_is_read_instead() -> None:
+    with LocalHub(requests=0, repos=1, people=PEOPLE, protocol="2026-08") as local:
+        repo = local.repos[0]["repo"]
+        local.add_requests([{"repo": repo, "user": name, "answers": {}} for name in ("ada", "bob")])
+        for is_async in (False, True):
+            both = Both(local, local.tokens["owner"], is_async=is_async)
+            found = both.find(repo, "bob")
+            assert found is not None
+            assert found.username == "bob"
+            assert both.find(repo, "cem") is None
