@@ -5,24 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from ..domain.ids import Person
 from ..domain.lifecycle import TARGET_OF, Status
-from ..domain.outcomes import Kind, Outcome, exit_code_of
+from ..domain.outcomes import Ends, Kind, Law, Outcome, exit_code_of, law_of
 from ..domain.requests import AccessRequest, Decision, Target
-from ..errors import (
-    HfGateError,
-    HubUnavailable,
-    NotAllowed,
-    NotGated,
-    OutcomeUnknown,
-    RepoMoved,
-    RepoNotFound,
-    RequestNotFound,
-    Stale,
-    WrongRepoType,
-)
+from ..errors import HfGateError, HubUnavailable
 from .progress import Progress
 from .targets import Aim, by_repo
 
@@ -30,8 +19,6 @@ if TYPE_CHECKING:
     from ..domain.ids import Repo
     from ..hub.client import How
     from .frame import Run
-
-_ONE_REPO: Final = (NotAllowed, NotGated, RepoNotFound, RepoMoved, WrongRepoType)
 
 
 @dataclass(slots=True)
@@ -69,11 +56,7 @@ class Result:
     @property
     def code(self) -> int:
         """The exit code: what stopped the run decides when surely nothing was done, else it is a part."""
-        told = exit_code_of(self.outcomes)
-        if self.stopped_by is None or told == 5:
-            return told
-        own = self.stopped_by.exit_code if isinstance(self.stopped_by, HfGateError) else 1
-        return 5 if self.is_changed else own
+        return exit_code_of(self.outcomes, self.stopped_by)
 
     def end(self) -> int:
         """The exit code, or the error that stopped the run: it takes the code along, and claims nothing untrue."""
@@ -108,8 +91,8 @@ def _one(run: Run, wish: Wish) -> Iterator[Outcome]:
     aim = wish.aims[0]
     try:
         yield _single(run, wish, aim)
-    except RequestNotFound as problem:
-        if aim.target.request is None:
+    except HfGateError as problem:
+        if _law_of(problem, aim).kind is not Kind.GONE:
             raise
         yield outcome_of(Kind.GONE, aim, problem)  # it was there when it was listed
 
@@ -120,7 +103,9 @@ def _many(run: Run, wish: Wish) -> Iterator[Outcome]:
     for repo, aims in by_repo(wish.aims).items():
         try:
             yield from _granted(run, wish, aims) if wish.verb == "grant" else _batched(run, wish, repo, aims)
-        except _ONE_REPO as problem:
+        except HfGateError as problem:
+            if law_of(problem, listed=False).ends is not Ends.REPO:
+                raise
             stop = stop or problem
     if stop is not None:
         raise stop
@@ -137,14 +122,18 @@ def _reason_for(wish: Wish, status: Status) -> str | None:
 
 
 def _granted(run: Run, wish: Wish, aims: Sequence[Aim]) -> Iterator[Outcome]:
-    """Grants go one by one: the Hub has no batch for them."""
-    for aim in aims:
+    """Grants go one by one: the Hub has no batch for them. A no to the whole repo is asked for once."""
+    for index, aim in enumerate(aims):
         try:
             yield _single(run, wish, aim)
-        except (NotAllowed, HubUnavailable):
-            raise
         except HfGateError as problem:
-            yield outcome_of(_kind_of(problem), aim, problem)
+            law = _law_of(problem, aim)
+            if law.ends is Ends.RUN:
+                raise
+            yield outcome_of(law.kind, aim, problem)
+            if law.ends is Ends.REPO:
+                yield from (outcome_of(Kind.OPEN, left, problem, "not sent: ") for left in aims[index + 1 :])
+                raise
 
 
 def _single(run: Run, wish: Wish, aim: Aim) -> Outcome:
@@ -172,26 +161,24 @@ def _as_arguments(target: Target) -> tuple[str | AccessRequest | None, dict[str,
     return target.username, {}
 
 
-def _kind_of(problem: HfGateError) -> Kind:
-    if isinstance(problem, Stale):
-        return Kind.STALE
-    return Kind.OPEN if isinstance(problem, OutcomeUnknown | HubUnavailable | NotAllowed) else Kind.REFUSED
+def _law_of(problem: HfGateError, aim: Aim) -> Law:
+    return law_of(problem, listed=aim.target.request is not None)
 
 
-def outcome_of(kind: Kind, aim: Aim, problem: BaseException | None) -> Outcome:
+def outcome_of(kind: Kind, aim: Aim, problem: BaseException | None, lead: str = "") -> Outcome:
     """An outcome that no Hub told: one that ended the run, or was never sent."""
     target = aim.target
     person = target.request.person if target.request else Person(target.user_id, target.username)
     error = problem if isinstance(problem, Exception) else None
     is_fault = error is not None and not isinstance(error, HfGateError)
     why = f"{type(problem).__name__}: {problem}" if is_fault else str(problem or "")
-    return Outcome(kind, aim.repo, person, target.request_id, why, error=error)
+    return Outcome(kind, aim.repo, person, target.request_id, lead + why, error=error)
 
 
 def _left_open(wish: Wish, result: Result) -> list[Outcome]:
     """Those of whom nothing is known any more, because the run ended; a single one, by what its error says."""
     if len(wish.aims) == 1 and isinstance(result.stopped_by, HfGateError):
-        return [outcome_of(_kind_of(result.stopped_by), wish.aims[0], result.stopped_by)]
+        return [outcome_of(_law_of(result.stopped_by, wish.aims[0]).kind, wish.aims[0], result.stopped_by)]
     told = Counter((outcome.repo, _key(outcome)) for outcome in result.outcomes)
     left = []
     for aim in wish.aims:

@@ -11,21 +11,13 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from ..domain.ids import parse_repo
-from ..domain.outcomes import Kind, Outcome
+from ..domain.outcomes import Ends, Kind, Outcome, law_of
 from ..domain.requests import REASON_LIMIT, utf16_units
-from ..errors import (
-    HfGateError,
-    HubUnavailable,
-    NotAllowed,
-    NotGated,
-    OutcomeUnknown,
-    RequestNotFound,
-    Stale,
-    UsageError,
-)
+from ..errors import HfGateError, NotGated, UsageError
 from .carrying import Result
 from .detail import request_lines
 from .frame import Run, command, repo_type_option
+from .layout import width_of, wrapped
 from .output import Format, Output, numbered, one_line
 from .progress import Progress
 from .telling import label_of, summary
@@ -123,8 +115,9 @@ def _last_chance(run: Run, desk: Desk, keys: Keys) -> bool:
     """After the last request one decision is still held: z takes it back, every other key sends it."""
     held = desk.held
     if held is not None:
-        run.out.say(
-            f"That was the last one. {held.verb} {held.request.person} leaves with the next key; z takes it back."
+        _ask(
+            run.out,
+            f"That was the last one. {held.verb} {held.request.person} leaves with the next key; z takes it back.",
         )
         if keys.read().lower() == "z":
             _take_back(desk)
@@ -177,8 +170,9 @@ def _take_back(desk: Desk) -> None:
 
 def _with_reason(run: Run, desk: Desk, keys: Keys, verb: str) -> None:
     """A reason, typed as a line; `!` goes back to the request."""
-    what = "may ask again" if verb == "reset" else "cannot ask again"
-    run.out.say(f"{verb}: they {what}. Reason, shown to them; Enter for none, ! or Escape for not deciding:")
+    act, what = ("Send back", "may ask again") if verb == "reset" else ("Reject", "cannot ask again")
+    _ask(run.out, f"{act}: they {what}. Type a reason, which is shown to them, and Enter.")
+    _ask(run.out, "Enter alone: no reason. ! or Escape: back, nothing is decided.")
     while True:
         reason = keys.line().strip()
         length = utf16_units(reason)
@@ -203,38 +197,41 @@ def _send(run: Run, desk: Desk) -> None:
             outcome = hub.reset(request.repo, request, reason=held.reason)
         else:
             outcome = hub.reject(request.repo, request, reason=held.reason)
-    except (NotAllowed, HubUnavailable, NotGated):
-        desk.held = held  # not sent, and said so at the end
-        raise
     except HfGateError as problem:
-        outcome = Outcome(_kind(problem), request.repo, request.person, request.request_id, str(problem), error=problem)
+        law = law_of(problem, listed=True)
+        if law.ends is not Ends.ONE:
+            desk.held = held  # not sent, and said so at the end
+            raise
+        outcome = Outcome(law.kind, request.repo, request.person, request.request_id, str(problem), error=problem)
     desk.outcomes.append(outcome)
     if outcome.kind is not Kind.DONE:
         desk.note = f"{label_of(outcome)}: {outcome.kind}: {outcome.why}"
 
 
-def _kind(problem: HfGateError) -> Kind:
-    if isinstance(problem, Stale):
-        return Kind.STALE
-    if isinstance(problem, RequestNotFound):
-        return Kind.GONE
-    return Kind.OPEN if isinstance(problem, OutcomeUnknown) else Kind.REFUSED
-
-
 def _show(run: Run, desk: Desk, request: AccessRequest) -> None:
     """One screen, written at once."""
-    out = run.out
+    out, columns = run.out, width_of(sys.stderr)
     lines = [out.styled(f"Request {desk.index + 1} of {len(desk.requests)}", "bold", sys.stderr)]
     if desk.note:
-        lines.insert(0, out.styled(one_line(desk.note), "yellow", sys.stderr))
+        lines[:0] = _styled(out, desk.note, "yellow")
         desk.note = ""
     if desk.held is not None:
         held = f"Held: {desk.held.verb} {desk.held.request.person}. It leaves when you go on; z takes it back."
-        lines.append(out.styled(one_line(held), "cyan", sys.stderr))
-    lines += [*request_lines(request, run.now(), {}), "", out.styled(_KEYS, "dim", sys.stderr)]
+        lines += _styled(out, held, "cyan")
+    lines += [*request_lines(request, run.now(), {}, columns), "", *_styled(out, _KEYS, "dim")]
     clear = "\x1b[H\x1b[2J" if os.environ.get("TERM", "dumb") != "dumb" else "\n"
     sys.stderr.write(clear + "\n".join(lines) + "\n")
     sys.stderr.flush()
+
+
+def _styled(out: Output, text: str, style: str) -> list[str]:
+    """A text as lines of the screen, parted between words."""
+    return [out.styled(line, style, sys.stderr) for line in wrapped(one_line(text), width_of(sys.stderr))]
+
+
+def _ask(out: Output, text: str) -> None:
+    """What is asked of the person at the keys."""
+    out.talk("\n".join(wrapped(one_line(text), width_of(sys.stderr))) + "\n")
 
 
 def _report(run: Run, desk: Desk) -> None:

@@ -1,4 +1,4 @@
-"""How one decision ended: seven kinds, the same everywhere, and what they add up to."""
+"""How one decision ended: seven kinds, the same everywhere, what each error makes of it, and what they add up to."""
 
 from __future__ import annotations
 
@@ -6,8 +6,21 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final, NamedTuple
 
-from ..errors import HfGateError
+from ..errors import (
+    HfGateError,
+    HubUnavailable,
+    NotAllowed,
+    NotGated,
+    Offline,
+    OutcomeUnknown,
+    PersonNotFound,
+    RepoMoved,
+    RepoNotFound,
+    RequestNotFound,
+    Stale,
+)
 from .ids import Person, Repo
 
 
@@ -44,20 +57,62 @@ class Outcome:
         return self.person.username
 
 
-def exit_code_of(outcomes: Iterable[Outcome]) -> int:
-    """The exit code of several decisions together.
+class Ends(StrEnum):
+    """How much an error ends: this one decision, its repo's part of a run, or the whole run."""
+
+    ONE = "one"
+    REPO = "repo"
+    RUN = "run"
+
+
+class Law(NamedTuple):
+    """What an error makes of the decision that met it, and what it ends. `listed`: whether a request was handed in."""
+
+    error: type[HfGateError]
+    listed: bool | None
+    kind: Kind
+    ends: Ends
+
+
+# The first row that fits decides; None fits both. An error's exit code stands at its class.
+_LAWS: Final = (
+    Law(Stale, None, Kind.STALE, Ends.ONE),
+    Law(PersonNotFound, True, Kind.GONE, Ends.ONE),
+    Law(RequestNotFound, True, Kind.GONE, Ends.ONE),
+    Law(OutcomeUnknown, None, Kind.OPEN, Ends.ONE),
+    Law(NotAllowed, None, Kind.OPEN, Ends.REPO),
+    Law(NotGated, None, Kind.REFUSED, Ends.REPO),
+    Law(RepoNotFound, None, Kind.REFUSED, Ends.REPO),
+    Law(RepoMoved, None, Kind.REFUSED, Ends.REPO),
+    Law(HubUnavailable, None, Kind.OPEN, Ends.RUN),
+    Law(Offline, None, Kind.OPEN, Ends.RUN),
+    Law(HfGateError, None, Kind.REFUSED, Ends.ONE),
+)
+
+
+def law_of(error: HfGateError, *, listed: bool) -> Law:
+    """The row that fits an error; `listed` when the decision was on a request that had been read."""
+    return next(law for law in _LAWS if isinstance(error, law.error) and law.listed in {None, listed})
+
+
+def exit_code_of(outcomes: Iterable[Outcome], stop: BaseException | None = None) -> int:
+    """The exit code of several decisions together, and of what ended their run early.
 
     0: nothing refused, nothing open. 5: done in part, or sent and unknown. Else nothing was done, and the reason
-    decides: 4 not allowed, 75 the Hub is away, 1 refused.
+    decides: that of the stop, else 4 not allowed, 75 the Hub is away, 1 refused.
     """
     count: Counter[Kind] = Counter()
     reasons: set[int] = set()
     for outcome in outcomes:
         count[outcome.kind] += 1
         if outcome.kind is Kind.OPEN:
-            reasons.add(outcome.error.exit_code if isinstance(outcome.error, HfGateError) else 5)
-    if not (count[Kind.REFUSED] or count[Kind.OPEN]):
+            reasons.add(_own(outcome.error, 5))
+    if stop is None and not (count[Kind.REFUSED] or count[Kind.OPEN]):
         return 0
     if count[Kind.DONE] or 5 in reasons:
         return 5
-    return min(reasons, default=1)
+    return min(reasons, default=1) if stop is None else _own(stop, 1)
+
+
+def _own(error: BaseException | None, otherwise: int) -> int:
+    return error.exit_code if isinstance(error, HfGateError) else otherwise

@@ -94,7 +94,7 @@ def _sort_out(run: _Run, decisions: Sequence[Decision]) -> Flow[list[Decision]]:
         before = run.earlier(decision)
         if before is not None and (before.to, before.reason) != (decision.to, decision.reason):
             error = BadRequest(f"{target.label}: this run decided {before.to} about this person already.")
-            yield Emit(ended(run.repo, target, error, Kind.REFUSED))
+            yield Emit(ended(run.repo, target, error))
         elif before is not None:
             yield Emit(outcome(Kind.ALREADY, run.repo, target, "this run decided so already"))
         elif target.request is not None and target.request.status == decision.to:
@@ -206,8 +206,7 @@ def _told(run: _Run, decision: Decision, row: dict[str, object], reply: Answer) 
         error = RequestNotFound(f"{target.label} has no request at {repo}.", status=404)
     else:
         error = BadRequest(f"{target.label} at {repo}: the Hub says {str(row.get('error'))[:200]!r}.")
-        return ended(repo, target, error, Kind.REFUSED)
-    return ended(repo, target, error, Kind.GONE if target.request is not None else Kind.REFUSED)
+    return ended(repo, target, error)
 
 
 def _batch_refused(
@@ -224,7 +223,7 @@ def _batch_refused(
     elif not isinstance(error, BadRequest):
         raise error
     elif len(batch) == 1:
-        yield from _emit(run, key, batch[0], ended(run.repo, batch[0].target, error, Kind.REFUSED))
+        yield from _emit(run, key, batch[0], ended(run.repo, batch[0].target, error))
     else:
         middle = len(batch) // 2
         yield from _send_batch(run, key, batch[:middle])
@@ -274,7 +273,7 @@ def _send_singly(run: _Run, key: _Group, items: Sequence[Decision]) -> Flow[None
                 send, run.repo, decision.target, key[0], run.setting, first=answer, may_resend=stop is None
             )
         except BadRequest as problem:
-            result = ended(run.repo, decision.target, problem, Kind.REFUSED)
+            result = ended(run.repo, decision.target, problem)
         except HubError as problem:
             stop = problem
             continue

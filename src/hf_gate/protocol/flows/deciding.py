@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 from ...domain.ids import Person, Repo
 from ...domain.lifecycle import Status
-from ...domain.outcomes import Kind, Outcome
+from ...domain.outcomes import Kind, Outcome, law_of
 from ...domain.requests import AccessRequest, Decision, Target
 from ...errors import (
+    BadRequest,
     HfGateError,
     HubError,
     InvalidTarget,
@@ -40,8 +41,9 @@ def outcome(
     return Outcome(kind, repo, person_of(target), target.request_id, why, hub_id, error)
 
 
-def ended(repo: Repo, target: Target, error: HfGateError, kind: Kind) -> Outcome:
-    """An outcome that a single verb raises as `error`."""
+def ended(repo: Repo, target: Target, error: HfGateError) -> Outcome:
+    """An outcome that a single verb raises as `error`; its kind is what the law makes of that."""
+    kind = law_of(error, listed=target.request is not None).kind
     return outcome(kind, repo, target, error.message, error)
 
 
@@ -83,12 +85,12 @@ def judge_ground(repo: Repo, target: Target, now: AccessRequest | None, *, compl
     assert target.request is not None
     if now is None and not complete:
         unsure = OutcomeUnknown(f"{target.label}: the lists could not be read whole, so nothing was sent.")
-        return ended(repo, target, unsure, Kind.OPEN)
+        return ended(repo, target, unsure)
     if now is None:
-        return ended(repo, target, RequestNotFound(f"{target.label} has no request at {repo} any more."), Kind.GONE)
+        return ended(repo, target, RequestNotFound(f"{target.label} has no request at {repo} any more."))
     moved = now.moved_since(target.request)
     if moved:
-        return ended(repo, target, Stale(f"{target.label} at {repo} moved since it was read: {moved}."), Kind.STALE)
+        return ended(repo, target, Stale(f"{target.label} at {repo} moved since it was read: {moved}."))
     return None
 
 
@@ -127,7 +129,7 @@ def send_and_settle(
 def unknown(repo: Repo, target: Target) -> Outcome:
     """Sent, and nobody can tell."""
     why = f"{target.label} at {repo}: the change was sent, and reading could not tell whether it happened."
-    return ended(repo, target, OutcomeUnknown(why), Kind.OPEN)
+    return ended(repo, target, OutcomeUnknown(why))
 
 
 def _try_find(repo: Repo, target: Target, to: Status, setting: Setting) -> Flow[Found | None]:
@@ -172,25 +174,30 @@ def explain_no(
     if now is not None and now.status == to:
         kind = Kind.DONE if resent else Kind.ALREADY
         return outcome(kind, repo, target, "" if resent else f"it is {to} already", reply=answer)
+    if now is not None and isinstance(error, RequestNotFound):
+        stands = f"{target.label} at {repo}: the Hub refuses {to}, and it is {now.status} now."
+        return ended(repo, target, _saying(BadRequest, stands, error))
     if now is not None:
-        return ended(repo, target, error, Kind.REFUSED)
+        return ended(repo, target, error)
     if not found.complete:
         why = f"{target.label} at {repo}: the Hub found nothing to change, and reading could not tell whether it is so already."
-        return ended(repo, target, OutcomeUnknown(why), Kind.OPEN)
+        return ended(repo, target, OutcomeUnknown(why))
     return (yield from nobody(repo, target, setting, error))
 
 
 def nobody(repo: Repo, target: Target, setting: Setting, error: HubError) -> Flow[Outcome]:
     """Nobody of that name has a request: no such account, or no request, or one that is gone."""
-    facts = {"status": error.status, "request_id": error.request_id, "server_message": error.server_message}
     if target.request is not None:
-        gone = RequestNotFound(f"{target.label} has no request at {repo} any more.", **facts)  # type: ignore[arg-type]
-        return ended(repo, target, gone, Kind.GONE)
+        gone = f"{target.label} has no request at {repo} any more."
+        return ended(repo, target, _saying(RequestNotFound, gone, error))
     if (yield from exists(target, setting)) is False:
-        unknown = PersonNotFound(f"no account named {target.label} on the Hub.", **facts)  # type: ignore[arg-type]
-        return ended(repo, target, unknown, Kind.REFUSED)
-    none = RequestNotFound(f"{target.label} has no request at {repo}.", **facts)  # type: ignore[arg-type]
-    return ended(repo, target, none, Kind.REFUSED)
+        return ended(repo, target, _saying(PersonNotFound, f"no account named {target.label} on the Hub.", error))
+    return ended(repo, target, _saying(RequestNotFound, f"{target.label} has no request at {repo}.", error))
+
+
+def _saying(leaf: type[HubError], message: str, error: HubError) -> HubError:
+    """The same answer of the Hub, understood better."""
+    return leaf(message, status=error.status, request_id=error.request_id, server_message=error.server_message)
 
 
 def grant(repo: Repo, target: Target, setting: Setting) -> Flow[Outcome]:
@@ -205,5 +212,5 @@ def grant(repo: Repo, target: Target, setting: Setting) -> Flow[Outcome]:
     result = yield from send_and_settle(routes.grant(repo, who), repo, target, Status.ACCEPTED, setting)
     if isinstance(result.error, RequestNotFound) and target.request is None:
         no_one = PersonNotFound(f"no account named {target.label} on the Hub.", status=404)
-        return ended(repo, target, no_one, Kind.REFUSED)
+        return ended(repo, target, no_one)
     return result
