@@ -1,0 +1,196 @@
+"""What the ledger keeps: facts in the past tense, each frozen and tagged; names, answers and free words stay in `Private`.
+
+The public part of an event holds enums, digests, ids of the Hub's requests, names of rules, policies and reviewers. What
+is about a person (name, mail, answers, the reason they were given, the values a rule looked at) is the private part: it
+lies beside the ledger, which holds only a salted commitment to it, so that it can be erased and the chain still holds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import msgspec
+
+Private: TypeAlias = Mapping[str, Any]
+"""JSON values only. Keys in use: `record` (the Hub's own, as text), `reason`, `note`, `why`, `because`, `user`, `granted_by`."""
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+    """One thing that happened. The tag is the class's name, and stays what it is for ever."""
+
+
+class RequestSeen(Event, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+    """A request (a new attempt) was found on the Hub. `hub_request` is the Hub's id for it, if it gives one."""
+
+    person: str
+    status: str
+    asked_at: int  # ms
+    attempt: int = 1
+    hub_request: str | None = None
+    reviewed_at: int | None = None
+    answers: str | None = None  # digest of the answers, salted like the commitment
+    via: str = "sync"  # sync, import
+    after: int | None = None  # the request that this attempt follows
+
+
+class RequestChanged(Event, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+    """The same attempt reads differently now: name, mail, answers, or the id that the Hub gives it."""
+
+    what: tuple[str, ...]
+    hub_request: str | None = None
+
+
+class StatusMoved(Event, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+    """The Hub shows another status than we knew, and it was not we who moved it: the Hub's page, or another tool."""
+
+    before: str
+    after: str
+    reviewed_at: int | None = None
+    cause: str = "outside"  # outside; superseded: it was moved on after a change of ours
+    has_granter: bool = False  # who granted stands in the private part
+
+
+class RequestWithdrawn(Event, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+    """In none of the four lists any more, shown by complete readings."""
+
+    before: str
+
+
+class VerdictReached(Event, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+    """What the policies say about a request, entered when it differs from what they said before."""
+
+    action: str
+    rule: str
+    policy: str | None = None
+    digest: str | None = None
+    shadow: tuple[tuple[str, str, str], ...] = ()  # (policy, rule, action), reported beside and never counted
+    lists: Mapping[str, str] = {}  # name to version of each list and table that was looked at
+    missing: tuple[str, ...] = ()
+    queue: str | None = None
+
+
+class PlanApproved(Event, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+    """Somebody, or a policy within its budget, let a plan (or a direct decision: no digest) begin."""
+
+    run: str
+    changes: int
+    plan: str | None = None
+
+
+class ChangeStarted(Event, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+    """Written, and on the disk, before anything is sent."""
+
+    run: str
+    before: str | None
+    after: str
+    rule: str | None = None
+    digest: str | None = None
+    plan: str | None = None
+    has_reason: bool = False
+
+
+class ChangeSettled(Event, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+    """What became of a started change: one of the kinds of an outcome. `open` is settled once more, later."""
+
+    run: str
+    kind: str
+    after: str
+    how: str = "told"  # told: the Hub said so; read: its answer was lost, and reading showed it
+    hub_reply: str | None = None  # the Hub's x-request-id of the write
+
+
+class GrantDated(Event, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+    """An acceptance of ours got an end, or another one; `until` None: it has none any more."""
+
+    until: int | None  # ms
+    at_end: str = "reset"
+    rule: str | None = None
+    written: str | None = None  # `30d`, `2027-06-30`: as the rule says it
+
+
+class NoteWritten(Event, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+    """A reviewer's own words, never shown to the requester."""
+
+
+class PolicyPromoted(Event, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+    """This version of a policy may act without being asked, from its first cycle on."""
+
+    policy: str
+    digest: str
+
+
+class RunEnded(Event, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+    """A run came to its end, was stopped, or paused; `counts` by kind of outcome."""
+
+    run: str
+    state: str
+    counts: Mapping[str, int] = {}
+
+
+class SyncEnded(Event, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+    """A full reading ended; `complete` says whether it is proved whole. Entered when `complete` or the counts moved."""
+
+    complete: bool
+    counts: Mapping[str, int] = {}
+
+
+AnyEvent: TypeAlias = (
+    RequestSeen
+    | RequestChanged
+    | StatusMoved
+    | RequestWithdrawn
+    | VerdictReached
+    | PlanApproved
+    | ChangeStarted
+    | ChangeSettled
+    | GrantDated
+    | NoteWritten
+    | PolicyPromoted
+    | RunEnded
+    | SyncEnded
+)
+
+_ENCODER = msgspec.json.Encoder(order="sorted")
+_DECODER: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """One event with when, by whom and about which request (the store's number); what the writer chains and keeps.
+
+    `private` and `person` go together: the salt of that person seals the commitment.
+    """
+
+    event: AnyEvent
+    at: int  # ms
+    actor: str
+    request: int | None = None
+    person: int | None = None
+    private: Private | None = None
+
+
+def kind_of(event: AnyEvent) -> str:
+    """The stable name of an event."""
+    return type(event).__name__
+
+
+def body_of(event: AnyEvent) -> bytes:
+    """The canonical JSON of the public part; it names its kind."""
+    return _ENCODER.encode(event)
+
+
+def event_of(body: bytes) -> AnyEvent:
+    """The event behind a body; raises `msgspec.ValidationError` for one that no version of ours wrote."""
+    return _DECODER.decode(body)
+
+
+def canonical(value: object) -> bytes:
+    """JSON with sorted keys and no spaces, UTF-8: what digests and commitments are taken over."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
+
+
+def commitment_of(salt: bytes, private: bytes) -> bytes:
+    """What the ledger holds in place of the private part: without the salt nobody can guess their way back."""
+    return hashlib.sha256(len(salt).to_bytes(2) + salt + private).digest()

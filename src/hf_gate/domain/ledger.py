@@ -1,0 +1,89 @@
+"""Chains each entry of a repo's ledger to the one before, and proves a chain unbroken; keeps nothing itself."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from .events import canonical
+
+GENESIS: Final = hashlib.sha256(b"hf-gate ledger 1").digest()
+DESK: Final = "desk"
+"""The chain of what concerns no single repo: promotions, approvals, the ends of runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """The public columns of one entry, as they lie in the store."""
+
+    chain: str  # `models/ns/name`, `datasets/ns/name`, or `desk`
+    seq: int
+    at: int
+    kind: str
+    actor: str
+    request: int | None
+    body: bytes
+    commitment: bytes | None
+    hash: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """Where a chain does not hold, and what is wrong there."""
+
+    chain: str
+    seq: int
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The heads of all chains at one moment: proves later that nothing before it was cut off or rewritten."""
+
+    at: int
+    heads: Mapping[str, tuple[int, str]]  # chain to (length, hash in hex)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the canonical JSON of time and heads."""
+        return hashlib.sha256(canonical({"at": self.at, "heads": self.heads})).hexdigest()
+
+
+def link_hash(before: bytes, link: Link) -> bytes:
+    """The hash of an entry: over the hash before it and every public column, each with its length."""
+    number = b"" if link.request is None else str(link.request).encode()
+    head = f"{link.chain}\x1f{link.seq}\x1f{link.at}\x1f{link.kind}\x1f{link.actor}\x1f".encode()
+    parts = (head, number, link.body, link.commitment or b"")
+    text = b"".join(len(part).to_bytes(4) + part for part in parts)
+    return hashlib.sha256(before + text).digest()
+
+
+def prove(links: Iterable[Link], *, start: bytes = GENESIS, first: int = 1) -> Iterator[Break | Link]:
+    """Walks one chain; yields a `Break` wherever it does not hold (then goes on from what is written), at last its head."""
+    before, seq, last = start, first - 1, None
+    for link in links:
+        seq += 1
+        if link.seq != seq:
+            missing = f"entry {seq} is missing" if link.seq > seq else f"entry {link.seq} stands twice or out of order"
+            yield Break(link.chain, seq, missing)
+            seq = link.seq
+        elif link_hash(before, link) != link.hash:
+            yield Break(link.chain, link.seq, "its content is not what its hash was taken over")
+        before, last = link.hash, link
+    if last is not None:
+        yield last
+
+
+def against(checkpoint: Checkpoint, heads: Mapping[str, Sequence[bytes]], lengths: Mapping[str, int]) -> list[Break]:
+    """What a checkpoint shows: `heads[chain]` is (hash at the checkpoint's length,) or empty when it is not there."""
+    broken = []
+    for chain, (length, known) in sorted(checkpoint.heads.items()):
+        found = heads.get(chain, ())
+        if not found:
+            have = lengths.get(chain, 0)
+            broken.append(Break(chain, have + 1, f"cut off: {length} entries at the checkpoint, {have} now"))
+        elif found[0].hex() != known:
+            broken.append(Break(chain, length, "rewritten: its hash is not the one of the checkpoint"))
+    return broken

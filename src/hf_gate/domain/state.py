@@ -1,0 +1,169 @@
+"""What we know of one request after its events, and what a new reading of the Hub adds to that: pure folds."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import Final
+
+from . import events as e
+from .requests import AccessRequest
+
+WITHDRAWN: Final = "withdrawn"
+"""Not one of the Hub's lists: the request is in none of them any more."""
+
+LAG: Final = 10_000
+"""ms: a list read this soon after our own change may still show the status before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestState:
+    """One attempt of one person at one repo. Times in ms. `open_run`/`open_after`: a change that is started, unsettled."""
+
+    person: str
+    status: str
+    asked_at: int
+    attempt: int = 1
+    hub_request: str | None = None
+    reviewed_at: int | None = None
+    after: int | None = None
+    verdict: tuple[str, str | None, str, str | None] | None = None  # action, policy, rule, digest
+    queue: str | None = None
+    until: int | None = None
+    at_end: str | None = None
+    open_run: str | None = None
+    open_before: str | None = None
+    open_after: str | None = None
+    moved_at: int | None = None  # our own last change
+    version: int = 0
+
+
+def evolve(state: RequestState | None, event: e.AnyEvent, at: int) -> RequestState | None:
+    """The state after one more event; None before the first. Events of the desk's chain leave it as it is."""
+    if isinstance(event, e.RequestSeen):
+        return RequestState(
+            event.person, event.status, event.asked_at, event.attempt, event.hub_request, event.reviewed_at, event.after, version=1,
+        )  # fmt: skip
+    if state is None:
+        return None
+    return replace(_moved(state, event, at), version=state.version + 1)
+
+
+def _moved(state: RequestState, event: e.AnyEvent, at: int) -> RequestState:
+    match event:
+        case e.RequestChanged():
+            return replace(state, hub_request=event.hub_request or state.hub_request)
+        case e.StatusMoved():
+            moved = replace(state, status=event.after, reviewed_at=event.reviewed_at)
+            return moved if event.after == "accepted" else replace(moved, until=None, at_end=None)
+        case e.RequestWithdrawn():
+            return replace(state, status=WITHDRAWN, until=None, at_end=None)
+        case e.VerdictReached():
+            return replace(state, verdict=(event.action, event.policy, event.rule, event.digest), queue=event.queue)
+        case e.ChangeStarted():
+            return replace(state, open_run=event.run, open_before=event.before, open_after=event.after)
+        case e.ChangeSettled():
+            return _settled(state, event, at)
+        case e.GrantDated():
+            return replace(state, until=event.until, at_end=event.at_end if event.until is not None else None)
+        case _:
+            return state
+
+
+def _settled(state: RequestState, event: e.ChangeSettled, at: int) -> RequestState:
+    """Done and already say where the request stands now; any other kind leaves it where it was."""
+    if event.kind == "open":
+        return state
+    closed = replace(state, open_run=None, open_before=None, open_after=None)
+    if event.kind not in ("done", "already"):
+        return closed
+    moved = replace(closed, status=event.after, moved_at=at)
+    return moved if event.after == "accepted" else replace(moved, until=None, at_end=None)
+
+
+# ---- what a reading adds -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the store has of a person's latest attempt, as far as a new reading is compared with it.
+
+    `raw` and `content` are 8-byte digests: of the record as it came, and of all in it but status and review.
+    """
+
+    id: int
+    person: int
+    pseudonym: str
+    state: RequestState
+    raw: bytes
+    content: bytes
+
+
+def raw_digest(request: AccessRequest) -> bytes:
+    """Eight bytes that tell whether a record reads exactly as before."""
+    return hashlib.blake2b(request.raw_json, digest_size=8).digest()
+
+
+def content_digest(request: AccessRequest) -> bytes:
+    """Eight bytes over who asks and what they answered: what a review does not change."""
+    person = request.person
+    parts = [person.id, person.username, person.fullname, request.email, dict(request.answers), request.has_form]
+    return hashlib.blake2b(e.canonical(parts), digest_size=8).digest()
+
+
+def answers_digest(request: AccessRequest) -> str:
+    """64 hex digits over the answers; a plan pins it."""
+    return hashlib.sha256(e.canonical(dict(request.answers))).hexdigest()
+
+
+def ms(moment: object) -> int | None:
+    """A datetime as whole milliseconds since 1970, UTC."""
+    return None if moment is None else round(moment.timestamp() * 1000)  # type: ignore[attr-defined]
+
+
+def news(known: Known | None, seen: AccessRequest) -> tuple[e.AnyEvent, ...]:
+    """What a record tells that we did not know of this attempt; () when nothing. A new attempt is a `RequestSeen`.
+
+    `person` of a `RequestSeen` is left empty: the store fills in the pseudonym.
+    """
+    asked_at = ms(seen.asked_at) or 0
+    if known is None:
+        return (_seen(seen, asked_at, 1, None),)
+    state = known.state
+    if asked_at != state.asked_at:
+        if asked_at < state.asked_at:  # an older attempt, from a page that was read before: nothing new
+            return ()
+        return (_seen(seen, asked_at, state.attempt + 1, known.id),)
+    found: list[e.AnyEvent] = []
+    if content_digest(seen) != known.content or (seen.request_id and seen.request_id != state.hub_request):
+        found.append(e.RequestChanged(what=("record",), hub_request=seen.request_id))
+    if seen.status != state.status and not _is_ours(state, seen):
+        found.append(
+            e.StatusMoved(
+                before=state.status,
+                after=seen.status,
+                reviewed_at=ms(seen.reviewed_at),
+                cause="superseded" if state.moved_at is not None else "outside",
+                has_granter=seen.granted_by is not None,
+            )
+        )
+    return tuple(found)
+
+
+def _is_ours(state: RequestState, seen: AccessRequest) -> bool:
+    """Whether another status than ours is no news: a change of ours is under way, or was made just now."""
+    if state.open_after is not None:
+        return True
+    return state.moved_at is not None and bool(seen.read_at) and seen.read_at * 1000 < state.moved_at + LAG
+
+
+def _seen(seen: AccessRequest, asked_at: int, attempt: int, after: int | None) -> e.RequestSeen:
+    return e.RequestSeen(
+        person="",
+        status=seen.status,
+        asked_at=asked_at,
+        attempt=attempt,
+        hub_request=seen.request_id,
+        reviewed_at=ms(seen.reviewed_at),
+        after=after,
+    )
