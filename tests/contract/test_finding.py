@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
 
-from hf_gate import AccessRequest, AsyncHub, Hub, Incomplete, InvalidTarget, NotAllowed, Person, RequestNotFound
+from hf_gate import (
+    AccessRequest,
+    AsyncHub,
+    Completeness,
+    Hub,
+    Incomplete,
+    InvalidTarget,
+    NotAllowed,
+    Person,
+    RequestNotFound,
+)
+from hf_gate.domain.completeness import NO_RESET_LIST
 from hf_gate.errors import OutcomeUnknown
 from hf_gate.testing import LocalHub
 
@@ -148,13 +159,34 @@ def test_many_are_found_by_their_places_and_each_list_is_read_once(world: World,
     assert both.many(world.repo, []) == ({}, True)
 
 
-def test_a_hub_that_knows_no_search_is_read_instead() -> None:
+@pytest.fixture
+def old() -> Iterator[tuple[LocalHub, str]]:
+    """A Hub of August 2026, at which Ada and Bob wait."""
     with LocalHub(requests=0, repos=1, people=PEOPLE, protocol="2026-08") as local:
         repo = local.repos[0]["repo"]
         local.add_requests([{"repo": repo, "user": name, "answers": {}} for name in ("ada", "bob")])
-        for is_async in (False, True):
-            both = Both(local, local.tokens["owner"], is_async=is_async)
-            found = both.find(repo, "bob")
-            assert found is not None
-            assert found.username == "bob"
-            assert both.find(repo, "cem") is None
+        yield local, repo
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_hub_that_knows_no_search_is_read_instead(old: tuple[LocalHub, str], *, is_async: bool) -> None:
+    local, repo = old
+    both = Both(local, local.tokens["owner"], is_async=is_async)
+    found = both.find(repo, "bob")
+    assert found is not None
+    assert found.username == "bob"
+    assert both.find(repo, "cem") is None
+    assert both.many(repo, ["ada", "cem", "bob"]) == ({0: "pending", 2: "pending"}, True)
+
+
+def test_a_hub_that_knows_no_reset_has_an_empty_list_of_it_that_says_why(old: tuple[LocalHub, str]) -> None:
+    local, repo = old
+
+    async def awaited() -> tuple[int, Completeness]:
+        async with AsyncHub(local.tokens["owner"], local.url) as hub:
+            listing = hub.list_reset(repo)
+            return len([request async for request in listing]), listing.completeness
+
+    with Hub(local.tokens["owner"], local.url) as hub:
+        listing = hub.list_reset(repo)
+        assert (len(list(listing)), listing.completeness) == asyncio.run(awaited()) == (0, NO_RESET_LIST)

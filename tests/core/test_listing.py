@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hf_gate.domain.completeness import NO_RESET_LIST
 from hf_gate.domain.ids import Repo, RepoType
-from hf_gate.errors import ForeignOrigin, HubUnavailable, NotAllowed, UnexpectedAnswer
+from hf_gate.errors import BadRequest, ForeignOrigin, HubUnavailable, NotAllowed, NotGated, UnexpectedAnswer
 from hf_gate.protocol.flows.calling import Patience, Setting
 from hf_gate.protocol.flows.listing import list_requests
 from hf_gate.protocol.messages import Answer, Lost, NoReply, Reply, Send
@@ -179,3 +180,36 @@ def test_the_next_page_is_fetched_only_after_half_a_page_was_taken() -> None:
     first = flow.send(hub(flow.send(None)))
     assert len(first.value.rows) == 3
     assert type(flow.send(None)).__name__ == "Start"
+
+
+OLD_HUB = reply({"error": "✖ Invalid option"}, status=400)
+
+
+def test_a_hub_that_knows_no_reset_has_nobody_there_and_says_why() -> None:
+    played = play(list_requests(REPO, "reset", SETTING), lambda send: OLD_HUB if "/reset" in send.path else reply([]))
+    assert keys(played) == []
+    assert played.result == NO_RESET_LIST
+    assert played.result.proved
+    assert "no list of reset requests" in played.result.why
+
+
+@pytest.mark.parametrize(
+    ("status", "hub"),
+    [
+        ("reset", lambda _: OLD_HUB),  # it refuses every list
+        ("pending", lambda send: OLD_HUB if "/pending" in send.path else reply([])),
+        ("reset", lambda send: reply(status=400, x_error_code="RepoNotGated") if "/reset" in send.path else reply([])),
+        ("reset", lambda send: reply(status=422) if "/reset" in send.path else reply([])),
+    ],
+)
+def test_no_other_refusal_is_taken_for_an_empty_list(status: str, hub: Any) -> None:
+    assert isinstance(play(list_requests(REPO, status, SETTING), hub).error, BadRequest | NotGated)
+
+
+def test_a_refusal_in_the_middle_of_a_list_is_no_empty_list() -> None:
+    next_page = f'<https://hub.test{LIST.replace("pending", "reset")}?cursor=6>; rel="next"'
+
+    def hub(send: Send) -> Answer:
+        return OLD_HUB if "cursor" in send.path else reply([row(1)], link=next_page)
+
+    assert isinstance(play(list_requests(REPO, "reset", SETTING), hub).error, BadRequest)

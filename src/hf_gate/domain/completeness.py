@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Completeness:
-    """`proved` is True only when every reason to doubt is excluded; else `why` says in a sentence what is in doubt."""
+    """`proved` is True only when every reason to doubt is excluded; else `why` says in a sentence what is in doubt.
+
+    A Hub without a list of reset requests makes that list proved, empty and explained: `NO_RESET_LIST`.
+    """
 
     proved: bool
     why: str = ""
@@ -18,3 +21,4 @@ class Completeness:
 
 NOT_READ = Completeness(False, "not read to the end")
 PROVED = Completeness(True)
+NO_RESET_LIST = Completeness(True, "this Hub has no list of reset requests: it does not know that status yet")

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ...domain.ids import Repo
-from ...domain.lifecycle import STATUSES, Status
+from ...domain.lifecycle import STATUSES
 from ...domain.requests import AccessRequest, Target
-from ...errors import BadRequest, Incomplete
+from ...errors import Incomplete
 from .. import routes
 from ..codec import Unreadable, read_profile
 from ..messages import Emit, Reply
@@ -112,11 +112,7 @@ def _look_through(
     for status in statuses:
         if search.is_done:
             break
-        try:
-            complete = (yield from _look(repo, status, narrow, search, setting)) and complete
-        except BadRequest:
-            if status != Status.RESET:
-                raise  # else: a Hub before September 2026 has no such list, and nobody stands in it
+        complete = (yield from _look(repo, status, narrow, search, setting)) and complete
     return complete
 
 

@@ -7,10 +7,11 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from urllib.parse import urlsplit
 
-from ...domain.completeness import PROVED, Completeness
+from ...domain.completeness import NO_RESET_LIST, PROVED, Completeness
 from ...domain.ids import Repo
+from ...domain.lifecycle import Status
 from ...domain.requests import AccessRequest
-from ...errors import HubUnavailable
+from ...errors import BadRequest, HubUnavailable
 from .. import routes
 from ..codec import Page, Unreadable, iso, next_link, read_array, read_page, same_origin_path
 from ..messages import Emit, Finish, Reply, Send, Start, Wait
@@ -21,21 +22,26 @@ from .calling import Flow, Setting, call, follow_link, unreadable
 _USUAL_SIZES = frozenset({10, 20, 25, 50, 100, 200, 250, 500})
 _REPORT_IS_AFFORDABLE = 20_000
 _IDLE_PAGES = 20
+_MS = timedelta(milliseconds=1)
 
 
 @dataclass(slots=True)
-class _Tally:
-    """What was seen so far, and every reason to doubt that it is all."""
+class _Walk:
+    """One walk along a list: what is read, what was seen so far, and every reason to doubt that it is all."""
 
+    repo: Repo
+    status: str
+    setting: Setting
+    limit: int
     seen: set[str] = field(default_factory=set)
     paths: set[str] = field(default_factory=set)
     doubts: list[str] = field(default_factory=list)
     oldest: datetime | None = None
     is_ordered: bool = True
     linked: bool = False
-    walked: bool = False
+    by_time: bool = False  # no link came after a full page, so that pages are asked for by `before`
     needs_report: bool = False
-    idle: int = 0
+    idle: int = 0  # pages in a row that brought nobody new
 
     def doubt(self, why: str) -> None:
         if why not in self.doubts:
@@ -43,7 +49,7 @@ class _Tally:
 
     def add(self, page: Page) -> list[AccessRequest]:
         """The rows of a page that were not seen before."""
-        border = self.oldest if self.walked else None
+        border = self.oldest if self.by_time else None
         fresh: list[AccessRequest] = []
         for row in page.rows:
             if row.key not in self.seen:
@@ -61,19 +67,30 @@ class _Tally:
             self.doubt(f"{len(page.quarantined)} records of a page could not be read")
         return fresh
 
+    def completeness(self) -> Completeness:
+        return Completeness(False, "; ".join(self.doubts)) if self.doubts else PROVED
+
 
 def list_requests(
     repo: Repo, status: str, setting: Setting, *, limit: int = routes.PAGE_LIMIT, q: str | None = None
 ) -> Flow[Completeness]:
-    """Emits `Page`s as the caller takes them, each request once; returns how complete they were together."""
-    tally = _Tally()
+    """Emits `Page`s as the caller takes them, each request once; returns how complete they were together.
+
+    A Hub before September 2026 knows no reset: nobody stands there, and the completeness says why the list is empty.
+    """
+    walk = _Walk(repo, status, setting, limit)
     send: Send | None = routes.list_page(repo, status, limit=limit, q=q)
     ticket = None
     while send is not None:
-        tally.paths.add(send.path)
-        reply, page, ahead = yield from _page(send, ticket, repo, setting, tally)
-        fresh = tally.add(page)
-        send, ticket = _next(send, reply, page, bool(fresh), tally, setting, repo, status, limit), None
+        walk.paths.add(send.path)
+        try:
+            reply, page, ahead = yield from _page(walk, send, ticket)
+        except BadRequest as refusal:
+            if status == Status.RESET and not walk.seen and (yield from _knows_lists(repo, setting, refusal)):
+                return NO_RESET_LIST
+            raise
+        fresh = walk.add(page)
+        send, ticket = _next(walk, send, reply, page.size), None
         if ahead is not None and send == ahead[0]:
             ticket = ahead[1]
         half = (len(fresh) + 1) // 2
@@ -83,21 +100,28 @@ def list_requests(
             ticket = yield Start(send)
         if fresh[half:]:
             yield Emit(Page(tuple(fresh[half:])))
-    if tally.needs_report and not tally.doubts:
-        yield from _compare_with_report(repo, status, tally, setting)
-    return Completeness(False, "; ".join(tally.doubts)) if tally.doubts else PROVED
+    if walk.needs_report and not walk.doubts:
+        yield from _compare_with_report(walk)
+    return walk.completeness()
+
+
+def _knows_lists(repo: Repo, setting: Setting, refusal: BadRequest) -> Flow[bool]:
+    """Whether it is this one list that the Hub refuses: it says so in words only, so another list is asked for."""
+    if refusal.status != 400 or refusal.code is not None:
+        return False
+    answer = yield from call(routes.list_page(repo, Status.PENDING, limit=routes.PAGE_FLOOR), setting)
+    return is_ok(answer)
 
 
 _Ahead = tuple[Send, object]
 
 
-def _page(
-    send: Send, ticket: object, repo: Repo, setting: Setting, tally: _Tally
-) -> Flow[tuple[Reply, Page, _Ahead | None]]:
+def _page(walk: _Walk, send: Send, ticket: object) -> Flow[tuple[Reply, Page, _Ahead | None]]:
     """One page that can be read; a garbled one is asked for again, as a failing one is.
 
     From the second page on the caller is known to want more, so the next page is begun before this one is decoded.
     """
+    setting = walk.setting
     ahead: _Ahead | None = None
     first = (yield Finish(ticket)) if ticket is not None else None
     failures = 0
@@ -105,96 +129,87 @@ def _page(
         answer = yield from call(send, setting, first)
         first = None
         if not is_ok(answer):
-            raise error_of(answer, repo)
+            raise error_of(answer, walk.repo)
         assert isinstance(answer, Reply)
-        following = None if ticket is None or ahead is not None else _linked(send, answer, tally, setting)
+        following = None if ticket is None or ahead is not None else _linked(walk, send, answer)
         if following is not None:
             ahead = (following, (yield Start(following)))
         try:
-            return answer, read_page(answer.body, repo, answer.at), ahead
+            return answer, read_page(answer.body, walk.repo, answer.at), ahead
         except Unreadable as problem:
             failures += 1
             if failures >= setting.patience.tries:
-                raise unreadable(problem, answer, repo) from None
+                raise unreadable(problem, answer, walk.repo) from None
             yield Wait(setting.patience.pause(failures), why="the Hub's answer is garbled", jitter=True)
 
 
-def _linked(sent: Send, reply: Reply, tally: _Tally, setting: Setting) -> Send | None:
+def _linked(walk: _Walk, sent: Send, reply: Reply) -> Send | None:
     """The page behind a link that is beyond doubt; what is not is judged, and named, by `_next`."""
     link = next_link(reply.headers)
-    path = None if link is None else same_origin_path(link, setting.origin)
-    if path is None or path in tally.paths or urlsplit(path).path != urlsplit(sent.path).path:
+    path = None if link is None else same_origin_path(link, walk.setting.origin)
+    if path is None or path in walk.paths or urlsplit(path).path != urlsplit(sent.path).path:
         return None
     return routes.follow(sent, path)
 
 
-def _next(
-    sent: Send,
-    reply: Reply,
-    page: Page,
-    has_fresh: bool,
-    tally: _Tally,
-    setting: Setting,
-    repo: Repo,
-    status: str,
-    limit: int,
-) -> Send | None:
-    """The call for the next page, or None at the end of the list."""
+def _next(walk: _Walk, sent: Send, reply: Reply, size: int) -> Send | None:
+    """The call for the next page after one of so many records that was added, or None at the end of the list."""
     link = next_link(reply.headers)
     if link is not None:
-        tally.linked = True
-        path = follow_link(link, setting.origin)
-        if urlsplit(path).path != urlsplit(sent.path).path:
-            tally.doubt("the next link led to another list")
-            return None
-        if tally.idle >= _IDLE_PAGES:
-            tally.doubt(f"{_IDLE_PAGES} pages in a row brought nobody new")
-            return None
-        if path in tally.paths:
-            tally.doubt("a next link led back to a page that was read already")
-            return None
+        return _follow(walk, sent, link)
+    has_fresh, by_time = walk.idle == 0, walk.by_time
+    is_full = size >= walk.limit or size in _USUAL_SIZES
+    if by_time and is_full and not has_fresh and (size >= walk.limit or not walk.linked):
+        walk.doubt("a full page brought nobody new, so more may share its time, and the Hub gave no next link")
+    walk.needs_report = walk.needs_report or (by_time and has_fresh)
+    if not is_full or (by_time and not has_fresh) or walk.oldest is None:
+        if by_time and not walk.is_ordered:
+            walk.doubt("the list is in no order of time, so whether more lies behind a full page cannot be known")
+        return None
+    walk.needs_report = walk.needs_report or size >= walk.limit
+    return _before(walk, sent, walk.oldest)
+
+
+def _follow(walk: _Walk, sent: Send, link: str) -> Send | None:
+    """The page behind a next link, unless that leads astray or round and round."""
+    walk.linked = True
+    path = follow_link(link, walk.setting.origin)
+    if urlsplit(path).path != urlsplit(sent.path).path:
+        walk.doubt("the next link led to another list")
+    elif walk.idle >= _IDLE_PAGES:
+        walk.doubt(f"{_IDLE_PAGES} pages in a row brought nobody new")
+    elif path in walk.paths:
+        walk.doubt("a next link led back to a page that was read already")
+    else:
         return routes.follow(sent, path)
-    is_full = page.size >= limit or page.size in _USUAL_SIZES
-    if tally.walked and is_full and not has_fresh and (page.size >= limit or not tally.linked):
-        tally.doubt("a full page brought nobody new, so more may share its time, and the Hub gave no next link")
-    tally.needs_report = tally.needs_report or (tally.walked and has_fresh)
-    if not is_full or (tally.walked and not has_fresh) or tally.oldest is None:
-        if tally.walked and not tally.is_ordered:
-            tally.doubt("the list is in no order of time, so whether more lies behind a full page cannot be known")
-        return None
-    return _walk_on(sent, page, tally, repo, status, limit)
+    return None
 
 
-def _walk_on(sent: Send, page: Page, tally: _Tally, repo: Repo, status: str, limit: int) -> Send | None:
+def _before(walk: _Walk, sent: Send, oldest: datetime) -> Send | None:
     """After a full page without a link: ask for what is older than the oldest, overlapping by a millisecond."""
-    tally.walked = True
-    tally.needs_report = tally.needs_report or page.size >= limit
-    assert tally.oldest is not None
-    if tally.oldest.year >= 9999:
-        tally.doubt("the list holds times at the end of the calendar")
+    walk.by_time = True
+    if oldest.year >= 9999:
+        walk.doubt("the list holds times at the end of the calendar")
         return None
-    send = routes.follow(sent, routes.list_page(repo, status, limit=limit, before=iso(tally.oldest + _MS)).path)
-    if send.path in tally.paths:
-        tally.doubt("more than a page of requests share one millisecond, and the Hub gave no next link")
+    page = routes.list_page(walk.repo, walk.status, limit=walk.limit, before=iso(oldest + _MS))
+    if page.path in walk.paths:
+        walk.doubt("more than a page of requests share one millisecond, and the Hub gave no next link")
         return None
-    return send
+    return routes.follow(sent, page.path)
 
 
-_MS = timedelta(milliseconds=1)
-
-
-def _compare_with_report(repo: Repo, status: str, tally: _Tally, setting: Setting) -> Flow[None]:
+def _compare_with_report(walk: _Walk) -> Flow[None]:
     """A full page came without a link: the walk by time is believed only when the Hub's own total agrees."""
-    if len(tally.seen) > _REPORT_IS_AFFORDABLE:
-        tally.doubt("a full page came without a next link, and the report is too large to compare with")
+    if len(walk.seen) > _REPORT_IS_AFFORDABLE:
+        walk.doubt("a full page came without a next link, and the report is too large to compare with")
         return
     try:
-        answer = yield from call(routes.report(repo), setting)
+        answer = yield from call(routes.report(walk.repo), walk.setting)
         if not is_ok(answer) or not isinstance(answer, Reply):
-            raise error_of(answer, repo)
-        total = sum(isinstance(row, dict) and row.get("status") == status for row in read_array(answer.body))
+            raise error_of(answer, walk.repo)
+        total = sum(isinstance(row, dict) and row.get("status") == walk.status for row in read_array(answer.body))
     except (HubUnavailable, Unreadable) as problem:
-        tally.doubt(f"a full page came without a next link, and the report could not be read ({problem})")
+        walk.doubt(f"a full page came without a next link, and the report could not be read ({problem})")
         return
-    if total != len(tally.seen):
-        tally.doubt(f"a full page came without a next link; {len(tally.seen)} were found, the report counts {total}")
+    if total != len(walk.seen):
+        walk.doubt(f"a full page came without a next link; {len(walk.seen)} were found, the report counts {total}")
