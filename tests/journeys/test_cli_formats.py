@@ -80,7 +80,7 @@ def test_people_and_agents_see_thirty_rows_and_are_told_and_scripts_see_all(crow
     assert everything > 30
     people = console.run("ls", MODEL)
     assert (people.code, len(people.out.splitlines())) == (0, 31)
-    assert "first 30" in people.err
+    assert f"Showing 30 of {everything} (pending, newest first, from the Hub just now). All: --all" in people.err
     assert len(console.run("ls", MODEL, "--format", "agent").out.splitlines()) == 31
     assert len(console.run("ls", MODEL, "--all").out.splitlines()) == everything + 1
     assert len(console.run("ls", MODEL, "--limit", "2").out.splitlines()) == 3
@@ -88,6 +88,55 @@ def test_people_and_agents_see_thirty_rows_and_are_told_and_scripts_see_all(crow
         assert len(console.run("ls", MODEL, "--format", name).out.splitlines()) == everything
     assert len(list(csv.reader(io.StringIO(console.run("ls", MODEL, "--format", "csv").out)))) == everything + 1
     assert len(console.run("ls", MODEL, "--json", "--limit", "2").json) == 2
+
+
+def test_how_many_wait_is_said_as_far_as_it_is_known_and_cheap(crowded: LocalHub) -> None:
+    console = Console(crowded)
+    calls = crowded.stats()["calls"].get("GET list", 0)
+    last = console.run("ls", MODEL, "--limit", "2").err.splitlines()[-1]
+    assert crowded.stats()["calls"]["GET list"] == calls + 1
+    assert last == "Showing 2 of 115 (pending, newest first, from the Hub just now). All: --all"
+    several = console.run("ls", MODEL, DATASET).err.splitlines()[-2:]
+    assert several[0].startswith("Showing 30 of at least 115 (pending, newest first")
+    assert several[1] == "1 more list not read yet. All: --all"
+    whole = console.run("ls", MODEL, DATASET, "--all").err.splitlines()[-1]
+    assert "(pending, newest first in each list" in whole
+    assert "more" not in whole
+    assert "Showing" not in console.run("ls", MODEL, "--json", "--limit", "2").err
+
+
+def test_an_order_that_is_not_newest_first_is_not_called_so() -> None:
+    with LocalHub(requests=60, faults=["shuffle"]) as hub:
+        assert "(pending, in the Hub's order, from" in Console(hub).run("ls", MODEL, "--allow-incomplete").err
+
+
+def test_the_repo_stands_in_the_table_unless_one_alone_was_named(fresh: LocalHub) -> None:
+    fill(fresh, ["ada-l"])
+    console = Console(fresh)
+    for args, has_repo, has_status in (
+        ([MODEL], False, False),
+        ([MODEL, MODEL], False, False),
+        ([MODEL, DATASET], True, False),
+        ([], True, False),
+        ([MODEL, "--status", "pending,accepted"], False, True),
+    ):
+        head, row = console.run("ls", *args).out.splitlines()
+        assert ("REPO" in head.split(), "STATUS" in head.split()) == (has_repo, has_status), args
+        assert (MODEL in row.split(), "pending" in row.split()) == (has_repo, has_status), args
+    assert console.run("ls", DATASET).out == f"Nobody is pending at {DATASET}.\n"
+
+
+def test_the_answers_that_tell_most_are_shown_and_neither_names_nor_boxes(fresh: LocalHub) -> None:
+    answers = {"Full name": "Ada", "E-mail": "a@example.org", "I agree to the terms": "true", "Country": "UK"}
+    fill(fresh, ["ada-l"], answers={**answers, "Company": "Lovelace Ltd", "Purpose": "to count"})
+    assert Console(fresh).run("ls", MODEL).out.splitlines()[0].split() == [
+        "AGE",
+        "WHO",
+        "Purpose",
+        "Company",
+        "Country",
+        "ID",
+    ]
 
 
 def test_quiet_prints_ids_that_are_targets_again(fresh: LocalHub) -> None:

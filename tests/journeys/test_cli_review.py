@@ -41,7 +41,7 @@ def test_who_has_waited_longest_comes_first_with_answers_and_age(three: LocalHub
         assert "Request 1 of 3" in shown
         assert "first-one (First-One)" in shown
         assert "study 1" in shown
-        assert "d ago)" in shown
+        assert "mo ago)" in shown
         assert "a accept" in shown
         terminal.press("q")
         assert terminal.end() == 0
@@ -181,17 +181,36 @@ def test_hostile_answers_do_not_act_on_the_screen(fresh: LocalHub) -> None:
         assert "\u202e".encode() not in terminal.raw
     with _open(fresh, "ls", MODEL) as terminal:
         assert terminal.end() == 0
-        assert "mallory (␛[31mEvil" in terminal.display
+        assert "␛[31mEvil⟨U+202E⟩gnp.exe" in next(line for line in terminal.display.splitlines() if "mallory" in line)
         assert b"\x1b[31mEvil" not in terminal.raw
 
 
-def test_a_table_fits_the_terminal_and_says_what_it_leaves_out(crowded: LocalHub) -> None:
-    with Terminal([*PROGRAM, "ls", MODEL], Console(crowded).environment(), columns=80) as terminal:
+@pytest.mark.parametrize("columns", [70, 80, 100, 140])
+def test_a_table_fits_the_terminal_cuts_no_username_and_says_what_it_left_out(crowded: LocalHub, columns: int) -> None:
+    names = [row["user"] for row in Console(crowded).run("ls", MODEL, "--json", "--limit", "30").json]
+    with Terminal([*PROGRAM, "ls", MODEL], Console(crowded).environment(), columns=columns) as terminal:
         assert terminal.end() == 0
         shown = terminal.display.splitlines()
-    assert shown[-1].startswith("The first 30")
-    rows = [line for line in shown if line.endswith(tuple("0123456789abcdef"))]
-    assert len(rows) == 30, "no row is wrapped"
+    head = next(number for number, line in enumerate(shown) if line.startswith("AGE"))
+    assert [line.split()[1] for line in shown[head + 1 : head + 31]] == names, "each in a line of its own, and whole"
+    talk = "".join(shown[head + 31 :])
+    assert "Showing 30 of 115 (pending, newest first" in talk
+    assert ("No room for NAME: --no-truncate" in talk) == (columns == 70)
+    assert ("NAME" in shown[head]) == (columns > 70)
+
+
+def test_a_long_answer_is_parted_between_words(three: LocalHub) -> None:
+    words = "I study how well small models follow instructions in Luganda and in Swahili, and would like to publish it."
+    fill(three, ["wren-k"], answers={"Purpose": words})
+    for args in (("review", MODEL, "--newest-first"), ("show", f"wren-k@{MODEL}")):
+        with Terminal([*PROGRAM, *args], Console(three).environment(), columns=50) as terminal:
+            if args[0] == "review":
+                terminal.until("q end")
+                terminal.press("q")
+            assert terminal.end() == 0
+            lines = [line for line in terminal.display.splitlines() if line.startswith("      ")]
+        assert len(answer := [line.strip() for line in lines if "AI" not in line and line.strip() in words]) == 3
+        assert " ".join(answer) == words
 
 
 def test_a_few_changes_ask_for_a_yes_and_many_for_their_number(three: LocalHub) -> None:

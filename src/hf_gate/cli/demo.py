@@ -21,9 +21,10 @@ from ..domain.requests import Decision
 from ..errors import HfGateError
 from .detail import request_lines
 from .frame import Run, command
-from .listing import ls_columns
+from .layout import width_of
 from .output import Format, numbered
 from .rows import REQUEST_KEYS, request_row
+from .table import ls_columns
 
 if TYPE_CHECKING:
     from ..hub.client import Hub
@@ -195,7 +196,8 @@ def _accept(story: Story, repo: Repo, token: str) -> None:
     with story.hub("owner") as hub:
         request = next(request for request in hub.list_pending(repo) if request.username == name)
         if story.run.out.is_human:
-            for line in request_lines(request, story.run.now(), {}):
+            columns = width_of(sys.stdout)
+            for line in request_lines(request, story.run.now(), {}, columns and columns - 4):
                 story.tell(f"    {line}")
         first, second = hub.accept(repo, request), hub.accept(repo, name)
     with story.hub(token) as hub:

@@ -4,26 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ..domain.lifecycle import MEANING, STATUSES, Status
-from .output import Row, age, iso, one_line, paragraphs
+from .layout import wrapped
+from .output import age, iso, one_line, paragraphs
 from .rows import quality_of
 
 if TYPE_CHECKING:
     from ..domain.requests import AccessRequest
 
-
-def who(row: Row) -> str:
-    """The person of a row, as well as the repo tells."""
-    if row["user"]:
-        return f"{row['user']} ({row['fullname']})" if row["fullname"] else str(row["user"])
-    return f"(hidden #{str(row['user_id'] or row['request_id'])[-6:]})"
+_FACT: Final = 12  # where the text of a fact begins
 
 
-def request_lines(request: AccessRequest, now: datetime, account: Mapping[str, object]) -> Iterator[str]:
-    """The lines of one request, each safe to print; `account` holds what the profile told, or nothing."""
-    return map(one_line, _lines(request, now, account))
+def request_lines(
+    request: AccessRequest, now: datetime, account: Mapping[str, object], columns: int | None = None
+) -> Iterator[str]:
+    """The lines of one request, each safe to print; `account` holds what the profile told, or nothing.
+
+    With `columns` they are wrapped at words.
+    """
+    for line in _lines(request, now, account):
+        is_fact = line.startswith("  ") and line[2:_FACT].rstrip() in _FACTS
+        yield from wrapped(one_line(line), columns, _FACT if is_fact else None)
+
+
+_FACTS: Final = frozenset({"request", "status", "asked", "reviewed", "e-mail", "account", "activity", "answers"})
 
 
 def _lines(request: AccessRequest, now: datetime, account: Mapping[str, object]) -> Iterator[str]:

@@ -1,33 +1,29 @@
-"""ls and show: what waits, who is in, and one request in full."""
+"""ls: what waits, and who is in; and how much of it was shown."""
 
 from __future__ import annotations
 
 import difflib
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
+from ..domain.completeness import NO_RESET_LIST
 from ..domain.ids import Repo, parse_repo
 from ..domain.lifecycle import STATUSES, Status
-from ..domain.text import clip
-from ..errors import HfGateError, InvalidStatus, NotAllowed, NotGated, RequestNotFound
-from .detail import request_lines, who
+from ..errors import HfGateError, InvalidStatus, NotAllowed, NotGated
 from .frame import Run, command, repo_type_option
-from .output import FIRST_ROWS, Column, Format, Row, age, iso, numbered
+from .output import FIRST_ROWS, Column, Format, Row, numbered
 from .progress import Progress
 from .rows import REQUEST_KEYS, request_row
-from .targets import Aim, read_aims
+from .table import ls_columns, name_of
 
 if TYPE_CHECKING:
-    from ..domain.accounts import Profile
     from ..domain.requests import AccessRequest
     from ..hub.listing import Listing
 
-# ---- ls ---------------------------------------------------------------------------------------------------------------
+_COUNTED: Final = 1000  # rows of a list, at most, that are read on only to say how many there are: a page of the Hub's
 
 
 @command(
@@ -66,7 +62,7 @@ def ls(
 ) -> int:
     """List access requests of one or several repos; without a REPO, of all gated repos of the token's account."""
     statuses = _statuses(status)
-    named = [parse_repo(text, repo_type) for text in repos]
+    named = list(dict.fromkeys(parse_repo(text, repo_type) for text in repos))
     run.announce()
     reading = _Reading(run, named or _own_repos(run), statuses, is_named=bool(named))
     weighs = run.out.format in {Format.JSON, Format.JSONL, Format.AGENT}  # the others do not show it
@@ -75,11 +71,10 @@ def ls(
     columns: Sequence[Column] = ()
     if run.out.is_human:
         rows = _read(run, rows, FIRST_ROWS if wanted is None else wanted)
-        columns = ls_columns(rows, run.now())
-    is_whole = run.out.records(
-        rows, columns, REQUEST_KEYS, name=_name_of, limit=wanted, empty="Nobody is on that list."
-    )  # fmt: skip
-    return _conclude(run, reading, is_whole=is_whole, allow_incomplete=allow_incomplete, is_limited=limit is not None)
+        columns = ls_columns(rows, run.now(), with_repo=len(named) != 1, with_status=len(statuses) > 1)
+    is_whole = run.out.records(rows, columns, REQUEST_KEYS, name=name_of, limit=wanted, empty=reading.nobody)
+    shown = FIRST_ROWS if limit is None else limit
+    return _conclude(run, reading, None if is_whole else shown, allow_incomplete=allow_incomplete)
 
 
 def _statuses(text: str) -> tuple[Status, ...]:
@@ -112,12 +107,13 @@ class _Reading:
     def __init__(self, run: Run, repos: Sequence[Repo], statuses: Sequence[Status], *, is_named: bool) -> None:
         self.run, self.repos, self.statuses, self.is_named = run, repos, statuses, is_named
         self.listings: list[Listing] = []
-        self.counts: Counter[str] = Counter()
+        self.count = self.here = 0  # rows of all lists so far, and of the one that was begun last
+        self.is_sorted = True
         self.skipped: list[str] = []
 
     def requests(self) -> Iterator[AccessRequest]:
         for repo in self.repos:
-            before = self.counts.total()
+            before = self.count
             try:
                 for status in self.statuses:
                     yield from self._list(repo, status)
@@ -126,7 +122,7 @@ class _Reading:
                     raise
                 self.skipped.append(str(repo))  # a repo of an organisation in which this account may not review
                 continue
-            if self.counts.total() == before and self.run.hub.gate(repo).mode is False:
+            if self.count == before and self.run.hub.gate(repo).mode is False:
                 if len(self.repos) == 1:
                     raise NotGated(f"{repo} is not gated: nobody needs to ask for access there.")
                 self.run.out.warn(f"{repo} is not gated: nobody needs to ask for access there.")
@@ -134,9 +130,44 @@ class _Reading:
     def _list(self, repo: Repo, status: Status) -> Iterator[AccessRequest]:
         listing = self.run.hub.list(repo, status)
         self.listings.append(listing)
+        self.here, last = 0, None
         for request in listing:
-            self.counts[status] += 1
+            self.count, self.here = self.count + 1, self.here + 1
+            self.is_sorted = self.is_sorted and (last is None or request.asked_at <= last)
+            last = request.asked_at
             yield request
+        if listing.completeness == NO_RESET_LIST and set(self.statuses) != set(STATUSES):
+            raise InvalidStatus(f"{repo}: {listing.completeness.why}.", hint="Leave reset out, or ask for all.")
+
+    def count_on(self) -> bool:
+        """Reads the list that was begun last on, as far as that costs no more than a call; whether it ended."""
+        try:
+            for _ in self.listings[-1]:
+                self.count, self.here = self.count + 1, self.here + 1
+                if self.here >= _COUNTED:
+                    return False
+        except HfGateError:
+            return False  # what was asked for has been shown
+        return True
+
+    @property
+    def unread(self) -> int:
+        """How many lists were not begun."""
+        return len(self.repos) * len(self.statuses) - len(self.listings)
+
+    @property
+    def nobody(self) -> str:
+        """The sentence for an empty table."""
+        where = str(self.repos[0]) if len(self.repos) == 1 else f"{len(self.repos)} repos"
+        return f"Nobody is {' or '.join(self.statuses)} at {where}." if self.repos else "Nobody is on that list."
+
+    @property
+    def manner(self) -> str:
+        """Which lists, in which order, and from where."""
+        order = "newest first" if self.is_sorted else "in the Hub's order"
+        each = " in each list" if len(self.listings) > 1 else ""
+        lists = "all statuses" if len(self.statuses) == len(STATUSES) else " and ".join(self.statuses)
+        return f"({lists}, {order}{each}, from the Hub just now)"
 
 
 def _read(run: Run, rows: Iterable[Row], limit: int) -> list[Row]:
@@ -149,50 +180,23 @@ def _read(run: Run, rows: Iterable[Row], limit: int) -> list[Row]:
     return found
 
 
-def _spelt(row: Row) -> str:
-    """The repo as a command takes it."""
-    return str(row["repo"]) if row["repo_type"] == "model" else f"datasets/{row['repo']}"
-
-
-def _name_of(row: Row) -> str:
-    return str(row["request_id"] or f"{row['user'] or row['user_id']}@{_spelt(row)}")
-
-
-def ls_columns(rows: Sequence[Row], now: datetime) -> list[Column]:
-    """Age first, since silence is what people suffer from; answers that differ, but no ticked boxes."""
-    columns = [Column("AGE", lambda row: age(datetime.fromisoformat(str(row["asked_at"])), now), right=True)]
-    columns.append(Column("WHO", who, flexible=True))
-    if len({_spelt(row) for row in rows}) > 1:
-        columns.append(Column("REPO", _spelt, flexible=True))
-    if len({row["status"] for row in rows}) > 1:
-        columns.append(Column("STATUS", lambda row: str(row["status"])))
-    labels = Counter(label for row in rows for label, text in _answers(row).items() if len(str(text)) > 5)
-    columns += [Column(clip(label, 24), _answer_to(label), flexible=True) for label, _ in labels.most_common(3)]
-    columns.append(Column("ID", lambda row: str(row["request_id"] or row["user_id"] or "-")))
-    return columns
-
-
-def _answer_to(label: str) -> Callable[[Row], str]:
-    return lambda row: str(_answers(row).get(label, "-"))
-
-
-def _answers(row: Row) -> dict[str, object]:
-    answers = row["answers"]
-    return answers if isinstance(answers, dict) else {}
-
-
-def _conclude(run: Run, reading: _Reading, *, is_whole: bool, allow_incomplete: bool, is_limited: bool) -> int:
-    out, lists = run.out, " and ".join(reading.statuses)
+def _conclude(run: Run, reading: _Reading, shown: int | None, *, allow_incomplete: bool) -> int:
+    """What is said at the end, and the exit code; `shown` rows were printed of more, or None: of all that were read."""
+    out = run.out
     if reading.skipped:
         out.warn(f"not allowed to review {', '.join(reading.skipped)}: left out.")
     if not reading.repos:
         out.say("No gated repo of this account or its organisations was found.")
-    if not is_whole:
-        if not is_limited:
-            out.say(f"The first {FIRST_ROWS} ({lists}), read from the Hub just now; --all shows all.")
+    talks = out.format in {Format.HUMAN, Format.AGENT} and reading.repos
+    if talks and out.left_out:
+        out.say(f"No room for {', '.join(out.left_out)}: --no-truncate shows all, and in full.", "dim")
+    if shown is not None:
+        if talks:
+            _tell_part(run, reading, shown)
         return 0
-    if out.is_human and reading.repos:
-        out.say(f"{numbered(reading.counts.total(), 'request')} ({lists}), read from the Hub just now.", "dim")
+    if talks:
+        count = reading.count
+        out.say(f"Showing {count:,} of {count:,} {reading.manner}." if count else "Read from the Hub just now.", "dim")
     doubts = [(listing, listing.completeness) for listing in reading.listings if not listing.completeness.proved]
     for listing, completeness in doubts:
         out.warn(f"the list of {listing.repo} is not proved whole: {completeness.why}.")
@@ -201,62 +205,13 @@ def _conclude(run: Run, reading: _Reading, *, is_whole: bool, allow_incomplete: 
     return 0 if allow_incomplete or not doubts else 5
 
 
-# ---- show -------------------------------------------------------------------------------------------------------------
-
-
-@command(
-    "show",
-    examples=("hf-gate show ada-l@datasets/acme/eeg", "hf-gate show datasets/acme/eeg ada-l --json"),
-)
-@click.argument("target", nargs=-1, metavar="TARGET", required=True)
-@click.option("--repo", metavar="REPO", help="The repo, when TARGET is a request id.")
-@repo_type_option
-def show(run: Run, *, target: tuple[str, ...], repo: str | None, repo_type: str | None) -> int:
-    """Show one request in full: the answers, the person, the age, and what can be done."""
-    aims = read_aims(target, None, repo, repo_type)
-    if len(aims) != 1:
-        raise click.UsageError(f"{len(aims)} people are named; show takes one.")
-    run.announce()
-    request = find_request(run, aims[0])
-    profile = _profile(run, request)
-    doc = {
-        "schema_version": 1,
-        **request_row(request),
-        "granted_by": request.granted_by.username if request.granted_by else None,
-        "account": None
-        if profile is None
-        else {
-            "created_at": iso(profile.created_at or request.person.created_at),
-            "is_pro": profile.is_pro,
-            "orgs": list(profile.orgs),
-            "models": profile.models,
-            "datasets": profile.datasets,
-            "followers": profile.followers,
-        },
-    }
-    run.out.document(doc, lambda: _lines(request, doc, run.now()), quiet=[_name_of(doc)])
-    return 0
-
-
-def _lines(request: AccessRequest, doc: Row, now: datetime) -> Iterator[str]:
-    account = doc["account"]
-    yield from request_lines(request, now, account if isinstance(account, dict) else {})
-    if request.person.username and request.status == Status.PENDING:
-        yield f"Next: hf-gate accept {request.person.username}@{request.repo}   (or reset, reject with --reason)"
-
-
-def find_request(run: Run, aim: Aim) -> AccessRequest:
-    """The request as it stands now, from whichever list holds it."""
-    for status in STATUSES:
-        for request in run.hub.list(aim.repo, status):
-            if aim.target.names(request):
-                return request
-    raise RequestNotFound(f"{aim.target.label} has no request at {aim.repo}.")
-
-
-def _profile(run: Run, request: AccessRequest) -> Profile | None:
-    """Nice to have; nothing depends on it."""
-    try:
-        return run.hub.profile(request.person) if request.person.username else None
-    except HfGateError:
-        return None
+def _tell_part(run: Run, reading: _Reading, shown: int) -> None:
+    """How much of how much was shown, as far as that is cheaply known."""
+    is_known = reading.count_on() and reading.listings[-1].completeness.proved and not reading.unread
+    total = f"{'' if is_known else 'at least '}{reading.count:,}"
+    more = "All: --all"
+    if reading.unread:
+        run.out.say(f"Showing {shown:,} of {total} {reading.manner}.")
+        run.out.say(f"{numbered(reading.unread, 'more list')} not read yet. {more}")
+    else:
+        run.out.say(f"Showing {shown:,} of {total} {reading.manner}. {more}")

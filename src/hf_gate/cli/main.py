@@ -18,7 +18,7 @@ _READ, _DECIDE, _TRY, _ASK, _HELP = "Look", "Decide", "Try it without a token", 
 
 COMMANDS: dict[str, Entry] = {
     "ls": Entry("listing:ls", "List access requests.", _READ),
-    "show": Entry("listing:show", "Show one request: answers, person, age.", _READ),
+    "show": Entry("show:show", "Show one request: answers, person, age.", _READ),
     "repos": Entry("repos:repos", "Gated repos: ls, show, form, report.", _READ),
     "review": Entry("review:review", "Decide one request after the other, by single keys.", _DECIDE),
     "accept": Entry("verbs:accept", "Let people in.", _DECIDE),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -15,11 +14,11 @@ from enum import StrEnum
 from itertools import chain, islice
 from typing import TextIO
 
-from ..domain.text import clip, csv_cell, display_width, visible
+from ..domain.text import csv_cell, display_width, visible
+from .layout import joined, placed, width_of
 
 Row = Mapping[str, object]
 FIRST_ROWS = 30
-_CELL = 48  # columns of a cell where there is no terminal to fill
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 
 
@@ -36,12 +35,19 @@ class Format(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of the table for people. A flexible one gives way first when the terminal is narrow."""
+    """One column of the table for people, and how it gives way when the terminal is narrow.
+
+    A flexible one is cut down to `least`, at its end or, with `tail`, at its head. One with a `drop` leaves when that
+    is not enough, the highest first. All others are shown whole.
+    """
 
     title: str
     cell: Callable[[Row], str]
     right: bool = False
     flexible: bool = False
+    least: int = 8
+    tail: bool = False
+    drop: int = 0
 
 
 def chosen_format(name: str | None) -> Format:
@@ -107,6 +113,7 @@ class Output:
     format: Format = Format.HUMAN
     color: str = "auto"
     truncate: bool = True
+    left_out: tuple[str, ...] = ()  # titles of the columns for which the last table had no room
 
     @property
     def is_human(self) -> bool:
@@ -254,37 +261,12 @@ class Output:
         if not cells:
             self.line(empty)
             return
-        widths = self._widths([titles, *cells], columns)
-        sys.stdout.write(self.styled(_joined(titles, widths, columns).rstrip(), "bold") + "\n")
+        needed = [max(map(display_width, column)) for column in zip(titles, *cells, strict=True)]
+        widths = placed(columns, needed, width_of(sys.stdout)) if self.truncate else dict(enumerate(needed))
+        self.left_out = tuple(title for n, title in enumerate(titles) if n not in widths)
+        sys.stdout.write(self.styled(joined(titles, widths, columns), "bold") + "\n")
         for row in cells:
-            sys.stdout.write(_joined(row, widths, columns).rstrip() + "\n")
-
-    def _widths(self, cells: Sequence[Sequence[str]], columns: Sequence[Column]) -> list[int]:
-        widths = [max(map(display_width, column)) for column in zip(*cells, strict=True)]
-        if not self.truncate:
-            return widths
-        if not sys.stdout.isatty():
-            return [min(width, _CELL) for width in widths]
-        room = shutil.get_terminal_size().columns - 2 * (len(columns) - 1)
-        flexible = [index for index, column in enumerate(columns) if column.flexible]
-        while flexible and sum(widths) > room:
-            widest = max(flexible, key=lambda index: widths[index])
-            if widths[widest] <= 8:
-                break
-            widths[widest] -= 1
-        return widths
-
-
-def _joined(cells: Sequence[str], widths: Sequence[int], columns: Sequence[Column]) -> str:
-    return "  ".join(
-        _fitted(cell, width, column.right) for cell, width, column in zip(cells, widths, columns, strict=True)
-    )
-
-
-def _fitted(text: str, width: int, right: bool) -> str:
-    shown = clip(text, width)
-    space = " " * (width - display_width(shown))
-    return space + shown if right else shown + space
+            sys.stdout.write(joined(row, widths, columns) + "\n")
 
 
 def _answers(row: Row) -> Mapping[str, object]:
@@ -306,8 +288,14 @@ def numbered(count: int, one: str, many: str | None = None) -> str:
 
 
 def age(since: datetime, now: datetime) -> str:
-    """How long ago, in the largest unit that says something: `40s`, `12m`, `3h`, `9d`."""
+    """How long ago, in a unit that says something: `40s`, `12m`, `3h`, `9d`, `5mo`, `3.1y`, `12y`."""
     seconds = max(0, int((now - since).total_seconds()))
+    days = seconds / 86400
+    if days >= 730:
+        years = int(days / 36.525) / 10  # never older than it is
+        return f"{int(years)}y" if years >= 10 else f"{years:.1f}y"
+    if days >= 90:
+        return f"{int(days / 30.4375)}mo"
     for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
         if seconds >= size:
             return f"{seconds // size}{unit}"

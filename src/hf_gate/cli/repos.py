@@ -15,6 +15,7 @@ from ..domain.ids import Repo, parse_repo
 from ..errors import HfGateError, NotAllowed, UsageError
 from .frame import Entry, GateGroup, Run, command, repo_type_option
 from .output import Column, Row, paragraphs
+from .table import spelt
 
 if TYPE_CHECKING:
     from ..domain.accounts import Gate
@@ -56,19 +57,15 @@ def repos_ls(run: Run, *, owners: tuple[str, ...]) -> int:
         owners = (account.name, *account.orgs)
     rows = (_gate_row(gate) for owner in owners for gate in run.hub.gated_repos(owner))
     columns = [
-        Column("REPO", _spelt, flexible=True),
+        Column("REPO", spelt),
         Column("GATE", lambda row: str(row["gated"])),
     ]
-    run.out.records(rows, columns, REPO_KEYS, name=_spelt, limit=-1, empty="No gated repo was found.")
+    run.out.records(rows, columns, REPO_KEYS, name=spelt, limit=-1, empty="No gated repo was found.")
     return 0
 
 
 def _gate_row(gate: Gate) -> Row:
     return {"repo": gate.repo.id, "repo_type": gate.repo.type.value, "gated": gate.mode}
-
-
-def _spelt(row: Row) -> str:
-    return str(row["repo"]) if row["repo_type"] == "model" else f"datasets/{row['repo']}"
 
 
 @command("show", examples=("hf-gate repos show datasets/acme/eeg", "hf-gate repos show acme/med-7b --json"))
@@ -184,11 +181,11 @@ def repos_report(run: Run, *, repo: str, repo_type: str | None) -> int:
     run.announce()
     rows = [_report_row(where, record) for record in run.hub.access_report(where)]
     columns = [
-        Column("USER", lambda row: str(row["user"] or "-"), flexible=True),
+        Column("USER", lambda row: str(row["user"] or "-")),
         Column("STATUS", lambda row: str(row["status"] or "-")),
         Column("ASKED", lambda row: str(row["asked_at"] or "-")[:16]),
-        Column("REVIEWED", lambda row: str(row["reviewed_at"] or "-")[:16]),
-        Column("BY", lambda row: str(row["granted_by"] or "-"), flexible=True),
+        Column("REVIEWED", lambda row: str(row["reviewed_at"] or "-")[:16], drop=1),
+        Column("BY", lambda row: str(row["granted_by"] or "-"), drop=2),
     ]
     is_whole = run.out.records(rows, columns, _REPORT_KEYS, name=lambda row: str(row["user"] or "-"))
     if not is_whole:

@@ -30,7 +30,7 @@ REQUEST_KEYS: Final = (
 )
 
 
-_TICKS: Final = frozenset({"true", "false", "on", "off"})  # how the Hub writes a box
+TICKS: Final = frozenset({"true", "false", "on", "off"})  # how the Hub writes a box
 
 
 def request_row(request: AccessRequest, *, with_quality: bool = True) -> dict[str, object]:
@@ -61,7 +61,7 @@ def quality_of(request: AccessRequest) -> dict[str, str] | None:
 
     names = tuple(filter(None, (request.person.username, request.person.fullname)))
     return {
-        label: quality(text, label, None, names).value for label, text in request.answers.items() if text not in _TICKS
+        label: quality(text, label, None, names).value for label, text in request.answers.items() if text not in TICKS
     }
 
 

@@ -1,0 +1,90 @@
+"""show: one request in full, and what can be done about it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from ..domain.lifecycle import Status
+from ..errors import HfGateError, RequestNotFound
+from .detail import request_lines
+from .frame import Run, command, repo_type_option
+from .layout import width_of
+from .nearest import did_you_mean
+from .output import Row, iso
+from .rows import request_row
+from .table import name_of
+from .targets import Aim, read_aims
+
+if TYPE_CHECKING:
+    from ..domain.accounts import Profile
+    from ..domain.requests import AccessRequest
+
+
+@command(
+    "show",
+    examples=("hf-gate show ada-l@datasets/acme/eeg", "hf-gate show datasets/acme/eeg ada-l --json"),
+)
+@click.argument("target", nargs=-1, metavar="TARGET", required=True)
+@click.option("--repo", metavar="REPO", help="The repo, when TARGET is a request id.")
+@repo_type_option
+def show(run: Run, *, target: tuple[str, ...], repo: str | None, repo_type: str | None) -> int:
+    """Show one request in full: the answers, the person, the age, and what can be done."""
+    aims = read_aims(target, None, repo, repo_type)
+    if len(aims) != 1:
+        raise click.UsageError(f"{len(aims)} people are named; show takes one.")
+    run.announce()
+    request = find_request(run, aims[0])
+    profile = _profile(run, request)
+    doc = {
+        "schema_version": 1,
+        **request_row(request),
+        "granted_by": request.granted_by.username if request.granted_by else None,
+        "account": None
+        if profile is None
+        else {
+            "created_at": iso(profile.created_at or request.person.created_at),
+            "is_pro": profile.is_pro,
+            "orgs": list(profile.orgs),
+            "models": profile.models,
+            "datasets": profile.datasets,
+            "followers": profile.followers,
+        },
+    }
+    run.out.document(doc, lambda: _lines(request, doc, run.now()), quiet=[name_of(doc)])
+    return 0
+
+
+def _lines(request: AccessRequest, doc: Row, now: datetime) -> Iterator[str]:
+    account = doc["account"]
+    yield from request_lines(request, now, account if isinstance(account, dict) else {}, width_of(sys.stdout))
+    if request.person.username and request.status == Status.PENDING:
+        yield f"Next: hf-gate accept {request.person.username}@{request.repo}   (or reset, reject with --reason)"
+
+
+def find_request(run: Run, aim: Aim) -> AccessRequest:
+    """The request as it stands now, from whichever list holds it; else an error that says whom the Hub knows instead."""
+    target = aim.target
+    who = target.request or target.username
+    request = run.hub.find(
+        aim.repo, who, request_id=None if who else target.request_id, user_id=None if who else target.user_id
+    )
+    if request is not None:
+        return request
+    name = target.username
+    raise RequestNotFound(
+        f"nobody named {name} asked at {aim.repo}." if name else f"there is no request {target.label} at {aim.repo}.",
+        hint=f"{did_you_mean(run.hub, aim.repo, name)}`hf-gate ls {aim.repo} --status all` lists who asked.",
+    )
+
+
+def _profile(run: Run, request: AccessRequest) -> Profile | None:
+    """Nice to have; nothing depends on it."""
+    try:
+        return run.hub.profile(request.person) if request.person.username else None
+    except HfGateError:
+        return None

@@ -1,0 +1,76 @@
+"""How tables and lines take their place: what is cut, what leaves, what never is; where lines part; how ages are told."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hf_gate.cli.layout import placed, wrapped
+from hf_gate.cli.output import Column, age
+from hf_gate.domain.text import display_width
+
+_WHO = Column("WHO", str)
+_NAME = Column("NAME", str, flexible=True, least=10, drop=30)
+_WORDS = Column("PURPOSE", str, flexible=True, least=12, drop=10)
+_ID = Column("ID", str, flexible=True, least=7, tail=True, drop=20)
+_TABLE = [_WHO, _NAME, _WORDS, _ID]
+
+
+@pytest.mark.parametrize(
+    ("room", "widths"),
+    [
+        (200, [30, 20, 60, 24]),
+        (110, [30, 20, 30, 24]),  # long words are cut first
+        (85, [30, 20, 22, 7]),  # then the id to its tail
+        (65, [30, 10, 12, 7]),  # then all words to the least
+        (60, [30, None, 19, 7]),  # then the name leaves
+        (50, [30, None, 18, None]),  # then the id
+        (40, [30, None, None, None]),  # then the answer
+        (10, [30, None, None, None]),  # who it is stays whole
+    ],
+)
+def test_columns_give_way_in_their_order_and_who_it_is_never(room: int, widths: list[int | None]) -> None:
+    found = placed(_TABLE, [30, 20, 60, 24], room)
+    assert [found.get(number) for number in range(4)] == widths
+
+
+def test_where_there_is_no_terminal_nothing_leaves_and_only_words_are_cut() -> None:
+    assert placed(_TABLE, [90, 20, 600, 24], None) == {0: 90, 1: 20, 2: 48, 3: 24}
+
+
+@given(st.text(st.sampled_from("ab xyz 語n\u0301"), max_size=120), st.integers(4, 40))
+def test_lines_are_never_too_long_and_lose_nothing_but_blanks(text: str, columns: int) -> None:
+    lines = list(wrapped(text, columns))
+    assert all(display_width(line) <= columns for line in lines)
+    assert "".join(lines).replace(" ", "") == text.replace(" ", "")
+
+
+def test_a_line_parts_between_words_and_the_rest_hangs() -> None:
+    assert list(wrapped("  status    waits for a review", 26, 12)) == ["  status    waits for a", "            review"]
+    assert list(wrapped("      one two three", 14)) == ["      one two", "      three"]
+    assert list(wrapped("abcdefghij kl", 6)) == ["abcdef", "ghij", "kl"], "a word may be longer than a line"
+    assert list(wrapped("as long as it likes", None)) == ["as long as it likes"]
+
+
+@pytest.mark.parametrize(
+    ("ago", "told"),
+    [
+        (timedelta(seconds=-5), "0s"),
+        (timedelta(seconds=59), "59s"),
+        (timedelta(minutes=59), "59m"),
+        (timedelta(hours=23), "23h"),
+        (timedelta(days=9), "9d"),
+        (timedelta(days=89), "89d"),
+        (timedelta(days=152), "4mo"),
+        (timedelta(days=729), "23mo"),
+        (timedelta(days=731), "2.0y"),
+        (timedelta(days=1525), "4.1y"),
+        (timedelta(days=5000), "13y"),
+    ],
+)
+def test_an_age_is_told_in_a_unit_that_says_something(ago: timedelta, told: str) -> None:
+    now = datetime(2026, 11, 25, tzinfo=UTC)
+    assert age(now - ago, now) == told
