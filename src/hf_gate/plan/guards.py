@@ -1,0 +1,87 @@
+"""The brakes: how strong a yes a plan needs when somebody is there, and how much of it a run may do when nobody is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from .model import Change, Guard
+
+FEW: Final = 20  # rejections, resets, cancellations and removals: above, the number must be typed
+SOME: Final = 50  # acceptances: above this and above a tenth of who waits
+SHARE: Final = 10  # a tenth
+FIRST_CYCLE: Final = 50  # a policy version acts on a repo without being asked up to here
+
+
+class Yes(StrEnum):
+    """What a person must do before a plan is sent."""
+
+    NONE = "none"
+    CONFIRM = "confirm"
+    TYPED = "typed"
+
+
+def yes_needed(changes: Collection[Change], waiting: int) -> Yes:
+    """The ladder: one change needs no word, a few a yes, many their number. `waiting`: pending requests in all."""
+    count = Counter(change.verb for change in changes)
+    accepts = count.pop("accept", 0)
+    if sum(count.values()) > FEW or accepts > max(SOME, waiting // SHARE):
+        return Yes.TYPED
+    return Yes.NONE if len(changes) <= 1 else Yes.CONFIRM
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """At most `limit` changes of one verb in a window of `seconds`."""
+
+    limit: int
+    seconds: int
+
+
+DEFAULT_BUDGETS: Final[Mapping[str, Budget]] = {
+    "accept": Budget(20_000, 3600),
+    "reset": Budget(200, 3600),
+    "reject": Budget(50, 3600),
+    "remove": Budget(25, 86_400),
+}
+
+
+def within(
+    changes: Iterable[Change], budgets: Mapping[str, Budget], used: Mapping[str, int]
+) -> tuple[list[Change], list[Change]]:
+    """What a run may do now, the oldest first, and what is deferred. `used`: done in each verb's window so far."""
+    left = {verb: max(0, budget.limit - used.get(verb, 0)) for verb, budget in budgets.items()}
+    take: list[Change] = []
+    deferred: list[Change] = []
+    for change in sorted(changes, key=lambda change: (change.asked_at, change.order)):
+        if left.get(change.verb, 1) <= 0:
+            deferred.append(change)
+            continue
+        if change.verb in left:
+            left[change.verb] -= 1
+        take.append(change)
+    return take, deferred
+
+
+def protect(changes: Iterable[Change], names: Collection[str]) -> tuple[list[Change], list[Change]]:
+    """Nobody on the list of protected names or ids is rejected, reset or removed; returns (kept, left out)."""
+    known = {name.lower() for name in names}
+    kept: list[Change] = []
+    out: list[Change] = []
+    for change in changes:
+        named = {str(value).lower() for value in (change.user, change.user_id) if value}
+        (out if change.verb != "accept" and named & known else kept).append(change)
+    return kept, out
+
+
+def told(changes: Sequence[Change], waiting: int, protected: int) -> list[Guard]:
+    """The limits of the ladder with what these changes come to."""
+    count = Counter(change.verb for change in changes)
+    return [
+        Guard(name="accept", ok=count["accept"] <= max(SOME, waiting // SHARE), limit=max(SOME, waiting // SHARE), value=count["accept"]),
+        *(Guard(name=verb, ok=count[verb] <= FEW, limit=FEW, value=count[verb]) for verb in ("reject", "reset", "remove")),
+        Guard(name="protected", ok=protected == 0, limit=0, value=protected),
+    ]  # fmt: skip

@@ -1,0 +1,183 @@
+"""What a plan is: an ordered list of changes with their reasons, sealed by a digest; read back only if nothing was changed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+
+from ..domain.events import canonical
+from ..domain.ids import Repo, RepoType
+from ..errors import Guarded, UsageError
+
+SCHEMA_VERSION: Final = 1
+MOST: Final = 100_000
+"""More changes than this do not go into one plan: the oldest first, and the plan says how many remain."""
+
+VALID: Final = timedelta(hours=24)
+
+
+class Reason(msgspec.Struct, frozen=True, kw_only=True):
+    """One expression of the rule with what came out, and the facts that it looked at."""
+
+    expr: str
+    value: bool | None
+    facts: dict[str, Any]
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """One request that is to move. It is left alone (stale) when status, attempt or answers are others by then.
+
+    `until` is written as the rule says it (`30d`, `2027-06-30`, several joined by a comma: the earliest counts); it
+    begins with the acceptance. `row` is the number of the request in the store that the plan was made from.
+    """
+
+    repo: str
+    repo_type: str
+    request_id: str | None
+    user_id: str | None
+    user: str | None
+    asked_at: str
+    answers_digest: str
+    before: str = msgspec.field(name="from")
+    after: str = msgspec.field(name="to")
+    reason: str | None
+    rule: str
+    policy: str | None
+    policy_digest: str | None
+    because: list[Reason]
+    until: str | None
+    at_end: str | None
+    row: int
+
+    @property
+    def where(self) -> Repo:
+        """The repo as a value."""
+        namespace, _, name = self.repo.partition("/")
+        return Repo(RepoType(self.repo_type), namespace, name)
+
+    @property
+    def verb(self) -> str:
+        """accept, reject, reset or cancel; `remove` when somebody who is in is to be out."""
+        if self.before == "accepted":
+            return "remove"
+        return {"accepted": "accept", "rejected": "reject", "reset": "reset", "pending": "cancel"}[self.after]
+
+    @property
+    def order(self) -> tuple[str, str, str, str]:
+        """By type, repo, age, id: the oldest first."""
+        return (self.repo_type, self.repo, self.asked_at, self.request_id or self.user_id or self.user or "")
+
+
+class Guard(msgspec.Struct, frozen=True, kw_only=True):
+    """A limit with what the plan comes to; `ok` False: it needs a stronger yes, or something was left out."""
+
+    name: str
+    ok: bool
+    limit: int
+    value: int
+
+
+class Head(msgspec.Struct, frozen=True, kw_only=True):
+    """What a plan was made from, and how long it holds."""
+
+    digest: str
+    policy_digest: str
+    endpoint: str
+    made_at: str
+    expires_at: str
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """A sealed list of changes. `summary` counts what is planned and what is left, with why."""
+
+    schema_version: int
+    plan: Head
+    summary: dict[str, int]
+    changes: list[Change]
+    guards: list[Guard]
+
+    @property
+    def digest(self) -> str:
+        return self.plan.digest
+
+    @property
+    def expires_at(self) -> datetime:
+        return datetime.fromisoformat(self.plan.expires_at)
+
+
+def iso(moment: datetime) -> str:
+    """ISO 8601 with milliseconds and Z."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def sealed(
+    changes: Iterable[Change],
+    *,
+    policy_digest: str,
+    endpoint: str,
+    now: datetime,
+    summary: Mapping[str, int],
+    guards: Sequence[Guard],
+    valid: timedelta = VALID,
+    most: int = MOST,
+) -> Plan:
+    """A plan of these changes in their order, with its digest; what is over `most` stays for the next one."""
+    ordered = sorted(changes, key=lambda change: change.order)
+    kept = ordered if len(ordered) <= most else sorted(sorted(ordered, key=_age)[:most], key=lambda c: c.order)
+    head = Head(
+        digest="", policy_digest=policy_digest, endpoint=endpoint, made_at=iso(now), expires_at=iso(now + valid)
+    )
+    counts = {**summary, "remaining": len(ordered) - len(kept)}
+    plan = Plan(schema_version=SCHEMA_VERSION, plan=head, summary=counts, changes=kept, guards=list(guards))
+    return msgspec.structs.replace(plan, plan=msgspec.structs.replace(head, digest=digest_of(plan)))
+
+
+def _age(change: Change) -> tuple[str, tuple[str, str, str, str]]:
+    return (change.asked_at, change.order)
+
+
+def digest_of(plan: Plan) -> str:
+    """SHA-256 over the canonical JSON without the digest itself: layout does not count, anything else does."""
+    document = msgspec.to_builtins(plan)
+    del document["plan"]["digest"]
+    return hashlib.sha256(canonical(document)).hexdigest()
+
+
+def written(plan: Plan) -> bytes:
+    """The file: JSON that people can read."""
+    return msgspec.json.format(msgspec.json.encode(plan), indent=1) + b"\n"
+
+
+_READER = msgspec.json.Decoder(Plan, strict=True)
+
+
+def read(document: bytes, source: str) -> Plan:
+    """The plan in a file, or one clear line: not a plan, or a changed one. Key order and layout do not count."""
+    try:
+        plan = _READER.decode(document)
+        raw = msgspec.json.decode(document)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
+        raise UsageError(
+            f"{source} is no plan of hf-gate: {problem}.", hint="Make one: hf-gate plan --out plan.json"
+        ) from None
+    if plan.schema_version != SCHEMA_VERSION:
+        raise UsageError(
+            f"{source} is written in version {plan.schema_version} of the format, this program reads {SCHEMA_VERSION}.",
+            hint="Make it anew: hf-gate plan --out plan.json",
+        )
+    _check_seal(plan, raw, source)
+    return plan
+
+
+def _check_seal(plan: Plan, raw: dict[str, Any], source: str) -> None:
+    """What the file says, unknown keys included, must be what was sealed."""
+    told = raw["plan"].pop("digest")
+    if hashlib.sha256(canonical(raw)).hexdigest() != told or digest_of(plan) != told:
+        raise Guarded(
+            f"{source} was changed after it was made; nothing was sent.",
+            hint="A plan is never edited: change the policy, and make it anew with `hf-gate plan --out`.",
+        )
