@@ -393,4 +393,5 @@ def test_a_name_that_only_looks_like_this_machine_is_another(host: str) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9:80", "localhost", "[::1]:80"])
 def test_this_machine_needs_no_secure_channel(host: str) -> None:
-    Hub(TOKEN, f"http://{host}").close()
+    with Hub(TOKEN, f"http://{host}") as hub:
+        assert hub.endpoint == f"http://{host}"

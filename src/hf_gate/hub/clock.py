@@ -38,7 +38,7 @@ class RealClock:
         """The Hub's clock does not matter here."""
 
 
-class HubClock:
+class FollowedClock:
     """A local Hub's clock, learnt from the header it puts on each answer; waits end early when it is advanced."""
 
     # A wait is cut into naps of at most so many real seconds, so that an advanced clock is noticed.
@@ -74,5 +74,5 @@ class HubClock:
 def clock_for(endpoint: str) -> Clock:
     """The Hub's clock when HF_GATE_CLOCK=hub and the Hub is on this machine, else the real one."""
     if os.environ.get("HF_GATE_CLOCK", "").strip().lower() == "hub" and is_loopback(endpoint):
-        return HubClock()
+        return FollowedClock()
     return RealClock()
