@@ -1,0 +1,79 @@
+"""Which one country an answer names: by code, name, flag, or as the last part of a place; two countries are none."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+
+_EACH = re.compile(r"\s*(?:[/|;&+、，]|\band\b|\bund\b|\bet\b|\by\b|\bи\b)\s*")
+_FLAG = re.compile("[\U0001f1e6-\U0001f1ff]{2}")
+_NO_CODES = {
+    "am",
+    "as",
+    "at",
+    "be",
+    "by",
+    "do",
+    "id",
+    "in",
+    "is",
+    "it",
+    "la",
+    "me",
+    "my",
+    "na",
+    "no",
+    "pa",
+    "se",
+    "so",
+    "to",
+}
+_LIMIT = 200
+
+
+def country_key(text: str) -> str:
+    """How names of countries are compared: case, accents, dots and a leading article do not count."""
+    plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text)).casefold()
+    plain = "".join(char for char in plain if not unicodedata.combining(char) or ord(char) > 0x0370)
+    plain = unicodedata.normalize("NFC", plain)
+    plain = " ".join("".join(_letter(char) for char in plain).split())
+    return plain.removeprefix("the ")
+
+
+def _letter(char: str) -> str:
+    if char in ".'\u2019`\u02bb":
+        return ""
+    return char if unicodedata.category(char)[0] in "LMN" else " "
+
+
+def country_code(text: str, names: Mapping[str, str]) -> str | None:
+    """The alpha-2 code of the one country that a text names; `names` maps keys (`country_key`) to codes.
+
+    `Paris, France` is FR; `France, Germany`, `Georgia, USA` and `France or so` are none.
+    """
+    text = text.strip()[:_LIMIT]
+    found = _single(text, names)
+    if found:
+        return found
+    codes: set[str | None] = set()
+    for part in filter(None, _EACH.split(text)):
+        codes |= _of_place(part, names)
+    return codes.pop() if len(codes) == 1 else None
+
+
+def _of_place(text: str, names: Mapping[str, str]) -> set[str | None]:
+    """The codes among the parts of `Town, Region, Country`; None when its last part is no country."""
+    parts = [part for part in re.split(r"\s*[,(]\s*|\s+-\s+", text.rstrip(") ")) if part]
+    codes = [_single(part, names) for part in parts]
+    return {code for code in codes if code} | ({None} if not codes or codes[-1] is None else set())
+
+
+def _single(text: str, names: Mapping[str, str]) -> str | None:
+    whole = _FLAG.fullmatch(text)
+    if whole:
+        return names.get("".join(chr(ord(char) - 0x1F1E6 + ord("a")) for char in text))
+    key = country_key(_FLAG.sub(" ", text))
+    if key in _NO_CODES and not text.isupper():
+        return None
+    return names.get(key)

@@ -1,0 +1,127 @@
+"""What the answers of one request say, by the role of each field; labels differ from form to form, roles do not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from ..domain.forms import GateForm, fold
+from ..domain.quality import Quality, quality
+from ..domain.roles import Role, role_of
+from .mail import parse_address
+
+TICKED = frozenset({"on", "true", "yes", "1", "checked"})
+"""How a ticked box arrives, as the Hub sends strings only; anything else, and no answer at all, is not ticked."""
+
+_NOT_TICKED = frozenset({"", "off", "false", "no", "0", "unchecked"})
+_RANK = {Quality.EMPTY: 0, Quality.JUNK: 1, Quality.THIN: 2, Quality.GOOD: 3}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FormRoles:
+    """What each field of a repo's form asks for. `is_known` False: the card was not read, so nothing is known of boxes.
+
+    Labels are folded; `stated` are the roles that a policy names itself.
+    """
+
+    roles: Mapping[str, Role] = field(default_factory=dict)
+    boxes: tuple[str, ...] = ()  # checkboxes that agree to something
+    stated: Mapping[str, str] = field(default_factory=dict)  # role to its label
+    is_known: bool = False
+
+
+NO_FORM = FormRoles()
+
+
+def form_roles(form: GateForm | None, stated: Mapping[str, str] | None = None) -> FormRoles:
+    """The roles of a form's fields; `stated` overrides the guess: the role is that label, and no other, whatever its type."""
+    stated = {role: fold(label) for role, label in (stated or {}).items()}
+    fields = form.fields if form else ()
+    roles = {each.label: _stated_role(each.label, each.role, stated) for each in fields}
+    boxes = tuple(each.label for each in fields if each.type == "checkbox" and roles[each.label] is Role.CONSENT)
+    return FormRoles(roles, boxes, stated, form is not None)
+
+
+def _stated_role(label: str, guess: Role, stated: Mapping[str, str]) -> Role:
+    for role, chosen in stated.items():
+        if chosen == label:
+            return Role(role)
+    return Role.OTHER if guess.value in stated else guess
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where what stands among the answers of requests with the same labels; labels here as the Hub spells them."""
+
+    folded: tuple[tuple[str, str], ...]  # as sent, folded
+    by_role: Mapping[str, tuple[str, ...]]
+    boxes: tuple[str, ...]
+    has_all_boxes: bool
+
+
+@lru_cache(maxsize=1024)
+def layout(form: FormRoles, labels: tuple[str, ...]) -> Layout:
+    """The layout of answers with these labels. A label that the form has no more keeps the role that its words tell."""
+    folded = tuple((label, fold(label)) for label in labels)
+    by_role: dict[str, tuple[str, ...]] = {}
+    for label, plain in folded:
+        role = form.roles.get(plain) or _stated_role(plain, role_of(plain), form.stated)
+        by_role[role.value] = (*by_role.get(role.value, ()), label)
+    boxes = tuple(label for label, plain in folded if plain in form.boxes)
+    found = {plain for _, plain in folded}
+    return Layout(folded, by_role, boxes, all(box in found for box in form.boxes))
+
+
+class Memo:
+    """Qualities already weighed, for answers that many people give; a cache of bounded size, handed in by who has many.
+
+    At most `size` are kept: the newer half for sure, the older as long as there is room.
+    """
+
+    def __init__(self, size: int = 100_000) -> None:
+        self._size = max(2, size) // 2
+        self._new: dict[tuple[object, ...], Quality] = {}
+        self._old: dict[tuple[object, ...], Quality] = {}
+
+    def __len__(self) -> int:
+        return len(self._new) + len(self._old)
+
+    def quality(self, answer: str, label: str, role: Role, names: Sequence[str]) -> Quality:
+        """As `domain.quality.quality`."""
+        key = (answer, label, role, *names)
+        found = self._new.get(key)
+        if found is None:
+            found = self._old.get(key) or quality(answer, label, role, names)
+            if len(self._new) >= self._size:
+                self._old, self._new = self._new, {}
+            self._new[key] = found
+        return found
+
+
+def best_answer(
+    answers: Mapping[str, str], labels: Sequence[str], role: Role, names: Sequence[str], memo: Memo | None
+) -> tuple[Quality, str | None]:
+    """The quality and the text of the best of the answers to fields of one role, the first of equals."""
+    best: tuple[Quality, str | None] = (Quality.MISSING, None)
+    for label in labels:
+        text = answers[label]
+        if role is Role.CONSENT and text.strip().lower() in TICKED | _NOT_TICKED:
+            found = Quality.GOOD if is_ticked(text) else Quality.EMPTY
+        else:
+            found = memo.quality(text, label, role, names) if memo else quality(text, label, role, names)
+        if best[1] is None or _RANK[found] > _RANK[best[0]]:
+            best = (found, text)
+        if found is Quality.GOOD:
+            break
+    return best
+
+
+def is_ticked(answer: str) -> bool:
+    """Whether a box arrived ticked."""
+    return answer.strip().lower() in TICKED
+
+
+def states_mail(answers: Mapping[str, str], labels: Sequence[str], address: str) -> bool:
+    """Whether one of the answers is this address, whatever its case."""
+    return any((stated := parse_address(answers[label])) is not None and str(stated) == address for label in labels)

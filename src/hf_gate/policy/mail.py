@@ -1,0 +1,69 @@
+"""Mail addresses as DNS sees them: what is one address, whose domain it is, and when two are the same. No list is asked."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from functools import lru_cache
+
+import idna
+
+_LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)\Z")
+_LOCAL = re.compile(r"[^\s@\"(),:;<>\[\\\]\x00-\x20\x7f]{1,64}\Z")
+_QUOTED = re.compile(r'"[^"\\\r\n]{0,62}"\Z')
+_UPPER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One mailbox. `domain` as DNS spells it (`xn--...` for other scripts), so that what only looks alike differs."""
+
+    local: str
+    domain: str
+
+    def __str__(self) -> str:
+        return f"{self.local}@{self.domain}"
+
+
+def parse_address(text: str) -> Address | None:
+    """The one address that a text is, in small letters; None when it is none, or more than one reading is possible."""
+    text = text.strip()
+    if len(text) > 320:
+        return None
+    local, at, domain = text.rpartition("@")
+    if not at or not (_LOCAL.match(local) or _QUOTED.match(local)):
+        return None
+    name = parse_domain(domain)
+    return Address(local.translate(_UPPER), name) if name else None
+
+
+@lru_cache(maxsize=16384)
+def parse_domain(text: str) -> str | None:
+    """A domain as DNS spells it: small letters, no dot at its end, other scripts as `xn--` (IDNA 2008, nothing guessed)."""
+    name = text.strip().rstrip(".").translate(_UPPER)
+    if not name.isascii():
+        try:
+            name = idna.encode(_small(unicodedata.normalize("NFC", name)), strict=True).decode("ascii")
+        except (idna.IDNAError, UnicodeError, ValueError, IndexError):
+            return None
+    labels = name.split(".")
+    return name if len(name) <= 253 and all(map(_LABEL.match, labels)) else None
+
+
+def _small(name: str) -> str:
+    """Small letters; a letter whose small form is of another script (the Kelvin sign) stays, and IDNA refuses it."""
+    return "".join(small if len(small := char.lower()) == 1 and not small.isascii() else char for char in name)
+
+
+def parents(domain: str) -> tuple[str, ...]:
+    """The domain and every domain above it, the longest first: how lists are asked, label by label."""
+    labels = domain.split(".")
+    return tuple(".".join(labels[at:]) for at in range(len(labels)))
+
+
+def domain_fits(domain: str, pattern: str) -> bool:
+    """Whether a domain is the pattern's (`mit.edu`), or for `*.mit.edu` lies anywhere below it; whole labels only."""
+    if pattern.startswith("*."):
+        return domain.endswith(pattern[1:]) and len(domain) > len(pattern) - 1
+    return domain == pattern
