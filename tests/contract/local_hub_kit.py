@@ -11,8 +11,9 @@ from hf_gate.domain.lifecycle import Status
 from hf_gate.localhub.faults import FaultSet
 from hf_gate.localhub.handlers import answer, route_of
 from hf_gate.localhub.handlers_files import commit_files
-from hf_gate.localhub.records import Account, Gated, Row, Token
+from hf_gate.localhub.records import Account, Gated, Token
 from hf_gate.localhub.seeding import fixed_id
+from hf_gate.localhub.shelf import Row
 from hf_gate.localhub.wire import PLAIN, Answered, Asked, View
 from hf_gate.localhub.world import World
 

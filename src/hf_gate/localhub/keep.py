@@ -11,7 +11,8 @@ from msgspec import Raw, Struct
 
 from ..domain.ids import Repo, RepoType
 from ..domain.lifecycle import Status
-from .records import Account, Commit, Gated, Moved, Row, Token
+from .records import Account, Commit, Gated, Moved, Token
+from .shelf import Row
 from .world import World
 
 VERSION = 1
@@ -183,6 +184,7 @@ def _world(kept: Kept) -> World:
         world.add_token(
             Token(t.name, t.secret, world.accounts[t.account], t.role, frozenset(t.permissions), t.created_ms)
         )
+    world.called("")  # sorts them, so that the first search need not
     for repo in kept.repos:
         _put(world, repo)
     for of, name, (namespace, new) in kept.renamed:

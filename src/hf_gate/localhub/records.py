@@ -1,4 +1,4 @@
-"""The values that a Hub holds: accounts, tokens, requests, commits, repos, organisations, lines of the journal."""
+"""The values that a Hub holds beside requests: accounts, tokens, commits, repos, organisations, lines of the journal."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import NamedTuple
 
 from ..domain.ids import Repo
 from ..domain.lifecycle import STATUSES, Status
+from .shelf import Row, Shelf
 
 
 class Account:
     """A user or an organisation. The first 8 digits of `id` are the second in which it was made."""
 
-    __slots__ = ("counts", "email", "fullname", "id", "is_pro", "kind", "orgs", "username", "verified_orgs", "wire")
+    __slots__ = ("counts", "email", "fullname", "id", "is_pro", "kind", "orgs", "username", "verified_orgs")
 
     def __init__(
         self,
@@ -29,7 +30,6 @@ class Account:
     ) -> None:
         self.id, self.username, self.fullname, self.email, self.kind = hub_id, username, fullname, email, kind
         self.is_pro, self.verified_orgs, self.orgs, self.counts = is_pro, verified_orgs, orgs, counts
-        self.wire: tuple[object, object, object] | None = None  # as it goes into lists, made once when first shown
 
     @property
     def created_ms(self) -> int:
@@ -50,38 +50,6 @@ class Token:
     role: str = "write"
     permissions: frozenset[str] = frozenset()
     created_ms: int = 0
-
-
-class Row:
-    """One request. `mailed` is False for one made by a grant; `answers` is JSON, as it goes into lists."""
-
-    __slots__ = ("account", "answers", "asked_ms", "granter", "id", "mailed", "reviewed_ms", "status")
-
-    def __init__(
-        self,
-        request_id: str,
-        account: Account,
-        status: Status,
-        asked_ms: int,
-        reviewed_ms: int | None = None,
-        granter: Account | None = None,
-        *,
-        mailed: bool = True,
-        answers: bytes | None = None,
-    ) -> None:
-        self.id, self.account, self.status, self.asked_ms = request_id, account, status, asked_ms
-        self.reviewed_ms, self.granter, self.mailed, self.answers = reviewed_ms, granter, mailed, answers
-
-    def copy(self) -> Row:
-        return Row(
-            self.id, self.account, self.status, self.asked_ms, self.reviewed_ms, self.granter,
-            mailed=self.mailed, answers=self.answers,
-        )  # fmt: skip
-
-
-def place(row: Row) -> tuple[int, str]:
-    """Where a request stands in its list: by the time of asking, then by id. Lists are read from the end: newest first."""
-    return row.asked_ms, row.id
 
 
 class Commit(NamedTuple):
@@ -111,7 +79,7 @@ class Gated:
     commits: list[Commit] = field(default_factory=list)
     people: dict[str, Row] = field(default_factory=dict)  # by account id
     requests: dict[str, Row] = field(default_factory=dict)  # by request id
-    lists: dict[Status, list[Row]] = field(default_factory=lambda: {status: [] for status in STATUSES})
+    lists: dict[Status, Shelf] = field(default_factory=lambda: {status: Shelf() for status in STATUSES})
 
     @property
     def head(self) -> Commit:
@@ -137,8 +105,3 @@ class Moved(NamedTuple):
     after: Status | None
     route: str
     token: str
-
-
-class Page(NamedTuple):
-    rows: list[Row]
-    has_more: bool

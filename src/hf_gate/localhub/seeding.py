@@ -12,7 +12,8 @@ from ..domain.lifecycle import Status
 from .gates import DemoGate
 from .handlers_files import commit_files
 from .people import Drawn, Scene, oracle_line, scene
-from .records import Account, Gated, Row, Token
+from .records import Account, Gated, Token
+from .shelf import Row
 from .world import World
 
 DAY_MS = 86_400_000
@@ -65,6 +66,7 @@ def seed_world(
         for a in drawn.accounts
     ]
     _load(world, gates, people, drawn.rows, staff["owner"])
+    world.called("")  # sorts them, so that the first search need not
     return world, drawn
 
 

@@ -8,7 +8,7 @@ from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -125,10 +125,19 @@ def html_text(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
+_MINUTES = [f"{hour:02d}:{minute:02d}:" for hour in range(24) for minute in range(60)]
+
+
 def iso(ms: int) -> str:
     """Milliseconds since 1970 as the Hub writes times: `2026-10-06T13:49:34.895Z`."""
-    seconds, rest = divmod(ms, 1000)
-    return f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:19]}.{rest:03d}Z"
+    day, rest = divmod(ms, 86_400_000)
+    return f"{_day(day)}{_MINUTES[rest // 60_000]}{rest % 60_000 // 1000:02d}.{rest % 1000:03d}Z"
+
+
+@lru_cache(maxsize=4096)
+def _day(days: int) -> str:
+    """Kept, for the requests of a page have it in common."""
+    return datetime.fromtimestamp(days * 86_400, UTC).isoformat()[:11]
 
 
 def ms_of(text: str) -> int | None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Final
-from zlib import crc32
 
 from ..domain.ids import Repo, RepoType, is_id
 from ..domain.lifecycle import MOVES, STATUSES, Status
-from .records import Account, Gated, Moved, Org, Page, Row, Token, place
-from .wire import PLAIN, View
+from .records import Account, Gated, Moved, Org, Token
+from .shelf import Row, Shelf
 
 TARGETS: Final = {call: {(m.before, m.after) for m in MOVES if m.call == call} for call in {m.call for m in MOVES}}
 REMEMBERED: Final = 20_000  # how many moves a lagging list can look back
@@ -25,6 +24,8 @@ class World:
         self.protocol, self.page_size = "2026-10-23", 1000
         self.accounts: dict[str, Account] = {}
         self.names: dict[str, Account] = {}
+        self._sorted: list[Account] = []  # by name in lower case
+        self._unsorted: list[Account] = []
         self.orgs: dict[str, Org] = {}
         self.tokens: dict[str, Token] = {}
         self.repos: dict[tuple[RepoType, str], Gated] = {}
@@ -53,6 +54,7 @@ class World:
     def add_account(self, account: Account) -> Account:
         self.accounts[account.id] = account
         self.names[account.username.lower()] = account
+        self._unsorted.append(account)
         return account
 
     def add_org(self, account: Account) -> Org:
@@ -89,6 +91,29 @@ class World:
         """A user by name, without regard to case; an organisation is nobody who can have access."""
         account = self.names.get(username.lower())
         return account if account is not None and account.kind == "user" else None
+
+    def called(self, prefix: str) -> list[Account]:
+        """Accounts whose name begins so, in any case of its letters."""
+        if len(self._unsorted) > 200:
+            self._sorted = sorted(self._sorted + self._unsorted, key=_lower)
+        else:
+            for account in self._unsorted:
+                insort(self._sorted, account, key=_lower)
+        self._unsorted.clear()
+        low = bisect_left(self._sorted, prefix, key=_lower)
+        return self._sorted[low : bisect_left(self._sorted, prefix + chr(0x10FFFF), low, key=_lower)]
+
+    def rename_account(self, account: Account, name: str) -> None:
+        """The old name is free from now on. ids, requests and tokens stay as they are."""
+        self.called("")
+        at = bisect_left(self._sorted, account.username.lower(), key=_lower)
+        while self._sorted[at] is not account:
+            at += 1
+        del self._sorted[at]
+        if self.names.get(account.username.lower()) is account:
+            del self.names[account.username.lower()]
+        account.username = name
+        self.add_account(account)
 
     def by_id(self, hub_id: str) -> Account | None:
         account = self.accounts.get(hub_id.lower())
@@ -147,19 +172,18 @@ class World:
 
     # ---- requests ----------------------------------------------------------------------------------------------
 
-    def load(self, gated: Gated, rows: list[Row]) -> None:
-        """Put requests in as they are, without a line in the journal: for a world that is being made."""
+    def load(self, gated: Gated, rows: Sequence[Row]) -> None:
+        """Put requests in as they are, into a repo without any, without a line in the journal: for a world that is being made."""
         for row in rows:
             gated.people[row.account.id] = gated.requests[row.id] = row
-            gated.lists[row.status].append(row)
         for status in STATUSES:
-            gated.lists[status].sort(key=place)
+            gated.lists[status] = Shelf(row for row in rows if row.status is status)
 
     def enter(self, gated: Gated, row: Row, now_ms: int, route: str, token: str) -> None:
         """A request that was not there."""
         self._remember(gated, row, None, now_ms)
         gated.people[row.account.id] = gated.requests[row.id] = row
-        self._shelve(gated, row)
+        gated.lists[row.status].add(row)
         self._note(gated, row, None, row.status, now_ms, route, token)
         if row.status is Status.PENDING and gated.gated == "manual":
             self._mail("new_request", gated.notify_email, gated, row, now_ms, None)
@@ -167,9 +191,9 @@ class World:
     def ask_again(self, gated: Gated, old: Row, new: Row, now_ms: int, token: str) -> None:
         """Somebody whose request was reset sends a new one: same id, new time, no review."""
         self._remember(gated, old, old.copy(), now_ms)
-        self._unshelve(gated, old)
+        gated.lists[old.status].remove(old)
         gated.people[new.account.id] = gated.requests[new.id] = new
-        self._shelve(gated, new)
+        gated.lists[new.status].add(new)
         self._note(gated, new, old.status, new.status, now_ms, "ask", token)
         if new.status is Status.PENDING:
             self._mail("new_request", gated.notify_email, gated, new, now_ms, None)
@@ -177,7 +201,7 @@ class World:
     def leave(self, gated: Gated, row: Row, now_ms: int, route: str, token: str) -> None:
         """The requester takes it back; it vanishes from all lists."""
         self._remember(gated, row, row.copy(), now_ms)
-        self._unshelve(gated, row)
+        gated.lists[row.status].remove(row)
         del gated.people[row.account.id], gated.requests[row.id]
         self._note(gated, row, row.status, None, now_ms, route, token)
 
@@ -187,25 +211,14 @@ class World:
         """A reviewer's move. The time of asking never changes; back to pending takes the review away."""
         self._remember(gated, row, row.copy(), now_ms)
         before = row.status
-        self._unshelve(gated, row)
+        gated.lists[row.status].remove(row)
         row.status = after
         row.reviewed_ms = None if after is Status.PENDING else now_ms
         row.granter = token.account if after is Status.ACCEPTED else None
-        self._shelve(gated, row)
+        gated.lists[row.status].add(row)
         self._note(gated, row, before, after, now_ms, route, token.name)
         if after is Status.RESET:
             self._mail("reset", row.account.email, gated, row, now_ms, reason)
-
-    def _shelve(self, gated: Gated, row: Row) -> None:
-        shelf = gated.lists[row.status]
-        if not shelf or place(shelf[-1]) < place(row):
-            shelf.append(row)
-        else:
-            shelf.insert(bisect_left(shelf, place(row), key=place), row)
-
-    def _unshelve(self, gated: Gated, row: Row) -> None:
-        shelf = gated.lists[row.status]
-        del shelf[bisect_left(shelf, place(row), key=place)]
 
     def _remember(self, gated: Gated, row: Row, before: Row | None, now_ms: int) -> None:
         self.before.append((now_ms, gated, row.id, before))
@@ -220,93 +233,9 @@ class World:
         mail = {"kind": kind, "to": to, "repo": str(gated.repo), "user": row.account.username, "reason": reason}
         self.outbox.append(mail | {"at_ms": str(now_ms)})
 
-    # ---- reading -----------------------------------------------------------------------------------------------
 
-    def page(
-        self,
-        gated: Gated,
-        status: Status,
-        limit: int,
-        *,
-        after_row: tuple[int, str] | None = None,
-        before_ms: int | None = None,
-        after_ms: int | None = None,
-        prefix: str = "",
-        view: View = PLAIN,
-        now_ms: int = 0,
-    ) -> Page:
-        """Newest first, from behind `after_row`; times are exclusive; `prefix` is of the username."""
-        key = mixed_place if view.shuffled else place
-        shelf = self._seen(gated, status, view, now_ms)
-        low, high = 0, len(shelf)
-        if after_row is not None:
-            high = bisect_left(shelf, after_row, key=key)
-        if view.shuffled:
-            before_key = after_key = None
-        else:
-            before_key = None if before_ms is None else (before_ms, "")
-            after_key = None if after_ms is None else (after_ms, "g")
-        if before_key is not None:
-            high = min(high, bisect_left(shelf, before_key, key=key))
-        if after_key is not None:
-            low = bisect_right(shelf, after_key, key=key)
-        if not prefix and not view.shuffled:
-            cut = max(low, high - limit)
-            return Page(shelf[cut:high][::-1], cut > low)
-        rows: list[Row] = []
-        for at in range(high - 1, low - 1, -1):
-            if _wanted(shelf[at], prefix, before_ms, after_ms):
-                if len(rows) == limit:
-                    return Page(rows, has_more=True)
-                rows.append(shelf[at])
-        return Page(rows, has_more=False)
-
-    def _seen(self, gated: Gated, status: Status, view: View, now_ms: int) -> list[Row]:
-        shelf = gated.lists[status]
-        if view.lag_ms:
-            past = self.past(gated, now_ms - view.lag_ms)
-            shelf = [row for row in shelf if row.id not in past]
-            shelf += [row for row in past.values() if row is not None and row.status is status]
-            shelf.sort(key=place)
-        return sorted(shelf, key=mixed_place) if view.shuffled else shelf
-
-    def past(self, gated: Gated, at_ms: int) -> dict[str, Row | None]:
-        """Requests that have moved since then, as they were; None for what was not there."""
-        was: dict[str, Row | None] = {}
-        for moved_ms, repo, request_id, before in reversed(self.before):
-            if moved_ms <= at_ms:
-                break
-            if repo is gated:
-                was[request_id] = before
-        return was
-
-    def request_of(self, gated: Gated, account: Account, view: View, now_ms: int) -> Row | None:
-        """One person's request, as a lagging Hub may still see it."""
-        row = gated.people.get(account.id)
-        if not view.lag_ms:
-            return row
-        past = self.past(gated, now_ms - view.lag_ms)
-        was = next((old for old in past.values() if old is not None and old.account is account), None)
-        return None if was is None and row is not None and row.id in past else was or row
-
-    def rows(self, gated: Gated, view: View = PLAIN, now_ms: int = 0) -> Iterator[Row]:
-        """All requests of a repo, newest first."""
-        every = [row for status in STATUSES for row in self._seen(gated, status, view, now_ms)]
-        every.sort(key=place, reverse=True)
-        return iter(every)
-
-
-def mixed_place(row: Row) -> tuple[int, str]:
-    """A place that has nothing to do with time."""
-    return crc32(row.id.encode()), row.id
-
-
-def _wanted(row: Row, prefix: str, before_ms: int | None, after_ms: int | None) -> bool:
-    if before_ms is not None and row.asked_ms >= before_ms:
-        return False
-    if after_ms is not None and row.asked_ms <= after_ms:
-        return False
-    return row.account.username.lower().startswith(prefix)
+def _lower(account: Account) -> str:
+    return account.username.lower()
 
 
 def _may(token: Token, enough: set[str]) -> bool:

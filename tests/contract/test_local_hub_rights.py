@@ -1,0 +1,122 @@
+"""Who may do what on the local Hub: the order of its checks, roles and tokens, and the gate before the files."""
+
+from __future__ import annotations
+
+import pytest
+
+from hf_gate.domain.ids import RepoType
+from hf_gate.localhub.wire import Answered
+from tests.contract.local_hub_kit import ACCESS, Bench, error
+
+NO_RIGHT = (403, "You have read access but not the required permissions for this operation", None)
+BAD_LOGIN = (401, "Invalid username or password.", None)
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+# ---- who may ------------------------------------------------------------------------------------------------------------
+
+
+def test_checks_come_in_the_order_of_the_hub(bench: Bench) -> None:
+    handle, missing = f"{ACCESS}/handle", "/api/models/acme/none/user-access-request/handle"
+    assert error(bench.call("POST", missing, {}, by="nobody")) == BAD_LOGIN
+    assert error(bench.call("POST", missing, {}, by=None)) == BAD_LOGIN
+    assert error(bench.call("POST", missing, {}, by="rosa")) == (404, "Repository not found", "RepoNotFound")
+    bench.gated.gated = False
+    assert error(bench.call("POST", handle, {}, by="rosa")) == NO_RIGHT
+    assert error(bench.call("POST", handle, {}, by="wim"))[2] == "RepoNotGated"
+    bench.gated.gated = "manual"
+    assert error(bench.call("POST", handle, {"user": "nope", "status": "?"}, by="wim"))[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("holder", "role", "permissions", "may_list", "may_decide"),
+    [
+        ("wim", "write", [], True, True),
+        ("wim", "read", [], False, False),
+        ("kit", "write", [], False, False),
+        ("rosa", "write", [], False, False),
+        ("bea", "write", [], False, False),
+        ("ona", "fineGrained", ["repo.write"], True, True),
+        ("ona", "fineGrained", ["repo.access.read"], True, False),
+        ("ona", "fineGrained", ["repo.content.read"], False, False),
+    ],
+)
+def test_who_may_review(
+    bench: Bench, holder: str, role: str, permissions: list[str], *, may_list: bool, may_decide: bool
+) -> None:
+    bench.ask("dan")
+    bench.token(holder, role, *permissions, label="tried")
+    for path in (f"{ACCESS}/pending", "/acme/model/user-access-report"):
+        assert bench.call("GET", path, by="tried").status == (200 if may_list else 403)
+    decided = bench.call("POST", f"{ACCESS}/handle", {"user": "dan", "status": "accepted"}, by="tried")
+    assert decided.status == (200 if may_decide else 403)
+
+
+def test_a_private_repo_is_missing_to_others(bench: Bench) -> None:
+    bench.call("PUT", "/api/models/acme/model/settings", {"private": True})
+    assert error(bench.call("GET", "/api/models/acme/model", by=None)) == BAD_LOGIN
+    assert error(bench.call("GET", "/api/models/acme/model", by="bea"))[2] == "RepoNotFound"
+    assert bench.call("GET", "/api/models/acme/model", by="rosa").status == 200
+
+
+# ---- the gate -----------------------------------------------------------------------------------------------------------
+
+
+def _gate(bench: Bench, by: str | None, path: str = "/acme/model/resolve/main/config.json") -> Answered:
+    return bench.call("GET", path, by=by)
+
+
+def test_the_gate_says_what_the_caller_can_do(bench: Bench) -> None:
+    what = "model acme/model"
+    visit = "Visit https://huggingface.co/acme/model"
+    words = {
+        None: f"Access to {what} is restricted. You must have access to it and be authenticated to access it. Please log in.",
+        "bea": f"Access to {what} is restricted and you are not in the authorized list. {visit} to ask for access.",
+    }
+    for by, text in words.items():
+        answered = _gate(bench, by)
+        assert (answered.status, answered.headers["X-Error-Code"]) == (401 if by is None else 403, "GatedRepo")
+        assert answered.body.decode() == answered.headers["X-Error-Message"] == text
+    bench.ask("bea")
+    assert (
+        _gate(bench, "bea").body.decode()
+        == f"Your request to access {what} is awaiting a review from the repo authors."
+    )
+    bench.decide("bea", "rejected")
+    assert (
+        _gate(bench, "bea").body.decode() == f"Your request to access {what} has been rejected by the repo's authors."
+    )
+    bench.decide("bea", "reset")
+    reset = f"Your request to access {what} has been reset by the repo's authors. {visit} to submit a new request."
+    assert error(_gate(bench, "bea", "/api/models/acme/model/auth-check")) == (403, reset, "GatedRepo")
+    bench.decide("bea", "accepted")
+    assert _gate(bench, "bea").body == b"{}"
+    assert _gate(bench, "bea", "/api/models/acme/model/auth-check").body == b"OK"
+
+
+def test_the_gate_comes_before_the_question_whether_the_file_exists(bench: Bench) -> None:
+    assert _gate(bench, "bea", "/acme/model/resolve/nowhere/none.bin").status == 403
+    assert _gate(bench, None, "/acme/model/resolve/main/README.md").status == 200
+    assert _gate(bench, None, "/acme/model/raw/main/README.md").status == 401
+    missing = _gate(bench, None, "/acme/model/resolve/main/LICENSE")
+    assert (missing.status, missing.body, missing.headers["X-Error-Code"]) == (404, b"Entry not found", "EntryNotFound")
+    assert _gate(bench, None, "/acme/model/resolve/main/readme.md").status == 401
+
+
+def test_members_pass_unless_they_are_gated_too(bench: Bench) -> None:
+    assert _gate(bench, "rosa").status == 200
+    bench.call("PUT", "/api/models/acme/model/settings", {"orgMembersGated": True})
+    assert _gate(bench, "rosa").status == 403
+    assert _gate(bench, "ada").status == 200
+
+
+def test_a_dataset_speaks_of_itself(bench: Bench) -> None:
+    bench.add_repo(RepoType.DATASET, "eeg")
+    answered = bench.call("GET", "/datasets/acme/eeg/resolve/main/config.json", by="bea")
+    assert "dataset acme/eeg" in answered.body.decode()
+    assert "https://huggingface.co/datasets/acme/eeg to ask" in answered.body.decode()
+    assert bench.ask("bea", repo="datasets/acme/eeg").headers["Location"] == "http://hub.test/datasets/acme/eeg"
