@@ -13,7 +13,7 @@ from hf_gate.domain.completeness import NO_RESET_LIST
 from hf_gate.domain.ids import Repo, RepoType
 from hf_gate.errors import BadRequest, ForeignOrigin, HubUnavailable, NotAllowed, NotGated, UnexpectedAnswer
 from hf_gate.protocol.flows.calling import Patience, Setting
-from hf_gate.protocol.flows.listing import list_requests
+from hf_gate.protocol.flows.listing import Head, head, list_requests
 from hf_gate.protocol.messages import Answer, Lost, NoReply, Reply, Send
 
 from .playing import Played, play, reply, row
@@ -213,3 +213,29 @@ def test_a_refusal_in_the_middle_of_a_list_is_no_empty_list() -> None:
         return OLD_HUB if "cursor" in send.path else reply([row(1)], link=next_page)
 
     assert isinstance(play(list_requests(REPO, "reset", SETTING), hub).error, BadRequest)
+
+
+# ---- the head of a list -------------------------------------------------------------------------------------------------
+
+
+@given(count=st.integers(0, 30), size=st.integers(1, 9))
+def test_the_head_of_a_list_is_one_page_in_one_call_and_says_whether_there_is_more(count: int, size: int) -> None:
+    played = play(head(REPO, "pending", SETTING), Pages(by_time(count), size))
+    assert len(played.sent) == 1
+    assert [r.request_id for r in played.result.requests] == [r["requestId"] for r in by_time(count)[:size]]
+    assert played.result.has_more == (count > size)
+
+
+def test_a_full_head_without_a_link_may_go_on() -> None:
+    played = play(head(REPO, "pending", SETTING, limit=5), Pages(by_time(5), 5, links=False))
+    assert played.result.has_more
+
+
+def test_a_record_of_a_head_that_cannot_be_read_is_told() -> None:
+    played = play(head(REPO, "pending", SETTING), lambda _: reply([row(1), {"status": "pending"}]))
+    assert len(played.result.requests) == len(played.result.quarantined) == 1
+
+
+def test_a_hub_that_knows_no_reset_has_an_empty_head_there() -> None:
+    played = play(head(REPO, "reset", SETTING), lambda send: OLD_HUB if "/reset" in send.path else reply([]))
+    assert played.result == Head()

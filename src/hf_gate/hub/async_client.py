@@ -15,7 +15,7 @@ from ..domain.requests import AccessRequest, Decision, checked_reason, target_of
 from ..errors import HubError, UsageError
 from ..protocol.flows import bulk, deciding, finding, repos
 from ..protocol.flows.calling import Flow, Patience, Setting, T
-from ..protocol.flows.listing import list_requests
+from ..protocol.flows.listing import Head, head, list_requests
 from ..protocol.pacing import Outlook
 from .async_driver import AsyncDriver, Items
 from .budget import budget_for
@@ -84,6 +84,10 @@ class AsyncHub:
 
     def list_reset(self, repo: str | Repo, *, repo_type: str | None = None) -> AsyncListing:
         return self.list(repo, Status.RESET, repo_type=repo_type)
+
+    async def head(self, repo: str | Repo, status: str, *, repo_type: str | None = None) -> Head:
+        where, wanted = parse_repo(repo, repo_type), known_status(status)
+        return await self._ask(where, lambda setting: head(where, wanted, setting))
 
     async def find(
         self,

@@ -18,7 +18,7 @@ from ..domain.requests import AccessRequest, Decision, Target, checked_reason, t
 from ..errors import HubError, InvalidStatus, UsageError
 from ..protocol.flows import bulk, deciding, finding, repos
 from ..protocol.flows.calling import Flow, Patience, Setting, T
-from ..protocol.flows.listing import list_requests
+from ..protocol.flows.listing import Head, head, list_requests
 from ..protocol.messages import Emit
 from ..protocol.pacing import Outlook
 from .budget import budget_for
@@ -161,6 +161,11 @@ class Hub:
     def list_reset(self, repo: str | Repo, *, repo_type: str | None = None) -> Listing:
         """Who was sent back and has not asked again yet."""
         return self.list(repo, Status.RESET, repo_type=repo_type)
+
+    def head(self, repo: str | Repo, status: str, *, repo_type: str | None = None) -> Head:
+        """The first page of one of the four lists, in one call; enough to see who is new, never who is gone."""
+        where, wanted = parse_repo(repo, repo_type), known_status(status)
+        return self._ask(where, lambda setting: head(where, wanted, setting))
 
     # ---- finding -------------------------------------------------------------------------------------------------
 

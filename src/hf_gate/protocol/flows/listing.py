@@ -13,7 +13,7 @@ from ...domain.lifecycle import Status
 from ...domain.requests import AccessRequest
 from ...errors import BadRequest, HubUnavailable
 from .. import routes
-from ..codec import Page, Unreadable, iso, next_link, read_array, read_page, same_origin_path
+from ..codec import Page, Quarantined, Unreadable, iso, next_link, read_array, read_page, same_origin_path
 from ..messages import Emit, Finish, Reply, Send, Start, Wait
 from ..replies import error_of, is_ok
 from .calling import Flow, Setting, call, follow_link, unreadable
@@ -103,6 +103,28 @@ def list_requests(
     if walk.needs_report and not walk.doubts:
         yield from _compare_with_report(walk)
     return walk.completeness()
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The first page of a list: as a rule those who came last. `has_more`: the list goes on behind it."""
+
+    requests: tuple[AccessRequest, ...] = ()
+    has_more: bool = False
+    quarantined: tuple[Quarantined, ...] = ()
+
+
+def head(repo: Repo, status: str, setting: Setting, *, limit: int = routes.PAGE_LIMIT) -> Flow[Head]:
+    """One call, one page, and nothing fetched ahead. Who is not on it may well be on the list."""
+    walk, send = _Walk(repo, status, setting, limit), routes.list_page(repo, status, limit=limit)
+    try:
+        reply, page, _ = yield from _page(walk, send, None)
+    except BadRequest as refusal:
+        if status == Status.RESET and (yield from _knows_lists(repo, setting, refusal)):
+            return Head()
+        raise
+    fresh = walk.add(page)
+    return Head(tuple(fresh), _next(walk, send, reply, page.size) is not None, page.quarantined)
 
 
 def _knows_lists(repo: Repo, setting: Setting, refusal: BadRequest) -> Flow[bool]:
