@@ -1,0 +1,78 @@
+"""What a policy means, as one JSON text and its digest: layout, comments, defaults and tests leave no trace."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from datetime import date
+
+from .model import Action, Mode, Policy, Rule, Span, TableSpec
+
+_PIECE = re.compile(
+    r"""(?P<text>r?(?:\"\"\"(?:[^\\]|\\.)*?\"\"\"|'''(?:[^\\]|\\.)*?'''|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'))|(?P<note>//[^\n]*)|(?P<blank>\s+)""",
+    re.DOTALL,
+)
+
+
+def policy_digest(policy: Policy) -> str:
+    """SHA-256 in hex over `policy_meaning`."""
+    return hashlib.sha256(policy_meaning(policy).encode()).hexdigest()
+
+
+def policy_meaning(policy: Policy) -> str:
+    """Canonical JSON (sorted keys, no blanks) of everything that can change a verdict or its terms.
+
+    The order of rules counts; that of repos, tables, roles, lets and judged statuses does not, nor do blanks and
+    comments of expressions.
+    """
+    document = {
+        "policy": policy.name,
+        "applies_to": sorted(policy.applies_to),
+        "mode": None if policy.mode is Mode.SHADOW else policy.mode.value,
+        "judges": sorted(policy.judges),
+        "tables": {table.name: _table(table) for table in policy.tables},
+        "roles": dict(policy.roles),
+        "let": {name: bare_expression(source) for name, source in policy.let.items()},
+        "rules": [_rule(rule) for rule in policy.rules],
+    }
+    return json.dumps(document, ensure_ascii=True, sort_keys=True, separators=(",", ":"))
+
+
+def bare_expression(source: str) -> str:
+    """An expression with single blanks and no comments; what stands in quotes is kept as it is."""
+    return _PIECE.sub(lambda match: match["text"] or " ", source).strip()
+
+
+def _table(table: TableSpec) -> dict[str, object]:
+    return {"file": table.file, "key": list(table.key), "rows": sorted(table.rows)}
+
+
+def _rule(rule: Rule) -> dict[str, object]:
+    found: dict[str, object] = {
+        "id": rule.id,
+        "then": rule.then.value,
+        "when": None if rule.when is None else bare_expression(rule.when),
+        "unless": None if rule.unless is None else bare_expression(rule.unless),
+        "reason": list(map(list, rule.reason.items())) if isinstance(rule.reason, Mapping) else rule.reason,
+        "reason_template": rule.reason_template,
+        "at_most": _span(rule.at_most),
+        "after": _word(rule.after),
+        "until": rule.until.isoformat() if isinstance(rule.until, date) else _span(rule.until),
+        "at_end": _word(rule.at_end),
+        "end_reason": rule.end_reason,
+        "queue": rule.queue,
+        "due": _span(rule.due),
+        "priority": rule.priority,
+        "reviewers": rule.reviewers if rule.reviewers != 1 else None,
+    }
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _span(span: Span | None) -> str | None:
+    return None if span is None else f"{span.months}mo{span.days}d"
+
+
+def _word(action: Action | None) -> str | None:
+    return None if action is None else action.value

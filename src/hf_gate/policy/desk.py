@@ -1,0 +1,199 @@
+"""hf-gate.yaml as a Desk: which repos, which policies, which tables, where the store is and what the guards allow."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from collections.abc import Mapping as Map
+from dataclasses import dataclass, field
+
+from ..domain.ids import Repo
+from .model import Problem, TableSpec
+from .parse import read_globs, read_version
+from .rules import read_reasons
+from .shape import Keys, Shape
+from .spelling import Rate, glob_matches, parse_rate
+from .strictyaml import Mapping, Node, Scalar, read_yaml
+from .tablespec import read_tables
+
+KEYS = ("version", "store", "repos", "policies", "tables", "timezone", "guards", "templates")
+_MEANT = {
+    "database": "store",
+    "db": "store",
+    "applies_to": "repos",
+    "repositories": "repos",
+    "repo": "repos",
+    "policy": "policies",
+    "rules": "policies",
+    "tz": "timezone",
+    "time_zone": "timezone",
+    "limits": "guards",
+    "budgets": "guards",
+    "reasons": "templates",
+    "reason_templates": "templates",
+    "lists": "tables",
+}
+_RATES = ("accept", "reset", "reject", "remove")
+_GUARDS_MEANT = {
+    "accepts": "accept",
+    "accepted": "accept",
+    "resets": "reset",
+    "rejects": "reject",
+    "rejections": "reject",
+    "removals": "remove",
+    "revoke": "remove",
+    "protect": "protected",
+    "never_remove": "protected",
+}
+_STORE = re.compile(r"(sqlite:///\S+|postgresql(?:\+psycopg)?://\S+)\Z")
+_ACCEPT, _RESET, _REJECT, _REMOVE = Rate(20_000, 3600), Rate(200, 3600), Rate(50, 3600), Rate(25, 86_400)
+
+
+@dataclass(frozen=True, slots=True)
+class Guards:
+    """How much `run` may do in a stretch of time, and who is never removed (usernames)."""
+
+    accept: Rate = _ACCEPT
+    reset: Rate = _RESET
+    reject: Rate = _REJECT
+    remove: Rate = _REMOVE
+    protected: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What hf-gate.yaml says. `policies` are globs of files, beside hf-gate.yaml; `templates` are named texts for people."""
+
+    repos: tuple[str, ...] = ()
+    store: str = "sqlite:///desk.db"
+    policies: tuple[str, ...] = ("policies/*.yaml",)
+    tables: tuple[TableSpec, ...] = ()
+    timezone: str = "UTC"
+    guards: Guards = field(default_factory=Guards)
+    templates: Map[str, str | Map[str, str]] = field(default_factory=dict)
+    source: str = "hf-gate.yaml"
+
+    def names(self, repo: Repo) -> bool:
+        """Whether the desk looks after this repo."""
+        return any(glob_matches(glob, repo) for glob in self.repos)
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedDesk:
+    """`desk` is None when any of the problems is an error."""
+
+    desk: Desk | None
+    problems: tuple[Problem, ...] = ()
+
+
+def parse_desk(text: str, source: str = "hf-gate.yaml", *, zones: Collection[str] = ()) -> ParsedDesk:
+    """Read one desk file; `zones` are the names of time zones that this machine knows (empty: any is taken). Never raises."""
+    read = read_yaml(text, source)
+    if read.problems:
+        return ParsedDesk(None, read.problems)
+    if read.root is None:
+        return ParsedDesk(None, (Problem("empty", "There is nothing in this file.", source),))
+    shape = Shape(read.source)
+    desk = _desk(shape, read.root, zones)
+    problems = tuple(sorted(shape.problems, key=lambda each: (each.place.line, each.place.column)))
+    return ParsedDesk(None if any(each.is_error for each in problems) else desk, problems)
+
+
+def _desk(shape: Shape, root: Node, zones: Collection[str]) -> Desk | None:
+    keys = shape.keys(root, "hf-gate.yaml", KEYS, meant=_MEANT)
+    if keys is None:
+        return None
+    read_version(shape, keys, root)
+    if "repos" not in keys and isinstance(root, Mapping) and len(keys) == len(root.pairs):
+        shape.say(root, "no_repos", "The desk names no repos.", hint="Write `repos: [ns/name, datasets/ns/name-*]`.")
+    plain = Desk()
+    return Desk(
+        repos=read_globs(shape, keys["repos"][1], "repos") if "repos" in keys else (),
+        store=_store(shape, keys) or plain.store,
+        policies=_files(shape, keys["policies"][1]) if "policies" in keys else plain.policies,
+        tables=read_tables(shape, keys["tables"][1]) if "tables" in keys else (),
+        timezone=_timezone(shape, keys, zones) or plain.timezone,
+        guards=_guards(shape, keys["guards"][1]) if "guards" in keys else plain.guards,
+        templates=_templates(shape, keys["templates"][1]) if "templates" in keys else {},
+        source=shape.source.name,
+    )
+
+
+def _store(shape: Shape, keys: Keys) -> str | None:
+    if "store" not in keys:
+        return None
+    node = keys["store"][1]
+    text = shape.text(node, "store")
+    if text is None or _STORE.match(text):
+        return text
+    if text.startswith("hf://"):
+        shape.say(
+            node, "later", "a store on the Hub (`hf://`) belongs to a later version: sqlite:/// or postgresql://."
+        )
+        return None
+    fix = None
+    if re.fullmatch(r"(sqlite:/{0,2})?[^:\s]+\.(db|sqlite3?)", text):
+        fix = "sqlite:///" + re.sub(r"^sqlite:/{0,2}", "", text)
+    elif text.startswith("postgres://"):
+        fix = "postgresql://" + text.removeprefix("postgres://")
+    words = "store is sqlite:///FILE or postgresql://HOST/NAME."
+    shape.say(node, "bad_store", words, fix=fix, hint=f"Did you mean `{fix}`?" if fix else "")
+    return None
+
+
+def _files(shape: Shape, node: Node) -> tuple[str, ...]:
+    items = shape.items(node, "policies", "`policies: [policies/*.yaml]`")
+    found = [text for item in items if (text := shape.text(item, "policies")) is not None]
+    return tuple(dict.fromkeys(found))
+
+
+def _timezone(shape: Shape, keys: Keys, zones: Collection[str]) -> str | None:
+    if "timezone" not in keys:
+        return None
+    node = keys["timezone"][1]
+    text = shape.text(node, "timezone")
+    if text is None:
+        return None
+    if text in zones or (not zones and re.fullmatch(r"[A-Za-z][A-Za-z0-9_+/-]{1,40}", text)):
+        return text
+    by_word = {zone.rpartition("/")[2].lower().replace("_", " "): zone for zone in sorted(zones, reverse=True)}
+    near = by_word.get(text.lower().replace("_", " ")) or next((z for z in zones if z.lower() == text.lower()), None)
+    words = f"timezone `{text[:40]}` is not known: write one as Europe/Zurich or UTC."
+    shape.say(node, "bad_timezone", words, fix=near, hint=f"Did you mean `{near}`?" if near else "")
+    return None
+
+
+def _guards(shape: Shape, node: Node) -> Guards:
+    keys = shape.keys(node, "guards", (*_RATES, "protected"), meant=_GUARDS_MEANT) or {}
+    rates: dict[str, Rate] = {}
+    for name in _RATES:
+        rate = shape.parsed(keys[name][1], name, "bad_rate", parse_rate) if name in keys else None
+        if rate is not None:
+            rates[name] = rate
+    protected: list[str] = []
+    if "protected" in keys:
+        for item in shape.items(keys["protected"][1], "protected", "`protected: [a-username]`"):
+            name_text = shape.text(item, "protected")
+            if name_text is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}", name_text):
+                shape.say(item, "bad_username", f"`{name_text[:40]}` is no username.", fix=_username(name_text))
+            elif name_text is not None:
+                protected.append(name_text)
+    return Guards(**rates, protected=tuple(protected))
+
+
+def _username(text: str) -> str | None:
+    name = text.strip().removeprefix("@").rstrip("/").rpartition("/")[2]
+    return name if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}", name) else None
+
+
+def _templates(shape: Shape, node: Node) -> dict[str, str | Map[str, str]]:
+    found: dict[str, str | Map[str, str]] = {}
+    if not isinstance(node, Mapping):
+        shape.say(node, "not_a_map", "templates is written as `name: text` lines.")
+        return found
+    for key, value in node.pairs:
+        name = shape.id(key, "A template's name") if isinstance(key, Scalar) else None
+        text = read_reasons(shape, value, f"template {name}") if name else None
+        if name and text is not None:
+            found[name] = text
+    return found

@@ -1,0 +1,112 @@
+"""What a person is told: texts with the few places that are filled in, their limit, and the filling."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from ..domain.requests import REASON_LIMIT, utf16_units
+from .strictyaml import nearest
+
+PLACEHOLDERS = ("repo", "user", "rule")
+LONGEST_USER = 42
+"""As long as the Hub lets a username be; what fits with it fits with every other."""
+
+_HOLE = re.compile(r"\{([A-Za-z_][\w.-]{0,40})\}")
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonFault:
+    """What is wrong with a text for people; offset and length count in the text."""
+
+    code: str
+    message: str
+    offset: int
+    length: int
+    fix: str | None = None
+
+
+def fill(text: str, *, repo: str, user: str, rule: str) -> str:
+    """The text as the person gets it; cut at the Hub's limit, so that no name, however long, stops a decision."""
+    values = {"repo": repo, "user": user, "rule": rule}
+    filled = _HOLE.sub(lambda match: values.get(match[1], match[0]), text)
+    return _cut(filled)
+
+
+def _cut(text: str) -> str:
+    if utf16_units(text) <= REASON_LIMIT:
+        return text
+    while utf16_units(text) > REASON_LIMIT - 1:
+        text = text[: REASON_LIMIT - 1] if len(text) > REASON_LIMIT else text[:-1]
+    return f"{text.rstrip()}\N{HORIZONTAL ELLIPSIS}"
+
+
+def faults_of(text: str) -> Iterable[ReasonFault]:
+    """What can be seen in the text alone."""
+    for match in _HOLE.finditer(text):
+        if match[1] not in PLACEHOLDERS:
+            near = nearest(match[1], PLACEHOLDERS, _MEANT)
+            known = ", ".join(f"{{{each}}}" for each in PLACEHOLDERS)
+            words = f"nothing is filled in for {{{match[1]}}}: there are {known}."
+            yield ReasonFault("bad_placeholder", words, match.start(), len(match[0]), near and f"{{{near}}}")
+    units = utf16_units(_HOLE.sub("", text))
+    if units > REASON_LIMIT:
+        yield ReasonFault(
+            "reason_too_long", _long(units), 0, len(text), _shortened(text) if not _HOLE.search(text) else None
+        )
+    if any(char < " " and char != "\n" for char in text):
+        yield ReasonFault(
+            "reason_control", "the text holds a control character: remove it.", 0, len(text), _clean(text)
+        )
+
+
+def too_long_for(text: str, repos: Iterable[str], rule: str) -> str | None:
+    """Words when the text passes the limit for the longest of these repos and the longest of names."""
+    if not _HOLE.search(text):
+        return None
+    longest = max(repos, key=len, default="x" * 40)
+    filled = _HOLE.sub(lambda m: {"repo": longest, "user": "x" * LONGEST_USER, "rule": rule}.get(m[1], m[0]), text)
+    units = utf16_units(filled)
+    return _long(units) if units > REASON_LIMIT else None
+
+
+def text_for(reason: str | Mapping[str, str], language: str | None = None) -> str:
+    """The text in a language, else in the first that is written."""
+    if isinstance(reason, str):
+        return reason
+    return reason.get(language or "") or next(iter(reason.values()))
+
+
+_MEANT = {
+    "username": "user",
+    "name": "user",
+    "person": "user",
+    "login": "user",
+    "repository": "repo",
+    "repo_id": "repo",
+    "dataset": "repo",
+    "model": "repo",
+    "label": "rule",
+    "id": "rule",
+    "rule_id": "rule",
+    "policy": "rule",
+}
+
+
+def _long(units: int) -> str:
+    return f"{units} characters, the Hub takes {REASON_LIMIT}: shorten it by {units - REASON_LIMIT}."
+
+
+def _shortened(text: str) -> str | None:
+    """As many whole sentences as fit."""
+    kept = ""
+    for sentence in re.findall(r"[^.!?]*[.!?]+\s*|[^.!?]+$", text):
+        if utf16_units((kept + sentence).strip()) > REASON_LIMIT:
+            break
+        kept += sentence
+    return kept.strip() or None
+
+
+def _clean(text: str) -> str:
+    return re.sub("[\x00-\x09\x0b-\x1f]+", " ", text)

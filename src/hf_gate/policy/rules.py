@@ -1,0 +1,298 @@
+"""`rules:` as values: which keys go with which verdict is a table, and what a later version will read is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as Map
+
+from .model import Action, Place, Rule, Span, Until
+from .reasons import faults_of
+from .shape import Keys, Shape
+from .spelling import parse_span, parse_until
+from .strictyaml import Mapping, Node, Scalar, Spelling, place_of
+
+ACTIONS: Map[str, Action] = {action.value: action for action in (Action.ACCEPT, Action.HUMAN, Action.WAIT, Action.RESET, Action.REJECT)}  # fmt: skip
+ACTIONS_MEANT = {
+    **dict.fromkeys(("allow", "approve", "grant", "ok", "yes", "accepted", "let_in", "pass"), "accept"),
+    **dict.fromkeys(("deny", "refuse", "block", "no", "rejected", "ban", "decline"), "reject"),
+    **dict.fromkeys(("manual", "review", "ask", "person", "queue", "escalate", "none", "skip"), "human"),
+    **dict.fromkeys(("return", "send_back", "retry", "again", "cancel", "pending"), "reset"),
+    **dict.fromkeys(("hold", "defer", "later", "delay"), "wait"),
+}
+_ENDS = ("reset", "reject", "human")
+_ASK = (Action.RESET, Action.REJECT)
+_QUEUED = (Action.HUMAN, Action.ACCEPT)
+
+# key to the verdicts that it goes with
+_BELONGS: Map[str, tuple[Action, ...]] = {
+    "reason": (*_ASK, Action.WAIT),
+    "reason_template": (*_ASK, Action.WAIT),
+    "at_most": (Action.WAIT,),
+    "after": (Action.WAIT,),
+    "until": (Action.ACCEPT,),
+    "at_end": (Action.ACCEPT,),
+    "end_reason": (Action.ACCEPT,),
+    "queue": _QUEUED,
+    "due": _QUEUED,
+    "priority": _QUEUED,
+    "reviewers": _QUEUED,
+}
+_KEYS = ("id", "when", "unless", "then", *_BELONGS)
+_MEANT = {
+    "name": "id",
+    "rule": "id",
+    "if": "when",
+    "condition": "when",
+    "match": "when",
+    "expr": "when",
+    "except": "unless",
+    "unless_": "unless",
+    "not": "unless",
+    "action": "then",
+    "decision": "then",
+    "verdict": "then",
+    "do": "then",
+    "message": "reason",
+    "text": "reason",
+    "because": "reason",
+    "template": "reason_template",
+    "expires": "until",
+    "expires_in": "until",
+    "expiry": "until",
+    "for": "until",
+    "max": "at_most",
+    "timeout": "at_most",
+    "else": "after",
+    "on_end": "at_end",
+    "on_expiry": "at_end",
+    "deadline": "due",
+    "sla": "due",
+    "prio": "priority",
+    "reviewer": "reviewers",
+}
+_LATER = {
+    "keep_while": "`keep_while` belongs to a later version: date the grant with `until`.",
+    "grace": "`grace` belongs to a later version, with `keep_while`.",
+    "notice": "`notice` belongs to a later version: nobody is told before the end yet.",
+    "audit": "`audit` belongs to a later version: let a share go to people by a rule of its own.",
+}
+_DEFAULT_REASON = "Please complete your answers, then ask again."
+_DEFAULT_REFUSAL = "Your request does not meet the terms of this repository."
+
+
+def read_rules(shape: Shape, node: Node) -> tuple[Rule, ...]:
+    """The rules in their order; their ids are different."""
+    found: list[Rule] = []
+    seen: dict[str, Place] = {}
+    for number, item in enumerate(shape.items(node, "rules", "`- id: rest` with `then: human`"), 1):
+        rule = _rule(shape, item, number)
+        if rule is None:
+            continue
+        if rule.id in seen and isinstance(item, Mapping):
+            words = f"rule `{rule.id}` stands here again (first on line {seen[rule.id].line})."
+            shape.say(_value(item, "id") or item, "rule_twice", words, fix=f"{rule.id}-{number}")
+        seen.setdefault(rule.id, rule.place)
+        found.append(rule)
+    return tuple(found)
+
+
+def _value(node: Mapping, name: str) -> Node | None:
+    return next((value for key, value in node.pairs if isinstance(key, Scalar) and key.text == name), None)
+
+
+def _rule(shape: Shape, node: Node, number: int) -> Rule | None:
+    keys = shape.keys(node, "A rule", _KEYS, meant=_MEANT, later=_LATER)
+    if keys is None or not isinstance(node, Mapping):
+        return None
+    name = _id(shape, keys, node, number)
+    said = _then(shape, keys, node)
+    if said is None or name is None:
+        return None
+    then = ACTIONS[said]
+    _check_belongs(shape, keys, node, then)
+    _check_needs(shape, keys, node, then)
+    until = _until(shape, keys)
+    at_end = _choice(shape, keys, "at_end", _ENDS, _END_MEANT)
+    return Rule(
+        id=name,
+        then=then,
+        when=_expression(shape, keys, "when"),
+        unless=_expression(shape, keys, "unless"),
+        reason=_reason(shape, keys, "reason"),
+        reason_template=_name(shape, keys, "reason_template"),
+        at_most=_span(shape, keys, "at_most"),
+        after=_choice(shape, keys, "after", _ENDS, ACTIONS_MEANT),
+        until=until,
+        at_end=at_end or (Action.RESET if until is not None else None),
+        end_reason=_one_text(shape, keys, "end_reason"),
+        queue=shape.id(keys["queue"][1], "queue") if "queue" in keys else None,
+        due=_span(shape, keys, "due"),
+        priority=shape.number(keys["priority"][1], "priority", 1, 3) if "priority" in keys else None,
+        reviewers=(shape.number(keys["reviewers"][1], "reviewers", 1, 2) or 1) if "reviewers" in keys else 1,
+        place=place_of(node),
+        places={key: place_of(value) for key, (_, value) in keys.items()},
+    )
+
+
+_END_MEANT = {
+    **ACTIONS_MEANT,
+    "revoke": "reset",
+    "remove": "reset",
+    "end": "reset",
+    "expire": "reset",
+    "renew": "reset",
+}
+
+
+def _id(shape: Shape, keys: Keys, node: Mapping, number: int) -> str | None:
+    if "id" in keys:
+        name = shape.id(keys["id"][1], "id")
+        if name == "none":
+            shape.say(
+                keys["id"][1], "taken_name", "`none` is what no rule at all is called: take another id.", fix="rest"
+            )
+        return name
+    first = node.pairs[0][0] if node.pairs else None
+    words = "The rule has no id, by which plans and ledger name it."
+    if isinstance(first, Scalar) and len(keys) == len(node.pairs):
+        joint = ", " if shape.source.text[shape.source.index(node)] == "{" else "\n" + " " * (node.column - 1)
+        shape.say_raw(first, "no_id", words, f"id: rule-{number}{joint}", length=0, hint=f"Add `id: rule-{number}`.")
+    elif len(keys) == len(node.pairs):
+        shape.say(node, "no_id", words, hint="Write `id: NAME`.")
+    return None
+
+
+def _then(shape: Shape, keys: Keys, node: Mapping) -> str | None:
+    if "then" in keys:
+        return shape.one_of(keys["then"][1], "then", tuple(ACTIONS), ACTIONS_MEANT)
+    if len(keys) == len(node.pairs):
+        shape.say(node, "no_then", "The rule does not say what is done.", hint=f"Write `then:` {', '.join(ACTIONS)}.")
+    return None
+
+
+def _check_belongs(shape: Shape, keys: Keys, node: Mapping, then: Action) -> None:
+    for name, (key, value) in keys.items():
+        if name in _BELONGS and then not in _BELONGS[name]:
+            fits = " or ".join(action.value for action in _BELONGS[name])
+            _without_effect(shape, node, key, value, f"`{name}` goes with {fits}, and does nothing with {then.value}.")
+    if "at_end" in keys and "until" not in keys and then is Action.ACCEPT:
+        words = "`at_end` without `until`: this access has no end."
+        shape.say_missing(node, keys["at_end"][1], "no_until", words, "until: 1y")
+    if "end_reason" in keys and "until" not in keys and "at_end" not in keys and then is Action.ACCEPT:
+        shape.say_missing(node, keys["end_reason"][1], "no_until", "`end_reason` without `until`: no end.", "until: 1y")
+
+
+def _without_effect(shape: Shape, node: Mapping, key: Scalar, value: Node, words: str) -> None:
+    flow = shape.source.text[shape.source.index(node)] == "{"
+    if flow or not isinstance(value, Scalar) or shape.source.line(key.line)[: key.column - 1].strip():
+        shape.say(key, "no_effect", words, hint="Remove it.")
+        return
+    length = Spelling(shape.source, value).end - shape.source.index(key)
+    shape.say_raw(key, "no_effect", words, "", hint="Remove it.", length=length)
+
+
+def _check_needs(shape: Shape, keys: Keys, node: Mapping, then: Action) -> None:
+    said = keys["then"][1]
+    if then is Action.WAIT:
+        missing = [
+            added for name, added in (("at_most", "at_most: 14d"), ("after", "after: human")) if name not in keys
+        ]
+        if missing:
+            words = "`wait` needs `at_most`, how long at the longest, and `after`, what is done then."
+            joint = ", " if shape.source.text[shape.source.index(node)] == "{" else "\n" + " " * (node.column - 1)
+            shape.say_missing(node, said, "wait_incomplete", words, joint.join(missing), hint=f"Add {' and '.join(f'`{each}`' for each in missing)}.")  # fmt: skip
+    after = keys["after"][1] if "after" in keys else None
+    ends = after.text if isinstance(after, Scalar) else ""
+    if then in _ASK or (then is Action.WAIT and ends in ("reset", "reject")):
+        _need_reason(shape, keys, node, then.value if then in _ASK else ends)
+    elif then is Action.WAIT and ends == "human":
+        for name in ("reason", "reason_template"):
+            if name in keys:
+                _without_effect(shape, node, *keys[name], f"`{name}` does nothing with `after: human`.")
+
+
+def _need_reason(shape: Shape, keys: Keys, node: Mapping, action: str) -> None:
+    if "reason" in keys and "reason_template" in keys:
+        shape.say(keys["reason_template"][0], "reason_twice", "`reason` and `reason_template`: give one of the two.")
+    elif "reason" not in keys and "reason_template" not in keys:
+        words = f"`{action}` needs a `reason`, which the person is told (at most 200 characters)."
+        text = _DEFAULT_REFUSAL if action == "reject" else _DEFAULT_REASON
+        shape.say_missing(node, keys["then"][1], "no_reason", words, f"reason: {text}")
+
+
+# ---- single keys -----------------------------------------------------------------------------------------------------
+
+
+def _expression(shape: Shape, keys: Keys, name: str) -> str | None:
+    text = shape.text(keys[name][1], name) if name in keys else None
+    return None if text is None else text.strip()
+
+
+def _span(shape: Shape, keys: Keys, name: str) -> Span | None:
+    return shape.parsed(keys[name][1], name, "bad_span", parse_span) if name in keys else None
+
+
+def _until(shape: Shape, keys: Keys) -> Until | None:
+    if "until" not in keys:
+        return None
+    node = keys["until"][1]
+    if isinstance(node, Scalar) and node.text.startswith(
+        ("tables.", "answers.", "form", "request.", "history.", "terms.")
+    ):
+        shape.say(node, "later", "`until` with a fact belongs to a later version: write 1y, or a day as 2027-06-30.")
+        return None
+    return shape.parsed(node, "until", "bad_until", parse_until)
+
+
+def _choice(shape: Shape, keys: Keys, name: str, known: tuple[str, ...], meant: Map[str, str]) -> Action | None:
+    if name not in keys:
+        return None
+    node = keys[name][1]
+    if isinstance(node, Scalar) and node.text == "cancel":
+        words = f"{name}: `cancel` is no end, an accept rule would take the person straight back."
+        shape.say(node, "cancel_no_end", words, fix="reset", hint="Did you mean `reset`?")
+        return None
+    word = shape.one_of(node, name, known, meant)
+    return ACTIONS[word] if word else None
+
+
+def _name(shape: Shape, keys: Keys, name: str) -> str | None:
+    return shape.id(keys[name][1], name) if name in keys else None
+
+
+def _one_text(shape: Shape, keys: Keys, name: str) -> str | None:
+    return read_reason(shape, keys[name][1], name) if name in keys else None
+
+
+def _reason(shape: Shape, keys: Keys, name: str) -> str | dict[str, str] | None:
+    return read_reasons(shape, keys[name][1], name) if name in keys else None
+
+
+def read_reasons(shape: Shape, node: Node, what: str) -> str | dict[str, str] | None:
+    """One text for people, or one per language."""
+    if not isinstance(node, Mapping):
+        return read_reason(shape, node, what)
+    found: dict[str, str] = {}
+    for key, value in node.pairs:
+        if not isinstance(key, Scalar) or not _is_language(key.text):
+            shape.say(key, "bad_language", f"{what}: a language is written as `en`, `de` or `zh`.")
+            continue
+        text = read_reason(shape, value, f"{what} in {key.text}")
+        if text is not None:
+            found[key.text] = text
+    return found or None
+
+
+def _is_language(text: str) -> bool:
+    return 2 <= len(text) <= 3 and text.isascii() and text.isalpha() and text.islower()
+
+
+def read_reason(shape: Shape, node: Node, what: str) -> str | None:
+    """One text for people, its placeholders known and its length within the Hub's limit."""
+    text = shape.text(node, what)
+    if text is None or not isinstance(node, Scalar):
+        return None
+    spelling = Spelling(shape.source, node)
+    for fault in faults_of(text):
+        words = f"{what}: {fault.message}"
+        shape.problems.append(spelling.problem(fault.code, words, fault.offset, fault.length, fix=fault.fix))
+    return text.strip()

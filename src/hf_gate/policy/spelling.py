@@ -1,0 +1,212 @@
+"""How the small words of policies are spelt: lengths of time, dates, rates, globs of repos; each says how it should be."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import date
+from functools import lru_cache
+
+from ..domain.ids import Repo, parse_repo
+from ..errors import UsageError
+from .model import Span, Until
+
+
+class MisspeltError(ValueError):
+    """What was written is not what belongs there; `fix` is what was probably meant."""
+
+    def __init__(self, message: str, fix: str | None = None) -> None:
+        super().__init__(message)
+        self.fix = fix
+
+
+# ---- lengths of time -------------------------------------------------------------------------------------------------
+
+SPANS = "a length of time: 30d, 12w, 6mo or 1y"
+_SPAN = re.compile(r"([1-9]\d{0,4})(d|w|mo|y)\Z")
+_LIKE_SPAN = re.compile(r"(?:P\s?)?(\d{1,6})\s*-?\s*([A-Za-z]*)\.?\Z")
+_MOST_DAYS = 36_525  # a hundred years
+_UNITS: dict[str, str] = {
+    **dict.fromkeys(("", "d", "day", "days", "tage", "tag", "jours"), "d"),
+    **dict.fromkeys(("w", "wk", "wks", "week", "weeks"), "w"),
+    **dict.fromkeys(("m", "mo", "mon", "mos", "mth", "mths", "month", "months"), "mo"),
+    **dict.fromkeys(("y", "yr", "yrs", "year", "years", "a"), "y"),
+}
+_IN_DAY: dict[str, int] = {
+    **dict.fromkeys(("h", "hr", "hrs", "hour", "hours"), 24),
+    **dict.fromkeys(("min", "mins", "minute", "minutes"), 24 * 60),
+    **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 24 * 3600),
+}
+
+
+def parse_span(text: str) -> Span:
+    """`30d`, `12w`, `6mo`, `1y`, up to a hundred years; raises MisspeltError."""
+    match = _SPAN.match(text)
+    if match is None:
+        raise MisspeltError(f"`{text[:40]}` is not {SPANS}.", _span_meant(text))
+    span = _span(int(match[1]), match[2])
+    if span.days + span.months * 31 > _MOST_DAYS:
+        raise MisspeltError(f"`{text}` is longer than a hundred years.", "100y")
+    return span
+
+
+def _span(number: int, unit: str) -> Span:
+    if unit in ("d", "w"):
+        return Span(days=number * (7 if unit == "w" else 1))
+    return Span(months=number * (12 if unit == "y" else 1))
+
+
+def _span_meant(text: str) -> str | None:
+    match = _LIKE_SPAN.match(text.strip())
+    if match is None:
+        return None
+    number, unit = int(match[1]), match[2].lower()
+    if number and unit in _UNITS:
+        return f"{number}{_UNITS[unit]}"
+    if number and unit in _IN_DAY:
+        return f"{-(-number // _IN_DAY[unit])}d"
+    return None
+
+
+# ---- ends ------------------------------------------------------------------------------------------------------------
+
+_ISO = re.compile(r"(\d{4})-(\d{2})-(\d{2})\Z")
+_YEAR_FIRST = re.compile(r"(\d{4})[-/. ](\d{1,2})[-/. ](\d{1,2})(?:[T ].*)?\Z")
+_DAY_FIRST = re.compile(r"(\d{1,2})[-/. ]\s*(\d{1,2})[-/. ]\s*(\d{4})\Z")
+_NAMED = re.compile(r"(?:(\d{1,2})\.?\s+)?([A-Za-z]{3})[a-z]*\.?\s+(?:(\d{1,2}),?\s+)?(\d{4})\Z")
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+
+
+def parse_until(text: str) -> Until:
+    """A length of time, or a day as 2027-06-30; raises MisspeltError."""
+    if _SPAN.match(text):
+        return parse_span(text)
+    match = _ISO.match(text)
+    if match:
+        try:
+            return date(int(match[1]), int(match[2]), int(match[3]))
+        except ValueError:
+            raise MisspeltError(f"there is no day {text}.", _clamped(int(match[1]), int(match[2]))) from None
+    meant = _date_meant(text.strip()) or _span_meant(text)
+    raise MisspeltError(f"`{text[:40]}` is no end: write {SPANS}, or a day as 2027-06-30.", meant)
+
+
+def _date_meant(text: str) -> str | None:
+    if match := _YEAR_FIRST.match(text):
+        return _iso(int(match[1]), int(match[2]), int(match[3]))
+    if match := _DAY_FIRST.match(text):
+        first, second, year = int(match[1]), int(match[2]), int(match[3])
+        day_first = first > 12 or ("." in text and second <= 12)
+        return _iso(year, second, first) if day_first else _iso(year, first, second) if second > 12 else None
+    if (match := _NAMED.match(text)) and match[2].lower() in _MONTHS and (match[1] or match[3]):
+        return _iso(int(match[4]), _MONTHS.index(match[2].lower()) + 1, int(match[1] or match[3]))
+    return None
+
+
+def _iso(year: int, month: int, day: int) -> str | None:
+    try:
+        return date(year, month, day).isoformat()
+    except ValueError:
+        return _clamped(year, month)
+
+
+def _clamped(year: int, month: int) -> str | None:
+    """The last day of a month that was given a day too many."""
+    for day in (31, 30, 29, 28):
+        try:
+            return date(year, month, day).isoformat()
+        except ValueError:
+            continue
+    return None
+
+
+# ---- rates -----------------------------------------------------------------------------------------------------------
+
+_PER = {"min": 60, "h": 3600, "day": 86_400, "week": 7 * 86_400}
+_RATE = re.compile(r"(0|[1-9]\d{0,8})/(min|h|day|week)\Z")
+_LIKE_RATE = re.compile(r"([\d_,' ]{1,12}?)\s*(?:/|per|a|an|each)\s*([A-Za-z]+)\Z")
+_PERIODS = {
+    **dict.fromkeys(("m", "min", "minute", "minutes"), "min"),
+    **dict.fromkeys(("h", "hr", "hour", "hours", "hourly"), "h"),
+    **dict.fromkeys(("d", "day", "days", "daily"), "day"),
+    **dict.fromkeys(("w", "wk", "week", "weeks"), "week"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """So many in any stretch of so many seconds."""
+
+    limit: int
+    seconds: int
+
+    def __str__(self) -> str:
+        return f"{self.limit}/{next(name for name, seconds in _PER.items() if seconds == self.seconds)}"
+
+
+def parse_rate(text: str) -> Rate:
+    """`20000/h`, `25/day`, also per `min` and `week`; 0 is never. Raises MisspeltError."""
+    match = _RATE.match(text)
+    if match:
+        return Rate(int(match[1]), _PER[match[2]])
+    meant = None
+    if like := _LIKE_RATE.match(text.strip()):
+        number, period = re.sub(r"\D", "", like[1]), _PERIODS.get(like[2].lower())
+        meant = f"{int(number)}/{period}" if number and period else None
+    raise MisspeltError(f"`{text[:40]}` is no rate: write 200/h or 25/day.", meant)
+
+
+# ---- globs of repos --------------------------------------------------------------------------------------------------
+
+_SEGMENT = re.compile(r"[A-Za-z0-9_*?](?:[A-Za-z0-9._*?-]{0,94}[A-Za-z0-9_*?-])?\Z")
+_KINDS = {"model": "", "models": "", "dataset": "datasets/", "datasets": "datasets/"}
+
+
+def parse_glob(text: str) -> str:
+    """One spelling for each set of repos: `ns/name` or `datasets/ns/name`, with `*` and `?` within a part.
+
+    A bare name is a model. Raises MisspeltError.
+    """
+    if not re.search(r"[*?\[{]", text):
+        try:
+            return parse_repo(text).web_path
+        except UsageError as problem:
+            near = (
+                f"{text}/*" if re.fullmatch(r"(datasets/)?[\w-]+/?", text) and text.strip("/") not in _KINDS else None
+            )
+            raise MisspeltError(f"{problem.message} {problem.hint}".strip(), near and near.replace("//", "/")) from None
+    kind, path = _kind_of(text)
+    parts = path.split("/")
+    if kind is None:
+        raise MisspeltError(f"`{text[:60]}`: Spaces have no access requests on the Hub.")
+    if len(parts) == 1 and parts[0]:
+        raise MisspeltError(f"`{text[:60]}` names no repos: a namespace and a name are needed.", f"{kind}{path}/*")
+    if len(parts) != 2 or "**" in path or not all(_SEGMENT.match(part) for part in parts):
+        meant = f"{kind}{path.replace('**', '*')}" if len(parts) == 2 and "**" in path else None
+        raise MisspeltError(f"`{text[:60]}` names no repos: write ns/name-* or datasets/ns/name-*.", meant)
+    return f"{kind}{path}"
+
+
+def _kind_of(text: str) -> tuple[str | None, str]:
+    word, colon, rest = text.partition(":")
+    if colon and "/" not in word:
+        return _KINDS.get(word.lower()), rest.strip("/")
+    word, slash, rest = text.strip("/").partition("/")
+    if slash and word.lower() in ("space", "spaces"):
+        return None, rest
+    if slash and word.lower() in _KINDS and "/" in rest:
+        return _KINDS[word.lower()], rest
+    if slash and word.lower() in _KINDS:
+        return _KINDS[word.lower()], rest
+    return "", text.strip("/")
+
+
+def glob_matches(glob: str, repo: Repo) -> bool:
+    """Whether a glob of `parse_glob` names this repo; `*` never crosses a slash, and capitals do not count."""
+    return _pattern(glob).match(repo.web_path) is not None
+
+
+@lru_cache(maxsize=1024)
+def _pattern(glob: str) -> re.Pattern[str]:
+    parts = (re.escape(each) if each not in "*?" else "[^/]*" if each == "*" else "[^/]" for each in re.split(r"([*?])", glob) if each)  # fmt: skip
+    return re.compile("".join(parts) + r"\Z", re.IGNORECASE)

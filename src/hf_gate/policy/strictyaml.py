@@ -1,0 +1,326 @@
+"""YAML read strictly, with every place kept: what a policy or a desk file says, or what is wrong with it and how to mend it.
+
+It knows neither policies nor desks. A text with any trouble at all is refused; the trouble of the sort that everybody
+meets (`when: !x`, a leading quote, ` #` or `: ` in an expression) comes with the line as it should be written.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+
+from ..domain import yamltext
+from ..domain.yamltext import Alias, Limits, Mapping, Node, Scalar, Sequence
+from .model import Place, Problem
+
+LIMITS = Limits(size=64 * 1024, depth=12, nodes=4_000, problems=20)
+"""A policy is written by hand: what is larger is no policy, and would only cost time."""
+
+_MEND_WITHIN = 8 * 1024  # a larger broken text is refused without looking for the mended line
+
+
+class Source:
+    """The text of one file with its name; turns places into indexes and back."""
+
+    def __init__(self, text: str, name: str) -> None:
+        self.text, self.name = text, name
+        self._starts = [0, *(match.end() for match in re.finditer(r"\r\n|\n|\r", text))]
+
+    def index(self, place: Place | Node) -> int:
+        return self._starts[min(place.line, len(self._starts)) - 1] + place.column - 1
+
+    def place(self, index: int) -> Place:
+        row = bisect_right(self._starts, index) - 1
+        return Place(row + 1, index - self._starts[row] + 1)
+
+    def line(self, number: int) -> str:
+        """A line by its number, without its end; empty beyond the last."""
+        if not 0 < number <= len(self._starts):
+            return ""
+        start = self._starts[number - 1]
+        end = self._starts[number] if number < len(self._starts) else len(self.text)
+        return self.text[start:end].rstrip("\r\n")
+
+    @property
+    def lines(self) -> int:
+        return len(self._starts)
+
+
+def place_of(node: Node) -> Place:
+    return Place(node.line, node.column)
+
+
+def fixed(text: str, problem: Problem) -> str | None:
+    """The file's text with a problem's fix pasted in its place; None when it offers none."""
+    if problem.fix is None:
+        return None
+    start = Source(text, problem.source).index(problem.place)
+    return text[:start] + problem.fix + text[start + problem.length :]
+
+
+def nearest(word: str, choices: Iterable[str], other_words: dict[str, str] | None = None) -> str | None:
+    """What was probably meant: a word for the same thing, or one that is spelt nearly so."""
+    known = list(choices)
+    folded = word.strip().lower().replace(" ", "_")
+    for spelt in (folded, folded.replace("_", "-"), folded.replace("-", "_")):
+        if spelt in known and spelt != word:
+            return spelt
+    meant = (other_words or {}).get(folded.replace("-", "_"))
+    if meant in known:
+        return meant
+    near = get_close_matches(folded[:64], known, n=1, cutoff=0.6)
+    return near[0] if near else None
+
+
+def quoted(text: str) -> str:
+    """A text as a YAML scalar in quotes, on one line."""
+    if any(char < " " or char in "\x7f\x85\u2028\u2029\ufeff" for char in text):
+        escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
+        return '"' + re.sub("[\x00-\x1f\x7f\x85\u2028\u2029\ufeff]", lambda m: f"\\u{ord(m[0]):04x}", escaped) + '"'
+    if '"' not in text and "\\" not in text:
+        return f'"{text}"'
+    return "'" + text.replace("'", "''") + "'"
+
+
+def plain_or_quoted(text: str) -> str:
+    """A text as YAML writes it: bare where that reads back as the same text."""
+    bare = bool(re.match(r"[^\W_]|[(.\-]\S", text)) and not re.search(r"[\x00-\x1f]|: | #|:$|\s$", text)
+    return text if bare and _same(text) else quoted(text)
+
+
+def _same(text: str) -> bool:
+    read = yamltext.parse(f"k: {text}\n")
+    root = read.root
+    if read.problems or not isinstance(root, Mapping) or len(root.pairs) != 1:
+        return False
+    value = root.pairs[0][1]
+    return isinstance(value, Scalar) and value.text == text
+
+
+# ---- reading ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """One document. `root` is None when there are problems, or when there is nothing in it."""
+
+    source: Source
+    root: Node | None
+    problems: tuple[Problem, ...] = ()
+
+
+def read_yaml(text: str, name: str, *, limits: Limits = LIMITS) -> Read:
+    """Read one YAML document strictly; whatever is the matter with it comes as problems, the first one with a fix."""
+    source = Source(text, name)
+    if text.startswith("\ufeff"):
+        words = "The file begins with an invisible mark (BOM): save it as UTF-8 without."
+        return Read(source, None, (Problem("yaml_bom", words, name, fix="", length=1),))
+    parsed = yamltext.parse(text, limits=limits)
+    found = tuple(Problem(p.code, p.message, name, Place(p.line, p.column)) for p in parsed.problems)
+    if not found:
+        return Read(source, parsed.root)
+    mended = _mended(source, parsed.problems[0]) if len(text) <= _MEND_WITHIN else None
+    first = found[0] if mended is None else replace(mended, code=found[0].code, message=_words(found[0], mended))
+    return Read(source, None, (first, *found[1:]))
+
+
+def _words(problem: Problem, mended: Problem) -> str:
+    if problem.code == "yaml_tab":
+        return problem.message
+    reason = _WHY.get(problem.code)
+    return f"{reason or problem.message} Write {mended.hint}" if mended.hint else problem.message
+
+
+_WHY = {
+    "yaml_tag": "YAML takes a leading `!` for a tag.",
+    "yaml_alias": "YAML takes a leading `*` for an alias.",
+    "yaml_anchor": "YAML takes a leading `&` for an anchor.",
+    "yaml_star": "YAML takes a leading `*` or `&` for an alias or an anchor.",
+    "yaml_reserved": "YAML allows no text to begin with this character.",
+    "yaml_colon": "YAML takes `: ` for the end of a key.",
+    "yaml_comment": "YAML takes ` #` for the beginning of a comment.",
+    "yaml_indent": "YAML takes a leading quote or bracket for the whole value, and text follows it.",
+    "yaml_quote": "YAML takes a leading quote for the whole value.",
+    "yaml_flow": "YAML takes a leading bracket or brace for a list or a map.",
+    "yaml_key": "YAML takes this for the beginning of a key.",
+    "yaml_broken": "YAML cannot read this line as it stands.",
+}
+
+_VALUE = re.compile(r"(?P<lead>\s*(?:- +)*(?:[A-Za-z_][\w-]*:[ \t]+|- +))(?P<value>\S.*?)\s*$")
+
+
+def _mended(source: Source, problem: yamltext.Problem) -> Problem | None:
+    """The first line near a problem that, its value put in quotes, takes the problem away."""
+    if problem.code == "yaml_tab":
+        return _without_tabs(source, problem)
+    for number in (problem.line, problem.line - 1, problem.line - 2):
+        match = _VALUE.match(source.line(number))
+        if match is None or match["value"][0] in "|>":
+            continue
+        value, column = match["value"], match.start("value") + 1
+        tries = [value] if problem.code == "yaml_comment" else [_uncommented(value), value]
+        for text in dict.fromkeys(tries):
+            fix = quoted(_bare(text))
+            offer = Problem(
+                problem.code,
+                problem.message,
+                source.name,
+                Place(number, column),
+                hint=f"`{match['lead'].strip()} {fix}`.",
+                fix=fix,
+                length=len(text),
+            )
+            if _helps(source, problem, offer):
+                return offer
+    return None
+
+
+def _bare(text: str) -> str:
+    return text.replace('\\"', '"') if text.startswith('"') and '\\"' in text else text
+
+
+def _uncommented(value: str) -> str:
+    """A value without the comment behind it, which is one when the quotes before it are closed."""
+    for match in re.finditer(r"\s+#", value):
+        before = value[: match.start()]
+        if before.count('"') % 2 == 0 and before.count("'") % 2 == 0:
+            return before
+    return value
+
+
+def _without_tabs(source: Source, problem: yamltext.Problem) -> Problem | None:
+    line = source.line(problem.line)
+    lead = line[: len(line) - len(line.lstrip())]
+    offer = Problem(problem.code, problem.message, source.name, Place(problem.line, 1), length=len(lead))
+    for blanks in ("  ", "    ", " "):
+        tried = replace(offer, fix=lead.replace("\t", blanks))
+        if _helps(source, problem, tried):
+            return tried
+    return None
+
+
+def _helps(source: Source, problem: yamltext.Problem, offer: Problem) -> bool:
+    after = yamltext.parse(fixed(source.text, offer) or "", limits=LIMITS).problems
+    return not after or after[0].line > problem.line
+
+
+# ---- where each letter of a scalar stands ----------------------------------------------------------------------------
+
+_ESCAPE = re.compile(r"\\(x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|\r?\n[ \t]*|.)", re.DOTALL)
+
+
+class Spelling:
+    """How a scalar stands in its file: the index of each of its letters, the end, and how to write a piece of it."""
+
+    def __init__(self, source: Source, node: Scalar) -> None:
+        self.source, self.node = source, node
+        self.start = source.index(node)
+        first = source.text[self.start : self.start + 1]
+        self.style = "plain" if node.plain else first if first in "'\"" else "block"
+        self._letters, self.end = self._align()
+
+    def index(self, offset: int) -> int:
+        """The index in the file of a letter of the text; that of its end for the length of the text."""
+        if offset < len(self._letters):
+            return self._letters[offset]
+        return self._letters[-1] + 1 if self._letters else self.start
+
+    def problem(
+        self, code: str, message: str, offset: int = 0, length: int | None = None, fix: str | None = None, hint: str = "",
+        *, is_error: bool = True,
+    ) -> Problem:  # fmt: skip
+        """A problem with a piece of the text (None: with all of it); `fix` is the new piece as the reader would see it."""
+        whole = length is None
+        start = self.start if whole else self.index(offset)
+        end = self.end if whole else max(self.index(offset + (length or 0)), start + 1)
+        if fix is not None:
+            text = self.node.text
+            new = fix if whole else text[:offset] + fix + text[offset + (length or 0) :]
+            written = self._piece(fix) if not whole else None
+            if written is None or (self.style == "plain" and plain_or_quoted(new) != new):
+                start, end, written = self.start, self.end, self._whole(new)
+            fix = written
+        place = self.source.place(start)
+        return Problem(code, message, self.source.name, place, is_error, hint, fix, max(1, end - start))
+
+    def _whole(self, text: str) -> str:
+        return (
+            plain_or_quoted(text) if self.style == "plain" else quoted(text) + ("\n" if self.style == "block" else "")
+        )
+
+    def _piece(self, text: str) -> str | None:
+        if "\n" in text:
+            return None
+        if self.style == "'":
+            return text.replace("'", "''")
+        return text.replace("\\", "\\\\").replace('"', '\\"') if self.style == '"' else text
+
+    def _align(self) -> tuple[list[int], int]:
+        raw, at, text = self.source.text, self.start, self.node.text
+        indent = 0
+        if self.style == "block":
+            at = raw.find("\n", at) + 1 or len(raw)
+            indent = _indent_at(raw, at)
+            at += indent
+        elif self.style != "plain":
+            at += 1
+        letters: list[int] = []
+        for char in text:
+            at = self._skip(raw, at)
+            letters.append(min(at, len(raw)))
+            at = self._after(raw, at, char, indent)
+        closing = 1 if self.style in "'\"" else 0
+        return letters, min(at + closing, len(raw))
+
+    def _skip(self, raw: str, at: int) -> int:
+        """Over what stands for nothing: blanks that a line break folds, and escaped line ends."""
+        if self.style == "block":
+            return at
+        while self.style == '"' and (match := _ESCAPE.match(raw, at)) and match[1].strip() == "":
+            at = match.end() if "\n" in match[1] else at
+            if "\n" not in match[1]:
+                break
+        return at
+
+    def _after(self, raw: str, at: int, char: str, indent: int) -> int:
+        if self.style == '"' and (match := _ESCAPE.match(raw, at)):
+            return match.end()
+        if self.style == "'" and char == "'":
+            return at + 2
+        if char in " \n" and re.match(r"[ \t]*\r?\n", raw[at : at + 200]):
+            return self._over_break(raw, at, indent)
+        return at + 1
+
+    def _over_break(self, raw: str, at: int, indent: int) -> int:
+        if self.style != "block":
+            found = re.compile(r"\s*").match(raw, at)
+            return found.end() if found else at + 1
+        end = raw.find("\n", at) + 1 or len(raw)
+        return min(end + min(indent, _indent_at(raw, end)), len(raw))
+
+
+def _indent_at(raw: str, at: int) -> int:
+    match = re.compile(r" *").match(raw, at)
+    return match.end() - at if match else 0
+
+
+__all__ = [
+    "LIMITS",
+    "Alias",
+    "Mapping",
+    "Node",
+    "Read",
+    "Scalar",
+    "Sequence",
+    "Source",
+    "Spelling",
+    "fixed",
+    "nearest",
+    "place_of",
+    "plain_or_quoted",
+    "quoted",
+    "read_yaml",
+]
