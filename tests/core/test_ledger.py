@@ -1,0 +1,184 @@
+"""A chain that was touched says so; what touching can hide from a chain, a checkpoint still shows."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hf_gate.domain.ledger import GENESIS, Break, Checkpoint, Link, against, link_hash, prove
+
+CHAIN = "datasets/acme/eeg"
+
+
+def chained(links: Sequence[Link], start: bytes = GENESIS) -> list[Link]:
+    """The same entries, each with the hash that belongs to it."""
+    done, before = [], start
+    for link in links:
+        before = link_hash(before, link)
+        done.append(replace(link, hash=before))
+    return done
+
+
+def chain(count: int, name: str = CHAIN) -> list[Link]:
+    return chained([
+        Link(name, seq, 1_790_000_000_000 + seq, "NoteWritten", f"actor{seq % 3}", seq if seq % 2 else None,
+             b'{"n":%d,"type":"NoteWritten"}' % seq, bytes([seq % 256]) * 32 if seq % 4 else None)
+        for seq in range(1, count + 1)
+    ])  # fmt: skip
+
+
+def breaks(links: Sequence[Link]) -> list[Break]:
+    return [found for found in prove(links) if isinstance(found, Break)]
+
+
+def checkpoint_of(links: Sequence[Link]) -> Checkpoint:
+    return Checkpoint(1_790_000_000_000, {CHAIN: (len(links), links[-1].hash.hex())})
+
+
+def found_against(checkpoint: Checkpoint, links: Sequence[Link]) -> list[Break]:
+    length = checkpoint.heads[CHAIN][0]
+    heads = {CHAIN: [link.hash for link in links if link.seq == length][:1]}
+    return against(checkpoint, heads, {CHAIN: len(links)})
+
+
+@given(st.integers(0, 40))
+def test_an_untouched_chain_holds_and_ends_with_its_head(count: int) -> None:
+    links = chain(count)
+    assert list(prove(links)) == links[-1:]
+
+
+@given(st.integers(1, 30), st.integers(0, 30))
+def test_a_chain_is_proved_on_from_any_entry_that_is_known(count: int, cut: int) -> None:
+    links, cut = chain(count), min(cut, count - 1)
+    start = links[cut - 1].hash if cut else GENESIS
+    assert list(prove(links[cut:], start=start, first=cut + 1)) == links[-1:]
+
+
+# ---- a thousand ways to touch it ----------------------------------------------------------------------------------------
+
+Touch = Callable[[list[Link], random.Random], list[Link]]
+
+
+def _with(links: list[Link], index: int, **columns: object) -> list[Link]:
+    return [*links[:index], replace(links[index], **columns), *links[index + 1 :]]  # type: ignore[arg-type]
+
+
+def one_column(links: list[Link], rng: random.Random) -> list[Link]:
+    index = rng.randrange(len(links))
+    link = links[index]
+    at = rng.randrange(len(link.body))
+    flipped = link.body[:at] + bytes([link.body[at] ^ (1 << rng.randrange(8))]) + link.body[at + 1 :]
+    columns: list[dict[str, object]] = [
+        {"body": flipped},
+        {"at": link.at + rng.choice([-1, 1, 1000])},
+        {"kind": "RequestSeen"},
+        {"actor": link.actor + "x"},
+        {"request": None if link.request else 3},
+        {"commitment": None if link.commitment else b"\0" * 32},
+        {"chain": "models/acme/eeg"},
+        {"seq": link.seq + rng.choice([-1, 1])},
+        {"hash": rng.randbytes(32)},
+    ]
+    return _with(links, index, **rng.choice(columns))
+
+
+def one_out(links: list[Link], rng: random.Random) -> list[Link]:
+    index = rng.randrange(len(links))
+    return links[:index] + links[index + 1 :]
+
+
+def one_twice(links: list[Link], rng: random.Random) -> list[Link]:
+    index = rng.randrange(len(links))
+    return [*links[: index + 1], *links[index:]]
+
+
+def two_swapped(links: list[Link], rng: random.Random) -> list[Link]:
+    a, b = sorted(rng.sample(range(len(links)), 2))
+    other = list(links)
+    other[a], other[b] = links[b], links[a]
+    return other
+
+
+def tail_cut(links: list[Link], rng: random.Random) -> list[Link]:
+    return links[: rng.randrange(len(links))]
+
+
+def rewritten(links: list[Link], rng: random.Random) -> list[Link]:
+    """Somebody who knows how: one entry changed, and every hash after it made to fit."""
+    index = rng.randrange(len(links))
+    return chained(_with(links, index, actor="somebody else"))
+
+
+def renumbered(links: list[Link], rng: random.Random) -> list[Link]:
+    """One entry taken out, the rest numbered and hashed anew."""
+    fewer = one_out(links, rng)
+    return chained([replace(link, seq=seq) for seq, link in enumerate(fewer, 1)])
+
+
+def topped_up(links: list[Link], rng: random.Random) -> list[Link]:
+    """As renumbered, and filled up with an invented entry to the old length."""
+    fewer = renumbered(links, rng)
+    return chained([*fewer, replace(links[-1], actor="invented")])
+
+
+TOUCHES: tuple[Touch, ...] = (one_column, one_out, one_twice, two_swapped, tail_cut, rewritten, renumbered, topped_up)
+HIDDEN_FROM_A_CHAIN = {tail_cut, rewritten, renumbered, topped_up}
+
+
+def test_a_thousand_ways_of_touching_a_chain_are_all_found_with_a_checkpoint() -> None:
+    rng = random.Random(20261125)
+    links = chain(40)
+    checkpoint = checkpoint_of(links)
+    assert not breaks(links)
+    assert not found_against(checkpoint, links)
+    for n in range(1000):
+        touch = TOUCHES[n % len(TOUCHES)]
+        touched = touch(links, rng)
+        assert breaks(touched) or found_against(checkpoint, touched), (n, touch.__name__)
+
+
+def test_what_a_chain_alone_cannot_show_is_just_what_was_made_to_fit() -> None:
+    rng = random.Random(1)
+    links = chain(12)
+    for touch in TOUCHES:
+        shown = any(breaks(touch(links, rng)) for _ in range(20))
+        assert shown == (touch not in HIDDEN_FROM_A_CHAIN), touch.__name__
+
+
+def test_a_break_names_its_entry_and_the_rest_of_the_chain_is_still_looked_at() -> None:
+    links = chain(9)
+    touched = _with(_with(links, 2, actor="x"), 6, actor="y")
+    assert [found.seq for found in breaks(touched)] == [3, 7]
+
+
+def test_an_entry_that_is_missing_is_named_once() -> None:
+    links = chain(9)
+    (found,) = breaks(links[:3] + links[4:])
+    assert (found.seq, found.what) == (4, "entry 4 is missing")
+
+
+# ---- checkpoints --------------------------------------------------------------------------------------------------------
+
+
+@given(st.integers(1, 20), st.integers(0, 20))
+def test_a_checkpoint_stays_true_of_a_chain_that_grows(length: int, more: int) -> None:
+    links = chain(length + more)
+    assert not found_against(checkpoint_of(links[:length]), links)
+
+
+def test_a_cut_chain_is_told_with_what_the_checkpoint_had() -> None:
+    links = chain(8)
+    (found,) = found_against(checkpoint_of(links), links[:5])
+    assert (found.seq, found.what) == (6, "cut off: 8 entries at the checkpoint, 5 now")
+
+
+def test_the_digest_of_a_checkpoint_covers_its_time_and_every_head() -> None:
+    links = chain(3)
+    whole = checkpoint_of(links)
+    assert whole.digest == checkpoint_of(links).digest
+    assert whole.digest != replace(whole, at=whole.at + 1).digest
+    assert whole.digest != replace(whole, heads={**whole.heads, "desk": (1, "00")}).digest

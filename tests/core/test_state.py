@@ -1,0 +1,264 @@
+"""What follows from events, and what a reading adds: the same whatever is read twice, late or in another order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any, get_args
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hf_gate.domain import events as e
+from hf_gate.domain.ids import Person, Repo, RepoType
+from hf_gate.domain.requests import AccessRequest
+from hf_gate.domain.state import LAG, WITHDRAWN, Known, RequestState, content_digest, evolve, news, raw_digest
+
+REPO = Repo(RepoType.MODEL, "acme", "m")
+STATUSES = ("pending", "accepted", "rejected", "reset")
+T0 = 1_790_000_000_000
+
+
+def at(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, UTC)
+
+
+def record(status: str = "pending", asked: int = 0, **more: Any) -> AccessRequest:
+    """What the Hub tells of one person; `asked` in minutes."""
+    reviewed = None if status == "pending" else at(T0 + asked * 60_000 + 30_000)
+    told: dict[str, Any] = {
+        "person": Person("a" * 24, "ada", "Ada"),
+        "request_id": f"{asked:024x}",
+        "reviewed_at": reviewed,
+    } | more
+    plain = AccessRequest(repo=REPO, status=status, asked_at=at(T0 + asked * 60_000), **told)
+    return msgspec.structs.replace(plain, raw_json=repr(plain).encode())
+
+
+def known(state: RequestState, last: AccessRequest, ident: int = 1) -> Known:
+    return Known(ident, 7, "p_1", state, raw_digest(last), content_digest(last))
+
+
+class Desk:
+    """One person at one repo as a store would keep it: the newest attempt, and how it was read last."""
+
+    def __init__(self) -> None:
+        self.known: Known | None = None
+        self.events: list[e.AnyEvent] = []
+        self.attempts = 0
+
+    def read(self, seen: AccessRequest) -> tuple[e.AnyEvent, ...]:
+        found = news(self.known, seen)
+        for event in found:
+            self.tell(event, seen)
+        return found
+
+    def tell(self, event: e.AnyEvent, seen: AccessRequest, moment: int = T0) -> None:
+        self.attempts += isinstance(event, e.RequestSeen)
+        state = evolve(self.known.state if self.known else None, event, moment)
+        assert state is not None
+        self.known = known(state, seen, self.attempts)
+        self.events.append(event)
+
+    @property
+    def state(self) -> RequestState:
+        assert self.known is not None
+        return self.known.state
+
+
+RECORDS = st.builds(record, st.sampled_from(STATUSES), st.integers(0, 4))
+READINGS = st.lists(RECORDS, min_size=1, max_size=12)
+
+
+@given(READINGS)
+def test_what_was_read_brings_no_news_when_it_is_read_again(readings: list[AccessRequest]) -> None:
+    desk = Desk()
+    for seen in readings:
+        desk.read(seen)
+        assert desk.read(seen) == ()
+
+
+@given(READINGS, st.randoms(use_true_random=False))
+def test_in_any_order_of_readings_the_newest_attempt_is_the_one_that_stands(
+    readings: list[AccessRequest], random: Any
+) -> None:
+    straight, shuffled = Desk(), Desk()
+    for seen in readings:
+        straight.read(seen)
+    other = list(readings)
+    random.shuffle(other)
+    for seen in other:
+        shuffled.read(seen)
+    assert straight.state.asked_at == shuffled.state.asked_at
+    assert straight.state.hub_request == shuffled.state.hub_request
+
+
+@given(READINGS)
+def test_the_status_is_that_of_the_last_reading_of_the_newest_attempt(readings: list[AccessRequest]) -> None:
+    desk = Desk()
+    newest = None
+    for seen in readings:
+        desk.read(seen)
+        newest = seen if newest is None or seen.asked_at >= newest.asked_at else newest
+        assert desk.state.status == newest.status
+
+
+@given(READINGS)
+def test_the_state_is_nothing_but_the_fold_of_the_events(readings: list[AccessRequest]) -> None:
+    desk = Desk()
+    for seen in readings:
+        desk.read(seen)
+    state = None
+    for event in desk.events:
+        state = evolve(state, e.event_of(e.body_of(event)), T0)
+    assert state == desk.state
+
+
+def test_who_asks_again_after_a_reset_is_a_new_attempt_linked_to_the_old_one() -> None:
+    desk = Desk()
+    desk.read(record("reset", 0))
+    (event,) = desk.read(record("pending", 5))
+    assert isinstance(event, e.RequestSeen)
+    assert (event.attempt, event.after, event.status) == (2, 1, "pending")
+    assert desk.state.attempt == 2
+
+
+def test_an_older_attempt_on_a_page_that_was_read_late_is_no_news() -> None:
+    desk = Desk()
+    desk.read(record("pending", 5))
+    assert desk.read(record("reset", 0)) == ()
+
+
+def test_a_decision_of_others_is_told_with_whether_the_hub_names_who_granted() -> None:
+    desk = Desk()
+    desk.read(record())
+    (event,) = desk.read(record("accepted", granted_by=Person("b" * 24, "bob")))
+    assert event == e.StatusMoved(
+        before="pending", after="accepted", reviewed_at=T0 + 30_000, cause="outside", has_granter=True
+    )
+
+
+def test_a_renamed_person_is_a_change_and_no_move() -> None:
+    desk = Desk()
+    desk.read(record())
+    (event,) = desk.read(record(person=Person("a" * 24, "ada-l", "Ada")))
+    assert isinstance(event, e.RequestChanged)
+
+
+def test_a_hub_that_starts_to_give_request_ids_changes_a_request_once() -> None:
+    desk = Desk()
+    desk.read(record(request_id=None))
+    (event,) = desk.read(record())
+    assert event == e.RequestChanged(what=("record",), hub_request="0" * 24)
+    assert desk.state.hub_request == "0" * 24
+
+
+def test_a_withdrawn_request_that_is_listed_after_all_is_told_as_moved() -> None:
+    desk = Desk()
+    desk.read(record())
+    desk.tell(e.RequestWithdrawn(before="pending"), record())
+    assert desk.state.status == WITHDRAWN
+    (event,) = desk.read(record())
+    assert isinstance(event, e.StatusMoved)
+    assert (event.before, event.after) == (WITHDRAWN, "pending")
+
+
+# ---- our own changes ----------------------------------------------------------------------------------------------------
+
+START = e.ChangeStarted(run="r1", before="pending", after="accepted")
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_while_a_change_of_ours_is_under_way_a_reading_moves_nothing(status: str) -> None:
+    desk = Desk()
+    desk.read(record())
+    desk.tell(START, record())
+    assert desk.read(record(status)) == ()
+
+
+@pytest.mark.parametrize("kind", ["stale", "gone", "refused", "deferred"])
+def test_a_change_that_did_not_happen_leaves_the_request_where_it_was(kind: str) -> None:
+    desk = Desk()
+    desk.read(record())
+    desk.tell(START, record())
+    desk.tell(e.ChangeSettled(run="r1", kind=kind, after="accepted"), record())
+    assert desk.state.status == "pending"
+    assert not desk.state.open_run
+
+
+def test_an_open_change_stays_open_until_it_is_settled_once_more() -> None:
+    desk = Desk()
+    desk.read(record())
+    desk.tell(START, record())
+    desk.tell(e.ChangeSettled(run="r1", kind="open", after="accepted"), record())
+    assert desk.state.open_run == "r1"
+    desk.tell(e.ChangeSettled(run="r1", kind="done", after="accepted", how="read"), record())
+    assert desk.state.status == "accepted"
+    assert not desk.state.open_run
+
+
+def accepted_by_us() -> Desk:
+    desk = Desk()
+    desk.read(record())
+    desk.tell(START, record())
+    desk.tell(e.ChangeSettled(run="r1", kind="done", after="accepted"), record(), T0)
+    return desk
+
+
+def test_our_own_decision_is_no_news_when_the_hub_shows_it() -> None:
+    assert accepted_by_us().read(record("accepted")) == ()
+
+
+def test_a_list_that_lags_behind_our_change_moves_nothing_and_one_that_does_not_does() -> None:
+    desk = accepted_by_us()
+    assert desk.read(record("pending", read_at=(T0 + LAG - 1) / 1000)) == ()
+    (event,) = desk.read(record("pending", read_at=(T0 + LAG) / 1000))
+    assert isinstance(event, e.StatusMoved)
+    assert event.cause == "superseded"
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        e.StatusMoved(before="accepted", after="rejected"),
+        e.RequestWithdrawn(before="accepted"),
+        e.ChangeSettled(run="r2", kind="done", after="reset"),
+    ],
+)
+def test_whoever_is_no_longer_in_has_no_date_on_which_that_ends(event: e.AnyEvent) -> None:
+    desk = accepted_by_us()
+    desk.tell(e.GrantDated(until=T0 + 1, at_end="reset"), record())
+    until, at_end = desk.state.until, desk.state.at_end
+    assert (until, at_end) == (T0 + 1, "reset")
+    desk.tell(event, record())
+    assert desk.state.until is None
+    assert desk.state.at_end is None
+
+
+# ---- events as text -----------------------------------------------------------------------------------------------------
+
+
+def _kinds() -> Iterable[type]:
+    return get_args(e.AnyEvent)
+
+
+@given(st.data())
+def test_every_event_is_read_back_from_its_body_as_it_was(data: st.DataObject) -> None:
+    kind = data.draw(st.sampled_from(sorted(_kinds(), key=lambda each: each.__name__)))
+    text = st.text('a\x00\u00e9\u202e\U0001f600"', max_size=8)
+    event = data.draw(st.builds(kind, **{f.name: text for f in msgspec.structs.fields(kind) if f.type is str}))
+    assert e.event_of(e.body_of(event)) == event
+    assert e.kind_of(event) == msgspec.json.decode(e.body_of(event))["type"]
+
+
+def test_a_body_that_no_version_of_ours_wrote_is_refused() -> None:
+    with pytest.raises(msgspec.ValidationError):
+        e.event_of(b'{"type":"RequestForged"}')
+
+
+def test_the_public_part_of_an_event_has_no_place_for_a_name_or_an_answer() -> None:
+    private = {"username", "fullname", "email", "answer", "reason", "note", "record", "granted_by", "user"}
+    for kind in _kinds():
+        assert private.isdisjoint(f.name for f in msgspec.structs.fields(kind)), kind
