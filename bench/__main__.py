@@ -29,7 +29,7 @@ CASES: dict[str, Case] = {
     "handle": Case(deciding.one_by_one, ("handle-50",)),
     "hidden": Case(deciding.under_a_hidden_limit, ("hidden-short", "hidden-long")),
     "start": Case(starting.cold_starts, ("start-help", "start-version", "start-ls")),
-    "serve": Case(starting.local_hubs, ("serve-small", "serve-large")),
+    "serve": Case(starting.local_hubs, ("serve-small", "serve-large", "serve-million")),
     "download": Case(starting.download, ("download",)),
 }
 

@@ -44,7 +44,7 @@ FULL = Sizes(
     hidden_short=10_000,
     hidden_long_s=120.0,
     cold_starts=9,
-    served=(2_000, 100_000),
+    served=(2_000, 100_000, 1_000_000),
     with_download=True,
 )
 QUICK = Sizes(
@@ -63,7 +63,7 @@ QUICK = Sizes(
     hidden_short=500,
     hidden_long_s=1.0,
     cold_starts=1,
-    served=(20, 200),
+    served=(20, 200, 300),
     with_download=False,
 )
 

@@ -73,11 +73,11 @@ def _cold(commands: Mapping[str, Command], rounds: int, env: Mapping[str, str]) 
     return {name: median(times_[1:]) for name, times_ in took.items()}
 
 
-AIMS = {2_000: (1.5, None), 100_000: (15.0, 600.0)}  # requests of a world -> seconds, MB
+AIMS = {2_000: (1.5, None), 100_000: (15.0, 600.0), 1_000_000: (90.0, 2_500.0)}  # requests of a world -> seconds, MB
 
 
 def local_hubs(sizes: Sizes) -> Iterator[Row]:
-    for key, requests in zip(("serve-small", "serve-large"), sizes.served, strict=True):
+    for key, requests in zip(("serve-small", "serve-large", "serve-million"), sizes.served, strict=True):
         with local_hub(requests, 3) as hub:
             took, memory = hub.started_in, peak_mb(hub.pid)
         most_s, most_mb = AIMS.get(requests, (None, None))
