@@ -28,6 +28,7 @@ class RequestState:
     reviewed_at: int | None = None
     after: int | None = None
     verdict: tuple[str, str | None, str, str | None] | None = None  # action, policy, rule, digest
+    shadow: tuple[tuple[str, str, str], ...] = ()  # policy, rule, action
     queue: str | None = None
     until: int | None = None
     at_end: str | None = None
@@ -59,7 +60,8 @@ def _moved(state: RequestState, event: e.AnyEvent, at: int) -> RequestState:
         case e.RequestWithdrawn():
             return replace(state, status=WITHDRAWN, until=None, at_end=None)
         case e.VerdictReached():
-            return replace(state, verdict=(event.action, event.policy, event.rule, event.digest), queue=event.queue)
+            reached = (event.action, event.policy, event.rule, event.digest)
+            return replace(state, verdict=reached, shadow=event.shadow, queue=event.queue)
         case e.ChangeStarted():
             return replace(state, open_run=event.run, open_before=event.before, open_after=event.after)
         case e.ChangeSettled():

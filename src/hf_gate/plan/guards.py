@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from ..policy.spelling import Rate
 from .model import Change, Guard
 
 FEW: Final = 20  # rejections, resets, cancellations and removals: above, the number must be typed
@@ -33,24 +33,8 @@ def yes_needed(changes: Collection[Change], waiting: int) -> Yes:
     return Yes.NONE if len(changes) <= 1 else Yes.CONFIRM
 
 
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """At most `limit` changes of one verb in a window of `seconds`."""
-
-    limit: int
-    seconds: int
-
-
-DEFAULT_BUDGETS: Final[Mapping[str, Budget]] = {
-    "accept": Budget(20_000, 3600),
-    "reset": Budget(200, 3600),
-    "reject": Budget(50, 3600),
-    "remove": Budget(25, 86_400),
-}
-
-
 def within(
-    changes: Iterable[Change], budgets: Mapping[str, Budget], used: Mapping[str, int]
+    changes: Iterable[Change], budgets: Mapping[str, Rate], used: Mapping[str, int]
 ) -> tuple[list[Change], list[Change]]:
     """What a run may do now, the oldest first, and what is deferred. `used`: done in each verb's window so far."""
     left = {verb: max(0, budget.limit - used.get(verb, 0)) for verb, budget in budgets.items()}

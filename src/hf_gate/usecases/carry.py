@@ -231,7 +231,7 @@ class Carrier:
         return [
             Item(row.n, msgspec.json.decode(row.change, type=Change), known[row.request])
             for row in rows
-            if row.request in known
+            if row.request is not None and row.request in known
         ]
 
 

@@ -1,0 +1,130 @@
+"""From a verdict to the change that it asks for, if it asks for one: what is wished beside what is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from ..domain.events import VerdictReached
+from ..domain.requests import AccessRequest
+from ..domain.state import RequestState, answers_digest
+from ..policy.model import Action, Because, Fact, Verdict
+from .model import Change, Reason, iso
+
+AFTER: Final = {Action.ACCEPT: "accepted", Action.RESET: "reset", Action.REJECT: "rejected"}
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One request as a plan sees it: the record, what the store made of it, and its number there."""
+
+    request: AccessRequest
+    state: RequestState
+    row: int
+
+
+def change_for(subject: Subject, verdict: Verdict) -> Change | None:
+    """The change that a verdict asks for; None when it asks for patience, a human, or what is so already.
+
+    A person who is in is only ever put out by it, never let in again; rejected and reset ones are not judged.
+    """
+    state, request = subject.state, subject.request
+    after = AFTER.get(verdict.action)
+    allowed = {"pending": ("accepted", "reset", "rejected"), "accepted": ("reset", "rejected")}.get(state.status, ())
+    if after is None or after not in allowed or state.open_after is not None:
+        return None
+    ends = verdict.until_all or ((verdict.until,) if verdict.until is not None else ())
+    until = ",".join(sorted(str(end) for end in ends)) if after == "accepted" else ""
+    return Change(
+        repo=request.repo.id,
+        repo_type=request.repo.type.value,
+        request_id=state.hub_request,
+        user_id=request.person.id,
+        user=request.person.username,
+        asked_at=iso(request.asked_at),
+        answers_digest=answers_digest(request),
+        before=state.status,
+        after=after,
+        reason=verdict.reason if after != "accepted" else None,
+        rule=verdict.rule,
+        policy=verdict.policy,
+        policy_digest=verdict.digest,
+        because=reasons(verdict),
+        until=until or None,
+        at_end=str(verdict.at_end or Action.RESET) if until else None,
+        row=subject.row,
+    )
+
+
+def reasons(verdict: Verdict) -> list[Reason]:
+    """The expressions of the rule that decided, with the values that they saw."""
+    own = next((opinion for opinion in verdict.opinions if opinion.policy == verdict.policy), None)
+    tried = [] if own is None else [one for one in own.tried if one.rule == own.rule]
+    return [_reason(because) for one in tried for because in one.because]
+
+
+def _reason(because: Because) -> Reason:
+    return Reason(
+        expr=because.expr, value=because.value, facts={name: plain(fact) for name, fact in because.facts.items()}
+    )
+
+
+def plain(fact: Fact) -> Any:  # noqa: ANN401 - JSON
+    """A fact's value as JSON has it; null when it is unknown."""
+    value = fact.value
+    if isinstance(value, datetime):
+        return iso(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def verdict_event(verdict: Verdict, lists: Mapping[str, str]) -> VerdictReached:
+    """What the ledger keeps of a verdict; the values that it saw are the private part."""
+    return VerdictReached(
+        action=str(verdict.action),
+        rule=verdict.rule,
+        policy=verdict.policy,
+        digest=verdict.digest,
+        shadow=tuple(sorted((one.policy, one.rule, str(one.action)) for one in verdict.shadow)),
+        lists=dict(sorted(lists.items())),
+        missing=verdict.missing or verdict.needs,
+        queue=verdict.queue,
+    )
+
+
+def is_news(state: RequestState, verdict: Verdict) -> bool:
+    """Whether a verdict differs from the one that was entered last; the same one makes no entry."""
+    return (str(verdict.action), verdict.policy, verdict.rule, verdict.digest) != state.verdict or (
+        tuple(sorted((one.policy, one.rule, str(one.action)) for one in verdict.shadow)) != state.shadow
+    )
+
+
+def ended(subject: Subject, at: datetime, *, end_reason: str | None, rule: str) -> Change | None:
+    """The change that ends a grant whose time is over; None when its end is a human's, or it is not in any more."""
+    state, request = subject.state, subject.request
+    after = {"reset": "reset", "reject": "rejected"}.get(state.at_end or "reset")
+    if after is None or state.status != "accepted" or state.until is None or state.open_after is not None:
+        return None
+    late = (at.timestamp() * 1000 - state.until) / 86_400_000
+    return Change(
+        repo=request.repo.id,
+        repo_type=request.repo.type.value,
+        request_id=state.hub_request,
+        user_id=request.person.id,
+        user=request.person.username,
+        asked_at=iso(request.asked_at),
+        answers_digest=answers_digest(request),
+        before="accepted",
+        after=after,
+        reason=end_reason or "Your access has come to its end. You may ask again.",
+        rule=rule,
+        policy=None,
+        policy_digest=None,
+        because=[Reason(expr="until <= now", value=True, facts={"until": state.until, "days_late": int(late)})],
+        until=None,
+        at_end=None,
+        row=subject.row,
+    )

@@ -1,0 +1,161 @@
+"""A run from its approval to its end: begun once for each plan, resumed by whoever comes next, turned back by its reverse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+import msgspec
+
+from ..domain import events as e
+from ..domain.outcomes import Kind
+from ..domain.state import RequestState, answers_digest, ms
+from ..errors import Guarded, UsageError
+from ..plan.model import Change, Plan, iso, sealed
+from .ports import ChangeRow, RequestRow, RunRow, StorePort
+
+READY, RUNNING, PAUSED, STOPPED, ENDED = "ready", "running", "paused", "stopped", "ended"
+RETRIED: Final = (Kind.REFUSED.value, Kind.OPEN.value)
+
+
+def check(plan: Plan, *, endpoint: str, policy_digest: str | None, now: datetime) -> None:
+    """Refuses, whole and before anything is sent, a plan for another Hub, from other policies, or too old."""
+    again = "Make it anew: hf-gate plan --out plan.json"
+    if plan.plan.endpoint != endpoint:
+        raise Guarded(
+            f"this plan is for {plan.plan.endpoint}, the desk works on {endpoint}; nothing was sent.", hint=again
+        )
+    if policy_digest is not None and plan.plan.policy_digest != policy_digest:
+        raise Guarded("the policies have changed since this plan was made; nothing was sent.", hint=again)
+    if now >= plan.expires_at:
+        raise Guarded(f"this plan ended its validity at {plan.plan.expires_at}; nothing was sent.", hint=again)
+
+
+def begin(store: StorePort, plan: Plan, *, ident: str, kind: str, actor: str, now: datetime) -> RunRow:
+    """The run of a plan: the one that was begun before, or a new one, approved and written down. Sends nothing."""
+    earlier = store.run_of_plan(plan.digest)
+    if earlier is not None:
+        return earlier
+    at = ms(now) or 0
+    run = RunRow(id=ident, kind=kind, actor=actor, state=READY, made_at=at, plan=plan.digest, total=len(plan.changes))
+    with store.writing() as write:
+        write.plan(plan.digest, msgspec.json.encode(plan), at)
+        write.run(run)
+        write.changes(rows_of(ident, plan.changes))
+        approved = e.PlanApproved(run=ident, changes=len(plan.changes), plan=plan.digest)
+        write.append(None, [e.Entry(event=approved, at=at, actor=actor)])
+    return run
+
+
+def rows_of(run: str, changes: Iterable[Change]) -> list[ChangeRow]:
+    """The changes of a run in the order of the plan."""
+    return [
+        ChangeRow(run=run, n=n, repo=change.where, request=change.row, change=msgspec.json.encode(change))
+        for n, change in enumerate(changes, start=1)
+    ]
+
+
+def is_over(run: RunRow) -> bool:
+    """Whether nothing of it is left to send."""
+    return run.state in (ENDED, STOPPED)
+
+
+# ---- plans that follow from a run --------------------------------------------------------------------------------------
+
+
+def retry(store: StorePort, run: RunRow, *, now: datetime) -> Plan:
+    """What was refused or stayed open, as a plan of its own, for those who still stand where they stood."""
+    rows = store.changes(run.id, RETRIED)
+    known = store.requests([row.request for row in rows if row.request is not None])
+    changes = [
+        change
+        for row in rows
+        if row.request is not None
+        and row.request in known
+        and (change := msgspec.json.decode(row.change, type=Change)).before == known[row.request].state.status
+    ]
+    return _plan(store, changes, len(rows), now)
+
+
+def undo(store: StorePort, run: RunRow, *, now: datetime) -> tuple[Plan, list[str]]:
+    """The plan that puts everybody of a run back where they were, and what no plan can undo, in sentences."""
+    rows = store.changes(run.id, (Kind.DONE.value,))
+    known = store.requests([row.request for row in rows if row.request is not None])
+    back: list[Change] = []
+    moved = mailed = seen = 0
+    for row in rows:
+        change = msgspec.json.decode(row.change, type=Change)
+        request = None if row.request is None else known.get(row.request)
+        if request is None or not request.is_current or request.state.status != change.after:
+            moved += 1
+            continue
+        back.append(_reversed(change, request))
+        mailed += change.after == "reset"
+        seen += change.after == "accepted"
+    notes = [
+        text
+        for count, text in (
+            (moved, f"{moved} moved on since, or asked again: they are left alone."),
+            (mailed, f"{mailed} were told by the Hub's mail that they may ask again: that mail cannot be taken back."),
+            (seen, f"{seen} had access for a while: what was downloaded stays downloaded."),
+        )
+        if count
+    ]
+    return _plan(store, back, len(rows), now), notes
+
+
+def _reversed(change: Change, request: RequestRow) -> Change:
+    record = request.request
+    return msgspec.structs.replace(
+        change,
+        before=change.after,
+        after=change.before,
+        reason=None,
+        rule="undo",
+        policy=None,
+        policy_digest=None,
+        because=[],
+        until=None,
+        at_end=None,
+        answers_digest=change.answers_digest if record is None else answers_digest(record),
+    )
+
+
+def _plan(store: StorePort, changes: Sequence[Change], of: int, now: datetime) -> Plan:
+    return sealed(
+        changes,
+        policy_digest="",
+        endpoint=store.endpoint,
+        now=now,
+        summary={"planned": len(changes), "left_out": of - len(changes)},
+        guards=[],
+        valid=timedelta(hours=24),
+    )
+
+
+def direct_change(row: RequestRow, after: str, reason: str | None, *, until: str | None = None) -> Change:
+    """A person's own decision about one request, in the form in which a plan's changes are carried."""
+    if row.request is None:
+        raise UsageError("that request has no record in the store.", hint="hf-gate sync --full")
+    state: RequestState = row.state
+    who = row.person.identity
+    return Change(
+        repo=row.repo.id,
+        repo_type=row.repo.type.value,
+        request_id=state.hub_request,
+        user_id=who.user_id,
+        user=who.username,
+        asked_at=iso(row.request.asked_at),
+        answers_digest=answers_digest(row.request),
+        before=state.status,
+        after=after,
+        reason=reason,
+        rule="direct",
+        policy=None,
+        policy_digest=None,
+        because=[],
+        until=until,
+        at_end="reset" if until else None,
+        row=row.id,
+    )
