@@ -38,6 +38,15 @@ BAD = [
     (["accept", f"nobody-of-that-name@{MODEL}"], 1, "no account", "spelling"),
     (["accept", f"rosa-reader@{MODEL}"], 1, "no request", "hf-gate grant"),
     (["accept", "--repo", MODEL, "0123456789abcdef01234567"], 1, "no request", "grant"),
+    (["accept", f"waitin@{MODEL}"], 1, "no account named waitin", "Did you mean waiting? "),
+    (["grant", f"waitin@{MODEL}"], 1, "no account", "Did you mean waiting? "),
+    (["accept", "waiting", MODEL], 2, "'waiting' is no repo", f"Hint: hf-gate accept {MODEL} waiting"),
+    (["reset", "bob99", "waiting", DATASET, "--reason", "Say more.", "-y"], 2, "the repo comes first",
+     f"Hint: hf-gate reset {DATASET} bob99 waiting --yes --reason 'Say more.'"),
+    (["revoke", "waiting", MODEL, "--how", "reject"], 2, "no repo", f"revoke {MODEL} waiting --how reject"),
+    (["show", "waiting", MODEL], 2, "the repo comes first", f"Hint: hf-gate show {MODEL} waiting"),
+    (["accept", "waiting"], 2, "at which repo", "`hf-gate accept REPO waiting`"),
+    (["accept", MODEL, "@waiting"], 2, "no username", "without @"),
     (["reject", f"waiting@{MODEL}", "--reason", LONG], 2, "201", "by 1"),
     (["reset", f"waiting@{MODEL}", "--reason", "😀" * 101], 2, "202", "by 2"),
     (["revoke", f"waiting@{MODEL}", "--how", "cancel", "--reason", "why"], 2, "no reason", "--how"),
@@ -54,7 +63,7 @@ BAD = [
     (["review", MODEL], 2, "terminal", "ls --format jsonl"),
     (["hub", "serve", "--clock", "fast"], 2, "no clock", "x60"),
     (["hub", "serve", "--faults", "gremlins"], 2, "gremlins", ""),
-]
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import signal
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from hf_gate import Hub
 from hf_gate.cli.carrying import Result, Wish, carry_out
 from hf_gate.cli.frame import Run
+from hf_gate.cli.nearest import did_you_mean
 from hf_gate.cli.targets import Aim
 from hf_gate.domain.ids import Person, Repo, parse_repo
 from hf_gate.domain.outcomes import Kind, Outcome
-from hf_gate.domain.requests import target_of
+from hf_gate.domain.requests import AccessRequest, target_of
 from hf_gate.errors import HubUnavailable, InvalidTarget, NotAllowed, OutcomeUnknown, Stale
 from hf_gate.testing import LocalHub
 from tests.journeys.console import DATASET, MODEL, Console, fill, status_of
@@ -127,6 +131,46 @@ def test_one_unknown_name_makes_it_a_part(fresh: LocalHub) -> None:
     assert (ended.code, ended.json["done"], ended.json["refused"]) == (5, 3, 1)
     alone = Console(fresh).run("accept", MODEL, "nobody-of-that-name", "nobody-either", "--yes", "--json")
     assert (alone.code, alone.json["refused"]) == (1, 2)
+
+
+def test_misspelt_names_among_others_are_told_who_was_meant(fresh: LocalHub) -> None:
+    fill(fresh, NAMES)
+    ended = Console(fresh).run("accept", MODEL, "ada-l", "bob9", "zzzzzz", "--yes")
+    assert (ended.code, ended.hint) == (5, "Hint: bob9: Did you mean bob99?")
+    assert "Hint" not in Console(fresh).run("accept", MODEL, "bob9", "zzzzzz", "--yes", "--json").err
+
+
+def test_advice_names_nobody_whose_name_would_act_in_a_shell(fresh: LocalHub) -> None:
+    fill(fresh, ["waiting2"])
+    with Hub(fresh.tokens["owner"], fresh.url) as hub:
+        advice = did_you_mean(cast("Hub", _WithOneMore(hub, "waiting;reboot")), parse_repo(MODEL), "waiting")
+    assert advice == "Did you mean waiting2? "
+
+
+class _WithOneMore:
+    """A Hub whose every list begins with somebody of a name that no Hub should allow."""
+
+    def __init__(self, hub: Hub, name: str) -> None:
+        self.hub, self.name, self.outlook = hub, name, hub.outlook
+
+    def list(self, repo: Repo, status: str) -> Iterator[AccessRequest]:
+        person = Person("0" * 24, self.name)
+        yield AccessRequest(repo=repo, status=status, asked_at=datetime(2026, 1, 1, tzinfo=UTC), person=person)
+        yield from self.hub.list(repo, status)
+
+
+def test_whether_a_reason_went_along_is_said_and_quoted_safely(fresh: LocalHub) -> None:
+    fill(fresh, NAMES)
+    console = Console(fresh)
+    sent = console.run("reset", f"bob99@{MODEL}", "--reason", 'Say "more".\n\x1b[31m')
+    assert sent.out.endswith('reset; no files, and may ask again; reason sent: "Say \\"more\\".\\n\\u001b[31m"\n')
+    again = console.run("reset", f"bob99@{MODEL}", "--reason", "Say more.")
+    assert again.out.endswith("already so, nothing was changed, and the reason was not passed on.\n")
+    assert console.run("reject", f"bob99@{MODEL}").out.endswith("cannot ask again; no reason sent.\n")
+    assert console.run("revoke", f"bob99@{MODEL}", "--reason", "Bye.").out.endswith('; reason sent: "Bye."\n')
+    assert console.run("accept", f"bob99@{MODEL}").out.endswith("accepted; may download now.\n")
+    many = console.run("reject", MODEL, "ada-l", "cem-k", "--reason", "Closed.", "--yes")
+    assert '2 rejected; reason sent: "Closed."\n' in many.out
 
 
 def test_a_repo_that_refuses_stops_its_own_part_only(fresh: LocalHub) -> None:
@@ -290,7 +334,7 @@ def test_who_is_known_by_request_id_alone_is_named_by_it(fresh: LocalHub) -> Non
     console = Console(fresh)
     for _ in ("done", "already"):
         ended = console.run("accept", "--repo", MODEL, ident)
-        assert f"request {ident} in {MODEL}: " in ended.out
+        assert f"request {ident} at {MODEL}: " in ended.out
     outcome = console.run("accept", "--repo", MODEL, ident, "--json").json["outcomes"][0]
     assert (outcome["user"], outcome["request_id"]) == (None, ident)
 

@@ -120,6 +120,9 @@ def test_the_local_hub_tells_its_first_line_and_ends_on_sigterm() -> None:
         first = json.loads(child.stdout.readline())
         jsonschema.validate(first, SCHEMAS["hub-serve"])
         assert first["pid"] == child.pid
+        assert child.stderr is not None
+        line = f"export HF_ENDPOINT={first['url']} HF_TOKEN={first['tokens']['owner']}\n"
+        assert child.stderr.readline() == f"In another terminal: {line}"
         assert (
             sum(repo[status] for repo in first["repos"] for status in ("pending", "accepted", "rejected", "reset"))
             == 60
@@ -154,9 +157,29 @@ def test_doctor_finds_what_is_missing_and_says_what_to_do(fresh: LocalHub) -> No
     assert (none.code, none.json["ok"]) == (4, False)
     away = Console(fresh).run("doctor", "--json", "--endpoint", "http://127.0.0.1:9", "--max-wait", "100ms")
     assert away.code == 75
-    reader = Console(fresh, "owner_read").run("doctor")
-    assert "not decide" in reader.out
     assert Console(fresh).run("doctor", "lumen-labs/nothing-here").code == 1
+
+
+@pytest.mark.parametrize(
+    ("holder", "code", "told"),
+    [
+        ("owner", 0, "may list requests, and by its write role decide (not tried)"),
+        ("fine_write", 0, "may list requests, and by its permission repo.write decide (not tried)"),
+        ("fine_access", 0, "may list requests and not decide: it lacks repo.write"),
+        ("fine_content", 4, "may neither list requests nor decide (403)"),
+        ("owner_read", 4, "may neither list requests nor decide (403)"),
+        ("hf_nobodys_token", 4, "401"),
+    ],
+)
+def test_doctor_says_what_a_token_may_do_after_trying_it(fresh: LocalHub, holder: str, code: int, told: str) -> None:
+    console, before = Console(fresh, holder), fresh.journal()
+    own, ended = console.run("doctor"), console.run("doctor", MODEL)
+    assert (own.code, told in own.out) == (code, True), own.out
+    assert (ended.code, told in ended.out) == (code, True), ended.out
+    assert ("repo.write) to it" in ended.out) == (holder not in {"owner", "fine_write", "hf_nobodys_token"})
+    can_list = console.run("ls", MODEL).code == 0
+    assert can_list == ("may list requests" in ended.out), "what doctor says of listing is so"
+    assert fresh.journal() == before
 
 
 def _as_extension(home: Path) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from ..errors import Guarded
+from .output import to_json
 
 if TYPE_CHECKING:
     from .carrying import Wish
@@ -44,7 +45,7 @@ def _ask(run: Run, wish: Wish, typed: bool) -> None:
     count = len(wish.aims)
     if count > FEW:
         run.out.say(f"  and {count - FEW} more")
-    reason = f' with the reason "{wish.reason}"' if wish.reason else ""
+    reason = f" with the reason {to_json(wish.reason)}" if wish.reason else ""
     if typed:
         answer = click.prompt(
             f"{wish.verb} {count} people{reason}? Type {count} to go on", default="", show_default=False, err=True

@@ -114,7 +114,18 @@ def _repo(line: Mapping[str, str]) -> Repo:
 @contextmanager
 def _served(requests: int, seed: int, port: int) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
     """A local Hub in a process of its own, and the first line that it says."""
-    words = ["hub", "serve", "--json", "--requests", str(requests), "--seed", str(seed), "--port", str(port)]
+    words = [
+        "hub",
+        "serve",
+        "--json",
+        "--no-advice",
+        "--requests",
+        str(requests),
+        "--seed",
+        str(seed),
+        "--port",
+        str(port),
+    ]
     clean = {name: value for name, value in os.environ.items() if not name.startswith("HF_GATE_")}
     child = subprocess.Popen([sys.executable, "-m", "hf_gate", *words], stdout=subprocess.PIPE, text=True, env=clean)  # noqa: S603 - ourselves
     try:

@@ -5,19 +5,24 @@ from __future__ import annotations
 import os
 import platform
 import stat
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as version_of
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from .. import __version__
-from ..domain.ids import parse_repo
-from ..errors import HfGateError
+from ..domain.ids import Repo, parse_repo
+from ..errors import HfGateError, NotAllowed
 from .frame import Run, command, repo_type_option
 
+if TYPE_CHECKING:
+    from ..domain.accounts import Account
+
+_TRIED: Final = 3  # owners at one of whose repos the token is tried
+_NEEDED: Final = "To decide: a token with the write role, or a fine-grained one with write access (repo.write) to it."
 _MARKS: Final = {True: "ok  ", False: "FAIL", None: "note"}
 
 
@@ -66,7 +71,7 @@ def _look(run: Run, repos: Sequence[str], repo_type: str | None) -> Iterator[Fin
     for text in repos:
         yield _tried("repo", lambda text=text: _repo(run, text, repo_type))  # type: ignore[misc]
     if not repos and token.ok is not False:
-        yield _tried("repos", lambda: _own_repos(run))
+        yield from _own_repos(run)
 
 
 def _tried(check: str, look: Callable[[], Finding]) -> Finding:
@@ -124,25 +129,79 @@ def _token(run: Run) -> Finding:
     where = wiring.hub_name(run.settings)
     if not wiring.has_token(run.settings):
         return Finding("token", False, f"no token for {where}", "`hf auth login`, or set HF_TOKEN.", 4)
-    account = run.hub.whoami()
+    account = run.account = run.hub.whoami()
     role = account.token_role or "unknown"
     orgs = f", organisations {', '.join(account.orgs)}" if account.orgs else ""
-    detail = f"{where} knows it as {account.name}, role {role}{orgs}"
-    if role == "read":
-        return Finding("token", None, detail, "It can list and not decide: make one with write access to decide.")
-    return Finding("token", True, detail)
+    return Finding("token", True, f"{where} knows it as {account.name}, role {role}{orgs}")
 
 
-def _own_repos(run: Run) -> Finding:
-    account = run.account
-    owners = (account.name, *account.orgs) if account else ()
-    found = [gate.repo for owner in owners for gate in run.hub.gated_repos(owner)]
+def _own_repos(run: Run) -> Iterator[Finding]:
+    """The gated repos of the account and its organisations, and what the token may do at one of each owner."""
+    found: list[Repo] = []
+    try:
+        account = run.account
+        owners = (account.name, *account.orgs) if account else ()
+        found += (gate.repo for owner in owners for gate in run.hub.gated_repos(owner))
+    except HfGateError as problem:
+        yield Finding("repos", False, str(problem), problem.hint or None, problem.exit_code)
+        return
     if not found:
-        return Finding(
+        yield Finding(
             "repos", None, "no gated repo of this account", "`hf repos settings REPO --gated manual` gates one."
         )
+        return
     names = ", ".join(map(str, found[:5])) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
-    return Finding("repos", True, f"gated: {names}")
+    yield Finding("repos", True, f"gated: {names}")
+    tried = list({repo.namespace: repo for repo in reversed(found)}.values())[::-1][:_TRIED]
+    alike: dict[Finding, list[str]] = {}
+    for repo in tried:
+        alike.setdefault(_tried("rights", lambda repo=repo: _rights(run, repo)), []).append(str(repo))  # type: ignore[misc]
+    for finding, repos in alike.items():
+        yield replace(finding, detail=f"{', '.join(repos)}: {finding.detail}")
+
+
+def _rights(run: Run, repo: Repo) -> Finding:
+    """What the token may do at a repo: one call shows whether it may list; whether it may decide only its role tells."""
+    listing = run.hub.list_pending(repo)
+    try:
+        next(listing, None)
+    except NotAllowed as problem:
+        if problem.status != 403:
+            raise
+        return Finding("rights", False, "this token may neither list requests nor decide (403)", _NEEDED, 4)
+    finally:
+        listing.close()
+    may, why = _may_decide(run.account, repo)
+    if may is None:
+        return Finding("rights", True, f"this token may list requests; whether it may decide is not known: {why}")
+    if may:
+        return Finding("rights", True, f"this token may list requests, and by {why} decide (not tried)")
+    return Finding("rights", None, f"this token may list requests and not decide: {why}", _NEEDED)
+
+
+def _may_decide(account: Account | None, repo: Repo) -> tuple[bool | None, str]:
+    """By the token's role or permissions, and why; None when they do not tell."""
+    role = account.token_role if account else None
+    if role == "write":
+        return True, "its write role"
+    if role == "read":
+        return False, "its role is read"
+    if account is None or role != "fineGrained":
+        return None, f"its role is {role or 'not told'}"
+    granted = _permissions(account.raw, {repo.namespace.lower(), repo.id.lower()})
+    if not granted:
+        return None, "it is fine-grained, and tells no permission for this repo"
+    return ("repo.write" in granted), "its permission repo.write" if "repo.write" in granted else "it lacks repo.write"
+
+
+def _permissions(raw: Mapping[str, Any], names: set[str]) -> set[str]:
+    """What a fine-grained token says of these owners and repos; the shape of that part is the Hub's own affair."""
+    try:
+        scopes = raw["auth"]["accessToken"]["fineGrained"]["scoped"]
+        mine = [scope for scope in scopes if str(scope["entity"].get("name", "")).lower() in names]
+        return {str(word) for scope in mine for word in scope["permissions"]}
+    except (KeyError, TypeError, AttributeError):
+        return set()
 
 
 def _repo(run: Run, text: str, repo_type: str | None) -> Finding:
@@ -150,5 +209,5 @@ def _repo(run: Run, text: str, repo_type: str | None) -> Finding:
     gate = run.hub.gate(repo)
     if gate.mode is False:
         return Finding("repo", None, f"{repo} is not gated", f"`hf repos settings {text} --gated manual` gates it.")
-    next(run.hub.list_pending(repo), None)  # raises for who may not see it
-    return Finding("repo", True, f"{repo}: gated {gate.mode}, its requests can be read")
+    rights = _rights(run, repo)
+    return replace(rights, check="repo", detail=f"{repo}: gated {gate.mode}; {rights.detail}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from importlib import import_module
@@ -234,6 +235,19 @@ class GateGroup(click.Group):
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - as above
         if self.epilog:
             formatter.write(f"\n{self.epilog}\n")
+
+
+def said_again(words: Sequence[str]) -> str:
+    """The command that runs at this moment with other words, its own options as they were given, to be pasted."""
+    ctx = click.get_current_context()
+    parts = [*ctx.command_path.split(), *words]
+    for param in ctx.command.params:
+        if (
+            isinstance(param, click.Option)
+            and ctx.get_parameter_source(param.name or "") is ParameterSource.COMMANDLINE
+        ):
+            parts += [max(param.opts, key=len)] if param.is_flag else [param.opts[0], str(ctx.params[param.name or ""])]
+    return shlex.join(parts)
 
 
 def command(name: str, *, examples: Sequence[str]) -> Callable[[Callable[..., object]], GateCommand]:

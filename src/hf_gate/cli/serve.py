@@ -24,8 +24,8 @@ hub = GateGroup(
 @command(
     "serve",
     examples=(
-        "hf-gate hub serve --json",
-        "hf-gate hub serve --requests 0 --repos 1 --port 8123",
+        "hf-gate hub serve --port 8123",
+        "hf-gate hub serve --json --requests 0 --repos 1",
         "hf-gate hub serve --quota 500/300 --clock x60 --faults fail_after:p=0.1:on=batch",
     ),
 )
@@ -48,8 +48,20 @@ hub = GateGroup(
 @click.option("--faults", multiple=True, metavar="SPEC", help="NAME[:key=value]...; may be repeated.")
 @click.option("--clock", default="real", show_default=True, metavar="real|xN", help="x60: an hour passes in a minute.")
 @click.option("--data", metavar="DIR", help="Keep the world there, and write oracle.jsonl.")
-def serve(run: Run, *, host: str, port: int, latency: str, data: str | None, **world: object) -> int:  # fmt: skip
-    """Serve a Hub with invented people. With --json the first line tells url, pid, tokens, repos and control."""
+@click.option("--no-advice", is_flag=True, hidden=True)
+def serve(
+    run: Run, *, host: str, port: int, latency: str, data: str | None, no_advice: bool, **world: object
+) -> int:  # fmt: skip
+    """Serve a Hub with invented people. With --json the first line tells url, pid, tokens, repos and control.
+
+    To work on it, paste in another terminal the line that is printed at the start; with --port 8123:
+
+    \b
+      export HF_ENDPOINT=http://127.0.0.1:8123 HF_TOKEN=hf_local_owner_7
+
+    HF_ENDPOINT names the Hub, for hf and huggingface_hub too, and HF_TOKEN the account: hf_local_HOLDER_SEED, where
+    HOLDER is owner, admin, writer, reader or stranger.
+    """  # noqa: D301 - click's mark needs the character itself
     from ..config import parse_seconds  # noqa: PLC0415 - help needs none of it
     from ..localhub import server  # noqa: PLC0415 - as above
 
@@ -65,7 +77,7 @@ def serve(run: Run, *, host: str, port: int, latency: str, data: str | None, **w
     except ValueError as problem:
         raise UsageError(str(problem).rstrip(".") + ".") from None
     try:
-        server.run(app, host, port, lambda url: _tell(run, app.first_line(url, os.getpid())))
+        server.run(app, host, port, lambda url: _tell(run, app.first_line(url, os.getpid()), advises=not no_advice))
     except OSError as problem:
         raise UsageError(
             f"{host}:{port} cannot be served: {problem.strerror}.", hint="--port 0 takes one that is free."
@@ -78,22 +90,29 @@ def _check_clock(clock: str) -> None:
         raise UsageError(f"{clock!r} is no clock.", hint="Write real, or x60 for one that runs sixty times as fast.")
 
 
-def _tell(run: Run, line: dict[str, object]) -> None:
-    if run.out.format in {Format.JSON, Format.JSONL}:
-        sys.stdout.write(json.dumps(line) + "\n")
-    elif run.out.is_human:
+def _tell(run: Run, line: dict[str, object], *, advises: bool) -> None:
+    if run.out.is_human:
         _tell_people(run, line)
+    elif run.out.format in {Format.JSON, Format.JSONL}:
+        sys.stdout.write(json.dumps(line) + "\n")
     else:
         run.out.document(line, lambda: (), quiet=[str(line["url"])])
     sys.stdout.flush()
+    if advises and not run.out.is_human:
+        run.out.say(f"In another terminal: {_export(line)}", "dim")
+
+
+def _export(line: dict[str, object]) -> str:
+    """What makes a shell work on this Hub as the owner."""
+    return f"export HF_ENDPOINT={line['url']} HF_TOKEN={line['tokens']['owner']}"  # type: ignore[index]
 
 
 def _tell_people(run: Run, line: dict[str, object]) -> None:
-    tokens, repos = line["tokens"], line["repos"]
+    repos = line["repos"]
     run.out.line(f"A local Hub serves {line['url']} until Ctrl-C.")
     for repo in repos:  # type: ignore[attr-defined]
         spelt = repo["repo"] if repo["repo_type"] == "model" else f"datasets/{repo['repo']}"
         run.out.line(f"  {spelt}  gated {repo['gated']}, {numbered(repo['pending'], 'request')} pending")
     run.out.line("In another terminal:")
-    run.out.line(f"  export HF_ENDPOINT={line['url']} HF_TOKEN={tokens['owner']}")  # type: ignore[index]
+    run.out.line(f"  {_export(line)}")
     run.out.line("  hf-gate ls")

@@ -12,7 +12,8 @@ from typing import Final
 
 from ..domain.ids import Repo, is_id, parse_repo
 from ..domain.requests import Target, target_of
-from ..errors import HfGateError, InvalidTarget, UsageError
+from ..errors import HfGateError, InvalidRepo, InvalidTarget, UsageError
+from .frame import said_again
 from .rows import request_of_row
 
 _NAME: Final = re.compile(r"[\w.-]{1,96}\Z", re.ASCII)
@@ -64,12 +65,36 @@ def _read(file: str) -> str:
 
 def _from_words(words: Sequence[str], home: Repo | None, repo_type: str | None) -> Iterator[Aim]:
     if home is None and not (_USER_AT.match(words[0]) or words[0].startswith("{")):
-        home = parse_repo(words[0], repo_type)
+        home = _first_repo(words, repo_type)
         if len(words) == 1:
-            raise InvalidTarget(f"nobody is named in {home}.", hint=SPELLINGS)
+            raise InvalidTarget(f"nobody is named at {home}.", hint=SPELLINGS)
         words = words[1:]
     for word in words:
         yield _aim(word, home, repo_type)
+
+
+def _first_repo(words: Sequence[str], repo_type: str | None) -> Repo:
+    """The first word as a repo; where it is a person, what was meant most likely."""
+    try:
+        return parse_repo(words[0], repo_type)
+    except InvalidRepo:
+        if not _NAME.match(words[0]):
+            raise
+    repo = next((word for word in words[1:] if _is_repo(word, repo_type)), None)
+    if repo is None:
+        people = ", ".join(words)
+        raise InvalidTarget(
+            f"{people}: at which repo?", hint=f"Write it before the people: `{said_again(['REPO', *words])}`."
+        )
+    others = [word for word in words if word != repo]
+    raise InvalidTarget(f"{words[0]!r} is no repo, and the repo comes first.", hint=said_again([repo, *others]))
+
+
+def _is_repo(word: str, repo_type: str | None) -> bool:
+    try:
+        return bool(parse_repo(word, repo_type))
+    except HfGateError:
+        return False
 
 
 def _from_text(text: str, home: Repo | None, repo_type: str | None) -> Iterator[Aim]:
@@ -127,7 +152,9 @@ def _person(word: str) -> Target:
     if is_id(word):
         return target_of(request_id=word)
     if not _NAME.match(word):
-        raise InvalidTarget(f"{word!r} is no username.", hint="It is the name in the address of their profile page.")
+        raise InvalidTarget(
+            f"{word!r} is no username.", hint="It is the name in the address of their profile page, without @."
+        )
     return target_of(word)
 
 

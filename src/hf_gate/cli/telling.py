@@ -82,18 +82,26 @@ def _for_people(run: Run, wish: Wish, outcomes: Sequence[Outcome]) -> None:
         if len(outcomes) > 1 and outcome.kind is Kind.DONE:
             continue
         if outcome.kind is Kind.DONE:
-            out.line(f"{label_of(outcome)} in {outcome.repo}: {_PAST[wish.verb]}; {_AFTER[wish.effect]}.")
+            out.line(f"{label_of(outcome)} at {outcome.repo}: {_PAST[wish.verb]}; {_AFTER[wish.effect]}{_reason(wish)}")
         elif outcome.kind is Kind.ALREADY:
-            out.line(f"{label_of(outcome)} in {outcome.repo}: already so, nothing was changed.")
+            unsaid = ", and the reason was not passed on" if wish.reason else ""
+            out.line(f"{label_of(outcome)} at {outcome.repo}: already so, nothing was changed{unsaid}.")
         elif len(outcomes) > 1 or outcome.kind is Kind.GONE:
-            out.line(f"{label_of(outcome)} in {outcome.repo}: {outcome.kind}: {outcome.why}")
+            out.line(f"{label_of(outcome)} at {outcome.repo}: {outcome.kind}: {outcome.why}")
     if len(outcomes) > 1:
         count = Counter(outcome.kind for outcome in outcomes)
         words = [f"{count[Kind.DONE]:,} {_PAST[wish.verb]}"]
         words += [f"{count[kind]:,} {kind.value}" for kind in Kind if kind is not Kind.DONE and count[kind]]
-        out.line(", ".join(words) + ".")
+        out.line(", ".join(words) + (_reason(wish) if count[Kind.DONE] else "."))
     if wish.effect == "reject" and any(outcome.kind is Kind.DONE for outcome in outcomes):
         out.hint("who was rejected cannot ask again; `hf-gate reset` gives them a way back.")
+
+
+def _reason(wish: Wish) -> str:
+    """The end of a sentence that tells what was done: whether a reason went along, where one can."""
+    if wish.effect not in {"reject", "reset"}:
+        return "."
+    return f"; reason sent: {to_json(wish.reason)}" if wish.reason else "; no reason sent."
 
 
 def label_of(outcome: Outcome) -> str:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import click
 
+from ..domain.ids import Repo
 from ..domain.outcomes import Kind
 from ..domain.requests import checked_reason
-from ..errors import Guarded, UsageError
+from ..errors import Guarded, PersonNotFound, RequestNotFound, UsageError
 from .brakes import check_brakes
 from .carrying import Result, Wish, carry_out
 from .frame import GateCommand, Run, command, repo_type_option
+from .nearest import did_you_mean, meant
 from .targets import read_aims
 from .telling import print_dry_run, print_result
 
@@ -31,6 +34,7 @@ def _options(function: Callable[..., object]) -> Callable[..., object]:
     return function
 
 
+_ADVISED: Final = 5  # misspelt names of one repo for which others are offered
 _REASON = click.option("--reason", metavar="TEXT", help="Shown to the person; at most 200 characters.")
 
 
@@ -125,6 +129,7 @@ def _decide(run: Run, verb: str, given: dict[str, object]) -> int:
     check_brakes(run, wish)
     result = carry_out(run, wish)
     unwritten = run.out.written(lambda: print_result(run, wish, result), is_changed=result.is_changed)
+    _advise(run, wish, result)
     return _ended(run, result) or unwritten
 
 
@@ -136,6 +141,23 @@ def _check_size(wish: Wish) -> None:
             f"{len(wish.aims):,} targets are more than --max {limit}; nothing was sent.",
             hint=f"If all are meant: --max {len(wish.aims)}. --dry-run shows them.",
         )
+
+
+def _advise(run: Run, wish: Wish, result: Result) -> None:
+    """Whom the caller may have meant by names that nobody there has."""
+    stop = result.stopped_by
+    if isinstance(stop, PersonNotFound | RequestNotFound) and len(wish.aims) == 1:
+        aim = wish.aims[0]
+        if aim.target.request is None:
+            stop.hint = did_you_mean(run.hub, aim.repo, aim.target.username) + stop.hint
+        return
+    unknown: dict[Repo, list[str]] = {}
+    for outcome in result.outcomes if stop is None and run.out.is_human else ():
+        if isinstance(outcome.error, PersonNotFound | RequestNotFound) and outcome.kind is Kind.REFUSED:
+            unknown.setdefault(outcome.repo, []).append(outcome.person.username or "")
+    for repo, names in unknown.items():
+        for sentence in meant(run.hub, repo, [name for name in names if name][:_ADVISED]):
+            run.out.hint(sentence)
 
 
 def _ended(run: Run, result: Result) -> int:
