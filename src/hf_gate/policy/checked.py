@@ -1,0 +1,285 @@
+"""Reads the tree out of a serialized `cel.expr.CheckedExpr`: what the engine understood, never what we think it reads.
+
+A small reader of the wire format by hand (varints and length-delimited fields), and the cutting out of one branch as
+a message of its own. It knows nothing of the engine that wrote the bytes.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+Constant: TypeAlias = "None | bool | int | float | str | bytes"
+_Raw: TypeAlias = "int | bytes"
+
+
+class Kind(StrEnum):
+    """The kinds of nodes that CEL has."""
+
+    CONST = "const"
+    NAME = "name"
+    SELECT = "select"
+    CALL = "call"
+    LIST = "list"
+    MAP = "map"
+    LOOP = "loop"  # what `all`, `exists`, `exists_one`, `map` and `filter` become
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One node. `name`: of the fact or variable, the field or the function; `at`: code points from the start.
+
+    `children` in the order written; of a method the first is what stands before the dot. A loop has its range, then
+    its start, condition, step and result, made by the engine. `raw` is the node as it was serialized.
+    """
+
+    kind: Kind
+    at: int
+    raw: bytes
+    name: str = ""
+    value: Constant = None
+    children: tuple[Node, ...] = ()
+    type: str = ""  # bool, int, uint, double, string, bytes, null, list, map, timestamp, duration, dyn, other
+    is_test: bool = False  # `has(x.y)`
+    is_method: bool = False
+    variable: str = ""  # of a loop
+
+    def walk(self) -> Iterator[Node]:
+        """This node and all below it, from the left."""
+        yield self
+        for child in self.children:
+            yield from child.walk()
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """The whole message: its tree, and what is needed to cut a branch out of it."""
+
+    root: Node
+    type_url: bytes
+    rest: tuple[tuple[int, bytes], ...]  # all fields but the tree
+
+    def cut(self, node: Node) -> bytes:
+        """A message whose whole expression is that branch."""
+        fields = (*self.rest, (_TREE, node.raw))
+        return _put(1, self.type_url) + _put(2, b"".join(_put(field, value) for field, value in fields))
+
+
+# ---- the fields of the messages that are read: github.com/google/cel-spec, proto/cel/expr ------------------------------
+
+_TYPES, _TREE, _SOURCE = 3, 4, 5
+_POSITIONS = 4
+_KINDS = {3: Kind.CONST, 4: Kind.NAME, 5: Kind.SELECT, 6: Kind.CALL, 7: Kind.LIST, 8: Kind.MAP, 9: Kind.LOOP}
+_PRIMITIVES = {1: "bool", 2: "int", 3: "uint", 4: "double", 5: "string", 6: "bytes"}
+_WELL_KNOWN = {2: "timestamp", 3: "duration"}
+_TYPE_FIELDS = {1: "dyn", 2: "null", 6: "list", 7: "map"}
+
+
+def read(serialized: bytes) -> Checked:
+    """The message of an `Any`. Raises ValueError if these bytes are none."""
+    try:
+        outer = dict(_fields(serialized))
+        fields = tuple((field, _bytes(value)) for field, value in _fields(_bytes(outer[2])))
+        about = _About(_types(fields), _positions(fields))
+        tree = next(value for field, value in fields if field == _TREE)
+        root = about.node(tree)
+    except (KeyError, IndexError, StopIteration, TypeError, struct.error) as error:
+        raise ValueError(f"no checked expression: {error}") from error
+    return Checked(root, _bytes(outer[1]), tuple(pair for pair in fields if pair[0] != _TREE))
+
+
+@dataclass(frozen=True, slots=True)
+class _About:
+    types: dict[int, str]
+    positions: dict[int, int]
+
+    def node(self, raw: bytes) -> Node:
+        identity, kind, body = 0, None, b""
+        for field, value in _fields(raw):
+            if field == 2:
+                identity = _int(value)
+            elif field in _KINDS:
+                kind, body = _KINDS[field], _bytes(value)
+        if kind is None:
+            raise TypeError("a node of no kind")
+        at, of_type = self.positions.get(identity, 0), self.types.get(identity, "other")
+        return _READERS[kind](self, at, raw, of_type, body)
+
+    def const(self, at: int, raw: bytes, of_type: str, body: bytes) -> Node:
+        value: Constant = None
+        for field, found in _fields(body):
+            value = _constant(field, found)
+        return Node(Kind.CONST, at, raw, value=value, type=of_type)
+
+    def named(self, at: int, raw: bytes, of_type: str, body: bytes) -> Node:
+        name = next((_text(value) for field, value in _fields(body) if field == 1), "")
+        return Node(Kind.NAME, at, raw, name=name, type=of_type)
+
+    def select(self, at: int, raw: bytes, of_type: str, body: bytes) -> Node:
+        fields = dict(_fields(body))
+        below = (self.node(_bytes(fields[1])),)
+        is_test = bool(fields.get(3, 0))
+        return Node(Kind.SELECT, at, raw, name=_text(fields.get(2, b"")), children=below, type=of_type, is_test=is_test)
+
+    def call(self, at: int, raw: bytes, of_type: str, body: bytes) -> Node:
+        name, target, arguments = "", (), []
+        for field, value in _fields(body):
+            if field == 1:
+                target = (self.node(_bytes(value)),)
+            elif field == 2:
+                name = _text(value)
+            elif field == 3:
+                arguments.append(self.node(_bytes(value)))
+        below = (*target, *arguments)
+        return Node(Kind.CALL, at, raw, name=name, children=below, type=of_type, is_method=bool(target))
+
+    def listed(self, at: int, raw: bytes, of_type: str, body: bytes) -> Node:
+        below = tuple(self.node(_bytes(value)) for field, value in _fields(body) if field == 1)
+        return Node(Kind.LIST, at, raw, children=below, type=of_type)
+
+    def mapped(self, at: int, raw: bytes, of_type: str, body: bytes) -> Node:
+        below = []
+        for field, value in _fields(body):
+            if field == 2:
+                entry = dict(_fields(_bytes(value)))
+                below += [self.node(_bytes(entry[part])) for part in (3, 4) if part in entry]
+        return Node(Kind.MAP, at, raw, children=tuple(below), type=of_type)
+
+    def loop(self, at: int, raw: bytes, of_type: str, body: bytes) -> Node:
+        variable, below = "", []
+        for field, value in _fields(body):
+            if field == 1:
+                variable = _text(value)
+            elif field in (2, 4, 5, 6, 7):
+                below.append(self.node(_bytes(value)))
+        return Node(Kind.LOOP, at, raw, variable=variable, children=tuple(below), type=of_type)
+
+
+_READERS = {
+    Kind.CONST: _About.const,
+    Kind.NAME: _About.named,
+    Kind.SELECT: _About.select,
+    Kind.CALL: _About.call,
+    Kind.LIST: _About.listed,
+    Kind.MAP: _About.mapped,
+    Kind.LOOP: _About.loop,
+}
+
+
+def _constant(field: int, value: _Raw) -> Constant:
+    match field:
+        case 2:
+            return bool(value)
+        case 3:
+            number = _int(value)
+            return number - (1 << 64) if number >> 63 else number
+        case 4:
+            return _int(value)
+        case 5:
+            return float(struct.unpack("<d", _bytes(value))[0])
+        case 6:
+            return _text(value)
+        case 7:
+            return _bytes(value)
+    return None
+
+
+def _types(fields: tuple[tuple[int, bytes], ...]) -> dict[int, str]:
+    types = {}
+    for field, value in fields:
+        if field == _TYPES:
+            entry = dict(_fields(value))
+            types[_int(entry[1])] = _type_name(_bytes(entry.get(2, b"")))
+    return types
+
+
+def _type_name(body: bytes) -> str:
+    for field, value in _fields(body):
+        if field == 3:
+            return _PRIMITIVES.get(_int(value), "other")
+        if field == 5:
+            return _WELL_KNOWN.get(_int(value), "other")
+        return _TYPE_FIELDS.get(field, "other")
+    return "other"
+
+
+def _positions(fields: tuple[tuple[int, bytes], ...]) -> dict[int, int]:
+    positions = {}
+    for field, value in fields:
+        if field == _SOURCE:
+            for inner, pair in _fields(value):
+                if inner == _POSITIONS:
+                    entry = dict(_fields(_bytes(pair)))
+                    positions[_int(entry[1])] = _int(entry.get(2, 0))
+    return positions
+
+
+# ---- the wire format -------------------------------------------------------------------------------------------------
+
+
+def _fields(data: bytes) -> Iterator[tuple[int, _Raw]]:
+    index = 0
+    while index < len(data):
+        key, index = _varint(data, index)
+        match key & 7:
+            case 0:
+                number, index = _varint(data, index)
+                yield key >> 3, number
+                continue
+            case 1:
+                size = 8
+            case 2:
+                size, index = _varint(data, index)
+            case 5:
+                size = 4
+            case _:
+                raise TypeError("an unknown wire type")
+        if index + size > len(data):
+            raise IndexError("a field longer than its message")
+        yield key >> 3, data[index : index + size]
+        index += size
+
+
+def _varint(data: bytes, index: int) -> tuple[int, int]:
+    number, shift = 0, 0
+    while True:
+        byte = data[index]
+        index += 1
+        number |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return number, index
+        shift += 7
+        if shift > 63:
+            raise TypeError("a varint without an end")
+
+
+def _put(field: int, value: bytes) -> bytes:
+    return _number(field << 3 | 2) + _number(len(value)) + value
+
+
+def _number(number: int) -> bytes:
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def _bytes(value: _Raw) -> bytes:
+    if isinstance(value, bytes):
+        return value
+    raise TypeError("a number where a message was meant")
+
+
+def _int(value: _Raw) -> int:
+    if isinstance(value, int):
+        return value
+    raise TypeError("a message where a number was meant")
+
+
+def _text(value: _Raw) -> str:
+    return _bytes(value).decode("utf-8", "replace")

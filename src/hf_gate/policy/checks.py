@@ -1,0 +1,226 @@
+"""What is read from a checked expression, and what is refused in it although its types are right."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from ..domain.text import visible
+from .checked import Constant, Kind, Node
+from .mistakes import ExpressionProblem
+from .tokens import Words
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A fact beside literals: `fact op value`, turned round where the literal stands first; also `in` and methods."""
+
+    fact: str
+    op: str  # == != < <= > >= in, startsWith endsWith contains matches
+    values: tuple[Constant, ...]
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What one branch names. `lets` in the order of their first use."""
+
+    facts: frozenset[str]
+    lets: tuple[str, ...]
+    labels: frozenset[str]
+    comparisons: tuple[Comparison, ...]
+
+
+def about(root: Node, words: Words, declared: Container[str], lets: Container[str]) -> Read:
+    """The facts, names, labels and comparisons of a branch."""
+    facts, used, labels, comparisons = set(), dict[str, None](), set(), []
+    for node in root.walk():
+        if node.kind is Kind.NAME and node.name in declared:
+            facts.add(node.name)
+        elif node.kind is Kind.NAME and node.name in lets:
+            used[node.name] = None
+        label = _label(node)
+        if label is not None:
+            labels.add(label)
+        found = _comparison(node, words, declared)
+        if found is not None:
+            comparisons.append(found)
+    return Read(frozenset(facts), tuple(used), frozenset(labels), tuple(comparisons))
+
+
+def _is_form(node: Node) -> bool:
+    return node.kind is Kind.NAME and node.name == "form"
+
+
+def _label(node: Node) -> str | None:
+    """The label of the form that is asked for: `form["x"]`, `form.x` or `"x" in form`."""
+    if node.kind is Kind.SELECT and _is_form(node.children[0]):
+        return node.name
+    if node.kind is Kind.CALL and len(node.children) == 2:
+        left, right = node.children
+        if node.name == "_[_]" and _is_form(left) and isinstance(right.value, str):
+            return right.value
+        if node.name == "@in" and _is_form(right) and isinstance(left.value, str):
+            return left.value
+    return None
+
+
+_OPS = {"_==_": "==", "_!=_": "!=", "_<_": "<", "_<=_": "<=", "_>_": ">", "_>=_": ">=", "@in": "in"}
+_TURNED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "==": "==", "!=": "!="}
+_METHODS = ("startsWith", "endsWith", "contains", "matches")
+
+
+def _comparison(node: Node, words: Words, declared: Container[str]) -> Comparison | None:
+    if node.kind is not Kind.CALL or len(node.children) != 2:
+        return None
+    op = _OPS.get(node.name, node.name if node.name in _METHODS else "")
+    left, right = node.children
+    if op in _TURNED and left.kind is Kind.CONST:
+        left, right, op = right, left, _TURNED[op]
+    if not op or left.kind is not Kind.NAME or left.name not in declared:
+        return None
+    literals = right.children if op == "in" and right.kind is Kind.LIST else (right,)
+    if any(each.kind is not Kind.CONST for each in literals):
+        return None
+    offset, length = words.span([each.at for each in node.walk()])
+    return Comparison(left.name, op, tuple(each.value for each in literals), offset, length)
+
+
+# ---- refused although the types are right --------------------------------------------------------------------------------
+
+MAX_LOOPS = 2  # one inside the other
+MAX_PATTERN = 256  # code points of a regular expression
+MAX_COST = 1_000_000  # nodes visited by the loops of one evaluation
+_BUDGET = 10_000  # iterations after which the engine itself stops
+_LONGEST = 1_000  # items of a list of facts
+_WEIGHTS = {"matches": 300, "contains": 10, "@in": 100, "_==_": 2, "_!=_": 2, "size": 10}
+
+
+class Trial(Protocol):
+    """Evaluates what needs no fact."""
+
+    def fails(self, node: Node) -> str | None: ...
+
+    def pattern_fails(self, pattern: str) -> str | None: ...
+
+
+def refuse(root: Node, words: Words, declared: Container[str], lets: Container[str], trial: Trial) -> None:
+    """Raises ExpressionProblem for literals that always fail, patterns from outside, and loops that cost too much."""
+    for node in root.walk():
+        if node.kind is Kind.CALL and node.name == "matches":
+            _check_pattern(node, words, trial)
+    _check_loops(root, 0, words, declared, lets)
+    cost = _cost(root)
+    if cost > MAX_COST:
+        raise ExpressionProblem("too-costly", "this goes through lists too many times", 0, len(words.source))
+    _check_literals(root, words, trial)
+
+
+def _span(node: Node, words: Words) -> tuple[int, int]:
+    return words.span([each.at for each in node.walk()])
+
+
+def _check_pattern(node: Node, words: Words, trial: Trial) -> None:
+    pattern = node.children[-1]
+    span = _span(pattern, words)
+    if not isinstance(pattern.value, str):
+        raise ExpressionProblem(
+            "pattern", "the pattern of `matches` is written out in quotes, never taken from a fact", *span
+        )
+    if len(pattern.value) > MAX_PATTERN:
+        raise ExpressionProblem("pattern", f"a pattern is at most {MAX_PATTERN} characters", *span)
+    if re.search(r"\{\d*,?\d{3,}", pattern.value) or len(re.findall(r"\{\d", pattern.value)) > 8:
+        raise ExpressionProblem("pattern", "a pattern repeats at most 99 times, and in at most 8 places", *span)
+    failed = trial.pattern_fails(pattern.value)
+    if failed is not None:
+        why = failed.partition("invalid regular expression: ")[2] or failed
+        raise ExpressionProblem("pattern", f"this is no regular expression: {visible(why, one_line=True)[:80]}", *span)
+
+
+def _check_loops(node: Node, depth: int, words: Words, declared: Container[str], lets: Container[str]) -> None:
+    if node.kind is Kind.LOOP:
+        if depth == MAX_LOOPS:
+            raise ExpressionProblem(
+                "too-costly", "at most two lists are gone through inside each other", *_span(node, words)
+            )
+        _check_variable(node, words, declared, lets)
+    for place, child in enumerate(node.children):
+        inside = depth + 1 if node.kind is Kind.LOOP and place else depth
+        if inside and child.kind is Kind.CALL and child.name == "_+_" and not _gathers(child):
+            if child.type in ("string", "bytes", "list"):
+                raise ExpressionProblem(
+                    "too-costly", "nothing is joined with `+` inside a list's loop", *_span(child, words)
+                )
+        _check_loops(child, inside, words, declared, lets)
+
+
+def _gathers(node: Node) -> bool:
+    """`@result + [x]`, into which the engine turns `map` and `filter`."""
+    return node.children[0].kind is Kind.NAME and node.children[0].name.startswith("@")
+
+
+def _check_variable(node: Node, words: Words, declared: Container[str], lets: Container[str]) -> None:
+    names = [node.variable]
+    taken = any(name in declared or name in lets for name in names)
+    roots = {"request", "person", "email", "answers", "tables", "history", "terms", "form", "now"}
+    if taken or node.variable in roots:
+        what = f"`{visible(node.variable, one_line=True)}` is the name of facts; call the item otherwise"
+        raise ExpressionProblem("shadow", what, *_span(node, words))
+
+
+def _cost(node: Node, times: int = 1) -> int:
+    """An upper bound of the nodes that loops visit, texts and lists weighed by how long they can be."""
+    if node.kind is not Kind.LOOP:
+        weight = _WEIGHTS.get(node.name, 1) if node.kind is Kind.CALL else 1
+        if node.kind is Kind.CALL and node.name == "@in" and node.children[-1].kind is Kind.LIST:
+            weight = 1
+        return (weight * times if times > 1 else 0) + sum(_cost(child, times) for child in node.children)
+    around = node.children[0]
+    rounds = len(around.children) if around.kind is Kind.LIST else _LONGEST
+    inside = min(times * max(rounds, 1), _BUDGET)
+    return _cost(around, times) + sum(_cost(child, max(inside, 2)) for child in node.children[1:])
+
+
+def _check_literals(root: Node, words: Words, trial: Trial) -> None:
+    for node in _closed_calls(root):
+        failed = trial.fails(node)
+        if failed is not None:
+            raise _literal_problem(node, failed, words)
+
+
+def _closed_calls(node: Node) -> Iterator[Node]:
+    """The innermost calls whose outcome depends on no name at all, before those around them."""
+    if node.kind is Kind.LOOP:
+        yield from _closed_calls(node.children[0])
+        return
+    for child in node.children:
+        yield from _closed_calls(child)
+    if node.kind is Kind.CALL and all(each.kind not in (Kind.NAME, Kind.LOOP) for each in node.walk()):
+        yield node
+
+
+_SPAN = re.compile(r"(\d+)\s*(d|day|days|w|week|weeks|mo|months?|y|years?)\Z")
+_DATE = re.compile(r"\d{4}-\d\d-\d\d\Z")
+_HOURS = {"d": 24, "w": 168}
+
+
+def _literal_problem(node: Node, failed: str, words: Words) -> ExpressionProblem:
+    offset, length = _span(node, words)
+    literal = node.children[0].value if len(node.children) == 1 else None
+    if node.name == "duration" and isinstance(literal, str):
+        found = _SPAN.match(literal.strip())
+        hours = int(found[1]) * _HOURS.get(found[2][0], 0) if found and not found[2].startswith("mo") else 0
+        fix = f'duration("{hours}h")' if hours else None
+        how = f"write `{fix}`, or" if fix else "hours are the largest unit, as in `720h`;"
+        message = f"a time span has no days: {how} compare a fact in days, such as `person.account_days`"
+        return ExpressionProblem("duration", message, offset, length, fix)
+    if node.name == "timestamp" and isinstance(literal, str):
+        whole = literal.strip()
+        fix = f'timestamp("{whole}T00:00:00Z")' if _DATE.match(whole) else None
+        how = f"write `{fix}`" if fix else 'as in `timestamp("2027-06-30T00:00:00Z")`'
+        return ExpressionProblem("timestamp", f"a moment is written in full: {how}", offset, length, fix)
+    why = visible(failed.partition(": ")[2] or failed, one_line=True)[:100]
+    return ExpressionProblem("literal", f"this always fails: {why}", offset, length)

@@ -1,0 +1,463 @@
+"""The one door to CEL: compiles conditions against the declared facts, and evaluates them in three values.
+
+The engine answers an error as a value whose text is truthy. So nothing here is taken for true but type BOOL with value
+True, and an unknown fact is left out of what the engine is given, never filled in. Which facts are missing is read from
+the checked tree, not from what the engine says about it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import lru_cache
+from types import MappingProxyType
+from typing import TypeAlias
+
+from cel_expr_python import cel
+
+from .checked import Checked, Kind, Node, read
+from .checks import Comparison, about, refuse
+from .fact_table import CelType
+from .mistakes import ExpressionProblem, Names, said_type, spot, translate
+from .model import FactValue
+from .tokens import Words, words_of
+
+__all__ = [
+    "Bound",
+    "Comparison",
+    "Expression",
+    "ExpressionProblem",
+    "Merged",
+    "Truth",
+    "bind",
+    "compile_expression",
+    "compile_lets",
+    "merge",
+]
+
+MAX_SOURCE = 4096  # bytes
+MAX_TEXT = 8192  # code points of a text given to the engine
+MAX_LIST = 1000
+_FAILURES = (RuntimeError, ValueError, TypeError, OverflowError)  # what the engine raises: its budget is a RuntimeError
+_NOTHING: Mapping[str, Expression] = MappingProxyType({})
+
+Value: TypeAlias = "FactValue | float | timedelta | list[object] | dict[object, object]"
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What came out. `value` None: unknown, for want of the facts `missing`, or for the `error`, or for both."""
+
+    value: bool | None
+    missing: frozenset[str] = frozenset()
+    error: str | None = None
+
+
+_TRUE, _FALSE = Truth(True), Truth(False)
+
+
+@dataclass(slots=True)
+class Bound:
+    """The known facts of one request, as the engine takes them; built once, for all expressions."""
+
+    values: dict[str, object]
+    engine: cel.Activation
+    unknown: dict[str, Truth] = field(default_factory=dict)  # names of `let` that came out unknown
+
+
+# ---- compiling -----------------------------------------------------------------------------------------------------------
+
+
+def compile_expression(
+    source: str,
+    declared: Mapping[str, CelType],
+    lets: Mapping[str, Expression] = _NOTHING,
+    *,
+    is_let: bool = False,
+) -> Expression:
+    """A condition over the declared facts and the names of `lets`; a `let` may be of other types than bool.
+
+    Raises ExpressionProblem with the place of the mistake.
+    """
+    if len(source.encode("utf-8", "replace")) > MAX_SOURCE:
+        raise ExpressionProblem("too-long", "an expression is at most 4 KiB; split it with `let`", 0, len(source))
+    words = words_of(source)
+    if not words.tokens:
+        raise ExpressionProblem("empty", "an expression is empty; leave the key out to mean always", 0, len(source))
+    if problem := spot(words):
+        raise problem
+    names = {**declared, **{name: each.type for name, each in lets.items()}}
+    env = _environment(tuple(sorted((name, str(kind)) for name, kind in names.items())))
+    try:
+        program = env.compile(source)
+        checked = read(program.serialize())
+    except (*_FAILURES, RecursionError) as error:
+        raise translate(str(error), words, Names(names)) from None
+    refuse(checked.root, words, declared, frozenset(lets), _Trial(env, checked))
+    of_type = _signature(program.return_type())
+    _check_type(of_type, words, is_let=is_let)
+    return Expression.root(words, of_type, _Shared(env, checked, words, frozenset(declared), dict(lets)), program)
+
+
+def compile_lets(sources: Mapping[str, str], declared: Mapping[str, CelType]) -> dict[str, Expression]:
+    """In the order written: each may use those before it. Raises ExpressionProblem; `let` tells in which."""
+    lets: dict[str, Expression] = {}
+    for name, source in sources.items():
+        try:
+            lets[name] = compile_expression(source, declared, lets, is_let=True)
+        except ExpressionProblem as problem:
+            problem.let = name
+            raise
+    return lets
+
+
+_LET_TYPES = re.compile(r"(list<)?(bool|int|double|string|timestamp|duration)>?|map<string, (bool|int|double|string)>")
+
+
+def _check_type(of_type: str, words: Words, *, is_let: bool) -> None:
+    span = words.span([0, max(len(words.source) - 1, 0)])
+    if is_let and not _LET_TYPES.fullmatch(of_type):
+        raise ExpressionProblem("type", f"a `let` cannot be {said_type(of_type)}", *span)
+    if not is_let and of_type != "bool":
+        what = said_type(of_type)
+        raise ExpressionProblem("type", f"a condition is true or false, and this is {what}: compare it", *span)
+
+
+_SIMPLE = {
+    "bool": cel.Type.BOOL,
+    "int": cel.Type.INT,
+    "double": cel.Type.DOUBLE,
+    "string": cel.Type.STRING,
+    "timestamp": cel.Type.TIMESTAMP,
+    "duration": cel.Type.DURATION,
+    "list": cel.Type.List(cel.Type.STRING),
+    "map": cel.Type.Map(cel.Type.STRING, cel.Type.STRING),
+}
+
+
+def _signature(of_type: cel.Type) -> str:
+    return of_type.name().lower()
+
+
+def _engine_type(signature: str) -> cel.Type:
+    if signature in _SIMPLE:
+        return _SIMPLE[signature]
+    head, _, rest = signature.partition("<")
+    inside = rest.removesuffix(">").rpartition(", ")[2]
+    below = _engine_type(inside)
+    return cel.Type.List(below) if head == "list" else cel.Type.Map(cel.Type.STRING, below)
+
+
+@lru_cache(maxsize=128)
+def _environment(names: tuple[tuple[str, str], ...]) -> cel.Env:
+    return cel.NewEnv(variables={name: _engine_type(kind) for name, kind in names})
+
+
+_BARE = cel.NewEnv()
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """Evaluates branches that name no fact, when a policy is checked."""
+
+    env: cel.Env
+    checked: Checked
+
+    def fails(self, node: Node) -> str | None:
+        """What goes wrong in a branch without names; None: nothing."""
+        try:
+            found = self.env.deserialize(self.checked.cut(node)).eval(_BARE.Activation({}))
+        except _FAILURES as error:
+            return str(error)
+        return str(found.plain_value()) if found.type() == cel.Type.ERROR else None
+
+    def pattern_fails(self, pattern: str) -> str | None:
+        """What is wrong with a regular expression; None: nothing."""
+        quoted = "".join(char if char.isalnum() else f"\\U{ord(char):08x}" for char in pattern)
+        try:
+            found = _BARE.compile(f'"".matches("{quoted}")').eval(_BARE.Activation({}))
+        except _FAILURES as error:
+            return str(error)
+        return str(found.plain_value()) if found.type() == cel.Type.ERROR else None
+
+
+# ---- one expression ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """What an expression and its branches have in common."""
+
+    env: cel.Env
+    checked: Checked
+    words: Words
+    declared: frozenset[str]
+    lets: Mapping[str, Expression]
+    programs: dict[int, cel.Expression] = field(default_factory=dict)
+
+
+_LOGIC = {"_&&_": "&&", "_||_": "||", "!_": "!", "_?_:_": "?:"}
+
+
+class Expression:
+    """A compiled expression, or one of its true-or-false branches.
+
+    `op` is `&&`, `||`, `!`, `?:` (its three parts in the order written) or "" for a leaf, which has no parts.
+    `facts` are those used here and through `lets`; `labels` those of the form that are named; offsets are code points.
+    """
+
+    __slots__ = (
+        "_node",
+        "_shared",
+        "comparisons",
+        "facts",
+        "facts_here",
+        "labels",
+        "length",
+        "lets",
+        "offset",
+        "op",
+        "parts",
+        "source",
+        "type",
+    )
+
+    def __init__(self, node: Node, shared: _Shared, source: str, of_type: str, span: tuple[int, int]) -> None:
+        self._node = node
+        self._shared = shared
+        self.source = source
+        self.type = of_type
+        self.offset, self.length = span
+        found = about(node, shared.words, shared.declared, frozenset(shared.lets))
+        self.facts_here: frozenset[str] = found.facts
+        self.lets: tuple[str, ...] = found.lets
+        self.facts: frozenset[str] = found.facts.union(*(shared.lets[name].facts for name in found.lets))
+        self.labels: frozenset[str] = found.labels
+        self.comparisons: tuple[Comparison, ...] = found.comparisons
+        self.op = _LOGIC.get(node.name, "") if node.kind is Kind.CALL and of_type == "bool" else ""
+        self.parts: tuple[Expression, ...] = tuple(map(self._part, _operands(node, self.op))) if self.op else ()
+
+    def __repr__(self) -> str:
+        return f"Expression({self.source!r})"
+
+    @classmethod
+    def root(cls, words: Words, of_type: str, shared: _Shared, program: cel.Expression) -> Expression:
+        span = words.span([0, max(len(words.source) - 1, 0)])
+        shared.programs[id(shared.checked.root)] = program
+        return cls(shared.checked.root, shared, words.text(span), of_type, span)
+
+    def _part(self, node: Node) -> Expression:
+        span = self._shared.words.span([each.at for each in node.walk()])
+        return Expression(node, self._shared, self._shared.words.text(span), "bool", span)
+
+    @property
+    def written(self) -> str:
+        """As it stands in the policy, comments and line ends too."""
+        return self._shared.words.source
+
+    @property
+    def uses(self) -> Mapping[str, Expression]:
+        """The expressions behind the names of `let` that stand here."""
+        return {name: self._shared.lets[name] for name in self.lets}
+
+    def run(self, bound: Bound) -> object:
+        """Just what the engine answers; True itself is true, False itself is false, anything else is neither."""
+        try:
+            return self._program(self._node).eval(bound.engine).value()
+        except _FAILURES:
+            return None
+
+    def evaluate(self, bound: Bound) -> Truth:
+        """True, false, or unknown with what is missing."""
+        found, error = self._run(self._node, bound)
+        if found is True:
+            return _TRUE
+        if found is False:
+            return _FALSE
+        if self.op:
+            return _joined(part.evaluate(bound) for part in self.parts)
+        return self._unknown(bound, error or "it is neither true nor false")
+
+    def compute(self, bound: Bound) -> tuple[Value | None, Truth]:
+        """The value of a `let` of any type; None, and why, when it is unknown."""
+        try:
+            found = self._program(self._node).eval(bound.engine)
+            if found.type() != cel.Type.ERROR:
+                return found.plain_value(), _TRUE
+            error = str(found.plain_value())
+        except _FAILURES as failure:
+            error = str(failure)
+        if self.op:
+            truth = self.evaluate(bound)
+            return None, truth
+        return None, self._unknown(bound, error)
+
+    def _unknown(self, bound: Bound, error: str) -> Truth:
+        names = self._names_behind(self._node, bound)
+        behind = [bound.unknown[name] for name in sorted(names) if name in bound.unknown]
+        missing = frozenset(name for name in names if name in self._shared.declared)
+        whole = _joined(behind)
+        if whole.error or missing or whole.missing:
+            return Truth(None, missing | whole.missing, whole.error)
+        return Truth(None, error=error)
+
+    def _names_behind(self, node: Node, bound: Bound) -> frozenset[str]:
+        """The unknown names that this branch came to: not those of a way of `?:` that was not taken."""
+        if node.kind is Kind.NAME:
+            known = node.name in bound.values
+            is_ours = node.name in self._shared.declared or node.name in self._shared.lets
+            return frozenset() if known or not is_ours else frozenset((node.name,))
+        if node.kind is Kind.CALL and node.name in _LOGIC and self._is_known(node, bound):
+            return frozenset()
+        if node.kind is Kind.CALL and node.name == "_?_:_":
+            condition = self._run(node.children[0], bound)[0]
+            taken = {True: node.children[1:2], False: node.children[2:3]}.get(condition is True, ())
+            if condition is True or condition is False:
+                return self._all_behind(taken, bound)
+        if node.kind is Kind.LOOP:
+            inside = about(node, self._shared.words, self._shared.declared, frozenset(self._shared.lets))
+            return frozenset(name for name in (*inside.facts, *inside.lets) if name not in bound.values)
+        return self._all_behind(node.children, bound)
+
+    def _all_behind(self, nodes: Iterable[Node], bound: Bound) -> frozenset[str]:
+        return frozenset[str]().union(*(self._names_behind(each, bound) for each in nodes))
+
+    def _is_known(self, node: Node, bound: Bound) -> bool:
+        try:
+            return bool(self._program(node).eval(bound.engine).type() != cel.Type.ERROR)
+        except _FAILURES:
+            return False
+
+    def _run(self, node: Node, bound: Bound) -> tuple[bool | None, str | None]:
+        """True or False if the engine says so with the right type; else None and what it said, for people to read."""
+        try:
+            found = self._program(node).eval(bound.engine)
+            plain = found.plain_value()
+            if found.type() == cel.Type.BOOL and (plain is True or plain is False):
+                return plain, None
+            return None, str(plain)
+        except _FAILURES as error:
+            return None, str(error)
+
+    def _program(self, node: Node) -> cel.Expression:
+        program = self._shared.programs.get(id(node))
+        if program is None:
+            program = self._shared.env.deserialize(self._shared.checked.cut(node))
+            self._shared.programs[id(node)] = program
+        return program
+
+
+def _operands(node: Node, op: str) -> Iterable[Node]:
+    """`a && b && c` has three operands, however the engine pairs them."""
+    for child in node.children:
+        if op in ("&&", "||") and child.kind is Kind.CALL and _LOGIC.get(child.name) == op:
+            yield from _operands(child, op)
+        else:
+            yield child
+
+
+def _joined(truths: Iterable[Truth]) -> Truth:
+    missing: frozenset[str] = frozenset()
+    error = None
+    for truth in truths:
+        if truth.value is None:
+            missing |= truth.missing
+            error = error or truth.error
+    return Truth(None, missing, error)
+
+
+# ---- values for the engine ---------------------------------------------------------------------------------------------
+
+
+def bind(facts: Mapping[str, FactValue], lets: Mapping[str, Expression] = _NOTHING) -> Bound:
+    """The known facts, cut to the limits, and the values of the `lets`, each evaluated once."""
+    values: dict[str, object] = {name: _taken(value) for name, value in facts.items()}
+    bound = Bound(values, _BARE.Activation(values))
+    stale = False
+    for name, let in lets.items():
+        if stale and let.lets:
+            bound.engine, stale = _BARE.Activation(values), False
+        value, truth = let.compute(bound)
+        if value is None:
+            bound.unknown[name] = truth
+        else:
+            values[name], stale = value, True
+    if stale:
+        bound.engine = _BARE.Activation(values)
+    return bound
+
+
+_HALF = re.compile("[\ud800-\udfff]")
+
+
+def _taken(value: FactValue) -> object:
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, bool | int | datetime):
+        return value
+    if isinstance(value, Mapping):
+        return {_text(key): _text(each) for key, each in value.items()}
+    return [_text(each) for each in value[:MAX_LIST]]
+
+
+def _text(value: str) -> str:
+    cut = value if len(value) <= MAX_TEXT else value[:MAX_TEXT]
+    return cut if cut.isascii() else _HALF.sub("\ufffd", cut)
+
+
+# ---- many conditions in one program --------------------------------------------------------------------------------------
+
+MERGED = 15  # conditions in one program: longer chains meet the engine's limit of depth
+
+
+class Merged:
+    """The conditions of a policy in few programs: which is the first that holds."""
+
+    __slots__ = ("_programs",)
+
+    def __init__(self, programs: Sequence[cel.Expression]) -> None:
+        self._programs = tuple(programs)
+
+    def first(self, bound: Bound) -> int | None:
+        """The place of the first condition that holds, -1 for none; None: something on the way there is not known."""
+        try:
+            for program in self._programs:
+                found = program.eval(bound.engine).value()
+                if found.__class__ is not int:
+                    return None
+                if found:
+                    return int(found) - 1
+        except _FAILURES:
+            return None
+        return -1
+
+
+def merge(
+    conditions: Sequence[tuple[Expression | None, Expression | None]],
+    declared: Mapping[str, CelType],
+    lets: Mapping[str, Expression] = _NOTHING,
+) -> Merged | None:
+    """One program for up to 15 pairs of `when` and `unless` (None: always, never); None: the engine finds it too deep."""
+    names = {**declared, **{name: each.type for name, each in lets.items()}}
+    env = _environment(tuple(sorted((name, str(kind)) for name, kind in names.items())))
+    programs = []
+    try:
+        for start in range(0, len(conditions), MERGED):
+            chain = "".join(
+                f"{_both(*pair)}\n? {start + place + 1} : " for place, pair in enumerate(conditions[start:][:MERGED])
+            )
+            programs.append(env.compile(chain + "0"))
+    except _FAILURES:
+        return None
+    return Merged(programs)
+
+
+def _both(when: Expression | None, unless: Expression | None) -> str:
+    held = (
+        when.written if when and when.op in ("&&", "||", "!") and not unless else f"({when.written}\n)" if when else ""
+    )
+    if unless is None:
+        return held or "true"
+    return f"{held} && !({unless.written}\n)" if held else f"!({unless.written}\n)"

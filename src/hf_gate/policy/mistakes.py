@@ -1,0 +1,384 @@
+"""The mistakes that people make in expressions, each told in one friendly line with what to write instead."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from ..domain.text import visible
+from .tokens import Token, Words
+
+
+class ExpressionProblem(ValueError):  # noqa: N818 - a value that is raised, as all problems of a policy
+    """Why an expression is refused. `offset` and `length` are code points; `fix`, put there, makes it right."""
+
+    def __init__(self, code: str, message: str, offset: int = 0, length: int = 1, fix: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.offset = offset
+        self.length = max(length, 1)
+        self.fix = fix
+        self.let = ""  # the name of the `let` it stands in
+
+
+# ---- before the engine sees it -----------------------------------------------------------------------------------------
+
+_WORDS = {  # what other languages write, and CEL
+    "and": ("&&", "`and` is written `&&`"),
+    "or": ("||", "`or` is written `||`"),
+    "not": ("!", "`not x` is written `!x`"),
+    "True": ("true", "`True` is written `true`"),
+    "False": ("false", "`False` is written `false`"),
+    "TRUE": ("true", "`TRUE` is written `true`"),
+    "FALSE": ("false", "`FALSE` is written `false`"),
+    "is": ("==", "`is` is written `==`"),
+}
+_SIGNS = {
+    "=": ("==", "one `=` is written `==`"),
+    "===": ("==", "`===` is written `==`"),
+    "!==": ("!=", "`!==` is written `!=`"),
+    "<>": ("!=", "`<>` is written `!=`"),
+    "&": ("&&", "`&` is written `&&`"),
+    "|": ("||", "`|` is written `||`"),
+    "\u201c": ('"', 'a curly quotation mark is no quotation mark here: write `"`'),
+    "\u201d": ('"', 'a curly quotation mark is no quotation mark here: write `"`'),
+    "\u2018": ("'", "a curly quotation mark is no quotation mark here: write `'`"),
+    "\u2019": ("'", "a curly quotation mark is no quotation mark here: write `'`"),
+    "`": ('"', 'a backtick is no quotation mark here: write `"`'),
+    "\u2260": ("!=", "`≠` is written `!=`"),
+    "\u2264": ("<=", "`≤` is written `<=`"),
+    "\u2265": (">=", "`≥` is written `>=`"),
+    "\u00a0": (" ", "a space that does not break is no space here"),
+}
+_OPERANDS_END = ("name", "text", "number")
+
+
+def spot(words: Words) -> ExpressionProblem | None:
+    """The first mistake that needs no types."""
+    hidden = visible(words.source)
+    if hidden != words.source:
+        at = next((i for i, (a, b) in enumerate(zip(words.source, hidden, strict=False)) if a != b), 0)
+        code = ord(words.source[at]) if at < len(words.source) else 0
+        return ExpressionProblem("hidden-character", f"a character that cannot be seen (U+{code:04X})", at, 1, "")
+    for index, token in enumerate(words.tokens):
+        problem = _word(words, index, token) if token.kind == "name" else _sign(token)
+        if problem is not None:
+            return problem
+    return None
+
+
+def _word(words: Words, index: int, token: Token) -> ExpressionProblem | None:
+    if words.is_sign(index - 1, "."):
+        return None
+    if token.text == "has" and words.is_sign(index + 1, "("):
+        return _has(words, index)
+    word = token.text if token.text in _WORDS else token.text.lower() if token.text.isupper() else ""
+    if word not in _WORDS or words.is_sign(index + 1, "."):
+        return None
+    new, message = _WORDS[word]
+    length = token.end - token.start
+    if new == "!":
+        return _not(words, index, token)
+    return ExpressionProblem("foreign-word", message, token.start, length, new)
+
+
+def _not(words: Words, index: int, token: Token) -> ExpressionProblem:
+    tokens = words.tokens
+    if words.is_sign(index + 1, "in") and index > 0:  # `x not in [..]`
+        left = words.span([tokens[index - 1].start])
+        last = words.partner[index + 2] if index + 2 < len(tokens) else index + 1
+        end = max(tokens[last].end, words.span([tokens[last].start])[0] + words.span([tokens[last].start])[1])
+        inside = f"{words.text(left)} {words.source[tokens[index + 1].start : end]}"
+        return ExpressionProblem(
+            "foreign-word", "`x not in y` is written `!(x in y)`", left[0], end - left[0], f"!({inside})"
+        )
+    end = tokens[index + 1].start if index + 1 < len(tokens) else token.end
+    return ExpressionProblem("foreign-word", "`not x` is written `!x`", token.start, end - token.start, "!")
+
+
+def _has(words: Words, index: int) -> ExpressionProblem | None:
+    """`has()` on a fact would give the fact itself, and a rule that can ask for the unknown opens by failure."""
+    close = words.partner[index + 1]
+    inside = [token.text for token in words.tokens[index + 2 : close]]
+    if len(inside) == 3 and inside[:2] == ["form", "."]:
+        return None
+    start, end = words.tokens[index].start, words.tokens[max(close, index + 1)].end
+    label = inside[2] if len(inside) == 4 and inside[0] == "form" and inside[1] == "[" else None
+    if label is not None:
+        return ExpressionProblem(
+            "has", "`has()` takes `form.x`; with a label in quotes write `in`", start, end - start, f"{label} in form"
+        )
+    return ExpressionProblem(
+        "has",
+        "`has()` works on `form` only: no rule can ask whether a fact is known; an unknown fact makes the rule unknown",
+        start,
+        end - start,
+    )
+
+
+def _sign(token: Token) -> ExpressionProblem | None:
+    if token.kind == "sign" and token.text in _SIGNS:
+        new, message = _SIGNS[token.text]
+        return ExpressionProblem("foreign-sign", message, token.start, token.end - token.start, new)
+    if token.kind == "sign" and token.text in ('"', "'"):
+        return ExpressionProblem("open-text", "a text is opened here and never closed", token.start, 1)
+    return None
+
+
+# ---- what the engine says about it --------------------------------------------------------------------------------------
+
+FUNCTIONS: tuple[str, ...] = tuple(
+    "all bool bytes contains double duration endsWith exists exists_one filter getDate getDayOfMonth getDayOfWeek "
+    "getDayOfYear getFullYear getHours getMilliseconds getMinutes getMonth getSeconds has int map matches size "
+    "startsWith string timestamp uint".split()
+)
+
+_LINE = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): ([^\n]*)")
+_UNDECLARED = re.compile(r"undeclared reference to '([^']*)'")
+_OVERLOAD = re.compile(r"found no matching overload for '([^']*)' applied to '\((.*)\)'")
+_SELECT = re.compile(r"expression of type '([^']*)' cannot be the operand of a select")
+_TYPES = {
+    "bool": "true or false",
+    "int": "a whole number",
+    "double": "a decimal number",
+    "string": "a text",
+    "google.protobuf.Timestamp": "a moment",
+    "google.protobuf.Duration": "a time span",
+    "null_type": "null",
+    "timestamp": "a moment",
+    "duration": "a time span",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What can be meant by a wrong name."""
+
+    declared: Collection[str]
+
+    def nearest(self, name: str) -> str | None:
+        """The declared name that is spelt most like it."""
+        if name.rpartition(".")[2] in ("domain", "address") and f"email.{name.rpartition('.')[2]}" in self.declared:
+            return f"email.{name.rpartition('.')[2]}"
+        close = difflib.get_close_matches(name.lower(), list(self.declared), n=1, cutoff=0.6)
+        if close:
+            return close[0]
+        tails = [each for each in sorted(self.declared) if each.rpartition(".")[2] == name.rpartition(".")[2].lower()]
+        return tails[0] if tails else None
+
+    def below(self, name: str) -> tuple[str, ...]:
+        """The declared names that begin with `name.`."""
+        return tuple(sorted(each for each in self.declared if each.startswith(name + ".")))
+
+
+def translate(text: str, words: Words, names: Names) -> ExpressionProblem:
+    """What the engine refuses, in our words; a position it does not know is the whole expression."""
+    for line, column, said in _LINE.findall(text):
+        offset = _offset(words.source, int(line), int(column))
+        return _translated(said, offset, words, names)
+    if "recursion" in text or "depth" in text:
+        return _too_deep(words)
+    return ExpressionProblem("cel", "this is no expression", 0, len(words.source))
+
+
+def _translated(said: str, offset: int | None, words: Words, names: Names) -> ExpressionProblem:
+    if "recursion" in said or "depth" in said or offset is None:
+        return _too_deep(words)
+    if found := _UNDECLARED.match(said):
+        return _undeclared(found[1], offset, words, names)
+    if found := _OVERLOAD.match(said):
+        return _overload(found[1], _split(found[2]), offset, words)
+    if found := _SELECT.match(said):
+        start, length = words.span([offset])
+        return unknown_name(words.text((start, length)), start, length, names)
+    if said.startswith("reserved identifier"):
+        return ExpressionProblem("syntax", f"`{said.rpartition(' ')[2]}` is a reserved word", offset, 1)
+    return _syntax(said, offset, words)
+
+
+def _too_deep(words: Words) -> ExpressionProblem:
+    hint = "this is nested too deeply; write lists with `in [...]`, or split it with `let`"
+    return ExpressionProblem("too-deep", hint, 0, len(words.source))
+
+
+def _syntax(said: str, offset: int, words: Words) -> ExpressionProblem:
+    if offset >= words.tokens[-1].end:
+        last = words.tokens[-1]
+        return ExpressionProblem(
+            "syntax", "the expression ends too early: something is missing", last.start, last.end - last.start
+        )
+    token = words.tokens[words.index_at(offset)]
+    what = f"`{visible(token.text, one_line=True)[:40]}` cannot stand here"
+    if token.kind in ("name", "text", "number") and token.start > 0:
+        what += "; is an operator (`&&`, `||`, `==`) or a comma missing before it?"
+    if token.text in ("days", "day", "d", "weeks", "hours"):
+        what = f"`{token.text}` cannot stand here: the facts `*_days` are whole days, write the number alone"
+    return ExpressionProblem("syntax", what, token.start, token.end - token.start)
+
+
+def _offset(source: str, line: int, column: int) -> int | None:
+    if line < 1 or column < 1:
+        return None
+    start = 0
+    for _ in range(line - 1):
+        start = source.find("\n", start) + 1
+    return min(start + column - 1, len(source))
+
+
+# ---- names ---------------------------------------------------------------------------------------------------------------
+
+
+def _undeclared(name: str, offset: int, words: Words, names: Names) -> ExpressionProblem:
+    start, length = _name_span(name, offset, words)
+    if words.is_sign(words.index_at(offset), "(") and "." not in name:
+        close = difflib.get_close_matches(name, FUNCTIONS, n=1, cutoff=0.5)
+        lower = [each for each in FUNCTIONS if each.lower() == name.lower().replace("_", "")]
+        fix = (lower or close or [None])[0]
+        meant = f"; did you mean `{fix}`?" if fix else ""
+        return ExpressionProblem("unknown-function", f"there is no function `{name}`{meant}", start, length, fix)
+    return unknown_name(name, start, length, names)
+
+
+def unknown_name(name: str, start: int, length: int, names: Names) -> ExpressionProblem:
+    """There is no such fact; with the nearest that there is."""
+    shown = visible(name, one_line=True)[:80]
+    below = names.below(name)
+    if below:
+        some = ", ".join(f"`{each}`" for each in below[:4])
+        return ExpressionProblem("unknown-fact", f"`{shown}` is no fact by itself; there are {some}", start, length)
+    if name.lower() in ("yes", "no"):
+        truth = "true" if name.lower() == "yes" else "false"
+        return ExpressionProblem("foreign-word", f"`{name}` is written `{truth}`", start, length, truth)
+    near = names.nearest(name)
+    if near is None:
+        message = f"there is no fact `{shown}`; if it is meant as a text, put it in quotes"
+        return ExpressionProblem("unknown-fact", message, start, length)
+    return ExpressionProblem("unknown-fact", f"there is no fact `{shown}`; did you mean `{near}`?", start, length, near)
+
+
+def _name_span(name: str, offset: int, words: Words) -> tuple[int, int]:
+    index = words.index_at(offset)
+    if words.is_sign(index, "("):
+        index -= 1
+        return words.tokens[index].start, words.tokens[index].end - words.tokens[index].start
+    parts = name.count(".")
+    if words.is_sign(index, "."):
+        first, last = max(index - 1 - 2 * (parts - 1), 0), min(index + 1, len(words.tokens) - 1)
+        return words.tokens[first].start, words.tokens[last].end - words.tokens[first].start
+    return words.tokens[index].start, words.tokens[index].end - words.tokens[index].start
+
+
+# ---- types ---------------------------------------------------------------------------------------------------------------
+
+
+def _split(types: str) -> list[str]:
+    """`map(string, string), int` is two types."""
+    parts, depth, start = [], 0, 0
+    for index, char in enumerate(types):
+        depth += (char == "(") - (char == ")")
+        if char == "," and depth == 0:
+            parts.append(types[start:index].strip())
+            start = index + 1
+    return [*parts, types[start:].strip()]
+
+
+def said_type(name: str) -> str:
+    """A type in plain words."""
+    low = name.lower()
+    if low.startswith("list"):
+        return "a list"
+    if low.startswith("map"):
+        return "a map"
+    return _TYPES.get(name) or _TYPES.get(low) or f"a {visible(low, one_line=True)}"
+
+
+def _overload(function: str, types: list[str], offset: int, words: Words) -> ExpressionProblem:
+    index = words.index_at(offset)
+    token = words.tokens[index]
+    sign = function.strip("_@")
+    if "null_type" in types:
+        return _null(token.start, token.end - token.start)
+    if sign in ("&&", "||", "!", "?_:"):
+        wrong = next((each for each in types if each != "bool"), types[0])
+        message = f"`{token.text}` joins conditions, but here is {said_type(wrong)}: compare it with something first"
+        return ExpressionProblem("type", message, token.start, token.end - token.start)
+    for problem in _repairs(sign, types, index, words):
+        return problem
+    shown = " and ".join(said_type(each) for each in types)
+    what = f"`{sign}`" if not function.startswith("_[") else "`[...]`"
+    return ExpressionProblem("type", f"{what} does not work with {shown}", token.start, token.end - token.start)
+
+
+def _null(start: int, length: int) -> ExpressionProblem:
+    return ExpressionProblem(
+        "null",
+        "nothing is ever compared with null: an unknown fact makes the rule unknown by itself; "
+        'for what was left empty ask `answers.ROLE.present`, `email.present` or `"Label" in form`',
+        start,
+        length,
+    )
+
+
+def _repairs(sign: str, types: list[str], index: int, words: Words) -> Iterator[ExpressionProblem]:
+    """What can be written instead, where one side is a literal of the wrong type."""
+    if len(types) != 2 or sign not in ("==", "!=", "<", "<=", ">", ">=", "in", "+", "-"):
+        return
+    for place, (wrong, other) in ((index + 1, (types[1], types[0])), (index - 1, (types[0], types[1]))):
+        if not 0 <= place < len(words.tokens):
+            continue
+        token = words.tokens[place]
+        fix = _repaired(token, wrong, other, sign if place > index else _mirrored(sign))
+        if fix is not None:
+            new, message = fix
+            yield ExpressionProblem("type", message, token.start, token.end - token.start, new)
+    if types[0] == "string" and types[1].startswith("list") and sign in ("==", "!="):
+        token = words.tokens[index]
+        if sign == "==":
+            yield ExpressionProblem(
+                "type", "a text is looked up in a list with `in`", token.start, token.end - token.start, "in"
+            )
+    if types == ["google.protobuf.Duration", "int"]:
+        token = words.tokens[index]
+        yield ExpressionProblem(
+            "type",
+            'a time span is compared with a time span, as `duration("720h")`; the facts `*_days` are whole numbers',
+            token.start,
+            token.end - token.start,
+        )
+
+
+def _mirrored(sign: str) -> str:
+    return {"<": ">", ">": "<", "<=": ">=", ">=": "<="}.get(sign, sign)
+
+
+def _repaired(token: Token, wrong: str, other: str, sign: str) -> tuple[str, str] | None:
+    text = token.text
+    if token.kind == "number" and (wrong, other) == ("double", "int"):
+        number = float(text)
+        if number.is_integer():
+            return str(int(number)), "a whole number is compared with a whole number"
+        if sign in (">", "<="):
+            return str(math.floor(number)), "a whole number is compared with a whole number"
+        if sign in ("<", ">="):
+            return str(math.ceil(number)), "a whole number is compared with a whole number"
+        return None
+    if token.kind == "number" and other == "string" and sign in ("==", "!="):
+        return f'"{text}"', "a text is compared with a text: put it in quotes"
+    if token.kind != "text":
+        return None
+    inside = text.strip("\"'")
+    if other == "int" and re.fullmatch(r"-?\d{1,15}", inside):
+        return inside, "a number is written without quotes"
+    if other == "bool" and inside in ("true", "false"):
+        return inside, f"`{inside}` is written without quotes"
+    if other == "string" and sign == "in":
+        return f"[{text}]", f"`in` looks into a list: write `in [{text}]`, or `.contains({text})` for a part of a text"
+    if other == "google.protobuf.Timestamp" and re.fullmatch(r"\d{4}-\d\d-\d\d", inside):
+        return f'timestamp("{inside}T00:00:00Z")', "a moment is compared with a moment"
+    if other == "google.protobuf.Duration":
+        return f"duration({text})", "a time span is compared with a time span"
+    return None

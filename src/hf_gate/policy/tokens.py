@@ -1,0 +1,109 @@
+"""The words of an expression and where they stand; enough to point at a mistake, not to understand CEL."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_TOKEN = re.compile(
+    r"""
+    (?P<space> [ \t\r\n\f]+ | //[^\n]* )
+  | (?P<text> [bB]?[rR][bB]? (?: "[^"\n]*" | '[^'\n]*' )
+            | [bB]? (?: \"\"\"(?:[^\\]|\\.)*?\"\"\" | '''(?:[^\\]|\\.)*?'''
+                      | "(?:[^"\\\n]|\\.)*" | '(?:[^'\\\n]|\\.)*' ) )
+  | (?P<number> 0x[0-9a-fA-F]+u? | (?:\d+\.\d+|\.\d+|\d+)(?:[eE][+-]?\d+)?[uU]? )
+  | (?P<name> [A-Za-z_][A-Za-z0-9_]* )
+  | (?P<sign> === | !== | && | \|\| | == | != | <= | >= | <> | . )
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_PAIRS = {"(": ")", "[": "]", "{": "}"}
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One word; `start` and `end` are code points from the start of the source."""
+
+    kind: str  # text, number, name, sign
+    text: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """All words of a source, without space and comments, and which bracket belongs to which."""
+
+    source: str
+    tokens: tuple[Token, ...]
+    partner: tuple[int, ...]  # index of the other bracket; its own index where there is none
+
+    def index_at(self, offset: int) -> int:
+        """The word that covers the offset, or the next one; the last at the end."""
+        for index, token in enumerate(self.tokens):
+            if token.end > offset:
+                return index
+        return len(self.tokens) - 1
+
+    def span(self, offsets: Sequence[int]) -> tuple[int, int]:
+        """Offset and length of the smallest whole piece of source that holds all these positions of one branch."""
+        if not self.tokens:
+            return 0, len(self.source)
+        indexes = [self.index_at(offset) for offset in offsets]
+        first, last = self._balanced(min(indexes), max(indexes))
+        return self.tokens[first].start, self.tokens[last].end - self.tokens[first].start
+
+    def text(self, span: tuple[int, int]) -> str:
+        """The source of a span on one line, without comments."""
+        kept = [token for token in self.tokens if span[0] <= token.start < span[0] + span[1]]
+        parts = [token.text for token in kept]
+        gaps = [" " if left.end < right.start else "" for left, right in zip(kept, kept[1:], strict=False)]
+        return "".join(part + gap for part, gap in zip(parts, [*gaps, ""], strict=True))
+
+    def _balanced(self, first: int, last: int) -> tuple[int, int]:
+        while True:
+            before = (first, last)
+            if self.is_sign(last, ".") and last + 1 < len(self.tokens):
+                last += 1
+            for index in range(first, last + 1):
+                last = max(last, self.partner[index])
+                first = min(first, self.partner[index])
+            first = self._chain(first)
+            if (first, last) == before:
+                return before
+
+    def _chain(self, first: int) -> int:
+        """Back over `size` before its bracket and `a.b` before a dot: the start of what a position in it belongs to."""
+        while first > 0:
+            before = self.tokens[first - 1]
+            ends_operand = before.kind in ("name", "text", "number") or before.text in (")", "]", "}")
+            is_glued = self.tokens[first].text == "." or (self.tokens[first].kind == "name" and before.text == ".")
+            is_call = self.tokens[first].text in ("(", "[") and ends_operand and before.text not in ("in",)
+            if is_call or (is_glued and (ends_operand or before.text == ".")):
+                first = min(first - 1, self.partner[first - 1])
+            else:
+                return first
+        return first
+
+    def is_sign(self, index: int, sign: str) -> bool:
+        """Whether the word there is this sign or name; False beyond either end."""
+        return 0 <= index < len(self.tokens) and self.tokens[index].text == sign
+
+
+def words_of(source: str) -> Words:
+    """Never fails: what is no word of CEL is a sign of one character."""
+    tokens = []
+    for match in _TOKEN.finditer(source):
+        kind = match.lastgroup or "sign"
+        if kind != "space":
+            tokens.append(Token(kind, match[0], match.start(), match.end()))
+    partner, open_ones = list(range(len(tokens))), []
+    for index, token in enumerate(tokens):
+        if token.kind == "sign" and token.text in _PAIRS:
+            open_ones.append(index)
+        elif token.kind == "sign" and token.text in _PAIRS.values():
+            if open_ones and _PAIRS[tokens[open_ones[-1]].text] == token.text:
+                other = open_ones.pop()
+                partner[index], partner[other] = other, index
+    return Words(source, tuple(tokens), tuple(partner))
