@@ -7,8 +7,6 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Protocol
 
-import msgspec
-
 from ..domain.accounts import Account, Gate, Profile
 from ..domain.completeness import Completeness
 from ..domain.events import Entry
@@ -17,7 +15,13 @@ from ..domain.ids import Person, Repo
 from ..domain.ledger import Checkpoint, Link
 from ..domain.outcomes import Outcome
 from ..domain.requests import AccessRequest, Decision
-from ..domain.state import Known, RequestState
+from ..domain.rows import ChangeRow, HistoryRow, Identity, PersonRow, RepoRow, RequestRow, RunRow, Seen
+from ..domain.state import Known
+
+__all__ = [
+    "ChangeRow", "ClockPort", "Found", "Head", "HistoryRow", "HubPort", "Identity", "PersonRow", "RepoRow", "RequestRow",
+    "Rows", "RunRow", "Seen", "StorePort", "WritePort",
+]  # fmt: skip
 
 # ---- the Hub -----------------------------------------------------------------------------------------------------------
 
@@ -77,90 +81,6 @@ class ClockPort(Protocol):
 # ---- the store ---------------------------------------------------------------------------------------------------------
 
 
-class Identity(msgspec.Struct, frozen=True):
-    """Who somebody is, as last read; what is None was hidden or not told, and erases nothing that is known."""
-
-    user_id: str | None
-    username: str | None
-    fullname: str | None = None
-    email: str | None = None
-
-
-class PersonRow(msgspec.Struct, frozen=True):
-    """One person of the store. `pseudonym` is what ledger bodies name."""
-
-    id: int
-    pseudonym: str
-    identity: Identity
-
-
-class Seen(msgspec.Struct, frozen=True, kw_only=True):
-    """One record with what it told: what the store writes for it. `events` () refreshes the digests only."""
-
-    request: AccessRequest
-    known: Known | None
-    events: tuple[Any, ...]
-    raw: bytes
-    content: bytes
-
-
-class RequestRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt as the store knows it. `request` is the record as the Hub last told it (None unless asked for)."""
-
-    id: int
-    repo: Repo
-    person: PersonRow
-    state: RequestState
-    is_current: bool = True
-    has_notes: bool = False
-    first_seen_at: int = 0  # ms
-    started_at: int | None = None  # ms: when the change that is open was started
-    request: AccessRequest | None = None
-
-
-class RepoRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One repo of the store; times in ms. `counts` by status, kept by the writer."""
-
-    id: int
-    repo: Repo
-    gated: str | None = None
-    form_card: str | None = None  # the gate form as last read (a JSON document of ours)
-    quick_at: int | None = None
-    full_at: int | None = None  # the last full reading that was complete
-    is_complete: bool = False
-    problem: str | None = None  # why the last sync did not end well
-    counts: Mapping[str, int] = {}
-
-
-class RunRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One run: of a plan, of a direct decision, of an undo. `state`: ready, running, paused, stopped, ended."""
-
-    id: str
-    kind: str  # plan, direct, undo, expire, auto
-    actor: str
-    state: str
-    made_at: int
-    plan: str | None = None
-    total: int = 0
-    counts: Mapping[str, int] = {}
-    owner: str | None = None  # the process that has the lease: `host:pid`
-    lease_until: int | None = None
-    fence: int = 0
-    undoes: str | None = None
-
-
-class ChangeRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One change of a run. `state`: planned, started, or a kind of an outcome."""
-
-    run: str
-    n: int
-    repo: Repo
-    request: int | None
-    change: bytes  # the plan's change, as JSON
-    state: str = "planned"
-    why: str = ""
-
-
 class WritePort(Protocol):
     """One transaction of the one writer: all of it, or nothing, and durable when it ends."""
 
@@ -198,7 +118,7 @@ class StorePort(Protocol):
     def attempts(self, repo: Repo | None, person: int) -> Sequence[RequestRow]: ...
     def due(self, until: int) -> Iterator[RequestRow]: ...
     def open_changes(self) -> Sequence[RequestRow]: ...
-    def history(self, repo: Repo, people: Sequence[int]) -> Mapping[int, Mapping[str, int]]: ...
+    def history(self, repo: Repo, people: Sequence[int]) -> Mapping[int, HistoryRow]: ...
     # runs
     def run(self, ident: str) -> RunRow | None: ...
     def run_of_plan(self, digest: str) -> RunRow | None: ...

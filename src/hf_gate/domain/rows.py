@@ -1,0 +1,107 @@
+"""What the store keeps and hands out, as values: people, requests, repos, runs and their changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from .events import AnyEvent
+from .ids import Repo
+from .requests import AccessRequest
+from .state import Known, RequestState
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """Who somebody is, as last read; what is None was hidden or not told, and erases nothing that is known."""
+
+    user_id: str | None
+    username: str | None
+    fullname: str | None = None
+    email: str | None = None
+
+
+class PersonRow(msgspec.Struct, frozen=True):
+    """One person of the store. `pseudonym` is what ledger bodies name."""
+
+    id: int
+    pseudonym: str
+    identity: Identity
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """One record with what it told: what the store writes for it. `events` () refreshes the digests only."""
+
+    request: AccessRequest
+    known: Known | None
+    events: tuple[AnyEvent, ...]
+    raw: bytes
+    content: bytes
+
+
+class RequestRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt as the store knows it. `request` is the record as the Hub last told it (None unless asked for)."""
+
+    id: int
+    repo: Repo
+    person: PersonRow
+    state: RequestState
+    is_current: bool = True
+    has_notes: bool = False
+    first_seen_at: int = 0  # ms
+    started_at: int | None = None  # ms: when the change that is open was started
+    request: AccessRequest | None = None
+
+
+class HistoryRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one person before. `elsewhere`: other repos of the store where they are accepted now."""
+
+    accepted: int = 0
+    rejected: int = 0
+    resets: int = 0
+    elsewhere: int = 0
+    last_decision: str = "none"
+    last_at: int | None = None  # ms
+
+
+class RepoRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One repo of the store; times in ms. `counts` by status, kept by the writer."""
+
+    id: int
+    repo: Repo
+    gated: str | None = None
+    form_card: str | None = None  # the gate form as last read (a JSON document of ours)
+    quick_at: int | None = None
+    full_at: int | None = None  # the last full reading that was complete
+    is_complete: bool = False
+    problem: str | None = None  # why the last sync did not end well
+    counts: Mapping[str, int] = {}
+
+
+class RunRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One run: of a plan, of a direct decision, of an undo. `state`: ready, running, paused, stopped, ended."""
+
+    id: str
+    kind: str  # plan, direct, undo, expire, auto
+    actor: str
+    state: str
+    made_at: int
+    plan: str | None = None
+    total: int = 0
+    counts: Mapping[str, int] = {}
+    owner: str | None = None  # the process that has the lease: `host:pid`
+    lease_until: int | None = None
+    fence: int = 0
+    undoes: str | None = None
+
+
+class ChangeRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One change of a run. `state`: planned, started, or a kind of an outcome."""
+
+    run: str
+    n: int
+    repo: Repo
+    request: int | None
+    change: bytes  # the plan's change, as JSON
+    state: str = "planned"
+    why: str = ""
