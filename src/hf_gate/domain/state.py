@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from . import events as e
+from .moments import ms
 from .requests import AccessRequest
 
 WITHDRAWN: Final = "withdrawn"
@@ -118,17 +119,12 @@ def answers_digest(request: AccessRequest) -> str:
     return hashlib.sha256(e.canonical(dict(request.answers))).hexdigest()
 
 
-def ms(moment: object) -> int | None:
-    """A datetime as whole milliseconds since 1970, UTC."""
-    return None if moment is None else round(moment.timestamp() * 1000)  # type: ignore[attr-defined]
-
-
 def news(known: Known | None, seen: AccessRequest) -> tuple[e.AnyEvent, ...]:
     """What a record tells that we did not know of this attempt; () when nothing. A new attempt is a `RequestSeen`.
 
     `person` of a `RequestSeen` is left empty: the store fills in the pseudonym.
     """
-    asked_at = ms(seen.asked_at) or 0
+    asked_at = ms(seen.asked_at)
     if known is None:
         return (_seen(seen, asked_at, 1, None),)
     state = known.state

@@ -8,10 +8,11 @@ from datetime import datetime
 from typing import Any, Final
 
 from ..domain.events import VerdictReached
+from ..domain.moments import iso
 from ..domain.requests import AccessRequest
 from ..domain.state import RequestState, answers_digest
 from ..policy.model import Action, Because, Fact, Verdict
-from .model import Change, Reason, iso
+from .model import Change, Reason
 
 AFTER: Final = {Action.ACCEPT: "accepted", Action.RESET: "reset", Action.REJECT: "rejected"}
 

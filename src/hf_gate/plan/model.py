@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
 
 from ..domain.events import canonical
 from ..domain.ids import Repo, RepoType
+from ..domain.moments import iso
 from ..errors import Guarded, UsageError
 
 SCHEMA_VERSION: Final = 1
@@ -107,11 +108,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def expires_at(self) -> datetime:
         return datetime.fromisoformat(self.plan.expires_at)
-
-
-def iso(moment: datetime) -> str:
-    """ISO 8601 with milliseconds and Z."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def sealed(

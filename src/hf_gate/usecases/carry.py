@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, tzinfo
+from datetime import tzinfo
 from typing import Final
 
 import msgspec
@@ -18,11 +18,12 @@ from ..domain import events as e
 from ..domain.grants import end_of
 from ..domain.ids import Repo
 from ..domain.lifecycle import Status
+from ..domain.moments import iso, moment_of, ms
 from ..domain.outcomes import Ends, Kind, Outcome, law_of
 from ..domain.requests import AccessRequest, Decision, Target
-from ..domain.state import answers_digest, ms
+from ..domain.state import answers_digest
 from ..errors import HfGateError, OutcomeUnknown
-from ..plan.model import Change, iso
+from ..plan.model import Change
 from .ports import ClockPort, HubPort, RequestRow, RunRow, StorePort, WritePort
 
 LOOK: Final = 10_000  # so many changes are looked at once more in one reading
@@ -216,7 +217,7 @@ class Carrier:
             return close_run(write, run, state, self._at())
 
     def _at(self) -> int:
-        return ms(self.clock.now()) or 0
+        return ms(self.clock.now())
 
     # ---- reading -----------------------------------------------------------------------------------------------------
 
@@ -333,7 +334,7 @@ def told_entries(one: Settled, run: RunRow, at: int, zone: tzinfo) -> list[e.Ent
     event = e.ChangeSettled(run=run.id, kind=one.kind.value, after=change.after, how=one.how, hub_reply=one.hub_reply)
     entries = [_entry(one.item, event, at, actor, {"why": one.why} if one.why else None)]
     if one.kind is Kind.DONE and change.after == Status.ACCEPTED and change.until:
-        end = end_of(change.until, _moment(at), zone)
+        end = end_of(change.until, moment_of(at), zone)
         dated = e.GrantDated(until=ms(end), at_end=change.at_end or "reset", rule=change.rule, written=change.until)
         entries.append(_entry(one.item, dated, at, actor, None))
     return entries
@@ -346,10 +347,6 @@ def actor_of(change: Change, run: RunRow) -> str:
 
 def _entry(item: Item, event: e.AnyEvent, at: int, actor: str, private: e.Private | None) -> e.Entry:
     return e.Entry(event=event, at=at, actor=actor, request=item.row.id, person=item.row.person.id, private=private)
-
-
-def _moment(at: int) -> datetime:
-    return datetime.fromtimestamp(at / 1000, UTC)
 
 
 def close_run(write: WritePort, run: RunRow, state: str, at: int) -> RunRow:

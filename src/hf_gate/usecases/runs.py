@@ -9,10 +9,11 @@ from typing import Final
 import msgspec
 
 from ..domain import events as e
+from ..domain.moments import iso, ms
 from ..domain.outcomes import Kind
-from ..domain.state import RequestState, answers_digest, ms
+from ..domain.state import RequestState, answers_digest
 from ..errors import Guarded, UsageError
-from ..plan.model import Change, Plan, iso, sealed
+from ..plan.model import Change, Plan, sealed
 from .ports import ChangeRow, RequestRow, RunRow, StorePort
 
 READY, RUNNING, PAUSED, STOPPED, ENDED = "ready", "running", "paused", "stopped", "ended"
@@ -37,7 +38,7 @@ def begin(store: StorePort, plan: Plan, *, ident: str, kind: str, actor: str, no
     earlier = store.run_of_plan(plan.digest)
     if earlier is not None:
         return earlier
-    at = ms(now) or 0
+    at = ms(now)
     run = RunRow(id=ident, kind=kind, actor=actor, state=READY, made_at=at, plan=plan.digest, total=len(plan.changes))
     with store.writing() as write:
         write.plan(plan.digest, msgspec.json.encode(plan), at)

@@ -1,0 +1,27 @@
+"""Times as the house writes them: whole milliseconds since 1970 where they are kept, ISO 8601 with Z where they are told."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import overload
+
+
+@overload
+def ms(moment: datetime) -> int: ...
+@overload
+def ms(moment: None) -> None: ...
+@overload
+def ms(moment: datetime | None) -> int | None: ...
+def ms(moment: datetime | None) -> int | None:
+    """Whole milliseconds since 1970, UTC."""
+    return None if moment is None else round(moment.timestamp() * 1000)
+
+
+def moment_of(milliseconds: int) -> datetime:
+    """The way back."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def iso(moment: datetime) -> str:
+    """UTC with milliseconds and `Z`."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

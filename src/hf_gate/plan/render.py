@@ -1,0 +1,112 @@
+"""A plan in words for people: what would happen, by whose rule, to whom for example, and what the brakes say."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Final
+
+from ..domain.text import clip, visible
+from .model import Change, Plan
+
+_SIGNS: Final = {"accept": "+", "reject": "-", "reset": "↺", "cancel": "·", "remove": "×"}
+_LEFT: Final = {
+    "human": "left for people",
+    "wait": "wait for something outside, or for a fact",
+    "deferred": "deferred by a budget",
+    "remaining": "did not fit into this plan: make the next one after this one is applied",
+}
+_EXAMPLES: Final = 6
+_VALUE: Final = 40
+
+
+def sentences(plan: Plan, *, calls: int | None = None) -> Iterator[str]:
+    """The plan as lines; text of strangers is made visible and cut."""
+    verbs = {verb: [c for c in plan.changes if c.verb == verb] for verb in _SIGNS}
+    for verb, changes in verbs.items():
+        if changes:
+            yield f"  {_SIGNS[verb]} {verb:<8}{len(changes):>7,}   {_by_rule(changes)}"
+    for key, words in _LEFT.items():
+        if plan.summary.get(key):
+            yield f"    {key:<8}{plan.summary[key]:>7,}   {words}"
+    yield from _examples(plan)
+    if plan.changes:
+        yield "Guards     " + " · ".join(
+            _guard(guard.name, guard.value, guard.limit, ok=guard.ok) for guard in plan.guards
+        )
+    yield _total(plan, calls)
+
+
+def _by_rule(changes: list[Change]) -> str:
+    count = Counter(f"{change.policy}/{change.rule}" if change.policy else change.rule for change in changes)
+    shown = [f"{visible(rule, one_line=True)} {number:,}" for rule, number in count.most_common(4)]
+    return " · ".join(shown) + (f" · {len(count) - 4} more rules" if len(count) > 4 else "")
+
+
+def _examples(plan: Plan) -> Iterator[str]:
+    """The first of each rule: a reader recognises a wrong rule by whom it hits."""
+    firsts: dict[tuple[str, str], Change] = {}
+    for change in plan.changes:
+        firsts.setdefault((change.verb, change.rule), change)
+    if firsts:
+        yield "Examples"
+    for change in list(firsts.values())[:_EXAMPLES]:
+        yield f"  {_SIGNS[change.verb]} {_who(change)}: {change.rule}{_because(change)}"
+        if change.reason:
+            yield f'      "{visible(change.reason, one_line=True)}"'
+
+
+def _who(change: Change) -> str:
+    name = change.user or (f"(hidden #{change.user_id[-6:]})" if change.user_id else "(hidden)")
+    return f"{visible(name, one_line=True)} at {change.where}"
+
+
+def _because(change: Change) -> str:
+    parts = [f"{visible(one.expr, one_line=True)}{_values(one.facts)}" for one in change.because if one.value]
+    return f" because {'; '.join(parts)}" if parts else ""
+
+
+def _values(facts: Mapping[str, object]) -> str:
+    told = [
+        f"{name} = {clip(visible(_word(value), one_line=True), _VALUE)}"
+        for name, value in sorted(facts.items())
+        if not isinstance(value, dict | list)
+    ]
+    return f" ({', '.join(told)})" if told else ""
+
+
+def _word(value: object) -> str:
+    if value is None:
+        return "unknown"
+    return str(value).lower() if isinstance(value, bool) else f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def _guard(name: str, value: int, limit: int, *, ok: bool) -> str:
+    if name == "protected":
+        return f"protected: {value} left out" if value else "protected: nobody hit"
+    return f"{name} {value:,} of {limit:,}{'' if ok else ' (over: the number must be typed)'}"
+
+
+def _total(plan: Plan, calls: int | None) -> str:
+    count = Counter(change.verb for change in plan.changes)
+    if not count:
+        return "Plan: nothing to change."
+    parts = ", ".join(f"{count[verb]:,} to {verb}" for verb in _SIGNS if count[verb])
+    return f"Plan: {parts}." + (f"  About {calls:,} calls." if calls is not None else "")
+
+
+def least_calls(plan: Plan) -> int:
+    """The batches that the changes need, a hundred at most in each; looking once more before costs a page each thousand."""
+    groups = Counter((c.repo_type, c.repo, c.after, c.reason) for c in plan.changes)
+    return sum(-(-number // 100) for number in groups.values())
+
+
+def validity(plan: Plan, now: datetime) -> str:
+    """How long the plan still holds."""
+    hours = (plan.expires_at - now).total_seconds() / 3600
+    return (
+        f"digest {plan.digest[:8]}, valid {hours:.0f}h"
+        if hours >= 1
+        else f"digest {plan.digest[:8]}, valid {hours * 60:.0f} min"
+    )
