@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterator
 
@@ -32,11 +33,16 @@ def _command(command: GateCommand, path: str, summary: str) -> Iterator[str]:
     ctx = click.Context(command, info_name=path)
     words = " ".join(param.make_metavar(ctx) for param in command.params if isinstance(param, click.Argument))
     yield f"## `{path}{' ' + words if words else ''}`\n"
-    yield _folded(command.help or summary) + "\n"
-    yield from _table(param for param in command.params if isinstance(param, click.Option))
+    yield from (f"{_paragraph(text)}\n" for text in inspect.cleandoc(command.help or summary).split("\n\n"))
+    yield from _table(param for param in command.params if isinstance(param, click.Option) and not param.hidden)
     yield "Examples:\n"
     yield from (f"- `{example}`" for example in command.examples)
     yield ""
+
+
+def _paragraph(text: str) -> str:
+    """A paragraph of a help text; one that click is told to leave as it is, as a block."""
+    return f"```text\n{text[1:].strip()}\n```" if text.startswith("\b") else _folded(text)
 
 
 def _table(options: Iterator[click.Option] | tuple[click.Option, ...]) -> Iterator[str]:
