@@ -1,0 +1,54 @@
+"""When a grant ends, counted from its acceptance."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hf_gate.domain.grants import end_of
+
+ZURICH = ZoneInfo("Europe/Zurich")
+JANUARY = datetime(2027, 1, 31, 9, 30, tzinfo=UTC)
+
+MOMENTS = st.integers(0, 200_000_000_000).map(lambda second: datetime.fromtimestamp(second, UTC))
+
+ENDS = [
+    ("30d", "2027-03-02T09:30:00"),
+    ("12w", "2027-04-25T09:30:00"),
+    ("1mo", "2027-02-28T09:30:00"),
+    ("13mo", "2028-02-29T09:30:00"),
+    ("1y", "2028-01-31T09:30:00"),
+    ("2027-06-30", "2027-06-30T22:00:00"),  # the end of that day in Zurich, summer time
+    ("2027-12-31", "2027-12-31T23:00:00"),
+    ("1y,2027-06-30", "2027-06-30T22:00:00"),
+]
+
+
+@pytest.mark.parametrize(("written", "end"), ENDS)
+def test_an_end_as_a_rule_writes_it(written: str, end: str) -> None:
+    assert end_of(written, JANUARY, ZURICH) == datetime.fromisoformat(end).replace(tzinfo=UTC)
+
+
+@given(
+    MOMENTS,
+    st.integers(1, 99_999),
+    st.sampled_from(["d", "w", "mo", "y"]),
+)
+def test_an_end_lies_ahead_whatever_is_written(accepted: datetime, number: int, unit: str) -> None:
+    assert end_of(f"{number}{unit}", accepted, ZURICH) > accepted
+
+
+@given(MOMENTS, st.integers(1, 600))
+def test_so_many_months_are_about_so_many_months(accepted: datetime, months: int) -> None:
+    days = (end_of(f"{months}mo", accepted, UTC) - accepted) / timedelta(days=1)
+    assert months * 28 <= days <= months * 31
+
+
+@pytest.mark.parametrize("written", ["", "0d", "30", "d", "-1d", "1.5d", "2027-13-01", "30d;", "9999999d"])
+def test_anything_else_is_refused(written: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - the words are date.fromisoformat's
+        end_of(written, JANUARY, UTC)

@@ -1,0 +1,167 @@
+"""A plan is sealed, ordered and braked: the same inputs give the same bytes, and a changed one is refused."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hf_gate.errors import Guarded, UsageError
+from hf_gate.plan import guards, render
+from hf_gate.plan.model import Change, Plan, Reason, digest_of, read, sealed, written
+from hf_gate.policy.spelling import Rate
+
+NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+
+
+def change(n: int = 1, **other: object) -> Change:
+    plain = Change(
+        repo="acme/med-7b",
+        repo_type="model",
+        request_id=f"{n:024x}",
+        user_id=f"{n + 1000:024x}",
+        user=f"user-{n}",
+        asked_at=f"2026-11-{1 + n % 20:02d}T10:00:00.000Z",
+        answers_digest="ab" * 32,
+        before="pending",
+        after="accepted",
+        reason=None,
+        rule="academic",
+        policy="eeg",
+        policy_digest="cd" * 32,
+        because=[Reason(expr="email.academic", value=True, facts={"email.academic": True})],
+        until=None,
+        at_end=None,
+        row=n,
+    )
+    return msgspec.structs.replace(plain, **other)
+
+
+def plan_of(changes: list[Change], most: int = 100_000) -> Plan:
+    return sealed(changes, policy_digest="p", endpoint="http://h", now=NOW, summary={"human": 3}, guards=[], most=most)
+
+
+changes_of = st.lists(
+    st.builds(
+        change,
+        st.integers(1, 10_000),
+        after=st.sampled_from(["accepted", "rejected", "reset"]),
+        before=st.sampled_from(["pending", "accepted"]),
+        user=st.one_of(st.none(), st.text(max_size=20)),
+        reason=st.one_of(st.none(), st.text(max_size=40)),
+    ),
+    max_size=12,
+)
+
+
+@given(changes_of, st.randoms(use_true_random=False))
+def test_the_order_in_which_changes_are_found_does_not_change_the_plan(changes: list[Change], chance: Random) -> None:
+    by_row = list({c.order: c for c in changes}.values())
+    shuffled = list(by_row)
+    chance.shuffle(shuffled)
+    assert written(plan_of(by_row)) == written(plan_of(shuffled))
+
+
+@given(changes_of)
+def test_a_plan_that_is_written_and_read_is_the_same(changes: list[Change]) -> None:
+    plan = plan_of(changes)
+    assert read(written(plan), "plan.json") == plan
+
+
+@given(changes_of.filter(bool), st.data())
+def test_any_other_value_in_the_file_is_refused_and_another_layout_is_not(
+    changes: list[Change], data: st.DataObject
+) -> None:
+    document = json.loads(written(plan_of(changes)))
+    relaid = json.dumps(dict(reversed(document.items())), indent=7).encode()
+    assert read(relaid, "plan.json").digest == document["plan"]["digest"]
+    victim = data.draw(st.sampled_from(document["changes"]))
+    key = data.draw(st.sampled_from(["user", "to", "asked_at", "answers_digest", "rule", "repo"]))
+    victim[key] = f"{victim[key]}x"
+    with pytest.raises(Guarded, match="was changed after it was made"):
+        read(json.dumps(document).encode(), "plan.json")
+
+
+def test_a_key_that_was_added_by_hand_is_a_change_too() -> None:
+    document = json.loads(written(plan_of([change()])))
+    document["changes"][0]["note"] = "looks harmless"
+    with pytest.raises(Guarded):
+        read(json.dumps(document).encode(), "plan.json")
+
+
+@pytest.mark.parametrize("text", [b"", b"[]", b"{}", b"\xff", b'{"plan": 1}', b"[" * 100_000, b"null"])
+def test_what_is_no_plan_gets_one_line_with_the_next_step(text: bytes) -> None:
+    with pytest.raises(UsageError, match=r"is no plan of hf-gate") as told:
+        read(text, "plan.json")
+    assert "hf-gate plan --out" in told.value.hint
+
+
+def test_a_plan_holds_the_oldest_and_says_how_many_remain() -> None:
+    plan = plan_of([change(n, asked_at=f"2026-01-01T00:00:{n:02d}.000Z") for n in range(1, 31)], most=10)
+    assert plan.summary["remaining"] == 20
+    assert [c.row for c in plan.changes] == list(range(1, 11))
+    assert digest_of(plan) == plan.digest
+
+
+# ---- brakes ------------------------------------------------------------------------------------------------------------
+
+LADDER = [
+    (0, 0, 100, guards.Yes.NONE),
+    (1, 0, 100, guards.Yes.NONE),
+    (0, 1, 100, guards.Yes.NONE),
+    (2, 0, 100, guards.Yes.CONFIRM),
+    (50, 0, 100, guards.Yes.CONFIRM),
+    (51, 0, 100, guards.Yes.TYPED),
+    (51, 0, 1000, guards.Yes.CONFIRM),
+    (101, 0, 1000, guards.Yes.TYPED),
+    (0, 20, 1000, guards.Yes.CONFIRM),
+    (0, 21, 10_000, guards.Yes.TYPED),
+]
+
+
+@pytest.mark.parametrize(("accepts", "resets", "waiting", "wanted"), LADDER)
+def test_the_ladder_of_the_contract(accepts: int, resets: int, waiting: int, wanted: guards.Yes) -> None:
+    changes = [change(n) for n in range(accepts)] + [change(n, after="reset") for n in range(resets)]
+    assert guards.yes_needed(changes, waiting) is wanted
+
+
+@given(changes_of, st.integers(0, 5), st.integers(0, 8))
+def test_a_budget_takes_the_oldest_and_defers_the_rest(changes: list[Change], limit: int, used: int) -> None:
+    rates = {verb: Rate(limit, 3600) for verb in ("accept", "reset", "reject", "remove")}
+    take, deferred = guards.within(changes, rates, {"accept": used})
+    assert sorted(map(repr, take + deferred)) == sorted(map(repr, changes))
+    for verb in rates:
+        taken = [c.asked_at for c in take if c.verb == verb]
+        left = [c.asked_at for c in deferred if c.verb == verb]
+        assert len(taken) <= max(0, limit - (used if verb == "accept" else 0))
+        assert not (taken and left) or max(taken) <= min(left)
+
+
+def test_protected_people_are_let_in_and_never_put_out() -> None:
+    kept, out = guards.protect(
+        [change(1, user="Eval-Robot"), change(2, user="eval-robot", before="accepted", after="reset")], ["eval-robot"]
+    )
+    assert ([c.row for c in kept], [c.row for c in out]) == ([1], [2])
+
+
+def test_the_words_of_a_plan_make_hostile_text_visible() -> None:
+    plan = plan_of([change(1, user="bob\x1b[2J\u202e", reason="no\nway", after="reset")])
+    text = "\n".join(render.sentences(plan))
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+    assert "1 to reset" in text
+
+
+def test_a_plan_for_nobody_says_so() -> None:
+    assert list(render.sentences(plan_of([])))[-1] == "Plan: nothing to change."
+
+
+def test_the_validity_is_told_in_hours_then_minutes() -> None:
+    plan = plan_of([])
+    assert render.validity(plan, NOW).endswith("valid 24h")
+    assert render.validity(plan, NOW + timedelta(hours=23, minutes=30)).endswith("valid 30 min")
