@@ -16,6 +16,7 @@ import pytest
 
 from hf_gate import AsyncHub, Decision, Hub, NotAllowed
 from hf_gate.errors import HfGateError, HubUnavailable, InsecureEndpoint, OutcomeUnknown
+from hf_gate.hub.async_driver import Queues
 from hf_gate.hub.budget import Budget
 from hf_gate.hub.clock import RealClock
 from hf_gate.hub.driver import Driver
@@ -207,6 +208,46 @@ def test_leaving_a_run_lets_no_waiting_change_go_afterwards() -> None:
         driver._pool.shutdown(wait=True)  # lasts as long as the second waits
         driver.close()
         assert len(hub.lines) == 1
+
+
+# ---- whose turn it is ------------------------------------------------------------------------------------------------
+
+
+def test_waiting_tasks_are_called_one_after_the_other_by_news_from_another_thread() -> None:
+    budget, send, went, in_vain = Budget(0.25), Send("list", "GET", "/x"), list[str](), asyncio.Event()
+
+    async def one(queues: Queues, name: str, *, goes: bool) -> None:
+        queue = queues.of(send)
+        await queue.wait(600, is_new=True)
+        went.append(name)
+        if goes:
+            queue.call()
+        else:
+            in_vain.set()
+            await queue.wait(600, is_new=False)  # called in vain: it is still the first
+            went.append(f"{name} again")
+
+    async def run() -> None:
+        queues = Queues()
+        budget.tell(queues)
+        async with asyncio.timeout(60):
+            tasks = [
+                asyncio.ensure_future(one(queues, name, goes=goes))
+                for name, goes in (("first", True), ("second", False), ("third", True))
+            ]
+            await asyncio.sleep(0)  # all three wait
+            await asyncio.to_thread(budget.wake)
+            await tasks[0]
+            await in_vain.wait()
+            assert went == ["first", "second"]
+            budget.heard(0.0, send, Reply(200))
+            await tasks[1]
+            assert not tasks[2].done()
+            budget.dropped(send)
+            await tasks[2]
+
+    asyncio.run(run())
+    assert went == ["first", "second", "second again", "third"]
 
 
 # ---- fork ------------------------------------------------------------------------------------------------------------

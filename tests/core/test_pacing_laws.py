@@ -35,6 +35,32 @@ def test_one_call_asks_first_and_each_good_answer_lets_one_more_fly() -> None:
     assert [pacer.ask(START, call()) > 0 for _ in range(3)] == [False, False, True]
 
 
+@pytest.mark.parametrize(
+    ("lane", "answer", "more"),
+    [
+        (Lane.BULK_READ, told(40, 3), 4),
+        (Lane.READ, told(40, 3), 4),
+        (Lane.READ, Reply(200), 2),  # nothing is announced
+        (Lane.BULK_WRITE, told(40, 3), 2),  # changes have limits that are not announced
+    ],
+)
+def test_reads_under_an_announced_limit_spread_faster(lane: Lane, answer: Answer, more: int) -> None:
+    pacer = Pacer()
+    go(pacer, call(lane), answer)
+    assert [pacer.ask(START, call(lane)) > 0 for _ in range(more + 1)] == [False] * more + [True]
+
+
+def test_reads_that_met_a_limit_that_is_not_announced_spread_as_changes_do() -> None:
+    pacer, read, later = Pacer(), call(Lane.READ), START + 600
+    go(pacer, read, told(40, 3, status=429))
+    assert pacer.ask(later, read) == 0
+    pacer.heard(later, read, told(40, 3), 0.5)
+    later += 60
+    assert pacer.ask(later, read) == 0
+    assert pacer.ask(later + 60, read) == 0
+    assert pacer.ask(later + 120, read) > 0
+
+
 def test_a_first_call_that_is_dropped_or_lost_is_followed_by_another_alone() -> None:
     pacer = Pacer()
     assert pacer.ask(START, call()) == 0

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 from ..errors import HubError, OutcomeUnknown
 from ..protocol.flows.calling import Flow, T
 from ..protocol.messages import Answer, Emit, Finish, Lost, NoReply, Send, Start, Take, Wait
-from ..protocol.pacing import POLL_S
 from .budget import Budget
 from .clock import Clock
 from .errors import dressed
@@ -30,6 +31,8 @@ class AsyncDriver:
         self.transport, self.budget, self.clock, self.max_wait = transport, budget, clock, max_wait
         self._pid = os.getpid()
         self._closing = asyncio.Event()
+        self._queues = Queues()
+        budget.tell(self._queues)
 
     async def run(
         self,
@@ -88,20 +91,25 @@ class AsyncDriver:
         return answer
 
     async def _pace(self, send: Send) -> NoReply | None:
-        start = self.clock.now()
+        start, queue, is_new = self.clock.now(), self._queues.of(send), True
         ticket = self.budget.join(send)
         try:
             while not self._closing.is_set():
                 wait = self.budget.wait_of(self.clock.now(), send)
                 if wait <= 0:
+                    queue.call()  # the next of its kind may go as well
                     return None
                 waited = self.clock.now() - start
                 if self.max_wait is not None and waited + wait > self.max_wait:
                     return NoReply(
                         Lost.WAITED, False, f"it would have to wait {waited + wait:.0f} s for calls to be free"
                     )
-                await self.nap(min(wait, 0.005) if wait <= POLL_S else wait)
+                await queue.wait(max(self.clock.real(wait), 0.0005), is_new=is_new)
+                is_new = False
             return NoReply(Lost.NOT_SENT, False, "the client was closed", self.clock.now())
+        except asyncio.CancelledError:
+            queue.call()  # it may have been this one's turn
+            raise
         finally:
             self.budget.leave(ticket)
 
@@ -131,7 +139,63 @@ class AsyncDriver:
     async def close(self) -> None:
         """Let no waiting call go any more, and let go of connections."""
         self._closing.set()
+        self._queues.call_all()
         await self.transport.close()
+
+
+class Queues:
+    """The calls of one event loop that wait for an answer to free them, each kind in its order."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._by_kind: dict[tuple[str, str, bool], Queue] = {}
+
+    def of(self, send: Send) -> Queue:
+        """The queue of the calls that may go whenever this one may."""
+        self._loop = asyncio.get_running_loop()
+        return self._by_kind.setdefault((send.bucket, send.lane, send.changes), Queue())
+
+    def news(self) -> None:
+        """An answer came, here or in another thread: the first of each kind looks again."""
+        loop = self._loop
+        if loop is None or not any(self._by_kind.values()):
+            return
+        with suppress(RuntimeError):  # no loop runs in this thread, or that one was closed
+            if asyncio.get_running_loop() is loop:
+                self._call_first()
+                return
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(self._call_first)
+
+    def _call_first(self) -> None:
+        for queue in self._by_kind.values():
+            queue.call()
+
+    def call_all(self) -> None:
+        for queue in self._by_kind.values():
+            for turn in queue:
+                if not turn.done():
+                    turn.set_result(None)
+
+
+class Queue(deque["asyncio.Future[None]"]):
+    """Calls of one kind; the first is called, and calls the next when it can go."""
+
+    def call(self) -> None:
+        if self and not self[0].done():
+            self[0].set_result(None)
+
+    async def wait(self, seconds: float, *, is_new: bool) -> None:
+        """Until called, or so many real seconds. Who was called in vain waits at the front again."""
+        turn = asyncio.get_running_loop().create_future()
+        (self.append if is_new else self.appendleft)(turn)
+        try:
+            async with asyncio.timeout(seconds):
+                await turn
+        except TimeoutError:
+            return
+        finally:
+            self.remove(turn)
 
 
 class _Run:

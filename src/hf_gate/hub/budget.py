@@ -6,13 +6,20 @@ import logging
 import random
 import threading
 from collections.abc import Callable
-from weakref import WeakValueDictionary
+from typing import Protocol
+from weakref import WeakSet, WeakValueDictionary
 
 from ..protocol.messages import Answer, Reply, Send
 from ..protocol.pacing import Outlook, Pacer
 
 _log = logging.getLogger("hf_gate")
 _log.addHandler(logging.NullHandler())  # silent until somebody listens
+
+
+class Listener(Protocol):
+    """Somebody whose waiting calls cannot rest in a thread. `news` is called from any thread and returns at once."""
+
+    def news(self) -> None: ...
 
 
 class Budget:
@@ -22,6 +29,12 @@ class Budget:
         self._lock = threading.Condition()
         self._pacer = Pacer(reserve=reserve)
         self._chance = random.Random()
+        self._listeners: WeakSet[Listener] = WeakSet()
+
+    def tell(self, listener: Listener) -> None:
+        """Have a listener told, from whichever thread, of each answer that may free a call; forgotten when it is."""
+        with self._lock:
+            self._listeners.add(listener)
 
     def join(self, send: Send) -> int:
         """A call begins to wait; writes are let pass. Whoever joins must `leave`."""
@@ -47,20 +60,25 @@ class Budget:
     def wake(self) -> None:
         """Let all who rest look again."""
         with self._lock:
-            self._lock.notify_all()
+            self._news()
 
     def heard(self, now: float, send: Send, answer: Answer) -> None:
         """What came back. The log tells the route and how it ended, never a path: paths hold names."""
         _log.debug("%s %s: %s", send.method, send.route, answer.status if isinstance(answer, Reply) else answer.why)
         with self._lock:
             self._pacer.heard(now, send, answer, self._chance.random())
-            self._lock.notify_all()
+            self._news()
 
     def dropped(self, send: Send) -> None:
         """A call that was let go was never made, or its answer will never be known."""
         with self._lock:
             self._pacer.dropped(send)
-            self._lock.notify_all()
+            self._news()
+
+    def _news(self) -> None:
+        self._lock.notify_all()
+        for listener in self._listeners:
+            listener.news()
 
     def outlook(self, now: float) -> Outlook:
         """What is left, for progress and ETA."""

@@ -21,6 +21,10 @@ POLL_S: Final = 0.05  # come back after this long when it is an answer that one 
 LEAST_S: Final = 0.001  # a wait is never so small that adding it to the clock changes nothing
 READS_TURN: Final = 4  # after so many writes went before a waiting read, one read goes first
 
+# Each good answer lets one more call fly; that of a read three, where the limit is announced and no hidden one was met. It is
+# the changes that the Hub limits without announcing it.
+_MORE_WHERE_SURE: Final = 3
+
 _BULK: Final = frozenset({Lane.BULK_WRITE, Lane.BULK_READ})
 _WRITES: Final = frozenset({Lane.WRITE, Lane.BULK_WRITE})
 _AWAY: Final = frozenset({Lost.CONNECT, Lost.TIMEOUT, Lost.BROKEN})
@@ -56,7 +60,7 @@ class Outlook:
 
 @dataclass(slots=True)
 class _Bucket:
-    """Calls that share their fate. A new generation begins with one call alone; each good answer lets one more fly."""
+    """Calls that share their fate. A new generation begins with one call alone; each good answer lets more fly."""
 
     names: set[str] = field(default_factory=set)  # the limits that its answers announced
     generation: int = 0
@@ -136,8 +140,10 @@ class Pacer:
         else:
             bucket.errors = 0
             if is_current:
-                bucket.width += 1
-                bucket.ceilings[send.changes].good(now)
+                ceiling = bucket.ceilings[send.changes]
+                is_sure = limits and not send.changes and ceiling.rate is None
+                bucket.width += _MORE_WHERE_SURE if is_sure else 1
+                ceiling.good(now)
         if is_early:
             bucket.alone()
 
