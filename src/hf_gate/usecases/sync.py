@@ -1,0 +1,318 @@
+"""Reads the Hub into the store: quickly the head of each list, or all four lists to their end, which alone shows who is gone.
+
+Each page is one transaction, so a killed reading keeps what it read. Whatever a quick reading did not see, it did not see;
+a request is withdrawn only when four complete lists and a second look at it say so.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Final, TypeVar
+
+import msgspec
+
+from ..domain import events as e
+from ..domain.forms import form_json
+from ..domain.ids import Repo
+from ..domain.lifecycle import STATUSES
+from ..domain.moments import ms
+from ..domain.requests import AccessRequest, Target
+from ..domain.rows import RequestRow, Seen
+from ..domain.state import WITHDRAWN, Known, content_digest, news, raw_digest
+from ..errors import HfGateError
+from .cadence import Kind, note_of
+from .ports import ClockPort, HubPort, StorePort
+
+PAGE: Final = 1000  # requests in one transaction: as many as the Hub puts on a page
+MANY: Final = 50  # so many missing requests are not believed without the Hub's own report
+SECOND_LOOK: Final = 10_000  # so many requests are looked for in one second reading
+OUTSIDE: Final = "outside"
+
+T = TypeVar("T")
+Tick = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """What one reading of one repo brought. `doubts` say why it may have missed something; a quick one proves nothing."""
+
+    repo: Repo
+    kind: Kind
+    read: int = 0
+    new: int = 0
+    again: int = 0  # new attempts of people who had asked before
+    changed: int = 0
+    moved: int = 0
+    withdrawn: int = 0
+    read_on: bool = False  # a quick reading found a head full of new ones, and went on to the first that was known
+    doubts: tuple[str, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)  # of the store, afterwards
+
+    @property
+    def complete(self) -> bool | None:
+        """Whether all lists are proved whole; None where that was not asked."""
+        return None if self.kind is Kind.QUICK else not self.doubts
+
+    @property
+    def news(self) -> int:
+        """How much is different from before."""
+        return self.new + self.again + self.changed + self.moved + self.withdrawn
+
+
+def sync(
+    hub: HubPort, store: StorePort, clock: ClockPort, repo: Repo, kind: Kind, *, actor: str, tick: Tick = lambda _: None
+) -> Synced:
+    """One reading of one repo. What ends it early is raised, after it was noted beside the repo; pages read are kept."""
+    reading = _Reading(hub, store, clock, repo, tick)
+    try:
+        synced = reading.quick() if kind is Kind.QUICK else reading.full(actor)
+    except HfGateError as problem:
+        with store.writing() as write:
+            write.repo_changed(repo, {"problem": str(problem)})
+        raise
+    return synced
+
+
+class Ids(Collection[int]):
+    """A set of numbers of the store, one bit each: a million people in 125 kB."""
+
+    def __init__(self) -> None:
+        self._bits = bytearray()
+        self._count = 0
+
+    def add(self, number: int) -> None:
+        """Put a number in."""
+        at, bit = number >> 3, 1 << (number & 7)
+        if at >= len(self._bits):
+            self._bits.extend(bytes(at + 1 - len(self._bits) + 4096))
+        self._count += not self._bits[at] & bit
+        self._bits[at] |= bit
+
+    def __contains__(self, number: object) -> bool:
+        if not isinstance(number, int):
+            return False
+        at = number >> 3
+        return at < len(self._bits) and bool(self._bits[at] & (1 << (number & 7)))
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[int]:
+        return (n for n in range(len(self._bits) * 8) if n in self)
+
+
+class _Reading:
+    """One reading under way: who was seen, and what that brought."""
+
+    def __init__(self, hub: HubPort, store: StorePort, clock: ClockPort, repo: Repo, tick: Tick) -> None:
+        self.hub, self.store, self.clock, self.repo, self.tick = hub, store, clock, repo, tick
+        self.seen = Ids()
+        self.tally: Counter[str] = Counter()
+        self.lists: Counter[str] = Counter()  # rows by the list they were read in
+        self.doubts: list[str] = []
+        self.read_on = False
+
+    # ---- quick -------------------------------------------------------------------------------------------------------
+
+    def quick(self) -> Synced:
+        """The head page of each list, one call each."""
+        for status in STATUSES:
+            head = self.hub.head(self.repo, status)
+            if head.quarantined:
+                self.doubts.append(f"{len(head.quarantined)} records of the list of {status} could not be read")
+            met = self.take(head.requests)
+            if head.requests and head.has_more and not met:
+                self._read_on(status)
+        return self._end(Kind.QUICK, {"quick_at": self._now()})
+
+    def _read_on(self, status: str) -> None:
+        """Nobody on the head page was known, so more may have come than it holds: on to the first who is."""
+        self.read_on = True
+        rows = self.hub.list(self.repo, status)
+        try:
+            for page in _pages(rows, PAGE):
+                if self.take(page):
+                    break
+        finally:
+            rows.close()
+
+    # ---- full --------------------------------------------------------------------------------------------------------
+
+    def full(self, actor: str) -> Synced:
+        """All four lists to their end, then those whom none of them holds."""
+        # Pending first: most people move from there, so who moves meanwhile is met twice rather than missed.
+        for status in STATUSES:
+            rows = self.hub.list(self.repo, status)
+            for page in _pages(rows, PAGE):
+                self.take(page)
+                self.lists[status] += len(page)
+            if not rows.completeness.proved:
+                self.doubts.append(f"the list of {status}: {rows.completeness.why}")
+        if not self.doubts:
+            self._miss()
+        columns: dict[str, object] = {"is_complete": not self.doubts, "quick_at": self._now(), **self._gate()}
+        if not self.doubts:
+            columns["full_at"] = columns["quick_at"]
+        synced = self._end(Kind.FULL, columns)
+        self._enter(synced, actor)
+        return synced
+
+    def _gate(self) -> dict[str, object]:
+        """The gate and its form as they stand, which policies need; not a reason for a reading to fail."""
+        try:
+            mode = self.hub.gate(self.repo).mode
+            form = form_json(self.hub.gate_form(self.repo))
+        except HfGateError:
+            return {}
+        return {"gated": str(mode) if mode else None, "form_card": e.canonical(form).decode()}
+
+    def _enter(self, synced: Synced, actor: str) -> None:
+        """The end of a full reading stands in the ledger when it says something else than the last one did."""
+        before, at = note_of(self.store, self.repo), self._now()
+        note = {"at": at, "complete": bool(synced.complete), "counts": dict(synced.counts)}
+        with self.store.writing() as write:
+            write.setting(f"full {self.repo}", msgspec.json.encode(note).decode())
+            if before is None or (before.complete, before.counts) != (synced.complete, synced.counts):
+                ended = e.SyncEnded(complete=bool(synced.complete), counts=synced.counts)
+                write.append(self.repo, [e.Entry(event=ended, at=at, actor=actor)])
+
+    # ---- a page ------------------------------------------------------------------------------------------------------
+
+    def take(self, page: Sequence[AccessRequest]) -> int:
+        """Enters what a page tells; how many on it were known before this reading began."""
+        met, told = 0, []
+        for known, request in zip(self.store.known(self.repo, page), page, strict=True):
+            raw = raw_digest(request)
+            if known is not None:
+                is_met = known.id not in self.seen
+                met += is_met
+                if known.raw == raw and known.state.status == request.status:
+                    self.seen.add(known.id)
+                    continue
+                if not is_met and _is_older(known, request):
+                    continue
+            if (one := self._compared(known, request, raw)) is not None:
+                told.append(one)
+        if told:
+            with self.store.writing() as write:
+                numbers = write.observe(self.repo, told, self._now())
+            for number in numbers:
+                self.seen.add(number)
+            self.tally.update(_name_of(event) for one in told for event in one.events)
+        self.tally["read"] += len(page)
+        self.tick(len(page))
+        return met
+
+    def _compared(self, known: Known | None, request: AccessRequest, raw: bytes) -> Seen | None:
+        """What a record that reads differently than before is to the store; None when it keeps what it has."""
+        events = news(known, request)
+        if known is not None and not events:
+            if ms(request.asked_at) != known.state.asked_at:
+                return None  # an earlier attempt: it says nothing about this one, not even that it is still there
+            if request.status != known.state.status:
+                self.seen.add(known.id)
+                return None  # our own change, under way: its settling will say what it came to
+        return Seen(request=request, known=known, events=events, raw=raw, content=content_digest(request))
+
+    # ---- who is gone -------------------------------------------------------------------------------------------------
+
+    def _miss(self) -> None:
+        """Looks a second time for those whom no list held, and enters who is withdrawn."""
+        missing = [
+            known.id
+            for known in self.store.unseen(self.repo, self.seen)
+            if known.state.open_after is None and known.state.status != WITHDRAWN
+        ]
+        if len(missing) > MANY and not self._report_agrees():
+            return
+        for some in _pages(missing, SECOND_LOOK):
+            self._look_again(list(self.store.requests(some).values()))
+
+    def _report_agrees(self) -> bool:
+        """Whether the Hub's own report has no more rows than the lists had: an empty answer in time of trouble is no proof."""
+        counted = report_counts(self.hub, self.repo)
+        more = {status: n for status, n in counted.items() if n > self.lists[status]}
+        if more:
+            status, n = next(iter(more.items()))
+            self.doubts.append(f"the list of {status} held {self.lists[status]:,}, the Hub's report counts {n:,}")
+        return not more
+
+    def _look_again(self, rows: Sequence[RequestRow]) -> None:
+        gone: list[RequestRow] = []
+        for some in self._looks(rows):
+            found = self.hub.find_many(self.repo, [_target(row) for row in some])
+            if found.requests:
+                self.take(list(found.requests.values()))
+            absent = [row for index, row in enumerate(some) if index not in found.requests]
+            if found.complete:
+                gone += absent
+            elif absent:
+                self.doubts.append("a second look at those who are in no list could not be completed")
+                break
+        for page in _pages(gone, PAGE):
+            self._withdraw(page)
+
+    def _looks(self, rows: Sequence[RequestRow]) -> Iterable[Sequence[RequestRow]]:
+        """One by one, by name, where that costs fewer calls than reading the lists again."""
+        calls = sum(1 + count // PAGE for count in self.lists.values())
+        if 5 * len(rows) < calls and all(row.person.identity.username for row in rows):
+            return [[row] for row in rows]
+        return [rows]
+
+    def _withdraw(self, rows: Sequence[RequestRow]) -> None:
+        at = self._now()
+        entries = [
+            e.Entry(event=e.RequestWithdrawn(before=row.state.status), at=at, actor=OUTSIDE, request=row.id)
+            for row in rows
+        ]
+        with self.store.writing() as write:
+            write.append(self.repo, entries)
+        self.tally["withdrawn"] += len(rows)
+
+    # ---- the end -----------------------------------------------------------------------------------------------------
+
+    def _end(self, kind: Kind, columns: Mapping[str, object]) -> Synced:
+        with self.store.writing() as write:
+            write.repo_changed(self.repo, {**columns, "problem": "; ".join(self.doubts) or None})
+        row = self.store.repo(self.repo)
+        told = {name: self.tally[name] for name in ("read", "new", "again", "changed", "moved", "withdrawn")}
+        counts = {} if row is None else dict(row.counts)
+        return Synced(self.repo, kind, **told, read_on=self.read_on, doubts=tuple(self.doubts), counts=counts)
+
+    def _now(self) -> int:
+        return ms(self.clock.now())
+
+
+def report_counts(hub: HubPort, repo: Repo) -> dict[str, int]:
+    """How many rows of each status the Hub's own report has: one call, and one answer as long as the repo is large."""
+    return dict(Counter(str(row.get("status")) for row in hub.access_report(repo)))
+
+
+def _pages(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    source = iter(items)
+    while page := list(islice(source, size)):
+        yield page
+
+
+def _name_of(event: e.AnyEvent) -> str:
+    match event:
+        case e.RequestSeen(attempt=attempt):
+            return "new" if attempt == 1 else "again"
+        case e.StatusMoved():
+            return "moved"
+        case _:
+            return "changed"
+
+
+def _is_older(known: Known, request: AccessRequest) -> bool:
+    """Met twice in one reading, with two reviews: the newer one is true."""
+    reviewed, before = ms(request.reviewed_at), known.state.reviewed_at
+    return reviewed is not None and before is not None and reviewed < before
+
+
+def _target(row: RequestRow) -> Target:
+    who = row.person.identity
+    return Target(who.username, who.user_id, row.state.hub_request)
