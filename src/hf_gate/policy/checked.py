@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
-Constant: TypeAlias = "None | bool | int | float | str | bytes"
+Constant: TypeAlias = "bool | int | float | str | bytes | None"
 _Raw: TypeAlias = "int | bytes"
 
 
@@ -125,10 +125,10 @@ class _About:
         return Node(Kind.SELECT, at, raw, name=_text(fields.get(2, b"")), children=below, type=of_type, is_test=is_test)
 
     def call(self, at: int, raw: bytes, of_type: str, body: bytes) -> Node:
-        name, target, arguments = "", (), []
+        name, target, arguments = "", list[Node](), list[Node]()
         for field, value in _fields(body):
             if field == 1:
-                target = (self.node(_bytes(value)),)
+                target.append(self.node(_bytes(value)))
             elif field == 2:
                 name = _text(value)
             elif field == 3:
@@ -184,7 +184,8 @@ def _constant(field: int, value: _Raw) -> Constant:
             return _text(value)
         case 7:
             return _bytes(value)
-    return None
+        case _:
+            return None
 
 
 def _types(fields: tuple[tuple[int, bytes], ...]) -> dict[int, str]:

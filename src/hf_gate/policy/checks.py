@@ -149,17 +149,16 @@ def _check_loops(node: Node, depth: int, words: Words, declared: Container[str],
         _check_variable(node, words, declared, lets)
     for place, child in enumerate(node.children):
         inside = depth + 1 if node.kind is Kind.LOOP and place else depth
-        if inside and child.kind is Kind.CALL and child.name == "_+_" and not _gathers(child):
-            if child.type in ("string", "bytes", "list"):
-                raise ExpressionProblem(
-                    "too-costly", "nothing is joined with `+` inside a list's loop", *_span(child, words)
-                )
+        if inside and _joins(child):
+            raise ExpressionProblem("too-costly", "nothing is joined with `+` inside a loop", *_span(child, words))
         _check_loops(child, inside, words, declared, lets)
 
 
-def _gathers(node: Node) -> bool:
-    """`@result + [x]`, into which the engine turns `map` and `filter`."""
-    return node.children[0].kind is Kind.NAME and node.children[0].name.startswith("@")
+def _joins(node: Node) -> bool:
+    """Whether texts or lists grow here; not `@result + [x]`, into which the engine turns `map` and `filter`."""
+    if node.kind is not Kind.CALL or node.name != "_+_" or node.type not in ("string", "bytes", "list"):
+        return False
+    return not (node.children[0].kind is Kind.NAME and node.children[0].name.startswith("@"))
 
 
 def _check_variable(node: Node, words: Words, declared: Container[str], lets: Container[str]) -> None:

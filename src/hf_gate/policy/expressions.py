@@ -8,14 +8,14 @@ the checked tree, not from what the engine says about it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
 from types import MappingProxyType
 from typing import TypeAlias
 
-from cel_expr_python import cel
+from cel_expr_python import cel  # type: ignore[import-untyped]  # it has stubs, but no py.typed
 
 from .checked import Checked, Kind, Node, read
 from .checks import Comparison, about, refuse
@@ -29,12 +29,11 @@ __all__ = [
     "Comparison",
     "Expression",
     "ExpressionProblem",
-    "Merged",
+    "Number",
     "Truth",
     "bind",
     "compile_expression",
     "compile_lets",
-    "merge",
 ]
 
 MAX_SOURCE = 4096  # bytes
@@ -88,13 +87,12 @@ def compile_expression(
         raise ExpressionProblem("empty", "an expression is empty; leave the key out to mean always", 0, len(source))
     if problem := spot(words):
         raise problem
-    names = {**declared, **{name: each.type for name, each in lets.items()}}
-    env = _environment(tuple(sorted((name, str(kind)) for name, kind in names.items())))
+    env = _environment(declared, lets)
     try:
         program = env.compile(source)
         checked = read(program.serialize())
     except (*_FAILURES, RecursionError) as error:
-        raise translate(str(error), words, Names(names)) from None
+        raise translate(str(error), words, Names((*declared, *lets))) from None
     refuse(checked.root, words, declared, frozenset(lets), _Trial(env, checked))
     of_type = _signature(program.return_type())
     _check_type(of_type, words, is_let=is_let)
@@ -138,7 +136,7 @@ _SIMPLE = {
 
 
 def _signature(of_type: cel.Type) -> str:
-    return of_type.name().lower()
+    return str(of_type.name()).lower()
 
 
 def _engine_type(signature: str) -> cel.Type:
@@ -150,8 +148,13 @@ def _engine_type(signature: str) -> cel.Type:
     return cel.Type.List(below) if head == "list" else cel.Type.Map(cel.Type.STRING, below)
 
 
+def _environment(declared: Mapping[str, CelType], lets: Mapping[str, Expression]) -> cel.Env:
+    names = {**{name: str(kind) for name, kind in declared.items()}, **{name: let.type for name, let in lets.items()}}
+    return _cached(tuple(sorted(names.items())))
+
+
 @lru_cache(maxsize=128)
-def _environment(names: tuple[tuple[str, str], ...]) -> cel.Env:
+def _cached(names: tuple[tuple[str, str], ...]) -> cel.Env:
     return cel.NewEnv(variables={name: _engine_type(kind) for name, kind in names})
 
 
@@ -181,6 +184,29 @@ class _Trial:
         except _FAILURES as error:
             return str(error)
         return str(found.plain_value()) if found.type() == cel.Type.ERROR else None
+
+
+class Number:
+    """A whole number that the engine computes from conditions that were compiled before: see `merging`."""
+
+    __slots__ = ("_program",)
+
+    def __init__(self, source: str, declared: Mapping[str, CelType], lets: Mapping[str, Expression] = _NOTHING) -> None:
+        """Raises ValueError when the engine does not take it."""
+        try:
+            self._program = _environment(declared, lets).compile(source)
+        except _FAILURES as error:
+            raise ValueError(str(error)) from error
+        if self._program.return_type() != cel.Type.INT:
+            raise ValueError("no whole number")
+
+    def run(self, bound: Bound) -> int | None:
+        """None: something in it is not known, or it went wrong."""
+        try:
+            found = self._program.eval(bound.engine).value()
+        except _FAILURES:
+            return None
+        return found if found.__class__ is int else None
 
 
 # ---- one expression ------------------------------------------------------------------------------------------------------
@@ -405,59 +431,3 @@ def _taken(value: FactValue) -> object:
 def _text(value: str) -> str:
     cut = value if len(value) <= MAX_TEXT else value[:MAX_TEXT]
     return cut if cut.isascii() else _HALF.sub("\ufffd", cut)
-
-
-# ---- many conditions in one program --------------------------------------------------------------------------------------
-
-MERGED = 15  # conditions in one program: longer chains meet the engine's limit of depth
-
-
-class Merged:
-    """The conditions of a policy in few programs: which is the first that holds."""
-
-    __slots__ = ("_programs",)
-
-    def __init__(self, programs: Sequence[cel.Expression]) -> None:
-        self._programs = tuple(programs)
-
-    def first(self, bound: Bound) -> int | None:
-        """The place of the first condition that holds, -1 for none; None: something on the way there is not known."""
-        try:
-            for program in self._programs:
-                found = program.eval(bound.engine).value()
-                if found.__class__ is not int:
-                    return None
-                if found:
-                    return int(found) - 1
-        except _FAILURES:
-            return None
-        return -1
-
-
-def merge(
-    conditions: Sequence[tuple[Expression | None, Expression | None]],
-    declared: Mapping[str, CelType],
-    lets: Mapping[str, Expression] = _NOTHING,
-) -> Merged | None:
-    """One program for up to 15 pairs of `when` and `unless` (None: always, never); None: the engine finds it too deep."""
-    names = {**declared, **{name: each.type for name, each in lets.items()}}
-    env = _environment(tuple(sorted((name, str(kind)) for name, kind in names.items())))
-    programs = []
-    try:
-        for start in range(0, len(conditions), MERGED):
-            chain = "".join(
-                f"{_both(*pair)}\n? {start + place + 1} : " for place, pair in enumerate(conditions[start:][:MERGED])
-            )
-            programs.append(env.compile(chain + "0"))
-    except _FAILURES:
-        return None
-    return Merged(programs)
-
-
-def _both(when: Expression | None, unless: Expression | None) -> str:
-    held = (
-        when.written if when and when.op in ("&&", "||", "!") and not unless else f"({when.written}\n)" if when else ""
-    )
-    if unless is None:
-        return held or "true"
-    return f"{held} && !({unless.written}\n)" if held else f"!({unless.written}\n)"

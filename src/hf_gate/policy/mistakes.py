@@ -12,7 +12,7 @@ from ..domain.text import visible
 from .tokens import Token, Words
 
 
-class ExpressionProblem(ValueError):  # noqa: N818 - a value that is raised, as all problems of a policy
+class ExpressionProblem(ValueError):
     """Why an expression is refused. `offset` and `length` are code points; `fix`, put there, makes it right."""
 
     def __init__(self, code: str, message: str, offset: int = 0, length: int = 1, fix: str | None = None) -> None:
@@ -22,7 +22,7 @@ class ExpressionProblem(ValueError):  # noqa: N818 - a value that is raised, as 
         self.offset = offset
         self.length = max(length, 1)
         self.fix = fix
-        self.let = ""  # the name of the `let` it stands in
+        self.let = self.rule = self.key = ""  # where it stands, once that is known
 
 
 # ---- before the engine sees it -----------------------------------------------------------------------------------------
@@ -131,10 +131,12 @@ def _sign(token: Token) -> ExpressionProblem | None:
 
 # ---- what the engine says about it --------------------------------------------------------------------------------------
 
-FUNCTIONS: tuple[str, ...] = tuple(
-    "all bool bytes contains double duration endsWith exists exists_one filter getDate getDayOfMonth getDayOfWeek "
-    "getDayOfYear getFullYear getHours getMilliseconds getMinutes getMonth getSeconds has int map matches size "
-    "startsWith string timestamp uint".split()
+FUNCTIONS: tuple[str, ...] = (
+    *("all", "exists", "exists_one", "filter", "map", "has", "size"),
+    *("contains", "endsWith", "matches", "startsWith"),
+    *("bool", "bytes", "double", "duration", "int", "string", "timestamp", "uint"),
+    *("getDate", "getDayOfMonth", "getDayOfWeek", "getDayOfYear", "getFullYear", "getHours", "getMilliseconds"),
+    *("getMinutes", "getMonth", "getSeconds"),
 )
 
 _LINE = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): ([^\n]*)")
@@ -197,7 +199,7 @@ def _translated(said: str, offset: int | None, words: Words, names: Names) -> Ex
         return unknown_name(words.text((start, length)), start, length, names)
     if said.startswith("reserved identifier"):
         return ExpressionProblem("syntax", f"`{said.rpartition(' ')[2]}` is a reserved word", offset, 1)
-    return _syntax(said, offset, words)
+    return _syntax(offset, words)
 
 
 def _too_deep(words: Words) -> ExpressionProblem:
@@ -205,7 +207,7 @@ def _too_deep(words: Words) -> ExpressionProblem:
     return ExpressionProblem("too-deep", hint, 0, len(words.source))
 
 
-def _syntax(said: str, offset: int, words: Words) -> ExpressionProblem:
+def _syntax(offset: int, words: Words) -> ExpressionProblem:
     if offset >= words.tokens[-1].end:
         last = words.tokens[-1]
         return ExpressionProblem(
@@ -237,7 +239,7 @@ def _undeclared(name: str, offset: int, words: Words, names: Names) -> Expressio
     if words.is_sign(words.index_at(offset), "(") and "." not in name:
         close = difflib.get_close_matches(name, FUNCTIONS, n=1, cutoff=0.5)
         lower = [each for each in FUNCTIONS if each.lower() == name.lower().replace("_", "")]
-        fix = (lower or close or [None])[0]
+        fix = next(iter(lower or close), None)
         meant = f"; did you mean `{fix}`?" if fix else ""
         return ExpressionProblem("unknown-function", f"there is no function `{name}`{meant}", start, length, fix)
     return unknown_name(name, start, length, names)
@@ -356,29 +358,38 @@ def _mirrored(sign: str) -> str:
 
 
 def _repaired(token: Token, wrong: str, other: str, sign: str) -> tuple[str, str] | None:
-    text = token.text
-    if token.kind == "number" and (wrong, other) == ("double", "int"):
-        number = float(text)
-        if number.is_integer():
-            return str(int(number)), "a whole number is compared with a whole number"
-        if sign in (">", "<="):
-            return str(math.floor(number)), "a whole number is compared with a whole number"
-        if sign in ("<", ">="):
-            return str(math.ceil(number)), "a whole number is compared with a whole number"
-        return None
-    if token.kind == "number" and other == "string" and sign in ("==", "!="):
+    """The literal that was meant, and the sentence that says so."""
+    if token.kind == "number":
+        return _number(token.text, wrong, other, sign)
+    return _text(token.text, other, sign) if token.kind == "text" else None
+
+
+def _number(text: str, wrong: str, other: str, sign: str) -> tuple[str, str] | None:
+    if other == "string" and sign in ("==", "!="):
         return f'"{text}"', "a text is compared with a text: put it in quotes"
-    if token.kind != "text":
+    if (wrong, other) != ("double", "int"):
         return None
+    number, message = float(text), "a whole number is compared with a whole number"
+    if number.is_integer():
+        return str(int(number)), message
+    if sign in (">", "<="):
+        return str(math.floor(number)), message
+    return (str(math.ceil(number)), message) if sign in ("<", ">=") else None
+
+
+def _text(text: str, other: str, sign: str) -> tuple[str, str] | None:
     inside = text.strip("\"'")
-    if other == "int" and re.fullmatch(r"-?\d{1,15}", inside):
-        return inside, "a number is written without quotes"
-    if other == "bool" and inside in ("true", "false"):
-        return inside, f"`{inside}` is written without quotes"
+    fixes = {
+        "int": (r"-?\d{1,15}", inside, "a number is written without quotes"),
+        "bool": (r"true|false", inside, f"`{inside}` is written without quotes"),
+        "google.protobuf.Timestamp": (
+            r"\d{4}-\d\d-\d\d",
+            f'timestamp("{inside}T00:00:00Z")',
+            "a moment is compared with a moment",
+        ),
+        "google.protobuf.Duration": (r".*", f"duration({text})", "a time span is compared with a time span"),
+    }
     if other == "string" and sign == "in":
         return f"[{text}]", f"`in` looks into a list: write `in [{text}]`, or `.contains({text})` for a part of a text"
-    if other == "google.protobuf.Timestamp" and re.fullmatch(r"\d{4}-\d\d-\d\d", inside):
-        return f'timestamp("{inside}T00:00:00Z")', "a moment is compared with a moment"
-    if other == "google.protobuf.Duration":
-        return f"duration({text})", "a time span is compared with a time span"
-    return None
+    pattern, new, message = fixes.get(other, ("(?!)", "", ""))
+    return (new, message) if re.fullmatch(pattern, inside) else None

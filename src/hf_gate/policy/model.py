@@ -203,14 +203,27 @@ class Because:
 
 
 @dataclass(frozen=True, slots=True)
+class Flip:
+    """One expression that would have to come out otherwise: as `value`."""
+
+    expr: str
+    value: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Tried:
-    """One rule that was tried: `matched` None when it came out unknown."""
+    """One rule that was tried: `matched` None when it came out unknown.
+
+    It matches when all of `because` are true (`unless` stands there as `!(...)`). `differ` are the shortest ways in
+    which it would have matched: any one of them, and of that one all.
+    """
 
     policy: str
     rule: str
     then: Action
     matched: bool | None
     because: tuple[Because, ...] = ()
+    differ: tuple[tuple[Flip, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +250,7 @@ class Opinion:
     needs: tuple[str, ...] = ()  # facts not yet known that could change it: they are fetched for the next cycle
     missing: tuple[str, ...] = ()  # facts that are unavailable, or expressions in error, behind a `human`
     possible: tuple[Action, ...] = ()  # the outcomes between which the missing facts decide
+    or_none: bool = False  # with `possible`: or no rule matches, and the policy has no opinion
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 _TOKEN = re.compile(
     r"""
@@ -58,7 +59,7 @@ class Words:
         """The source of a span on one line, without comments."""
         kept = [token for token in self.tokens if span[0] <= token.start < span[0] + span[1]]
         parts = [token.text for token in kept]
-        gaps = [" " if left.end < right.start else "" for left, right in zip(kept, kept[1:], strict=False)]
+        gaps = [" " if left.end < right.start else "" for left, right in pairwise(kept)]
         return "".join(part + gap for part, gap in zip(parts, [*gaps, ""], strict=True))
 
     def _balanced(self, first: int, last: int) -> tuple[int, int]:
@@ -79,7 +80,7 @@ class Words:
             before = self.tokens[first - 1]
             ends_operand = before.kind in ("name", "text", "number") or before.text in (")", "]", "}")
             is_glued = self.tokens[first].text == "." or (self.tokens[first].kind == "name" and before.text == ".")
-            is_call = self.tokens[first].text in ("(", "[") and ends_operand and before.text not in ("in",)
+            is_call = self.tokens[first].text in ("(", "[") and ends_operand and before.text != "in"
             if is_call or (is_glued and (ends_operand or before.text == ".")):
                 first = min(first - 1, self.partner[first - 1])
             else:
@@ -102,8 +103,7 @@ def words_of(source: str) -> Words:
     for index, token in enumerate(tokens):
         if token.kind == "sign" and token.text in _PAIRS:
             open_ones.append(index)
-        elif token.kind == "sign" and token.text in _PAIRS.values():
-            if open_ones and _PAIRS[tokens[open_ones[-1]].text] == token.text:
-                other = open_ones.pop()
-                partner[index], partner[other] = other, index
+        elif token.kind == "sign" and open_ones and _PAIRS[tokens[open_ones[-1]].text] == token.text:
+            other = open_ones.pop()
+            partner[index], partner[other] = other, index
     return Words(source, tuple(tokens), tuple(partner))

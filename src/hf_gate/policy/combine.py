@@ -1,0 +1,116 @@
+"""What all policies of a repo together say: the strictest opinion wins, and no opinion at all goes to a human."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime, time, tzinfo
+from types import MappingProxyType
+
+from ..domain.lifecycle import Status
+from .model import STRICTNESS, Action, Mode, Opinion, Until, Verdict
+
+RANK: Mapping[Action, int] = MappingProxyType({action: rank for rank, action in enumerate(STRICTNESS)})
+"""0 is the strictest."""
+
+MOVES: Mapping[tuple[Status, Action], Status] = MappingProxyType(
+    {
+        (Status.PENDING, Action.ACCEPT): Status.ACCEPTED,
+        (Status.PENDING, Action.RESET): Status.RESET,
+        (Status.PENDING, Action.REJECT): Status.REJECTED,
+        (Status.ACCEPTED, Action.RESET): Status.RESET,
+        (Status.ACCEPTED, Action.REJECT): Status.REJECTED,
+    }
+)
+"""Where a verdict moves a request; what does not stand here moves nothing. Rejected and reset ones are never judged."""
+
+JUDGED: tuple[Status, ...] = (Status.PENDING, Status.ACCEPTED)
+NO_RULE = "none"
+
+
+def strictest(actions: Iterable[Action]) -> Action | None:
+    """None of none."""
+    return min(actions, key=RANK.__getitem__, default=None)
+
+
+def end_of(until: Until, accepted: datetime, zone: tzinfo) -> datetime:
+    """When a grant ends that is given at that moment; a date means the last microsecond of that day."""
+    if isinstance(until, date):
+        return datetime.combine(until, time.max, zone)
+    return until.after(accepted)
+
+
+def earliest(untils: Iterable[Until | None], now: datetime, zone: tzinfo) -> Until | None:
+    """The first end of those that there are."""
+    return min((each for each in untils if each is not None), key=lambda each: end_of(each, now, zone), default=None)
+
+
+def waits_for_facts(opinion: Opinion) -> bool:
+    """Whether it is open, and facts that can still be fetched may settle it."""
+    return bool(opinion.needs)
+
+
+def combine(opinions: Sequence[Opinion], now: datetime, zone: tzinfo = UTC) -> Verdict:
+    """One verdict of all opinions, in any order. Opinions of shadow policies are reported beside and never counted."""
+    said = tuple(sorted(opinions, key=lambda opinion: opinion.policy))
+    shadow = tuple(opinion for opinion in said if opinion.mode is Mode.SHADOW)
+    enforced = tuple(opinion for opinion in said if opinion.mode is Mode.ENFORCE)
+    if not enforced:
+        return Verdict(Action.HUMAN, None, NO_RULE, shadow=shadow)
+    counted = _that_count(enforced)
+    action = strictest(opinion.action for opinion in counted) or Action.HUMAN
+    agreeing = tuple(opinion for opinion in counted if opinion.action is action)
+    return _verdict(action, agreeing, counted, enforced, shadow, now, zone)
+
+
+def _that_count(opinions: Sequence[Opinion]) -> tuple[Opinion, ...]:
+    """Without those that wait for facts which cannot make the others stricter. Beside an accept nothing is left out."""
+    settled = strictest(opinion.action for opinion in opinions if not waits_for_facts(opinion))
+    if settled is None or settled is Action.ACCEPT:
+        return tuple(opinions)
+    return tuple(
+        opinion
+        for opinion in opinions
+        if not waits_for_facts(opinion) or any(RANK[each] < RANK[settled] for each in opinion.possible)
+    )
+
+
+def _verdict(
+    action: Action,
+    agreeing: tuple[Opinion, ...],
+    counted: tuple[Opinion, ...],
+    enforced: tuple[Opinion, ...],
+    shadow: tuple[Opinion, ...],
+    now: datetime,
+    zone: tzinfo,
+) -> Verdict:
+    first = agreeing[0]
+    ends = tuple(each for opinion in agreeing for each in [opinion.until] if each is not None)
+    at_end = strictest(each for opinion in agreeing for each in [opinion.at_end] if each is not None)
+    open_ones = counted if action in (Action.WAIT, Action.HUMAN) else ()
+    return Verdict(
+        action,
+        first.policy,
+        first.rule,
+        opinions=enforced,
+        shadow=shadow,
+        reason=first.reason,
+        until=earliest(ends, now, zone),
+        until_all=ends,
+        at_end=at_end,
+        end_reason=next((opinion.end_reason for opinion in agreeing if at_end and opinion.at_end is at_end), None),
+        queue=next((opinion.queue for opinion in agreeing if opinion.queue), None),
+        due=min((each.due for each in agreeing if each.due), key=lambda due: due.after(now), default=None),
+        priority=min((each.priority for each in agreeing if each.priority), default=None),
+        reviewers=max(opinion.reviewers for opinion in agreeing),
+        needs=_names(opinion.needs for opinion in open_ones if action is Action.WAIT),
+        missing=_names(opinion.missing for opinion in open_ones if action is Action.HUMAN),
+        possible=tuple(
+            each
+            for each in STRICTNESS
+            if any(each in opinion.possible for opinion in open_ones if opinion.action is action)
+        ),
+    )
+
+
+def _names(groups: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+    return tuple(sorted({name for group in groups for name in group}))
