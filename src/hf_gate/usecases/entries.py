@@ -1,0 +1,52 @@
+"""Finds entries of the ledger, the newest first, one repo's or all, without reading more of a chain than is shown."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from ..domain.ledger import DESK, Link
+from .ports import StorePort
+from .verify import Sealed
+
+_CHUNK: Final = 200
+
+
+def newest(
+    store: StorePort, chains: Iterable[str] | None = None, keep: Callable[[Link], bool] = lambda _: True
+) -> Iterator[Link]:
+    """The entries of these chains (None: of all) that are to be kept, the newest first."""
+    known = store.chains()
+    wanted = known if chains is None else [chain for chain in chains if chain in known]
+    backwards = [_backwards(store, chain, known[chain][0]) for chain in wanted]
+    merged = heapq.merge(*backwards, key=lambda link: (link.at, link.chain, link.seq), reverse=True)
+    return filter(keep, merged)
+
+
+def _backwards(store: StorePort, chain: str, length: int) -> Iterator[Link]:
+    while length > 0:
+        first = max(1, length - _CHUNK + 1)
+        some = [link for _, link in zip(range(length - first + 1), store.links(chain, first), strict=False)]
+        yield from reversed(some)
+        length = first - 1
+
+
+def entry_at(store: StorePort, chain: str, seq: int) -> Sealed | None:
+    """One entry with its private part; None when there is none of that number."""
+    found = next(iter(store.sealed(chain, seq)), None) if seq > 0 else None
+    return Sealed(*found) if found is not None and found[0].seq == seq else None
+
+
+def name_of(link: Link) -> str:
+    """How an entry is named to people: `datasets/ns/name#12`."""
+    return f"{link.chain}#{link.seq}"
+
+
+def parse_name(text: str) -> tuple[str, int] | None:
+    """The chain and the number in such a name; None when it is none."""
+    chain, hash_sign, seq = text.strip().rpartition("#")
+    if not hash_sign or not seq.isdecimal() or len(seq) > 15:
+        return None
+    plain = chain == DESK or chain.startswith(("models/", "datasets/"))
+    return (chain if plain else f"models/{chain}", int(seq)) if chain else None

@@ -1,0 +1,173 @@
+"""The ledger and its checkpoints as files, to be proved where the store is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from itertools import groupby
+from typing import Final
+
+import msgspec
+
+from ..domain.ledger import Break, Checkpoint, Link
+from ..domain.moments import iso, moment_of, ms
+from ..errors import UsageError
+from .ports import StorePort
+from .verify import Proof, Sealed, Verified
+
+SCHEMA: Final = 1
+
+# ---- checkpoints -------------------------------------------------------------------------------------------------------
+
+
+def checkpoint_now(store: StorePort, now: datetime) -> Checkpoint:
+    """The heads of all chains as they are, kept in the store too."""
+    checkpoint = Checkpoint(ms(now), {chain: (length, last.hex()) for chain, (length, last) in store.chains().items()})
+    with store.writing() as write:
+        write.checkpoint(checkpoint)
+    return checkpoint
+
+
+def checkpoint_json(checkpoint: Checkpoint, endpoint: str) -> dict[str, object]:
+    """The document that proves a ledger later; it names repos and no people."""
+    return {
+        "schema_version": SCHEMA,
+        "endpoint": endpoint,
+        "at": iso(moment_of(checkpoint.at)),
+        "heads": {chain: [length, last] for chain, (length, last) in sorted(checkpoint.heads.items())},
+        "digest": checkpoint.digest,
+    }
+
+
+class _CheckpointFile(msgspec.Struct):
+    at: datetime
+    heads: dict[str, tuple[int, str]]
+    digest: str
+    schema_version: int = SCHEMA
+
+
+def read_checkpoint(text: bytes, source: str) -> Checkpoint:
+    """A checkpoint as it was written out; one that does not carry its own digest is refused."""
+    try:
+        read = msgspec.json.decode(text, type=_CheckpointFile)
+        checkpoint = Checkpoint(ms(read.at), read.heads)
+    except (msgspec.DecodeError, ValueError, OverflowError) as problem:
+        raise UsageError(
+            f"{source} is no checkpoint: {problem}.", hint="hf-gate audit checkpoint --out FILE writes one."
+        ) from None
+    if checkpoint.digest != read.digest:
+        raise UsageError(
+            f"{source} was changed since it was written: its digest does not fit.", hint="Use the original."
+        )
+    return checkpoint
+
+
+# ---- the ledger as a file ----------------------------------------------------------------------------------------------
+
+
+class Header(msgspec.Struct, frozen=True):
+    """The first line of an exported ledger."""
+
+    ledger: str
+    endpoint: str
+    made_at: str
+    personal: bool
+    heads: Mapping[str, tuple[int, str]]
+    schema_version: int = SCHEMA
+
+
+class _Line(msgspec.Struct, frozen=True, omit_defaults=True):
+    chain: str
+    seq: int
+    at: str
+    kind: str
+    actor: str
+    request: int | None
+    body: str
+    commitment: str | None
+    hash: str
+    private: str | None = None
+    salt: str | None = None
+
+
+def export(store: StorePort, now: datetime, *, personal: bool = False) -> Iterator[bytes]:
+    """The ledger as lines of JSON, the header first. `body` and `private` are texts, byte for byte what was hashed."""
+    heads = {chain: (length, last.hex()) for chain, (length, last) in sorted(store.chains().items())}
+    yield msgspec.json.encode(Header("hf-gate", store.endpoint, iso(now), personal, heads)) + b"\n"
+    for chain, (length, _) in heads.items():
+        for entry in map(Sealed._make, store.sealed(chain)):
+            if entry.link.seq > length:
+                break  # written since the header was
+            yield msgspec.json.encode(_line_of(entry, personal=personal)) + b"\n"
+
+
+def _line_of(entry: Sealed, *, personal: bool) -> _Line:
+    link = entry.link
+    has_private = personal and entry.private is not None
+    return _Line(
+        link.chain,
+        link.seq,
+        iso(moment_of(link.at)),
+        link.kind,
+        link.actor,
+        link.request,
+        link.body.decode(),
+        None if link.commitment is None else link.commitment.hex(),
+        link.hash.hex(),
+        entry.private.decode() if has_private and entry.private is not None else None,
+        entry.salt.hex() if has_private and entry.salt is not None else None,
+    )
+
+
+def verify_lines(lines: Iterable[bytes], source: str, checkpoints: Sequence[Checkpoint] = ()) -> Verified:
+    """An exported ledger, proved without its store. A line that cannot be read is a break, and the rest is looked at."""
+    rest = iter(lines)
+    header = _header(next(rest, b""), source)
+    proof = Proof(checkpoints)
+    entries = _entries_of(rest, proof.result, source)
+    for chain, some in groupby(entries, lambda entry: entry.link.chain):
+        head = header.heads.get(chain)
+        is_new = chain not in proof.result.chains
+        if not is_new or head is None:
+            what = "the header does not know this chain" if is_new else "it goes on after another chain"
+            proof.result.broken.append(Break(chain, 1, what))
+        proof.walk(chain, some, None if head is None else (head[0], bytes.fromhex(head[1])))
+    for chain, (length, _) in sorted(header.heads.items()):
+        if length and chain not in proof.result.chains:
+            proof.result.broken.append(Break(chain, 1, f"all {length} entries are missing"))
+    return proof.end()
+
+
+def _entries_of(lines: Iterable[bytes], result: Verified, source: str) -> Iterator[Sealed]:
+    for number, line in enumerate(lines, 2):
+        entry = _entry_of(line)
+        if entry is None:
+            result.broken.append(Break(source, number, "that line is no entry of a ledger"))
+        else:
+            yield entry
+
+
+def _header(line: bytes, source: str) -> Header:
+    try:
+        header = msgspec.json.decode(line, type=Header)
+        for _, last in header.heads.values():
+            bytes.fromhex(last)
+    except (msgspec.DecodeError, ValueError):
+        raise UsageError(
+            f"{source} is no exported ledger: its first line is no header.", hint="hf-gate audit export writes one."
+        ) from None
+    return header
+
+
+def _entry_of(line: bytes) -> Sealed | None:
+    try:
+        read = msgspec.json.decode(line, type=_Line)
+        at = ms(datetime.fromisoformat(read.at))
+        commitment = None if read.commitment is None else bytes.fromhex(read.commitment)
+        body, last = read.body.encode(), bytes.fromhex(read.hash)
+        private = None if read.private is None else read.private.encode()
+        salt = None if read.salt is None else bytes.fromhex(read.salt)
+    except (msgspec.DecodeError, ValueError, OverflowError):
+        return None
+    link = Link(read.chain, read.seq, at, read.kind, read.actor, read.request, body, commitment, last)
+    return Sealed(link, private, salt)
