@@ -104,6 +104,16 @@ def test_a_file_names_people_one_a_line_and_a_bad_line_by_its_number(fresh: Loca
     assert status_of(fresh, "cem-k") == "pending"
 
 
+def test_a_repo_and_then_a_file_or_stdin_of_names_alone(fresh: LocalHub, tmp_path: Path) -> None:
+    fill(fresh, NAMES)
+    file = tmp_path / "names.txt"
+    file.write_text("ada-l\nbob99\n")
+    console = Console(fresh)
+    assert console.run("accept", MODEL, "--from", str(file), "--yes").code == 0
+    assert console.run("reset", MODEL, "-", "--yes", stdin="bob99\ncem-k\n").code == 0
+    assert [status_of(fresh, name) for name in NAMES] == ["accepted", "reset", "reset"]
+
+
 def test_a_request_that_moved_since_it_was_listed_is_left_alone(fresh: LocalHub) -> None:
     fill(fresh, NAMES)
     console = Console(fresh)

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from .. import __version__
-from ..domain.ids import Repo, parse_repo
+from ..domain.ids import Repo
 from ..errors import HfGateError, NotAllowed
 from .frame import Run, command, repo_type_option
+from .targets import named_repo
 
 if TYPE_CHECKING:
     from ..domain.accounts import Account
@@ -205,7 +206,7 @@ def _permissions(raw: Mapping[str, Any], names: set[str]) -> set[str]:
 
 
 def _repo(run: Run, text: str, repo_type: str | None) -> Finding:
-    repo = parse_repo(text, repo_type)
+    repo = named_repo(text, repo_type)
     gate = run.hub.gate(repo)
     if gate.mode is False:
         return Finding("repo", None, f"{repo} is not gated", f"`hf repos settings {text} --gated manual` gates it.")

@@ -162,6 +162,13 @@ class GateCommand(click.Command):
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         return [*super().get_params(ctx), *COMMON]
 
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except UsageError as problem:
+            problem.hint = problem.hint or f"`{ctx.command_path} --help` shows what it takes."
+            raise
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         own = [
             record

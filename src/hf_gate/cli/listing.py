@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from ..domain.completeness import NO_RESET_LIST
-from ..domain.ids import Repo, parse_repo
+from ..domain.ids import Repo
 from ..domain.lifecycle import STATUSES, Status
 from ..errors import HfGateError, InvalidStatus, NotAllowed, NotGated
 from .frame import Run, command, repo_type_option
@@ -18,6 +18,7 @@ from .output import FIRST_ROWS, Column, Format, Row, numbered
 from .progress import Progress
 from .rows import REQUEST_KEYS, request_row
 from .table import ls_columns, name_of
+from .targets import named_repo
 
 if TYPE_CHECKING:
     from ..domain.requests import AccessRequest
@@ -62,7 +63,7 @@ def ls(
 ) -> int:
     """List access requests of one or several repos; without a REPO, of all gated repos of the token's account."""
     statuses = _statuses(status)
-    named = list(dict.fromkeys(parse_repo(text, repo_type) for text in repos))
+    named = list(dict.fromkeys(named_repo(text, repo_type) for text in repos))
     run.announce()
     reading = _Reading(run, named or _own_repos(run), statuses, is_named=bool(named))
     weighs = run.out.format in {Format.JSON, Format.JSONL, Format.AGENT}  # the others do not show it
@@ -72,7 +73,7 @@ def ls(
     if run.out.is_human:
         rows = _read(run, rows, FIRST_ROWS if wanted is None else wanted)
         columns = ls_columns(rows, run.now(), with_repo=len(named) != 1, with_status=len(statuses) > 1)
-    is_whole = run.out.records(rows, columns, REQUEST_KEYS, name=name_of, limit=wanted, empty=reading.nobody)
+    is_whole = run.out.records(rows, columns, REQUEST_KEYS, name=name_of, limit=wanted, empty=reading.empty)
     shown = FIRST_ROWS if limit is None else limit
     return _conclude(run, reading, None if is_whole else shown, allow_incomplete=allow_incomplete)
 
@@ -156,8 +157,10 @@ class _Reading:
         return len(self.repos) * len(self.statuses) - len(self.listings)
 
     @property
-    def nobody(self) -> str:
+    def empty(self) -> str:
         """The sentence for an empty table."""
+        if self.count:
+            return "No row was asked for."
         where = str(self.repos[0]) if len(self.repos) == 1 else f"{len(self.repos)} repos"
         return f"Nobody is {' or '.join(self.statuses)} at {where}." if self.repos else "Nobody is on that list."
 

@@ -124,7 +124,7 @@ def _code_of(problem: BaseException) -> int:
         case click.exceptions.Exit():
             return problem.exit_code
         case click.ClickException():
-            return _tell(problem.format_message(), _click_hint(problem), problem.exit_code)
+            return _tell(" ".join(problem.format_message().split()), _click_hint(problem), problem.exit_code)
         case HfGateError():
             general = (
                 "`hf-gate help` and `hf-gate COMMAND --help` show what can be asked." if problem.exit_code == 2 else ""

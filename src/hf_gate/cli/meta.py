@@ -125,7 +125,8 @@ A flag counts before a profile, a profile before the environment, the environmen
 _FORMATTING: Final = """\
 Data goes to stdout, talk to stderr. --format is one of
   auto    human; agent when AI_AGENT or AGENT is set and stdout is no terminal
-  human   tables and sentences, the first 30 rows (--all, --limit N)
+  human   tables and sentences, the first 30 rows (--all, --limit N); a narrow terminal shows fewer columns
+          (--no-truncate: all, in full)
   agent   values separated by tabs, whole times; what strangers wrote is in columns named untrusted_
   json    one document (--json); absent is null, times are ISO 8601 with milliseconds and Z
   jsonl   one object a line: what `hf-gate accept -` reads
@@ -145,6 +146,7 @@ TARGET  USER@REPO
         --repo REPO ID ...      request ids, 24 hex digits
         -                       stdin: any of these one a line, or lines of `hf-gate ls --format jsonl`
         --from FILE             the same from a file; # begins a comment
+        REPO -, REPO --from FILE   usernames or ids alone, one a line
 
 A line of `ls` says how the request stood: if it moved since, nothing is sent (stale).
 """

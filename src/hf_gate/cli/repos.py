@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from ..domain.forms import GateForm, form_json, parse_gate_form
-from ..domain.ids import Repo, parse_repo
+from ..domain.ids import Repo
 from ..errors import HfGateError, NotAllowed, UsageError
 from .frame import Entry, GateGroup, Run, command, repo_type_option
 from .output import Column, Row, paragraphs
 from .table import spelt
+from .targets import named_repo
 
 if TYPE_CHECKING:
     from ..domain.accounts import Gate
@@ -73,7 +74,7 @@ def _gate_row(gate: Gate) -> Row:
 @repo_type_option
 def repos_show(run: Run, *, repo: str, repo_type: str | None) -> int:
     """Show how a repo is gated, what its form asks, and how many people are on each list."""
-    where = parse_repo(repo, repo_type)
+    where = named_repo(repo, repo_type)
     run.announce()
     gate = run.hub.gate(where)
     form, counts = _form_of(run, where), _counts(run, where)
@@ -131,7 +132,7 @@ def repos_form(run: Run, *, repo: str | None, card: str | None, repo_type: str |
     """Show what a gate form asks, the role of each field, and what is wrong with its YAML, by line and column."""
     if (repo is None) == (card is None):
         raise UsageError("give a REPO or --card FILE, exactly one.")
-    form = _card_form(card) if card is not None else _hub_form(run, parse_repo(repo or "", repo_type))
+    form = _card_form(card) if card is not None else _hub_form(run, named_repo(repo or "", repo_type))
     doc = {"schema_version": 1, **form_json(form)}
     run.out.document(doc, lambda: _form_lines(form), quiet=[field.label for field in form.fields])
     return 0
@@ -177,7 +178,7 @@ def _form_lines(form: GateForm) -> Iterator[str]:
 @repo_type_option
 def repos_report(run: Run, *, repo: str, repo_type: str | None) -> int:
     """Print the Hub's own report: all requests in all statuses, without the answers."""
-    where = parse_repo(repo, repo_type)
+    where = named_repo(repo, repo_type)
     run.announce()
     rows = [_report_row(where, record) for record in run.hub.access_report(where)]
     columns = [

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from ..domain.ids import parse_repo
 from ..domain.outcomes import Ends, Kind, Outcome, law_of
 from ..domain.requests import REASON_LIMIT, utf16_units
 from ..errors import HfGateError, NotGated, UsageError
@@ -20,6 +19,7 @@ from .frame import Run, command, repo_type_option
 from .layout import width_of, wrapped
 from .output import Format, Output, numbered, one_line
 from .progress import Progress
+from .targets import named_repo
 from .telling import label_of, summary
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def review(run: Run, *, repo: str, newest_first: bool, repo_type: str | None) ->
 
     A decision is held while the next request is shown, and z takes it back; it leaves when you go on from there, or at q.
     """
-    where = parse_repo(repo, repo_type)
+    where = named_repo(repo, repo_type)
     if run.flags.get("no_input") or not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError(
             "review needs a terminal.", hint="Without one: `hf-gate ls --format jsonl`, then `hf-gate accept -`."

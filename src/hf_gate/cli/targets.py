@@ -22,6 +22,8 @@ SPELLINGS: Final = (
     "Write USER@REPO, or REPO USER..., or --repo REPO with request ids, or - for lines of `ls --format jsonl`."
 )
 
+_USERNAME: Final = "A username is the name in the address of their profile page, without @."
+
 
 @dataclass(frozen=True, slots=True)
 class Aim:
@@ -43,8 +45,10 @@ class Aim:
 def read_aims(words: Sequence[str], file: str | None, repo: str | None, repo_type: str | None) -> list[Aim]:
     """Everybody who is meant, each once, in the order given. A line that cannot be read stops everything, by its number."""
     home = parse_repo(repo, repo_type) if repo is not None else None
+    if home is None and len(words) == (1 if file else 2) and (file or words[1] == "-") and not _USER_AT.match(words[0]):
+        home, words = _first_repo(words, repo_type), words[1:]  # REPO --from FILE, REPO -
     if file is not None and words:
-        raise InvalidTarget("targets as arguments and --from: give one of the two.")
+        raise InvalidTarget("people as arguments and --from: give one of the two.")
     if file is None and not words:
         raise InvalidTarget("nobody is named.", hint=SPELLINGS)
     if file is not None or list(words) == ["-"]:
@@ -67,10 +71,23 @@ def _from_words(words: Sequence[str], home: Repo | None, repo_type: str | None) 
     if home is None and not (_USER_AT.match(words[0]) or words[0].startswith("{")):
         home = _first_repo(words, repo_type)
         if len(words) == 1:
-            raise InvalidTarget(f"nobody is named at {home}.", hint=SPELLINGS)
+            raise InvalidTarget(f"nobody is named at {home}.", hint=f"`hf-gate ls {home}` shows who asked. {SPELLINGS}")
         words = words[1:]
     for word in words:
         yield _aim(word, home, repo_type)
+
+
+def named_repo(text: str, repo_type: str | None) -> Repo:
+    """The repo that an argument names; where it names a person or an owner instead, the error says what is for those."""
+    try:
+        return parse_repo(text, repo_type)
+    except InvalidRepo as problem:
+        match = _USER_AT.match(text)
+        if match and _is_repo(match[2], repo_type):
+            problem.hint = f"`hf-gate show {text}` shows one person; here write {match[2]}."
+        elif _NAME.match(text):
+            problem.hint += f" `hf-gate repos ls {text}` lists the gated repos of {text}."
+        raise
 
 
 def _first_repo(words: Sequence[str], repo_type: str | None) -> Repo:
@@ -136,6 +153,8 @@ def _aim(word: str, home: Repo | None, repo_type: str | None) -> Aim:
             raise InvalidTarget("this JSON is nested too deep.", hint=SPELLINGS) from None
         return _of_row(row, home)
     if match := _USER_AT.match(word):
+        if "/" not in match[2]:
+            raise InvalidTarget(f"{word!r} is no USER@REPO, and an e-mail address names nobody.", hint=_USERNAME)
         repo = parse_repo(match[2], repo_type)
         if home is not None and repo != home:
             raise InvalidTarget(f"{word} is not in {home}.", hint="Give --repo or @REPO, not two different ones.")

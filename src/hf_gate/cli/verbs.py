@@ -15,7 +15,7 @@ from .brakes import check_brakes
 from .carrying import Result, Wish, carry_out
 from .frame import GateCommand, Run, command, repo_type_option
 from .nearest import did_you_mean, meant
-from .targets import read_aims
+from .targets import Aim, read_aims
 from .telling import print_dry_run, print_result
 
 
@@ -112,7 +112,7 @@ def _decide(run: Run, verb: str, given: dict[str, object]) -> int:
         yes=bool(given["yes"]),
         at_most=int(given["at_most"]),  # type: ignore[call-overload]
         max_changes=given["max_changes"],  # type: ignore[arg-type]
-        from_stdin=words == ["-"] or file == "-",
+        from_stdin="-" in words or file == "-",
     )
     if wish.verb == "revoke" and wish.how == "cancel" and wish.reason:
         raise UsageError(
@@ -149,7 +149,7 @@ def _advise(run: Run, wish: Wish, result: Result) -> None:
     if isinstance(stop, PersonNotFound | RequestNotFound) and len(wish.aims) == 1:
         aim = wish.aims[0]
         if aim.target.request is None:
-            stop.hint = did_you_mean(run.hub, aim.repo, aim.target.username) + stop.hint
+            stop.hint = did_you_mean(run.hub, aim.repo, aim.target.username) + _next_step(wish, aim, stop)
         return
     unknown: dict[Repo, list[str]] = {}
     for outcome in result.outcomes if stop is None and run.out.is_human else ():
@@ -158,6 +158,14 @@ def _advise(run: Run, wish: Wish, result: Result) -> None:
     for repo, names in unknown.items():
         for sentence in meant(run.hub, repo, [name for name in names if name][:_ADVISED]):
             run.out.hint(sentence)
+
+
+def _next_step(wish: Wish, aim: Aim, problem: PersonNotFound | RequestNotFound) -> str:
+    if isinstance(problem, PersonNotFound):
+        return problem.hint
+    if wish.verb == "accept":
+        return problem.hint.replace("USER@REPO", str(aim)) if aim.target.username else problem.hint
+    return f"`hf-gate ls {aim.repo} --status all` lists who asked."
 
 
 def _ended(run: Run, result: Result) -> int:
