@@ -113,6 +113,17 @@ class LocalHub:
         """`repo, user, answers` and, if wished, `repo_type, asked_at`; gives the `request_id` of each."""
         return list(self.control("POST", "requests", [dict(request) for request in requests]))
 
+    def rename(self, user: str, to: str) -> None:
+        """Give a person another username; the old one is free from then on, for `add_people` too."""
+        person = self.control("POST", "rename", {"user": user, "to": to})
+        if self.tokens.get(user) == person["token"]:
+            del self.tokens[user]
+        self.tokens[person["username"]] = person["token"]
+
+    def set_card(self, repo: str, text: str, repo_type: str | None = None) -> None:
+        """Put another README.md into a repo, and with it another gate form."""
+        self.control("POST", "card", {"repo": repo, "repo_type": repo_type, "text": text})
+
     def reset(self) -> None:
         """The world as at the start, without faults; those who were added are gone."""
         self.control("POST", "reset", {})

@@ -1,10 +1,12 @@
-"""A small world without a server, for the tests of the local Hub's answers."""
+"""For the tests of the local Hub: a small world without a server, and one call to a Hub that is served."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from http.client import HTTPConnection
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from hf_gate.domain.ids import Repo, RepoType
 from hf_gate.domain.lifecycle import Status
@@ -16,6 +18,7 @@ from hf_gate.localhub.seeding import fixed_id
 from hf_gate.localhub.shelf import Row
 from hf_gate.localhub.wire import PLAIN, Answered, Asked, View
 from hf_gate.localhub.world import World
+from hf_gate.testing import LocalHub
 
 PENDING = Status.PENDING
 T0 = 1_790_000_000_000
@@ -116,3 +119,23 @@ class Bench:
 
 def error(answered: Answered) -> tuple[int, str, str | None]:
     return answered.status, json.loads(answered.body)["error"], answered.headers.get("X-Error-Code")
+
+
+class Got(NamedTuple):
+    status: int
+    headers: dict[str, str]
+    body: Any
+
+
+def fetch(hub: LocalHub, method: str, path: str, body: object = None, **headers: str) -> Got:
+    connection = HTTPConnection(urlsplit(hub.url).netloc, timeout=20)
+    sent = {"content-type": "application/json", "authorization": f"Bearer {hub.tokens['owner']}"}
+    sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+    connection.request(method, path, None if body is None else json.dumps(body), sent)
+    response = connection.getresponse()
+    raw = response.read()
+    connection.close()
+    is_json = response.headers.get("content-type", "").startswith("application/json")
+    return Got(
+        response.status, {k.lower(): v for k, v in response.headers.items()}, json.loads(raw) if is_json else raw
+    )

@@ -1,4 +1,4 @@
-"""The local Hub as it is served: its headers, its quota, its clock, its own door, and the official client."""
+"""The local Hub as it is served: its headers, its quota, its clock, how it starts and stops, and the official client."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from typing import Any
 
 import pytest
 from huggingface_hub import HfApi, hf_hub_download
@@ -22,26 +20,7 @@ from hf_gate.localhub.clock import HubClock, seconds_of
 from hf_gate.localhub.quota import Limiter, parse_quota
 from hf_gate.localhub.server import build
 from hf_gate.testing import LocalHub
-
-
-class Got(NamedTuple):
-    status: int
-    headers: dict[str, str]
-    body: Any
-
-
-def fetch(hub: LocalHub, method: str, path: str, body: object = None, **headers: str) -> Got:
-    connection = HTTPConnection(urlsplit(hub.url).netloc, timeout=20)
-    sent = {"content-type": "application/json", "authorization": f"Bearer {hub.tokens['owner']}"}
-    sent |= {name.replace("_", "-"): value for name, value in headers.items()}
-    connection.request(method, path, None if body is None else json.dumps(body), sent)
-    response = connection.getresponse()
-    raw = response.read()
-    connection.close()
-    is_json = response.headers.get("content-type", "").startswith("application/json")
-    return Got(
-        response.status, {k.lower(): v for k, v in response.headers.items()}, json.loads(raw) if is_json else raw
-    )
+from tests.contract.local_hub_kit import fetch
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +118,37 @@ def test_the_time_left_is_rounded_up() -> None:
     assert refused is None
 
 
+def test_tokens_that_nobody_has_are_one_caller_and_a_window_that_ended_is_forgotten() -> None:
+    with LocalHub(requests=0, repos=1, quota="100/3600") as hub:
+        hub.clock.advance(f"{3600 - hub.clock.now() % 3600}s")
+        said = [fetch(hub, "GET", "/api/whoami-v2", authorization=f"Bearer nobody-{n}").headers for n in range(20)]
+        assert [re.search(r"r=(\d+)", headers["ratelimit"])[1] for headers in said] == [str(99 - n) for n in range(20)]  # type: ignore[index]
+        for name in ("owner", "reader", "stranger"):
+            fetch(hub, "GET", "/api/whoami-v2", authorization=f"Bearer {hub.tokens[name]}")
+        assert hub._serving is not None
+        limiter = hub._serving.app.limiter
+        assert len(limiter._used) == 4
+        hub.clock.advance("1h")
+        fetch(hub, "GET", "/api/whoami-v2")
+        assert len(limiter._used) == 1
+
+
+def test_calls_that_move_nobody_leave_nothing_behind() -> None:
+    with LocalHub(requests=40, repos=1) as hub:
+        repo = hub.repos[0]["repo"]
+        path = f"/api/models/{repo}/user-access-request"
+        assert hub._serving is not None
+        world = hub._serving.app.world
+        accounts = len(world.accounts)
+        for n in range(50):
+            fetch(hub, "GET", f"{path}/pending?q={n}&limit={10 + n}")
+            fetch(hub, "POST", f"{path}/handle", {"user": f"nobody-{n}", "status": "accepted"})
+            fetch(hub, "GET", f"/{repo}/resolve/main/none-{n}", authorization=f"Bearer nobody-{n}")
+            fetch(hub, "GET", f"/api/unknown/{n}")
+        assert (len(world.journal), len(world.outbox), len(world.before), len(world.accounts)) == (0, 0, 0, accounts)
+        assert len(hub.stats()["calls"]) < 8
+
+
 @pytest.mark.parametrize("text", ["", "5", "0/3", "5/0", "x/y"])
 def test_what_is_no_quota_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="no quota: write CALLS/SECONDS"):
@@ -158,89 +168,6 @@ def test_the_clock_can_be_pushed_and_people_are_older_then(hub: LocalHub) -> Non
     before = hub.clock.now()
     hub.clock.advance("48h")
     assert hub.clock.now() - before >= 172800
-
-
-# ---- its own door -------------------------------------------------------------------------------------------------------
-
-
-def test_people_and_requests_can_be_put_in(hf_local_hub: LocalHub) -> None:
-    hub = hf_local_hub
-    repo = hub.repos[0]["repo"]
-    (mia,) = hub.add_people(
-        [
-            {
-                "username": "mia",
-                "fullname": "Mia Roth",
-                "email": "mia@uni.example",
-                "created_at": "2020-01-01T00:00:00.000Z",
-            }
-        ]
-    )
-    assert int(mia["id"][:8], 16) == 1577836800
-    (made,) = hub.add_requests(
-        [{"repo": repo, "user": "mia", "answers": {"Purpose": "to sleep"}, "asked_at": "2026-01-02T03:04:05.678Z"}]
-    )
-    (row,) = fetch(hub, "GET", f"/api/models/{repo}/user-access-request/pending").body
-    assert (row["requestId"], row["timestamp"]) == (made["request_id"], "2026-01-02T03:04:05.678Z")
-    assert (row["user"]["email"], row["fields"]) == ("mia@uni.example", {"Purpose": "to sleep"})
-    assert fetch(hub, "GET", "/api/whoami-v2", authorization=f"Bearer {hub.tokens['mia']}").body["name"] == "mia"
-    (line,) = hub.journal()
-    assert (line["seq"], line["user"], line["from"], line["to"]) == (1, "mia", None, "pending")
-    assert hub.journal(after=1) == []
-    with pytest.raises(ValueError, match="has a request"):
-        hub.add_requests([{"repo": repo, "user": "mia", "answers": {}}])
-    with pytest.raises(ValueError, match="nobody here is called 'max'"):
-        hub.add_requests([{"repo": repo, "user": "max"}])
-    with pytest.raises(ValueError, match="unknown key 'name'; there are created_at"):
-        hub.add_people([{"name": "mia"}])
-    with pytest.raises(ValueError, match="of the name 'mia' already"):
-        hub.add_people([{"username": "mia"}])
-
-
-def test_reset_makes_another_world(hf_local_hub: LocalHub) -> None:
-    hub = hf_local_hub
-    hub.add_people([{"username": "mia"}])
-    hub.set_faults(["truncate"])
-    old = hub.stats()["world_id"]
-    hub.reset()
-    assert hub.stats()["world_id"] != old
-    assert fetch(hub, "GET", "/api/users/mia/overview").status == 404
-    assert fetch(hub, "GET", "/_hf_gate/faults").body == []
-
-
-def test_names_and_addresses_can_be_hidden(hf_local_hub: LocalHub) -> None:
-    hub = hf_local_hub
-    repo = hub.repos[0]["repo"]
-    hub.add_people([{"username": "mia"}])
-    hub.add_requests([{"repo": repo, "user": "mia"}])
-    hub.control("POST", "settings", {"repo": repo, "hide_usernames": True})
-    (row,) = fetch(hub, "GET", f"/api/models/{repo}/user-access-request/pending").body
-    assert "user" not in row
-
-
-@pytest.mark.parametrize(
-    ("headers", "status"),
-    [
-        ({"host": "evil.invalid"}, 403),
-        ({"host": "localhost.evil.invalid:80"}, 403),
-        ({"sec_fetch_site": "cross-site"}, 403),
-        ({"sec_fetch_site": "same-site"}, 403),
-        ({"content_type": "text/plain"}, 415),
-        ({"host": "localhost:1", "sec_fetch_site": "same-origin"}, 200),
-        ({"host": "[::1]:1"}, 200),
-    ],
-)
-def test_the_door_opens_to_this_machine_and_to_no_page_only(
-    hub: LocalHub, headers: dict[str, str], status: int
-) -> None:
-    assert fetch(hub, "POST", "/_hf_gate/faults", {"clear": True}, **headers).status == status
-
-
-def test_an_unknown_fault_is_told_what_there_is(hub: LocalHub) -> None:
-    with pytest.raises(ValueError, match="no fault 'explode'; there are limit_bare"):
-        hub.set_faults(["truncate", "explode"])
-    assert fetch(hub, "GET", "/_hf_gate/faults").body == []
-    assert fetch(hub, "GET", "/_hf_gate/nothing").status == 404
 
 
 # ---- starting, stopping, keeping ----------------------------------------------------------------------------------------
@@ -330,8 +257,3 @@ def test_the_plugin_loads_nothing_heavy_until_used() -> None:
 
 def test_a_body_that_is_too_large_is_refused(hub: LocalHub) -> None:
     assert fetch(hub, "POST", "/api/repos/create", {"name": "x" * (33 << 20)}).status == 413
-
-
-def test_the_door_takes_no_name_that_cannot_stand_in_a_path(hf_local_hub: LocalHub) -> None:
-    with pytest.raises(ValueError, match="is no username"):
-        hf_local_hub.add_people([{"username": "a/b"}])

@@ -12,6 +12,7 @@ from ..errors import HfGateError
 from .clock import seconds_of
 from .faults import parse_spec
 from .handlers_access import ask_for
+from .handlers_files import commit_files
 from .records import Account, Gated
 from .running import Running
 from .wire import Answered, Asked, Refusal, iso, json_answer, ms_of
@@ -70,7 +71,7 @@ def _journal(app: Running, asked: Asked) -> list[dict[str, object]]:
     return [
         {
             "seq": m.seq, "time": iso(m.at_ms), "repo": m.repo.id, "repo_type": m.repo.type.value, "request_id": m.request_id,
-            "user_id": m.account.id, "user": m.account.username, "from": m.before, "to": m.after, "route": m.route, "token": m.token,
+            "user_id": m.account.id, "user": m.user, "from": m.before, "to": m.after, "route": m.route, "token": m.token,
         }
         for m in world.journal[max(0, int(after) + 1 - first) :]
     ]  # fmt: skip
@@ -115,47 +116,76 @@ def _advance(app: Running, asked: Asked) -> dict[str, object]:
 
 
 def _people(app: Running, asked: Asked) -> list[dict[str, object]]:
-    lines = [_known(line, {"username", "fullname", "email", "created_at"}) for line in _list(_json(asked))]
-    for line in lines:
-        if not _USERNAME.fullmatch(_word(line.get("username"))):
-            raise Refusal(400, f"{line['username']!r} is no username: letters, digits, - _ . only")
-        if _word(line.get("username")).lower() in app.world.names:
-            raise Refusal(400, f"there is somebody of the name {line['username']!r} already")
-    return [_person(app.world, line, asked.now_ms) for line in lines]
+    """All of them or none."""
+    world, ready = app.world, dict[str, tuple[str, str, str, int]]()
+    for raw in _list(_json(asked)):
+        line = _known(raw, {"username", "fullname", "email", "created_at"})
+        name = _new_name(world, line.get("username"))
+        if name.lower() in ready:
+            raise Refusal(400, f"{name!r} is there twice in this call")
+        email = _text(line, "email") or f"{name}@example.org"
+        ready[name.lower()] = name, _text(line, "fullname"), email, _time(line.get("created_at"), asked.now_ms)
+    accounts = [Account(world.new_id(made), name, full, email) for name, full, email, made in ready.values()]
+    return [_person(world, world.add_account(account)) for account in accounts]
 
 
-def _person(world: World, line: Mapping[str, Any], now_ms: int) -> dict[str, object]:
-    made = _time(line.get("created_at"), now_ms)
-    username = _word(line["username"])
-    account = Account(
-        world.new_id(made), username, line.get("fullname") or "", line.get("email") or f"{username}@example.org"
-    )
-    world.add_account(account)
-    return {"id": account.id, "username": username, "token": world.personal_secret(account)}
+def _person(world: World, account: Account) -> dict[str, object]:
+    return {"id": account.id, "username": account.username, "token": world.personal_secret(account)}
+
+
+def _new_name(world: World, value: object, *, of: Account | None = None) -> str:
+    """A username that nobody has, but for `of`, who may want other capitals."""
+    name = _word(value)
+    if not _USERNAME.fullmatch(name):
+        raise Refusal(400, f"{name!r} is no username: letters, digits, - _ . only")
+    if world.names.get(name.lower(), of) is not of:
+        raise Refusal(400, f"there is somebody of the name {name!r} already")
+    return name
+
+
+def _rename(app: Running, asked: Asked) -> dict[str, object]:
+    """The old name is free from then on; id, token and requests stay. Owners of repos cannot: their repos carry the name."""
+    line, world = _body(asked, {"user", "to"}), app.world
+    account = _named(world, line.get("user"))
+    name = _new_name(world, line.get("to"), of=account)
+    if any(gated.repo.namespace.lower() == account.username.lower() for gated in world.repos.values()):
+        raise Refusal(400, f"{account.username} has repos under that name: rename somebody who has none")
+    world.rename_account(account, name)
+    return _person(world, account)
 
 
 def _requests(app: Running, asked: Asked) -> list[dict[str, object]]:
-    """One after the other, in the given order; the first that is wrong stops the rest, and none of them has happened."""
-    world = app.world
-    ready = []
+    """In the given order; the first line that is wrong stops them all, and none of them has happened."""
+    world, ready = app.world, dict[tuple[str, str], tuple[Gated, Account, dict[str, str], int]]()
     for raw in _list(_json(asked)):
         line = _known(raw, {"repo", "repo_type", "user", "answers", "asked_at"})
-        gated = _gated(world, line)
-        account = world.named(_word(line.get("user")))
-        if account is None:
-            raise Refusal(400, f"nobody here is called {line.get('user')!r}: add them by POST people")
+        gated, account = _gated(world, line), _named(world, line.get("user"))
         if (there := gated.people.get(account.id)) is not None and there.status != "reset":
             raise Refusal(400, f"{account.username} has a request at {gated.repo} already")
-        answers = line.get("answers") or {}
-        if not isinstance(answers, dict):
-            raise Refusal(400, "answers is an object: label to value")
-        texts = {str(label): str(value) for label, value in answers.items()}
-        ready.append((gated, account, texts, _time(line.get("asked_at"), asked.now_ms)))
-    made: list[dict[str, object]] = []
-    for gated, account, texts, asked_ms in ready:
-        row = ask_for(world, gated, account, texts, asked.now_ms, account.username, asked_ms)
-        made.append({"request_id": row.id})
-    return made
+        if (gated.id, account.id) in ready:
+            raise Refusal(400, f"{account.username} asks at {gated.repo} twice in this call")
+        asked_ms = _time(line.get("asked_at"), asked.now_ms)
+        ready[gated.id, account.id] = gated, account, _answers(line), asked_ms
+    rows = [
+        ask_for(world, gated, account, answers, asked.now_ms, account.username, asked_ms)
+        for gated, account, answers, asked_ms in ready.values()
+    ]
+    return [{"request_id": row.id} for row in rows]
+
+
+def _answers(line: Mapping[str, Any]) -> dict[str, str]:
+    answers = line.get("answers") or {}
+    if not isinstance(answers, dict) or not all(isinstance(value, str) for value in answers.values()):
+        raise Refusal(400, "answers is an object: label to text")
+    return answers
+
+
+def _card(app: Running, asked: Asked) -> dict[str, object]:
+    """Another README.md, and so another gate form; requests keep the labels that they answered."""
+    line = _body(asked, {"repo", "repo_type", "text"})
+    gated = _gated(app.world, line)
+    files = gated.head.files | {"README.md": _text(line, "text").encode()}
+    return {"commit": commit_files(gated, files, "change the card", asked.now_ms).oid}
 
 
 def _settings(app: Running, asked: Asked) -> dict[str, object]:
@@ -189,6 +219,8 @@ _HANDLERS: dict[tuple[str, str], Callable[[Running, Asked], object]] = {
     ("POST", "clock"): _advance,
     ("POST", "people"): _people,
     ("POST", "requests"): _requests,
+    ("POST", "rename"): _rename,
+    ("POST", "card"): _card,
     ("POST", "settings"): _settings,
     ("POST", "reset"): _reset,
     ("POST", "save"): _save,
@@ -231,6 +263,14 @@ def _word(value: object) -> str:
     return value
 
 
+def _text(line: Mapping[str, Any], key: str) -> str:
+    """A text that may be missing, then empty."""
+    value = line.get(key)
+    if value is not None and not isinstance(value, str):
+        raise Refusal(400, f"{key} is a text")
+    return value or ""
+
+
 def _time(value: object, default: int) -> int:
     if value is None:
         return default
@@ -246,3 +286,10 @@ def _gated(world: World, line: Mapping[str, Any]) -> Gated:
     if gated is None:
         raise Refusal(400, f"there is no {repo.type.value} {repo.id} here")
     return gated
+
+
+def _named(world: World, value: object) -> Account:
+    account = world.named(_word(value))
+    if account is None:
+        raise Refusal(400, f"nobody here is called {value!r}: add them by POST people")
+    return account

@@ -242,11 +242,17 @@ def ask(c: Context) -> Answered:
 
 
 def ask_for(
-    world: World, gated: Gated, account: Account, answers: dict[str, str], now_ms: int, token: str, asked_ms: int = 0
+    world: World,
+    gated: Gated,
+    account: Account,
+    answers: dict[str, str],
+    now_ms: int,
+    token: str,
+    asked_ms: int | None = None,
 ) -> Row:
     """A new attempt: waiting in manual mode, in at once in auto mode. It takes the place of a reset one."""
     status = Status.ACCEPTED if gated.gated == "auto" else Status.PENDING
-    asked = asked_ms or now_ms
+    asked = now_ms if asked_ms is None else asked_ms
     reviewed = asked if status is Status.ACCEPTED else None
     old = gated.people.get(account.id)
     row = Row(old.id if old else world.new_id(asked), account, status, asked, reviewed)

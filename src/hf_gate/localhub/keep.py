@@ -73,6 +73,7 @@ class _Moved(Struct, array_like=True):
     after: Status | None
     route: str
     token: str
+    user: str = ""
 
 
 class Kept(Struct):
@@ -190,10 +191,9 @@ def _world(kept: Kept) -> World:
     for of, name, (namespace, new) in kept.renamed:
         world.renamed[of, name] = Repo(of, namespace, new)
     for m in kept.journal:
-        account = world.accounts[m.account]
-        world.journal.append(
-            Moved(m.seq, m.at_ms, Repo(*m.repo), m.request_id, account, m.before, m.after, m.route, m.token)
-        )
+        account, repo_then = world.accounts[m.account], Repo(*m.repo)
+        move = (m.before, m.after, m.route, m.token, m.user or account.username)
+        world.journal.append(Moved(m.seq, m.at_ms, repo_then, m.request_id, account, *move))
     return world
 
 

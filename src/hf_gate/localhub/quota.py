@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from typing import NamedTuple
 
 from .wire import Answered, Refusal
@@ -31,15 +32,18 @@ class Limiter:
 
     def __init__(self, quota: Quota) -> None:
         self.quota = quota
-        self._used: dict[tuple[str, str], tuple[int, int]] = {}
+        self._window = 0
+        self._used: Counter[tuple[str, str]] = Counter()  # in this window, which is the same for all callers
 
     def take(self, caller: str, bucket: str, now: float) -> tuple[dict[str, str], Answered | None]:
         """Count one call: the headers for its answer and, when it is one too many, the 429 instead of it."""
         calls, seconds = self.quota
         window = int(now // seconds)
-        at, used = self._used.get((caller, bucket), (window, 0))
-        used = used + 1 if at == window else 1
-        self._used[caller, bucket] = (window, used)
+        if window != self._window:
+            self._window = window
+            self._used.clear()
+        self._used[caller, bucket] += 1
+        used = self._used[caller, bucket]
         left = (window + 1) * seconds - now
         headers = {
             "ratelimit": f'"{bucket}";r={max(0, calls - used)};t={math.ceil(left)}',

@@ -94,7 +94,7 @@ class Org(NamedTuple):
 
 
 class Moved(NamedTuple):
-    """One line of the journal."""
+    """One line of the journal; `user` is what the person was called then."""
 
     seq: int
     at_ms: int
@@ -105,3 +105,4 @@ class Moved(NamedTuple):
     after: Status | None
     route: str
     token: str
+    user: str

@@ -79,7 +79,8 @@ class App(Running):
         answered = plan.instead
         if not plan.is_bare:
             bucket = plan.call.route.bucket if plan.call else "api"
-            headers, refused = self.limiter.take(asked.bearer or "", bucket, self.clock.now())
+            known = asked.bearer if asked.bearer and self.world.token(asked.bearer) else ""  # all others are one caller
+            headers, refused = self.limiter.take(known, bucket, self.clock.now())
             answered = refused or answered
         if answered is None:
             answered = self._answer(asked, plan.call)

@@ -226,8 +226,8 @@ class World:
     def _note(
         self, gated: Gated, row: Row, before: Status | None, after: Status | None, now_ms: int, route: str, token: str
     ) -> None:
-        seq = self.journal[-1].seq + 1 if self.journal else 1
-        self.journal.append(Moved(seq, now_ms, gated.repo, row.id, row.account, before, after, route, token))
+        seq, who = self.journal[-1].seq + 1 if self.journal else 1, row.account
+        self.journal.append(Moved(seq, now_ms, gated.repo, row.id, who, before, after, route, token, who.username))
 
     def _mail(self, kind: str, to: str | None, gated: Gated, row: Row, now_ms: int, reason: str | None) -> None:
         mail = {"kind": kind, "to": to, "repo": str(gated.repo), "user": row.account.username, "reason": reason}

@@ -1,0 +1,248 @@
+"""The local Hub's own door: who may come through it, and that what is asked there is done whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from hf_gate.testing import LocalHub
+from tests.contract.local_hub_kit import fetch
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[LocalHub]:
+    with LocalHub(requests=300, clock="x60") as hub:
+        yield hub
+
+
+def test_people_and_requests_can_be_put_in(hf_local_hub: LocalHub) -> None:
+    hub = hf_local_hub
+    repo = hub.repos[0]["repo"]
+    (mia,) = hub.add_people(
+        [
+            {
+                "username": "mia",
+                "fullname": "Mia Roth",
+                "email": "mia@uni.example",
+                "created_at": "2020-01-01T00:00:00.000Z",
+            }
+        ]
+    )
+    assert int(mia["id"][:8], 16) == 1577836800
+    (made,) = hub.add_requests(
+        [{"repo": repo, "user": "mia", "answers": {"Purpose": "to sleep"}, "asked_at": "2026-01-02T03:04:05.678Z"}]
+    )
+    (row,) = fetch(hub, "GET", f"/api/models/{repo}/user-access-request/pending").body
+    assert (row["requestId"], row["timestamp"]) == (made["request_id"], "2026-01-02T03:04:05.678Z")
+    assert (row["user"]["email"], row["fields"]) == ("mia@uni.example", {"Purpose": "to sleep"})
+    assert fetch(hub, "GET", "/api/whoami-v2", authorization=f"Bearer {hub.tokens['mia']}").body["name"] == "mia"
+    (line,) = hub.journal()
+    assert (line["seq"], line["user"], line["from"], line["to"]) == (1, "mia", None, "pending")
+    assert hub.journal(after=1) == []
+    with pytest.raises(ValueError, match="has a request"):
+        hub.add_requests([{"repo": repo, "user": "mia", "answers": {}}])
+    with pytest.raises(ValueError, match="nobody here is called 'max'"):
+        hub.add_requests([{"repo": repo, "user": "max"}])
+    with pytest.raises(ValueError, match="unknown key 'name'; there are created_at"):
+        hub.add_people([{"name": "mia"}])
+    with pytest.raises(ValueError, match="of the name 'mia' already"):
+        hub.add_people([{"username": "mia"}])
+
+
+def test_reset_makes_another_world(hf_local_hub: LocalHub) -> None:
+    hub = hf_local_hub
+    hub.add_people([{"username": "mia"}])
+    hub.set_faults(["truncate"])
+    old = hub.stats()["world_id"]
+    hub.reset()
+    assert hub.stats()["world_id"] != old
+    assert fetch(hub, "GET", "/api/users/mia/overview").status == 404
+    assert fetch(hub, "GET", "/_hf_gate/faults").body == []
+
+
+def test_names_and_addresses_can_be_hidden(hf_local_hub: LocalHub) -> None:
+    hub = hf_local_hub
+    repo = hub.repos[0]["repo"]
+    hub.add_people([{"username": "mia"}])
+    hub.add_requests([{"repo": repo, "user": "mia"}])
+    hub.control("POST", "settings", {"repo": repo, "hide_usernames": True})
+    (row,) = fetch(hub, "GET", f"/api/models/{repo}/user-access-request/pending").body
+    assert "user" not in row
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"host": "evil.invalid"}, 403),
+        ({"host": "localhost.evil.invalid:80"}, 403),
+        ({"sec_fetch_site": "cross-site"}, 403),
+        ({"sec_fetch_site": "same-site"}, 403),
+        ({"content_type": "text/plain"}, 415),
+        ({"host": "localhost:1", "sec_fetch_site": "same-origin"}, 200),
+        ({"host": "[::1]:1"}, 200),
+    ],
+)
+def test_the_door_opens_to_this_machine_and_to_no_page_only(
+    hub: LocalHub, headers: dict[str, str], status: int
+) -> None:
+    assert fetch(hub, "POST", "/_hf_gate/faults", {"clear": True}, **headers).status == status
+
+
+def test_an_unknown_fault_is_told_what_there_is(hub: LocalHub) -> None:
+    with pytest.raises(ValueError, match="no fault 'explode'; there are limit_bare"):
+        hub.set_faults(["truncate", "explode"])
+    assert fetch(hub, "GET", "/_hf_gate/faults").body == []
+    assert fetch(hub, "GET", "/_hf_gate/nothing").status == 404
+
+
+def test_the_door_takes_no_name_that_cannot_stand_in_a_path(hf_local_hub: LocalHub) -> None:
+    with pytest.raises(ValueError, match="is no username"):
+        hf_local_hub.add_people([{"username": "a/b"}])
+
+
+# ---- whole or not at all ------------------------------------------------------------------------------------------------
+
+WHEN = "2026-01-02T03:04:05.678Z"
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ([{"username": "mia"}, {"username": "MIA"}], "'MIA' is there twice in this call"),
+        ([{"username": "mia"}, {"username": "b/c"}], "'b/c' is no username"),
+        ([{"username": "mia"}, {"username": "max", "created_at": "once"}], "'once' is no time"),
+        ([{"username": "mia"}, {"username": "max", "email": 7}], "email is a text"),
+        ([{"username": "mia"}, {"username": "max", "fullname": ["Max"]}], "fullname is a text"),
+        ([{"username": "mia"}, "max"], "an object is wanted here"),
+        ([{"username": "mia"}, {"username": "ada-admin"}], "somebody of the name 'ada-admin' already"),
+    ],
+)
+def test_people_come_in_all_or_none(hf_local_hub: LocalHub, lines: list[Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        hf_local_hub.control("POST", "people", lines)
+    assert fetch(hf_local_hub, "GET", "/api/users/mia/overview").status == 404
+
+
+@pytest.mark.parametrize(
+    ("second", "words"),
+    [
+        ({"user": "Mia"}, "mia asks at .* twice in this call"),
+        ({"user": "nobody"}, "nobody here is called 'nobody'"),
+        ({"user": "max", "asked_at": "then"}, "'then' is no time"),
+        ({"user": "max", "answers": {"Purpose": True}}, "answers is an object: label to text"),
+        ({"user": "max", "answers": ["sleep"]}, "answers is an object: label to text"),
+        ({"user": "max", "repo": "no/where"}, "there is no model no/where here"),
+    ],
+)
+def test_requests_come_in_all_or_none(hf_local_hub: LocalHub, second: dict[str, Any], words: str) -> None:
+    hub, repo = hf_local_hub, hf_local_hub.repos[0]["repo"]
+    hub.add_people([{"username": "mia"}, {"username": "max"}])
+    with pytest.raises(ValueError, match=words):
+        hub.add_requests([{"repo": repo, "user": "mia"}, {"repo": repo, **second}])
+    assert hub.journal() == []
+    assert hub.repos[0]["pending"] == 0
+
+
+def test_who_was_reset_asks_again_through_the_door_once(hf_local_hub: LocalHub) -> None:
+    hub, repo = hf_local_hub, hf_local_hub.repos[0]["repo"]
+    hub.add_people([{"username": "mia"}])
+    (first,) = hub.add_requests([{"repo": repo, "user": "mia"}])
+    handle = f"/api/models/{repo}/user-access-request/handle"
+    assert fetch(hub, "POST", handle, {"user": "mia", "status": "reset"}).status == 200
+    line = {"repo": repo, "user": "mia", "answers": {"Purpose": "now in words"}}
+    with pytest.raises(ValueError, match="twice in this call"):
+        hub.add_requests([line, line])
+    assert hub.add_requests([line]) == [first]
+    assert [(move["from"], move["to"]) for move in hub.journal()[-2:]] == [("pending", "reset"), ("reset", "pending")]
+
+
+def test_thousands_come_in_by_one_call(hf_local_hub: LocalHub) -> None:
+    hub, repo = hf_local_hub, hf_local_hub.repos[0]["repo"]
+    hub.add_people([{"username": f"person-{n}"} for n in range(5000)])
+    lines = [{"repo": repo, "user": f"person-{n}", "asked_at": WHEN, "answers": {"Purpose": "x"}} for n in range(5000)]
+    assert len({made["request_id"] for made in hub.add_requests(lines)}) == 5000
+    assert hub.repos[0]["pending"] == 5000
+    found = fetch(hub, "GET", f"/api/models/{repo}/user-access-request/pending?q=person-4999").body
+    assert [(row["user"]["user"], row["timestamp"]) for row in found] == [("person-4999", WHEN)]
+
+
+# ---- the world moves ----------------------------------------------------------------------------------------------------
+
+
+def test_a_name_changes_hands_and_the_requests_stay_with_the_person(hf_local_hub: LocalHub) -> None:
+    hub, repo = hf_local_hub, hf_local_hub.repos[0]["repo"]
+    (mia,) = hub.add_people([{"username": "mia"}])
+    (made,) = hub.add_requests([{"repo": repo, "user": "mia"}])
+    hub.rename("mia", "mia-roth")
+    (other,) = hub.add_people([{"username": "mia"}])
+    path = f"/api/models/{repo}/user-access-request"
+    (row,) = fetch(hub, "GET", f"{path}/pending").body
+    assert (row["requestId"], row["user"]["_id"], row["user"]["user"]) == (made["request_id"], mia["id"], "mia-roth")
+    assert fetch(hub, "GET", "/api/users/mia/overview").body["_id"] == other["id"] != mia["id"]
+    assert [row["user"]["user"] for row in fetch(hub, "GET", f"{path}/pending?q=mia").body] == ["mia-roth"]
+    assert fetch(hub, "POST", f"{path}/handle", {"user": "mia", "status": "accepted"}).status == 404
+    assert fetch(hub, "POST", f"{path}/handle", {"user": "mia-roth", "status": "accepted"}).status == 200
+    assert [(line["user"], line["user_id"]) for line in hub.journal()] == [("mia", mia["id"]), ("mia-roth", mia["id"])]
+    for name, person in (("mia", other), ("mia-roth", mia)):
+        whoami = fetch(hub, "GET", "/api/whoami-v2", authorization=f"Bearer {hub.tokens[name]}").body
+        assert (whoami["name"], whoami["id"]) == (name, person["id"])
+
+
+@pytest.mark.parametrize(
+    ("user", "to", "words"),
+    [
+        ("nobody", "x", "nobody here is called 'nobody'"),
+        ("mia", "max", "somebody of the name 'max' already"),
+        ("mia", "../x", "'../x' is no username"),
+        ("mia", "", "a text is wanted"),
+    ],
+)
+def test_a_rename_that_cannot_be_leaves_the_name(hf_local_hub: LocalHub, user: str, to: str, words: str) -> None:
+    hf_local_hub.add_people([{"username": "mia"}, {"username": "max"}])
+    with pytest.raises(ValueError, match=words):
+        hf_local_hub.rename(user, to)
+    assert fetch(hf_local_hub, "GET", "/api/users/mia/overview").status == 200
+
+
+def test_an_owner_of_repos_keeps_the_name_and_anybody_may_change_its_capitals(hf_local_hub: LocalHub) -> None:
+    hub = hf_local_hub
+    hub.add_people([{"username": "mia"}])
+    mine = {"authorization": f"Bearer {hub.tokens['mia']}"}
+    hub.rename("mia", "Mia")
+    assert fetch(hub, "GET", "/api/whoami-v2", **mine).body["name"] == "Mia"
+    assert fetch(hub, "POST", "/api/repos/create", {"name": "thing"}, **mine).status == 200
+    with pytest.raises(ValueError, match="Mia has repos under that name"):
+        hub.rename("mia", "nora")
+
+
+def test_a_card_can_be_changed_and_requests_keep_their_labels(hf_local_hub: LocalHub) -> None:
+    hub, repo = hf_local_hub, hf_local_hub.repos[0]["repo"]
+    hub.add_people([{"username": "mia"}])
+    hub.add_requests([{"repo": repo, "user": "mia", "answers": {"Purpose": "sleep"}}])
+    card = "---\nextra_gated_fields:\n  Why: text\n---\n# Ü\n"
+    hub.set_card(repo, card)
+    assert fetch(hub, "GET", f"/{repo}/resolve/main/README.md").body.decode() == card
+    shown = fetch(hub, "GET", f"/api/models/{repo}?expand[]=cardData").body
+    assert shown["cardData"]["extra_gated_fields"] == {"Why": "text"}
+    assert fetch(hub, "GET", f"/{repo}/resolve/main/config.json").status == 200
+    assert fetch(hub, "GET", f"/api/models/{repo}/user-access-request/pending").body[0]["fields"] == {
+        "Purpose": "sleep"
+    }
+    with pytest.raises(ValueError, match=f"there is no dataset {repo} here"):
+        hub.set_card(repo, card, repo_type="dataset")
+
+
+def test_people_of_the_door_take_back_what_they_asked_and_others_decide_with_their_own_tokens(
+    hf_local_hub: LocalHub,
+) -> None:
+    hub, repo = hf_local_hub, hf_local_hub.repos[0]["repo"]
+    hub.add_people([{"username": "mia"}, {"username": "max"}])
+    hub.add_requests([{"repo": repo, "user": "mia"}, {"repo": repo, "user": "max"}])
+    path = f"/api/models/{repo}/user-access-request"
+    assert fetch(hub, "POST", f"{path}/cancel", authorization=f"Bearer {hub.tokens['mia']}").status == 200
+    body = {"user": "max", "status": "rejected"}
+    assert fetch(hub, "POST", f"{path}/handle", body, authorization=f"Bearer {hub.tokens['admin']}").status == 200
+    moves = [(line["user"], line["to"], line["token"]) for line in hub.journal()[-2:]]
+    assert moves == [("mia", None, "mia"), ("max", "rejected", "admin")]
