@@ -203,7 +203,37 @@ def _kind_of(text: str) -> tuple[str | None, str]:
 
 def glob_matches(glob: str, repo: Repo) -> bool:
     """Whether a glob of `parse_glob` names this repo; `*` never crosses a slash, and capitals do not count."""
-    return _pattern(glob).match(repo.web_path) is not None
+    return glob_matches_path(glob, repo.web_path)
+
+
+def glob_matches_path(glob: str, path: str) -> bool:
+    """The same for a repo's path: `ns/name` or `datasets/ns/name`."""
+    return _pattern(glob).match(path) is not None
+
+
+def globs_meet(one: str, other: str) -> bool:
+    """Whether there can be a repo that both globs name."""
+    one_parts, other_parts = one.lower().split("/"), other.lower().split("/")
+    return len(one_parts) == len(other_parts) and all(map(_parts_meet, one_parts, other_parts))
+
+
+def _parts_meet(one: str, other: str) -> bool:
+    reached = {(0, 0)}
+    todo = [(0, 0)]
+    while todo:
+        i, j = todo.pop()
+        a, b = one[i : i + 1], other[j : j + 1]
+        steps = [(i + 1, j)] if a == "*" else []
+        steps += [(i, j + 1)] if b == "*" else []
+        if a and b:
+            steps += [(i, j + 1)] if a == "*" else []
+            steps += [(i + 1, j)] if b == "*" else []
+            steps += [(i + 1, j + 1)] if a == b or "?" in (a, b) else []
+        for step in steps:
+            if step not in reached:
+                reached.add(step)
+                todo.append(step)
+    return (len(one), len(other)) in reached
 
 
 @lru_cache(maxsize=1024)

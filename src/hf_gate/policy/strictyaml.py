@@ -152,27 +152,32 @@ _WHY = {
 _VALUE = re.compile(r"(?P<lead>\s*(?:- +)*(?:[A-Za-z_][\w-]*:[ \t]+|- +))(?P<value>\S.*?)\s*$")
 
 
+_ANCHOR = re.compile(r"&[A-Za-z][\w-]* +(?=[\w\[{\"'])")
+
+
 def _mended(source: Source, problem: yamltext.Problem) -> Problem | None:
     """The first line near a problem that, its value put in quotes, takes the problem away."""
     if problem.code == "yaml_tab":
         return _without_tabs(source, problem)
+    if problem.code == "yaml_character":
+        return Problem(problem.code, "", source.name, Place(problem.line, problem.column), fix="", length=1)
+    if problem.code == "yaml_anchor" and (anchor := _ANCHOR.match(source.line(problem.line), problem.column - 1)):
+        place = Place(problem.line, problem.column)
+        return Problem(problem.code, "", source.name, place, fix="", length=len(anchor[0]))
     for number in (problem.line, problem.line - 1, problem.line - 2):
         match = _VALUE.match(source.line(number))
         if match is None or match["value"][0] in "|>":
             continue
         value, column = match["value"], match.start("value") + 1
         tries = [value] if problem.code == "yaml_comment" else [_uncommented(value), value]
+        if problem.code == "yaml_quote" and value.count(value[0]) == 1:
+            tries.insert(0, value + value[0])
         for text in dict.fromkeys(tries):
-            fix = quoted(_bare(text))
-            offer = Problem(
-                problem.code,
-                problem.message,
-                source.name,
-                Place(number, column),
-                hint=f"`{match['lead'].strip()} {fix}`.",
-                fix=fix,
-                length=len(text),
-            )
+            closed = problem.code == "yaml_quote" and text == value + value[0]
+            fix = text if closed else quoted(_bare(text))
+            hint = f"`{match['lead'].strip()} {fix}`."
+            place, length = Place(number, column), min(len(text), len(value))
+            offer = Problem(problem.code, problem.message, source.name, place, hint=hint, fix=fix, length=length)
             if _helps(source, problem, offer):
                 return offer
     return None

@@ -1,0 +1,237 @@
+"""A parsed policy against the desk that it will run on: expressions compiled, names, constants, labels and tests checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from ..domain.forms import GateForm
+from .constants import constant_faults
+from .desk import Desk
+from .expressions import Expression, ExpressionProblem, compile_expression
+from .fact_table import ANSWER_ROLES, CelType, declarations
+from .labels import form_faults, roles_without_field
+from .lint import lint
+from .model import Place, Policy, Problem
+from .parse import ParsedPolicy
+from .places import let_nodes, rule_nodes, value_of
+from .reasons import text_for, too_long_for
+from .spelling import glob_matches_path, globs_meet
+from .strictyaml import Node, Scalar, Spelling, nearest
+from .testfacts import test_faults
+
+_STEPS = 6  # mistakes mended one after the other in one expression, to see whether they all go
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedPolicy:
+    """A policy with its expressions; `policy` is None when any problem is an error.
+
+    `conditions` are by rule id and key (`when`, `unless`); `repos` are the governed ones whose forms were given.
+    """
+
+    policy: Policy | None
+    problems: tuple[Problem, ...]
+    declared: Mapping[str, CelType] = field(default_factory=dict)
+    lets: Mapping[str, Expression] = field(default_factory=dict)
+    conditions: Mapping[tuple[str, str], Expression] = field(default_factory=dict)
+    repos: tuple[str, ...] = ()
+
+
+def check_policy(
+    parsed: ParsedPolicy, *, desk: Desk | None = None, forms: Mapping[str, GateForm] | None = None
+) -> CheckedPolicy:
+    """Everything about one policy that can be known before it runs.
+
+    `forms` are the gate forms of the desk's repos by their path (`ns/name`, `datasets/ns/name`). Never raises.
+    """
+    if parsed.policy is None:
+        return CheckedPolicy(None, parsed.problems)
+    check = _Check(parsed, parsed.policy, desk, forms or {})
+    found = (*parsed.problems, *check.problems())
+    problems = tuple(sorted(dict.fromkeys(found), key=_weight))
+    policy = None if any(each.is_error for each in problems) else parsed.policy
+    return CheckedPolicy(policy, problems, check.declared, check.lets, check.conditions, tuple(check.forms))
+
+
+_LEAST = ("unused", "no_catch_all", "accepts_everybody", "accepts_on_claims")
+
+
+def _weight(problem: Problem) -> tuple[bool, int, int, int]:
+    """Errors first, then what is hardly meant, then what is only said; in each the order of the file."""
+    rank = _LEAST.index(problem.code) + 1 if problem.code in _LEAST else 0
+    return not problem.is_error, rank, problem.place.line, problem.place.column
+
+
+def check_names(policies: Sequence[CheckedPolicy]) -> tuple[Problem, ...]:
+    """What is wrong between the policies of one desk: names that two of them have."""
+    found, seen = [], dict[str, Policy]()
+    for policy in (each.policy for each in policies):
+        if policy is None:
+            continue
+        first = seen.setdefault(policy.name, policy)
+        if first is not policy:
+            words = f"policy `{policy.name}` is also the name of {first.source}: a name is used once."
+            found.append(Problem("policy_twice", words, policy.source, hint="Rename one of the two."))
+    return tuple(found)
+
+
+def table_names(policy: Policy, desk: Desk | None) -> tuple[str, ...]:
+    """The tables that a policy may ask: the desk's and its own."""
+    return tuple(dict.fromkeys(table.name for table in (*(desk.tables if desk else ()), *policy.tables)))
+
+
+class _Check:
+    def __init__(self, parsed: ParsedPolicy, policy: Policy, desk: Desk | None, forms: Mapping[str, GateForm]) -> None:
+        self.parsed, self.policy, self.desk = parsed, policy, desk
+        self.forms = {repo: form for repo, form in forms.items() if _governs(policy, desk, repo)}
+        self.declared = declarations(ANSWER_ROLES, table_names(policy, desk))
+        self.lets: dict[str, Expression] = {}
+        self.conditions: dict[tuple[str, str], Expression] = {}
+        self.rules = rule_nodes(parsed.read)
+
+    def problems(self) -> list[Problem]:
+        found = [*self._expressions(), *self._names(), *self._reasons(), *self._repos()]
+        found += test_faults(self.parsed.read, self.policy, self.declared)
+        if not any(each.is_error for each in found):
+            found += lint(self.parsed.read, self.policy, self.lets, self.conditions)
+        return found
+
+    # ---- expressions -------------------------------------------------------------------------------------------------
+
+    def _expressions(self) -> Iterator[Problem]:
+        broken = False
+        for name, node in let_nodes(self.parsed.read).items():
+            expression, problems = self._compiled(node, f"let {name}", is_let=True)
+            yield from problems
+            if expression is not None:
+                self.lets[name] = expression
+            broken = broken or expression is None
+        if broken:  # each rule that uses it would say so again
+            return
+        for rule, rule_node in self.rules.items():
+            for key in ("when", "unless"):
+                written = value_of(rule_node, key)
+                if isinstance(written, Scalar):
+                    expression, problems = self._compiled(written, f"rule {rule}", is_let=False)
+                    yield from problems
+                    if expression is not None:
+                        self.conditions[rule, key] = expression
+
+    def _compiled(self, node: Scalar, where: str, *, is_let: bool) -> tuple[Expression | None, list[Problem]]:
+        spelling = Spelling(self.parsed.read.source, node)
+        source = node.text.strip()
+        lead = len(node.text) - len(node.text.lstrip())
+        try:
+            expression = compile_expression(source, self.declared, self.lets, is_let=is_let)
+        except ExpressionProblem as problem:
+            return None, [self._refused(spelling, problem, source, lead, where, is_let=is_let)]
+        problems = [
+            spelling.problem(fault.code, f"{where}: {fault.message}", lead + fault.offset, fault.length, fault.fix, fault.hint, is_error=fault.is_error)
+            for fault in (*constant_faults(expression, source, self.policy, tuple(self.forms)), *form_faults(expression, source, self.forms))
+        ]  # fmt: skip
+        return expression, problems
+
+    def _refused(
+        self, spelling: Spelling, problem: ExpressionProblem, source: str, lead: int, where: str, *, is_let: bool
+    ) -> Problem:
+        code, message, fix = problem.code.replace("-", "_"), f"{where}: {problem.message}", problem.fix
+        piece = source[problem.offset : problem.offset + problem.length]
+        if piece.startswith("terms."):
+            words = f"{where}: the facts of `terms` belong to a later version: leave them out."
+            return spelling.problem("later", words, lead + problem.offset, problem.length)
+        below = self._below(piece)
+        if below:
+            return spelling.problem(code, f"{where}: `{piece}` stands further down in `let`: move it up.", lead + problem.offset, problem.length)  # fmt: skip
+        if fix is not None:
+            once = _pasted(source, problem)
+            whole = self._mended(once, is_let=is_let)
+            if whole is not None and whole != once:
+                return spelling.problem(code, message, 0, len(spelling.node.text), whole, f"Write `{whole}`.")
+        hint = f"Write `{fix}`." if fix and fix not in message else ""
+        return spelling.problem(code, message, lead + problem.offset, problem.length, fix, hint)
+
+    def _below(self, name: str) -> bool:
+        return name in self.policy.let and name not in self.lets
+
+    def _mended(self, source: str, *, is_let: bool) -> str | None:
+        """The expression once all its mistakes are mended one after the other; None if it cannot be."""
+        for _ in range(_STEPS):
+            try:
+                compile_expression(source, self.declared, self.lets, is_let=is_let)
+            except ExpressionProblem as problem:
+                if problem.fix is None:
+                    return None
+                source = _pasted(source, problem)
+            else:
+                return source
+        return None
+
+    # ---- the rest ----------------------------------------------------------------------------------------------------
+
+    def _names(self) -> Iterator[Problem]:
+        of_desk = {table.name for table in self.desk.tables} if self.desk else set()
+        for table in self.policy.tables:
+            if table.name in of_desk:
+                words = f"table `{table.name}` stands in the desk file too: a name means one table."
+                yield Problem("table_twice", words, self.policy.source, table.place, hint="Rename one of the two.")
+        templates = dict(self.desk.templates) if self.desk else {}
+        for rule in self.policy.rules:
+            name, node = rule.reason_template, value_of(self.rules.get(rule.id), "reason_template")
+            if name is None or name in templates or not isinstance(node, Scalar) or self.desk is None:
+                continue
+            near = nearest(name, templates)
+            hint = f"Did you mean `{near}`?" if near else f"Write it into `templates:` of {self.desk.source}."
+            words = f"rule {rule.id}: the desk has no template `{name}`."
+            yield self._at(node, "unknown_template", words, near, hint)
+
+    def _reasons(self) -> Iterator[Problem]:
+        for rule in self.policy.rules:
+            for key, value in (("reason", rule.reason), ("end_reason", rule.end_reason)):
+                texts = [value] if isinstance(value, str) else list(value.values()) if value else []
+                yield from self._too_long(texts, rule.id, key)
+            template = self.desk.templates.get(rule.reason_template or "") if self.desk else None
+            if template:
+                texts = [template] if isinstance(template, str) else [text_for(template, each) for each in template]
+                yield from self._too_long(texts, rule.id, "reason_template")
+
+    def _too_long(self, texts: list[str], rule: str, key: str) -> Iterator[Problem]:
+        for text in texts:
+            words = too_long_for(text, self.forms, rule)
+            node = value_of(self.rules.get(rule), key)
+            if words and node is not None:
+                yield Problem("reason_too_long", f"rule {rule}: filled, this can be {words}", self.policy.source, Place(node.line, node.column))  # fmt: skip
+
+    def _repos(self) -> Iterator[Problem]:
+        globs = value_of(self.parsed.read.root, "applies_to")
+        for glob, node in zip(self.policy.applies_to, _items(globs), strict=False):
+            if self.desk is not None and not any(globs_meet(glob, other) for other in self.desk.repos):
+                near = _other_type(glob, self.desk.repos) or nearest(glob, self.desk.repos)
+                hint = f"Did you mean `{near}`?" if near else f"The desk looks after {', '.join(self.desk.repos[:5])}."
+                words = f"applies_to: `{glob}` names none of the repos of the desk."
+                yield replace(self._at(node, "no_such_repo", words, near, hint), is_error=False)
+        yield from roles_without_field(self.parsed.read, self.policy, self.conditions, self.forms)
+
+    def _at(self, node: Node, code: str, words: str, fix: str | None, hint: str) -> Problem:
+        if isinstance(node, Scalar):
+            return Spelling(self.parsed.read.source, node).problem(code, words, fix=fix, hint=hint)
+        return Problem(code, words, self.policy.source, Place(node.line, node.column), hint=hint)
+
+
+def _pasted(source: str, problem: ExpressionProblem) -> str:
+    return source[: problem.offset] + (problem.fix or "") + source[problem.offset + problem.length :]
+
+
+def _governs(policy: Policy, desk: Desk | None, repo: str) -> bool:
+    ours = any(glob_matches_path(glob, repo) for glob in policy.applies_to)
+    return ours and (desk is None or any(glob_matches_path(glob, repo) for glob in desk.repos))
+
+
+def _other_type(glob: str, globs: Sequence[str]) -> str | None:
+    """The same name as the other type of repo: a bare `ns/name` is a model."""
+    other = glob.removeprefix("datasets/") if glob.startswith("datasets/") else f"datasets/{glob}"
+    return other if any(globs_meet(other, each) for each in globs) else None
+
+
+def _items(node: Node | None) -> tuple[Node, ...]:
+    return getattr(node, "items", ())

@@ -1,0 +1,219 @@
+"""What is allowed in a policy and is hardly meant: rejects on what people say of themselves, rules that never match."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from .canonical import bare_expression
+from .expressions import Expression
+from .logic import always, never
+from .model import Action, Place, Policy, Problem, Rule
+from .places import let_nodes, pair_of, rule_nodes, value_of
+from .strictyaml import Mapping as Map
+from .strictyaml import Node, Read, Scalar, Sequence, Spelling, place_of
+from .trust import Pass, is_claim, ways_in
+
+Conditions = Mapping[tuple[str, str], Expression]
+
+
+def lint(read: Read, policy: Policy, lets: Mapping[str, Expression], conditions: Conditions) -> list[Problem]:
+    """Warnings about a policy that is valid; `fix` where there is one text that mends it."""
+    nodes = rule_nodes(read)
+    return [
+        *_rejects(read, policy, nodes, conditions),
+        *_dead(read, policy, conditions),
+        *_constant(read, policy, nodes, conditions),
+        *_open(policy, ways_in(policy, conditions)),
+        *_unused(read, policy, lets, conditions),
+        *_no_catch_all(policy),
+        *_accepts_of_members(policy),
+    ]
+
+
+def _warn(policy: Policy, code: str, words: str, place: Place, hint: str = "") -> Problem:
+    return Problem(code, words, policy.source, place, is_error=False, hint=hint)
+
+
+# ---- rejects ---------------------------------------------------------------------------------------------------------
+
+
+def _rejects(read: Read, policy: Policy, nodes: Mapping[str, Node], conditions: Conditions) -> Iterator[Problem]:
+    """A reject cannot be taken back by the person: what they wrote is rarely worth that."""
+    for rule in policy.rules:
+        for key, then in (("then", rule.then), ("after", rule.after), ("at_end", rule.at_end)):
+            node = value_of(nodes.get(rule.id), key)
+            if then is not Action.REJECT or not isinstance(node, Scalar):
+                continue
+            facts = sorted(_facts(rule, conditions))
+            claimed = [name for name in facts if is_claim(name)]
+            if key == "then" and not claimed:
+                continue
+            why = f"it hangs on what people say of themselves ({', '.join(claimed)})" if key == "then" else "time alone"
+            words = f"rule {rule.id}: `{key}: reject` is for good, and {why}: did you mean reset?"
+            yield Spelling(read.source, node).problem("reject_on_claims", words, fix="reset", hint="reset lets them ask again.", is_error=False)  # fmt: skip
+
+
+def _facts(rule: Rule, conditions: Conditions) -> frozenset[str]:
+    parts = (conditions.get((rule.id, key)) for key in ("when", "unless"))
+    return frozenset[str]().union(*(part.facts for part in parts if part is not None))
+
+
+# ---- rules that never match ------------------------------------------------------------------------------------------
+
+
+def _dead(read: Read, policy: Policy, conditions: Conditions) -> Iterator[Problem]:
+    earlier: dict[str, str] = {}
+    for number, rule in enumerate(policy.rules):
+        if _is_always(rule, conditions):
+            if rule.when in (None, "true") and number + 1 < len(policy.rules):
+                yield _behind(read, policy, number)
+            return
+        when = conditions.get((rule.id, "when"))
+        if when is None:
+            continue
+        here = bare_expression(when.source)
+        if here in earlier:
+            words = f"rule {rule.id} never matches: rule {earlier[here]} above takes the same requests."
+            yield _warn(policy, "dead_rule", words, rule.places.get("when", rule.place), "Remove one of the two.")
+        if rule.unless is None:
+            for part in (when, *(when.parts if when.op == "||" else ())):
+                earlier.setdefault(bare_expression(part.source), rule.id)
+
+
+def _is_always(rule: Rule, conditions: Conditions) -> bool:
+    when, unless = conditions.get((rule.id, "when")), conditions.get((rule.id, "unless"))
+    return (when is None or always(when)) and (unless is None or never(unless))
+
+
+def _behind(read: Read, policy: Policy, number: int) -> Problem:
+    """A rule without condition that is not the last: the fix puts it there."""
+    rule = policy.rules[number]
+    behind = ", ".join(each.id for each in policy.rules[number + 1 :][:4])
+    words = f"rule {rule.id} takes every request, so the rules below it never match: {behind}."
+    hint = f"Put {rule.id} last, or give it a `when`."
+    block = _block(read, number)
+    if block is None:
+        return _warn(policy, "dead_rule", words, rule.place, hint)
+    start, length, fix = block
+    place = read.source.place(start)
+    return Problem("dead_rule", words, policy.source, place, is_error=False, hint=hint, fix=fix, length=length)
+
+
+def _block(read: Read, number: int) -> tuple[int, int, str] | None:
+    """Where the rules from this one on stand, and their text with this one behind the others."""
+    rules = value_of(read.root, "rules")
+    if not isinstance(rules, Sequence) or any(not isinstance(each, Map) for each in rules.items):
+        return None
+    lines = [item.line for item in rules.items]
+    source = read.source
+    if any(not re.match(r" *- ", source.line(line)) for line in lines) or len(set(lines)) < len(lines):
+        return None
+    last = _last_line(read, lines)
+    starts = [source.index(Place(line, 1)) for line in lines[number:]]
+    end = source.index(Place(last, 1)) + len(source.line(last))
+    pieces = [source.text[a:b].rstrip("\n") for a, b in zip(starts, [*starts[1:], end], strict=True)]
+    return starts[0], end - starts[0], "\n".join([*pieces[1:], pieces[0]])
+
+
+def _last_line(read: Read, lines: list[int]) -> int:
+    """The last line that still belongs to the rules: the one before the next key of the file."""
+    source, number = read.source, lines[-1]
+    while number < source.lines and (
+        not source.line(number + 1).strip() or source.line(number + 1).startswith((" ", "- "))
+    ):
+        number += 1
+    while number > lines[-1] and not source.line(number).strip():
+        number -= 1
+    return number
+
+
+def _constant(read: Read, policy: Policy, nodes: Mapping[str, Node], conditions: Conditions) -> Iterator[Problem]:
+    for rule in policy.rules:
+        for key in ("when", "unless"):
+            condition, node = conditions.get((rule.id, key)), value_of(nodes.get(rule.id), key)
+            if condition is None or not isinstance(node, Scalar):
+                continue
+            spelling = Spelling(read.source, node)
+            if never(condition):
+                effect = "the rule never matches" if key == "when" else "it excepts nobody"
+                fix = _or_for_and(condition)
+                hint = f"Did you mean `{fix}`?" if fix else ""
+                words = f"rule {rule.id}: `{key}` can never be true, so {effect}."
+                yield spelling.problem("dead_rule", words, fix=fix, hint=hint, is_error=False)
+            elif always(condition) and bare_expression(condition.source) != "true":
+                fix = _and_for_or(condition)
+                hint = f"Did you mean `{fix}`?" if fix else "Leave it out."
+                words = f"rule {rule.id}: `{key}` is always true."
+                yield spelling.problem("always_true", words, fix=fix, hint=hint, is_error=False)
+
+
+def _or_for_and(condition: Expression) -> str | None:
+    """`x == "a" && x == "b"` was meant as `||`."""
+    if condition.op != "&&" or any(part.op or never(part) or not _is_equal(part) for part in condition.parts):
+        return None
+    return " || ".join(part.source for part in condition.parts)
+
+
+def _is_equal(part: Expression) -> bool:
+    return all(each.op in ("==", "in") for each in part.comparisons)
+
+
+def _and_for_or(condition: Expression) -> str | None:
+    """`x != "a" || x != "b"` was meant as `&&`."""
+    if condition.op != "||" or any(part.op or always(part) for part in condition.parts):
+        return None
+    return " && ".join(part.source for part in condition.parts)
+
+
+# ---- who gets in -----------------------------------------------------------------------------------------------------
+
+
+def _open(policy: Policy, ways: tuple[Pass, ...]) -> Iterator[Problem]:
+    for way in ways:
+        rule = next(each for each in policy.rules if each.id == way.rule)
+        if way.trust is None:
+            words = f"rule {way.rule} accepts everybody: nothing has to be shown."
+            yield _warn(
+                policy, "accepts_everybody", words, rule.place, "Meant so for an open model; else add a `when`."
+            )
+        elif way.is_weak:
+            words = f"rule {way.rule} accepts on claims alone: {way}."
+            hint = "Ask also for an e-mail domain, a verified organisation or a table of yours."
+            yield _warn(policy, "accepts_on_claims", words, rule.place, hint)
+
+
+def _no_catch_all(policy: Policy) -> Iterator[Problem]:
+    if all(rule.when is not None or rule.unless is not None for rule in policy.rules):
+        words = "no rule is without condition: a request that none matches is no matter of this policy."
+        yield _warn(
+            policy, "no_catch_all", words, policy.rules[-1].place, "End with `- id: rest` and `then: human` to say so."
+        )
+
+
+def _accepts_of_members(policy: Policy) -> Iterator[Problem]:
+    if set(policy.judges) == {"accepted"} and any(rule.then is Action.ACCEPT for rule in policy.rules):
+        rule = next(rule for rule in policy.rules if rule.then is Action.ACCEPT)
+        words = f"rule {rule.id} accepts, but the policy judges only people who are in: it never matters."
+        yield _warn(policy, "dead_rule", words, rule.place, "Add pending to `judges`.")
+
+
+# ---- what nothing uses -----------------------------------------------------------------------------------------------
+
+
+def _unused(read: Read, policy: Policy, lets: Mapping[str, Expression], conditions: Conditions) -> Iterator[Problem]:
+    used = frozenset[str]().union(*(_lets_behind(each) for each in conditions.values()))
+    for name, node in let_nodes(read).items():
+        if name in lets and name not in used:
+            yield _warn(policy, "unused", f"let {name} is used by no rule.", place_of(node), "Remove it.")
+    facts = frozenset[str]().union(*(each.facts for each in conditions.values()))
+    tables = value_of(read.root, "tables")
+    for table in policy.tables:
+        pair = pair_of(tables, table.name)
+        if pair and not any(name.split(".")[1] == table.name for name in facts if name.startswith("tables.")):
+            yield _warn(policy, "unused", f"table {table.name} is asked by no rule.", place_of(pair[0]), "Remove it.")
+
+
+def _lets_behind(expression: Expression) -> frozenset[str]:
+    below = (_lets_behind(each) for each in expression.uses.values())
+    return frozenset(expression.uses).union(*below)

@@ -1,0 +1,113 @@
+"""Whether a condition can come out at all: contradictions and matters of course among comparisons of one fact."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from .checks import Comparison
+from .expressions import Expression, bind
+from .fact_table import declared
+
+_NEGATED = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">", "in": "not in", "not in": "in"}
+_LARGEST = 1 << 62
+
+
+def always(condition: Expression) -> bool:
+    """Whether it is true whatever the facts are; False when that cannot be seen."""
+    return _settled(condition) is True or _clash(condition, negated=True)
+
+
+def never(condition: Expression) -> bool:
+    """Whether it is false whatever the facts are; False when that cannot be seen."""
+    return _settled(condition) is False or _clash(condition, negated=False)
+
+
+def _settled(condition: Expression) -> bool | None:
+    """What comes out when nothing at all is known; it is the same then whatever is known."""
+    return condition.evaluate(bind({}, _all_lets(condition))).value
+
+
+def _all_lets(condition: Expression) -> dict[str, Expression]:
+    found: dict[str, Expression] = {}
+    for name, each in condition.uses.items():
+        found.update(_all_lets(each))
+        found[name] = each
+    return found
+
+
+def _clash(condition: Expression, *, negated: bool) -> bool:
+    """Whether the condition (or its contrary) is an `and` of which two comparisons contradict each other."""
+    joint = "||" if negated else "&&"
+    parts = _leaves(condition, joint) if condition.op in ("", joint) else []
+    by_fact: dict[str, list[tuple[str, tuple[object, ...]]]] = {}
+    for part in parts:
+        found = _comparison(part, negated=negated)
+        if found is not None:
+            by_fact.setdefault(found[0], []).append(found[1:])
+    return any(not _possible(fact, tests) for fact, tests in by_fact.items())
+
+
+def _leaves(condition: Expression, joint: str) -> list[Expression]:
+    if condition.op != joint:
+        return [condition]
+    return [leaf for part in condition.parts for leaf in _leaves(part, joint)]
+
+
+def _comparison(part: Expression, *, negated: bool) -> tuple[str, str, tuple[object, ...]] | None:
+    """One comparison as (fact, operator, values); a bare fact of true or false as one with true."""
+    if part.op == "!":
+        return _comparison(part.parts[0], negated=not negated)
+    op: str
+    values: tuple[object, ...]
+    if not part.op and not part.lets and part.facts == {part.source}:
+        name, op, values = part.source, "==", (True,)
+    elif not part.op and len(part.comparisons) == 1 and not part.lets and _is_whole(part, part.comparisons[0]):
+        only = part.comparisons[0]
+        name, op, values = only.fact, only.op, only.values
+    else:
+        return None
+    if op not in _NEGATED:
+        return None
+    return name, _NEGATED[op] if negated else op, values
+
+
+def _is_whole(part: Expression, found: Comparison) -> bool:
+    """Whether the comparison is all that there is: both sides bare."""
+    return found.length >= part.length - 2
+
+
+def _possible(fact: str, tests: list[tuple[str, tuple[object, ...]]]) -> bool:
+    """Whether one value can pass all tests: those named, all that the fact can have, and what lies between."""
+    law = declared(fact)
+    named = [value for _, values in tests for value in values]
+    candidates: list[object] = [*named]
+    if law is not None and law.values is not None:
+        candidates = [*law.values]
+    elif all(isinstance(value, bool) for value in named):
+        candidates = [True, False]
+    elif all(isinstance(value, int) and not isinstance(value, bool) for value in named):
+        numbers = [value for value in named if isinstance(value, int)]
+        candidates = [value + step for value in numbers for step in (-1, 0, 1)]
+        candidates = [value for value in candidates if isinstance(value, int) and value >= 0] or [-1]
+    elif all(isinstance(value, str) for value in named):
+        candidates += ["\0any other text"]
+    else:
+        return True
+    return any(all(_passes(value, op, values) for op, values in tests) for value in candidates)
+
+
+_TESTS: dict[str, Callable[[int, int], bool]] = {
+    "<": lambda a, b: a < b,
+    "<=": lambda a, b: a <= b,
+    ">": lambda a, b: a > b,
+    ">=": lambda a, b: a >= b,
+}
+
+
+def _passes(value: object, op: str, values: Iterable[object]) -> bool:
+    listed = list(values)
+    if op in ("==", "in"):
+        return value in listed
+    if op in ("!=", "not in"):
+        return value not in listed
+    return all(isinstance(value, int) and isinstance(other, int) and _TESTS[op](value, other) for other in listed)

@@ -1,0 +1,148 @@
+"""A repo's policies as sentences, in the order in which they are tried: what `policy show` prints."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+
+from .canonical import bare_expression
+from .model import Action, Mode, Policy, Rule, Span, Until
+
+_UNITS = {"d": "day", "mo": "month", "y": "year"}
+_VERBS = {
+    Action.ACCEPT: "is accepted",
+    Action.HUMAN: "goes to a person",
+    Action.WAIT: "waits",
+    Action.RESET: "is sent back and may ask again",
+    Action.REJECT: "is rejected for good",
+}
+_AFTER = {
+    Action.RESET: "is then sent back and may ask again",
+    Action.REJECT: "is then rejected for good",
+    Action.HUMAN: "then goes to a person",
+}
+_ENDS = {
+    Action.RESET: "then the access ends and the person may ask again",
+    Action.REJECT: "then the access ends for good",
+    Action.HUMAN: "then a person decides whether it ends",
+}
+
+
+def sentences(policies: Iterable[Policy]) -> list[str]:
+    """The effective policy of a repo: each rule of each policy that applies to it, and how they combine."""
+    ordered = sorted(policies, key=lambda each: (each.mode is Mode.SHADOW, each.name))
+    found = [line for policy in ordered for line in policy_sentences(policy)]
+    counted = [policy for policy in ordered if policy.mode is Mode.ENFORCE]
+    if len(counted) > 1:
+        found.append(
+            "Where these policies differ, the strictest counts: reject, then reset, wait, a person, accept; "
+            "and the earliest end of access."
+        )
+    if any(not _is_whole(policy) for policy in counted) or not counted:
+        found.append("A request about which none of them says anything goes to a person.")
+    found.append("A request that hangs on a fact which cannot be known goes to a person, never in.")
+    return found
+
+
+def numbered(lines: Sequence[str]) -> str:
+    """Sentences with their numbers, one below the other."""
+    width = len(str(len(lines)))
+    return "\n".join(f"{number:>{width}}. {line}" for number, line in enumerate(lines, 1))
+
+
+def policy_sentences(policy: Policy) -> list[str]:
+    """One policy: first what it judges, then a sentence a rule."""
+    shadow = " It is in shadow: its verdicts are recorded, and change nothing." if policy.mode is Mode.SHADOW else ""
+    judged = "pending requests" if "accepted" not in policy.judges else "people who are in"
+    if set(policy.judges) == {"pending", "accepted"}:
+        judged = "pending requests, and people who are in (whom it may reset or reject),"
+    repos = _and([f"`{glob}`" for glob in policy.applies_to])
+    opening = f"Policy {policy.name} judges {judged} in {repos}; the first rule that matches decides.{shadow}"
+    return [opening, *(_rule(rule, policy.let, first=number == 0) for number, rule in enumerate(policy.rules))]
+
+
+def _is_whole(policy: Policy) -> bool:
+    return any(rule.when is None and rule.unless is None for rule in policy.rules)
+
+
+def _rule(rule: Rule, let: Mapping[str, str], *, first: bool) -> str:
+    condition = _condition(rule, let)
+    subject = f"a request {condition}" if condition else ("every request" if first else "every other request")
+    return f"{_capital(subject)} {_outcome(rule)}{_reason(rule)} ({rule.id})."
+
+
+def _condition(rule: Rule, let: Mapping[str, str]) -> str:
+    parts = []
+    if rule.when is not None:
+        parts.append(f"where `{bare_expression(rule.when)}`")
+    if rule.unless is not None:
+        parts.append(f"unless `{bare_expression(rule.unless)}`")
+    text = " ".join(parts)
+    used = _lets_in(f"{rule.when or ''} {rule.unless or ''}", let)
+    means = _and([f"{name} means `{bare_expression(let[name])}`" for name in used])
+    return f"{text} ({means})" if means else text
+
+
+def _lets_in(source: str, let: Mapping[str, str]) -> list[str]:
+    """The names of `let` in an expression, and those that these use in turn."""
+    found: list[str] = []
+    todo = [source]
+    while todo:
+        bare = re.sub(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'", " ", todo.pop())
+        for name in re.findall(r"(?<![\w.])[a-z][a-z0-9_]*", bare):
+            if name in let and name not in found:
+                found.append(name)
+                todo.append(let[name])
+    return found
+
+
+def _outcome(rule: Rule) -> str:
+    words = _VERBS[rule.then]
+    if rule.then is Action.WAIT and rule.at_most and rule.after:
+        return f"{words} for at most {span_words(rule.at_most)}, judged again each cycle, and {_AFTER[rule.after]}"
+    if rule.until is not None:
+        words += f" {until_words(rule.until)}; {_ENDS[rule.at_end or Action.RESET]}"
+    extra = []
+    if rule.queue:
+        extra.append(f"in the queue {rule.queue}")
+    if rule.due:
+        extra.append(f"to be decided within {span_words(rule.due)}")
+    if rule.priority:
+        extra.append(f"with priority {rule.priority}")
+    if rule.reviewers > 1:
+        extra.append(f"by {rule.reviewers} reviewers")
+    return f"{words} {', '.join(extra)}" if extra else words
+
+
+def _reason(rule: Rule) -> str:
+    told = []
+    if rule.reason_template:
+        told.append(f"with the text of the template {rule.reason_template}")
+    elif isinstance(rule.reason, str):
+        told.append(f"with the words \u201c{rule.reason}\u201d")
+    elif rule.reason:
+        told.append("with the words " + " / ".join(f"{lang}: \u201c{text}\u201d" for lang, text in rule.reason.items()))
+    if rule.end_reason:
+        told.append(f"at the end with \u201c{rule.end_reason}\u201d")
+    return f", {', '.join(told)}" if told else ""
+
+
+def span_words(span: Span) -> str:
+    """`30 days`, `6 months`, `1 year`."""
+    text = str(span)
+    number = text.rstrip("dwmoy")
+    return f"{number} {_UNITS[text[len(number) :]]}{'' if number == '1' else 's'}"
+
+
+def until_words(until: Until) -> str:
+    """`for 1 year`, `until the end of 2027-06-30`."""
+    return f"until the end of {until.isoformat()}" if isinstance(until, date) else f"for {span_words(until)}"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _and(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else ""

@@ -1,0 +1,91 @@
+"""Runs the `tests:` of a policy: each test's facts through the same judge as real requests, and why where it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from .checking import CheckedPolicy
+from .evaluate import Judge, compile_policy
+from .model import Because, Mode, PolicyTest, Tried, Verdict
+from .testfacts import UNSAID, facts_of_test
+
+NO_RULE = "none"
+_EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class TestResult:
+    """One test with what came out; `message` is one line a failed test is told by, `why` the rules that were tried."""
+
+    __test__ = False  # pytest would take it for a class of tests
+
+    test: PolicyTest
+    verdict: Verdict
+    passed: bool
+    message: str = ""
+    why: tuple[str, ...] = ()
+
+
+def run_tests(checked: CheckedPolicy) -> tuple[TestResult, ...]:
+    """All tests of a policy that has no errors (none of one that has). Shadow policies are tested as if they counted.
+
+    `now` is what the test says, else a fixed day: only `wait` looks at it, and a test that says nothing of
+    `request.asked_at` is judged as on the day it was asked.
+    """
+    if checked.policy is None:
+        return ()
+    policy = replace(checked.policy, mode=Mode.ENFORCE, judges=("pending",))
+    judge = Judge([compile_policy(policy, checked.declared)])
+    return tuple(_run(judge, test, checked) for test in checked.policy.tests)
+
+
+def _run(judge: Judge, test: PolicyTest, checked: CheckedPolicy) -> TestResult:
+    facts = facts_of_test(test, checked.declared)
+    asked = facts["request.asked_at"].value
+    now = facts["now"].value or asked or _EPOCH
+    if not isinstance(now, datetime):
+        now = _EPOCH
+    verdict = judge.verdict(facts, now=now, since=asked if isinstance(asked, datetime) else now)
+    if verdict is None:
+        raise AssertionError("a pending request is always judged")
+    wrong = _difference(test, verdict)
+    if not wrong:
+        return TestResult(test, verdict, passed=True)
+    why = tuple(line for opinion in verdict.opinions for each in opinion.tried for line in _tried(each))
+    return TestResult(test, verdict, passed=False, message=f"{wrong}{_missing(verdict)}", why=why)
+
+
+def _difference(test: PolicyTest, verdict: Verdict) -> str:
+    wanted = " by ".join(word for word in (test.then.value if test.then else "", test.rule or "") if word)
+    came = f"{verdict.action.value} by {verdict.rule}"
+    if test.then not in (None, verdict.action) or test.rule not in (None, verdict.rule):
+        return f"wanted {wanted}, got {came}"
+    return ""
+
+
+def _missing(verdict: Verdict) -> str:
+    names = sorted({*verdict.missing, *verdict.needs})
+    return f": it does not say {', '.join(names)}" if names else ""
+
+
+_SAID = {True: "matches", False: "does not match", None: "cannot be told"}
+
+
+def _tried(tried: Tried) -> Iterator[str]:
+    yield f"rule {tried.rule} ({tried.then.value}) {_SAID[tried.matched]}"
+    for because in tried.because:
+        yield from _because(because, "  ")
+
+
+def _because(because: Because, lead: str) -> Iterator[str]:
+    value = {True: "true", False: "false", None: "unknown"}[because.value]
+    facts = ", ".join(f"{name} = {_shown(fact.value)}" for name, fact in sorted(because.facts.items()))
+    yield f"{lead}{because.expr} is {value}{f' ({facts})' if facts and not because.parts else ''}"
+    for part in because.parts:
+        yield from _because(part, lead + "  ")
+
+
+def _shown(value: object) -> str:
+    return UNSAID if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
