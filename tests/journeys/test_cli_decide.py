@@ -153,7 +153,7 @@ def test_misspelt_names_among_others_are_told_who_was_meant(fresh: LocalHub) -> 
 def test_advice_names_nobody_whose_name_would_act_in_a_shell(fresh: LocalHub) -> None:
     fill(fresh, ["waiting2"])
     with Hub(fresh.tokens["owner"], fresh.url) as hub:
-        advice = did_you_mean(cast("Hub", _WithOneMore(hub, "waiting;reboot")), parse_repo(MODEL), "waiting")
+        advice = did_you_mean(cast("Hub", _WithOneMore(hub, "waiting;ls")), parse_repo(MODEL), "waiting")
     assert advice == "Did you mean waiting2? "
 
 
