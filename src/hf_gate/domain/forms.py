@@ -122,6 +122,27 @@ def form_json(form: GateForm) -> dict[str, object]:
     }
 
 
+def form_of_json(document: str) -> GateForm:
+    """The form behind what `form_json` made of it and a store kept; problems of the card are not brought back."""
+    told = json.loads(document)
+    fields = tuple(
+        Field(
+            each["label"],
+            each["type"],
+            Role(each["role"]),
+            tuple(Option(option["label"], option["value"]) for option in each["options"]),
+            each["required"],
+            each["known"],
+        )
+        for each in told["fields"]
+    )
+    kept = {
+        key: told[key]
+        for key in ("prompt", "heading", "description", "button", "eu_disallowed", "fingerprint", "prompt_fingerprint")
+    }
+    return GateForm(fields, **kept)
+
+
 @dataclass(slots=True)
 class _Gate:
     """Reads the top level of one front matter; what is wrong goes into `problems`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from . import events as e
 from .moments import ms
@@ -15,6 +15,9 @@ WITHDRAWN: Final = "withdrawn"
 
 LAG: Final = 10_000
 """ms: a list read this soon after our own change may still show the status before it."""
+
+
+_NO_END: Final[dict[str, Any]] = {"until": None, "at_end": None, "until_rule": None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,7 @@ class RequestState:
     queue: str | None = None
     until: int | None = None
     at_end: str | None = None
+    until_rule: str | None = None  # the rule that dated the grant
     open_run: str | None = None
     open_before: str | None = None
     open_after: str | None = None
@@ -57,9 +61,9 @@ def _moved(state: RequestState, event: e.AnyEvent, at: int) -> RequestState:
             return replace(state, hub_request=event.hub_request or state.hub_request)
         case e.StatusMoved():
             moved = replace(state, status=event.after, reviewed_at=event.reviewed_at)
-            return moved if event.after == "accepted" else replace(moved, until=None, at_end=None)
+            return moved if event.after == "accepted" else replace(moved, **_NO_END)
         case e.RequestWithdrawn():
-            return replace(state, status=WITHDRAWN, until=None, at_end=None)
+            return replace(state, status=WITHDRAWN, **_NO_END)
         case e.VerdictReached():
             reached = (event.action, event.policy, event.rule, event.digest)
             return replace(state, verdict=reached, shadow=event.shadow, queue=event.queue)
@@ -68,7 +72,8 @@ def _moved(state: RequestState, event: e.AnyEvent, at: int) -> RequestState:
         case e.ChangeSettled():
             return _settled(state, event, at)
         case e.GrantDated():
-            return replace(state, until=event.until, at_end=event.at_end if event.until is not None else None)
+            ends = {"until": event.until, "at_end": event.at_end, "until_rule": event.rule}
+            return replace(state, **(_NO_END if event.until is None else ends))
         case _:
             return state
 
@@ -81,7 +86,7 @@ def _settled(state: RequestState, event: e.ChangeSettled, at: int) -> RequestSta
     if event.kind not in ("done", "already"):
         return closed
     moved = replace(closed, status=event.after, moved_at=at)
-    return moved if event.after == "accepted" else replace(moved, until=None, at_end=None)
+    return moved if event.after == "accepted" else replace(moved, **_NO_END)
 
 
 # ---- what a reading adds -----------------------------------------------------------------------------------------------

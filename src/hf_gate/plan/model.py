@@ -120,14 +120,15 @@ def sealed(
     guards: Sequence[Guard],
     valid: timedelta = VALID,
     most: int = MOST,
+    dropped: int = 0,
 ) -> Plan:
-    """A plan of these changes in their order, with its digest; what is over `most` stays for the next one."""
+    """A plan of these changes in their order, with its digest; what is over `most` (and was `dropped`) is for the next."""
     ordered = sorted(changes, key=lambda change: change.order)
     kept = ordered if len(ordered) <= most else sorted(sorted(ordered, key=_age)[:most], key=lambda c: c.order)
     head = Head(
         digest="", policy_digest=policy_digest, endpoint=endpoint, made_at=iso(now), expires_at=iso(now + valid)
     )
-    counts = {**summary, "remaining": len(ordered) - len(kept)}
+    counts = {**summary, "remaining": dropped + len(ordered) - len(kept)}
     plan = Plan(schema_version=SCHEMA_VERSION, plan=head, summary=counts, changes=kept, guards=list(guards))
     return msgspec.structs.replace(plan, plan=msgspec.structs.replace(head, digest=digest_of(plan)))
 

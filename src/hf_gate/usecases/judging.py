@@ -1,0 +1,192 @@
+"""Everything that judges the requests of one repo, joined: its policies, its form, the tables and lists they may ask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, tzinfo
+from typing import Final, Protocol
+
+from ..domain.forms import GateForm, form_of_json
+from ..domain.ids import Person, Repo
+from ..domain.moments import moment_of
+from ..domain.rows import HistoryRow, RepoRow, RequestRow
+from ..errors import UsageError
+from ..policy.evaluate import Judge, compile_policy
+from ..policy.facts import (
+    EmailFacts,
+    FactReader,
+    FormRoles,
+    History,
+    Memo,
+    ProfileFact,
+    declarations,
+    form_roles,
+)
+from ..policy.model import Facts, Policy
+from ..policy.spelling import glob_matches
+from ..policy.tables import Table
+from .ports import StorePort
+
+CHUNK: Final = 1000  # requests whose history and profiles are asked of the store together
+_PROFILE: Final = (
+    "person.orgs",
+    "person.models",
+    "person.datasets",
+    "person.followers",
+    "person.is_pro",
+    "person.verified_orgs",
+)
+_HISTORY: Final = "history."
+
+
+class SourcesPort(Protocol):
+    """Facts from outside a request, as `sources` gives them."""
+
+    @property
+    def countries(self) -> Mapping[str, str]: ...
+    def email(self, text: str | None) -> EmailFacts | None: ...
+    def list_versions(self) -> Mapping[str, str]: ...
+    def profile(self, person: Person, kept: tuple[bytes | None, int] | None, now: datetime) -> ProfileFact: ...
+    def fetch(self, people: Iterable[Person], now: datetime, budget: int) -> Mapping[str, bytes]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Court:
+    """The policies of one repo, ready to judge. `reader` reads every fact that any of them names, and no other."""
+
+    repo: Repo
+    judge: Judge
+    reader: FactReader
+    form: FormRoles
+    tables: Mapping[str, Table]
+    statuses: tuple[str, ...]
+    lists: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def asks_profile(self) -> bool:
+        """Whether a profile can matter at all."""
+        return any(name in self.judge.facts for name in _PROFILE)
+
+    @property
+    def asks_history(self) -> bool:
+        """Whether earlier decisions can matter at all."""
+        return any(name.startswith(_HISTORY) for name in self.judge.facts)
+
+
+def court_of(
+    row: RepoRow,
+    policies: Sequence[Policy],
+    tables: Mapping[str, Table],
+    sources: SourcesPort,
+    *,
+    zone: tzinfo,
+    memo: Memo | None = None,
+) -> Court | None:
+    """Who judges at this repo; None when no policy is for it. Raises where two of them contradict each other's form."""
+    mine = [policy for policy in policies if any(glob_matches(glob, row.repo) for glob in policy.applies_to)]
+    if not mine:
+        return None
+    form = form_roles(_form(row), _stated(row.repo, mine))
+    known = {name: tables[name] for policy in mine for name in _named(policy, tables)}
+    declared = declarations(tables=known)
+    judge = Judge([compile_policy(policy, declared) for policy in mine], zone=zone)
+    statuses = tuple(dict.fromkeys(status for policy in mine for status in policy.judges))
+    reader = FactReader(judge.facts, sources.countries, memo)
+    versions = {f"table:{name}": table.digest[:8] for name, table in known.items()}
+    return Court(row.repo, judge, reader, form, known, statuses, {**_lists_asked(judge, sources), **versions})
+
+
+def _lists_asked(judge: Judge, sources: SourcesPort) -> dict[str, str]:
+    """The versions of the lists that any rule of this repo looks at."""
+    asked = {name.removeprefix("email.") for name in judge.facts if name.startswith("email.")}
+    return {name: version for name, version in sources.list_versions().items() if name in asked}
+
+
+def _form(row: RepoRow) -> GateForm | None:
+    return None if row.form_card is None else form_of_json(row.form_card)
+
+
+def _stated(repo: Repo, policies: Iterable[Policy]) -> dict[str, str]:
+    stated: dict[str, str] = {}
+    for policy in policies:
+        for role, label in policy.roles.items():
+            if stated.setdefault(role, label) != label:
+                raise UsageError(
+                    f"the policies of {repo} disagree about the role {role}: {stated[role]!r} or {label!r}.",
+                    hint="Name one label for it in all of them.",
+                )
+    return stated
+
+
+def _named(policy: Policy, tables: Mapping[str, Table]) -> Iterator[str]:
+    """A policy's own tables stand beside the desk's under `policy/name`; its own wins."""
+    own = {spec.name for spec in policy.tables}
+    yield from (name for name in tables if "/" not in name or name.partition("/")[0] == policy.name or name in own)
+
+
+# ---- the facts of many requests ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One request with what is known about it."""
+
+    row: RequestRow
+    facts: Facts
+
+
+def cases(store: StorePort, court: Court, sources: SourcesPort, status: str, now: datetime) -> Iterator[Case]:
+    """Every request of one status at this repo with its facts, the oldest first."""
+    chunk: list[RequestRow] = []
+    for row in store.walk(court.repo, status):
+        chunk.append(row)
+        if len(chunk) >= CHUNK:
+            yield from cases_of(store, court, sources, chunk, now)
+            chunk = []
+    yield from cases_of(store, court, sources, chunk, now)
+
+
+def cases_of(
+    store: StorePort, court: Court, sources: SourcesPort, rows: Sequence[RequestRow], now: datetime
+) -> Iterator[Case]:
+    """The same for given requests of this repo."""
+    people = [row.person.id for row in rows]
+    profiles = store.profiles(people) if court.asks_profile and rows else {}
+    history = store.history(court.repo, people) if court.asks_history and rows else {}
+    bindings = {name: store.bindings(name) for name in court.tables} if rows else {}
+    whole = store.repo(court.repo) if court.asks_history and rows else None
+    complete = whole is not None and whole.full_at is not None
+    for row in rows:
+        request = row.request
+        if request is None:
+            continue
+        email = sources.email(request.email)
+        address = email.address if email else None
+        hits = {
+            name: table.hit(request.person, address, now=now, bindings=bindings[name])
+            for name, table in court.tables.items()
+        }
+        profile = sources.profile(request.person, profiles.get(row.person.id), now) if court.asks_profile else None
+        past = _history(row, history.get(row.person.id), whole, complete=complete)
+        facts = court.reader.facts(
+            request, now=now, form=court.form, email=email, profile=profile, tables=hits, history=past
+        )
+        yield Case(row, facts)
+
+
+def _history(row: RequestRow, past: HistoryRow | None, repo: RepoRow | None, *, complete: bool) -> History:
+    as_of = moment_of(repo.full_at) if repo is not None and repo.full_at is not None else None
+    if past is None:
+        return History(attempt=row.state.attempt, complete=complete, as_of=as_of)
+    return History(
+        row.state.attempt,
+        past.accepted,
+        past.rejected,
+        past.resets,
+        past.elsewhere,
+        past.last_decision,
+        None if past.last_at is None else moment_of(past.last_at),
+        complete=complete,
+        as_of=as_of,
+    )
