@@ -310,8 +310,9 @@ class Expression:
         """The value of a `let` of any type; None, and why, when it is unknown."""
         try:
             found = self._program(self._node).eval(bound.engine)
-            if found.type() != cel.Type.ERROR:
-                return found.plain_value(), _TRUE
+            plain = found.plain_value()
+            if plain is True or plain is False or found.type() != cel.Type.ERROR:
+                return plain, _TRUE
             error = str(found.plain_value())
         except _FAILURES as failure:
             error = str(failure)
@@ -399,23 +400,28 @@ def _joined(truths: Iterable[Truth]) -> Truth:
 
 def bind(facts: Mapping[str, FactValue], lets: Mapping[str, Expression] = _NOTHING) -> Bound:
     """The known facts, cut to the limits, and the values of the `lets`, each evaluated once."""
-    values: dict[str, object] = {name: _taken(value) for name, value in facts.items()}
-    bound = Bound(values, _BARE.Activation(values))
-    stale = False
+    values: dict[str, object] = {}
+    for name, value in facts.items():
+        values[name] = value if value.__class__ in _AS_THEY_ARE else _taken(value)
+    if not lets:
+        return Bound(values, _BARE.Activation(values))
+    few = {name: values[name] for let in lets.values() for name in let.facts_here if name in values}
+    bound, stale = Bound(few, _BARE.Activation(few)), False
     for name, let in lets.items():
         if stale and let.lets:
-            bound.engine, stale = _BARE.Activation(values), False
-        value, truth = let.compute(bound)
-        if value is None:
+            bound.engine, stale = _BARE.Activation(few), False
+        found, truth = let.compute(bound)
+        if found is None:
             bound.unknown[name] = truth
         else:
-            values[name], stale = value, True
-    if stale:
-        bound.engine = _BARE.Activation(values)
+            few[name] = values[name] = found
+            stale = True
+    bound.values, bound.engine = values, _BARE.Activation(values)
     return bound
 
 
 _HALF = re.compile("[\ud800-\udfff]")
+_AS_THEY_ARE = (bool, int, datetime)
 
 
 def _taken(value: FactValue) -> object:
