@@ -1,0 +1,405 @@
+"""Facts about one request: what they say, and that an unknown one is never given a value."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hf_gate.domain.accounts import Profile
+from hf_gate.domain.forms import parse_gate_form
+from hf_gate.domain.ids import Person, Repo, RepoType
+from hf_gate.domain.requests import AccessRequest
+from hf_gate.domain.roles import Role
+from hf_gate.policy.facts import (
+    ANSWER_ROLES,
+    FACTS,
+    CelType,
+    EmailFacts,
+    FactReader,
+    FormRoles,
+    History,
+    Memo,
+    ProfileFact,
+    TableHit,
+    declarations,
+    declared,
+    facts_of,
+    form_roles,
+)
+from hf_gate.policy.model import Fact, FactValue, Trust, Why
+
+NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
+REPO = Repo(RepoType.DATASET, "acme", "eeg")
+BORN = datetime(2025, 6, 1, tzinfo=UTC)
+PERSON = Person(f"{int(BORN.timestamp()):08x}{'0' * 16}", "alice", "Alice Example")
+CARD = """---
+extra_gated_fields:
+  Full name: text
+  Affiliation: text
+  Country: country
+  Email: text
+  What will you study: text
+  I agree to the terms: checkbox
+  I will not share the data and agree to delete it: checkbox
+---
+"""
+FORM = form_roles(parse_gate_form(CARD))
+BOXES = {"I agree to the terms": "on", "I will not share the data and agree to delete it": "on"}
+ANSWERS = {
+    "Full name": "Alice Example",
+    "Affiliation": "Example University",
+    "Country": "CH",
+    "Email": "Alice@Example.org",
+    "What will you study": "How sleep spindles change with age in healthy adults",
+    **BOXES,
+}
+COUNTRIES = {"ch": "CH", "switzerland": "CH", "fr": "FR", "france": "FR", "ge": "GE", "georgia": "GE", "usa": "US"}
+MAIL = EmailFacts("alice@example.org", "example.org", "example.org", academic=True, versions={"academic": "1"})
+
+
+def asking(**changes: object) -> AccessRequest:
+    told = {"user": {"_id": PERSON.id, "user": "alice", "isPro": True, "verifiedOrgNames": ["acme-lab"]}}
+    given = {
+        "repo": REPO,
+        "status": "pending",
+        "asked_at": NOW - timedelta(days=3, hours=5),
+        "person": PERSON,
+        "request_id": "a" * 24,
+        "email": "alice@example.org",
+        "answers": ANSWERS,
+        "has_form": True,
+        "raw_json": json.dumps(told).encode(),
+        "read_at": NOW.timestamp() - 60,
+    } | changes
+    return AccessRequest(**given)  # type: ignore[arg-type]
+
+
+def fact(name: str, request: AccessRequest | None = None, **known: object) -> Fact:
+    given = {"now": NOW, "form": FORM, "email": MAIL, "countries": COUNTRIES, "history": History()} | known
+    return facts_of(request or asking(), wanted=[name], **given)[name]  # type: ignore[arg-type]
+
+
+def value(name: str, request: AccessRequest | None = None, **known: object) -> FactValue | None:
+    return fact(name, request, **known).value
+
+
+# ---- the law ---------------------------------------------------------------------------------------------------------
+
+
+def test_every_declared_fact_can_be_asked_and_has_the_type_that_is_declared() -> None:
+    tables = {"dua": TableHit("valid", NOW, {"n": "1"}, source="table:dua@1")}
+    profile = ProfileFact(Profile(PERSON, BORN, orgs=("acme",), models=1, datasets=2, followers=3), NOW)
+    history = History(last_decision="reset", last_at=NOW - timedelta(days=9))
+    types = declarations(tables=tables)
+    found = facts_of(
+        asking(), now=NOW, form=FORM, email=MAIL, profile=profile, tables=tables, history=history, countries=COUNTRIES
+    )
+    python = {
+        CelType.BOOL: bool, CelType.INT: int, CelType.STRING: str, CelType.TIMESTAMP: datetime, CelType.LIST: tuple,
+        CelType.MAP: dict,
+    }  # fmt: skip
+    assert set(found) == set(types)
+    for name, kind in types.items():
+        unasked = {f"answers.{role}.text" for role in ("job", "birth_date")}
+        if name in unasked:
+            assert found[name].why is Why.UNAVAILABLE
+        else:
+            assert type(found[name].value) is python[kind], name
+
+
+def test_what_no_source_gives_yet_is_in_the_law_and_in_no_expression() -> None:
+    assert FACTS["terms.current"].later
+    assert not any(name.startswith("terms.") for name in declarations(tables=["dua"]))
+    with pytest.raises(KeyError):
+        FactReader(["terms.current"])
+
+
+@pytest.mark.parametrize(
+    "name", ["answers.other.text", "answers.job.code", "email.acadmic", "tables", "tables.", "answers.ROLE.text"]
+)
+def test_a_name_that_is_no_fact_is_refused(name: str) -> None:
+    assert declared(name) is None
+    with pytest.raises(KeyError):
+        FactReader([name])
+
+
+def test_a_table_and_its_parts_are_declared_beside_each_other() -> None:
+    types = declarations(tables=["dua"])
+    assert types["tables.dua"] is CelType.BOOL
+    assert types["tables.dua.row"] is CelType.MAP
+    assert "tables.partners" not in types
+
+
+def test_each_fact_says_who_controls_it_where_it_came_from_and_when_it_was_read() -> None:
+    assert fact("answers.country.code").trust is Trust.CLAIMED
+    assert fact("person.verified_orgs").trust is Trust.VERIFIED
+    mail = fact("email.academic")
+    assert (mail.trust, mail.source) == (Trust.ACCOUNT, "list:academic@1")
+    assert mail.as_of == NOW - timedelta(seconds=60)
+    hit = fact("tables.dua", tables={"dua": TableHit("valid", source="table:dua@1a2b3c4d", as_of=BORN)})
+    assert (hit.value, hit.trust, hit.source, hit.as_of) == (True, Trust.YOURS, "table:dua@1a2b3c4d", BORN)
+
+
+# ---- unknown ---------------------------------------------------------------------------------------------------------
+
+HIDDEN = asking(person=Person(), email=None, raw_json=b"{}")
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("person.username", Why.UNAVAILABLE),
+        ("person.fullname", Why.UNAVAILABLE),
+        ("person.is_pro", Why.UNAVAILABLE),
+        ("person.verified_orgs", Why.UNAVAILABLE),
+        ("person.created_at", Why.UNAVAILABLE),
+        ("person.account_days", Why.UNAVAILABLE),
+        ("person.orgs", Why.UNAVAILABLE),
+        ("email.address", Why.UNAVAILABLE),
+        ("email.free", Why.UNAVAILABLE),
+        ("email.disposable", Why.UNAVAILABLE),
+        ("email.academic", Why.UNAVAILABLE),
+        ("email.matches_form", Why.UNAVAILABLE),
+    ],
+)
+def test_a_person_whom_the_repo_hides_leaves_everything_about_them_unknown(name: str, why: Why) -> None:
+    found = fact(name, HIDDEN, email=None)
+    assert (found.value, found.why) == (None, why)
+    assert found.note
+
+
+def test_the_values_for_an_expression_leave_out_what_is_unknown() -> None:
+    reader = FactReader(["email.free", "person.hidden", "person.models", "tables.dua"], COUNTRIES)
+    assert reader.values(HIDDEN, now=NOW) == {"person.hidden": True}
+
+
+def test_a_profile_that_is_not_read_is_not_yet_known_and_one_that_is_missing_is_unavailable() -> None:
+    assert fact("person.models").why is Why.NOT_YET
+    gone = ProfileFact(None, NOW, Why.UNAVAILABLE, "the Hub has no such account")
+    assert fact("person.models", profile=gone).why is Why.UNAVAILABLE
+    assert value("person.models", profile=ProfileFact(Profile(PERSON, models=0), NOW)) == 0
+    assert fact("person.models", profile=ProfileFact(Profile(PERSON), NOW)).why is Why.UNAVAILABLE
+
+
+def test_a_table_that_was_not_read_or_does_not_know_says_nothing_of_the_person() -> None:
+    assert fact("tables.dua").why is Why.UNAVAILABLE
+    unreadable = TableHit(why=Why.UNAVAILABLE, note="half a file")
+    for name in ("tables.dua", "tables.dua.state", "tables.dua.expires", "tables.dua.row"):
+        assert fact(name, tables={"dua": unreadable}).note == "half a file"
+
+
+def test_somebody_who_is_not_listed_has_a_state_but_neither_date_nor_row() -> None:
+    tables = {"dua": TableHit()}
+    assert value("tables.dua", tables=tables) is False
+    assert value("tables.dua.state", tables=tables) == "missing"
+    assert fact("tables.dua.expires", tables=tables).why is Why.UNAVAILABLE
+    assert fact("tables.dua.row", tables=tables).why is Why.UNAVAILABLE
+
+
+def test_a_history_that_was_not_read_in_full_says_nothing_but_the_attempt() -> None:
+    half = History(attempt=2, accepted=1, complete=False)
+    assert value("request.attempt", history=half) == 2
+    assert fact("history.accepted", history=half).why is Why.UNAVAILABLE
+    assert fact("history.accepted", history=None).why is Why.UNAVAILABLE
+    assert value("history.last_decision", history=History()) == "none"
+    assert fact("history.days_since_last", history=History()).why is Why.UNAVAILABLE
+    assert value("history.days_since_last", history=History(last_at=NOW - timedelta(days=8, hours=1))) == 8
+
+
+# ---- the account -----------------------------------------------------------------------------------------------------
+
+
+def test_the_age_of_an_account_comes_from_its_id_and_the_profile_wins_where_it_is_read() -> None:
+    assert value("person.created_at") == BORN
+    assert value("person.account_days") == (NOW - BORN).days
+    older = ProfileFact(Profile(PERSON, BORN - timedelta(days=100)), NOW)
+    assert value("person.account_days", profile=older) == (NOW - BORN).days + 100
+    assert fact("person.account_days").source == "account id"
+    assert fact("person.account_days", profile=older).source == "profile"
+
+
+def test_what_only_the_raw_record_says_is_read_from_it_and_unknown_when_it_cannot_be() -> None:
+    assert value("person.is_pro") is True
+    assert value("person.verified_orgs") == ("acme-lab",)
+    for raw in (b"", b"{}", b'{"user":{"isPro":"yes"}}', b'{"user":{"verifiedOrgNames":[1]}}', b"\xff"):
+        assert fact("person.is_pro", asking(raw_json=raw)).why is Why.UNAVAILABLE
+        assert fact("person.verified_orgs", asking(raw_json=raw)).why is Why.UNAVAILABLE
+
+
+def test_days_are_whole_and_a_request_from_the_future_is_of_today() -> None:
+    assert value("request.age_days") == 3
+    assert value("request.age_days", asking(asked_at=NOW + timedelta(hours=30))) == 0
+
+
+# ---- e-mail ----------------------------------------------------------------------------------------------------------
+
+
+def test_an_address_that_can_be_read_in_two_ways_is_present_and_otherwise_unknown() -> None:
+    odd = EmailFacts("x@example.org@evil")
+    assert value("email.present", email=odd) is True
+    for name in (
+        "email.address",
+        "email.domain",
+        "email.free",
+        "email.disposable",
+        "email.academic",
+        "email.matches_form",
+    ):
+        assert fact(name, email=odd).why is Why.UNAVAILABLE
+
+
+def test_the_forms_mail_matches_whatever_its_case_and_never_a_look_alike() -> None:
+    assert value("email.matches_form") is True
+    for stated in ("alice@ехample.org", "alice@example.org.evil.com", "x@example.org@evil", "alice", ""):
+        assert value("email.matches_form", asking(answers=ANSWERS | {"Email": stated})) is False
+
+
+def test_without_a_mail_field_nothing_can_match() -> None:
+    answers = {label: text for label, text in ANSWERS.items() if label != "Email"}
+    assert fact("email.matches_form", asking(answers=answers)).why is Why.UNAVAILABLE
+
+
+# ---- the form --------------------------------------------------------------------------------------------------------
+
+
+def test_quality_is_asked_by_role_whatever_the_label() -> None:
+    assert value("answers.purpose.quality") == "good"
+    assert value("answers.affiliation.present") is True
+    assert value("answers.purpose.quality", asking(answers={"What will you study": "asdf"})) == "junk"
+    assert value("answers.job.quality") == "missing"
+    assert value("answers.job.present") is False
+
+
+def test_of_several_fields_of_a_role_the_best_answer_counts() -> None:
+    answers = {
+        "Purpose": "asdf",
+        "What will you study": "How sleep spindles change with age",
+        "Intended use": "research",
+    }
+    assert value("answers.purpose.text", asking(answers=answers)) == "How sleep spindles change with age"
+    assert value("answers.purpose.quality", asking(answers=answers)) == "good"
+
+
+def test_an_answer_to_a_field_that_the_form_has_no_more_keeps_the_role_that_its_words_tell() -> None:
+    assert (
+        value("answers.affiliation.text", asking(answers={"Your institution": "Example University"}))
+        == "Example University"
+    )
+
+
+def test_a_policy_may_say_itself_which_label_has_a_role() -> None:
+    form = form_roles(parse_gate_form(CARD), {"purpose": "Affiliation"})
+    assert value("answers.purpose.text", form=form) == "Example University"
+    assert value("answers.affiliation.quality", form=form) == "missing"
+
+
+def test_a_memo_of_qualities_changes_no_answer_and_stays_small() -> None:
+    memo = Memo(size=10)
+    for number in range(100):
+        request = asking(
+            answers=ANSWERS | {"What will you study": f"How sleep spindle number {number} changes with age"}
+        )
+        assert value("answers.purpose.quality", request, memo=memo) == value("answers.purpose.quality", request)
+    assert len(memo) <= 10
+
+
+def test_the_same_answer_of_two_people_is_weighed_with_their_own_names() -> None:
+    memo = Memo()
+    answers = {"Affiliation": "bob builder"}
+    bob = asking(answers=answers, person=Person("b" * 24, "bob", "Bob Builder"))
+    assert value("answers.affiliation.quality", asking(answers=answers), memo=memo) == "good"
+    assert value("answers.affiliation.quality", bob, memo=memo) == "junk"
+
+
+@pytest.mark.parametrize(
+    ("answers", "ticked"),
+    [
+        (BOXES, True),
+        (dict.fromkeys(BOXES, "true"), True),
+        ({"I agree to the terms": "on"}, False),
+        (BOXES | {"I agree to the terms": ""}, False),
+        (BOXES | {"I agree to the terms": "false"}, False),
+        ({}, False),
+    ],
+)
+def test_every_box_that_agrees_must_have_arrived_ticked(answers: dict[str, str], ticked: bool) -> None:
+    assert value("answers.consent.all_ticked", asking(answers=answers)) is ticked
+
+
+def test_without_a_box_or_without_the_card_nobody_can_say_that_all_are_ticked() -> None:
+    empty = form_roles(parse_gate_form("---\nextra_gated_fields:\n  Name: text\n---\n"))
+    assert fact("answers.consent.all_ticked", form=empty).why is Why.UNAVAILABLE
+    assert fact("answers.consent.all_ticked", form=form_roles(None)).why is Why.UNAVAILABLE
+    assert fact("answers.consent.all_ticked", form=FormRoles(is_known=False)).why is Why.UNAVAILABLE
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("CH", "CH"), ("ch", "CH"), ("Switzerland", "CH"), ("🇨🇭", "CH"), ("Paris, France", "FR"), ("Lyon (France)", "FR"),
+        ("France / France", "FR"), ("France, Switzerland", None), ("France and Switzerland", None),
+        ("Georgia, USA", None), ("Narnia", None), ("", None), ("France, Narnia", None), ("x" * 5000, None),
+    ],
+)  # fmt: skip
+def test_a_country_is_exactly_one_or_unknown(text: str, code: str | None) -> None:
+    assert value("answers.country.code", asking(answers={"Country": text})) == code
+
+
+def test_two_country_fields_that_differ_name_no_country() -> None:
+    both = {"Country": "FR", "Country of residence": "Switzerland"}
+    assert value("answers.country.code", asking(answers=both)) is None
+    assert value("answers.country.code", asking(answers=both | {"Country of residence": "France"})) == "FR"
+
+
+def test_labels_of_the_form_are_folded_and_without_a_form_the_map_is_empty() -> None:
+    assert value("form", asking(answers={"I agree\n  to all": "on"})) == {"I agree to all": "on"}
+    assert value("form", asking(answers={}, has_form=False)) == {}
+
+
+# ---- text from strangers ---------------------------------------------------------------------------------------------
+
+SCRIPTS = (
+    "Universität Tübingen", "Московский университет", "清华大学的睡眠研究", "東京大学の研究", "서울대학교 연구", "جامعة القاهرة للبحث",
+    "האוניברסיטה העברית", "दिल्ली विश्वविद्यालय", "จุฬาลงกรณ์มหาวิทยาลัย", "Πανεπιστήμιο Αθηνών", "თბილისის უნივერსიტეტი", "አዲስ አበባ ዩኒቨርሲቲ",
+    "சென்னை பல்கலைக்கழகம்", "Trường Đại học Bách khoa",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", SCRIPTS)
+def test_every_script_comes_through_whole(text: str) -> None:
+    request = asking(answers={"Affiliation": text}, person=Person(PERSON.id, "alice", text))
+    assert value("answers.affiliation.text", request) == text
+    assert value("person.fullname", request) == text
+    assert value("answers.affiliation.present", request) is True
+
+
+def test_half_characters_are_replaced_and_long_answers_cut_at_a_whole_character() -> None:
+    request = asking(answers={"Affiliation": "a\ud800b"}, person=Person(PERSON.id, "alice", "\udfff"))
+    assert value("answers.affiliation.text", request) == "a\ufffdb"
+    assert value("person.fullname", request) == "\ufffd"
+    long = value("answers.affiliation.text", asking(answers={"Affiliation": "語" * 100_000}))
+    assert isinstance(long, str)
+    assert set(long) == {"語"}
+    assert len(long.encode()) <= 8192
+
+
+@given(
+    st.dictionaries(
+        st.text(st.characters(codec=None), max_size=30), st.text(st.characters(codec=None), max_size=60), max_size=4
+    ),
+    st.text(st.characters(codec=None), max_size=20),
+)
+def test_no_answer_breaks_a_fact_and_every_text_can_be_encoded(answers: dict[str, str], name: str) -> None:
+    request = asking(answers=answers, person=Person(PERSON.id, name, name))
+    for each in facts_of(request, now=NOW, form=FORM, email=MAIL, countries=COUNTRIES).values():
+        texts = each.value.items() if isinstance(each.value, dict) else [(str(each.value), each.note)]
+        for pair in texts:
+            assert all(part.encode() is not None for part in pair)
+
+
+def test_the_roles_with_facts_are_all_but_the_one_that_says_nothing() -> None:
+    assert set(ANSWER_ROLES) == {role.value for role in Role} - {"other"}

@@ -1,0 +1,61 @@
+"""Mail addresses as DNS sees them: what only looks alike is never the same."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hf_gate.policy.mail import domain_fits, parse_address, parse_domain
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x@example.org.evil.com", "x@notexample.org", "x@example.org@evil", "x@еxample.org", "x@exаmple.org", "x@example.оrg",
+        "x@exam\u212aple.org", "x@ｅxample.org", "x@example。org", "x@example.org\u200b", "x@example.org/", "x@example.org\n.evil.com",
+        "x@example.org%00.evil.com", "x@example.org#evil", "x@[example.org]", "@example.org", "x@", "x@.example.org", "x@example..org",
+        "x y@example.org", "x@example.org>", "x@sub.example.org", "x@examp1e.org", "x@exаmplе.org", "x@example-org.evil.com",
+    ],
+)  # fmt: skip
+def test_an_address_that_only_looks_like_the_domain_is_not_of_the_domain(text: str) -> None:
+    address = parse_address(text)
+    assert address is None or not domain_fits(address.domain, "example.org")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "X@EXAMPLE.ORG",
+        "x@example.org.",
+        " x@example.org ",
+        "x+tag@Example.Org",
+        '"x y"@example.org',
+        '"x@evil.com"@example.org',
+    ],
+)
+def test_case_blanks_and_a_dot_at_the_end_do_not_count(text: str) -> None:
+    address = parse_address(text)
+    assert address is not None
+    assert domain_fits(address.domain, "example.org")
+
+
+def test_domains_of_other_scripts_are_spelled_as_dns_spells_them() -> None:
+    assert parse_domain("пример.рф") == "xn--e1afmkfd.xn--p1ai"
+    assert parse_domain("BÜCHER.de") == parse_domain("bücher.de") == "xn--bcher-kva.de"
+    assert parse_domain("straße.de") != parse_domain("strasse.de")
+
+
+def test_a_star_stands_for_whole_labels_below() -> None:
+    assert domain_fits("cs.mit.edu", "*.mit.edu")
+    assert domain_fits("a.b.mit.edu", "*.mit.edu")
+    for domain in ("mit.edu", "notmit.edu", "mit.edu.evil.com", "cs.mit.edu.com"):
+        assert not domain_fits(domain, "*.mit.edu")
+
+
+@given(st.text(max_size=80))
+def test_what_is_read_once_reads_the_same_again(text: str) -> None:
+    address = parse_address(text)
+    if address:
+        assert address.domain.isascii()
+        assert parse_address(str(address)) == address
