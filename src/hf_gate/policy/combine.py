@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, tzinfo
 from types import MappingProxyType
 
 from ..domain.lifecycle import Status
-from .model import STRICTNESS, Action, Mode, Opinion, Until, Verdict
+from .model import STRICTNESS, Action, Mode, Opinion, Silent, Until, Verdict
 
 RANK: Mapping[Action, int] = MappingProxyType({action: rank for rank, action in enumerate(STRICTNESS)})
 """0 is the strictest."""
@@ -49,17 +50,21 @@ def waits_for_facts(opinion: Opinion) -> bool:
     return bool(opinion.needs)
 
 
-def combine(opinions: Sequence[Opinion], now: datetime, zone: tzinfo = UTC) -> Verdict:
+def combine(
+    opinions: Sequence[Opinion], now: datetime, zone: tzinfo = UTC, *, silent: Iterable[Silent] = ()
+) -> Verdict:
     """One verdict of all opinions, in any order. Opinions of shadow policies are reported beside and never counted."""
     said = tuple(sorted(opinions, key=lambda opinion: opinion.policy))
     shadow = tuple(opinion for opinion in said if opinion.mode is Mode.SHADOW)
+    mute = tuple(sorted(silent, key=lambda each: each.policy))
     enforced = tuple(opinion for opinion in said if opinion.mode is Mode.ENFORCE)
     if not enforced:
-        return Verdict(Action.HUMAN, None, NO_RULE, shadow=shadow)
+        return Verdict(Action.HUMAN, None, NO_RULE, shadow=shadow, silent=mute)
     counted = _that_count(enforced)
     action = strictest(opinion.action for opinion in counted) or Action.HUMAN
     agreeing = tuple(opinion for opinion in counted if opinion.action is action)
-    return _verdict(action, agreeing, counted, enforced, shadow, now, zone)
+    verdict = _verdict(action, agreeing, counted, now, zone)
+    return replace(verdict, opinions=enforced, shadow=shadow, silent=mute)
 
 
 def _that_count(opinions: Sequence[Opinion]) -> tuple[Opinion, ...]:
@@ -78,8 +83,6 @@ def _verdict(
     action: Action,
     agreeing: tuple[Opinion, ...],
     counted: tuple[Opinion, ...],
-    enforced: tuple[Opinion, ...],
-    shadow: tuple[Opinion, ...],
     now: datetime,
     zone: tzinfo,
 ) -> Verdict:
@@ -91,8 +94,6 @@ def _verdict(
         action,
         first.policy,
         first.rule,
-        opinions=enforced,
-        shadow=shadow,
         reason=first.reason,
         until=earliest(ends, now, zone),
         until_all=ends,

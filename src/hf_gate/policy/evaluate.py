@@ -15,7 +15,7 @@ from .combine import JUDGED, combine
 from .expressions import Bound, Expression, ExpressionProblem, Truth, bind, compile_expression, compile_lets
 from .fact_table import CelType
 from .merging import NONE_HOLDS, Merged, merge
-from .model import Action, Facts, FactValue, Opinion, Policy, Rule, Tried, Verdict
+from .model import Action, Facts, FactValue, Opinion, Policy, Rule, Silent, Tried, Verdict
 from .opinions import Moment, Way, action_of, open_way, opinion_of
 from .tracing import traced
 
@@ -78,10 +78,12 @@ def _truth(condition: tuple[Expression | None, Expression | None], bound: Bound)
 
 def judge(compiled: Compiled, facts: Facts, moment: Moment, *, explain: bool = True) -> Opinion | None:
     """What one policy says; None: no rule matches, it has no opinion."""
-    return _judged(compiled, facts, bind(_known(facts, compiled.facts), compiled.lets), moment, explain=explain)
+    said = _judged(compiled, facts, moment, explain=explain)
+    return said if isinstance(said, Opinion) else None
 
 
-def _judged(compiled: Compiled, facts: Facts, bound: Bound, moment: Moment, *, explain: bool) -> Opinion | None:
+def _judged(compiled: Compiled, facts: Facts, moment: Moment, *, explain: bool) -> Opinion | Silent:
+    bound = bind(_known(facts, compiled.facts), compiled.lets)
     ways: list[Way] = []
     last: Way | None = None
     tried: list[Tried] = []
@@ -95,8 +97,12 @@ def _judged(compiled: Compiled, facts: Facts, bound: Bound, moment: Moment, *, e
             break
         if truth.value is None:
             ways.append(open_way(place, action, rule, truth, facts))
-    opinion = opinion_of(compiled.policy, ways, last, moment)
-    return replace(opinion, tried=tuple(tried)) if opinion and explain else opinion
+    said = opinion_of(compiled.policy, ways, last, moment) or _silent(compiled)
+    return replace(said, tried=tuple(tried)) if explain else said
+
+
+def _silent(compiled: Compiled) -> Silent:
+    return Silent(compiled.policy.name, compiled.policy.digest, compiled.policy.mode)
 
 
 def _known(facts: Facts, names: Iterable[str]) -> dict[str, FactValue]:
@@ -190,13 +196,20 @@ class Judge:
     def _said(
         self, judging: tuple[Compiled, ...], key: tuple[tuple[str, int, Action | None], ...], moment: Moment
     ) -> Verdict:
-        opinions = []
+        said = []
         for each, (_, place, action) in zip(judging, key, strict=True):
             last = Way(place, action) if action is not None else None
-            opinion = opinion_of(each.policy, (), last, moment)
-            if opinion is not None:
-                opinions.append(opinion)
-        return combine(opinions, moment.now, self.zone)
+            said.append(opinion_of(each.policy, (), last, moment) or _silent(each))
+        return self._combined(said, moment)
+
+    def _combined(self, said: Iterable[Opinion | Silent], moment: Moment) -> Verdict:
+        opinions, silent = list[Opinion](), list[Silent]()
+        for each in said:
+            if isinstance(each, Opinion):
+                opinions.append(each)
+            else:
+                silent.append(each)
+        return combine(opinions, moment.now, self.zone, silent=silent)
 
     def _slow(
         self, facts: Facts, now: datetime, status: str, since: datetime | None, *, explain: bool
@@ -205,5 +218,4 @@ class Judge:
         if not judging and status != Status.PENDING:
             return None
         moment = self._moment(facts, now, since)
-        opinions = (judge(each, facts, moment, explain=explain) for each in judging)
-        return combine([each for each in opinions if each is not None], now, self.zone)
+        return self._combined((_judged(each, facts, moment, explain=explain) for each in judging), moment)

@@ -254,6 +254,16 @@ class Opinion:
 
 
 @dataclass(frozen=True, slots=True)
+class Silent:
+    """A policy that has no opinion on one request, since none of its rules matched."""
+
+    policy: str
+    digest: str
+    mode: Mode
+    tried: tuple[Tried, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What all policies together say about one request. `shadow` are reported beside it, never counted.
 
@@ -265,6 +275,7 @@ class Verdict:
     rule: str
     opinions: tuple[Opinion, ...] = ()
     shadow: tuple[Opinion, ...] = ()
+    silent: tuple[Silent, ...] = ()  # policies without an opinion, in either mode
     reason: str | None = None
     until: Until | None = None
     until_all: tuple[Until, ...] = ()
