@@ -34,7 +34,7 @@ class Row:
     username: str | None = None  # in small letters
     domain: str | None = None
     expires: datetime | None = None
-    columns: Mapping[str, str] = _EMPTY
+    columns: Mapping[str, str] = field(default_factory=dict)
     flaw: str = ""
 
     def named_by(self, key: str) -> str | None:
