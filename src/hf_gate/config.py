@@ -42,6 +42,11 @@ class Paths:
         return self.state / "profiles"
 
     @property
+    def stores(self) -> Path:
+        """What is remembered for work without a desk: one file a Hub."""
+        return self.data / "stores"
+
+    @property
     def accounts(self) -> Path:
         """Which account is behind which token, under the token's hash."""
         return self.cache / "accounts.json"
@@ -58,11 +63,15 @@ class Flags:
     max_wait: str | None = None
     timeout: str | None = None
     insecure_http: bool | None = None
+    desk: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that was configured. `token` None: as `huggingface_hub` finds it. Times in seconds."""
+    """Everything that was configured. `token` None: as `huggingface_hub` finds it. Times in seconds.
+
+    `desk`: the folder that was named; None: the nearest one upwards with an hf-gate.yaml, if there is one.
+    """
 
     paths: Paths
     profile: str | None = None
@@ -73,6 +82,7 @@ class Settings:
     max_wait: float | None = None
     insecure_http: bool = False
     debug: bool = False
+    desk: Path | None = None
 
 
 def paths_of(environ: Mapping[str, str], home: Path) -> Paths:
@@ -113,6 +123,7 @@ def read_settings(flags: Flags, environ: Mapping[str, str], home: Path) -> Setti
     written = _text(file, "endpoint", paths.config_file)
     max_wait = flags.max_wait or environ.get("HF_GATE_MAX_WAIT") or _length(file, "max_wait")
     timeout = flags.timeout or environ.get("HF_GATE_TIMEOUT") or _length(file, "timeout")
+    desk = flags.desk or environ.get("HF_GATE_DESK")
     insecure = flags.insecure_http or chosen.get("insecure_http") or file.get("insecure_http")
     return Settings(
         paths=paths,
@@ -127,6 +138,7 @@ def read_settings(flags: Flags, environ: Mapping[str, str], home: Path) -> Setti
         max_wait=parse_seconds(max_wait, "max-wait") if max_wait else None,
         insecure_http=insecure is True or is_true(environ.get("HF_GATE_INSECURE_HTTP")),
         debug=is_true(environ.get("HF_GATE_DEBUG")) or is_true(environ.get("HF_DEBUG")),
+        desk=Path(desk).expanduser() if desk else None,
     )
 
 

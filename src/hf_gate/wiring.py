@@ -1,24 +1,27 @@
-"""The only place where concrete things are constructed and joined: the Hub of some settings, its account, the clock, profiles."""
+"""The only place where concrete things are constructed and joined: the Hub of some settings, its account, the desk, the clock."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from .config import Flags, Settings, read_settings
-from .errors import HfGateError, HubUnavailable, NotAllowed, Offline
+from .errors import HfGateError, HubUnavailable, NotAllowed, Offline, UsageError
 
 if TYPE_CHECKING:
     from .domain.accounts import Account
     from .hub.client import Hub
+    from .policy.desk import Desk
 
 _ACCOUNT_LIVES: Final = 24 * 3600  # seconds: who a token belongs to never changes, its organisations may
 
@@ -127,6 +130,113 @@ def _read_json(path: Path) -> dict[str, object]:
     except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+# ---- the desk and its store -----------------------------------------------------------------------------------------------
+
+DESK_FILE: Final = "hf-gate.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the desk is and what its hf-gate.yaml says. `folder` None: no desk, but the store of this user for one Hub."""
+
+    folder: Path | None
+    desk: Desk
+
+    @property
+    def title(self) -> str:
+        """The desk as people call it, short for their home."""
+        return "no desk" if self.folder is None else _with_tilde(self.folder)
+
+    def policy_files(self) -> list[Path]:
+        """The files of its policies, each once, in the order of their names."""
+        if self.folder is None:
+            return []
+        found = {path for glob in self.desk.policies for path in _matches(self.folder, glob)}
+        return sorted(found)
+
+
+def _matches(folder: Path, glob: str) -> list[Path]:
+    base, pattern = (
+        (Path(glob).anchor, str(Path(glob).relative_to(Path(glob).anchor))) if glob.startswith("/") else (folder, glob)
+    )
+    return [path for path in Path(base).glob(pattern) if path.is_file()]
+
+
+def _with_tilde(path: Path) -> str:
+    home = Path.home()
+    return f"~/{path.relative_to(home)}" if path != home and path.is_relative_to(home) else str(path)
+
+
+def find_desk(settings: Settings, start: Path | None = None) -> Path | None:
+    """The folder of the desk: the one that was named, else the nearest upwards that has an hf-gate.yaml."""
+    if settings.desk is not None:
+        folder = settings.desk.absolute()
+        if not (folder / DESK_FILE).is_file():
+            raise UsageError(f"{folder} is no desk: there is no {DESK_FILE} in it.", hint="hf-gate init makes one.")
+        return folder
+    here = (start or Path.cwd()).absolute()
+    return next((folder for folder in (here, *here.parents) if (folder / DESK_FILE).is_file()), None)
+
+
+def read_place(settings: Settings) -> Place:
+    """The desk that is meant; an hf-gate.yaml that is wrong is a UsageError with its first fault."""
+    from zoneinfo import available_timezones  # noqa: PLC0415 - who has no desk pays for none
+
+    from .policy.desk import Desk, parse_desk  # noqa: PLC0415 - as above
+
+    folder = find_desk(settings)
+    if folder is None:
+        return Place(None, Desk())
+    file = folder / DESK_FILE
+    try:
+        text = file.read_text("utf-8-sig")
+    except UnicodeDecodeError:
+        raise UsageError(f"{file} is not text in UTF-8.") from None
+    parsed = parse_desk(text, DESK_FILE, zones=available_timezones())
+    if parsed.desk is None:
+        fault = next(each for each in parsed.problems if each.is_error)
+        raise UsageError(f"{file}:{fault.place.line}:{fault.place.column}: {fault.message}", hint=fault.hint or None)
+    return Place(folder, parsed.desk)
+
+
+def store_url(settings: Settings, place: Place) -> str:
+    """Where the store is: as the desk says, relative to its folder; without a desk one file for each Hub."""
+    if place.folder is None:
+        return f"sqlite:///{settings.paths.stores / _store_name(endpoint_of(settings))}"
+    scheme, mark, path = place.desk.store.partition("sqlite:///")
+    return f"{scheme}{mark}{place.folder / Path(path).expanduser()}" if mark else place.desk.store
+
+
+def _store_name(endpoint: str) -> str:
+    """A file for each Hub; a local one is told apart by the world that it states, for every start of it is another Hub."""
+    world = world_of(endpoint)
+    name = re.sub(r"[^a-z0-9.-]+", "-", endpoint.partition("://")[2].lower()).strip("-")
+    return f"{name}.{world}.db" if world else f"{name}.db"
+
+
+def world_of(endpoint: str) -> str | None:
+    """The id of a local Hub's world, which it states on every answer; None for any other Hub."""
+    from .hub.credentials import is_loopback  # noqa: PLC0415 - as in open_hub
+
+    if not is_loopback(endpoint):
+        return None
+    from http.client import HTTPConnection, HTTPException, HTTPSConnection  # noqa: PLC0415 - 12 ms, for local Hubs alone
+
+    url = urlsplit(endpoint)
+    made = HTTPSConnection if url.scheme == "https" else HTTPConnection
+    connection = made(url.hostname or "", url.port, timeout=5)
+    try:
+        connection.request("GET", "/_hf_gate/clock")
+        world = connection.getresponse().headers.get("x-hf-gate-world", "")
+    except (OSError, HTTPException) as problem:
+        raise HubUnavailable(
+            f"the local Hub at {endpoint} does not answer, so its store is not known: {problem}."
+        ) from None
+    finally:
+        connection.close()
+    return world if re.fullmatch(r"[0-9a-zA-Z-]{1,64}", world) else None
 
 
 # ---- files that are nobody else's business ----------------------------------------------------------------------------

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..config import Settings
     from ..domain.accounts import Account
     from ..hub.client import Hub
+    from ..wiring import Place
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -61,7 +62,7 @@ class Run:
         if self.flags.get("token") is not None:
             self.out.warn("--token stands in your shell history and the process list; prefer HF_TOKEN or --token-file.")
         insecure = True if self.flags.get("insecure_http") else None
-        names = ("endpoint", "token", "token_file", "profile", "max_wait", "timeout")
+        names = ("endpoint", "token", "token_file", "profile", "max_wait", "timeout", "desk")
         return wiring.settings(Flags(**{name: self.flag(name) for name in names}, insecure_http=insecure))
 
     @cached_property
@@ -80,6 +81,13 @@ class Run:
 
         return wiring.account(self.hub, self.settings)
 
+    @cached_property
+    def place(self) -> Place:
+        """The desk that is meant and what its file says, or that there is none."""
+        from .. import wiring  # noqa: PLC0415 - as above
+
+        return wiring.read_place(self.settings)
+
     def now(self) -> datetime:
         """This moment; with HF_GATE_CLOCK=hub the local Hub's."""
         from .. import wiring  # noqa: PLC0415 - as above
@@ -87,16 +95,18 @@ class Run:
         return wiring.now(self.__dict__.get("hub"))
 
     def announce(self, *, writes: bool = False) -> None:
-        """Says on stderr which Hub and account this works on: before a write, and where they are not the default."""
+        """Says on stderr which Hub, account and desk this works on: before a write, and where they are not the default."""
         from .. import wiring  # noqa: PLC0415 - as above
 
-        if self.is_announced or not (writes or wiring.is_special(self.settings)):
+        has_desk = self.place.folder is not None
+        if self.is_announced or not (writes or has_desk or wiring.is_special(self.settings)):
             return
         self.is_announced = True
         account = self.account
         profile = f" (profile {self.settings.profile})" if self.settings.profile else ""
         who = f" as {account.name}" if account else ", not signed in"
-        self.out.say(f"{wiring.hub_name(self.settings)}{who}{profile}", "dim")
+        desk = f", desk {self.place.title}" if has_desk else ""
+        self.out.say(f"{wiring.hub_name(self.settings)}{who}{profile}{desk}", "dim")
 
     @property
     def may_ask(self) -> bool:
@@ -145,6 +155,7 @@ COMMON: tuple[click.Option, ...] = (
     _option("--endpoint", metavar="URL", help="Another Hub (HF_ENDPOINT)."),
     _option("--token", metavar="TOKEN", help="A token (seen in the process list: prefer HF_TOKEN or --token-file)."),
     _option("--token-file", metavar="FILE", help="A file that holds the token."),
+    _option("--desk", metavar="DIR", help="The folder of the desk (HF_GATE_DESK); else the nearest one upwards."),
     _option("--profile", metavar="NAME", help="A profile of config.toml, or `demo` while it runs (HF_GATE_PROFILE)."),
     _option("--max-wait", metavar="TIME", help="Give up, with exit code 75, rather than wait longer: 30s, 5m."),
     _option("--timeout", metavar="TIME", help="Of a single call; 10s unless said otherwise."),
