@@ -88,9 +88,10 @@ def court_of(
     if not mine:
         return None
     form = form_roles(_form(row), _stated(row.repo, mine))
-    known = {name: tables[name] for policy in mine for name in _named(policy, tables)}
-    declared = declarations(tables=known)
+    declared = declarations(tables=tables)
     judge = Judge([compile_policy(policy, declared) for policy in mine], zone=zone)
+    asked = {name.split(".")[1] for name in judge.facts if name.startswith("tables.")}
+    known = {name: table for name, table in tables.items() if name in asked}
     statuses = tuple(dict.fromkeys(status for policy in mine for status in policy.judges))
     reader = FactReader(judge.facts, sources.countries, memo)
     versions = {f"table:{name}": table.digest[:8] for name, table in known.items()}
@@ -117,12 +118,6 @@ def _stated(repo: Repo, policies: Iterable[Policy]) -> dict[str, str]:
                     hint="Name one label for it in all of them.",
                 )
     return stated
-
-
-def _named(policy: Policy, tables: Mapping[str, Table]) -> Iterator[str]:
-    """A policy's own tables stand beside the desk's under `policy/name`; its own wins."""
-    own = {spec.name for spec in policy.tables}
-    yield from (name for name in tables if "/" not in name or name.partition("/")[0] == policy.name or name in own)
 
 
 # ---- the facts of many requests ----------------------------------------------------------------------------------------

@@ -1,0 +1,95 @@
+"""A desk's folder as it lies on the disk: hf-gate.yaml, the policies it names, its tables; nothing is judged here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, tzinfo
+from pathlib import Path
+from typing import Final
+from zoneinfo import ZoneInfo, available_timezones
+
+from ..domain.forms import GateForm
+from ..errors import UsageError
+from ..policy.checking import check_names, check_policy
+from ..policy.desk import Desk, parse_desk
+from ..policy.model import Policy, Problem, TableSpec
+from ..policy.parse import ParsedPolicy, parse_policy
+from ..policy.tables import Table
+from .tables import inline_table, load_table
+
+NAME: Final = "hf-gate.yaml"
+MAX_BYTES: Final = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """What was read. `files` are the policies by their name below the folder, with whatever is wrong in them."""
+
+    path: Path
+    desk: Desk
+    zone: tzinfo
+    files: Mapping[str, ParsedPolicy] = field(default_factory=dict)
+
+    def checked(self, forms: Mapping[str, GateForm]) -> tuple[tuple[Policy, ...], tuple[Problem, ...]]:
+        """The policies without errors, and all that is to be said about any of them. `forms`: by the repo's path."""
+        each = [check_policy(parsed, desk=self.desk, forms=forms) for parsed in self.files.values()]
+        problems = (*(problem for one in each for problem in one.problems), *check_names(each))
+        return tuple(one.policy for one in each if one.policy is not None), problems
+
+
+def find_folder(start: Path) -> Path | None:
+    """The nearest folder upwards that holds an hf-gate.yaml."""
+    return next((each for each in (start, *start.parents) if (each / NAME).is_file()), None)
+
+
+def read_folder(path: Path) -> Folder:
+    """Reads everything once. A desk file that is wrong is an error; what is wrong with a policy is told when it is checked."""
+    text = _text(path / NAME)
+    parsed = parse_desk(text, NAME, zones=available_timezones())
+    if parsed.desk is None:
+        raise UsageError("\n".join(told(problem) for problem in parsed.problems if problem.is_error))
+    desk = parsed.desk
+    files: dict[str, ParsedPolicy] = {}
+    for glob in desk.policies:
+        for file in sorted(path.glob(glob)):
+            name = file.relative_to(path).as_posix() if file.is_relative_to(path) else str(file)
+            if name not in files and file.is_file():
+                files[name] = parse_policy(_text(file), name)
+    return Folder(path, desk, ZoneInfo(desk.timezone), files)
+
+
+def told(problem: Problem) -> str:
+    """One problem as a line: where, what, and what to write instead."""
+    hint = f" {problem.hint}" if problem.hint else ""
+    return f"{problem.source}:{problem.place.line}:{problem.place.column}: {problem.message}{hint}"
+
+
+def read_tables(
+    folder: Folder, policies: Iterable[Policy], *, now: datetime, previous: Mapping[str, int]
+) -> dict[str, Table]:
+    """Every table of the desk and of its policies by name. `previous`: how many rows each had when it was last read."""
+    specs: dict[str, TableSpec] = {}
+    for spec in (*folder.desk.tables, *(spec for policy in policies for spec in policy.tables)):
+        known = specs.setdefault(spec.name, spec)
+        if (known.file, known.key, known.rows) != (spec.file, spec.key, spec.rows):
+            raise UsageError(
+                f"table {spec.name} stands in two places with different contents.",
+                hint="Give one of them another name.",
+            )
+    return {name: _table(folder, spec, now, previous.get(name)) for name, spec in specs.items()}
+
+
+def _table(folder: Folder, spec: TableSpec, now: datetime, previous: int | None) -> Table:
+    if spec.file is None:
+        return inline_table(spec.name, spec.rows, now)
+    return load_table(folder.path / spec.file, spec.name, spec.key, zone=folder.zone, previous_rows=previous, now=now)
+
+
+def _text(path: Path) -> str:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise UsageError(f"{path.name} is larger than {MAX_BYTES >> 20} MiB.")
+        return path.read_bytes().decode("utf-8-sig", "replace")
+    except OSError as problem:
+        raise UsageError(f"{path} cannot be read: {problem.strerror}.") from None
