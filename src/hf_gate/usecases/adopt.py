@@ -1,0 +1,134 @@
+"""What `init` writes: the desk of the repos that are there, and a starter policy in shadow mode, as a steward would write it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Sequence
+from typing import Final
+
+from ..domain.forms import GateForm
+from ..domain.ids import Repo, RepoType
+from ..domain.roles import Role
+
+GITIGNORE: Final = ("desk.db*", "plans/", "exports/", "plan*.json")
+"""Never into version control: people's names and answers."""
+
+_DESK: Final = """\
+# The desk: which gated repos it looks after, and by which policies.
+version: 1
+store: sqlite:///desk.db
+repos:
+{repos}
+policies: [policies/*.yaml]
+timezone: {timezone}
+
+# How much `hf-gate run` may do without anybody there; the rest waits and is named.
+guards:
+  accept: 20000/h
+  reset: 200/h
+  reject: 50/h
+  remove: 25/day
+"""
+
+_STARTER: Final = """\
+# A first policy. In shadow mode its verdicts are recorded and nothing is changed: look at them with
+# `hf-gate plan` and `hf-gate policy explain`, change the rules until they say what you would have said,
+# then write `mode: enforce`. The first rule that matches decides; nobody is refused for good here.
+version: 1
+policy: starter
+applies_to:
+{repos}
+mode: shadow
+rules:
+{rules}
+"""
+
+_SAY_MORE: Final = """\
+  # Reset is the gentle no: the person reads the reason and may ask again.
+  - id: say-more
+    when: answers.purpose.quality in ["empty", "junk"]
+    then: reset
+    reason: Please say in one or two sentences what you will use it for, then ask again.
+"""
+
+_THROWAWAY: Final = """\
+  # An address that is thrown away tomorrow is no reason to refuse, but a person should look.
+  - id: disposable-address
+    when: email.disposable
+    then: human
+"""
+
+_CLEAR: Final = """\
+  # An academic address is what the Hub shows of the account, not what somebody typed; the account is not from today.
+  - id: academic
+    when: email.academic && person.account_days > 30{purpose}
+    then: accept
+"""
+
+_REST: Final = """\
+  # Everybody else is seen by a person.
+  - id: rest
+    then: human
+"""
+
+
+def desk_text(repos: Iterable[Repo], timezone: str) -> str:
+    """hf-gate.yaml for these repos."""
+    return _DESK.format(repos=_list(repos), timezone=timezone)
+
+
+def starter_text(repos: Iterable[Repo], forms: Collection[GateForm]) -> str:
+    """The starter policy; it asks for a purpose only where every form does."""
+    asks = bool(forms) and all(any(field.role is Role.PURPOSE for field in form.fields) for form in forms)
+    purpose = ' && answers.purpose.quality in ["good", "thin"]' if asks else ""
+    rules = [_SAY_MORE] if asks else []
+    rules += [_THROWAWAY, _CLEAR.format(purpose=purpose), _REST]
+    return _STARTER.format(repos=_list(repos), rules="\n".join(rules).rstrip())
+
+
+def ignored(before: str) -> str:
+    """A .gitignore with our lines in it; what stands there stays."""
+    there = set(before.splitlines())
+    missing = [line for line in GITIGNORE if line not in there]
+    gap = "\n" if before and not before.endswith("\n") else ""
+    return before + gap + "".join(f"{line}\n" for line in missing)
+
+
+def report_differs(counted: dict[str, int], counts: dict[str, int]) -> list[str]:
+    """Where the Hub's own report and the lists disagree, in sentences."""
+    names = sorted({*counted, *counts})
+    return [
+        f"the report counts {counted.get(name, 0):,} {name}, the lists held {counts.get(name, 0):,}"
+        for name in names
+        if counted.get(name, 0) != counts.get(name, 0)
+    ]
+
+
+def next_steps(repos: Sequence[Repo]) -> tuple[str, ...]:
+    """The way from here to the first enforced rule, a command a line."""
+    first = repos[0] if repos else "REPO"
+    return (
+        f"hf-gate ls {first}",
+        f"hf-gate policy show {first}",
+        "hf-gate policy check",
+        "hf-gate plan",
+        "hf-gate policy explain USER@REPO",
+        "edit policies/starter.yaml: mode: enforce",
+        "hf-gate policy check",
+        "hf-gate plan --out plan.json",
+        "hf-gate apply plan.json",
+    )
+
+
+def _list(repos: Iterable[Repo]) -> str:
+    return "\n".join(f"  - {_quoted(_spelt(repo))}" for repo in repos)
+
+
+def _spelt(repo: Repo) -> str:
+    return repo.id if repo.type is RepoType.MODEL else f"datasets/{repo.id}"
+
+
+def _quoted(text: str) -> str:
+    """A name that YAML could take for a number, a date or a word of its own is quoted; most are not."""
+    plain = text[0].isalpha() and ":" not in text and "#" not in text
+    return text if plain else json.dumps(text)
