@@ -95,6 +95,31 @@ def command_line() -> str:
     return cli_page.command_line()
 
 
+# ---- the facts ----------------------------------------------------------------------------------------------------------
+
+
+def facts() -> str:
+    """The law of the facts."""
+    sys.path.insert(0, str(ROOT / "src"))
+    from hf_gate.policy.facts import FACTS  # noqa: PLC0415 - found in this checkout, installed or not
+
+    rows = ["| fact | type | what it says | who controls it | from | unknown when |", "|---|---|---|---|---|---|"]
+    for name, law in FACTS.items():
+        values = f" One of {', '.join(f'`{value}`' for value in law.values)}." if law.values else ""
+        later = " *Not in this version: a policy that asks it is refused.*" if law.later else ""
+        cells = (f"`{name}`", law.type.value, law.meaning + values + later, law.trust.value, law.source, law.unknown)
+        rows.append("| " + " | ".join(cells) + " |")
+    return "\n".join(rows)
+
+
+def fact_errors() -> str:
+    """How often the facts about domains are wrong."""
+    sys.path[:0] = [str(ROOT), str(ROOT / "src")]
+    from tools import facts_table  # noqa: PLC0415 - found in this checkout, installed or not
+
+    return f"{facts_table.overview()}\n\n{facts_table.by_country()}\n\n{facts_table.wrong_ones()}"
+
+
 # ---- writing ------------------------------------------------------------------------------------------------------------
 
 PARTS: Final[dict[str, Callable[[], str]]] = {
@@ -102,8 +127,10 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "code map": code_map,
     "lifecycle": lifecycle,
     "command line": command_line,
+    "facts": facts,
+    "facts errors": fact_errors,
 }
-PAGES: Final = ("ARCHITECTURE.md", "docs/code-map.md", "docs/what-happens-to-the-person.md", "docs/cli.md")
+PAGES: Final = ("ARCHITECTURE.md", "docs/code-map.md", "docs/what-happens-to-the-person.md", "docs/cli.md", "docs/facts.md")
 
 
 def renewed(text: str) -> str:

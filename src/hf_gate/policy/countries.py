@@ -48,7 +48,7 @@ def _letter(char: str) -> str:
 
 
 def country_code(text: str, names: Mapping[str, str]) -> str | None:
-    """The alpha-2 code of the one country that a text names; `names` maps keys (`country_key`) to codes.
+    """The alpha-2 code of the one country that a text names; `names` maps keys (`country_key`) and three-letter codes to codes.
 
     `Paris, France` is FR; `France, Germany`, `Georgia, USA` and `France or so` are none.
     """
@@ -76,4 +76,4 @@ def _single(text: str, names: Mapping[str, str]) -> str | None:
     key = country_key(_FLAG.sub(" ", text))
     if key in _NO_CODES and not text.isupper():
         return None
-    return names.get(key)
+    return names.get(key) or names.get(text)

