@@ -12,6 +12,7 @@ from ..domain.moments import iso
 from ..domain.requests import AccessRequest
 from ..domain.state import RequestState, answers_digest
 from ..policy.model import Action, Because, Fact, Verdict
+from ..policy.reasons import fill
 from .model import Change, Reason
 
 AFTER: Final = {Action.ACCEPT: "accepted", Action.RESET: "reset", Action.REJECT: "rejected"}
@@ -48,7 +49,7 @@ def change_for(subject: Subject, verdict: Verdict) -> Change | None:
         answers_digest=answers_digest(request),
         before=state.status,
         after=after,
-        reason=verdict.reason if after != "accepted" else None,
+        reason=_reason_for(verdict, request) if after != "accepted" else None,
         rule=verdict.rule,
         policy=verdict.policy,
         policy_digest=verdict.digest,
@@ -57,6 +58,13 @@ def change_for(subject: Subject, verdict: Verdict) -> Change | None:
         at_end=str(verdict.at_end or Action.RESET) if until else None,
         row=subject.row,
     )
+
+
+def _reason_for(verdict: Verdict, request: AccessRequest) -> str | None:
+    """What the person is told, with its places filled in."""
+    if verdict.reason is None:
+        return None
+    return fill(verdict.reason, repo=request.repo.id, user=request.person.username or "you", rule=verdict.rule)
 
 
 def reasons(verdict: Verdict) -> list[Reason]:

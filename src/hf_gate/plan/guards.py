@@ -50,6 +50,25 @@ def within(
     return take, deferred
 
 
+def first_cycles(changes: Iterable[Change], acting: Collection[tuple[str, str]]) -> tuple[list[Change], list[Change]]:
+    """(go, held): a policy version that never acted on a repo is held there when it would begin with many changes.
+
+    `acting`: pairs of policy digest and repo that may act. Changes without a policy (ends of grants) go.
+    """
+    groups: dict[tuple[str, str], list[Change]] = {}
+    go: list[Change] = []
+    for change in changes:
+        pair = (change.policy_digest or "", str(change.where))
+        if not pair[0] or pair in acting:
+            go.append(change)
+        else:
+            groups.setdefault(pair, []).append(change)
+    held: list[Change] = []
+    for group in groups.values():
+        (go if len(group) <= FIRST_CYCLE else held).extend(group)
+    return go, held
+
+
 def protect(changes: Iterable[Change], names: Collection[str]) -> tuple[list[Change], list[Change]]:
     """Nobody on the list of protected names or ids is rejected, reset or removed; returns (kept, left out)."""
     known = {name.lower() for name in names}

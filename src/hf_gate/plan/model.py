@@ -133,6 +133,12 @@ def sealed(
     return msgspec.structs.replace(plan, plan=msgspec.structs.replace(head, digest=digest_of(plan)))
 
 
+def resealed(plan: Plan, changes: Iterable[Change]) -> Plan:
+    """The same plan with only some of its changes: a plan of its own."""
+    part = msgspec.structs.replace(plan, changes=sorted(changes, key=lambda change: change.order))
+    return msgspec.structs.replace(part, plan=msgspec.structs.replace(plan.plan, digest=digest_of(part)))
+
+
 def _age(change: Change) -> tuple[str, tuple[str, str, str, str]]:
     return (change.asked_at, change.order)
 

@@ -97,11 +97,11 @@ class Carrier:
                 if self._wish:
                     break
         except BaseException:
-            self._close(run, "paused")
+            self._close(run, "interrupted")
             raise
         state = {"pause": "paused", "stop": "stopped"}.get(self._wish or "", "ended")
         if stop is not None and state == "ended":
-            state = "paused"
+            state = "interrupted"
         ended = self._close(run, state)
         if stop is not None:
             raise stop

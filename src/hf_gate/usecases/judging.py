@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, tzinfo
 from typing import Final, Protocol
 
@@ -49,6 +49,7 @@ class SourcesPort(Protocol):
     def list_versions(self) -> Mapping[str, str]: ...
     def profile(self, person: Person, kept: tuple[bytes | None, int] | None, now: datetime) -> ProfileFact: ...
     def fetch(self, people: Iterable[Person], now: datetime, budget: int) -> Mapping[str, bytes]: ...
+    def key(self, person: Person) -> str | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,15 @@ def _lists_asked(judge: Judge, sources: SourcesPort) -> dict[str, str]:
     """The versions of the lists that any rule of this repo looks at."""
     asked = {name.removeprefix("email.") for name in judge.facts if name.startswith("email.")}
     return {name: version for name, version in sources.list_versions().items() if name in asked}
+
+
+def with_texts(policy: Policy, templates: Mapping[str, str | Mapping[str, str]]) -> Policy:
+    """The policy with the desk's named texts in the place of their names."""
+    named = [templates.get(rule.reason_template or "") for rule in policy.rules]
+    rules = tuple(
+        rule if text is None else replace(rule, reason=text) for rule, text in zip(policy.rules, named, strict=True)
+    )
+    return policy if rules == policy.rules else replace(policy, rules=rules)
 
 
 def _form(row: RepoRow) -> GateForm | None:

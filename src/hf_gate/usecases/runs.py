@@ -16,7 +16,8 @@ from ..errors import Guarded, UsageError
 from ..plan.model import Change, Plan, sealed
 from .ports import ChangeRow, RequestRow, RunRow, StorePort
 
-READY, RUNNING, PAUSED, STOPPED, ENDED = "ready", "running", "paused", "stopped", "ended"
+READY, INTERRUPTED, PAUSED, STOPPED, ENDED = "ready", "interrupted", "paused", "stopped", "ended"
+UNFINISHED: Final = (READY, INTERRUPTED)
 RETRIED: Final = (Kind.REFUSED.value, Kind.OPEN.value)
 
 

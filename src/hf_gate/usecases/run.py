@@ -1,0 +1,186 @@
+"""One turn of the unattended loop: read, learn, judge, do what the budgets allow, end what is over; and say all of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from ..domain.ids import Person, Repo
+from ..domain.moments import ms
+from ..domain.rows import PersonRow, RunRow
+from ..errors import HfGateError
+from ..plan import guards
+from ..plan.model import Change, Plan, resealed
+from ..policy.model import Policy
+from ..policy.spelling import Rate
+from .cadence import Kind, due_kind, note_of
+from .carry import Carrier
+from .judging import Court, SourcesPort
+from .ports import ClockPort, HubPort, StorePort
+from .propose import Proposal, propose
+from .runs import UNFINISHED, begin
+from .sync import Synced, report_counts, sync
+
+AUTO: Final = "auto"
+
+
+@dataclass(slots=True)
+class Turn:
+    """What one turn came to. `held`: changes of a policy version that may not act here yet; nothing of it is lost."""
+
+    synced: list[Synced] = field(default_factory=list)
+    failed: dict[Repo, HfGateError] = field(default_factory=dict)
+    profiles: int = 0
+    plan: Plan | None = None
+    run: RunRow | None = None
+    deferred: list[Change] = field(default_factory=list)
+    held: list[Change] = field(default_factory=list)
+    resumed: list[RunRow] = field(default_factory=list)
+
+    @property
+    def found(self) -> bool:
+        """Whether anything new was met: then the next look comes sooner."""
+        return any(one.news for one in self.synced)
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What a turn works with; joined in wiring."""
+
+    store: StorePort
+    hub: HubPort
+    clock: ClockPort
+    sources: SourcesPort
+    actor: str
+    policies: Sequence[Policy]
+    courts: Callable[[], Sequence[Court]]
+    budgets: Mapping[str, Rate]
+    protected: Collection[str] = ()
+
+
+def turn(desk: Desk, carrier: Carrier, repos: Sequence[Repo], *, ident: str, profile_budget: int = 200) -> Turn:
+    """Everything once. What a dead process left comes first; a repo that fails does not keep the others waiting."""
+    done = Turn()
+    done.resumed = resume_all(desk.store, carrier)
+    for repo in repos:
+        _read(desk, repo, done)
+    proposal = proposed(desk, done, profile_budget)
+    take = _let_through(desk, proposal.plan, done)
+    done.plan = proposal.plan
+    if take:
+        plan = resealed(proposal.plan, take)
+        run = begin(desk.store, plan, ident=ident, kind=AUTO, actor=desk.actor, now=desk.clock.now())
+        done.run = carrier.carry(run)
+    _remember(desk, take, done.held)
+    return done
+
+
+def resume_all(store: StorePort, carrier: Carrier) -> list[RunRow]:
+    """Runs that a dead process or an absent Hub left half done: our own go on, people's are settled and wait for them."""
+    resumed = []
+    for run in reversed(store.runs()):
+        if run.state not in UNFINISHED:
+            continue
+        if run.kind == AUTO:
+            resumed.append(carrier.carry(run))
+        else:
+            carrier.settle(run)
+    return resumed
+
+
+def _read(desk: Desk, repo: Repo, done: Turn) -> None:
+    row, note = desk.store.repo(repo), note_of(desk.store, repo)
+    try:
+        due = due_kind(row, ms(desk.clock.now()), note)
+        synced = sync(desk.hub, desk.store, desk.clock, repo, due.kind, actor=desk.actor)
+        done.synced.append(synced)
+        if due.kind is Kind.QUICK and synced.news:
+            report = report_counts(desk.hub, repo)
+            if due_kind(desk.store.repo(repo), ms(desk.clock.now()), note, report).kind is Kind.FULL:
+                done.synced.append(sync(desk.hub, desk.store, desk.clock, repo, Kind.FULL, actor=desk.actor))
+    except HfGateError as problem:
+        done.failed[repo] = problem
+
+
+def proposed(desk: Desk, done: Turn, profile_budget: int) -> Proposal:
+    """A plan; when profiles can change verdicts they are read, within the budget, and it is made once more."""
+    now = desk.clock.now()
+    proposal = propose(
+        desk.store, desk.courts(), desk.sources, now=now, policies=desk.policies, protected=desk.protected
+    )
+    if proposal.needs and profile_budget > 0:
+        done.profiles = enrich(desk.store, desk.sources, proposal.needs, now, profile_budget)
+        if done.profiles:
+            proposal = propose(
+                desk.store, desk.courts(), desk.sources, now=now, policies=desk.policies, protected=desk.protected
+            )
+    return proposal
+
+
+def enrich(store: StorePort, sources: SourcesPort, people: Sequence[PersonRow], now: datetime, budget: int) -> int:
+    """Reads the profiles that can change a verdict and keeps them with their age; how many were read."""
+    wanted = {row.id: Person(row.identity.user_id, row.identity.username, row.identity.fullname) for row in people}
+    fetched = sources.fetch(wanted.values(), now, budget)
+    with store.writing() as write:
+        for ident, person in wanted.items():
+            document = fetched.get(sources.key(person) or "")
+            if document is not None:
+                write.profile(ident, document, ms(now))
+    return len(fetched)
+
+
+# ---- what may be done without being asked ------------------------------------------------------------------------------
+
+
+def _let_through(desk: Desk, plan: Plan, done: Turn) -> list[Change]:
+    now = ms(desk.clock.now())
+    go, done.held = guards.first_cycles(plan.changes, acting(desk.store, plan.changes))
+    used = {verb: desk.store.done_since(verb, now - rate.seconds * 1000) for verb, rate in desk.budgets.items()}
+    take, done.deferred = guards.within(go, desk.budgets, used)
+    return take
+
+
+def acting(store: StorePort, changes: Sequence[Change]) -> set[tuple[str, str]]:
+    """The (policy digest, repo) pairs that may act: promoted, or their first cycle there was small."""
+    pairs = {(change.policy, change.policy_digest, str(change.where)) for change in changes if change.policy_digest}
+    return {
+        (digest, repo)
+        for policy, digest, repo in pairs
+        if digest and (store.setting(f"promoted {policy}") == digest or store.setting(f"acted {digest} {repo}"))
+    }
+
+
+def _remember(desk: Desk, taken: Sequence[Change], held: Sequence[Change]) -> None:
+    """A version whose first cycle at a repo is over may go on there; one that was held may not."""
+    waiting = {(change.policy_digest, str(change.where)) for change in held}
+    first = {(change.policy_digest, str(change.where)) for change in taken if change.policy_digest} - waiting
+    fresh = [pair for pair in sorted(first, key=str) if not desk.store.setting(f"acted {pair[0]} {pair[1]}")]
+    if fresh:
+        with desk.store.writing() as write:
+            for digest, repo in fresh:
+                write.setting(f"acted {digest} {repo}", "1")
+
+
+def told(done: Turn) -> dict[str, object]:
+    """One turn as a JSON document."""
+    plan, run = done.plan, done.run
+    return {
+        "schema_version": 1,
+        "synced": [
+            {"repo": one.repo.id, "repo_type": one.repo.type.value, "kind": str(one.kind), "read": one.read, "news": one.news, "complete": one.complete}
+            for one in done.synced
+        ],
+        "failed": [
+            {"repo": repo.id, "repo_type": repo.type.value, "why": str(problem)} for repo, problem in done.failed.items()
+        ],
+        "profiles": done.profiles,
+        "planned": 0 if plan is None else len(plan.changes),
+        "run": None if run is None else run.id,
+        "counts": {} if run is None else dict(run.counts),
+        "deferred": dict(Counter(change.verb for change in done.deferred)),
+        "held": dict(Counter(f"{change.policy}" for change in done.held)),
+        "summary": {} if plan is None else plan.summary,
+    }  # fmt: skip
