@@ -246,19 +246,24 @@ def test_slow_body_comes_whole_in_many_pieces(hf_local_hub: LocalHub) -> None:
         raw.sendall(
             f"GET /api/whoami-v2 HTTP/1.1\r\nhost: {host.netloc}\r\nauthorization: Bearer {token}\r\n\r\n".encode()
         )
-        pieces = [raw.recv(1 << 16)]
-        while not b"".join(pieces).endswith(whole[-20:]):
-            pieces.append(raw.recv(1 << 16))
-    assert len(pieces) > 1  # the first read returns with the first bytes, long before the last are sent
+        came, lengths = b"", []
+        while not came.endswith(whole[-20:]):
+            came += raw.recv(1 << 16)
+            lengths.append(len(came.partition(b"\r\n\r\n")[2]))
+    assert came.endswith(whole)
+    # The head is one piece; the first of the body's are read with it or next, long before the last are sent.
+    assert any(0 < length < len(whole) for length in lengths)
 
 
-def test_a_delay_does_not_hold_up_the_end_of_the_hub() -> None:
+def test_a_delay_does_not_hold_up_the_end_of_the_hub_and_who_waits_is_answered() -> None:
     with LocalHub(requests=0, repos=1, faults=["delay_before:s=3600"]) as hub:
         host = urlsplit(hub.url)
-        with socket.create_connection((str(host.hostname), int(host.port or 0)), 20) as raw:
-            raw.sendall(b"GET /api/whoami-v2 HTTP/1.1\r\nhost: localhost\r\n\r\n")
-            while not hub.stats()["calls"]:
-                pass
+        raw = socket.create_connection((str(host.hostname), int(host.port or 0)), 20)
+        raw.sendall(b"GET /api/whoami-v2 HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        while not hub.stats()["calls"]:
+            pass
+    with raw:
+        assert raw.recv(1 << 16).startswith(b"HTTP/1.1 401 ")
 
 
 # ---- when they fire -----------------------------------------------------------------------------------------------------
