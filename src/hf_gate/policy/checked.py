@@ -30,7 +30,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One node. `name`: of the fact or variable, the field or the function; `at`: code points from the start.
+    """One node. `name`: of the fact, variable, field, function, message, or what a loop gathers in; `at`: code points from the start.
 
     `children` in the order written; of a method the first is what stands before the dot. A loop has its range, then
     its start, condition, step and result, made by the engine. `raw` is the node as it was serialized.
@@ -141,21 +141,25 @@ class _About:
         return Node(Kind.LIST, at, raw, children=below, type=of_type)
 
     def mapped(self, at: int, raw: bytes, of_type: str, body: bytes) -> Node:
-        below = []
+        name, below = "", list[Node]()
         for field, value in _fields(body):
-            if field == 2:
+            if field == 1:
+                name = _text(value)
+            elif field == 2:
                 entry = dict(_fields(_bytes(value)))
                 below += [self.node(_bytes(entry[part])) for part in (3, 4) if part in entry]
-        return Node(Kind.MAP, at, raw, children=tuple(below), type=of_type)
+        return Node(Kind.MAP, at, raw, name=name, children=tuple(below), type=of_type)
 
     def loop(self, at: int, raw: bytes, of_type: str, body: bytes) -> Node:
-        variable, below = "", []
+        variable, gathered, below = "", "", list[Node]()
         for field, value in _fields(body):
             if field == 1:
                 variable = _text(value)
+            elif field == 3:
+                gathered = _text(value)
             elif field in (2, 4, 5, 6, 7):
                 below.append(self.node(_bytes(value)))
-        return Node(Kind.LOOP, at, raw, variable=variable, children=tuple(below), type=of_type)
+        return Node(Kind.LOOP, at, raw, name=gathered, variable=variable, children=tuple(below), type=of_type)
 
 
 _READERS = {

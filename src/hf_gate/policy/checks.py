@@ -9,7 +9,7 @@ from typing import Protocol
 
 from ..domain.text import visible
 from .checked import Constant, Kind, Node
-from .mistakes import ExpressionProblem
+from .mistakes import FUNCTIONS, MACROS, ExpressionProblem, null_problem
 from .tokens import Words
 
 
@@ -96,6 +96,7 @@ MAX_PATTERN = 256  # code points of a regular expression
 MAX_COST = 1_000_000  # nodes visited by the loops of one evaluation
 _BUDGET = 10_000  # iterations after which the engine itself stops
 _LONGEST = 1_000  # items of a list of facts
+_NAME_WEIGHTS = {"list": 300, "map": 300, "string": 10}  # the engine takes a fact anew each time
 _WEIGHTS = {"matches": 300, "contains": 10, "@in": 100, "_==_": 2, "_!=_": 2, "size": 10}
 
 
@@ -108,7 +109,8 @@ class Trial(Protocol):
 
 
 def refuse(root: Node, words: Words, declared: Container[str], lets: Container[str], trial: Trial) -> None:
-    """Raises ExpressionProblem for literals that always fail, patterns from outside, and loops that cost too much."""
+    """Raises ExpressionProblem for what opens by failure, literals that always fail, and what costs too much."""
+    _check_nodes(root, frozenset(), words, declared, lets)
     for node in root.walk():
         if node.kind is Kind.CALL and node.name == "matches":
             _check_pattern(node, words, trial)
@@ -117,6 +119,42 @@ def refuse(root: Node, words: Words, declared: Container[str], lets: Container[s
     if cost > MAX_COST:
         raise ExpressionProblem("too-costly", "this goes through lists too many times", 0, len(words.source))
     _check_literals(root, words, trial)
+
+
+_STRICT = frozenset(
+    (
+        *("_&&_", "_||_", "!_", "_?_:_", "_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_", "@in", "_[_]"),
+        *("-_", "_+_", "_-_", "_*_", "_/_", "_%_"),
+        *(name for name in FUNCTIONS if name not in MACROS),
+    )
+)
+"""All that may be called. The engine has more, and some of it (`__not_strictly_false__`, `type`) is true of an unknown."""
+
+
+def _check_nodes(
+    node: Node, variables: frozenset[str], words: Words, declared: Container[str], lets: Container[str]
+) -> None:
+    """What does not stand in the language of policies, although the engine would take it."""
+    refused = ""
+    if node.kind is Kind.CALL and node.name not in _STRICT:
+        refused = f"there is no function `{node.name}`"
+    elif node.kind is Kind.MAP and node.name:
+        refused = "messages are not made here"
+    elif node.kind is Kind.NAME and node.name not in variables and node.name not in declared and node.name not in lets:
+        refused = f"`{node.name}` is the name of a type, not of a fact"
+    elif node.kind is Kind.CONST and node.value is None:
+        raise null_problem(*_span(node, words))
+    if refused:
+        raise ExpressionProblem("not-here", visible(refused, one_line=True), *_span(node, words))
+    if node.kind is Kind.LOOP:
+        # Range, start, condition, step, result: the condition is the engine's own, all that people wrote is in the rest.
+        inside = variables | {node.variable, node.name}
+        for place, child in enumerate(node.children):
+            if place != 2:
+                _check_nodes(child, inside if place else variables, words, declared, lets)
+        return
+    for child in node.children:
+        _check_nodes(child, variables, words, declared, lets)
 
 
 def _span(node: Node, words: Words) -> tuple[int, int]:
@@ -174,6 +212,8 @@ def _cost(node: Node, times: int = 1) -> int:
     """An upper bound of the nodes that loops visit, texts and lists weighed by how long they can be."""
     if node.kind is not Kind.LOOP:
         weight = _WEIGHTS.get(node.name, 1) if node.kind is Kind.CALL else 1
+        if node.kind is Kind.NAME and not node.name.startswith("@"):
+            weight = _NAME_WEIGHTS.get(node.type, 1)
         if node.kind is Kind.CALL and node.name == "@in" and node.children[-1].kind is Kind.LIST:
             weight = 1
         return (weight * times if times > 1 else 0) + sum(_cost(child, times) for child in node.children)

@@ -131,10 +131,11 @@ def _sign(token: Token) -> ExpressionProblem | None:
 
 # ---- what the engine says about it --------------------------------------------------------------------------------------
 
+MACROS: tuple[str, ...] = ("all", "exists", "exists_one", "filter", "map", "has")
 FUNCTIONS: tuple[str, ...] = (
-    *("all", "exists", "exists_one", "filter", "map", "has", "size"),
-    *("contains", "endsWith", "matches", "startsWith"),
-    *("bool", "bytes", "double", "duration", "int", "string", "timestamp", "uint"),
+    *MACROS,
+    *("size", "contains", "endsWith", "matches", "startsWith"),
+    *("bool", "double", "duration", "int", "string", "timestamp"),
     *("getDate", "getDayOfMonth", "getDayOfWeek", "getDayOfYear", "getFullYear", "getHours", "getMilliseconds"),
     *("getMinutes", "getMonth", "getSeconds"),
 )
@@ -303,7 +304,7 @@ def _overload(function: str, types: list[str], offset: int, words: Words) -> Exp
     token = words.tokens[index]
     sign = function.strip("_@")
     if "null_type" in types:
-        return _null(token.start, token.end - token.start)
+        return null_problem(token.start, token.end - token.start)
     if sign in ("&&", "||", "!", "?_:"):
         wrong = next((each for each in types if each != "bool"), types[0])
         message = f"`{token.text}` joins conditions, but here is {said_type(wrong)}: compare it with something first"
@@ -315,7 +316,8 @@ def _overload(function: str, types: list[str], offset: int, words: Words) -> Exp
     return ExpressionProblem("type", f"{what} does not work with {shown}", token.start, token.end - token.start)
 
 
-def _null(start: int, length: int) -> ExpressionProblem:
+def null_problem(start: int, length: int) -> ExpressionProblem:
+    """Nothing is null here."""
     return ExpressionProblem(
         "null",
         "nothing is ever compared with null: an unknown fact makes the rule unknown by itself; "
