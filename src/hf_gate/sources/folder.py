@@ -38,11 +38,6 @@ class Folder:
         return tuple(one.policy for one in each if one.policy is not None), problems
 
 
-def find_folder(start: Path) -> Path | None:
-    """The nearest folder upwards that holds an hf-gate.yaml."""
-    return next((each for each in (start, *start.parents) if (each / NAME).is_file()), None)
-
-
 def read_folder(path: Path) -> Folder:
     """Reads everything once. A desk file that is wrong is an error; what is wrong with a policy is told when it is checked."""
     text = _text(path / NAME)

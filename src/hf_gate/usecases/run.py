@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Final
 
 from ..domain.ids import Person, Repo
@@ -16,6 +16,7 @@ from ..plan import guards
 from ..plan.model import Change, Plan, resealed
 from ..policy.model import Policy
 from ..policy.spelling import Rate
+from ..policy.tables import Table
 from .cadence import Kind, due_kind, note_of
 from .carry import Carrier
 from .judging import Court, SourcesPort
@@ -59,6 +60,8 @@ class Desk:
     courts: Callable[[], Sequence[Court]]
     budgets: Mapping[str, Rate]
     protected: Collection[str] = ()
+    tables: Mapping[str, Table] = field(default_factory=dict)
+    zone: tzinfo = UTC
 
 
 def turn(desk: Desk, carrier: Carrier, repos: Sequence[Repo], *, ident: str, profile_budget: int = 200) -> Turn:
