@@ -404,20 +404,37 @@ def bind(facts: Mapping[str, FactValue], lets: Mapping[str, Expression] = _NOTHI
     for name, value in facts.items():
         values[name] = value if value.__class__ in _AS_THEY_ARE else _taken(value)
     if not lets:
-        return Bound(values, _BARE.Activation(values))
+        return Bound(values, _activation(values))
     few = {name: values[name] for let in lets.values() for name in let.facts_here if name in values}
-    bound, stale = Bound(few, _BARE.Activation(few)), False
+    bound, stale = Bound(few, _activation(few)), False
     for name, let in lets.items():
         if stale and let.lets:
-            bound.engine, stale = _BARE.Activation(few), False
+            bound.engine, stale = _activation(few), False
         found, truth = let.compute(bound)
         if found is None:
             bound.unknown[name] = truth
         else:
             few[name] = values[name] = found
             stale = True
-    bound.values, bound.engine = values, _BARE.Activation(values)
+    bound.values, bound.engine = values, _activation(values)
     return bound
+
+
+def _activation(values: dict[str, object]) -> cel.Activation:
+    """The engine takes a moment or a time span only from an environment that declares its name and has compiled it."""
+    times = tuple((name, _TIMES[value.__class__]) for name, value in values.items() if value.__class__ in _TIMES)
+    return (_with_times(times) if times else _BARE).Activation(values)
+
+
+_TIMES: dict[type, str] = {datetime: "timestamp", timedelta: "duration"}
+
+
+@lru_cache(maxsize=256)
+def _with_times(times: tuple[tuple[str, str], ...]) -> cel.Env:
+    env = cel.NewEnv(variables={name: _engine_type(kind) for name, kind in times})
+    for name, _ in times:
+        env.compile(name)
+    return env
 
 
 _HALF = re.compile("[\ud800-\udfff]")
