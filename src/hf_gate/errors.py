@@ -7,7 +7,8 @@
     │   ├── InvalidStatus                     not pending, accepted, rejected or reset
     │   ├── InvalidTarget                     a person or request that cannot be read, or two of them
     │   ├── ReasonTooLong                     over 200 UTF-16 units
-    │   └── InsecureEndpoint                  a token would travel in the clear
+    │   ├── InsecureEndpoint                  a token would travel in the clear
+    │   └── ForeignStore                      the store belongs to another Hub
     ├── HubError                          1   the Hub's answer, with its status, code and request id
     │   ├── NotAllowed                    4   401, or 403: no token, a wrong one, or one that may not
     │   ├── RepoNotFound                  1
@@ -21,6 +22,10 @@
     │   ├── ForeignOrigin                 1   the Hub pointed to another host; nothing was sent there
     │   └── HubUnavailable               75   silent, failing or out of calls for longer than allowed; nothing was sent
     ├── Offline                          75   HF_HUB_OFFLINE is set
+    ├── StoreUnavailable                 75   the store is not there, or cannot be written now: a full disk, no rights
+    │   └── StoreBusy                    75   another process writes to it
+    ├── StoreDamaged                      1   the file is not what a store is; nothing was written
+    ├── StoreTooNew                       1   a newer hf-gate made it; nothing was written
     ├── Stale                             6   the request moved since it was read; nothing was sent
     ├── Guarded                           6   a brake held: more than --max, no yes, a plan that changed
     ├── OutcomeUnknown                    5   sent, and reading could not tell what happened
@@ -182,6 +187,37 @@ class Offline(HfGateError):
 
     exit_code = 75
     default_hint = "Unset HF_HUB_OFFLINE to reach the Hub."
+
+
+class ForeignStore(UsageError):
+    """The store belongs to another Hub than the one that is meant."""
+
+    default_hint = "Give each Hub a store of its own: --desk DIR, or another `store:` in hf-gate.yaml."
+
+
+class StoreUnavailable(HfGateError):
+    """The store is not there, or cannot be read or written now; nothing was written."""
+
+    exit_code = 75
+    default_hint = "Check the path and its rights; the same command can be repeated as it is."
+
+
+class StoreBusy(StoreUnavailable):
+    """Another process writes to the store."""
+
+    default_hint = "Wait until it is done, or stop it; reading is possible meanwhile."
+
+
+class StoreDamaged(HfGateError):
+    """The file is not what a store is; nothing was written."""
+
+    default_hint = "Restore it from a backup; requests can be read from the Hub again: hf-gate sync --full."
+
+
+class StoreTooNew(HfGateError):
+    """A newer hf-gate made this store; nothing was written."""
+
+    default_hint = "Use that newer hf-gate: pip install -U hf-gate."
 
 
 class Stale(HfGateError):

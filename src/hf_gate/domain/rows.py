@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
 from .events import AnyEvent
 from .ids import Repo
+from .ledger import Link
 from .requests import AccessRequest
 from .state import Known, RequestState
 
@@ -62,6 +64,15 @@ class HistoryRow(msgspec.Struct, frozen=True, kw_only=True):
     elsewhere: int = 0
     last_decision: str = "none"
     last_at: int | None = None  # ms
+
+
+class LedgerRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry as it lies in the store. `id` is its number there, by which pages go on; `private` None: none, or erased."""
+
+    id: int
+    link: Link
+    private: Mapping[str, Any] | None = None
+    person: int | None = None
 
 
 class RepoRow(msgspec.Struct, frozen=True, kw_only=True):

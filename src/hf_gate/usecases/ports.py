@@ -15,12 +15,12 @@ from ..domain.ids import Person, Repo
 from ..domain.ledger import Checkpoint, Link
 from ..domain.outcomes import Outcome
 from ..domain.requests import AccessRequest, Decision
-from ..domain.rows import ChangeRow, HistoryRow, Identity, PersonRow, RepoRow, RequestRow, RunRow, Seen
+from ..domain.rows import ChangeRow, HistoryRow, Identity, LedgerRow, PersonRow, RepoRow, RequestRow, RunRow, Seen
 from ..domain.state import Known
 
 __all__ = [
-    "ChangeRow", "ClockPort", "Found", "Head", "HistoryRow", "HubPort", "Identity", "PersonRow", "RepoRow", "RequestRow",
-    "Rows", "RunRow", "Seen", "StorePort", "WritePort",
+    "ChangeRow", "ClockPort", "Found", "Head", "HistoryRow", "HubPort", "Identity", "LedgerRow", "PersonRow", "RepoRow",
+    "RequestRow", "Rows", "RunRow", "Seen", "StorePort", "WritePort",
 ]  # fmt: skip
 
 # ---- the Hub -----------------------------------------------------------------------------------------------------------
@@ -134,7 +134,7 @@ class StorePort(Protocol):
     def sealed(self, chain: str, first: int = 1) -> Iterator[tuple[Link, bytes | None, bytes | None]]: ...
     def entries(
         self, *, request: int | None = None, run: str | None = None, limit: int = 100, before: int | None = None
-    ) -> Sequence[tuple[Link, Mapping[str, Any] | None]]: ...
+    ) -> Sequence[LedgerRow]: ...
     def checkpoints(self) -> Sequence[Checkpoint]: ...
     def done_since(self, verb: str, since: int) -> int: ...
     # odds and ends

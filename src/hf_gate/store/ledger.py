@@ -1,0 +1,93 @@
+"""The ledger as it lies in the store: chains as links, entries with their private parts, checkpoints, what was done lately."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+
+from ..domain.ledger import DESK, Checkpoint, Link
+from ..domain.rows import LedgerRow
+from .packing import Packer, private_of
+from .sql import Database, Row
+from .states import chain_of, repo_of
+
+PAGE: Final = 5000
+_heads = msgspec.json.Decoder(dict[str, tuple[int, str]]).decode
+_LINK = "l.seq, l.at, l.kind, l.actor, l.request_id, l.body, l.commitment, l.hash"
+
+
+def names(db: Database) -> dict[int, str]:
+    """Numbers of repos to the names of their chains."""
+    rows = db.rows("SELECT id, type, namespace, name FROM repos WHERE id > 0")
+    return {0: DESK} | {ident: chain_of(repo_of(kind, space, name)) for ident, kind, space, name in rows}
+
+
+def chains(db: Database) -> dict[str, tuple[int, bytes]]:
+    """Each chain's length and last hash, as the writer keeps them."""
+    called = names(db)
+    found = {
+        called[repo_id]: (seq, bytes(head)) for repo_id, seq, head in db.rows("SELECT repo_id, seq, head FROM chains")
+    }
+    return dict(sorted(found.items()))
+
+
+def links(db: Database, chain: str, first: int) -> Iterator[Link]:
+    """A chain from an entry on, as it lies there."""
+    for page in _pages(db, f"SELECT {_LINK} FROM ledger l", chain, first):
+        for seq, at, kind, actor, request, body, commitment, digest in page:
+            yield Link(chain, seq, at, kind, actor, request, body.encode(), commitment, digest)
+
+
+def sealed(db: Database, packer: Packer, chain: str, first: int) -> Iterator[tuple[Link, bytes | None, bytes | None]]:
+    """The same, each with salt and private part, None where they were erased."""
+    select = (
+        f"SELECT {_LINK}, p.salt, x.data FROM ledger l LEFT JOIN private x ON x.id = l.id"
+        " LEFT JOIN people p ON p.id = x.person_id"
+    )
+    for page in _pages(db, select, chain, first):
+        for seq, at, kind, actor, request, body, commitment, digest, salt, data in page:
+            link = Link(chain, seq, at, kind, actor, request, body.encode(), commitment, digest)
+            yield link, salt, None if data is None else packer.unpack(data)
+
+
+def _pages(db: Database, select: str, chain: str, first: int) -> Iterator[list[Row]]:
+    repo_id = next((ident for ident, name in names(db).items() if name == chain), None)
+    sql = f"{select} WHERE l.repo_id = ? AND l.seq >= ? ORDER BY l.seq LIMIT {PAGE}"
+    while repo_id is not None and (page := db.rows(sql, (repo_id, first))):
+        yield page
+        first = page[-1][0] + 1
+
+
+def entries(
+    db: Database, packer: Packer, *, request: int | None, run: str | None, limit: int, before: int | None
+) -> list[LedgerRow]:
+    """The latest entries first."""
+    wanted = [("l.request_id = ?", request), ("l.run = ?", run), ("l.id < ?", before)]
+    parts = [(sql, value) for sql, value in wanted if value is not None]
+    where = " AND ".join(sql for sql, _ in parts) or "1 = 1"
+    sql = (
+        f"SELECT l.id, l.repo_id, {_LINK}, x.data, x.person_id FROM ledger l LEFT JOIN private x ON x.id = l.id"
+        f" WHERE {where} ORDER BY l.id DESC LIMIT ?"
+    )
+    called = names(db)
+    found = []
+    for ident, repo_id, seq, at, kind, actor, about, body, commitment, digest, data, person in db.rows(
+        sql, (*(value for _, value in parts), limit)
+    ):
+        link = Link(called[repo_id], seq, at, kind, actor, about, body.encode(), commitment, bytes(digest))
+        private = None if data is None else private_of(packer.unpack(data))
+        found.append(LedgerRow(id=ident, link=link, private=private, person=person))
+    return found
+
+
+def checkpoints(db: Database) -> list[Checkpoint]:
+    """In the order in which they were made."""
+    return [Checkpoint(at, _heads(heads)) for at, heads in db.rows("SELECT at, heads FROM checkpoints ORDER BY id")]
+
+
+def done_since(db: Database, verb: str, since: int) -> int:
+    """How many changes of ours were done from a moment on (ms): accept, reject, reset, cancel, or remove."""
+    found = db.row("SELECT count(*) FROM done WHERE verb = ? AND at >= ?", (verb, since))
+    return int(found[0]) if found else 0

@@ -1,0 +1,58 @@
+"""What the writer keeps in mind between transactions, since nobody else writes: numbers, heads of chains, verdicts, repos."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..domain.ids import Repo
+from ..domain.ledger import GENESIS
+from ..domain.requests import AccessRequest
+from .packing import Packer
+from .sql import Database
+from .states import Verdicts
+
+
+class Memory:
+    """Forgotten whole when a transaction fails, and then read again from the database."""
+
+    def __init__(self, db: Database, country_of: Callable[[AccessRequest], str | None]) -> None:
+        self.country_of = country_of
+        self.verdicts = Verdicts()
+        self.packer = Packer(lambda number: dictionary(db, number))
+        self._db = db
+        self._numbers: dict[str, int] = {}
+        self.repos: dict[Repo, int] = {}
+        self.heads: dict[int, tuple[int, bytes]] = {}
+        self.dictionaries: dict[int, int] = {}
+
+    def take(self, table: str, count: int = 1) -> int:
+        """The first of so many numbers that no row of the table has."""
+        if table not in self._numbers:
+            found = self._db.row(f"SELECT max(id) FROM {table}")
+            self._numbers[table] = (found and found[0]) or 0
+        first = self._numbers[table] + 1
+        self._numbers[table] += count
+        return first
+
+    def head(self, repo_id: int) -> tuple[int, bytes]:
+        """Length and last hash of a chain."""
+        if repo_id not in self.heads:
+            found = self._db.row("SELECT seq, head FROM chains WHERE repo_id = ?", (repo_id,))
+            self.heads[repo_id] = (found[0], bytes(found[1])) if found else (0, GENESIS)
+        return self.heads[repo_id]
+
+    def forget(self) -> None:
+        """After a rollback nothing of this is sure."""
+        self._numbers.clear()
+        self.repos.clear()
+        self.heads.clear()
+        self.dictionaries.clear()
+        self.verdicts = Verdicts()
+        self.packer.forget()
+
+
+def dictionary(db: Database, number: int) -> bytes:
+    """A dictionary of `packing`, by its number."""
+    found = db.row("SELECT data FROM dictionaries WHERE id = ?", (number,))
+    assert found is not None, f"dictionary {number} is gone"
+    return bytes(found[0])

@@ -1,0 +1,138 @@
+"""Who the people of some records are in the store: found by account id, made when new, kept up when their names change.
+
+A record that hides its person belongs to somebody who is known by that request alone. Nobody is found by name who has
+an account id: names change hands.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ..domain.requests import AccessRequest
+from ..domain.rows import Seen
+from .memory import Memory
+from .sql import Database
+from .texts import clean, folded
+
+_COLUMNS = "id, pseudonym, salt, user_id, username, fullname, email"
+
+
+@dataclass(slots=True)
+class Someone:
+    """A row of `people`, as it will be."""
+
+    id: int
+    pseudonym: str
+    salt: bytes | None
+    user_id: str | None
+    username: str | None
+    fullname: str | None
+    email: str | None
+
+    @property
+    def keys(self) -> tuple[str | None, str | None]:
+        """Username and e-mail as queries look for them."""
+        return (folded(self.username) if self.username else None, folded(self.email) if self.email else None)
+
+
+class People:
+    """The people of one transaction."""
+
+    def __init__(self, db: Database, memory: Memory) -> None:
+        self._db, self._memory = db, memory
+        self._by_id: dict[int, Someone] = {}
+        self._by_user: dict[str, Someone] = {}
+        self._by_name: dict[str, Someone] = {}
+        self._new: list[Someone] = []
+        self._changed: dict[int, Someone] = {}
+        self.renamed: dict[int, Someone] = {}
+        self._random = b""
+
+    def of(self, seen: Sequence[Seen]) -> list[Someone]:
+        """The people of these records, in the same order, with what the records tell taken in."""
+        self._load("id", {one.known.person for one in seen if one.known} - self._by_id.keys())
+        self._load(
+            "user_id", {one.request.person.id.lower() for one in seen if one.request.person.id} - self._by_user.keys()
+        )
+        nameless = {folded(p.username) for p in (one.request.person for one in seen) if p.username and not p.id}
+        self._load("user_key", nameless - self._by_name.keys(), " AND user_id IS NULL")
+        return [self._take_in(one) for one in seen]
+
+    def salts(self, idents: Iterable[int]) -> dict[int, bytes | None]:
+        """The salts of people by their numbers."""
+        wanted = set(idents)
+        self._load("id", wanted - self._by_id.keys())
+        return {ident: self._by_id[ident].salt for ident in wanted}
+
+    def flush(self) -> None:
+        """Writes who is new and who changed."""
+        self._db.insert_many(
+            "INSERT INTO people (id, pseudonym, salt, user_id, username, fullname, email, user_key, email_key)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [(p.id, p.pseudonym, p.salt, p.user_id, p.username, p.fullname, p.email, *p.keys) for p in self._new],
+        )
+        self._db.run_many(
+            "UPDATE people SET user_id = ?, username = ?, fullname = ?, email = ?, user_key = ?, email_key = ? WHERE id = ?",
+            [(p.user_id, p.username, p.fullname, p.email, *p.keys, p.id) for p in self._changed.values()],
+        )
+        self._new, self._changed = [], {}
+
+    def _load(self, column: str, values: set[int] | set[str], more: str = "") -> None:
+        if not values:
+            return
+        among, value = self._db.among(values)
+        for row in self._db.rows(f"SELECT {_COLUMNS} FROM people WHERE {column} {among}{more}", (value,)):
+            if row[0] not in self._by_id:
+                self._know(Someone(*row))
+
+    def _know(self, someone: Someone) -> None:
+        self._by_id[someone.id] = someone
+        if someone.user_id is not None:
+            self._by_user[someone.user_id] = someone
+        elif someone.username:
+            self._by_name[folded(someone.username)] = someone
+
+    def _take_in(self, one: Seen) -> Someone:
+        request = one.request
+        user_id = request.person.id.lower() if request.person.id else None
+        found: Someone | None
+        if one.known is not None:
+            found = self._by_id[one.known.person]
+        elif user_id is not None:
+            found = self._by_user.get(user_id)
+        else:
+            found = self._by_name.get(folded(request.person.username)) if request.person.username else None
+        return self._make(request, user_id) if found is None else self._update(found, request, user_id)
+
+    def _make(self, request: AccessRequest, user_id: str | None) -> Someone:
+        if len(self._random) < 24:
+            self._random = os.urandom(24 * 1000)
+        chance, self._random = self._random[:24], self._random[24:]
+        person = request.person
+        someone = Someone(
+            self._memory.take("people"),
+            f"p_{chance[:8].hex()}",
+            chance[8:],
+            user_id,
+            *(clean(part) if part else None for part in (person.username, person.fullname, request.email)),
+        )
+        self._new.append(someone)
+        self._know(someone)
+        return someone
+
+    def _update(self, someone: Someone, request: AccessRequest, user_id: str | None) -> Someone:
+        """What a record does not tell was hidden, and erases nothing."""
+        if user_id is not None and someone.user_id is None and user_id not in self._by_user:
+            someone.user_id = user_id
+            self._by_user[user_id] = someone
+            self._changed[someone.id] = someone
+        told = (request.person.username, request.person.fullname, request.email)
+        known = (someone.username, someone.fullname, someone.email)
+        now = tuple(clean(new) if new else old for new, old in zip(told, known, strict=True))
+        if now != known:
+            someone.username, someone.fullname, someone.email = now
+            self._changed[someone.id] = someone
+            self.renamed[someone.id] = someone
+        return someone

@@ -1,0 +1,164 @@
+"""The rows of requests as their events fold into them, and what is counted from every move: by repo, and by person."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from ..domain.events import AnyEvent
+from ..domain.state import RequestState, evolve
+from .memory import Memory
+from .sql import Database, Row
+from .states import COLUMNS, NO_VERDICT, SELECT, Verdict, state_of, values_of
+
+_DECIDED = {"accepted": (1, 0, 0), "rejected": (0, 1, 0), "reset": (0, 0, 1)}
+_EXTRA = ("is_current", "has_notes", "started_at", "record_id", "raw", "content", "domain", "country", "reason")
+_INSERT = (
+    f"INSERT INTO requests (id, repo_id, person_id, {', '.join(COLUMNS)}, is_current, has_notes, first_seen_at,"
+    " record_id, raw, content, domain, country)"
+    f" VALUES ({', '.join('?' * (3 + len(COLUMNS) + 8))})"
+)
+
+
+@dataclass(slots=True)
+class Held:
+    """One row under change: as it was read, as it is now, and the columns beside its state that change."""
+
+    id: int
+    repo_id: int
+    person_id: int
+    before: RequestState
+    state: RequestState
+    is_current: bool
+    extra: dict[str, object] = field(default_factory=dict)
+
+
+class Projection:
+    """The requests that one transaction touches."""
+
+    def __init__(self, db: Database, memory: Memory) -> None:
+        self._db, self._memory = db, memory
+        self._held: dict[int, Held] = {}
+        self._new: list[Row] = []
+        self._counts: Counter[tuple[int, str, str]] = Counter()
+        self._history: list[Row] = []
+
+    def load(self, idents: Iterable[int]) -> None:
+        """Reads these rows, unless they are held already."""
+        wanted = set(idents) - self._held.keys()
+        if not wanted:
+            return
+        self._write_new()
+        among, value = self._db.among(wanted)
+        look = self._memory.verdicts.of(self._db)
+        sql = f"SELECT r.id, r.repo_id, r.person_id, r.is_current, {SELECT} FROM requests r JOIN people p ON p.id = r.person_id"
+        for row in self._db.rows(f"{sql} WHERE r.id {among}", (value,)):
+            state = state_of(row, 4, look)
+            self._held[row[0]] = Held(row[0], row[1], row[2], state, state, bool(row[3]))
+
+    def held(self, ident: int) -> Held:
+        """A row that was loaded."""
+        return self._held[ident]
+
+    def add(self, ident: int, repo_id: int, person_id: int, state: RequestState, at: int, extra: Row) -> None:
+        """A new attempt, which is now the current one. `extra`: record_id, raw, content, domain, country."""
+        self._new.append((ident, repo_id, person_id, *values_of(state, None), True, False, at, *extra))
+        self._count(repo_id, state, 1)
+        self._decided(person_id, repo_id, None, state, state.reviewed_at or at)
+
+    def apply(self, ident: int, event: AnyEvent, at: int) -> Held:
+        """One more event of a loaded row."""
+        held = self._held[ident]
+        state = evolve(held.state, event, at)
+        assert state is not None
+        if held.is_current:
+            self._count(held.repo_id, held.state, -1)
+            self._count(held.repo_id, state, 1)
+        moment = state.reviewed_at if state.reviewed_at != held.state.reviewed_at else None
+        self._decided(held.person_id, held.repo_id, held.state, state, moment or at)
+        held.state = state
+        return held
+
+    def supersede(self, ident: int) -> None:
+        """There is a newer attempt: this one is past."""
+        held = self._held[ident]
+        if held.is_current:
+            self._count(held.repo_id, held.state, -1)
+            held.is_current = False
+            held.extra["is_current"] = False
+
+    def hits(self, ident: int, names: Iterable[str]) -> None:
+        """The tables that a request stood in when it was judged."""
+        self._db.run("DELETE FROM hits WHERE request_id = ?", (ident,))
+        self._db.run_many("INSERT INTO hits (name, request_id) VALUES (?, ?)", [(name, ident) for name in set(names)])
+
+    def flush(self) -> None:
+        """Writes what changed, rows and counts."""
+        self._write_changed()  # the old attempt ends before the new one begins
+        self._write_new()
+        counts = [(*key, n) for key, n in self._counts.items() if n]
+        self._db.run_many(
+            "INSERT INTO counters (repo_id, kind, name, n) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (repo_id, kind, name) DO UPDATE SET n = counters.n + excluded.n",
+            counts,
+        )
+        self._db.run_many(
+            "INSERT INTO history (person_id, repo_id, accepted, rejected, resets, last, last_at) VALUES (?, ?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT (person_id, repo_id) DO UPDATE SET accepted = history.accepted + excluded.accepted,"
+            " rejected = history.rejected + excluded.rejected, resets = history.resets + excluded.resets,"
+            " last = excluded.last, last_at = excluded.last_at",
+            self._history,
+        )
+        self._counts.clear()
+        self._history = []
+
+    def _write_new(self) -> None:
+        if self._new:
+            self._db.insert_many(_INSERT, self._new)
+            self._new = []
+
+    def _write_changed(self) -> None:
+        """Only the columns that changed, so that only their indexes are touched; rows alike go together."""
+        groups: dict[tuple[str, ...], list[Row]] = {}
+        for held in self._held.values():
+            now = dict(held.extra)
+            if held.state != held.before:
+                old, new = self._values(held.before), self._values(held.state)
+                now |= {name: b for name, a, b in zip(COLUMNS, old, new, strict=True) if a != b}
+            if now:
+                groups.setdefault(tuple(now), []).append((*now.values(), held.id))
+            held.before = held.state
+            held.extra = {}
+        for names, rows in groups.items():
+            self._db.run_many(f"UPDATE requests SET {', '.join(f'{name} = ?' for name in names)} WHERE id = ?", rows)
+
+    def _values(self, state: RequestState) -> Row:
+        verdict: Verdict = (state.verdict, state.shadow)
+        return values_of(state, None if verdict == NO_VERDICT else self._verdict_id(verdict))
+
+    def _verdict_id(self, verdict: Verdict) -> int:
+        verdicts = self._memory.verdicts
+        if verdict not in verdicts.ids:
+            verdicts.read(self._db)
+        if verdict not in verdicts.ids:
+            assert verdict[0] is not None
+            ident = self._memory.take("verdicts")
+            self._db.run(
+                "INSERT INTO verdicts (id, action, policy, rule, digest, shadow) VALUES (?, ?, ?, ?, ?, ?)",
+                (ident, *verdict[0], json.dumps(verdict[1])),
+            )
+            verdicts.add(ident, verdict)
+        return verdicts.ids[verdict]
+
+    def _count(self, repo_id: int, state: RequestState, n: int) -> None:
+        self._counts[repo_id, "status", state.status] += n
+        if state.verdict is not None:
+            self._counts[repo_id, "action", state.verdict[0]] += n
+        if state.queue is not None:
+            self._counts[repo_id, "queue", state.queue] += n
+
+    def _decided(self, person: int, repo_id: int, before: RequestState | None, after: RequestState, at: int) -> None:
+        if after.status in _DECIDED and (before is None or before.status != after.status):
+            self._history.append((person, repo_id, *_DECIDED[after.status], after.status, at))

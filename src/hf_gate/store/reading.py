@@ -1,0 +1,261 @@
+"""The store that a process holds open: reads that never wait for the writer, and the one transaction at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Self
+
+from ..domain.ids import Repo
+from ..domain.ledger import Checkpoint, Link
+from ..domain.requests import AccessRequest
+from ..domain.rows import ChangeRow, HistoryRow, LedgerRow, RepoRow, RequestRow, RunRow
+from ..domain.state import Known
+from ..errors import StoreUnavailable
+from . import ledger, repos, runs
+from .locking import Lock
+from .memory import Memory, dictionary
+from .packing import Packer
+from .requests import BARE, WHOLE, Knower, Reader, history_rows, paged
+from .sql import Database
+from .states import Verdicts
+from .texts import folded
+from .writer import Writer
+
+
+class Store:
+    """Satisfies `usecases.ports.StorePort`. Made by `opening.open_store`; `connect` makes one more connection to read by."""
+
+    def __init__(
+        self,
+        endpoint: str,
+        connect: Callable[[], Database],
+        writes: Database | None,
+        lock: Lock | None,
+        country_of: Callable[[AccessRequest], str | None],
+    ) -> None:
+        self.endpoint = endpoint
+        self._connect, self._writes, self._lock = connect, writes, lock
+        self._memory = Memory(writes, country_of) if writes is not None else None
+        self._turn = threading.Lock()
+        self._mine = threading.local()
+        self._readers: list[Database] = []
+        self._verdicts = Verdicts()
+        self._packer = Packer(lambda number: dictionary(self._db, number))
+
+    def close(self) -> None:
+        """Lets go of the file, and of the right to write."""
+        for db in (*self._readers, *([self._writes] if self._writes else [])):
+            db.close()
+        self._readers, self._writes = [], None
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def _db(self) -> Database:
+        """This thread's connection to read by."""
+        db: Database | None = getattr(self._mine, "db", None)
+        if db is None:
+            db = self._mine.db = self._connect()
+            self._readers.append(db)
+        return db
+
+    @contextmanager
+    def writing(self) -> Iterator[Writer]:
+        """One transaction, durable when it ends; an error in it undoes it whole. Not within another one."""
+        if self._writes is None or self._memory is None:
+            raise StoreUnavailable("the store is open for reading only.", hint="")
+        with self._turn:
+            self._writes.begin()
+            try:
+                yield Writer(self._writes, self._memory)
+                self._writes.commit()
+            except BaseException:
+                self._memory.forget()
+                self._writes.rollback()
+                raise
+
+    # ---- repos ---------------------------------------------------------------------------------------------------------
+
+    def repos(self) -> Sequence[RepoRow]:
+        """All, in the order of their names."""
+        return repos.read_repos(self._db)
+
+    def repo(self, repo: Repo) -> RepoRow | None:
+        """None when the store has never heard of it."""
+        ident = self._repo_id(repo)
+        return None if ident is None else repos.read_repo(self._db, ident)
+
+    def _repo_id(self, repo: Repo) -> int | None:
+        where = (repo.type.value, repo.namespace, repo.name)
+        found = self._db.row("SELECT id FROM repos WHERE type = ? AND namespace = ? AND name = ?", where)
+        return None if found is None else int(found[0])
+
+    # ---- requests ------------------------------------------------------------------------------------------------------
+
+    def known(self, repo: Repo, seen: Sequence[AccessRequest]) -> Sequence[Known | None]:
+        """What the store has of the latest attempts behind these records, in their order."""
+        ident = self._repo_id(repo)
+        return [None] * len(seen) if ident is None else self._knower(ident).known(seen)
+
+    def unseen(self, repo: Repo, seen: Collection[int]) -> Iterator[Known]:
+        """The current requests whose numbers are not among these, and that are not known to be withdrawn."""
+        ident = self._repo_id(repo)
+        return iter(()) if ident is None else self._knower(ident).unseen(seen)
+
+    def _knower(self, repo_id: int) -> Knower:
+        return Knower(self._db, repo_id, self._verdicts.of(self._db))
+
+    def _reader(self) -> Reader:
+        return Reader(self._packer, self._verdicts.of(self._db))
+
+    def walk(self, repo: Repo, status: str, *, with_record: bool = True) -> Iterator[RequestRow]:
+        """The current requests of a repo in one status, the oldest first."""
+        ident = self._repo_id(repo)
+        if ident is None:
+            return
+        where, select = "r.repo_id = ? AND r.status = ? AND r.is_current", WHOLE if with_record else BARE
+        reader = self._reader()
+        for page in paged(self._db.rows, select, where, (ident, status), ("r.asked_at", "r.id")):
+            yield from reader.all(page)
+
+    def request(self, ident: int) -> RequestRow | None:
+        """With its record."""
+        return self.requests([ident]).get(ident)
+
+    def requests(self, idents: Sequence[int]) -> Mapping[int, RequestRow]:
+        """By their numbers, with their records; unknown numbers are left out."""
+        found: dict[int, RequestRow] = {}
+        for start in range(0, len(idents), 1000):
+            among, value = self._db.among(idents[start : start + 1000])
+            rows = self._reader().all(self._db.rows(f"{WHOLE} WHERE r.id {among}", (value,)))
+            found |= {row.id: row for row in rows}
+        return found
+
+    def find(self, repo: Repo | None, text: str) -> Sequence[RequestRow]:
+        """The current requests of whoever is called so: username, account id, request id, e-mail or pseudonym, exactly."""
+        key = folded(text.strip())
+        values: list[object] = [key] * 5
+        who = "SELECT id FROM people WHERE user_key = ? UNION SELECT id FROM people WHERE user_id = ?"
+        who += " UNION SELECT id FROM people WHERE email_key = ? UNION SELECT id FROM people WHERE pseudonym = ?"
+        where = f"(r.person_id IN ({who}) OR r.hub_request = ?) AND r.is_current"
+        return self._some(where, values, repo)
+
+    def attempts(self, repo: Repo | None, person: int) -> Sequence[RequestRow]:
+        """Every attempt of a person, the oldest first."""
+        return self._some("r.person_id = ?", [person], repo)
+
+    def _some(self, where: str, values: list[object], repo: Repo | None) -> list[RequestRow]:
+        if repo is not None:
+            ident = self._repo_id(repo)
+            if ident is None:
+                return []
+            where, values = f"{where} AND r.repo_id = ?", [*values, ident]
+        rows = self._db.rows(f"{WHOLE} WHERE {where} ORDER BY r.asked_at, r.id", values)
+        return self._reader().all(rows)
+
+    def due(self, until: int) -> Iterator[RequestRow]:
+        """Whose grants end at or before a moment (ms), the earliest first."""
+        reader = self._reader()
+        where = "r.until_at <= ? AND r.is_current"
+        for page in paged(self._db.rows, WHOLE, where, (until,), ("r.until_at", "r.id")):
+            yield from reader.all(page)
+
+    def open_changes(self) -> Sequence[RequestRow]:
+        """The requests with a change that was started and is not settled."""
+        return self._reader().all(self._db.rows(f"{WHOLE} WHERE r.open_run IS NOT NULL ORDER BY r.id"))
+
+    def history(self, repo: Repo, people: Sequence[int]) -> Mapping[int, HistoryRow]:
+        """What happened to each of these people, in this repo and elsewhere."""
+        ident = self._repo_id(repo)
+        here, elsewhere = history_rows(self._db, -1 if ident is None else ident, people)
+        there: dict[int, int] = dict(elsewhere)
+        was = {row[0]: row[1:] for row in here}
+        return {
+            person: _history(*was.get(person, (0, 0, 0, "none", None)), elsewhere=there.get(person, 0))
+            for person in people
+        }
+
+    # ---- plans and runs ------------------------------------------------------------------------------------------------
+
+    def run(self, ident: str) -> RunRow | None:
+        """By its name."""
+        return runs.read_run(self._db, "id = ?", ident)
+
+    def run_of_plan(self, digest: str) -> RunRow | None:
+        """The latest run of a plan."""
+        return runs.read_run(self._db, "plan = ?", digest)
+
+    def runs(self, limit: int = 50) -> Sequence[RunRow]:
+        """The latest first."""
+        return runs.read_runs(self._db, limit)
+
+    def changes(self, run: str, states: Collection[str] | None = None, limit: int | None = None) -> Sequence[ChangeRow]:
+        """In the order of the plan."""
+        return runs.read_changes(self._db, run, states, limit)
+
+    def plan(self, digest: str) -> bytes | None:
+        """The document, as it was kept."""
+        found = self._db.row("SELECT document FROM plans WHERE digest = ?", (digest,))
+        return None if found is None else self._packer.unpack(found[0])
+
+    # ---- the ledger ----------------------------------------------------------------------------------------------------
+
+    def chains(self) -> Mapping[str, tuple[int, bytes]]:
+        """Length and last hash of every chain."""
+        return ledger.chains(self._db)
+
+    def links(self, chain: str, first: int = 1) -> Iterator[Link]:
+        """The entries of a chain from one on, as they lie there."""
+        return ledger.links(self._db, chain, first)
+
+    def sealed(self, chain: str, first: int = 1) -> Iterator[tuple[Link, bytes | None, bytes | None]]:
+        """The same with what its commitments can be proved by: salt and private part, None where they were erased."""
+        return ledger.sealed(self._db, self._packer, chain, first)
+
+    def entries(
+        self, *, request: int | None = None, run: str | None = None, limit: int = 100, before: int | None = None
+    ) -> Sequence[LedgerRow]:
+        """The latest first; `before` is the `id` of the last row of the page before."""
+        return ledger.entries(self._db, self._packer, request=request, run=run, limit=limit, before=before)
+
+    def checkpoints(self) -> Sequence[Checkpoint]:
+        """In the order in which they were made."""
+        return ledger.checkpoints(self._db)
+
+    def done_since(self, verb: str, since: int) -> int:
+        """How many changes of ours were done from a moment on (ms): accept, reject, reset, cancel, or remove."""
+        return ledger.done_since(self._db, verb, since)
+
+    # ---- odds and ends -------------------------------------------------------------------------------------------------
+
+    def profiles(self, people: Sequence[int]) -> Mapping[int, tuple[bytes | None, int]]:
+        """What profiles said and when that was read (ms), of those that were."""
+        among, value = self._db.among(people)
+        rows = self._db.rows(f"SELECT person_id, document, at FROM profiles WHERE person_id {among}", (value,))
+        return {person: (document and self._packer.unpack(document), at) for person, document, at in rows}
+
+    def bindings(self, table: str) -> Mapping[str, str]:
+        """Keys of an owner's table to the account ids that they mean."""
+        return dict(self._db.rows("SELECT key, user_id FROM bindings WHERE owner_table = ?", (table,)))
+
+    def setting(self, key: str) -> str | None:
+        """None when it is not set."""
+        found = self._db.row("SELECT value FROM settings WHERE key = ?", (key,))
+        return None if found is None else str(found[0])
+
+
+def _history(
+    accepted: int, rejected: int, resets: int, last: str, last_at: int | None, *, elsewhere: int
+) -> HistoryRow:
+    return HistoryRow(
+        accepted=accepted, rejected=rejected, resets=resets, elsewhere=elsewhere, last_decision=last, last_at=last_at
+    )

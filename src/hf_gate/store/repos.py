@@ -1,0 +1,43 @@
+"""Repos as they lie in the store."""
+
+from __future__ import annotations
+
+from ..domain.rows import RepoRow
+from .sql import Database, Row
+from .states import repo_of
+
+_COLUMNS = "id, type, namespace, name, gated, form_card, quick_at, full_at, is_complete, problem"
+_COUNTS = "SELECT repo_id, name, n FROM counters WHERE kind = ? AND n > 0"
+
+
+def read_repo(db: Database, ident: int) -> RepoRow | None:
+    """One repo by its number."""
+    row = db.row(f"SELECT {_COLUMNS} FROM repos WHERE id = ?", (ident,))
+    if row is None:
+        return None
+    counts = db.rows("SELECT name, n FROM counters WHERE repo_id = ? AND kind = 'status' AND n > 0", (ident,))
+    return _repo(row, dict(counts))
+
+
+def read_repos(db: Database) -> list[RepoRow]:
+    """All repos, in the order of their names."""
+    counts: dict[int, dict[str, int]] = {}
+    for repo_id, name, n in db.rows(_COUNTS, ("status",)):
+        counts.setdefault(repo_id, {})[name] = n
+    rows = [_repo(row, counts.get(row[0], {})) for row in db.rows(f"SELECT {_COLUMNS} FROM repos WHERE id > 0")]
+    return sorted(rows, key=lambda row: row.repo)
+
+
+def _repo(row: Row, counts: dict[str, int]) -> RepoRow:
+    ident, kind, namespace, name, gated, form_card, quick_at, full_at, is_complete, problem = row
+    return RepoRow(
+        id=ident,
+        repo=repo_of(kind, namespace, name),
+        gated=gated,
+        form_card=form_card,
+        quick_at=quick_at,
+        full_at=full_at,
+        is_complete=bool(is_complete),
+        problem=problem,
+        counts=counts,
+    )

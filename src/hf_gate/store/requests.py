@@ -1,0 +1,198 @@
+"""Requests as they lie in the store, read in pages by key: what is known, who waits, who is due, who was here before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import Final
+
+import msgspec
+
+from ..domain.ids import Repo
+from ..domain.lifecycle import Status
+from ..domain.moments import moment_of
+from ..domain.requests import AccessRequest
+from ..domain.rows import Identity, PersonRow, RequestRow
+from ..domain.state import Known
+from ..protocol.codec import read_page
+from .packing import Packer, record_of
+from .sql import Database, Row, Values
+from .states import SELECT, Verdict, repo_of, state_of
+from .texts import folded
+
+PAGE: Final = 1000
+_STATUS: Final = {status.value: status for status in Status}
+
+_ROW = (
+    "r.id, o.type, o.namespace, o.name, r.person_id, p.user_id, p.username, p.fullname, p.email, r.is_current, r.has_notes,"
+    f" r.first_seen_at, r.started_at, {SELECT}"
+)
+_STATE_AT = 13
+_FROM = "requests r JOIN people p ON p.id = r.person_id JOIN repos o ON o.id = r.repo_id"
+BARE: Final = f"SELECT {_ROW}, NULL FROM {_FROM}"
+"""A request without its record, the rest of the statement to follow; `r` is the request."""
+WHOLE: Final = f"SELECT {_ROW}, x.data FROM {_FROM} LEFT JOIN private x ON x.id = r.record_id"
+"""The same with the record."""
+
+
+class Reader:
+    """Makes values of rows. `verdict_of` finds a verdict by its number."""
+
+    def __init__(self, packer: Packer, verdict_of: Callable[[int | None], Verdict]) -> None:
+        self._packer, self._verdict_of = packer, verdict_of
+        self._repos: dict[tuple[str, str, str], Repo] = {}
+
+    def all(self, rows: Sequence[Row]) -> list[RequestRow]:
+        """The values of the rows of `BARE` or `WHOLE`."""
+        repos = [self._repo(row[1], row[2], row[3]) for row in rows]
+        records = self._records([row[-1] for row in rows], repos)
+        return [self._value(row, repo, record) for row, repo, record in zip(rows, repos, records, strict=True)]
+
+    def _repo(self, kind: str, namespace: str, name: str) -> Repo:
+        key = (kind, namespace, name)
+        if key not in self._repos:
+            self._repos[key] = repo_of(kind, namespace, name)
+        return self._repos[key]
+
+    def _records(self, packed: Sequence[bytes | None], repos: Sequence[Repo]) -> Sequence[AccessRequest | None]:
+        raw = [None if one is None else record_of(self._packer.unpack(one)) for one in packed]
+        if raw and None not in raw and repos[0] == repos[-1] and len(set(repos)) == 1:
+            page = read_page(b"[" + b",".join(raw) + b"]", repos[0], 0.0)  # type: ignore[arg-type]
+            if len(page.rows) == len(raw):
+                return page.rows
+        return [None if one is None else _one(one, repo) for one, repo in zip(raw, repos, strict=True)]
+
+    def _value(self, row: Row, repo: Repo, record: AccessRequest | None) -> RequestRow:
+        (
+            ident, _, _, _, person_id, user_id, username, fullname, email, is_current, has_notes, first_seen, started,
+        ) = row[:_STATE_AT]  # fmt: skip
+        state = state_of(row, _STATE_AT, self._verdict_of)
+        if record is not None and record.status != state.status:
+            record = msgspec.structs.replace(
+                record,
+                status=_STATUS.get(state.status, state.status),
+                reviewed_at=None if state.reviewed_at is None else moment_of(state.reviewed_at),
+            )
+        return RequestRow(
+            id=ident,
+            repo=repo,
+            person=PersonRow(person_id, state.person, Identity(user_id, username, fullname, email)),
+            state=state,
+            is_current=bool(is_current),
+            has_notes=bool(has_notes),
+            first_seen_at=first_seen,
+            started_at=started,
+            request=record,
+        )
+
+
+def _one(raw: bytes, repo: Repo) -> AccessRequest | None:
+    rows = read_page(b"[" + raw + b"]", repo, 0.0).rows
+    return rows[0] if rows else None
+
+
+# ---- what is known of records that come in -----------------------------------------------------------------------------
+
+_KNOWN = f"SELECT r.id, r.person_id, r.raw, r.content, {SELECT}"
+_KNOWN_AT = 4
+
+
+class Knower:
+    """Finds the latest attempt behind records: by account id, else by request id, else, of people without id, by name."""
+
+    def __init__(self, db: Database, repo_id: int, verdict_of: Callable[[int | None], Verdict]) -> None:
+        self._db, self._repo_id, self._verdict_of = db, repo_id, verdict_of
+
+    def known(self, seen: Sequence[AccessRequest]) -> list[Known | None]:
+        """In the order of the records; None where nothing is known."""
+        by_user = self._by("p.user_id", {one.person.id.lower() for one in seen if one.person.id})
+        found = [by_user.get(one.person.id.lower()) if one.person.id else None for one in seen]
+        left = [index for index, known in enumerate(found) if known is None]
+        if left and self._has_hidden():
+            self._among_hidden(seen, found, left)
+        return found
+
+    def _has_hidden(self) -> bool:
+        return self._db.row("SELECT 1 FROM people WHERE user_id IS NULL LIMIT 1") is not None
+
+    def _among_hidden(self, seen: Sequence[AccessRequest], found: list[Known | None], left: Sequence[int]) -> None:
+        requests = {ident.lower() for index in left if (ident := seen[index].request_id)}
+        names = {folded(name) for index in left if (name := seen[index].person.username)}
+        by_request = self._by("r.hub_request", requests, " AND p.user_id IS NULL")
+        by_name = self._by("p.user_key", names, " AND p.user_id IS NULL")
+        for index in left:
+            one = seen[index]
+            known = by_request.get(one.request_id.lower()) if one.request_id else None
+            if known is None and one.person.username:
+                known = by_name.get(folded(one.person.username))
+            found[index] = known
+
+    def _by(self, column: str, values: Collection[str], more: str = "") -> dict[str, Known]:
+        if not values:
+            return {}
+        among, value = self._db.among(values)
+        sql = (
+            f"{_KNOWN}, {column} FROM people p JOIN requests r ON r.person_id = p.id"
+            f" WHERE {column} {among} AND r.repo_id = ? AND r.is_current{more}"
+        )
+        return {row[-1]: self._value(row) for row in self._db.rows(sql, (value, self._repo_id))}
+
+    def unseen(self, seen: Collection[int]) -> Iterator[Known]:
+        """The current requests that are not among these, and are not known to be withdrawn."""
+        gone = seen if isinstance(seen, set | frozenset) else frozenset(seen)
+        sql = f"{_KNOWN} FROM requests r JOIN people p ON p.id = r.person_id WHERE r.id"
+        for page in self._idents():
+            missing = [ident for ident in page if ident not in gone]
+            if missing:
+                among, value = self._db.among(missing)
+                yield from map(self._value, self._db.rows(f"{sql} {among} ORDER BY r.id", (value,)))
+
+    def _idents(self) -> Iterator[list[int]]:
+        sql = (
+            "SELECT asked_at, id FROM requests WHERE repo_id = ? AND status = ? AND is_current"
+            f" AND (asked_at, id) > (?, ?) ORDER BY asked_at, id LIMIT {PAGE}"
+        )
+        counted = "SELECT name FROM counters WHERE repo_id = ? AND kind = 'status' AND n > 0 AND name <> 'withdrawn'"
+        for (status,) in self._db.rows(counted, (self._repo_id,)):
+            after: Row = (-(1 << 62), 0)
+            while page := self._db.rows(sql, (self._repo_id, status, *after)):
+                yield [ident for _, ident in page]
+                after = page[-1]
+
+    def _value(self, row: Row) -> Known:
+        state = state_of(row, _KNOWN_AT, self._verdict_of)
+        return Known(row[0], row[1], state.person, state, bytes(row[2]), bytes(row[3]))
+
+
+# ---- pages by key ------------------------------------------------------------------------------------------------------
+
+
+def paged(
+    rows: Callable[[str, Values], list[Row]], select: str, where: str, values: Sequence[object], key: tuple[str, str]
+) -> Iterator[list[Row]]:
+    """All rows in the order of two columns that tell them apart, a page at a time; nothing stays open in between.
+
+    The first column is the state's `asked_at` or `until_at`, the second the request's number.
+    """
+    order = f"ORDER BY {key[0]}, {key[1]} LIMIT {PAGE}"
+    at = _STATE_AT + {"r.asked_at": 2, "r.until_at": 9}[key[0]]
+    page = rows(f"{select} WHERE {where} {order}", values)
+    while page:
+        yield page
+        if len(page) < PAGE:
+            return
+        after = (page[-1][at], page[-1][0])
+        page = rows(f"{select} WHERE {where} AND ({key[0]}, {key[1]}) > (?, ?) {order}", (*values, *after))
+
+
+def history_rows(db: Database, repo_id: int, people: Iterable[int]) -> tuple[list[Row], list[Row]]:
+    """What happened to people in this repo, and in how many others each is accepted now."""
+    among, value = db.among(list(people))
+    here = (
+        "SELECT person_id, accepted, rejected, resets, last, last_at FROM history"
+        f" WHERE person_id {among} AND repo_id = ?"
+    )
+    elsewhere = (
+        f"SELECT person_id, count(*) FROM requests r WHERE person_id {among} AND repo_id <> ? AND is_current"
+        " AND status = 'accepted' GROUP BY person_id"
+    )
+    return db.rows(here, (value, repo_id)), db.rows(elsewhere, (value, repo_id))

@@ -1,0 +1,77 @@
+"""Plans, runs and their changes as they lie in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+import msgspec
+
+from ..domain.rows import ChangeRow, RunRow
+from .sql import Database, Row
+from .states import repo_of
+
+_NAMES = (
+    "id", "kind", "actor", "state", "made_at", "plan", "total", "counts", "owner", "lease_until", "fence", "undoes",
+)  # fmt: skip
+_COLUMNS = ", ".join(_NAMES)
+_UPSERT = (
+    f"INSERT INTO runs ({_COLUMNS}) VALUES ({', '.join('?' * len(_NAMES))})"
+    f" ON CONFLICT (id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _NAMES[1:])}"
+)
+_counts = msgspec.json.Decoder(dict[str, int]).decode
+
+
+def write_run(db: Database, row: RunRow) -> None:
+    values = (
+        row.id, row.kind, row.actor, row.state, row.made_at, row.plan, row.total,
+        msgspec.json.encode(row.counts).decode(), row.owner, row.lease_until, row.fence, row.undoes,
+    )  # fmt: skip
+    db.run(_UPSERT, values)
+
+
+def write_changes(db: Database, rows: Sequence[tuple[ChangeRow, int]]) -> None:
+    values = [(row.run, row.n, repo_id, row.request, row.change, row.state, row.why) for row, repo_id in rows]
+    sql = "INSERT INTO changes (run, n, repo_id, request_id, change, state, why) VALUES (?, ?, ?, ?, ?, ?, ?)"
+    db.insert_many(sql, values)
+
+
+def count(db: Database, run: str) -> dict[str, int]:
+    return dict(db.rows("SELECT state, count(*) FROM changes WHERE run = ? GROUP BY state ORDER BY state", (run,)))
+
+
+def read_run(db: Database, where: str, value: str) -> RunRow | None:
+    """The latest run for which a condition holds."""
+    row = db.row(f"SELECT {_COLUMNS} FROM runs WHERE {where} ORDER BY made_at DESC, id DESC LIMIT 1", (value,))
+    return None if row is None else _run(row)
+
+
+def read_runs(db: Database, limit: int) -> list[RunRow]:
+    return [
+        _run(row) for row in db.rows(f"SELECT {_COLUMNS} FROM runs ORDER BY made_at DESC, id DESC LIMIT ?", (limit,))
+    ]
+
+
+def _run(row: Row) -> RunRow:
+    values: Mapping[str, object] = dict(zip(_NAMES, row, strict=True)) | {"counts": _counts(row[7])}
+    return RunRow(**values)  # type: ignore[arg-type]
+
+
+def read_changes(db: Database, run: str, states: Collection[str] | None, limit: int | None) -> list[ChangeRow]:
+    """The changes of a run in the order of its plan."""
+    sql = (
+        "SELECT c.n, p.type, p.namespace, p.name, c.request_id, c.change, c.state, c.why"
+        " FROM changes c JOIN repos p ON p.id = c.repo_id WHERE c.run = ?"
+    )
+    values: list[object] = [run]
+    if states is not None:
+        among, value = db.among(states)
+        sql, values = f"{sql} AND c.state {among}", [*values, value]
+    sql += " ORDER BY c.n"
+    if limit is not None:
+        sql, values = f"{sql} LIMIT ?", [*values, limit]
+    return [
+        ChangeRow(
+            run=run, n=n, repo=repo_of(kind, space, name), request=request, change=bytes(change), state=state, why=why
+        )
+        for n, kind, space, name, request, change, state, why in db.rows(sql, values)
+    ]

@@ -1,0 +1,299 @@
+"""The tables of the store, for both databases; imported only to make a store or to change its shape."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    false,
+    text,
+)
+
+metadata = MetaData()
+_BIG: Final = BigInteger().with_variant(Integer(), "sqlite")
+_NO: Final = false()
+
+
+def _number(name: str, *, null: bool = False) -> Column[int]:
+    return Column(name, _BIG, nullable=null)
+
+
+def _id(name: str = "id") -> Column[int]:
+    return Column(name, _BIG, primary_key=True, autoincrement=False)  # the one writer counts
+
+
+def _text(name: str, *, null: bool = False) -> Column[str]:
+    return Column(name, Text, nullable=null)
+
+
+def _bytes(name: str, *, null: bool = False) -> Column[bytes]:
+    return Column(name, LargeBinary, nullable=null)
+
+
+def _flag(name: str) -> Column[bool]:
+    return Column(name, Boolean, nullable=False, server_default=_NO)
+
+
+def _to(table: str, name: str, *, null: bool = False, key: bool = False) -> Column[int]:
+    return Column(
+        name, _BIG, ForeignKey(f"{table}.id"), nullable=null, primary_key=key, autoincrement=False if key else "auto"
+    )
+
+
+def _part(name: str, *columns: str, where: str, unique: bool = False) -> Index:
+    return Index(name, *columns, unique=unique, sqlite_where=text(where), postgresql_where=text(where))
+
+
+# ---- whose store it is, and what is set in it -------------------------------------------------------------------------
+
+about = Table("about", metadata, Column("key", Text, primary_key=True), _text("value"))
+settings = Table("settings", metadata, Column("key", Text, primary_key=True), _text("value"))
+
+# ---- what is known ----------------------------------------------------------------------------------------------------
+
+repos = Table(
+    "repos",
+    metadata,
+    _id(),  # 0 is the desk itself, which has a chain and nothing else
+    _text("type"),
+    _text("namespace"),
+    _text("name"),
+    _text("gated", null=True),
+    _text("form_card", null=True),
+    _number("quick_at", null=True),
+    _number("full_at", null=True),
+    _flag("is_complete"),
+    _text("problem", null=True),
+    Index("repos_name", "type", "namespace", "name", unique=True),
+)
+
+people = Table(
+    "people",
+    metadata,
+    _id(),
+    _text("pseudonym"),
+    _bytes("salt", null=True),
+    _text("user_id", null=True),
+    _text("username", null=True),
+    _text("fullname", null=True),
+    _text("email", null=True),
+    _text("user_key", null=True),  # as queries look for it: folded
+    _text("email_key", null=True),
+    _part("people_user_id", "user_id", where="user_id IS NOT NULL", unique=True),
+    _part("people_user_key", "user_key", where="user_key IS NOT NULL"),
+    _part("people_email_key", "email_key", where="email_key IS NOT NULL"),
+    _part("people_hidden", "id", where="user_id IS NULL"),
+)
+
+verdicts = Table(  # each different one once
+    "verdicts",
+    metadata,
+    _id(),
+    _text("action"),
+    _text("policy", null=True),
+    _text("rule"),
+    _text("digest", null=True),
+    _text("shadow"),
+)
+
+requests = Table(  # one row an attempt; the columns up to `version` are the state that its events fold into
+    "requests",
+    metadata,
+    _id(),
+    _to("repos", "repo_id"),
+    _to("people", "person_id"),
+    _text("status"),
+    _number("asked_at"),
+    _number("attempt"),
+    _text("hub_request", null=True),
+    _number("reviewed_at", null=True),
+    _number("after_id", null=True),
+    _to("verdicts", "verdict_id", null=True),
+    _text("queue", null=True),
+    _number("until_at", null=True),
+    _text("at_end", null=True),
+    _text("open_run", null=True),
+    _text("open_before", null=True),
+    _text("open_after", null=True),
+    _number("moved_at", null=True),
+    _number("version"),
+    Column("is_current", Boolean, nullable=False),
+    _flag("has_notes"),
+    _number("first_seen_at"),
+    _number("started_at", null=True),
+    _number("record_id", null=True),  # the private row with the record
+    _bytes("raw"),
+    _bytes("content"),
+    _text("domain", null=True),
+    _text("country", null=True),
+    _text("reason", null=True),  # the last that was given to the person
+    Index("requests_attempt", "person_id", "repo_id", "asked_at", unique=True),
+    _part("requests_hub_request", "hub_request", where="hub_request IS NOT NULL"),
+    _part("requests_asked", "asked_at", "id", where="is_current"),
+    _part("requests_status", "status", "asked_at", "id", where="is_current"),
+    _part("requests_repo", "repo_id", "status", "asked_at", "id", where="is_current"),
+    _part("requests_domain", "domain", "asked_at", "id", where="is_current AND domain IS NOT NULL"),
+    _part("requests_country", "country", "asked_at", "id", where="is_current AND country IS NOT NULL"),
+    _part("requests_verdict", "verdict_id", "asked_at", "id", where="is_current AND verdict_id IS NOT NULL"),
+    _part("requests_queue", "queue", "asked_at", "id", where="is_current AND queue IS NOT NULL"),
+    _part("requests_until", "until_at", "id", where="until_at IS NOT NULL"),
+    _part("requests_open", "id", where="open_run IS NOT NULL"),
+)
+
+hits = Table(  # the tables of the owner's that a request stood in when it was judged
+    "hits",
+    metadata,
+    Column("name", Text, primary_key=True),
+    _to("requests", "request_id", key=True),
+    Index("hits_request", "request_id"),
+    sqlite_with_rowid=False,
+)
+
+texts = Table("texts", metadata, _to("requests", "id", key=True), _text("text"))
+
+counters = Table(
+    "counters",
+    metadata,
+    _to("repos", "repo_id", key=True),
+    Column("kind", Text, primary_key=True),  # status, action, queue
+    Column("name", Text, primary_key=True),
+    _number("n"),
+    sqlite_with_rowid=False,
+)
+
+history = Table(
+    "history",
+    metadata,
+    _to("people", "person_id", key=True),
+    _to("repos", "repo_id", key=True),
+    _number("accepted"),
+    _number("rejected"),
+    _number("resets"),
+    _text("last"),
+    _number("last_at"),
+    sqlite_with_rowid=False,
+)
+
+profiles = Table(
+    "profiles", metadata, _to("people", "person_id", key=True), _bytes("document", null=True), _number("at")
+)
+
+bindings = Table(
+    "bindings",
+    metadata,
+    Column("owner_table", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    _text("user_id"),
+    _text("how"),
+    _number("at"),
+)
+
+# ---- what was done ----------------------------------------------------------------------------------------------------
+
+chains = Table("chains", metadata, _to("repos", "repo_id", key=True), _number("seq"), _bytes("head"))
+
+ledger = Table(
+    "ledger",
+    metadata,
+    _id(),
+    _to("repos", "repo_id"),
+    _number("seq"),
+    _number("at"),
+    _text("kind"),
+    _text("actor"),
+    _number("request_id", null=True),
+    _text("run", null=True),  # as the body says it, to be found by
+    _text("body"),
+    _bytes("commitment", null=True),
+    _bytes("hash"),
+    Index("ledger_chain", "repo_id", "seq", unique=True),
+    _part("ledger_request", "request_id", "id", where="request_id IS NOT NULL"),
+    _part("ledger_run", "run", "id", where="run IS NOT NULL"),
+)
+
+private = Table(  # what is about people: can be deleted, and the chain still holds
+    "private",
+    metadata,
+    _id(),  # that of the ledger
+    _number("person_id"),
+    _bytes("data"),
+    Index("private_person", "person_id"),
+)
+
+dictionaries = Table("dictionaries", metadata, _id(), _to("repos", "repo_id"), _bytes("data"))
+
+done = Table(
+    "done",
+    metadata,
+    Column("verb", Text, primary_key=True),
+    _id("ledger_id"),
+    _number("at"),
+    Index("done_at", "verb", "at"),
+    sqlite_with_rowid=False,
+)
+
+checkpoints = Table("checkpoints", metadata, _id(), _number("at"), _text("heads"))
+
+# ---- plans and runs ---------------------------------------------------------------------------------------------------
+
+plans = Table("plans", metadata, Column("digest", Text, primary_key=True), _bytes("document"), _number("made_at"))
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _text("kind"),
+    _text("actor"),
+    _text("state"),
+    _number("made_at"),
+    _text("plan", null=True),
+    _number("total"),
+    _text("counts"),
+    _text("owner", null=True),
+    _number("lease_until", null=True),
+    _number("fence"),
+    _text("undoes", null=True),
+    Index("runs_made", "made_at"),
+    _part("runs_plan", "plan", where="plan IS NOT NULL"),
+)
+
+changes = Table(
+    "changes",
+    metadata,
+    Column("run", Text, ForeignKey("runs.id"), primary_key=True),
+    _id("n"),
+    _to("repos", "repo_id"),
+    _number("request_id", null=True),
+    _bytes("change"),
+    _text("state"),
+    _text("why"),
+    Index("changes_state", "run", "state", "n"),
+)
+
+# ---- what SQLAlchemy has no words for ---------------------------------------------------------------------------------
+
+SQLITE: Final = (
+    "CREATE TRIGGER ledger_no_update BEFORE UPDATE ON ledger BEGIN SELECT RAISE(ABORT, 'the ledger is only added to'); END",
+    "CREATE TRIGGER ledger_no_delete BEFORE DELETE ON ledger BEGIN SELECT RAISE(ABORT, 'the ledger is only added to'); END",
+    "CREATE VIRTUAL TABLE grams USING fts5(text, content='', columnsize=0, detail=none, tokenize='trigram case_sensitive 1')",
+)
+
+POSTGRESQL: Final = (
+    """CREATE FUNCTION ledger_only_added_to() RETURNS trigger LANGUAGE plpgsql AS
+       $$ BEGIN RAISE EXCEPTION 'the ledger is only added to'; END $$""",
+    "CREATE TRIGGER ledger_no_change BEFORE UPDATE OR DELETE ON ledger FOR EACH ROW EXECUTE FUNCTION ledger_only_added_to()",
+    "CREATE TRIGGER ledger_no_truncate BEFORE TRUNCATE ON ledger EXECUTE FUNCTION ledger_only_added_to()",
+    """CREATE FUNCTION grams_of(whole text) RETURNS text[] LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
+       $$ SELECT array_agg(DISTINCT substr(whole, i, 3)) FROM generate_series(1, length(whole) - 2) AS i $$""",
+    "CREATE INDEX texts_grams ON texts USING gin (grams_of(text))",
+)

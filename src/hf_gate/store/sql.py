@@ -1,0 +1,218 @@
+"""One connection to SQLite or PostgreSQL, spoken to in one dialect: `?` for values, and errors that say what to do."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
+
+from ..errors import StoreBusy, StoreDamaged, StoreUnavailable
+
+if TYPE_CHECKING:
+    import psycopg
+
+Row: TypeAlias = tuple[Any, ...]
+Values: TypeAlias = Sequence[object]
+
+BUSY_MS: Final = 5000
+_CACHE_KIB: Final = 65_536
+_WAL_PAGES: Final = 4_000
+
+
+class Sqlite:
+    """A connection to a file. `at` names it in errors."""
+
+    is_sqlite = True
+
+    def __init__(self, path: Path, *, writes: bool) -> None:
+        self.at = str(path)
+        with _told(self.at):
+            self.raw = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=400)
+            self.raw.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+            self.raw.execute("PRAGMA foreign_keys = ON")
+            self.raw.execute("PRAGMA secure_delete = ON")
+            self.raw.execute("PRAGMA temp_store = MEMORY")
+            self.raw.execute(f"PRAGMA cache_size = -{_CACHE_KIB if writes else _CACHE_KIB // 4}")
+            if writes:
+                self.raw.execute("PRAGMA synchronous = FULL")
+                self.raw.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
+            else:
+                self.raw.execute("PRAGMA query_only = ON")
+
+    def rows(self, sql: str, values: Values = ()) -> list[Row]:
+        try:
+            return self.raw.execute(sql, values).fetchall()
+        except sqlite3.Error as problem:
+            _fail_sqlite(problem, self.at)
+
+    def row(self, sql: str, values: Values = ()) -> Row | None:
+        found = self.rows(sql, values)
+        return found[0] if found else None
+
+    def run(self, sql: str, values: Values = ()) -> int:
+        try:
+            return self.raw.execute(sql, values).rowcount
+        except sqlite3.Error as problem:
+            _fail_sqlite(problem, self.at)
+
+    def run_many(self, sql: str, rows: Iterable[Values]) -> None:
+        try:
+            self.raw.executemany(sql, rows)
+        except sqlite3.Error as problem:
+            _fail_sqlite(problem, self.at)
+
+    insert_many = run_many
+
+    def among(self, values: Collection[object]) -> tuple[str, object]:
+        """What stands behind a column that must be one of these, and its one value."""
+        return "IN (SELECT value FROM json_each(?))", json.dumps(list(values))
+
+    def interruptible(self, sql: str) -> str | None:
+        """The one value of a statement; None when the progress handler ended it."""
+        try:
+            return str(self.raw.execute(sql).fetchone()[0])
+        except sqlite3.Error as problem:
+            if getattr(problem, "sqlite_errorname", "") == "SQLITE_INTERRUPT":
+                return None
+            _fail_sqlite(problem, self.at)
+
+    def begin(self) -> None:
+        self.run("BEGIN IMMEDIATE")
+
+    def commit(self) -> None:
+        self.run("COMMIT")
+
+    def rollback(self) -> None:
+        if self.raw.in_transaction:
+            self.run("ROLLBACK")
+
+    def close(self) -> None:
+        self.raw.close()
+
+
+class Postgres:
+    """A connection to a server."""
+
+    is_sqlite = False
+
+    def __init__(self, url: str, *, writes: bool, name: str) -> None:
+        import psycopg  # noqa: PLC0415 - an extra, and slow to import
+
+        self._error = psycopg.Error
+        self.at = _without_password(url)
+        try:
+            self.raw: psycopg.Connection[Row] = psycopg.connect(
+                url, autocommit=True, application_name=name, connect_timeout=10
+            )
+            self.raw.execute(f"SET lock_timeout = {BUSY_MS}")
+            if not writes:
+                self.raw.execute("SET default_transaction_read_only = on")
+        except psycopg.Error as problem:
+            self._fail(problem)
+
+    def rows(self, sql: str, values: Values = ()) -> list[Row]:
+        try:
+            return self.raw.execute(_percent(sql), values).fetchall()
+        except self._error as problem:
+            self._fail(problem)
+
+    def row(self, sql: str, values: Values = ()) -> Row | None:
+        found = self.rows(sql, values)
+        return found[0] if found else None
+
+    def run(self, sql: str, values: Values = ()) -> int:
+        try:
+            return self.raw.execute(_percent(sql), values).rowcount
+        except self._error as problem:
+            self._fail(problem)
+
+    def run_many(self, sql: str, rows: Iterable[Values]) -> None:
+        try:
+            with self.raw.cursor() as cursor:
+                if many := list(rows):
+                    cursor.executemany(_percent(sql), many)
+        except self._error as problem:
+            self._fail(problem)
+
+    insert_many = run_many
+
+    def among(self, values: Collection[object]) -> tuple[str, object]:
+        """What stands behind a column that must be one of these, and its one value."""
+        return "= ANY(?)", list(values)
+
+    def begin(self) -> None:
+        self.run("BEGIN")
+
+    def commit(self) -> None:
+        self.run("COMMIT")
+
+    def rollback(self) -> None:
+        if not self.raw.closed:
+            self.raw.execute("ROLLBACK")
+
+    def close(self) -> None:
+        self.raw.close()
+
+    def _fail(self, problem: psycopg.Error) -> NoReturn:
+        state = problem.sqlstate or ""
+        words = str(problem).strip().partition("\n")[0] or type(problem).__name__
+        if state == "53100":
+            raise StoreUnavailable(f"the disk of {self.at} is full; nothing was written.", hint=_FULL_HINT) from problem
+        if state in {"55P03", "40001", "40P01"}:
+            raise StoreBusy(f"{self.at} is locked by somebody else: {words}") from problem
+        if state.startswith("XX"):
+            raise StoreDamaged(f"{self.at} is damaged: {words}") from problem
+        if not state or state.startswith(("08", "28", "3D", "53", "57")):
+            raise StoreUnavailable(f"{self.at} is not there for us: {words}") from problem
+        raise problem
+
+
+Database: TypeAlias = Sqlite | Postgres
+
+
+@contextmanager
+def _told(at: str) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as problem:
+        _fail_sqlite(problem, at)
+
+
+_FULL_HINT: Final = "Make room; the store is whole, and the same command can be repeated as it is."
+_UNAVAILABLE: Final = {
+    "SQLITE_FULL": "the disk of {at} is full; nothing was written.",
+    "SQLITE_IOERR": "{at} could not be read or written: {words}.",
+    "SQLITE_CANTOPEN": "{at} cannot be opened.",
+    "SQLITE_READONLY": "{at} may not be written.",
+    "SQLITE_PERM": "{at} may not be opened.",
+    "SQLITE_AUTH": "{at} may not be opened.",
+}
+
+
+def _fail_sqlite(problem: sqlite3.Error, at: str) -> NoReturn:
+    """Raises what it means to the caller; what only a fault of ours can cause stays as it is."""
+    name = getattr(problem, "sqlite_errorname", "") or ""
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        raise StoreDamaged(f"{at} is damaged: {problem}.") from problem
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        raise StoreBusy(f"{at} is locked by another program.") from problem
+    for prefix, words in _UNAVAILABLE.items():
+        if name.startswith(prefix):
+            hint = _FULL_HINT if prefix in {"SQLITE_FULL", "SQLITE_IOERR"} else None
+            raise StoreUnavailable(words.format(at=at, words=problem), hint=hint) from problem
+    raise problem
+
+
+@lru_cache(maxsize=512)
+def _percent(sql: str) -> str:
+    return sql.replace("%", "%%").replace("?", "%s")
+
+
+def _without_password(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    who, at, where = rest.rpartition("@")
+    return f"{scheme}://{who.partition(':')[0]}{at}{where.partition('?')[0]}"

@@ -1,0 +1,91 @@
+"""How the state of a request lies in its row: the columns, and the way there and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+from ..domain.ids import Repo, RepoType
+from ..domain.ledger import DESK
+from ..domain.state import RequestState
+from .sql import Database, Row
+
+Verdict: TypeAlias = tuple[tuple[str, str | None, str, str | None] | None, tuple[tuple[str, str, str], ...]]
+"""The last two parts of a state that are kept once for many requests: verdict and shadow verdicts."""
+
+NO_VERDICT: Final[Verdict] = (None, ())
+
+COLUMNS: Final = (
+    "status", "asked_at", "attempt", "hub_request", "reviewed_at", "after_id", "verdict_id", "queue", "until_at", "at_end",
+    "open_run", "open_before", "open_after", "moved_at", "version",
+)  # fmt: skip
+SELECT: Final = ", ".join(["p.pseudonym", *(f"r.{name}" for name in COLUMNS)])
+"""The columns of a state, from `requests r` and `people p`; `WIDTH` of them."""
+WIDTH: Final = len(COLUMNS) + 1
+
+
+def values_of(state: RequestState, verdict_id: int | None) -> Row:
+    """The values of `COLUMNS`."""
+    return (
+        state.status, state.asked_at, state.attempt, state.hub_request, state.reviewed_at, state.after, verdict_id,
+        state.queue, state.until, state.at_end, state.open_run, state.open_before, state.open_after, state.moved_at,
+        state.version,
+    )  # fmt: skip
+
+
+def state_of(row: Row, start: int, verdict_of: Callable[[int | None], Verdict]) -> RequestState:
+    """The state whose `SELECT` columns begin at `start`."""
+    (
+        person, status, asked_at, attempt, hub_request, reviewed_at, after, verdict_id, queue, until, at_end, open_run,
+        open_before, open_after, moved_at, version,
+    ) = row[start : start + WIDTH]  # fmt: skip
+    verdict, shadow = verdict_of(verdict_id) if verdict_id is not None else NO_VERDICT
+    return RequestState(
+        person, status, asked_at, attempt, hub_request, reviewed_at, after, verdict, shadow, queue, until, at_end,
+        open_run, open_before, open_after, moved_at, version,
+    )  # fmt: skip
+
+
+class Verdicts:
+    """The different verdicts of the store by their numbers, read again when an unknown one turns up."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[int, Verdict] = {}
+        self.ids: dict[Verdict, int] = {}
+
+    def read(self, db: Database) -> None:
+        """All that the database has."""
+        found = db.rows("SELECT id, action, policy, rule, digest, shadow FROM verdicts")
+        self._by_id = {
+            ident: ((action, policy, rule, digest), tuple((a, b, c) for a, b, c in json.loads(shadow)))
+            for ident, action, policy, rule, digest, shadow in found
+        }
+        self.ids = {verdict: ident for ident, verdict in self._by_id.items()}
+
+    def of(self, db: Database) -> Callable[[int | None], Verdict]:
+        """A look-up that reads from `db` when it must."""
+
+        def look(ident: int | None) -> Verdict:
+            if ident is None:
+                return NO_VERDICT
+            if ident not in self._by_id:
+                self.read(db)
+            return self._by_id[ident]
+
+        return look
+
+    def add(self, ident: int, verdict: Verdict) -> None:
+        """One more, just written."""
+        self._by_id[ident] = verdict
+        self.ids[verdict] = ident
+
+
+def chain_of(repo: Repo | None) -> str:
+    """What a repo's chain is called in the ledger."""
+    return DESK if repo is None else f"{repo.type.value}s/{repo.id}"
+
+
+def repo_of(kind: str, namespace: str, name: str) -> Repo:
+    """A repo from its columns."""
+    return Repo(RepoType(kind), namespace, name)

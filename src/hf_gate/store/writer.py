@@ -1,0 +1,285 @@
+"""The one transaction of the one writer: records seen, entries of the ledger, and everything that follows from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from ..domain import events as e
+from ..domain.events import Entry, Private
+from ..domain.ids import Repo
+from ..domain.ledger import Checkpoint
+from ..domain.requests import AccessRequest
+from ..domain.rows import ChangeRow, RepoRow, RunRow, Seen
+from ..domain.state import Known, evolve, news
+from . import runs
+from .indexing import Indexer
+from .log import Log
+from .memory import Memory
+from .packing import learn
+from .people import People, Someone
+from .projection import Projection
+from .repos import read_repo
+from .sql import Database
+from .states import chain_of
+from .texts import answers_text, clean, folded, names_text
+
+OUTSIDE: Final = "outside"
+"""The actor of what others did: askers, the Hub's page, other tools."""
+_REPO_COLUMNS: Final = frozenset({"gated", "form_card", "quick_at", "full_at", "is_complete", "problem"})
+_LEARN_FROM: Final = 50  # records make a dictionary
+
+
+class Writer:
+    """What `Store.writing()` hands out; of no use when that has ended."""
+
+    def __init__(self, db: Database, memory: Memory) -> None:
+        self._db, self._memory = db, memory
+        self._people = People(db, memory)
+        self._rows = Projection(db, memory)
+        self._index = Indexer(db)
+
+    # ---- repos ---------------------------------------------------------------------------------------------------------
+
+    def repo(self, repo: Repo) -> RepoRow:
+        """The row of a repo; made when there is none."""
+        found = read_repo(self._db, self._repo_id(repo))
+        assert found is not None
+        return found
+
+    def repo_changed(self, repo: Repo, columns: Mapping[str, Any]) -> None:
+        """Sets some of gated, form_card, quick_at, full_at, is_complete, problem."""
+        if strange := set(columns) - _REPO_COLUMNS:
+            raise KeyError(f"no columns of a repo: {sorted(strange)}")
+        if columns:
+            parts = ", ".join(f"{name} = ?" for name in columns)
+            self._db.run(f"UPDATE repos SET {parts} WHERE id = ?", (*columns.values(), self._repo_id(repo)))
+
+    def _repo_id(self, repo: Repo | None) -> int:
+        if repo is None:
+            return 0
+        if repo not in self._memory.repos:
+            where = (repo.type.value, repo.namespace, repo.name)
+            found = self._db.row("SELECT id FROM repos WHERE type = ? AND namespace = ? AND name = ?", where)
+            if found is None:
+                found = (self._memory.take("repos"),)
+                self._db.run("INSERT INTO repos (id, type, namespace, name) VALUES (?, ?, ?, ?)", (*found, *where))
+            self._memory.repos[repo] = found[0]
+        return self._memory.repos[repo]
+
+    # ---- records -------------------------------------------------------------------------------------------------------
+
+    def observe(self, repo: Repo, seen: Sequence[Seen], at: int) -> Sequence[int]:
+        """Enters what records told, and keeps them; the numbers of their requests, in the same order.
+
+        Of a person who stands twice among the records the second is compared with the first.
+        """
+        repo_id = self._repo_id(repo)
+        told = [one for one in seen if one.events]
+        log = Log(self._db, self._memory, repo_id, chain_of(repo), self._dictionary(repo_id, told))
+        people = iter(self._people.of(told))
+        self._rows.load(one.known.id for one in told if one.known is not None)
+        taken: dict[int, tuple[int, Seen]] = {}
+        idents: list[int] = []
+        quiet: list[tuple[bytes, bytes, int]] = []
+        for one in seen:
+            if one.events:
+                person = next(people)
+                ident = self._take(one, repo_id, person, taken, log, at)
+                taken[person.id] = (ident, one)
+            else:
+                assert one.known is not None, "only of a known record there can be no news"
+                ident = one.known.id
+                if (one.raw, one.content) != (one.known.raw, one.known.content):
+                    quiet.append((one.raw, one.content, ident))
+            idents.append(ident)
+        self._db.run_many("UPDATE requests SET raw = ?, content = ? WHERE id = ?", quiet)
+        self._flush(log)
+        return idents
+
+    def _take(
+        self, one: Seen, repo_id: int, person: Someone, taken: Mapping[int, tuple[int, Seen]], log: Log, at: int
+    ) -> int:
+        events, known = one.events, one.known
+        if person.id in taken:
+            ident, first = taken[person.id]
+            self._rows.load([ident])
+            known = Known(ident, person.id, person.pseudonym, self._rows.held(ident).state, first.raw, first.content)
+            events = news(known, one.request)
+        ident = known.id if known is not None else 0
+        for event in events:
+            private = _private_of(event, one.request)
+            if isinstance(event, e.RequestSeen):
+                ident = self._begin(one, event, repo_id, person, log, at)
+                continue
+            entry = log.add(event, at, OUTSIDE, ident, person.id, person.salt, private)
+            held = self._rows.apply(ident, event, at)
+            held.extra |= {"raw": one.raw, "content": one.content, "record_id": entry}
+            if isinstance(event, e.RequestChanged):
+                held.extra |= {"domain": _domain(person.email), "country": self._memory.country_of(one.request)}
+                self._index.replace(ident, _text(person, one.request))
+        return ident
+
+    def _begin(self, one: Seen, event: e.RequestSeen, repo_id: int, person: Someone, log: Log, at: int) -> int:
+        """A new attempt."""
+        ident = self._memory.take("requests")
+        event = msgspec.structs.replace(event, person=person.pseudonym)
+        record = {"record": one.request.raw_json.decode("utf-8", "replace")}
+        entry = log.add(event, at, OUTSIDE, ident, person.id, person.salt, record)
+        state = evolve(None, event, at)
+        assert state is not None
+        if event.after is not None:
+            self._rows.supersede(event.after)
+        extra = (entry, one.raw, one.content, _domain(person.email), self._memory.country_of(one.request))
+        self._rows.add(ident, repo_id, person.id, state, at, extra)
+        self._index.add(ident, _text(person, one.request))
+        return ident
+
+    def _flush(self, log: Log) -> None:
+        self._people.flush()
+        self._rows.flush()
+        log.flush()
+        self._index.flush()
+        renamed = self._people.renamed
+        if renamed:
+            self._index.rename(renamed.values())
+            self._index.flush()
+            domains = [(_domain(one.email), one.id) for one in renamed.values()]
+            self._db.run_many("UPDATE requests SET domain = ? WHERE person_id = ?", domains)
+            renamed.clear()
+
+    def _dictionary(self, repo_id: int, told: Sequence[Seen]) -> int:
+        """The dictionary that records of this repo are packed with; learnt from the first that come in number."""
+        known = self._memory.dictionaries
+        if repo_id not in known:
+            found = self._db.row("SELECT max(id) FROM dictionaries WHERE repo_id = ?", (repo_id,))
+            known[repo_id] = (found and found[0]) or 0
+        if not known[repo_id] and len(told) >= _LEARN_FROM:
+            ident = self._memory.take("dictionaries")
+            if ident < 1 << 16:
+                data = learn(one.request for one in told)
+                self._db.run("INSERT INTO dictionaries (id, repo_id, data) VALUES (?, ?, ?)", (ident, repo_id, data))
+                known[repo_id] = ident
+        return known[repo_id]
+
+    # ---- the ledger ----------------------------------------------------------------------------------------------------
+
+    def append(self, repo: Repo | None, entries: Sequence[Entry]) -> None:
+        """Adds entries to a repo's chain (None: the desk's), and moves the requests that they are about."""
+        log = Log(self._db, self._memory, self._repo_id(repo), chain_of(repo))
+        about = [entry.request for entry in entries if entry.request is not None]
+        self._rows.load(about)
+        salts = self._people.salts(entry.person for entry in entries if entry.private and entry.person is not None)
+        done: list[tuple[str, int, int]] = []
+        for entry in entries:
+            before = None if entry.request is None else self._rows.held(entry.request).state.open_before
+            salt = salts.get(entry.person) if entry.person is not None else None
+            ident = log.add(entry.event, entry.at, entry.actor, entry.request, entry.person, salt, entry.private)
+            done += [(verb, ident, entry.at) for verb in _verbs(entry.event, before)]
+            if entry.request is not None:
+                self._follow(entry, entry.request)
+        self._db.run_many("INSERT INTO done (verb, ledger_id, at) VALUES (?, ?, ?)", done)
+        self._flush(log)
+
+    def _follow(self, entry: Entry, request: int) -> None:
+        """What an entry changes in the row of its request."""
+        held = self._rows.apply(request, entry.event, entry.at)
+        private = entry.private or {}
+        match entry.event:
+            case e.ChangeStarted():
+                held.extra["started_at"] = entry.at
+                if isinstance(reason := private.get("reason"), str):
+                    held.extra["reason"] = clean(reason)
+            case e.NoteWritten():
+                held.extra["has_notes"] = True
+            case e.VerdictReached():
+                self._rows.flush()
+                self._rows.hits(request, [str(name) for name in private.get("tables", ())])
+            case _:
+                pass
+        if held.state.open_run is None and isinstance(entry.event, e.ChangeSettled):
+            held.extra["started_at"] = None
+
+    def checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Keeps the heads of all chains at a moment."""
+        heads = msgspec.json.encode(checkpoint.heads).decode()
+        ident = self._memory.take("checkpoints")
+        self._db.run("INSERT INTO checkpoints (id, at, heads) VALUES (?, ?, ?)", (ident, checkpoint.at, heads))
+
+    # ---- plans and runs ------------------------------------------------------------------------------------------------
+
+    def run(self, row: RunRow) -> None:
+        """Keeps a run, in place of what was kept of it before."""
+        runs.write_run(self._db, row)
+
+    def changes(self, rows: Sequence[ChangeRow]) -> None:
+        """Keeps the changes of a run that begins."""
+        runs.write_changes(self._db, [(row, self._repo_id(row.repo)) for row in rows])
+
+    def change_states(self, run: str, states: Sequence[tuple[int, str, str]]) -> None:
+        """Sets state and why of changes by their numbers."""
+        rows = [(state, why, run, n) for n, state, why in states]
+        self._db.run_many("UPDATE changes SET state = ?, why = ? WHERE run = ? AND n = ?", rows)
+
+    def counts(self, run: str) -> Mapping[str, int]:
+        """The changes of a run by state, as they stand in this transaction."""
+        return runs.count(self._db, run)
+
+    def plan(self, digest: str, document: bytes, made_at: int) -> None:
+        """Keeps a plan under its digest."""
+        packed = self._memory.packer.pack(0, document)
+        sql = "INSERT INTO plans (digest, document, made_at) VALUES (?, ?, ?) ON CONFLICT (digest) DO NOTHING"
+        self._db.run(sql, (digest, packed, made_at))
+
+    # ---- odds and ends -------------------------------------------------------------------------------------------------
+
+    def profile(self, person: int, document: bytes | None, at: int) -> None:
+        """Keeps what a profile said; None: there was none to be had."""
+        sql = (
+            "INSERT INTO profiles (person_id, document, at) VALUES (?, ?, ?)"
+            " ON CONFLICT (person_id) DO UPDATE SET document = excluded.document, at = excluded.at"
+        )
+        self._db.run(sql, (person, document and self._memory.packer.pack(0, document), at))
+
+    def bind(self, table: str, key: str, user_id: str, how: str, at: int) -> None:
+        """Says which account a key of an owner's table means."""
+        sql = (
+            "INSERT INTO bindings (owner_table, key, user_id, how, at) VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT (owner_table, key) DO UPDATE SET user_id = excluded.user_id, how = excluded.how, at = excluded.at"
+        )
+        self._db.run(sql, (table, key, user_id, how, at))
+
+    def setting(self, key: str, value: str | None) -> None:
+        """Keeps a setting; None removes it."""
+        self._db.run("DELETE FROM settings WHERE key = ?", (key,))
+        if value is not None:
+            self._db.run("INSERT INTO settings (key, value) VALUES (?, ?)", (key, value))
+
+
+def _private_of(event: e.AnyEvent, request: AccessRequest) -> Private:
+    record: dict[str, Any] = {"record": request.raw_json.decode("utf-8", "replace")}
+    if isinstance(event, e.StatusMoved) and request.granted_by is not None:
+        who = request.granted_by
+        record["granted_by"] = {"id": who.id, "user": who.username, "fullname": who.fullname}
+    return record
+
+
+def _text(person: Someone, request: AccessRequest) -> str:
+    return names_text(person.fullname, person.username, person.email) + answers_text(request)
+
+
+def _domain(email: str | None) -> str | None:
+    """What stands behind the last @, folded."""
+    return folded(email.rpartition("@")[2]) if email and "@" in email else None
+
+
+def _verbs(event: e.AnyEvent, before: str | None) -> tuple[str, ...]:
+    """What a settled change counts as: by where it went, and as a removal when it took access away."""
+    if not isinstance(event, e.ChangeSettled) or event.kind != "done":
+        return ()
+    verb = {"accepted": "accept", "rejected": "reject", "reset": "reset", "pending": "cancel"}.get(
+        event.after, event.after
+    )
+    return (verb, "remove") if before == "accepted" and event.after != "accepted" else (verb,)
