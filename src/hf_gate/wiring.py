@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import json
 import os
 import re
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
+from socket import gethostname
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -22,10 +23,12 @@ from .errors import HfGateError, HubUnavailable, NotAllowed, Offline, UsageError
 
 if TYPE_CHECKING:
     from .domain.accounts import Account
+    from .domain.requests import AccessRequest
     from .hub.client import Hub
     from .policy.desk import Desk
     from .policy.model import Policy
     from .sources.folder import Folder
+    from .store.reading import Store
     from .usecases.judging import Court
     from .usecases.ports import StorePort
     from .usecases.run import Desk as RunDesk
@@ -156,20 +159,6 @@ class Place:
         """The desk as people call it, short for their home."""
         return "no desk" if self.folder is None else _with_tilde(self.folder)
 
-    def policy_files(self) -> list[Path]:
-        """The files of its policies, each once, in the order of their names."""
-        if self.folder is None:
-            return []
-        found = {path for glob in self.desk.policies for path in _matches(self.folder, glob)}
-        return sorted(found)
-
-
-def _matches(folder: Path, glob: str) -> list[Path]:
-    base, pattern = (
-        (Path(glob).anchor, str(Path(glob).relative_to(Path(glob).anchor))) if glob.startswith("/") else (folder, glob)
-    )
-    return [path for path in Path(base).glob(pattern) if path.is_file()]
-
 
 def _with_tilde(path: Path) -> str:
     home = Path.home()
@@ -214,6 +203,55 @@ def store_url(settings: Settings, place: Place) -> str:
         return f"sqlite:///{settings.paths.stores / _store_name(endpoint_of(settings))}"
     scheme, mark, path = place.desk.store.partition("sqlite:///")
     return f"{scheme}{mark}{place.folder / Path(path).expanduser()}" if mark else place.desk.store
+
+
+def open_store(settings: Settings, place: Place, *, read_only: bool = False) -> Store:
+    """The store of a desk, or of this user for one Hub; made when there is none, unless it is only read."""
+    from .store.opening import open_store as opened  # noqa: PLC0415 - only who needs a store
+
+    endpoint, url = endpoint_of(settings), store_url(settings, place)
+    if place.folder is None and not read_only:
+        _make_private(settings.paths.stores)
+    return opened(
+        url,
+        endpoint=endpoint,
+        world=world_of(endpoint),
+        read_only=read_only,
+        host=gethostname(),
+        country_of=_country_of(),
+    )
+
+
+def has_store(settings: Settings, place: Place) -> bool:
+    """Whether there is a store to read."""
+    from .store.opening import path_of  # noqa: PLC0415 - as above
+
+    url = store_url(settings, place)
+    return not url.startswith("sqlite:") or path_of(url).is_file()
+
+
+def _country_of() -> Callable[[AccessRequest], str | None]:
+    """Which country a requester names in the form, for `country:` in queries; names are loaded at the first answer."""
+    from .domain.roles import Role, role_of  # noqa: PLC0415 - as above
+
+    is_country = lru_cache(4096)(lambda label: role_of(label) is Role.COUNTRY)
+    names: dict[str, str] = {}
+
+    @lru_cache(65_536)
+    def code_of(answer: str) -> str | None:
+        from .policy.countries import country_code  # noqa: PLC0415 - as above
+
+        if not names:
+            from .sources.lists import Lists  # noqa: PLC0415 - as above
+
+            names.update(Lists().countries)
+        return country_code(answer, names)
+
+    def country_of(request: AccessRequest) -> str | None:
+        answer = next((text for label, text in request.answers.items() if text and is_country(label)), None)
+        return None if answer is None else code_of(answer)
+
+    return country_of
 
 
 def _store_name(endpoint: str) -> str:
@@ -266,7 +304,7 @@ class HubClock:
             time.sleep(max(0.001, self._clock.real(left)))
 
 
-def join_desk(settings: Settings, place: Place, hub: Hub, store: StorePort) -> RunDesk:
+def join_desk(place: Place, hub: Hub, store: StorePort, *, actor: str) -> RunDesk:
     """Policies, tables, lists, store and Hub of a desk, ready for use cases; any error in a policy file ends it here."""
     from .domain.forms import form_of_json  # noqa: PLC0415 - only who judges
     from .policy.facts import Memo  # noqa: PLC0415 - as above
@@ -295,14 +333,20 @@ def join_desk(settings: Settings, place: Place, hub: Hub, store: StorePort) -> R
         made = (court_of(row, policies, tables, sources, zone=folder.zone, memo=memo) for row in rows)
         return [court for court in made if court is not None]
 
-    owner = account(hub, settings)
-    actor = owner.name if owner else f"local:{getpass.getuser()}"
     return Desk(store, hub, clock, sources, actor, policies, courts, budgets, guards.protected, tables, folder.zone)
 
 
 def _table_names(folder: Folder, policies: Iterable[Policy]) -> set[str]:
     specs = (*folder.desk.tables, *(spec for policy in policies for spec in policy.tables))
     return {spec.name for spec in specs}
+
+
+def local_zone() -> str:
+    """The time zone of this machine by its name; UTC where it has none that others would know."""
+    from zoneinfo import available_timezones  # noqa: PLC0415 - as in read_place
+
+    link = os.environ.get("TZ", "").lstrip(":") or str(Path("/etc/localtime").resolve()).partition("/zoneinfo/")[2]
+    return link if link in available_timezones() else "UTC"
 
 
 # ---- files that are nobody else's business ----------------------------------------------------------------------------

@@ -32,9 +32,9 @@ class Progress:
     ) -> None:
         self.clear()
 
-    def tick(self, note: str = "") -> None:
-        """One more is done."""
-        self.count += 1
+    def tick(self, note: str = "", *, many: int = 1) -> None:
+        """One more is done, or `many`."""
+        self.count += many
         moment = time.monotonic()
         if self.is_shown and moment >= self._next:
             self._next = moment + _EVERY

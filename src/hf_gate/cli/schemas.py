@@ -85,6 +85,84 @@ _FIELD: Final = _object(
     known=_BOOL,
 )
 
+_READINGS: Final[dict[str, object]] = {
+    "repos": _array(
+        _object(
+            repo=_TEXT,
+            repo_type=_REPO_TYPE,
+            kind={"enum": ["quick", "full"]},
+            why=_TEXT,
+            complete={"type": ["boolean", "null"], "description": "null for a quick reading, which proves nothing"},
+            doubts=_array(_TEXT),
+            read=_COUNT,
+            new=_COUNT,
+            again=_COUNT,
+            changed=_COUNT,
+            moved=_COUNT,
+            withdrawn=_COUNT,
+            read_on=_BOOL,
+            counts=_map(_COUNT),
+        )
+    ),
+    "failed": _array(_object(repo=_TEXT, repo_type=_REPO_TYPE, why=_TEXT)),
+}
+_STANDING: Final = _object(
+    repo=_TEXT,
+    repo_type=_REPO_TYPE,
+    counts=_map(_COUNT),
+    waiting=_COUNT,
+    oldest_asked_at=_MAYBE_TIME,
+    median_wait_s=_MAYBE_COUNT,
+    quick_at=_MAYBE_TIME,
+    full_at=_MAYBE_TIME,
+    complete=_BOOL,
+    problem=_MAYBE,
+    answered=_MAYBE,
+)
+_ENTRY: Final[dict[str, object]] = {
+    "id": _TEXT,
+    "at": _TIME,
+    "kind": _TEXT,
+    "actor": _TEXT,
+    "repo": _MAYBE,
+    "repo_type": {"enum": ["model", "dataset", None]},
+    "request": {"type": ["integer", "null"], "description": "the store's number of the request"},
+    "body": {"type": "object"},
+}
+_PROBLEM: Final = _object(
+    file=_TEXT,
+    line=_COUNT,
+    column=_COUNT,
+    length=_COUNT,
+    level={"enum": ["error", "warning"]},
+    code=_TEXT,
+    message=_TEXT,
+    hint=_MAYBE,
+    fix={"type": ["string", "null"], "description": "what to write in the place of `length` letters from the place on"},
+)
+_MODE: Final[Schema] = {"enum": ["shadow", "enforce"]}
+_TRUST: Final[Schema] = {"enum": ["claimed", "account", "verified", "yours", None]}
+_POLICY: Final = _object(
+    policy=_TEXT,
+    file=_TEXT,
+    mode=_MODE,
+    digest=_TEXT,
+    applies_to=_array(_TEXT),
+    rules=_COUNT,
+    tests=_COUNT,
+    accepts=_array(_object(rule=_TEXT, trust=_TRUST, facts=_array(_TEXT))),
+)
+_POLICY_TEST: Final = _object(
+    policy=_TEXT,
+    file=_TEXT,
+    line=_COUNT,
+    name=_TEXT,
+    passed=_BOOL,
+    want=_object(then=_MAYBE, rule=_MAYBE),
+    got=_object(then=_TEXT, rule=_TEXT),
+    why=_array(_TEXT),
+)
+
 SCHEMAS: Final[Mapping[str, Schema]] = {
     "ls": _array(_object(**_REQUEST)),
     "show": _document(**_REQUEST, granted_by=_MAYBE, account=_maybe(_ACCOUNT)),
@@ -121,6 +199,61 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
             reviewed_at=_MAYBE,
             granted_by=_MAYBE,
         )
+    ),
+    "init": _document(**_READINGS, desk=_TEXT, left_out=_array(_TEXT), differing=_array(_TEXT)),
+    "sync": _document(**_READINGS),
+    "status": _document(
+        endpoint=_TEXT,
+        desk=_MAYBE,
+        at=_TIME,
+        repos=_array(_STANDING),
+        token=_object(
+            ok=_MAYBE_BOOL,
+            account=_MAYBE,
+            detail=_TEXT,
+            remaining=_MAYBE_COUNT,
+            quota=_MAYBE_COUNT,
+            window_s={"type": ["number", "null"]},
+        ),
+        guards=_array(_object(name=_TEXT, limit=_COUNT, seconds=_COUNT, used=_COUNT, stuck=_BOOL)),
+        runs=_array(
+            _object(run=_TEXT, kind=_TEXT, state=_TEXT, actor=_TEXT, made_at=_TIME, total=_COUNT, counts=_map(_COUNT))
+        ),
+    ),
+    "audit-ls": _array(_object(**_ENTRY)),
+    "audit-show": _document(
+        **_ENTRY,
+        private={"description": "what is kept of the person besides; null when there is nothing, or no more"},
+        commitment=_MAYBE,
+        hash=_TEXT,
+    ),
+    "audit-verify": _document(
+        ok=_BOOL,
+        chains=_COUNT,
+        entries=_COUNT,
+        broken=_array(_object(chain=_TEXT, seq=_COUNT, what=_TEXT)),
+    ),
+    "audit-checkpoint": _document(
+        endpoint=_TEXT,
+        at=_TIME,
+        heads=_map({"type": "array", "prefixItems": [_COUNT, _TEXT], "minItems": 2, "maxItems": 2}),
+        digest=_TEXT,
+    ),
+    "policy-check": _document(
+        ok=_BOOL,
+        errors=_COUNT,
+        warnings=_COUNT,
+        problems=_array(_PROBLEM),
+        policies=_array(_POLICY),
+        forms=_array(_TEXT),
+    ),
+    "policy-lint": _document(warnings=_COUNT, problems=_array(_PROBLEM)),
+    "policy-test": _document(ok=_BOOL, passed=_COUNT, failed=_COUNT, tests=_array(_POLICY_TEST)),
+    "policy-show": _document(
+        repo=_TEXT,
+        repo_type=_REPO_TYPE,
+        policies=_array(_object(policy=_TEXT, file=_TEXT, mode=_MODE, digest=_TEXT)),
+        sentences=_array(_TEXT),
     ),
     "ask": _document(
         repo=_TEXT,

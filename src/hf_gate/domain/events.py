@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 
 import msgspec
 
@@ -152,6 +152,9 @@ AnyEvent: TypeAlias = (
     | RunEnded
     | SyncEnded
 )
+
+KINDS: tuple[str, ...] = tuple(sorted(each.__name__ for each in get_args(AnyEvent)))
+"""The stable names of all events."""
 
 _ENCODER = msgspec.json.Encoder(order="sorted")
 _DECODER: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)

@@ -170,4 +170,4 @@ def _entry_of(line: bytes) -> Sealed | None:
     except (msgspec.DecodeError, ValueError, OverflowError):
         return None
     link = Link(read.chain, read.seq, at, read.kind, read.actor, read.request, body, commitment, last)
-    return Sealed(link, private, salt)
+    return Sealed(link, salt, private)

@@ -16,8 +16,8 @@ class Sealed(NamedTuple):
     """One entry with its private part and the salt that seals it; both None once they were erased, or not exported."""
 
     link: Link
-    private: bytes | None = None
     salt: bytes | None = None
+    private: bytes | None = None
 
 
 @dataclass(slots=True)

@@ -1,0 +1,329 @@
+"""audit: what was done, by whom and why; and the proof that nothing of it was touched afterwards."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Final
+
+import click
+
+from ..domain.ids import Repo, RepoType, parse_repo
+from ..domain.ledger import DESK
+from ..domain.moments import iso, moment_of
+from ..errors import UsageError
+from .desk import OpenDesk, open_desk, stored
+from .frame import Entry, GateGroup, Run, command, repo_type_option
+from .output import FIRST_ROWS, Column, Row, numbered, paragraphs
+
+if TYPE_CHECKING:
+    from ..domain.ledger import Checkpoint, Link
+    from ..usecases.verify import Sealed, Verified
+
+audit = GateGroup(
+    "audit",
+    {
+        "ls": Entry("audit:audit_ls", "Entries of the ledger, the newest first."),
+        "show": Entry("audit:audit_show", "One entry, with what it keeps of the person."),
+        "verify": Entry("audit:audit_verify", "Prove that nothing was changed, cut off or put in."),
+        "export": Entry("audit:audit_export", "The ledger as JSON lines, to be proved elsewhere."),
+        "checkpoint": Entry("audit:audit_checkpoint", "The heads of all chains, to be proved against later."),
+    },
+    help="The ledger: one chain of entries for each repo, one for the desk.",
+)
+
+_KEYS: Final = ("id", "at", "kind", "actor", "repo", "repo_type", "request", "body")
+
+
+@command("ls", examples=("hf-gate audit ls", "hf-gate audit ls --repo datasets/acme/eeg --kind ChangeSettled --json"))
+@click.option("--repo", metavar="REPO", help="Of this repo alone.")
+@repo_type_option
+@click.option("--request", type=int, metavar="N", help="About this request: the number in other entries.")
+@click.option("--kind", metavar="KIND", help="Of this kind, such as StatusMoved.")
+@click.option("--actor", metavar="WHO", help="By this actor: a user, policy:NAME, outside.")
+@click.option("--limit", type=click.IntRange(min=0), help="So many rows.")
+@click.option("--all", "everything", is_flag=True, help="All rows, also for people.")
+def audit_ls(
+    run: Run,
+    *,
+    repo: str | None,
+    repo_type: str | None,
+    request: int | None,
+    kind: str | None,
+    actor: str | None,
+    limit: int | None,
+    everything: bool,
+) -> int:
+    """List entries of the ledger, the newest first."""
+    from ..usecases.entries import newest  # noqa: PLC0415 - help needs none of it
+
+    desk = _opened(run)
+    chains = None if repo is None else [chain_of(parse_repo(repo, repo_type))]
+    _check_kind(kind)
+
+    def is_wanted(link: Link) -> bool:
+        return (
+            (request is None or link.request == request)
+            and (kind is None or link.kind.lower() == kind.lower())
+            and (actor is None or link.actor == actor or link.actor.startswith(f"{actor}@"))
+        )
+
+    rows = (_row(link) for link in newest(desk.store, chains, is_wanted))
+    columns = (
+        Column("WHEN", lambda row: str(row["at"])[:19].replace("T", " ")),
+        Column("ENTRY", lambda row: str(row["id"]), flexible=True, least=12, tail=True),
+        Column("KIND", lambda row: str(row["kind"])),
+        Column("BY", lambda row: str(row["actor"]), flexible=True),
+        Column("ABOUT", _about, flexible=True, least=16),
+    )
+    asked = -1 if everything else limit
+    is_whole = run.out.records(rows, columns, _KEYS, name=lambda row: str(row["id"]), limit=asked, empty="No entries.")
+    if not is_whole and run.out.is_human:
+        run.out.say(f"Showing the newest {FIRST_ROWS if limit is None else limit:,}. All: --all", "dim")
+    return 0
+
+
+@command("show", examples=("hf-gate audit show datasets/acme/eeg#12", "hf-gate audit show desk#1 --json"))
+@click.argument("entry", metavar="ENTRY")
+def audit_show(run: Run, *, entry: str) -> int:
+    """Show one entry: what everybody may read, and what is kept of the person besides."""
+    from ..usecases.entries import entry_at, parse_name  # noqa: PLC0415 - as above
+
+    name = parse_name(entry)
+    if name is None:
+        raise UsageError(
+            f"{entry!r} is no entry of a ledger.", hint="Entries are named as `hf-gate audit ls` does: desk#3."
+        )
+    desk = _opened(run)
+    found = entry_at(desk.store, *name)
+    if found is None:
+        raise UsageError(f"there is no entry {entry}.", hint="hf-gate audit ls")
+    doc = _shown(found)
+    run.out.document(doc, lambda: _lines(found, doc), quiet=[str(doc["id"])])
+    return 0
+
+
+@command(
+    "verify",
+    examples=(
+        "hf-gate audit verify",
+        "hf-gate audit verify --checkpoint heads.json --json",
+        "hf-gate audit verify --file ledger.jsonl",
+    ),
+)
+@click.option(
+    "--checkpoint", "checkpoints", multiple=True, metavar="FILE", help="A checkpoint that was written out before."
+)
+@click.option("--file", "file", metavar="FILE", help="An exported ledger, in place of the store's.")
+@click.option("--fold", is_flag=True, help="Also that each request stands where its entries say.")
+def audit_verify(run: Run, *, checkpoints: tuple[str, ...], file: str | None, fold: bool) -> int:
+    """Prove the ledger: every chain whole, every private part the one that was sealed, no checkpoint contradicted.
+
+    A chain cannot show that its end was cut off, nor that somebody rewrote all of it: a checkpoint kept elsewhere can.
+    """
+    from ..usecases.ledger_files import verify_lines  # noqa: PLC0415 - as above
+    from ..usecases.verify import verify  # noqa: PLC0415 - as above
+
+    known = [_checkpoint(name) for name in checkpoints]
+    if file is not None:
+        if fold:
+            raise UsageError("--fold compares with the store, --file has none.", hint="Give one of the two.")
+        with Path(file).open("rb") as lines:
+            result = verify_lines(lines, file, known)
+    else:
+        result = verify(_opened(run).store, known, fold=fold)
+    doc = {
+        "schema_version": 1,
+        "ok": result.ok,
+        "chains": len(result.chains),
+        "entries": result.entries,
+        "broken": [{"chain": each.chain, "seq": each.seq, "what": each.what} for each in result.broken],
+    }
+    run.out.document(
+        doc, lambda: _proof(result, len(known)), quiet=[f"{each.chain}#{each.seq}" for each in result.broken]
+    )
+    return 0 if result.ok else 1
+
+
+@command("export", examples=("hf-gate audit export > ledger.jsonl", "hf-gate audit export --out ledger.jsonl"))
+@click.option("--out", "target", metavar="FILE", help="Into this file, for this user alone; else to stdout.")
+@click.option("--with-personal", is_flag=True, help="With names, answers, reasons and notes.")
+def audit_export(run: Run, *, target: str | None, with_personal: bool) -> int:
+    """Write the ledger as JSON lines, a header first; personal data only when asked for.
+
+    `hf-gate audit verify --file FILE` proves it where the store is not.
+    """
+    from ..usecases.ledger_files import export  # noqa: PLC0415 - as above
+
+    desk = _opened(run)
+    count = -1
+    with _sink(target) as sink:
+        for line in export(desk.store, desk.now(), personal=with_personal):
+            sink.write(line.decode())
+            count += 1
+    personal = ", with personal data" if with_personal else ", without personal data"
+    run.out.say(f"{numbered(count, 'entry', 'entries')} written{personal}.", "dim")
+    return 0
+
+
+@command("checkpoint", examples=("hf-gate audit checkpoint", "hf-gate audit checkpoint --out heads.json"))
+@click.option("--out", "target", metavar="FILE", help="Into this file; keep it where the store is not.")
+def audit_checkpoint(run: Run, *, target: str | None) -> int:
+    """Write down the heads of all chains: later they prove that nothing before was cut off or rewritten."""
+    from ..usecases.ledger_files import checkpoint_json, checkpoint_now  # noqa: PLC0415 - as above
+
+    desk = open_desk(run, writes=True)
+    checkpoint = checkpoint_now(desk.store, desk.now())
+    doc = checkpoint_json(checkpoint, desk.store.endpoint)
+    if target is None:
+        run.out.document(doc, lambda: _heads(checkpoint), quiet=[checkpoint.digest])
+        return 0
+    with _sink(target) as sink:
+        sink.write(json.dumps(doc, indent=1) + "\n")
+    run.out.say(f"The heads of {numbered(len(checkpoint.heads), 'chain')} stand in {target}, and in the store.")
+    return 0
+
+
+# ---- what is shown -----------------------------------------------------------------------------------------------------
+
+
+def chain_of(repo: Repo) -> str:
+    """What a repo's chain is called."""
+    return f"{repo.type.value}s/{repo.id}"
+
+
+def _repo_of(chain: str) -> Repo | None:
+    kind, _, path = chain.partition("/")
+    namespace, _, name = path.partition("/")
+    return None if chain == DESK else Repo(RepoType(kind.removesuffix("s")), namespace, name)
+
+
+def _row(link: Link) -> dict[str, object]:
+    from ..usecases.entries import name_of  # noqa: PLC0415 - as above
+
+    repo = _repo_of(link.chain)
+    return {
+        "id": name_of(link),
+        "at": iso(moment_of(link.at)),
+        "kind": link.kind,
+        "actor": link.actor,
+        "repo": None if repo is None else repo.id,
+        "repo_type": None if repo is None else repo.type.value,
+        "request": link.request,
+        "body": _body(link),
+    }
+
+
+def _body(link: Link) -> Mapping[str, object]:
+    try:
+        body = json.loads(link.body)
+    except ValueError:
+        return {"unreadable": link.body.decode("utf-8", "replace")}
+    return (
+        {key: value for key, value in body.items() if key != "type"} if isinstance(body, dict) else {"unreadable": body}
+    )
+
+
+def _about(row: Row) -> str:
+    body = row["body"]
+    assert isinstance(body, Mapping)  # noqa: S101 - as _row made it
+    request = f"#{row['request']} " if row["request"] is not None else ""
+    parts = (f"{key}={_short(value)}" for key, value in body.items() if key not in {"person", "digest", "answers"})
+    return request + " ".join(parts)
+
+
+def _short(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _shown(entry: Sealed) -> dict[str, object]:
+    link = entry.link
+    private = None if entry.private is None else json.loads(entry.private)
+    return {
+        "schema_version": 1,
+        **_row(link),
+        "private": private,
+        "commitment": None if link.commitment is None else link.commitment.hex(),
+        "hash": link.hash.hex(),
+    }
+
+
+def _lines(entry: Sealed, doc: Mapping[str, object]) -> Iterator[str]:
+    link = entry.link
+    yield f"{doc['id']}  {link.kind}"
+    yield f"  at       {doc['at']}"
+    yield f"  by       {link.actor}"
+    if link.request is not None:
+        yield f"  request  {link.request}"
+    body = doc["body"]
+    assert isinstance(body, Mapping)  # noqa: S101 - as _row made it
+    for key, value in body.items():
+        yield f"  {key:8} {_short(value)}"
+    if isinstance(doc["private"], Mapping):
+        yield "  kept of the person, beside the ledger:"
+        for key, value in doc["private"].items():
+            first, *more = paragraphs(_short(value))
+            yield f"    {key:10} {first}"
+            yield from (f"    {'':10} {line}" for line in more)
+    elif link.commitment is not None:
+        yield "  what was kept of the person has been erased; its seal stays."
+    yield f"  hash     {link.hash.hex()}"
+
+
+def _proof(result: Verified, checkpoints: int) -> Iterator[str]:
+    for each in islice(result.broken, 50):
+        yield f"BROKEN  {each.chain}#{each.seq}  {each.what}"
+    if len(result.broken) > 50:
+        yield f"and {len(result.broken) - 50:,} more"
+    beside = f", and with {numbered(checkpoints, 'checkpoint')} from outside" if checkpoints else ""
+    chains = numbered(len(result.chains), "chain")
+    if result.ok:
+        yield f"Whole: {numbered(result.entries, 'entry', 'entries')} in {chains}{beside}."
+    else:
+        count = numbered(len(result.broken), "place")
+        yield f"NOT WHOLE: {count} in {numbered(result.entries, 'entry', 'entries')} of {chains}."
+
+
+def _heads(checkpoint: Checkpoint) -> Iterator[str]:
+    for chain, (length, last) in sorted(checkpoint.heads.items()):
+        yield f"{chain}  {length:,}  {last}"
+    yield f"digest  {checkpoint.digest}"
+
+
+# ---- files -------------------------------------------------------------------------------------------------------------
+
+
+def _checkpoint(name: str) -> Checkpoint:
+    from ..usecases.ledger_files import read_checkpoint  # noqa: PLC0415 - as above
+
+    return read_checkpoint(Path(name).read_bytes(), name)
+
+
+@contextmanager
+def _sink(target: str | None) -> Iterator[IO[str]]:
+    """Stdout, or a file that only this user may read."""
+    if target is None:
+        yield sys.stdout
+        return
+    path = Path(target)
+    path.touch(0o600)
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        yield file
+
+
+def _check_kind(kind: str | None) -> None:
+    from ..domain.events import KINDS  # noqa: PLC0415 - as above
+
+    if kind is not None and kind.lower() not in {each.lower() for each in KINDS}:
+        raise UsageError(f"there is no kind of entry {kind!r}.", hint=f"Kinds: {', '.join(KINDS)}.")
+
+
+def _opened(run: Run) -> OpenDesk:
+    desk = stored(run)
+    if desk is None:
+        raise UsageError("there is no store yet, so nothing was written down.", hint="hf-gate sync REPO begins one.")
+    return desk

@@ -1,0 +1,89 @@
+"""Opens the desk for a command: its place, its store and its clock, said on stderr before anything is written."""
+
+from __future__ import annotations
+
+import getpass
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from ..domain.ids import Repo, parse_repo
+from ..errors import NotAllowed, UsageError
+from .frame import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..store.reading import Store
+    from ..wiring import HubClock, Place
+
+
+@dataclass(frozen=True, slots=True)
+class OpenDesk:
+    """What a command works with. `place.folder` None: there is no desk, and the store is this user's."""
+
+    run: Run
+    place: Place
+    store: Store
+    clock: HubClock
+
+    @property
+    def actor(self) -> str:
+        """Who acts: the token's account, else the user of this machine."""
+        account = self.run.account
+        return account.name if account else f"local:{_user()}"
+
+    def now(self) -> datetime:
+        """This moment; with HF_GATE_CLOCK=hub the local Hub's."""
+        return self.clock.now()
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"
+
+
+def open_desk(run: Run, *, needs_folder: bool = False, writes: bool = False) -> OpenDesk:
+    """The desk with its store open until the program ends; `needs_folder`: a user's store will not do.
+
+    `writes`: the Hub or the store is about to be changed. Then it is said where, and nobody else may write meanwhile.
+    """
+    from .. import wiring  # noqa: PLC0415 - help needs none of it
+
+    place = run.place
+    if needs_folder and place.folder is None:
+        raise UsageError(
+            "there is no desk here: no hf-gate.yaml in this folder or above it.", hint="`hf-gate init` makes one."
+        )
+    run.announce(writes=writes)
+    store = wiring.open_store(run.settings, place, read_only=not writes)
+    click.get_current_context().find_root().call_on_close(store.close)
+    return OpenDesk(run, place, store, wiring.HubClock(run.hub))
+
+
+def stored(run: Run) -> OpenDesk | None:
+    """The desk if its store has been made already: reading alone makes none."""
+    from .. import wiring  # noqa: PLC0415 - as above
+
+    return open_desk(run) if wiring.has_store(run.settings, run.place) else None
+
+
+def wanted_repos(run: Run, named: Sequence[str], repo_type: str | None) -> list[Repo]:
+    """The repos that were named, else those of the desk, else all gated ones of the token's account."""
+    from ..usecases.scope import repos_of  # noqa: PLC0415 - as above
+
+    if named:
+        return list(dict.fromkeys(parse_repo(text, repo_type) for text in named))
+    account = run.account
+    owners = (account.name, *account.orgs) if account else ()
+    if run.place.folder is not None:
+        return repos_of(run.place.desk.repos, run.hub, owners)
+    if account is None:
+        raise NotAllowed(
+            "no token is there, so whose repos are meant is not known.", hint="Name a REPO, or `hf auth login`."
+        )
+    return list(dict.fromkeys(gate.repo for owner in owners for gate in run.hub.gated_repos(owner)))

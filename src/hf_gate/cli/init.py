@@ -1,0 +1,141 @@
+"""init: from the gated repos that are there to a desk that knows them, with a first policy that changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ..domain.ids import Repo, parse_repo
+from ..errors import HfGateError, NotAllowed, UsageError
+from .desk import open_desk
+from .frame import Run, command, repo_type_option
+from .output import numbered
+from .sync import Reading
+
+if TYPE_CHECKING:
+    from ..domain.forms import GateForm
+
+
+@command("init", examples=("hf-gate init", "hf-gate init datasets/acme/eeg acme/med-7b --desk desks/acme"))
+@click.argument("repos", nargs=-1, metavar="[REPO]...")
+@repo_type_option
+def init(run: Run, *, repos: tuple[str, ...], repo_type: str | None) -> int:
+    """Make a desk in this folder (or --desk DIR): hf-gate.yaml, a starter policy in shadow mode, and a store.
+
+    Reads all requests of the named repos, or of all gated repos of the token's account and its organisations. Nothing
+    is changed on the Hub, and nothing would be: the plan right after it is empty.
+    """
+    folder = Path(run.flag("desk") or ".").expanduser().absolute()
+    _check(folder)
+    found = [parse_repo(text, repo_type) for text in repos] or _own_repos(run)
+    if not found:
+        raise UsageError(
+            "this account and its organisations have no gated repo.",
+            hint="Name a REPO, or gate one: `hf repos settings REPO --gated manual`.",
+        )
+    reviewed, left_out = _reviewable(run, found, is_named=bool(repos))
+    _write(folder, reviewed, [form for repo in reviewed if (form := _form(run, repo)) is not None])
+    run.flags["desk"] = str(folder)
+    vars(run).pop("settings", None)  # they know of the new desk from here on
+    vars(run).pop("place", None)
+    desk = open_desk(run, writes=True)
+    reading = Reading(desk, full=True)
+    for repo in reviewed:
+        reading.read(repo)
+    differing = [line for repo in reviewed for line in _against_report(run, reading, repo)]
+    doc = {
+        **reading.document(),
+        "desk": str(folder),
+        "left_out": [str(repo) for repo in left_out],
+        "differing": differing,
+    }
+    run.out.document(doc, lambda: _lines(folder, reading, left_out, differing, reviewed), quiet=[str(folder)])
+    return reading.code(len(reviewed)) or (5 if differing else 0)
+
+
+def _check(folder: Path) -> None:
+    """Refuses to write over anything."""
+    from .. import wiring  # noqa: PLC0415 - help needs none of it
+
+    for name in (wiring.DESK_FILE, "policies/starter.yaml", "desk.db"):
+        if (folder / name).exists():
+            what = "is a desk already" if name == wiring.DESK_FILE else f"has a {name} already"
+            raise UsageError(
+                f"{folder} {what}; nothing was written.", hint="`hf-gate init --desk DIR` makes one elsewhere."
+            )
+
+
+def _own_repos(run: Run) -> list[Repo]:
+    account = run.account
+    if account is None:
+        raise NotAllowed(
+            "no token is there, so whose repos are meant is not known.", hint="`hf auth login`, or set HF_TOKEN."
+        )
+    owners = (account.name, *account.orgs)
+    return list(dict.fromkeys(gate.repo for owner in owners for gate in run.hub.gated_repos(owner)))
+
+
+def _reviewable(run: Run, repos: Sequence[Repo], *, is_named: bool) -> tuple[list[Repo], list[Repo]]:
+    """Those whose requests this token may read, asked before anything is written; a named one must be."""
+    may: list[Repo] = []
+    not_: list[Repo] = []
+    for repo in repos:
+        try:
+            run.hub.head(repo, "pending")
+        except NotAllowed:
+            if is_named:
+                raise
+            not_.append(repo)
+        else:
+            may.append(repo)
+    if not may:
+        raise NotAllowed(f"this token may not read the requests of {', '.join(map(str, not_))}.")
+    return may, not_
+
+
+def _form(run: Run, repo: Repo) -> GateForm | None:
+    try:
+        return run.hub.gate_form(repo)
+    except HfGateError:
+        return None  # the starter policy then asks for nothing that a form would have to have
+
+
+def _write(folder: Path, repos: Sequence[Repo], forms: Sequence[GateForm]) -> None:
+    from .. import wiring  # noqa: PLC0415 - as above
+    from ..usecases import adopt  # noqa: PLC0415 - as above
+
+    (folder / "policies").mkdir(parents=True, exist_ok=True)
+    (folder / "policies" / "starter.yaml").write_text(adopt.starter_text(repos, forms), "utf-8")
+    ignore = folder / ".gitignore"
+    before = ignore.read_text("utf-8", "surrogateescape") if ignore.exists() else ""
+    ignore.write_text(adopt.ignored(before), "utf-8", "surrogateescape")
+    (folder / wiring.DESK_FILE).write_text(adopt.desk_text(repos, wiring.local_zone()), "utf-8")
+
+
+def _against_report(run: Run, reading: Reading, repo: Repo) -> list[str]:
+    """The Hub's own report, held against what the lists brought."""
+    from ..usecases.adopt import report_differs  # noqa: PLC0415 - as above
+    from ..usecases.sync import report_counts  # noqa: PLC0415 - as above
+
+    synced = next((one for one, _ in reading.done if one.repo == repo), None)
+    if synced is None:
+        return []
+    return [f"{repo}: {line}" for line in report_differs(report_counts(run.hub, repo), dict(synced.counts))]
+
+
+def _lines(
+    folder: Path, reading: Reading, left_out: Sequence[Repo], differing: Sequence[str], repos: Sequence[Repo]
+) -> Iterator[str]:
+    from ..usecases.adopt import next_steps  # noqa: PLC0415 - as above
+
+    yield from reading.lines()
+    for line in differing:
+        yield f"  in doubt: {line}"
+    if left_out:
+        yield f"Left out, since this token may not read their requests: {', '.join(map(str, left_out))}."
+    yield f"Wrote hf-gate.yaml, policies/starter.yaml and .gitignore in {folder} for {numbered(len(repos), 'repo')}."
+    yield "Nothing was changed on the Hub. To the first rule that decides by itself:"
+    yield from (f"  {step}" for step in next_steps(repos))

@@ -1,0 +1,183 @@
+"""status: who waits and how long, what was read when, and what stands in the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import tzinfo
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+import click
+
+from ..domain.moments import moment_of
+from ..errors import HfGateError, NotAllowed, UsageError
+from .desk import OpenDesk, stored
+from .frame import Run, command
+from .output import age, iso, numbered
+
+if TYPE_CHECKING:
+    from ..domain.rows import RunRow
+    from ..usecases.standing import Budget, RepoStanding, Standing
+
+
+@command("status", examples=("hf-gate status", "hf-gate status --markdown", "hf-gate status --json"))
+@click.option("--markdown", is_flag=True, help="The lines for a card: how far requests are answered. No personal data.")
+def status(run: Run, *, markdown: bool) -> int:
+    """Show what waits and how long, when each repo was read, the token's budget, and what is stuck or unfinished."""
+    from ..usecases.standing import standing  # noqa: PLC0415 - help needs none of it
+
+    desk = stored(run)
+    if desk is None:
+        raise UsageError("there is no store yet: nothing was read.", hint="hf-gate sync REPO, or hf-gate init.")
+    guards = desk.place.desk.guards
+    rates = (
+        {}
+        if desk.place.folder is None
+        else {name: getattr(guards, name) for name in ("accept", "reset", "reject", "remove")}
+    )
+    found = standing(desk.store, rates, desk.now())
+    zone = ZoneInfo(desk.place.desk.timezone)
+    if markdown:
+        for line in _markdown(found, zone):
+            run.out.line(line)
+        return 0
+    token = _token(run)
+    doc = _document(desk, found, token, zone)
+    run.out.document(
+        doc, lambda: _lines(found, token, zone), quiet=[str(one.repo) for one in found.repos if one.waiting]
+    )
+    return 4 if token["ok"] is False else 0
+
+
+def _token(run: Run) -> dict[str, object]:
+    """Whether the token lives, and how much of its calls is left; asked now, for a kept answer would hide a dead one."""
+    told: dict[str, object] = {
+        "ok": None,
+        "account": None,
+        "detail": "",
+        "remaining": None,
+        "quota": None,
+        "window_s": None,
+    }
+    try:
+        told |= {"account": run.hub.whoami().name, "ok": True}
+    except NotAllowed as problem:
+        told |= {"ok": False, "detail": str(problem)}
+    except HfGateError as problem:
+        told |= {"detail": str(problem)}
+    outlook = run.hub.outlook()
+    return told | {"remaining": outlook.remaining, "quota": outlook.quota, "window_s": outlook.window_s}
+
+
+# ---- JSON --------------------------------------------------------------------------------------------------------------
+
+
+def _document(desk: OpenDesk, found: Standing, token: Mapping[str, object], zone: tzinfo) -> dict[str, object]:
+    return {
+        "schema_version": 1,
+        "endpoint": desk.store.endpoint,
+        "desk": None if desk.place.folder is None else str(desk.place.folder),
+        "at": iso(found.at),
+        "repos": [_repo(one, found, zone) for one in found.repos],
+        "token": dict(token),
+        "guards": [_guard(one) for one in found.budgets],
+        "runs": [_run(one) for one in found.runs],
+    }
+
+
+def _repo(one: RepoStanding, found: Standing, zone: tzinfo) -> dict[str, object]:
+    from ..usecases.standing import serving_line  # noqa: PLC0415 - as above
+
+    row = one.row
+    return {
+        "repo": row.repo.id,
+        "repo_type": row.repo.type.value,
+        "counts": dict(row.counts),
+        "waiting": one.waiting,
+        "oldest_asked_at": iso(one.oldest),
+        "median_wait_s": None if one.median is None else round(one.median.total_seconds()),
+        "quick_at": _at(row.quick_at),
+        "full_at": _at(row.full_at),
+        "complete": row.is_complete,
+        "problem": row.problem,
+        "answered": serving_line(one.answered_before, found.at, zone) or None,
+    }
+
+
+def _guard(one: Budget) -> dict[str, object]:
+    return {
+        "name": one.name,
+        "limit": one.rate.limit,
+        "seconds": one.rate.seconds,
+        "used": one.used,
+        "stuck": one.is_stuck,
+    }
+
+
+def _run(one: RunRow) -> dict[str, object]:
+    return {
+        "run": one.id,
+        "kind": one.kind,
+        "state": one.state,
+        "actor": one.actor,
+        "made_at": _at(one.made_at),
+        "total": one.total,
+        "counts": dict(one.counts),
+    }
+
+
+def _at(milliseconds: int | None) -> str | None:
+    return None if milliseconds is None else iso(moment_of(milliseconds))
+
+
+# ---- for people --------------------------------------------------------------------------------------------------------
+
+
+def _lines(found: Standing, token: Mapping[str, object], zone: tzinfo) -> Iterator[str]:
+    for one in found.repos:
+        yield from _repo_lines(one, found, zone)
+    if not found.repos:
+        yield "No repo has been read yet: hf-gate sync"
+    yield _token_line(token)
+    for budget in found.budgets:
+        if budget.is_stuck:
+            yield f"STUCK: {budget.used:,} of {budget.rate} {budget.name} are used; more is left for later."
+    for run in found.runs:
+        counts = ", ".join(f"{count:,} {kind}" for kind, count in run.counts.items())
+        yield f"Run {run.id} is {run.state}: {counts or numbered(run.total, 'change')}. hf-gate runs show {run.id}"
+
+
+def _repo_lines(one: RepoStanding, found: Standing, zone: tzinfo) -> Iterator[str]:
+    from ..usecases.standing import serving_line  # noqa: PLC0415 - as above
+
+    wait = ""
+    if one.oldest is not None and one.median is not None:
+        wait = f", the oldest for {age(one.oldest, found.at)}, half of them for {age(found.at - one.median, found.at)} or longer"
+    yield f"{one.repo}: {numbered(one.waiting, 'request')} waiting{wait}."
+    read = [
+        f"{kind} {age(moment_of(at), found.at)} ago"
+        for kind, at in (("quick", one.row.quick_at), ("full", one.row.full_at))
+        if at
+    ]
+    yield f"  read: {', '.join(read) or 'never'}{'' if one.row.is_complete else '; not proved whole'}"
+    if one.row.problem:
+        yield f"  PROBLEM: {one.row.problem}"
+    if line := serving_line(one.answered_before, found.at, zone):
+        yield f"  {line}"
+
+
+def _token_line(token: Mapping[str, object]) -> str:
+    if token["ok"] is False:
+        return f"TOKEN: {token['detail']}"
+    if token["ok"] is None:
+        return f"Token: not known now. {token['detail']}"
+    budget = "" if token["quota"] is None else f", {token['remaining']} of {token['quota']} calls left in this window"
+    return f"Token: {token['account']}{budget}."
+
+
+def _markdown(found: Standing, zone: tzinfo) -> Iterator[str]:
+    from ..usecases.standing import serving_line  # noqa: PLC0415 - as above
+
+    for one in found.repos:
+        line = serving_line(one.answered_before, found.at, zone) or "Requests are read by people; no date is promised"
+        yield f"- `{one.repo}` {line}."

@@ -1,0 +1,139 @@
+"""sync: what the Hub shows, read into the store; quickly what is new, in full also who is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from ..errors import HfGateError, HubUnavailable, Offline
+from .desk import OpenDesk, open_desk, wanted_repos
+from .frame import Run, command, repo_type_option
+from .output import numbered
+from .progress import Progress
+
+if TYPE_CHECKING:
+    from ..domain.ids import Repo
+    from ..usecases.cadence import Due
+    from ..usecases.sync import Synced
+
+
+@command("sync", examples=("hf-gate sync", "hf-gate sync datasets/acme/eeg --full", "hf-gate sync --json"))
+@click.argument("repos", nargs=-1, metavar="[REPO]...")
+@repo_type_option
+@click.option("--full", is_flag=True, help="All four lists to their end; else only where that is due.")
+def sync(run: Run, *, repos: tuple[str, ...], repo_type: str | None, full: bool) -> int:
+    """Read requests from the Hub into the store.
+
+    A quick reading takes the first page of each list and finds what is new. A full one takes all four lists to their
+    end, and alone finds who is gone; it is made of a repo that was never read whole, once a day, and with --full.
+    """
+    desk = open_desk(run, writes=True)
+    wanted = wanted_repos(run, repos, repo_type)
+    if not wanted:
+        run.out.say("No gated repo of this desk or account was found.")
+    reading = Reading(desk, full=full)
+    for repo in wanted:
+        reading.read(repo)
+    run.out.document(reading.document(), reading.lines, quiet=[str(one.repo) for one, _ in reading.done if one.news])
+    return reading.code(len(wanted))
+
+
+class Reading:
+    """Several repos read one after the other; one that cannot be read does not keep the others from it."""
+
+    def __init__(self, desk: OpenDesk, *, full: bool) -> None:
+        self.desk, self.full = desk, full
+        self.done: list[tuple[Synced, Due]] = []
+        self.failed: list[tuple[Repo, HfGateError]] = []
+
+    def read(self, repo: Repo) -> None:
+        """One repo, by the kind that is due."""
+        from ..usecases.sync import sync as read  # noqa: PLC0415 - help needs none of it
+
+        run, due = self.desk.run, self._due(repo)
+        try:
+            with Progress(run.out, f"{due.kind} reading of {repo}") as bar:
+                synced = read(
+                    run.hub,
+                    self.desk.store,
+                    self.desk.clock,
+                    repo,
+                    due.kind,
+                    actor=self.desk.actor,
+                    tick=lambda count: bar.tick(many=count),
+                )
+        except (HubUnavailable, Offline):
+            raise
+        except HfGateError as problem:
+            self.failed.append((repo, problem))
+            run.out.warn(f"{repo} was not read: {problem}")
+        else:
+            self.done.append((synced, due))
+
+    def _due(self, repo: Repo) -> Due:
+        from ..domain.moments import ms  # noqa: PLC0415 - as above
+        from ..usecases.cadence import Due, Kind, due_kind, note_of  # noqa: PLC0415 - as above
+
+        if self.full:
+            return Due(Kind.FULL, "as asked for")
+        store = self.desk.store
+        return due_kind(store.repo(repo), ms(self.desk.now()), note_of(store, repo))
+
+    def code(self, wanted: int) -> int:
+        """0 when all is read and nothing is in doubt; else 5, or the error's own when nothing was read."""
+        if self.failed and len(self.failed) == wanted:
+            raise self.failed[0][1]
+        return 5 if self.failed or any(one.doubts for one, _ in self.done) else 0
+
+    def document(self) -> dict[str, object]:
+        """The JSON of `sync`."""
+        return {
+            "schema_version": 1,
+            "repos": [_row(synced, due) for synced, due in self.done],
+            "failed": [
+                {"repo": repo.id, "repo_type": repo.type.value, "why": str(problem)} for repo, problem in self.failed
+            ],
+        }
+
+    def lines(self) -> Iterator[str]:
+        """A line a repo, and what is in doubt."""
+        for synced, due in self.done:
+            yield f"{synced.repo}: {due.kind} reading ({due.why}), {numbered(synced.read, 'request')} read, {_news(synced)}."
+            for doubt in synced.doubts:
+                yield f"  in doubt: {doubt}; nobody is taken for gone."
+            if not synced.doubts and synced.complete:
+                yield f"  complete: {_counts(synced)}."
+
+
+def _row(synced: Synced, due: Due) -> dict[str, object]:
+    names = ("read", "new", "again", "changed", "moved", "withdrawn", "read_on")
+    return {
+        "repo": synced.repo.id,
+        "repo_type": synced.repo.type.value,
+        "kind": str(synced.kind),
+        "why": due.why,
+        "complete": synced.complete,
+        "doubts": list(synced.doubts),
+        **{name: getattr(synced, name) for name in names},
+        "counts": dict(synced.counts),
+    }
+
+
+_WORDS: Sequence[tuple[str, str]] = (
+    ("new", "new"),
+    ("again", "asked again"),
+    ("changed", "changed"),
+    ("moved", "decided elsewhere"),
+    ("withdrawn", "gone"),
+)
+
+
+def _news(synced: Synced) -> str:
+    found = [f"{count:,} {words}" for name, words in _WORDS if (count := getattr(synced, name))]
+    return ", ".join(found) if found else "nothing new"
+
+
+def _counts(synced: Synced) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in sorted(synced.counts.items()) if count) or "nobody"
