@@ -24,13 +24,14 @@ def never(condition: Expression) -> bool:
 
 def _settled(condition: Expression) -> bool | None:
     """What comes out when nothing at all is known; it is the same then whatever is known."""
-    return condition.evaluate(bind({}, _all_lets(condition))).value
+    return condition.evaluate(bind({}, all_lets(condition))).value
 
 
-def _all_lets(condition: Expression) -> dict[str, Expression]:
+def all_lets(condition: Expression) -> dict[str, Expression]:
+    """The names of `let` behind a condition, in an order in which they can be evaluated."""
     found: dict[str, Expression] = {}
     for name, each in condition.uses.items():
-        found.update(_all_lets(each))
+        found.update(all_lets(each))
         found[name] = each
     return found
 

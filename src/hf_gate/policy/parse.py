@@ -133,15 +133,16 @@ _MODES = {
 def _name(shape: Shape, keys: Map[str, tuple[Scalar, Node]], root: Node) -> str | None:
     if "policy" in keys:
         return shape.id(keys["policy"][1], "policy")
-    shape.say(root, "no_name", "The policy has no name.", hint="Write `policy: NAME`.")
+    if _all_known(keys, root):
+        shape.say(root, "no_name", "The policy has no name.", hint="Write `policy: NAME`.")
     return None
 
 
 def _globs(shape: Shape, keys: Map[str, tuple[Scalar, Node]], root: Node) -> tuple[str, ...]:
     if "applies_to" not in keys:
-        shape.say(
-            root, "no_repos", "The policy does not say which repos it is for.", hint="Write `applies_to: [ns/name]`."
-        )
+        if _all_known(keys, root):
+            words = "The policy does not say which repos it is for."
+            shape.say(root, "no_repos", words, hint="Write `applies_to: [ns/name]`.")
         return ()
     return read_globs(shape, keys["applies_to"][1], "applies_to")
 
@@ -156,13 +157,15 @@ def read_globs(shape: Shape, node: Node, what: str) -> tuple[str, ...]:
 def _required_rules(shape: Shape, keys: Map[str, tuple[Scalar, Node]], root: Node) -> tuple[Rule, ...]:
     if "rules" in keys:
         return read_rules(shape, keys["rules"][1])
-    shape.say(
-        root,
-        "no_rules",
-        "The policy has no rules.",
-        hint="Write `rules:` with at least `- id: rest` and `then: human`.",
-    )
+    if _all_known(keys, root):
+        hint = "Write `rules:` with at least `- id: rest` and `then: human`."
+        shape.say(root, "no_rules", "The policy has no rules.", hint=hint)
     return ()
+
+
+def _all_known(keys: Map[str, tuple[Scalar, Node]], root: Node) -> bool:
+    """Whether no key was unknown: one that was is probably the one that seems to be missing."""
+    return isinstance(root, Mapping) and len(keys) == len(root.pairs)
 
 
 def _judges(shape: Shape, node: Node) -> tuple[str, ...]:

@@ -68,7 +68,7 @@ def _file_table(shape: Shape, name: Scalar, node: Mapping) -> TableSpec | None:
             shape.say(node, "no_file", f"table `{name.text}` has no `file`: write {_SHAPES}.")
         return None
     file = shape.text(keys["file"][1], "file")
-    if file is not None and not file.endswith((".csv", ".jsonl")):
+    if file is not None and not file.endswith((".csv", ".jsonl", ".ndjson")):
         words = "a table is a .csv or a .jsonl file."
         shape.say(keys["file"][1], "bad_file", f"`{file[-40:]}`: {words}", hint="Export it as CSV (UTF-8).")
     if "key" not in keys:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from .expressions import Expression
+from .expressions import Expression, bind
 from .fact_table import declared
-from .model import TRUST_ORDER, Action, Policy, Trust
+from .logic import all_lets
+from .model import TRUST_ORDER, Action, FactValue, Policy, Trust
 
 _SAID = {
     Trust.CLAIMED: "claimed, by the applicant alone",
@@ -85,7 +86,26 @@ def _need(condition: Expression | None, *, wanted: bool) -> _Need:
         return _any((first, _all((_need(test, wanted=False), _need(no, wanted=wanted)))))
     if len(condition.lets) == 1 and condition.source.strip("() ") == condition.lets[0]:
         return _need(condition.uses[condition.lets[0]], wanted=wanted)
+    if condition.evaluate(bind(_STRANGER_HAS | _unlisted(condition), all_lets(condition))).value is wanted:
+        return _FREE
     return _any([_fact(name) for name in sorted(condition.facts)])
+
+
+_STRANGER_HAS: dict[str, FactValue] = {
+    "request.attempt": 1,
+    "history.accepted": 0,
+    "history.rejected": 0,
+    "history.resets": 0,
+    "history.elsewhere": 0,
+    "history.last_decision": "none",
+}
+"""What is true of an account that was made yesterday: it costs nothing to be in no list of yours."""
+
+
+def _unlisted(condition: Expression) -> dict[str, FactValue]:
+    tables = {name.split(".")[1] for name in condition.facts if name.startswith("tables.")}
+    found: dict[str, FactValue] = {f"tables.{table}": False for table in tables}
+    return found | {f"tables.{table}.state": "missing" for table in tables}
 
 
 def _fact(name: str) -> _Need:

@@ -1,0 +1,174 @@
+"""`python -m bench.touch_rate`: how many requests of the generated worlds the shipped examples decide without a person."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from importlib.resources import files
+
+from hf_gate.domain.forms import parse_gate_form
+from hf_gate.domain.ids import Person, Repo, RepoType
+from hf_gate.domain.requests import AccessRequest
+from hf_gate.localhub.people import Drawn, Scene, scene
+from hf_gate.policy.checking import check_policy
+from hf_gate.policy.evaluate import Judge, compile_policy
+from hf_gate.policy.facts import FactReader, Memo, form_roles
+from hf_gate.policy.model import Action, Mode
+from hf_gate.policy.parse import parse_policy
+from hf_gate.policy.tables import Table
+from hf_gate.sources.lists import Lists
+from hf_gate.sources.tables import read_table
+
+AIMS = {"consumer": 0.99, "class": 0.95, "medical": 0.60}
+SIGNED = 0.8  # of the people who ask for medical data and could sign
+NOW = datetime(2026, 11, 25, tzinfo=UTC)
+_MS = 1000
+
+
+@dataclass(slots=True)
+class Touch:
+    """What became of the pending requests of one world. `pairs` counts (our verdict, what the oracle would do)."""
+
+    preset: str
+    pairs: Counter[tuple[str, str]] = field(default_factory=Counter)
+    accepted_hostile: int = 0
+    rules: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def total(self) -> int:
+        return self.pairs.total()
+
+    @property
+    def touched(self) -> int:
+        """Requests that a person has to look at."""
+        return sum(count for (ours, _), count in self.pairs.items() if ours == Action.HUMAN)
+
+    @property
+    def rate(self) -> float:
+        """The share that is decided without a person, waiting ones not counted as decided."""
+        waits = sum(count for (ours, _), count in self.pairs.items() if ours == Action.WAIT)
+        return 1 - (self.touched + waits) / max(1, self.total)
+
+    @property
+    def bad_accepts(self) -> int:
+        """People who were let in and whom the oracle would reject."""
+        return self.pairs[Action.ACCEPT, "reject"]
+
+    @property
+    def agreement(self) -> float:
+        """How often the verdict is the very one of the oracle."""
+        return sum(count for (ours, oracle), count in self.pairs.items() if ours == oracle) / max(1, self.total)
+
+
+def measure(preset: str, requests: int = 20_000, repos: int = 3, seed: int = 7) -> Touch:
+    """Judge every pending request of a generated world by the example that was written for its kind."""
+    world = scene(seed, requests, repos, preset, int(NOW.timestamp() * _MS))
+    checked = check_policy(parse_policy(example(preset), f"{preset}.yaml"))
+    if checked.policy is None:
+        raise ValueError(f"the example {preset} is no policy: {checked.problems[0].message}")
+    judge = Judge([compile_policy(replace(checked.policy, mode=Mode.ENFORCE), checked.declared)])
+    lists = Lists()
+    reader = FactReader(judge.facts, lists.countries, Memo())
+    tables = {table.name: table for table in _tables(preset, world)}
+    forms = [form_roles(parse_gate_form(gate.card)) for gate in world.gates]
+    found = Touch(preset)
+    for row in world.rows:
+        if row.status != "pending" or row.answers is None:
+            continue
+        request = request_of(world, row)
+        email = lists.email(request.email)
+        address = email.address if email else None
+        hits = {name: table.hit(request.person, address, now=NOW) for name, table in tables.items()}
+        facts = reader.facts(request, now=NOW, form=forms[row.repo_index], email=email, tables=hits)
+        verdict = judge.quick(facts, now=NOW)
+        if verdict is None:
+            raise ValueError("a pending request was not judged")
+        found.pairs[verdict.action, row.truth.should] += 1
+        found.rules[verdict.rule] += 1
+        if verdict.action is Action.ACCEPT and row.truth.hostile_kind is not None:
+            found.accepted_hostile += 1
+    return found
+
+
+def example(name: str) -> str:
+    """The text of a shipped example."""
+    return (files("hf_gate") / "examples" / f"{name}.yaml").read_text("utf-8")
+
+
+def request_of(world: Scene, row: Drawn) -> AccessRequest:
+    """A generated row as the client would have read it."""
+    account, gate = world.accounts[row.person_index], world.gates[row.repo_index]
+    return AccessRequest(
+        repo=Repo(RepoType(gate.repo_type), gate.namespace, gate.name),
+        status=row.status,
+        asked_at=datetime.fromtimestamp(row.asked_ms / _MS, UTC),
+        person=Person(account.id, account.username, account.fullname),
+        request_id=row.request_id,
+        email=account.email,
+        answers=row.answers or {},
+        has_form=row.answers is not None,
+        raw_json=_record(account.is_pro, account.verified_orgs),
+    )
+
+
+def _record(is_pro: bool, orgs: Sequence[str]) -> bytes:
+    names = ",".join(f'"{name}"' for name in orgs)
+    return f'{{"user":{{"isPro":{str(is_pro).lower()},"verifiedOrgNames":[{names}]}}}}'.encode()
+
+
+def _tables(preset: str, world: Scene) -> Iterator[Table]:
+    """The owner's lists: the roster of the course, or the agreements that came back."""
+    if preset == "class":
+        yield read_table(_csv(_roster(world), "email"), "roster", ["email"], now=NOW)
+    if preset == "medical":
+        yield read_table(_csv(_signers(world), "user_id"), "agreements", ["user_id", "email"], now=NOW)
+
+
+def _csv(keys: Iterator[str], column: str) -> bytes:
+    return "\n".join([column, *keys]).encode()
+
+
+def _roster(world: Scene) -> Iterator[str]:
+    """Who takes part: students of any university, by the address that the university gave them."""
+    for account, persona in zip(world.accounts, world.personas, strict=True):
+        if persona.mail == "academic" and account.email and persona.kind in ("student", "academic"):
+            yield account.email
+
+
+def _signers(world: Scene) -> Iterator[str]:
+    """Four of five people who work somewhere; machines sign nothing."""
+    for number, (account, persona) in enumerate(zip(world.accounts, world.personas, strict=True)):
+        if persona.kind != "bot" and persona.place is not None and (number * 7919 % 100) < SIGNED * 100:
+            yield account.id
+
+
+def main(args: Sequence[str]) -> int:
+    """Prints a line a preset; 1 when an aim is missed."""
+    parser = argparse.ArgumentParser(prog="python -m bench.touch_rate", description=__doc__)
+    parser.add_argument("--requests", type=int, default=20_000)
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--detail", action="store_true", help="every verdict against the oracle's, and every rule")
+    asked = parser.parse_args(args)
+    missed = False
+    for preset, aim in AIMS.items():
+        touch = measure(preset, asked.requests, seed=asked.seed)
+        ok = touch.rate >= aim and touch.bad_accepts == 0
+        missed = missed or not ok
+        print(
+            f"{preset:9} {touch.rate:7.2%} decided without a person (aim {aim:.0%}), "
+            f"{touch.bad_accepts} accepts of people whom the oracle calls bad, {touch.accepted_hostile} hostile texts "
+            f"let through, {touch.agreement:.1%} as the oracle, of {touch.total:,}"
+        )
+        if asked.detail:
+            for (ours, oracle), count in sorted(touch.pairs.items()):
+                print(f"    {ours:7} where the oracle says {oracle:7} {count:7,}")
+            print(f"    {dict(touch.rules.most_common())}")
+    return int(missed)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
