@@ -14,12 +14,14 @@ from ..errors import HfGateError
 from .frame import Entry, GateGroup
 from .output import Output, silence, unwritten
 
-_READ, _DECIDE, _TRY, _ASK, _HELP = "Look", "Decide", "Try it without a token", "Ask for access", "Help"
+_READ, _DECIDE, _DESK, _HELP = "Look", "Decide", "Desk", "Help"
+_TRY, _ASK = "Try it without a token", "Ask for access"
 
 COMMANDS: dict[str, Entry] = {
     "ls": Entry("listing:ls", "List access requests.", _READ),
     "show": Entry("show:show", "Show one request: answers, person, age.", _READ),
     "repos": Entry("repos:repos", "Gated repos: ls, show, form, report.", _READ),
+    "status": Entry("status:status", "What waits, what was read when, what is stuck.", _READ),
     "review": Entry("review:review", "Decide one request after the other, by single keys.", _DECIDE),
     "accept": Entry("verbs:accept", "Let people in.", _DECIDE),
     "reset": Entry("verbs:reset", "Send requests back: no access, and the person may ask again.", _DECIDE),
@@ -27,6 +29,14 @@ COMMANDS: dict[str, Entry] = {
     "cancel": Entry("verbs:cancel", "Put requests back to pending; who was in loses access.", _DECIDE),
     "grant": Entry("verbs:grant", "Let people in who have not asked.", _DECIDE),
     "revoke": Entry("verbs:revoke", "End the access of people who are in.", _DECIDE),
+    "init": Entry("init:init", "Make a desk: hf-gate.yaml, a starter policy, a store. Changes nothing.", _DESK),
+    "sync": Entry("sync:sync", "Read requests from the Hub into the store.", _DESK),
+    "audit": Entry("audit:audit", "The ledger: ls, show, verify, export, checkpoint.", _DESK),
+    "policy": Entry("policy:policy", "Policies: check, test, lint, show.", _DESK),
+    "plan": Entry("plan:plan", "What the policies would change, and why.", _DESK),
+    "apply": Entry("plan:apply", "Carry out a plan, once.", _DESK),
+    "runs": Entry("runs:runs", "What was carried out: ls, show, pause, resume, stop, retry.", _DESK),
+    "undo": Entry("runs:undo", "The plan that turns a run back.", _DESK),
     "demo": Entry("demo:demo", "A local Hub with invented people, and the first decisions.", _TRY),
     "hub": Entry("serve:hub", "The local Hub alone: serve.", _TRY),
     "ask": Entry("requester:ask", "Ask for access to a gated repo.", _ASK),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Final
 
@@ -88,11 +88,16 @@ def _guard(name: str, value: int, limit: int, *, ok: bool) -> str:
     return f"{name} {value:,} of {limit:,}{'' if ok else ' (over: the number must be typed)'}"
 
 
+def tally(changes: Iterable[Change]) -> str:
+    """`611 to accept, 9 to reset`."""
+    count = Counter(change.verb for change in changes)
+    return ", ".join(f"{count[verb]:,} to {verb}" for verb in _SIGNS if count[verb])
+
+
 def _total(plan: Plan, calls: int | None) -> str:
-    count = Counter(change.verb for change in plan.changes)
-    if not count:
+    parts = tally(plan.changes)
+    if not parts:
         return "Plan: nothing to change."
-    parts = ", ".join(f"{count[verb]:,} to {verb}" for verb in _SIGNS if count[verb])
     return f"Plan: {parts}." + (f"  About {calls:,} calls." if calls is not None else "")
 
 

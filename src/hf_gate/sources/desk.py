@@ -8,7 +8,9 @@ from functools import cached_property
 
 from ..domain.ids import Person
 from ..domain.moments import moment_of
+from ..errors import HfGateError, PersonNotFound
 from ..policy.fact_inputs import EmailFacts, ProfileFact
+from ..policy.tables import NOBODY
 from .lists import Lists
 from .profile import ProfilePort, fetch_profiles, kept_bytes, kept_profile, known_profile, profile_key
 
@@ -47,6 +49,17 @@ class DeskSources:
             return {}
         fetched = fetch_profiles(self._hub, people, now=now, budget=budget)
         return {key: kept_bytes(fact) for key, fact in fetched.facts.items()}
+
+    def account(self, username: str) -> str | None:
+        """The id of the account of that name, `NOBODY` when there is none; None when the Hub cannot be asked now."""
+        if self._hub is None:
+            return None
+        try:
+            return self._hub.profile(username).person.id
+        except PersonNotFound:
+            return NOBODY
+        except HfGateError:
+            return None
 
     @staticmethod
     def key(person: Person) -> str | None:

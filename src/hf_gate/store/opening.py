@@ -85,7 +85,14 @@ def _open_sqlite(
         _ready(db, endpoint, world, path=path, read_only=read_only)
         if read_only:
             db.close()
-        return Store(endpoint, lambda: Sqlite(path, writes=False), None if read_only else db, lock, country_of)
+        return Store(
+            endpoint,
+            lambda: Sqlite(path, writes=False),
+            None if read_only else db,
+            lock,
+            country_of,
+            lambda: Sqlite(path, writes=True),
+        )
     except BaseException:
         if db is not None:
             db.close()
@@ -142,7 +149,12 @@ def _open_postgres(
         if read_only:
             db.close()
         return Store(
-            endpoint, lambda: Postgres(url, writes=False, name=reader_name), None if read_only else db, lock, country_of
+            endpoint,
+            lambda: Postgres(url, writes=False, name=reader_name),
+            None if read_only else db,
+            lock,
+            country_of,
+            lambda: Postgres(url, writes=True, name=reader_name),
         )
     except BaseException:
         db.close()

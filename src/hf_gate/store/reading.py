@@ -25,7 +25,10 @@ from .writer import Writer
 
 
 class Store:
-    """Satisfies `usecases.ports.StorePort`. Made by `opening.open_store`; `connect` makes one more connection to read by."""
+    """Satisfies `usecases.ports.StorePort`. Made by `opening.open_store`; `connect` makes one more connection to read by.
+
+    `aside` makes one for the only write that needs no right to write: a wish for the process that has it.
+    """
 
     def __init__(
         self,
@@ -34,9 +37,10 @@ class Store:
         writes: Database | None,
         lock: Lock | None,
         country_of: Callable[[AccessRequest], str | None],
+        aside: Callable[[], Database],
     ) -> None:
         self.endpoint = endpoint
-        self._connect, self._writes, self._lock = connect, writes, lock
+        self._connect, self._writes, self._lock, self._aside = connect, writes, lock, aside
         self._memory = Memory(writes, country_of) if writes is not None else None
         self._turn = threading.Lock()
         self._mine = threading.local()
@@ -251,6 +255,21 @@ class Store:
         """None when it is not set."""
         found = self._db.row("SELECT value FROM settings WHERE key = ?", (key,))
         return None if found is None else str(found[0])
+
+    def wish(self, run: str) -> str | None:
+        """What somebody wishes of the process that carries a run: pause or stop."""
+        return self.setting(f"wish {run}") or None
+
+    def wish_for(self, run: str, word: str | None) -> None:
+        """Tells that process; the one write that needs no right to write, so that whoever has it can be asked to end."""
+        db = self._aside()
+        try:
+            db.run(
+                "INSERT INTO settings (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+                (f"wish {run}", word or ""),
+            )
+        finally:
+            db.close()
 
 
 def _history(

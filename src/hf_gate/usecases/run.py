@@ -16,7 +16,7 @@ from ..plan import guards
 from ..plan.model import Change, Plan, resealed
 from ..policy.model import Policy
 from ..policy.spelling import Rate
-from ..policy.tables import Table
+from ..policy.tables import Table, unbound
 from .cadence import Kind, due_kind, note_of
 from .carry import Carrier
 from .judging import Court, SourcesPort
@@ -111,6 +111,7 @@ def _read(desk: Desk, repo: Repo, done: Turn) -> None:
 def proposed(desk: Desk, done: Turn, profile_budget: int) -> Proposal:
     """A plan; when profiles can change verdicts they are read, within the budget, and it is made once more."""
     now = desk.clock.now()
+    bind_tables(desk, profile_budget)
     proposal = propose(
         desk.store, desk.courts(), desk.sources, now=now, policies=desk.policies, protected=desk.protected
     )
@@ -133,6 +134,30 @@ def enrich(store: StorePort, sources: SourcesPort, people: Sequence[PersonRow], 
             if document is not None:
                 write.profile(ident, document, ms(now))
     return len(fetched)
+
+
+def bind_tables(desk: Desk, budget: int) -> int:
+    """Binds usernames of tables to the accounts that bear them now, one call each; whoever takes a name later is not meant.
+
+    Also remembers how many rows each table had, so that half a file is told from a short one.
+    """
+    names = [
+        (table, name)
+        for table in desk.tables.values()
+        if not table.refused
+        for name in unbound([table], desk.store.bindings(table.name))
+    ][:budget]
+    now = desk.clock.now()
+    found = {name: desk.sources.account(name) for name in dict.fromkeys(name for _, name in names)}
+    with desk.store.writing() as write:
+        for table, name in names:
+            ident = found[name]
+            if ident is not None:
+                write.bind(table.name, name, ident, "load", ms(now))
+        for table in desk.tables.values():
+            if not table.refused:
+                write.setting(f"rows {table.name}", str(len(table.rows)))
+    return len(found)
 
 
 # ---- what may be done without being asked ------------------------------------------------------------------------------

@@ -1,0 +1,189 @@
+"""plan and apply: what the policies would change and why, sealed in a file; and that file carried out, once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ..errors import Guarded, UsageError
+from .frame import command
+from .office import new_run_id, office
+from .output import in_words
+from .runs import carry, run_result
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
+    from ..plan.model import Change, Plan
+    from ..usecases.propose import Proposal
+    from ..usecases.run import Desk
+    from .frame import Run
+
+CHANGES = 3  # the exit code of --detailed-exitcode when there are any
+
+
+@command(
+    "plan",
+    examples=(
+        "hf-gate plan",
+        "hf-gate plan --out plan.json && hf-gate apply plan.json",
+        "hf-gate plan --detailed-exitcode --json",
+    ),
+)
+@click.option("--out", "path", type=click.Path(dir_okay=False, path_type=Path), help="Write the plan into this file.")
+@click.option("--valid", metavar="TIME", default="24h", show_default=True, help="How long it may be applied.")
+@click.option("--now", "moment", metavar="TIME", help="Judge as if it were this moment (ISO 8601).")
+@click.option("--profiles", type=click.IntRange(0), default=200, show_default=True, help="Profiles that may be read.")
+@click.option("--detailed-exitcode", is_flag=True, help="Exit 3 when there is something to change.")
+def plan(run: Run, path: Path | None, valid: str, moment: str | None, profiles: int, detailed_exitcode: bool) -> int:
+    """What the policies of this desk would change, and why. Nothing is sent to anybody.
+
+    It judges what the store knows (hf-gate sync reads it from the Hub), enters new verdicts into the ledger, and prints
+    the plan. The same store, policies and --now give the same plan, byte for byte.
+    """
+    from datetime import timedelta  # noqa: PLC0415 - only here
+
+    from ..config import parse_seconds  # noqa: PLC0415 - only here
+    from ..plan.model import written  # noqa: PLC0415 - only who plans
+    from ..wiring import write_private  # noqa: PLC0415 - only who plans
+
+    lasting = timedelta(seconds=parse_seconds(valid, "--valid"))
+    desk = office(run)
+    made = made_plan(desk, _moment(moment), lasting, profiles)
+    if path is not None:
+        write_private(path, written(made))
+    run.out.document(_document(made), lambda: _for_people(desk, made, path))
+    return CHANGES if detailed_exitcode and made.changes else 0
+
+
+def made_plan(desk: Desk, moment: datetime | None, valid: timedelta, profiles: int) -> Plan:
+    """A plan of the desk; profiles that can change a verdict are read first, unless the moment is not now."""
+    from ..usecases.propose import propose  # noqa: PLC0415 - only who plans
+    from ..usecases.run import bind_tables, enrich  # noqa: PLC0415 - as above
+
+    now = moment or desk.clock.now()
+    if moment is None and profiles:
+        bind_tables(desk, profiles)
+
+    def once() -> Proposal:
+        return propose(
+            desk.store,
+            desk.courts(),
+            desk.sources,
+            now=now,
+            policies=desk.policies,
+            protected=desk.protected,
+            valid=valid,
+        )
+
+    proposal = once()
+    if (
+        moment is None
+        and proposal.needs
+        and profiles
+        and enrich(desk.store, desk.sources, proposal.needs, now, profiles)
+    ):
+        proposal = once()
+    return proposal.plan
+
+
+def _moment(text: str | None) -> datetime | None:
+    from datetime import UTC, datetime  # noqa: PLC0415 - only with --now
+
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"--now: {text!r} is no moment.", hint="Write 2026-11-25T12:00:00Z.") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _document(made: Plan) -> dict[str, object]:
+    import msgspec  # noqa: PLC0415 - only who plans
+
+    found: dict[str, object] = msgspec.to_builtins(made)
+    return found
+
+
+def _for_people(desk: Desk, made: Plan, path: Path | None) -> Sequence[str]:
+    from ..plan.render import least_calls, sentences, validity  # noqa: PLC0415 - only for people
+
+    rows = desk.store.repos()
+    waiting = sum(row.counts.get("pending", 0) for row in rows)
+    names = ", ".join(f"{policy.name}@{policy.digest[:8]} ({policy.mode})" for policy in desk.policies) or "none"
+    synced = min((row.quick_at or row.full_at or 0 for row in rows), default=0)
+    ago = in_words(desk.clock.now().timestamp() - synced / 1000) + " ago" if synced else "never"
+    lines = [f"Policies   {names}", f"Data       {waiting:,} pending in {len(rows)} repos, synced {ago}"]
+    lines += sentences(made, calls=least_calls(made))
+    if path is not None:
+        lines.append(f"Saved {path} ({validity(made, desk.clock.now())}).  Next: hf-gate apply {path}")
+    elif made.changes:
+        lines.append("Nothing was sent. To let it happen: hf-gate plan --out plan.json, then hf-gate apply plan.json")
+    return lines
+
+
+# ---- apply -------------------------------------------------------------------------------------------------------------
+
+
+@command(
+    "apply",
+    examples=("hf-gate apply plan.json", "hf-gate apply plan.json --yes --max-changes 773 --json"),
+)
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("--max-changes", type=click.IntRange(1), help="With --yes: so many changes at most.")
+def apply(run: Run, file: Path, yes: bool, max_changes: int | None) -> int:
+    """Carries out a plan: each change once, everybody looked at once more before.
+
+    Whoever moved since the plan was made is left alone (stale). A run that was ended half-way goes on with the same
+    command; a plan that was applied already changes nothing.
+    """
+    from ..plan.model import read  # noqa: PLC0415 - only who applies
+    from ..usecases import runs  # noqa: PLC0415 - as above
+    from ..usecases.propose import policies_digest  # noqa: PLC0415 - as above
+
+    made = read(file.read_bytes(), str(file))
+    desk = office(run)
+    known = desk.store.run_of_plan(made.digest)
+    if known is not None and runs.is_over(known):
+        run.out.say(f"This plan was applied in run {known.id}; nothing was sent.")
+        return run_result(run, desk.store, known)
+    if known is None:
+        digest = policies_digest(desk.policies) if made.plan.policy_digest else None
+        runs.check(made, endpoint=desk.store.endpoint, policy_digest=digest, now=desk.clock.now())
+        check_yes(run, desk, made.changes, yes=yes, max_changes=max_changes)
+        known = runs.begin(desk.store, made, ident=new_run_id(), kind="plan", actor=desk.actor, now=desk.clock.now())
+    return carry(run, desk, known)
+
+
+def check_yes(run: Run, desk: Desk, changes: Sequence[Change], *, yes: bool, max_changes: int | None) -> None:
+    """The ladder: returns when the changes may be sent, raises `Guarded` (exit code 6) when nobody confirmed them."""
+    from ..plan.guards import Yes, yes_needed  # noqa: PLC0415 - only who applies
+
+    count = len(changes)
+    waiting = sum(row.counts.get("pending", 0) for row in desk.store.repos())
+    needed = yes_needed(changes, waiting)
+    if needed is Yes.NONE or (yes and (needed is Yes.CONFIRM or (max_changes or 0) >= count)):
+        return
+    if yes and max_changes and max_changes < count:
+        raise Guarded(
+            f"{count} changes are more than --max-changes {max_changes}; nothing was sent.",
+            hint="hf-gate plan shows them; raise the number if all are meant.",
+        )
+    if run.may_ask:
+        from ..plan.render import tally  # noqa: PLC0415 - only who asks
+
+        run.out.say(tally(changes))
+        if needed is Yes.TYPED:
+            answer = click.prompt(f"Type {count} to go on", default="", show_default=False, err=True)
+            if answer.strip().replace(",", "") == str(count):
+                return
+        elif click.confirm("Go on?", err=True):
+            return
+        raise Guarded("not confirmed; nothing was sent.")
+    flags = f"--yes --max-changes {count}" if needed is Yes.TYPED else "--yes"
+    raise Guarded(f"{count} changes need a yes, and nobody was asked; nothing was sent.", hint=f"Add {flags}.")
