@@ -1,0 +1,238 @@
+"""policy check, lint, test and show: what is wrong with policies, whether they do what their tests say, what they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from ..errors import UsageError
+from .frame import Entry, GateGroup, Run, command, repo_type_option
+from .output import Row, numbered
+from .policyfiles import Policies, read_policies, refuse, tell_problems
+from .problems import problem_row, summed
+from .targets import named_repo
+
+if TYPE_CHECKING:
+    from ..domain.ids import Repo
+    from ..policy.checking import CheckedPolicy
+    from ..policy.model import Policy
+    from ..policy.testing import TestResult
+    from ..policy.trust import Pass
+
+policy = GateGroup(
+    "policy",
+    {
+        "check": Entry("policy:policy_check", "All that is wrong, and what it takes to be accepted."),
+        "test": Entry("policy:policy_test", "Run the tests that stand beside the rules."),
+        "lint": Entry("policy:policy_lint", "What is allowed and hardly meant."),
+        "show": Entry("policy:policy_show", "The rules of a repo as numbered sentences."),
+    },
+    help="Policies: check, test and read them. They lie in the folder of the desk.",
+)
+
+_FILES: Final = click.argument("files", nargs=-1, metavar="[FILE]...")
+
+
+# ---- check -------------------------------------------------------------------------------------------------------------
+
+
+@command("check", examples=("hf-gate policy check", "hf-gate policy check policies/eeg.yaml --json"))
+@_FILES
+def policy_check(run: Run, *, files: tuple[str, ...]) -> int:
+    """Check the policies of the desk, or the FILEs, with all that they name: facts, values, tables, labels of forms.
+
+    Says for each rule that accepts the least that an applicant must control to pass it. Ends with 2 when there are errors.
+    """
+    found = read_policies(run, files)
+    counts = found.counts()
+    doc = {
+        "schema_version": 1,
+        "ok": not found.has_errors,
+        "errors": counts["error"],
+        "warnings": counts["warning"],
+        "problems": [problem_row(each) for each in found.problems],
+        "policies": [_policy_row(*each) for each in found.without_errors()],
+        "forms": list(found.forms),
+    }
+    if run.out.is_human:
+        tell_problems(run, found, found.problems)
+    run.out.document(doc, lambda: _check_lines(found), quiet=_places(doc))
+    return 2 if found.has_errors else 0
+
+
+def _policy_row(name: str, checked: CheckedPolicy, policy: Policy) -> Row:
+    return {
+        "policy": policy.name,
+        "file": name,
+        "mode": policy.mode.value,
+        "digest": policy.digest,
+        "applies_to": list(policy.applies_to),
+        "rules": len(policy.rules),
+        "tests": len(policy.tests),
+        "accepts": [
+            {"rule": way.rule, "trust": way.trust.value if way.trust else None, "facts": list(way.facts)}
+            for way in _ways(checked, policy)
+        ],
+    }
+
+
+def _ways(checked: CheckedPolicy, policy: Policy) -> tuple[Pass, ...]:
+    from ..policy.trust import ways_in  # noqa: PLC0415 - help needs none of it
+
+    return ways_in(policy, checked.conditions)
+
+
+def _check_lines(found: Policies) -> Iterator[str]:
+    for name, checked, policy in found.without_errors():
+        size = f"{numbered(len(policy.rules), 'rule')}, {numbered(len(policy.tests), 'test')}"
+        yield f"{name}: policy {policy.name}, {policy.mode}, {size}, digest {policy.digest[:8]}"
+        for way in _ways(checked, policy):
+            yield f"  {way.rule} accepts; the least it takes: {way}"
+    looked = f"; with the forms of {', '.join(found.forms)}" if found.forms else ""
+    counted = numbered(len(found.checked), "policy", "policies")
+    yield f"{counted}: {summed(found.counts())}{looked}."
+
+
+def _places(doc: Row) -> Iterator[str]:
+    problems = doc["problems"]
+    for each in problems if isinstance(problems, list) else ():
+        yield f"{each['file']}:{each['line']}:{each['column']}"
+
+
+# ---- lint --------------------------------------------------------------------------------------------------------------
+
+
+@command("lint", examples=("hf-gate policy lint", "hf-gate policy lint policies/eeg.yaml"))
+@_FILES
+def policy_lint(run: Run, *, files: tuple[str, ...]) -> int:
+    """Point out what is allowed and hardly meant: rejects on what people say of themselves, rules that never match.
+
+    This is advice: the exit code is 0, and 2 where a policy has errors.
+    """
+    found = read_policies(run, files)
+    if found.has_errors:
+        return refuse(run, found)
+    warnings = [each for each in found.problems if not each.is_error]
+    if run.out.is_human:
+        tell_problems(run, found, warnings)
+    doc = {"schema_version": 1, "warnings": len(warnings), "problems": [problem_row(each) for each in warnings]}
+    counted = numbered(len(found.checked), "policy", "policies")
+    run.out.document(doc, lambda: [f"{counted}: {summed(found.counts())}."], quiet=_places(doc))
+    return 0
+
+
+# ---- test --------------------------------------------------------------------------------------------------------------
+
+
+@command("test", examples=("hf-gate policy test", "hf-gate policy test policies/eeg.yaml --json"))
+@_FILES
+def policy_test(run: Run, *, files: tuple[str, ...]) -> int:
+    """Run the tests that stand beside the rules; ends with 1 when one fails, and says what came out and why."""
+    from ..policy.testing import run_tests  # noqa: PLC0415 - help needs none of it
+
+    found = read_policies(run, files)
+    if found.has_errors:
+        return refuse(run, found)
+    results = [(name, policy, run_tests(checked)) for name, checked, policy in found.without_errors()]
+    failed = [each for _, _, some in results for each in some if not each.passed]
+    doc = {
+        "schema_version": 1,
+        "ok": not failed,
+        "passed": sum(len(some) for _, _, some in results) - len(failed),
+        "failed": len(failed),
+        "tests": [_test_row(name, policy, each) for name, policy, some in results for each in some],
+    }
+    run.out.document(doc, lambda: _test_lines(results, len(failed)), quiet=[each.test.name for each in failed])
+    return 1 if failed else 0
+
+
+def _test_row(name: str, policy: Policy, result: TestResult) -> Row:
+    test, verdict = result.test, result.verdict
+    return {
+        "policy": policy.name,
+        "file": name,
+        "line": test.place.line,
+        "name": test.name,
+        "passed": result.passed,
+        "want": {"then": test.then.value if test.then else None, "rule": test.rule},
+        "got": {"then": verdict.action.value, "rule": verdict.rule},
+        "why": list(result.why),
+    }
+
+
+def _test_lines(results: Sequence[tuple[str, Policy, tuple[TestResult, ...]]], failed: int) -> Iterator[str]:
+    total = 0
+    for name, policy, some in results:
+        total += len(some)
+        if not some:
+            yield f"{name}: policy {policy.name} has no tests"
+        for result in some:
+            if result.passed:
+                yield f"\u2713 {policy.name}: {result.test.name}"
+            else:
+                yield f"\u2717 {policy.name}: {result.test.name} ({name}:{result.test.place.line})"
+                yield f"    {result.message}"
+                yield from (f"    {line}" for line in result.why)
+    yield f"{numbered(total, 'test')}: {total - failed} passed, {failed} failed."
+
+
+# ---- show --------------------------------------------------------------------------------------------------------------
+
+
+@command("show", examples=("hf-gate policy show datasets/acme/eeg", "hf-gate policy show acme/med-7b --json"))
+@click.argument("repo", metavar="REPO")
+@repo_type_option
+def policy_show(run: Run, *, repo: str, repo_type: str | None) -> int:
+    """Print what holds at a repo as one numbered list of sentences: every rule of every policy, in the order tried."""
+    from ..policy.sentences import sentences  # noqa: PLC0415 - help needs none of it
+    from ..policy.spelling import glob_matches  # noqa: PLC0415 - as above
+
+    where = named_repo(repo, repo_type)
+    found = read_policies(run, needs_desk=True)
+    if found.has_errors:
+        return refuse(run, found)
+    _of_the_desk(found, where)
+    mine = [
+        (name, policy)
+        for name, _, policy in found.without_errors()
+        if any(glob_matches(glob, where) for glob in policy.applies_to)
+    ]
+    said = (
+        sentences(policy for _, policy in mine)
+        if mine
+        else ["No policy is for this repo: a person decides each request."]
+    )
+    doc = {
+        "schema_version": 1,
+        "repo": where.id,
+        "repo_type": where.type.value,
+        "policies": [
+            {"policy": policy.name, "file": name, "mode": policy.mode.value, "digest": policy.digest}
+            for name, policy in mine
+        ],
+        "sentences": said,
+    }
+    run.out.document(doc, lambda: _numbered(said), quiet=[policy.name for _, policy in mine])
+    return 0
+
+
+def _numbered(said: Sequence[str]) -> Iterable[str]:
+    from ..policy.sentences import numbered as numbered_lines  # noqa: PLC0415 - as above
+
+    return numbered_lines(said).split("\n")
+
+
+def _of_the_desk(found: Policies, where: Repo) -> None:
+    """A repo that the desk does not look after has no policy at all, whatever the files say."""
+    from ..domain.ids import Repo, RepoType  # noqa: PLC0415 - as above
+
+    desk = found.desk
+    if desk is None or desk.names(where):
+        return
+    other = Repo(RepoType.MODEL if where.type is RepoType.DATASET else RepoType.DATASET, where.namespace, where.name)
+    hint = (
+        f"Did you mean {other}?" if desk.names(other) else f"It looks after {', '.join(desk.repos[:5]) or 'no repos'}."
+    )
+    raise UsageError(f"this desk does not look after {where}.", hint=hint)

@@ -1,0 +1,218 @@
+"""What the policy commands work on: the desk's policies or given files, read, checked, and named as people see them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from ..errors import HfGateError, UsageError
+from .frame import Run
+from .problems import told_lines
+
+if TYPE_CHECKING:
+    from ..domain.forms import GateForm
+    from ..policy.checking import CheckedPolicy
+    from ..policy.desk import Desk
+    from ..policy.model import Policy, Problem
+    from ..policy.parse import ParsedPolicy
+    from ..policy.strictyaml import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """What was read. `problems` are all there are, of the desk file and of tables too; files go by names to be opened from here."""
+
+    folder: Path | None
+    desk: Desk | None
+    checked: Mapping[str, CheckedPolicy] = field(default_factory=dict)
+    sources: Mapping[str, Source] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+    forms: tuple[str, ...] = ()  # repos whose forms were looked at
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether anything of it cannot be used."""
+        return any(each.is_error for each in self.problems)
+
+    def counts(self) -> Counter[str]:
+        """How many errors and warnings."""
+        return Counter("error" if each.is_error else "warning" for each in self.problems)
+
+    def without_errors(self) -> Iterable[tuple[str, CheckedPolicy, Policy]]:
+        """The usable ones."""
+        return [(name, each, each.policy) for name, each in self.checked.items() if each.policy is not None]
+
+    def line_of(self, problem: Problem) -> str:
+        """The line of the file that a problem is about."""
+        source = self.sources.get(problem.source)
+        return source.line(problem.place.line) if source else ""
+
+
+def tell_problems(run: Run, found: Policies, problems: Iterable[Problem], *, as_talk: bool = False) -> None:
+    """The problems for people: on stdout, or as talk on stderr where another thing was asked for."""
+    from ..domain.text import visible  # noqa: PLC0415 - help needs none of it
+
+    for problem in problems:
+        for text, style in told_lines(problem, found.line_of(problem)):
+            if as_talk:
+                run.out.say(text, style)
+            else:
+                shown = visible(text, one_line=True)
+                sys.stdout.write((run.out.styled(shown, style) if style else shown) + "\n")
+
+
+def refuse(run: Run, found: Policies) -> int:
+    """Says what is wrong where a policy had to be right: exit code 2."""
+    errors = [each for each in found.problems if each.is_error]
+    tell_problems(run, found, errors, as_talk=True)
+    run.out.say(f"Error: {_counted(len(errors))} in the policies; nothing was done.", "red")
+    return 2
+
+
+def _counted(errors: int) -> str:
+    return f"{errors} error{'' if errors == 1 else 's'}"
+
+
+# ---- reading -----------------------------------------------------------------------------------------------------------
+
+
+def read_policies(run: Run, files: Sequence[str] = (), *, needs_desk: bool = False) -> Policies:
+    """The given files, else those of the desk, checked against the desk and the forms that its store knows.
+
+    What is wrong in a file is a problem, also in hf-gate.yaml; that there is nothing to read is a UsageError.
+    """
+    from .. import wiring  # noqa: PLC0415 - help needs none of it
+    from ..policy.desk import Desk  # noqa: PLC0415 - as above
+
+    folder = wiring.find_desk(run.settings)
+    if folder is None and files and files[0] != "-":  # a file's own desk knows its tables
+        folder = wiring.find_desk(run.settings, Path(files[0]).absolute().parent)
+    if folder is None and (needs_desk or not files):
+        raise UsageError(
+            "there is no desk here: no hf-gate.yaml in this folder or above it.",
+            hint="`hf-gate init` makes one, --desk DIR names one." + ("" if needs_desk else " Or name policy FILEs."),
+        )
+    if folder is None:
+        return _checked(run, None, None, {name: _parsed(name) for name in files})
+    run.out.say(f"desk {wiring.Place(folder, Desk()).title}", "dim")
+    desk, sources, problems = _read_desk(folder)
+    if desk is None:
+        return Policies(folder, None, sources=sources, problems=problems)
+    parsed = {name: _parsed(name) for name in files} if files else _of_desk(folder)
+    found = _checked(run, folder, desk, parsed)
+    return replace(
+        found, sources={**sources, **found.sources}, problems=(*problems, *found.problems, *_tables(folder, found))
+    )
+
+
+def _read_desk(folder: Path) -> tuple[Desk | None, dict[str, Source], tuple[Problem, ...]]:
+    from zoneinfo import available_timezones  # noqa: PLC0415 - as above
+
+    from ..policy.desk import parse_desk  # noqa: PLC0415 - as above
+    from ..policy.strictyaml import Source  # noqa: PLC0415 - as above
+    from ..sources.folder import NAME  # noqa: PLC0415 - as above
+
+    name = _shown(folder, NAME)
+    text = _text(folder / NAME)
+    parsed = parse_desk(text, name, zones=available_timezones())
+    return parsed.desk, {name: Source(text, name)}, parsed.problems
+
+
+def _of_desk(folder: Path) -> dict[str, ParsedPolicy]:
+    from ..policy.parse import parse_policy  # noqa: PLC0415 - as above
+    from ..sources.folder import read_folder  # noqa: PLC0415 - as above
+
+    read = read_folder(folder).files
+    return {name: parse_policy(each.read.source.text, name) for name, each in _named(folder, read)}
+
+
+def _named(folder: Path, read: Mapping[str, ParsedPolicy]) -> Iterable[tuple[str, ParsedPolicy]]:
+    return ((_shown(folder, name), each) for name, each in read.items())
+
+
+def _parsed(name: str) -> ParsedPolicy:
+    from ..policy.parse import parse_policy  # noqa: PLC0415 - as above
+
+    text = sys.stdin.buffer.read().decode("utf-8-sig", "replace") if name == "-" else _text(Path(name))
+    return parse_policy(text, "stdin" if name == "-" else name)
+
+
+def _text(path: Path) -> str:
+    from ..sources.folder import MAX_BYTES  # noqa: PLC0415 - as above
+
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+    except OSError as problem:
+        raise UsageError(f"{path} cannot be read: {problem.strerror}.") from None
+    if len(raw) > MAX_BYTES:
+        raise UsageError(f"{path} is larger than {MAX_BYTES >> 20} MiB: that is no policy.")
+    return raw.decode("utf-8-sig", "replace")
+
+
+def _shown(folder: Path, name: str) -> str:
+    """A file of the desk as it can be opened from here."""
+    near = os.path.relpath(folder / name)
+    return str(folder / name) if near.startswith("../..") else near
+
+
+# ---- checking ----------------------------------------------------------------------------------------------------------
+
+
+def _checked(run: Run, folder: Path | None, desk: Desk | None, parsed: Mapping[str, ParsedPolicy]) -> Policies:
+    from ..policy.checking import check_names, check_policy  # noqa: PLC0415 - as above
+
+    forms = _forms(run) if desk is not None else {}
+    checked = {name: check_policy(each, desk=desk, forms=forms) for name, each in parsed.items()}
+    problems = [problem for each in checked.values() for problem in each.problems]
+    problems += check_names(tuple(checked.values()))
+    seen = tuple(dict.fromkeys(repo for each in checked.values() for repo in each.repos))
+    sources = {name: each.read.source for name, each in parsed.items()}
+    return Policies(folder, desk, checked, sources, tuple(problems), seen)
+
+
+def _forms(run: Run) -> dict[str, GateForm]:
+    """The gate forms that the store knows; none where there is no store, and a word where it cannot be read."""
+    from .. import wiring  # noqa: PLC0415 - as above
+    from ..domain.forms import form_of_json  # noqa: PLC0415 - as above
+
+    try:
+        if not wiring.has_store(run.settings, run.place):
+            return {}
+        store = wiring.open_store(run.settings, run.place)
+    except HfGateError as problem:
+        run.out.warn(f"the forms of the repos were not looked at: {problem}")
+        return {}
+    with closing(store):
+        return {str(row.repo): form_of_json(row.form_card) for row in store.repos() if row.form_card}
+
+
+_ROWS_TOLD: Final = 10  # problems with rows that are told of one table
+
+
+def _tables(folder: Path, found: Policies) -> Iterator[Problem]:
+    """What is wrong with the files of tables: one that cannot be used is an error, rows that were left out a warning."""
+    from .. import wiring  # noqa: PLC0415 - as above
+    from ..policy.model import Place, Problem  # noqa: PLC0415 - as above
+    from ..sources.folder import read_folder, read_tables  # noqa: PLC0415 - as above
+
+    policies = [policy for _, _, policy in found.without_errors()]
+    read = read_folder(folder)
+    tables = read_tables(read, policies, now=wiring.now(), previous={})
+    for spec in (*read.desk.tables, *(spec for policy in policies for spec in policy.tables)):
+        name = _shown(folder, spec.file) if spec.file else f"table {spec.name}"
+        table = tables[spec.name]
+        for each in table.problems[:_ROWS_TOLD]:
+            words = f"table {spec.name}: {each.message}"
+            yield Problem(
+                each.code, words, name, Place(max(1, each.line)), is_error=bool(table.refused) and not each.line
+            )
+        if len(table.problems) > _ROWS_TOLD:
+            words = f"table {spec.name}: {len(table.problems) - _ROWS_TOLD} more lines are as wrong."
+            yield Problem("table_rows", words, name, is_error=False)

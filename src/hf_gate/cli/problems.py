@@ -1,0 +1,91 @@
+"""Problems of policies and desk files on a screen: where, what, the line with the place marked, and what to write instead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Final
+
+from ..domain.text import clip, display_width, visible
+from .output import Row, numbered
+
+if TYPE_CHECKING:
+    from ..policy.model import Problem
+
+_BEFORE: Final = 70  # columns of a long line that are shown before the marked place
+_LINE: Final = 120
+_LABEL_WITHIN: Final = 110  # columns up to which the advice stands beside the marks, else below them
+
+
+def told_lines(problem: Problem, text: str = "") -> Iterator[tuple[str, str]]:
+    """A problem as lines with their style; `text` is its file's line (empty: none is shown)."""
+    style = "red" if problem.is_error else "yellow"
+    is_whole = not text and (problem.place.line, problem.place.column) == (1, 1)
+    place = "" if is_whole else f":{problem.place.line}:{problem.place.column}"
+    yield f"{problem.source}{place}: {level(problem)}: {_sentence(problem.message)}", style
+    advice = _advice(problem)
+    if not text.strip():
+        if advice:
+            yield f"  {advice}", ""
+        return
+    number = str(problem.place.line)
+    before, marked, after = _window(text, problem.place.column - 1, problem.length)
+    marks = " " * display_width(before) + "^" * max(1, display_width(marked))
+    yield f"  {number} \u2502 {before}{marked}{after}", ""
+    gutter = f"  {' ' * len(number)} \u2502 "
+    if not advice or len(marks) + len(advice) + len(gutter) < _LABEL_WITHIN:
+        yield f"{gutter}{marks} {advice}".rstrip(), style
+    else:
+        yield f"{gutter}{marks}", style
+        yield f"{gutter}{advice}", ""
+
+
+def level(problem: Problem) -> str:
+    """`error` or `warning`."""
+    return "error" if problem.is_error else "warning"
+
+
+def problem_row(problem: Problem) -> Row:
+    """A problem as JSON carries it; `fix` is what to put in the place of `length` letters from the place on."""
+    return {
+        "file": problem.source,
+        "line": problem.place.line,
+        "column": problem.place.column,
+        "length": problem.length,
+        "level": level(problem),
+        "code": problem.code,
+        "message": problem.message,
+        "hint": problem.hint or None,
+        "fix": problem.fix,
+    }
+
+
+def summed(problems: Mapping[str, int]) -> str:
+    """`2 errors, 1 warning`; `nothing wrong`."""
+    words = [numbered(count, name) for name, count in problems.items() if count]
+    return ", ".join(words) or "nothing wrong"
+
+
+def _advice(problem: Problem) -> str:
+    """What to write instead, unless the message has said it already."""
+    hint = problem.hint.strip()
+    if hint and hint.rstrip(".") not in problem.message:
+        return hint
+    fix = problem.fix or ""
+    if not hint and fix.strip() and "\n" not in fix and fix not in problem.message:
+        return f"Write `{fix}`."
+    return ""
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "?", "!")) else f"{text}."
+
+
+def _window(text: str, start: int, length: int) -> tuple[str, str, str]:
+    """What stands before, at and after a place, each safe to print; of a long line the part around the place."""
+    before, marked, after = text[:start], text[start : start + length], text[start + length :]
+    before = visible(before.replace("\t", "    "), one_line=True)
+    if display_width(before) > _BEFORE and display_width(visible(text, one_line=True)) > _LINE:
+        before = "\u2026" + before[-_BEFORE // 2 :]
+    marked = clip(visible(marked, one_line=True), _LINE)
+    room = _LINE - display_width(before) - display_width(marked)
+    return before, marked, clip(visible(after, one_line=True), max(1, room))

@@ -1,0 +1,195 @@
+"""policy check, lint, test and show: problems as people can mend them, tests that say why they fail, rules as sentences."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+
+from hf_gate.cli.schemas import SCHEMAS
+from hf_gate.testing import LocalHub
+from tests.journeys.console import HOSTILE, Console, Ended
+from tests.journeys.desks import DESK, EEG, desk
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "desk"
+
+
+def run(hub: LocalHub, folder: Path, *args: str) -> Ended:
+    """One policy command for the desk in this folder."""
+    return Console(hub).run("--desk", str(folder), "policy", *args)
+
+
+# ---- check -------------------------------------------------------------------------------------------------------------
+
+WRONG = [
+    # what stands in EEG, what is written instead, what is said, the marked text, the advice
+    ("then: accept", "then: acept", "not `acept`", "acept", "Did you mean `accept`?"),
+    ("until: 1y", "until: 1year", "`1year`", "1year", "1y"),
+    (
+        "institutional && person.account_days > 30",
+        "!institutional",
+        "leading `!`",
+        "!institutional",
+        '"!institutional"',
+    ),
+    ('["empty", "junk"', '["empty", "jnuk"', "never 'jnuk'", '"jnuk"', 'Did you mean "junk"?'),
+    ("person.account_days", "person.acount_days", "no fact", "person.acount_days", "`person.account_days`"),
+    ("account_days > 30", 'account_days > "30"', "a number is written without quotes", "", "30"),
+    ("email.academic ||", "emial.academic ||", "let institutional", "emial.academic", "`email.academic`"),
+]
+
+
+@pytest.mark.parametrize(("right", "wrong", "said", "marked", "advice"), WRONG, ids=[row[1] for row in WRONG])
+def test_a_mistake_is_told_with_its_place_its_line_and_what_to_write(
+    fresh: LocalHub, folder: Path, right: str, wrong: str, said: str, marked: str, advice: str
+) -> None:
+    text = EEG.replace(right, wrong, 1)
+    ended = run(fresh, desk(folder, {"eeg.yaml": text}), "check")
+    assert ended.code == 2
+    head, line, *rest = ended.out.splitlines()
+    place = re.match(r"(.*/policies/eeg\.yaml):(\d+):(\d+): error: (.+)", head)
+    assert place, head
+    assert Path(place[1]).read_text("utf-8").splitlines()[int(place[2]) - 1] == line.partition("\u2502 ")[2]
+    assert said in place[4]
+    marks = rest[0].partition("\u2502 ")[2]
+    under = line.partition("\u2502 ")[2][marks.index("^") : marks.rindex("^") + 1]
+    assert under.startswith(marked)
+    assert marks.index("^") + 1 == int(place[3])
+    assert advice in " ".join((head, *rest))
+    assert "1 policy: 1 error" in ended.out
+
+
+def test_a_desk_in_order_says_what_it_takes_to_be_accepted(fresh: LocalHub, folder: Path) -> None:
+    ended = run(fresh, desk(folder), "check")
+    assert ended.code == 0
+    assert "signed accepts; the least it takes: account, what the Hub shows of it" in ended.out
+    assert ended.out.endswith("1 policy: nothing wrong.\n")
+    assert ended.err == f"desk {folder}\n"
+
+
+def test_an_accept_on_the_applicants_own_word_is_warned_of(fresh: LocalHub, folder: Path) -> None:
+    text = EEG.replace("institutional && person.account_days > 30", 'answers.affiliation.text == "ETH"')
+    ended = run(fresh, desk(folder, {"eeg.yaml": text.partition("tests:")[0]}), "check")
+    assert ended.code == 0
+    assert "warning: rule signed accepts on claims alone: claimed, by the applicant alone" in ended.out
+    shown = run(fresh, folder, "check", "--json").json
+    assert shown["policies"][0]["accepts"][0]["trust"] == "claimed"
+    assert [each["code"] for each in shown["problems"] if each["level"] == "error"] == []
+
+
+def test_the_desk_file_and_the_tables_are_checked_too(fresh: LocalHub, folder: Path) -> None:
+    desk(folder, text=DESK + "guards: {accept: 200 per hour}\n")
+    ended = run(fresh, folder, "check")
+    assert ended.code == 2
+    assert re.search(r"hf-gate\.yaml:5:18: error: .*200/h", ended.out)
+    (folder / "hf-gate.yaml").write_text(DESK, "utf-8")
+    (folder / "tables" / "partners.csv").write_text("email\nada@unibas.example\nno address\n", "utf-8")
+    ended = run(fresh, folder, "check")
+    assert ended.code == 0
+    assert "tables/partners.csv:3:1: warning: table partners: 'no address' is no e-mail address." in ended.out
+    (folder / "tables" / "partners.csv").unlink()
+    ended = run(fresh, folder, "check")
+    assert ended.code == 2
+    assert "tables/partners.csv: error: table partners: partners.csv cannot be read" in ended.out
+
+
+def test_two_policies_of_one_name_are_one_too_many(fresh: LocalHub, folder: Path) -> None:
+    ended = run(fresh, desk(folder, {"a.yaml": EEG, "b.yaml": EEG}), "check")
+    assert ended.code == 2
+    assert "policy `eeg` is also the name of" in ended.out
+
+
+def test_a_file_is_checked_with_the_tables_of_the_desk_above_it_or_with_none(fresh: LocalHub, tmp_path: Path) -> None:
+    inside = desk(tmp_path / "desk") / "policies" / "eeg.yaml"
+    assert Console(fresh).run("policy", "check", str(inside)).code == 0
+    alone = tmp_path / "alone.yaml"
+    alone.write_text(EEG, "utf-8")
+    ended = Console(fresh).run("policy", "check", str(alone))
+    assert ended.code == 2
+    assert "tables.partners" in ended.out
+    piped = Console(fresh).run("policy", "check", "-", stdin=EEG.replace("email.academic || tables.partners", "true"))
+    assert (piped.code, piped.err) == (0, "")
+
+
+def test_without_desk_or_file_the_next_step_is_named(fresh: LocalHub) -> None:
+    for args in (["check"], ["lint"], ["test"], ["show", "acme/med-7b"]):
+        ended = Console(fresh).run("policy", *args)
+        assert ended.code == 2
+        assert ended.error == "Error: there is no desk here: no hf-gate.yaml in this folder or above it."
+        assert "`hf-gate init` makes one" in ended.hint
+
+
+def test_text_that_would_act_on_the_terminal_is_shown_and_does_not_act(fresh: LocalHub, folder: Path) -> None:
+    text = EEG.replace("say-more", f'"{HOSTILE}"'.replace("\r", "")).replace("then: reset", "then: \x1b[2Jreset")
+    for command in ("check", "lint"):
+        ended = run(fresh, desk(folder / command, {"eeg.yaml": text}), command)
+        assert ended.code == 2
+        assert not re.search("[\x00-\x08\x0b-\x1f\u202e\u200b]", ended.out + ended.err)
+
+
+def test_a_long_line_is_shown_around_the_place(fresh: LocalHub, folder: Path) -> None:
+    long = " && ".join(["person.account_days > 30"] * 40 + ["person.acount_days > 1"])
+    text = EEG.replace("institutional && person.account_days > 30", long).partition("tests:")[0]
+    head, line, marks, *_ = run(fresh, desk(folder, {"eeg.yaml": text}), "check").out.splitlines()
+    assert len(line) < 140
+    assert line[marks.index("^") :].startswith("person.acount_days")
+    assert int(head.split(":")[2]) > 900
+
+
+# ---- lint, test, show --------------------------------------------------------------------------------------------------
+
+
+def test_lint_asks_whether_a_reject_on_claims_was_meant_as_a_reset(fresh: LocalHub, folder: Path) -> None:
+    ended = run(fresh, desk(folder, {"eeg.yaml": EEG.replace("then: reset", "then: reject")}), "lint")
+    assert ended.code == 0
+    assert "did you mean reset?" in ended.out
+    assert run(fresh, folder, "lint", "--json").json["problems"][0]["fix"] == "reset"
+    (folder / "policies" / "eeg.yaml").write_text(EEG.replace("then: accept", "then: acept", 1), "utf-8")
+    wrong = run(fresh, folder, "lint")
+    assert (wrong.code, wrong.out) == (2, "")
+    assert wrong.error == "Error: 1 error in the policies; nothing was done."
+
+
+def test_tests_beside_the_rules_are_run_and_one_that_fails_says_what_came_out_and_why(
+    fresh: LocalHub, folder: Path
+) -> None:
+    ended = run(fresh, desk(folder), "test")
+    assert (ended.code, ended.out) == (0, "\u2713 eeg: from a university\n1 test: 1 passed, 0 failed.\n")
+    text = EEG.replace("account_days: 400", "account_days: 3")
+    (folder / "policies" / "eeg.yaml").write_text(text, "utf-8")
+    ended = run(fresh, folder, "test")
+    assert ended.code == 1
+    assert re.search(r"\u2717 eeg: from a university \(.*eeg\.yaml:17\)", ended.out)
+    assert "wanted accept by signed, got human by rest" in ended.out
+    assert "person.account_days > 30 is false (person.account_days = 3)" in ended.out
+    assert ended.out.endswith("1 test: 0 passed, 1 failed.\n")
+
+
+def test_the_rules_of_a_repo_are_one_numbered_list_of_sentences(fresh: LocalHub, folder: Path) -> None:
+    ended = run(fresh, desk(folder), "show", "datasets/acme/eeg-2")
+    assert ended.code == 0
+    assert [line.partition(".")[0] for line in ended.out.splitlines()] == [str(n) for n in range(1, 7)]
+    assert "is accepted for 1 year; then the access ends and the person may ask again (signed)." in ended.out
+    other = run(fresh, folder, "show", "acme/med-7b")
+    assert other.out == "1. No policy is for this repo: a person decides each request.\n"
+    model = run(fresh, folder, "show", "acme/eeg-2")
+    assert (model.code, model.hint) == (2, "Hint: Did you mean datasets/acme/eeg-2?")
+
+
+@pytest.mark.parametrize("args", [["check"], ["lint"], ["test"], ["show", "datasets/acme/eeg-1"]], ids=" ".join)
+def test_each_document_fits_its_schema(fresh: LocalHub, folder: Path, args: list[str]) -> None:
+    text = EEG.replace("then: reset", "then: reject").replace("account_days: 400", "account_days: 3")
+    ended = run(fresh, desk(folder, {"eeg.yaml": text}), *args, "--json")
+    jsonschema.validate(ended.json, SCHEMAS[f"policy-{args[0]}"])
+
+
+def test_the_policy_commands_need_neither_token_nor_hub(folder: Path, fresh: LocalHub) -> None:
+    desk(folder)
+    away = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_TOKEN": ""}
+    for args in (["check"], ["lint"], ["test"], ["show", "acme/med-7b"]):
+        assert Console(fresh).run("--desk", str(folder), "policy", *args, env=away).code == 0
