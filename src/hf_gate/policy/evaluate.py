@@ -12,12 +12,13 @@ from datetime import UTC, datetime, tzinfo
 
 from ..domain.lifecycle import Status
 from .combine import JUDGED, combine
-from .expressions import Bound, Expression, ExpressionProblem, Truth, bind, compile_expression, compile_lets
+from .expressions import Bound, Expression, ExpressionProblem, bind, compile_expression, compile_lets
 from .fact_table import CelType
 from .merging import NONE_HOLDS, Merged, merge
 from .model import Action, Facts, FactValue, Opinion, Policy, Rule, Silent, Tried, Verdict
 from .opinions import Moment, Way, action_of, open_way, opinion_of
 from .tracing import traced
+from .truth import Truth, joined
 
 _ASKED_AT = "request.asked_at"
 
@@ -71,9 +72,7 @@ def _truth(condition: tuple[Expression | None, Expression | None], bound: Bound)
         return Truth(False)
     if held.value is True and barred.value is False:
         return held
-    unknown = [each for each in (held, barred) if each.value is None]
-    missing = frozenset[str]().union(*(each.missing for each in unknown))
-    return Truth(None, missing, next((each.error for each in unknown if each.error), None))
+    return joined((held, barred))
 
 
 def judge(compiled: Compiled, facts: Facts, moment: Moment, *, explain: bool = True) -> Opinion | None:

@@ -23,6 +23,7 @@ from .fact_table import CelType
 from .mistakes import ExpressionProblem, Names, said_type, spot, translate
 from .model import FactValue
 from .tokens import Words, words_of
+from .truth import Truth, joined
 
 __all__ = [
     "Bound",
@@ -43,15 +44,6 @@ _FAILURES = (RuntimeError, ValueError, TypeError, OverflowError)  # what the eng
 _NOTHING: Mapping[str, Expression] = MappingProxyType({})
 
 Value: TypeAlias = "FactValue | float | timedelta | list[object] | dict[object, object]"
-
-
-@dataclass(frozen=True, slots=True)
-class Truth:
-    """What came out. `value` None: unknown, for want of the facts `missing`, or for the `error`, or for both."""
-
-    value: bool | None
-    missing: frozenset[str] = frozenset()
-    error: str | None = None
 
 
 _TRUE, _FALSE = Truth(True), Truth(False)
@@ -288,13 +280,6 @@ class Expression:
         """The expressions behind the names of `let` that stand here."""
         return {name: self._shared.lets[name] for name in self.lets}
 
-    def run(self, bound: Bound) -> object:
-        """Just what the engine answers; True itself is true, False itself is false, anything else is neither."""
-        try:
-            return self._program(self._node).eval(bound.engine).value()
-        except _FAILURES:
-            return None
-
     def evaluate(self, bound: Bound) -> Truth:
         """True, false, or unknown with what is missing."""
         found, error = self._run(self._node, bound)
@@ -303,8 +288,14 @@ class Expression:
         if found is False:
             return _FALSE
         if self.op:
-            return _joined(part.evaluate(bound) for part in self.parts)
+            return joined(part.evaluate(bound) for part in self._ways(bound))
         return self._unknown(bound, error or "it is neither true nor false")
+
+    def _ways(self, bound: Bound) -> tuple[Expression, ...]:
+        """The parts that can matter: of `?:` with a known condition only the way that is taken."""
+        if self.op != "?:" or self.parts[0].evaluate(bound).value is None:
+            return self.parts
+        return self.parts[1:2] if self.parts[0].evaluate(bound).value else self.parts[2:]
 
     def compute(self, bound: Bound) -> tuple[Value | None, Truth]:
         """The value of a `let` of any type; None, and why, when it is unknown."""
@@ -325,7 +316,7 @@ class Expression:
         names = self._names_behind(self._node, bound)
         behind = [bound.unknown[name] for name in sorted(names) if name in bound.unknown]
         missing = frozenset(name for name in names if name in self._shared.declared)
-        whole = _joined(behind)
+        whole = joined(behind)
         if whole.error or missing or whole.missing:
             return Truth(None, missing | whole.missing, whole.error)
         return Truth(None, error=error)
@@ -383,16 +374,6 @@ def _operands(node: Node, op: str) -> Iterable[Node]:
             yield from _operands(child, op)
         else:
             yield child
-
-
-def _joined(truths: Iterable[Truth]) -> Truth:
-    missing: frozenset[str] = frozenset()
-    error = None
-    for truth in truths:
-        if truth.value is None:
-            missing |= truth.missing
-            error = error or truth.error
-    return Truth(None, missing, error)
 
 
 # ---- values for the engine ---------------------------------------------------------------------------------------------

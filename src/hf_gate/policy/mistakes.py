@@ -44,11 +44,6 @@ _SIGNS = {
     "<>": ("!=", "`<>` is written `!=`"),
     "&": ("&&", "`&` is written `&&`"),
     "|": ("||", "`|` is written `||`"),
-    "\u201c": ('"', 'a curly quotation mark is no quotation mark here: write `"`'),
-    "\u201d": ('"', 'a curly quotation mark is no quotation mark here: write `"`'),
-    "\u2018": ("'", "a curly quotation mark is no quotation mark here: write `'`"),
-    "\u2019": ("'", "a curly quotation mark is no quotation mark here: write `'`"),
-    "`": ('"', 'a backtick is no quotation mark here: write `"`'),
     "\u2260": ("!=", "`≠` is written `!=`"),
     "\u2264": ("<=", "`≤` is written `<=`"),
     "\u2265": (">=", "`≥` is written `>=`"),
@@ -65,7 +60,7 @@ def spot(words: Words) -> ExpressionProblem | None:
         code = ord(words.source[at]) if at < len(words.source) else 0
         return ExpressionProblem("hidden-character", f"a character that cannot be seen (U+{code:04X})", at, 1, "")
     for index, token in enumerate(words.tokens):
-        problem = _word(words, index, token) if token.kind == "name" else _sign(token)
+        problem = _word(words, index, token) if token.kind == "name" else _sign(words.source, token)
         if problem is not None:
             return problem
     return None
@@ -120,7 +115,16 @@ def _has(words: Words, index: int) -> ExpressionProblem | None:
     )
 
 
-def _sign(token: Token) -> ExpressionProblem | None:
+_QUOTED = re.compile('[\u2018-\u201f`\xab\xbb]([^"\u2018-\u201f`\xab\xbb\\\\\n]*)["\u2018-\u201f`\xab\xbb]')
+_QUOTES = "\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f`\xab\xbb"
+
+
+def _sign(source: str, token: Token) -> ExpressionProblem | None:
+    if token.kind == "sign" and token.text in _QUOTES:
+        message = f'`{token.text}` is no quotation mark here: write `"`'
+        if quoted := _QUOTED.match(source, token.start):
+            return ExpressionProblem("foreign-sign", message, token.start, len(quoted[0]), f'"{quoted[1]}"')
+        return ExpressionProblem("foreign-sign", message, token.start, 1, '"')
     if token.kind == "sign" and token.text in _SIGNS:
         new, message = _SIGNS[token.text]
         return ExpressionProblem("foreign-sign", message, token.start, token.end - token.start, new)

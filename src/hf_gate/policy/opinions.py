@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 
-from .combine import RANK, end_of, strictest
+from .combine import end_of, strictest
 from .expressions import Truth
 from .model import STRICTNESS, Action, Facts, Opinion, Policy, Rule, Why
 
@@ -160,6 +160,3 @@ def reason_of(rule: Rule) -> str | None:
     if isinstance(rule.reason, Mapping):
         return rule.reason.get("en") or next(iter(rule.reason.values()), None)
     return rule.reason
-
-
-__all__ = ["RANK", "Moment", "Way", "action_of", "open_way", "opinion_of", "reason_of"]

@@ -1,0 +1,246 @@
+"""Random conditions and facts, and a second reading of the law that is as plain as can be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import product
+from typing import TypeAlias
+
+from hypothesis import strategies as st
+
+from hf_gate.policy.combine import RANK
+from hf_gate.policy.evaluate import Compiled, compile_policy
+from hf_gate.policy.fact_table import declarations
+from hf_gate.policy.model import Action, Fact, FactValue, Mode, Policy, Rule, Span, Trust, Verdict, Why
+
+DECLARED = declarations(tables=("dua", "staff"))
+NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
+ASKED = datetime(2026, 11, 15, 12, 0, tzinfo=UTC)
+
+# ---- facts -----------------------------------------------------------------------------------------------------------
+
+VALUES: dict[str, tuple[FactValue, ...]] = {
+    "email.free": (True, False),
+    "email.academic": (True, False),
+    "tables.dua": (True, False),
+    "tables.staff": (True, False),
+    "person.models": (0, 9),
+    "email.domain": ("a.org", "b.org"),
+    "person.orgs": ((), ("x",), ("y", "x")),
+    "form": ({}, {"Use": "yes"}, {"Use": "no"}),
+}
+
+
+def fact(value: FactValue | None, why: Why | None = None) -> Fact:
+    return Fact(value, Trust.ACCOUNT, "hub", NOW, why)
+
+
+@st.composite
+def facts(draw: st.DrawFn, *, all_known: bool = False) -> dict[str, Fact]:
+    found = {"request.asked_at": fact(ASKED)}
+    for name, values in VALUES.items():
+        unknown = () if all_known else (Why.NOT_YET, Why.UNAVAILABLE)
+        drawn = draw(st.sampled_from((*values, *unknown)))
+        found[name] = fact(None, drawn) if isinstance(drawn, Why) else fact(drawn)
+    return found
+
+
+@st.composite
+def completed(draw: st.DrawFn, some: Mapping[str, Fact]) -> dict[str, Fact]:
+    """All known, the known ones as before."""
+    full = draw(facts(all_known=True))
+    return {name: each if each.value is not None else full[name] for name, each in some.items()}
+
+
+# ---- conditions ------------------------------------------------------------------------------------------------------
+
+LEAVES: dict[str, str] = {  # source to the fact it asks
+    "email.free": "email.free",
+    "email.academic": "email.academic",
+    "tables.dua": "tables.dua",
+    "tables.staff": "tables.staff",
+    "person.models > 3": "person.models",
+    'email.domain == "a.org"': "email.domain",
+    'person.orgs.exists(o, o == "x")': "person.orgs",
+    'form["Use"] == "yes"': "form",
+    '"Use" in form': "form",
+    "true": "",
+    "false": "",
+}
+
+
+@dataclass(frozen=True)
+class Tree:
+    op: str  # a leaf's source, or && || ! ?:
+    parts: tuple[Tree, ...] = ()
+
+    @property
+    def source(self) -> str:
+        if not self.parts:
+            return self.op
+        inner = [f"({part.source})" if part.parts else part.source for part in self.parts]
+        if self.op == "!":
+            return f"!({self.parts[0].source})"
+        return f"{inner[0]} ? {inner[1]} : {inner[2]}" if self.op == "?:" else f" {self.op} ".join(inner)
+
+    def value(self, known: Mapping[str, Fact], forced: Mapping[str, bool] | None = None) -> bool | None:
+        """Three values by the book; `forced` are leaves that come out otherwise."""
+        if not self.parts:
+            return forced[self.op] if forced and self.op in forced else _leaf(self.op, known)
+        values = [part.value(known, forced) for part in self.parts]
+        if self.op == "!":
+            return None if values[0] is None else not values[0]
+        if self.op == "?:":
+            return None if values[0] is None else values[1] if values[0] else values[2]
+        decides = self.op == "||"
+        return decides if decides in values else None if None in values else not decides
+
+
+def _leaf(source: str, known: Mapping[str, Fact]) -> bool | None:
+    name = LEAVES[source]
+    value = known[name].value if name else None
+    match source:
+        case "true" | "false":
+            return source == "true"
+        case _ if value is None:
+            return None
+        case "person.models > 3":
+            return value == 9
+        case 'email.domain == "a.org"':
+            return value == "a.org"
+        case 'person.orgs.exists(o, o == "x")':
+            return isinstance(value, tuple) and "x" in value
+        case 'form["Use"] == "yes"':
+            return value["Use"] == "yes" if isinstance(value, Mapping) and "Use" in value else None  # an error
+        case '"Use" in form':
+            return isinstance(value, Mapping) and "Use" in value
+        case _:
+            return value is True
+
+
+def trees() -> st.SearchStrategy[Tree]:
+    leaves = st.sampled_from(tuple(LEAVES)).map(Tree)
+    return st.recursive(
+        leaves,
+        lambda inner: st.one_of(
+            st.builds(lambda part: Tree("!", (part,)), inner),
+            st.builds(lambda op, parts: Tree(op, tuple(parts)), st.sampled_from(("&&", "||")), st.lists(inner, min_size=2, max_size=3)),
+            st.builds(lambda a, b, c: Tree("?:", (a, b, c)), inner, inner, inner),
+        ),
+        max_leaves=6,
+    )  # fmt: skip
+
+
+# ---- policies --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A policy beside the trees that its rules were made of."""
+
+    policy: Policy
+    trees: tuple[tuple[Tree | None, Tree | None], ...]
+
+    @property
+    def compiled(self) -> Compiled:
+        return compile_policy(self.policy, DECLARED)
+
+
+@st.composite
+def rules(draw: st.DrawFn, place: int) -> tuple[Rule, tuple[Tree | None, Tree | None]]:
+    then = draw(st.sampled_from(tuple(Action)))
+    when, unless = draw(st.none() | trees()), draw(st.none() | st.none() | trees())
+    rule = Rule(
+        f"r{place}",
+        then,
+        when=when.source if when else None,
+        unless=unless.source if unless else None,
+        reason=f"reason {place}" if then in (Action.RESET, Action.REJECT) else None,
+        at_most=draw(st.sampled_from((Span(5), Span(30)))) if then is Action.WAIT else None,
+        after=draw(st.sampled_from((Action.RESET, Action.REJECT, Action.HUMAN))) if then is Action.WAIT else None,
+        until=draw(st.none() | st.sampled_from((Span(30), Span(0, 12)))) if then is Action.ACCEPT else None,
+        reviewers=draw(st.sampled_from((1, 2))) if then in (Action.ACCEPT, Action.HUMAN) else 1,
+    )
+    return rule, (when, unless)
+
+
+@st.composite
+def policies(draw: st.DrawFn, name: str = "p", mode: Mode | None = Mode.ENFORCE) -> Drawn:
+    made = [draw(rules(place)) for place in range(draw(st.integers(1, 4)))]
+    policy = Policy(
+        name,
+        ("acme/*",),
+        tuple(rule for rule, _ in made),
+        mode=mode or draw(st.sampled_from(tuple(Mode))),
+        judges=draw(st.sampled_from((("pending",), ("pending", "accepted")))),
+        digest=name.ljust(64, "0"),
+    )
+    return Drawn(policy, tuple(pair for _, pair in made))
+
+
+Outcome: TypeAlias = "Action | None"
+
+
+def wanted_by(rule: Rule) -> Action:
+    """The model's own clock: everybody has waited ten days."""
+    waited_out = rule.then is Action.WAIT and rule.at_most is not None and rule.at_most.days <= 10
+    return rule.after if waited_out and rule.after else rule.then
+
+
+def outcome(drawn: Drawn, known: Mapping[str, Fact]) -> tuple[Outcome, bool]:
+    """What the policy wants, and whether that is because it is open; by trying all ways of all unknown rules."""
+    values = [_condition(pair, known) for pair in drawn.trees]
+    soft = [value is None and _is_soft(pair, known) for value, pair in zip(values, drawn.trees, strict=True)]
+    ends = _ends(drawn, values)
+    if len(ends) == 1:
+        return ends.pop(), False
+    resolved = product(*[(True, False) if each else (value,) for value, each in zip(values, soft, strict=True)])
+    may_settle = any(soft) and any(len(_ends(drawn, list(each))) == 1 for each in resolved)
+    return (Action.WAIT if may_settle else Action.HUMAN), True
+
+
+def _ends(drawn: Drawn, values: list[bool | None]) -> set[Outcome]:
+    found: set[Outcome] = set()
+    for way in product(*[(True, False) if value is None else (value,) for value in values]):
+        matching = [wanted_by(rule) for rule, value in zip(drawn.policy.rules, way, strict=True) if value]
+        found.add(matching[0] if matching else None)
+    return found
+
+
+def _condition(pair: tuple[Tree | None, Tree | None], known: Mapping[str, Fact]) -> bool | None:
+    when, unless = pair
+    parts = [when or Tree("true"), Tree("!", (unless,)) if unless else Tree("true")]
+    return Tree("&&", tuple(parts)).value(known)
+
+
+def _is_soft(pair: tuple[Tree | None, Tree | None], known: Mapping[str, Fact]) -> bool:
+    """Whether it lacks a fact that can still be fetched where it is unknown."""
+    return any(_lacks(tree, known) for tree in pair if tree is not None and tree.value(known) is None)
+
+
+def _lacks(tree: Tree, known: Mapping[str, Fact]) -> bool:
+    if not tree.parts:
+        name = LEAVES[tree.op]
+        return bool(name) and known[name].why is Why.NOT_YET
+    parts = tree.parts
+    if tree.op == "?:" and parts[0].value(known) is not None:
+        parts = (parts[1] if parts[0].value(known) else parts[2],)
+    return any(_lacks(part, known) for part in parts if part.value(known) is None)
+
+
+def untold(verdict: Verdict | None) -> Verdict | None:
+    """Without what only the slow way tells."""
+    if verdict is None:
+        return None
+    return replace(
+        verdict,
+        opinions=tuple(replace(each, tried=()) for each in verdict.opinions),
+        shadow=tuple(replace(each, tried=()) for each in verdict.shadow),
+        silent=tuple(replace(each, tried=()) for each in verdict.silent),
+    )
+
+
+def at_least_as_strict(one: Action, other: Action) -> bool:
+    return RANK[one] <= RANK[other]

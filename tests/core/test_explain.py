@@ -1,0 +1,180 @@
+"""The words of a verdict: complete, harmless, and true about what would have to be different."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hf_gate.domain.text import visible
+from hf_gate.policy.evaluate import Judge, compile_policy
+from hf_gate.policy.explain import Line, Mark, explained, fact_line, headline, shown
+from hf_gate.policy.model import Action, Fact, FactValue, Mode, Policy, Rule, Span, Tried, Trust, Verdict, Why
+from tests.core.evaluate_model import DECLARED, Drawn, Tree, facts, policies
+
+NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
+
+RULES = (
+    Rule("say-more", Action.RESET, when='answers.purpose.quality in ["empty", "junk"]', reason="Please\nsay more."),
+    Rule("signed", Action.ACCEPT, when="known && person.account_days > 30", unless="email.free", until=Span(365)),
+    Rule("rest", Action.HUMAN, queue="data-office"),
+)
+EEG = Policy(
+    "eeg",
+    ("acme/x",),
+    RULES,
+    mode=Mode.ENFORCE,
+    let={"known": "email.academic || tables.dua"},
+    digest="d" * 64,
+)
+GOOD: dict[str, Fact] = {
+    "answers.purpose.quality": Fact("good", Trust.CLAIMED, "form", NOW - timedelta(days=3)),
+    "person.account_days": Fact(12, Trust.ACCOUNT, "account id", NOW),
+    "email.academic": Fact(True, Trust.ACCOUNT, "list:academic@2026-11", NOW - timedelta(hours=5)),
+    "email.free": Fact(False, Trust.ACCOUNT, "list:free"),
+    "tables.dua": Fact(None, Trust.YOURS, "table:dua@12345678", NOW, Why.UNAVAILABLE, "the file is not readable"),
+}
+
+
+def told(known: dict[str, Fact], *policies: Policy) -> tuple[Line, ...]:
+    verdict = Judge([compile_policy(each, DECLARED) for each in policies]).verdict(known, now=NOW)
+    assert verdict is not None
+    return explained(verdict, NOW)
+
+
+# ---- what is told ----------------------------------------------------------------------------------------------------------
+
+
+def test_an_explanation_tells_rules_branches_facts_and_what_would_have_to_differ() -> None:
+    assert (
+        "\n".join(map(str, told(GOOD, EEG)))
+        == """\
+human: rule `rest` of policy `eeg`; queue data-office
+  policy `eeg`: human by rule `rest`; queue data-office
+    ✗ say-more (reset) does not match
+      ✗ answers.purpose.quality in ["empty", "junk"]
+        answers.purpose.quality = "good" (form, claimed, 3 d old)
+      it would match if `answers.purpose.quality in ["empty", "junk"]` were true
+    ✗ signed (accept) does not match
+      ✗ known && person.account_days > 30
+        ✓ known
+          ✓ email.academic || tables.dua
+            ✓ email.academic
+              email.academic = true (list:academic@2026-11, account, 5 h old)
+            ? tables.dua
+              tables.dua unavailable: the file is not readable (table:dua@12345678, yours, just read)
+        ✗ person.account_days > 30
+          person.account_days = 12 (account id, account, just read)
+      ✓ !(email.free)
+        ✗ email.free
+          email.free = false (list:free, account)
+      it would match if `person.account_days > 30` were true
+    ✓ rest (human) matches, it always does"""
+    )
+
+
+def test_an_open_verdict_names_what_is_missing_and_what_could_come_out() -> None:
+    unknown = {**GOOD, "email.academic": replace(GOOD["email.academic"], value=None, why=Why.UNAVAILABLE)}
+    old = {**unknown, "person.account_days": Fact(400, Trust.ACCOUNT, "account id")}
+    lines = told(old, EEG)
+    assert lines[0].text == (
+        "human: rule `signed` of policy `eeg`; missing: email.academic, tables.dua; it could be human or accept"
+    )
+    soon = {name: replace(fact, why=Why.NOT_YET) if fact.value is None else fact for name, fact in old.items()}
+    assert "waits one cycle for email.academic, tables.dua" in told(soon, EEG)[0].text
+
+
+def test_a_reason_stands_below_the_verdict_on_one_line() -> None:
+    lines = told({**GOOD, "answers.purpose.quality": Fact("junk", Trust.CLAIMED, "form")}, EEG)
+    assert lines[1] == Line(1, Mark.PLAIN, "reason: Please␊say more.")
+
+
+def test_policies_without_an_opinion_and_in_shadow_are_told_too() -> None:
+    silent = replace(EEG, name="silent", rules=RULES[:1])
+    shadow = replace(EEG, name="zshadow", mode=Mode.SHADOW)
+    text = "\n".join(map(str, told(GOOD, silent, shadow)))
+    assert text.startswith("human: no policy has an opinion\n")
+    assert "policy `silent`: no rule matches, it has no opinion\n    ✗ say-more (reset) does not match" in text
+    assert "policy `zshadow`, shadow: recorded, never counted: human by rule `rest`" in text
+
+
+def test_a_rule_that_nobody_can_match_is_told_so() -> None:
+    never = replace(EEG, rules=(Rule("never", Action.ACCEPT, when="false && email.free"), RULES[2]))
+    assert "no request could match it" in "\n".join(map(str, told(GOOD, never)))
+
+
+def test_an_error_is_told_where_it_happened() -> None:
+    broken = replace(EEG, rules=(Rule("asks", Action.ACCEPT, when='form["Use"] == "x" || email.free'), RULES[2]))
+    text = "\n".join(map(str, told({**GOOD, "form": Fact({}, Trust.CLAIMED, "form")}, broken)))
+    assert '? form["Use"] == "x" (error: ' in text
+    assert "missing: rule asks" in text
+
+
+def test_values_of_all_types_are_shown_on_one_line() -> None:
+    values: dict[FactValue, str] = {
+        True: "true",
+        30: "30",
+        "a\nb": '"a␊b"',
+        ("x", "y"): '["x", "y"]',
+        NOW: "2026-11-25T12:00:00.000Z",
+    }
+    assert {value: shown(value) for value in values} == values
+    assert shown({"Use": "a\x1b[2J"}) == '{"Use": "a␛[2J"}'
+    assert len(shown("x" * 10_000)) < 100
+    assert fact_line("now", Fact(NOW, Trust.CLAIMED, "clock"), NOW) == "now = 2026-11-25T12:00:00.000Z (clock, claimed)"
+
+
+def test_the_headline_tells_terms() -> None:
+    verdict = Verdict(Action.ACCEPT, "eeg", "signed", until=Span(365), at_end=Action.REJECT, reviewers=2)
+    assert headline(verdict) == "accept: rule `signed` of policy `eeg`; until 365d, then reject; 2 reviewers"
+
+
+# ---- harmless --------------------------------------------------------------------------------------------------------------
+
+
+@given(st.text(max_size=200), st.text(max_size=50))
+def test_nothing_from_strangers_acts_on_a_terminal_or_breaks_a_line(text: str, note: str) -> None:
+    known = {
+        **GOOD,
+        "answers.purpose.quality": Fact(text, Trust.CLAIMED, text[:50] or "form"),
+        "tables.dua": Fact(None, Trust.YOURS, "table", None, Why.UNAVAILABLE, note),
+        "form": Fact({text: note}, Trust.CLAIMED, "form"),
+    }
+    loud = replace(
+        EEG, rules=(Rule("x", Action.ACCEPT, when='form["Use"] == "x" || int(answers.purpose.quality) > 3'), *RULES)
+    )
+    for line in told(known, loud):
+        assert visible(line.text, one_line=True) == line.text
+        assert not any(unicodedata.category(char) == "Cc" for char in str(line))
+
+
+def rules_tried(verdict: Verdict) -> list[Tried]:
+    return [tried for each in verdict.opinions for tried in each.tried] + [
+        tried for each in verdict.silent for tried in each.tried
+    ]
+
+
+# ---- true ------------------------------------------------------------------------------------------------------------------
+
+
+@given(policies(), facts())
+def test_what_would_have_to_differ_would_make_the_rule_match(drawn: Drawn, known: dict[str, Fact]) -> None:
+    verdict = Judge([drawn.compiled]).verdict(known, now=NOW)
+    assert verdict is not None
+    for tried, (when, unless) in zip(rules_tried(verdict), drawn.trees, strict=False):
+        assert (tried.differ == ()) or tried.matched is not True
+        whole = Tree("&&", (when or Tree("true"), Tree("!", (unless or Tree("false"),))))
+        for way in tried.differ:
+            assert whole.value(known, {flip.expr: flip.value for flip in way}) is True
+
+
+@given(policies(), facts())
+def test_a_rule_matches_when_all_that_stands_below_it_is_true(drawn: Drawn, known: dict[str, Fact]) -> None:
+    verdict = Judge([drawn.compiled]).verdict(known, now=NOW)
+    assert verdict is not None
+    for tried in rules_tried(verdict):
+        values = [because.value for because in tried.because]
+        assert tried.matched is (False if False in values else None if None in values else True)

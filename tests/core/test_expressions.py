@@ -1,0 +1,306 @@
+"""Conditions: which are taken, what is said about the others, and what comes out when something is not known."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from hf_gate.policy.expressions import (
+    Bound,
+    Comparison,
+    Expression,
+    ExpressionProblem,
+    bind,
+    compile_expression,
+    compile_lets,
+)
+from hf_gate.policy.fact_table import declarations
+from hf_gate.policy.merging import NONE_HOLDS, merge
+from hf_gate.policy.model import FactValue
+
+DECLARED = declarations(tables=("dua", "partners"))
+
+
+def compiled(source: str) -> Expression:
+    return compile_expression(source, DECLARED)
+
+
+def refused(source: str) -> ExpressionProblem:
+    with pytest.raises(ExpressionProblem) as caught:
+        compile_expression(source, DECLARED)
+    return caught.value
+
+
+def problem_of(source: str) -> ExpressionProblem | None:
+    try:
+        compile_expression(source, DECLARED)
+    except ExpressionProblem as problem:
+        return problem
+    return None
+
+
+def given(**facts: FactValue) -> Bound:
+    return bind({name.replace("__", "."): value for name, value in facts.items()})
+
+
+# ---- mistakes ------------------------------------------------------------------------------------------------------------
+
+MISTAKES = [  # source, what is marked, what is to be written there, a word of the sentence
+    ("email.academic and email.free", "and", "&&", "`&&`"),
+    ("email.academic OR email.free", "OR", "||", "`||`"),
+    ("not email.free", "not ", "!", "`!x`"),
+    ('email.domain not in ["x.org"]', 'email.domain not in ["x.org"]', '!(email.domain in ["x.org"])', "!(x in y)"),
+    ('email.domain = "x.org"', "=", "==", "`==`"),
+    ('email.domain === "x.org"', "===", "==", "`==`"),
+    ('email.domain <> "x.org"', "<>", "!=", "`!=`"),
+    ("email.free & email.academic", "&", "&&", "`&&`"),
+    ("email.free == True", "True", "true", "`true`"),
+    ("email.free == yes", "yes", "true", "`true`"),
+    ("email.free is true", "is", "==", "`==`"),
+    ("email.domain == \u201cx.org\u201d", "\u201cx.org\u201d", '"x.org"', "quotation mark"),
+    ("email.free \u2260 true", "\u2260", "!=", "`!=`"),
+    ('email.domain == "x.org', '"', None, "never closed"),
+    ("email.free ||", "||", None, "ends too early"),
+    ("email.free email.academic", "email", None, "missing before it"),
+    ("person.account_days > 30 days", "days", None, "whole days"),
+    ("emial.academic", "emial.academic", "email.academic", "did you mean"),
+    ("email.academik && email.free", "email.academik", "email.academic", "did you mean"),
+    ("account_days > 3", "account_days", "person.account_days", "did you mean"),
+    ("email", "email", None, "no fact by itself"),
+    ('tables.dua.stat == "valid"', "tables.dua.stat", "tables.dua.state", "did you mean"),
+    ("email.domain == gmail", "gmail", None, "in quotes"),
+    ('email.domain.endswith(".edu")', "endswith", "endsWith", "did you mean"),
+    ('email.domain.starts_with("a")', "starts_with", "startsWith", "did you mean"),
+    ("person.account_days > 1.5", "1.5", "1", "whole number"),
+    ("person.account_days < 1.5", "1.5", "2", "whole number"),
+    ("30.0 <= person.account_days", "30.0", "30", "whole number"),
+    ('person.account_days > "30"', '"30"', "30", "without quotes"),
+    ('email.free == "true"', '"true"', "true", "without quotes"),
+    ('answers.country.text == "CH" && email.domain == 3', "3", '"3"', "quotes"),
+    ('email.domain in "x.org"', '"x.org"', '["x.org"]', "list"),
+    ('email.domain == ["x.org"]', "==", "in", "`in`"),
+    ('now > "2027-01-01"', '"2027-01-01"', 'timestamp("2027-01-01T00:00:00Z")', "moment"),
+    ('now - request.asked_at > "720h"', '"720h"', 'duration("720h")', "time span"),
+    ("now - request.asked_at > 30", ">", None, 'duration("720h")'),
+    ("email.domain == null", "==", None, "null"),
+    ("[email.domain, null] == []", "null", None, "null"),
+    ("email.domain && email.free", "&&", None, "a text"),
+    ("email.domain", "email.domain", None, "true or false"),
+    ('now - request.asked_at > duration("30d")', 'duration("30d")', 'duration("720h")', "no days"),
+    ('now - request.asked_at > duration("2w")', 'duration("2w")', 'duration("336h")', "no days"),
+    ('now - request.asked_at > duration("6mo")', 'duration("6mo")', None, "account_days"),
+    ('timestamp("2027-01-01") < now', 'timestamp("2027-01-01")', 'timestamp("2027-01-01T00:00:00Z")', "in full"),
+    ('email.domain.matches("(")', '"("', None, "no regular expression"),
+    ("email.domain.matches(email.address)", "email.address", None, "never taken from a fact"),
+    ("size(form) > 1 / 0", "1 / 0", None, "divide by zero"),
+    ('int("x") > 1', 'int("x")', None, "always fails"),
+    ("has(email.domain)", "has(email.domain)", None, "`form` only"),
+    ('has(form["Use"])', 'has(form["Use"])', '"Use" in form', "`in`"),
+    ("person.orgs.exists(email, true)", "person.orgs.exists(email, true)", None, "otherwise"),
+    ("", "", None, "empty"),
+    ("   // nothing but a comment", "   // nothing but a comment", None, "empty"),
+    ("email.free &&\n  emial.free", "emial.free", "email.free", "did you mean"),
+    ('form["h\u00e9llo \U0001f600"] == "x" && emial.free', "emial.free", "email.free", "did you mean"),
+]
+
+
+@pytest.mark.parametrize(("source", "marked", "fix", "word"), MISTAKES, ids=[each[0][:40] for each in MISTAKES])
+def test_a_mistake_is_marked_and_told_in_one_line(source: str, marked: str, fix: str | None, word: str) -> None:
+    problem = refused(source)
+    assert source[problem.offset : problem.offset + problem.length] == marked
+    assert problem.fix == fix
+    assert word in problem.message
+    assert "\n" not in problem.message
+    assert "<input>" not in problem.message
+
+
+@pytest.mark.parametrize("source", [each[0] for each in MISTAKES if each[2] is not None])
+def test_what_is_offered_can_be_pasted_until_the_expression_is_taken(source: str) -> None:
+    for _ in range(4):
+        problem = problem_of(source)
+        if problem is None:
+            return
+        assert problem.fix is not None
+        source = source[: problem.offset] + problem.fix + source[problem.offset + problem.length :]
+    pytest.fail(f"still refused: {source}")
+
+
+def test_a_long_source_is_refused_by_its_bytes() -> None:
+    assert compiled('email.domain == "' + "a" * 4000 + '"').facts == {"email.domain"}
+    assert refused('email.domain == "' + "\u00e9" * 2050 + '"').code == "too-long"
+
+
+# ---- what is read from an expression -------------------------------------------------------------------------------------
+
+
+def test_facts_labels_and_comparisons_are_read_from_the_checked_tree() -> None:
+    found = compiled('("A b" in form && form["A b"] == "x") || form.c == "y" || 30 < person.account_days')
+    assert found.facts == {"form", "person.account_days"}
+    assert found.labels == {"A b", "c"}
+    assert found.comparisons == (Comparison("person.account_days", ">", (30,), 58, 24),)
+    inside = compiled('email.domain in ["a.org", "b.org"] && email.domain.endsWith("edu")').comparisons
+    assert [(each.op, each.values) for each in inside] == [("in", ("a.org", "b.org")), ("endsWith", ("edu",))]
+
+
+def test_branches_are_what_is_true_or_false_in_the_order_written() -> None:
+    found = compiled("(email.free // who\n || !tables.dua) && (email.academic ? tables.partners : true)")
+    assert (found.op, [part.source for part in found.parts]) == (
+        "&&",
+        ["email.free || !tables.dua", "email.academic ? tables.partners : true"],
+    )
+    assert [part.source for part in found.parts[0].parts] == ["email.free", "!tables.dua"]
+    assert [part.op for part in found.parts] == ["||", "?:"]
+    four = compiled("email.free && email.academic && tables.dua && tables.partners")
+    assert [part.source for part in four.parts] == ["email.free", "email.academic", "tables.dua", "tables.partners"]
+
+
+def test_the_longest_of_two_names_is_meant() -> None:
+    assert compiled('tables.dua && tables.dua.state == "valid"').facts == {"tables.dua", "tables.dua.state"}
+
+
+# ---- three values ----------------------------------------------------------------------------------------------------------
+
+
+def test_only_true_is_true() -> None:
+    assert compiled("email.free").evaluate(given(email__free=True)).value is True
+    assert compiled("email.free").evaluate(given(email__free=False)).value is False
+    for bound in (given(), given(email__free="true"), given(email__free=())):
+        assert compiled("email.free").evaluate(bound).value is None
+
+
+def test_an_unknown_fact_is_unknown_each_time_it_stands_there() -> None:
+    both = compiled("email.free || !email.free").evaluate(given())
+    assert both.value is None
+    assert both.missing == {"email.free"}
+    assert compiled("true || email.free").evaluate(given()).value is True
+    assert compiled("email.free || true").evaluate(given()).value is True
+    assert compiled("email.free && false").evaluate(given()).value is False
+
+
+def test_what_is_missing_is_only_what_the_branch_came_to() -> None:
+    found = compiled("(email.academic && tables.partners) || person.models > 3")
+    assert found.evaluate(given()).missing == {"email.academic", "tables.partners", "person.models"}
+    assert found.evaluate(given(email__academic=False)).missing == {"person.models"}
+    choice = compiled("(email.free ? person.models : person.datasets) > 3")
+    assert choice.evaluate(given(email__free=True)).missing == {"person.models"}
+    assert choice.evaluate(given()).missing == {"email.free", "person.models", "person.datasets"}
+    ways = compiled("email.free ? email.academic : tables.dua")
+    assert ways.evaluate(given(email__free=False)).missing == {"tables.dua"}
+    loop = compiled("person.orgs.exists(o, o == email.domain)")
+    assert loop.evaluate(given(person__orgs=("a",))).missing == {"email.domain"}
+
+
+def test_a_label_that_is_missing_is_an_error_and_no_missing_fact() -> None:
+    bare, guarded = compiled('form["Use"] == "x"'), compiled('"Use" in form && form["Use"] == "x"')
+    truth = bare.evaluate(given(form={}))
+    assert (truth.value, truth.missing) == (None, frozenset())
+    assert truth.error
+    assert guarded.evaluate(given(form={})).value is False
+    assert compiled('form["Use"] == "x" || email.free').evaluate(given(form={}, email__free=True)).value is True
+
+
+def test_an_error_beside_an_unknown_tells_both() -> None:
+    truth = compiled('form["Use"] == "x" || email.free').evaluate(given(form={}))
+    assert truth.missing == {"email.free"}
+    assert truth.error
+
+
+def test_too_many_rounds_are_an_error_and_never_true() -> None:
+    loops = compiled("person.orgs.all(a, person.verified_orgs.all(b, a == b))")
+    truth = loops.evaluate(given(person__orgs=("x",) * 1000, person__verified_orgs=("x",) * 1000))
+    assert truth.value is None
+    assert "budget" in (truth.error or "")
+
+
+def test_texts_and_lists_are_cut_and_half_letters_replaced() -> None:
+    bound = given(email__domain="a" * 9000, person__orgs=("x",) * 2000, person__fullname="\ud800")
+    assert compiled("size(email.domain) == 8192 && size(person.orgs) == 1000").evaluate(bound).value is True
+    assert compiled('person.fullname == "\ufffd"').evaluate(bound).value is True
+
+
+def test_moments_are_compared_as_moments() -> None:
+    bound = given(now=datetime(2026, 12, 1, tzinfo=UTC), request__asked_at=datetime(2026, 10, 1, tzinfo=UTC))
+    assert compiled('now - request.asked_at > duration("720h")').evaluate(bound).value is True
+    assert compiled('now < timestamp("2026-11-30T00:00:00Z")').evaluate(bound).value is False
+
+
+# ---- let -------------------------------------------------------------------------------------------------------------------
+
+LETS = {"known": "email.academic || tables.partners", "public": "person.models + person.datasets", "both": "known && public > 3"}  # fmt: skip
+
+
+def test_a_let_has_the_type_of_its_expression_and_stands_for_its_facts() -> None:
+    lets = compile_lets(LETS, DECLARED)
+    assert {name: each.type for name, each in lets.items()} == {"known": "bool", "public": "int", "both": "bool"}
+    found = compile_expression("both && email.free", DECLARED, lets)
+    assert found.lets == ("both",)
+    assert found.facts == {"email.academic", "tables.partners", "person.models", "person.datasets", "email.free"}
+
+
+def test_a_let_that_is_unknown_passes_on_what_it_lacks() -> None:
+    lets = compile_lets(LETS, DECLARED)
+    found = compile_expression("both && email.free", DECLARED, lets)
+    facts: dict[str, FactValue] = {"email.academic": True, "person.models": 4, "email.free": True}
+    assert found.evaluate(bind(facts, lets)).missing == {"person.datasets"}
+    assert found.evaluate(bind({**facts, "person.datasets": 0}, lets)).value is True
+    assert found.evaluate(bind({**facts, "email.free": False}, lets)).value is False
+
+
+def test_a_let_that_errs_is_unknown() -> None:
+    lets = compile_lets({"use": 'form["Use"]'}, DECLARED)
+    truth = compile_expression('use == "x"', DECLARED, lets).evaluate(bind({"form": {}}, lets))
+    assert truth.value is None
+    assert truth.error
+    assert not truth.missing
+
+
+@pytest.mark.parametrize(
+    ("source", "of_type", "condition"),
+    [
+        ("person.orgs", "list<string>", 'lab.exists(o, o == "x")'),
+        ("form", "map<string, string>", '"A" in lab'),
+        ("now - request.asked_at", "duration", 'lab > duration("1h")'),
+        ("request.asked_at", "timestamp", "lab < now"),
+        ("email.domain", "string", 'lab == "a.org"'),
+        ("1.5", "double", "lab > 1.0"),
+    ],
+)
+def test_lets_of_other_types_can_be_used(source: str, of_type: str, condition: str) -> None:
+    lets = compile_lets({"lab": source}, DECLARED)
+    assert lets["lab"].type == of_type
+    moments: dict[str, FactValue] = {
+        "now": datetime(2026, 12, 1, tzinfo=UTC),
+        "request.asked_at": datetime(2026, 10, 1, tzinfo=UTC),
+    }
+    facts = {**moments, "person.orgs": ("x",), "form": {"A": "b"}, "email.domain": "a.org"}
+    assert compile_expression(condition, DECLARED, lets).evaluate(bind(facts, lets)).value is True
+
+
+def test_a_let_says_in_which_one_a_mistake_is_and_no_later_one_is_known() -> None:
+    with pytest.raises(ExpressionProblem) as caught:
+        compile_lets({"a": "b && true", "b": "email.free"}, DECLARED)
+    assert caught.value.let == "a"
+
+
+# ---- merged ----------------------------------------------------------------------------------------------------------------
+
+
+def test_merged_conditions_answer_the_first_that_holds() -> None:
+    sources = ["email.free // a comment", "email.academic ? tables.dua : false", "tables.partners"]
+    merged = merge([(compiled(each), None) for each in sources] + [(None, compiled("email.free"))], DECLARED)
+    assert merged is not None
+    no: dict[str, FactValue] = {"email.free": False, "email.academic": False, "tables.partners": False}
+    assert merged.first(bind(no)) == 3
+    assert merged.first(bind({**no, "email.academic": True, "tables.dua": True})) == 1
+    assert merged.first(bind({"email.free": True})) == 0
+    assert merged.first(bind({"email.free": False})) is None
+
+
+def test_forty_rules_are_merged_in_pieces() -> None:
+    merged = merge([(compiled(f"person.models == {n}"), compiled("email.free")) for n in range(40)], DECLARED)
+    assert merged is not None
+    for n in (0, 14, 15, 39):
+        assert merged.first(bind({"person.models": n, "email.free": False})) == n
+    assert merged.first(bind({"person.models": 40, "email.free": False})) == NONE_HOLDS
+    assert merged.first(bind({"person.models": 7, "email.free": True})) == NONE_HOLDS

@@ -1,0 +1,50 @@
+"""Expressions that should stall, crash or deceive: each is refused or stopped at once, and none comes out true."""
+
+from __future__ import annotations
+
+from time import process_time
+
+import pytest
+
+from hf_gate.domain.text import visible
+from hf_gate.policy.expressions import ExpressionProblem, bind, compile_expression
+from hf_gate.policy.fact_table import declarations
+from tests.core.hostile_expressions import BIG, HOSTILE
+
+DECLARED = declarations(tables=("dua",))
+CPU_SECONDS = 0.1  # the promise; the worst needs a third of it. Time of this process, which other load does not change
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_expression_is_refused_or_stopped_at_once(name: str) -> None:
+    bound, start = bind(BIG), process_time()
+    problem, value = None, None
+    try:
+        value = compile_expression(HOSTILE[name], DECLARED).evaluate(bound).value
+    except ExpressionProblem as refused:
+        problem = refused
+    assert process_time() - start < CPU_SECONDS
+    assert value is not True
+    assert problem is None or problem.message == visible(problem.message, one_line=True)
+    assert problem is None or 0 <= problem.offset <= len(HOSTILE[name])
+
+
+def test_the_corpus_is_large_enough() -> None:
+    assert len(HOSTILE) >= 40
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "has(tables.dua)",
+        "!has (tables.dua)",
+        "has//\n(tables.dua)",
+        "__not_strictly_false__(tables.dua)",
+        "type(tables.dua) == bool",
+        "dyn(tables.dua) == dyn(true)",
+        "tables.dua == null",
+    ],
+)
+def test_there_is_no_way_to_ask_whether_a_fact_is_known(source: str) -> None:
+    with pytest.raises(ExpressionProblem):
+        compile_expression(source, DECLARED)
