@@ -87,12 +87,9 @@ people = Table(
     _text("username", null=True),
     _text("fullname", null=True),
     _text("email", null=True),
-    _text("user_key", null=True),  # as queries look for it: folded
-    _text("email_key", null=True),
+    _text("user_key", null=True),  # the folded username of those who have no account id to be known by
     _part("people_user_id", "user_id", where="user_id IS NOT NULL", unique=True),
-    _part("people_user_key", "user_key", where="user_key IS NOT NULL"),
-    _part("people_email_key", "email_key", where="email_key IS NOT NULL"),
-    _part("people_hidden", "id", where="user_id IS NULL"),
+    _part("people_nameless", "user_key", where="user_id IS NULL"),
 )
 
 verdicts = Table(  # each different one once
@@ -122,6 +119,7 @@ requests = Table(  # one row an attempt; the columns up to `version` are the sta
     _text("queue", null=True),
     _number("until_at", null=True),
     _text("at_end", null=True),
+    _text("until_rule", null=True),
     _text("open_run", null=True),
     _text("open_before", null=True),
     _text("open_after", null=True),
@@ -142,7 +140,6 @@ requests = Table(  # one row an attempt; the columns up to `version` are the sta
     _part("requests_asked", "asked_at", "id", where="is_current"),
     _part("requests_status", "status", "asked_at", "id", where="is_current"),
     _part("requests_repo", "repo_id", "status", "asked_at", "id", where="is_current"),
-    _part("requests_domain", "domain", "asked_at", "id", where="is_current AND domain IS NOT NULL"),
     _part("requests_country", "country", "asked_at", "id", where="is_current AND country IS NOT NULL"),
     _part("requests_verdict", "verdict_id", "asked_at", "id", where="is_current AND verdict_id IS NOT NULL"),
     _part("requests_queue", "queue", "asked_at", "id", where="is_current AND queue IS NOT NULL"),
@@ -159,7 +156,13 @@ hits = Table(  # the tables of the owner's that a request stood in when it was j
     sqlite_with_rowid=False,
 )
 
-texts = Table("texts", metadata, _to("requests", "id", key=True), _text("text"))
+texts = Table(
+    "texts",
+    metadata,
+    _to("requests", "id", key=True),
+    _text("text"),
+    _text("extra", null=True),  # what else the index holds; SQLite's keeps it to itself
+)
 
 counters = Table(
     "counters",
@@ -295,5 +298,5 @@ POSTGRESQL: Final = (
     "CREATE TRIGGER ledger_no_truncate BEFORE TRUNCATE ON ledger EXECUTE FUNCTION ledger_only_added_to()",
     """CREATE FUNCTION grams_of(whole text) RETURNS text[] LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
        $$ SELECT array_agg(DISTINCT substr(whole, i, 3)) FROM generate_series(1, length(whole) - 2) AS i $$""",
-    "CREATE INDEX texts_grams ON texts USING gin (grams_of(text))",
+    "CREATE INDEX texts_grams ON texts USING gin (grams_of(text || extra))",
 )
