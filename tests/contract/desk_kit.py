@@ -1,0 +1,89 @@
+"""A store beside a small local Hub, read from by the use cases as the program reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hf_gate import Hub
+from hf_gate.domain.events import AnyEvent, event_of
+from hf_gate.domain.ids import Repo, parse_repo
+from hf_gate.domain.rows import RequestRow
+from hf_gate.store.opening import open_store
+from hf_gate.store.reading import Store
+from hf_gate.testing import LocalHub
+from hf_gate.usecases.cadence import Kind
+from hf_gate.usecases.ports import HubPort
+from hf_gate.usecases.sync import Synced, sync
+from hf_gate.wiring import HubClock
+
+
+@dataclass
+class Desk:
+    """One repo of a local Hub, and the store that follows it."""
+
+    local: LocalHub
+    hub: Hub
+    store: Store
+    repo: Repo
+
+    def read(self, kind: Kind, hub: HubPort | None = None, **more: Any) -> Synced:
+        return sync(hub or self.hub, self.store, HubClock(self.hub), self.repo, kind, actor="lena", **more)
+
+    def full(self, **more: Any) -> Synced:
+        return self.read(Kind.FULL, **more)
+
+    def quick(self, **more: Any) -> Synced:
+        return self.read(Kind.QUICK, **more)
+
+    def ask(self, *names: str, **answers: str) -> None:
+        """These people ask; who is not there yet is made."""
+        new = [name for name in names if name not in self.local.tokens]
+        self.local.add_people([{"username": name} for name in new])
+        kind = self.repo.type.value
+        lines = [{"repo": self.repo.id, "repo_type": kind, "user": name, "answers": answers} for name in names]
+        self.local.add_requests(lines)
+
+    def withdraw(self, name: str) -> None:
+        """This person takes the request back."""
+        with Hub(self.local.tokens[name], self.local.url) as hub:
+            hub.withdraw(self.repo)
+
+    def calls(self) -> int:
+        """How many pages were asked for so far."""
+        return int(self.local.stats()["calls"].get("GET list", 0))
+
+    def row(self, name: str) -> RequestRow:
+        """Somebody's latest request."""
+        found = [
+            row for status in ("pending", "accepted", "rejected", "reset", "withdrawn") for row in self.rows(status)
+        ]
+        return next(row for row in found if row.person.identity.username == name)
+
+    def rows(self, status: str) -> list[RequestRow]:
+        return list(self.store.walk(self.repo, status))
+
+    def status(self, name: str) -> str:
+        return self.row(name).state.status
+
+    def events(self) -> list[AnyEvent]:
+        """The chain of the repo, oldest first."""
+        return [event_of(link.body) for link in self.store.links(f"{self.repo.type.value}s/{self.repo.id}")]
+
+    def kinds(self) -> list[str]:
+        return [type(event).__name__ for event in self.events()]
+
+
+@contextmanager
+def a_desk(folder: Path, **made: Any) -> Iterator[Desk]:
+    """A desk at the first repo of a local Hub made so."""
+    with LocalHub(**{"requests": 0, "repos": 1} | made) as local, Hub(local.tokens["owner"], local.url) as hub:
+        line = local.repos[0]
+        store = open_store(folder / "desk.db", endpoint=local.url)
+        try:
+            yield Desk(local, hub, store, parse_repo(line["repo"], line["repo_type"]))
+        finally:
+            store.close()

@@ -1,0 +1,342 @@
+"""A reading enters what the Hub shows and nothing else; only complete lists and a second look say that somebody is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hf_gate import Decision, NotAllowed
+from hf_gate.domain import events as e
+from hf_gate.domain.completeness import PROVED
+from hf_gate.domain.lifecycle import STATUSES
+from hf_gate.domain.moments import ms
+from hf_gate.usecases.sync import MANY, Ids, report_counts
+from hf_gate.usecases.verify import verify
+
+from .desk_kit import Desk, a_desk
+
+PEOPLE = ("ada", "bob", "cem", "dora", "eve")
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    with a_desk(tmp_path) as made:
+        yield made
+
+
+def test_a_full_reading_enters_everybody_once_and_says_that_it_is_whole(desk: Desk) -> None:
+    desk.ask(*PEOPLE, Purpose="to listen")
+    desk.hub.accept(desk.repo, "ada")
+    synced = desk.full()
+    assert (synced.new, synced.read, synced.complete) == (5, 5, True)
+    assert desk.status("ada") == "accepted"
+    assert dict(synced.counts) == {"accepted": 1, "pending": 4}
+    row = desk.store.repo(desk.repo)
+    assert row is not None
+    assert row.is_complete
+    assert row.gated == "manual"
+    assert row.form_card is not None
+
+
+def test_what_was_read_before_brings_nothing_and_enters_nothing(desk: Desk) -> None:
+    desk.ask(*PEOPLE)
+    desk.full()
+    before = desk.kinds()
+    assert desk.full().news == desk.quick().news == 0
+    assert desk.kinds() == before
+
+
+def test_a_decision_on_the_page_of_the_hub_is_entered_as_made_outside_with_who_granted(desk: Desk) -> None:
+    desk.ask("ada")
+    desk.full()
+    desk.hub.accept(desk.repo, "ada")
+    assert desk.full().moved == 1
+    moved = next(event for event in desk.events() if isinstance(event, e.StatusMoved))
+    assert (moved.before, moved.after, moved.cause, moved.has_granter) == ("pending", "accepted", "outside", True)
+    (entry, *_) = [one for one in desk.store.entries(request=desk.row("ada").id) if one.link.kind == "StatusMoved"]
+    assert entry.link.actor == "outside"
+    assert entry.private is not None
+    assert desk.hub.whoami().name in str(entry.private["granted_by"])
+    assert desk.hub.whoami().name.encode() not in entry.link.body
+
+
+def test_who_asks_again_after_a_reset_is_a_second_attempt_linked_to_the_first(desk: Desk) -> None:
+    desk.ask("ada")
+    desk.full()
+    first = desk.row("ada").id
+    desk.hub.reset(desk.repo, "ada")
+    desk.full()
+    desk.ask("ada")
+    assert desk.quick().again == 1
+    second = desk.row("ada")
+    assert (second.state.attempt, second.state.after) == (2, first)
+    attempts = desk.store.attempts(desk.repo, second.person.id)
+    assert sorted(row.state.status for row in attempts) == ["pending", "reset"]
+
+
+def test_a_name_that_was_changed_is_the_same_person(desk: Desk) -> None:
+    desk.ask("ada")
+    desk.full()
+    person = desk.row("ada").person.id
+    desk.local.control("POST", "rename", {"user": "ada", "to": "ada-l"})
+    assert desk.full().changed == 1
+    assert desk.row("ada-l").person.id == person
+
+
+# ---- who is gone --------------------------------------------------------------------------------------------------------
+
+
+def test_a_withdrawn_request_is_told_by_a_full_reading_and_never_by_a_quick_one(desk: Desk) -> None:
+    desk.ask(*PEOPLE)
+    desk.full()
+    desk.withdraw("bob")
+    assert desk.quick().withdrawn == 0
+    assert desk.status("bob") == "pending"
+    assert desk.full().withdrawn == 1
+    assert desk.status("bob") == "withdrawn"
+    assert desk.full().withdrawn == 0
+    assert desk.kinds().count("RequestWithdrawn") == 1
+
+
+def test_who_withdrew_and_asks_again_is_there_again(desk: Desk) -> None:
+    desk.ask("ada")
+    desk.full()
+    desk.withdraw("ada")
+    desk.full()
+    desk.ask("ada")
+    assert desk.quick().again == 1
+    assert desk.status("ada") == "pending"
+
+
+def test_nobody_is_gone_from_lists_that_are_not_proved_whole(desk: Desk) -> None:
+    desk.ask(*PEOPLE)
+    desk.full()
+    desk.withdraw("bob")
+    desk.local.set_faults(["bad_record:on=list:p=1"])
+    synced = desk.full()
+    assert synced.complete is False
+    assert synced.withdrawn == 0
+    assert synced.doubts
+    assert desk.status("bob") == "pending"
+    row = desk.store.repo(desk.repo)
+    assert row is not None
+    assert not row.is_complete
+    assert row.problem
+
+
+def test_many_who_are_missing_at_once_are_not_believed_against_the_report(desk: Desk) -> None:
+    names = [f"person{n}" for n in range(MANY + 1)]
+    desk.ask(*names)
+    desk.full()
+    synced = desk.full(hub=Emptied(desk))
+    assert synced.withdrawn == 0
+    assert "report counts" in synced.doubts[0]
+    assert {row.person.identity.username for row in desk.rows("pending")} == set(names)
+
+
+def test_many_who_are_gone_indeed_are_told(desk: Desk) -> None:
+    names = [f"person{n}" for n in range(MANY + 1)]
+    desk.ask(*names, "eve")
+    desk.full()
+    for name in names:
+        desk.withdraw(name)
+    assert desk.full().withdrawn == MANY + 1
+    assert [row.person.identity.username for row in desk.rows("pending")] == ["eve"]
+
+
+class Emptied:
+    """The Hub on a bad day: its lists are empty, and look whole."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.desk.hub, name)
+
+    def list(self, _repo: Any, _status: str) -> Any:
+        return self
+
+    completeness = PROVED
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(())
+
+
+class Meddled:
+    """The Hub, on which something happens just after one of the lists was read."""
+
+    def __init__(self, desk: Desk, after: str, act: Any) -> None:
+        self.desk, self.after, self.act = desk, after, act
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.desk.hub, name)
+
+    def list(self, repo: Any, status: str) -> Any:
+        rows = self.desk.hub.list(repo, status)
+        if status != self.after:
+            return rows
+        return Meddling(rows, self.act)
+
+
+class Meddling:
+    def __init__(self, rows: Any, act: Any) -> None:
+        self.rows, self.act = rows, act
+
+    def __iter__(self) -> Iterator[Any]:
+        yield from self.rows
+        self.act()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.rows, name)
+
+
+def test_who_moves_while_the_lists_are_read_is_met_twice_and_stands_where_the_later_one_has_them(desk: Desk) -> None:
+    desk.ask(*PEOPLE)
+    synced = desk.full(hub=Meddled(desk, "pending", lambda: desk.hub.accept(desk.repo, "cem")))
+    assert (synced.new, synced.moved, synced.withdrawn) == (5, 1, 0)
+    assert desk.status("cem") == "accepted"
+
+
+def test_who_moves_into_a_list_that_was_read_already_is_found_by_the_second_look(desk: Desk) -> None:
+    desk.ask(*PEOPLE)
+    desk.hub.accept(desk.repo, "cem")
+    desk.full()
+    synced = desk.full(hub=Meddled(desk, "pending", lambda: desk.hub.cancel(desk.repo, "cem")))
+    assert (synced.moved, synced.withdrawn, synced.complete) == (1, 0, True)
+    assert desk.status("cem") == "pending"
+
+
+def test_the_second_look_says_so_when_it_cannot_be_completed(desk: Desk) -> None:
+    desk.ask(*PEOPLE)
+    desk.full()
+    desk.withdraw("bob")
+    desk.withdraw("eve")
+    fail = lambda: desk.local.set_faults(["bad_record:on=list:p=1"])  # noqa: E731 - what happens meanwhile
+    synced = desk.full(hub=Meddled(desk, "reset", fail))
+    assert synced.withdrawn == 0
+    assert synced.complete is False
+    assert desk.status("bob") == "pending"
+
+
+# ---- quick --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_quick_reading_is_four_calls_and_proves_nothing(desk: Desk) -> None:
+    desk.ask(*PEOPLE)
+    desk.full()
+    before = desk.calls()
+    desk.ask("fay")
+    synced = desk.quick()
+    assert desk.calls() - before == len(STATUSES)
+    assert (synced.new, synced.complete, synced.read_on) == (1, None, False)
+
+
+def test_a_head_full_of_new_ones_is_read_on_to_the_first_who_is_known(tmp_path: Path) -> None:
+    with a_desk(tmp_path, page_size=10) as desk:
+        desk.ask(*PEOPLE)
+        desk.full()
+        names = [f"late{n}" for n in range(25)]
+        desk.ask(*names)
+        before = desk.calls()
+        synced = desk.quick()
+        assert (synced.new, synced.read_on) == (25, True)
+        assert desk.calls() - before < 12
+        desk.hub.accept(desk.repo, "late3")  # no list was left open behind it
+        assert {row.person.identity.username for row in desk.rows("pending")} == {*PEOPLE, *names}
+
+
+# ---- ours, and what breaks ----------------------------------------------------------------------------------------------
+
+
+def test_a_change_of_ours_under_way_is_left_to_its_settling(desk: Desk) -> None:
+    desk.ask("ada", "bob")
+    desk.full()
+    row = desk.row("ada")
+    started = e.ChangeStarted(run="r_1", before="pending", after="accepted")
+    with desk.store.writing() as write:
+        at = ms(desk.hub.list_pending(desk.repo).__next__().asked_at)
+        write.append(desk.repo, [e.Entry(event=started, at=at, actor="lena", request=row.id, person=row.person.id)])
+    desk.hub.accept(desk.repo, "ada")
+    desk.withdraw("bob")
+    synced = desk.full()
+    assert (synced.moved, synced.withdrawn) == (0, 1)
+    assert desk.row("ada").state.open_run == "r_1"
+    settled = e.ChangeSettled(run="r_1", kind="refused", after="accepted")
+    with desk.store.writing() as write:
+        write.append(desk.repo, [e.Entry(event=settled, at=at, actor="lena", request=row.id, person=row.person.id)])
+    assert desk.full().moved == 1
+    assert desk.status("ada") == "accepted"
+
+
+def test_a_reading_that_is_ended_early_keeps_its_pages_and_the_next_one_does_the_rest(tmp_path: Path) -> None:
+    with a_desk(tmp_path, requests=2500) as desk:
+
+        def break_off(_count: int) -> None:
+            if len(desk.rows("pending")) >= 1000:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            desk.full(tick=break_off)
+        assert len(desk.rows("pending")) == 1000
+        row = desk.store.repo(desk.repo)
+        assert row is None or row.full_at is None
+        synced = desk.full()
+        assert synced.complete
+        assert sum(synced.counts.values()) == 2500
+        assert verify(desk.store, fold=True).ok
+
+
+def test_what_ends_a_reading_is_noted_beside_the_repo(desk: Desk) -> None:
+    desk.ask("ada")
+    desk.full()
+    desk.local.set_faults(["revoke_token:token=owner"])
+    with pytest.raises(NotAllowed):
+        desk.quick()
+    row = desk.store.repo(desk.repo)
+    assert row is not None
+    assert row.problem
+    desk.local.set_faults([])
+
+
+@pytest.mark.parametrize("made", [{"protocol": "2026-08"}, {"page_size": 10}, {"preset": "medical"}])
+def test_every_kind_of_hub_is_read_whole_and_agrees_with_its_report(tmp_path: Path, made: dict[str, Any]) -> None:
+    with a_desk(tmp_path, requests=120, **made) as desk:
+        synced = desk.full()
+        assert synced.complete, synced.doubts
+        assert report_counts(desk.hub, desk.repo) == dict(synced.counts)
+        assert desk.full().news == 0
+
+
+def test_hidden_names_keep_their_requests_apart_and_withdrawals_are_seen(desk: Desk) -> None:
+    line = {"repo": desk.repo.id, "repo_type": desk.repo.type.value}
+    desk.local.control("POST", "settings", {**line, "hide_usernames": True, "hide_emails": True})
+    desk.ask(*PEOPLE)
+    assert desk.full().new == 5
+    assert all(row.person.identity.username is None for row in desk.rows("pending"))
+    desk.withdraw("bob")
+    assert desk.full().withdrawn == 1
+    assert len(desk.rows("pending")) == 4
+
+
+def test_a_run_of_decisions_from_another_tool_is_seen_and_the_ledger_holds(desk: Desk) -> None:
+    desk.ask(*PEOPLE)
+    desk.full()
+    list(desk.hub.decide_many(desk.repo, [Decision.reject(name, reason="no") for name in PEOPLE[:3]]))
+    assert desk.full().moved == 3
+    result = verify(desk.store, fold=True)
+    assert result.ok, result.broken
+    assert result.private > 0
+
+
+def test_a_set_of_numbers_is_a_set() -> None:
+    numbers, wanted = Ids(), {0, 1, 7, 8, 9, 4096, 1_000_003}
+    for number in [*wanted, 7, 8]:
+        numbers.add(number)
+    assert set(numbers) == wanted
+    assert len(numbers) == len(wanted)
+    assert 2 not in numbers
+    assert -1 not in numbers
+    assert 10**9 not in numbers
