@@ -64,6 +64,7 @@ class Flags:
     timeout: str | None = None
     insecure_http: bool | None = None
     desk: str | None = None
+    reserve: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,7 @@ class Settings:
     insecure_http: bool = False
     debug: bool = False
     desk: Path | None = None
+    reserve: float = 0.25  # the share of the token's calls that bulk work leaves free
 
 
 def paths_of(environ: Mapping[str, str], home: Path) -> Paths:
@@ -139,7 +141,19 @@ def read_settings(flags: Flags, environ: Mapping[str, str], home: Path) -> Setti
         insecure_http=insecure is True or is_true(environ.get("HF_GATE_INSECURE_HTTP")),
         debug=is_true(environ.get("HF_GATE_DEBUG")) or is_true(environ.get("HF_DEBUG")),
         desk=Path(desk).expanduser() if desk else None,
+        reserve=_share(flags.reserve or environ.get("HF_GATE_RESERVE") or "25"),
     )
+
+
+def _share(text: str) -> float:
+    """`25` or `25%` as a share of one."""
+    try:
+        share = float(text.strip().removesuffix("%")) / 100
+    except ValueError:
+        share = -1.0
+    if not 0 <= share < 1:
+        raise UsageError(f"reserve: {text!r} is no share.", hint="Write a percentage from 0 to 99, such as 25.")
+    return share
 
 
 def _read_file(path: Path) -> dict[str, object]:

@@ -77,6 +77,7 @@ def open_hub(settings: Settings) -> Hub:
         timeout=settings.timeout,
         max_wait=settings.max_wait,
         insecure_http=settings.insecure_http,
+        reserve=settings.reserve,
     )
 
 

@@ -62,7 +62,7 @@ class Run:
         if self.flags.get("token") is not None:
             self.out.warn("--token stands in your shell history and the process list; prefer HF_TOKEN or --token-file.")
         insecure = True if self.flags.get("insecure_http") else None
-        names = ("endpoint", "token", "token_file", "profile", "max_wait", "timeout", "desk")
+        names = ("endpoint", "token", "token_file", "profile", "max_wait", "timeout", "desk", "reserve")
         return wiring.settings(Flags(**{name: self.flag(name) for name in names}, insecure_http=insecure))
 
     @cached_property

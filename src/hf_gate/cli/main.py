@@ -36,6 +36,8 @@ COMMANDS: dict[str, Entry] = {
     "plan": Entry("plan:plan", "What the policies would change, and why.", _DESK),
     "apply": Entry("plan:apply", "Carry out a plan, once.", _DESK),
     "runs": Entry("runs:runs", "What was carried out: ls, show, pause, resume, stop, retry.", _DESK),
+    "run": Entry("run:run_", "The loop: read, judge, act within the guards, end what is over.", _DESK),
+    "expire": Entry("run:expire", "Grants that end: ls.", _DESK),
     "undo": Entry("runs:undo", "The plan that turns a run back.", _DESK),
     "demo": Entry("demo:demo", "A local Hub with invented people, and the first decisions.", _TRY),
     "hub": Entry("serve:hub", "The local Hub alone: serve.", _TRY),

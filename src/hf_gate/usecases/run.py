@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
-from typing import Final
+from typing import Final, TypeAlias
 
 from ..domain.ids import Person, Repo
 from ..domain.moments import ms
@@ -64,10 +64,13 @@ class Desk:
     zone: tzinfo = UTC
 
 
-def turn(desk: Desk, carrier: Carrier, repos: Sequence[Repo], *, ident: str, profile_budget: int = 200) -> Turn:
+CarrierOf: TypeAlias = Callable[[RunRow], Carrier]
+
+
+def turn(desk: Desk, carrier_of: CarrierOf, repos: Sequence[Repo], *, ident: str, profile_budget: int = 200) -> Turn:
     """Everything once. What a dead process left comes first; a repo that fails does not keep the others waiting."""
     done = Turn()
-    done.resumed = resume_all(desk.store, carrier)
+    done.resumed = resume_all(desk.store, carrier_of)
     for repo in repos:
         _read(desk, repo, done)
     proposal = proposed(desk, done, profile_budget)
@@ -76,21 +79,21 @@ def turn(desk: Desk, carrier: Carrier, repos: Sequence[Repo], *, ident: str, pro
     if take:
         plan = resealed(proposal.plan, take)
         run = begin(desk.store, plan, ident=ident, kind=AUTO, actor=desk.actor, now=desk.clock.now())
-        done.run = carrier.carry(run)
+        done.run = carrier_of(run).carry(run)
     _remember(desk, take, done.held)
     return done
 
 
-def resume_all(store: StorePort, carrier: Carrier) -> list[RunRow]:
+def resume_all(store: StorePort, carrier_of: CarrierOf) -> list[RunRow]:
     """Runs that a dead process or an absent Hub left half done: our own go on, people's are settled and wait for them."""
     resumed = []
     for run in reversed(store.runs()):
         if run.state not in UNFINISHED:
             continue
         if run.kind == AUTO:
-            resumed.append(carrier.carry(run))
+            resumed.append(carrier_of(run).carry(run))
         else:
-            carrier.settle(run)
+            carrier_of(run).settle(run)
     return resumed
 
 

@@ -1,0 +1,192 @@
+"""run and expire: the loop that needs nobody there, and what ends when."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from ..domain.moments import iso, moment_of
+from ..errors import HubUnavailable, NotAllowed, Offline, UsageError
+from .desk import open_desk, wanted_repos
+from .frame import Entry, GateGroup, command
+from .office import carrier_of, new_run_id, office
+from .output import Column, in_words, numbered
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..domain.ids import Repo
+    from ..domain.rows import RequestRow
+    from ..usecases.run import Desk, Turn
+    from .frame import Run
+
+_LOOK_FOR_REPOS: Final = 3600.0  # seconds between two looks for repos that a glob means
+END_KEYS: Final = ("until", "user", "user_id", "request_id", "repo", "repo_type", "at_end", "rule")
+
+
+@command(
+    "run",
+    examples=("hf-gate run --once --json", "hf-gate run --every 5m", "hf-gate run --every auto --reserve 50"),
+)
+@click.option("--once", is_flag=True, help="One turn, for cron and jobs.")
+@click.option(
+    "--every", metavar="TIME", help="Turn after turn: 5m, or auto (1 to 30 minutes, sooner while there is news)."
+)
+@click.option(
+    "--profiles", type=click.IntRange(0), default=200, show_default=True, help="Profiles read in a turn at most."
+)
+@click.option("--reserve", metavar="PERCENT", help="Of the token's calls, left free for other work: 25 unless said.")
+def run_(run: Run, once: bool, every: str | None, profiles: int, reserve: str | None) -> int:
+    """Read, judge, act within the guards, end what is over: the policies at work without anybody there.
+
+    What is over a guard is deferred to the next turn and named. A policy version whose first turn at a repo would change
+    more than 50 requests waits for `hf-gate policy promote`. Ctrl-C ends it after the batch in flight.
+    """
+    from ..config import parse_seconds  # noqa: PLC0415 - only here
+
+    if once == (every is not None):
+        raise UsageError("say --once, or --every TIME.", hint="hf-gate run --every auto")
+    pause = None if every in {None, "auto"} else parse_seconds(str(every), "--every")
+    if reserve is not None:
+        run.flags["reserve"] = reserve
+    loop = _Loop(run, office(run), profiles)
+    if once:
+        return loop.turn()
+    return loop.for_ever(pause)
+
+
+class _Loop:
+    """Turn after turn; a Hub that is away or a repo that fails is told, and tried again the next time."""
+
+    def __init__(self, run: Run, desk: Desk, profiles: int) -> None:
+        self.run, self.desk, self.profiles = run, desk, profiles
+        self.pause = 300.0
+        self._repos: list[Repo] = []
+        self._looked = float("-inf")
+
+    def for_ever(self, pause: float | None) -> int:
+        """Until somebody ends it, or the token is refused."""
+        while True:
+            began = self.desk.clock.now().timestamp()
+            found = False
+            try:
+                self.turn()
+                found = self.found
+            except (HubUnavailable, Offline) as problem:
+                self.run.out.warn(f"{problem} The next turn tries again.")
+            self.pause = self._next(found) if pause is None else pause
+            self.desk.clock.sleep(max(0.0, began + self.pause - self.desk.clock.now().timestamp()))
+
+    def _next(self, found: bool) -> float:
+        from ..usecases.cadence import next_pause  # noqa: PLC0415 - only who loops
+
+        seen = self.run.hub.outlook()
+        return next_pause(self.pause, found=found, calls=4 * len(self._repos), quota=seen.quota, window=seen.window_s)
+
+    def turn(self) -> int:
+        """One turn, told in a line; its exit code."""
+        from ..usecases.run import told, turn  # noqa: PLC0415 - only who runs
+
+        done = turn(
+            self.desk,
+            lambda run: carrier_of(self.desk, run),
+            self.repos(),
+            ident=new_run_id(),
+            profile_budget=self.profiles,
+        )
+        self.found = done.found
+        self.run.out.document(told(done), lambda: list(_lines(done)))
+        if any(isinstance(problem, NotAllowed) for problem in done.failed.values()):
+            raise next(problem for problem in done.failed.values() if isinstance(problem, NotAllowed))
+        return 5 if done.failed or (done.run is not None and done.run.state == "interrupted") else 0
+
+    def repos(self) -> list[Repo]:
+        """The repos of the desk; what globs mean is asked again every hour."""
+        now = self.desk.clock.now().timestamp()
+        if now - self._looked >= _LOOK_FOR_REPOS:
+            self._repos, self._looked = wanted_repos(self.run, (), None), now
+        return self._repos
+
+
+def _lines(done: Turn) -> Iterator[str]:
+    """One turn in words: what was new, what was done, and what was not and why."""
+    news = sum(one.news for one in done.synced)
+    kinds = ", ".join(sorted({str(one.kind) for one in done.synced})) or "nothing"
+    yield f"Read {numbered(len(done.synced), 'repo')} ({kinds}): {numbered(news, 'change')} found."
+    for repo, problem in done.failed.items():
+        yield f"  {repo} could not be read: {problem}"
+    if done.profiles:
+        yield f"  {numbered(done.profiles, 'profile')} read."
+    if done.run is not None:
+        counts = ", ".join(f"{number:,} {kind}" for kind, number in done.run.counts.items() if number)
+        yield f"  run {done.run.id} ({done.run.state}): {counts}."
+    for verb, number in _counted(change.verb for change in done.deferred):
+        yield f"  {number:,} to {verb} are over the guard of hf-gate.yaml: deferred to the next turn."
+    for policy, number in _counted(change.policy or "" for change in done.held):
+        yield (
+            f"  {number:,} of policy {policy} wait: its first turn would change more than 50 requests at a repo."
+            f" Look with `hf-gate plan`, then `hf-gate policy promote {policy}`."
+        )
+    late = [change for change in done.plan.changes if change.rule == "until"] if done.plan else []
+    days = [int(one.facts["days_late"]) for change in late for one in change.because if one.facts.get("days_late")]
+    if days:
+        yield f"  {numbered(len(days), 'grant')} over for {max(days)} days or less: this comes late."
+
+
+def _counted(names: Iterator[str]) -> list[tuple[str, int]]:
+    from collections import Counter  # noqa: PLC0415 - only here
+
+    return sorted(Counter(names).items())
+
+
+# ---- what ends when ----------------------------------------------------------------------------------------------------
+
+expire = GateGroup("expire", {"ls": Entry("run:ends", "What ends when.")}, help="Grants that end.")
+
+
+@command("ls", examples=("hf-gate expire ls", "hf-gate expire ls --within 30d --json"))
+@click.option("--within", metavar="TIME", default="36500d", help="Only what ends in this time: 30d.")
+def ends(run: Run, within: str) -> int:
+    """Grants with an end, the first to end first. `hf-gate run` plans each end when it is due."""
+    from ..config import parse_seconds  # noqa: PLC0415 - only here
+
+    desk = open_desk(run)
+    now = desk.now()
+    last = round((now.timestamp() + parse_seconds(within, "--within")) * 1000)
+    rows = sorted((_end(row) for row in desk.store.due(last)), key=lambda row: str(row["until"]))
+
+    def when(row: object) -> str:
+        until = str(row["until"])  # type: ignore[index]
+        left = moment_of(_ms(until)).timestamp() - now.timestamp()
+        return f"in {in_words(left)}" if left > 0 else f"over since {in_words(-left)}"
+
+    columns = (
+        Column("ENDS", when),
+        Column("WHO", lambda row: str(row["user"] or row["user_id"])),
+        Column("REPO", lambda row: str(row["repo"])),
+        Column("THEN", lambda row: "a person decides" if row["at_end"] == "human" else str(row["at_end"])),
+        Column("RULE", lambda row: str(row["rule"] or "by hand"), flexible=True),
+    )
+    run.out.records(rows, columns, END_KEYS, name=lambda row: str(row["request_id"]), empty="Nothing ends.")
+    return 0
+
+
+def _ms(text: str) -> int:
+    from datetime import datetime  # noqa: PLC0415 - only here
+
+    return round(datetime.fromisoformat(text).timestamp() * 1000)
+
+
+def _end(row: RequestRow) -> dict[str, object]:
+    who = row.person.identity
+    return {
+        "until": iso(moment_of(row.state.until or 0)),
+        "user": who.username,
+        "user_id": who.user_id,
+        "request_id": row.state.hub_request,
+        "repo": row.repo.id,
+        "repo_type": row.repo.type.value,
+        "at_end": row.state.at_end,
+        "rule": row.state.until_rule,
+    }
