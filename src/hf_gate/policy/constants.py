@@ -139,7 +139,7 @@ def _suffix(found: Comparison, plain: str) -> Fault:
 
 def _country(found: Comparison, source: str) -> Iterator[Fault]:
     for value, offset, length in _texts(found, source):
-        if re.fullmatch(r"[A-Z]{2}", value):
+        if re.fullmatch(r"[A-Z]{2}", value) and value != "UK":
             continue
         upper = value.strip().upper()
         fix = "GB" if upper == "UK" else upper if re.fullmatch(r"[A-Z]{2}", upper) else _NAMES.get(upper)

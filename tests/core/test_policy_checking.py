@@ -1,0 +1,394 @@
+"""What is found in a policy that is well written and not well meant: names, constants, labels, dead rules, weak accepts."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+import pytest
+
+from hf_gate.domain.forms import parse_gate_form
+from hf_gate.policy.checking import CheckedPolicy, check_names, check_policy
+from hf_gate.policy.desk import parse_desk
+from hf_gate.policy.model import Action, Problem, Trust
+from hf_gate.policy.parse import parse_policy
+from hf_gate.policy.sentences import numbered, sentences
+from hf_gate.policy.strictyaml import fixed
+from hf_gate.policy.testing import run_tests
+from hf_gate.policy.trust import ways_in
+
+DESK = parse_desk(
+    """version: 1
+repos: [acme/model, datasets/acme/eeg]
+tables:
+  partners: {file: tables/partners.csv, key: email}
+  dua: {file: tables/dua.csv, key: [user_id, email]}
+templates:
+  say-more: Please say more about {repo}.
+"""
+).desk
+_CARD = """---
+extra_gated_fields:
+  Intended use: text
+  Affiliation: text
+  Country: country
+  I agree: checkbox
+---
+"""
+FORMS = {
+    "acme/model": parse_gate_form(_CARD),
+    "datasets/acme/eeg": parse_gate_form("---\nextra_gated_fields:\n  Name: text\n---\n"),
+}
+EXAMPLES = ("consumer", "academic", "medical", "class")
+
+
+def policy(rules: str, more: str = "", repos: str = "acme/model") -> str:
+    indented = "\n".join(f"  {line}" for line in rules.strip("\n").split("\n"))
+    return f"version: 1\npolicy: p\napplies_to: [{repos}]\n{more}rules:\n{indented}\n"
+
+
+def checked(text: str) -> CheckedPolicy:
+    return check_policy(parse_policy(text, "p.yaml"), desk=DESK, forms=FORMS)
+
+
+def when(condition: str, then: str = "human") -> CheckedPolicy:
+    """A rule with one condition, then the rest."""
+    reason = "\n  reason: Please." if then in ("reset", "reject") else ""
+    quoted = condition.replace("'", "''")
+    return checked(policy(f"- id: r\n  when: '{quoted}'\n  then: {then}{reason}\n- id: rest\n  then: human"))
+
+
+def codes(found: CheckedPolicy) -> list[str]:
+    return [problem.code for problem in found.problems]
+
+
+def first(found: CheckedPolicy, code: str) -> Problem:
+    return next(problem for problem in found.problems if problem.code == code)
+
+
+# ---- expressions -----------------------------------------------------------------------------------------------------
+
+
+def test_a_mistake_in_an_expression_points_to_its_letters_in_the_file() -> None:
+    text = policy("- id: r\n  when: email.free && emial.academic\n  then: human")
+    problem = checked(text).problems[0]
+    line = text.split("\n")[problem.place.line - 1]
+    assert line[problem.place.column - 1 :][: problem.length] == "emial.academic"
+    assert problem.fix == "email.academic"
+
+
+def test_a_mistake_in_a_let_is_told_once_and_not_again_at_each_rule_that_uses_it() -> None:
+    text = policy(
+        "- id: r\n  when: ours\n  then: human\n- id: s\n  when: ours\n  then: human", "let: {ours: emial.free}\n"
+    )
+    assert codes(checked(text)) == ["unknown_fact"]
+
+
+def test_a_let_may_use_only_those_above_it() -> None:
+    text = policy("- id: r\n  when: a\n  then: human", "let:\n  a: b && email.free\n  b: email.academic\n")
+    assert "further down" in checked(text).problems[0].message
+
+
+def test_facts_of_terms_belong_to_a_later_version() -> None:
+    assert codes(when("terms.current")) == ["later"]
+
+
+def test_has_asks_only_forms_so_that_no_rule_opens_because_something_is_unknown() -> None:
+    assert codes(when("has(email.free)")) == ["has"]
+
+
+# ---- constants -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("condition", "code", "fix"),
+    [
+        ('answers.purpose.quality == "bad"', "unknown_value", '"thin"'),
+        ('answers.purpose.quality in ["thin", "Junk"]', "unknown_value", '"junk"'),
+        ('tables.dua.state != "signed"', "unknown_value", '"valid"'),
+        ('request.status == "approved"', "unknown_value", '"accepted"'),
+        ('answers.country.code == "de"', "country_code", '"DE"'),
+        ('answers.country.code == "UK"', "country_code", '"GB"'),
+        ('email.domain == "MIT.edu"', "capitals", '"mit.edu"'),
+        ('email.domain == "@mit.edu"', "domain_at", '"mit.edu"'),
+        ('email.address.endsWith("mit.edu")', "suffix_without_dot", 'email.address.endsWith("@mit.edu")'),
+        ('email.domain.endsWith("edu")', "suffix_without_dot", 'email.domain.endsWith(".edu")'),
+        ('request.repo == "models/acme/model"', "unknown_repo", '"acme/model"'),
+        ('form["intended use"] == "x"', "unknown_label", '"Intended use"'),
+    ],
+)
+def test_a_constant_that_the_fact_never_has_is_told_with_the_one_that_was_meant(
+    condition: str, code: str, fix: str
+) -> None:
+    found = first(when(condition), code)
+    assert found.fix is not None
+    assert fix in found.fix.replace("''", "'")
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        'answers.purpose.quality in ["thin", "junk"]',
+        'email.domain.endsWith(".edu")',
+        'email.address.endsWith("@mit.edu")',
+        'answers.country.code in ["DE", "CH"]',
+        'request.repo == "acme/model"',
+        'form["Intended use"] != ""',
+        "person.account_days > 30 && person.account_days < 90",
+        'answers.purpose.quality != "thin" && answers.purpose.quality != "junk"',
+        'answers.country.code == "DE" || answers.country.code == "CH"',
+    ],
+)
+def test_nothing_is_said_against_a_condition_that_is_well_meant(condition: str) -> None:
+    assert when(condition).problems == ()
+
+
+# ---- forms -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_label_that_only_some_of_the_repos_have_is_told_unless_it_is_guarded() -> None:
+    both = "acme/model, datasets/acme/eeg"
+    rule = "- id: r\n  when: {}\n  then: human\n- id: rest\n  then: human"
+    bare = checked(policy(rule.format("form[\"Intended use\"] != ''"), repos=both))
+    guarded = checked(policy(rule.format("""'"Intended use" in form && form["Intended use"] != ""'"""), repos=both))
+    assert codes(bare) == ["label_not_everywhere"]
+    assert "datasets/acme/eeg" in bare.problems[0].message
+    assert guarded.problems == ()
+
+
+def test_a_rule_about_an_answer_that_a_form_does_not_ask_for_is_told_with_the_repo() -> None:
+    text = policy("- id: r\n  when: answers.purpose.quality == 'missing'\n  then: human", repos="datasets/acme/eeg")
+    assert "datasets/acme/eeg" in first(checked(text), "no_such_answer").message
+
+
+def test_a_role_whose_label_no_form_has_is_refused_with_the_nearest() -> None:
+    text = policy("- id: rest\n  then: human", "roles: {affiliation: affiliation}\n")
+    found = first(checked(text), "unknown_label")
+    assert (found.is_error, found.fix) == (True, "Affiliation")
+
+
+# ---- names -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_policy_for_repos_that_are_not_the_desks_is_told_with_those_that_are() -> None:
+    found = first(checked(policy("- id: rest\n  then: human", repos="acme/eeg")), "no_such_repo")
+    assert found.fix == "datasets/acme/eeg"
+
+
+def test_a_table_that_the_desk_has_already_cannot_be_another_one_in_a_policy() -> None:
+    text = policy("- id: r\n  when: tables.partners\n  then: human", 'tables: {partners: ["@a.org"]}\n')
+    assert "table_twice" in codes(checked(text))
+
+
+def test_a_template_that_the_desk_does_not_have_is_refused_with_the_nearest() -> None:
+    text = policy("- id: r\n  when: email.free\n  then: reset\n  reason_template: say-mor")
+    assert first(checked(text), "unknown_template").fix == "say-more"
+
+
+def test_two_policies_of_one_name_are_told() -> None:
+    one = checked(policy("- id: rest\n  then: human"))
+    other = checked(policy("- id: all\n  then: human"))
+    assert [problem.code for problem in check_names([one, other])] == ["policy_twice"]
+    assert check_names([one]) == ()
+
+
+# ---- dead rules and rejects ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "false",
+        "email.free && !email.free",
+        "person.account_days > 30 && person.account_days < 10",
+        'answers.purpose.quality == "thin" && answers.purpose.quality == "junk"',
+        'tables.dua.state == "valid" && tables.dua.state != "valid"',
+        'answers.country.code in ["DE"] && answers.country.code == "CH"',
+        "person.models < 0",
+    ],
+)
+def test_a_condition_that_can_never_hold_makes_a_dead_rule(condition: str) -> None:
+    assert "dead_rule" in codes(when(condition))
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        'answers.purpose.quality != "thin" || answers.purpose.quality != "junk"',
+        "email.free || !email.free",
+        "person.models >= 0",
+    ],
+)
+def test_a_condition_that_always_holds_is_told(condition: str) -> None:
+    assert "always_true" in codes(when(condition))
+
+
+def test_a_rule_that_asks_what_a_rule_above_has_taken_is_dead() -> None:
+    text = policy(
+        "- id: a\n  when: email.free || email.disposable\n  then: human\n"
+        "- id: b\n  when: 'email.disposable // again'\n  then: human"
+    )
+    assert "dead_rule" in codes(checked(text))
+
+
+def test_rules_below_a_catch_all_are_told_and_the_fix_moves_it_with_all_its_lines() -> None:
+    text = policy("- id: rest\n  then: human\n  queue: q   # last\n\n- id: a\n  when: email.free\n  then: human", "")
+    mended = fixed(text, first(checked(text), "dead_rule"))
+    assert mended is not None
+    again = checked(mended)
+    assert again.problems == ()
+    assert again.policy is not None
+    assert [(rule.id, rule.queue) for rule in again.policy.rules] == [("a", None), ("rest", "q")]
+
+
+def test_a_reject_on_what_people_say_asks_whether_a_reset_was_meant() -> None:
+    assert first(when('answers.purpose.quality == "junk"', "reject"), "reject_on_claims").fix == "reset"
+    assert "reject_on_claims" not in codes(when("tables.partners", "reject"))
+
+
+def test_a_policy_without_a_last_rule_for_all_others_is_told() -> None:
+    assert "no_catch_all" in codes(checked(policy("- id: a\n  when: email.free\n  then: human")))
+
+
+def test_what_no_rule_uses_is_told() -> None:
+    text = policy("- id: rest\n  then: human", 'let: {ours: email.free}\ntables: {mine: ["@a.org"]}\n')
+    assert codes(checked(text)).count("unused") == 2
+
+
+# ---- the least that an applicant must control ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("condition", "trust"),
+    [
+        ('answers.purpose.quality == "good"', Trust.CLAIMED),
+        ("email.academic", Trust.ACCOUNT),
+        ('email.academic && answers.purpose.quality == "good"', Trust.ACCOUNT),
+        ('email.academic || answers.purpose.quality == "good"', Trust.CLAIMED),
+        ('person.verified_orgs.exists(o, o == "Acme")', Trust.VERIFIED),
+        ("tables.partners", Trust.YOURS),
+        ("email.academic || tables.partners", Trust.ACCOUNT),
+        ('tables.dua.state == "valid" && email.free', Trust.YOURS),
+        ("!tables.partners", None),
+        ("history.rejected == 0", None),
+        ('!(answers.purpose.quality == "junk" || tables.partners)', Trust.CLAIMED),
+        ("email.academic ? person.account_days > 7 : tables.partners", Trust.ACCOUNT),
+    ],
+)
+def test_an_accept_rule_says_the_least_that_lets_somebody_pass(condition: str, trust: Trust | None) -> None:
+    found = when(condition, "accept")
+    assert found.policy is not None
+    assert [each.trust for each in ways_in(found.policy, found.conditions)] == [trust]
+
+
+def test_the_rules_above_an_accept_count_too() -> None:
+    found = checked(policy("- id: a\n  when: '!email.academic'\n  then: human\n- id: rest\n  then: accept"))
+    assert found.policy is not None
+    assert ways_in(found.policy, found.conditions)[0].trust is Trust.ACCOUNT
+
+
+def test_accepting_on_claims_alone_is_told_and_on_nothing_too() -> None:
+    assert "accepts_on_claims" in codes(when('answers.purpose.quality == "good"', "accept"))
+    assert "accepts_everybody" in codes(checked(policy("- id: rest\n  then: accept")))
+    assert codes(when("email.academic", "accept")) == []
+
+
+# ---- tests beside the rules ------------------------------------------------------------------------------------------
+
+TESTED = policy(
+    "- id: ours\n  when: email.academic && tables.dua.state == 'valid'\n  then: accept\n- id: rest\n  then: human"
+)
+
+
+def _run(tests: str) -> list[tuple[bool, str]]:
+    found = checked(TESTED + f"tests:\n{tests}")
+    assert found.policy is not None, found.problems
+    return [(result.passed, result.message) for result in run_tests(found)]
+
+
+def test_a_test_passes_when_verdict_and_rule_are_those_that_are_wanted() -> None:
+    facts = "facts: {email.academic: true, tables.dua.state: valid}"
+    assert _run(f"  - {{name: a, {facts}, want: {{then: accept, rule: ours}}}}\n") == [(True, "")]
+    assert _run(f"  - {{name: a, {facts}, want: {{rule: rest}}}}\n") == [(False, "wanted rest, got accept by ours")]
+
+
+def test_what_a_test_does_not_say_is_unknown_in_it_and_a_failure_names_it() -> None:
+    [(passed, message)] = _run("  - {name: a, facts: {email.academic: true}, want: {then: accept}}\n")
+    assert not passed
+    assert message.endswith("it does not say tables.dua.state")
+
+
+def test_a_failed_test_shows_every_rule_that_was_tried_and_its_parts() -> None:
+    found = checked(TESTED + "tests:\n  - {name: a, facts: {email.academic: false}, want: {then: accept}}\n")
+    why = "\n".join(run_tests(found)[0].why)
+    assert "rule ours (accept) does not match" in why
+    assert "email.academic is false (email.academic = false)" in why
+
+
+@pytest.mark.parametrize(
+    ("facts", "want", "fix"),
+    [
+        ("emial.academic: true", "then: accept", "email.academic"),
+        ("email.academic: yes", "then: accept", "true"),
+        ("tables.dua.state: signed", "then: accept", "valid"),
+        ("person.account_days: 30 days", "then: accept", "30"),
+        ("email.academic: true", "rule: our", "ours"),
+    ],
+)
+def test_a_test_about_what_is_not_there_is_refused_with_what_was_meant(facts: str, want: str, fix: str) -> None:
+    found = checked(TESTED + f"tests:\n  - {{name: a, facts: {{{facts}}}, want: {{{want}}}}}\n")
+    assert found.policy is None
+    assert found.problems[0].fix == fix
+
+
+# ---- the shipped examples and how a policy reads ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_each_shipped_example_is_without_fault_and_passes_its_own_tests(name: str) -> None:
+    text = (files("hf_gate") / "examples" / f"{name}.yaml").read_text("utf-8")
+    found = check_policy(parse_policy(text, name))
+    assert found.problems == ()
+    results = run_tests(found)
+    assert len(results) >= 4
+    assert [result.message for result in results if not result.passed] == []
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_each_rule_of_an_example_but_a_last_one_for_all_others_is_tried_by_one_of_its_tests(name: str) -> None:
+    text = (files("hf_gate") / "examples" / f"{name}.yaml").read_text("utf-8")
+    found = check_policy(parse_policy(text, name))
+    assert found.policy is not None
+    actions = {result.verdict.action for result in run_tests(found)}
+    assert {rule.then for rule in found.policy.rules} - actions <= {Action.REJECT}
+
+
+def test_a_policy_reads_as_one_numbered_list_of_sentences() -> None:
+    text = policy(
+        "- id: ask\n  when: answers.purpose.quality == 'thin'\n  then: reset\n  reason: Say more.\n"
+        "- id: paper\n  when: tables.dua.state == 'missing'\n  then: wait\n  at_most: 30d\n  after: human\n"
+        "- id: ours\n  when: known\n  then: accept\n  until: 1y\n"
+        "- id: rest\n  then: human\n  queue: office",
+        "let: {known: email.academic || tables.partners}\nmode: enforce\n",
+    )
+    found = checked(text).policy
+    assert found is not None
+    assert numbered(sentences([found])).split("\n") == [
+        "1. Policy p judges pending requests in `acme/model`; the first rule that matches decides.",
+        "2. A request where `answers.purpose.quality == 'thin'` is sent back and may ask again, with the words “Say more.” (ask).",
+        "3. A request where `tables.dua.state == 'missing'` waits for at most 30 days, judged again each cycle, and then goes to a person (paper).",
+        "4. A request where `known` (known means `email.academic || tables.partners`) is accepted for 1 year; then the access ends and the person may ask again (ours).",
+        "5. Every other request goes to a person in the queue office (rest).",
+        "6. A request that hangs on a fact which cannot be known goes to a person, never in.",
+    ]
+
+
+def test_a_policy_in_shadow_says_so_and_two_that_count_say_how_they_combine() -> None:
+    one = checked(policy("- id: rest\n  then: human")).policy
+    two = checked(policy("- id: rest\n  then: human", "mode: enforce\n").replace("policy: p", "policy: q")).policy
+    three = checked(policy("- id: rest\n  then: human", "mode: enforce\n")).policy
+    assert one is not None
+    assert two is not None
+    assert three is not None
+    assert "in shadow" in sentences([one])[0]
+    assert any("strictest" in line for line in sentences([two, three]))
+    assert not any("strictest" in line for line in sentences([one, two]))

@@ -1,0 +1,500 @@
+"""What a policy and a desk file may say, what is refused, and that each refusal points to its letters."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hf_gate.domain.ids import parse_repo
+from hf_gate.policy.desk import Guards, parse_desk
+from hf_gate.policy.model import Action, Mode, Problem, Span
+from hf_gate.policy.parse import ParsedPolicy, parse_policy
+from hf_gate.policy.reasons import fill
+from hf_gate.policy.spelling import (
+    MisspeltError,
+    Rate,
+    glob_matches,
+    globs_meet,
+    parse_glob,
+    parse_rate,
+    parse_span,
+    parse_until,
+)
+from hf_gate.policy.strictyaml import Scalar, Spelling, fixed, plain_or_quoted, quoted, read_yaml
+
+WHOLE = """\
+version: 1
+policy: eeg
+applies_to: [datasets/acme/eeg-*, "dataset:acme/night"]
+mode: enforce                      # counts
+judges: [pending, accepted]
+tables:
+  dua: {file: tables/dua.csv, key: [user_id, email]}
+  mit: ["@mit.edu", "@*.MIT.edu", ada-l]
+roles: {affiliation: Institution   (Lab)}
+let: {institutional: "email.academic || tables.mit"}
+rules:
+  - id: say-more
+    when: answers.purpose.quality in ["empty", "junk"]
+    then: reset
+    reason: {en: Please say more., de: Bitte mehr.}
+  - id: missing
+    when: tables.dua.state != "valid"
+    then: wait
+    at_most: 30d
+    after: reset
+    reason: Please send us the agreement for {repo}.
+  - id: signed
+    when: institutional
+    unless: person.account_days < 30
+    then: accept
+    until: 2027-06-30
+    end_reason: The year is over.
+  - id: rest
+    then: human
+    queue: data-office
+    due: 2w
+    priority: 1
+    reviewers: 2
+tests:
+  - name: nobody
+    facts: {answers.purpose.quality: empty, person.orgs: [a, b], form: {Label: x}}
+    want: {then: reset, rule: say-more}
+"""
+
+
+def problems(text: str) -> tuple[Problem, ...]:
+    return parse_policy(text).problems
+
+
+def one(old: str, new: str) -> Problem:
+    """The first problem after one change of the whole policy."""
+    assert old in WHOLE
+    parsed = parse_policy(WHOLE.replace(old, new))
+    assert parsed.policy is None, f"{new!r} was taken"
+    return parsed.problems[0]
+
+
+def read(text: str) -> ParsedPolicy:
+    parsed = parse_policy(text)
+    assert parsed.problems == ()
+    return parsed
+
+
+def test_everything_that_a_policy_may_say_is_read() -> None:
+    policy = read(WHOLE).policy
+    assert policy is not None
+    assert policy.applies_to == ("datasets/acme/eeg-*", "datasets/acme/night")
+    assert (policy.mode, policy.judges) == (Mode.ENFORCE, ("pending", "accepted"))
+    assert [(table.name, table.key, table.file, table.rows) for table in policy.tables] == [
+        ("dua", ("user_id", "email"), "tables/dua.csv", ()),
+        ("mit", ("username", "email"), None, ("@mit.edu", "@*.mit.edu", "ada-l")),
+    ]
+    assert policy.roles == {"affiliation": "Institution (Lab)"}
+    assert policy.let == {"institutional": "email.academic || tables.mit"}
+    say_more, missing, signed, rest = policy.rules
+    assert say_more.reason == {"en": "Please say more.", "de": "Bitte mehr."}
+    assert (missing.at_most, missing.after) == (Span(days=30), Action.RESET)
+    assert (signed.until, signed.at_end, signed.unless) == (
+        date(2027, 6, 30),
+        Action.RESET,
+        "person.account_days < 30",
+    )
+    assert (rest.due, rest.priority, rest.reviewers, rest.queue) == (Span(days=14), 1, 2, "data-office")
+    assert policy.tests[0].facts == {
+        "answers.purpose.quality": "empty",
+        "person.orgs": ("a", "b"),
+        "form": {"Label": "x"},
+    }
+
+
+def test_a_policy_without_mode_is_in_shadow_and_judges_pending_requests() -> None:
+    policy = read("version: 1\npolicy: p\napplies_to: [a/b]\nrules:\n- {id: r, then: human}\n").policy
+    assert policy is not None
+    assert (policy.mode, policy.judges) == (Mode.SHADOW, ("pending",))
+
+
+def test_words_that_yaml_1_1_resolves_stay_the_text_they_are() -> None:
+    policy = read("version: 1\npolicy: no\napplies_to: [a/yes]\nrules:\n- {id: on, then: human, queue: 0x10}\n").policy
+    assert policy is not None
+    assert (policy.name, policy.applies_to, policy.rules[0].id, policy.rules[0].queue) == (
+        "no",
+        ("a/yes",),
+        "on",
+        "0x10",
+    )
+
+
+LATER = (
+    ("    until: 2027-06-30\n", "    until: 1y\n    keep_while: tables.dua\n", "keep_while"),
+    ("    until: 2027-06-30\n", "    until: 1y\n    grace: 7d\n", "grace"),
+    ("    until: 2027-06-30\n", "    until: 1y\n    notice: [30d]\n", "notice"),
+    ("    until: 2027-06-30\n", "    until: 1y\n    audit: 1%\n", "audit"),
+    ("until: 2027-06-30", "until: tables.dua.expires", "until"),
+    ("{file: tables/dua.csv, key: [user_id, email]}", "{register: dua, key: email}", "register"),
+    ("{file: tables/dua.csv, key: [user_id, email]}", "{file: a.csv, key: email, match: {on: [fullname]}}", "match"),
+)
+
+
+@pytest.mark.parametrize(("old", "new", "word"), LATER)
+def test_what_belongs_to_a_later_version_is_refused_and_never_ignored(old: str, new: str, word: str) -> None:
+    problem = one(old, new)
+    assert problem.code == "later"
+    assert f"`{word}" in problem.message
+    assert "later version" in problem.message
+
+
+REFUSED = (
+    ("version: 1\n", "version: 2\n", "bad_version"),
+    ("version: 1\n", "", "no_version"),
+    ("policy: eeg", "policy: EEG study", "bad_id"),
+    ("mode: enforce", "mode: live", "bad_value"),
+    ("judges: [pending, accepted]", "judges: [rejected]", "bad_judges"),
+    ("judges: [pending, accepted]", "judges: pending", "not_a_list"),
+    ('"@mit.edu"', "mit.edu", "bad_row"),
+    ('"@mit.edu"', '"@*mit.edu"', "bad_row"),
+    ("tables/dua.csv, key: [user_id, email]", "tables/dua.csv", "no_key"),
+    ("tables/dua.csv", "tables/dua.xlsx", "bad_file"),
+    ("key: [user_id, email]", "key: [user_id, mail]", "bad_value"),
+    ("  dua: {", "  Dua: {", "bad_name"),
+    ("roles: {affiliation:", "roles: {institution:", "unknown_key"),
+    ("let: {institutional:", "let: {email:", "taken_name"),
+    ("let: {institutional:", "let: {size:", "taken_name"),
+    ("id: missing", "id: say-more", "rule_twice"),
+    ("id: missing", "id: none", "taken_name"),
+    ("- id: missing\n    when", "- when", "no_id"),
+    ("then: reset\n", "then: cancel\n", "bad_value"),
+    ("    reason: {en: Please say more., de: Bitte mehr.}\n", "", "no_reason"),
+    ("{en: Please say more., de: Bitte mehr.}", "Dear {username}", "bad_placeholder"),
+    ("{en: Please say more., de: Bitte mehr.}", "{English: x}", "bad_language"),
+    ("{en: Please say more., de: Bitte mehr.}", "x" * 201, "reason_too_long"),
+    ("{en: Please say more., de: Bitte mehr.}", "\N{PARTY POPPER}" * 101, "reason_too_long"),
+    ("    at_most: 30d\n", "", "wait_incomplete"),
+    ("    after: reset\n", "", "wait_incomplete"),
+    ("after: reset", "after: accept", "bad_value"),
+    ("after: reset", "after: cancel", "cancel_no_end"),
+    ("at_most: 30d", "at_most: 0d", "bad_span"),
+    ("until: 2027-06-30", "until: 2027-02-30", "bad_until"),
+    ("    until: 2027-06-30\n", "    at_end: reject\n", "no_until"),
+    ("    until: 2027-06-30\n", "    until: 1y\n    at_most: 3d\n", "no_effect"),
+    ("    queue: data-office\n", "    queue: data-office\n    until: 1y\n", "no_effect"),
+    ("priority: 1", "priority: 5", "bad_number"),
+    ("reviewers: 2", "reviewers: 3", "bad_number"),
+    ("when: institutional", "when:", "empty"),
+    ("when: institutional", "when: ~", "empty"),
+    ("want: {then: reset, rule: say-more}", "want: reset", "not_a_map"),
+    ("    want: {then: reset, rule: say-more}\n", "", "test_incomplete"),
+    ("rules:\n", "rules:\n  - just a text\n", "not_a_map"),
+    ("    due: 2w\n", "    due: 2w\n    due: 3w\n", "duplicate_key"),
+    ("    due: 2w\n", "    due: &x 2w\n", "yaml_anchor"),
+    ("    due: 2w\n", "    due: !!str 2w\n", "yaml_tag"),
+    ("    due: 2w\n", "    due: *x\n", "yaml_alias"),
+    ("[datasets/acme/eeg-*,", "[spaces/acme/eeg-*,", "bad_glob"),
+    ("[datasets/acme/eeg-*,", "[acme,", "bad_glob"),
+)
+
+
+@pytest.mark.parametrize(("old", "new", "code"), REFUSED)
+def test_what_is_wrong_is_refused_on_the_line_where_it_stands(old: str, new: str, code: str) -> None:
+    problem = one(old, new)
+    assert problem.code == code
+    lines = WHOLE.replace(old, new).split("\n")
+    assert 1 <= problem.place.line <= len(lines)
+    assert "\n" not in problem.message
+
+
+def test_all_that_is_wrong_is_told_at_once_in_the_order_of_the_file() -> None:
+    text = WHOLE.replace("mode: enforce", "mode: live").replace("priority: 1", "priority: 9")
+    assert [problem.code for problem in problems(text)] == ["bad_value", "bad_number"]
+
+
+def test_a_fix_takes_the_place_of_the_marked_letters_and_of_no_others() -> None:
+    text = WHOLE.replace("at_most: 30d", "at_most: 30 days")
+    mended = fixed(text, problems(text)[0])
+    assert mended == WHOLE
+
+
+def test_a_missing_key_is_pasted_into_a_rule_on_one_line_too() -> None:
+    text = "version: 1\npolicy: p\napplies_to: [a/b]\nrules:\n- {id: r, then: wait}\n"
+    mended = fixed(text, problems(text)[0])
+    assert mended is not None
+    assert "{id: r, then: wait, at_most: 14d, after: human}" in mended
+    read(mended)
+
+
+# ---- spelling --------------------------------------------------------------------------------------------------------
+
+
+@given(st.integers(1, 99), st.sampled_from(["d", "w", "mo", "y"]))
+def test_a_length_of_time_reads_back_as_the_same(number: int, unit: str) -> None:
+    span = parse_span(f"{number}{unit}")
+    assert parse_span(str(span)) == span
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ("30 days", "30d"),
+        ("30", "30d"),
+        ("30D", "30d"),
+        ("720h", "30d"),
+        ("P30D", "30d"),
+        ("6 months", "6mo"),
+        ("6m", "6mo"),
+        ("1 year", "1y"),
+        ("2 weeks", "2w"),
+    ],
+)
+def test_other_ways_to_write_a_length_of_time_are_offered_in_ours(wrong: str, right: str) -> None:
+    with pytest.raises(MisspeltError) as raised:
+        parse_span(wrong)
+    assert raised.value.fix == right
+    parse_span(right)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ("30.06.2027", "2027-06-30"),
+        ("2027/6/30", "2027-06-30"),
+        ("30 June 2027", "2027-06-30"),
+        ("June 30, 2027", "2027-06-30"),
+        ("06/30/2027", "2027-06-30"),
+        ("2027-02-31", "2027-02-28"),
+        ("05/06/2027", None),
+    ],
+)
+def test_other_ways_to_write_a_day_are_offered_in_ours_unless_they_can_mean_two(wrong: str, right: str | None) -> None:
+    with pytest.raises(MisspeltError) as raised:
+        parse_until(wrong)
+    assert raised.value.fix == right
+
+
+def test_months_of_a_span_are_those_of_the_calendar() -> None:
+    assert parse_span("1mo").after(datetime(2027, 1, 31, tzinfo=UTC)) == datetime(2027, 2, 28, tzinfo=UTC)
+    assert parse_span("1w").after(datetime(2027, 1, 31, tzinfo=UTC)) == datetime(2027, 2, 7, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"), [("20000/h", Rate(20_000, 3600)), ("25/day", Rate(25, 86_400)), ("0/h", Rate(0, 3600))]
+)
+def test_rates_read_back_as_they_were(text: str, rate: Rate) -> None:
+    assert parse_rate(text) == rate
+    assert str(rate) == text
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"), [("25 per day", "25/day"), ("20,000/hour", "20000/h"), ("5/d", "5/day"), ("many", None)]
+)
+def test_other_ways_to_write_a_rate_are_offered_in_ours(wrong: str, right: str | None) -> None:
+    with pytest.raises(MisspeltError) as raised:
+        parse_rate(wrong)
+    assert raised.value.fix == right
+
+
+@pytest.mark.parametrize(
+    ("glob", "repo", "is_named"),
+    [
+        ("acme/med-*", "acme/med-7b", True),
+        ("acme/med-*", "datasets/acme/med-7b", False),
+        ("datasets/acme/*", "datasets/acme/x", True),
+        ("*/*", "a/b", True),
+        ("*/*", "datasets/a/b", False),
+        ("acme/m?d", "acme/mid", True),
+        ("acme/med.x", "acme/medyx", False),
+        ("Acme/MED", "acme/med", True),
+    ],
+)
+def test_a_bare_glob_names_models_and_a_star_stays_within_its_part(glob: str, repo: str, is_named: bool) -> None:
+    assert glob_matches(parse_glob(glob), parse_repo(repo)) is is_named
+
+
+_PART = st.text("ab*?", min_size=1, max_size=5)
+
+
+@given(_PART, _PART, st.text("ab", min_size=1, max_size=5))
+def test_globs_that_name_one_repo_together_meet(one_part: str, other_part: str, name: str) -> None:
+    repo = parse_repo(f"x/{name}")
+    both = all(glob_matches(f"x/{part}", repo) for part in (one_part, other_part))
+    assert not both or globs_meet(f"x/{one_part}", f"x/{other_part}")
+
+
+def test_globs_of_a_model_and_of_a_dataset_never_meet() -> None:
+    assert not globs_meet("*/*", "datasets/*/*")
+    assert globs_meet("acme/a*", "*/*b")
+    assert not globs_meet("acme/a*", "acme/b*")
+
+
+# ---- places and quotes -----------------------------------------------------------------------------------------------
+
+_TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1, max_size=30)
+
+
+@given(_TEXT)
+def test_a_text_put_in_quotes_reads_back_as_the_same(text: str) -> None:
+    for written in (quoted(text), plain_or_quoted(text)):
+        root = read_yaml(f"k: {written}\n", "f").root
+        assert root is not None
+        value = root.pairs[0][1]  # type: ignore[union-attr]
+        assert isinstance(value, Scalar)
+        assert value.text == text
+
+
+SPELLINGS = (
+    "k: email.free && x\n",
+    "k: 'it''s email.free'\n",
+    'k: "say \\"hi\\" email.free"\n',
+    'k: "\\u00e4 email.free"\n',
+    "k: email.academic\n  && email.free\n",
+    "k: >-\n  email.academic ||\n  email.free\n",
+    "k: |\n    email.academic ||\n      email.free\n",
+    'k: "email.academic \\\n  || email.free"\n',
+    "k: 'a\n\n  email.free'\n",
+)
+
+
+@pytest.mark.parametrize("text", SPELLINGS)
+def test_each_letter_of_a_scalar_is_found_in_the_file_however_it_is_written(text: str) -> None:
+    read_text = read_yaml(text, "f")
+    assert read_text.root is not None
+    node = read_text.root.pairs[0][1]  # type: ignore[union-attr]
+    assert isinstance(node, Scalar)
+    spelling = Spelling(read_text.source, node)
+    start = spelling.index(node.text.index("email.free"))
+    assert text[start : start + len("email.free")] == "email.free"
+
+
+@pytest.mark.parametrize("text", SPELLINGS)
+def test_a_piece_mended_in_place_leaves_the_rest_as_it_was(text: str) -> None:
+    read_text = read_yaml(text, "f")
+    node = read_text.root.pairs[0][1]  # type: ignore[union-attr]
+    assert isinstance(node, Scalar)
+    offset = node.text.index("email.free")
+    problem = Spelling(read_text.source, node).problem("c", "m", offset, 10, fix="\"quo\" 'ted'")
+    mended = fixed(text, problem)
+    assert mended is not None
+    again = read_yaml(mended, "f").root.pairs[0][1]  # type: ignore[union-attr]
+    assert isinstance(again, Scalar)
+    assert again.text.rstrip("\n") == node.text.replace("email.free", "\"quo\" 'ted'").rstrip("\n")
+
+
+# ---- the digest ------------------------------------------------------------------------------------------------------
+
+SAME = (
+    ("# counts", "# another comment"),
+    ('[datasets/acme/eeg-*, "dataset:acme/night"]', "\n  - datasets/acme/night\n  - datasets/acme/eeg-*"),
+    ("judges: [pending, accepted]", "judges: [accepted, pending]"),
+    ("when: institutional\n", "when: >-\n      institutional\n"),
+    ('tables.dua.state != "valid"', "'tables.dua.state   !=   \"valid\" // signed'"),
+    ("until: 2027-06-30", "until: 2027-06-30\n    at_end: reset"),
+    ("due: 2w", "due: 14d"),
+    ("id: rest\n    then: human\n", "then: human\n    id: rest\n"),
+    ("- name: nobody", "- name: somebody"),
+)  # fmt: skip
+OTHER = (
+    ("mode: enforce", "mode: shadow"),
+    ("until: 2027-06-30", "until: 2027-07-01"),
+    ('"empty", "junk"', '"empty",  "junk", "thin"'),
+    ('"empty", "junk"', '"empty", "jun k"'),
+    ("priority: 1", "priority: 2"),
+    ("Please say more.", "Please say  more."),
+    ("@mit.edu", "@mit.org"),
+    ("at_most: 30d", "at_most: 1mo"),
+    ("policy: eeg", "policy: eeg-2"),
+)
+
+
+@pytest.mark.parametrize(("old", "new"), SAME)
+def test_layout_comments_defaults_and_tests_leave_the_digest_as_it_was(old: str, new: str) -> None:
+    assert old in WHOLE
+    before, after = read(WHOLE).policy, read(WHOLE.replace(old, new)).policy
+    assert before is not None
+    assert after is not None
+    assert len(before.digest) == 64
+    assert after.digest == before.digest
+
+
+@pytest.mark.parametrize(("old", "new"), OTHER)
+def test_whatever_changes_a_verdict_or_its_terms_changes_the_digest(old: str, new: str) -> None:
+    assert old in WHOLE
+    before, after = read(WHOLE).policy, read(WHOLE.replace(old, new)).policy
+    assert before is not None
+    assert after is not None
+    assert after.digest != before.digest
+
+
+def test_the_order_of_rules_is_part_of_what_a_policy_means() -> None:
+    head = "version: 1\npolicy: p\napplies_to: [a/b]\nrules:\n"
+    one_rule, other = "- {id: a, when: email.free, then: human}\n", "- {id: b, when: email.academic, then: accept}\n"
+    first, second = read(head + one_rule + other).policy, read(head + other + one_rule).policy
+    assert first is not None
+    assert second is not None
+    assert first.digest != second.digest
+
+
+# ---- reasons ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_reason_is_filled_with_repo_person_and_rule_and_with_nothing_else() -> None:
+    assert fill("{user}: {repo} ({rule}) {x} {}", repo="a/b", user="ada", rule="r") == "ada: a/b (r) {x} {}"
+
+
+@given(st.text(max_size=300), st.text(max_size=120))
+def test_a_filled_reason_never_passes_what_the_hub_takes(text: str, user: str) -> None:
+    filled = fill(text + "{user}", repo="a/b", user=user, rule="r")
+    assert len(filled.encode("utf-16-le", "surrogatepass")) // 2 <= 200
+
+
+# ---- hf-gate.yaml ----------------------------------------------------------------------------------------------------
+
+DESK = """\
+version: 1
+store: sqlite:///desk.db
+repos: [datasets/acme/eeg-*, acme/med-7b]
+policies: [policies/*.yaml]
+tables: {partners: {file: tables/partners.csv, key: email}}
+timezone: Europe/Zurich
+guards: {accept: 20000/h, reset: 200/h, reject: 50/h, remove: 25/day, protected: [eval-robot]}
+templates: {say-more: "Please say more about {repo}."}
+"""
+
+
+def test_a_desk_file_is_read_and_what_it_leaves_out_has_its_default() -> None:
+    desk = parse_desk(DESK, zones={"Europe/Zurich"}).desk
+    least = parse_desk("version: 1\nrepos: [acme/x]\n").desk
+    assert desk is not None
+    assert least is not None
+    assert desk.guards == Guards(protected=("eval-robot",))
+    assert desk.templates == {"say-more": "Please say more about {repo}."}
+    assert desk.names(parse_repo("datasets/acme/eeg-1"))
+    assert not desk.names(parse_repo("acme/eeg-1"))
+    assert (least.store, least.policies, least.timezone) == ("sqlite:///desk.db", ("policies/*.yaml",), "UTC")
+    assert least.guards.remove == Rate(25, int(timedelta(days=1).total_seconds()))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code", "fix"),
+    [
+        ("sqlite:///desk.db", "desk.db", "bad_store", "sqlite:///desk.db"),
+        ("sqlite:///desk.db", "postgres://h/db", "bad_store", "postgresql://h/db"),
+        ("sqlite:///desk.db", "hf://datasets/a/b", "later", None),
+        ("Europe/Zurich", "Zurich", "bad_timezone", "Europe/Zurich"),
+        ("25/day", "25 per day", "bad_rate", "25/day"),
+        ("guards: {accept:", "guards: {accepts:", "unknown_key", "accept"),
+        ("[eval-robot]", '["@eval-robot"]', "bad_username", '"eval-robot"'),
+        ("store:", "database:", "unknown_key", "store"),
+        ("repos: [datasets/acme/eeg-*, acme/med-7b]\n", "", "no_repos", None),
+        ("{repo}", "{repository}", "bad_placeholder", "{repo}"),
+        ("policies: [policies/*.yaml]", "policies: policies/*.yaml", "not_a_list", "[policies/*.yaml]"),
+    ],
+)
+def test_what_is_wrong_in_a_desk_file_is_refused_with_what_was_meant(
+    old: str, new: str, code: str, fix: str | None
+) -> None:
+    parsed = parse_desk(DESK.replace(old, new), zones={"Europe/Zurich"})
+    assert parsed.desk is None
+    problem = parsed.problems[0]
+    assert (problem.code, problem.fix) == (code, fix)
