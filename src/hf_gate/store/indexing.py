@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from .people import Someone
 from .sql import Database
-from .texts import NAME, names_text
+from .texts import extra, renamed
 
 
 class Indexer:
-    """The search texts that one transaction touches."""
+    """The search texts that one transaction touches. All are written together, in the order of their numbers."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
         self._new: dict[int, str] = {}
+        self._changed: dict[int, str] = {}
 
     def add(self, ident: int, text: str) -> None:
         """The text of a new request."""
@@ -22,44 +23,34 @@ class Indexer:
 
     def replace(self, ident: int, text: str) -> None:
         """The text of a request that reads differently now."""
-        if ident in self._new:
-            self._new[ident] = text
-            return
-        found = self._db.row("SELECT text FROM texts WHERE id = ?", (ident,))
-        if found is not None:
-            if found[0] == text:
-                return
-            self._forget([(ident, found[0])])
-        self._new[ident] = text
+        (self._new if ident in self._new else self._changed)[ident] = text
 
-    def rename(self, people: Iterable[Someone]) -> None:
-        """New names in every text of these people."""
-        for one in people:
-            names = names_text(one.fullname, one.username, one.email)
-            sql = "SELECT t.id, t.text FROM texts t JOIN requests r ON r.id = t.id WHERE r.person_id = ?"
-            for ident, text in self._db.rows(sql, (one.id,)):
-                self.replace(ident, names + answers_part(text))
-
-    def flush(self) -> None:
-        """Writes what is new."""
-        if not self._new:
-            return
-        rows = list(self._new.items())
-        self._db.insert_many("INSERT INTO texts (id, text) VALUES (?, ?)", rows)
+    def flush(self, people: Collection[Someone] = ()) -> None:
+        """Writes what is new, and new names in every text of these people."""
+        if people:
+            self._rename({one.id: one for one in people})
+        if self._changed:
+            self._forget()
+        rows = [(ident, text, extra(text)) for ident, text in sorted((self._changed | self._new).items())]
         if self._db.is_sqlite:
-            self._db.insert_many("INSERT INTO grams (rowid, text) VALUES (?, ?)", rows)
-        self._new = {}
+            self._db.insert_many("INSERT INTO texts (id, text) VALUES (?, ?)", [row[:2] for row in rows])
+            self._db.insert_many("INSERT INTO grams (rowid, text) VALUES (?, ?)", [(i, text + more) for i, text, more in rows])
+        else:
+            self._db.insert_many("INSERT INTO texts (id, text, extra) VALUES (?, ?, ?)", rows)
+        self._new, self._changed = {}, {}
 
-    def _forget(self, old: list[tuple[int, str]]) -> None:
+    def _rename(self, people: dict[int, Someone]) -> None:
+        among, value = self._db.among(people)
+        sql = f"SELECT t.id, t.text, r.person_id FROM texts t JOIN requests r ON r.id = t.id WHERE r.person_id {among}"
+        for ident, text, person in self._db.rows(sql, (value,)):
+            if ident not in self._new and ident not in self._changed:
+                one = people[person]
+                self._changed[ident] = renamed(text, one.fullname, one.username, one.email)
+
+    def _forget(self) -> None:
+        among, value = self._db.among(self._changed)
+        old = self._db.rows(f"SELECT id, text FROM texts WHERE id {among} ORDER BY id", (value,))
         if self._db.is_sqlite:
-            self._db.run_many("INSERT INTO grams (grams, rowid, text) VALUES ('delete', ?, ?)", old)
-        self._db.run_many("DELETE FROM texts WHERE id = ?", [(ident,) for ident, _ in old])
-
-
-def answers_part(text: str) -> str:
-    """What follows the three names of a search text."""
-    last = text.rfind(NAME)
-    end = last + 1
-    while end < len(text) and not "\ue000" <= text[end] <= "\uf8fe":
-        end += 1
-    return text[end:]
+            rows = [(ident, text + extra(text)) for ident, text in old]
+            self._db.run_many("INSERT INTO grams (grams, rowid, text) VALUES ('delete', ?, ?)", rows)
+        self._db.run(f"DELETE FROM texts WHERE id {among}", (value,))

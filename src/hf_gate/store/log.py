@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..domain.events import AnyEvent, Private, body_of, canonical, commitment_of, kind_of
+from ..domain.events import AnyEvent, body_of, commitment_of, kind_of
 from ..domain.ledger import Link, link_hash
 from .memory import Memory
 from .sql import Database, Row
@@ -35,16 +35,15 @@ class Log:
         request: int | None = None,
         person: int | None = None,
         salt: bytes | None = None,
-        private: Private | None = None,
+        private: bytes | None = None,
     ) -> int:
-        """The number of the entry. A private part is kept only of a person who has a salt."""
+        """The number of the entry. A private part (its canonical JSON) is kept only of a person who has a salt."""
         ident = self._memory.take("ledger")
         self._seq += 1
         commitment = None
-        if private and salt is not None:
-            data = canonical(private)
-            commitment = commitment_of(salt, data)
-            self._private.append((ident, person, self._memory.packer.pack(self._dictionary, data)))
+        if private is not None and salt is not None:
+            commitment = commitment_of(salt, private)
+            self._private.append((ident, person, self._memory.packer.pack(self._dictionary, private)))
         kind, body = kind_of(event), body_of(event)
         link = Link(self._chain, self._seq, at, kind, actor, request, body, commitment)
         self._head = link_hash(self._head, link)

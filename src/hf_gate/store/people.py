@@ -32,9 +32,9 @@ class Someone:
     email: str | None
 
     @property
-    def keys(self) -> tuple[str | None, str | None]:
-        """Username and e-mail as queries look for them."""
-        return (folded(self.username) if self.username else None, folded(self.email) if self.email else None)
+    def key(self) -> str | None:
+        """What somebody without an account id is known by."""
+        return folded(self.username) if self.username and self.user_id is None else None
 
 
 class People:
@@ -69,13 +69,13 @@ class People:
     def flush(self) -> None:
         """Writes who is new and who changed."""
         self._db.insert_many(
-            "INSERT INTO people (id, pseudonym, salt, user_id, username, fullname, email, user_key, email_key)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [(p.id, p.pseudonym, p.salt, p.user_id, p.username, p.fullname, p.email, *p.keys) for p in self._new],
+            "INSERT INTO people (id, pseudonym, salt, user_id, username, fullname, email, user_key)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [(p.id, p.pseudonym, p.salt, p.user_id, p.username, p.fullname, p.email, p.key) for p in self._new],
         )
         self._db.run_many(
-            "UPDATE people SET user_id = ?, username = ?, fullname = ?, email = ?, user_key = ?, email_key = ? WHERE id = ?",
-            [(p.user_id, p.username, p.fullname, p.email, *p.keys, p.id) for p in self._changed.values()],
+            "UPDATE people SET user_id = ?, username = ?, fullname = ?, email = ?, user_key = ? WHERE id = ?",
+            [(p.user_id, p.username, p.fullname, p.email, p.key, p.id) for p in self._changed.values()],
         )
         self._new, self._changed = [], {}
 

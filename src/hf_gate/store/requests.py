@@ -132,7 +132,7 @@ class Knower:
         among, value = self._db.among(values)
         sql = (
             f"{_KNOWN}, {column} FROM people p JOIN requests r ON r.person_id = p.id"
-            f" WHERE {column} {among} AND r.repo_id = ? AND r.is_current{more}"
+            f" WHERE {column} {among} AND +r.repo_id = ? AND r.is_current{more}"
         )
         return {row[-1]: self._value(row) for row in self._db.rows(sql, (value, self._repo_id))}
 

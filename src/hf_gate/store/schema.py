@@ -289,6 +289,7 @@ SQLITE: Final = (
     "CREATE TRIGGER ledger_no_update BEFORE UPDATE ON ledger BEGIN SELECT RAISE(ABORT, 'the ledger is only added to'); END",
     "CREATE TRIGGER ledger_no_delete BEFORE DELETE ON ledger BEGIN SELECT RAISE(ABORT, 'the ledger is only added to'); END",
     "CREATE VIRTUAL TABLE grams USING fts5(text, content='', columnsize=0, detail=none, tokenize='trigram case_sensitive 1')",
+    "INSERT INTO grams (grams, rank) VALUES ('automerge', 16)",  # pages of many records come one after the other
 )
 
 POSTGRESQL: Final = (

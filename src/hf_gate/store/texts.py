@@ -1,7 +1,7 @@
 """The text by which a request is found: names, e-mail and every answer, folded so that case and width do not matter.
 
-Three marks part it, none of which a folded text can hold: before each name, before each answer, and a digest of the
-answer's label, so that words are looked for in answers and never in labels.
+Marks part it, which no folded text can hold: one before each of the three names, and before each answer a digest of
+its label, so that words are looked for in answers and never in labels.
 """
 
 from __future__ import annotations
@@ -9,16 +9,19 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterator
 from functools import lru_cache
+from itertools import chain
 from typing import Final
 
 from ..domain.requests import AccessRequest
 
-_FIRST, _COUNT = 0xE000, 0x18FF  # private use: taken out of what people write
+_FIRST, _COUNT = 0xE000, 0x18FE  # private use: taken out of what people write
+SHORT: Final = "\uf8fe"
 NAME: Final = "\uf8ff"
 _STRANGE = re.compile("[\x00-\x1f\x7f-\x9f\ue000-\uf8ff\ud800-\udfff]")
 _BAD = re.compile("[\x00\ud800-\udfff]")
+_PART = re.compile("(\uf8ff|[\ue000-\uf8fd]{2})([^\ue000-\uf8ff]*)")
+_DENSE = re.compile("[\u0e00-\u0eff\u2e80-\udfff\uf900-\ufaff\U00020000-\U0003ffff]+")
 
 
 def clean(text: str) -> str:
@@ -42,25 +45,47 @@ def label_mark(label: str) -> str:
     return chr(_FIRST + number % _COUNT) + chr(_FIRST + number // _COUNT % _COUNT)
 
 
-def names_text(fullname: str | None, username: str | None, email: str | None) -> str:
-    """The first part: fullname, username, e-mail, each behind its mark."""
-    return "".join(NAME + folded(part or "") for part in (fullname, username, email))
+@lru_cache(maxsize=256)
+def _marks(labels: tuple[str, ...]) -> tuple[str, ...]:
+    return (NAME, NAME, NAME, *map(label_mark, labels))
 
 
-def answers_text(request: AccessRequest) -> str:
-    """The second part: every answer behind the mark of its label."""
-    return "".join(label_mark(label) + folded(value) for label, value in request.answers.items())
+def search_text(fullname: str | None, username: str | None, email: str | None, request: AccessRequest) -> str:
+    """Each part behind its mark."""
+    answers = request.answers
+    values = (fullname or "", username or "", email or "", *answers.values())
+    marks = _marks(tuple(answers))
+    whole = "\x1f".join(values)
+    if whole.isascii():
+        parts = whole.lower().split("\x1f")
+        if len(parts) == len(values) and "".join(parts).isprintable():
+            return "".join(chain.from_iterable(zip(marks, parts, strict=True)))
+    return "".join([mark + folded(value) for mark, value in zip(marks, values, strict=True)])
 
 
-def split(text: str) -> tuple[list[str], list[tuple[str, str]]]:
-    """Names, and answers with the marks of their labels."""
-    parts = list(_parts(text))
-    return [value for mark, value in parts if mark == NAME], [part for part in parts if part[0] != NAME]
+def renamed(text: str, fullname: str | None, username: str | None, email: str | None) -> str:
+    """A search text under other names."""
+    rest = [mark + value for mark, value in _PART.findall(text) if mark != NAME]
+    return "".join([NAME + folded(part or "") for part in (fullname, username, email)] + rest)
 
 
-_PART = re.compile("(\uf8ff|[\ue000-\uf8fe]{2})([^\ue000-\uf8ff]*)")
+def parts_of(text: str) -> list[tuple[str, str]]:
+    """The marks of a search text, each with what stands behind it."""
+    return _PART.findall(text)
 
 
-def _parts(text: str) -> Iterator[tuple[str, str]]:
-    for match in _PART.finditer(text):
-        yield match[1], match[2]
+def extra(text: str) -> str:
+    """What the index holds beside a text: one and two characters of scripts that write whole words with so few.
+
+    The index knows three characters in a row; a mark before the one or two makes them three.
+    """
+    if text.isascii():
+        return ""
+    return "".join(
+        f"{SHORT}{SHORT}{run[i : i + 2]}" for run in _DENSE.findall(text) for i in range(len(run))
+    )
+
+
+def is_dense(word: str) -> bool:
+    """Whether a word of one or two characters can be looked for in the index."""
+    return bool(_DENSE.fullmatch(word))

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from ..domain import events as e
-from ..domain.events import Entry, Private
+from ..domain.events import Entry, canonical
 from ..domain.ids import Repo
 from ..domain.ledger import Checkpoint
 from ..domain.requests import AccessRequest
@@ -18,13 +18,13 @@ from . import runs
 from .indexing import Indexer
 from .log import Log
 from .memory import Memory
-from .packing import learn
+from .packing import learn, sealed_record
 from .people import People, Someone
 from .projection import Projection
 from .repos import read_repo
 from .sql import Database
 from .states import chain_of
-from .texts import answers_text, clean, folded, names_text
+from .texts import clean, folded, search_text
 
 OUTSIDE: Final = "outside"
 """The actor of what others did: askers, the Hub's page, other tools."""
@@ -110,10 +110,10 @@ class Writer:
             events = news(known, one.request)
         ident = known.id if known is not None else 0
         for event in events:
-            private = _private_of(event, one.request)
             if isinstance(event, e.RequestSeen):
                 ident = self._begin(one, event, repo_id, person, log, at)
                 continue
+            private = _private_of(event, one.request)
             entry = log.add(event, at, OUTSIDE, ident, person.id, person.salt, private)
             held = self._rows.apply(ident, event, at)
             held.extra |= {"raw": one.raw, "content": one.content, "record_id": entry}
@@ -126,7 +126,7 @@ class Writer:
         """A new attempt."""
         ident = self._memory.take("requests")
         event = msgspec.structs.replace(event, person=person.pseudonym)
-        record = {"record": one.request.raw_json.decode("utf-8", "replace")}
+        record = sealed_record(one.request.raw_json)
         entry = log.add(event, at, OUTSIDE, ident, person.id, person.salt, record)
         state = evolve(None, event, at)
         assert state is not None
@@ -141,11 +141,9 @@ class Writer:
         self._people.flush()
         self._rows.flush()
         log.flush()
-        self._index.flush()
         renamed = self._people.renamed
+        self._index.flush(renamed.values())
         if renamed:
-            self._index.rename(renamed.values())
-            self._index.flush()
             domains = [(_domain(one.email), one.id) for one in renamed.values()]
             self._db.run_many("UPDATE requests SET domain = ? WHERE person_id = ?", domains)
             renamed.clear()
@@ -176,7 +174,8 @@ class Writer:
         for entry in entries:
             before = None if entry.request is None else self._rows.held(entry.request).state.open_before
             salt = salts.get(entry.person) if entry.person is not None else None
-            ident = log.add(entry.event, entry.at, entry.actor, entry.request, entry.person, salt, entry.private)
+            private = canonical(entry.private) if entry.private else None
+            ident = log.add(entry.event, entry.at, entry.actor, entry.request, entry.person, salt, private)
             done += [(verb, ident, entry.at) for verb in _verbs(entry.event, before)]
             if entry.request is not None:
                 self._follow(entry, entry.request)
@@ -258,16 +257,16 @@ class Writer:
             self._db.run("INSERT INTO settings (key, value) VALUES (?, ?)", (key, value))
 
 
-def _private_of(event: e.AnyEvent, request: AccessRequest) -> Private:
-    record: dict[str, Any] = {"record": request.raw_json.decode("utf-8", "replace")}
-    if isinstance(event, e.StatusMoved) and request.granted_by is not None:
-        who = request.granted_by
-        record["granted_by"] = {"id": who.id, "user": who.username, "fullname": who.fullname}
-    return record
+def _private_of(event: e.AnyEvent, request: AccessRequest) -> bytes:
+    who = request.granted_by
+    if not isinstance(event, e.StatusMoved) or who is None:
+        return sealed_record(request.raw_json)
+    granter = {"id": who.id, "user": who.username, "fullname": who.fullname}
+    return canonical({"record": request.raw_json.decode("utf-8", "replace"), "granted_by": granter})
 
 
 def _text(person: Someone, request: AccessRequest) -> str:
-    return names_text(person.fullname, person.username, person.email) + answers_text(request)
+    return search_text(person.fullname, person.username, person.email, request)
 
 
 def _domain(email: str | None) -> str | None:

@@ -1,0 +1,171 @@
+"""`python -m bench.store [--requests N]`: what the store costs, filled with invented requests; at a million when asked."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import re
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from hf_gate import Hub
+from hf_gate.domain.ids import Repo, parse_repo
+from hf_gate.domain.ledger import Link, prove
+from hf_gate.domain.requests import AccessRequest
+from hf_gate.domain.rows import Seen
+from hf_gate.domain.state import content_digest, news, raw_digest
+from hf_gate.protocol.codec import read_page
+from hf_gate.store.opening import open_store
+from hf_gate.store.reading import Store
+from hf_gate.testing import LocalHub
+
+PAGE = 1000
+ENDPOINT = "http://127.0.0.1:1"
+_PATTERNS = 20_000
+_ID = re.compile(rb'"(requestId|_id)":"([0-9a-f]{24})"')
+_USER = re.compile(rb'"user":"([^"]+)"')
+
+
+def patterns() -> dict[tuple[Repo, str], list[bytes]]:
+    """Records of a seeded local Hub, by repo and list."""
+    found: dict[tuple[Repo, str], list[bytes]] = {}
+    with LocalHub(requests=_PATTERNS, repos=3, seed=7) as local, Hub(local.tokens["owner"], local.url) as hub:
+        for row in local.repos:
+            repo = parse_repo(row["repo"], row["repo_type"])
+            for status in ("pending", "accepted", "rejected", "reset"):
+                found[repo, status] = [one.raw_json for one in hub.list(repo, status)]
+    return found
+
+
+def pages(source: dict[tuple[Repo, str], list[bytes]], count: int) -> Iterator[tuple[Repo, Sequence[AccessRequest]]]:
+    """So many records in pages: each pattern again and again, as other people."""
+    rounds = -(-count // sum(map(len, source.values())))
+    for (repo, _), records in source.items():
+        page: list[bytes] = []
+        for turn in range(rounds):
+            for record in records:
+                page.append(record if turn == 0 else _another(record, turn))
+                if len(page) == PAGE:
+                    yield repo, read_page(b"[" + b",".join(page) + b"]", repo, 1.0).rows
+                    page = []
+        if page:
+            yield repo, read_page(b"[" + b",".join(page) + b"]", repo, 1.0).rows
+
+
+def _another(record: bytes, turn: int) -> bytes:
+    mark = b"%04x" % turn
+    record = _ID.sub(lambda m: b'"%s":"%s%s%s"' % (m[1], m[2][:12], mark, m[2][16:]), record)
+    return _USER.sub(lambda m: b'"user":"%s%d"' % (m[1], turn), record, count=1)
+
+
+def sync(store: Store, source: Iterator[tuple[Repo, Sequence[AccessRequest]]]) -> dict[str, float]:
+    """One pass over everything, as a full sync makes it; seconds by part."""
+    spent = {"decode": 0.0, "known": 0.0, "news": 0.0, "observe": 0.0, "records": 0.0, "slowest": 0.0}
+    last = time.perf_counter()
+    for repo, page in source:
+        spent["decode"] += time.perf_counter() - last
+        start = time.perf_counter()
+        known = store.known(repo, page)
+        spent["known"] += time.perf_counter() - start
+        start = time.perf_counter()
+        seen = []
+        for request, one in zip(page, known, strict=True):
+            raw = raw_digest(request)
+            if one is not None and one.raw == raw:
+                continue
+            events = news(one, request)
+            seen.append(Seen(request=request, known=one, events=events, raw=raw, content=content_digest(request)))
+        spent["news"] += time.perf_counter() - start
+        start = time.perf_counter()
+        if seen:
+            with store.writing() as write:
+                write.observe(repo, seen, 1_800_000_000_000)
+        took = time.perf_counter() - start
+        spent["observe"] += took
+        spent["slowest"] = max(spent["slowest"], took)
+        spent["records"] += len(page)
+        last = time.perf_counter()
+    return spent
+
+
+def each(times: int, act: Callable[[int], object]) -> tuple[float, float, float]:
+    """Milliseconds of an act: median, 95th percentile, worst."""
+    took = []
+    for index in range(times):
+        start = time.perf_counter()
+        act(index)
+        took.append((time.perf_counter() - start) * 1000)
+    took.sort()
+    return took[len(took) // 2], took[int(len(took) * 0.95)], took[-1]
+
+
+def verified(links: Iterator[Link]) -> int:
+    """How many entries a chain has that holds."""
+    (last,) = prove(links)
+    assert isinstance(last, Link), last
+    return last.seq
+
+
+def memory() -> float:
+    """The most that this process has used, MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def main(args: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.store", description=__doc__)
+    parser.add_argument("--requests", type=int, default=50_000)
+    parser.add_argument("--at", type=Path, help="keep the store in this folder")
+    parser.add_argument("--postgres", help="a URL of an empty database, in place of a file")
+    asked = parser.parse_args(args)
+    random.seed(7)
+    source = patterns()
+    before = memory()
+    with tempfile.TemporaryDirectory() as folder:
+        place = asked.postgres or (asked.at or Path(folder)) / "desk.db"
+        with open_store(place, endpoint=ENDPOINT) as store:
+            measure(store, source, asked.requests)
+        print(f"memory     {memory():.0f} MB at most, of which {before:.0f} MB the invented records and the local Hub")
+        if isinstance(place, Path):
+            size = sum(file.stat().st_size for file in place.parent.iterdir())
+            print(f"size       {size / asked.requests:.0f} B a request")
+            cold(place)
+    return 0
+
+
+def measure(store: Store, source: dict[tuple[Repo, str], list[bytes]], count: int) -> None:
+    """Prints a line for each thing that is done to the store."""
+    for name in ("first", "again"):
+        spent = sync(store, pages(source, count))
+        total = sum(spent[part] for part in ("known", "news", "observe"))
+        parts = ", ".join(f"{part} {spent[part] / spent['records'] * 1e6:.1f}" for part in ("known", "news", "observe"))
+        print(
+            f"{name:10} {spent['records']:.0f} records in {total:.1f} s ({parts} us a record;"
+            f" slowest page {spent['slowest'] * 1000:.0f} ms), decoding them {spent['decode']:.1f} s"
+        )
+    start = time.perf_counter()
+    rows = sum(1 for row in store.repos() for _ in store.walk(row.repo, "pending"))
+    print(f"walk       {rows / (time.perf_counter() - start):.0f} rows/s")
+    start = time.perf_counter()
+    entries = sum(verified(store.links(chain)) for chain in store.chains())
+    print(f"verify     {(time.perf_counter() - start) / entries * 1e6:.1f} s a million entries")
+
+
+def cold(place: Path) -> None:
+    """A process that opens the store and reads the first rows."""
+    code = (
+        "from hf_gate.store.opening import open_store\n"
+        f"with open_store({str(place)!r}, endpoint={ENDPOINT!r}, read_only=True) as store:\n"
+        "    row = store.repos()[0]\n"
+        "    next(iter(store.walk(row.repo, 'pending')))\n"
+    )
+    median, _, worst = each(5, lambda _: subprocess.run([sys.executable, "-c", code], check=True))
+    print(f"cold open  {median:.0f} ms, worst {worst:.0f} ms, Python included")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
