@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -68,16 +68,22 @@ def _reason_for(verdict: Verdict, request: AccessRequest) -> str | None:
 
 
 def reasons(verdict: Verdict) -> list[Reason]:
-    """The expressions of the rule that decided, with the values that they saw."""
+    """The parts of the rule that decided, as far down as they have a value of their own, with the facts they looked at."""
     own = next((opinion for opinion in verdict.opinions if opinion.policy == verdict.policy), None)
     tried = [] if own is None else [one for one in own.tried if one.rule == own.rule]
-    return [_reason(because) for one in tried for because in one.because]
+    leaves = (leaf for one in tried for because in one.because for leaf in _leaves(because))
+    return [
+        Reason(expr=leaf.expr, value=leaf.value, facts={name: plain(fact) for name, fact in leaf.facts.items()})
+        for leaf in leaves
+    ]
 
 
-def _reason(because: Because) -> Reason:
-    return Reason(
-        expr=because.expr, value=because.value, facts={name: plain(fact) for name, fact in because.facts.items()}
-    )
+def _leaves(because: Because) -> Iterator[Because]:
+    if because.facts or not because.parts:
+        yield because
+        return
+    for part in because.parts:
+        yield from _leaves(part)
 
 
 def plain(fact: Fact) -> Any:  # noqa: ANN401 - JSON

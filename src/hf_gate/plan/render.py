@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Final
 
 from ..domain.text import clip, visible
-from .model import Change, Plan
+from .model import Change, Plan, Reason
 
 _SIGNS: Final = {"accept": "+", "reject": "-", "reset": "↺", "cancel": "·", "remove": "×"}
 _LEFT: Final = {
@@ -52,7 +52,7 @@ def _examples(plan: Plan) -> Iterator[str]:
     if firsts:
         yield "Examples"
     for change in list(firsts.values())[:_EXAMPLES]:
-        yield f"  {_SIGNS[change.verb]} {_who(change)}: {change.rule}{_because(change)}"
+        yield f"  {_SIGNS[change.verb]} {_who(change)}  {change.rule}{_because(change)}"
         if change.reason:
             yield f'      "{visible(change.reason, one_line=True)}"'
 
@@ -63,17 +63,18 @@ def _who(change: Change) -> str:
 
 
 def _because(change: Change) -> str:
-    parts = [f"{visible(one.expr, one_line=True)}{_values(one.facts)}" for one in change.because if one.value]
-    return f" because {'; '.join(parts)}" if parts else ""
+    parts = [_part(one) for one in change.because if one.value]
+    return f": {' and '.join(parts)}" if parts else ""
 
 
-def _values(facts: Mapping[str, object]) -> str:
-    told = [
-        f"{name} = {clip(visible(_word(value), one_line=True), _VALUE)}"
-        for name, value in sorted(facts.items())
-        if not isinstance(value, dict | list)
+def _part(one: Reason) -> str:
+    """`email.academic`, or with the value that it saw where the words do not say it: `person.account_days > 30 (1204)`."""
+    seen = [
+        clip(visible(_word(value), one_line=True), _VALUE)
+        for _, value in sorted(one.facts.items())
+        if not isinstance(value, dict | list | bool)
     ]
-    return f" ({', '.join(told)})" if told else ""
+    return visible(one.expr, one_line=True) + (f" ({', '.join(seen)})" if seen else "")
 
 
 def _word(value: object) -> str:
