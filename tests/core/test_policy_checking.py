@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 
@@ -392,3 +394,13 @@ def test_a_policy_in_shadow_says_so_and_two_that_count_say_how_they_combine() ->
     assert "in shadow" in sentences([one])[0]
     assert any("strictest" in line for line in sentences([two, three]))
     assert not any("strictest" in line for line in sentences([one, two]))
+
+
+def test_the_policy_and_the_desk_on_the_page_about_policies_are_without_fault() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "policies.md").read_text("utf-8")
+    desk_text, policy_text = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    desk = parse_desk(desk_text)
+    assert desk.problems == ()
+    found = check_policy(parse_policy(policy_text, "p.yaml"), desk=desk.desk)
+    assert found.problems == ()
+    assert [result.passed for result in run_tests(found)] == [True]

@@ -41,15 +41,14 @@ def _warn(policy: Policy, code: str, words: str, place: Place, hint: str = "") -
 def _rejects(read: Read, policy: Policy, nodes: Mapping[str, Node], conditions: Conditions) -> Iterator[Problem]:
     """A reject cannot be taken back by the person: what they wrote is rarely worth that."""
     for rule in policy.rules:
-        for key, then in (("then", rule.then), ("after", rule.after), ("at_end", rule.at_end)):
+        for key, then in (("then", rule.then), ("after", rule.after)):
             node = value_of(nodes.get(rule.id), key)
             if then is not Action.REJECT or not isinstance(node, Scalar):
                 continue
-            facts = sorted(_facts(rule, conditions))
-            claimed = [name for name in facts if is_claim(name)]
-            if key == "then" and not claimed:
+            claimed = ", ".join(name for name in sorted(_facts(rule, conditions)) if is_claim(name))
+            if not claimed:
                 continue
-            why = f"it hangs on what people say of themselves ({', '.join(claimed)})" if key == "then" else "time alone"
+            why = f"it hangs on what people say of themselves ({claimed})"
             words = f"rule {rule.id}: `{key}: reject` is for good, and {why}: did you mean reset?"
             yield Spelling(read.source, node).problem("reject_on_claims", words, fix="reset", hint="reset lets them ask again.", is_error=False)  # fmt: skip
 
