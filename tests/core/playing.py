@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from hf_gate.protocol.messages import Answer, Emit, Finish, Reply, Send, Start, Take, Wait
+from hf_gate.protocol.messages import Answer, Emit, Finish, Reply, Send, Start, Take, Turn, Wait
 
 Hub = Callable[[Send], Answer]
 
@@ -23,7 +23,7 @@ class Played:
     waited: list[float] = field(default_factory=list)
 
 
-def play(flow: Any, hub: Hub, items: Iterable[Any] = ()) -> Played:
+def play(flow: Any, hub: Hub, items: Iterable[Any] = (), clock: Callable[[], float] = lambda: 1.0) -> Played:
     """Run a flow to its end against a function from calls to answers."""
     played, source = Played(), iter(items)
     answer: Any = None
@@ -36,24 +36,28 @@ def play(flow: Any, hub: Hub, items: Iterable[Any] = ()) -> Played:
         except Exception as error:  # noqa: BLE001 - the test looks at it
             played.error = error
             return played
-        answer = None
-        match step:
-            case Emit(value):
-                played.emitted.append(value)
-            case Send():
-                played.sent.append(step)
-                answer = hub(step)
-            case Start(send):
-                played.sent.append(send)
-                answer = hub(send)  # the ticket is the answer itself
-            case Finish(ticket):
-                answer = ticket
-            case Wait(seconds):
-                played.waited.append(seconds)
-            case Take(limit):
-                answer = tuple(item for _, item in zip(range(limit), source, strict=False))
-            case _:
-                raise TypeError(step)
+        answer = _answer(step, played, hub, source, clock)
+
+
+def _answer(step: Any, played: Played, hub: Hub, source: Iterator[Any], clock: Callable[[], float]) -> Any:
+    match step:
+        case Emit(value):
+            played.emitted.append(value)
+        case Send() | Start():
+            send = step.send if isinstance(step, Start) else step
+            played.sent.append(send)
+            return hub(send)  # the ticket of a Start is the answer itself
+        case Finish(ticket):
+            return ticket
+        case Wait(seconds):
+            played.waited.append(seconds)
+        case Turn():
+            return clock()
+        case Take(limit):
+            return tuple(item for _, item in zip(range(limit), source, strict=False))
+        case _:
+            raise TypeError(step)
+    return None
 
 
 def reply(body: Any = None, status: int = 200, **headers: str) -> Reply:

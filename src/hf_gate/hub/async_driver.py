@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import HubError, OutcomeUnknown
 from ..protocol.flows.calling import Flow, T
-from ..protocol.messages import Answer, Emit, Finish, Lost, NoReply, Send, Start, Take, Wait
+from ..protocol.messages import Answer, Emit, Finish, Lost, NoReply, Send, Start, Take, Turn, Wait
 from .budget import Budget
 from .clock import Clock
 from .errors import dressed
@@ -90,12 +90,17 @@ class AsyncDriver:
         self.budget.heard(self.clock.now(), send, answer)
         return answer
 
-    async def _pace(self, send: Send) -> NoReply | None:
+    async def turn(self, send: Send) -> float:
+        """When the call could leave, or will not; a wait that is too long is told by the call itself."""
+        await self._pace(send, goes=False)
+        return self.clock.now()
+
+    async def _pace(self, send: Send, *, goes: bool = True) -> NoReply | None:
         start, queue, is_new = self.clock.now(), self._queues.of(send), True
         ticket = self.budget.join(send)
         try:
             while not self._closing.is_set():
-                wait = self.budget.wait_of(self.clock.now(), send)
+                wait = self.budget.wait_of(self.clock.now(), send, goes=goes)
                 if wait <= 0:
                     queue.call()  # the next of its kind may go as well
                     return None
@@ -222,6 +227,8 @@ class _Run:
                 return await ticket
             case Wait(seconds, _, jitter):
                 return await self._driver.sleep(seconds * (self._driver.budget.jitter() if jitter else 1.0))
+            case Turn(send):
+                return await self._driver.turn(send)
             case Take(limit):
                 return await self._some(limit)
             case _:

@@ -46,10 +46,13 @@ class Budget:
         with self._lock:
             self._pacer.leave(ticket)
 
-    def wait_of(self, now: float, send: Send) -> float:
-        """0.0: go now, and report with `heard`. Else so many seconds until asking again is worth it."""
+    def wait_of(self, now: float, send: Send, *, goes: bool = True) -> float:
+        """0.0: go now, and report with `heard`. Else so many seconds until asking again is worth it.
+
+        Without `goes` nothing is counted, and nothing may be sent on that.
+        """
         with self._lock:
-            return self._pacer.ask(now, send)
+            return self._pacer.ask(now, send) if goes else self._pacer.wait_of(now, send)
 
     def rest(self, seconds: float, unless: Callable[[], bool]) -> None:
         """Let real seconds pass, or fewer when an answer comes that may free the next call, or after `wake`."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import HubError, OutcomeUnknown
 from ..protocol.flows.calling import Flow, T
-from ..protocol.messages import Answer, Emit, Finish, Lost, NoReply, Send, Start, Take, Wait
+from ..protocol.messages import Answer, Emit, Finish, Lost, NoReply, Send, Start, Take, Turn, Wait
 from .budget import Budget
 from .clock import Clock
 from .errors import dressed
@@ -106,12 +106,17 @@ class Driver:
         self.budget.heard(self.clock.now(), send, answer)
         return answer
 
-    def _pace(self, send: Send, halt: Halt) -> NoReply | None:
+    def turn(self, send: Send, halt: Halt) -> float:
+        """When the call could leave, or will not; a wait that is too long is told by the call itself."""
+        self._pace(send, halt, goes=False)
+        return self.clock.now()
+
+    def _pace(self, send: Send, halt: Halt, *, goes: bool = True) -> NoReply | None:
         start = self.clock.now()
         ticket = self.budget.join(send)
         try:
             while not self._forbids(send, halt):
-                wait = self.budget.wait_of(self.clock.now(), send)
+                wait = self.budget.wait_of(self.clock.now(), send, goes=goes)
                 if wait <= 0:
                     return None
                 waited = self.clock.now() - start
@@ -194,6 +199,8 @@ class _Run:
                 if self._stop is None:
                     self._driver.sleep(seconds * (self._driver.budget.jitter() if jitter else 1.0))
                 return None
+            case Turn(send):
+                return self._driver.turn(send, self._halt)
             case Take(limit):
                 return self._some(limit)
             case _:

@@ -92,6 +92,13 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """Wait until this call could leave, and send nothing; the driver answers with its clock, that of `Reply.at`."""
+
+    send: Send
+
+
+@dataclass(frozen=True, slots=True)
 class Take:
     """Ask the caller's iterable for at most `limit` more items; the driver answers with a tuple, empty at its end."""
 
@@ -105,4 +112,4 @@ class Emit:
     value: Any
 
 
-Step = Send | Start | Finish | Wait | Take | Emit
+Step = Send | Start | Finish | Wait | Turn | Take | Emit

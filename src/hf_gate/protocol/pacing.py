@@ -105,6 +105,13 @@ class Pacer:
 
     def ask(self, now: float, send: Send) -> float:
         """0.0: go now, the call is counted. Else seconds after which to ask again; an earlier answer may free it."""
+        wait = self.wait_of(now, send)
+        if wait <= 0:
+            self._start(now, self._bucket(send.bucket), send)
+        return wait
+
+    def wait_of(self, now: float, send: Send) -> float:
+        """What `ask` would say; nothing is counted."""
         bucket = self._turned(now, send.bucket)
         wait, why = self._hold(now, bucket, send)
         if wait <= 0 and self._yields(now, bucket, send):
@@ -115,7 +122,6 @@ class Pacer:
                     self._windows[name].held = True
             bucket.ceilings[send.changes].pressed |= why is Why.CEILING
             return max(wait, LEAST_S)
-        self._start(now, bucket, send)
         return 0.0
 
     def heard(self, now: float, send: Send, answer: Answer, chance: float) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ...domain.ids import Repo
 from ...domain.lifecycle import Status
 from ...domain.outcomes import Kind, Outcome
-from ...domain.requests import Decision
+from ...domain.requests import Decision, Target
 from ...errors import (
     BadRequest,
     HubError,
@@ -19,7 +19,7 @@ from ...errors import (
 )
 from .. import routes
 from ..codec import Unreadable, read_array
-from ..messages import Answer, Emit, Finish, Reply, Send, Start, Take, Wait
+from ..messages import Answer, Emit, Finish, Reply, Send, Start, Take, Turn, Wait
 from ..replies import error_of, is_ok, is_unsettled
 from .calling import Flow, Setting, call
 from .deciding import (
@@ -32,6 +32,8 @@ from .deciding import (
     unknown,
 )
 from .finding import find, others_first, sought_in
+
+FRESH_S = 10.0  # how long a reading holds as the ground of a decision that has not left yet
 
 _Group = tuple[Status, str | None]
 
@@ -55,10 +57,18 @@ class _Run:
         target = decision.target
         keys = [("r", target.request_id), ("i", target.user_id), ("u", target.username)]
         named = [(kind, value.lower()) for kind, value in keys if value]
-        known = next((self.decided[key] for key in named if key in self.decided), None)
+        before = [self.decided[key] for key in named if key in self.decided]
+        known = next((one for one in before if _may_be_one(one.target, target)), None)
         for key in named:
             self.decided.setdefault(key, known or decision)  # one that was refused decided nothing
         return known
+
+
+def _may_be_one(one: Target, other: Target) -> bool:
+    """Whether two that share a name or an id are one person: two accounts may have had one name."""
+    if one.user_id and other.user_id:
+        return one.user_id.lower() == other.user_id.lower()
+    return not (one.request_id and other.request_id) or one.request_id.lower() == other.request_id.lower()
 
 
 def decide_many(repo: Repo, setting: Setting) -> Flow[None]:
@@ -67,7 +77,7 @@ def decide_many(repo: Repo, setting: Setting) -> Flow[None]:
     try:
         while items := (yield Take(routes.PAGE_LIMIT)):
             decisions = yield from _sort_out(run, [_checked(item, repo) for item in items])
-            yield from _look_again(run, decisions)
+            yield from _look_again(run, decisions, run.setting.began)
             for key in list(run.groups):
                 yield from _send_full(run, key, least=routes.BATCH_LIMIT)
         for key in list(run.groups):
@@ -104,12 +114,14 @@ def _sort_out(run: _Run, decisions: Sequence[Decision]) -> Flow[list[Decision]]:
     return left
 
 
-def _look_again(run: _Run, decisions: Sequence[Decision]) -> Flow[None]:
-    """Requests that were read before this run began are read again; the rest, and those unmoved, join their group."""
-    old = [d for d in decisions if d.target.request and d.target.request.read_at < run.setting.began]
-    fresh = [d for d in decisions if not (d.target.request and d.target.request.read_at < run.setting.began)]
-    for decision in fresh:
-        run.put(decision)
+def _look_again(run: _Run, decisions: Sequence[Decision], since: float) -> Flow[None]:
+    """Requests that were read before `since` are read again; all join their group but those that moved."""
+    old: list[Decision] = []
+    for decision in decisions:
+        if decision.target.request and decision.target.request.read_at < since:
+            old.append(decision)
+        else:
+            run.put(decision)
     if not old:
         return
     targets = [d.target for d in old]
@@ -120,21 +132,37 @@ def _look_again(run: _Run, decisions: Sequence[Decision]) -> Flow[None]:
             run.put(decision)
         raise
     for index, decision in enumerate(old):
-        moved = judge_ground(run.repo, decision.target, found.requests.get(index), complete=found.complete)
+        now = found.requests.get(index)
+        moved = judge_ground(run.repo, decision.target, now, complete=found.complete)
         if moved is not None:
             yield Emit(moved)
-        else:
-            run.put(decision)
+        else:  # what was read just now is the ground from here on
+            run.put(replace(decision, target=replace(decision.target, request=now)))
 
 
 def _send_full(run: _Run, key: _Group, *, least: int) -> Flow[None]:
     """Send a group by the hundred while it holds at least `least`; what was not reached stays in it."""
-    group = run.groups[key]
-    while len(group) >= least and group:
-        batch = group[: routes.BATCH_LIMIT]
-        yield from _send(run, key, batch)
-    if not group:
-        del run.groups[key]
+    while run.groups.get(key) and len(run.groups[key]) >= least:
+        yield from _freshen(run, routes.batch(run.repo, [], *key))
+        group = run.groups.get(key, [])
+        if len(group) >= least and group:
+            yield from _send(run, key, group[: routes.BATCH_LIMIT])
+    if not run.groups.get(key):
+        run.groups.pop(key, None)
+
+
+def _freshen(run: _Run, send: Send) -> Flow[None]:
+    """When a call of this kind could leave: if what waits was read too long ago, because calls are scarce, it is read again."""
+    now: float = yield Turn(send)
+    waiting = [d for group in run.groups.values() for d in group]
+    if any(_is_old(d, now) for d in waiting):
+        run.groups.clear()
+        yield from _look_again(run, waiting, now - FRESH_S)
+
+
+def _is_old(decision: Decision, now: float) -> bool:
+    request = decision.target.request
+    return request is not None and request.read_at < now - FRESH_S
 
 
 def _send(run: _Run, key: _Group, batch: list[Decision]) -> Flow[None]:
@@ -255,14 +283,17 @@ def _settle(run: _Run, key: _Group, left: Sequence[Decision], answer: Answer) ->
 
 
 def _send_singly(run: _Run, key: _Group, items: Sequence[Decision]) -> Flow[None]:
-    """One `handle` each, several in flight; a stop lets no further one start."""
-    waiting = deque(items)
+    """One `handle` each, several in flight; a stop, or a reading that got old, lets no further one start."""
+    waiting, has_begun = deque(items), False
     flying: deque[tuple[Decision, Send, object]] = deque()
     stop: HubError | None = None
     while waiting or flying:
         while waiting and stop is None and len(flying) < run.setting.parallel:
-            decision = waiting.popleft()
-            send = routes.handle(run.repo, how_to_name(decision.target, for_handle=True), *key)
+            send = routes.handle(run.repo, how_to_name(waiting[0].target, for_handle=True), *key)
+            if has_begun and _is_old(waiting[0], (yield Turn(send))):
+                waiting.clear()  # they stay in their group
+                break
+            decision, has_begun = waiting.popleft(), True
             flying.append((decision, send, (yield Start(send))))
         if not flying:
             break

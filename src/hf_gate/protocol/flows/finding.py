@@ -1,20 +1,25 @@
-"""Where given people stand now: asked for by name, or the lists are read until each is found or all lists ended."""
+"""Where given people stand now: looked for by when they asked, by name, or in whole lists, whichever is less."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
+from ...domain.completeness import Completeness
 from ...domain.ids import Repo
 from ...domain.lifecycle import STATUSES
 from ...domain.requests import AccessRequest, Target
-from ...errors import Incomplete
+from ...errors import BadRequest, Incomplete
 from .. import routes
-from ..codec import Unreadable, read_profile
-from ..messages import Emit, Reply
+from ..codec import Unreadable, iso, read_profile
+from ..messages import Emit, Reply, Send, Start
 from ..replies import is_ok
 from .calling import Flow, Setting, call
 from .listing import list_requests
+
+_MS = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,10 @@ class _Search:
                     self._by_key.setdefault((kind, value.lower()), []).append(index)
 
     @property
+    def missing(self) -> list[int]:
+        return [index for index in range(len(self.targets)) if index not in self.found]
+
+    @property
     def is_done(self) -> bool:
         return len(self.found) == len(self.targets)
 
@@ -66,7 +75,7 @@ class _Search:
 
     def result(self, *, complete: bool) -> Found:
         """What was found. Absent is only who could have been recognised in every row."""
-        missing = [target for index, target in enumerate(self.targets) if index not in self.found]
+        missing = [self.targets[index] for index in self.missing]
         hidden = any(
             known.isdisjoint(_kinds((target.request_id, target.user_id, target.username)))
             for known in self._nameless
@@ -96,45 +105,114 @@ def find_one(repo: Repo, target: Target, setting: Setting) -> Flow[AccessRequest
 
 
 def find(repo: Repo, targets: Sequence[Target], statuses: Iterable[str], setting: Setting) -> Flow[Found]:
-    """Reads the lists in the given order until every target is found. One person alone is asked for by name."""
+    """Where the targets stand; the lists are gone through in the given order, and each no further than needed.
+
+    Requests that were read before are first looked for by when they asked. Who is left is asked for by name, a call for
+    each, or the whole list is read, whichever turns out to be less. Absent is only who is in no list that was read
+    whole, or in no answer to a name that still is that account's.
+    """
     search, order = _Search(targets), tuple(statuses)
-    name = targets[0].username if len(targets) == 1 else None
-    complete = yield from _look_through(repo, order, name, search, setting)
-    if name is not None and not search.is_done and not (yield from _is_called_so(targets[0], setting)):
-        complete = yield from _look_through(repo, order, None, search, setting)
+    if len(targets) > 1:
+        yield from _look_by_time(repo, order, search, setting)
+    complete, asked = True, set[int]()
+    for status in order:
+        if not search.is_done:
+            complete = (yield from _look(repo, status, search, asked, setting)) and complete
+    for index in asked:
+        if index not in search.found and not (yield from _is_called_so(targets[index], setting)):
+            complete = True
+            for status in order:
+                proved = yield from _read(list_requests(repo, status, setting), lambda rows: _add(search, rows))
+                complete = bool(proved) and complete
+            break
     return search.result(complete=complete)
 
 
-def _look_through(
-    repo: Repo, statuses: Iterable[str], narrow: str | None, search: _Search, setting: Setting
-) -> Flow[bool]:
+def _add(search: _Search, rows: Sequence[AccessRequest]) -> bool:
+    for row in rows:
+        search.add(row)
+    return search.is_done
+
+
+def _look_by_time(repo: Repo, order: Iterable[str], search: _Search, setting: Setting) -> Flow[None]:
+    """By when they asked, which no decision changes. Who asked anew, or a Hub that reads `before` otherwise, is left over."""
+    for status in order:
+        stood = {i: request.asked_at for i in search.missing if (request := search.targets[i].request)}
+        if len(stood) < max(len(search.missing), 1) or max(stood.values()).year >= 9999:
+            return  # the lists have to be read for the others anyway
+        flow = list_requests(repo, status, setting, before=iso(max(stood.values()) + _MS), ahead=False)
+        with suppress(BadRequest):
+            yield from _read(flow, _Enough(search, stood), most=len(stood))
+
+
+class _Enough:
+    """Whether all of some people were found, or a list has come to those who asked before any of them."""
+
+    def __init__(self, search: _Search, stood: Mapping[int, datetime]) -> None:
+        self._search, self._stood, self._oldest = search, stood.keys(), min(stood.values())
+
+    def __call__(self, rows: Sequence[AccessRequest]) -> bool:
+        _add(self._search, rows)
+        return self._search.found.keys() >= self._stood or bool(rows and rows[-1].asked_at < self._oldest)
+
+
+def _look(repo: Repo, status: str, search: _Search, asked: set[int], setting: Setting) -> Flow[bool]:
+    """One list, whole or by the names in it; True when all of that came to a proved end, or everybody was found."""
+    missing = search.missing
+    has_names = all(search.targets[index].username for index in missing)
+    if not has_names or len(missing) > 1:
+        most = len(missing) if has_names else None
+        proved = yield from _read(list_requests(repo, status, setting), lambda rows: _add(search, rows), most=most)
+        if proved is not None:
+            return proved
     complete = True
-    for status in statuses:
-        if search.is_done:
-            break
-        complete = (yield from _look(repo, status, narrow, search, setting)) and complete
+    for index in missing:
+        if index in search.found:
+            continue
+        proved, is_whole = yield from _ask_for(repo, status, search, str(search.targets[index].username), setting)
+        if is_whole:
+            return proved
+        asked.add(index)
+        complete = complete and proved
     return complete
 
 
-def _look(repo: Repo, status: str, narrow: str | None, search: _Search, setting: Setting) -> Flow[bool]:
-    """One list, read no further than needed; True when it was read to a proved end or everybody was found."""
-    # A Hub that does not know `q` sends the whole list, which is then read as usual.
-    flow = list_requests(repo, status, setting, q=narrow)
-    answer = None
+def _ask_for(repo: Repo, status: str, search: _Search, name: str, setting: Setting) -> Flow[tuple[bool, bool]]:
+    """One name in one list: whether that came to a proved end, and whether it was the whole list.
+
+    A Hub that does not know `q` sends the whole list. One that does may look at more than the username: at whatever it
+    looks, it is in the record.
+    """
+    strangers: list[AccessRequest] = []
+
+    def is_enough(rows: Sequence[AccessRequest]) -> bool:
+        strangers.extend(row for row in rows if name.lower().encode() not in row.raw_json.lower())
+        return _add(search, rows)
+
+    proved = yield from _read(list_requests(repo, status, setting, q=name), is_enough)
+    return bool(proved), bool(strangers)
+
+
+def _read(
+    flow: Flow[Completeness], is_enough: Callable[[Sequence[AccessRequest]], bool], *, most: int | None = None
+) -> Flow[bool | None]:
+    """A list until it is enough; True then and at a proved end, None when that would take more than so many calls."""
+    answer, calls = None, 0
     while True:
         try:
             step = flow.send(answer)
         except StopIteration as end:
             return bool(end.value)
-        if isinstance(step, Emit):
-            for row in step.value.rows:
-                search.add(row)
-            if search.is_done:
+        answer = None
+        if not isinstance(step, Emit):
+            calls += isinstance(step, Send | Start)
+            if most is not None and calls > most:
                 flow.close()
-                return True
-            answer = None
-        else:
+                return None
             answer = yield step
+        elif is_enough(step.value.rows):
+            flow.close()
+            return True
 
 
 def _is_called_so(target: Target, setting: Setting) -> Flow[bool]:

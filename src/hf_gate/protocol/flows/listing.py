@@ -72,30 +72,39 @@ class _Walk:
 
 
 def list_requests(
-    repo: Repo, status: str, setting: Setting, *, limit: int = routes.PAGE_LIMIT, q: str | None = None
+    repo: Repo,
+    status: str,
+    setting: Setting,
+    *,
+    limit: int = routes.PAGE_LIMIT,
+    q: str | None = None,
+    before: str | None = None,
+    ahead: bool = True,
 ) -> Flow[Completeness]:
     """Emits `Page`s as the caller takes them, each request once; returns how complete they were together.
+
+    `ahead` asks for a next page once half of one was taken. With `before` the completeness is that of the part.
 
     A Hub before September 2026 knows no reset: nobody stands there, and the completeness says why the list is empty.
     """
     walk = _Walk(repo, status, setting, limit)
-    send: Send | None = routes.list_page(repo, status, limit=limit, q=q)
+    send: Send | None = routes.list_page(repo, status, limit=limit, before=before, q=q)
     ticket = None
     while send is not None:
         walk.paths.add(send.path)
         try:
-            reply, page, ahead = yield from _page(walk, send, ticket)
+            reply, page, begun = yield from _page(walk, send, ticket)
         except BadRequest as refusal:
             if status == Status.RESET and not walk.seen and (yield from _knows_lists(repo, setting, refusal)):
                 return NO_RESET_LIST
             raise
         fresh = walk.add(page)
         send, ticket = _next(walk, send, reply, page.size), None
-        if ahead is not None and send == ahead[0]:
-            ticket = ahead[1]
-        half = (len(fresh) + 1) // 2
+        if begun is not None and send == begun[0]:
+            ticket = begun[1]
+        half = (len(fresh) + 1) // 2 if ahead else len(fresh)
         yield Emit(Page(tuple(fresh[:half]), page.quarantined))
-        if send is not None and ticket is None:
+        if send is not None and ticket is None and ahead:
             # The caller has taken half a page: it will most likely want the next one, so fetch that meanwhile.
             ticket = yield Start(send)
         if fresh[half:]:

@@ -1,0 +1,164 @@
+"""Many decisions on requests that were read earlier: read again before they leave, as seldom as that is true."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import msgspec
+import pytest
+
+from hf_gate.domain.ids import Repo, RepoType
+from hf_gate.domain.outcomes import Kind
+from hf_gate.domain.requests import AccessRequest, Decision
+from hf_gate.protocol.codec import iso, read_page
+from hf_gate.protocol.flows.bulk import FRESH_S, decide_many
+from hf_gate.protocol.flows.calling import Setting
+from hf_gate.protocol.messages import Answer, Reply, Send
+
+from .playing import Played, play, reply, row
+
+REPO = Repo(RepoType.MODEL, "acme", "m")
+BEGAN = 1_000.0
+
+
+class Lists:
+    """A Hub of so many pending requests; each change takes `step` seconds."""
+
+    def __init__(self, count: int, *, step: float = 0.0, batch: bool = True, knows_before: bool = True) -> None:
+        self.now, self.step, self.batch, self.knows_before = BEGAN, step, batch, knows_before
+        rows = [row(n) | {"timestamp": iso_of(n)} for n in range(count)]
+        self.rows = {r["user"]["_id"]: r for r in rows}
+        self.accounts = {r["user"]["user"]: r["user"]["_id"] for r in rows}
+        self.requests = list(self.read(rows, at=BEGAN - 500))
+        self.calls: list[str] = []
+        self.meanwhile: dict[int, Any] = {}  # after so many changes something happens
+
+    def read(self, rows: list[dict[str, Any]], at: float) -> tuple[AccessRequest, ...]:
+        return read_page(msgspec.json.encode(rows), REPO, at).rows
+
+    def clock(self) -> float:
+        return self.now
+
+    def __call__(self, send: Send) -> Answer:
+        self.calls.append(send.route)
+        if send.route == "list":
+            return replace(self.listed(send), at=self.now)
+        if send.route == "overview":
+            return replace(reply({"_id": self.accounts[send.path.split("/")[3]]}), at=self.now)
+        if send.route == "batch" and not self.batch:
+            return reply(status=405)
+        return self.changed(msgspec.json.decode(send.body or b""), send.route)
+
+    def listed(self, send: Send) -> Reply:
+        url = urlsplit(send.path)
+        query = {key: values[0] for key, values in parse_qs(url.query).items()}
+        rows = [r for r in self.rows.values() if r["status"] == url.path.rsplit("/", 1)[1]]
+        if "q" in query:
+            rows = [r for r in rows if r["user"]["user"].startswith(query["q"])]
+        if "before" in query and self.knows_before:
+            rows = [r for r in rows if r["timestamp"] < query["before"]]
+        start = int(query.get("cursor", "0"))
+        page, more = rows[start : start + 1000], rows[start + 1000 :]
+        link = f'<https://hub.test{url.path}?cursor={start + 1000}>; rel="next"' if more else None
+        return reply(page, link=link) if link else reply(page)
+
+    def changed(self, body: Any, route: str) -> Reply:
+        people = body["requests"] if route == "batch" else [body]
+        for who in people:
+            user_id = who.get("userId") or next(i for i, r in self.rows.items() if r["requestId"] == who["requestId"])
+            self.rows[user_id]["status"] = body["status"]
+        self.now += self.step
+        count = self.calls.count(route)
+        self.meanwhile.pop(count, lambda: None)()
+        return replace(reply([{**who, "ok": True} for who in people] if route == "batch" else {}), at=self.now)
+
+
+def iso_of(n: int) -> str:
+    """The higher the number, the older; a second between each."""
+    return f"2026-10-{28 - n // 86400:02d}T{23 - n // 3600 % 24:02d}:{59 - n // 60 % 60:02d}:{59 - n % 60:02d}.000Z"
+
+
+def decided(hub: Lists, requests: list[AccessRequest]) -> Played:
+    setting = Setting("https://hub.test", began=BEGAN)
+    return play(decide_many(REPO, setting), hub, map(Decision.accept, requests), hub.clock)
+
+
+def kinds(played: Played) -> dict[Kind, int]:
+    found = [outcome.kind for outcome in played.emitted]
+    return {kind: found.count(kind) for kind in dict.fromkeys(found)}
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["newest first", "oldest first"])
+def test_requests_of_a_plan_are_read_again_by_the_thousand_wherever_they_stand(order: int) -> None:
+    hub = Lists(5000)
+    played = decided(hub, hub.requests[::order])
+    assert kinds(played) == {Kind.DONE: 5000}
+    assert hub.calls.count("batch") == 50
+    assert hub.calls.count("list") <= 10
+
+
+def test_a_hub_that_reads_before_otherwise_costs_calls_and_no_truth() -> None:
+    hub = Lists(2500, knows_before=False)
+    assert kinds(decided(hub, hub.requests[::-1])) == {Kind.DONE: 2500}
+
+
+@pytest.mark.parametrize("batch", [True, False], ids=["batch", "one by one"])
+def test_what_waits_long_for_its_turn_is_read_again_before_it_leaves(*, batch: bool) -> None:
+    hub = Lists(300, step=FRESH_S + 1 if batch else 1.0, batch=batch)
+    people = list(hub.rows.values())
+
+    def others_decide() -> None:
+        people[299]["status"] = "rejected"
+        del hub.rows[people[298]["user"]["_id"]]
+
+    hub.meanwhile[1] = others_decide
+    played = decided(hub, hub.requests)
+    assert kinds(played) == {Kind.DONE: 298, Kind.STALE: 1, Kind.GONE: 1}
+    assert people[299]["status"] == "rejected"
+
+
+def test_what_goes_at_once_is_not_read_again() -> None:
+    hub = Lists(3000, step=0.05)
+    fresh = list(hub.read(list(hub.rows.values()), at=BEGAN))
+    assert kinds(decided(hub, fresh)) == {Kind.DONE: 3000}
+    assert hub.calls == ["batch"] * 30
+
+
+def test_few_that_are_gone_are_asked_for_by_name_and_no_long_list_is_read_for_them() -> None:
+    hub = Lists(5000)
+    for r in list(hub.rows.values())[1000:]:
+        r["status"] = "accepted"
+    gone = hub.requests[7]
+    del hub.rows[gone.person.id or ""]
+    played = decided(hub, hub.requests[:1000])
+    assert kinds(played) == {Kind.GONE: 1, Kind.DONE: 999}
+    assert hub.calls.count("list") < 25
+
+
+def test_rests_of_groups_that_waited_for_the_end_are_read_again() -> None:
+    hub = Lists(40)
+
+    def items() -> Any:
+        yield from map(Decision.accept, hub.requests)
+        hub.now += FRESH_S + 1  # the caller took long to say that this was all
+        next(iter(hub.rows.values()))["status"] = "rejected"
+
+    setting = Setting("https://hub.test", began=BEGAN)
+    assert kinds(play(decide_many(REPO, setting), hub, items(), hub.clock)) == {Kind.STALE: 1, Kind.DONE: 39}
+
+
+def test_two_accounts_of_one_name_are_two_people() -> None:
+    hub = Lists(3)
+    for n, name in enumerate(("Echo", "echo", "echo")):
+        list(hub.rows.values())[n]["user"]["user"] = name
+    fresh = list(hub.read(list(hub.rows.values()), at=BEGAN))
+    assert kinds(decided(hub, fresh)) == {Kind.DONE: 3}
+    assert kinds(decided(hub, [*fresh, fresh[0]])) == {Kind.ALREADY: 1, Kind.DONE: 3}
+
+
+def test_times_of_the_model_are_in_order() -> None:
+    times = [r.asked_at for r in Lists(5000).requests]
+    assert times == sorted(times, reverse=True)
+    assert iso(times[0]) == iso_of(0)
