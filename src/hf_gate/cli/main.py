@@ -20,6 +20,7 @@ _TRY, _ASK = "Try it without a token", "Ask for access"
 COMMANDS: dict[str, Entry] = {
     "ls": Entry("listing:ls", "List access requests.", _READ),
     "show": Entry("show:show", "Show one request: answers, person, age.", _READ),
+    "explain": Entry("explain:explain", "Why a request is decided as it is: every rule, every value.", _READ),
     "repos": Entry("repos:repos", "Gated repos: ls, show, form, report.", _READ),
     "status": Entry("status:status", "What waits, what was read when, what is stuck.", _READ),
     "review": Entry("review:review", "Decide one request after the other, by single keys.", _DECIDE),
@@ -32,7 +33,7 @@ COMMANDS: dict[str, Entry] = {
     "init": Entry("init:init", "Make a desk: hf-gate.yaml, a starter policy, a store. Changes nothing.", _DESK),
     "sync": Entry("sync:sync", "Read requests from the Hub into the store.", _DESK),
     "audit": Entry("audit:audit", "The ledger: ls, show, verify, export, checkpoint.", _DESK),
-    "policy": Entry("policy:policy", "Policies: check, test, lint, show.", _DESK),
+    "policy": Entry("policy:policy", "Policies: check, test, lint, show, explain, new, promote.", _DESK),
     "plan": Entry("plan:plan", "What the policies would change, and why.", _DESK),
     "apply": Entry("plan:apply", "Carry out a plan, once.", _DESK),
     "runs": Entry("runs:runs", "What was carried out: ls, show, pause, resume, stop, retry.", _DESK),

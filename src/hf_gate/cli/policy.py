@@ -28,8 +28,11 @@ policy = GateGroup(
         "test": Entry("policy:policy_test", "Run the tests that stand beside the rules."),
         "lint": Entry("policy:policy_lint", "What is allowed and hardly meant."),
         "show": Entry("policy:policy_show", "The rules of a repo as numbered sentences."),
+        "explain": Entry("explain:explain", "Why a request is decided as it is."),
+        "new": Entry("policynew:policy_new", "A policy to begin with, from a shipped example."),
+        "promote": Entry("promote:policy_promote", "Let a version of a policy act unattended."),
     },
-    help="Policies: check, test and read them. They lie in the folder of the desk.",
+    help="Policies: write, check, test and read them. They lie in the folder of the desk.",
 )
 
 _FILES: Final = click.argument("files", nargs=-1, metavar="[FILE]...")

@@ -82,10 +82,11 @@ def _counted(errors: int) -> str:
 # ---- reading -----------------------------------------------------------------------------------------------------------
 
 
-def read_policies(run: Run, files: Sequence[str] = (), *, needs_desk: bool = False) -> Policies:
+def read_policies(run: Run, files: Sequence[str] = (), *, needs_desk: bool = False, is_said: bool = True) -> Policies:
     """The given files, else those of the desk, checked against the desk and the forms that its store knows.
 
-    What is wrong in a file is a problem, also in hf-gate.yaml; that there is nothing to read is a UsageError.
+    What is wrong in a file is a problem, also in hf-gate.yaml; that there is nothing to read is a UsageError. `is_said`:
+    which desk it is, on stderr.
     """
     from .. import wiring  # noqa: PLC0415 - help needs none of it
     from ..policy.desk import Desk  # noqa: PLC0415 - as above
@@ -100,7 +101,8 @@ def read_policies(run: Run, files: Sequence[str] = (), *, needs_desk: bool = Fal
         )
     if folder is None:
         return _checked(run, None, None, {name: _parsed(name) for name in files})
-    run.out.say(f"desk {wiring.Place(folder, Desk()).title}", "dim")
+    if is_said:
+        run.out.say(f"desk {wiring.Place(folder, Desk()).title}", "dim")
     desk, sources, problems = _read_desk(folder)
     if desk is None:
         return Policies(folder, None, sources=sources, problems=problems)
@@ -185,7 +187,7 @@ def _forms(run: Run) -> dict[str, GateForm]:
     try:
         if not wiring.has_store(run.settings, run.place):
             return {}
-        store = wiring.open_store(run.settings, run.place)
+        store = wiring.open_store(run.settings, run.place, read_only=True)
     except HfGateError as problem:
         run.out.warn(f"the forms of the repos were not looked at: {problem}")
         return {}

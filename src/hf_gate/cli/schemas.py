@@ -163,6 +163,41 @@ _POLICY_TEST: Final = _object(
     why=_array(_TEXT),
 )
 
+_TERMS: Final[dict[str, object]] = {
+    "action": {"enum": ["accept", "human", "wait", "reset", "reject"]},
+    "rule": _TEXT,
+    "reason": _MAYBE,
+    "until": _MAYBE,
+    "at_end": _MAYBE,
+    "queue": _MAYBE,
+    "reviewers": _COUNT,
+    "needs": _array(_TEXT),
+    "missing": _array(_TEXT),
+    "possible": _array(_TEXT),
+}
+_FACT: Final = _object(
+    value={"description": "null when the fact is unknown"},
+    trust={"enum": ["claimed", "account", "verified", "yours"]},
+    source=_TEXT,
+    as_of=_MAYBE_TIME,
+    why=_MAYBE,
+    note=_MAYBE,
+)
+_BECAUSE: Final = _object(
+    expr=_TEXT,
+    value={"type": ["boolean", "null"], "description": "null: unknown, or in error"},
+    note=_MAYBE,
+    facts=_map(_FACT),
+    parts={"type": "array", "description": "its sub-expressions, each as this one"},
+)
+_TRIED: Final = _object(
+    rule=_TEXT,
+    then=_TEXT,
+    matched=_MAYBE_BOOL,
+    because=_array(_BECAUSE),
+    differ=_array(_array(_object(expr=_TEXT, value=_BOOL))),
+)
+
 SCHEMAS: Final[Mapping[str, Schema]] = {
     "ls": _array(_object(**_REQUEST)),
     "show": _document(**_REQUEST, granted_by=_MAYBE, account=_maybe(_ACCOUNT)),
@@ -254,6 +289,31 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         repo_type=_REPO_TYPE,
         policies=_array(_object(policy=_TEXT, file=_TEXT, mode=_MODE, digest=_TEXT)),
         sentences=_array(_TEXT),
+    ),
+    "policy-new": _document(policy=_TEXT, like=_TEXT, file=_TEXT, missing=_array(_TEXT)),
+    "policy-promote": _document(
+        policy=_TEXT,
+        digest=_TEXT,
+        promoted=_BOOL,
+        changes=_map(_COUNT),
+        repos=_array(_object(where=_TEXT, repo=_TEXT, repo_type=_REPO_TYPE, count=_COUNT)),
+    ),
+    "explain": _document(
+        repo=_TEXT,
+        repo_type=_REPO_TYPE,
+        request_id=_MAYBE,
+        user_id=_MAYBE,
+        user=_MAYBE,
+        status=_TEXT,
+        asked_at=_TIME,
+        attempt=_COUNT,
+        is_judged=_BOOL,
+        is_stored=_BOOL,
+        verdict=_object(**_TERMS, policy=_MAYBE, digest=_MAYBE),
+        ledger=_maybe(_object(action=_TEXT, policy=_MAYBE, rule=_TEXT, digest=_MAYBE)),
+        policies=_array(
+            _object(policy=_TEXT, digest=_TEXT, mode=_MODE, opinion=_maybe(_object(**_TERMS)), tried=_array(_TRIED))
+        ),
     ),
     "ask": _document(
         repo=_TEXT,

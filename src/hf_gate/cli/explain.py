@@ -1,0 +1,263 @@
+"""explain: one request and everything that the policies make of it: each rule tried, each value, and what would have to differ."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..domain.ids import Repo, is_id
+from ..domain.moments import moment_of
+from ..errors import RequestNotFound, UsageError
+from .desk import OpenDesk, open_desk
+from .frame import Run, command, repo_type_option
+from .output import Row, age, iso
+from .policyfiles import Policies, read_policies, refuse
+from .show import find_request
+from .targets import Aim, read_aims
+
+if TYPE_CHECKING:
+    from ..domain.rows import RepoRow, RequestRow
+    from ..policy.model import Because, Fact, Opinion, Policy, Silent, Tried, Verdict
+    from ..policy.tables import Table
+    from ..usecases.hearing import Hearing
+    from ..usecases.judging import Court
+    from ..usecases.run import Desk
+
+
+@command(
+    "explain",
+    examples=(
+        "hf-gate explain ada-l@datasets/acme/eeg",
+        "hf-gate explain datasets/acme/eeg ada-l --policy drafts/eeg.yaml",
+        "hf-gate explain 0123456789abcdef01234567 --json",
+    ),
+)
+@click.argument("target", nargs=-1, metavar="TARGET", required=True)
+@click.option("--repo", metavar="REPO", help="The repo, when TARGET is a request id that the store does not know.")
+@click.option("--policy", "file", metavar="FILE", help="This policy alone, instead of those of the desk.")
+@repo_type_option
+def explain(run: Run, *, target: tuple[str, ...], repo: str | None, file: str | None, repo_type: str | None) -> int:
+    """Why a request is decided as it is: every rule tried, each expression with its value, and what would have to differ.
+
+    Each fact comes with its source, its age and who controls it. Nothing is changed.
+    """
+    found = read_policies(run, (file,) if file else (), needs_desk=True, is_said=False)
+    if found.has_errors:
+        return refuse(run, found)
+    opened = open_desk(run, needs_folder=True)
+    desk = _joined(opened)
+    row = _row(opened, _aim(opened, target, repo, repo_type))
+    heard = _heard(desk, row, found if file else None)
+    if not heard.is_stored:
+        run.out.say("Not in the store yet: judged by what the Hub shows now, without history. hf-gate sync reads it.")
+    doc = _document(heard)
+    run.out.document(doc, lambda: _lines(heard, desk.clock.now()), quiet=[str(heard.verdict.action)])
+    return 0
+
+
+def _joined(opened: OpenDesk) -> Desk:
+    from .. import wiring  # noqa: PLC0415 - help needs none of it
+
+    return wiring.join_desk(opened.place, opened.run.hub, opened.store, actor=opened.actor)
+
+
+# ---- whom -----------------------------------------------------------------------------------------------------------------
+
+
+def _aim(opened: OpenDesk, words: tuple[str, ...], repo: str | None, repo_type: str | None) -> Aim | RequestRow:
+    from ..usecases.hearing import chosen  # noqa: PLC0415 - as above
+
+    if len(words) == 1 and repo is None and is_id(words[0]):
+        row = chosen(opened.store.find(None, words[0]))
+        if row is None:
+            raise RequestNotFound(f"the store knows no request {words[0]}.", hint="Say where it was made: --repo REPO.")
+        return row
+    aims = read_aims(words, None, repo, repo_type)
+    if len(aims) != 1:
+        raise click.UsageError(f"{len(aims)} people are named; explain takes one.")
+    return aims[0]
+
+
+def _row(opened: OpenDesk, aim: Aim | RequestRow) -> RequestRow:
+    """From the store, else from the Hub."""
+    from ..usecases.hearing import chosen, stranger  # noqa: PLC0415 - as above
+
+    if not isinstance(aim, Aim):
+        return aim
+    desk = opened.place.desk
+    if not desk.names(aim.repo):
+        raise UsageError(
+            f"this desk does not look after {aim.repo}, so none of its policies judges there.",
+            hint=f"It looks after {', '.join(desk.repos[:5]) or 'no repos'}.",
+        )
+    target = aim.target
+    key = target.request_id or target.user_id or target.username or ""
+    return chosen(opened.store.find(aim.repo, key)) or stranger(find_request(opened.run, aim))
+
+
+# ---- by whom --------------------------------------------------------------------------------------------------------------
+
+
+def _heard(desk: Desk, row: RequestRow, drafts: Policies | None) -> Hearing:
+    from ..usecases.hearing import hear  # noqa: PLC0415 - as above
+
+    if drafts is None:
+        court = _court(desk, row.repo, desk.policies, desk.tables)
+    else:
+        court = _draft_court(desk, row.repo, drafts)
+    try:
+        return hear(desk.store, court, desk.sources, row, desk.clock.now())
+    except LookupError:
+        raise RequestNotFound(
+            f"the store no longer has what this person wrote at {row.repo}.", hint="hf-gate sync --full reads it anew."
+        ) from None
+
+
+def _court(desk: Desk, repo: Repo, policies: Sequence[Policy], tables: Mapping[str, Table]) -> Court | None:
+    from ..usecases.judging import court_of  # noqa: PLC0415 - as above
+
+    known = desk.store.repo(repo) or _new_repo(desk, repo)
+    return court_of(known, policies, tables, desk.sources, zone=desk.zone)
+
+
+def _draft_court(desk: Desk, repo: Repo, drafts: Policies) -> Court:
+    """Given files in the place of the desk's policies, with the desk's tables and texts."""
+    from ..sources.folder import read_folder, read_tables  # noqa: PLC0415 - as above
+    from ..usecases.judging import with_texts  # noqa: PLC0415 - as above
+
+    if drafts.folder is None or drafts.desk is None:
+        raise AssertionError("explain needs a desk")
+    policies = [with_texts(policy, drafts.desk.templates) for _, _, policy in drafts.without_errors()]
+    tables = read_tables(read_folder(drafts.folder), policies, now=desk.clock.now(), previous={})
+    court = _court(desk, repo, policies, tables)
+    if court is None:
+        globs = ", ".join(glob for policy in policies for glob in policy.applies_to)
+        raise UsageError(f"that policy is not for {repo}.", hint=f"Its applies_to names {globs}.")
+    return court
+
+
+def _new_repo(desk: Desk, repo: Repo) -> RepoRow:
+    """A repo that was never read: its form is."""
+    from ..domain.forms import form_json  # noqa: PLC0415 - as above
+    from ..domain.rows import RepoRow  # noqa: PLC0415 - as above
+
+    return RepoRow(id=0, repo=repo, form_card=json.dumps(form_json(desk.hub.gate_form(repo))))
+
+
+# ---- told -----------------------------------------------------------------------------------------------------------------
+
+
+def _lines(heard: Hearing, now: datetime) -> Iterator[str]:
+    from ..policy.explain import explained  # noqa: PLC0415 - as above
+
+    row = heard.row
+    asked = moment_of(row.state.asked_at)
+    yield f"{_who(row)} at {row.repo}: {row.state.status}, asked {age(asked, now)} ago, attempt {row.state.attempt}"
+    if not heard.is_judged:
+        yield f"No policy judges requests that are {row.state.status}. If this one were pending:"
+    for line in explained(heard.verdict, now):
+        yield str(line)
+    entered = row.state.verdict
+    if entered is not None and entered[:3] != _same(heard.verdict):
+        action, policy, rule, digest = entered
+        by = f"rule `{rule}` of policy `{policy}`@{(digest or '')[:8]}" if policy else f"rule `{rule}`"
+        yield f"The ledger's last verdict was {action}: {by}."
+
+
+def _same(verdict: Verdict) -> tuple[str, str | None, str]:
+    return str(verdict.action), verdict.policy, verdict.rule
+
+
+def _who(row: RequestRow) -> str:
+    person = row.person.identity
+    return person.username or (f"(hidden #{person.user_id[-6:]})" if person.user_id else "(hidden)")
+
+
+def _document(heard: Hearing) -> Row:
+    row, verdict = heard.row, heard.verdict
+    entered = row.state.verdict
+    return {
+        "schema_version": 1,
+        "repo": row.repo.id,
+        "repo_type": row.repo.type.value,
+        "request_id": row.state.hub_request,
+        "user_id": row.person.identity.user_id,
+        "user": row.person.identity.username,
+        "status": row.state.status,
+        "asked_at": iso(moment_of(row.state.asked_at)),
+        "attempt": row.state.attempt,
+        "is_judged": heard.is_judged,
+        "is_stored": heard.is_stored,
+        "verdict": {**_terms(verdict), "policy": verdict.policy, "digest": verdict.digest},
+        "ledger": None if entered is None else dict(zip(("action", "policy", "rule", "digest"), entered, strict=True)),
+        "policies": [_policy(each) for each in _voices(verdict)],
+    }
+
+
+def _voices(verdict: Verdict) -> list[Opinion | Silent]:
+    return [*verdict.opinions, *verdict.shadow, *verdict.silent]
+
+
+def _terms(verdict: Verdict | Opinion) -> dict[str, object]:
+    return {
+        "action": str(verdict.action),
+        "rule": verdict.rule,
+        "reason": verdict.reason,
+        "until": None if verdict.until is None else str(verdict.until),
+        "at_end": None if verdict.at_end is None else str(verdict.at_end),
+        "queue": verdict.queue,
+        "reviewers": verdict.reviewers,
+        "needs": list(verdict.needs),
+        "missing": list(verdict.missing),
+        "possible": [str(each) for each in verdict.possible],
+    }
+
+
+def _policy(each: Opinion | Silent) -> Row:
+    from ..policy.model import Opinion  # noqa: PLC0415 - as above
+
+    said = _terms(each) if isinstance(each, Opinion) else None
+    return {
+        "policy": each.policy,
+        "digest": each.digest,
+        "mode": str(each.mode),
+        "opinion": said,
+        "tried": [_tried(one) for one in each.tried],
+    }
+
+
+def _tried(tried: Tried) -> Row:
+    return {
+        "rule": tried.rule,
+        "then": str(tried.then),
+        "matched": tried.matched,
+        "because": [_because(each) for each in tried.because],
+        "differ": [[{"expr": flip.expr, "value": flip.value} for flip in way] for way in tried.differ],
+    }
+
+
+def _because(because: Because) -> dict[str, Any]:
+    return {
+        "expr": because.expr,
+        "value": because.value,
+        "note": because.note or None,
+        "facts": {name: _fact(fact) for name, fact in because.facts.items()},
+        "parts": [_because(each) for each in because.parts],
+    }
+
+
+def _fact(fact: Fact) -> Row:
+    from ..plan.desired import plain  # noqa: PLC0415 - as above
+
+    return {
+        "value": plain(fact),
+        "trust": str(fact.trust),
+        "source": fact.source,
+        "as_of": iso(fact.as_of),
+        "why": None if fact.why is None else str(fact.why),
+        "note": fact.note or None,
+    }

@@ -1,0 +1,88 @@
+"""policy new: a shipped example as a policy of the desk, under its own name and for the desk's repos."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from ..errors import UsageError
+from .frame import Run, command
+from .policyfiles import read_policies, refuse
+
+if TYPE_CHECKING:
+    from ..policy.desk import Desk
+
+EXAMPLES: Final = ("consumer", "academic", "medical", "class")
+
+
+@command("new", examples=("hf-gate policy new eeg --like academic", "hf-gate policy new course --like class --dry-run"))
+@click.argument("name")
+@click.option("--like", type=click.Choice(EXAMPLES), required=True, help="The example to begin with.")
+@click.option("--dry-run", is_flag=True, help="Print it, write nothing.")
+def policy_new(run: Run, *, name: str, like: str, dry_run: bool) -> int:
+    """Write a policy to begin with into the desk's folder: a shipped example, in shadow mode, for the desk's repos.
+
+    consumer: an open model, whoever says what for. academic: addresses of universities. medical: a signed agreement.
+    class: a roster. Each has its tests beside its rules.
+    """
+    found = read_policies(run, needs_desk=True)
+    if found.folder is None or found.desk is None:
+        return refuse(run, found)
+    if not re.fullmatch(r"[a-z0-9-]{1,64}", name):
+        raise UsageError(f"{name!r} is no name of a policy.", hint="Small letters, digits and - are in it.")
+    if any(policy.name == name for _, _, policy in found.without_errors()):
+        raise UsageError(f"there is a policy {name} already.", hint="Choose another name.")
+    text = _text(like, name, found.desk)
+    if dry_run:
+        sys.stdout.write(text)
+        return 0
+    path = _path(found.folder, found.desk, name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise UsageError(f"{path} is there already; nothing was written.", hint="Choose another name.") from None
+    missing = [file for file in _table_files(text) if not (found.folder / file).exists()]
+    doc = {"schema_version": 1, "policy": name, "like": like, "file": str(path), "missing": missing}
+    run.out.document(doc, lambda: _written(path, missing), quiet=[str(path)])
+    return 0
+
+
+def _written(path: Path, missing: list[str]) -> Iterator[str]:
+    yield f"Wrote {path}, in shadow mode: it changes nothing."
+    for file in missing:
+        yield f"It asks a table that is not there yet: {file}. The head of the policy says what stands in it."
+    yield "Next: read it, then hf-gate policy check"
+
+
+def _table_files(text: str) -> list[str]:
+    from ..policy.parse import parse_policy  # noqa: PLC0415 - help needs none of it
+
+    policy = parse_policy(text).policy
+    return [table.file for table in policy.tables if table.file] if policy else []
+
+
+def _text(like: str, name: str, desk: Desk) -> str:
+    """The example with the name and the repos of the desk in their places."""
+    text = files("hf_gate").joinpath("examples", f"{like}.yaml").read_text("utf-8")
+    repos = ", ".join(f'"{glob}"' if re.search(r"[*?]", glob[:1]) else glob for glob in desk.repos)
+    text = re.sub(r"(?m)^policy: .*$", f"policy: {name}", text, count=1)
+    return re.sub(r"(?m)^applies_to: .*$", f"applies_to: [{repos}]", text, count=1)
+
+
+def _path(folder: Path, desk: Desk, name: str) -> Path:
+    """A file that the desk will read: beside the policies that it names, or the first place that its globs allow."""
+    for glob in desk.policies:
+        base, _, last = glob.rpartition("/")
+        if "*" not in base and last in ("*.yaml", "*.yml", "*"):
+            return folder / base / f"{name}{'.yml' if last == '*.yml' else '.yaml'}"
+    raise UsageError(
+        f"the desk reads {', '.join(desk.policies)} only, where no new file fits.", hint="Print it instead: --dry-run."
+    )

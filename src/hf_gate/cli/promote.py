@@ -1,0 +1,135 @@
+"""policy promote: the word that lets a version of a policy act unattended, after it was said what it would do."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from ..errors import Guarded, UsageError
+from .frame import Run, command
+from .output import numbered
+from .policyfiles import read_policies, refuse
+
+if TYPE_CHECKING:
+    from ..plan.model import Change
+    from ..policy.model import Policy
+    from ..usecases.run import Desk
+
+
+@command("promote", examples=("hf-gate policy promote eeg", "hf-gate policy promote eeg --yes --max-changes 611"))
+@click.argument("name")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("--max-changes", type=click.IntRange(1), help="With --yes: so many changes in the first cycle at most.")
+def policy_promote(run: Run, *, name: str, yes: bool, max_changes: int | None) -> int:
+    """Let this version of a policy act in `hf-gate run` without being asked, also where its first cycle is large.
+
+    Says first what that cycle would change. The word stands in the ledger, and is for this version: a policy that
+    means something else tomorrow needs it again.
+    """
+    found = read_policies(run, needs_desk=True, is_said=False)
+    if found.has_errors:
+        return refuse(run, found)
+    from .office import office  # noqa: PLC0415 - help needs none of it
+
+    desk = office(run)
+    policy = _enforced(desk, name)
+    is_known = desk.store.setting(f"promoted {policy.name}") == policy.digest
+    changes = [] if is_known else _first_cycle(desk, policy)
+    if not is_known:
+        _confirm(run, desk, policy, changes, yes=yes, max_changes=max_changes)
+        _enter(desk, policy)
+    doc = {
+        "schema_version": 1,
+        "policy": policy.name,
+        "digest": policy.digest,
+        "promoted": not is_known,
+        "changes": dict(Counter(change.verb for change in changes)),
+        "repos": _by_repo(changes),
+    }
+    run.out.document(doc, lambda: _promoted(policy, is_known=is_known), quiet=[policy.digest])
+    return 0
+
+
+def _enforced(desk: Desk, name: str) -> Policy:
+    from ..policy.model import Mode  # noqa: PLC0415 - as above
+    from ..policy.strictyaml import nearest  # noqa: PLC0415 - as above
+
+    policy = next((each for each in desk.policies if each.name == name), None)
+    if policy is None:
+        names = [each.name for each in desk.policies]
+        near = nearest(name, names)
+        there = f"There are {', '.join(names)}." if names else "This desk has no policy."
+        raise UsageError(f"there is no policy {name!r}.", hint=f"Did you mean {near}?" if near else there)
+    if policy.mode is Mode.SHADOW:
+        raise UsageError(
+            f"policy {name} is in shadow: it changes nothing, so there is nothing to let it do.",
+            hint=f"Write `mode: enforce` into {policy.source} first.",
+        )
+    return policy
+
+
+def _first_cycle(desk: Desk, policy: Policy) -> list[Change]:
+    """What the next turn of `run` would do by this policy, were it to act on all at once."""
+    from ..plan.model import VALID  # noqa: PLC0415 - as above
+    from .plan import made_plan  # noqa: PLC0415 - as above
+
+    plan = made_plan(desk, None, VALID, 0)
+    return [change for change in plan.changes if change.policy_digest == policy.digest]
+
+
+def _confirm(
+    run: Run, desk: Desk, policy: Policy, changes: Sequence[Change], *, yes: bool, max_changes: int | None
+) -> None:
+    """The ladder of every change, with one difference: what acts on its own needs a yes even for nobody or one."""
+    from ..plan.guards import Yes, yes_needed  # noqa: PLC0415 - as above
+    from .plan import check_yes  # noqa: PLC0415 - as above
+
+    for line in _told(policy, changes):
+        run.out.say(line)
+    waiting = sum(row.counts.get("pending", 0) for row in desk.store.repos())
+    if yes_needed(changes, waiting) is not Yes.NONE:
+        check_yes(run, desk, changes, yes=yes, max_changes=max_changes)
+        return
+    if yes or (run.may_ask and click.confirm("Go on?", err=True)):
+        return
+    raise Guarded("this needs a yes, and nobody gave one; nothing was done.", hint="Add --yes.")
+
+
+def _enter(desk: Desk, policy: Policy) -> None:
+    from ..domain.events import Entry, PolicyPromoted  # noqa: PLC0415 - as above
+    from ..domain.moments import ms  # noqa: PLC0415 - as above
+
+    event = PolicyPromoted(policy=policy.name, digest=policy.digest)
+    with desk.store.writing() as write:
+        write.append(None, [Entry(event=event, at=ms(desk.clock.now()), actor=desk.actor)])
+        write.setting(f"promoted {policy.name}", policy.digest)
+
+
+def _told(policy: Policy, changes: Sequence[Change]) -> Iterator[str]:
+    from ..plan.render import tally  # noqa: PLC0415 - as above
+
+    lead = f"Policy {policy.name}@{policy.digest[:8]} would act unattended."
+    if not changes:
+        yield f"{lead} Its first cycle would change nothing by what the store knows now."
+        return
+    yield f"{lead} Its first cycle would change {numbered(len(changes), 'request')}: {tally(changes)}."
+    for row in _by_repo(changes):
+        yield f"  {row['where']}: {row['count']:,}"
+
+
+def _by_repo(changes: Sequence[Change]) -> list[dict[str, object]]:
+    count = Counter((change.where, change.repo, change.repo_type) for change in changes)
+    return [
+        {"where": str(where), "repo": repo, "repo_type": kind, "count": number}
+        for (where, repo, kind), number in sorted(count.items())
+    ]
+
+
+def _promoted(policy: Policy, *, is_known: bool) -> list[str]:
+    version = f"{policy.name}@{policy.digest[:8]}"
+    if is_known:
+        return [f"{version} may act unattended already; nothing was done."]
+    return [f"{version} may act unattended from now on, within the budgets of the desk. It stands in the ledger."]

@@ -1,0 +1,65 @@
+"""One request heard by the policies of its repo, with every reason: what `explain` and the page of a request show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from ..domain.lifecycle import Status
+from ..domain.moments import ms
+from ..domain.requests import AccessRequest
+from ..domain.rows import Identity, PersonRow, RequestRow
+from ..domain.state import RequestState
+from ..policy.evaluate import Judge
+from ..policy.model import Facts, Verdict
+from .judging import Court, SourcesPort, cases_of
+from .ports import StorePort
+from .run import enrich
+
+
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    """What came out. Not `is_judged`: no policy judges requests of that status, and this is what they would say of a pending one."""
+
+    row: RequestRow
+    facts: Facts
+    verdict: Verdict
+    is_judged: bool
+    is_stored: bool
+
+
+def hear(store: StorePort, court: Court | None, sources: SourcesPort, row: RequestRow, now: datetime) -> Hearing:
+    """A request by the policies of its repo, as the next plan will see it: a profile that can change it is read first.
+
+    `court` None: no policy is for the repo. Raises `LookupError` when the store does not have the record any more.
+    """
+    found = _heard(store, court, sources, row, now)
+    if found.verdict.needs and found.is_stored and enrich(store, sources, [row.person], now, 1):
+        return _heard(store, court, sources, row, now)
+    return found
+
+
+def _heard(store: StorePort, court: Court | None, sources: SourcesPort, row: RequestRow, now: datetime) -> Hearing:
+    case = next(cases_of(store, court, sources, [row], now), None) if court is not None else None
+    if court is not None and case is None:
+        raise LookupError(row.id)
+    judge, facts = (court.judge, case.facts) if court is not None and case is not None else (Judge(()), {})
+    verdict = judge.verdict(facts, now=now, status=row.state.status)
+    as_pending = verdict or judge.verdict(facts, now=now, status=Status.PENDING)
+    if as_pending is None:
+        raise AssertionError("a pending request is always judged")
+    return Hearing(row, facts, as_pending, is_judged=verdict is not None, is_stored=row.id > 0)
+
+
+def stranger(request: AccessRequest) -> RequestRow:
+    """A request that the store does not have, as a row of it: without history."""
+    person = request.person
+    state = RequestState("", request.status, ms(request.asked_at), hub_request=request.request_id)
+    identity = Identity(person.id, person.username, person.fullname, request.email)
+    return RequestRow(id=0, repo=request.repo, person=PersonRow(0, "", identity), state=state, request=request)
+
+
+def chosen(rows: Sequence[RequestRow]) -> RequestRow | None:
+    """The one that is meant where several answer to a name: the one that was made last."""
+    return max(rows, key=lambda row: (row.state.asked_at, row.id), default=None)

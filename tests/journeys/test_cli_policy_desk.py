@@ -1,0 +1,225 @@
+"""explain, policy promote and policy new at a desk with a store, on a local Hub."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+
+from hf_gate.cli.policynew import EXAMPLES
+from hf_gate.cli.schemas import SCHEMAS
+from hf_gate.testing import LocalHub
+from tests.journeys.console import DATASET, HOSTILE, MODEL, Console, Ended, fill
+
+RULES = """\
+version: 1
+policy: voices
+applies_to: [{repo}]
+mode: enforce
+rules:
+  - id: say-more
+    when: answers.purpose.quality in ["empty", "junk"]
+    then: reset
+    reason: Please say what you will study, then ask again.
+  - id: known
+    when: email.domain == "example.org" && person.account_days > 30
+    then: accept
+    until: 1y
+  - id: rest
+    then: human
+    queue: data-office
+"""
+GOOD = {"Purpose": "I study how the voices of harbours changed over a hundred years."}
+
+
+class Desk:
+    """A desk that was initialised for one repo, and the program at work there."""
+
+    def __init__(self, hub: LocalHub, folder: Path, policy: str = RULES.format(repo=DATASET)) -> None:
+        self.console, self.folder = Console(hub), folder
+        assert self.run("init", DATASET).code == 0
+        (folder / "policies" / "starter.yaml").unlink()
+        self.write(policy)
+
+    def run(self, *args: str, stdin: str = "") -> Ended:
+        return self.console.run("--desk", str(self.folder), *args, stdin=stdin)
+
+    def write(self, policy: str, name: str = "voices") -> None:
+        (self.folder / "policies" / f"{name}.yaml").write_text(policy, "utf-8")
+
+
+@pytest.fixture
+def hub() -> Iterator[LocalHub]:
+    """Three people who asked: one from an organisation, one from elsewhere, one who wrote nothing."""
+    with LocalHub(requests=0) as hub:
+        hub.add_people(
+            [
+                {"username": "ada-l", "email": "ada@example.org", "created_at": "2020-01-01T00:00:00Z"},
+                {"username": "bob99", "email": "bob@mail.example", "created_at": "2020-01-01T00:00:00Z"},
+                {"username": "chen-w", "email": "chen@example.org", "created_at": "2020-01-01T00:00:00Z"},
+            ]
+        )
+        fill(hub, ["ada-l", "bob99"], DATASET, GOOD)
+        fill(hub, ["chen-w"], DATASET, {"Purpose": ""})
+        yield hub
+
+
+@pytest.fixture
+def at(hub: LocalHub, tmp_path: Path) -> Desk:
+    return Desk(hub, tmp_path / "desk")
+
+
+# ---- explain ------------------------------------------------------------------------------------------------------------
+
+
+def test_explain_shows_every_rule_tried_its_values_and_what_would_have_to_differ(at: Desk) -> None:
+    ended = at.run("explain", f"bob99@{DATASET}")
+    assert ended.code == 0
+    lines = [line.strip() for line in ended.out.splitlines()]
+    assert lines[0].startswith(f"bob99 at {DATASET}: pending, asked ")
+    assert lines[1] == "human: rule `rest` of policy `voices`; queue data-office"
+    assert "\u2717 known (accept) does not match" in lines
+    assert '\u2717 email.domain == "example.org"' in lines
+    assert any(re.fullmatch(r'email\.domain = "mail\.example" \(.*account.*\)', line) for line in lines)
+    assert 'it would match if `email.domain == "example.org"` were true' in lines
+    assert "\u2713 rest (human) matches, it always does" in lines
+
+
+def test_explain_plan_and_ledger_tell_the_same_story_about_one_person(at: Desk) -> None:
+    told = {name: at.run("explain", f"{name}@{DATASET}", "--json").json for name in ("ada-l", "bob99", "chen-w")}
+    assert all(each["ledger"] is None for each in told.values())
+    planned = {each["user"]: each for each in at.run("plan", "--json").json["changes"]}
+    assert set(planned) == {"ada-l", "chen-w"}
+    for name, change in planned.items():
+        verdict = told[name]["verdict"]
+        assert (verdict["policy"], verdict["rule"], verdict["digest"]) == (
+            change["policy"],
+            change["rule"],
+            change["policy_digest"],
+        )
+        assert (verdict["reason"], verdict["until"]) == (change["reason"], change["until"])
+        own = next(each for each in told[name]["policies"][0]["tried"] if each["matched"])
+        assert own["because"][0]["expr"] in {each["expr"] for each in change["because"]}
+    for name in told:
+        after = at.run("explain", f"{name}@{DATASET}", "--json").json
+        assert after["ledger"]["rule"] == after["verdict"]["rule"]
+        jsonschema.validate(after, SCHEMAS["explain"])
+
+
+def test_a_verdict_that_moved_since_the_ledgers_last_is_said(at: Desk) -> None:
+    at.run("plan")
+    assert "ledger" not in at.run("explain", f"ada-l@{DATASET}").out
+    at.write(RULES.format(repo=DATASET).replace("then: accept\n    until: 1y", "then: human"))
+    assert (
+        "The ledger's last verdict was accept: rule `known` of policy `voices`@"
+        in at.run("explain", f"ada-l@{DATASET}").out
+    )
+
+
+def test_a_request_that_the_store_does_not_have_is_read_from_the_hub_and_that_is_said(at: Desk, hub: LocalHub) -> None:
+    fill(hub, ["newcomer"], DATASET, GOOD)
+    ended = at.run("explain", f"newcomer@{DATASET}")
+    assert ended.code == 0
+    assert "judged by what the Hub shows now, without history. hf-gate sync reads it." in ended.err
+    assert not at.run("explain", f"newcomer@{DATASET}", "--json").json["is_stored"]
+    at.run("sync")
+    assert at.run("explain", f"newcomer@{DATASET}", "--json").json["is_stored"]
+
+
+def test_a_draft_is_tried_on_a_request_in_the_place_of_the_desks_policies(at: Desk, tmp_path: Path) -> None:
+    draft = tmp_path / "draft.yaml"
+    draft.write_text(RULES.format(repo=DATASET).replace("example.org", "mail.example"), "utf-8")
+    assert at.run("explain", f"bob99@{DATASET}", "--policy", str(draft), "-q").out == "accept\n"
+    assert at.run("explain", f"bob99@{DATASET}", "-q").out == "human\n"
+    draft.write_text(RULES.format(repo=MODEL), "utf-8")
+    other = at.run("explain", f"bob99@{DATASET}", "--policy", str(draft))
+    assert (other.code, other.error) == (2, f"Error: that policy is not for {DATASET}.")
+
+
+def test_who_is_not_judged_is_told_what_they_would_be(at: Desk) -> None:
+    at.console.run("reject", f"bob99@{DATASET}", "--reason", "no")
+    at.run("sync", "--full")
+    ended = at.run("explain", f"bob99@{DATASET}")
+    assert "No policy judges requests that are rejected. If this one were pending:" in ended.out
+    assert at.run("explain", f"bob99@{DATASET}", "--json").json["is_judged"] is False
+
+
+def test_explain_finds_a_request_by_its_id_and_says_whom_it_does_not_find(at: Desk) -> None:
+    ident = at.run("explain", f"ada-l@{DATASET}", "--json").json["request_id"]
+    assert at.run("explain", ident, "--json").json["user"] == "ada-l"
+    unknown = at.run("explain", "0" * 24)
+    assert (unknown.code, "--repo REPO" in unknown.hint) == (1, True)
+    nobody = at.run("explain", f"nobody@{DATASET}")
+    assert (nobody.code, "nobody named nobody asked" in nobody.error) == (1, True)
+    elsewhere = at.run("explain", f"ada-l@{MODEL}")
+    assert (elsewhere.code, "does not look after" in elsewhere.error) == (2, True)
+
+
+def test_the_answers_of_a_hostile_requester_do_not_act_in_an_explanation(at: Desk, hub: LocalHub) -> None:
+    fill(hub, ["mallory"], DATASET, {"Purpose": HOSTILE})
+    at.write(RULES.format(repo=DATASET).replace('quality in ["empty", "junk"]', 'text.contains("Evil")'))
+    ended = at.run("explain", f"mallory@{DATASET}")
+    assert "Evil" in ended.out
+    assert not re.search("[\x00-\x08\x0b-\x1f\u202e\u200b]", ended.out)
+
+
+# ---- promote ------------------------------------------------------------------------------------------------------------
+
+
+def test_promote_says_what_the_first_cycle_would_do_needs_a_yes_and_is_entered_once(at: Desk) -> None:
+    refused = at.run("policy", "promote", "voices")
+    assert (refused.code, refused.out) == (6, "")
+    assert "would change 2 requests: 1 to accept, 1 to reset." in refused.err
+    done = at.run("policy", "promote", "voices", "--yes", "--json").json
+    jsonschema.validate(done, SCHEMAS["policy-promote"])
+    assert (done["promoted"], done["changes"]) == (True, {"accept": 1, "reset": 1})
+    again = at.run("policy", "promote", "voices", "--yes", "--json").json
+    assert (again["promoted"], again["digest"]) == (False, done["digest"])
+    entries = at.run("audit", "ls", "--json", "--all").json
+    assert sum("PolicyPromoted" in str(each) for each in entries) == 1
+    at.write(RULES.format(repo=DATASET).replace("until: 1y", "until: 2y"))
+    assert at.run("policy", "promote", "voices").code == 6
+
+
+def test_a_comment_does_not_take_a_promotion_away(at: Desk) -> None:
+    assert at.run("policy", "promote", "voices", "--yes").code == 0
+    at.write("# said more clearly\n" + RULES.format(repo=DATASET))
+    assert at.run("policy", "promote", "voices", "--json").json["promoted"] is False
+
+
+def test_a_policy_in_shadow_or_of_no_name_is_not_promoted(at: Desk) -> None:
+    misspelt = at.run("policy", "promote", "voice", "--yes")
+    assert (misspelt.code, misspelt.hint) == (2, "Hint: Did you mean voices?")
+    at.write(RULES.format(repo=DATASET).replace("mode: enforce", "mode: shadow"))
+    shadow = at.run("policy", "promote", "voices", "--yes")
+    assert (shadow.code, "is in shadow" in shadow.error) == (2, True)
+    assert "mode: enforce" in shadow.hint
+
+
+# ---- new ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("like", EXAMPLES)
+def test_a_policy_to_begin_with_is_for_the_desks_repos_and_passes_its_tests(at: Desk, like: str) -> None:
+    made = at.run("policy", "new", "first", "--like", like, "--json").json
+    jsonschema.validate(made, SCHEMAS["policy-new"])
+    for name in made["missing"]:
+        (at.folder / name).parent.mkdir(exist_ok=True)
+        (at.folder / name).write_text("user_id,email,expires\n,ada@example.org,2030-01-01\n", "utf-8")
+    checked = at.run("policy", "check", "--json").json
+    mine = next(each for each in checked["policies"] if each["policy"] == "first")
+    assert (checked["errors"], mine["mode"], mine["applies_to"]) == (0, "shadow", [DATASET])
+    assert at.run("policy", "test").code == 0
+    again = at.run("policy", "new", "first", "--like", like)
+    assert (again.code, again.error) == (2, "Error: there is a policy first already.")
+
+
+def test_new_writes_nothing_in_a_dry_run_and_takes_no_name_that_leaves_the_folder(at: Desk) -> None:
+    shown = at.run("policy", "new", "first", "--like", "class", "--dry-run")
+    assert "policy: first\n" in shown.out
+    assert not (at.folder / "policies" / "first.yaml").exists()
+    for name in ("../first", "First", "a/b", ""):
+        assert at.run("policy", "new", name, "--like", "class").code == 2
