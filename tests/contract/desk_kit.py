@@ -29,6 +29,7 @@ class Desk:
     hub: Hub
     store: Store
     repo: Repo
+    file: Path
 
     def read(self, kind: Kind, hub: HubPort | None = None, **more: Any) -> Synced:
         return sync(hub or self.hub, self.store, HubClock(self.hub), self.repo, kind, actor="lena", **more)
@@ -84,6 +85,6 @@ def a_desk(folder: Path, **made: Any) -> Iterator[Desk]:
         line = local.repos[0]
         store = open_store(folder / "desk.db", endpoint=local.url)
         try:
-            yield Desk(local, hub, store, parse_repo(line["repo"], line["repo_type"]))
+            yield Desk(local, hub, store, parse_repo(line["repo"], line["repo_type"]), folder / "desk.db")
         finally:
             store.close()

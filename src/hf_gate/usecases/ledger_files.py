@@ -142,7 +142,7 @@ def _entries_of(lines: Iterable[bytes], result: Verified, source: str) -> Iterat
     for number, line in enumerate(lines, 2):
         entry = _entry_of(line)
         if entry is None:
-            result.broken.append(Break(source, number, "that line is no entry of a ledger"))
+            result.broken.append(Break(source, number, "that line is no entry as it was written out"))
         else:
             yield entry
 
@@ -170,4 +170,6 @@ def _entry_of(line: bytes) -> Sealed | None:
     except (msgspec.DecodeError, ValueError, OverflowError):
         return None
     link = Link(read.chain, read.seq, at, read.kind, read.actor, read.request, body, commitment, last)
-    return Sealed(link, salt, private)
+    entry = Sealed(link, salt, private)
+    # Read tolerantly, a line may say the same in other letters: what was written out is written in one way alone.
+    return entry if msgspec.json.encode(_line_of(entry, personal=True)) == line.rstrip(b"\n") else None

@@ -1,0 +1,212 @@
+"""The ledger of a store that was read from a Hub: whoever touches it afterwards is named by the proof, and files prove it too."""
+
+from __future__ import annotations
+
+import json
+import random
+import sqlite3
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hf_gate.domain.ledger import Checkpoint
+from hf_gate.errors import UsageError
+from hf_gate.usecases.entries import entry_at, name_of, newest, parse_name
+from hf_gate.usecases.ledger_files import checkpoint_json, checkpoint_now, export, read_checkpoint, verify_lines
+from hf_gate.usecases.verify import Verified, verify
+
+from .desk_kit import Desk, a_desk
+
+NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    """Thirty people, of whom one was let in by somebody else."""
+    with a_desk(tmp_path, requests=30) as made:
+        made.full()
+        name = made.rows("pending")[0].person.identity.username
+        made.hub.accept(made.repo, name)
+        made.full()
+        yield made
+
+
+def chain(desk: Desk) -> str:
+    return f"{desk.repo.type.value}s/{desk.repo.id}"
+
+
+def tamper(desk: Desk, sql: str, *values: Any) -> None:
+    """What somebody with the file and a database tool can do."""
+    with sqlite3.connect(desk.file) as db:
+        for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            db.execute(f"DROP TRIGGER {name}")
+        assert db.execute(sql, values).rowcount != 0
+    db.close()
+
+
+def places(result: Verified) -> list[int]:
+    return [found.seq for found in result.broken]
+
+
+def test_a_ledger_that_nobody_touched_is_whole_to_the_last_seal(desk: Desk) -> None:
+    result = verify(desk.store, fold=True)
+    assert result.ok, result.broken
+    assert result.entries == result.chains[chain(desk)]
+    assert result.private == 31
+
+
+@pytest.mark.parametrize(
+    ("sql", "seq"),
+    [
+        ("UPDATE ledger SET body = replace(body, 'pending', 'accepted') WHERE seq = 9 AND repo_id > 0", 9),
+        ("UPDATE ledger SET actor = 'nobody' WHERE seq = 9 AND repo_id > 0", 9),
+        ("UPDATE ledger SET at = at - 1 WHERE seq = 9 AND repo_id > 0", 9),
+        ("UPDATE ledger SET commitment = zeroblob(32) WHERE seq = 9 AND repo_id > 0", 9),
+        ("UPDATE ledger SET kind = 'NoteWritten' WHERE seq = 9 AND repo_id > 0", 9),
+        ("DELETE FROM ledger WHERE seq = 9 AND repo_id > 0", 9),
+        ("DELETE FROM ledger WHERE seq > 20 AND repo_id > 0", 21),
+    ],
+)
+def test_an_entry_that_was_touched_is_named(desk: Desk, sql: str, seq: int) -> None:
+    tamper(desk, sql)
+    assert seq in places(verify(desk.store))
+
+
+def test_a_private_part_that_was_exchanged_is_named_and_one_that_was_erased_is_not(desk: Desk) -> None:
+    tamper(desk, "UPDATE private SET data = (SELECT data FROM private WHERE id = 3) WHERE id = 5")
+    (found,) = verify(desk.store).broken
+    assert found.what == "its private part is not the one that was sealed"
+    tamper(desk, "DELETE FROM private WHERE id = 5")
+    assert verify(desk.store).ok
+
+
+def test_a_row_of_a_request_that_was_changed_behind_the_ledger_is_found_by_the_fold(desk: Desk) -> None:
+    tamper(desk, "UPDATE requests SET status = 'accepted' WHERE id = 7")
+    assert verify(desk.store).ok
+    (found,) = verify(desk.store, fold=True).broken
+    assert "request 7 says accepted" in found.what
+
+
+def test_a_cut_that_also_mends_the_head_is_shown_by_the_checkpoint_alone(desk: Desk) -> None:
+    checkpoint = Checkpoint(1, {name: (length, last.hex()) for name, (length, last) in desk.store.chains().items()})
+    head = next(link for link in desk.store.links(chain(desk), 20))
+    tamper(desk, "DELETE FROM ledger WHERE seq > 20 AND repo_id > 0")
+    tamper(desk, "UPDATE chains SET seq = 20, head = ? WHERE repo_id > 0", head.hash)
+    assert verify(desk.store).ok
+    result = verify(desk.store, [checkpoint])
+    assert [found.what for found in result.broken] == ["cut off: 33 entries at the checkpoint, 20 now"]
+
+
+def test_checkpoints_that_the_store_keeps_are_held_against_it_each_time(desk: Desk) -> None:
+    checkpoint_now(desk.store, NOW)
+    desk.ask("late")
+    desk.full()
+    assert verify(desk.store).ok
+    checkpoint_now(desk.store, NOW)
+    assert verify(desk.store).ok
+    assert len(desk.store.checkpoints()) == 2
+
+
+# ---- files --------------------------------------------------------------------------------------------------------------
+
+
+def exported(desk: Desk, **more: Any) -> list[bytes]:
+    return list(export(desk.store, NOW, **more))
+
+
+def proof(lines: Sequence[bytes], *checkpoints: Checkpoint) -> Verified:
+    return verify_lines(lines, "ledger.jsonl", checkpoints)
+
+
+def test_an_exported_ledger_is_proved_where_the_store_is_not(desk: Desk) -> None:
+    result = proof(exported(desk), checkpoint_now(desk.store, NOW))
+    assert result.ok, result.broken
+    assert result.entries == verify(desk.store).entries
+
+
+def test_an_export_holds_no_personal_data_unless_it_was_asked_for(desk: Desk) -> None:
+    plain, personal = b"".join(exported(desk)), b"".join(exported(desk, personal=True))
+    for row in desk.rows("pending"):
+        who = row.person.identity
+        assert who.email is not None
+        assert who.username is not None
+        for secret in (who.username, who.email, who.user_id, *(row.request.answers.values() if row.request else ())):
+            if secret and len(secret) > 8:
+                assert secret.encode() not in plain
+        assert who.email.encode() in personal
+    assert proof(exported(desk, personal=True)).private == 31
+
+
+def test_a_private_part_changed_in_an_export_is_named(desk: Desk) -> None:
+    lines = exported(desk, personal=True)
+    line = json.loads(lines[5])
+    line["private"] = line["private"].replace("pending", "accepted")
+    lines[5] = json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode()
+    assert [found.what for found in proof(lines).broken] == ["its private part is not the one that was sealed"]
+
+
+def test_two_hundred_ways_of_touching_a_file_are_all_found(desk: Desk) -> None:
+    rng, lines = random.Random(7), exported(desk)
+    checkpoint = checkpoint_now(desk.store, NOW)
+    for n in range(200):
+        touched = list(lines)
+        at = rng.randrange(1, len(lines))
+        match n % 4:
+            case 0:
+                del touched[at]
+            case 1:
+                touched.insert(at, touched[rng.randrange(1, len(lines))])
+            case 2:
+                del touched[at:]
+            case _:
+                line = bytearray(touched[at])
+                line[rng.randrange(len(line) - 2)] ^= 1 << rng.randrange(7)
+                touched[at] = bytes(line)
+        if touched != lines:
+            assert not proof(touched, checkpoint).ok, (n, at)
+
+
+def test_a_file_that_is_no_ledger_is_refused_in_a_line() -> None:
+    for lines in ([], [b"{}\n"], [b"\xff\xfe"], [b'{"ledger":"hf-gate","heads":{"desk":[1,"no hex"]}}']):
+        with pytest.raises(UsageError, match="no exported ledger"):
+            proof(lines)
+
+
+def test_a_checkpoint_is_read_back_as_it_was_written_and_not_when_it_was_changed(desk: Desk) -> None:
+    checkpoint = checkpoint_now(desk.store, NOW)
+    text = json.dumps(checkpoint_json(checkpoint, desk.store.endpoint), indent=2)
+    assert read_checkpoint(text.encode(), "heads.json") == checkpoint
+    with pytest.raises(UsageError, match="was changed"):
+        read_checkpoint(text.replace("2026-11-25", "2026-11-24").encode(), "heads.json")
+    for wrong in (b"", b"[]", b'{"at": 1}', b'{"at":"2026-11-25T12:00:00.000Z","heads":{"a":[1]},"digest":""}'):
+        with pytest.raises(UsageError, match="no checkpoint"):
+            read_checkpoint(wrong, "heads.json")
+
+
+# ---- looking things up --------------------------------------------------------------------------------------------------
+
+
+def test_entries_come_newest_first_and_only_those_that_are_wanted(desk: Desk) -> None:
+    found = list(newest(desk.store))
+    assert [link.seq for link in found] == list(range(33, 0, -1))
+    moved = list(newest(desk.store, [chain(desk)], lambda link: link.kind == "StatusMoved"))
+    assert len(moved) == 1
+    assert list(newest(desk.store, ["models/nobody/nothing"])) == []
+
+
+def test_an_entry_is_found_by_its_name_with_what_it_keeps(desk: Desk) -> None:
+    entry = entry_at(desk.store, chain(desk), 3)
+    assert entry is not None
+    assert entry.private is not None
+    assert b"record" in entry.private
+    assert parse_name(name_of(entry.link)) == (chain(desk), 3)
+    assert entry_at(desk.store, chain(desk), 999) is None
+    assert entry_at(desk.store, chain(desk), 0) is None
+
+
+@pytest.mark.parametrize("text", ["", "#", "desk", "desk#", "desk#-1", "desk#x", "#3", "desk#9999999999999999"])
+def test_what_names_no_entry_is_none(text: str) -> None:
+    assert parse_name(text) is None

@@ -1,0 +1,143 @@
+"""When a repo is read again and how much of it; and what a desk is made of when there is none yet."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hf_gate.domain.forms import parse_gate_form
+from hf_gate.domain.ids import Repo, RepoType, parse_repo
+from hf_gate.domain.rows import RepoRow
+from hf_gate.policy.desk import parse_desk
+from hf_gate.policy.model import Mode
+from hf_gate.policy.parse import parse_policy
+from hf_gate.usecases.adopt import GITIGNORE, desk_text, ignored, next_steps, starter_text
+from hf_gate.usecases.cadence import DAY, LONGEST, RETRY, SHARE, SHORTEST, Kind, Note, due_kind, next_pause
+from hf_gate.usecases.standing import serving_line
+
+REPO = Repo(RepoType.DATASET, "acme", "eeg")
+NOW = 1_790_000_000_000
+
+
+def row(full_at: int | None = NOW, **counts: int) -> RepoRow:
+    return RepoRow(id=1, repo=REPO, full_at=full_at, counts=counts)
+
+
+@pytest.mark.parametrize(
+    ("known", "now", "note", "report", "kind"),
+    [
+        (None, NOW, None, None, Kind.FULL),
+        (row(None), NOW, None, None, Kind.FULL),
+        (row(None), NOW, Note(NOW - 1, complete=False, counts={}), None, Kind.QUICK),
+        (row(None), NOW, Note(NOW - RETRY, complete=False, counts={}), None, Kind.FULL),
+        (row(), NOW + DAY - 1, None, None, Kind.QUICK),
+        (row(), NOW + DAY, None, None, Kind.FULL),
+        (row(), NOW + DAY, Note(NOW + DAY - 1, complete=False, counts={}), None, Kind.QUICK),
+        (row(pending=3), NOW + 1, None, {"pending": 3}, Kind.QUICK),
+        (row(pending=3), NOW + 1, None, {"pending": 4}, Kind.FULL),
+        (row(pending=3), NOW + 1, None, {}, Kind.FULL),
+        (row(pending=3, withdrawn=9), NOW + 1, None, {"pending": 3}, Kind.QUICK),
+        (row(pending=3), NOW + 1, None, {"pending": 3, "parked": 1}, Kind.FULL),
+        (row(pending=3), NOW + 1, Note(NOW, complete=True, counts={}), {"pending": 4}, Kind.QUICK),
+    ],
+)
+def test_a_full_reading_is_due_when_none_is_proved_a_day_passed_or_the_report_says_otherwise(
+    known: RepoRow | None, now: int, note: Note | None, report: dict[str, int] | None, kind: Kind
+) -> None:
+    due = due_kind(known, now, note, report)
+    assert due.kind is kind
+    assert due.why
+
+
+@given(
+    before=st.floats(SHORTEST, LONGEST),
+    found=st.booleans(),
+    calls=st.integers(0, 400),
+    quota=st.none() | st.floats(1, 10_000),
+)
+def test_the_pause_slides_between_a_minute_and_half_an_hour_within_its_share_of_calls(
+    before: float, found: bool, calls: int, quota: float | None
+) -> None:
+    pause = next_pause(before, found=found, calls=calls, quota=quota, window=None if quota is None else 300.0)
+    assert SHORTEST <= pause <= LONGEST
+    if quota is not None and pause < LONGEST:
+        assert calls <= SHARE * quota * pause / 300.0 * 1.000001
+
+
+def test_news_brings_the_next_look_nearer_and_silence_puts_it_off() -> None:
+    assert next_pause(600, found=True, calls=4, quota=None, window=None) == 300
+    assert next_pause(600, found=False, calls=4, quota=None, window=None) == 900
+
+
+def test_forty_idle_repos_take_a_twentieth_of_a_free_window() -> None:
+    pause = next_pause(60, found=True, calls=160, quota=1000, window=300)
+    assert 160 / pause * 300 <= 50.0001
+
+
+# ---- a desk to begin with -----------------------------------------------------------------------------------------------
+
+REPOS = [REPO, Repo(RepoType.MODEL, "acme", "med-7b")]
+names = st.from_regex(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,8}[A-Za-z0-9_-])?", fullmatch=True)
+
+
+def _is_repo(repo: Repo) -> bool:
+    return not any(".." in part or "--" in part for part in (repo.namespace, repo.name)) and repo.namespace not in {
+        "datasets",
+        "models",
+        "spaces",
+    }
+
+
+@given(st.lists(st.builds(Repo, st.sampled_from(RepoType), names, names).filter(_is_repo), min_size=1, max_size=4))
+def test_whatever_repos_are_called_desk_and_starter_are_read_back_as_meant(repos: list[Repo]) -> None:
+    desk = parse_desk(desk_text(repos, "Europe/Zurich"))
+    assert desk.desk is not None, desk.problems
+    assert not desk.problems
+    assert all(desk.desk.names(repo) for repo in repos)
+    starter = parse_policy(starter_text(repos, []))
+    assert starter.policy is not None, starter.problems
+    assert {parse_repo(glob) for glob in starter.policy.applies_to} == set(repos)
+
+
+@pytest.mark.parametrize("card", ["", "---\nextra_gated_fields:\n  Intended use: text\n  Country: country\n---\n"])
+def test_the_starter_changes_nothing_and_refuses_nobody(card: str) -> None:
+    forms = [parse_gate_form(card)]
+    policy = parse_policy(starter_text(REPOS, forms)).policy
+    assert policy is not None
+    assert policy.mode is Mode.SHADOW
+    assert all(str(rule.then) != "reject" for rule in policy.rules)
+    assert ("say-more" in {rule.id for rule in policy.rules}) == bool(card)
+
+
+def test_a_gitignore_keeps_what_it_had_and_gets_ours_once() -> None:
+    assert ignored("").splitlines() == list(GITIGNORE)
+    assert ignored("*.pyc").splitlines() == ["*.pyc", *GITIGNORE]
+    assert ignored(ignored("*.pyc\n")) == ignored("*.pyc\n")
+
+
+def test_from_init_to_the_first_enforced_rule_it_is_at_most_twelve_commands() -> None:
+    steps = next_steps(REPOS)
+    assert len(steps) + 1 <= 12
+    assert steps[-1].startswith("hf-gate apply")
+
+
+# ---- the line for a card ------------------------------------------------------------------------------------------------
+
+ZURICH = ZoneInfo("Europe/Zurich")
+
+
+@pytest.mark.parametrize(
+    ("before", "line"),
+    [
+        (None, ""),
+        (datetime(2026, 11, 21, 14, tzinfo=UTC), "Answered: every complete request made before 21 Nov"),
+        (datetime(2026, 11, 20, 23, 30, tzinfo=UTC), "Answered: every complete request made before 21 Nov"),
+        (datetime(2025, 5, 3, 12, tzinfo=UTC), "Answered: every complete request made before 3 May 2025"),
+    ],
+)
+def test_the_line_for_a_card_names_a_day_in_the_zone_of_the_desk(before: datetime | None, line: str) -> None:
+    assert serving_line(before, datetime(2026, 11, 25, tzinfo=UTC), ZURICH) == line
