@@ -217,6 +217,12 @@ def test_a_fix_takes_the_place_of_the_marked_letters_and_of_no_others() -> None:
     assert mended == WHOLE
 
 
+def test_quotes_are_offered_only_where_they_take_the_trouble_away() -> None:
+    text = "version: 1\npolicy: p\napplies_to: [a/b]\nrules:\n  - id: r\n   then: human\n"
+    problem = problems(text)[0]
+    assert (problem.code, problem.fix) == ("yaml_indent", None)
+
+
 def test_a_missing_key_is_pasted_into_a_rule_on_one_line_too() -> None:
     text = "version: 1\npolicy: p\napplies_to: [a/b]\nrules:\n- {id: r, then: wait}\n"
     mended = fixed(text, problems(text)[0])
@@ -404,6 +410,9 @@ OTHER = (
     ("@mit.edu", "@mit.org"),
     ("at_most: 30d", "at_most: 1mo"),
     ("policy: eeg", "policy: eeg-2"),
+    ("judges: [pending, accepted]", "judges: [pending]"),
+    ("key: [user_id, email]", "key: [email]"),
+    ("Institution   (Lab)", "Institution"),
 )
 
 

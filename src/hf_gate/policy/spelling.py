@@ -25,7 +25,7 @@ class MisspeltError(ValueError):
 SPANS = "a length of time: 30d, 12w, 6mo or 1y"
 _SPAN = re.compile(r"([1-9]\d{0,4})(d|w|mo|y)\Z")
 _LIKE_SPAN = re.compile(r"(?:P\s?)?(\d{1,6})\s*-?\s*([A-Za-z]*)\.?\Z")
-_MOST_DAYS = 36_525  # a hundred years
+_MOST_DAYS, _MOST_MONTHS = 36_525, 1_200  # a hundred years
 _UNITS: dict[str, str] = {
     **dict.fromkeys(("", "d", "day", "days", "tage", "tag", "jours"), "d"),
     **dict.fromkeys(("w", "wk", "wks", "week", "weeks"), "w"),
@@ -45,7 +45,7 @@ def parse_span(text: str) -> Span:
     if match is None:
         raise MisspeltError(f"`{text[:40]}` is not {SPANS}.", _span_meant(text))
     span = _span(int(match[1]), match[2])
-    if span.days + span.months * 31 > _MOST_DAYS:
+    if span.days > _MOST_DAYS or span.months > _MOST_MONTHS:
         raise MisspeltError(f"`{text}` is longer than a hundred years.", "100y")
     return span
 
