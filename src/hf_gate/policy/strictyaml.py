@@ -19,6 +19,7 @@ from .model import Place, Problem
 LIMITS = Limits(size=64 * 1024, depth=12, nodes=4_000, problems=20)
 """A policy is written by hand: what is larger is no policy, and would only cost time."""
 
+_MOST_LINES = 5_000
 _MEND_WITHIN = 8 * 1024  # a larger broken text is refused without looking for the mended line
 
 
@@ -118,6 +119,9 @@ def read_yaml(text: str, name: str, *, limits: Limits = LIMITS) -> Read:
     if text.startswith("\ufeff"):
         words = "The file begins with an invisible mark (BOM): save it as UTF-8 without."
         return Read(source, None, (Problem("yaml_bom", words, name, fix="", length=1),))
+    if text.count("\n") > _MOST_LINES:
+        words = f"Over {_MOST_LINES:,} lines: more than is read here. Put long lists into a table's file."
+        return Read(source, None, (Problem("yaml_too_large", words, name),))
     parsed = yamltext.parse(text, limits=limits)
     found = tuple(Problem(p.code, p.message, name, Place(p.line, p.column)) for p in parsed.problems)
     if not found:
