@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import tzinfo
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
 import click
@@ -20,12 +20,24 @@ if TYPE_CHECKING:
     from ..usecases.standing import Budget, RepoStanding, Standing
 
 
+_UNKNOWN: Final[Mapping[str, object]] = {
+    "ok": None,
+    "account": None,
+    "detail": "",
+    "remaining": None,
+    "quota": None,
+    "window_s": None,
+}
+
+
 @command("status", examples=("hf-gate status", "hf-gate status --markdown", "hf-gate status --json"))
 @click.option("--markdown", is_flag=True, help="The lines for a card: how far requests are answered. No personal data.")
 def status(run: Run, *, markdown: bool) -> int:
     """Show what waits and how long, when each repo was read, the token's budget, and what is stuck or unfinished."""
     from ..usecases.standing import standing  # noqa: PLC0415 - help needs none of it
 
+    token = _UNKNOWN if markdown else _token(run)
+    run.is_announced = token["ok"] is not True  # whoever asks how a dead token is must not be stopped by it
     desk = stored(run)
     if desk is None:
         raise UsageError("there is no store yet: nothing was read.", hint="hf-gate sync REPO, or hf-gate init.")
@@ -41,7 +53,6 @@ def status(run: Run, *, markdown: bool) -> int:
         for line in _markdown(found, zone):
             run.out.line(line)
         return 0
-    token = _token(run)
     doc = _document(desk, found, token, zone)
     run.out.document(
         doc, lambda: _lines(found, token, zone), quiet=[str(one.repo) for one in found.repos if one.waiting]
@@ -51,14 +62,7 @@ def status(run: Run, *, markdown: bool) -> int:
 
 def _token(run: Run) -> dict[str, object]:
     """Whether the token lives, and how much of its calls is left; asked now, for a kept answer would hide a dead one."""
-    told: dict[str, object] = {
-        "ok": None,
-        "account": None,
-        "detail": "",
-        "remaining": None,
-        "quota": None,
-        "window_s": None,
-    }
+    told = dict(_UNKNOWN)
     try:
         told |= {"account": run.hub.whoami().name, "ok": True}
     except NotAllowed as problem:

@@ -1,0 +1,271 @@
+"""From the gated repos of an account to a desk: init, sync, status and the ledger, as somebody meets them at the command line."""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+
+from hf_gate import Hub
+from hf_gate.cli.schemas import SCHEMAS
+from hf_gate.testing import LocalHub
+
+from .console import DATASET, HOSTILE, MODEL, Console, fill
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of one's own, in which the program runs."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def busy() -> Iterator[LocalHub]:
+    """A Hub with 60 requests in three repos, on which nothing is changed."""
+    with LocalHub(requests=60) as hub:
+        yield hub
+
+
+def fits(name: str, document: Any) -> Any:
+    jsonschema.validate(document, SCHEMAS[name])
+    return document
+
+
+# ---- init ---------------------------------------------------------------------------------------------------------------
+
+
+def test_init_makes_a_desk_of_what_is_there_and_changes_nothing_on_the_hub(busy: LocalHub, place: Path) -> None:
+    console, moves = Console(busy), len(busy.journal())
+    ended = console.run("init", "--json")
+    assert ended.code == 0, ended.err
+    doc = fits("init", ended.json)
+    assert sum(sum(one["counts"].values()) for one in doc["repos"]) == 60
+    assert all(one["complete"] and one["kind"] == "full" for one in doc["repos"])
+    assert {path.name for path in place.iterdir()} >= {"hf-gate.yaml", "policies", ".gitignore", "desk.db"}
+    assert stat.S_IMODE((place / "desk.db").stat().st_mode) == 0o600
+    assert "desk.db*" in (place / ".gitignore").read_text()
+    assert len(busy.journal()) == moves
+    assert f"as lena-brandt, desk {place}" in ended.err
+    planned = console.run("plan", "--detailed-exitcode", "--json")
+    assert planned.code == 0, planned.err
+    assert planned.json["changes"] == []
+    checked = console.run("policy", "check")
+    assert checked.code == 0, checked.out + checked.err
+
+
+def test_init_leaves_a_folder_alone_that_has_a_desk_or_a_starter(busy: LocalHub, place: Path) -> None:
+    console = Console(busy)
+    assert console.run("init", MODEL).code == 0
+    before = (place / "hf-gate.yaml").read_text()
+    again = console.run("init", MODEL)
+    assert again.code == 2
+    assert "is a desk already" in again.error
+    assert (place / "hf-gate.yaml").read_text() == before
+    other = place / "other"
+    (other / "policies").mkdir(parents=True)
+    (other / "policies" / "starter.yaml").write_text("mine")
+    assert console.run("init", MODEL, "--desk", str(other)).code == 2
+    assert (other / "policies" / "starter.yaml").read_text() == "mine"
+
+
+def test_init_without_the_right_to_review_writes_nothing(busy: LocalHub, place: Path) -> None:
+    ended = Console(busy, "stranger").run("init", MODEL)
+    assert ended.code == 4
+    assert list(place.iterdir()) == []
+
+
+def test_init_elsewhere_makes_the_folder_and_names_the_way_on(busy: LocalHub, place: Path) -> None:
+    ended = Console(busy).run("init", MODEL, DATASET, "--desk", "desks/mine")
+    assert ended.code == 0, ended.err
+    assert (place / "desks" / "mine" / "hf-gate.yaml").exists()
+    assert "hf-gate apply plan.json" in ended.out
+
+
+# ---- which desk ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_desk_is_the_nearest_upwards_or_the_one_that_is_named(
+    busy: LocalHub, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    console = Console(busy)
+    console.run("init", MODEL)
+    deep = place / "a" / "b"
+    deep.mkdir(parents=True)
+    monkeypatch.chdir(deep)
+    assert console.run("status", "--json").json["desk"] == str(place)
+    monkeypatch.chdir(place.parent)
+    assert console.run("status").code == 2
+    assert console.run("status", "--json", "--desk", str(place)).json["desk"] == str(place)
+    assert console.run("status", "--json", env={"HF_GATE_DESK": str(place)}).json["desk"] == str(place)
+    nowhere = console.run("status", "--desk", str(deep))
+    assert nowhere.code == 2
+    assert "is no desk" in nowhere.error
+
+
+@pytest.mark.parametrize("args", [["plan"], ["run", "--once"]])
+def test_what_needs_a_desk_names_init_when_there_is_none(busy: LocalHub, place: Path, args: list[str]) -> None:
+    ended = Console(busy).run(*args)
+    assert ended.code == 2
+    assert "hf-gate init" in ended.hint
+    assert list(place.iterdir()) == []
+
+
+def test_a_desk_belongs_to_one_hub(busy: LocalHub, fresh: LocalHub, place: Path) -> None:
+    Console(busy).run("init", MODEL)
+    ended = Console(fresh).run("sync")
+    assert ended.code == 2
+    assert "belongs to" in ended.error
+    assert place.exists()
+
+
+def test_a_desk_file_that_is_wrong_is_told_with_its_place(busy: LocalHub, place: Path) -> None:
+    (place / "hf-gate.yaml").write_text("version: 1\nrepos: [acme/eeg]\nstor: x\n")
+    ended = Console(busy).run("sync")
+    assert ended.code == 2
+    assert "hf-gate.yaml:3:1" in ended.error
+
+
+def test_without_a_desk_each_local_hub_has_a_store_of_its_own(
+    busy: LocalHub, fresh: LocalHub, private_home: Path
+) -> None:
+    assert Console(busy).run("sync", MODEL).code == 0
+    assert Console(fresh).run("status").code == 2
+    assert Console(fresh).run("sync", MODEL).code == 0
+    stores = sorted((private_home / ".local/share/hf-gate/stores").glob("*.db"))
+    assert len(stores) == 2
+    assert {stat.S_IMODE(path.stat().st_mode) for path in stores} == {0o600}
+
+
+# ---- sync ---------------------------------------------------------------------------------------------------------------
+
+
+def test_sync_says_which_kind_of_reading_it_was_and_why(fresh: LocalHub, place: Path) -> None:
+    console = Console(fresh)
+    fill(fresh, ["ada-l", "bob"])
+    first = fits("sync", console.run("sync", MODEL, "--json").json)["repos"][0]
+    assert (first["kind"], first["complete"], first["new"]) == ("full", True, 2)
+    fill(fresh, ["cem"])
+    second = fits("sync", console.run("sync", MODEL, "--json").json)["repos"][0]
+    assert (second["kind"], second["complete"], second["new"]) == ("quick", None, 1)
+    with Hub(fresh.tokens["bob"], fresh.url) as hub:
+        hub.withdraw(MODEL)
+    assert console.run("sync", MODEL, "--json").json["repos"][0]["withdrawn"] == 0
+    third = console.run("sync", MODEL, "--full")
+    assert "full reading (as asked for)" in third.out
+    assert "1 gone" in third.out
+    assert list(place.iterdir()) == []
+
+
+def test_a_list_that_is_not_proved_is_told_with_exit_code_5(fresh: LocalHub) -> None:
+    console = Console(fresh)
+    fill(fresh, ["ada-l", "bob"])
+    fresh.set_faults(["bad_record:on=list:p=1"])
+    ended = console.run("sync", MODEL)
+    assert ended.code == 5
+    assert "in doubt" in ended.out
+    assert "PROBLEM" in console.run("status").out
+
+
+def test_one_repo_that_may_not_be_read_does_not_keep_the_others_from_it(fresh: LocalHub) -> None:
+    ended = Console(fresh).run("sync", MODEL, "nobody/nothing", "--json")
+    assert ended.code == 5
+    assert [one["repo"] for one in ended.json["failed"]] == ["nobody/nothing"]
+    assert Console(fresh).run("sync", "nobody/nothing").code == 1
+    assert Console(fresh, "stranger").run("sync", MODEL).code == 4
+
+
+# ---- status -------------------------------------------------------------------------------------------------------------
+
+
+def test_status_tells_who_waits_what_was_read_and_how_the_token_is(busy: LocalHub) -> None:
+    console = Console(busy)
+    console.run("sync")
+    doc = fits("status", console.run("status", "--json").json)
+    assert sum(one["waiting"] for one in doc["repos"]) == sum(line["pending"] for line in busy.repos)
+    assert doc["token"]["ok"] is True
+    shown = console.run("status")
+    assert shown.code == 0
+    assert "Answered: every complete request made before" in shown.out
+    dead = console.run("status", env={"HF_TOKEN": "hf_local_nobody"})
+    assert dead.code == 4
+    assert "TOKEN" in dead.out
+
+
+def test_the_lines_for_a_card_name_nobody(busy: LocalHub) -> None:
+    console = Console(busy)
+    console.run("sync")
+    card = console.run("status", "--markdown").out
+    assert card.count("Answered:") == 3
+    for row in console.run("ls", "--status", "all", "--json").json:
+        for key in ("user", "email", "user_id", "request_id"):
+            assert row[key] is None or row[key] not in card
+
+
+# ---- audit --------------------------------------------------------------------------------------------------------------
+
+
+def test_the_ledger_is_shown_proved_written_out_and_proved_again(busy: LocalHub, place: Path) -> None:
+    console = Console(busy)
+    assert console.run("audit", "ls").code == 2
+    console.run("sync", MODEL)
+    rows = fits("audit-ls", console.run("audit", "ls", "--repo", MODEL, "--json").json)
+    assert rows[0]["kind"] == "SyncEnded"
+    seen = console.run("audit", "ls", "--kind", "requestseen", "--actor", "outside", "--json").json
+    assert {row["kind"] for row in seen} == {"RequestSeen"}
+    shown = fits("audit-show", console.run("audit", "show", seen[-1]["id"], "--json").json)
+    assert shown["private"]["record"]
+    assert console.run("audit", "show", f"{MODEL}#1").code == 0
+
+    assert console.run("audit", "checkpoint", "--out", "heads.json").code == 0
+    proof = console.run("audit", "verify", "--fold", "--checkpoint", "heads.json", "--json")
+    assert (proof.code, fits("audit-verify", proof.json)["ok"]) == (0, True)
+    assert console.run("audit", "export", "--out", "ledger.jsonl").code == 0
+    assert stat.S_IMODE((place / "ledger.jsonl").stat().st_mode) == 0o600
+    assert console.run("audit", "verify", "--file", "ledger.jsonl", "--checkpoint", "heads.json").code == 0
+    text = (place / "ledger.jsonl").read_text()
+    assert shown["private"]["record"][:30] not in text
+
+    (place / "ledger.jsonl").write_text(text.replace('"seq":4,', '"seq":5,'))
+    broken = console.run("audit", "verify", "--file", "ledger.jsonl", "--json")
+    assert broken.code == 1
+    assert broken.json["broken"]
+    assert "NOT WHOLE" in console.run("audit", "verify", "--file", "ledger.jsonl").out
+    fits("audit-checkpoint", console.run("audit", "checkpoint", "--json").json)
+
+
+@pytest.mark.parametrize(
+    ("args", "code"),
+    [
+        (["ls", "--kind", "Nothing"], 2),
+        (["show", "desk#999"], 2),
+        (["show", "nonsense"], 2),
+        (["verify", "--checkpoint", "missing.json"], 1),
+        (["verify", "--file", "missing.jsonl"], 1),
+        (["verify", "--file", "x", "--fold"], 2),
+    ],
+)
+def test_audit_answers_wrong_questions_in_a_line(busy: LocalHub, place: Path, args: list[str], code: int) -> None:
+    console = Console(busy)
+    console.run("sync", MODEL)
+    ended = console.run("audit", *args)
+    assert ended.code == code
+    assert ended.error
+    assert list(place.iterdir()) == []
+
+
+def test_no_text_of_a_stranger_acts_when_the_ledger_is_shown(fresh: LocalHub) -> None:
+    console = Console(fresh)
+    fill(fresh, ["ada-l"], answers={"Purpose": HOSTILE})
+    console.run("sync", MODEL)
+    for args in (["ls"], ["show", f"{MODEL}#1"], ["show", f"{MODEL}#1", "--json"]):
+        shown = console.run("audit", *args).out
+        assert not set("\x1b\u202e\u200b\x07\r") & set(shown)
+    assert "Evil" in console.run("audit", "show", f"{MODEL}#1").out
+    record = json.loads(console.run("audit", "show", f"{MODEL}#1", "--json").json["private"]["record"])
+    assert record["fields"]["Purpose"] == HOSTILE
