@@ -117,7 +117,7 @@ def _because(because: Because, depth: int, now: datetime) -> Iterator[Line]:
 
 def _differ(ways: tuple[tuple[Flip, ...], ...]) -> str:
     if not ways:
-        return "no request could match it as it is written"
+        return "no small change would make it match"
     return "it would match if " + "; or if ".join(_way(way) for way in ways)
 
 

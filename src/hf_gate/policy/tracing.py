@@ -10,6 +10,7 @@ from .expressions import Bound, Expression, Truth
 from .model import Because, Facts, Flip, Rule, Tried
 
 WAYS_SHOWN = 3  # of becoming different, the shortest
+_KEPT = 12  # while they are put together
 _TRIED = 64  # combinations looked at
 
 _Way = tuple[Flip, ...]
@@ -33,7 +34,7 @@ def traced(
     if truth.value is not True:
         sides = [flips(when, wanted=True, bound=bound)] if when else []
         sides += [flips(unless, wanted=False, bound=bound)] if unless else []
-        differ = _all_of(sides)
+        differ = tuple(way for way in _all_of(sides) if _would_match(condition, way, bound))[:WAYS_SHOWN]
     return Tried(policy, rule.id, rule.then, truth.value, tuple(because), differ)
 
 
@@ -100,15 +101,48 @@ def flips(expression: Expression, *, wanted: bool, bound: Bound) -> tuple[_Way, 
             ]
             return _shortest(way for some in ways for way in some)
         case _:
-            return _leaf(expression, wanted, expression.uses, bound)
+            return _leaf(expression, bound, wanted=wanted)
 
 
-def _leaf(expression: Expression, wanted: bool, uses: Mapping[str, Expression], bound: Bound) -> tuple[_Way, ...]:
-    if len(uses) == 1 and expression.source in uses and uses[expression.source].type == "bool":
-        return flips(uses[expression.source], wanted=wanted, bound=bound)
+def _leaf(expression: Expression, bound: Bound, *, wanted: bool) -> tuple[_Way, ...]:
+    let = _let_behind(expression)
+    if let is not None:
+        return flips(let, wanted=wanted, bound=bound)
     if expression.source in ("true", "false"):
         return ()  # no request can change it
     return ((Flip(expression.source, wanted),),)
+
+
+def _let_behind(expression: Expression) -> Expression | None:
+    """The true-or-false `let` that this leaf is, and nothing more."""
+    let = expression.uses.get(expression.source)
+    return let if let is not None and let.type == "bool" else None
+
+
+def _would_match(condition: tuple[Expression | None, Expression | None], way: _Way, bound: Bound) -> bool:
+    """Whether it does what it promises: a branch may stand twice, and be good in one place as it is."""
+    when, unless = condition
+    forced = {flip.expr: flip.value for flip in way}
+    held = when is None or _with(when, forced, bound) is True
+    return held and (unless is None or _with(unless, forced, bound) is False)
+
+
+def _with(expression: Expression, forced: Mapping[str, bool], bound: Bound) -> bool | None:
+    """What would come out if these leaves came out so."""
+    if not expression.op:
+        let = _let_behind(expression)
+        if let is not None:
+            return _with(let, forced, bound)
+        return forced.get(expression.source, expression.evaluate(bound).value)
+    values = [_with(part, forced, bound) for part in expression.parts]
+    match expression.op:
+        case "!":
+            return None if values[0] is None else not values[0]
+        case "?:":
+            return None if values[0] is None else values[1] if values[0] else values[2]
+        case _:
+            decides = expression.op == "||"
+            return decides if decides in values else None if None in values else not decides
 
 
 def _all_of(sides: list[tuple[_Way, ...]]) -> tuple[_Way, ...]:
@@ -123,4 +157,4 @@ def _possible(way: _Way) -> bool:
 
 
 def _shortest(ways: Iterable[_Way]) -> tuple[_Way, ...]:
-    return tuple(sorted(dict.fromkeys(ways), key=len)[:WAYS_SHOWN])
+    return tuple(sorted(dict.fromkeys(ways), key=len)[:_KEPT])
