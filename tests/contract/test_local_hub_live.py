@@ -1,0 +1,147 @@
+"""`make live` on the local Hub: it plays the whole law, tells what differs, touches nobody else, and refuses what is no sandbox."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from hf_gate.domain.lifecycle import MOVES, STATUSES, Status
+from hf_gate.testing import LocalHub
+from tools.live import SECOND, walk
+
+ROOT = Path(__file__).resolve().parents[2]
+QUIET = ("HF_", "HUGGING", "XDG_", "CI")
+
+
+class Ended(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+def _live(
+    hub: LocalHub, repo: str, *more: str, by: str = "owner", second: str | None = None, typed: str = "", **env: str
+) -> Ended:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(QUIET)}
+    kept |= {"HF_ENDPOINT": hub.url, "HF_TOKEN": hub.tokens[by], **env}
+    if second is not None:
+        kept[SECOND] = hub.tokens[second]
+    command = [sys.executable, "tools/live.py", repo, *more]
+    run = subprocess.run(command, cwd=ROOT, env=kept, input=typed, capture_output=True, text=True, check=False)
+    return Ended(run.returncode, run.stdout, run.stderr)
+
+
+@pytest.fixture
+def hub(hf_local_hub: LocalHub) -> LocalHub:
+    """With mia, who plays, and max, who waits."""
+    hf_local_hub.add_people([{"username": "mia"}, {"username": "max"}])
+    hf_local_hub.add_requests([{"repo": hf_local_hub.repos[0]["repo"], "user": "max"}])
+    return hf_local_hub
+
+
+def test_the_whole_law_is_played_and_agrees(hub: LocalHub) -> None:
+    repo = hub.repos[0]["repo"]
+    hub.set_card(repo, "---\nextra_gated_fields:\n  Why: text\n  I agree: checkbox\n  From: country\n---\n")
+    ended = _live(hub, repo, second="mia", typed=f"{repo}\n")
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.rstrip().endswith(" agreed, 0 differ")
+    assert "Type lumen-labs/" in ended.out
+    moved = hub.journal(after=1)
+    assert {line["user"] for line in moved} == {"mia"}
+    assert {(line["from"], line["to"]) for line in moved} == {(move.before, move.after) for move in MOVES}
+    assert sum(hub.repos[0][status] for status in STATUSES) == hub.repos[0]["pending"] == 1
+
+
+def test_it_goes_on_from_where_the_request_stands(hub: LocalHub) -> None:
+    repo = hub.repos[0]["repo"]
+    hub.add_requests([{"repo": repo, "user": "mia"}])
+    ended = _live(hub, repo, "--yes", second="mia")
+    assert (ended.code, ended.err) == (0, "")
+    assert hub.repos[0]["pending"] == 1
+
+
+def test_without_a_second_token_it_reads_only(hub: LocalHub) -> None:
+    ended = _live(hub, hub.repos[0]["repo"], "--yes")
+    assert (ended.code, ended.err) == (0, "")
+    assert "nothing is changed" in ended.out
+    calls = hub.stats()["calls"]
+    assert calls["GET report"] == 1
+    assert not [call for call in calls if not call.startswith("GET ")]
+
+
+@pytest.mark.parametrize(
+    ("fault", "second", "words"),
+    [
+        ("dup_rows", None, "list pending: whole, and of that status only    differs: expected yes, seen no"),
+        ("lag:s=3600:on=auth-check", "mia", "25 pending > withdraw "),
+        ("ungate:on=handle:call=5", "mia", "stopped: the request is not where it should be. Look where"),
+        ("deep_json:on=report", None, "stopped: "),
+    ],
+)
+def test_what_differs_is_told_and_is_no_success(hub: LocalHub, fault: str, second: str | None, words: str) -> None:
+    hub.set_faults([fault])
+    ended = _live(hub, hub.repos[0]["repo"], "--yes", "--patience", "0", second=second)
+    assert ended.code == 1, ended
+    assert words in ended.out
+    assert ", 0 differ" not in ended.out
+
+
+@pytest.mark.parametrize("start", [None, *STATUSES])
+def test_the_walk_makes_every_move_and_leaves_no_request(start: Status | None) -> None:
+    path = walk(start)
+    assert set(path) == set(MOVES)
+    assert [move.before for move in path] == [start, *(move.after for move in path[:-1])]
+    assert path[-1].after is None
+    assert len(path) < 2 * len(MOVES)
+
+
+# ---- refusals -----------------------------------------------------------------------------------------------------------
+
+
+def _refused(hub: LocalHub, ended: Ended, words: str) -> None:
+    assert ended.code == 2, ended
+    assert ended.err.startswith("Error: ")
+    assert words in ended.err
+    assert [line["user"] for line in hub.journal()] == ["max"]
+
+
+def test_a_name_that_is_not_typed_changes_nothing(hub: LocalHub) -> None:
+    repo = hub.repos[0]["repo"]
+    for typed in ("", "yes\n", f"{repo}-2\n"):
+        _refused(hub, _live(hub, repo, second="mia", typed=typed), "the name was not typed, so nothing was done")
+
+
+def test_a_repo_of_somebody_else_is_left_alone(hub: LocalHub) -> None:
+    ended = _live(hub, hub.repos[0]["repo"], "--yes", by="stranger", second="mia")
+    _refused(hub, ended, "belongs neither to sam-stranger nor to an organisation of theirs")
+
+
+@pytest.mark.parametrize(("mode", "words"), [(False, "is not gated"), ("auto", "is gated auto")])
+def test_only_a_manual_gate_is_compared(hub: LocalHub, mode: object, words: str) -> None:
+    repo = hub.repos[0]["repo"]
+    world = hub._serving.app.world if hub._serving else None
+    assert world is not None
+    next(iter(world.repos.values())).gated = mode  # type: ignore[assignment] # as a parameter it is any object
+    _refused(hub, _live(hub, repo, "--yes", second="mia"), words)
+
+
+def test_a_second_account_that_passes_anyway_is_refused(hub: LocalHub) -> None:
+    for second in ("reader", "owner"):
+        _refused(hub, _live(hub, hub.repos[0]["repo"], "--yes", second=second), "passes the gate anyway")
+
+
+def test_a_repo_where_many_wait_is_no_sandbox() -> None:
+    with LocalHub(requests=200, repos=1) as hub:
+        ended = _live(hub, hub.repos[0]["repo"], "--yes", second="stranger")
+        assert (ended.code, hub.journal()) == (2, [])
+        assert "more than 100 requests of other people" in ended.err
+
+
+def test_a_ci_run_never_reaches_the_real_hub(hub: LocalHub) -> None:
+    ended = _live(hub, "acme/model", "--yes", CI="true", HF_ENDPOINT="https://hub.invalid")
+    _refused(hub, ended, "this is a CI run")
