@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from msgspec import structs
+
 from ..domain.lifecycle import Status
 from ..domain.moments import ms
 from ..domain.requests import AccessRequest
@@ -34,10 +36,20 @@ def hear(store: StorePort, court: Court | None, sources: SourcesPort, row: Reque
 
     `court` None: no policy is for the repo. Raises `LookupError` when the store does not have the record any more.
     """
+    row = _dated(store, row)
     found = _heard(store, court, sources, row, now)
     if found.verdict.needs and found.is_stored and enrich(store, sources, [row.person], now, 1):
         return _heard(store, court, sources, row, now)
     return found
+
+
+def _dated(store: StorePort, row: RequestRow) -> RequestRow:
+    """With when its record was surely read, for the age of its facts: by the last full reading, or when it was met."""
+    known = store.repo(row.repo) if row.id > 0 else None
+    if row.request is None or known is None:
+        return row
+    read_at = max(known.full_at or 0, row.first_seen_at) / 1000
+    return structs.replace(row, request=structs.replace(row.request, read_at=read_at))
 
 
 def _heard(store: StorePort, court: Court | None, sources: SourcesPort, row: RequestRow, now: datetime) -> Hearing:
