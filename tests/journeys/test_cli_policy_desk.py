@@ -139,7 +139,8 @@ def test_a_request_that_the_store_does_not_have_is_read_from_the_hub_and_that_is
 
 def test_a_draft_is_tried_on_a_request_in_the_place_of_the_desks_policies(at: Desk, tmp_path: Path) -> None:
     draft = tmp_path / "draft.yaml"
-    draft.write_text(RULES.format(repo=DATASET).replace("example.org", "mail.example"), "utf-8")
+    text = RULES.format(repo=DATASET).replace("example.org", "mail.example")
+    draft.write_text(text.replace("mode: enforce", "mode: shadow"), "utf-8")
     assert at.run("explain", f"bob99@{DATASET}", "--policy", str(draft), "-q").out == "accept\n"
     assert at.run("explain", f"bob99@{DATASET}", "-q").out == "human\n"
     draft.write_text(RULES.format(repo=MODEL), "utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,9 @@ if TYPE_CHECKING:
 )
 @click.argument("target", nargs=-1, metavar="TARGET", required=True)
 @click.option("--repo", metavar="REPO", help="The repo, when TARGET is a request id that the store does not know.")
-@click.option("--policy", "file", metavar="FILE", help="This policy alone, instead of those of the desk.")
+@click.option(
+    "--policy", "file", metavar="FILE", help="This policy alone, as if it were in force, instead of those of the desk."
+)
 @repo_type_option
 def explain(run: Run, *, target: tuple[str, ...], repo: str | None, file: str | None, repo_type: str | None) -> int:
     """Why a request is decided as it is: every rule tried, each expression with its value, and what would have to differ.
@@ -125,13 +128,18 @@ def _court(desk: Desk, repo: Repo, policies: Sequence[Policy], tables: Mapping[s
 
 
 def _draft_court(desk: Desk, repo: Repo, drafts: Policies) -> Court:
-    """Given files in the place of the desk's policies, with the desk's tables and texts."""
+    """Given files in the place of the desk's policies, with the desk's tables and texts, as if they were in force."""
+    from ..policy.model import Mode  # noqa: PLC0415 - as above
     from ..sources.folder import read_folder, read_tables  # noqa: PLC0415 - as above
     from ..usecases.judging import with_texts  # noqa: PLC0415 - as above
 
     if drafts.folder is None or drafts.desk is None:
         raise AssertionError("explain needs a desk")
-    policies = [with_texts(policy, drafts.desk.templates) for _, _, policy in drafts.without_errors()]
+    texts = drafts.desk.templates
+    policies = [
+        replace(with_texts(policy, texts), mode=Mode.ENFORCE, judges=("pending",))
+        for _, _, policy in drafts.without_errors()
+    ]
     tables = read_tables(read_folder(drafts.folder), policies, now=desk.clock.now(), previous={})
     court = _court(desk, repo, policies, tables)
     if court is None:

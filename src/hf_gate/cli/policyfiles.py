@@ -120,7 +120,7 @@ def _read_desk(folder: Path) -> tuple[Desk | None, dict[str, Source], tuple[Prob
     from ..policy.strictyaml import Source  # noqa: PLC0415 - as above
     from ..sources.folder import NAME  # noqa: PLC0415 - as above
 
-    name = _shown(folder, NAME)
+    name = shown_name(folder, NAME)
     text = _text(folder / NAME)
     parsed = parse_desk(text, name, zones=available_timezones())
     return parsed.desk, {name: Source(text, name)}, parsed.problems
@@ -135,7 +135,7 @@ def _of_desk(folder: Path) -> dict[str, ParsedPolicy]:
 
 
 def _named(folder: Path, read: Mapping[str, ParsedPolicy]) -> Iterable[tuple[str, ParsedPolicy]]:
-    return ((_shown(folder, name), each) for name, each in read.items())
+    return ((shown_name(folder, name), each) for name, each in read.items())
 
 
 def _parsed(name: str) -> ParsedPolicy:
@@ -158,7 +158,7 @@ def _text(path: Path) -> str:
     return raw.decode("utf-8-sig", "replace")
 
 
-def _shown(folder: Path, name: str) -> str:
+def shown_name(folder: Path, name: str) -> str:
     """A file of the desk as it can be opened from here."""
     near = os.path.relpath(folder / name)
     return str(folder / name) if near.startswith("../..") else near
@@ -208,7 +208,7 @@ def _tables(folder: Path, found: Policies) -> Iterator[Problem]:
     read = read_folder(folder)
     tables = read_tables(read, policies, now=wiring.now(), previous={})
     for spec in (*read.desk.tables, *(spec for policy in policies for spec in policy.tables)):
-        name = _shown(folder, spec.file) if spec.file else f"table {spec.name}"
+        name = shown_name(folder, spec.file) if spec.file else f"table {spec.name}"
         table = tables[spec.name]
         for each in table.problems[:_ROWS_TOLD]:
             words = f"table {spec.name}: {each.message}"

@@ -13,7 +13,7 @@ import click
 
 from ..errors import UsageError
 from .frame import Run, command
-from .policyfiles import read_policies, refuse
+from .policyfiles import read_policies, refuse, shown_name
 
 if TYPE_CHECKING:
     from ..policy.desk import Desk
@@ -49,13 +49,14 @@ def policy_new(run: Run, *, name: str, like: str, dry_run: bool) -> int:
             file.write(text)
     except FileExistsError:
         raise UsageError(f"{path} is there already; nothing was written.", hint="Choose another name.") from None
+    written = shown_name(found.folder, str(path.relative_to(found.folder)))
     missing = [file for file in _table_files(text) if not (found.folder / file).exists()]
-    doc = {"schema_version": 1, "policy": name, "like": like, "file": str(path), "missing": missing}
-    run.out.document(doc, lambda: _written(path, missing), quiet=[str(path)])
+    doc = {"schema_version": 1, "policy": name, "like": like, "file": written, "missing": missing}
+    run.out.document(doc, lambda: _lines(written, missing), quiet=[written])
     return 0
 
 
-def _written(path: Path, missing: list[str]) -> Iterator[str]:
+def _lines(path: str, missing: list[str]) -> Iterator[str]:
     yield f"Wrote {path}, in shadow mode: it changes nothing."
     for file in missing:
         yield f"It asks a table that is not there yet: {file}. The head of the policy says what stands in it."
