@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Final
 
 import click
 
+from ..domain.events import event_of
 from ..domain.ids import Repo, RepoType, parse_repo
 from ..domain.ledger import DESK
 from ..domain.moments import iso, moment_of
@@ -36,7 +37,7 @@ audit = GateGroup(
     help="The ledger: one chain of entries for each repo, one for the desk.",
 )
 
-_KEYS: Final = ("id", "at", "kind", "actor", "repo", "repo_type", "request", "body")
+_KEYS: Final = ("id", "at", "kind", "actor", "repo", "repo_type", "request", "text", "body")
 
 
 @command("ls", examples=("hf-gate audit ls", "hf-gate audit ls --repo datasets/acme/eeg --kind ChangeSettled --json"))
@@ -202,7 +203,7 @@ def _repo_of(chain: str) -> Repo | None:
     return None if chain == DESK else Repo(RepoType(kind.removesuffix("s")), namespace, name)
 
 
-def _row(link: Link) -> dict[str, object]:
+def _row(link: Link, private: Mapping[str, object] | None = None) -> dict[str, object]:
     from ..usecases.entries import name_of  # noqa: PLC0415 - as above
 
     repo = _repo_of(link.chain)
@@ -214,8 +215,18 @@ def _row(link: Link) -> dict[str, object]:
         "repo": None if repo is None else repo.id,
         "repo_type": None if repo is None else repo.type.value,
         "request": link.request,
+        "text": _text(link, private),
         "body": _body(link),
     }
+
+
+def _text(link: Link, private: Mapping[str, object] | None) -> str:
+    from ..domain.story import sentence  # noqa: PLC0415 - as above
+
+    try:
+        return sentence(event_of(link.body), private)
+    except ValueError:
+        return "unreadable"
 
 
 def _body(link: Link) -> Mapping[str, object]:
@@ -229,11 +240,8 @@ def _body(link: Link) -> Mapping[str, object]:
 
 
 def _about(row: Row) -> str:
-    body = row["body"]
-    assert isinstance(body, Mapping)  # noqa: S101 - as _row made it
     request = f"#{row['request']} " if row["request"] is not None else ""
-    parts = (f"{key}={_short(value)}" for key, value in body.items() if key not in {"person", "digest", "answers"})
-    return request + " ".join(parts)
+    return f"{request}{row['text']}"
 
 
 def _short(value: object) -> str:
@@ -245,7 +253,7 @@ def _shown(entry: Sealed) -> dict[str, object]:
     private = None if entry.private is None else json.loads(entry.private)
     return {
         "schema_version": 1,
-        **_row(link),
+        **_row(link, private),
         "private": private,
         "commitment": None if link.commitment is None else link.commitment.hex(),
         "hash": link.hash.hex(),
@@ -257,6 +265,7 @@ def _lines(entry: Sealed, doc: Mapping[str, object]) -> Iterator[str]:
     yield f"{doc['id']}  {link.kind}"
     yield f"  at       {doc['at']}"
     yield f"  by       {link.actor}"
+    yield f"  what     {doc['text']}"
     if link.request is not None:
         yield f"  request  {link.request}"
     body = doc["body"]

@@ -127,6 +127,7 @@ _ENTRY: Final[dict[str, object]] = {
     "repo": _MAYBE,
     "repo_type": {"enum": ["model", "dataset", None]},
     "request": {"type": ["integer", "null"], "description": "the store's number of the request"},
+    "text": {"type": "string", "description": "the same as a sentence"},
     "body": {"type": "object"},
 }
 _PROBLEM: Final = _object(

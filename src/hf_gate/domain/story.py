@@ -1,0 +1,99 @@
+"""Each event as a sentence: the same words in the ledger, beside a request and on a person's page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from . import events as e
+from .moments import iso, moment_of
+
+
+def sentence(event: e.AnyEvent, private: e.Private | None = None) -> str:
+    """What happened. Words of people, from the private part, stand in quotes; they are not safe to print as they are."""
+    match event:
+        case e.RequestSeen():
+            return _seen(event)
+        case e.RequestChanged():
+            return "name, mail or answers read differently now"
+        case e.StatusMoved():
+            who = _granter(private)
+            after = ", after a change of ours" if event.cause == "superseded" else ""
+            return f"{event.before} to {event.after}, on the Hub{f' by {who}' if who else ''}{after}"
+        case e.RequestWithdrawn():
+            return f"gone from all lists, was {event.before}"
+        case e.VerdictReached():
+            return _verdict(event)
+        case e.NoteWritten():
+            return f"note{_quoted((private or {}).get('note'))}"
+        case _:
+            return _of_ours(event, private) or _of_the_desk(event)
+
+
+def _of_ours(event: e.AnyEvent, private: e.Private | None) -> str:
+    match event:
+        case e.ChangeStarted():
+            return f"{event.before or 'no request'} to {event.after}: begun{_by_rule(event.rule)}{_said(private)}"
+        case e.ChangeSettled():
+            return f"to {event.after}: {event.kind}{' (read back)' if event.how == 'read' else ''}{_why(private)}"
+        case e.GrantDated():
+            end = None if event.until is None else iso(moment_of(event.until))
+            return "access has no end any more" if end is None else f"access ends {end}, then {event.at_end}"
+        case _:
+            return ""
+
+
+def _of_the_desk(event: e.AnyEvent) -> str:
+    match event:
+        case e.PlanApproved():
+            what = f"plan {event.plan[:8]}" if event.plan else "a direct decision"
+            return f"run {event.run} begun: {what}, {event.changes} changes"
+        case e.RunEnded():
+            return f"run {event.run} {event.state}: {_counts(event.counts)}"
+        case e.PolicyPromoted():
+            return f"policy {event.policy}@{event.digest[:8]} may act without being asked"
+        case e.SyncEnded():
+            return f"read whole: {_counts(event.counts)}" if event.complete else "read, and not proved whole"
+        case _:
+            return e.kind_of(event)
+
+
+def _seen(event: e.RequestSeen) -> str:
+    if event.attempt > 1:
+        return f"asked again, attempt {event.attempt}: {event.status}"
+    return "asked: pending" if event.status == "pending" else f"first seen as {event.status}"
+
+
+def _verdict(event: e.VerdictReached) -> str:
+    policy = f" of {event.policy}@{(event.digest or '')[:8]}" if event.policy else ""
+    missing = f", without {', '.join(event.missing)}" if event.missing else ""
+    shadow = "".join(f"; shadow {policy}: {action} ({rule})" for policy, rule, action in event.shadow)
+    return f"verdict {event.action}: rule {event.rule}{policy}{missing}{shadow}"
+
+
+def _by_rule(rule: str | None) -> str:
+    return "" if rule in {None, "direct"} else f" by rule {rule}"
+
+
+def _granter(private: e.Private | None) -> str:
+    granter = (private or {}).get("granted_by")
+    if not isinstance(granter, Mapping):
+        return ""
+    return str(granter.get("user") or granter.get("id") or "")
+
+
+def _said(private: e.Private | None) -> str:
+    reason = (private or {}).get("reason")
+    return f", with the reason{_quoted(reason)}" if reason else ""
+
+
+def _why(private: e.Private | None) -> str:
+    why = (private or {}).get("why")
+    return f" ({why})" if isinstance(why, str) and why else ""
+
+
+def _quoted(text: object) -> str:
+    return f' "{text}"' if isinstance(text, str) and text else ""
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items()) if count) or "nothing"

@@ -1,0 +1,62 @@
+"""Every event has a sentence, and what a person wrote stands in quotes."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import pytest
+
+from hf_gate.domain import events as e
+from hf_gate.domain.story import sentence
+
+CASES: list[tuple[e.AnyEvent, dict[str, Any] | None, str]] = [
+    (e.RequestSeen(person="p", status="pending", asked_at=1), None, "asked: pending"),
+    (e.RequestSeen(person="p", status="accepted", asked_at=1), None, "first seen as accepted"),
+    (e.RequestSeen(person="p", status="pending", asked_at=1, attempt=2), None, "asked again, attempt 2: pending"),
+    (e.RequestChanged(what=("record",)), None, "name, mail or answers read differently now"),
+    (
+        e.StatusMoved(before="pending", after="accepted", has_granter=True),
+        {"granted_by": {"id": "1", "user": "bob"}},
+        "pending to accepted, on the Hub by bob",
+    ),
+    (
+        e.StatusMoved(before="accepted", after="reset", cause="superseded"),
+        None,
+        "accepted to reset, on the Hub, after a change of ours",
+    ),
+    (e.RequestWithdrawn(before="pending"), None, "gone from all lists, was pending"),
+    (
+        e.VerdictReached(action="accept", rule="academic", policy="eeg", digest="0123456789"),
+        None,
+        "verdict accept: rule academic of eeg@01234567",
+    ),
+    (
+        e.ChangeStarted(run="r", before="pending", after="reset", rule="say-more", has_reason=True),
+        {"reason": "Say more."},
+        'pending to reset: begun by rule say-more, with the reason "Say more."',
+    ),
+    (e.ChangeStarted(run="r", before=None, after="accepted", rule="direct"), None, "no request to accepted: begun"),
+    (
+        e.ChangeSettled(run="r", kind="stale", after="reset"),
+        {"why": "it is a new attempt"},
+        "to reset: stale (it is a new attempt)",
+    ),
+    (e.ChangeSettled(run="r", kind="done", after="reset", how="read"), None, "to reset: done (read back)"),
+    (e.GrantDated(until=0), None, "access ends 1970-01-01T00:00:00.000Z, then reset"),
+    (e.GrantDated(until=None), None, "access has no end any more"),
+    (e.NoteWritten(), {"note": "met in Basel"}, 'note "met in Basel"'),
+    (e.PlanApproved(run="r", changes=3, plan="abcdef0123"), None, "run r begun: plan abcdef01, 3 changes"),
+    (e.RunEnded(run="r", state="ended", counts={"done": 3, "stale": 0}), None, "run r ended: 3 done"),
+    (e.PolicyPromoted(policy="eeg", digest="0123456789"), None, "policy eeg@01234567 may act without being asked"),
+    (e.SyncEnded(complete=True, counts={"pending": 2}), None, "read whole: 2 pending"),
+    (e.SyncEnded(complete=False), None, "read, and not proved whole"),
+]
+
+
+@pytest.mark.parametrize(("event", "private", "wanted"), CASES)
+def test_an_event_is_told_in_a_sentence(event: e.AnyEvent, private: dict[str, Any] | None, wanted: str) -> None:
+    assert sentence(event, private) == wanted
+
+
+def test_no_kind_of_event_is_without_a_sentence() -> None:
+    assert {type(event) for event, _, _ in CASES} == set(get_args(e.AnyEvent))
