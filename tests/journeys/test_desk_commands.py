@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,23 @@ def test_init_elsewhere_makes_the_folder_and_names_the_way_on(busy: LocalHub, pl
     assert ended.code == 0, ended.err
     assert (place / "desks" / "mine" / "hf-gate.yaml").exists()
     assert "hf-gate apply plan.json" in ended.out
+
+
+def test_doctor_warns_when_git_keeps_what_a_desk_holds_of_people(busy: LocalHub, place: Path) -> None:
+    console = Console(busy)
+    console.run("init", MODEL)
+    git = ["git", "-c", "user.name=x", "-c", "user.email=x@example.org"]
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "add", "."], check=True)
+
+    def desk() -> Any:
+        return next(each for each in console.run("doctor", "--json").json["checks"] if each["check"] == "desk")
+
+    assert desk()["ok"] is True
+    subprocess.run([*git, "add", "--force", "desk.db"], check=True)
+    assert desk()["ok"] is None
+    assert "desk.db" in desk()["detail"]
+    assert place.exists()
 
 
 # ---- which desk ---------------------------------------------------------------------------------------------------------

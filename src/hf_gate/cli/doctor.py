@@ -65,6 +65,7 @@ def _look(run: Run, repos: Sequence[str], repo_type: str | None) -> Iterator[Fin
     yield _versions()
     yield from _files(run)
     yield from _surroundings()
+    yield _tried("desk", lambda: _desk(run))
     token = _tried("token", lambda: _token(run))
     yield token
     if token.ok is False and token.code != 4:
@@ -108,6 +109,23 @@ def _files(run: Run) -> Iterator[Finding]:
             yield Finding(
                 name, False, f"{folder} cannot be written", f"Make {nearest} writable, or set XDG_{name.upper()}_HOME."
             )
+
+
+def _desk(run: Run) -> Finding:
+    from .tracked import tracked  # noqa: PLC0415 - only who looks
+
+    folder = run.place.folder
+    if folder is None:
+        return Finding("desk", True, "none: reading and deciding use the store of this user")
+    if names := tracked(folder):
+        shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        return Finding(
+            "desk",
+            None,
+            f"{run.place.title}: git keeps {shown}, with people's names and answers",
+            "`git rm --cached` them and commit; what was pushed before is still in its history.",
+        )
+    return Finding("desk", True, f"{run.place.title}, {len(run.place.desk.repos)} lines of repos")
 
 
 def _surroundings() -> Iterator[Finding]:
