@@ -12,6 +12,7 @@ from ..domain.ids import Person, Repo
 from ..domain.moments import moment_of
 from ..domain.rows import HistoryRow, RepoRow, RequestRow
 from ..errors import UsageError
+from ..policy.canonical import policy_digest
 from ..policy.evaluate import Judge, compile_policy
 from ..policy.facts import (
     EmailFacts,
@@ -107,12 +108,15 @@ def _lists_asked(judge: Judge, sources: SourcesPort) -> dict[str, str]:
 
 
 def with_texts(policy: Policy, templates: Mapping[str, str | Mapping[str, str]]) -> Policy:
-    """The policy with the desk's named texts in the place of their names."""
+    """The policy with the desk's named texts in the place of their names: another text is another version."""
     named = [templates.get(rule.reason_template or "") for rule in policy.rules]
     rules = tuple(
         rule if text is None else replace(rule, reason=text) for rule, text in zip(policy.rules, named, strict=True)
     )
-    return policy if rules == policy.rules else replace(policy, rules=rules)
+    if rules == policy.rules:
+        return policy
+    told = replace(policy, rules=rules)
+    return replace(told, digest=policy_digest(told))
 
 
 def _form(row: RepoRow) -> GateForm | None:
@@ -136,10 +140,11 @@ def _stated(repo: Repo, policies: Iterable[Policy]) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One request with what is known about it."""
+    """One request with what is known about it; `tables` are the owner's tables that list it."""
 
     row: RequestRow
     facts: Facts
+    tables: tuple[str, ...] = ()
 
 
 def cases(store: StorePort, court: Court, sources: SourcesPort, status: str, now: datetime) -> Iterator[Case]:
@@ -178,7 +183,7 @@ def cases_of(
         facts = court.reader.facts(
             request, now=now, form=court.form, email=email, profile=profile, tables=hits, history=past
         )
-        yield Case(row, facts)
+        yield Case(row, facts, tuple(sorted(name for name, hit in hits.items() if hit.state == "valid")))
 
 
 def _history(row: RequestRow, past: HistoryRow | None, repo: RepoRow | None, *, complete: bool) -> History:

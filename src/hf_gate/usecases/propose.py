@@ -140,7 +140,7 @@ class _Sitting:
         if verdict.needs:
             self.needs[row.person.id] = row.person
         if is_news(row.state, verdict):
-            self._enter(row, verdict, facts)
+            self._enter(case, verdict)
 
     def _plan(self, row: RequestRow, facts: Facts) -> None:
         """The same verdict once more, with its reasons: only what is planned pays for them."""
@@ -152,16 +152,19 @@ class _Sitting:
             self.counts[change.verb] += 1
             self.heap.add(change)
 
-    def _enter(self, row: RequestRow, verdict: Verdict, facts: Facts) -> None:
-        private = {"facts": {name: plain(fact) for name, fact in sorted(facts.items())}}
+    def _enter(self, case: Case, verdict: Verdict) -> None:
+        private = {
+            "facts": {name: plain(fact) for name, fact in sorted(case.facts.items())},
+            "tables": list(case.tables),
+        }
         actor = f"policy:{verdict.policy}@{(verdict.digest or '')[:8]}" if verdict.policy else POLICY
         self._entries.append(
             e.Entry(
                 event=verdict_event(verdict, self.court.lists),
                 at=ms(self.now),
                 actor=actor,
-                request=row.id,
-                person=row.person.id,
+                request=case.row.id,
+                person=case.row.person.id,
                 private=private,
             )
         )

@@ -26,6 +26,7 @@ from .runs import UNFINISHED, begin
 from .sync import Synced, report_counts, sync
 
 AUTO: Final = "auto"
+_COUNTED: Final = 3_600_000  # ms between two comparisons with the Hub's own report
 
 
 @dataclass(slots=True)
@@ -103,12 +104,22 @@ def _read(desk: Desk, repo: Repo, done: Turn) -> None:
         due = due_kind(row, ms(desk.clock.now()), note)
         synced = sync(desk.hub, desk.store, desk.clock, repo, due.kind, actor=desk.actor)
         done.synced.append(synced)
-        if due.kind is Kind.QUICK and synced.news:
+        if due.kind is Kind.QUICK and synced.news and _may_count(desk, repo):
             report = report_counts(desk.hub, repo)
             if due_kind(desk.store.repo(repo), ms(desk.clock.now()), note, report).kind is Kind.FULL:
                 done.synced.append(sync(desk.hub, desk.store, desk.clock, repo, Kind.FULL, actor=desk.actor))
     except HfGateError as problem:
         done.failed[repo] = problem
+
+
+def _may_count(desk: Desk, repo: Repo) -> bool:
+    """Once an hour at most: the Hub's report is one answer as long as the repo is large."""
+    now, last = ms(desk.clock.now()), desk.store.setting(f"counted {repo}")
+    if last is not None and 0 <= now - int(last) < _COUNTED:
+        return False
+    with desk.store.writing() as write:
+        write.setting(f"counted {repo}", str(now))
+    return True
 
 
 def proposed(desk: Desk, done: Turn, profile_budget: int) -> Proposal:
