@@ -8,6 +8,7 @@
     │   ├── InvalidTarget                     a person or request that cannot be read, or two of them
     │   ├── ReasonTooLong                     over 200 UTF-16 units
     │   ├── InsecureEndpoint                  a token would travel in the clear
+    │   ├── InvalidQuery                      not a query of requests
     │   └── ForeignStore                      the store belongs to another Hub
     ├── HubError                          1   the Hub's answer, with its status, code and request id
     │   ├── NotAllowed                    4   401, or 403: no token, a wrong one, or one that may not
@@ -187,6 +188,15 @@ class Offline(HfGateError):
 
     exit_code = 75
     default_hint = "Unset HF_HUB_OFFLINE to reach the Hub."
+
+
+class InvalidQuery(UsageError):
+    """Not a query of requests. `at` is the place from 0, `suggestion` the whole query as it may have been meant."""
+
+    def __init__(self, message: str, *, hint: str, at: int, suggestion: str) -> None:
+        super().__init__(message, hint=hint)
+        self.at = at
+        self.suggestion = suggestion
 
 
 class ForeignStore(UsageError):

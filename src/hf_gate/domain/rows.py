@@ -66,6 +66,13 @@ class HistoryRow(msgspec.Struct, frozen=True, kw_only=True):
     last_at: int | None = None  # ms
 
 
+class QueryPage(msgspec.Struct, frozen=True, kw_only=True):
+    """One page of a query; `next` is the cursor of the following one, None at the end."""
+
+    rows: list[RequestRow]
+    next: str | None = None
+
+
 class LedgerRow(msgspec.Struct, frozen=True, kw_only=True):
     """One entry as it lies in the store. `id` is its number there, by which pages go on; `private` None: none, or erased."""
 

@@ -34,7 +34,9 @@ class Indexer:
         rows = [(ident, text, extra(text)) for ident, text in sorted((self._changed | self._new).items())]
         if self._db.is_sqlite:
             self._db.insert_many("INSERT INTO texts (id, text) VALUES (?, ?)", [row[:2] for row in rows])
-            self._db.insert_many("INSERT INTO grams (rowid, text) VALUES (?, ?)", [(i, text + more) for i, text, more in rows])
+            self._db.insert_many(
+                "INSERT INTO grams (rowid, text) VALUES (?, ?)", [(i, text + more) for i, text, more in rows]
+            )
         else:
             self._db.insert_many("INSERT INTO texts (id, text, extra) VALUES (?, ?, ?)", rows)
         self._new, self._changed = {}, {}

@@ -10,11 +10,12 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from ..domain.folding import folded
 from ..domain.requests import AccessRequest
 from ..domain.rows import Seen
 from .memory import Memory
 from .sql import Database
-from .texts import clean, folded
+from .texts import clean
 
 _COLUMNS = "id, pseudonym, salt, user_id, username, fullname, email"
 

@@ -44,6 +44,7 @@ class Projection:
         self._new: list[Row] = []
         self._counts: Counter[tuple[int, str, str]] = Counter()
         self._history: list[Row] = []
+        self._hits: dict[int, frozenset[str]] = {}
 
     def load(self, idents: Iterable[int]) -> None:
         """Reads these rows, unless they are held already."""
@@ -91,8 +92,7 @@ class Projection:
 
     def hits(self, ident: int, names: Iterable[str]) -> None:
         """The tables that a request stood in when it was judged."""
-        self._db.run("DELETE FROM hits WHERE request_id = ?", (ident,))
-        self._db.run_many("INSERT INTO hits (name, request_id) VALUES (?, ?)", [(name, ident) for name in set(names)])
+        self._hits[ident] = frozenset(names)
 
     def flush(self) -> None:
         """Writes what changed, rows and counts."""
@@ -113,6 +113,15 @@ class Projection:
         )
         self._counts.clear()
         self._history = []
+        self._write_hits()
+
+    def _write_hits(self) -> None:
+        if not self._hits:
+            return
+        self._db.run_many("DELETE FROM hits WHERE request_id = ?", [(ident,) for ident in self._hits])
+        rows = [(name, ident) for ident, names in self._hits.items() for name in sorted(names)]
+        self._db.run_many("INSERT INTO hits (name, request_id) VALUES (?, ?)", rows)
+        self._hits.clear()
 
     def _write_new(self) -> None:
         if self._new:

@@ -5,22 +5,26 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, tzinfo
 from typing import Self
 
+from ..domain.folding import folded
 from ..domain.ids import Repo
 from ..domain.ledger import Checkpoint, Link
+from ..domain.query import Pattern, Query, Term
 from ..domain.requests import AccessRequest
-from ..domain.rows import ChangeRow, HistoryRow, LedgerRow, RepoRow, RequestRow, RunRow
+from ..domain.rows import ChangeRow, HistoryRow, LedgerRow, QueryPage, RepoRow, RequestRow, RunRow
 from ..domain.state import Known
 from ..errors import StoreUnavailable
 from . import ledger, repos, runs
 from .locking import Lock
 from .memory import Memory, dictionary
 from .packing import Packer
+from .query_sql import conditions
 from .requests import BARE, WHOLE, Knower, Reader, history_rows, paged
+from .search import Wanted, cursor_of, key_of, keys_of
 from .sql import Database
 from .states import Verdicts
-from .texts import folded
 from .writer import Writer
 
 
@@ -147,11 +151,24 @@ class Store:
     def find(self, repo: Repo | None, text: str) -> Sequence[RequestRow]:
         """The current requests of whoever is called so: username, account id, request id, e-mail or pseudonym, exactly."""
         key = folded(text.strip())
-        values: list[object] = [key] * 5
-        who = "SELECT id FROM people WHERE user_key = ? UNION SELECT id FROM people WHERE user_id = ?"
-        who += " UNION SELECT id FROM people WHERE email_key = ? UNION SELECT id FROM people WHERE pseudonym = ?"
-        where = f"(r.person_id IN ({who}) OR r.hub_request = ?) AND r.is_current"
-        return self._some(where, values, repo)
+        if not key:
+            return []
+        ids = "r.hub_request = ? OR r.person_id IN (SELECT id FROM people WHERE user_id = ?)"
+        if key.startswith("p_"):
+            ids += " OR p.pseudonym = ?"
+        values: list[object] = [key] * ids.count("?")
+        if named := self._named(key):
+            among, value = self._db.among(named)
+            ids, values = f"{ids} OR r.id {among}", [*values, value]
+        return self._some(f"({ids}) AND r.is_current", values, repo)
+
+    def _named(self, key: str) -> list[int]:
+        """The requests of whoever has this username or e-mail."""
+        found = []
+        for name in ("user", "email"):
+            ready = conditions(Query((Term(name, (Pattern((key,)),)),)), self._db, now=0)
+            found += [ident for _, ident in keys_of(self._db, ready, Wanted(1000))]
+        return found
 
     def attempts(self, repo: Repo | None, person: int) -> Sequence[RequestRow]:
         """Every attempt of a person, the oldest first."""
@@ -165,6 +182,33 @@ class Store:
             where, values = f"{where} AND r.repo_id = ?", [*values, ident]
         rows = self._db.rows(f"{WHOLE} WHERE {where} ORDER BY r.asked_at, r.id", values)
         return self._reader().all(rows)
+
+    def query(
+        self,
+        query: Query,
+        *,
+        now: int,
+        zone: tzinfo = UTC,
+        limit: int = 50,
+        newest_first: bool = False,
+        cursor: str | None = None,
+        with_record: bool = True,
+    ) -> QueryPage:
+        """One page of the current requests that a query holds for, in the order in which they asked.
+
+        `now` (ms) is what ages are counted from, `zone` whose days are meant; `cursor` is `next` of the page before.
+        """
+        after = None if cursor is None else key_of(query, cursor, newest_first=newest_first)
+        ready = conditions(query, self._db, now=now, zone=zone)
+        keys = keys_of(self._db, ready, Wanted(limit + 1, newest_first, after))
+        rows = self._by_id([ident for _, ident in keys[:limit]], WHOLE if with_record else BARE)
+        following = cursor_of(query, keys[limit - 1], newest_first=newest_first) if len(keys) > limit else None
+        return QueryPage(rows=rows, next=following)
+
+    def _by_id(self, idents: Sequence[int], select: str) -> list[RequestRow]:
+        among, value = self._db.among(idents)
+        rows = {row.id: row for row in self._reader().all(self._db.rows(f"{select} WHERE r.id {among}", (value,)))}
+        return [rows[ident] for ident in idents if ident in rows]
 
     def due(self, until: int) -> Iterator[RequestRow]:
         """Whose grants end at or before a moment (ms), the earliest first."""

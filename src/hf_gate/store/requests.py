@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from ..domain.folding import folded
 from ..domain.ids import Repo
 from ..domain.lifecycle import Status
 from ..domain.moments import moment_of
@@ -17,7 +18,6 @@ from ..protocol.codec import read_page
 from .packing import Packer, record_of
 from .sql import Database, Row, Values
 from .states import SELECT, Verdict, repo_of, state_of
-from .texts import folded
 
 PAGE: Final = 1000
 _STATUS: Final = {status.value: status for status in Status}

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import re
-import unicodedata
 from functools import lru_cache
 from itertools import chain
 from typing import Final
 
+from ..domain.folding import folded
 from ..domain.requests import AccessRequest
 
 _FIRST, _COUNT = 0xE000, 0x18FE  # private use: taken out of what people write
 SHORT: Final = "\uf8fe"
 NAME: Final = "\uf8ff"
-_STRANGE = re.compile("[\x00-\x1f\x7f-\x9f\ue000-\uf8ff\ud800-\udfff]")
 _BAD = re.compile("[\x00\ud800-\udfff]")
 _PART = re.compile("(\uf8ff|[\ue000-\uf8fd]{2})([^\ue000-\uf8ff]*)")
 _DENSE = re.compile("[\u0e00-\u0eff\u2e80-\udfff\uf900-\ufaff\U00020000-\U0003ffff]+")
@@ -27,15 +26,6 @@ _DENSE = re.compile("[\u0e00-\u0eff\u2e80-\udfff\uf900-\ufaff\U00020000-\U0003ff
 def clean(text: str) -> str:
     """Text that both databases can keep: without NUL and half characters."""
     return text if text.isascii() and text.isprintable() else _BAD.sub("\ufffd", text)
-
-
-def folded(text: str) -> str:
-    """The text without differences of case, width and compatibility; control characters become spaces."""
-    if text.isascii():
-        low = text.lower()
-        return low if low.isprintable() else _STRANGE.sub(" ", low)
-    text = _STRANGE.sub(" ", text)
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
 @lru_cache(maxsize=4096)
@@ -81,9 +71,7 @@ def extra(text: str) -> str:
     """
     if text.isascii():
         return ""
-    return "".join(
-        f"{SHORT}{SHORT}{run[i : i + 2]}" for run in _DENSE.findall(text) for i in range(len(run))
-    )
+    return "".join(f"{SHORT}{SHORT}{run[i : i + 2]}" for run in _DENSE.findall(text) for i in range(len(run)))
 
 
 def is_dense(word: str) -> bool:

