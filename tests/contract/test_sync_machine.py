@@ -120,4 +120,4 @@ class Readings(RuleBasedStateMachine):
 
 
 TestReadings = Readings.TestCase
-TestReadings.settings = settings(settings.default, max_examples=max(10, settings.default.max_examples // 5), stateful_step_count=20)
+TestReadings.settings = settings(max_examples=max(10, settings().max_examples // 5), stateful_step_count=20)
