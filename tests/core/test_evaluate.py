@@ -225,6 +225,13 @@ def test_the_quick_way_remembers_nothing_of_another_moment() -> None:
         assert found.until == until
 
 
+def test_the_quick_way_keeps_apart_who_is_pending_and_who_is_in() -> None:
+    outside, inside = policy(REST, name="outside"), policy(REST, name="inside", judges=("accepted",))
+    compiled = Judge([compile_policy(each, DECLARED) for each in (outside, inside)])
+    names = [found.policy for each in ("pending", "accepted") if (found := compiled.quick(GOOD, now=NOW, status=each))]
+    assert names == ["outside", "inside"]
+
+
 def test_the_same_facts_give_the_same_words_each_time() -> None:
     unknown = but(person__models=Why.NOT_YET, tables__dua__state=Why.UNAVAILABLE, email__academic=Why.UNAVAILABLE)
     said = {repr(verdict(dict(reversed(list(unknown.items()))), EEG)) for _ in range(3)}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
+from typing import TypeAlias
 
 from ..domain.lifecycle import Status
 from .combine import JUDGED, combine
@@ -21,6 +22,10 @@ from .tracing import traced
 from .truth import Truth, joined
 
 _ASKED_AT = "request.asked_at"
+_REMEMBERED = 10_000  # verdicts
+
+_Found: TypeAlias = tuple[tuple[Way, ...], Way | None]
+"""The rules that came out unknown, and the first that matched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,29 +80,46 @@ def _truth(condition: tuple[Expression | None, Expression | None], bound: Bound)
     return joined((held, barred))
 
 
-def judge(compiled: Compiled, facts: Facts, moment: Moment, *, explain: bool = True) -> Opinion | None:
-    """What one policy says; None: no rule matches, it has no opinion."""
-    said = _judged(compiled, facts, moment, explain=explain)
+def judge(compiled: Compiled, facts: Facts, moment: Moment) -> Opinion | None:
+    """What one policy says, with all rules that were tried; None: no rule matches, it has no opinion."""
+    said = _judged(compiled, facts, moment)
     return said if isinstance(said, Opinion) else None
 
 
-def _judged(compiled: Compiled, facts: Facts, moment: Moment, *, explain: bool) -> Opinion | Silent:
+def _judged(compiled: Compiled, facts: Facts, moment: Moment) -> Opinion | Silent:
     bound = bind(_known(facts, compiled.facts), compiled.lets)
-    ways: list[Way] = []
-    last: Way | None = None
-    tried: list[Tried] = []
+    ways, last, tried = list[Way](), None, list[Tried]()
     for place, (rule, condition) in enumerate(zip(compiled.policy.rules, compiled.conditions, strict=True)):
         truth = _truth(condition, bound)
-        action = action_of(rule, moment)
-        if explain:
-            tried.append(traced(compiled.policy.name, rule, condition, truth, bound, facts))
+        tried.append(traced(compiled.policy.name, rule, condition, truth, bound, facts))
         if truth.value is True:
-            last = Way(place, action)
+            last = Way(place, action_of(rule, moment))
             break
         if truth.value is None:
-            ways.append(open_way(place, action, rule, truth, facts))
+            ways.append(open_way(place, action_of(rule, moment), rule, truth, facts))
     said = opinion_of(compiled.policy, ways, last, moment) or _silent(compiled)
-    return replace(said, tried=tuple(tried)) if explain else said
+    return replace(said, tried=tuple(tried))
+
+
+def _ways(compiled: Compiled, facts: Facts, bound: Bound, moment: Moment) -> _Found:
+    """The same ways as rule by rule, looking closely only at rules that are not surely false."""
+    rules, merged = compiled.policy.rules, compiled.merged
+    sure = merged.first(bound) if merged else None
+    if sure is not None:
+        return (), None if sure == NONE_HOLDS else Way(sure, action_of(rules[sure], moment))
+    ways, place = list[Way](), 0
+    while place < len(rules):
+        next_one = merged.first_not_false(bound, place) if merged else None
+        if next_one == NONE_HOLDS:
+            break
+        place = place if next_one is None else next_one
+        truth, rule = _truth(compiled.conditions[place], bound), rules[place]
+        if truth.value is True:
+            return tuple(ways), Way(place, action_of(rule, moment))
+        if truth.value is None:
+            ways.append(open_way(place, action_of(rule, moment), rule, truth, facts))
+        place += 1
+    return tuple(ways), None
 
 
 def _silent(compiled: Compiled) -> Silent:
@@ -126,7 +148,7 @@ class Judge:
         names = frozenset[str]().union(*(each.facts for each in self.policies))
         self.facts: frozenset[str] = names | {_ASKED_AT} if self._wait() else names
         self._plain = frozenset[str]().union(*(each.facts for each in self.policies if not each.lets))
-        self._memory: dict[tuple[object, ...], Verdict] = {}
+        self._memory: dict[tuple[str, tuple[_Found, ...]], Verdict] = {}
         self._remembered: datetime | None = None
 
     def _wait(self) -> bool:
@@ -145,25 +167,29 @@ class Judge:
 
         None: requests of that status are not judged. A pending one that no policy judges goes to a human.
         """
-        return self._slow(facts, now, status, since, explain=True)
+        judging = self.judging(status)
+        if not judging and status != Status.PENDING:
+            return None
+        moment = self._moment(facts, now, since)
+        return self._combined((_judged(each, facts, moment) for each in judging), moment)
 
     def quick(
         self, facts: Facts, *, now: datetime, status: str = Status.PENDING, since: datetime | None = None
     ) -> Verdict | None:
         """The same verdict without `tried`. The object may be shared by many requests."""
         judging = self.judging(status)
-        if not judging:
-            return self._slow(facts, now, status, since, explain=False)
+        if not judging and status != Status.PENDING:
+            return None
         moment = self._moment(facts, now, since)
-        key = self._key(judging, facts, moment)
-        if key is None:
-            return self._slow(facts, now, status, since, explain=False)
-        if self._remembered != now:
+        key = self._found(judging, facts, moment)
+        if self._remembered != now or len(self._memory) > _REMEMBERED:
             self._memory.clear()
             self._remembered = now
-        found = self._memory.get(key)
+        found = self._memory.get((status, key))
         if found is None:
-            found = self._memory[key] = self._said(judging, key, moment)
+            said = (opinion_of(each.policy, *ways, moment) for each, ways in zip(judging, key, strict=True))
+            found = self._combined((each or _silent(of) for each, of in zip(said, judging, strict=True)), moment)
+            self._memory[status, key] = found
         return found
 
     def _moment(self, facts: Facts, now: datetime, since: datetime | None) -> Moment:
@@ -172,34 +198,17 @@ class Judge:
             since = asked.value if asked is not None and isinstance(asked.value, datetime) else None
         return Moment(now, since, self.zone)
 
-    def _key(
-        self, judging: tuple[Compiled, ...], facts: Facts, moment: Moment
-    ) -> tuple[tuple[str, int, Action | None], ...] | None:
-        """Of each policy the rule that decides and what it wants; None: that is not known for all."""
+    def _found(self, judging: tuple[Compiled, ...], facts: Facts, moment: Moment) -> tuple[_Found, ...]:
+        """Of each policy the ways that are left. Policies without `let` share what is bound."""
         shared: Bound | None = None
-        key = []
+        found = []
         for each in judging:
-            if each.merged is None:
-                return None
             if each.lets:
                 bound = bind(_known(facts, each.facts), each.lets)
             else:
                 bound = shared = shared or bind(_known(facts, self._plain))
-            place = each.merged.first(bound)
-            if place is None:
-                return None
-            action = None if place == NONE_HOLDS else action_of(each.policy.rules[place], moment)
-            key.append((each.policy.name, place, action))
-        return tuple(key)
-
-    def _said(
-        self, judging: tuple[Compiled, ...], key: tuple[tuple[str, int, Action | None], ...], moment: Moment
-    ) -> Verdict:
-        said = []
-        for each, (_, place, action) in zip(judging, key, strict=True):
-            last = Way(place, action) if action is not None else None
-            said.append(opinion_of(each.policy, (), last, moment) or _silent(each))
-        return self._combined(said, moment)
+            found.append(_ways(each, facts, bound, moment))
+        return tuple(found)
 
     def _combined(self, said: Iterable[Opinion | Silent], moment: Moment) -> Verdict:
         opinions, silent = list[Opinion](), list[Silent]()
@@ -209,12 +218,3 @@ class Judge:
             else:
                 silent.append(each)
         return combine(opinions, moment.now, self.zone, silent=silent)
-
-    def _slow(
-        self, facts: Facts, now: datetime, status: str, since: datetime | None, *, explain: bool
-    ) -> Verdict | None:
-        judging = self.judging(status)
-        if not judging and status != Status.PENDING:
-            return None
-        moment = self._moment(facts, now, since)
-        return self._combined((_judged(each, facts, moment, explain=explain) for each in judging), moment)
