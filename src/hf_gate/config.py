@@ -17,7 +17,7 @@ from typing import Final
 from .errors import UsageError
 
 _FILE_KEYS: Final = frozenset({"endpoint", "max_wait", "timeout", "insecure_http", "profile", "profiles"})
-_PROFILE_KEYS: Final = frozenset({"endpoint", "token", "token_file", "insecure_http", "pid"})
+_PROFILE_KEYS: Final = frozenset({"endpoint", "token", "token_file", "insecure_http", "desk", "pid"})
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?\Z")
 _SECONDS: Final = {"ms": 0.001, None: 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -125,7 +125,7 @@ def read_settings(flags: Flags, environ: Mapping[str, str], home: Path) -> Setti
     written = _text(file, "endpoint", paths.config_file)
     max_wait = flags.max_wait or environ.get("HF_GATE_MAX_WAIT") or _length(file, "max_wait")
     timeout = flags.timeout or environ.get("HF_GATE_TIMEOUT") or _length(file, "timeout")
-    desk = flags.desk or environ.get("HF_GATE_DESK")
+    desk = flags.desk or _text(chosen, "desk", f"profile {profile}") or environ.get("HF_GATE_DESK")
     insecure = flags.insecure_http or chosen.get("insecure_http") or file.get("insecure_http")
     return Settings(
         paths=paths,

@@ -375,10 +375,10 @@ def _make_private(folder: Path) -> None:
 
 
 @contextmanager
-def running_profile(settings: Settings, name: str, endpoint: str, token: str) -> Iterator[Path]:
+def running_profile(settings: Settings, name: str, endpoint: str, token: str, desk: str) -> Iterator[Path]:
     """A profile that lives as long as this process: `--profile NAME` means this endpoint and token meanwhile."""
     path = settings.paths.profiles / f"{name}.json"
-    write_private(path, json.dumps({"endpoint": endpoint, "token": token, "pid": os.getpid()}).encode())
+    write_private(path, json.dumps({"endpoint": endpoint, "token": token, "desk": desk, "pid": os.getpid()}).encode())
     try:
         yield path
     finally:

@@ -1,4 +1,4 @@
-"""demo: a local Hub with invented people, and the whole round on it: ask, list, decide, re-read; each step is checked."""
+"""demo: a local Hub with invented people, and the whole round on it, from asking to a ledger that proves itself."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -19,6 +21,7 @@ from ..domain.ids import Repo, parse_repo
 from ..domain.outcomes import Kind
 from ..domain.requests import Decision
 from ..errors import HfGateError
+from .demo_desk import play_desk
 from .detail import request_lines
 from .frame import Run, command
 from .layout import width_of
@@ -66,10 +69,17 @@ class Story:
             yield hub
 
     def control(self, path: str, body: object) -> Any:  # noqa: ANN401 - whatever JSON it answers
-        """The local Hub's own door."""
+        """Does something through the local Hub's own door."""
+        return self._door("POST", path, json.dumps(body))
+
+    def look(self, path: str) -> Any:  # noqa: ANN401 - as above
+        """Reads something there."""
+        return self._door("GET", path, None)
+
+    def _door(self, method: str, path: str, body: str | None) -> Any:  # noqa: ANN401 - as above
         connection = HTTPConnection(urlsplit(self.url).netloc, timeout=30)
         try:
-            connection.request("POST", f"/_hf_gate/{path}", json.dumps(body), {"content-type": "application/json"})
+            connection.request(method, f"/_hf_gate/{path}", body, {"content-type": "application/json"})
             return json.loads(connection.getresponse().read())
         finally:
             connection.close()
@@ -83,7 +93,7 @@ class Story:
 @click.option("--seed", type=int, default=7, show_default=True)
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="0: one that is free.")
 def demo(run: Run, *, script: bool, requests: int, seed: int, port: int) -> int:
-    """Try everything without token and network: a local Hub, invented people, the first decisions.
+    """Try everything without token and network: a local Hub, invented people, decisions, policies, a plan.
 
     Afterwards it serves until Ctrl-C, and `hf-gate --profile demo ls` and all other commands work on it meanwhile.
     """
@@ -91,10 +101,12 @@ def demo(run: Run, *, script: bool, requests: int, seed: int, port: int) -> int:
 
     for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_GATE_CLOCK"):
         os.environ.pop(name, None)  # the local Hub is on this machine: staying offline is no reason to stay away
-    with _served(requests, seed, port) as (child, first):
+    with _served(requests, seed, port) as (child, first), TemporaryDirectory(prefix="hf-gate-demo-") as folder:
         story = Story(run, first["url"], first["tokens"])
-        with wiring.running_profile(run.settings, "demo", story.url, story.tokens["owner"]):
-            _play(story, [_repo(line) for line in first["repos"]])
+        repos = [_repo(line) for line in first["repos"]]
+        with wiring.running_profile(run.settings, "demo", story.url, story.tokens["owner"], folder):
+            _play(story, repos)
+            play_desk(story, repos, Path(folder))
             if run.out.format in {Format.JSON, Format.JSONL}:
                 run.out.document({"schema_version": 1, "ok": True, "url": story.url, "steps": story.steps}, lambda: ())
             if script:
@@ -266,6 +278,10 @@ def _invite(story: Story, repo: Repo) -> None:
         (f"review {repo}", "one after the other, by single keys"),
         (f"ls {repo} --format csv", "for a spreadsheet; no cell is a formula"),
         (f"repos form {repo}", "what the gate asks"),
+        (f"policy show {repo}", "the policy of the desk in sentences"),
+        ("plan", "what it would do next"),
+        ("runs ls", "what was done, and how to take it back"),
+        ("audit ls", "the ledger"),
         ("doctor", "what a token may do"),
     ):
         story.tell(f"  hf-gate --profile demo {words:45} {about}")
