@@ -232,3 +232,16 @@ def test_new_writes_nothing_in_a_dry_run_and_takes_no_name_that_leaves_the_folde
     assert not (at.folder / "policies" / "first.yaml").exists()
     for name in ("../first", "First", "a/b", ""):
         assert at.run("policy", "new", name, "--like", "class").code == 2
+
+
+# ---- what check knows once the repos were read ----------------------------------------------------------------------------
+
+
+def test_check_holds_the_labels_of_a_policy_against_the_forms_that_the_store_knows(at: Desk) -> None:
+    at.write(RULES.format(repo=DATASET).replace("email.domain ==", 'form["Purpsoe"] =='))
+    ended = at.run("policy", "check", "--json").json
+    assert ended["forms"] == [DATASET]
+    labels = [each for each in ended["problems"] if "Purpsoe" in each["message"]]
+    assert [(each["level"], each["line"]) for each in labels] == [("error", 11)]
+    (at.folder / "desk.db").unlink()
+    assert at.run("policy", "check", "--json").json["forms"] == []
