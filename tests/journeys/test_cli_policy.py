@@ -87,6 +87,7 @@ def test_the_desk_file_and_the_tables_are_checked_too(fresh: LocalHub, folder: P
     ended = run(fresh, folder, "check")
     assert ended.code == 2
     assert re.search(r"hf-gate\.yaml:5:18: error: .*200/h", ended.out)
+    assert ended.out.endswith("hf-gate.yaml: 1 error; the policies were not read.\n")
     (folder / "hf-gate.yaml").write_text(DESK, "utf-8")
     (folder / "tables" / "partners.csv").write_text("email\nada@unibas.example\nno address\n", "utf-8")
     ended = run(fresh, folder, "check")

@@ -93,6 +93,9 @@ def _check_lines(found: Policies) -> Iterator[str]:
         yield f"{name}: policy {policy.name}, {policy.mode}, {size}, digest {policy.digest[:8]}"
         for way in _ways(checked, policy):
             yield f"  {way.rule} accepts; the least it takes: {way}"
+    if found.folder is not None and found.desk is None:
+        yield f"hf-gate.yaml: {summed(found.counts())}; the policies were not read."
+        return
     looked = f"; with the forms of {', '.join(found.forms)}" if found.forms else ""
     counted = numbered(len(found.checked), "policy", "policies")
     yield f"{counted}: {summed(found.counts())}{looked}."
