@@ -8,7 +8,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -91,8 +91,11 @@ def now(hub: Hub | None = None) -> datetime:
 # ---- whose token it is ------------------------------------------------------------------------------------------------
 
 
-def account(hub: Hub, settings: Settings) -> Account | None:
-    """Whose token it is, asked once a day and kept under the token's hash; None without a token, or if nobody tells."""
+def account(hub: Callable[[], Hub], settings: Settings) -> Account | None:
+    """Whose token it is, asked once a day and kept under the token's hash; None without a token, or if nobody tells.
+
+    `hub` is called when it must be asked: a Hub client takes a quarter of a second to load.
+    """
     from .hub.credentials import resolve_token  # noqa: PLC0415 - as in open_hub
 
     token = resolve_token(settings.token)
@@ -104,7 +107,7 @@ def account(hub: Hub, settings: Settings) -> Account | None:
     if (found := _kept_account(kept.get(key), moment)) is not None:
         return found
     try:
-        asked = hub.whoami()
+        asked = hub().whoami()
     except (NotAllowed, HubUnavailable, Offline):
         raise
     except HfGateError:  # a Hub that does not know whoami can still be worked with
@@ -264,10 +267,23 @@ def _store_name(endpoint: str) -> str:
 
 def world_of(endpoint: str) -> str | None:
     """The id of a local Hub's world, which it states on every answer; None for any other Hub."""
+    world = _stated(endpoint).get("x-hf-gate-world", "")
+    return world if re.fullmatch(r"[0-9a-zA-Z-]{1,64}", world) else None
+
+
+def follows_hub_clock(settings: Settings) -> bool:
+    """Whether time is a local Hub's (HF_GATE_CLOCK=hub)."""
+    from .hub.clock import RealClock, clock_for  # noqa: PLC0415 - as in open_hub
+
+    return not isinstance(clock_for(endpoint_of(settings)), RealClock)
+
+
+def _stated(endpoint: str) -> Mapping[str, str]:
+    """What a local Hub states in its headers on every answer; nothing for any other Hub, which is not asked."""
     from .hub.credentials import is_loopback  # noqa: PLC0415 - as in open_hub
 
     if not is_loopback(endpoint):
-        return None
+        return {}
     from http.client import HTTPConnection, HTTPException, HTTPSConnection  # noqa: PLC0415 - 12 ms, for local Hubs alone
 
     url = urlsplit(endpoint)
@@ -275,14 +291,13 @@ def world_of(endpoint: str) -> str | None:
     connection = made(url.hostname or "", url.port, timeout=5)
     try:
         connection.request("GET", "/_hf_gate/clock")
-        world = connection.getresponse().headers.get("x-hf-gate-world", "")
+        return {name.lower(): value for name, value in connection.getresponse().headers.items()}
     except (OSError, HTTPException) as problem:
         raise HubUnavailable(
             f"the local Hub at {endpoint} does not answer, so its store is not known: {problem}."
         ) from None
     finally:
         connection.close()
-    return world if re.fullmatch(r"[0-9a-zA-Z-]{1,64}", world) else None
 
 
 # ---- everything that a desk works with, joined ----------------------------------------------------------------------------
@@ -292,7 +307,11 @@ class HubClock:
     """The one clock of the use cases: the Hub client's own, so that both follow a local Hub's when they are told to."""
 
     def __init__(self, hub: Hub) -> None:
+        from .hub.clock import RealClock  # noqa: PLC0415 - the Hub has loaded it
+
         self._clock = hub._clock  # noqa: SLF001 - wiring joins what the Hub shows to nobody else
+        if not isinstance(self._clock, RealClock):  # it knows the time only once it has heard it
+            self._clock.heard(_stated(hub.endpoint).get("x-hf-gate-clock"))
 
     def now(self) -> datetime:
         """This moment, UTC."""
@@ -321,7 +340,8 @@ def join_desk(place: Place, hub: Hub, store: StorePort, *, actor: str) -> RunDes
     forms = {str(row.repo): form_of_json(row.form_card) for row in store.repos() if row.form_card}
     policies, problems = folder.checked(forms)
     if wrong := [told(each) for each in problems if each.is_error]:
-        raise UsageError("\n".join(wrong), hint="hf-gate policy check shows each place.")
+        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        raise UsageError(f"{wrong[0]}{more}", hint="`hf-gate policy check` shows each in its place.")
     policies = tuple(with_texts(policy, folder.desk.templates) for policy in policies)
     sources, memo = DeskSources(hub), Memo()
     previous = {spec: int(rows) for spec in _table_names(folder, policies) if (rows := store.setting(f"rows {spec}"))}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..errors import Guarded, UsageError
+from ..errors import UsageError
 from .frame import command
 from .office import new_run_id, office
 from .output import in_words
@@ -29,7 +29,7 @@ CHANGES = 3  # the exit code of --detailed-exitcode when there are any
     "plan",
     examples=(
         "hf-gate plan",
-        "hf-gate plan --out plan.json && hf-gate apply plan.json",
+        "hf-gate plan --out plan.json",
         "hf-gate plan --detailed-exitcode --json",
     ),
 )
@@ -133,7 +133,7 @@ def _for_people(desk: Desk, made: Plan, path: Path | None) -> Sequence[str]:
     "apply",
     examples=("hf-gate apply plan.json", "hf-gate apply plan.json --yes --max-changes 773 --json"),
 )
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option("--max-changes", type=click.IntRange(1), help="With --yes: so many changes at most.")
 def apply(run: Run, file: Path, yes: bool, max_changes: int | None) -> int:
@@ -146,7 +146,7 @@ def apply(run: Run, file: Path, yes: bool, max_changes: int | None) -> int:
     from ..usecases import runs  # noqa: PLC0415 - as above
     from ..usecases.propose import policies_digest  # noqa: PLC0415 - as above
 
-    made = read(file.read_bytes(), str(file))
+    made = read(_bytes(file), str(file))
     desk = office(run)
     known = desk.store.run_of_plan(made.digest)
     if known is not None and runs.is_over(known):
@@ -160,30 +160,28 @@ def apply(run: Run, file: Path, yes: bool, max_changes: int | None) -> int:
     return carry(run, desk, known)
 
 
+def _bytes(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as problem:
+        raise UsageError(
+            f"the plan {file} cannot be read: {problem.strerror}.", hint="Make one: hf-gate plan --out plan.json"
+        ) from None
+
+
 def check_yes(run: Run, desk: Desk, changes: Sequence[Change], *, yes: bool, max_changes: int | None) -> None:
     """The ladder: returns when the changes may be sent, raises `Guarded` (exit code 6) when nobody confirmed them."""
-    from ..plan.guards import Yes, yes_needed  # noqa: PLC0415 - only who applies
+    from ..plan.guards import yes_needed  # noqa: PLC0415 - only who applies
+    from ..plan.render import tally  # noqa: PLC0415 - as above
+    from . import brakes  # noqa: PLC0415 - as above
 
-    count = len(changes)
     waiting = sum(row.counts.get("pending", 0) for row in desk.store.repos())
-    needed = yes_needed(changes, waiting)
-    if needed is Yes.NONE or (yes and (needed is Yes.CONFIRM or (max_changes or 0) >= count)):
-        return
-    if yes and max_changes and max_changes < count:
-        raise Guarded(
-            f"{count} changes are more than --max-changes {max_changes}; nothing was sent.",
-            hint="hf-gate plan shows them; raise the number if all are meant.",
-        )
-    if run.may_ask:
-        from ..plan.render import tally  # noqa: PLC0415 - only who asks
-
-        run.out.say(tally(changes))
-        if needed is Yes.TYPED:
-            answer = click.prompt(f"Type {count} to go on", default="", show_default=False, err=True)
-            if answer.strip().replace(",", "") == str(count):
-                return
-        elif click.confirm("Go on?", err=True):
-            return
-        raise Guarded("not confirmed; nothing was sent.")
-    flags = f"--yes --max-changes {count}" if needed is Yes.TYPED else "--yes"
-    raise Guarded(f"{count} changes need a yes, and nobody was asked; nothing was sent.", hint=f"Add {flags}.")
+    brakes.check_yes(
+        yes_needed(changes, waiting),
+        len(changes),
+        question=f"{len(changes)} changes?",
+        show=lambda: run.out.say(tally(changes)),
+        yes=yes,
+        max_changes=max_changes,
+        may_ask=run.may_ask,
+    )

@@ -67,14 +67,16 @@ def show(run: Run, ident: str) -> int:
     return 0
 
 
-@command("pause", examples=("hf-gate runs pause r_0123456789ab",))
+@command(
+    "pause", examples=("hf-gate runs pause r_0123456789ab", "hf-gate runs pause r_0123456789ab --desk ~/desks/eeg")
+)
 @click.argument("ident", metavar="RUN")
 def pause(run: Run, ident: str) -> int:
     """The process that carries the run ends after the batch in flight; `runs resume` goes on."""
     return _wish(run, ident, "pause")
 
 
-@command("stop", examples=("hf-gate runs stop r_0123456789ab",))
+@command("stop", examples=("hf-gate runs stop r_0123456789ab", "hf-gate runs stop r_0123456789ab --desk ~/desks/eeg"))
 @click.argument("ident", metavar="RUN")
 def stop(run: Run, ident: str) -> int:
     """The run ends after the batch in flight, for good. What was done stays done: `hf-gate undo RUN` turns it back."""
@@ -97,7 +99,7 @@ def _wish(run: Run, ident: str, word: str) -> int:
     return 0
 
 
-@command("resume", examples=("hf-gate runs resume r_0123456789ab",))
+@command("resume", examples=("hf-gate runs resume r_0123456789ab", "hf-gate runs resume r_0123456789ab --json"))
 @click.argument("ident", metavar="RUN")
 def resume(run: Run, ident: str) -> int:
     """Settles by reading what was under way, then sends the rest; nothing is sent twice."""
@@ -110,7 +112,13 @@ def resume(run: Run, ident: str) -> int:
     return carry(run, desk, known)
 
 
-@command("retry", examples=("hf-gate runs retry r_0123456789ab --out retry.json",))
+@command(
+    "retry",
+    examples=(
+        "hf-gate runs retry r_0123456789ab --out retry.json",
+        "hf-gate runs retry r_0123456789ab --out retry.json --json",
+    ),
+)
 @click.argument("ident", metavar="RUN")
 @click.option("--out", "path", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The plan's file.")
 def retry(run: Run, ident: str, path: Path) -> int:
@@ -122,7 +130,10 @@ def retry(run: Run, ident: str, path: Path) -> int:
     return _saved(run, made, path, ())
 
 
-@command("undo", examples=("hf-gate undo r_0123456789ab --out back.json && hf-gate apply back.json",))
+@command(
+    "undo",
+    examples=("hf-gate undo r_0123456789ab --out back.json", "hf-gate undo r_0123456789ab --out back.json --json"),
+)
 @click.argument("ident", metavar="RUN")
 @click.option("--out", "path", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The plan's file.")
 def undo(run: Run, ident: str, path: Path) -> int:
