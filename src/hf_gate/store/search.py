@@ -32,11 +32,11 @@ class Wanted:
     after: Key | None = None
 
 
-def keys_of(db: Database, found: Conditions, wanted: Wanted) -> list[Key]:
-    """The keys of one page, in order."""
+def keys_of(db: Database, found: Conditions, wanted: Wanted, *, most: int = FEW) -> list[Key]:
+    """The keys of one page, in order. `most`: so many candidates are few."""
     if found.statuses == [] or found.repos == [] or found.verdicts == []:
         return []
-    few = _candidates(db, found)
+    few = _candidates(db, found, most)
     keys: list[Key] = []
     chunk, after = wanted.limit, wanted.after
     while len(keys) < wanted.limit:
@@ -56,17 +56,17 @@ def _holds(found: Conditions, row: Row) -> bool:
 # ---- the few that the index names --------------------------------------------------------------------------------------
 
 
-def _candidates(db: Database, found: Conditions) -> list[int] | None:
+def _candidates(db: Database, found: Conditions, most: int) -> list[int] | None:
     """The requests whose texts can hold what must stand in them; None when they are many, or nothing is known."""
     grams = grams_of(found.needles)
     if not grams:
         return None
     if db.is_sqlite:
         match = " AND ".join(f'"{gram.replace(chr(34), chr(34) * 2)}"' for gram in grams)
-        rows = db.rows("SELECT rowid FROM grams WHERE grams MATCH ? LIMIT ?", (match, FEW + 1))
+        rows = db.rows("SELECT rowid FROM grams WHERE grams MATCH ? LIMIT ?", (match, most + 1))
     else:
-        rows = db.rows("SELECT id FROM texts WHERE grams_of(text || extra) @> ? LIMIT ?", (grams, FEW + 1))
-    return [row[0] for row in rows] if len(rows) <= FEW else None
+        rows = db.rows("SELECT id FROM texts WHERE grams_of(text || extra) @> ? LIMIT ?", (grams, most + 1))
+    return [row[0] for row in rows] if len(rows) <= most else None
 
 
 # ---- in the order of asking ----------------------------------------------------------------------------------------------
