@@ -150,7 +150,7 @@ def audit_verify(run: Run, *, checkpoints: tuple[str, ...], file: str | None, fo
     return 0 if result.ok else 1
 
 
-@command("export", examples=("hf-gate audit export > ledger.jsonl", "hf-gate audit export --out ledger.jsonl"))
+@command("export", examples=("hf-gate audit export", "hf-gate audit export --out ledger.jsonl --with-personal"))
 @click.option("--out", "target", metavar="FILE", help="Into this file, for this user alone; else to stdout.")
 @click.option("--with-personal", is_flag=True, help="With names, answers, reasons and notes.")
 def audit_export(run: Run, *, target: str | None, with_personal: bool) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import click
@@ -20,14 +21,20 @@ if TYPE_CHECKING:
     from ..wiring import HubClock, Place
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class OpenDesk:
     """What a command works with. `place.folder` None: there is no desk, and the store is this user's."""
 
     run: Run
     place: Place
     store: Store
-    clock: HubClock
+
+    @cached_property
+    def clock(self) -> HubClock:
+        """The Hub client's clock, for use cases that call it."""
+        from .. import wiring  # noqa: PLC0415 - as below
+
+        return wiring.HubClock(self.run.hub)
 
     @property
     def actor(self) -> str:
@@ -37,7 +44,9 @@ class OpenDesk:
 
     def now(self) -> datetime:
         """This moment; with HF_GATE_CLOCK=hub the local Hub's."""
-        return self.clock.now()
+        from .. import wiring  # noqa: PLC0415 - as below
+
+        return self.clock.now() if wiring.follows_hub_clock(self.run.settings) else wiring.now()
 
 
 def _user() -> str:
@@ -62,7 +71,7 @@ def open_desk(run: Run, *, needs_folder: bool = False, writes: bool = False) -> 
     run.announce(writes=writes)
     store = wiring.open_store(run.settings, place, read_only=not writes)
     click.get_current_context().find_root().call_on_close(store.close)
-    return OpenDesk(run, place, store, wiring.HubClock(run.hub))
+    return OpenDesk(run, place, store)
 
 
 def stored(run: Run) -> OpenDesk | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 from click.core import ParameterSource
 
-from ..errors import UsageError
+from ..errors import HubUnavailable, NotAllowed, Offline, UsageError
 from .output import Format, Output, chosen_format
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Run:
         """Whose token it is, asked once and then remembered under the token's hash; None without a token."""
         from .. import wiring  # noqa: PLC0415 - as above
 
-        return wiring.account(self.hub, self.settings)
+        return wiring.account(lambda: self.hub, self.settings)
 
     @cached_property
     def place(self) -> Place:
@@ -102,7 +102,12 @@ class Run:
         if self.is_announced or not (writes or has_desk or wiring.is_special(self.settings)):
             return
         self.is_announced = True
-        account = self.account
+        try:
+            account = self.account
+        except (HubUnavailable, NotAllowed, Offline):
+            if writes:
+                raise
+            account = None  # what only reads the store goes on; what asks the Hub is told so then
         profile = f" (profile {self.settings.profile})" if self.settings.profile else ""
         who = f" as {account.name}" if account else ", not signed in"
         desk = f", desk {self.place.title}" if has_desk else ""

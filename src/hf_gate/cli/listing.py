@@ -12,8 +12,9 @@ import click
 from ..domain.completeness import NO_RESET_LIST
 from ..domain.ids import Repo
 from ..domain.lifecycle import STATUSES, Status
-from ..errors import HfGateError, InvalidStatus, NotAllowed, NotGated
+from ..errors import HfGateError, InvalidStatus, NotAllowed, NotGated, UsageError
 from .frame import Run, command, repo_type_option
+from .kept import Asked, kept_rows, show_kept
 from .output import FIRST_ROWS, Column, Format, Row, numbered
 from .progress import Progress
 from .rows import REQUEST_KEYS, request_row
@@ -33,6 +34,8 @@ _COUNTED: Final = 1000  # rows of a list, at most, that are read on only to say 
         "hf-gate ls datasets/acme/eeg",
         "hf-gate ls acme/med-7b --status accepted --format csv",
         "hf-gate ls --json",
+        "hf-gate ls --query 'age:>2d verdict:human' --sort age",
+        "hf-gate ls --by person --query user:ada-l --format jsonl | hf-gate accept - --yes",
         "hf-gate ls datasets/acme/eeg --status all --format jsonl",
     ),
 )
@@ -48,6 +51,13 @@ _COUNTED: Final = 1000  # rows of a list, at most, that are read on only to say 
     "--limit", type=click.IntRange(min=0), help=f"So many rows; people and agents see {FIRST_ROWS} unless said."
 )
 @click.option("--all", "everything", is_flag=True, help="All rows, also for people.")
+@click.option(
+    "--query", "-Q", default="", metavar="QUERY", help='From the store: age:>2d domain:*.edu -country:US "sleep".'
+)
+@click.option(
+    "--sort", type=click.Choice(["new", "age"]), default="new", help="From the store: age puts the oldest first."
+)
+@click.option("--by", type=click.Choice(["person"]), help="From the store: what one person asked for stands together.")
 @click.option("--live", is_flag=True, help="Ask the Hub, also when a store has the repo.")
 @click.option("--allow-incomplete", is_flag=True, help="Exit 0 also when the list is not proved whole.")
 def ls(
@@ -58,12 +68,27 @@ def ls(
     status: str,
     limit: int | None,
     everything: bool,
-    live: bool,  # noqa: ARG001 - every list is live until there is a store
+    live: bool,
+    query: str,
+    sort: str,
+    by: str | None,
     allow_incomplete: bool,
 ) -> int:
-    """List access requests of one or several repos; without a REPO, of all gated repos of the token's account."""
+    """List access requests of one or several repos; without a REPO, those of the desk, else all gated ones of the account.
+
+    Repos that were read whole (`hf-gate sync`) are listed from the store, which says how old that is; others, and all
+    with --live, from the Hub. `hf-gate help queries` explains --query.
+    """
     statuses = _statuses(status)
     named = list(dict.fromkeys(named_repo(text, repo_type) for text in repos))
+    asked = Asked(named, statuses, query, oldest_first=sort == "age", by_person=by is not None)
+    if not live and (kept := kept_rows(run, asked)) is not None:
+        return show_kept(run, kept, -1 if everything else limit, allow_incomplete=allow_incomplete)
+    if query or by or sort != "new":
+        raise UsageError(
+            "--query, --sort and --by ask the store, and these repos are not in it.",
+            hint="hf-gate sync REPO reads them.",
+        )
     run.announce()
     reading = _Reading(run, named or _own_repos(run), statuses, is_named=bool(named))
     weighs = run.out.format in {Format.JSON, Format.JSONL, Format.AGENT}  # the others do not show it

@@ -139,6 +139,14 @@ Characters from outside that act on a terminal, hide or reorder text are shown a
 U+202E in brackets; in JSON they are written as \\u escapes.
 """
 
+_QUERIES: Final = """\
+Terms that must all hold, with blanks between them:
+  key:value  key:a,b  -key:value  form."Intended use":*robot*  sleep
+`key:a,b` holds when one of the values does, `-` turns a term round, `*` stands for any text, a bare word is looked for
+in names, e-mail and answers. Quotes hold blanks and commas together. A term that is none is an error with a suggestion.
+
+{keys}"""
+
 _TARGETS: Final = """\
 REPO    ns/name (a model), datasets/ns/name, model:ns/name, dataset:ns/name, hf://..., or the Hub's URL; --type settles
         a bare ns/name
@@ -153,6 +161,13 @@ A line of `ls` says how the request stood: if it moved since, nothing is sent (s
 """
 
 
+def _queries() -> str:
+    from ..domain.query import KEYS  # noqa: PLC0415 - only who asks
+
+    lines = "".join(f"  {key:10} {meaning}\n" for key, meaning in KEYS.items())
+    return _QUERIES.format(keys=lines)
+
+
 def _options() -> str:
     formatter = click.HelpFormatter(width=100)
     ctx = click.Context(click.Command("hf-gate"))
@@ -165,6 +180,7 @@ TOPICS: Final[Mapping[str, tuple[str, Callable[[], str]]]] = {
     "environment": ("variables and the configuration file", lambda: _ENVIRONMENT),
     "formatting": ("the formats of output", lambda: _FORMATTING),
     "targets": ("how repos and people are written", lambda: _TARGETS),
+    "queries": ("how the store is asked for requests", _queries),
     "options": ("options that every command understands", _options),
 }
 

@@ -1,0 +1,212 @@
+"""ls from the store: the requests of repos that were read whole, asked for by query, and told with when they were read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from zoneinfo import ZoneInfo
+
+from ..domain.lifecycle import STATUSES
+from ..domain.moments import moment_of, ms
+from ..domain.query import Pattern, Query, Term
+from ..domain.query_reading import parse_query
+from .desk import OpenDesk, stored
+from .output import FIRST_ROWS, Column, Format, Row, age
+from .rows import REQUEST_KEYS, request_row
+from .table import ls_columns, name_of, who
+
+if TYPE_CHECKING:
+    from ..domain.ids import Repo
+    from ..domain.requests import AccessRequest
+    from ..domain.rows import RepoRow, RequestRow
+    from .frame import Run
+
+PAGE: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What `ls` was asked for. A query that names a status of its own counts before `statuses`."""
+
+    repos: Sequence[Repo]
+    statuses: Sequence[str]
+    query: str = ""
+    oldest_first: bool = False
+    by_person: bool = False
+
+
+def kept_rows(run: Run, asked: Asked) -> Kept | None:
+    """The store's answer, or None when it has not got all of these repos read whole."""
+    desk = stored(run)
+    if desk is None:
+        return None
+    known = {row.repo: row for row in desk.store.repos() if row.full_at is not None}
+    if asked.repos:
+        rows = [known[repo] for repo in asked.repos if repo in known]
+        return Kept(desk, rows, asked) if len(rows) == len(asked.repos) else None
+    if desk.place.folder is None:
+        return None  # which repos are the account's own, the Hub alone can say
+    rows = [row for repo, row in sorted(known.items()) if desk.place.desk.names(repo)]
+    return Kept(desk, rows, asked) if rows else None
+
+
+class Kept:
+    """One answer of the store."""
+
+    def __init__(self, desk: OpenDesk, repos: Sequence[RepoRow], asked: Asked) -> None:
+        self.desk, self.repos, self.asked = desk, repos, asked
+        own = parse_query(asked.query)
+        keys = {term.key for term in own.terms if not term.is_not}
+        terms = [_one_of("repo", [str(row.repo) for row in repos])]
+        if "status" not in keys and set(asked.statuses) != set(STATUSES):
+            terms.append(_one_of("status", asked.statuses))
+        self.query = Query((*terms, *own.terms))
+        self.is_whole = not own.terms
+
+    # ---- rows ----------------------------------------------------------------------------------------------------------
+
+    def requests(self, limit: int | None) -> Iterator[RequestRow]:
+        """In order, as many as are asked for and one more."""
+        left, cursor, now = limit, None, ms(self.desk.now())
+        while left is None or left > 0:
+            page = self.desk.store.query(
+                self.query,
+                now=now,
+                zone=ZoneInfo(self.desk.place.desk.timezone),
+                limit=PAGE if left is None else min(PAGE, left),
+                newest_first=not self.asked.oldest_first,
+                cursor=cursor,
+            )
+            yield from page.rows
+            left = None if left is None else left - len(page.rows)
+            cursor = page.next
+            if cursor is None:
+                return
+
+    def rows(self, limit: int | None, *, weighs: bool) -> Iterable[Row]:
+        """As `ls` prints them; by person, those of one stand together, where the first of them stood."""
+        if not self.asked.by_person:
+            return (kept_row(row, with_quality=weighs) for row in self.requests(limit))
+        people: dict[int, list[Row]] = {}
+        for row in self.requests(None):
+            people.setdefault(row.person.id, []).append(kept_row(row, with_quality=weighs))
+        return (row for rows in people.values() for row in rows)
+
+    # ---- words ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def total(self) -> int | None:
+        """How many there are, where the store has counted them."""
+        if not self.is_whole:
+            return None
+        return sum(row.counts.get(status, 0) for row in self.repos for status in self.asked.statuses)
+
+    @property
+    def empty(self) -> str:
+        """The sentence for an empty table."""
+        where = str(self.repos[0].repo) if len(self.repos) == 1 else f"{len(self.repos)} repos"
+        return (
+            f"Nobody at {where} fits."
+            if not self.is_whole
+            else f"Nobody is {' or '.join(self.asked.statuses)} at {where}."
+        )
+
+    def manner(self) -> str:
+        """Which requests, in which order, and how old the reading is."""
+        statuses = self.asked.statuses
+        lists = "all statuses" if set(statuses) == set(STATUSES) else " and ".join(statuses)
+        what = lists if self.is_whole else self.asked.query.strip()
+        order = "oldest first" if self.asked.oldest_first else "newest first"
+        return f"({what}, {order}, from the store, read {self._age()} ago)"
+
+    def _age(self) -> str:
+        read = [max(filter(None, (row.quick_at, row.full_at))) for row in self.repos]
+        return age(moment_of(min(read)), self.desk.now())
+
+
+def _one_of(key: str, values: Sequence[str]) -> Term:
+    return Term(key, tuple(Pattern((value,)) for value in values))
+
+
+def kept_row(row: RequestRow, *, with_quality: bool = True) -> dict[str, object]:
+    """A request of the store with the keys of `ls`; names are those that were read last."""
+    identity, verdict = row.person.identity, row.state.verdict
+    found = request_row(row.request or _bare(row), with_quality=with_quality)
+    return {
+        **found,
+        "user_id": identity.user_id or found["user_id"],
+        "user": identity.username or found["user"],
+        "fullname": identity.fullname or found["fullname"],
+        "email": identity.email or found["email"],
+        "status": row.state.status,
+        "verdict": None if verdict is None else dict(zip(("action", "policy", "rule", "digest"), verdict, strict=True)),
+    }
+
+
+def _bare(row: RequestRow) -> AccessRequest:
+    """A request whose record is no longer kept."""
+    from ..domain.ids import Person  # noqa: PLC0415 - after an erasure only
+    from ..domain.requests import AccessRequest  # noqa: PLC0415 - as above
+
+    state = row.state
+    return AccessRequest(
+        repo=row.repo,
+        status=state.status,
+        asked_at=moment_of(state.asked_at),
+        person=Person(row.person.identity.user_id, row.person.identity.username),
+        request_id=state.hub_request,
+        reviewed_at=None if state.reviewed_at is None else moment_of(state.reviewed_at),
+    )
+
+
+def show_kept(run: Run, kept: Kept, limit: int | None, *, allow_incomplete: bool) -> int:
+    """Prints the store's answer, and on stderr what it is worth; the exit code."""
+    out = run.out
+    weighs = out.format in {Format.JSON, Format.JSONL, Format.AGENT}
+    shortened = out.format in {Format.HUMAN, Format.AGENT}
+    wanted = FIRST_ROWS if limit is None and shortened else limit
+    wanted = None if wanted is not None and wanted < 0 else wanted
+    rows: Iterable[Row] = kept.rows(None if wanted is None else wanted + 1, weighs=weighs)
+    columns: Sequence[Column] = ()
+    if out.is_human:
+        rows = list(rows)
+        columns = _columns(run, kept, rows if wanted is None else rows[:wanted])
+    is_all = out.records(
+        rows, columns, REQUEST_KEYS, name=name_of, limit=-1 if wanted is None else wanted, empty=kept.empty
+    )
+    if shortened:
+        shown = "all" if is_all else f"{wanted:,}"
+        total = "" if kept.total is None or is_all else f" of {kept.total:,}"
+        out.say(f"Showing {shown}{total} {kept.manner()}.{'' if is_all else ' All: --all'}", "dim")
+    for row in kept.repos:
+        if not row.is_complete:
+            out.warn(f"{row.repo} was not proved whole when it was read last: {row.problem or 'see hf-gate status'}.")
+    return 0 if allow_incomplete or all(row.is_complete for row in kept.repos) else 5
+
+
+def _columns(run: Run, kept: Kept, rows: Sequence[Row]) -> list[Column]:
+    with_status = len({row["status"] for row in rows}) > 1
+    columns = ls_columns(rows, run.now(), with_repo=len(kept.repos) > 1, with_status=with_status)
+    if any(row["verdict"] for row in rows):
+        at = next((n for n, column in enumerate(columns) if column.title == "NAME"), len(columns) - 1)
+        columns.insert(at, Column("VERDICT", verdict_cell, flexible=True, least=10, drop=5))
+    if kept.asked.by_person:
+        columns.insert(0, columns.pop(1))  # who comes first
+        columns[0] = Column("WHO", _first_of_each(rows))
+    return columns
+
+
+def verdict_cell(row: Row) -> str:
+    """What the policies say, and by which rule."""
+    verdict = row["verdict"]
+    return f"{verdict['action']} · {verdict['rule']}" if isinstance(verdict, dict) else "-"
+
+
+def _first_of_each(rows: Sequence[Row]) -> Callable[[Row], str]:
+    """Who it is, beside the first request of each person only."""
+    firsts: dict[object, int] = {}
+    for row in rows:
+        firsts.setdefault(row["user_id"] or row["user"] or row["request_id"], id(row))
+    beginnings = set(firsts.values())
+    return lambda row: who(row) if id(row) in beginnings else ""

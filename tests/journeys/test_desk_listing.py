@@ -1,0 +1,121 @@
+"""ls from the store: what it has read whole is listed from there, asked for by query, and told with how old it is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+
+from hf_gate.cli.schemas import SCHEMAS
+from hf_gate.testing import LocalHub
+
+from .console import DATASET, MODEL, Console, fill, status_of
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of one's own, in which the program runs."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def asked(fresh: LocalHub, place: Path) -> LocalHub:
+    """Three people at the model, one of them also at the dataset, read into a desk."""
+    assert place.exists()
+    fill(fresh, ["ada-l", "bob", "cem"], answers={"Purpose": "to study sleep"})
+    fill(fresh, ["bob"], DATASET, answers={"Purpose": "to cook"})
+    assert Console(fresh).run("init", MODEL, DATASET).code == 0
+    return fresh
+
+
+def rows(console: Console, *args: str) -> list[dict[str, Any]]:
+    ended = console.run("ls", *args, "--json")
+    assert ended.code == 0, ended.err
+    jsonschema.validate(ended.json, SCHEMAS["ls"])
+    return list(ended.json)
+
+
+def test_the_store_lists_what_the_hub_lists_and_without_asking_it(asked: LocalHub) -> None:
+    console = Console(asked)
+    live = rows(console, MODEL, "--live")
+    before = asked.stats()["calls"].get("GET list", 0)
+    kept = rows(console, MODEL)
+    assert asked.stats()["calls"].get("GET list", 0) == before
+    assert sorted(kept, key=str) == sorted(live, key=str)
+    human = console.run("ls", MODEL)
+    assert "from the store, read" in human.err
+    assert "from the Hub just now" in console.run("ls", MODEL, "--live").err
+
+
+def test_without_a_repo_the_desk_is_listed(asked: LocalHub) -> None:
+    assert len(rows(Console(asked))) == 4
+
+
+def test_a_query_finds_by_words_status_and_age_and_age_sorts_the_oldest_first(asked: LocalHub) -> None:
+    console = Console(asked)
+    assert {row["user"] for row in rows(console, "--query", "sleep -user:cem")} == {"ada-l", "bob"}
+    assert rows(console, "--query", "age:>2d") == []
+    newest = [row["request_id"] for row in rows(console)]
+    assert [row["request_id"] for row in rows(console, "--sort", "age")] == newest[::-1]
+    console.run("accept", f"bob@{MODEL}")
+    console.run("sync")
+    assert [row["user"] for row in rows(console, "--query", "status:accepted")] == ["bob"]
+    assert [row["user"] for row in rows(console, MODEL, "--status", "accepted")] == ["bob"]
+
+
+def test_what_one_person_asked_for_stands_together_and_is_decided_at_once(asked: LocalHub) -> None:
+    console = Console(asked)
+    users = [row["user"] for row in rows(console, "--by", "person")]
+    assert sorted(users) == ["ada-l", "bob", "bob", "cem"]
+    assert abs(users.index("bob") - (len(users) - 1 - users[::-1].index("bob"))) == 1
+    lines = console.run("ls", "--by", "person", "--query", "user:bob", "--format", "jsonl").out
+    assert len(lines.splitlines()) == 2
+    done = console.run("accept", "-", "--yes", "--json", stdin=lines)
+    assert done.json["done"] == 2
+    assert status_of(asked, "bob") == "accepted"
+    shown = console.run("ls", "--by", "person", "--status", "all").out
+    assert shown.count("bob") == 1
+
+
+@pytest.mark.parametrize("args", [["--query", "age:>2d"], ["--by", "person"], ["--sort", "age"]])
+def test_what_only_the_store_can_do_is_refused_without_it(fresh: LocalHub, place: Path, args: list[str]) -> None:
+    ended = Console(fresh).run("ls", MODEL, *args)
+    assert ended.code == 2
+    assert "hf-gate sync" in ended.hint
+    assert list(place.iterdir()) == []
+
+
+def test_a_term_that_is_none_is_told_with_what_there_is(asked: LocalHub) -> None:
+    ended = Console(asked).run("ls", "--query", "stauts:pending")
+    assert ended.code == 2
+    assert "stauts" in ended.error
+
+
+def test_a_repo_that_was_not_proved_whole_is_listed_with_exit_code_5(asked: LocalHub) -> None:
+    console = Console(asked)
+    asked.set_faults(["bad_record:on=list:p=1"])
+    assert console.run("sync", MODEL, "--full").code == 5
+    asked.set_faults([])
+    ended = console.run("ls", MODEL, "--json")
+    assert ended.code == 5
+    assert "not proved whole" in ended.err
+    assert console.run("ls", MODEL, "--json", "--allow-incomplete").code == 0
+
+
+def test_the_store_is_read_with_a_dead_token_too(asked: LocalHub) -> None:
+    ended = Console(asked).run("ls", MODEL, "--json", env={"HF_TOKEN": "hf_local_nobody"})
+    assert ended.code == 0
+    assert len(json.loads(ended.out)) == 3
+
+
+def test_a_limit_shows_so_many_and_says_of_how_many(asked: LocalHub) -> None:
+    console = Console(asked)
+    assert "Showing 2 of 4" in console.run("ls", "--limit", "2").err
+    assert len(rows(console, "--limit", "2")) == 2
+    assert len(rows(console, "--all")) == 4
+    assert "Showing all" in console.run("ls").err
+    assert rows(console, "--limit", "0") == []
