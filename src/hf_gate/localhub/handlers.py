@@ -7,19 +7,20 @@ from collections.abc import Callable
 from ..protocol.routes import Call, Route, recognise
 from . import handlers_access as access
 from . import handlers_files as files
+from . import handlers_lists as lists
 from . import handlers_repos as repos
 from .context import NO_PAGE, Context
 from .wire import Answered, Asked, Refusal
 from .world import World
 
 HANDLERS: dict[str, Callable[[Context], Answered]] = {
-    "list": access.list_requests,
+    "list": lists.list_requests,
     "handle": access.handle,
     "batch": access.batch,
     "grant": access.grant,
     "cancel": access.cancel,
     "ask": access.ask,
-    "report": access.report,
+    "report": lists.report,
     "settings": access.change_settings,
     "auth-check": access.auth_check,
     "auth-check-write": access.auth_check_write,

@@ -9,8 +9,8 @@ from ..domain.ids import Repo, RepoType, parse_repo
 from ..domain.yamltext import Mapping, Node, Scalar, Sequence, parse
 from ..errors import InvalidRepo
 from .context import NO_RIGHT, Context
-from .handlers_access import next_link
 from .handlers_files import commit_at, commit_files
+from .handlers_lists import next_link
 from .records import Account, Commit, Gated, Token
 from .wire import Answered, Refusal, iso, json_answer, text_answer
 from .zod import Body, number
