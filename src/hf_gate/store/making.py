@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.pool import StaticPool
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from ..errors import StoreUnavailable
 from . import schema
 from .sql import Database, Sqlite
-from .versions import HEAD
+from .versions import Shapes
 
 
 def statements(*, is_sqlite: bool) -> list[str]:
@@ -19,14 +27,12 @@ def statements(*, is_sqlite: bool) -> list[str]:
     found = []
     for table in schema.metadata.sorted_tables:
         found.append(str(CreateTable(table).compile(dialect=dialect)))
-        found += [
-            str(CreateIndex(index).compile(dialect=dialect))
-            for index in sorted(table.indexes, key=lambda i: i.name or "")
-        ]
+        indexes = sorted(table.indexes, key=lambda index: index.name or "")
+        found += [str(CreateIndex(index).compile(dialect=dialect)) for index in indexes]
     return [*found, *(schema.SQLITE if is_sqlite else schema.POSTGRESQL)]
 
 
-def make(db: Database, about: Mapping[str, str]) -> None:
+def make(db: Database, about: Mapping[str, str], head: str) -> None:
     """An empty store, whole or not at all."""
     if isinstance(db, Sqlite):
         db.rows("PRAGMA journal_mode = WAL")
@@ -35,7 +41,7 @@ def make(db: Database, about: Mapping[str, str]) -> None:
         for statement in statements(is_sqlite=db.is_sqlite):
             db.run(statement)
         db.run("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
-        db.run("INSERT INTO alembic_version (version_num) VALUES (?)", (HEAD,))
+        db.run("INSERT INTO alembic_version (version_num) VALUES (?)", (head,))
         db.run("INSERT INTO repos (id, type, namespace, name) VALUES (0, 'desk', '', '')")
         db.run_many("INSERT INTO about (key, value) VALUES (?, ?)", list(about.items()))
         db.commit()
@@ -44,6 +50,39 @@ def make(db: Database, about: Mapping[str, str]) -> None:
         raise
 
 
-def upgrade(db: Database, path: Path | None, revision: str) -> None:
-    """Runs what changed since that revision, behind a copy of the file as it was."""
-    raise NotImplementedError
+def upgrade(db: Database, path: Path | None, revision: str, shapes: Shapes) -> None:
+    """Runs what changed since a revision, all of it or nothing; a file is copied before, as it was."""
+    if isinstance(db, Sqlite) and path is not None:
+        _keep_copy(db, path.with_name(f"{path.name}.before-{shapes.head}"))
+    scripts = ScriptDirectory(str(shapes.folder), version_locations=[str(shapes.folder / "versions")])
+    steps = list(scripts.iterate_revisions(shapes.head, revision))[::-1]
+    name = "sqlite" if db.is_sqlite else "postgresql+psycopg"
+    engine = create_engine(f"{name}://", creator=lambda: db.raw, poolclass=StaticPool, pool_reset_on_return=None)
+    db.begin()
+    try:
+        with engine.connect() as connection, Operations.context(MigrationContext.configure(connection)):
+            for step in steps:
+                step.module.upgrade()
+            connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{shapes.head}'")
+            connection.commit()
+    except BaseException:
+        db.rollback()
+        raise
+
+
+def _keep_copy(db: Sqlite, path: Path) -> None:
+    try:
+        os.close(
+            os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0), 0o600)
+        )
+        copy = sqlite3.connect(path)
+        try:
+            db.raw.backup(copy)
+        finally:
+            copy.close()
+    except (OSError, sqlite3.Error) as problem:
+        path.unlink(missing_ok=True)
+        hint = "Make room for a second copy, or name another place for the store."
+        raise StoreUnavailable(
+            f"{path} cannot be written, and no store is changed without a copy.", hint=hint
+        ) from problem

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
@@ -14,10 +16,24 @@ from ..errors import ForeignStore, StoreDamaged, StoreTooNew, StoreUnavailable, 
 from .locking import FileLock, Lock, ServerLock
 from .reading import Store
 from .sql import Database, Postgres, Sqlite
-from .versions import HEAD, REVISIONS
+from .versions import SHAPES, Shapes
 
 _WAIT: Final = 5.0
 _CHECK_STEPS: Final = 20_000_000  # of SQLite's machine: about a second
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What a store is opened for."""
+
+    endpoint: str
+    world: str | None
+    create: bool
+    read_only: bool
+    who: str
+    wait: float
+    country_of: Callable[[AccessRequest], str | None]
+    shapes: Shapes
 
 
 def open_store(
@@ -31,6 +47,7 @@ def open_store(
     host: str = "",
     wait: float = _WAIT,
     country_of: Callable[[AccessRequest], str | None] = lambda _: None,
+    shapes: Shapes = SHAPES,
 ) -> Store:
     """The store at a path, `sqlite:///PATH` or `postgresql://...`, of one Hub (`world`: of one run of a local Hub).
 
@@ -38,15 +55,10 @@ def open_store(
     `StoreBusy` naming us. `country_of` reads the country of a request, which `country:` in queries asks for.
     """
     who = f"pid {os.getpid() if pid is None else pid}{' on ' + host if host else ''}"
-    text = str(where)
-    if text.startswith(("postgresql://", "postgres://")):
-        return _open_postgres(
-            text, endpoint, world, create=create, read_only=read_only, who=who, wait=wait, country_of=country_of
-        )
-    path = path_of(where)
-    return _open_sqlite(
-        path, endpoint, world, create=create, read_only=read_only, who=who, wait=wait, country_of=country_of
-    )
+    wish = _Wish(endpoint, world, create and not read_only, read_only, who, wait, country_of, shapes)
+    if str(where).startswith(("postgresql://", "postgres://")):
+        return _open_postgres(str(where), wish)
+    return _open_sqlite(path_of(where), wish)
 
 
 def path_of(where: str | Path) -> Path:
@@ -64,35 +76,22 @@ def path_of(where: str | Path) -> Path:
 # ---- SQLite ------------------------------------------------------------------------------------------------------------
 
 
-def _open_sqlite(
-    path: Path,
-    endpoint: str,
-    world: str | None,
-    *,
-    create: bool,
-    read_only: bool,
-    who: str,
-    wait: float,
-    country_of: Callable[[AccessRequest], str | None],
-) -> Store:
-    is_new = _look_at(path, create=create and not read_only)
-    lock: Lock | None = None if read_only else FileLock(path.with_name(path.name + ".lock"), who, wait=wait)
+def _open_sqlite(path: Path, wish: _Wish) -> Store:
+    is_new = _look_at(path, create=wish.create)
+    lock: Lock | None = None
     db: Database | None = None
     try:
+        if not wish.read_only:
+            lock = FileLock(path.with_name(path.name + ".lock"), wish.who, wait=wish.wait)
         if is_new:
             _make_file(path)
-        db = Sqlite(path, writes=not read_only)
-        _ready(db, endpoint, world, path=path, read_only=read_only)
-        if read_only:
+        db = Sqlite(path, writes=not wish.read_only)
+        _ready(db, path, wish)
+        if wish.read_only:
             db.close()
-        return Store(
-            endpoint,
-            lambda: Sqlite(path, writes=False),
-            None if read_only else db,
-            lock,
-            country_of,
-            lambda: Sqlite(path, writes=True),
-        )
+            db = None
+        read, write = partial(Sqlite, path, writes=False), partial(Sqlite, path, writes=True)
+        return Store(wish.endpoint, read, db, lock, wish.country_of, write)
     except BaseException:
         if db is not None:
             db.close()
@@ -130,32 +129,19 @@ def _make_file(path: Path) -> None:
 # ---- PostgreSQL --------------------------------------------------------------------------------------------------------
 
 
-def _open_postgres(
-    url: str,
-    endpoint: str,
-    world: str | None,
-    *,
-    create: bool,
-    read_only: bool,
-    who: str,
-    wait: float,
-    country_of: Callable[[AccessRequest], str | None],
-) -> Store:
-    db = Postgres(url, writes=not read_only, name=f"hf-gate {who}"[:63])
+def _open_postgres(url: str, wish: _Wish) -> Store:
+    db = Postgres(url, writes=not wish.read_only, name=f"hf-gate {wish.who}"[:63])
     try:
-        lock = None if read_only else ServerLock(db, wait=wait)
-        _ready(db, endpoint, world, path=None, read_only=read_only or not create)
-        reader_name = f"hf-gate reader of {who}"[:63]
-        if read_only:
+        lock = None if wish.read_only else ServerLock(db, wait=wish.wait)
+        _ready(db, None, wish)
+        if wish.read_only:
             db.close()
-        return Store(
-            endpoint,
-            lambda: Postgres(url, writes=False, name=reader_name),
-            None if read_only else db,
-            lock,
-            country_of,
-            lambda: Postgres(url, writes=True, name=reader_name),
-        )
+
+        def connect(*, writes: bool) -> Database:
+            return Postgres(url, writes=writes, name=f"hf-gate beside {wish.who}"[:63])
+
+        read, write = partial(connect, writes=False), partial(connect, writes=True)
+        return Store(wish.endpoint, read, None if wish.read_only else db, lock, wish.country_of, write)
     except BaseException:
         db.close()
         raise
@@ -164,27 +150,30 @@ def _open_postgres(
 # ---- both --------------------------------------------------------------------------------------------------------------
 
 
-def _ready(db: Database, endpoint: str, world: str | None, *, path: Path | None, read_only: bool) -> None:
+def _ready(db: Database, path: Path | None, wish: _Wish) -> None:
     """Makes what is new, brings up what is old, and refuses what is damaged, too new or of another Hub."""
-    revision = _revision(db)
+    revision, shapes = _revision(db), wish.shapes
     if revision is None:
-        if read_only:
+        if not wish.create:
             raise StoreUnavailable(f"there is no store in {db.at} yet.", hint="hf-gate sync REPO makes one.")
         from .making import make  # noqa: PLC0415 - SQLAlchemy is slow to import, and most openings need none
 
-        make(db, {"endpoint": endpoint} | ({"world": world} if world else {}))
+        about = {"endpoint": wish.endpoint} | ({"world": wish.world} if wish.world else {})
+        make(db, about, shapes.head)
         return
-    if revision not in REVISIONS:
-        raise StoreTooNew(f"{db.at} was made by a newer hf-gate (its shape is {revision}, this one knows {HEAD}).")
-    if isinstance(db, Sqlite) and not read_only:
+    if revision not in shapes.revisions:
+        raise StoreTooNew(
+            f"{db.at} was made by a newer hf-gate (its shape is {revision}, this one knows {shapes.head}); it was left alone."
+        )
+    if isinstance(db, Sqlite) and not wish.read_only:
         _check(db)
-    _belongs(db, endpoint, world)
-    if revision != HEAD:
-        if read_only:
+    _belongs(db, wish.endpoint, wish.world)
+    if revision != shapes.head:
+        if wish.read_only:
             raise StoreUnavailable(f"{db.at} has an older shape.", hint="Any command that writes brings it up to date.")
         from .making import upgrade  # noqa: PLC0415 - as above
 
-        upgrade(db, path, revision)
+        upgrade(db, path, revision, shapes)
 
 
 def _revision(db: Database) -> str | None:

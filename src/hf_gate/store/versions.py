@@ -1,10 +1,23 @@
-"""Which shapes of the store there have been; read at every opening, so it imports nothing."""
+"""Which shapes of the store there have been; read at every opening, so it imports nothing heavy."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
-REVISIONS: Final = ("0001",)
-"""Oldest first; each has a file in `migrations/versions`, and the last is what this hf-gate works with."""
 
-HEAD: Final = REVISIONS[-1]
+@dataclass(frozen=True, slots=True)
+class Shapes:
+    """Revisions, the oldest first, with a file for each in a folder; the last is what this hf-gate works with."""
+
+    revisions: tuple[str, ...]
+    folder: Path
+
+    @property
+    def head(self) -> str:
+        """Today's."""
+        return self.revisions[-1]
+
+
+SHAPES: Final = Shapes(("0001",), Path(__file__).parent / "migrations")
