@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
 import subprocess
 from collections.abc import Iterator
@@ -223,6 +224,29 @@ def test_the_lines_for_a_card_name_nobody(busy: LocalHub) -> None:
     for row in console.run("ls", "--status", "all", "--json").json:
         for key in ("user", "email", "user_id", "request_id"):
             assert row[key] is None or row[key] not in card
+
+
+# ---- what ends ----------------------------------------------------------------------------------------------------------
+
+LET_IN_FOR_A_YEAR = """\
+version: 1
+policy: starter
+applies_to: [datasets/tidewater-audio/harbour-voices]
+mode: enforce
+rules: [{id: all, then: accept, until: 1y}]
+"""
+
+
+def test_grants_that_end_are_told_in_days_at_repos_as_commands_take_them(fresh: LocalHub, place: Path) -> None:
+    console = Console(fresh)
+    fill(fresh, ["ada-l"], repo=DATASET)
+    console.run("init", DATASET)
+    assert console.run("expire", "ls").out == "Nothing ends.\n"
+    (place / "policies" / "starter.yaml").write_text(LET_IN_FOR_A_YEAR)
+    planned = console.run("plan", "--out", "plan.json")
+    assert "1 pending in 1 repo, synced" in planned.out
+    assert console.run("apply", "plan.json", "--yes").code == 0
+    assert re.search(rf"in 36[45] days +ada-l +{DATASET} +reset +all", console.run("expire", "ls").out)
 
 
 # ---- audit --------------------------------------------------------------------------------------------------------------

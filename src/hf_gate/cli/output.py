@@ -303,12 +303,14 @@ def age(since: datetime, now: datetime) -> str:
 
 
 def in_words(seconds: float) -> str:
-    """A length of time for people: `45 s`, `1 min 50 s`, `2 h 5 min`."""
+    """A length of time for people: `45 s`, `1 min 50 s`, `2 h 5 min`, `12 days`."""
     whole = int(seconds + 0.5)
     if whole < 60:
         return f"{whole} s"
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
+    if whole >= 2 * 86400:
+        return f"{whole // 86400:,} days"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 

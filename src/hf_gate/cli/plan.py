@@ -11,7 +11,7 @@ import click
 from ..errors import UsageError
 from .frame import command
 from .office import new_run_id, office
-from .output import in_words
+from .output import in_words, numbered
 from .runs import carry, run_result
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def _for_people(desk: Desk, made: Plan, path: Path | None) -> Sequence[str]:
     names = ", ".join(f"{policy.name}@{policy.digest[:8]} ({policy.mode})" for policy in desk.policies) or "none"
     synced = min((row.quick_at or row.full_at or 0 for row in rows), default=0)
     ago = in_words(desk.clock.now().timestamp() - synced / 1000) + " ago" if synced else "never"
-    lines = [f"Policies   {names}", f"Data       {waiting:,} pending in {len(rows)} repos, synced {ago}"]
+    lines = [f"Policies   {names}", f"Data       {waiting:,} pending in {numbered(len(rows), 'repo')}, synced {ago}"]
     lines += sentences(made, calls=least_calls(made))
     if path is not None:
         lines.append(f"Saved {path} ({validity(made, desk.clock.now())}).  Next: hf-gate apply {path}")

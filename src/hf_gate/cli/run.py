@@ -164,7 +164,7 @@ def ends(run: Run, within: str) -> int:
     columns = (
         Column("ENDS", when),
         Column("WHO", lambda row: str(row["user"] or row["user_id"])),
-        Column("REPO", lambda row: str(row["repo"])),
+        Column("REPO", lambda row: ("datasets/" if row["repo_type"] == "dataset" else "") + str(row["repo"])),
         Column("THEN", lambda row: "a person decides" if row["at_end"] == "human" else str(row["at_end"])),
         Column("RULE", lambda row: str(row["rule"] or "by hand"), flexible=True),
     )

@@ -32,7 +32,7 @@ guards:
 
 _STARTER: Final = """\
 # A first policy. In shadow mode its verdicts are recorded and nothing is changed: look at them with
-# `hf-gate plan` and `hf-gate policy explain`, change the rules until they say what you would have said,
+# `hf-gate plan` and `hf-gate explain`, change the rules until they say what you would have said,
 # then write `mode: enforce`. The first rule that matches decides; nobody is refused for good here.
 version: 1
 policy: starter
@@ -112,7 +112,7 @@ def next_steps(repos: Sequence[Repo]) -> tuple[str, ...]:
         f"hf-gate policy show {first}",
         "hf-gate policy check",
         "hf-gate plan",
-        "hf-gate policy explain USER@REPO",
+        "hf-gate explain USER@REPO",
         "edit policies/starter.yaml: mode: enforce",
         "hf-gate policy check",
         "hf-gate plan --out plan.json",
