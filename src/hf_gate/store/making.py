@@ -58,16 +58,16 @@ def upgrade(db: Database, path: Path | None, revision: str, shapes: Shapes) -> N
     steps = list(scripts.iterate_revisions(shapes.head, revision))[::-1]
     name = "sqlite" if db.is_sqlite else "postgresql+psycopg"
     engine = create_engine(f"{name}://", creator=lambda: db.raw, poolclass=StaticPool, pool_reset_on_return=None)
-    db.begin()
-    try:
-        with engine.connect() as connection, Operations.context(MigrationContext.configure(connection)):
+    with engine.connect() as connection, Operations.context(MigrationContext.configure(connection)):
+        db.begin()  # only now: SQLAlchemy ends whatever is under way when it connects
+        try:
             for step in steps:
                 step.module.upgrade()
-            connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{shapes.head}'")
-            connection.commit()
-    except BaseException:
-        db.rollback()
-        raise
+            db.run("UPDATE alembic_version SET version_num = ?", (shapes.head,))
+            db.commit()
+        except BaseException:
+            db.rollback()
+            raise
 
 
 def _keep_copy(db: Sqlite, path: Path) -> None:

@@ -1,0 +1,323 @@
+"""Opening a store: whose it is, who may write, what is refused and left as it was, and what a full disk does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from hf_gate.domain.ledger import Link, prove
+from hf_gate.errors import ForeignStore, HfGateError, StoreBusy, StoreDamaged, StoreTooNew, StoreUnavailable, UsageError
+from hf_gate.store.opening import open_store, path_of
+from hf_gate.store.reading import Store
+from hf_gate.store.versions import SHAPES, Shapes
+from tests.contract.store_kit import EEG, ENDPOINT, place, postgres_uri, record, store, take
+
+__all__ = ["place", "postgres_uri", "store"]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "a" / "desk.db"
+
+
+def _mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+# ---- the file ------------------------------------------------------------------------------------------------------------
+
+
+def test_everything_on_the_disk_is_this_users_alone(path: Path) -> None:
+    with open_store(path, endpoint=ENDPOINT) as store:
+        take(store, EEG, [record(1)])
+        store.repos()
+        modes = {file.name: _mode(file) for file in path.parent.iterdir()}
+    assert modes == dict.fromkeys(["desk.db", "desk.db-wal", "desk.db-shm", "desk.db.lock"], 0o600)
+    assert _mode(path.parent) == 0o700
+
+
+def test_a_file_that_others_could_read_is_closed_to_them(path: Path) -> None:
+    open_store(path, endpoint=ENDPOINT).close()
+    path.chmod(0o644)
+    open_store(path, endpoint=ENDPOINT).close()
+    assert _mode(path) == 0o600
+
+
+def test_a_symbolic_link_is_refused(path: Path, tmp_path: Path) -> None:
+    open_store(path, endpoint=ENDPOINT).close()
+    link = tmp_path / "link.db"
+    link.symlink_to(path)
+    with pytest.raises(StoreUnavailable, match="symbolic link"):
+        open_store(link, endpoint=ENDPOINT)
+
+
+def test_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailable, match="no file"):
+        open_store(tmp_path, endpoint=ENDPOINT)
+
+
+def test_addresses() -> None:
+    assert path_of("sqlite:///desk.db") == Path("desk.db")
+    assert path_of("sqlite:////srv/my%20desk.db") == Path("/srv/my desk.db")
+    assert path_of("some/desk.db") == Path("some/desk.db")
+    with pytest.raises(UsageError, match="mysql"):
+        path_of("mysql://x/y")
+
+
+def test_no_store_is_made_where_one_should_be(path: Path) -> None:
+    for create, read_only in ((False, False), (True, True)):
+        with pytest.raises(StoreUnavailable, match="no store"):
+            open_store(path, endpoint=ENDPOINT, create=create, read_only=read_only)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("content", [b"not a database at all, but long enough to be looked at" * 30, b"\x00" * 5000])
+def test_a_file_of_something_else_is_refused_and_left_as_it_is(path: Path, content: bytes) -> None:
+    path.parent.mkdir()
+    path.write_bytes(content)
+    with pytest.raises(StoreDamaged):
+        open_store(path, endpoint=ENDPOINT)
+    assert path.read_bytes() == content
+
+
+def test_a_database_of_another_program_is_refused_and_left_as_it_is(path: Path) -> None:
+    path.parent.mkdir()
+    other = sqlite3.connect(path)
+    other.execute("CREATE TABLE mine (x)")
+    other.close()
+    before = path.read_bytes()
+    with pytest.raises(StoreDamaged, match="something else"):
+        open_store(path, endpoint=ENDPOINT)
+    assert path.read_bytes() == before
+
+
+# ---- whose it is ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_store_belongs_to_one_hub(place: str) -> None:
+    open_store(place, endpoint=ENDPOINT).close()
+    with pytest.raises(ForeignStore, match=r"belongs to https://huggingface\.co"):
+        open_store(place, endpoint="https://hub.example.org")
+    open_store(place, endpoint=ENDPOINT).close()
+
+
+def test_a_local_hub_that_was_started_again_is_another_hub(place: str) -> None:
+    open_store(place, endpoint=ENDPOINT, world="w1").close()
+    for world in ("w2", None):
+        with pytest.raises(ForeignStore, match="another local Hub"):
+            open_store(place, endpoint=ENDPOINT, world=world)
+    open_store(place, endpoint=ENDPOINT, world="w1").close()
+
+
+# ---- who may write -------------------------------------------------------------------------------------------------------
+
+
+def test_a_second_writer_is_told_who_the_first_is_and_readers_go_on(place: str) -> None:
+    with open_store(place, endpoint=ENDPOINT, pid=4711, host="lab") as first:
+        take(first, EEG, [record(1)])
+        with pytest.raises(StoreBusy, match="pid 4711 on lab") as caught:
+            open_store(place, endpoint=ENDPOINT, wait=0.0)
+        assert caught.value.exit_code == 75
+        with open_store(place, endpoint=ENDPOINT, read_only=True) as reader, first.writing() as write:
+            write.repo_changed(EEG, {"problem": "not yet to be seen"})
+            found = reader.repo(EEG)
+            assert found is not None
+            assert (found.problem, dict(found.counts)) == (None, {"pending": 1})
+    open_store(place, endpoint=ENDPOINT, wait=0.0).close()
+
+
+def test_whoever_waits_gets_the_right_when_it_is_given_back(place: str) -> None:
+    first = open_store(place, endpoint=ENDPOINT)
+    code = f"from hf_gate.store.opening import open_store\nprint('waiting', flush=True)\nopen_store({place!r}, endpoint={ENDPOINT!r}, wait=60).close()"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as second:
+        assert second.stdout is not None
+        second.stdout.readline()
+        first.close()
+        assert second.wait(60) == 0
+
+
+def test_the_right_to_write_ends_with_its_process_however_that_ends(place: str) -> None:
+    code = textwrap.dedent(f"""
+        import sys
+        from hf_gate.store.opening import open_store
+        store = open_store({place!r}, endpoint={ENDPOINT!r})
+        print("open", flush=True)
+        sys.stdin.read()
+    """)
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"open\n"
+        with pytest.raises(StoreBusy, match=f"pid {other.pid}"):
+            open_store(place, endpoint=ENDPOINT, wait=0.0)
+        other.send_signal(signal.SIGKILL)
+        other.wait(30)
+    open_store(place, endpoint=ENDPOINT).close()
+
+
+def test_who_opened_for_reading_cannot_write(place: str) -> None:
+    open_store(place, endpoint=ENDPOINT).close()
+    with open_store(place, endpoint=ENDPOINT, read_only=True) as reader:
+        with pytest.raises(StoreUnavailable, match="reading only"), reader.writing():
+            pass
+        with pytest.raises((sqlite3.Error, psycopg.Error, HfGateError)):
+            reader._db.run("DELETE FROM settings")
+
+
+# ---- the ledger ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sql", ["UPDATE ledger SET actor = 'me'", "DELETE FROM ledger", "TRUNCATE ledger"])
+def test_the_ledger_is_only_added_to(store: Store, sql: str) -> None:
+    take(store, EEG, [record(1)])
+    assert store._writes is not None
+    with pytest.raises((sqlite3.Error, psycopg.Error)):
+        store._writes.run(sql)
+    assert len(list(store.links("datasets/acme/eeg-1"))) == 1
+
+
+# ---- shapes --------------------------------------------------------------------------------------------------------------
+
+_NEXT = """
+from __future__ import annotations
+import sqlalchemy as sa
+from alembic import op
+revision = "0002"
+down_revision = "0001"
+def upgrade() -> None:
+    op.add_column("settings", sa.Column("note", sa.Text, nullable=True))
+    op.execute("UPDATE settings SET note = 'moved'")
+    {more}
+"""
+
+
+@pytest.fixture
+def newer(tmp_path: Path) -> Shapes:
+    """The shapes of an hf-gate that has one revision more."""
+    return _shapes(tmp_path, "")
+
+
+def _shapes(tmp_path: Path, more: str) -> Shapes:
+    folder = tmp_path / "scripts"
+    (folder / "versions").mkdir(parents=True, exist_ok=True)
+    for file in (SHAPES.folder / "versions").glob("0*.py"):
+        (folder / "versions" / file.name).write_bytes(file.read_bytes())
+    (folder / "versions" / "0002_next.py").write_text(_NEXT.format(more=more))
+    return Shapes((*SHAPES.revisions, "0002"), folder)
+
+
+def _old(place: str) -> None:
+    with open_store(place, endpoint=ENDPOINT) as store, store.writing() as write:
+        write.setting("a", "1")
+
+
+def test_an_older_store_is_brought_up_behind_a_copy(place: str, newer: Shapes) -> None:
+    _old(place)
+    with pytest.raises(StoreUnavailable, match="older shape"):
+        open_store(place, endpoint=ENDPOINT, read_only=True, shapes=newer)
+    with open_store(place, endpoint=ENDPOINT, shapes=newer) as store:
+        assert store._db.rows("SELECT key, value, note FROM settings") == [("a", "1", "moved")]
+    open_store(place, endpoint=ENDPOINT, shapes=newer, read_only=True).close()
+    if place.startswith("sqlite"):
+        copy = path_of(place).with_name("desk.db.before-0002")
+        assert _mode(copy) == 0o600
+        with open_store(copy, endpoint=ENDPOINT) as kept:
+            assert kept.setting("a") == "1"
+
+
+def test_an_upgrade_that_fails_leaves_the_store_as_it_was(place: str, tmp_path: Path) -> None:
+    _old(place)
+    with pytest.raises(ZeroDivisionError):
+        open_store(place, endpoint=ENDPOINT, shapes=_shapes(tmp_path, "1 / 0"))
+    with open_store(place, endpoint=ENDPOINT) as store:
+        assert store._db.rows("SELECT * FROM settings") == [("a", "1")]
+
+
+def test_a_newer_store_is_refused_and_left_alone(place: str, newer: Shapes) -> None:
+    open_store(place, endpoint=ENDPOINT, shapes=newer).close()
+    before = path_of(place).read_bytes() if place.startswith("sqlite") else b""
+    for read_only in (True, False):
+        with pytest.raises(StoreTooNew, match="0002"):
+            open_store(place, endpoint=ENDPOINT, read_only=read_only)
+    assert before == (path_of(place).read_bytes() if place.startswith("sqlite") else b"")
+
+
+# ---- damage --------------------------------------------------------------------------------------------------------------
+
+
+def test_flipped_bits_are_refused_or_do_no_harm(path: Path) -> None:
+    with open_store(path, endpoint=ENDPOINT) as store:
+        take(store, EEG, [record(n, answers={"Why": "to study sleep " * 5}) for n in range(300)])
+    whole = path.read_bytes()
+    refused = 0
+    for page in range(len(whole) // 4096):
+        spoiled = bytearray(whole)
+        spoiled[page * 4096 : page * 4096 + 16] = bytes(255 - byte for byte in spoiled[page * 4096 : page * 4096 + 16])
+        path.write_bytes(spoiled)
+        try:
+            open_store(path, endpoint=ENDPOINT).close()
+        except (StoreDamaged, StoreTooNew):
+            refused += 1
+        for beside in ("-wal", "-shm"):
+            path.with_name(path.name + beside).unlink(missing_ok=True)
+    assert refused > len(whole) // 4096 * 0.8  # the rest are pages of overflow and of nothing
+
+
+# ---- a full disk ---------------------------------------------------------------------------------------------------------
+
+_FILL = """
+import resource, signal, sys
+from pathlib import Path
+sys.path.insert(0, {root!r})
+from hf_gate.errors import StoreUnavailable
+from hf_gate.store.opening import open_store
+from tests.contract.store_kit import EEG, ENDPOINT, record, take
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+path = Path({path!r})
+with open_store(path, endpoint=ENDPOINT) as store:
+    take(store, EEG, [record(n) for n in range(50)])
+    room = sum(file.stat().st_size for file in path.parent.iterdir())
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
+    done = 50
+    try:
+        while True:
+            take(store, EEG, [record(n, answers={{"Why": "sleep " * 400}}) for n in range(done, done + 50)])
+            done += 50
+    except StoreUnavailable as problem:
+        print(problem, "|", problem.hint)
+    assert dict(store.repo(EEG).counts) == {{"pending": done}}
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    take(store, EEG, [record(9999)])
+    print(done + 1)
+"""
+
+
+def test_a_full_disk_is_told_and_nothing_is_half_written(path: Path) -> None:
+    root = str(Path(__file__).resolve().parents[2])
+    ran = subprocess.run(
+        [sys.executable, "-c", _FILL.format(root=root, path=str(path))], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    told, count = ran.stdout.splitlines()
+    assert "full" in told or "written" in told
+    assert "Make room" in told
+    with open_store(path, endpoint=ENDPOINT) as store:
+        (head,) = prove(store.links("datasets/acme/eeg-1"))
+        assert isinstance(head, Link)
+        assert head.seq == int(count) == len(list(store.walk(EEG, "pending")))
+
+
+def test_a_folder_without_the_right_to_write_is_told(tmp_path: Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root may write everywhere: what a folder without rights does is not checked here")
+    tmp_path.chmod(0o500)
+    with pytest.raises(StoreUnavailable, match="cannot be made"):
+        open_store(tmp_path / "desk.db", endpoint=ENDPOINT)
