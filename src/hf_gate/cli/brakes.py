@@ -2,56 +2,92 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from ..errors import Guarded
+from .desk import stored
 from .output import to_json
 
 if TYPE_CHECKING:
-    from .carrying import Wish
+    from ..plan.guards import Yes
     from .frame import Run
+    from .wish import Wish
 
-FEW: Final = 20  # rejections, resets and cancellations: a yes is enough up to here
-SOME: Final = 50  # acceptances
-
-
-def needs_typed_count(effect: str, count: int) -> bool:
-    """Whether so many changes of that kind ask for more than a yes."""
-    return count > (SOME if effect in {"accept", "grant"} else FEW)
+_SHOWN: Final = 20  # people who are named in the question
 
 
 def check_brakes(run: Run, wish: Wish) -> None:
     """Returns when the changes may be sent; raises `Guarded` (exit code 6) when nobody confirmed them."""
-    count = len(wish.aims)
-    if count == 1:
-        return
-    typed = needs_typed_count(wish.effect, count)
-    if wish.yes and (not typed or (wish.max_changes or 0) >= count):
-        return
-    if run.may_ask and not wish.from_stdin:
-        _ask(run, wish, typed)
-        return
-    flags = f"--yes --max-changes {count}" if typed else "--yes"
-    raise Guarded(
-        f"{count} changes need a yes, and nobody was asked; nothing was sent.", hint=f"Add {flags}, or try --dry-run."
+    from ..plan.guards import SOME, Yes, ladder  # noqa: PLC0415 - only who decides
+
+    verb = "accept" if wish.verb == "grant" else wish.effect
+    count = Counter({verb: len(wish.aims)})
+    needed = ladder(count, 0)
+    if needed is Yes.TYPED and verb == "accept" and len(wish.aims) > SOME:
+        needed = ladder(count, _waiting(run))
+    reason = f" with the reason {to_json(wish.reason)}" if wish.reason else ""
+    reason = f" with the template {wish.template.name}" if wish.template else reason
+    check_yes(
+        needed,
+        len(wish.aims),
+        question=f"{wish.verb} {len(wish.aims)} people{reason}?",
+        show=lambda: _show(run, wish),
+        yes=wish.yes,
+        max_changes=wish.max_changes,
+        may_ask=run.may_ask and not wish.from_stdin,
+        hint=", or try --dry-run",
     )
 
 
-def _ask(run: Run, wish: Wish, typed: bool) -> None:
-    for aim in wish.aims[:FEW]:
-        run.out.say(f"  {wish.verb} {aim}")
-    count = len(wish.aims)
-    if count > FEW:
-        run.out.say(f"  and {count - FEW} more")
-    reason = f" with the reason {to_json(wish.reason)}" if wish.reason else ""
-    if typed:
-        answer = click.prompt(
-            f"{wish.verb} {count} people{reason}? Type {count} to go on", default="", show_default=False, err=True
+def check_yes(
+    needed: Yes,
+    count: int,
+    *,
+    question: str,
+    show: Callable[[], None],
+    yes: bool,
+    max_changes: int | None,
+    may_ask: bool,
+    hint: str = "",
+) -> None:
+    """Whether so many changes may be sent: by a flag, or by an answer; raises `Guarded` when not."""
+    from ..plan.guards import Yes  # noqa: PLC0415 - as above
+
+    is_typed = needed is Yes.TYPED
+    if needed is Yes.NONE or (yes and (not is_typed or (max_changes or 0) >= count)):
+        return
+    if yes and max_changes and max_changes < count:
+        raise Guarded(
+            f"{count} changes are more than --max-changes {max_changes}; nothing was sent.",
+            hint=f"If all are meant: --yes --max-changes {count}{hint}.",
         )
+    if not may_ask:
+        flags = f"--yes --max-changes {count}" if is_typed else "--yes"
+        raise Guarded(
+            f"{count} changes need a yes, and nobody was asked; nothing was sent.", hint=f"Add {flags}{hint}."
+        )
+    show()
+    if is_typed:
+        answer = click.prompt(f"{question} Type {count} to go on", default="", show_default=False, err=True)
         if answer.strip().replace(",", "") == str(count):
             return
-    elif click.confirm(f"{wish.verb} {count} people{reason}?", err=True):
+    elif click.confirm(question, err=True):
         return
-    raise Guarded("not confirmed; nothing was sent.", hint="--dry-run shows what would be sent.")
+    raise Guarded("not confirmed; nothing was sent.", hint="--dry-run shows what would be sent." if hint else "")
+
+
+def _waiting(run: Run) -> int:
+    """How many wait in all, as far as the store knows."""
+    opened = stored(run)
+    return 0 if opened is None else sum(row.counts.get("pending", 0) for row in opened.store.repos())
+
+
+def _show(run: Run, wish: Wish) -> None:
+    for aim in wish.aims[:_SHOWN]:
+        run.out.say(f"  {wish.verb} {aim}")
+    if len(wish.aims) > _SHOWN:
+        run.out.say(f"  and {len(wish.aims) - _SHOWN} more")

@@ -10,23 +10,29 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from ..domain.lifecycle import TARGET_OF
 from ..domain.outcomes import Ends, Kind, Outcome, law_of
-from ..domain.requests import REASON_LIMIT, utf16_units
+from ..domain.requests import REASON_LIMIT, target_of, utf16_units
 from ..errors import HfGateError, NotGated, UsageError
-from .carrying import Result
+from .carrying import Result, alone, direct, writing
+from .counsel import Counsel
 from .detail import request_lines
 from .frame import Run, command, repo_type_option
 from .layout import width_of, wrapped
+from .office import new_run_id
 from .output import Format, Output, numbered, one_line
 from .progress import Progress
 from .targets import named_repo
 from .telling import label_of, summary
+from .wish import NOTE_LIMIT, Template, checked_note, template_of
 
 if TYPE_CHECKING:
+    from ..domain.ids import Repo
     from ..domain.requests import AccessRequest
     from .keys import Keys
 
-_KEYS: Final = "a accept   s send back   r reject   space skip   z take back   q end"
+_KEYS: Final = "a accept   s send back   r reject   n note   space skip   z take back   q end"
+_NUMBERED: Final = 9  # templates that have a number key
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,8 @@ class Desk:
     """The list, the place in it, the one decision that is held, and what became of those that left."""
 
     requests: list[AccessRequest]
+    counsel: Counsel
+    templates: list[Template] = field(default_factory=list)
     index: int = 0
     held: Held | None = None
     outcomes: list[Outcome] = field(default_factory=list)
@@ -64,9 +72,10 @@ class Desk:
 @click.option("--newest-first", is_flag=True, help="Begin with who asked last; else with who has waited longest.")
 @repo_type_option
 def review(run: Run, *, repo: str, newest_first: bool, repo_type: str | None) -> int:
-    """Decide pending requests one after the other: a accept, s send back, r reject, space skip, z take back, q end.
+    """Decide pending requests one after the other: a accept, s send back, r reject, n note, space skip, z take back, q end.
 
     A decision is held while the next request is shown, and z takes it back; it leaves when you go on from there, or at q.
+    At a desk what its policies say stands beside each request, and its templates have number keys where a reason is asked.
     """
     where = named_repo(repo, repo_type)
     if run.flags.get("no_input") or not (sys.stdin.isatty() and sys.stderr.isatty()):
@@ -74,17 +83,9 @@ def review(run: Run, *, repo: str, newest_first: bool, repo_type: str | None) ->
             "review needs a terminal.", hint="Without one: `hf-gate ls --format jsonl`, then `hf-gate accept -`."
         )
     run.announce(writes=True)
-    listing, found = run.hub.list_pending(where), []
-    with Progress(run.out, "read") as bar:
-        for request in listing:
-            found.append(request)
-            bar.tick()
-    if not found and run.hub.gate(where).mode is False:
-        raise NotGated(f"{where} is not gated: nobody needs to ask for access there.")
-    if not listing.completeness.proved:
-        run.out.warn(f"the list is not proved whole: {listing.completeness.why}.")
+    found = _waiting(run, where)
     found.sort(key=lambda request: request.asked_at, reverse=newest_first)
-    desk = Desk(found)
+    desk = Desk(found, Counsel(run, where), _templates(run, where))
     result = Result(desk.outcomes)
     try:
         _decide_all(run, desk)
@@ -94,6 +95,47 @@ def review(run: Run, *, repo: str, newest_first: bool, repo_type: str | None) ->
             run.out.say(f"Not sent: {desk.held.verb} {desk.held.request.person}.")
     unwritten = run.out.written(lambda: _report(run, desk), is_changed=result.is_changed)
     return result.end() or unwritten
+
+
+def _waiting(run: Run, where: Repo) -> list[AccessRequest]:
+    """Who waits: from the store where the repo was read whole, after a look at what is new; else from the Hub."""
+    from .. import wiring  # noqa: PLC0415 - help needs none of it
+
+    if wiring.has_store(run.settings, run.place):
+        with writing(run) as opened:
+            known = opened.store.repo(where)
+            if known is not None and known.full_at is not None:
+                from ..usecases.cadence import Kind as Reading  # noqa: PLC0415 - as above
+                from ..usecases.sync import sync  # noqa: PLC0415 - as above
+
+                sync(run.hub, opened.store, opened.clock, where, Reading.QUICK, actor=opened.actor)
+                rows = opened.store.walk(where, "pending")
+                return [row.request for row in rows if row.request is not None and row.state.open_run is None]
+    return _listed(run, where)
+
+
+def _listed(run: Run, where: Repo) -> list[AccessRequest]:
+    listing, found = run.hub.list_pending(where), []
+    with Progress(run.out, "read") as bar:
+        for request in listing:
+            found.append(request)
+            bar.tick()
+    if not found and run.hub.gate(where).mode is False:
+        raise NotGated(f"{where} is not gated: nobody needs to ask for access there.")
+    if not listing.completeness.proved:
+        run.out.warn(f"the list is not proved whole: {listing.completeness.why}.")
+    return found
+
+
+def _templates(run: Run, where: Repo) -> list[Template]:
+    """The desk's texts that can be sent here, in the order of their names."""
+    found = []
+    for name in sorted(run.place.desk.templates):
+        try:
+            found.append(template_of(run.place.desk.templates, name, [where]))
+        except UsageError as problem:
+            run.out.warn(f"{problem}")
+    return found[:_NUMBERED]
 
 
 def _decide_all(run: Run, desk: Desk) -> None:
@@ -132,6 +174,7 @@ def _take(run: Run, desk: Desk, keys: Keys, key: str) -> bool:
         "a": lambda: _hold(run, desk, "accept", None),
         "s": lambda: _with_reason(run, desk, keys, "reset"),
         "r": lambda: _with_reason(run, desk, keys, "reject"),
+        "n": lambda: _note(run, desk, keys),
         " ": lambda: _skip(run, desk),
         "z": lambda: _take_back(desk),
     }
@@ -169,12 +212,17 @@ def _take_back(desk: Desk) -> None:
 
 
 def _with_reason(run: Run, desk: Desk, keys: Keys, verb: str) -> None:
-    """A reason, typed as a line; `!` goes back to the request."""
+    """A reason, typed as a line, or the number of a template; `!` goes back to the request."""
     act, what = ("Send back", "may ask again") if verb == "reset" else ("Reject", "cannot ask again")
     _ask(run.out, f"{act}: they {what}. Type a reason, which is shown to them, and Enter.")
+    texts = {str(number): template for number, template in enumerate(desk.templates, 1)}
+    for number, template in texts.items():
+        _ask(run.out, f"{number} and Enter: {template.text} ({template.name})")
     _ask(run.out, "Enter alone: no reason. ! or Escape: back, nothing is decided.")
     while True:
         reason = keys.line().strip()
+        if reason in texts and desk.current is not None:
+            reason = texts[reason].filled(desk.current.repo, desk.current.username)
         length = utf16_units(reason)
         if reason == "!" or "\x1b" in reason:
             return
@@ -184,26 +232,41 @@ def _with_reason(run: Run, desk: Desk, keys: Keys, verb: str) -> None:
         run.out.say(f"{length} characters; the Hub takes {REASON_LIMIT}. Shorter:")
 
 
+def _note(run: Run, desk: Desk, keys: Keys) -> None:
+    """A note about the request that is shown; it is written at once, and never shown to the person."""
+    _ask(run.out, "A note for the ledger, never shown to them. Enter alone or !: none.")
+    text = keys.line().strip()
+    if not text or text == "!" or "\x1b" in text or desk.current is None:
+        return
+    note = checked_note(text[:NOTE_LIMIT])
+    with writing(run) as opened:
+        direct(opened).note(desk.current, note or "")
+    desk.note = "Noted."
+
+
 def _send(run: Run, desk: Desk) -> None:
     """The held decision leaves."""
     held, desk.held = desk.held, None
     if held is None:
         return
-    hub, request = run.hub, held.request
+    from ..usecases.decisions import Ask, Choice  # noqa: PLC0415 - only who decides
+
+    request, decided = held.request, None
     try:
-        if held.verb == "accept":
-            outcome = hub.accept(request.repo, request)
-        elif held.verb == "reset":
-            outcome = hub.reset(request.repo, request, reason=held.reason)
-        else:
-            outcome = hub.reject(request.repo, request, reason=held.reason)
-    except HfGateError as problem:
-        law = law_of(problem, listed=True)
-        if law.ends is not Ends.ONE:
-            desk.held = held  # not sent, and said so at the end
-            raise
-        outcome = Outcome(law.kind, request.repo, request.person, request.request_id, str(problem), error=problem)
+        with writing(run) as opened:
+            ask = Ask(request.repo, target_of(request), held.reason)
+            decided = direct(opened).decide([ask], Choice(TARGET_OF[held.verb]), ident=new_run_id())
+    except BaseException:
+        desk.held = None if decided is not None else held  # not sent, and said so at the end
+        raise
+    outcome = decided.outcomes[0]
+    problem = decided.stopped_by or alone(outcome)
+    if isinstance(problem, HfGateError) and law_of(problem, listed=True).ends is not Ends.ONE:
+        desk.held = held
+        raise problem
     desk.outcomes.append(outcome)
+    if problem is not None and not isinstance(problem, HfGateError):
+        raise problem
     if outcome.kind is not Kind.DONE:
         desk.note = f"{label_of(outcome)}: {outcome.kind}: {outcome.why}"
 
@@ -218,7 +281,10 @@ def _show(run: Run, desk: Desk, request: AccessRequest) -> None:
     if desk.held is not None:
         held = f"Held: {desk.held.verb} {desk.held.request.person}. It leaves when you go on; z takes it back."
         lines += _styled(out, held, "cyan")
-    lines += [*request_lines(request, run.now(), {}, columns), "", *_styled(out, _KEYS, "dim")]
+    lines += request_lines(request, run.now(), {}, columns)
+    for line in desk.counsel.lines(request):
+        lines += wrapped(one_line(line), columns, 12)
+    lines += ["", *_styled(out, _KEYS, "dim")]
     clear = "\x1b[H\x1b[2J" if os.environ.get("TERM", "dumb") != "dumb" else "\n"
     sys.stderr.write(clear + "\n".join(lines) + "\n")
     sys.stderr.flush()

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from ..domain.outcomes import Kind, Outcome
-from .carrying import Result, Wish, outcome_of
+from .carrying import Result, outcome_of
 from .output import Format, Row, numbered, to_json
 
 if TYPE_CHECKING:
     from .frame import Run
+    from .wish import Wish
 
 OUTCOME_KEYS: Final = ("user", "user_id", "request_id", "repo", "repo_type", "outcome", "why")
 _PAST: Final = {
@@ -65,7 +66,7 @@ def print_result(run: Run, wish: Wish, result: Result) -> None:
             rows = [row for row in rows if row["outcome"] in {"done", "already"}]
         out.records(rows, (), OUTCOME_KEYS, name=_name_of, limit=-1)
     elif out.format is Format.JSON:
-        out.document(summary(outcomes, len(wish.aims), None), lambda: ())
+        out.document(summary(outcomes, len(wish.aims), result.run), lambda: ())
     elif not outcomes:
         out.line("Nobody to decide on.")
     else:
@@ -82,26 +83,32 @@ def _for_people(run: Run, wish: Wish, outcomes: Sequence[Outcome]) -> None:
         if len(outcomes) > 1 and outcome.kind is Kind.DONE:
             continue
         if outcome.kind is Kind.DONE:
-            out.line(f"{label_of(outcome)} at {outcome.repo}: {_PAST[wish.verb]}; {_AFTER[wish.effect]}{_reason(wish)}")
+            out.line(f"{label_of(outcome)} at {outcome.repo}: {_PAST[wish.verb]}; {_AFTER[wish.effect]}{_rest(wish)}")
         elif outcome.kind is Kind.ALREADY:
-            unsaid = ", and the reason was not passed on" if wish.reason else ""
-            out.line(f"{label_of(outcome)} at {outcome.repo}: already so, nothing was changed{unsaid}.")
+            unsaid = ", and the reason was not passed on" if wish.has_reason else ""
+            ends = f", but that it now ends: {wish.until}" if wish.until else ""
+            out.line(f"{label_of(outcome)} at {outcome.repo}: already so, nothing was changed{unsaid}{ends}.")
         elif len(outcomes) > 1 or outcome.kind is Kind.GONE:
             out.line(f"{label_of(outcome)} at {outcome.repo}: {outcome.kind}: {outcome.why}")
     if len(outcomes) > 1:
         count = Counter(outcome.kind for outcome in outcomes)
         words = [f"{count[Kind.DONE]:,} {_PAST[wish.verb]}"]
         words += [f"{count[kind]:,} {kind.value}" for kind in Kind if kind is not Kind.DONE and count[kind]]
-        out.line(", ".join(words) + (_reason(wish) if count[Kind.DONE] else "."))
+        out.line(", ".join(words) + (_rest(wish) if count[Kind.DONE] else "."))
     if wish.effect == "reject" and any(outcome.kind is Kind.DONE for outcome in outcomes):
         out.hint("who was rejected cannot ask again; `hf-gate reset` gives them a way back.")
 
 
-def _reason(wish: Wish) -> str:
-    """The end of a sentence that tells what was done: whether a reason went along, where one can."""
+def _rest(wish: Wish) -> str:
+    """The end of a sentence that tells what was done: whether a reason went along, where one can, and when it ends."""
+    if wish.until:
+        return f"; ends: {wish.until}."
     if wish.effect not in {"reject", "reset"}:
         return "."
-    return f"; reason sent: {to_json(wish.reason)}" if wish.reason else "; no reason sent."
+    if wish.template is not None and len(wish.aims) > 1:
+        return f"; reason sent: each their own, from the template {wish.template.name}."
+    reason = wish.reason_for(wish.aims[0]) if wish.aims else None
+    return f"; reason sent: {to_json(reason)}" if reason else "; no reason sent."
 
 
 def label_of(outcome: Outcome) -> str:
@@ -126,6 +133,7 @@ def print_dry_run(run: Run, wish: Wish) -> None:
         out.records(rows, (), OUTCOME_KEYS, name=_name_of, limit=-1)
     else:
         for aim in wish.aims:
-            out.line(f"would {wish.verb} {aim}")
+            reason = wish.reason_for(aim) if wish.template else None
+            out.line(f"would {wish.verb} {aim}" + (f" with the reason {to_json(reason)}" if reason else ""))
         reason = f" with the reason {to_json(wish.reason)}" if wish.reason else ""
         out.line(f"Dry run: {numbered(len(wish.aims), 'change')}{reason}; nothing was sent.")

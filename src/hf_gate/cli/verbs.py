@@ -12,11 +12,13 @@ from ..domain.outcomes import Kind
 from ..domain.requests import checked_reason
 from ..errors import Guarded, PersonNotFound, RequestNotFound, UsageError
 from .brakes import check_brakes
-from .carrying import Result, Wish, carry_out
+from .carrying import Result, carry_out
+from .everywhere import spread
 from .frame import GateCommand, Run, command, repo_type_option
 from .nearest import did_you_mean, meant
 from .targets import Aim, read_aims
 from .telling import print_dry_run, print_result
+from .wish import Template, Wish, checked_note, checked_until, template_of
 
 
 def _options(function: Callable[..., object]) -> Callable[..., object]:
@@ -29,13 +31,26 @@ def _options(function: Callable[..., object]) -> Callable[..., object]:
         click.option("--dry-run", is_flag=True, help="Say what would be sent, and send nothing."),
         click.option("--max", "at_most", type=click.IntRange(min=1), default=100, show_default=True, help="Refuse more targets than this."),
         click.option("--max-changes", type=click.IntRange(min=1), help="With --yes: confirms up to so many changes."),
+        click.option("--note", metavar="TEXT", help="For the ledger, in your own words; never shown to the person."),
     )):  # fmt: skip
         function = option(function)
     return function
 
 
 _ADVISED: Final = 5  # misspelt names of one repo for which others are offered
-_REASON = click.option("--reason", metavar="TEXT", help="Shown to the person; at most 200 characters.")
+_UNTIL = click.option(
+    "--until", metavar="END", help="When it ends: 90d, 12w, 6mo, 1y or 2027-06-30. `hf-gate run` ends it."
+)
+
+
+def _reason(function: Callable[..., object]) -> Callable[..., object]:
+    for option in reversed((
+        click.option("--reason", metavar="TEXT", help="Shown to the person; at most 200 characters."),
+        click.option("--reason-template", metavar="NAME", help="A text of the desk's `templates:`; NAME:de for one language."),
+        click.option("--no-reason", is_flag=True, help="Tell no reason, on purpose."),
+    )):  # fmt: skip
+        function = option(function)
+    return function
 
 
 def _verb(name: str, about: str, *more: Callable[..., Callable[..., object]], examples: Sequence[str]) -> GateCommand:
@@ -51,8 +66,11 @@ def _verb(name: str, about: str, *more: Callable[..., Callable[..., object]], ex
 accept = _verb(
     "accept",
     "Let people in: they may download at once.",
+    _UNTIL,
     examples=(
         "hf-gate accept ada-l@datasets/acme/eeg",
+        "hf-gate accept ada-l@datasets/acme/eeg --until 1y --note 'Agreement of 3 May.'",
+        "hf-gate accept 'ada-l@datasets/acme/*' --dry-run",
         "hf-gate accept datasets/acme/eeg ada-l bob99 --yes",
         "hf-gate ls datasets/acme/eeg --format jsonl | hf-gate accept - --yes",
     ),
@@ -60,7 +78,7 @@ accept = _verb(
 reject = _verb(
     "reject",
     "Refuse people: no files, and they cannot ask again. `reset` leaves them a way back.",
-    _REASON,
+    _reason,
     examples=(
         "hf-gate reject bob99@acme/med-7b --reason 'The licence does not allow resale.'",
         "hf-gate reject acme/med-7b --from names.txt --dry-run",
@@ -69,7 +87,7 @@ reject = _verb(
 reset = _verb(
     "reset",
     "Send requests back: no files, and the person may ask again. The Hub mails them the reason.",
-    _REASON,
+    _reason,
     examples=(
         "hf-gate reset ada-l@datasets/acme/eeg --reason 'Please say what you will study, and ask again.'",
         "hf-gate reset --repo datasets/acme/eeg 6925b8e04c1f2a3b4c5d6e7f",
@@ -83,13 +101,14 @@ cancel = _verb(
 grant = _verb(
     "grant",
     "Let people in who have not asked; who has asked is accepted.",
+    _UNTIL,
     examples=("hf-gate grant ada-l@datasets/acme/eeg", "hf-gate grant acme/med-7b ada-l bob99 --yes"),
 )
 revoke = _verb(
     "revoke",
     "End people's access: by reset they may ask again, by reject they may not, by cancel they wait for a new decision.",
     click.option("--how", type=click.Choice(["reset", "reject", "cancel"]), default="reset", show_default=True, help="What they may do afterwards."),
-    _REASON,
+    _reason,
     examples=(
         "hf-gate revoke ada-l@datasets/acme/eeg",
         "hf-gate revoke bob99@acme/med-7b --how reject --reason 'The agreement was broken.'",
@@ -101,20 +120,8 @@ revoke = _verb(
 
 
 def _decide(run: Run, verb: str, given: dict[str, object]) -> int:
-    reason = checked_reason(given.get("reason"))  # type: ignore[arg-type]
-    words, file = list(given["targets"]), given["file"]  # type: ignore[call-overload]
-    wish = Wish(
-        verb,
-        read_aims(words, file, given["repo"], given["repo_type"]),  # type: ignore[arg-type]
-        reason=reason,
-        how=given.get("how", "reset"),  # type: ignore[arg-type]
-        dry_run=bool(given["dry_run"]),
-        yes=bool(given["yes"]),
-        at_most=int(given["at_most"]),  # type: ignore[call-overload]
-        max_changes=given["max_changes"],  # type: ignore[arg-type]
-        from_stdin="-" in words or file == "-",
-    )
-    if wish.verb == "revoke" and wish.how == "cancel" and wish.reason:
+    wish = _wish(run, verb, given)
+    if wish.verb == "revoke" and wish.how == "cancel" and wish.has_reason:
         raise UsageError(
             "cancel takes no reason: the Hub tells the person none.", hint="--how reset and --how reject take one."
         )
@@ -127,10 +134,61 @@ def _decide(run: Run, verb: str, given: dict[str, object]) -> int:
         print_dry_run(run, wish)
         return 0
     check_brakes(run, wish)
+    if wish.effect in {"reject", "reset"} and not (wish.has_reason or given["no_reason"]):
+        run.out.warn(
+            "no reason goes along, so nobody is told why. --reason TEXT tells it; --no-reason is silent on purpose."
+        )
     result = carry_out(run, wish)
     unwritten = run.out.written(lambda: print_result(run, wish, result), is_changed=result.is_changed)
     _advise(run, wish, result)
     return _ended(run, result) or unwritten
+
+
+def _wish(run: Run, verb: str, given: dict[str, object]) -> Wish:
+    """Everything that was given, read and checked before anything is sent."""
+    reason = checked_reason(given.get("reason"))  # type: ignore[arg-type]
+    note = checked_note(given["note"])  # type: ignore[arg-type]
+    words, file = list(given["targets"]), given["file"]  # type: ignore[call-overload]
+    repo, repo_type = given["repo"], given["repo_type"]
+    aims = read_aims(spread(run, words, verb, repo_type), file, repo, repo_type)  # type: ignore[arg-type]
+    return Wish(
+        verb,
+        aims,
+        reason=reason,
+        template=_template(run, given, aims),
+        how=str(given.get("how", "reset")),
+        note=note,
+        until=_until(run, given.get("until")),
+        dry_run=bool(given["dry_run"]),
+        yes=bool(given["yes"]),
+        at_most=int(given["at_most"]),  # type: ignore[call-overload]
+        max_changes=given["max_changes"],  # type: ignore[arg-type]
+        from_stdin="-" in words or file == "-",
+    )
+
+
+def _template(run: Run, given: dict[str, object], aims: Sequence[Aim]) -> Template | None:
+    name = given.get("reason_template")
+    if sum(bool(given.get(key)) for key in ("reason", "reason_template", "no_reason")) > 1:
+        raise UsageError("--reason, --reason-template and --no-reason: give one of them.")
+    if name is None:
+        return None
+    _needs_desk(run, "a template stands in the hf-gate.yaml of a desk")
+    return template_of(run.place.desk.templates, str(name), list(dict.fromkeys(aim.repo for aim in aims)))
+
+
+def _until(run: Run, text: object) -> str | None:
+    if text is None:
+        return None
+    from zoneinfo import ZoneInfo  # noqa: PLC0415 - only with --until
+
+    _needs_desk(run, "an end is kept and carried out by a desk")
+    return checked_until(str(text), run.now(), ZoneInfo(run.place.desk.timezone))
+
+
+def _needs_desk(run: Run, why: str) -> None:
+    if run.place.folder is None:
+        raise UsageError(f"{why}, and there is none here.", hint="`hf-gate init` makes one.")
 
 
 def _check_size(wish: Wish) -> None:

@@ -25,12 +25,16 @@ class Yes(StrEnum):
 
 
 def yes_needed(changes: Collection[Change], waiting: int) -> Yes:
-    """The ladder: one change needs no word, a few a yes, many their number. `waiting`: pending requests in all."""
-    count = Counter(change.verb for change in changes)
-    accepts = count.pop("accept", 0)
-    if sum(count.values()) > FEW or accepts > max(SOME, waiting // SHARE):
+    """The ladder for the changes of a plan. `waiting`: pending requests in all."""
+    return ladder(Counter(change.verb for change in changes), waiting)
+
+
+def ladder(count: Mapping[str, int], waiting: int) -> Yes:
+    """By verb: one change needs no word, a few a yes, many their number."""
+    total, accepts = sum(count.values()), count.get("accept", 0)
+    if total - accepts > FEW or accepts > max(SOME, waiting // SHARE):
         return Yes.TYPED
-    return Yes.NONE if len(changes) <= 1 else Yes.CONFIRM
+    return Yes.NONE if total <= 1 else Yes.CONFIRM
 
 
 def within(

@@ -8,62 +8,36 @@ leaves started changes behind, and they are the first thing that the next one lo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import tzinfo
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
 from ..domain import events as e
-from ..domain.grants import end_of
-from ..domain.ids import Repo
+from ..domain.ids import Person, Repo
 from ..domain.lifecycle import Status
-from ..domain.moments import iso, moment_of, ms
+from ..domain.moments import ms
 from ..domain.outcomes import Ends, Kind, Outcome, law_of
-from ..domain.requests import AccessRequest, Decision, Target
-from ..domain.state import answers_digest
-from ..errors import HfGateError, OutcomeUnknown
+from ..domain.requests import Decision, Target
+from ..errors import HfGateError
 from ..plan.model import Change
-from .ports import ClockPort, HubPort, RequestRow, RunRow, StorePort, WritePort
+from .observing import observe
+from .ports import ClockPort, RunRow, SendPort, StorePort, WritePort
+from .runs import GRANT
+from .settling import Item, Settled, intent, judge_ground, read_back, settled_by, told_entries
 
 LOOK: Final = 10_000  # so many changes are looked at once more in one reading
 GROUP: Final = 500  # so many intents are written in one transaction
 FRESH: Final = 60.0  # seconds: a reading older than this says nothing about what to send
 GRACE: Final = 20.0  # seconds: a request that was under way when a process died may still arrive this long after
 PLANNED, STARTED = "planned", "started"
+UNDER_WAY: Final = (STARTED, Kind.OPEN.value)
+DIRECT: Final = "direct"
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One change of a run with the request that it is about."""
-
-    n: int
-    change: Change
-    row: RequestRow
-
-    @property
-    def target(self) -> Target:
-        """Whom it means, by everything that is known of them; ids come before names."""
-        who = self.row.person.identity
-        request = self.row.request
-        return Target(who.username, who.user_id, self.row.state.hub_request, request)
-
-    @property
-    def bare(self) -> Target:
-        """The same without the record: it was just looked at, and is not to be read once more."""
-        return Target(self.target.username, self.target.user_id, self.target.request_id)
-
-
-@dataclass(slots=True)
-class Settled:
-    """What became of one change, on its way into the store."""
-
-    item: Item
-    kind: Kind
-    why: str = ""
-    how: str = "told"
-    hub_reply: str | None = None
-    unsent: bool = False  # it goes back to planned: a later look may send it
+Call: TypeAlias = Callable[[Repo, Iterator[Decision]], Iterator[Outcome]]
+"""Sends decisions as it takes them: each is written down as started when it is taken."""
 
 
 @dataclass(slots=True)
@@ -71,11 +45,12 @@ class Carrier:
     """One run under way. `watch` is asked between batches and answers `pause` or `stop` when somebody wished so."""
 
     store: StorePort
-    hub: HubPort
+    hub: SendPort
     clock: ClockPort
     zone: tzinfo
     watch: Callable[[], str | None] = lambda: None
     progress: Callable[[int], None] = lambda _: None
+    told: Callable[[Outcome], None] = lambda _: None
     grace: float = GRACE
     _wish: str | None = field(default=None, init=False)
 
@@ -100,8 +75,8 @@ class Carrier:
             self._close(run, "interrupted")
             raise
         state = {"pause": "paused", "stop": "stopped"}.get(self._wish or "", "ended")
-        if stop is not None and state == "ended":
-            state = "interrupted"
+        if state == "ended" and (stop is not None or self.store.changes(run.id, (PLANNED, *UNDER_WAY), 1)):
+            state = "interrupted"  # what is unknown, or was not reached, is looked at again by whoever comes next
         ended = self._close(run, state)
         if stop is not None:
             raise stop
@@ -111,22 +86,23 @@ class Carrier:
 
     def settle(self, run: RunRow) -> None:
         """Reads what became of changes that were started and never settled; sends nothing."""
-        left = self._items(run, (STARTED, Kind.OPEN.value))
+        left = self._items(run, UNDER_WAY)
         for repo, items in _by_repo(left).items():
             for start in range(0, len(items), LOOK):
                 self._settle_some(run, repo, items[start : start + LOOK])
 
     def _settle_some(self, run: RunRow, repo: Repo, items: Sequence[Item]) -> None:
-        self._wait_for_late_ones(items)
+        self._wait_for_late_ones(run, items)
         found = self.hub.find_many(repo, [item.target for item in items])
         settled = [
             read_back(item, found.requests.get(index), complete=found.complete) for index, item in enumerate(items)
         ]
         self._write(run, repo, [one for one in settled if one is not None])
 
-    def _wait_for_late_ones(self, items: Sequence[Item]) -> None:
+    def _wait_for_late_ones(self, run: RunRow, items: Sequence[Item]) -> None:
         """A call that left before the process died may arrive after our reading: give it its time."""
-        started = max((item.row.started_at or 0 for item in items), default=0) / 1000
+        moments = [run.made_at if item.row is None else item.row.started_at or 0 for item in items]
+        started = max(moments, default=0) / 1000
         self.clock.sleep(min(self.grace, started + self.grace - self.clock.now().timestamp()))
 
     # ---- sending -----------------------------------------------------------------------------------------------------
@@ -140,8 +116,12 @@ class Carrier:
                 return
             before = here
             ready = self._look_again(run, repo, items)
-            if ready:
-                self._send(run, repo, ready)
+            grants = [item for item in ready if item.row is None and item.change.rule == GRANT]
+            others = [item for item in ready if item not in grants] if grants else ready
+            if others:
+                self._send(run, repo, others, self.hub.decide_many, GROUP)
+            if grants:
+                self._send(run, repo, grants, self._grant, 1)
 
     def _look_again(self, run: RunRow, repo: Repo, items: Sequence[Item]) -> list[Item]:
         """Reads where these requests stand now; those whose ground moved are told so and left alone."""
@@ -157,12 +137,13 @@ class Carrier:
         self._write(run, repo, moved)
         return ready
 
-    def _send(self, run: RunRow, repo: Repo, items: Sequence[Item]) -> None:
+    def _send(self, run: RunRow, repo: Repo, items: Sequence[Item], call: Call, group: int) -> None:
         """One pass of batches. Whatever was started and not told when it breaks is written as it is known."""
         flight = _Flight({item.n: item for item in items})
         looked_at = self.clock.now().timestamp()
         try:
-            for outcome in self.hub.decide_many(repo, self._decisions(run, repo, items, flight, looked_at)):
+            for outcome in call(repo, self._decisions(run, repo, items, flight, looked_at, group)):
+                self.told(outcome)
                 one = flight.landed(outcome)
                 if one is not None:
                     flight.told.append(one)
@@ -171,13 +152,18 @@ class Carrier:
         finally:
             self._flush(run, repo, flight)
 
+    def _grant(self, repo: Repo, decisions: Iterable[Decision]) -> Iterator[Outcome]:
+        """The Hub has no batch for letting people in who never asked."""
+        for decision in decisions:
+            yield from alone(repo, decision.target, self.hub.grant_access)
+
     def _decisions(
-        self, run: RunRow, repo: Repo, items: Sequence[Item], flight: _Flight, looked_at: float
+        self, run: RunRow, repo: Repo, items: Sequence[Item], flight: _Flight, looked_at: float, size: int
     ) -> Iterator[Decision]:
-        for start in range(0, len(items), GROUP):
+        for start in range(0, len(items), size):
             if self._wished() or (start and self.clock.now().timestamp() - looked_at > FRESH):
                 return
-            group = items[start : start + GROUP]
+            group = items[start : start + size]
             self._flush(run, repo, flight)
             self._write_intents(run, repo, group)
             flight.started(group)
@@ -204,15 +190,35 @@ class Carrier:
     def _write(self, run: RunRow, repo: Repo, settled: Sequence[Settled]) -> None:
         if not settled:
             return
-        at = self._at()
+        settled, at = self._identified(repo, settled), self._at()
         with self.store.writing() as write:
             write.append(repo, [entry for one in settled for entry in told_entries(one, run, at, self.zone)])
             write.change_states(
                 run.id, [(one.item.n, PLANNED if one.unsent else one.kind.value, one.why) for one in settled]
             )
 
+    def _identified(self, repo: Repo, settled: Sequence[Settled]) -> Sequence[Settled]:
+        """The same, each beside the request that it made: who was let in without asking has one now."""
+        new = [one for one in settled if one.item.row is None and one.kind in (Kind.DONE, Kind.ALREADY)]
+        if not new:
+            return settled
+        try:
+            found = self.hub.find_many(repo, [one.item.target for one in new])
+        except HfGateError:
+            return settled  # the next reading finds them
+        idents = observe(self.store, repo, [found.requests[index] for index in sorted(found.requests)], self._at())
+        rows = self.store.requests(idents)
+        for index, ident in zip(sorted(found.requests), idents, strict=True):
+            new[index].item = replace(new[index].item, row=rows.get(ident))
+        return settled
+
     def _close(self, run: RunRow, state: str) -> RunRow:
-        """The end of this process's part, also in the ledger of the desk."""
+        """The end of this process's part, also in the ledger of the desk.
+
+        What somebody decided at the keyboard is asked for again, not resumed: it ends here unless something is unknown.
+        """
+        if state == "interrupted" and run.kind == DIRECT and not self.store.changes(run.id, UNDER_WAY, 1):
+            state = "stopped"
         with self.store.writing() as write:
             return close_run(write, run, state, self._at())
 
@@ -230,9 +236,9 @@ class Carrier:
         rows = [row for row in self.store.changes(run.id, states) if repo is None or row.repo == repo][:limit]
         known = self.store.requests([row.request for row in rows if row.request is not None])
         return [
-            Item(row.n, msgspec.json.decode(row.change, type=Change), known[row.request])
+            Item(row.n, msgspec.json.decode(row.change, type=Change), known.get(row.request or 0), row.repo)
             for row in rows
-            if row.request is not None and row.request in known
+            if row.request is None or row.request in known
         ]
 
 
@@ -263,90 +269,23 @@ def _keys(request_id: str | None, user_id: str | None, username: str | None) -> 
 def _by_repo(items: Iterable[Item]) -> dict[Repo, list[Item]]:
     found: dict[Repo, list[Item]] = {}
     for item in items:
-        found.setdefault(item.row.repo, []).append(item)
+        found.setdefault(item.repo, []).append(item)
     return found
 
 
-# ---- what is thought between the calls: pure ---------------------------------------------------------------------------
-
-
-def judge_ground(item: Item, now: AccessRequest | None, *, complete: bool) -> Settled | None:
-    """Whether a planned change still stands on the ground that it was planned on; None: send it."""
-    change = item.change
-    if now is None:
-        if complete:
-            return Settled(item, Kind.GONE, "it is in no list any more")
-        return Settled(item, Kind.OPEN, "it was not found, and the lists could not be read whole", unsent=False)
-    if now.status == change.after:
-        return Settled(item, Kind.ALREADY, f"it is {change.after} already", "read")
-    if now.status != change.before:
-        return Settled(item, Kind.STALE, f"it was {change.before}, now it is {now.status}")
-    if iso(now.asked_at) != change.asked_at:
-        return Settled(item, Kind.STALE, "it is a new attempt")
-    if answers_digest(now) != change.answers_digest:
-        return Settled(item, Kind.STALE, "its answers changed")
-    return None
-
-
-def read_back(item: Item, now: AccessRequest | None, *, complete: bool) -> Settled | None:
-    """What became of a change that was started; None when reading cannot tell, and it stays open."""
-    change = item.change
-    if now is None:
-        return Settled(item, Kind.GONE, "it is in no list any more", "read") if complete else None
-    if now.status == change.after:
-        return Settled(item, Kind.DONE, "its answer was lost; read back", "read")
-    if now.status == change.before and iso(now.asked_at) == change.asked_at:
-        return Settled(item, Kind.DEFERRED, "it had not reached the Hub", "read", unsent=True)
-    return Settled(item, Kind.STALE, f"somebody else moved it: now it is {now.status}", "read")
-
-
-def settled_by(item: Item, outcome: Outcome) -> Settled:
-    """What an outcome of the client says about a planned change: a request that was there and is no more is gone."""
-    error = outcome.error
-    if outcome.kind is Kind.OPEN and error is not None and not isinstance(error, OutcomeUnknown):
-        return Settled(item, Kind.DEFERRED, outcome.why, unsent=True)
-    kind, why = outcome.kind, outcome.why
-    if kind is Kind.REFUSED and isinstance(error, HfGateError):
-        kind = law_of(error, listed=True).kind
-    read = "read" if "read back" in why else "told"
-    return Settled(item, kind, why, read, outcome.hub_request_id)
-
-
-def intent(item: Item, run: RunRow, at: int) -> e.Entry:
-    """The entry that is on the disk before anything is sent."""
-    change = item.change
-    private = {"reason": change.reason} if change.reason else None
-    event = e.ChangeStarted(
-        run=run.id,
-        before=change.before,
-        after=change.after,
-        rule=change.rule,
-        digest=change.policy_digest,
-        plan=run.plan,
-        has_reason=change.reason is not None,
-    )
-    return _entry(item, event, at, actor_of(change, run), private)
-
-
-def told_entries(one: Settled, run: RunRow, at: int, zone: tzinfo) -> list[e.Entry]:
-    """The entries of what became of one change: its end, and the end of the grant if it dated one."""
-    change, actor = one.item.change, actor_of(one.item.change, run)
-    event = e.ChangeSettled(run=run.id, kind=one.kind.value, after=change.after, how=one.how, hub_reply=one.hub_reply)
-    entries = [_entry(one.item, event, at, actor, {"why": one.why} if one.why else None)]
-    if one.kind is Kind.DONE and change.after == Status.ACCEPTED and change.until:
-        end = end_of(change.until, moment_of(at), zone)
-        dated = e.GrantDated(until=ms(end), at_end=change.at_end or "reset", rule=change.rule, written=change.until)
-        entries.append(_entry(one.item, dated, at, actor, None))
-    return entries
-
-
-def actor_of(change: Change, run: RunRow) -> str:
-    """A policy acts in its own name and version; else whoever began the run."""
-    return f"policy:{change.policy}@{(change.policy_digest or '')[:8]}" if change.policy else run.actor
-
-
-def _entry(item: Item, event: e.AnyEvent, at: int, actor: str, private: e.Private | None) -> e.Entry:
-    return e.Entry(event=event, at=at, actor=actor, request=item.row.id, person=item.row.person.id, private=private)
+def alone(repo: Repo, target: Target, call: Callable[..., Outcome]) -> Iterator[Outcome]:
+    """One person by a call of their own; what that raises is an outcome too, and ends what it ends."""
+    person = Person(target.user_id, target.username)
+    try:
+        if target.user_id or target.username:
+            yield replace(call(repo, person), request_id=target.request_id)
+        else:
+            yield call(repo, request_id=target.request_id)
+    except HfGateError as problem:
+        law = law_of(problem, listed=False)
+        yield Outcome(law.kind, repo, person, target.request_id, str(problem), error=problem)
+        if law.ends is not Ends.ONE:
+            raise
 
 
 def close_run(write: WritePort, run: RunRow, state: str, at: int) -> RunRow:

@@ -17,6 +17,8 @@ from ..plan.model import Change, Plan, sealed
 from .ports import ChangeRow, RequestRow, RunRow, StorePort
 
 READY, INTERRUPTED, PAUSED, STOPPED, ENDED = "ready", "interrupted", "paused", "stopped", "ended"
+GRANT: Final = "grant"
+"""The rule of a change that lets in whom the Hub has no request of: it is sent by another call, one for each."""
 UNFINISHED: Final = (READY, INTERRUPTED)
 RETRIED: Final = (Kind.REFUSED.value, Kind.OPEN.value)
 
@@ -88,7 +90,7 @@ def undo(store: StorePort, run: RunRow, *, now: datetime) -> tuple[Plan, list[st
     moved = mailed = seen = 0
     for row in rows:
         change = msgspec.json.decode(row.change, type=Change)
-        request = None if row.request is None else known.get(row.request)
+        request = _granted(store, change) if row.request is None else known.get(row.request)
         if request is None or not request.is_current or request.state.status != change.after:
             moved += 1
             continue
@@ -107,12 +109,23 @@ def undo(store: StorePort, run: RunRow, *, now: datetime) -> tuple[Plan, list[st
     return _plan(store, back, len(rows), now), notes
 
 
+def _granted(store: StorePort, change: Change) -> RequestRow | None:
+    """The request of somebody who had none when they were let in: that made it."""
+    if change.rule != GRANT:
+        return None
+    rows = store.find(change.where, change.user_id or change.user or change.request_id or "")
+    return max(rows, key=lambda row: row.state.asked_at, default=None)
+
+
 def _reversed(change: Change, request: RequestRow) -> Change:
     record = request.request
     return msgspec.structs.replace(
         change,
+        request_id=request.state.hub_request,
+        asked_at=change.asked_at if record is None else iso(record.asked_at),
+        row=request.id,
         before=change.after,
-        after=change.before,
+        after=change.before or "reset",
         reason=None,
         rule="undo",
         policy=None,

@@ -1,0 +1,116 @@
+"""What stands beside a request while somebody decides about it: what the policies say and why, and what was noted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+from ..domain.events import NoteWritten, event_of
+from ..domain.moments import moment_of
+from ..domain.text import clip, visible
+from ..errors import HfGateError
+from .desk import stored
+from .output import age
+
+if TYPE_CHECKING:
+    from ..domain.ids import Repo
+    from ..domain.requests import AccessRequest
+    from ..domain.rows import RequestRow
+    from ..policy.model import Verdict
+    from ..usecases.judging import Court
+    from ..usecases.run import Desk
+    from .desk import OpenDesk
+    from .frame import Run
+
+_NOTES: Final = 3  # the latest are shown
+_WHYS: Final = 4  # lines of why
+_ENTRIES: Final = 200  # of a request, among which notes are looked for
+_COLUMNS: Final = 400  # of one note
+
+
+class Counsel:
+    """Reads the store and judges by the policies as they are now; says nothing where there is neither."""
+
+    def __init__(self, run: Run, repo: Repo) -> None:
+        self.run, self.repo = run, repo
+
+    def lines(self, request: AccessRequest) -> Iterator[str]:
+        """The verdict with its reasons, then the latest notes; each line in one piece, and safe to print."""
+        if self._opened is None:
+            return
+        store = self._opened.store
+        known = store.known(self.repo, [request])[0]
+        row = None if known is None else store.request(known.id)
+        if row is None:
+            return
+        yield from self._verdict(row)
+        if row.has_notes:
+            yield from self._notes(row)
+
+    @cached_property
+    def _opened(self) -> OpenDesk | None:
+        return stored(self.run)
+
+    @cached_property
+    def _desk(self) -> Desk | None:
+        from .. import wiring  # noqa: PLC0415 - only where there is a desk
+
+        opened = self._opened
+        if opened is None or opened.place.folder is None:
+            return None
+        try:
+            return wiring.join_desk(opened.place, self.run.hub, opened.store, actor=opened.actor)
+        except HfGateError as problem:
+            self.run.out.warn(f"without verdicts: {problem}")
+            return None
+
+    @cached_property
+    def _court(self) -> Court | None:
+        courts = [] if self._desk is None else self._desk.courts()
+        return next((court for court in courts if court.repo == self.repo), None)
+
+    def _verdict(self, row: RequestRow) -> Iterator[str]:
+        verdict = self._judged(row)
+        if verdict is not None:
+            from ..policy.explain import headline  # noqa: PLC0415 - only where there is a verdict
+
+            yield f"  verdict   {headline(verdict)}"
+            yield from _whys(verdict)
+        elif row.state.verdict is not None:
+            action, policy, rule, _ = row.state.verdict
+            by = f" of policy `{policy}`" if policy else ""
+            yield f"  verdict   {action}: rule `{rule}`{by}, when it was last judged"
+
+    def _judged(self, row: RequestRow) -> Verdict | None:
+        from ..usecases.judging import cases_of  # noqa: PLC0415 - only where there is a desk
+
+        desk, court = self._desk, self._court
+        if desk is None or court is None:
+            return None
+        now = desk.clock.now()
+        case = next(cases_of(desk.store, court, desk.sources, [row], now), None)
+        return None if case is None else court.judge.verdict(case.facts, now=now, status=row.state.status)
+
+    def _notes(self, row: RequestRow) -> Iterator[str]:
+        store = self._opened.store if self._opened is not None else None
+        entries = [] if store is None else store.entries(request=row.id, limit=_ENTRIES)
+        notes = [each for each in entries if isinstance(event_of(each.link.body), NoteWritten)]
+        for each in reversed(notes[:_NOTES]):
+            text = str((each.private or {}).get("note", "(erased)"))
+            when = age(moment_of(each.link.at), self.run.now())
+            yield f"  note      {clip(visible(text, one_line=True), _COLUMNS)} ({each.link.actor}, {when} ago)"
+
+
+def _whys(verdict: Verdict) -> Iterator[str]:
+    """The expressions of the rule that decided, each with the facts it saw."""
+    from ..plan.desired import reasons  # noqa: PLC0415 - only where there is a verdict
+    from ..policy.explain import shown  # noqa: PLC0415 - as above
+
+    marks = {True: "✓", False: "✗", None: "?"}
+    for reason in reasons(verdict)[:_WHYS]:
+        facts = ", ".join(
+            f"{name} = {'unknown' if value is None else shown(value)}" for name, value in reason.facts.items()
+        )
+        expr = clip(visible(reason.expr, one_line=True), 160)
+        yield f"      {marks[reason.value]} {expr}" + (f"   {facts}" if facts else "")

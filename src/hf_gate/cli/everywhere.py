@@ -1,0 +1,79 @@
+"""USER@GLOB: one decision about a person at several repos, spelt out as one target for each request that the store knows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Final
+
+from ..errors import InvalidTarget, RequestNotFound, UsageError
+
+if TYPE_CHECKING:
+    from ..domain.ids import Repo
+    from ..domain.rows import RequestRow
+    from .desk import OpenDesk
+    from .frame import Run
+
+_SPREAD: Final = re.compile(r"([^@/:\s{]+)@(?!\S*://)(\S*[*?]\S*)\Z")
+# Whose requests a glob means: who waits, and where somebody is put out, who is in. USER@REPO means them in any status.
+_MEANT: Final = {
+    "accept": "pending",
+    "reject": "pending",
+    "reset": "pending",
+    "cancel": "accepted",
+    "revoke": "accepted",
+}
+
+
+def spread(run: Run, words: Sequence[str], verb: str, repo_type: str | None) -> list[str]:
+    """The words with each USER@GLOB in full."""
+    found: list[str] = []
+    for word in words:
+        match = _SPREAD.match(word)
+        found += [word] if match is None else _spelt(run, match[1], _glob(match[2], repo_type), verb)
+    return found
+
+
+def _glob(text: str, repo_type: str | None) -> str:
+    from ..policy.spelling import MisspeltError, parse_glob  # noqa: PLC0415 - only with a glob
+
+    bare = repo_type is not None and not re.match(r"(models?|datasets?)[:/]", text)
+    try:
+        return parse_glob(f"{repo_type}:{text}" if bare else text)
+    except MisspeltError as problem:
+        hint = f"Did you mean {problem.fix}?" if problem.fix else None
+        raise InvalidTarget(str(problem), hint=hint) from None
+
+
+def _spelt(run: Run, user: str, glob: str, verb: str) -> list[str]:
+    from .desk import stored  # noqa: PLC0415 - only with a glob
+
+    opened = stored(run)
+    if opened is None:
+        raise UsageError(f"{user}@{glob}: no store knows where {user} asked.", hint="hf-gate sync reads it.")
+    repos = list(_repos(opened, glob)) if verb == "grant" else [row.repo for row in _requests(opened, user, glob, verb)]
+    if not repos:
+        what = "repo of this store is called so" if verb == "grant" else f"request of {user} there is {_MEANT[verb]}"
+        raise RequestNotFound(f"{user}@{glob}: no {what}.", hint="hf-gate sync reads what is new.")
+    return [f"{user}@{_address(repo)}" for repo in repos]
+
+
+def _repos(opened: OpenDesk, glob: str) -> Iterator[Repo]:
+    from ..policy.spelling import glob_matches  # noqa: PLC0415 - only with a glob
+
+    is_desk = opened.place.folder is not None
+    for row in opened.store.repos():
+        if glob_matches(glob, row.repo) and (not is_desk or opened.place.desk.names(row.repo)):
+            yield row.repo
+
+
+def _requests(opened: OpenDesk, user: str, glob: str, verb: str) -> Iterator[RequestRow]:
+    repos = set(_repos(opened, glob))
+    for row in opened.store.find(None, user):
+        name = row.person.identity.username or ""
+        if row.repo in repos and name.lower() == user.lower() and row.state.status == _MEANT[verb]:
+            yield row
+
+
+def _address(repo: Repo) -> str:
+    return f"{repo.type.value}:{repo.id}"

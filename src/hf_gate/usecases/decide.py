@@ -1,0 +1,283 @@
+"""Decisions that a person takes at the keyboard: looked at, written down, sent and settled as one run of kind `direct`.
+
+Whom the store does not know is looked up on the Hub first, so that there is a request to write about. Whom the Hub shows
+to nobody (a repo that hides names, somebody who never asked) is decided by what the caller knew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import tzinfo
+from functools import partial
+from typing import Protocol
+
+from ..domain import events as e
+from ..domain.grants import end_of
+from ..domain.ids import Person, Repo
+from ..domain.lifecycle import Status
+from ..domain.moments import moment_of, ms
+from ..domain.outcomes import Ends, Kind, Outcome, law_of
+from ..domain.requests import AccessRequest, Decision, Target, target_of
+from ..errors import HfGateError
+from ..protocol.flows.deciding import outcome
+from .carry import DIRECT, UNDER_WAY, Carrier, alone, close_run
+from .decisions import (
+    TWICE,
+    UNSENT,
+    Ask,
+    Case,
+    Choice,
+    Decided,
+    by_repo,
+    change_of,
+    change_row,
+    clear,
+    keys_of,
+    note_entry,
+    outcome_of,
+)
+from .observing import observe
+from .ports import ClockPort, Found, HubPort, RequestRow, RunRow, StorePort, WritePort
+from .runs import READY
+from .settling import Item, Settled, told_entries
+
+
+class DirectHub(HubPort, Protocol):
+    """The Hub with its single verbs, whose errors say exactly what is the matter."""
+
+    def accept(self, repo: Repo, user: Person | None = None, *, request_id: str | None = None) -> Outcome: ...
+    def cancel(self, repo: Repo, user: Person | None = None, *, request_id: str | None = None) -> Outcome: ...
+    def reject(
+        self, repo: Repo, user: Person | None = None, *, reason: str | None, request_id: str | None = None
+    ) -> Outcome: ...
+    def reset(
+        self, repo: Repo, user: Person | None = None, *, reason: str | None = None, request_id: str | None = None
+    ) -> Outcome: ...
+
+
+@dataclass(slots=True)
+class Direct:
+    """Decides. `progress` is told of each that is settled, `say` what takes time before anything is sent."""
+
+    store: StorePort
+    hub: DirectHub
+    clock: ClockPort
+    zone: tzinfo
+    actor: str
+    progress: Callable[[int], None] = lambda _: None
+    say: Callable[[str], None] = lambda _: None
+
+    def decide(self, asks: Sequence[Ask], choice: Choice, *, ident: str) -> Decided:
+        """Everything once, under the name `ident`. What ended it after it was begun stands in the result."""
+        cases = [Case(n, ask) for n, ask in enumerate(asks, start=1)]
+        stop: BaseException | None = self._look(cases, choice)
+        early = [case.early for case in cases if case.early is not None and case.early.kind in UNSENT]
+        if len(early) == len(cases):
+            return Decided(None, early, stop)
+        run = self._begin(cases, choice, ident)
+        told: list[Outcome] = []
+        sender = _Sender(self.hub, singly=len(cases) == 1)
+        try:
+            carrier = Carrier(self.store, sender, self.clock, self.zone, progress=self.progress, told=told.append)
+            carrier.carry(run)
+            self._afterwards(cases, choice, run)
+        except BaseException as problem:  # noqa: BLE001 - the caller tells what was done, and raises it again
+            stop = stop or problem
+        return Decided(ident, self._outcomes(cases, run, told, stop), stop)
+
+    def note(self, request: AccessRequest, text: str) -> None:
+        """Enters a reviewer's own words about a request that was read; nothing is sent."""
+        at = self._at()
+        row = self._stored(request.repo, target_of(request))
+        if row is None:
+            row = self.store.request(observe(self.store, request.repo, [request], at)[0])
+        if row is not None:
+            with self.store.writing() as write:
+                write.append(request.repo, [note_entry(row, text, self.actor, at)])
+
+    # ---- whom it is about --------------------------------------------------------------------------------------------
+
+    def _look(self, cases: Sequence[Case], choice: Choice) -> HfGateError | None:
+        """Finds everybody's request; what is clear without a call is said at once. What ends one repo's part is returned."""
+        stop: HfGateError | None = None
+        for repo, here in by_repo(cases).items():
+            try:
+                self._look_at(repo, here, choice)
+            except HfGateError as problem:
+                law = law_of(problem, listed=False)
+                if law.ends is not Ends.REPO:
+                    raise
+                stop = stop or problem
+                for case in here:
+                    kind = law.kind if len(cases) == 1 else Kind.OPEN
+                    case.early = case.early or outcome(kind, repo, case.ask.target, f"not sent: {problem}", problem)
+        seen: set[int] = set()
+        for case in cases:
+            if case.row is not None and case.early is None:
+                if case.row.id in seen:
+                    case.early = outcome(Kind.ALREADY, case.ask.repo, case.ask.target, TWICE)
+                seen.add(case.row.id)
+        return stop
+
+    def _look_at(self, repo: Repo, cases: Sequence[Case], choice: Choice) -> None:
+        sought = []
+        for case in cases:
+            request = case.ask.target.request
+            if request is not None and request.status == choice.to:
+                case.row = self._stored(repo, case.ask.target)
+                case.early = outcome(Kind.ALREADY, repo, case.ask.target, f"it is {request.status} already")
+            else:
+                sought.append(case)
+        if sought:
+            self._find(repo, sought, choice)
+
+    def _find(self, repo: Repo, cases: Sequence[Case], choice: Choice) -> None:
+        targets = [self._best(repo, case.ask.target) for case in cases]
+        if len(targets) == 1 and targets[0].username is None and targets[0].request is None:
+            found, complete = self._on_first_page(repo, targets[0], choice), False
+        else:
+            reading = self.hub.find_many(repo, targets)
+            found, complete = dict(reading.requests), reading.complete
+        idents = observe(self.store, repo, list(found.values()), self._at())
+        rows = self._settled_first(self.store.requests(idents))
+        numbers = dict(zip(found, idents, strict=True))
+        for index, case in enumerate(cases):
+            case.row = rows.get(numbers.get(index, 0))
+            case.early = clear(case, choice, complete=complete)
+
+    def _best(self, repo: Repo, target: Target) -> Target:
+        """Where to look first: a name to search by, and the list in which it stood. Whom the caller named stays so."""
+        if target.request is not None:
+            return target
+        row = self._stored(repo, target)
+        if row is None:
+            return target
+        return replace(target, username=target.username or row.person.identity.username, request=row.request)
+
+    def _stored(self, repo: Repo, target: Target) -> RequestRow | None:
+        if target.request is not None:
+            known = self.store.known(repo, [target.request])[0]
+            return None if known is None else self.store.request(known.id)
+        rows = self.store.find(repo, target.request_id or target.user_id or target.username or "")
+        return max(rows, key=lambda row: row.state.asked_at, default=None)
+
+    def _on_first_page(self, repo: Repo, target: Target, choice: Choice) -> dict[int, AccessRequest]:
+        """By an id alone the lists would have to be read; who is not on the page where they should be is decided unseen."""
+        head = self.hub.head(repo, Status.ACCEPTED if choice.to is Status.PENDING else Status.PENDING)
+        found = next((request for request in head.requests if target.names(request)), None)
+        return {} if found is None else {0: found}
+
+    def _settled_first(self, rows: Mapping[int, RequestRow]) -> Mapping[int, RequestRow]:
+        """A change that a dead process left under way is asked about before another one is begun."""
+        runs = {row.state.open_run for row in rows.values() if row.state.open_run is not None}
+        for ident in sorted(runs):
+            run = self.store.run(ident)
+            if run is None:
+                continue
+            self.say(f"Run {ident} was cut off: what became of it is read first.")
+            Carrier(self.store, self.hub, self.clock, self.zone).settle(run)
+            if run.kind == DIRECT and not self.store.changes(run.id, UNDER_WAY, 1):
+                with self.store.writing() as write:
+                    close_run(write, run, "stopped", self._at())
+        return self.store.requests(list(rows)) if runs else rows
+
+    # ---- written down ------------------------------------------------------------------------------------------------
+
+    def _begin(self, cases: Sequence[Case], choice: Choice, ident: str) -> RunRow:
+        """The run with its changes, approved, and the note; one transaction. Nothing was sent yet."""
+        at = self._at()
+        run = RunRow(id=ident, kind=DIRECT, actor=self.actor, state=READY, made_at=at, total=len(cases))
+        approved = e.PlanApproved(run=ident, changes=len(cases))
+        with self.store.writing() as write:
+            write.run(run)
+            write.changes([change_row(run, case, choice) for case in cases])
+            write.append(None, [e.Entry(event=approved, at=at, actor=self.actor)])
+            for repo, here in by_repo(cases).items():
+                write.append(repo, [entry for case in here for entry in self._early(case, choice, run, at)])
+                self._note(write, repo, [case.row for case in here if case.row is not None], choice, at)
+        return run
+
+    def _early(self, case: Case, choice: Choice, run: RunRow, at: int) -> list[e.Entry]:
+        """What was clear without a call stands in the ledger too, unless it was about nobody, or no outcome yet."""
+        early = case.early
+        if early is None or early.kind in UNSENT or early.why == TWICE or case.row is None:
+            return []
+        item = Item(case.n, change_of(case, choice), case.row, case.ask.repo)
+        return told_entries(Settled(item, early.kind, early.why, "read"), run, at, self.zone)
+
+    def _note(self, write: WritePort, repo: Repo, rows: Iterable[RequestRow], choice: Choice, at: int) -> None:
+        if choice.note:
+            unique = {row.id: row for row in rows}
+            write.append(repo, [note_entry(row, choice.note, self.actor, at) for row in unique.values()])
+
+    def _afterwards(self, cases: Sequence[Case], choice: Choice, run: RunRow) -> None:
+        """What needs the outcome: the end of an access that was there before, and the note about who is there only now."""
+        if not (choice.note or choice.until):
+            return
+        at = self._at()
+        states = {row.n: row.state for row in self.store.changes(run.id)}
+        for repo, here in by_repo(cases).items():
+            new = [row for case in here if case.row is None and (row := self._stored(repo, case.ask.target))]
+            was = {case.row.id: case.row for case in here if case.row and states.get(case.n) == Kind.ALREADY}
+            with self.store.writing() as write:
+                self._note(write, repo, new, choice, at)
+                if choice.until:
+                    write.append(repo, [self._dated(row, choice.until, at) for row in was.values()])
+
+    def _dated(self, row: RequestRow, until: str, at: int) -> e.Entry:
+        end = ms(end_of(until, moment_of(at), self.zone))
+        event = e.GrantDated(until=end, rule=DIRECT, written=until)
+        return e.Entry(event=event, at=at, actor=self.actor, request=row.id, person=row.person.id)
+
+    # ---- told --------------------------------------------------------------------------------------------------------
+
+    def _outcomes(
+        self, cases: Sequence[Case], run: RunRow, told: Sequence[Outcome], stop: BaseException | None
+    ) -> list[Outcome]:
+        """By what the store has of each change, in the words of the Hub client where it said any."""
+        states = {row.n: row for row in self.store.changes(run.id)}
+        said = {key: one for one in told for key in keys_of(one.repo, one.request_id, one.person)}
+        return [outcome_of(case, states.get(case.n), said, stop) for case in cases]
+
+    def _at(self) -> int:
+        return ms(self.clock.now())
+
+
+class _Sender:
+    """The Hub as a run of direct decisions needs it: its first look was taken, and one person alone has a call alone."""
+
+    def __init__(self, hub: DirectHub, *, singly: bool) -> None:
+        self.hub, self.singly = hub, singly
+        self._looked_at: set[Repo] = set()
+
+    def find_many(self, repo: Repo, targets: Sequence[Target]) -> Found:
+        if repo in self._looked_at:
+            return self.hub.find_many(repo, targets)
+        self._looked_at.add(repo)
+        return _Seen({index: target.request for index, target in enumerate(targets) if target.request is not None})
+
+    def decide_many(self, repo: Repo, decisions: Iterable[Decision]) -> Iterator[Outcome]:
+        if not self.singly:
+            yield from self.hub.decide_many(repo, decisions)
+        else:
+            for decision in decisions:
+                yield from alone(repo, decision.target, self._verb(decision))
+
+    def grant_access(self, repo: Repo, user: Person | None = None, *, request_id: str | None = None) -> Outcome:
+        return self.hub.grant_access(repo, user, request_id=request_id)
+
+    def _verb(self, decision: Decision) -> Callable[..., Outcome]:
+        if decision.to is Status.ACCEPTED:
+            return self.hub.accept
+        if decision.to is Status.PENDING:
+            return self.hub.cancel
+        return partial(self.hub.reject if decision.to is Status.REJECTED else self.hub.reset, reason=decision.reason)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What was read a moment ago, as the store has it now."""
+
+    requests: Mapping[int, AccessRequest] = field(default_factory=dict)
+    complete: bool = True

@@ -1,0 +1,162 @@
+"""What a person decides at the keyboard, as values: who is meant, what is clear without a call, the change, the outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from ..domain import events as e
+from ..domain.ids import Person, Repo
+from ..domain.lifecycle import Status
+from ..domain.outcomes import Kind, Outcome
+from ..domain.requests import Target
+from ..errors import HfGateError
+from ..plan.model import Change
+from ..protocol.flows.deciding import judge_ground, outcome, person_of
+from .carry import DIRECT, PLANNED
+from .ports import ChangeRow, RequestRow, RunRow
+from .runs import GRANT, direct_change
+
+TWICE: Final = "this run decided so already"
+UNSENT: Final = frozenset({Kind.OPEN, Kind.REFUSED})
+"""Clear before anything was sent, and no outcome of the request: its repo could not be read."""
+_SETTLED: Final = frozenset(kind.value for kind in Kind)
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One person's part: whom the caller means, and what they are told."""
+
+    repo: Repo
+    target: Target
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What is decided about all of them. `grants`: also about who never asked; `until` as rules write it."""
+
+    to: Status
+    grants: bool = False
+    note: str | None = None
+    until: str | None = None
+
+
+@dataclass(slots=True)
+class Decided:
+    """An outcome for each that was asked, in that order, and what ended it early. `run` None: nothing was even begun."""
+
+    run: str | None
+    outcomes: list[Outcome]
+    stopped_by: BaseException | None = None
+
+
+@dataclass(slots=True)
+class Case:
+    """One ask with what was found: its request in the store, what is clear without a call, and its change."""
+
+    n: int
+    ask: Ask
+    row: RequestRow | None = None
+    early: Outcome | None = None
+
+
+def by_repo(cases: Iterable[Case]) -> dict[Repo, list[Case]]:
+    """The cases of each repo, repos in the order in which they came."""
+    found: dict[Repo, list[Case]] = {}
+    for case in cases:
+        found.setdefault(case.ask.repo, []).append(case)
+    return found
+
+
+def clear(case: Case, choice: Choice, *, complete: bool) -> Outcome | None:
+    """What needs no call: it moved since the caller read it, it is gone, or it is so already. None: it is sent."""
+    target, now = case.ask.target, None if case.row is None else case.row.request
+    if target.request is not None:
+        return judge_ground(case.ask.repo, target, now, complete=complete)
+    if now is not None and now.status == choice.to:
+        return outcome(Kind.ALREADY, case.ask.repo, target, f"it is {now.status} already")
+    return None
+
+
+def change_of(case: Case, choice: Choice) -> Change:
+    if case.row is not None and case.row.request is not None:
+        return direct_change(case.row, choice.to.value, case.ask.reason, until=choice.until)
+    target, repo = case.ask.target, case.ask.repo
+    return Change(
+        repo=repo.id,
+        repo_type=repo.type.value,
+        request_id=target.request_id,
+        user_id=target.user_id,
+        user=target.username,
+        asked_at="",
+        answers_digest="",
+        before="",
+        after=choice.to.value,
+        reason=case.ask.reason,
+        rule=GRANT if choice.grants else DIRECT,
+        policy=None,
+        policy_digest=None,
+        because=[],
+        until=choice.until,
+        at_end="reset" if choice.until else None,
+        row=0,
+    )
+
+
+def change_row(run: RunRow, case: Case, choice: Choice) -> ChangeRow:
+    early = case.early
+    state = PLANNED if early is None else "unsent" if early.kind in UNSENT else early.kind.value
+    return ChangeRow(
+        run=run.id,
+        n=case.n,
+        repo=case.ask.repo,
+        request=None if case.row is None or case.row.request is None else case.row.id,
+        change=msgspec.json.encode(change_of(case, choice)),
+        state=state,
+        why="" if early is None else early.why,
+    )
+
+
+def outcome_of(case: Case, row: ChangeRow | None, said: Mapping[str, Outcome], stop: BaseException | None) -> Outcome:
+    """An outcome about whom the caller named. What the Hub said counts also where it could not be written down any more."""
+    if case.early is not None:
+        return case.early
+    keys = [] if row is None else _keys_in(row)
+    told = next((said[key] for key in keys if key in said), None)
+    if row is not None and row.state in _SETTLED:
+        kind, why = Kind(row.state), row.why
+    elif told is not None:
+        kind, why = told.kind, told.why
+    else:
+        kind, why = Kind.OPEN, _in_words(stop)
+    error = told.error if told is not None else stop if kind is Kind.OPEN and isinstance(stop, Exception) else None
+    target = case.ask.target
+    hub_id = None if told is None else told.hub_request_id
+    return Outcome(kind, case.ask.repo, person_of(target), target.request_id, why, hub_id, error)
+
+
+def _keys_in(row: ChangeRow) -> list[str]:
+    change = msgspec.json.decode(row.change, type=Change)
+    return keys_of(row.repo, change.request_id, Person(change.user_id, change.user))
+
+
+def keys_of(repo: Repo, request_id: str | None, person: Person) -> list[str]:
+    """By what an outcome finds the case that it is about."""
+    named = (("r", request_id), ("i", person.id), ("u", person.username))
+    return [f"{repo} {kind}:{value.lower()}" for kind, value in named if value]
+
+
+def _in_words(stop: BaseException | None) -> str:
+    is_fault = isinstance(stop, Exception) and not isinstance(stop, HfGateError)
+    return f"{type(stop).__name__}: {stop}" if is_fault else str(stop or "")
+
+
+def note_entry(row: RequestRow, note: str, actor: str, at: int) -> e.Entry:
+    """A reviewer's own words about a request."""
+    return e.Entry(
+        event=e.NoteWritten(), at=at, actor=actor, request=row.id, person=row.person.id, private={"note": note}
+    )

@@ -1,0 +1,144 @@
+"""What carrying a run comes to, thought without a call: whether a change still stands, what an answer or a reading says of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import tzinfo
+
+from ..domain import events as e
+from ..domain.grants import end_of
+from ..domain.ids import Repo
+from ..domain.lifecycle import Status
+from ..domain.moments import iso, moment_of, ms
+from ..domain.outcomes import Kind, Outcome, law_of
+from ..domain.requests import AccessRequest, Target
+from ..domain.state import answers_digest
+from ..errors import HfGateError, OutcomeUnknown
+from ..plan.model import Change
+from .ports import RequestRow, RunRow
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One change of a run with the request that it is about; `row` None: the Hub showed no request when it was planned."""
+
+    n: int
+    change: Change
+    row: RequestRow | None
+    repo: Repo
+
+    @property
+    def target(self) -> Target:
+        """Whom it means, by everything that is known of them; ids come before names."""
+        if self.row is None:
+            return Target(self.change.user, self.change.user_id, self.change.request_id)
+        who = self.row.person.identity
+        request = self.row.request
+        return Target(who.username, who.user_id, self.row.state.hub_request, request)
+
+    @property
+    def bare(self) -> Target:
+        """The same without the record: it was just looked at, and is not to be read once more."""
+        return Target(self.target.username, self.target.user_id, self.target.request_id)
+
+
+@dataclass(slots=True)
+class Settled:
+    """What became of one change, on its way into the store."""
+
+    item: Item
+    kind: Kind
+    why: str = ""
+    how: str = "told"
+    hub_reply: str | None = None
+    unsent: bool = False  # it goes back to planned: a later look may send it
+
+
+def judge_ground(item: Item, now: AccessRequest | None, *, complete: bool) -> Settled | None:
+    """Whether a planned change still stands on the ground that it was planned on; None: send it."""
+    change = item.change
+    if item.row is None:
+        return Settled(item, Kind.ALREADY, f"it is {change.after} already", "read") if _is_so(now, change) else None
+    if now is None:
+        if complete:
+            return Settled(item, Kind.GONE, "it is in no list any more")
+        return Settled(item, Kind.OPEN, "it was not found, and the lists could not be read whole", unsent=False)
+    if now.status == change.after:
+        return Settled(item, Kind.ALREADY, f"it is {change.after} already", "read")
+    if now.status != change.before:
+        return Settled(item, Kind.STALE, f"it was {change.before}, now it is {now.status}")
+    if iso(now.asked_at) != change.asked_at:
+        return Settled(item, Kind.STALE, "it is a new attempt")
+    if answers_digest(now) != change.answers_digest:
+        return Settled(item, Kind.STALE, "its answers changed")
+    return None
+
+
+def _is_so(now: AccessRequest | None, change: Change) -> bool:
+    return now is not None and now.status == change.after
+
+
+def read_back(item: Item, now: AccessRequest | None, *, complete: bool) -> Settled | None:
+    """What became of a change that was started; None when reading cannot tell, and it stays open."""
+    change = item.change
+    if now is None and item.row is not None:
+        return Settled(item, Kind.GONE, "it is in no list any more", "read") if complete else None
+    if _is_so(now, change):
+        return Settled(item, Kind.DONE, "its answer was lost; read back", "read")
+    unsent = Settled(item, Kind.DEFERRED, "it had not reached the Hub", "read", unsent=True)
+    if item.row is None or now is None:
+        return unsent if complete else None
+    if now.status == change.before and iso(now.asked_at) == change.asked_at:
+        return unsent
+    return Settled(item, Kind.STALE, f"somebody else moved it: now it is {now.status}", "read")
+
+
+def settled_by(item: Item, outcome: Outcome) -> Settled:
+    """What an outcome of the client says about a planned change: a request that was there and is no more is gone."""
+    error = outcome.error
+    if outcome.kind is Kind.OPEN and error is not None and not isinstance(error, OutcomeUnknown):
+        return Settled(item, Kind.DEFERRED, outcome.why, unsent=True)
+    kind, why = outcome.kind, outcome.why
+    if kind is Kind.REFUSED and isinstance(error, HfGateError):
+        kind = law_of(error, listed=item.row is not None).kind
+    read = "read" if "read back" in why else "told"
+    return Settled(item, kind, why, read, outcome.hub_request_id)
+
+
+def intent(item: Item, run: RunRow, at: int) -> e.Entry:
+    """The entry that is on the disk before anything is sent."""
+    change = item.change
+    private = {"reason": change.reason} if change.reason else None
+    event = e.ChangeStarted(
+        run=run.id,
+        before=change.before or None,
+        after=change.after,
+        rule=change.rule,
+        digest=change.policy_digest,
+        plan=run.plan,
+        has_reason=change.reason is not None,
+    )
+    return _entry(item, event, at, actor_of(change, run), private)
+
+
+def told_entries(one: Settled, run: RunRow, at: int, zone: tzinfo) -> list[e.Entry]:
+    """The entries of what became of one change: its end, and the end of the grant if it dated one."""
+    change, actor = one.item.change, actor_of(one.item.change, run)
+    event = e.ChangeSettled(run=run.id, kind=one.kind.value, after=change.after, how=one.how, hub_reply=one.hub_reply)
+    entries = [_entry(one.item, event, at, actor, {"why": one.why} if one.why else None)]
+    if one.kind is Kind.DONE and change.after == Status.ACCEPTED and change.until:
+        end = end_of(change.until, moment_of(at), zone)
+        dated = e.GrantDated(until=ms(end), at_end=change.at_end or "reset", rule=change.rule, written=change.until)
+        entries.append(_entry(one.item, dated, at, actor, None))
+    return entries
+
+
+def actor_of(change: Change, run: RunRow) -> str:
+    """A policy acts in its own name and version; else whoever began the run."""
+    return f"policy:{change.policy}@{(change.policy_digest or '')[:8]}" if change.policy else run.actor
+
+
+def _entry(item: Item, event: e.AnyEvent, at: int, actor: str, private: e.Private | None) -> e.Entry:
+    if item.row is None:
+        return e.Entry(event=event, at=at, actor=actor)  # there is nobody yet whose salt could seal a private part
+    return e.Entry(event=event, at=at, actor=actor, request=item.row.id, person=item.row.person.id, private=private)
