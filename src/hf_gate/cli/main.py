@@ -21,6 +21,7 @@ COMMANDS: dict[str, Entry] = {
     "ls": Entry("listing:ls", "List access requests.", _READ),
     "show": Entry("show:show", "Show one request: answers, person, age.", _READ),
     "explain": Entry("explain:explain", "Why a request is decided as it is: every rule, every value.", _READ),
+    "person": Entry("person:person", "What one account asked for at all your repos.", _READ),
     "repos": Entry("repos:repos", "Gated repos: ls, show, form, report.", _READ),
     "status": Entry("status:status", "What waits, what was read when, what is stuck.", _READ),
     "review": Entry("review:review", "Decide one request after the other, by single keys.", _DECIDE),

@@ -201,7 +201,13 @@ _TRIED: Final = _object(
 
 SCHEMAS: Final[Mapping[str, Schema]] = {
     "ls": _array(_object(**_REQUEST)),
-    "show": _document(**_REQUEST, granted_by=_MAYBE, account=_maybe(_ACCOUNT)),
+    "show": _document(
+        **_REQUEST,
+        granted_by=_MAYBE,
+        account=_maybe(_ACCOUNT),
+        history=_maybe(_array(_object(at=_TIME, attempt=_COUNT, kind=_TEXT, actor=_TEXT, text=_TEXT))),
+    ),
+    "person": _array(_object(**_REQUEST, attempt=_MAYBE_COUNT, until=_MAYBE_TIME)),
     "verbs": _document(run=_MAYBE, planned=_COUNT, **{kind.value: _COUNT for kind in Kind}, outcomes=_array(_OUTCOME)),
     "repos-ls": _array(_object(repo=_TEXT, repo_type=_REPO_TYPE, gated=_GATED)),
     "repos-show": _document(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -11,11 +11,14 @@ import click
 
 from ..domain.lifecycle import Status
 from ..errors import HfGateError, RequestNotFound
+from .desk import stored
 from .detail import request_lines
 from .frame import Run, command, repo_type_option
+from .history import attempts_of, history_lines, history_rows
+from .kept import kept_row, verdict_cell
 from .layout import width_of
 from .nearest import did_you_mean
-from .output import Row, iso
+from .output import Row, iso, one_line
 from .rows import request_row
 from .table import name_of
 from .targets import Aim, read_aims
@@ -23,6 +26,7 @@ from .targets import Aim, read_aims
 if TYPE_CHECKING:
     from ..domain.accounts import Profile
     from ..domain.requests import AccessRequest
+    from ..domain.rows import RequestRow
 
 
 @command(
@@ -38,11 +42,13 @@ def show(run: Run, *, target: tuple[str, ...], repo: str | None, repo_type: str 
     if len(aims) != 1:
         raise click.UsageError(f"{len(aims)} people are named; show takes one.")
     run.announce()
-    request = find_request(run, aims[0])
+    desk = stored(run)
+    attempts = () if desk is None else attempts_of(desk.store, aims[0].repo, aims[0].target)
+    row, request = _now(run, aims[0], attempts)
     profile = _profile(run, request)
     doc = {
         "schema_version": 1,
-        **request_row(request),
+        **row,
         "granted_by": request.granted_by.username if request.granted_by else None,
         "account": None
         if profile is None
@@ -54,14 +60,32 @@ def show(run: Run, *, target: tuple[str, ...], repo: str | None, repo_type: str 
             "datasets": profile.datasets,
             "followers": profile.followers,
         },
+        "history": None if desk is None else history_rows(desk.store, attempts),
     }
     run.out.document(doc, lambda: _lines(request, doc, run.now()), quiet=[name_of(doc)])
     return 0
 
 
+def _now(run: Run, aim: Aim, attempts: Sequence[RequestRow]) -> tuple[dict[str, object], AccessRequest]:
+    """As the Hub tells it now, with the verdict that the store has; who is in no list any more, as the store has them."""
+    try:
+        request = find_request(run, aim)
+    except RequestNotFound:
+        if not attempts or attempts[-1].request is None:
+            raise
+        return kept_row(attempts[-1]), attempts[-1].request
+    verdict = kept_row(attempts[-1])["verdict"] if attempts else None
+    return {**request_row(request), "verdict": verdict}, request
+
+
 def _lines(request: AccessRequest, doc: Row, now: datetime) -> Iterator[str]:
-    account = doc["account"]
+    account, history = doc["account"], doc["history"]
     yield from request_lines(request, now, account if isinstance(account, dict) else {}, width_of(sys.stdout))
+    if doc["verdict"]:
+        yield f"  verdict   {one_line(verdict_cell(doc))}"
+    if isinstance(history, list) and history:
+        yield "  history"
+        yield from (one_line(line) for line in history_lines(history))
     if request.person.username and request.status == Status.PENDING:
         yield f"Next: hf-gate accept {request.person.username}@{request.repo}   (or reset, reject with --reason)"
 

@@ -1,0 +1,97 @@
+"""One person across repos, and one request with its history: what was asked, what was said, and who decided."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+
+from hf_gate import Hub
+from hf_gate.cli.schemas import SCHEMAS
+from hf_gate.testing import LocalHub
+
+from .console import DATASET, HOSTILE, MODEL, Console, fill
+
+
+@pytest.fixture
+def asked(fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalHub:
+    """Ada, who was sent back and asked again, and who asked at the dataset too; all of it read into a desk."""
+    monkeypatch.chdir(tmp_path)
+    console = Console(fresh)
+    fill(fresh, ["ada-l", "bob"])
+    fill(fresh, ["ada-l"], DATASET)
+    assert console.run("init", MODEL, DATASET).code == 0
+    with Hub(fresh.tokens["owner"], fresh.url) as hub:
+        hub.reset(MODEL, "ada-l", reason="say more")
+    assert console.run("sync").code == 0
+    fill(fresh, ["ada-l"], answers={"Purpose": HOSTILE})
+    assert console.run("sync").code == 0
+    return fresh
+
+
+def test_a_person_is_shown_at_every_repo_with_every_attempt(asked: LocalHub) -> None:
+    console = Console(asked)
+    ended = console.run("person", "ada-l", "--json")
+    jsonschema.validate(ended.json, SCHEMAS["person"])
+    assert [(row["repo_type"], row["attempt"], row["status"]) for row in ended.json] == [
+        ("dataset", 1, "pending"),
+        ("model", 1, "reset"),
+        ("model", 2, "pending"),
+    ]
+    shown = console.run("person", "ada-l").out
+    assert "pending to reset, on the Hub" in shown
+    assert "asked again, attempt 2: pending" in shown
+    assert not set("\x1b\u202e\u200b\x07\r") & set(shown)
+    assert len(console.run("person", "ada-l", "--repo", DATASET, "--json").json) == 1
+
+
+def test_a_person_is_found_by_id_mail_and_pseudonym_too(asked: LocalHub) -> None:
+    console = Console(asked)
+    rows = console.run("person", "ada-l", "--json").json
+    for name in (rows[0]["user_id"], rows[0]["email"], rows[0]["email"].upper()):
+        assert console.run("person", name, "--json").json == rows
+    pseudonym = next(word for word in console.run("person", "ada-l").out.split() if word.startswith("p_"))
+    assert console.run("person", pseudonym, "--json").json == rows
+
+
+def test_without_a_store_the_hub_is_asked_repo_by_repo(asked: LocalHub, tmp_path: Path) -> None:
+    console = Console(asked)
+    live = console.run("person", "ada-l", "--live", "--json").json
+    assert {(row["repo_type"], row["status"]) for row in live} == {("dataset", "pending"), ("model", "pending")}
+    assert len(live) == 2
+    assert tmp_path.exists()
+
+
+def test_nobody_of_that_name_is_told_with_exit_code_1(asked: LocalHub) -> None:
+    ended = Console(asked).run("person", "nobody-here")
+    assert ended.code == 1
+    assert "nobody called nobody-here" in ended.error
+
+
+def test_show_has_the_history_of_all_attempts(asked: LocalHub) -> None:
+    console = Console(asked)
+    doc = console.run("show", f"ada-l@{MODEL}", "--json").json
+    jsonschema.validate(doc, SCHEMAS["show"])
+    assert [(row["attempt"], row["kind"]) for row in doc["history"]] == [
+        (1, "RequestSeen"),
+        (1, "StatusMoved"),
+        (2, "RequestSeen"),
+    ]
+    assert "asked again, attempt 2" in console.run("show", f"ada-l@{MODEL}").out
+
+
+def test_show_knows_who_is_in_no_list_any_more(asked: LocalHub) -> None:
+    console = Console(asked)
+    with Hub(asked.tokens["bob"], asked.url) as hub:
+        hub.withdraw(MODEL)
+    assert console.run("sync", "--full").code == 0
+    doc = console.run("show", f"bob@{MODEL}", "--json").json
+    assert doc["status"] == "withdrawn"
+    assert doc["history"][-1]["kind"] == "RequestWithdrawn"
+    assert "gone from all lists" in console.run("show", f"bob@{MODEL}").out
+
+
+def test_show_without_a_store_has_no_history(fresh: LocalHub) -> None:
+    fill(fresh, ["ada-l"])
+    assert Console(fresh).run("show", f"ada-l@{MODEL}", "--json").json["history"] is None
