@@ -161,6 +161,12 @@ def test_a_plan_for_nobody_says_so() -> None:
     assert list(render.sentences(plan_of([])))[-1] == "Plan: nothing to change."
 
 
+def test_a_plan_without_brakes_has_no_line_for_them_and_one_call_is_one() -> None:
+    said = list(render.sentences(plan_of([change(1)]), calls=1))
+    assert not [line for line in said if line.startswith("Guards")]
+    assert said[-1].endswith("About 1 call.")
+
+
 def test_the_validity_is_told_in_hours_then_minutes() -> None:
     plan = plan_of([])
     assert render.validity(plan, NOW).endswith("valid 24h")

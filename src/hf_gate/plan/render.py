@@ -31,7 +31,7 @@ def sentences(plan: Plan, *, calls: int | None = None) -> Iterator[str]:
         if plan.summary.get(key):
             yield f"    {key:<8}{plan.summary[key]:>7,}   {words}"
     yield from _examples(plan)
-    if plan.changes:
+    if plan.changes and plan.guards:
         yield "Guards     " + " · ".join(
             _guard(guard.name, guard.value, guard.limit, ok=guard.ok) for guard in plan.guards
         )
@@ -99,7 +99,7 @@ def _total(plan: Plan, calls: int | None) -> str:
     parts = tally(plan.changes)
     if not parts:
         return "Plan: nothing to change."
-    return f"Plan: {parts}." + (f"  About {calls:,} calls." if calls is not None else "")
+    return f"Plan: {parts}." + (f"  About {calls:,} {'call' if calls == 1 else 'calls'}." if calls is not None else "")
 
 
 def least_calls(plan: Plan) -> int:
