@@ -26,7 +26,7 @@ class Block:
     """One fenced block: where it stands, its language, its text, and the mark in the comment above it.
 
     Marks: `real Hub` (not run here: the command tree is checked), `terminal` (needs a person at one: the same), `output`
-    (what the block before it prints).
+    (what the block before it prints), `file NAME` (not run: what the reader writes into that file).
     """
 
     page: str
@@ -90,6 +90,7 @@ _ALIKE: Final = (
     (re.compile(r"\d{4}-\d\d-\d\d([T ][\d:.]+Z?)?"), "TIME"),
     (re.compile(r"\b[0-9a-f]{24}\b"), "ID"),
     (re.compile(r"(?:http://)?127\.0\.0\.1:\d+"), "HUB"),
+    (re.compile(r"\br_[0-9a-z]{12}\b"), "RUN"),
     (re.compile(r"\b\d+[smhd](?= |\b)"), "AGE"),
     (re.compile(r'"pid": ?\d+'), '"pid": PID'),
     (re.compile(r'([:,]) (?=["{\[\d])'), r"\1"),

@@ -33,12 +33,26 @@ _START = 60.0  # seconds until a program that goes on running must have said wha
 _SERVES = re.compile(r"hf-gate (hub serve\b|demo\b(?!.*--script))")  # runs until the page ends
 _READERS_TOOLS = ("bash", "jq", "curl")  # what a page may ask of its reader beside hf-gate
 _BASH = shutil.which("bash") or "bash"
+_RUNNERS = {"python": (sys.executable,), "sh": (_BASH, "-eu", "-o", "pipefail"), "js": ("node",)}
 _MARKER = "\x1e"  # stands between the outputs of two commands
+_LOCAL = re.compile(r"http://127\.0\.0\.1:\d+")  # a Hub on this machine, at whatever port it found
 _PEOPLE = (
-    ("ada-l", "Ada Lindqvist", "I compare sleep stages in young and old adults and need the raw signals.", 9),
-    ("bob99", "Bob", "test", 6),
-    ("chen-w", "Chen Wei", "Benchmarking seizure detection for a paper on transfer between clinics.", 2),
-    ("dora-k", "Dora Kovač", "Teaching a course on biosignals; thirty students will see the data in class.", 1),
+    (
+        "ada-l",
+        "Ada Lindqvist",
+        "example.edu",
+        "I compare sleep stages in young and old adults and need the raw signals.",
+        9,
+    ),
+    ("bob99", "Bob", "example.org", "test", 6),
+    ("chen-w", "Chen Wei", "example.org", "Benchmarking seizure detection for a paper on transfer between clinics.", 2),
+    (
+        "dora-k",
+        "Dora Kovač",
+        "example.org",
+        "Teaching a course on biosignals; thirty students will see the data in class.",
+        1,
+    ),
 )
 _CARD = """---
 license: other
@@ -59,14 +73,24 @@ def _world() -> Iterator[LocalHub]:
 
     with LocalHub(requests=0, repos=1) as hub:
         hub.add_people([{"username": "you"}, {"username": "newcomer"}])
-        hub.add_people([{"username": name, "fullname": fullname} for name, fullname, _, _ in _PEOPLE])
+        hub.add_people(
+            [
+                {
+                    "username": name,
+                    "fullname": fullname,
+                    "email": f"{name}@{domain}",
+                    "created_at": "2024-02-29T12:00:00Z",
+                }
+                for name, fullname, domain, _, _ in _PEOPLE
+            ]
+        )
         api = HfApi(endpoint=hub.url, token=hub.tokens["you"])
         for repo, kind in (("you/your-data", "dataset"), ("you/your-model", "model")):
             api.create_repo(repo, repo_type=kind)
             api.upload_file(path_or_fileobj=_CARD.encode(), path_in_repo="README.md", repo_id=repo, repo_type=kind)
             api.update_repo_settings(repo, gated="manual", repo_type=kind)
             hub.add_requests(
-                [_request(repo, kind, name, purpose, days, hub.clock.now()) for name, _, purpose, days in _PEOPLE]
+                [_request(repo, kind, name, purpose, days, hub.clock.now()) for name, _, _, purpose, days in _PEOPLE]
             )
         yield hub
 
@@ -97,11 +121,14 @@ class Reader:
             "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT / "src"), "NO_COLOR": "1", "PYTHONWARNINGS": "error",
         }  # fmt: skip
         self.printed: list[str] = []
+        self._served: tuple[str, str] | None = None  # a Hub's address as a page shows it, and as it is
 
     def follow(self, block: Block) -> None:
         """Do what one block says."""
         if block.mark in {"real Hub", "terminal"}:
             _check_tree(block)
+        elif block.mark.startswith("file "):
+            self._keep(block, block.mark.removeprefix("file "))
         elif block.mark == "output":
             assert not (why := mismatch(tuple(block.text.splitlines()), self.printed)), f"{block.place}\n{why}"
         elif block.language in {"console", "sh"} and (
@@ -130,12 +157,14 @@ class Reader:
                 ],
                 block,
             )
-        elif block.language == "python":
-            self._run([sys.executable, self._file(block, "page.py")], block)
-        elif block.language == "sh":
-            self._run([_BASH, "-eu", "-o", "pipefail", self._file(block, "page.sh")], block)
-        elif block.language == "js" and shutil.which("node"):
-            self._run(["node", self._file(block, "page.mjs")], block)
+        elif block.language in _RUNNERS and shutil.which(_RUNNERS[block.language][0]):
+            name = {"python": "page.py", "sh": "page.sh", "js": "page.mjs"}[block.language]
+            self._run([*_RUNNERS[block.language], self._file(block, name)], block)
+
+    def _keep(self, block: Block, name: str) -> None:
+        path = self.folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(block.text + "\n", "utf-8")
 
     def _file(self, block: Block, name: str) -> str:
         path = self.folder / name
@@ -157,7 +186,8 @@ class Reader:
 
     def _run_steps(self, block: Block, todo: list[Step]) -> None:
         script = "".join(
-            f"{step.command}\ncode=$?; printf '{_MARKER}%s{_MARKER}' $code; (exit $code)\n" for step in todo
+            f"{self._as_printed(step.command)}\ncode=$?; printf '{_MARKER}%s{_MARKER}' $code; (exit $code)\n"
+            for step in todo
         )
         done = subprocess.run(
             [_BASH, "-c", script], cwd=self.folder, env=self.environment, text=True, check=False,
@@ -169,8 +199,8 @@ class Reader:
             self._judge(
                 block, step, parts[2 * number].splitlines(), parts[2 * number + 1], todo[number + 1 : number + 2]
             )
-            if exported := re.fullmatch(r"export (\w+)=(\S+)", step.command):
-                self.environment[exported[1]] = exported[2]  # later blocks are typed into the same shell
+            if re.fullmatch(r"export( \w+=\S+)+", step.command):  # later blocks are typed into the same shell
+                self.environment |= dict(re.findall(r" (\w+)=(\S+)", self._as_printed(step.command)))
 
     def _judge(self, block: Block, step: Step, printed: list[str], code: str, after: list[Step]) -> None:
         text = "\n".join(printed)
@@ -195,6 +225,12 @@ class Reader:
         while (why := mismatch(step.shown, printed)) and (line := program.stdout.readline()):
             printed.append(line.rstrip("\n"))
         assert not why, f"{block.place}: `{step.command}`\n{why}\n\nall of it:\n" + "\n".join(printed)
+        if (shown := _LOCAL.search("\n".join(step.shown))) and (real := _LOCAL.search("\n".join(printed))):
+            self._served = shown[0], real[0]
+
+    def _as_printed(self, command: str) -> str:
+        """The command as a reader pastes it: with the address that their Hub has told, not the one on the page."""
+        return command.replace(*self._served) if self._served else command
 
 
 def _is_lacking(tool: str, block: Block) -> bool:
