@@ -1,0 +1,205 @@
+"""Whatever is entered, the store's rows are what its ledger folds into, its counts are counts, and its chains hold."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from hf_gate.domain import events as e
+from hf_gate.domain.events import Entry, canonical, commitment_of, event_of
+from hf_gate.domain.ids import Repo
+from hf_gate.domain.ledger import GENESIS, Link, prove
+from hf_gate.domain.lifecycle import STATUSES
+from hf_gate.domain.state import RequestState, evolve
+from hf_gate.store.opening import open_store
+from hf_gate.store.states import chain_of
+from tests.contract.store_kit import EEG, ENDPOINT, MED, new_schema, postgres_uri, record, take
+
+__all__ = ["postgres_uri"]
+
+_repos = st.sampled_from([EEG, MED])
+_statuses = st.sampled_from([status.value for status in STATUSES])
+_times = st.integers(0, 5000)
+_words = st.sampled_from(["", "sleep", "睡眠", "\x00", "a" * 300])
+
+
+class _Machine(RuleBasedStateMachine):
+    """Records and entries at random, on two repos; the store is closed and opened in between."""
+
+    place: str
+
+    @initialize()
+    def begin(self) -> None:
+        self.store = open_store(self.place, endpoint=ENDPOINT)
+        self.entries = 0
+
+    def teardown(self) -> None:
+        self.store.close()
+
+    # ---- what happens --------------------------------------------------------------------------------------------------
+
+    @rule(
+        repo=_repos,
+        people=st.lists(st.integers(1, 6), min_size=1, max_size=5),
+        status=_statuses,
+        day=st.integers(1, 4),
+        word=_words,
+        hidden=st.booleans(),
+    )
+    def read(self, repo: Repo, people: list[int], status: str, day: int, word: str, hidden: bool) -> None:
+        page = [record(n, status, day=day, answers={"Why": word}, is_hidden=hidden and n == 6) for n in people]
+        take(self.store, repo, page)
+
+    @precondition(lambda self: self._requests())
+    @rule(data=st.data(), at=_times)
+    def append(self, data: st.DataObject, at: int) -> None:
+        repo = data.draw(st.sampled_from(sorted({row[1] for row in self._requests()})))
+        idents = [row for row in self._requests() if row[1] == repo]
+        entries = [
+            self._entry(data, *data.draw(st.sampled_from(idents)), at) for _ in range(data.draw(st.integers(1, 4)))
+        ]
+        with self.store.writing() as write:
+            write.append(repo, entries)
+
+    def _entry(self, data: st.DataObject, ident: int, _: Repo, person: int, at: int) -> Entry:
+        event: e.AnyEvent = data.draw(
+            st.one_of(
+                st.builds(e.StatusMoved, before=_statuses, after=_statuses, reviewed_at=st.none() | _times),
+                st.builds(e.RequestWithdrawn, before=_statuses),
+                st.builds(
+                    e.VerdictReached, action=st.sampled_from(["accept", "human"]), rule=st.sampled_from(["a", "b"]),
+                    policy=st.none() | st.just("p"), queue=st.none() | st.just("office"),
+                    shadow=st.sampled_from([(), (("q", "r", "reset"),)]),
+                ),
+                st.builds(e.ChangeStarted, run=st.just("r1"), before=_statuses, after=_statuses),
+                st.builds(e.ChangeSettled, run=st.just("r1"), kind=st.sampled_from(["done", "open", "refused", "already"]), after=_statuses),
+                st.builds(e.GrantDated, until=st.none() | _times, at_end=st.just("reset")),
+                st.builds(e.NoteWritten),
+            )
+        )  # fmt: skip
+        private = data.draw(st.none() | st.fixed_dictionaries({"note": _words, "tables": st.just(["dua"])}))
+        return Entry(event=event, at=at, actor="lena", request=ident, person=person, private=private)
+
+    @rule(at=_times)
+    def promote(self, at: int) -> None:
+        with self.store.writing() as write:
+            write.append(None, [Entry(event=e.PolicyPromoted(policy="p", digest="d"), at=at, actor="lena")])
+
+    @rule()
+    def fail(self) -> None:
+        before = self.store.chains()
+
+        def half() -> None:
+            with self.store.writing() as write:
+                write.append(None, [Entry(event=e.PolicyPromoted(policy="p", digest="d"), at=1, actor="lena")])
+                raise InterruptedError
+
+        with pytest.raises(InterruptedError):
+            half()
+        assert self.store.chains() == before
+
+    @rule()
+    def open_again(self) -> None:
+        self.store.close()
+        self.store = open_store(self.place, endpoint=ENDPOINT)
+
+    # ---- what holds ----------------------------------------------------------------------------------------------------
+
+    def _requests(self) -> list[tuple[int, Repo, int]]:
+        rows = [row for person in range(1, 20) for row in self.store.attempts(None, person)]
+        return [(row.id, row.repo, row.person.id) for row in rows]
+
+    @invariant()
+    def chains_hold_and_commitments_fit(self) -> None:
+        for chain, (length, head) in self.store.chains().items():
+            assert [(link.seq, link.hash) for link in prove(self.store.links(chain)) if isinstance(link, Link)] == [
+                (length, head)
+            ]
+            for link, salt, private in self.store.sealed(chain):
+                if private is not None:
+                    assert salt is not None
+                    assert link.commitment == commitment_of(salt, private)
+                else:
+                    assert link.commitment is None
+
+    @invariant()
+    def rows_are_what_the_ledger_folds_into(self) -> None:
+        folded: dict[int, RequestState] = {}
+        for repo in (EEG, MED):
+            for link in self.store.links(chain_of(repo)):
+                assert link.request is not None
+                state = evolve(folded.get(link.request), event_of(link.body), link.at)
+                assert state is not None
+                folded[link.request] = state
+        rows = self.store.requests(list(folded))
+        assert {ident: row.state for ident, row in rows.items()} == folded
+        assert len(self._requests()) == len(folded)
+        latest = {(row.repo, row.person.id): row for row in sorted(rows.values(), key=lambda row: row.state.attempt)}
+        assert {row.id for row in rows.values() if row.is_current} == {row.id for row in latest.values()}
+
+    @invariant()
+    def counts_are_counts(self) -> None:
+        rows = self.store._db.rows(
+            "SELECT r.repo_id, r.status, v.action, r.queue FROM requests r LEFT JOIN verdicts v ON v.id = r.verdict_id"
+            " WHERE r.is_current"
+        )
+        want: Counter[Any] = Counter()
+        for repo, status, action, queue in rows:
+            want.update(
+                (repo, kind, name) for kind, name in (("status", status), ("action", action), ("queue", queue)) if name
+            )
+        kept = self.store._db.rows("SELECT repo_id, kind, name, n FROM counters WHERE n <> 0")
+        assert {(repo, kind, name): n for repo, kind, name, n in kept} == dict(want)
+
+    @invariant()
+    def every_request_is_found_by_its_text(self) -> None:
+        for ident, repo, _ in self._requests():
+            (row,) = self.store.requests([ident]).values()
+            assert row.request is not None
+            if row.is_current:
+                name = row.person.identity.username
+                found = {one.id for one in self.store.find(repo, name)} if name else {ident}
+                assert ident in found
+
+
+def _run(machine: type[_Machine]) -> None:
+    run_state_machine_as_test(machine)
+
+
+def test_on_sqlite() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+
+        class OnFiles(_Machine):
+            def __init__(self) -> None:
+                super().__init__()
+                self.place = str(Path(tempfile.mkdtemp(dir=folder)) / "desk.db")
+
+        _run(OnFiles)
+
+
+def test_on_postgresql(postgres_uri: str) -> None:
+    class OnServer(_Machine):
+        def __init__(self) -> None:
+            super().__init__()
+            self.place = new_schema(postgres_uri)
+
+    _run(OnServer)
+
+
+def test_a_chain_begins_where_the_house_says() -> None:
+    assert hashlib.sha256(b"hf-gate ledger 1").digest() == GENESIS
+    assert canonical({}) == b"{}"
