@@ -8,7 +8,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,12 +26,7 @@ if TYPE_CHECKING:
     from .domain.requests import AccessRequest
     from .hub.client import Hub
     from .policy.desk import Desk
-    from .policy.model import Policy
-    from .sources.folder import Folder
     from .store.reading import Store
-    from .usecases.judging import Court
-    from .usecases.ports import StorePort
-    from .usecases.run import Desk as RunDesk
 
 _ACCOUNT_LIVES: Final = 24 * 3600  # seconds: who a token belongs to never changes, its organisations may
 
@@ -322,44 +317,6 @@ class HubClock:
         end = self._clock.now() + seconds
         while (left := end - self._clock.now()) > 0:
             time.sleep(max(0.001, self._clock.real(left)))
-
-
-def join_desk(place: Place, hub: Hub, store: StorePort, *, actor: str) -> RunDesk:
-    """Policies, tables, lists, store and Hub of a desk, ready for use cases; any error in a policy file ends it here."""
-    from .domain.forms import form_of_json  # noqa: PLC0415 - only who judges
-    from .policy.facts import Memo  # noqa: PLC0415 - as above
-    from .policy.spelling import Rate  # noqa: PLC0415 - as above
-    from .sources.desk import DeskSources  # noqa: PLC0415 - as above
-    from .sources.folder import read_folder, read_tables, told  # noqa: PLC0415 - as above
-    from .usecases.judging import court_of, with_texts  # noqa: PLC0415 - as above
-    from .usecases.run import Desk  # noqa: PLC0415 - as above
-
-    if place.folder is None:
-        raise UsageError("there is no desk here.", hint="Make one: hf-gate init, or name it: --desk DIR.")
-    folder, clock = read_folder(place.folder), HubClock(hub)
-    forms = {str(row.repo): form_of_json(row.form_card) for row in store.repos() if row.form_card}
-    policies, problems = folder.checked(forms)
-    if wrong := [told(each) for each in problems if each.is_error]:
-        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
-        raise UsageError(f"{wrong[0]}{more}", hint="`hf-gate policy check` shows each in its place.")
-    policies = tuple(with_texts(policy, folder.desk.templates) for policy in policies)
-    sources, memo = DeskSources(hub), Memo()
-    previous = {spec: int(rows) for spec in _table_names(folder, policies) if (rows := store.setting(f"rows {spec}"))}
-    tables = read_tables(folder, policies, now=clock.now(), previous=previous)
-    guards = folder.desk.guards
-    budgets: dict[str, Rate] = {verb: getattr(guards, verb) for verb in ("accept", "reset", "reject", "remove")}
-
-    def courts() -> list[Court]:
-        rows = sorted((row for row in store.repos() if folder.desk.names(row.repo)), key=lambda row: row.repo)
-        made = (court_of(row, policies, tables, sources, zone=folder.zone, memo=memo) for row in rows)
-        return [court for court in made if court is not None]
-
-    return Desk(store, hub, clock, sources, actor, policies, courts, budgets, guards.protected, tables, folder.zone)
-
-
-def _table_names(folder: Folder, policies: Iterable[Policy]) -> set[str]:
-    specs = (*folder.desk.tables, *(spec for policy in policies for spec in policy.tables))
-    return {spec.name for spec in specs}
 
 
 def local_zone() -> str:

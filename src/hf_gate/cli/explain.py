@@ -63,9 +63,9 @@ def explain(run: Run, *, target: tuple[str, ...], repo: str | None, file: str | 
 
 
 def _joined(opened: OpenDesk) -> Desk:
-    from .. import wiring  # noqa: PLC0415 - help needs none of it
+    from .. import joining  # noqa: PLC0415 - help needs none of it
 
-    return wiring.join_desk(opened.place, opened.run.hub, opened.store, actor=opened.actor)
+    return joining.join_desk(opened.run.settings, opened.place, opened.run.hub, opened.store, actor=opened.actor)
 
 
 # ---- whom -----------------------------------------------------------------------------------------------------------------
@@ -121,10 +121,10 @@ def _heard(desk: Desk, row: RequestRow, drafts: Policies | None) -> Hearing:
 
 
 def _court(desk: Desk, repo: Repo, policies: Sequence[Policy], tables: Mapping[str, Table]) -> Court | None:
-    from ..usecases.judging import court_of  # noqa: PLC0415 - as above
+    from ..usecases.judging import compiled, court_of  # noqa: PLC0415 - as above
 
     known = desk.store.repo(repo) or _new_repo(desk, repo)
-    return court_of(known, policies, tables, desk.sources, zone=desk.zone)
+    return court_of(known, compiled(policies, tables), tables, desk.sources, zone=desk.zone)
 
 
 def _draft_court(desk: Desk, repo: Repo, drafts: Policies) -> Court:

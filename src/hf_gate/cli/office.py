@@ -19,10 +19,10 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
 def office(run: Run) -> Desk:
     """The desk that is meant with its policies, tables, lists and Hub; open until the program ends."""
-    from .. import wiring  # noqa: PLC0415 - only who works at a desk
+    from .. import joining  # noqa: PLC0415 - only who works at a desk
 
     opened = open_desk(run, needs_folder=True, writes=True)
-    return wiring.join_desk(opened.place, run.hub, opened.store, actor=opened.actor)
+    return joining.join_desk(run.settings, opened.place, run.hub, opened.store, actor=opened.actor)
 
 
 def new_run_id() -> str:

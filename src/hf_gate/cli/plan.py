@@ -72,7 +72,7 @@ def made_plan(desk: Desk, moment: datetime | None, valid: timedelta, profiles: i
         return propose(
             desk.store,
             desk.courts(),
-            desk.sources,
+            desk.hearing,
             now=now,
             policies=desk.policies,
             protected=desk.protected,

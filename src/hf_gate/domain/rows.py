@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeAlias
 from typing import Any
 
 import msgspec
@@ -12,6 +13,13 @@ from .ids import Repo
 from .ledger import Link
 from .requests import AccessRequest
 from .state import Known, RequestState
+
+
+Cut: TypeAlias = tuple[int, int]
+"""A place in a list of requests from the oldest on: when that one asked (ms), and its number."""
+
+Part: TypeAlias = tuple[Cut | None, Cut | None]
+"""What comes after the first place, up to and with the second; None: from the beginning, to the end."""
 
 
 class Identity(msgspec.Struct, frozen=True):

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from ..domain.events import VerdictReached
+from ..domain.lifecycle import STATUSES, Status
 from ..domain.moments import iso
 from ..domain.requests import AccessRequest
 from ..domain.state import RequestState, answers_digest
+from ..policy.combine import MOVES
 from ..policy.model import Action, Because, Fact, Verdict
 from ..policy.reasons import fill
 from .model import Change, Reason
-
-AFTER: Final = {Action.ACCEPT: "accepted", Action.RESET: "reset", Action.REJECT: "rejected"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +27,26 @@ class Subject:
     row: int
 
 
+def asks_change(state: RequestState, verdict: Verdict) -> bool:
+    """Whether a verdict moves a request that stands so; one that is under way is left alone."""
+    return after_of(state, verdict) is not None
+
+
+def after_of(state: RequestState, verdict: Verdict) -> Status | None:
+    """Where a verdict moves a request that stands so; None: nowhere."""
+    if state.open_after is not None or state.status not in STATUSES:
+        return None
+    return MOVES.get((Status(state.status), verdict.action))
+
+
 def change_for(subject: Subject, verdict: Verdict) -> Change | None:
     """The change that a verdict asks for; None when it asks for patience, a human, or what is so already.
 
     A person who is in is only ever put out by it, never let in again; rejected and reset ones are not judged.
     """
     state, request = subject.state, subject.request
-    after = AFTER.get(verdict.action)
-    allowed = {"pending": ("accepted", "reset", "rejected"), "accepted": ("reset", "rejected")}.get(state.status, ())
-    if after is None or after not in allowed or state.open_after is not None:
+    after = after_of(state, verdict)
+    if after is None:
         return None
     ends = verdict.until_all or ((verdict.until,) if verdict.until is not None else ())
     until = ",".join(sorted(str(end) for end in ends)) if after == "accepted" else ""
@@ -48,7 +59,7 @@ def change_for(subject: Subject, verdict: Verdict) -> Change | None:
         asked_at=iso(request.asked_at),
         answers_digest=answers_digest(request),
         before=state.status,
-        after=after,
+        after=after.value,
         reason=_reason_for(verdict, request) if after != "accepted" else None,
         rule=verdict.rule,
         policy=verdict.policy,

@@ -13,7 +13,7 @@ from ..domain.ids import Repo
 from ..domain.ledger import Checkpoint, Link
 from ..domain.query import Pattern, Query, Term
 from ..domain.requests import AccessRequest
-from ..domain.rows import ChangeRow, HistoryRow, LedgerRow, QueryPage, RepoRow, RequestRow, RunRow
+from ..domain.rows import ChangeRow, Cut, HistoryRow, LedgerRow, Part, QueryPage, RepoRow, RequestRow, RunRow
 from ..domain.state import Known
 from ..errors import StoreUnavailable
 from . import ledger, repos, runs
@@ -21,7 +21,7 @@ from .locking import Lock
 from .memory import Memory, dictionary
 from .packing import Packer
 from .query_sql import conditions
-from .requests import BARE, WHOLE, Knower, Reader, history_rows, paged
+from .requests import BARE, WHOLE, Knower, Reader, cuts, history_rows, paged
 from .search import Wanted, cursor_of, key_of, keys_of
 from .sql import Database
 from .states import Verdicts
@@ -125,15 +125,22 @@ class Store:
     def _reader(self) -> Reader:
         return Reader(self._packer, self._verdicts.of(self._db))
 
-    def walk(self, repo: Repo, status: str, *, with_record: bool = True) -> Iterator[RequestRow]:
-        """The current requests of a repo in one status, the oldest first."""
+    def walk(
+        self, repo: Repo, status: str, *, with_record: bool = True, part: Part = (None, None)
+    ) -> Iterator[RequestRow]:
+        """The current requests of a repo in one status, the oldest first; `part`: those between two of its `cuts`."""
         ident = self._repo_id(repo)
         if ident is None:
             return
         where, select = "r.repo_id = ? AND r.status = ? AND r.is_current", WHOLE if with_record else BARE
         reader = self._reader()
-        for page in paged(self._db.rows, select, where, (ident, status), ("r.asked_at", "r.id")):
+        for page in paged(self._db.rows, select, where, (ident, status), ("r.asked_at", "r.id"), part):
             yield from reader.all(page)
+
+    def cuts(self, repo: Repo, status: str, size: int) -> Sequence[Cut]:
+        """Where to cut that list into parts of about so many."""
+        ident = self._repo_id(repo)
+        return [] if ident is None else cuts(self._db, ident, status, size)
 
     def request(self, ident: int) -> RequestRow | None:
         """With its record."""

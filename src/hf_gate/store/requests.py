@@ -12,7 +12,7 @@ from ..domain.ids import Repo
 from ..domain.lifecycle import Status
 from ..domain.moments import moment_of
 from ..domain.requests import AccessRequest
-from ..domain.rows import Identity, PersonRow, RequestRow
+from ..domain.rows import Cut, Identity, Part, PersonRow, RequestRow
 from ..domain.state import Known
 from ..protocol.codec import read_page
 from .packing import Packer, record_of
@@ -167,14 +167,23 @@ class Knower:
 
 
 def paged(
-    rows: Callable[[str, Values], list[Row]], select: str, where: str, values: Sequence[object], key: tuple[str, str]
+    rows: Callable[[str, Values], list[Row]],
+    select: str,
+    where: str,
+    values: Sequence[object],
+    key: tuple[str, str],
+    part: Part = (None, None),
 ) -> Iterator[list[Row]]:
     """All rows in the order of two columns that tell them apart, a page at a time; nothing stays open in between.
 
-    The first column is the state's `asked_at` or `until_at`, the second the request's number.
+    The first column is the state's `asked_at` or `until_at`, the second the request's number. `part`: only what comes
+    after the first place and not after the second.
     """
     order = f"ORDER BY {key[0]}, {key[1]} LIMIT {PAGE}"
     at = _STATE_AT + {"r.asked_at": 2, "r.until_at": 9}[key[0]]
+    for place, sign in zip(part, (">", "<="), strict=True):
+        if place is not None:
+            where, values = f"{where} AND ({key[0]}, {key[1]}) {sign} (?, ?)", (*values, *place)
     page = rows(f"{select} WHERE {where} {order}", values)
     while page:
         yield page
@@ -182,6 +191,16 @@ def paged(
             return
         after = (page[-1][at], page[-1][0])
         page = rows(f"{select} WHERE {where} AND ({key[0]}, {key[1]}) > (?, ?) {order}", (*values, *after))
+
+
+def cuts(db: Database, repo_id: int, status: str, size: int) -> list[Cut]:
+    """Places that cut the current requests of one status into parts of about so many, each ending at its place."""
+    found = db.rows(
+        "SELECT asked_at, id FROM (SELECT asked_at, id, row_number() OVER (ORDER BY asked_at, id) AS n FROM requests"
+        " WHERE repo_id = ? AND status = ? AND is_current) AS numbered WHERE n % ? = 0 ORDER BY asked_at, id",
+        (repo_id, status, size),
+    )
+    return [(int(asked), int(ident)) for asked, ident in found]
 
 
 def history_rows(db: Database, repo_id: int, people: Iterable[int]) -> tuple[list[Row], list[Row]]:

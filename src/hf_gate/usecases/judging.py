@@ -10,10 +10,10 @@ from typing import Final, Protocol
 from ..domain.forms import GateForm, form_of_json
 from ..domain.ids import Person, Repo
 from ..domain.moments import moment_of
-from ..domain.rows import HistoryRow, RepoRow, RequestRow
+from ..domain.rows import HistoryRow, Part, RepoRow, RequestRow
 from ..errors import UsageError
 from ..policy.canonical import policy_digest
-from ..policy.evaluate import Judge, compile_policy
+from ..policy.evaluate import Compiled, Judge, compile_policy
 from ..policy.facts import (
     EmailFacts,
     FactReader,
@@ -77,9 +77,15 @@ class Court:
         return any(name.startswith(_HISTORY) for name in self.judge.facts)
 
 
+def compiled(policies: Iterable[Policy], tables: Mapping[str, Table]) -> dict[str, Compiled]:
+    """Each policy made ready once, by its name; many repos share it."""
+    declared = declarations(tables=tables)
+    return {policy.name: compile_policy(policy, declared) for policy in policies}
+
+
 def court_of(
     row: RepoRow,
-    policies: Sequence[Policy],
+    policies: Mapping[str, Compiled],
     tables: Mapping[str, Table],
     sources: SourcesPort,
     *,
@@ -87,15 +93,14 @@ def court_of(
     memo: Memo | None = None,
 ) -> Court | None:
     """Who judges at this repo; None when no policy is for it. Raises where two of them contradict each other's form."""
-    mine = [policy for policy in policies if any(glob_matches(glob, row.repo) for glob in policy.applies_to)]
+    mine = [one for one in policies.values() if any(glob_matches(glob, row.repo) for glob in one.policy.applies_to)]
     if not mine:
         return None
-    form = form_roles(_form(row), _stated(row.repo, mine))
-    declared = declarations(tables=tables)
-    judge = Judge([compile_policy(policy, declared) for policy in mine], zone=zone)
+    form = form_roles(_form(row), _stated(row.repo, [one.policy for one in mine]))
+    judge = Judge(mine, zone=zone)
     asked = {name.split(".")[1] for name in judge.facts if name.startswith("tables.")}
     known = {name: table for name, table in tables.items() if name in asked}
-    statuses = tuple(dict.fromkeys(status for policy in mine for status in policy.judges))
+    statuses = tuple(dict.fromkeys(status for one in mine for status in one.policy.judges))
     reader = FactReader(judge.facts, sources.countries, memo)
     versions = {f"table:{name}": table.digest[:8] for name, table in known.items()}
     return Court(row.repo, judge, reader, form, known, statuses, {**_lists_asked(judge, sources), **versions})
@@ -147,10 +152,12 @@ class Case:
     tables: tuple[str, ...] = ()
 
 
-def cases(store: StorePort, court: Court, sources: SourcesPort, status: str, now: datetime) -> Iterator[Case]:
-    """Every request of one status at this repo with its facts, the oldest first."""
+def cases(
+    store: StorePort, court: Court, sources: SourcesPort, status: str, now: datetime, part: Part = (None, None)
+) -> Iterator[Case]:
+    """Every request of one status at this repo with its facts, the oldest first; or a part of them."""
     chunk: list[RequestRow] = []
-    for row in store.walk(court.repo, status):
+    for row in store.walk(court.repo, status, part=part):
         chunk.append(row)
         if len(chunk) >= CHUNK:
             yield from cases_of(store, court, sources, chunk, now)

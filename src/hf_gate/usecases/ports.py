@@ -15,7 +15,19 @@ from ..domain.ids import Person, Repo
 from ..domain.ledger import Checkpoint, Link
 from ..domain.outcomes import Outcome
 from ..domain.requests import AccessRequest, Decision
-from ..domain.rows import ChangeRow, HistoryRow, Identity, LedgerRow, PersonRow, RepoRow, RequestRow, RunRow, Seen
+from ..domain.rows import (
+    ChangeRow,
+    Cut,
+    HistoryRow,
+    Identity,
+    LedgerRow,
+    Part,
+    PersonRow,
+    RepoRow,
+    RequestRow,
+    RunRow,
+    Seen,
+)
 from ..domain.state import Known
 
 __all__ = [
@@ -118,7 +130,10 @@ class StorePort(Protocol):
     # requests
     def known(self, repo: Repo, seen: Sequence[AccessRequest]) -> Sequence[Known | None]: ...
     def unseen(self, repo: Repo, seen: Collection[int]) -> Iterator[Known]: ...
-    def walk(self, repo: Repo, status: str, *, with_record: bool = True) -> Iterator[RequestRow]: ...
+    def walk(
+        self, repo: Repo, status: str, *, with_record: bool = True, part: Part = (None, None)
+    ) -> Iterator[RequestRow]: ...
+    def cuts(self, repo: Repo, status: str, size: int) -> Sequence[Cut]: ...
     def request(self, ident: int) -> RequestRow | None: ...
     def requests(self, idents: Sequence[int]) -> Mapping[int, RequestRow]: ...
     def find(self, repo: Repo | None, text: str) -> Sequence[RequestRow]: ...

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, TypeAlias
+
+import msgspec
 
 from ..domain import events as e
 from ..domain.moments import ms
-from ..domain.rows import PersonRow, RequestRow
+from ..domain.rows import Part, PersonRow, RequestRow
 from ..plan import guards
-from ..plan.desired import Subject, change_for, ended, is_news, plain, verdict_event
+from ..plan.desired import Subject, asks_change, change_for, ended, is_news, plain, verdict_event
 from ..plan.model import MOST, VALID, Change, Plan, sealed
 from ..policy.model import Action, Facts, Mode, Policy, Verdict
-from .judging import Case, Court, SourcesPort, cases
+from .judging import CHUNK, Case, Court, SourcesPort, cases
 from .ports import StorePort
 
 POLICY: Final = "policy"
@@ -48,10 +50,23 @@ class _Heap:
             del self.kept[self.most :]
 
 
+class Heard(msgspec.Struct):
+    """What came out of a part of a list: the changes that it asks for, the verdicts that are news, whose profile is missing."""
+
+    changes: list[Change] = []
+    news: list[e.Entry] = []
+    needs: list[PersonRow] = []
+    counts: dict[str, int] = {}
+
+
+Hearing: TypeAlias = Callable[[Court, str, datetime], Iterator[Heard]]
+"""Judges one status list of a court's repo, part by part."""
+
+
 def propose(
     store: StorePort,
     courts: Sequence[Court],
-    sources: SourcesPort,
+    hearing: Hearing,
     *,
     now: datetime,
     policies: Collection[Policy],
@@ -64,13 +79,17 @@ def propose(
     Verdicts that differ from the last ones are entered into the ledger on the way; nothing else is changed.
     """
     heap, counts = _Heap(most), Counter[str]()
-    proposal_needs: dict[int, PersonRow] = {}
+    needs: dict[int, PersonRow] = {}
     entered = 0
     for court in courts:
         for status in court.statuses:
-            bench = _Sitting(store, court, now, heap, counts, proposal_needs)
-            bench.hear(cases(store, court, sources, status, now))
-            entered += bench.entered
+            for heard in hearing(court, status, now):
+                _enter(store, court, heard.news)
+                entered += len(heard.news)
+                counts.update(heard.counts)
+                needs.update((person.id, person) for person in heard.needs)
+                for change in heard.changes:
+                    heap.add(change)
     ends = _ends(store, courts, policies, now)
     counts["end"] = len(ends)
     for change in ends:
@@ -88,7 +107,13 @@ def propose(
         most=most,
         dropped=heap.dropped,
     )
-    return Proposal(plan, list(proposal_needs.values()), entered)
+    return Proposal(plan, list(needs.values()), entered)
+
+
+def _enter(store: StorePort, court: Court, news: Sequence[e.Entry]) -> None:
+    if news:
+        with store.writing() as write:
+            write.append(court.repo, news)
 
 
 SUMMARY: Final = ("judged", "accept", "reject", "reset", "remove", "end", "human", "wait", "no_rule")
@@ -99,48 +124,53 @@ def policies_digest(policies: Iterable[Policy]) -> str:
     return hashlib.sha256(e.canonical(sorted((policy.name, policy.digest) for policy in policies))).hexdigest()
 
 
+def hear(
+    store: StorePort, court: Court, sources: SourcesPort, status: str, now: datetime, part: Part = (None, None)
+) -> Iterator[Heard]:
+    """Judges a part of a list, a thousand at a time. Reads only, so that many may do it at once."""
+    sitting = _Sitting(court, now)
+    for number, case in enumerate(cases(store, court, sources, status, now, part), start=1):
+        sitting.judge(case)
+        if number % CHUNK == 0:
+            yield sitting.heard()
+    yield sitting.heard()
+
+
 class _Sitting:
-    """One status list of one repo, judged in one pass."""
+    """A part of one list under judgement."""
 
-    def __init__(
-        self,
-        store: StorePort,
-        court: Court,
-        now: datetime,
-        heap: _Heap,
-        counts: Counter[str],
-        needs: dict[int, PersonRow],
-    ) -> None:
-        self.store, self.court, self.now, self.heap, self.counts, self.needs = store, court, now, heap, counts, needs
-        self.entered = 0
-        self._entries: list[e.Entry] = []
+    def __init__(self, court: Court, now: datetime) -> None:
+        self.court, self.now, self.at = court, now, ms(now)
+        self._begin()
 
-    def hear(self, all_cases: Iterable[Case]) -> None:
-        """Judge each; write what is new a thousand at a time."""
-        for case in all_cases:
-            self._judge(case)
-            if len(self._entries) >= 1000:
-                self._write()
-        self._write()
+    def _begin(self) -> None:
+        self.changes: list[Change] = []
+        self.news: list[e.Entry] = []
+        self.needs: list[PersonRow] = []
+        self.counts: Counter[str] = Counter()
 
-    def _judge(self, case: Case) -> None:
+    def heard(self) -> Heard:
+        """What came out so far; a new part begins."""
+        done = Heard(self.changes, self.news, self.needs, dict(self.counts))
+        self._begin()
+        return done
+
+    def judge(self, case: Case) -> None:
+        """One request: quickly, and with its reasons only where something is to change."""
         row, facts = case.row, case.facts
         verdict = self.court.judge.quick(facts, now=self.now, status=row.state.status)
-        if verdict is None:
+        if verdict is None or row.request is None:
             return
         self.counts["judged"] += 1
-        if row.request is None:
-            return
-        change = change_for(Subject(row.request, row.state, row.id), verdict)
-        if change is not None:
+        if asks_change(row.state, verdict):
             self._plan(row, facts)
         elif verdict.action in (Action.HUMAN, Action.WAIT):
             self.counts[str(verdict.action)] += 1
             self.counts["no_rule"] += verdict.rule == "none"
         if verdict.needs:
-            self.needs[row.person.id] = row.person
+            self.needs.append(row.person)
         if is_news(row.state, verdict):
-            self._enter(case, verdict)
+            self.news.append(self._entry(case, verdict))
 
     def _plan(self, row: RequestRow, facts: Facts) -> None:
         """The same verdict once more, with its reasons: only what is planned pays for them."""
@@ -150,32 +180,17 @@ class _Sitting:
             change = change_for(Subject(row.request, row.state, row.id), verdict)
         if change is not None:
             self.counts[change.verb] += 1
-            self.heap.add(change)
+            self.changes.append(change)
 
-    def _enter(self, case: Case, verdict: Verdict) -> None:
+    def _entry(self, case: Case, verdict: Verdict) -> e.Entry:
         private = {
             "facts": {name: plain(fact) for name, fact in sorted(case.facts.items())},
             "tables": list(case.tables),
         }
         actor = f"policy:{verdict.policy}@{(verdict.digest or '')[:8]}" if verdict.policy else POLICY
-        self._entries.append(
-            e.Entry(
-                event=verdict_event(verdict, self.court.lists),
-                at=ms(self.now),
-                actor=actor,
-                request=case.row.id,
-                person=case.row.person.id,
-                private=private,
-            )
-        )
-
-    def _write(self) -> None:
-        if not self._entries:
-            return
-        with self.store.writing() as write:
-            write.append(self.court.repo, self._entries)
-        self.entered += len(self._entries)
-        self._entries = []
+        event = verdict_event(verdict, self.court.lists)
+        row = case.row
+        return e.Entry(event=event, at=self.at, actor=actor, request=row.id, person=row.person.id, private=private)
 
 
 def _ends(store: StorePort, courts: Sequence[Court], policies: Collection[Policy], now: datetime) -> list[Change]:

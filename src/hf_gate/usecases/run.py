@@ -21,7 +21,7 @@ from .cadence import Kind, due_kind, note_of
 from .carry import Carrier
 from .judging import Court, SourcesPort
 from .ports import ClockPort, HubPort, StorePort
-from .propose import Proposal, propose
+from .propose import Hearing, Proposal, propose
 from .runs import UNFINISHED, begin
 from .sync import Synced, report_counts, sync
 
@@ -59,6 +59,7 @@ class Desk:
     actor: str
     policies: Sequence[Policy]
     courts: Callable[[], Sequence[Court]]
+    hearing: Hearing
     budgets: Mapping[str, Rate]
     protected: Collection[str] = ()
     tables: Mapping[str, Table] = field(default_factory=dict)
@@ -127,13 +128,13 @@ def proposed(desk: Desk, done: Turn, profile_budget: int) -> Proposal:
     now = desk.clock.now()
     bind_tables(desk, profile_budget)
     proposal = propose(
-        desk.store, desk.courts(), desk.sources, now=now, policies=desk.policies, protected=desk.protected
+        desk.store, desk.courts(), desk.hearing, now=now, policies=desk.policies, protected=desk.protected
     )
     if proposal.needs and profile_budget > 0:
         done.profiles = enrich(desk.store, desk.sources, proposal.needs, now, profile_budget)
         if done.profiles:
             proposal = propose(
-                desk.store, desk.courts(), desk.sources, now=now, policies=desk.policies, protected=desk.protected
+                desk.store, desk.courts(), desk.hearing, now=now, policies=desk.policies, protected=desk.protected
             )
     return proposal
 

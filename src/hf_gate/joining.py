@@ -1,0 +1,182 @@
+"""A desk joined: policies, tables, lists, store and Hub in one hand, and as many processes judging as the work is worth."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from . import wiring
+from .config import Settings
+from .domain.forms import form_of_json
+from .domain.rows import Part
+from .errors import Guarded, UsageError
+from .hub.client import Hub
+from .policy.evaluate import Compiled
+from .policy.facts import Memo
+from .policy.model import Policy
+from .policy.spelling import Rate
+from .policy.tables import Table
+from .sources.desk import DeskSources
+from .sources.folder import Folder, read_folder, read_tables, told
+from .store.reading import Store
+from .usecases.judging import Court, compiled, court_of, with_texts
+from .usecases.propose import Heard, hear, policies_digest
+from .usecases.run import Desk
+
+WORTH: Final = 20_000  # requests in one list: below, another process costs more than it brings
+_PART: Final = 5_000  # requests that a process judges before it tells what came out
+_AHEAD: Final = 2  # parts in flight for each process, so that no memory fills with what is not entered yet
+_MOST: Final = 8
+
+
+@dataclass(slots=True)
+class Bench:
+    """What judges: everything that was read from the folder of a desk at one moment."""
+
+    folder: Folder
+    policies: tuple[Policy, ...]
+    compiled: Mapping[str, Compiled]
+    tables: Mapping[str, Table]
+    sources: DeskSources
+    memo: Memo
+    store: Store
+
+    def courts(self) -> list[Court]:
+        """Of each repo of the desk that any policy is for, in the order of their names."""
+        rows = sorted((row for row in self.store.repos() if self.folder.desk.names(row.repo)), key=lambda row: row.repo)
+        zone, memo = self.folder.zone, self.memo
+        made = (court_of(row, self.compiled, self.tables, self.sources, zone=zone, memo=memo) for row in rows)
+        return [court for court in made if court is not None]
+
+
+def read_bench(place: wiring.Place, store: Store, hub: Hub | None, now: datetime) -> Bench:
+    """Reads policies and tables; any error in a policy file ends it here."""
+    if place.folder is None:
+        raise UsageError("there is no desk here.", hint="Make one: hf-gate init, or name it: --desk DIR.")
+    folder = read_folder(place.folder)
+    forms = {str(row.repo): form_of_json(row.form_card) for row in store.repos() if row.form_card}
+    policies, problems = folder.checked(forms)
+    if wrong := [told(each) for each in problems if each.is_error]:
+        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        raise UsageError(f"{wrong[0]}{more}", hint="`hf-gate policy check` shows each in its place.")
+    policies = tuple(with_texts(policy, folder.desk.templates) for policy in policies)
+    previous = {name: int(rows) for name in _table_names(folder, policies) if (rows := store.setting(f"rows {name}"))}
+    tables = read_tables(folder, policies, now=now, previous=previous)
+    return Bench(folder, policies, compiled(policies, tables), tables, DeskSources(hub), Memo(), store)
+
+
+def _table_names(folder: Folder, policies: Iterable[Policy]) -> set[str]:
+    specs = (*folder.desk.tables, *(spec for policy in policies for spec in policy.tables))
+    return {spec.name for spec in specs}
+
+
+def join_desk(settings: Settings, place: wiring.Place, hub: Hub, store: Store, *, actor: str) -> Desk:
+    """A desk ready for use cases."""
+    clock = wiring.HubClock(hub)
+    bench = read_bench(place, store, hub, clock.now())
+    guards = bench.folder.desk.guards
+    budgets: dict[str, Rate] = {verb: getattr(guards, verb) for verb in ("accept", "reset", "reject", "remove")}
+    return Desk(
+        store=store,
+        hub=hub,
+        clock=clock,
+        sources=bench.sources,
+        actor=actor,
+        policies=bench.policies,
+        courts=bench.courts,
+        hearing=Hall(settings, bench).hear,
+        budgets=budgets,
+        protected=guards.protected,
+        tables=bench.tables,
+        zone=bench.folder.zone,
+    )
+
+
+# ---- many processes ----------------------------------------------------------------------------------------------------
+
+
+class Hall:
+    """Judges a list here, or, when it is long, in as many processes as there are cores: the same in the same order."""
+
+    def __init__(self, settings: Settings, bench: Bench) -> None:
+        self._bench, self._work = bench, _Work(settings, policies_digest(bench.policies))
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        self._count = min(_MOST, cores or 1)
+        self._pool: ProcessPoolExecutor | None = None
+
+    def hear(self, court: Court, status: str, now: datetime) -> Iterator[Heard]:
+        """Part by part, from the oldest on."""
+        bench = self._bench
+        row = bench.store.repo(court.repo)
+        if self._count < 2 or row is None or row.counts.get(status, 0) < WORTH:
+            yield from hear(bench.store, court, bench.sources, status, now)
+            return
+        cuts = bench.store.cuts(court.repo, status, _PART)
+        parts: Iterable[Part] = zip((None, *cuts), (*cuts, None), strict=True)
+        yield from self._in_order(_Ask(str(court.repo), status, now, part) for part in parts)
+
+    def _in_order(self, asks: Iterable[_Ask]) -> Iterator[Heard]:
+        if self._pool is None:  # kept for the next list; it ends with this process
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(self._count, context, _begin, (self._work,))
+        waiting: deque[Future[list[Heard]]] = deque()
+        for ask in asks:
+            waiting.append(self._pool.submit(_judge_part, ask))
+            if len(waiting) > self._count * _AHEAD:
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What another process must know to judge alike; the token in it travels through a pipe of ours."""
+
+    settings: Settings
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    """A part of a list that is to be judged, as if it were that moment."""
+
+    repo: str
+    status: str
+    now: datetime
+    part: Part
+
+
+class _Here:
+    """What another process judges with; forms are read anew for each moment, since a reading may have changed them."""
+
+    def __init__(self, work: _Work) -> None:
+        place = wiring.read_place(work.settings)
+        self._store = wiring.open_store(work.settings, place, read_only=True)
+        self._bench = read_bench(place, self._store, None, datetime.now(UTC))  # noqa: TID251 - only dates its tables
+        self._is_same = policies_digest(self._bench.policies) == work.digest
+        self._courts: dict[str, Court] = {}
+        self._now: datetime | None = None
+
+    def judge(self, ask: _Ask) -> list[Heard]:
+        if not self._is_same:
+            raise Guarded("the policies changed while they were judged; nothing was planned.", hint="Run it again.")
+        if self._now != ask.now:
+            self._courts, self._now = {str(court.repo): court for court in self._bench.courts()}, ask.now
+        return list(hear(self._store, self._courts[ask.repo], self._bench.sources, ask.status, ask.now, ask.part))
+
+
+_here: list[_Here] = []  # of this process, made once when it begins
+
+
+def _begin(work: _Work) -> None:
+    _here.append(_Here(work))
+
+
+def _judge_part(ask: _Ask) -> list[Heard]:
+    return _here[0].judge(ask)
