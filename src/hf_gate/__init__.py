@@ -56,6 +56,8 @@ if TYPE_CHECKING:
     )
     from .hub.listing import AsyncListing, Listing
     from .protocol.codec import Quarantined
+    from .protocol.flows.finding import Found
+    from .protocol.flows.listing import Head
     from .protocol.pacing import Outlook
 
 
@@ -72,8 +74,10 @@ _HOMES: dict[str, str] = {
     "Completeness": "domain.completeness",
     "Decision": "domain.requests",
     "ForeignOrigin": "errors",
+    "Found": "protocol.flows.finding",
     "Gate": "domain.accounts",
     "GateForm": "domain.forms",
+    "Head": "protocol.flows.listing",
     "Guarded": "errors",
     "HfGateError": "errors",
     "Hub": "hub.client",
@@ -131,9 +135,11 @@ __all__ = [
     "Completeness",
     "Decision",
     "ForeignOrigin",
+    "Found",
     "Gate",
     "GateForm",
     "Guarded",
+    "Head",
     "HfGateError",
     "Hub",
     "HubError",

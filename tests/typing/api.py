@@ -14,8 +14,10 @@ from hf_gate import (
     AccessRequest,
     Account,
     Decision,
+    Found,
     Gate,
     GateForm,
+    Head,
     Hub,
     Listing,
     Outcome,
@@ -26,8 +28,6 @@ from hf_gate import (
     RepoType,
     Status,
 )
-from hf_gate.protocol.flows.finding import Found
-from hf_gate.protocol.flows.listing import Head
 
 assert_type(hf_gate.__version__, str)
 

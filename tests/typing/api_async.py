@@ -11,8 +11,10 @@ from hf_gate import (
     AsyncHub,
     AsyncListing,
     Decision,
+    Found,
     Gate,
     GateForm,
+    Head,
     Outcome,
     Outlook,
     Person,
@@ -21,8 +23,6 @@ from hf_gate import (
     RepoType,
     Status,
 )
-from hf_gate.protocol.flows.finding import Found
-from hf_gate.protocol.flows.listing import Head
 
 DATA = Repo(RepoType.DATASET, "acme", "eeg")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 from weakref import WeakSet
@@ -177,7 +177,11 @@ class AsyncHub:
         return await self._decide(revoke_status(how, reason), reason, repo, user, request_id, user_id, repo_type)
 
     def decide_many(
-        self, repo: str | Repo, decisions: Items, *, repo_type: str | None = None
+        self,
+        repo: str | Repo,
+        decisions: Iterable[Decision] | AsyncIterable[Decision],
+        *,
+        repo_type: str | None = None,
     ) -> AsyncIterator[Outcome]:
         check_online()
         where, setting = parse_repo(repo, repo_type), self._setting()
