@@ -65,6 +65,11 @@ def check_yes(
             f"{count} changes are more than --max-changes {max_changes}; nothing was sent.",
             hint=f"If all are meant: --yes --max-changes {count}{hint}.",
         )
+    if yes and is_typed:
+        raise Guarded(
+            f"--yes alone is not enough for {count} changes; nothing was sent.",
+            hint=f"If all are meant: --yes --max-changes {count}{hint}.",
+        )
     if not may_ask:
         flags = f"--yes --max-changes {count}" if is_typed else "--yes"
         raise Guarded(

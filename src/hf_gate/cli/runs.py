@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ..usecases.run import Desk
     from .frame import Run
 
+_SHOWN: Final = 30  # people of whom something is said
 RUN_KEYS: Final = ("run", "kind", "state", "actor", "made_at", "plan", "planned", "counts")
 
 runs = GateGroup(
@@ -63,7 +64,7 @@ def ls(run: Run) -> int:
 def show(run: Run, ident: str) -> int:
     """One run with the outcome of each change."""
     store = open_desk(run).store
-    run_result(run, store, run_named(store, ident))
+    run_result(run, store, run_named(store, ident), whole=True)
     return 0
 
 
@@ -141,7 +142,12 @@ def undo(run: Run, ident: str, path: Path) -> int:
     from ..usecases import runs as run_cases  # noqa: PLC0415 - only here
 
     desk = open_desk(run, needs_folder=True)
-    made, notes = run_cases.undo(desk.store, run_named(desk.store, ident), now=desk.now())
+    known = run_named(desk.store, ident)
+    made, notes = run_cases.undo(desk.store, known, now=desk.now())
+    if made.changes and known.kind in {"plan", "auto"}:
+        notes.append(
+            "The policies in force would plan the same again: change the rule, or write mode: shadow, before the next run."
+        )
     return _saved(run, made, path, notes)
 
 
@@ -202,7 +208,7 @@ def carry(run: Run, desk: Desk, begun: RunRow) -> int:
     return run_result(run, desk.store, run_named(desk.store, begun.id))
 
 
-def run_result(run: Run, store: StorePort, ended: RunRow) -> int:
+def run_result(run: Run, store: StorePort, ended: RunRow, *, whole: bool = False) -> int:
     """The document of a run, and its exit code by the table of outcomes."""
     rows = store.changes(ended.id)
     told = [_outcome(row) for row in rows]
@@ -212,20 +218,27 @@ def run_result(run: Run, store: StorePort, ended: RunRow) -> int:
     if out.format in {Format.JSONL, Format.CSV, Format.AGENT, Format.QUIET}:
         out.records(told, (), OUTCOME_KEYS, name=lambda row: str(row["request_id"] or row["user"]), limit=-1)
     else:
-        out.document(document, lambda: _for_people(ended, told, count))
+        out.document(document, lambda: _for_people(ended, told, count, whole=whole))
     if count["refused"] or count["open"]:
         return 5 if count["done"] else 1 if not count["open"] else 5
     return 0
 
 
-def _for_people(ended: RunRow, told: Sequence[dict[str, object]], count: dict[str, int]) -> list[str]:
+def _for_people(ended: RunRow, told: Sequence[dict[str, object]], count: dict[str, int], *, whole: bool) -> list[str]:
+    """What did not go as planned, or with `whole` every change; then the sum, and where to go from here."""
     lines = [
-        f"{row['user'] or row['user_id']} at {row['repo']}: {row['outcome']}: {row['why']}"
+        f"{row['user'] or row['user_id']} at {row['repo']}: {row['outcome']}"
+        + (f": {row['why']}" if row["why"] else "")
         for row in told
-        if row["outcome"] in {"stale", "gone", "refused", "open"}
+        if whole or row["outcome"] in {"stale", "gone", "refused", "open"}
     ]
+    if not whole and len(lines) > _SHOWN:
+        lines = [*lines[:_SHOWN], f"and {len(lines) - _SHOWN} more"]
     words = [f"{number:,} {kind}" for kind, number in count.items() if number] or ["nothing to do"]
-    return [*lines[:30], f"Run {ended.id} ({ended.state}): {', '.join(words)}."]
+    lines.append(f"Run {ended.id} ({ended.state}): {', '.join(words)}.")
+    if count["done"] and not whole:
+        lines.append(f"Each of them: hf-gate runs show {ended.id}.  Back: hf-gate undo {ended.id} --out back.json")
+    return lines
 
 
 def _outcome(row: ChangeRow) -> dict[str, object]:

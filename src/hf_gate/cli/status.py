@@ -145,7 +145,10 @@ def _lines(found: Standing, token: Mapping[str, object], zone: tzinfo) -> Iterat
     yield _token_line(token)
     for budget in found.budgets:
         if budget.is_stuck:
-            yield f"STUCK: {budget.used:,} of {budget.rate} {budget.name} are used; more is left for later."
+            yield (
+                f"STUCK: the guard {budget.name}: {budget.rate} is used up ({budget.used:,}); "
+                "what `run` finds more of that kind waits."
+            )
     for run in found.runs:
         counts = ", ".join(f"{count:,} {kind}" for kind, count in run.counts.items())
         yield f"Run {run.id} is {run.state}: {counts or numbered(run.total, 'change')}. hf-gate runs show {run.id}"

@@ -61,11 +61,14 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
         return Repo(RepoType(self.repo_type), namespace, name)
 
     @property
-    def verb(self) -> str:
-        """accept, reject, reset or cancel; `remove` when somebody who is in is to be out."""
-        if self.before == "accepted":
-            return "remove"
+    def act(self) -> str:
+        """accept, reject, reset or cancel, as the Hub is told."""
         return {"accepted": "accept", "rejected": "reject", "reset": "reset", "pending": "cancel"}[self.after]
+
+    @property
+    def verb(self) -> str:
+        """The same as guards count it: `remove` when somebody who is in is to be out."""
+        return "remove" if self.before == "accepted" else self.act
 
     @property
     def order(self) -> tuple[str, str, str, str]:

@@ -10,7 +10,11 @@ from typing import Final
 from ..domain.text import clip, visible
 from .model import Change, Plan, Reason
 
-_SIGNS: Final = {"accept": "+", "reject": "-", "reset": "↺", "cancel": "·", "remove": "×"}
+SHADOW: Final = "shadow/"
+"""Begins the keys of a plan's summary that count what policies in shadow mode would do: `shadow/POLICY/ACTION`."""
+
+_SIGNS: Final = {"accept": "+", "reject": "-", "reset": "↺", "cancel": "·"}
+_ACTIONS: Final = ("accept", "reset", "reject", "wait", "human")
 _LEFT: Final = {
     "human": "left for people",
     "wait": "wait for something outside, or for a fact",
@@ -23,19 +27,40 @@ _VALUE: Final = 40
 
 def sentences(plan: Plan, *, calls: int | None = None) -> Iterator[str]:
     """The plan as lines; text of strangers is made visible and cut."""
-    verbs = {verb: [c for c in plan.changes if c.verb == verb] for verb in _SIGNS}
-    for verb, changes in verbs.items():
-        if changes:
-            yield f"  {_SIGNS[verb]} {verb:<8}{len(changes):>7,}   {_by_rule(changes)}"
+    for (is_in, act), changes in _by_act(plan.changes).items():
+        sign, who = ("×", f"{act}, who are in") if is_in else (_SIGNS[act], act)
+        yield f"  {sign} {who:<8}{len(changes):>7,}   {_by_rule(changes)}"
     for key, words in _LEFT.items():
         if plan.summary.get(key):
             yield f"    {key:<8}{plan.summary[key]:>7,}   {words}"
     yield from _examples(plan)
+    yield from _shadows(plan)
     if plan.changes and plan.guards:
-        yield "Guards     " + " · ".join(
+        yield "Brakes     " + " · ".join(
             _guard(guard.name, guard.value, guard.limit, ok=guard.ok) for guard in plan.guards
         )
     yield _total(plan, calls)
+
+
+def _by_act(changes: Iterable[Change]) -> dict[tuple[bool, str], list[Change]]:
+    """Those who come in, those who do not, and last those who are in and are to be out."""
+    found: dict[tuple[bool, str], list[Change]] = {}
+    for change in changes:
+        found.setdefault((change.verb == "remove", change.act), []).append(change)
+    order = list(_SIGNS)
+    return dict(sorted(found.items(), key=lambda pair: (pair[0][0], order.index(pair[0][1]))))
+
+
+def _shadows(plan: Plan) -> Iterator[str]:
+    """What policies in shadow mode would do: recorded, never counted."""
+    found: dict[str, dict[str, int]] = {}
+    for key, number in plan.summary.items():
+        if key.startswith(SHADOW):
+            policy, _, action = key.removeprefix(SHADOW).partition("/")
+            found.setdefault(policy, {})[action] = number
+    for policy, actions in sorted(found.items()):
+        parts = ", ".join(f"{action} {actions[action]:,}" for action in _ACTIONS if action in actions)
+        yield f"Shadow     {policy} would {parts}. It changes nothing until its file says mode: enforce."
 
 
 def _by_rule(changes: list[Change]) -> str:
@@ -52,7 +77,8 @@ def _examples(plan: Plan) -> Iterator[str]:
     if firsts:
         yield "Examples"
     for change in list(firsts.values())[:_EXAMPLES]:
-        yield f"  {_SIGNS[change.verb]} {_who(change)}  {change.rule}{_because(change)}"
+        sign = "×" if change.verb == "remove" else _SIGNS[change.act]
+        yield f"  {sign} {_who(change)}  {change.rule}{_because(change)}"
         if change.reason:
             yield f'      "{visible(change.reason, one_line=True)}"'
 
@@ -86,13 +112,15 @@ def _word(value: object) -> str:
 def _guard(name: str, value: int, limit: int, *, ok: bool) -> str:
     if name == "protected":
         return f"protected: {value} left out" if value else "protected: nobody hit"
-    return f"{name} {value:,} of {limit:,}{'' if ok else ' (over: the number must be typed)'}"
+    return f"{name} {value:,}{'' if ok else f' (more than {limit:,}: the number must be typed)'}"
 
 
 def tally(changes: Iterable[Change]) -> str:
     """`611 to accept, 9 to reset`."""
-    count = Counter(change.verb for change in changes)
-    return ", ".join(f"{count[verb]:,} to {verb}" for verb in _SIGNS if count[verb])
+    groups = _by_act(changes)
+    return ", ".join(
+        f"{len(each):,} to {act}{' (who are in)' if is_in else ''}" for (is_in, act), each in groups.items()
+    )
 
 
 def _total(plan: Plan, calls: int | None) -> str:

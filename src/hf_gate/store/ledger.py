@@ -88,6 +88,10 @@ def checkpoints(db: Database) -> list[Checkpoint]:
 
 
 def done_since(db: Database, verb: str, since: int) -> int:
-    """How many changes of ours were done from a moment on (ms): accept, reject, reset, cancel, or remove."""
-    found = db.row("SELECT count(*) FROM done WHERE verb = ? AND at >= ?", (verb, since))
+    """How many changes were done unattended from a moment on (ms): accept, reject, reset, cancel, or remove."""
+    found = db.row(
+        "SELECT count(*) FROM done d JOIN ledger l ON l.id = d.ledger_id JOIN runs r ON r.id = l.run"
+        " WHERE d.verb = ? AND d.at >= ? AND r.kind = 'auto'",
+        (verb, since),
+    )
     return int(found[0]) if found else 0

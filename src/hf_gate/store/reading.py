@@ -287,7 +287,7 @@ class Store:
         return ledger.checkpoints(self._db)
 
     def done_since(self, verb: str, since: int) -> int:
-        """How many changes of ours were done from a moment on (ms): accept, reject, reset, cancel, or remove."""
+        """How many changes were done unattended from a moment on (ms): accept, reject, reset, cancel, or remove."""
         return ledger.done_since(self._db, verb, since)
 
     # ---- odds and ends -------------------------------------------------------------------------------------------------

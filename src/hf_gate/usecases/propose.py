@@ -17,6 +17,7 @@ from ..domain.rows import Part, PersonRow, RequestRow
 from ..plan import guards
 from ..plan.desired import Subject, asks_change, change_for, ended, is_news, plain, verdict_event
 from ..plan.model import MOST, VALID, Change, Plan, sealed
+from ..plan.render import SHADOW
 from ..policy.model import Action, Facts, Mode, Policy, Verdict
 from .judging import CHUNK, Case, Court, SourcesPort, cases
 from .ports import StorePort
@@ -101,13 +102,17 @@ def propose(
         policy_digest=policies_digest(policies),
         endpoint=store.endpoint,
         now=now,
-        summary={**{key: counts[key] for key in SUMMARY}, "protected": len(out)},
+        summary={**{key: counts[key] for key in SUMMARY}, **_shadows(counts), "protected": len(out)},
         guards=guards.told(changes, waiting, len(out)),
         valid=valid,
         most=most,
         dropped=heap.dropped,
     )
     return Proposal(plan, list(needs.values()), entered)
+
+
+def _shadows(counts: Counter[str]) -> dict[str, int]:
+    return {key: counts[key] for key in sorted(counts) if key.startswith(SHADOW)}
 
 
 def _enter(store: StorePort, court: Court, news: Sequence[e.Entry]) -> None:
@@ -162,6 +167,7 @@ class _Sitting:
         if verdict is None or row.request is None:
             return
         self.counts["judged"] += 1
+        self.counts.update(f"{SHADOW}{one.policy}/{one.action}" for one in verdict.shadow)
         if asks_change(row.state, verdict):
             self._plan(row, facts)
         elif verdict.action in (Action.HUMAN, Action.WAIT):
