@@ -54,13 +54,13 @@ class Counsel:
 
     @cached_property
     def _desk(self) -> Desk | None:
-        from .. import wiring  # noqa: PLC0415 - only where there is a desk
+        from .. import joining  # noqa: PLC0415 - only where there is a desk
 
         opened = self._opened
         if opened is None or opened.place.folder is None:
             return None
         try:
-            return wiring.join_desk(opened.place, self.run.hub, opened.store, actor=opened.actor)
+            return joining.join_desk(self.run.settings, opened.place, self.run.hub, opened.store, actor=opened.actor)
         except HfGateError as problem:
             self.run.out.warn(f"without verdicts: {problem}")
             return None

@@ -198,8 +198,12 @@ class Carrier:
             )
 
     def _identified(self, repo: Repo, settled: Sequence[Settled]) -> Sequence[Settled]:
-        """The same, each beside the request that it made: who was let in without asking has one now."""
-        new = [one for one in settled if one.item.row is None and one.kind in (Kind.DONE, Kind.ALREADY)]
+        """The same, each beside the request that it made: who was let in without asking has one now.
+
+        By a name that costs a call or two; by an id alone it would cost whole lists, and is left to the next reading.
+        """
+        ended = (Kind.DONE, Kind.ALREADY)
+        new = [one for one in settled if one.item.row is None and one.kind in ended and one.item.target.username]
         if not new:
             return settled
         try:

@@ -144,7 +144,7 @@ class Direct:
         numbers = dict(zip(found, idents, strict=True))
         for index, case in enumerate(cases):
             case.row = rows.get(numbers.get(index, 0))
-            case.early = clear(case, choice, complete=complete)
+            case.early = clear(case, complete=complete)
 
     def _best(self, repo: Repo, target: Target) -> Target:
         """Where to look first: a name to search by, and the list in which it stood. Whom the caller named stays so."""

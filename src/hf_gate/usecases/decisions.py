@@ -15,7 +15,7 @@ from ..domain.outcomes import Kind, Outcome
 from ..domain.requests import Target
 from ..errors import HfGateError
 from ..plan.model import Change
-from ..protocol.flows.deciding import judge_ground, outcome, person_of
+from ..protocol.flows.deciding import judge_ground, person_of
 from .carry import DIRECT, PLANNED
 from .ports import ChangeRow, RequestRow, RunRow
 from .runs import GRANT, direct_change
@@ -72,14 +72,10 @@ def by_repo(cases: Iterable[Case]) -> dict[Repo, list[Case]]:
     return found
 
 
-def clear(case: Case, choice: Choice, *, complete: bool) -> Outcome | None:
-    """What needs no call: it moved since the caller read it, it is gone, or it is so already. None: it is sent."""
+def clear(case: Case, *, complete: bool) -> Outcome | None:
+    """What the caller read, and is not so any more: it moved, or is gone. None: the run carries it, or finds it so already."""
     target, now = case.ask.target, None if case.row is None else case.row.request
-    if target.request is not None:
-        return judge_ground(case.ask.repo, target, now, complete=complete)
-    if now is not None and now.status == choice.to:
-        return outcome(Kind.ALREADY, case.ask.repo, target, f"it is {now.status} already")
-    return None
+    return None if target.request is None else judge_ground(case.ask.repo, target, now, complete=complete)
 
 
 def change_of(case: Case, choice: Choice) -> Change:
@@ -108,13 +104,14 @@ def change_of(case: Case, choice: Choice) -> Change:
 
 
 def change_row(run: RunRow, case: Case, choice: Choice) -> ChangeRow:
-    early = case.early
+    early, row = case.early, case.row
     state = PLANNED if early is None else "unsent" if early.kind in UNSENT else early.kind.value
+    is_told = early is None or (early.kind not in UNSENT and early.why != TWICE)  # else the ledger says nothing of it
     return ChangeRow(
         run=run.id,
         n=case.n,
         repo=case.ask.repo,
-        request=None if case.row is None or case.row.request is None else case.row.id,
+        request=row.id if row is not None and row.request is not None and is_told else None,
         change=msgspec.json.encode(change_of(case, choice)),
         state=state,
         why="" if early is None else early.why,

@@ -35,10 +35,10 @@ def _seen(known: Known | None, request: AccessRequest) -> Seen | None:
     if known is not None and known.raw == raw and known.state.status == request.status:
         return None
     events = news(known, request)
-    if known is not None and not events:
-        is_older = ms(request.asked_at) != known.state.asked_at
-        if (
-            is_older or request.status != known.state.status
-        ):  # an earlier attempt, or the Hub lags behind our own change
-            return None
+    if known is not None and not events and (ms(request.asked_at), request.status) != _stood(known):
+        return None  # an earlier attempt, or a list that lags behind our own change
     return Seen(request=request, known=known, events=events, raw=raw, content=content_digest(request))
+
+
+def _stood(known: Known) -> tuple[int, str]:
+    return known.state.asked_at, known.state.status

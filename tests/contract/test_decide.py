@@ -1,0 +1,410 @@
+"""A decision at the keyboard: found, written down, sent once and settled, whatever happens to the process on the way."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hf_gate.domain import events as e
+from hf_gate.domain.ids import Repo
+from hf_gate.domain.lifecycle import Status
+from hf_gate.domain.outcomes import Kind
+from hf_gate.domain.requests import AccessRequest, Target, target_of
+from hf_gate.errors import (
+    HubUnavailable,
+    NotAllowed,
+    PersonNotFound,
+    RequestNotFound,
+    Stale,
+    StoreUnavailable,
+)
+from hf_gate.protocol.messages import Send
+from hf_gate.store.opening import open_store
+from hf_gate.usecases import runs
+from hf_gate.usecases.decide import Direct
+from hf_gate.usecases.decisions import TWICE, Ask, Choice, Decided
+from tests.torture.failing import Failing, Killed, disk_full
+from tests.torture.near import ORIGIN, Near, NearHub
+from tests.torture.scene import Scene
+
+ACCEPT, RESET = Choice(Status.ACCEPTED), Choice(Status.RESET)
+GRANT = Choice(Status.ACCEPTED, grants=True)
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    made = Scene(tmp_path, Near(repos=2))
+    yield made
+    made.close()
+
+
+def decide(
+    scene: Scene,
+    choice: Choice,
+    *who: str | AccessRequest,
+    store: Any = None,
+    hub: Any = None,
+    repo: Repo | None = None,
+) -> Decided:
+    scene.count += 1
+    asks = [
+        Ask(repo or scene.repos[0], target_of(one), "Say more." if choice.to is Status.RESET else None) for one in who
+    ]
+    direct = Direct(store or scene.store, hub or scene.hub, scene.clock, scene.desk.zone, scene.actor)
+    return direct.decide(asks, choice, ident=f"r_{scene.count}")
+
+
+def kinds(scene: Scene, run: str | None) -> list[str]:
+    """What the ledger has of a run, the oldest first."""
+    return [row.link.kind for row in reversed(scene.store.entries(run=run))]
+
+
+def calls(scene: Scene) -> dict[str, int]:
+    return dict(scene.near.app.calls)
+
+
+def listed(scene: Scene, name: str) -> AccessRequest:
+    found = scene.hub.find(scene.repos[0], name)
+    assert found is not None
+    return found
+
+
+# ---- one person --------------------------------------------------------------------------------------------------------
+
+
+def test_whom_the_store_knows_costs_one_look_and_one_call(scene: Scene) -> None:
+    scene.ask(["ada"])
+    scene.sync()
+    before = calls(scene)
+    decided = decide(scene, ACCEPT, "ada")
+    assert [one.kind for one in decided.outcomes] == [Kind.DONE]
+    spent = {name: count - before.get(name, 0) for name, count in calls(scene).items() if count != before.get(name, 0)}
+    assert spent == {"GET list": 1, "POST handle": 1}
+    assert kinds(scene, decided.run) == ["PlanApproved", "ChangeStarted", "ChangeSettled", "RunEnded"]
+    assert scene.row("ada").state.status == "accepted"
+    run = scene.store.run(decided.run or "")
+    assert run is not None
+    assert (run.kind, run.state, run.actor, dict(run.counts)) == ("direct", "ended", "lena-brandt", {"done": 1})
+    scene.check_over()
+
+
+def test_whom_the_store_does_not_know_is_found_and_entered_first(scene: Scene) -> None:
+    scene.ask(["ada"])
+    decided = decide(scene, RESET, "ada")
+    assert decided.outcomes[0].kind is Kind.DONE
+    assert calls(scene) == {"GET list": 1, "POST handle": 1}
+    row = scene.row("ada")
+    assert [one.link.kind for one in reversed(scene.store.entries(request=row.id))] == [
+        "RequestSeen",
+        "ChangeStarted",
+        "ChangeSettled",
+    ]
+    started = scene.store.entries(request=row.id)[1]
+    assert (started.private or {})["reason"] == "Say more."
+    assert b"Say more" not in started.link.body
+    scene.check_over()
+
+
+def test_the_store_says_in_which_list_and_by_which_name_to_look(scene: Scene) -> None:
+    scene.ask(["ada", "bob"])
+    ident = listed(scene, "bob").request_id
+    scene.decide("ada", "rejected")
+    scene.sync()
+    before = calls(scene)["GET list"]
+    assert decide(scene, RESET, "ada").outcomes[0].kind is Kind.DONE
+    assert calls(scene)["GET list"] == before + 1
+    direct = Direct(scene.store, scene.hub, scene.clock, scene.desk.zone, scene.actor)
+    direct.decide([Ask(scene.repos[0], Target(request_id=ident))], ACCEPT, ident="r_9")
+    assert calls(scene)["GET list"] == before + 2
+    assert scene.where("bob") == "accepted"
+
+
+def test_an_id_alone_is_looked_for_on_one_page_and_decided_unseen_where_it_is_not_there(scene: Scene) -> None:
+    scene.ask(["ada"])
+    ident = listed(scene, "ada").request_id
+    scene.decide("ada", "rejected")
+    before = calls(scene)["GET list"]
+    direct = Direct(scene.store, scene.hub, scene.clock, scene.desk.zone, scene.actor)
+    decided = direct.decide([Ask(scene.repos[0], Target(request_id=ident))], ACCEPT, ident="r_1")
+    assert (decided.outcomes[0].kind, decided.outcomes[0].request_id) == (Kind.DONE, ident)
+    assert scene.where("ada") == "accepted"
+    assert [row.state for row in scene.store.changes("r_1")] == ["done"]
+    assert calls(scene)["GET list"] == before + 1
+
+
+def test_an_intent_is_on_the_disk_before_the_call(scene: Scene) -> None:
+    scene.ask(["ada"])
+    started: list[list[str]] = []
+
+    def look(send: Send) -> None:
+        if send.changes:
+            with open_store(scene.folder / "desk.db", endpoint=ORIGIN, read_only=True) as other:
+                started.append([row.state for row in other.changes("r_1")])
+                started.append([row.link.kind for row in other.entries(run="r_1")])
+
+    scene.near.seen = look
+    decide(scene, ACCEPT, "ada")
+    assert started == [["started"], ["ChangeStarted", "PlanApproved"]]
+
+
+def test_what_is_so_already_is_told_and_nothing_is_sent(scene: Scene) -> None:
+    scene.ask(["ada"])
+    scene.decide("ada", "accepted")
+    moves = len(scene.near.journal())
+    decided = decide(scene, ACCEPT, "ada")
+    assert (decided.outcomes[0].kind, decided.outcomes[0].why) == (Kind.ALREADY, "it is accepted already")
+    assert decide(scene, ACCEPT, listed(scene, "ada")).outcomes[0].kind is Kind.ALREADY
+    assert len(scene.near.journal()) == moves
+    assert "POST handle" not in {name for name, count in calls(scene).items() if count > 1}
+    scene.check_over()
+
+
+def test_a_request_that_moved_or_went_since_it_was_read_is_left_alone(scene: Scene) -> None:
+    scene.ask(["ada", "bob"])
+    ada, bob = listed(scene, "ada"), listed(scene, "bob")
+    scene.decide("ada", "rejected")
+    scene.near.withdraw("bob", scene.repos[0])
+    moved, gone = decide(scene, ACCEPT, ada).outcomes[0], decide(scene, ACCEPT, bob).outcomes[0]
+    assert (moved.kind, type(moved.error)) == (Kind.STALE, Stale)
+    assert (gone.kind, type(gone.error)) == (Kind.GONE, RequestNotFound)
+    assert scene.moves() == []
+    scene.check_over()
+
+
+@pytest.mark.parametrize(("name", "error"), [("nobody-of-that-name", PersonNotFound), ("gil", RequestNotFound)])
+def test_who_is_not_there_is_refused_in_the_words_of_the_hub(scene: Scene, name: str, error: type[Exception]) -> None:
+    scene.near.add_people("gil")
+    decided = decide(scene, ACCEPT, name)
+    assert decided.outcomes[0].kind is Kind.REFUSED
+    assert isinstance(decided.outcomes[0].error, error)
+    assert name in decided.outcomes[0].why
+    assert kinds(scene, decided.run) == ["PlanApproved", "ChangeStarted", "ChangeSettled", "RunEnded"]
+
+
+def test_a_list_that_lags_behind_our_own_change_is_not_believed(scene: Scene) -> None:
+    scene.ask(["ada"])
+    scene.sync()
+    scene.near.time.advance(60)
+    scene.near.faults(["lag:s=5"])
+    assert decide(scene, ACCEPT, "ada").outcomes[0].kind is Kind.DONE
+    assert decide(scene, ACCEPT, "ada").outcomes[0].kind is Kind.ALREADY
+    assert decide(scene, Choice(Status.PENDING), "ada").outcomes[0].kind is Kind.DONE
+    assert [move["to"] for move in scene.moves()] == ["accepted", "pending"]
+
+
+def test_one_who_is_named_twice_is_decided_once(scene: Scene) -> None:
+    scene.ask(["ada", "bob"])
+    ident = listed(scene, "ada").request_id
+    scene.count += 1
+    direct = Direct(scene.store, scene.hub, scene.clock, scene.desk.zone, scene.actor)
+    asks = [Ask(scene.repos[0], target) for target in (target_of("ada"), Target(request_id=ident), target_of("bob"))]
+    decided = direct.decide(asks, ACCEPT, ident="r_1")
+    assert [one.kind for one in decided.outcomes] == [Kind.DONE, Kind.ALREADY, Kind.DONE]
+    assert decided.outcomes[1].why == TWICE
+    assert len(scene.moves()) == 2
+    scene.check_over()
+
+
+# ---- several, and what ends them -----------------------------------------------------------------------------------------
+
+
+def test_many_go_by_the_hundred_and_each_has_its_outcome(scene: Scene) -> None:
+    names = [f"p{n:03}" for n in range(150)]
+    scene.ask(names)
+    decided = decide(scene, ACCEPT, *names, "nobody-of-that-name")
+    assert [one.kind for one in decided.outcomes] == [Kind.DONE] * 150 + [Kind.REFUSED]
+    assert isinstance(decided.outcomes[-1].error, PersonNotFound)
+    assert calls(scene)["POST batch"] == 2
+    assert len(scene.moves()) == 150
+
+
+def test_one_repo_that_refuses_does_not_stop_the_other(scene: Scene) -> None:
+    scene.ask(["ada"], scene.repos[1])
+    direct = Direct(scene.store, scene.hub, scene.clock, scene.desk.zone, scene.actor)
+    nowhere = Repo(scene.repos[0].type, "lumen-labs", "nothing-here")
+    decided = direct.decide(
+        [Ask(nowhere, target_of("ada")), Ask(scene.repos[1], target_of("ada"))], ACCEPT, ident="r_1"
+    )
+    assert [one.kind for one in decided.outcomes] == [Kind.OPEN, Kind.DONE]
+    assert "no such repo" in str(decided.stopped_by)
+    scene.check_over()
+
+
+def test_without_the_right_to_decide_nothing_is_left_half_way(scene: Scene) -> None:
+    scene.ask(["ada"])
+    with NearHub(scene.near, "fine_access") as hub:
+        decided = decide(scene, ACCEPT, "ada", hub=hub)
+    assert isinstance(decided.stopped_by, NotAllowed)
+    assert decided.outcomes[0].kind is Kind.OPEN
+    run = scene.store.run(decided.run or "")
+    assert run is not None
+    assert run.state == "stopped"
+    assert scene.row("ada").state.open_run is None
+    assert decide(scene, ACCEPT, "ada").outcomes[0].kind is Kind.DONE
+    assert len(scene.moves()) == 1
+    scene.check_over()
+
+
+def test_a_hub_that_cannot_be_read_is_sent_nothing_and_no_run_is_begun(scene: Scene) -> None:
+    scene.ask(["ada"])
+    scene.near.faults(["fail_before:status=503:on=list"])
+    with NearHub(scene.near, max_wait=1.0) as hub, pytest.raises(HubUnavailable):
+        decide(scene, ACCEPT, "ada", hub=hub)
+    assert scene.store.runs() == []
+    assert "POST handle" not in calls(scene)
+
+
+# ---- crashes -------------------------------------------------------------------------------------------------------------
+
+
+class Dying:
+    """A Hub client whose process dies around a call: `before` it leaves, or `after` it was answered."""
+
+    def __init__(self, hub: NearHub, when: str) -> None:
+        self._hub, self._when = hub, when
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._hub, name)
+        return self._around(found) if name in {"accept", "reset", "grant_access"} else found
+
+    def _around(self, call: Any) -> Any:
+        def dies(*args: Any, **named: Any) -> None:
+            if self._when == "after":
+                call(*args, **named)
+            raise Killed
+
+        return dies
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_the_next_decision_first_reads_what_became_of_one_that_was_cut_off(scene: Scene, when: str) -> None:
+    scene.ask(["ada"])
+    cut_off = decide(scene, ACCEPT, "ada", hub=Dying(scene.hub, when))
+    assert isinstance(cut_off.stopped_by, Killed)
+    assert scene.row("ada").state.open_run == cut_off.run
+    scene.restart()
+    again = decide(scene, ACCEPT, "ada")
+    assert again.outcomes[0].kind is (Kind.DONE if when == "before" else Kind.ALREADY)
+    assert [move["to"] for move in scene.moves()] == ["accepted"]
+    run = scene.store.run(cut_off.run or "")
+    assert run is not None
+    assert (run.state, dict(run.counts)) == ("stopped", {"planned" if when == "before" else "done": 1})
+    scene.check_over()
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("when", ["before", "in", "after"])
+def test_no_call_leaves_without_a_durable_intent_when_the_disk_is_full_at_any_write(
+    tmp_path: Path, when: str, count: int
+) -> None:
+    for at in range(1, 7):
+        scene = Scene(tmp_path / f"{when}-{count}-{at}", Near(repos=1))
+        names = ["ada", "bob", "cem"][:count]
+        scene.ask(names)
+        store = Failing(scene.store, at, when, disk_full)
+        try:
+            decided = decide(scene, ACCEPT, *names, store=store)
+            stop = decided.stopped_by
+            told = {one.user for one in decided.outcomes if one.kind is Kind.DONE}
+            assert told <= {name for name in names if scene.where(name) == "accepted"}
+        except StoreUnavailable as problem:
+            stop = problem
+            assert scene.moves() == []
+        assert isinstance(stop, StoreUnavailable) == store.has_failed
+        scene.check()
+        scene.restart()
+        decide(scene, ACCEPT, *names)
+        assert {scene.where(name) for name in names} == {"accepted"}
+        assert len(scene.moves()) == count
+        scene.check_over()
+        scene.close()
+
+
+# ---- who never asked -----------------------------------------------------------------------------------------------------
+
+
+def test_who_never_asked_is_let_in_then_found_and_can_be_put_out_again(scene: Scene) -> None:
+    scene.near.add_people("eve")
+    decided = decide(scene, Choice(Status.ACCEPTED, grants=True, note="By telephone.", until="30d"), "eve")
+    assert decided.outcomes[0].kind is Kind.DONE
+    assert calls(scene)["POST grant"] == 1
+    row = scene.row("eve")
+    assert (row.state.status, row.state.until is not None, row.has_notes) == ("accepted", True, True)
+    assert [one.link.kind for one in reversed(scene.store.entries(request=row.id))] == [
+        "RequestSeen",
+        "ChangeSettled",
+        "GrantDated",
+        "NoteWritten",
+    ]
+    intent = next(one for one in scene.store.entries(run=decided.run) if one.link.kind == "ChangeStarted")
+    assert (intent.link.request, b"eve" in intent.link.body) == (None, False)
+    assert runs_of(scene, decided).counts == {"done": 1}
+    plan, _ = runs.undo(scene.store, runs_of(scene, decided), now=scene.clock.now())
+    assert [(change.user, change.before, change.after) for change in plan.changes] == [("eve", "accepted", "reset")]
+    assert scene.carry(scene.approve(plan, "undo")).counts == {"done": 1}
+    assert scene.where("eve") == "reset"
+
+
+def runs_of(scene: Scene, decided: Decided) -> Any:
+    return scene.store.run(decided.run or "")
+
+
+def test_a_grant_to_who_has_asked_is_an_acceptance(scene: Scene) -> None:
+    scene.ask(["ada"])
+    decided = decide(scene, GRANT, "ada")
+    assert decided.outcomes[0].kind is Kind.DONE
+    assert "POST grant" not in calls(scene)
+    scene.check_over()
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_grant_that_was_cut_off_is_settled_by_reading_and_sent_at_most_once(scene: Scene, when: str) -> None:
+    scene.near.add_people("eve", "fay")
+    cut_off = decide(scene, GRANT, "eve", "fay", hub=Dying(scene.hub, when))
+    scene.restart()
+    ended = scene.carry(runs_of(scene, cut_off))
+    assert (ended.state, dict(ended.counts)) == ("ended", {"done": 2})
+    assert scene.where("eve") == scene.where("fay") == "accepted"
+    grants = [move for move in scene.near.journal() if move["route"] == "grant"]
+    assert sorted(move["user"] for move in grants) == ["eve", "fay"]
+    assert scene.row("eve").state.status == "accepted"
+
+
+# ---- notes and ends ------------------------------------------------------------------------------------------------------
+
+
+def test_a_note_is_kept_beside_the_ledger_and_an_end_is_dated(scene: Scene) -> None:
+    scene.ask(["ada"])
+    decide(scene, Choice(Status.ACCEPTED, note="Met at the workshop.", until="2030-01-01"), "ada")
+    row = scene.row("ada")
+    entries = {one.link.kind: one for one in scene.store.entries(request=row.id)}
+    assert entries["NoteWritten"].private == {"note": "Met at the workshop."}
+    assert b"workshop" not in entries["NoteWritten"].link.body
+    dated = e.event_of(entries["GrantDated"].link.body)
+    assert isinstance(dated, e.GrantDated)
+    assert dated.written == "2030-01-01"
+    assert dated.until == row.state.until
+    assert not any("workshop" in json.dumps(move) for move in scene.near.journal())
+    scene.check_over()
+
+
+def test_an_end_can_be_given_to_who_is_in_already(scene: Scene) -> None:
+    scene.ask(["ada"])
+    decide(scene, ACCEPT, "ada")
+    assert scene.row("ada").state.until is None
+    assert decide(scene, Choice(Status.ACCEPTED, until="30d"), "ada").outcomes[0].kind is Kind.ALREADY
+    assert scene.row("ada").state.until is not None
+    assert len(scene.moves()) == 1
+
+
+def test_undo_of_a_direct_run_puts_everybody_back(scene: Scene) -> None:
+    scene.ask(["ada", "bob"])
+    decided = decide(scene, ACCEPT, "ada", "bob")
+    plan, _ = runs.undo(scene.store, runs_of(scene, decided), now=scene.clock.now())
+    scene.carry(scene.approve(plan, "undo"))
+    assert scene.where("ada") == scene.where("bob") == "pending"
+    scene.check_over()
