@@ -16,6 +16,7 @@ from pathlib import Path
 from hf_gate import Hub
 from hf_gate.domain.ids import Repo, parse_repo
 from hf_gate.domain.ledger import Link, prove
+from hf_gate.domain.query_reading import parse_query
 from hf_gate.domain.requests import AccessRequest
 from hf_gate.domain.rows import Seen
 from hf_gate.domain.state import content_digest, news, raw_digest
@@ -44,11 +45,12 @@ def patterns() -> dict[tuple[Repo, str], list[bytes]]:
 
 def pages(source: dict[tuple[Repo, str], list[bytes]], count: int) -> Iterator[tuple[Repo, Sequence[AccessRequest]]]:
     """So many records in pages: each pattern again and again, as other people."""
-    rounds = -(-count // sum(map(len, source.values())))
+    rounds = -(-count // (whole := sum(map(len, source.values()))))
     for (repo, _), records in source.items():
         page: list[bytes] = []
         for turn in range(rounds):
-            for record in records:
+            share = len(records) if turn < rounds - 1 else len(records) * (count - turn * whole) // whole
+            for record in records[:share]:
                 page.append(record if turn == 0 else _another(record, turn))
                 if len(page) == PAGE:
                     yield repo, read_page(b"[" + b",".join(page) + b"]", repo, 1.0).rows
@@ -63,8 +65,21 @@ def _another(record: bytes, turn: int) -> bytes:
     return _USER.sub(lambda m: b'"user":"%s%d"' % (m[1], turn), record, count=1)
 
 
-def sync(store: Store, source: Iterator[tuple[Repo, Sequence[AccessRequest]]]) -> dict[str, float]:
-    """One pass over everything, as a full sync makes it; seconds by part."""
+def sync(store: Store, source: Iterator[tuple[Repo, Sequence[AccessRequest]]], group: int) -> dict[str, float]:
+    """One pass over everything, as a full sync makes it, `group` pages a transaction; seconds by part."""
+    waiting: list[tuple[Repo, list[Seen]]] = []
+
+    def write() -> None:
+        start = time.perf_counter()
+        if waiting:
+            with store.writing() as write:
+                for repo, seen in waiting:
+                    write.observe(repo, seen, 1_800_000_000_000)
+        waiting.clear()
+        took = time.perf_counter() - start
+        spent["observe"] += took
+        spent["slowest"] = max(spent["slowest"], took)
+
     spent = {"decode": 0.0, "known": 0.0, "news": 0.0, "observe": 0.0, "records": 0.0, "slowest": 0.0}
     last = time.perf_counter()
     for repo, page in source:
@@ -81,15 +96,13 @@ def sync(store: Store, source: Iterator[tuple[Repo, Sequence[AccessRequest]]]) -
             events = news(one, request)
             seen.append(Seen(request=request, known=one, events=events, raw=raw, content=content_digest(request)))
         spent["news"] += time.perf_counter() - start
-        start = time.perf_counter()
         if seen:
-            with store.writing() as write:
-                write.observe(repo, seen, 1_800_000_000_000)
-        took = time.perf_counter() - start
-        spent["observe"] += took
-        spent["slowest"] = max(spent["slowest"], took)
+            waiting.append((repo, seen))
+        if len(waiting) == group:
+            write()
         spent["records"] += len(page)
         last = time.perf_counter()
+    write()
     return spent
 
 
@@ -120,6 +133,7 @@ def main(args: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.store", description=__doc__)
     parser.add_argument("--requests", type=int, default=50_000)
     parser.add_argument("--at", type=Path, help="keep the store in this folder")
+    parser.add_argument("--group", type=int, default=1, help="pages in a transaction")
     parser.add_argument("--postgres", help="a URL of an empty database, in place of a file")
     asked = parser.parse_args(args)
     random.seed(7)
@@ -128,7 +142,7 @@ def main(args: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory() as folder:
         place = asked.postgres or (asked.at or Path(folder)) / "desk.db"
         with open_store(place, endpoint=ENDPOINT) as store:
-            measure(store, source, asked.requests)
+            measure(store, source, asked.requests, asked.group)
         print(f"memory     {memory():.0f} MB at most, of which {before:.0f} MB the invented records and the local Hub")
         if isinstance(place, Path):
             size = sum(file.stat().st_size for file in place.parent.iterdir())
@@ -137,22 +151,61 @@ def main(args: Sequence[str]) -> int:
     return 0
 
 
-def measure(store: Store, source: dict[tuple[Repo, str], list[bytes]], count: int) -> None:
+def measure(store: Store, source: dict[tuple[Repo, str], list[bytes]], count: int, group: int) -> None:
     """Prints a line for each thing that is done to the store."""
     for name in ("first", "again"):
-        spent = sync(store, pages(source, count))
+        start = time.process_time()
+        spent = sync(store, pages(source, count), group)
         total = sum(spent[part] for part in ("known", "news", "observe"))
         parts = ", ".join(f"{part} {spent[part] / spent['records'] * 1e6:.1f}" for part in ("known", "news", "observe"))
+        spent["cpu"] = time.process_time() - start
         print(
             f"{name:10} {spent['records']:.0f} records in {total:.1f} s ({parts} us a record;"
-            f" slowest page {spent['slowest'] * 1000:.0f} ms), decoding them {spent['decode']:.1f} s"
+            f" slowest page {spent['slowest'] * 1000:.0f} ms), decoding them {spent['decode']:.1f} s; CPU {spent['cpu']:.1f} s"
         )
+    for name, texts in (("query", QUERIES), ("search", SEARCHES)):
+        ask(store, name, texts)
     start = time.perf_counter()
     rows = sum(1 for row in store.repos() for _ in store.walk(row.repo, "pending"))
     print(f"walk       {rows / (time.perf_counter() - start):.0f} rows/s")
     start = time.perf_counter()
     entries = sum(verified(store.links(chain)) for chain in store.chains())
     print(f"verify     {(time.perf_counter() - start) / entries * 1e6:.1f} s a million entries")
+
+
+NOW = 1_795_600_000_000
+QUERIES = (
+    "", "status:pending", "status:pending age:>2d", "repo:datasets/tidewater-audio/harbour-voices status:pending",
+    "repo:lantern-7b-chat status:accepted,reset", "status:pending asked:<2026-10-01", "-status:pending age:>30d",
+)  # fmt: skip
+SEARCHES = (
+    "research", "lovelace", "jorgemccoy1985", "noise suppression", "university", "清华", "大学", "李", "москва",
+    "user:jorge*", "email:*@gmail.com", "domain:mit.edu", "domain:*.edu", 'form."Country":TR', "answer:*suppression*",
+    "status:pending robot", "nothingatall", "qzx",
+)  # fmt: skip
+
+
+def ask(store: Store, name: str, texts: Sequence[str]) -> None:
+    """A page of fifty for each query, from both ends, and the pages after it."""
+    took: dict[str, float] = {}
+    all_took: list[float] = []
+    for text in texts:
+        query, worst = parse_query(text), 0.0
+        for newest_first in (True, False):
+            cursor = None
+            for _ in range(10):
+                start = time.perf_counter()
+                page = store.query(query, now=NOW, newest_first=newest_first, cursor=cursor)
+                all_took.append((time.perf_counter() - start) * 1000)
+                worst = max(worst, all_took[-1])
+                cursor = page.next
+                if cursor is None:
+                    break
+        took[text] = worst
+    all_took.sort()
+    slow = ", ".join(f"{text!r} {ms:.0f}" for text, ms in sorted(took.items(), key=lambda item: -item[1])[:4])
+    p95 = all_took[int(len(all_took) * 0.95)]
+    print(f"{name:10} median {all_took[len(all_took) // 2]:.1f} ms, p95 {p95:.1f} ms; slowest: {slow}")
 
 
 def cold(place: Path) -> None:

@@ -195,10 +195,10 @@ def _word(making: _Making, term: Term) -> None:
     pattern = term.patterns[0]
     if pattern.is_plain:
         making.either([making.holding(pattern.folded_parts[0])], is_not=term.is_not)
+        making.into.needles += () if term.is_not else pattern.folded_parts
     else:
         _checked(making, term, lambda found: any(pattern.within(value) for _, value in parts_of(found.text)))
-    if not term.is_not:
-        making.into.needles += pattern.folded_parts
+        _must(making, term, pattern.folded_parts)
 
 
 def _user(making: _Making, term: Term) -> None:
@@ -235,8 +235,7 @@ def _email(making: _Making, term: Term) -> None:
 
 def _answer(making: _Making, term: Term) -> None:
     _checked(making, term, lambda found: _fits_folded(term, [value for _, value in parts_of(found.text)[3:]]))
-    if not term.is_not and len(term.values) == 1:
-        making.into.needles += term.patterns[0].folded_parts
+    _must(making, term, term.patterns[0].folded_parts)
 
 
 def _form(making: _Making, term: Term) -> None:
@@ -266,13 +265,18 @@ def _checked(making: _Making, term: Term, holds: Callable[[Found], bool]) -> Non
 
 def _needle(making: _Making, term: Term, *, before: str, after: str) -> None:
     """What must stand in the text when a value of one pattern fits as a whole between two marks."""
+    parts = [*term.patterns[0].folded_parts]
+    parts[0] = before + parts[0]
+    parts[-1] += after
+    _must(making, term, parts)
+
+
+def _must(making: _Making, term: Term, parts: Sequence[str]) -> None:
+    """What must stand in the text, if it is one pattern that must fit; the longest part also spares many looks."""
     if term.is_not or len(term.values) != 1:
         return
-    parts = term.patterns[0].folded_parts
-    last = parts[-1] + after if len(parts) > 1 else ""
-    first = before + parts[0] + (after if len(parts) == 1 else "")
-    making.into.needles += [first, *parts[1:-1], *([last] if last else [])]
-    making.either([making.holding(first)], is_not=False)
+    making.into.needles += parts
+    making.either([making.holding(max(parts, key=len))], is_not=False)
 
 
 _TERMS: dict[str, Callable[[_Making, Term], None]] = {

@@ -41,6 +41,7 @@ class Writer:
         self._people = People(db, memory)
         self._rows = Projection(db, memory)
         self._index = Indexer(db)
+        self._taken: dict[tuple[int, int], tuple[int, Seen]] = {}  # what this made of a person in a repo
 
     # ---- repos ---------------------------------------------------------------------------------------------------------
 
@@ -75,21 +76,20 @@ class Writer:
     def observe(self, repo: Repo, seen: Sequence[Seen], at: int) -> Sequence[int]:
         """Enters what records told, and keeps them; the numbers of their requests, in the same order.
 
-        Of a person who stands twice among the records the second is compared with the first.
+        Of a person who stands twice among the records of a transaction the second is compared with the first.
         """
         repo_id = self._repo_id(repo)
         told = [one for one in seen if one.events]
         log = Log(self._db, self._memory, repo_id, chain_of(repo), self._dictionary(repo_id, told))
         people = iter(self._people.of(told))
         self._rows.load(one.known.id for one in told if one.known is not None)
-        taken: dict[int, tuple[int, Seen]] = {}
         idents: list[int] = []
         quiet: list[tuple[bytes, bytes, int]] = []
         for one in seen:
             if one.events:
                 person = next(people)
-                ident = self._take(one, repo_id, person, taken, log, at)
-                taken[person.id] = (ident, one)
+                ident = self._take(one, repo_id, person, log, at)
+                self._taken[repo_id, person.id] = (ident, one)
             else:
                 assert one.known is not None, "only of a known record there can be no news"
                 ident = one.known.id
@@ -100,12 +100,10 @@ class Writer:
         self._flush(log)
         return idents
 
-    def _take(
-        self, one: Seen, repo_id: int, person: Someone, taken: Mapping[int, tuple[int, Seen]], log: Log, at: int
-    ) -> int:
+    def _take(self, one: Seen, repo_id: int, person: Someone, log: Log, at: int) -> int:
         events, known = one.events, one.known
-        if person.id in taken:
-            ident, first = taken[person.id]
+        if (repo_id, person.id) in self._taken:
+            ident, first = self._taken[repo_id, person.id]
             self._people.flush()  # whose rows those of the requests stand on
             self._rows.load([ident])
             known = Known(ident, person.id, person.pseudonym, self._rows.held(ident).state, first.raw, first.content)
