@@ -1,0 +1,273 @@
+"""Runs, plans, ledger and odds and ends in the store: what is put in comes out, and what is done is counted."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime, timedelta, timezone
+
+import msgspec
+import pytest
+
+from hf_gate.domain.events import (
+    AnyEvent,
+    ChangeSettled,
+    ChangeStarted,
+    Entry,
+    GrantDated,
+    NoteWritten,
+    PolicyPromoted,
+    Private,
+    RequestSeen,
+    VerdictReached,
+    canonical,
+    commitment_of,
+    event_of,
+)
+from hf_gate.domain.ledger import Break, Checkpoint, prove
+from hf_gate.domain.query_reading import parse_query
+from hf_gate.domain.rows import ChangeRow, RunRow
+from hf_gate.store.packing import PLAIN, Packer, private_of, record_of, sealed_record
+from hf_gate.store.reading import Store
+from tests.contract.store_kit import EEG, MED, place, postgres_uri, record, store, take
+
+__all__ = ["place", "postgres_uri", "store"]
+
+
+def _settle(store: Store, ident: int, before: str, after: str, *, at: int, kind: str = "done", run: str = "r1") -> None:
+    started = ChangeStarted(run=run, before=before, after=after, has_reason=True)
+    settled = ChangeSettled(run=run, kind=kind, after=after)
+    person = store.requests([ident])[ident].person.id
+    with store.writing() as write:
+        write.append(
+            EEG,
+            [
+                Entry(
+                    event=started, at=at, actor="lena", request=ident, person=person, private={"reason": "Say more."}
+                ),
+                Entry(event=settled, at=at + 1, actor="lena", request=ident),
+            ],
+        )
+
+
+# ---- runs and plans ------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_and_its_changes_come_back(store: Store) -> None:
+    run = RunRow(id="r1", kind="plan", actor="lena", state="ready", made_at=5, plan="d1", total=3, counts={"done": 1})
+    changes = [
+        ChangeRow(run="r1", n=n, repo=repo, request=n, change=b'{"n":1}') for n, repo in ((1, EEG), (2, MED), (3, EEG))
+    ]
+    with store.writing() as write:
+        write.plan("d1", b"the plan" * 1000, 5)
+        write.plan("d1", b"another under the same digest", 6)
+        write.run(run)
+        write.changes(changes)
+    assert store.run("r1") == run == store.run_of_plan("d1")
+    assert store.plan("d1") == b"the plan" * 1000
+    assert (store.run("r2"), store.run_of_plan("d2"), store.plan("d2")) == (None, None, None)
+    assert list(store.changes("r1")) == changes
+    with store.writing() as write:
+        write.change_states("r1", [(2, "started", ""), (3, "done", "told")])
+        assert write.counts("r1") == {"planned": 1, "started": 1, "done": 1}
+        write.run(msgspec.structs.replace(run, state="paused", owner="lab:1", lease_until=9, fence=1))
+    assert [(row.n, row.state, row.why) for row in store.changes("r1", ("started", "done"))] == [
+        (2, "started", ""),
+        (3, "done", "told"),
+    ]
+    assert [row.n for row in store.changes("r1", limit=2)] == [1, 2]
+    assert [(row.state, row.owner, row.fence) for row in store.runs()] == [("paused", "lab:1", 1)]
+
+
+# ---- what decisions do to a request --------------------------------------------------------------------------------------
+
+
+def test_a_started_change_is_open_until_it_is_settled(store: Store) -> None:
+    (one,) = take(store, EEG, [record(1)])
+    with store.writing() as write:
+        event = ChangeStarted(run="r1", before="pending", after="accepted")
+        write.append(EEG, [Entry(event=event, at=50, actor="lena", request=one)])
+    (row,) = store.open_changes()
+    assert (row.id, row.started_at, row.state.open_after) == (one, 50, "accepted")
+    with store.writing() as write:
+        settled = ChangeSettled(run="r1", kind="done", after="accepted")
+        write.append(EEG, [Entry(event=settled, at=60, actor="lena", request=one)])
+    assert store.open_changes() == []
+    row = store.requests([one])[one]
+    assert (row.started_at, row.state.status, row.state.moved_at) == (None, "accepted", 60)
+
+
+def test_what_is_done_unattended_is_counted_by_verb_and_by_time(store: Store) -> None:
+    idents = take(store, EEG, [record(n) for n in range(1, 6)])
+    with store.writing() as write:
+        for run, kind in (("r1", "auto"), ("r2", "direct")):
+            write.run(RunRow(id=run, kind=kind, actor="lena", state="running", made_at=1))
+    _settle(store, idents.pop(), "pending", "accepted", at=105, run="r2")
+    for at, ident in enumerate(idents, start=10):
+        _settle(store, ident, "pending", "accepted", at=at * 10)
+    _settle(store, idents[0], "accepted", "reset", at=500)
+    _settle(store, idents[1], "accepted", "rejected", at=600, kind="refused")
+    assert [store.done_since(verb, 0) for verb in ("accept", "reset", "reject", "remove", "cancel")] == [4, 1, 0, 1, 0]
+    assert [store.done_since("accept", since) for since in (101, 102, 131, 132)] == [4, 3, 1, 0]
+    history = store.history(EEG, [row.person.id for row in store.requests(idents).values()])
+    assert [(h.accepted, h.resets, h.rejected, h.last_decision) for h in history.values()][:2] == [
+        (1, 1, 0, "reset"),
+        (1, 0, 0, "accepted"),
+    ]
+
+
+def test_grants_come_due_in_order_and_not_before(store: Store) -> None:
+    idents = take(store, EEG, [record(n, "accepted") for n in range(1, 4)])
+    with store.writing() as write:
+        dated = [
+            Entry(event=GrantDated(until=100 - n, rule="a"), at=1, actor="p", request=ident)
+            for n, ident in enumerate(idents)
+        ]
+        write.append(EEG, dated)
+    assert [row.id for row in store.due(99)] == [idents[2], idents[1]]
+    assert [row.state.until for row in store.due(100)] == [98, 99, 100]
+    take(store, EEG, [record(3, "rejected")])
+    assert [row.id for row in store.due(100)] == [idents[1], idents[0]]
+
+
+def test_notes_reasons_and_tables_are_kept_beside_the_row(store: Store) -> None:
+    (one,) = take(store, EEG, [record(1)])
+    person = store.requests([one])[one].person.id
+
+    def about(event: AnyEvent, private: Private) -> Entry:
+        return Entry(event=event, at=3, actor="lena", request=one, person=person, private=private)
+
+    verdict = VerdictReached(action="human", rule="rest", queue="office", shadow=(("q", "r", "reset"),))
+    with store.writing() as write:
+        write.append(EEG, [about(NoteWritten(), {"note": "looks fine"})])
+        write.append(EEG, [about(verdict, {"tables": ["dua", "partners"]})])
+    _settle(store, one, "pending", "reset", at=9)
+    row = store.requests([one])[one]
+    assert (row.has_notes, row.state.verdict, row.state.queue) == (True, ("human", None, "rest", None), "office")
+    assert row.state.shadow == (("q", "r", "reset"),)
+    for text in ("table:dua", "reason:say*", "queue:office", "verdict:human rule:rest"):
+        assert [found.id for found in store.query(parse_query(text), now=0).rows] == [one], text
+    with store.writing() as write:
+        write.append(EEG, [about(verdict, {"tables": ["other"]})])
+    assert store.query(parse_query("table:dua"), now=0).rows == []
+
+
+def test_days_of_a_query_are_days_of_the_desks_zone(store: Store) -> None:
+    take(store, EEG, [record(0, day=5)])  # 2026-01-06 10:00 UTC
+    far = timezone(timedelta(hours=14))
+    for zone, day, count in ((UTC, 6, 1), (far, 6, 0), (far, 7, 1)):
+        found = store.query(parse_query(f"asked:2026-01-{day:02}"), now=0, zone=zone)
+        assert len(found.rows) == count
+    now = round(datetime(2026, 1, 8, 10, tzinfo=UTC).timestamp() * 1000)
+    assert [len(store.query(parse_query(f"age:{age}"), now=now).rows) for age in (">2d", ">=2d", "<2d", "<49h")] == [
+        0,
+        1,
+        0,
+        1,
+    ]
+
+
+# ---- the ledger ----------------------------------------------------------------------------------------------------------
+
+
+def test_entries_come_newest_first_in_pages(store: Store) -> None:
+    idents = take(store, EEG, [record(n) for n in range(1, 4)])
+    _settle(store, idents[0], "pending", "accepted", at=10)
+    newest = store.entries(limit=2)
+    assert [row.link.kind for row in newest] == ["ChangeSettled", "ChangeStarted"]
+    older = store.entries(limit=10, before=newest[-1].id)
+    assert [row.link.kind for row in older] == ["RequestSeen"] * 3
+    assert [row.link.kind for row in store.entries(request=idents[0])] == [
+        "ChangeSettled",
+        "ChangeStarted",
+        "RequestSeen",
+    ]
+    assert [row.link.kind for row in store.entries(run="r1")] == ["ChangeSettled", "ChangeStarted"]
+    assert newest[1].private == {"reason": "Say more."}
+    assert newest[0].private is None
+
+
+def test_no_name_and_no_answer_stands_in_the_ledger_itself(store: Store) -> None:
+    take(store, EEG, [record(1, name="canary1", fullname="canary2", email="canary3@x", answers={"Why": "canary4"})])
+    for link in store.links("datasets/acme/eeg-1"):
+        assert b"canary" not in link.body
+        assert "canary" not in link.actor
+        assert isinstance(event_of(link.body), RequestSeen)
+
+
+def test_a_commitment_is_over_salt_and_private_part(store: Store) -> None:
+    told = record(1)
+    take(store, EEG, [told])
+    ((link, salt, private),) = store.sealed("datasets/acme/eeg-1")
+    assert salt is not None
+    assert len(salt) == 16
+    assert private is not None
+    assert link.commitment == commitment_of(salt, private) == hashlib.sha256(b"\x00\x10" + salt + private).digest()
+
+
+def test_a_tampered_entry_is_found(store: Store) -> None:
+    take(store, EEG, [record(n) for n in range(1, 6)])
+    assert store._writes is not None
+    triggers = (
+        ["DROP TRIGGER ledger_no_update"] if store._writes.is_sqlite else ["DROP TRIGGER ledger_no_change ON ledger"]
+    )
+    for sql in (*triggers, "UPDATE ledger SET actor = 'me' WHERE seq = 3"):
+        store._writes.run(sql)
+    assert [(one.seq, type(one)) for one in prove(store.links("datasets/acme/eeg-1")) if isinstance(one, Break)] == [
+        (3, Break)
+    ]
+
+
+def test_checkpoints_and_the_desks_own_chain(store: Store) -> None:
+    take(store, EEG, [record(1)])
+    with store.writing() as write:
+        write.append(None, [Entry(event=PolicyPromoted(policy="p", digest="d"), at=1, actor="lena")])
+    heads = {chain: (length, head.hex()) for chain, (length, head) in store.chains().items()}
+    assert list(heads) == ["datasets/acme/eeg-1", "desk"]
+    with store.writing() as write:
+        write.checkpoint(Checkpoint(9, heads))
+    assert list(store.checkpoints()) == [Checkpoint(9, heads)]
+    assert [link.seq for link in store.links("desk")] == [1]
+    assert list(store.links("models/no/such")) == []
+
+
+# ---- odds and ends -------------------------------------------------------------------------------------------------------
+
+
+def test_repos_profiles_bindings_and_settings_come_back(store: Store) -> None:
+    (one,) = take(store, EEG, [record(1)])
+    person = store.requests([one])[one].person.id
+    with store.writing() as write:
+        write.repo_changed(MED, {"gated": "manual", "form_card": "{}", "full_at": 7, "is_complete": True})
+        write.profile(person, b'{"a":1}', 5)
+        write.profile(person, b'{"a":2}', 6)
+        write.bind("partners", "ada", "65", "account", 5)
+        write.setting("k", "1")
+        write.setting("k", "2")
+        write.setting("gone", "x")
+        write.setting("gone", None)
+    assert [(row.repo, row.gated, row.full_at, row.is_complete) for row in store.repos()] == [
+        (EEG, None, None, False),
+        (MED, "manual", 7, True),
+    ] or [row.repo for row in store.repos()] == sorted([EEG, MED])
+    assert store.profiles([person, 99]) == {person: (b'{"a":2}', 6)}
+    assert store.bindings("partners") == {"ada": "65"}
+    assert (store.setting("k"), store.setting("gone")) == ("2", None)
+    with pytest.raises(KeyError, match="no columns"), store.writing() as write:
+        write.repo_changed(EEG, {"id = 1; --": 1})
+
+
+# ---- packing -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "raw", [b"{}", b'{"a":"\xe2\x98\x83\\u0000 \\" \\\\ \x7f"}', b"\xff\xfe", b'{"k":' + b"1" * 70_000 + b"}"]
+)
+def test_a_record_is_packed_and_comes_back(raw: bytes) -> None:
+    packer = Packer(lambda _: PLAIN)
+    text = raw.decode("utf-8", "replace")
+    sealed = sealed_record(raw)
+    assert sealed == canonical({"record": text})
+    for number in (0, 7):
+        assert packer.unpack(packer.pack(number, sealed)) == sealed
+    assert record_of(sealed) == text.encode()
+    assert private_of(sealed) == {"record": text}
