@@ -10,11 +10,12 @@ import pytest
 
 from hf_gate import Decision, NotAllowed
 from hf_gate.domain import events as e
-from hf_gate.domain.completeness import PROVED
+from hf_gate.domain.completeness import PROVED, Completeness
 from hf_gate.domain.lifecycle import STATUSES
 from hf_gate.domain.moments import ms
 from hf_gate.usecases.sync import MANY, Ids, report_counts
 from hf_gate.usecases.verify import verify
+from hf_gate.wiring import HubClock
 
 from .desk_kit import Desk, a_desk
 
@@ -166,31 +167,31 @@ class Emptied:
 
 
 class Meddled:
-    """The Hub, on which something happens just after one of the lists was read."""
+    """The Hub, on which one of the lists is shown otherwise: something happens after it, it shows more, or is in doubt."""
 
-    def __init__(self, desk: Desk, after: str, act: Any) -> None:
-        self.desk, self.after, self.act = desk, after, act
+    def __init__(self, desk: Desk, status: str, act: Any = None, more: Any = (), doubt: str = "") -> None:
+        self.desk, self.status, self.act, self.more, self.doubt = desk, status, act, more, doubt
+        self.rows: Any = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.desk.hub, name)
 
     def list(self, repo: Any, status: str) -> Any:
         rows = self.desk.hub.list(repo, status)
-        if status != self.after:
+        if status != self.status:
             return rows
-        return Meddling(rows, self.act)
+        self.rows = rows
+        return self
 
-
-class Meddling:
-    def __init__(self, rows: Any, act: Any) -> None:
-        self.rows, self.act = rows, act
+    @property
+    def completeness(self) -> Completeness:
+        return Completeness(False, self.doubt) if self.doubt else self.rows.completeness
 
     def __iter__(self) -> Iterator[Any]:
         yield from self.rows
-        self.act()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.rows, name)
+        yield from self.more
+        if self.act is not None:
+            self.act()
 
 
 def test_who_moves_while_the_lists_are_read_is_met_twice_and_stands_where_the_later_one_has_them(desk: Desk) -> None:
@@ -207,6 +208,40 @@ def test_who_moves_into_a_list_that_was_read_already_is_found_by_the_second_look
     synced = desk.full(hub=Meddled(desk, "pending", lambda: desk.hub.cancel(desk.repo, "cem")))
     assert (synced.moved, synced.withdrawn, synced.complete) == (1, 0, True)
     assert desk.status("cem") == "pending"
+
+
+def test_who_is_met_twice_with_two_reviews_stands_where_the_newer_one_has_them(desk: Desk) -> None:
+    desk.ask("ada", "bob")
+    desk.hub.reject(desk.repo, "ada", reason="no")
+    (old,) = desk.hub.list_rejected(desk.repo)
+    desk.hub.accept(desk.repo, "ada")
+    desk.full(hub=Meddled(desk, "rejected", more=[old]))
+    assert desk.status("ada") == "accepted"
+    assert desk.full().news == 0
+
+
+def test_an_earlier_attempt_that_is_shown_late_changes_nothing(desk: Desk) -> None:
+    desk.ask("ada", "bob")
+    desk.hub.reset(desk.repo, "ada")
+    (old,) = desk.hub.list_reset(desk.repo)
+    desk.ask("ada")
+    desk.full(hub=Meddled(desk, "reset", more=[old]))
+    assert desk.status("ada") == "pending"
+    before = desk.kinds()
+    assert desk.full(hub=Meddled(desk, "reset", more=[old])).news == 0
+    assert desk.kinds() == before
+    desk.withdraw("ada")
+    assert desk.full(hub=Meddled(desk, "reset", more=[old])).withdrawn == 1
+
+
+def test_nobody_is_looked_for_a_second_time_when_one_of_the_lists_is_in_doubt(desk: Desk) -> None:
+    desk.ask(*PEOPLE)
+    desk.full()
+    desk.withdraw("bob")
+    synced = desk.full(hub=Meddled(desk, "reset", doubt="the Hub repeated itself"))
+    assert synced.withdrawn == 0
+    assert synced.doubts == ("the list of reset: the Hub repeated itself",)
+    assert desk.status("bob") == "pending"
 
 
 def test_the_second_look_says_so_when_it_cannot_be_completed(desk: Desk) -> None:
@@ -236,39 +271,82 @@ def test_a_quick_reading_is_four_calls_and_proves_nothing(desk: Desk) -> None:
 
 def test_a_head_full_of_new_ones_is_read_on_to_the_first_who_is_known(tmp_path: Path) -> None:
     with a_desk(tmp_path, page_size=10) as desk:
-        desk.ask(*PEOPLE)
+        desk.ask(*PEOPLE, *(f"early{n}" for n in range(60)))
         desk.full()
         names = [f"late{n}" for n in range(25)]
         desk.ask(*names)
         before = desk.calls()
-        synced = desk.quick()
+        synced = desk.quick(page=10)
         assert (synced.new, synced.read_on) == (25, True)
-        assert desk.calls() - before < 12
-        desk.hub.accept(desk.repo, "late3")  # no list was left open behind it
-        assert {row.person.identity.username for row in desk.rows("pending")} == {*PEOPLE, *names}
+        assert desk.calls() - before <= 4 + 5  # the heads, three pages of new ones, and what was fetched ahead
+        before = desk.calls()
+        desk.hub.accept(desk.repo, "late3")
+        assert desk.calls() == before  # no list was left open, to be read to its end before a decision
+        assert {row.person.identity.username for row in desk.rows("pending")} >= set(names)
+
+
+def test_a_head_on_which_somebody_is_known_is_not_read_on(tmp_path: Path) -> None:
+    with a_desk(tmp_path, page_size=10) as desk:
+        desk.ask(*(f"early{n}" for n in range(15)))
+        desk.full()
+        desk.ask("late")
+        before = desk.calls()
+        synced = desk.quick()
+        assert (synced.new, synced.read_on) == (1, False)
+        assert desk.calls() - before == 4
 
 
 # ---- ours, and what breaks ----------------------------------------------------------------------------------------------
 
 
-def test_a_change_of_ours_under_way_is_left_to_its_settling(desk: Desk) -> None:
-    desk.ask("ada", "bob")
-    desk.full()
-    row = desk.row("ada")
-    started = e.ChangeStarted(run="r_1", before="pending", after="accepted")
+def enter(desk: Desk, name: str, event: e.AnyEvent, ago_s: int = 0) -> None:
+    """An entry of ours about somebody's request."""
+    row, at = desk.row(name), ms(HubClock(desk.hub).now()) - ago_s * 1000
     with desk.store.writing() as write:
-        at = ms(desk.hub.list_pending(desk.repo).__next__().asked_at)
-        write.append(desk.repo, [e.Entry(event=started, at=at, actor="lena", request=row.id, person=row.person.id)])
+        write.append(desk.repo, [e.Entry(event=event, at=at, actor="lena", request=row.id, person=row.person.id)])
+
+
+STARTED = e.ChangeStarted(run="r_1", before="pending", after="accepted")
+DONE = e.ChangeSettled(run="r_1", kind="done", after="accepted")
+
+
+def test_a_change_of_ours_under_way_is_left_to_its_settling(desk: Desk) -> None:
+    desk.ask("ada", "bob", "cem")
+    desk.full()
+    enter(desk, "ada", STARTED)
+    enter(desk, "bob", STARTED)
     desk.hub.accept(desk.repo, "ada")
     desk.withdraw("bob")
+    desk.withdraw("cem")
     synced = desk.full()
     assert (synced.moved, synced.withdrawn) == (0, 1)
-    assert desk.row("ada").state.open_run == "r_1"
-    settled = e.ChangeSettled(run="r_1", kind="refused", after="accepted")
-    with desk.store.writing() as write:
-        write.append(desk.repo, [e.Entry(event=settled, at=at, actor="lena", request=row.id, person=row.person.id)])
-    assert desk.full().moved == 1
+    assert desk.row("ada").state.open_run == desk.row("bob").state.open_run == "r_1"
+    for name in ("ada", "bob"):
+        enter(desk, name, e.ChangeSettled(run="r_1", kind="refused", after="accepted"))
+    synced = desk.full()
+    assert (synced.moved, synced.withdrawn) == (1, 1)
     assert desk.status("ada") == "accepted"
+
+
+def test_a_list_that_shows_the_status_before_our_change_is_no_news_at_first_and_is_later(desk: Desk) -> None:
+    desk.ask("ada")
+    desk.full()
+    enter(desk, "ada", STARTED)
+    enter(desk, "ada", DONE)
+    before = desk.calls()
+    assert desk.full().news == 0
+    assert desk.calls() - before == 4  # who stands where they stood is not looked for again
+    assert desk.status("ada") == "accepted"
+
+
+def test_a_record_that_reads_as_before_our_change_is_news_once_the_list_cannot_lag_any_more(desk: Desk) -> None:
+    desk.ask("ada")
+    desk.full()
+    enter(desk, "ada", STARTED, ago_s=60)
+    enter(desk, "ada", DONE, ago_s=60)
+    assert desk.full().moved == 1  # somebody put her back, and her record is the same to the byte
+    assert desk.status("ada") == "pending"
+    assert desk.events()[-1] == e.StatusMoved(before="accepted", after="pending", cause="superseded")
 
 
 def test_a_reading_that_is_ended_early_keeps_its_pages_and_the_next_one_does_the_rest(tmp_path: Path) -> None:

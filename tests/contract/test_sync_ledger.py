@@ -81,6 +81,8 @@ def test_a_private_part_that_was_exchanged_is_named_and_one_that_was_erased_is_n
     assert found.what == "its private part is not the one that was sealed"
     tamper(desk, "DELETE FROM private WHERE id = 5")
     assert verify(desk.store).ok
+    tamper(desk, "UPDATE people SET salt = NULL WHERE id = 7")
+    assert {found.what for found in verify(desk.store).broken} == {"its private part is not the one that was sealed"}
 
 
 def test_a_row_of_a_request_that_was_changed_behind_the_ledger_is_found_by_the_fold(desk: Desk) -> None:

@@ -63,10 +63,21 @@ class Synced:
 
 
 def sync(
-    hub: HubPort, store: StorePort, clock: ClockPort, repo: Repo, kind: Kind, *, actor: str, tick: Tick = lambda _: None
+    hub: HubPort,
+    store: StorePort,
+    clock: ClockPort,
+    repo: Repo,
+    kind: Kind,
+    *,
+    actor: str,
+    tick: Tick = lambda _: None,
+    page: int = PAGE,
 ) -> Synced:
-    """One reading of one repo. What ends it early is raised, after it was noted beside the repo; pages read are kept."""
-    reading = _Reading(hub, store, clock, repo, tick)
+    """One reading of one repo. What ends it early is raised, after it was noted beside the repo; pages read are kept.
+
+    `tick` hears how many requests were read; `page` of them make one transaction.
+    """
+    reading = _Reading(hub, store, clock, repo, tick, page)
     try:
         synced = reading.quick() if kind is Kind.QUICK else reading.full(actor)
     except HfGateError as problem:
@@ -107,8 +118,8 @@ class Ids(Collection[int]):
 class _Reading:
     """One reading under way: who was seen, and what that brought."""
 
-    def __init__(self, hub: HubPort, store: StorePort, clock: ClockPort, repo: Repo, tick: Tick) -> None:
-        self.hub, self.store, self.clock, self.repo, self.tick = hub, store, clock, repo, tick
+    def __init__(self, hub: HubPort, store: StorePort, clock: ClockPort, repo: Repo, tick: Tick, page: int) -> None:
+        self.hub, self.store, self.clock, self.repo, self.tick, self.page = hub, store, clock, repo, tick, page
         self.seen = Ids()
         self.tally: Counter[str] = Counter()
         self.lists: Counter[str] = Counter()  # rows by the list they were read in
@@ -133,7 +144,7 @@ class _Reading:
         self.read_on = True
         rows = self.hub.list(self.repo, status)
         try:
-            for page in _pages(rows, PAGE):
+            for page in _pages(rows, self.page):
                 if self.take(page):
                     break
         finally:
@@ -146,7 +157,7 @@ class _Reading:
         # Pending first: most people move from there, so who moves meanwhile is met twice rather than missed.
         for status in STATUSES:
             rows = self.hub.list(self.repo, status)
-            for page in _pages(rows, PAGE):
+            for page in _pages(rows, self.page):
                 self.take(page)
                 self.lists[status] += len(page)
             if not rows.completeness.proved:
