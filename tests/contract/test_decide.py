@@ -209,6 +209,19 @@ def test_one_who_is_named_twice_is_decided_once(scene: Scene) -> None:
     scene.check_over()
 
 
+def test_where_a_repo_hides_names_the_name_that_was_given_is_sent_and_an_id_is_found(scene: Scene) -> None:
+    scene.ask(["ada", "bob"])
+    repo = scene.repos[0]
+    ids = {request.username: request.request_id for request in scene.hub.list_pending(repo)}
+    scene.near.door("POST", "settings", {"repo": repo.id, "repo_type": repo.type.value, "hide_usernames": True})
+    assert decide(scene, ACCEPT, "ada").outcomes[0].kind is Kind.DONE
+    direct = Direct(scene.store, scene.hub, scene.clock, scene.desk.zone, scene.actor)
+    decided = direct.decide([Ask(repo, Target(request_id=ids["bob"]))], ACCEPT, ident="r_9")
+    assert decided.outcomes[0].kind is Kind.DONE
+    assert scene.where("ada") == scene.where("bob") == "accepted"
+    assert [row.request for row in scene.store.changes("r_9")] != [None]
+
+
 # ---- several, and what ends them -----------------------------------------------------------------------------------------
 
 

@@ -34,6 +34,7 @@ class Counsel:
 
     def __init__(self, run: Run, repo: Repo) -> None:
         self.run, self.repo = run, repo
+        self._problem = ""
 
     def lines(self, request: AccessRequest) -> Iterator[str]:
         """The verdict with its reasons, then the latest notes; each line in one piece, and safe to print."""
@@ -62,7 +63,7 @@ class Counsel:
         try:
             return joining.join_desk(self.run.settings, opened.place, self.run.hub, opened.store, actor=opened.actor)
         except HfGateError as problem:
-            self.run.out.warn(f"without verdicts: {problem}")
+            self._problem = str(problem).partition("\n")[0]
             return None
 
     @cached_property
@@ -77,6 +78,10 @@ class Counsel:
 
             yield f"  verdict   {headline(verdict)}"
             yield from _whys(verdict)
+            for one in verdict.shadow:
+                yield f"  shadow    {one.action}: rule `{one.rule}` of policy `{one.policy}`, which only watches"
+        elif self._problem:
+            yield f"  verdict   none, for the policies cannot be read: {clip(visible(self._problem, one_line=True), _COLUMNS)}"
         elif row.state.verdict is not None:
             action, policy, rule, _ = row.state.verdict
             by = f" of policy `{policy}`" if policy else ""

@@ -1,0 +1,234 @@
+"""Deciding at a desk and without one: what the store keeps of it, notes, templates, ends, several repos, two at once."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from hf_gate.store.locking import FileLock
+from hf_gate.testing import LocalHub
+from tests.journeys.console import DATASET, MODEL, Console, Ended, fill, status_of
+
+OTHER = "kestrel-code/kestrel-coder-3b"
+HOUSE = f"""\
+version: 1
+repos: [{MODEL}, {OTHER}, {DATASET}]
+timezone: Europe/Zurich
+templates:
+  say-more: "Hello {{user}}, say what you will do with {{repo}}, then ask again."
+  closed: {{en: We are closed., de: Wir haben zu.}}
+  by-rule: "Decided by {{rule}}."
+"""
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A desk with templates and no policy, in which the program runs."""
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "hf-gate.yaml").write_text(HOUSE)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder in which there is no desk."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def stores(folder: Path) -> list[Path]:
+    return sorted(Path(os.environ["XDG_DATA_HOME"]).rglob("*.db")) + sorted(folder.glob("*.db"))
+
+
+def mails(hub: LocalHub) -> str:
+    """What the Hub wrote to people."""
+    return str(hub.control("GET", "outbox"))
+
+
+# ---- what is kept --------------------------------------------------------------------------------------------------------
+
+
+def test_a_decision_is_a_run_of_the_desk_that_can_be_shown_and_turned_back(fresh: LocalHub, desk: Path) -> None:
+    fill(fresh, ["ada-l", "bob99"])
+    console = Console(fresh)
+    decided = console.run("accept", MODEL, "ada-l", "bob99", "--yes", "--json")
+    assert (decided.code, decided.json["done"]) == (0, 2), decided.err
+    assert stores(desk) == [desk / "desk.db"]
+    run = decided.json["run"]
+    shown = console.run("runs", "show", run, "--json").json
+    assert (shown["run"], shown["done"], {one["user"] for one in shown["outcomes"]}) == (run, 2, {"ada-l", "bob99"})
+    assert console.run("runs", "ls", "--json").json[0]["kind"] == "direct"
+    assert console.run("audit", "verify").code == 0
+    assert console.run("undo", run, "--out", "back.json").code == 0
+    assert console.run("apply", "back.json", "--yes").code == 0
+    assert status_of(fresh, "ada-l") == status_of(fresh, "bob99") == "pending"
+
+
+def test_without_a_desk_each_hub_has_a_store_of_this_user(fresh: LocalHub, nowhere: Path) -> None:
+    fill(fresh, ["ada-l"])
+    decided = Console(fresh).run("accept", f"ada-l@{MODEL}", "--json")
+    assert decided.code == 0, decided.err
+    assert Console(fresh).run("runs", "show", decided.json["run"], "--json").json["done"] == 1
+    with LocalHub(requests=0) as another:
+        fill(another, ["ada-l"])
+        assert Console(another).run("accept", f"ada-l@{MODEL}").code == 0
+        assert [row["planned"] for row in Console(another).run("runs", "ls", "--json").json] == [1]
+    assert len(stores(nowhere)) == 2
+
+
+def test_two_at_once_decide_once_and_both_are_told(fresh: LocalHub, desk: Path) -> None:  # noqa: ARG001 - where it runs
+    fill(fresh, ["ada-l"])
+    fresh.set_faults(["delay_after:s=1:on=handle"])
+    children = [Console(fresh).start("accept", f"ada-l@{MODEL}", "--json") for _ in range(2)]
+    ended = [
+        Ended(child.returncode, out.decode(), err.decode())
+        for child in children
+        for out, err in [child.communicate(timeout=60)]
+    ]
+    assert [one.code for one in ended] == [0, 0], [one.err for one in ended]
+    assert sorted((one.json["done"], one.json["already"]) for one in ended) == [(0, 1), (1, 0)]
+    assert [move["to"] for move in fresh.journal() if move["route"] == "handle"] == ["accepted"]
+
+
+def test_a_store_that_somebody_writes_to_or_that_is_damaged_stops_it_and_nothing_is_sent(
+    fresh: LocalHub, desk: Path
+) -> None:
+    fill(fresh, ["ada-l"])
+    console, moves = Console(fresh), len(fresh.journal())
+    assert console.run("sync", MODEL).code == 0
+    lock = FileLock(desk / "desk.db.lock", "pid 4711", wait=0)
+    busy = console.run("accept", f"ada-l@{MODEL}")
+    lock.release()
+    assert (busy.code, "pid 4711" in busy.error) == (75, True), busy.err
+    (desk / "desk.db").write_bytes(b"this is no database at all, but long enough to look at" * 200)
+    damaged = console.run("accept", f"ada-l@{MODEL}")
+    assert (damaged.code, "desk.db" in damaged.error) == (1, True), damaged.err
+    assert len(fresh.journal()) == moves
+
+
+def test_a_grant_is_found_afterwards_and_stands_in_the_store(fresh: LocalHub, desk: Path) -> None:
+    fresh.add_people([{"username": "eve-g"}])
+    assert Console(fresh).run("grant", f"eve-g@{MODEL}", "--note", "Asked by telephone.").code == 0
+    with sqlite3.connect(desk / "desk.db") as db:
+        found = db.execute(
+            "SELECT p.username, r.status, r.has_notes FROM requests r JOIN people p ON p.id = r.person_id"
+        )
+        assert found.fetchall() == [("eve-g", "accepted", 1)]
+
+
+# ---- what they are told, and what is noted -------------------------------------------------------------------------------
+
+
+def test_a_note_is_kept_and_told_to_nobody(fresh: LocalHub, desk: Path) -> None:  # noqa: ARG001 - where it runs
+    fill(fresh, ["ada-l"])
+    console = Console(fresh)
+    ended = console.run("reset", f"ada-l@{MODEL}", "--reason", "Say more.", "--note", "Met her at NeurIPS.")
+    assert ended.code == 0, ended.err
+    assert "NeurIPS" not in ended.out
+    assert "Say more." in mails(fresh)
+    assert "NeurIPS" not in mails(fresh) + str(fresh.journal())
+    assert console.run("accept", f"ada-l@{MODEL}", "--note", " ").code == 2
+    assert console.run("accept", f"ada-l@{MODEL}", "--note", "x" * 4001).code == 2
+
+
+def test_a_template_is_filled_for_each_and_refused_before_anything_is_sent(fresh: LocalHub, desk: Path) -> None:  # noqa: ARG001 - as above
+    fill(fresh, ["ada-l", "bob99", "cem-k"])
+    console = Console(fresh)
+    one = console.run("reset", f"ada-l@{MODEL}", "--reason-template", "say-more")
+    assert f'reason sent: "Hello ada-l, say what you will do with {MODEL}, then ask again."' in one.out, one.err
+    many = console.run("reset", MODEL, "bob99", "cem-k", "--reason-template", "say-more", "--yes")
+    assert many.code == 0, many.err
+    sent = [move for move in fresh.journal() if move["to"] == "reset"]
+    assert len(sent) == 3
+    assert "Hello cem-k, say what" in mails(fresh)
+    german = console.run("reject", f"ada-l@{MODEL}", "--reason-template", "closed:de")
+    assert 'reason sent: "Wir haben zu."' in german.out
+    moves = len(fresh.journal())
+    for word, what in (("say-les", "say-more"), ("closed:fr", "en, de"), ("by-rule", "--reason TEXT")):
+        ended = console.run("reject", f"bob99@{MODEL}", "--reason-template", word)
+        assert (ended.code, what in ended.hint) == (2, True), ended.err
+    assert console.run("reject", f"bob99@{MODEL}", "--reason-template", "closed", "--reason", "No.").code == 2
+    assert len(fresh.journal()) == moves
+
+
+def test_a_template_that_gets_too_long_is_no_reason(fresh: LocalHub, desk: Path) -> None:
+    fill(fresh, ["ada-l"])
+    text = HOUSE.replace("Hello {user}", "x" * 120 + " {user}")
+    (desk / "hf-gate.yaml").write_text(text)
+    ended = Console(fresh).run("reset", f"ada-l@{MODEL}", "--reason-template", "say-more")
+    assert (ended.code, "the Hub takes 200" in ended.error) == (2, True), ended.err
+
+
+def test_whoever_tells_no_reason_is_warned_unless_it_is_meant(fresh: LocalHub, desk: Path) -> None:  # noqa: ARG001 - as above
+    fill(fresh, ["ada-l"])
+    console = Console(fresh)
+    assert "no reason goes along" in console.run("reset", f"ada-l@{MODEL}").err
+    assert "no reason goes along" not in console.run("reject", f"ada-l@{MODEL}", "--no-reason").err
+    assert "no reason goes along" not in console.run("accept", f"ada-l@{MODEL}").err
+    assert console.run("reject", f"ada-l@{MODEL}", "--no-reason", "--reason", "No.").code == 2
+
+
+def test_an_acceptance_can_end_and_only_a_desk_can_end_it(
+    fresh: LocalHub, desk: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(fresh, ["ada-l", "bob99"])
+    console = Console(fresh)
+    ended = console.run("accept", f"ada-l@{MODEL}", "--until", "2030-06-30")
+    assert "ends: 2030-06-30" in ended.out, ended.err
+    assert "GrantDated" in console.run("audit", "ls").out
+    with sqlite3.connect(desk / "desk.db") as db:
+        (until,) = db.execute("SELECT until_at FROM requests WHERE until_at IS NOT NULL").fetchone()
+    assert until == 1_909_087_200_000, "the end of that day in Zurich"
+    again = console.run("accept", f"ada-l@{MODEL}", "--until", "1y")
+    assert "already so, nothing was changed, but that it now ends: 1y" in again.out
+    moves = len(fresh.journal())
+    for text, what in (("2020-01-01", "over already"), ("30 days", "30d"), ("tomorrow", "no end")):
+        refused = console.run("accept", f"bob99@{MODEL}", "--until", text)
+        assert (refused.code, what in refused.err) == (2, True), refused.err
+    monkeypatch.chdir(tmp_path_factory.mktemp("nowhere"))
+    assert console.run("accept", f"bob99@{MODEL}", "--until", "30d").code == 2
+    assert len(fresh.journal()) == moves
+
+
+# ---- several repos -------------------------------------------------------------------------------------------------------
+
+
+def test_one_decision_for_all_repos_in_which_somebody_waits(fresh: LocalHub, desk: Path) -> None:  # noqa: ARG001 - as above
+    for repo in (MODEL, OTHER, DATASET):
+        fill(fresh, ["ada-l", "bob99"], repo)
+    console = Console(fresh)
+    unknown = console.run("accept", "ada-l@*/*")
+    assert (unknown.code, "hf-gate sync" in unknown.hint) == (2, True), unknown.err
+    assert console.run("sync").code == 0
+    assert console.run("reject", f"ada-l@{OTHER}", "--no-reason").code == 0
+    shown = console.run("accept", "ada-l@*/*", "ada-l@datasets/*/*", "--dry-run")
+    assert [line.split()[-1] for line in shown.out.splitlines()[:-1]] == [f"ada-l@{MODEL}", f"ada-l@{DATASET}"]
+    asked = console.run("accept", "ada-l@*/*", "ada-l@datasets/*/*")
+    assert (asked.code, "--yes" in asked.hint) == (6, True), asked.err
+    decided = console.run("accept", "ada-l@*/*", "ada-l@datasets/*/*", "--yes", "--json")
+    assert (decided.code, decided.json["done"]) == (0, 2), decided.err
+    assert {(one["user"], one["repo_type"]) for one in decided.json["outcomes"]} == {
+        ("ada-l", "model"),
+        ("ada-l", "dataset"),
+    }
+    assert len(console.run("runs", "ls", "--json").json) == 2
+    out = console.run("revoke", "ada-l@*/*", "--no-reason", "--json")
+    assert (out.code, out.json["done"], out.json["outcomes"][0]["repo"]) == (0, 1, MODEL)
+    nobody = console.run("accept", "ada-l@*/*")
+    assert (nobody.code, "no request of ada-l there is pending" in nobody.error) == (1, True), nobody.err
+    wrong = console.run("accept", "ada-l@lumen-*")
+    assert (wrong.code, "Did you mean" in wrong.hint) == (2, True), wrong.err
+
+
+def test_acceptances_need_their_number_above_fifty_or_a_tenth_of_who_waits(fresh: LocalHub, desk: Path) -> None:  # noqa: ARG001 - as above
+    names = [f"person-{number:03}" for number in range(60)]
+    fill(fresh, [*names, *(f"other-{number:03}" for number in range(640))])
+    console = Console(fresh)
+    refused = console.run("accept", MODEL, *names, "--yes")
+    assert (refused.code, "--max-changes 60" in refused.hint) == (6, True), refused.err
+    assert console.run("sync", MODEL).code == 0
+    assert console.run("accept", MODEL, *names, "--yes").code == 0, "60 of 700 is less than a tenth"

@@ -1,0 +1,154 @@
+"""`review` at a desk: who waits from the store, the verdict and why beside each, notes and templates by single keys."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hf_gate.testing import LocalHub
+from tests.journeys.console import HOSTILE, MODEL, PROGRAM, Console, fill, status_of
+from tests.journeys.terminal import Terminal
+
+PURPOSE = "What will you use Lantern for?"
+HOUSE = f"""\
+version: 1
+repos: [{MODEL}]
+policies: [policies/*.yaml]
+templates:
+  closed: We are closed.
+  say-more: "{{user}}: say more about {{repo}}."
+"""
+POLICY = f"""\
+version: 1
+policy: lantern
+applies_to: [{MODEL}]
+mode: enforce
+rules:
+  - id: robots
+    when: '"{PURPOSE}" in form && form["{PURPOSE}"].contains("robots")'
+    then: accept
+    until: 30d
+  - id: rest
+    then: human
+    queue: data-office
+"""
+
+
+@pytest.fixture
+def desk(fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A desk with one policy, read whole: ada-l has asked, bob99 too."""
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "hf-gate.yaml").write_text(HOUSE)
+    (tmp_path / "policies" / "lantern.yaml").write_text(POLICY)
+    monkeypatch.chdir(tmp_path)
+    fill(fresh, ["ada-l"], answers={PURPOSE: "to build robots"})
+    fill(fresh, ["bob99"], answers={PURPOSE: "to listen"})
+    assert Console(fresh).run("sync").code == 0
+    return tmp_path
+
+
+def _review(hub: LocalHub, *more: str) -> Terminal:
+    return Terminal([*PROGRAM, "review", MODEL, *more], Console(hub).environment())
+
+
+def test_the_verdict_and_why_stand_beside_each_request(fresh: LocalHub, desk: Path) -> None:  # noqa: ARG001 - where it runs
+    with _review(fresh) as terminal:
+        shown = terminal.until("q end")
+        assert "verdict   accept: rule `robots` of policy `lantern`; until 30d, then reset" in shown
+        assert f'✓ form["{PURPOSE}"].contains("robots")' in shown
+        terminal.press(" ")
+        assert "verdict   human: rule `rest` of policy `lantern`; queue data-office" in terminal.until("Request 2 of 2")
+        terminal.press("q")
+        assert terminal.end() == 0
+
+
+def test_what_a_shadow_policy_would_do_is_said_as_that(fresh: LocalHub, desk: Path) -> None:
+    (desk / "policies" / "lantern.yaml").write_text(POLICY.replace("mode: enforce", "mode: shadow"))
+    with _review(fresh) as terminal:
+        shown = terminal.until("q end")
+        assert "verdict   human: no policy has an opinion" in shown
+        assert "shadow    accept: rule `robots` of policy `lantern`, which only watches" in shown
+        terminal.press("q")
+        terminal.end()
+
+
+def test_who_asked_a_moment_ago_is_in_the_list_and_a_decision_is_a_run(fresh: LocalHub, desk: Path) -> None:  # noqa: ARG001 - as above
+    fill(fresh, ["cem-k"])
+    lists = fresh.stats()["calls"]["GET list"]
+    with _review(fresh, "--newest-first") as terminal:
+        assert "cem-k" in terminal.until("Request 1 of 3")
+        assert fresh.stats()["calls"]["GET list"] == lists + 4, "one page of each list"
+        terminal.press("aq")
+        assert terminal.end() == 0
+        assert "1 request decided, 2 left" in terminal.display
+    console = Console(fresh)
+    (run,) = console.run("runs", "ls", "--json").json
+    assert (run["kind"], run["state"], run["counts"]) == ("direct", "ended", {"done": 1})
+    assert status_of(fresh, "cem-k") == "accepted"
+    assert console.run("audit", "verify").code == 0
+
+
+def test_a_note_is_written_at_once_and_shown_the_next_time(fresh: LocalHub, desk: Path) -> None:  # noqa: ARG001 - as above
+    with _review(fresh) as terminal:
+        terminal.until("Request 1 of 2")
+        terminal.press("n")
+        terminal.until("never shown to them")
+        terminal.press("Called her: all is well.\n")
+        terminal.until("note      Called her: all is well. (lena-brandt, ")
+        terminal.press("n")
+        terminal.until("never shown to them")
+        terminal.press("!\n")
+        terminal.until("Request 1 of 2")
+        terminal.press("q")
+        assert terminal.end() == 0
+    assert Console(fresh).run("audit", "ls").out.count("NoteWritten") == 1
+    with _review(fresh) as terminal:
+        assert terminal.until("q end").count("Called her: all is well.") == 1
+        terminal.press("q")
+        terminal.end()
+
+
+def test_a_template_goes_by_its_number(fresh: LocalHub, desk: Path) -> None:  # noqa: ARG001 - as above
+    with _review(fresh) as terminal:
+        terminal.until("Request 1 of 2")
+        terminal.press("s")
+        shown = terminal.until("Enter alone")
+        assert "1 and Enter: We are closed. (closed)" in shown
+        assert "2 and Enter: {user}: say more about {repo}. (say-more)" in shown
+        terminal.press("2\n")
+        terminal.until("Request 2 of 2")
+        terminal.press("q")
+        assert terminal.end() == 0
+    assert f"ada-l: say more about {MODEL}." in str(fresh.control("GET", "outbox"))
+
+
+def test_others_may_decide_while_somebody_reviews(fresh: LocalHub, desk: Path) -> None:  # noqa: ARG001 - as above
+    with _review(fresh) as terminal:
+        terminal.until("Request 1 of 2")
+        assert Console(fresh).run("accept", f"ada-l@{MODEL}").code == 0
+        terminal.press("a")
+        terminal.until("Request 2 of 2")
+        terminal.press("q")
+        assert terminal.end() == 0
+        assert "ada-l: stale" in terminal.display
+    assert len([move for move in fresh.journal() if move["route"] == "handle"]) == 1
+
+
+def test_a_policy_that_is_wrong_keeps_nobody_from_reviewing(fresh: LocalHub, desk: Path) -> None:
+    (desk / "policies" / "lantern.yaml").write_text(POLICY.replace("then: accept", "then: acept"))
+    with _review(fresh) as terminal:
+        assert "none, for the policies cannot be read: policies/lantern.yaml:8:11" in terminal.until("q end")
+        terminal.press("aq")
+        assert terminal.end() == 0
+    assert status_of(fresh, "ada-l") == "accepted"
+
+
+def test_a_hostile_note_does_not_act_on_the_screen(fresh: LocalHub, desk: Path) -> None:  # noqa: ARG001 - as above
+    assert Console(fresh).run("cancel", f"ada-l@{MODEL}", "--note", HOSTILE + "\x1b[2J").code == 0
+    with _review(fresh) as terminal:
+        terminal.until("q end")
+        terminal.press("q")
+        terminal.end()
+        assert "␛[31mEvil" in terminal.display
+        assert b"\x1b[31mEvil" not in terminal.raw
