@@ -1,4 +1,4 @@
-"""Makes docs/images/terminal.svg from a real run: a local Hub with the demo's people, and commands in a terminal of 120 columns."""
+"""Makes the pictures in docs/images from real runs: a local Hub with the demo's people, and commands in a terminal of 120 columns."""
 
 from __future__ import annotations
 
@@ -11,26 +11,56 @@ import re
 import struct
 import subprocess
 import sys
+import tempfile
 import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from rich.console import Console
 from rich.terminal_theme import MONOKAI
 from rich.text import Text
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-PICTURE: Final = ROOT / "docs" / "images" / "terminal.svg"
+IMAGES: Final = ROOT / "docs" / "images"
 COLUMNS: Final = 120
 REPO: Final = "datasets/tidewater-audio/harbour-voices"
-COMMANDS: Final = (
-    f"hf-gate ls {REPO} --limit 5",
-    f'hf-gate reset littler7615@{REPO} --reason "Who will use it? Please ask again."',
-    f"hf-gate accept {REPO} greenheron719 koi176 --yes",
-    f"hf-gate accept koi176@{REPO}",
-)
+POLICY: Final = f"""\
+version: 1
+policy: voices
+applies_to: [{REPO}]
+mode: enforce
+rules:
+  - id: say-more
+    when: answers.purpose.quality in ["empty", "junk"]
+    then: reset
+    reason: Please say in one or two sentences what you will study, then ask again.
+  - id: academic
+    when: email.academic && person.account_days > 30
+    then: accept
+    until: 1y
+  - id: rest
+    then: human
+"""
+
+
+class Picture(NamedTuple):
+    """What is typed; where the commands need a desk, it is made first and not shown."""
+
+    commands: tuple[str, ...]
+    has_desk: bool = False
+
+
+PICTURES: Final = {
+    "terminal": Picture((
+        f"hf-gate ls {REPO} --limit 5",
+        f'hf-gate reset littler7615@{REPO} --reason "Who will use it? Please ask again."',
+        f"hf-gate accept {REPO} greenheron719 koi176 --yes",
+        f"hf-gate accept koi176@{REPO}",
+    )),
+    "plan": Picture(("hf-gate plan", f"hf-gate explain tola8323@{REPO}"), has_desk=True),
+}  # fmt: skip
 
 # rich's own frame, without the web fonts that it would load from elsewhere.
 _FRAME: Final = """\
@@ -66,12 +96,18 @@ def _hub() -> Iterator[dict[str, Any]]:
             child.terminate()
 
 
-def _in_a_terminal(command: str, environment: dict[str, str]) -> str:
+def _in_a_terminal(command: str, environment: dict[str, str], folder: Path) -> str:
     """What a terminal shows of one command, colours included."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, COLUMNS, 0, 0))
     child = subprocess.Popen(
-        ["/bin/sh", "-c", command], stdin=theirs, stdout=theirs, stderr=theirs, env=environment, start_new_session=True
+        ["/bin/sh", "-c", command],
+        cwd=folder,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=environment,
+        start_new_session=True,
     )
     os.close(theirs)
     shown = b""
@@ -90,19 +126,32 @@ def _in_a_terminal(command: str, environment: dict[str, str]) -> str:
     return "\n".join(re.split(r"\r|\x1b\[K", line)[-1] for line in lines)
 
 
-def transcript() -> list[str]:
+def transcript(picture: Picture) -> list[str]:
     """The lines of the picture: each command behind its prompt, and what it printed."""
-    with _hub() as hub:
+    with _hub() as hub, tempfile.TemporaryDirectory() as home:
+        folder = Path(home).resolve()
         shim = f'hf_gate() {{ "{sys.executable}" -m hf_gate "$@"; }}; '
         environment = os.environ | {
             "HF_ENDPOINT": hub["url"], "HF_TOKEN": hub["tokens"]["owner"], "TERM": "xterm-256color", "PYTHONPATH": str(ROOT / "src"),
+            "HOME": home, "XDG_DATA_HOME": home, "XDG_CACHE_HOME": home,
         }  # fmt: skip
-        environment.pop("NO_COLOR", None)
+        for name in ("NO_COLOR", "COLUMNS", "LINES"):  # readline, once loaded, tells the size of another terminal
+            environment.pop(name, None)
+        if picture.has_desk:
+            _in_a_terminal(f"{shim}hf_gate init {REPO}", environment, folder)
+            (folder / "policies" / "starter.yaml").write_text(POLICY, "utf-8")
         lines: list[str] = []
-        for command in COMMANDS:
-            printed = _in_a_terminal(shim + command.replace("hf-gate", "hf_gate", 1), environment)
+        for command in picture.commands:
+            printed = _in_a_terminal(shim + command.replace("hf-gate", "hf_gate", 1), environment, folder)
             lines += ["\x1b[32m$\x1b[0m \x1b[1m" + command + "\x1b[0m", *printed.rstrip("\n").split("\n"), ""]
-    return [re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:8000", line) for line in lines[:-1]]
+    return [_alike(line, str(folder)) for line in lines[:-1]]
+
+
+def _alike(line: str, folder: str) -> str:
+    """The same in every run and with every edition of our lists: not the port, the folder, how long ago it was read."""
+    line = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:8000", line).replace(folder, "~/voices")
+    line = re.sub(r"(@[a-z-]+-[\d.]+)\+[\d-]+\.[0-9a-f]+", r"\1", line)
+    return re.sub(r"synced \d+ s ago", "synced 2 s ago", line)
 
 
 def _held_in_columns(line: Text) -> Text:
@@ -113,17 +162,19 @@ def _held_in_columns(line: Text) -> Text:
 
 
 def main() -> None:
-    """Draw it; with --text, print what would be drawn."""
-    if sys.argv[1:] == ["--text"]:
-        print("\n".join(Text.from_ansi(line).plain for line in transcript()))
+    """Draw them; with --text NAME, print what would be drawn in one."""
+    if sys.argv[1:2] == ["--text"]:
+        print("\n".join(Text.from_ansi(line).plain for line in transcript(PICTURES[sys.argv[2]])))
         return
-    console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True, color_system="truecolor")
-    for line in transcript():
-        console.print(_held_in_columns(Text.from_ansi(line)), soft_wrap=False)
-    PICTURE.parent.mkdir(parents=True, exist_ok=True)
-    svg = console.export_svg(title="hf-gate", theme=MONOKAI, code_format=_FRAME, unique_id="hf-gate")
-    PICTURE.write_text(re.sub(r"[ \t]+$", "", svg, flags=re.MULTILINE), "utf-8")
-    print(f"{PICTURE.relative_to(ROOT)}: written")
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    for name, picture in PICTURES.items():
+        console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True, color_system="truecolor")
+        for line in transcript(picture):
+            console.print(_held_in_columns(Text.from_ansi(line)), soft_wrap=False)
+        svg = console.export_svg(title="hf-gate", theme=MONOKAI, code_format=_FRAME, unique_id="hf-gate")
+        path = IMAGES / f"{name}.svg"
+        path.write_text(re.sub(r"[ \t]+$", "", svg, flags=re.MULTILINE), "utf-8")
+        print(f"{path.relative_to(ROOT)}: written")
 
 
 if __name__ == "__main__":

@@ -329,11 +329,16 @@ def test_generated_parts_are_up_to_date() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_picture_shows_what_the_commands_print() -> None:
+@pytest.mark.parametrize("name", ["terminal", "plan"])
+def test_the_picture_shows_what_the_commands_print(name: str) -> None:
     made = subprocess.run(
-        [sys.executable, "tools/terminal_picture.py", "--text"], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "tools/terminal_picture.py", "--text", name],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    drawing = (ROOT / "docs" / "images" / "terminal.svg").read_text("utf-8")
+    drawing = (ROOT / "docs" / "images" / f"{name}.svg").read_text("utf-8")
     shown = html.unescape(" ".join(re.findall(r"<text[^>]*hf-gate-line[^>]*>([^<]*)</text>", drawing))).replace(
         "\xa0", " "
     )
