@@ -102,6 +102,10 @@ class Store:
         ident = self._repo_id(repo)
         return None if ident is None else repos.read_repo(self._db, ident)
 
+    def tally(self, kind: str) -> Mapping[Repo, Mapping[str, int]]:
+        """How many current requests each repo has by `status`, by `action` of the verdict, or by `queue`."""
+        return repos.tally(self._db, kind)
+
     def _repo_id(self, repo: Repo) -> int | None:
         where = (repo.type.value, repo.namespace, repo.name)
         found = self._db.row("SELECT id FROM repos WHERE type = ? AND namespace = ? AND name = ?", where)

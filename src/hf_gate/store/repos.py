@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..domain.ids import Repo
 from ..domain.rows import RepoRow
 from .sql import Database, Row
 from .states import repo_of
@@ -26,6 +27,18 @@ def read_repos(db: Database) -> list[RepoRow]:
         counts.setdefault(repo_id, {})[name] = n
     rows = [_repo(row, counts.get(row[0], {})) for row in db.rows(f"SELECT {_COLUMNS} FROM repos WHERE id > 0")]
     return sorted(rows, key=lambda row: row.repo)
+
+
+def tally(db: Database, kind: str) -> dict[Repo, dict[str, int]]:
+    """What the writer counts, of one kind."""
+    found: dict[Repo, dict[str, int]] = {}
+    sql = (
+        "SELECT o.type, o.namespace, o.name, c.name, c.n FROM counters c JOIN repos o ON o.id = c.repo_id"
+        " WHERE c.kind = ? AND c.n > 0"
+    )
+    for type_, namespace, name, counted, n in db.rows(sql, (kind,)):
+        found.setdefault(repo_of(type_, namespace, name), {})[counted] = n
+    return found
 
 
 def _repo(row: Row, counts: dict[str, int]) -> RepoRow:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any, Protocol
 
 from ..domain.accounts import Account, Gate, Profile
@@ -14,6 +14,7 @@ from ..domain.forms import GateForm
 from ..domain.ids import Person, Repo
 from ..domain.ledger import Checkpoint, Link
 from ..domain.outcomes import Outcome
+from ..domain.query import Query
 from ..domain.requests import AccessRequest, Decision
 from ..domain.rows import (
     ChangeRow,
@@ -23,6 +24,7 @@ from ..domain.rows import (
     LedgerRow,
     Part,
     PersonRow,
+    QueryPage,
     RepoRow,
     RequestRow,
     RunRow,
@@ -31,8 +33,8 @@ from ..domain.rows import (
 from ..domain.state import Known
 
 __all__ = [
-    "ChangeRow", "ClockPort", "Found", "Head", "HistoryRow", "HubPort", "Identity", "LedgerRow", "PersonRow", "RepoRow",
-    "RequestRow", "Rows", "RunRow", "Seen", "SendPort", "StorePort", "WritePort",
+    "ChangeRow", "ClockPort", "Found", "Head", "HistoryRow", "HubPort", "Identity", "LedgerRow", "PersonRow",
+    "QueryPage", "RepoRow", "RequestRow", "Rows", "RunRow", "Seen", "SendPort", "StorePort", "WritePort",
 ]  # fmt: skip
 
 # ---- the Hub -----------------------------------------------------------------------------------------------------------
@@ -137,6 +139,18 @@ class StorePort(Protocol):
     def request(self, ident: int) -> RequestRow | None: ...
     def requests(self, idents: Sequence[int]) -> Mapping[int, RequestRow]: ...
     def find(self, repo: Repo | None, text: str) -> Sequence[RequestRow]: ...
+    def query(
+        self,
+        query: Query,
+        *,
+        now: int,
+        zone: tzinfo = UTC,
+        limit: int = 50,
+        newest_first: bool = False,
+        cursor: str | None = None,
+        with_record: bool = True,
+    ) -> QueryPage: ...
+    def tally(self, kind: str) -> Mapping[Repo, Mapping[str, int]]: ...
     def attempts(self, repo: Repo | None, person: int) -> Sequence[RequestRow]: ...
     def due(self, until: int) -> Iterator[RequestRow]: ...
     def open_changes(self) -> Sequence[RequestRow]: ...
