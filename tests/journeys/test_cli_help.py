@@ -107,7 +107,7 @@ def test_help_topics_and_help_of_commands() -> None:
 
 def test_the_exit_codes_of_the_contract_are_explained() -> None:
     shown = _run("help", "exit-codes").stdout
-    assert [line.split()[0] for line in shown.splitlines()] == ["0", "1", "2", "4", "5", "6", "75", "130"]
+    assert [line.split()[0] for line in shown.splitlines()] == ["0", "1", "2", "3", "4", "5", "6", "75", "130"]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -95,6 +95,7 @@ _EXIT_CODES: Final = """\
   0  nothing refused, nothing open (also: nothing to do, an empty list)
   1  failed, nothing was done
   2  usage, configuration, a Space, a wrong type, an unknown status, a reason that is too long
+  3  plan --detailed-exitcode alone: there is something to change
   4  no token, or one that may not do this; nothing was done
   5  done in part or not known for sure; or a list that is not proved whole (--allow-incomplete makes that 0)
   6  nothing was sent because of a brake: more than --max, no --yes, a request that moved since it was read
