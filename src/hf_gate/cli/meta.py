@@ -152,6 +152,7 @@ _TARGETS: Final = """\
 REPO    ns/name (a model), datasets/ns/name, model:ns/name, dataset:ns/name, hf://..., or the Hub's URL; --type settles
         a bare ns/name
 TARGET  USER@REPO
+        'USER@datasets/ns/*'    each repo of the store where USER waits (cancel, revoke: is in); for verbs
         REPO USER USER ...
         --repo REPO ID ...      request ids, 24 hex digits
         -                       stdin: any of these one a line, or lines of `hf-gate ls --format jsonl`
