@@ -190,8 +190,8 @@ _NEXT = """
 from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
-revision = "0002"
-down_revision = "0001"
+revision = "9999"
+down_revision = "{head}"
 def upgrade() -> None:
     op.add_column("settings", sa.Column("note", sa.Text, nullable=True))
     op.execute("UPDATE settings SET note = 'moved'")
@@ -210,8 +210,8 @@ def _shapes(tmp_path: Path, more: str) -> Shapes:
     (folder / "versions").mkdir(parents=True, exist_ok=True)
     for file in (SHAPES.folder / "versions").glob("0*.py"):
         (folder / "versions" / file.name).write_bytes(file.read_bytes())
-    (folder / "versions" / "0002_next.py").write_text(_NEXT.format(more=more))
-    return Shapes((*SHAPES.revisions, "0002"), folder)
+    (folder / "versions" / "9999_next.py").write_text(_NEXT.format(more=more, head=SHAPES.head))
+    return Shapes((*SHAPES.revisions, "9999"), folder)
 
 
 def _old(place: str) -> None:
@@ -227,7 +227,7 @@ def test_an_older_store_is_brought_up_behind_a_copy(place: str, newer: Shapes) -
         assert store._db.rows("SELECT key, value, note FROM settings") == [("a", "1", "moved")]
     open_store(place, endpoint=ENDPOINT, shapes=newer, read_only=True).close()
     if place.startswith("sqlite"):
-        copy = path_of(place).with_name("desk.db.before-0002")
+        copy = path_of(place).with_name("desk.db.before-9999")
         assert _mode(copy) == 0o600
         with open_store(copy, endpoint=ENDPOINT) as kept:
             assert kept.setting("a") == "1"
@@ -245,7 +245,7 @@ def test_a_newer_store_is_refused_and_left_alone(place: str, newer: Shapes) -> N
     open_store(place, endpoint=ENDPOINT, shapes=newer).close()
     before = path_of(place).read_bytes() if place.startswith("sqlite") else b""
     for read_only in (True, False):
-        with pytest.raises(StoreTooNew, match="0002"):
+        with pytest.raises(StoreTooNew, match="9999"):
             open_store(place, endpoint=ENDPOINT, read_only=read_only)
     assert before == (path_of(place).read_bytes() if place.startswith("sqlite") else b"")
 

@@ -76,6 +76,11 @@ class Store:
             self._readers.append(db)
         return db
 
+    @property
+    def reads(self) -> Database:
+        """The same, for the other modules of this room."""
+        return self._db
+
     @contextmanager
     def writing(self) -> Iterator[Writer]:
         """One transaction, durable when it ends; an error in it undoes it whole. Not within another one."""

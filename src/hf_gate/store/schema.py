@@ -283,6 +283,74 @@ changes = Table(
     Index("changes_state", "run", "state", "n"),
 )
 
+# ---- the desk in the browser ------------------------------------------------------------------------------------------
+
+tray = Table(  # decisions that have not left yet, and for a while what became of those that have
+    "tray",
+    metadata,
+    _id(),
+    _to("requests", "request_id"),
+    _text("ground"),  # what the request looked like when it was decided
+    _text("verb"),
+    _text("reason", null=True),
+    _text("actor"),
+    _text("batch"),
+    _number("made_at"),
+    _number("leaves_at", null=True),  # null: when somebody sends it
+    _text("run", null=True),
+    _text("outcome", null=True),
+    _text("why", null=True),
+    _number("ended_at", null=True),
+    _part("tray_request", "request_id", where="outcome IS NULL", unique=True),
+    _part("tray_leaves", "leaves_at", "id", where="outcome IS NULL"),
+)
+
+members = Table(
+    "members",
+    metadata,
+    Column("name", Text, primary_key=True),
+    _text("role"),
+    _text("repos", null=True),  # globs as JSON; null: every repo of the desk
+    _text("link", null=True),  # digest of the personal link; null: none is valid
+    _number("made_at"),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", Text, primary_key=True),  # digest of what the browser has
+    _text("member"),
+    _number("made_at"),
+    _number("seen_at"),
+)
+
+views = Table(
+    "views",
+    metadata,
+    Column("member", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    _text("query"),
+    _number("made_at"),
+)
+
+picks = Table(  # what somebody selected, as it was when they did
+    "picks",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _text("member"),
+    _text("query", null=True),
+    _number("made_at"),
+)
+
+picked = Table(
+    "picked",
+    metadata,
+    Column("pick", Text, ForeignKey("picks.id"), primary_key=True),
+    _to("requests", "request_id", key=True),
+    _text("ground"),
+    sqlite_with_rowid=False,
+)
+
 # ---- what SQLAlchemy has no words for ---------------------------------------------------------------------------------
 
 SQLITE: Final = (

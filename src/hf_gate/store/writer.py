@@ -43,6 +43,15 @@ class Writer:
         self._index = Indexer(db)
         self._taken: dict[tuple[int, int], tuple[int, Seen]] = {}  # what this made of a person in a repo
 
+    @property
+    def db(self) -> Database:
+        """The connection of the transaction, for the other modules of this room."""
+        return self._db
+
+    def take(self, table: str) -> int:
+        """A number that no row of a table has."""
+        return self._memory.take(table)
+
     # ---- repos ---------------------------------------------------------------------------------------------------------
 
     def repo(self, repo: Repo) -> RepoRow:

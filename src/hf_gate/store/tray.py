@@ -1,0 +1,93 @@
+"""The tray as it lies in the store: decisions that have not left, and for a while what became of those that have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from ..domain.tray import Held
+from .reading import Store
+
+_NAMES = (
+    "id", "request_id", "ground", "verb", "reason", "actor", "batch", "made_at", "leaves_at", "run", "outcome", "why",
+    "ended_at",
+)  # fmt: skip
+_SELECT = f"SELECT {', '.join(_NAMES)} FROM tray"
+_INSERT = f"INSERT INTO tray ({', '.join(_NAMES)}) VALUES ({', '.join('?' * len(_NAMES))})"
+_KEPT = 1000  # of those that have ended, the last so many
+
+
+class Tray:
+    """What `usecases.tray.TrayPort` asks for."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def put(self, items: Sequence[Held]) -> list[Held]:
+        """Takes decisions in, each under a number of its own; returns those whose request is decided already, as they lie there."""
+        clashes: list[Held] = []
+        with self._store.writing() as write:
+            for item in items:
+                found = write.db.row(f"{_SELECT} WHERE request_id = ? AND outcome IS NULL", (item.request,))
+                if found is not None:
+                    clashes.append(_held(found))
+                    continue
+                values = (write.take("tray"), *[getattr(item, name) for name in item.__struct_fields__[1:]])
+                write.db.run(_INSERT, values)
+        return clashes
+
+    def waiting(self) -> list[Held]:
+        """All that have not ended, the first to leave first."""
+        return self._some("outcome IS NULL ORDER BY leaves_at IS NULL, leaves_at, id")
+
+    def due(self, now: int) -> list[Held]:
+        """Those whose time has come and that nobody carries yet, in the order in which they were taken."""
+        return self._some("outcome IS NULL AND run IS NULL AND leaves_at <= ? ORDER BY id", now)
+
+    def about(self, requests: Iterable[int]) -> dict[int, Held]:
+        """The latest decision about each of these requests, ended or not."""
+        among, value = self._store.reads.among(list(requests))
+        return {item.request: item for item in self._some(f"request_id {among} ORDER BY id", value)}
+
+    def ended_badly(self, actor: str) -> list[Held]:
+        """What somebody decided that did not come about, and that they have not put aside yet."""
+        bad = "outcome IS NOT NULL AND outcome NOT IN ('done', 'already', 'undone', 'seen')"
+        return self._some(f"{bad} AND actor = ? ORDER BY id", actor)
+
+    def _some(self, where: str, *values: object) -> list[Held]:
+        return [_held(row) for row in self._store.reads.rows(f"{_SELECT} WHERE {where}", values)]
+
+    # ---- changes -------------------------------------------------------------------------------------------------------
+
+    def take_back(self, ids: Sequence[int], at: int) -> int:
+        """Ends those that nobody carries yet as if they had not been; how many those were."""
+        return self._change("run IS NULL AND outcome IS NULL", "outcome = 'undone', ended_at = ?", (at,), ids)
+
+    def leave_at(self, ids: Sequence[int], at: int | None) -> int:
+        """When those that nobody carries yet shall leave; None: when somebody sends them."""
+        return self._change("run IS NULL AND outcome IS NULL", "leaves_at = ?", (at,), ids)
+
+    def carried_by(self, ids: Sequence[int], run: str | None) -> int:
+        """By which run they leave; None: it was never begun. Nobody takes them back from then on."""
+        return self._change(
+            f"outcome IS NULL AND run IS {'NOT NULL' if run is None else 'NULL'}", "run = ?", (run,), ids
+        )
+
+    def ended(self, outcomes: Sequence[tuple[int, str, str]], at: int) -> None:
+        """How they ended, by their numbers: kind and why. What ended long ago is forgotten."""
+        with self._store.writing() as write:
+            rows = [(kind, why, at, ident) for ident, kind, why in outcomes]
+            write.db.run_many("UPDATE tray SET outcome = ?, why = ?, ended_at = ? WHERE id = ?", rows)
+            write.db.run("DELETE FROM tray WHERE outcome IS NOT NULL AND id < (SELECT max(id) FROM tray) - ?", (_KEPT,))
+
+    def seen(self, ids: Sequence[int]) -> int:
+        """Whoever decided has read how it ended."""
+        return self._change("outcome IS NOT NULL", "outcome = 'seen'", (), ids)
+
+    def _change(self, where: str, what: str, values: Sequence[object], ids: Sequence[int]) -> int:
+        with self._store.writing() as write:
+            among, value = write.db.among(ids)
+            return write.db.run(f"UPDATE tray SET {what} WHERE id {among} AND {where}", (*values, value))
+
+
+def _held(row: Sequence[object]) -> Held:
+    return Held(**dict(zip(Held.__struct_fields__, row, strict=True)))  # type: ignore[arg-type]
