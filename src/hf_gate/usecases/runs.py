@@ -21,26 +21,31 @@ GRANT: Final = "grant"
 """The rule of a change that lets in whom the Hub has no request of: it is sent by another call, one for each."""
 UNFINISHED: Final = (READY, INTERRUPTED)
 RETRIED: Final = (Kind.REFUSED.value, Kind.OPEN.value)
+_AGAIN: Final = "Make it anew: hf-gate plan --out plan.json"
+_ROWS: Final = 1000
 
 
 def check(plan: Plan, *, endpoint: str, policy_digest: str | None, now: datetime) -> None:
     """Refuses, whole and before anything is sent, a plan for another Hub, from other policies, or too old."""
-    again = "Make it anew: hf-gate plan --out plan.json"
     if plan.plan.endpoint != endpoint:
         raise Guarded(
-            f"this plan is for {plan.plan.endpoint}, the desk works on {endpoint}; nothing was sent.", hint=again
+            f"this plan is for {plan.plan.endpoint}, the desk works on {endpoint}; nothing was sent.", hint=_AGAIN
         )
     if policy_digest is not None and plan.plan.policy_digest != policy_digest:
-        raise Guarded("the policies have changed since this plan was made; nothing was sent.", hint=again)
+        raise Guarded("the policies have changed since this plan was made; nothing was sent.", hint=_AGAIN)
     if now >= plan.expires_at:
-        raise Guarded(f"this plan ended its validity at {plan.plan.expires_at}; nothing was sent.", hint=again)
+        raise Guarded(f"this plan ended its validity at {plan.plan.expires_at}; nothing was sent.", hint=_AGAIN)
 
 
 def begin(store: StorePort, plan: Plan, *, ident: str, kind: str, actor: str, now: datetime) -> RunRow:
-    """The run of a plan: the one that was begun before, or a new one, approved and written down. Sends nothing."""
+    """The run of a plan: the one that was begun before, or a new one, approved and written down. Sends nothing.
+
+    Refuses a plan whose numbers mean other requests here, as after a store was lost and read anew.
+    """
     earlier = store.run_of_plan(plan.digest)
     if earlier is not None:
         return earlier
+    _check_rows(store, plan.changes)
     at = ms(now)
     run = RunRow(id=ident, kind=kind, actor=actor, state=READY, made_at=at, plan=plan.digest, total=len(plan.changes))
     with store.writing() as write:
@@ -50,6 +55,26 @@ def begin(store: StorePort, plan: Plan, *, ident: str, kind: str, actor: str, no
         approved = e.PlanApproved(run=ident, changes=len(plan.changes), plan=plan.digest)
         write.append(None, [e.Entry(event=approved, at=at, actor=actor)])
     return run
+
+
+def _check_rows(store: StorePort, changes: Sequence[Change]) -> None:
+    for start in range(0, len(changes), _ROWS):
+        some = changes[start : start + _ROWS]
+        rows = store.requests([change.row for change in some])
+        for change in some:
+            if not _is_named(change, rows.get(change.row)):
+                raise Guarded(
+                    "this plan was made from another store than the one that is here; nothing was sent.", hint=_AGAIN
+                )
+
+
+def _is_named(change: Change, row: RequestRow | None) -> bool:
+    """Whether a row is the one that a change names: by the Hub's id of the request, the account's, or else the username."""
+    if row is None or row.repo != change.where:
+        return False
+    who = row.person.identity
+    pairs = ((change.request_id, row.state.hub_request), (change.user_id, who.user_id), (change.user, who.username))
+    return next((a.lower() == b.lower() for a, b in pairs if a and b), False)
 
 
 def rows_of(run: str, changes: Iterable[Change]) -> list[ChangeRow]:

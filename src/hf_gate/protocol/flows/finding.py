@@ -37,7 +37,8 @@ def others_first(*first: str) -> tuple[str, ...]:
 
 def sought_in(targets: Sequence[Target]) -> tuple[str, ...]:
     """The lists in which to look for people: first those in which they stood when they were read."""
-    return others_first(*(target.request.status for target in targets if target.request))
+    stood = (target.request.status for target in targets if target.request)
+    return others_first(*(status for status in stood if status in STATUSES))  # a store knows who withdrew, no list does
 
 
 _Names = tuple[str | None, str | None, str | None]  # request id, account id, username: the surest first

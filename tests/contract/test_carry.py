@@ -1,0 +1,384 @@
+"""A run carried to its end whatever happens: each situation of the table of outcomes, and a crash or a full disk at every write."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from hf_gate.domain.ids import parse_repo
+from hf_gate.domain.rows import RunRow
+from hf_gate.errors import Guarded, HfGateError, HubUnavailable, NotAllowed, NotGated, RepoMoved, StoreUnavailable
+from hf_gate.protocol.messages import Send
+from hf_gate.store.opening import open_store
+from tests.torture.books import moves_of, settled
+from tests.torture.failing import WRONG, Failing, HalfTold, Killed, disk_full
+from tests.torture.near import ORIGIN, Near
+from tests.torture.scene import Scene
+
+MANY = {f"p{n:02}": ("accept", "while", "reset", "reject")[n % 4] for n in range(20)}
+WISHED = {"accept": "accepted", "while": "accepted", "reset": "reset", "reject": "rejected"}
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    made = Scene(tmp_path, Near(repos=2, page_size=10))
+    yield made
+    made.close()
+
+
+def begun(scene: Scene, wishes: dict[str, str] | None = None) -> RunRow:
+    """People asked, half of them at another repo if there is one, were read, judged, and their run is approved."""
+    wanted = list((wishes or MANY).items())
+    here, there = (wanted, []) if wishes or len(scene.repos) < 2 else (wanted[::2], wanted[1::2])
+    for repo, some in zip(scene.repos, (here, there), strict=False):
+        scene.ask(dict(some), repo)
+        scene.sync(repo=repo)
+    return scene.approve(scene.plan())
+
+
+def counted(scene: Scene, run: RunRow) -> Counter[str]:
+    return Counter(scene.states(run).values())
+
+
+def as_wished(scene: Scene, wishes: dict[str, str] | None = None) -> bool:
+    """Whether everybody stands where they wished to, moved once, and all books agree."""
+    wanted = {name: WISHED[wish] for name, wish in (wishes or MANY).items()}
+    scene.check_over()
+    stands = {name: status for repo in reversed(scene.repos) for name in wanted if (status := scene.where(name, repo))}
+    return stands == wanted and len(scene.moves()) == len(wanted)
+
+
+# ---- every situation ends as the table says ----------------------------------------------------------------------------
+
+
+def test_a_run_moves_everybody_once_and_a_second_time_moves_nobody(scene: Scene) -> None:
+    run = begun(scene)
+    ended = scene.carry(run)
+    assert (ended.state, dict(ended.counts)) == ("ended", {"done": 20})
+    assert as_wished(scene)
+    assert scene.approve(scene.plan()).total == 0
+    assert scene.carry(scene.again(run)).counts == {"done": 20}
+    assert len(scene.moves()) == 20
+
+
+def test_an_intent_is_on_the_disk_before_the_call_that_it_is_about(scene: Scene) -> None:
+    run = begun(scene)
+    calls: list[set[str]] = []
+
+    def look(send: Send) -> None:
+        if send.changes:
+            calls.append({one["userId"] for one in json.loads(send.body or b"")["requests"]})
+            with open_store(scene.folder / "desk.db", endpoint=ORIGIN, read_only=True) as other:
+                started = {json.loads(row.change)["user_id"] for row in other.changes(run.id, ("started",))}
+            assert calls[-1] <= started
+
+    scene.near.seen = look
+    scene.carry(run)
+    assert sum(map(len, calls)) == 20
+    assert len(calls) == 4  # one for each repo, status and reason
+
+
+def test_who_was_decided_elsewhere_meanwhile_is_already_or_stale_and_who_withdrew_is_gone(scene: Scene) -> None:
+    run = begun(scene, {"ada": "accept", "bob": "accept", "cem": "accept", "dora": "accept"})
+    scene.decide("ada", "accepted")
+    scene.decide("bob", "rejected")
+    scene.near.withdraw("cem", scene.repos[0])
+    ended = scene.carry(run)
+    assert dict(ended.counts) == {"already": 1, "stale": 1, "gone": 1, "done": 1}
+    assert [move["user"] for move in scene.moves()] == ["dora"]
+    scene.check_over()
+
+
+def test_who_is_known_to_have_withdrawn_by_a_reading_since_is_gone_and_the_others_go_on(scene: Scene) -> None:
+    run = begun(scene, {"ada": "accept", "bob": "accept"})
+    scene.near.withdraw("ada", scene.repos[0])
+    scene.sync()
+    assert scene.row("ada").state.status == "withdrawn"
+    assert dict(scene.carry(run).counts) == {"gone": 1, "done": 1}
+    scene.check_over()
+
+
+def test_who_asked_anew_is_not_decided_on_the_old_request(scene: Scene) -> None:
+    run = begun(scene, {"ada": "reset"})
+    scene.decide("ada", "reset")
+    scene.ask({"ada": "accept"})
+    assert dict(scene.carry(run).counts) == {"stale": 1}
+    assert scene.where("ada") == "pending"
+
+
+def test_a_name_that_changed_hands_lets_nobody_in_by_mistake(scene: Scene) -> None:
+    """She is to be accepted, and renames herself, mallory takes the name and asks: mallory waits on."""
+    run = begun(scene, {"alice": "accept"})
+    scene.near.rename("alice", "bob2")
+    scene.ask({"alice": "x"})  # mallory
+    scene.carry(run)
+    assert scene.where("alice") == "pending"
+    scene.check_over()
+
+
+def test_a_name_that_changed_hands_where_ids_are_hidden_from_the_reader(scene: Scene) -> None:
+    """The same, and the one who was meant took the request back: nobody is left whom the plan means."""
+    run = begun(scene, {"alice": "accept"})
+    scene.near.withdraw("alice", scene.repos[0])
+    scene.near.rename("alice", "bob2")
+    scene.ask({"alice": "accept"})
+    assert dict(scene.carry(run).counts) == {"gone": 1}
+    assert scene.where("alice") == "pending"
+    assert scene.moves() == []
+
+
+# ---- what the Hub does -------------------------------------------------------------------------------------------------
+
+PASSING = [
+    "fail_before:p=0.5:on=batch",
+    "fail_before:status=503:p=0.4",
+    "fail_after:p=0.5:on=batch",
+    "fail_after:status=504:call=1-2:on=batch",
+    "delay_before:s=15:call=1:on=batch",
+    "delay_after:s=15:call=1-2:on=batch",
+    "reset_at:byte=0:call=1:on=batch",
+    "reset_at:byte=20:p=0.3",
+    "truncate:p=0.3:on=batch|list",
+    "html_200:call=1:on=batch",
+    "empty_200:call=1:on=batch",
+    "dup_rows:p=0.5",
+    "lag:s=1",
+    "limit_bare:call=2-4",
+    "hidden_limit:rate=1",
+    "no_batch",
+]
+
+
+@pytest.mark.parametrize("fault", PASSING)
+def test_a_passing_fault_loses_nobody_and_moves_nobody_twice(scene: Scene, fault: str) -> None:
+    run = begun(scene)
+    scene.near.faults([fault])
+    for _ in range(8):
+        try:
+            if scene.carry(scene.again(run)).state == "ended":
+                break
+        except HfGateError:
+            scene.check()
+            scene.near.time.advance(60)
+    assert counted(scene, run) == Counter(done=20)
+    assert as_wished(scene)
+
+
+def test_what_stays_unknown_is_asked_again_by_a_resume(scene: Scene) -> None:
+    """The batch fails after it was done, and for so long no list can be read whole: the run has not ended."""
+    run = begun(scene)
+    scene.near.faults(["fail_after:on=batch", "bad_record:on=list:kind=no_id"])
+    try:
+        ended = scene.carry(run)
+    except HfGateError:
+        ended = scene.again(run)
+    assert ended.state == "interrupted"
+    scene.check()
+    scene.near.faults([])
+    assert scene.carry(scene.again(run)).state == "ended"
+    assert as_wished(scene)
+
+
+STOPPING: list[tuple[str, type[HfGateError]]] = [
+    ("ungate:call=2:on=batch", NotGated),
+    ("rename_repo:call=2:on=batch", RepoMoved),
+    ("revoke_token:token=owner:call=2:on=batch", NotAllowed),
+    ("down:s=3600:call=2:on=batch", HubUnavailable),
+]
+
+
+@pytest.mark.parametrize(("fault", "error"), STOPPING)
+def test_what_ends_a_run_is_raised_and_the_rest_waits(scene: Scene, fault: str, error: type[HfGateError]) -> None:
+    run = begun(scene)
+    scene.near.faults([fault])
+    with pytest.raises(error):
+        scene.carry(run)
+    assert scene.again(run).state == "interrupted"
+    assert 0 < counted(scene, run)["done"] < 20
+    scene.check()
+    mend: dict[type[HfGateError], Callable[[], None]] = {
+        NotGated: scene.near.gate_all,
+        RepoMoved: scene.near.rename_back,
+        NotAllowed: scene.near.app.world.revoked.clear,
+        HubUnavailable: lambda: scene.near.time.advance(3600),
+    }
+    scene.near.faults([])
+    mend[error]()
+    scene.begin()
+    assert scene.carry(scene.again(run)).state == "ended"
+    assert counted(scene, run) == Counter(done=20)
+    assert as_wished(scene)
+
+
+def test_a_repo_that_fails_does_not_keep_the_others(scene: Scene) -> None:
+    scene.ask({"ada": "accept"})
+    scene.ask({"bob": "accept"}, scene.repos[1])
+    scene.sync()
+    scene.sync(repo=scene.repos[1])
+    run = scene.approve(scene.plan())
+    scene.near.gate(scene.repos[1], False)
+    with pytest.raises(NotGated):
+        scene.carry(run)
+    assert (scene.where("ada"), scene.where("bob", scene.repos[1])) == ("accepted", "pending")
+
+
+def test_with_true_headers_no_call_is_refused_and_a_reserve_stays(tmp_path: Path) -> None:
+    near = Near(page_size=10, quota="40/300")
+    scene = Scene(tmp_path, near)
+    wishes = {f"q{n:03}": "accept" for n in range(60)}
+    scene.ask(wishes)
+    scene.sync()
+    run = scene.approve(scene.plan())
+    for _ in range(3):
+        scene.begin()
+        scene.carry(scene.again(run))
+    assert near.app.replies["429"] == 0
+    assert as_wished(scene, wishes)
+    scene.close()
+
+
+# ---- what becomes of the process ---------------------------------------------------------------------------------------
+
+
+def commits(scene: Scene, run: RunRow) -> int:
+    """How many transactions a whole carry takes: asked of one whose last is never reached."""
+    watched = Failing(scene.store, 1_000)
+    scene.carry(run, store=watched)
+    return watched.count
+
+
+def test_a_process_that_dies_at_any_write_is_resumed_without_loss(tmp_path: Path) -> None:
+    """Before each transaction, within it and after it, one after the other until the run needs no more of them."""
+    for when in ("before", "in", "after"):
+        for at in range(1, 20):
+            scene = Scene(tmp_path / f"{when}{at}", Near(repos=2, page_size=10))
+            run = begun(scene)
+            dying = Failing(scene.store, at, when)
+            with suppress(Killed):
+                scene.carry(run, store=dying)
+            scene.restart()
+            scene.check()
+            ended = scene.carry(scene.again(run))
+            assert (ended.state, dict(ended.counts)) == ("ended", {"done": 20}), (when, at)
+            assert as_wished(scene), (when, at)
+            scene.close()
+            if not dying.has_failed:
+                break
+        assert at > 5, "so few transactions would prove nothing"
+
+
+def test_a_process_that_dies_between_outcome_and_projection_leaves_neither(scene: Scene) -> None:
+    run = begun(scene)
+
+    def die() -> None:
+        raise Killed
+
+    with pytest.raises(Killed):
+        scene.carry(run, store=HalfTold(Failing(scene.store, 2, "in"), die))
+    scene.restart()
+    scene.check()
+    scene.carry(scene.again(run))
+    assert as_wished(scene)
+
+
+@pytest.mark.parametrize("times", [1, 1_000_000], ids=["room at once", "room after a while"])
+def test_a_disk_that_is_full_at_any_write_lets_no_call_go_unwritten(tmp_path: Path, times: int) -> None:
+    for at in range(1, 20):
+        scene = Scene(tmp_path / str(at), Near(repos=2, page_size=10))
+        run = begun(scene)
+        full = Failing(scene.store, at, "in", disk_full, times=times)
+        try:
+            scene.carry(run, store=full)
+        except StoreUnavailable:
+            scene.check()  # I1: whatever reached the Hub has an intent in the store
+        if at == 1:
+            assert scene.moves() == []
+        ended = scene.carry(scene.again(run))
+        assert (ended.state, dict(ended.counts)) == ("ended", {"done": 20}), at
+        assert as_wished(scene), at
+        scene.close()
+        if not full.has_failed:
+            break
+    assert at > 5
+
+
+def test_a_call_that_arrives_after_its_process_died_is_waited_for(scene: Scene) -> None:
+    run = begun(scene, {"ada": "accept", "bob": "reject"})
+    scene.near.faults(["delay_before:s=12:call=1:on=batch"])
+
+    def die(send: Send) -> None:
+        if scene.near.late and not send.changes:
+            raise Killed
+
+    scene.near.seen = die
+    with pytest.raises(Killed):
+        scene.carry(run, store=Failing(scene.store, 2, "before"))
+    scene.near.seen = lambda _: None
+    assert scene.near.late
+    scene.restart()
+    scene.carry(scene.again(run))
+    assert scene.near.late == []
+    assert as_wished(scene, {"ada": "accept", "bob": "reject"})
+
+
+def test_a_wish_to_pause_ends_after_the_batch_and_a_wish_to_stop_leaves_the_rest(scene: Scene) -> None:
+    run = begun(scene)
+    asked = iter([None, "pause"])
+    paused = scene.carry(run, watch=lambda: next(asked, "pause"))
+    assert paused.state == "paused"
+    scene.check()
+    stopped = scene.carry(paused, watch=lambda: "stop")
+    assert stopped.state == "stopped"
+    scene.check_over()
+
+
+# ---- a plan that means other rows --------------------------------------------------------------------------------------
+
+
+def test_a_plan_from_another_store_is_refused(tmp_path: Path) -> None:
+    """The store was lost and read anew: its numbers mean other people, who asked in the same moment and answered alike."""
+    near = Near()
+    near.add_people("ada", "bob", "cem")
+    first = Scene(tmp_path / "first", near)
+    here = {"repo": first.repos[0].id, "answers": {"wish": "accept"}, "asked_at": "2026-09-01T10:00:00.000Z"}
+    near.door("POST", "requests", [{**here, "user": "ada"}, {**here, "user": "bob"}])
+    first.sync()
+    plan = first.plan()
+    first.close()
+    near.door("POST", "requests", [{**here, "user": "cem"}])
+    second = Scene(tmp_path / "second", near)
+    second.sync()
+    assert {second.row(change.user or "").id for change in plan.changes} != {change.row for change in plan.changes}
+    with pytest.raises(Guarded, match="another store"):
+        second.approve(plan)
+    assert second.store.runs() == []
+    second.close()
+
+
+# ---- the checks can fail -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(WRONG))
+def test_a_carrier_that_forgets_a_duty_is_caught(tmp_path: Path, name: str) -> None:
+    found: list[str] = []
+    for at in range(1, 7):
+        near = Near(page_size=10)
+        scene = Scene(tmp_path / str(at), near, carrier=WRONG[name])
+        run = begun(scene)
+        near.faults(["fail_before:on=batch"] if name == "hopeful" else [])
+        with suppress(Killed, HfGateError):
+            scene.carry(run, store=Failing(scene.store, at))
+        near.faults([])
+        scene.restart()
+        for move in moves_of(near.journal())[-3:]:
+            where = parse_repo(move["repo"], move["repo_type"])
+            scene.decide(move["user"], "rejected" if move["to"] == "accepted" else "accepted", where)
+        scene.carry(scene.again(run))
+        found += settled(scene.store, near.journal())
+        scene.close()
+    assert found, f"{name} was not caught"

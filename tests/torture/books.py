@@ -1,0 +1,286 @@
+"""Holds the desk's books against the local Hub's own journal: invariants I1 to I9 of docs/reliability.md, each a short sentence when broken."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+
+from hf_gate.domain import events as e
+from hf_gate.domain.lifecycle import STATUSES
+from hf_gate.domain.rows import ChangeRow, RunRow
+from hf_gate.domain.state import WITHDRAWN
+from hf_gate.localhub.world import World
+from hf_gate.plan.model import Change
+from hf_gate.usecases.ports import StorePort
+from hf_gate.usecases.verify import verify
+
+Move = Mapping[str, Any]
+
+OURS: Final = frozenset({"owner"})
+"""The tokens by which the desk acts; whoever else decides does it with another one."""
+
+BY_REVIEW: Final = frozenset({"batch", "handle", "grant"})
+TERMINAL: Final = frozenset({"done", "already", "stale", "gone", "refused"})
+LEFT: Final = frozenset({"planned", "started", "open", "deferred"})
+OVER: Final = frozenset({"ended"})
+
+
+@dataclass(slots=True)
+class Told:
+    """One event of a request, with where it stands in the chain of its repo."""
+
+    request: int
+    seq: int
+    at: int
+    event: e.AnyEvent
+
+
+@dataclass(slots=True)
+class Books:
+    """What the ledger says, by the Hub's ids of requests. `hub_ids`: of each row of the store, the ids it ever had."""
+
+    events: list[Told] = field(default_factory=list)
+    approved: dict[str, int] = field(default_factory=dict)
+    hub_ids: dict[int, str] = field(default_factory=dict)
+    runs: dict[str, tuple[RunRow, Sequence[ChangeRow]]] = field(default_factory=dict)
+
+    def key(self, request: int) -> str:
+        return self.hub_ids.get(request, f"row {request}")
+
+
+def opened(store: StorePort) -> Books:
+    """Everything that the store tells, read once."""
+    books = Books()
+    for chain in store.chains():
+        for link in store.links(chain):
+            event = e.event_of(link.body)
+            if isinstance(event, e.PlanApproved):
+                books.approved[event.run] = event.changes
+            if link.request is None:
+                continue
+            books.events.append(Told(link.request, link.seq, link.at, event))
+            if isinstance(event, e.RequestSeen | e.RequestChanged) and event.hub_request:
+                books.hub_ids[link.request] = event.hub_request
+    for run in store.runs(10_000):
+        books.runs[run.id] = (run, store.changes(run.id))
+    return books
+
+
+def moves_of(journal: Iterable[Move], ours: Collection[str] = OURS) -> list[Move]:
+    """What our token moved."""
+    return [move for move in journal if move["token"] in ours and move["route"] in BY_REVIEW]
+
+
+def broken(store: StorePort, journal: Sequence[Move], *, ours: Collection[str] = OURS) -> list[str]:
+    """Every invariant that does not hold between these books and what the Hub did; [] when all is well.
+
+    Holds at any moment, also just after a kill; `settled` adds what must hold when a run is over.
+    """
+    books = opened(store)
+    mine = moves_of(journal, ours)
+    checks = (
+        written_ahead(books, mine),
+        true(books, journal),
+        once(books, mine),
+        one_target(books),
+        nothing_extra(books, mine),
+    )
+    return [*(sentence for check in checks for sentence in check), *proved(store), *folded(store, books)]
+
+
+def settled(store: StorePort, journal: Sequence[Move], *, ours: Collection[str] = OURS) -> list[str]:
+    """The same, and what must hold of runs that have ended: nothing lost, and the Hub stands where we say."""
+    books = opened(store)
+    return [*broken(store, journal, ours=ours), *nothing_lost(books), *stands(books, journal, ours)]
+
+
+# ---- I1: written ahead -------------------------------------------------------------------------------------------------
+
+
+def written_ahead(books: Books, mine: Iterable[Move]) -> Iterator[str]:
+    """For every move of ours there is an intent of its own; asked just after a kill, it was there before the call."""
+    intents = Counter(
+        (books.key(one.request), one.event.after) for one in books.events if isinstance(one.event, e.ChangeStarted)
+    )
+    done = Counter((str(move["request_id"]), str(move["to"])) for move in mine)
+    for (key, to), count in sorted(done.items()):
+        if count > intents[key, to]:
+            yield f"I1: {count} moves of {key} to {to} and {intents[key, to]} intents"
+
+
+# ---- I2: what is told is true ------------------------------------------------------------------------------------------
+
+
+def true(books: Books, journal: Iterable[Move]) -> Iterator[str]:
+    """Whoever is told to be moved was moved there; `already` also where somebody else did it. Who is told to be gone left."""
+    arrived = {(str(move["request_id"]), move["to"]) for move in journal}
+    for one in books.events:
+        key = books.key(one.request)
+        match one.event:
+            case e.ChangeSettled(kind="done" | "already" as kind, after=after, how=how):
+                if (key, after) not in arrived:
+                    yield f"I2: {key} is told to be {kind}, and never was {after} (told as {how})"
+            case e.StatusMoved(after=after):
+                if (key, after) not in arrived:
+                    yield f"I2: {key} is told to have moved to {after} elsewhere, and never was"
+            case e.RequestWithdrawn():
+                if (key, None) not in arrived:
+                    yield f"I2: {key} is told to be withdrawn, and never left"
+            case _:
+                pass
+
+
+def stands(books: Books, journal: Iterable[Move], ours: Collection[str] = OURS) -> Iterator[str]:
+    """Where our own move is the last one, that it was done is the ledger's last word, unless it is open still."""
+    last = {str(move["request_id"]): move for move in journal}
+    rows = [row for _, changes in books.runs.values() for row in changes]
+    under_way = {books.key(row.request or 0) for row in rows if row.state in {"started", "open"}}
+    words: dict[str, str] = {}
+    for one in books.events:
+        if isinstance(one.event, e.ChangeSettled) and one.event.kind in {"done", "already"}:
+            words[books.key(one.request)] = one.event.after
+    for key, move in sorted(last.items()):
+        if (
+            move["token"] in ours
+            and move["route"] in BY_REVIEW
+            and key not in under_way
+            and words.get(key) != move["to"]
+        ):
+            yield f"I2: {key} is {move['to']} by our hand, and the ledger says {words.get(key)}"
+
+
+# ---- I3: once ----------------------------------------------------------------------------------------------------------
+
+
+def once(books: Books, mine: Iterable[Move]) -> Iterator[str]:
+    """No run moves a request twice, and none says twice how a change ended."""
+    wanted: Counter[tuple[str, str]] = Counter()
+    for _, changes in books.runs.values():
+        wanted.update((books.key(row.request or 0), _change(row).after) for row in changes)
+    for (key, to), count in sorted(Counter((str(m["request_id"]), str(m["to"])) for m in mine).items()):
+        if count > max(wanted[key, to], 1):
+            yield f"I3: {key} was moved to {to} {count} times by {wanted[key, to]} changes"
+    ends: Counter[tuple[str, int]] = Counter()
+    for one in books.events:
+        if isinstance(one.event, e.ChangeSettled) and one.event.kind in TERMINAL:
+            ends[one.event.run, one.request] += 1
+    for (run, request), count in sorted(ends.items()):
+        if count > 1:
+            yield f"I3: {books.key(request)} ended {count} times in {run}"
+
+
+# ---- I4: no contradiction ----------------------------------------------------------------------------------------------
+
+
+def one_target(books: Books) -> Iterator[str]:
+    """One run never holds two changes of one request."""
+    for run, changes in books.runs.values():
+        for request, count in Counter(row.request for row in changes if row.request is not None).items():
+            if count > 1:
+                yield f"I4: {books.key(request)} stands {count} times in {run.id}"
+
+
+# ---- I5: nothing lost --------------------------------------------------------------------------------------------------
+
+
+def nothing_lost(books: Books) -> Iterator[str]:
+    """A run that has ended tells one end for every change, as many as were approved."""
+    for run, changes in books.runs.values():
+        states = Counter(row.state for row in changes)
+        if len(changes) != run.total or books.approved.get(run.id) != run.total:
+            yield f"I5: {run.id} has {len(changes)} changes of {run.total}, approved {books.approved.get(run.id)}"
+        if run.state in OVER:
+            if left := {state: n for state, n in states.items() if state in LEFT}:
+                yield f"I5: {run.id} has ended, and {left} are left"
+            if dict(run.counts) != dict(states):
+                yield f"I5: {run.id} counts {dict(run.counts)}, its changes are {dict(states)}"
+
+
+# ---- I6: nothing extra -------------------------------------------------------------------------------------------------
+
+
+def nothing_extra(books: Books, mine: Iterable[Move]) -> Iterator[str]:
+    """Every move of ours is a change of an approved run."""
+    approved = {
+        (books.key(row.request or 0), _change(row).after)
+        for run, changes in books.runs.values()
+        if run.id in books.approved
+        for row in changes
+    }
+    for move in mine:
+        if (move["request_id"], move["to"]) not in approved:
+            yield f"I6: {move['request_id']} ({move['user']}) went to {move['to']}, and nobody approved that"
+
+
+# ---- I8, I9: the chain, and the tables that follow from it -------------------------------------------------------------
+
+
+def proved(store: StorePort) -> list[str]:
+    """Every chain is unbroken, every seal fits, and the requests stand where their events say."""
+    return [f"I8/I9: {each.chain}#{each.seq} {each.what}" for each in verify(store, fold=True).broken]
+
+
+def folded(store: StorePort, books: Books) -> Iterator[str]:
+    """Counters, the states of changes and the dates of grants say what the events say."""
+    yield from _counters(store)
+    last: dict[tuple[str, int], e.AnyEvent] = {}
+    dated: Counter[int] = Counter()
+    granted: Counter[int] = Counter()
+    due = {(run.id, row.request): _change(row).until for run, rows in books.runs.values() for row in rows}
+    for one in books.events:
+        if isinstance(one.event, e.ChangeStarted | e.ChangeSettled):
+            last[one.event.run, one.request] = one.event
+        if isinstance(one.event, e.ChangeSettled) and (one.event.kind, one.event.after) == ("done", "accepted"):
+            granted[one.request] += bool(due.get((one.event.run, one.request)))
+        dated[one.request] += isinstance(one.event, e.GrantDated)
+    for run, changes in books.runs.values():
+        for row in changes:
+            said = last.get((run.id, row.request or 0))
+            if row.request is not None and row.state != _state_by(said):
+                yield f"I9: change {row.n} of {run.id} is {row.state}, its events say {_state_by(said)}"
+    for request, count in granted.items():
+        if dated[request] != count:
+            yield f"I9: {books.key(request)} was let in {count} times for a time, and dated {dated[request]} times"
+
+
+def _counters(store: StorePort) -> Iterator[str]:
+    for row in store.repos():
+        names = ("pending", "accepted", "rejected", "reset", "withdrawn")
+        there = {name: sum(1 for _ in store.walk(row.repo, name, with_record=False)) for name in names}
+        said = {name: row.counts.get(name, 0) for name in names}
+        if there != said:
+            yield f"I9: {row.repo} counts {said}, there are {there}"
+
+
+def astray(store: StorePort, world: World) -> list[str]:
+    """After a whole reading: whose current row in the store says something else than the Hub."""
+    found = []
+    for gated in world.repos.values():
+        names = (*STATUSES, WITHDRAWN)
+        rows = {row.person.identity.user_id: row.state.status for name in names for row in store.walk(gated.repo, name)}
+        there = {account: str(row.status) for account, row in gated.people.items()}
+        for account in rows.keys() | there.keys():
+            said, is_so = rows.get(account, "unknown"), there.get(account or "", WITHDRAWN)
+            if said != is_so:
+                found.append(f"{account} at {gated.repo} is {is_so}, the store says {said}")
+    return found
+
+
+def _state_by(event: e.AnyEvent | None) -> str:
+    match event:
+        case None | e.ChangeSettled(kind="deferred"):
+            return "planned"
+        case e.ChangeStarted():
+            return "started"
+        case e.ChangeSettled(kind=kind):
+            return kind
+        case _:
+            return "?"
+
+
+def _change(row: ChangeRow) -> Change:
+    return msgspec.json.decode(row.change, type=Change)

@@ -1,0 +1,202 @@
+"""Stores and Hubs that fail at a chosen step, made by composition; and carriers that forget a duty, so that checks are seen to fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from hf_gate.domain import events as e
+from hf_gate.domain.ids import Repo
+from hf_gate.domain.moments import ms
+from hf_gate.domain.outcomes import Kind, Outcome
+from hf_gate.domain.requests import AccessRequest, Decision, Target
+from hf_gate.domain.rows import RunRow
+from hf_gate.errors import StoreUnavailable
+from hf_gate.usecases.carry import Carrier
+
+
+class Killed(BaseException):
+    """Stands for a process that is no more: nobody handles it."""
+
+
+def disk_full() -> StoreUnavailable:
+    """What the store raises when the disk is full."""
+    return StoreUnavailable("the disk is full; nothing was written.")
+
+
+class Failing:
+    """A store whose n-th transaction from now (1, 2, ...) and all after it fail: `before`, `in` it just before its commit,
+    or `after` it. `times` 1: that one only, as on a disk where somebody made room.
+    """
+
+    def __init__(
+        self,
+        store: Any,
+        at: int,
+        when: str = "in",
+        error: Callable[[], BaseException] = Killed,
+        *,
+        times: int = 1_000_000,
+    ) -> None:
+        self._store, self._at, self._when, self._error, self._last = store, at, when, error, at + times - 1
+        self.count, self.is_dead = 0, False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def die(self) -> None:
+        """From now on nothing is written, as by a process that is no more."""
+        self.is_dead = True
+        raise self._error()
+
+    @property
+    def has_failed(self) -> bool:
+        return self.count >= self._at
+
+    @contextmanager
+    def writing(self) -> Iterator[Any]:
+        self.count += 1
+        bad = self._at <= self.count <= self._last
+        if self.is_dead or (bad and (self._when == "before" or self.count > self._at)):
+            raise self._error()
+        with self._store.writing() as write:
+            yield write
+            if bad and self._when == "in":
+                raise self._error()
+        if bad and self._when == "after":
+            raise self._error()
+
+
+class HalfTold:
+    """A store whose process dies in the transaction that settles: when the outcome is in the ledger, and the change is not."""
+
+    def __init__(self, store: Any, die: Callable[[], None]) -> None:
+        self._store, self._die = store, die
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    @contextmanager
+    def writing(self) -> Iterator[Any]:
+        with self._store.writing() as write:
+            yield _HalfTold(write, self._die)
+
+
+class _HalfTold:
+    def __init__(self, write: Any, die: Callable[[], None]) -> None:
+        self._write, self._die = write, die
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._write, name)
+
+    def append(self, repo: Repo | None, entries: Sequence[e.Entry]) -> None:
+        self._write.append(repo, entries)
+        if any(isinstance(entry.event, e.ChangeSettled) and entry.event.kind == Kind.DONE for entry in entries):
+            self._die()
+
+
+# ---- what forgets a duty -----------------------------------------------------------------------------------------------
+
+
+class Believing(Carrier):
+    """Does not read what became of started changes: takes them all for done."""
+
+    def settle(self, run: RunRow) -> None:
+        self._mark(run, "done")
+
+    def _mark(self, run: RunRow, kind: str) -> None:
+        at, left = ms(self.clock.now()), self.store.changes(run.id, ("started", "open"))
+        known = self.store.requests([row.request for row in left if row.request])
+        with self.store.writing() as write:
+            for row in left:
+                request = known[row.request or 0]
+                event = e.ChangeSettled(run=run.id, kind=kind, after=request.state.open_after or "")
+                entry = e.Entry(event=event, at=at, actor=run.actor, request=request.id, person=request.person.id)
+                write.append(row.repo, [entry])
+            write.change_states(run.id, [(row.n, "planned" if kind == "deferred" else kind, "") for row in left])
+
+
+class Blind(Believing):
+    """Sends again whatever was started, without a look at where people stand by now."""
+
+    def __init__(self, store: Any, hub: Any, *more: Any, **named: Any) -> None:
+        super().__init__(store, _AsItWas(hub), *more, **named)
+
+    def settle(self, run: RunRow) -> None:
+        self._mark(run, "deferred")
+
+
+@dataclass(frozen=True)
+class _Found:
+    requests: Mapping[int, AccessRequest] = field(default_factory=dict)
+    complete: bool = True
+
+
+class _Through:
+    """A Hub that is handed on as it is."""
+
+    def __init__(self, hub: Any) -> None:
+        self._hub = hub
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._hub, name)
+
+
+class _AsItWas(_Through):
+    """A Hub of which one believes that everybody stands where they stood."""
+
+    def find_many(self, repo: Repo, targets: Sequence[Target]) -> _Found:  # noqa: ARG002 - the place of a Hub's
+        return _Found({n: target.request for n, target in enumerate(targets) if target.request is not None})
+
+
+class Hopeful(Carrier):
+    """Takes a lost answer for a good one."""
+
+    def __init__(self, store: Any, hub: Any, *more: Any, **named: Any) -> None:
+        super().__init__(store, _Hopeful(hub), *more, **named)
+
+
+class _Hopeful(_Through):
+    def decide_many(self, repo: Repo, decisions: Iterable[Decision]) -> Iterator[Outcome]:
+        for outcome in self._hub.decide_many(repo, decisions):
+            yield replace(outcome, kind=Kind.DONE, error=None) if outcome.kind is Kind.OPEN else outcome
+
+
+class Hasty(Carrier):
+    """Writes no intents."""
+
+    def __init__(self, store: Any, *more: Any, **named: Any) -> None:
+        super().__init__(_WithoutIntents(store), *more, **named)
+
+
+class _WithoutIntents:
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    @contextmanager
+    def writing(self) -> Iterator[Any]:
+        with self._store.writing() as write:
+            yield _WriteWithoutIntents(write)
+
+
+class _WriteWithoutIntents:
+    def __init__(self, write: Any) -> None:
+        self._write = write
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._write, name)
+
+    def append(self, repo: Repo | None, entries: Sequence[e.Entry]) -> None:
+        self._write.append(repo, [entry for entry in entries if not isinstance(entry.event, e.ChangeStarted)])
+
+    def change_states(self, run: str, states: Sequence[tuple[int, str, str]]) -> None:
+        self._write.change_states(run, [one for one in states if one[1] != "started"])
+
+
+WRONG = {"believing": Believing, "blind": Blind, "hopeful": Hopeful, "hasty": Hasty}
+"""Each must be caught by the checks of `books`."""

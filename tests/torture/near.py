@@ -1,0 +1,232 @@
+"""A local Hub without sockets or waiting, and the real client beside it: every pause and every silence only moves a clock."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from hf_gate import Hub
+from hf_gate.domain.ids import Repo
+from hf_gate.hub.budget import Budget
+from hf_gate.hub.credentials import resolve_token
+from hf_gate.hub.driver import Driver
+from hf_gate.hub.transport import BlockingTransport, Wire
+from hf_gate.localhub import control, handlers
+from hf_gate.localhub.clock import HubClock
+from hf_gate.localhub.faults import FaultSet, Plan, parse_spec
+from hf_gate.localhub.quota import Limiter, parse_quota
+from hf_gate.localhub.seeding import seed_world
+from hf_gate.localhub.server import App
+from hf_gate.localhub.wire import Asked
+from hf_gate.localhub.world import World
+from hf_gate.protocol.messages import Answer, Lost, NoReply, Reply, Send
+
+T0 = 1_790_000_000.0
+CALL_S = 0.05  # what a call takes
+ORIGIN = "https://hub.test"  # a name that leads nowhere; nobody is called
+
+
+class StillClock(HubClock):
+    """Time that passes only when somebody lets it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.at = T0
+
+    def now(self) -> float:
+        """Seconds since 1970."""
+        return self.at
+
+    def advance(self, seconds: float) -> None:
+        """Never back: that is what `Near.skew` is for, which moves the desk's clock and not the Hub's."""
+        self.at += max(0.0, seconds)
+
+
+class Near:
+    """The Hub: what a `LocalHub` offers, for calls of this process alone."""
+
+    def __init__(self, *, repos: int = 1, quota: str | None = None, page_size: int = 1000) -> None:
+        self.time = StillClock()
+        self.skew = 0.0  # how far the desk's clock is from the Hub's
+        self.seen: Callable[[Send], None] = lambda _: None  # told of every call before it leaves
+        self.heard: Callable[[Send], None] = lambda _: None  # and before its answer is there
+
+        def make(now_ms: int) -> World:
+            world, _ = seed_world(7, 0, repos, "consumer", now_ms, world_id=UUID(int=7).hex)
+            world.page_size = page_size
+            return world
+
+        self.app = App(make, self.time, Limiter(parse_quota(quota)), FaultSet((), 7))
+        self.tokens = {token.name: token.secret for token in self.app.world.tokens.values()}
+        self.late: list[tuple[float, Plan]] = []  # calls that nobody waits for any more, and when they arrive
+
+    # ---- the door --------------------------------------------------------------------------------------------------
+
+    def door(self, method: str, path: str, body: object = None) -> Any:
+        """One call to the Hub's own door."""
+        sent = {"host": "127.0.0.1", "content-type": "application/json"}
+        data = b"" if body is None else json.dumps(body).encode()
+        path, _, query = path.partition("?")
+        asked = Asked(method, control.PREFIX + path, query, sent, data, self.time.now_ms())
+        answered = control.answer(self.app, asked, "127.0.0.1")
+        told = json.loads(answered.body)
+        if answered.status != 200:
+            raise ValueError(told["error"])
+        return told
+
+    def add_people(self, *names: str) -> None:
+        """Accounts that may ask."""
+        made = self.door("POST", "people", [{"username": name} for name in names])
+        self.tokens |= {person["username"]: person["token"] for person in made}
+
+    def ask(self, repo: str, *names: str, repo_type: str = "model", **answers: str) -> None:
+        """These people ask, all in this moment."""
+        line = {"repo": repo, "repo_type": repo_type, "answers": answers}
+        self.door("POST", "requests", [{**line, "user": name} for name in names])
+
+    def rename(self, user: str, to: str) -> None:
+        """Another username; the old one is free."""
+        person = self.door("POST", "rename", {"user": user, "to": to})
+        self.tokens.pop(user, None)
+        self.tokens[to] = person["token"]
+
+    def withdraw(self, user: str, repo: Repo) -> None:
+        """Somebody takes the request back."""
+        with NearHub(self, user) as hub:
+            hub.withdraw(repo)
+
+    def gate(self, repo: Repo, mode: Any) -> None:
+        """Another mode of the gate."""
+        found = self.app.world.find(repo)
+        assert found is not None
+        found.gated = mode
+
+    def gate_all(self) -> None:
+        """Every repo is gated, and people are let in by hand."""
+        for gated in self.app.world.repos.values():
+            gated.gated = "manual"
+
+    def rename_back(self) -> None:
+        """Repos that moved are called as before."""
+        for (of, old), now in list(self.app.world.renamed.items()):
+            found = self.app.world.repos[of, now.id.lower()]
+            self.app.world.rename(found, old.partition("/")[2])
+
+    def journal(self, after: int = 0) -> list[dict[str, Any]]:
+        """Every change of a request."""
+        return list(self.door("GET", f"journal?after={after}"))
+
+    def faults(self, specs: Iterable[str]) -> None:
+        """These from now on, and no others."""
+        self.app.faults.clear()
+        for spec in specs:
+            self.app.faults.add(parse_spec(spec))
+
+    # ---- a call ----------------------------------------------------------------------------------------------------
+
+    def call(self, asked: Asked, timeout: float) -> tuple[int, dict[str, str], bytes] | str:
+        """The answer, or why there was none: `timeout` or `broken`."""
+        self.arrive()
+        call = handlers.route_of(asked)
+        self.app.calls[f"{asked.method} {call.route.name if call else 'other'}"] += 1
+        plan = self.app.faults.plan(asked, call, self.app.world)
+        if plan.delay_before >= timeout:
+            self.late.append((self.time.now() + plan.delay_before, plan))
+            self.time.advance(timeout)
+            return "timeout"
+        self.time.advance(plan.delay_before + CALL_S)
+        answered = self.app.exchange(plan)
+        if plan.delay_after >= timeout:
+            self.time.advance(timeout)
+            return "timeout"
+        self.time.advance(plan.delay_after)
+        if plan.cut_at is not None:
+            return "broken"
+        return answered.status, {name.lower(): value for name, value in answered.headers.items()}, answered.body
+
+    def arrive(self) -> None:
+        """What was under way for so long is there now."""
+        for due, plan in [one for one in self.late if one[0] <= self.time.now()]:
+            self.late.remove((due, plan))
+            self.app.exchange(replace_time(plan, due))
+
+
+def replace_time(plan: Plan, due: float) -> Plan:
+    """The same call, at the moment of its arrival."""
+    plan.asked = replace(plan.asked, now_ms=round(due * 1000))
+    return plan
+
+
+class NearClock:
+    """The client's clock: it follows the Hub's, and whoever waits by it lets time pass."""
+
+    def __init__(self, near: Near) -> None:
+        self._near = near
+
+    def now(self) -> float:
+        """Epoch seconds as the desk's machine has them."""
+        return self._near.time.now() + self._near.skew
+
+    def real(self, seconds: float) -> float:
+        """No real time at all."""
+        self._near.time.advance(seconds)
+        return 0.0
+
+    def heard(self, header: str | None) -> None:
+        """It is the same clock."""
+
+
+class DeskClock:
+    """The same for use cases."""
+
+    def __init__(self, near: Near) -> None:
+        self._clock = NearClock(near)
+
+    def now(self) -> datetime:
+        """This moment, UTC."""
+        return datetime.fromtimestamp(self._clock.now(), UTC)
+
+    def sleep(self, seconds: float) -> None:
+        """Lets time pass."""
+        self._clock.real(seconds)
+
+
+class NearTransport(BlockingTransport):
+    """Carries calls to a `Near` instead of a socket."""
+
+    def __init__(self, wire: Wire, near: Near) -> None:
+        self._wire, self._near = wire, near
+
+    def exchange(self, send: Send, until: Callable[[], float] = lambda: math.inf) -> Answer:  # noqa: ARG002 - nothing takes time
+        """One call."""
+        wire, near = self._wire, self._near
+        near.seen(send)
+        path, _, query = send.path.partition("?")
+        asked = Asked(send.method, path, query, wire.headers(send), send.body or b"", near.time.now_ms(), ORIGIN)
+        answered = near.call(asked, wire.timeout)
+        near.heard(send)
+        at = wire.clock.now()
+        if answered == "timeout":
+            return NoReply(Lost.TIMEOUT, True, "silent", at)
+        if isinstance(answered, str):
+            return NoReply(Lost.BROKEN, True, "the connection ended early", at)
+        return Reply(*answered, at)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class NearHub(Hub):
+    """The real client, whose calls go to a `Near`; its budget is its own, as in a process of its own."""
+
+    def __init__(self, near: Near, holder: str = "owner", max_wait: float | None = None) -> None:
+        super().__init__(near.tokens.get(holder, holder), ORIGIN, max_wait=max_wait)
+        self._driver.close()
+        self._clock = clock = NearClock(near)
+        wire = Wire(ORIGIN, clock, 10.0, resolve_token(near.tokens.get(holder, holder)))
+        self._driver = Driver(NearTransport(wire, near), Budget(0.25), clock, max_wait)

@@ -1,0 +1,210 @@
+"""A desk that is whole (policies, store, real use cases) at a `Near` Hub: made in milliseconds, left half-way, opened again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from hf_gate.config import Paths, Settings
+from hf_gate.domain.ids import Repo, parse_repo
+from hf_gate.domain.rows import RequestRow, RunRow
+from hf_gate.errors import HfGateError
+from hf_gate.joining import join_desk
+from hf_gate.plan.model import Plan
+from hf_gate.store.opening import open_store
+from hf_gate.store.reading import Store
+from hf_gate.usecases import runs
+from hf_gate.usecases.cadence import Kind
+from hf_gate.usecases.carry import Carrier
+from hf_gate.usecases.ports import ClockPort, HubPort, StorePort
+from hf_gate.usecases.propose import propose
+from hf_gate.usecases.run import Desk
+from hf_gate.usecases.sync import Synced, sync
+from hf_gate.wiring import read_place
+
+from .books import OURS, broken, settled
+from .failing import Failing, Killed
+from .near import ORIGIN, DeskClock, Near, NearHub
+
+HOUSE = """\
+version: 1
+repos: ["*/*", "datasets/*/*"]
+policies: [policies/*.yaml]
+"""
+# Whoever asks says what shall become of it: `wish` is an answer that the rules read.
+POLICY = """\
+version: 1
+policy: wishes
+applies_to: ["*/*", "datasets/*/*"]
+mode: enforce
+rules:
+  - id: again
+    when: form.exists(k, k == "wish" && form[k] == "reset")
+    then: reset
+    reason: Please ask again.
+  - id: no
+    when: form.exists(k, k == "wish" && form[k] == "reject")
+    then: reject
+    reason: Not for this one.
+  - id: for-a-while
+    when: form.exists(k, k == "wish" && form[k] == "while")
+    then: accept
+    until: 30d
+  - id: welcome
+    when: form.exists(k, k == "wish" && form[k] == "accept")
+    then: accept
+  - id: rest
+    then: human
+"""
+STRICT = POLICY.replace("then: accept\n  - id: rest", "then: human\n  - id: rest")
+"""The same, but whoever only wishes to be accepted waits for a person."""
+
+CarrierOf = Callable[..., Carrier]
+
+
+def desk_folder(folder: Path, policy: str = POLICY) -> Path:
+    """A desk, written down."""
+    (folder / "policies").mkdir(parents=True, exist_ok=True)
+    (folder / "hf-gate.yaml").write_text(HOUSE)
+    (folder / "policies" / "wishes.yaml").write_text(policy)
+    return folder
+
+
+def settings_of(folder: Path) -> Settings:
+    """The settings of a user whose desk is here."""
+    return Settings(Paths(folder / "c", folder / "d", folder / "s", folder / "k"), endpoint=ORIGIN, desk=folder)
+
+
+@dataclass
+class Scene:
+    """One desk and its Hub. `carrier` makes what carries runs: the real one, or one that a test wants to see caught."""
+
+    folder: Path
+    near: Near
+    carrier: CarrierOf = Carrier
+    actor: str = "lena-brandt"
+    store: Store = field(init=False)
+    hub: NearHub = field(init=False)
+    desk: Desk = field(init=False)
+    repos: list[Repo] = field(init=False)
+    count: int = 0
+
+    def __post_init__(self) -> None:
+        desk_folder(self.folder)
+        self.store = self._opened()
+        self.repos = [parse_repo(line["repo"], line["repo_type"]) for line in self.near.door("GET", "repos")]
+        self.begin()
+
+    def begin(self) -> None:
+        """A process begins: its own client, its own budget."""
+        self.hub = NearHub(self.near)
+        self.join()
+
+    def _opened(self) -> Store:
+        return open_store(self.folder / "desk.db", endpoint=ORIGIN, pid=1, wait=0.0)
+
+    def join(self) -> None:
+        """Reads the policies."""
+        settings = settings_of(self.folder)
+        joined = join_desk(settings, read_place(settings), self.hub, self.store, actor=self.actor)
+        self.desk = replace(joined, clock=self.clock)
+
+    def restart(self) -> None:
+        """The process is gone, and another one opens what it left."""
+        self.close()
+        self.store = self._opened()
+        self.begin()
+
+    def close(self) -> None:
+        self.hub.close()
+        self.store.close()
+
+    @property
+    def clock(self) -> ClockPort:
+        return DeskClock(self.near)
+
+    # ---- what a process does ---------------------------------------------------------------------------------------
+
+    def sync(self, kind: Kind = Kind.FULL, repo: Repo | None = None) -> Synced:
+        return sync(self.hub, self.store, self.clock, repo or self.repos[0], kind, actor=self.actor)
+
+    def sync_with(self, store: Failing, kind: Kind, repo: Repo) -> None:
+        """A reading whose process may die."""
+        with suppress(HfGateError, Killed):
+            sync(self.hub, store, self.clock, repo, kind, actor=self.actor)
+
+    def plan(self) -> Plan:
+        desk, now = self.desk, self.clock.now()
+        return propose(self.store, desk.courts(), desk.hearing, now=now, policies=desk.policies).plan
+
+    def approve(self, plan: Plan, kind: str = "plan") -> RunRow:
+        self.count += 1
+        return runs.begin(self.store, plan, ident=f"r_{self.count}", kind=kind, actor=self.actor, now=self.clock.now())
+
+    def carry(self, run: RunRow, store: StorePort | None = None, hub: HubPort | None = None, **more: Any) -> RunRow:
+        carrier = self.carrier(store or self.store, hub or self.hub, self.clock, self.desk.zone, **more)
+        return carrier.carry(run)
+
+    def again(self, run: RunRow) -> RunRow:
+        """The run as the store has it now."""
+        found = self.store.run(run.id)
+        assert found is not None
+        return found
+
+    def states(self, run: RunRow) -> dict[str, str]:
+        """What became of each change, by the Hub's id of its request."""
+        return {str(self._hub_id(row.request)): row.state for row in self.store.changes(run.id)}
+
+    def _hub_id(self, request: int | None) -> str | None:
+        row = self.store.request(request or 0)
+        return None if row is None else row.state.hub_request
+
+    def row(self, name: str, repo: Repo | None = None) -> RequestRow:
+        found = self.store.find(repo or self.repos[0], name)
+        assert found, f"{name} is not in the store"
+        return found[-1]
+
+    # ---- the world -------------------------------------------------------------------------------------------------
+
+    def ask(self, wishes: Mapping[str, str] | Sequence[str], repo: Repo | None = None) -> None:
+        """People ask, each a second after the one before; who is new gets an account."""
+        where = repo or self.repos[0]
+        named = wishes if isinstance(wishes, Mapping) else dict.fromkeys(wishes, "accept")
+        self.near.add_people(*(name for name in named if name not in self.near.tokens))
+        for name, wish in named.items():
+            self.near.ask(where.id, name, repo_type=where.type.value, wish=wish)
+            self.near.time.advance(1)
+
+    def decide(self, name: str, status: str, repo: Repo | None = None, holder: str = "admin") -> None:
+        """Somebody else decides, on the Hub's page."""
+        hub = NearHub(self.near, holder)
+        where = repo or self.repos[0]
+        verb = {"accepted": hub.accept, "pending": hub.cancel}.get(status)
+        if verb is not None:
+            verb(where, name)
+        else:
+            (hub.reject if status == "rejected" else hub.reset)(where, name, reason=None)
+        hub.close()
+
+    def where(self, name: str, repo: Repo | None = None) -> str | None:
+        """Where a person stands on the Hub."""
+        gated = self.near.app.world.find(repo or self.repos[0])
+        account = self.near.app.world.named(name)
+        row = None if gated is None or account is None else gated.people.get(account.id)
+        return None if row is None else row.status.value
+
+    def moves(self) -> list[dict[str, Any]]:
+        return [move for move in self.near.journal() if move["token"] in OURS and move["from"] is not None]
+
+    # ---- the books -------------------------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """What must hold at any moment."""
+        assert broken(self.store, self.near.journal()) == []
+
+    def check_over(self) -> None:
+        """What must hold when runs have ended."""
+        assert settled(self.store, self.near.journal()) == []
