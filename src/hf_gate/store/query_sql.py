@@ -295,8 +295,8 @@ def grams_of(needles: Iterable[str]) -> list[str]:
     for needle in needles:
         last = len(needle) - 3
         if last >= 0:
-            step = 1 + last // 8
+            step = 1 + last // 6
             found |= dict.fromkeys(needle[i : i + 3] for i in [*range(0, last, step), last])
         elif needle and is_dense(needle):
             found[SHORT + needle if len(needle) == 2 else SHORT + SHORT + needle] = None
-    return list(found)[:24]
+    return list(found)[:16]

@@ -14,7 +14,7 @@ from ..errors import UsageError
 from .query_sql import TEXT, Conditions, Found, grams_of
 from .sql import Database, Row
 
-FEW: Final = 4_000
+FEW: Final = 6_000
 """So many candidates are looked at one by one; more of them are so frequent that a page is soon filled in order."""
 _STREAMS: Final = 24
 """So many lists are merged in order; of more, the whole order of asking is gone through."""
