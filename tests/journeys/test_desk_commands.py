@@ -281,6 +281,38 @@ def test_the_ledger_is_shown_proved_written_out_and_proved_again(busy: LocalHub,
     fits("audit-checkpoint", console.run("audit", "checkpoint", "--json").json)
 
 
+def test_the_entries_about_one_person_are_found_by_their_name_and_repo(fresh: LocalHub, place: Path) -> None:
+    console = Console(fresh)
+    fill(fresh, ["ada-l", "bob"])
+    fill(fresh, ["ada-l"], repo=DATASET)
+    console.run("sync", MODEL, DATASET)
+    console.run("accept", f"ada-l@{MODEL}")
+    kinds = [row["kind"] for row in console.run("audit", "ls", f"ada-l@{MODEL}", "--json").json]
+    assert kinds == ["ChangeSettled", "ChangeStarted", "RequestSeen"]
+    assert len(console.run("audit", "ls", f"ada-l@{MODEL}", "--kind", "RequestSeen", "--json").json) == 1
+    of_repo = console.run("audit", "ls", DATASET, "--json").json
+    assert of_repo == console.run("audit", "ls", "--repo", DATASET, "--json").json
+    assert {row["kind"] for row in of_repo} == {"SyncEnded", "RequestSeen"}
+    number = console.run("audit", "ls", f"ada-l@{MODEL}", "--json").json[0]["request"]
+    assert [row["kind"] for row in console.run("audit", "ls", "--request", str(number), "--json").json] == kinds
+    nobody = console.run("audit", "ls", f"cem@{MODEL}")
+    assert (nobody.code, "cem" in nobody.error) == (1, True)
+    assert console.run("audit", "ls", MODEL, "--repo", DATASET).code == 2
+    assert list(place.iterdir()) == []
+
+
+def test_entries_can_be_pasted_from_a_narrow_table_and_say_whose_they_are(fresh: LocalHub) -> None:
+    console = Console(fresh)
+    fill(fresh, ["ada-l"], repo=DATASET)
+    fill(fresh, ["bob"])
+    console.run("sync", MODEL, DATASET)
+    shown = console.run("audit", "ls", env={"COLUMNS": "80"}).out
+    assert f" {DATASET}#1 " in shown
+    assert f" {MODEL}#1 " in shown
+    assert re.search(r"#\d+ bob: ", shown)
+    assert "ada-l" not in console.run("audit", "ls", "--json").out, "what is written to a file names nobody unasked"
+
+
 @pytest.mark.parametrize(
     ("args", "code"),
     [

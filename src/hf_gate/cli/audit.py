@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -16,10 +16,12 @@ from ..domain.events import event_of
 from ..domain.ids import Repo, RepoType, parse_repo
 from ..domain.ledger import DESK
 from ..domain.moments import iso, moment_of
-from ..errors import UsageError
+from ..errors import RequestNotFound, UsageError
 from .desk import OpenDesk, open_desk, stored
 from .frame import Entry, GateGroup, Run, command, repo_type_option
+from .history import attempts_of
 from .output import FIRST_ROWS, Column, Row, numbered, paragraphs
+from .targets import Aim, person_or_repo
 
 if TYPE_CHECKING:
     from ..domain.ledger import Checkpoint, Link
@@ -40,7 +42,15 @@ audit = GateGroup(
 _KEYS: Final = ("id", "at", "kind", "actor", "repo", "repo_type", "request", "text", "body")
 
 
-@command("ls", examples=("hf-gate audit ls", "hf-gate audit ls --repo datasets/acme/eeg --kind ChangeSettled --json"))
+@command(
+    "ls",
+    examples=(
+        "hf-gate audit ls",
+        "hf-gate audit ls ada-l@datasets/acme/eeg",
+        "hf-gate audit ls datasets/acme/eeg --kind ChangeSettled --json",
+    ),
+)
+@click.argument("target", required=False, metavar="[REPO | USER@REPO]")
 @click.option("--repo", metavar="REPO", help="Of this repo alone.")
 @repo_type_option
 @click.option("--request", type=int, metavar="N", help="About this request: the number in other entries.")
@@ -51,6 +61,7 @@ _KEYS: Final = ("id", "at", "kind", "actor", "repo", "repo_type", "request", "te
 def audit_ls(
     run: Run,
     *,
+    target: str | None,
     repo: str | None,
     repo_type: str | None,
     request: int | None,
@@ -59,11 +70,8 @@ def audit_ls(
     limit: int | None,
     everything: bool,
 ) -> int:
-    """List entries of the ledger, the newest first."""
-    from ..usecases.entries import newest  # noqa: PLC0415 - help needs none of it
-
+    """List entries of the ledger, the newest first: all, those of a repo, or those about one person there."""
     desk = _opened(run)
-    chains = None if repo is None else [chain_of(parse_repo(repo, repo_type))]
     _check_kind(kind)
 
     def is_wanted(link: Link) -> bool:
@@ -73,19 +81,50 @@ def audit_ls(
             and (actor is None or link.actor == actor or link.actor.startswith(f"{actor}@"))
         )
 
-    rows = (_row(link) for link in newest(desk.store, chains, is_wanted))
-    columns = (
-        Column("WHEN", lambda row: str(row["at"])[:19].replace("T", " ")),
-        Column("ENTRY", lambda row: str(row["id"]), flexible=True, least=12, tail=True),
-        Column("KIND", lambda row: str(row["kind"])),
-        Column("BY", lambda row: str(row["actor"]), flexible=True),
-        Column("ABOUT", _about, flexible=True, least=16),
-    )
+    links = _links(desk, _meant(target, repo, repo_type), request, is_wanted)
+    rows: Iterator[Row] = (_row(link) for link in links)
+    if run.out.is_human:
+        rows = _with_names(desk, rows)
     asked = -1 if everything else limit
-    is_whole = run.out.records(rows, columns, _KEYS, name=lambda row: str(row["id"]), limit=asked, empty="No entries.")
+    is_whole = run.out.records(rows, _COLUMNS, _KEYS, name=lambda row: str(row["id"]), limit=asked, empty="No entries.")
     if not is_whole and run.out.is_human:
         run.out.say(f"Showing the newest {FIRST_ROWS if limit is None else limit:,}. All: --all", "dim")
     return 0
+
+
+def _meant(target: str | None, repo: str | None, repo_type: str | None) -> Aim | Repo | None:
+    home = None if repo is None else parse_repo(repo, repo_type)
+    found = home if target is None else person_or_repo(target, repo_type)
+    if home is not None and home != (found.repo if isinstance(found, Aim) else found):
+        raise UsageError(f"{target} and --repo {home} are two repos.", hint="Name one of them.")
+    return found
+
+
+def _links(
+    desk: OpenDesk, meant: Aim | Repo | None, request: int | None, is_wanted: Callable[[Link], bool]
+) -> Iterator[Link]:
+    """The entries that are meant, each looked up where that reads least."""
+    from ..usecases.entries import about, newest  # noqa: PLC0415 - help needs none of it
+
+    if not isinstance(meant, Aim):
+        if request is not None and meant is None:
+            return about(desk.store, [request], is_wanted)
+        return newest(desk.store, None if meant is None else [chain_of(meant)], is_wanted)
+    attempts = attempts_of(desk.store, meant.repo, meant.target)
+    if not attempts:
+        raise RequestNotFound(
+            f"the store knows nobody called {meant.target.label} at {meant.repo}.",
+            hint=f"`hf-gate ls {meant.repo} --status all` lists who asked.",
+        )
+    return about(desk.store, [attempt.id for attempt in attempts], is_wanted)
+
+
+def _with_names(desk: OpenDesk, rows: Iterator[Row]) -> Iterator[Row]:
+    """Beside the number of a request whose it is, as long as that is kept: the ledger itself names nobody."""
+    while some := list(islice(rows, FIRST_ROWS + 1)):
+        known = desk.store.requests([int(str(row["request"])) for row in some if row["request"] is not None])
+        users = {ident: request.person.identity.username for ident, request in known.items()}
+        yield from ({**row, "user": users.get(row["request"])} for row in some)  # type: ignore[call-overload]
 
 
 @command("show", examples=("hf-gate audit show datasets/acme/eeg#12", "hf-gate audit show desk#1 --json"))
@@ -241,7 +280,16 @@ def _body(link: Link) -> Mapping[str, object]:
 
 def _about(row: Row) -> str:
     request = f"#{row['request']} " if row["request"] is not None else ""
-    return f"{request}{row['text']}"
+    return f"{request}{row['user']}: {row['text']}" if row["user"] else f"{request}{row['text']}"
+
+
+_COLUMNS: Final = (
+    Column("WHEN", lambda row: str(row["at"])[:19].replace("T", " ")),
+    Column("ENTRY", lambda row: str(row["id"])),  # whole: `audit show` takes it
+    Column("KIND", lambda row: str(row["kind"]), drop=20),
+    Column("BY", lambda row: str(row["actor"]), flexible=True, drop=10),
+    Column("ABOUT", _about, flexible=True, least=16),
+)
 
 
 def _short(value: object) -> str:

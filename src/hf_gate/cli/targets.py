@@ -90,6 +90,11 @@ def named_repo(text: str, repo_type: str | None) -> Repo:
         raise
 
 
+def person_or_repo(word: str, repo_type: str | None) -> Aim | Repo:
+    """USER@REPO is somebody there, anything else a repo."""
+    return _aim(word, None, repo_type) if _USER_AT.match(word) else named_repo(word, repo_type)
+
+
 def _first_repo(words: Sequence[str], repo_type: str | None) -> Repo:
     """The first word as a repo; where it is a person, what was meant most likely."""
     try:

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from ..domain.ledger import DESK, Link
-from .ports import StorePort
+from .ports import LedgerRow, StorePort
 from .verify import Sealed
 
 _CHUNK: Final = 200
+_MODELS: Final = "models/"
 
 
 def newest(
@@ -22,6 +23,19 @@ def newest(
     backwards = [_backwards(store, chain, known[chain][0]) for chain in wanted]
     merged = heapq.merge(*backwards, key=lambda link: (link.at, link.chain, link.seq), reverse=True)
     return filter(keep, merged)
+
+
+def about(store: StorePort, requests: Iterable[int], keep: Callable[[Link], bool] = lambda _: True) -> Iterator[Link]:
+    """The entries about these requests (the store's numbers) that are to be kept, the newest first."""
+    merged = heapq.merge(*(_pages(store, each) for each in requests), key=lambda row: row.id, reverse=True)
+    return filter(keep, (row.link for row in merged))
+
+
+def _pages(store: StorePort, request: int) -> Iterator[LedgerRow]:
+    before = None
+    while page := store.entries(request=request, limit=_CHUNK, before=before):
+        yield from page
+        before = page[-1].id
 
 
 def _backwards(store: StorePort, chain: str, length: int) -> Iterator[Link]:
@@ -39,8 +53,8 @@ def entry_at(store: StorePort, chain: str, seq: int) -> Sealed | None:
 
 
 def name_of(link: Link) -> str:
-    """How an entry is named to people: `datasets/ns/name#12`."""
-    return f"{link.chain}#{link.seq}"
+    """How an entry is named to people, its repo spelt as commands take it: `datasets/ns/name#12`, of a model `ns/name#12`."""
+    return f"{link.chain.removeprefix(_MODELS)}#{link.seq}"
 
 
 def parse_name(text: str) -> tuple[str, int] | None:
@@ -48,5 +62,5 @@ def parse_name(text: str) -> tuple[str, int] | None:
     chain, hash_sign, seq = text.strip().rpartition("#")
     if not hash_sign or not seq.isdecimal() or len(seq) > 15:
         return None
-    plain = chain == DESK or chain.startswith(("models/", "datasets/"))
-    return (chain if plain else f"models/{chain}", int(seq)) if chain else None
+    plain = chain == DESK or chain.startswith((_MODELS, "datasets/"))
+    return (chain if plain else f"{_MODELS}{chain}", int(seq)) if chain else None
