@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from hf_gate.store.locking import FileLock
 from hf_gate.testing import LocalHub
 from tests.journeys.console import HOSTILE, MODEL, PROGRAM, Console, fill, status_of
 from tests.journeys.terminal import Terminal
@@ -133,6 +134,20 @@ def test_others_may_decide_while_somebody_reviews(fresh: LocalHub, desk: Path) -
         assert terminal.end() == 0
         assert "ada-l: stale" in terminal.display
     assert len([move for move in fresh.journal() if move["route"] == "handle"]) == 1
+
+
+def test_a_store_that_is_busy_ends_it_and_what_was_held_is_told_unsent(fresh: LocalHub, desk: Path) -> None:
+    with _review(fresh) as terminal:
+        terminal.until("Request 1 of 2")
+        terminal.press("a")
+        terminal.until("Request 2 of 2")
+        lock = FileLock(desk / "desk.db.lock", "pid 4711", wait=0)
+        terminal.press("q")
+        assert terminal.end() == 75
+        lock.release()
+        assert "Not sent: accept ada-l" in terminal.display
+        assert "being written by pid 4711" in terminal.display
+    assert status_of(fresh, "ada-l") == "pending"
 
 
 def test_a_policy_that_is_wrong_keeps_nobody_from_reviewing(fresh: LocalHub, desk: Path) -> None:

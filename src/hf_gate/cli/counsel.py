@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..domain.events import NoteWritten, event_of
 from ..domain.moments import moment_of
-from ..domain.text import clip, visible
+from ..domain.text import clip
 from ..errors import HfGateError
 from .desk import stored
 from .output import age
@@ -37,7 +37,7 @@ class Counsel:
         self._problem = ""
 
     def lines(self, request: AccessRequest) -> Iterator[str]:
-        """The verdict with its reasons, then the latest notes; each line in one piece, and safe to print."""
+        """The verdict with its reasons, then the latest notes; each line in one piece, and still to be made safe to print."""
         if self._opened is None:
             return
         store = self._opened.store
@@ -81,7 +81,7 @@ class Counsel:
             for one in verdict.shadow:
                 yield f"  shadow    {one.action}: rule `{one.rule}` of policy `{one.policy}`, which only watches"
         elif self._problem:
-            yield f"  verdict   none, for the policies cannot be read: {clip(visible(self._problem, one_line=True), _COLUMNS)}"
+            yield f"  verdict   none, for the policies cannot be read: {clip(self._problem, _COLUMNS)}"
         elif row.state.verdict is not None:
             action, policy, rule, _ = row.state.verdict
             by = f" of policy `{policy}`" if policy else ""
@@ -104,7 +104,7 @@ class Counsel:
         for each in reversed(notes[:_NOTES]):
             text = str((each.private or {}).get("note", "(erased)"))
             when = age(moment_of(each.link.at), self.run.now())
-            yield f"  note      {clip(visible(text, one_line=True), _COLUMNS)} ({each.link.actor}, {when} ago)"
+            yield f"  note      {clip(text, _COLUMNS)} ({each.link.actor}, {when} ago)"
 
 
 def _whys(verdict: Verdict) -> Iterator[str]:
@@ -117,5 +117,5 @@ def _whys(verdict: Verdict) -> Iterator[str]:
         facts = ", ".join(
             f"{name} = {'unknown' if value is None else shown(value)}" for name, value in reason.facts.items()
         )
-        expr = clip(visible(reason.expr, one_line=True), 160)
+        expr = clip(reason.expr, 160)
         yield f"      {marks[reason.value]} {expr}" + (f"   {facts}" if facts else "")
