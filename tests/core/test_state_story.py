@@ -10,9 +10,13 @@ from hf_gate.domain import events as e
 from hf_gate.domain.story import sentence
 
 CASES: list[tuple[e.AnyEvent, dict[str, Any] | None, str]] = [
-    (e.RequestSeen(person="p", status="pending", asked_at=1), None, "asked: pending"),
-    (e.RequestSeen(person="p", status="accepted", asked_at=1), None, "first seen as accepted"),
-    (e.RequestSeen(person="p", status="pending", asked_at=1, attempt=2), None, "asked again, attempt 2: pending"),
+    (e.RequestSeen(person="p", status="pending", asked_at=1), None, "seen: pending, asked 1970-01-01"),
+    (e.RequestSeen(person="p", status="accepted", asked_at=1), None, "seen: accepted, asked 1970-01-01"),
+    (
+        e.RequestSeen(person="p", status="pending", asked_at=86_400_000, attempt=2),
+        None,
+        "seen: pending, asked again 1970-01-02, attempt 2",
+    ),
     (e.RequestChanged(what=("record",)), None, "name, mail or answers read differently now"),
     (
         e.StatusMoved(before="pending", after="accepted", has_granter=True),

@@ -58,9 +58,11 @@ def _of_the_desk(event: e.AnyEvent) -> str:
 
 
 def _seen(event: e.RequestSeen) -> str:
+    """The entry is of the moment when it was read, which may be long after somebody asked."""
+    asked = f"{moment_of(event.asked_at):%Y-%m-%d}"
     if event.attempt > 1:
-        return f"asked again, attempt {event.attempt}: {event.status}"
-    return "asked: pending" if event.status == "pending" else f"first seen as {event.status}"
+        return f"seen: {event.status}, asked again {asked}, attempt {event.attempt}"
+    return f"seen: {event.status}, asked {asked}"
 
 
 def _verdict(event: e.VerdictReached) -> str:
