@@ -10,6 +10,7 @@ from typing import Any
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
+from hf_gate import Hub
 from hf_gate.cli.policynew import EXAMPLES
 from hf_gate.cli.schemas import SCHEMAS
 from hf_gate.testing import LocalHub
@@ -154,6 +155,42 @@ def test_who_is_not_judged_is_told_what_they_would_be(at: Desk) -> None:
     ended = at.run("explain", f"bob99@{DATASET}")
     assert "No policy judges requests that are rejected. If this one were pending:" in ended.out
     assert at.run("explain", f"bob99@{DATASET}", "--json").json["is_judged"] is False
+
+
+def test_who_is_in_is_told_by_which_run_and_rule_since_when_and_until_when(at: Desk, hub: LocalHub) -> None:
+    at.run("plan", "--out", str(at.folder / "plan.json"))
+    applied = at.run("apply", str(at.folder / "plan.json"), "--yes", "--json").json
+    shown = at.run("explain", f"ada-l@{DATASET}").out
+    by = rf"policy:voices@[0-9a-f]{{8}}, by rule `known`, in run {applied['run']}"
+    assert re.search(rf"^accepted \d{{4}}-\d\d-\d\d \d\d:\d\d by {by}$", shown, re.MULTILINE)
+    assert re.search(
+        r"^Access ends \d{4}-\d\d-\d\d \(in 36[45] days\), then reset, by rule `known`\.$", shown, re.MULTILINE
+    )
+    doc = at.run("explain", f"ada-l@{DATASET}", "--json").json
+    jsonschema.validate(doc, SCHEMAS["explain"])
+    assert (doc["came"]["run"], doc["came"]["rule"], doc["at_end"]) == (applied["run"], "known", "reset")
+
+    at.run("accept", f"bob99@{DATASET}")
+    shown = at.run("explain", f"bob99@{DATASET}").out
+    assert re.search(r" by lena-brandt, directly, in run r_\w+\nAccess has no end\.\n", shown)
+
+    fill(hub, ["dora-k"], DATASET, GOOD)
+    at.run("sync")
+    with Hub(hub.tokens["owner"], hub.url) as other:
+        other.reset(DATASET, "dora-k")
+    at.run("sync", "--full")
+    shown = at.run("explain", f"dora-k@{DATASET}").out
+    assert re.search(r"^reset on the Hub by \S+, seen \d", shown, re.MULTILINE)
+    assert "Access" not in shown
+    assert at.run("explain", f"chen-w@{DATASET}", "--json").json["came"]["rule"] == "say-more"
+
+
+def test_who_was_in_before_the_desk_was_made_is_told_so(hub: LocalHub, tmp_path: Path) -> None:
+    with Hub(hub.tokens["owner"], hub.url) as other:
+        other.accept(DATASET, "ada-l")
+    at = Desk(hub, tmp_path / "desk")
+    assert "accepted already when it was first seen, " in at.run("explain", f"ada-l@{DATASET}").out
+    assert at.run("explain", f"bob99@{DATASET}", "--json").json["came"]["run"] is None
 
 
 def test_explain_finds_a_request_by_its_id_and_says_whom_it_does_not_find(at: Desk) -> None:

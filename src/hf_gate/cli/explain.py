@@ -6,27 +6,37 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from ..domain.ids import Repo, is_id
+from ..domain.lifecycle import Status
 from ..domain.moments import moment_of
 from ..errors import RequestNotFound, UsageError
 from .desk import OpenDesk, open_desk
 from .frame import Run, command, repo_type_option
-from .output import Row, age, iso
+from .output import Row, age, in_words, iso
 from .policyfiles import Policies, read_policies, refuse
 from .show import find_request
 from .targets import Aim, read_aims
 
 if TYPE_CHECKING:
     from ..domain.rows import RepoRow, RequestRow
+    from ..domain.state import RequestState
     from ..policy.model import Because, Fact, Opinion, Policy, Silent, Tried, Verdict
     from ..policy.tables import Table
-    from ..usecases.hearing import Hearing
+    from ..usecases.hearing import Came, Hearing
     from ..usecases.judging import Court
     from ..usecases.run import Desk
+
+_WAYS: Final[Mapping[str | None, str]] = {
+    None: "directly",
+    "direct": "directly",
+    "grant": "without a request",
+    "undo": "to take back a run",
+    "until": "as the end of a grant",
+}
 
 
 @command(
@@ -48,6 +58,8 @@ def explain(run: Run, *, target: tuple[str, ...], repo: str | None, file: str | 
 
     Each fact comes with its source, its age and who controls it. Nothing is changed.
     """
+    from ..usecases.hearing import came  # noqa: PLC0415 - help needs none of it
+
     found = read_policies(run, (file,) if file else (), needs_desk=True, is_said=False)
     if found.has_errors:
         return refuse(run, found)
@@ -57,8 +69,9 @@ def explain(run: Run, *, target: tuple[str, ...], repo: str | None, file: str | 
     heard = _heard(desk, row, found if file else None)
     if not heard.is_stored:
         run.out.say("Not in the store yet: judged by what the Hub shows now, without history. hf-gate sync reads it.")
-    doc = _document(heard)
-    run.out.document(doc, lambda: _lines(heard, desk.clock.now()), quiet=[str(heard.verdict.action)])
+    way = came(desk.store, heard.row)
+    doc = _document(heard, way)
+    run.out.document(doc, lambda: _lines(heard, way, desk.clock.now()), quiet=[str(heard.verdict.action)])
     return 0
 
 
@@ -159,12 +172,16 @@ def _new_repo(desk: Desk, repo: Repo) -> RepoRow:
 # ---- told -----------------------------------------------------------------------------------------------------------------
 
 
-def _lines(heard: Hearing, now: datetime) -> Iterator[str]:
+def _lines(heard: Hearing, way: Came | None, now: datetime) -> Iterator[str]:
     from ..policy.explain import explained  # noqa: PLC0415 - as above
 
     row = heard.row
     asked = moment_of(row.state.asked_at)
     yield f"{_who(row)} at {row.repo}: {row.state.status}, asked {age(asked, now)} ago, attempt {row.state.attempt}"
+    if way is not None and row.state.status != Status.PENDING:
+        yield f"{row.state.status} {_how(way)}"
+    if row.state.status == Status.ACCEPTED:
+        yield _end(row.state, now)
     if not heard.is_judged:
         yield f"No policy judges requests that are {row.state.status}. If this one were pending:"
     for line in explained(heard.verdict, now):
@@ -176,6 +193,27 @@ def _lines(heard: Hearing, now: datetime) -> Iterator[str]:
         yield f"The ledger's last verdict was {action}: {by}."
 
 
+def _how(way: Came) -> str:
+    """When, by whom, and by which rule or command."""
+    when = f"{moment_of(way.at):%Y-%m-%d %H:%M}"
+    if way.is_first:
+        return f"already when it was first seen, {when}"
+    if way.run is None:
+        return f"on the Hub by {way.by or 'somebody'}, seen {when}"
+    return f"{when} by {way.actor}, {_WAYS.get(way.rule, f'by rule `{way.rule}`')}, in run {way.run}"
+
+
+def _end(state: RequestState, now: datetime) -> str:
+    if state.until is None:
+        return "Access has no end."
+    until = moment_of(state.until)
+    left = (until - now).total_seconds()
+    when = f"in {in_words(left)}" if left > 0 else f"over since {in_words(-left)}"
+    then = "a person decides" if state.at_end == "human" else state.at_end
+    rule = "" if state.until_rule in {None, "direct"} else f", by rule `{state.until_rule}`"
+    return f"Access ends {until:%Y-%m-%d} ({when}), then {then}{rule}."
+
+
 def _same(verdict: Verdict) -> tuple[str, str | None, str]:
     return str(verdict.action), verdict.policy, verdict.rule
 
@@ -185,7 +223,7 @@ def _who(row: RequestRow) -> str:
     return person.username or (f"(hidden #{person.user_id[-6:]})" if person.user_id else "(hidden)")
 
 
-def _document(heard: Hearing) -> Row:
+def _document(heard: Hearing, way: Came | None) -> Row:
     row, verdict = heard.row, heard.verdict
     entered = row.state.verdict
     return {
@@ -198,12 +236,19 @@ def _document(heard: Hearing) -> Row:
         "status": row.state.status,
         "asked_at": iso(moment_of(row.state.asked_at)),
         "attempt": row.state.attempt,
+        "came": None if way is None else _came(way),
+        "until": None if row.state.until is None else iso(moment_of(row.state.until)),
+        "at_end": row.state.at_end,
         "is_judged": heard.is_judged,
         "is_stored": heard.is_stored,
         "verdict": {**_terms(verdict), "policy": verdict.policy, "digest": verdict.digest},
         "ledger": None if entered is None else dict(zip(("action", "policy", "rule", "digest"), entered, strict=True)),
         "policies": [_policy(each) for each in _voices(verdict)],
     }
+
+
+def _came(way: Came) -> Row:
+    return {"at": iso(moment_of(way.at)), "actor": way.actor, "by": way.by, "run": way.run, "rule": way.rule}
 
 
 def _voices(verdict: Verdict) -> list[Opinion | Silent]:

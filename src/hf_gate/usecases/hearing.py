@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Final
 
 from msgspec import structs
 
+from ..domain import events as e
 from ..domain.lifecycle import Status
 from ..domain.moments import ms
 from ..domain.requests import AccessRequest
@@ -18,6 +20,8 @@ from ..policy.model import Facts, Verdict
 from .judging import Court, SourcesPort, cases_of
 from .ports import StorePort
 from .run import enrich
+
+_ENTRIES: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,40 @@ def _heard(store: StorePort, court: Court | None, sources: SourcesPort, row: Req
     if as_pending is None:
         raise AssertionError("a pending request is always judged")
     return Hearing(row, facts, as_pending, is_judged=verdict is not None, is_stored=row.id > 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Came:
+    """How a request came to stand where it stands. `actor` outside: on the Hub; then `by` is who, where it told.
+
+    `run` and `rule` are of our own change; `is_first`: it stood there when it was first seen.
+    """
+
+    at: int  # ms
+    actor: str
+    by: str | None = None
+    run: str | None = None
+    rule: str | None = None
+    is_first: bool = False
+
+
+def came(store: StorePort, row: RequestRow) -> Came | None:
+    """By the ledger's latest entries about it; None when they do not tell."""
+    settled: Came | None = None
+    for entry in store.entries(request=row.id, limit=_ENTRIES) if row.id > 0 else ():
+        event, link = e.event_of(entry.link.body), entry.link
+        match event:
+            case e.ChangeStarted() if settled is not None and event.run == settled.run:
+                return replace(settled, rule=event.rule)
+            case e.ChangeSettled(kind="done" | "already") if settled is None and event.after == row.state.status:
+                settled = Came(link.at, link.actor, run=event.run)
+            case e.StatusMoved() if settled is None and event.after == row.state.status:
+                granter = (entry.private or {}).get("granted_by")
+                by = granter.get("user") if isinstance(granter, Mapping) else None
+                return Came(link.at, link.actor, by=by if isinstance(by, str) else None)
+            case e.RequestSeen() if settled is None and event.status == row.state.status:
+                return Came(link.at, link.actor, is_first=True)
+    return settled
 
 
 def stranger(request: AccessRequest) -> RequestRow:
