@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 
 from ..domain.ids import Person, Repo
 from ..domain.moments import ms
+from ..domain.outcomes import Kind as Ended
 from ..domain.rows import PersonRow, RunRow
 from ..errors import HfGateError
 from ..plan import guards
@@ -90,12 +91,10 @@ def resume_all(store: StorePort, carrier_of: CarrierOf) -> list[RunRow]:
     """Runs that a dead process or an absent Hub left half done: our own go on, people's are settled and wait for them."""
     resumed = []
     for run in reversed(store.runs()):
-        if run.state not in UNFINISHED:
-            continue
-        if run.kind == AUTO:
+        if run.kind == AUTO and run.state in UNFINISHED:
             resumed.append(carrier_of(run).carry(run))
-        else:
-            carrier_of(run).settle(run)
+        elif run.state in UNFINISHED or run.counts.get(Ended.OPEN):
+            carrier_of(run).settle_alone(run)
     return resumed
 
 
