@@ -326,6 +326,17 @@ def test_a_call_that_arrives_after_its_process_died_is_waited_for(scene: Scene) 
     assert as_wished(scene, {"ada": "accept", "bob": "reject"})
 
 
+def test_a_clock_that_was_set_back_hides_nobodys_decision(scene: Scene) -> None:
+    run = begun(scene, {"ada": "accept"})
+    scene.near.skew = 7200.0
+    scene.carry(run)
+    scene.near.skew = 0.0
+    scene.near.time.advance(60)
+    scene.decide("ada", "rejected")
+    scene.sync()
+    assert scene.row("ada").state.status == "rejected"
+
+
 def test_a_wish_to_pause_ends_after_the_batch_and_a_wish_to_stop_leaves_the_rest(scene: Scene) -> None:
     run = begun(scene)
     asked = iter([None, "pause"])

@@ -161,7 +161,8 @@ def _is_ours(state: RequestState, seen: AccessRequest) -> bool:
     """Whether another status than ours is no news: a change of ours is under way, or was made just now."""
     if state.open_after is not None:
         return True
-    return state.moved_at is not None and bool(seen.read_at) and seen.read_at * 1000 < state.moved_at + LAG
+    # Only near that moment: after a clock was set back, everything that is read would else lie before it for hours.
+    return state.moved_at is not None and bool(seen.read_at) and abs(seen.read_at * 1000 - state.moved_at) < LAG
 
 
 def _seen(seen: AccessRequest, asked_at: int, attempt: int, after: int | None) -> e.RequestSeen:

@@ -1,0 +1,294 @@
+"""Random days of a desk: people ask, leave and rename, others decide, plans are carried in steps, processes die, the Hub fails, clocks jump."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+
+from hf_gate.domain.ids import Repo
+from hf_gate.domain.rows import RunRow
+from hf_gate.errors import HfGateError
+from hf_gate.plan.model import Plan
+from hf_gate.protocol.messages import Send
+from hf_gate.usecases import runs
+from hf_gate.usecases.cadence import Kind
+from hf_gate.usecases.carry import Carrier
+from hf_gate.usecases.run import turn
+from tests.torture.books import astray, broken, settled
+from tests.torture.failing import WRONG, Failing, Killed
+from tests.torture.near import Near
+from tests.torture.scene import POLICY, STRICT, CarrierOf, Scene, desk_folder
+
+SIZES: Final = {"dev": (30, 25), "ci": (60, 40), "torture": (4000, 80)}
+NAMES: Final = ("ada", "bob", "cem", "dora", "eve", "finn")
+FAULTS: Final = (
+    (),
+    ("fail_before:p=0.5:on=batch",),
+    ("fail_after:p=0.5:on=batch",),
+    ("fail_after:on=batch", "truncate:p=0.5:on=list"),
+    ("fail_before:on=batch",),
+    ("fail_before:status=503:p=0.4", "reset_at:byte=9:p=0.2"),
+    ("delay_before:s=15:p=0.5:on=batch",),
+    ("delay_after:s=15:p=0.5:on=batch",),
+    ("limit_bare:p=0.3", "hidden_limit:rate=1"),
+    ("truncate:p=0.4", "html_200:p=0.2:on=list|batch"),
+    ("dup_rows:p=0.5", "shuffle", "lag:s=1"),
+    ("no_batch", "fail_after:p=0.3:on=handle"),
+    ("bad_record:kind=no_id:p=0.3:on=list",),
+    ("down:s=600:call=3",),
+    ("empty_200:p=0.5:on=batch", "link_loop:p=0.2"),
+)
+POLICIES: Final = (POLICY, STRICT, POLICY.replace("mode: enforce", "mode: shadow"), POLICY.replace("30d", "7d"))
+UNFINISHED: Final = ("ready", "interrupted", "paused")
+names, places = st.sampled_from(NAMES), st.integers(0, 1)
+
+
+class Days(RuleBasedStateMachine):
+    """`check` after every step; `quiet` makes the Hub well again, lets everything end, and asks whether all is as it should be."""
+
+    carrier: CarrierOf = Carrier
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp(prefix="hf-gate-days-"))
+        self.near = Near(repos=2, page_size=10)
+        self.scene = Scene(self.folder, self.near, carrier=self.carrier)
+        self.plan: Plan | None = None
+        self.fresh = 0
+        for name in NAMES:
+            self.near.add_people(name)
+        self.called = {name: name for name in NAMES}  # what an account is called by now
+
+    def teardown(self) -> None:
+        self.scene.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def repo(self, at: int) -> Repo:
+        return self.scene.repos[at]
+
+    # ---- what people do --------------------------------------------------------------------------------------------
+
+    @rule(name=names, wish=st.sampled_from(("accept", "while", "reset", "reject", "x")), at=places)
+    def asks(self, name: str, wish: str, at: int) -> None:
+        self.land()
+        with suppress(ValueError):  # there already
+            self.near.ask(self.repo(at).id, self.called[name], repo_type=self.repo(at).type.value, wish=wish)
+
+    @rule(wish=st.sampled_from(("accept", "reject")), at=places)
+    def all_ask(self, wish: str, at: int) -> None:
+        for name in NAMES:
+            self.asks(name=name, wish=wish, at=at)
+
+    @rule(name=names, at=places)
+    def withdraws(self, name: str, at: int) -> None:
+        self.land()
+        if self.scene.where(self.called[name], self.repo(at)) == "pending":
+            with self.well():
+                self.near.withdraw(self.called[name], self.repo(at))
+
+    @rule(name=names, is_reused=st.booleans(), at=places)
+    def renames(self, name: str, is_reused: bool, at: int) -> None:
+        """And somebody else may take the old name and ask."""
+        self.fresh += 1
+        old, new = self.called[name], f"{name}-{self.fresh}"
+        self.near.rename(old, new)
+        self.called[name] = new
+        if is_reused:
+            self.near.add_people(old)
+            self.near.ask(self.repo(at).id, old, repo_type=self.repo(at).type.value, wish="x")
+
+    @rule(name=names, to=st.sampled_from(("accepted", "rejected", "reset")), at=places)
+    def is_decided_elsewhere(self, name: str, to: str, at: int) -> None:
+        """Never back to pending: the Hub then shows no trace that anybody was ever decided."""
+        self.land()
+        if self.scene.where(self.called[name], self.repo(at)) not in {None, to}:
+            with self.well():
+                self.scene.decide(self.called[name], to, self.repo(at))
+
+    @rule(at=places, question=st.sampled_from(("What for?", "wish", "Where?")))
+    def form_changes(self, at: int, question: str) -> None:
+        text = f"---\nextra_gated_fields:\n  {question!r}: text\n---\n# Card\n"
+        line = {"repo": self.repo(at).id, "repo_type": self.repo(at).type.value, "text": text}
+        self.near.door("POST", "card", line)
+
+    # ---- what the desk does ----------------------------------------------------------------------------------------
+
+    @rule(at=places, kind=st.sampled_from(Kind))
+    def syncs(self, at: int, kind: Kind) -> None:
+        with suppress(HfGateError):
+            self.scene.sync(kind, self.repo(at))
+
+    @rule(at=places)
+    def is_planned(self, at: int) -> None:
+        """Of what was just read, as a rule; else plans would be of nobody."""
+        with suppress(HfGateError):
+            self.scene.sync(Kind.QUICK, self.repo(at))
+        self.plan = self.scene.plan()
+
+    @precondition(lambda self: self.plan is not None)
+    @rule()
+    def is_applied(self) -> None:
+        self.carried(self.begun())
+
+    @precondition(lambda self: self.plan is not None)
+    @rule(steps=st.integers(0, 2))
+    def is_applied_in_steps(self, steps: int) -> None:
+        asked = iter([None] * steps)
+        self.carried(self.begun(), watch=lambda: next(asked, "pause"))
+
+    @precondition(lambda self: self.plan is not None)
+    @rule(at=st.integers(1, 5), when=st.sampled_from(("before", "in", "after")))
+    def dies_at_a_write(self, at: int, when: str) -> None:
+        self.carried(self.begun(), Failing(self.scene.store, at, when))
+        self.scene.restart()
+
+    @precondition(lambda self: self.plan is not None)
+    @rule(at=st.integers(1, 8), is_sent=st.booleans())
+    def dies_at_a_call(self, at: int, is_sent: bool) -> None:
+        """Before it leaves, or when the Hub has it and the answer is on its way."""
+        dying, calls = Failing(self.scene.store, 1_000_000), iter(range(1, at))
+
+        def count(_: Send) -> None:
+            if next(calls, None) is None:
+                dying.die()
+
+        setattr(self.near, "heard" if is_sent else "seen", count)
+        self.carried(self.begun(), dying)
+        self.near.heard = self.near.seen = lambda _: None
+        self.scene.restart()
+
+    @rule(
+        at=st.integers(1, 4), when=st.sampled_from(("before", "in", "after")), place=places, kind=st.sampled_from(Kind)
+    )
+    def dies_while_reading(self, at: int, when: str, place: int, kind: Kind) -> None:
+        self.scene.sync_with(Failing(self.scene.store, at, when), kind, self.repo(place))
+        self.scene.restart()
+
+    @rule()
+    def restarts(self) -> None:
+        self.scene.restart()
+
+    @rule()
+    def resumes(self) -> None:
+        for run in reversed(self.scene.store.runs()):
+            if run.state in UNFINISHED:
+                self.carried(run)
+
+    @rule()
+    def takes_a_turn(self) -> None:
+        """The loop that needs nobody there."""
+        self.scene.count += 1
+        with suppress(HfGateError):
+            turn(self.scene.desk, self.carrier_of, self.scene.repos, ident=f"r_{self.scene.count}", profile_budget=0)
+
+    @rule()
+    def is_turned_back(self) -> None:
+        for run in self.scene.store.runs()[:1]:
+            self.plan, _ = runs.undo(self.scene.store, run, now=self.scene.clock.now())
+
+    @rule(text=st.sampled_from(POLICIES))
+    def policy_is_edited(self, text: str) -> None:
+        desk_folder(self.folder, text)
+        self.scene.join()
+
+    # ---- what happens to both --------------------------------------------------------------------------------------
+
+    @rule(faults=st.sampled_from(FAULTS))
+    def hub_misbehaves(self, faults: tuple[str, ...]) -> None:
+        self.near.faults(faults)
+
+    @rule(seconds=st.sampled_from((1, 15, 700, 90_000, 8 * 86_400, 40 * 86_400)))
+    def time_passes(self, seconds: int) -> None:
+        self.near.time.advance(seconds)
+
+    @rule(skew=st.sampled_from((0.0, -7200.0, -5.0, 5.0, 7200.0)))
+    def clock_jumps(self, skew: float) -> None:
+        """The desk's clock alone."""
+        self.near.skew = skew
+
+    # ---- what must hold --------------------------------------------------------------------------------------------
+
+    @invariant()
+    def check(self) -> None:
+        assert broken(self.scene.store, self.near.journal()) == []
+
+    @rule()
+    def quiet(self) -> None:
+        """The Hub is well, everything under way ends, all is read whole: nothing is left, and both sides agree."""
+        self.near.faults(())
+        self.land()
+        self.near.time.advance(7200)
+        self.scene.begin()
+        for run in reversed(self.scene.store.runs()):
+            if run.state in UNFINISHED:
+                ended = self.scene.carry(run)
+                assert ended.state == "ended", (ended, self.scene.states(ended))
+        for repo in self.scene.repos:
+            assert self.scene.sync(Kind.FULL, repo).complete
+        assert self.scene.store.open_changes() == []
+        assert settled(self.scene.store, self.near.journal()) == []
+        assert astray(self.scene.store, self.near.app.world) == []
+
+    # ---- helpers ---------------------------------------------------------------------------------------------------
+
+    def begun(self) -> RunRow:
+        assert self.plan is not None
+        plan, self.plan = self.plan, None
+        return self.scene.approve(plan)
+
+    def carried(
+        self, run: RunRow, store: Failing | None = None, watch: Callable[[], str | None] = lambda: None
+    ) -> None:
+        with suppress(HfGateError, Killed):
+            self.scene.carry(run, store=store, watch=watch)
+
+    def carrier_of(self, _: RunRow) -> Carrier:
+        return self.scene.carrier(self.scene.store, self.scene.hub, self.scene.clock, self.scene.desk.zone)
+
+    def land(self) -> None:
+        """Calls of ours that are under way arrive before somebody else acts: what comes later nobody could tell apart."""
+        if self.near.late:
+            self.near.time.advance(20)
+            self.near.arrive()
+
+    @contextmanager
+    def well(self) -> Iterator[None]:
+        """Whoever else calls does not meet our faults."""
+        before = [fault.spec for fault in self.near.app.faults.active]
+        self.near.faults(())
+        yield
+        self.near.faults(before)
+
+
+def played(machine: type[Days], examples: int, steps: int) -> None:
+    checks = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
+    phases = (Phase.explicit, Phase.generate, Phase.shrink) if machine is Days else (Phase.generate,)
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=examples, stateful_step_count=steps, phases=phases, suppress_health_check=checks
+        ),
+    )
+
+
+def test_whatever_happens_the_books_agree_with_the_hub() -> None:
+    played(Days, *SIZES[os.environ.get("HF_GATE_TEST_PROFILE", "dev")])
+
+
+@pytest.mark.parametrize(
+    "name", ["hasty", *(pytest.param(n, marks=pytest.mark.torture) for n in ("believing", "blind", "hopeful"))]
+)
+def test_the_machine_catches_a_carrier_that_forgets_a_duty(name: str) -> None:
+    machine = type(f"{name.title()}Days", (Days,), {"carrier": WRONG[name]})
+    with pytest.raises(AssertionError):
+        played(machine, 400, 60)
