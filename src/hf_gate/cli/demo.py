@@ -152,6 +152,8 @@ def _served(requests: int, seed: int, port: int) -> Iterator[tuple[subprocess.Po
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
+        if child.stdout:
+            child.stdout.close()
 
 
 def _play(story: Story, repos: list[Repo]) -> None:
