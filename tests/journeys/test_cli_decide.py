@@ -263,7 +263,7 @@ def test_asking_is_checked_against_the_form_and_can_be_taken_back(fresh: LocalHu
     form = console.run("repos", "form", MODEL, "--json").json
     labels = [field["label"] for field in form["fields"] if field["type"] != "ip_location"]
     missing = console.run("ask", MODEL)
-    assert (missing.code, labels[0] in missing.error) == (2, True)
+    assert (missing.code, f"  {labels[0]}\n" in missing.err) == (2, True)
     answers = json.dumps(dict.fromkeys(labels, "true"))
     assert console.run("ask", MODEL, "--answers", "-", "--dry-run", "--json", stdin=answers).json["status"] == "ask"
     assert console.run("ask", MODEL, "--answers", "-", "--json", stdin=answers).json["status"] == "pending"
@@ -337,3 +337,14 @@ def test_a_byte_order_mark_is_no_part_of_a_name(fresh: LocalHub, tmp_path: Path)
     assert [status_of(fresh, name) for name in NAMES] == ["accepted"] * 3
     file.write_text("{}", "utf-8-sig")
     assert "also asks" in Console(fresh, "reader").run("ask", MODEL, "--answers", str(file)).error
+
+
+def test_what_a_form_also_asks_stands_in_lines_of_their_own_however_long_a_label_is(fresh: LocalHub) -> None:
+    label = "I agree " + "to this and that " * 20 + "and to all of it"
+    fresh.set_card(MODEL, f"---\nextra_gated_fields:\n  Use: text\n  {label}: checkbox\n---\n")
+    ended = Console(fresh, "reader").run("ask", MODEL, "-a", "Use=to listen")
+    assert ended.code == 2
+    assert len(ended.error) < 100
+    assert all(len(line) <= 72 for line in ended.err.splitlines() if line.startswith("  "))
+    assert "  I agree to this and that to this" in ended.err
+    assert f"hf-gate repos form {MODEL}" in ended.hint

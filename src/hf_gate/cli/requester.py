@@ -12,6 +12,7 @@ import click
 
 from ..domain.forms import fold
 from ..domain.ids import Repo, parse_repo
+from ..domain.text import clip
 from ..errors import NotGated, RequestNotFound, UsageError
 from .frame import Run, command, repo_type_option
 from .output import Row, numbered
@@ -19,6 +20,7 @@ from .output import Row, numbered
 if TYPE_CHECKING:
     from ..domain.forms import Field, GateForm
 
+_LABEL: Final = 70  # columns of a label that is only named
 _MEANS: Final = {
     "granted": "you may download.",
     "pending": "your request waits for a review.",
@@ -123,8 +125,12 @@ def _complete(run: Run, repo: Repo, answers: dict[str, str], *, leave_out: bool)
     if not missing or leave_out:
         return answers
     if not run.may_ask:
-        labels = ", ".join(repr(field.label) for field in missing)
-        raise UsageError(f"the form also asks {labels}.", hint="Add -a 'LABEL=TEXT' for each; nothing was sent.")
+        for field in missing:
+            run.out.say(f"  {clip(field.label, _LABEL)}")
+        raise UsageError(
+            f"the form also asks for the {numbered(len(missing), 'answer')} above; nothing was sent.",
+            hint=f"Add -a 'LABEL=TEXT' for each, or --yes to leave them out. `hf-gate repos form {repo}` shows labels whole.",
+        )
     return {**answers, **_asked(run, form, missing)}
 
 
