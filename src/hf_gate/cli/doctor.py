@@ -17,6 +17,7 @@ from .. import __version__
 from ..domain.ids import Repo
 from ..errors import HfGateError, NotAllowed
 from .frame import Run, command, repo_type_option
+from .output import numbered
 from .targets import named_repo
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def _desk(run: Run) -> Finding:
             f"{run.place.title}: git keeps {shown}, with people's names and answers",
             "`git rm --cached` them and commit; what was pushed before is still in its history.",
         )
-    return Finding("desk", True, f"{run.place.title}, {len(run.place.desk.repos)} lines of repos")
+    return Finding("desk", True, f"{run.place.title}, {numbered(len(run.place.desk.repos), 'line')} of repos")
 
 
 def _surroundings() -> Iterator[Finding]:
