@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -11,13 +12,15 @@ from ..errors import HubUnavailable, NotAllowed, Offline, UsageError
 from .desk import open_desk, wanted_repos
 from .frame import Entry, GateGroup, command
 from .office import carrier_of, new_run_id, office
-from .output import Column, in_words, numbered
+from .output import FIRST_ROWS, Column, in_words, numbered
+from .runs import done_changes, done_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from ..domain.ids import Repo
     from ..domain.rows import RequestRow
+    from ..plan.model import Change
     from ..usecases.run import Desk, Turn
     from .frame import Run
 
@@ -96,7 +99,9 @@ class _Loop:
             profile_budget=self.profiles,
         )
         self.found = done.found
-        self.run.out.document(told(done), lambda: list(_lines(done)))
+        changes = [] if done.run is None else done_changes(self.desk.store, done.run)
+        document = {**told(done), "done": _done_rows(changes)}
+        self.run.out.document(document, lambda: list(_lines(done, changes)))
         if any(isinstance(problem, NotAllowed) for problem in done.failed.values()):
             raise next(problem for problem in done.failed.values() if isinstance(problem, NotAllowed))
         return 5 if done.failed or (done.run is not None and done.run.state == "interrupted") else 0
@@ -109,7 +114,16 @@ class _Loop:
         return self._repos
 
 
-def _lines(done: Turn) -> Iterator[str]:
+def _done_rows(changes: Sequence[Change]) -> list[dict[str, object]]:
+    """What was done, by verb and rule."""
+    found = Counter((change.verb, change.policy, change.rule) for change in changes)
+    return [
+        {"verb": verb, "policy": policy, "rule": rule, "count": number}
+        for (verb, policy, rule), number in sorted(found.items(), key=str)
+    ]
+
+
+def _lines(done: Turn, changes: Sequence[Change]) -> Iterator[str]:
     """One turn in words: what was new, what was done, and what was not and why."""
     news = sum(one.news for one in done.synced)
     kinds = ", ".join(sorted({str(one.kind) for one in done.synced})) or "nothing"
@@ -120,7 +134,8 @@ def _lines(done: Turn) -> Iterator[str]:
         yield f"  {numbered(done.profiles, 'profile')} read."
     if done.run is not None:
         counts = ", ".join(f"{number:,} {kind}" for kind, number in done.run.counts.items() if number)
-        yield f"  run {done.run.id} ({done.run.state}): {counts}."
+        words = done_words(changes)
+        yield f"  run {done.run.id} ({done.run.state}): {counts}{': ' + words if words else ''}."
     for verb, number in _counted(change.verb for change in done.deferred):
         yield f"  {number:,} to {verb} are over the guard of hf-gate.yaml: deferred to the next turn."
     for policy, number in _counted(change.policy or "" for change in done.held):
@@ -135,8 +150,6 @@ def _lines(done: Turn) -> Iterator[str]:
 
 
 def _counted(names: Iterator[str]) -> list[tuple[str, int]]:
-    from collections import Counter  # noqa: PLC0415 - only here
-
     return sorted(Counter(names).items())
 
 
@@ -147,14 +160,16 @@ expire = GateGroup("expire", {"ls": Entry("run:ends", "What ends when.")}, help=
 
 @command("ls", examples=("hf-gate expire ls", "hf-gate expire ls --within 30d --json"))
 @click.option("--within", metavar="TIME", default="36500d", help="Only what ends in this time: 30d.")
-def ends(run: Run, within: str) -> int:
+@click.option("--limit", type=click.IntRange(min=0), help=f"So many rows; people see {FIRST_ROWS} unless said.")
+@click.option("--all", "everything", is_flag=True, help="All rows, also for people.")
+def ends(run: Run, within: str, limit: int | None, everything: bool) -> int:
     """Grants with an end, the first to end first. `hf-gate run` plans each end when it is due."""
     from ..config import parse_seconds  # noqa: PLC0415 - only here
 
     desk = open_desk(run)
     now = desk.now()
     last = round((now.timestamp() + parse_seconds(within, "--within")) * 1000)
-    rows = sorted((_end(row) for row in desk.store.due(last)), key=lambda row: str(row["until"]))
+    rows = map(_end, desk.store.due(last))
 
     def when(row: object) -> str:
         until = str(row["until"])  # type: ignore[index]
@@ -168,7 +183,9 @@ def ends(run: Run, within: str) -> int:
         Column("THEN", lambda row: "a person decides" if row["at_end"] == "human" else str(row["at_end"])),
         Column("RULE", lambda row: str(row["rule"] or "by hand"), flexible=True),
     )
-    run.out.records(rows, columns, END_KEYS, name=lambda row: str(row["request_id"]), empty="Nothing ends.")
+    asked, name = -1 if everything else limit, lambda row: str(row["request_id"])
+    if not run.out.records(rows, columns, END_KEYS, name=name, limit=asked, empty="Nothing ends.") and run.out.is_human:
+        run.out.say(f"Showing the first {FIRST_ROWS if limit is None else limit:,} to end. All: --all", "dim")
     return 0
 
 

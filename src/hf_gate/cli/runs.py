@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -13,26 +14,28 @@ from ..errors import UsageError
 from .desk import open_desk
 from .frame import Entry, GateGroup, command
 from .office import carrier_of, office
-from .output import Column, Format
+from .output import FIRST_ROWS, Column, Format
 from .progress import Progress
-from .telling import OUTCOME_KEYS
+from .telling import OUTCOME_KEYS, PAST
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from ..domain.rows import ChangeRow, RunRow
-    from ..plan.model import Plan
+    from ..plan.model import Change, Plan
     from ..usecases.ports import StorePort
     from ..usecases.run import Desk
     from .frame import Run
 
 _SHOWN: Final = 30  # people of whom something is said
+_ALL: Final = 2**31 - 1
+_BY_HAND: Final = frozenset({"direct", "grant"})  # the "rules" of changes that no policy planned
 RUN_KEYS: Final = ("run", "kind", "state", "actor", "made_at", "plan", "planned", "counts")
 
 runs = GateGroup(
     "runs",
     {
-        "ls": Entry("runs:ls", "The latest runs."),
+        "ls": Entry("runs:ls", "Runs, the newest first."),
         "show": Entry("runs:show", "One run with the outcome of each change."),
         "pause": Entry("runs:pause", "Let a run end after the batch in flight; it can go on."),
         "resume": Entry("runs:resume", "Go on with a run that was paused or interrupted."),
@@ -43,10 +46,14 @@ runs = GateGroup(
 )
 
 
-@command("ls", examples=("hf-gate runs ls", "hf-gate runs ls --json"))
-def ls(run: Run) -> int:
-    """The latest runs, newest first."""
-    rows = [_row(each) for each in open_desk(run).store.runs()]
+@command("ls", examples=("hf-gate runs ls", "hf-gate runs ls --limit 5 --json"))
+@click.option("--limit", type=click.IntRange(min=0), help=f"So many rows; people see {FIRST_ROWS} unless said.")
+@click.option("--all", "everything", is_flag=True, help="All rows, also for people.")
+def ls(run: Run, limit: int | None, everything: bool) -> int:
+    """Runs, the newest first."""
+    asked = -1 if everything else FIRST_ROWS if limit is None and run.out.is_human else limit
+    read = _ALL if asked is None or asked < 0 else asked + 1
+    rows = [_row(each) for each in open_desk(run).store.runs(read)]
     columns = (
         Column("RUN", lambda row: str(row["run"])),
         Column("KIND", lambda row: str(row["kind"])),
@@ -55,7 +62,9 @@ def ls(run: Run) -> int:
         Column("BY", lambda row: str(row["actor"]), flexible=True),
         Column("CHANGES", lambda row: f"{row['planned']:,}", right=True),
     )
-    run.out.records(rows, columns, RUN_KEYS, name=lambda row: str(row["run"]), empty="No runs yet.")
+    name = lambda row: str(row["run"])  # noqa: E731 - as in the columns
+    if not run.out.records(rows, columns, RUN_KEYS, name=name, limit=asked, empty="No runs yet.") and run.out.is_human:
+        run.out.say(f"Showing the newest {asked}. All: --all", "dim")
     return 0
 
 
@@ -133,22 +142,40 @@ def retry(run: Run, ident: str, path: Path) -> int:
 
 @command(
     "undo",
-    examples=("hf-gate undo r_0123456789ab --out back.json", "hf-gate undo r_0123456789ab --out back.json --json"),
+    examples=(
+        "hf-gate undo --out back.json",
+        "hf-gate undo r_0123456789ab --out back.json",
+        "hf-gate undo r_0123456789ab --out back.json --json",
+    ),
 )
-@click.argument("ident", metavar="RUN")
+@click.argument("ident", metavar="RUN", required=False)
 @click.option("--out", "path", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The plan's file.")
-def undo(run: Run, ident: str, path: Path) -> int:
-    """The plan that puts everybody of a run back where they were, and what no plan can undo. Sends nothing."""
+def undo(run: Run, ident: str | None, path: Path) -> int:
+    """The plan that puts everybody of a run back where they were, and what no plan can undo. Sends nothing.
+
+    Without RUN, of the latest run that did something; it is named.
+    """
     from ..usecases import runs as run_cases  # noqa: PLC0415 - only here
 
     desk = open_desk(run, needs_folder=True)
-    known = run_named(desk.store, ident)
+    known = _latest(run, desk.store) if ident is None else run_named(desk.store, ident)
     made, notes = run_cases.undo(desk.store, known, now=desk.now())
-    if made.changes and known.kind in {"plan", "auto"}:
+    if made.changes and any(change.policy for change in done_changes(desk.store, known)):
         notes.append(
             "The policies in force would plan the same again: change the rule, or write mode: shadow, before the next run."
         )
     return _saved(run, made, path, notes)
+
+
+def _latest(run: Run, store: StorePort) -> RunRow:
+    """The run that somebody means who wants to take back what was just done."""
+    found = next((each for each in store.runs(_ALL) if each.counts.get(Kind.DONE.value)), None)
+    if found is None:
+        raise UsageError("no run did anything yet, so there is nothing to take back.", hint="hf-gate runs ls")
+    words = done_words(done_changes(store, found))
+    made = f"{moment_of(found.made_at):%Y-%m-%d %H:%M}"
+    run.out.say(f"The latest run that did something is {found.id} ({found.kind}, {made}, by {found.actor}): {words}.")
+    return found
 
 
 def _saved(run: Run, made: Plan, path: Path, notes: Sequence[str]) -> int:
@@ -210,43 +237,76 @@ def carry(run: Run, desk: Desk, begun: RunRow) -> int:
 
 def run_result(run: Run, store: StorePort, ended: RunRow, *, whole: bool = False) -> int:
     """The document of a run, and its exit code by the table of outcomes."""
-    rows = store.changes(ended.id)
-    told = [_outcome(row) for row in rows]
+    changes = _changes(store, ended)
+    told = [_outcome(change, row) for change, row in changes]
     count = {kind.value: sum(row["outcome"] == kind.value for row in told) for kind in Kind}
     document = {"schema_version": 1, "run": ended.id, "planned": ended.total, **count, "outcomes": told}
     out = run.out
     if out.format in {Format.JSONL, Format.CSV, Format.AGENT, Format.QUIET}:
         out.records(told, (), OUTCOME_KEYS, name=lambda row: str(row["request_id"] or row["user"]), limit=-1)
     else:
-        out.document(document, lambda: _for_people(ended, told, count, whole=whole))
+        out.document(document, lambda: _for_people(ended, changes, told, count, whole=whole))
     if count["refused"] or count["open"]:
         return 5 if count["done"] else 1 if not count["open"] else 5
     return 0
 
 
-def _for_people(ended: RunRow, told: Sequence[dict[str, object]], count: dict[str, int], *, whole: bool) -> list[str]:
+def _for_people(
+    ended: RunRow,
+    changes: Sequence[tuple[Change, ChangeRow]],
+    told: Sequence[Mapping[str, object]],
+    count: Mapping[str, int],
+    *,
+    whole: bool,
+) -> list[str]:
     """What did not go as planned, or with `whole` every change; then the sum, and where to go from here."""
     lines = [
-        f"{row['user'] or row['user_id']} at {row['repo']}: {row['outcome']}"
-        + (f": {row['why']}" if row["why"] else "")
-        for row in told
+        f"{row['user'] or row['user_id']} at {change.where}: {_became(change, row)}"
+        for (change, _), row in zip(changes, told, strict=True)
         if whole or row["outcome"] in {"stale", "gone", "refused", "open"}
     ]
     if not whole and len(lines) > _SHOWN:
         lines = [*lines[:_SHOWN], f"and {len(lines) - _SHOWN} more"]
     words = [f"{number:,} {kind}" for kind, number in count.items() if number] or ["nothing to do"]
-    lines.append(f"Run {ended.id} ({ended.state}): {', '.join(words)}.")
+    done = done_words(change for change, row in changes if row.state == Kind.DONE.value)
+    lines.append(f"Run {ended.id} ({ended.state}): {', '.join(words)}{': ' + done if done else ''}.")
     if count["done"] and not whole:
         lines.append(f"Each of them: hf-gate runs show {ended.id}.  Back: hf-gate undo {ended.id} --out back.json")
     return lines
 
 
-def _outcome(row: ChangeRow) -> dict[str, object]:
+def _became(change: Change, row: Mapping[str, object]) -> str:
+    """`accepted (academic)`, where it was done; else the kind of outcome, and why."""
+    if row["outcome"] == Kind.DONE.value:
+        return PAST[change.act] + _rule(change)
+    why = f": {row['why']}" if row["why"] else ""
+    return f"not {PAST[change.act]}, {row['outcome']}{why}"
+
+
+def _rule(change: Change) -> str:
+    return "" if change.rule in _BY_HAND else f" ({change.rule})"
+
+
+def done_words(changes: Iterable[Change]) -> str:
+    """`31 accepted (academic), 56 reset (say-more)`: what was done, by which rules."""
+    found = Counter(PAST[change.act] + _rule(change) for change in changes)
+    return ", ".join(f"{number:,} {words}" for words, number in sorted(found.items()))
+
+
+def done_changes(store: StorePort, ended: RunRow) -> list[Change]:
+    """The changes of a run that were done."""
+    return [change for change, _ in _changes(store, ended, (Kind.DONE.value,))]
+
+
+def _changes(store: StorePort, each: RunRow, states: Collection[str] | None = None) -> list[tuple[Change, ChangeRow]]:
     import msgspec  # noqa: PLC0415 - only who tells a run
 
     from ..plan.model import Change  # noqa: PLC0415 - as above
 
-    change = msgspec.json.decode(row.change, type=Change)
+    return [(msgspec.json.decode(row.change, type=Change), row) for row in store.changes(each.id, states)]
+
+
+def _outcome(change: Change, row: ChangeRow) -> dict[str, object]:
     is_settled = row.state in set(Kind)
     return {
         "user": change.user,

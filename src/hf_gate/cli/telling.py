@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .wish import Wish
 
 OUTCOME_KEYS: Final = ("user", "user_id", "request_id", "repo", "repo_type", "outcome", "why")
-_PAST: Final = {
+PAST: Final = {
     "accept": "accepted",
     "reject": "rejected",
     "reset": "reset",
@@ -83,7 +83,7 @@ def _for_people(run: Run, wish: Wish, outcomes: Sequence[Outcome]) -> None:
         if len(outcomes) > 1 and outcome.kind is Kind.DONE:
             continue
         if outcome.kind is Kind.DONE:
-            out.line(f"{label_of(outcome)} at {outcome.repo}: {_PAST[wish.verb]}; {_AFTER[wish.effect]}{_rest(wish)}")
+            out.line(f"{label_of(outcome)} at {outcome.repo}: {PAST[wish.verb]}; {_AFTER[wish.effect]}{_rest(wish)}")
         elif outcome.kind is Kind.ALREADY:
             unsaid = ", and the reason was not passed on" if wish.has_reason else ""
             ends = f", but that it now ends: {wish.until}" if wish.until else ""
@@ -92,7 +92,7 @@ def _for_people(run: Run, wish: Wish, outcomes: Sequence[Outcome]) -> None:
             out.line(f"{label_of(outcome)} at {outcome.repo}: {outcome.kind}: {outcome.why}")
     if len(outcomes) > 1:
         count = Counter(outcome.kind for outcome in outcomes)
-        words = [f"{count[Kind.DONE]:,} {_PAST[wish.verb]}"]
+        words = [f"{count[Kind.DONE]:,} {PAST[wish.verb]}"]
         words += [f"{count[kind]:,} {kind.value}" for kind in Kind if kind is not Kind.DONE and count[kind]]
         out.line(", ".join(words) + (_rest(wish) if count[Kind.DONE] else "."))
     if wish.effect == "reject" and any(outcome.kind is Kind.DONE for outcome in outcomes):

@@ -27,12 +27,16 @@ _VALUE: Final = 40
 
 def sentences(plan: Plan, *, calls: int | None = None) -> Iterator[str]:
     """The plan as lines; text of strangers is made visible and cut."""
-    for (is_in, act), changes in _by_act(plan.changes).items():
-        sign, who = ("×", f"{act}, who are in") if is_in else (_SIGNS[act], act)
-        yield f"  {sign} {who:<8}{len(changes):>7,}   {_by_rule(changes)}"
-    for key, words in _LEFT.items():
-        if plan.summary.get(key):
-            yield f"    {key:<8}{plan.summary[key]:>7,}   {words}"
+    lines = [
+        ("×", f"{act}, who are in", len(changes), _by_rule(changes))
+        if is_in
+        else (_SIGNS[act], act, len(changes), _by_rule(changes))
+        for (is_in, act), changes in _by_act(plan.changes).items()
+    ]
+    lines += [(" ", key, plan.summary[key], words) for key, words in _LEFT.items() if plan.summary.get(key)]
+    width = max((len(what) for _, what, *_ in lines if what != "remaining"), default=0)
+    for sign, what, number, words in lines:
+        yield f"  {sign} {what:<{max(width, 8)}}{number:>7,}   {words}"
     yield from _examples(plan)
     yield from _shadows(plan)
     if plan.changes and plan.guards:

@@ -1,0 +1,114 @@
+"""What runs tell of themselves at a desk: what was done and by which rule, how to take back the latest, and how many are shown."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from hf_gate.testing import LocalHub
+
+from .console import DATASET, MODEL, Console, fill, status_of
+
+POLICY = f"""\
+version: 1
+policy: voices
+applies_to: [{DATASET}]
+mode: enforce
+rules:
+  - id: say-more
+    when: answers.purpose.quality in ["empty", "junk"]
+    then: reset
+    reason: Say more.
+  - {{id: all, then: accept, until: 1y}}
+"""
+
+
+@pytest.fixture
+def console(fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Console:
+    """A desk with a policy that acts; two have asked, and one of them wrote nothing that counts."""
+    monkeypatch.chdir(tmp_path)
+    fill(fresh, ["ada-l"], DATASET)
+    fill(fresh, ["bob"], DATASET, {"Purpose": "test"})
+    console = Console(fresh)
+    assert console.run("init", DATASET, MODEL).code == 0
+    (tmp_path / "policies" / "starter.yaml").write_text(POLICY, "utf-8")
+    return console
+
+
+def test_a_turn_says_what_was_done_by_which_rule(console: Console) -> None:
+    assert re.search(
+        r"run r_\w+ \(ended\): 2 done: 1 accepted \(all\), 1 reset \(say-more\)\.\n", console.run("run", "--once").out
+    )
+
+
+def test_a_turn_tells_scripts_the_same(console: Console) -> None:
+    assert console.run("run", "--once", "--json").json["done"] == [
+        {"verb": "accept", "policy": "voices", "rule": "all", "count": 1},
+        {"verb": "reset", "policy": "voices", "rule": "say-more", "count": 1},
+    ]
+    assert console.run("run", "--once", "--json").json["done"] == []
+
+
+def test_a_run_is_shown_with_what_became_of_each(console: Console) -> None:
+    run = console.run("run", "--once", "--json").json["run"]
+    shown = console.run("runs", "show", run).out
+    assert f"ada-l at {DATASET}: accepted (all)\n" in shown
+    assert f"bob at {DATASET}: reset (say-more)\n" in shown
+    console.run("plan", "--out", "plan.json")
+    fill(console.hub, ["cem"], DATASET)
+    console.run("sync")
+    console.run("plan", "--out", "plan.json")
+    console.run("reject", f"cem@{DATASET}")
+    run = console.run("apply", "plan.json", "--yes", "--json").json["run"]
+    assert f"cem at {DATASET}: not accepted, stale: " in console.run("runs", "show", run).out
+
+
+def test_undo_without_a_run_means_the_latest_that_did_something_and_names_it(console: Console) -> None:
+    nothing = console.run("undo", "--out", "back.json")
+    assert (nothing.code, "no run did anything yet" in nothing.error) == (2, True)
+    run = console.run("run", "--once", "--json").json["run"]
+    ended = console.run("undo", "--out", "back.json")
+    assert f"The latest run that did something is {run} (auto, " in ended.err
+    assert "): 1 accepted (all), 1 reset (say-more).\n" in ended.err
+    assert len(json.loads(Path("back.json").read_text())["changes"]) == 2
+    assert "would plan the same again" in ended.out
+    assert console.run("apply", "back.json", "--yes").code == 0
+    assert status_of(console.hub, "ada-l") == status_of(console.hub, "bob") == "pending"
+
+
+def test_only_of_a_policys_changes_it_is_said_that_they_come_again(console: Console) -> None:
+    fill(console.hub, ["dora-k"], MODEL)
+    console.run("sync")
+    assert console.run("accept", f"dora-k@{MODEL}").code == 0
+    assert "would plan the same again" not in console.run("undo", "--out", "back.json").out
+    assert console.run("apply", "back.json", "--yes").code == 0
+    again = console.run("undo", "--out", "forth.json")
+    assert "1 back to pending (undo)" in again.err
+    assert "would plan the same again" not in again.out
+
+
+def test_the_numbers_of_a_plan_stand_below_each_other_also_beside_those_who_are_in(console: Console) -> None:
+    console.run("run", "--once")
+    lines = [line for line in console.run("undo", "--out", "back.json").out.splitlines() if "undo" in line][:2]
+    assert [re.sub(r"\s+", " ", line) for line in lines] == [" · cancel 1 undo 1", " × cancel, who are in 1 undo 1"]
+    assert len({line.index("1   undo") for line in lines}) == 1
+
+
+def test_runs_and_ends_are_listed_as_many_as_are_asked_for(console: Console) -> None:
+    fill(console.hub, ["cem"], DATASET)
+    console.run("run", "--once")
+    fill(console.hub, ["dora-k"], DATASET)
+    console.run("run", "--once")
+    for args, shown in (
+        (["runs", "ls"], "Showing the newest 1. All: --all"),
+        (["expire", "ls"], "Showing the first 1 "),
+    ):
+        assert len(console.run(*args, "--json").json) >= 2
+        assert len(console.run(*args, "--limit", "1", "--json").json) == 1
+        assert console.run(*args, "--limit", "1", "--json").json == console.run(*args, "--json").json[:1]
+        assert shown in console.run(*args, "--limit", "1").err
+        assert "Showing" not in console.run(*args, "--all").err
+        assert console.run(*args, "--limit", "0", "--json").json == []
