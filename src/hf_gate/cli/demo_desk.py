@@ -35,7 +35,10 @@ class _Desk:
     def __init__(self, story: Story, folder: Path) -> None:
         self.story, self.folder = story, folder
         clean = {name: value for name, value in os.environ.items() if not name.startswith("HF_GATE_")}
-        self._env = clean | {"HF_ENDPOINT": story.url, "HF_TOKEN": story.tokens["owner"], "COLUMNS": "100"}
+        here = {"HF_ENDPOINT": story.url, "HF_TOKEN": story.tokens["owner"], "COLUMNS": "100"}
+        self._env = (
+            clean | here | {"XDG_CACHE_HOME": str(folder / ".cache")}
+        )  # whose token it is is nobody else's business
 
     def show(self, *words: str) -> None:
         """A command with what it prints."""
