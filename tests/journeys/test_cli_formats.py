@@ -140,6 +140,18 @@ def test_the_answers_that_tell_most_are_shown_and_neither_names_nor_boxes(fresh:
     ]
 
 
+def test_several_repos_have_a_column_for_what_it_is_for_and_one_more_however_their_labels_differ(
+    fresh: LocalHub,
+) -> None:
+    fill(fresh, ["ada-l"], answers={"Purpose": "to count", "Company": "Lovelace Ltd", "Country": "UK", "Colour": "red"})
+    fill(fresh, ["bob99"], DATASET, {"Intended use": "to listen", "Affiliation": "Uni Basel", "I agree": "true"})
+    fill(fresh, ["chen-w"], DATASET, {"I agree": "true"})
+    head, *rows = Console(fresh).run("ls", MODEL, DATASET).out.splitlines()
+    assert head.split() == ["AGE", "WHO", "REPO", "PURPOSE", "AFFILIATION", "ID"]
+    told = {row.split()[1]: re.split(r" {2,}", row.strip())[3:5] for row in rows}
+    assert told == {"ada-l": ["to count", "Lovelace Ltd"], "bob99": ["to listen", "Uni Basel"], "chen-w": ["-", "-"]}
+
+
 def test_quiet_prints_ids_that_are_targets_again(fresh: LocalHub) -> None:
     ids = fill(fresh, ["ada-l", "bob99"])
     console = Console(fresh)

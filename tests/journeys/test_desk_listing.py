@@ -119,3 +119,11 @@ def test_a_limit_shows_so_many_and_says_of_how_many(asked: LocalHub) -> None:
     assert len(rows(console, "--all")) == 4
     assert "Showing all" in console.run("ls").err
     assert rows(console, "--limit", "0") == []
+
+
+def test_a_verdict_that_no_rule_gave_is_called_so(asked: LocalHub) -> None:
+    console = Console(asked)
+    assert console.run("plan").code == 0
+    assert console.run("ls", MODEL).out.count(" human · no rule ") == 3
+    assert "  verdict   human · no rule\n" in console.run("show", f"ada-l@{MODEL}").out
+    assert "verdict human: no rule" in console.run("show", f"ada-l@{MODEL}").out

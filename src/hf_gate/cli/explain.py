@@ -189,7 +189,7 @@ def _lines(heard: Hearing, way: Came | None, now: datetime) -> Iterator[str]:
     entered = row.state.verdict
     if entered is not None and entered[:3] != _same(heard.verdict):
         action, policy, rule, digest = entered
-        by = f"rule `{rule}` of policy `{policy}`@{(digest or '')[:8]}" if policy else f"rule `{rule}`"
+        by = f"rule `{rule}` of policy `{policy}`@{(digest or '')[:8]}" if policy else "no policy had an opinion"
         yield f"The ledger's last verdict was {action}: {by}."
 
 

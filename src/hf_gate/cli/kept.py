@@ -200,7 +200,9 @@ def _columns(run: Run, kept: Kept, rows: Sequence[Row]) -> list[Column]:
 def verdict_cell(row: Row) -> str:
     """What the policies say, and by which rule."""
     verdict = row["verdict"]
-    return f"{verdict['action']} · {verdict['rule']}" if isinstance(verdict, dict) else "-"
+    if not isinstance(verdict, dict):
+        return "-"
+    return f"{verdict['action']} · {verdict['rule'] if verdict['policy'] else 'no rule'}"
 
 
 def _first_of_each(rows: Sequence[Row]) -> Callable[[Row], str]:

@@ -30,22 +30,39 @@ def ls_columns(
         columns.append(Column("STATUS", lambda row: str(row["status"])))
     if any(row["fullname"] for row in rows):
         columns.append(Column("NAME", lambda row: str(row["fullname"] or "-"), flexible=True, least=10, drop=30))
-    for rank, label in enumerate(_labels(rows)):
-        columns.append(Column(clip(label, 24), _answer_to(label), flexible=True, least=12, drop=10 + rank))
+    is_mixed = len({(row["repo_type"], row["repo"]) for row in rows}) > 1
+    for rank, (title, cell) in enumerate(_by_role(rows) if is_mixed else _by_label(rows)):
+        columns.append(Column(title, cell, flexible=True, least=12, drop=10 + rank))
     named = all(row["user"] for row in rows)
     columns.append(Column("ID", _id, flexible=named, least=7, tail=True, drop=20 if named else 0))
     return columns
 
 
-def _labels(rows: Sequence[Row]) -> list[str]:
+def _by_label(rows: Sequence[Row]) -> list[tuple[str, Callable[[Row], str]]]:
     """Up to three labels whose answers tell most: what the person wants first; not their name again, nor ticked boxes."""
+    count = Counter(label for row in rows for label, _ in _telling(row))
+    ranked = sorted((_TELLING.index(_role(label)), -count[label], label) for label in count)
+    return [(clip(label, 24), _answer_to(label)) for *_, label in ranked[:3]]
+
+
+def _by_role(rows: Sequence[Row]) -> list[tuple[str, Callable[[Row], str]]]:
+    """Forms of several repos name alike things differently: what it is for, and of the other roles the most answered."""
+    count = Counter(role for row in rows for role in {_role(label) for label, _ in _telling(row)})
+    others = sorted((role for role in count if role not in {"purpose", "other"}), key=lambda role: -count[role])
+    wanted = [role for role in ("purpose", *others[:1]) if count[role]]
+    return [(role.upper(), _answer_as(role)) for role in wanted]
+
+
+def _telling(row: Row) -> list[tuple[str, str]]:
+    """The answers that tell a reviewer something, in the order of the form."""
+    found = ((label, str(text).strip()) for label, text in _answers(row).items())
+    return [(label, text) for label, text in found if text and text.lower() not in TICKS and _role(label) in _TELLING]
+
+
+def _role(label: str) -> str:
     from ..domain.roles import role_of  # noqa: PLC0415 - its vocabularies are loaded by who lists for people
 
-    count = Counter(
-        label for row in rows for label, text in _answers(row).items() if text and str(text).lower() not in TICKS
-    )
-    ranked = [(_TELLING.index(role), -count[label], label) for label in count if (role := role_of(label)) in _TELLING]
-    return [label for *_, label in sorted(ranked)[:3]]
+    return role_of(label).value
 
 
 def who(row: Row) -> str:
@@ -69,6 +86,10 @@ def _id(row: Row) -> str:
 
 def _answer_to(label: str) -> Callable[[Row], str]:
     return lambda row: str(_answers(row).get(label, "")).strip() or "-"
+
+
+def _answer_as(role: str) -> Callable[[Row], str]:
+    return lambda row: next((text for label, text in _telling(row) if _role(label) == role), "-")
 
 
 def _answers(row: Row) -> dict[str, object]:

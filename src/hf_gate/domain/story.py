@@ -66,10 +66,10 @@ def _seen(event: e.RequestSeen) -> str:
 
 
 def _verdict(event: e.VerdictReached) -> str:
-    policy = f" of {event.policy}@{(event.digest or '')[:8]}" if event.policy else ""
+    rule = f"rule {event.rule} of {event.policy}@{(event.digest or '')[:8]}" if event.policy else "no rule"
     missing = f", without {', '.join(event.missing)}" if event.missing else ""
     shadow = "".join(f"; shadow {policy}: {action} ({rule})" for policy, rule, action in event.shadow)
-    return f"verdict {event.action}: rule {event.rule}{policy}{missing}{shadow}"
+    return f"verdict {event.action}: {rule}{missing}{shadow}"
 
 
 def _by_rule(rule: str | None) -> str:
