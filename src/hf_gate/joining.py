@@ -14,7 +14,7 @@ from typing import Final
 from . import wiring
 from .config import Settings
 from .domain.forms import form_of_json
-from .domain.rows import Part
+from .domain.rows import Part, RepoRow
 from .errors import Guarded, UsageError
 from .hub.client import Hub
 from .policy.evaluate import Compiled
@@ -50,9 +50,12 @@ class Bench:
     def courts(self) -> list[Court]:
         """Of each repo of the desk that any policy is for, in the order of their names."""
         rows = sorted((row for row in self.store.repos() if self.folder.desk.names(row.repo)), key=lambda row: row.repo)
+        return [court for court in map(self.court, rows) if court is not None]
+
+    def court(self, row: RepoRow) -> Court | None:
+        """Who judges at one repo; None when no policy is for it."""
         zone, memo = self.folder.zone, self.memo
-        made = (court_of(row, self.compiled, self.tables, self.sources, zone=zone, memo=memo) for row in rows)
-        return [court for court in made if court is not None]
+        return court_of(row, self.compiled, self.tables, self.sources, zone=zone, memo=memo)
 
 
 def read_bench(place: wiring.Place, store: Store, hub: Hub | None, now: datetime) -> Bench:

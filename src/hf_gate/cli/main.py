@@ -24,6 +24,7 @@ COMMANDS: dict[str, Entry] = {
     "person": Entry("person:person", "What one account asked for at all your repos.", _READ),
     "repos": Entry("repos:repos", "Gated repos: ls, show, form, report.", _READ),
     "status": Entry("status:status", "What waits, what was read when, what is stuck.", _READ),
+    "ui": Entry("ui:ui", "The desk in the browser: the queue, by keys, with undo.", _DECIDE),
     "review": Entry("review:review", "Decide one request after the other, by single keys.", _DECIDE),
     "accept": Entry("verbs:accept", "Let people in.", _DECIDE),
     "reset": Entry("verbs:reset", "Send requests back: no access, and the person may ask again.", _DECIDE),

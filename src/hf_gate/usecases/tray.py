@@ -1,0 +1,201 @@
+"""Decisions on their way from the tray to the Hub: each leaves once, at its time; what a dead process carried is read back.
+
+An item is marked with the run that carries it before that run is begun. Found again later, it tells by itself what is
+to do: no such run, then nothing was sent; else what the run has written down, and what it has not is asked of the Hub.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, Protocol
+
+from ..domain.lifecycle import MOVES, TARGET_OF, Status
+from ..domain.moments import ms
+from ..domain.outcomes import Kind, Outcome
+from ..domain.requests import Target, checked_reason, target_of
+from ..domain.rows import ChangeRow, RequestRow
+from ..domain.tray import VERBS, Held, ground_of
+from ..errors import HfGateError, NotAllowed, UsageError
+from .carry import PLANNED, UNDER_WAY, Carrier, close_run
+from .decide import Direct
+from .decisions import Ask, Choice
+from .ports import StorePort
+
+AGAIN: Final = 30_000  # ms until what could not be sent is tried once more
+_ENDED: Final = frozenset(kind.value for kind in Kind if kind is not Kind.OPEN)
+
+
+class TrayPort(Protocol):
+    """Where decisions lie until they leave."""
+
+    def put(self, items: Sequence[Held]) -> list[Held]: ...
+    def waiting(self) -> list[Held]: ...
+    def due(self, now: int) -> list[Held]: ...
+    def take_back(self, ids: Sequence[int], at: int) -> int: ...
+    def leave_at(self, ids: Sequence[int], at: int | None) -> int: ...
+    def carried_by(self, ids: Sequence[int], run: str | None) -> int: ...
+    def ended(self, outcomes: Sequence[tuple[int, str, str]], at: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What somebody decides about some requests, each as they saw it."""
+
+    verb: str
+    seen: Mapping[int, str]  # the store's number of each request to its ground
+    actor: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What went into the tray, and what did not: `clashes` are held already, `moved` are not what was seen any more."""
+
+    batch: str
+    count: int
+    clashes: list[Held] = field(default_factory=list)
+    moved: list[RequestRow] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Clearing:
+    """Takes decisions in and lets them leave. `direct_of` decides as somebody; `problem` says why the last ones stayed."""
+
+    store: StorePort
+    tray: TrayPort
+    direct_of: Callable[[str], Direct]
+    new_id: Callable[[], str]
+    problem: str | None = None
+
+    def take(self, wish: Wish, now: datetime, hold: float | None) -> Taken:
+        """Puts decisions into the tray for `hold` seconds (None: until somebody sends them). Sends nothing.
+
+        What can never be meant is refused whole: a verb for another status, one's own request, a reason too long.
+        """
+        reason = checked_reason((wish.reason or "").strip() or None)
+        if wish.verb not in VERBS:
+            raise UsageError(f"{wish.verb!r} is no decision.", hint=f"It is one of {', '.join(VERBS)}.")
+        rows = self.store.requests(list(wish.seen))
+        moved = [row for ident, row in rows.items() if ground_of(row) != wish.seen[ident] or not row.is_current]
+        fresh = [row for row in rows.values() if row not in moved]
+        for row in fresh:
+            _check(row, wish)
+        at, batch = ms(now), self.new_id()
+        items = [
+            Held(
+                id=0,
+                request=row.id,
+                ground=wish.seen[row.id],
+                verb=wish.verb,
+                reason=reason if wish.verb in {"reset", "reject"} else None,
+                actor=wish.actor,
+                batch=batch,
+                made_at=at,
+                leaves_at=None if hold is None else at + round(hold * 1000),
+            )
+            for row in fresh
+        ]
+        clashes = self.tray.put(items)
+        return Taken(batch, len(items) - len(clashes), clashes, moved)
+
+    # ---- leaving -----------------------------------------------------------------------------------------------------
+
+    def send_due(self, now: datetime) -> int:
+        """Sends those whose time has come; how many found their end. What could not be sent stays, and is tried again."""
+        groups: dict[tuple[str, str], list[Held]] = {}
+        for item in self.tray.due(ms(now)):
+            groups.setdefault((item.actor, item.verb), []).append(item)
+        return sum(self._send(actor, verb, items, ms(now)) for (actor, verb), items in groups.items())
+
+    def _send(self, actor: str, verb: str, items: Sequence[Held], now: int) -> int:
+        rows = self.store.requests([item.request for item in items])
+        moved = [item for item in items if item.request not in rows or ground_of(rows[item.request]) != item.ground]
+        self.tray.ended([(item.id, Kind.STALE, _moved(rows.get(item.request))) for item in moved], now)
+        ready = [item for item in items if item not in moved]
+        if not ready:
+            return len(moved)
+        run = self.new_id()
+        self.tray.carried_by([item.id for item in ready], run)
+        asks = [Ask(rows[item.request].repo, _target(rows[item.request]), item.reason) for item in ready]
+        try:
+            decided = self.direct_of(actor).decide(asks, Choice(TARGET_OF[verb]), ident=run)
+        except HfGateError as problem:
+            self._stay(ready, str(problem), now)
+            return len(moved)
+        self.problem = None if decided.stopped_by is None else str(decided.stopped_by)
+        states = {} if decided.run is None else {row.n: row for row in self.store.changes(decided.run)}
+        pairs = zip(ready, decided.outcomes, strict=True)
+        return len(moved) + self._told([(item, one, states.get(n)) for n, (item, one) in enumerate(pairs, 1)], now)
+
+    def _told(self, cases: Iterable[tuple[Held, Outcome, ChangeRow | None]], now: int) -> int:
+        ended, left = [], []
+        for item, outcome, row in cases:
+            if outcome.kind is not Kind.OPEN or row is None:
+                ended.append((item.id, outcome.kind.value, outcome.why))
+            elif row.state == PLANNED:
+                left.append(item)  # surely not sent
+        self.tray.ended(ended, now)
+        if left:
+            self._stay(left, self.problem or "the run ended before their turn", now)
+        return len(ended)
+
+    def _stay(self, items: Sequence[Held], why: str, now: int) -> None:
+        """Not sent: they lie in the tray as before, and are tried again a little later."""
+        self.problem = why
+        ids = [item.id for item in items]
+        self.tray.carried_by(ids, None)
+        self.tray.leave_at(ids, now + AGAIN)
+
+    # ---- after a crash -----------------------------------------------------------------------------------------------
+
+    def recover(self, now: datetime) -> int:
+        """Finds out what became of decisions that a dead process carried; how many are still unknown."""
+        runs: dict[str, list[Held]] = {}
+        for item in self.tray.waiting():
+            if item.run is not None:
+                runs.setdefault(item.run, []).append(item)
+        return sum(self._read_back(run, items, ms(now)) for run, items in runs.items())
+
+    def _read_back(self, ident: str, items: Sequence[Held], now: int) -> int:
+        run = self.store.run(ident)
+        if run is None:
+            self.tray.carried_by([item.id for item in items], None)
+            return 0
+        if self.store.changes(ident, UNDER_WAY, 1):
+            direct = self.direct_of(run.actor)
+            Carrier(self.store, direct.hub, direct.clock, direct.zone).settle(run)
+        if not self.store.changes(ident, UNDER_WAY, 1) and run.state not in {"ended", "stopped"}:
+            with self.store.writing() as write:
+                close_run(write, run, "stopped", now)
+        states = {row.request: row for row in self.store.changes(ident)}
+        ended = [
+            (one.id, row.state, row.why) for one in items if (row := states.get(one.request)) and row.state in _ENDED
+        ]
+        back = [one for one in items if (row := states.get(one.request)) is None or row.state == PLANNED]
+        self.tray.ended(ended, now)
+        self.tray.carried_by([one.id for one in back], None)
+        return len(items) - len(ended) - len(back)
+
+
+def _check(row: RequestRow, wish: Wish) -> None:
+    status = row.state.status
+    if not any(move.verb == wish.verb and move.before == status for move in MOVES):
+        raise UsageError(f"a request that is {status} cannot be decided so: {wish.verb}.", hint="Look at it again.")
+    name = row.person.identity.username
+    if name and name.lower() == wish.actor.lower():
+        raise NotAllowed("nobody decides a request of their own.", hint="Somebody else has to look at it.")
+
+
+def _target(row: RequestRow) -> Target:
+    if row.request is not None:
+        return target_of(row.request)
+    who = row.person.identity
+    return Target(who.username, who.user_id, row.state.hub_request)
+
+
+def _moved(row: RequestRow | None) -> str:
+    if row is None:
+        return "it is not in the store any more"
+    return f"it is {row.state.status} now" if row.state.status != Status.PENDING else "it reads differently now"

@@ -1,0 +1,251 @@
+"""The desk as an application: a table of its ways with who may go each, and how a call becomes a page or a refusal."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
+
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ..domain.members import Member, Role
+from ..errors import HfGateError, HubUnavailable, NotAllowed, Offline, Stale, StoreUnavailable, UsageError
+from . import files, keys, members, queue, request, tray
+from .office import Office
+from .shield import BIGGEST, Shield
+from .sign_in import Door
+from .visit import ENVIRONMENT, NotFound, Page, Refused, Visit, fields, local
+
+ENVIRONMENT.globals["strip_of"] = tray.strip_of
+_log = logging.getLogger("hf_gate.web")
+_THREADS: Final = 6
+_VIEWER, _REVIEWER, _ADMIN = Role.VIEWER, Role.REVIEWER, Role.ADMIN
+
+
+class Way(NamedTuple):
+    """One thing that can be asked for, and the least role that may."""
+
+    method: str
+    path: str
+    role: Role
+    page: Page
+
+
+WAYS: Final = (
+    Way("GET", "/", _VIEWER, queue.home),
+    Way("GET", "/queue", _VIEWER, queue.page),
+    Way("GET", "/queue.{kind}", _VIEWER, queue.export),
+    Way("POST", "/views", _VIEWER, queue.save_view),
+    Way("GET", "/requests/{id}", _VIEWER, request.page),
+    Way("GET", "/requests/{id}/why", _VIEWER, request.why),
+    Way("GET", "/requests/{id}/{verb}", _REVIEWER, request.sheet),
+    Way("POST", "/requests/{id}/note", _REVIEWER, request.note),
+    Way("GET", "/tray", _VIEWER, tray.page),
+    Way("POST", "/tray", _REVIEWER, tray.decide),
+    Way("POST", "/tray/undo", _REVIEWER, tray.undo),
+    Way("POST", "/tray/hold", _REVIEWER, tray.hold),
+    Way("POST", "/tray/send", _REVIEWER, tray.send),
+    Way("POST", "/tray/seen", _REVIEWER, tray.seen),
+    Way("GET", "/keys", _VIEWER, keys.page),
+    Way("POST", "/theme", _VIEWER, keys.theme),
+    Way("GET", "/settings", _VIEWER, members.page),
+    Way("POST", "/settings/invite", _ADMIN, members.invite),
+    Way("POST", "/settings/revoke", _ADMIN, members.revoke),
+)
+"""Everything behind the sign-in. What is in front of it: /sign-in, /sign-out, /static, /healthz, /readyz."""
+
+
+def build(office: Office, door: Door, hosts: frozenset[str] | None) -> Shield:
+    """The whole application, shielded."""
+    app = FastAPI(title="hf-gate", docs_url=None, redoc_url=None, openapi_url=None)
+    pool = ThreadPoolExecutor(_THREADS, "hf-gate-page")
+    desk = Desk(office, door, pool)
+    for way in WAYS:
+        app.add_api_route(way.path, desk.endpoint(way), methods=[way.method], include_in_schema=False)
+    for method, path, endpoint in desk.open_ways:
+        app.add_api_route(path, endpoint, methods=[method], include_in_schema=False, response_model=None)
+    app.add_exception_handler(404, desk.nowhere)
+    app.add_exception_handler(405, desk.nowhere)
+    return Shield(app, hosts)
+
+
+class Desk:
+    """Turns calls into pages, each on a thread of a small pool: the store is read there without anybody waiting for it."""
+
+    def __init__(self, office: Office, door: Door, pool: ThreadPoolExecutor) -> None:
+        self.office, self.door, self._pool = office, door, pool
+
+    async def aside(self, work: Callable[[], Response]) -> Response:
+        """Does something that may take a while."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+    def endpoint(self, way: Way) -> Callable[[Request], Any]:
+        """What answers one way."""
+
+        async def endpoint(request: Request) -> Response:
+            body = b"" if way.method == "GET" else await _body(request)
+            return await self.aside(lambda: self._answer(way, request, body))
+
+        return endpoint
+
+    # ---- in front of the sign-in -------------------------------------------------------------------------------------
+
+    @property
+    def open_ways(self) -> tuple[tuple[str, str, Callable[..., Any]], ...]:
+        """What can be asked for without a session."""
+        return (
+            ("GET", "/static/{name}", self.static), ("GET", "/sign-in", self.sign_in),
+            ("POST", "/sign-in", self.sign_in_by_form), ("POST", "/sign-out", self.sign_out),
+            ("GET", "/healthz", self.healthz), ("GET", "/readyz", self.readyz),
+        )  # fmt: skip
+
+    async def static(self, name: str) -> Response:
+        """A file that pages are drawn with; its address changes with what is in it."""
+        try:
+            body = files.content_of(name)
+        except KeyError:
+            return Response("", 404)
+        kept = {"cache-control": "public, max-age=31536000, immutable"}
+        return Response(body, media_type=files.TYPES[name], headers=kept)
+
+    async def sign_in(self, request: Request) -> Response:
+        """The page, or with a link the way in."""
+        secret = request.query_params.get("t")
+        return await self.aside(lambda: self.door.page(200) if secret is None else self.door.enter(request, secret))
+
+    async def sign_in_by_form(self, request: Request) -> Response:
+        """The same for a link that was pasted."""
+        sent = fields((await _body(request)).decode("utf-8", "replace"))
+        secret = sent.get("link", [""])[-1].strip().rpartition("t=")[2]
+        return await self.aside(lambda: self.door.enter(request, secret))
+
+    async def sign_out(self, request: Request) -> Response:
+        """Ends the session here and in the store."""
+
+        def leave() -> Response:
+            self.door.leave(request)
+            answer = self.door.page(200, "You are signed out.")
+            answer.delete_cookie(self.door.cookie)
+            return answer
+
+        return await self.aside(leave)
+
+    async def healthz(self) -> Response:
+        """Whether this process answers."""
+        return Response("ok\n", media_type="text/plain")
+
+    async def readyz(self) -> Response:
+        """Whether it can work: the store can be read."""
+
+        def look() -> Response:
+            try:
+                self.office.store.setting("ready")
+            except HfGateError:
+                return Response("the store cannot be read\n", 503, media_type="text/plain")
+            return Response("ok\n", media_type="text/plain")
+
+        return await self.aside(look)
+
+    async def nowhere(self, request: Request, _: Exception) -> Response:
+        """No such way: told to who is in; who is not sees what they always see."""
+
+        def page() -> Response:
+            member = self._member(request)
+            return self.door.page(401) if member is None else self._no(self._visit(request, member, b""), 404)
+
+        return await self.aside(page)
+
+    # ---- one call ----------------------------------------------------------------------------------------------------
+
+    def _answer(self, way: Way, request: Request, body: bytes) -> Response:
+        member = self._member(request)
+        if member is None:
+            return self._signed_out(request)
+        visit = self._visit(request, member, body)
+        if not member.role.covers(way.role):
+            return self._no(visit, 404 if way.method == "GET" else 403)
+        try:
+            return way.page(visit)
+        except NotFound:
+            return self._no(visit, 404)
+        except Refused as problem:
+            return _told(visit, str(problem), problem.hint, problem.status)
+        except HfGateError as problem:
+            return _told(visit, str(problem), problem.hint or "", _status_of(problem))
+        except Exception:  # noqa: BLE001 - whatever it is, the reader gets a page and the log the rest
+            _log.exception("no page for %s %s", way.method, way.path)
+            return _told(
+                visit, "This page cannot be shown: a fault of hf-gate.", "The log has it; please report it.", 500
+            )
+
+    def _signed_out(self, request: Request) -> Response:
+        if request.headers.get("hx-request") == "true":
+            return Response("", 401, {"hx-redirect": "/sign-in"})
+        return self.door.page(401)
+
+    def _member(self, request: Request) -> Member | None:
+        name = self.door.name_of(request)
+        return None if name is None else self.office.member(name)
+
+    def _visit(self, request: Request, member: Member, body: bytes) -> Visit:
+        theme = request.cookies.get("theme")
+        return Visit(
+            self.office,
+            request.url.path,
+            member,
+            request.state.nonce,
+            fields(request.url.query),
+            fields(body.decode("utf-8", "replace")),
+            {name: str(value) for name, value in request.path_params.items()},
+            is_part=request.headers.get("hx-request") == "true",
+            theme=theme if theme in {"light", "dark"} else None,
+            at_url=f"{request.url.path}{'?' if request.url.query else ''}{request.url.query}",
+            from_url=_page_of(request),
+            now=self.office.now(),
+        )
+
+    def _no(self, visit: Visit, status: int) -> Response:
+        if status == 404:
+            return _told(
+                visit, "There is nothing here.", "It may have been withdrawn, or is not one of your repos.", 404
+            )
+        return _told(visit, f"A {visit.member.role} may not do this.", "An admin of the desk can.", status)
+
+
+def _told(visit: Visit, message: str, hint: str, status: int) -> Response:
+    template = "parts/notice.html" if visit.is_part else "refused.html"
+    return visit.page(template, status, message=message, hint=hint, is_bad=True, title=message)
+
+
+def _status_of(problem: HfGateError) -> int:
+    for kind, status in (
+        (NotAllowed, 403), (Stale, 409), (UsageError, 422), (StoreUnavailable, 503), (HubUnavailable, 503), (Offline, 503),
+    ):  # fmt: skip
+        if isinstance(problem, kind):
+            return status
+    return 502
+
+
+def _page_of(request: Request) -> str:
+    """The page in which a script of ours asks, as a path of this desk."""
+    try:
+        url = urlsplit(request.headers.get("hx-current-url", ""))
+    except ValueError:
+        return ""
+    return local(f"{url.path}{'?' if url.query else ''}{url.query}") or ""
+
+
+async def _body(request: Request) -> bytes:
+    """What was sent, as far as it may be large."""
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > BIGGEST:
+            return b""
+        parts.append(part)
+    return b"".join(parts)

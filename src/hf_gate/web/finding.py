@@ -1,0 +1,24 @@
+"""Which request an address means, if it is one that this person sees."""
+
+from __future__ import annotations
+
+from ..domain.ids import is_id
+from ..domain.rows import RequestRow
+from .visit import NotFound, Visit
+
+
+def request_of(visit: Visit, key: str) -> RequestRow:
+    """By the Hub's id, or by our own number (`n17`); whatever is not theirs is not there."""
+    row = _found(visit, key)
+    if row is None or not visit.sees(row.repo):
+        raise NotFound
+    return row
+
+
+def _found(visit: Visit, key: str) -> RequestRow | None:
+    store = visit.office.store
+    if is_id(key):
+        wanted = key.lower()
+        return next((row for row in store.find(None, key) if (row.state.hub_request or "").lower() == wanted), None)
+    number = key.removeprefix("n")
+    return store.request(int(number)) if key.startswith("n") and number.isdigit() and len(number) < 16 else None

@@ -1,0 +1,119 @@
+"""What goes on behind the pages: decisions leave the tray at their time, and the Hub is read so that the queue is fresh."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final
+
+from .. import joining
+from ..domain.ids import Repo
+from ..domain.moments import ms
+from ..errors import HfGateError
+from ..usecases.cadence import due_kind, next_pause, note_of
+from ..usecases.propose import propose
+from ..usecases.sync import sync
+from .office import Office
+
+_log = logging.getLogger("hf_gate.web")
+_TICK: Final = 0.25  # seconds between two looks into the tray
+_UNKNOWN: Final = 30.0  # seconds until what a crash left unknown is asked again
+
+
+@dataclass
+class Keeper:
+    """Two threads of one desk, which end when they are told to. `repos`: which to read; asked anew each time."""
+
+    office: Office
+    repos: Callable[[], Sequence[Repo]]
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _threads: list[threading.Thread] = field(default_factory=list)
+    _read_now: threading.Event = field(default_factory=threading.Event)
+    _hall: tuple[joining.Bench, joining.Hall] | None = None
+
+    def start(self) -> None:
+        for name, work in (("hf-gate-tray", self._send), ("hf-gate-reader", self._read)):
+            thread = threading.Thread(target=work, name=name, daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def stop(self, wait: float = 10.0) -> None:
+        """Lets what is under way come to its end; what is in the tray stays there."""
+        self._stop.set()
+        self._read_now.set()
+        self.office.wake.set()
+        end = time.monotonic() + wait
+        for thread in self._threads:
+            thread.join(max(0.1, end - time.monotonic()))
+
+    def read_now(self) -> None:
+        """Somebody wishes to see the Hub as it is now."""
+        self._read_now.set()
+
+    # ---- the tray ----------------------------------------------------------------------------------------------------
+
+    def _send(self) -> None:
+        recovered_at = -_UNKNOWN
+        while not self._stop.is_set():
+            try:
+                if time.monotonic() - recovered_at >= _UNKNOWN:
+                    recovered_at = time.monotonic()
+                    self.office.clearing.recover(self.office.now())
+                self.office.clearing.send_due(self.office.now())
+            except HfGateError as problem:
+                self.office.clearing.problem = str(problem)
+            except Exception:  # noqa: BLE001 - a thread that dies would leave the tray lying
+                _log.exception("the tray stumbled")
+                self.office.clearing.problem = "a fault of hf-gate; the log has it"
+            self.office.wake.wait(_TICK)
+            self.office.wake.clear()
+
+    # ---- reading -----------------------------------------------------------------------------------------------------
+
+    def _read(self) -> None:
+        pause = 60.0
+        while not self._stop.is_set():
+            found = False
+            self.office.pulse.is_reading = True
+            try:
+                found = self._read_all()
+            except HfGateError as problem:
+                self.office.pulse.problem = str(problem)
+            except Exception:  # noqa: BLE001 - a thread that dies would leave the tray lying
+                _log.exception("reading stumbled")
+                self.office.pulse.problem = "a fault of hf-gate; the log has it"
+            self.office.pulse.is_reading = False
+            pause = next_pause(pause, found=found, calls=4, quota=None, window=None)
+            self.office.pulse.next_at = self.office.now() + timedelta(seconds=pause)
+            self._read_now.wait(pause)
+            self._read_now.clear()
+
+    def _read_all(self) -> bool:
+        office, found, problem = self.office, False, None
+        for repo in self.repos():
+            if self._stop.is_set():
+                return found
+            try:
+                due = due_kind(office.store.repo(repo), ms(office.now()), note_of(office.store, repo))
+                found |= bool(sync(office.hub, office.store, office.clock, repo, due.kind, actor=office.owner).news)
+            except HfGateError as trouble:
+                problem = f"{repo}: {trouble}"
+        office.pulse.problem = problem
+        if problem is None:
+            office.pulse.read_at = office.now()
+        self._judge(found=found)
+        return found
+
+    def _judge(self, *, found: bool) -> None:
+        """Enters the verdicts that are new, so that the queue can be asked for them. Plans nothing, sends nothing."""
+        bench = self.office.bench
+        if bench is None or (not found and self._hall is not None and self._hall[0] is bench):
+            return
+        if self._hall is None or self._hall[0] is not bench:
+            self._hall = (bench, joining.Hall(self.office.settings, bench))
+        hear = self._hall[1].hear
+        propose(self.office.store, bench.courts(), hear, now=self.office.now(), policies=bench.policies)

@@ -1,0 +1,178 @@
+"""What the pages work with: the store, the desk's policies as they are now, the tray, who may come in, and the clock."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, tzinfo
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from .. import joining, wiring
+from ..config import Settings
+from ..domain.ids import Repo
+from ..domain.members import Member, Role
+from ..domain.rows import RepoRow
+from ..errors import HfGateError
+from ..hub.client import Hub
+from ..policy.spelling import glob_matches
+from ..store.members import Members
+from ..store.reading import Store
+from ..store.tray import Tray
+from ..usecases.decide import Direct
+from ..usecases.judging import Court
+from ..usecases.tray import Clearing
+
+_LOOK: Final = 2.0  # seconds between two looks at the files of the desk
+_ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+def new_id(letter: str = "r") -> str:
+    """A letter, `_` and 12 characters that nobody confuses."""
+    return f"{letter}_" + "".join(secrets.choice(_ALPHABET) for _ in range(12))
+
+
+@dataclass(slots=True)
+class Pulse:
+    """How the reading of the Hub goes; written by the keeper, shown on every page."""
+
+    read_at: datetime | None = None
+    next_at: datetime | None = None
+    problem: str | None = None
+    is_reading: bool = False
+
+
+@dataclass
+class Office:
+    """One desk, held open by this process. `hold`: seconds a decision stays in the tray."""
+
+    settings: Settings
+    place: wiring.Place
+    hub: Hub
+    store: Store
+    owner: str
+    hold: float = 10.0
+    url: str = ""
+    pulse: Pulse = field(default_factory=Pulse)
+    wake: threading.Event = field(default_factory=threading.Event)
+    read_now: Callable[[], None] = lambda: None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _seen: tuple[float, object] = (0.0, None)
+    _bench: joining.Bench | None = None
+    bench_problem: HfGateError | None = None
+    _courts: dict[str, tuple[object, Court | None]] = field(default_factory=dict)
+
+    # ---- fixed things ------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def clock(self) -> wiring.HubClock:
+        """The Hub client's clock: a local Hub's, when HF_GATE_CLOCK says so."""
+        return wiring.HubClock(self.hub)
+
+    @cached_property
+    def zone(self) -> tzinfo:
+        return ZoneInfo(self.place.desk.timezone) if self.place.folder is not None else UTC
+
+    @cached_property
+    def tray(self) -> Tray:
+        return Tray(self.store)
+
+    @cached_property
+    def members(self) -> Members:
+        return Members(self.store)
+
+    @cached_property
+    def clearing(self) -> Clearing:
+        return Clearing(self.store, self.tray, self.direct, new_id)
+
+    @property
+    def title(self) -> str:
+        """Which Hub and desk this is, for the foot of each page."""
+        desk = "" if self.place.folder is None else f" · desk {self.place.folder.name}"
+        return f"{wiring.hub_name(self.settings)}{desk}"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the Hub is one on this machine, with invented people."""
+        return wiring.world_of(self.store.endpoint) is not None
+
+    def now(self) -> datetime:
+        """This moment, by the clock of the Hub client."""
+        return self.clock.now()
+
+    def direct(self, actor: str) -> Direct:
+        """What decides as somebody."""
+        return Direct(self.store, self.hub, self.clock, self.zone, actor)
+
+    # ---- people ------------------------------------------------------------------------------------------------------
+
+    def member(self, name: str) -> Member | None:
+        """Somebody who may be here now: the owner of the token, or who was invited and still is."""
+        if name == self.owner:
+            return Member(name=name, role=Role.ADMIN)
+        found = self.members.named(name)
+        return found if found is not None and found.has_link else None
+
+    def repos(self, member: Member) -> list[RepoRow]:
+        """The repos that somebody sees, in the order of their names."""
+        return [row for row in self.store.repos() if self.sees(member, row.repo)]
+
+    def sees(self, member: Member, repo: Repo) -> bool:
+        """Whether a repo is of this desk, and one of theirs."""
+        is_ours = self.place.folder is None or self.place.desk.names(repo)
+        return is_ours and (member.repos is None or any(glob_matches(glob, repo) for glob in member.repos))
+
+    # ---- policies, as the files have them now ------------------------------------------------------------------------
+
+    @property
+    def bench(self) -> joining.Bench | None:
+        """What judges; None without a desk, and while a file of it is wrong (`bench_problem` says how)."""
+        folder = self.place.folder
+        if folder is None:
+            return None
+        with self._lock:
+            if time.monotonic() - self._seen[0] >= _LOOK:
+                state = _state_of(folder, self.place.desk.policies)
+                if state != self._seen[1]:
+                    self._read()
+                self._seen = (time.monotonic(), state)
+            return self._bench
+
+    def _read(self) -> None:
+        self._courts.clear()
+        try:
+            self._bench = joining.read_bench(self.place, self.store, self.hub, self.now())
+            self.bench_problem = None
+        except HfGateError as problem:
+            self._bench, self.bench_problem = None, problem
+
+    def court(self, row: RepoRow) -> Court | None:
+        """Who judges at a repo, made once for each version of policies and form."""
+        bench = self.bench
+        if bench is None:
+            return None
+        key = (id(bench), row.form_card)
+        known = self._courts.get(str(row.repo))
+        if known is None or known[0] != key:
+            known = (key, bench.court(row))
+            self._courts[str(row.repo)] = known
+        return known[1]
+
+
+def _state_of(folder: Path, globs: Sequence[str]) -> tuple[object, ...]:
+    """What tells whether any file of the desk was written: names, times and sizes."""
+    files = [folder / wiring.DESK_FILE, *(file for glob in globs for file in sorted(folder.glob(glob)))]
+    files += sorted(folder.glob("tables/*"))
+    found = []
+    for file in files:
+        try:
+            told = file.stat()
+        except OSError:
+            continue
+        found.append((str(file), told.st_mtime_ns, told.st_size))
+    return tuple(found)

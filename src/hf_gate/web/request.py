@@ -1,0 +1,271 @@
+"""One request: what they wrote, what the policies say and why, who they are, what happened, and the decision."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import urlencode
+
+from starlette.responses import Response
+
+from ..domain.events import StatusMoved, event_of
+from ..domain.forms import form_of_json
+from ..domain.lifecycle import MEANING
+from ..domain.moments import iso, moment_of
+from ..domain.rows import RepoRow, RequestRow
+from ..domain.story import sentence
+from ..domain.tray import VERBS
+from ..errors import HfGateError
+from ..policy.explain import Line as Explained
+from ..policy.explain import explained
+from ..policy.reasons import fill, text_for
+from ..store.search import cursor_of
+from ..usecases.decisions import note_entry
+from ..usecases.hearing import Hearing, hear
+from . import words
+from .finding import request_of
+from .lines import Line, Said, key_of, lines_of
+from .queue import PENDING, asked_of, read, scoped
+from .visit import NotFound, Refused, Visit
+
+NOTE_LIMIT = 4000
+_ENTRIES = 200  # of one attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """One entry of the history. `is_outside`: not by this desk."""
+
+    at: str
+    at_iso: str
+    text: str
+    actor: str
+    kind: str
+    is_outside: bool
+    attempt: int
+
+
+def page(visit: Visit) -> Response:
+    """The whole of it."""
+    row = request_of(visit, visit.params["id"])
+    line = lines_of(visit, [row])[0]
+    attempts = visit.office.store.attempts(row.repo, row.person.id)
+    repo = visit.office.store.repo(row.repo)
+    verb = visit.asked("verb")
+    history = history_of(visit, attempts)
+    before, after = neighbours(visit, row)
+    return visit.page(
+        "request.html",
+        query=visit.asked("q", PENDING),
+        queue_url="/queue?" + urlencode({"q": visit.asked("q", PENDING)}),
+        before=before,
+        after=after,
+        title=f"{line.who} asks for {row.repo}",
+        line=line,
+        attempts=attempts,
+        form=_form_changes(row, repo),
+        why=lines_of_why(visit, row),
+        history=[one for one in history if one.kind != "NoteWritten"],
+        notes=[one for one in history if one.kind == "NoteWritten"],
+        elsewhere=elsewhere(visit, row),
+        facts=facts(visit, line),
+        sheet=sheet_of(visit, line, verb) if verb in line.verbs and verb in {"reset", "reject", "cancel"} else None,
+        meaning=MEANING.get(row.state.status, ""),  # type: ignore[call-overload]
+    )
+
+
+def neighbours(visit: Visit, row: RequestRow) -> tuple[str | None, str | None]:
+    """The addresses of the requests before and after this one in the queue that it was opened from."""
+    asked = asked_of(visit)
+    cursor = cursor_of(scoped(visit, asked.query), (row.state.asked_at, row.id), newest_first=False)
+    back = cursor_of(scoped(visit, asked.query), (row.state.asked_at, row.id), newest_first=True)
+    found = (
+        read(visit, asked.query, limit=1, cursor=back, newest_first=True).rows,
+        read(visit, asked.query, limit=1, cursor=cursor).rows,
+    )
+    tail = urlencode({"q": asked.text})
+    before, after = (f"/requests/{key_of(rows[0])}?{tail}" if rows else None for rows in found)
+    return before, after
+
+
+def why(visit: Visit) -> Response:
+    """The reasons alone, for a row that unfolds."""
+    row = request_of(visit, visit.params["id"])
+    return visit.page("parts/why.html", line=lines_of(visit, [row])[0], why=lines_of_why(visit, row))
+
+
+def elsewhere(visit: Visit, row: RequestRow) -> list[Line]:
+    """The same person at other repos."""
+    if visit.masks:
+        return []
+    others = visit.office.store.attempts(None, row.person.id)
+    return lines_of(visit, [one for one in others if one.repo != row.repo and one.is_current and visit.sees(one.repo)])
+
+
+# ---- why ---------------------------------------------------------------------------------------------------------------
+
+
+class _Quiet:
+    """The sources, asked for what they know without a call."""
+
+    def __init__(self, sources: object) -> None:
+        self._sources = sources
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._sources, name)
+
+    def fetch(self, people: object, now: datetime, budget: int) -> dict[str, bytes]:  # noqa: ARG002 - as the sources have it
+        return {}
+
+
+def heard(visit: Visit, row: RequestRow) -> Hearing | None:
+    """The request before the policies of its repo; None when there are none to ask."""
+    office = visit.office
+    bench, repo = office.bench, office.store.repo(row.repo)
+    if bench is None or repo is None or row.request is None:
+        return None
+    try:
+        return hear(office.store, office.court(repo), _Quiet(bench.sources), row, visit.now)  # type: ignore[arg-type]
+    except (HfGateError, LookupError):
+        return None
+
+
+def lines_of_why(visit: Visit, row: RequestRow) -> list[Explained]:
+    """The verdict and each rule that was tried; values of people are hidden from who may not see them."""
+    if visit.masks:
+        return []
+    found = heard(visit, row)
+    return [] if found is None else list(explained(found.verdict, visit.now))
+
+
+# ---- answers, form, facts ----------------------------------------------------------------------------------------------
+
+
+def _form_changes(row: RequestRow, repo: RepoRow | None) -> dict[str, list[str]]:
+    """What the form of today asks otherwise than the one they saw."""
+    if repo is None or repo.form_card is None or row.request is None or not row.request.has_form:
+        return {"added": [], "gone": []}
+    now = [each.label for each in form_of_json(repo.form_card).fields if each.type != "ip_location"]
+    saw = list(row.request.answers)
+    return {"added": [label for label in now if label not in saw], "gone": [label for label in saw if label not in now]}
+
+
+def facts(visit: Visit, line: Line) -> list[tuple[str, str, str, str]]:
+    """What is known of the person: name, value, who controls it, source."""
+    if visit.masks:
+        return []
+    row, who = line.row, line.row.person.identity
+    made = row.request.person.created_at if row.request else None
+    past = visit.office.store.history(row.repo, [row.person.id])[row.person.id]
+    found = [
+        ("Account", f"{words.years(visit.now - made)} old" if made else "hidden", "account", "its id on the Hub"),
+        ("E-mail", who.email or "not shared", "account", "the request"),
+        ("Full name", who.fullname or "not given", "claimed", "the request"),
+    ]
+    decided = [
+        f"{n} {word}"
+        for word, n in (("accepted", past.accepted), ("rejected", past.rejected), ("reset", past.resets))
+        if n
+    ]
+    found.append(("Here before", ", ".join(decided) or "never decided", "yours", "this desk's ledger"))
+    if past.elsewhere:
+        found.append(("Elsewhere", f"accepted at {past.elsewhere} other repos of yours", "yours", "this desk's ledger"))
+    return found
+
+
+# ---- history and notes -------------------------------------------------------------------------------------------------
+
+
+def history_of(visit: Visit, attempts: Sequence[RequestRow]) -> list[Happened]:
+    """Every entry about these attempts, the latest first."""
+    number = {one.id: one.state.attempt for one in attempts}
+    found = [row for attempt in attempts for row in visit.office.store.entries(request=attempt.id, limit=_ENTRIES)]
+    told = []
+    for row in sorted(found, key=lambda row: row.id, reverse=True):
+        event, at = event_of(row.link.body), moment_of(row.link.at)
+        private = None if visit.masks else row.private
+        if row.link.kind == "NoteWritten":
+            text = str((private or {}).get("note", "a note"))
+        else:
+            text = sentence(event, private)
+        told.append(
+            Happened(
+                words.when(at, visit.office.zone, visit.now),
+                iso(at),
+                text,
+                row.link.actor,
+                row.link.kind,
+                isinstance(event, StatusMoved),
+                number.get(row.link.request or 0, 1),
+            )
+        )
+    return told
+
+
+def note(visit: Visit) -> Response:
+    """Keeps a reviewer's own words; nothing is sent."""
+    row = request_of(visit, visit.params["id"])
+    text = visit.said("note").strip()
+    if not text or len(text) > NOTE_LIMIT:
+        raise Refused("The note is empty." if not text else f"A note has {NOTE_LIMIT:,} characters at most.")
+    clean = text.encode("utf-8", "replace").decode()
+    at = round(visit.now.timestamp() * 1000)
+    with visit.office.store.writing() as write:
+        write.append(row.repo, [note_entry(row, clean, visit.member.name, at)])
+    return visit.back(f"/requests/{key_of(row)}#notes")
+
+
+# ---- the sheet of a decision -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """What a reset, a rejection or a cancellation asks for before it goes into the tray."""
+
+    verb: str
+    line: Line
+    reason: str
+    texts: list[tuple[str, str]]
+    takes_reason: bool
+
+
+def sheet(visit: Visit) -> Response:
+    """The same as a part of its own, for a dialog."""
+    row = request_of(visit, visit.params["id"])
+    line = lines_of(visit, [row])[0]
+    verb = visit.params["verb"]
+    if verb not in VERBS or verb not in line.verbs:
+        raise NotFound
+    if not visit.is_part:
+        return page(visit)
+    return visit.page("parts/sheet.html", sheet=sheet_of(visit, line, verb))
+
+
+def sheet_of(visit: Visit, line: Line, verb: str) -> Sheet:
+    """With the texts to start from: what the policies would say, then the desk's own."""
+    user, repo = line.row.person.identity.username or "you", line.row.repo.id
+    texts: list[tuple[str, str]] = []
+    suggested = _suggested(line.said, verb)
+    if suggested is not None:
+        texts.append((f"rule {suggested[0]}", fill(suggested[1], repo=repo, user=user, rule=suggested[0])))
+    for name, template in visit.office.place.desk.templates.items():
+        text = text_for(template, None)
+        if "{rule}" not in text:
+            texts.append((name, fill(text, repo=repo, user=user, rule="")))
+    takes = verb in {"reset", "reject"}
+    return Sheet(verb, line, texts[0][1] if texts and takes else "", texts[:9] if takes else [], takes)
+
+
+def _suggested(said: Said | None, verb: str) -> tuple[str, str] | None:
+    """The rule that asks for this verb, and its reason."""
+    if said is None or said.reason is None:
+        return None
+    rule = (
+        said.rule
+        if said.action == verb
+        else said.shadow[2]
+        if said.shadow is not None and said.shadow[0] == verb
+        else None
+    )
+    return None if rule is None else (rule, said.reason)

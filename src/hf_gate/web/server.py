@@ -1,0 +1,97 @@
+"""The desk served by uvicorn until it is told to end: first the socket, then the keeper, then the first answer."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import signal
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from ..domain.ids import Repo
+from .app import build
+from .keeper import Keeper
+from .office import Office
+from .sign_in import Door
+
+
+@dataclass
+class Server:
+    """One desk on one address. OSError when that is taken."""
+
+    office: Office
+    repos: Callable[[], Sequence[Repo]]
+    host: str = "127.0.0.1"
+    port: int = 7860
+    url: str = field(init=False)
+    door: Door = field(init=False)
+    _socket: socket.socket = field(init=False)
+
+    def __post_init__(self) -> None:
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        self._socket = socket.create_server((self.host, self.port), family=family, backlog=128)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.port = self._socket.getsockname()[1]
+        self.url = f"http://{_shown(self.host)}:{self.port}"
+        self.office.url = self.url
+        self.door = Door(self.office, cookie=f"hf-gate-{self.port}")
+
+    def login_url(self) -> str:
+        """A link that signs its reader in, once."""
+        return f"{self.url}/sign-in?t={self.door.link()}"
+
+    def run(self, ready: Callable[[], None]) -> None:
+        """Serves until SIGTERM or Ctrl-C."""
+        import uvicorn  # noqa: PLC0415 - 60 ms that only a server needs
+
+        keeper = Keeper(self.office, self.repos)
+        self.office.read_now = keeper.read_now
+        app = build(self.office, self.door, hosts_of(self.host, self.port))
+        config = uvicorn.Config(
+            cast("Any", app), lifespan="off", log_config=None, log_level="critical", access_log=False, ws="none",
+            timeout_graceful_shutdown=2, server_header=False, date_header=True, proxy_headers=False,
+        )  # fmt: skip
+        server = uvicorn.Server(config)
+
+        async def serve() -> None:
+            serving = asyncio.create_task(server._serve(sockets=[self._socket]))  # noqa: SLF001 - without its signal handlers
+            while not (server.started or serving.done()):  # noqa: ASYNC110 - uvicorn has a flag, no event
+                await asyncio.sleep(0.001)
+            keeper.start()
+            ready()
+            await serving
+
+        def stop(*_: object) -> None:
+            server.should_exit = True
+
+        before = {which: signal.signal(which, stop) for which in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            asyncio.run(serve())
+        finally:
+            for which, handler in before.items():
+                signal.signal(which, handler)
+            keeper.stop()
+            self._socket.close()
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach it."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def hosts_of(host: str, port: int) -> frozenset[str] | None:
+    """What a browser may call this desk; beyond this machine nobody knows what names it has."""
+    if not is_loopback(host):
+        return None
+    return frozenset(f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]", _shown(host)))
+
+
+def _shown(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

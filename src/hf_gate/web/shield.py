@@ -1,0 +1,94 @@
+"""What stands before every page: whose host, from where a write comes, how large it is, and the headers of every answer."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any, Final
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+BIGGEST: Final = 2 << 20  # bytes of a form
+_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_ALWAYS: Final = {
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+}
+
+
+class Shield:
+    """An ASGI application around another one. `hosts`: the values of Host that are answered; None: any."""
+
+    def __init__(self, app: App, hosts: frozenset[str] | None) -> None:
+        self.app, self.hosts = app, hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        nonce = scope.setdefault("state", {})["nonce"] = secrets.token_urlsafe(16)
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+
+        async def dressed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = _dressed(message["headers"], nonce)
+            await send(message)
+
+        refusal = self._refusal(scope, headers)
+        if refusal is not None:
+            await _say(dressed, *refusal)
+        else:
+            await self.app(scope, receive, dressed)
+
+    def _refusal(self, scope: Scope, headers: Mapping[str, str]) -> tuple[int, str] | None:
+        if self.hosts is not None and headers.get("host", "").lower() not in self.hosts:
+            return 421, "This desk answers to its own address only."
+        if scope["method"] in _SAFE:
+            return None
+        if not _is_from_here(scope, headers):
+            return 403, "A change must come from a page of this desk."
+        length = headers.get("content-length", "0")
+        if not length.isdigit() or int(length) > BIGGEST:
+            return 413, "That is too large."
+        return None
+
+
+def _is_from_here(scope: Scope, headers: Mapping[str, str]) -> bool:
+    """Sec-Fetch-Site where the browser says it, else Origin; without either nothing is changed."""
+    site = headers.get("sec-fetch-site")
+    if site is not None and site != "same-origin":
+        return False
+    origin = headers.get("origin")
+    if origin is None:
+        return site == "same-origin"
+    return origin.lower() == f"{scope['scheme']}://{headers.get('host', '').lower()}"
+
+
+def policy_of(nonce: str) -> str:
+    """The Content-Security-Policy of a page: our own files, and scripts that bear this page's nonce."""
+    return (
+        f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'self'; img-src 'self'; connect-src 'self';"
+        " form-action 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'"
+    )
+
+
+def _dressed(headers: list[tuple[bytes, bytes]], nonce: str) -> list[tuple[bytes, bytes]]:
+    have = {name.lower() for name, _ in headers}
+    wanted = {**_ALWAYS, "content-security-policy": policy_of(nonce), "cache-control": "no-store"}
+    more = [(name.encode(), value.encode()) for name, value in wanted.items() if name.encode() not in have]
+    return [*headers, *more]
+
+
+async def _say(send: Send, status: int, text: str) -> None:
+    body = f"{text}\n".encode()
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

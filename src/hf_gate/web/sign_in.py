@@ -1,0 +1,96 @@
+"""Signing in: a one-time link that the terminal printed, or somebody's own link; a session that ends by itself."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from .. import wiring
+from ..domain.moments import ms
+from ..store.members import LIVES
+from .office import Office
+from .visit import ENVIRONMENT
+
+_TRIES: Final = 10  # wrong links a minute, from everywhere together: 256 bits need no more
+_WINDOW: Final = 60.0
+_LINK_LIVES: Final = 15 * 60.0  # seconds
+
+
+@dataclass
+class Door:
+    """Who comes in. One-time links live in this process only; sessions and personal links in the store."""
+
+    office: Office
+    cookie: str = "hf-gate"
+    is_https: bool = False
+    _links: dict[str, float] = field(default_factory=dict)
+    _wrong: deque[float] = field(default_factory=deque)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def link(self) -> str:
+        """A new secret that opens the door once, within a quarter of an hour."""
+        secret = secrets.token_urlsafe(32)
+        with self._lock:
+            self._links[secret] = time.monotonic() + _LINK_LIVES
+        return secret
+
+    def name_of(self, request: Request) -> str | None:
+        """The member whose session the browser has."""
+        secret = request.cookies.get(self.cookie)
+        return None if not secret else self.office.members.whose(secret, _now())
+
+    def enter(self, request: Request, secret: str) -> Response:
+        """Takes a link, and opens a new session in place of any old one."""
+        wait = self._wait()
+        if wait:
+            return self.page(429, f"Too many wrong links. Try again in {wait:.0f} s.", {"retry-after": f"{wait:.0f}"})
+        name = self._owner_of(secret)
+        if name is None:
+            self._wrong.append(time.monotonic())
+            return self.page(401, "That link is not valid, or was used before.")
+        self.leave(request)
+        session = secrets.token_urlsafe(32)
+        self.office.members.open(session, name, _now())
+        answer = RedirectResponse("/queue", 303)
+        answer.set_cookie(
+            self.cookie, session, max_age=LIVES // 1000, httponly=True, samesite="lax", secure=self.is_https, path="/"
+        )
+        return answer
+
+    def leave(self, request: Request) -> None:
+        """Ends the session that the browser has."""
+        old = request.cookies.get(self.cookie)
+        if old:
+            self.office.members.close(old)
+
+    def page(self, status: int, problem: str = "", headers: dict[str, str] | None = None) -> Response:
+        """The page that everybody sees who is not in, whatever they asked for."""
+        text = ENVIRONMENT.get_template("sign-in.html").render(problem=problem, office=self.office)
+        return Response(text, status, headers, media_type="text/html")
+
+    def _owner_of(self, secret: str) -> str | None:
+        with self._lock:
+            until = self._links.pop(secret, None)
+        if until is not None:
+            return self.office.owner if time.monotonic() < until else None
+        member = self.office.members.by_link(secret) if secret else None
+        return None if member is None else member.name
+
+    def _wait(self) -> float:
+        """Seconds until another link may be tried."""
+        now = time.monotonic()
+        while self._wrong and now - self._wrong[0] > _WINDOW:
+            self._wrong.popleft()
+        return 0.0 if len(self._wrong) < _TRIES else _WINDOW - (now - self._wrong[0])
+
+
+def _now() -> int:
+    """Sessions go by the clock on the wall, also where the desk follows a local Hub's."""
+    return ms(wiring.now())

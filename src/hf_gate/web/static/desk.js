@@ -1,0 +1,219 @@
+/* The desk's keys, dialog, countdown and selection. Without it every page works by links and forms.
+   Text from people is only ever put where it can be nothing but text. */
+(() => {
+  "use strict";
+  const $ = (what, where = document) => where.querySelector(what);
+  const all = (what, where = document) => [...where.querySelectorAll(what)];
+  const page = document.body.dataset.page;
+  const dialog = $("#sheet");
+  let keysOn = localStorage.getItem("keys") !== "off";
+  let going = 0;      // when `g` was pressed
+  let current = null; // the key of the row under the keyboard
+
+  // ---- what is said aloud ------------------------------------------------------------------------
+  const say = (text) => { const at = $("#said"); at.textContent = ""; requestAnimationFrame(() => { at.textContent = text; }); };
+  document.addEventListener("desk-said", (event) => say(event.detail.value));
+
+  // ---- rows ----------------------------------------------------------------------------------------
+  const rows = () => all("#rows > .row");
+  const rowOf = (node) => node && node.closest ? node.closest("#rows > .row") : null;
+  const now = () => (current && document.getElementById("r-" + current)) || null;
+
+  function focusRow(row, { scroll = true } = {}) {
+    if (!row) return;
+    const before = row.getBoundingClientRect().top;
+    for (const other of all(".is-focus")) if (other !== row) { other.classList.remove("is-focus"); other.removeAttribute("aria-current"); }
+    row.classList.add("is-focus");
+    row.setAttribute("aria-current", "true");
+    current = row.dataset.requestId;
+    const link = $(".who", row);
+    if (document.activeElement !== link) link.focus({ preventScroll: true });
+    const moved = row.getBoundingClientRect().top - before;
+    if (moved) window.scrollBy(0, moved); // a row above folded up: this one stays where it was
+    if (scroll) row.scrollIntoView({ block: "nearest" });
+    place(row);
+  }
+  function place(row) {
+    const at = $("#place");
+    if (at) { const list = rows(); at.textContent = `row ${list.indexOf(row) + 1} of ${list.length}`; }
+  }
+  function step(by) {
+    const list = rows(), at = list.indexOf(now());
+    if (!list.length) return;
+    const next = at < 0 ? (by > 0 ? 0 : list.length - 1) : at + by;
+    if (next >= list.length) { const more = $(".pager a[rel=next]"); if (more) more.focus(); return; }
+    focusRow(list[Math.max(0, next)]);
+  }
+  function following(row) {
+    const list = rows(), at = list.indexOf(row);
+    return list.slice(at + 1).find((one) => !one.matches(".is-leaving, .is-gone")) || null;
+  }
+  document.addEventListener("focusin", (event) => {
+    const row = rowOf(event.target);
+    if (row && row.dataset.requestId !== current) {
+      for (const other of all(".is-focus")) { other.classList.remove("is-focus"); other.removeAttribute("aria-current"); }
+      row.classList.add("is-focus"); row.setAttribute("aria-current", "true");
+      current = row.dataset.requestId; place(row);
+    }
+  });
+  // One tab stop a row: the person's link. The arrows go along its buttons.
+  function rove(root) { for (const one of all("#rows .c-act > *, #rows .c-pick input", root)) one.tabIndex = -1; }
+  function along(by) {
+    const row = now();
+    if (!row) return false;
+    const stops = all(".who, .c-act > *", row), at = stops.indexOf(document.activeElement);
+    if (at < 0) return false;
+    const next = stops[at + by];
+    if (next) next.focus();
+    return true;
+  }
+
+  // ---- deciding ------------------------------------------------------------------------------------
+  const post = (url, values) => htmx.ajax("POST", url, { target: "#tray", swap: "outerHTML", values });
+  function decide(row, verb) {
+    if (!row || row.matches(".is-leaving, .is-gone")) return;
+    const control = $(`[data-do="${verb}"]`, row);
+    if (!control) { say("That cannot be decided here."); return; }
+    if (control.dataset.sheetUrl) { openSheet(control.dataset.sheetUrl); return; }
+    const next = following(row);
+    leaving(row, verb);
+    post("/tray", { [verb]: control.value });
+    if (next) focusRow(next);
+  }
+  // The row shows at once that it is leaving; the answer of the desk follows, and says if it is not so.
+  function leaving(row, verb) {
+    row.classList.add("is-leaving");
+    const say = $(".c-say", row), word = document.createElement("span");
+    word.className = `v v-${verb}`;
+    word.textContent = { accept: "accepting", reset: "resetting", reject: "rejecting", cancel: "cancelling" }[verb];
+    say.replaceChildren(word);
+    $(".c-act", row).replaceChildren();
+  }
+  function openSheet(url) {
+    htmx.ajax("GET", url, { target: "#sheet-body", swap: "innerHTML" }).then(() => {
+      if (!$("#sheet-body").firstElementChild) return;
+      if (!dialog.open) dialog.showModal();
+      const reason = $("#reason", dialog), enter = $("[data-enter]", dialog);
+      count(reason);
+      (reason && !reason.value ? reason : enter || $("h1", dialog) || dialog).focus();
+    });
+  }
+  function closeSheet() { dialog.close(); $("#sheet-body").replaceChildren(); const row = now(); if (row) $(".who", row).focus({ preventScroll: true }); }
+  dialog.addEventListener("cancel", (event) => { event.preventDefault(); closeSheet(); });
+
+  document.addEventListener("submit", (event) => {
+    const form = event.target, button = event.submitter;
+    if (form.id === "decide" && button && rowOf(button)) { event.preventDefault(); decide(rowOf(button), button.dataset.do); return; }
+    if (form.matches("[data-tray]") && page === "queue") {
+      event.preventDefault();
+      const url = (button && button.getAttribute("formaction")) || form.getAttribute("action");
+      post(url, button && button.name ? { [button.name]: button.value } : {});
+      return;
+    }
+    if (form.matches("[data-sheet-form]") && dialog.contains(form) && page === "queue") {
+      event.preventDefault();
+      const values = Object.fromEntries(new FormData(form)), row = document.getElementById("r-" + values.key);
+      const trouble = refusal(values);
+      if (trouble) { say(trouble); const at = $("#reason", form); at.setAttribute("aria-invalid", "true"); at.focus(); return; }
+      const next = row && following(row);
+      dialog.close(); $("#sheet-body").replaceChildren();
+      if (row) leaving(row, values.verb);
+      post("/tray", values);
+      focusRow(next || row);
+    }
+  });
+  function refusal(values) {
+    if (!("reason" in values)) return "";
+    if (!values.reason.trim() && values.silent !== "yes") return "Say why, or tick that no reason is given.";
+    return values.reason.length > 200 ? "The reason is too long." : "";
+  }
+  document.addEventListener("click", (event) => {
+    if (event.defaultPrevented || event.button || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    const opens = event.target.closest("[data-sheet-url], a[data-sheet]");
+    if (opens) { event.preventDefault(); openSheet(opens.dataset.sheetUrl || opens.href); return; }
+    const text = event.target.closest("[data-text]");
+    if (text) { const at = $("#reason"); at.value = text.dataset.text; count(at); $("[data-enter]", text.form).focus(); return; }
+    if (event.target.closest("[data-close]") && dialog.open) { event.preventDefault(); closeSheet(); }
+  });
+  function count(at) {
+    if (!at) return;
+    const box = document.getElementById(at.getAttribute("aria-describedby"));
+    if (!box) return;
+    $("meter", box).value = at.value.length; // JavaScript counts UTF-16 units, as the Hub does
+    $("b", box).textContent = at.value.length;
+    if (at.value.trim()) at.removeAttribute("aria-invalid");
+  }
+  document.addEventListener("input", (event) => { if (event.target.matches("textarea[data-count]")) count(event.target); });
+
+  // ---- why -----------------------------------------------------------------------------------------
+  function why(row) {
+    if (!row) return;
+    const open = row.nextElementSibling && row.nextElementSibling.matches(".why-row") ? row.nextElementSibling : null;
+    if (open) { open.remove(); return; }
+    const line = document.createElement("tr"), cell = document.createElement("td");
+    line.className = "why-row"; cell.colSpan = row.children.length; line.append(cell); row.after(line);
+    htmx.ajax("GET", `/requests/${row.dataset.requestId}/why`, { target: cell, swap: "innerHTML" });
+  }
+
+  // ---- keys ----------------------------------------------------------------------------------------
+  const isTyping = (node) => node && (node.matches("textarea, select, [contenteditable]") || (node.matches("input") && !["checkbox", "radio", "button"].includes(node.type)));
+  const go = { q: "/queue", p: "/plans", r: "/repos", u: "/people", o: "/policies", l: "/audit", s: "/settings" };
+  const inQueue = {
+    j: () => step(1), k: () => step(-1), ArrowDown: () => step(1), ArrowUp: () => step(-1),
+    o: () => { const row = now(); if (row) $(".who", row).click(); },
+    a: () => decide(now(), "accept"), s: () => decide(now(), "reset"), r: () => decide(now(), "reject"),
+    c: () => decide(now(), "cancel"), e: () => why(now()),
+    z: () => post("/tray/undo", { which: "last" }),
+  };
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const key = event.key, where = document.activeElement;
+    if (key === "Escape" && isTyping(where) && !dialog.open) { where.blur(); const row = now(); if (row) focusRow(row); return; }
+    if (isTyping(where)) {
+      if (key === "Enter" && dialog.open && where.matches("textarea") && !event.shiftKey) { event.preventDefault(); where.form.requestSubmit($("[data-enter]", where.form)); }
+      return;
+    }
+    if (key === "?" && event.shiftKey && event.target === document.body && false) return;
+    if (dialog.open) { press(event, dialog); return; }
+    if ((key === "ArrowRight" || key === "ArrowLeft") && along(key === "ArrowRight" ? 1 : -1)) { event.preventDefault(); return; }
+    if (!keysOn && key.length === 1 && key !== "?") return;
+    if (going && Date.now() - going < 1500 && go[key]) { going = 0; event.preventDefault(); location.href = go[key]; return; }
+    going = key === "g" ? Date.now() : 0;
+    if (key === "/") { event.preventDefault(); ($("#q") || $("#jump")).focus(); return; }
+    if (page === "queue" && inQueue[key]) { event.preventDefault(); inQueue[key](); return; }
+    press(event, document);
+  });
+  function press(event, root) {
+    const key = event.key === '"' ? '\\"' : event.key;
+    if (key.length !== 1 || !/[\w?\[\]*]/.test(key)) return;
+    const found = all(`[data-key="${key === "]" ? "\\]" : key === "[" ? "\\[" : key}"]`, root).find((one) => one.offsetParent !== null);
+    if (!found) return;
+    event.preventDefault();
+    if (found.matches("textarea, input")) found.focus(); else found.click();
+  }
+
+  // ---- the tray counts down --------------------------------------------------------------------------
+  let asked = 0;
+  function tick() {
+    for (const one of all("span[data-left]")) {
+      const left = Math.max(0, Number(one.dataset.left) - 1);
+      one.dataset.left = left;
+      one.textContent = left;
+    }
+    const tray = $("#tray"), busy = Number(tray && tray.dataset.count) > 0 || all(".is-leaving").length > 0;
+    const pause = busy ? 1000 : 15000;
+    if (document.hidden || Date.now() - asked < pause - 50 || $("#tray.htmx-request")) return;
+    asked = Date.now();
+    const leave = page === "queue" ? all(".is-leaving").map((row) => row.dataset.requestId).slice(0, 100).join(",") : "";
+    if (page === "request" && !busy) return;
+    if (page === "queue" || tray) htmx.ajax("GET", "/tray?rows=" + encodeURIComponent(leave), { target: "#tray", swap: "outerHTML" });
+  }
+  setInterval(tick, 1000);
+
+  // ---- the beginning -----------------------------------------------------------------------------------
+  document.addEventListener("htmx:afterSettle", () => { rove(document); const row = now(); if (row) { row.classList.add("is-focus"); row.setAttribute("aria-current", "true"); } });
+  document.addEventListener("htmx:sendError", () => say("The desk does not answer. Nothing was decided."));
+  document.addEventListener("htmx:responseError", (event) => { if (event.detail.xhr.status === 401) location.reload(); });
+  rove(document);
+  if (page === "queue" && keysOn) focusRow(rows()[0], { scroll: false });
+})();

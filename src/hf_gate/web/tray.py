@@ -1,0 +1,203 @@
+"""The tray: what was decided and has not left, with undo; and the one door through which decisions come in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from starlette.responses import Response
+
+from ..domain.moments import ms
+from ..domain.requests import REASON_LIMIT, utf16_units
+from ..domain.rows import RequestRow
+from ..domain.tray import VERBS, Held
+from ..usecases.tray import Taken, Wish
+from . import words
+from .finding import request_of
+from .lines import Line, key_of, lines_of
+from .visit import NotFound, Refused, Visit
+
+_SHOWN = 8  # decisions that are named in the strip
+_DID = {"accept": "Accepted", "reset": "Reset", "reject": "Rejected", "cancel": "Cancelled"}
+
+
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """The tray as its strip shows it. `left`: seconds until the first leaves; None: nothing leaves by itself."""
+
+    items: list[tuple[Held, str]]
+    count: int
+    left: int | None
+    is_held: bool
+    failed: list[tuple[Held, str, str]]  # decision, who, key
+    problem: str | None
+
+    @property
+    def ids(self) -> str:
+        return ",".join(str(item.id) for item, _ in self.items)
+
+
+def strip_of(visit: Visit) -> Strip:
+    """What this person has in the tray, and what of it did not come about."""
+    office = visit.office
+    mine = [item for item in office.tray.waiting() if item.actor == visit.member.name]
+    failed = office.tray.ended_badly(visit.member.name)
+    rows = office.store.requests([item.request for item in (*mine[:_SHOWN], *failed[:_SHOWN])])
+    leaving = [item.leaves_at for item in mine if item.leaves_at is not None and item.run is None]
+    left = max(0, -(-(min(leaving) - ms(visit.now)) // 1000)) if leaving else None
+    return Strip(
+        [(item, _who(rows.get(item.request))) for item in mine[:_SHOWN]],
+        len(mine),
+        left,
+        bool(mine) and not leaving and all(item.run is None for item in mine),
+        [(item, _who(row), key_of(row)) for item in failed[:_SHOWN] if (row := rows.get(item.request))],
+        office.clearing.problem if mine else None,
+    )
+
+
+def _who(row: RequestRow | None) -> str:
+    if row is None:
+        return "(gone)"
+    return row.person.identity.username or f"(hidden #{key_of(row)[-6:]})"
+
+
+def page(visit: Visit) -> Response:
+    """The strip, and the rows that a page which is open asks about, as they stand now."""
+    keys = [key for key in visit.asked("rows").split(",") if key][:200]
+    rows = []
+    for key in keys:
+        try:
+            rows.append(request_of(visit, key))
+        except NotFound:
+            continue
+    if not visit.is_part:
+        return visit.page("tray.html", title="Tray")
+    return visit.page("parts/answer.html", lines=lines_of(visit, rows), is_poll=True)
+
+
+# ---- decisions ---------------------------------------------------------------------------------------------------------
+
+
+def decide(visit: Visit) -> Response:
+    """Puts one decision into the tray. What was seen when it was taken must still be so."""
+    verb, key, version = _decided(visit)
+    row = request_of(visit, key)
+    reason = visit.said("reason")
+    if verb in {"reset", "reject"}:
+        _check_reason(verb, reason, allowed=visit.said("silent") == "yes")
+    office = visit.office
+    hold = None if visit.said("when") == "later" else office.hold
+    taken = office.clearing.take(Wish(verb, {row.id: version}, visit.member.name, reason), visit.now, hold)
+    office.wake.set()
+    line = lines_of(visit, [row])[0]
+    if taken.count:
+        return _done(visit, [line], f"{_DID[verb]} {line.who}. {_in_words(hold)}")
+    return _lost(visit, taken, line)
+
+
+def _decided(visit: Visit) -> tuple[str, str, str]:
+    """The verb, the request and its version: by the fields of a sheet, or by the button of a row."""
+    if visit.said("verb"):
+        return visit.said("verb"), visit.said("key"), visit.said("version")
+    for verb in VERBS:
+        if visit.said(verb):
+            key, _, version = visit.said(verb).partition(":")
+            return verb, key, version
+    raise Refused("Nothing was decided.", hint="Press one of the buttons beside a request.")
+
+
+def _check_reason(verb: str, reason: str, *, allowed: bool) -> None:
+    units = utf16_units(reason.strip())
+    if units > REASON_LIMIT:
+        raise Refused(f"The reason has {units} characters, the Hub takes {REASON_LIMIT}.", hint="Shorten it.")
+    if not units and not allowed:
+        word = "rejected" if verb == "reject" else "sent back"
+        raise Refused(f"Say why they are {word}.", hint="Or tick that no reason is given.")
+
+
+def _in_words(hold: float | None) -> str:
+    return "It stays until you send it." if hold is None else f"{hold:g} seconds to undo."
+
+
+def _lost(visit: Visit, taken: Taken, line: Line) -> Response:
+    """Somebody else was there before: what they did is shown, and nothing of ours is sent."""
+    if taken.clashes:
+        other = taken.clashes[0]
+        who = "You have" if other.actor == visit.member.name else f"{other.actor} has"
+        text = f"{who} decided this already: {other.verb} {line.who}."
+        hint = (
+            "It has not left yet: take it back first." if other.actor == visit.member.name else "It is in their tray."
+        )
+    else:
+        text, hint = f"Nothing was sent: {line.who} is {line.status} now.", _by_whom(visit, line)
+    if visit.is_part:
+        return visit.page("parts/answer.html", 409, lines=[line], message=text, hint=hint, is_bad=True)
+    return visit.page("refused.html", 409, message=text, hint=hint, title=text)
+
+
+def _by_whom(visit: Visit, line: Line) -> str:
+    """Who moved it, and when."""
+    for entry in visit.office.store.entries(request=line.row.id, limit=20):
+        if entry.link.kind in {"ChangeSettled", "StatusMoved", "ChangeStarted"}:
+            who = "On the Hub, outside this desk" if entry.link.actor == "outside" else entry.link.actor
+            return (
+                f"{who}, {words.age(words.moment(entry.link.at), visit.now)} ago. Look at it again before you decide."
+            )
+    return "It reads differently now. Look at it again before you decide."
+
+
+def _done(visit: Visit, lines: Sequence[Line], text: str, status: int = 200) -> Response:
+    if not visit.is_part:
+        return visit.back()
+    return visit.page("parts/answer.html", status, lines=lines, headers={"hx-trigger": json.dumps({"desk-said": text})})
+
+
+# ---- undo, hold, send ----------------------------------------------------------------------------------------------------
+
+
+def _mine(visit: Visit) -> list[Held]:
+    """Which decisions are meant: those named, or all of this person's; `last`: the latest batch."""
+    waiting = [one for one in visit.office.tray.waiting() if one.actor == visit.member.name and one.run is None]
+    if visit.said("key"):
+        row = request_of(visit, visit.said("key"))
+        return [one for one in waiting if one.request == row.id]
+    if visit.said("which") == "last" and waiting:
+        latest = max(waiting, key=lambda one: one.id).batch
+        return [one for one in waiting if one.batch == latest]
+    return waiting
+
+
+def undo(visit: Visit) -> Response:
+    """Takes decisions back that have not left: nobody hears of them."""
+    mine = _mine(visit)
+    count = visit.office.tray.take_back([one.id for one in mine], ms(visit.now))
+    text = f"{count} taken back." if count else "Nothing to take back: it has left already."
+    return _done(visit, _lines(visit, mine), text)
+
+
+def hold(visit: Visit) -> Response:
+    """They stay until somebody sends them."""
+    mine = _mine(visit)
+    visit.office.tray.leave_at([one.id for one in mine], None)
+    return _done(visit, _lines(visit, mine), f"{len(mine)} stay until you send them.")
+
+
+def send(visit: Visit) -> Response:
+    """They leave now."""
+    mine = _mine(visit)
+    visit.office.tray.leave_at([one.id for one in mine], ms(visit.now))
+    visit.office.wake.set()
+    return _done(visit, _lines(visit, mine), f"{len(mine)} on their way.")
+
+
+def seen(visit: Visit) -> Response:
+    """What did not come about has been read."""
+    failed = visit.office.tray.ended_badly(visit.member.name)
+    visit.office.tray.seen([one.id for one in failed])
+    return _done(visit, [], "Put aside.")
+
+
+def _lines(visit: Visit, items: Sequence[Held]) -> list[Line]:
+    rows = visit.office.store.requests([one.request for one in items[:200]])
+    return lines_of(visit, list(rows.values()))

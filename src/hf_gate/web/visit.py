@@ -1,0 +1,143 @@
+"""One call of a page: who asks, what was sent along, and the answers that a page can give."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from starlette.responses import RedirectResponse, Response
+
+from ..domain.ids import Repo
+from ..domain.members import Member, Role
+from . import words
+from .files import FOLDER, version_of
+from .office import Office
+
+
+class NotFound(Exception):
+    """What is not there, or not for this person: the same page for both."""
+
+
+class Refused(Exception):
+    """What was sent cannot be done; `status` 403, 409 or 422. Shown as a sentence with its next step."""
+
+    def __init__(self, message: str, *, hint: str = "", status: int = 422) -> None:
+        super().__init__(message)
+        self.hint, self.status = hint, status
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """What a page is given. `sent` is the form of a POST, `query` what stands behind the question mark."""
+
+    office: Office
+    path: str
+    member: Member
+    nonce: str
+    query: Mapping[str, Sequence[str]]
+    sent: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    params: Mapping[str, str] = field(default_factory=dict)
+    is_part: bool = False  # asked for by a script of ours, which puts it into a page that is there
+    theme: str | None = None
+    at_url: str = ""
+    from_url: str = ""  # the page that a part is for
+    now: datetime = field(default_factory=lambda: words.EPOCH)
+
+    def asked(self, name: str, otherwise: str = "") -> str:
+        """The last value of a name in the query."""
+        return (self.query.get(name) or [otherwise])[-1]
+
+    def said(self, name: str, otherwise: str = "") -> str:
+        """The last value of a name in the form."""
+        return (self.sent.get(name) or [otherwise])[-1]
+
+    @property
+    def masks(self) -> bool:
+        """Whether names, mail and answers are hidden from this person."""
+        return not self.member.role.covers(Role.REVIEWER)
+
+    def sees(self, repo: Repo) -> bool:
+        """Whether a repo is one of theirs."""
+        return self.office.sees(self.member, repo)
+
+    @property
+    def nav(self) -> tuple[tuple[str, str], ...]:
+        """The rooms that everybody finds."""
+        return NAV
+
+    @property
+    def next_url(self) -> str:
+        """Where a form of this page leads back to."""
+        return self.from_url or self.at_url
+
+    def ago(self, moment: datetime) -> str:
+        """How long ago, in one unit."""
+        return words.age(moment, self.now)
+
+    def when(self, moment: datetime) -> str:
+        """In the desk's zone."""
+        return words.when(moment, self.office.zone, self.now)
+
+    # ---- answers -----------------------------------------------------------------------------------------------------
+
+    def page(
+        self,
+        template: str,
+        status: int = 200,
+        *,
+        headers: Mapping[str, str] | None = None,
+        **values: Any,  # noqa: ANN401 - whatever a template shows
+    ) -> Response:
+        """A page, or a part of one."""
+        text = ENVIRONMENT.get_template(template).render(visit=self, office=self.office, **values)
+        return Response(text, status, headers, media_type="text/html")
+
+    def back(self, otherwise: str = "/queue") -> Response:
+        """To the page that a form was sent from, if it is one of ours."""
+        return RedirectResponse(local(self.said("next")) or otherwise, 303)
+
+    def json(self, document: object, status: int = 200) -> Response:
+        """A JSON document."""
+        return Response(json.dumps(document, ensure_ascii=False), status, media_type="application/json")
+
+
+def local(path: str) -> str | None:
+    """A path of this desk, or None: never another host."""
+    if not path.startswith("/") or path.startswith(("//", "/\\")) or any(ord(char) < 0x21 for char in path):
+        return None
+    try:
+        url = urlsplit(path)
+    except ValueError:
+        return None
+    return None if url.scheme or url.netloc else path
+
+
+def fields(text: str) -> dict[str, list[str]]:
+    """A query string or a form as its names and values."""
+    return parse_qs(text, keep_blank_values=True, max_num_fields=20_000)
+
+
+Page = Callable[[Visit], Response]
+
+NAV: Final = (("Queue", "/queue"),)
+
+
+def _environment() -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(FOLDER / "templates"),
+        autoescape=select_autoescape(default=True, default_for_string=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.globals |= {"static": lambda name: f"/static/{name}?v={version_of(str(name))}", "direction": words.direction}
+    made.filters |= {"pieces": words.pieces, "n": lambda number: f"{number:,}"}
+    return made
+
+
+ENVIRONMENT: Final = _environment()

@@ -1,0 +1,149 @@
+"""Small words of the pages: ages, moments, and the text of strangers cut into what is safe to show as it is and what is not."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from ..domain.moments import moment_of
+from ..domain.text import visible
+from ..policy.explain import shown
+from ..policy.model import Fact
+
+EPOCH: Final = datetime.fromtimestamp(0, UTC)
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_TOKEN: Final = re.compile("⟨(?:U\\+[0-9A-F]{4,6}|\\+\\d+ marks)⟩|[\u2400-\u2421]")
+_WORD: Final = re.compile(r"[^\W\d_]{2,}")
+
+
+class Piece(NamedTuple):
+    """A stretch of text. `mark` says what is odd about it; empty: nothing."""
+
+    text: str
+    mark: str = ""
+
+
+def pieces(text: str | None, most: int = 20_000) -> list[Piece]:
+    """A stranger's text: control characters made visible, letters of another script inside a word pointed out."""
+    shown_text = visible((text or "")[:most])
+    found: list[Piece] = []
+    at = 0
+    for match in _TOKEN.finditer(shown_text):
+        found += _mixed(shown_text[at : match.start()])
+        found.append(Piece(match[0].strip("⟨⟩"), _named(match[0])))
+        at = match.end()
+    found += _mixed(shown_text[at:])
+    if text is not None and len(text) > most:
+        found.append(Piece(f"{len(text) - most:,} more characters", "cut off here"))
+    return found
+
+
+def _mixed(text: str) -> Iterator[Piece]:
+    """Cyrillic and Greek letters among Latin ones of the same word: they look alike and are not."""
+    if text.isascii():
+        if text:
+            yield Piece(text)
+        return
+    at = 0
+    for word in _WORD.finditer(text):
+        scripts = [_script(char) for char in word[0]]
+        if not {"LATIN"} < set(scripts) or not set(scripts) & {"CYRILLIC", "GREEK"}:
+            continue
+        for offset, (char, script) in enumerate(zip(word[0], scripts, strict=True)):
+            if script in {"CYRILLIC", "GREEK"}:
+                place = word.start() + offset
+                if place > at:
+                    yield Piece(text[at:place])
+                yield Piece(f"{char} U+{ord(char):04X}", f"{unicodedata.name(char, 'a letter')}, in a Latin word")
+                at = place + 1
+    if at < len(text):
+        yield Piece(text[at:])
+
+
+@lru_cache(4096)
+def _script(char: str) -> str:
+    return unicodedata.name(char, "").partition(" ")[0]
+
+
+def _named(token: str) -> str:
+    if token.startswith("⟨U+"):
+        return unicodedata.name(chr(int(token[3:-1], 16)), "a character without a name").capitalize()
+    return "marks piled on one letter" if token.startswith("⟨+") else "a control character"
+
+
+def direction(text: str | None) -> str | None:
+    """`rtl` when the first letter that has a direction runs from right to left."""
+    for char in (text or "")[:2000]:
+        kind = unicodedata.bidirectional(char)
+        if kind == "L":
+            return None
+        if kind in {"R", "AL"}:
+            return "rtl"
+    return None
+
+
+# ---- time ----------------------------------------------------------------------------------------------------------------
+
+
+def age(moment: datetime, now: datetime) -> str:
+    """`40 s`, `12 min`, `5 h`, `9 d`: how long ago."""
+    return span(now - moment)
+
+
+def span(length: timedelta) -> str:
+    """A length of time in one unit."""
+    seconds = max(0, int(length.total_seconds()))
+    for unit, size, above in (("d", 86_400, 2 * 86_400), ("h", 3600, 2 * 3600), ("min", 60, 120)):
+        if seconds >= above:
+            return f"{seconds // size:,} {unit}"
+    return f"{seconds} s"
+
+
+def years(length: timedelta) -> str:
+    """The age of an account: days, months or years."""
+    days = max(0, length.days)
+    return f"{days} d" if days < 60 else f"{days // 30} mo" if days < 730 else f"{days // 365} y"
+
+
+def when(moment: datetime, zone: tzinfo, now: datetime | None = None) -> str:
+    """`19 Nov 2026, 15:02` in the desk's zone; without the year when it is this one."""
+    there = moment.astimezone(zone)
+    year = "" if now is not None and there.year == now.astimezone(zone).year else f" {there.year}"
+    return f"{there.day} {_MONTHS[there.month - 1]}{year}, {there:%H:%M}"
+
+
+# ---- facts ----------------------------------------------------------------------------------------------------------------
+
+_KINDS: Final = {"email.academic": "academic mail", "email.free": "free mail", "email.disposable": "throw-away mail"}
+
+
+def fact_words(facts: Mapping[str, Fact]) -> str:
+    """What a rule looked at, in a few words: `purpose is thin, academic mail`."""
+    return ", ".join(_fact(name, fact) for name, fact in facts.items())
+
+
+def _fact(name: str, fact: Fact) -> str:
+    value = fact.value
+    if value is None:
+        return f"{name} unknown"
+    parts = name.split(".")
+    if name in _KINDS:
+        return _KINDS[name] if value else f"no {_KINDS[name]}"
+    if name == "person.account_days":
+        return f"account {years(timedelta(days=int(value)))}" if isinstance(value, int) else name
+    if parts[0] == "tables" and isinstance(value, bool):
+        return f"{'in' if value else 'not in'} {parts[1]}"
+    if parts[-1] in {"quality", "state", "status"}:
+        return f"{parts[-2]} is {value}"
+    if isinstance(value, bool):
+        return f"{'' if value else 'not '}{' '.join(parts[-2:])}"
+    return f"{' '.join(parts[-2:])} {shown(value)}"
+
+
+def moment(milliseconds: int) -> datetime:
+    """A time of the ledger."""
+    return moment_of(milliseconds)
