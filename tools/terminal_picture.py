@@ -33,7 +33,7 @@ applies_to: [{REPO}]
 mode: enforce
 rules:
   - id: say-more
-    when: answers.purpose.quality in ["empty", "junk"]
+    when: answers.purpose.quality in ["missing", "empty", "junk"]
     then: reset
     reason: Please say in one or two sentences what you will study, then ask again.
   - id: academic

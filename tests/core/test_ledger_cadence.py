@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from hf_gate.domain.forms import parse_gate_form
 from hf_gate.domain.ids import Repo, RepoType, parse_repo
 from hf_gate.domain.rows import RepoRow
+from hf_gate.policy.checking import check_policy
 from hf_gate.policy.desk import parse_desk
 from hf_gate.policy.model import Mode
 from hf_gate.policy.parse import parse_policy
+from hf_gate.policy.testing import run_tests
 from hf_gate.usecases.adopt import GITIGNORE, desk_text, ignored, next_steps, starter_text
 from hf_gate.usecases.cadence import DAY, LONGEST, RETRY, SHARE, SHORTEST, Kind, Note, due_kind, next_pause
 from hf_gate.usecases.standing import serving_line
@@ -104,10 +106,14 @@ def test_whatever_repos_are_called_desk_and_starter_are_read_back_as_meant(repos
 
 
 @pytest.mark.parametrize("card", ["", "---\nextra_gated_fields:\n  Intended use: text\n  Country: country\n---\n"])
-def test_the_starter_changes_nothing_and_refuses_nobody(card: str) -> None:
+def test_the_starter_changes_nothing_refuses_nobody_and_passes_its_tests(card: str) -> None:
     forms = [parse_gate_form(card)]
-    policy = parse_policy(starter_text(REPOS, forms)).policy
+    parsed = parse_policy(starter_text(REPOS, forms))
+    policy = parsed.policy
     assert policy is not None
+    results = run_tests(check_policy(parsed))
+    assert len(results) == (3 if card else 1)
+    assert [result.message for result in results if not result.passed] == []
     assert policy.mode is Mode.SHADOW
     assert all(str(rule.then) != "reject" for rule in policy.rules)
     assert ("say-more" in {rule.id for rule in policy.rules}) == bool(card)

@@ -59,6 +59,8 @@ def test_init_makes_a_desk_of_what_is_there_and_changes_nothing_on_the_hub(busy:
     assert planned.json["changes"] == []
     checked = console.run("policy", "check")
     assert checked.code == 0, checked.out + checked.err
+    tested = console.run("policy", "test", "--json").json
+    assert (tested["ok"], tested["passed"]) == (True, 3)
 
 
 def test_init_leaves_a_folder_alone_that_has_a_desk_or_a_starter(busy: LocalHub, place: Path) -> None:

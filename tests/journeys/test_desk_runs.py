@@ -112,3 +112,25 @@ def test_runs_and_ends_are_listed_as_many_as_are_asked_for(console: Console) -> 
         assert shown in console.run(*args, "--limit", "1").err
         assert "Showing" not in console.run(*args, "--all").err
         assert console.run(*args, "--limit", "0", "--json").json == []
+
+
+# ---- the starter policy -------------------------------------------------------------------------------------------------
+
+
+def test_the_starter_sends_nobody_back_for_ever(
+    fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    console = Console(fresh)
+    fill(fresh, ["ada-l"], DATASET, {"Usecase": "test"})
+    assert console.run("init", DATASET).code == 0
+    starter = tmp_path / "policies" / "starter.yaml"
+    starter.write_text(starter.read_text("utf-8").replace("mode: shadow", "mode: enforce"), "utf-8")
+    assert console.run("policy", "test", "--json").json["passed"] == 3
+    assert "1 reset (say-more)" in console.run("run", "--once").out
+    fill(fresh, ["ada-l"], DATASET, {"I agree": "true"})  # by the API, without the answer
+    assert "1 reset (say-more)" in console.run("run", "--once").out
+    fill(fresh, ["ada-l"], DATASET, {"Usecase": "test"})
+    assert "reset" not in console.run("run", "--once").out
+    assert status_of(fresh, "ada-l") == "pending"
+    assert console.run("explain", f"ada-l@{DATASET}", "-q").out == "human\n"

@@ -41,12 +41,17 @@ applies_to:
 mode: shadow
 rules:
 {rules}
+
+# What the rules must say of invented people: `hf-gate policy test` tries it whenever you change something.
+tests:
+{tests}
 """
 
 _SAY_MORE: Final = """\
-  # Reset is the gentle no: the person reads the reason and may ask again.
+  # Reset is the gentle no: the person reads the reason and may ask again. Whoever was sent back twice is not sent
+  # back for ever: a person looks. The form asks for a purpose; "missing" is whoever left it out.
   - id: say-more
-    when: answers.purpose.quality in ["empty", "junk"]
+    when: answers.purpose.quality in ["missing", "empty", "junk"] && history.resets < 2
     then: reset
     reason: Please say in one or two sentences what you will use it for, then ask again.
 """
@@ -72,6 +77,22 @@ _REST: Final = """\
 """
 
 
+_CLEAR_TEST: Final = """\
+  - name: an academic address, on an account that is not from today
+    facts: {{email.academic: true, email.disposable: false, person.account_days: 400{purpose}}}
+    want: {{then: accept, rule: academic}}
+"""
+
+_SAY_MORE_TEST: Final = """\
+  - name: whoever wrote nothing is sent back
+    facts: {answers.purpose.quality: empty, history.resets: 0}
+    want: {then: reset, rule: say-more}
+  - name: and after two times seen by a person
+    facts: {answers.purpose.quality: empty, history.resets: 2, email.disposable: false}
+    want: {then: human, rule: rest}
+"""
+
+
 def desk_text(repos: Iterable[Repo], timezone: str) -> str:
     """hf-gate.yaml for these repos."""
     return _DESK.format(repos=_list(repos), timezone=timezone)
@@ -83,7 +104,9 @@ def starter_text(repos: Iterable[Repo], forms: Collection[GateForm]) -> str:
     purpose = ' && answers.purpose.quality in ["good", "thin"]' if asks else ""
     rules = [_SAY_MORE] if asks else []
     rules += [_THROWAWAY, _CLEAR.format(purpose=purpose), _REST]
-    return _STARTER.format(repos=_list(repos), rules="\n".join(rules).rstrip())
+    tests = _CLEAR_TEST.format(purpose=", answers.purpose.quality: good" if asks else "")
+    tests += _SAY_MORE_TEST if asks else ""
+    return _STARTER.format(repos=_list(repos), rules="\n".join(rules).rstrip(), tests=tests.rstrip())
 
 
 def ignored(before: str) -> str:
