@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -113,7 +114,7 @@ def test_a_store_that_somebody_writes_to_or_that_is_damaged_stops_it_and_nothing
 def test_a_grant_is_found_afterwards_and_stands_in_the_store(fresh: LocalHub, desk: Path) -> None:
     fresh.add_people([{"username": "eve-g"}])
     assert Console(fresh).run("grant", f"eve-g@{MODEL}", "--note", "Asked by telephone.").code == 0
-    with sqlite3.connect(desk / "desk.db") as db:
+    with closing(sqlite3.connect(desk / "desk.db")) as db:
         found = db.execute(
             "SELECT p.username, r.status, r.has_notes FROM requests r JOIN people p ON p.id = r.person_id"
         )
@@ -180,7 +181,7 @@ def test_an_acceptance_can_end_and_only_a_desk_can_end_it(
     ended = console.run("accept", f"ada-l@{MODEL}", "--until", "2030-06-30")
     assert "ends: 2030-06-30" in ended.out, ended.err
     assert "GrantDated" in console.run("audit", "ls").out
-    with sqlite3.connect(desk / "desk.db") as db:
+    with closing(sqlite3.connect(desk / "desk.db")) as db:
         (until,) = db.execute("SELECT until_at FROM requests WHERE until_at IS NOT NULL").fetchone()
     assert until == 1_909_087_200_000, "the end of that day in Zurich"
     again = console.run("accept", f"ada-l@{MODEL}", "--until", "1y")

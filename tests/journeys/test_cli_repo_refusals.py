@@ -20,33 +20,29 @@ def open_up(hub: LocalHub, repo: str) -> None:
         owner.set_gate(repo, False)
 
 
-def test_grants_at_a_repo_that_is_not_gated_end_with_the_first(fresh: LocalHub) -> None:
+def test_grants_at_a_repo_that_is_not_gated_are_not_sent(fresh: LocalHub) -> None:
     fresh.add_people([{"username": name} for name in NAMES])
     open_up(fresh, MODEL)
     ended = Console(fresh).run("grant", MODEL, *NAMES, "--yes", "--json")
     assert (ended.code, "not gated" in ended.error) == (1, True)
-    assert [(row["user"], row["outcome"]) for row in ended.json["outcomes"]] == [
-        ("ada-l", "refused"),
-        ("bob99", "open"),
-        ("cem-k", "open"),
-    ]
+    assert [row["user"] for row in ended.json["outcomes"]] == NAMES
+    assert {row["outcome"] for row in ended.json["outcomes"]} <= {"refused", "open"}
     assert all("not gated" in row["why"] for row in ended.json["outcomes"])
-    assert [row["why"].startswith("not sent: ") for row in ended.json["outcomes"]] == [False, True, True]
-    assert grants(fresh) == 1
+    assert grants(fresh) == 0, "looking at the repo said no already"
 
 
-def test_grants_at_a_repo_that_is_not_there_end_with_the_first(fresh: LocalHub) -> None:
+def test_grants_at_a_repo_that_is_not_there_are_not_sent(fresh: LocalHub) -> None:
     fresh.add_people([{"username": name} for name in NAMES])
     ended = Console(fresh).run("grant", "lumen-labs/nothing-here", *NAMES, "--yes", "--json")
-    assert (ended.code, ended.json["refused"], ended.json["open"]) == (1, 1, 2)
-    assert grants(fresh) == 1
+    assert (ended.code, ended.json["refused"] + ended.json["open"], ended.json["done"]) == (1, 3, 0)
+    assert grants(fresh) == 0
 
 
-def test_grants_with_a_token_that_may_not_end_with_the_first(fresh: LocalHub) -> None:
+def test_grants_with_a_token_that_may_not_are_not_sent(fresh: LocalHub) -> None:
     fresh.add_people([{"username": name} for name in NAMES])
     ended = Console(fresh, "reader").run("grant", MODEL, *NAMES, "--yes", "--json")
     assert (ended.code, ended.json["open"], ended.json["done"]) == (4, 3, 0)
-    assert grants(fresh) == 1
+    assert grants(fresh) == 0
 
 
 @pytest.mark.parametrize("verb", ["grant", "accept"])

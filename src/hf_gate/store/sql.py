@@ -32,18 +32,19 @@ class Sqlite:
         self.at = str(path)
         with _told(self.at):
             self.raw = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=400)
-            self.raw.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
-            self.raw.execute("PRAGMA foreign_keys = ON")
-            self.raw.execute(
-                "PRAGMA secure_delete = FAST"
-            )  # ON would write each page that the index merges away once more
-            self.raw.execute("PRAGMA temp_store = MEMORY")
-            self.raw.execute(f"PRAGMA cache_size = -{_CACHE_KIB if writes else _CACHE_KIB // 4}")
-            if writes:
-                self.raw.execute("PRAGMA synchronous = FULL")
-                self.raw.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
-            else:
-                self.raw.execute("PRAGMA query_only = ON")
+            try:
+                self._begin(writes=writes)
+            except BaseException:
+                self.raw.close()
+                raise
+
+    def _begin(self, *, writes: bool) -> None:
+        # secure_delete = ON would write each page that the index merges away once more
+        words = [f"busy_timeout = {BUSY_MS}", "foreign_keys = ON", "secure_delete = FAST", "temp_store = MEMORY"]
+        words.append(f"cache_size = -{_CACHE_KIB if writes else _CACHE_KIB // 4}")
+        words += ["synchronous = FULL", f"wal_autocheckpoint = {_WAL_PAGES}"] if writes else ["query_only = ON"]
+        for word in words:
+            self.raw.execute(f"PRAGMA {word}")
 
     def rows(self, sql: str, values: Values = ()) -> list[Row]:
         try:
