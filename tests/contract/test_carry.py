@@ -17,7 +17,7 @@ from hf_gate.protocol.messages import Send
 from hf_gate.store.opening import open_store
 from tests.torture.books import moves_of, settled
 from tests.torture.failing import WRONG, Failing, HalfTold, Killed, disk_full
-from tests.torture.near import ORIGIN, Near
+from tests.torture.near import ORIGIN, Near, NearHub
 from tests.torture.scene import Scene
 
 MANY = {f"p{n:02}": ("accept", "while", "reset", "reject")[n % 4] for n in range(20)}
@@ -212,6 +212,37 @@ def test_what_ends_a_run_is_raised_and_the_rest_waits(scene: Scene, fault: str, 
     scene.begin()
     assert scene.carry(scene.again(run)).state == "ended"
     assert counted(scene, run) == Counter(done=20)
+    assert as_wished(scene)
+
+
+def test_a_token_that_is_revoked_at_the_137th_call_stops_the_run_there(tmp_path: Path) -> None:
+    """One call for each, sixteen at once: no more than those under way go on, and another token does the rest."""
+    near = Near()
+    scene = Scene(tmp_path, near)
+    wishes = {f"q{n:03}": "accept" for n in range(200)}
+    scene.ask(wishes)
+    scene.sync()
+    run = scene.approve(scene.plan())
+    near.faults(["no_batch", "revoke_token:token=owner:call=137:on=handle"])
+    with pytest.raises(NotAllowed):
+        scene.carry(run)
+    assert 136 <= len(scene.moves()) <= 136 + 16
+    scene.check()
+    near.faults([])
+    near.app.world.revoked.clear()
+    scene.restart()
+    assert scene.carry(scene.again(run)).counts == {"done": 200}
+    assert as_wished(scene, wishes)
+    scene.close()
+
+
+def test_an_hour_without_a_hub_is_waited_for_by_who_says_so(scene: Scene) -> None:
+    run = begun(scene)
+    scene.near.faults(["down:s=3600:call=2:on=batch"])
+    began = scene.near.time.now()
+    scene.hub = NearHub(scene.near, max_wait=7200)
+    assert scene.carry(run).state == "ended"
+    assert 3600 <= scene.near.time.now() - began < 3600 + 300
     assert as_wished(scene)
 
 

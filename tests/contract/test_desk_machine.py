@@ -205,6 +205,8 @@ class Days(RuleBasedStateMachine):
 
     @rule(faults=st.sampled_from(FAULTS))
     def hub_misbehaves(self, faults: tuple[str, ...]) -> None:
+        """A Hub that begins to lag forgets nobody who was read just now: whom no list shows twice is taken for gone."""
+        self.near.time.advance(2)
         self.near.faults(faults)
 
     @rule(seconds=st.sampled_from((1, 15, 700, 90_000, 8 * 86_400, 40 * 86_400)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -63,6 +64,7 @@ class Near:
 
         self.app = App(make, self.time, Limiter(parse_quota(quota)), FaultSet((), 7))
         self.tokens = {token.name: token.secret for token in self.app.world.tokens.values()}
+        self._turn = threading.RLock()
         self.late: list[tuple[float, Plan]] = []  # calls that nobody waits for any more, and when they arrive
 
     # ---- the door --------------------------------------------------------------------------------------------------
@@ -131,6 +133,10 @@ class Near:
 
     def call(self, asked: Asked, timeout: float) -> tuple[int, dict[str, str], bytes] | str:
         """The answer, or why there was none: `timeout` or `broken`."""
+        with self._turn:  # as in the event loop of a real one
+            return self._call(asked, timeout)
+
+    def _call(self, asked: Asked, timeout: float) -> tuple[int, dict[str, str], bytes] | str:
         self.arrive()
         call = handlers.route_of(asked)
         self.app.calls[f"{asked.method} {call.route.name if call else 'other'}"] += 1

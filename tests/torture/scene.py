@@ -12,7 +12,7 @@ from hf_gate.config import Paths, Settings
 from hf_gate.domain.ids import Repo, parse_repo
 from hf_gate.domain.rows import RequestRow, RunRow
 from hf_gate.errors import HfGateError
-from hf_gate.joining import join_desk
+from hf_gate.joining import Bench, read_bench
 from hf_gate.plan.model import Plan
 from hf_gate.store.opening import open_store
 from hf_gate.store.reading import Store
@@ -20,7 +20,7 @@ from hf_gate.usecases import runs
 from hf_gate.usecases.cadence import Kind
 from hf_gate.usecases.carry import Carrier
 from hf_gate.usecases.ports import ClockPort, HubPort, StorePort
-from hf_gate.usecases.propose import propose
+from hf_gate.usecases.propose import hear, propose
 from hf_gate.usecases.run import Desk
 from hf_gate.usecases.sync import Synced, sync
 from hf_gate.wiring import read_place
@@ -63,6 +63,7 @@ STRICT = POLICY.replace("then: accept\n  - id: rest", "then: human\n  - id: rest
 """The same, but whoever only wishes to be accepted waits for a person."""
 
 CarrierOf = Callable[..., Carrier]
+_BENCHES: dict[str, Bench] = {}
 
 
 def desk_folder(folder: Path, policy: str = POLICY) -> Path:
@@ -107,10 +108,24 @@ class Scene:
         return open_store(self.folder / "desk.db", endpoint=ORIGIN, pid=1, wait=0.0)
 
     def join(self) -> None:
-        """Reads the policies."""
-        settings = settings_of(self.folder)
-        joined = join_desk(settings, read_place(settings), self.hub, self.store, actor=self.actor)
-        self.desk = replace(joined, clock=self.clock)
+        """The policies as they are written now; what the same text came to is kept, for it takes longer than all the rest."""
+        text = (self.folder / "policies" / "wishes.yaml").read_text()
+        if text not in _BENCHES:
+            _BENCHES[text] = read_bench(read_place(settings_of(self.folder)), self.store, self.hub, self.clock.now())
+        bench = replace(_BENCHES[text], store=self.store)
+        guards = bench.folder.desk.guards
+        self.desk = Desk(
+            store=self.store,
+            hub=self.hub,
+            clock=self.clock,
+            sources=bench.sources,
+            actor=self.actor,
+            policies=bench.policies,
+            courts=bench.courts,
+            hearing=lambda court, status, now: hear(bench.store, court, bench.sources, status, now),
+            budgets={verb: getattr(guards, verb) for verb in ("accept", "reset", "reject", "remove")},
+            zone=bench.folder.zone,
+        )
 
     def restart(self) -> None:
         """The process is gone, and another one opens what it left."""

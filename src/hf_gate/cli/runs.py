@@ -10,7 +10,7 @@ import click
 
 from ..domain.moments import iso, moment_of
 from ..domain.outcomes import Kind
-from ..errors import UsageError
+from ..errors import HubUnavailable, UsageError
 from .desk import open_desk
 from .frame import Entry, GateGroup, command
 from .office import carrier_of, office
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _SHOWN: Final = 30  # people of whom something is said
 _ALL: Final = 2**31 - 1
 _BY_HAND: Final = frozenset({"direct", "grant"})  # the "rules" of changes that no policy planned
+_IN_PART: Final = {Kind.DONE.value, Kind.OPEN.value, "started"}
 RUN_KEYS: Final = ("run", "kind", "state", "actor", "made_at", "plan", "planned", "counts")
 
 runs = GateGroup(
@@ -227,10 +228,14 @@ def carry(run: Run, desk: Desk, begun: RunRow) -> int:
         run.out.say(f"Stopped; everything so far is recorded. Go on: hf-gate runs resume {begun.id}")
         raise
     except Exception as problem:
-        code = run_result(run, desk.store, run_named(desk.store, begun.id))
+        run_result(run, desk.store, run_named(desk.store, begun.id))
         run.out.say(f"What is left can go on later: hf-gate runs resume {begun.id}")
-        if code == 5:
-            vars(problem)["exit_code"] = 5
+        if {row.state for row in desk.store.changes(begun.id)} & _IN_PART:
+            vars(problem)["exit_code"] = 5  # else nothing was done, and the reason decides
+            if isinstance(problem, HubUnavailable):
+                problem.hint = (
+                    "Some changes were made or may have been made; `runs resume` reads which, and does the rest."
+                )
         raise
     return run_result(run, desk.store, run_named(desk.store, begun.id))
 

@@ -1,0 +1,129 @@
+"""A process that has imported everything and gives birth to real ones: each runs a command of the program, and may be killed.
+
+Run as `python -m tests.torture.nursery`. Each line on stdin is a JSON object: `args` of the command line (or `part`, a
+function of `parts` with its `values`), `env`, `cwd`, `out` for what it prints. It answers with the pid, and with how it ended.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+
+
+@dataclass(slots=True)
+class Child:
+    """A process that was born. `code` as `subprocess` has it: negative when a signal ended it, None while it lives."""
+
+    pid: int
+    out: Path
+    code: int | None = None
+
+    @property
+    def said(self) -> str:
+        return self.out.read_text("utf-8", "replace")
+
+
+class Nursery:
+    """Held by the tests; one child at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._count, self._rest = folder, 0, b""
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.torture.nursery"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(20)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+    def bear(self, env: Mapping[str, str], cwd: Path, *args: str, part: str = "", **values: Any) -> Child:
+        """Starts one."""
+        self._count += 1
+        out = self._folder / f"child-{self._count}.out"
+        order = {"args": args, "part": part, "values": values, "env": dict(env), "cwd": str(cwd), "out": str(out)}
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(order).encode() + b"\n")
+        self._process.stdin.flush()
+        return Child(self._line(20.0)["pid"], out)
+
+    def wait(self, child: Child, seconds: float) -> bool:
+        """Whether it ended within so many seconds."""
+        if child.code is None and (line := self._line(seconds, needed=False)):
+            child.code = line["code"]
+        return child.code is not None
+
+    def kill(self, child: Child) -> None:
+        """`kill -9`, unless it has ended by itself."""
+        if child.code is None:
+            os.kill(child.pid, signal.SIGKILL)
+            assert self.wait(child, 20.0)
+
+    def _line(self, seconds: float, *, needed: bool = True) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        while b"\n" not in self._rest:
+            if not select.select([self._process.stdout], [], [], seconds)[0]:
+                assert not needed, "the nursery does not answer"
+                return {}
+            self._rest += os.read(self._process.stdout.fileno(), 65536)
+        line, _, self._rest = self._rest.partition(b"\n")
+        told: dict[str, Any] = json.loads(line)
+        return told
+
+
+# ---- in the process itself ---------------------------------------------------------------------------------------------
+
+
+def _live(order: Mapping[str, Any]) -> int:
+    from hf_gate.cli.main import run  # noqa: PLC0415 - only here
+    from tests.torture import parts  # noqa: PLC0415 - as above
+
+    os.chdir(order["cwd"])
+    os.environ.clear()
+    os.environ.update(order["env"])
+    null, out = os.open(os.devnull, os.O_RDONLY), os.open(order["out"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    for source, target in ((null, 0), (out, 1), (out, 2)):
+        os.dup2(source, target)
+    if order["part"]:
+        return int(getattr(parts, order["part"])(**order["values"]) or 0)
+    return run(order["args"])
+
+
+def _tell(message: Mapping[str, Any]) -> None:
+    os.write(1, json.dumps(message).encode() + b"\n")
+
+
+def _main() -> None:
+    from . import parts  # noqa: PLC0415 - so that every child has it
+
+    parts.preload()
+    rest: Sequence[bytes] = iter(sys.stdin.buffer.readline, b"")  # type: ignore[assignment]
+    for line in rest:
+        order = json.loads(line)
+        pid = os.fork()
+        if pid == 0:
+            code = 70
+            try:
+                code = _live(order)
+            finally:
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(code)
+        _tell({"pid": pid})
+        _tell({"code": os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])})
+
+
+if __name__ == "__main__":
+    _main()

@@ -1,0 +1,175 @@
+"""What a process of the kill harness runs when the command line has no place to die at: the same parts, joined by `wiring`, with such a place."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import resource
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from hf_gate.config import Flags
+from hf_gate.domain.ids import Repo
+from hf_gate.domain.rows import RunRow
+from hf_gate.store.making import make, upgrade
+from hf_gate.store.reading import Store
+from hf_gate.store.sql import Sqlite
+from hf_gate.store.versions import SHAPES
+from hf_gate.usecases.carry import Carrier
+from hf_gate.usecases.ledger_files import checkpoint_now
+
+from .failing import WRONG, Failing, HalfTold, _Through
+
+ENDPOINT: Final = "https://huggingface.co"
+_HEAVY: Final = (
+    "hf_gate.cli.plan", "hf_gate.cli.run", "hf_gate.cli.runs", "hf_gate.cli.verbs", "hf_gate.cli.sync", "hf_gate.hub.client",
+    "hf_gate.joining", "hf_gate.store.making", "hf_gate.usecases.sync", "hf_gate.usecases.decide", "http.client", "zoneinfo",
+    "huggingface_hub.errors",
+)  # fmt: skip
+
+
+def preload() -> None:
+    """Imports what takes long, once for all children."""
+    for name in _HEAVY:
+        importlib.import_module(name)
+
+
+def die() -> None:
+    """Here and now, as by `kill -9`."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Mortal(BaseException):
+    """Never seen: the process is gone before it is raised."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        die()
+
+
+@contextmanager
+def desk() -> Iterator[tuple[Store, Any, Any]]:
+    """Store, Hub and clock of the desk in this folder."""
+    from hf_gate import wiring  # noqa: PLC0415 - reads the environment that the child was given
+
+    settings = wiring.settings(Flags())
+    place = wiring.read_place(settings)
+    with wiring.open_hub(settings) as hub, wiring.open_store(settings, place) as store:
+        yield store, hub, wiring.HubClock(hub)
+
+
+def latest(store: Store) -> RunRow:
+    """The run that is under way."""
+    return store.runs()[0]
+
+
+# ---- named points ------------------------------------------------------------------------------------------------------
+
+
+def before_intent() -> None:
+    """The first transaction is the one of the intents."""
+    _carry(store=lambda store: Failing(store, 1, "before", Mortal))
+
+
+def within_intent() -> None:
+    _carry(store=lambda store: Failing(store, 1, "in", Mortal))
+
+
+def after_intent() -> None:
+    """On the disk, and nothing sent."""
+    _carry(store=lambda store: Failing(store, 1, "after", Mortal))
+
+
+def after_reply() -> None:
+    """The Hub said so, and nothing of that is written."""
+    _carry(hub=_DeadAtReply)
+
+
+def between_outcome_and_projection() -> None:
+    _carry(store=lambda store: HalfTold(store, die))
+
+
+def after_outcome() -> None:
+    _carry(store=lambda store: Failing(store, 2, "after", Mortal))
+
+
+def in_ledger_checkpoint() -> None:
+    """Between the heads and the row that keeps them."""
+    with desk() as (store, _, clock):
+        checkpoint_now(Failing(store, 1, "in", Mortal), clock.now())
+
+
+def in_wal_checkpoint() -> None:
+    """Every commit copies the log into the file; whoever is killed meanwhile is killed there."""
+    with desk() as (store, hub, clock):
+        store._writes.raw.execute("PRAGMA wal_autocheckpoint = 1")  # type: ignore[union-attr]
+        _carrier("", store, hub, clock).carry(latest(store))
+
+
+class _DeadAtReply(_Through):
+    def decide_many(self, repo: Repo, decisions: Any) -> Iterator[Any]:
+        for _ in self._hub.decide_many(repo, decisions):
+            die()
+            yield
+
+
+def making(path: str, at: int) -> None:
+    """A store is made, up to its n-th statement."""
+    db = _dying(path, at)
+    make(db, {"endpoint": ENDPOINT}, SHAPES.head)
+    db.close()
+
+
+def upgrading(path: str, at: int) -> None:
+    """A store of the first shape is brought up to today's, up to its n-th statement."""
+    db = _dying(path, at)
+    upgrade(db, Path(path), SHAPES.revisions[0], SHAPES)
+    db.close()
+
+
+def _dying(path: str, at: int) -> Sqlite:
+    db, left = Sqlite(Path(path), writes=True), iter(range(1, at))
+
+    def count(_: str) -> None:
+        if next(left, None) is None:
+            die()
+
+    db.raw.set_trace_callback(count)
+    return db
+
+
+# ---- carried by one that forgets a duty, or on a small disk ------------------------------------------------------------
+
+
+def wrong(name: str) -> None:
+    with desk() as (store, hub, clock):
+        _carrier(name, store, hub, clock).carry(latest(store))
+
+
+def on_small_disk(most: int) -> int:
+    """No byte can be written behind the `most`th of any file: what the system says of that is real."""
+    with desk() as (store, hub, clock):
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
+        try:
+            _carrier("", store, hub, clock).carry(latest(store))
+        except Exception as problem:  # noqa: BLE001 - told as the program tells it
+            resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+            print(f"{type(problem).__name__}: {problem}", flush=True)  # noqa: T201 - read by the test
+            return getattr(problem, "exit_code", 70)
+    return 0
+
+
+def _carry(store: Callable[[Store], Any] = lambda s: s, hub: Callable[[Any], Any] = lambda h: h) -> None:
+    with desk() as (real, client, clock):
+        _carrier("", store(real), hub(client), clock).carry(latest(real))
+
+
+def _carrier(name: str, store: Any, hub: Any, clock: Any) -> Carrier:
+    from zoneinfo import ZoneInfo  # noqa: PLC0415 - as above
+
+    made: type[Carrier] = WRONG.get(name, Carrier)
+    return made(store, hub, clock, ZoneInfo("UTC"))

@@ -1,0 +1,154 @@
+"""Two processes at once, and a disk that is really full: by the real commands at a real local Hub."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hf_gate.testing import LocalHub
+
+from .books import moves_of
+from .killing import RATE, REPO, Life
+from .nursery import Nursery
+
+STEP = {"dev": 32_768, "ci": 16_384, "torture": 4096}[os.environ.get("HF_GATE_TEST_PROFILE", "dev")]
+
+
+@pytest.fixture
+def life(tmp_path: Path) -> Iterator[Life]:
+    """A desk with a plan of 20, not yet applied."""
+    nursery = Nursery(tmp_path)
+    with LocalHub(requests=0, repos=1, clock=RATE, page_size=10) as local:
+        made = Life(local, nursery, tmp_path / "desk", random.Random(7), decides=False)
+        made.begin(20)
+        yield made
+    nursery.close()
+
+
+def start(life: Life, *args: str) -> subprocess.Popen[bytes]:
+    """A real process beside the one of the nursery."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "hf_gate", *args],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=life.env,
+        cwd=life.folder,
+    )
+
+
+# ---- two at once -------------------------------------------------------------------------------------------------------
+
+
+def test_while_one_applies_every_other_that_would_write_ends_with_75_and_its_pid(life: Life) -> None:
+    """The first stands still with the store in its hand; the others wait five seconds, say who has it, and change nothing."""
+    life.local.set_faults(["delay_after:s=0.3:on=batch"])
+    first = life.apply()
+    while not life.nursery.wait(first, 0.005) and not moves_of(life.local.journal()):
+        pass
+    os.kill(first.pid, signal.SIGSTOP)
+    moved = len(moves_of(life.local.journal()))
+    commands = (
+        ("apply", "plan.json", "--yes", "--max-changes", "100"),
+        ("run", "--once"),
+        ("accept", REPO, life.names[1], "--yes"),
+    )
+    others = [start(life, *args) for args in commands]
+    for other in others:
+        said = other.communicate(timeout=60)[1].decode()
+        assert other.returncode == 75, said
+        assert f"pid {first.pid} " in said
+    assert len(moves_of(life.local.journal())) == moved
+    os.kill(first.pid, signal.SIGCONT)
+    assert life.nursery.wait(first, 60.0)
+    assert first.code == 0, first.said
+    assert len(moves_of(life.local.journal())) == 20
+    assert life.end() == []
+
+
+def test_two_that_apply_one_plan_move_everybody_once(life: Life) -> None:
+    args = ("apply", "plan.json", "--yes", "--max-changes", "100")
+    both = [start(life, *args) for _ in range(2)]
+    for each in both:
+        said = each.communicate(timeout=60)[1].decode()
+        assert each.returncode in {0, 75}, said
+    assert {each.returncode for each in both} >= {0}
+    assert len(moves_of(life.local.journal())) == 20
+    assert life.end() == []
+
+
+def test_who_accepts_beside_a_plan_and_the_loop_decide_nobody_twice(life: Life) -> None:
+    commands = (
+        ("accept", REPO, life.names[1], "--yes"),
+        ("apply", "plan.json", "--yes", "--max-changes", "100"),
+        ("run", "--once"),
+    )
+    three = [start(life, *args) for args in commands]
+    for each in three:
+        said = each.communicate(timeout=60)[1].decode()
+        assert each.returncode in {0, 75}, said
+    assert life.end() == []
+    assert len(moves_of(life.local.journal())) == 20
+
+
+# ---- a disk that is full -----------------------------------------------------------------------------------------------
+
+
+def test_when_the_system_takes_no_more_bytes_nothing_is_sent_that_is_not_written(life: Life) -> None:
+    """The size of files is limited ever less, until the whole run fits; the same run goes on each time."""
+    life.local.set_faults(["delay_before:s=0.3:on=list"])
+    child = life.apply()
+    while not life.nursery.wait(child, 0.01) and not _has_run(life):
+        pass
+    life.nursery.kill(child)
+    life.local.set_faults([])
+    codes = []
+    for most in range(0, 4_000_000, STEP):
+        child = life.run(part="on_small_disk", most=most)
+        codes.append(child.code)
+        assert life.check() == []
+        if child.code == 0:
+            break
+        assert child.code == 75, child.said
+        if most == 0:
+            assert moves_of(life.local.journal()) == []
+            assert "StoreUnavailable" in child.said
+    assert len(codes) > 1
+    assert life.end() == []
+    assert life.counts() == {"done": 20}
+
+
+def _has_run(life: Life) -> bool:
+    try:
+        return bool(life.latest())
+    except IndexError:
+        return False
+
+
+# ---- how an end early is told ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        ("revoke_token:token=owner:call=1:on=batch", 4),
+        ("revoke_token:token=owner:call=3:on=batch", 5),
+        ("ungate:call=1:on=batch", 1),
+        ("rename_repo:call=1:on=batch", 1),
+        ("down:s=999999:call=1:on=list", 75),
+        ("down:s=999999:call=1:on=batch", 5),  # it was sent, and nobody can tell
+        ("down:s=999999:call=3:on=batch", 5),
+    ],
+)
+def test_the_code_is_that_of_the_reason_unless_something_was_done(life: Life, fault: str, code: int) -> None:
+    life.local.set_faults([fault])
+    ended = life.run("apply", "plan.json", "--yes", "--max-changes", "100", "--max-wait", "10s")
+    assert ended.code == code, ended.said
+    assert "runs resume r_" in ended.said
+    assert ("Nothing was changed" in ended.said) == (code == 75)

@@ -1,0 +1,181 @@
+"""`kill -9` at random moments and at every named point: whatever the Hub did is in the books, and the rest goes on."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from hf_gate.store.opening import open_store
+from hf_gate.testing import LocalHub
+from hf_gate.usecases.verify import verify
+from tests.contract.store_kit import EEG, ENDPOINT, record, take
+from tests.contract.test_store_upgrade import _first_shape
+
+from .books import moves_of
+from .killing import RATE, WEATHER, Life, live
+from .nursery import Nursery
+
+KILLS: Final = {"dev": 12, "ci": 50, "torture": 1000}[os.environ.get("HF_GATE_TEST_PROFILE", "dev")]
+POINTS: Final = (
+    "before_intent",
+    "within_intent",
+    "after_intent",
+    "after_reply",
+    "between_outcome_and_projection",
+    "after_outcome",
+)
+
+
+@pytest.fixture(scope="module")
+def local() -> Iterator[LocalHub]:
+    with LocalHub(requests=0, repos=1, clock=RATE, page_size=10) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    made = Nursery(tmp_path_factory.mktemp("children"))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def life(local: LocalHub, nursery: Nursery, tmp_path: Path) -> Life:
+    """A desk whose plan is approved and of which nothing is sent: its first process died before it wrote an intent."""
+    local.set_faults([])
+    made = Life(local, nursery, tmp_path / "desk", random.Random(7), decides=False)
+    made.begin()
+    return made
+
+
+def approved(life: Life) -> None:
+    """By the real command, which is killed when the run is in the store and the Hub has not answered its first look."""
+    life.local.set_faults(["delay_before:s=0.3:on=list"])
+    child = life.apply()
+    while not life.nursery.wait(child, 0.01) and not _has_run(life):
+        pass
+    life.nursery.kill(child)
+    life.local.set_faults([])
+    assert child.code == -9, child.said
+
+
+def _has_run(life: Life) -> bool:
+    try:
+        return bool(life.latest())
+    except IndexError:
+        return False
+
+
+def test_killed_at_random_moments_nothing_is_lost_twice_or_untrue(
+    local: LocalHub, nursery: Nursery, tmp_path: Path
+) -> None:
+    kills, seed = 0, 0
+    while kills < KILLS:
+        seed += 1
+        kills += live(local, nursery, tmp_path, seed).kills
+    assert seed < KILLS * 3, "most processes ended before they could be killed"
+
+
+@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("weather", [WEATHER[-1], WEATHER[1]], ids=["fair", "foul"])
+def test_killed_at_a_named_point(life: Life, point: str, weather: tuple[str, ...]) -> None:
+    approved(life)
+    life.local.set_faults(weather)
+    died = life.run(part=point)
+    life.local.set_faults([])
+    assert died.code == -9, died.said
+    assert life.check() == []
+    moved = len(moves_of(life.local.journal()))
+    assert (moved == 0) == point.endswith("_intent") or point == "after_outcome"
+    assert life.end() == []
+    assert life.counts() == {"done": len(life.names)}
+
+
+def test_killed_when_the_hub_has_it_and_the_answer_is_under_way(life: Life) -> None:
+    life.local.set_faults(["delay_after:s=0.3:on=batch"])
+    child = life.apply()
+    while not life.nursery.wait(child, 0.005) and not moves_of(life.local.journal()):
+        pass
+    life.nursery.kill(child)
+    assert child.code == -9, child.said
+    assert life.check() == []
+    assert life.end() == []
+    assert life.counts() == {"done": len(life.names)}
+
+
+def test_killed_when_the_call_has_left_and_the_hub_has_not_begun(life: Life) -> None:
+    """It arrives when its process is dead, and another one reads what became of it."""
+    life.local.set_faults(["delay_before:s=0.25:on=batch"])
+    before = life.local.stats()["calls"].get("POST batch", 0)
+    child = life.apply()
+    while not life.nursery.wait(child, 0.005) and life.local.stats()["calls"].get("POST batch", 0) == before:
+        pass
+    life.nursery.kill(child)
+    assert child.code == -9, child.said
+    assert life.end() == []
+    assert life.counts() == {"done": len(life.names)}
+
+
+def test_killed_in_a_checkpoint_of_the_ledger(life: Life) -> None:
+    died = life.run(part="in_ledger_checkpoint")
+    assert died.code == -9, died.said
+    assert life.check() == []
+    assert life.run("audit", "checkpoint").code == 0
+    assert life.end() == []
+
+
+def test_killed_while_the_log_is_copied_into_the_file(life: Life) -> None:
+    approved(life)
+    for _ in range(4):
+        life.killed_at_random(life.start(part="in_wal_checkpoint"), 0.4)
+        assert life.check() == []
+    assert life.end() == []
+
+
+@pytest.mark.parametrize("part", ["making", "upgrading"])
+def test_killed_at_any_statement_that_makes_a_store_or_brings_it_up(
+    nursery: Nursery, tmp_path: Path, part: str
+) -> None:
+    """Nothing of it is there then, and the next one does it whole."""
+    for at in range(1, 500):
+        path = tmp_path / f"{at}.db"
+        if part == "upgrading":
+            _first_shape(f"sqlite:///{path}")
+        child = nursery.bear(dict(os.environ), tmp_path, part=part, path=str(path), at=at)
+        assert nursery.wait(child, 20.0)
+        with open_store(path, endpoint=ENDPOINT) as store:
+            assert len(take(store, EEG, [record(1)])) == 1
+            assert verify(store, fold=True).ok
+        if child.code == 0:
+            break
+        assert child.code == -9, child.said
+    assert at > 10
+
+
+@pytest.mark.parametrize("name", ["believing", "blind"])
+def test_a_carrier_without_reconciliation_is_caught(
+    local: LocalHub, nursery: Nursery, tmp_path: Path, name: str
+) -> None:
+    """The control: the same kills, the same Hub, and nobody reads what became of what was started."""
+    found: list[str] = []
+    for seed in range(12):
+        life = Life(local, nursery, tmp_path / f"{name}-{seed}", random.Random(seed))
+        life.begin()
+        approved(life)
+        for _ in range(4):
+            local.set_faults(WEATHER[seed % 2])
+            life.killed_at_random(life.start(part="wrong", name=name), 0.5)
+        local.set_faults([])
+        for _ in range(3):
+            life.somebody_decides()
+        life.run(part="wrong", name=name)
+        found = life.check(is_over=True)
+        if found:
+            break
+    assert found
+    assert any(sentence.startswith(("I2", "I3")) for sentence in found), found
