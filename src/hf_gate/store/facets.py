@@ -32,6 +32,12 @@ def cube(store: Store) -> list[Cell]:
     return [Cell(str(repo_of(*row[:3])), row[3], row[4], row[5], int(row[6])) for row in rows]
 
 
+def size(store: Store) -> int:
+    """How many entries the ledger has: as long as it stays the same, so does every count."""
+    row = store.reads.row("SELECT max(id) FROM ledger")
+    return int(row[0] or 0) if row else 0
+
+
 def count(store: Store, query: Query, *, now: int, zone: tzinfo = UTC, most: int = 1000) -> int:
     """How many a query holds for; `most` and one when there are more."""
     ready = conditions(query, store.reads, now=now, zone=zone)

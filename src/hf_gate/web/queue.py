@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlencode
+from weakref import WeakKeyDictionary
 
 from starlette.responses import RedirectResponse, Response
 
@@ -22,9 +23,9 @@ from ..domain.query_reading import parse_query
 from ..domain.rows import QueryPage, RequestRow
 from ..domain.text import csv_cell
 from ..errors import InvalidQuery
-from ..store.facets import Cell, count, cube
+from ..store.facets import Cell, count, cube, size
+from ..store.reading import Store
 from .lines import lines_of
-from .office import Office
 from .visit import NotFound, Refused, Visit
 
 PAGE: Final = 50
@@ -39,7 +40,7 @@ VIEWS: Final = (
 )
 """The views that everybody has."""
 
-_CUBE_LIVES: Final = 3.0  # seconds
+_PATIENCE: Final = 20  # times as long as counting took before it is counted anew
 _MOST: Final = 1000  # up to here requests are counted for a query that no counter knows
 _KEYS: Final = ("repo", "repo_type", "request_id", "user_id", "user", "fullname", "email", "status", "asked_at",
                 "reviewed_at", "answers", "verdict")  # fmt: skip
@@ -156,32 +157,44 @@ def views_of(visit: Visit, asked: Asked, cells: list[Cell]) -> list[dict[str, ob
     ]
 
 
-def _standing(cells: list[Cell]) -> dict[str, int]:
-    pending = [cell for cell in cells if cell.status == "pending"]
-    count_of = Counter[str]()
-    for cell in pending:
-        count_of[cell.action or "unjudged"] += cell.n
-    return {"pending": sum(cell.n for cell in pending), **count_of}
+def _standing(cells: list[Cell]) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for cell in cells:
+        if cell.status == "pending":
+            found["pending"] += cell.n
+            found[cell.action or "unjudged"] += cell.n
+    return found
 
 
 # ---- counts ------------------------------------------------------------------------------------------------------------
 
-_cubes: dict[int, tuple[float, list[Cell]]] = {}
+
+@dataclass(slots=True)
+class _Counts:
+    """The cells as they were when the ledger had so many entries; what took long is not done again at once."""
+
+    entries: int
+    made_at: float
+    took: float
+    cells: list[Cell]
+
+
+_counts: WeakKeyDictionary[Store, _Counts] = WeakKeyDictionary()
 
 
 def cells_of(visit: Visit) -> list[Cell]:
-    """How many stand where, of the repos that this person sees; a few seconds old at most."""
+    """How many stand where, of the repos that this person sees; of large stores a few seconds old at most."""
     office = visit.office
     seen = {str(row.repo) for row in office.repos(visit.member)}
-    return [cell for cell in _cube(office) if cell.repo in seen]
+    return [cell for cell in _cube(office.store) if cell.repo in seen]
 
 
-def _cube(office: Office) -> list[Cell]:
-    known = _cubes.get(id(office))
-    if known is None or time.monotonic() - known[0] > _CUBE_LIVES:
-        known = (time.monotonic(), cube(office.store))
-        _cubes[id(office)] = known
-    return known[1]
+def _cube(store: Store) -> list[Cell]:
+    known, entries, begun = _counts.get(store), size(store), time.monotonic()
+    if known is None or (known.entries != entries and begun - known.made_at > _PATIENCE * known.took):
+        cells = cube(store)
+        known = _counts[store] = _Counts(entries, begun, time.monotonic() - begun, cells)
+    return known.cells
 
 
 def counted(query: Query, cells: list[Cell]) -> int | None:

@@ -1,0 +1,37 @@
+"""Rooms and browsers for tests of the desk in the browser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.web.kit import Room, a_room, chromium
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Iterator[Room]:
+    """A desk at one repo where nobody has asked yet."""
+    with a_room(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def crowded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
+    """A desk at three repos with 300 requests; who changes something takes `room`."""
+    with a_room(tmp_path_factory.mktemp("desk"), requests=300, repos=3) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A real Chromium without a window."""
+    path = chromium()
+    if path is None:
+        pytest.skip("there is no Chromium here and none can be installed: the pages are not looked at in a browser")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        yield started
+        started.close()

@@ -1,0 +1,294 @@
+"""A desk in the browser for tests: served in this process and asked by hand, or as a program of its own and driven by Chromium."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from hf_gate import Hub, wiring
+from hf_gate.config import Flags, read_settings
+from hf_gate.domain.ids import Repo, parse_repo
+from hf_gate.domain.members import Member, Role
+from hf_gate.domain.moments import ms
+from hf_gate.domain.rows import RequestRow
+from hf_gate.testing import LocalHub
+from hf_gate.usecases.cadence import Kind
+from hf_gate.usecases.sync import sync
+from hf_gate.web.app import build
+from hf_gate.web.office import Office
+from hf_gate.web.shield import Shield
+from hf_gate.web.sign_in import Door
+
+HOST = "127.0.0.1:7860"
+HOME = {"host": HOST, "sec-fetch-site": "same-origin", "origin": f"http://{HOST}"}
+POLICY = """\
+version: 1
+policy: house
+applies_to: ["*/*", "datasets/*/*"]
+mode: enforce
+rules:
+  - id: say-more
+    when: answers.purpose.quality in ["empty", "junk"]
+    then: reset
+    reason: Please say what you will use it for, {user}, then ask again.
+  - id: academic
+    when: email.academic
+    then: accept
+  - id: rest
+    then: human
+"""
+GOOD = "Self-supervised encoders on resting-state recordings for my thesis; the data stay on our cluster."
+
+
+# ---- in this process ---------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Answer:
+    """What came back."""
+
+    status: int
+    headers: dict[str, str]
+    body: str
+    cookies: dict[str, str]
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def rows(self) -> list[str]:
+        """The requests of the table, in order."""
+        return re.findall(r'data-request-id="([^"]+)"', self.body)
+
+
+@dataclass
+class Visitor:
+    """A browser without a window: keeps cookies, sends what a page of the desk would send."""
+
+    app: Shield
+    cookies: dict[str, str] = field(default_factory=dict)
+
+    def get(self, path: str, **headers: str) -> Answer:
+        return self.ask("GET", path, headers=headers)
+
+    def post(self, path: str, values: Mapping[str, str] | None = None, **headers: str) -> Answer:
+        body = urlencode(values or {}).encode()
+        return self.ask("POST", path, body, {"content-type": "application/x-www-form-urlencoded", **headers})
+
+    def ask(self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Answer:
+        more = {name.replace("_", "-"): value for name, value in (headers or {}).items()}
+        sent = {**HOME, "content-length": str(len(body)), **more}
+        if self.cookies:
+            sent["cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        sent = {name: value for name, value in sent.items() if value != "-"}  # "-": not sent at all
+        answer = asyncio.run(_called(self.app, method, path, body, sent))
+        for name, value in answer.cookies.items():
+            if value:
+                self.cookies[name] = value
+            else:
+                self.cookies.pop(name, None)
+        return answer
+
+
+async def _called(app: Shield, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+    bare, _, query = path.partition("?")
+    scope = {
+        "type": "http", "http_version": "1.1", "method": method, "scheme": "http", "path": bare, "raw_path": bare.encode(),
+        "query_string": query.encode(), "headers": [(n.encode(), v.encode("latin-1")) for n, v in headers.items()],
+        "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 7860), "root_path": "",
+    }  # fmt: skip
+    told: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: Any) -> None:
+        told.append(message)
+
+    await app(scope, receive, send)
+    start = told[0]
+    text = b"".join(one.get("body", b"") for one in told[1:]).decode("utf-8", "replace")
+    found = [(name.decode().lower(), value.decode("latin-1")) for name, value in start["headers"]]
+    cookies = dict(value.split(";")[0].split("=", 1) for name, value in found if name == "set-cookie")
+    return Answer(start["status"], dict(found), text, {n: v.strip('"') for n, v in cookies.items()})
+
+
+@dataclass
+class Room:
+    """A desk with its local Hub, read whole."""
+
+    local: LocalHub
+    office: Office
+    app: Shield
+    door: Door
+    repo: Repo
+
+    def visitor(self, member: Member | None = None) -> Visitor:
+        """Somebody who is signed in: the owner, or a member who is invited on the way."""
+        visitor = Visitor(self.app)
+        if member is None:
+            link = self.door.link()
+        else:
+            link = f"link-of-{member.name}"
+            self.office.members.invite(member, link)
+        assert visitor.get(f"/sign-in?t={link}").status == 303
+        return visitor
+
+    def reviewer(self, name: str = "mia", *repos: str) -> Visitor:
+        return self.visitor(Member(name=name, role=Role.REVIEWER, repos=repos or None))
+
+    def viewer(self, name: str = "vic") -> Visitor:
+        return self.visitor(Member(name=name, role=Role.VIEWER))
+
+    def ask(self, people: Sequence[Mapping[str, str]], answers: Mapping[str, str], repo: Repo | None = None) -> None:
+        """These people ask, and are read."""
+        where = repo or self.repo
+        self.local.add_people([person for person in people if person["username"] not in self.local.tokens])
+        lines = [
+            {"repo": where.id, "repo_type": where.type.value, "user": one["username"], "answers": dict(answers)}
+            for one in people
+        ]
+        self.local.add_requests(lines)
+        self.read()
+
+    def read(self, kind: Kind = Kind.QUICK) -> None:
+        """As the keeper does it."""
+        office = self.office
+        for line in self.local.repos:
+            repo = parse_repo(line["repo"], line["repo_type"])
+            sync(office.hub, office.store, office.clock, repo, kind, actor="lena")
+
+    def row(self, name: str) -> RequestRow:
+        return self.office.store.find(None, name)[0]
+
+    def leave(self) -> None:
+        """The time of everything in the tray has come."""
+        self.office.tray.leave_at([one.id for one in self.office.tray.waiting()], ms(self.office.now()))
+        self.office.clearing.send_due(self.office.now())
+
+    def writes(self) -> int:
+        """How often the Hub was told something."""
+        calls: Mapping[str, int] = self.local.stats()["calls"]
+        return sum(n for name, n in calls.items() if name.startswith("POST"))
+
+
+@contextmanager
+def a_room(folder: Path, policy: str | None = POLICY, **made: Any) -> Iterator[Room]:
+    """A desk at all repos of a local Hub made so."""
+    with LocalHub(**{"requests": 0, "repos": 1} | made) as local:
+        write_desk(folder, local, policy)
+        flags = Flags(endpoint=local.url, token=local.tokens["owner"], desk=str(folder))
+        settings = read_settings(flags, {}, folder)
+        place = wiring.read_place(settings)
+        with Hub(local.tokens["owner"], local.url) as hub, wiring.open_store(settings, place) as store:
+            office = Office(settings, place, hub, store, "lena-brandt", 10.0, f"http://{HOST}")
+            door = Door(office)
+            line = local.repos[0]
+            app = build(office, door, frozenset({HOST}))
+            room = Room(local, office, app, door, parse_repo(line["repo"], line["repo_type"]))
+            room.read(Kind.FULL)
+            yield room
+
+
+def write_desk(folder: Path, local: LocalHub, policy: str | None = POLICY, more: str = "") -> None:
+    """The files of a desk at all repos of a Hub."""
+    repos = [str(parse_repo(line["repo"], line["repo_type"])) for line in local.repos]
+    (folder / "policies").mkdir(parents=True, exist_ok=True)
+    (folder / "hf-gate.yaml").write_text(
+        f"version: 1\nrepos: {json.dumps(repos)}\npolicies: [policies/*.yaml]\n{more}", "utf-8"
+    )
+    if policy is not None:
+        (folder / "policies" / "house.yaml").write_text(policy, "utf-8")
+
+
+# ---- what a page says --------------------------------------------------------------------------------------------------
+
+
+class _Texts(HTMLParser):
+    """The elements of a page and the text within those that bear an id."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+def parsed(body: str) -> _Texts:
+    found = _Texts()
+    found.feed(body)
+    return found
+
+
+# ---- as a program of its own -------------------------------------------------------------------------------------------
+
+
+def chromium() -> str | None:
+    """Where a Chromium is; on Debian, as root, it is installed when there is none."""
+    names = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
+    found = next((path for name in names if (path := shutil.which(name))), None)
+    if found is None and hasattr(os, "geteuid") and os.geteuid() == 0 and Path("/usr/bin/apt-get").exists():
+        for words in (["update"], ["install", "-y", "--no-install-recommends", "chromium"]):
+            subprocess.run(
+                ["/usr/bin/apt-get", "-qq", *words], check=False, capture_output=True, stdin=subprocess.DEVNULL
+            )
+        found = shutil.which("chromium")
+    return found
+
+
+@dataclass
+class Program:
+    """`hf-gate ui` as it runs."""
+
+    process: subprocess.Popen[str]
+    url: str
+    login_url: str
+
+    def kill(self) -> None:
+        """As a power cut would."""
+        self.process.kill()
+        self.process.wait()
+
+    def end(self) -> int:
+        """SIGTERM, and its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(20)
+
+
+@contextmanager
+def a_program(folder: Path, local: LocalHub, hold: str = "10s", *more: str) -> Iterator[Program]:
+    """`hf-gate ui` at a desk that is written already."""
+    words = [sys.executable, "-m", "hf_gate", "ui", "--no-open", "--json", "--port", "0", "--hold", hold, *more]
+    env = os.environ | {"HF_ENDPOINT": local.url, "HF_TOKEN": local.tokens["owner"]}
+    with (folder / "ui.err").open("a") as err:
+        process = subprocess.Popen(words, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=err, text=True)
+    assert process.stdout is not None
+    try:
+        line = process.stdout.readline()
+        assert line, (folder / "ui.err").read_text()
+        told = json.loads(line)
+        assert told["pid"] == process.pid
+        yield Program(process, told["url"], told["login_url"])
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()

@@ -1,0 +1,150 @@
+"""The queue shows whom a query means, the oldest first, each once; counts and facets agree with it; files are safe to open."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+
+import pytest
+
+from hf_gate.domain.moments import ms
+from hf_gate.domain.query_reading import parse_query
+from hf_gate.usecases.propose import hear, propose
+from tests.web.kit import GOOD, Room, parsed
+
+
+def _all(room: Room, query: str) -> list[str]:
+    office = room.office
+    page = office.store.query(parse_query(query), now=ms(office.now()), limit=1000)
+    return [row.state.hub_request or "" for row in page.rows]
+
+
+def _judge(room: Room) -> None:
+    bench = room.office.bench
+    assert bench is not None
+    sources = bench.sources
+    propose(
+        room.office.store,
+        bench.courts(),
+        lambda court, status, now: hear(room.office.store, court, sources, status, now),
+        now=room.office.now(),
+        policies=bench.policies,
+    )
+
+
+def test_the_desk_begins_with_who_is_pending_oldest_first(crowded: Room) -> None:
+    visitor = crowded.visitor()
+    assert visitor.get("/").headers["location"] == "/queue"
+    assert visitor.get("/queue").rows == _all(crowded, "status:pending")[:50]
+    assert visitor.get("/queue?order=newest").rows == _all(crowded, "status:pending")[::-1][:50]
+
+
+def test_pages_follow_one_another_and_nobody_is_lost_or_twice(crowded: Room) -> None:
+    visitor, path, found = crowded.visitor(), "/queue", []
+    while True:
+        answer = visitor.get(path)
+        found += answer.rows
+        following = re.search(r'href="([^"]+)" rel="next"', answer.body)
+        if following is None:
+            break
+        path = following[1].replace("&amp;", "&")
+    assert found == _all(crowded, "status:pending")
+    assert len(found) > 150
+
+
+def test_every_row_says_who_what_and_why(room: Room) -> None:
+    people = [{"username": "ada", "fullname": "Ada Lindqvist", "email": "ada@ethz.ch"}, {"username": "bob"}]
+    room.ask(people[:1], {"Affiliation": "Klinik Rheinau", "Purpose": GOOD})
+    room.ask(people[1:], {"Affiliation": "-", "Purpose": "test"})
+    body = room.visitor().get("/queue").body
+    text = " ".join(" ".join(parsed(body).text).split())
+    assert "ada Ada Lindqvist" in text
+    assert "Klinik Rheinau" in text
+    assert GOOD in text
+    assert "accept academic academic mail" in text
+    assert "reset say-more purpose is junk" in text
+
+
+@pytest.mark.parametrize(
+    "query", ["status:pending", "status:accepted,rejected", "verdict:human status:pending", "-status:pending", "a"]
+)
+def test_the_total_is_what_there_is(crowded: Room, query: str) -> None:
+    _judge(crowded)
+    body = crowded.visitor().get(f"/queue?q={query}").body
+    total = re.search(r"(\d[\d,]*) of ([\d,]+) requests", body)
+    assert total
+    assert int(total[2].replace(",", "")) == len(_all(crowded, query))
+
+
+def test_a_facet_counts_what_it_leads_to(crowded: Room) -> None:
+    _judge(crowded)
+    visitor = crowded.visitor()
+    body = visitor.get("/queue").body
+    facets = body[body.index('id="facets"') : body.index("</aside>")]
+    links = re.findall(r'<a href="(/queue[^"]+)">(?:(?!</a>).)*<span class="n">([\d,]+)</span></a>', facets, re.DOTALL)
+    assert len(links) > 5
+    for path, number in links:
+        page = visitor.get(path.replace("&amp;", "&")).body
+        total = re.search(r"\d[\d,]* of ([\d,]+) requests", page)
+        assert total, path
+        assert total[1] == number, path
+
+
+def test_what_is_no_term_stays_and_is_told(crowded: Room) -> None:
+    answer = crowded.visitor().get("/queue?q=status:pending+colour:red")
+    assert answer.status == 200
+    assert "there is no key" in answer.body
+    assert 'value="status:pending colour:red"' in answer.body
+    assert 'aria-invalid="true"' in answer.body
+    assert answer.rows == _all(crowded, "status:pending")[:50]
+
+
+def test_nothing_found_says_what_could_be_dropped(crowded: Room) -> None:
+    body = crowded.visitor().get("/queue?q=status:pending+nobody-is-called-so").body
+    assert "0 requests fit" in body
+    assert "Remove nobody-is-called-so" in body
+
+
+def test_a_queue_that_is_clear_says_so(room: Room) -> None:
+    room.office.pulse.read_at = room.office.now()
+    assert "Queue clear." in room.visitor().get("/queue").body
+
+
+def test_a_policy_with_a_fault_is_told_and_the_queue_goes_on(room: Room) -> None:
+    room.ask([{"username": "ada"}], {"Purpose": GOOD})
+    assert room.office.place.folder is not None
+    (room.office.place.folder / "policies" / "house.yaml").write_text("version: 1\npolicy: house\nruls: []\n")
+    room.office._seen = (0.0, None)
+    answer = room.visitor().get("/queue")
+    assert answer.rows
+    assert "house.yaml" in answer.body
+
+
+def test_the_same_rows_as_files(crowded: Room) -> None:
+    visitor = crowded.visitor()
+    wanted = _all(crowded, "status:accepted")
+    assert [row["request_id"] for row in visitor.get("/queue.json?q=status:accepted").json] == wanted
+    lines = visitor.get("/queue.jsonl?q=status:accepted").body.splitlines()
+    assert len(lines) == len(wanted)
+    sheet = list(csv.DictReader(io.StringIO(visitor.get("/queue.csv?q=status:accepted").body)))
+    assert [row["request_id"] for row in sheet] == wanted
+    assert visitor.get("/queue.json?q=colour:red").status == 422
+    assert visitor.get("/queue.exe").status == 404
+
+
+def test_no_cell_of_a_file_is_a_formula(room: Room) -> None:
+    room.ask([{"username": "eve", "fullname": "=HYPERLINK(1)"}], {"Purpose": "@SUM(1)"})
+    sheet = list(csv.DictReader(io.StringIO(room.visitor().get("/queue.csv").body)))
+    assert sheet[0]["fullname"] == "'=HYPERLINK(1)"
+
+
+def test_a_view_is_kept_for_whoever_saved_it(room: Room) -> None:
+    room.ask([{"username": "ada"}], {"Purpose": GOOD})
+    lena, mia = room.visitor(), room.reviewer("mia")
+    assert lena.post("/views", {"name": "Mine <b>", "q": "status:pending user:ada"}).status == 303
+    assert "Mine &lt;b&gt;" in lena.get("/queue").body
+    assert "Mine &lt;b&gt;" not in mia.get("/queue").body
+    assert lena.post("/views", {"name": "Bad", "q": "colour:red"}).status == 422
+    lena.post("/views", {"name": "Mine <b>", "do": "forget"})
+    assert "Mine &lt;b&gt;" not in lena.get("/queue").body

@@ -1,0 +1,195 @@
+"""A decision lies in the tray for its time, can be taken back, leaves once, and yields to whoever decided before."""
+
+from __future__ import annotations
+
+import pytest
+
+from hf_gate import Hub
+from hf_gate.domain.outcomes import Kind
+from hf_gate.domain.tray import ground_of
+from tests.web.kit import GOOD, Answer, Room, Visitor
+
+
+@pytest.fixture
+def asked(room: Room) -> Room:
+    room.ask([{"username": name} for name in ("ada", "bob", "cyd")], {"Purpose": GOOD})
+    return room
+
+
+def _decide(room: Room, visitor: Visitor, verb: str, name: str, **more: str) -> Answer:
+    row = room.row(name)
+    values = {"verb": verb, "key": row.state.hub_request or "", "version": ground_of(row), **more}
+    return visitor.post("/tray", values)
+
+
+def _status(room: Room, name: str) -> str:
+    """As the Hub has it."""
+    found = room.office.hub.find(room.repo, name)
+    return str(found.status) if found else "gone"
+
+
+def test_nothing_is_sent_in_the_instant_of_a_decision(asked: Room) -> None:
+    lena, before = asked.visitor(), asked.writes()
+    assert _decide(asked, lena, "accept", "ada").status == 303
+    asked.office.clearing.send_due(asked.office.now())
+    assert (_status(asked, "ada"), asked.writes()) == ("pending", before)
+    assert "1 decision leaves in" in lena.get("/queue").body
+
+
+def test_what_is_taken_back_never_happened(asked: Room) -> None:
+    lena = asked.visitor()
+    _decide(asked, lena, "accept", "ada")
+    lena.post("/tray/undo")
+    asked.leave()
+    assert _status(asked, "ada") == "pending"
+    assert "leaves in" not in lena.get("/queue").body
+    assert _decide(asked, lena, "reset", "ada", reason="Please say more").status == 303
+
+
+def test_the_last_batch_alone_is_taken_back(asked: Room) -> None:
+    lena = asked.visitor()
+    _decide(asked, lena, "accept", "ada")
+    _decide(asked, lena, "accept", "bob")
+    lena.post("/tray/undo", {"which": "last"})
+    asked.leave()
+    assert (_status(asked, "ada"), _status(asked, "bob")) == ("accepted", "pending")
+
+
+def test_its_time_come_it_leaves_once_and_stands_in_the_ledger(asked: Room) -> None:
+    lena, before = asked.visitor(), asked.writes()
+    _decide(asked, lena, "accept", "ada")
+    _decide(asked, lena, "reset", "bob", reason="Please say more")
+    asked.leave()
+    assert (_status(asked, "ada"), _status(asked, "bob")) == ("accepted", "reset")
+    assert asked.writes() == before + 2
+    asked.leave()
+    assert asked.writes() == before + 2
+    kinds = [row.link.kind for row in asked.office.store.entries(request=asked.row("ada").id)]
+    assert kinds[:2] == ["ChangeSettled", "ChangeStarted"]
+    assert asked.office.store.entries(request=asked.row("ada").id)[0].link.actor == "lena-brandt"
+
+
+def test_held_until_somebody_sends_it(asked: Room) -> None:
+    lena = asked.visitor()
+    _decide(asked, lena, "accept", "ada")
+    lena.post("/tray/hold")
+    assert asked.office.tray.due(1 << 60) == []
+    assert "for you to send" in lena.get("/queue").body
+    lena.post("/tray/send")
+    asked.office.clearing.send_due(asked.office.now())
+    assert _status(asked, "ada") == "accepted"
+
+
+@pytest.mark.parametrize("verb", ["reset", "reject"])
+def test_who_is_refused_is_told_why_unless_it_is_meant(asked: Room, verb: str) -> None:
+    lena = asked.visitor()
+    assert _decide(asked, lena, verb, "ada").status == 422
+    assert _decide(asked, lena, verb, "ada", reason="x" * 201).status == 422
+    assert _decide(asked, lena, verb, "ada", reason="😀" * 101).status == 422
+    assert asked.office.tray.waiting() == []
+    assert _decide(asked, lena, verb, "ada", silent="yes").status == 303
+
+
+def test_a_verb_that_does_not_fit_is_refused(asked: Room) -> None:
+    assert _decide(asked, asked.visitor(), "cancel", "ada").status == 422
+    assert _decide(asked, asked.visitor(), "destroy", "ada").status == 422
+
+
+# ---- two reviewers -------------------------------------------------------------------------------------------------------
+
+
+def test_the_second_is_shown_the_first(asked: Room) -> None:
+    lena, mia = asked.visitor(), asked.reviewer("mia")
+    assert _decide(asked, lena, "accept", "ada").status == 303
+    lost = _decide(asked, mia, "reject", "ada", reason="no")
+    assert lost.status == 409
+    assert "lena-brandt has decided this already: accept ada" in lost.body
+    asked.leave()
+    assert _status(asked, "ada") == "accepted"
+
+
+def test_what_was_seen_before_somebody_decided_decides_nothing(asked: Room) -> None:
+    lena, mia = asked.visitor(), asked.reviewer("mia")
+    seen = ground_of(asked.row("ada"))
+    _decide(asked, lena, "accept", "ada")
+    asked.leave()
+    key = asked.row("ada").state.hub_request or ""
+    lost = mia.post("/tray", {"verb": "reject", "key": key, "version": seen, "reason": "no"})
+    assert lost.status == 409
+    assert "ada is accepted now" in lost.body
+    assert "lena-brandt" in lost.body
+    assert asked.office.tray.waiting() == []
+
+
+def test_what_moved_on_the_hub_meanwhile_is_left_alone(asked: Room) -> None:
+    lena = asked.visitor()
+    _decide(asked, lena, "accept", "ada")
+    with Hub(asked.local.tokens["admin"], asked.local.url) as other:
+        other.reject(asked.repo, "ada", reason="outside")
+    asked.leave()
+    assert _status(asked, "ada") == "rejected"
+    body = lena.get("/queue").body
+    assert "1 decision did not come about" in body
+    lena.post("/tray/seen")
+    assert "did not come about" not in lena.get("/queue").body
+
+
+def test_another_persons_tray_is_not_mine(asked: Room) -> None:
+    lena, mia = asked.visitor(), asked.reviewer("mia")
+    _decide(asked, lena, "accept", "ada")
+    mia.post("/tray/undo")
+    mia.post("/tray/send")
+    mia.post("/tray/undo", {"key": asked.row("ada").state.hub_request or ""})
+    assert len(asked.office.tray.waiting()) == 1
+    assert "by lena-brandt" in mia.get("/queue").body
+
+
+def test_nobody_decides_a_request_of_their_own(asked: Room) -> None:
+    asked.ask([{"username": "mia"}], {"Purpose": GOOD})
+    assert _decide(asked, asked.reviewer("mia"), "accept", "mia").status == 403
+    assert _decide(asked, asked.visitor(), "accept", "mia").status == 303
+
+
+# ---- when something breaks -------------------------------------------------------------------------------------------------
+
+
+def test_while_the_hub_is_away_decisions_stay_in_the_tray(asked: Room) -> None:
+    _decide(asked, asked.visitor(), "accept", "ada")
+    asked.local.set_faults(["down:s=3600"])
+    with Hub(asked.local.tokens["owner"], asked.local.url, max_wait=0.0) as impatient:
+        asked.office.hub = impatient
+        asked.leave()
+    waiting = asked.office.tray.waiting()
+    assert [(one.run, one.outcome) for one in waiting] == [(None, None)]
+    assert asked.office.clearing.problem
+    asked.local.set_faults([])
+    with Hub(asked.local.tokens["owner"], asked.local.url) as patient:
+        asked.office.hub = patient
+        asked.leave()
+        assert _status(asked, "ada") == "accepted"
+    assert asked.office.clearing.problem is None
+
+
+def test_a_decision_that_was_marked_and_never_begun_is_sent_after_a_restart(asked: Room) -> None:
+    _decide(asked, asked.visitor(), "accept", "ada")
+    item = asked.office.tray.waiting()[0]
+    asked.office.tray.carried_by([item.id], "r_neverbegun00")
+    asked.leave()
+    assert _status(asked, "ada") == "pending"
+    assert asked.office.clearing.recover(asked.office.now()) == 0
+    asked.leave()
+    assert _status(asked, "ada") == "accepted"
+
+
+def test_a_decision_whose_answer_was_lost_is_read_back_and_not_sent_again(asked: Room) -> None:
+    lena = asked.visitor()
+    _decide(asked, lena, "accept", "ada")
+    item = asked.office.tray.waiting()[0]
+    asked.leave()
+    writes = asked.writes()
+    with asked.office.store.writing() as write:  # as a process that died between the answer and the tray
+        write.db.run("UPDATE tray SET outcome = NULL WHERE id = ?", (item.id,))
+    asked.office.clearing.recover(asked.office.now())
+    asked.leave()
+    assert asked.writes() == writes
+    assert asked.office.tray.about([item.request])[item.request].outcome == Kind.DONE
