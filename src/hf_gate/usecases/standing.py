@@ -20,6 +20,7 @@ from .ports import StorePort
 WAIT: Final = "wait"
 """The verdict on a request that waits for its requester, or for something outside: it is not complete."""
 
+_WALKED: Final = 20_000  # requests looked at, at most, for the oldest whose answer is due
 _LOUD: Final = frozenset({"ready", "running", "paused", "stopped"})
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -72,28 +73,33 @@ def standing(store: StorePort, rates: Mapping[str, Rate], now: datetime) -> Stan
 
 
 def _repo(store: StorePort, row: RepoRow, now: datetime) -> RepoStanding:
-    """The line of those who wait, the oldest first, is walked to its middle."""
     count = row.counts.get(Status.PENDING, 0)
-    oldest = middle = unanswered = None
-    for place, request in enumerate(store.walk(row.repo, Status.PENDING, with_record=False)):
-        asked = moment_of(request.state.asked_at)
-        oldest = oldest or asked
-        verdict = request.state.verdict
-        if unanswered is None and (verdict is None or verdict[0] != WAIT):
-            unanswered = asked
-        if place == count // 2:
-            middle = asked
-        if middle is not None and unanswered is not None:
-            break
+    middle = store.cuts(row.repo, Status.PENDING, count // 2 + 1)[:1] if count else ()
+    oldest, unanswered = waiting(store, row.repo, _WALKED)
     read = max((at for at in (row.quick_at, row.full_at) if at is not None), default=None)
     known = row.full_at is not None and read is not None
     return RepoStanding(
         row,
         count,
         oldest,
-        None if middle is None else max(now - middle, timedelta()),
+        max(now - moment_of(middle[0][0]), timedelta()) if middle else None,
         (unanswered or moment_of(read)) if known and read is not None else None,
     )
+
+
+def waiting(store: StorePort, repo: Repo, most: int) -> tuple[datetime | None, datetime | None]:
+    """When the oldest asked, and the oldest whose answer is due; None when there is none.
+
+    Where the first `most` are all incomplete, the last of them stands for it: what is said of the time before stays true.
+    """
+    oldest = None
+    for place, request in enumerate(store.walk(repo, Status.PENDING, with_record=False), start=1):
+        asked = moment_of(request.state.asked_at)
+        oldest = oldest or asked
+        verdict = request.state.verdict
+        if verdict is None or verdict[0] != WAIT or place >= most:
+            return oldest, asked
+    return oldest, None
 
 
 def serving_line(answered_before: datetime | None, now: datetime, zone: tzinfo) -> str:

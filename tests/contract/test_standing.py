@@ -1,0 +1,57 @@
+"""How the desk stands: the middle of those who wait, by any number of them, and whose answer is due, in a line that is walked only so far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from hf_gate.domain.events import Entry, VerdictReached
+from hf_gate.store.opening import open_store
+from hf_gate.store.reading import Store
+from hf_gate.usecases.standing import standing, waiting
+from tests.contract.store_kit import EEG, ENDPOINT, record, take
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with open_store(f"sqlite:///{tmp_path / 'desk.db'}", endpoint=ENDPOINT) as opened:
+        yield opened
+
+
+def _judged(store: Store, idents: list[int], action: str) -> None:
+    entries = [
+        Entry(
+            event=VerdictReached(action=action, policy="p", rule="r", digest="d"), at=5, actor="policy:p", request=one
+        )
+        for one in idents
+    ]
+    with store.writing() as write:
+        write.append(EEG, entries)
+
+
+@pytest.mark.parametrize("count", range(6))
+def test_the_median_is_that_of_the_one_in_the_middle(store: Store, count: int) -> None:
+    take(store, EEG, [record(number, day=number) for number in range(1, count + 1)])
+    take(store, EEG, [record(90, "accepted", day=1)])
+    (found,) = standing(store, {}, NOW).repos
+    waits = sorted(NOW - row.request.asked_at for row in store.walk(EEG, "pending") if row.request)
+    assert found.waiting == count
+    assert found.median == (waits[(count - 1) // 2] if count else None)
+    assert found.oldest == (NOW - waits[-1] if count else None)
+    assert found.median is None or found.median > timedelta()
+
+
+def test_of_a_line_that_is_walked_only_so_far_no_more_is_claimed_than_was_seen(store: Store) -> None:
+    idents = take(store, EEG, [record(number, day=number) for number in range(1, 6)])
+    asked = [row.request.asked_at for row in store.walk(EEG, "pending") if row.request]
+    assert waiting(store, EEG, 3) == (asked[0], asked[0])
+    _judged(store, idents[:4], "wait")
+    assert waiting(store, EEG, 100) == (asked[0], asked[4])
+    assert waiting(store, EEG, 3) == (asked[0], asked[2]), "whoever asked before that is not complete"
+    _judged(store, idents, "wait")
+    assert waiting(store, EEG, 100) == (asked[0], None)
