@@ -187,6 +187,7 @@ class Days(RuleBasedStateMachine):
     @rule()
     def takes_a_turn(self) -> None:
         """The loop that needs nobody there."""
+        self.land()
         self.scene.count += 1
         with suppress(HfGateError):
             turn(self.scene.desk, self.carrier_of, self.scene.repos, ident=f"r_{self.scene.count}", profile_budget=0)
@@ -245,6 +246,7 @@ class Days(RuleBasedStateMachine):
 
     def begun(self) -> RunRow:
         assert self.plan is not None
+        self.land()
         plan, self.plan = self.plan, None
         return self.scene.approve(plan)
 
@@ -258,7 +260,7 @@ class Days(RuleBasedStateMachine):
         return self.scene.carrier(self.scene.store, self.scene.hub, self.scene.clock, self.scene.desk.zone)
 
     def land(self) -> None:
-        """Calls of ours that are under way arrive before somebody else acts: what comes later nobody could tell apart."""
+        """Calls of ours that are under way arrive before anything else is decided: what comes later nobody can prevent."""
         if self.near.late:
             self.near.time.advance(20)
             self.near.arrive()

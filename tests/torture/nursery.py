@@ -1,7 +1,8 @@
 """A process that has imported everything and gives birth to real ones: each runs a command of the program, and may be killed.
 
-Run as `python -m tests.torture.nursery`. Each line on stdin is a JSON object: `args` of the command line (or `part`, a
-function of `parts` with its `values`), `env`, `cwd`, `out` for what it prints. It answers with the pid, and with how it ended.
+Run as `python -m tests.torture.nursery`. Each line on stdin is a JSON object: `do` is bear or kill; `args` of the
+command line (or `part`, a function of `parts` with its `values`), `env`, `cwd`, `out` for what it prints. It answers with
+the pid, and with how it ended.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -30,7 +31,7 @@ class Child:
 
     @property
     def said(self) -> str:
-        return self.out.read_text("utf-8", "replace")
+        return self.out.read_text("utf-8", "replace") if self.out.exists() else ""
 
 
 class Nursery:
@@ -53,10 +54,16 @@ class Nursery:
         """Starts one."""
         self._count += 1
         out = self._folder / f"child-{self._count}.out"
-        order = {"args": args, "part": part, "values": values, "env": dict(env), "cwd": str(cwd), "out": str(out)}
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(order).encode() + b"\n")
-        self._process.stdin.flush()
+        order = {
+            "do": "bear",
+            "args": args,
+            "part": part,
+            "values": values,
+            "env": dict(env),
+            "cwd": str(cwd),
+            "out": str(out),
+        }
+        self._order(order)
         return Child(self._line(20.0)["pid"], out)
 
     def wait(self, child: Child, seconds: float) -> bool:
@@ -66,10 +73,15 @@ class Nursery:
         return child.code is not None
 
     def kill(self, child: Child) -> None:
-        """`kill -9`, unless it has ended by itself."""
+        """`kill -9`, unless it has ended by itself; done by its parent, who alone knows that the number is still its own."""
         if child.code is None:
-            os.kill(child.pid, signal.SIGKILL)
+            self._order({"do": "kill"})
             assert self.wait(child, 20.0)
+
+    def _order(self, order: Mapping[str, Any]) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(order).encode() + b"\n")
+        self._process.stdin.flush()
 
     def _line(self, seconds: float, *, needed: bool = True) -> dict[str, Any]:
         assert self._process.stdout is not None
@@ -109,9 +121,10 @@ def _main() -> None:
     from . import parts  # noqa: PLC0415 - so that every child has it
 
     parts.preload()
-    rest: Sequence[bytes] = iter(sys.stdin.buffer.readline, b"")  # type: ignore[assignment]
-    for line in rest:
-        order = json.loads(line)
+    orders = _Orders()
+    while (order := orders.next(None)) is not None:
+        if order["do"] == "kill":
+            continue  # it had ended by itself
         pid = os.fork()
         if pid == 0:
             code = 70
@@ -122,7 +135,37 @@ def _main() -> None:
                 sys.stderr.flush()
                 os._exit(code)
         _tell({"pid": pid})
-        _tell({"code": os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])})
+        _tell({"code": _watch(pid, orders)})
+
+
+def _watch(pid: int, orders: _Orders) -> int:
+    """How the child ended; it is killed when that is asked for, or when nobody is there any more who would ask."""
+    while True:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        if (order := orders.next(0.002)) is None or order.get("do") == "kill":
+            os.kill(pid, signal.SIGKILL)
+
+
+class _Orders:
+    """Lines on stdin, asked for with patience or without."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def next(self, seconds: float | None) -> dict[str, Any] | None:
+        """The next order, {} when there is none for so long, None when there will be none."""
+        while b"\n" not in self._rest:
+            if not select.select([0], [], [], seconds)[0]:
+                return {}
+            more = os.read(0, 65536)
+            if not more:
+                return None
+            self._rest += more
+        line, _, self._rest = self._rest.partition(b"\n")
+        order: dict[str, Any] = json.loads(line)
+        return order
 
 
 if __name__ == "__main__":

@@ -52,6 +52,7 @@ def test_while_one_applies_every_other_that_would_write_ends_with_75_and_its_pid
     first = life.apply()
     while not life.nursery.wait(first, 0.005) and not moves_of(life.local.journal()):
         pass
+    assert not life.nursery.wait(first, 0.0), first.said
     os.kill(first.pid, signal.SIGSTOP)
     moved = len(moves_of(life.local.journal()))
     commands = (
