@@ -149,7 +149,7 @@ def retry(run: Run, ident: str, path: Path) -> int:
         "hf-gate undo r_0123456789ab --out back.json --json",
     ),
 )
-@click.argument("ident", metavar="RUN", required=False)
+@click.argument("ident", metavar="[RUN]", required=False)
 @click.option("--out", "path", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The plan's file.")
 def undo(run: Run, ident: str | None, path: Path) -> int:
     """The plan that puts everybody of a run back where they were, and what no plan can undo. Sends nothing.
