@@ -60,7 +60,7 @@ def test_every_answer_bears_the_headers(crowded: Room) -> None:
         assert "base-uri 'none'" in policy
         assert "unsafe" not in policy
         assert (headers["x-frame-options"], headers["x-content-type-options"]) == ("DENY", "nosniff")
-        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["referrer-policy"] == "same-origin"
         assert headers["cross-origin-opener-policy"] == "same-origin"
         assert headers["cache-control"] == "no-store" or path == "/static/desk.css", path
 
@@ -90,6 +90,7 @@ ELSEWHERE = {
     "an opaque origin": {"sec-fetch-site": "-", "origin": "null"},
     "nobody says from where": {"sec-fetch-site": "-", "origin": "-"},
     "typed by the user": {"sec-fetch-site": "none", "origin": "-"},
+    "a page that hides where it is": {"sec-fetch-site": "same-origin", "origin": "null"},
     "a lie about the site": {"sec-fetch-site": "same-origin", "origin": "https://evil.example"},
 }
 

@@ -173,7 +173,6 @@
       if (key === "Enter" && dialog.open && where.matches("textarea") && !event.shiftKey) { event.preventDefault(); where.form.requestSubmit($("[data-enter]", where.form)); }
       return;
     }
-    if (key === "?" && event.shiftKey && event.target === document.body && false) return;
     if (dialog.open) { press(event, dialog); return; }
     if ((key === "ArrowRight" || key === "ArrowLeft") && along(key === "ArrowRight" ? 1 : -1)) { event.preventDefault(); return; }
     if (!keysOn && key.length === 1 && key !== "?") return;
@@ -201,9 +200,10 @@
       one.textContent = left;
     }
     const tray = $("#tray"), busy = Number(tray && tray.dataset.count) > 0 || all(".is-leaving").length > 0;
-    const pause = busy ? 1000 : 15000;
+    const pause = busy ? 1000 : $("[data-wait]") ? 2000 : 15000;
     if (document.hidden || Date.now() - asked < pause - 50 || $("#tray.htmx-request")) return;
     asked = Date.now();
+    if ($("[data-wait]")) { location.reload(); return; }
     const leave = page === "queue" ? all(".is-leaving").map((row) => row.dataset.requestId).slice(0, 100).join(",") : "";
     if (page === "request" && !busy) return;
     if (page === "queue" || tray) htmx.ajax("GET", "/tray?rows=" + encodeURIComponent(leave), { target: "#tray", swap: "outerHTML" });

@@ -1,0 +1,192 @@
+"""The desk in a real Chromium: triage by keys, undo and send, two people at once, hostile text, and a power cut."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from hf_gate.testing import LocalHub
+from tests.web.hostile import PAYLOADS
+from tests.web.kit import GOOD, a_program, write_desk
+
+MODEL = "lumen-labs/lantern-7b-chat"
+WATCH = """
+window.ran = []; window.blocked = [];
+for (const name of ["alert", "confirm", "prompt"]) window[name] = (text) => { window.ran.push(String(text)); };
+document.addEventListener("securitypolicyviolation", (event) => window.blocked.push(event.violatedDirective + " " + event.blockedURI));
+"""
+
+
+@pytest.fixture
+def local() -> Iterator[LocalHub]:
+    with LocalHub(requests=0, repos=1) as hub:
+        yield hub
+
+
+def _ask(local: LocalHub, names: list[str], **answers: str) -> None:
+    local.add_people([{"username": name, "email": f"{name}@ethz.ch"} for name in names])
+    day = "2026-06-{:02d}T10:00:00.000Z"
+    lines = [
+        {"repo": MODEL, "user": name, "answers": answers, "asked_at": day.format(1 + n % 27)}
+        for n, name in enumerate(names)
+    ]
+    local.add_requests(lines)
+
+
+@contextmanager
+def _page(browser: Browser, url: str) -> Iterator[Page]:
+    """A browser of somebody's own, signed in by a link."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    try:
+        page = context.new_page()
+        page.add_init_script(WATCH)
+        page.goto(url)
+        yield page
+    finally:
+        context.close()
+
+
+def _rows(page: Page, count: int) -> None:
+    """The queue, once the Hub was read and so many wait."""
+    base = page.url.partition("/queue")[0]
+    page.wait_for_function(
+        """async ([base, n]) => { while (true) {
+          const rows = await (await fetch(base + "/queue.json")).json();
+          if (rows.length === n) return true;
+          await new Promise((done) => setTimeout(done, 200));
+        } }""",
+        arg=[base, count],
+    )
+    page.goto(f"{base}/queue")
+    expect(page.locator("#rows > .row")).to_have_count(min(count, 50))
+
+
+def _status(local: LocalHub) -> dict[str, str]:
+    """Who was moved where, as the Hub has it; nobody twice."""
+    moved = [(line["user"], line["to"]) for line in local.journal() if line["route"] in {"handle", "batch"}]
+    assert len(moved) == len(dict(moved))
+    return dict(moved)
+
+
+def test_twenty_requests_are_decided_by_keys_alone(browser: Browser, local: LocalHub, tmp_path: Path) -> None:
+    names = [f"person-{n:02d}" for n in range(20)]
+    poor = names[3::5]
+    for name in names:
+        _ask(local, [name], Purpose="test" if name in poor else GOOD)
+    write_desk(tmp_path, local)
+    with a_program(tmp_path, local, "1s") as program, _page(browser, program.login_url) as page:
+        _rows(page, 20)
+        pressed = 0
+        for _ in names:
+            row = page.locator(".row.is-focus")
+            keys = ("s", "Enter") if "reset" in row.inner_text() else ("a",)
+            for key in keys:
+                page.keyboard.press(key)
+                pressed += 1
+                if key == "s":
+                    expect(page.locator("#sheet [data-enter]")).to_be_focused()
+            expect(page.locator("#rows > .row:is(.is-leaving, .is-gone)").first).to_be_visible()
+        assert pressed <= 24
+        expect(page.locator("#tray")).to_have_attribute("data-count", "0", timeout=20_000)
+        expect(page.locator(".is-leaving")).to_have_count(0)
+        assert page.evaluate("window.blocked") == []
+        assert _status(local) == {name: "reset" if name in poor else "accepted" for name in names}
+        assert program.end() == 0
+
+
+def test_a_decision_is_taken_back_and_another_sent_at_once(browser: Browser, local: LocalHub, tmp_path: Path) -> None:
+    write_desk(tmp_path, local)
+    _ask(local, ["ada", "bob"], Purpose=GOOD)
+    with a_program(tmp_path, local, "600s") as program, _page(browser, program.login_url) as page:
+        _rows(page, 2)
+        page.keyboard.press("a")
+        expect(page.locator("#tray")).to_contain_text("1 decision leaves in")
+        expect(page.locator("#said")).to_contain_text("600 seconds to undo")
+        page.keyboard.press("z")
+        expect(page.locator("#tray .tray")).to_have_count(0)
+        expect(page.get_by_role("button", name="Accept ada")).to_be_visible()
+        page.get_by_role("button", name="Accept bob").click()
+        expect(page.locator("#tray")).to_contain_text("bob")
+        page.reload()
+        expect(page.locator("#tray")).to_contain_text("1 decision leaves in")
+        page.get_by_role("button", name="Send now").click()
+        expect(page.locator(".row", has_text="bob").locator(".c-say")).to_contain_text("accepted")
+        assert _status(local) == {"bob": "accepted"}
+
+
+def test_the_loser_of_a_race_is_shown_the_winner(browser: Browser, local: LocalHub, tmp_path: Path) -> None:
+    write_desk(tmp_path, local)
+    _ask(local, ["ada"], Purpose=GOOD)
+    with a_program(tmp_path, local, "2s") as program, _page(browser, program.login_url) as lena:
+        _rows(lena, 1)
+        lena.goto(f"{program.url}/settings")
+        lena.get_by_label("Name", exact=True).fill("mia")
+        lena.get_by_role("button", name="Make a link").click()
+        link = lena.locator(".msg-ok code").inner_text()
+        with _page(browser, link) as mia:
+            _rows(mia, 1)
+            lena.goto(f"{program.url}/queue")
+            lena.keyboard.press("a")
+            expect(lena.locator("#tray")).to_contain_text("ada")
+            mia.keyboard.press("r")
+            mia.locator("#reason").fill("No.")
+            mia.locator("#sheet [data-enter]").click()
+            expect(mia.locator("#notice")).to_contain_text("lena-brandt has decided this already: accept ada")
+            expect(mia.locator(".row")).to_contain_text("by lena-brandt")
+            expect(lena.locator("#tray")).to_have_attribute("data-count", "0", timeout=20_000)
+        assert _status(local) == {"ada": "accepted"}
+
+
+def test_what_people_write_stays_text(browser: Browser, local: LocalHub, tmp_path: Path) -> None:
+    write_desk(tmp_path, local)
+    names = [f"eve-{n:03d}" for n in range(len(PAYLOADS))]
+    local.add_people([{"username": name, "fullname": text[:100]} for name, text in zip(names, PAYLOADS, strict=True)])
+    local.add_requests(
+        [{"repo": MODEL, "user": name, "answers": {"Affiliation": text, "Purpose": text, text[:60]: text}}
+         for name, text in zip(names, PAYLOADS, strict=True)]
+    )  # fmt: skip
+    with a_program(tmp_path, local, "600s") as program, _page(browser, program.login_url) as page:
+        _rows(page, len(names))
+        foreign = "#rows :is(script, img, svg, iframe, object, embed, form, style, link, base, meta, video, math)"
+        while True:
+            assert page.locator(foreign).count() == 0
+            assert page.evaluate("window.ran") == []
+            following = page.locator(".pager a[rel=next]")
+            if not following.count():
+                break
+            following.click()
+        page.goto(f"{program.url}/queue")
+        keys = page.eval_on_selector_all("#rows .row", "rows => rows.slice(0, 12).map(row => row.dataset.requestId)")
+        page.keyboard.press("e")
+        expect(page.locator(".why-row .tree")).to_be_visible()
+        page.keyboard.press("s")
+        expect(page.locator("#sheet")).to_be_visible()
+        assert (page.evaluate("window.ran"), page.evaluate("window.blocked")) == ([], [])
+        for key in keys:
+            page.goto(f"{program.url}/requests/{key}")
+            texts = page.eval_on_selector_all(".answers dd bdi", "all => all.map(one => one.textContent)")
+            assert texts
+            assert page.locator(".flow :is(script, img, svg, iframe, object, style, base)").count() == 0
+            assert (page.evaluate("window.ran"), page.evaluate("window.blocked")) == ([], [])
+
+
+def test_after_a_power_cut_the_tray_is_as_it_was(browser: Browser, local: LocalHub, tmp_path: Path) -> None:
+    write_desk(tmp_path, local)
+    _ask(local, ["ada", "bob", "cyd"], Purpose=GOOD)
+    with a_program(tmp_path, local, "600s") as program, _page(browser, program.login_url) as page:
+        _rows(page, 3)
+        page.keyboard.press("a")
+        page.keyboard.press("a")
+        expect(page.locator("#tray")).to_contain_text("2 decisions leave in")
+        program.kill()
+    assert _status(local) == {}
+    with a_program(tmp_path, local, "600s") as program, _page(browser, program.login_url) as page:
+        expect(page.locator("#tray")).to_contain_text("2 decisions leave in")
+        page.get_by_role("button", name="Send now").click()
+        expect(page.locator("#tray")).to_have_attribute("data-count", "0", timeout=20_000)
+        assert _status(local) == {"ada": "accepted", "bob": "accepted"}
+        assert program.end() == 0
