@@ -130,7 +130,13 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "facts": facts,
     "facts errors": fact_errors,
 }
-PAGES: Final = ("ARCHITECTURE.md", "docs/code-map.md", "docs/what-happens-to-the-person.md", "docs/cli.md", "docs/facts.md")
+PAGES: Final = (
+    "ARCHITECTURE.md",
+    "docs/code-map.md",
+    "docs/what-happens-to-the-person.md",
+    "docs/cli.md",
+    "docs/facts.md",
+)
 
 
 def renewed(text: str) -> str:

@@ -8,12 +8,9 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from http.client import HTTPConnection
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
+from typing import Any, Final
 
 import click
 
@@ -22,6 +19,7 @@ from ..domain.outcomes import Kind
 from ..domain.requests import Decision
 from ..errors import HfGateError
 from .demo_desk import play_desk
+from .demo_story import Story
 from .detail import request_lines
 from .frame import Run, command
 from .layout import width_of
@@ -29,60 +27,8 @@ from .output import Format, numbered
 from .rows import REQUEST_KEYS, request_row
 from .table import ls_columns
 
-if TYPE_CHECKING:
-    from ..hub.client import Hub
-
 _NEWCOMER: Final = {"username": "mara-okello", "fullname": "Mara Okello", "email": "mara.okello@example.edu"}
 _REASON: Final = "Please say in one or two sentences what you will do with it, then ask again."
-
-
-@dataclass(slots=True)
-class Story:
-    """What was said and checked so far."""
-
-    run: Run
-    url: str
-    tokens: Mapping[str, str]
-    steps: list[dict[str, object]] = field(default_factory=list)
-
-    def tell(self, text: str = "") -> None:
-        """A line for people; with --json nobody reads it."""
-        if self.run.out.is_human:
-            self.run.out.line(text)
-
-    def check(self, name: str, *, ok: bool, detail: str) -> None:
-        """A claim of the story, which ends there when it does not hold."""
-        self.steps.append({"step": name, "ok": ok, "detail": detail})
-        self.tell(f"  {'✓' if ok else '✗'} {detail}")
-        if not ok:
-            raise HfGateError(
-                f"the demo is not what it says: {detail}.",
-                hint="Please report this; nothing but the local Hub was touched.",
-            )
-
-    @contextmanager
-    def hub(self, token: str) -> Iterator[Hub]:
-        """The local Hub as somebody."""
-        from ..hub.client import Hub  # noqa: PLC0415 - help needs none of it
-
-        with Hub(self.tokens.get(token, token), self.url) as hub:
-            yield hub
-
-    def control(self, path: str, body: object) -> Any:  # noqa: ANN401 - whatever JSON it answers
-        """Does something through the local Hub's own door."""
-        return self._door("POST", path, json.dumps(body))
-
-    def look(self, path: str) -> Any:  # noqa: ANN401 - as above
-        """Reads something there."""
-        return self._door("GET", path, None)
-
-    def _door(self, method: str, path: str, body: str | None) -> Any:  # noqa: ANN401 - as above
-        connection = HTTPConnection(urlsplit(self.url).netloc, timeout=30)
-        try:
-            connection.request(method, f"/_hf_gate/{path}", body, {"content-type": "application/json"})
-            return json.loads(connection.getresponse().read())
-        finally:
-            connection.close()
 
 
 @command("demo", examples=("hf-gate demo", "hf-gate demo --script"))

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import HfGateError
+from .demo_story import Story
 
 if TYPE_CHECKING:
     from ..domain.ids import Repo
-    from .demo import Story
 
 _SHOWN = 14  # lines of a command's answer that are shown
 

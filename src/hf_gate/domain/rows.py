@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeAlias
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -13,7 +12,6 @@ from .ids import Repo
 from .ledger import Link
 from .requests import AccessRequest
 from .state import Known, RequestState
-
 
 Cut: TypeAlias = tuple[int, int]
 """A place in a list of requests from the oldest on: when that one asked (ms), and its number."""
