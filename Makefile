@@ -1,6 +1,6 @@
 # Two commands on a fresh machine: make demo, make test. Python >= 3.11, git and make are all they need to find there.
 .DEFAULT_GOAL := help
-.PHONY: help demo smoke test torture check bench docs live lock witness clean run-env dev-env
+.PHONY: help demo smoke test torture check bench docs live lock witness chromium clean run-env dev-env
 
 N ?= 2
 ARGS ?=
@@ -20,10 +20,10 @@ demo: run-env ## a local Hub with invented people, and the first decisions: no t
 smoke: run-env ## the same story, played by itself; exit 0 when it ends as it should
 	@.venv/bin/hf-gate demo --script
 
-test: dev-env witness ## the whole suite; ARGS="-k ledger" for a part, N=4 for more processes
+test: dev-env witness chromium ## the whole suite; ARGS="-k ledger" for a part, N=4 for more processes
 	@HF_GATE_TEST_PROFILE=ci $(PY) -m pytest -n $(N) $(ARGS)
 
-torture: dev-env witness ## the same checks with larger numbers
+torture: dev-env witness chromium ## the same checks with larger numbers
 	@HF_GATE_TEST_PROFILE=torture $(PY) -m pytest -n $(N) $(ARGS)
 
 check: dev-env ## format, lint, types, storeys of the house, house tests
@@ -48,6 +48,9 @@ lock: ## write requirements/*.txt anew (ARGS=--upgrade for the newest of everyth
 
 witness: dev-env ## the environments with huggingface_hub 2.0.0, the newest 2.x and the newest 1.x
 	@for name in $(WITNESSES); do $(PY) tools/bootstrap.py .venv-witness/$$name requirements/witness-$$name.txt || exit 1; done
+
+chromium:
+	@sh tools/chromium.sh
 
 clean: ## remove what make made
 	rm -rf .venv .venv-witness build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
