@@ -1,7 +1,7 @@
 #!/bin/sh
 # Sees to it that the browser tests find a Chromium: the system's, else Debian's package when we are root there.
 # Without one the browser tests say that they skip, and why; nothing else needs it.
-for name in chromium chromium-browser google-chrome; do
+for name in chromium chromium-browser google-chrome-stable google-chrome; do
     command -v "$name" >/dev/null 2>&1 && exit 0
 done
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
