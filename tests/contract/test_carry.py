@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -103,10 +104,11 @@ def test_who_is_known_to_have_withdrawn_by_a_reading_since_is_gone_and_the_other
     scene.check_over()
 
 
-def test_who_asked_anew_is_not_decided_on_the_old_request(scene: Scene) -> None:
+@pytest.mark.parametrize("again", ["reset", "accept"], ids=["the same answers", "other answers"])
+def test_who_asked_anew_is_not_decided_on_the_old_request(scene: Scene, again: str) -> None:
     run = begun(scene, {"ada": "reset"})
     scene.decide("ada", "reset")
-    scene.ask({"ada": "accept"})
+    scene.ask({"ada": again})
     assert dict(scene.carry(run).counts) == {"stale": 1}
     assert scene.where("ada") == "pending"
 
@@ -301,6 +303,32 @@ def test_a_process_that_dies_at_any_write_is_resumed_without_loss(tmp_path: Path
             if not dying.has_failed:
                 break
         assert at > 5, "so few transactions would prove nothing"
+
+
+@pytest.mark.parametrize("tail", [b"", b"torn" * 999, bytes(24 + 4096)], ids=["as it is", "torn", "empty pages"])
+def test_what_a_power_cut_leaves_of_the_log_is_opened_and_resumed(tmp_path: Path, tail: bytes) -> None:
+    """The files as they are on the disk at each commit, with what of the next write had reached it; no process closed them."""
+    for at in range(1, 20):
+        scene = Scene(tmp_path / f"{at}", Near(repos=2, page_size=10))
+        run = begun(scene)
+        dying = Failing(scene.store, at, "before")
+        with suppress(Killed):
+            scene.carry(run, store=dying)
+        image = tmp_path / f"{at}-image"
+        image.mkdir()
+        for name in ("desk.db", "desk.db-wal"):
+            shutil.copy(scene.folder / name, image / name)
+        with (image / "desk.db-wal").open("ab") as log:
+            log.write(tail)
+        scene.close()
+        after = Scene(image, scene.near)
+        after.check()
+        assert dict(after.carry(after.again(run)).counts) == {"done": 20}
+        assert as_wished(after)
+        after.close()
+        if not dying.has_failed:
+            break
+    assert at > 5
 
 
 def test_a_process_that_dies_between_outcome_and_projection_leaves_neither(scene: Scene) -> None:
