@@ -208,6 +208,15 @@ def test_many_rejections_need_their_number(fresh: LocalHub) -> None:
     assert status_of(fresh, "person-20") == "rejected"
 
 
+def test_a_limit_that_was_said_holds_also_where_a_yes_is_enough(fresh: LocalHub) -> None:
+    fill(fresh, NAMES)
+    console, before = Console(fresh), fresh.journal()
+    ended = console.run("accept", MODEL, *NAMES, "--yes", "--max-changes", "2")
+    assert (ended.code, "more than --max-changes 2" in ended.err) == (6, True)
+    assert fresh.journal() == before
+    assert console.run("accept", MODEL, *NAMES, "--yes", "--max-changes", "3").code == 0
+
+
 def test_more_than_max_is_refused(fresh: LocalHub) -> None:
     names = [f"person-{number}" for number in range(101)]
     fill(fresh, names)

@@ -58,14 +58,16 @@ def check_yes(
     from ..plan.guards import Yes  # noqa: PLC0415 - as above
 
     is_typed = needed is Yes.TYPED
-    if needed is Yes.NONE or (yes and (not is_typed or (max_changes or 0) >= count)):
+    if needed is Yes.NONE:
         return
-    if yes and max_changes and max_changes < count:
+    if max_changes is not None and max_changes < count:  # a limit that was said holds, also where a plain yes is enough
         raise Guarded(
             f"{count} changes are more than --max-changes {max_changes}; nothing was sent.",
             hint=f"If all are meant: --yes --max-changes {count}{hint}.",
         )
-    if yes and is_typed:
+    if yes and (not is_typed or max_changes is not None):
+        return
+    if yes:
         raise Guarded(
             f"--yes alone is not enough for {count} changes; nothing was sent.",
             hint=f"If all are meant: --yes --max-changes {count}{hint}.",
