@@ -81,6 +81,7 @@ def propose(
     """
     heap, counts = _Heap(most), Counter[str]()
     needs: dict[int, PersonRow] = {}
+    out: set[int] = set()  # who is put out by a verdict
     entered = 0
     for court in courts:
         for status in court.statuses:
@@ -91,19 +92,22 @@ def propose(
                 needs.update((person.id, person) for person in heard.needs)
                 for change in heard.changes:
                     heap.add(change)
-    ends = _ends(store, courts, policies, now)
+                    if change.verb == "remove":
+                        out.add(change.row)
+    # One change for each request: whoever a verdict puts out needs no end of the grant beside it.
+    ends = [change for change in _ends(store, courts, policies, now) if change.row not in out]
     counts["end"] = len(ends)
     for change in ends:
         heap.add(change)
-    changes, out = guards.protect(heap.kept, protected)
+    changes, kept_in = guards.protect(heap.kept, protected)
     waiting = sum(row.counts.get("pending", 0) for row in store.repos())
     plan = sealed(
         changes,
         policy_digest=policies_digest(policies),
         endpoint=store.endpoint,
         now=now,
-        summary={**{key: counts[key] for key in SUMMARY}, **_shadows(counts), "protected": len(out)},
-        guards=guards.told(changes, waiting, len(out)),
+        summary={**{key: counts[key] for key in SUMMARY}, **_shadows(counts), "protected": len(kept_in)},
+        guards=guards.told(changes, waiting, len(kept_in)),
         valid=valid,
         most=most,
         dropped=heap.dropped,
