@@ -90,12 +90,20 @@ def turn(desk: Desk, carrier_of: CarrierOf, repos: Sequence[Repo], *, ident: str
 def resume_all(store: StorePort, carrier_of: CarrierOf) -> list[RunRow]:
     """Runs that a dead process or an absent Hub left half done: our own go on, people's are settled and wait for them."""
     resumed = []
-    for run in reversed(store.runs()):
+    under_way = {ident for row in store.open_changes() if (ident := row.state.open_run) is not None}
+    for run in _lately_or(store, under_way):
         if run.kind == AUTO and run.state in UNFINISHED:
             resumed.append(carrier_of(run).carry(run))
-        elif run.state in UNFINISHED or run.counts.get(Ended.OPEN):
+        elif run.id in under_way or run.state in UNFINISHED or run.counts.get(Ended.OPEN):
             carrier_of(run).settle_alone(run)
     return resumed
+
+
+def _lately_or(store: StorePort, under_way: Collection[str]) -> list[RunRow]:
+    """The latest runs, and those that left something under way however long ago; the oldest first."""
+    latest = store.runs()
+    left = [store.run(ident) for ident in sorted(set(under_way) - {run.id for run in latest})]
+    return [*(run for run in left if run is not None), *reversed(latest)]
 
 
 def _read(desk: Desk, repo: Repo, done: Turn) -> None:
