@@ -123,7 +123,10 @@ class Life:
         stats = self.local.stats()
         if sum(stats["calls"].values()) > sum(stats["replies"].values()):
             return
-        name, status = self.dice.choice(self.names), self.dice.choice(("accepted", "rejected", "reset"))
+        self.decide(self.dice.choice(self.names), self.dice.choice(("accepted", "rejected", "reset")))
+
+    def decide(self, name: str, status: str) -> None:
+        """One decision of somebody else's."""
         body = {"user": name, "status": status}
         connection = HTTPConnection(urlsplit(self.local.url).netloc, timeout=5)
         headers = {"authorization": f"Bearer {self.local.tokens['admin']}", "content-type": "application/json"}
