@@ -64,6 +64,9 @@ MOVES: tuple[Move, ...] = (
 # What a reviewer's verb aims at; `revoke` is reset, reject or cancel by another name.
 TARGET_OF: dict[str, Status] = {"accept": _A, "reject": _R, "cancel": _P, "reset": _Z, "grant": _A}
 
+# What brings a request to each status, as the Hub is told; who is let in without asking is granted.
+VERB_TO: dict[str, str] = {_A: "accept", _R: "reject", _P: "cancel", _Z: "reset"}
+
 # What each status means to the person whose request it is.
 MEANING: dict[Status, str] = {
     _P: "waits for a review; no files",

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from ..domain.events import VerdictReached
-from ..domain.lifecycle import STATUSES, Status
+from ..domain.lifecycle import STATUSES, TARGET_OF, Status
 from ..domain.moments import iso
 from ..domain.requests import AccessRequest
 from ..domain.state import RequestState, answers_digest
@@ -131,7 +131,7 @@ def is_news(state: RequestState, verdict: Verdict) -> bool:
 def ended(subject: Subject, at: datetime, *, end_reason: str | None, rule: str) -> Change | None:
     """The change that ends a grant whose time is over; None when its end is a human's, or it is not in any more."""
     state, request = subject.state, subject.request
-    after = {"reset": "reset", "reject": "rejected"}.get(state.at_end or "reset")
+    after = TARGET_OF.get(state.at_end or "reset")
     if after is None or state.status != "accepted" or state.until is None or state.open_after is not None:
         return None
     late = (at.timestamp() * 1000 - state.until) / 86_400_000
@@ -144,7 +144,7 @@ def ended(subject: Subject, at: datetime, *, end_reason: str | None, rule: str) 
         asked_at=iso(request.asked_at),
         answers_digest=answers_digest(request),
         before="accepted",
-        after=after,
+        after=after.value,
         reason=end_reason or "Your access has come to its end. You may ask again.",
         rule=rule,
         policy=None,

@@ -11,6 +11,7 @@ import msgspec
 
 from ..domain.events import canonical
 from ..domain.ids import Repo, RepoType
+from ..domain.lifecycle import VERB_TO
 from ..domain.moments import iso
 from ..errors import Guarded, UsageError
 
@@ -63,7 +64,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def act(self) -> str:
         """accept, reject, reset or cancel, as the Hub is told."""
-        return {"accepted": "accept", "rejected": "reject", "reset": "reset", "pending": "cancel"}[self.after]
+        return VERB_TO[self.after]
 
     @property
     def verb(self) -> str:

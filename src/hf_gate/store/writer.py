@@ -12,6 +12,7 @@ from ..domain.events import Entry, canonical
 from ..domain.folding import folded
 from ..domain.ids import Repo
 from ..domain.ledger import Checkpoint
+from ..domain.lifecycle import VERB_TO
 from ..domain.requests import AccessRequest
 from ..domain.rows import ChangeRow, RepoRow, RunRow, Seen
 from ..domain.state import Known, evolve, news
@@ -286,7 +287,5 @@ def _verbs(event: e.AnyEvent, before: str | None) -> tuple[str, ...]:
     """What a settled change counts as: by where it went, and as a removal when it took access away."""
     if not isinstance(event, e.ChangeSettled) or event.kind != "done":
         return ()
-    verb = {"accepted": "accept", "rejected": "reject", "reset": "reset", "pending": "cancel"}.get(
-        event.after, event.after
-    )
+    verb = VERB_TO.get(event.after, event.after)
     return (verb, "remove") if before == "accepted" and event.after != "accepted" else (verb,)
