@@ -32,6 +32,16 @@ def life(tmp_path: Path) -> Iterator[Life]:
     nursery.close()
 
 
+def begun(life: Life) -> None:
+    """The plan is approved, and its process killed before it sent anything."""
+    life.local.set_faults(["delay_before:s=0.3:on=list"])
+    child = life.apply()
+    while not life.nursery.wait(child, 0.01) and not _has_run(life):
+        pass
+    life.nursery.kill(child)
+    life.local.set_faults([])
+
+
 def start(life: Life, *args: str) -> subprocess.Popen[bytes]:
     """A real process beside the one of the nursery."""
     return subprocess.Popen(
@@ -98,17 +108,23 @@ def test_who_accepts_beside_a_plan_and_the_loop_decide_nobody_twice(life: Life) 
     assert len(moves_of(life.local.journal())) == 20
 
 
+@pytest.mark.parametrize(("word", "state"), [("pause", "ended"), ("stop", "stopped")])
+def test_a_plan_that_was_paused_goes_on_when_it_is_applied_again_and_a_stopped_one_does_not(
+    life: Life, word: str, state: str
+) -> None:
+    begun(life)
+    assert life.run("runs", word, life.latest().id).code == 0, life.said
+    life.nursery.wait(life.apply(), 60.0)
+    assert life.latest().state == state
+    assert len(moves_of(life.local.journal())) == (20 if word == "pause" else 0)
+
+
 # ---- a disk that is full -----------------------------------------------------------------------------------------------
 
 
 def test_when_the_system_takes_no_more_bytes_nothing_is_sent_that_is_not_written(life: Life) -> None:
     """The size of files is limited ever less, until the whole run fits; the same run goes on each time."""
-    life.local.set_faults(["delay_before:s=0.3:on=list"])
-    child = life.apply()
-    while not life.nursery.wait(child, 0.01) and not _has_run(life):
-        pass
-    life.nursery.kill(child)
-    life.local.set_faults([])
+    begun(life)
     codes = []
     for most in range(0, 4_000_000, STEP):
         child = life.run(part="on_small_disk", most=most)
