@@ -190,3 +190,33 @@ def test_after_a_power_cut_the_tray_is_as_it_was(browser: Browser, local: LocalH
         expect(page.locator("#tray")).to_have_attribute("data-count", "0", timeout=20_000)
         assert _status(local) == {"ada": "accepted", "bob": "accepted"}
         assert program.end() == 0
+
+
+def test_many_are_sent_back_by_keys_after_a_look_and_taken_back(
+    browser: Browser, local: LocalHub, tmp_path: Path
+) -> None:
+    write_desk(tmp_path, local)
+    _ask(local, [f"person-{n:02d}" for n in range(70)], Purpose=GOOD)
+    with a_program(tmp_path, local, "600s") as program, _page(browser, program.login_url) as page:
+        _rows(page, 70)
+        page.keyboard.press("x")
+        page.keyboard.press("j")
+        page.keyboard.press("j")
+        page.keyboard.press("Shift+X")
+        expect(page.locator("#bulk")).to_contain_text("3 selected")
+        page.locator(".pager a[rel=next]").click()
+        expect(page.locator("#rows > .row")).to_have_count(20)
+        page.keyboard.press("*")
+        page.keyboard.press("a")
+        expect(page.locator("#bulk")).to_contain_text("23 selected")
+        page.locator("#bulk").get_by_role("button", name="Reset…").click()
+        expect(page.get_by_role("heading", level=1)).to_contain_text("23 requests?")
+        page.locator("#reason").fill("Please say what you will study, then ask again.")
+        page.get_by_label("To confirm, type 23").fill("23")
+        page.get_by_role("button", name="Reset 23").click()
+        expect(page.locator("#tray")).to_contain_text("23 decisions leave in")
+        expect(page.locator(".is-leaving")).to_have_count(3)
+        page.get_by_role("button", name="Undo all").click()
+        expect(page.locator(".is-leaving")).to_have_count(0)
+        expect(page.locator("#tray .tray")).to_have_count(0)
+    assert _status(local) == {}

@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from ..domain.members import Member, Role
 from ..errors import HfGateError, HubUnavailable, NotAllowed, Offline, Stale, StoreUnavailable, UsageError
-from . import files, keys, members, queue, request, tray
+from . import bulk, files, keys, members, queue, request, tray
 from .office import Office
 from .shield import BIGGEST, Shield
 from .sign_in import Door
@@ -51,6 +51,10 @@ WAYS: Final = (
     Way("POST", "/tray/hold", _REVIEWER, tray.hold),
     Way("POST", "/tray/send", _REVIEWER, tray.send),
     Way("POST", "/tray/seen", _REVIEWER, tray.seen),
+    Way("POST", "/selection", _REVIEWER, bulk.select),
+    Way("POST", "/bulk", _REVIEWER, bulk.begin),
+    Way("GET", "/bulk/{id}", _REVIEWER, bulk.page),
+    Way("POST", "/bulk/{id}", _REVIEWER, bulk.confirm),
     Way("GET", "/keys", _VIEWER, keys.page),
     Way("POST", "/theme", _VIEWER, keys.theme),
     Way("GET", "/settings", _VIEWER, members.page),

@@ -33,7 +33,7 @@ class Keeper:
     _stop: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
     _read_now: threading.Event = field(default_factory=threading.Event)
-    _hall: tuple[joining.Bench, joining.Hall] | None = None
+    _judged: joining.Bench | None = None
 
     def start(self) -> None:
         for name, work in (("hf-gate-tray", self._send), ("hf-gate-reader", self._read)):
@@ -111,9 +111,7 @@ class Keeper:
     def _judge(self, *, found: bool) -> None:
         """Enters the verdicts that are new, so that the queue can be asked for them. Plans nothing, sends nothing."""
         bench = self.office.bench
-        if bench is None or (not found and self._hall is not None and self._hall[0] is bench):
+        if bench is None or (not found and self._judged is bench):
             return
-        if self._hall is None or self._hall[0] is not bench:
-            self._hall = (bench, joining.Hall(self.office.settings, bench))
-        hear = self._hall[1].hear
+        self._judged, hear = bench, self.office.hall(bench).hear
         propose(self.office.store, bench.courts(), hear, now=self.office.now(), policies=bench.policies)

@@ -110,9 +110,12 @@ class Line:
     def rest(self) -> list[Answer]:
         """What says most, beside affiliation and country: the purpose and the job, or whatever there is instead."""
         told = [
-            a for a in self.answers if a.role not in {Role.AFFILIATION, Role.COUNTRY, Role.CONSENT} and not a.is_tick
+            a
+            for a in self.answers
+            if a.role not in _ASIDE and not a.is_tick and a.type != "ip_location" and a.text.strip()
         ]
-        return sorted((a for a in told if a.text.strip()), key=lambda a: a.role is not Role.PURPOSE)
+        purpose = [a for a in told if a.role is Role.PURPOSE]
+        return [*purpose, *(a for a in told if a.role is Role.JOB)] if purpose else told
 
 
 def key_of(row: RequestRow) -> str:

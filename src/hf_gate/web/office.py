@@ -22,6 +22,7 @@ from ..errors import HfGateError
 from ..hub.client import Hub
 from ..policy.spelling import glob_matches
 from ..store.members import Members
+from ..store.picks import Picks
 from ..store.reading import Store
 from ..store.tray import Tray
 from ..usecases.decide import Direct
@@ -61,6 +62,7 @@ class Office:
     pulse: Pulse = field(default_factory=Pulse)
     wake: threading.Event = field(default_factory=threading.Event)
     read_now: Callable[[], None] = lambda: None
+    _hall: tuple[joining.Bench, joining.Hall] | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _seen: tuple[float, object] = (0.0, None)
     _bench: joining.Bench | None = None
@@ -81,6 +83,10 @@ class Office:
     @cached_property
     def tray(self) -> Tray:
         return Tray(self.store)
+
+    @cached_property
+    def picks(self) -> Picks:
+        return Picks(self.store)
 
     @cached_property
     def members(self) -> Members:
@@ -150,6 +156,12 @@ class Office:
             self.bench_problem = None
         except HfGateError as problem:
             self._bench, self.bench_problem = None, problem
+
+    def hall(self, bench: joining.Bench) -> joining.Hall:
+        """Where long lists are judged; its processes are kept for the next list."""
+        if self._hall is None or self._hall[0] is not bench:
+            self._hall = (bench, joining.Hall(self.settings, bench))
+        return self._hall[1]
 
     def court(self, row: RepoRow) -> Court | None:
         """Who judges at a repo, made once for each version of policies and form."""

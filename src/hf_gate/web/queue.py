@@ -42,7 +42,7 @@ VIEWS: Final = (
 
 _PATIENCE: Final = 20  # times as long as counting took before it is counted anew
 _MOST: Final = 1000  # up to here requests are counted for a query that no counter knows
-_KEYS: Final = ("repo", "repo_type", "request_id", "user_id", "user", "fullname", "email", "status", "asked_at",
+KEYS: Final = ("repo", "repo_type", "request_id", "user_id", "user", "fullname", "email", "status", "asked_at",
                 "reviewed_at", "answers", "verdict")  # fmt: skip
 
 
@@ -77,9 +77,9 @@ class Asked:
         return str(found[0].values[0]) if len(found) == 1 and len(found[0].values) == 1 else None
 
 
-def asked_of(visit: Visit) -> Asked:
-    """The query behind `q`; none at all means who is pending."""
-    text = visit.asked("q", PENDING).strip()
+def asked_of(visit: Visit, text: str | None = None) -> Asked:
+    """A query, by default the one behind `q`; none at all means who is pending."""
+    text = (visit.asked("q", PENDING) if text is None else text).strip()
     try:
         return Asked(text, parse_query(text))
     except InvalidQuery as problem:
@@ -132,6 +132,10 @@ def page(visit: Visit) -> Response:
         standing=_standing(cells),
         exports=[(kind, f"/queue.{kind}?{urlencode({'q': asked.text})}") for kind in ("csv", "json")],
         problem=visit.office.bench_problem,
+        picks=visit.office.picks.among(f"s_{visit.member.name}", [row.id for row in found.rows]),
+        picked=visit.office.picks.count(f"s_{visit.member.name}"),
+        matching=counted(asked.query, cells),
+        query_text=asked.text,
     )
 
 
@@ -326,9 +330,9 @@ def record(row: RequestRow) -> dict[str, object]:
 def _csv(rows: list[dict[str, object]]) -> str:
     out = io.StringIO()
     sheet = csv.writer(out, lineterminator="\r\n")
-    sheet.writerow(_KEYS)
+    sheet.writerow(KEYS)
     for row in rows:
-        sheet.writerow([_cell(row[key]) for key in _KEYS])
+        sheet.writerow([_cell(row[key]) for key in KEYS])
     return out.getvalue()
 
 

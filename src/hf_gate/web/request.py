@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from starlette.responses import Response
 
 from ..domain.events import StatusMoved, event_of
-from ..domain.forms import form_of_json
+from ..domain.forms import fold, form_of_json
 from ..domain.lifecycle import MEANING
 from ..domain.moments import iso, moment_of
 from ..domain.rows import RepoRow, RequestRow
@@ -146,9 +146,10 @@ def _form_changes(row: RequestRow, repo: RepoRow | None) -> dict[str, list[str]]
     """What the form of today asks otherwise than the one they saw."""
     if repo is None or repo.form_card is None or row.request is None or not row.request.has_form:
         return {"added": [], "gone": []}
-    now = [each.label for each in form_of_json(repo.form_card).fields if each.type != "ip_location"]
-    saw = list(row.request.answers)
-    return {"added": [label for label in now if label not in saw], "gone": [label for label in saw if label not in now]}
+    now = {each.label: each.type for each in form_of_json(repo.form_card).fields}
+    saw = [fold(label) for label in row.request.answers]
+    added = [label for label, kind in now.items() if label not in saw and kind != "ip_location"]
+    return {"added": added, "gone": [label for label in saw if label not in now]}
 
 
 def facts(visit: Visit, line: Line) -> list[tuple[str, str, str, str]]:
@@ -249,12 +250,20 @@ def sheet_of(visit: Visit, line: Line, verb: str) -> Sheet:
     suggested = _suggested(line.said, verb)
     if suggested is not None:
         texts.append((f"rule {suggested[0]}", fill(suggested[1], repo=repo, user=user, rule=suggested[0])))
+    texts += texts_for(visit, user, repo)
+    takes = verb in {"reset", "reject"}
+    return Sheet(verb, line, texts[0][1] if suggested and takes else "", texts[:9] if takes else [], takes)
+
+
+def texts_for(visit: Visit, user: str, repo: str | None) -> list[tuple[str, str]]:
+    """The desk's own texts by their names, filled; for many people at once those that name nobody."""
+    found = []
     for name, template in visit.office.place.desk.templates.items():
         text = text_for(template, None)
-        if "{rule}" not in text:
-            texts.append((name, fill(text, repo=repo, user=user, rule="")))
-    takes = verb in {"reset", "reject"}
-    return Sheet(verb, line, texts[0][1] if texts and takes else "", texts[:9] if takes else [], takes)
+        if "{rule}" in text or (repo is None and "{" in text):
+            continue
+        found.append((name, fill(text, repo=repo or "", user=user, rule="")))
+    return found
 
 
 def _suggested(said: Said | None, verb: str) -> tuple[str, str] | None:

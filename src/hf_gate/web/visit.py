@@ -67,8 +67,8 @@ class Visit:
 
     @property
     def nav(self) -> tuple[tuple[str, str], ...]:
-        """The rooms that everybody finds."""
-        return NAV
+        """The rooms that this person finds."""
+        return tuple((name, path) for name, path, role in NAV if self.member.role.covers(role))
 
     @property
     def next_url(self) -> str:
@@ -124,7 +124,7 @@ def fields(text: str) -> dict[str, list[str]]:
 
 Page = Callable[[Visit], Response]
 
-NAV: Final = (("Queue", "/queue"),)
+NAV: Final = (("Queue", "/queue", Role.VIEWER),)
 
 
 def _environment() -> Environment:

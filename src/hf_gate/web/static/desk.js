@@ -7,6 +7,7 @@
   const page = document.body.dataset.page;
   const dialog = $("#sheet");
   let keysOn = localStorage.getItem("keys") !== "off";
+  let starred = 0;    // when `*` was pressed
   let going = 0;      // when `g` was pressed
   let current = null; // the key of the row under the keyboard
 
@@ -110,6 +111,13 @@
       post(url, button && button.name ? { [button.name]: button.value } : {});
       return;
     }
+    if (form.id === "bulk" && button && button.dataset.select) {
+      event.preventDefault();
+      const what = button.dataset.select;
+      for (const box of all("#rows [data-pick]")) if (!box.disabled) box.checked = what === "all";
+      pickPost({ do: what });
+      return;
+    }
     if (form.matches("[data-sheet-form]") && dialog.contains(form) && page === "queue") {
       event.preventDefault();
       const values = Object.fromEntries(new FormData(form)), row = document.getElementById("r-" + values.key);
@@ -131,6 +139,8 @@
     if (event.defaultPrevented || event.button || event.ctrlKey || event.metaKey || event.shiftKey) return;
     const opens = event.target.closest("[data-sheet-url], a[data-sheet]");
     if (opens) { event.preventDefault(); openSheet(opens.dataset.sheetUrl || opens.href); return; }
+    const flip = event.target.closest("[data-keys-switch]");
+    if (flip) { keysOn = !keysOn; localStorage.setItem("keys", keysOn ? "on" : "off"); showSwitch(); return; }
     const text = event.target.closest("[data-text]");
     if (text) { const at = $("#reason"); at.value = text.dataset.text; count(at); $("[data-enter]", text.form).focus(); return; }
     if (event.target.closest("[data-close]") && dialog.open) { event.preventDefault(); closeSheet(); }
@@ -144,6 +154,30 @@
     if (at.value.trim()) at.removeAttribute("aria-invalid");
   }
   document.addEventListener("input", (event) => { if (event.target.matches("textarea[data-count]")) count(event.target); });
+
+  // ---- selecting: kept by the desk, never here -----------------------------------------------------------
+  let anchor = null;
+  const pickPost = (values) => htmx.ajax("POST", "/selection", { target: "#bulk", swap: "outerHTML", values: { q: ($("#bulk [name=q]") || {}).value || "", ...values } });
+  function pick(boxes, on) {
+    const some = boxes.filter((box) => !box.disabled && box.checked !== on);
+    for (const box of some) box.checked = on;
+    if (some.length) pickPost({ do: on ? "add" : "remove", key: some.map((box) => box.value) });
+  }
+  function pickRow(row, range) {
+    const box = row && $("[data-pick]", row);
+    if (!box || box.disabled) return;
+    const list = rows(), from = range && anchor ? list.indexOf(document.getElementById(anchor)) : -1;
+    if (from >= 0) {
+      const [a, b] = [from, list.indexOf(row)].sort((x, y) => x - y);
+      pick(list.slice(a, b + 1).map((one) => $("[data-pick]", one)).filter(Boolean), true);
+    } else pick([box], !box.checked);
+    anchor = row.id;
+  }
+  document.addEventListener("change", (event) => {
+    const box = event.target;
+    if (box.matches("[data-pick]")) { anchor = box.closest(".row").id; pickPost({ do: box.checked ? "add" : "remove", key: box.value }); }
+    if (box.matches("[data-pick-page]")) { const on = box.checked; pick(all("#rows [data-pick]"), on); }
+  });
 
   // ---- why -----------------------------------------------------------------------------------------
   function why(row) {
@@ -162,6 +196,7 @@
     j: () => step(1), k: () => step(-1), ArrowDown: () => step(1), ArrowUp: () => step(-1),
     o: () => { const row = now(); if (row) $(".who", row).click(); },
     a: () => decide(now(), "accept"), s: () => decide(now(), "reset"), r: () => decide(now(), "reject"),
+    x: () => pickRow(now(), false), X: () => pickRow(now(), true),
     c: () => decide(now(), "cancel"), e: () => why(now()),
     z: () => post("/tray/undo", { which: "last" }),
   };
@@ -178,6 +213,10 @@
     if (!keysOn && key.length === 1 && key !== "?") return;
     if (going && Date.now() - going < 1500 && go[key]) { going = 0; event.preventDefault(); location.href = go[key]; return; }
     going = key === "g" ? Date.now() : 0;
+    if (starred && Date.now() - starred < 1500 && page === "queue" && (key === "a" || key === "n")) {
+      starred = 0; event.preventDefault(); pick(all("#rows [data-pick]"), key === "a"); return;
+    }
+    starred = key === "*" ? Date.now() : 0;
     if (key === "/") { event.preventDefault(); ($("#q") || $("#jump")).focus(); return; }
     if (page === "queue" && inQueue[key]) { event.preventDefault(); inQueue[key](); return; }
     press(event, document);
@@ -210,10 +249,16 @@
   }
   setInterval(tick, 1000);
 
+  function showSwitch() {
+    for (const one of all("[data-script]")) one.hidden = false;
+    for (const one of all("[data-keys-switch]")) one.textContent = `Switch single keys ${keysOn ? "off" : "on"}`;
+  }
+
   // ---- the beginning -----------------------------------------------------------------------------------
-  document.addEventListener("htmx:afterSettle", () => { rove(document); const row = now(); if (row) { row.classList.add("is-focus"); row.setAttribute("aria-current", "true"); } });
+  document.addEventListener("htmx:afterSettle", () => { rove(document); showSwitch(); const row = now(); if (row) { row.classList.add("is-focus"); row.setAttribute("aria-current", "true"); } });
   document.addEventListener("htmx:sendError", () => say("The desk does not answer. Nothing was decided."));
   document.addEventListener("htmx:responseError", (event) => { if (event.detail.xhr.status === 401) location.reload(); });
   rove(document);
+  showSwitch();
   if (page === "queue" && keysOn) focusRow(rows()[0], { scroll: false });
 })();

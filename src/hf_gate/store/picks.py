@@ -1,0 +1,75 @@
+"""Selections as they lie in the store: which requests somebody picked, each as it looked then; never a list in a browser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from .reading import Store
+
+
+class Picks:
+    """Selections by their names."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def add(self, pick: str, member: str, seen: Mapping[int, str], at: int, query: str | None = None) -> None:
+        """Takes requests in, by number, each with its ground; one that is in already keeps the ground of now."""
+        with self._store.writing() as write:
+            write.db.run(
+                "INSERT INTO picks (id, member, query, made_at) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
+                (pick, member, query, at),
+            )
+            write.db.run_many(
+                "INSERT INTO picked (pick, request_id, ground) VALUES (?, ?, ?)"
+                " ON CONFLICT (pick, request_id) DO UPDATE SET ground = excluded.ground",
+                [(pick, request, ground) for request, ground in seen.items()],
+            )
+
+    def remove(self, pick: str, requests: Sequence[int]) -> None:
+        """Lets requests go."""
+        with self._store.writing() as write:
+            among, value = write.db.among(requests)
+            write.db.run(f"DELETE FROM picked WHERE pick = ? AND request_id {among}", (pick, value))
+
+    def clear(self, pick: str) -> None:
+        """Lets all go."""
+        with self._store.writing() as write:
+            write.db.run("DELETE FROM picked WHERE pick = ?", (pick,))
+            write.db.run("DELETE FROM picks WHERE id = ?", (pick,))
+
+    def freeze(self, pick: str, into: str, member: str, at: int) -> int:
+        """A copy that does not change any more; how many are in it. Copies older than a day are forgotten."""
+        with self._store.writing() as write:
+            old = "SELECT id FROM picks WHERE id LIKE 'b!_%' ESCAPE '!' AND made_at < ?"
+            write.db.run(f"DELETE FROM picked WHERE pick IN ({old})", (at - 86_400_000,))
+            write.db.run("DELETE FROM picks WHERE id LIKE 'b!_%' ESCAPE '!' AND made_at < ?", (at - 86_400_000,))
+            write.db.run("INSERT INTO picks (id, member, made_at) VALUES (?, ?, ?)", (into, member, at))
+            copy = (
+                "INSERT INTO picked (pick, request_id, ground) SELECT ?, request_id, ground FROM picked WHERE pick = ?"
+            )
+            return write.db.run(copy, (into, pick))
+
+    def count(self, pick: str) -> int:
+        row = self._store.reads.row("SELECT count(*) FROM picked WHERE pick = ?", (pick,))
+        return int(row[0]) if row else 0
+
+    def owner(self, pick: str) -> str | None:
+        """Who made it; None when there is none of that name."""
+        row = self._store.reads.row("SELECT member FROM picks WHERE id = ?", (pick,))
+        return None if row is None else str(row[0])
+
+    def among(self, pick: str, requests: Iterable[int]) -> frozenset[int]:
+        """Which of these are in it."""
+        among, value = self._store.reads.among(list(requests))
+        rows = self._store.reads.rows(
+            f"SELECT request_id FROM picked WHERE pick = ? AND request_id {among}", (pick, value)
+        )
+        return frozenset(row[0] for row in rows)
+
+    def all(self, pick: str) -> dict[int, str]:
+        """Number to ground, in the order of the numbers."""
+        rows = self._store.reads.rows(
+            "SELECT request_id, ground FROM picked WHERE pick = ? ORDER BY request_id", (pick,)
+        )
+        return {row[0]: row[1] for row in rows}

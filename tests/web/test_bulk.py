@@ -1,0 +1,131 @@
+"""A selection is exactly those who were selected, over pages and polls; what follows is shown first, and the yes fits its size."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from hf_gate.domain.moments import ms
+from hf_gate.domain.query_reading import parse_query
+from tests.web.kit import GOOD, Answer, Room, Visitor
+
+
+def _ids(room: Room, query: str) -> set[int]:
+    office = room.office
+    return {row.id for row in office.store.query(parse_query(query), now=ms(office.now()), limit=5000).rows}
+
+
+def _picked(room: Room, name: str = "lena-brandt") -> set[int]:
+    return set(room.office.picks.all(f"s_{name}"))
+
+
+def _begin(visitor: Visitor, verb: str) -> str:
+    answer = visitor.post("/bulk", {"verb": verb})
+    assert answer.status == 303, answer.body
+    return answer.headers["location"]
+
+
+def _confirm(visitor: Visitor, path: str, **more: str) -> Answer:
+    bare, _, query = path.partition("?")
+    count = re.search(r'name="count" value="(\d+)"', visitor.get(path).body)
+    return visitor.post(bare, {"verb": query.partition("=")[2], "count": count[1] if count else "", **more})
+
+
+@pytest.mark.parametrize(
+    "query", ["status:pending", "status:pending age:>100d", "a", 'status:pending -verdict:accept "research"', "user:a*"]
+)
+def test_select_all_that_match_is_everybody_whom_the_query_finds(crowded: Room, query: str) -> None:
+    lena = crowded.visitor()
+    lena.post("/selection", {"do": "clear"})
+    lena.post("/selection", {"do": "all", "q": query})
+    assert _picked(crowded) == _ids(crowded, query)
+    lena.post("/selection", {"do": "clear"})
+
+
+def test_a_selection_is_kept_over_pages_and_whoever_comes_later_is_not_in_it(room: Room) -> None:
+    room.ask([{"username": f"p{n:02d}"} for n in range(60)], {"Purpose": GOOD})
+    lena = room.visitor()
+    first = lena.get("/queue").rows
+    lena.post("/selection", {"do": "add", "key": first[0]})
+    following = re.search(r'href="([^"]+)" rel="next"', lena.get("/queue").body)
+    assert following
+    second = lena.get(following[1].replace("&amp;", "&")).rows
+    lena.post("/selection", {"do": "add", "key": second[0]})
+    assert len(_picked(room)) == 2
+    assert "2 selected" in lena.get("/queue").body
+    lena.post("/selection", {"do": "all", "q": "status:pending"})
+    room.ask([{"username": "late"}], {"Purpose": GOOD})
+    assert len(_picked(room)) == 60
+    lena.post("/selection", {"do": "remove", "key": first[0]})
+    assert len(_picked(room)) == 59
+
+
+def test_a_few_leave_after_a_yes_and_can_be_taken_back_whole(room: Room) -> None:
+    room.ask([{"username": f"p{n:02d}"} for n in range(12)], {"Purpose": GOOD})
+    lena = room.visitor()
+    lena.post("/selection", {"do": "all", "q": "status:pending"})
+    path = _begin(lena, "reset")
+    assert _confirm(lena, path).status == 422  # no reason
+    assert _confirm(lena, path, reason="Please say more.").status == 303
+    assert len(room.office.tray.waiting()) == 12
+    assert _picked(room) == set()
+    lena.post("/tray/undo", {"which": "last"})
+    room.leave()
+    assert room.local.journal() == [] or all(line["to"] != "reset" for line in room.local.journal())
+    lena.post("/selection", {"do": "all", "q": "status:pending"})
+    assert _confirm(lena, _begin(lena, "accept")).status == 303
+    room.leave()
+    assert room.local.stats()["calls"].get("POST batch") == 1
+    assert len(_ids(room, "status:accepted")) == 12
+
+
+def test_more_than_twenty_resets_need_their_number(room: Room) -> None:
+    room.ask([{"username": f"p{n:02d}"} for n in range(21)], {"Purpose": GOOD})
+    lena = room.visitor()
+    lena.post("/selection", {"do": "all", "q": "status:pending"})
+    path = _begin(lena, "reset")
+    assert "To confirm, type 21" in lena.get(path).body
+    for typed in ("", "20", "yes"):
+        assert _confirm(lena, path, reason="x", typed=typed).status == 422
+    assert room.office.tray.waiting() == []
+    assert _confirm(lena, path, reason="x", typed="21").status == 303
+    assert len(room.office.tray.waiting()) == 21
+
+
+def test_who_moved_since_they_were_selected_is_left_out_and_told(room: Room) -> None:
+    room.ask([{"username": name} for name in ("ada", "bob", "cyd")], {"Purpose": GOOD})
+    lena = room.visitor()
+    lena.post("/selection", {"do": "all", "q": "status:pending"})
+    path = _begin(lena, "accept")
+    count = _confirm  # the numbers of the page as it is read inside
+    room.office.hub.accept(room.repo, "ada")
+    room.read()
+    body = lena.get(path).body
+    assert "Accept</span> 2 requests" in body
+    assert "accepted, which cannot be decided so" in body
+    assert lena.post(path.partition("?")[0], {"verb": "accept", "count": "3"}).status == 409
+    assert count(lena, path).status == 303
+    room.leave()
+    assert len(_ids(room, "status:accepted")) == 3
+
+
+def test_a_selection_of_somebody_else_is_not_there(room: Room) -> None:
+    room.ask([{"username": "ada"}, {"username": "bob"}], {"Purpose": GOOD})
+    lena, mia = room.visitor(), room.reviewer("mia")
+    lena.post("/selection", {"do": "all", "q": "status:pending"})
+    path = _begin(lena, "accept")
+    assert mia.get(path).status == 404
+    assert mia.post(path.partition("?")[0], {"verb": "accept", "count": "2"}).status == 404
+    assert mia.post("/bulk", {"verb": "accept"}).status == 422
+    assert room.office.tray.waiting() == []
+
+
+def test_nobody_of_another_repo_comes_into_a_reviewers_selection(crowded: Room) -> None:
+    repos = sorted({(row["repo_type"], row["repo"]) for row in crowded.visitor().get("/queue.json").json})
+    glob = repos[0][1] if repos[0][0] == "model" else f"datasets/{repos[0][1]}"
+    mia = crowded.reviewer("mia", glob)
+    mia.post("/selection", {"do": "all", "q": "status:pending"})
+    rows = crowded.office.store.requests(list(_picked(crowded, "mia"))).values()
+    assert rows
+    assert {row.repo.id for row in rows} == {repos[0][1]}
