@@ -96,11 +96,12 @@ def stop(run: Run, ident: str) -> int:
 
 def _wish(run: Run, ident: str, word: str) -> int:
     from .. import wiring  # noqa: PLC0415 - only who works at a desk
+    from ..usecases.runs import is_over  # noqa: PLC0415 - as above
 
     store = wiring.open_store(run.settings, run.place, read_only=True)
     try:
         known = run_named(store, ident)
-        if known.state in {"ended", "stopped"}:
+        if is_over(known):
             run.out.say(f"Run {known.id} has {known.state} already.")
             return 0
         store.wish_for(known.id, word)
@@ -114,9 +115,11 @@ def _wish(run: Run, ident: str, word: str) -> int:
 @click.argument("ident", metavar="RUN")
 def resume(run: Run, ident: str) -> int:
     """Settles by reading what was under way, then sends the rest; nothing is sent twice."""
+    from ..usecases.runs import is_over  # noqa: PLC0415 - only here
+
     desk = office(run)
     known = run_named(desk.store, ident)
-    if known.state in {"ended", "stopped"}:
+    if is_over(known):
         run.out.say(f"Run {known.id} has {known.state}: nothing of it is left to send.")
         return run_result(run, desk.store, known)
     desk.store.wish_for(known.id, None)

@@ -24,7 +24,7 @@ from ..errors import HfGateError
 from ..plan.model import Change
 from .observing import observe
 from .ports import ClockPort, RunRow, SendPort, StorePort, WritePort
-from .runs import GRANT
+from .runs import ENDED, GRANT, INTERRUPTED, PAUSED, STOPPED
 from .settling import Item, Settled, intent, judge_ground, read_back, settled_by, told_entries
 
 LOOK: Final = 10_000  # so many changes are looked at once more in one reading
@@ -72,11 +72,11 @@ class Carrier:
                 if self._wish:
                     break
         except BaseException:
-            self._close(run, "interrupted")
+            self._close(run, INTERRUPTED)
             raise
-        state = {"pause": "paused", "stop": "stopped"}.get(self._wish or "", "ended")
-        if state == "ended" and (stop is not None or self.store.changes(run.id, (PLANNED, *UNDER_WAY), 1)):
-            state = "interrupted"  # what is unknown, or was not reached, is looked at again by whoever comes next
+        state = {"pause": PAUSED, "stop": STOPPED}.get(self._wish or "", ENDED)
+        if state == ENDED and (stop is not None or self.store.changes(run.id, (PLANNED, *UNDER_WAY), 1)):
+            state = INTERRUPTED  # what is unknown, or was not reached, is looked at again by whoever comes next
         ended = self._close(run, state)
         if stop is not None:
             raise stop
@@ -226,8 +226,8 @@ class Carrier:
 
         What somebody decided at the keyboard is asked for again, not resumed: it ends here unless something is unknown.
         """
-        if state == "interrupted" and run.kind == DIRECT and not self.store.changes(run.id, UNDER_WAY, 1):
-            state = "stopped"
+        if state == INTERRUPTED and run.kind == DIRECT and not self.store.changes(run.id, UNDER_WAY, 1):
+            state = STOPPED
         with self.store.writing() as write:
             return close_run(write, run, state, self._at())
 

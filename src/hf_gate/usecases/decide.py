@@ -39,7 +39,7 @@ from .decisions import (
 )
 from .observing import observe
 from .ports import ClockPort, Found, HubPort, RequestRow, RunRow, StorePort, WritePort
-from .runs import READY
+from .runs import READY, STOPPED
 from .settling import Item, Settled, told_entries
 
 
@@ -179,7 +179,7 @@ class Direct:
             Carrier(self.store, self.hub, self.clock, self.zone).settle(run)
             if run.kind == DIRECT and not self.store.changes(run.id, UNDER_WAY, 1):
                 with self.store.writing() as write:
-                    close_run(write, run, "stopped", self._at())
+                    close_run(write, run, STOPPED, self._at())
         return self.store.requests(list(rows)) if runs else rows
 
     # ---- written down ------------------------------------------------------------------------------------------------
