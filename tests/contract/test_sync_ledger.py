@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from hf_gate.domain.events import Entry, SyncEnded
 from hf_gate.domain.ledger import Checkpoint
 from hf_gate.errors import UsageError
 from hf_gate.usecases.entries import entry_at, name_of, newest, parse_name
@@ -90,6 +91,64 @@ def test_a_row_of_a_request_that_was_changed_behind_the_ledger_is_found_by_the_f
     assert verify(desk.store).ok
     (found,) = verify(desk.store, fold=True).broken
     assert "request 7 says accepted" in found.what
+
+
+def test_a_row_of_a_request_that_no_entry_tells_of_is_found_by_the_fold(desk: Desk) -> None:
+    tamper(
+        desk,
+        """INSERT INTO requests SELECT id + 900, repo_id, person_id, 'accepted', asked_at + 1, attempt, hub_request,
+           reviewed_at, after_id, verdict_id, queue, until_at, at_end, until_rule, open_run, open_before, open_after,
+           moved_at, version, is_current, has_notes, first_seen_at, started_at, record_id, raw, content, domain, country,
+           reason FROM requests WHERE id = 7""",
+    )
+    assert verify(desk.store).ok
+    (found,) = verify(desk.store, fold=True).broken
+    assert found.what == "request 907 is there, and no entry tells of it"
+
+
+def test_a_chain_whose_head_was_taken_away_is_missed(desk: Desk) -> None:
+    tamper(desk, "DELETE FROM chains WHERE repo_id > 0")
+    (found,) = verify(desk.store).broken
+    assert (found.chain, found.what) == (
+        chain(desk),
+        "its head is entry 0, and the last one that is there is entry 33",
+    )
+
+
+def test_a_chain_whose_repo_was_taken_away_is_proved_to_be_nobodys(desk: Desk) -> None:
+    tamper(desk, "UPDATE ledger SET repo_id = 77 WHERE repo_id > 0")
+    found = verify(desk.store).broken
+    assert {each.chain for each in found} == {chain(desk), "lost/77"}
+
+
+@pytest.mark.parametrize("seq", [0, -7, 34])
+def test_an_entry_put_in_before_the_first_or_behind_the_last_is_found(desk: Desk, seq: int) -> None:
+    tamper(
+        desk,
+        """INSERT INTO ledger SELECT 9000, repo_id, ?, at, kind, 'mallory', request_id, run, body, commitment, hash
+           FROM ledger WHERE repo_id > 0 AND seq = 5""",
+        seq,
+    )
+    assert not verify(desk.store).ok
+
+
+def test_entries_that_are_written_while_the_proof_runs_are_no_break(desk: Desk) -> None:
+    class Busy:
+        """The store, at which somebody writes whenever a chain has just been asked for."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(desk.store, name)
+
+        def chains(self) -> Any:
+            found = desk.store.chains()
+            with desk.store.writing() as write:
+                ended = SyncEnded(complete=True, counts={})
+                write.append(desk.repo, [Entry(event=ended, at=1, actor="lena")])
+            return found
+
+    store: Any = Busy()
+    assert verify(store).ok
+    assert verify(store, fold=True).ok
 
 
 def test_a_cut_that_also_mends_the_head_is_shown_by_the_checkpoint_alone(desk: Desk) -> None:

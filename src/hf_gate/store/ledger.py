@@ -15,22 +15,29 @@ from .states import chain_of, repo_of
 
 PAGE: Final = 5000
 _heads = msgspec.json.Decoder(dict[str, tuple[int, str]]).decode
+_FIRST: Final = -(2**62)  # before any number that an entry may be given by whoever puts one in
+_WHOSE = (  # the repos that entries are of, a look into the index for each
+    "WITH RECURSIVE whose (id) AS (SELECT min(repo_id) FROM ledger UNION ALL"
+    " SELECT (SELECT min(l.repo_id) FROM ledger l WHERE l.repo_id > whose.id) FROM whose WHERE whose.id IS NOT NULL)"
+    " SELECT id FROM whose WHERE id IS NOT NULL"
+)
 _LINK = "l.seq, l.at, l.kind, l.actor, l.request_id, l.body, l.commitment, l.hash"
 
 
 def names(db: Database) -> dict[int, str]:
     """Numbers of repos to the names of their chains."""
     rows = db.rows("SELECT id, type, namespace, name FROM repos WHERE id > 0")
-    return {0: DESK} | {ident: chain_of(repo_of(kind, space, name)) for ident, kind, space, name in rows}
+    known = {0: DESK} | {ident: chain_of(repo_of(kind, space, name)) for ident, kind, space, name in rows}
+    lost = [*db.rows(_WHOSE), *db.rows("SELECT repo_id FROM chains")]
+    return {ident: f"lost/{ident}" for (ident,) in lost} | known
 
 
 def chains(db: Database) -> dict[str, tuple[int, bytes]]:
-    """Each chain's length and last hash, as the writer keeps them."""
+    """Each chain's length and last hash, as the writer keeps them; (0, nothing) where entries are and no head is."""
     called = names(db)
-    found = {
-        called[repo_id]: (seq, bytes(head)) for repo_id, seq, head in db.rows("SELECT repo_id, seq, head FROM chains")
-    }
-    return dict(sorted(found.items()))
+    heads = {repo_id: (seq, bytes(head)) for repo_id, seq, head in db.rows("SELECT repo_id, seq, head FROM chains")}
+    headless = {repo_id: (0, b"") for (repo_id,) in db.rows(_WHOSE)}
+    return dict(sorted((called[repo_id], head) for repo_id, head in (headless | heads).items()))
 
 
 def links(db: Database, chain: str, first: int) -> Iterator[Link]:
@@ -41,7 +48,8 @@ def links(db: Database, chain: str, first: int) -> Iterator[Link]:
 
 
 def sealed(db: Database, packer: Packer, chain: str, first: int) -> Iterator[tuple[Link, bytes | None, bytes | None]]:
-    """The same, each with salt and private part, None where they were erased."""
+    """The same, each with salt and private part, None where they were erased; from 1 on also what stands before it."""
+    first = _FIRST if first <= 1 else first
     select = (
         f"SELECT {_LINK}, p.salt, x.data FROM ledger l LEFT JOIN private x ON x.id = l.id"
         " LEFT JOIN people p ON p.id = x.person_id"

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from functools import partial
+from itertools import takewhile
+from typing import Final, NamedTuple
 
 from ..domain import events as e
 from ..domain.ledger import Break, Checkpoint, Link, against, prove
-from ..domain.state import RequestState, evolve
-from .ports import StorePort
+from ..domain.lifecycle import STATUSES
+from ..domain.state import WITHDRAWN, RequestState, evolve
+from .ports import RequestRow, StorePort
+
+_LOOKS: Final = 3  # so often a row is compared with its events before it is said to differ
 
 
 class Sealed(NamedTuple):
@@ -102,31 +107,86 @@ def verify(store: StorePort, checkpoints: Sequence[Checkpoint] = (), *, fold: bo
     With `fold` also that each request stands where its events say; that takes memory for every request.
     """
     proof = Proof([*store.checkpoints(), *checkpoints])
-    for chain, head in sorted(store.chains().items()):
-        proof.walk(chain, map(Sealed._make, store.sealed(chain)), head)
+    heads = sorted(store.chains().items())
+    for chain, head in heads:
+        entries = map(Sealed._make, store.sealed(chain))
+        proof.walk(chain, takewhile(partial(_is_within, head[0]), entries), head)
+    proof.result.broken += _beyond(store, heads)
     result = proof.end()
     if fold:
+        told: set[int] = set()
         for chain in sorted(result.chains):
-            result.broken += _refolded(store, chain)
+            result.broken += _refolded(store, chain, told)
+        result.broken += _untold(store, told)
     return result
 
 
-def _refolded(store: StorePort, chain: str) -> Iterator[Break]:
-    """Where the table of requests says something else than the events do."""
-    states: dict[int, RequestState] = {}
-    for link in store.links(chain):
-        if link.request is None:
-            continue
-        state = evolve(states.get(link.request), e.event_of(link.body), link.at)
-        if state is not None:
-            states[link.request] = state
-    numbers = sorted(states)
-    for start in range(0, len(numbers), 1000):
-        some = numbers[start : start + 1000]
-        rows = store.requests(some)
-        for number in some:
-            row = rows.get(number)
-            if row is None or row.state != states[number]:
-                where = "is not there" if row is None else f"says {row.state.status}, version {row.state.version}"
-                told = f"{states[number].status}, version {states[number].version}"
-                yield Break(chain, 0, f"request {number} {where}; its events say {told}")
+def _is_within(length: int, entry: Sealed) -> bool:
+    """Whether it was there when the head was read: somebody may be writing meanwhile."""
+    return entry.link.seq <= length
+
+
+def _beyond(store: StorePort, heads: Iterable[tuple[str, tuple[int, bytes]]]) -> Iterator[Break]:
+    """Entries behind what a head says, unless the head has moved with them since."""
+    last = {chain: max((link.seq for link in store.links(chain, head[0] + 1)), default=0) for chain, head in heads}
+    now = store.chains()
+    for chain, seq in last.items():
+        length = now.get(chain, (0, b""))[0]
+        if seq > length:
+            yield Break(chain, length + 1, f"its head is entry {length}, and the last one that is there is entry {seq}")
+
+
+def _untold(store: StorePort, told: set[int]) -> Iterator[Break]:
+    """Rows of requests that the ledger has never heard of."""
+    for row in store.repos():
+        chain = f"{row.repo.type.value}s/{row.repo.id}"
+        for status in (*STATUSES, WITHDRAWN):
+            for request in store.walk(row.repo, status, with_record=False):
+                if request.id not in told and not store.entries(request=request.id, limit=1):
+                    yield Break(chain, 0, f"request {request.id} is there, and no entry tells of it")
+
+
+class _Fold:
+    """Where the events of one chain leave its requests; goes on from what was folded before."""
+
+    def __init__(self, store: StorePort, chain: str) -> None:
+        self.states: dict[int, RequestState] = {}
+        self._store, self._chain, self._next = store, chain, 1
+
+    def go_on(self) -> None:
+        """Takes in what was written since."""
+        for link in self._store.links(self._chain, self._next):
+            self._next = link.seq + 1
+            if link.request is not None:
+                state = evolve(self.states.get(link.request), e.event_of(link.body), link.at)
+                if state is not None:
+                    self.states[link.request] = state
+
+    def differing(self, numbers: Sequence[int]) -> Iterator[tuple[int, RequestRow | None]]:
+        """Those whose row says something else."""
+        for start in range(0, len(numbers), 1000):
+            some = numbers[start : start + 1000]
+            rows = self._store.requests(some)
+            for number in some:
+                row = rows.get(number)
+                if row is None or row.state != self.states[number]:
+                    yield number, row
+
+
+def _refolded(store: StorePort, chain: str, told: set[int]) -> Iterator[Break]:
+    """Where the table of requests says something else than the events do; `told` hears of whom there are any."""
+    fold = _Fold(store, chain)
+    fold.go_on()
+    doubted = sorted(fold.states)
+    told.update(doubted)
+    differing: dict[int, RequestRow | None] = {}
+    for _ in range(_LOOKS):  # a row may have moved since its events were read
+        differing = dict(fold.differing(doubted))
+        doubted = list(differing)
+        if not doubted:
+            return
+        fold.go_on()
+    for number, row in differing.items():
+        state = fold.states[number]
+        where = "is not there" if row is None else f"says {row.state.status}, version {row.state.version}"
+        yield Break(chain, 0, f"request {number} {where}; its events say {state.status}, version {state.version}")
