@@ -7,11 +7,13 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from hf_gate.domain.ids import parse_repo
+from hf_gate.domain.moments import moment_of
 from hf_gate.domain.rows import RunRow
 from hf_gate.errors import Guarded, HfGateError, HubUnavailable, NotAllowed, NotGated, RepoMoved, StoreUnavailable
 from hf_gate.protocol.messages import Send
@@ -383,6 +385,21 @@ def test_a_call_that_arrives_after_its_process_died_is_waited_for(scene: Scene) 
     scene.carry(scene.again(run))
     assert scene.near.late == []
     assert as_wished(scene, {"ada": "accept", "bob": "reject"})
+
+
+def test_an_access_that_is_read_back_late_ends_by_when_it_began(scene: Scene) -> None:
+    run, dying = begun(scene, {"ada": "while"}), Failing(scene.store, 1_000_000)
+    scene.near.heard = lambda send: dying.die() if send.changes else None
+    with suppress(HfGateError, Killed):
+        scene.carry(run, store=dying)
+    scene.near.heard = lambda _: None
+    (move,) = scene.moves()
+    scene.restart()
+    scene.near.time.advance(10 * 86_400)
+    assert scene.carry(scene.again(run)).counts == {"done": 1}
+    until = scene.row("ada").state.until
+    assert until is not None
+    assert moment_of(until) == datetime.fromisoformat(move["time"]) + timedelta(days=30)
 
 
 def test_a_clock_that_was_set_back_hides_nobodys_decision(scene: Scene) -> None:

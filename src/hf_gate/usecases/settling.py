@@ -52,6 +52,7 @@ class Settled:
     how: str = "told"
     hub_reply: str | None = None
     unsent: bool = False  # it goes back to planned: a later look may send it
+    since: int | None = None  # ms: when the Hub did it, where a reading told
 
 
 def judge_ground(item: Item, now: AccessRequest | None, *, complete: bool) -> Settled | None:
@@ -84,7 +85,8 @@ def read_back(item: Item, now: AccessRequest | None, *, complete: bool) -> Settl
     if now is None and item.row is not None:
         return Settled(item, Kind.GONE, "it is in no list any more", "read") if complete else None
     if _is_so(now, change):
-        return Settled(item, Kind.DONE, "its answer was lost; read back", "read")
+        since = None if now is None else ms(now.reviewed_at)
+        return Settled(item, Kind.DONE, "its answer was lost; read back", "read", since=since)
     unsent = Settled(item, Kind.DEFERRED, "it had not reached the Hub", "read", unsent=True)
     if item.row is None or now is None:
         return unsent if complete else None
@@ -127,7 +129,7 @@ def told_entries(one: Settled, run: RunRow, at: int, zone: tzinfo) -> list[e.Ent
     event = e.ChangeSettled(run=run.id, kind=one.kind.value, after=change.after, how=one.how, hub_reply=one.hub_reply)
     entries = [_entry(one.item, event, at, actor, {"why": one.why} if one.why else None)]
     if one.kind is Kind.DONE and change.after == Status.ACCEPTED and change.until:
-        end = end_of(change.until, moment_of(at), zone)
+        end = end_of(change.until, moment_of(at if one.since is None else one.since), zone)
         dated = e.GrantDated(until=ms(end), at_end=change.at_end or "reset", rule=change.rule, written=change.until)
         entries.append(_entry(one.item, dated, at, actor, None))
     return entries
