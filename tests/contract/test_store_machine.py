@@ -154,14 +154,14 @@ class _Machine(RuleBasedStateMachine):
     @invariant()
     def counts_are_counts(self) -> None:
         rows = self.store._db.rows(
-            "SELECT r.repo_id, r.status, v.action, r.queue FROM requests r LEFT JOIN verdicts v ON v.id = r.verdict_id"
+            "SELECT r.repo_id, r.status, v.action, r.queue, v.rule FROM requests r LEFT JOIN verdicts v ON v.id = r.verdict_id"
             " WHERE r.is_current"
         )
         want: Counter[Any] = Counter()
-        for repo, status, action, queue in rows:
-            want.update(
-                (repo, kind, name) for kind, name in (("status", status), ("action", action), ("queue", queue)) if name
-            )
+        for repo, status, action, queue, by in rows:
+            cell = f"{status} {action or '-'} {by or '-'}"
+            names = (("status", status), ("action", action), ("queue", queue), ("cell", cell))
+            want.update((repo, kind, name) for kind, name in names if name)
         kept = self.store._db.rows("SELECT repo_id, kind, name, n FROM counters WHERE n <> 0")
         assert {(repo, kind, name): n for repo, kind, name, n in kept} == dict(want)
 

@@ -8,10 +8,11 @@ from contextlib import contextmanager
 import pytest
 
 from hf_gate.store import making
+from hf_gate.store.facets import cube
 from hf_gate.store.opening import open_store, path_of
 from hf_gate.store.sql import Database, Postgres, Sqlite
 from hf_gate.store.versions import SHAPES
-from tests.contract.store_kit import ENDPOINT, new_schema, place, postgres_uri
+from tests.contract.store_kit import EEG, ENDPOINT, new_schema, place, postgres_uri, record, take
 
 __all__ = ["place", "postgres_uri"]
 NEW = ("tray", "members", "sessions", "views", "picks", "picked")
@@ -59,6 +60,20 @@ def _made_as_before(where: str) -> None:
         for table in reversed(NEW):
             db.run(f"DROP TABLE {table}")
         db.run("UPDATE alembic_version SET version_num = '0001'")
+
+
+def test_what_is_counted_now_is_counted_of_older_stores_too(place: str) -> None:
+    with open_store(place, endpoint=ENDPOINT) as store:
+        take(store, EEG, [record(n) for n in range(5)])
+        want = cube(store)
+    with _raw(place) as db:
+        db.run("DELETE FROM counters WHERE kind = 'cell'")
+        for table in reversed(NEW):
+            db.run(f"DROP TABLE {table}")
+        db.run("UPDATE alembic_version SET version_num = '0001'")
+    with open_store(place, endpoint=ENDPOINT) as store:
+        assert cube(store) == want
+        assert sum(cell.n for cell in want) == 5
 
 
 def test_an_older_store_becomes_the_same_as_a_new_one(place: str, request: pytest.FixtureRequest) -> None:

@@ -1,4 +1,4 @@
-"""How many requests stand where: counted whole by repo, status and verdict, or up to a limit for any query."""
+"""How many requests stand where: by repo, status and verdict as the writer counts, or up to a limit for any query."""
 
 from __future__ import annotations
 
@@ -23,19 +23,17 @@ class Cell(NamedTuple):
 
 
 def cube(store: Store) -> list[Cell]:
-    """Every combination that there is. Looks at every current request once."""
+    """Every combination that there is, as the writer counts them."""
     rows = store.reads.rows(
-        "SELECT o.type, o.namespace, o.name, c.status, v.action, v.rule, sum(c.n) FROM"
-        " (SELECT repo_id, status, verdict_id, count(*) AS n FROM requests WHERE is_current GROUP BY 1, 2, 3) AS c"
-        " JOIN repos o ON o.id = c.repo_id LEFT JOIN verdicts v ON v.id = c.verdict_id GROUP BY 1, 2, 3, 4, 5, 6"
+        "SELECT o.type, o.namespace, o.name, c.name, c.n FROM counters c JOIN repos o ON o.id = c.repo_id"
+        " WHERE c.kind = 'cell' AND c.n > 0"
     )
-    return [Cell(str(repo_of(*row[:3])), row[3], row[4], row[5], int(row[6])) for row in rows]
+    return [_cell(str(repo_of(*row[:3])), row[3], int(row[4])) for row in rows]
 
 
-def size(store: Store) -> int:
-    """How many entries the ledger has: as long as it stays the same, so does every count."""
-    row = store.reads.row("SELECT max(id) FROM ledger")
-    return int(row[0] or 0) if row else 0
+def _cell(repo: str, name: str, n: int) -> Cell:
+    status, action, rule = name.rsplit(" ", 2)
+    return Cell(repo, status, None if action == "-" else action, None if rule == "-" else rule, n)
 
 
 def count(store: Store, query: Query, *, now: int, zone: tzinfo = UTC, most: int = 1000) -> int:

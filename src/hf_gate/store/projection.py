@@ -167,6 +167,8 @@ class Projection:
             self._counts[repo_id, "action", state.verdict[0]] += n
         if state.queue is not None:
             self._counts[repo_id, "queue", state.queue] += n
+        action, rule = ("-", "-") if state.verdict is None else (state.verdict[0], state.verdict[2])
+        self._counts[repo_id, "cell", f"{state.status} {action} {rule}"] += n
 
     def _decided(self, person: int, repo_id: int, before: RequestState | None, after: RequestState, at: int) -> None:
         if after.status in _DECIDED and (before is None or before.status != after.status):

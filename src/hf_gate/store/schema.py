@@ -168,7 +168,7 @@ counters = Table(
     "counters",
     metadata,
     _to("repos", "repo_id", key=True),
-    Column("kind", Text, primary_key=True),  # status, action, queue
+    Column("kind", Text, primary_key=True),  # status, action, queue, cell (status, action and rule together)
     Column("name", Text, primary_key=True),
     _number("n"),
     sqlite_with_rowid=False,

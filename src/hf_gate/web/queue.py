@@ -5,13 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
-import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlencode
-from weakref import WeakKeyDictionary
 
 from starlette.responses import RedirectResponse, Response
 
@@ -23,8 +21,7 @@ from ..domain.query_reading import parse_query
 from ..domain.rows import QueryPage, RequestRow
 from ..domain.text import csv_cell
 from ..errors import InvalidQuery
-from ..store.facets import Cell, count, cube, size
-from ..store.reading import Store
+from ..store.facets import Cell, count, cube
 from .lines import lines_of
 from .visit import NotFound, Refused, Visit
 
@@ -40,7 +37,6 @@ VIEWS: Final = (
 )
 """The views that everybody has."""
 
-_PATIENCE: Final = 20  # times as long as counting took before it is counted anew
 _MOST: Final = 1000  # up to here requests are counted for a query that no counter knows
 KEYS: Final = ("repo", "repo_type", "request_id", "user_id", "user", "fullname", "email", "status", "asked_at",
                 "reviewed_at", "answers", "verdict")  # fmt: skip
@@ -173,32 +169,11 @@ def _standing(cells: list[Cell]) -> Counter[str]:
 # ---- counts ------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class _Counts:
-    """The cells as they were when the ledger had so many entries; what took long is not done again at once."""
-
-    entries: int
-    made_at: float
-    took: float
-    cells: list[Cell]
-
-
-_counts: WeakKeyDictionary[Store, _Counts] = WeakKeyDictionary()
-
-
 def cells_of(visit: Visit) -> list[Cell]:
-    """How many stand where, of the repos that this person sees; of large stores a few seconds old at most."""
+    """How many stand where, of the repos that this person sees."""
     office = visit.office
     seen = {str(row.repo) for row in office.repos(visit.member)}
-    return [cell for cell in _cube(office.store) if cell.repo in seen]
-
-
-def _cube(store: Store) -> list[Cell]:
-    known, entries, begun = _counts.get(store), size(store), time.monotonic()
-    if known is None or (known.entries != entries and begun - known.made_at > _PATIENCE * known.took):
-        cells = cube(store)
-        known = _counts[store] = _Counts(entries, begun, time.monotonic() - begun, cells)
-    return known.cells
+    return [cell for cell in cube(office.store) if cell.repo in seen]
 
 
 def counted(query: Query, cells: list[Cell]) -> int | None:
