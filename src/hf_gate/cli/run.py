@@ -16,7 +16,7 @@ from .output import FIRST_ROWS, Column, in_words, numbered
 from .runs import done_changes, done_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from ..domain.ids import Repo
     from ..domain.rows import RequestRow
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .frame import Run
 
 _LOOK_FOR_REPOS: Final = 3600.0  # seconds between two looks for repos that a glob means
+_LEFT: Final = {"planned": "not sent and judged anew", "started": "open"}
 END_KEYS: Final = ("until", "user", "user_id", "request_id", "repo", "repo_type", "at_end", "rule")
 
 
@@ -132,8 +133,11 @@ def _lines(done: Turn, changes: Sequence[Change]) -> Iterator[str]:
         yield f"  {repo} could not be read: {problem}"
     if done.profiles:
         yield f"  {numbered(done.profiles, 'profile')} read."
+    for each in done.resumed:
+        counts = _counts({_LEFT.get(state, state): number for state, number in each.counts.items()})
+        yield f"  run {each.id}, left half-way before, was settled ({each.state}): {counts}."
     if done.run is not None:
-        counts = ", ".join(f"{number:,} {kind}" for kind, number in done.run.counts.items() if number)
+        counts = _counts(done.run.counts)
         words = done_words(changes)
         yield f"  run {done.run.id} ({done.run.state}): {counts}{': ' + words if words else ''}."
     for verb, number in _counted(change.verb for change in done.deferred):
@@ -147,6 +151,10 @@ def _lines(done: Turn, changes: Sequence[Change]) -> Iterator[str]:
     days = [int(one.facts["days_late"]) for change in late for one in change.because if one.facts.get("days_late")]
     if days:
         yield f"  {numbered(len(days), 'grant')} over for {max(days)} days or less: this comes late."
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{number:,} {kind}" for kind, number in counts.items() if number)
 
 
 def _counted(names: Iterator[str]) -> list[tuple[str, int]]:

@@ -96,6 +96,16 @@ class Carrier:
         self.settle(run)
         return self._close(run, run.state)
 
+    def leave(self, run: RunRow) -> RunRow:
+        """The same for a run that nobody goes on with at all: what was not sent is left to whoever plans anew."""
+        try:
+            self.settle(run)
+        except BaseException:
+            self._close(run, INTERRUPTED)
+            raise
+        over = STOPPED if self.store.changes(run.id, (PLANNED,), 1) else ENDED
+        return self._close(run, INTERRUPTED if self.store.changes(run.id, UNDER_WAY, 1) else over)
+
     def _settle_some(self, run: RunRow, repo: Repo, items: Sequence[Item]) -> None:
         self._wait_for_late_ones(run, items)
         found = self.hub.find_many(repo, [item.target for item in items])

@@ -32,7 +32,10 @@ _COUNTED: Final = 3_600_000  # ms between two comparisons with the Hub's own rep
 
 @dataclass(slots=True)
 class Turn:
-    """What one turn came to. `held`: changes of a policy version that may not act here yet; nothing of it is lost."""
+    """What one turn came to. `held`: changes of a policy version that may not act here yet; nothing of it is lost.
+
+    `resumed`: runs that an earlier turn left half-way, as they stand now.
+    """
 
     synced: list[Synced] = field(default_factory=list)
     failed: dict[Repo, HfGateError] = field(default_factory=dict)
@@ -88,12 +91,15 @@ def turn(desk: Desk, carrier_of: CarrierOf, repos: Sequence[Repo], *, ident: str
 
 
 def resume_all(store: StorePort, carrier_of: CarrierOf) -> list[RunRow]:
-    """Runs that a dead process or an absent Hub left half done: our own go on, people's are settled and wait for them."""
+    """Runs that a dead process or an absent Hub left half done: people's are settled and wait for them.
+
+    Our own are settled and over: what they did not send is judged anew, for policies, guards and tables may be others.
+    """
     resumed = []
     under_way = {ident for row in store.open_changes() if (ident := row.state.open_run) is not None}
     for run in _lately_or(store, under_way):
         if run.kind == AUTO and run.state in UNFINISHED:
-            resumed.append(carrier_of(run).carry(run))
+            resumed.append(carrier_of(run).leave(run))
         elif run.id in under_way or run.state in UNFINISHED or run.counts.get(Ended.OPEN):
             carrier_of(run).settle_alone(run)
     return resumed
@@ -227,6 +233,7 @@ def told(done: Turn) -> dict[str, object]:
             {"repo": repo.id, "repo_type": repo.type.value, "why": str(problem)} for repo, problem in done.failed.items()
         ],
         "profiles": done.profiles,
+        "resumed": [{"run": run.id, "state": run.state, "counts": dict(run.counts)} for run in done.resumed],
         "planned": 0 if plan is None else len(plan.changes),
         "run": None if run is None else run.id,
         "counts": {} if run is None else dict(run.counts),
