@@ -94,6 +94,7 @@ def join_desk(settings: Settings, place: wiring.Place, hub: Hub, store: Store, *
         policies=bench.policies,
         courts=bench.courts,
         hearing=Hall(settings, bench).hear,
+        governs=bench.folder.desk.names,
         budgets=budgets,
         protected=guards.protected,
         tables=bench.tables,

@@ -35,7 +35,7 @@ CHANGES = 3  # the exit code of --detailed-exitcode when there are any
 )
 @click.option("--out", "path", type=click.Path(dir_okay=False, path_type=Path), help="Write the plan into this file.")
 @click.option("--valid", metavar="TIME", default="24h", show_default=True, help="How long it may be applied.")
-@click.option("--now", "moment", metavar="TIME", help="Judge as if it were this moment (ISO 8601).")
+@click.option("--now", "moment", metavar="TIME", help="Judge as if it were this moment (ISO 8601); enters nothing.")
 @click.option("--profiles", type=click.IntRange(0), default=200, show_default=True, help="Profiles that may be read.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 3 when there is something to change.")
 def plan(run: Run, path: Path | None, valid: str, moment: str | None, profiles: int, detailed_exitcode: bool) -> int:
@@ -76,7 +76,9 @@ def made_plan(desk: Desk, moment: datetime | None, valid: timedelta, profiles: i
             now=now,
             policies=desk.policies,
             protected=desk.protected,
+            governs=desk.governs,
             valid=valid,
+            enters=moment is None,
         )
 
     proposal = once()
@@ -144,7 +146,6 @@ def apply(run: Run, file: Path, yes: bool, max_changes: int | None) -> int:
     """
     from ..plan.model import read  # noqa: PLC0415 - only who applies
     from ..usecases import runs  # noqa: PLC0415 - as above
-    from ..usecases.propose import policies_digest  # noqa: PLC0415 - as above
 
     made = read(_bytes(file), str(file))
     desk = office(run)
@@ -152,14 +153,18 @@ def apply(run: Run, file: Path, yes: bool, max_changes: int | None) -> int:
     if known is not None and runs.is_over(known):
         run.out.say(f"This plan was applied in run {known.id}; nothing was sent.")
         return run_result(run, desk.store, known)
+    runs.check(made, endpoint=desk.store.endpoint, policy_digest=digest_for(desk, made), now=desk.clock.now())
     if known is None:
-        digest = policies_digest(desk.policies) if made.plan.policy_digest else None
-        runs.check(made, endpoint=desk.store.endpoint, policy_digest=digest, now=desk.clock.now())
         check_yes(run, desk, made.changes, yes=yes, max_changes=max_changes)
         known = runs.begin(desk.store, made, ident=new_run_id(), kind="plan", actor=desk.actor, now=desk.clock.now())
-    elif desk.store.wish(known.id) == "pause":  # whoever applies it again has waited enough; a wish to stop stays
-        desk.store.wish_for(known.id, None)
     return carry(run, desk, known)
+
+
+def digest_for(desk: Desk, made: Plan) -> str | None:
+    """What a plan's policies must still come to; None: it was made from none (an undo, a second try)."""
+    from ..usecases.propose import policies_digest  # noqa: PLC0415 - only who applies
+
+    return policies_digest(desk.policies) if made.plan.policy_digest else None
 
 
 def _bytes(file: Path) -> bytes:

@@ -32,6 +32,11 @@ def asks_change(state: RequestState, verdict: Verdict) -> bool:
     return after_of(state, verdict) is not None
 
 
+def needs_two(verdict: Verdict) -> bool:
+    """An acceptance that asks for two people is none that a policy makes alone: it waits for them."""
+    return verdict.action is Action.ACCEPT and verdict.reviewers > 1
+
+
 def after_of(state: RequestState, verdict: Verdict) -> Status | None:
     """Where a verdict moves a request that stands so; None: nowhere."""
     if state.open_after is not None or state.status not in STATUSES:

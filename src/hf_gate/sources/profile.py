@@ -11,7 +11,7 @@ import msgspec
 
 from ..domain.accounts import Profile
 from ..domain.ids import Person
-from ..errors import HfGateError, PersonNotFound
+from ..errors import HfGateError, HubUnavailable, NotAllowed, Offline, PersonNotFound
 from ..policy.fact_inputs import ProfileFact
 from ..policy.model import Why
 
@@ -55,7 +55,8 @@ def known_profile(person: Person, kept: ProfileFact | None, now: datetime, max_a
 def fetch_profiles(hub: ProfilePort, people: Iterable[Person], *, now: datetime, budget: int) -> Fetched:
     """Reads profiles, each person once and at most `budget` calls; those left over stay not yet known.
 
-    No such account, or one that took over the name, is an answer, and remembered. Any other error ends the reading.
+    No such account, or one that took over the name, is an answer, and remembered. A Hub that is away or says no ends
+    the reading; any other error leaves that person for the next time.
     """
     wanted = {key: each for each in people if each.username and (key := profile_key(each))}
     facts: dict[str, ProfileFact] = {}
@@ -69,9 +70,11 @@ def fetch_profiles(hub: ProfilePort, people: Iterable[Person], *, now: datetime,
             facts[key] = _checked(hub.profile(person.username or ""), person, now)
         except PersonNotFound:
             facts[key] = ProfileFact(None, now, Why.UNAVAILABLE, "the Hub has no such account")
-        except HfGateError as problem:
+        except (HubUnavailable, NotAllowed, Offline) as problem:
             stopped = str(problem)
             break
+        except HfGateError as problem:  # this one is for the next time; it keeps nobody behind it waiting
+            stopped = str(problem)
     return Fetched(facts, calls, len(wanted) - len(facts), stopped)
 
 

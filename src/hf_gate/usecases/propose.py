@@ -12,10 +12,11 @@ from typing import Final, TypeAlias
 import msgspec
 
 from ..domain import events as e
+from ..domain.ids import Repo
 from ..domain.moments import ms
 from ..domain.rows import Part, PersonRow, RequestRow
 from ..plan import guards
-from ..plan.desired import Subject, asks_change, change_for, ended, is_news, plain, verdict_event
+from ..plan.desired import Subject, asks_change, change_for, ended, is_news, needs_two, plain, verdict_event
 from ..plan.model import MOST, VALID, Change, Plan, sealed
 from ..plan.render import SHADOW
 from ..policy.model import Action, Facts, Mode, Policy, Verdict
@@ -72,12 +73,15 @@ def propose(
     now: datetime,
     policies: Collection[Policy],
     protected: Collection[str] = (),
+    governs: Callable[[Repo], bool] = lambda _: True,
     valid: timedelta = VALID,
     most: int = MOST,
+    enters: bool = True,
 ) -> Proposal:
     """Judges all that waits at these repos (and who is in, where a policy says so), and seals what is to change.
 
-    Verdicts that differ from the last ones are entered into the ledger on the way; nothing else is changed.
+    Verdicts that differ from the last ones are entered into the ledger on the way, unless the moment is only supposed
+    (`enters` False); nothing else is changed. Grants end at all repos that the desk `governs`, judged or not.
     """
     heap, counts = _Heap(most), Counter[str]()
     needs: dict[int, PersonRow] = {}
@@ -86,7 +90,8 @@ def propose(
     for court in courts:
         for status in court.statuses:
             for heard in hearing(court, status, now):
-                _enter(store, court, heard.news)
+                if enters:
+                    _enter(store, court, heard.news)
                 entered += len(heard.news)
                 counts.update(heard.counts)
                 needs.update((person.id, person) for person in heard.needs)
@@ -95,7 +100,7 @@ def propose(
                     if change.verb == "remove":
                         out.add(change.row)
     # One change for each request: whoever a verdict puts out needs no end of the grant beside it.
-    ends = [change for change in _ends(store, courts, policies, now) if change.row not in out]
+    ends = [change for change in _ends(store, governs, policies, now) if change.row not in out]
     counts["end"] = len(ends)
     for change in ends:
         heap.add(change)
@@ -172,7 +177,9 @@ class _Sitting:
             return
         self.counts["judged"] += 1
         self.counts.update(f"{SHADOW}{one.policy}/{one.action}" for one in verdict.shadow)
-        if asks_change(row.state, verdict):
+        if needs_two(verdict):
+            self.counts["human"] += 1
+        elif asks_change(row.state, verdict):
             self._plan(row, facts)
         elif verdict.action in (Action.HUMAN, Action.WAIT):
             self.counts[str(verdict.action)] += 1
@@ -203,13 +210,14 @@ class _Sitting:
         return e.Entry(event=event, at=self.at, actor=actor, request=row.id, person=row.person.id, private=private)
 
 
-def _ends(store: StorePort, courts: Sequence[Court], policies: Collection[Policy], now: datetime) -> list[Change]:
+def _ends(
+    store: StorePort, governs: Callable[[Repo], bool], policies: Collection[Policy], now: datetime
+) -> list[Change]:
     """Grants whose time is over, at repos of the desk: their end is planned, late when we come late."""
-    mine = {court.repo for court in courts}
     reasons = {rule.id: rule.end_reason for policy in policies if policy.mode is Mode.ENFORCE for rule in policy.rules}
     found = []
     for row in store.due(ms(now)):
-        if row.repo in mine and row.request is not None:
+        if governs(row.repo) and row.request is not None:
             subject = Subject(row.request, row.state, row.id)
             change = ended(subject, now, end_reason=reasons.get(row.state.until_rule or ""), rule=UNTIL)
             if change is not None:

@@ -15,7 +15,7 @@ from ..domain.rows import PersonRow, RunRow
 from ..errors import HfGateError
 from ..plan import guards
 from ..plan.model import Change, Plan, resealed
-from ..policy.model import Policy
+from ..policy.model import Mode, Policy
 from ..policy.spelling import Rate
 from ..policy.tables import Table, unbound
 from .cadence import Kind, due_kind, note_of
@@ -68,6 +68,7 @@ class Desk:
     protected: Collection[str] = ()
     tables: Mapping[str, Table] = field(default_factory=dict)
     zone: tzinfo = UTC
+    governs: Callable[[Repo], bool] = lambda _: True
 
 
 CarrierOf: TypeAlias = Callable[[RunRow], Carrier]
@@ -86,7 +87,7 @@ def turn(desk: Desk, carrier_of: CarrierOf, repos: Sequence[Repo], *, ident: str
         plan = resealed(proposal.plan, take)
         run = begin(desk.store, plan, ident=ident, kind=AUTO, actor=desk.actor, now=desk.clock.now())
         done.run = carrier_of(run).carry(run)
-    _remember(desk, take, done.held)
+    _remember(desk, done.held)
     return done
 
 
@@ -141,13 +142,25 @@ def proposed(desk: Desk, done: Turn, profile_budget: int) -> Proposal:
     now = desk.clock.now()
     bind_tables(desk, profile_budget)
     proposal = propose(
-        desk.store, desk.courts(), desk.hearing, now=now, policies=desk.policies, protected=desk.protected
+        desk.store,
+        desk.courts(),
+        desk.hearing,
+        now=now,
+        policies=desk.policies,
+        protected=desk.protected,
+        governs=desk.governs,
     )
     if proposal.needs and profile_budget > 0:
         done.profiles = enrich(desk.store, desk.sources, proposal.needs, now, profile_budget)
         if done.profiles:
             proposal = propose(
-                desk.store, desk.courts(), desk.hearing, now=now, policies=desk.policies, protected=desk.protected
+                desk.store,
+                desk.courts(),
+                desk.hearing,
+                now=now,
+                policies=desk.policies,
+                protected=desk.protected,
+                governs=desk.governs,
             )
     return proposal
 
@@ -209,11 +222,16 @@ def acting(store: StorePort, changes: Sequence[Change]) -> set[tuple[str, str]]:
     }
 
 
-def _remember(desk: Desk, taken: Sequence[Change], held: Sequence[Change]) -> None:
-    """A version whose first cycle at a repo is over may go on there; one that was held may not."""
+def _remember(desk: Desk, held: Sequence[Change]) -> None:
+    """A version whose first cycle at a repo is over may go on there, also one that had nothing to do; a held one may not."""
     waiting = {(change.policy_digest, str(change.where)) for change in held}
-    first = {(change.policy_digest, str(change.where)) for change in taken if change.policy_digest} - waiting
-    fresh = [pair for pair in sorted(first, key=str) if not desk.store.setting(f"acted {pair[0]} {pair[1]}")]
+    judged = {
+        (one.policy.digest, str(court.repo))
+        for court in desk.courts()
+        for one in court.judge.policies
+        if one.policy.mode is Mode.ENFORCE
+    }
+    fresh = [pair for pair in sorted(judged - waiting) if not desk.store.setting(f"acted {pair[0]} {pair[1]}")]
     if fresh:
         with desk.store.writing() as write:
             for digest, repo in fresh:

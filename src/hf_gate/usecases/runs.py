@@ -20,6 +20,7 @@ READY, INTERRUPTED, PAUSED, STOPPED, ENDED = "ready", "interrupted", "paused", "
 GRANT: Final = "grant"
 """The rule of a change that lets in whom the Hub has no request of: it is sent by another call, one for each."""
 UNFINISHED: Final = (READY, INTERRUPTED)
+AHEAD: Final = timedelta(minutes=5)  # clocks of two machines differ; a supposed moment lies further ahead
 RETRIED: Final = (Kind.REFUSED.value, Kind.OPEN.value)
 _AGAIN: Final = "Make it anew: hf-gate plan --out plan.json"
 _ROWS: Final = 1000
@@ -33,6 +34,8 @@ def check(plan: Plan, *, endpoint: str, policy_digest: str | None, now: datetime
         )
     if policy_digest is not None and plan.plan.policy_digest != policy_digest:
         raise Guarded("the policies have changed since this plan was made; nothing was sent.", hint=_AGAIN)
+    if datetime.fromisoformat(plan.plan.made_at) > now + AHEAD:
+        raise Guarded(f"this plan was made as if it were {plan.plan.made_at}; nothing was sent.", hint=_AGAIN)
     if now >= plan.expires_at:
         raise Guarded(f"this plan ended its validity at {plan.plan.expires_at}; nothing was sent.", hint=_AGAIN)
 
