@@ -17,7 +17,7 @@ from ..domain.rows import RepoRow, RequestRow
 from ..domain.tray import Held, ground_of
 from ..errors import HfGateError
 from ..policy.fact_inputs import EmailFacts
-from ..policy.model import Because, Opinion, Verdict
+from ..policy.model import Action, Because, Opinion, Tried, Verdict
 from ..usecases.judging import Court, cases_of
 from . import words
 from .office import Office
@@ -288,10 +288,18 @@ def _why(verdict: Verdict, own: Opinion | None) -> str:
 
 
 def _short(opinion: Opinion) -> str:
-    """What the rule looked at; nothing of one that always matches."""
+    """What the rule looked at; of one that always matches, the one thing that would have let them in."""
     tried = next((one for one in opinion.tried if one.rule == opinion.rule), None)
     leaves = [leaf for because in (tried.because if tried else ()) for leaf in _leaves(because) if leaf.value]
-    return ", ".join(filter(None, (words.fact_words(leaf.facts) for leaf in leaves[:3])))
+    told = ", ".join(filter(None, (words.fact_words(leaf.facts) for leaf in leaves[:3])))
+    return told or next((_near(one) for one in opinion.tried if one.then is Action.ACCEPT and len(one.differ) == 1), "")
+
+
+def _near(tried: Tried) -> str:
+    if len(tried.differ[0]) != 1:
+        return ""
+    flip = tried.differ[0][0]
+    return f"accept if {'' if flip.value else 'not '}{flip.expr}"
 
 
 def _leaves(because: Because) -> list[Because]:

@@ -254,6 +254,12 @@
     for (const one of all("[data-keys-switch]")) one.textContent = `Switch single keys ${keysOn ? "off" : "on"}`;
   }
 
+  // The button names the theme that it leads to; which one the system has, only the browser knows.
+  if (!document.documentElement.dataset.theme && matchMedia("(prefers-color-scheme: dark)").matches) {
+    const flip = $("[data-theme-switch] button");
+    if (flip) { flip.value = "light"; flip.lastChild.textContent = "Light"; }
+  }
+
   // ---- the beginning -----------------------------------------------------------------------------------
   document.addEventListener("htmx:afterSettle", () => { rove(document); showSwitch(); const row = now(); if (row) { row.classList.add("is-focus"); row.setAttribute("aria-current", "true"); } });
   document.addEventListener("htmx:sendError", () => say("The desk does not answer. Nothing was decided."));
