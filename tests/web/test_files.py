@@ -1,0 +1,62 @@
+"""What pages are drawn with: small, without a way for data to become code, and the vendored file as its makers shipped it."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import re
+
+import pytest
+
+from hf_gate.web.files import FOLDER, TYPES, content_of, version_of
+from tests.house.tree import ROOT
+from tests.web.kit import Room, Visitor
+
+TEMPLATES = sorted((FOLDER / "templates").rglob("*.html"))
+OURS = sorted(path for path in (FOLDER / "static").glob("*.js") if path.name != "htmx.min.js")
+
+
+def test_all_scripts_together_are_small() -> None:
+    scripts = b"".join(content_of(name) for name, kind in TYPES.items() if kind == "text/javascript")
+    assert len(gzip.compress(scripts)) <= 40_000
+
+
+def test_htmx_is_the_release_that_the_notice_names() -> None:
+    digest = hashlib.sha256(content_of("htmx.min.js")).hexdigest()
+    assert digest == "d6fdc75f204e6bdefa99b69bf1e6d4ac69b8a364f77929f45c13476b4000f717"
+    notice = (ROOT / "NOTICE").read_text("utf-8")
+    assert "htmx 2.0.11" in notice
+    assert "Zero-Clause" in notice
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
+def test_no_template_lets_data_through_unescaped(path: object) -> None:
+    text = path.read_text("utf-8")  # type: ignore[attr-defined]
+    assert re.findall(r"\|\s*safe\b|autoescape|\bMarkup\b", text) == []
+    assert re.findall(r"""\son[a-z]+\s*=|\sstyle\s*=|href\s*=\s*["']?javascript:""", text) == []
+    assert re.findall(r"\s[\w-]+=\{\{", text) == [], "an attribute without quotes"
+    assert re.findall(r"""(?:src|href)="(?:https?:)?//""", text) == [], "nothing comes from elsewhere"
+
+
+@pytest.mark.parametrize("path", OURS, ids=lambda path: path.name)
+def test_no_script_of_ours_makes_markup_or_code_of_text(path: object) -> None:
+    text = path.read_text("utf-8")  # type: ignore[attr-defined]
+    assert re.findall(r"\.innerHTML|\.outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", text) == []
+
+
+def test_no_module_marks_text_as_safe() -> None:
+    for module in FOLDER.glob("*.py"):
+        assert re.findall(r"\bMarkup\b|autoescape=False", module.read_text("utf-8")) == [], module.name
+
+
+def test_a_file_is_asked_for_by_what_is_in_it(crowded: Room) -> None:
+    body = crowded.visitor().get("/queue").body
+    for name in ("desk.css", "desk.js", "htmx.min.js"):
+        assert f"/static/{name}?v={version_of(name)}" in body
+        assert Visitor(crowded.app).get(f"/static/{name}").status == 200
+
+
+def test_a_page_of_the_queue_is_light(crowded: Room) -> None:
+    body = crowded.visitor().get("/queue").body
+    assert body.count("data-request-id") == 50
+    assert len(body.encode()) < 120_000
