@@ -402,6 +402,28 @@ def test_an_access_that_is_read_back_late_ends_by_when_it_began(scene: Scene) ->
     assert moment_of(until) == datetime.fromisoformat(move["time"]) + timedelta(days=30)
 
 
+def test_a_call_that_left_long_after_its_intent_is_waited_for_as_well(scene: Scene) -> None:
+    """It waited a minute for its turn, its process died right after it left, and the next one looks at once."""
+    run = begun(scene, {"ada": "accept"})
+    scene.near.faults(["delay_before:s=12:call=1:on=batch"])
+    dying = Failing(scene.store, 1_000_000)
+
+    def see(send: Send) -> None:
+        if send.changes:
+            scene.near.time.advance(60)
+        elif scene.near.late:
+            dying.die()
+
+    scene.near.seen = see
+    with suppress(Killed):
+        scene.carry(run, store=dying)
+    scene.near.seen = lambda _: None
+    assert scene.near.late
+    scene.restart()
+    scene.carrier(scene.store, scene.hub, scene.clock, scene.desk.zone).settle(scene.again(run))
+    assert list(scene.states(run).values()) == ["done"]
+
+
 def test_a_clock_that_was_set_back_hides_nobodys_decision(scene: Scene) -> None:
     run = begun(scene, {"ada": "accept"})
     scene.near.skew = 7200.0

@@ -31,6 +31,7 @@ LOOK: Final = 10_000  # so many changes are looked at once more in one reading
 GROUP: Final = 500  # so many intents are written in one transaction
 FRESH: Final = 60.0  # seconds: a reading older than this says nothing about what to send
 GRACE: Final = 20.0  # seconds: a request that was under way when a process died may still arrive this long after
+LONG_AGO: Final = 3600.0  # seconds: no call waits so long for its turn after its intent was written
 PLANNED, STARTED = "planned", "started"
 UNDER_WAY: Final = (STARTED, Kind.OPEN.value)
 DIRECT: Final = "direct"
@@ -115,10 +116,13 @@ class Carrier:
         self._write(run, repo, [one for one in settled if one is not None])
 
     def _wait_for_late_ones(self, run: RunRow, items: Sequence[Item]) -> None:
-        """A call that left before the process died may arrive after our reading: give it its time."""
+        """A call that left before the process died may arrive after our reading: give it its time.
+
+        When it left is not known: it may have waited for its turn long after its intent was written.
+        """
         moments = [run.made_at if item.row is None else item.row.started_at or 0 for item in items]
-        started = max(moments, default=0) / 1000
-        self.clock.sleep(min(self.grace, started + self.grace - self.clock.now().timestamp()))
+        if self.clock.now().timestamp() - max(moments, default=0) / 1000 < LONG_AGO:
+            self.clock.sleep(self.grace)
 
     # ---- sending -----------------------------------------------------------------------------------------------------
 
