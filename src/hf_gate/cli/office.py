@@ -10,6 +10,7 @@ from .desk import open_desk
 
 if TYPE_CHECKING:
     from ..domain.rows import RunRow
+    from ..plan.model import Plan
     from ..usecases.carry import Carrier
     from ..usecases.run import Desk
     from .frame import Run
@@ -36,3 +37,10 @@ def carrier_of(desk: Desk, begun: RunRow, tick: Callable[[int], None] = lambda _
 
     watch = lambda: desk.store.wish(begun.id)  # noqa: E731 - a question, asked between batches
     return Carrier(desk.store, desk.hub, desk.clock, desk.zone, watch=watch, progress=tick)
+
+
+def digest_for(desk: Desk, made: Plan) -> str | None:
+    """What a plan's policies must still come to; None: it was made from none (an undo, a second try)."""
+    from ..usecases.propose import policies_digest  # noqa: PLC0415 - only who applies
+
+    return policies_digest(desk.policies) if made.plan.policy_digest else None

@@ -10,7 +10,7 @@ import click
 
 from ..errors import UsageError
 from .frame import command
-from .office import new_run_id, office
+from .office import digest_for, new_run_id, office
 from .output import in_words, numbered
 from .runs import carry, run_result
 
@@ -158,13 +158,6 @@ def apply(run: Run, file: Path, yes: bool, max_changes: int | None) -> int:
         check_yes(run, desk, made.changes, yes=yes, max_changes=max_changes)
         known = runs.begin(desk.store, made, ident=new_run_id(), kind="plan", actor=desk.actor, now=desk.clock.now())
     return carry(run, desk, known)
-
-
-def digest_for(desk: Desk, made: Plan) -> str | None:
-    """What a plan's policies must still come to; None: it was made from none (an undo, a second try)."""
-    from ..usecases.propose import policies_digest  # noqa: PLC0415 - only who applies
-
-    return policies_digest(desk.policies) if made.plan.policy_digest else None
 
 
 def _bytes(file: Path) -> bytes:

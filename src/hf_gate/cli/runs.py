@@ -115,13 +115,20 @@ def _wish(run: Run, ident: str, word: str) -> int:
 @click.argument("ident", metavar="RUN")
 def resume(run: Run, ident: str) -> int:
     """Settles by reading what was under way, then sends the rest; nothing is sent twice."""
-    from ..usecases.runs import is_over  # noqa: PLC0415 - only here
+    from ..plan.model import read  # noqa: PLC0415 - only here
+    from ..usecases.runs import check, is_over  # noqa: PLC0415 - only here
+    from .office import digest_for  # noqa: PLC0415 - only here
 
     desk = office(run)
     known = run_named(desk.store, ident)
     if is_over(known):
         run.out.say(f"Run {known.id} has {known.state}: nothing of it is left to send.")
         return run_result(run, desk.store, known)
+    known = carrier_of(desk, known).settle_alone(known)  # what is under way is never too old to be read
+    document = None if known.plan is None else desk.store.plan(known.plan)
+    if document is not None:
+        made = read(document, f"the plan of run {known.id}")
+        check(made, endpoint=desk.store.endpoint, policy_digest=digest_for(desk, made), now=desk.clock.now())
     desk.store.wish_for(known.id, None)
     return carry(run, desk, known)
 

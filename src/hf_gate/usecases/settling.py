@@ -63,7 +63,7 @@ def judge_ground(item: Item, now: AccessRequest | None, *, complete: bool) -> Se
     if now is None:
         if complete:
             return Settled(item, Kind.GONE, "it is in no list any more")
-        return Settled(item, Kind.OPEN, "it was not found, and the lists could not be read whole", unsent=False)
+        return Settled(item, Kind.DEFERRED, "it was not found, and the lists could not be read whole", unsent=True)
     if now.status == change.after:
         return Settled(item, Kind.ALREADY, f"it is {change.after} already", "read")
     if now.status != change.before:
