@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from ..domain.moments import iso, moment_of
-from ..errors import HubUnavailable, NotAllowed, Offline, UsageError
+from ..errors import HfGateError, NotAllowed, UsageError
 from .desk import open_desk, wanted_repos
 from .frame import Entry, GateGroup, command
 from .office import carrier_of, new_run_id, office
@@ -54,65 +54,90 @@ def run_(run: Run, once: bool, every: str | None, profiles: int, reserve: str | 
     pause = None if every in {None, "auto"} else parse_seconds(str(every), "--every")
     if reserve is not None:
         run.flags["reserve"] = reserve
-    loop = _Loop(run, office(run), profiles)
-    if once:
-        return loop.turn()
-    return loop.for_ever(pause)
+    loop = _Loop(run, profiles)
+    return loop.turn() if once else loop.for_ever(pause)
 
 
 class _Loop:
-    """Turn after turn; a Hub that is away or a repo that fails is told, and tried again the next time."""
+    """Turn after turn; a Hub that is away or a repo that fails is told, and tried again the next time.
 
-    def __init__(self, run: Run, desk: Desk, profiles: int) -> None:
-        self.run, self.desk, self.profiles = run, desk, profiles
+    Each turn reads the desk anew, policies and tables too, and has the store to itself no longer than it lasts.
+    """
+
+    def __init__(self, run: Run, profiles: int) -> None:
+        self.run, self.profiles = run, profiles
         self.pause = 300.0
+        self.found = False
         self._repos: list[Repo] = []
         self._looked = float("-inf")
 
     def for_ever(self, pause: float | None) -> int:
         """Until somebody ends it, or the token is refused."""
+        from ..wiring import HubClock  # noqa: PLC0415 - only who loops
+
+        clock = HubClock(self.run.hub)
         while True:
-            began = self.desk.clock.now().timestamp()
-            found = False
+            began = clock.now().timestamp()
+            self.found = False
             try:
                 self.turn()
-                found = self.found
-            except (HubUnavailable, Offline) as problem:
+            except NotAllowed:
+                raise
+            except HfGateError as problem:
                 self.run.out.warn(f"{problem} The next turn tries again.")
-            self.pause = self._next(found) if pause is None else pause
-            self.desk.clock.sleep(max(0.0, began + self.pause - self.desk.clock.now().timestamp()))
+            self.pause = self._next() if pause is None else pause
+            clock.sleep(max(0.0, began + self.pause - clock.now().timestamp()))
 
-    def _next(self, found: bool) -> float:
+    def _next(self) -> float:
         from ..usecases.cadence import next_pause  # noqa: PLC0415 - only who loops
 
-        seen = self.run.hub.outlook()
-        return next_pause(self.pause, found=found, calls=4 * len(self._repos), quota=seen.quota, window=seen.window_s)
+        seen, calls = self.run.hub.outlook(), 4 * len(self._repos)
+        return next_pause(self.pause, found=self.found, calls=calls, quota=seen.quota, window=seen.window_s)
 
     def turn(self) -> int:
         """One turn, told in a line; its exit code."""
+        vars(self.run).pop("place", None)  # the desk file may have been edited since the last turn
+        desk = office(self.run)
+        try:
+            return self._turn(desk)
+        finally:
+            desk.store.close()
+
+    def _turn(self, desk: Desk) -> int:
         from ..usecases.run import told, turn  # noqa: PLC0415 - only who runs
 
         done = turn(
-            self.desk,
-            lambda run: carrier_of(self.desk, run),
-            self.repos(),
+            desk,
+            lambda run: carrier_of(desk, run),
+            self.repos(desk),
             ident=new_run_id(),
             profile_budget=self.profiles,
         )
         self.found = done.found
-        changes = [] if done.run is None else done_changes(self.desk.store, done.run)
+        changes = [] if done.run is None else done_changes(desk.store, done.run)
         document = {**told(done), "done": _done_rows(changes)}
         self.run.out.document(document, lambda: list(_lines(done, changes)))
-        if any(isinstance(problem, NotAllowed) for problem in done.failed.values()):
-            raise next(problem for problem in done.failed.values() if isinstance(problem, NotAllowed))
-        return 5 if done.failed or (done.run is not None and done.run.state == "interrupted") else 0
+        return _code(done)
 
-    def repos(self) -> list[Repo]:
+    def repos(self, desk: Desk) -> list[Repo]:
         """The repos of the desk; what globs mean is asked again every hour."""
-        now = self.desk.clock.now().timestamp()
+        now = desk.clock.now().timestamp()
         if now - self._looked >= _LOOK_FOR_REPOS:
             self._repos, self._looked = wanted_repos(self.run, (), None), now
         return self._repos
+
+
+def _code(done: Turn) -> int:
+    """By the table of outcomes: a part that failed beside one that did not is 5; nothing but failure raises its reason."""
+    counts = {} if done.run is None else done.run.counts
+    failures = [*done.failed.values(), *([done.stopped] if done.stopped else [])]
+    if failures and not done.synced and not counts.get("done"):
+        raise failures[0]
+    if failures or counts.get("open") or (done.run is not None and done.run.state == "interrupted"):
+        return 5
+    if counts.get("refused"):
+        return 5 if counts.get("done") else 1
+    return 0
 
 
 def _done_rows(changes: Sequence[Change]) -> list[dict[str, object]]:
@@ -131,6 +156,8 @@ def _lines(done: Turn, changes: Sequence[Change]) -> Iterator[str]:
     yield f"Read {numbered(len(done.synced), 'repo')} ({kinds}): {numbered(news, 'change')} found."
     for repo, problem in done.failed.items():
         yield f"  {repo} could not be read: {problem}"
+    if done.stopped is not None:
+        yield f"  stopped: {done.stopped}"
     if done.profiles:
         yield f"  {numbered(done.profiles, 'profile')} read."
     for each in done.resumed:

@@ -42,6 +42,7 @@ class Turn:
     profiles: int = 0
     plan: Plan | None = None
     run: RunRow | None = None
+    stopped: HfGateError | None = None  # what ended the sending early
     deferred: list[Change] = field(default_factory=list)
     held: list[Change] = field(default_factory=list)
     resumed: list[RunRow] = field(default_factory=list)
@@ -86,7 +87,11 @@ def turn(desk: Desk, carrier_of: CarrierOf, repos: Sequence[Repo], *, ident: str
     if take:
         plan = resealed(proposal.plan, take)
         run = begin(desk.store, plan, ident=ident, kind=AUTO, actor=desk.actor, now=desk.clock.now())
-        done.run = carrier_of(run).carry(run)
+        done.run = run
+        try:
+            done.run = carrier_of(run).carry(run)
+        except HfGateError as problem:  # what was done before is told as well
+            done.run, done.stopped = desk.store.run(run.id) or run, problem
     _remember(desk, done.held)
     return done
 
@@ -250,6 +255,7 @@ def told(done: Turn) -> dict[str, object]:
         "failed": [
             {"repo": repo.id, "repo_type": repo.type.value, "why": str(problem)} for repo, problem in done.failed.items()
         ],
+        "stopped": None if done.stopped is None else str(done.stopped),
         "profiles": done.profiles,
         "resumed": [{"run": run.id, "state": run.state, "counts": dict(run.counts)} for run in done.resumed],
         "planned": 0 if plan is None else len(plan.changes),
