@@ -123,6 +123,15 @@ def test_a_hidden_person_is_known_by_the_request_until_the_repo_shows_them(store
     assert [row.id for row in store.find(EEG, hub_id(1))] == [one]
 
 
+def test_a_repo_that_begins_to_hide_its_people_makes_nobody_anew(store: Store) -> None:
+    idents = take(store, EEG, [record(n, name=f"p{n}") for n in (1, 2)])
+    hidden = take(store, EEG, [record(1, "accepted", is_hidden=True), record(2, is_hidden=True)])
+    assert hidden == idents
+    row = store.requests(idents)[idents[0]]
+    assert (row.state.status, row.person.identity.username) == ("accepted", "p1")
+    assert dict(store.repo(EEG).counts) == {"accepted": 1, "pending": 1}  # type: ignore[union-attr]
+
+
 def test_a_name_that_changed_hands_is_another_person(store: Store) -> None:
     (one,) = take(store, EEG, [record(1, name="ada")])
     (two,) = take(store, EEG, [record(2, name="ada")])

@@ -399,6 +399,18 @@ def test_hidden_names_keep_their_requests_apart_and_withdrawals_are_seen(desk: D
     assert len(desk.rows("pending")) == 4
 
 
+def test_names_that_are_hidden_after_they_were_read_double_nobody(desk: Desk) -> None:
+    desk.ask(*PEOPLE)
+    desk.full()
+    line = {"repo": desk.repo.id, "repo_type": desk.repo.type.value}
+    desk.local.control("POST", "settings", {**line, "hide_usernames": True, "hide_emails": True})
+    desk.hub.accept(desk.repo, "bob")
+    synced = desk.full()
+    assert (synced.new, synced.withdrawn, synced.moved) == (0, 0, 1)
+    assert report_counts(desk.hub, desk.repo) == dict(synced.counts)
+    assert desk.status("bob") == "accepted"
+
+
 def test_a_run_of_decisions_from_another_tool_is_seen_and_the_ledger_holds(desk: Desk) -> None:
     desk.ask(*PEOPLE)
     desk.full()

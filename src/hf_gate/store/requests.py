@@ -97,7 +97,10 @@ _KNOWN_AT = 4
 
 
 class Knower:
-    """Finds the latest attempt behind records: by account id, else by request id, else, of people without id, by name."""
+    """Finds the latest attempt behind records: by account id, else by request id, else, of people without id, by name.
+
+    A record with another account id is another person's, whatever its request id says.
+    """
 
     def __init__(self, db: Database, repo_id: int, verdict_of: Callable[[int | None], Verdict]) -> None:
         self._db, self._repo_id, self._verdict_of = db, repo_id, verdict_of
@@ -107,7 +110,7 @@ class Knower:
         by_user = self._by("p.user_id", {one.person.id.lower() for one in seen if one.person.id})
         found = [by_user.get(one.person.id.lower()) if one.person.id else None for one in seen]
         left = [index for index, known in enumerate(found) if known is None]
-        if left and self._has_hidden():
+        if left and (any(seen[index].person.id is None for index in left) or self._has_hidden()):
             self._among_hidden(seen, found, left)
         return found
 
@@ -115,9 +118,10 @@ class Knower:
         return self._db.row("SELECT 1 FROM people WHERE user_id IS NULL LIMIT 1") is not None
 
     def _among_hidden(self, seen: Sequence[AccessRequest], found: list[Known | None], left: Sequence[int]) -> None:
-        requests = {ident.lower() for index in left if (ident := seen[index].request_id)}
+        bare = {ident.lower() for index in left if (ident := seen[index].request_id) and not seen[index].person.id}
+        requests = {ident.lower() for index in left if (ident := seen[index].request_id)} - bare
         names = {folded(name) for index in left if (name := seen[index].person.username)}
-        by_request = self._by("r.hub_request", requests, " AND p.user_id IS NULL")
+        by_request = self._by("r.hub_request", requests, " AND p.user_id IS NULL") | self._by("r.hub_request", bare)
         by_name = self._by("p.user_key", names, " AND p.user_id IS NULL")
         for index in left:
             one = seen[index]
