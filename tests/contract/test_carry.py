@@ -173,6 +173,25 @@ def test_a_passing_fault_loses_nobody_and_moves_nobody_twice(scene: Scene, fault
     assert as_wished(scene)
 
 
+def test_who_is_decided_by_others_right_after_a_call_whose_answer_was_lost_is_not_decided_again(scene: Scene) -> None:
+    """Reading shows neither where the request stood nor where it should go: that somebody moved it, and nothing is sent."""
+    run = begun(scene, {"ada": "accept"})
+    scene.near.faults(["fail_after:call=1:on=batch"])
+
+    def decide(send: Send) -> None:
+        if send.changes:
+            scene.near.heard = lambda _: None
+            scene.decide("ada", "rejected")
+
+    scene.near.heard = decide
+    assert scene.carry(run).state == "interrupted"
+    assert scene.where("ada") == "rejected"
+    scene.near.faults([])
+    assert dict(scene.carry(scene.again(run)).counts) == {"stale": 1}
+    assert len(scene.moves()) == 1
+    scene.check_over()
+
+
 def test_what_stays_unknown_is_asked_again_by_a_resume(scene: Scene) -> None:
     """The batch fails after it was done, and for so long no list can be read whole: the run has not ended."""
     run = begun(scene)

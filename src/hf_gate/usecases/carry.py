@@ -148,9 +148,10 @@ class Carrier:
         ready: list[Item] = []
         moved: list[Settled] = []
         for index, item in enumerate(items):
-            verdict = judge_ground(item, found.requests.get(index), complete=found.complete)
+            seen = found.requests.get(index)
+            verdict = judge_ground(item, seen, complete=found.complete)
             if verdict is None:
-                ready.append(item)
+                ready.append(replace(item, seen=seen))
             else:
                 moved.append(verdict)
         self._write(run, repo, moved)
@@ -187,7 +188,8 @@ class Carrier:
             self._write_intents(run, repo, group)
             flight.started(group)
             for item in group:
-                yield Decision(Status(item.change.after), item.bare, item.change.reason)
+                target = item.as_seen(self.clock.now().timestamp())
+                yield Decision(Status(item.change.after), target, item.change.reason)
 
     def _flush(self, run: RunRow, repo: Repo, flight: _Flight) -> None:
         told, flight.told = flight.told, []
@@ -275,7 +277,7 @@ class _Flight:
 
     def started(self, items: Iterable[Item]) -> None:
         for item in items:
-            for key in _keys(item.bare.request_id, item.bare.user_id, item.bare.username):
+            for key in _keys(item.target.request_id, item.target.user_id, item.target.username):
                 self._by_key.setdefault(key, item)
 
     def landed(self, outcome: Outcome) -> Settled | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import tzinfo
 
+import msgspec
+
 from ..domain import events as e
 from ..domain.grants import end_of
 from ..domain.ids import Repo
@@ -26,6 +28,7 @@ class Item:
     change: Change
     row: RequestRow | None
     repo: Repo
+    seen: AccessRequest | None = None  # where it stands on the Hub, by the look that was just taken
 
     @property
     def target(self) -> Target:
@@ -36,10 +39,13 @@ class Item:
         request = self.row.request
         return Target(who.username, who.user_id, self.row.state.hub_request, request)
 
-    @property
-    def bare(self) -> Target:
-        """The same without the record: it was just looked at, and is not to be read once more."""
-        return Target(self.target.username, self.target.user_id, self.target.request_id)
+    def as_seen(self, now: float) -> Target:
+        """The same with the record as it was just looked at, so that it is not read once more before it is sent.
+
+        It is read again when it waits for its turn, and when the answer is lost: then whoever moved meanwhile is let be.
+        """
+        seen = None if self.seen is None else msgspec.structs.replace(self.seen, read_at=now)
+        return Target(self.target.username, self.target.user_id, self.target.request_id, seen)
 
 
 @dataclass(slots=True)
