@@ -207,9 +207,17 @@ class GateCommand(click.Command):
 class GateGroup(click.Group):
     """A group whose commands are loaded when they are called; its help is printed from the table alone."""
 
-    def __init__(self, name: str, table: Mapping[str, Entry], *, help: str, epilog: str = "") -> None:  # noqa: A002 - click's word
+    def __init__(
+        self,
+        name: str,
+        table: Mapping[str, Entry],
+        *,
+        help: str,  # noqa: A002 - click's word
+        epilog: str = "",
+        aliases: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(name, help=help, epilog=epilog, context_settings=CONTEXT, no_args_is_help=False)
-        self.table = table
+        self.table, self.aliases = table, aliases or {}
         self.invoke_without_command = True
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
@@ -219,7 +227,7 @@ class GateGroup(click.Group):
         return list(self.table)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
-        entry = self.table.get(cmd_name)
+        entry = self.table.get(self.aliases.get(cmd_name, cmd_name))
         if entry is None:
             return None
         module, _, name = entry.home.partition(":")

@@ -57,6 +57,7 @@ COMMANDS: dict[str, Entry] = {
 root = GateGroup(
     "hf-gate",
     COMMANDS,
+    aliases={"desk": "ui"},
     help="Access requests on gated Hugging Face repositories: list, decide and prove.\n\n"
     "A dataset is written datasets/ns/name; a bare ns/name is a model.",
     epilog="Start: `hf-gate demo` (no token), or `hf-gate ls datasets/you/your-data`.\n"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,19 +22,52 @@ if TYPE_CHECKING:
 HOLD_MOST = 3600.0
 
 
-@command("ui", examples=("hf-gate ui", "hf-gate ui --no-open --port 8080", "hf-gate ui --hold 30s"))
+@command(
+    "ui",
+    examples=(
+        "hf-gate ui",
+        "hf-gate ui --no-open --port 8080 --hold 30s",
+        "hf-gate ui link",
+        "hf-gate ui invite mia --role reviewer --repo datasets/acme/eeg-*",
+        "hf-gate ui revoke mia",
+    ),
+)
+@click.argument("what", required=False, type=click.Choice(["link", "invite", "revoke", "members"]), metavar="[WHAT]")
+@click.argument("name", required=False, metavar="[NAME]")
 @click.option(
     "--host", default="127.0.0.1", show_default=True, help="Other machines reach the desk at another address."
 )
 @click.option("--port", type=click.IntRange(0, 65535), default=7860, show_default=True, help="0: one that is free.")
 @click.option("--no-open", is_flag=True, help="Do not open a browser.")
 @click.option("--hold", metavar="TIME", default="10s", show_default=True, help="How long a decision can be taken back.")
-def ui(run: Run, *, host: str, port: int, no_open: bool, hold: str) -> int:
+@click.option(
+    "--role",
+    type=click.Choice(["viewer", "reviewer", "admin"]),
+    default="reviewer",
+    show_default=True,
+    help="With invite.",
+)
+@click.option("--repo", "repos", multiple=True, metavar="GLOB", help="With invite: these repos of the desk alone.")
+def ui(run: Run, *, what: str | None, name: str | None, role: str, repos: tuple[str, ...], **serving: Any) -> int:  # noqa: ANN401 - click's own values
     """The desk in the browser: a queue with verdicts and reasons, decided by single keys, each decision with time to undo.
 
     It holds the store as long as it runs: other commands read meanwhile, and decide here. Ctrl-C ends it; what is in
     the tray stays there. With --json the first line tells url, login_url and pid.
+
+    WHAT asks the desk that runs: `link` for another link to sign in, `invite NAME` for a personal one, `revoke NAME` to
+    end that, `members` for who has one.
     """
+    from ..web.terminal import running  # noqa: PLC0415 - help needs none of it
+
+    known = running(run.settings, run.place)
+    if what is not None:
+        return _ask(run, known, {"do": what, "name": name, "role": role, "repos": list(repos)})
+    if known is not None:
+        return _again(run, known, opens=not serving["no_open"])
+    return _serve(run, **serving)
+
+
+def _serve(run: Run, *, host: str, port: int, no_open: bool, hold: str) -> int:
     from ..config import parse_seconds  # noqa: PLC0415 - help needs none of it
     from ..web.office import Office  # noqa: PLC0415 - as above
     from ..web.server import Server  # noqa: PLC0415 - as above
@@ -52,6 +85,53 @@ def ui(run: Run, *, host: str, port: int, no_open: bool, hold: str) -> int:
         ) from None
     server.run(lambda: _tell(run, server, opens=not no_open))
     return 0
+
+
+# ---- a desk that runs already --------------------------------------------------------------------------------------------
+
+
+def _again(run: Run, desk: Mapping[str, Any], *, opens: bool) -> int:
+    """Another link to a desk that is there already."""
+    from ..web.terminal import ask  # noqa: PLC0415 - as above
+
+    link = str(ask(desk, {"do": "link"})["login_url"])
+    if run.out.format in {Format.JSON, Format.JSONL}:
+        sys.stdout.write(json.dumps({"url": desk["url"], "login_url": link, "pid": desk["pid"]}) + "\n")
+    else:
+        run.out.line(f"The desk runs already, at {desk['url']} (pid {desk['pid']}).")
+        run.out.line(f"Sign in, once, within 15 minutes: {link}")
+    if opens:
+        _opened(link)
+    return 0
+
+
+def _ask(run: Run, desk: Mapping[str, Any] | None, wish: Mapping[str, Any]) -> int:
+    from ..web.terminal import ask  # noqa: PLC0415 - as above
+
+    if desk is None:
+        raise UsageError("no desk runs at this store on this machine.", hint="Start it: hf-gate ui")
+    if wish["do"] in {"invite", "revoke"} and not wish["name"]:
+        raise UsageError(f"whom? hf-gate ui {wish['do']} NAME")
+    told = ask(desk, wish)
+    document = {"schema_version": 1, **told}
+    run.out.document(document, lambda: _lines(told), quiet=[str(told.get("link") or told.get("login_url") or "")])
+    return 0
+
+
+def _lines(told: Mapping[str, Any]) -> Iterator[str]:
+    if "login_url" in told:
+        yield f"Sign in, once, within 15 minutes: {told['login_url']}"
+    elif "link" in told:
+        yield f"{told['name']} may come in as {told['role']}, as often as this link is opened, until it is revoked:"
+        yield str(told["link"])
+    elif "members" in told:
+        for one in told["members"]:
+            where = ", ".join(one["repos"]) or "all repos"
+            yield f"{one['name']}  {one['role']}  {where}{'' if one['link'] else '  (revoked)'}"
+        if not told["members"]:
+            yield "Nobody but the owner of the token."
+    else:
+        yield f"{told['name']} is out: the link is void, and every session has ended."
 
 
 def _repos(run: Run, opened: OpenDesk) -> Callable[[], Sequence[Repo]]:
@@ -78,6 +158,9 @@ def _tell(run: Run, server: Server, *, opens: bool) -> None:
 
 
 def _opened(link: str) -> bool:
+    """Whether a window was opened; a browser within the terminal would take it away from us."""
+    if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        return False
     import webbrowser  # noqa: PLC0415 - only who wants one
 
     try:

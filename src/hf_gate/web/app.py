@@ -19,6 +19,7 @@ from . import bulk, files, keys, members, queue, request, tray
 from .office import Office
 from .shield import BIGGEST, Shield
 from .sign_in import Door
+from .terminal import Terminal
 from .visit import ENVIRONMENT, NotFound, Page, Refused, Visit, fields, local
 
 ENVIRONMENT.globals["strip_of"] = tray.strip_of
@@ -64,11 +65,11 @@ WAYS: Final = (
 """Everything behind the sign-in. What is in front of it: /sign-in, /sign-out, /static, /healthz, /readyz."""
 
 
-def build(office: Office, door: Door, hosts: frozenset[str] | None) -> Shield:
+def build(office: Office, door: Door, hosts: frozenset[str] | None, terminal: Terminal | None = None) -> Shield:
     """The whole application, shielded."""
     app = FastAPI(title="hf-gate", docs_url=None, redoc_url=None, openapi_url=None)
     pool = ThreadPoolExecutor(_THREADS, "hf-gate-page")
-    desk = Desk(office, door, pool)
+    desk = Desk(office, door, pool, terminal)
     for way in WAYS:
         app.add_api_route(way.path, desk.endpoint(way), methods=[way.method], include_in_schema=False)
     for method, path, endpoint in desk.open_ways:
@@ -81,8 +82,8 @@ def build(office: Office, door: Door, hosts: frozenset[str] | None) -> Shield:
 class Desk:
     """Turns calls into pages, each on a thread of a small pool: the store is read there without anybody waiting for it."""
 
-    def __init__(self, office: Office, door: Door, pool: ThreadPoolExecutor) -> None:
-        self.office, self.door, self._pool = office, door, pool
+    def __init__(self, office: Office, door: Door, pool: ThreadPoolExecutor, terminal: Terminal | None) -> None:
+        self.office, self.door, self._pool, self._terminal = office, door, pool, terminal
 
     async def aside(self, work: Callable[[], Response]) -> Response:
         """Does something that may take a while."""
@@ -105,7 +106,7 @@ class Desk:
         return (
             ("GET", "/static/{name}", self.static), ("GET", "/sign-in", self.sign_in),
             ("POST", "/sign-in", self.sign_in_by_form), ("POST", "/sign-out", self.sign_out),
-            ("GET", "/healthz", self.healthz), ("GET", "/readyz", self.readyz),
+            ("GET", "/healthz", self.healthz), ("GET", "/readyz", self.readyz), ("POST", "/terminal", self.terminal),
         )  # fmt: skip
 
     async def static(self, name: str) -> Response:
@@ -138,6 +139,13 @@ class Desk:
             return answer
 
         return await self.aside(leave)
+
+    async def terminal(self, request: Request) -> Response:
+        """What `hf-gate ui link` and `ui invite` ask; who has not got the key finds nothing."""
+        terminal, body = self._terminal, await _body(request)
+        if terminal is None:
+            return Response("", 404)
+        return await self.aside(lambda: terminal.answer(request.headers.get("authorization", ""), body))
 
     async def healthz(self) -> Response:
         """Whether this process answers."""

@@ -7,13 +7,14 @@ import secrets
 from starlette.responses import Response
 
 from .. import wiring
-from ..domain.members import MEANING, NAME, ROLES, Member, Role
+from ..domain.members import MEANING, ROLES, Role
 from ..domain.moments import ms
 from . import words
+from .terminal import invited
 from .visit import Refused, Visit
 
 
-def page(visit: Visit, link: str | None = None, invited: str | None = None) -> Response:
+def page(visit: Visit, link: str | None = None, for_whom: str | None = None) -> Response:
     """What a member may see of the others; links are shown once, when they are made."""
     is_admin = visit.member.role is Role.ADMIN
     clock = wiring.now()
@@ -27,7 +28,7 @@ def page(visit: Visit, link: str | None = None, invited: str | None = None) -> R
         ],
         roles=[(role, MEANING[role]) for role in ROLES],
         link=link,
-        invited=invited,
+        invited=for_whom,
         is_admin=is_admin,
         headers={"cache-control": "no-store"},
     )
@@ -35,18 +36,10 @@ def page(visit: Visit, link: str | None = None, invited: str | None = None) -> R
 
 def invite(visit: Visit) -> Response:
     """Makes a personal link; an earlier one of the same name is not valid any more."""
-    name, role = visit.said("name").strip().lower(), visit.said("role")
-    if not NAME.match(name) or name == visit.office.owner:
-        raise Refused(
-            "That is no name for a member.", hint="Small letters, digits, dots and dashes; not the token's account."
-        )
-    if role not in ROLES:
-        raise Refused("That is no role.", hint="It is viewer, reviewer or admin.")
-    globs = tuple(visit.said("repos").split()) or None
-    secret = secrets.token_urlsafe(32)
-    member = Member(name=name, role=Role(role), repos=globs, made_at=ms(visit.now))
+    wish = {"name": visit.said("name"), "role": visit.said("role"), "repos": visit.said("repos").split()}
+    member, secret = invited(wish, visit.office), secrets.token_urlsafe(32)
     visit.office.members.invite(member, secret)
-    return page(visit, link=secret, invited=name)
+    return page(visit, link=secret, for_whom=member.name)
 
 
 def revoke(visit: Visit) -> Response:

@@ -15,6 +15,7 @@ from .app import build
 from .keeper import Keeper
 from .office import Office
 from .sign_in import Door
+from .terminal import Terminal
 
 
 @dataclass
@@ -48,7 +49,8 @@ class Server:
 
         keeper = Keeper(self.office, self.repos)
         self.office.read_now = keeper.read_now
-        app = build(self.office, self.door, hosts_of(self.host, self.port))
+        terminal = Terminal(self.office, self.door)
+        app = build(self.office, self.door, hosts_of(self.host, self.port), terminal)
         config = uvicorn.Config(
             cast("Any", app), lifespan="off", log_config=None, log_level="critical", access_log=False, ws="none",
             timeout_graceful_shutdown=2, server_header=False, date_header=True, proxy_headers=False,
@@ -68,7 +70,8 @@ class Server:
 
         before = {which: signal.signal(which, stop) for which in (signal.SIGTERM, signal.SIGINT)}
         try:
-            asyncio.run(serve())
+            with terminal.open():
+                asyncio.run(serve())
         finally:
             for which, handler in before.items():
                 signal.signal(which, handler)

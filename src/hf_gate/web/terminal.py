@@ -1,0 +1,136 @@
+"""What the terminal asks of a desk that runs: a fresh link, and who may come in; it proves itself by a file that this user alone can read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from starlette.responses import JSONResponse, Response
+
+from .. import wiring
+from ..config import Settings
+from ..domain.members import NAME, ROLES, Member, Role
+from ..domain.moments import ms
+from ..errors import HfGateError, UsageError
+from .office import Office
+from .sign_in import Door
+
+
+def _file(settings: Settings, place: wiring.Place) -> Path:
+    """Where a running desk says how it is reached; one for each store."""
+    name = hashlib.sha256(wiring.store_url(settings, place).encode()).hexdigest()[:16]
+    return settings.paths.state / "ui" / f"{name}.json"
+
+
+# ---- the side of the desk ----------------------------------------------------------------------------------------------
+
+
+class Terminal:
+    """Answers those who have the key."""
+
+    def __init__(self, office: Office, door: Door) -> None:
+        self._office, self._door = office, door
+        self._key = secrets.token_urlsafe(32)
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """Says where the desk is, as long as it is there."""
+        path = _file(self._office.settings, self._office.place)
+        told = {"url": self._office.url, "pid": os.getpid(), "key": self._key}
+        wiring.write_private(path, json.dumps(told).encode())
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+    def answer(self, authorization: str, body: bytes) -> Response:
+        """One wish. Without the key it is not there."""
+        if not secrets.compare_digest(authorization.encode(), f"Bearer {self._key}".encode()):
+            return Response("", 404)
+        try:
+            asked = json.loads(body)
+            return JSONResponse(self._done(asked if isinstance(asked, dict) else {}))
+        except (ValueError, UsageError) as problem:
+            return JSONResponse({"error": str(problem)}, 422)
+
+    def _done(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        office = self._office
+        match asked.get("do"):
+            case "link":
+                return {"login_url": f"{office.url}/sign-in?t={self._door.link()}"}
+            case "invite":
+                member = invited(asked, office)
+                secret = secrets.token_urlsafe(32)
+                office.members.invite(member, secret)
+                return {"name": member.name, "role": member.role.value, "link": f"{office.url}/sign-in?t={secret}"}
+            case "revoke":
+                known = office.members.named(str(asked.get("name")))
+                if known is None:
+                    raise UsageError(f"there is no member {asked.get('name')!r}.")
+                office.members.invite(known, None)
+                return {"name": known.name}
+            case "members":
+                return {"members": [_told(one) for one in office.members.all()]}
+            case _:
+                raise UsageError("that is nothing to ask of a desk.")
+
+
+def invited(asked: Mapping[str, Any], office: Office) -> Member:
+    """Who is to be let in, or a clear refusal."""
+    name, role = str(asked.get("name") or "").strip().lower(), str(asked.get("role") or "reviewer")
+    if not NAME.match(name) or name == office.owner.lower():
+        raise UsageError(
+            f"{name!r} is no name for a member.",
+            hint="Small letters, digits, dots and dashes; not the token's account.",
+        )
+    if role not in ROLES:
+        raise UsageError(f"{role!r} is no role.", hint="It is viewer, reviewer or admin.")
+    globs = tuple(str(glob) for glob in asked.get("repos") or ()) or None
+    return Member(name=name, role=Role(role), repos=globs, made_at=ms(office.now()))
+
+
+def _told(member: Member) -> dict[str, Any]:
+    return {
+        "name": member.name,
+        "role": member.role.value,
+        "repos": list(member.repos or ()),
+        "link": member.has_link,
+    }
+
+
+# ---- the side of the terminal ------------------------------------------------------------------------------------------
+
+
+def running(settings: Settings, place: wiring.Place) -> dict[str, Any] | None:
+    """The desk that runs at this store on this machine, if one does."""
+    try:
+        told = json.loads(_file(settings, place).read_bytes())
+        os.kill(int(told["pid"]), 0)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return dict(told)
+
+
+def ask(desk: Mapping[str, Any], wish: Mapping[str, Any]) -> dict[str, Any]:
+    """One wish to a running desk; its words are the error when it refuses."""
+    connection = HTTPConnection(urlsplit(str(desk["url"])).netloc, timeout=20)
+    headers = {"authorization": f"Bearer {desk['key']}", "content-type": "application/json", "origin": str(desk["url"])}
+    try:
+        connection.request("POST", "/terminal", json.dumps(dict(wish)), headers)
+        reply = connection.getresponse()
+        answer: dict[str, Any] = json.loads(reply.read() or b"{}")
+    except (OSError, ValueError) as problem:
+        raise HfGateError(f"the desk at {desk['url']} does not answer: {problem}.") from None
+    finally:
+        connection.close()
+    if reply.status != 200:
+        raise UsageError(str(answer.get("error") or "the desk refuses."))
+    return answer

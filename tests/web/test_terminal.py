@@ -1,0 +1,109 @@
+"""`hf-gate ui` in the terminal: its first line, a second start, links for others, and an end that lets everything go."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from hf_gate.testing import LocalHub
+from tests.web.kit import Program, a_program, write_desk
+
+
+@pytest.fixture(scope="module")
+def local() -> Iterator[LocalHub]:
+    with LocalHub(requests=0, repos=1) as hub:
+        yield hub
+
+
+@pytest.fixture
+def folder(tmp_path: Path, local: LocalHub) -> Path:
+    write_desk(tmp_path, local)
+    return tmp_path
+
+
+@pytest.fixture
+def program(folder: Path, local: LocalHub) -> Iterator[Program]:
+    with a_program(folder, local) as started:
+        yield started
+
+
+def _run(folder: Path, local: LocalHub, *words: str) -> subprocess.CompletedProcess[str]:
+    env = os.environ | {"HF_ENDPOINT": local.url, "HF_TOKEN": local.tokens["owner"]}
+    command = [sys.executable, "-m", "hf_gate", *words]
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=60)
+
+
+def _get(url: str, cookie: str = "") -> tuple[int, str]:
+    parts = urlsplit(url)
+    connection = HTTPConnection(parts.netloc, timeout=20)
+    try:
+        connection.request("GET", f"{parts.path}?{parts.query}", headers={"cookie": cookie} if cookie else {})
+        reply = connection.getresponse()
+        return reply.status, (reply.getheader("set-cookie") or "").partition(";")[0]
+    finally:
+        connection.close()
+
+
+def _json(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    assert done.returncode == 0, done.stderr
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
+def test_it_serves_until_sigterm_and_lets_the_store_go(program: Program, folder: Path, local: LocalHub) -> None:
+    status, cookie = _get(program.login_url)
+    assert status == 303
+    assert _get(f"{program.url}/queue", cookie)[0] == 200
+    assert _run(folder, local, "accept", "ada@lumen-labs/lantern-7b-chat").returncode == 75
+    assert program.end() == 0
+    assert _run(folder, local, "sync").returncode == 0
+    assert _run(folder, local, "ui", "link").returncode == 2
+
+
+def test_a_second_start_gives_another_link_to_the_first(program: Program, folder: Path, local: LocalHub) -> None:
+    again = _json(_run(folder, local, "ui", "--no-open", "--json"))
+    assert (again["url"], again["pid"]) == (program.url, program.process.pid)
+    assert again["login_url"] != program.login_url
+    assert _get(again["login_url"])[0] == 303
+    assert _get(_json(_run(folder, local, "ui", "link", "--json"))["login_url"])[0] == 303
+
+
+def test_others_are_invited_and_uninvited_from_the_terminal(program: Program, folder: Path, local: LocalHub) -> None:
+    told = _json(_run(folder, local, "ui", "invite", "mia", "--role", "viewer", "--json"))
+    assert told["role"] == "viewer"
+    status, cookie = _get(told["link"])
+    assert status == 303
+    assert _get(f"{program.url}/queue", cookie)[0] == 200
+    assert [one["name"] for one in _json(_run(folder, local, "ui", "members", "--json"))["members"]] == ["mia"]
+    assert _run(folder, local, "ui", "revoke", "mia").returncode == 0
+    assert _get(f"{program.url}/queue", cookie)[0] == 401
+    assert _get(told["link"])[0] == 401
+    assert _run(folder, local, "ui", "invite", "Not A Name").returncode == 2
+    assert _run(folder, local, "ui", "revoke", "nobody").returncode == 2
+
+
+def test_without_the_key_the_door_of_the_terminal_is_not_there(program: Program) -> None:
+    parts = urlsplit(program.url)
+    for key in ("", "Bearer guessed"):
+        connection = HTTPConnection(parts.netloc, timeout=20)
+        headers = {"authorization": key, "origin": program.url}
+        connection.request("POST", "/terminal", json.dumps({"do": "link"}), headers)
+        assert connection.getresponse().status == 404
+        connection.close()
+
+
+def test_what_the_terminal_needs_is_nobody_elses_business(program: Program) -> None:
+    assert program.process.poll() is None
+    state = Path(os.environ["XDG_STATE_HOME"]) / "hf-gate" / "ui"
+    (file,) = state.iterdir()
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert state.stat().st_mode & 0o777 == 0o700
