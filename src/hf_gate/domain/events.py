@@ -18,7 +18,7 @@ Private: TypeAlias = Mapping[str, Any]
 """JSON values only. Keys in use: `record` (the Hub's own, as text), `reason`, `note`, `why`, `because`, `user`, `granted_by`."""
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True, gc=False):
     """One thing that happened. The tag is the class's name, and stays what it is for ever."""
 
 

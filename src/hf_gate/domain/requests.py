@@ -17,7 +17,7 @@ from .lifecycle import Status
 REASON_LIMIT = 200
 
 
-class AccessRequest(msgspec.Struct, frozen=True, kw_only=True):
+class AccessRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A request as it stood when it was read. Absent on the wire is None here.
 
     `status` is a `Status`, or plain text when the Hub names one that hf-gate does not know. `request_id` may be

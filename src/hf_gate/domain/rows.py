@@ -20,7 +20,7 @@ Part: TypeAlias = tuple[Cut | None, Cut | None]
 """What comes after the first place, up to and with the second; None: from the beginning, to the end."""
 
 
-class Identity(msgspec.Struct, frozen=True):
+class Identity(msgspec.Struct, frozen=True, gc=False):
     """Who somebody is, as last read; what is None was hidden or not told, and erases nothing that is known."""
 
     user_id: str | None
@@ -29,7 +29,7 @@ class Identity(msgspec.Struct, frozen=True):
     email: str | None = None
 
 
-class PersonRow(msgspec.Struct, frozen=True):
+class PersonRow(msgspec.Struct, frozen=True, gc=False):
     """One person of the store. `pseudonym` is what ledger bodies name."""
 
     id: int
@@ -37,7 +37,7 @@ class PersonRow(msgspec.Struct, frozen=True):
     identity: Identity
 
 
-class Seen(msgspec.Struct, frozen=True, kw_only=True):
+class Seen(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One record with what it told: what the store writes for it. `events` () refreshes the digests only."""
 
     request: AccessRequest
@@ -47,7 +47,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     content: bytes
 
 
-class RequestRow(msgspec.Struct, frozen=True, kw_only=True):
+class RequestRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One attempt as the store knows it. `request` is the record as the Hub last told it (None unless asked for)."""
 
     id: int

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from . import events as e
 from .moments import ms
@@ -24,8 +24,7 @@ LAG: Final = 10_000
 _NO_END: Final[dict[str, Any]] = {"until": None, "at_end": None, "until_rule": None}
 
 
-@dataclass(frozen=True, slots=True)
-class RequestState:
+class RequestState(msgspec.Struct, frozen=True, gc=False):
     """One attempt of one person at one repo. Times in ms. `open_run`/`open_after`: a change that is started, unsettled."""
 
     person: str
@@ -96,8 +95,7 @@ def _settled(state: RequestState, event: e.ChangeSettled, at: int) -> RequestSta
 # ---- what a reading adds -----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(msgspec.Struct, frozen=True, gc=False):
     """What the store has of a person's latest attempt, as far as a new reading is compared with it.
 
     `raw` and `content` are 8-byte digests: of the record as it came, and of all in it but status and review.

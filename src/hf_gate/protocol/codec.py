@@ -25,14 +25,14 @@ class Unreadable(ValueError):
     """A body that is not the JSON it should be."""
 
 
-class _User(msgspec.Struct, frozen=True):
+class _User(msgspec.Struct, frozen=True, gc=False):
     id: str | None = msgspec.field(name="_id", default=None)
     user: str | None = None
     fullname: str | None = None
     email: str | None = None
 
 
-class _Item(msgspec.Struct, frozen=True):
+class _Item(msgspec.Struct, frozen=True, gc=False):
     status: str
     timestamp: datetime
     requestId: str | None = None  # noqa: N815 - the Hub's spelling

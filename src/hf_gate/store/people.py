@@ -49,7 +49,7 @@ class People:
         self._new: list[Someone] = []
         self._changed: dict[int, Someone] = {}
         self.renamed: dict[int, Someone] = {}
-        self._random = b""
+        self._random, self._used = b"", 0
 
     def of(self, seen: Sequence[Seen]) -> list[Someone]:
         """The people of these records, in the same order, with what the records tell taken in."""
@@ -108,20 +108,27 @@ class People:
         return self._make(request, user_id) if found is None else self._update(found, request, user_id)
 
     def _make(self, request: AccessRequest, user_id: str | None) -> Someone:
-        if len(self._random) < 24:
-            self._random = os.urandom(24 * 1000)
-        chance, self._random = self._random[:24], self._random[24:]
-        person = request.person
+        chance = self._chance(24)
+        username, fullname, email = request.person.username, request.person.fullname, request.email
         someone = Someone(
             self._memory.take("people"),
             f"p_{chance[:8].hex()}",
             chance[8:],
             user_id,
-            *(clean(part) if part else None for part in (person.username, person.fullname, request.email)),
+            clean(username) if username else None,
+            clean(fullname) if fullname else None,
+            clean(email) if email else None,
         )
         self._new.append(someone)
         self._know(someone)
         return someone
+
+    def _chance(self, size: int) -> bytes:
+        """So many random bytes; the system is asked for many at once."""
+        if self._used + size > len(self._random):
+            self._random, self._used = os.urandom(size * 1000), 0
+        self._used += size
+        return self._random[self._used - size : self._used]
 
     def _update(self, someone: Someone, request: AccessRequest, user_id: str | None) -> Someone:
         """What a record does not tell was hidden, and erases nothing."""

@@ -15,10 +15,10 @@ from .states import COLUMNS, NO_VERDICT, SELECT, Verdict, state_of, values_of
 
 _DECIDED = {"accepted": (1, 0, 0), "rejected": (0, 1, 0), "reset": (0, 0, 1)}
 _EXTRA = ("is_current", "has_notes", "started_at", "record_id", "raw", "content", "domain", "country", "reason")
-_INSERT = (
-    f"INSERT INTO requests (id, repo_id, person_id, {', '.join(COLUMNS)}, is_current, has_notes, first_seen_at,"
-    " record_id, raw, content, domain, country)"
-    f" VALUES ({', '.join('?' * (3 + len(COLUMNS) + 8))})"
+_INSERT = (  # only what a new attempt has: to bind the rest as null takes as long as two indexes
+    "INSERT INTO requests (id, repo_id, person_id, status, asked_at, attempt, hub_request, reviewed_at, after_id, version,"
+    " is_current, first_seen_at, record_id, raw, content, domain, country)"
+    f" VALUES ({', '.join('?' * 17)})"
 )
 
 
@@ -65,7 +65,12 @@ class Projection:
 
     def add(self, ident: int, repo_id: int, person_id: int, state: RequestState, at: int, extra: Row) -> None:
         """A new attempt, which is now the current one. `extra`: record_id, raw, content, domain, country."""
-        self._new.append((ident, repo_id, person_id, *values_of(state, None), True, False, at, *extra))
+        self._new.append(
+            (
+                ident, repo_id, person_id, state.status, state.asked_at, state.attempt, state.hub_request,
+                state.reviewed_at, state.after, state.version, True, at, *extra,
+            )
+        )  # fmt: skip
         self._count(repo_id, state, 1)
         self._decided(person_id, repo_id, None, state, state.reviewed_at or at)
 

@@ -45,11 +45,10 @@ def search_text(fullname: str | None, username: str | None, email: str | None, r
     answers = request.answers
     values = (fullname or "", username or "", email or "", *answers.values())
     marks = _marks(tuple(answers))
-    whole = "\x1f".join(values)
-    if whole.isascii():
-        parts = whole.lower().split("\x1f")
-        if len(parts) == len(values) and "".join(parts).isprintable():
-            return "".join(chain.from_iterable(zip(marks, parts, strict=True)))
+    whole = "".join(values)
+    if whole.isascii() and whole.isprintable():  # most are: folding is then no more than small letters
+        parts = "\x1f".join(values).lower().split("\x1f")
+        return "".join(chain.from_iterable(zip(marks, parts, strict=True)))
     return "".join([mark + folded(value) for mark, value in zip(marks, values, strict=True)])
 
 
@@ -69,7 +68,7 @@ def extra(text: str) -> str:
 
     The index knows three characters in a row; a mark before the one or two makes them three.
     """
-    if text.isascii():
+    if not _DENSE.search(text):  # as a rule; to look for all of them takes three times as long
         return ""
     return "".join(f"{SHORT}{SHORT}{run[i : i + 2]}" for run in _DENSE.findall(text) for i in range(len(run)))
 
