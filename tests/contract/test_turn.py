@@ -72,3 +72,27 @@ def test_what_an_earlier_turn_left_is_planned_anew_while_the_policy_still_wants_
 def test_a_turn_says_what_became_of_the_one_before(scene: Scene) -> None:
     run = left_half_way(scene)
     assert told(take(scene))["resumed"] == [{"run": run.id, "state": "stopped", "counts": {"planned": 3}}]
+
+
+# ---- what is told at the end of a grant --------------------------------------------------------------------------------
+
+
+def told_at_the_end(scene: Scene, policy: str) -> list[str | None]:
+    """What the one who is let in for 30 days is told when they are over."""
+    desk_folder(scene.folder, policy)
+    scene.join()
+    scene.ask({"ada": "while"})
+    take(scene)
+    assert stand(scene) == {"accepted", None}
+    scene.near.time.advance(31 * 86_400)
+    return [change.reason for change in scene.plan().changes]
+
+
+def test_the_places_in_the_reason_of_an_end_are_filled_in(scene: Scene) -> None:
+    policy = POLICY.replace("until: 30d", 'until: 30d\n    end_reason: "Over at {repo}, {user} ({rule})."')
+    assert told_at_the_end(scene, policy) == [f"Over at {scene.repos[0].id}, ada (for-a-while)."]
+
+
+def test_whoever_is_rejected_at_the_end_is_not_told_that_they_may_ask_again(scene: Scene) -> None:
+    (reason,) = told_at_the_end(scene, POLICY.replace("until: 30d", "until: 30d\n    at_end: reject"))
+    assert reason == "Your access has come to its end."

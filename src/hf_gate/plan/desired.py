@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from ..domain.events import VerdictReached
 from ..domain.lifecycle import STATUSES, TARGET_OF, Status
@@ -16,6 +16,11 @@ from ..policy.combine import MOVES
 from ..policy.model import Action, Because, Fact, Verdict
 from ..policy.reasons import fill
 from .model import Change, Reason
+
+_OVER: Final = {  # whoever is rejected cannot
+    Status.RESET: "Your access has come to its end. You may ask again.",
+    Status.REJECTED: "Your access has come to its end.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +85,11 @@ def _reason_for(verdict: Verdict, request: AccessRequest) -> str | None:
     """What the person is told, with its places filled in."""
     if verdict.reason is None:
         return None
-    return fill(verdict.reason, repo=request.repo.id, user=request.person.username or "you", rule=verdict.rule)
+    return _filled(verdict.reason, request, verdict.rule)
+
+
+def _filled(text: str, request: AccessRequest, rule: str) -> str:
+    return fill(text, repo=request.repo.id, user=request.person.username or "you", rule=rule)
 
 
 def reasons(verdict: Verdict) -> list[Reason]:
@@ -150,7 +159,7 @@ def ended(subject: Subject, at: datetime, *, end_reason: str | None, rule: str) 
         answers_digest=answers_digest(request),
         before="accepted",
         after=after.value,
-        reason=end_reason or "Your access has come to its end. You may ask again.",
+        reason=_filled(end_reason or _OVER[after], request, (state.until_rule or rule).rpartition("/")[2]),
         rule=rule,
         policy=None,
         policy_digest=None,
