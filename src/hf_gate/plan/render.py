@@ -17,10 +17,12 @@ _SIGNS: Final = {"accept": "+", "reject": "-", "reset": "↺", "cancel": "·"}
 _ACTIONS: Final = ("accept", "reset", "reject", "wait", "human")
 _LEFT: Final = {
     "human": "left for people",
+    "end_human": "are over and in until a person decides: hf-gate expire ls",
     "wait": "wait for something outside, or for a fact",
     "deferred": "deferred by a budget",
     "remaining": "did not fit into this plan: make the next one after this one is applied",
 }
+_KEYS: Final = {"end_human": "ends"}
 _EXAMPLES: Final = 6
 _VALUE: Final = 40
 

@@ -221,20 +221,26 @@ class Carrier:
     def _identified(self, repo: Repo, settled: Sequence[Settled]) -> Sequence[Settled]:
         """The same, each beside the request that it made: who was let in without asking has one now.
 
-        By a name that costs a call or two; by an id alone it would cost whole lists, and is left to the next reading.
+        By a name that costs a call or two; by an id alone it would cost whole lists, and is left to the next reading,
+        unless an end hangs on it. An end that finds no request stays open, so that whoever comes next dates it.
         """
         ended = (Kind.DONE, Kind.ALREADY)
-        new = [one for one in settled if one.item.row is None and one.kind in ended and one.item.target.username]
+        made = [one for one in settled if one.item.row is None and one.kind in ended]
+        new = [one for one in made if one.item.target.username or one.item.change.until]
         if not new:
             return settled
         try:
-            found = self.hub.find_many(repo, [one.item.target for one in new])
+            found = self.hub.find_many(repo, [one.item.target for one in new]).requests
         except HfGateError:
-            return settled  # the next reading finds them
-        idents = observe(self.store, repo, [found.requests[index] for index in sorted(found.requests)], self._at())
+            found = {}
+        at = sorted(found)
+        idents = observe(self.store, repo, [found[index] for index in at], self._at()) if at else ()
         rows = self.store.requests(idents)
-        for index, ident in zip(sorted(found.requests), idents, strict=True):
+        for index, ident in zip(at, idents, strict=True):
             new[index].item = replace(new[index].item, row=rows.get(ident))
+        for one in new:
+            if one.item.row is None and one.item.change.until and one.kind is Kind.DONE:
+                one.kind, one.why = Kind.OPEN, "it was done, and its end is not dated yet: its request was not found"
         return settled
 
     def _close(self, run: RunRow, state: str) -> RunRow:

@@ -13,13 +13,15 @@ import msgspec
 
 from ..domain import events as e
 from ..domain.ids import Repo
+from ..domain.lifecycle import Status
 from ..domain.moments import ms
 from ..domain.rows import Part, PersonRow, RequestRow
 from ..plan import guards
 from ..plan.desired import Subject, asks_change, change_for, ended, is_news, needs_two, plain, verdict_event
 from ..plan.model import MOST, VALID, Change, Plan, sealed
 from ..plan.render import SHADOW
-from ..policy.model import Action, Facts, Mode, Policy, Verdict
+from ..policy.combine import NO_RULE
+from ..policy.model import Action, Facts, Policy, Verdict
 from .judging import CHUNK, Case, Court, SourcesPort, cases
 from .ports import StorePort
 
@@ -100,7 +102,8 @@ def propose(
                     if change.verb == "remove":
                         out.add(change.row)
     # One change for each request: whoever a verdict puts out needs no end of the grant beside it.
-    ends = [change for change in _ends(store, governs, policies, now) if change.row not in out]
+    over, counts["end_human"] = _ends(store, governs, policies, now)
+    ends = [change for change in over if change.row not in out]
     counts["end"] = len(ends)
     for change in ends:
         heap.add(change)
@@ -130,7 +133,7 @@ def _enter(store: StorePort, court: Court, news: Sequence[e.Entry]) -> None:
             write.append(court.repo, news)
 
 
-SUMMARY: Final = ("judged", "accept", "reject", "reset", "remove", "end", "human", "wait", "no_rule")
+SUMMARY: Final = ("judged", "accept", "reject", "reset", "remove", "end", "end_human", "human", "wait", "no_rule")
 
 
 def policies_digest(policies: Iterable[Policy]) -> str:
@@ -175,6 +178,8 @@ class _Sitting:
         verdict = self.court.judge.quick(facts, now=self.now, status=row.state.status)
         if verdict is None or row.request is None:
             return
+        if row.state.status != Status.PENDING and verdict.rule == NO_RULE:
+            return  # who is in stays in, and nobody has to look
         self.counts["judged"] += 1
         self.counts.update(f"{SHADOW}{one.policy}/{one.action}" for one in verdict.shadow)
         if needs_two(verdict):
@@ -183,7 +188,7 @@ class _Sitting:
             self._plan(row, facts)
         elif verdict.action in (Action.HUMAN, Action.WAIT):
             self.counts[str(verdict.action)] += 1
-            self.counts["no_rule"] += verdict.rule == "none"
+            self.counts["no_rule"] += verdict.rule == NO_RULE
         if verdict.needs:
             self.needs.append(row.person)
         if is_news(row.state, verdict):
@@ -212,14 +217,19 @@ class _Sitting:
 
 def _ends(
     store: StorePort, governs: Callable[[Repo], bool], policies: Collection[Policy], now: datetime
-) -> list[Change]:
-    """Grants whose time is over, at repos of the desk: their end is planned, late when we come late."""
-    reasons = {rule.id: rule.end_reason for policy in policies if policy.mode is Mode.ENFORCE for rule in policy.rules}
-    found = []
+) -> tuple[list[Change], int]:
+    """Grants whose time is over, at repos of the desk: their end is planned, late when we come late.
+
+    Also how many of them end by a person's hand (`at_end: human`), who are in until somebody decides.
+    """
+    reasons = {f"{policy.name}/{rule.id}": rule.end_reason for policy in policies for rule in policy.rules}
+    found, humans = [], 0
     for row in store.due(ms(now)):
-        if governs(row.repo) and row.request is not None:
-            subject = Subject(row.request, row.state, row.id)
-            change = ended(subject, now, end_reason=reasons.get(row.state.until_rule or ""), rule=UNTIL)
-            if change is not None:
-                found.append(change)
-    return found
+        if not governs(row.repo) or row.request is None:
+            continue
+        humans += row.state.at_end == Action.HUMAN
+        subject = Subject(row.request, row.state, row.id)
+        change = ended(subject, now, end_reason=reasons.get(row.state.until_rule or ""), rule=UNTIL)
+        if change is not None:
+            found.append(change)
+    return found, humans

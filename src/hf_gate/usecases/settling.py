@@ -136,7 +136,8 @@ def told_entries(one: Settled, run: RunRow, at: int, zone: tzinfo) -> list[e.Ent
     entries = [_entry(one.item, event, at, actor, {"why": one.why} if one.why else None)]
     if one.kind is Kind.DONE and change.after == Status.ACCEPTED and change.until:
         end = end_of(change.until, moment_of(at if one.since is None else one.since), zone)
-        dated = e.GrantDated(until=ms(end), at_end=change.at_end or "reset", rule=change.rule, written=change.until)
+        rule = f"{change.policy}/{change.rule}" if change.policy else change.rule
+        dated = e.GrantDated(until=ms(end), at_end=change.at_end or "reset", rule=rule, written=change.until)
         entries.append(_entry(one.item, dated, at, actor, None))
     return entries
 
