@@ -30,7 +30,7 @@ from .usecases.propose import Heard, hear, policies_digest
 from .usecases.run import Desk
 
 WORTH: Final = 20_000  # requests in one list: below, another process costs more than it brings
-_PART: Final = 5_000  # requests that a process judges before it tells what came out
+PART: Final = 5_000  # requests that a process judges before it tells what came out
 _AHEAD: Final = 2  # parts in flight for each process, so that no memory fills with what is not entered yet
 _MOST: Final = 8
 
@@ -108,20 +108,30 @@ def join_desk(settings: Settings, place: wiring.Place, hub: Hub, store: Store, *
 class Hall:
     """Judges a list here, or, when it is long, in as many processes as there are cores: the same in the same order."""
 
-    def __init__(self, settings: Settings, bench: Bench) -> None:
+    def __init__(
+        self, settings: Settings, bench: Bench, *, processes: int | None = None, worth: int = WORTH, part: int = PART
+    ) -> None:
+        """`processes`: as many as there are cores, unless said; a list of fewer than `worth` is judged here, by nobody else."""
         self._bench, self._work = bench, _Work(settings, policies_digest(bench.policies))
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        self._count = min(_MOST, cores or 1)
+        self._count = min(_MOST, processes or cores or 1)
+        self._worth, self._part = worth, part
         self._pool: ProcessPoolExecutor | None = None
+
+    def close(self) -> None:
+        """Lets go of the processes; without it they end with this one."""
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
 
     def hear(self, court: Court, status: str, now: datetime) -> Iterator[Heard]:
         """Part by part, from the oldest on."""
         bench = self._bench
         row = bench.store.repo(court.repo)
-        if self._count < 2 or row is None or row.counts.get(status, 0) < WORTH:
+        if self._count < 2 or row is None or row.counts.get(status, 0) < self._worth:
             yield from hear(bench.store, court, bench.sources, status, now)
             return
-        cuts = bench.store.cuts(court.repo, status, _PART)
+        cuts = bench.store.cuts(court.repo, status, self._part)
         parts: Iterable[Part] = zip((None, *cuts), (*cuts, None), strict=True)
         yield from self._in_order(_Ask(str(court.repo), status, now, part) for part in parts)
 

@@ -1,0 +1,99 @@
+"""However many processes judge a long list, the plan is the same to the byte, and so is what is entered on the way."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from hf_gate import Hub
+from hf_gate.config import Paths, Settings
+from hf_gate.domain.ids import parse_repo
+from hf_gate.errors import Guarded
+from hf_gate.joining import Hall, read_bench
+from hf_gate.plan.model import written
+from hf_gate.testing import LocalHub
+from hf_gate.usecases.cadence import Kind
+from hf_gate.usecases.propose import propose
+from hf_gate.usecases.sync import sync
+from hf_gate.wiring import HubClock, open_store, read_place
+
+NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+DESK = "version: 1\nrepos: ['*/*', 'datasets/*/*']\n"
+POLICY = """\
+version: 1
+policy: welcome
+applies_to: ['*/*', 'datasets/*/*']
+mode: enforce
+rules:
+  - id: say-more
+    when: answers.purpose.quality in ["empty", "junk", "thin"]
+    then: reset
+    reason: Please say in a sentence what you will use it for, then ask again.
+  - id: known
+    when: email.academic && history.rejected == 0
+    then: accept
+    until: 1y
+  - id: rest
+    then: human
+"""
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """A desk whose store holds what a local Hub has."""
+    folder = tmp_path_factory.mktemp("hall")
+    (folder / "policies").mkdir()
+    (folder / "hf-gate.yaml").write_text(DESK, "utf-8")
+    (folder / "policies" / "welcome.yaml").write_text(POLICY, "utf-8")
+    with LocalHub(requests=600, repos=2, seed=3) as local, Hub(local.tokens["owner"], local.url) as hub:
+        paths = Paths(folder / "c", folder / "d", folder / "s", folder / "k")
+        settings = Settings(paths, endpoint=local.url, desk=folder)
+        with open_store(settings, read_place(settings)) as store:
+            for line in local.repos:
+                repo = parse_repo(line["repo"], line["repo_type"])
+                sync(hub, store, HubClock(hub), repo, Kind.FULL, actor="lena")
+        yield settings
+
+
+def judged(desk: Settings, folder: Path, processes: int, part: int) -> tuple[bytes, dict[str, tuple[int, bytes]]]:
+    """The plan as it is written, and the heads of all chains after it, of a copy of that desk."""
+    assert desk.desk is not None
+    shutil.copytree(desk.desk, folder)
+    settings = replace(desk, desk=folder)
+    with open_store(settings, read_place(settings)) as store:
+        bench = read_bench(read_place(settings), store, None, NOW)
+        hall = Hall(settings, bench, processes=processes, worth=10, part=part)
+        try:
+            proposal = propose(store, bench.courts(), hall.hear, now=NOW, policies=bench.policies)
+        finally:
+            hall.close()
+        assert proposal.entered > 300
+        return written(proposal.plan), dict(store.chains())
+
+
+def test_the_plan_and_the_ledger_are_the_same_however_many_processes_judge(desk: Settings, tmp_path: Path) -> None:
+    alone = judged(desk, tmp_path / "one", 1, 50)
+    assert len(alone[0]) > 10_000
+    assert judged(desk, tmp_path / "two", 2, 50) == alone
+    assert judged(desk, tmp_path / "three", 3, 37) == alone
+
+
+def test_nothing_is_planned_when_the_policies_changed_while_they_were_judged(desk: Settings, tmp_path: Path) -> None:
+    assert desk.desk is not None
+    folder = tmp_path / "desk"
+    shutil.copytree(desk.desk, folder)
+    settings = replace(desk, desk=folder)
+    with open_store(settings, read_place(settings)) as store:
+        bench = read_bench(read_place(settings), store, None, NOW)
+        hall = Hall(settings, bench, processes=2, worth=10, part=50)
+        (folder / "policies" / "welcome.yaml").write_text(POLICY.replace("until: 1y", "until: 2y"), "utf-8")
+        try:
+            with pytest.raises(Guarded, match="policies changed"):
+                propose(store, bench.courts(), hall.hear, now=NOW, policies=bench.policies)
+        finally:
+            hall.close()
