@@ -56,6 +56,7 @@ changes_of = st.lists(
         reason=st.one_of(st.none(), st.text(max_size=40)),
     ),
     max_size=12,
+    unique_by=lambda one: one.row,
 )
 
 
@@ -92,6 +93,40 @@ def test_a_key_that_was_added_by_hand_is_a_change_too() -> None:
     document["changes"][0]["note"] = "looks harmless"
     with pytest.raises(Guarded):
         read(json.dumps(document).encode(), "plan.json")
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        ({"after": "banished"}, "'banished' is no status"),
+        ({"before": ""}, "'' is no status"),
+        ({"until": "soon"}, "until 'soon'"),
+        ({"until": "30d,0d"}, "until '30d,0d'"),
+        ({"at_end": "accept"}, "at_end 'accept'"),
+        ({"repo": "../../x"}, "'../../x' is no repo"),
+        ({"repo_type": "datasets"}, "'datasets' is no repo type"),
+        ({"asked_at": "lately"}, "asked_at 'lately'"),
+    ],
+)
+def test_a_sealed_plan_that_could_not_be_carried_to_its_end_is_none(other: dict[str, object], words: str) -> None:
+    with pytest.raises(UsageError, match=r"is no plan of hf-gate") as told:
+        read(written(plan_of([msgspec.structs.replace(change(), **other)])), "plan.json")
+    assert words in str(told.value)
+
+
+def test_a_sealed_plan_with_two_changes_of_one_request_is_none() -> None:
+    with pytest.raises(UsageError, match="two changes of one request"):
+        read(written(plan_of([change(1), change(1, after="rejected")])), "plan.json")
+
+
+@pytest.mark.parametrize("key", ["made_at", "expires_at"])
+@pytest.mark.parametrize("moment", ["yesterday", "2026-11-25T12:00:00"])
+def test_a_sealed_plan_of_no_moment_is_none(key: str, moment: str) -> None:
+    plan = plan_of([])
+    plan = msgspec.structs.replace(plan, plan=msgspec.structs.replace(plan.plan, **{key: moment}))
+    plan = msgspec.structs.replace(plan, plan=msgspec.structs.replace(plan.plan, digest=digest_of(plan)))
+    with pytest.raises(UsageError, match=f"{key} '{moment}'"):
+        read(written(plan), "plan.json")
 
 
 @pytest.mark.parametrize("text", [b"", b"[]", b"{}", b"\xff", b'{"plan": 1}', b"[" * 100_000, b"null"])

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
 
 from ..domain.events import canonical
-from ..domain.ids import Repo, RepoType
-from ..domain.lifecycle import VERB_TO
+from ..domain.grants import end_of
+from ..domain.ids import Repo, RepoType, parse_repo
+from ..domain.lifecycle import STATUSES, VERB_TO
 from ..domain.moments import iso
 from ..errors import Guarded, UsageError
 
@@ -159,6 +160,8 @@ def written(plan: Plan) -> bytes:
     return msgspec.json.format(msgspec.json.encode(plan), indent=1) + b"\n"
 
 
+_SOME: Final = datetime(2026, 1, 1, tzinfo=UTC)
+_AT_END: Final = (None, "reset", "reject", "human")
 _READER = msgspec.json.Decoder(Plan, strict=True)
 
 
@@ -177,7 +180,50 @@ def read(document: bytes, source: str) -> Plan:
             hint="Make it anew: hf-gate plan --out plan.json",
         )
     _check_seal(plan, raw, source)
+    fault = next(_faults(plan), None)
+    if fault is not None:
+        raise UsageError(f"{source} is no plan of hf-gate: {fault}.", hint="Make one: hf-gate plan --out plan.json")
     return plan
+
+
+def _faults(plan: Plan) -> Iterator[str]:
+    """What no plan of ours says, and nothing could carry to its end: a seal can be put on anything."""
+    for name, moment in (("made_at", plan.plan.made_at), ("expires_at", plan.plan.expires_at)):
+        if not _is_moment(moment):
+            yield f"{name} {moment!r} is no moment"
+    for repo, repo_type in {(change.repo, change.repo_type) for change in plan.changes}:
+        if repo_type not in tuple(RepoType):
+            yield f"{repo_type!r} is no repo type"
+        try:
+            parse_repo(repo)
+        except UsageError as problem:
+            yield str(problem).rstrip(".")
+    if len({change.row for change in plan.changes}) < len(plan.changes):
+        yield "it has two changes of one request"
+    for change in plan.changes:
+        yield from _faults_of(change)
+
+
+def _faults_of(change: Change) -> Iterator[str]:
+    for status in (change.before, change.after):
+        if status not in STATUSES:
+            yield f"{status!r} is no status"
+    if not _is_moment(change.asked_at):
+        yield f"asked_at {change.asked_at!r} is no moment"
+    if change.at_end not in _AT_END:
+        yield f"at_end {change.at_end!r} is no end"
+    if change.until is not None:
+        try:
+            end_of(change.until, _SOME, UTC)
+        except (ValueError, OverflowError):
+            yield f"until {change.until!r} is no end"
+
+
+def _is_moment(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
 
 
 def _check_seal(plan: Plan, raw: dict[str, Any], source: str) -> None:
