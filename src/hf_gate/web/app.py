@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from ..domain.members import Member, Role
 from ..errors import HfGateError, HubUnavailable, NotAllowed, Offline, Stale, StoreUnavailable, UsageError
-from . import bulk, files, keys, members, queue, request, tray
+from . import api, bulk, files, keys, members, queue, request, tray
 from .office import Office
 from .shield import BIGGEST, Shield
 from .sign_in import Door
@@ -74,6 +74,7 @@ def build(office: Office, door: Door, hosts: frozenset[str] | None, terminal: Te
         app.add_api_route(way.path, desk.endpoint(way), methods=[way.method], include_in_schema=False)
     for method, path, endpoint in desk.open_ways:
         app.add_api_route(path, endpoint, methods=[method], include_in_schema=False, response_model=None)
+    api.add(app, desk)
     app.add_exception_handler(404, desk.nowhere)
     app.add_exception_handler(405, desk.nowhere)
     return Shield(app, hosts)
@@ -162,6 +163,16 @@ class Desk:
             return Response("ok\n", media_type="text/plain")
 
         return await self.aside(look)
+
+    def visit_of(self, request: Request) -> Visit | None:
+        """Who asks, and for what; None when they are not in."""
+        member = self._member(request)
+        return None if member is None else self._visit(request, member, b"")
+
+    @staticmethod
+    def status_of(problem: HfGateError) -> int:
+        """Which HTTP status an error of ours is."""
+        return _status_of(problem)
 
     async def nowhere(self, request: Request, _: Exception) -> Response:
         """No such way: told to who is in; who is not sees what they always see."""

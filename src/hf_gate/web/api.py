@@ -1,0 +1,277 @@
+"""The JSON API of the desk, version 1: the same rows and the same tray as the pages, under the same session and roles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+from fastapi import FastAPI, Query
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from ..domain.members import Role
+from ..domain.moments import iso, moment_of, ms
+from ..domain.tray import Held, ground_of
+from ..errors import HfGateError
+from ..usecases.tray import Wish
+from .finding import request_of
+from .lines import key_of
+from .queue import PENDING, asked_of, read, record
+from .visit import NotFound, Refused, Visit
+
+if TYPE_CHECKING:
+    from ..domain.rows import RequestRow
+    from .app import Desk
+
+MOST: Final = 500
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Verdict(_Strict):
+    """What the policies said last."""
+
+    action: str
+    policy: str | None
+    rule: str
+    digest: str | None
+
+
+class RequestOut(_Strict):
+    """A request with the keys of `hf-gate ls`; `version` goes with every decision about it."""
+
+    id: str
+    version: str
+    repo: str
+    repo_type: str
+    request_id: str | None
+    user_id: str | None
+    user: str | None
+    fullname: str | None
+    email: str | None
+    status: str
+    asked_at: str
+    reviewed_at: str | None
+    answers: dict[str, str] | None
+    verdict: Verdict | None
+
+
+class RequestsOut(_Strict):
+    """One page; `next` is the cursor of the following one."""
+
+    schema_version: int = 1
+    requests: list[RequestOut]
+    next: str | None
+
+
+class One(_Strict):
+    """A request as whoever decides saw it."""
+
+    id: str = Field(max_length=64)
+    version: str = Field(max_length=64)
+
+
+class DecisionsIn(_Strict):
+    """What is decided about some requests. `hold`: seconds in the tray; null: until somebody sends it."""
+
+    verb: Literal["accept", "reset", "reject", "cancel"]
+    requests: list[One] = Field(min_length=1, max_length=20)
+    reason: str | None = Field(default=None, max_length=400)
+    hold: float | None = Field(default=10.0, ge=0, le=3600)
+
+
+class DecisionsOut(_Strict):
+    """What went into the tray, and which did not: decided by somebody before, or not what was seen any more."""
+
+    schema_version: int = 1
+    batch: str
+    taken: int
+    lost: list[str]
+
+
+class HeldOut(_Strict):
+    """One decision in the tray."""
+
+    id: int
+    verb: str
+    request: str | None
+    batch: str
+    made_at: str
+    leaves_at: str | None
+    is_leaving: bool
+
+
+class TrayOut(_Strict):
+    """What this member decided and has not left."""
+
+    schema_version: int = 1
+    held: list[HeldOut]
+
+
+class Counted(_Strict):
+    """How many that was about."""
+
+    schema_version: int = 1
+    count: int
+
+
+class Trouble(_Strict):
+    """Why not, and what to do."""
+
+    error: str
+    hint: str
+
+
+_TROUBLE: Final[dict[int | str, dict[str, Any]]] = {
+    code: {"model": Trouble} for code in (400, 401, 403, 404, 409, 413, 415, 421, 422, 502, 503)
+}
+
+
+def add(app: FastAPI, desk: Desk) -> None:
+    """Puts the API beside the pages."""
+    api = _Api(desk)
+    ways: tuple[tuple[str, str, Callable[..., Any], type[BaseModel], str], ...] = (
+        ("GET", "/requests", api.requests, RequestsOut, "The requests that a query finds."),
+        ("GET", "/requests/{id}", api.request, RequestOut, "One request."),
+        ("POST", "/decisions", api.decide, DecisionsOut, "Put decisions into the tray."),
+        ("GET", "/tray", api.tray, TrayOut, "What is in the tray."),
+        ("POST", "/tray/undo", api.undo, Counted, "Take everything in the tray back."),
+        ("POST", "/tray/send", api.send, Counted, "Send everything in the tray now."),
+    )
+    for method, path, endpoint, model, summary in ways:
+        app.add_api_route(
+            f"/api/v1{path}", endpoint, methods=[method], response_model=model, summary=summary, responses=_TROUBLE
+        )
+    app.add_exception_handler(RequestValidationError, api.invalid)
+    app.add_api_route("/api/openapi.json", api.openapi(app), methods=["GET"], include_in_schema=False)
+
+
+class _Api:
+    """One method a way. What it returns is a document, or an answer that says why not."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def requests(
+        self,
+        request: Request,
+        q: Annotated[str, Query(max_length=2000)] = PENDING,
+        cursor: Annotated[str | None, Query(max_length=200)] = None,
+        limit: Annotated[int, Query(ge=1, le=MOST)] = 50,
+        order: Literal["oldest", "newest"] = "oldest",
+    ) -> Response:
+        def work(visit: Visit) -> BaseModel:
+            asked = asked_of(visit, q)
+            if asked.problem is not None:
+                raise asked.problem
+            page = read(visit, asked.query, limit=limit, cursor=cursor, newest_first=order == "newest")
+            return RequestsOut(requests=[_out(row) for row in page.rows], next=page.next)
+
+        return await self._done(request, Role.REVIEWER, work)
+
+    async def request(self, request: Request, id: str) -> Response:  # noqa: A002 - the name in the address
+        return await self._done(request, Role.REVIEWER, lambda visit: _out(request_of(visit, id)))
+
+    async def decide(self, request: Request, decisions: DecisionsIn) -> Response:
+        def work(visit: Visit) -> BaseModel:
+            rows = {one.id: request_of(visit, one.id) for one in decisions.requests}
+            seen = {rows[one.id].id: one.version for one in decisions.requests}
+            wish = Wish(decisions.verb, seen, visit.member.name, decisions.reason)
+            taken = visit.office.clearing.take(wish, visit.now, decisions.hold)
+            visit.office.wake.set()
+            out = {row.id for row in taken.moved} | {item.request for item in taken.clashes}
+            lost = [key for key, row in rows.items() if row.id in out]
+            return DecisionsOut(batch=taken.batch, taken=taken.count, lost=lost)
+
+        return await self._done(request, Role.REVIEWER, work)
+
+    async def tray(self, request: Request) -> Response:
+        def work(visit: Visit) -> BaseModel:
+            mine = _mine(visit)
+            rows = visit.office.store.requests([item.request for item in mine])
+            return TrayOut(held=[_held(item, rows.get(item.request)) for item in mine])
+
+        return await self._done(request, Role.REVIEWER, work)
+
+    async def undo(self, request: Request) -> Response:
+        def work(visit: Visit) -> BaseModel:
+            ids = [item.id for item in _mine(visit)]
+            return Counted(count=visit.office.tray.take_back(ids, ms(visit.now)))
+
+        return await self._done(request, Role.REVIEWER, work)
+
+    async def send(self, request: Request) -> Response:
+        def work(visit: Visit) -> BaseModel:
+            count = visit.office.tray.leave_at([item.id for item in _mine(visit)], ms(visit.now))
+            visit.office.wake.set()
+            return Counted(count=count)
+
+        return await self._done(request, Role.REVIEWER, work)
+
+    async def invalid(self, request: Request, problem: Exception) -> Response:
+        """What was sent is not what the API takes; told to those alone who are in."""
+        first = problem.errors()[0] if isinstance(problem, RequestValidationError) and problem.errors() else {}
+        where = ".".join(str(part) for part in first.get("loc", ()))
+        said = str(first.get("msg", "not what is asked for"))
+        return await self._answered(
+            request, Role.VIEWER, lambda _: _no(422, f"{where}: {said}", "/api/openapi.json tells what is taken.")
+        )
+
+    def openapi(self, app: FastAPI) -> Callable[[Request], Any]:
+        """What the API is, for who is in."""
+
+        async def openapi(request: Request) -> Response:
+            return await self._answered(request, Role.VIEWER, lambda _: JSONResponse(app.openapi()))
+
+        return openapi
+
+    # ---- one call ----------------------------------------------------------------------------------------------------
+
+    async def _done(self, request: Request, role: Role, work: Callable[[Visit], BaseModel]) -> Response:
+        return await self._answered(request, role, lambda visit: JSONResponse(work(visit).model_dump()))
+
+    async def _answered(self, request: Request, role: Role, work: Callable[[Visit], Response]) -> Response:
+        return await self._desk.aside(lambda: self._tried(request, role, work))
+
+    def _tried(self, request: Request, role: Role, work: Callable[[Visit], Response]) -> Response:
+        visit = self._desk.visit_of(request)
+        if visit is None:
+            return _no(401, "You are not signed in.", "Open the link that the desk printed.")
+        if not visit.member.role.covers(role):
+            return _no(403, f"A {visit.member.role} may not do this.", "An admin of the desk can.")
+        try:
+            return work(visit)
+        except NotFound:
+            return _no(404, "There is nothing here.", "It may have been withdrawn, or is not one of your repos.")
+        except Refused as problem:
+            return _no(problem.status, str(problem), problem.hint)
+        except HfGateError as problem:
+            return _no(self._desk.status_of(problem), str(problem), problem.hint or "")
+
+
+def _no(status: int, error: str, hint: str) -> Response:
+    return JSONResponse({"error": error, "hint": hint}, status)
+
+
+def _mine(visit: Visit) -> list[Held]:
+    return [item for item in visit.office.tray.waiting() if item.actor == visit.member.name and item.run is None]
+
+
+def _out(row: RequestRow) -> RequestOut:
+    return RequestOut.model_validate({"id": key_of(row), "version": ground_of(row), **record(row)})
+
+
+def _held(item: Held, row: RequestRow | None) -> HeldOut:
+    return HeldOut(
+        id=item.id,
+        verb=item.verb,
+        request=None if row is None else key_of(row),
+        batch=item.batch,
+        made_at=iso(moment_of(item.made_at)),
+        leaves_at=None if item.leaves_at is None else iso(moment_of(item.leaves_at)),
+        is_leaving=item.run is not None,
+    )

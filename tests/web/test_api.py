@@ -1,0 +1,106 @@
+"""The JSON API says what its OpenAPI says, under the session, the roles and the tray of the pages."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from hf_gate.domain.tray import ground_of
+from tests.web.kit import GOOD, Answer, Room, Visitor
+
+
+def _post(visitor: Visitor, path: str, document: object, **headers: str) -> Answer:
+    sent = {"content-type": "application/json", **headers}
+    return visitor.ask("POST", f"/api/v1{path}", json.dumps(document).encode(), sent)
+
+
+def _decision(room: Room, name: str, verb: str = "accept", **more: Any) -> dict[str, Any]:
+    row = room.row(name)
+    return {"verb": verb, "requests": [{"id": row.state.hub_request, "version": ground_of(row)}], **more}
+
+
+@pytest.fixture
+def asked(room: Room) -> Room:
+    room.ask([{"username": name} for name in ("ada", "bob")], {"Purpose": GOOD})
+    return room
+
+
+def test_rows_come_page_by_page(crowded: Room) -> None:
+    lena, found, cursor = crowded.visitor(), [], ""
+    while True:
+        page = lena.get(f"/api/v1/requests?limit=100{cursor}").json
+        found += [row["id"] for row in page["requests"]]
+        if page["next"] is None:
+            break
+        cursor = f"&cursor={page['next']}"
+    assert found == [row["request_id"] for row in lena.get("/queue.json").json]
+
+
+def test_a_decision_goes_through_the_tray(asked: Room) -> None:
+    lena = asked.visitor()
+    told = _post(lena, "/decisions", _decision(asked, "ada", hold=None)).json
+    assert (told["taken"], told["lost"]) == (1, [])
+    (held,) = lena.get("/api/v1/tray").json["held"]
+    assert (held["verb"], held["leaves_at"]) == ("accept", None)
+    assert _post(lena, "/tray/send", {}).json["count"] == 1
+    asked.office.clearing.send_due(asked.office.now())
+    assert asked.row("ada").state.status == "accepted"
+    _post(lena, "/decisions", _decision(asked, "bob", "reset", reason="Please say more."))
+    assert _post(lena, "/tray/undo", {}).json["count"] == 1
+    assert lena.get("/api/v1/tray").json["held"] == []
+
+
+def test_the_loser_of_a_race_is_told(asked: Room) -> None:
+    lena, mia = asked.visitor(), asked.reviewer("mia")
+    _post(lena, "/decisions", _decision(asked, "ada"))
+    told = _post(mia, "/decisions", _decision(asked, "ada", "reject", reason="no")).json
+    assert told["taken"] == 0
+    assert told["lost"] == [asked.row("ada").state.hub_request]
+
+
+def test_what_is_not_asked_for_is_refused(asked: Room) -> None:
+    lena = asked.visitor()
+    changes: tuple[dict[str, Any], ...] = (
+        {"verb": "destroy"},
+        {"requests": []},
+        {"actor": "mia"},
+        {"hold": -1},
+        {"reason": 7},
+    )
+    for change in changes:
+        answer = _post(lena, "/decisions", {**_decision(asked, "ada"), **change})
+        assert answer.status == 422, change
+        assert set(answer.json) == {"error", "hint"}
+    assert lena.get("/api/v1/requests?q=colour:red").status == 422
+    assert lena.get("/api/v1/requests?limit=0").status == 422
+    assert lena.get("/api/v1/requests/" + "0" * 24).status == 404
+    assert asked.office.tray.waiting() == []
+
+
+def test_more_than_the_ladder_lets_pass_without_a_look_is_not_taken(asked: Room) -> None:
+    one = _decision(asked, "ada")["requests"][0]
+    many = {"verb": "accept", "requests": [one] * 21}
+    assert _post(asked.visitor(), "/decisions", many).status == 422
+
+
+def test_nobody_outside_learns_anything(asked: Room) -> None:
+    stranger, vic = Visitor(asked.app), asked.viewer()
+    for path in ("/api/v1/requests", "/api/v1/tray", "/api/openapi.json", "/api/v1/requests?limit=0"):
+        assert stranger.get(path).status == 401
+    assert _post(stranger, "/decisions", {"nonsense": 1}).status == 401
+    assert vic.get("/api/v1/requests").status == 403
+    assert _post(vic, "/decisions", _decision(asked, "ada")).status == 403
+    assert _post(asked.visitor(), "/decisions", _decision(asked, "ada"), origin="https://evil.example").status == 403
+    form = asked.visitor().ask("POST", "/api/v1/decisions", b"verb=accept", {"content-type": "text/plain"})
+    assert form.status == 422
+
+
+def test_it_tells_what_it_is(crowded: Room) -> None:
+    document = crowded.visitor().get("/api/openapi.json").json
+    assert document["openapi"].startswith("3.")
+    assert set(document["paths"]) == {
+        "/api/v1/requests", "/api/v1/requests/{id}", "/api/v1/decisions", "/api/v1/tray", "/api/v1/tray/undo",
+        "/api/v1/tray/send",
+    }  # fmt: skip
