@@ -171,16 +171,20 @@ def _bytes(file: Path) -> bytes:
 
 def check_yes(run: Run, desk: Desk, changes: Sequence[Change], *, yes: bool, max_changes: int | None) -> None:
     """The ladder: returns when the changes may be sent, raises `Guarded` (exit code 6) when nobody confirmed them."""
-    from ..plan.guards import yes_needed  # noqa: PLC0415 - only who applies
-    from ..plan.render import tally  # noqa: PLC0415 - as above
+    from ..plan.guards import FEW, yes_needed  # noqa: PLC0415 - only who applies
+    from ..plan.render import each, tally  # noqa: PLC0415 - as above
     from . import brakes  # noqa: PLC0415 - as above
+
+    def show() -> None:
+        for line in (*each(changes[:FEW]), tally(changes)):
+            run.out.say(line)
 
     waiting = sum(row.counts.get("pending", 0) for row in desk.store.repos())
     brakes.check_yes(
         yes_needed(changes, waiting),
         len(changes),
         question=f"{len(changes)} changes?",
-        show=lambda: run.out.say(tally(changes)),
+        show=show,
         yes=yes,
         max_changes=max_changes,
         may_ask=run.may_ask,

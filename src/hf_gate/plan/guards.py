@@ -13,6 +13,7 @@ from .model import Change, Guard
 FEW: Final = 20  # rejections, resets, cancellations and removals: above, the number must be typed
 SOME: Final = 50  # acceptances: above this and above a tenth of who waits
 SHARE: Final = 10  # a tenth
+_OUT: Final = ("reject", "reset", "remove")
 FIRST_CYCLE: Final = 50  # a policy version acts on a repo without being asked up to here
 
 
@@ -85,10 +86,12 @@ def protect(changes: Iterable[Change], names: Collection[str]) -> tuple[list[Cha
 
 
 def told(changes: Sequence[Change], waiting: int, protected: int) -> list[Guard]:
-    """The limits of the ladder with what these changes come to."""
+    """The limits of the ladder with what these changes come to; who is not let in counts together."""
     count = Counter(change.verb for change in changes)
+    out = sum(count.values()) - count["accept"]
+    most = max(SOME, waiting // SHARE)
     return [
-        Guard(name="accept", ok=count["accept"] <= max(SOME, waiting // SHARE), limit=max(SOME, waiting // SHARE), value=count["accept"]),
-        *(Guard(name=verb, ok=count[verb] <= FEW, limit=FEW, value=count[verb]) for verb in ("reject", "reset", "remove")),
+        Guard(name="accept", ok=count["accept"] <= most, limit=most, value=count["accept"]),
+        *(Guard(name=verb, ok=out <= FEW or not count[verb], limit=FEW, value=count[verb]) for verb in _OUT),
         Guard(name="protected", ok=protected == 0, limit=0, value=protected),
-    ]  # fmt: skip
+    ]

@@ -129,6 +129,12 @@ def tally(changes: Iterable[Change]) -> str:
     )
 
 
+def each(changes: Iterable[Change]) -> Iterator[str]:
+    """One line for each change: whom it moves, and by which rule."""
+    for change in changes:
+        yield f"  {'×' if change.verb == 'remove' else _SIGNS[change.act]} {change.act} {_who(change)}  {change.rule}"
+
+
 def _total(plan: Plan, calls: int | None) -> str:
     parts = tally(plan.changes)
     if not parts:

@@ -284,8 +284,9 @@ def _domain(email: str | None) -> str | None:
 
 
 def _verbs(event: e.AnyEvent, before: str | None) -> tuple[str, ...]:
-    """What a settled change counts as: by where it went, and as a removal when it took access away."""
+    """What a settled change counts as: a removal when it took access away, else by where it went."""
     if not isinstance(event, e.ChangeSettled) or event.kind != "done":
         return ()
-    verb = VERB_TO.get(event.after, event.after)
-    return (verb, "remove") if before == "accepted" and event.after != "accepted" else (verb,)
+    if before == "accepted" and event.after != "accepted":
+        return ("remove",)
+    return (VERB_TO.get(event.after, event.after),)
