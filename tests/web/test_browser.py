@@ -60,6 +60,7 @@ def _rows(page: Page, count: int) -> None:
           await new Promise((done) => setTimeout(done, 200));
         } }""",
         arg=[base, count],
+        timeout=60_000,
     )
     page.goto(f"{base}/queue")
     expect(page.locator("#rows > .row")).to_have_count(min(count, 50))
@@ -220,3 +221,13 @@ def test_many_are_sent_back_by_keys_after_a_look_and_taken_back(
         expect(page.locator(".is-leaving")).to_have_count(0)
         expect(page.locator("#tray .tray")).to_have_count(0)
     assert _status(local) == {}
+
+
+@pytest.mark.slow
+def test_who_asks_meanwhile_is_there_soon(browser: Browser, local: LocalHub, tmp_path: Path) -> None:
+    write_desk(tmp_path, local)
+    _ask(local, ["ada"], Purpose=GOOD)
+    with a_program(tmp_path, local) as program, _page(browser, program.login_url) as page:
+        _rows(page, 1)
+        _ask(local, ["bob"], Purpose=GOOD)
+        _rows(page, 2)

@@ -14,12 +14,13 @@ from .. import joining
 from ..domain.ids import Repo
 from ..domain.moments import ms
 from ..errors import HfGateError
-from ..usecases.cadence import due_kind, next_pause, note_of
+from ..usecases.cadence import SHARE, due_kind, next_pause, note_of
 from ..usecases.propose import propose
 from ..usecases.sync import sync
 from .office import Office
 
 _log = logging.getLogger("hf_gate.web")
+_SOON, _LATER = 15.0, 60.0  # seconds between two looks while somebody watches
 _TICK: Final = 0.25  # seconds between two looks into the tray
 _UNKNOWN: Final = 30.0  # seconds until what a crash left unknown is asked again
 
@@ -75,7 +76,7 @@ class Keeper:
     # ---- reading -----------------------------------------------------------------------------------------------------
 
     def _read(self) -> None:
-        pause = 60.0
+        pause = _SOON
         while not self._stop.is_set():
             found = False
             self.office.pulse.is_reading = True
@@ -87,10 +88,20 @@ class Keeper:
                 _log.exception("reading stumbled")
                 self.office.pulse.problem = "a fault of hf-gate; the log has it"
             self.office.pulse.is_reading = False
-            pause = next_pause(pause, found=found, calls=4, quota=None, window=None)
+            pause = self._pause(pause, found=found)
             self.office.pulse.next_at = self.office.now() + timedelta(seconds=pause)
-            self._read_now.wait(pause)
-            self._read_now.clear()
+            if self._read_now.wait(pause):
+                self._read_now.clear()
+                pause = _SOON
+
+    def _pause(self, before: float, *, found: bool) -> float:
+        """Seconds until the next look: short while somebody is there to see, and never more than a share of the calls."""
+        outlook, repos = self.office.hub.outlook(), max(1, len(self.office.store.repos()))
+        calls, quota, window = 4 * repos, outlook.quota, outlook.window_s
+        if not self.office.is_watched:
+            return next_pause(before, found=found, calls=calls, quota=quota, window=window)
+        floor = calls * window / (SHARE * quota) if quota and window else 0.0
+        return max(floor, _SOON, min(_LATER, before / 2 if found else before * 1.5))
 
     def _read_all(self) -> bool:
         office, found, problem = self.office, False, None

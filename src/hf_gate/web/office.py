@@ -30,6 +30,7 @@ from ..usecases.judging import Court
 from ..usecases.tray import Clearing
 
 _LOOK: Final = 2.0  # seconds between two looks at the files of the desk
+_WATCHED: Final = 180.0  # seconds
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
@@ -63,6 +64,7 @@ class Office:
     wake: threading.Event = field(default_factory=threading.Event)
     read_now: Callable[[], None] = lambda: None
     _hall: tuple[joining.Bench, joining.Hall] | None = None
+    _looked_at: float | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _seen: tuple[float, object] = (0.0, None)
     _bench: joining.Bench | None = None
@@ -114,6 +116,17 @@ class Office:
     def direct(self, actor: str) -> Direct:
         """What decides as somebody."""
         return Direct(self.store, self.hub, self.clock, self.zone, actor)
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether anybody looked at a page in the last minutes."""
+        return self._looked_at is not None and time.monotonic() - self._looked_at < _WATCHED
+
+    def looked_at(self) -> None:
+        """Somebody looks; after a while without anybody the Hub is read at once."""
+        was, self._looked_at = self.is_watched, time.monotonic()
+        if not was:
+            self.read_now()
 
     # ---- people ------------------------------------------------------------------------------------------------------
 

@@ -44,7 +44,10 @@ class Door:
     def name_of(self, request: Request) -> str | None:
         """The member whose session the browser has."""
         secret = request.cookies.get(self.cookie)
-        return None if not secret else self.office.members.whose(secret, _now())
+        name = None if not secret else self.office.members.whose(secret, _now())
+        if name is not None:
+            self.office.looked_at()
+        return name
 
     def enter(self, request: Request, secret: str) -> Response:
         """Takes a link, and opens a new session in place of any old one."""
