@@ -96,3 +96,27 @@ def test_the_places_in_the_reason_of_an_end_are_filled_in(scene: Scene) -> None:
 def test_whoever_is_rejected_at_the_end_is_not_told_that_they_may_ask_again(scene: Scene) -> None:
     (reason,) = told_at_the_end(scene, POLICY.replace("until: 30d", "until: 30d\n    at_end: reject"))
     assert reason == "Your access has come to its end."
+
+
+# ---- who a table means -------------------------------------------------------------------------------------------------
+
+LISTED = """\
+version: 1
+policy: listed
+applies_to: ["*/*"]
+mode: enforce
+tables: {partners: ["@partner.org"], unwelcome: ["@evil.com"]}
+rules:
+  - {id: partner, when: tables.partners, then: accept}
+  - {id: anybody, when: "!tables.unwelcome", then: accept}
+"""
+
+
+@pytest.mark.parametrize("email", ["a@b@partner.org", "boss@evil.com a@partner.org", "x@evil.com,a@partner.org"])
+def test_what_is_no_single_address_is_in_no_table_and_not_out_of_it_either(scene: Scene, email: str) -> None:
+    desk_folder(scene.folder, LISTED)
+    scene.join()
+    scene.near.door("POST", "people", [{"username": "ada", "email": email}])
+    scene.near.ask(scene.repos[0].id, "ada", repo_type=scene.repos[0].type.value)
+    take(scene)
+    assert scene.where("ada") == "pending"

@@ -180,7 +180,7 @@ def cases_of(
         if request is None:
             continue
         email = sources.email(request.email)
-        address = email.address if email else None
+        address = email.address if email and email.domain else None  # what is no single address may mean anybody
         hits = {
             name: table.hit(request.person, address, now=now, bindings=bindings[name])
             for name, table in court.tables.items()
