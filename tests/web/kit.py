@@ -113,8 +113,12 @@ async def _called(app: Shield, method: str, path: str, body: bytes, headers: Map
     }  # fmt: skip
     told: list[Any] = []
 
+    sent = [body]
+
     async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": body, "more_body": False}
+        while not sent:
+            await asyncio.sleep(3600)  # a browser that stays says nothing more
+        return {"type": "http.request", "body": sent.pop(), "more_body": False}
 
     async def send(message: Any) -> None:
         told.append(message)

@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from ..domain.members import Member, Role
 from ..errors import HfGateError, HubUnavailable, NotAllowed, Offline, Stale, StoreUnavailable, UsageError
-from . import api, bulk, files, keys, members, queue, request, tray
+from . import api, bulk, files, keys, members, plan, plans, queue, request, runs, tray
 from .office import Office
 from .shield import BIGGEST, Shield
 from .sign_in import Door
@@ -56,6 +56,17 @@ WAYS: Final = (
     Way("POST", "/bulk", _REVIEWER, bulk.begin),
     Way("GET", "/bulk/{id}", _REVIEWER, bulk.page),
     Way("POST", "/bulk/{id}", _REVIEWER, bulk.confirm),
+    Way("GET", "/plans", _VIEWER, plans.index),
+    Way("GET", "/plans.{kind}", _REVIEWER, plans.index_file),
+    Way("POST", "/plans", _ADMIN, plans.make),
+    Way("GET", "/plans/{digest}.{kind}", _REVIEWER, plan.plan_file),
+    Way("GET", "/plans/{digest}", _VIEWER, plan.page),
+    Way("POST", "/plans/{digest}", _REVIEWER, plan.act),
+    Way("GET", "/runs/{id}.{kind}", _REVIEWER, runs.run_file),
+    Way("GET", "/runs/{id}", _VIEWER, runs.page),
+    Way("GET", "/runs/{id}/live", _VIEWER, runs.live),
+    Way("GET", "/runs/{id}/events", _VIEWER, runs.events),
+    Way("POST", "/runs/{id}", _REVIEWER, runs.act),
     Way("GET", "/keys", _VIEWER, keys.page),
     Way("POST", "/theme", _VIEWER, keys.theme),
     Way("GET", "/settings", _VIEWER, members.page),

@@ -12,6 +12,7 @@ TYPES: Final = {
     "desk.css": "text/css",
     "desk.js": "text/javascript",
     "htmx.min.js": "text/javascript",
+    "live.js": "text/javascript",
     "mark.svg": "image/svg+xml",
 }
 """What is served, and as what; nothing else is."""

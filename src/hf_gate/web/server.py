@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from ..domain.ids import Repo
 from .app import build
+from .carrying import carrying_of
 from .keeper import Keeper
 from .office import Office
 from .sign_in import Door
@@ -76,6 +77,7 @@ class Server:
             for which, handler in before.items():
                 signal.signal(which, handler)
             keeper.stop()
+            carrying_of(self.office).stop()
             self._socket.close()
 
 

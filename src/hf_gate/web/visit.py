@@ -124,7 +124,10 @@ def fields(text: str) -> dict[str, list[str]]:
 
 Page = Callable[[Visit], Response]
 
-NAV: Final = (("Queue", "/queue", Role.VIEWER),)
+NAV: Final = (
+    ("Queue", "/queue", Role.VIEWER),
+    ("Plans", "/plans", Role.VIEWER),
+)
 
 
 def _environment() -> Environment:

@@ -1,0 +1,138 @@
+"""Plans and runs as pages show them: lists, counts, and changes page by page; never all of a run at once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ..domain.ids import Repo
+from ..domain.rows import ChangeRow
+from .reading import Store
+from .states import repo_of
+
+
+class PlanRow(NamedTuple):
+    """A plan that is kept. `about`: what was written beside it when it was made; `run` and `state` of its latest run."""
+
+    digest: str
+    made_at: int  # ms
+    about: Mapping[str, Any]
+    run: str | None
+    state: str | None
+
+
+class Carried:
+    """What is planned and what is carried, for whoever looks on."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    # ---- plans ---------------------------------------------------------------------------------------------------------
+
+    def plans(self, limit: int = 50) -> list[PlanRow]:
+        """The latest first."""
+        rows = self._store.reads.rows(
+            "SELECT p.digest, p.made_at, s.value FROM plans p LEFT JOIN settings s ON s.key = 'plan ' || p.digest"
+            " ORDER BY p.made_at DESC, p.digest LIMIT ?",
+            (limit,),
+        )
+        return [self._plan(*row) for row in rows]
+
+    def plan(self, digest: str) -> PlanRow | None:
+        """None when there is none of that digest."""
+        row = self._store.reads.row(
+            "SELECT p.digest, p.made_at, s.value FROM plans p LEFT JOIN settings s ON s.key = 'plan ' || p.digest"
+            " WHERE p.digest = ?",
+            (digest,),
+        )
+        return None if row is None else self._plan(*row)
+
+    def _plan(self, digest: str, made_at: int, about: str | None) -> PlanRow:
+        run = self._store.run_of_plan(digest)
+        told = json.loads(about) if about else {}
+        return PlanRow(digest, made_at, told, *((run.id, run.state) if run else (None, None)))
+
+    def keep(self, digest: str, document: bytes, made_at: int, about: Mapping[str, Any]) -> None:
+        """Keeps a plan with what is said beside it; of a plan that is kept already only the latter."""
+        with self._store.writing() as write:
+            write.plan(digest, document, made_at)
+            write.setting(f"plan {digest}", json.dumps(about))
+
+    def discard(self, digests: Collection[str]) -> int:
+        """Forgets plans, with the names in them, unless a run was begun of one; how many went."""
+        with self._store.writing() as write:
+            among, value = write.db.among(list(digests))
+            free = "digest NOT IN (SELECT plan FROM runs WHERE plan IS NOT NULL)"
+            gone = [
+                row[0] for row in write.db.rows(f"SELECT digest FROM plans WHERE digest {among} AND {free}", (value,))
+            ]
+            among, value = write.db.among(gone)
+            write.db.run(f"DELETE FROM plans WHERE digest {among}", (value,))
+            for digest in gone:
+                write.setting(f"plan {digest}", None)
+        return len(gone)
+
+    # ---- runs ----------------------------------------------------------------------------------------------------------
+
+    def repos(self, run: str) -> list[Repo]:
+        """The repos whose requests it changes."""
+        found = self._store.reads.rows(
+            "SELECT o.type, o.namespace, o.name FROM repos o WHERE o.id IN (SELECT repo_id FROM changes WHERE run = ?)"
+            " ORDER BY o.type, o.namespace, o.name",
+            (run,),
+        )
+        return [repo_of(*row) for row in found]
+
+    def counts(self, run: str, repos: Sequence[Repo] | None = None) -> dict[str, int]:
+        """How many of its changes are in which state, at these repos or (None) at all."""
+        where, values = self._of(run, repos)
+        return dict(
+            self._store.reads.rows(f"SELECT state, count(*) FROM changes c WHERE {where} GROUP BY state", values)
+        )
+
+    def page(
+        self,
+        run: str,
+        *,
+        states: Collection[str] | None = None,
+        repos: Sequence[Repo] | None = None,
+        after: int = 0,
+        limit: int = 50,
+    ) -> list[ChangeRow]:
+        """The changes behind the one with this number, in the order of the plan."""
+        where, values = self._of(run, repos)
+        if states is not None:
+            among, value = self._store.reads.among(list(states))
+            where, values = f"{where} AND c.state {among}", [*values, value]
+        rows = self._store.reads.rows(
+            "SELECT c.n, o.type, o.namespace, o.name, c.request_id, c.change, c.state, c.why"
+            f" FROM changes c JOIN repos o ON o.id = c.repo_id WHERE {where} AND c.n > ? ORDER BY c.n LIMIT ?",
+            (*values, after, limit),
+        )
+        return [
+            ChangeRow(
+                run=run,
+                n=n,
+                repo=repo_of(kind, space, name),
+                request=request,
+                change=bytes(change),
+                state=state,
+                why=why,
+            )
+            for n, kind, space, name, request, change, state, why in rows
+        ]
+
+    def all(self, run: str, repos: Sequence[Repo] | None = None) -> Iterator[ChangeRow]:
+        """Every change, read in pages."""
+        after, size = 0, 1000
+        while page := self.page(run, repos=repos, after=after, limit=size):
+            yield from page
+            after = page[-1].n
+
+    def _of(self, run: str, repos: Sequence[Repo] | None) -> tuple[str, list[object]]:
+        if repos is None:
+            return "c.run = ?", [run]
+        rows = [self._store.repo(repo) for repo in repos]
+        among, value = self._store.reads.among([row.id for row in rows if row is not None])
+        return f"c.run = ? AND c.repo_id {among}", [run, value]

@@ -1,0 +1,172 @@
+"""Runs under way in this process: one after the other on a thread of their own, each watched by whoever opens its page.
+
+What a page shows of a run lies in the store. Here is only what the store does not know: that somebody carries it now,
+how fast it goes, and what ended it. A process that dies takes nothing along but that.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from ..domain.outcomes import Outcome
+from ..domain.rows import RunRow
+from ..errors import HfGateError
+from ..store.carried import Carried
+from ..usecases.carry import PLANNED, UNDER_WAY, Carrier
+from ..usecases.runs import INTERRUPTED, PAUSED, READY
+from .office import Office
+
+_log = logging.getLogger("hf_gate.web")
+_KEPT: Final = 100  # runs of which it is remembered how they ended here
+PAUSE, STOP = "pause", "stop"
+
+
+@dataclass(slots=True)
+class Load:
+    """One run that this process took up. Times by the process's own clock; `beat` grows whenever there is news."""
+
+    run: str
+    begin: Callable[[], RunRow] | None = None  # writes it down first
+    started: float | None = None
+    answered: int = 0
+    wish: str | None = None
+    problem: str | None = None
+    hint: str = ""
+    is_over: bool = False
+    beat: int = 0
+    is_written: threading.Event = field(default_factory=threading.Event)
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    def rate(self, now: float) -> float | None:
+        """Changes a second, once that can be said."""
+        if self.started is None or not self.answered or now - self.started < 1:
+            return None
+        return self.answered / (now - self.started)
+
+
+class Carrying:
+    """Takes runs up and carries them to their end, one at a time, for they share the limits of one token."""
+
+    def __init__(self, office: Office) -> None:
+        self._office = office
+        self._loads: OrderedDict[str, Load] = OrderedDict()
+        self._waiting: deque[Load] = deque()
+        self._news = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._is_ending = False
+
+    # ---- asked by pages ----------------------------------------------------------------------------------------------
+
+    def load(self, run: str) -> Load | None:
+        """What this process knows of a run that it took up; it may be over."""
+        return self._loads.get(run)
+
+    def is_live(self, run: str) -> bool:
+        """Whether it is being carried here, or waits for its turn."""
+        load = self._loads.get(run)
+        return load is not None and not load.is_over
+
+    def take_up(self, run: str, begin: Callable[[], RunRow] | None = None) -> Load:
+        """Carries a run from where it stands; `begin` writes it down first. One that is under way is left to it."""
+        with self._news:
+            known = self._loads.get(run)
+            if known is not None and not known.is_over:
+                return known
+            load = self._loads[run] = Load(run, begin)
+            self._loads.move_to_end(run)
+            while len(self._loads) > _KEPT and next(iter(self._loads.values())).is_over:
+                self._loads.popitem(last=False)
+            self._waiting.append(load)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="hf-gate-runs", daemon=True)
+                self._thread.start()
+            self._news.notify_all()
+            return load
+
+    def stop(self, wait: float = 10.0) -> None:
+        """Lets the run under way pause after the batch in flight; nothing further is begun."""
+        with self._news:
+            self._is_ending = True
+            self._news.notify_all()
+            thread = self._thread
+        if thread is not None:
+            thread.join(wait)
+
+    # ---- the thread --------------------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        while True:
+            with self._news:
+                self._news.wait_for(lambda: self._waiting or self._is_ending)
+                if self._is_ending:
+                    return
+                load = self._waiting.popleft()
+            try:
+                self._carry(load)
+            except HfGateError as problem:
+                load.problem, load.hint = str(problem), problem.hint or ""
+            except Exception:  # noqa: BLE001 - a thread that dies would leave all further runs lying
+                _log.exception("run %s stumbled", load.run)
+                load.problem, load.hint = "a fault of hf-gate; the log has it", "Please report it."
+            load.is_over = True
+            load.beat += 1
+            load.is_written.set()
+            load.ended.set()
+
+    def _carry(self, load: Load) -> None:
+        office, store = self._office, self._office.store
+        run = load.begin() if load.begin is not None else store.run(load.run)
+        load.begin = None
+        load.beat += 1
+        load.is_written.set()
+        if run is None or run.id != load.run or self._is_ending:
+            return
+        load.started = time.monotonic()
+
+        def watch() -> str | None:
+            load.wish = PAUSE if self._is_ending else store.wish(load.run)
+            return load.wish
+
+        def progress(_: int) -> None:
+            load.beat += 1
+
+        def told(_: Outcome) -> None:
+            load.answered += 1
+            load.beat += 1
+
+        def carry(run: RunRow) -> RunRow:
+            carrier = Carrier(store, office.hub, office.clock, office.zone, watch=watch, progress=progress, told=told)
+            return carrier.carry(run)
+
+        ended = carry(run)
+        if ended.state == PAUSED and not store.changes(run.id, (PLANNED, *UNDER_WAY), 1):
+            store.wish_for(run.id, None)  # the pause came when nothing was left
+            carry(ended)
+
+
+_lock: Final = threading.Lock()
+
+
+def carrying_of(office: Office) -> Carrying:
+    """What carries the runs of a desk; it lives as long as the desk is open."""
+    with _lock:
+        found = vars(office).get("runs_under_way")
+        if not isinstance(found, Carrying):
+            found = vars(office)["runs_under_way"] = Carrying(office)
+        return found
+
+
+def state_of(office: Office, run: RunRow) -> str:
+    """How a run stands, also where a dead process could not write it down."""
+    if carrying_of(office).is_live(run.id):
+        return "running"
+    if run.state != READY:
+        return run.state
+    counts = Carried(office.store).counts(run.id)
+    return "not begun" if set(counts) <= {"planned"} else INTERRUPTED

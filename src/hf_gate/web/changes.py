@@ -1,0 +1,130 @@
+"""One change of a plan or a run as a row: who, from where to where, by which rule, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from ..domain.ids import Repo
+from ..domain.outcomes import Kind
+from ..domain.rows import ChangeRow
+from ..domain.text import clip
+from ..plan.model import Change, Reason
+from . import words
+from .visit import Visit
+
+MARK: Final = {"remove": "end"}
+"""How a verb is drawn where that is not by its own name."""
+
+NAMED: Final = {
+    "accept": "let in", "reset": "sent back, may ask again", "reject": "refused, cannot ask again",
+    "cancel": "put back to pending", "remove": "lose the access that they have",
+}  # fmt: skip
+OPEN_STATES: Final = ("planned", "started", Kind.OPEN.value, "unsent")
+_NOT_YET: Final = {"planned": "not sent", "started": "sent, or about to be: read back before anything else"}
+KEYS: Final = ("n", "repo", "repo_type", "request_id", "user_id", "user", "asked_at", "from", "to", "reason", "rule", "policy",
+               "until", "outcome", "why")  # fmt: skip
+_VALUE: Final = 40
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeLine:
+    """A row. `key` names the request in addresses; `outcome` None: it is planned, and no more."""
+
+    n: int
+    who: str
+    key: str | None
+    repo: str
+    verb: str
+    before: str
+    after: str
+    rule: str
+    why: str
+    reason: str | None
+    age: str
+    outcome: str | None = None
+    note: str = ""
+
+    @property
+    def mark(self) -> str:
+        return MARK.get(self.verb, self.verb)
+
+    @property
+    def repo_name(self) -> str:
+        return self.repo.rpartition("/")[2]
+
+
+def rule_of(change: Change) -> str:
+    """`eeg/academic`; of what people decide the rule's own word alone."""
+    return f"{change.policy}/{change.rule}" if change.policy else change.rule
+
+
+def line_of(visit: Visit, n: int, change: Change, row: ChangeRow | None = None) -> ChangeLine:
+    """A change as a row; who may see no names sees none, nor the values that a rule looked at."""
+    masked = visit.masks
+    name = change.user or f"(hidden #{(change.request_id or change.user_id or '------')[-6:]})"
+    return ChangeLine(
+        n=n,
+        who="(hidden from viewers)" if masked else name,
+        key=change.request_id or (f"n{change.row}" if change.row else None),
+        repo=str(change.where),
+        verb=change.verb,
+        before=change.before or "no request",
+        after=change.after,
+        rule=rule_of(change),
+        why="" if masked else _because(change.because),
+        reason=None if masked else change.reason,
+        age=words.age(datetime.fromisoformat(change.asked_at), visit.now) if change.asked_at else "",
+        outcome=None if row is None else Kind.OPEN.value if row.state in OPEN_STATES else row.state,
+        note="" if row is None or masked else row.why or _NOT_YET.get(row.state, ""),
+    )
+
+
+def carried_line(visit: Visit, row: ChangeRow) -> ChangeLine:
+    """The same of a change that lies in a run."""
+    return line_of(visit, row.n, msgspec.json.decode(row.change, type=Change), row)
+
+
+def record(n: int, change: Change, row: ChangeRow | None = None) -> dict[str, object]:
+    """The same for machines, by `KEYS`."""
+    line = None if row is None else row
+    return {
+        "n": n,
+        "repo": change.repo,
+        "repo_type": change.repo_type,
+        "request_id": change.request_id,
+        "user_id": change.user_id,
+        "user": change.user,
+        "asked_at": change.asked_at or None,
+        "from": change.before or None,
+        "to": change.after,
+        "reason": change.reason,
+        "rule": change.rule,
+        "policy": change.policy,
+        "until": change.until,
+        "outcome": None if line is None else Kind.OPEN.value if line.state in OPEN_STATES else line.state,
+        "why": None if line is None else line.why or None,
+    }
+
+
+def _because(reasons: Iterable[Reason]) -> str:
+    return " and ".join(_part(one) for one in reasons if one.value)
+
+
+def _part(one: Reason) -> str:
+    """`person.account_days > 30 (1204)`: with the value that it saw where the words do not say it."""
+    seen = [clip(str(value), _VALUE) for _, value in sorted(one.facts.items()) if isinstance(value, str | int | float)]
+    shown = [text for text in seen if text not in {"True", "False"}]
+    return one.expr + (f" ({', '.join(shown)})" if shown else "")
+
+
+def visible_repos(visit: Visit, repos: Collection[Repo]) -> list[Repo] | None:
+    """Those of a plan's or run's repos that this person sees; None: every one of them."""
+    if visit.member.repos is None:
+        return None
+    seen = [repo for repo in repos if visit.sees(repo)]
+    return None if len(seen) == len(repos) else seen

@@ -1,0 +1,99 @@
+"""Makes a plan of what the policies ask for, on a thread of its own: with many requests that takes longer than a page may."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from dataclasses import replace
+from typing import Final
+
+import msgspec
+
+from .. import joining
+from ..domain.moments import ms
+from ..errors import HfGateError, UsageError
+from ..plan.model import Plan
+from ..store.carried import Carried
+from ..usecases.run import Desk, Turn, proposed
+from .office import Office
+
+_log = logging.getLogger("hf_gate.web")
+PROFILES: Final = 200  # read for one plan at most
+
+
+def about(plan: Plan, by: str, kind: str, **more: object) -> dict[str, object]:
+    """What is said of a plan where it is not read whole."""
+    return {
+        "by": by,
+        "kind": kind,
+        "changes": len(plan.changes),
+        "verbs": dict(Counter(change.verb for change in plan.changes)),
+        "expires_at": ms(plan.expires_at),
+        **more,
+    }
+
+
+def keep(office: Office, plan: Plan, by: str, kind: str, **more: object) -> str:
+    """Keeps a plan, so that it has a page; its digest."""
+    Carried(office.store).keep(plan.digest, msgspec.json.encode(plan), ms(office.now()), about(plan, by, kind, **more))
+    return plan.digest
+
+
+class Maker:
+    """One plan at a time; whoever asks while one is made gets that one."""
+
+    def __init__(self, office: Office) -> None:
+        self._office = office
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self.digest: str | None = None
+        self.problem: HfGateError | None = None
+
+    @property
+    def is_busy(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    def make(self, by: str, wait: float) -> None:
+        """Begins to make one, and waits so many seconds for it. Refuses where no policies can be asked."""
+        bench = self._office.bench
+        if bench is None:
+            raise self._office.bench_problem or UsageError(
+                "There is no desk here, so no policies can be asked.", hint="hf-gate init makes one."
+            )
+        with self._lock:
+            if not self.is_busy:
+                self.digest = self.problem = None
+                self._thread = threading.Thread(target=self._work, args=(bench, by), name="hf-gate-plan", daemon=True)
+                self._thread.start()
+            thread = self._thread
+        if thread is not None:
+            thread.join(wait)
+
+    def _work(self, bench: joining.Bench, by: str) -> None:
+        try:
+            plan = proposed(self._desk(bench, by), Turn(), PROFILES).plan
+            self.digest = keep(self._office, plan, by, "policies")
+        except HfGateError as problem:
+            self.problem = problem
+        except Exception:  # noqa: BLE001 - told on the page, and the log has the rest
+            _log.exception("no plan was made")
+            self.problem = HfGateError("A fault of hf-gate; the log has it.", hint="Please report it.")
+
+    def _desk(self, bench: joining.Bench, by: str) -> Desk:
+        """As the command line has it, but judging where the pages judge: those processes are there already."""
+        office = self._office
+        desk = joining.join_desk(office.settings, office.place, office.hub, office.store, actor=by)
+        return replace(desk, hearing=office.hall(bench).hear)
+
+
+_once: Final = threading.Lock()
+
+
+def maker_of(office: Office) -> Maker:
+    """What makes the plans of a desk; it lives as long as the desk is open."""
+    with _once:
+        found = vars(office).get("plans_under_way")
+        if not isinstance(found, Maker):
+            found = vars(office)["plans_under_way"] = Maker(office)
+        return found

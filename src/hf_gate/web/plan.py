@@ -1,0 +1,383 @@
+"""A plan: what would change, whom it hits by which rule, less whom somebody leaves out; and the yes that lets it go."""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import msgspec
+from starlette.responses import RedirectResponse, Response
+
+from ..domain.ids import Repo
+from ..domain.members import Role
+from ..domain.moments import moment_of
+from ..domain.rows import RunRow
+from ..errors import Guarded
+from ..plan import guards
+from ..plan.guards import Yes
+from ..plan.model import Change, Plan, resealed, written
+from ..plan.render import SHADOW, least_calls
+from ..store.carried import Carried, PlanRow
+from ..usecases import runs as run_cases
+from ..usecases.propose import policies_digest
+from .carrying import carrying_of, state_of
+from .changes import KEYS, MARK, NAMED, ChangeLine, line_of, record, rule_of, visible_repos
+from .exports import exported, file_of
+from .making import keep
+from .office import Office, new_id
+from .visit import NotFound, Refused, Visit
+
+PAGE: Final = 50
+EXAMPLES: Final = 3  # of each group
+GROUPS: Final = 12  # that show examples
+SECOND_ABOVE: Final = 500  # changes: then a second person has to agree, where there is one
+PATIENCE: Final = 2.0  # seconds that a page waits for what it began
+ORDER: Final = ("accept", "reset", "reject", "cancel", "remove")
+_OWN: Final = frozenset({"retry", "undo"})  # follow from a run, and its owner may let them go
+
+_read_lately: OrderedDict[str, Plan] = OrderedDict()  # a digest stands for the same plan everywhere
+_MOST_READ: Final = 3
+
+
+def read_plan(office: Office, digest: str) -> Plan:
+    """The plan of a digest; the last few stay read."""
+    known = _read_lately.get(digest)
+    if known is None:
+        document = office.store.plan(digest)
+        if document is None:
+            raise NotFound
+        known = _read_lately[digest] = msgspec.json.decode(document, type=Plan)
+        while len(_read_lately) > _MOST_READ:
+            _read_lately.popitem(last=False)
+    return known
+
+
+@dataclass(slots=True)
+class Group:
+    """The changes of one rule in one direction. `key` names it in addresses."""
+
+    verb: str
+    rule: str
+    n: int = 0
+    reason: str | None = None  # of the first
+    differs: bool = False  # others read something else
+    examples: list[ChangeLine] = field(default_factory=list)
+
+    @property
+    def key(self) -> str:
+        return f"{self.verb}:{self.rule}"
+
+    @property
+    def mark(self) -> str:
+        return MARK.get(self.verb, self.verb)
+
+    @property
+    def named(self) -> str:
+        return NAMED[self.verb]
+
+
+@dataclass(slots=True)
+class Sight:
+    """A plan as far as somebody sees it: changes with their numbers in it."""
+
+    row: PlanRow
+    plan: Plan
+    repos: list[Repo] | None  # None: all of it
+    changes: list[tuple[int, Change]]
+
+    @property
+    def is_whole(self) -> bool:
+        return self.repos is None
+
+    def about(self, key: str, otherwise: Any = None) -> Any:  # noqa: ANN401 - JSON of ours
+        return self.row.about.get(key, otherwise)
+
+
+def _sight(visit: Visit) -> Sight:
+    row = Carried(visit.office.store).plan(visit.params["digest"])
+    if row is None:
+        raise NotFound
+    plan = read_plan(visit.office, row.digest)
+    here = {change.where for change in plan.changes}
+    repos = visible_repos(visit, here)
+    numbered = list(enumerate(plan.changes, start=1))
+    if repos is not None:
+        if not repos:
+            raise NotFound
+        mine = frozenset(repos)
+        numbered = [(n, change) for n, change in numbered if change.where in mine]
+    return Sight(row, plan, repos, numbered)
+
+
+def page(visit: Visit) -> Response:
+    """The plan by rules with examples, or all changes of a rule, page by page."""
+    return _page(visit, _sight(visit))
+
+
+def _page(visit: Visit, sight: Sight, *, wrong: str = "", status: int = 200) -> Response:
+    groups = _groups(visit, sight)
+    chosen, after = visit.asked("group"), _number(visit.asked("after"))
+    lines, following = _lines(visit, sight, chosen, after) if chosen else ([], None)
+    yes = _yes(visit, sight)
+    verbs: dict[str, list[Group]] = {}
+    for group in groups:
+        verbs.setdefault(group.verb, []).append(group)
+    return visit.page(
+        "plan.html",
+        status,
+        title=f"Plan: {len(sight.changes):,} {'change' if len(sight.changes) == 1 else 'changes'}",
+        sight=sight,
+        digest=sight.plan.digest,
+        made_at=moment_of(sight.row.made_at),
+        expires_at=sight.plan.expires_at,
+        groups=groups,
+        shown_groups=groups[:GROUPS],
+        verbs=[(verb, MARK.get(verb, verb), verbs[verb]) for verb in ORDER if verb in verbs],
+        left=[(key, sight.plan.summary[key]) for key in ("human", "wait", "protected", "remaining")
+              if sight.plan.summary.get(key)] if sight.is_whole else [],
+        shadows=_shadows(sight.plan) if sight.is_whole else [],
+        chosen=chosen,
+        chosen_group=next((group for group in groups if group.key == chosen), None),
+        lines=lines,
+        following=None if following is None else _at(sight, chosen, following),
+        first=_at(sight, chosen) if after else None,
+        yes=yes,
+        is_typed=yes.rung is Yes.TYPED,
+        calls=least_calls(sight.plan),
+        wrong=wrong,
+    )  # fmt: skip
+
+
+def _at(sight: Sight, group: str, after: int = 0) -> str:
+    query = {"group": group} | ({"after": str(after)} if after else {})
+    return f"/plans/{sight.plan.digest}?{urlencode(query)}"
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdigit() and len(text) < 12 else 0
+
+
+def _groups(visit: Visit, sight: Sight) -> list[Group]:
+    """By what happens and by which rule, the many before the few."""
+    found: dict[tuple[str, str], Group] = {}
+    for n, change in sight.changes:
+        key = (change.verb, rule_of(change))
+        group = found.get(key)
+        if group is None:
+            group = found[key] = Group(*key, reason=None if visit.masks else change.reason)
+        group.n += 1
+        group.differs |= not visit.masks and change.reason != group.reason
+        if len(group.examples) < EXAMPLES:
+            group.examples.append(line_of(visit, n, change))
+    return sorted(found.values(), key=lambda group: (ORDER.index(group.verb), -group.n, group.rule))
+
+
+def _lines(visit: Visit, sight: Sight, chosen: str, after: int) -> tuple[list[ChangeLine], int | None]:
+    fitting = (
+        (n, change)
+        for n, change in sight.changes
+        if n > after and chosen in {"all", f"{change.verb}:{rule_of(change)}"}
+    )
+    found = [pair for pair, _ in zip(fitting, range(PAGE + 1), strict=False)]
+    lines = [line_of(visit, n, change) for n, change in found[:PAGE]]
+    return lines, lines[-1].n if len(found) > PAGE else None
+
+
+def _shadows(plan: Plan) -> list[tuple[str, list[tuple[str, int]]]]:
+    """What policies that only watch would do."""
+    found: dict[str, list[tuple[str, int]]] = {}
+    for key, number in sorted(plan.summary.items()):
+        if key.startswith(SHADOW):
+            policy, _, action = key.removeprefix(SHADOW).partition("/")
+            found.setdefault(policy, []).append((action, number))
+    return list(found.items())
+
+
+def plan_file(visit: Visit) -> Response:
+    """`.json` is the plan itself, as `hf-gate apply` takes it; the others its changes."""
+    sight = _sight(visit)
+    kind = visit.params["kind"]
+    if kind == "json":
+        if not sight.is_whole:
+            raise NotFound
+        return file_of([written(sight.plan)], "application/json")
+    return exported(f"plan-{sight.plan.digest[:8]}", kind, KEYS, (record(n, change) for n, change in sight.changes))
+
+
+# ---- the yes -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class YesFor:
+    """What stands between a plan and its run. `no`: why this person cannot let it go at all."""
+
+    rung: Yes
+    no: str = ""
+    hint: str = ""
+    needs_second: bool = False
+    may_approve: bool = False
+    may_edit: bool = False
+    approved: tuple[str, ...] = ()
+    run: str | None = None
+    run_state: str | None = None
+
+
+def _yes(visit: Visit, sight: Sight) -> YesFor:
+    run = None if sight.row.run is None else visit.office.store.run(sight.row.run)
+    rung = guards.yes_needed([change for _, change in sight.changes], _waiting(visit.office))
+    approved = tuple(sight.about("approved", ()))
+    if run is not None:
+        return YesFor(rung, approved=approved, run=run.id, run_state=state_of(visit.office, run))
+    may = _may_apply(visit, sight)
+    no, hint = ("", "") if sight.plan.changes else ("Nothing is to change.", "")
+    if not no and not may:
+        no, hint = f"A {visit.member.role} may look at it.", "An admin of the desk lets it go."
+    if not no:
+        no, hint = _refusal(visit.office, sight.plan, visit)
+    second = may and not no and _needs_second(visit, sight)
+    return YesFor(
+        rung,
+        no,
+        hint,
+        second,
+        may_approve=may and not no and visit.member.name not in {*approved, sight.about("by")}
+        and _is_large(visit.office, sight),
+        may_edit=may and sight.is_whole and bool(sight.plan.changes),
+        approved=approved,
+    )  # fmt: skip
+
+
+def _may_apply(visit: Visit, sight: Sight) -> bool:
+    """An admin; and whoever began the run that it follows from, if all of it is at their repos."""
+    if not sight.is_whole:
+        return False
+    if visit.member.role.covers(Role.ADMIN):
+        return True
+    is_own = sight.about("kind") in _OWN and sight.about("by") == visit.member.name
+    return is_own and visit.member.role.covers(Role.REVIEWER)
+
+
+def _refusal(office: Office, plan: Plan, visit: Visit) -> tuple[str, str]:
+    digest = None
+    if plan.plan.policy_digest:
+        bench = office.bench
+        if bench is None:
+            return "The policies of this desk cannot be read now, so a plan of theirs is not let go.", ""
+        digest = policies_digest(bench.policies)
+    try:
+        run_cases.check(plan, endpoint=office.store.endpoint, policy_digest=digest, now=visit.now)
+    except Guarded as problem:
+        return f"{str(problem)[:1].upper()}{str(problem)[1:]}", "Make a new one."
+    return "", ""
+
+
+def _waiting(office: Office) -> int:
+    return sum(row.counts.get("pending", 0) for row in office.store.repos())
+
+
+def _is_large(office: Office, sight: Sight) -> bool:
+    """Whether two people have to agree: it is large, and there is somebody else who could."""
+    others = [one for one in office.members.all() if one.has_link and one.role is Role.ADMIN]
+    return len(sight.plan.changes) > SECOND_ABOVE and bool(others)
+
+
+def _needs_second(visit: Visit, sight: Sight) -> bool:
+    """Whether nobody but this person has seen it yet: whoever made it and whoever approved it have."""
+    if not _is_large(visit.office, sight):
+        return False
+    return not ({sight.about("by"), *sight.about("approved", ())} - {None, "", visit.member.name})
+
+
+def act(visit: Visit) -> Response:
+    """Lets a plan go, agrees to it, leaves people out of it, or throws it away."""
+    sight = _sight(visit)
+    if not _may_apply(visit, sight):
+        raise Refused(f"A {visit.member.role} may not do this.", hint="An admin of the desk can.", status=403)
+    do = visit.said("do")
+    if sight.row.run is not None:
+        return RedirectResponse(f"/runs/{sight.row.run}", 303)
+    if do == "apply":
+        return _apply(visit, sight)
+    if do == "approve":
+        return _approve(visit, sight)
+    if do == "exclude":
+        return _exclude(visit, sight)
+    if do == "discard":
+        Carried(visit.office.store).discard([sight.plan.digest])
+        _read_lately.pop(sight.plan.digest, None)
+        return RedirectResponse("/plans", 303)
+    raise Refused("Nothing was done.", hint="Press one of the buttons of the page.")
+
+
+def _checked(visit: Visit, sight: Sight) -> Response | None:
+    """A page that says what is missing; None: the yes is as strong as it must be."""
+    yes = _yes(visit, sight)
+    if yes.no:
+        return _page(visit, sight, wrong=yes.no, status=409)
+    count = len(sight.changes)
+    typed = visit.said("count").strip().replace(",", "")
+    if yes.rung is Yes.TYPED and typed != str(count):
+        said = f"You typed {typed[:12]}; it is {count:,}." if typed else f"Type {count} to confirm."
+        return _page(visit, sight, wrong=said, status=422)
+    return None
+
+
+def _apply(visit: Visit, sight: Sight) -> Response:
+    refused = _checked(visit, sight)
+    if refused is not None:
+        return refused
+    if _needs_second(visit, sight):
+        return _page(visit, sight, wrong="A second person has to agree first.", status=409)
+    office, plan, ident = visit.office, sight.plan, new_id("r")
+    kind = "undo" if sight.about("kind") == "undo" else "plan"
+
+    def begin() -> RunRow:
+        return run_cases.begin(office.store, plan, ident=ident, kind=kind, actor=visit.member.name, now=office.now())
+
+    load = carrying_of(office).take_up(ident, begin)
+    load.is_written.wait(PATIENCE)
+    if load.is_over and office.store.run(ident) is None:
+        known = office.store.run_of_plan(plan.digest)  # somebody was faster, or it could not begin
+        if known is None:
+            return _page(visit, sight, wrong=load.problem or "It could not be begun.", status=409)
+        return RedirectResponse(f"/runs/{known.id}", 303)
+    return RedirectResponse(f"/runs/{ident}", 303)
+
+
+def _approve(visit: Visit, sight: Sight) -> Response:
+    """Agrees, so that another one may let it go."""
+    refused = _checked(visit, sight)
+    if refused is not None:
+        return refused
+    names = sorted({*sight.about("approved", ()), visit.member.name})
+    keep_about = {**sight.row.about, "approved": names}
+    with visit.office.store.writing() as write:
+        write.setting(f"plan {sight.plan.digest}", msgspec.json.encode(keep_about).decode())
+    return RedirectResponse(f"/plans/{sight.plan.digest}", 303)
+
+
+def _exclude(visit: Visit, sight: Sight) -> Response:
+    """A plan of its own without those that were ticked; the one that it comes from stays as it is."""
+    out = {_number(text) for text in visit.sent.get("n", [])} - {0}
+    rest = [change for n, change in sight.changes if n not in out]
+    if not out or len(rest) == len(sight.changes):
+        return _page(visit, sight, wrong="Nobody was ticked, so nobody was left out.", status=422)
+    digest = keep(
+        visit.office, _less(visit.office, sight.plan, rest), visit.member.name, sight.about("kind", "part"),
+        of=sight.plan.digest, notes=sight.about("notes", []), out=sight.about("out", 0) + len(sight.changes) - len(rest),
+    )  # fmt: skip
+    return RedirectResponse(f"/plans/{digest}", 303)
+
+
+def _less(office: Office, plan: Plan, rest: Sequence[Change]) -> Plan:
+    """The same plan with some of its changes, and with counts and guards that are true of it."""
+    protected = next((guard.value for guard in plan.guards if guard.name == "protected"), 0)
+    verbs = Counter(change.verb for change in rest)
+    counts = {key: verbs[key] for key in ("accept", "reject", "reset", "remove") if key in plan.summary}
+    part = msgspec.structs.replace(
+        plan, summary={**plan.summary, **counts}, guards=guards.told(rest, _waiting(office), protected)
+    )
+    return resealed(part, rest)

@@ -1,0 +1,106 @@
+"""Plans that were made and runs that were begun, in one list; and where a plan is made now."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Final
+
+from starlette.responses import RedirectResponse, Response
+
+from ..domain.members import Role
+from ..domain.moments import iso, moment_of
+from ..store.carried import Carried, PlanRow
+from .carrying import state_of
+from .exports import exported
+from .making import maker_of
+from .office import Office
+from .plan import ORDER, PATIENCE, read_plan
+from .visit import ENVIRONMENT, Visit
+
+ENVIRONMENT.filters["moment"] = moment_of
+_KEYS: Final = ("digest", "made_at", "by", "kind", "changes", "run", "state")
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A plan or a run in its list."""
+
+    ident: str
+    made_at: int
+    by: str
+    kind: str
+    changes: int
+    verbs: list[tuple[str, int]]
+    run: str | None = None
+    state: str | None = None
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+def index(visit: Visit) -> Response:
+    """Plans that were made, and runs; and where to make a plan now."""
+    maker = maker_of(visit.office)
+    problem = maker.problem
+    return visit.page(
+        "plans.html",
+        title="Plans",
+        plans=_listed(visit),
+        runs=_runs(visit),
+        may_make=visit.member.role.covers(Role.ADMIN) and visit.office.place.folder is not None,
+        is_making=maker.is_busy,
+        problem=None if problem is None else str(problem),
+        hint="" if problem is None else problem.hint,
+    )
+
+
+def index_file(visit: Visit) -> Response:
+    """The list of plans as a file."""
+    rows = (
+        {"digest": one.ident, "made_at": iso(moment_of(one.made_at)), "by": one.by, "kind": one.kind,
+         "changes": one.changes, "run": one.run, "state": one.state}
+        for one in _listed(visit)
+    )  # fmt: skip
+    return exported("plans", visit.params["kind"], _KEYS, rows)
+
+
+def _listed(visit: Visit) -> list[Listed]:
+    if visit.member.repos is not None:  # whom it would hit is not all theirs to see; they are led to it by its address
+        return []
+    return [_as_listed(visit.office, row) for row in Carried(visit.office.store).plans()]
+
+
+def _as_listed(office: Office, row: PlanRow) -> Listed:
+    told = row.about
+    if "changes" not in told:  # made elsewhere, as by `hf-gate apply`
+        plan = read_plan(office, row.digest)
+        verbs = Counter(change.verb for change in plan.changes)
+        return Listed(row.digest, row.made_at, "", "file", len(plan.changes), _sorted(verbs), row.run, row.state)
+    verbs = Counter(told.get("verbs", {}))
+    return Listed(
+        row.digest, row.made_at, told["by"], told["kind"], told["changes"], _sorted(verbs), row.run, row.state
+    )
+
+
+def _sorted(verbs: Counter[str]) -> list[tuple[str, int]]:
+    return [(verb, verbs[verb]) for verb in ORDER if verbs[verb]]
+
+
+def _runs(visit: Visit) -> list[Listed]:
+    """The latest runs of more than one change; single decisions stand in the ledger."""
+    office = visit.office
+    found = [run for run in office.store.runs(100) if run.total > 1]
+    if visit.member.repos is not None:
+        found = [run for run in found if run.actor == visit.member.name]
+    return [
+        Listed(run.id, run.made_at, run.actor, run.kind, run.total, [], run.id, state_of(office, run), dict(run.counts))
+        for run in found[:20]
+    ]
+
+
+def make(visit: Visit) -> Response:
+    """Judges everybody anew and leads to the plan; when that takes longer, to the list, where it will stand."""
+    maker = maker_of(visit.office)
+    maker.make(visit.member.name, PATIENCE)
+    if maker.digest is not None and not maker.is_busy:
+        return RedirectResponse(f"/plans/{maker.digest}", 303)
+    return RedirectResponse("/plans", 303)

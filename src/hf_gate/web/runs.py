@@ -1,0 +1,395 @@
+"""One run as it goes: what is done, what is left and how long that takes; pause, resume, stop; what did not come about, and back."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import msgspec
+from starlette.responses import RedirectResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from ..domain.ids import Repo
+from ..domain.members import Role
+from ..domain.moments import moment_of
+from ..domain.outcomes import Kind
+from ..domain.rows import RunRow
+from ..plan.model import Change
+from ..protocol.pacing import Outlook
+from ..store.carried import Carried
+from ..usecases import runs as run_cases
+from . import words
+from .carrying import PAUSE, STOP, Load, carrying_of, state_of
+from .changes import KEYS, OPEN_STATES, carried_line, record, visible_repos
+from .exports import exported
+from .making import keep
+from .visit import NotFound, Refused, Visit
+
+PAGE: Final = 50
+TROUBLE: Final = (Kind.REFUSED.value, Kind.OPEN.value, Kind.STALE.value, Kind.GONE.value)
+MEANING: Final = {
+    "done": "it is as planned", "already": "it was so before", "stale": "moved meanwhile; left alone",
+    "gone": "no such request any more", "refused": "the Hub said no", "deferred": "left for later by a budget",
+    "open": "not sent, or not known yet",
+}  # fmt: skip
+_BEAT: Final = 1.0  # seconds between two looks for news
+_QUIET: Final = 5.0  # seconds after which a page looks again though nothing was settled: time goes on
+_SPREAD: Final = (0.8, 1.4)  # what is left takes between so much and so much of what it would at the pace until now
+
+
+@dataclass(frozen=True, slots=True)
+class Going:
+    """A run at one moment. `state`: running, waiting (for its turn), pausing, stopping, or how it stands."""
+
+    run: RunRow
+    state: str
+    counts: dict[str, int]  # by kind; what is planned or started is open
+    unknown: int  # started, and its outcome is not known
+    repos: list[Repo] | None
+    load: Load | None
+    outlook: Outlook
+    left: tuple[timedelta, timedelta] | None = None
+
+    @property
+    def total(self) -> int:
+        return sum(self.counts.values())
+
+    @property
+    def settled(self) -> int:
+        return self.total - self.counts.get(Kind.OPEN, 0)
+
+    @property
+    def share(self) -> int:
+        """Percent."""
+        return 100 * self.settled // self.total if self.total else 100
+
+    @property
+    def is_live(self) -> bool:
+        return self.load is not None and not self.load.is_over
+
+    @property
+    def may_go_on(self) -> bool:
+        """Whether something of it is left that somebody can let go on."""
+        return not self.is_live and not run_cases.is_over(self.run)
+
+    @property
+    def failed(self) -> int:
+        return self.counts.get(Kind.REFUSED, 0) + (self.counts.get(Kind.OPEN, 0) if run_cases.is_over(self.run) else 0)
+
+    @property
+    def kinds(self) -> list[tuple[str, int, str]]:
+        return [(kind.value, self.counts[kind], MEANING[kind]) for kind in Kind if self.counts.get(kind)]
+
+    @property
+    def bars(self) -> list[tuple[str, int, int]]:
+        """Kind, where it begins and how wide it is, of a thousand."""
+        found, at = [], 0
+        for kind, n, _ in self.kinds:
+            if kind != Kind.OPEN and self.total:
+                width = max(2, 1000 * n // self.total)
+                found.append((kind, at, width))
+                at += width
+        return found
+
+
+# ---- how it stands -----------------------------------------------------------------------------------------------------
+
+
+def _going(visit: Visit) -> Going:
+    office, ident = visit.office, visit.params["id"]
+    carrying, run = carrying_of(office), office.store.run(ident)
+    load = carrying.load(ident)
+    if run is None:
+        raise NotFound
+    carried = Carried(office.store)
+    repos = visible_repos(visit, carried.repos(ident))
+    if repos is not None and not repos:
+        raise NotFound
+    states = carried.counts(ident, repos)
+    counts = Counter[str]()
+    for state, n in states.items():
+        counts[Kind.OPEN.value if state in OPEN_STATES else state] += n
+    outlook = office.hub.outlook()
+    return Going(
+        run,
+        _state(visit, run, load),
+        dict(counts),
+        states.get("started", 0) + states.get(Kind.OPEN.value, 0),
+        repos,
+        load,
+        outlook,
+        _left(load, counts[Kind.OPEN.value]),
+    )
+
+
+def _state(visit: Visit, run: RunRow, load: Load | None) -> str:
+    if load is None or load.is_over:
+        return state_of(visit.office, run)
+    if load.wish is not None or (wish := visit.office.store.wish(run.id)) is not None:
+        return {PAUSE: "pausing", STOP: "stopping"}.get(load.wish or wish or "", "running")
+    return "waiting" if load.started is None else "running"
+
+
+def _left(load: Load | None, count: int) -> tuple[timedelta, timedelta] | None:
+    """How long what is left takes, at the least and at the most."""
+    rate = None if load is None or load.is_over else load.rate(time.monotonic())
+    if not rate or not count:
+        return None
+    return timedelta(seconds=count / rate * _SPREAD[0]), timedelta(seconds=count / rate * _SPREAD[1])
+
+
+def in_words(left: tuple[timedelta, timedelta] | None) -> str:
+    """`4 to 6 min`."""
+    if left is None:
+        return ""
+    least, most = (words.span(one) for one in left)
+    if least == most:
+        return f"about {most}"
+    return f"{least.split()[0]} to {most}" if least.split()[1] == most.split()[1] else f"{least} to {most}"
+
+
+# ---- the page ----------------------------------------------------------------------------------------------------------
+
+
+def page(visit: Visit) -> Response:
+    """The run with its changes, those first that need somebody."""
+    if visit.office.store.run(visit.params["id"]) is None and carrying_of(visit.office).is_live(visit.params["id"]):
+        return visit.page("run-begins.html", title="A run begins")
+    return _page(visit, _going(visit))
+
+
+def _page(visit: Visit, going: Going, *, wrong: str = "", status: int = 200) -> Response:
+    asked = visit.asked("outcome") or _most_wanted(going)
+    after = int(text) if (text := visit.asked("after")).isdigit() and len(text) < 12 else 0
+    rows = Carried(visit.office.store).page(
+        going.run.id, states=_states(asked), repos=going.repos, after=after, limit=PAGE + 1
+    )
+    following = rows[PAGE - 1].n if len(rows) > PAGE else None
+    return visit.page(
+        "run.html",
+        status,
+        title=_title(going),
+        asked=asked,
+        lines=[carried_line(visit, row) for row in rows[:PAGE]],
+        following=None if following is None else _at(going, asked, following),
+        first=_at(going, asked) if after else None,
+        may_steer=_may_steer(visit, going),
+        wrong=wrong,
+        **_told(visit, going),
+    )
+
+
+def live(visit: Visit) -> Response:
+    """What moves while a run goes, as a part of its page."""
+    going = _going(visit)
+    if not visit.is_part:
+        return RedirectResponse(f"/runs/{going.run.id}", 303)
+    return visit.page("parts/run-live.html", may_steer=_may_steer(visit, going), **_told(visit, going))
+
+
+def _told(visit: Visit, going: Going) -> dict[str, Any]:
+    left = in_words(going.left)
+    return {
+        "going": going,
+        "plan": going.run.plan,
+        "made_at": moment_of(going.run.made_at),
+        "left": left,
+        "ends_about": "" if going.left is None else f"{_clock(visit, visit.now + going.left[1])}",
+        "now_doing": _doing(going),
+        "said": f"{going.share} percent. {_doing(going)}.",
+    }
+
+
+def _clock(visit: Visit, moment: datetime) -> str:
+    return f"{moment.astimezone(visit.office.zone):%H:%M}"
+
+
+def _title(going: Going) -> str:
+    n = f"{going.total:,} {'change' if going.total == 1 else 'changes'}"
+    return {
+        "running": f"Applying {n}", "waiting": f"About to apply {n}", "pausing": f"Pausing {n}",
+        "stopping": f"Stopping {n}", "paused": f"Paused: {n}", "stopped": f"Stopped: {n}", "ended": f"{n}: ended",
+        "interrupted": f"Interrupted: {n}", "not begun": f"Not begun: {n}",
+    }.get(going.state, n)  # fmt: skip
+
+
+def _doing(going: Going) -> str:
+    """What happens at this moment."""
+    if going.state == "running":
+        return str(going.outlook.waiting_why) or "sending"
+    return {
+        "waiting": "waits for its turn", "pausing": "pauses after the call in flight",
+        "stopping": "stops after the call in flight", "ended": "nothing is left",
+        "stopped": "what was left stays as it was", "paused": "waits for somebody", "interrupted": "nobody carries it",
+        "not begun": "nothing was sent",
+    }.get(going.state, going.state)  # fmt: skip
+
+
+def _most_wanted(going: Going) -> str:
+    """Which rows a reader comes for: those that need a look, else all."""
+    is_odd = going.unknown or any(going.counts.get(kind) for kind in TROUBLE if kind != Kind.OPEN)
+    return "trouble" if is_odd or going.is_live else "all"
+
+
+def _states(asked: str) -> list[str] | None:
+    if asked == "trouble":
+        return [*TROUBLE, "started"]
+    if asked == Kind.OPEN:
+        return list(OPEN_STATES)
+    return [asked] if asked in set(Kind) else None
+
+
+def _at(going: Going, asked: str, after: int = 0) -> str:
+    query = {"outcome": asked} | ({"after": str(after)} if after else {})
+    return f"/runs/{going.run.id}?{urlencode(query)}"
+
+
+def run_file(visit: Visit) -> Response:
+    """All changes with their outcomes as a file."""
+    going = _going(visit)
+    rows = (
+        record(row.n, msgspec.json.decode(row.change, type=Change), row)
+        for row in Carried(visit.office.store).all(going.run.id, going.repos)
+    )
+    return exported(f"run-{going.run.id}", visit.params["kind"], KEYS, rows)
+
+
+# ---- steering ----------------------------------------------------------------------------------------------------------
+
+
+def _may_steer(visit: Visit, going: Going) -> bool:
+    """An admin, and whoever began it; all of it must be theirs to see."""
+    if going.repos is not None:
+        return False
+    return visit.member.role is Role.ADMIN or (
+        visit.member.role.covers(Role.REVIEWER) and visit.member.name == going.run.actor
+    )
+
+
+def act(visit: Visit) -> Response:
+    """Pauses, resumes or stops a run; makes the plan that tries again, or the one that leads back."""
+    going = _going(visit)
+    if not _may_steer(visit, going):
+        raise Refused("You may not do this with somebody else's run.", hint="An admin of the desk can.", status=403)
+    acts: dict[str, Callable[[Visit, Going], Response]] = {
+        "pause": _pause, "resume": _resume, "stop": _stop, "retry": _retry, "undo": _undo,
+    }  # fmt: skip
+    found = acts.get(visit.said("do"))
+    if found is None:
+        raise Refused("Nothing was done.", hint="Press one of the buttons of the page.")
+    return found(visit, going)
+
+
+def _back(going: Going) -> Response:
+    return RedirectResponse(f"/runs/{going.run.id}", 303)
+
+
+def _pause(visit: Visit, going: Going) -> Response:
+    if going.is_live:
+        visit.office.store.wish_for(going.run.id, PAUSE)
+    return _back(going)
+
+
+def _resume(visit: Visit, going: Going) -> Response:
+    """Goes on; a pause that has not come about yet is taken back."""
+    if going.is_live or going.may_go_on:
+        visit.office.store.wish_for(going.run.id, None)
+        carrying_of(visit.office).take_up(going.run.id)
+    return _back(going)
+
+
+def _stop(visit: Visit, going: Going) -> Response:
+    """For good: what is unknown is still read back, and nothing more is sent."""
+    if going.is_live or going.may_go_on:
+        visit.office.store.wish_for(going.run.id, STOP)
+        carrying_of(visit.office).take_up(going.run.id).ended.wait(_BEAT)
+    return _back(going)
+
+
+def _retry(visit: Visit, going: Going) -> Response:
+    """A plan of those that were refused or stayed open, as far as they still stand where they stood."""
+    if not run_cases.is_over(going.run):
+        return _page(visit, going, wrong="It has not ended: let it go on, or stop it first.", status=409)
+    made = run_cases.retry(visit.office.store, going.run, now=visit.now)
+    if not made.changes:
+        return _page(visit, going, wrong="Nobody of those still stands where they stood.", status=409)
+    left_out = made.summary.get("left_out", 0)
+    notes = [f"{left_out} moved on since: they are left alone."] if left_out else []
+    return _led(keep(visit.office, made, visit.member.name, "retry", of=going.run.id, notes=notes))
+
+
+def _undo(visit: Visit, going: Going) -> Response:
+    """The plan that leads back, and what no plan can take back."""
+    if going.is_live:
+        return _page(visit, going, wrong="It is still going: pause or stop it first.", status=409)
+    made, notes = run_cases.undo(visit.office.store, going.run, now=visit.now)
+    if not made.changes:
+        return _page(visit, going, wrong=f"There is nobody to put back. {' '.join(notes)}".strip(), status=409)
+    if any(change.policy for change in _decided(visit, going)):
+        notes.append("The policies in force would plan the same again: change the rule, or write mode: shadow, first.")
+    return _led(keep(visit.office, made, visit.member.name, "undo", of=going.run.id, notes=notes))
+
+
+def _decided(visit: Visit, going: Going) -> list[Change]:
+    rows = Carried(visit.office.store).page(going.run.id, states=[Kind.DONE.value], limit=1)
+    return [msgspec.json.decode(row.change, type=Change) for row in rows]
+
+
+def _led(digest: str) -> Response:
+    return RedirectResponse(f"/plans/{digest}", 303)
+
+
+# ---- news --------------------------------------------------------------------------------------------------------------
+
+
+def events(visit: Visit) -> Response:
+    """Server-sent events while a run goes: `beat` when there is news, `end` when nobody carries it any more."""
+    going = _going(visit)
+    return Beats(lambda: carrying_of(visit.office).load(going.run.id))
+
+
+class Beats(Response):
+    """Looks at a run once a second, in memory; the page asks for what it shows when it hears a beat."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, load: Callable[[], Load | None]) -> None:
+        super().__init__(None, 200, {"x-accel-buffering": "no"}, "text/event-stream")
+        self._load = load
+        del self.headers["content-length"]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - as ASGI has it
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        gone = asyncio.create_task(_hung_up(receive))
+        try:
+            await self._tell(send, gone)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            gone.cancel()
+
+    async def _tell(self, send: Send, gone: asyncio.Task[None]) -> None:
+        seen, quiet = -1, 0.0
+        while not gone.done():
+            load = self._load()
+            if load is None or load.is_over:
+                await send({"type": "http.response.body", "body": b"event: end\ndata: 0\n\n", "more_body": True})
+                return
+            if load.beat != seen or quiet >= _QUIET:
+                text = f"event: beat\ndata: {load.beat}\n\n"
+                await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
+                seen, quiet = load.beat, 0.0
+            await asyncio.wait({gone}, timeout=_BEAT)
+            quiet += _BEAT
+
+
+async def _hung_up(receive: Receive) -> None:
+    heard = await receive()
+    while heard["type"] != "http.disconnect":
+        await asyncio.sleep(0)  # an answer that was there already lets nobody else run
+        heard = await receive()

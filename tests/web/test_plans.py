@@ -1,0 +1,282 @@
+"""A plan shows whom it hits by which rule, loses whom somebody leaves out, and is let go once, by a yes as strong as it is large."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hf_gate.domain.members import Member, Role
+from hf_gate.domain.moments import ms
+from hf_gate.store.carried import Carried
+from hf_gate.usecases.cadence import Kind
+from hf_gate.web import plan
+from hf_gate.web.carrying import carrying_of
+from hf_gate.web.making import maker_of
+from tests.web.kit import GOOD, Answer, Room, Visitor, a_room, parsed
+
+PEOPLE = [
+    {"username": "ada", "email": "ada@ethz.ch"},
+    {"username": "bob"},
+    {"username": "cyd"},
+    {"username": "dee", "email": "dee@mit.edu"},
+]
+
+
+def words(answer: Answer) -> str:
+    """The text of a page, white space folded."""
+    return " ".join(" ".join(parsed(answer.body).text).split())
+
+
+def made(room: Room, visitor: Visitor) -> str:
+    """The address of a plan that was made just now."""
+    answer = visitor.post("/plans")
+    maker = maker_of(room.office)
+    if maker.is_busy:
+        maker.make("again", 60.0)  # waits for the one that is being made
+    return answer.headers["location"] if answer.headers["location"] != "/plans" else f"/plans/{maker.digest}"
+
+
+def ended(room: Room, location: str) -> None:
+    """Waits until nobody carries a run any more."""
+    load = carrying_of(room.office).load(location.rpartition("/")[2])
+    assert load is not None
+    assert load.ended.wait(60.0)
+
+
+@pytest.fixture
+def asked(room: Room) -> Room:
+    """Two that an academic address lets in, and two who wrote nothing of use."""
+    room.ask([PEOPLE[0], PEOPLE[3]], {"Purpose": GOOD})
+    room.ask(PEOPLE[1:3], {"Purpose": "test"})
+    return room
+
+
+def test_a_plan_says_whom_it_hits_by_which_rule_and_what_they_read(asked: Room) -> None:
+    lena, before = asked.visitor(), asked.writes()
+    answer = lena.get(made(asked, lena))
+    said = words(answer)
+    assert "Plan: 4 changes" in said
+    assert "house/academic 2" in said
+    assert "house/say-more 2" in said
+    assert "Please say what you will use it for, bob" in said
+    assert {"ada", "bob", "cyd", "dee"} <= set(said.split())
+    assert asked.writes() == before
+
+
+def test_the_same_store_and_policies_give_plans_that_stand_in_the_list(asked: Room) -> None:
+    lena = asked.visitor()
+    place = made(asked, lena)
+    said = words(lena.get("/plans"))
+    assert place.rpartition("/")[2][:8] in said
+    assert "2 to accept" in said
+    assert "not applied" in said
+
+
+def test_a_plan_that_is_let_go_is_carried_once(asked: Room) -> None:
+    lena, before = asked.visitor(), asked.writes()
+    place = made(asked, lena)
+    first = lena.post(place, {"do": "apply"})
+    ended(asked, first.headers["location"])
+    assert asked.row("ada").state.status == "accepted"
+    assert asked.row("bob").state.status == "reset"
+    writes = asked.writes()
+    assert writes > before
+    again = lena.post(place, {"do": "apply"})
+    assert again.headers["location"] == first.headers["location"]
+    assert asked.writes() == writes
+    assert "the run has ended" in words(lena.get(place))
+
+
+def test_whoever_is_left_out_is_not_hit_and_the_first_plan_stays(asked: Room) -> None:
+    lena = asked.visitor()
+    place = made(asked, lena)
+    page = lena.get(f"{place}?group=all").body
+    numbers = dict(re.findall(r'name="n" value="(\d+)"><span class="vh">Leave out <bdi>(\w+)', page))
+    n = next(n for n, name in numbers.items() if name == "bob")
+    part = lena.post(place, {"do": "exclude", "n": n}).headers["location"]
+    assert part != place
+    said = words(lena.get(part))
+    assert "Plan: 3 changes" in said
+    assert "1 left out by lena-brandt" in said
+    assert "Plan: 4 changes" in words(lena.get(place))
+    ended(asked, lena.post(part, {"do": "apply"}).headers["location"])
+    assert (asked.row("bob").state.status, asked.row("cyd").state.status) == ("pending", "reset")
+
+
+def test_nobody_ticked_makes_no_other_plan(asked: Room) -> None:
+    lena = asked.visitor()
+    assert lena.post(made(asked, lena), {"do": "exclude"}).status == 422
+
+
+def test_a_plan_whose_policies_changed_is_not_let_go(asked: Room) -> None:
+    lena, before = asked.visitor(), asked.writes()
+    place = made(asked, lena)
+    folder = asked.office.place.folder
+    assert folder is not None
+    text = (folder / "policies" / "house.yaml").read_text()
+    (folder / "policies" / "house.yaml").write_text(text.replace("email.academic", "email.present"))
+    asked.office._seen = (0.0, None)
+    answer = lena.post(place, {"do": "apply"})
+    assert answer.status == 409
+    assert "policies have changed" in words(answer)
+    assert asked.writes() == before
+
+
+def test_a_plan_that_is_thrown_away_is_gone_with_the_names_in_it(asked: Room) -> None:
+    lena = asked.visitor()
+    place = made(asked, lena)
+    assert lena.post(place, {"do": "discard"}).headers["location"] == "/plans"
+    assert lena.get(place).status == 404
+    assert asked.office.store.plan(place.rpartition("/")[2]) is None
+
+
+def test_a_plan_that_was_begun_is_not_thrown_away(asked: Room) -> None:
+    lena = asked.visitor()
+    place = made(asked, lena)
+    ended(asked, lena.post(place, {"do": "apply"}).headers["location"])
+    assert lena.post(place, {"do": "discard"}).headers["location"].startswith("/runs/")
+    assert Carried(asked.office.store).discard([place.rpartition("/")[2]]) == 0
+    assert lena.get(place).status == 200
+
+
+# ---- many ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
+    """700 who all wrote too little."""
+    with a_room(tmp_path_factory.mktemp("full")) as room:
+        room.ask([{"username": f"p{n:03}"} for n in range(700)], {"Purpose": "test"})
+        room.read(Kind.FULL)
+        yield room
+
+
+@pytest.fixture(scope="module")
+def planned(full: Room) -> str:
+    return made(full, full.visitor())
+
+
+def test_many_need_their_number_typed(full: Room, planned: str) -> None:
+    lena, before = full.visitor(), full.writes()
+    assert "type their number" in words(lena.get(planned))
+    for typed in ("", "7", "0700x"):
+        answer = lena.post(planned, {"do": "apply", "count": typed})
+        assert answer.status == 422
+        assert "700" in words(answer)
+    assert full.writes() == before
+    assert full.office.store.run_of_plan(planned.rpartition("/")[2]) is None
+
+
+def test_all_changes_come_page_by_page_and_each_once(full: Room, planned: str) -> None:
+    lena, path, found = full.visitor(), f"{planned}?group=all", []
+    while path:
+        body = lena.get(path).body
+        found += re.findall(r"Leave out <bdi>(\w+)", body)
+        following = re.search(r'href="([^"]+)" rel="next"', body)
+        path = following[1].replace("&amp;", "&") if following else ""
+    assert found == sorted(found)
+    assert len(set(found)) == 700
+
+
+def test_a_plan_is_a_file_that_the_command_line_applies(full: Room, planned: str) -> None:
+    lena = full.visitor()
+    document = lena.get(f"{planned}.json").json
+    assert document["plan"]["digest"] == planned.rpartition("/")[2]
+    assert len(document["changes"]) == 700
+    lines = list(csv.DictReader(io.StringIO(lena.get(f"{planned}.csv").body)))
+    assert [line["user"] for line in lines] == [change["user"] for change in document["changes"]]
+    assert len(lena.get(f"{planned}.jsonl").body.splitlines()) == 700
+    assert lena.get(f"{planned}.exe").status == 404
+
+
+def test_who_is_alone_lets_a_large_plan_go_alone(full: Room, planned: str) -> None:
+    assert "second person" not in words(full.visitor().get(planned)).lower()
+
+
+def test_where_there_are_two_admins_both_look_at_a_large_plan(full: Room, planned: str) -> None:
+    lena = full.visitor()
+    noor = full.visitor(Member(name="noor", role=Role.ADMIN))
+    try:
+        assert "second person must agree" in words(lena.get(planned))
+        refused = lena.post(planned, {"do": "apply", "count": "700"})
+        assert refused.status == 409
+        assert lena.post(planned, {"do": "approve", "count": "700"}).status == 303
+        assert lena.post(planned, {"do": "apply", "count": "700"}).status == 409
+        assert noor.post(planned, {"do": "approve", "count": "7"}).status == 422
+        assert noor.post(planned, {"do": "approve", "count": "700"}).status == 303
+        assert "second person must agree" not in words(lena.get(planned))
+    finally:
+        full.office.members.invite(Member(name="noor", role=Role.ADMIN), None)
+
+
+# ---- who sees it ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_viewer_sees_counts_and_no_names_and_a_reviewer_lets_nothing_go(asked: Room) -> None:
+    place = made(asked, asked.visitor())
+    vic, mia = asked.viewer(), asked.reviewer("mia")
+    said = words(vic.get(place))
+    assert "house/say-more 2" in said
+    assert not {"ada", "bob", "cyd", "dee"} & set(said.split())
+    assert "bob" not in vic.get(place).body
+    assert vic.get(f"{place}.json").status == 404
+    assert "bob" in words(mia.get(place))
+    assert mia.post(place, {"do": "apply"}).status == 403
+    assert mia.post("/plans").status == 403
+    assert asked.office.store.run_of_plan(place.rpartition("/")[2]) is None
+
+
+def test_a_reviewer_sees_the_changes_at_their_own_repos(tmp_path: Path) -> None:
+    with a_room(tmp_path, requests=60, repos=2) as room:
+        lena = room.visitor()
+        place = made(room, lena)
+        document = lena.get(f"{place}.json").json
+        repos = sorted({(change["repo_type"], change["repo"]) for change in document["changes"]})
+        assert len(repos) > 1
+        mine = repos[0]
+        glob = mine[1] if mine[0] == "model" else f"datasets/{mine[1]}"
+        mia = room.reviewer("mia", glob)
+        lines = [line.split(",") for line in mia.get(f"{place}.csv").body.splitlines()[1:]]
+        assert {(line[2], line[1]) for line in lines} == {mine}
+        assert len(lines) == sum((c["repo_type"], c["repo"]) == mine for c in document["changes"])
+        assert mia.get(f"{place}.json").status == 404
+        assert room.reviewer("ola", "no/such").get(place).status == 404
+
+
+def test_hostile_text_is_text(room: Room) -> None:
+    room.ask(
+        [{"username": "eve", "fullname": "<img src=x onerror=alert(1)>"}], {"Purpose": "<script>alert(1)</script>"}
+    )
+    lena = room.visitor()
+    place = made(room, lena)
+    for path in (place, f"{place}?group=all", f'{place}?group="><script>alert(1)</script>', "/plans"):
+        body = lena.get(path).body
+        assert "<script>alert" not in body
+        assert "<img" not in body
+
+
+def test_without_a_desk_nothing_is_planned(tmp_path: Path) -> None:
+    with a_room(tmp_path) as room:
+        assert room.office.place.folder is not None
+        (room.office.place.folder / "policies" / "house.yaml").write_text("policy: [", "utf-8")
+        room.office._seen = (0.0, None)
+        answer = room.visitor().post("/plans")
+        assert answer.status == 422
+        assert "house.yaml" in answer.body
+
+
+def test_a_plan_of_another_process_has_a_page_too(asked: Room) -> None:
+    lena = asked.visitor()
+    place = made(asked, lena)
+    digest = place.rpartition("/")[2]
+    with asked.office.store.writing() as write:
+        write.setting(f"plan {digest}", None)
+    plan._read_lately.clear()
+    assert "Plan: 4 changes" in words(lena.get(place))
+    assert "from a file" in words(lena.get("/plans"))
+    assert ms(asked.office.now())

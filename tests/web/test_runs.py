@@ -1,0 +1,324 @@
+"""The page of a run tells the truth while it goes, after it ended and after a power cut; nothing is sent twice."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import pytest
+
+from hf_gate import Hub
+from hf_gate.domain.ids import Repo
+from hf_gate.domain.outcomes import Outcome
+from hf_gate.domain.requests import Decision
+from hf_gate.domain.rows import RunRow
+from hf_gate.testing import LocalHub
+from hf_gate.usecases import runs as run_cases
+from hf_gate.usecases.cadence import Kind
+from hf_gate.web.carrying import carrying_of
+from tests.web.kit import GOOD, POLICY, Program, Room, Visitor, a_program, a_room, write_desk
+from tests.web.test_plans import ended, made, words
+
+
+@pytest.fixture
+def asked(room: Room) -> Room:
+    room.ask([{"username": name, "email": f"{name}@ethz.ch"} for name in ("ada", "dee")], {"Purpose": GOOD})
+    room.ask([{"username": name} for name in ("bob", "cyd")], {"Purpose": "test"})
+    return room
+
+
+def applied(room: Room, visitor: Visitor, **more: str) -> str:
+    """The address of the run of a plan that was made and let go now."""
+    return visitor.post(made(room, visitor), {"do": "apply", **more}).headers["location"]
+
+
+def begun(room: Room, visitor: Visitor) -> str:
+    """The address of a run that is written down and that nobody carries."""
+    digest = made(room, visitor).rpartition("/")[2]
+    from hf_gate.web.plan import read_plan  # noqa: PLC0415 - only here
+
+    office = room.office
+    run = run_cases.begin(
+        office.store, read_plan(office, digest), ident="r_0123456789ab", kind="plan", actor="lena-brandt", now=office.now()
+    )  # fmt: skip
+    return f"/runs/{run.id}"
+
+
+# ---- how it ended --------------------------------------------------------------------------------------------------------
+
+
+def test_the_page_says_how_many_came_out_how_and_names_each(asked: Room) -> None:
+    lena = asked.visitor()
+    place = made(asked, lena)
+    with Hub(asked.local.tokens["admin"], asked.local.url) as other:
+        other.reject(asked.repo, "bob", reason="outside")
+    run = lena.post(place, {"do": "apply"}).headers["location"]
+    ended(asked, run)
+    said = words(lena.get(run))
+    assert "4 changes: ended" in said
+    assert "4 of 4" in said
+    assert "done 3" in said
+    assert "stale 1" in said
+    assert "now it is rejected" in said
+    assert "bob" in said
+    assert "ada" not in said.split()
+    assert {"ada", "bob", "cyd", "dee"} <= set(words(lena.get(f"{run}?outcome=all")).split())
+    assert "bob" not in words(lena.get(f"{run}?outcome=done")).split()
+    outcomes = {row["user"]: row["outcome"] for row in lena.get(f"{run}.json").json}
+    assert outcomes == {"ada": "done", "bob": "stale", "cyd": "done", "dee": "done"}
+
+
+def test_a_run_that_nobody_began_says_so_and_can_be_stopped_for_good(asked: Room) -> None:
+    lena, before = asked.visitor(), asked.writes()
+    run = begun(asked, lena)
+    assert "nothing of it was sent" in words(lena.get(run))
+    assert "not begun" in words(lena.get("/plans"))
+    lena.post(run, {"do": "stop"})
+    ended(asked, run)
+    assert "Stopped: 4 changes" in words(lena.get(run))
+    lena.post(run, {"do": "resume"})
+    assert not carrying_of(asked.office).is_live(run.rpartition("/")[2])
+    assert asked.writes() == before
+
+
+def test_a_hub_that_is_away_interrupts_a_run_that_goes_on_when_it_is_back(asked: Room) -> None:
+    lena = asked.visitor()
+    place = made(asked, lena)
+    asked.local.set_faults(["down:s=3600"])
+    with Hub(asked.local.tokens["owner"], asked.local.url, max_wait=0.0) as impatient:
+        asked.office.hub = impatient
+        run = lena.post(place, {"do": "apply"}).headers["location"]
+        ended(asked, run)
+        said = words(lena.get(run))
+        assert "Interrupted: 4 changes" in said
+        assert "0 of 4 are settled" in said
+    asked.local.set_faults([])
+    with Hub(asked.local.tokens["owner"], asked.local.url) as patient:
+        asked.office.hub = patient
+        lena.post(run, {"do": "resume"})
+        ended(asked, run)
+        assert "done 4" in words(lena.get(run))
+
+
+# ---- again, and back -----------------------------------------------------------------------------------------------------
+
+
+def test_those_that_failed_are_tried_again_and_no_others(asked: Room) -> None:
+    lena = asked.visitor()
+    run = begun(asked, lena)
+    ident, store = run.rpartition("/")[2], asked.office.store
+    with store.writing() as write:  # as if the Hub had refused two and done the others
+        states = [(n, "refused" if n < 3 else "done", "the Hub said no" if n < 3 else "") for n in range(1, 5)]
+        write.change_states(ident, states)
+        write.run(RunRow(id=ident, kind="plan", actor="lena-brandt", state="ended", made_at=1, total=4))
+    said = words(lena.get(run))
+    assert "the Hub said no" in said
+    assert "Try the 2 that failed again" in said
+    place = lena.post(run, {"do": "retry"}).headers["location"]
+    page = words(lena.get(place))
+    assert "Plan: 2 changes" in page
+    assert "Tries again" in page
+    ended(asked, lena.post(place, {"do": "apply"}).headers["location"])
+    statuses = Counter(asked.row(name).state.status for name in ("ada", "bob", "cyd", "dee"))
+    assert statuses["pending"] == 2
+
+
+def test_the_way_back_is_a_plan_that_says_what_cannot_be_undone(asked: Room) -> None:
+    lena = asked.visitor()
+    run = applied(asked, lena)
+    ended(asked, run)
+    place = lena.post(run, {"do": "undo"}).headers["location"]
+    said = words(lena.get(place))
+    assert "Leads back" in said
+    assert "what was downloaded stays downloaded" in said
+    assert "mail cannot be taken back" in said
+    assert "policies in force would plan the same again" in said
+    assert all(asked.row(name).state.status != "pending" for name in ("ada", "bob"))
+    ended(asked, lena.post(place, {"do": "apply"}).headers["location"])
+    assert all(asked.row(name).state.status == "pending" for name in ("ada", "bob", "cyd", "dee"))
+
+
+def test_of_a_run_that_moved_nobody_there_is_no_way_back(asked: Room) -> None:
+    lena = asked.visitor()
+    run = begun(asked, lena)
+    answer = lena.post(run, {"do": "undo"})
+    assert answer.status == 409
+    assert "nobody to put back" in words(answer)
+    assert lena.post(run, {"do": "retry"}).status == 409
+    assert lena.post(run, {"do": "explode"}).status == 422
+
+
+# ---- while it goes -------------------------------------------------------------------------------------------------------
+
+
+class Held:
+    """A Hub that takes a hundred decisions, and more only when it is let go on."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self.go, self.is_here = threading.Event(), threading.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._hub, name)
+
+    def decide_many(self, repo: Repo, decisions: Iterable[Decision]) -> Iterator[Outcome]:
+        return self._hub.decide_many(repo, self._slowly(decisions))
+
+    def _slowly(self, decisions: Iterable[Decision]) -> Iterator[Decision]:
+        for n, decision in enumerate(decisions):
+            if n == 100:
+                self.is_here.set()
+                assert self.go.wait(60.0)
+            yield decision
+
+
+@pytest.fixture
+def held(tmp_path: Path) -> Iterator[tuple[Room, Held]]:
+    """600 who wrote too little: more than are written down as started at once."""
+    with a_room(tmp_path) as room:
+        room.ask([{"username": f"p{n:03}"} for n in range(600)], {"Purpose": "test"})
+        room.read(Kind.FULL)
+        hub = Held(room.office.hub)
+        vars(room.office)["hub"] = hub  # it is all that a run asks of a Hub
+        yield room, hub
+        hub.go.set()
+        carrying_of(room.office).stop()
+
+
+def test_a_run_is_watched_paused_and_goes_on(held: tuple[Room, Held]) -> None:
+    room, hub = held
+    lena = room.visitor()
+    run = applied(room, lena, count="600")
+    assert hub.is_here.wait(60.0)
+    said = words(lena.get(run))
+    assert "Applying 600 changes" in said
+    assert "running" in words(lena.get("/plans"))
+    part = lena.get(f"{run}/live", hx_request="true").body
+    assert part.lstrip().startswith('<div id="live" data-events=')
+    assert lena.post(run, {"do": "undo"}).status == 409
+    heard: list[str] = []
+    listener = threading.Thread(target=lambda: heard.append(lena.get(f"{run}/events").body))
+    listener.start()
+    lena.post(run, {"do": "pause"})
+    assert "Pausing 600 changes" in words(lena.get(run))
+    hub.go.set()
+    ended(room, run)
+    listener.join(60.0)
+    assert "event: beat" in heard[0]
+    assert heard[0].endswith("event: end\ndata: 0\n\n")
+    said = words(lena.get(run))
+    assert "Paused: 600 changes" in said
+    assert "500 of 600" in said, said
+    lena.post(run, {"do": "resume"})
+    ended(room, run)
+    assert "done 600" in words(lena.get(run))
+    assert max(Counter(line["user"] for line in room.local.journal() if line["to"] == "reset").values()) == 1
+
+
+def test_what_nobody_carries_has_no_news(asked: Room) -> None:
+    lena = asked.visitor()
+    run = applied(asked, lena)
+    ended(asked, run)
+    answer = lena.get(f"{run}/events")
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    assert answer.body == "event: end\ndata: 0\n\n"
+
+
+# ---- who may -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_viewer_sees_no_names_and_a_reviewer_steers_no_run_of_others(asked: Room) -> None:
+    lena = asked.visitor()
+    run = begun(asked, lena)
+    vic, mia = asked.viewer(), asked.reviewer("mia")
+    body = vic.get(run).body
+    assert not re.search(r"\b(ada|bob|cyd|dee)\b", body)
+    assert vic.get(f"{run}.json").status == 404
+    assert 'name="do"' not in mia.get(run).body
+    assert "bob" in words(mia.get(run))
+    assert mia.post(run, {"do": "stop"}).status == 403
+    assert asked.reviewer("ola", "no/such").get(run).status == 404
+    assert asked.office.store.wish(run.rpartition("/")[2]) is None
+
+
+# ---- a power cut ---------------------------------------------------------------------------------------------------------
+
+
+class Caller:
+    """Somebody who is signed in at a desk that runs as a program."""
+
+    def __init__(self, program: Program) -> None:
+        self._where = urlsplit(program.url).netloc
+        self._cookie = ""
+        link = urlsplit(program.login_url)
+        assert self.ask("GET", f"{link.path}?{link.query}")[0] == 303
+
+    def ask(self, method: str, path: str, values: dict[str, str] | None = None) -> tuple[int, str, str]:
+        """Status, where it leads, and the body."""
+        connection = HTTPConnection(self._where, timeout=60)
+        try:
+            body = urlencode(values or {}) if method == "POST" else None
+            connection.request(method, path, body, {
+                "cookie": self._cookie, "origin": f"http://{self._where}", "sec-fetch-site": "same-origin",
+                "content-type": "application/x-www-form-urlencoded",
+            })  # fmt: skip
+            answer = connection.getresponse()
+            self._cookie = (answer.headers.get("set-cookie") or self._cookie).partition(";")[0]
+            return answer.status, answer.headers.get("location") or "", answer.read().decode()
+        finally:
+            connection.close()
+
+    def until(self, path: str, text: str) -> str:
+        """The page once it says something; it may take a while."""
+        end = time.monotonic() + 40
+        while text not in (body := self.ask("GET", path)[2]):
+            assert time.monotonic() < end, re.findall(
+                r"<h1.*?</h1>|<p class=\"msg.*?</p>|<dl class=\"big.*?</dl>", body
+            )
+        return body
+
+
+def test_after_a_power_cut_the_page_tells_the_truth_and_nothing_is_sent_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_GATE_CLOCK", "hub")
+    with LocalHub(requests=0, repos=1, clock="x60") as local:
+        write_desk(tmp_path, local, POLICY)
+        repo = local.repos[0]["repo"]
+        local.add_people([{"username": f"p{n:03}"} for n in range(150)])
+        local.add_requests([{"repo": repo, "user": f"p{n:03}", "answers": {"Purpose": "test"}} for n in range(150)])
+        with a_program(tmp_path, local) as program:
+            lena = Caller(program)
+            lena.until("/queue", "150")
+            place = lena.ask("POST", "/plans")[1]
+            place = place if place != "/plans" else _plan_in(lena.until("/plans", "150 to reset"))
+            local.set_faults(["delay_after:s=0.3:on=batch"])
+            run = lena.ask("POST", place, {"do": "apply", "count": "150"})[1]
+            assert run.startswith("/runs/r_")
+            while not any(line["to"] == "reset" for line in local.journal()):
+                pass
+            program.kill()
+        local.set_faults([])
+        with a_program(tmp_path, local) as program:
+            lena = Caller(program)
+            body = lena.until(run, "Interrupted: 150 changes")
+            assert "nothing is sent twice" in body
+            assert 'value="resume"' in body
+            assert lena.ask("POST", run, {"do": "resume"})[0] == 303
+            body = lena.until(run, "150 changes: ended")
+            assert program.end() == 0
+        sent = Counter(line["user"] for line in local.journal() if line["to"] == "reset")
+        assert (len(sent), max(sent.values())) == (150, 1)
+
+
+def _plan_in(body: str) -> str:
+    found = re.search(r'href="(/plans/[0-9a-f]{64})"', body)
+    assert found
+    return found[1]
