@@ -157,6 +157,8 @@ def apply(run: Run, file: Path, yes: bool, max_changes: int | None) -> int:
     if known is None:
         check_yes(run, desk, made.changes, yes=yes, max_changes=max_changes)
         known = runs.begin(desk.store, made, ident=new_run_id(), kind="plan", actor=desk.actor, now=desk.clock.now())
+    elif desk.store.wish(known.id) == "pause":  # whoever applies it again has waited enough; a wish to stop stays
+        desk.store.wish_for(known.id, None)
     return carry(run, desk, known)
 
 
