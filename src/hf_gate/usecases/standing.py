@@ -69,10 +69,11 @@ def standing(store: StorePort, rates: Mapping[str, Rate], now: datetime) -> Stan
     at = ms(now)
     budgets = [Budget(name, rate, store.done_since(name, at - rate.seconds * 1000)) for name, rate in rates.items()]
     runs = [run for run in store.runs() if run.state in _LOUD]
-    return Standing(now, [_repo(store, row, now) for row in store.repos()], budgets, runs)
+    return Standing(now, [repo_standing(store, row, now) for row in store.repos()], budgets, runs)
 
 
-def _repo(store: StorePort, row: RepoRow, now: datetime) -> RepoStanding:
+def repo_standing(store: StorePort, row: RepoRow, now: datetime) -> RepoStanding:
+    """The same for one repo."""
     count = row.counts.get(Status.PENDING, 0)
     middle = store.cuts(row.repo, Status.PENDING, count // 2 + 1)[:1] if count else ()
     oldest, unanswered = waiting(store, row.repo, _WALKED)

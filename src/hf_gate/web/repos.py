@@ -1,0 +1,233 @@
+"""Repos: how each is gated, who waits there, when it was read and how surely, what its form asks and which policies hold."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from urllib.parse import urlencode
+
+from starlette.responses import RedirectResponse, Response
+
+from ..domain.forms import GateForm, form_of_json
+from ..domain.ids import Repo, RepoType, parse_repo
+from ..domain.lifecycle import STATUSES, Status
+from ..domain.moments import iso, moment_of, ms
+from ..domain.query import Pattern, Query, Term
+from ..domain.rows import RepoRow
+from ..errors import HfGateError
+from ..policy.model import Policy
+from ..policy.sentences import sentences
+from ..policy.spelling import glob_matches
+from ..usecases.standing import repo_standing, serving_line
+from .exports import exported
+from .visit import NotFound, Visit
+
+KEYS: Final = ("repo", "repo_type", "gated", "pending", "accepted", "rejected", "reset", "oldest_asked_at", "quick_at",
+               "full_at", "complete", "problem", "fields", "form_problems", "fingerprint", "policies")  # fmt: skip
+MODES: Final = {
+    "manual": ("by hand", "each request waits for a review"),
+    "auto": ("by itself", "whoever asks is let in at once"),
+}
+WRITE_ONLY: Final = (
+    "Whom it tells of new requests",
+    "How often it tells them",
+    "Whether members of the organisation have to ask too",
+)
+"""Settings of a gate that can be made through the API and never read back."""
+
+
+@dataclass(frozen=True, slots=True)
+class FormProblem:
+    """What is wrong with the card, at its line and column."""
+
+    line: int
+    column: int
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class RepoLine:
+    """One repo as its row shows it. `form` None: the card was never read."""
+
+    row: RepoRow
+    oldest: datetime | None
+    form: GateForm | None
+    problems: Sequence[FormProblem]
+    policies: Sequence[Policy]
+
+    @property
+    def repo(self) -> Repo:
+        return self.row.repo
+
+    @property
+    def href(self) -> str:
+        return href_of(self.row.repo)
+
+    @property
+    def gate(self) -> tuple[str, str]:
+        """Two words for the mode, and what it means."""
+        if self.row.gated is None:
+            return ("never read", "") if self.row.full_at is None else ("open", "nobody has to ask")
+        return MODES.get(self.row.gated, (self.row.gated, ""))
+
+    @property
+    def read_at(self) -> datetime | None:
+        """The last reading of either kind."""
+        moments = [at for at in (self.row.quick_at, self.row.full_at) if at is not None]
+        return moment_of(max(moments)) if moments else None
+
+    @property
+    def asks(self) -> list[str]:
+        """What a requester has to fill in."""
+        return [] if self.form is None else [field.label for field in self.form.fields if field.type != "ip_location"]
+
+    def count(self, status: str) -> int:
+        return self.row.counts.get(status, 0)
+
+    def queue(self, status: str) -> str:
+        """The address of those in one status."""
+        return "/queue?" + urlencode({"q": f"status:{status} repo:{self.row.repo}"})
+
+
+def href_of(repo: Repo) -> str:
+    """The address of its page."""
+    return f"/repos/{repo.type.value}s/{repo.id}"
+
+
+def repo_named(visit: Visit) -> RepoRow:
+    """Which repo the address means, if this person sees it."""
+    words = {f"{kind.value}s": kind for kind in RepoType}
+    kind = words.get(visit.params["type"])
+    if kind is None:
+        raise NotFound
+    repo = Repo(kind, visit.params["ns"], visit.params["name"])
+    row = visit.office.store.repo(repo) if visit.sees(repo) else None
+    if row is None:
+        raise NotFound
+    return row
+
+
+# ---- all of them -------------------------------------------------------------------------------------------------------
+
+
+def page(visit: Visit) -> Response:
+    """Every repo of the desk that this person sees; who waits longest first."""
+    lines = sorted((line_of(visit, row) for row in visit.office.repos(visit.member)), key=_by_age)
+    return visit.page(
+        "repos.html",
+        title="Repos",
+        lines=lines,
+        waiting=sum(line.count(Status.PENDING) for line in lines),
+        unread=[str(repo) for repo in _named(visit) if not any(line.repo == repo for line in lines)],
+        problem=visit.office.bench_problem,
+    )
+
+
+def _by_age(line: RepoLine) -> tuple[bool, float, Repo]:
+    return line.oldest is None, line.oldest.timestamp() if line.oldest else 0.0, line.repo
+
+
+def _named(visit: Visit) -> Iterator[Repo]:
+    """Repos that the desk names one by one, so that one which was never read is missed."""
+    for text in visit.office.place.desk.repos if visit.office.place.folder is not None else ():
+        with suppress(HfGateError):  # a glob
+            repo = parse_repo(text)
+            if visit.sees(repo):
+                yield repo
+
+
+def export(visit: Visit) -> Response:
+    """The same rows as a file."""
+    rows = [_record(line_of(visit, row)) for row in visit.office.repos(visit.member)]
+    return exported("repos", visit.params["kind"], KEYS, rows)
+
+
+def line_of(visit: Visit, row: RepoRow) -> RepoLine:
+    """One repo with what its row shows."""
+    form, problems = form_and_problems(row)
+    return RepoLine(row, _oldest(visit, row), form, problems, policies_of(visit, row.repo))
+
+
+def _oldest(visit: Visit, row: RepoRow) -> datetime | None:
+    if not row.counts.get(Status.PENDING, 0):
+        return None
+    terms = (Term("repo", (Pattern((str(row.repo),)),)), Term("status", (Pattern((Status.PENDING.value,)),)))
+    found = visit.office.store.query(Query(terms), now=ms(visit.now), limit=1, with_record=False).rows
+    return moment_of(found[0].state.asked_at) if found else None
+
+
+def form_and_problems(row: RepoRow) -> tuple[GateForm | None, list[FormProblem]]:
+    """The form as it was read last, and what was wrong with its card."""
+    if row.form_card is None:
+        return None, []
+    told = json.loads(row.form_card).get("problems", [])
+    problems = [FormProblem(each["line"], each["column"], each["code"], each["message"]) for each in told]
+    return form_of_json(row.form_card), problems
+
+
+def policies_of(visit: Visit, repo: Repo) -> list[Policy]:
+    """The policies that are for a repo; none while a file is wrong."""
+    bench = visit.office.bench
+    found = () if bench is None else bench.policies
+    return [each for each in found if any(glob_matches(glob, repo) for glob in each.applies_to)]
+
+
+def _record(line: RepoLine) -> dict[str, object]:
+    row, form = line.row, line.form
+    return {
+        "repo": row.repo.id,
+        "repo_type": row.repo.type.value,
+        "gated": row.gated,
+        **{status.value: line.count(status) for status in STATUSES},
+        "oldest_asked_at": None if line.oldest is None else iso(line.oldest),
+        "quick_at": _iso(row.quick_at),
+        "full_at": _iso(row.full_at),
+        "complete": row.is_complete,
+        "problem": row.problem,
+        "fields": None if form is None else [field.label for field in form.fields],
+        "form_problems": len(line.problems),
+        "fingerprint": None if form is None else form.fingerprint,
+        "policies": [each.name for each in line.policies],
+    }
+
+
+def _iso(at: int | None) -> str | None:
+    return None if at is None else iso(moment_of(at))
+
+
+# ---- one of them -------------------------------------------------------------------------------------------------------
+
+
+def repo_page(visit: Visit) -> Response:
+    """One repo: its gate, its readings, its form as a requester meets it, and what holds there in words."""
+    row = repo_named(visit)
+    line, office = line_of(visit, row), visit.office
+    standing = repo_standing(office.store, row, visit.now)
+    pending = line.count(Status.PENDING)
+    return visit.page(
+        "repo.html",
+        title=str(row.repo),
+        line=line,
+        statuses=[(status.value, line.count(status)) for status in STATUSES],
+        others=[(name, n) for name, n in row.counts.items() if n and name not in set(STATUSES)],
+        median=standing.median if pending else None,
+        serving=serving_line(standing.answered_before, visit.now, office.zone),
+        quick=None if row.quick_at is None else moment_of(row.quick_at),
+        full=None if row.full_at is None else moment_of(row.full_at),
+        write_only=WRITE_ONLY,
+        said_lines=sentences(line.policies) if line.policies else [],
+        problem=office.bench_problem,
+        hub_url=f"{office.store.endpoint}/{row.repo.web_path}",
+    )
+
+
+def sync_now(visit: Visit) -> Response:
+    """Asks the reader of this desk to look now; it goes on by its own rules, so nobody reads twice at once."""
+    row = repo_named(visit)
+    visit.office.read_now()
+    return RedirectResponse(f"{href_of(row.repo)}?asked=1", 303)
