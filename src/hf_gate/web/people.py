@@ -1,0 +1,289 @@
+"""People: one person over all repos, what they hold and since when, what they wrote each time, and one decision for what is ticked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from typing import Final
+from urllib.parse import quote, urlencode
+
+from starlette.responses import RedirectResponse, Response
+
+from ..domain.forms import fold
+from ..domain.ids import Repo, id_time
+from ..domain.lifecycle import Status
+from ..domain.moments import iso, moment_of, ms
+from ..domain.query import Pattern, Query, Term
+from ..domain.roles import Role
+from ..domain.rows import PersonRow, RequestRow
+from ..domain.tray import VERBS
+from ..usecases.hearing import Came, came
+from . import queue, words
+from .exports import exported
+from .finding import request_of
+from .lines import Answer, Line, answers_of, hidden_name, key_of, lines_of
+from .office import new_id
+from .request import Happened, history_of
+from .visit import NotFound, Refused, Visit
+
+PAGE: Final = 50
+SIDE: Final = 6  # attempts whose answers stand side by side
+KEYS: Final = (*queue.KEYS, "attempt", "until")
+INDEX_KEYS: Final = ("person", "user_id", "user", "fullname", "email", "requests")
+_KINDS: Final = ("json", "jsonl", "csv")
+_SAME: Final = frozenset({Role.AFFILIATION, Role.COUNTRY, Role.NAME, Role.EMAIL, Role.BIRTH_DATE})
+"""What one person should answer alike everywhere."""
+
+
+# ---- whom an address means -----------------------------------------------------------------------------------------------
+
+
+def href_of(person: PersonRow) -> str:
+    """The address of somebody's page: it names nobody, and stays when a name changes hands."""
+    return f"/people/{quote(person.pseudonym, safe='')}"
+
+
+def _people(visit: Visit, text: str) -> list[PersonRow]:
+    """Whoever is called exactly so and asked at a repo that this person sees. Without names to see, none to ask for."""
+    if visit.masks and not text.startswith("p_"):
+        return []
+    found = {row.person.id: row.person for row in visit.office.store.find(None, text) if visit.sees(row.repo)}
+    return list(found.values())
+
+
+def _attempts(visit: Visit, person: PersonRow) -> list[RequestRow]:
+    """Repo by repo, the attempts at each in their order; of repos that this person sees."""
+    found = [row for row in visit.office.store.attempts(None, person.id) if visit.sees(row.repo)]
+    return sorted(found, key=lambda row: (row.repo, row.state.asked_at))
+
+
+def _name(visit: Visit, row: RequestRow) -> str:
+    who = row.person.identity.username or hidden_name(row)
+    return row.person.pseudonym if visit.masks else who
+
+
+# ---- the list ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Somebody:
+    """One person of the list with where they stand now."""
+
+    person: PersonRow
+    name: str
+    fullname: str | None
+    about: str
+    rows: Sequence[RequestRow]
+
+    @property
+    def href(self) -> str:
+        return href_of(self.person)
+
+
+def index(visit: Visit) -> Response:
+    """Whoever is looked for; without a word, those who asked last."""
+    return visit.page("people.html", title="People", text=visit.asked("q").strip(), people=_found(visit), most=PAGE)
+
+
+def index_export(visit: Visit) -> Response:
+    """The same people as a file."""
+    rows = [
+        {
+            "person": each.person.pseudonym,
+            "user_id": each.person.identity.user_id,
+            "user": each.person.identity.username,
+            "fullname": each.person.identity.fullname,
+            "email": each.person.identity.email,
+            "requests": {str(row.repo): row.state.status for row in each.rows},
+        }
+        for each in _found(visit)
+    ]
+    return exported("people", visit.params["kind"], INDEX_KEYS, rows)
+
+
+def _found(visit: Visit) -> list[Somebody]:
+    text = visit.asked("q").strip()
+    people = {each.id: each for each in _people(visit, text)} if text else {}
+    if not text or not visit.masks:
+        terms = (Term("", (Pattern((text,)),)),) if text else ()
+        page = queue.read(visit, Query(terms), limit=PAGE, cursor=None, newest_first=True)
+        people |= {row.person.id: row.person for row in page.rows if row.person.id not in people}
+    return [_somebody(visit, person) for person in list(people.values())[:PAGE]]
+
+
+def _somebody(visit: Visit, person: PersonRow) -> Somebody:
+    rows = [row for row in _attempts(visit, person) if row.is_current]
+    line = lines_of(visit, rows[-1:])[0]
+    return Somebody(person, line.who, line.fullname, line.about, rows)
+
+
+# ---- one of them -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where somebody stands at one repo: their latest attempt, since when it stands so, and who brought it there."""
+
+    line: Line
+    attempts: Sequence[RequestRow]
+    came: Came | None
+
+    @property
+    def since(self) -> datetime:
+        state = self.line.row.state
+        if state.status == Status.PENDING or self.came is None or self.came.is_first:
+            return moment_of(state.reviewed_at or state.asked_at)
+        return moment_of(self.came.at)
+
+    @property
+    def until(self) -> datetime | None:
+        until = self.line.row.state.until
+        return None if until is None else moment_of(until)
+
+    @property
+    def by(self) -> tuple[str, str]:
+        """Who decided, and by which rule or how."""
+        if self.line.status == Status.PENDING or self.came is None:
+            return "", ""
+        if self.came.is_first:
+            return "", "stood so when first read"
+        if self.came.run is None:
+            return self.came.by or "somebody", "outside the desk"
+        is_rule = self.came.rule not in {None, "direct", "grant", "undo", "until"}
+        return self.came.actor, f"rule {self.came.rule}" if is_rule else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One question over the attempts: the answer at each, and how many different ones there are where that is odd."""
+
+    label: str
+    answers: Sequence[Answer | None]
+    different: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One entry of the history, with the repo where it was."""
+
+    repo: Repo
+    entry: Happened
+
+
+def page(visit: Visit) -> Response:
+    """Everything about one person; with an ending of a file, their requests as a file."""
+    name, dot, kind = visit.params["id"].rpartition(".")
+    if dot and kind in _KINDS and name:
+        return _export(visit, name, kind)
+    people = _people(visit, visit.params["id"])
+    if len(people) > 1:  # a name that changed hands: nobody is guessed
+        return RedirectResponse(f"/people?{urlencode({'q': visit.params['id']})}", 303)
+    if not people:
+        raise NotFound
+    return _page(visit, people[0])
+
+
+def _page(visit: Visit, person: PersonRow) -> Response:
+    attempts = _attempts(visit, person)
+    places = _places(visit, attempts)
+    acts = _acts(visit, attempts)
+    latest = max(attempts, key=lambda row: row.state.asked_at)
+    shown = [] if visit.masks else sorted(attempts, key=lambda row: row.state.asked_at, reverse=True)
+    with_answers = [row for row in shown if row.request is not None and row.request.answers][:SIDE]
+    identity = latest.person.identity
+    return visit.page(
+        "person.html",
+        title=_name(visit, latest),
+        name=_name(visit, latest),
+        person=person,
+        identity=None if visit.masks else identity,
+        made=None if visit.masks or not identity.user_id else id_time(identity.user_id),
+        places=places,
+        never=len(visit.office.repos(visit.member)) - len(places),
+        verbs=[verb for verb in VERBS if any(verb in place.line.verbs for place in places)],
+        written=[(key_of(row), row) for row in with_answers],
+        asked=side_by_side(visit, with_answers),
+        acts=[act for act in acts if act.entry.kind != "NoteWritten"],
+        notes=[] if visit.masks else [act for act in acts if act.entry.kind == "NoteWritten"],
+        href=href_of(person),
+        years=words.years,
+        asked_at=lambda row: moment_of(row.state.asked_at),
+    )
+
+
+def _places(visit: Visit, attempts: Sequence[RequestRow]) -> list[Place]:
+    found = []
+    for _, here in groupby(attempts, key=lambda row: row.repo):
+        theirs = list(here)
+        current = next((row for row in theirs if row.is_current), theirs[-1])
+        found.append(Place(lines_of(visit, [current])[0], theirs, came(visit.office.store, current)))
+    return found
+
+
+def _acts(visit: Visit, attempts: Sequence[RequestRow]) -> list[Act]:
+    found = [
+        Act(repo, entry)
+        for repo, here in groupby(attempts, key=lambda row: row.repo)
+        for entry in history_of(visit, list(here))
+    ]
+    return sorted(found, key=lambda act: act.entry.at_iso, reverse=True)
+
+
+def side_by_side(visit: Visit, attempts: Sequence[RequestRow]) -> list[Asked]:
+    """What was answered each time; questions that ask for the same are one, whatever their label."""
+    told: dict[str, tuple[str, Role, dict[int, Answer]]] = {}
+    for column, row in enumerate(attempts):
+        for answer in answers_of(row, visit.office.store.repo(row.repo)):
+            key = f"role {answer.role}" if answer.role is not Role.OTHER else fold(answer.label).casefold()
+            if key in told and column in told[key][2]:  # the second that asks for it in one form
+                key = fold(answer.label).casefold()
+            told.setdefault(key, (answer.label, answer.role, {}))[2][column] = answer
+    rows = []
+    for label, role, answers in told.values():
+        texts = {fold(each.text).casefold() for each in answers.values() if each.text.strip()}
+        is_odd = role in _SAME and len(texts) > 1
+        rows.append(Asked(label, [answers.get(n) for n in range(len(attempts))], len(texts) if is_odd else 0))
+    return rows
+
+
+def _export(visit: Visit, name: str, kind: str) -> Response:
+    people = _people(visit, name)
+    if visit.masks or not people:
+        raise NotFound
+    rows = [
+        queue.record(row)
+        | {
+            "attempt": row.state.attempt,
+            "until": None if row.state.until is None else iso(moment_of(row.state.until)),
+        }
+        for person in people
+        for row in _attempts(visit, person)
+    ]
+    return exported("person", kind, KEYS, rows)
+
+
+# ---- one decision ------------------------------------------------------------------------------------------------------------
+
+
+def decide(visit: Visit) -> Response:
+    """The ticked repos as a selection, each as it was seen; what follows is the same page and the same yes as for any other."""
+    people = _people(visit, visit.params["id"])
+    if len(people) != 1:
+        raise NotFound
+    verb = visit.said("verb")
+    if verb not in VERBS:
+        raise Refused("Nothing was decided.", hint="Choose what shall become of what is ticked.")
+    seen: dict[int, str] = {}
+    for pick in visit.sent.get("pick", []):
+        key, _, ground = pick.partition(":")
+        row = request_of(visit, key)
+        if row.person.id != people[0].id:
+            raise NotFound
+        seen[row.id] = ground
+    if not seen:
+        raise Refused("No repo is ticked.", hint="Tick where the decision shall hold.")
+    office, ident = visit.office, new_id("b")
+    office.picks.add(ident, visit.member.name, seen, ms(visit.now))
+    return RedirectResponse(f"/bulk/{ident}?{urlencode({'verb': verb})}", 303)
