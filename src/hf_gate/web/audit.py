@@ -1,0 +1,172 @@
+"""The ledger: what was done, when, by whom and about whom; by repo, kind, actor and person, as a page and as a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from typing import Final
+from urllib.parse import urlencode
+
+from starlette.responses import Response
+
+from ..domain.events import KINDS
+from ..domain.ids import Repo, parse_repo
+from ..domain.ledger import DESK, Link
+from ..domain.moments import iso, moment_of
+from ..errors import HfGateError, UsageError
+from ..store.timeline import Stretch, Wanted, timeline
+from ..usecases.entries import name_of
+from .entries import WORDS, body_of, lines_of, number_in, repo_of, text_of
+from .exports import exported
+from .finding import request_of
+from .proofs import entries_in, is_whole, last_proof
+from .visit import Visit
+
+PAGE: Final = 50
+KEYS: Final = ("id", "at", "kind", "actor", "repo", "repo_type", "request", "text", "body")
+VIEWS: Final[tuple[tuple[str, Mapping[str, str]], ...]] = (
+    ("Everything", {}),
+    ("Changes", {"kind": "ChangeSettled"}),
+    ("Outside the desk", {"kind": "StatusMoved"}),
+    ("Runs", {"kind": "RunEnded"}),
+    ("Verdicts", {"kind": "VerdictReached"}),
+    ("Notes", {"kind": "NoteWritten"}),
+)
+
+
+# ---- what is asked for -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The filters as they were written, what they mean, and what of them means nothing."""
+
+    words: Mapping[str, str]
+    wanted: Wanted
+    problem: str = ""
+
+    def href(self, path: str = "/audit", **more: object) -> str:
+        """The same filters at another address."""
+        said = {key: value for key, value in {**self.words, **more}.items() if value}
+        return f"{path}?{urlencode(said)}" if said else path
+
+
+def asked_of(visit: Visit) -> Asked:
+    """By repo, kind, actor, person and run; never beyond the repos that this person sees."""
+    words = {key: visit.asked(key).strip()[:200] for key in ("repo", "kind", "actor", "person", "request")}
+    mine = [row.repo for row in visit.office.repos(visit.member)]
+    is_all = len(mine) == len(visit.office.store.repos())
+    repos: list[Repo] | None = None if is_all else mine
+    with_desk, problem = is_whole(visit), ""
+    if words["repo"] == DESK:
+        repos = []
+    elif words["repo"]:
+        repos, with_desk = _repos_named(visit, words["repo"]), False
+        problem = "" if repos else f"No repo {words['repo']} is here."
+    kind = next((each for each in KINDS if each.lower() == words["kind"].lower()), None)
+    if words["kind"] and kind is None:
+        problem = f"There is no kind of entry {words['kind']}."
+    requests: list[int] | None = None
+    if words["person"]:
+        requests = _requests_of(visit, words["person"])
+        problem = problem or ("" if requests else "Nobody of that name is here.")
+    if words["request"]:
+        requests = [request_of(visit, words["request"]).id]
+    return Asked(words, Wanted(repos, with_desk, kind, words["actor"] or None, requests), problem)
+
+
+def _repos_named(visit: Visit, text: str) -> list[Repo]:
+    try:
+        repo = parse_repo(text)
+    except HfGateError:
+        return []
+    return [row.repo for row in visit.office.repos(visit.member) if row.repo == repo]
+
+
+def _requests_of(visit: Visit, text: str) -> list[int]:
+    """Every attempt of whoever is called so; a viewer knows pseudonyms only."""
+    if visit.masks and not text.startswith("p_"):
+        return []
+    people = {row.person.id for row in visit.office.store.find(None, text)}
+    return [row.id for ident in people for row in visit.office.store.attempts(None, ident) if visit.sees(row.repo)]
+
+
+def _read(visit: Visit, asked: Asked, limit: int, before: int | None) -> Stretch:
+    if asked.problem:
+        return Stretch([])
+    return timeline(visit.office.store, asked.wanted, limit=limit, before=before)
+
+
+# ---- the timeline --------------------------------------------------------------------------------------------------------
+
+
+def page(visit: Visit) -> Response:
+    """One stretch of the timeline, the newest first, day by day."""
+    asked = asked_of(visit)
+    found = _read(visit, asked, PAGE, number_in(visit.asked("before")))
+    lines = lines_of(visit, found.rows)
+    days = [(day, list(some)) for day, some in groupby(lines, key=lambda line: _day(visit, line.at))]
+    return visit.page(
+        "audit.html",
+        title="Ledger",
+        asked=asked,
+        days=days,
+        count=len(lines),
+        older=asked.href(before=found.next) if found.next is not None else None,
+        is_cut=found.is_cut,
+        is_first=not visit.asked("before"),
+        kinds=[(kind, WORDS[kind]) for kind in KINDS],
+        repos=[str(row.repo) for row in visit.office.repos(visit.member)],
+        views=[
+            (name, "/audit" + (f"?{urlencode(some)}" if some else ""), _is_view(asked, some)) for name, some in VIEWS
+        ],
+        total=entries_in(visit.office.store),
+        is_whole=is_whole(visit),
+        proof=last_proof(visit.office.store),
+        checkpoints=visit.office.store.checkpoints()[-1:] if is_whole(visit) else [],
+        moment_of=moment_of,
+    )
+
+
+def _is_view(asked: Asked, some: Mapping[str, str]) -> bool:
+    return {key: value for key, value in asked.words.items() if value} == dict(some)
+
+
+def _day(visit: Visit, at: datetime) -> str:
+    there = at.astimezone(visit.office.zone)
+    return f"{there:%A}, {there.day} {there:%B} {there.year}"
+
+
+def export(visit: Visit) -> Response:
+    """Every entry that the filters find, with the keys of `hf-gate audit ls`: without names, answers, reasons and notes."""
+    asked = asked_of(visit)
+    if asked.problem:
+        raise UsageError(asked.problem)
+    return exported("ledger-entries", visit.params["kind"], KEYS, _all(visit, asked))
+
+
+def _all(visit: Visit, asked: Asked) -> Iterator[dict[str, object]]:
+    before = None
+    while True:
+        found = _read(visit, asked, 1000, before)
+        yield from map(_record, (row.link for row in found.rows))
+        before = found.next
+        if before is None:
+            return
+
+
+def _record(link: Link) -> dict[str, object]:
+    repo = repo_of(link.chain)
+    return {
+        "id": name_of(link),
+        "at": iso(moment_of(link.at)),
+        "kind": link.kind,
+        "actor": link.actor,
+        "repo": None if repo is None else repo.id,
+        "repo_type": None if repo is None else repo.type.value,
+        "request": link.request,
+        "text": text_of(link, None),
+        "body": body_of(link),
+    }

@@ -1,0 +1,172 @@
+"""An entry of the ledger as a row, and on a page of its own with what is kept of the person besides and what seals it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from starlette.responses import Response
+
+from ..domain.events import StatusMoved, event_of
+from ..domain.ids import Repo, RepoType
+from ..domain.ledger import DESK, Link
+from ..domain.moments import moment_of
+from ..domain.rows import LedgerRow, RequestRow
+from ..domain.story import sentence
+from ..usecases.entries import entry_at, name_of
+from .lines import hidden_name, key_of
+from .people import href_of
+from .proofs import is_whole
+from .visit import NotFound, Visit
+
+WORDS: Final[Mapping[str, str]] = {
+    "RequestSeen": "seen", "RequestChanged": "reads differently", "StatusMoved": "moved outside", "RequestWithdrawn": "withdrawn",
+    "VerdictReached": "verdict", "PlanApproved": "run begun", "ChangeStarted": "change begun", "ChangeSettled": "change ended",
+    "GrantDated": "end of access", "NoteWritten": "note", "PolicyPromoted": "policy promoted", "RunEnded": "run ended",
+    "SyncEnded": "read whole",
+}  # fmt: skip
+"""What kinds of entries are called on the page."""
+_VERBS: Final = {"accepted": "accept", "rejected": "reject", "reset": "reset", "pending": "cancel"}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One entry as a row. `who`, `about`: the person and their address, as far as this reader may know them."""
+
+    name: str
+    href: str
+    at: datetime
+    clock: str
+    kind: str
+    word: str
+    actor: str
+    repo: Repo | None
+    text: str
+    who: str = ""
+    about: str = ""
+    is_outside: bool = False
+    verb: str = ""
+
+
+def lines_of(visit: Visit, rows: Sequence[LedgerRow]) -> list[Line]:
+    """Entries as rows; whose requests they are about is looked up together."""
+    about = visit.office.store.requests([row.link.request for row in rows if row.link.request is not None])
+    return [line_of(visit, row.link, row.private, about.get(row.link.request or -1)) for row in rows]
+
+
+def line_of(visit: Visit, link: Link, private: Mapping[str, Any] | None, row: RequestRow | None) -> Line:
+    """One entry, about that request; names and private parts are hidden from viewers."""
+    at = moment_of(link.at)
+    who = "" if row is None else row.person.identity.username or hidden_name(row)
+    return Line(
+        name=name_of(link),
+        href=f"/audit/{link.chain}/{link.seq}",
+        at=at,
+        clock=f"{at.astimezone(visit.office.zone):%H:%M:%S}",
+        kind=link.kind,
+        word=WORDS.get(link.kind, link.kind),
+        actor=link.actor,
+        repo=repo_of(link.chain),
+        text=text_of(link, None if visit.masks else private),
+        who=row.person.pseudonym if row is not None and visit.masks else who,
+        about="" if row is None else f"/requests/{key_of(row)}",
+        is_outside=link.kind == StatusMoved.__name__,
+        verb=_verb(link),
+    )
+
+
+def text_of(link: Link, private: Mapping[str, Any] | None) -> str:
+    """What happened, in a sentence."""
+    try:
+        return sentence(event_of(link.body), private)
+    except ValueError:
+        return "this version cannot read it"
+
+
+def _verb(link: Link) -> str:
+    try:
+        event = event_of(link.body)
+    except ValueError:
+        return ""
+    after = getattr(event, "after", None)
+    return _VERBS.get(after, "") if isinstance(after, str) else ""
+
+
+def repo_of(chain: str) -> Repo | None:
+    """Whose chain it is; None: the desk's."""
+    if chain == DESK:
+        return None
+    kind, namespace, name = chain.split("/", 2)
+    return Repo(RepoType(kind.removesuffix("s")), namespace, name)
+
+
+def number_in(text: str) -> int | None:
+    """A number of an address; None when it is none."""
+    return int(text) if text.isdecimal() and len(text) < 16 else None
+
+
+def body_of(link: Link) -> Mapping[str, object]:
+    """The public part, without its kind."""
+    try:
+        body = json.loads(link.body)
+    except ValueError:
+        return {"unreadable": link.body.decode("utf-8", "replace")}
+    return (
+        {key: value for key, value in body.items() if key != "type"} if isinstance(body, dict) else {"unreadable": body}
+    )
+
+
+# ---- a page of its own ---------------------------------------------------------------------------------------------------
+
+
+def entry(visit: Visit) -> Response:
+    """One entry: what everybody may read, what is kept of the person besides, and what seals it."""
+    chain = DESK if "type" not in visit.params else "/".join(visit.params[key] for key in ("type", "ns", "name"))
+    seq = number_in(visit.params["seq"])
+    if seq is None or not _sees_chain(visit, chain):
+        raise NotFound
+    found = entry_at(visit.office.store, chain, seq)
+    if found is None:
+        raise NotFound
+    link = found.link
+    private = None if found.private is None or visit.masks else json.loads(found.private)
+    row = None if link.request is None else visit.office.store.request(link.request)
+    length = visit.office.store.chains()[chain][0]
+    return visit.page(
+        "entry.html",
+        title=name_of(link),
+        line=line_of(visit, link, private, row),
+        link=link,
+        person=None if row is None else href_of(row.person),
+        body=[(key, _told(value)) for key, value in body_of(link).items()],
+        private=None if private is None else [(key, _told(value)) for key, value in private.items()],
+        is_kept=found.private is not None,
+        before=f"/audit/{chain}/{seq - 1}" if seq > 1 else None,
+        after=f"/audit/{chain}/{seq + 1}" if seq < length else None,
+        length=length,
+        chain_href="/audit?" + urlencode({"repo": DESK if chain == DESK else str(repo_of(chain))}),
+    )
+
+
+def _sees_chain(visit: Visit, chain: str) -> bool:
+    if chain == DESK:
+        return is_whole(visit)
+    try:
+        repo = repo_of(chain)
+    except ValueError:
+        return False
+    return repo is not None and visit.sees(repo) and chain in visit.office.store.chains()
+
+
+def _told(value: object) -> str:
+    """As people read it; the Hub's own record is JSON within a text."""
+    if isinstance(value, str) and value.startswith("{"):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return str(value)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=1)

@@ -1,0 +1,87 @@
+"""The proof of the whole ledger, and the files that prove it where the store is not: a checkpoint, an export."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from weakref import WeakKeyDictionary
+
+from starlette.responses import RedirectResponse, Response
+
+from ..store.reading import Store
+from ..usecases.ledger_files import checkpoint_json, checkpoint_now, export
+from ..usecases.verify import Verified, verify
+from .exports import file_of
+from .visit import Refused, Visit
+
+
+def is_whole(visit: Visit) -> bool:
+    """Whether this person is let into every repo of the desk, and so into its own chain and its proofs."""
+    return visit.member.repos is None
+
+
+def entries_in(store: Store) -> int:
+    """How many entries all chains have together."""
+    return sum(length for length, _ in store.chains().values())
+
+
+def last_proof(store: Store) -> Proof | None:
+    """What was found last, in this process."""
+    return _proofs.get(store)
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What the last proof found; `head` is how many entries there were, so that a page can say what came since."""
+
+    result: Verified
+    at: datetime
+    took: float
+    head: int
+    by: str
+
+
+_proofs: WeakKeyDictionary[Store, Proof] = WeakKeyDictionary()
+_proving: Final = threading.Lock()
+
+
+def prove(visit: Visit) -> Response:
+    """Proves every chain, every seal and every checkpoint that is kept; one proof at a time."""
+    _whole(visit)
+    if not _proving.acquire(blocking=False):
+        raise Refused("The ledger is being proved already.", hint="Load the page again in a moment.", status=409)
+    try:
+        store, begun = visit.office.store, time.monotonic()
+        head = entries_in(store)
+        result = verify(store)
+        _proofs[store] = Proof(result, visit.office.now(), time.monotonic() - begun, head, visit.member.name)
+    finally:
+        _proving.release()
+    return RedirectResponse("/audit", 303)
+
+
+def _whole(visit: Visit) -> None:
+    if not is_whole(visit):
+        raise Refused(
+            "The ledger can be proved as a whole only, and not all of its repos are yours.",
+            hint="An admin of the desk can do it.",
+            status=403,
+        )
+
+
+def checkpoint(visit: Visit) -> Response:
+    """The heads of all chains, kept in the store and handed out as a file: it proves later that nothing was cut off."""
+    _whole(visit)
+    made = checkpoint_now(visit.office.store, visit.now)
+    text = json.dumps(checkpoint_json(made, visit.office.store.endpoint), indent=1) + "\n"
+    return file_of([text.encode()], "application/json", f"checkpoint-{visit.now:%Y%m%dT%H%M%SZ}.json")
+
+
+def whole(visit: Visit) -> Response:
+    """The ledger as `hf-gate audit verify --file` proves it; personal data only comes from the command line."""
+    _whole(visit)
+    return file_of(export(visit.office.store, visit.now), "application/x-ndjson", "ledger.jsonl")
