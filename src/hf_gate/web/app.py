@@ -15,7 +15,25 @@ from starlette.responses import Response
 
 from ..domain.members import Member, Role
 from ..errors import HfGateError, HubUnavailable, NotAllowed, Offline, Stale, StoreUnavailable, UsageError
-from . import api, bulk, files, keys, members, plan, plans, queue, request, runs, tray
+from . import (
+    api,
+    audit,
+    bulk,
+    entries,
+    files,
+    keys,
+    members,
+    people,
+    plan,
+    plans,
+    policies,
+    proofs,
+    queue,
+    repos,
+    request,
+    runs,
+    tray,
+)
 from .office import Office
 from .shield import BIGGEST, Shield
 from .sign_in import Door
@@ -67,6 +85,26 @@ WAYS: Final = (
     Way("GET", "/runs/{id}/live", _VIEWER, runs.live),
     Way("GET", "/runs/{id}/events", _VIEWER, runs.events),
     Way("POST", "/runs/{id}", _REVIEWER, runs.act),
+    Way("GET", "/repos", _VIEWER, repos.page),
+    Way("GET", "/repos.{kind}", _VIEWER, repos.export),
+    Way("GET", "/repos/{type}/{ns}/{name}", _VIEWER, repos.repo_page),
+    Way("POST", "/repos/{type}/{ns}/{name}/sync", _REVIEWER, repos.sync_now),
+    Way("GET", "/people", _VIEWER, people.index),
+    Way("GET", "/people.{kind}", _REVIEWER, people.index_export),
+    Way("GET", "/people/{id}", _VIEWER, people.page),
+    Way("POST", "/people/{id}", _REVIEWER, people.decide),
+    Way("GET", "/policies", _VIEWER, policies.page),
+    Way("GET", "/policies.{kind}", _VIEWER, policies.export),
+    Way("POST", "/policies", _REVIEWER, policies.try_draft),
+    Way("GET", "/policies/{name}", _VIEWER, policies.policy_page),
+    Way("POST", "/policies/{name}", _REVIEWER, policies.try_draft),
+    Way("GET", "/audit", _VIEWER, audit.page),
+    Way("GET", "/audit.{kind}", _VIEWER, audit.export),
+    Way("GET", "/audit/export", _VIEWER, proofs.whole),
+    Way("POST", "/audit/verify", _VIEWER, proofs.prove),
+    Way("POST", "/audit/checkpoint", _REVIEWER, proofs.checkpoint),
+    Way("GET", "/audit/desk/{seq}", _VIEWER, entries.entry),
+    Way("GET", "/audit/{type}/{ns}/{name}/{seq}", _VIEWER, entries.entry),
     Way("GET", "/keys", _VIEWER, keys.page),
     Way("POST", "/theme", _VIEWER, keys.theme),
     Way("GET", "/settings", _VIEWER, members.page),

@@ -127,6 +127,10 @@ Page = Callable[[Visit], Response]
 NAV: Final = (
     ("Queue", "/queue", Role.VIEWER),
     ("Plans", "/plans", Role.VIEWER),
+    ("Repos", "/repos", Role.VIEWER),
+    ("People", "/people", Role.VIEWER),
+    ("Policies", "/policies", Role.VIEWER),
+    ("Ledger", "/audit", Role.VIEWER),
 )
 
 

@@ -1,0 +1,177 @@
+"""The ledger's page tells what happened, to whom it may; a proof finds what was touched; its files prove it without the store."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+
+import pytest
+
+from hf_gate import Hub
+from hf_gate.usecases.ledger_files import read_checkpoint, verify_lines
+from tests.web.kit import GOOD, Room
+
+
+@pytest.fixture
+def told(room: Room) -> Room:
+    """Ada is accepted here, Bob rejected outside, and there is a note about Ada."""
+    room.ask([{"username": "ada", "email": "ada@ethz.ch"}, {"username": "bob"}], {"Purpose": GOOD})
+    lena = room.visitor()
+    key = room.row("ada").state.hub_request
+    lena.post(f"/requests/{key}/note", {"note": "a <b>friend</b> of mine"})
+    from hf_gate.domain.tray import ground_of  # noqa: PLC0415 - only here
+
+    lena.post("/tray", {"accept": f"{key}:{ground_of(room.row('ada'))}"})
+    room.leave()
+    with Hub(room.local.tokens["admin"], room.local.url) as other:
+        other.reject(room.repo, "bob", reason="outside")
+    room.read()
+    return room
+
+
+def _chain(room: Room) -> str:
+    return f"{room.repo.type.value}s/{room.repo.id}"
+
+
+def test_the_newest_stands_first_and_every_entry_leads_to_its_page(told: Room) -> None:
+    lena = told.visitor()
+    rows = lena.get("/audit.json").json
+    assert all(a["at"] >= b["at"] for a, b in pairwise(rows))
+    assert len(rows) == sum(length for length, _ in told.office.store.chains().values())
+    body = lena.get("/audit").body
+    for chain, (length, _) in told.office.store.chains().items():
+        for seq in range(1, length + 1):
+            assert f'href="/audit/{chain}/{seq}"' in body
+            assert lena.get(f"/audit/{chain}/{seq}").status == 200
+        assert lena.get(f"/audit/{chain}/{length + 1}").status == 404
+    assert lena.get(f"/audit/{_chain(told)}/0").status == 404
+    assert lena.get("/audit/models/no/where/1").status == 404
+
+
+@pytest.mark.parametrize(
+    ("asked", "kinds"),
+    [
+        ("kind=StatusMoved", {"StatusMoved"}),
+        ("kind=notewritten", {"NoteWritten"}),
+        ("actor=lena-brandt&kind=ChangeSettled", {"ChangeSettled"}),
+        ("person=bob", {"RequestSeen", "StatusMoved"}),
+        ("repo=desk", {"PlanApproved", "RunEnded"}),
+        ("actor=nobody", set()),
+    ],
+)
+def test_a_filter_finds_what_it_says(told: Room, asked: str, kinds: set[str]) -> None:
+    assert {row["kind"] for row in told.visitor().get(f"/audit.json?{asked}").json} == kinds
+
+
+def test_an_actor_is_found_without_its_version(room: Room) -> None:
+    from hf_gate.domain.events import Entry, PolicyPromoted  # noqa: PLC0415 - only here
+
+    event = PolicyPromoted(policy="house", digest="0" * 64)
+    with room.office.store.writing() as write:
+        write.append(None, [Entry(event=event, at=1, actor=actor) for actor in ("policy:house@1a", "policy:houses")])
+    found = room.visitor().get("/audit.json?actor=policy:house").json
+    assert [row["actor"] for row in found] == ["policy:house@1a"]
+
+
+def test_what_was_done_outside_is_told_apart(told: Room) -> None:
+    body = told.visitor().get("/audit?kind=StatusMoved").body
+    assert "outside the desk" in body
+    assert "pending to rejected, on the Hub" in body
+
+
+def test_pages_go_on_where_the_last_one_ended(crowded: Room) -> None:
+    lena = crowded.visitor()
+    names: list[str] = []
+    path = "/audit?kind=RequestSeen"
+    while path:
+        body = lena.get(path).body
+        names += [part.split('"')[0] for part in body.split('class="m" href="')[1:]]
+        path = "/audit" + body.split('rel="next"')[0].rsplit('href="/audit', 1)[1].split('"')[0].replace("&amp;", "&") if 'rel="next"' in body else ""  # fmt: skip
+    rows = lena.get("/audit.json?kind=RequestSeen").json
+    assert len(names) == len(set(names)) == len(rows)
+
+
+def test_what_means_nothing_finds_nothing_and_is_said(told: Room) -> None:
+    lena = told.visitor()
+    for asked in ("kind=Nothing", "repo=no/where", "person=nobody"):
+        body = lena.get(f"/audit?{asked}").body
+        assert "Show everything" in body
+        assert "RequestSeen</a>" not in body
+        assert lena.get(f"/audit.json?{asked}").status == 422
+    assert "No repo &lt;x&gt; is here" in lena.get("/audit?repo=<x>").body
+
+
+def test_an_entry_shows_what_is_kept_of_the_person(told: Room) -> None:
+    note = told.visitor().get("/audit.json?kind=NoteWritten").json[0]
+    seq = note["id"].rpartition("#")[2]
+    body = told.visitor().get(f"/audit/{_chain(told)}/{seq}").body
+    assert "a &lt;b&gt;friend&lt;/b&gt; of mine" in body
+    assert "friend" not in json.dumps(note)
+    assert "friend" not in told.viewer().get(f"/audit/{_chain(told)}/{seq}").body
+
+
+def test_a_viewer_sees_entries_without_names_and_words(told: Room) -> None:
+    vic, length = told.viewer(), told.office.store.chains()[_chain(told)][0]
+    pages = ["/audit", "/audit.csv", *(f"/audit/{_chain(told)}/{seq}" for seq in range(1, length + 1))]
+    for path in pages:
+        body = vic.get(path).body
+        for text in ("ada@ethz.ch", GOOD, "friend", ">ada<", ">bob<"):
+            assert text not in body, (path, text)
+    assert vic.get("/audit.json?person=ada").status == 422
+    pseudonym = told.row("ada").person.pseudonym
+    assert vic.get(f"/audit.json?person={pseudonym}").json
+
+
+def test_a_reviewer_sees_the_chains_of_their_repos_and_proves_nothing(crowded: Room) -> None:
+    chains = [chain for chain in crowded.office.store.chains() if chain != "desk"]
+    mine, foreign = chains[0], chains[1]
+    mia = crowded.reviewer("mia", mine.removeprefix("models/"))
+    rows = mia.get("/audit.json").json
+    assert {f"{row['repo_type']}s/{row['repo']}" for row in rows} == {mine}
+    assert mia.get(f"/audit/{mine}/1").status == 200
+    assert mia.get(f"/audit/{foreign}/1").status == 404
+    assert mia.get("/audit/desk/1").status == 404
+    assert mia.get(f"/audit.json?repo={foreign.removeprefix('models/')}").status == 422
+    person = crowded.visitor().get(f"/audit.json?repo={foreign.removeprefix('models/')}&kind=RequestSeen").json[0]
+    assert mia.get(f"/audit?request=n{person['request']}").status == 404
+    assert (mia.post("/audit/verify").status, mia.post("/audit/checkpoint").status) == (403, 403)
+    assert mia.get("/audit/export").status == 403
+
+
+def test_a_proof_says_that_all_is_whole_and_what_came_since(told: Room) -> None:
+    lena = told.visitor()
+    assert "Not proved yet" in lena.get("/audit").body
+    assert lena.post("/audit/verify").status == 303
+    count = sum(length for length, _ in told.office.store.chains().values())
+    assert f"All {count} entries" in lena.get("/audit").body
+    told.ask([{"username": "cyd"}], {"Purpose": GOOD})
+    assert "1 came since" in lena.get("/audit").body
+
+
+def test_a_proof_finds_what_was_touched(told: Room) -> None:
+    with told.office.store.writing() as write:
+        write.db.run("DROP TRIGGER ledger_no_update")
+        write.db.run("UPDATE ledger SET actor = 'mallory' WHERE kind = 'NoteWritten'")
+    lena = told.visitor()
+    lena.post("/audit/verify")
+    body = lena.get("/audit").body
+    assert "Not whole" in body
+    assert "its content is not what its hash was taken over" in body
+
+
+def test_the_files_prove_the_ledger_where_the_store_is_not(told: Room) -> None:
+    lena = told.visitor()
+    answer = lena.post("/audit/checkpoint")
+    assert "attachment" in answer.headers["content-disposition"]
+    checkpoint = read_checkpoint(answer.body.encode(), "the file")
+    assert told.office.store.checkpoints()[-1].digest == checkpoint.digest
+    exported = lena.get("/audit/export").body
+    assert "ada" not in exported.replace("canada", "")
+    lines = [line.encode() + b"\n" for line in exported.splitlines()]
+    assert verify_lines(lines, "the file", [checkpoint]).ok
+    assert not verify_lines([lines[0], *lines[2:]], "the file", [checkpoint]).ok
+
+
+def test_a_proof_must_come_from_a_page_of_the_desk(told: Room) -> None:
+    assert told.visitor().post("/audit/verify", origin="https://evil.example").status == 403
+    assert told.visitor().get("/audit/verify").status == 404

@@ -1,0 +1,174 @@
+"""A person's page shows where they stand over all repos that the reader sees, and one decision reaches the repos that are ticked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hf_gate import Hub
+from hf_gate.domain.ids import Repo, parse_repo
+from hf_gate.domain.tray import ground_of
+from tests.web.hostile import PAYLOADS
+from tests.web.kit import GOOD, Answer, Room, Visitor, a_room
+
+
+@pytest.fixture
+def three(tmp_path: Path) -> Iterator[Room]:
+    """Ada asks at all three repos, Bob at one."""
+    with a_room(tmp_path, requests=0, repos=3) as room:
+        for number, repo in enumerate(_repos(room)):
+            people = [{"username": "ada", "email": "ada@ethz.ch"}, *([{"username": "bob"}] if number == 0 else [])]
+            room.ask(people, {"Purpose": GOOD, "Affiliation": f"Institute {number}"}, repo)
+        yield room
+
+
+def _repos(room: Room) -> list[Repo]:
+    """Those that let in by hand."""
+    found = [parse_repo(line["repo"], line["repo_type"]) for line in room.local.repos if line["gated"] == "manual"]
+    assert len(found) >= 2
+    return found
+
+
+def _href(room: Room, name: str) -> str:
+    return f"/people/{room.row(name).person.pseudonym}"
+
+
+def _picks(body: str) -> list[str]:
+    return re.findall(r'name="pick" value="([^"]+)"', body)
+
+
+def _status(room: Room, name: str) -> dict[str, str]:
+    """As the Hub has it, by repo."""
+    found = {str(repo): room.office.hub.find(repo, name) for repo in _repos(room)}
+    return {repo: str(request.status) for repo, request in found.items() if request is not None}
+
+
+def _decide(visitor: Visitor, path: str, verb: str, picks: list[str], **more: str) -> Answer:
+    """As the page does it: ticks, then the yes on the page that follows."""
+    body = "&".join([f"verb={verb}", *(f"pick={pick}" for pick in picks)]).encode()
+    answer = visitor.ask("POST", path, body, {"content-type": "application/x-www-form-urlencoded"})
+    if answer.status != 303:
+        return answer
+    weighed = visitor.get(answer.headers["location"])
+    count = re.search(r'name="count" value="(\d+)"', weighed.body)
+    assert count, weighed.body
+    return visitor.post(answer.headers["location"].partition("?")[0], {"verb": verb, "count": count[1], **more})
+
+
+def test_one_person_stands_there_once_with_every_repo(three: Room) -> None:
+    body = three.visitor().get(_href(three, "ada")).body
+    for repo in _repos(three):
+        assert f"<code>{repo}</code>" in body
+    assert len(_picks(body)) == len(_repos(three))
+    assert f"{len(_repos(three))} different" in body  # institutes
+
+
+def test_a_name_an_id_and_a_mail_lead_to_the_same_person(three: Room) -> None:
+    lena, person = three.visitor(), three.row("ada").person
+    pages = {lena.get(f"/people/{key}").body.count("Institute") for key in ("ada", person.pseudonym, "ada@ethz.ch")}
+    assert len(pages) == 1
+    assert pages != {0}
+    assert lena.get("/people/nobody").status == 404
+
+
+def test_one_decision_reaches_what_is_ticked_and_nothing_else(three: Room) -> None:
+    lena, path = three.visitor(), _href(three, "ada")
+    picks = _picks(lena.get(path).body)
+    answer = _decide(lena, path, "reset", picks[:2], reason="Say more")
+    assert answer.status == 303
+    assert len(three.office.tray.waiting()) == 2
+    three.leave()
+    assert sorted(_status(three, "ada").values()) == sorted(["reset"] * 2 + ["pending"] * (len(picks) - 2))
+    assert set(_status(three, "bob").values()) == {"pending"}
+
+
+def test_what_changed_since_the_page_was_read_is_left_out(three: Room) -> None:
+    lena, path = three.visitor(), _href(three, "ada")
+    picks = _picks(lena.get(path).body)
+    with Hub(three.local.tokens["admin"], three.local.url) as other:
+        other.reject(_repos(three)[0], "ada", reason="outside")
+    three.read()
+    body = "&".join(["verb=accept", *(f"pick={pick}" for pick in picks)]).encode()
+    begun = lena.ask("POST", path, body, {"content-type": "application/x-www-form-urlencoded"})
+    assert "changed since they were selected" in lena.get(begun.headers["location"]).body
+    assert "outside the desk" in lena.get(path).body
+
+
+def test_nothing_is_decided_without_a_tick_or_for_somebody_else(three: Room) -> None:
+    lena, path = three.visitor(), _href(three, "ada")
+    assert lena.post(path, {"verb": "accept"}).status == 422
+    assert lena.post(path, {"verb": "destroy", "pick": _picks(lena.get(path).body)[0]}).status == 422
+    bob = three.row("bob")
+    foreign = f"{bob.state.hub_request}:{ground_of(bob)}"
+    assert lena.post(path, {"verb": "accept", "pick": foreign}).status == 404
+    assert three.office.tray.waiting() == []
+
+
+def test_what_is_in_the_tray_cannot_be_ticked_again(three: Room) -> None:
+    lena, path = three.visitor(), _href(three, "ada")
+    _decide(lena, path, "accept", _picks(lena.get(path).body)[:1])
+    assert len(re.findall(r'name="pick" value="[^"]+" disabled', lena.get(path).body)) == 1
+
+
+def test_a_reviewer_sees_the_attempts_at_their_own_repos_alone(three: Room) -> None:
+    mine, foreign = _repos(three)[:2]
+    mia, path = three.reviewer("mia", str(mine)), _href(three, "ada")
+    body = mia.get(path).body
+    assert f"<code>{mine}</code>" in body
+    assert str(foreign) not in body
+    assert "Institute 1" not in body
+    assert {row["repo"] for row in mia.get(f"{path}.json").json} == {mine.id}
+    ada = next(row for row in three.office.store.find(foreign, "ada"))
+    pick = f"{ada.state.hub_request}:{ground_of(ada)}"
+    assert mia.post(path, {"verb": "accept", "pick": pick}).status == 404
+    only_elsewhere = three.reviewer("noa", str(foreign))
+    assert only_elsewhere.get(_href(three, "bob")).status == 404
+
+
+def test_a_viewer_knows_people_by_their_pseudonym_alone(three: Room) -> None:
+    vic, person = three.viewer(), three.row("ada").person
+    for path in ("/people", f"/people?q={person.pseudonym}", f"/people/{person.pseudonym}"):
+        body = vic.get(path).body
+        for text in ("ada@ethz.ch", "Institute", GOOD, ">ada<"):
+            assert text not in body, (path, text)
+    assert "Nobody found" in vic.get("/people?q=ada").body
+    assert vic.get(f"/people?q={person.pseudonym}").body.count(person.pseudonym) > 1
+    for path in ("/people/ada", "/people/ada@ethz.ch", f"/people/{person.pseudonym}.json", "/people.json"):
+        assert vic.get(path).status == 404, path
+    assert vic.post(f"/people/{person.pseudonym}", {"verb": "accept"}).status == 403
+
+
+def test_people_are_found_by_parts_of_what_they_are_called(three: Room) -> None:
+    lena = three.visitor()
+    assert [row["user"] for row in lena.get("/people.json?q=ada").json] == ["ada"]
+    assert {row["user"] for row in lena.get("/people.json").json} == {"ada", "bob"}
+    assert lena.get("/people.json?q=zzz").json == []
+
+
+def test_a_file_of_one_person_has_every_attempt(three: Room) -> None:
+    rows = three.visitor().get(f"{_href(three, 'ada')}.json").json
+    assert {(row["user"], row["attempt"]) for row in rows} == {("ada", 1)}
+    assert len(rows) == len(_repos(three))
+
+
+def test_a_note_stands_apart_from_the_history(three: Room) -> None:
+    lena = three.visitor()
+    key = three.row("ada").state.hub_request
+    lena.post(f"/requests/{key}/note", {"note": "knows <i>Bob</i>"})
+    body = lena.get(_href(three, "ada")).body
+    assert "knows &lt;i&gt;Bob&lt;/i&gt;" in body.partition('id="h-n"')[2]
+    assert "knows" not in body.partition('id="h-h"')[2].partition('id="h-n"')[0]
+
+
+def test_nothing_that_people_wrote_becomes_markup(room: Room) -> None:
+    for number, text in enumerate(PAYLOADS):
+        room.ask([{"username": f"p{number}", "fullname": text[:200]}], {"Purpose": text, "Affiliation": text})
+    lena = room.visitor()
+    allowed = set(re.findall(r"<(\w+)", lena.get(_href(room, "p41")).body)) | {"time", "p"}
+    for number in range(len(PAYLOADS)):
+        body = lena.get(_href(room, f"p{number}")).body
+        assert set(re.findall(r"<(\w+)", body)) - allowed <= {"span", "bdi"}, PAYLOADS[number]
+        assert not re.search(r"<[^>]*\son\w+=", body), PAYLOADS[number]

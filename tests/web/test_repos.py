@@ -1,0 +1,94 @@
+"""The page of a repo says how it is gated, how surely it was read and what its form asks; it asks the one reader, and reads nothing itself."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+from tests.web.kit import GOOD, Room
+
+
+def _href(room: Room) -> str:
+    return f"/repos/{room.repo.type.value}s/{room.repo.id}"
+
+
+def test_every_repo_stands_there_with_its_counts_and_where_somebody_waits_longest_first(crowded: Room) -> None:
+    lena = crowded.visitor()
+    rows = lena.get("/repos.json").json
+    body = lena.get("/repos").body
+    assert {row["repo"] for row in rows} == {line["repo"] for line in crowded.local.repos}
+    for row in rows:
+        assert row["complete"]
+        found = crowded.office.store.tally("status")
+        assert row["pending"] == sum(n["pending"] for repo, n in found.items() if repo.id == row["repo"])
+    waiting = sorted((row for row in rows if row["oldest_asked_at"]), key=lambda row: row["oldest_asked_at"])
+    places = [
+        body.index(f">{row['repo'] if row['repo_type'] == 'model' else 'datasets/' + row['repo']}<") for row in waiting
+    ]
+    assert places == sorted(places)
+
+
+def test_the_three_kinds_of_file_hold_the_same_rows(crowded: Room) -> None:
+    lena = crowded.visitor()
+    rows = lena.get("/repos.json").json
+    assert [json.loads(line) for line in lena.get("/repos.jsonl").body.splitlines()] == rows
+    sheet = list(csv.DictReader(io.StringIO(lena.get("/repos.csv").body)))
+    assert [(row["repo"], row["pending"]) for row in sheet] == [(row["repo"], str(row["pending"])) for row in rows]
+    assert lena.get("/repos.xlsx").status == 404
+
+
+def test_the_form_stands_there_as_it_is_asked_and_cannot_be_filled_in(crowded: Room) -> None:
+    lena = crowded.visitor()
+    row = next(row for row in lena.get("/repos.json").json if row["fields"])
+    body = lena.get(f"/repos/{row['repo_type']}s/{row['repo']}").body
+    assert "<fieldset disabled>" in body
+    for label in row["fields"]:
+        assert label.split("'")[0][:40] in body
+
+
+def test_what_the_hub_tells_nobody_is_not_guessed(crowded: Room) -> None:
+    body = crowded.visitor().get(_href(crowded)).body
+    assert body.count("cannot be read</dd>") == 3
+    assert "<code>manual</code>" in body
+
+
+def test_how_far_requests_are_answered_is_said_in_the_words_of_status(room: Room) -> None:
+    room.ask([{"username": "ada"}], {"Purpose": GOOD})
+    body = room.visitor().get(_href(room)).body
+    assert "Answered: every complete request made before" in body
+    assert "proved by the last full reading" in body
+
+
+def test_a_reading_that_did_not_end_well_is_told_on_both_pages(room: Room) -> None:
+    with room.office.store.writing() as write:
+        write.repo_changed(room.repo, {"problem": "the list of <b>pending</b> moved", "is_complete": False})
+    lena = room.visitor()
+    for path in ("/repos", _href(room)):
+        body = lena.get(path).body
+        assert "the list of &lt;b&gt;pending&lt;/b&gt; moved" in body
+        assert "not proved" in body
+
+
+def test_sync_now_wakes_the_one_reader_and_reads_nothing_itself(room: Room) -> None:
+    asked: list[bool] = []
+    room.office.read_now = lambda: asked.append(True)
+    calls = room.local.stats()["calls"]
+    answer = room.visitor().post(f"{_href(room)}/sync")
+    assert (answer.status, answer.headers["location"]) == (303, f"{_href(room)}?asked=1")
+    assert asked == [True]
+    assert room.local.stats()["calls"] == calls
+    assert room.viewer().post(f"{_href(room)}/sync").status == 403
+    assert room.visitor().post(f"{_href(room)}/sync", origin="https://evil.example").status == 403
+    assert asked == [True]
+
+
+def test_a_repo_of_others_is_not_there(crowded: Room) -> None:
+    lena = crowded.visitor()
+    rows = lena.get("/repos.json").json
+    mine, foreign = rows[0], rows[1]
+    mia = crowded.reviewer("mia", mine["repo"] if mine["repo_type"] == "model" else f"datasets/{mine['repo']}")
+    assert [row["repo"] for row in mia.get("/repos.json").json] == [mine["repo"]]
+    path = f"/repos/{foreign['repo_type']}s/{foreign['repo']}"
+    assert (lena.get(path).status, mia.get(path).status, mia.post(f"{path}/sync").status) == (200, 404, 404)
+    assert mia.get("/repos/spaces/a/b").status == 404
