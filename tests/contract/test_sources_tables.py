@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -131,6 +132,22 @@ def test_the_ending_of_a_file_says_what_it_is(tmp_path: Path) -> None:
     path = tmp_path / "roster.jsonl"
     path.write_text('{"email": "alice@example.org"}\n', "utf-8")
     assert state(load_table(path, "roster", ("email",))) == "valid"
+
+
+def test_a_link_shows_nothing_of_what_is_no_table_and_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    secret, link, pipe = tmp_path / "environ", tmp_path / "links.csv", tmp_path / "pipe.csv"
+    secret.write_text("HF_TOKEN=canary")
+    link.symlink_to(secret)
+    os.mkfifo(pipe)
+    for file in (link, pipe):
+        table = load_table(file, "dua", ["email"], now=NOW)
+        assert table.refused == f"table dua: {file.name} is a link to a file of another kind, or no file"
+        assert state(table) is None
+    other = tmp_path / "other.csv"
+    other.write_text("email\nalice@example.org\n")
+    link.unlink()
+    link.symlink_to(other)
+    assert state(load_table(link, "dua", ["email"], now=NOW)) == "valid"
 
 
 def test_a_line_that_cannot_be_read_leaves_open_who_else_is_listed() -> None:

@@ -99,6 +99,19 @@ def test_the_desk_file_and_the_tables_are_checked_too(fresh: LocalHub, folder: P
     assert "tables/partners.csv: error: table partners: partners.csv cannot be read" in ended.out
 
 
+@pytest.mark.parametrize("name", ["hf-gate.yaml", "policies/eeg.yaml", "tables/partners.csv"])
+def test_a_link_in_a_desk_shows_nothing_of_a_file_of_another_kind(fresh: LocalHub, folder: Path, name: str) -> None:
+    desk(folder)
+    secret = folder.parent / "environ"
+    secret.write_text("HF_TOKEN=canary\0PATH=/bin", "utf-8")
+    (folder / name).unlink()
+    (folder / name).symlink_to(secret)
+    ended = run(fresh, folder, "check")
+    assert ended.code == 2
+    assert "is a link to a file of another kind" in ended.out + ended.err
+    assert "canary" not in ended.out + ended.err
+
+
 def test_two_policies_of_one_name_are_one_too_many(fresh: LocalHub, folder: Path) -> None:
     ended = run(fresh, desk(folder, {"a.yaml": EEG, "b.yaml": EEG}), "check")
     assert ended.code == 2

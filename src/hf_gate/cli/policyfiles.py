@@ -121,7 +121,7 @@ def _read_desk(folder: Path) -> tuple[Desk | None, dict[str, Source], tuple[Prob
     from ..sources.folder import NAME  # noqa: PLC0415 - as above
 
     name = shown_name(folder, NAME)
-    text = _text(folder / NAME)
+    text = _text(folder / NAME, may_lead_on=False)
     parsed = parse_desk(text, name, zones=available_timezones())
     return parsed.desk, {name: Source(text, name)}, parsed.problems
 
@@ -145,10 +145,16 @@ def _parsed(name: str) -> ParsedPolicy:
     return parse_policy(text, "stdin" if name == "-" else name)
 
 
-def _text(path: Path) -> str:
+def _text(path: Path, *, may_lead_on: bool = True) -> str:
+    """`may_lead_on`: whoever named the file meant it, wherever a link leads."""
     from ..sources.folder import MAX_BYTES  # noqa: PLC0415 - as above
+    from ..sources.tables import is_own  # noqa: PLC0415 - as above
 
     try:
+        if not (may_lead_on or is_own(path)):
+            raise UsageError(
+                f"{path.name} is a link to a file of another kind, or no file.", hint="Put the file there."
+            )
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except OSError as problem:

@@ -16,7 +16,7 @@ from ..policy.desk import Desk, parse_desk
 from ..policy.model import Policy, Problem, TableSpec
 from ..policy.parse import ParsedPolicy, parse_policy
 from ..policy.tables import Table
-from .tables import inline_table, load_table
+from .tables import inline_table, is_own, load_table
 
 NAME: Final = "hf-gate.yaml"
 MAX_BYTES: Final = 4 << 20
@@ -83,6 +83,10 @@ def _table(folder: Folder, spec: TableSpec, now: datetime, previous: int | None)
 
 def _text(path: Path) -> str:
     try:
+        if not is_own(path):
+            raise UsageError(
+                f"{path.name} is a link to a file of another kind, or no file.", hint="Put the file there."
+            )
         if path.stat().st_size > MAX_BYTES:
             raise UsageError(f"{path.name} is larger than {MAX_BYTES >> 20} MiB.")
         return path.read_bytes().decode("utf-8-sig", "replace")

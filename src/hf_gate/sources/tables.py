@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import re
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
@@ -48,6 +49,8 @@ def load_table(
     A file that cannot be read is a table that is `refused`: unknown to everybody, never empty.
     """
     try:
+        if not is_own(path):
+            return _refused(name, key, f"{path.name} is a link to a file of another kind, or no file", now)
         if path.stat().st_size > MAX_BYTES:
             return _refused(name, key, f"{path.name} is larger than {MAX_BYTES >> 20} MiB", now)
         content = path.read_bytes()
@@ -55,6 +58,13 @@ def load_table(
         return _refused(name, key, f"{path.name} cannot be read: {problem.strerror}", now)
     is_json = path.suffix.lower() in {".jsonl", ".ndjson"}
     return read_table(content, name, key, is_json=is_json, zone=zone, previous_rows=previous_rows, now=now)
+
+
+def is_own(path: Path) -> bool:
+    """Whether this is a file, and a link only to one of its kind: what is wrong in a file is shown, and whoever proposes
+    a policy can propose a link to whatever the machine keeps to itself. Raises OSError where nothing is.
+    """
+    return stat.S_ISREG(path.stat().st_mode) and path.resolve().suffix.lower() == path.suffix.lower()
 
 
 def read_table(
