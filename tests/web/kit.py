@@ -116,8 +116,8 @@ async def _called(app: Shield, method: str, path: str, body: bytes, headers: Map
     sent = [body]
 
     async def receive() -> dict[str, Any]:
-        while not sent:
-            await asyncio.sleep(3600)  # a browser that stays says nothing more
+        if not sent:
+            await asyncio.Event().wait()  # a browser that stays says nothing more
         return {"type": "http.request", "body": sent.pop(), "more_body": False}
 
     async def send(message: Any) -> None:
