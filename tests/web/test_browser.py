@@ -231,3 +231,17 @@ def test_who_asks_meanwhile_is_there_soon(browser: Browser, local: LocalHub, tmp
         _rows(page, 1)
         _ask(local, ["bob"], Purpose=GOOD)
         _rows(page, 2)
+
+
+def test_no_key_is_lost_however_fast_they_come(browser: Browser, local: LocalHub, tmp_path: Path) -> None:
+    write_desk(tmp_path, local)
+    _ask(local, [f"person-{n:02d}" for n in range(25)], Purpose=GOOD)
+    with a_program(tmp_path, local, "600s") as program, _page(browser, program.login_url) as page:
+        _rows(page, 25)
+        for _ in range(20):
+            page.keyboard.press("a")
+        expect(page.locator("#tray")).to_contain_text("20 decisions leave in")
+        for _ in range(5):
+            page.keyboard.press("z")
+        expect(page.locator("#tray")).to_contain_text("15 decisions leave in")
+        expect(page.locator(".is-leaving")).to_have_count(15)

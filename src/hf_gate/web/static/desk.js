@@ -70,7 +70,8 @@
   }
 
   // ---- deciding ------------------------------------------------------------------------------------
-  const post = (url, values) => htmx.ajax("POST", url, { target: "#tray", swap: "outerHTML", values });
+  // Each kind of call has a queue of its own (`hx-sync` in base.html): decisions wait for one another and none is dropped.
+  const post = (url, values) => htmx.ajax("POST", url, { source: "#via-post", target: "#tray", swap: "outerHTML", values });
   function decide(row, verb) {
     if (!row || row.matches(".is-leaving, .is-gone")) return;
     const control = $(`[data-do="${verb}"]`, row);
@@ -90,15 +91,15 @@
     say.replaceChildren(word);
     $(".c-act", row).replaceChildren();
   }
-  function openSheet(url) {
-    htmx.ajax("GET", url, { target: "#sheet-body", swap: "innerHTML" }).then(() => {
-      if (!$("#sheet-body").firstElementChild) return;
-      if (!dialog.open) dialog.showModal();
-      const reason = $("#reason", dialog), enter = $("[data-enter]", dialog);
-      count(reason);
-      (reason && !reason.value ? reason : enter || $("h1", dialog) || dialog).focus();
-    });
+  const openSheet = (url) => htmx.ajax("GET", url, { source: "#via-sheet", target: "#sheet-body", swap: "innerHTML" });
+  function showSheet() {
+    if (!$("#sheet-body").firstElementChild) return;
+    if (!dialog.open) dialog.showModal();
+    const reason = $("#reason", dialog), enter = $("[data-enter]", dialog);
+    count(reason);
+    (reason && !reason.value ? reason : enter || $("h1", dialog) || dialog).focus();
   }
+  document.addEventListener("htmx:afterSwap", (event) => { if (event.detail.target.id === "sheet-body") showSheet(); });
   function closeSheet() { dialog.close(); $("#sheet-body").replaceChildren(); const row = now(); if (row) $(".who", row).focus({ preventScroll: true }); }
   dialog.addEventListener("cancel", (event) => { event.preventDefault(); closeSheet(); });
 
@@ -157,7 +158,7 @@
 
   // ---- selecting: kept by the desk, never here -----------------------------------------------------------
   let anchor = null;
-  const pickPost = (values) => htmx.ajax("POST", "/selection", { target: "#bulk", swap: "outerHTML", values: { q: ($("#bulk [name=q]") || {}).value || "", ...values } });
+  const pickPost = (values) => htmx.ajax("POST", "/selection", { source: "#via-pick", target: "#bulk", swap: "outerHTML", values: { q: ($("#bulk [name=q]") || {}).value || "", ...values } });
   function pick(boxes, on) {
     const some = boxes.filter((box) => !box.disabled && box.checked !== on);
     for (const box of some) box.checked = on;
@@ -186,7 +187,7 @@
     if (open) { open.remove(); return; }
     const line = document.createElement("tr"), cell = document.createElement("td");
     line.className = "why-row"; cell.colSpan = row.children.length; line.append(cell); row.after(line);
-    htmx.ajax("GET", `/requests/${row.dataset.requestId}/why`, { target: cell, swap: "innerHTML" });
+    htmx.ajax("GET", `/requests/${row.dataset.requestId}/why`, { source: cell, target: cell, swap: "innerHTML" });
   }
 
   // ---- keys ----------------------------------------------------------------------------------------
@@ -240,12 +241,12 @@
     }
     const tray = $("#tray"), busy = Number(tray && tray.dataset.count) > 0 || all(".is-leaving").length > 0;
     const pause = busy ? 1000 : $("[data-wait]") ? 2000 : 15000;
-    if (document.hidden || Date.now() - asked < pause - 50 || $("#tray.htmx-request")) return;
+    if (document.hidden || Date.now() - asked < pause - 50 || $("#via-post.htmx-request")) return;
     asked = Date.now();
     if ($("[data-wait]")) { location.reload(); return; }
     const leave = page === "queue" ? all(".is-leaving").map((row) => row.dataset.requestId).slice(0, 100).join(",") : "";
     if (page === "request" && !busy) return;
-    if (page === "queue" || tray) htmx.ajax("GET", "/tray?rows=" + encodeURIComponent(leave), { target: "#tray", swap: "outerHTML" });
+    if (page === "queue" || tray) htmx.ajax("GET", "/tray?rows=" + encodeURIComponent(leave), { source: "#via-poll", target: "#tray", swap: "outerHTML" });
   }
   setInterval(tick, 1000);
 
