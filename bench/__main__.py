@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from . import deciding, document, reading, starting
+from . import calls, deciding, desk, document, reading, starting, touch
 from .rows import Row, screen_table, unmeasured
 from .sizes import FULL, QUICK, Sizes
 
@@ -30,6 +30,23 @@ CASES: dict[str, Case] = {
     "hidden": Case(deciding.under_a_hidden_limit, ("hidden-short", "hidden-long")),
     "start": Case(starting.cold_starts, ("start-help", "start-version", "start-ls")),
     "serve": Case(starting.local_hubs, ("serve-small", "serve-large", "serve-million")),
+    "desk": Case(
+        desk.desk,
+        (
+            "desk-first",
+            "desk-again",
+            "desk-size",
+            "desk-query",
+            "desk-search",
+            "desk-ls",
+            "desk-plan",
+            "desk-same",
+            "desk-verdicts",
+            "desk-verify",
+        ),
+    ),
+    "calls": Case(calls.calls, ("desk-calls", "desk-window", "desk-429", "desk-idle")),
+    "touch": Case(touch.touch, ("touch-consumer", "touch-class", "touch-medical")),
     "download": Case(starting.download, ("download",)),
 }
 

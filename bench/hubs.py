@@ -48,6 +48,10 @@ class RunningHub:
         clock, now = self._ask("GET", "/_hf_gate/clock"), time.time()  # noqa: TID251 - the bench reads two clocks
         return float(now - clock["now"] / clock["rate"] % length)
 
+    def now(self) -> float:
+        """What its clock shows, in seconds."""
+        return float(self._ask("GET", "/_hf_gate/clock")["now"])
+
     def names(self, repo: dict[str, Any], count: int) -> list[str]:
         """So many usernames that wait at a repo. Read by the admin's token, so that no window of the owner's is touched."""
         names: dict[str, str] = {}  # a name in two spellings is one person's
@@ -99,7 +103,7 @@ def _less(now: dict[str, int], before: dict[str, int]) -> dict[str, int]:
 def local_hub(requests: int, repos: int = 1, *, latency_ms: int = 0, more: Sequence[str] = ()) -> Iterator[RunningHub]:
     """A Hub for as long as the `with` lasts. Most requests of its worlds (seven of ten) are pending."""
     options = {"--requests": requests, "--repos": repos, "--latency": f"{latency_ms}ms"}
-    command = [sys.executable, "-m", "hf_gate", "hub", "serve", "--json"]
+    command = [sys.executable, "-m", "hf_gate", "hub", "serve", "--json", "--no-advice"]
     command += [str(part) for option in options.items() for part in option] + list(more)
     start = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, env=environment(), text=True) as process:

@@ -26,6 +26,12 @@ class Sizes:
     cold_starts: int
     served: tuple[int, ...]
     with_download: bool
+    desk_requests: int
+    window_applied: int
+    idle_repos: int
+    idle_hours: float  # of the Hub's clock
+    idle_speed: int
+    touched: int
 
 
 FULL = Sizes(
@@ -46,6 +52,12 @@ FULL = Sizes(
     cold_starts=9,
     served=(2_000, 100_000, 1_000_000),
     with_download=True,
+    desk_requests=1_000_000,
+    window_applied=18_000,
+    idle_repos=40,
+    idle_hours=3.0,
+    idle_speed=120,
+    touched=20_000,
 )
 QUICK = Sizes(
     name="quick",
@@ -65,6 +77,12 @@ QUICK = Sizes(
     cold_starts=1,
     served=(20, 200, 300),
     with_download=False,
+    desk_requests=400,
+    window_applied=1_500,
+    idle_repos=3,
+    idle_hours=0.5,
+    idle_speed=600,
+    touched=400,
 )
 
 

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from hf_gate import Hub
 from hf_gate.domain.ids import Repo, parse_repo
@@ -163,7 +164,8 @@ def measure(store: Store, source: dict[tuple[Repo, str], list[bytes]], count: in
             f" slowest page {spent['slowest'] * 1000:.0f} ms), decoding them {spent['decode']:.1f} s; CPU {spent['cpu']:.1f} s"
         )
     for name, texts in (("query", QUERIES), ("search", SEARCHES)):
-        ask(store, name, texts)
+        asked = ask(store, texts)
+        print(f"{name:10} median {asked.median:.1f} ms, p95 {asked.p95:.1f} ms; slowest: {asked.slow}")
     start = time.perf_counter()
     rows = sum(1 for row in store.repos() for _ in store.walk(row.repo, "pending"))
     print(f"walk       {rows / (time.perf_counter() - start):.0f} rows/s")
@@ -184,7 +186,15 @@ SEARCHES = (
 )  # fmt: skip
 
 
-def ask(store: Store, name: str, texts: Sequence[str]) -> None:
+class Asked(NamedTuple):
+    """Milliseconds of pages; `slow` names the slowest queries."""
+
+    median: float
+    p95: float
+    slow: str
+
+
+def ask(store: Store, texts: Sequence[str]) -> Asked:
     """A page of fifty for each query, from both ends, and the pages after it."""
     took: dict[str, float] = {}
     all_took: list[float] = []
@@ -203,8 +213,7 @@ def ask(store: Store, name: str, texts: Sequence[str]) -> None:
         took[text] = worst
     all_took.sort()
     slow = ", ".join(f"{text!r} {ms:.0f}" for text, ms in sorted(took.items(), key=lambda item: -item[1])[:4])
-    p95 = all_took[int(len(all_took) * 0.95)]
-    print(f"{name:10} median {all_took[len(all_took) // 2]:.1f} ms, p95 {p95:.1f} ms; slowest: {slow}")
+    return Asked(all_took[len(all_took) // 2], all_took[int(len(all_took) * 0.95)], slow)
 
 
 def cold(place: Path) -> None:

@@ -20,7 +20,7 @@ Values: TypeAlias = Sequence[object]
 
 BUSY_MS: Final = 5000
 _CACHE_KIB: Final = 65_536
-_WAL_PAGES: Final = 8_000
+_WAL_PAGES: Final = 32_000  # 128 MB: a page that many transactions touch is copied into the file once for all of them
 
 
 class Sqlite:
