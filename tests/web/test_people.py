@@ -85,15 +85,16 @@ def test_one_decision_reaches_what_is_ticked_and_nothing_else(three: Room) -> No
     assert set(_status(three, "bob").values()) == {"pending"}
 
 
-def test_what_changed_since_the_page_was_read_is_left_out(three: Room) -> None:
+def test_what_changed_since_the_page_was_read_is_not_decided(three: Room) -> None:
     lena, path = three.visitor(), _href(three, "ada")
     picks = _picks(lena.get(path).body)
     with Hub(three.local.tokens["admin"], three.local.url) as other:
         other.reject(_repos(three)[0], "ada", reason="outside")
     three.read()
-    body = "&".join(["verb=accept", *(f"pick={pick}" for pick in picks)]).encode()
-    begun = lena.ask("POST", path, body, {"content-type": "application/x-www-form-urlencoded"})
-    assert "changed since they were selected" in lena.get(begun.headers["location"]).body
+    lost = _decide(lena, path, "accept", picks)
+    assert lost.status == 409
+    assert f"at {_repos(three)[0]} it is rejected now" in lost.body
+    assert three.office.tray.waiting() == []
     assert "outside the desk" in lena.get(path).body
 
 

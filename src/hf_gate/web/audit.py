@@ -61,7 +61,7 @@ def asked_of(visit: Visit) -> Asked:
     repos: list[Repo] | None = None if is_all else mine
     with_desk, problem = is_whole(visit), ""
     if words["repo"] == DESK:
-        repos = []
+        repos, problem = [], "" if with_desk else "No repo desk is here."
     elif words["repo"]:
         repos, with_desk = _repos_named(visit, words["repo"]), False
         problem = "" if repos else f"No repo {words['repo']} is here."

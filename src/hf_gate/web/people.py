@@ -18,12 +18,12 @@ from ..domain.moments import iso, moment_of, ms
 from ..domain.query import Pattern, Query, Term
 from ..domain.roles import Role
 from ..domain.rows import PersonRow, RequestRow
-from ..domain.tray import VERBS
+from ..domain.tray import VERBS, ground_of
 from ..usecases.hearing import Came, came
 from . import queue, words
 from .exports import exported
 from .finding import request_of
-from .lines import Answer, Line, answers_of, hidden_name, key_of, lines_of
+from .lines import Answer, Line, about_person, answers_of, hidden_name, key_of, lines_of
 from .office import new_id
 from .request import Happened, history_of
 from .visit import NotFound, Refused, Visit
@@ -115,8 +115,10 @@ def _found(visit: Visit) -> list[Somebody]:
 
 def _somebody(visit: Visit, person: PersonRow) -> Somebody:
     rows = [row for row in _attempts(visit, person) if row.is_current]
-    line = lines_of(visit, rows[-1:])[0]
-    return Somebody(person, line.who, line.fullname, line.about, rows)
+    latest = max(rows, key=lambda row: row.state.asked_at)
+    about = "" if visit.masks else about_person(visit.office, latest, visit.now)
+    fullname = None if visit.masks else latest.person.identity.fullname
+    return Somebody(person, _name(visit, latest), fullname, about, rows)
 
 
 # ---- one of them -----------------------------------------------------------------------------------------------------------
@@ -281,6 +283,8 @@ def decide(visit: Visit) -> Response:
         row = request_of(visit, key)
         if row.person.id != people[0].id:
             raise NotFound
+        if ground != ground_of(row):
+            raise Refused(f"Nothing was decided: at {row.repo} it is {row.state.status} now, and reads otherwise than you saw.", hint="Look at it again.", status=409)  # fmt: skip
         seen[row.id] = ground
     if not seen:
         raise Refused("No repo is ticked.", hint="Tick where the decision shall hold.")

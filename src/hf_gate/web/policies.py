@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Final
+from weakref import WeakKeyDictionary
 
 from starlette.responses import Response
 
@@ -16,13 +18,16 @@ from ..policy.checking import check_names
 from ..policy.model import Mode, Policy
 from ..policy.sentences import policy_sentences
 from ..sources.folder import Folder
-from ..store.opinions import opinions
+from ..store.opinions import Tally, opinions
+from ..store.reading import Store
 from ..usecases.judging import with_texts
 from .drafts import Bar, Text, Told, Trial, draft_of, folder_of, may_know, repos_of, texts_of
 from .exports import exported, file_of
+from .proofs import entries_in
 from .visit import NotFound, Refused, Visit
 
 KEYS: Final = ("policy", "file", "mode", "digest", "applies_to", "rules", "tests", "errors", "warnings")
+_PATIENCE: Final = 20  # times as long as counting took before it is counted anew
 BEGINNING: Final = """\
 version: 1
 policy: draft
@@ -197,7 +202,7 @@ def _show(
 def counts_of(visit: Visit, policy: Policy) -> Counts:
     """By the verdicts that were entered last, of those who wait at repos that this person sees."""
     found, mine = Counts(), set(repos_of(visit, policy))
-    for one in opinions(visit.office.store, Status.PENDING.value):
+    for one in _tallies_of(visit.office.store):
         if one.repo not in mine:
             continue
         if one.policy == policy.name:
@@ -210,3 +215,24 @@ def counts_of(visit: Visit, policy: Policy) -> Counts:
                 found.beside[action, one.action] += one.n
                 found.total += one.n
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """What was counted when the ledger had so many entries; counting that took long is not done again at once."""
+
+    entries: int
+    made_at: float
+    took: float
+    tallies: list[Tally]
+
+
+_counted: WeakKeyDictionary[Store, _Counted] = WeakKeyDictionary()
+
+
+def _tallies_of(store: Store) -> list[Tally]:
+    known, entries, begun = _counted.get(store), entries_in(store), time.monotonic()
+    if known is None or (known.entries != entries and begun - known.made_at > _PATIENCE * known.took):
+        tallies = opinions(store, Status.PENDING.value)
+        known = _counted[store] = _Counted(entries, begun, time.monotonic() - begun, tallies)
+    return known.tallies
