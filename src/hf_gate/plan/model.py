@@ -186,6 +186,16 @@ def read(document: bytes, source: str) -> Plan:
     return plan
 
 
+def kept(document: bytes, digest: str) -> Plan | None:
+    """The plan of a document that was kept under its digest; None when it is another one."""
+    try:
+        plan, raw = _READER.decode(document), msgspec.json.decode(document)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    del raw["plan"]["digest"]
+    return plan if hashlib.sha256(canonical(raw)).hexdigest() == digest else None
+
+
 def _faults(plan: Plan) -> Iterator[str]:
     """What no plan of ours says, and nothing could carry to its end: a seal can be put on anything."""
     for name, moment in (("made_at", plan.plan.made_at), ("expires_at", plan.plan.expires_at)):

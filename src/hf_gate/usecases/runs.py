@@ -12,8 +12,8 @@ from ..domain import events as e
 from ..domain.moments import iso, ms
 from ..domain.outcomes import Kind
 from ..domain.state import RequestState, answers_digest
-from ..errors import Guarded, UsageError
-from ..plan.model import Change, Plan, sealed
+from ..errors import Guarded, StoreDamaged, UsageError
+from ..plan.model import Change, Plan, kept, sealed
 from .ports import ChangeRow, RequestRow, RunRow, StorePort
 
 READY, INTERRUPTED, PAUSED, STOPPED, ENDED = "ready", "interrupted", "paused", "stopped", "ended"
@@ -86,6 +86,22 @@ def rows_of(run: str, changes: Iterable[Change]) -> list[ChangeRow]:
         ChangeRow(run=run, n=n, repo=change.where, request=change.row, change=msgspec.json.encode(change))
         for n, change in enumerate(changes, start=1)
     ]
+
+
+def check_kept(store: StorePort, run: RunRow) -> None:
+    """Refuses a run whose changes are no longer those of the plan that somebody approved."""
+    if run.plan is None:
+        return
+    document = store.plan(run.plan)
+    plan = None if document is None else kept(document, run.plan)
+    rows = store.changes(run.id)
+    wanted = () if plan is None else plan.changes
+    same = len(rows) == len(wanted) and all(
+        (row.request, row.repo, msgspec.json.decode(row.change, type=Change)) == (change.row, change.where, change)
+        for row, change in zip(rows, wanted, strict=True)
+    )
+    if plan is None or not same:
+        raise StoreDamaged(f"the changes of run {run.id} are not those of its plan; nothing was sent.")
 
 
 def is_over(run: RunRow) -> bool:
