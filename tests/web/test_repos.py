@@ -71,16 +71,16 @@ def test_a_reading_that_did_not_end_well_is_told_on_both_pages(room: Room) -> No
 
 
 def test_sync_now_wakes_the_one_reader_and_reads_nothing_itself(room: Room) -> None:
-    asked: list[bool] = []
+    lena, vic, asked = room.visitor(), room.viewer(), list[bool]()
     room.office.read_now = lambda: asked.append(True)
     calls = room.local.stats()["calls"]
-    answer = room.visitor().post(f"{_href(room)}/sync")
+    assert vic.post(f"{_href(room)}/sync").status == 403
+    assert lena.post(f"{_href(room)}/sync", origin="https://evil.example").status == 403
+    assert asked == []
+    answer = lena.post(f"{_href(room)}/sync")
     assert (answer.status, answer.headers["location"]) == (303, f"{_href(room)}?asked=1")
     assert asked == [True]
     assert room.local.stats()["calls"] == calls
-    assert room.viewer().post(f"{_href(room)}/sync").status == 403
-    assert room.visitor().post(f"{_href(room)}/sync", origin="https://evil.example").status == 403
-    assert asked == [True]
 
 
 def test_a_repo_of_others_is_not_there(crowded: Room) -> None:
