@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hf_gate.domain.rows import RunRow
-from hf_gate.errors import HfGateError
+from hf_gate.errors import HfGateError, StoreDamaged
 from hf_gate.usecases.carry import Carrier
 from hf_gate.usecases.run import Turn, told, turn
 from tests.torture.near import Near
@@ -120,3 +121,28 @@ def test_what_is_no_single_address_is_in_no_table_and_not_out_of_it_either(scene
     scene.near.ask(scene.repos[0].id, "ada", repo_type=scene.repos[0].type.value)
     take(scene)
     assert scene.where("ada") == "pending"
+
+
+# ---- a store that somebody edited --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        """UPDATE changes SET change = CAST(replace(CAST(change AS TEXT), '"to":"reset"', '"to":"accepted"') AS BLOB)""",
+        "UPDATE changes SET request_id = 3 - request_id WHERE n = 1",
+        "DELETE FROM changes WHERE n = 2",
+        "UPDATE runs SET plan = 'c0ffee'",
+        "DELETE FROM plans",
+    ],
+)
+def test_a_run_whose_changes_are_not_those_of_its_plan_is_not_carried(scene: Scene, sql: str) -> None:
+    scene.ask({"ada": "reset", "bo": "reset"})
+    scene.sync()
+    run = scene.approve(scene.plan())
+    with sqlite3.connect(scene.folder / "desk.db") as db:
+        assert db.execute(sql).rowcount
+    db.close()
+    with pytest.raises(StoreDamaged, match="are not those of its plan; nothing was sent"):
+        scene.carry(scene.again(run))
+    assert {scene.where(name) for name in ("ada", "bo")} == {"pending"}

@@ -24,7 +24,7 @@ from ..errors import HfGateError
 from ..plan.model import Change
 from .observing import observe
 from .ports import ClockPort, RunRow, SendPort, StorePort, WritePort
-from .runs import ENDED, GRANT, INTERRUPTED, PAUSED, STOPPED
+from .runs import ENDED, GRANT, INTERRUPTED, PAUSED, STOPPED, check_kept
 from .settling import Item, Settled, intent, judge_ground, read_back, settled_by, told_entries
 
 LOOK: Final = 10_000  # so many changes are looked at once more in one reading
@@ -60,6 +60,7 @@ class Carrier:
 
         An error that ends the whole run (no permission, the Hub away) is raised after the state is written.
         """
+        check_kept(self.store, run)
         stop: HfGateError | None = None
         try:
             self.settle(run)
