@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from datetime import tzinfo
 
+from ..domain.query import Query
+from .query_sql import conditions
 from .reading import Store
+from .search import Key, Wanted, keys_of
+from .weighing import LOOK
+from .writer import Writer
+
+_PAGE = 10_000
 
 
 class Picks:
@@ -13,18 +21,24 @@ class Picks:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def add(self, pick: str, member: str, seen: Mapping[int, str], at: int, query: str | None = None) -> None:
-        """Takes requests in, by number, each with its ground; one that is in already keeps the ground of now."""
+    def add(self, pick: str, member: str, requests: Iterable[int], at: int, query: str | None = None) -> None:
+        """Takes requests in, by their numbers, each as it looks now; one that is in already is taken in anew."""
         with self._store.writing() as write:
-            write.db.run(
-                "INSERT INTO picks (id, member, query, made_at) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
-                (pick, member, query, at),
-            )
-            write.db.run_many(
-                "INSERT INTO picked (pick, request_id, ground) VALUES (?, ?, ?)"
-                " ON CONFLICT (pick, request_id) DO UPDATE SET ground = excluded.ground",
-                [(pick, request, ground) for request, ground in seen.items()],
-            )
+            _begin(write, pick, member, query, at)
+            _take(write, pick, list(requests))
+
+    def fill(self, pick: str, member: str, query: Query, at: int, zone: tzinfo) -> None:
+        """Takes in everybody whom a query finds at this moment; whoever comes later is not in it. At once, or not at all."""
+        with self._store.writing() as write:
+            _begin(write, pick, member, str(query), at)
+            found = conditions(query, write.db, now=at, zone=zone)
+            after: Key | None = None
+            while True:
+                keys = keys_of(write.db, found, Wanted(_PAGE, after=after))
+                _take(write, pick, [ident for _, ident in keys])
+                if len(keys) < _PAGE:
+                    return
+                after = keys[-1]
 
     def remove(self, pick: str, requests: Sequence[int]) -> None:
         """Lets requests go."""
@@ -73,3 +87,19 @@ class Picks:
             "SELECT request_id, ground FROM picked WHERE pick = ? ORDER BY request_id", (pick,)
         )
         return {row[0]: row[1] for row in rows}
+
+
+def _begin(write: Writer, pick: str, member: str, query: str | None, at: int) -> None:
+    write.db.run(
+        "INSERT INTO picks (id, member, query, made_at) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
+        (pick, member, query, at),
+    )
+
+
+def _take(write: Writer, pick: str, requests: Sequence[int]) -> None:
+    among, value = write.db.among(requests)
+    write.db.run(
+        f"INSERT INTO picked (pick, request_id, ground) SELECT ?, r.id, {LOOK} FROM requests r WHERE r.id {among}"
+        " ON CONFLICT (pick, request_id) DO UPDATE SET ground = excluded.ground",
+        (pick, value),
+    )

@@ -258,9 +258,16 @@ class Store:
         """The latest first."""
         return runs.read_runs(self._db, limit)
 
-    def changes(self, run: str, states: Collection[str] | None = None, limit: int | None = None) -> Sequence[ChangeRow]:
-        """In the order of the plan."""
-        return runs.read_changes(self._db, run, states, limit)
+    def changes(
+        self, run: str, states: Collection[str] | None = None, limit: int | None = None, repo: Repo | None = None
+    ) -> Sequence[ChangeRow]:
+        """In the order of the plan; of one repo, or of all."""
+        ident = None if repo is None else self._repo_id(repo) or -1
+        return runs.read_changes(self._db, run, states, limit, ident)
+
+    def changed_repos(self, run: str, states: Collection[str]) -> Sequence[Repo]:
+        """The repos of a run that have a change in one of these states, as they come in the plan."""
+        return runs.read_repos(self._db, run, states)
 
     def plan(self, digest: str) -> bytes | None:
         """The document, as it was kept."""

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
+from ..domain.ids import Repo
 from ..domain.rows import ChangeRow, RunRow
 from .sql import Database, Row
 from .states import repo_of
@@ -56,7 +57,9 @@ def _run(row: Row) -> RunRow:
     return RunRow(**values)  # type: ignore[arg-type]
 
 
-def read_changes(db: Database, run: str, states: Collection[str] | None, limit: int | None) -> list[ChangeRow]:
+def read_changes(
+    db: Database, run: str, states: Collection[str] | None, limit: int | None, repo_id: int | None = None
+) -> list[ChangeRow]:
     """The changes of a run in the order of its plan."""
     sql = (
         "SELECT c.n, p.type, p.namespace, p.name, c.request_id, c.change, c.state, c.why"
@@ -66,6 +69,8 @@ def read_changes(db: Database, run: str, states: Collection[str] | None, limit: 
     if states is not None:
         among, value = db.among(states)
         sql, values = f"{sql} AND c.state {among}", [*values, value]
+    if repo_id is not None:
+        sql, values = f"{sql} AND c.repo_id = ?", [*values, repo_id]
     sql += " ORDER BY c.n"
     if limit is not None:
         sql, values = f"{sql} LIMIT ?", [*values, limit]
@@ -75,3 +80,15 @@ def read_changes(db: Database, run: str, states: Collection[str] | None, limit: 
         )
         for n, kind, space, name, request, change, state, why in db.rows(sql, values)
     ]
+
+
+def read_repos(db: Database, run: str, states: Collection[str]) -> list[Repo]:
+    """The repos of the changes in these states, in the order of the plan."""
+    among, value = db.among(states)
+    rows = db.rows(
+        "SELECT p.type, p.namespace, p.name FROM repos p JOIN"
+        f" (SELECT repo_id, min(n) AS first FROM changes WHERE run = ? AND state {among} GROUP BY repo_id) c"
+        " ON c.repo_id = p.id ORDER BY c.first",
+        (run, value),
+    )
+    return [repo_of(*row) for row in rows]

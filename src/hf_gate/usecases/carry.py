@@ -260,12 +260,12 @@ class Carrier:
     # ---- reading -----------------------------------------------------------------------------------------------------
 
     def _repos(self, run: RunRow) -> list[Repo]:
-        return list(dict.fromkeys(row.repo for row in self.store.changes(run.id, (PLANNED,))))
+        return list(self.store.changed_repos(run.id, (PLANNED,)))
 
     def _items(
         self, run: RunRow, states: Sequence[str], repo: Repo | None = None, limit: int | None = None
     ) -> list[Item]:
-        rows = [row for row in self.store.changes(run.id, states) if repo is None or row.repo == repo][:limit]
+        rows = self.store.changes(run.id, states, limit, repo)
         known = self.store.requests([row.request for row in rows if row.request is not None])
         return [
             Item(row.n, msgspec.json.decode(row.change, type=Change), known.get(row.request or 0), row.repo)

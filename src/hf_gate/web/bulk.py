@@ -3,34 +3,48 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import msgspec
 from starlette.responses import RedirectResponse, Response
 
-from ..domain.lifecycle import TARGET_OF
+from ..domain.lifecycle import MOVES, TARGET_OF
+from ..domain.members import Role
 from ..domain.moments import ms
 from ..domain.requests import checked_reason
-from ..domain.rows import RequestRow
+from ..domain.rows import RequestRow, RunRow
 from ..domain.tray import VERBS, ground_of
 from ..plan import guards
 from ..plan.guards import Yes, ladder
-from ..plan.model import Plan, sealed
+from ..plan.model import sealed
+from ..store import weighing
+from ..store.weighing import Aim, Heap
+from ..usecases.bulk import Order, begin_bulk
 from ..usecases.runs import direct_change
 from ..usecases.tray import Wish
+from .carrying import carrying_of
 from .finding import request_of
-from .lines import Line, lines_of, verbs_for
+from .lines import Line, lines_of
+from .making import keep
 from .office import new_id
-from .queue import asked_of, cells_of, counted, read
+from .plan import other_admins
+from .queue import asked_of, cells_of, counted, scoped
 from .request import texts_for
 from .visit import NotFound, Refused, Visit
 
-TRAY_MOST: Final = 1000  # above, a plan is made of it: it can be paused, and is turned back by another plan
+TRAY_MOST: Final = 1000  # above, it is a run, or where two must agree a plan: it can be paused and turned back
 HOLD: Final = 60.0  # seconds, for many together
 SAMPLE: Final = 20
 _PAGE: Final = 500
+_OUT: Final = {
+    weighing.GONE: "not there any more",
+    weighing.MOVED: "changed since they were selected",
+    weighing.OWN: "your own request",
+    weighing.PROTECTED: "protected by the desk",
+    weighing.HELD: "in a tray already",
+    weighing.CARRIED: "under way in a run",
+}
 
 
 def pick_of(visit: Visit) -> str:
@@ -46,7 +60,7 @@ def select(visit: Visit) -> Response:
     office, pick, do = visit.office, pick_of(visit), visit.said("do")
     rows = [request_of(visit, key) for key in visit.sent.get("key", [])[:_PAGE] if key]
     if do == "add":
-        office.picks.add(pick, visit.member.name, {row.id: ground_of(row) for row in rows}, ms(visit.now))
+        office.picks.add(pick, visit.member.name, [row.id for row in rows], ms(visit.now))
     elif do == "remove":
         office.picks.remove(pick, [row.id for row in rows])
     elif do == "all":
@@ -62,17 +76,10 @@ def select(visit: Visit) -> Response:
 
 def _select_all(visit: Visit, pick: str) -> None:
     """Everybody that the query finds now: who comes later is not in it."""
-    asked = asked_of(visit, visit.said("q"))
+    asked, office = asked_of(visit, visit.said("q")), visit.office
     if asked.problem is not None:
         raise asked.problem
-    cursor = None
-    while True:
-        found = read(visit, asked.query, limit=_PAGE, cursor=cursor)
-        seen = {row.id: ground_of(row) for row in found.rows}
-        visit.office.picks.add(pick, visit.member.name, seen, ms(visit.now), asked.text)
-        cursor = found.next
-        if cursor is None:
-            return
+    office.picks.fill(pick, visit.member.name, scoped(visit, asked.query), ms(visit.now), office.zone)
 
 
 def bar(visit: Visit, text: str) -> dict[str, Any]:
@@ -92,7 +99,7 @@ def begin(visit: Visit) -> Response:
         raise Refused("Nothing was decided.", hint="Choose what shall become of the selection.")
     rows = [request_of(visit, key) for key in visit.sent.get("key", [])[:_PAGE] if key]
     if rows:
-        office.picks.add(pick_of(visit), visit.member.name, {row.id: ground_of(row) for row in rows}, ms(visit.now))
+        office.picks.add(pick_of(visit), visit.member.name, [row.id for row in rows], ms(visit.now))
     ident = new_id("b")
     if not office.picks.freeze(pick_of(visit), ident, visit.member.name, ms(visit.now)):
         raise Refused("Nobody is selected.", hint="Tick some rows first, or press x on them.")
@@ -104,80 +111,44 @@ def begin(visit: Visit) -> Response:
 
 @dataclass(slots=True)
 class Weighed:
-    """A selection and a verb: who can be decided so, and who is left out and why."""
+    """A selection and a verb: how many can be decided so, and who is left out and why."""
 
     verb: str
-    ready: list[RequestRow] = field(default_factory=list)
+    aim: Aim
+    count: int = 0
+    by_status: Counter[str] = field(default_factory=Counter)
     out: Counter[str] = field(default_factory=Counter)
     by_repo: Counter[str] = field(default_factory=Counter)
     by_rule: Counter[tuple[str, str]] = field(default_factory=Counter)
     odd: Counter[str] = field(default_factory=Counter)
 
-    @property
-    def count(self) -> int:
-        return len(self.ready)
-
 
 def weigh(visit: Visit, pick: str, verb: str) -> Weighed:
-    """Looks at every one of a selection as it stands now."""
-    found, seen = Weighed(verb), visit.office.picks.all(pick)
-    protected = {name.lower() for name in visit.office.place.desk.guards.protected}
-    for rows in _rows(visit, list(seen)):
-        held = visit.office.tray.about(row.id for row in rows)
-        for row in rows:
-            item = held.get(row.id)
-            why = _left_out(visit, row, verb, seen[row.id], protected)
-            if why is None and item is not None and item.outcome is None:
-                why = "in a tray already"
-            if why is not None:
-                found.out[why] += 1
-                continue
-            _count(found, row)
-        _count_past(visit, found, rows)
-    missing = len(seen) - found.count - found.out.total()
-    if missing:
-        found.out["not there any more"] += missing
+    """Looks at every one of a selection as it stands now, where it lies: they may be very many."""
+    office = visit.office
+    protected = office.place.desk.guards.protected if verb != "accept" else ()
+    able = {move.before.value for move in MOVES if move.verb == verb and move.before is not None}
+    repos = [row.id for row in office.repos(visit.member)]
+    found = Weighed(verb, Aim(pick, able, repos, visit.member.name, protected))
+    for heap in weighing.heaps(office.store, found.aim):
+        if heap.why:
+            found.out[_OUT.get(heap.why) or f"{heap.status}, which cannot be decided so"] += heap.n
+        else:
+            _count(found, heap)
     return found
 
 
-def _rows(visit: Visit, idents: Sequence[int]) -> Iterator[list[RequestRow]]:
-    for start in range(0, len(idents), _PAGE):
-        yield list(visit.office.store.requests(idents[start : start + _PAGE]).values())
-
-
-def _left_out(visit: Visit, row: RequestRow, verb: str, ground: str, protected: set[str]) -> str | None:
-    name = (row.person.identity.username or "").lower()
-    if not visit.sees(row.repo):
-        return "not there any more"
-    if verb not in verbs_for(row.state.status):
-        return f"{row.state.status}, which cannot be decided so"
-    if not row.is_current or ground_of(row) != ground:
-        return "changed since they were selected"
-    if name and name == visit.member.name.lower():
-        return "your own request"
-    return "protected by the desk" if verb != "accept" and name in protected else None
-
-
-def _count(found: Weighed, row: RequestRow) -> None:
-    found.ready.append(row)
-    found.by_repo[str(row.repo)] += 1
-    action, _, rule, _ = row.state.verdict or ("", None, "not judged", None)
-    found.by_rule[action, rule] += 1
-    if row.state.verdict is not None and action in {"accept", "reset", "reject"} and action != found.verb:
-        found.odd[f"the policies say {action}"] += 1
-    if row.state.attempt > 1:
-        found.odd["asked again after a reset"] += 1
-
-
-def _count_past(visit: Visit, found: Weighed, rows: Iterable[RequestRow]) -> None:
-    ready = {row.id for row in found.ready}
-    groups: dict[object, list[RequestRow]] = {}
-    for row in rows:
-        if row.id in ready:
-            groups.setdefault(row.repo, []).append(row)
-    for group in groups.values():
-        past = visit.office.store.history(group[0].repo, [row.person.id for row in group])
-        found.odd["were accepted before"] += sum(bool(past[row.person.id].accepted) for row in group)
+def _count(found: Weighed, heap: Heap) -> None:
+    found.count += heap.n
+    found.by_status[heap.status] += heap.n
+    found.by_repo[heap.repo] += heap.n
+    found.by_rule[heap.action or "", heap.rule or "not judged"] += heap.n
+    if heap.action in {"accept", "reset", "reject"} and heap.action != found.verb:
+        found.odd[f"the policies say {heap.action}"] += heap.n
+    if heap.is_again:
+        found.odd["asked again after a reset"] += heap.n
+    if heap.was_in:
+        found.odd["were accepted before"] += heap.n
 
 
 def _mine(visit: Visit) -> str:
@@ -190,7 +161,8 @@ def _mine(visit: Visit) -> str:
 def needed(visit: Visit, weighed: Weighed) -> Yes:
     """How strong a yes it takes, by the one ladder."""
     waiting = sum(row.counts.get("pending", 0) for row in visit.office.repos(visit.member))
-    return ladder({weighed.verb: weighed.count}, waiting)
+    removed = 0 if weighed.verb == "accept" else weighed.by_status["accepted"]
+    return ladder({weighed.verb: weighed.count - removed, "remove": removed}, waiting)
 
 
 def page(visit: Visit) -> Response:
@@ -205,8 +177,9 @@ def _page(
         raise NotFound
     weighed = weigh(visit, pick, verb)
     texts = texts_for(visit, "you", None)
-    step = max(1, weighed.count // SAMPLE)
-    sample: list[Line] = lines_of(visit, weighed.ready[::step][:SAMPLE])
+    store = visit.office.store
+    rows = store.requests(weighing.sample(store, weighed.aim, SAMPLE))
+    sample: list[Line] = lines_of(visit, list(rows.values()))
     return visit.page(
         "bulk.html",
         status,
@@ -222,7 +195,7 @@ def _page(
         wrong=wrong,
         calls=sum(-(-n // 100) for n in weighed.by_repo.values()),
         hold=HOLD,
-        makes_plan=weighed.count > TRAY_MOST,
+        goes="tray" if weighed.count <= TRAY_MOST else "plan" if _two_must_agree(visit) else "run",
         other="reset" if verb == "reject" else None,
     )
 
@@ -231,7 +204,7 @@ def _page(
 
 
 def confirm(visit: Visit) -> Response:
-    """Puts them into the tray, or makes a plan of them; exactly those that the page showed, or nothing."""
+    """Puts them into the tray, or begins a run of them; exactly those that the page showed, or nothing."""
     pick, verb, reason = _mine(visit), visit.said("verb"), visit.said("reason").strip()
     weighed = weigh(visit, pick, verb)
     if visit.said("count") != str(weighed.count):
@@ -246,27 +219,53 @@ def confirm(visit: Visit) -> Response:
         raise Refused("Nobody of the selection can be decided so.")
     told = checked_reason(reason or None) if verb in {"reset", "reject"} else None
     if weighed.count > TRAY_MOST:
-        plan = _plan(visit, weighed, told)
-        with visit.office.store.writing() as write:
-            write.plan(plan.digest, msgspec.json.encode(plan), ms(visit.now))
-        visit.office.picks.clear(pick_of(visit))
-        return RedirectResponse(f"/plans/{plan.digest}", 303)
-    seen = {row.id: ground_of(row) for row in weighed.ready}
+        return (_as_plan if _two_must_agree(visit) else _as_run)(visit, weighed, told)
+    rows = [row for part in _rows(visit, weighed) for row in part]
+    seen = {row.id: ground_of(row) for row in rows}
     visit.office.clearing.take(Wish(verb, seen, visit.member.name, told), visit.now, max(HOLD, visit.office.hold))
     visit.office.picks.clear(pick_of(visit))
     visit.office.wake.set()
     return RedirectResponse("/queue", 303)
 
 
-def _plan(visit: Visit, weighed: Weighed, reason: str | None) -> Plan:
+def _rows(visit: Visit, weighed: Weighed) -> Iterator[list[RequestRow]]:
+    store = visit.office.store
+    for idents in weighing.ready(store, weighed.aim):
+        yield list(store.requests(idents).values())
+
+
+def _two_must_agree(visit: Visit) -> bool:
+    """Whether so many need a second person: an admin who is alone is asked for the number only."""
+    return visit.member.role is not Role.ADMIN or bool(other_admins(visit))
+
+
+def _as_run(visit: Visit, weighed: Weighed, reason: str | None) -> Response:
+    """Begins a run of them, which can be watched, paused, stopped and led back."""
+    office, ident = visit.office, new_id("r")
     after = TARGET_OF[weighed.verb].value
-    changes = [direct_change(row, after, reason) for row in weighed.ready if row.request is not None]
-    waiting = sum(row.counts.get("pending", 0) for row in visit.office.store.repos())
-    return sealed(
+    order = Order(ident, visit.member.name, after, reason, weighed.count)
+
+    def begin() -> RunRow:
+        return begin_bulk(office.store, order, weighing.ready(office.store, weighed.aim), visit.now)
+
+    carrying_of(office).take_up(ident, begin)
+    office.picks.clear(pick_of(visit))
+    return RedirectResponse(f"/runs/{ident}", 303)
+
+
+def _as_plan(visit: Visit, weighed: Weighed, reason: str | None) -> Response:
+    """Makes a plan of them (of the first, when they are more than a plan holds), for somebody else to agree to."""
+    store, after = visit.office.store, TARGET_OF[weighed.verb].value
+    changes = [direct_change(row, after, reason) for part in _rows(visit, weighed) for row in part]
+    waiting = sum(row.counts.get("pending", 0) for row in store.repos())
+    plan = sealed(
         changes,
         policy_digest="",
-        endpoint=visit.office.store.endpoint,
+        endpoint=store.endpoint,
         now=visit.now,
         summary={"planned": len(changes)},
         guards=guards.told(changes, waiting, 0),
     )
+    digest = keep(visit.office, plan, visit.member.name, "bulk")
+    visit.office.picks.clear(pick_of(visit))
+    return RedirectResponse(f"/plans/{digest}", 303)

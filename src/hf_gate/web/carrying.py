@@ -19,7 +19,7 @@ from ..domain.rows import RunRow
 from ..errors import HfGateError
 from ..store.carried import Carried
 from ..usecases.carry import PLANNED, UNDER_WAY, Carrier
-from ..usecases.runs import INTERRUPTED, PAUSED, READY
+from ..usecases.runs import INTERRUPTED, PAUSED, READY, is_over
 from .office import Office
 
 _log = logging.getLogger("hf_gate.web")
@@ -125,7 +125,7 @@ class Carrying:
         load.begin = None
         load.beat += 1
         load.is_written.set()
-        if run is None or run.id != load.run or self._is_ending:
+        if run is None or run.id != load.run or is_over(run) or self._is_ending:
             return
         load.started = time.monotonic()
 

@@ -244,7 +244,7 @@ def _yes(visit: Visit, sight: Sight) -> YesFor:
         hint,
         second,
         may_approve=may and not no and visit.member.name not in {*approved, sight.about("by")}
-        and _is_large(visit.office, sight),
+        and _is_large(visit, sight),
         may_edit=may and sight.is_whole and bool(sight.plan.changes),
         approved=approved,
     )  # fmt: skip
@@ -278,15 +278,21 @@ def _waiting(office: Office) -> int:
     return sum(row.counts.get("pending", 0) for row in office.store.repos())
 
 
-def _is_large(office: Office, sight: Sight) -> bool:
+def other_admins(visit: Visit) -> list[str]:
+    """Who else could let a plan go."""
+    office = visit.office
+    others = {office.owner, *(one.name for one in office.members.all() if one.has_link and one.role is Role.ADMIN)}
+    return sorted(others - {visit.member.name})
+
+
+def _is_large(visit: Visit, sight: Sight) -> bool:
     """Whether two people have to agree: it is large, and there is somebody else who could."""
-    others = [one for one in office.members.all() if one.has_link and one.role is Role.ADMIN]
-    return len(sight.plan.changes) > SECOND_ABOVE and bool(others)
+    return len(sight.plan.changes) > SECOND_ABOVE and bool(other_admins(visit))
 
 
 def _needs_second(visit: Visit, sight: Sight) -> bool:
     """Whether nobody but this person has seen it yet: whoever made it and whoever approved it have."""
-    if not _is_large(visit.office, sight):
+    if not _is_large(visit, sight):
         return False
     return not ({sight.about("by"), *sight.about("approved", ())} - {None, "", visit.member.name})
 

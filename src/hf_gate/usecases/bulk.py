@@ -1,0 +1,64 @@
+"""A person's decision about very many, as a run: written down in parts before anything is sent, never all in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from ..domain import events as e
+from ..domain.moments import ms
+from ..domain.rows import ChangeRow, RunRow
+from ..errors import Guarded
+from .ports import StorePort
+from .runs import READY, STOPPED, direct_change
+
+BULK: Final = "bulk"
+"""The kind of such a run. Other than a few decisions at the keyboard it can be paused and goes on after a crash."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is decided, under which name the run goes, and how many were shown to whoever said yes."""
+
+    ident: str
+    actor: str
+    after: str
+    reason: str | None
+    total: int
+
+
+def begin_bulk(store: StorePort, order: Order, parts: Iterable[Sequence[int]], now: datetime) -> RunRow:
+    """Writes the run down, a part at a time; sends nothing.
+
+    Until the last part it lies there as one that was stopped, so that a crash leaves nothing that could be carried.
+    Raises `Guarded`, and leaves it so, when others can be decided by then than were shown.
+    """
+    run = RunRow(
+        id=order.ident, kind=BULK, actor=order.actor, state=STOPPED, made_at=ms(now), total=order.total
+    )  # fmt: skip
+    with store.writing() as write:
+        write.run(run)
+    n = 0
+    for idents in parts:
+        rows = store.requests(idents)
+        changes = []
+        for row in rows.values():
+            if row.request is None:
+                continue
+            n += 1
+            change = msgspec.json.encode(direct_change(row, order.after, order.reason))
+            changes.append(ChangeRow(run=run.id, n=n, repo=row.repo, request=row.id, change=change))
+        with store.writing() as write:
+            write.changes(changes)
+    if n != order.total:
+        raise Guarded(f"{n:,} can be decided now, {order.total:,} were shown; nothing was sent.", hint="Look again.")
+    begun = msgspec.structs.replace(run, state=READY)
+    approved = e.PlanApproved(run=run.id, changes=n)
+    with store.writing() as write:
+        write.run(begun)
+        write.append(None, [e.Entry(event=approved, at=ms(now), actor=order.actor)])
+    return begun

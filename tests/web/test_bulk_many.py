@@ -1,0 +1,173 @@
+"""Very many at once: a run of exactly those who were shown, begun whole or not at all, led back by a plan; memory stays small."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hf_gate.domain.members import Member, Role
+from hf_gate.errors import Guarded
+from hf_gate.store import weighing
+from hf_gate.store.carried import Carried
+from hf_gate.usecases.bulk import Order, begin_bulk
+from hf_gate.usecases.cadence import Kind
+from hf_gate.web.bulk import weigh
+from hf_gate.web.visit import Visit
+from tests.web.kit import GOOD, Room, Visitor, a_room
+from tests.web.test_plans import ended, words
+
+MANY = 1100
+
+
+@pytest.fixture
+def full(tmp_path: Path) -> Iterator[Room]:
+    with a_room(tmp_path) as room:
+        room.ask([{"username": f"p{n:04}"} for n in range(MANY)], {"Purpose": GOOD})
+        room.read(Kind.FULL)
+        yield room
+
+
+def _sheet(visitor: Visitor, verb: str = "reset") -> str:
+    visitor.post("/selection", {"do": "all", "q": "status:pending"})
+    return visitor.post("/bulk", {"verb": verb}).headers["location"]
+
+
+def _yes(visitor: Visitor, place: str, typed: str | None = None) -> str:
+    count = re.search(r'name="count" value="(\d+)"', visitor.get(place).body)
+    assert count
+    values = {"verb": "reset", "count": count[1], "typed": typed or count[1], "reason": "Please say more."}
+    return visitor.post(place.partition("?")[0], values).headers.get("location", "")
+
+
+def test_more_than_the_tray_holds_become_a_run_of_exactly_those_who_were_shown(full: Room) -> None:
+    lena = full.visitor()
+    place = _sheet(lena)
+    assert "become a run" in words(lena.get(place))
+    full.ask([{"username": "late"}], {"Purpose": GOOD})
+    full.office.hub.accept(full.repo, "p0000")
+    full.read()
+    assert _yes(lena, place, "7") == ""
+    run = _yes(lena, place)
+    ended(full, run)
+    said = words(lena.get(run))
+    assert f"{MANY - 1:,} changes: ended" in said
+    sent = Counter(line["user"] for line in full.local.journal() if line["to"] == "reset")
+    assert set(sent) == {f"p{n:04}" for n in range(1, MANY)}
+    assert set(sent.values()) == {1}
+    assert full.row("late").state.status == "pending"
+    assert full.row("p0005").state.moved_at is not None
+    assert full.office.store.entries(request=full.row("p0005").id)[0].link.actor == "lena-brandt"
+    back = lena.post(run, {"do": "undo"}).headers["location"]
+    assert f"Plan: {MANY - 1:,} changes" in words(lena.get(back))
+
+
+def test_where_two_must_agree_very_many_become_a_plan(full: Room) -> None:
+    mia = full.reviewer("mia")
+    place = _sheet(mia)
+    assert "for a second person to agree to" in words(mia.get(place))
+    plan = _yes(mia, place)
+    assert plan.startswith("/plans/")
+    assert mia.post(plan, {"do": "apply", "count": str(MANY)}).status == 403
+    noor = full.visitor(Member(name="noor", role=Role.ADMIN))
+    run = noor.post(plan, {"do": "apply", "count": str(MANY)}).headers["location"]
+    ended(full, run)
+    assert f"done {MANY:,}" in words(noor.get(run))
+
+
+def test_a_run_whose_writing_down_was_cut_off_sends_nothing_and_cannot_go_on(full: Room) -> None:
+    lena, before = full.visitor(), full.writes()
+    _sheet(lena)
+    store = full.office.store
+    idents = [row.id for row in store.walk(full.repo, "pending")]
+    order = Order("r_0123456789ab", "lena-brandt", "reset", None, MANY)
+
+    class PowerCutError(Exception):
+        pass
+
+    def parts() -> Iterator[list[int]]:
+        yield idents[:500]
+        raise PowerCutError
+
+    with pytest.raises(PowerCutError):
+        begin_bulk(store, order, parts(), full.office.now())
+    assert Carried(store).counts(order.ident) == {"planned": 500}
+    assert "Stopped" in words(lena.get(f"/runs/{order.ident}"))
+    lena.post(f"/runs/{order.ident}", {"do": "resume"})
+    with pytest.raises(Guarded):
+        begin_bulk(store, Order("r_0123456789ac", "lena-brandt", "reset", None, MANY), [idents[:7]], full.office.now())
+    assert full.writes() == before
+
+
+def test_everybody_who_is_left_out_is_told_with_why(full: Room) -> None:
+    lena = full.visitor()
+    place = _sheet(lena)
+    full.office.hub.accept(full.repo, "p0000")
+    full.office.hub.reject(full.repo, "p0001", reason="no")
+    full.read()
+    row = full.row("p0003")
+    lena.post("/tray", {"accept": f"{row.state.hub_request}:{_version(lena, row.state.hub_request or '')}"})
+    visit = Visit(full.office, "/", Member(name="p0004", role=Role.ADMIN), "", {}, now=full.office.now())
+    pick = place.partition("?")[0].rpartition("/")[2]
+    found = weigh(visit, pick, "accept")
+    assert found.out == {
+        "accepted, which cannot be decided so": 1,
+        "changed since they were selected": 1,
+        "in a tray already": 1,
+        "your own request": 1,
+    }
+    assert found.count + found.out.total() == MANY
+    assert sum(map(len, weighing.ready(full.office.store, found.aim, 100))) == found.count
+
+
+def _version(visitor: Visitor, key: str) -> str:
+    found = re.search(rf'data-request-id="{key}" data-version="(\w+)"', visitor.get("/queue?q=user:p0003").body)
+    assert found
+    return found[1]
+
+
+# ---- a quarter of a million ----------------------------------------------------------------------------------------------
+
+PROGRAM = """
+import json, resource, sys, time
+from pathlib import Path
+from tests.web.kit import a_room
+from tests.web.test_bulk_many import _sheet, _yes
+from tests.web.test_plans import ended, words
+folder, many = Path(sys.argv[1]), int(sys.argv[2])
+with a_room(folder, requests=many, repos=1, preset=sys.argv[3]) as room:
+    lena = room.visitor()
+    took = {}
+    def timed(name, work):
+        began = time.monotonic(); found = work(); took[name] = round(time.monotonic() - began, 2); return found
+    lena.post("/selection", {"do": "clear"})
+    peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    before = peak()
+    place = timed("select", lambda: _sheet(lena))
+    timed("page", lambda: lena.get(place))
+    run = timed("confirm", lambda: _yes(lena, place))
+    room.office.store.wish_for(run.rpartition("/")[2], "pause")
+    timed("write down", lambda: ended(room, run))
+    total = room.office.store.run(run.rpartition("/")[2]).total
+    timed("run page", lambda: lena.get(run))
+    print(json.dumps({"took": took, "grew": peak() - before, "total": total, "said": words(lena.get(run))[:900]}))
+"""
+
+
+@pytest.mark.torture
+def test_a_quarter_of_a_million_by_query(tmp_path: Path) -> None:
+    """All that wait of so many: selected, shown and begun in a process that grows by little."""
+    words_ = [sys.executable, "-c", PROGRAM, str(tmp_path), "370000", "consumer"]
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(("src", "."))}
+    done = subprocess.run(words_, env=env, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["total"] >= 250_000, told
+    assert told["grew"] < 400, told
+    assert told["took"]["page"] < 10, told

@@ -1,0 +1,55 @@
+"""Selections and their weighing are the same in both databases: everybody once, each left out by the first reason that holds."""
+
+from __future__ import annotations
+
+from datetime import UTC
+
+from hf_gate.domain.query_reading import parse_query
+from hf_gate.store import weighing
+from hf_gate.store.carried import Carried
+from hf_gate.store.opening import open_store
+from hf_gate.store.picks import Picks
+from hf_gate.store.weighing import Aim
+from tests.contract.store_kit import EEG, ENDPOINT, place, postgres_uri, record, take
+
+__all__ = ["place", "postgres_uri"]
+AT = 1_900_000_000_000
+
+
+def test_what_is_selected_by_a_query_is_weighed_where_it_lies(place: str) -> None:
+    with open_store(place, endpoint=ENDPOINT) as store:
+        take(store, EEG, [record(n) for n in range(30)])
+        picks, repo = Picks(store), store.repo(EEG)
+        assert repo is not None
+        picks.fill("b_x", "lena", parse_query("status:pending"), AT, UTC)
+        everybody = set(picks.all("b_x"))
+        assert everybody == {row.id for row in store.walk(EEG, "pending")}
+        one = store.request(min(everybody))
+        assert one is not None
+        own = one.person.identity.username or ""
+        aim = Aim("b_x", {"pending"}, [repo.id], own.upper())
+        found = {heap.why: heap.n for heap in weighing.heaps(store, aim)}
+        assert found == {"": len(everybody) - 1, weighing.OWN: 1}
+        parts = list(weighing.ready(store, aim, 7))
+        assert [len(part) for part in parts[:-1]] == [7] * (len(parts) - 1)
+        assert sorted(everybody - {one.id}) == [ident for part in parts for ident in part]
+        assert set(weighing.sample(store, aim, 5)) < everybody
+        assert {h.why for h in weighing.heaps(store, Aim("b_x", {"accepted"}, [repo.id], ""))} == {"status pending"}
+        assert {h.why for h in weighing.heaps(store, Aim("b_x", {"pending"}, [], ""))} == {weighing.GONE}
+        protected = weighing.heaps(store, Aim("b_x", {"pending"}, [repo.id], "", [own]))
+        assert sum(h.n for h in protected if h.why == weighing.PROTECTED) == 1
+
+
+def test_what_is_kept_of_plans_is_found_and_goes_with_them(place: str) -> None:
+    with open_store(place, endpoint=ENDPOINT) as store:
+        carried = Carried(store)
+        for n in range(3):
+            carried.keep(f"{n}" * 64, b"{}", AT + n, {"by": "lena", "changes": n})
+        assert [row.about["changes"] for row in carried.plans()] == [2, 1, 0]
+        assert carried.discard(["1" * 64]) == 1
+        assert carried.plan("1" * 64) is None
+        assert store.setting("plan " + "1" * 64) is None
+        assert len(carried.plans()) == 2
+        assert carried.counts("r_none") == {}
+        assert carried.page("r_none", states=["done"], repos=[EEG]) == []
+        assert store.changed_repos("r_none", ["planned"]) == []
