@@ -25,9 +25,9 @@ def crowded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
         yield made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A real Chromium without a window."""
+    """A real Chromium without a window; its driver keeps an event loop in this thread, so it does not outlive the module."""
     path = chromium()
     if path is None:
         pytest.skip("there is no Chromium here and none can be installed: the pages are not looked at in a browser")

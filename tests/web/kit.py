@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -56,6 +57,9 @@ GOOD = "Self-supervised encoders on resting-state recordings for my thesis; the 
 # ---- in this process ---------------------------------------------------------------------------------------------------
 
 
+_APART = ThreadPoolExecutor(1)  # the driver of a browser keeps an event loop in the thread of the tests
+
+
 @dataclass
 class Answer:
     """What came back."""
@@ -95,7 +99,7 @@ class Visitor:
         if self.cookies:
             sent["cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         sent = {name: value for name, value in sent.items() if value != "-"}  # "-": not sent at all
-        answer = asyncio.run(_called(self.app, method, path, body, sent))
+        answer = _APART.submit(asyncio.run, _called(self.app, method, path, body, sent)).result()
         for name, value in answer.cookies.items():
             if value:
                 self.cookies[name] = value
