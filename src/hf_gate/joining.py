@@ -26,7 +26,7 @@ from .sources.desk import DeskSources
 from .sources.folder import Folder, read_folder, read_tables, told
 from .store.reading import Store
 from .usecases.judging import Court, compiled, court_of, with_texts
-from .usecases.propose import Heard, hear, policies_digest
+from .usecases.propose import Heard, Room, hear, policies_digest
 from .usecases.run import Desk
 
 WORTH: Final = 20_000  # requests in one list: below, another process costs more than it brings
@@ -124,16 +124,16 @@ class Hall:
             self._pool.shutdown()
             self._pool = None
 
-    def hear(self, court: Court, status: str, now: datetime) -> Iterator[Heard]:
+    def hear(self, court: Court, status: str, now: datetime, room: Room) -> Iterator[Heard]:
         """Part by part, from the oldest on."""
         bench = self._bench
         row = bench.store.repo(court.repo)
         if self._count < 2 or row is None or row.counts.get(status, 0) < self._worth:
-            yield from hear(bench.store, court, bench.sources, status, now)
+            yield from hear(bench.store, court, bench.sources, status, now, room=room)
             return
         cuts = bench.store.cuts(court.repo, status, self._part)
         parts: Iterable[Part] = zip((None, *cuts), (*cuts, None), strict=True)
-        yield from self._in_order(_Ask(str(court.repo), status, now, part) for part in parts)
+        yield from self._in_order(_Ask(str(court.repo), status, now, part, room.last) for part in parts)
 
     def _in_order(self, asks: Iterable[_Ask]) -> Iterator[Heard]:
         if self._pool is None:  # kept for the next list; it ends with this process
@@ -164,6 +164,7 @@ class _Ask:
     status: str
     now: datetime
     part: Part
+    last: int | None  # of those who asked later than this there is no room in the plan
 
 
 class _Here:
@@ -182,7 +183,8 @@ class _Here:
             raise Guarded("the policies changed while they were judged; nothing was planned.", hint="Run it again.")
         if self._now != ask.now:
             self._courts, self._now = {str(court.repo): court for court in self._bench.courts()}, ask.now
-        return list(hear(self._store, self._courts[ask.repo], self._bench.sources, ask.status, ask.now, ask.part))
+        court, room = self._courts[ask.repo], Room(last=ask.last)
+        return list(hear(self._store, court, self._bench.sources, ask.status, ask.now, ask.part, room))
 
 
 _here: list[_Here] = []  # of this process, made once when it begins

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -60,7 +61,9 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
         yield settings
 
 
-def judged(desk: Settings, folder: Path, processes: int, part: int) -> tuple[bytes, dict[str, tuple[int, bytes]]]:
+def judged(
+    desk: Settings, folder: Path, processes: int, part: int, most: int = 1_000
+) -> tuple[bytes, dict[str, tuple[int, bytes]]]:
     """The plan as it is written, and the heads of all chains after it, of a copy of that desk."""
     assert desk.desk is not None
     shutil.copytree(desk.desk, folder)
@@ -69,7 +72,7 @@ def judged(desk: Settings, folder: Path, processes: int, part: int) -> tuple[byt
         bench = read_bench(read_place(settings), store, None, NOW)
         hall = Hall(settings, bench, processes=processes, worth=10, part=part)
         try:
-            proposal = propose(store, bench.courts(), hall.hear, now=NOW, policies=bench.policies)
+            proposal = propose(store, bench.courts(), hall.hear, now=NOW, policies=bench.policies, most=most)
         finally:
             hall.close()
         assert proposal.entered > 300
@@ -81,6 +84,20 @@ def test_the_plan_and_the_ledger_are_the_same_however_many_processes_judge(desk:
     assert len(alone[0]) > 10_000
     assert judged(desk, tmp_path / "two", 2, 50) == alone
     assert judged(desk, tmp_path / "three", 3, 37) == alone
+
+
+def test_a_plan_without_room_for_all_is_the_same_too_and_holds_the_oldest(desk: Settings, tmp_path: Path) -> None:
+    alone = judged(desk, tmp_path / "one", 1, 20, most=30)
+    assert judged(desk, tmp_path / "two", 2, 20, most=30) == alone
+    whole, _ = judged(desk, tmp_path / "whole", 1, 20)
+    few, all_ = json.loads(alone[0]), json.loads(whole)
+    oldest = sorted(
+        all_["changes"], key=lambda one: (one["asked_at"], one["repo_type"], one["repo"], one["request_id"])
+    )
+    assert [one["row"] for one in oldest[:30]] == sorted(
+        (one["row"] for one in few["changes"]), key=[one["row"] for one in oldest].index
+    )
+    assert few["summary"] == {**all_["summary"], "remaining": len(oldest) - 30}
 
 
 def test_nothing_is_planned_when_the_policies_changed_while_they_were_judged(desk: Settings, tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ class Scene:
             actor=self.actor,
             policies=bench.policies,
             courts=bench.courts,
-            hearing=lambda court, status, now: hear(bench.store, court, bench.sources, status, now),
+            hearing=lambda court, status, now, _: hear(bench.store, court, bench.sources, status, now),
             budgets={verb: getattr(guards, verb) for verb in ("accept", "reset", "reject", "remove")},
             zone=bench.folder.zone,
         )

@@ -177,7 +177,7 @@ def test_what_a_watching_policy_would_do_stands_beside_what_the_desk_says(asked:
     assert bench is not None
     sources = bench.sources
     courts = bench.courts()
-    propose(office.store, courts, lambda c, s, now: hear(office.store, c, sources, s, now), now=office.now(), policies=bench.policies)  # fmt: skip
+    propose(office.store, courts, lambda c, s, now, _: hear(office.store, c, sources, s, now), now=office.now(), policies=bench.policies)  # fmt: skip
     told = _section(asked.visitor().get("/policies/next").body, "h-c")
     assert "What it would do" in told
     assert "everybody-waits wait 2" in told

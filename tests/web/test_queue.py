@@ -27,7 +27,7 @@ def _judge(room: Room) -> None:
     propose(
         room.office.store,
         bench.courts(),
-        lambda court, status, now: hear(room.office.store, court, sources, status, now),
+        lambda court, status, now, _: hear(room.office.store, court, sources, status, now),
         now=room.office.now(),
         policies=bench.policies,
     )

@@ -32,18 +32,13 @@ class Subject:
     row: int
 
 
-def asks_change(state: RequestState, verdict: Verdict) -> bool:
-    """Whether a verdict moves a request that stands so; one that is under way is left alone."""
-    return after_of(state, verdict) is not None
-
-
 def needs_two(verdict: Verdict) -> bool:
     """An acceptance that asks for two people is none that a policy makes alone: it waits for them."""
     return verdict.action is Action.ACCEPT and verdict.reviewers > 1
 
 
 def after_of(state: RequestState, verdict: Verdict) -> Status | None:
-    """Where a verdict moves a request that stands so; None: nowhere."""
+    """Where a verdict moves a request that stands so; None: nowhere. One that is under way is left alone."""
     if state.open_after is not None or state.status not in STATUSES:
         return None
     return MOVES.get((Status(state.status), verdict.action))

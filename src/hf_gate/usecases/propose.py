@@ -13,11 +13,11 @@ import msgspec
 
 from ..domain import events as e
 from ..domain.ids import Repo
-from ..domain.lifecycle import Status
+from ..domain.lifecycle import VERB_TO, Status
 from ..domain.moments import ms
 from ..domain.rows import Part, PersonRow, RequestRow
 from ..plan import guards
-from ..plan.desired import Subject, asks_change, change_for, ended, is_news, needs_two, plain, verdict_event
+from ..plan.desired import Subject, after_of, change_for, ended, is_news, needs_two, plain, verdict_event
 from ..plan.model import MOST, VALID, Change, Plan, sealed
 from ..plan.render import SHADOW
 from ..policy.combine import NO_RULE
@@ -39,32 +39,45 @@ class Proposal:
 
 
 @dataclass(slots=True)
-class _Heap:
-    """The oldest changes, at most so many; the rest is counted."""
+class Room:
+    """The oldest changes, at most so many; the rest is counted. `last`: who asked later (ms) finds no room any more."""
 
-    most: int
+    most: int = MOST
     kept: list[Change] = field(default_factory=list)
     dropped: int = 0
+    last: int | None = None
 
     def add(self, change: Change) -> None:
+        """One more; it may be put out by older ones."""
         self.kept.append(change)
-        if len(self.kept) >= 2 * self.most:
+        if len(self.kept) >= 2 * self.most or (self.last is None and len(self.kept) > self.most):
+            self.close()
+
+    def close(self) -> None:
+        """No more than there is room for."""
+        if len(self.kept) > self.most:
             self.kept.sort(key=lambda one: (one.asked_at, one.order))
             self.dropped += len(self.kept) - self.most
             del self.kept[self.most :]
+            self.last = ms(datetime.fromisoformat(self.kept[-1].asked_at))
 
 
 class Heard(msgspec.Struct):
-    """What came out of a part of a list: the changes that it asks for, the verdicts that are news, whose profile is missing."""
+    """What came out of a part of a list: the changes that it asks for, the verdicts that are news, whose profile is missing.
+
+    `late` counts the changes that no plan has room for; `out` are the requests of those whom a verdict puts out.
+    """
 
     changes: list[Change] = []
+    late: int = 0
+    out: list[int] = []
     news: list[e.Entry] = []
     needs: list[PersonRow] = []
     counts: dict[str, int] = {}
 
 
-Hearing: TypeAlias = Callable[[Court, str, datetime], Iterator[Heard]]
-"""Judges one status list of a court's repo, part by part."""
+Hearing: TypeAlias = Callable[[Court, str, datetime, Room], Iterator[Heard]]
+"""Judges one status list of a court's repo, part by part; what is judged meanwhile fills the room."""
 
 
 def propose(
@@ -85,29 +98,30 @@ def propose(
     Verdicts that differ from the last ones are entered into the ledger on the way, unless the moment is only supposed
     (`enters` False); nothing else is changed. Grants end at all repos that the desk `governs`, judged or not.
     """
-    heap, counts = _Heap(most), Counter[str]()
+    room, counts = Room(most), Counter[str]()
     needs: dict[int, PersonRow] = {}
     out: set[int] = set()  # who is put out by a verdict
     entered = 0
     for court in courts:
         for status in court.statuses:
-            for heard in hearing(court, status, now):
+            for heard in hearing(court, status, now, room):
                 if enters:
                     _enter(store, court, heard.news)
                 entered += len(heard.news)
                 counts.update(heard.counts)
                 needs.update((person.id, person) for person in heard.needs)
+                out.update(heard.out)
+                room.dropped += heard.late
                 for change in heard.changes:
-                    heap.add(change)
-                    if change.verb == "remove":
-                        out.add(change.row)
+                    room.add(change)
     # One change for each request: whoever a verdict puts out needs no end of the grant beside it.
     over, counts["end_human"] = _ends(store, governs, policies, now)
     ends = [change for change in over if change.row not in out]
     counts["end"] = len(ends)
     for change in ends:
-        heap.add(change)
-    changes, kept_in = guards.protect(heap.kept, protected)
+        room.add(change)
+    room.close()
+    changes, kept_in = guards.protect(room.kept, protected)
     waiting = sum(row.counts.get("pending", 0) for row in store.repos())
     plan = sealed(
         changes,
@@ -118,7 +132,7 @@ def propose(
         guards=guards.told(changes, waiting, len(kept_in)),
         valid=valid,
         most=most,
-        dropped=heap.dropped,
+        dropped=room.dropped,
     )
     return Proposal(plan, list(needs.values()), entered)
 
@@ -142,10 +156,16 @@ def policies_digest(policies: Iterable[Policy]) -> str:
 
 
 def hear(
-    store: StorePort, court: Court, sources: SourcesPort, status: str, now: datetime, part: Part = (None, None)
+    store: StorePort,
+    court: Court,
+    sources: SourcesPort,
+    status: str,
+    now: datetime,
+    part: Part = (None, None),
+    room: Room | None = None,
 ) -> Iterator[Heard]:
     """Judges a part of a list, a thousand at a time. Reads only, so that many may do it at once."""
-    sitting = _Sitting(court, now)
+    sitting = _Sitting(court, now, room or Room())
     for number, case in enumerate(cases(store, court, sources, status, now, part), start=1):
         sitting.judge(case)
         if number % CHUNK == 0:
@@ -156,8 +176,8 @@ def hear(
 class _Sitting:
     """A part of one list under judgement."""
 
-    def __init__(self, court: Court, now: datetime) -> None:
-        self.court, self.now, self.at = court, now, ms(now)
+    def __init__(self, court: Court, now: datetime, room: Room) -> None:
+        self.court, self.now, self.at, self.room = court, now, ms(now), room
         self._begin()
 
     def _begin(self) -> None:
@@ -165,10 +185,12 @@ class _Sitting:
         self.news: list[e.Entry] = []
         self.needs: list[PersonRow] = []
         self.counts: Counter[str] = Counter()
+        self.out: list[int] = []
+        self.late = 0
 
     def heard(self) -> Heard:
         """What came out so far; a new part begins."""
-        done = Heard(self.changes, self.news, self.needs, dict(self.counts))
+        done = Heard(self.changes, self.late, self.out, self.news, self.needs, dict(self.counts))
         self._begin()
         return done
 
@@ -184,8 +206,8 @@ class _Sitting:
         self.counts.update(f"{SHADOW}{one.policy}/{one.action}" for one in verdict.shadow)
         if needs_two(verdict):
             self.counts["human"] += 1
-        elif asks_change(row.state, verdict):
-            self._plan(row, facts)
+        elif (after := after_of(row.state, verdict)) is not None:
+            self._plan(row, facts, after)
         elif verdict.action in (Action.HUMAN, Action.WAIT):
             self.counts[str(verdict.action)] += 1
             self.counts["no_rule"] += verdict.rule == NO_RULE
@@ -194,14 +216,20 @@ class _Sitting:
         if is_news(row.state, verdict):
             self.news.append(self._entry(case, verdict))
 
-    def _plan(self, row: RequestRow, facts: Facts) -> None:
+    def _plan(self, row: RequestRow, facts: Facts, after: Status) -> None:
         """The same verdict once more, with its reasons: only what is planned pays for them."""
+        is_in = row.state.status == Status.ACCEPTED
+        self.counts["remove" if is_in else VERB_TO[after]] += 1
+        if is_in:
+            self.out.append(row.id)
+        if self.room.last is not None and row.state.asked_at > self.room.last:
+            self.late += 1
+            return
         verdict = self.court.judge.verdict(facts, now=self.now, status=row.state.status)
         change = None
         if verdict is not None and row.request is not None:
             change = change_for(Subject(row.request, row.state, row.id), verdict)
         if change is not None:
-            self.counts[change.verb] += 1
             self.changes.append(change)
 
     def _entry(self, case: Case, verdict: Verdict) -> e.Entry:
