@@ -45,6 +45,13 @@ def left_half_way(scene: Scene) -> RunRow:
     return run
 
 
+def ending(day: str) -> str:
+    """The policy whose welcome ends on a day."""
+    welcome = "then: accept\n  - id: rest"
+    assert welcome in POLICY
+    return POLICY.replace(welcome, f"then: accept\n    until: {day}\n  - id: rest")
+
+
 def stand(scene: Scene) -> set[str | None]:
     return {scene.where(name) for name in ("ada", "bo", "cy")}
 
@@ -146,3 +153,21 @@ def test_a_run_whose_changes_are_not_those_of_its_plan_is_not_carried(scene: Sce
     with pytest.raises(StoreDamaged, match="are not those of its plan; nothing was sent"):
         scene.carry(scene.again(run))
     assert {scene.where(name) for name in ("ada", "bo")} == {"pending"}
+
+
+def test_an_acceptance_whose_end_is_past_waits_for_a_person(scene: Scene) -> None:
+    scene.ask(["ada", "bo", "cy"])
+    desk_folder(scene.folder, ending("2020-01-01"))
+    scene.join()
+    done = take(scene)
+    assert stand(scene) == {"pending"}
+    assert done.plan is not None
+    assert done.plan.summary["human"] >= 3
+
+
+def test_without_a_past_end_the_same_people_are_let_in(scene: Scene) -> None:
+    scene.ask(["ada", "bo", "cy"])
+    desk_folder(scene.folder, ending("2099-01-01"))
+    scene.join()
+    take(scene)
+    assert stand(scene) == {"accepted"}

@@ -79,7 +79,8 @@ def resolve_endpoint(endpoint: str | None) -> str:
     except ValueError:
         url = urlsplit("")
     if url.scheme not in ("http", "https") or not url.hostname or url.username or url.query or url.path:
-        raise UsageError(f"{text!r} is no endpoint of a Hub.", hint="Write https://host, without a path.")
+        shown = "an address with a name or password in it" if "@" in text else repr(text)
+        raise UsageError(f"{shown} is no endpoint of a Hub.", hint="Write https://host, without a path.")
     return text
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Any, Final
 
 from ..domain.events import VerdictReached
+from ..domain.grants import end_of
 from ..domain.lifecycle import STATUSES, TARGET_OF, Status
 from ..domain.moments import iso
 from ..domain.requests import AccessRequest
@@ -35,6 +36,12 @@ class Subject:
 def needs_two(verdict: Verdict) -> bool:
     """An acceptance that asks for two people is none that a policy makes alone: it waits for them."""
     return verdict.action is Action.ACCEPT and verdict.reviewers > 1
+
+
+def is_over_before_it_begins(verdict: Verdict, now: datetime, zone: tzinfo) -> bool:
+    """An acceptance whose end lies behind it would be ended by the next turn, and begin again: a person looks at it."""
+    ends = verdict.until_all or ((verdict.until,) if verdict.until is not None else ())
+    return verdict.action is Action.ACCEPT and any(end_of(str(end), now, zone) <= now for end in ends)
 
 
 def after_of(state: RequestState, verdict: Verdict) -> Status | None:

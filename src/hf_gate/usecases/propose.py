@@ -17,7 +17,17 @@ from ..domain.lifecycle import VERB_TO, Status
 from ..domain.moments import ms
 from ..domain.rows import Part, PersonRow, RequestRow
 from ..plan import guards
-from ..plan.desired import Subject, after_of, change_for, ended, is_news, needs_two, plain, verdict_event
+from ..plan.desired import (
+    Subject,
+    after_of,
+    change_for,
+    ended,
+    is_news,
+    is_over_before_it_begins,
+    needs_two,
+    plain,
+    verdict_event,
+)
 from ..plan.model import MOST, VALID, Change, Plan, sealed
 from ..plan.render import SHADOW
 from ..policy.combine import NO_RULE
@@ -204,7 +214,7 @@ class _Sitting:
             return  # who is in stays in, and nobody has to look
         self.counts["judged"] += 1
         self.counts.update(f"{SHADOW}{one.policy}/{one.action}" for one in verdict.shadow)
-        if needs_two(verdict):
+        if needs_two(verdict) or is_over_before_it_begins(verdict, self.now, self.court.judge.zone):
             self.counts["human"] += 1
         elif (after := after_of(row.state, verdict)) is not None:
             self._plan(row, facts, after)
