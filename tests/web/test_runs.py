@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import threading
 import time
@@ -22,7 +23,8 @@ from hf_gate.domain.rows import RunRow
 from hf_gate.testing import LocalHub
 from hf_gate.usecases import runs as run_cases
 from hf_gate.usecases.cadence import Kind
-from hf_gate.web.carrying import carrying_of
+from hf_gate.web.carrying import Load, carrying_of
+from hf_gate.web.runs import Beats
 from tests.web.kit import GOOD, POLICY, Program, Room, Visitor, a_program, a_room, write_desk
 from tests.web.test_plans import ended, made, words
 
@@ -203,16 +205,10 @@ def test_a_run_is_watched_paused_and_goes_on(held: tuple[Room, Held]) -> None:
     part = lena.get(f"{run}/live", hx_request="true").body
     assert part.lstrip().startswith('<div id="live" data-events=')
     assert lena.post(run, {"do": "undo"}).status == 409
-    heard: list[str] = []
-    listener = threading.Thread(target=lambda: heard.append(lena.get(f"{run}/events").body))
-    listener.start()
     lena.post(run, {"do": "pause"})
     assert "Pausing 600 changes" in words(lena.get(run))
     hub.go.set()
     ended(room, run)
-    listener.join(60.0)
-    assert "event: beat" in heard[0]
-    assert heard[0].endswith("event: end\ndata: 0\n\n")
     said = words(lena.get(run))
     assert "Paused: 600 changes" in said
     assert "500 of 600" in said, said
@@ -220,6 +216,34 @@ def test_a_run_is_watched_paused_and_goes_on(held: tuple[Room, Held]) -> None:
     ended(room, run)
     assert "done 600" in words(lena.get(run))
     assert max(Counter(line["user"] for line in room.local.journal() if line["to"] == "reset").values()) == 1
+
+
+def test_news_is_heard_until_the_run_is_over() -> None:
+    moments = iter([Load("r_x", beat=1), Load("r_x", beat=1), Load("r_x", beat=7), Load("r_x", is_over=True)])
+    heard: list[bytes] = []
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.sleep(3600)
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        heard.append(message.get("body", b""))
+
+    asyncio.run(Beats(lambda: next(moments), pause=0.01)({"type": "http"}, receive, send))
+    assert b"".join(heard) == b"event: beat\ndata: 1\n\nevent: beat\ndata: 7\n\nevent: end\ndata: 0\n\n"
+
+
+def test_who_hung_up_is_told_nothing_more() -> None:
+    heard: list[bytes] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        heard.append(message.get("body", b""))
+
+    asyncio.run(Beats(lambda: Load("r_x", beat=1), pause=0.01)({"type": "http"}, receive, send))
+    assert b"".join(heard).count(b"beat") <= 1
 
 
 def test_what_nobody_carries_has_no_news(asked: Room) -> None:

@@ -72,6 +72,7 @@ WAYS: Final = (
     Way("POST", "/tray/seen", _REVIEWER, tray.seen),
     Way("POST", "/selection", _REVIEWER, bulk.select),
     Way("POST", "/bulk", _REVIEWER, bulk.begin),
+    Way("GET", "/bulk/{id}.{kind}", _REVIEWER, bulk.export),
     Way("GET", "/bulk/{id}", _REVIEWER, bulk.page),
     Way("POST", "/bulk/{id}", _REVIEWER, bulk.confirm),
     Way("GET", "/plans", _VIEWER, plans.index),

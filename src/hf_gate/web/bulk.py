@@ -24,12 +24,13 @@ from ..usecases.bulk import Order, begin_bulk
 from ..usecases.runs import direct_change
 from ..usecases.tray import Wish
 from .carrying import carrying_of
+from .exports import exported
 from .finding import request_of
 from .lines import Line, lines_of
 from .making import keep
 from .office import new_id
 from .plan import other_admins
-from .queue import asked_of, cells_of, counted, scoped
+from .queue import KEYS, asked_of, cells_of, counted, record, scoped
 from .request import texts_for
 from .visit import NotFound, Refused, Visit
 
@@ -198,6 +199,16 @@ def _page(
         goes="tray" if weighed.count <= TRAY_MOST else "plan" if _two_must_agree(visit) else "run",
         other="reset" if verb == "reject" else None,
     )
+
+
+def export(visit: Visit) -> Response:
+    """Everybody who can be decided so, as a file with the keys of the queue's."""
+    pick, verb = _mine(visit), visit.asked("verb")
+    if verb not in VERBS:
+        raise NotFound
+    weighed = weigh(visit, pick, verb)
+    rows = (record(row) for part in _rows(visit, weighed) for row in part)
+    return exported("selection", visit.params["kind"], KEYS, rows)
 
 
 # ---- yes ---------------------------------------------------------------------------------------------------------------

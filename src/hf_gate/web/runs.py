@@ -159,7 +159,8 @@ def in_words(left: tuple[timedelta, timedelta] | None) -> str:
 
 def page(visit: Visit) -> Response:
     """The run with its changes, those first that need somebody."""
-    if visit.office.store.run(visit.params["id"]) is None and carrying_of(visit.office).is_live(visit.params["id"]):
+    load = carrying_of(visit.office).load(visit.params["id"])
+    if load is not None and not load.is_written.is_set():
         return visit.page("run-begins.html", title="A run begins")
     return _page(visit, _going(visit))
 
@@ -174,7 +175,6 @@ def _page(visit: Visit, going: Going, *, wrong: str = "", status: int = 200) -> 
     return visit.page(
         "run.html",
         status,
-        title=_title(going),
         asked=asked,
         lines=[carried_line(visit, row) for row in rows[:PAGE]],
         following=None if following is None else _at(going, asked, following),
@@ -197,6 +197,7 @@ def _told(visit: Visit, going: Going) -> dict[str, Any]:
     left = in_words(going.left)
     return {
         "going": going,
+        "title": _title(going),
         "plan": going.run.plan,
         "made_at": moment_of(going.run.made_at),
         "left": left,
@@ -359,9 +360,9 @@ class Beats(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, load: Callable[[], Load | None]) -> None:
+    def __init__(self, load: Callable[[], Load | None], pause: float = _BEAT) -> None:
         super().__init__(None, 200, {"x-accel-buffering": "no"}, "text/event-stream")
-        self._load = load
+        self._load, self._pause = load, pause
         del self.headers["content-length"]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - as ASGI has it
@@ -384,8 +385,8 @@ class Beats(Response):
                 text = f"event: beat\ndata: {load.beat}\n\n"
                 await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
                 seen, quiet = load.beat, 0.0
-            await asyncio.wait({gone}, timeout=_BEAT)
-            quiet += _BEAT
+            await asyncio.wait({gone}, timeout=self._pause)
+            quiet += self._pause
 
 
 async def _hung_up(receive: Receive) -> None:

@@ -11,6 +11,7 @@
     htmx.ajax("GET", live().dataset.part || location.href, { target: "#live", swap: "outerHTML" }).finally(() => {
       busy = false;
       if (!live().dataset.events) { end(); return; }
+      document.querySelector("h1").textContent = live().dataset.title;
       if (Date.now() - said > 10000) { said = Date.now(); document.getElementById("live-said").textContent = live().dataset.said; }
     });
   };
