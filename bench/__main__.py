@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ class Case(NamedTuple):
 
     run: Callable[[Sizes], Iterator[Row]]
     keys: tuple[str, ...]
+    part: str = "beside"  # of the page
 
 
 CASES: dict[str, Case] = {
@@ -30,7 +31,7 @@ CASES: dict[str, Case] = {
     "hidden": Case(deciding.under_a_hidden_limit, ("hidden-short", "hidden-long")),
     "start": Case(starting.cold_starts, ("start-help", "start-version", "start-ls")),
     "serve": Case(starting.local_hubs, ("serve-small", "serve-large", "serve-million")),
-    "desk": Case(
+    "million": Case(
         desk.desk,
         (
             "desk-first",
@@ -44,9 +45,10 @@ CASES: dict[str, Case] = {
             "desk-verdicts",
             "desk-verify",
         ),
+        "desk",
     ),
-    "calls": Case(calls.calls, ("desk-calls", "desk-window", "desk-429", "desk-idle")),
-    "touch": Case(touch.touch, ("touch-consumer", "touch-class", "touch-medical")),
+    "calls": Case(calls.calls, ("desk-calls", "desk-window", "desk-429", "desk-idle"), "desk"),
+    "touch": Case(touch.touch, ("touch-consumer", "touch-class", "touch-medical"), "desk"),
     "download": Case(starting.download, ("download",)),
 }
 
@@ -55,7 +57,9 @@ def rows_of(name: str, sizes: Sizes) -> list[Row]:
     """The rows of a case; one that fails leaves its rows unmeasured, with the reason, and the run goes on."""
     case, rows = CASES[name], list[Row]()
     try:
-        rows.extend(case.run(sizes))
+        for row in case.run(sizes):
+            rows.append(row)
+            print(f"         {row.what}: {row.ours}", file=sys.stderr, flush=True)
     except (OSError, RuntimeError, ValueError, KeyError) as problem:
         left = case.keys[len(rows) :]
         rows += [unmeasured(key, key, f"{type(problem).__name__}: {problem}") for key in left]
@@ -69,29 +73,51 @@ def main(args: Sequence[str]) -> int:
     parser.add_argument(
         "--quick", action="store_true", help="tiny numbers, in seconds: shows that all works, and no speed"
     )
-    parser.add_argument("--only", action="append", choices=CASES, help="one part; may be repeated")
     parser.add_argument(
-        "--write", action="store_true", help="write docs/benchmarks.md also after a quick or partial run"
+        "--only",
+        action="append",
+        choices=[*document.PARTS, *CASES],
+        help="a part of the page, or one case; may be repeated",
+    )
+    parser.add_argument(
+        "--write",
+        action="store_true",
+        help="write docs/benchmarks.md also after a quick run, or the parts of it that were run whole",
     )
     asked = parser.parse_args(args)
     sizes = QUICK if asked.quick else FULL
     print("\n".join(document.machine()), file=sys.stderr)
     start, rows = time.perf_counter(), list[Row]()
-    for name in asked.only or CASES:
-        print(f"{time.perf_counter() - start:5.0f} s  {name} ...", file=sys.stderr, flush=True)
+    took = dict.fromkeys(document.PARTS, 0.0)
+    names = [name for name, case in CASES.items() if not asked.only or {name, case.part} & set(asked.only)]
+    for name in names:
+        begun = time.perf_counter()
+        print(f"{begun - start:5.0f} s  {name} ...", file=sys.stderr, flush=True)
         rows += rows_of(name, sizes)
-    took = time.perf_counter() - start
+        took[CASES[name].part] += time.perf_counter() - begun
     print(screen_table(rows))
     for row in rows:
         if row.reached is False or not row.is_measured:
             print(f"  {row.what}: {row.held}")
-    print(f"{took:.0f} s in all", file=sys.stderr)
+    print(f"{sum(took.values()):.0f} s in all", file=sys.stderr)
     if asked.write or not (asked.quick or asked.only):
-        document.PAGE.parent.mkdir(exist_ok=True)
-        document.PAGE.write_text(document.page(rows, sizes, took, datetime.now(UTC).date()), "utf-8")  # noqa: TID251 - the day of the run
-        print(f"written: docs/{document.PAGE.name}", file=sys.stderr)
+        _write(names, rows, sizes, took)
     failed = any(not row.is_measured for row in rows if row.key != "download" or sizes.with_download)
     return 1 if failed else 0
+
+
+def _write(names: Sequence[str], rows: Sequence[Row], sizes: Sizes, took: Mapping[str, float]) -> None:
+    """Each part of the page whose cases were all run."""
+    day = datetime.now(UTC).date()  # noqa: TID251 - the day of the run
+    document.PAGE.parent.mkdir(exist_ok=True)
+    for part in document.PARTS:
+        cases = {name: case for name, case in CASES.items() if case.part == part}
+        if cases.keys() <= set(names):
+            keys = {key for case in cases.values() for key in case.keys}
+            mine = [row for row in rows if row.key in keys]
+            before = document.PAGE.read_text("utf-8") if document.PAGE.is_file() else ""
+            document.PAGE.write_text(document.page(mine, sizes, took[part], day, part, before), "utf-8")
+            print(f"written: docs/{document.PAGE.name}, {part}", file=sys.stderr)
 
 
 if __name__ == "__main__":

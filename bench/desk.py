@@ -117,7 +117,7 @@ def _judging(here: Desk, count: int) -> Iterator[Row]:
     same = (here.folder / "alone.json").read_bytes() == (here.folder / "all.json").read_bytes()
     judged = json.loads((here.folder / "all.json").read_bytes())["summary"]["judged"]
     yield Row(
-        "desk-plan", f"plan over 20 rules, {judged:,} of {count:,} waiting", f"{all_.told}; one core {alone.told}",
+        "desk-plan", f"plan over 20 rules, {judged:,} of {count:,} waiting (with --now, which enters nothing)", f"{all_.told}; one core {alone.told}",
         aim=_at(count, "<= 60 s on two cores"), reached=_if(count, all_.seconds <= 60), held=_JUDGED,
     )  # fmt: skip
     yield Row(

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 DASH = "–"
 HEAD = ("what", "hf-gate", "huggingface_hub", "ratio", "aim", "reached")
+ALONE = ("what", "hf-gate", "aim", "reached")
+"""Where there is nobody to compare with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +43,10 @@ def screen_table(rows: Sequence[Row]) -> str:
     return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
 
 
-def markdown_table(rows: Iterable[Row]) -> str:
-    """The same for a page."""
-    lines = [HEAD, ("---",) * len(HEAD), *(row.cells for row in rows)]
+def markdown_table(rows: Iterable[Row], head: Sequence[str] = HEAD) -> str:
+    """The same for a page, or some of its columns."""
+    columns = [HEAD.index(name) for name in head]
+    lines = [head, ("---",) * len(head), *([row.cells[column] for column in columns] for row in rows)]
     return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
 
 

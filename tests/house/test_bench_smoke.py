@@ -47,6 +47,23 @@ def test_the_page_says_what_holds_a_figure_that_is_not_reached() -> None:
     assert r"slow \| steady" in markdown_table(rows)
 
 
+def test_a_part_of_the_page_is_renewed_and_the_other_stays_as_it_was() -> None:
+    beside = document.page([Row("a", "lists", "1 s", "2 s", "2x")], FULL, 60.0, date(2026, 11, 25))
+    both = document.page([Row("b", "ledger", "3 s")], FULL, 60.0, date(2026, 11, 26), "desk", beside)
+    assert both.startswith(beside.rstrip())
+    assert "| ledger | 3 s | – | – |" in both
+    again = document.page([Row("b", "ledger", "4 s")], FULL, 60.0, date(2026, 11, 27), "desk", both)
+    assert again.startswith(beside.rstrip())
+    assert "3 s |" not in again
+    assert document.page([Row("a", "lists", "1 s", "2 s", "2x")], FULL, 60.0, date(2026, 11, 25), before=again) == again
+
+
+def test_every_part_of_the_page_has_cases_and_no_figure_belongs_to_two() -> None:
+    keys = [key for case in CASES.values() for key in case.keys]
+    assert len(keys) == len(set(keys))
+    assert {case.part for case in CASES.values()} == set(document.PARTS)
+
+
 @pytest.mark.parametrize(
     ("people", "began", "least"),
     [
