@@ -214,8 +214,9 @@ def history_rows(db: Database, repo_id: int, people: Iterable[int]) -> tuple[lis
         "SELECT person_id, accepted, rejected, resets, last, last_at FROM history"
         f" WHERE person_id {among} AND repo_id = ?"
     )
+    plus = "+" if db.is_sqlite else ""  # else it goes through all who are in anywhere, for these few people
     elsewhere = (
         f"SELECT person_id, count(*) FROM requests r WHERE person_id {among} AND repo_id <> ? AND is_current"
-        " AND status = 'accepted' GROUP BY person_id"
+        f" AND {plus}status = 'accepted' GROUP BY person_id"
     )
     return db.rows(here, (value, repo_id)), db.rows(elsewhere, (value, repo_id))
