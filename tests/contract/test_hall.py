@@ -16,10 +16,12 @@ from hf_gate.config import Paths, Settings
 from hf_gate.domain.ids import parse_repo
 from hf_gate.errors import Guarded
 from hf_gate.joining import Hall, read_bench
+from hf_gate.plan.desired import Subject, change_for
 from hf_gate.plan.model import written
 from hf_gate.testing import LocalHub
 from hf_gate.usecases.cadence import Kind
-from hf_gate.usecases.propose import propose
+from hf_gate.usecases.judging import cases
+from hf_gate.usecases.propose import Room, propose
 from hf_gate.usecases.sync import sync
 from hf_gate.wiring import HubClock, open_store, read_place
 
@@ -98,6 +100,28 @@ def test_a_plan_without_room_for_all_is_the_same_too_and_holds_the_oldest(desk: 
         (one["row"] for one in few["changes"]), key=[one["row"] for one in oldest].index
     )
     assert few["summary"] == {**all_["summary"], "remaining": len(oldest) - 30}
+
+
+def test_a_plan_tells_the_reasons_of_the_whole_verdict(desk: Settings) -> None:
+    with open_store(desk, read_place(desk), read_only=True) as store:
+        bench = read_bench(read_place(desk), store, None, NOW)
+        hall = Hall(desk, bench, processes=1)
+        courts = bench.courts()
+        told = {
+            change.row: change
+            for court in courts
+            for heard in hall.hear(court, "pending", NOW, Room())
+            for change in heard.changes
+        }
+        assert {change.rule for change in told.values()} == {"say-more", "known"}
+        for court in courts:
+            for case in cases(store, court, bench.sources, "pending", NOW):
+                verdict = court.judge.verdict(case.facts, now=NOW)
+                assert verdict is not None
+                assert case.row.request is not None
+                whole = change_for(Subject(case.row.request, case.row.state, case.row.id), verdict)
+                assert told.get(case.row.id) == whole
+                assert whole is None or whole.because
 
 
 def test_nothing_is_planned_when_the_policies_changed_while_they_were_judged(desk: Settings, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Any, Final
@@ -51,10 +51,11 @@ def after_of(state: RequestState, verdict: Verdict) -> Status | None:
     return MOVES.get((Status(state.status), verdict.action))
 
 
-def change_for(subject: Subject, verdict: Verdict) -> Change | None:
+def change_for(subject: Subject, verdict: Verdict, why: Iterable[Because] | None = None) -> Change | None:
     """The change that a verdict asks for; None when it asks for patience, a human, or what is so already.
 
-    A person who is in is only ever put out by it, never let in again; rejected and reset ones are not judged.
+    A person who is in is only ever put out by it, never let in again; rejected and reset ones are not judged. `why`: the
+    branches of the rule that decided, of a verdict that does not hold them.
     """
     state, request = subject.state, subject.request
     after = after_of(state, verdict)
@@ -76,7 +77,7 @@ def change_for(subject: Subject, verdict: Verdict) -> Change | None:
         rule=verdict.rule,
         policy=verdict.policy,
         policy_digest=verdict.digest,
-        because=reasons(verdict),
+        because=reasons(verdict) if why is None else _reasons(why),
         until=until or None,
         at_end=str(verdict.at_end or Action.RESET) if until else None,
         row=subject.row,
@@ -98,7 +99,11 @@ def reasons(verdict: Verdict) -> list[Reason]:
     """The parts of the rule that decided, as far down as they have a value of their own, with the facts they looked at."""
     own = next((opinion for opinion in verdict.opinions if opinion.policy == verdict.policy), None)
     tried = [] if own is None else [one for one in own.tried if one.rule == own.rule]
-    leaves = (leaf for one in tried for because in one.because for leaf in _leaves(because))
+    return _reasons(because for one in tried for because in one.because)
+
+
+def _reasons(why: Iterable[Because]) -> list[Reason]:
+    leaves = (leaf for because in why for leaf in _leaves(because))
     return [
         Reason(expr=leaf.expr, value=leaf.value, facts={name: plain(fact) for name, fact in leaf.facts.items()})
         for leaf in leaves

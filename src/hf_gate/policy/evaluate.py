@@ -16,9 +16,9 @@ from .combine import JUDGED, combine
 from .expressions import Bound, Expression, ExpressionProblem, bind, compile_expression, compile_lets
 from .fact_table import CelType
 from .merging import NONE_HOLDS, Merged, merge
-from .model import Action, Facts, FactValue, Opinion, Policy, Rule, Silent, Tried, Verdict
+from .model import Action, Because, Facts, FactValue, Opinion, Policy, Rule, Silent, Tried, Verdict
 from .opinions import Moment, Way, action_of, open_way, opinion_of
-from .tracing import traced
+from .tracing import branches, traced
 from .truth import Truth, joined
 
 _ASKED_AT = "request.asked_at"
@@ -191,6 +191,14 @@ class Judge:
             found = self._combined((each or _silent(of) for each, of in zip(said, judging, strict=True)), moment)
             self._memory[status, key] = found
         return found
+
+    def because(self, facts: Facts, policy: str, rule: str) -> tuple[Because, ...]:
+        """Why one rule comes out as it does: what `tried` of the same verdict has of it, without the price of the others."""
+        for each in self.policies:
+            for one, condition in zip(each.policy.rules, each.conditions, strict=True):
+                if (each.policy.name, one.id) == (policy, rule):
+                    return branches(condition, bind(_known(facts, each.facts), each.lets), facts)
+        return ()
 
     def _moment(self, facts: Facts, now: datetime, since: datetime | None) -> Moment:
         if since is None:

@@ -26,16 +26,21 @@ def traced(
 ) -> Tried:
     """One rule with its branches."""
     when, unless = condition
-    because = [because_of(when, bound, facts)] if when else []
-    if unless:
-        inside = because_of(unless, bound, facts)
-        because.append(_negated(inside))
     differ: tuple[_Way, ...] = ()
     if truth.value is not True:
         sides = [flips(when, wanted=True, bound=bound)] if when else []
         sides += [flips(unless, wanted=False, bound=bound)] if unless else []
         differ = tuple(way for way in _all_of(sides) if _would_match(condition, way, bound))[:WAYS_SHOWN]
-    return Tried(policy, rule.id, rule.then, truth.value, tuple(because), differ)
+    return Tried(policy, rule.id, rule.then, truth.value, branches(condition, bound, facts), differ)
+
+
+def branches(condition: tuple[Expression | None, Expression | None], bound: Bound, facts: Facts) -> tuple[Because, ...]:
+    """Both sides of a rule's condition."""
+    when, unless = condition
+    because = [because_of(when, bound, facts)] if when else []
+    if unless:
+        because.append(_negated(because_of(unless, bound, facts)))
+    return tuple(because)
 
 
 def _negated(inside: Because) -> Because:

@@ -217,7 +217,7 @@ class _Sitting:
         if needs_two(verdict) or is_over_before_it_begins(verdict, self.now, self.court.judge.zone):
             self.counts["human"] += 1
         elif (after := after_of(row.state, verdict)) is not None:
-            self._plan(row, facts, after)
+            self._plan(row, facts, verdict, after)
         elif verdict.action in (Action.HUMAN, Action.WAIT):
             self.counts[str(verdict.action)] += 1
             self.counts["no_rule"] += verdict.rule == NO_RULE
@@ -226,8 +226,8 @@ class _Sitting:
         if is_news(row.state, verdict):
             self.news.append(self._entry(case, verdict))
 
-    def _plan(self, row: RequestRow, facts: Facts, after: Status) -> None:
-        """The same verdict once more, with its reasons: only what is planned pays for them."""
+    def _plan(self, row: RequestRow, facts: Facts, verdict: Verdict, after: Status) -> None:
+        """A change with its reasons: only what there is room for pays for them, and only for those of the rule that decided."""
         is_in = row.state.status == Status.ACCEPTED
         self.counts["remove" if is_in else VERB_TO[after]] += 1
         if is_in:
@@ -235,12 +235,11 @@ class _Sitting:
         if self.room.last is not None and row.state.asked_at > self.room.last:
             self.late += 1
             return
-        verdict = self.court.judge.verdict(facts, now=self.now, status=row.state.status)
-        change = None
-        if verdict is not None and row.request is not None:
-            change = change_for(Subject(row.request, row.state, row.id), verdict)
-        if change is not None:
-            self.changes.append(change)
+        if row.request is not None:
+            why = self.court.judge.because(facts, verdict.policy or "", verdict.rule)
+            change = change_for(Subject(row.request, row.state, row.id), verdict, why)
+            if change is not None:
+                self.changes.append(change)
 
     def _entry(self, case: Case, verdict: Verdict) -> e.Entry:
         private = {
