@@ -12,6 +12,7 @@ import pytest
 from hf_gate.domain.rows import RunRow
 from hf_gate.errors import HfGateError, StoreDamaged
 from hf_gate.usecases.carry import Carrier
+from hf_gate.usecases.orders import lift
 from hf_gate.usecases.run import Turn, told, turn
 from tests.torture.near import Near
 from tests.torture.scene import POLICY, Scene, desk_folder
@@ -28,8 +29,8 @@ def take(scene: Scene) -> Turn:
     scene.count += 1
     desk = scene.desk
 
-    def carrier(_: RunRow) -> Carrier:
-        return Carrier(scene.store, scene.hub, scene.clock, desk.zone)
+    def carrier(run: RunRow) -> Carrier:
+        return Carrier(scene.store, scene.hub, scene.clock, desk.zone, watch=lambda: scene.store.wish(run.id))
 
     return turn(desk, carrier, scene.repos, ident=f"r_{scene.count}", profile_budget=0)
 
@@ -171,3 +172,78 @@ def test_without_a_past_end_the_same_people_are_let_in(scene: Scene) -> None:
     scene.join()
     take(scene)
     assert stand(scene) == {"accepted"}
+
+
+# ---- a word that somebody gave ------------------------------------------------------------------------------------------
+
+
+def halted(scene: Scene, word: str) -> RunRow:
+    """Three people are to be let in by a turn whose run somebody halts before anything is sent."""
+    scene.ask(["ada", "bo", "cy"])
+    scene.store.wish_for(f"r_{scene.count + 1}", word)
+    run = take(scene).run
+    assert run is not None
+    assert stand(scene) == {"pending"}
+    return run
+
+
+@pytest.mark.parametrize(("word", "state"), [("pause", "paused"), ("stop", "stopped")])
+def test_what_somebody_halted_the_next_turn_does_not_begin_anew(scene: Scene, word: str, state: str) -> None:
+    run = halted(scene, word)
+    scene.ask(["dee"])  # by the same policy at the same repo
+    done = take(scene)
+    assert stand(scene) | {scene.where("dee")} == {"pending"}
+    assert done.run is None
+    assert told(done)["halted"] == [{"run": run.id, "state": state, "count": 4}]
+    scene.check_over()
+
+
+def test_what_was_paused_goes_on_with_everybody_else_when_somebody_says_so(scene: Scene) -> None:
+    run = halted(scene, "pause")
+    scene.store.wish_for(run.id, None)
+    assert scene.carry(run).state == "ended"
+    scene.ask(["dee"])
+    assert told(take(scene))["halted"] == []
+    assert scene.where("dee") == "accepted"
+
+
+def test_a_policy_that_was_edited_acts_again_where_a_run_of_it_was_stopped(scene: Scene) -> None:
+    halted(scene, "stop")
+    desk_folder(scene.folder, ending("1y"))
+    scene.join()
+    assert told(take(scene))["halted"] == []
+    assert stand(scene) == {"accepted"}
+
+
+def test_a_version_that_was_let_go_on_acts_again_where_a_run_of_it_was_stopped(scene: Scene) -> None:
+    halted(scene, "stop")
+    (policy,) = scene.desk.policies
+    with scene.store.writing() as write:
+        lift(scene.store, write, policy.digest)
+    assert told(take(scene))["halted"] == []
+    assert stand(scene) == {"accepted"}
+
+
+def test_ends_that_somebody_stopped_are_left_to_people_and_others_end(scene: Scene) -> None:
+    desk_folder(scene.folder, ending("30d"))
+    scene.join()
+    scene.ask(["ada", "bo"])
+    take(scene)
+    scene.near.time.advance(86_400)
+    scene.ask(["cy"])
+    take(scene)
+    scene.near.time.advance(29.5 * 86_400)
+    scene.store.wish_for(f"r_{scene.count + 1}", "stop")
+    run = take(scene).run
+    assert run is not None
+    assert stand(scene) == {"accepted"}
+    scene.near.time.advance(86_400)
+    assert told(take(scene))["halted"] == [{"run": run.id, "state": "stopped", "count": 2}]
+    assert [scene.where(name) for name in ("ada", "bo", "cy")] == ["accepted", "accepted", "reset"]
+
+
+def test_a_wish_that_a_dead_process_did_not_hear_holds_in_the_next_turn(scene: Scene) -> None:
+    run = left_half_way(scene)
+    scene.store.wish_for(run.id, "pause")
+    assert told(take(scene))["halted"] == [{"run": run.id, "state": "paused", "count": 3}]
+    assert stand(scene) == {"pending"}

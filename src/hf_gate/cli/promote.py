@@ -27,16 +27,19 @@ def policy_promote(run: Run, *, name: str, yes: bool, max_changes: int | None) -
     """Let this version of a policy act in `hf-gate run` without being asked, also where its first cycle is large.
 
     Says first what that cycle would change. The word stands in the ledger, and is for this version: a policy that
-    means something else tomorrow needs it again.
+    means something else tomorrow needs it again. It also lets a version go on whose run was paused or stopped.
     """
     found = read_policies(run, needs_desk=True, is_said=False)
     if found.has_errors:
         return refuse(run, found)
-    from .office import office  # noqa: PLC0415 - help needs none of it
+    from ..usecases.orders import is_halted  # noqa: PLC0415 - help needs none of it
+    from .office import office  # noqa: PLC0415 - as above
 
     desk = office(run)
     policy = _enforced(desk, name)
-    is_known = desk.store.setting(f"promoted {policy.name}") == policy.digest
+    is_known = desk.store.setting(f"promoted {policy.name}") == policy.digest and not is_halted(
+        desk.store, policy.digest
+    )
     changes = [] if is_known else _first_cycle(desk, policy)
     if not is_known:
         _confirm(run, desk, policy, changes, yes=yes, max_changes=max_changes)
@@ -101,11 +104,13 @@ def _confirm(
 def _enter(desk: Desk, policy: Policy) -> None:
     from ..domain.events import Entry, PolicyPromoted  # noqa: PLC0415 - as above
     from ..domain.moments import ms  # noqa: PLC0415 - as above
+    from ..usecases.orders import lift  # noqa: PLC0415 - as above
 
     event = PolicyPromoted(policy=policy.name, digest=policy.digest)
     with desk.store.writing() as write:
         write.append(None, [Entry(event=event, at=ms(desk.clock.now()), actor=desk.actor)])
         write.setting(f"promoted {policy.name}", policy.digest)
+        lift(desk.store, write, policy.digest)
 
 
 def _told(policy: Policy, changes: Sequence[Change]) -> Iterator[str]:

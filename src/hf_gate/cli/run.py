@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from ..domain.ids import Repo
-    from ..domain.rows import RequestRow
+    from ..domain.rows import RequestRow, RunRow
     from ..plan.model import Change
     from ..usecases.run import Desk, Turn
     from .frame import Run
@@ -174,10 +174,22 @@ def _lines(done: Turn, changes: Sequence[Change]) -> Iterator[str]:
             f"  {number:,} of policy {policy} wait: its first turn would change more than 50 requests at a repo."
             f" Look with `hf-gate plan`, then `hf-gate policy promote {policy}`."
         )
+    for run, held in done.halted:
+        yield f"  {len(held):,} wait: run {run.id}, which was to do this, was {run.state}. {_go_on(run, held)}"
     late = [change for change in done.plan.changes if change.rule == "until"] if done.plan else []
     days = [int(one.facts["days_late"]) for change in late for one in change.because if one.facts.get("days_late")]
     if days:
         yield f"  {numbered(len(days), 'grant')} over for {max(days)} days or less: this comes late."
+
+
+def _go_on(run: RunRow, held: Sequence[Change]) -> str:
+    """How whoever halted a run lets its policies act again."""
+    if run.state == "paused":
+        return f"Go on: hf-gate runs resume {run.id}; or for good: hf-gate runs stop {run.id}."
+    names = sorted({change.policy for change in held if change.policy})
+    if not names:
+        return "To end them by hand: hf-gate plan --out plan.json."
+    return f"Edit the policy, or let it act as it is: hf-gate policy promote {' or '.join(names)}."
 
 
 def _counts(counts: Mapping[str, int]) -> str:

@@ -83,14 +83,21 @@ def show(run: Run, ident: str) -> int:
 )
 @click.argument("ident", metavar="RUN")
 def pause(run: Run, ident: str) -> int:
-    """The process that carries the run ends after the batch in flight; `runs resume` goes on."""
+    """The process that carries the run ends after the batch in flight; `runs resume` goes on.
+
+    Until then `hf-gate run` does nothing by the policies that made it, at the repos that it was about.
+    """
     return _wish(run, ident, "pause")
 
 
 @command("stop", examples=("hf-gate runs stop r_0123456789ab", "hf-gate runs stop r_0123456789ab --desk ~/desks/eeg"))
 @click.argument("ident", metavar="RUN")
 def stop(run: Run, ident: str) -> int:
-    """The run ends after the batch in flight, for good. What was done stays done: `hf-gate undo RUN` turns it back."""
+    """The run ends after the batch in flight, for good. What was done stays done: `hf-gate undo RUN` turns it back.
+
+    `hf-gate run` does nothing more by the policies that made it, at the repos that it was about, until they are edited or
+    promoted.
+    """
     return _wish(run, ident, "stop")
 
 
@@ -102,7 +109,12 @@ def _wish(run: Run, ident: str, word: str) -> int:
     try:
         known = run_named(store, ident)
         if is_over(known):
-            run.out.say(f"Run {known.id} has {known.state} already.")
+            more = (
+                " Its policies go on in `hf-gate run`: mode: shadow in their files ends that."
+                if known.kind == "auto"
+                else ""
+            )
+            run.out.say(f"Run {known.id} has {known.state} already.{more}")
             return 0
         store.wish_for(known.id, word)
     finally:

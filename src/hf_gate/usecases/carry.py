@@ -23,6 +23,7 @@ from ..domain.requests import Decision, Target
 from ..errors import HfGateError
 from ..plan.model import Change
 from .observing import observe
+from .orders import keep_halt
 from .ports import ClockPort, RunRow, SendPort, StorePort, WritePort
 from .runs import ENDED, GRANT, INTERRUPTED, PAUSED, STOPPED, check_kept
 from .settling import Item, Settled, intent, judge_ground, read_back, settled_by, told_entries
@@ -35,7 +36,8 @@ LONG_AGO: Final = 3600.0  # seconds: no call waits so long for its turn after it
 PLANNED, STARTED = "planned", "started"
 UNDER_WAY: Final = (STARTED, Kind.OPEN.value)
 DIRECT: Final = "direct"
-
+WISHED: Final[Mapping[str, str]] = {"pause": PAUSED, "stop": STOPPED}
+"""How a run ends when somebody wishes so."""
 
 Call: TypeAlias = Callable[[Repo, Iterator[Decision]], Iterator[Outcome]]
 """Sends decisions as it takes them: each is written down as started when it is taken."""
@@ -76,7 +78,7 @@ class Carrier:
         except BaseException:
             self._close(run, INTERRUPTED)
             raise
-        state = {"pause": PAUSED, "stop": STOPPED}.get(self._wish or "", ENDED)
+        state = WISHED.get(self._wish or "", ENDED)
         if state == ENDED and (stop is not None or self.store.changes(run.id, (PLANNED, *UNDER_WAY), 1)):
             state = INTERRUPTED  # what is unknown, or was not reached, is looked at again by whoever comes next
         ended = self._close(run, state)
@@ -105,7 +107,8 @@ class Carrier:
         except BaseException:
             self._close(run, INTERRUPTED)
             raise
-        over = STOPPED if self.store.changes(run.id, (PLANNED,), 1) else ENDED
+        wish = WISHED.get(self.store.wish(run.id) or "", STOPPED)
+        over = wish if self.store.changes(run.id, (PLANNED,), 1) else ENDED
         return self._close(run, INTERRUPTED if self.store.changes(run.id, UNDER_WAY, 1) else over)
 
     def _settle_some(self, run: RunRow, repo: Repo, items: Sequence[Item]) -> None:
@@ -251,7 +254,9 @@ class Carrier:
         """
         if state == INTERRUPTED and run.kind == DIRECT and not self.store.changes(run.id, UNDER_WAY, 1):
             state = STOPPED
+        is_meant = state in (PAUSED, STOPPED) and self.store.wish(run.id) is not None
         with self.store.writing() as write:
+            keep_halt(self.store, write, run, is_meant=is_meant)
             return close_run(write, run, state, self._at())
 
     def _at(self) -> int:

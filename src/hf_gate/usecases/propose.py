@@ -34,9 +34,9 @@ from ..policy.combine import NO_RULE
 from ..policy.model import Action, Facts, Policy, Verdict
 from .judging import CHUNK, Case, Court, SourcesPort, cases
 from .ports import StorePort
+from .runs import UNTIL
 
 POLICY: Final = "policy"
-UNTIL: Final = "until"
 
 
 @dataclass(slots=True)

@@ -21,6 +21,7 @@ from ..policy.tables import Table, unbound
 from .cadence import Kind, due_kind, note_of
 from .carry import Carrier
 from .judging import Court, SourcesPort
+from .orders import sorted_out
 from .ports import ClockPort, HubPort, StorePort
 from .propose import Hearing, Proposal, propose
 from .runs import UNFINISHED, begin
@@ -34,7 +35,8 @@ _COUNTED: Final = 3_600_000  # ms between two comparisons with the Hub's own rep
 class Turn:
     """What one turn came to. `held`: changes of a policy version that may not act here yet; nothing of it is lost.
 
-    `resumed`: runs that an earlier turn left half-way, as they stand now.
+    `halted`: what waits because somebody paused or stopped a run of it. `resumed`: runs that an earlier turn left
+    half-way, as they stand now.
     """
 
     synced: list[Synced] = field(default_factory=list)
@@ -45,6 +47,7 @@ class Turn:
     stopped: HfGateError | None = None  # what ended the sending early
     deferred: list[Change] = field(default_factory=list)
     held: list[Change] = field(default_factory=list)
+    halted: list[tuple[RunRow, list[Change]]] = field(default_factory=list)
     resumed: list[RunRow] = field(default_factory=list)
 
     @property
@@ -211,7 +214,8 @@ def bind_tables(desk: Desk, budget: int) -> int:
 
 def _let_through(desk: Desk, plan: Plan, done: Turn) -> list[Change]:
     now = ms(desk.clock.now())
-    go, done.held = guards.first_cycles(plan.changes, acting(desk.store, plan.changes))
+    free, done.halted = sorted_out(desk.store, plan.changes)
+    go, done.held = guards.first_cycles(free, acting(desk.store, free))
     used = {verb: desk.store.done_since(verb, now - rate.seconds * 1000) for verb, rate in desk.budgets.items()}
     take, done.deferred = guards.within(go, desk.budgets, used)
     return take
@@ -263,5 +267,6 @@ def told(done: Turn) -> dict[str, object]:
         "counts": {} if run is None else dict(run.counts),
         "deferred": dict(Counter(change.verb for change in done.deferred)),
         "held": dict(Counter(f"{change.policy}" for change in done.held)),
+        "halted": [{"run": run.id, "state": run.state, "count": len(held)} for run, held in done.halted],
         "summary": {} if plan is None else plan.summary,
     }  # fmt: skip

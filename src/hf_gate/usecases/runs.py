@@ -17,6 +17,8 @@ from ..plan.model import Change, Plan, kept, sealed
 from .ports import ChangeRow, RequestRow, RunRow, StorePort
 
 READY, INTERRUPTED, PAUSED, STOPPED, ENDED = "ready", "interrupted", "paused", "stopped", "ended"
+UNTIL: Final = "until"
+"""The rule of a change that ends a grant whose time is over."""
 GRANT: Final = "grant"
 """The rule of a change that lets in whom the Hub has no request of: it is sent by another call, one for each."""
 UNFINISHED: Final = (READY, INTERRUPTED)
