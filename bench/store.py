@@ -19,8 +19,7 @@ from hf_gate.domain.ids import Repo, parse_repo
 from hf_gate.domain.ledger import Link, prove
 from hf_gate.domain.query_reading import parse_query
 from hf_gate.domain.requests import AccessRequest
-from hf_gate.domain.rows import Seen
-from hf_gate.domain.state import content_digest, news, raw_digest
+from hf_gate.domain.state import Seen, told
 from hf_gate.protocol.codec import read_page
 from hf_gate.store.opening import open_store
 from hf_gate.store.reading import Store
@@ -89,13 +88,7 @@ def sync(store: Store, source: Iterator[tuple[Repo, Sequence[AccessRequest]]], g
         known = store.known(repo, page)
         spent["known"] += time.perf_counter() - start
         start = time.perf_counter()
-        seen = []
-        for request, one in zip(page, known, strict=True):
-            raw = raw_digest(request)
-            if one is not None and one.raw == raw:
-                continue
-            events = news(one, request)
-            seen.append(Seen(request=request, known=one, events=events, raw=raw, content=content_digest(request)))
+        seen = [new for request, one in zip(page, known, strict=True) if (new := told(one, request)) is not None]
         spent["news"] += time.perf_counter() - start
         if seen:
             waiting.append((repo, seen))

@@ -17,8 +17,7 @@ import pytest
 
 from hf_gate.domain.ids import Repo, RepoType
 from hf_gate.domain.requests import AccessRequest
-from hf_gate.domain.rows import Seen
-from hf_gate.domain.state import content_digest, news, raw_digest
+from hf_gate.domain.state import Seen, content_digest, news, raw_digest
 from hf_gate.protocol.codec import read_page
 from hf_gate.store.opening import open_store
 from hf_gate.store.reading import Store

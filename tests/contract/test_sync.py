@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from hf_gate.domain import events as e
 from hf_gate.domain.completeness import PROVED, Completeness
 from hf_gate.domain.lifecycle import STATUSES
 from hf_gate.domain.moments import ms
+from hf_gate.usecases.cadence import note_of
 from hf_gate.usecases.sync import MANY, Ids, report_counts
 from hf_gate.usecases.verify import verify
 from hf_gate.wiring import HubClock
@@ -365,6 +368,22 @@ def test_a_reading_that_is_ended_early_keeps_its_pages_and_the_next_one_does_the
         assert synced.complete
         assert sum(synced.counts.values()) == 2500
         assert verify(desk.store, fold=True).ok
+
+
+def test_the_end_of_a_reading_is_all_there_or_not_at_all(desk: Desk) -> None:
+    desk.ask(*PEOPLE)
+    refuse = "BEFORE INSERT ON ledger WHEN NEW.kind = 'SyncEnded' BEGIN SELECT RAISE(ABORT, 'the disk is gone'); END"
+    with closing(sqlite3.connect(desk.file)) as db:
+        db.execute(f"CREATE TRIGGER no_end {refuse}")
+        with pytest.raises(sqlite3.IntegrityError, match="the disk is gone"):
+            desk.full()
+        db.execute("DROP TRIGGER no_end")
+    row = desk.store.repo(desk.repo)
+    assert row is not None
+    assert (row.full_at, row.quick_at, row.is_complete, row.gated) == (None, None, False, None)
+    assert note_of(desk.store, desk.repo) is None
+    assert desk.full().complete
+    assert desk.kinds() == ["RequestSeen"] * 5 + ["SyncEnded"]
 
 
 def test_what_ends_a_reading_is_noted_beside_the_repo(desk: Desk) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hf_gate.domain import events as e
 from hf_gate.domain.ids import Person, Repo, RepoType
 from hf_gate.domain.requests import AccessRequest
-from hf_gate.domain.state import LAG, WITHDRAWN, Known, RequestState, content_digest, evolve, news, raw_digest
+from hf_gate.domain.state import LAG, WITHDRAWN, Known, RequestState, content_digest, evolve, news, raw_digest, told
 
 REPO = Repo(RepoType.MODEL, "acme", "m")
 STATUSES = ("pending", "accepted", "rejected", "reset")
@@ -217,6 +217,19 @@ def test_a_list_that_lags_behind_our_change_moves_nothing_and_one_that_does_not_
     (event,) = desk.read(record("pending", read_at=(T0 + LAG) / 1000))
     assert isinstance(event, e.StatusMoved)
     assert event.cause == "superseded"
+
+
+def test_only_what_the_store_does_not_have_is_told_to_it() -> None:
+    assert (new := told(None, record())) is not None
+    assert (new.known, new.events) == (None, news(None, record()))
+    desk = accepted_by_us()
+    lagging = record(read_at=(T0 + LAG - 1) / 1000)
+    assert told(desk.known, lagging) is None, "a list that lags behind our change"
+    assert told(desk.known, record(asked=-1)) is None, "an earlier attempt"
+    shown = record("accepted")
+    assert (news_less := told(desk.known, shown)) is not None
+    assert news_less.events == (), "what the Hub now shows is what we did, in another record"
+    assert told(known(desk.state, shown), shown) is None, "to the byte as before"
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,10 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from .events import AnyEvent
 from .ids import Repo
 from .ledger import Link
 from .requests import AccessRequest
-from .state import Known, RequestState
+from .state import RequestState
 
 Cut: TypeAlias = tuple[int, int]
 """A place in a list of requests from the oldest on: when that one asked (ms), and its number."""
@@ -35,16 +34,6 @@ class PersonRow(msgspec.Struct, frozen=True, gc=False):
     id: int
     pseudonym: str
     identity: Identity
-
-
-class Seen(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One record with what it told: what the store writes for it. `events` () refreshes the digests only."""
-
-    request: AccessRequest
-    known: Known | None
-    events: tuple[AnyEvent, ...]
-    raw: bytes
-    content: bytes
 
 
 class RequestRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -109,6 +109,32 @@ class Known(msgspec.Struct, frozen=True, gc=False):
     content: bytes
 
 
+class Seen(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One record with what it told: what the store writes for it. `events` () refreshes the digests only."""
+
+    request: AccessRequest
+    known: Known | None
+    events: tuple[e.AnyEvent, ...]
+    raw: bytes
+    content: bytes
+
+
+def told(known: Known | None, request: AccessRequest) -> Seen | None:
+    """What a record is to the store; None when it has that already, or knows better."""
+    raw = raw_digest(request)
+    if known is not None and known.raw == raw and known.state.status == request.status:
+        return None
+    events = news(known, request)
+    if known is not None and not events and not (is_of(known, request) and request.status == known.state.status):
+        return None  # an earlier attempt; or our own change under way, whose settling will say what it came to
+    return Seen(request=request, known=known, events=events, raw=raw, content=content_digest(request))
+
+
+def is_of(known: Known, request: AccessRequest) -> bool:
+    """Whether a record is of that attempt: one of an earlier attempt says nothing of it, not even that it is still there."""
+    return ms(request.asked_at) == known.state.asked_at
+
+
 def raw_digest(request: AccessRequest) -> bytes:
     """Eight bytes that tell whether a record reads exactly as before."""
     return hashlib.blake2b(request.raw_json, digest_size=8).digest()

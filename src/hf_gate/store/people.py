@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ..domain.folding import folded
 from ..domain.requests import AccessRequest
-from ..domain.rows import Seen
+from ..domain.state import Seen
 from .memory import Memory
 from .sql import Database
 from .texts import clean

@@ -14,8 +14,8 @@ from ..domain.ids import Repo
 from ..domain.ledger import Checkpoint
 from ..domain.lifecycle import VERB_TO
 from ..domain.requests import AccessRequest
-from ..domain.rows import ChangeRow, RepoRow, RunRow, Seen
-from ..domain.state import Known, evolve, news
+from ..domain.rows import ChangeRow, RepoRow, RunRow
+from ..domain.state import Known, Seen, evolve, news
 from . import runs
 from .indexing import Indexer
 from .log import Log

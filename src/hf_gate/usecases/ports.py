@@ -28,9 +28,8 @@ from ..domain.rows import (
     RepoRow,
     RequestRow,
     RunRow,
-    Seen,
 )
-from ..domain.state import Known
+from ..domain.state import Known, Seen
 
 __all__ = [
     "ChangeRow", "ClockPort", "Found", "Head", "HistoryRow", "HubPort", "Identity", "LedgerRow", "PersonRow",

@@ -20,11 +20,11 @@ from ..domain.ids import Repo
 from ..domain.lifecycle import STATUSES
 from ..domain.moments import ms
 from ..domain.requests import AccessRequest, Target
-from ..domain.rows import RequestRow, Seen
-from ..domain.state import WITHDRAWN, Known, content_digest, news, raw_digest
+from ..domain.rows import RequestRow
+from ..domain.state import WITHDRAWN, Known, Seen, is_of, told
 from ..errors import HfGateError
-from .cadence import Kind, note_of
-from .ports import ClockPort, HubPort, StorePort
+from .cadence import Kind, Note, note_of
+from .ports import ClockPort, HubPort, StorePort, WritePort
 
 PAGE: Final = 1000  # requests in one transaction: as many as the Hub puts on a page
 MANY: Final = 50  # so many missing requests are not believed without the Hub's own report
@@ -164,12 +164,10 @@ class _Reading:
                 self.doubts.append(f"the list of {status}: {rows.completeness.why}")
         if not self.doubts:
             self._miss()
-        columns: dict[str, object] = {"is_complete": not self.doubts, "quick_at": self._now(), **self._gate()}
-        if not self.doubts:
-            columns["full_at"] = columns["quick_at"]
-        synced = self._end(Kind.FULL, columns)
-        self._enter(synced, actor)
-        return synced
+        now = self._now()
+        proved = {} if self.doubts else {"full_at": now}
+        columns = {"is_complete": not self.doubts, "quick_at": now, **self._gate(), **proved}
+        return self._end(Kind.FULL, columns, actor)
 
     def _gate(self) -> dict[str, object]:
         """The gate and its form as they stand, which policies need; not a reason for a reading to fail."""
@@ -180,53 +178,28 @@ class _Reading:
             return {}
         return {"gated": str(mode) if mode else None, "form_card": e.canonical(form).decode()}
 
-    def _enter(self, synced: Synced, actor: str) -> None:
-        """The end of a full reading stands in the ledger when it says something else than the last one did."""
-        before, at = note_of(self.store, self.repo), self._now()
-        note = {"at": at, "complete": bool(synced.complete), "counts": dict(synced.counts)}
-        with self.store.writing() as write:
-            write.setting(f"full {self.repo}", msgspec.json.encode(note).decode())
-            if before is None or (before.complete, before.counts) != (synced.complete, synced.counts):
-                ended = e.SyncEnded(complete=bool(synced.complete), counts=synced.counts)
-                write.append(self.repo, [e.Entry(event=ended, at=at, actor=actor)])
-
     # ---- a page ------------------------------------------------------------------------------------------------------
 
     def take(self, page: Sequence[AccessRequest]) -> int:
         """Enters what a page tells; how many on it were known before this reading began."""
-        met, told = 0, []
+        met, new = 0, list[Seen]()
         for known, request in zip(self.store.known(self.repo, page), page, strict=True):
-            raw = raw_digest(request)
-            if known is not None:
-                is_met = known.id not in self.seen
-                met += is_met
-                if known.raw == raw and known.state.status == request.status:
+            is_again = known is not None and known.id in self.seen
+            met += known is not None and not is_again
+            if (one := told(known, request)) is None:
+                if known is not None and is_of(known, request):
                     self.seen.add(known.id)
-                    continue
-                if not is_met and _is_older(known, request):
-                    continue
-            if (one := self._compared(known, request, raw)) is not None:
-                told.append(one)
-        if told:
+            elif known is None or not is_again or not _is_older(known, request):
+                new.append(one)
+        if new:
             with self.store.writing() as write:
-                numbers = write.observe(self.repo, told, self._now())
+                numbers = write.observe(self.repo, new, self._now())
             for number in numbers:
                 self.seen.add(number)
-            self.tally.update(_name_of(event) for one in told for event in one.events)
+            self.tally.update(_name_of(event) for one in new for event in one.events)
         self.tally["read"] += len(page)
         self.tick(len(page))
         return met
-
-    def _compared(self, known: Known | None, request: AccessRequest, raw: bytes) -> Seen | None:
-        """What a record that reads differently than before is to the store; None when it keeps what it has."""
-        events = news(known, request)
-        if known is not None and not events:
-            if ms(request.asked_at) != known.state.asked_at:
-                return None  # an earlier attempt: it says nothing about this one, not even that it is still there
-            if request.status != known.state.status:
-                self.seen.add(known.id)
-                return None  # our own change, under way: its settling will say what it came to
-        return Seen(request=request, known=known, events=events, raw=raw, content=content_digest(request))
 
     # ---- who is gone -------------------------------------------------------------------------------------------------
 
@@ -285,13 +258,26 @@ class _Reading:
 
     # ---- the end -----------------------------------------------------------------------------------------------------
 
-    def _end(self, kind: Kind, columns: Mapping[str, object]) -> Synced:
+    def _end(self, kind: Kind, columns: Mapping[str, object], actor: str = "") -> Synced:
+        """What the reading came to, in one transaction."""
+        before = note_of(self.store, self.repo)
         with self.store.writing() as write:
             write.repo_changed(self.repo, {**columns, "problem": "; ".join(self.doubts) or None})
-        row = self.store.repo(self.repo)
-        told = {name: self.tally[name] for name in ("read", "new", "again", "changed", "moved", "withdrawn")}
-        counts = {} if row is None else dict(row.counts)
-        return Synced(self.repo, kind, **told, read_on=self.read_on, doubts=tuple(self.doubts), counts=counts)
+            tally = {name: self.tally[name] for name in ("read", "new", "again", "changed", "moved", "withdrawn")}
+            counts = dict(write.repo(self.repo).counts)
+            synced = Synced(self.repo, kind, **tally, read_on=self.read_on, doubts=tuple(self.doubts), counts=counts)
+            if kind is Kind.FULL:
+                self._enter(write, synced, before, actor)
+        return synced
+
+    def _enter(self, write: WritePort, synced: Synced, before: Note | None, actor: str) -> None:
+        """The end of a full reading stands in the ledger when it says something else than the last one did."""
+        at, complete = self._now(), bool(synced.complete)
+        note = {"at": at, "complete": complete, "counts": dict(synced.counts)}
+        write.setting(f"full {self.repo}", msgspec.json.encode(note).decode())
+        if before is None or (before.complete, before.counts) != (complete, synced.counts):
+            ended = e.SyncEnded(complete=complete, counts=synced.counts)
+            write.append(self.repo, [e.Entry(event=ended, at=at, actor=actor)])
 
     def _now(self) -> int:
         return ms(self.clock.now())
