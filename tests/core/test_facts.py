@@ -307,6 +307,14 @@ def test_a_memo_of_qualities_changes_no_answer_and_stays_small() -> None:
     assert len(memo) <= 10
 
 
+def test_an_answer_that_two_people_give_is_weighed_once() -> None:
+    memo = Memo()
+    for username in ("ann", "bob"):
+        asked = asking(answers={"Affiliation": "Example University"}, person=Person(username[0] * 24, username, None))
+        assert value("answers.affiliation.quality", asked, memo=memo) == "good"
+    assert len(memo) == 1
+
+
 def test_the_same_answer_of_two_people_is_weighed_with_their_own_names() -> None:
     memo = Memo()
     answers = {"Affiliation": "bob builder"}

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection
 from enum import StrEnum
 from functools import lru_cache
 from itertools import pairwise
+from typing import Final, NamedTuple
 
 from . import quality_words as words
 from .quality_reading import Given, folded, label_says, phrases, seen, vocabulary, words_of
@@ -35,17 +36,41 @@ def quality(answer: str | None, label: str = "", role: Role | None = None, names
     """
     if answer is None:
         return Quality.MISSING
+    kind = role_of(label) if role is None else role
+    return signed(weighed(answer, label, kind), answer, label, kind, names)
+
+
+class Weighed(NamedTuple):
+    """What an answer is worth whoever gave it. `words`: how many it has, 0 where nobody's name makes it worse."""
+
+    quality: Quality
+    words: int
+
+
+def weighed(answer: str, label: str, role: Role) -> Weighed:
+    """The part of the work that is the same for all who give the same answer."""
     text = seen(answer)
     if not text:
-        return Quality.EMPTY
-    kind = role_of(label) if role is None else role
-    plain = folded(text)
-    given = Given(text, plain, words_of(plain), label, kind, names)
-    if _is_invited(given) or _FITS.get(kind, _never)(given):
-        return Quality.GOOD
+        return Weighed(Quality.EMPTY, 0)
+    given = _given(text, label, role, ())
+    if _is_invited(given) or _FITS.get(role, _never)(given):
+        return Weighed(Quality.GOOD, 0)
     if any(is_junk(given) for is_junk in _JUNK):
-        return Quality.JUNK
-    return Quality.THIN if _THIN.get(kind, _never)(given) else Quality.GOOD
+        return Weighed(Quality.JUNK, 0)
+    found = Quality.THIN if _THIN.get(role, _never)(given) else Quality.GOOD
+    return Weighed(found, 0 if role in _NAMELESS else len(given.words))
+
+
+def signed(found: Weighed, answer: str, label: str, role: Role, names: Collection[str]) -> Quality:
+    """The quality of a weighed answer from somebody with these names: one's own name is no answer."""
+    if not found.words or all(len(_own(name)) != found.words for name in names):
+        return found.quality
+    return Quality.JUNK if _repeats_ones_name(_given(seen(answer), label, role, names)) else found.quality
+
+
+def _given(text: str, label: str, role: Role, names: Collection[str]) -> Given:
+    plain = folded(text)
+    return Given(text, plain, words_of(plain), label, role, names)
 
 
 # ---- the word lists, folded as answers are ---------------------------------------------------------------------------
@@ -275,11 +300,20 @@ def _parts(label: str, role: Role) -> frozenset[str]:
     ) - {""}
 
 
+_NAMELESS: Final = (Role.NAME, Role.COUNTRY, Role.JOB)  # where one's name may stand, or cannot
+
+
+@lru_cache(maxsize=256)
+def _own(name: str) -> tuple[str, ...]:
+    """The words of a person's name."""
+    return words_of(folded(seen(name[:200])))
+
+
 def _repeats_ones_name(given: Given) -> bool:
-    if given.role in (Role.NAME, Role.COUNTRY, Role.JOB) or not given.names or _is_allowed_name(given):
+    if given.role in _NAMELESS or _is_allowed_name(given):
         return False
     for name in given.names:
-        own = words_of(folded(seen(name[:200])))
+        own = _own(name)
         if own and (given.words == own or (len(own) > 1 and sorted(given.words) == sorted(own))):
             return not re.search(words.PLACE_PARTS, " ".join(own))
     return False
@@ -312,7 +346,6 @@ _JUNK: tuple[Callable[[Given], bool], ...] = (
     _is_without_vowels,
     _is_one_letter,
     _repeats_the_label,
-    _repeats_ones_name,
     _is_filler_text,
 )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from ..domain.forms import GateForm, fold
-from ..domain.quality import Quality, quality
+from ..domain.quality import Quality, Weighed, quality, signed, weighed
 from ..domain.roles import Role, role_of
 from .mail import parse_address
 
@@ -74,29 +74,29 @@ def layout(form: FormRoles, labels: tuple[str, ...]) -> Layout:
 
 
 class Memo:
-    """Qualities already weighed, for answers that many people give; a cache of bounded size, handed in by who has many.
+    """Answers already weighed, for many people give the same; a cache of bounded size, handed in by who has many.
 
     At most `size` are kept: the newer half for sure, the older as long as there is room.
     """
 
     def __init__(self, size: int = 100_000) -> None:
         self._size = max(2, size) // 2
-        self._new: dict[tuple[object, ...], Quality] = {}
-        self._old: dict[tuple[object, ...], Quality] = {}
+        self._new: dict[tuple[str, str, Role], Weighed] = {}
+        self._old: dict[tuple[str, str, Role], Weighed] = {}
 
     def __len__(self) -> int:
         return len(self._new) + len(self._old)
 
     def quality(self, answer: str, label: str, role: Role, names: Sequence[str]) -> Quality:
         """As `domain.quality.quality`."""
-        key = (answer, label, role, *names)
+        key = (answer, label, role)
         found = self._new.get(key)
         if found is None:
-            found = self._old.get(key) or quality(answer, label, role, names)
+            found = self._old.get(key) or weighed(answer, label, role)
             if len(self._new) >= self._size:
                 self._old, self._new = self._new, {}
             self._new[key] = found
-        return found
+        return signed(found, answer, label, role, names)
 
 
 def best_answer(
@@ -109,7 +109,7 @@ def best_answer(
         if role is Role.CONSENT and text.strip().lower() in TICKED | _NOT_TICKED:
             found = Quality.GOOD if is_ticked(text) else Quality.EMPTY
         else:
-            found = memo.quality(text, label, role, names) if memo else quality(text, label, role, names)
+            found = memo.quality(text, label, role, names) if memo is not None else quality(text, label, role, names)
         if best[1] is None or _RANK[found] > _RANK[best[0]]:
             best = (found, text)
         if found is Quality.GOOD:
