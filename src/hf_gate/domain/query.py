@@ -139,6 +139,7 @@ ACTIONS: Final = ("accept", "human", "wait", "reset", "reject")
 WORDS: Final[dict[str, tuple[str, ...]]] = {
     "status": (*(status.value for status in STATUSES), "withdrawn"),
     "verdict": ACTIONS,
+    "shadow": ACTIONS,
 }
 """Keys whose values are known beforehand."""
 
@@ -154,6 +155,7 @@ KEYS: Final[dict[str, str]] = {
     "reviewed": "the day of the last decision",
     "rule": "the rule behind the verdict",
     "verdict": "what the policies say: accept, human, wait, reset, reject",
+    "shadow": "what a policy in shadow mode would say: one of the same",
     "table": "a table of yours that they stand in",
     "reason": "the last reason that was given to them",
     "form": 'the answer to one question: form."Intended use":*robot*',
@@ -162,7 +164,19 @@ KEYS: Final[dict[str, str]] = {
 }
 """What may stand before the colon, and what it means."""
 
+OPEN: Final = frozenset({"status", "repo", "age", "asked", "reviewed", "rule", "verdict", "shadow", "queue"})
+"""Keys by which nobody learns what a person is called, wrote or was told; and `user` asks for pseudonyms as well."""
+
+
+def is_open(term: Term) -> bool:
+    """Whether somebody who sees no names, mail and answers may ask for this: by the answer they would see them."""
+    if term.key == "user":
+        return all(pattern.is_plain and _PSEUDONYM.match(pattern.parts[0]) for pattern in term.patterns)
+    return term.key in OPEN
+
+
 UNITS: Final = {"h": 3600, "d": 86400, "w": 7 * 86400, "mo": 30 * 86400, "y": 365 * 86400}
+_PSEUDONYM: Final = re.compile(r"p_[0-9a-f]{16}\Z")
 _NEEDS_QUOTES = re.compile(r"[\s,]|^[<>]")
 _NO_BARE = re.compile(r"[:,]|^-")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, tzinfo
@@ -126,6 +127,17 @@ def _verdict(column: str) -> Callable[[_Making, Term], None]:
             making.into.verdicts = _both(making.into.verdicts, fitting)
 
     return condition
+
+
+def _shadow(making: _Making, term: Term) -> None:
+    """Of several policies in shadow, one that says so is enough."""
+    rows = making.db.rows("SELECT id, shadow FROM verdicts")
+    said = {ident: [action for _, _, action in json.loads(shadow)] for ident, shadow in rows}
+    fitting = [ident for ident, actions in said.items() if any(_fits(term.patterns, one) for one in actions)]
+    if term.is_not:
+        making.among("r.verdict_id", fitting, is_not=True)
+    else:
+        making.into.verdicts = _both(making.into.verdicts, fitting)
 
 
 def _queue(making: _Making, term: Term) -> None:
@@ -282,7 +294,7 @@ def _must(making: _Making, term: Term, parts: Sequence[str]) -> None:
 _TERMS: dict[str, Callable[[_Making, Term], None]] = {
     "": _word, "status": _status, "repo": _repo, "user": _user, "email": _email, "domain": _domain, "country": _country,
     "age": _age, "asked": _day("r.asked_at"), "reviewed": _day("r.reviewed_at"), "rule": _verdict("rule"),
-    "verdict": _verdict("action"), "table": _table, "reason": _reason, "form": _form, "answer": _answer, "queue": _queue,
+    "verdict": _verdict("action"), "shadow": _shadow, "table": _table, "reason": _reason, "form": _form, "answer": _answer, "queue": _queue,
 }  # fmt: skip
 
 
