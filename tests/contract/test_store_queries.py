@@ -16,6 +16,7 @@ from hf_gate.domain.query import Age, Day, Pattern, Query, Term
 from hf_gate.domain.query_reading import parse_query
 from hf_gate.domain.rows import RequestRow
 from hf_gate.errors import UsageError
+from hf_gate.store.crowd import by_person
 from hf_gate.store.opening import open_store
 from hf_gate.store.query_sql import conditions
 from hf_gate.store.reading import Store
@@ -80,7 +81,10 @@ def _fill(store: Store) -> None:
         for ident in some[::2]:
             action, policy, rule = chance.choice(verdicts)
             queue = "data-office" if action == "human" else None
-            reached = VerdictReached(action=action, policy=policy, rule=rule, digest="d" * 64, queue=queue)
+            shadow = chance.choice([(), (("new", "n1", "reject"),), (("new", "n2", "accept"), ("old", "o1", "reset"))])
+            reached = VerdictReached(
+                action=action, policy=policy, rule=rule, digest="d" * 64, queue=queue, shadow=shadow
+            )
             tables = [name for name in ("partners", "dua") if chance.random() < 0.4]
             person = store.requests([ident])[ident].person.id
             entries.append(
@@ -177,6 +181,7 @@ _HOLDS: dict[str, Callable[[Store, Term, RequestRow], bool]] = {
     "reviewed": lambda _, t, row: _day(t, row.state.reviewed_at),
     "rule": lambda _, t, row: _some(t, row.state.verdict[2] if row.state.verdict else None),
     "verdict": lambda _, t, row: _some(t, row.state.verdict[0] if row.state.verdict else None),
+    "shadow": lambda _, t, row: _some(t, *(action for _, _, action in row.state.shadow)),
     "table": lambda store, t, row: _some(t, *_column(store, "SELECT name FROM hits WHERE request_id = ?", row)),
     "reason": lambda store, t, row: _some(t, *_column(store, "SELECT reason FROM requests WHERE id = ?", row)),
     "form": lambda _, t, row: _some(t, _answers(row).get(folded(t.label or "").strip())),
@@ -226,6 +231,7 @@ _values: dict[str, st.SearchStrategy[Pattern | Age | Day]] = {
     "reviewed": st.builds(Day, st.sampled_from(["", ">", ">=", "<", "<="]), st.dates(datetime(2026, 2, 2).date(), datetime(2026, 2, 6).date())),  # noqa: DTZ001
     "rule": st.sampled_from([Pattern(("signed",)), Pattern(("s", "")), Pattern(("none",))]),
     "verdict": st.sampled_from([Pattern((v,)) for v in ("accept", "human", "reject")] + [Pattern(("", ""))]),
+    "shadow": st.sampled_from([Pattern((v,)) for v in ("accept", "reset", "wait")] + [Pattern(("re", ""))]),
     "table": st.sampled_from([Pattern(("dua",)), Pattern(("", "")), Pattern(("nowhere",))]),
     "reason": st.sampled_from([Pattern(("no",)), Pattern(("", "")), Pattern(("", "robot", ""))]),
     "form": _patterns | st.just(Pattern(("", ""))),
@@ -252,6 +258,35 @@ def test_a_query_gives_what_a_plain_filter_gives(
     assert _all(filled, query, limit, newest_first=newest_first) == want
     ready = conditions(query, filled._db, now=NOW)  # and when the index names too many to look at each
     assert [ident for _, ident in keys_of(filled._db, ready, Wanted(limit, newest_first), most=0)] == want[:limit]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(terms=st.lists(_terms(), max_size=2), limit=st.sampled_from([1, 4, 30]), newest_first=st.booleans())
+def test_by_person_each_stands_once_where_their_first_stood_with_all_that_the_query_finds(
+    filled: Store, terms: list[Term], limit: int, newest_first: bool
+) -> None:
+    query = Query(tuple(terms))
+    want: dict[int, list[int]] = {}
+    for ident in _plain(filled, query)[:: -1 if newest_first else 1]:
+        want.setdefault(filled.requests([ident])[ident].person.id, []).append(ident)
+    found, cursor = list[list[int]](), None
+    while True:
+        page = by_person(filled, query, now=NOW, limit=limit, newest_first=newest_first, cursor=cursor)
+        assert len(page.people) <= limit
+        found += [[row.id for row in rows] for rows in page.people]
+        cursor = page.next
+        if cursor is None:
+            break
+        assert page.people
+    assert found == list(want.values())
+
+
+def test_somebody_whose_name_is_the_same_is_another_person(place_of_two: Sequence[Store]) -> None:
+    for store in place_of_two:
+        take(store, EEG, [record(1, name="ada"), record(2, name="bob")])
+        take(store, MED, [record(1, name="ada", request=7), record(3, name="ada-2", request=8)])
+        found = by_person(store, parse_query("status:pending"), now=NOW).people
+        assert sorted(len(rows) for rows in found) == [1, 1, 2]
 
 
 @pytest.mark.parametrize(

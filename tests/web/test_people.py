@@ -47,10 +47,10 @@ def _status(room: Room, name: str) -> dict[str, str]:
 
 
 def _decide(visitor: Visitor, path: str, verb: str, picks: list[str], **more: str) -> Answer:
-    """As the page does it: ticks, then the yes on the page that follows."""
+    """As the page does it: ticks, then the yes on the page that follows where there is one."""
     body = "&".join([f"verb={verb}", *(f"pick={pick}" for pick in picks)]).encode()
     answer = visitor.ask("POST", path, body, {"content-type": "application/x-www-form-urlencoded"})
-    if answer.status != 303:
+    if answer.status != 303 or not answer.headers["location"].startswith("/bulk/"):
         return answer
     weighed = visitor.get(answer.headers["location"])
     count = re.search(r'name="count" value="(\d+)"', weighed.body)
@@ -96,6 +96,24 @@ def test_what_changed_since_the_page_was_read_is_not_decided(three: Room) -> Non
     assert f"at {_repos(three)[0]} it is rejected now" in lost.body
     assert three.office.tray.waiting() == []
     assert "outside the desk" in lena.get(path).body
+
+
+def test_a_decision_about_one_person_leaves_what_else_is_selected(three: Room) -> None:
+    lena, path = three.visitor(), _href(three, "ada")
+    lena.post("/selection", {"do": "all", "q": "status:pending"})
+    picks = _picks(lena.get(path).body)
+    assert _decide(lena, path, "reset", picks[:2], reason="Say more").status == 303
+    left = three.office.picks.all("s_lena-brandt")
+    assert three.row("bob").id in left
+    assert len(left) == len(_repos(three)) + 1 - 2
+
+
+def test_one_acceptance_goes_into_the_tray_as_by_the_button_of_its_row(three: Room) -> None:
+    lena, path = three.visitor(), _href(three, "ada")
+    answer = _decide(lena, path, "accept", _picks(lena.get(path).body)[:1])
+    assert answer.headers["location"] == path
+    (held,) = three.office.tray.waiting()
+    assert (held.leaves_at or 0) - held.made_at == 10_000
 
 
 def test_nothing_is_decided_without_a_tick_or_for_somebody_else(three: Room) -> None:

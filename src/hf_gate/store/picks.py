@@ -52,6 +52,14 @@ class Picks:
             write.db.run("DELETE FROM picked WHERE pick = ?", (pick,))
             write.db.run("DELETE FROM picks WHERE id = ?", (pick,))
 
+    def let_go(self, pick: str, decided: str) -> None:
+        """Lets go whom another selection has: what else was selected meanwhile stays."""
+        with self._store.writing() as write:
+            write.db.run(
+                "DELETE FROM picked WHERE pick = ? AND request_id IN (SELECT request_id FROM picked WHERE pick = ?)",
+                (pick, decided),
+            )
+
     def freeze(self, pick: str, into: str, member: str, at: int) -> int:
         """A copy that does not change any more; how many are in it. Copies older than a day are forgotten."""
         with self._store.writing() as write:

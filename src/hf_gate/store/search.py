@@ -49,6 +49,14 @@ def keys_of(db: Database, found: Conditions, wanted: Wanted, *, most: int = FEW)
     return keys[: wanted.limit]
 
 
+def kept_of(db: Database, found: Conditions, idents: Sequence[int], *, newest_first: bool) -> list[Key]:
+    """Which of these requests a query holds for, in order."""
+    if not idents or found.statuses == [] or found.repos == [] or found.verdicts == []:
+        return []
+    rows = _rows(db, found, Wanted(len(idents), newest_first), idents)
+    return [(row[0], row[1]) for row in rows if _holds(found, row)]
+
+
 def _holds(found: Conditions, row: Row) -> bool:
     return not found.checks or all(check(Found(row[2], row[3])) for check in found.checks)
 

@@ -16,9 +16,10 @@ from ..domain.moments import iso, moment_of, ms
 from ..domain.tray import Held, ground_of
 from ..errors import HfGateError
 from ..usecases.tray import Wish
+from .asking import PENDING, asked_of, read
 from .finding import request_of
 from .lines import key_of
-from .queue import PENDING, asked_of, read, record
+from .queue import record
 from .visit import NotFound, Refused, Visit
 
 if TYPE_CHECKING:

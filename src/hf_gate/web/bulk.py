@@ -23,6 +23,7 @@ from ..store.weighing import Aim, Heap
 from ..usecases.bulk import Order, begin_bulk
 from ..usecases.runs import direct_change
 from ..usecases.tray import Wish
+from .asking import asked_of, scoped
 from .carrying import carrying_of
 from .exports import exported
 from .finding import request_of
@@ -30,8 +31,9 @@ from .lines import Line, lines_of
 from .making import keep
 from .office import new_id
 from .plan import other_admins
-from .queue import KEYS, asked_of, cells_of, counted, record, scoped
+from .queue import KEYS, record
 from .request import texts_for
+from .tallies import cells_of, counted
 from .visit import NotFound, Refused, Visit
 
 TRAY_MOST: Final = 1000  # above, it is a run, or where two must agree a plan: it can be paused and turned back
@@ -233,8 +235,9 @@ def confirm(visit: Visit) -> Response:
         return (_as_plan if _two_must_agree(visit) else _as_run)(visit, weighed, told)
     rows = [row for part in _rows(visit, weighed) for row in part]
     seen = {row.id: ground_of(row) for row in rows}
-    visit.office.clearing.take(Wish(verb, seen, visit.member.name, told), visit.now, max(HOLD, visit.office.hold))
-    visit.office.picks.clear(pick_of(visit))
+    hold = visit.office.hold if len(rows) == 1 else max(HOLD, visit.office.hold)
+    visit.office.clearing.take(Wish(verb, seen, visit.member.name, told), visit.now, hold)
+    visit.office.picks.let_go(pick_of(visit), pick)
     visit.office.wake.set()
     return RedirectResponse("/queue", 303)
 
@@ -260,7 +263,7 @@ def _as_run(visit: Visit, weighed: Weighed, reason: str | None) -> Response:
         return begin_bulk(office.store, order, weighing.ready(office.store, weighed.aim), visit.now)
 
     carrying_of(office).take_up(ident, begin)
-    office.picks.clear(pick_of(visit))
+    office.picks.let_go(pick_of(visit), weighed.aim.pick)
     return RedirectResponse(f"/runs/{ident}", 303)
 
 
@@ -278,5 +281,5 @@ def _as_plan(visit: Visit, weighed: Weighed, reason: str | None) -> Response:
         guards=guards.told(changes, waiting, 0),
     )
     digest = keep(visit.office, plan, visit.member.name, "bulk")
-    visit.office.picks.clear(pick_of(visit))
+    visit.office.picks.let_go(pick_of(visit), weighed.aim.pick)
     return RedirectResponse(f"/plans/{digest}", 303)

@@ -30,7 +30,7 @@ from ..sources.desk import DeskSources
 from ..sources.folder import Folder, read_folder, read_tables
 from ..usecases.hearing import hear
 from ..usecases.judging import Court, cases_of, compiled, court_of, with_texts
-from . import queue
+from .asking import read
 from .finding import request_of
 from .lines import Line, Said, lines_of, said_of, verdicts_of
 from .visit import NotFound, Visit
@@ -221,7 +221,7 @@ class Bar:
                 Term("repo", tuple(Pattern((str(repo),)) for repo in repos)),
                 Term("status", (Pattern((Status.PENDING.value,)),)),
             )
-            yield from queue.read(self.visit, Query(terms), limit=TRIED, cursor=None).rows
+            yield from read(self.visit, Query(terms), limit=TRIED, cursor=None).rows
 
     def _heard(self, repo: Repo, rows: Sequence[RequestRow]) -> dict[int, Said]:
         court, now = self.court(repo), self.visit.now

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Final
@@ -135,6 +135,7 @@ def lines_of(visit: Visit, rows: Sequence[RequestRow]) -> list[Line]:
 def _line(visit: Visit, row: RequestRow, repo: RepoRow | None, said: Said | None, held: Held | None) -> Line:
     who, asked = row.person.identity, moment_of(row.state.asked_at)
     masked = visit.masks
+    said = replace(said, why="", shadow_why="", reason=None) if masked and said is not None else said
     name = who.username or hidden_name(row)
     is_over = held is not None and held.outcome is not None
     held = None if is_over and held is not None and held.outcome in {"undone", "seen"} else held

@@ -20,7 +20,9 @@ from ..domain.roles import Role
 from ..domain.rows import PersonRow, RequestRow
 from ..domain.tray import VERBS, ground_of
 from ..usecases.hearing import Came, came
+from ..usecases.tray import Wish
 from . import queue, words
+from .asking import read
 from .exports import exported
 from .finding import request_of
 from .lines import Answer, Line, about_person, answers_of, hidden_name, key_of, lines_of
@@ -108,7 +110,7 @@ def _found(visit: Visit) -> list[Somebody]:
     people = {each.id: each for each in _people(visit, text)} if text else {}
     if not text or not visit.masks:
         terms = (Term("", (Pattern((text,)),)),) if text else ()
-        page = queue.read(visit, Query(terms), limit=PAGE, cursor=None, newest_first=True)
+        page = read(visit, Query(terms), limit=PAGE, cursor=None, newest_first=True)
         people |= {row.person.id: row.person for row in page.rows if row.person.id not in people}
     return [_somebody(visit, person) for person in list(people.values())[:PAGE]]
 
@@ -289,5 +291,9 @@ def decide(visit: Visit) -> Response:
     if not seen:
         raise Refused("No repo is ticked.", hint="Tick where the decision shall hold.")
     office, ident = visit.office, new_id("b")
+    if len(seen) == 1 and verb in {"accept", "cancel"}:  # as by the button of its row: the tray can be taken back
+        office.clearing.take(Wish(verb, seen, visit.member.name), visit.now, office.hold)
+        office.wake.set()
+        return visit.back(href_of(people[0]))
     office.picks.add(ident, visit.member.name, seen, ms(visit.now))
     return RedirectResponse(f"/bulk/{ident}?{urlencode({'verb': verb})}", 303)

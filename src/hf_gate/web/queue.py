@@ -2,42 +2,40 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from statistics import median
+from typing import Any, Final
 from urllib.parse import urlencode
 
 from starlette.responses import RedirectResponse, Response
 
-from ..domain.folding import folded
 from ..domain.members import Role
 from ..domain.moments import iso, moment_of, ms
-from ..domain.query import Pattern, Query, Term
 from ..domain.query_reading import parse_query
-from ..domain.rows import QueryPage, RequestRow
-from ..domain.text import csv_cell
+from ..domain.rows import RequestRow
 from ..errors import InvalidQuery
-from ..store.facets import Cell, count, cube
+from ..store.facets import Cell
+from . import crowd, words
+from .asking import PENDING, Asked, asked_of, read
+from .exports import exported
 from .lines import lines_of
+from .tallies import address, cells_of, counted, facets_of, standing_of, total_of
 from .visit import NotFound, Refused, Visit
 
 PAGE: Final = 50
-PENDING: Final = "status:pending"
 VIEWS: Final = (
-    ("Pending", PENDING, ""),
-    ("Oldest", f"{PENDING} age:>7d", ""),
-    ("Suggested", f"{PENDING} verdict:accept,reset,reject", "verdict"),
-    ("Needs a human", f"{PENDING} verdict:human", "verdict"),
-    ("Waiting", f"{PENDING} verdict:wait", "verdict"),
-    ("Let in", "status:accepted", ""),
+    ("Pending", PENDING),
+    ("Oldest", f"{PENDING} age:>7d"),
+    ("Suggested", f"{PENDING} verdict:accept,reset,reject"),
+    ("Needs a human", f"{PENDING} verdict:human"),
+    ("Waiting", f"{PENDING} verdict:wait"),
+    ("Let in", "status:accepted"),
 )
 """The views that everybody has."""
 
-_MOST: Final = 1000  # up to here requests are counted for a query that no counter knows
+_WEEK: Final = timedelta(days=7)
+_LATELY: Final = 1000  # decisions of the last week that are looked at, to say how long they took
 KEYS: Final = ("repo", "repo_type", "request_id", "user_id", "user", "fullname", "email", "status", "asked_at",
                 "reviewed_at", "answers", "verdict")  # fmt: skip
 
@@ -47,197 +45,79 @@ def home(visit: Visit) -> Response:  # noqa: ARG001 - as every page
     return RedirectResponse("/queue", 303)
 
 
-# ---- what is asked for -------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A query as it was written, and as it was understood: what is no term is left out and told."""
-
-    text: str
-    query: Query
-    problem: InvalidQuery | None = None
-
-    def with_term(self, key: str, value: str) -> str:
-        """The query with one key asking for this value alone."""
-        kept = [term for term in self.query.terms if term.key != key or term.is_not]
-        return str(Query((*kept, Term(key, (Pattern((value,)),)))))
-
-    def without(self, gone: Term) -> str:
-        """The query less one term."""
-        return str(Query(tuple(term for term in self.query.terms if term is not gone)))
-
-    def value(self, key: str) -> str | None:
-        """What a key is asked for, when it is one plain value."""
-        found = [term for term in self.query.terms if term.key == key and not term.is_not]
-        return str(found[0].values[0]) if len(found) == 1 and len(found[0].values) == 1 else None
-
-
-def asked_of(visit: Visit, text: str | None = None) -> Asked:
-    """A query, by default the one behind `q`; none at all means who is pending."""
-    text = (visit.asked("q", PENDING) if text is None else text).strip()
-    try:
-        return Asked(text, parse_query(text))
-    except InvalidQuery as problem:
-        return Asked(text, _understood(text, problem), problem)
-
-
-def _understood(text: str, problem: InvalidQuery) -> Query:
-    """The terms before the one that is none."""
-    try:
-        return parse_query(text[: problem.at])
-    except InvalidQuery:
-        return Query()
-
-
-def scoped(visit: Visit, query: Query) -> Query:
-    """A query that finds nothing beyond the repos that this person sees."""
-    paths = [str(row.repo) for row in visit.office.repos(visit.member)]
-    return Query((Term("repo", tuple(Pattern((path,)) for path in paths or ["nobody/nothing"])), *query.terms))
-
-
-def read(visit: Visit, query: Query, *, limit: int, cursor: str | None, newest_first: bool = False) -> QueryPage:
-    """One page of what this person sees of a query."""
-    office = visit.office
-    return office.store.query(
-        scoped(visit, query), now=ms(visit.now), zone=office.zone, limit=limit, cursor=cursor, newest_first=newest_first
-    )
-
-
 # ---- the page ----------------------------------------------------------------------------------------------------------
 
 
 def page(visit: Visit) -> Response:
-    """One page of the queue with its facets."""
+    """One page of the queue with its facets; by person when that is asked for."""
     asked = asked_of(visit)
-    newest = visit.asked("order") == "newest"
-    found = read(visit, asked.query, limit=PAGE, cursor=visit.asked("after") or None, newest_first=newest)
+    by, order = crowd.way(visit), "newest" if visit.asked("order") == "newest" else None
+    after = visit.asked("after") or None
     cells = cells_of(visit)
-    total = total_of(visit, asked.query, cells)
+    shown = _people(visit, asked, order, after) if by else _requests(visit, asked, order, after)
+    following = shown.pop("next")
+    standing = standing_of(cells)
+    pick = f"s_{visit.member.name}"
     return visit.page(
         "queue.html",
+        **shown,
         asked=asked,
-        lines=lines_of(visit, found.rows),
-        following=_address(asked.text, newest=newest, after=found.next) if found.next else None,
-        first=None if not visit.asked("after") else _address(asked.text, newest=newest),
-        turned=_address(asked.text, newest=not newest),
-        newest=newest,
-        total=total,
-        views=views_of(visit, asked, cells),
-        facets=facets_of(asked, cells),
-        standing=_standing(cells),
-        exports=[(kind, f"/queue.{kind}?{urlencode({'q': asked.text})}") for kind in ("csv", "json")],
+        following=address(asked.text, by=by, order=order, after=following) if following else None,
+        first=address(asked.text, by=by, order=order) if after else None,
+        turned=address(asked.text, by=by, order=None if order else "newest"),
+        regrouped=address(asked.text, by=None if by else crowd.BY, order=order),
+        newest=order is not None,
+        by=by,
+        total=total_of(visit, asked.query, cells),
+        views=views_of(visit, asked, cells, by),
+        facets=facets_of(asked, cells, f"&by={by}" if by else ""),
+        standing=standing,
+        exports=[(kind, _file(asked.text, kind, by)) for kind in ("csv", "json")],
         problem=visit.office.bench_problem,
-        picks=visit.office.picks.among(f"s_{visit.member.name}", [row.id for row in found.rows]),
-        picked=visit.office.picks.count(f"s_{visit.member.name}"),
+        unread=unread(visit),
+        picked=visit.office.picks.count(pick),
         matching=counted(asked.query, cells),
         query_text=asked.text,
+        **({} if shown["lines"] else empty(visit, asked, standing["pending"])),
     )
 
 
-def _address(text: str, *, newest: bool = False, after: str | None = None) -> str:
-    return "/queue?" + urlencode(
-        {"q": text} | ({"order": "newest"} if newest else {}) | ({"after": after} if after else {})
-    )
+def _requests(visit: Visit, asked: Asked, order: str | None, after: str | None) -> dict[str, Any]:
+    found = read(visit, asked.query, limit=PAGE, cursor=after, newest_first=order is not None)
+    picks = visit.office.picks.among(f"s_{visit.member.name}", [row.id for row in found.rows])
+    return {"lines": lines_of(visit, found.rows), "picks": picks, "next": found.next}
 
 
-def views_of(visit: Visit, asked: Asked, cells: list[Cell]) -> list[dict[str, object]]:
+def _people(visit: Visit, asked: Asked, order: str | None, after: str | None) -> dict[str, Any]:
+    people, following = crowd.read_people(visit, asked.query, cursor=after, newest_first=order is not None)
+    return {"lines": people, "hidden": sum(one.is_hidden for one in people), "next": following}
+
+
+def _file(text: str, kind: str, by: str | None) -> str:
+    return f"/queue.{kind}?{urlencode({'q': text} | ({'by': by} if by else {}))}"
+
+
+def views_of(visit: Visit, asked: Asked, cells: Sequence[Cell], by: str | None = None) -> list[dict[str, object]]:
     """The saved views, each with how many it holds where that is known without looking."""
     own = visit.office.members.views(visit.member.name)
-    named = [*((name, query, False) for name, query, _ in VIEWS), *((name, query, True) for name, query in own)]
+    named = [*((name, query, False) for name, query in VIEWS), *((name, query, True) for name, query in own)]
     return [
         {
             "name": name,
-            "href": _address(query),
-            "is_current": query == str(asked.query) or query == asked.text,
-            "n": counted(parse_query(query), cells),
+            "href": address(query, by=by),
+            "is_current": query in {str(asked.query), asked.text},
+            "n": _how_many(query, cells),
             "is_own": is_own,
         }
         for name, query, is_own in named
     ]
 
 
-def _standing(cells: list[Cell]) -> Counter[str]:
-    found: Counter[str] = Counter()
-    for cell in cells:
-        if cell.status == "pending":
-            found["pending"] += cell.n
-            found[cell.action or "unjudged"] += cell.n
-    return found
-
-
-# ---- counts ------------------------------------------------------------------------------------------------------------
-
-
-def cells_of(visit: Visit) -> list[Cell]:
-    """How many stand where, of the repos that this person sees."""
-    office = visit.office
-    seen = {str(row.repo) for row in office.repos(visit.member)}
-    return [cell for cell in cube(office.store) if cell.repo in seen]
-
-
-def counted(query: Query, cells: list[Cell]) -> int | None:
-    """How many a query of statuses, repos and verdicts holds for; None for any other."""
-    if any(term.key not in {"status", "repo", "verdict", "rule"} for term in query.terms):
+def _how_many(query: str, cells: Sequence[Cell]) -> int | None:
+    try:
+        return counted(parse_query(query), cells)
+    except InvalidQuery:  # a view of an earlier version; its page says what is wrong
         return None
-    return sum(cell.n for cell in cells if all(_fits(term, cell) for term in query.terms))
-
-
-def _fits(term: Term, cell: Cell) -> bool:
-    value = {"status": cell.status, "repo": cell.repo, "verdict": cell.action, "rule": cell.rule}[term.key]
-    if value is None:
-        return term.is_not
-    if term.key == "repo":
-        name = folded(value.rpartition("/")[2])
-        fits = any(p.fits(folded(value) if "/" in "".join(p.parts) or p.is_any else name) for p in term.patterns)
-    else:
-        fits = any(pattern.fits(folded(value)) for pattern in term.patterns)
-    return fits != term.is_not
-
-
-def total_of(visit: Visit, query: Query, cells: list[Cell]) -> str:
-    """`1,204`, or `more than 1,000`."""
-    known = counted(query, cells)
-    if known is None:
-        known = count(visit.office.store, scoped(visit, query), now=ms(visit.now), zone=visit.office.zone, most=_MOST)
-        if known > _MOST:
-            return f"more than {_MOST:,}"
-    return f"{known:,}"
-
-
-def facets_of(asked: Asked, cells: list[Cell]) -> list[dict[str, object]]:
-    """Counts that narrow; of a query with other terms, the choices without counts."""
-    facets = []
-    for title, key, place in (
-        ("Repo", "repo", 0),
-        ("Verdict", "verdict", 2),
-        ("Rule", "rule", 3),
-        ("Status", "status", 1),
-    ):
-        others = Query(tuple(term for term in asked.query.terms if term.key != key))
-        is_counted = counted(others, cells) is not None
-        numbers: Counter[str] = Counter()
-        for cell in cells:
-            value = cell[place]
-            if isinstance(value, str) and (not is_counted or all(_fits(term, cell) for term in others.terms)):
-                numbers[value] += cell.n
-        current = asked.value(key)
-        choices = [
-            {
-                "name": value,
-                "n": n if is_counted else None,
-                "href": _address(str(others) if value == current else asked.with_term(key, value)),
-                "is_current": value == current,
-            }
-            for value, n in numbers.most_common(12)
-            if n
-        ]
-        if len(choices) > 1 or current:
-            facets.append({"title": title, "choices": choices, "more": max(0, len(numbers) - 12)})
-    return facets
-
-
-# ---- views and exports -------------------------------------------------------------------------------------------------
 
 
 def save_view(visit: Visit) -> Response:
@@ -247,35 +127,71 @@ def save_view(visit: Visit) -> Response:
         raise Refused("A view needs a name.")
     if visit.said("do") == "forget":
         visit.office.members.save_view(visit.member.name, name, None, ms(visit.now))
-        return RedirectResponse("/queue", 303)
-    parse_query(query)
+        return visit.back()
+    if (problem := asked_of(visit, query).problem) is not None:
+        raise problem
     visit.office.members.save_view(visit.member.name, name, query, ms(visit.now))
-    return RedirectResponse(_address(query), 303)
+    return RedirectResponse(address(query), 303)
+
+
+# ---- nobody is there -----------------------------------------------------------------------------------------------------
+
+
+def unread(visit: Visit) -> list[tuple[str, str, str]]:
+    """Repos whose last reading did not end well: which, why, and how old what is shown of it is."""
+    found = []
+    for row in visit.office.repos(visit.member):
+        if row.problem:
+            at = max((one for one in (row.quick_at, row.full_at) if one is not None), default=None)
+            found.append((str(row.repo), row.problem, "" if at is None else visit.ago(moment_of(at))))
+    return found
+
+
+def empty(visit: Visit, asked: Asked, pending: int) -> dict[str, Any]:
+    """What there is to say where no row is."""
+    office = visit.office
+    repos, soon = office.repos(visit.member), office.pulse.next_at
+    if pending or str(asked.query) != PENDING:
+        return {"repos": repos, "decided": None, "open_gates": [], "soon": ""}
+    return {
+        "soon": words.span(soon - visit.now) if soon is not None and soon > visit.now else "",
+        "repos": repos,
+        "decided": None if office.pulse.read_at is None else _decided(visit),
+        "open_gates": [row.repo for row in repos if row.gated == "auto"],
+    }
+
+
+def _decided(visit: Visit) -> tuple[str, str] | None:
+    """How many of those who asked in the last month were decided in the last week, and how long half of them waited."""
+    week, month = (moment_of(ms(visit.now)) - each for each in (_WEEK, 30 * timedelta(days=1)))
+    text = f"asked:>={month:%Y-%m-%d} reviewed:>={week:%Y-%m-%d}"
+    found = read(visit, parse_query(text), limit=_LATELY, cursor=None, newest_first=True)
+    waits = [row.state.reviewed_at - row.state.asked_at for row in found.rows if row.state.reviewed_at]
+    if not waits:
+        return None
+    count = f"more than {_LATELY:,}" if found.next else f"{len(waits):,}"
+    return count, words.span(timedelta(milliseconds=median(waits)))
+
+
+# ---- files ---------------------------------------------------------------------------------------------------------------
 
 
 def export(visit: Visit) -> Response:
-    """All rows of the query, as a file; who sees no names gets none."""
-    kind = visit.params["kind"]
-    if kind not in {"json", "jsonl", "csv"} or not visit.member.role.covers(Role.REVIEWER):
+    """All rows of the query, as a file, those of one person together when asked so; who sees no names gets none."""
+    if not visit.member.role.covers(Role.REVIEWER):
         raise NotFound
     asked = asked_of(visit)
     if asked.problem is not None:
         raise asked.problem
-    rows = list(_all(visit, asked.query))
-    name = f'attachment; filename="requests.{kind}"'
-    if kind == "csv":
-        return Response(_csv(rows), media_type="text/csv; charset=utf-8", headers={"content-disposition": name})
-    if kind == "jsonl":
-        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        return Response(text, media_type="application/x-ndjson", headers={"content-disposition": name})
-    return visit.json(rows)
+    rows = crowd.rows_of(visit, asked.query) if crowd.way(visit) else _all(visit, asked)
+    return exported("requests", visit.params["kind"], KEYS, map(record, rows))
 
 
-def _all(visit: Visit, query: Query) -> Iterator[dict[str, object]]:
+def _all(visit: Visit, asked: Asked) -> Iterator[RequestRow]:
     cursor = None
     while True:
-        found = read(visit, query, limit=500, cursor=cursor)
-        yield from map(record, found.rows)
+        found = read(visit, asked.query, limit=500, cursor=cursor)
+        yield from found.rows
         cursor = found.next
         if cursor is None:
             return
@@ -300,18 +216,3 @@ def record(row: RequestRow) -> dict[str, object]:
         if state.verdict is None
         else dict(zip(("action", "policy", "rule", "digest"), state.verdict, strict=True)),
     }
-
-
-def _csv(rows: list[dict[str, object]]) -> str:
-    out = io.StringIO()
-    sheet = csv.writer(out, lineterminator="\r\n")
-    sheet.writerow(KEYS)
-    for row in rows:
-        sheet.writerow([_cell(row[key]) for key in KEYS])
-    return out.getvalue()
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return ""
-    return csv_cell(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))

@@ -24,9 +24,9 @@ from ..store.search import cursor_of
 from ..usecases.decisions import note_entry
 from ..usecases.hearing import Hearing, hear
 from . import words
+from .asking import PENDING, asked_of, read, scoped
 from .finding import request_of
 from .lines import Line, Said, key_of, lines_of
-from .queue import PENDING, asked_of, read, scoped
 from .visit import NotFound, Refused, Visit
 
 NOTE_LIMIT = 4000

@@ -18,6 +18,7 @@
   // ---- rows ----------------------------------------------------------------------------------------
   const rows = () => all("#rows > .row");
   const rowOf = (node) => node && node.closest ? node.closest("#rows > .row") : null;
+  const keyOf = (row) => row.dataset.requestId || row.dataset.person; // by person, a row is one with all of their requests
   const now = () => (current && document.getElementById("r-" + current)) || null;
 
   function focusRow(row, { scroll = true } = {}) {
@@ -26,7 +27,7 @@
     for (const other of all(".is-focus")) if (other !== row) { other.classList.remove("is-focus"); other.removeAttribute("aria-current"); }
     row.classList.add("is-focus");
     row.setAttribute("aria-current", "true");
-    current = row.dataset.requestId;
+    current = keyOf(row);
     const link = $(".who", row);
     if (document.activeElement !== link) link.focus({ preventScroll: true });
     const moved = row.getBoundingClientRect().top - before;
@@ -51,10 +52,10 @@
   }
   document.addEventListener("focusin", (event) => {
     const row = rowOf(event.target);
-    if (row && row.dataset.requestId !== current) {
+    if (row && keyOf(row) !== current) {
       for (const other of all(".is-focus")) { other.classList.remove("is-focus"); other.removeAttribute("aria-current"); }
       row.classList.add("is-focus"); row.setAttribute("aria-current", "true");
-      current = row.dataset.requestId; place(row);
+      current = keyOf(row); place(row);
     }
   });
   // One tab stop a row: the person's link. The arrows go along its buttons.
@@ -76,6 +77,7 @@
     if (!row || row.matches(".is-leaving, .is-gone")) return;
     const control = $(`[data-do="${verb}"]`, row);
     if (!control) { say("That cannot be decided here."); return; }
+    if ("direct" in control.dataset) { control.click(); return; }
     if (control.dataset.sheetUrl) { openSheet(control.dataset.sheetUrl); return; }
     const next = following(row);
     leaving(row, verb);
@@ -165,6 +167,7 @@
     if (some.length) pickPost({ do: on ? "add" : "remove", key: some.map((box) => box.value) });
   }
   function pickRow(row, range) {
+    for (const tick of row ? all("[data-tick]", row) : []) if (!tick.disabled) tick.checked = !tick.checked;
     const box = row && $("[data-pick]", row);
     if (!box || box.disabled) return;
     const list = rows(), from = range && anchor ? list.indexOf(document.getElementById(anchor)) : -1;
@@ -187,7 +190,8 @@
     if (open) { open.remove(); return; }
     const line = document.createElement("tr"), cell = document.createElement("td");
     line.className = "why-row"; cell.colSpan = row.children.length; line.append(cell); row.after(line);
-    htmx.ajax("GET", `/requests/${row.dataset.requestId}/why`, { source: cell, target: cell, swap: "innerHTML" });
+    const key = row.dataset.requestId || $("[data-request-id]", row).dataset.requestId;
+    htmx.ajax("GET", `/requests/${key}/why`, { source: cell, target: cell, swap: "innerHTML" });
   }
 
   // ---- keys ----------------------------------------------------------------------------------------
@@ -267,5 +271,6 @@
   document.addEventListener("htmx:responseError", (event) => { if (event.detail.xhr.status === 401) location.reload(); });
   rove(document);
   showSwitch();
-  if (page === "queue" && keysOn) focusRow(rows()[0], { scroll: false });
+  const sought = location.hash && document.getElementById(location.hash.slice(1));
+  if (page === "queue" && keysOn) focusRow(rowOf(sought) || rows()[0], { scroll: Boolean(rowOf(sought)) });
 })();

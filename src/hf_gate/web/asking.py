@@ -1,0 +1,92 @@
+"""What a page is asked for: the query behind its address, as this person may ask it, and the rows that it finds for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from ..domain.moments import ms
+from ..domain.query import OPEN, Pattern, Query, Term, is_open
+from ..domain.query_reading import parse_query
+from ..domain.rows import QueryPage
+from ..errors import InvalidQuery
+from .visit import Visit
+
+PENDING: Final = "status:pending"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A query as it was written, and as it was understood: what is no term, or not theirs to ask, is left out and told."""
+
+    text: str
+    query: Query
+    problem: InvalidQuery | None = None
+
+    def with_term(self, key: str, value: str) -> str:
+        """The query with one key asking for this value alone."""
+        kept = [term for term in self.query.terms if term.key != key or term.is_not]
+        return str(Query((*kept, Term(key, (Pattern((value,)),)))))
+
+    def without(self, gone: Term) -> str:
+        """The query less one term."""
+        return str(Query(tuple(term for term in self.query.terms if term is not gone)))
+
+    def value(self, key: str) -> str | None:
+        """What a key is asked for, when it is one plain value."""
+        found = [term for term in self.query.terms if term.key == key and not term.is_not]
+        return str(found[0].values[0]) if len(found) == 1 and len(found[0].values) == 1 else None
+
+
+def asked_of(visit: Visit, text: str | None = None) -> Asked:
+    """A query, by default the one behind `q`; none at all means who is pending."""
+    text = (visit.asked("q", PENDING) if text is None else text).strip()
+    try:
+        query, problem = parse_query(text), None
+    except InvalidQuery as wrong:
+        query, problem = _understood(text, wrong), wrong
+    if visit.masks:
+        query, problem = _of_viewers(query, problem)
+    return Asked(text, query, problem)
+
+
+def _understood(text: str, problem: InvalidQuery) -> Query:
+    """The terms before the one that is none."""
+    try:
+        return parse_query(text[: problem.at])
+    except InvalidQuery:
+        return Query()
+
+
+def _of_viewers(query: Query, problem: InvalidQuery | None) -> tuple[Query, InvalidQuery | None]:
+    """Who finds somebody by a name, a mail address or a word knows it: a viewer may ask for neither."""
+    kept = Query(tuple(term for term in query.terms if is_open(term)))
+    if len(kept.terms) == len(query.terms):
+        return query, problem
+    closed = next(term for term in query.terms if not is_open(term))
+    what = f"{closed.key}:" if closed.key else f"the word {closed}"
+    return kept, InvalidQuery(
+        f"{what} asks for what a viewer does not see.",
+        hint=f"A viewer can ask for {', '.join(sorted(OPEN))}, and for user: with a pseudonym of the ledger.",
+        at=closed.at,
+        suggestion=str(kept),
+    )
+
+
+def scoped(visit: Visit, query: Query) -> Query:
+    """A query that finds nothing beyond the repos that this person sees; who sees all repos of the store needs no fence."""
+    office = visit.office
+    repos = [row.repo for row in office.store.repos()]
+    theirs = [repo for repo in repos if visit.sees(repo)]
+    if len(theirs) == len(repos):
+        return query
+    paths = [str(repo) for repo in theirs] or ["nobody/nothing"]
+    return Query((Term("repo", tuple(Pattern((path,)) for path in paths)), *query.terms))
+
+
+def read(visit: Visit, query: Query, *, limit: int, cursor: str | None, newest_first: bool = False) -> QueryPage:
+    """One page of what this person sees of a query."""
+    office = visit.office
+    return office.store.query(
+        scoped(visit, query), now=ms(visit.now), zone=office.zone, limit=limit, cursor=cursor, newest_first=newest_first
+    )

@@ -1,0 +1,101 @@
+"""The queue by person: what one person asked for stands together, and one decision reaches what is ticked of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from ..domain.moments import ms
+from ..domain.query import Query
+from ..domain.rows import RequestRow
+from ..domain.tray import VERBS
+from ..store.crowd import by_person
+from .asking import scoped
+from .lines import Line, lines_of
+from .visit import Visit
+
+BY: Final = "person"
+PAGE: Final = 40
+SHOWN: Final = 8  # requests of one person; the others stand on their page
+_MANY: Final = 500  # people a step of an export
+
+
+@dataclass(frozen=True, slots=True)
+class Somebody:
+    """One person with all of their requests that the query finds, the oldest first."""
+
+    lines: Sequence[Line]
+    count: int
+
+    @property
+    def first(self) -> Line:
+        return self.lines[0]
+
+    @property
+    def latest(self) -> Line:
+        """By which they are described: names are those that were read last, flags those of today."""
+        return max(self.lines, key=lambda line: line.asked)
+
+    @property
+    def key(self) -> str:
+        return self.first.row.person.pseudonym
+
+    @property
+    def is_hidden(self) -> bool:
+        return self.first.is_hidden
+
+    @property
+    def asked(self) -> datetime:
+        return self.first.asked
+
+    @property
+    def verbs(self) -> list[str]:
+        """What can be decided about any of them; cancelling who waits would change nothing."""
+        able = {verb for line in self.lines if not line.is_leaving for verb in line.verbs}
+        return [verb for verb in VERBS if verb in able]
+
+
+def way(visit: Visit) -> str | None:
+    """How the rows are to be grouped: by person, or not."""
+    return BY if visit.asked("by") == BY else None
+
+
+def read_people(
+    visit: Visit, query: Query, *, cursor: str | None, newest_first: bool = False
+) -> tuple[list[Somebody], str | None]:
+    """One page of people, and where the next one begins."""
+    found = by_person(
+        visit.office.store,
+        scoped(visit, query),
+        now=ms(visit.now),
+        zone=visit.office.zone,
+        limit=PAGE,
+        newest_first=newest_first,
+        cursor=cursor,
+    )
+    shown = [rows[:SHOWN] for rows in found.people if rows]
+    lines = {line.row.id: line for line in lines_of(visit, [row for rows in shown for row in rows])}
+    counts = [len(rows) for rows in found.people if rows]
+    people = [Somebody([lines[row.id] for row in rows], n) for rows, n in zip(shown, counts, strict=True)]
+    return people, found.next
+
+
+def rows_of(visit: Visit, query: Query) -> Iterator[RequestRow]:
+    """Everybody's rows for a file, those of one person together."""
+    cursor = None
+    while True:
+        found = by_person(
+            visit.office.store,
+            scoped(visit, query),
+            now=ms(visit.now),
+            zone=visit.office.zone,
+            limit=_MANY,
+            cursor=cursor,
+        )
+        for rows in found.people:
+            yield from rows
+        cursor = found.next
+        if cursor is None:
+            return

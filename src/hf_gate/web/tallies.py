@@ -1,0 +1,105 @@
+"""How many requests fit a query, and the counts that narrow it: from the counters of the store, without looking at a request."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Final
+from urllib.parse import urlencode
+
+from ..domain.folding import folded
+from ..domain.moments import ms
+from ..domain.query import Query, Term
+from ..store.facets import Cell, count, cube
+from .asking import Asked, scoped
+from .visit import Visit
+
+MOST: Final = 1000  # up to here requests are counted for a query that no counter knows
+_PLACE: Final = {"repo": 0, "status": 1, "verdict": 2, "rule": 3}  # of a key in a cell
+_FACETS: Final = (("Repo", "repo"), ("Verdict", "verdict"), ("Rule", "rule"), ("Status", "status"))
+_SHOWN: Final = 12  # choices of a facet
+
+
+def cells_of(visit: Visit) -> list[Cell]:
+    """How many stand where, of the repos that this person sees."""
+    seen = {str(row.repo) for row in visit.office.repos(visit.member)}
+    return [cell for cell in cube(visit.office.store) if cell.repo in seen]
+
+
+def counted(query: Query, cells: Sequence[Cell]) -> int | None:
+    """How many a query of statuses, repos and verdicts holds for; None for any other."""
+    fitting = _fitting(query.terms, cells)
+    return None if fitting is None else sum(cell.n for cell in fitting)
+
+
+def _fitting(terms: Iterable[Term], cells: Sequence[Cell]) -> Sequence[Cell] | None:
+    """The cells for which all terms hold; each different value is looked at once."""
+    for term in terms:
+        place = _PLACE.get(term.key)
+        if place is None:
+            return None
+        fit = {value for value in {cell[place] for cell in cells} if _fits(term, value)}  # type: ignore[arg-type]
+        cells = [cell for cell in cells if cell[place] in fit]
+    return cells
+
+
+def _fits(term: Term, value: str | None) -> bool:
+    if value is None:
+        return term.is_not
+    if term.key == "repo":
+        name = folded(value.rpartition("/")[2])
+        fits = any(p.fits(folded(value) if "/" in "".join(p.parts) or p.is_any else name) for p in term.patterns)
+    else:
+        fits = any(pattern.fits(folded(value)) for pattern in term.patterns)
+    return fits != term.is_not
+
+
+def total_of(visit: Visit, query: Query, cells: Sequence[Cell]) -> str:
+    """`1,204`, or `more than 1,000`."""
+    known = counted(query, cells)
+    if known is None:
+        known = count(visit.office.store, scoped(visit, query), now=ms(visit.now), zone=visit.office.zone, most=MOST)
+        if known > MOST:
+            return f"more than {MOST:,}"
+    return f"{known:,}"
+
+
+def standing_of(cells: Sequence[Cell]) -> Counter[str]:
+    """How many wait, and how many of them with which verdict."""
+    found: Counter[str] = Counter()
+    for cell in cells:
+        if cell.status == "pending":
+            found["pending"] += cell.n
+            found[cell.action or "unjudged"] += cell.n
+    return found
+
+
+def facets_of(asked: Asked, cells: Sequence[Cell], more: str = "") -> list[dict[str, object]]:
+    """Counts that narrow; of a query with other terms, the choices without counts. `more` stays in each address."""
+    facets = []
+    for title, key in _FACETS:
+        others = Query(tuple(term for term in asked.query.terms if term.key != key))
+        fitting = _fitting(others.terms, cells)
+        numbers: Counter[str] = Counter()
+        for cell in cells if fitting is None else fitting:
+            if isinstance(value := cell[_PLACE[key]], str):
+                numbers[value] += cell.n
+        current = asked.value(key)
+        choices = [
+            {
+                "name": value,
+                "n": None if fitting is None else n,
+                "href": address(str(others) if value == current else asked.with_term(key, value)) + more,
+                "is_current": value == current,
+            }
+            for value, n in numbers.most_common(_SHOWN)
+            if n
+        ]
+        if len(choices) > 1 or current:
+            facets.append({"title": title, "choices": choices, "more": max(0, len(numbers) - _SHOWN)})
+    return facets
+
+
+def address(text: str, **more: str | None) -> str:
+    """The queue by a query, with what else its address says; what is None or empty is left out."""
+    return "/queue?" + urlencode({"q": text} | {name: value for name, value in more.items() if value})

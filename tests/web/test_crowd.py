@@ -1,0 +1,164 @@
+"""By person the queue has everybody once, with all that they wait for; one decision reaches what is ticked and nothing else."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hf_gate.domain.ids import Repo, parse_repo
+from tests.web.hostile import PAYLOADS
+from tests.web.kit import GOOD, Answer, Room, Visitor, a_room
+
+BY = "/queue?q=status:pending&by=person"
+
+
+@pytest.fixture
+def three(tmp_path: Path) -> Iterator[Room]:
+    """Bob asks first, at one repo; Ada then at all three; whoever wrote a comment last at the first one again."""
+    with a_room(tmp_path, requests=0, repos=3) as room:
+        first, *others = _repos(room)
+        room.ask([{"username": "bob"}], {"Purpose": GOOD}, first)
+        room.ask([{"username": "ada", "email": "ada@ethz.ch"}], {"Purpose": GOOD}, first)
+        room.ask([{"username": "cyd"}], {"Purpose": GOOD}, first)
+        for repo in others:
+            room.ask([{"username": "ada"}], {"Purpose": GOOD}, repo)
+        yield room
+
+
+def _repos(room: Room) -> list[Repo]:
+    found = [parse_repo(line["repo"], line["repo_type"]) for line in room.local.repos if line["gated"] == "manual"]
+    assert len(found) >= 2
+    return found
+
+
+def _people(body: str) -> list[str]:
+    """The rows in their order, as what they say of the person."""
+    return re.findall(r'data-person="(p_[0-9a-f]+)"', body)
+
+
+def _whole(visitor: Visitor, path: str) -> list[Answer]:
+    """A page and all that follow it."""
+    pages = [visitor.get(path)]
+    while following := re.search(r'href="([^"]+)" rel="next"', pages[-1].body):
+        pages.append(visitor.get(following[1].replace("&amp;", "&")))
+    return pages
+
+
+def _key(room: Room, name: str) -> str:
+    return room.row(name).person.pseudonym
+
+
+def _row(room: Room, visitor: Visitor, name: str) -> str:
+    body = visitor.get(BY).body
+    return body[body.index(f'id="r-{_key(room, name)}"') :].partition("</tr>")[0]
+
+
+def _ticked(room: Room, visitor: Visitor, name: str) -> list[str]:
+    return re.findall(r'name="pick" value="([^"]+)" data-tick checked', _row(room, visitor, name))
+
+
+def _send(visitor: Visitor, path: str, verb: str, picks: list[str], back: str = BY) -> Answer:
+    body = "&".join([f"verb={verb}", f"next={back.replace('&', '%26')}", *(f"pick={one}" for one in picks)]).encode()
+    return visitor.ask("POST", path, body, {"content-type": "application/x-www-form-urlencoded"})
+
+
+def test_everybody_stands_there_once_where_their_first_request_stood(three: Room) -> None:
+    lena = three.visitor()
+    assert _people(lena.get(BY).body) == [_key(three, name) for name in ("bob", "ada", "cyd")]
+    assert _people(lena.get(f"{BY}&order=newest").body) == [_key(three, name) for name in ("ada", "cyd", "bob")]
+    row = _row(three, lena, "ada")
+    for repo in _repos(three):
+        assert f"<code>{repo.name}</code>" in row
+    assert len(_ticked(three, lena, "ada")) == len(_repos(three))
+
+
+def test_the_way_to_it_and_back_is_a_link(three: Room) -> None:
+    lena = three.visitor()
+    assert 'href="/queue?q=status%3Apending&amp;by=person" data-key="G"' in lena.get("/queue").body
+    assert 'href="/queue?q=status%3Apending" data-key="G"' in lena.get(BY).body
+    for path in re.findall(r'href="(/queue[^"]*repo%3A[^"]*)"', lena.get(BY).body):
+        assert "by=person" in path
+
+
+def test_over_its_pages_nobody_is_lost_or_twice(crowded: Room) -> None:
+    lena = crowded.visitor()
+    pages = _whole(lena, BY)
+    people = [key for page in pages for key in _people(page.body)]
+    rows = lena.get("/queue.json?q=status:pending").json
+    assert len(pages) > 2
+    assert len(people) == len(set(people))
+    assert sorted(key for page in pages for key in page.rows) == sorted(row["request_id"] for row in rows)
+
+
+def test_one_decision_reaches_what_is_ticked_of_one_person_after_a_yes(three: Room) -> None:
+    lena = three.visitor()
+    picks = _ticked(three, lena, "ada")[:2]
+    follows = _send(lena, f"/people/{_key(three, 'ada')}", "accept", picks).headers["location"]
+    count = re.search(r'name="count" value="(\d+)"', lena.get(follows).body)
+    assert count
+    assert count[1] == "2"
+    lena.post(follows.partition("?")[0], {"verb": "accept", "count": "2"})
+    assert {item.request for item in three.office.tray.waiting()} <= {
+        row.id for row in three.office.store.find(None, "ada")
+    }
+    assert _row(three, lena, "ada").count("accepting") == 2
+    three.leave()
+    assert len(lena.get("/queue.json?q=status:accepted").json) == 2
+    assert _key(three, "bob") in _people(lena.get(BY).body)
+
+
+def test_one_acceptance_needs_no_page_and_leads_back(three: Room) -> None:
+    lena = three.visitor()
+    answer = _send(lena, f"/people/{_key(three, 'bob')}", "accept", _ticked(three, lena, "bob"))
+    assert (answer.status, answer.headers["location"]) == (303, BY)
+    assert len(three.office.tray.waiting()) == 1
+    assert "disabled" in _row(three, lena, "bob")
+
+
+def test_a_reviewer_meets_what_is_asked_of_their_repos_alone(three: Room) -> None:
+    mine = _repos(three)[1]
+    mia = three.reviewer("mia", str(mine))
+    body = mia.get(BY).body
+    assert _people(body) == [_key(three, "ada")]
+    assert len(re.findall("data-tick", body)) == 1
+
+
+def test_who_hides_stands_alone_and_it_is_said_why(room: Room) -> None:
+    room.ask([{"username": "ada"}], {"Purpose": GOOD})
+    room.ask([{"username": "eve"}], {"Purpose": GOOD})
+    with room.office.store.writing() as write:
+        write.db.run("UPDATE people SET username = NULL, user_id = NULL WHERE username = 'eve'")
+    lena = room.visitor()
+    body = lena.get(BY).body
+    assert "1 on this page hides who they are, so each of their requests stands alone" in body
+    assert "(hidden #" in body
+    assert len(_people(body)) == 2
+    assert "hides who they are" not in lena.get("/queue").body
+
+
+def test_the_same_order_in_a_file(three: Room) -> None:
+    lena = three.visitor()
+    lines = lena.get("/queue.jsonl?q=status:pending&by=person").body.splitlines()
+    names = [json.loads(line)["user"] for line in lines]
+    assert names == ["bob", *["ada"] * len(_repos(three)), "cyd"]
+
+
+def test_a_viewer_sees_pseudonyms_and_decides_nothing(three: Room) -> None:
+    body = three.viewer().get(BY).body
+    assert _people(body) == [_key(three, name) for name in ("bob", "ada", "cyd")]
+    for text in (">ada<", "ada@ethz.ch", GOOD, 'name="pick"', "data-do"):
+        assert text not in body
+
+
+def test_nothing_that_people_wrote_becomes_markup(room: Room) -> None:
+    for number, text in enumerate(PAYLOADS[:30]):
+        room.ask([{"username": f"p{number}", "fullname": text[:200]}], {"Purpose": text, "Affiliation": text})
+    body = room.visitor().get(BY).body
+    assert not re.search(r"<[^>]*\son\w+=", body)
+    rows = body[body.index('id="rows"') : body.index("</tbody>")]
+    known = "tr td th time span a bdi form input ul li label code p b i button"
+    assert set(re.findall(r"<(\w+)", rows)) <= set(known.split())
