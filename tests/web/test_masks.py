@@ -1,0 +1,103 @@
+"""Who sees no names, mail and answers cannot find out who is there by asking for them either, on no way into the desk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote_plus
+
+import pytest
+
+from hf_gate.domain.query import KEYS, OPEN
+from tests.web.kit import GOOD, Room, a_room
+
+POLICY = """\
+version: 1
+policy: house
+applies_to: ["*/*", "datasets/*/*"]
+mode: enforce
+rules:
+  - id: swiss
+    when: email.present && email.domain == "ethz.ch"
+    then: human
+  - id: rest
+    then: human
+"""
+CLOSED = (
+    "ada", "Lovelace", "user:ada", "user:ad*", "user:*", "email:ada@ethz.ch", "domain:ethz.ch", "country:CH", "reason:*",
+    'form."Purpose":*thesis*', "answer:*thesis*", "table:*", "-ada", "-user:ada", "status:pending -email:*", "user:p_*",
+    "user:p_0000000000000000,ada",
+)  # fmt: skip
+"""What tells who somebody is or what they wrote by whether a row is there."""
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
+    folder: Path = tmp_path_factory.mktemp("desk")
+    with a_room(folder, POLICY) as made:
+        made.ask([{"username": "ada", "fullname": "Ada Lovelace", "email": "ada@ethz.ch"}], {"Purpose": GOOD})
+        made.ask([{"username": "bob"}], {"Purpose": "test"})
+        yield made
+
+
+def test_every_key_is_open_or_closed_on_purpose() -> None:
+    closed = {"user", "email", "domain", "country", "table", "reason", "form", "answer"}
+    assert closed | OPEN == set(KEYS)
+    assert not closed & OPEN
+
+
+@pytest.mark.parametrize("query", CLOSED)
+def test_the_rows_do_not_depend_on_what_is_not_theirs_to_ask(room: Room, query: str) -> None:
+    vic = room.viewer()
+    everybody = vic.get("/queue?q=status:pending").rows
+    assert len(everybody) == 2
+    for more in ("", "&by=person", "&order=newest"):
+        answer = vic.get(f"/queue?q={quote_plus(query)}{more}")
+        assert answer.status == 200
+        assert sorted(answer.rows) == sorted(everybody), query
+        assert answer.body.count("asks for what a viewer does not see") == 1
+    request = vic.get(f"/requests/{everybody[0]}?q={quote_plus(query)}")
+    assert request.body.count(everybody[1]) == vic.get(f"/requests/{everybody[0]}?q=").body.count(everybody[1])
+
+
+@pytest.mark.parametrize("query", CLOSED)
+def test_a_reviewer_asks_for_it(room: Room, query: str) -> None:
+    assert "does not see" not in room.reviewer("mia").get(f"/queue?q={quote_plus(query)}").body
+
+
+@pytest.mark.parametrize("kind", ["json", "jsonl", "csv"])
+@pytest.mark.parametrize("query", ["status:pending", *CLOSED[:4]])
+def test_no_file_and_no_document_is_made_for_them(room: Room, query: str, kind: str) -> None:
+    vic = room.viewer()
+    for path in (f"/queue.{kind}?q=", f"/queue.{kind}?by=person&q=", f"/people.{kind}?q=", "/api/v1/requests?q="):
+        answer = vic.get(path + quote_plus(query))
+        assert answer.status in {403, 404}, path
+        for text in ("ada@ethz.ch", "Ada Lovelace", "thesis"):
+            assert text not in answer.body
+    assert vic.get("/api/v1/requests").json["error"] == "A viewer may not do this."
+
+
+def test_open_keys_and_pseudonyms_find_whom_they_mean(room: Room) -> None:
+    vic, ada = room.viewer(), room.row("ada")
+    for query in (f"user:{ada.person.pseudonym}", f"status:pending user:{ada.person.pseudonym}"):
+        assert vic.get(f"/queue?q={query}").rows == [ada.state.hub_request]
+    for query in ("status:pending", "age:<2d", "rule:none,swiss", "verdict:human", "-status:accepted", "shadow:reject"):
+        assert "does not see" not in vic.get(f"/queue?q={query}").body
+
+
+def test_a_view_of_what_they_may_not_ask_is_not_kept(room: Room) -> None:
+    vic = room.viewer()
+    assert vic.post("/views", {"name": "Ada", "q": "user:ada"}).status == 422
+    assert vic.post("/views", {"name": "Mine", "q": "age:>2d"}).status == 303
+    body = vic.get("/queue").body
+    assert ">Mine" in body
+    assert ">Ada" not in body
+
+
+def test_the_why_of_a_row_tells_them_no_value_of_a_person(room: Room) -> None:
+    key = room.row("ada").state.hub_request
+    assert "ethz.ch" in room.visitor().get("/queue").body
+    for path in ("/queue", "/queue?by=person", f"/requests/{key}", f"/requests/{key}/why", "/people"):
+        body = room.viewer().get(path).body
+        assert "swiss" in body or path != "/queue"
+        assert "ethz.ch" not in body, path
