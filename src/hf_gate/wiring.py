@@ -204,8 +204,11 @@ def store_url(settings: Settings, place: Place) -> str:
     return f"{scheme}{mark}{place.folder / Path(path).expanduser()}" if mark else place.desk.store
 
 
-def open_store(settings: Settings, place: Place, *, read_only: bool = False) -> Store:
-    """The store of a desk, or of this user for one Hub; made when there is none, unless it is only read."""
+def open_store(settings: Settings, place: Place, *, read_only: bool = False, lends: bool = False) -> Store:
+    """The store of a desk, or of this user for one Hub; made when there is none, unless it is only read.
+
+    `lends`: other processes may write while this one does not (see `Store.working`).
+    """
     from .store.opening import open_store as opened  # noqa: PLC0415 - only who needs a store
 
     endpoint, url = endpoint_of(settings), store_url(settings, place)
@@ -216,6 +219,7 @@ def open_store(settings: Settings, place: Place, *, read_only: bool = False) -> 
         endpoint=endpoint,
         world=world_of(endpoint),
         read_only=read_only,
+        lends=lends,
         host=gethostname(),
         country_of=_country_of(),
     )

@@ -79,11 +79,32 @@ def test_a_demo_serves_its_profile_until_it_ends_and_the_profile_with_it(which: 
         assert len(listed.json) > 30
         assert "(profile demo)" in listed.err
         assert stat.S_IMODE(cache.stat().st_mode) == 0o700
+        link = urlsplit(next(line for line in shown if "/sign-in?t=" in line).strip())
+        assert [_asked(link.netloc, f"{link.path}?{link.query}") for _ in range(2)] == [303, 401]
+        beside = _run("--profile", "demo", "accept", f"{listed.json[0]['user']}@{_spelt(listed.json[0])}", "--json")
+        assert beside.code == 0, beside.err
+        assert _run("--profile", "demo", "ui", "link", "--json").code == 0
         child.send_signal(which)
         assert child.wait(20) == 0
         assert not profile.exists()
+        assert not list((state / "ui").iterdir())
+        with pytest.raises(ConnectionRefusedError):
+            _asked(link.netloc, "/healthz")
     ended = _run("--profile", "demo", "ls")
     assert (ended.code, "hf-gate demo" in ended.hint) == (2, True)
+
+
+def _asked(netloc: str, path: str) -> int:
+    connection = HTTPConnection(netloc, timeout=20)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def _spelt(row: dict[str, Any]) -> str:
+    return row["repo"] if row["repo_type"] == "model" else f"datasets/{row['repo']}"
 
 
 def test_a_profile_of_a_demo_that_was_killed_never_falls_back_to_the_real_hub(private_home: Path) -> None:

@@ -43,12 +43,16 @@ def _run(folder: Path, local: LocalHub, *words: str) -> subprocess.CompletedProc
 
 
 def _get(url: str, cookie: str = "") -> tuple[int, str]:
+    return _page(url, cookie)[:2]
+
+
+def _page(url: str, cookie: str = "") -> tuple[int, str, str]:
     parts = urlsplit(url)
     connection = HTTPConnection(parts.netloc, timeout=20)
     try:
         connection.request("GET", f"{parts.path}?{parts.query}", headers={"cookie": cookie} if cookie else {})
         reply = connection.getresponse()
-        return reply.status, (reply.getheader("set-cookie") or "").partition(";")[0]
+        return reply.status, (reply.getheader("set-cookie") or "").partition(";")[0], reply.read().decode()
     finally:
         connection.close()
 
@@ -63,10 +67,24 @@ def test_it_serves_until_sigterm_and_lets_the_store_go(program: Program, folder:
     status, cookie = _get(program.login_url)
     assert status == 303
     assert _get(f"{program.url}/queue", cookie)[0] == 200
-    assert _run(folder, local, "accept", "ada@lumen-labs/lantern-7b-chat").returncode == 75
     assert program.end() == 0
     assert _run(folder, local, "sync").returncode == 0
     assert _run(folder, local, "ui", "link").returncode == 2
+
+
+def test_commands_decide_beside_the_desk(program: Program, folder: Path, local: LocalHub) -> None:
+    local.add_people([{"username": name} for name in ("ada", "bob")])
+    local.add_requests([{"repo": "lumen-labs/lantern-7b-chat", "user": name} for name in ("ada", "bob")])
+    cookie = _get(program.login_url)[1]
+    accepted = _run(folder, local, "accept", "ada@lumen-labs/lantern-7b-chat", "--json")
+    assert accepted.returncode == 0, accepted.stderr
+    assert _run(folder, local, "plan").returncode == 0
+    key = json.loads(_run(folder, local, "show", "ada@lumen-labs/lantern-7b-chat", "--json").stdout)["request_id"]
+    status, _, page = _page(f"{program.url}/requests/{key}", cookie)
+    assert status == 200
+    assert "✓ Accept" not in page
+    assert _json(_run(folder, local, "audit", "verify", "--json"))["ok"]
+    assert _page(f"{program.url}/queue", cookie)[0] == 200
 
 
 def test_a_second_start_gives_another_link_to_the_first(program: Program, folder: Path, local: LocalHub) -> None:

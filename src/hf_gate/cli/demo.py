@@ -1,13 +1,12 @@
-"""demo: a local Hub with invented people, and the whole round on it, from asking to a ledger that proves itself."""
+"""demo: a local Hub with invented people, the whole round on it, from asking to a ledger that proves itself, and its desk in the browser."""
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -17,15 +16,15 @@ import click
 from ..domain.ids import Repo, parse_repo
 from ..domain.outcomes import Kind
 from ..domain.requests import Decision
-from ..errors import HfGateError
-from .demo_desk import play_desk
-from .demo_story import Story
+from .demo_desk import play_desk, served_desk
+from .demo_story import Story, started
 from .detail import request_lines
 from .frame import Run, command
 from .layout import width_of
 from .output import Format, numbered
 from .rows import REQUEST_KEYS, request_row
 from .table import ls_columns
+from .ui import opened
 
 _NEWCOMER: Final = {"username": "mara-okello", "fullname": "Mara Okello", "email": "mara.okello@example.edu"}
 _REASON: Final = "Please say in one or two sentences what you will do with it, then ask again."
@@ -37,11 +36,13 @@ _REASON: Final = "Please say in one or two sentences what you will do with it, t
     "--requests", type=click.IntRange(min=60), default=2000, show_default=True, help="How many invented people ask."
 )
 @click.option("--seed", type=int, default=7, show_default=True)
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="0: one that is free.")
-def demo(run: Run, *, script: bool, requests: int, seed: int, port: int) -> int:
-    """Try everything without token and network: a local Hub, invented people, decisions, policies, a plan.
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="The Hub's; 0: one that is free.")
+@click.option("--no-open", is_flag=True, help="Do not open a browser.")
+def demo(run: Run, *, script: bool, requests: int, seed: int, port: int, no_open: bool) -> int:
+    """Try everything without token and network: a local Hub, invented people, decisions, policies, a plan, a desk.
 
-    Afterwards it serves until Ctrl-C, and `hf-gate --profile demo ls` and all other commands work on it meanwhile.
+    Afterwards it serves until Ctrl-C: the desk in the browser, signed in by a link that is printed and, in a terminal,
+    opened, and the Hub, on which `hf-gate --profile demo ls` and all other commands work beside the desk.
     """
     from .. import wiring  # noqa: PLC0415 - help needs none of it
 
@@ -53,16 +54,26 @@ def demo(run: Run, *, script: bool, requests: int, seed: int, port: int) -> int:
         with wiring.running_profile(run.settings, "demo", story.url, story.tokens["owner"], folder):
             _play(story, repos)
             play_desk(story, repos, Path(folder))
-            if run.out.format in {Format.JSON, Format.JSONL}:
-                run.out.document({"schema_version": 1, "ok": True, "url": story.url, "steps": story.steps}, lambda: ())
-            if script:
-                return 0
-            _invite(story, _repo(first["repos"][0]))
-            try:
-                child.wait()
-            except KeyboardInterrupt:
-                run.out.say("The demo ends; nothing of it is kept.")
+            with nullcontext() if script else served_desk(story, Path(folder)) as desk:
+                links = dict(desk or {})
+                if run.out.format in {Format.JSON, Format.JSONL}:
+                    about = {"url": story.url, "desk_url": links.get("url"), "login_url": links.get("login_url")}
+                    run.out.document({"schema_version": 1, "ok": True, **about, "steps": story.steps}, lambda: ())
+                if not script:
+                    _stay(story, child, links["login_url"], repos[0], opens=not no_open)
     return 0
+
+
+def _stay(story: Story, hub: subprocess.Popen[str], link: str, repo: Repo, *, opens: bool) -> None:
+    """Until somebody ends it."""
+    _invite(story, link, repo)
+    sys.stdout.flush()
+    if opens and sys.stdout.isatty():
+        opened(link)
+    try:
+        hub.wait()
+    except KeyboardInterrupt:
+        story.run.out.say("The demo ends; nothing of it is kept.")
 
 
 def _repo(line: Mapping[str, str]) -> Repo:
@@ -84,22 +95,8 @@ def _served(requests: int, seed: int, port: int) -> Iterator[tuple[subprocess.Po
         "--port",
         str(port),
     ]
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("HF_GATE_")}
-    child = subprocess.Popen([sys.executable, "-m", "hf_gate", *words], stdout=subprocess.PIPE, text=True, env=clean)  # noqa: S603 - ourselves
-    try:
-        line = child.stdout.readline() if child.stdout else ""
-        if not line:
-            raise HfGateError("the local Hub did not start.", hint="`hf-gate hub serve` says why.")
-        yield child, json.loads(line)
-    finally:
-        child.terminate()
-        try:
-            child.wait(10)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
-        if child.stdout:
-            child.stdout.close()
+    with started(words, hint="`hf-gate hub serve` says why.") as (child, first):
+        yield child, first
 
 
 def _play(story: Story, repos: list[Repo]) -> None:
@@ -216,11 +213,14 @@ def _read_again(story: Story, repo: Repo) -> None:
     )
 
 
-def _invite(story: Story, repo: Repo) -> None:
+def _invite(story: Story, link: str, repo: Repo) -> None:
     if not story.run.out.is_human:
         return
     story.tell()
-    story.tell("The Hub stays up until Ctrl-C. In another terminal:")
+    story.tell("The same desk in the browser; this link signs in, once:")
+    story.tell(f"  {link}")
+    story.tell()
+    story.tell("Hub and desk stay up until Ctrl-C. In another terminal, beside the browser:")
     for words, about in (
         ("ls", "all that waits, in every repo"),
         (f"review {repo}", "one after the other, by single keys"),
@@ -231,8 +231,8 @@ def _invite(story: Story, repo: Repo) -> None:
         ("runs ls", "what was done, and how to take it back"),
         ("audit ls", "the ledger"),
         ("doctor", "what a token may do"),
+        ("ui link", "another link to the desk in the browser"),
     ):
         story.tell(f"  hf-gate --profile demo {words:45} {about}")
     story.tell()
     story.tell("With your own repo and token:   hf-gate ls datasets/you/your-data")
-    sys.stdout.flush()

@@ -6,12 +6,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import HfGateError
-from .demo_story import Story
+from .demo_story import Story, started
 
 if TYPE_CHECKING:
     from ..domain.ids import Repo
@@ -29,16 +30,26 @@ def play_desk(story: Story, repos: Sequence[Repo], folder: Path) -> None:
     _prove(desk)
 
 
+@contextmanager
+def served_desk(story: Story, folder: Path) -> Iterator[Mapping[str, Any]]:
+    """The desk in the browser at a port that is free; what `hf-gate ui --json` says of it."""
+    words = ("ui", "--no-open", "--json", "--port", "0")
+    with started(words, hint="`hf-gate --profile demo ui` says why.", cwd=folder, env=_env(story, folder)) as (_, told):
+        yield told
+
+
+def _env(story: Story, folder: Path) -> dict[str, str]:
+    """Where commands find the demo's Hub; whose token it is is nobody else's business."""
+    return {"HF_ENDPOINT": story.url, "HF_TOKEN": story.tokens["owner"], "XDG_CACHE_HOME": str(folder / ".cache")}
+
+
 class _Desk:
     """Runs the program itself in the folder of the desk, and shows what a person would see."""
 
     def __init__(self, story: Story, folder: Path) -> None:
         self.story, self.folder = story, folder
         clean = {name: value for name, value in os.environ.items() if not name.startswith("HF_GATE_")}
-        here = {"HF_ENDPOINT": story.url, "HF_TOKEN": story.tokens["owner"], "COLUMNS": "100"}
-        self._env = (
-            clean | here | {"XDG_CACHE_HOME": str(folder / ".cache")}
-        )  # whose token it is is nobody else's business
+        self._env = clean | _env(story, folder) | {"COLUMNS": "100"}
 
     def show(self, *words: str) -> None:
         """A command with what it prints."""

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -64,3 +68,30 @@ class Story:
             return json.loads(connection.getresponse().read())
         finally:
             connection.close()
+
+
+@contextmanager
+def started(
+    words: Sequence[str], *, hint: str, cwd: Path | None = None, env: Mapping[str, str] | None = None
+) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+    """A command of ours that goes on running, with the JSON of its first line; it ends with the `with`.
+
+    None of this process's HF_GATE_ settings reach it, but what `env` says.
+    """
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("HF_GATE_")} | dict(env or {})
+    command = [sys.executable, "-m", "hf_gate", *words]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=clean, cwd=cwd)  # noqa: S603 - ourselves
+    try:
+        line = child.stdout.readline() if child.stdout else ""
+        if not line:
+            raise HfGateError(f"`hf-gate {' '.join(words[:2])}` did not start.", hint=hint)
+        yield child, json.loads(line)
+    finally:
+        child.terminate()
+        try:
+            child.wait(20)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+        if child.stdout:
+            child.stdout.close()

@@ -56,10 +56,11 @@ def _user() -> str:
         return "unknown"
 
 
-def open_desk(run: Run, *, needs_folder: bool = False, writes: bool = False) -> OpenDesk:
+def open_desk(run: Run, *, needs_folder: bool = False, writes: bool = False, lends: bool = False) -> OpenDesk:
     """The desk with its store open until the program ends; `needs_folder`: a user's store will not do.
 
-    `writes`: the Hub or the store is about to be changed. Then it is said where, and nobody else may write meanwhile.
+    `writes`: the Hub or the store is about to be changed. Then it is said where, and nobody else may write meanwhile;
+    with `lends` they may while nothing is written here.
     """
     from .. import wiring  # noqa: PLC0415 - help needs none of it
 
@@ -69,7 +70,7 @@ def open_desk(run: Run, *, needs_folder: bool = False, writes: bool = False) -> 
             "there is no desk here: no hf-gate.yaml in this folder or above it.", hint="`hf-gate init` makes one."
         )
     run.announce(writes=writes)
-    store = wiring.open_store(run.settings, place, read_only=not writes)
+    store = wiring.open_store(run.settings, place, read_only=not writes, lends=lends)
     click.get_current_context().find_root().call_on_close(store.close)
     return OpenDesk(run, place, store)
 

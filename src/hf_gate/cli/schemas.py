@@ -331,7 +331,13 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         status={"enum": ["granted", "ask", "pending", "rejected", "reset", "sign_in", "unknown"]},
     ),
     "doctor": _document(ok=_BOOL, checks=_array(_object(check=_TEXT, ok=_MAYBE_BOOL, detail=_TEXT, hint=_MAYBE))),
-    "demo": _document(ok=_BOOL, url=_TEXT, steps=_array(_object(step=_TEXT, ok=_BOOL, detail=_TEXT))),
+    "demo": _document(
+        ok=_BOOL,
+        url=_TEXT,
+        desk_url=_MAYBE,
+        login_url=_MAYBE,
+        steps=_array(_object(step=_TEXT, ok=_BOOL, detail=_TEXT)),
+    ),
     "hub-serve": _object(
         url=_TEXT,
         pid=_COUNT,

@@ -51,8 +51,8 @@ HOLD_MOST = 3600.0
 def ui(run: Run, *, what: str | None, name: str | None, role: str, repos: tuple[str, ...], **serving: Any) -> int:  # noqa: ANN401 - click's own values
     """The desk in the browser: a queue with verdicts and reasons, decided by single keys, each decision with time to undo.
 
-    It holds the store as long as it runs: other commands read meanwhile, and decide here. Ctrl-C ends it; what is in
-    the tray stays there. With --json the first line tells url, login_url and pid.
+    Other commands work beside it: each waits until the other has written. Ctrl-C ends it; what is in the tray stays
+    there. With --json the first line tells url, login_url and pid.
 
     WHAT asks the desk that runs: `link` for another link to sign in, `invite NAME` for a personal one, `revoke NAME` to
     end that, `members` for who has one.
@@ -75,7 +75,7 @@ def _serve(run: Run, *, host: str, port: int, no_open: bool, hold: str) -> int:
     seconds = parse_seconds(hold, "--hold")
     if not 0 <= seconds <= HOLD_MOST:
         raise UsageError(f"--hold {hold}: a decision is held for at most an hour.")
-    opened = open_desk(run, writes=True)
+    opened = open_desk(run, writes=True, lends=True)
     office = Office(run.settings, opened.place, run.hub, opened.store, opened.actor, seconds)
     try:
         server = Server(office, _repos(run, opened), host, port)
@@ -101,7 +101,7 @@ def _again(run: Run, desk: Mapping[str, Any], *, opens: bool) -> int:
         run.out.line(f"The desk runs already, at {desk['url']} (pid {desk['pid']}).")
         run.out.line(f"Sign in, once, within 15 minutes: {link}")
     if opens:
-        _opened(link)
+        opened(link)
     return 0
 
 
@@ -153,12 +153,12 @@ def _tell(run: Run, server: Server, *, opens: bool) -> None:
         run.out.line(f"The desk is at {server.url} until Ctrl-C.")
         run.out.line(f"Sign in, once, within 15 minutes: {link}")
     sys.stdout.flush()
-    if opens and not _opened(link):
+    if opens and not opened(link):
         run.out.say("No browser was found here: open the link yourself.")
 
 
-def _opened(link: str) -> bool:
-    """Whether a window was opened; a browser within the terminal would take it away from us."""
+def opened(link: str) -> bool:
+    """Whether a window was opened for it; a browser within the terminal would take it away from us."""
     if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         return False
     import webbrowser  # noqa: PLC0415 - only who wants one

@@ -17,6 +17,8 @@ _STEP: Final = 0.05
 class Lock(Protocol):
     """A right that is held until it is given back, or until the process ends, however it ends."""
 
+    def take(self, wait: float | None = None) -> bool: ...
+    def give(self) -> None: ...
     def release(self) -> None: ...
 
 
@@ -24,28 +26,51 @@ class FileLock:
     """A lock file beside the store's. It stays when the lock goes, so that two can never lock two different files."""
 
     def __init__(self, path: Path, who: str, *, wait: float) -> None:
-        import fcntl  # noqa: PLC0415 - not everywhere
-
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+        self._path, self._who, self._wait = path, f"{who}\n".encode("ascii", "replace"), wait
         try:
             self._file = os.open(path, flags, 0o600)
         except OSError as problem:
             raise StoreUnavailable(f"{path} cannot be made: {problem.strerror}.") from problem
-        end = time.monotonic() + wait
+        try:
+            self.take()
+        except BaseException:
+            os.close(self._file)
+            raise
+
+    def take(self, wait: float | None = None) -> bool:
+        """Waits for it, as long as was said in the beginning unless `wait` says otherwise; whether anybody else
+        had it since it was given back. StoreBusy when they keep it.
+        """
+        import fcntl  # noqa: PLC0415 - not everywhere
+
+        end = time.monotonic() + (self._wait if wait is None else wait)
         while True:
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
                 if time.monotonic() >= end:
-                    holder = os.pread(self._file, 200, 0).decode("ascii", "replace").strip()
-                    os.close(self._file)
+                    holder = self._holder().decode("ascii", "replace").strip()
                     raise StoreBusy(
-                        f"{path.with_suffix('')} is being written by {holder or 'another process'}."
+                        f"{self._path.with_suffix('')} is being written by {holder or 'another process'}."
                     ) from None
                 time.sleep(_STEP)
+        if self._holder() == self._who:
+            return False
         os.ftruncate(self._file, 0)
-        os.pwrite(self._file, f"{who}\n".encode("ascii", "replace"), 0)
+        os.pwrite(self._file, self._who, 0)
+        return True
+
+    def _holder(self) -> bytes:
+        """Who has it, or had it last."""
+        return os.pread(self._file, 200, 0)
+
+    def give(self) -> None:
+        """Lets others have it until the next `take`."""
+        import fcntl  # noqa: PLC0415 - as above
+
+        fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def release(self) -> None:
         os.close(self._file)
@@ -54,19 +79,31 @@ class FileLock:
 class ServerLock:
     """An advisory lock of the writer's own session; the name of the session says who holds it."""
 
+    _WHICH: Final = "hashtextextended(current_database() || '.' || current_schema(), ?)"
+
     def __init__(self, db: Postgres, *, wait: float) -> None:
-        end = time.monotonic() + wait
-        take = "SELECT pg_try_advisory_lock(hashtextextended(current_database() || '.' || current_schema(), ?))"
-        while not (found := db.row(take, (_KEY,))) or not found[0]:
+        self._db, self._wait = db, wait
+        self.take()
+
+    def take(self, wait: float | None = None) -> bool:
+        """As that of a file does; here nobody knows whether others had it, so they may have."""
+        end = time.monotonic() + (self._wait if wait is None else wait)
+        take = f"SELECT pg_try_advisory_lock({self._WHICH})"
+        while not (found := self._db.row(take, (_KEY,))) or not found[0]:
             if time.monotonic() >= end:
-                holder = db.row(
+                holder = self._db.row(
                     "SELECT a.application_name FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid"
                     " WHERE l.locktype = 'advisory' AND l.granted AND (l.classid::bigint << 32) + l.objid::bigint"
-                    " = hashtextextended(current_database() || '.' || current_schema(), ?)",
+                    f" = {self._WHICH}",
                     (_KEY,),
                 )
-                raise StoreBusy(f"{db.at} is being written by {holder[0] if holder else 'another process'}.")
+                raise StoreBusy(f"{self._db.at} is being written by {holder[0] if holder else 'another process'}.")
             time.sleep(_STEP)
+        return True
+
+    def give(self) -> None:
+        """Lets others have it until the next `take`."""
+        self._db.row(f"SELECT pg_advisory_unlock({self._WHICH})", (_KEY,))
 
     def release(self) -> None:
         """Ends with the session."""

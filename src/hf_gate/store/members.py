@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from typing import Final
 
 from ..domain.members import Member, Role
+from ..errors import StoreBusy
 from .reading import Store
 
 IDLE: Final = 30 * 60_000
@@ -71,7 +73,7 @@ class Members:
         if row is None:
             return None
         if at - row[1] > 60_000:  # once a minute is exact enough
-            with self._store.writing() as write:
+            with suppress(StoreBusy), self._store.working(wait=0.0), self._store.writing() as write:
                 write.db.run("UPDATE sessions SET seen_at = ? WHERE id = ?", (at, digest_of(secret)))
         return str(row[0])
 

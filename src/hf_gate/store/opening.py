@@ -31,6 +31,7 @@ class _Wish:
     world: str | None
     create: bool
     read_only: bool
+    lends: bool
     who: str
     wait: float
     country_of: Callable[[AccessRequest], str | None]
@@ -44,6 +45,7 @@ def open_store(
     world: str | None = None,
     create: bool = True,
     read_only: bool = False,
+    lends: bool = False,
     pid: int | None = None,
     host: str = "",
     wait: float = _WAIT,
@@ -53,10 +55,11 @@ def open_store(
     """The store at a path, `sqlite:///PATH` or `postgresql://...`, of one Hub (`world`: of one run of a local Hub).
 
     Opened for writing unless `read_only`; then nobody else may write, and whoever tries waits `wait` seconds and gets
-    `StoreBusy` naming us. `country_of` reads the country of a request, which `country:` in queries asks for.
+    `StoreBusy` naming us; with `lends` others may write while nothing goes on here (`Store.working`). `country_of` reads
+    the country of a request, which `country:` in queries asks for.
     """
     who = f"pid {os.getpid() if pid is None else pid}{' on ' + host if host else ''}"
-    wish = _Wish(endpoint, world, create and not read_only, read_only, who, wait, country_of, shapes)
+    wish = _Wish(endpoint, world, create and not read_only, read_only, lends, who, wait, country_of, shapes)
     if str(where).startswith(("postgresql://", "postgres://")):
         return _open_postgres(str(where), wish)
     return _open_sqlite(path_of(where), wish)
@@ -92,7 +95,7 @@ def _open_sqlite(path: Path, wish: _Wish) -> Store:
             db.close()
             db = None
         read, write = partial(Sqlite, path, writes=False), partial(Sqlite, path, writes=True)
-        return Store(wish.endpoint, read, db, lock, wish.country_of, write)
+        return Store(wish.endpoint, read, db, lock, wish.country_of, write, lends=wish.lends)
     except BaseException:
         if db is not None:
             db.close()
@@ -142,7 +145,8 @@ def _open_postgres(url: str, wish: _Wish) -> Store:
             return Postgres(url, writes=writes, name=f"hf-gate beside {wish.who}"[:63])
 
         read, write = partial(connect, writes=False), partial(connect, writes=True)
-        return Store(wish.endpoint, read, None if wish.read_only else db, lock, wish.country_of, write)
+        own = None if wish.read_only else db
+        return Store(wish.endpoint, read, own, lock, wish.country_of, write, lends=wish.lends)
     except BaseException:
         db.close()
         raise

@@ -15,7 +15,7 @@ from ..domain.query import Pattern, Query, Term
 from ..domain.requests import AccessRequest
 from ..domain.rows import ChangeRow, Cut, HistoryRow, LedgerRow, Part, QueryPage, RepoRow, RequestRow, RunRow
 from ..domain.state import Known
-from ..errors import StoreUnavailable
+from ..errors import StoreTooNew, StoreUnavailable
 from . import ledger, repos, runs
 from .locking import Lock
 from .memory import Memory, dictionary
@@ -26,6 +26,8 @@ from .search import Wanted, cursor_of, key_of, keys_of
 from .sql import Database
 from .states import Verdicts
 from .writer import Writer
+
+_SHAPE = "SELECT version_num FROM alembic_version"
 
 
 class Store:
@@ -42,11 +44,17 @@ class Store:
         lock: Lock | None,
         country_of: Callable[[AccessRequest], str | None],
         aside: Callable[[], Database],
+        *,
+        lends: bool = False,
     ) -> None:
         self.endpoint = endpoint
         self._connect, self._writes, self._lock, self._aside = connect, writes, lock, aside
         self._memory = Memory(writes, country_of) if writes is not None else None
         self._turn = threading.Lock()
+        self._counting, self._at_work, self._lends = threading.Lock(), 0, lends and lock is not None
+        self._shape = writes.row(_SHAPE) if writes is not None and self._lends else None
+        if lock is not None and self._lends:
+            lock.give()
         self._mine = threading.local()
         self._readers: list[Database] = []
         self._verdicts = Verdicts()
@@ -86,7 +94,7 @@ class Store:
         """One transaction, durable when it ends; an error in it undoes it whole. Not within another one."""
         if self._writes is None or self._memory is None:
             raise StoreUnavailable("the store is open for reading only.", hint="")
-        with self._turn:
+        with self.working(), self._turn:
             self._writes.begin()
             try:
                 yield Writer(self._writes, self._memory)
@@ -95,6 +103,34 @@ class Store:
                 self._memory.forget()
                 self._writes.rollback()
                 raise
+
+    @contextmanager
+    def working(self, wait: float | None = None) -> Iterator[None]:
+        """Within it no other process writes, between transactions either. A store that lends its right to write takes it
+        back for that; StoreBusy when another process keeps it longer than `wait` seconds.
+        """
+        with self._counting:
+            if self._lends and not self._at_work:
+                self._take_back(wait)
+            self._at_work += 1
+        try:
+            yield
+        finally:
+            with self._counting:
+                self._at_work -= 1
+                if self._lends and not self._at_work and self._lock is not None:
+                    self._lock.give()
+
+    def _take_back(self, wait: float | None) -> None:
+        lock, db, memory = self._lock, self._writes, self._memory
+        if lock is None or db is None or memory is None:
+            raise StoreUnavailable("the store is closed.", hint="")
+        if not lock.take(wait):
+            return
+        memory.forget()  # somebody else wrote
+        if db.row(_SHAPE) != self._shape:
+            lock.give()
+            raise StoreTooNew(f"{db.at} was changed by a newer hf-gate meanwhile.", hint="Start this one anew.")
 
     # ---- repos ---------------------------------------------------------------------------------------------------------
 

@@ -184,7 +184,10 @@ class Desk:
         """Ends the session here and in the store."""
 
         def leave() -> Response:
-            self.door.leave(request)
+            try:
+                self.door.leave(request)
+            except HfGateError as problem:
+                return self.door.page(503, f"You are still signed in: {problem} Sign out again in a moment.")
             answer = self.door.page(200, "You are signed out.")
             answer.delete_cookie(self.door.cookie)
             return answer

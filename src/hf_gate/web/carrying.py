@@ -108,7 +108,8 @@ class Carrying:
                     return
                 load = self._waiting.popleft()
             try:
-                self._carry(load)
+                with self._office.store.working():  # nobody else may think that a dead process left it
+                    self._carry(load)
             except HfGateError as problem:
                 load.problem, load.hint = str(problem), problem.hint or ""
             except Exception:  # noqa: BLE001 - a thread that dies would leave all further runs lying

@@ -62,9 +62,9 @@ class Keeper:
         while not self._stop.is_set():
             try:
                 if time.monotonic() - recovered_at >= _UNKNOWN:
+                    self._recover()
                     recovered_at = time.monotonic()
-                    self.office.clearing.recover(self.office.now())
-                self.office.clearing.send_due(self.office.now())
+                self._send_due()
             except HfGateError as problem:
                 self.office.clearing.problem = str(problem)
             except Exception:  # noqa: BLE001 - a thread that dies would leave the tray lying
@@ -72,6 +72,18 @@ class Keeper:
                 self.office.clearing.problem = "a fault of hf-gate; the log has it"
             self.office.wake.wait(_TICK)
             self.office.wake.clear()
+
+    def _recover(self) -> None:
+        office = self.office
+        if any(item.run is not None for item in office.tray.waiting()):
+            with office.store.working():
+                office.clearing.recover(office.now())
+
+    def _send_due(self) -> None:
+        office = self.office
+        if office.tray.due(ms(office.now())):
+            with office.store.working():
+                office.clearing.send_due(office.now())
 
     # ---- reading -----------------------------------------------------------------------------------------------------
 
@@ -109,8 +121,9 @@ class Keeper:
             if self._stop.is_set():
                 return found
             try:
-                due = due_kind(office.store.repo(repo), ms(office.now()), note_of(office.store, repo))
-                found |= bool(sync(office.hub, office.store, office.clock, repo, due.kind, actor=office.owner).news)
+                with office.store.working():
+                    due = due_kind(office.store.repo(repo), ms(office.now()), note_of(office.store, repo))
+                    found |= bool(sync(office.hub, office.store, office.clock, repo, due.kind, actor=office.owner).news)
             except HfGateError as trouble:
                 problem = f"{repo}: {trouble}"
         office.pulse.problem = problem
@@ -125,4 +138,5 @@ class Keeper:
         if bench is None or (not found and self._judged is bench):
             return
         self._judged, hear = bench, self.office.hall(bench).hear
-        propose(self.office.store, bench.courts(), hear, now=self.office.now(), policies=bench.policies)
+        with self.office.store.working():
+            propose(self.office.store, bench.courts(), hear, now=self.office.now(), policies=bench.policies)

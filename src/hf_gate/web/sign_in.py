@@ -14,6 +14,7 @@ from starlette.responses import RedirectResponse, Response
 
 from .. import wiring
 from ..domain.moments import ms
+from ..errors import StoreBusy
 from ..store.members import LIVES
 from .office import Office
 from .visit import ENVIRONMENT
@@ -58,9 +59,14 @@ class Door:
         if name is None:
             self._wrong.append(time.monotonic())
             return self.page(401, "That link is not valid, or was used before.")
-        self.leave(request)
         session = secrets.token_urlsafe(32)
-        self.office.members.open(session, name, _now())
+        try:
+            self.leave(request)
+            self.office.members.open(session, name, _now())
+        except StoreBusy as problem:
+            if name == self.office.owner:  # the link was used for nothing
+                self._links[secret] = time.monotonic() + _WINDOW
+            return self.page(503, f"{problem} Open the link again in a moment.")
         answer = RedirectResponse("/queue", 303)
         answer.set_cookie(
             self.cookie, session, max_age=LIVES // 1000, httponly=True, samesite="lax", secure=self.is_https, path="/"

@@ -1,0 +1,83 @@
+"""A store that lends its right to write: two processes take turns, neither believes what it remembers, and whoever waits is told."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hf_gate.errors import StoreBusy, StoreTooNew
+from hf_gate.store.members import IDLE, Members
+from hf_gate.store.opening import open_store
+from tests.contract.store_kit import EEG, ENDPOINT, place, postgres_uri, record, store, take
+
+__all__ = ["place", "postgres_uri", "store"]
+
+
+def test_while_nothing_is_written_here_another_process_writes(place: str) -> None:
+    with open_store(place, endpoint=ENDPOINT, lends=True) as desk:
+        take(desk, EEG, [record(1)])
+        with open_store(place, endpoint=ENDPOINT, pid=4711, wait=0.0) as other:
+            take(other, EEG, [record(2), record(3)])
+        take(desk, EEG, [record(4)])
+        with open_store(place, endpoint=ENDPOINT, pid=4712, wait=0.0) as other:
+            take(other, EEG, [record(5)])
+        found = desk.repo(EEG)
+        assert found is not None
+        assert dict(found.counts) == {"pending": 5}
+        chain = next(iter(desk.chains().values()))
+        assert chain[0] == 5, "one entry each, none over another"
+
+
+def test_within_a_piece_of_work_nobody_else_writes(place: str) -> None:
+    with open_store(place, endpoint=ENDPOINT, lends=True, pid=4711) as desk:
+        with desk.working():
+            take(desk, EEG, [record(1)])
+            with desk.working(), pytest.raises(StoreBusy, match="pid 4711"):
+                open_store(place, endpoint=ENDPOINT, wait=0.0)
+            with pytest.raises(StoreBusy, match="pid 4711"):
+                open_store(place, endpoint=ENDPOINT, wait=0.0)
+        open_store(place, endpoint=ENDPOINT, wait=0.0).close()
+
+
+def test_who_lends_waits_too_and_reads_meanwhile(place: str) -> None:
+    with open_store(place, endpoint=ENDPOINT, lends=True, wait=0.0) as desk:
+        take(desk, EEG, [record(1)])
+        Members(desk).open("secret", "lena", 0)
+        with open_store(place, endpoint=ENDPOINT, pid=4711) as other:
+            with pytest.raises(StoreBusy, match="pid 4711"), desk.writing():
+                pass
+            assert desk.repo(EEG) is not None
+            assert Members(desk).whose("secret", IDLE) == "lena", "who is in stays in"
+            take(other, EEG, [record(2)])
+        take(desk, EEG, [record(3)])
+
+
+def test_the_right_comes_back_when_the_other_process_dies(tmp_path: Path) -> None:
+    path = tmp_path / "desk.db"
+    with open_store(path, endpoint=ENDPOINT, lends=True) as desk:
+        code = (
+            "import os\nfrom hf_gate.store.opening import open_store\n"
+            f"s = open_store({str(path)!r}, endpoint={ENDPOINT!r})\nprint('in', flush=True)\ninput()\nos._exit(9)"
+        )
+        with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+            assert other.stdout is not None
+            assert other.stdin is not None
+            other.stdout.readline()
+            with pytest.raises(StoreBusy), desk.working(wait=0.0):
+                pass
+            other.stdin.close()
+            other.kill()
+            other.wait()
+        take(desk, EEG, [record(1)])
+
+
+def test_a_newer_hf_gate_that_changed_the_shape_meanwhile_ends_the_writing(tmp_path: Path) -> None:
+    path = tmp_path / "desk.db"
+    with open_store(path, endpoint=ENDPOINT, lends=True) as desk:
+        with open_store(path, endpoint=ENDPOINT, pid=4711, wait=0.0) as newer, newer.writing() as write:
+            write.db.run("UPDATE alembic_version SET version_num = '9999'")
+        with pytest.raises(StoreTooNew, match="newer"), desk.writing():
+            pass
