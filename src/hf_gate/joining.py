@@ -10,6 +10,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -104,6 +105,22 @@ def join_desk(settings: Settings, place: wiring.Place, hub: Hub, store: Store, *
     )
 
 
+def bare_desk(place: wiring.Place, hub: Hub, store: Store, *, actor: str) -> Desk:
+    """A desk that asks no policies: what people decided is carried and taken back also where those are broken, or none."""
+    return Desk(
+        store=store,
+        hub=hub,
+        clock=wiring.HubClock(hub),
+        sources=DeskSources(hub),
+        actor=actor,
+        policies=(),
+        courts=list,
+        hearing=lambda court, status, now, room: iter(()),  # noqa: ARG005 - nobody is judged
+        budgets={},
+        zone=ZoneInfo(place.desk.timezone),
+    )
+
+
 # ---- many processes ----------------------------------------------------------------------------------------------------
 
 
@@ -135,7 +152,7 @@ class Hall:
             return
         cuts = bench.store.cuts(court.repo, status, self._part)
         parts: Iterable[Part] = zip((None, *cuts), (*cuts, None), strict=True)
-        yield from self._in_order(_Ask(str(court.repo), status, now, part, room.last) for part in parts)
+        yield from self._in_order(_Ask(str(court.repo), status, now, part, room.last, room.enters) for part in parts)
 
     def _in_order(self, asks: Iterable[_Ask]) -> Iterator[Heard]:
         if self._pool is None:  # kept for the next list; it ends with this process
@@ -167,6 +184,7 @@ class _Ask:
     now: datetime
     part: Part
     last: int | None  # of those who asked later than this there is no room in the plan
+    enters: bool  # whether verdicts that are news become entries
 
 
 class _Here:
@@ -185,7 +203,7 @@ class _Here:
             raise Guarded("the policies changed while they were judged; nothing was planned.", hint="Run it again.")
         if self._now != ask.now:
             self._courts, self._now = {str(court.repo): court for court in self._bench.courts()}, ask.now
-        court, room = self._courts[ask.repo], Room(last=ask.last)
+        court, room = self._courts[ask.repo], Room(last=ask.last, enters=ask.enters)
         return list(hear(self._store, court, self._bench.sources, ask.status, ask.now, ask.part, room))
 
 

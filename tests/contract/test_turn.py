@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from hf_gate.domain.rows import RunRow
-from hf_gate.errors import HfGateError, StoreDamaged
+from hf_gate.errors import Guarded, HfGateError, StoreDamaged
+from hf_gate.plan.render import sentences
 from hf_gate.usecases.carry import Carrier
 from hf_gate.usecases.orders import lift
 from hf_gate.usecases.run import Turn, told, turn
+from hf_gate.usecases.runs import check, retry, versions_of
 from tests.torture.near import Near
 from tests.torture.scene import POLICY, Scene, desk_folder
 
@@ -247,3 +249,25 @@ def test_a_wish_that_a_dead_process_did_not_hear_holds_in_the_next_turn(scene: S
     scene.store.wish_for(run.id, "pause")
     assert told(take(scene))["halted"] == [{"run": run.id, "state": "paused", "count": 3}]
     assert stand(scene) == {"pending"}
+
+
+# ---- a second try -------------------------------------------------------------------------------------------------------
+
+
+def test_what_a_policy_decided_that_was_changed_since_is_not_tried_again(scene: Scene) -> None:
+    scene.ask(["ada", "bo"])
+    scene.sync()
+    run = scene.approve(scene.plan())
+    with scene.store.writing() as write:
+        write.change_states(run.id, [(1, "refused", "the Hub said no"), (2, "refused", "the Hub said no")])
+    in_force = versions_of(scene.desk.policies)
+    assert len(retry(scene.store, run, now=scene.clock.now(), versions=in_force).changes) == 2
+    desk_folder(scene.folder, ending("1y"))
+    scene.join()
+    of_today = versions_of(scene.desk.policies)
+    again = retry(scene.store, run, now=scene.clock.now(), versions=of_today)
+    assert (again.changes, again.summary["outdated"], again.summary["left_out"]) == ([], 2, 0)
+    assert any("policies as they are no more" in line for line in sentences(again))
+    stale = retry(scene.store, run, now=scene.clock.now())
+    with pytest.raises(Guarded, match=r"policy wishes@\w{8} is not in force here"):
+        check(stale, endpoint=scene.store.endpoint, policy_digest=None, now=scene.clock.now(), versions=of_today)

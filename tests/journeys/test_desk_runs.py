@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from hf_gate.domain.events import canonical
 from hf_gate.testing import LocalHub
 
 from .console import DATASET, MODEL, Console, fill, status_of
@@ -134,3 +138,73 @@ def test_the_starter_sends_nobody_back_for_ever(
     assert "reset" not in console.run("run", "--once").out
     assert status_of(fresh, "ada-l") == "pending"
     assert console.run("explain", f"ada-l@{DATASET}", "-q").out == "human\n"
+
+
+# ---- whose plan it is --------------------------------------------------------------------------------------------------
+
+
+def resealed_file(change: Callable[[dict[str, Any]], None]) -> None:
+    """Somebody edits plan.json and seals it again: the digest has no key."""
+    document = json.loads(Path("plan.json").read_text("utf-8"))
+    change(document)
+    del document["plan"]["digest"]
+    document["plan"]["digest"] = hashlib.sha256(canonical(document)).hexdigest()
+    Path("plan.json").write_text(json.dumps(document), "utf-8")
+
+
+def pose_as_nobodys(document: dict[str, Any]) -> None:
+    document["plan"]["policy_digest"] = ""
+
+
+def name_another_policy(document: dict[str, Any]) -> None:
+    document["plan"]["policy_digest"] = ""
+    document["changes"][0] |= {"policy": "somebody-elses", "policy_digest": "deadbeef"}
+
+
+def let_in_as_a_person(document: dict[str, Any]) -> None:
+    document["plan"]["policy_digest"] = ""
+    document["changes"][0] |= {"policy": None, "policy_digest": None, "to": "accepted"}
+
+
+@pytest.mark.parametrize("edit", [pose_as_nobodys, name_another_policy, let_in_as_a_person])
+def test_a_plan_that_somebody_sealed_again_is_not_carried_out(
+    console: Console, edit: Callable[[dict[str, Any]], None]
+) -> None:
+    console.run("plan", "--out", "plan.json")
+    resealed_file(edit)
+    ended = console.run("apply", "plan.json", "--yes")
+    assert (ended.code, "nothing was sent" in ended.error) == (6, True)
+    assert "hf-gate plan --out plan.json" in ended.hint
+    assert status_of(console.hub, "ada-l") == status_of(console.hub, "bob") == "pending"
+
+
+def test_a_plan_on_standard_output_is_one_of_this_desk_too(console: Console) -> None:
+    Path("plan.json").write_text(console.run("plan", "--json").out, "utf-8")
+    assert console.run("apply", "plan.json", "--yes").code == 0
+    assert status_of(console.hub, "ada-l") == "accepted"
+
+
+def test_what_was_done_can_be_taken_back_while_a_policy_is_broken(console: Console, tmp_path: Path) -> None:
+    console.run("run", "--once")
+    (tmp_path / "policies" / "starter.yaml").write_text("version: 2", "utf-8")
+    assert console.run("undo", "--out", "back.json").code == 0
+    assert console.run("apply", "back.json", "--yes").code == 0
+    assert status_of(console.hub, "ada-l") == status_of(console.hub, "bob") == "pending"
+
+
+def test_of_a_run_in_which_nothing_failed_there_is_nothing_to_try_again(console: Console, tmp_path: Path) -> None:
+    run = console.run("run", "--once", "--json").json["run"]
+    assert "Nothing was saved." in console.run("runs", "retry", run, "--out", "again.json").out
+    assert not (tmp_path / "again.json").exists()
+
+
+def test_what_was_decided_without_a_desk_is_taken_back_without_one(
+    fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    fill(fresh, ["ada-l"], DATASET)
+    console = Console(fresh)
+    assert console.run("accept", f"ada-l@{DATASET}").code == 0
+    assert console.run("undo", "--out", "back.json").code == 0
+    assert console.run("apply", "back.json", "--yes").code == 0
+    assert status_of(fresh, "ada-l") == "pending"

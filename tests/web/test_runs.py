@@ -132,6 +132,23 @@ def test_those_that_failed_are_tried_again_and_no_others(asked: Room) -> None:
     assert statuses["pending"] == 2
 
 
+def test_what_policies_decided_that_were_changed_since_is_not_tried_again(asked: Room) -> None:
+    lena = asked.visitor()
+    run = begun(asked, lena)
+    ident, store = run.rpartition("/")[2], asked.office.store
+    with store.writing() as write:
+        write.change_states(ident, [(n, "refused", "the Hub said no") for n in range(1, 5)])
+        write.run(RunRow(id=ident, kind="plan", actor="lena-brandt", state="ended", made_at=1, total=4))
+    folder = asked.office.place.folder
+    assert folder is not None
+    text = (folder / "policies" / "house.yaml").read_text()
+    (folder / "policies" / "house.yaml").write_text(text.replace("email.academic", "email.present"))
+    asked.office._seen = (0.0, None)
+    answer = lena.post(run, {"do": "retry"})
+    assert answer.status == 409
+    assert "4 were decided by policies that were changed since" in words(answer)
+
+
 def test_the_way_back_is_a_plan_that_says_what_cannot_be_undone(asked: Room) -> None:
     lena = asked.visitor()
     run = applied(asked, lena)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from .desk import open_desk
 
 if TYPE_CHECKING:
     from ..domain.rows import RunRow
     from ..plan.model import Plan
+    from ..store.reading import Store
     from ..usecases.carry import Carrier
     from ..usecases.run import Desk
     from .frame import Run
@@ -18,12 +19,31 @@ if TYPE_CHECKING:
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
-def office(run: Run) -> Desk:
-    """The desk that is meant with its policies, tables, lists and Hub; open until the program ends."""
+def office(run: Run, *, judges: bool = True) -> Desk:
+    """The desk that is meant with its policies, tables, lists and Hub; open until the program ends.
+
+    Not `judges`: without any policy, so that broken ones are in nobody's way, and this user's own store will do.
+    """
     from .. import joining  # noqa: PLC0415 - only who works at a desk
 
-    opened = open_desk(run, needs_folder=True, writes=True)
+    opened = open_desk(run, needs_folder=judges, writes=True)
+    if not judges:
+        return joining.bare_desk(opened.place, run.hub, opened.store, actor=opened.actor)
     return joining.join_desk(run.settings, opened.place, run.hub, opened.store, actor=opened.actor)
+
+
+def speaks(made: Plan) -> bool:
+    """Whether a plan speaks for any policy; what follows from a person's run may not."""
+    return bool(made.plan.policy_digest) or any(change.policy for change in made.changes)
+
+
+def judging(run: Run, bare: Desk, made: Plan) -> Desk:
+    """The same desk with its policies, if a plan speaks for any."""
+    from .. import joining  # noqa: PLC0415 - as above
+
+    if not speaks(made):
+        return bare
+    return joining.join_desk(run.settings, run.place, run.hub, cast("Store", bare.store), actor=bare.actor)
 
 
 def new_run_id() -> str:
@@ -39,8 +59,15 @@ def carrier_of(desk: Desk, begun: RunRow, tick: Callable[[int], None] = lambda _
     return Carrier(desk.store, desk.hub, desk.clock, desk.zone, watch=watch, progress=tick)
 
 
-def digest_for(desk: Desk, made: Plan) -> str | None:
-    """What a plan's policies must still come to; None: it was made from none (an undo, a second try)."""
+def check_in_force(desk: Desk, made: Plan) -> None:
+    """Refuses a plan that is for elsewhere, too old, or from policies that are others by now (an undo is from none)."""
     from ..usecases.propose import policies_digest  # noqa: PLC0415 - only who applies
+    from ..usecases.runs import check, versions_of  # noqa: PLC0415 - only who applies
 
-    return policies_digest(desk.policies) if made.plan.policy_digest else None
+    check(
+        made,
+        endpoint=desk.store.endpoint,
+        policy_digest=policies_digest(desk.policies) if made.plan.policy_digest else None,
+        now=desk.clock.now(),
+        versions=versions_of(desk.policies),
+    )

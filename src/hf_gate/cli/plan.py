@@ -10,7 +10,7 @@ import click
 
 from ..errors import UsageError
 from .frame import command
-from .office import digest_for, new_run_id, office
+from .office import check_in_force, new_run_id, office, speaks
 from .output import in_words, numbered
 from .runs import carry, run_result
 
@@ -48,11 +48,12 @@ def plan(run: Run, path: Path | None, valid: str, moment: str | None, profiles: 
 
     from ..config import parse_seconds  # noqa: PLC0415 - only here
     from ..plan.model import written  # noqa: PLC0415 - only who plans
+    from ..usecases.made import remember  # noqa: PLC0415 - only who plans
     from ..wiring import write_private  # noqa: PLC0415 - only who plans
 
     lasting = timedelta(seconds=parse_seconds(valid, "--valid"))
     desk = office(run)
-    made = made_plan(desk, _moment(moment), lasting, profiles)
+    made = remember(desk.store, made_plan(desk, _moment(moment), lasting, profiles), desk.clock.now())
     if path is not None:
         write_private(path, written(made))
     run.out.document(_document(made), lambda: _for_people(desk, made, path))
@@ -141,20 +142,22 @@ def _for_people(desk: Desk, made: Plan, path: Path | None) -> Sequence[str]:
 def apply(run: Run, file: Path, yes: bool, max_changes: int | None) -> int:
     """Carries out a plan: each change once, everybody looked at once more before.
 
-    Whoever moved since the plan was made is left alone (stale). A run that was ended half-way goes on with the same
+    Only a plan that was made at this desk, here or on its pages. Whoever moved since is left alone (stale). A run that was ended half-way goes on with the same
     command; a plan that was applied already changes nothing.
     """
     from ..plan.model import read  # noqa: PLC0415 - only who applies
     from ..usecases import runs  # noqa: PLC0415 - as above
+    from ..usecases.made import check_made_here  # noqa: PLC0415 - as above
 
     made = read(_bytes(file), str(file))
-    desk = office(run)
+    desk = office(run, judges=speaks(made))
     known = desk.store.run_of_plan(made.digest)
     if known is not None and runs.is_over(known):
         run.out.say(f"This plan was applied in run {known.id}; nothing was sent.")
         return run_result(run, desk.store, known)
-    runs.check(made, endpoint=desk.store.endpoint, policy_digest=digest_for(desk, made), now=desk.clock.now())
+    check_in_force(desk, made)
     if known is None:
+        check_made_here(desk.store, made)
         check_yes(run, desk, made.changes, yes=yes, max_changes=max_changes)
         known = runs.begin(desk.store, made, ident=new_run_id(), kind="plan", actor=desk.actor, now=desk.clock.now())
     elif desk.store.wish(known.id) == "pause":  # whoever applies it again has waited enough; a wish to stop stays

@@ -13,7 +13,7 @@ from ..domain.outcomes import Kind
 from ..errors import HubUnavailable, UsageError
 from .desk import open_desk
 from .frame import Entry, GateGroup, command
-from .office import carrier_of, office
+from .office import carrier_of, check_in_force, judging, office
 from .output import FIRST_ROWS, Column, Format
 from .progress import Progress
 from .telling import OUTCOME_KEYS, PAST
@@ -128,10 +128,9 @@ def _wish(run: Run, ident: str, word: str) -> int:
 def resume(run: Run, ident: str) -> int:
     """Settles by reading what was under way, then sends the rest; nothing is sent twice."""
     from ..plan.model import read  # noqa: PLC0415 - only here
-    from ..usecases.runs import check, is_over  # noqa: PLC0415 - only here
-    from .office import digest_for  # noqa: PLC0415 - only here
+    from ..usecases.runs import is_over  # noqa: PLC0415 - only here
 
-    desk = office(run)
+    desk = office(run, judges=False)
     known = run_named(desk.store, ident)
     if is_over(known):
         run.out.say(f"Run {known.id} has {known.state}: nothing of it is left to send.")
@@ -140,7 +139,7 @@ def resume(run: Run, ident: str) -> int:
     document = None if known.plan is None else desk.store.plan(known.plan)
     if document is not None:
         made = read(document, f"the plan of run {known.id}")
-        check(made, endpoint=desk.store.endpoint, policy_digest=digest_for(desk, made), now=desk.clock.now())
+        check_in_force(judging(run, desk, made), made)
     desk.store.wish_for(known.id, None)
     return carry(run, desk, known)
 
@@ -155,12 +154,18 @@ def resume(run: Run, ident: str) -> int:
 @click.argument("ident", metavar="RUN")
 @click.option("--out", "path", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The plan's file.")
 def retry(run: Run, ident: str, path: Path) -> int:
-    """A plan of what was refused or stayed open, for those who still stand where they stood. Sends nothing."""
+    """A plan of what was refused or stayed open, for those who still stand where they stood. Sends nothing.
+
+    What a policy decided that was changed since is left out, and counted.
+    """
     from ..usecases import runs as run_cases  # noqa: PLC0415 - only here
 
-    desk = open_desk(run, needs_folder=True)
-    made = run_cases.retry(desk.store, run_named(desk.store, ident), now=desk.now())
-    return _saved(run, made, path, ())
+    desk = office(run, judges=False)
+    known, now = run_named(desk.store, ident), desk.clock.now()
+    made = run_cases.retry(desk.store, known, now=now)
+    versions = run_cases.versions_of(judging(run, desk, made).policies)
+    made = run_cases.retry(desk.store, known, now=now, versions=versions)
+    return _saved(run, desk, made, path, ())
 
 
 @command(
@@ -180,14 +185,14 @@ def undo(run: Run, ident: str | None, path: Path) -> int:
     """
     from ..usecases import runs as run_cases  # noqa: PLC0415 - only here
 
-    desk = open_desk(run, needs_folder=True)
+    desk = office(run, judges=False)
     known = _latest(run, desk.store) if ident is None else run_named(desk.store, ident)
-    made, notes = run_cases.undo(desk.store, known, now=desk.now())
+    made, notes = run_cases.undo(desk.store, known, now=desk.clock.now())
     if made.changes and any(change.policy for change in done_changes(desk.store, known)):
         notes.append(
             "The policies in force would plan the same again: change the rule, or write mode: shadow, before the next run."
         )
-    return _saved(run, made, path, notes)
+    return _saved(run, desk, made, path, notes)
 
 
 def _latest(run: Run, store: StorePort) -> RunRow:
@@ -201,15 +206,16 @@ def _latest(run: Run, store: StorePort) -> RunRow:
     return found
 
 
-def _saved(run: Run, made: Plan, path: Path, notes: Sequence[str]) -> int:
+def _saved(run: Run, desk: Desk, made: Plan, path: Path, notes: Sequence[str]) -> int:
     import msgspec  # noqa: PLC0415 - only here
 
     from ..plan.model import written  # noqa: PLC0415 - only here
     from ..plan.render import sentences  # noqa: PLC0415 - only here
+    from ..usecases.made import remember  # noqa: PLC0415 - only here
     from ..wiring import write_private  # noqa: PLC0415 - only here
 
     if made.changes:
-        write_private(path, written(made))
+        write_private(path, written(remember(desk.store, made, desk.clock.now())))
     following = f"Saved {path}.  Next: hf-gate apply {path}" if made.changes else "Nothing was saved."
     run.out.document(msgspec.to_builtins(made), lambda: (*sentences(made), *notes, following))
     return 0

@@ -20,6 +20,7 @@ _LEFT: Final = {
     "end_human": "are over and in until a person decides: hf-gate expire ls",
     "wait": "wait for something outside, or for a fact",
     "deferred": "deferred by a budget",
+    "outdated": "decided by policies as they are no more: hf-gate plan asks those of today",
     "remaining": "did not fit into this plan: make the next one after this one is applied",
 }
 _KEYS: Final = {"end_human": "ends"}

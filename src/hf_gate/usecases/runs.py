@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -14,6 +14,7 @@ from ..domain.outcomes import Kind
 from ..domain.state import RequestState, answers_digest
 from ..errors import Guarded, StoreDamaged, UsageError
 from ..plan.model import Change, Plan, kept, sealed
+from ..policy.model import Policy
 from .ports import ChangeRow, RequestRow, RunRow, StorePort
 
 READY, INTERRUPTED, PAUSED, STOPPED, ENDED = "ready", "interrupted", "paused", "stopped", "ended"
@@ -28,18 +29,46 @@ _AGAIN: Final = "Make it anew: hf-gate plan --out plan.json"
 _ROWS: Final = 1000
 
 
-def check(plan: Plan, *, endpoint: str, policy_digest: str | None, now: datetime) -> None:
-    """Refuses, whole and before anything is sent, a plan for another Hub, from other policies, or too old."""
+Versions: TypeAlias = Collection[tuple[str, str]]
+"""The policies in force: names with digests."""
+
+
+def versions_of(policies: Iterable[Policy]) -> Versions:
+    """The policies of a desk as changes name them."""
+    return frozenset((policy.name, policy.digest) for policy in policies)
+
+
+def check(
+    plan: Plan, *, endpoint: str, policy_digest: str | None, now: datetime, versions: Versions | None = None
+) -> None:
+    """Refuses, whole and before anything is sent, a plan for another Hub, from other policies, or too old.
+
+    `versions`: no change may speak for a policy that is not among them.
+    """
     if plan.plan.endpoint != endpoint:
         raise Guarded(
             f"this plan is for {plan.plan.endpoint}, the desk works on {endpoint}; nothing was sent.", hint=_AGAIN
         )
     if policy_digest is not None and plan.plan.policy_digest != policy_digest:
         raise Guarded("the policies have changed since this plan was made; nothing was sent.", hint=_AGAIN)
+    if versions is not None and (name := next(_strangers(plan.changes, versions), None)) is not None:
+        raise Guarded(f"{name} is not in force here as this plan has it; nothing was sent.", hint=_AGAIN)
     if datetime.fromisoformat(plan.plan.made_at) > now + AHEAD:
         raise Guarded(f"this plan was made as if it were {plan.plan.made_at}; nothing was sent.", hint=_AGAIN)
     if now >= plan.expires_at:
         raise Guarded(f"this plan ended its validity at {plan.plan.expires_at}; nothing was sent.", hint=_AGAIN)
+
+
+def _strangers(changes: Iterable[Change], versions: Versions) -> Iterator[str]:
+    for change in changes:
+        if not _is_in_force(change, versions):
+            yield f"policy {change.policy}@{(change.policy_digest or '')[:8]}"
+
+
+def _is_in_force(change: Change, versions: Versions) -> bool:
+    """Whether a change speaks for nobody, or for a policy as it is now."""
+    pair = (change.policy or "", change.policy_digest or "")
+    return not any(pair) or pair in versions
 
 
 def begin(store: StorePort, plan: Plan, *, ident: str, kind: str, actor: str, now: datetime) -> RunRow:
@@ -114,18 +143,22 @@ def is_over(run: RunRow) -> bool:
 # ---- plans that follow from a run --------------------------------------------------------------------------------------
 
 
-def retry(store: StorePort, run: RunRow, *, now: datetime) -> Plan:
-    """What was refused or stayed open, as a plan of its own, for those who still stand where they stood."""
+def retry(store: StorePort, run: RunRow, *, now: datetime, versions: Versions | None = None) -> Plan:
+    """What was refused or stayed open, as a plan of its own, for those who still stand where they stood.
+
+    What a policy decided that is not among `versions` any more is left out, and counted as `outdated`.
+    """
     rows = store.changes(run.id, RETRIED)
     known = store.requests([row.request for row in rows if row.request is not None])
-    changes = [
+    still = [
         change
         for row in rows
         if row.request is not None
         and row.request in known
         and (change := msgspec.json.decode(row.change, type=Change)).before == known[row.request].state.status
     ]
-    return _plan(store, changes, len(rows), now)
+    changes = [change for change in still if versions is None or _is_in_force(change, versions)]
+    return _plan(store, changes, len(rows), now, outdated=len(still) - len(changes))
 
 
 def undo(store: StorePort, run: RunRow, *, now: datetime) -> tuple[Plan, list[str]]:
@@ -183,13 +216,14 @@ def _reversed(change: Change, request: RequestRow) -> Change:
     )
 
 
-def _plan(store: StorePort, changes: Sequence[Change], of: int, now: datetime) -> Plan:
+def _plan(store: StorePort, changes: Sequence[Change], of: int, now: datetime, *, outdated: int = 0) -> Plan:
+    counts = {"planned": len(changes), "left_out": of - outdated - len(changes)}
     return sealed(
         changes,
         policy_digest="",
         endpoint=store.endpoint,
         now=now,
-        summary={"planned": len(changes), "left_out": of - len(changes)},
+        summary={**counts, "outdated": outdated} if outdated else counts,
         guards=[],
         valid=timedelta(hours=24),
     )

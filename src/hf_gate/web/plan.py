@@ -261,14 +261,16 @@ def _may_apply(visit: Visit, sight: Sight) -> bool:
 
 
 def _refusal(office: Office, plan: Plan, visit: Visit) -> tuple[str, str]:
-    digest = None
-    if plan.plan.policy_digest:
+    digest, versions = None, None
+    if plan.plan.policy_digest or any(change.policy for change in plan.changes):
         bench = office.bench
         if bench is None:
             return "The policies of this desk cannot be read now, so a plan of theirs is not let go.", ""
-        digest = policies_digest(bench.policies)
+        digest = policies_digest(bench.policies) if plan.plan.policy_digest else None
+        versions = run_cases.versions_of(bench.policies)
+    endpoint = office.store.endpoint
     try:
-        run_cases.check(plan, endpoint=office.store.endpoint, policy_digest=digest, now=visit.now)
+        run_cases.check(plan, endpoint=endpoint, policy_digest=digest, now=visit.now, versions=versions)
     except Guarded as problem:
         return f"{str(problem)[:1].upper()}{str(problem)[1:]}", "Make a new one."
     return "", ""

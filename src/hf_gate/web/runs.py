@@ -317,11 +317,16 @@ def _retry(visit: Visit, going: Going) -> Response:
     """A plan of those that were refused or stayed open, as far as they still stand where they stood."""
     if not run_cases.is_over(going.run):
         return _page(visit, going, wrong="It has not ended: let it go on, or stop it first.", status=409)
-    made = run_cases.retry(visit.office.store, going.run, now=visit.now)
-    if not made.changes:
-        return _page(visit, going, wrong="Nobody of those still stands where they stood.", status=409)
-    left_out = made.summary.get("left_out", 0)
+    bench = visit.office.bench
+    versions = None if bench is None else run_cases.versions_of(bench.policies)
+    made = run_cases.retry(visit.office.store, going.run, now=visit.now, versions=versions)
+    left_out, outdated = made.summary.get("left_out", 0), made.summary.get("outdated", 0)
     notes = [f"{left_out} moved on since: they are left alone."] if left_out else []
+    if outdated:
+        notes.append(f"{outdated} were decided by policies that were changed since: make a plan of those of today.")
+    if not made.changes:
+        wrong = " ".join(notes) if outdated else "Nobody of those still stands where they stood."
+        return _page(visit, going, wrong=wrong, status=409)
     return _led(keep(visit.office, made, visit.member.name, "retry", of=going.run.id, notes=notes))
 
 

@@ -1,0 +1,38 @@
+"""Which plans were made at this desk: whoever can write a file can put a seal on it, but not into the store."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from ..domain.moments import ms
+from ..errors import Guarded
+from ..plan.model import Plan
+from .ports import StorePort
+
+_MADE: Final = "made"  # digests of plans, each with the moment (ms) from which on it may not be applied
+
+
+def remember(store: StorePort, plan: Plan, now: datetime) -> Plan:
+    """The same plan, known to the store as long as it may be applied."""
+    if plan.changes:
+        known = {digest: until for digest, until in _made(store).items() if until > ms(now)}
+        with store.writing() as write:
+            write.setting(_MADE, msgspec.json.encode({**known, plan.digest: ms(plan.expires_at)}).decode())
+    return plan
+
+
+def check_made_here(store: StorePort, plan: Plan) -> None:
+    """Refuses a plan that this desk did not make; one that lies whole in the store was made by it, or begun."""
+    if plan.digest not in _made(store) and store.plan(plan.digest) is None:
+        raise Guarded(
+            "this plan was not made at this desk, or its time is long over; nothing was sent.",
+            hint="Make it here: hf-gate plan --out plan.json",
+        )
+
+
+def _made(store: StorePort) -> dict[str, int]:
+    text = store.setting(_MADE)
+    return {} if text is None else msgspec.json.decode(text, type=dict[str, int])
