@@ -34,7 +34,8 @@ def play_desk(story: Story, repos: Sequence[Repo], folder: Path) -> None:
 def served_desk(story: Story, folder: Path) -> Iterator[Mapping[str, Any]]:
     """The desk in the browser at a port that is free; what `hf-gate ui --json` says of it."""
     words = ("ui", "--no-open", "--json", "--port", "0")
-    with started(words, hint="`hf-gate --profile demo ui` says why.", cwd=folder, env=_env(story, folder)) as (_, told):
+    hint, env, quiet = "`hf-gate --profile demo ui` says why.", _env(story, folder), subprocess.DEVNULL
+    with started(words, hint=hint, cwd=folder, env=env, err=quiet) as (_, told):
         yield told
 
 

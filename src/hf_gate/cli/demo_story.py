@@ -72,15 +72,22 @@ class Story:
 
 @contextmanager
 def started(
-    words: Sequence[str], *, hint: str, cwd: Path | None = None, env: Mapping[str, str] | None = None
+    words: Sequence[str],
+    *,
+    hint: str,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    err: int | None = None,
 ) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
     """A command of ours that goes on running, with the JSON of its first line; it ends with the `with`.
 
-    None of this process's HF_GATE_ settings reach it, but what `env` says.
+    None of this process's HF_GATE_ settings reach it, but what `env` says. `err`: where its stderr goes, if not to ours.
     """
     clean = {name: value for name, value in os.environ.items() if not name.startswith("HF_GATE_")} | dict(env or {})
     command = [sys.executable, "-m", "hf_gate", *words]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=clean, cwd=cwd)  # noqa: S603 - ourselves
+    child = subprocess.Popen(  # noqa: S603 - ourselves
+        command, stdout=subprocess.PIPE, stderr=err, text=True, env=clean, cwd=cwd
+    )
     try:
         line = child.stdout.readline() if child.stdout else ""
         if not line:
