@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from . import calls, deciding, desk, document, reading, starting, touch
+from . import calls, deciding, desk, document, reading, starting, touch, web
 from .rows import Row, screen_table, unmeasured
 from .sizes import FULL, QUICK, Sizes
 
@@ -49,6 +49,7 @@ CASES: dict[str, Case] = {
     ),
     "calls": Case(calls.calls, ("desk-calls", "desk-window", "desk-429", "desk-idle"), "desk"),
     "touch": Case(touch.touch, ("touch-consumer", "touch-class", "touch-medical"), "desk"),
+    "browser": Case(web.web, web.KEYS, "web"),
     "download": Case(starting.download, ("download",)),
 }
 

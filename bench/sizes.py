@@ -32,6 +32,7 @@ class Sizes:
     idle_hours: float  # of the Hub's clock
     idle_speed: int
     touched: int
+    web_rounds: int  # each page so often
 
 
 FULL = Sizes(
@@ -58,6 +59,7 @@ FULL = Sizes(
     idle_hours=3.0,
     idle_speed=120,
     touched=20_000,
+    web_rounds=8,
 )
 QUICK = Sizes(
     name="quick",
@@ -83,6 +85,7 @@ QUICK = Sizes(
     idle_hours=0.5,
     idle_speed=600,
     touched=400,
+    web_rounds=1,
 )
 
 

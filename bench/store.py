@@ -32,10 +32,10 @@ _ID = re.compile(rb'"(requestId|_id)":"([0-9a-f]{24})"')
 _USER = re.compile(rb'"user":"([^"]+)"')
 
 
-def patterns() -> dict[tuple[Repo, str], list[bytes]]:
+def patterns(requests: int = _PATTERNS, repos: int = 3) -> dict[tuple[Repo, str], list[bytes]]:
     """Records of a seeded local Hub, by repo and list."""
     found: dict[tuple[Repo, str], list[bytes]] = {}
-    with LocalHub(requests=_PATTERNS, repos=3, seed=7) as local, Hub(local.tokens["owner"], local.url) as hub:
+    with LocalHub(requests=requests, repos=repos, seed=7) as local, Hub(local.tokens["owner"], local.url) as hub:
         for row in local.repos:
             repo = parse_repo(row["repo"], row["repo_type"])
             for status in ("pending", "accepted", "rejected", "reset"):

@@ -1,0 +1,207 @@
+"""The desk in the browser at a million requests in 50 repos: how long pages take at the server, what they weigh, and how soon a key is seen.
+
+`python -m bench.web --at FOLDER` keeps the filled store there for the next time; with the rest of the figures: `--only web`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote_plus
+
+from hf_gate.web.files import FOLDER
+from hf_gate.web.office import Office
+
+from . import store as filling
+from .rows import DASH, Row, screen_table
+from .sizes import FULL, QUICK, Sizes
+from .webbrowser import Felt, felt
+from .webdesk import Visitor, a_web_desk
+
+REPOS = 50
+_MOST_MS, _MOST_KB, _MOST_JS = 50, 120, 40
+_BUSIEST = (
+    "SELECT pseudonym FROM people WHERE id IN"
+    " (SELECT person_id FROM requests GROUP BY person_id ORDER BY count(*) DESC LIMIT 20)"
+)
+_ENOUGH = 500_000  # requests from which on an aim counts
+
+
+class Weighed(NamedTuple):
+    """Pages of one kind: milliseconds at the server, and bytes."""
+
+    took: list[tuple[float, str]]
+    largest: int
+
+    @property
+    def p95(self) -> float:
+        times = sorted(ms for ms, _ in self.took)
+        return times[min(len(times) - 1, int(len(times) * 0.95))]
+
+    @property
+    def median(self) -> float:
+        return sorted(ms for ms, _ in self.took)[len(self.took) // 2]
+
+    @property
+    def slow(self) -> str:
+        worst: dict[str, float] = {}
+        for ms, path in self.took:
+            worst[path] = max(ms, worst.get(path, 0.0))
+        return ", ".join(f"`{path}` {ms:.0f}" for path, ms in sorted(worst.items(), key=lambda one: -one[1])[:3])
+
+
+def web(sizes: Sizes) -> Iterator[Row]:
+    """All rows of this part, on a store made for it."""
+    with tempfile.TemporaryDirectory(prefix="hf-gate-bench-") as folder:
+        yield from measured(Path(folder), sizes)
+
+
+def measured(folder: Path, sizes: Sizes) -> Iterator[Row]:
+    count = sizes.desk_requests
+    with a_web_desk(folder, count, REPOS) as (office, door, app):
+        visitor = Visitor(app, door)
+        try:
+            largest = 0
+            for key, what, paths in _kinds(office):
+                asked = _asked(visitor, paths, sizes.web_rounds)
+                largest = max(largest, asked.largest)
+                yield Row(
+                    key, f"{what}, 95 of 100", f"{asked.p95:.0f} ms (median {asked.median:.0f}), {asked.largest / 1000:.0f} kB",
+                    aim=_at(count, f"< {_MOST_MS} ms"), reached=_if(count, asked.p95 < _MOST_MS), held=f"Slowest: {asked.slow} ms.",
+                )  # fmt: skip
+            yield Row(
+                "web-page", "the largest of these pages, not compressed", f"{largest / 1000:.0f} kB",
+                aim=f"< {_MOST_KB} kB", reached=largest < _MOST_KB * 1000,
+            )  # fmt: skip
+            yield _scripts()
+            yield from _bulk(office, visitor, count)
+        finally:
+            visitor.close()
+        yield from _keys(felt(office, sizes.web_rounds))
+
+
+def _kinds(office: Office) -> Iterator[tuple[str, str, list[str]]]:
+    """What is looked at, by kind."""
+    store = office.store
+    repos = [str(row.repo) for row in store.repos()]
+    rows = store.reads.rows
+    requests = [
+        row[0]
+        for row in rows("SELECT hub_request FROM requests WHERE is_current ORDER BY (id * 7919) % 10007 LIMIT 60")
+    ]
+    people = [row[0] for row in rows("SELECT pseudonym FROM people ORDER BY (id * 7919) % 10007 LIMIT 40")]
+    people += [row[0] for row in rows(_BUSIEST)]
+    plain = ["status:pending", "status:pending age:>7d", "status:pending verdict:human", "status:accepted", ""]
+    queue = [_queue(text) for text in plain] + [_queue(text) + "&order=newest" for text in plain]
+    by = [_queue(text) + more for text in plain for more in ("&by=person", "&by=person&order=newest")]
+    facets = [_queue(f"status:pending repo:{repo}") for repo in repos[::5]]
+    facets += [_queue(f"status:pending {term}") for term in ("verdict:accept", "rule:r05", "verdict:reset,human")]
+    facets += [_queue(f"repo:{repos[0]},{repos[-1]} verdict:accept"), _queue("rule:r20 status:pending age:>30d")]
+    yield "web-queue", "the queue", [*queue, "following"]
+    yield "web-person-rows", "the queue by person", by
+    yield "web-facet", "a facet of it", facets
+    yield "web-search", "a search for words, names and answers", [_queue(text) for text in filling.SEARCHES]
+    yield "web-detail", "one request", [f"/requests/{key}" for key in requests if key]
+    yield "web-person", "one person over all repos", [f"/people/{key}" for key in people]
+
+
+def _queue(text: str) -> str:
+    return f"/queue?q={quote_plus(text)}"
+
+
+def _asked(visitor: Visitor, paths: Sequence[str], rounds: int) -> Weighed:
+    """Each page several times, in turn; `following`: from a first page on, one after the other."""
+    took: list[tuple[float, str]] = []
+    largest = 0
+    following = "/queue"
+    for turn in range(rounds + 1):
+        for path in paths:
+            is_following = path == "following"
+            answer = visitor.get(following if is_following else path)
+            if is_following:
+                found = re.search(rb'href="([^"]+)" rel="next"', answer.body)
+                following = found[1].decode().replace("&amp;", "&") if found else "/queue"
+            largest = max(largest, len(answer.body))
+            if turn:  # the first look is the one that nobody has yet
+                took.append((answer.ms, path))
+    return Weighed(took, largest)
+
+
+def _scripts() -> Row:
+    size = sum(len(gzip.compress(file.read_bytes(), 9)) for file in (FOLDER / "static").glob("*.js"))
+    return Row(
+        "web-js", "all JavaScript of the desk, gzipped", f"{size / 1000:.1f} kB", aim=f"<= {_MOST_JS} kB",
+        reached=size <= _MOST_JS * 1000,
+    )  # fmt: skip
+
+
+def _bulk(office: Office, visitor: Visitor, count: int) -> Iterator[Row]:
+    """A quarter of everybody, by a query: selected, and what would follow."""
+    wanted, terms, n = count // 4, list[str](), 0
+    for row in sorted(office.store.repos(), key=lambda row: -row.counts.get("pending", 0)):
+        if n < wanted:
+            terms.append(str(row.repo))
+            n += row.counts.get("pending", 0)
+    start = time.perf_counter()
+    visitor.post("/selection", {"do": "all", "q": f"status:pending repo:{','.join(terms)}"})
+    selected = time.perf_counter() - start
+    place = visitor.post("/bulk", {"verb": "reset"}).headers["location"]
+    shown = [visitor.get(place).ms / 1000 for _ in range(3)]
+    visitor.post("/selection", {"do": "clear"})
+    yield Row("web-select", f"select {n:,} by a query", f"{selected:.1f} s")
+    yield Row(
+        "web-bulk", f"what would follow for {n:,} selected", f"{max(shown):.2f} s (again {min(shown):.2f} s)", aim=_at(count, "<= 2 s"),
+        reached=_if(count, max(shown) <= 2), held="Everybody of the selection is looked at as they stand now.",
+    )  # fmt: skip
+
+
+def _keys(found: Felt | None) -> Iterator[Row]:
+    """In a browser; without one these figures are not taken."""
+    what = "in Chromium, 95 of 100"
+    for key, said, ms, most in (
+        ("web-key", "from a key to the row that says so", None if found is None else found.feedback, 50),
+        ("web-next", "from a decision to the next row, unfolded", None if found is None else found.next_row, 150),
+        ("web-turn", "from ] to the next request, drawn", None if found is None else found.next_page, 150),
+    ):  # fmt: skip
+        yield Row(
+            key, f"{said}, {what}", DASH if ms is None else f"{ms:.0f} ms", aim=f"<= {most} ms",
+            reached=None if ms is None else ms <= most, is_measured=ms is not None,
+            held="There is no Chromium here." if ms is None else "",
+        )  # fmt: skip
+
+
+def _at(count: int, aim: str) -> str:
+    return aim if count >= _ENOUGH else DASH
+
+
+def _if(count: int, reached: bool) -> bool | None:
+    return reached if count >= _ENOUGH else None
+
+
+def main(args: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.web", description=__doc__)
+    parser.add_argument("--at", type=Path, required=True, help="the folder of the desk; made when it is not there")
+    parser.add_argument("--quick", action="store_true")
+    asked = parser.parse_args(args)
+    rows = []
+    for row in measured(asked.at, QUICK if asked.quick else FULL):
+        rows.append(row)
+        print(f"{row.what}: {row.ours} {row.held}", file=sys.stderr, flush=True)
+    print(screen_table(rows))
+    return 0
+
+
+KEYS: tuple[str, ...] = (
+    "web-queue", "web-person-rows", "web-facet", "web-search", "web-detail", "web-person", "web-page", "web-js",
+    "web-select", "web-bulk", "web-key", "web-next", "web-turn",
+)  # fmt: skip
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,118 @@
+"""How soon a key is seen in a real browser: the desk served from this process, driven in Chromium without a window."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple, cast
+
+import uvicorn
+
+from hf_gate.web.app import build
+from hf_gate.web.office import Office
+from hf_gate.web.sign_in import Door
+
+_NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
+
+# A key is pressed by the page itself; what it did is there when the second frame after it is drawn.
+_PRESS = """
+async (key) => {
+  const drawn = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+  const row = document.querySelector("#rows > .is-focus"), start = performance.now();
+  document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
+  await drawn();
+  const seen = performance.now() - start;
+  while (document.querySelector("#rows > .is-focus") === row) await drawn();
+  return [row.matches(".is-leaving") ? seen : -1, performance.now() - start];
+}
+"""
+_DRAWN = """
+() => new Promise((done) => requestAnimationFrame(() => setTimeout(() => {
+  const told = performance.getEntriesByType("navigation")[0];
+  done(performance.now() - told.startTime);
+})))
+"""
+
+
+class Felt(NamedTuple):
+    """Milliseconds, 95 of 100: until the row says that it is leaving, until the next has the focus, until another page is drawn."""
+
+    feedback: float
+    next_row: float
+    next_page: float
+
+
+def felt(office: Office, rounds: int) -> Felt | None:
+    """None where there is no Chromium to drive."""
+    path = next((found for name in _NAMES if (found := shutil.which(name))), None)
+    try:
+        from playwright.sync_api import sync_playwright  # noqa: PLC0415 - of the tests; who measures may not have it
+    except ImportError:
+        return None
+    if path is None:
+        return None
+    with _served(office) as (url, door), sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.goto(f"{url}/sign-in?t={door.link()}")
+        page.locator("#rows > .is-focus").wait_for()
+        pressed = [page.evaluate(_PRESS, "a") for _ in range(max(3, 2 * rounds))]
+        page.goto(f"{url}{page.locator('#rows > .is-focus .who').get_attribute('href')}")
+        turned = []
+        for _ in range(max(3, 2 * rounds)):
+            with page.expect_navigation(wait_until="commit"):
+                page.keyboard.press("]")
+            turned.append(float(page.evaluate(_DRAWN)))
+        browser.close()
+    _undo(office)
+    return Felt(_p95([one[0] for one in pressed]), _p95([one[1] for one in pressed]), _p95(turned))
+
+
+def _undo(office: Office) -> None:
+    """Nothing stays in the tray for the next run."""
+    waiting = office.tray.waiting()
+    office.tray.take_back([one.id for one in waiting], waiting[0].made_at if waiting else 0)
+
+
+def _p95(values: list[float]) -> float:
+    if min(values) < 0:
+        raise RuntimeError("a key was pressed and its row does not say so")
+    return sorted(values)[min(len(values) - 1, int(len(values) * 0.95))]
+
+
+@contextmanager
+def _served(office: Office) -> Iterator[tuple[str, Door]]:
+    """The pages alone: nothing leaves the tray, and the Hub is not read."""
+    door = Door(office)
+    config = uvicorn.Config(
+        cast("Any", build(office, door, None)),
+        port=0,
+        lifespan="off",
+        log_level="critical",
+        access_log=False,
+        ws="none",
+    )
+    server = uvicorn.Server(config)
+    ready = threading.Event()
+
+    async def serve() -> None:
+        config.load()
+        serving = asyncio.create_task(server.serve())
+        while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn has a flag, no event
+            await asyncio.sleep(0.01)
+        ready.set()
+        await serving
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
+    thread.start()
+    try:
+        if not ready.wait(20) or not server.started:
+            raise RuntimeError("the desk cannot be served here")
+        port = server.servers[0].sockets[0].getsockname()[1]
+        yield f"http://127.0.0.1:{port}", door
+    finally:
+        server.should_exit = True
+        thread.join(10)

@@ -1,0 +1,149 @@
+"""A desk with a store of very many requests, filled without a Hub, and its pages asked for in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+
+from hf_gate import Hub, wiring
+from hf_gate.config import Flags, read_settings
+from hf_gate.store.reading import Store
+from hf_gate.web.app import build
+from hf_gate.web.office import Office
+from hf_gate.web.shield import Shield
+from hf_gate.web.sign_in import Door
+
+from . import store as filling
+from .desk import RULES, policy
+
+ENDPOINT = "https://hub.example"  # never called: nothing leaves the tray here, and nobody reads
+HOST = "127.0.0.1:7860"
+OWNER = "lena"
+_HOME = {"host": HOST, "sec-fetch-site": "same-origin", "origin": f"http://{HOST}"}
+
+
+class Answer(NamedTuple):
+    """What came back, and how long the server took (ms)."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    ms: float
+
+
+@contextmanager
+def a_web_desk(folder: Path, count: int, repos: int) -> Iterator[tuple[Office, Door, Shield]]:
+    """A desk in this folder; filled when it is not there yet."""
+    is_new = not (folder / "desk.db").exists()
+    if is_new:
+        _write(folder, [])
+        with _opened(folder) as (_, store):
+            _fill(store, count, repos)
+            names = [str(row.repo) for row in store.repos()]
+        _write(folder, names)
+    with _opened(folder) as (office, _):
+        door = Door(office)
+        yield office, door, build(office, door, frozenset({HOST}))
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[tuple[Office, Store]]:
+    settings = read_settings(Flags(endpoint=ENDPOINT, token="hf_bench", desk=str(folder)), {}, folder)  # noqa: S106
+    place = wiring.read_place(settings)
+    with Hub("hf_bench", ENDPOINT) as hub, wiring.open_store(settings, place) as store:
+        yield Office(settings, place, hub, store, OWNER, 600.0, f"http://{HOST}"), store
+
+
+def _write(folder: Path, repos: list[str]) -> None:
+    (folder / "policies").mkdir(parents=True, exist_ok=True)
+    named = ", ".join(repos) or "nobody/nothing"
+    (folder / "hf-gate.yaml").write_text(f"version: 1\nrepos: [{named}]\npolicies: [policies/*.yaml]\n", "utf-8")
+    (folder / "policies" / "bench.yaml").write_text(policy().replace("REPOS", named), "utf-8")
+
+
+def _fill(store: Store, count: int, repos: int) -> None:
+    """Each list read as a first sync reads it; verdicts by number, for judging a million is another figure."""
+    filling.sync(store, filling.pages(filling.patterns(min(count, 20_000), repos), count), 4)
+    with store.writing() as write:
+        db = write.db
+        for number, (_, action, _) in enumerate(RULES, 1):
+            db.run(
+                "INSERT INTO verdicts (id, action, policy, rule, digest, shadow) VALUES (?, ?, 'bench', ?, ?, '[]')",
+                (number, action, f"r{number:02}", "0" * 64),
+            )
+        db.run(
+            "UPDATE requests SET verdict_id = 1 + (id * 7919) % ? WHERE status = 'pending' AND is_current",
+            (len(RULES),),
+        )
+        db.run("DELETE FROM counters WHERE kind = 'cell'")
+        db.run(
+            "INSERT INTO counters (repo_id, kind, name, n) SELECT r.repo_id, 'cell',"
+            " r.status || ' ' || coalesce(v.action, '-') || ' ' || coalesce(v.rule, '-'), count(*)"
+            " FROM requests r LEFT JOIN verdicts v ON v.id = r.verdict_id WHERE r.is_current GROUP BY 1, 3"
+        )
+        db.run("UPDATE repos SET gated = 'manual', full_at = 1, is_complete = ? WHERE id > 0", (True,))
+
+
+# ---- a browser without a window ------------------------------------------------------------------------------------------
+
+
+class Visitor:
+    """Asks one page after the other on one event loop, as a server does."""
+
+    def __init__(self, app: Shield, door: Door) -> None:
+        self._app, self._cookie = app, ""
+        self._runner = asyncio.Runner()
+        entered = self.get(f"/sign-in?t={door.link()}")
+        if entered.status != 303:
+            raise RuntimeError(f"signing in gave {entered.status}")
+        self._cookie = entered.headers["set-cookie"].partition(";")[0]
+
+    def close(self) -> None:
+        self._runner.close()
+
+    def get(self, path: str) -> Answer:
+        """One page; RuntimeError when it is none."""
+        return self._ask("GET", path, b"")
+
+    def post(self, path: str, values: Mapping[str, str]) -> Answer:
+        return self._ask("POST", path, urlencode(values).encode())
+
+    def _ask(self, method: str, path: str, body: bytes) -> Answer:
+        start = time.perf_counter()
+        status, headers, content = self._runner.run(_called(self._app, method, path, body, self._cookie))
+        took = (time.perf_counter() - start) * 1000
+        if status >= 400:
+            raise RuntimeError(f"{method} {path} gave {status}")
+        return Answer(status, headers, content, took)
+
+
+async def _called(
+    app: Callable[..., Awaitable[None]], method: str, path: str, body: bytes, cookie: str
+) -> tuple[int, dict[str, str], bytes]:
+    bare, _, query = path.partition("?")
+    sent = _HOME | {"content-length": str(len(body)), "content-type": "application/x-www-form-urlencoded"}
+    sent |= {"cookie": cookie} if cookie else {}
+    scope = {
+        "type": "http", "http_version": "1.1", "method": method, "scheme": "http", "path": bare, "raw_path": bare.encode(),
+        "query_string": query.encode(), "headers": [(n.encode(), v.encode()) for n, v in sent.items()],
+        "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 7860), "root_path": "",
+    }  # fmt: skip
+    told: list[Any] = []
+    whole = [body]
+
+    async def receive() -> dict[str, Any]:
+        if not whole:
+            await asyncio.Event().wait()
+        return {"type": "http.request", "body": whole.pop(), "more_body": False}
+
+    async def send(message: Any) -> None:  # noqa: ANN401 - as ASGI has it
+        told.append(message)
+
+    await app(scope, receive, send)
+    headers = {name.decode().lower(): value.decode("latin-1") for name, value in told[0]["headers"]}
+    return told[0]["status"], headers, b"".join(one.get("body", b"") for one in told[1:])
