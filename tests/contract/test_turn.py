@@ -9,13 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from hf_gate.domain.lifecycle import Status
+from hf_gate.domain.requests import Target
 from hf_gate.domain.rows import RunRow
 from hf_gate.errors import Guarded, HfGateError, StoreDamaged
 from hf_gate.plan.render import sentences
 from hf_gate.usecases.carry import Carrier
+from hf_gate.usecases.decide import Direct
+from hf_gate.usecases.decisions import Ask, Choice
 from hf_gate.usecases.orders import lift
 from hf_gate.usecases.run import Turn, told, turn
-from hf_gate.usecases.runs import check, retry, versions_of
+from hf_gate.usecases.runs import check, retry, undo, versions_of
 from tests.torture.near import Near
 from tests.torture.scene import POLICY, Scene, desk_folder
 
@@ -271,3 +275,62 @@ def test_what_a_policy_decided_that_was_changed_since_is_not_tried_again(scene: 
     stale = retry(scene.store, run, now=scene.clock.now())
     with pytest.raises(Guarded, match=r"policy wishes@\w{8} is not in force here"):
         check(stale, endpoint=scene.store.endpoint, policy_digest=None, now=scene.clock.now(), versions=of_today)
+
+
+# ---- the way back -------------------------------------------------------------------------------------------------------
+
+
+def put_back(scene: Scene, run: RunRow) -> list[str]:
+    """A run is taken back as far as it can be; what cannot be is told."""
+    plan, notes = undo(scene.store, run, now=scene.clock.now())
+    if plan.changes:
+        scene.carry(scene.approve(plan, "undo"))
+    scene.check_over()
+    return notes
+
+
+def in_for_thirty_days(scene: Scene) -> None:
+    desk_folder(scene.folder, ending("30d"))
+    scene.join()
+    scene.ask(["ada"])
+    take(scene)
+    assert scene.where("ada") == "accepted"
+
+
+def test_no_undo_gives_access_back_whose_end_has_come(scene: Scene) -> None:
+    in_for_thirty_days(scene)
+    scene.near.time.advance(31 * 86_400)
+    run = take(scene).run
+    assert run is not None
+    assert scene.where("ada") == "reset"
+    assert any("1 had access with an end that has come" in note for note in put_back(scene, run))
+    assert scene.where("ada") == "reset"
+
+
+def test_who_is_put_back_has_access_to_the_same_moment_as_before_and_no_longer(scene: Scene) -> None:
+    in_for_thirty_days(scene)
+    end = scene.row("ada").state.until
+    scene.near.time.advance(86_400)
+    decided = Direct(scene.store, scene.hub, scene.clock, scene.desk.zone, "lena").decide(
+        [Ask(scene.repos[0], Target("ada"))], Choice(Status.RESET), ident="r_x"
+    )
+    assert (scene.where("ada"), scene.row("ada").state.until) == ("reset", None)
+    run = scene.store.run(str(decided.run))
+    assert run is not None
+    put_back(scene, run)
+    assert (scene.where("ada"), scene.row("ada").state.until) == ("accepted", end)
+
+
+def test_who_had_access_without_an_end_is_put_back_without_one(scene: Scene) -> None:
+    scene.ask(["ada"])
+    scene.sync()
+    direct = Direct(scene.store, scene.hub, scene.clock, scene.desk.zone, "lena")
+    ada = [Ask(scene.repos[0], Target("ada"))]
+    direct.decide(ada, Choice(Status.ACCEPTED, until="30d"), ident="r_a")
+    direct.decide(ada, Choice(Status.PENDING), ident="r_b")  # ends what was dated
+    direct.decide(ada, Choice(Status.ACCEPTED), ident="r_c")
+    direct.decide(ada, Choice(Status.RESET), ident="r_d")
+    run = scene.store.run("r_d")
+    assert run is not None
+    put_back(scene, run)
+    assert (scene.where("ada"), scene.row("ada").state.until) == ("accepted", None)

@@ -14,7 +14,8 @@ def end_of(written: str, accepted_at: datetime, zone: tzinfo) -> datetime:
     """The end that `30d`, `12w`, `6mo`, `1y` or `2027-06-30` means; of several joined by a comma, the earliest.
 
     A date is the end of that day in `zone`; a span counts in days, or in calendar months (the 31st becomes the last
-    day of a shorter month). Raises ValueError for anything else.
+    day of a shorter month). A moment (`2027-06-30T09:30:00.000Z`, as what was taken back gets its end again) is itself.
+    Raises ValueError for anything else.
     """
     return min(_end(part.strip(), accepted_at, zone) for part in written.split(","))
 
@@ -28,6 +29,11 @@ def _end(written: str, accepted_at: datetime, zone: tzinfo) -> datetime:
             return _months_later(accepted_at, number * (12 if unit == "y" else 1))
         except (OverflowError, ValueError):
             return _FAR
+    if "T" in written:
+        moment = datetime.fromisoformat(written)
+        if moment.tzinfo is None:
+            raise ValueError(f"{written!r} names no zone")
+        return moment
     following = date.fromisoformat(written) + timedelta(days=1)
     return datetime.combine(following, time(), tzinfo=zone).astimezone(UTC)
 

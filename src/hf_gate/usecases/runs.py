@@ -9,7 +9,8 @@ from typing import Final, TypeAlias
 import msgspec
 
 from ..domain import events as e
-from ..domain.moments import iso, ms
+from ..domain.lifecycle import Status
+from ..domain.moments import iso, moment_of, ms
 from ..domain.outcomes import Kind
 from ..domain.state import RequestState, answers_digest
 from ..errors import Guarded, StoreDamaged, UsageError
@@ -166,20 +167,28 @@ def undo(store: StorePort, run: RunRow, *, now: datetime) -> tuple[Plan, list[st
     rows = store.changes(run.id, (Kind.DONE.value,))
     known = store.requests([row.request for row in rows if row.request is not None])
     back: list[Change] = []
-    moved = mailed = seen = 0
+    moved = over = mailed = seen = 0
     for row in rows:
         change = msgspec.json.decode(row.change, type=Change)
         request = _granted(store, change) if row.request is None else known.get(row.request)
         if request is None or not request.is_current or request.state.status != change.after:
             moved += 1
             continue
-        back.append(_reversed(change, request))
+        end = _end_before(store, run, request) if change.before == Status.ACCEPTED else None
+        if end is not None and end.until is not None and end.until <= ms(now):
+            over += 1
+            continue
+        back.append(_reversed(change, request, end))
         mailed += change.after == "reset"
         seen += change.after == "accepted"
     notes = [
         text
         for count, text in (
             (moved, f"{moved} moved on since, or asked again: they are left alone."),
+            (
+                over,
+                f"{over} had access with an end that has come: no undo gives it back. Anew: hf-gate accept WHO@REPO --until END",
+            ),
             (mailed, f"{mailed} were told by the Hub's mail that they may ask again: that mail cannot be taken back."),
             (seen, f"{seen} had access for a while: what was downloaded stays downloaded."),
         )
@@ -196,8 +205,28 @@ def _granted(store: StorePort, change: Change) -> RequestRow | None:
     return max(rows, key=lambda row: row.state.asked_at, default=None)
 
 
-def _reversed(change: Change, request: RequestRow) -> Change:
+def _end_before(store: StorePort, run: RunRow, request: RequestRow) -> e.GrantDated | None:
+    """The end that the access had which a run took away; None when it had none."""
+    is_before = False
+    for entry in store.entries(request=request.id, limit=_ROWS):
+        match e.event_of(entry.link.body):
+            case e.ChangeStarted(run=run.id):
+                is_before = True
+            case e.GrantDated() as dated if is_before:
+                return dated
+            case e.ChangeSettled(kind="done" | "already", after=after) | e.StatusMoved(after=after) if (
+                is_before and after != Status.ACCEPTED
+            ):
+                return None  # what was dated before then ended there
+            case _:
+                pass
+    return None
+
+
+def _reversed(change: Change, request: RequestRow, end: e.GrantDated | None) -> Change:
+    """The way back; whoever is let in again has access as long as before, and no longer."""
     record = request.request
+    until = None if end is None or end.until is None else iso(moment_of(end.until))
     return msgspec.structs.replace(
         change,
         request_id=request.state.hub_request,
@@ -210,8 +239,8 @@ def _reversed(change: Change, request: RequestRow) -> Change:
         policy=None,
         policy_digest=None,
         because=[],
-        until=None,
-        at_end=None,
+        until=until,
+        at_end=end.at_end if end is not None and until else None,
         answers_digest=change.answers_digest if record is None else answers_digest(record),
     )
 
