@@ -195,10 +195,10 @@ class Room:
 
 
 @contextmanager
-def a_room(folder: Path, policy: str | None = POLICY, **made: Any) -> Iterator[Room]:
-    """A desk at all repos of a local Hub made so."""
+def a_room(folder: Path, policy: str | None = POLICY, desk: str = "", **made: Any) -> Iterator[Room]:
+    """A desk at all repos of a local Hub made so. `desk`: what `hf-gate.yaml` says besides."""
     with LocalHub(**{"requests": 0, "repos": 1} | made) as local:
-        write_desk(folder, local, policy)
+        write_desk(folder, local, policy, desk)
         flags = Flags(endpoint=local.url, token=local.tokens["owner"], desk=str(folder))
         settings = read_settings(flags, {}, folder)
         place = wiring.read_place(settings)

@@ -1,0 +1,300 @@
+"""A desk whose every text from outside is hostile: sixteen people, repos, policies and views, one for each turn of the payloads."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from enum import IntEnum, auto
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote, urlencode
+
+from hf_gate.domain.events import Entry, StatusMoved
+from hf_gate.domain.ids import Repo, parse_repo
+from hf_gate.domain.rows import RequestRow
+from hf_gate.domain.tray import ground_of
+from hf_gate.usecases.cadence import Kind
+from tests.web.kit import Room, Visitor, a_room
+from tests.web.payloads import CLASSES, payload
+from tests.web.test_plans import ended, made
+
+TURNS: Final = range(len(CLASSES))
+
+
+class Field(IntEnum):
+    """Where text from outside comes in."""
+
+    USERNAME = 0
+    FULLNAME = auto()
+    EMAIL = auto()
+    ANSWER_TEXT = auto()
+    ANSWER_SELECT = auto()
+    ANSWER_COUNTRY = auto()
+    ANSWER_DATE = auto()
+    ANSWER_LABEL = auto()
+    NOTE = auto()
+    POLICY_REASON = auto()
+    POLICY_TEST = auto()
+    POLICY_COMMENT = auto()
+    DESK_TEXT = auto()
+    GRANTER = auto()
+    TRAY_WHY = auto()
+    CHANGE_WHY = auto()
+    CARD_HEADING = auto()
+    CARD_DESCRIPTION = auto()
+    CARD_PROMPT = auto()
+    CARD_BUTTON = auto()
+    CARD_LABEL = auto()
+    CARD_OPTION = auto()
+    CARD_TYPE = auto()
+    REPO_PROBLEM = auto()
+    PULSE_PROBLEM = auto()
+    VIEW_NAME = auto()
+    VIEW_QUERY = auto()
+    GIVEN_REASON = auto()
+    QUERY = auto()
+
+
+NAMES: Final = (
+    "q", "after", "order", "verb", "group", "outcome", "person", "repo", "kind", "actor", "request", "before", "asked", "rows",
+    "next",
+)  # fmt: skip
+"""What any page reads behind its question mark."""
+
+
+def plain(text: str) -> str:
+    """A text as YAML can hold it, and without the braces of templates: who writes policies may use those."""
+    kept = (char for char in text if unicodedata.category(char) not in {"Cc", "Cs", "Cn", "Zl", "Zp"})
+    return "".join(kept).replace("{", "(").replace("}", ")")
+
+
+def _yaml(text: str) -> str:
+    return json.dumps(plain(text), ensure_ascii=False)
+
+
+def desk_text(turn: int) -> str:
+    """A text of the desk's own to start a reason from."""
+    return plain(payload(Field.DESK_TEXT, turn))[:190]
+
+
+def policy(turn: int, repo: Repo) -> str:
+    """Sends back who asks for it; all its free text is hostile."""
+    reason = plain(payload(Field.POLICY_REASON, turn))[:190]
+    return f"""\
+# {plain(payload(Field.POLICY_COMMENT, turn))}
+version: 1
+policy: turn-{turn}
+applies_to: ["{repo}"]
+mode: enforce
+rules:
+  - id: wished
+    when: form.exists(k, k == "wish" && form[k] == "reset")
+    then: reset
+    reason: {_yaml(reason)}
+  - id: rest
+    then: human
+tests:
+  - name: {_yaml(payload(Field.POLICY_TEST, turn))}
+    facts: {{form: {{wish: "look"}}}}
+    want: {{then: accept}}
+"""
+
+
+def card(turn: int) -> str:
+    """A gate form all of hostile text."""
+    say = {field: _yaml(payload(field, turn)) for field in Field}
+    return f"""\
+---
+extra_gated_heading: {say[Field.CARD_HEADING]}
+extra_gated_description: {say[Field.CARD_DESCRIPTION]}
+extra_gated_prompt: {say[Field.CARD_PROMPT]}
+extra_gated_button_content: {say[Field.CARD_BUTTON]}
+extra_gated_fields:
+  {say[Field.CARD_LABEL]}: text
+  box {say[Field.CARD_LABEL][1:]}: checkbox
+  choice: {{type: select, options: [{say[Field.CARD_OPTION]}, other]}}
+  odd: {say[Field.CARD_TYPE]}
+---
+""".replace("  box ", '  "box ')
+
+
+@dataclass
+class Scene:
+    """The desk with what a visitor needs to find their way: one request of each turn that waits, and one that was sent back."""
+
+    room: Room
+    repos: list[Repo]
+    waiting: list[RequestRow]
+    sent_back: list[RequestRow]
+    refused: list[RequestRow]
+    plan: str
+    run: str
+    bulk: str
+    visitor: Visitor
+
+    def turn_to(self, turn: int) -> None:
+        """What there is only one of at a time: a decision in the tray, one that failed, and how the reading goes."""
+        row = self.waiting[turn]
+        self.visitor.post("/tray/undo")
+        self.visitor.post("/tray", {"accept": f"{row.state.hub_request}:{ground_of(row)}", "when": "later"})
+        office = self.room.office
+        office.pulse.problem = payload(Field.PULSE_PROBLEM, turn)
+        desk = replace(office.place.desk, templates={f"t{turn}": desk_text(turn)})
+        office.place = replace(office.place, desk=desk)
+
+    def pages(self, turn: int) -> dict[str, list[str]]:
+        """Every GET way with the addresses that show it in a turn."""
+        waits, gone, repo = self.waiting[turn], self.sent_back[turn], self.repos[turn]
+        key = waits.state.hub_request or ""
+        path = f"/repos/{repo.type.value}s/{repo.id}"
+        person = quote(waits.person.pseudonym)
+        text = payload(Field.QUERY, turn)
+        asked = urlencode(dict.fromkeys(NAMES, text))
+        chain = f"/audit/{repo.type.value}s/{repo.id}"
+        store = self.room.office.store
+        entries = [row for one in (gone, waits, self.refused[turn]) for row in store.entries(request=one.id, limit=50)]
+        return {
+            "/": ["/"],
+            "/queue": ["/queue?q=status:pending", "/queue?q=", f"/queue?{asked}", f"/queue?{asked}&q="],
+            "/queue.{kind}": [f"/queue.{kind}?q=" for kind in ("json", "jsonl", "csv")] + [f"/queue.json?{asked}"],
+            "/requests/{id}": [f"/requests/{one.state.hub_request}" for one in (waits, gone)]
+            + [f"/requests/{key}?verb=reset", f"/requests/{key}?{asked}", f"/requests/{quote(text, safe='')}"],
+            "/requests/{id}/why": [f"/requests/{one.state.hub_request}/why?{asked}" for one in (waits, gone)],
+            "/requests/{id}/{verb}": [f"/requests/{key}/reset", f"/requests/{key}/reject?{asked}"],
+            "/tray": ["/tray", f"/tray?rows={key}", f"/tray?{asked}"],
+            "/bulk/{id}": [f"{self.bulk}?verb=reset", f"{self.bulk}?{asked}&verb=reset"],
+            "/bulk/{id}.{kind}": [f"{self.bulk}.{kind}?verb=reset" for kind in ("json", "jsonl", "csv")],
+            "/plans": ["/plans", f"/plans?{asked}"],
+            "/plans.{kind}": [f"/plans.{kind}" for kind in ("json", "jsonl", "csv")],
+            "/plans/{digest}": [self.plan, f"{self.plan}?group=all", f"{self.plan}?{asked}"],
+            "/plans/{digest}.{kind}": [f"{self.plan}.{kind}" for kind in ("json", "jsonl", "csv")],
+            "/runs/{id}": [f"{self.run}?outcome=all", f"{self.run}?outcome=trouble", f"{self.run}?{asked}"],
+            "/runs/{id}.{kind}": [f"{self.run}.{kind}" for kind in ("json", "jsonl", "csv")],
+            "/runs/{id}/live": [f"{self.run}/live", f"{self.run}/live?{asked}"],
+            "/runs/{id}/events": [f"{self.run}/events"],
+            "/repos": ["/repos", f"/repos?{asked}"],
+            "/repos.{kind}": [f"/repos.{kind}" for kind in ("json", "jsonl", "csv")],
+            "/repos/{type}/{ns}/{name}": [path, f"{path}?{asked}"],
+            "/people": ["/people", f"/people?{asked}"],
+            "/people.{kind}": [f"/people.{kind}" for kind in ("json", "jsonl", "csv")],
+            "/people/{id}": [f"/people/{person}", f"/people/{person}.csv", f"/people/{quote(payload(Field.USERNAME, turn), safe='')}"],
+            "/policies": ["/policies", f"/policies?{asked}"],
+            "/policies.{kind}": [f"/policies.{kind}" for kind in ("json", "jsonl", "csv")],
+            "/policies/{name}": [f"/policies/turn-{turn}", f"/policies/turn-{turn}?{asked}"],
+            "/audit": ["/audit", f"/audit?repo={quote(str(repo), safe='')}", f"/audit?{asked}"]
+            + [f"/audit?{urlencode({key: text})}" for key in ("repo", "kind", "actor", "person", "before")],
+            "/audit.{kind}": [f"/audit.{kind}" for kind in ("json", "jsonl", "csv")],
+            "/audit/export": ["/audit/export"],
+            "/audit/desk/{seq}": ["/audit/desk/1"],
+            "/audit/{type}/{ns}/{name}/{seq}": [f"/audit/{row.link.chain}/{row.link.seq}" for row in entries] + [f"{chain}/1?{asked}"],
+            "/keys": [f"/keys?{asked}"],
+            "/settings": [f"/settings?{asked}"],
+        }  # fmt: skip
+
+
+@contextmanager
+def a_hostile_room(folder: Path) -> Iterator[Scene]:
+    """Everything in its place, as a long and unlucky life would have left it."""
+    desk = f"templates: {{text: {json.dumps(desk_text(0), ensure_ascii=False)}}}\n"
+    with a_room(folder, policy=None, desk=desk, repos=24) as room:
+        repos = [parse_repo(one["repo"], one["repo_type"]) for one in room.local.repos if one["gated"] == "manual"][
+            : len(TURNS)
+        ]
+        for turn, repo in enumerate(repos):
+            room.local.set_card(repo.id, card(turn), repo.type.value)
+            (folder / "policies" / f"turn-{turn}.yaml").write_text(policy(turn, repo), "utf-8")
+        _ask(room, repos)
+        visitor = room.visitor()
+        rows = {
+            (row.person.identity.user_id, repo): row
+            for repo in repos
+            for row in room.office.store.walk(repo, "pending")
+        }
+        ids = _ids(room)
+        sent_back = [rows[ids[turn], repos[turn]] for turn in TURNS]
+        waiting = [rows[ids[turn], repos[(turn + 1) % len(TURNS)]] for turn in TURNS]
+        refused = [rows[ids[turn], repos[(turn + 2) % len(TURNS)]] for turn in TURNS]
+        _refuse(visitor, refused)
+        room.leave()
+        _rename(room)
+        for turn in TURNS:
+            visitor.post(f"/requests/{waiting[turn].state.hub_request}/note", {"note": payload(Field.NOTE, turn)})
+            visitor.post(
+                "/views", {"name": payload(Field.VIEW_NAME, turn), "q": _bare(payload(Field.VIEW_QUERY, turn))}
+            )
+        plan = made(room, visitor)
+        run = visitor.post(plan, {"do": "apply", "count": str(len(TURNS))}).headers["location"]
+        ended(room, run)
+        _rename(room)
+        _spoil(room, repos, waiting, sent_back, visitor)
+        visitor.post("/selection", {"do": "all", "q": "status:pending"})
+        bulk = visitor.post("/bulk", {"verb": "reset"}).headers["location"].partition("?")[0]
+        yield Scene(room, repos, waiting, sent_back, refused, plan, run, bulk, visitor)
+
+
+def _bare(text: str) -> str:
+    """A query that asks for a text as a word."""
+    return json.dumps(plain(text).replace('"', "'"), ensure_ascii=False)
+
+
+def _ask(room: Room, repos: list[Repo]) -> None:
+    """Each at three repos: at the first they are sent back by the policy, at the others a person is asked."""
+    room.local.add_people([{"username": f"eve-{turn:02}", "fullname": payload(Field.FULLNAME, turn)} for turn in TURNS])
+    lines = []
+    for turn in TURNS:
+        for step in range(3):
+            repo = repos[(turn + step) % len(TURNS)]
+            answers = {
+                "wish": "look" if step else "reset",
+                "Purpose": payload(Field.ANSWER_TEXT, turn),
+                "Affiliation": payload(Field.ANSWER_TEXT, turn),
+                "choice": payload(Field.ANSWER_SELECT, turn),
+                "Country": payload(Field.ANSWER_COUNTRY, turn),
+                "Date of birth": payload(Field.ANSWER_DATE, turn),
+                payload(Field.ANSWER_LABEL, turn): "yes",
+            }
+            lines.append({"repo": repo.id, "repo_type": repo.type.value, "user": f"eve-{turn:02}", "answers": answers})
+    room.local.add_requests(lines)
+    room.read(Kind.FULL)
+
+
+def _ids(room: Room) -> list[str]:
+    """The account of each turn, by the full name that stays."""
+    people = room.office.store.reads.rows("SELECT user_id, fullname FROM people")
+    by_name = {str(fullname): str(ident) for ident, fullname in people}
+    return [by_name[payload(Field.FULLNAME, turn)] for turn in TURNS]
+
+
+def _rename(room: Room) -> None:
+    """The Hub lets nobody be called so; another one might."""
+    with room.office.store.writing() as write:
+        for turn, ident in enumerate(_ids(room)):
+            values = (payload(Field.USERNAME, turn), payload(Field.EMAIL, turn), ident)
+            write.db.run("UPDATE people SET username = ?, email = ? WHERE user_id = ?", values)
+
+
+def _refuse(visitor: Visitor, rows: list[RequestRow]) -> None:
+    """A person decides, and says why."""
+    for turn, row in enumerate(rows):
+        values = {"verb": "reject", "key": row.state.hub_request or "", "version": ground_of(row), "when": "later"}
+        visitor.post("/tray", values | {"reason": payload(Field.GIVEN_REASON, turn)[:200]})
+
+
+def _spoil(room: Room, repos: list[Repo], waiting: list[RequestRow], gone: list[RequestRow], visitor: Visitor) -> None:
+    """What the Hub says when it refuses, who let somebody in elsewhere, how a reading went."""
+    store = room.office.store
+    _refuse(visitor, [store.request(row.id) or row for row in waiting])
+    for turn, (repo, waits, back) in enumerate(zip(repos, waiting, gone, strict=True)):
+        granter = {"granted_by": {"user": payload(Field.GRANTER, turn), "fullname": payload(Field.GRANTER, turn)}}
+        moved = StatusMoved(before="reset", after="accepted", has_granter=True)
+        with store.writing() as write:
+            write.append(repo, [Entry(event=moved, at=back.state.asked_at + 1, actor="outside", request=back.id,
+                                      person=back.person.id, private=granter)])  # fmt: skip
+            write.repo_changed(repo, {"problem": payload(Field.REPO_PROBLEM, turn), "is_complete": False})
+            write.db.run("UPDATE tray SET outcome = 'refused', why = ?, ended_at = made_at WHERE request_id = ?",
+                         (payload(Field.TRAY_WHY, turn), waits.id))  # fmt: skip
+            write.db.run("UPDATE changes SET state = 'refused', why = ? WHERE request_id = ?",
+                         (payload(Field.CHANGE_WHY, turn), back.id))  # fmt: skip

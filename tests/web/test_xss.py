@@ -1,0 +1,264 @@
+"""Hostile text in every field, on every page, in every class: it stays text, runs nothing, loads nothing, and reaches no spreadsheet as a formula."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any, Final, cast
+
+import pytest
+import uvicorn
+from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page
+
+from hf_gate.web.app import WAYS, build
+from tests.web.hostile_scene import TURNS, Field, Scene, a_hostile_room
+from tests.web.kit import Answer
+from tests.web.payloads import CLASSES, PAYLOADS, number_of, payload
+
+TEMPLATES: Final = Path(__file__).parents[2] / "src" / "hf_gate" / "web" / "templates"
+SOURCE: Final = "\n".join(path.read_text("utf-8") for path in sorted(TEMPLATES.rglob("*.html")))
+TAGS: Final = frozenset(re.findall(r"<(\w+)", SOURCE))
+READ: Final = frozenset({"value", "title", "aria-label", "placeholder", "data-text", "alt"})
+"""Attributes whose value is nothing but text."""
+GONE_TO: Final = frozenset({"href", "action", "formaction", "data-sheet-url"})
+KEPT: Final = ("csv", "jsonl", "/export")
+"""Addresses that give a file to keep, which no browser shows."""
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    with a_hostile_room(tmp_path_factory.mktemp("desk")) as made:
+        yield made
+
+
+# ---- the table -----------------------------------------------------------------------------------------------------------
+
+
+def test_there_are_two_hundred_payloads_and_all_are_used() -> None:
+    used = {
+        payload(field, turn).replace(f"window.__x={number_of(field, turn)}", "§") for field in Field for turn in TURNS
+    }
+    assert len(PAYLOADS) >= 200
+    assert used == {text for _, text in PAYLOADS}
+    assert all({(field + turn) % len(CLASSES) for turn in TURNS} == set(range(len(CLASSES))) for field in Field)
+
+
+def test_every_way_that_shows_something_is_looked_at(scene: Scene) -> None:
+    assert set(scene.pages(0)) == {way.path for way in WAYS if way.method == "GET"}
+
+
+# ---- as it is sent -------------------------------------------------------------------------------------------------------
+
+
+class _Look(HTMLParser):
+    """What of a page has become something else than text."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.faults: list[str] = []
+        self._within: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._within = [tag] if tag in {"script", "style"} else []
+        if tag not in TAGS:
+            self.faults.append(f"<{tag}>")
+        if tag == "script" and {name for name, _ in attrs} < {"nonce", "src", "defer"}:
+            self.faults.append("a script in the page")
+        for name, value in attrs:
+            self._attribute(tag, name, value or "")
+
+    def _attribute(self, tag: str, name: str, value: str) -> None:
+        if re.match(r"on|style$|srcdoc$|ping$|xlink|nonce$" if tag != "script" else r"on|style$", name):
+            self.faults.append(f"<{tag} {name}>")
+        elif name in GONE_TO:
+            if not re.match(r"[/?#](?![/\\])|http://127\.0\.0\.1:\d+/", value):
+                self.faults.append(f"<{tag} {name}={value[:60]}>")
+        elif "window.__x" in value and name not in READ:
+            self.faults.append(f"<{tag} {name}={value[:60]}>")
+
+    def handle_comment(self, data: str) -> None:
+        self.faults.append(f"<!--{data[:60]}-->")
+
+    def handle_data(self, data: str) -> None:
+        if self._within and data.strip():
+            self.faults.append(f"<{self._within[0]}>{data[:60]}")
+
+
+RAW: Final = (payload(field, turn) for field in Field for turn in TURNS)
+HEADS: Final = tuple(head for text in RAW if re.search(r"[<>\"'&]", head := text[: text.index("window.__x=") + 16]))
+"""Beginnings that must not be in a page as they are."""
+
+
+def faults(answer: Answer) -> list[str]:
+    """What is wrong with an answer; nothing, as a rule."""
+    kind = answer.headers.get("content-type", "")
+    found = [
+        f"{name}: {value}" for name, value in answer.headers.items() if "window.__x" in value and name != "location"
+    ]
+    if answer.status >= 500 or answer.headers.get("x-content-type-options") != "nosniff":
+        found.append(f"{answer.status} {kind}")
+    if kind.startswith("text/html"):
+        look = _Look()
+        look.feed(answer.body)
+        found += look.faults + [head for head in HEADS if head in answer.body]
+    elif kind.startswith("text/csv"):
+        cells = [cell for row in csv.reader(io.StringIO(answer.body)) for cell in row]
+        found += [
+            cell[:40] for cell in cells if re.match(r"[=+\-@\t\r\n＝＋－＠]", cell) and not re.fullmatch(r"-?\d+", cell)
+        ]
+    elif kind.startswith("application/json"):
+        json.loads(answer.body)
+    elif kind.startswith("application/x-ndjson"):
+        assert all(json.loads(line) for line in answer.body.split("\n") if line)
+    elif answer.body and not kind.startswith(("text/event-stream", "text/plain")):
+        found.append(kind)
+    return found
+
+
+def test_on_no_page_a_text_is_more_than_text(scene: Scene) -> None:
+    seen, wrong, once = set[str](), list[tuple[str, list[str]]](), set[str]()
+    for turn in TURNS:
+        scene.turn_to(turn)
+        for way, paths in scene.pages(turn).items():
+            has_part = way in {"/requests/{id}/why", "/requests/{id}/{verb}", "/tray", "/runs/{id}/live"}
+            for path in (path for path in paths if path not in once):
+                once.add(path)
+                for headers in ({}, {"hx_request": "true"}) if has_part else ({},):
+                    answer = scene.visitor.get(path, **headers)
+                    seen |= set(re.findall(r"window\.__x(?:=|%3D)(7\d{4})", answer.body))
+                    wrong += [(path, bad)] if (bad := faults(answer)) else []
+    assert wrong == []
+    cut = {
+        (Field.VIEW_NAME, t)
+        for t in TURNS
+        if str(number_of(Field.VIEW_NAME, t)) not in payload(Field.VIEW_NAME, t)[:40]
+    }
+    shown = [(field, turn) for field in Field for turn in TURNS if str(number_of(field, turn)) in seen]
+    missed = {(field, turn) for field in Field for turn in TURNS} - set(shown) - cut
+    assert missed == set()
+
+
+def test_a_draft_that_is_tried_stays_text(scene: Scene) -> None:
+    file = (scene.room.office.place.folder or Path()) / "policies" / "turn-0.yaml"
+    for turn in TURNS:
+        text = payload(Field.QUERY, turn)
+        for src in (text, f"version: 1\n{text}", file.read_text("utf-8") + f"# {text}\n{text}"):
+            answer = scene.visitor.post("/policies", {"src": src, "who": text, "do": "try"})
+            assert (answer.status in {200, 422}, faults(answer)) == (True, []), src
+
+
+# ---- in a browser --------------------------------------------------------------------------------------------------------
+
+WATCH: Final = """
+window.blocked = []; window.ran = [];
+for (const name of ["alert", "confirm", "prompt"]) window[name] = (text) => { window.ran.push(String(text)); };
+document.addEventListener("securitypolicyviolation", (event) => window.blocked.push(event.violatedDirective + " " + event.blockedURI));
+"""
+LOOK: Final = """(tags) => {
+  const odd = [];
+  if (!document.querySelector("main")) return {x: window.__x, ran: window.ran, blocked: window.blocked, odd}; // a file, as the browser shows it
+  for (const one of document.querySelectorAll("*")) {
+    if (!tags.includes(one.localName)) odd.push("<" + one.localName + ">");
+    for (const {name, value} of one.attributes) {
+      if (/^on|^style$|^srcdoc$/.test(name) || (/^(data-)?hx-/.test(name) && /__x|evil/.test(value))) odd.push(one.localName + " " + name);
+    }
+    if (one.href && !/^https?:\\/\\/127\\.0\\.0\\.1/.test(one.href)) odd.push(one.localName + " " + one.href);
+  }
+  return {x: window.__x, ran: window.ran, blocked: window.blocked, odd};
+}"""
+
+
+@contextmanager
+def _served(scene: Scene) -> Iterator[str]:
+    """The same desk on a port of this machine."""
+    office = scene.room.office
+    config = uvicorn.Config(
+        cast("Any", build(office, scene.room.door, None)), port=0, lifespan="off", log_config=None, ws="none"
+    )
+    server = uvicorn.Server(config)
+    socket = config.bind_socket()
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{socket.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+class _Watched:
+    """A page, and whatever it should not have done."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self.page, self.url = page, url
+        self.wrong: list[tuple[str, object]] = []
+        self.at = ""
+        page.add_init_script(WATCH)
+        page.on("dialog", self._dialog)
+        page.on("console", self._console)
+        page.on("pageerror", lambda error: self.wrong.append((self.at, str(error))))
+        page.on("request", lambda request: self._asked(request.url))
+
+    def _dialog(self, dialog: Dialog) -> None:
+        self.wrong.append((self.at, dialog.message))
+        dialog.dismiss()
+
+    def _console(self, message: ConsoleMessage) -> None:
+        if message.type == "error" and not re.match(r"Failed to load resource.* (4\d\d) \(", message.text):
+            self.wrong.append((self.at, message.text))
+
+    def _asked(self, url: str) -> None:
+        if not url.startswith((self.url, "about:")):
+            self.wrong.append((self.at, url))
+
+    def look(self, path: str) -> None:
+        self.at = path
+        self.page.goto(self.url + path, wait_until="domcontentloaded")
+        self.check()
+
+    def part(self, path: str) -> None:
+        """As a script of ours puts it into a page."""
+        self.at = path
+        self.page.evaluate(
+            "url => htmx.ajax('GET', url, {source: '#via-sheet', target: '#sheet-body', swap: 'innerHTML'})", path
+        )
+        self.check()
+
+    def check(self) -> None:
+        told = self.page.evaluate(LOOK, sorted(TAGS | {"tbody", "pre"}))
+        if any(told.values()):
+            self.wrong.append((self.at, told))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("share", [5, pytest.param(1, marks=pytest.mark.torture)])
+def test_in_a_browser_nothing_runs_and_nothing_is_asked_for(browser: Browser, scene: Scene, share: int) -> None:
+    """Every fifth page, others in each turn; all of them in `make torture`."""
+    with _served(scene) as url:
+        context = browser.new_context(viewport={"width": 1280, "height": 900})
+        watched = _Watched(context.new_page(), url)
+        watched.look(f"/sign-in?t={scene.room.door.link()}")
+        once = set[str]()
+        for turn in TURNS:
+            scene.turn_to(turn)
+            shown = [path for paths in scene.pages(turn).values() for path in paths]
+            for number, path in enumerate(shown):
+                if path not in once and not (number + turn) % share and not path.partition("?")[0].endswith(KEPT):
+                    watched.look(path)
+                    once.add(path)
+            key = scene.waiting[turn].state.hub_request
+            watched.look(f"/queue?q=repo:{scene.waiting[turn].repo}")
+            for part in (f"/requests/{key}/why", f"/requests/{key}/reset", f"/tray?rows={key}"):
+                watched.part(part)
+            watched.look(scene.run)
+            watched.part(f"{scene.run}/live")
+        context.close()
+    assert watched.wrong == []
+    assert len(once) * share > 600
