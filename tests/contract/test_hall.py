@@ -64,7 +64,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 
 
 def judged(
-    desk: Settings, folder: Path, processes: int, part: int, most: int = 1_000
+    desk: Settings, folder: Path, processes: int, part: int, most: int = 1_000, *, enters: bool = True
 ) -> tuple[bytes, dict[str, tuple[int, bytes]]]:
     """The plan as it is written, and the heads of all chains after it, of a copy of that desk."""
     assert desk.desk is not None
@@ -73,12 +73,22 @@ def judged(
     with open_store(settings, read_place(settings)) as store:
         bench = read_bench(read_place(settings), store, None, NOW)
         hall = Hall(settings, bench, processes=processes, worth=10, part=part)
+        heads = dict(store.chains())
+        before = entries_of(heads)
         try:
-            proposal = propose(store, bench.courts(), hall.hear, now=NOW, policies=bench.policies, most=most)
+            proposal = propose(
+                store, bench.courts(), hall.hear, now=NOW, policies=bench.policies, most=most, enters=enters
+            )
         finally:
             hall.close()
-        assert proposal.entered > 300
-        return written(proposal.plan), dict(store.chains())
+        after = dict(store.chains())
+        assert (entries_of(after) - before > 300) is enters
+        assert (after == heads) is not enters
+        return written(proposal.plan), after
+
+
+def entries_of(chains: dict[str, tuple[int, bytes]]) -> int:
+    return sum(length for length, _ in chains.values())
 
 
 def test_the_plan_and_the_ledger_are_the_same_however_many_processes_judge(desk: Settings, tmp_path: Path) -> None:
@@ -86,6 +96,14 @@ def test_the_plan_and_the_ledger_are_the_same_however_many_processes_judge(desk:
     assert len(alone[0]) > 10_000
     assert judged(desk, tmp_path / "two", 2, 50) == alone
     assert judged(desk, tmp_path / "three", 3, 37) == alone
+
+
+def test_a_plan_for_a_moment_that_is_only_supposed_is_the_same_and_enters_nothing(
+    desk: Settings, tmp_path: Path
+) -> None:
+    plan, _ = judged(desk, tmp_path / "earnest", 1, 50)
+    assert judged(desk, tmp_path / "one", 1, 50, enters=False)[0] == plan
+    assert judged(desk, tmp_path / "two", 2, 50, enters=False)[0] == plan
 
 
 def test_a_plan_without_room_for_all_is_the_same_too_and_holds_the_oldest(desk: Settings, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from hf_gate.domain.text import visible
 from hf_gate.policy.evaluate import Judge, compile_policy
@@ -77,13 +78,13 @@ human: rule `rest` of policy `eeg`; queue data-office
 
 
 def test_an_open_verdict_names_what_is_missing_and_what_could_come_out() -> None:
-    unknown = {**GOOD, "email.academic": replace(GOOD["email.academic"], value=None, why=Why.UNAVAILABLE)}
+    unknown = {**GOOD, "email.academic": structs.replace(GOOD["email.academic"], value=None, why=Why.UNAVAILABLE)}
     old = {**unknown, "person.account_days": Fact(400, Trust.ACCOUNT, "account id")}
     lines = told(old, EEG)
     assert lines[0].text == (
         "human: rule `signed` of policy `eeg`; missing: email.academic, tables.dua; it could be human or accept"
     )
-    soon = {name: replace(fact, why=Why.NOT_YET) if fact.value is None else fact for name, fact in old.items()}
+    soon = {name: structs.replace(fact, why=Why.NOT_YET) if fact.value is None else fact for name, fact in old.items()}
     assert "waits one cycle for email.academic, tables.dua" in told(soon, EEG)[0].text
 
 

@@ -174,7 +174,8 @@ def test_a_person_whom_the_repo_hides_leaves_everything_about_them_unknown(name:
 
 def test_the_values_for_an_expression_leave_out_what_is_unknown() -> None:
     reader = FactReader(["email.free", "person.hidden", "person.models", "tables.dua"], COUNTRIES)
-    assert reader.values(HIDDEN, now=NOW) == {"person.hidden": True}
+    found = reader.facts(HIDDEN, now=NOW)
+    assert found.known(found) == {"person.hidden": True} == found.known(["person.hidden", "person.models", "nothing"])
 
 
 def test_a_profile_that_is_not_read_is_not_yet_known_and_one_that_is_missing_is_unavailable() -> None:

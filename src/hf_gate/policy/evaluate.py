@@ -6,7 +6,7 @@ rule and keeps the whole tree. Where anything is unknown or goes wrong the quick
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
 from typing import TypeAlias
@@ -15,6 +15,7 @@ from ..domain.lifecycle import Status
 from .combine import JUDGED, combine
 from .expressions import Bound, Expression, ExpressionProblem, bind, compile_expression, compile_lets
 from .fact_table import CelType
+from .facts import ReadFacts
 from .merging import NONE_HOLDS, Merged, merge
 from .model import Action, Because, Facts, FactValue, Opinion, Policy, Rule, Silent, Tried, Verdict
 from .opinions import Moment, Way, action_of, open_way, opinion_of
@@ -128,6 +129,8 @@ def _silent(compiled: Compiled) -> Silent:
 
 def _known(facts: Facts, names: Iterable[str]) -> dict[str, FactValue]:
     """Only what is known: an unknown fact is left out, never filled in."""
+    if isinstance(facts, ReadFacts):
+        return facts.known(names)
     known = {}
     for name in names:
         fact = facts.get(name)
@@ -199,6 +202,15 @@ class Judge:
                 if (each.policy.name, one.id) == (policy, rule):
                     return branches(condition, bind(_known(facts, each.facts), each.lets), facts)
         return ()
+
+    def tried(self, facts: Facts, policy: str, wanted: Callable[[Rule], bool]) -> Iterator[Tried]:
+        """The wanted rules of a policy as `tried` of the same verdict has them, without the price of the others."""
+        for each in self.policies:
+            if each.policy.name == policy:
+                bound = bind(_known(facts, each.facts), each.lets)
+                for rule, condition in zip(each.policy.rules, each.conditions, strict=True):
+                    if wanted(rule):
+                        yield traced(policy, rule, condition, _truth(condition, bound), bound, facts)
 
     def _moment(self, facts: Facts, now: datetime, since: datetime | None) -> Moment:
         if since is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import lru_cache
 from types import MappingProxyType
@@ -43,10 +43,7 @@ def facts_of(
 
 
 class FactReader:
-    """Reads the same facts of many requests. Names that are no facts raise `KeyError` when it is made.
-
-    `values` gives what is known, ready for an expression; `facts` gives each with its trust, source and age too.
-    """
+    """Reads the same facts of many requests. Names that are no facts raise `KeyError` when it is made."""
 
     def __init__(self, wanted: Iterable[str], countries: Mapping[str, str] = _NONE, memo: Memo | None = None) -> None:
         self._countries, self._memo = countries, memo
@@ -58,26 +55,6 @@ class FactReader:
         """What it reads."""
         return tuple(self._laws)
 
-    def values(
-        self,
-        request: AccessRequest,
-        *,
-        now: datetime,
-        form: FormRoles = NO_FORM,
-        email: EmailFacts | None = None,
-        profile: ProfileFact | None = None,
-        tables: Mapping[str, TableHit] = _NO_TABLES,
-        history: History | None = None,
-    ) -> dict[str, FactValue]:
-        """Name to value of those that are known."""
-        at = Inputs(request, now, form, email, profile, tables, history, self._countries, self._memo)
-        found: dict[str, FactValue] = {}
-        for name, get in self._getters:
-            value = get(at)
-            if value.__class__ is not Unknown:
-                found[name] = value
-        return found
-
     def facts(
         self,
         request: AccessRequest,
@@ -88,11 +65,37 @@ class FactReader:
         profile: ProfileFact | None = None,
         tables: Mapping[str, TableHit] = _NO_TABLES,
         history: History | None = None,
-    ) -> Facts:
+    ) -> ReadFacts:
         """Every fact that it reads, the unknown ones with their reason."""
         at = Inputs(request, now, form, email, profile, tables, history, self._countries, self._memo)
-        seen = read_at(request)
-        return {name: _fact(at, get(at), name, self._laws[name], seen) for name, get in self._getters}
+        return ReadFacts(at, self._laws, {name: get(at) for name, get in self._getters})
+
+
+class ReadFacts(Mapping[str, Fact]):
+    """The facts of one request. Where each came from and how old it is, which few ask, is told when it is asked."""
+
+    __slots__ = ("_at", "_found", "_laws")
+
+    def __init__(self, at: Inputs, laws: Mapping[str, Declared], found: Mapping[str, FactValue | Unknown]) -> None:
+        self._at, self._laws, self._found = at, laws, found
+
+    def __getitem__(self, name: str) -> Fact:
+        return _fact(self._at, self._found[name], name, self._laws[name], read_at(self._at.request))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def known(self, names: Iterable[str]) -> dict[str, FactValue]:
+        """Name to value of those that are known."""
+        known: dict[str, FactValue] = {}
+        for name in names:
+            value = self._found.get(name)
+            if value is not None and not isinstance(value, Unknown):
+                known[name] = value
+        return known
 
 
 @lru_cache(maxsize=4096)

@@ -8,6 +8,8 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import TypeAlias
 
+import msgspec
+
 
 class Action(StrEnum):
     """What a rule wants for a request, from the strictest to the most lenient (`STRICTNESS`)."""
@@ -52,8 +54,7 @@ class Why(StrEnum):
     UNAVAILABLE = "unavailable"
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(msgspec.Struct, frozen=True, gc=False):
     """One fact about a request. `value` None: unknown, for the reason `why`; `note` says what stands in the way.
 
     `source` names where it came from (`hub`, `request`, `form`, `profile`, `list:academic@2026-11`,

@@ -45,14 +45,17 @@ class Proposal:
 
     plan: Plan
     needs: list[PersonRow] = field(default_factory=list)
-    entered: int = 0  # verdicts that are new or differ
 
 
 @dataclass(slots=True)
 class Room:
-    """The oldest changes, at most so many; the rest is counted. `last`: who asked later (ms) finds no room any more."""
+    """The oldest changes, at most so many; the rest is counted. `last`: who asked later (ms) finds no room any more.
+
+    `enters` False: the moment is only supposed, so that no verdict becomes an entry.
+    """
 
     most: int = MOST
+    enters: bool = True
     kept: list[Change] = field(default_factory=list)
     dropped: int = 0
     last: int | None = None
@@ -108,16 +111,13 @@ def propose(
     Verdicts that differ from the last ones are entered into the ledger on the way, unless the moment is only supposed
     (`enters` False); nothing else is changed. Grants end at all repos that the desk `governs`, judged or not.
     """
-    room, counts = Room(most), Counter[str]()
+    room, counts = Room(most, enters), Counter[str]()
     needs: dict[int, PersonRow] = {}
     out: set[int] = set()  # who is put out by a verdict
-    entered = 0
     for court in courts:
         for status in court.statuses:
             for heard in hearing(court, status, now, room):
-                if enters:
-                    _enter(store, court, heard.news)
-                entered += len(heard.news)
+                _enter(store, court, heard.news)
                 counts.update(heard.counts)
                 needs.update((person.id, person) for person in heard.needs)
                 out.update(heard.out)
@@ -144,7 +144,7 @@ def propose(
         most=most,
         dropped=room.dropped,
     )
-    return Proposal(plan, list(needs.values()), entered)
+    return Proposal(plan, list(needs.values()))
 
 
 def _shadows(counts: Counter[str]) -> dict[str, int]:
@@ -223,7 +223,7 @@ class _Sitting:
             self.counts["no_rule"] += verdict.rule == NO_RULE
         if verdict.needs:
             self.needs.append(row.person)
-        if is_news(row.state, verdict):
+        if self.room.enters and is_news(row.state, verdict):
             self.news.append(self._entry(case, verdict))
 
     def _plan(self, row: RequestRow, facts: Facts, verdict: Verdict, after: Status) -> None:
