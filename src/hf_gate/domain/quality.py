@@ -63,9 +63,11 @@ def weighed(answer: str, label: str, role: Role) -> Weighed:
 
 def signed(found: Weighed, answer: str, label: str, role: Role, names: Collection[str]) -> Quality:
     """The quality of a weighed answer from somebody with these names: one's own name is no answer."""
-    if not found.words or all(len(_own(name)) != found.words for name in names):
-        return found.quality
-    return Quality.JUNK if _repeats_ones_name(_given(seen(answer), label, role, names)) else found.quality
+    for name in names if found.words else ():
+        if len(_own(name)) == found.words:  # few have as many words as one's name: only those are looked at again
+            given = _given(seen(answer), label, role, names)
+            return Quality.JUNK if _repeats_ones_name(given) else found.quality
+    return found.quality
 
 
 def _given(text: str, label: str, role: Role, names: Collection[str]) -> Given:
