@@ -28,7 +28,8 @@ def cube(store: Store) -> list[Cell]:
         "SELECT o.type, o.namespace, o.name, c.name, c.n FROM counters c JOIN repos o ON o.id = c.repo_id"
         " WHERE c.kind = 'cell' AND c.n > 0"
     )
-    return [_cell(str(repo_of(*row[:3])), row[3], int(row[4])) for row in rows]
+    paths = {row[:3]: str(repo_of(*row[:3])) for row in rows}
+    return [_cell(paths[row[:3]], row[3], int(row[4])) for row in rows]
 
 
 def _cell(repo: str, name: str, n: int) -> Cell:

@@ -32,7 +32,8 @@ from ..usecases.hearing import hear
 from ..usecases.judging import Court, cases_of, compiled, court_of, with_texts
 from .asking import read
 from .finding import request_of
-from .lines import Line, Said, lines_of, said_of, verdicts_of
+from .lines import Line, lines_of
+from .verdicts import Said, said_of, verdicts_of
 from .visit import NotFound, Visit
 
 TRIED: Final = 100  # requests that a draft is tried on: those that have waited longest

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -15,12 +15,10 @@ from ..domain.moments import iso, moment_of, ms
 from ..domain.roles import Role, role_of
 from ..domain.rows import RepoRow, RequestRow
 from ..domain.tray import Held, ground_of
-from ..errors import HfGateError
 from ..policy.fact_inputs import EmailFacts
-from ..policy.model import Action, Because, Opinion, Tried, Verdict
-from ..usecases.judging import Court, cases_of
 from . import words
 from .office import Office
+from .verdicts import Said, repos_of, verdicts_of
 from .visit import Visit
 
 TICKS: Final = {"true": "ticked", "on": "ticked", "false": "not ticked", "off": "not ticked"}
@@ -28,19 +26,6 @@ NEW: Final = timedelta(days=7)  # an account younger than this is pointed out
 _ASIDE: Final = frozenset({Role.AFFILIATION, Role.COUNTRY, Role.CONSENT, Role.EMAIL, Role.NAME, Role.BIRTH_DATE})
 _DOING: Final = {"accept": "accepting", "reset": "resetting", "reject": "rejecting", "cancel": "cancelling"}
 _DID: Final = {"accepted": "accept", "rejected": "reject", "reset": "reset", "pending": "cancel"}
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """What the policies make of a request. `shadow`: what one that only watches would do, as (action, policy, rule)."""
-
-    action: str
-    rule: str
-    policy: str | None = None
-    why: str = ""
-    shadow: tuple[str, str, str] | None = None
-    shadow_why: str = ""
-    reason: str | None = None  # what the person would be told
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +111,10 @@ def key_of(row: RequestRow) -> str:
 def lines_of(visit: Visit, rows: Sequence[RequestRow]) -> list[Line]:
     """These requests as lines, in their order; each repo's are judged together."""
     office = visit.office
-    said = verdicts_of(office, rows, visit.now)
+    repos = repos_of(office, rows)
+    said = verdicts_of(office, rows, visit.now, repos)
     held = office.tray.about(row.id for row in rows)
-    repos = {repo: office.store.repo(repo) for repo in {row.repo for row in rows}}
-    return [_line(visit, row, repos[row.repo], said.get(row.id), held.get(row.id)) for row in rows]
+    return [_line(visit, row, repos.get(row.repo), said.get(row.id), held.get(row.id)) for row in rows]
 
 
 def _line(visit: Visit, row: RequestRow, repo: RepoRow | None, said: Said | None, held: Held | None) -> Line:
@@ -218,92 +203,3 @@ def answers_of(row: RequestRow, repo: RepoRow | None) -> list[Answer]:
 @lru_cache(256)
 def _fields(form_card: str) -> dict[str, tuple[Role, str]]:
     return {each.label: (each.role, each.type) for each in form_of_json(form_card).fields}
-
-
-# ---- what the policies say ---------------------------------------------------------------------------------------------
-
-
-def verdicts_of(office: Office, rows: Iterable[RequestRow], now: datetime) -> dict[int, Said]:
-    """By the number of the request: as the policies say now where they can be heard, else as was entered last."""
-    groups: dict[str, list[RequestRow]] = {}
-    for row in rows:
-        groups.setdefault(str(row.repo), []).append(row)
-    found: dict[int, Said] = {}
-    for group in groups.values():
-        court = _court(office, group[0])
-        if court is not None:
-            found |= _heard(office, court, [row for row in group if row.state.status in court.statuses], now)
-        found |= {row.id: said for row in group if row.id not in found and (said := _entered(row))}
-    return found
-
-
-def _court(office: Office, row: RequestRow) -> Court | None:
-    repo = office.store.repo(row.repo)
-    try:
-        return None if repo is None else office.court(repo)
-    except HfGateError:
-        return None
-
-
-def _heard(office: Office, court: Court, rows: Sequence[RequestRow], now: datetime) -> dict[int, Said]:
-    bench = office.bench
-    if bench is None or not rows:
-        return {}
-    found = {}
-    for case in cases_of(office.store, court, bench.sources, rows, now):
-        verdict = court.judge.verdict(case.facts, now=now, status=case.row.state.status)
-        if verdict is not None:
-            found[case.row.id] = said_of(verdict)
-    return found
-
-
-def _entered(row: RequestRow) -> Said | None:
-    if row.state.verdict is None:
-        return None
-    action, policy, rule, _ = row.state.verdict
-    shadow = next(((act, policy, rule) for policy, rule, act in row.state.shadow), None)
-    return Said(action, rule, policy, shadow=shadow)
-
-
-def said_of(verdict: Verdict) -> Said:
-    """A verdict in a few words."""
-    own = next((one for one in verdict.opinions if one.policy == verdict.policy), None)
-    shadow = verdict.shadow[0] if verdict.shadow else None
-    return Said(
-        str(verdict.action),
-        verdict.rule,
-        verdict.policy,
-        _why(verdict, own),
-        None if shadow is None else (str(shadow.action), shadow.policy, shadow.rule),
-        "" if shadow is None else _short(shadow),
-        verdict.reason or (shadow.reason if shadow is not None else None),
-    )
-
-
-def _why(verdict: Verdict, own: Opinion | None) -> str:
-    if verdict.missing:
-        return f"not known: {', '.join(verdict.missing[:2])}"
-    if verdict.needs:
-        return f"not read yet: {', '.join(verdict.needs[:2])}"
-    return "" if own is None else _short(own)
-
-
-def _short(opinion: Opinion) -> str:
-    """What the rule looked at; of one that always matches, the one thing that would have let them in."""
-    tried = next((one for one in opinion.tried if one.rule == opinion.rule), None)
-    leaves = [leaf for because in (tried.because if tried else ()) for leaf in _leaves(because) if leaf.value]
-    told = ", ".join(filter(None, (words.fact_words(leaf.facts) for leaf in leaves[:3])))
-    return told or next((_near(one) for one in opinion.tried if one.then is Action.ACCEPT and len(one.differ) == 1), "")
-
-
-def _near(tried: Tried) -> str:
-    if len(tried.differ[0]) != 1:
-        return ""
-    flip = tried.differ[0][0]
-    return f"accept if {'' if flip.value else 'not '}{flip.expr}"
-
-
-def _leaves(because: Because) -> list[Because]:
-    if because.facts or not because.parts:
-        return [because]
-    return [leaf for part in because.parts for leaf in _leaves(part)]

@@ -26,7 +26,8 @@ from ..usecases.hearing import Hearing, hear
 from . import words
 from .asking import PENDING, asked_of, read, scoped
 from .finding import request_of
-from .lines import Line, Said, key_of, lines_of
+from .lines import Line, key_of, lines_of
+from .verdicts import Said
 from .visit import NotFound, Refused, Visit
 
 NOTE_LIMIT = 4000

@@ -1,0 +1,159 @@
+"""What the policies say of the requests of a page, in the few words of a row: heard now where they can be, else as entered last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Protocol
+
+from ..domain.ids import Repo
+from ..domain.rows import RepoRow, RequestRow
+from ..errors import HfGateError
+from ..policy.evaluate import Judge
+from ..policy.model import Action, Because, Facts, Opinion, Tried, Verdict
+from ..usecases.judging import Court, cases_of
+from . import words
+from .office import Office
+
+_FEW: Final = 4  # repos; of more, all are read at once
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What the policies make of a request. `shadow`: what one that only watches would do, as (action, policy, rule)."""
+
+    action: str
+    rule: str
+    policy: str | None = None
+    why: str = ""
+    shadow: tuple[str, str, str] | None = None
+    shadow_why: str = ""
+    reason: str | None = None  # what the person would be told
+
+
+def repos_of(office: Office, rows: Iterable[RequestRow]) -> dict[Repo, RepoRow]:
+    """The repos of some requests as the store has them, read once."""
+    wanted = {row.repo for row in rows}
+    found = map(office.store.repo, wanted) if len(wanted) < _FEW else office.store.repos()
+    return {row.repo: row for row in found if row is not None and row.repo in wanted}
+
+
+def verdicts_of(
+    office: Office, rows: Sequence[RequestRow], now: datetime, repos: Mapping[Repo, RepoRow] | None = None
+) -> dict[int, Said]:
+    """By the number of the request: as the policies say now where they can be heard, else as was entered last."""
+    repos = repos_of(office, rows) if repos is None else repos
+    groups: dict[Repo, list[RequestRow]] = {}
+    for row in rows:
+        groups.setdefault(row.repo, []).append(row)
+    found: dict[int, Said] = {}
+    for repo, group in groups.items():
+        court = _court(office, repos.get(repo))
+        if court is not None:
+            found |= _heard(office, court, [row for row in group if row.state.status in court.statuses], now)
+        found |= {row.id: said for row in group if row.id not in found and (said := _entered(row))}
+    return found
+
+
+def _court(office: Office, repo: RepoRow | None) -> Court | None:
+    try:
+        return None if repo is None else office.court(repo)
+    except HfGateError:
+        return None
+
+
+def _heard(office: Office, court: Court, rows: Sequence[RequestRow], now: datetime) -> dict[int, Said]:
+    bench = office.bench
+    if bench is None or not rows:
+        return {}
+    found = {}
+    for case in cases_of(office.store, court, bench.sources, rows, now):
+        verdict = court.judge.quick(case.facts, now=now, status=case.row.state.status)
+        if verdict is not None:
+            found[case.row.id] = said_of(verdict, _Fewer(court.judge, case.facts))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Fewer:
+    """Tries those rules alone whose words stand in a row: to try all of them for fifty rows takes longer than the rest of a page."""
+
+    judge: Judge
+    facts: Facts
+
+    def decided(self, opinion: Opinion) -> Tried | None:
+        return next(self.judge.tried(self.facts, opinion.policy, lambda rule: rule.id == opinion.rule), None)
+
+    def accepting(self, opinion: Opinion) -> Iterator[Tried]:
+        return self.judge.tried(self.facts, opinion.policy, lambda rule: rule.then is Action.ACCEPT)
+
+
+def _entered(row: RequestRow) -> Said | None:
+    if row.state.verdict is None:
+        return None
+    action, policy, rule, _ = row.state.verdict
+    shadow = next(((act, policy, rule) for policy, rule, act in row.state.shadow), None)
+    return Said(action, rule, policy, shadow=shadow)
+
+
+class Trials(Protocol):
+    """How single rules came out: the one that decided, and those that would have let somebody in."""
+
+    def decided(self, opinion: Opinion) -> Tried | None: ...
+    def accepting(self, opinion: Opinion) -> Iterator[Tried]: ...
+
+
+class _All:
+    """Of a verdict that has every rule that was tried."""
+
+    def decided(self, opinion: Opinion) -> Tried | None:
+        return next((one for one in opinion.tried if one.rule == opinion.rule), None)
+
+    def accepting(self, opinion: Opinion) -> Iterator[Tried]:
+        return (one for one in opinion.tried if one.then is Action.ACCEPT)
+
+
+def said_of(verdict: Verdict, trials: Trials | None = None) -> Said:
+    """A verdict in a few words. `trials`: of a verdict that does not say itself how its rules came out."""
+    trials = trials or _All()
+    own = next((one for one in verdict.opinions if one.policy == verdict.policy), None)
+    shadow = verdict.shadow[0] if verdict.shadow else None
+    return Said(
+        str(verdict.action),
+        verdict.rule,
+        verdict.policy,
+        _why(verdict, own, trials),
+        None if shadow is None else (str(shadow.action), shadow.policy, shadow.rule),
+        "" if shadow is None else _short(shadow, trials),
+        verdict.reason or (shadow.reason if shadow is not None else None),
+    )
+
+
+def _why(verdict: Verdict, own: Opinion | None, trials: Trials) -> str:
+    if verdict.missing:
+        return f"not known: {', '.join(verdict.missing[:2])}"
+    if verdict.needs:
+        return f"not read yet: {', '.join(verdict.needs[:2])}"
+    return "" if own is None else _short(own, trials)
+
+
+def _short(opinion: Opinion, trials: Trials) -> str:
+    """What the rule looked at; of one that always matches, the one thing that would have let them in."""
+    tried = trials.decided(opinion)
+    leaves = [leaf for because in (tried.because if tried else ()) for leaf in _leaves(because) if leaf.value]
+    told = ", ".join(filter(None, (words.fact_words(leaf.facts) for leaf in leaves[:3])))
+    return told or next((_near(one) for one in trials.accepting(opinion) if len(one.differ) == 1), "")
+
+
+def _near(tried: Tried) -> str:
+    if len(tried.differ[0]) != 1:
+        return ""
+    flip = tried.differ[0][0]
+    return f"accept if {'' if flip.value else 'not '}{flip.expr}"
+
+
+def _leaves(because: Because) -> list[Because]:
+    if because.facts or not because.parts:
+        return [because]
+    return [leaf for part in because.parts for leaf in _leaves(part)]
