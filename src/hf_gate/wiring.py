@@ -204,12 +204,16 @@ def store_url(settings: Settings, place: Place) -> str:
     return f"{scheme}{mark}{place.folder / Path(path).expanduser()}" if mark else place.desk.store
 
 
-def open_store(settings: Settings, place: Place, *, read_only: bool = False, lends: bool = False) -> Store:
+def open_store(
+    settings: Settings, place: Place, *, read_only: bool = False, lends: bool = False, waits: bool = True
+) -> Store:
     """The store of a desk, or of this user for one Hub; made when there is none, unless it is only read.
 
-    `lends`: other processes may write while this one does not (see `Store.working`).
+    `lends`: other processes may write while this one does not (see `Store.working`). Not `waits`: StoreBusy at once
+    when another process has it.
     """
-    from .store.opening import open_store as opened  # noqa: PLC0415 - only who needs a store
+    from .store.opening import WAIT  # noqa: PLC0415 - only who needs a store
+    from .store.opening import open_store as opened  # noqa: PLC0415 - as above
 
     endpoint, url = endpoint_of(settings), store_url(settings, place)
     if place.folder is None and not read_only:
@@ -220,6 +224,7 @@ def open_store(settings: Settings, place: Place, *, read_only: bool = False, len
         world=world_of(endpoint),
         read_only=read_only,
         lends=lends,
+        wait=WAIT if waits else 0.0,
         host=gethostname(),
         country_of=_country_of(),
     )

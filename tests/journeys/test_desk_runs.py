@@ -6,13 +6,19 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hf_gate.domain.events import canonical
+from hf_gate.plan.model import read
+from hf_gate.store.opening import open_store
 from hf_gate.testing import LocalHub
+from hf_gate.usecases.run import AUTO
+from hf_gate.usecases.runs import begin
+from hf_gate.wiring import world_of
 
 from .console import DATASET, MODEL, Console, fill, status_of
 
@@ -208,3 +214,47 @@ def test_what_was_decided_without_a_desk_is_taken_back_without_one(
     assert console.run("undo", "--out", "back.json").code == 0
     assert console.run("apply", "back.json", "--yes").code == 0
     assert status_of(fresh, "ada-l") == "pending"
+
+
+# ---- a word that ends a run ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cut_off(console: Console, tmp_path: Path) -> str:
+    """A run of the loop that was written down, and whose process died before anything was sent."""
+    console.run("sync")
+    made = read(console.run("plan", "--json").out.encode(), "the plan")
+    url = console.hub.url
+    with open_store(tmp_path / "desk.db", endpoint=url, world=world_of(url)) as store:
+        return begin(
+            store,
+            made,
+            ident="r_0123456789ab",
+            kind=AUTO,
+            actor="lena-brandt",
+            now=datetime.fromisoformat(made.plan.made_at),
+        ).id
+
+
+def test_a_run_that_nobody_carries_is_paused_at_once_and_the_loop_leaves_its_people_alone(
+    console: Console, cut_off: str
+) -> None:
+    paused = console.run("runs", "pause", cut_off)
+    assert paused.out == f"Run {cut_off} has paused. Go on: hf-gate runs resume {cut_off}\n"
+    turn = console.run("run", "--once").out
+    assert f"2 wait: run {cut_off}, which was to do this, was paused. Go on: hf-gate runs resume {cut_off}" in turn
+    assert status_of(console.hub, "ada-l") == "pending"
+    assert console.run("runs", "resume", cut_off).code == 0
+    assert status_of(console.hub, "ada-l") == "accepted"
+    assert "wait" not in console.run("run", "--once").out
+
+
+def test_a_run_that_nobody_carries_is_stopped_at_once_and_its_policy_acts_again_when_it_is_promoted(
+    console: Console, cut_off: str
+) -> None:
+    assert console.run("runs", "stop", cut_off).out == f"Run {cut_off} has stopped.\n"
+    assert "hf-gate policy promote voices" in console.run("run", "--once").out
+    assert status_of(console.hub, "ada-l") == "pending"
+    assert console.run("policy", "promote", "voices", "--yes").code == 0
+    console.run("run", "--once")
+    assert status_of(console.hub, "ada-l") == "accepted"

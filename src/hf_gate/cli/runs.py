@@ -10,8 +10,8 @@ import click
 
 from ..domain.moments import iso, moment_of
 from ..domain.outcomes import Kind
-from ..errors import HubUnavailable, UsageError
-from .desk import open_desk
+from ..errors import HubUnavailable, StoreBusy, UsageError
+from .desk import OpenDesk, open_desk
 from .frame import Entry, GateGroup, command
 from .office import carrier_of, check_in_force, judging, office
 from .output import FIRST_ROWS, Column, Format
@@ -83,7 +83,7 @@ def show(run: Run, ident: str) -> int:
 )
 @click.argument("ident", metavar="RUN")
 def pause(run: Run, ident: str) -> int:
-    """The process that carries the run ends after the batch in flight; `runs resume` goes on.
+    """The process that carries the run ends after the batch in flight, at once if there is none; `runs resume` goes on.
 
     Until then `hf-gate run` does nothing by the policies that made it, at the repos that it was about.
     """
@@ -105,8 +105,7 @@ def _wish(run: Run, ident: str, word: str) -> int:
     from .. import wiring  # noqa: PLC0415 - only who works at a desk
     from ..usecases.runs import is_over  # noqa: PLC0415 - as above
 
-    store = wiring.open_store(run.settings, run.place, read_only=True)
-    try:
+    with wiring.open_store(run.settings, run.place, read_only=True) as store:
         known = run_named(store, ident)
         if is_over(known):
             more = (
@@ -117,10 +116,28 @@ def _wish(run: Run, ident: str, word: str) -> int:
             run.out.say(f"Run {known.id} has {known.state} already.{more}")
             return 0
         store.wish_for(known.id, word)
-    finally:
-        store.close()
-    run.out.line(f"Run {known.id} is asked to {word}: it ends after the batch in flight.")
+    try:
+        with wiring.open_store(run.settings, run.place, waits=False) as store:
+            told = _halted(OpenDesk(run, run.place, store), known.id, word)
+    except StoreBusy:  # whoever writes may be the one who carries it
+        told = f"Run {known.id} is asked to {word}: it ends after the batch in flight."
+    run.out.line(told)
     return 0
+
+
+def _halted(opened: OpenDesk, ident: str, word: str) -> str:
+    """Nobody carries it, so that it is over at once."""
+    from ..domain.moments import ms  # noqa: PLC0415 - only here
+    from ..usecases.carry import UNDER_WAY, WISHED, halt  # noqa: PLC0415 - as above
+    from ..usecases.runs import is_over  # noqa: PLC0415 - as above
+
+    store, known = opened.store, run_named(opened.store, ident)
+    if known.state != WISHED[word] and not is_over(known):
+        known = halt(store, known, word, ms(opened.now()))
+    further = f"hf-gate runs resume {ident}"
+    if store.changes(ident, UNDER_WAY, 1):
+        return f"Run {ident} has {known.state}. Some of it was under way: {further} reads what became of that first."
+    return f"Run {ident} has {known.state}." + (f" Go on: {further}" if known.state == WISHED["pause"] else "")
 
 
 @command("resume", examples=("hf-gate runs resume r_0123456789ab", "hf-gate runs resume r_0123456789ab --json"))
@@ -128,14 +145,16 @@ def _wish(run: Run, ident: str, word: str) -> int:
 def resume(run: Run, ident: str) -> int:
     """Settles by reading what was under way, then sends the rest; nothing is sent twice."""
     from ..plan.model import read  # noqa: PLC0415 - only here
+    from ..usecases.carry import UNDER_WAY  # noqa: PLC0415 - only here
     from ..usecases.runs import is_over  # noqa: PLC0415 - only here
 
     desk = office(run, judges=False)
     known = run_named(desk.store, ident)
+    if not is_over(known) or desk.store.changes(ident, UNDER_WAY, 1):
+        known = carrier_of(desk, known).settle_alone(known)  # what is under way is never too old to be read
     if is_over(known):
         run.out.say(f"Run {known.id} has {known.state}: nothing of it is left to send.")
         return run_result(run, desk.store, known)
-    known = carrier_of(desk, known).settle_alone(known)  # what is under way is never too old to be read
     document = None if known.plan is None else desk.store.plan(known.plan)
     if document is not None:
         made = read(document, f"the plan of run {known.id}")

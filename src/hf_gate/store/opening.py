@@ -19,7 +19,7 @@ from .reading import Store
 from .sql import Database, Postgres, Sqlite
 from .versions import SHAPES, Shapes
 
-_WAIT: Final = 5.0
+WAIT: Final = 5.0
 _CHECK_FOR: Final = 0.3  # seconds: about 100 MB
 
 
@@ -48,7 +48,7 @@ def open_store(
     lends: bool = False,
     pid: int | None = None,
     host: str = "",
-    wait: float = _WAIT,
+    wait: float = WAIT,
     country_of: Callable[[AccessRequest], str | None] = lambda _: None,
     shapes: Shapes = SHAPES,
 ) -> Store:

@@ -325,6 +325,13 @@ def alone(repo: Repo, target: Target, call: Callable[..., Outcome]) -> Iterator[
             raise
 
 
+def halt(store: StorePort, run: RunRow, word: str, at: int) -> RunRow:
+    """Pauses or stops a run that no process carries; what was under way when one died is left to a later reading."""
+    with store.writing() as write:
+        keep_halt(store, write, run, is_meant=True)
+        return close_run(write, run, WISHED[word], at)
+
+
 def close_run(write: WritePort, run: RunRow, state: str, at: int) -> RunRow:
     """The run with its counts as they are now, and the entry that says how its part ended."""
     counts = write.counts(run.id)
