@@ -17,7 +17,7 @@ from .lines import Line, lines_of
 from .visit import Visit
 
 BY: Final = "person"
-PAGE: Final = 40
+PAGE: Final = 30
 SHOWN: Final = 8  # requests of one person; the others stand on their page
 _MANY: Final = 500  # people a step of an export
 

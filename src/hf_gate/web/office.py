@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -104,7 +104,7 @@ class Office:
         desk = "" if self.place.folder is None else f" · desk {self.place.folder.name}"
         return f"{wiring.hub_name(self.settings)}{desk}"
 
-    @property
+    @cached_property
     def is_local(self) -> bool:
         """Whether the Hub is one on this machine, with invented people."""
         return wiring.world_of(self.store.endpoint) is not None
@@ -143,8 +143,8 @@ class Office:
 
     def sees(self, member: Member, repo: Repo) -> bool:
         """Whether a repo is of this desk, and one of theirs."""
-        is_ours = self.place.folder is None or self.place.desk.names(repo)
-        return is_ours and (member.repos is None or any(glob_matches(glob, repo) for glob in member.repos))
+        ours = None if self.place.folder is None else self.place.desk.repos
+        return _names(ours, repo) and _names(member.repos, repo)
 
     # ---- policies, as the files have them now ------------------------------------------------------------------------
 
@@ -187,6 +187,12 @@ class Office:
             known = (key, bench.court(row))
             self._courts[str(row.repo)] = known
         return known[1]
+
+
+@lru_cache(8192)
+def _names(globs: tuple[str, ...] | None, repo: Repo) -> bool:
+    """Whether any of these means the repo; without any said, all repos are meant."""
+    return globs is None or any(glob_matches(glob, repo) for glob in globs)
 
 
 def _state_of(folder: Path, globs: Sequence[str]) -> tuple[object, ...]:
