@@ -16,7 +16,10 @@ VERBS: Final = ("accept", "reset", "reject", "cancel")
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True):
-    """One decision. `leaves_at` None: it stays until somebody sends it. `outcome` None: it has not ended yet."""
+    """One decision. `leaves_at` None: it stays until somebody sends it. `outcome` None: it has not ended yet.
+
+    `until`: when an acceptance ends, as rules write it.
+    """
 
     id: int
     request: int
@@ -31,6 +34,7 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     outcome: str | None = None
     why: str | None = None
     ended_at: int | None = None  # ms
+    until: str | None = None
 
 
 def ground_of(row: RequestRow) -> str:

@@ -301,6 +301,7 @@ tray = Table(  # decisions that have not left yet, and for a while what became o
     _text("outcome", null=True),
     _text("why", null=True),
     _number("ended_at", null=True),
+    _text("until", null=True),  # of an acceptance: its end as rules write it
     _part("tray_request", "request_id", where="outcome IS NULL", unique=True),
     _part("tray_leaves", "leaves_at", "id", where="outcome IS NULL"),
 )

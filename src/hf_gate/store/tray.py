@@ -9,7 +9,7 @@ from .reading import Store
 
 _NAMES = (
     "id", "request_id", "ground", "verb", "reason", "actor", "batch", "made_at", "leaves_at", "run", "outcome", "why",
-    "ended_at",
+    "ended_at", "until",
 )  # fmt: skip
 _SELECT = f"SELECT {', '.join(_NAMES)} FROM tray"
 _INSERT = f"INSERT INTO tray ({', '.join(_NAMES)}) VALUES ({', '.join('?' * len(_NAMES))})"
@@ -47,6 +47,11 @@ class Tray:
         """The latest decision about each of these requests, ended or not."""
         among, value = self._store.reads.among(list(requests))
         return {item.request: item for item in self._some(f"request_id {among} ORDER BY id", value)}
+
+    def sent(self, actor: str, since: int, limit: int) -> list[Held]:
+        """What somebody decided that came about from a moment on (ms), the latest first."""
+        where = "outcome IN ('done', 'already') AND actor = ? AND ended_at >= ? AND run IS NOT NULL"
+        return self._some(f"{where} ORDER BY ended_at DESC, id DESC LIMIT ?", actor, since, limit)
 
     def ended_badly(self, actor: str) -> list[Held]:
         """What somebody decided that did not come about, and that they have not put aside yet."""

@@ -41,12 +41,13 @@ class TrayPort(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What somebody decides about some requests, each as they saw it."""
+    """What somebody decides about some requests, each as they saw it. `until`: when an acceptance ends, as rules write it."""
 
     verb: str
     seen: Mapping[int, str]  # the store's number of each request to its ground
     actor: str
     reason: str | None = None
+    until: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,7 @@ class Clearing:
                 batch=batch,
                 made_at=at,
                 leaves_at=None if hold is None else at + round(hold * 1000),
+                until=wish.until if wish.verb == "accept" else None,
             )
             for row in fresh
         ]
@@ -104,12 +106,14 @@ class Clearing:
 
     def send_due(self, now: datetime) -> int:
         """Sends those whose time has come; how many found their end. What could not be sent stays, and is tried again."""
-        groups: dict[tuple[str, str], list[Held]] = {}
+        groups: dict[tuple[str, str, str | None], list[Held]] = {}
         for item in self.tray.due(ms(now)):
-            groups.setdefault((item.actor, item.verb), []).append(item)
-        return sum(self._send(actor, verb, items, ms(now)) for (actor, verb), items in groups.items())
+            groups.setdefault((item.actor, item.verb, item.until), []).append(item)
+        return sum(self._send(items, ms(now)) for items in groups.values())
 
-    def _send(self, actor: str, verb: str, items: Sequence[Held], now: int) -> int:
+    def _send(self, items: Sequence[Held], now: int) -> int:
+        """Decisions that are alike."""
+        first = items[0]
         rows = self.store.requests([item.request for item in items])
         moved = [item for item in items if item.request not in rows or ground_of(rows[item.request]) != item.ground]
         self.tray.ended([(item.id, Kind.STALE, _moved(rows.get(item.request))) for item in moved], now)
@@ -120,7 +124,9 @@ class Clearing:
         self.tray.carried_by([item.id for item in ready], run)
         asks = [Ask(rows[item.request].repo, _target(rows[item.request]), item.reason) for item in ready]
         try:
-            decided = self.direct_of(actor).decide(asks, Choice(TARGET_OF[verb]), ident=run)
+            decided = self.direct_of(first.actor).decide(
+                asks, Choice(TARGET_OF[first.verb], until=first.until), ident=run
+            )
         except HfGateError as problem:
             self._stay(ready, str(problem), now)
             return len(moved)

@@ -32,15 +32,17 @@ from . import (
     repos,
     request,
     runs,
+    similar,
     tray,
 )
+from .ending import day_of
 from .office import Office
 from .shield import BIGGEST, Shield
 from .sign_in import Door
 from .terminal import Terminal
 from .visit import ENVIRONMENT, NotFound, Page, Refused, Visit, fields, local
 
-ENVIRONMENT.globals["strip_of"] = tray.strip_of
+ENVIRONMENT.globals |= {"strip_of": tray.strip_of, "until_day": day_of}
 _log = logging.getLogger("hf_gate.web")
 _THREADS: Final = 6
 _VIEWER, _REVIEWER, _ADMIN = Role.VIEWER, Role.REVIEWER, Role.ADMIN
@@ -62,8 +64,10 @@ WAYS: Final = (
     Way("POST", "/views", _VIEWER, queue.save_view),
     Way("GET", "/requests/{id}", _VIEWER, request.page),
     Way("GET", "/requests/{id}/why", _VIEWER, request.why),
+    Way("GET", "/requests/{id}/similar", _REVIEWER, similar.part),
     Way("GET", "/requests/{id}/{verb}", _REVIEWER, request.sheet),
     Way("POST", "/requests/{id}/note", _REVIEWER, request.note),
+    Way("POST", "/requests/{id}/looking", _REVIEWER, request.looking),
     Way("GET", "/tray", _VIEWER, tray.page),
     Way("POST", "/tray", _REVIEWER, tray.decide),
     Way("POST", "/tray/undo", _REVIEWER, tray.undo),

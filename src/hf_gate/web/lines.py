@@ -114,7 +114,10 @@ def lines_of(visit: Visit, rows: Sequence[RequestRow]) -> list[Line]:
     repos = repos_of(office, rows)
     said = verdicts_of(office, rows, visit.now, repos)
     held = office.tray.about(row.id for row in rows)
-    return [_line(visit, row, repos.get(row.repo), said.get(row.id), held.get(row.id)) for row in rows]
+    lines = [_line(visit, row, repos.get(row.repo), said.get(row.id), held.get(row.id)) for row in rows]
+    for request, others in office.looks.others([row.id for row in rows], visit.member.name).items():
+        next(line for line in lines if line.row.id == request).flags.append(f"eye:{others[0][0]} is looking")
+    return lines
 
 
 def _line(visit: Visit, row: RequestRow, repo: RepoRow | None, said: Said | None, held: Held | None) -> Line:

@@ -28,6 +28,7 @@ from ..store.tray import Tray
 from ..usecases.decide import Direct
 from ..usecases.judging import Court
 from ..usecases.tray import Clearing
+from .looking import Looks
 
 _LOOK: Final = 2.0  # seconds between two looks at the files of the desk
 _WATCHED: Final = 180.0  # seconds
@@ -63,6 +64,7 @@ class Office:
     pulse: Pulse = field(default_factory=Pulse)
     wake: threading.Event = field(default_factory=threading.Event)
     read_now: Callable[[], None] = lambda: None
+    looks: Looks = field(default_factory=Looks)
     _hall: tuple[joining.Bench, joining.Hall] | None = None
     _looked_at: float | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)

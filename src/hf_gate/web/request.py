@@ -25,12 +25,15 @@ from ..usecases.decisions import note_entry
 from ..usecases.hearing import Hearing, hear
 from . import words
 from .asking import PENDING, asked_of, read, scoped
+from .ending import ends_of
 from .finding import request_of
 from .lines import Line, key_of, lines_of
+from .reversal import Reversal, reversal_of
 from .verdicts import Said
 from .visit import NotFound, Refused, Visit
 
 NOTE_LIMIT = 4000
+UNTIL = "until"  # beside the verbs: an acceptance with an end
 _ENTRIES = 200  # of one attempt
 
 
@@ -71,7 +74,10 @@ def page(visit: Visit) -> Response:
         notes=[one for one in history if one.kind == "NoteWritten"],
         elsewhere=elsewhere(visit, row),
         facts=facts(visit, line),
-        sheet=sheet_of(visit, line, verb) if verb in line.verbs and verb in {"reset", "reject", "cancel"} else None,
+        reversal=None if line.is_leaving else reversal_of(visit, row),
+        others=visit.office.looks.others([row.id], visit.member.name).get(row.id, []),
+        ends=ends_of(visit) if verb == UNTIL and "accept" in line.verbs else None,
+        sheet=sheet_of(visit, line, verb) if verb in line.verbs and (verb != "accept" or visit.asked("back")) else None,
         meaning=MEANING.get(row.state.status, ""),  # type: ignore[call-overload]
     )
 
@@ -88,6 +94,14 @@ def neighbours(visit: Visit, row: RequestRow) -> tuple[str | None, str | None]:
     tail = urlencode({"q": asked.text})
     before, after = (f"/requests/{key_of(rows[0])}?{tail}" if rows else None for rows in found)
     return before, after
+
+
+def looking(visit: Visit) -> Response:
+    """Somebody has it open: who else has. It keeps nobody from deciding."""
+    row = request_of(visit, visit.params["id"])
+    visit.office.looks.at(row.id, visit.member.name, anew=visit.said("anew") == "yes")
+    others = visit.office.looks.others([row.id], visit.member.name).get(row.id, [])
+    return visit.page("parts/looking.html", others=others, key=key_of(row))
 
 
 def why(visit: Visit) -> Response:
@@ -230,6 +244,7 @@ class Sheet:
     reason: str
     texts: list[tuple[str, str]]
     takes_reason: bool
+    back: Reversal | None = None  # it takes an act of the desk back
 
 
 def sheet(visit: Visit) -> Response:
@@ -237,6 +252,8 @@ def sheet(visit: Visit) -> Response:
     row = request_of(visit, visit.params["id"])
     line = lines_of(visit, [row])[0]
     verb = visit.params["verb"]
+    if verb == UNTIL and "accept" in line.verbs:
+        return visit.page("parts/until.html", line=line, ends=ends_of(visit)) if visit.is_part else page(visit)
     if verb not in VERBS or verb not in line.verbs:
         raise NotFound
     if not visit.is_part:
@@ -253,7 +270,15 @@ def sheet_of(visit: Visit, line: Line, verb: str) -> Sheet:
         texts.append((f"rule {suggested[0]}", fill(suggested[1], repo=repo, user=user, rule=suggested[0])))
     texts += texts_for(visit, user, repo)
     takes = verb in {"reset", "reject"}
-    return Sheet(verb, line, texts[0][1] if suggested and takes else "", texts[:9] if takes else [], takes)
+    back = reversal_of(visit, line.row) if visit.asked("back") else None
+    return Sheet(
+        verb,
+        line,
+        texts[0][1] if suggested and takes else "",
+        texts[:9] if takes else [],
+        takes,
+        back if back is not None and back.verb == verb else None,
+    )
 
 
 def texts_for(visit: Visit, user: str, repo: str | None) -> list[tuple[str, str]]:

@@ -14,10 +14,14 @@ from ..domain.rows import RequestRow
 from ..domain.tray import VERBS, Held
 from ..usecases.tray import Taken, Wish
 from . import words
+from .ending import day_of, until_of
 from .finding import request_of
 from .lines import Line, key_of, lines_of
+from .reversal import Reversal, reversal_of
 from .visit import NotFound, Refused, Visit
 
+_DAYS = 7  # of what has left
+_MANY = 20
 _SHOWN = 8  # decisions that are named in the strip
 _DID = {"accept": "Accepted", "reset": "Reset", "reject": "Rejected", "cancel": "Cancelled"}
 
@@ -72,8 +76,41 @@ def page(visit: Visit) -> Response:
         except NotFound:
             continue
     if not visit.is_part:
-        return visit.page("tray.html", title="Tray")
+        return visit.page("tray.html", title="Tray", sent=_sent(visit), days=_DAYS)
     return visit.page("parts/answer.html", lines=lines_of(visit, rows), is_poll=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A decision that came about. `back`: what leads back, where nobody has moved it since."""
+
+    item: Held
+    line: Line
+    when: str
+    back: Reversal | None
+
+
+def _sent(visit: Visit) -> list[Sent]:
+    """What this person decided in the last days, the latest first."""
+    office = visit.office
+    held = office.tray.sent(visit.member.name, ms(visit.now) - _DAYS * 86_400_000, _MANY)
+    rows = {
+        row.id: row for row in office.store.requests([one.request for one in held]).values() if visit.sees(row.repo)
+    }
+    lines = {line.row.id: line for line in lines_of(visit, list(rows.values()))}
+    latest: dict[int, int] = {}
+    for one in held:
+        latest.setdefault(one.request, one.id)
+    return [
+        Sent(
+            one,
+            lines[one.request],
+            visit.when(words.moment(one.ended_at or one.made_at)),
+            reversal_of(visit, rows[one.request]) if latest[one.request] == one.id else None,
+        )
+        for one in held
+        if one.request in rows
+    ]
 
 
 # ---- decisions ---------------------------------------------------------------------------------------------------------
@@ -86,13 +123,15 @@ def decide(visit: Visit) -> Response:
     reason = visit.said("reason")
     if verb in {"reset", "reject"}:
         _check_reason(verb, reason, allowed=visit.said("silent") == "yes")
-    office = visit.office
+    office, until = visit.office, until_of(visit) if verb == "accept" else None
     hold = None if visit.said("when") == "later" else office.hold
-    taken = office.clearing.take(Wish(verb, {row.id: version}, visit.member.name, reason), visit.now, hold)
+    taken = office.clearing.take(Wish(verb, {row.id: version}, visit.member.name, reason, until), visit.now, hold)
     office.wake.set()
     line = lines_of(visit, [row])[0]
+    office.looks.gone(row.id, visit.member.name)
     if taken.count:
-        return _done(visit, [line], f"{_DID[verb]} {line.who}. {_in_words(hold)}")
+        end = f" until {day_of(visit, until)}" if until else ""
+        return _done(visit, [line], f"{_DID[verb]} {line.who}{end}. {_in_words(hold)}")
     return _lost(visit, taken, line)
 
 

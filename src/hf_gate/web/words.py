@@ -116,6 +116,11 @@ def when(moment: datetime, zone: tzinfo, now: datetime | None = None) -> str:
     return f"{there.day} {_MONTHS[there.month - 1]}{year}, {there:%H:%M}"
 
 
+def day(moment: datetime, zone: tzinfo, now: datetime) -> str:
+    """The last day before a moment at which something ends: `25 Dec 2026`; without the year when it is this one."""
+    return when(moment - timedelta(seconds=1), zone, now).partition(",")[0]
+
+
 # ---- facts ----------------------------------------------------------------------------------------------------------------
 
 _KINDS: Final = {"email.academic": "academic mail", "email.free": "free mail", "email.disposable": "throw-away mail"}

@@ -84,6 +84,10 @@
     post("/tray", { [verb]: control.value });
     if (next) focusRow(next);
   }
+  function until(row) {
+    const able = row && row.dataset.requestId && !row.matches(".is-leaving, .is-gone") && $('[data-do="accept"]', row);
+    if (able) openSheet(`/requests/${row.dataset.requestId}/until`); else say("That cannot be decided here.");
+  }
   // The row shows at once that it is leaving; the answer of the desk follows, and says if it is not so.
   function leaving(row, verb) {
     row.classList.add("is-leaving");
@@ -156,6 +160,10 @@
     $("b", box).textContent = at.value.length;
     if (at.value.trim()) at.removeAttribute("aria-invalid");
   }
+  document.addEventListener("input", (event) => {
+    const chosen = event.target.dataset.chooses; // a day of the calendar was meant, not a length of time
+    if (chosen) for (const one of all(`[name=until][value=${chosen}]`, event.target.form)) one.checked = true;
+  });
   document.addEventListener("input", (event) => { if (event.target.matches("textarea[data-count]")) count(event.target); });
 
   // ---- selecting: kept by the desk, never here -----------------------------------------------------------
@@ -196,11 +204,11 @@
 
   // ---- keys ----------------------------------------------------------------------------------------
   const isTyping = (node) => node && (node.matches("textarea, select, [contenteditable]") || (node.matches("input") && !["checkbox", "radio", "button"].includes(node.type)));
-  const go = { q: "/queue", p: "/plans", r: "/repos", u: "/people", o: "/policies", l: "/audit", s: "/settings" };
+  const go = { q: "/queue", p: "/plans", r: "/repos", u: "/people", o: "/policies", l: "/audit", s: "/settings", t: "/tray" };
   const inQueue = {
     j: () => step(1), k: () => step(-1), ArrowDown: () => step(1), ArrowUp: () => step(-1),
     o: () => { const row = now(); if (row) $(".who", row).click(); },
-    a: () => decide(now(), "accept"), s: () => decide(now(), "reset"), r: () => decide(now(), "reject"),
+    a: () => decide(now(), "accept"), A: () => until(now()), s: () => decide(now(), "reset"), r: () => decide(now(), "reject"),
     x: () => pickRow(now(), false), X: () => pickRow(now(), true),
     c: () => decide(now(), "cancel"), e: () => why(now()),
     z: () => post("/tray/undo", { which: "last" }),
@@ -232,7 +240,7 @@
     const found = all(`[data-key="${key === "]" ? "\\]" : key === "[" ? "\\[" : key}"]`, root).find((one) => one.offsetParent !== null);
     if (!found) return;
     event.preventDefault();
-    if (found.matches("textarea, input")) found.focus(); else found.click();
+    if (found.matches("textarea, input:not([type=radio])")) found.focus(); else found.click();
   }
 
   // ---- the tray counts down --------------------------------------------------------------------------

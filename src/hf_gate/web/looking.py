@@ -1,0 +1,64 @@
+"""Who has which request open just now: a hint to the others, kept in memory for minutes, that keeps nobody from anything."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+BEAT: Final = 60.0  # seconds after which somebody who said nothing more is not looking any more
+LEASE: Final = 300.0  # seconds: a page that is left open says nothing of anybody
+_MOST: Final = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Somebody's look at a request. Times by the clock of this process."""
+
+    member: str
+    since: float
+    heard: float
+
+    def is_on(self, now: float) -> bool:
+        return now - self.heard <= BEAT and now - self.since <= LEASE
+
+
+@dataclass
+class Looks:
+    """All of a desk. `clock`: seconds that only grow."""
+
+    clock: Callable[[], float] = time.monotonic
+    _known: OrderedDict[tuple[int, str], Look] = field(default_factory=OrderedDict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def at(self, request: int, member: str, *, anew: bool) -> None:
+        """Somebody looks; `anew`: they have just opened it, else the page is still open."""
+        now, key = self.clock(), (request, member)
+        with self._lock:
+            before = None if anew else self._known.get(key)
+            self._known[key] = Look(member, now if before is None else before.since, now)
+            self._known.move_to_end(key)
+            while len(self._known) > _MOST:
+                self._known.popitem(last=False)
+
+    def gone(self, request: int, member: str) -> None:
+        """They have decided."""
+        with self._lock:
+            self._known.pop((request, member), None)
+
+    def others(self, requests: Iterable[int], member: str) -> dict[int, list[tuple[str, int]]]:
+        """By request, who else looks at it and for how many seconds, the first first."""
+        now, wanted = self.clock(), set(requests)
+        with self._lock:
+            on = [
+                (request, look)
+                for (request, who), look in self._known.items()
+                if request in wanted and who != member and look.is_on(now)
+            ]
+        found: dict[int, list[tuple[str, int]]] = {}
+        for request, look in sorted(on, key=lambda one: one[1].since):
+            found.setdefault(request, []).append((look.member, int(now - look.since)))
+        return found

@@ -1,0 +1,224 @@
+"""The page of a request: an acceptance that ends, what leads back from what was sent, who else looks, and what is like it."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+import pytest
+
+from hf_gate import Hub
+from hf_gate.domain.members import Member, Role
+from hf_gate.domain.moments import ms
+from hf_gate.domain.tray import ground_of
+from hf_gate.usecases.cadence import Kind
+from hf_gate.web.looking import BEAT, LEASE, Looks
+from tests.web.kit import GOOD, Answer, Room, Visitor
+
+
+@pytest.fixture
+def asked(room: Room) -> Room:
+    people = [{"username": name, "email": f"{name}@ethz.ch"} for name in ("ada", "bob", "cyd")]
+    room.ask(people, {"Purpose": GOOD})
+    return room
+
+
+def _key(room: Room, name: str) -> str:
+    return room.row(name).state.hub_request or ""
+
+
+def _decide(room: Room, visitor: Visitor, verb: str, name: str, **more: str) -> Answer:
+    values = {"verb": verb, "key": _key(room, name), "version": ground_of(room.row(name)), **more}
+    return visitor.post("/tray", values)
+
+
+def _page(room: Room, visitor: Visitor, name: str, more: str = "") -> str:
+    return visitor.get(f"/requests/{_key(room, name)}{more}").body
+
+
+# ---- accept until --------------------------------------------------------------------------------------------------------
+
+
+def test_an_acceptance_ends_on_the_day_that_was_chosen(asked: Room) -> None:
+    lena = asked.visitor()
+    assert _decide(asked, lena, "accept", "ada", until="30d").status == 303
+    assert " until " in lena.get("/queue").body
+    before = asked.office.now()
+    asked.leave()
+    state = asked.row("ada").state
+    assert state.status == "accepted"
+    assert state.until is not None
+    assert 0 <= state.until - ms(before + timedelta(days=30)) < 60_000
+    assert "access ends" in _page(asked, lena, "ada")
+
+
+def test_two_ends_leave_as_two(asked: Room) -> None:
+    lena = asked.visitor()
+    _decide(asked, lena, "accept", "ada", until="30d")
+    _decide(asked, lena, "accept", "bob", until="day", day="2099-06-30")
+    _decide(asked, lena, "accept", "cyd")
+    asked.leave()
+    ends = [asked.row(name).state.until for name in ("ada", "bob", "cyd")]
+    assert ends[2] is None
+    assert ends[0] is not None
+    assert ends[1] is not None
+    assert ends[0] < ends[1]
+
+
+def test_the_sheet_says_the_days_and_what_happens_then(asked: Room) -> None:
+    lena = asked.visitor()
+    part = lena.get(f"/requests/{_key(asked, 'ada')}/until", hx_request="true").body
+    assert re.findall(r'name="until" value="(\w+)"', part) == ["30d", "90d", "365d", "day"]
+    assert "the next plan after that moment resets them" in part
+    assert 'type="date"' in part
+    assert 'id="leaves"' in _page(asked, lena, "ada", "?verb=until"), "without a script too"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"until": "day", "day": "2020-01-01"}, {"until": "day"}, {"until": "soon"}, {"until": "day", "day": "30 Feb"}],
+)
+def test_an_end_that_is_none_lets_nobody_in(asked: Room, more: dict[str, str]) -> None:
+    assert _decide(asked, asked.visitor(), "accept", "ada", **more).status == 422
+    assert asked.office.tray.waiting() == []
+
+
+def test_a_reset_has_no_end(asked: Room) -> None:
+    assert _decide(asked, asked.visitor(), "reset", "ada", reason="Say more.", until="30d").status == 303
+    assert asked.office.tray.waiting()[0].until is None
+
+
+# ---- reversing -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("verb", "warning"),
+    [
+        ("accept", "What they downloaded meanwhile stays with them."),
+        ("reject", "They may have read the reason"),
+        ("reset", "that mail cannot be taken back"),
+    ],
+)
+def test_what_was_sent_is_led_back_with_a_warning(asked: Room, verb: str, warning: str) -> None:
+    lena = asked.visitor()
+    _decide(asked, lena, verb, "ada", reason="Say more.")
+    asked.leave()
+    page = _page(asked, lena, "ada")
+    assert "by you" in page
+    assert "verb=cancel&amp;back=1" in page
+    sheet = lena.get(f"/requests/{_key(asked, 'ada')}/cancel?back=1", hx_request="true").body
+    assert warning in sheet
+    assert "to reverse what was sent" in sheet
+    assert f"/requests/{_key(asked, 'ada')}?verb=cancel&amp;back=1" in lena.get("/tray").body
+    _decide(asked, lena, "cancel", "ada")
+    asked.leave()
+    assert asked.row("ada").state.status == "pending"
+
+
+def test_back_from_a_cancellation_is_what_it_was_before(asked: Room) -> None:
+    lena = asked.visitor()
+    for verb in ("accept", "cancel"):
+        _decide(asked, lena, verb, "ada")
+        asked.leave()
+    assert "verb=accept&amp;back=1" in _page(asked, lena, "ada")
+    sheet = lena.get(f"/requests/{_key(asked, 'ada')}/accept?back=1", hx_request="true").body
+    assert "They may download again" in sheet
+
+
+def test_what_others_moved_on_the_hub_is_not_ours_to_reverse(asked: Room) -> None:
+    lena = asked.visitor()
+    _decide(asked, lena, "accept", "ada")
+    asked.leave()
+    with Hub(asked.local.tokens["admin"], asked.local.url) as other:
+        other.reject(asked.repo, "ada", reason="outside")
+    with asked.office.store.writing() as write:  # near our own change another status would be no news
+        write.db.run("UPDATE requests SET moved_at = moved_at - ? WHERE id = ?", (3_600_000, asked.row("ada").id))
+    asked.read(Kind.FULL)
+    page = _page(asked, lena, "ada")
+    assert "Reverse that" not in page
+    assert "outside the desk" in page
+    assert "accepted to rejected, on the Hub" in page
+    assert "back=1" not in lena.get("/tray").body
+
+
+def test_the_tray_lists_ones_own_alone(asked: Room) -> None:
+    lena, mia = asked.visitor(), asked.reviewer("mia")
+    _decide(asked, lena, "accept", "ada")
+    asked.leave()
+    assert "Reverse" in lena.get("/tray").body
+    assert "Nothing yet." in mia.get("/tray").body
+
+
+# ---- who else looks --------------------------------------------------------------------------------------------------------
+
+
+def test_the_others_see_who_looks_and_may_decide_all_the_same(asked: Room) -> None:
+    lena, mia = asked.visitor(), asked.reviewer("mia")
+    beat = f"/requests/{_key(asked, 'ada')}/looking"
+    assert "is looking" not in mia.post(beat, {"anew": "yes"}).body
+    assert "mia</span> is looking" in lena.post(beat).body
+    assert "mia is looking" in lena.get("/queue").body
+    assert "mia is looking" not in mia.get("/queue").body
+    assert _decide(asked, lena, "accept", "ada").status == 303
+    assert "lena-brandt</span> is looking" not in _page(asked, mia, "ada")
+
+
+def test_a_look_ends_with_its_page_and_after_five_minutes_at_the_latest() -> None:
+    now = [0.0]
+    looks = Looks(lambda: now[0])
+    looks.at(1, "mia", anew=True)
+    now[0] = BEAT + 1
+    assert looks.others([1], "lena") == {}
+    looks.at(1, "mia", anew=True)
+    for _ in range(int(LEASE // 30)):
+        now[0] += 30
+        looks.at(1, "mia", anew=False)
+    assert looks.others([1], "lena") == {1: [("mia", int(LEASE))]}
+    now[0] += 1
+    assert looks.others([1], "lena") == {}
+    looks.at(1, "mia", anew=False)
+    assert looks.others([1], "lena") == {}, "a page that is left open says nothing of anybody"
+
+
+def test_a_viewer_claims_nothing_and_sees_nothing_alike(asked: Room) -> None:
+    vic = asked.visitor(Member(name="vic", role=Role.VIEWER))
+    key = _key(asked, "ada")
+    assert vic.post(f"/requests/{key}/looking").status == 403
+    assert vic.get(f"/requests/{key}/similar").status == 404
+    page = vic.get(f"/requests/{key}").body
+    assert "/looking" not in page
+    assert "/similar" not in page
+
+
+# ---- what is like it -------------------------------------------------------------------------------------------------------
+
+
+def test_the_same_domain_and_the_same_words_are_told_with_their_outcomes(asked: Room) -> None:
+    asked.ask([{"username": "eve", "email": "eve@elsewhere.example"}], {"Purpose": GOOD})
+    asked.ask([{"username": "fay", "email": "fay@ethz.ch"}], {"Purpose": "Something else entirely, for a lecture."})
+    lena = asked.visitor()
+    _decide(asked, lena, "accept", "bob")
+    asked.leave()
+    part = lena.get(f"/requests/{_key(asked, 'ada')}/similar", hx_request="true").body
+    domain, _, words = part.partition("With the same words")
+    assert {name for name in ("bob", "cyd", "eve", "fay") if f">{name}<" in domain.replace("bdi", "")} >= {"fay"}
+    assert _names(domain) == {"bob", "cyd", "fay"}
+    assert _names(words) == {"bob", "cyd", "eve"}
+    assert "accepted" in domain
+
+
+def _names(part: str) -> set[str]:
+    return set(re.findall(r"<bdi>(bob|cyd|eve|fay|ada)</bdi></a>", part))
+
+
+def test_mail_that_everybody_has_and_words_that_say_little_are_compared_with_nobodys(room: Room) -> None:
+    room.ask([{"username": name, "email": f"{name}@gmail.com"} for name in ("ada", "bob")], {"Purpose": "test"})
+    part = room.visitor().get(f"/requests/{_key(room, 'ada')}/similar", hx_request="true").body
+    assert "open to everybody" in part
+    assert "No answer is long enough" in part
+    assert "bob" not in part
+
+
+def test_what_is_like_it_at_a_repo_of_others_is_not_told(asked: Room) -> None:
+    mia = asked.reviewer("mia", "nobody/else")
+    assert mia.get(f"/requests/{_key(asked, 'ada')}/similar").status == 404
