@@ -163,6 +163,7 @@ class Scene:
             "/requests/{id}": [f"/requests/{one.state.hub_request}" for one in (waits, gone)]
             + [f"/requests/{key}?verb=reset", f"/requests/{key}?{asked}", f"/requests/{quote(text, safe='')}"],
             "/requests/{id}/why": [f"/requests/{one.state.hub_request}/why?{asked}" for one in (waits, gone)],
+            "/requests/{id}/similar": [f"/requests/{key}/similar", f"/requests/{key}/similar?{asked}"],
             "/requests/{id}/{verb}": [f"/requests/{key}/reset", f"/requests/{key}/reject?{asked}"],
             "/tray": ["/tray", f"/tray?rows={key}", f"/tray?{asked}"],
             "/bulk/{id}": [f"{self.bulk}?verb=reset", f"{self.bulk}?{asked}&verb=reset"],

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import unquote, urlencode
 
 from hf_gate import Hub, wiring
 from hf_gate.config import Flags, read_settings
@@ -111,7 +111,7 @@ class Visitor:
 async def _called(app: Shield, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
     bare, _, query = path.partition("?")
     scope = {
-        "type": "http", "http_version": "1.1", "method": method, "scheme": "http", "path": bare, "raw_path": bare.encode(),
+        "type": "http", "http_version": "1.1", "method": method, "scheme": "http", "path": unquote(bare), "raw_path": bare.encode(),
         "query_string": query.encode(), "headers": [(n.encode(), v.encode("latin-1")) for n, v in headers.items()],
         "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 7860), "root_path": "",
     }  # fmt: skip

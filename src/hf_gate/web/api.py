@@ -148,6 +148,7 @@ def add(app: FastAPI, desk: Desk) -> None:
             f"/api/v1{path}", endpoint, methods=[method], response_model=model, summary=summary, responses=_TROUBLE
         )
     app.add_exception_handler(RequestValidationError, api.invalid)
+    app.add_exception_handler(400, api.unreadable)
     app.add_api_route("/api/openapi.json", api.openapi(app), methods=["GET"], include_in_schema=False)
 
 
@@ -220,6 +221,12 @@ class _Api:
         said = str(first.get("msg", "not what is asked for"))
         return await self._answered(
             request, Role.VIEWER, lambda _: _no(422, f"{where}: {said}", "/api/openapi.json tells what is taken.")
+        )
+
+    async def unreadable(self, request: Request, _: Exception) -> Response:
+        """A body that is no text, or no JSON at all."""
+        return await self._answered(
+            request, Role.VIEWER, lambda _: _no(400, "The body cannot be read as JSON.", "Send JSON in UTF-8.")
         )
 
     def openapi(self, app: FastAPI) -> Callable[[Request], Any]:
