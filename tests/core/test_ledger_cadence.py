@@ -65,8 +65,10 @@ def test_the_pause_slides_between_a_minute_and_half_an_hour_within_its_share_of_
     before: float, found: bool, calls: int, quota: float | None
 ) -> None:
     pause = next_pause(before, found=found, calls=calls, quota=quota, window=None if quota is None else 300.0)
-    assert SHORTEST <= pause <= LONGEST
-    if quota is not None and pause < LONGEST:
+    assert SHORTEST <= pause <= DAY / 1000
+    if quota is None:
+        assert pause <= LONGEST
+    elif pause < DAY / 1000:
         assert calls <= SHARE * quota * pause / 300.0 * 1.000001
 
 
@@ -78,6 +80,10 @@ def test_news_brings_the_next_look_nearer_and_silence_puts_it_off() -> None:
 def test_forty_idle_repos_take_a_twentieth_of_a_free_window() -> None:
     pause = next_pause(60, found=True, calls=160, quota=1000, window=300)
     assert 160 / pause * 300 <= 50.0001
+
+
+def test_many_repos_are_looked_at_less_often_than_twice_an_hour_rather_than_too_dearly() -> None:
+    assert next_pause(1800, found=False, calls=4 * 76, quota=500, window=300) == 3648
 
 
 # ---- a desk to begin with -----------------------------------------------------------------------------------------------

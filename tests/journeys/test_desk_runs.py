@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 
+from hf_gate.cli.run import greed
 from hf_gate.domain.events import canonical
 from hf_gate.plan.model import read
 from hf_gate.store.opening import open_store
 from hf_gate.testing import LocalHub
+from hf_gate.usecases.cadence import least_pause
 from hf_gate.usecases.run import AUTO
 from hf_gate.usecases.runs import begin
 from hf_gate.wiring import world_of
@@ -258,3 +260,10 @@ def test_a_run_that_nobody_carries_is_stopped_at_once_and_its_policy_acts_again_
     assert console.run("policy", "promote", "voices", "--yes").code == 0
     console.run("run", "--once")
     assert status_of(console.hub, "ada-l") == "accepted"
+
+
+def test_a_pause_that_takes_too_much_of_the_token_is_told_with_one_that_does_not() -> None:
+    least = least_pause(4 * 38, quota=500, window=300)
+    assert greed(300, least, 38) == (
+        "To look at 38 repos every 5 min 0 s takes 30% of this token's calls; --every 31m, or auto, keeps it to 5%."
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from math import ceil
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -70,6 +71,7 @@ class _Loop:
         self.found = False
         self._repos: list[Repo] = []
         self._looked = float("-inf")
+        self._is_warned = False
 
     def for_ever(self, pause: float | None) -> int:
         """Until somebody ends it, or the token is refused."""
@@ -86,6 +88,7 @@ class _Loop:
             except HfGateError as problem:
                 self.run.out.warn(f"{problem} The next turn tries again.")
             self.pause = self._next() if pause is None else pause
+            self._warn_of_greed(pause)
             clock.sleep(max(0.0, began + self.pause - clock.now().timestamp()))
 
     def _next(self) -> float:
@@ -93,6 +96,16 @@ class _Loop:
 
         seen, calls = self.run.hub.outlook(), 4 * len(self._repos)
         return next_pause(self.pause, found=self.found, calls=calls, quota=seen.quota, window=seen.window_s)
+
+    def _warn_of_greed(self, pause: float | None) -> None:
+        """Says once when a pause that somebody chose leaves others less of the token than is usual."""
+        from ..usecases.cadence import least_pause  # noqa: PLC0415 - as above
+
+        seen = self.run.hub.outlook()
+        least = least_pause(4 * len(self._repos), seen.quota, seen.window_s)
+        if pause is not None and pause < least and not self._is_warned:
+            self._is_warned = True
+            self.run.out.warn(greed(pause, least, len(self._repos)))
 
     def turn(self) -> int:
         """One turn, told in a line; its exit code."""
@@ -125,6 +138,16 @@ class _Loop:
         if now - self._looked >= _LOOK_FOR_REPOS:
             self._repos, self._looked = wanted_repos(self.run, (), None), now
         return self._repos
+
+
+def greed(pause: float, least: float, repos: int) -> str:
+    """How much of the token's calls a pause takes that is shorter than the share of looking asks for."""
+    from ..usecases.cadence import SHARE  # noqa: PLC0415 - only who loops
+
+    return (
+        f"To look at {numbered(repos, 'repo')} every {in_words(pause)} takes {SHARE * least / pause:.0%} of this token's"
+        f" calls; --every {ceil(least / 60)}m, or auto, keeps it to {SHARE:.0%}."
+    )
 
 
 def _code(done: Turn) -> int:

@@ -74,11 +74,15 @@ def _differing(ours: Mapping[str, int], report: Mapping[str, int]) -> str | None
 
 
 def next_pause(before: float, *, found: bool, calls: int, quota: float | None, window: float | None) -> float:
-    """Seconds until the next quick reading: shorter while there is news, longer while there is none.
+    """Seconds until the next quick reading: shorter while there is news, longer while there is none, half an hour at most.
 
-    `calls` of one reading of all repos take at most `SHARE` of `quota` calls in `window` seconds, unless that would be
-    longer than half an hour.
+    Where `calls`, those of one reading of all repos, would be more than `SHARE` of `quota` calls in `window` seconds, it is
+    longer; never than a day.
     """
     sliding = before / 2 if found else before * 1.5
-    floor = calls * window / (SHARE * quota) if quota and window else 0.0
-    return min(LONGEST, max(SHORTEST, floor, sliding))
+    return max(least_pause(calls, quota, window), min(LONGEST, max(SHORTEST, sliding)))
+
+
+def least_pause(calls: int, quota: float | None, window: float | None) -> float:
+    """Seconds between two readings that keep to their share of the token's calls; 0 while its limits are not known."""
+    return min(DAY / 1000, calls * window / (SHARE * quota)) if quota and window else 0.0
