@@ -15,6 +15,7 @@ from hf_gate.errors import Guarded, UsageError
 from hf_gate.plan import guards, render
 from hf_gate.plan.model import Change, Plan, Reason, digest_of, read, sealed, written
 from hf_gate.policy.spelling import Rate
+from hf_gate.usecases.propose import Room
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 
@@ -178,10 +179,39 @@ def test_a_budget_takes_the_oldest_and_defers_the_rest(changes: list[Change], li
 
 
 def test_protected_people_are_let_in_and_never_put_out() -> None:
-    kept, out = guards.protect(
-        [change(1, user="Eval-Robot"), change(2, user="eval-robot", before="accepted", after="reset")], ["eval-robot"]
-    )
-    assert ([c.row for c in kept], [c.row for c in out]) == ([1], [2])
+    is_protected = guards.protector(["eval-robot"])
+    assert not is_protected(change(1, user="Eval-Robot"))
+    assert is_protected(change(2, user="Eval-robot", before="accepted", after="reset"))
+
+
+def first_cycle(changes: list[Change], acting: set[str]) -> tuple[list[int], dict[guards.Start, int]]:
+    """Who goes, by the rows of their requests, and who is held."""
+    doors = guards.FirstCycles(lambda start: start[1] in acting)
+    go = [each for each in changes if doors.let(each)]
+    return sorted(each.row for each in (*go, *doors.few())), dict(doors.held)
+
+
+def test_a_version_begins_with_few_and_one_that_acts_already_with_many() -> None:
+    fifty = [change(n) for n in range(1, 51)]
+    assert first_cycle(fifty, set()) == (list(range(1, 51)), {})
+    one_more = [*fifty, change(51)]
+    start = (str(fifty[0].policy), str(fifty[0].policy_digest), str(fifty[0].where))
+    assert first_cycle(one_more, set()) == ([], {start: 51})
+    assert first_cycle(one_more, {start[1]}) == (list(range(1, 52)), {})
+    ends = [change(n, policy=None, policy_digest=None, rule="until") for n in range(1, 61)]
+    assert first_cycle(ends, set()) == (list(range(1, 61)), {})
+
+
+def test_who_is_held_or_protected_takes_nobodys_place() -> None:
+    waiting = [change(n, user="robot", before="accepted", after="reset") for n in range(1, 10)]
+    held = [change(n, policy="new", policy_digest="f" * 64) for n in range(10, 100)]
+    others = [change(n) for n in range(100, 106)]
+    doors = guards.FirstCycles(lambda start: start[0] != "new")
+    room = Room(most=5, doors=doors, is_protected=guards.protector(["robot"]))
+    for each in (*waiting, *held, *others):
+        room.offer(each)
+    assert [each.row for each in room.fill()] == [100, 101, 102, 103, 104]
+    assert (room.dropped, room.protected, sum(doors.held.values())) == (1, 9, 90)
 
 
 def test_the_words_of_a_plan_make_hostile_text_visible() -> None:

@@ -15,10 +15,9 @@ from .output import in_words, numbered
 from .runs import carry, run_result
 
 if TYPE_CHECKING:
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from ..plan.model import Change, Plan
-    from ..usecases.propose import Proposal
     from ..usecases.run import Desk
     from .frame import Run
 
@@ -49,48 +48,17 @@ def plan(run: Run, path: Path | None, valid: str, moment: str | None, profiles: 
     from ..config import parse_seconds  # noqa: PLC0415 - only here
     from ..plan.model import written  # noqa: PLC0415 - only who plans
     from ..usecases.made import remember  # noqa: PLC0415 - only who plans
+    from ..usecases.run import planned  # noqa: PLC0415 - only who plans
     from ..wiring import write_private  # noqa: PLC0415 - only who plans
 
     lasting = timedelta(seconds=parse_seconds(valid, "--valid"))
     desk = office(run)
-    made = remember(desk.store, made_plan(desk, _moment(moment), lasting, profiles), desk.clock.now())
+    made = planned(desk, profiles=profiles, moment=_moment(moment), valid=lasting).plan
+    remember(desk.store, made, desk.clock.now())
     if path is not None:
         write_private(path, written(made))
     run.out.document(_document(made), lambda: _for_people(desk, made, path))
     return CHANGES if detailed_exitcode and made.changes else 0
-
-
-def made_plan(desk: Desk, moment: datetime | None, valid: timedelta, profiles: int) -> Plan:
-    """A plan of the desk; profiles that can change a verdict are read first, unless the moment is not now."""
-    from ..usecases.propose import propose  # noqa: PLC0415 - only who plans
-    from ..usecases.run import bind_tables, enrich  # noqa: PLC0415 - as above
-
-    now = moment or desk.clock.now()
-    if moment is None and profiles:
-        bind_tables(desk, profiles)
-
-    def once() -> Proposal:
-        return propose(
-            desk.store,
-            desk.courts(),
-            desk.hearing,
-            now=now,
-            policies=desk.policies,
-            protected=desk.protected,
-            governs=desk.governs,
-            valid=valid,
-            enters=moment is None,
-        )
-
-    proposal = once()
-    if (
-        moment is None
-        and proposal.needs
-        and profiles
-        and enrich(desk.store, desk.sources, proposal.needs, now, profiles)
-    ):
-        proposal = once()
-    return proposal.plan
 
 
 def _moment(text: str | None) -> datetime | None:

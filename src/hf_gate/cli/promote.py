@@ -76,10 +76,9 @@ def _enforced(desk: Desk, name: str) -> Policy:
 
 def _first_cycle(desk: Desk, policy: Policy) -> list[Change]:
     """What the next turn of `run` would do by this policy, were it to act on all at once."""
-    from ..plan.model import VALID  # noqa: PLC0415 - as above
-    from .plan import made_plan  # noqa: PLC0415 - as above
+    from ..usecases.run import planned  # noqa: PLC0415 - as above
 
-    plan = made_plan(desk, None, VALID, 0)
+    plan = planned(desk, profiles=0).plan
     return [change for change in plan.changes if change.policy_digest == policy.digest]
 
 

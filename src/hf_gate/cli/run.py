@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from ..domain.ids import Repo
-    from ..domain.rows import RequestRow, RunRow
+    from ..domain.rows import RequestRow
     from ..plan.model import Change
+    from ..usecases.orders import Waiting
     from ..usecases.run import Desk, Turn
     from .frame import Run
 
@@ -174,6 +175,8 @@ def _done_rows(changes: Sequence[Change]) -> list[dict[str, object]]:
 
 def _lines(done: Turn, changes: Sequence[Change]) -> Iterator[str]:
     """One turn in words: what was new, what was done, and what was not and why."""
+    from ..usecases.run import by_policy  # noqa: PLC0415 - only who runs
+
     news = sum(one.news for one in done.synced)
     kinds = ", ".join(sorted({str(one.kind) for one in done.synced})) or "nothing"
     yield f"Read {numbered(len(done.synced), 'repo')} ({kinds}): {numbered(news, 'change')} found."
@@ -192,27 +195,27 @@ def _lines(done: Turn, changes: Sequence[Change]) -> Iterator[str]:
         yield f"  run {done.run.id} ({done.run.state}): {counts}{': ' + words if words else ''}."
     for verb, number in _counted(change.verb for change in done.deferred):
         yield f"  {number:,} to {verb} are over the guard of hf-gate.yaml: deferred to the next turn."
-    for policy, number in _counted(change.policy or "" for change in done.held):
+    for policy, number in by_policy(done.held).items():
         yield (
             f"  {number:,} of policy {policy} wait: its first turn would change more than 50 requests at a repo."
             f" Look with `hf-gate plan`, then `hf-gate policy promote {policy}`."
         )
-    for run, held in done.halted:
-        yield f"  {len(held):,} wait: run {run.id}, which was to do this, was {run.state}. {_go_on(run, held)}"
+    for one in done.halted:
+        yield f"  {one.count:,} wait: run {one.run.id}, which was to do this, was {one.run.state}. {_go_on(one)}"
     late = [change for change in done.plan.changes if change.rule == "until"] if done.plan else []
     days = [int(one.facts["days_late"]) for change in late for one in change.because if one.facts.get("days_late")]
     if days:
         yield f"  {numbered(len(days), 'grant')} over for {max(days)} days or less: this comes late."
 
 
-def _go_on(run: RunRow, held: Sequence[Change]) -> str:
+def _go_on(waiting: Waiting) -> str:
     """How whoever halted a run lets its policies act again."""
-    if run.state == "paused":
-        return f"Go on: hf-gate runs resume {run.id}; or for good: hf-gate runs stop {run.id}."
-    names = sorted({change.policy for change in held if change.policy})
-    if not names:
+    ident = waiting.run.id
+    if waiting.run.state == "paused":
+        return f"Go on: hf-gate runs resume {ident}; or for good: hf-gate runs stop {ident}."
+    if not waiting.policies:
         return "To end them by hand: hf-gate plan --out plan.json."
-    return f"Edit the policy, or let it act as it is: hf-gate policy promote {' or '.join(names)}."
+    return f"Edit the policy, or let it act as it is: hf-gate policy promote {' or '.join(sorted(waiting.policies))}."
 
 
 def _counts(counts: Mapping[str, int]) -> str:

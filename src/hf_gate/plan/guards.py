@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeAlias
 
 from ..policy.spelling import Rate
 from .model import Change, Guard
@@ -55,34 +55,51 @@ def within(
     return take, deferred
 
 
-def first_cycles(changes: Iterable[Change], acting: Collection[tuple[str, str]]) -> tuple[list[Change], list[Change]]:
-    """(go, held): a policy version that never acted on a repo is held there when it would begin with many changes.
+Start: TypeAlias = tuple[str, str, str]
+"""A policy, the digest of its version, and a repo where that begins to act."""
 
-    `acting`: pairs of policy digest and repo that may act. Changes without a policy (ends of grants) go.
+
+class FirstCycles:
+    """Holds a policy version back that never acted at a repo when it would begin there with many changes; a few may go.
+
+    What is held is counted as it comes and not kept, so that it takes nobody's place. Changes without a policy (ends of
+    grants) go. `may_act` tells which versions may act where.
     """
-    groups: dict[tuple[str, str], list[Change]] = {}
-    go: list[Change] = []
-    for change in changes:
-        pair = (change.policy_digest or "", str(change.where))
-        if not pair[0] or pair in acting:
-            go.append(change)
-        else:
-            groups.setdefault(pair, []).append(change)
-    held: list[Change] = []
-    for group in groups.values():
-        (go if len(group) <= FIRST_CYCLE else held).extend(group)
-    return go, held
+
+    def __init__(self, may_act: Callable[[Start], bool]) -> None:
+        self.held: Counter[Start] = Counter()
+        self._may_act = may_act
+        self._aside: dict[Start, list[Change]] = {}
+
+    def let(self, change: Change) -> bool:
+        """Whether it may go now; if not, it may be among the `few` at the end."""
+        start = (change.policy or "", change.policy_digest or "", str(change.where))
+        if not start[1] or self._may_act(start):
+            return True
+        if start in self.held:
+            self.held[start] += 1
+            return False
+        aside = self._aside.setdefault(start, [])
+        aside.append(change)
+        if len(aside) > FIRST_CYCLE:
+            self.held[start] = len(self._aside.pop(start))
+        return False
+
+    def few(self) -> Iterator[Change]:
+        """Of versions that begin with few."""
+        for aside in self._aside.values():
+            yield from aside
 
 
-def protect(changes: Iterable[Change], names: Collection[str]) -> tuple[list[Change], list[Change]]:
-    """Nobody on the list of protected names or ids is rejected, reset or removed; returns (kept, left out)."""
+def protector(names: Collection[str]) -> Callable[[Change], bool]:
+    """Tells whether a change rejects, resets or removes somebody on the list of protected names or ids."""
     known = {name.lower() for name in names}
-    kept: list[Change] = []
-    out: list[Change] = []
-    for change in changes:
+
+    def is_protected(change: Change) -> bool:
         named = {str(value).lower() for value in (change.user, change.user_id) if value}
-        (out if change.verb != "accept" and named & known else kept).append(change)
-    return kept, out
+        return change.verb != "accept" and bool(named & known)
+
+    return is_protected
 
 
 def told(changes: Sequence[Change], waiting: int, protected: int) -> list[Guard]:

@@ -1,12 +1,14 @@
-"""The words that people gave about policies acting on their own: whose run was paused or stopped, and waits since."""
+"""What policies may do on their own: the words that people gave about it, and what a turn leaves out on their account."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 import msgspec
 
+from ..plan.guards import FirstCycles, Start
 from ..plan.model import Change
 from .ports import RunRow, StorePort, WritePort
 from .runs import PAUSED, STOPPED, UNTIL
@@ -20,8 +22,8 @@ _HALTED: Final = "halted"
 class Halt(msgspec.Struct, frozen=True):
     """What a run was about that somebody paused or stopped: versions of policies at repos, and grants that were over."""
 
-    pairs: tuple[Pair, ...]
-    ends: tuple[int, ...]  # the store's numbers of the requests
+    pairs: frozenset[Pair]
+    ends: frozenset[int]  # the store's numbers of the requests
 
     def holds(self, change: Change) -> bool:
         """Whether a change is one that waits for whoever gave the word."""
@@ -52,20 +54,21 @@ def keep_halt(store: StorePort, write: WritePort, run: RunRow, *, is_meant: bool
 
 def _halt_of(changes: Iterable[Change]) -> Halt | None:
     """None of what no policy planned: a person's own decisions come from nowhere a second time."""
-    pairs, ends = set(), set()
+    pairs, ends = set[Pair](), set[int]()
     for change in changes:
         if change.policy_digest is not None:
             pairs.add(_pair(change))
         elif change.rule == UNTIL:
             ends.add(change.row)
-    return Halt(tuple(sorted(pairs)), tuple(sorted(ends))) if pairs or ends else None
+    return Halt(frozenset(pairs), frozenset(ends)) if pairs or ends else None
 
 
 def lift(store: StorePort, write: WritePort, digest: str) -> None:
     """That version of a policy may go on wherever a run of it was halted."""
     known = halts(store)
     rest = {
-        ident: Halt(tuple(pair for pair in halt.pairs if pair[0] != digest), halt.ends) for ident, halt in known.items()
+        ident: Halt(frozenset(pair for pair in halt.pairs if pair[0] != digest), halt.ends)
+        for ident, halt in known.items()
     }
     if rest != known:
         _keep(write, {ident: halt for ident, halt in rest.items() if halt.pairs or halt.ends})
@@ -80,13 +83,59 @@ def is_halted(store: StorePort, digest: str) -> bool:
     return any(digest == pair[0] for halt in halts(store).values() for pair in halt.pairs)
 
 
-def sorted_out(store: StorePort, changes: Sequence[Change]) -> tuple[list[Change], list[tuple[RunRow, list[Change]]]]:
-    """(go, waiting): what a paused or stopped run was about waits, beside the run on whose account it does."""
-    go, waiting = list(changes), []
-    for ident, halt in halts(store).items():
-        run = store.run(ident)
-        held = [change for change in go if halt.holds(change)]
-        if held and run is not None and run.state in (PAUSED, STOPPED):
-            waiting.append((run, held))
-            go = [change for change in go if not halt.holds(change)]
-    return go, waiting
+# ---- in a turn ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Waiting:
+    """What waits on account of a run that was halted."""
+
+    run: RunRow
+    count: int = 0
+    policies: set[str] = field(default_factory=set)
+
+
+class Gates:
+    """What the changes of a turn have to pass: nothing that somebody halted, and no first cycle that is large."""
+
+    def __init__(self, store: StorePort) -> None:
+        self._store = store
+        self._halts = [
+            (run, halt)
+            for ident, halt in halts(store).items()
+            if (run := store.run(ident)) is not None and run.state in (PAUSED, STOPPED)
+        ]
+        self._known: dict[Start, bool] = {}
+        self._first = FirstCycles(self._may_act)
+        self.waiting: dict[str, Waiting] = {}
+
+    @property
+    def held(self) -> Mapping[Start, int]:
+        """How many changes each version that may not act yet would begin with, by where."""
+        return self._first.held
+
+    def let(self, change: Change) -> bool:
+        """Whether it may be done in this turn."""
+        run = next((run for run, halt in self._halts if halt.holds(change)), None)
+        if run is None:
+            return self._first.let(change)
+        waiting = self.waiting.setdefault(run.id, Waiting(run))
+        waiting.count += 1
+        if change.policy is not None:
+            waiting.policies.add(change.policy)
+        return False
+
+    def few(self) -> Iterator[Change]:
+        """First cycles that are small."""
+        return self._first.few()
+
+    def _may_act(self, start: Start) -> bool:
+        if start not in self._known:
+            self._known[start] = may_act(self._store, start)
+        return self._known[start]
+
+
+def may_act(store: StorePort, start: Start) -> bool:
+    """Whether a version was promoted, or its first cycle at this repo was small."""
+    policy, digest, repo = start
+    return store.setting(f"promoted {policy}") == digest or store.setting(f"acted {digest} {repo}") is not None

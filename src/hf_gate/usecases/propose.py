@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 import msgspec
 
@@ -47,24 +47,59 @@ class Proposal:
     needs: list[PersonRow] = field(default_factory=list)
 
 
+class Doors(Protocol):
+    """What a change has to pass before it takes a place in a plan: it goes now, or with the `few` at the end, or not at all."""
+
+    def let(self, change: Change) -> bool: ...
+    def few(self) -> Iterable[Change]: ...
+
+
+class Open:
+    """No doors: where a person looks at the plan."""
+
+    def let(self, change: Change) -> bool:  # noqa: ARG002 - as Doors has it
+        return True
+
+    def few(self) -> Iterable[Change]:
+        return ()
+
+
 @dataclass(slots=True)
 class Room:
     """The oldest changes, at most so many; the rest is counted. `last`: who asked later (ms) finds no room any more.
 
-    `enters` False: the moment is only supposed, so that no verdict becomes an entry.
+    `enters` False: the moment is only supposed, so that no verdict becomes an entry. `protected` counts those who take no
+    place because nothing may be done to them.
     """
 
     most: int = MOST
     enters: bool = True
+    doors: Doors = field(default_factory=Open)
+    is_protected: Callable[[Change], bool] = lambda _: False
+    protected: int = 0
     kept: list[Change] = field(default_factory=list)
     dropped: int = 0
     last: int | None = None
+
+    def offer(self, change: Change) -> None:
+        """One more, if it may go; it may be put out by older ones."""
+        if self.is_protected(change):
+            self.protected += 1
+        elif self.doors.let(change):
+            self.add(change)
 
     def add(self, change: Change) -> None:
         """One more; it may be put out by older ones."""
         self.kept.append(change)
         if len(self.kept) >= 2 * self.most or (self.last is None and len(self.kept) > self.most):
             self.close()
+
+    def fill(self) -> list[Change]:
+        """What it holds at the end."""
+        for change in self.doors.few():
+            self.add(change)
+        self.close()
+        return self.kept
 
     def close(self) -> None:
         """No more than there is room for."""
@@ -105,13 +140,14 @@ def propose(
     valid: timedelta = VALID,
     most: int = MOST,
     enters: bool = True,
+    doors: Doors | None = None,
 ) -> Proposal:
     """Judges all that waits at these repos (and who is in, where a policy says so), and seals what is to change.
 
     Verdicts that differ from the last ones are entered into the ledger on the way, unless the moment is only supposed
     (`enters` False); nothing else is changed. Grants end at all repos that the desk `governs`, judged or not.
     """
-    room, counts = Room(most, enters), Counter[str]()
+    room, counts = Room(most, enters, doors or Open(), guards.protector(protected)), Counter[str]()
     needs: dict[int, PersonRow] = {}
     out: set[int] = set()  # who is put out by a verdict
     for court in courts:
@@ -123,23 +159,22 @@ def propose(
                 out.update(heard.out)
                 room.dropped += heard.late
                 for change in heard.changes:
-                    room.add(change)
+                    room.offer(change)
     # One change for each request: whoever a verdict puts out needs no end of the grant beside it.
     over, counts["end_human"] = _ends(store, governs, policies, now)
     ends = [change for change in over if change.row not in out]
     counts["end"] = len(ends)
     for change in ends:
-        room.add(change)
-    room.close()
-    changes, kept_in = guards.protect(room.kept, protected)
+        room.offer(change)
+    changes = room.fill()
     waiting = sum(row.counts.get("pending", 0) for row in store.repos())
     plan = sealed(
         changes,
         policy_digest=policies_digest(policies),
         endpoint=store.endpoint,
         now=now,
-        summary={**{key: counts[key] for key in SUMMARY}, **_shadows(counts), "protected": len(kept_in)},
-        guards=guards.told(changes, waiting, len(kept_in)),
+        summary={**{key: counts[key] for key in SUMMARY}, **_shadows(counts), "protected": room.protected},
+        guards=guards.told(changes, waiting, room.protected),
         valid=valid,
         most=most,
         dropped=room.dropped,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final, TypeAlias
 
 from ..domain.ids import Person, Repo
@@ -14,16 +14,17 @@ from ..domain.outcomes import Kind as Ended
 from ..domain.rows import PersonRow, RunRow
 from ..errors import HfGateError
 from ..plan import guards
-from ..plan.model import Change, Plan, resealed
+from ..plan.guards import Start
+from ..plan.model import VALID, Change, Plan, resealed
 from ..policy.model import Mode, Policy
 from ..policy.spelling import Rate
 from ..policy.tables import Table, unbound
 from .cadence import Kind, due_kind, note_of
 from .carry import Carrier
 from .judging import Court, SourcesPort
-from .orders import sorted_out
+from .orders import Gates, Waiting
 from .ports import ClockPort, HubPort, StorePort
-from .propose import Hearing, Proposal, propose
+from .propose import Doors, Hearing, Open, Proposal, propose
 from .runs import UNFINISHED, begin
 from .sync import Synced, report_counts, sync
 
@@ -33,7 +34,7 @@ _COUNTED: Final = 3_600_000  # ms between two comparisons with the Hub's own rep
 
 @dataclass(slots=True)
 class Turn:
-    """What one turn came to. `held`: changes of a policy version that may not act here yet; nothing of it is lost.
+    """What one turn came to. `held`: how many changes wait of a policy version that may not act there yet.
 
     `halted`: what waits because somebody paused or stopped a run of it. `resumed`: runs that an earlier turn left
     half-way, as they stand now.
@@ -46,8 +47,8 @@ class Turn:
     run: RunRow | None = None
     stopped: HfGateError | None = None  # what ended the sending early
     deferred: list[Change] = field(default_factory=list)
-    held: list[Change] = field(default_factory=list)
-    halted: list[tuple[RunRow, list[Change]]] = field(default_factory=list)
+    held: Mapping[Start, int] = field(default_factory=dict)
+    halted: list[Waiting] = field(default_factory=list)
     resumed: list[RunRow] = field(default_factory=list)
 
     @property
@@ -84,11 +85,10 @@ def turn(desk: Desk, carrier_of: CarrierOf, repos: Sequence[Repo], *, ident: str
     done.resumed = resume_all(desk.store, carrier_of)
     for repo in repos:
         _read(desk, repo, done)
-    proposal = proposed(desk, done, profile_budget)
-    take = _let_through(desk, proposal.plan, done)
-    done.plan = proposal.plan
+    done.plan = _proposed(desk, done, profile_budget).plan
+    take = _let_through(desk, done.plan, done)
     if take:
-        plan = resealed(proposal.plan, take)
+        plan = resealed(done.plan, take)
         run = begin(desk.store, plan, ident=ident, kind=AUTO, actor=desk.actor, now=desk.clock.now())
         done.run = run
         try:
@@ -145,32 +145,62 @@ def _may_count(desk: Desk, repo: Repo) -> bool:
     return True
 
 
-def proposed(desk: Desk, done: Turn, profile_budget: int) -> Proposal:
-    """A plan; when profiles can change verdicts they are read, within the budget, and it is made once more."""
-    now = desk.clock.now()
-    bind_tables(desk, profile_budget)
-    proposal = propose(
-        desk.store,
-        desk.courts(),
-        desk.hearing,
-        now=now,
-        policies=desk.policies,
-        protected=desk.protected,
-        governs=desk.governs,
-    )
-    if proposal.needs and profile_budget > 0:
-        done.profiles = enrich(desk.store, desk.sources, proposal.needs, now, profile_budget)
-        if done.profiles:
-            proposal = propose(
-                desk.store,
-                desk.courts(),
-                desk.hearing,
-                now=now,
-                policies=desk.policies,
-                protected=desk.protected,
-                governs=desk.governs,
-            )
-    return proposal
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A plan, and how many profiles were read for it."""
+
+    plan: Plan
+    profiles: int = 0
+
+
+def planned(
+    desk: Desk,
+    *,
+    profiles: int,
+    moment: datetime | None = None,
+    valid: timedelta = VALID,
+    doors: Callable[[], Doors] = Open,
+) -> Planned:
+    """A plan; when profiles can change verdicts so many are read at most, and it is made once more.
+
+    With another `moment` than now nothing is read, bound or entered. `doors`: what changes pass, each time anew.
+    """
+    now, is_now = moment or desk.clock.now(), moment is None
+    if is_now:
+        bind_tables(desk, profiles)
+
+    def once() -> Proposal:
+        return propose(
+            desk.store,
+            desk.courts(),
+            desk.hearing,
+            now=now,
+            policies=desk.policies,
+            protected=desk.protected,
+            governs=desk.governs,
+            valid=valid,
+            enters=is_now,
+            doors=doors(),
+        )
+
+    proposal, read = once(), 0
+    if is_now and profiles and proposal.needs:
+        read = enrich(desk.store, desk.sources, proposal.needs, now, profiles)
+    return Planned(once().plan if read else proposal.plan, read)
+
+
+def _proposed(desk: Desk, done: Turn, profile_budget: int) -> Planned:
+    """The plan of a turn: without what may not be done on its own, which is counted."""
+    gates = Gates(desk.store)
+
+    def anew() -> Gates:
+        nonlocal gates
+        gates = Gates(desk.store)
+        return gates
+
+    found = planned(desk, profiles=profile_budget, doors=anew)
+    done.profiles, done.held, done.halted = found.profiles, gates.held, list(gates.waiting.values())
+    return found
 
 
 def enrich(store: StorePort, sources: SourcesPort, people: Sequence[PersonRow], now: datetime, budget: int) -> int:
@@ -214,26 +244,14 @@ def bind_tables(desk: Desk, budget: int) -> int:
 
 def _let_through(desk: Desk, plan: Plan, done: Turn) -> list[Change]:
     now = ms(desk.clock.now())
-    free, done.halted = sorted_out(desk.store, plan.changes)
-    go, done.held = guards.first_cycles(free, acting(desk.store, free))
     used = {verb: desk.store.done_since(verb, now - rate.seconds * 1000) for verb, rate in desk.budgets.items()}
-    take, done.deferred = guards.within(go, desk.budgets, used)
+    take, done.deferred = guards.within(plan.changes, desk.budgets, used)
     return take
 
 
-def acting(store: StorePort, changes: Sequence[Change]) -> set[tuple[str, str]]:
-    """The (policy digest, repo) pairs that may act: promoted, or their first cycle there was small."""
-    pairs = {(change.policy, change.policy_digest, str(change.where)) for change in changes if change.policy_digest}
-    return {
-        (digest, repo)
-        for policy, digest, repo in pairs
-        if digest and (store.setting(f"promoted {policy}") == digest or store.setting(f"acted {digest} {repo}"))
-    }
-
-
-def _remember(desk: Desk, held: Sequence[Change]) -> None:
+def _remember(desk: Desk, held: Collection[Start]) -> None:
     """A version whose first cycle at a repo is over may go on there, also one that had nothing to do; a held one may not."""
-    waiting = {(change.policy_digest, str(change.where)) for change in held}
+    waiting = {(digest, repo) for _, digest, repo in held}
     judged = {
         (one.policy.digest, str(court.repo))
         for court in desk.courts()
@@ -247,9 +265,17 @@ def _remember(desk: Desk, held: Sequence[Change]) -> None:
                 write.setting(f"acted {digest} {repo}", "1")
 
 
+def by_policy(held: Mapping[Start, int]) -> dict[str, int]:
+    """How many changes wait of each policy, at all repos together."""
+    found: Counter[str] = Counter()
+    for (policy, _, _), number in held.items():
+        found[policy] += number
+    return dict(sorted(found.items()))
+
+
 def told(done: Turn) -> dict[str, object]:
     """One turn as a JSON document."""
-    plan, run = done.plan, done.run
+    plan, run, held = done.plan, done.run, by_policy(done.held)
     return {
         "schema_version": 1,
         "synced": [
@@ -262,11 +288,11 @@ def told(done: Turn) -> dict[str, object]:
         "stopped": None if done.stopped is None else str(done.stopped),
         "profiles": done.profiles,
         "resumed": [{"run": run.id, "state": run.state, "counts": dict(run.counts)} for run in done.resumed],
-        "planned": 0 if plan is None else len(plan.changes),
+        "planned": 0 if plan is None else len(plan.changes) + sum(held.values()) + sum(one.count for one in done.halted),
         "run": None if run is None else run.id,
         "counts": {} if run is None else dict(run.counts),
         "deferred": dict(Counter(change.verb for change in done.deferred)),
-        "held": dict(Counter(f"{change.policy}" for change in done.held)),
-        "halted": [{"run": run.id, "state": run.state, "count": len(held)} for run, held in done.halted],
+        "held": held,
+        "halted": [{"run": one.run.id, "state": one.run.state, "count": one.count} for one in done.halted],
         "summary": {} if plan is None else plan.summary,
     }  # fmt: skip

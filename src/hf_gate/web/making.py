@@ -15,7 +15,7 @@ from ..domain.moments import ms
 from ..errors import HfGateError, UsageError
 from ..plan.model import Plan
 from ..store.carried import Carried
-from ..usecases.run import Desk, Turn, proposed
+from ..usecases.run import Desk, planned
 from .office import Office
 
 _log = logging.getLogger("hf_gate.web")
@@ -72,7 +72,7 @@ class Maker:
 
     def _work(self, bench: joining.Bench, by: str) -> None:
         try:
-            plan = proposed(self._desk(bench, by), Turn(), PROFILES).plan
+            plan = planned(self._desk(bench, by), profiles=PROFILES).plan
             self.digest = keep(self._office, plan, by, "policies")
         except HfGateError as problem:
             self.problem = problem
