@@ -95,7 +95,7 @@ def facets_of(asked: Asked, cells: Sequence[Cell], more: str = "") -> list[dict[
             for value, n in numbers.most_common(_SHOWN)
             if n
         ]
-        if len(choices) > 1 or current:
+        if len(choices) > 1 or (current and choices):
             facets.append({"title": title, "choices": choices, "more": max(0, len(numbers) - _SHOWN)})
     return facets
 
