@@ -28,6 +28,7 @@ from .policy.tables import Table
 from .sources.desk import DeskSources
 from .sources.folder import Folder, read_folder, read_tables, told
 from .store.reading import Store
+from .usecases import keys
 from .usecases.judging import Court, compiled, court_of, with_texts
 from .usecases.propose import Heard, Room, hear, policies_digest
 from .usecases.run import Desk
@@ -72,7 +73,7 @@ def read_bench(place: wiring.Place, store: Store, hub: Hub | None, now: datetime
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
         raise UsageError(f"{wrong[0]}{more}", hint="`hf-gate policy check` shows each in its place.")
     policies = tuple(with_texts(policy, folder.desk.templates) for policy in policies)
-    previous = {name: int(rows) for name in _table_names(folder, policies) if (rows := store.setting(f"rows {name}"))}
+    previous = {name: int(rows) for name in _table_names(folder, policies) if (rows := store.setting(keys.rows(name)))}
     tables = read_tables(folder, policies, now=now, previous=previous)
     return Bench(folder, policies, compiled(policies, tables), tables, DeskSources(hub), Memo(), store)
 

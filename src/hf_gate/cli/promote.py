@@ -32,18 +32,17 @@ def policy_promote(run: Run, *, name: str, yes: bool, max_changes: int | None) -
     found = read_policies(run, needs_desk=True, is_said=False)
     if found.has_errors:
         return refuse(run, found)
-    from ..usecases.orders import is_halted  # noqa: PLC0415 - help needs none of it
+    from ..domain.moments import ms  # noqa: PLC0415 - help needs none of it
+    from ..usecases.orders import is_promoted, promote  # noqa: PLC0415 - as above
     from .office import office  # noqa: PLC0415 - as above
 
     desk = office(run)
     policy = _enforced(desk, name)
-    is_known = desk.store.setting(f"promoted {policy.name}") == policy.digest and not is_halted(
-        desk.store, policy.digest
-    )
+    is_known = is_promoted(desk.store, policy)
     changes = [] if is_known else _first_cycle(desk, policy)
     if not is_known:
         _confirm(run, desk, policy, changes, yes=yes, max_changes=max_changes)
-        _enter(desk, policy)
+        promote(desk.store, policy, desk.actor, ms(desk.clock.now()))
     doc = {
         "schema_version": 1,
         "policy": policy.name,
@@ -98,18 +97,6 @@ def _confirm(
     if yes or (run.may_ask and click.confirm("Go on?", err=True)):
         return
     raise Guarded("this needs a yes, and nobody gave one; nothing was done.", hint="Add --yes.")
-
-
-def _enter(desk: Desk, policy: Policy) -> None:
-    from ..domain.events import Entry, PolicyPromoted  # noqa: PLC0415 - as above
-    from ..domain.moments import ms  # noqa: PLC0415 - as above
-    from ..usecases.orders import lift  # noqa: PLC0415 - as above
-
-    event = PolicyPromoted(policy=policy.name, digest=policy.digest)
-    with desk.store.writing() as write:
-        write.append(None, [Entry(event=event, at=ms(desk.clock.now()), actor=desk.actor)])
-        write.setting(f"promoted {policy.name}", policy.digest)
-        lift(desk.store, write, policy.digest)
 
 
 def _told(policy: Policy, changes: Sequence[Change]) -> Iterator[str]:

@@ -11,6 +11,7 @@ import msgspec
 from ..domain.ids import Repo
 from ..domain.lifecycle import STATUSES
 from ..domain.rows import RepoRow
+from . import keys
 from .ports import StorePort
 
 DAY: Final = 24 * 3_600_000  # ms between two full readings
@@ -43,7 +44,7 @@ class Note(msgspec.Struct, frozen=True):
 
 def note_of(store: StorePort, repo: Repo) -> Note | None:
     """What the last full reading of a repo left behind."""
-    text = store.setting(f"full {repo}")
+    text = store.setting(keys.full(repo))
     return None if text is None else msgspec.json.decode(text, type=Note)
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final
 
 import msgspec
 
 from ..domain.moments import ms
 from ..errors import Guarded
 from ..plan.model import Plan
+from . import keys
 from .ports import StorePort
-
-_MADE: Final = "made"  # digests of plans, each with the moment (ms) from which on it may not be applied
 
 
 def remember(store: StorePort, plan: Plan, now: datetime) -> Plan:
@@ -20,7 +18,7 @@ def remember(store: StorePort, plan: Plan, now: datetime) -> Plan:
     if plan.changes:
         known = {digest: until for digest, until in _made(store).items() if until > ms(now)}
         with store.writing() as write:
-            write.setting(_MADE, msgspec.json.encode({**known, plan.digest: ms(plan.expires_at)}).decode())
+            write.setting(keys.MADE, msgspec.json.encode({**known, plan.digest: ms(plan.expires_at)}).decode())
     return plan
 
 
@@ -34,5 +32,5 @@ def check_made_here(store: StorePort, plan: Plan) -> None:
 
 
 def _made(store: StorePort) -> dict[str, int]:
-    text = store.setting(_MADE)
+    text = store.setting(keys.MADE)
     return {} if text is None else msgspec.json.decode(text, type=dict[str, int])

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
+from ..domain import events as e
 from ..plan.guards import FirstCycles, Start
 from ..plan.model import Change
+from ..policy.model import Policy
+from . import keys
 from .ports import RunRow, StorePort, WritePort
 from .runs import PAUSED, STOPPED, UNTIL
 
 Pair: TypeAlias = tuple[str, str]
 """A version of a policy, by its digest, and a repo."""
-
-_HALTED: Final = "halted"
 
 
 class Halt(msgspec.Struct, frozen=True):
@@ -36,7 +37,7 @@ def _pair(change: Change) -> Pair:
 
 def halts(store: StorePort) -> dict[str, Halt]:
     """By the name of the run; those that go on, or ended, hold nothing any more."""
-    text = store.setting(_HALTED)
+    text = store.setting(keys.HALTED)
     return {} if text is None else msgspec.json.decode(text, type=dict[str, Halt])
 
 
@@ -74,8 +75,22 @@ def lift(store: StorePort, write: WritePort, digest: str) -> None:
         _keep(write, {ident: halt for ident, halt in rest.items() if halt.pairs or halt.ends})
 
 
+def is_promoted(store: StorePort, policy: Policy) -> bool:
+    """Whether a version of a policy acts on its own, and nobody said otherwise since."""
+    return store.setting(keys.promoted(policy.name)) == policy.digest and not is_halted(store, policy.digest)
+
+
+def promote(store: StorePort, policy: Policy, actor: str, at: int) -> None:
+    """Lets a version of a policy act on its own, and enters whose word that was."""
+    event = e.PolicyPromoted(policy=policy.name, digest=policy.digest)
+    with store.writing() as write:
+        write.append(None, [e.Entry(event=event, at=at, actor=actor)])
+        write.setting(keys.promoted(policy.name), policy.digest)
+        lift(store, write, policy.digest)
+
+
 def _keep(write: WritePort, known: Mapping[str, Halt]) -> None:
-    write.setting(_HALTED, msgspec.json.encode(known).decode() if known else None)
+    write.setting(keys.HALTED, msgspec.json.encode(known).decode() if known else None)
 
 
 def is_halted(store: StorePort, digest: str) -> bool:
@@ -138,4 +153,4 @@ class Gates:
 def may_act(store: StorePort, start: Start) -> bool:
     """Whether a version was promoted, or its first cycle at this repo was small."""
     policy, digest, repo = start
-    return store.setting(f"promoted {policy}") == digest or store.setting(f"acted {digest} {repo}") is not None
+    return store.setting(keys.promoted(policy)) == digest or store.setting(keys.acted(digest, repo)) is not None

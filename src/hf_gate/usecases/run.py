@@ -19,6 +19,7 @@ from ..plan.model import VALID, Change, Plan, resealed
 from ..policy.model import Mode, Policy
 from ..policy.spelling import Rate
 from ..policy.tables import Table, unbound
+from . import keys
 from .cadence import Kind, due_kind, note_of
 from .carry import Carrier
 from .judging import Court, SourcesPort
@@ -137,11 +138,11 @@ def _read(desk: Desk, repo: Repo, done: Turn) -> None:
 
 def _may_count(desk: Desk, repo: Repo) -> bool:
     """Once an hour at most: the Hub's report is one answer as long as the repo is large."""
-    now, last = ms(desk.clock.now()), desk.store.setting(f"counted {repo}")
+    now, last = ms(desk.clock.now()), desk.store.setting(keys.counted(repo))
     if last is not None and 0 <= now - int(last) < _COUNTED:
         return False
     with desk.store.writing() as write:
-        write.setting(f"counted {repo}", str(now))
+        write.setting(keys.counted(repo), str(now))
     return True
 
 
@@ -235,7 +236,7 @@ def bind_tables(desk: Desk, budget: int) -> int:
                 write.bind(table.name, name, ident, "load", ms(now))
         for table in desk.tables.values():
             if not table.refused:
-                write.setting(f"rows {table.name}", str(len(table.rows)))
+                write.setting(keys.rows(table.name), str(len(table.rows)))
     return len(found)
 
 
@@ -258,11 +259,11 @@ def _remember(desk: Desk, held: Collection[Start]) -> None:
         for one in court.judge.policies
         if one.policy.mode is Mode.ENFORCE
     }
-    fresh = [pair for pair in sorted(judged - waiting) if not desk.store.setting(f"acted {pair[0]} {pair[1]}")]
+    fresh = [pair for pair in sorted(judged - waiting) if not desk.store.setting(keys.acted(*pair))]
     if fresh:
         with desk.store.writing() as write:
             for digest, repo in fresh:
-                write.setting(f"acted {digest} {repo}", "1")
+                write.setting(keys.acted(digest, repo), "1")
 
 
 def by_policy(held: Mapping[Start, int]) -> dict[str, int]:

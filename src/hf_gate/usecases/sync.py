@@ -23,6 +23,7 @@ from ..domain.requests import AccessRequest, Target
 from ..domain.rows import RequestRow
 from ..domain.state import WITHDRAWN, Known, Seen, is_of, told
 from ..errors import HfGateError
+from . import keys
 from .cadence import Kind, Note, note_of
 from .ports import ClockPort, HubPort, StorePort, WritePort
 
@@ -274,7 +275,7 @@ class _Reading:
         """The end of a full reading stands in the ledger when it says something else than the last one did."""
         at, complete = self._now(), bool(synced.complete)
         note = {"at": at, "complete": complete, "counts": dict(synced.counts)}
-        write.setting(f"full {self.repo}", msgspec.json.encode(note).decode())
+        write.setting(keys.full(self.repo), msgspec.json.encode(note).decode())
         if before is None or (before.complete, before.counts) != (complete, synced.counts):
             ended = e.SyncEnded(complete=complete, counts=synced.counts)
             write.append(self.repo, [e.Entry(event=ended, at=at, actor=actor)])

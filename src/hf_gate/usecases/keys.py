@@ -1,0 +1,38 @@
+"""Under which names the use cases keep their small things in the store's settings: each is spelt here and nowhere else."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..domain.ids import Repo
+
+MADE: Final = "made"
+"""The digests of plans that were made here, each with the moment (ms) from which on it may not be applied."""
+
+HALTED: Final = "halted"
+"""What runs were about that somebody paused or stopped."""
+
+
+def promoted(policy: str) -> str:
+    """The digest of the version of a policy that may act unattended, whatever it begins with."""
+    return f"promoted {policy}"
+
+
+def acted(digest: str, repo: Repo | str) -> str:
+    """Whether a version of a policy may go on at a repo, for its first cycle there is over."""
+    return f"acted {digest} {repo}"
+
+
+def counted(repo: Repo) -> str:
+    """When the Hub's own report of a repo was counted last (ms)."""
+    return f"counted {repo}"
+
+
+def full(repo: Repo) -> str:
+    """How the last full reading of a repo ended."""
+    return f"full {repo}"
+
+
+def rows(table: str) -> str:
+    """How many rows a table of the owner had when it was read last."""
+    return f"rows {table}"
