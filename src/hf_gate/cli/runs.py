@@ -151,7 +151,7 @@ def resume(run: Run, ident: str) -> int:
     desk = office(run, judges=False)
     known = run_named(desk.store, ident)
     if not is_over(known) or desk.store.changes(ident, UNDER_WAY, 1):
-        known = carrier_of(desk, known).settle_alone(known)  # what is under way is never too old to be read
+        known = carrier_of(desk, known).settle_left(known)  # what is under way is never too old to be read
     if is_over(known):
         run.out.say(f"Run {known.id} has {known.state}: nothing of it is left to send.")
         return run_result(run, desk.store, known)

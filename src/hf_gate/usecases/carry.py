@@ -25,7 +25,7 @@ from ..plan.model import Change
 from .observing import observe
 from .orders import keep_halt
 from .ports import ClockPort, RunRow, SendPort, StorePort, WritePort
-from .runs import ENDED, GRANT, INTERRUPTED, PAUSED, STOPPED, check_kept
+from .runs import ENDED, GRANT, INTERRUPTED, PAUSED, STOPPED, UNFINISHED, check_kept
 from .settling import Item, Settled, intent, judge_ground, read_back, settled_by, told_entries
 
 LOOK: Final = 10_000  # so many changes are looked at once more in one reading
@@ -95,8 +95,11 @@ class Carrier:
             for start in range(0, len(items), LOOK):
                 self._settle_some(run, repo, items[start : start + LOOK])
 
-    def settle_alone(self, run: RunRow) -> RunRow:
-        """The same for a run that nobody goes on with here: what reading shows is entered, and its counts are true again."""
+    def settle_left(self, run: RunRow) -> RunRow:
+        """The same for a run that nobody goes on with here: what reading shows is entered, and its counts are true again.
+
+        The one way in which anybody settles what is not theirs. A person's decision is over then, unless it is unknown.
+        """
         self.settle(run)
         return self._close(run, run.state)
 
@@ -252,7 +255,7 @@ class Carrier:
 
         What somebody decided at the keyboard is asked for again, not resumed: it ends here unless something is unknown.
         """
-        if state == INTERRUPTED and run.kind == DIRECT and not self.store.changes(run.id, UNDER_WAY, 1):
+        if state in UNFINISHED and run.kind == DIRECT and not self.store.changes(run.id, UNDER_WAY, 1):
             state = STOPPED
         is_meant = state in (PAUSED, STOPPED) and self.store.wish(run.id) is not None
         with self.store.writing() as write:

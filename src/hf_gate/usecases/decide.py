@@ -21,7 +21,7 @@ from ..domain.outcomes import Ends, Kind, Outcome, law_of
 from ..domain.requests import AccessRequest, Decision, Target, target_of
 from ..errors import HfGateError
 from ..protocol.flows.deciding import outcome
-from .carry import DIRECT, UNDER_WAY, Carrier, alone, close_run
+from .carry import DIRECT, Carrier, alone
 from .decisions import (
     TWICE,
     UNSENT,
@@ -39,7 +39,7 @@ from .decisions import (
 )
 from .observing import observe
 from .ports import ClockPort, Found, HubPort, RequestRow, RunRow, StorePort, WritePort
-from .runs import READY, STOPPED
+from .runs import READY
 from .settling import Item, Settled, told_entries
 
 
@@ -176,10 +176,7 @@ class Direct:
             if run is None:
                 continue
             self.say(f"Run {ident} was cut off: what became of it is read first.")
-            Carrier(self.store, self.hub, self.clock, self.zone).settle(run)
-            if run.kind == DIRECT and not self.store.changes(run.id, UNDER_WAY, 1):
-                with self.store.writing() as write:
-                    close_run(write, run, STOPPED, self._at())
+            Carrier(self.store, self.hub, self.clock, self.zone).settle_left(run)
         return self.store.requests(list(rows)) if runs else rows
 
     # ---- written down ------------------------------------------------------------------------------------------------

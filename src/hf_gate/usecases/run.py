@@ -111,7 +111,7 @@ def resume_all(store: StorePort, carrier_of: CarrierOf) -> list[RunRow]:
         if run.kind == AUTO and run.state in UNFINISHED:
             resumed.append(carrier_of(run).leave(run))
         elif run.id in under_way or run.state in UNFINISHED or run.counts.get(Ended.OPEN):
-            carrier_of(run).settle_alone(run)
+            carrier_of(run).settle_left(run)
     return resumed
 
 

@@ -18,10 +18,11 @@ from ..domain.requests import Target, checked_reason, target_of
 from ..domain.rows import ChangeRow, RequestRow
 from ..domain.tray import VERBS, Held, ground_of
 from ..errors import HfGateError, NotAllowed, UsageError
-from .carry import PLANNED, UNDER_WAY, Carrier, close_run
+from .carry import PLANNED, UNDER_WAY, Carrier
 from .decide import Direct
 from .decisions import Ask, Choice
 from .ports import StorePort
+from .runs import is_over
 
 AGAIN: Final = 30_000  # ms until what could not be sent is tried once more
 _ENDED: Final = frozenset(kind.value for kind in Kind if kind is not Kind.OPEN)
@@ -169,12 +170,9 @@ class Clearing:
         if run is None:
             self.tray.carried_by([item.id for item in items], None)
             return 0
-        if self.store.changes(ident, UNDER_WAY, 1):
+        if not is_over(run) or self.store.changes(ident, UNDER_WAY, 1):
             direct = self.direct_of(run.actor)
-            Carrier(self.store, direct.hub, direct.clock, direct.zone).settle(run)
-        if not self.store.changes(ident, UNDER_WAY, 1) and run.state not in {"ended", "stopped"}:
-            with self.store.writing() as write:
-                close_run(write, run, "stopped", now)
+            Carrier(self.store, direct.hub, direct.clock, direct.zone).settle_left(run)
         states = {row.request: row for row in self.store.changes(ident)}
         ended = [
             (one.id, row.state, row.why) for one in items if (row := states.get(one.request)) and row.state in _ENDED
