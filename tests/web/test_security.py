@@ -11,7 +11,7 @@ from hf_gate.domain.members import Member, Role
 from hf_gate.web.app import WAYS, Way
 from tests.web.kit import GOOD, Room, Visitor
 
-OPEN = ("/sign-in", "/static/desk.css", "/static/nothing.css", "/healthz", "/readyz")
+OPEN = ("/sign-in", "/static/desk.css", "/static/nothing.css", "/healthz", "/readyz", "/metrics")
 
 
 def _path(way: Way, key: str) -> str:

@@ -125,3 +125,16 @@ def test_what_the_terminal_needs_is_nobody_elses_business(program: Program) -> N
     (file,) = state.iterdir()
     assert file.stat().st_mode & 0o777 == 0o600
     assert state.stat().st_mode & 0o777 == 0o700
+
+
+def test_behind_tls_links_bear_the_public_name_and_the_terminal_still_reaches_the_desk(
+    folder: Path, local: LocalHub
+) -> None:
+    public = "https://desk.example.org"
+    with a_program(folder, local, "10s", "--public-url", public) as program:
+        assert program.url == public
+        assert program.login_url.startswith(f"{public}/sign-in?t=")
+        link = _json(_run(folder, local, "ui", "link", "--json"))["login_url"]
+        assert link.startswith(f"{public}/sign-in?t=")
+        assert link != program.login_url
+    assert _run(folder, local, "ui", "--no-open", "--public-url", "http://desk.example.org").returncode == 2

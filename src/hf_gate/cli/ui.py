@@ -27,6 +27,7 @@ HOLD_MOST = 3600.0
     examples=(
         "hf-gate ui",
         "hf-gate ui --no-open --port 8080 --hold 30s",
+        "hf-gate ui --public-url https://desk.example.org",
         "hf-gate ui link",
         "hf-gate ui invite mia --role reviewer --repo datasets/acme/eeg-*",
         "hf-gate ui revoke mia",
@@ -38,6 +39,11 @@ HOLD_MOST = 3600.0
     "--host", default="127.0.0.1", show_default=True, help="Other machines reach the desk at another address."
 )
 @click.option("--port", type=click.IntRange(0, 65535), default=7860, show_default=True, help="0: one that is free.")
+@click.option(
+    "--public-url",
+    metavar="URL",
+    help="https://HOST under which browsers reach the desk where a proxy ends TLS before it.",
+)
 @click.option("--no-open", is_flag=True, help="Do not open a browser.")
 @click.option("--hold", metavar="TIME", default="10s", show_default=True, help="How long a decision can be taken back.")
 @click.option(
@@ -67,18 +73,19 @@ def ui(run: Run, *, what: str | None, name: str | None, role: str, repos: tuple[
     return _serve(run, **serving)
 
 
-def _serve(run: Run, *, host: str, port: int, no_open: bool, hold: str) -> int:
+def _serve(run: Run, *, host: str, port: int, public_url: str | None, no_open: bool, hold: str) -> int:
     from ..config import parse_seconds  # noqa: PLC0415 - help needs none of it
     from ..web.office import Office  # noqa: PLC0415 - as above
-    from ..web.server import Server  # noqa: PLC0415 - as above
+    from ..web.server import Server, public_origin  # noqa: PLC0415 - as above
 
+    public = None if public_url is None else public_origin(public_url)
     seconds = parse_seconds(hold, "--hold")
     if not 0 <= seconds <= HOLD_MOST:
         raise UsageError(f"--hold {hold}: a decision is held for at most an hour.")
     opened = open_desk(run, writes=True, lends=True)
     office = Office(run.settings, opened.place, run.hub, opened.store, opened.actor, seconds)
     try:
-        server = Server(office, _repos(run, opened), host, port)
+        server = Server(office, _repos(run, opened), host, port, public)
     except OSError as problem:
         raise UsageError(
             f"{host}:{port} cannot be served: {problem.strerror}.", hint="--port 0 takes one that is free."
@@ -150,9 +157,16 @@ def _tell(run: Run, server: Server, *, opens: bool) -> None:
     if run.out.format in {Format.JSON, Format.JSONL}:
         sys.stdout.write(json.dumps({"url": server.url, "login_url": link, "pid": os.getpid()}) + "\n")
     else:
-        run.out.line(f"The desk is at {server.url} until Ctrl-C.")
+        behind = (
+            "" if server.url == server.local_url else f", behind what ends TLS and passes on to {server.local_url},"
+        )
+        run.out.line(f"The desk is at {server.url}{behind} until Ctrl-C.")
         run.out.line(f"Sign in, once, within 15 minutes: {link}")
     sys.stdout.flush()
+    if server.is_open_to_others:
+        run.out.warn(
+            "this address is reached from other machines, and cookies travel readable. A proxy with TLS: --public-url."
+        )
     if opens and not opened(link):
         run.out.say("No browser was found here: open the link yourself.")
 

@@ -21,8 +21,10 @@ from . import (
     bulk,
     entries,
     files,
+    first,
     keys,
     members,
+    metrics,
     people,
     plan,
     plans,
@@ -42,9 +44,10 @@ from .sign_in import Door
 from .terminal import Terminal
 from .visit import ENVIRONMENT, NotFound, Page, Refused, Visit, fields, local
 
-ENVIRONMENT.globals |= {"strip_of": tray.strip_of, "until_day": day_of}
+ENVIRONMENT.globals |= {"strip_of": tray.strip_of, "until_day": day_of, "first_steps": first.steps_of}
 _log = logging.getLogger("hf_gate.web")
 _THREADS: Final = 6
+_PASSED_ON: Final = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
 _VIEWER, _REVIEWER, _ADMIN = Role.VIEWER, Role.REVIEWER, Role.ADMIN
 
 
@@ -112,18 +115,27 @@ WAYS: Final = (
     Way("GET", "/audit/{type}/{ns}/{name}/{seq}", _VIEWER, entries.entry),
     Way("GET", "/keys", _VIEWER, keys.page),
     Way("POST", "/theme", _VIEWER, keys.theme),
+    Way("GET", "/first-steps", _VIEWER, first.page),
     Way("GET", "/settings", _VIEWER, members.page),
     Way("POST", "/settings/invite", _ADMIN, members.invite),
     Way("POST", "/settings/revoke", _ADMIN, members.revoke),
 )
-"""Everything behind the sign-in. What is in front of it: /sign-in, /sign-out, /static, /healthz, /readyz."""
+"""Everything behind the sign-in. What is in front of it: /sign-in, /sign-out, /static, /healthz, /readyz, /metrics."""
 
 
-def build(office: Office, door: Door, hosts: frozenset[str] | None, terminal: Terminal | None = None) -> Shield:
-    """The whole application, shielded."""
+def build(
+    office: Office,
+    door: Door,
+    hosts: frozenset[str] | None,
+    terminal: Terminal | None = None,
+    *,
+    public: str | None = None,
+) -> Shield:
+    """The whole application, shielded. `public`: its origin, where TLS ends before it."""
     app = FastAPI(title="hf-gate", docs_url=None, redoc_url=None, openapi_url=None)
     pool = ThreadPoolExecutor(_THREADS, "hf-gate-page")
     desk = Desk(office, door, pool, terminal)
+    desk.counts_are_open = hosts is not None and public is None
     for way in WAYS:
         app.add_api_route(way.path, desk.endpoint(way), methods=[way.method], include_in_schema=False)
     for method, path, endpoint in desk.open_ways:
@@ -131,11 +143,16 @@ def build(office: Office, door: Door, hosts: frozenset[str] | None, terminal: Te
     api.add(app, desk)
     app.add_exception_handler(404, desk.nowhere)
     app.add_exception_handler(405, desk.nowhere)
-    return Shield(app, hosts)
+    return Shield(app, hosts, public)
 
 
 class Desk:
-    """Turns calls into pages, each on a thread of a small pool: the store is read there without anybody waiting for it."""
+    """Turns calls into pages, each on a thread of a small pool: the store is read there without anybody waiting for it.
+
+    `counts_are_open`: only this machine can come here, so that a monitor on it may read figures without a session.
+    """
+
+    counts_are_open: bool = False
 
     def __init__(self, office: Office, door: Door, pool: ThreadPoolExecutor, terminal: Terminal | None) -> None:
         self.office, self.door, self._pool, self._terminal = office, door, pool, terminal
@@ -162,6 +179,7 @@ class Desk:
             ("GET", "/static/{name}", self.static), ("GET", "/sign-in", self.sign_in),
             ("POST", "/sign-in", self.sign_in_by_form), ("POST", "/sign-out", self.sign_out),
             ("GET", "/healthz", self.healthz), ("GET", "/readyz", self.readyz), ("POST", "/terminal", self.terminal),
+            ("GET", "/metrics", self.metrics),
         )  # fmt: skip
 
     async def static(self, name: str) -> Response:
@@ -192,9 +210,7 @@ class Desk:
                 self.door.leave(request)
             except HfGateError as problem:
                 return self.door.page(503, f"You are still signed in: {problem} Sign out again in a moment.")
-            answer = self.door.page(200, "You are signed out.")
-            answer.delete_cookie(self.door.cookie)
-            return answer
+            return self.door.forget(self.door.page(200, "You are signed out."))
 
         return await self.aside(leave)
 
@@ -220,6 +236,21 @@ class Desk:
             return Response("ok\n", media_type="text/plain")
 
         return await self.aside(look)
+
+    async def metrics(self, request: Request) -> Response:
+        """Figures for a monitor: to this machine, or to who is in, of their repos. What a proxy passes on is not of this machine."""
+        is_local = self.counts_are_open and not any(name in request.headers for name in _PASSED_ON)
+
+        def figures() -> Response:
+            member = self._member(request)
+            if member is None and not is_local:
+                return self._signed_out(request)
+            try:
+                return metrics.answer(self.office, member)
+            except HfGateError as problem:
+                return Response(f"{problem}\n", _status_of(problem), media_type="text/plain")
+
+        return await self.aside(figures)
 
     def visit_of(self, request: Request) -> Visit | None:
         """Who asks, and for what; None when they are not in."""

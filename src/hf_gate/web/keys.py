@@ -15,9 +15,11 @@ def page(visit: Visit) -> Response:
 def theme(visit: Visit) -> Response:
     """Remembers light or dark for this browser; anything else follows the system."""
     wanted = visit.said("theme")
-    answer = RedirectResponse(local(visit.said("next")) or "/queue", 303)
+    answer, is_https = RedirectResponse(local(visit.said("next")) or "/queue", 303), visit.office.is_https
     if wanted in {"light", "dark"}:
-        answer.set_cookie("theme", wanted, max_age=365 * 86_400, httponly=True, samesite="lax", path="/")
+        answer.set_cookie(
+            "theme", wanted, max_age=365 * 86_400, httponly=True, samesite="lax", secure=is_https, path="/"
+        )
     else:
         answer.delete_cookie("theme", path="/")
     return answer

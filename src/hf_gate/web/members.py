@@ -3,15 +3,39 @@
 from __future__ import annotations
 
 import secrets
+from typing import Final
 
 from starlette.responses import Response
 
 from .. import wiring
+from ..domain.ids import Repo
 from ..domain.members import MEANING, ROLES, Role
 from ..domain.moments import ms
 from . import words
 from .terminal import invited
 from .visit import Refused, Visit
+
+ACTS: Final = (
+    ("see requests, verdicts, repos, policies, plans and the ledger", Role.VIEWER, "GET /queue"),
+    ("try a draft of a policy on requests", Role.REVIEWER, "POST /policies"),
+    ("read names, mail addresses, answers, reasons and notes", Role.REVIEWER, "GET /requests/{id}/{verb}"),
+    ("take rows as a file", Role.REVIEWER, "GET /people.{kind}"),
+    ("accept, reset, reject and cancel, one by one", Role.REVIEWER, "POST /tray"),
+    ("decide for a selection of many", Role.REVIEWER, "POST /bulk"),
+    ("write notes", Role.REVIEWER, "POST /requests/{id}/note"),
+    ("read the Hub now", Role.REVIEWER, "POST /repos/{type}/{ns}/{name}/sync"),
+    ("make a plan of what the policies ask", Role.ADMIN, "POST /plans"),
+    ("invite others and end their sessions", Role.ADMIN, "POST /settings/invite"),
+)
+"""What there is to do at the desk, the least role that may, and the way by which a test holds it to be so."""
+
+_WHERE: Final = 12  # repos that are named
+
+
+def _where(visit: Visit) -> list[tuple[Repo, str]]:
+    """The repos that somebody sees, and what they may do there."""
+    may = "see" if visit.masks else "see and decide"
+    return [(row.repo, may) for row in visit.office.repos(visit.member)]
 
 
 def page(visit: Visit, link: str | None = None, for_whom: str | None = None) -> Response:
@@ -27,6 +51,9 @@ def page(visit: Visit, link: str | None = None, for_whom: str | None = None) -> 
             for name, since, seen in (visit.office.members.sessions(ms(clock)) if is_admin else [])
         ],
         roles=[(role, MEANING[role]) for role in ROLES],
+        acts=[(text, [role.covers(least) for role in ROLES]) for text, least, _ in ACTS],
+        where=_where(visit),
+        most=_WHERE,
         link=link,
         invited=for_whom,
         is_admin=is_admin,

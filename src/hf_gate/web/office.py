@@ -106,6 +106,11 @@ class Office:
         desk = "" if self.place.folder is None else f" · desk {self.place.folder.name}"
         return f"{wiring.hub_name(self.settings)}{desk}"
 
+    @property
+    def is_https(self) -> bool:
+        """Whether browsers come by TLS."""
+        return self.url.startswith("https:")
+
     @cached_property
     def is_local(self) -> bool:
         """Whether the Hub is one on this machine, with invented people."""

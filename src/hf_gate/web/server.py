@@ -9,8 +9,10 @@ import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 from ..domain.ids import Repo
+from ..errors import UsageError
 from .app import build
 from .carrying import carrying_of
 from .keeper import Keeper
@@ -27,7 +29,9 @@ class Server:
     repos: Callable[[], Sequence[Repo]]
     host: str = "127.0.0.1"
     port: int = 7860
-    url: str = field(init=False)
+    public_url: str | None = None  # an origin, as `public_origin` makes it
+    url: str = field(init=False)  # as browsers know it
+    local_url: str = field(init=False)  # where it listens
     door: Door = field(init=False)
     _socket: socket.socket = field(init=False)
 
@@ -36,9 +40,15 @@ class Server:
         self._socket = socket.create_server((self.host, self.port), family=family, backlog=128)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.port = self._socket.getsockname()[1]
-        self.url = f"http://{_shown(self.host)}:{self.port}"
-        self.office.url = self.url
-        self.door = Door(self.office, cookie=f"hf-gate-{self.port}")
+        self.local_url = f"http://{_shown(self.host)}:{self.port}"
+        self.url = self.office.url = self.public_url or self.local_url
+        is_https = self.public_url is not None
+        self.door = Door(self.office, "__Host-hf-gate" if is_https else f"hf-gate-{self.port}", is_https=is_https)
+
+    @property
+    def is_open_to_others(self) -> bool:
+        """Whether other machines reach it without TLS."""
+        return self.public_url is None and not is_loopback(self.host)
 
     def login_url(self) -> str:
         """A link that signs its reader in, once."""
@@ -50,8 +60,9 @@ class Server:
 
         keeper = Keeper(self.office, self.repos)
         self.office.read_now = keeper.read_now
-        terminal = Terminal(self.office, self.door)
-        app = build(self.office, self.door, hosts_of(self.host, self.port), terminal)
+        terminal = Terminal(self.office, self.door, self.local_url)
+        hosts = hosts_of(self.host, self.port, self.public_url)
+        app = build(self.office, self.door, hosts, terminal, public=self.public_url)
         config = uvicorn.Config(
             cast("Any", app), lifespan="off", log_config=None, log_level="critical", access_log=False, ws="none",
             timeout_graceful_shutdown=2, server_header=False, date_header=True, proxy_headers=False,
@@ -91,11 +102,29 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def hosts_of(host: str, port: int) -> frozenset[str] | None:
-    """What a browser may call this desk; beyond this machine nobody knows what names it has."""
-    if not is_loopback(host):
-        return None
-    return frozenset(f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]", _shown(host)))
+def hosts_of(host: str, port: int, public: str | None = None) -> frozenset[str] | None:
+    """What a browser may call this desk; beyond this machine, without a public address, nobody knows what names it has."""
+    own = {f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]", _shown(host))}
+    if public is not None:
+        return frozenset({*own, public.partition("://")[2]})
+    return frozenset(own) if is_loopback(host) else None
+
+
+def public_origin(text: str) -> str:
+    """The origin that a public address names; UsageError when it is none that a browser keeps a session safe at."""
+    try:
+        url = urlsplit(text.strip().lower())
+        port = url.port
+    except ValueError:
+        raise UsageError(f"--public-url {text}: that is no address.") from None
+    if url.scheme != "https" or not url.hostname or url.username is not None:
+        raise UsageError(
+            f"--public-url {text}: it is https:// and a host, as browsers write it.",
+            hint="TLS ends at a proxy before the desk: --public-url https://desk.example.org",
+        )
+    if url.path.strip("/") or url.query or url.fragment:
+        raise UsageError(f"--public-url {text}: the desk has a host to itself, so no path stands behind it.")
+    return f"https://{_shown(url.hostname)}{'' if port in (None, 443) else f':{port}'}"
 
 
 def _shown(host: str) -> str:

@@ -25,10 +25,13 @@ _ALWAYS: Final = {
 
 
 class Shield:
-    """An ASGI application around another one. `hosts`: the values of Host that are answered; None: any."""
+    """An ASGI application around another one. `hosts`: the values of Host that are answered; None: any.
 
-    def __init__(self, app: App, hosts: frozenset[str] | None) -> None:
-        self.app, self.hosts = app, hosts
+    `public`: the origin under which browsers know the desk where TLS ends before it, `https://desk.example.org`.
+    """
+
+    def __init__(self, app: App, hosts: frozenset[str] | None, public: str | None = None) -> None:
+        self.app, self.hosts, self.public = app, hosts, public
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -39,7 +42,7 @@ class Shield:
 
         async def dressed(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = _dressed(message["headers"], nonce)
+                message["headers"] = _dressed(message["headers"], nonce, is_https=self.public is not None)
             await send(message)
 
         refusal = self._refusal(scope, headers)
@@ -53,23 +56,24 @@ class Shield:
             return 421, "This desk answers to its own address only."
         if scope["method"] in _SAFE:
             return None
-        if not _is_from_here(scope, headers):
+        if not self._is_from_here(scope, headers):
             return 403, "A change must come from a page of this desk."
         length = headers.get("content-length", "0")
         if not length.isdigit() or int(length) > BIGGEST:
             return 413, "That is too large."
         return None
 
-
-def _is_from_here(scope: Scope, headers: Mapping[str, str]) -> bool:
-    """Sec-Fetch-Site where the browser says it, else Origin; without either nothing is changed."""
-    site = headers.get("sec-fetch-site")
-    if site is not None and site != "same-origin":
-        return False
-    origin = headers.get("origin")
-    if origin is None:
-        return site == "same-origin"
-    return origin.lower() == f"{scope['scheme']}://{headers.get('host', '').lower()}"
+    def _is_from_here(self, scope: Scope, headers: Mapping[str, str]) -> bool:
+        """Sec-Fetch-Site where the browser says it, else Origin; without either nothing is changed."""
+        site = headers.get("sec-fetch-site")
+        if site is not None and site != "same-origin":
+            return False
+        origin, host = headers.get("origin"), headers.get("host", "").lower()
+        if origin is None:
+            return site == "same-origin"
+        if self.public is not None and host == self.public.partition("://")[2]:
+            return origin.lower() == self.public  # by which way it came here, only the browser knows
+        return origin.lower() == f"{scope['scheme']}://{host}"
 
 
 def policy_of(nonce: str) -> str:
@@ -80,9 +84,11 @@ def policy_of(nonce: str) -> str:
     )
 
 
-def _dressed(headers: list[tuple[bytes, bytes]], nonce: str) -> list[tuple[bytes, bytes]]:
+def _dressed(headers: list[tuple[bytes, bytes]], nonce: str, *, is_https: bool = False) -> list[tuple[bytes, bytes]]:
     have = {name.lower() for name, _ in headers}
     wanted = {**_ALWAYS, "content-security-policy": policy_of(nonce), "cache-control": "no-store"}
+    if is_https:
+        wanted["strict-transport-security"] = "max-age=31536000"
     more = [(name.encode(), value.encode()) for name, value in wanted.items() if name.encode() not in have]
     return [*headers, *more]
 

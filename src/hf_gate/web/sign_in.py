@@ -73,6 +73,11 @@ class Door:
         )
         return answer
 
+    def forget(self, answer: Response) -> Response:
+        """With what makes the browser forget its session."""
+        answer.delete_cookie(self.cookie, path="/", secure=self.is_https, httponly=True, samesite="lax")
+        return answer
+
     def leave(self, request: Request) -> None:
         """Ends the session that the browser has."""
         old = request.cookies.get(self.cookie)

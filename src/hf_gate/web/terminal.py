@@ -34,17 +34,17 @@ def _file(settings: Settings, place: wiring.Place) -> Path:
 
 
 class Terminal:
-    """Answers those who have the key."""
+    """Answers those who have the key. `at`: where this process listens."""
 
-    def __init__(self, office: Office, door: Door) -> None:
-        self._office, self._door = office, door
+    def __init__(self, office: Office, door: Door, at: str) -> None:
+        self._office, self._door, self._at = office, door, at
         self._key = secrets.token_urlsafe(32)
 
     @contextmanager
     def open(self) -> Iterator[None]:
         """Says where the desk is, as long as it is there."""
         path = _file(self._office.settings, self._office.place)
-        told = {"url": self._office.url, "pid": os.getpid(), "key": self._key}
+        told = {"url": self._office.url, "at": self._at, "pid": os.getpid(), "key": self._key}
         wiring.write_private(path, json.dumps(told).encode())
         try:
             yield
@@ -114,6 +114,7 @@ def running(settings: Settings, place: wiring.Place) -> dict[str, Any] | None:
     try:
         told = json.loads(_file(settings, place).read_bytes())
         os.kill(int(told["pid"]), 0)
+        told["url"], told["at"], told["key"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return dict(told)
@@ -121,8 +122,9 @@ def running(settings: Settings, place: wiring.Place) -> dict[str, Any] | None:
 
 def ask(desk: Mapping[str, Any], wish: Mapping[str, Any]) -> dict[str, Any]:
     """One wish to a running desk; its words are the error when it refuses."""
-    connection = HTTPConnection(urlsplit(str(desk["url"])).netloc, timeout=20)
-    headers = {"authorization": f"Bearer {desk['key']}", "content-type": "application/json", "origin": str(desk["url"])}
+    at = str(desk["at"])
+    connection = HTTPConnection(urlsplit(at).netloc, timeout=20)
+    headers = {"authorization": f"Bearer {desk['key']}", "content-type": "application/json", "origin": at}
     try:
         connection.request("POST", "/terminal", json.dumps(dict(wish)), headers)
         reply = connection.getresponse()

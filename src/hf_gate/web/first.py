@@ -1,0 +1,158 @@
+"""The first steps of a desk: whose token, which repos, the first reading, a policy that only watches, somebody beside you."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from starlette.responses import Response
+
+from .. import wiring
+from ..domain.members import Role
+from ..errors import HfGateError
+from ..policy.model import Mode
+from .visit import Visit
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing to do. `command` is the same in a terminal; `href` leads to the page where it is done or seen."""
+
+    title: str
+    state: Literal["ok", "now", "later"]
+    text: str
+    command: str
+    href: str | None = None
+    link: str = ""
+    done: int | None = None  # of `of`
+    of: int = 0
+
+    @property
+    def mark(self) -> str:
+        return {"ok": "✓", "now": "▸", "later": "○"}[self.state]
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """All five, of which the first that is not done is the one to do now."""
+
+    steps: Sequence[Step]
+
+    @property
+    def done(self) -> int:
+        return sum(step.state == "ok" for step in self.steps)
+
+    @property
+    def title(self) -> str:
+        words = ("none is", "one is", "two are", "three are", "four are", "all are")
+        return f"Five steps, {words[self.done]} done"
+
+
+def page(visit: Visit) -> Response:
+    """On a page of its own, also later."""
+    return visit.page("first-steps.html", title="First steps", first=steps_of(visit))
+
+
+def steps_of(visit: Visit) -> Steps:
+    """As they stand at this moment; asks the Hub nothing that is not remembered."""
+    found: list[Step] = []
+    for title, is_done, step in _all(visit):
+        is_first = not is_done and all(one.state == "ok" for one in found)
+        state: Literal["ok", "now", "later"] = "ok" if is_done else "now" if is_first else "later"
+        found.append(Step(title, state, *step))
+    return Steps(found)
+
+
+_Rest = tuple[str, str, str | None, str, int | None, int]
+
+
+def _all(visit: Visit) -> Iterator[tuple[str, bool, _Rest]]:
+    yield "Token", *_token(visit)
+    yield "Repos", *_repos(visit)
+    yield "First reading", *_reading(visit)
+    yield "A policy that only watches", *_policy(visit)
+    yield "Somebody beside you", *_others(visit)
+
+
+def _token(visit: Visit) -> tuple[bool, _Rest]:
+    office = visit.office
+    has = wiring.has_token(office.settings)
+    text = (
+        f"The desk acts as {office.owner} on {wiring.hub_name(office.settings)}."
+        if has
+        else "No token was found. `hf auth login` leaves one, HF_TOKEN names one; then start the desk again."
+    )
+    return has, (text, "hf-gate doctor", None, "", None, 0)
+
+
+def _repos(visit: Visit) -> tuple[bool, _Rest]:
+    office = visit.office
+    if office.place.folder is None:
+        text = "There is no desk folder here: you can read and decide, and have no policies, texts and ends."
+        return False, (text, "hf-gate init", None, "", None, 0)
+    globs, n = len(office.place.desk.repos), len(office.repos(visit.member))
+    what = f"{n:,} {'repo is' if n == 1 else 'repos are'} known" if n else "none of them was read yet"
+    text = f"hf-gate.yaml names {globs:,} {'repo or pattern' if globs == 1 else 'repos or patterns'}; {what}."
+    return bool(globs), (text, "hf-gate init", "/repos", "Repos", None, 0)
+
+
+def _reading(visit: Visit) -> tuple[bool, _Rest]:
+    office = visit.office
+    rows = office.repos(visit.member)
+    whole, people = sum(row.full_at is not None for row in rows), sum(sum(row.counts.values()) for row in rows)
+    is_done = bool(rows) and whole == len(rows)
+    if is_done:
+        text = (
+            f"All {len(rows):,} repos were read whole: {people:,} requests."
+            if len(rows) > 1
+            else f"{people:,} requests were read."
+        )
+    elif office.pulse.problem:
+        text = f"The Hub could not be read: {office.pulse.problem} It is tried again by itself."
+    elif rows:
+        text = f"{whole:,} of {len(rows):,} repos are read whole, {people:,} requests so far. What was read can be decided already."
+    else:
+        text = "The Hub is asked for the lists of each repo. This page shows how far it is."
+    return is_done, (
+        text,
+        "hf-gate sync",
+        "/queue" if people else None,
+        "Open the queue",
+        whole if rows else None,
+        len(rows),
+    )
+
+
+def _policy(visit: Visit) -> tuple[bool, _Rest]:
+    office = visit.office
+    if office.place.folder is None:
+        return False, ("A policy lies in a desk folder, and there is none yet.", "hf-gate init", None, "", None, 0)
+    bench: object = office.bench
+    policies = () if bench is None else office.bench.policies if office.bench is not None else ()
+    if office.bench_problem is not None:
+        text = f"A file of the desk has a fault: {office.bench_problem}"
+        return False, (text, "hf-gate policy check", "/policies", "Policies", None, 0)
+    if not policies:
+        text = "It says what it would do beside each request, and does nothing (mode: shadow)."
+        return False, (text, "hf-gate policy new", "/policies", "Policies", None, 0)
+    watching = sum(policy.mode is Mode.SHADOW for policy in policies)
+    text = f"{len(policies):,} {'policy' if len(policies) == 1 else 'policies'}, of which {watching:,} only {'watches' if watching == 1 else 'watch'}."
+    return True, (text, "hf-gate policy check", "/policies", "Policies", None, 0)
+
+
+def _others(visit: Visit) -> tuple[bool, _Rest]:
+    try:
+        n = sum(member.has_link for member in visit.office.members.all())
+    except HfGateError:
+        n = 0
+    text = f"{n:,} invited." if n else "A second reviewer, if you like. One person is fine."
+    may = visit.member.role is Role.ADMIN
+    return bool(n), (
+        text,
+        "hf-gate ui invite NAME --role reviewer",
+        "/settings#h-m" if may else None,
+        "Invite",
+        None,
+        0,
+    )

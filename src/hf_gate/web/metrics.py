@@ -1,0 +1,123 @@
+"""Figures for a monitor, in Prometheus' text: how many stand where, how old the oldest is, how fresh the reading, what waits to leave."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final, NamedTuple
+
+from starlette.responses import Response
+
+from .. import __version__
+from ..domain.ids import Repo
+from ..domain.lifecycle import Status
+from ..domain.members import Member
+from ..domain.moments import ms
+from ..domain.rows import RepoRow
+from ..store.facets import cube
+from .office import Office
+
+TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Sample(NamedTuple):
+    """One figure with its labels."""
+
+    value: float
+    labels: Mapping[str, str] = {}
+
+
+class Family(NamedTuple):
+    """Figures of one name."""
+
+    name: str
+    help: str
+    samples: Iterable[Sample]
+
+
+def answer(office: Office, member: Member | None) -> Response:
+    """All repos of the desk, or those that a member sees. Names nobody."""
+    return Response("".join(_lines(families(office, member))), media_type=TYPE)
+
+
+def families(office: Office, member: Member | None) -> Iterator[Family]:
+    """In the order in which they are told."""
+    rows = [row for row in office.store.repos() if member is None or office.sees(member, row.repo)]
+    rows = [
+        row for row in rows if member is not None or office.place.folder is None or office.place.desk.names(row.repo)
+    ]
+    yield Family("build_info", "The version that serves this.", [Sample(1, {"version": __version__})])
+    yield Family("requests", "Current requests by repo, status and verdict.", _requests(office, rows))
+    yield Family("oldest_pending_seconds", "How long the oldest pending request has waited.", _oldest(office, rows))
+    yield Family("read_seconds_ago", "Since the last reading of a repo ended, by its kind.", _read(office, rows))
+    yield Family(
+        "reading_complete",
+        "1: the last whole reading proved the lists whole.",
+        [Sample(int(bool(row.is_complete)), _of(row.repo)) for row in rows if row.full_at is not None],
+    )
+    yield Family("reader_ok", "0: the Hub or the store could not be read.", [Sample(int(office.pulse.problem is None))])
+    yield Family("policies_ok", "0: a file of the desk has a fault.", [Sample(int(_has_no_fault(office)))])
+    yield Family("tray_decisions", "Decisions of people that have not left.", _tray(office))
+    outlook = office.hub.outlook()
+    known = ((outlook.remaining, "left"), (outlook.quota, "quota"))
+    yield Family(
+        "hub_calls",
+        "Calls of the token in the Hub's window.",
+        [Sample(n, {"what": w}) for n, w in known if n is not None],
+    )
+
+
+def _of(repo: Repo) -> dict[str, str]:
+    return {"repo": str(repo)}
+
+
+def _requests(office: Office, rows: Iterable[RepoRow]) -> Iterator[Sample]:
+    ours, found = {str(row.repo) for row in rows}, dict[tuple[str, str, str], int]()
+    for cell in cube(office.store):
+        if cell.repo in ours:
+            key = (cell.repo, cell.status, cell.action or "none")
+            found[key] = found.get(key, 0) + cell.n
+    for (repo, status, verdict), n in sorted(found.items()):
+        yield Sample(n, {"repo": repo, "status": status, "verdict": verdict})
+
+
+def _oldest(office: Office, rows: Iterable[RepoRow]) -> Iterator[Sample]:
+    now = ms(office.now())
+    for row in rows:
+        first = next(iter(office.store.walk(row.repo, Status.PENDING, with_record=False)), None)
+        yield Sample(0 if first is None else max(0, now - first.state.asked_at) / 1000, _of(row.repo))
+
+
+def _read(office: Office, rows: Iterable[RepoRow]) -> Iterator[Sample]:
+    now = ms(office.now())
+    for row in rows:
+        for kind, at in (("quick", row.quick_at), ("full", row.full_at)):
+            if at is not None:
+                yield Sample(max(0, now - at) / 1000, {**_of(row.repo), "kind": kind})
+
+
+def _has_no_fault(office: Office) -> bool:
+    return office.place.folder is None or office.bench is not None
+
+
+def _tray(office: Office) -> Iterator[Sample]:
+    waiting = office.tray.waiting()
+    under_way = sum(item.run is not None for item in waiting)
+    held = sum(item.run is None and item.leaves_at is None for item in waiting)
+    for state, n in (("leaving", len(waiting) - under_way - held), ("held", held), ("under_way", under_way)):
+        yield Sample(n, {"state": state})
+
+
+# ---- as text -----------------------------------------------------------------------------------------------------------
+
+
+def _lines(found: Iterable[Family]) -> Iterator[str]:
+    for family in found:
+        name = f"hf_gate_{family.name}"
+        yield f"# HELP {name} {family.help}\n# TYPE {name} gauge\n"
+        for sample in family.samples:
+            labels = ",".join(f'{key}="{_escaped(value)}"' for key, value in sample.labels.items())
+            yield f"{name}{{{labels}}} {sample.value:.15g}\n" if labels else f"{name} {sample.value:.15g}\n"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

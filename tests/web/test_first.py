@@ -1,0 +1,78 @@
+"""Where there is nothing yet the desk says what is to be done, and the page of settings who may do what."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hf_gate import Hub, wiring
+from hf_gate.config import Flags, read_settings
+from hf_gate.domain.members import Role
+from hf_gate.testing import LocalHub
+from hf_gate.web.app import WAYS, build
+from hf_gate.web.members import ACTS
+from hf_gate.web.office import Office
+from hf_gate.web.sign_in import Door
+from tests.web.kit import GOOD, HOST, Room, Visitor, write_desk
+
+
+def _titles(body: str) -> str:
+    return body[body.index('class="steps"') :]
+
+
+def test_a_desk_that_was_never_read_shows_the_steps_in_place_of_an_empty_queue(tmp_path: Path) -> None:
+    with LocalHub(requests=0, repos=1) as local:
+        write_desk(tmp_path, local, policy=None)
+        settings = read_settings(
+            Flags(endpoint=local.url, token=local.tokens["owner"], desk=str(tmp_path)), {}, tmp_path
+        )
+        place = wiring.read_place(settings)
+        with Hub(local.tokens["owner"], local.url) as hub, wiring.open_store(settings, place) as store:
+            office = Office(settings, place, hub, store, "lena-brandt", 10.0, f"http://{HOST}")
+            door = Door(office)
+            visitor = Visitor(build(office, door, frozenset({HOST})))
+            visitor.get(f"/sign-in?t={door.link()}")
+            body = visitor.get("/queue").body
+            assert "Five steps, two are done" in body
+            assert body.count('<li class="ok">') == 2
+            assert 'aria-current="step"' in body
+            office.pulse.problem = "the Hub is away"
+            assert "the Hub is away" in _titles(visitor.get("/queue").body)
+
+
+def test_what_is_done_is_ticked_and_the_next_one_is_marked(room: Room) -> None:
+    room.ask([{"username": "ada"}], {"Purpose": GOOD})
+    lena = room.visitor()
+    body = lena.get("/first-steps").body
+    assert "Five steps, four are done" in body
+    assert "1 policy, of which 0 only watch" in body
+    room.reviewer("mia")
+    assert "Five steps, all are done" in lena.get("/first-steps").body
+    assert 'class="steps"' not in lena.get("/queue").body
+
+
+def test_who_was_invited_is_told_nothing_of_setting_up(room: Room) -> None:
+    mia = room.reviewer("mia", "nobody/nothing")
+    body = mia.get("/queue").body
+    assert 'class="steps"' not in body
+    assert "An admin can invite you again" in body
+
+
+def test_what_each_role_may_do_is_what_the_ways_say() -> None:
+    least = {f"{way.method} {way.path}": way.role for way in WAYS}
+    assert [(text, least.get(way)) for text, _, way in ACTS] == [(text, role) for text, role, _ in ACTS]
+    assert {role for _, role, _ in ACTS} == set(Role)
+
+
+def test_everybody_sees_what_they_can_do_and_where(crowded: Room) -> None:
+    repo = str(crowded.repo)
+    for visitor, role in (
+        (crowded.visitor(), "admin"),
+        (crowded.reviewer("mia", repo), "reviewer"),
+        (crowded.viewer(), "viewer"),
+    ):
+        body = visitor.get("/settings").body
+        assert f"yours is {role}" in body
+        assert body.count('<td class="is-yours">') == len(ACTS)
+        assert f"<code>{repo}</code>" in body
+    others = [str(row.repo) for row in crowded.office.store.repos() if str(row.repo) != repo]
+    assert not any(other in crowded.reviewer("mia", repo).get("/settings").body for other in others)

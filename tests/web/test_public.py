@@ -1,0 +1,139 @@
+"""A desk behind a proxy that ends TLS: its cookie, its names, its origin; and the figures that a monitor may read."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from hf_gate.errors import UsageError
+from hf_gate.web.app import build
+from hf_gate.web.server import hosts_of, public_origin
+from hf_gate.web.sign_in import Door
+from tests.web.kit import GOOD, HOST, Answer, Room, Visitor
+
+PUBLIC = "https://desk.example.org"
+NAME = "desk.example.org"
+
+
+@pytest.fixture
+def public(room: Room) -> Room:
+    """The same desk as `hf-gate ui --public-url` serves it."""
+    room.office.url = PUBLIC
+    door = Door(room.office, "__Host-hf-gate", is_https=True)
+    app = build(room.office, door, hosts_of("127.0.0.1", 7860, PUBLIC), public=PUBLIC)
+    return replace(room, door=door, app=app)
+
+
+def _by_tls(visitor: Visitor, method: str, path: str, **headers: str) -> Answer:
+    told = {"host": NAME, "origin": PUBLIC, "content_type": "application/x-www-form-urlencoded"} | headers
+    return visitor.ask(method, path, b"", told)
+
+
+def test_the_cookie_travels_by_tls_alone_and_belongs_to_this_host_alone(public: Room) -> None:
+    visitor = Visitor(public.app)
+    answer = _by_tls(visitor, "GET", f"/sign-in?t={public.door.link()}")
+    told = answer.headers["set-cookie"]
+    assert told.startswith("__Host-hf-gate=")
+    parts = {part.strip().lower() for part in told.split(";")[1:]}
+    assert {"secure", "httponly", "path=/", "samesite=lax"} <= parts
+    assert not any(part.startswith("domain") for part in parts)
+    assert answer.headers["strict-transport-security"].startswith("max-age=")
+    assert _by_tls(visitor, "GET", "/queue").status == 200
+    out = _by_tls(visitor, "POST", "/sign-out")
+    assert out.headers["set-cookie"].startswith("__Host-hf-gate=")
+    assert "secure" in out.headers["set-cookie"].lower(), "else the browser keeps it"
+    theme = _signed_in(public).post("/theme", {"theme": "dark"}, host=NAME, origin=PUBLIC)
+    assert "secure" in theme.headers["set-cookie"].lower()
+
+
+def _signed_in(public: Room) -> Visitor:
+    visitor = Visitor(public.app)
+    assert _by_tls(visitor, "GET", f"/sign-in?t={public.door.link()}").status == 303
+    return visitor
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "status"),
+    [
+        (PUBLIC, NAME, 303),
+        ("http://desk.example.org", NAME, 403),
+        ("https://evil.example", NAME, 403),
+        ("https://desk.example.org:8443", NAME, 403),
+        (f"http://{HOST}", NAME, 403),
+        (PUBLIC, "evil.example", 421),
+        (f"http://{HOST}", HOST, 303),
+    ],
+)
+def test_a_change_comes_from_the_public_address_or_from_this_machine(
+    public: Room, origin: str, host: str, status: int
+) -> None:
+    assert _by_tls(_signed_in(public), "POST", "/tray/undo", origin=origin, host=host).status == status
+
+
+def test_links_bear_the_public_address(public: Room) -> None:
+    answer = public.visitor().post("/settings/invite", {"name": "mia", "role": "reviewer"})
+    assert f"{PUBLIC}/sign-in?t=" in answer.body
+
+
+@pytest.mark.parametrize(
+    ("text", "origin"),
+    [
+        ("https://desk.example.org", PUBLIC),
+        (" HTTPS://Desk.Example.org:443/ ", PUBLIC),
+        ("https://desk.example.org:8443", f"{PUBLIC}:8443"),
+        ("https://[2001:db8::1]", "https://[2001:db8::1]"),
+    ],
+)
+def test_a_public_address_is_an_origin(text: str, origin: str) -> None:
+    assert public_origin(text) == origin
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["http://desk.example.org", "desk.example.org", "https://", "https://a@b.example", "https://desk.example.org/gate",
+     "https://desk.example.org:port", "https://desk.example.org?x=1", ""],
+)  # fmt: skip
+def test_whatever_is_none_is_refused(text: str) -> None:
+    with pytest.raises(UsageError):
+        public_origin(text)
+
+
+# ---- figures -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_monitor_on_this_machine_reads_figures_that_name_nobody(room: Room) -> None:
+    room.ask([{"username": "ada", "fullname": "Ada Lindqvist", "email": "ada@ethz.ch"}], {"Purpose": GOOD})
+    answer = Visitor(room.app).get("/metrics")
+    assert (answer.status, answer.headers["content-type"].split(";")[0]) == (200, "text/plain")
+    assert f'hf_gate_requests{{repo="{room.repo}",status="pending",verdict="none"}} 1\n' in answer.body
+    assert re.search(r'hf_gate_oldest_pending_seconds\{repo="[^"]+"\} \d', answer.body)
+    assert 'hf_gate_tray_decisions{state="leaving"} 0\n' in answer.body
+    assert "hf_gate_reader_ok{} " not in answer.body
+    assert not re.search(r"ada|lindqvist|ethz|lena|Self-supervised", answer.body, re.IGNORECASE)
+    lines = [line for line in answer.body.splitlines() if not line.startswith("#")]
+    assert all(re.fullmatch(r'hf_gate_\w+(\{(\w+="[^"]*",?)+\})? [\d.e+-]+', line) for line in lines), answer.body
+    names = re.findall(r"^# TYPE (\w+) gauge$", answer.body, re.MULTILINE)
+    assert len(names) == len(set(names)) == 9
+
+
+def test_what_a_proxy_passes_on_needs_a_session(room: Room) -> None:
+    for header in ("x_forwarded_for", "forwarded", "via"):
+        assert Visitor(room.app).get("/metrics", **{header: "203.0.113.7"}).status == 401
+    assert room.visitor().get("/metrics", x_forwarded_for="203.0.113.7").status == 200
+
+
+def test_behind_tls_figures_need_a_session(public: Room) -> None:
+    assert _by_tls(Visitor(public.app), "GET", "/metrics").status == 401
+    assert _by_tls(Visitor(public.app), "GET", "/metrics", host=HOST).status == 401
+    assert _by_tls(_signed_in(public), "GET", "/metrics").status == 200
+
+
+def test_a_member_reads_the_figures_of_their_repos(crowded: Room) -> None:
+    every = crowded.visitor().get("/metrics").body
+    names = set(re.findall(r'hf_gate_requests\{repo="([^"]+)"', every))
+    assert len(names) == 3
+    mine = min(names)
+    theirs = crowded.reviewer("mia", mine).get("/metrics").body
+    assert set(re.findall(r'repo="([^"]+)"', theirs)) == {mine}
