@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Any, Final
 
 from ..domain.events import VerdictReached
 from ..domain.grants import end_of
+from ..domain.ids import Repo
 from ..domain.lifecycle import STATUSES, TARGET_OF, Status
 from ..domain.moments import iso
-from ..domain.requests import AccessRequest
+from ..domain.requests import AccessRequest, Target
 from ..domain.state import RequestState, answers_digest
 from ..policy.combine import MOVES
 from ..policy.model import Action, Because, Fact, Verdict
@@ -31,6 +32,66 @@ class Subject:
     request: AccessRequest
     state: RequestState
     row: int
+
+
+def change_of(
+    subject: Subject,
+    after: str,
+    *,
+    rule: str,
+    reason: str | None = None,
+    policy: str | None = None,
+    policy_digest: str | None = None,
+    because: Sequence[Reason] = (),
+    until: str | None = None,
+    at_end: str | None = None,
+) -> Change:
+    """The change of a request from where it stands to another status. `until` ends by a reset, unless `at_end` says how."""
+    request, state = subject.request, subject.state
+    return Change(
+        repo=request.repo.id,
+        repo_type=request.repo.type.value,
+        request_id=state.hub_request,
+        user_id=request.person.id,
+        user=request.person.username,
+        asked_at=iso(request.asked_at),
+        answers_digest=answers_digest(request),
+        before=state.status,
+        after=str(after),
+        reason=reason,
+        rule=rule,
+        policy=policy,
+        policy_digest=policy_digest,
+        because=list(because),
+        until=until,
+        at_end=(at_end or "reset") if until else None,
+        row=subject.row,
+    )
+
+
+def change_unseen(
+    repo: Repo, target: Target, after: str, *, rule: str, reason: str | None = None, until: str | None = None
+) -> Change:
+    """The same for somebody of whom the Hub shows no request: it says of them what the caller knew."""
+    return Change(
+        repo=repo.id,
+        repo_type=repo.type.value,
+        request_id=target.request_id,
+        user_id=target.user_id,
+        user=target.username,
+        asked_at="",
+        answers_digest="",
+        before="",
+        after=str(after),
+        reason=reason,
+        rule=rule,
+        policy=None,
+        policy_digest=None,
+        because=[],
+        until=until,
+        at_end="reset" if until else None,
+        row=0,
+    )
 
 
 def needs_two(verdict: Verdict) -> bool:
@@ -63,24 +124,16 @@ def change_for(subject: Subject, verdict: Verdict, why: Iterable[Because] | None
         return None
     ends = verdict.until_all or ((verdict.until,) if verdict.until is not None else ())
     until = ",".join(sorted(str(end) for end in ends)) if after == "accepted" else ""
-    return Change(
-        repo=request.repo.id,
-        repo_type=request.repo.type.value,
-        request_id=state.hub_request,
-        user_id=request.person.id,
-        user=request.person.username,
-        asked_at=iso(request.asked_at),
-        answers_digest=answers_digest(request),
-        before=state.status,
-        after=after.value,
-        reason=_reason_for(verdict, request) if after != "accepted" else None,
+    return change_of(
+        subject,
+        after,
         rule=verdict.rule,
+        reason=_reason_for(verdict, request) if after != "accepted" else None,
         policy=verdict.policy,
         policy_digest=verdict.digest,
         because=reasons(verdict) if why is None else _reasons(why),
         until=until or None,
-        at_end=str(verdict.at_end or Action.RESET) if until else None,
-        row=subject.row,
+        at_end=None if verdict.at_end is None else str(verdict.at_end),
     )
 
 
@@ -156,22 +209,7 @@ def ended(subject: Subject, at: datetime, *, end_reason: str | None, rule: str) 
     if after is None or state.status != "accepted" or state.until is None or state.open_after is not None:
         return None
     late = (at.timestamp() * 1000 - state.until) / 86_400_000
-    return Change(
-        repo=request.repo.id,
-        repo_type=request.repo.type.value,
-        request_id=state.hub_request,
-        user_id=request.person.id,
-        user=request.person.username,
-        asked_at=iso(request.asked_at),
-        answers_digest=answers_digest(request),
-        before="accepted",
-        after=after.value,
-        reason=_filled(end_reason or _OVER[after], request, (state.until_rule or rule).rpartition("/")[2]),
-        rule=rule,
-        policy=None,
-        policy_digest=None,
-        because=[Reason(expr="until <= now", value=True, facts={"until": state.until, "days_late": int(late)})],
-        until=None,
-        at_end=None,
-        row=subject.row,
-    )
+    because = [Reason(expr="until <= now", value=True, facts={"until": state.until, "days_late": int(late)})]
+    told = end_reason or _OVER[after]
+    reason = _filled(told, request, (state.until_rule or rule).rpartition("/")[2])
+    return change_of(subject, after, rule=rule, reason=reason, because=because)

@@ -25,7 +25,7 @@ from ..plan.model import Change
 from .observing import observe
 from .orders import keep_halt
 from .ports import ClockPort, RunRow, SendPort, StorePort, WritePort
-from .runs import ENDED, GRANT, INTERRUPTED, PAUSED, STOPPED, UNFINISHED, check_kept
+from .runs import DIRECT, ENDED, GRANT, INTERRUPTED, PAUSED, STOPPED, UNFINISHED, check_kept
 from .settling import Item, Settled, intent, judge_ground, read_back, settled_by, told_entries
 
 LOOK: Final = 10_000  # so many changes are looked at once more in one reading
@@ -35,7 +35,6 @@ GRACE: Final = 20.0  # seconds: a request that was under way when a process died
 LONG_AGO: Final = 3600.0  # seconds: no call waits so long for its turn after its intent was written
 PLANNED, STARTED = "planned", "started"
 UNDER_WAY: Final = (STARTED, Kind.OPEN.value)
-DIRECT: Final = "direct"
 WISHED: Final[Mapping[str, str]] = {"pause": PAUSED, "stop": STOPPED}
 """How a run ends when somebody wishes so."""
 

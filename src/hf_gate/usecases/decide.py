@@ -21,7 +21,7 @@ from ..domain.outcomes import Ends, Kind, Outcome, law_of
 from ..domain.requests import AccessRequest, Decision, Target, target_of
 from ..errors import HfGateError
 from ..protocol.flows.deciding import outcome
-from .carry import DIRECT, Carrier, alone
+from .carry import Carrier, alone
 from .decisions import (
     TWICE,
     UNSENT,
@@ -30,7 +30,7 @@ from .decisions import (
     Choice,
     Decided,
     by_repo,
-    change_of,
+    change_in,
     change_row,
     clear,
     keys_of,
@@ -39,7 +39,7 @@ from .decisions import (
 )
 from .observing import observe
 from .ports import ClockPort, Found, HubPort, RequestRow, RunRow, StorePort, WritePort
-from .runs import READY
+from .runs import DIRECT, READY
 from .settling import Item, Settled, told_entries
 
 
@@ -200,7 +200,7 @@ class Direct:
         early = case.early
         if early is None or early.kind in UNSENT or early.why == TWICE or case.row is None:
             return []
-        item = Item(case.n, change_of(case, choice), case.row, case.ask.repo)
+        item = Item(case.n, change_in(case, choice), case.row, case.ask.repo)
         return told_entries(Settled(item, early.kind, early.why, "read"), run, at, self.zone)
 
     def _note(self, write: WritePort, repo: Repo, rows: Iterable[RequestRow], choice: Choice, at: int) -> None:

@@ -14,11 +14,12 @@ from ..domain.lifecycle import Status
 from ..domain.outcomes import Kind, Outcome
 from ..domain.requests import Target
 from ..errors import HfGateError
+from ..plan.desired import change_unseen
 from ..plan.model import Change
 from ..protocol.flows.deciding import judge_ground, person_of
-from .carry import DIRECT, PLANNED
+from .carry import PLANNED
 from .ports import ChangeRow, RequestRow, RunRow
-from .runs import GRANT, direct_change
+from .runs import DIRECT, GRANT, direct_change
 
 TWICE: Final = "this run decided so already"
 UNSENT: Final = frozenset({Kind.OPEN, Kind.REFUSED})
@@ -78,29 +79,13 @@ def clear(case: Case, *, complete: bool) -> Outcome | None:
     return None if target.request is None else judge_ground(case.ask.repo, target, now, complete=complete)
 
 
-def change_of(case: Case, choice: Choice) -> Change:
+def change_in(case: Case, choice: Choice) -> Change:
+    """What is to happen to one case, as a run carries it."""
+    reason, until = case.ask.reason, choice.until
     if case.row is not None and case.row.request is not None:
-        return direct_change(case.row, choice.to.value, case.ask.reason, until=choice.until)
-    target, repo = case.ask.target, case.ask.repo
-    return Change(
-        repo=repo.id,
-        repo_type=repo.type.value,
-        request_id=target.request_id,
-        user_id=target.user_id,
-        user=target.username,
-        asked_at="",
-        answers_digest="",
-        before="",
-        after=choice.to.value,
-        reason=case.ask.reason,
-        rule=GRANT if choice.grants else DIRECT,
-        policy=None,
-        policy_digest=None,
-        because=[],
-        until=choice.until,
-        at_end="reset" if choice.until else None,
-        row=0,
-    )
+        return direct_change(case.row, choice.to, reason, until=until)
+    rule = GRANT if choice.grants else DIRECT
+    return change_unseen(case.ask.repo, case.ask.target, choice.to, rule=rule, reason=reason, until=until)
 
 
 def change_row(run: RunRow, case: Case, choice: Choice) -> ChangeRow:
@@ -112,7 +97,7 @@ def change_row(run: RunRow, case: Case, choice: Choice) -> ChangeRow:
         n=case.n,
         repo=case.ask.repo,
         request=row.id if row is not None and row.request is not None and is_told else None,
-        change=msgspec.json.encode(change_of(case, choice)),
+        change=msgspec.json.encode(change_in(case, choice)),
         state=state,
         why="" if early is None else early.why,
     )

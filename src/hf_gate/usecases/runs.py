@@ -12,8 +12,8 @@ from ..domain import events as e
 from ..domain.lifecycle import Status
 from ..domain.moments import iso, moment_of, ms
 from ..domain.outcomes import Kind
-from ..domain.state import RequestState, answers_digest
 from ..errors import Guarded, StoreDamaged, UsageError
+from ..plan.desired import Subject, change_of
 from ..plan.model import Change, Plan, kept, sealed
 from ..policy.model import Policy
 from .ports import ChangeRow, RequestRow, RunRow, StorePort
@@ -21,6 +21,8 @@ from .ports import ChangeRow, RequestRow, RunRow, StorePort
 READY, INTERRUPTED, PAUSED, STOPPED, ENDED = "ready", "interrupted", "paused", "stopped", "ended"
 UNTIL: Final = "until"
 """The rule of a change that ends a grant whose time is over."""
+DIRECT: Final = "direct"
+"""The rule of a change that a person decided, and the kind of a run of few of them."""
 GRANT: Final = "grant"
 """The rule of a change that lets in whom the Hub has no request of: it is sent by another call, one for each."""
 UNFINISHED: Final = (READY, INTERRUPTED)
@@ -171,14 +173,15 @@ def undo(store: StorePort, run: RunRow, *, now: datetime) -> tuple[Plan, list[st
     for row in rows:
         change = msgspec.json.decode(row.change, type=Change)
         request = _granted(store, change) if row.request is None else known.get(row.request)
-        if request is None or not request.is_current or request.state.status != change.after:
+        record = None if request is None else request.request
+        if request is None or record is None or not request.is_current or request.state.status != change.after:
             moved += 1
             continue
         end = _end_before(store, run, request) if change.before == Status.ACCEPTED else None
         if end is not None and end.until is not None and end.until <= ms(now):
             over += 1
             continue
-        back.append(_reversed(change, request, end))
+        back.append(_reversed(change, Subject(record, request.state, request.id), end))
         mailed += change.after == "reset"
         seen += change.after == "accepted"
     notes = [
@@ -223,26 +226,11 @@ def _end_before(store: StorePort, run: RunRow, request: RequestRow) -> e.GrantDa
     return None
 
 
-def _reversed(change: Change, request: RequestRow, end: e.GrantDated | None) -> Change:
+def _reversed(change: Change, subject: Subject, end: e.GrantDated | None) -> Change:
     """The way back; whoever is let in again has access as long as before, and no longer."""
-    record = request.request
     until = None if end is None or end.until is None else iso(moment_of(end.until))
-    return msgspec.structs.replace(
-        change,
-        request_id=request.state.hub_request,
-        asked_at=change.asked_at if record is None else iso(record.asked_at),
-        row=request.id,
-        before=change.after,
-        after=change.before or "reset",
-        reason=None,
-        rule="undo",
-        policy=None,
-        policy_digest=None,
-        because=[],
-        until=until,
-        at_end=end.at_end if end is not None and until else None,
-        answers_digest=change.answers_digest if record is None else answers_digest(record),
-    )
+    at_end = None if end is None else end.at_end
+    return change_of(subject, change.before or Status.RESET, rule="undo", until=until, at_end=at_end)
 
 
 def _plan(store: StorePort, changes: Sequence[Change], of: int, now: datetime, *, outdated: int = 0) -> Plan:
@@ -262,24 +250,4 @@ def direct_change(row: RequestRow, after: str, reason: str | None, *, until: str
     """A person's own decision about one request, in the form in which a plan's changes are carried."""
     if row.request is None:
         raise UsageError("that request has no record in the store.", hint="hf-gate sync --full")
-    state: RequestState = row.state
-    who = row.person.identity
-    return Change(
-        repo=row.repo.id,
-        repo_type=row.repo.type.value,
-        request_id=state.hub_request,
-        user_id=who.user_id,
-        user=who.username,
-        asked_at=iso(row.request.asked_at),
-        answers_digest=answers_digest(row.request),
-        before=state.status,
-        after=after,
-        reason=reason,
-        rule="direct",
-        policy=None,
-        policy_digest=None,
-        because=[],
-        until=until,
-        at_end="reset" if until else None,
-        row=row.id,
-    )
+    return change_of(Subject(row.request, row.state, row.id), after, rule=DIRECT, reason=reason, until=until)
