@@ -82,7 +82,7 @@ def test_terms_of_a_laxer_opinion_do_not_count() -> None:
 
 def test_a_date_means_the_end_of_that_day_where_the_desk_is() -> None:
     zurich = timezone(timedelta(hours=1))
-    assert end_of(date(2027, 6, 30), NOW, zurich) == datetime(2027, 6, 30, 23, 59, 59, 999_999, zurich)
+    assert end_of(date(2027, 6, 30), NOW, zurich) == datetime(2027, 7, 1, tzinfo=zurich)
     assert end_of(Span(30), NOW, zurich) == NOW + timedelta(days=30)
 
 

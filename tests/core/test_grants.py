@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_gate.domain.grants import end_of
+from hf_gate.policy.combine import end_of as end_by_rule
+from hf_gate.policy.spelling import parse_until
 
 ZURICH = ZoneInfo("Europe/Zurich")
 JANUARY = datetime(2027, 1, 31, 9, 30, tzinfo=UTC)
@@ -53,3 +55,8 @@ def test_so_many_months_are_about_so_many_months(accepted: datetime, months: int
 def test_anything_else_is_refused(written: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - the words are date.fromisoformat's
         end_of(written, JANUARY, UTC)
+
+
+@given(MOMENTS, st.from_regex(r"[1-9]\d{0,2}(d|w|mo)|[1-9]\d?y|20[3-9]\d-0[1-9]-[12][0-8]", fullmatch=True))
+def test_a_rule_and_a_grant_end_at_the_same_moment(accepted: datetime, written: str) -> None:
+    assert end_by_rule(parse_until(written), accepted, ZURICH) == end_of(written, accepted, ZURICH)

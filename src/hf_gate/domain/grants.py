@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
-from typing import Final
+from typing import Final, NamedTuple
 
 _SPAN: Final = re.compile(r"([1-9]\d{0,4})(d|w|mo|y)\Z")
 _FAR: Final = datetime(9999, 12, 31, tzinfo=UTC)
+
+
+class Length(NamedTuple):
+    """A span of time; months are calendar months."""
+
+    days: int = 0
+    months: int = 0
 
 
 def end_of(written: str, accepted_at: datetime, zone: tzinfo) -> datetime:
@@ -21,25 +28,39 @@ def end_of(written: str, accepted_at: datetime, zone: tzinfo) -> datetime:
 
 
 def _end(written: str, accepted_at: datetime, zone: tzinfo) -> datetime:
-    if match := _SPAN.match(written):
-        number, unit = int(match[1]), match[2]
-        try:
-            if unit in ("d", "w"):
-                return accepted_at + timedelta(days=number * (7 if unit == "w" else 1))
-            return _months_later(accepted_at, number * (12 if unit == "y" else 1))
-        except (OverflowError, ValueError):
-            return _FAR
+    if (length := length_of(written)) is not None:
+        return later(accepted_at, *length)
     if "T" in written:
         moment = datetime.fromisoformat(written)
         if moment.tzinfo is None:
             raise ValueError(f"{written!r} names no zone")
         return moment
-    following = date.fromisoformat(written) + timedelta(days=1)
-    return datetime.combine(following, time(), tzinfo=zone).astimezone(UTC)
+    return end_of_day(date.fromisoformat(written), zone)
 
 
-def _months_later(moment: datetime, months: int) -> datetime:
+def length_of(written: str) -> Length | None:
+    """What `30d`, `12w`, `6mo` or `1y` means; None for anything else."""
+    match = _SPAN.match(written)
+    if match is None:
+        return None
+    number, unit = int(match[1]), match[2]
+    if unit in ("d", "w"):
+        return Length(days=number * (7 if unit == "w" else 1))
+    return Length(months=number * (12 if unit == "y" else 1))
+
+
+def later(moment: datetime, days: int, months: int) -> datetime:
+    """So much after a moment; the 31st becomes the last day of a shorter month. What no calendar holds is very far."""
     month = moment.month - 1 + months
     year, month = moment.year + month // 12, month % 12 + 1
-    following = date(year + month // 12, month % 12 + 1, 1)
-    return moment.replace(year=year, month=month, day=min(moment.day, (following - timedelta(days=1)).day))
+    try:
+        following = date(year + month // 12, month % 12 + 1, 1)
+        there = moment.replace(year=year, month=month, day=min(moment.day, (following - timedelta(days=1)).day))
+        return there + timedelta(days=days)
+    except (OverflowError, ValueError):
+        return _FAR
+
+
+def end_of_day(day: date, zone: tzinfo) -> datetime:
+    """The moment with which the next day begins there."""
+    return datetime.combine(day + timedelta(days=1), time(), tzinfo=zone).astimezone(UTC)

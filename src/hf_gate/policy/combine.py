@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, date, datetime, time, tzinfo
+from datetime import UTC, date, datetime, tzinfo
 from types import MappingProxyType
 
+from ..domain.grants import end_of_day
 from ..domain.lifecycle import Status
 from .model import STRICTNESS, Action, Mode, Opinion, Silent, Until, Verdict
 
@@ -34,10 +35,8 @@ def strictest(actions: Iterable[Action]) -> Action | None:
 
 
 def end_of(until: Until, accepted: datetime, zone: tzinfo) -> datetime:
-    """When a grant ends that is given at that moment; a date means the last microsecond of that day."""
-    if isinstance(until, date):
-        return datetime.combine(until, time.max, zone)
-    return until.after(accepted)
+    """When a grant ends that is given at that moment; a date means the end of that day."""
+    return end_of_day(until, zone) if isinstance(until, date) else until.after(accepted)
 
 
 def earliest(untils: Iterable[Until | None], now: datetime, zone: tzinfo) -> Until | None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from enum import StrEnum
 from typing import TypeAlias
 
 import msgspec
+
+from ..domain.grants import later
 
 
 class Action(StrEnum):
@@ -89,21 +91,13 @@ class Span:
     months: int = 0
 
     def after(self, moment: datetime) -> datetime:
-        """The moment that lies this far ahead; the 31st becomes the last day of a shorter month."""
-        month = moment.month - 1 + self.months
-        year, month = moment.year + month // 12, month % 12 + 1
-        day = min(moment.day, _days_in(year, month))
-        return moment.replace(year=year, month=month, day=day) + timedelta(days=self.days)
+        """The moment that lies this far ahead."""
+        return later(moment, self.days, self.months)
 
     def __str__(self) -> str:
         if self.months and self.months % 12 == 0:
             return f"{self.months // 12}y"
         return f"{self.months}mo" if self.months else f"{self.days}d"
-
-
-def _days_in(year: int, month: int) -> int:
-    following = date(year + month // 12, month % 12 + 1, 1)
-    return (following - timedelta(days=1)).day
 
 
 Until: TypeAlias = Span | date

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 
+from ..domain.grants import length_of
 from ..domain.ids import Repo, parse_repo
 from ..errors import UsageError
 from .model import Span, Until
@@ -23,7 +24,6 @@ class MisspeltError(ValueError):
 # ---- lengths of time -------------------------------------------------------------------------------------------------
 
 SPANS = "a length of time: 30d, 12w, 6mo or 1y"
-_SPAN = re.compile(r"([1-9]\d{0,4})(d|w|mo|y)\Z")
 _LIKE_SPAN = re.compile(r"(?:P\s?)?(\d{1,6})\s*-?\s*([A-Za-z]*)\.?\Z")
 _MOST_DAYS, _MOST_MONTHS = 36_525, 1_200  # a hundred years
 _UNITS: dict[str, str] = {
@@ -41,19 +41,12 @@ _IN_DAY: dict[str, int] = {
 
 def parse_span(text: str) -> Span:
     """`30d`, `12w`, `6mo`, `1y`, up to a hundred years; raises MisspeltError."""
-    match = _SPAN.match(text)
-    if match is None:
+    length = length_of(text)
+    if length is None:
         raise MisspeltError(f"`{text[:40]}` is not {SPANS}.", _span_meant(text))
-    span = _span(int(match[1]), match[2])
-    if span.days > _MOST_DAYS or span.months > _MOST_MONTHS:
+    if length.days > _MOST_DAYS or length.months > _MOST_MONTHS:
         raise MisspeltError(f"`{text}` is longer than a hundred years.", "100y")
-    return span
-
-
-def _span(number: int, unit: str) -> Span:
-    if unit in ("d", "w"):
-        return Span(days=number * (7 if unit == "w" else 1))
-    return Span(months=number * (12 if unit == "y" else 1))
+    return Span(*length)
 
 
 def _span_meant(text: str) -> str | None:
@@ -79,7 +72,7 @@ _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct",
 
 def parse_until(text: str) -> Until:
     """A length of time, or a day as 2027-06-30; raises MisspeltError."""
-    if _SPAN.match(text):
+    if length_of(text) is not None:
         return parse_span(text)
     match = _ISO.match(text)
     if match:

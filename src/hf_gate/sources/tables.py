@@ -10,10 +10,11 @@ import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from datetime import UTC, date, datetime, tzinfo
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from ..domain.grants import end_of_day
 from ..domain.ids import is_id
 from ..policy.fact_values import clean
 from ..policy.mail import parse_address, parse_domain
@@ -338,7 +339,7 @@ class _Cells:
 def _end_of(text: str, zone: tzinfo) -> datetime:
     """A date ends with its day, a moment at that moment, in `zone` unless it names its own."""
     if _DATE.match(text):
-        return datetime.combine(date.fromisoformat(text) + timedelta(days=1), time(), zone)
+        return end_of_day(date.fromisoformat(text), zone)
     if ":" not in text:  # 20270630 and 2027-W26 are dates that nobody here means
         raise ValueError(text)
     moment = datetime.fromisoformat(text)
