@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hf_gate.domain.grants import end_of
 from hf_gate.policy.combine import end_of as end_by_rule
-from hf_gate.policy.spelling import parse_until
+from hf_gate.policy.spelling import MisspeltError, parse_until
 
 ZURICH = ZoneInfo("Europe/Zurich")
 JANUARY = datetime(2027, 1, 31, 9, 30, tzinfo=UTC)
@@ -57,6 +57,17 @@ def test_anything_else_is_refused(written: str) -> None:
         end_of(written, JANUARY, UTC)
 
 
-@given(MOMENTS, st.from_regex(r"[1-9]\d{0,2}(d|w|mo)|[1-9]\d?y|20[3-9]\d-0[1-9]-[12][0-8]", fullmatch=True))
+SPELT = r"[1-9][0-9]{0,2}(d|w|mo)|[1-9][0-9]?y|20[3-9][0-9]-0[1-9]-[12][0-8]"
+
+
+@given(MOMENTS, st.from_regex(SPELT, fullmatch=True))
 def test_a_rule_and_a_grant_end_at_the_same_moment(accepted: datetime, written: str) -> None:
     assert end_by_rule(parse_until(written), accepted, ZURICH) == end_of(written, accepted, ZURICH)
+
+
+@pytest.mark.parametrize("written", ["3\u0660d", "203\u0660-01-10"])
+def test_digits_of_other_scripts_make_no_end(written: str) -> None:
+    with pytest.raises(MisspeltError):
+        parse_until(written)
+    with pytest.raises(ValueError):  # noqa: PT011 - as above
+        end_of(written, JANUARY, UTC)

@@ -6,7 +6,7 @@ import re
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Final, NamedTuple
 
-_SPAN: Final = re.compile(r"([1-9]\d{0,4})(d|w|mo|y)\Z")
+_SPAN: Final = re.compile(r"([1-9]\d{0,4})(d|w|mo|y)\Z", re.ASCII)
 _FAR: Final = datetime(9999, 12, 31, tzinfo=UTC)
 
 
