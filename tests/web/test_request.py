@@ -149,6 +149,16 @@ def test_the_tray_lists_ones_own_alone(asked: Room) -> None:
     assert "Nothing yet." in mia.get("/tray").body
 
 
+def test_a_change_is_one_line_of_the_history_with_its_reason(asked: Room) -> None:
+    lena = asked.visitor()
+    _decide(asked, lena, "reset", "ada", reason="Say more.")
+    asked.leave()
+    page = _page(asked, lena, "ada")
+    assert "pending to reset, with the reason &#34;Say more.&#34;" in page
+    assert "begun" not in page
+    assert page.count("by lena-brandt") == 1
+
+
 # ---- who else looks --------------------------------------------------------------------------------------------------------
 
 

@@ -25,9 +25,9 @@ from . import queue, words
 from .asking import read
 from .exports import exported
 from .finding import request_of
+from .history import Happened, history_of
 from .lines import Answer, Line, about_person, answers_of, hidden_name, key_of, lines_of
 from .office import new_id
-from .request import Happened, history_of
 from .visit import NotFound, Refused, Visit
 
 PAGE: Final = 50

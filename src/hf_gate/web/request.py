@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlencode
 
 from starlette.responses import Response
 
-from ..domain.events import StatusMoved, event_of
 from ..domain.forms import fold, form_of_json
 from ..domain.lifecycle import MEANING
-from ..domain.moments import iso, moment_of
 from ..domain.rows import RepoRow, RequestRow
-from ..domain.story import sentence
 from ..domain.tray import VERBS
 from ..errors import HfGateError
 from ..policy.explain import Line as Explained
@@ -27,6 +23,7 @@ from . import words
 from .asking import PENDING, asked_of, read, scoped
 from .ending import ends_of
 from .finding import request_of
+from .history import history_of
 from .lines import Line, key_of, lines_of
 from .reversal import Reversal, reversal_of
 from .verdicts import Said
@@ -34,20 +31,6 @@ from .visit import NotFound, Refused, Visit
 
 NOTE_LIMIT = 4000
 UNTIL = "until"  # beside the verbs: an acceptance with an end
-_ENTRIES = 200  # of one attempt
-
-
-@dataclass(frozen=True, slots=True)
-class Happened:
-    """One entry of the history. `is_outside`: not by this desk."""
-
-    at: str
-    at_iso: str
-    text: str
-    actor: str
-    kind: str
-    is_outside: bool
-    attempt: int
 
 
 def page(visit: Visit) -> Response:
@@ -186,37 +169,18 @@ def facts(visit: Visit, line: Line) -> list[tuple[str, str, str, str]]:
     ]
     found.append(("Here before", ", ".join(decided) or "never decided", "yours", "this desk's ledger"))
     if past.elsewhere:
-        found.append(("Elsewhere", f"accepted at {past.elsewhere} other repos of yours", "yours", "this desk's ledger"))
+        found.append(
+            (
+                "Elsewhere",
+                f"accepted at {past.elsewhere} other {'repo' if past.elsewhere == 1 else 'repos'} of yours",
+                "yours",
+                "this desk's ledger",
+            )
+        )
     return found
 
 
-# ---- history and notes -------------------------------------------------------------------------------------------------
-
-
-def history_of(visit: Visit, attempts: Sequence[RequestRow]) -> list[Happened]:
-    """Every entry about these attempts, the latest first."""
-    number = {one.id: one.state.attempt for one in attempts}
-    found = [row for attempt in attempts for row in visit.office.store.entries(request=attempt.id, limit=_ENTRIES)]
-    told = []
-    for row in sorted(found, key=lambda row: row.id, reverse=True):
-        event, at = event_of(row.link.body), moment_of(row.link.at)
-        private = None if visit.masks else row.private
-        if row.link.kind == "NoteWritten":
-            text = str((private or {}).get("note", "a note"))
-        else:
-            text = sentence(event, private)
-        told.append(
-            Happened(
-                words.when(at, visit.office.zone, visit.now),
-                iso(at),
-                text,
-                row.link.actor,
-                row.link.kind,
-                isinstance(event, StatusMoved),
-                number.get(row.link.request or 0, 1),
-            )
-        )
-    return told
+# ---- notes -------------------------------------------------------------------------------------------------------------
 
 
 def note(visit: Visit) -> Response:
