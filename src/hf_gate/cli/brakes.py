@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -14,6 +14,8 @@ from .output import to_json
 
 if TYPE_CHECKING:
     from ..plan.guards import Yes
+    from ..plan.model import Change
+    from ..usecases.run import Desk
     from .frame import Run
     from .wish import Wish
 
@@ -31,7 +33,7 @@ def check_brakes(run: Run, wish: Wish) -> None:
         needed = ladder(count, _waiting(run))
     reason = f" with the reason {to_json(wish.reason)}" if wish.reason else ""
     reason = f" with the template {wish.template.name}" if wish.template else reason
-    check_yes(
+    _check_yes(
         needed,
         len(wish.aims),
         question=f"{wish.verb} {len(wish.aims)} people{reason}?",
@@ -43,7 +45,28 @@ def check_brakes(run: Run, wish: Wish) -> None:
     )
 
 
-def check_yes(
+def check_plan(run: Run, desk: Desk, changes: Sequence[Change], *, yes: bool, max_changes: int | None) -> None:
+    """The same for the changes of a plan, of whom the first are named."""
+    from ..plan.guards import yes_needed  # noqa: PLC0415 - only who applies
+    from ..plan.render import each, tally  # noqa: PLC0415 - as above
+
+    def show() -> None:
+        for line in (*each(changes[:_SHOWN]), tally(changes)):
+            run.out.say(line)
+
+    waiting = sum(row.counts.get("pending", 0) for row in desk.store.repos())
+    _check_yes(
+        yes_needed(changes, waiting),
+        len(changes),
+        question=f"{len(changes)} changes?",
+        show=show,
+        yes=yes,
+        max_changes=max_changes,
+        may_ask=run.may_ask,
+    )
+
+
+def _check_yes(
     needed: Yes,
     count: int,
     *,

@@ -45,10 +45,15 @@ class Result:
         if stop is None:
             return self.code
         if isinstance(stop, Exception):
-            vars(stop)["exit_code"] = self.code
-        if isinstance(stop, HubUnavailable) and self.code == 5:
-            stop.hint = "Some changes were made or may have been made; the same command again does the rest."
+            take_along(stop, self.code, "the same command again does the rest")
         raise stop
+
+
+def take_along(stop: Exception, code: int, rest: str) -> None:
+    """What ended a run early takes the code of what it came to along, and claims nothing untrue: `rest` says how it goes on."""
+    vars(stop)["exit_code"] = code
+    if isinstance(stop, HubUnavailable) and code == 5:
+        stop.hint = f"Some changes were made or may have been made; {rest}."
 
 
 @contextmanager
@@ -90,7 +95,7 @@ def carry_out(run: Run, wish: Wish) -> Result:
         result.stopped_by = problem
     if not result.outcomes:
         kind = _kind_alone(wish, result.stopped_by)
-        result.outcomes = [outcome_of(kind, aim, result.stopped_by) for aim in wish.aims]
+        result.outcomes = [untold(kind, aim, result.stopped_by) for aim in wish.aims]
     elif len(wish.aims) == 1:
         result.stopped_by = result.stopped_by or alone(result.outcomes[0])
     return result
@@ -108,7 +113,7 @@ def _kind_alone(wish: Wish, stop: BaseException | None) -> Kind:
     return Kind.OPEN
 
 
-def outcome_of(kind: Kind, aim: Aim, problem: BaseException | None) -> Outcome:
+def untold(kind: Kind, aim: Aim, problem: BaseException | None) -> Outcome:
     """An outcome that no Hub told: one that ended the run, or was never sent."""
     target = aim.target
     person = target.request.person if target.request else Person(target.user_id, target.username)

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import UsageError
+from .brakes import check_plan
+from .carried import carry_run, run_result
 from .frame import command
 from .office import check_in_force, new_run_id, office, speaks
 from .output import in_words, numbered
-from .runs import carry, run_result
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from ..plan.model import Change, Plan
+    from ..plan.model import Plan
     from ..usecases.run import Desk
     from .frame import Run
 
@@ -126,11 +127,11 @@ def apply(run: Run, file: Path, yes: bool, max_changes: int | None) -> int:
     check_in_force(desk, made)
     if known is None:
         check_made_here(desk.store, made)
-        check_yes(run, desk, made.changes, yes=yes, max_changes=max_changes)
+        check_plan(run, desk, made.changes, yes=yes, max_changes=max_changes)
         known = runs.begin(desk.store, made, ident=new_run_id(), kind="plan", actor=desk.actor, now=desk.clock.now())
     elif desk.store.wish(known.id) == "pause":  # whoever applies it again has waited enough; a wish to stop stays
         desk.store.wish_for(known.id, None)
-    return carry(run, desk, known)
+    return carry_run(run, desk, known)
 
 
 def _bytes(file: Path) -> bytes:
@@ -140,25 +141,3 @@ def _bytes(file: Path) -> bytes:
         raise UsageError(
             f"the plan {file} cannot be read: {problem.strerror}.", hint="Make one: hf-gate plan --out plan.json"
         ) from None
-
-
-def check_yes(run: Run, desk: Desk, changes: Sequence[Change], *, yes: bool, max_changes: int | None) -> None:
-    """The ladder: returns when the changes may be sent, raises `Guarded` (exit code 6) when nobody confirmed them."""
-    from ..plan.guards import FEW, yes_needed  # noqa: PLC0415 - only who applies
-    from ..plan.render import each, tally  # noqa: PLC0415 - as above
-    from . import brakes  # noqa: PLC0415 - as above
-
-    def show() -> None:
-        for line in (*each(changes[:FEW]), tally(changes)):
-            run.out.say(line)
-
-    waiting = sum(row.counts.get("pending", 0) for row in desk.store.repos())
-    brakes.check_yes(
-        yes_needed(changes, waiting),
-        len(changes),
-        question=f"{len(changes)} changes?",
-        show=show,
-        yes=yes,
-        max_changes=max_changes,
-        may_ask=run.may_ask,
-    )

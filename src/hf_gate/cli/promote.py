@@ -86,13 +86,13 @@ def _confirm(
 ) -> None:
     """The ladder of every change, with one difference: what acts on its own needs a yes even for nobody or one."""
     from ..plan.guards import Yes, yes_needed  # noqa: PLC0415 - as above
-    from .plan import check_yes  # noqa: PLC0415 - as above
+    from .brakes import check_plan  # noqa: PLC0415 - as above
 
     for line in _told(policy, changes):
         run.out.say(line)
     waiting = sum(row.counts.get("pending", 0) for row in desk.store.repos())
     if yes_needed(changes, waiting) is not Yes.NONE:
-        check_yes(run, desk, changes, yes=yes, max_changes=max_changes)
+        check_plan(run, desk, changes, yes=yes, max_changes=max_changes)
         return
     if yes or (run.may_ask and click.confirm("Go on?", err=True)):
         return

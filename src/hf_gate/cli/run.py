@@ -10,11 +10,11 @@ import click
 
 from ..domain.moments import iso, moment_of
 from ..errors import HfGateError, NotAllowed, UsageError
+from .carried import done_changes, done_words
 from .desk import open_desk, wanted_repos
 from .frame import Entry, GateGroup, command
 from .office import carrier_of, new_run_id, office
 from .output import FIRST_ROWS, Column, in_words, numbered
-from .runs import done_changes, done_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

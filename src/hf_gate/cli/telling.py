@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from ..domain.outcomes import Kind, Outcome
-from .carrying import Result, outcome_of
+from .carrying import Result, untold
 from .output import Format, Row, numbered, to_json
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def print_dry_run(run: Run, wish: Wish) -> None:
     """What would be sent, in the words of the real run."""
     out = run.out
     rows: list[dict[str, object]] = [
-        {**outcome_row(outcome_of(Kind.OPEN, aim, None)), "outcome": None, "why": "dry run: nothing was sent"}
+        {**outcome_row(untold(Kind.OPEN, aim, None)), "outcome": None, "why": "dry run: nothing was sent"}
         for aim in wish.aims
     ]
     if out.format is Format.JSON:

@@ -26,7 +26,7 @@ from .observing import observe
 from .orders import keep_halt
 from .ports import ClockPort, RunRow, SendPort, StorePort, WritePort
 from .runs import DIRECT, ENDED, GRANT, INTERRUPTED, PAUSED, STOPPED, UNFINISHED, check_kept
-from .settling import Item, Settled, intent, judge_ground, read_back, settled_by, told_entries
+from .settling import Item, Settled, ground_of_change, intent, read_back, settled_by, told_entries
 
 LOOK: Final = 10_000  # so many changes are looked at once more in one reading
 GROUP: Final = 500  # so many intents are written in one transaction
@@ -155,7 +155,7 @@ class Carrier:
         moved: list[Settled] = []
         for index, item in enumerate(items):
             seen = found.requests.get(index)
-            verdict = judge_ground(item, seen, complete=found.complete)
+            verdict = ground_of_change(item, seen, complete=found.complete)
             if verdict is None:
                 ready.append(replace(item, seen=seen))
             else:

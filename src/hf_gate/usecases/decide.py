@@ -35,7 +35,7 @@ from .decisions import (
     clear,
     keys_of,
     note_entry,
-    outcome_of,
+    outcome_in,
 )
 from .observing import observe
 from .ports import ClockPort, Found, HubPort, RequestRow, RunRow, StorePort, WritePort
@@ -235,7 +235,7 @@ class Direct:
         """By what the store has of each change, in the words of the Hub client where it said any."""
         states = {row.n: row for row in self.store.changes(run.id)}
         said = {key: one for one in told for key in keys_of(one.repo, one.request_id, one.person)}
-        return [outcome_of(case, states.get(case.n), said, stop) for case in cases]
+        return [outcome_in(case, states.get(case.n), said, stop) for case in cases]
 
     def _at(self) -> int:
         return ms(self.clock.now())

@@ -103,7 +103,7 @@ def change_row(run: RunRow, case: Case, choice: Choice) -> ChangeRow:
     )
 
 
-def outcome_of(case: Case, row: ChangeRow | None, said: Mapping[str, Outcome], stop: BaseException | None) -> Outcome:
+def outcome_in(case: Case, row: ChangeRow | None, said: Mapping[str, Outcome], stop: BaseException | None) -> Outcome:
     """An outcome about whom the caller named. What the Hub said counts also where it could not be written down any more."""
     if case.early is not None:
         return case.early

@@ -61,7 +61,7 @@ class Settled:
     since: int | None = None  # ms: when the Hub did it, where a reading told
 
 
-def judge_ground(item: Item, now: AccessRequest | None, *, complete: bool) -> Settled | None:
+def ground_of_change(item: Item, now: AccessRequest | None, *, complete: bool) -> Settled | None:
     """Whether a planned change still stands on the ground that it was planned on; None: send it."""
     change = item.change
     if item.row is None:

@@ -1,0 +1,134 @@
+"""Carries a run under the eyes of whoever watches, and tells what became of each change, by which rule."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+from ..domain.outcomes import Kind
+from .carrying import take_along
+from .office import carrier_of
+from .output import Format
+from .progress import Progress
+from .telling import OUTCOME_KEYS, PAST
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+    from ..domain.rows import ChangeRow, RunRow
+    from ..plan.model import Change
+    from ..usecases.ports import StorePort
+    from ..usecases.run import Desk
+    from .frame import Run
+
+_SHOWN: Final = 30  # people of whom something is said
+_BY_HAND: Final = frozenset({"direct", "grant"})  # the "rules" of changes that no policy planned
+_IN_PART: Final = {Kind.DONE.value, Kind.OPEN.value, "started"}
+
+
+def carry_run(run: Run, desk: Desk, begun: RunRow) -> int:
+    """Sends what is planned and tells what became of it, also when it was ended early."""
+    try:
+        with Progress(run.out, "apply", begun.total) as bar:
+            carrier_of(desk, begun, lambda many: bar.tick(many=many)).carry(begun)
+    except KeyboardInterrupt:
+        ended = _again(desk.store, begun)
+        run_result(run, desk.store, ended)
+        run.out.say(f"Stopped; everything so far is recorded. Go on: hf-gate runs resume {begun.id}")
+        raise
+    except Exception as problem:
+        run_result(run, desk.store, _again(desk.store, begun))
+        run.out.say(f"What is left can go on later: hf-gate runs resume {begun.id}")
+        if desk.store.changes(begun.id, _IN_PART, 1):  # else nothing was done, and the reason decides
+            take_along(problem, 5, "`runs resume` reads which, and does the rest")
+        raise
+    return run_result(run, desk.store, _again(desk.store, begun))
+
+
+def _again(store: StorePort, begun: RunRow) -> RunRow:
+    """The run as it stands now."""
+    return store.run(begun.id) or begun
+
+
+def run_result(run: Run, store: StorePort, ended: RunRow, *, whole: bool = False) -> int:
+    """The document of a run, and its exit code by the table of outcomes."""
+    changes = _changes(store, ended)
+    told = [_outcome_row(change, row) for change, row in changes]
+    count = {kind.value: sum(row["outcome"] == kind.value for row in told) for kind in Kind}
+    document = {"schema_version": 1, "run": ended.id, "planned": ended.total, **count, "outcomes": told}
+    out = run.out
+    if out.format in {Format.JSONL, Format.CSV, Format.AGENT, Format.QUIET}:
+        out.records(told, (), OUTCOME_KEYS, name=lambda row: str(row["request_id"] or row["user"]), limit=-1)
+    else:
+        out.document(document, lambda: _for_people(ended, changes, told, count, whole=whole))
+    if count["refused"] or count["open"]:
+        return 5 if count["done"] else 1 if not count["open"] else 5
+    return 0
+
+
+def _for_people(
+    ended: RunRow,
+    changes: Sequence[tuple[Change, ChangeRow]],
+    told: Sequence[Mapping[str, object]],
+    count: Mapping[str, int],
+    *,
+    whole: bool,
+) -> list[str]:
+    """What did not go as planned, or with `whole` every change; then the sum, and where to go from here."""
+    lines = [
+        f"{row['user'] or row['user_id']} at {change.where}: {_became(change, row)}"
+        for (change, _), row in zip(changes, told, strict=True)
+        if whole or row["outcome"] in {"stale", "gone", "refused", "open"}
+    ]
+    if not whole and len(lines) > _SHOWN:
+        lines = [*lines[:_SHOWN], f"and {len(lines) - _SHOWN} more"]
+    words = [f"{number:,} {kind}" for kind, number in count.items() if number] or ["nothing to do"]
+    done = done_words(change for change, row in changes if row.state == Kind.DONE.value)
+    lines.append(f"Run {ended.id} ({ended.state}): {', '.join(words)}{': ' + done if done else ''}.")
+    if count["done"] and not whole:
+        lines.append(f"Each of them: hf-gate runs show {ended.id}.  Back: hf-gate undo {ended.id} --out back.json")
+    return lines
+
+
+def _became(change: Change, row: Mapping[str, object]) -> str:
+    """`accepted (academic)`, where it was done; else the kind of outcome, and why."""
+    if row["outcome"] == Kind.DONE.value:
+        return PAST[change.act] + _rule(change)
+    why = f": {row['why']}" if row["why"] else ""
+    return f"not {PAST[change.act]}, {row['outcome']}{why}"
+
+
+def _rule(change: Change) -> str:
+    return "" if change.rule in _BY_HAND else f" ({change.rule})"
+
+
+def done_words(changes: Iterable[Change]) -> str:
+    """`31 accepted (academic), 56 reset (say-more)`: what was done, by which rules."""
+    found = Counter(PAST[change.act] + _rule(change) for change in changes)
+    return ", ".join(f"{number:,} {words}" for words, number in sorted(found.items()))
+
+
+def done_changes(store: StorePort, ended: RunRow) -> list[Change]:
+    """The changes of a run that were done."""
+    return [change for change, _ in _changes(store, ended, (Kind.DONE.value,))]
+
+
+def _changes(store: StorePort, each: RunRow, states: Collection[str] | None = None) -> list[tuple[Change, ChangeRow]]:
+    import msgspec  # noqa: PLC0415 - only who tells a run
+
+    from ..plan.model import Change  # noqa: PLC0415 - as above
+
+    return [(msgspec.json.decode(row.change, type=Change), row) for row in store.changes(each.id, states)]
+
+
+def _outcome_row(change: Change, row: ChangeRow) -> dict[str, object]:
+    is_settled = row.state in set(Kind)
+    return {
+        "user": change.user,
+        "user_id": change.user_id,
+        "request_id": change.request_id,
+        "repo": change.repo,
+        "repo_type": change.repo_type,
+        "outcome": row.state if is_settled else Kind.OPEN.value,
+        "why": row.why or (None if is_settled else "not sent yet"),
+    }
