@@ -10,14 +10,17 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote, urlencode
+
+import uvicorn
 
 from hf_gate import Hub, wiring
 from hf_gate.config import Flags, read_settings
@@ -221,6 +224,22 @@ def write_desk(folder: Path, local: LocalHub, policy: str | None = POLICY, more:
     )
     if policy is not None:
         (folder / "policies" / "house.yaml").write_text(policy, "utf-8")
+
+
+@contextmanager
+def served(room: Room) -> Iterator[str]:
+    """The same desk on a port of this machine, without a reader of the Hub; its address."""
+    config = uvicorn.Config(
+        cast("Any", build(room.office, room.door, None)), port=0, lifespan="off", log_config=None, ws="none"
+    )
+    server, socket = uvicorn.Server(config), config.bind_socket()
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{socket.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 # ---- what a page says --------------------------------------------------------------------------------------------------

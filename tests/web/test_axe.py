@@ -2,72 +2,186 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+from urllib.parse import quote
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # it ships none
-from playwright.sync_api import Browser, Page, StorageState, expect
+from playwright.sync_api import Browser, Page, expect
 
-from hf_gate.testing import LocalHub
-from tests.web.kit import Program, a_program, write_desk
+from hf_gate.web.app import WAYS
+from tests.web.hostile_scene import a_hostile_room
+from tests.web.kit import POLICY, Room, a_room, served
+from tests.web.test_plans import ended, made
 
 pytestmark = pytest.mark.slow
-PAGES = (
-    "/queue", "/queue?q=status:pending+colour:red", "/queue?q=nobody-at-all", "/requests/KEY", "/requests/KEY?verb=reset",
-    "/requests/KEY?verb=reject", "/keys", "/settings", "/tray", "/nothing",
-)  # fmt: skip
-TEMPLATES = "templates: {say-more: 'Please say what you will use it for, then ask again.'}\n"
+TEMPLATES: Final = "templates: {say-more: 'Please say what you will use it for, then ask again.'}\n"
+SHADOW: Final = POLICY.replace("house", "watcher").replace("enforce", "shadow").replace("then: accept", "then: human")
+FILES: Final = (".{kind}", "/export", "/events")
+PARTS: Final = frozenset({"/requests/{id}/why", "/requests/{id}/similar", "/runs/{id}/live", "/"})
+"""Shown within a page that is looked at, or leading to one."""
+SCHEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
+
+
+@dataclass(frozen=True)
+class Desk:
+    """A desk in the middle of a day. `pages`: what each way shows, by its addresses."""
+
+    url: str
+    room: Room
+    link: str
+    pages: Mapping[str, tuple[str, ...]]
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     folder = tmp_path_factory.mktemp("desk")
-    with LocalHub(requests=120, repos=2) as local:
-        write_desk(folder, local, more=TEMPLATES)
-        with a_program(folder, local, "600s") as program:
-            yield program
+    with a_room(folder, desk=TEMPLATES, requests=120, repos=2) as room:
+        (folder / "policies" / "watcher.yaml").write_text(SHADOW, "utf-8")
+        with served(room) as url:
+            yield Desk(url, room, room.door.link(), _pages(room, folder))
 
 
-@pytest.fixture(scope="module")
-def session(browser: Browser, desk: Program) -> StorageState:
-    """Who signs in once is in for all pages of this module."""
-    context = browser.new_context()
-    page = context.new_page()
-    page.goto(desk.login_url)
-    expect(page.locator("#rows > .row").first).to_be_visible(timeout=60_000)
-    state = context.storage_state()
+def _pages(room: Room, folder: Path) -> dict[str, tuple[str, ...]]:
+    """Plans that are applied and not, a run, a selection, a note, a decision that waits, a policy that is wrong."""
+    lena = room.visitor()
+    rows = lena.get("/queue.json").json
+    key = rows[2]["request_id"]
+    person = room.office.store.find(None, key)[0].person.pseudonym
+    lena.post(f"/requests/{key}/note", {"note": "Asked their supervisor."})
+    lena.post("/views", {"name": "Mine", "q": "status:pending age:>1d"})
+    applied = made(room, lena)
+    count = len(lena.get(f"{applied}.json").json["changes"])
+    run = lena.post(applied, {"do": "apply", "count": str(count)}).headers["location"]
+    ended(room, run)
+    back = lena.post(run, {"do": "undo"}).headers["location"]
+    lena.post("/selection", {"do": "all", "q": "status:pending"})
+    bulk = lena.post("/bulk", {"verb": "reject"}).headers["location"].partition("?")[0]
+    lena.post("/selection", {"do": "clear"})
+    lena.post("/tray", {"accept": _button(lena.get("/queue").body), "when": "later"})
+    lena.post("/audit/verify")
+    room.reviewer("mia")
+    (folder / "policies" / "wrong.yaml").write_text(
+        POLICY.replace("house", "wrong").replace("academic\n", "acadmic\n"), "utf-8"
+    )
+    entry = room.office.store.entries(limit=1)[0].link
+    repo = f"/repos/{room.repo.type.value}s/{room.repo.id}"
+    return {
+        "/queue": ("/queue", "/queue?q=status:pending+colour:red", "/queue?q=nobody-at-all", "/queue?q="),
+        "/requests/{id}": (f"/requests/{key}", f"/requests/{key}?verb=reset", f"/requests/{key}?verb=reject"),
+        "/requests/{id}/{verb}": (f"/requests/{key}/reset",),
+        "/tray": ("/tray",),
+        "/bulk/{id}": (f"{bulk}?verb=reject",),
+        "/plans": ("/plans",),
+        "/plans/{digest}": (applied, back, f"{back}?group=all"),
+        "/runs/{id}": (f"{run}?outcome=all",),
+        "/repos": ("/repos",),
+        "/repos/{type}/{ns}/{name}": (repo,),
+        "/people": ("/people", "/people?q=nobody-at-all"),
+        "/people/{id}": (f"/people/{quote(person)}",),
+        "/policies": ("/policies",),
+        "/policies/{name}": ("/policies/house", "/policies/watcher", "/policies/wrong"),
+        "/audit": ("/audit", "/audit?kind=nothing"),
+        "/audit/desk/{seq}": ("/audit/desk/1",),
+        "/audit/{type}/{ns}/{name}/{seq}": (f"/audit/{entry.chain}/{entry.seq}",),
+        "/keys": ("/keys",),
+        "/settings": ("/settings",),
+        "/first-steps": ("/first-steps",),
+        "elsewhere": ("/nothing", "the sheet", "a draft", "a link", "signed out"),
+    }  # fmt: skip
+
+
+def _button(body: str) -> str:
+    return body.partition('name="accept" value="')[2].partition('"')[0]
+
+
+def test_every_way_is_looked_at_or_gives_a_file(desk: Desk) -> None:
+    ways = {way.path for way in WAYS if way.method == "GET" and not way.path.endswith(FILES)}
+    assert ways - set(desk.pages) - PARTS == set()
+
+
+def _looked_at(browser: Browser, desk: Desk, width: int, **more: Any) -> list[tuple[str, str, str]]:
+    """Each page once, in light and dark."""
+    still = {
+        "reduced_motion": "reduce",
+        **more,
+    }  # colours that are on their way from one scheme to the other count for nothing
+    context = browser.new_context(viewport={"width": width, "height": 900}, **still)
+    page, axe, found = context.new_page(), Axe(), []
+    page.goto(f"{desk.url}/sign-in?t={desk.room.door.link()}")
+    for path in (path for paths in desk.pages.values() for path in paths):
+        _go(page, desk.url, path)
+        for scheme in SCHEMES:
+            page.emulate_media(color_scheme=scheme)
+            told = axe.run(page).response["violations"]
+            found += [(f"{path} {scheme}", one["id"], one["nodes"][0]["html"][:200]) for one in told]
+        if _overflows(page, width):
+            found.append((path, "scrolls sideways", str(page.evaluate("document.documentElement.scrollWidth"))))
     context.close()
-    return state
+    return found
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+def _overflows(page: Page, width: int) -> bool:
+    return bool(page.evaluate("document.documentElement.scrollWidth") > width)
+
+
 @pytest.mark.parametrize("width", [360, 1280])
-def test_axe_finds_nothing(
-    browser: Browser, desk: Program, session: StorageState, width: int, scheme: Literal["light", "dark"]
-) -> None:
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, storage_state=session)
-    page = context.new_page()
-    found = []
-    page.goto(f"{desk.url}/queue")
-    key = page.locator("#rows > .row").nth(2).get_attribute("data-request-id") or ""
-    for path in (*PAGES, "the sheet", "what follows"):
-        _go(page, desk.url, path, key)
-        found += [(path, one["id"], one["nodes"][0]["html"][:200]) for one in Axe().run(page).response["violations"]]
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, path
-    context.close()
+def test_axe_finds_nothing(browser: Browser, desk: Desk, width: int) -> None:
+    assert _looked_at(browser, desk, width) == []
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("width", [360, 768, 1280])
+def test_axe_finds_nothing_with_forced_colours_either(browser: Browser, desk: Desk, width: int) -> None:
+    assert _looked_at(browser, desk, width, forced_colors="active") == []
+
+
+@pytest.mark.torture
+def test_axe_finds_nothing_on_a_tablet(browser: Browser, desk: Desk) -> None:
+    assert _looked_at(browser, desk, 768) == []
+
+
+def test_nothing_scrolls_sideways_on_the_narrowest_screen(browser: Browser, tmp_path: Path) -> None:
+    """Not with texts as long and as odd as people can write them, either."""
+    with a_hostile_room(tmp_path) as scene, served(scene.room) as url:
+        context = browser.new_context(viewport={"width": 320, "height": 700})
+        page, found = context.new_page(), []
+        page.goto(f"{url}/sign-in?t={scene.room.door.link()}")
+        for turn in (4, 15):
+            scene.turn_to(turn)
+            for way, paths in scene.pages(turn).items():
+                if way.endswith(FILES) or way in PARTS:
+                    continue
+                for path in (path for path in paths if not path.endswith(".csv")):
+                    page.goto(url + path, wait_until="domcontentloaded")
+                    found += [path] if _overflows(page, 320) else []
+        context.close()
     assert found == []
 
 
-def _go(page: Page, url: str, path: str, key: str) -> None:
+def _go(page: Page, url: str, path: str) -> None:
     if path == "the sheet":
         page.goto(f"{url}/queue")
         page.locator("#rows > .row").nth(1).locator("[data-do=reject]").click()
         expect(page.locator("#sheet [data-enter]")).to_be_visible()
-    elif path == "what follows":
-        page.goto(f"{url}/queue")
-        page.locator("#rows > .row").nth(1).locator("[data-pick]").check()
-        page.locator("#bulk").get_by_role("button", name="Reject").click()
-        expect(page.get_by_role("heading", level=1)).to_contain_text("?")
+    elif path == "a draft":
+        page.goto(f"{url}/policies/house")
+        page.locator("#who").fill("nobody-at-all")
+        page.locator("#src").fill(POLICY.replace("then: human", "then: reset\n    reason: No, {user}."))
+        page.get_by_role("button", name="Check and try").click()
+        expect(page.get_by_role("heading", name="wait longest")).to_be_visible()
+        page.get_by_role("button", name="Why").first.click()
+        expect(page.locator(".told")).to_be_visible()
+    elif path == "a link":
+        page.goto(f"{url}/settings")
+        page.get_by_label("Name", exact=True).fill("noor")
+        page.get_by_role("button", name="Make a link").click()
+        expect(page.locator(".msg-ok code")).to_be_visible()
+    elif path == "signed out":
+        page.get_by_role("button", name="Sign out").click()
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
     else:
-        page.goto(url + path.replace("KEY", key))
+        page.goto(url + path)

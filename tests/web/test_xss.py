@@ -6,20 +6,17 @@ import csv
 import io
 import json
 import re
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Final
 
 import pytest
-import uvicorn
 from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page
 
-from hf_gate.web.app import WAYS, build
+from hf_gate.web.app import WAYS
 from tests.web.hostile_scene import TURNS, Field, Scene, a_hostile_room
-from tests.web.kit import Answer
+from tests.web.kit import Answer, served
 from tests.web.payloads import CLASSES, PAYLOADS, number_of, payload
 
 TEMPLATES: Final = Path(__file__).parents[2] / "src" / "hf_gate" / "web" / "templates"
@@ -176,24 +173,6 @@ LOOK: Final = """(tags) => {
 }"""
 
 
-@contextmanager
-def _served(scene: Scene) -> Iterator[str]:
-    """The same desk on a port of this machine."""
-    office = scene.room.office
-    config = uvicorn.Config(
-        cast("Any", build(office, scene.room.door, None)), port=0, lifespan="off", log_config=None, ws="none"
-    )
-    server = uvicorn.Server(config)
-    socket = config.bind_socket()
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{socket.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
-
-
 class _Watched:
     """A page, and whatever it should not have done."""
 
@@ -242,7 +221,7 @@ class _Watched:
 @pytest.mark.parametrize("share", [5, pytest.param(1, marks=pytest.mark.torture)])
 def test_in_a_browser_nothing_runs_and_nothing_is_asked_for(browser: Browser, scene: Scene, share: int) -> None:
     """Every fifth page, others in each turn; all of them in `make torture`."""
-    with _served(scene) as url:
+    with served(scene.room) as url:
         context = browser.new_context(viewport={"width": 1280, "height": 900})
         watched = _Watched(context.new_page(), url)
         watched.look(f"/sign-in?t={scene.room.door.link()}")
