@@ -1,0 +1,124 @@
+"""The page of a request in a real Chromium: until a day by keys, reversed by keys, what is like it, who else looks."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from hf_gate.testing import LocalHub
+from tests.web.kit import GOOD, Program, a_program, write_desk
+
+MODEL = "lumen-labs/lantern-7b-chat"
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+    folder = tmp_path_factory.mktemp("desk")
+    names = ("ada", "bob", "cyd")
+    with LocalHub(requests=0, repos=1) as local:
+        local.add_people([{"username": name, "email": f"{name}@ethz.ch"} for name in names])
+        day = "2026-06-{:02d}T10:00:00.000Z"
+        local.add_requests(
+            [
+                {"repo": MODEL, "user": name, "answers": {"Purpose": GOOD}, "asked_at": day.format(n)}
+                for n, name in enumerate(names, 1)
+            ]
+        )
+        write_desk(folder, local)
+        _sync(folder, local)
+        with a_program(folder, local, "600s") as program:
+            yield program
+
+
+def _sync(folder: Path, local: LocalHub) -> None:
+    env = os.environ | {"HF_ENDPOINT": local.url, "HF_TOKEN": local.tokens["owner"]}
+    subprocess.run([sys.executable, "-m", "hf_gate", "sync"], cwd=folder, env=env, check=True, capture_output=True)
+
+
+@contextmanager
+def _page(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    try:
+        yield context.new_page()
+    finally:
+        context.close()
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser, desk: Program) -> Iterator[Page]:
+    with _page(browser) as made:
+        made.goto(desk.login_url)
+        expect(made.locator("#rows > .row")).to_have_count(3)
+        yield made
+
+
+def test_an_acceptance_until_a_day_is_three_keys(page: Page, desk: Program) -> None:
+    page.goto(f"{desk.url}/queue")
+    expect(page.locator(".row.is-focus")).to_contain_text("ada")
+    page.keyboard.press("Shift+A")
+    expect(page.locator("#sheet [data-enter]")).to_be_focused()
+    page.keyboard.press("2")
+    expect(page.locator("#sheet [value='90d']")).to_be_checked()
+    page.keyboard.press("Enter")
+    expect(page.locator("#tray")).to_contain_text("ada until")
+    expect(page.locator("#said")).to_contain_text("Accepted ada until")
+    expect(page.locator(".row.is-focus")).to_contain_text("bob")
+    page.keyboard.press("z")
+    expect(page.locator("#tray .tray")).to_have_count(0)
+
+
+def test_a_day_of_the_calendar_chooses_itself(page: Page, desk: Program) -> None:
+    page.goto(f"{desk.url}/queue")
+    page.keyboard.press("Shift+A")
+    expect(page.locator("#sheet [data-enter]")).to_be_focused()
+    page.locator("#sheet #day").fill("2030-01-31")
+    expect(page.locator("#sheet [value='day']")).to_be_checked()
+    page.locator("#sheet [data-enter]").click()
+    expect(page.locator("#tray")).to_contain_text("until 31 Jan 2030")
+    page.keyboard.press("z")
+    expect(page.locator("#tray .tray")).to_have_count(0)
+
+
+def test_what_was_sent_is_reversed_by_keys_and_what_is_like_it_comes_by_itself(page: Page, desk: Program) -> None:
+    page.goto(f"{desk.url}/queue?q=bob")
+    page.keyboard.press("a")
+    expect(page.locator("#tray")).to_contain_text("bob")
+    page.get_by_role("button", name="Send now").click()
+    expect(page.locator(".row", has_text="bob").locator(".c-say")).to_contain_text("accepted", timeout=20_000)
+    page.goto(f"{desk.url}/queue?q=status:accepted")
+    page.keyboard.press("o")
+    expect(page.get_by_role("heading", name="Similar requests")).to_be_visible()
+    expect(page.locator(".alike").first).to_contain_text("ada")
+    page.keyboard.press("z")
+    expect(page.locator("#sheet")).to_contain_text("stays with them")
+    expect(page.locator("#sheet [data-enter]")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#tray")).to_contain_text("cancel bob")
+    page.get_by_role("button", name="Undo all").click()
+
+
+def test_a_request_that_is_open_elsewhere_says_who_looks(browser: Browser, page: Page, desk: Program) -> None:
+    page.goto(f"{desk.url}/settings")
+    page.locator("#name").fill("mia")
+    page.get_by_role("button", name="Make a link").click()
+    link = page.locator(".msg-ok code").inner_text()
+    page.goto(f"{desk.url}/queue?q=cyd")
+    key = page.locator(".row").first.get_attribute("data-request-id")
+    with _page(browser) as other:
+        other.goto(link)
+        with other.expect_response(f"**/requests/{key}/looking"):
+            other.goto(f"{desk.url}/requests/{key}")
+        page.goto(f"{desk.url}/queue?q=cyd")
+        expect(page.locator(".row").first).to_contain_text("mia is looking")
+        with page.expect_response(f"**/requests/{key}/looking"):
+            page.keyboard.press("o")
+        expect(page.locator("#looking")).to_contain_text("mia is looking")
+        page.keyboard.press("a")  # it keeps nobody from anything
+        expect(page.locator("#tray")).to_contain_text("cyd")
