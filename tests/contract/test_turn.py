@@ -170,6 +170,19 @@ def test_an_acceptance_whose_end_is_past_waits_for_a_person(scene: Scene) -> Non
     assert stand(scene) == {"pending"}
     assert done.plan is not None
     assert done.plan.summary["human"] >= 3
+    assert done.plan.summary["accept_human"] == 3
+    (line,) = [line for line in sentences(done.plan) if "two reviewers" in line]
+    assert line.split()[:2] == ["accept", "3"]
+
+
+def test_an_acceptance_that_asks_for_two_reviewers_waits_for_people(scene: Scene) -> None:
+    scene.ask(["ada", "bo", "cy"])
+    desk_folder(scene.folder, ending("1y\n    reviewers: 2"))
+    scene.join()
+    done = take(scene)
+    assert stand(scene) == {"pending"}
+    assert done.plan is not None
+    assert done.plan.summary["accept_human"] == 3
 
 
 def test_without_a_past_end_the_same_people_are_let_in(scene: Scene) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -131,6 +131,19 @@ def test_values_of_all_types_are_shown_on_one_line() -> None:
 def test_the_headline_tells_terms() -> None:
     verdict = Verdict(Action.ACCEPT, "eeg", "signed", until=Span(365), at_end=Action.REJECT, reviewers=2)
     assert headline(verdict) == "accept: rule `signed` of policy `eeg`; until 365d, then reject; 2 reviewers"
+
+
+def test_what_a_rule_accepts_and_leaves_to_people_is_told_so_with_why() -> None:
+    two = Verdict(Action.ACCEPT, "eeg", "signed", reviewers=2)
+    assert str(explained(two, NOW)[1]) == "  left to people: the rule asks for 2 reviewers"
+    past = Verdict(Action.ACCEPT, "eeg", "signed", until=date(2020, 1, 1))
+    line = "  left to people: the access would be over already: it was to end with 2020-01-01"
+    assert str(explained(past, NOW)[1]) == line
+    alone = (
+        Verdict(Action.ACCEPT, "eeg", "signed", until=Span(365)),
+        Verdict(Action.HUMAN, "eeg", "rest", reviewers=2),
+    )
+    assert not any("left to people" in str(line) for verdict in alone for line in explained(verdict, NOW))
 
 
 # ---- harmless --------------------------------------------------------------------------------------------------------------

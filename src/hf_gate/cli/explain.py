@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -71,7 +71,7 @@ def explain(run: Run, *, target: tuple[str, ...], repo: str | None, file: str | 
         run.out.say("Not in the store yet: judged by what the Hub shows now, without history. hf-gate sync reads it.")
     way = came(desk.store, heard.row)
     doc = _document(heard, way)
-    run.out.document(doc, lambda: _lines(heard, way, desk.clock.now()), quiet=[str(heard.verdict.action)])
+    run.out.document(doc, lambda: _lines(heard, way, desk.clock.now(), desk.zone), quiet=[str(heard.verdict.action)])
     return 0
 
 
@@ -172,7 +172,7 @@ def _new_repo(desk: Desk, repo: Repo) -> RepoRow:
 # ---- told -----------------------------------------------------------------------------------------------------------------
 
 
-def _lines(heard: Hearing, way: Came | None, now: datetime) -> Iterator[str]:
+def _lines(heard: Hearing, way: Came | None, now: datetime, zone: tzinfo) -> Iterator[str]:
     from ..policy.explain import explained  # noqa: PLC0415 - as above
 
     row = heard.row
@@ -184,7 +184,7 @@ def _lines(heard: Hearing, way: Came | None, now: datetime) -> Iterator[str]:
         yield _end(row.state, now)
     if not heard.is_judged:
         yield f"No policy judges requests that are {row.state.status}. If this one were pending:"
-    for line in explained(heard.verdict, now):
+    for line in explained(heard.verdict, now, zone):
         yield str(line)
     entered = row.state.verdict
     if entered is not None and entered[:3] != _same(heard.verdict):

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from datetime import datetime
 from typing import Any, Final
 
 from ..domain.events import VerdictReached
-from ..domain.grants import end_of
 from ..domain.ids import Repo
 from ..domain.lifecycle import STATUSES, TARGET_OF, Status
 from ..domain.moments import iso
 from ..domain.requests import AccessRequest, Target
 from ..domain.state import RequestState, answers_digest
 from ..policy.combine import MOVES
-from ..policy.model import Action, Because, Fact, Verdict
+from ..policy.model import Because, Fact, Verdict
 from ..policy.reasons import fill
 from .model import Change, Reason
 
@@ -92,17 +91,6 @@ def change_unseen(
         at_end="reset" if until else None,
         row=0,
     )
-
-
-def needs_two(verdict: Verdict) -> bool:
-    """An acceptance that asks for two people is none that a policy makes alone: it waits for them."""
-    return verdict.action is Action.ACCEPT and verdict.reviewers > 1
-
-
-def is_over_before_it_begins(verdict: Verdict, now: datetime, zone: tzinfo) -> bool:
-    """An acceptance whose end lies behind it would be ended by the next turn, and begin again: a person looks at it."""
-    ends = verdict.until_all or ((verdict.until,) if verdict.until is not None else ())
-    return verdict.action is Action.ACCEPT and any(end_of(str(end), now, zone) <= now for end in ends)
 
 
 def after_of(state: RequestState, verdict: Verdict) -> Status | None:

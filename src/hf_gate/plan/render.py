@@ -17,13 +17,14 @@ _SIGNS: Final = {"accept": "+", "reject": "-", "reset": "↺", "cancel": "·"}
 _ACTIONS: Final = ("accept", "reset", "reject", "wait", "human")
 _LEFT: Final = {
     "human": "left for people",
+    "accept_human": "of these are for a rule to accept, but not by itself: two reviewers, or an end that has come",
     "end_human": "are over and in until a person decides: hf-gate expire ls",
     "wait": "wait for something outside, or for a fact",
     "deferred": "deferred by a budget",
     "outdated": "decided by policies as they are no more: hf-gate plan asks those of today",
     "remaining": "did not fit into this plan: make the next one after this one is applied",
 }
-_KEYS: Final = {"end_human": "ends"}
+_KEYS: Final = {"end_human": "ends", "accept_human": "accept"}
 _EXAMPLES: Final = 6
 _VALUE: Final = 40
 
@@ -36,7 +37,9 @@ def sentences(plan: Plan, *, calls: int | None = None) -> Iterator[str]:
         else (_SIGNS[act], act, len(changes), _by_rule(changes))
         for (is_in, act), changes in _by_act(plan.changes).items()
     ]
-    lines += [(" ", key, plan.summary[key], words) for key, words in _LEFT.items() if plan.summary.get(key)]
+    lines += [
+        (" ", _KEYS.get(key, key), plan.summary[key], words) for key, words in _LEFT.items() if plan.summary.get(key)
+    ]
     width = max((len(what) for _, what, *_ in lines if what != "remaining"), default=0)
     for sign, what, number, words in lines:
         yield f"  {sign} {what:<{max(width, 8)}}{number:>7,}   {words}"

@@ -44,6 +44,20 @@ def earliest(untils: Iterable[Until | None], now: datetime, zone: tzinfo) -> Unt
     return min((each for each in untils if each is not None), key=lambda each: end_of(each, now, zone), default=None)
 
 
+def left_to_people(verdict: Verdict, now: datetime, zone: tzinfo) -> str | None:
+    """Why an acceptance is none that a policy makes by itself, in words; None: it makes it, or it is no acceptance.
+
+    Two reviewers are two people, and a grant whose end lies behind it would be ended by the next turn, and begin again.
+    """
+    if verdict.action is not Action.ACCEPT:
+        return None
+    if verdict.reviewers > 1:
+        return f"the rule asks for {verdict.reviewers} reviewers"
+    ends = verdict.until_all or ((verdict.until,) if verdict.until is not None else ())
+    over = next((end for end in ends if end_of(end, now, zone) <= now), None)
+    return None if over is None else f"the access would be over already: it was to end with {over}"
+
+
 def waits_for_facts(opinion: Opinion) -> bool:
     """Whether it is open, and facts that can still be fetched may settle it."""
     return bool(opinion.needs)

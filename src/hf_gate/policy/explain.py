@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
 
 from ..domain.moments import iso
 from ..domain.text import clip, visible
+from .combine import left_to_people
 from .model import Action, Because, Fact, FactValue, Flip, Mode, Opinion, Tried, Verdict
 
 VALUE_COLUMNS = 80  # of one value that is shown
@@ -41,9 +42,12 @@ class Line:
         return f"{'  ' * self.depth}{lead}{self.text}"
 
 
-def explained(verdict: Verdict, now: datetime) -> tuple[Line, ...]:
-    """The verdict, then each policy with its rules; shadow policies last. Ages of facts are counted to `now`."""
-    return tuple(_verdict(verdict, now))
+def explained(verdict: Verdict, now: datetime, zone: tzinfo = UTC) -> tuple[Line, ...]:
+    """The verdict, then each policy with its rules; shadow policies last. Ages of facts are counted to `now`.
+
+    `zone` is that of the desk, in which a day ends.
+    """
+    return tuple(_verdict(verdict, now, zone))
 
 
 def headline(verdict: Verdict) -> str:
@@ -68,8 +72,10 @@ def _terms(verdict: Verdict | Opinion) -> Iterator[str]:
         yield f"it could be {' or '.join(outcomes)}"
 
 
-def _verdict(verdict: Verdict, now: datetime) -> Iterator[Line]:
+def _verdict(verdict: Verdict, now: datetime, zone: tzinfo) -> Iterator[Line]:
     yield Line(0, Mark.PLAIN, headline(verdict))
+    if (why := left_to_people(verdict, now, zone)) is not None:
+        yield Line(1, Mark.PLAIN, f"left to people: {why}")
     if verdict.reason:
         yield Line(1, Mark.PLAIN, f"reason: {_line(verdict.reason, EXPR_COLUMNS * 2)}")
     for opinion in (*verdict.opinions, *verdict.shadow):

@@ -111,7 +111,7 @@ def _outcome(rule: Rule) -> str:
     if rule.priority:
         extra.append(f"with priority {rule.priority}")
     if rule.reviewers > 1:
-        extra.append(f"by {rule.reviewers} reviewers")
+        extra.append(f"by {rule.reviewers} reviewers{', never by itself' if rule.then is Action.ACCEPT else ''}")
     return f"{words} {', '.join(extra)}" if extra else words
 
 

@@ -23,14 +23,12 @@ from ..plan.desired import (
     change_for,
     ended,
     is_news,
-    is_over_before_it_begins,
-    needs_two,
     plain,
     verdict_event,
 )
 from ..plan.model import MOST, VALID, Change, Plan, sealed
 from ..plan.render import SHADOW
-from ..policy.combine import NO_RULE
+from ..policy.combine import NO_RULE, left_to_people
 from ..policy.model import Action, Facts, Policy, Verdict
 from .judging import CHUNK, Case, Court, SourcesPort, cases
 from .ports import StorePort
@@ -192,7 +190,19 @@ def _enter(store: StorePort, court: Court, news: Sequence[e.Entry]) -> None:
             write.append(court.repo, news)
 
 
-SUMMARY: Final = ("judged", "accept", "reject", "reset", "remove", "end", "end_human", "human", "wait", "no_rule")
+SUMMARY: Final = (
+    "judged",
+    "accept",
+    "reject",
+    "reset",
+    "remove",
+    "end",
+    "end_human",
+    "human",
+    "accept_human",
+    "wait",
+    "no_rule",
+)
 
 
 def policies_digest(policies: Iterable[Policy]) -> str:
@@ -249,8 +259,8 @@ class _Sitting:
             return  # who is in stays in, and nobody has to look
         self.counts["judged"] += 1
         self.counts.update(f"{SHADOW}{one.policy}/{one.action}" for one in verdict.shadow)
-        if needs_two(verdict) or is_over_before_it_begins(verdict, self.now, self.court.judge.zone):
-            self.counts["human"] += 1
+        if left_to_people(verdict, self.now, self.court.judge.zone) is not None:
+            self.counts.update(("human", "accept_human"))
         elif (after := after_of(row.state, verdict)) is not None:
             self._plan(row, facts, verdict, after)
         elif verdict.action in (Action.HUMAN, Action.WAIT):
