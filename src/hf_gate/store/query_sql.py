@@ -6,11 +6,12 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, tzinfo
+from typing import Final
 
 from ..domain.folding import folded
 from ..domain.ids import is_id
 from ..domain.query import Age, Day, Pattern, Query, Term
-from .sql import Database
+from .sql import Database, Row
 from .states import repo_of
 from .texts import NAME, SHORT, is_dense, label_mark, parts_of
 
@@ -30,7 +31,8 @@ class Found:
 class Conditions:
     """A query made ready. `checks` must all hold of a row beside the SQL; `needles` must all stand in its text.
 
-    `statuses`, `repos` and `verdicts` are the values that are left where the query names some; None: any.
+    `statuses`, `repos` and `verdicts` are the values that are left where the query names some; None: any. `only`: the
+    requests that it can be, where they are few and found by an index; None: not known.
     """
 
     where: list[str] = field(default_factory=list)
@@ -41,6 +43,7 @@ class Conditions:
     repos: list[int] | None = None
     verdicts: list[int] | None = None
     tables: list[str] = field(default_factory=list)
+    only: list[int] | None = None
 
     @property
     def has_text(self) -> bool:
@@ -223,10 +226,26 @@ def _user(making: _Making, term: Term) -> None:
         stars = [pattern for pattern in term.patterns if not pattern.is_plain]
         if stars:
             return _ids_and_stars(making, term, people, [value, value])
+        if not term.is_not:
+            _only(making, term, people, [value, value])
         return making.either([(f"r.person_id IN ({people})", [value, value]), *names], is_not=term.is_not)
     _checked(making, term, lambda found: _fits_folded(term, [parts_of(found.text)[1][1]]))
     _needle(making, term, before=NAME, after=NAME)
     return None
+
+
+def _only(making: _Making, term: Term, people: str, values: list[object]) -> None:
+    """The requests of those accounts, and those whose text can have one of these names."""
+    among, value = making.db.among([ident for (ident,) in making.db.rows(people, values)])
+    rows = making.db.rows(f"SELECT id FROM requests WHERE person_id {among}", (value,))
+    for pattern in term.patterns:
+        grams = grams_of([f"{NAME}{pattern.folded_parts[0]}{NAME}"])
+        more = rows_with(making.db, grams, FEW + 1) if grams else []
+        if not grams or len(more) > FEW:
+            return
+        rows += more
+    only = {row[0] for row in rows}
+    making.into.only = sorted(only if making.into.only is None else only & set(making.into.only))
 
 
 def _ids_and_stars(making: _Making, term: Term, people: str, values: list[object]) -> None:
@@ -298,6 +317,10 @@ _TERMS: dict[str, Callable[[_Making, Term], None]] = {
 }  # fmt: skip
 
 
+FEW: Final = 6_000
+"""So many candidates are looked at one by one; more of them are so frequent that a page is soon filled in order."""
+
+
 # ---- the index -------------------------------------------------------------------------------------------------------------
 
 
@@ -312,3 +335,11 @@ def grams_of(needles: Iterable[str]) -> list[str]:
         elif needle and is_dense(needle):
             found[SHORT + needle if len(needle) == 2 else SHORT + SHORT + needle] = None
     return list(found)[:16]
+
+
+def rows_with(db: Database, grams: Sequence[str], most: int) -> list[Row]:
+    """The numbers of so many requests whose texts have all of these."""
+    if db.is_sqlite:
+        match = " AND ".join(f'"{gram.replace(chr(34), chr(34) * 2)}"' for gram in grams)
+        return db.rows("SELECT rowid FROM grams WHERE grams MATCH ? LIMIT ?", (match, most))
+    return db.rows("SELECT id FROM texts WHERE grams_of(text || extra) @> ? LIMIT ?", (list(grams), most))

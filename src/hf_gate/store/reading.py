@@ -9,7 +9,7 @@ from datetime import UTC, tzinfo
 from typing import Self
 
 from ..domain.folding import folded
-from ..domain.ids import Repo
+from ..domain.ids import Repo, is_id
 from ..domain.ledger import Checkpoint, Link
 from ..domain.query import Pattern, Query, Term
 from ..domain.requests import AccessRequest
@@ -201,17 +201,19 @@ class Store:
         key = folded(text.strip())
         if not key:
             return []
-        ids = "r.hub_request = ? OR r.person_id IN (SELECT id FROM people WHERE user_id = ?)"
-        if key.startswith("p_"):
-            ids += " OR p.pseudonym = ?"
-        values: list[object] = [key] * ids.count("?")
-        if named := self._named(key):
-            among, value = self._db.among(named)
-            ids, values = f"{ids} OR r.id {among}", [*values, value]
-        return self._some(f"({ids}) AND r.is_current", values, repo)
+        found = set(self._named(key))
+        if is_id(key):
+            found |= {row[0] for row in self._db.rows("SELECT id FROM requests WHERE hub_request = ?", (key,))}
+        among, value = self._db.among(found)
+        return self._some(f"r.id {among} AND r.is_current", [value], repo)
+
+    def of_hub(self, request: str) -> RequestRow | None:
+        """The current request that the Hub calls so."""
+        found = self._some("r.hub_request = ? AND r.is_current", [request.lower()], None)
+        return found[0] if found else None
 
     def _named(self, key: str) -> list[int]:
-        """The requests of whoever has this username or e-mail."""
+        """The requests of whoever has this username, account id, pseudonym or e-mail."""
         found = []
         for name in ("user", "email"):
             ready = conditions(Query((Term(name, (Pattern((key,)),)),)), self._db, now=0)

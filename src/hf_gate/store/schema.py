@@ -88,6 +88,7 @@ people = Table(
     _text("fullname", null=True),
     _text("email", null=True),
     _text("user_key", null=True),  # the folded username of those who have no account id to be known by
+    Index("people_pseudonym", "pseudonym", unique=True),
     _part("people_user_id", "user_id", where="user_id IS NOT NULL", unique=True),
     _part("people_nameless", "user_key", where="user_id IS NULL"),
 )

@@ -11,11 +11,9 @@ from typing import Final
 
 from ..domain.query import Query
 from ..errors import UsageError
-from .query_sql import TEXT, Conditions, Found, grams_of
+from .query_sql import FEW, TEXT, Conditions, Found, grams_of, rows_with
 from .sql import Database, Row
 
-FEW: Final = 6_000
-"""So many candidates are looked at one by one; more of them are so frequent that a page is soon filled in order."""
 _STREAMS: Final = 24
 """So many lists are merged in order; of more, the whole order of asking is gone through."""
 
@@ -66,14 +64,12 @@ def _holds(found: Conditions, row: Row) -> bool:
 
 def _candidates(db: Database, found: Conditions, most: int) -> list[int] | None:
     """The requests whose texts can hold what must stand in them; None when they are many, or nothing is known."""
+    if found.only is not None and len(found.only) <= most:
+        return found.only
     grams = grams_of(found.needles)
     if not grams:
         return None
-    if db.is_sqlite:
-        match = " AND ".join(f'"{gram.replace(chr(34), chr(34) * 2)}"' for gram in grams)
-        rows = db.rows("SELECT rowid FROM grams WHERE grams MATCH ? LIMIT ?", (match, most + 1))
-    else:
-        rows = db.rows("SELECT id FROM texts WHERE grams_of(text || extra) @> ? LIMIT ?", (grams, most + 1))
+    rows = rows_with(db, grams, most + 1)
     return [row[0] for row in rows] if len(rows) <= most else None
 
 

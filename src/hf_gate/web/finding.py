@@ -18,7 +18,6 @@ def request_of(visit: Visit, key: str) -> RequestRow:
 def _found(visit: Visit, key: str) -> RequestRow | None:
     store = visit.office.store
     if is_id(key):
-        wanted = key.lower()
-        return next((row for row in store.find(None, key) if (row.state.hub_request or "").lower() == wanted), None)
+        return store.of_hub(key)
     number = key.removeprefix("n")
     return store.request(int(number)) if key.startswith("n") and number.isdigit() and len(number) < 16 else None
