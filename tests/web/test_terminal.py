@@ -10,10 +10,13 @@ from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import pytest
 
+from hf_gate import wiring
+from hf_gate.config import Flags, read_settings
+from hf_gate.domain.tray import ground_of
 from hf_gate.testing import LocalHub
 from tests.web.kit import Program, a_program, write_desk
 
@@ -85,6 +88,46 @@ def test_commands_decide_beside_the_desk(program: Program, folder: Path, local: 
     assert "✓ Accept" not in page
     assert _json(_run(folder, local, "audit", "verify", "--json"))["ok"]
     assert _page(f"{program.url}/queue", cookie)[0] == 200
+
+
+def test_while_another_process_writes_a_page_says_so_and_nothing_is_lost(folder: Path, local: LocalHub) -> None:
+    local.add_people([{"username": "cyd"}])
+    local.add_requests([{"repo": "lumen-labs/lantern-7b-chat", "user": "cyd"}])
+    assert _run(folder, local, "sync").returncode == 0
+    settings = read_settings(Flags(endpoint=local.url, token=local.tokens["owner"], desk=str(folder)), {}, folder)
+    with a_program(folder, local, "600s") as program:
+        cookie = _get(program.login_url)[1]
+        with wiring.open_store(settings, wiring.read_place(settings)) as store:
+            row = store.find(None, "cyd")[0]
+            values = {"verb": "accept", "key": row.state.hub_request or "", "version": ground_of(row)}
+            status, page = _post(f"{program.url}/tray", cookie, values)
+            assert status == 503
+            assert f"is being written by pid {os.getpid()}" in page
+            assert _get(f"{program.url}/queue", cookie)[0] == 200
+            link = program.login_url.partition("t=")[0] + "t=" + _secret(folder, local)
+            assert _get(link)[0] == 503
+        assert _get(link)[0] == 303, "the link was not used up"
+        assert _post(f"{program.url}/tray", cookie, values)[0] == 303
+
+
+def _secret(folder: Path, local: LocalHub) -> str:
+    return str(_json(_run(folder, local, "ui", "link", "--json"))["login_url"].partition("t=")[2])
+
+
+def _post(url: str, cookie: str, values: dict[str, str]) -> tuple[int, str]:
+    parts = urlsplit(url)
+    connection = HTTPConnection(parts.netloc, timeout=20)
+    headers = {
+        "cookie": cookie,
+        "origin": f"http://{parts.netloc}",
+        "content-type": "application/x-www-form-urlencoded",
+    }
+    try:
+        connection.request("POST", parts.path, urlencode(values), headers)
+        reply = connection.getresponse()
+        return reply.status, reply.read().decode()
+    finally:
+        connection.close()
 
 
 def test_a_second_start_gives_another_link_to_the_first(program: Program, folder: Path, local: LocalHub) -> None:

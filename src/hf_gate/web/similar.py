@@ -71,7 +71,7 @@ def _is_telling(answer: Answer) -> bool:
 
 
 def _found(visit: Visit, row: RequestRow, what: str, term: Term) -> Alike:
-    page = read(visit, Query((term,)), limit=SHOWN + 2, cursor=None, newest_first=True)
-    others = [one for one in page.rows if one.id != row.id]
+    page = read(visit, Query((term,)), limit=4 * SHOWN, cursor=None, newest_first=True)
+    others = [one for one in page.rows if one.person.id != row.person.id]
     href = "/queue?" + urlencode({"q": str(Query((term,)))})
     return Alike(what, lines_of(visit, others[:SHOWN]), len(others) > SHOWN, href, "" if others else "Nobody else.")
