@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -48,6 +49,8 @@ def a_web_desk(folder: Path, count: int, repos: int) -> Iterator[tuple[Office, D
         _write(folder, names)
     with _opened(folder) as (office, _):
         door = Door(office)
+        gc.collect()
+        gc.freeze()  # as the server does when it begins
         yield office, door, build(office, door, frozenset({HOST}))
 
 

@@ -78,7 +78,8 @@
     const control = $(`[data-do="${verb}"]`, row);
     if (!control) { say("That cannot be decided here."); return; }
     if ("direct" in control.dataset) { control.click(); return; }
-    if (control.dataset.sheetUrl) { openSheet(control.dataset.sheetUrl); return; }
+    const sheet = control.dataset.sheetUrl || ("sheet" in control.dataset && control.href);
+    if (sheet) { openSheet(sheet); return; }
     const next = following(row);
     leaving(row, verb);
     post("/tray", { [verb]: control.value });
