@@ -1,0 +1,174 @@
+"""Days of a steward in a real Chromium, by keys alone: a plan applied and watched, a draft led to what was meant, a selection that stays; and a decision without JavaScript."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from hf_gate.testing import LocalHub
+from tests.web.kit import GOOD, POLICY, Room, a_program, a_room, served, write_desk
+from tests.web.test_browser import MODEL, WATCH, _ask, _status
+
+pytestmark = pytest.mark.slow
+STEPS = 120  # of the Tab key until something is said to be out of reach
+
+
+@contextmanager
+def _page(browser: Browser, room: Room, url: str) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+    page = context.new_page()
+    page.add_init_script(WATCH)
+    page.goto(f"{url}/sign-in?t={room.door.link()}")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Queue")
+    yield page
+    assert page.evaluate("window.blocked") == []
+    context.close()
+
+
+def _tab_to(page: Page, where: Locator) -> None:
+    """By the Tab key alone, from wherever the focus is."""
+    expect(where).to_be_visible()
+    for _ in range(STEPS):
+        if where.evaluate("one => one === document.activeElement"):
+            return
+        page.keyboard.press("Tab")
+    pytest.fail(f"Tab never reaches {where}")
+
+
+def _press(page: Page, where: Locator, key: str = "Enter") -> None:
+    _tab_to(page, where)
+    page.keyboard.press(key)
+
+
+def _go(page: Page, key: str, title: str) -> None:
+    page.keyboard.press("g")
+    page.keyboard.press(key)
+    expect(page.get_by_role("heading", level=1)).to_contain_text(title)
+
+
+def test_a_plan_is_applied_and_watched_to_its_end_by_keys_alone(browser: Browser, tmp_path: Path) -> None:
+    with a_room(tmp_path) as room, served(room) as url:
+        good, poor = [f"ada-{n:02}" for n in range(23)], ["bob", "cyd"]
+        room.ask([{"username": name, "email": f"{name}@ethz.ch"} for name in good], {"Purpose": GOOD})
+        room.ask([{"username": name} for name in poor], {"Purpose": "test"})
+        room.local.set_faults(["delay_before:s=1.5:on=batch"])
+        with _page(browser, room, url) as page:
+            _go(page, "p", "Plans")
+            _press(page, page.get_by_role("button", name="Make a plan now"))
+            expect(page.get_by_role("heading", level=1)).to_contain_text("Plan: 25 changes")
+            expect(page.locator(".sum")).to_contain_text("academic")
+            _press(page, page.get_by_role("button", name="Apply 25 changes"))
+            expect(page.get_by_role("heading", level=1)).to_contain_text("pply", use_inner_text=True)
+            expect(page.locator("#live")).to_contain_text("0 of 25")
+            expect(page.get_by_role("button", name="Pause")).to_be_visible()
+            assert room.local.journal()[-1]["route"] not in {"handle", "batch"}
+            expect(page.get_by_role("heading", level=1)).to_contain_text("25 changes: ended", timeout=30_000)
+            expect(page.locator("#live")).to_contain_text("25 of 25")
+            expect(page.get_by_role("button", name="Make a plan that leads back")).to_be_visible()
+        assert _status(room.local) == dict.fromkeys(good, "accepted") | dict.fromkeys(poor, "reset")
+
+
+def test_a_draft_with_a_mistake_is_led_to_what_was_meant_and_kept_as_a_file(browser: Browser, tmp_path: Path) -> None:
+    wrong = POLICY.replace("email.academic", "email.acadmic")
+    with a_room(tmp_path) as room, served(room) as url:
+        room.ask([{"username": "ada", "email": "ada@ethz.ch"}], {"Purpose": GOOD})
+        with _page(browser, room, url) as page:
+            _go(page, "o", "Policies")
+            _press(page, page.get_by_role("link", name="house").first)
+            _tab_to(page, page.locator("#src"))
+            page.keyboard.press("Control+a")
+            page.keyboard.insert_text(wrong)
+            _press(page, page.get_by_role("button", name="Check and try"))
+            expect(page.locator(".errs mark").first).to_contain_text("acadmic")
+            expect(page.locator(".errs")).to_contain_text("email.academic")
+            expect(page.locator("main")).to_contain_text("nothing was tried")
+            _press(page, page.locator(".errs").get_by_role("button", name="academic").first)
+            expect(page.locator("#src")).to_have_value(POLICY)
+            _tab_to(page, page.locator("#who"))
+            page.keyboard.insert_text("ada")
+            page.keyboard.press("Enter")
+            expect(page.locator(".told")).to_contain_text("accept")
+            with page.expect_download() as kept:
+                _press(page, page.get_by_role("button", name="Download the draft"))
+            assert kept.value.path().read_text("utf-8") == POLICY
+            assert kept.value.suggested_filename == "house.yaml"
+        assert (tmp_path / "policies" / "house.yaml").read_text("utf-8") == POLICY
+        assert room.writes() == 0
+
+
+def test_a_selection_stays_over_three_pages_and_a_poll_and_while_others_are_decided(
+    browser: Browser, tmp_path: Path
+) -> None:
+    with a_room(tmp_path) as room, served(room) as url:
+        room.ask([{"username": f"p{n:03}"} for n in range(140)], {"Purpose": GOOD})
+        with _page(browser, room, url) as page:
+            picked = []
+            for number in (1, 2, 3):
+                expect(page.locator("#rows > .row").first).to_be_visible()
+                page.keyboard.press("j")
+                page.keyboard.press("x")
+                expect(page.locator("#bulk")).to_contain_text(f"{number} selected")
+                picked.append(page.locator(".row.is-focus").get_attribute("data-request-id"))
+                if number < 3:
+                    _press(page, page.locator(".pager a[rel=next]"))
+                    expect(page.locator(".pager a", has_text="First page")).to_be_visible()
+                    expect(page.locator(f'[data-request-id="{picked[-1]}"]')).to_have_count(0)
+            page.locator("#rows .who").last.focus()
+            page.keyboard.press("a")
+            expect(page.locator("#tray")).to_contain_text("1 decision leaves in")
+            for _ in range(2):
+                with page.expect_response(lambda answer: "/tray?rows=" in answer.url):
+                    pass
+            expect(page.locator("#bulk")).to_contain_text("3 selected")
+            page.goto(f"{url}/queue")
+            expect(page.locator("#rows [data-pick]:checked")).to_have_count(1)
+            expect(page.locator(f'[data-request-id="{picked[0]}"] [data-pick]')).to_be_checked()
+            _press(page, page.locator("#bulk").get_by_role("button", name="Reject"))
+            expect(page.get_by_role("heading", level=1)).to_contain_text("Reject 3 requests?")
+            page.go_back()
+            expect(page.locator("#bulk")).to_contain_text("3 selected")
+
+
+def _until(page: Page, url: str, there: Callable[[], bool]) -> None:
+    """Loads a page again until it is so: what a reader without JavaScript does."""
+    for _ in range(400):
+        page.goto(url)
+        if there():
+            return
+    pytest.fail(f"{url} never came to be so: {page.inner_text('main')[:600]}")
+
+
+def test_a_single_decision_needs_no_javascript(browser: Browser, tmp_path: Path) -> None:
+    with LocalHub(requests=0, repos=1) as local:
+        write_desk(tmp_path, local)
+        _ask(local, ["ada", "bob", "cyd"], Purpose=GOOD)
+        with a_program(tmp_path, local, "600s") as program:
+            context = browser.new_context(java_script_enabled=False)
+            page = context.new_page()
+            page.goto(program.login_url)
+            rows, queue = page.locator("#rows > .row"), f"{program.url}/queue"
+            _until(page, queue, lambda: rows.count() == 3)
+            page.get_by_role("button", name="Accept ada").click()
+            expect(page.locator("#tray")).to_contain_text("1 decision leaves in")
+            page.get_by_role("button", name="Reset bob").click()
+            page.get_by_role("button", name="Reset in 600 s").click()
+            expect(page.get_by_role("heading", level=1)).to_contain_text("Say why")
+            page.goto(queue)
+            page.get_by_role("button", name="Reset bob").click()
+            page.locator("#reason").fill("Please say what you will study.")
+            page.get_by_role("button", name="Reset in 600 s").click()
+            page.goto(queue)
+            page.get_by_role("button", name="Accept cyd").click()
+            expect(page.locator("#tray")).to_contain_text("3 decisions leave in")
+            page.locator(".row", has_text="cyd").get_by_role("button", name="Undo").click()
+            expect(page.locator("#tray")).to_contain_text("2 decisions leave in")
+            assert _status(local) == {}
+            page.get_by_role("button", name="Send now").click()
+            _until(page, queue, lambda: len(_status(local)) == 2 and rows.count() == 1)
+            assert _status(local) == {"ada": "accepted", "bob": "reset"}
+            assert {line["repo"] for line in local.journal()} == {MODEL}
+            context.close()
