@@ -53,3 +53,28 @@ def test_what_is_kept_of_plans_is_found_and_goes_with_them(place: str) -> None:
         assert carried.counts("r_none") == {}
         assert carried.page("r_none", states=["done"], repos=[EEG]) == []
         assert store.changed_repos("r_none", ["planned"]) == []
+
+
+def test_a_sample_of_many_is_full_also_when_few_of_them_can_be_decided(place: str) -> None:
+    with open_store(place, endpoint=ENDPOINT) as store:
+        take(store, EEG, [record(n, "pending" if n % 40 == 0 else "accepted") for n in range(1200)])
+        picks, repo = Picks(store), store.repo(EEG)
+        assert repo is not None
+        picks.fill("b_x", "lena", parse_query(""), AT, UTC)
+        for status, size in (("accepted", 20), ("pending", 20), ("pending", 50)):
+            aim = Aim("b_x", {status}, [repo.id], "nobody")
+            found = weighing.sample(store, aim, size)
+            assert found == weighing.sample(store, aim, size)
+            assert len(found) == min(size, 1170 if status == "accepted" else 30)
+            assert {row.state.status for row in store.requests(found).values()} == {status}
+
+
+def test_what_another_selection_has_is_let_go_and_nothing_else(place: str) -> None:
+    with open_store(place, endpoint=ENDPOINT) as store:
+        idents = take(store, EEG, [record(n) for n in range(6)])
+        picks = Picks(store)
+        picks.add("s_lena", "lena", idents[:4], AT)
+        picks.add("b_x", "lena", idents[2:], AT)
+        picks.let_go("s_lena", "b_x")
+        assert list(picks.all("s_lena")) == sorted(idents[:2])
+        assert list(picks.all("b_x")) == sorted(idents[2:])

@@ -20,6 +20,7 @@ GONE, MOVED, OWN, PROTECTED, HELD, CARRIED = "gone", "moved", "own", "protected"
 STATUS: Final = "status "
 """Begins the reason of those who stand where the verb cannot be meant; the status follows."""
 
+_PRIME: Final = 10007
 _FROM: Final = (
     "picked k LEFT JOIN requests r ON r.id = k.request_id LEFT JOIN people p ON p.id = r.person_id WHERE k.pick = ?"
 )
@@ -88,12 +89,21 @@ def ready(store: Store, aim: Aim, size: int = 1000) -> Iterator[list[int]]:
 
 def sample(store: Store, aim: Aim, size: int) -> list[int]:
     """Some of them from all over the selection, the same each time."""
-    why, values = _why(store.reads, aim)
-    rows = store.reads.rows(
-        f"SELECT k.request_id FROM {_FROM} AND {why} = '' ORDER BY (k.request_id * 7919) % 10007, k.request_id LIMIT ?",
-        (aim.pick, *values, size),
+    row = store.reads.row("SELECT count(*) FROM picked WHERE pick = ?", (aim.pick,))
+    count = int(row[0]) if row else 0
+    part = min(_PRIME, _PRIME * size * 20 // max(1, count))  # of very many, a part is looked at first
+    found = _sample(store.reads, aim, size, part)
+    return sorted(found if len(found) == size or part == _PRIME else _sample(store.reads, aim, size, _PRIME))
+
+
+def _sample(db: Database, aim: Aim, size: int, part: int) -> list[int]:
+    why, values = _why(db, aim)
+    order = f"(k.request_id * 7919) % {_PRIME}"
+    rows = db.rows(
+        f"SELECT k.request_id FROM {_FROM} AND {order} < ? AND {why} = '' ORDER BY {order}, k.request_id LIMIT ?",
+        (aim.pick, part, *values, size),
     )
-    return sorted(row[0] for row in rows)
+    return [row[0] for row in rows]
 
 
 def _why(db: Database, aim: Aim) -> tuple[str, Sequence[object]]:
@@ -101,13 +111,14 @@ def _why(db: Database, aim: Aim) -> tuple[str, Sequence[object]]:
     able, able_value = db.among(aim.able)
     repos, repos_value = db.among(aim.repos)
     kept, kept_value = db.among([name.lower() for name in aim.protected])
+    is_kept = f" WHEN lower(p.username) {kept} OR p.user_id {kept} THEN '{PROTECTED}'" if aim.protected else ""
     sql = (
         f"CASE WHEN r.id IS NULL OR r.record_id IS NULL OR NOT (r.repo_id {repos}) THEN '{GONE}'"
         f" WHEN NOT (r.status {able}) THEN '{STATUS}' || r.status"
         f" WHEN NOT r.is_current OR {LOOK} <> k.ground THEN '{MOVED}'"
-        f" WHEN lower(coalesce(p.username, '')) = ? THEN '{OWN}'"
-        f" WHEN lower(coalesce(p.username, '')) {kept} OR p.user_id {kept} THEN '{PROTECTED}'"
-        f" WHEN EXISTS (SELECT 1 FROM tray y WHERE y.request_id = r.id AND y.outcome IS NULL) THEN '{HELD}'"
+        f" WHEN lower(p.username) = ? THEN '{OWN}'{is_kept}"
+        f" WHEN r.id IN (SELECT y.request_id FROM tray y WHERE y.outcome IS NULL) THEN '{HELD}'"
         f" WHEN r.open_run IS NOT NULL THEN '{CARRIED}' ELSE '' END"
     )
-    return sql, (repos_value, able_value, aim.member.lower(), kept_value, kept_value)
+    more = (kept_value, kept_value) if aim.protected else ()
+    return sql, (repos_value, able_value, aim.member.lower(), *more)
