@@ -26,6 +26,7 @@ from hf_gate.errors import (
     OutcomeUnknown,
     UsageError,
 )
+from hf_gate.testing import LocalHub
 
 from .conftest import World
 
@@ -283,3 +284,31 @@ def test_the_log_tells_routes_and_statuses_and_no_names(world: World, caplog: py
     assert "POST handle: 200" in told
     assert not any("ada" in line for line in told)
     assert any(isinstance(handler, logging.NullHandler) for handler in logging.getLogger("hf_gate").handlers)
+
+
+# ---- whose clock is right --------------------------------------------------------------------------------------------
+
+
+def test_a_client_knows_how_far_the_clock_of_the_hub_is_from_this_one() -> None:
+    with LocalHub(requests=0, repos=1) as local, Hub(local.tokens["owner"], local.url) as hub:
+        assert hub.skew is None, "nobody was asked yet"
+        hub.whoami()
+        assert hub.skew == pytest.approx(0, abs=2)
+        local.clock.advance("400h")
+        hub.whoami()
+        assert hub.skew == pytest.approx(400 * 3600, abs=60)
+
+        async def told() -> float | None:
+            async with AsyncHub(local.tokens["owner"], local.url) as twin:
+                await twin.whoami()
+                return twin.skew
+
+        assert asyncio.run(told()) == pytest.approx(400 * 3600, abs=60)
+
+
+def test_a_client_that_follows_the_clock_of_a_local_hub_is_never_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_GATE_CLOCK", "hub")
+    with LocalHub(requests=0, repos=1) as local, Hub(local.tokens["owner"], local.url) as hub:
+        local.clock.advance("400h")
+        hub.whoami()
+        assert hub.skew == 0

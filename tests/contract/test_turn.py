@@ -18,7 +18,7 @@ from hf_gate.usecases.carry import Carrier
 from hf_gate.usecases.decide import Direct
 from hf_gate.usecases.decisions import Ask, Choice
 from hf_gate.usecases.orders import lift
-from hf_gate.usecases.run import Turn, told, turn
+from hf_gate.usecases.run import Turn, planned, told, turn
 from hf_gate.usecases.runs import check, retry, undo, versions_of
 from tests.torture.near import Near
 from tests.torture.scene import POLICY, Scene, desk_folder
@@ -347,3 +347,42 @@ def test_who_had_access_without_an_end_is_put_back_without_one(scene: Scene) -> 
     assert run is not None
     put_back(scene, run)
     assert (scene.where("ada"), scene.row("ada").state.until) == ("accepted", None)
+
+
+# ---- whose clock is wrong --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("skew", [31 * 86_400, 400])
+def test_a_clock_that_is_wrong_ends_no_grant_and_says_so(scene: Scene, skew: float) -> None:
+    desk_folder(scene.folder, ending("30d"))
+    scene.join()
+    scene.ask(["ada", "bo"])
+    take(scene)
+    scene.near.time.advance(30 * 86_400 - skew + 30)
+    scene.ask(["cy"])
+    scene.near.skew = skew
+    done = take(scene)
+    assert [scene.where(name) for name in ("ada", "bo", "cy")] == ["accepted"] * 3, "who may come in is let in"
+    assert told(done)["clock_skew_s"] == -round(skew)
+    scene.near.skew = 0.0
+    scene.near.time.advance(skew)
+    assert told(take(scene))["clock_skew_s"] is None
+    assert [scene.where(name) for name in ("ada", "bo")] == ["reset"] * 2
+
+
+def test_a_plan_asks_the_hub_for_the_time_before_it_ends_anything(scene: Scene) -> None:
+    desk_folder(scene.folder, ending("30d"))
+    scene.join()
+    scene.ask(["ada"])
+    take(scene)
+    scene.near.time.advance(86_400)
+    scene.near.skew = 30 * 86_400
+    scene.restart()
+    assert scene.hub.skew is None, "nothing was asked yet"
+    made = planned(scene.desk, profiles=0)
+    assert (made.plan.changes, made.skew) == ([], -30 * 86_400)
+    scene.near.skew = 0.0
+    scene.near.time.advance(30 * 86_400)
+    scene.restart()
+    made = planned(scene.desk, profiles=0)
+    assert ([change.verb for change in made.plan.changes], made.skew) == (["remove"], None)

@@ -181,6 +181,20 @@ def test_doctor_finds_what_is_missing_and_says_what_to_do(fresh: LocalHub) -> No
     assert Console(fresh).run("doctor", "lumen-labs/nothing-here").code == 1
 
 
+def test_doctor_and_status_tell_that_the_clock_is_wrong(fresh: LocalHub) -> None:
+    console = Console(fresh)
+    assert "clock" not in console.run("doctor").out
+    console.run("sync", MODEL)
+    assert "CLOCK" not in console.run("status").out
+    fresh.clock.advance("10830s")
+    ended = console.run("doctor")
+    assert (ended.code, "clock is 3 h 0 min behind the Hub's: no grant is ended by it" in ended.out) == (0, True)
+    assert "CLOCK: this machine's clock is 3 h 0 min behind the Hub's. Set it right" in console.run("status").out
+    assert console.run("status", "--json").json["token"]["clock_skew_s"] == pytest.approx(10_830, abs=60)
+    follows = console.run("status", env={"HF_GATE_CLOCK": "hub"})
+    assert "CLOCK" not in follows.out
+
+
 @pytest.mark.parametrize(
     ("holder", "code", "told"),
     [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -173,6 +173,7 @@ class NearClock:
 
     def __init__(self, near: Near) -> None:
         self._near = near
+        self.skew: float | None = None
 
     def now(self) -> float:
         """Epoch seconds as the desk's machine has them."""
@@ -185,6 +186,10 @@ class NearClock:
 
     def heard(self, header: str | None) -> None:
         """It is the same clock."""
+
+    def met(self, headers: Mapping[str, str], sent: float) -> None:  # noqa: ARG002 - nothing takes time
+        """An answer tells how far the Hub is ahead of the desk's machine."""
+        self.skew = -self._near.skew
 
 
 class DeskClock:
@@ -221,6 +226,7 @@ class NearTransport(BlockingTransport):
             return NoReply(Lost.TIMEOUT, True, "silent", at)
         if isinstance(answered, str):
             return NoReply(Lost.BROKEN, True, "the connection ended early", at)
+        wire.clock.met(answered[1], at)
         return Reply(*answered, at)
 
     def close(self) -> None:

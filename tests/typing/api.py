@@ -42,6 +42,7 @@ def making() -> None:
         assert_type(hub, Hub)
         assert_type(hub.endpoint, str)
         assert_type(hub.outlook(), Outlook)
+        assert_type(hub.skew, float | None)
     hub.close()
     Hub("hf_x", "https://hub.example", 2.0)  # type: ignore[call-arg]
     Hub(token=b"hf_x")  # type: ignore[arg-type]

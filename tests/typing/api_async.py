@@ -33,6 +33,7 @@ async def making() -> None:
         assert_type(hub, AsyncHub)
         assert_type(hub.endpoint, str)
         assert_type(hub.outlook(), Outlook)
+        assert_type(hub.skew, float | None)
     await hub.close()
     with AsyncHub() as wrong:  # type: ignore[attr-defined]
         del wrong

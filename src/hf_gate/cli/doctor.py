@@ -17,7 +17,7 @@ from .. import __version__
 from ..domain.ids import Repo
 from ..errors import HfGateError, NotAllowed
 from .frame import Run, command, repo_type_option
-from .output import numbered
+from .output import in_words, numbered
 from .targets import named_repo
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ def _look(run: Run, repos: Sequence[str], repo_type: str | None) -> Iterator[Fin
     yield token
     if token.ok is False and token.code != 4:
         return  # nobody answers: asking for repos would only wait once more
+    yield from _clock(run)
     for text in repos:
         yield _tried("repo", lambda text=text: _repo(run, text, repo_type))  # type: ignore[misc]
     if not repos and token.ok is not False:
@@ -153,6 +154,20 @@ def _token(run: Run) -> Finding:
     role = account.token_role or "unknown"
     orgs = f", organisations {', '.join(account.orgs)}" if account.orgs else ""
     return Finding("token", True, f"{where} knows it as {account.name}, role {role}{orgs}")
+
+
+def _clock(run: Run) -> Iterator[Finding]:
+    """What the answer to the token's call told of the time."""
+    from ..protocol.skew import NOTICED, TRUSTED  # noqa: PLC0415 - as above
+
+    skew = run.hub.skew or 0.0
+    if abs(skew) <= NOTICED:
+        return
+    detail = f"this machine's clock is {in_words(abs(skew))} {'behind' if skew > 0 else 'ahead of'} the Hub's"
+    if abs(skew) > TRUSTED:
+        detail += ": no grant is ended by it"
+    hint = "Set it right; HF_GATE_CLOCK=hub follows the clock of a local Hub."
+    yield Finding("clock", None, detail, hint)
 
 
 def _own_repos(run: Run) -> Iterator[Finding]:

@@ -314,6 +314,12 @@ def in_words(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def clock_off(skew: float) -> str:
+    """Which way this machine's clock is off, and what to do; `skew`: seconds that the Hub's is ahead."""
+    way = "behind" if skew > 0 else "ahead of"
+    return f"this machine's clock is {in_words(abs(skew))} {way} the Hub's. Set it right, and try again."
+
+
 def paragraphs(text: str) -> Iterator[str]:
     """The lines of a text from outside, each safe to print."""
     return (visible(line, one_line=True) for line in visible(text).split("\n"))

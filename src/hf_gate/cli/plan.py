@@ -13,7 +13,7 @@ from .brakes import check_plan
 from .carried import carry_run, run_result
 from .frame import command
 from .office import check_in_force, new_run_id, office, speaks
-from .output import in_words, numbered
+from .output import clock_off, in_words, numbered
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -54,7 +54,10 @@ def plan(run: Run, path: Path | None, valid: str, moment: str | None, profiles: 
 
     lasting = timedelta(seconds=parse_seconds(valid, "--valid"))
     desk = office(run)
-    made = planned(desk, profiles=profiles, moment=_moment(moment), valid=lasting).plan
+    found = planned(desk, profiles=profiles, moment=_moment(moment), valid=lasting)
+    made = found.plan
+    if found.skew is not None:
+        run.out.warn(f"No grant is ended by this plan: {clock_off(found.skew)}")
     remember(desk.store, made, desk.clock.now())
     if path is not None:
         write_private(path, written(made))

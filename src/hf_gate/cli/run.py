@@ -14,7 +14,7 @@ from .carried import done_changes, done_words
 from .desk import open_desk, wanted_repos
 from .frame import Entry, GateGroup, command
 from .office import carrier_of, new_run_id, office
-from .output import FIRST_ROWS, Column, in_words, numbered
+from .output import FIRST_ROWS, Column, clock_off, in_words, numbered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -128,6 +128,8 @@ class _Loop:
             profile_budget=self.profiles,
         )
         self.found = done.found
+        if done.skew is not None:
+            self.run.out.warn(f"No grant was ended: {clock_off(done.skew)}")
         changes = [] if done.run is None else done_changes(desk.store, done.run)
         document = {**told(done), "done": _done_rows(changes)}
         self.run.out.document(document, lambda: list(_lines(done, changes)))

@@ -256,6 +256,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
             remaining=_MAYBE_COUNT,
             quota=_MAYBE_COUNT,
             window_s={"type": ["number", "null"]},
+            clock_skew_s={"type": ["integer", "null"]},
         ),
         guards=_array(_object(name=_TEXT, limit=_COUNT, seconds=_COUNT, used=_COUNT, stuck=_BOOL)),
         runs=_array(

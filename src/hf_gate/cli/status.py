@@ -13,7 +13,7 @@ from ..domain.moments import moment_of
 from ..errors import HfGateError, NotAllowed, UsageError
 from .desk import OpenDesk, stored
 from .frame import Run, command
-from .output import age, iso, numbered
+from .output import age, clock_off, iso, numbered
 
 if TYPE_CHECKING:
     from ..domain.rows import RunRow
@@ -27,6 +27,7 @@ _UNKNOWN: Final[Mapping[str, object]] = {
     "remaining": None,
     "quota": None,
     "window_s": None,
+    "clock_skew_s": None,
 }
 
 
@@ -69,7 +70,8 @@ def _token(run: Run) -> dict[str, object]:
         told |= {"ok": False, "detail": str(problem)}
     except HfGateError as problem:
         told |= {"detail": str(problem)}
-    outlook = run.hub.outlook()
+    outlook, skew = run.hub.outlook(), run.hub.skew
+    told["clock_skew_s"] = None if skew is None else round(skew)
     return told | {"remaining": outlook.remaining, "quota": outlook.quota, "window_s": outlook.window_s}
 
 
@@ -138,11 +140,16 @@ def _at(milliseconds: int | None) -> str | None:
 
 
 def _lines(found: Standing, token: Mapping[str, object], zone: tzinfo) -> Iterator[str]:
+    from ..protocol.skew import NOTICED  # noqa: PLC0415 - as above
+
     for one in found.repos:
         yield from _repo_lines(one, found, zone)
     if not found.repos:
         yield "No repo has been read yet: hf-gate sync"
     yield _token_line(token)
+    skew = token["clock_skew_s"]
+    if isinstance(skew, int) and abs(skew) > NOTICED:
+        yield f"CLOCK: {clock_off(skew)}"
     for budget in found.budgets:
         if budget.is_stuck:
             yield (

@@ -276,6 +276,10 @@ class AsyncHub:
     def outlook(self) -> Outlook:
         return self._driver.budget.outlook(self._clock.now())
 
+    @property
+    def skew(self) -> float | None:
+        return self._clock.skew
+
     async def _ask(self, repo: Repo | None, make: Callable[[Setting], Flow[T]]) -> T:
         check_online()
         setting = self._setting()

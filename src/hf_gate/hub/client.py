@@ -397,6 +397,11 @@ class Hub:
         """How much of the token's calls is left, for progress and ETA."""
         return self._driver.budget.outlook(self._clock.now())
 
+    @property
+    def skew(self) -> float | None:
+        """Seconds that the Hub's clock is ahead of this one's, as its last answer proved it; None before one told."""
+        return self._clock.skew
+
     def _ask(self, repo: Repo | None, make: Callable[[Setting], Flow[T]]) -> T:
         check_online()
         setting = self._setting()

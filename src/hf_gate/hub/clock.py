@@ -5,13 +5,21 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Mapping
 from typing import Protocol
 
+from ..protocol.skew import skew_of
 from .credentials import is_loopback
 
 
 class Clock(Protocol):
-    """Epoch seconds, and how many real seconds a wait of so many takes from now."""
+    """Epoch seconds, and how many real seconds a wait of so many takes from now.
+
+    `skew`: seconds that the Hub's clock is ahead, as its last answer proved it; None before one told.
+    """
+
+    @property
+    def skew(self) -> float | None: ...
 
     def now(self) -> float: ...
 
@@ -19,12 +27,15 @@ class Clock(Protocol):
 
     def heard(self, header: str | None) -> None: ...
 
+    def met(self, headers: Mapping[str, str], sent: float) -> None: ...
+
 
 class RealClock:
     """This machine's clock: monotone, laid on the epoch once."""
 
     def __init__(self) -> None:
         self._offset = time.time() - time.monotonic()  # noqa: TID251 - this is the clock that is handed out
+        self.skew: float | None = None
 
     def now(self) -> float:
         """Epoch seconds."""
@@ -35,7 +46,12 @@ class RealClock:
         return seconds
 
     def heard(self, header: str | None) -> None:
-        """The Hub's clock does not matter here."""
+        """The clock of a local Hub does not matter here."""
+
+    def met(self, headers: Mapping[str, str], sent: float) -> None:
+        """The headers of an answer are there, in lower case; its call was sent at a moment of this clock."""
+        told = skew_of(headers, sent, self.now())
+        self.skew = self.skew if told is None else told
 
 
 class FollowedClock:
@@ -43,6 +59,7 @@ class FollowedClock:
 
     # A wait is cut into naps of at most so many real seconds, so that an advanced clock is noticed.
     _NAP = 0.25
+    skew: float | None = 0.0
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -69,6 +86,9 @@ class FollowedClock:
             return
         with self._lock:
             self._base, self._at, self._rate = base, time.monotonic(), max(rate, 1e-3)
+
+    def met(self, headers: Mapping[str, str], sent: float) -> None:
+        """A clock that follows is never behind."""
 
 
 def clock_for(endpoint: str) -> Clock:

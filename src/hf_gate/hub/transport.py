@@ -92,7 +92,9 @@ class BlockingTransport:
         self._deadline.until = lambda: min(end, until())
         url, headers = wire.origin + send.path, wire.headers(send)
         try:
+            sent = wire.clock.now()
             with self._client.stream(send.method, url, content=send.body, headers=headers) as response:
+                wire.clock.met(response.headers, sent)
                 chunks, size = [], 0
                 for chunk in response.iter_bytes():
                     size += len(chunk)
@@ -136,7 +138,9 @@ class AsyncTransport:
         wire = self._wire
         url, headers = wire.origin + send.path, wire.headers(send)
         try:
+            sent = wire.clock.now()
             async with self._client.stream(send.method, url, content=send.body, headers=headers) as response:
+                wire.clock.met(response.headers, sent)
                 chunks, size = [], 0
                 async for chunk in response.aiter_bytes():
                     size += len(chunk)

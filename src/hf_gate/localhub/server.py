@@ -11,6 +11,7 @@ import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from dataclasses import replace
+from email.utils import formatdate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
@@ -121,6 +122,7 @@ class App(Running):
             "x-powered-by": "hf-gate local Hub",
             "x-request-id": f"Root=1-{self.clock.now_ms() // 1000:08x}-{self.world.world_id[:12]:0<12}{self._asked:012x}",
             "access-control-expose-headers": EXPOSED,
+            "date": formatdate(self.clock.now(), usegmt=True),
             "vary": "Origin",
             "x-hf-gate-clock": self.clock.header,
             "x-hf-gate-world": self.world.world_id,
@@ -239,7 +241,7 @@ class Serving:
 
         config = uvicorn.Config(
             cast("Any", self.app), lifespan="off", log_config=None, log_level="critical", access_log=False, ws="none",
-            timeout_graceful_shutdown=2, timeout_keep_alive=60, server_header=False,
+            timeout_graceful_shutdown=2, timeout_keep_alive=60, server_header=False, date_header=False,
         )  # fmt: skip
         self._server = server = uvicorn.Server(config)
 

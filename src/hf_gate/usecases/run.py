@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final, TypeAlias
@@ -19,6 +20,7 @@ from ..plan.model import VALID, Change, Plan, resealed
 from ..policy.model import Mode, Policy
 from ..policy.spelling import Rate
 from ..policy.tables import Table, unbound
+from ..protocol.skew import TRUSTED
 from . import keys
 from .cadence import Kind, due_kind, note_of
 from .carry import Carrier
@@ -38,7 +40,7 @@ class Turn:
     """What one turn came to. `held`: how many changes wait of a policy version that may not act there yet.
 
     `halted`: what waits because somebody paused or stopped a run of it. `resumed`: runs that an earlier turn left
-    half-way, as they stand now.
+    half-way, as they stand now. `skew`: so many seconds the clock is off, too many to end a grant by it.
     """
 
     synced: list[Synced] = field(default_factory=list)
@@ -51,6 +53,7 @@ class Turn:
     held: Mapping[Start, int] = field(default_factory=dict)
     halted: list[Waiting] = field(default_factory=list)
     resumed: list[RunRow] = field(default_factory=list)
+    skew: float | None = None
 
     @property
     def found(self) -> bool:
@@ -148,10 +151,11 @@ def _may_count(desk: Desk, repo: Repo) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A plan, and how many profiles were read for it."""
+    """A plan, and how many profiles were read for it. `skew`: so many seconds the clock is off, and no grant is ended."""
 
     plan: Plan
     profiles: int = 0
+    skew: float | None = None
 
 
 def planned(
@@ -169,6 +173,7 @@ def planned(
     now, is_now = moment or desk.clock.now(), moment is None
     if is_now:
         bind_tables(desk, profiles)
+    skew = _distrusted(desk, now) if is_now else None
 
     def once() -> Proposal:
         return propose(
@@ -178,7 +183,7 @@ def planned(
             now=now,
             policies=desk.policies,
             protected=desk.protected,
-            governs=desk.governs,
+            governs=desk.governs if skew is None else lambda _: False,
             valid=valid,
             enters=is_now,
             doors=doors(),
@@ -187,7 +192,16 @@ def planned(
     proposal, read = once(), 0
     if is_now and profiles and proposal.needs:
         read = enrich(desk.store, desk.sources, proposal.needs, now, profiles)
-    return Planned(once().plan if read else proposal.plan, read)
+    return Planned(once().plan if read else proposal.plan, read, skew)
+
+
+def _distrusted(desk: Desk, now: datetime) -> float | None:
+    """How many seconds the Hub's clock is ahead of ours, when that is too far to end anything by ours."""
+    if desk.hub.skew is None and (due := next(iter(desk.store.due(ms(now))), None)) is not None:
+        with suppress(HfGateError):
+            desk.hub.gate(due.repo)  # nothing was asked yet, and any answer tells the time
+    skew = desk.hub.skew
+    return skew if skew is not None and abs(skew) > TRUSTED else None
 
 
 def _proposed(desk: Desk, done: Turn, profile_budget: int) -> Planned:
@@ -201,6 +215,7 @@ def _proposed(desk: Desk, done: Turn, profile_budget: int) -> Planned:
 
     found = planned(desk, profiles=profile_budget, doors=anew)
     done.profiles, done.held, done.halted = found.profiles, gates.held, list(gates.waiting.values())
+    done.skew = found.skew
     return found
 
 
@@ -288,6 +303,7 @@ def told(done: Turn) -> dict[str, object]:
         ],
         "stopped": None if done.stopped is None else str(done.stopped),
         "profiles": done.profiles,
+        "clock_skew_s": None if done.skew is None else round(done.skew),
         "resumed": [{"run": run.id, "state": run.state, "counts": dict(run.counts)} for run in done.resumed],
         "planned": 0 if plan is None else len(plan.changes) + sum(held.values()) + sum(one.count for one in done.halted),
         "run": None if run is None else run.id,

@@ -1,0 +1,31 @@
+"""How far a clock is from the Hub's, as the Date of an answer proves it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+NOTICED: Final = 60.0
+"""Seconds by which clocks may differ before people are told."""
+
+TRUSTED: Final = 300.0
+"""Seconds by which clocks may differ before nothing is ended any more because its time is over."""
+
+
+def skew_of(headers: Mapping[str, str], sent: float, heard: float) -> float | None:
+    """Seconds that the Hub's clock is ahead of ours (behind: negative), no more than is certain; None: not told.
+
+    `sent` and `heard`: our clock before the call, and when the headers of its answer were there.
+    """
+    if "age" in headers:  # a cache on the way kept it, with the date of that time
+        return None
+    try:
+        date = parsedate_to_datetime(headers.get("date", ""))
+        told = date.replace(tzinfo=date.tzinfo or UTC).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return None
+    if told > heard:
+        return told - heard
+    return min(0.0, told + 1 - sent)  # a Date is cut to the second

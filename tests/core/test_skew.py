@@ -1,0 +1,39 @@
+"""How far the clocks are apart is told by the Date of an answer, never as more than that answer proves."""
+
+from __future__ import annotations
+
+import pytest
+
+from hf_gate.protocol.skew import skew_of
+
+TOLD = {"date": "Wed, 25 Nov 2026 12:00:00 GMT"}
+NOON = 1_795_608_000.0
+
+
+@pytest.mark.parametrize(
+    ("sent", "heard", "skew"),
+    [
+        (NOON, NOON + 0.2, 0.0),
+        (NOON - 45, NOON + 45, 0.0),  # it was long under way: any moment of that may be meant
+        (NOON + 0.9, NOON + 1.1, 0.0),  # the Date is cut to the second
+        (NOON - 3700, NOON - 3600, 3600.0),
+        (NOON + 3601, NOON + 3700, -3600.0),
+    ],
+)
+def test_clocks_differ_by_no_less_than_is_told(sent: float, heard: float, skew: float) -> None:
+    assert skew_of(TOLD, sent, heard) == pytest.approx(skew)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"date": ""},
+        {"date": "today"},
+        {"date": "Wed, 99 Nov 2026 12:00:00 GMT"},
+        {"date": "Wed, 25 Nov 99999999999 12:00:00 GMT"},
+        {**TOLD, "age": "3600"},
+    ],
+)
+def test_an_answer_without_a_date_of_its_own_tells_nothing(headers: dict[str, str]) -> None:
+    assert skew_of(headers, NOON, NOON) is None
