@@ -165,14 +165,14 @@ def _bulk(office: Office, visitor: Visitor, count: int) -> Iterator[Row]:
 def _keys(found: Felt | None) -> Iterator[Row]:
     """In a browser; without one these figures are not taken."""
     what = "in Chromium, 95 of 100"
-    for key, said, ms, most in (
+    for key, said, ms, most in (  # the way to another page is told beside: nobody has set it an aim
         ("web-key", "from a key to the row that says so", None if found is None else found.feedback, 50),
         ("web-next", "from a decision to the next row, unfolded", None if found is None else found.next_row, 150),
-        ("web-turn", "from ] to the next request, drawn", None if found is None else found.next_page, 150),
+        ("web-turn", "from ] to the next request, drawn", None if found is None else found.next_page, None),
     ):  # fmt: skip
         yield Row(
-            key, f"{said}, {what}", DASH if ms is None else f"{ms:.0f} ms", aim=f"<= {most} ms",
-            reached=None if ms is None else ms <= most, is_measured=ms is not None,
+            key, f"{said}, {what}", DASH if ms is None else f"{ms:.0f} ms", aim=DASH if most is None else f"<= {most} ms",
+            reached=None if ms is None or most is None else ms <= most, is_measured=ms is not None,
             held="There is no Chromium here." if ms is None else "",
         )  # fmt: skip
 

@@ -59,7 +59,7 @@ def felt(office: Office, rounds: int) -> Felt | None:
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         page.goto(f"{url}/sign-in?t={door.link()}")
         page.locator("#rows > .is-focus").wait_for()
-        pressed = [page.evaluate(_PRESS, "a") for _ in range(max(3, 2 * rounds))]
+        pressed = [page.evaluate(_PRESS, "a") for _ in range(max(3, 5 * rounds))]
         page.goto(f"{url}{page.locator('#rows > .is-focus .who').get_attribute('href')}")
         turned = []
         for _ in range(max(3, 2 * rounds)):

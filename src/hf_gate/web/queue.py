@@ -56,6 +56,7 @@ def page(visit: Visit) -> Response:
     cells = cells_of(visit)
     shown = _people(visit, asked, order, after) if by else _requests(visit, asked, order, after)
     following = shown.pop("next")
+    is_all = after is None and following is None
     standing = standing_of(cells)
     pick = f"s_{visit.member.name}"
     return visit.page(
@@ -68,7 +69,7 @@ def page(visit: Visit) -> Response:
         regrouped=address(asked.text, by=None if by else crowd.BY, order=order),
         newest=order is not None,
         by=by,
-        total=total_of(visit, asked.query, cells),
+        total=f"{len(shown['lines']):,}" if is_all and not by else total_of(visit, asked.query, cells),
         views=views_of(visit, asked, cells, by),
         facets=facets_of(asked, cells, f"&by={by}" if by else ""),
         standing=standing,
