@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from datetime import timedelta
 from pathlib import Path
 
 from hf_gate import Hub, wiring
@@ -55,6 +57,16 @@ def test_who_was_invited_is_told_nothing_of_setting_up(room: Room) -> None:
     body = mia.get("/queue").body
     assert 'class="steps"' not in body
     assert "An admin can invite you again" in body
+
+
+def test_the_frame_says_what_the_token_cannot_do_and_when_the_hub_is_read_next(room: Room) -> None:
+    lena, office = room.visitor(), room.office
+    assert "READ-ONLY" not in lena.get("/keys").body
+    office.token_role = "read"
+    office.pulse.read_at, office.pulse.next_at = office.now(), office.now() + timedelta(seconds=90)
+    body = lena.get("/keys").body
+    assert "READ-ONLY" in body
+    assert re.search(r"next in (89|90) s", body)
 
 
 def test_what_each_role_may_do_is_what_the_ways_say() -> None:

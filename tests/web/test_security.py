@@ -188,6 +188,28 @@ def test_a_session_ends_when_nobody_is_there_and_after_twelve_hours(room: Room) 
     assert visitor.get("/queue").status == 401
 
 
+def test_a_page_that_is_left_open_keeps_nobody_signed_in(room: Room) -> None:
+    room.ask([{"username": "ada"}], {"Purpose": GOOD})
+    visitor, store = room.visitor(), room.office.store
+    key = room.row("ada").state.hub_request
+    polls = (("GET", "/tray?rows="), ("POST", f"/requests/{key}/looking"))
+
+    def after(minutes: int) -> None:
+        with store.writing() as write:
+            write.db.run("UPDATE sessions SET seen_at = seen_at - ?", (minutes * 60_000,))
+
+    after(20)
+    for method, path in polls:
+        assert visitor.ask(method, path, headers={"hx_request": "true"}).status == 200
+    after(11)
+    assert visitor.ask("GET", "/tray?rows=", headers={"hx_request": "true"}).status == 401
+    visitor = room.visitor()
+    after(20)
+    assert visitor.get("/queue").status == 200
+    after(20)
+    assert visitor.get("/queue").status == 200, "a click keeps it"
+
+
 def test_guessing_links_is_slowed_down(room: Room) -> None:
     stranger = Visitor(room.app)
     answers = [stranger.get(f"/sign-in?t=guess{n}") for n in range(12)]

@@ -84,6 +84,7 @@ def _serve(run: Run, *, host: str, port: int, public_url: str | None, no_open: b
         raise UsageError(f"--hold {hold}: a decision is held for at most an hour.")
     opened = open_desk(run, writes=True, lends=True)
     office = Office(run.settings, opened.place, run.hub, opened.store, opened.actor, seconds)
+    office.token_role = run.account.token_role if run.account else None
     try:
         server = Server(office, _repos(run, opened), host, port, public)
     except OSError as problem:

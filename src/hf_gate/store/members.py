@@ -64,15 +64,15 @@ class Members:
             values = (digest_of(secret), member, at, at)
             write.db.run("INSERT INTO sessions (id, member, made_at, seen_at) VALUES (?, ?, ?, ?)", values)
 
-    def whose(self, secret: str, at: int) -> str | None:
-        """The member of a session that is not over."""
+    def whose(self, secret: str, at: int, *, renew: bool = True) -> str | None:
+        """The member of a session that is not over; `renew`: they are there just now."""
         row = self._store.reads.row(
             "SELECT member, seen_at FROM sessions WHERE id = ? AND seen_at >= ? AND made_at >= ?",
             (digest_of(secret), at - IDLE, at - LIVES),
         )
         if row is None:
             return None
-        if at - row[1] > 60_000:  # once a minute is exact enough
+        if renew and at - row[1] > 60_000:  # once a minute is exact enough
             with suppress(StoreBusy), self._store.working(wait=0.0), self._store.writing() as write:
                 write.db.run("UPDATE sessions SET seen_at = ? WHERE id = ?", (at, digest_of(secret)))
         return str(row[0])

@@ -36,6 +36,7 @@ from . import (
     runs,
     similar,
     tray,
+    words,
 )
 from .ending import day_of
 from .office import Office
@@ -44,7 +45,12 @@ from .sign_in import Door
 from .terminal import Terminal
 from .visit import ENVIRONMENT, NotFound, Page, Refused, Visit, fields, local
 
-ENVIRONMENT.globals |= {"strip_of": tray.strip_of, "until_day": day_of, "first_steps": first.steps_of}
+ENVIRONMENT.globals |= {
+    "strip_of": tray.strip_of,
+    "until_day": day_of,
+    "until_moment": lambda visit, at: words.span(at - visit.now),
+    "first_steps": first.steps_of,
+}
 _log = logging.getLogger("hf_gate.web")
 _THREADS: Final = 6
 _PASSED_ON: Final = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")

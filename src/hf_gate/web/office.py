@@ -61,6 +61,7 @@ class Office:
     owner: str
     hold: float = 10.0
     url: str = ""
+    token_role: str | None = None  # as the Hub told it: write, read, fineGrained
     pulse: Pulse = field(default_factory=Pulse)
     wake: threading.Event = field(default_factory=threading.Event)
     read_now: Callable[[], None] = lambda: None

@@ -45,7 +45,7 @@ class Door:
     def name_of(self, request: Request) -> str | None:
         """The member whose session the browser has."""
         secret = request.cookies.get(self.cookie)
-        name = None if not secret else self.office.members.whose(secret, _now())
+        name = None if not secret else self.office.members.whose(secret, _now(), renew=not _is_by_itself(request))
         if name is not None:
             self.office.looked_at()
         return name
@@ -103,6 +103,17 @@ class Door:
         while self._wrong and now - self._wrong[0] > _WINDOW:
             self._wrong.popleft()
         return 0.0 if len(self._wrong) < _TRIES else _WINDOW - (now - self._wrong[0])
+
+
+def _is_by_itself(request: Request) -> bool:
+    """Whether an open page asks without anybody's doing: that keeps nobody signed in."""
+    path = request.url.path
+    is_part = request.headers.get("hx-request") == "true"
+    return path.endswith("/events") or (
+        is_part
+        and (path == "/tray" or path.endswith(("/live", "/looking")))
+        and not (path == "/tray" and request.method == "POST")
+    )
 
 
 def _now() -> int:
