@@ -1,0 +1,289 @@
+"""Who may go which way, with what is theirs and what is not: every route of the router for every role; what is not yours is not there, in the same words as what is nowhere."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import quote
+
+import pytest
+
+from hf_gate.domain.ids import Repo, parse_repo
+from hf_gate.domain.members import Member, Role
+from hf_gate.domain.tray import ground_of
+from hf_gate.web.app import WAYS
+from tests.web.kit import GOOD, POLICY, Answer, Room, Visitor, a_room
+from tests.web.test_plans import ended, made
+
+VIEWER, REVIEWER, ADMIN = Role.VIEWER, Role.REVIEWER, Role.ADMIN
+OPEN: Final = frozenset({
+    ("GET", "/static/{name}"), ("GET", "/sign-in"), ("POST", "/sign-in"), ("POST", "/sign-out"), ("GET", "/healthz"),
+    ("GET", "/readyz"), ("POST", "/terminal"), ("GET", "/metrics"),
+})  # fmt: skip
+"""In front of the sign-in; what each of them gives a stranger is tested where it is made."""
+API: Final[Mapping[tuple[str, str], Role]] = {
+    ("GET", "/api/v1/requests"): REVIEWER, ("GET", "/api/v1/requests/{id}"): REVIEWER, ("POST", "/api/v1/decisions"): REVIEWER,
+    ("GET", "/api/v1/tray"): REVIEWER, ("POST", "/api/v1/tray/undo"): REVIEWER, ("POST", "/api/v1/tray/send"): REVIEWER,
+    ("GET", "/api/openapi.json"): VIEWER,
+}  # fmt: skip
+LEAST: Final[Mapping[tuple[str, str], Role]] = {**{(way.method, way.path): way.role for way in WAYS}, **API}
+ROUTES: Final = tuple(sorted(LEAST))
+WHOLE: Final = frozenset({"/audit/export", "/audit/verify", "/audit/checkpoint", "/audit/desk/{seq}"})
+"""For those alone who are let into every repo: they tell of all of them."""
+OWN: Final = parse_repo("lumen-labs/lantern-7b-chat")
+OTHER: Final = parse_repo("datasets/tidewater-audio/harbour-voices")
+SECRETS: Final = (
+    "eve-own",
+    "fay-other",
+    "ada-own",
+    "bob-other",
+    "Eve Ownsworth",
+    "Fay Otherby",
+    "eve@ethz.ch",
+    GOOD,
+    "a note on eve",
+)
+OTHERS: Final = ("fay-other", "bob-other", "Fay Otherby", "a note on fay", "beyond")
+
+
+@dataclass(frozen=True)
+class Halves:
+    """A desk of two repos: one of them is theirs. `ids`: what of each kind of address is at which."""
+
+    room: Room
+    ids: Mapping[str, Mapping[str, Mapping[str, str]]]  # a route's path, then own, other or nowhere
+    people: Mapping[str, Visitor]
+
+
+@pytest.fixture(scope="module")
+def halves(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Halves]:
+    folder = tmp_path_factory.mktemp("desk")
+    (folder / "policies").mkdir()
+    for name, repo in (("here", OWN), ("beyond", OTHER)):
+        text = POLICY.replace("house", name).replace('["*/*", "datasets/*/*"]', json.dumps([str(repo)]))
+        (folder / "policies" / f"{name}.yaml").write_text(text, "utf-8")
+    with a_room(folder, policy=None, repos=4) as room:
+        glob = str(OWN)
+        people = {
+            "stranger": Visitor(room.app, {"hf-gate": "guessed"}),
+            "viewer": room.viewer(),
+            "viewer of one": room.visitor(Member(name="vera", role=VIEWER, repos=(glob,))),
+            "reviewer": room.reviewer(),
+            "reviewer of one": room.reviewer("rob", glob),
+            "admin": room.visitor(Member(name="ann", role=ADMIN)),
+            "admin of one": room.visitor(Member(name="arno", role=ADMIN, repos=(glob,))),
+        }
+        yield Halves(room, _ids(room, people["reviewer of one"]), people)
+
+
+ROLE: Final = {"viewer": VIEWER, "viewer of one": VIEWER, "reviewer": REVIEWER, "reviewer of one": REVIEWER, "admin": ADMIN,
+               "admin of one": ADMIN}  # fmt: skip
+OF_ONE: Final = ("viewer of one", "reviewer of one", "admin of one")
+
+
+def _asked(room: Room, repo: Repo, side: str) -> None:
+    """Two whom a policy lets in, one who waits for a person."""
+    first, last = ("ada", "Eve Ownsworth") if side == "own" else ("bob", "Fay Otherby")
+    waits = last[:3].lower()
+    room.ask([{"username": f"{first}-{side}", "email": f"{first}@ethz.ch"}], {"Purpose": GOOD}, repo)
+    room.ask(
+        [{"username": f"{first}{n}-{side}", "email": f"{first}{n}@ethz.ch"} for n in (1, 2)], {"Purpose": GOOD}, repo
+    )
+    room.ask([{"username": f"{waits}-{side}", "fullname": last}], {"Purpose": GOOD}, repo)
+    row = room.row(f"{waits}-{side}")
+    room.visitor().post(f"/requests/{row.state.hub_request}/note", {"note": f"a note on {waits}"})
+
+
+def _ids(room: Room, rob: Visitor) -> dict[str, dict[str, dict[str, str]]]:
+    """What stands for what, in every address that names something."""
+    lena, said = room.visitor(), dict[str, dict[str, dict[str, str]]]()
+    nowhere = {"id": "0" * 24, "digest": "0" * 64, "run": "r_000000000000", "pick": "b_000000000000", "person": "p_" + "0" * 16,
+               "type": "models", "ns": "no", "name": "such", "policy": "nothing"}  # fmt: skip
+    sides = {"other": _side(room, lena, OTHER, "other"), "own": _side(room, lena, OWN, "own"), "nowhere": nowhere}
+    for side, visitor in (("own", rob), ("other", lena)):
+        place = visitor.post("/bulk", {"verb": "reset", "key": sides[side]["id"]}).headers["location"]
+        sides[side]["pick"] = place.partition("?")[0].rpartition("/")[2]
+    names = {"/runs/": "run", "/bulk/": "pick", "/people/": "person", "/policies/": "policy"}
+    for _, path in ROUTES:
+        if "{" not in path.replace(".{kind}", "") or path == "/audit/desk/{seq}":
+            continue
+        name = next((key for start, key in names.items() if path.startswith(start)), None)
+        said[path] = {
+            side: {**one, "kind": "csv", "verb": "reset", "seq": "1"}
+            | ({"id": one[name], "name": one[name]} if name else {})
+            for side, one in sides.items()
+        }
+    return said
+
+
+def _side(room: Room, lena: Visitor, repo: Repo, side: str) -> dict[str, str]:
+    """People of one repo, and the plan and the run that let some of them in."""
+    _asked(room, repo, side)
+    plan = made(room, lena)
+    run = lena.post(plan, {"do": "apply", "count": "3"}).headers["location"]
+    ended(room, run)
+    row = room.row("eve-own" if side == "own" else "fay-other")
+    return {
+        "id": row.state.hub_request or "", "digest": plan.rpartition("/")[2], "run": run.rpartition("/")[2],
+        "person": quote(row.person.pseudonym), "type": f"{repo.type.value}s", "ns": repo.namespace, "name": repo.name,
+        "policy": "here" if side == "own" else "beyond",
+    }  # fmt: skip
+
+
+def _call(halves: Halves, who: str, method: str, path: str, side: str = "own") -> Answer:
+    values = {"seq": "1", "kind": "json", **halves.ids.get(path, {}).get(side, {})}
+    place = path.format_map(values) + ("?verb=reset" if path.startswith("/bulk/") else "")
+    visitor = halves.people[who]
+    if method == "GET":
+        return visitor.get(place)
+    key = halves.ids["/requests/{id}"][side]["id"]
+    if path.startswith("/api/"):
+        body = {"verb": "accept", "requests": [{"id": key, "version": "seen"}]}
+        return visitor.ask("POST", place, json.dumps(body).encode(), {"content-type": "application/json"})
+    sent = {"verb": "reset", "do": "nothing", "note": "x", "count": "x", "src": "version: 1", "reason": "x"}
+    return visitor.post(place, sent | {"key": key, "version": "seen"})
+
+
+# ---- the table -------------------------------------------------------------------------------------------------------------
+
+
+def _routes(app: Any) -> set[tuple[str, str]]:
+    return {(method, route.path) for route in app.routes for method in route.methods - {"HEAD"}}
+
+
+def test_every_route_of_the_router_has_its_row(halves: Halves) -> None:
+    assert _routes(halves.room.app.app) == OPEN | set(LEAST)
+
+
+def test_every_address_with_a_name_in_it_is_tried_with_what_is_not_theirs(halves: Halves) -> None:
+    named = {path for _, path in ROUTES if "{" in path.replace(".{kind}", "")}
+    assert named - set(halves.ids) == {"/audit/desk/{seq}"}
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+def test_a_stranger_goes_no_way(halves: Halves, method: str, path: str) -> None:
+    answers = [_call(halves, "stranger", method, path, side) for side in ("own", "nowhere")]
+    assert [answer.status for answer in answers] == [401, 401]
+    assert answers[0].body == answers[1].body
+    assert not [word for word in (*SECRETS, str(OWN)) if word in answers[0].body]
+
+
+@pytest.mark.parametrize("who", ROLE)
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+def test_with_what_is_theirs_everybody_goes_the_ways_of_their_role(
+    halves: Halves, method: str, path: str, who: str
+) -> None:
+    answer = _call(halves, who, method, path)
+    if not ROLE[who].covers(LEAST[method, path]):
+        assert answer.status == (403 if method == "POST" or path.startswith("/api/") else 404)
+    elif who in OF_ONE and path in WHOLE:
+        assert answer.status in {403, 404}
+    elif ROLE[who] is VIEWER and path == "/queue.{kind}":
+        assert answer.status == 404
+    elif path.startswith("/bulk/{id}"):
+        assert answer.status in ({200, 409} if who == "reviewer of one" else {404})  # a selection is its owner's alone
+    else:
+        assert answer.status < 400 or answer.status in {409, 422} or (method == "POST" and answer.status == 403), (
+            answer.body
+        )
+        assert answer.status != 403 or path in {"/plans/{digest}", "/runs/{id}"}
+
+
+def _alike(answer: Answer) -> str:
+    """A page without what differs between any two answers: the nonce, and the address that was asked for."""
+    return re.sub(r'nonce="[^"]*"|name="next" value="[^"]*"', "", answer.body)
+
+
+@pytest.mark.parametrize("who", OF_ONE)
+@pytest.mark.parametrize(("method", "path"), [route for route in ROUTES if "{" in route[1].replace(".{kind}", "")])
+def test_what_is_not_theirs_is_not_there_in_the_same_words(halves: Halves, method: str, path: str, who: str) -> None:
+    if path not in halves.ids:
+        return
+    other, nowhere = (_call(halves, who, method, path, side) for side in ("other", "nowhere"))
+    told = [_alike(one) for one in (other, nowhere)]
+    assert other.status == nowhere.status
+    assert other.status in {403, 404}
+    assert told[0] == told[1]
+    assert not [word for word in OTHERS if word in told[0]]
+
+
+def test_who_is_let_into_all_sees_all(halves: Halves) -> None:
+    said = " ".join(
+        halves.people["reviewer"].get(path).body
+        for path in ("/queue?q=", "/queue.json?q=", "/people", "/policies", "/audit", "/repos")
+    )
+    assert [word for word in (*SECRETS, *OTHERS, OTHER.name) if word not in said] == []
+
+
+LISTS: Final = tuple(
+    path.replace("{kind}", "json")
+    for method, path in ROUTES
+    if method == "GET" and path.replace("{kind}", "").count("{") == 0
+)
+
+
+@pytest.mark.parametrize("who", OF_ONE)
+@pytest.mark.parametrize("path", LISTS)
+def test_what_is_not_theirs_is_in_no_list_and_no_file(halves: Halves, path: str, who: str) -> None:
+    """Nor does asking for it tell more than asking for what there is not."""
+    visitor = halves.people[who]
+    for query in ("", "?q=", "?q=status:accepted"):
+        body = visitor.get(path + query).body
+        assert not [word for word in (*OTHERS, OTHER.name) if word in body], query
+    for key, here, nowhere in (("q", "fay-other", "fay-nobody"), ("person", "fay-other", "fay-nobody"),
+                               ("q", f"repo:{OTHER}", "repo:datasets/no/such"), ("repo", str(OTHER), "datasets/no/such")):  # fmt: skip
+        told = [_alike(visitor.get(f"{path}?{key}={quote(word, safe=':')}")) for word in (here, nowhere)]
+        assert told[0].replace(here, nowhere).replace(quote(here, safe=""), quote(nowhere, safe="")) == told[1]
+
+
+@pytest.mark.parametrize("who", ["viewer", "viewer of one"])
+def test_a_viewer_reads_nobodys_name_and_words_on_any_page(halves: Halves, who: str) -> None:
+    for method, path in ROUTES:
+        if method == "GET":
+            for side in ("own", "other"):
+                body = _call(halves, who, method, path, side).body
+                assert not [word for word in SECRETS if word in body], (path, side)
+
+
+# ---- what stands in the body ---------------------------------------------------------------------------------------------------
+
+
+def test_what_is_not_theirs_is_not_there_in_a_body_either(halves: Halves) -> None:
+    row, rob = halves.room.row("fay-other"), halves.people["reviewer of one"]
+    key, version = row.state.hub_request or "", ground_of(row)
+    for keys in ((key, "0" * 24), (f"n{row.id}", "n999999")):
+        told = []
+        for one in keys:
+            answers = [
+                rob.post("/tray", {"accept": f"{one}:{version}"}),
+                rob.post("/tray", {"verb": "reject", "key": one, "version": version, "reason": "no"}),
+                rob.post("/tray/undo", {"key": one}),
+                rob.post("/tray/hold", {"key": one}),
+                rob.post("/tray/send", {"key": one}),
+                rob.post("/selection", {"do": "add", "key": one}),
+                rob.post("/bulk", {"verb": "reset", "key": one}),
+                rob.get(f"/audit?request={one}"),
+                rob.ask("POST", "/api/v1/decisions", json.dumps(
+                    {"verb": "accept", "requests": [{"id": one, "version": version}]}
+                ).encode(), {"content-type": "application/json"}),
+            ]  # fmt: skip
+            assert {answer.status for answer in answers} == {404}
+            told.append([_alike(answer) for answer in answers])
+        assert told[0] == told[1]
+    assert rob.get(f"/tray?rows={key}", hx_request="true").body.count("data-request-id") == 0
+    assert halves.room.office.tray.waiting() == []
+
+
+def test_a_selection_by_query_takes_only_what_is_theirs(halves: Halves) -> None:
+    rob = halves.people["reviewer of one"]
+    for query in ("", "status:pending", f"repo:{OTHER}", "fay-other", "-user:nobody"):
+        rob.post("/selection", {"do": "clear"})
+        rob.post("/selection", {"do": "all", "q": query})
+        place = rob.post("/bulk", {"verb": "reset"}).headers.get("location")
+        if place:
+            rows = rob.get(place.replace("?", ".json?")).json
+            assert {(row["repo_type"], row["repo"]) for row in rows} <= {(OWN.type.value, OWN.id)}
+    rob.post("/selection", {"do": "clear"})
