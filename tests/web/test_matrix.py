@@ -42,7 +42,7 @@ SECRETS: Final = (
     "bob-other",
     "Eve Ownsworth",
     "Fay Otherby",
-    "eve@ethz.ch",
+    "ada@ethz.ch",
     GOOD,
     "a note on eve",
 )
