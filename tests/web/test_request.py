@@ -49,7 +49,9 @@ def test_an_acceptance_ends_on_the_day_that_was_chosen(asked: Room) -> None:
     assert state.status == "accepted"
     assert state.until is not None
     assert 0 <= state.until - ms(before + timedelta(days=30)) < 60_000
-    assert "access ends" in _page(asked, lena, "ada")
+    page = _page(asked, lena, "ada")
+    assert "access ends after <b>" in page
+    assert "then reset" in page
 
 
 def test_two_ends_leave_as_two(asked: Room) -> None:

@@ -9,7 +9,8 @@ from urllib.parse import urlencode
 from starlette.responses import Response
 
 from ..domain.forms import fold, form_of_json
-from ..domain.lifecycle import MEANING
+from ..domain.lifecycle import MEANING, Status
+from ..domain.moments import moment_of
 from ..domain.rows import RepoRow, RequestRow
 from ..domain.tray import VERBS
 from ..errors import HfGateError
@@ -61,8 +62,15 @@ def page(visit: Visit) -> Response:
         others=visit.office.looks.others([row.id], visit.member.name).get(row.id, []),
         ends=ends_of(visit) if verb == UNTIL and "accept" in line.verbs else None,
         sheet=sheet_of(visit, line, verb) if verb in line.verbs and (verb != "accept" or visit.asked("back")) else None,
+        ends_on=_end_of(visit, row),
         meaning=MEANING.get(row.state.status, ""),  # type: ignore[call-overload]
     )
+
+
+def _end_of(visit: Visit, row: RequestRow) -> str | None:
+    """The last day of an access that ends."""
+    until = row.state.until if row.state.status == Status.ACCEPTED else None
+    return None if until is None else words.day(moment_of(until), visit.office.zone, visit.now)
 
 
 def neighbours(visit: Visit, row: RequestRow) -> tuple[str | None, str | None]:
