@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import re
+from pathlib import Path
 
 import pytest
 
 from hf_gate.domain.moments import ms
 from hf_gate.domain.query_reading import parse_query
 from hf_gate.usecases.propose import hear, propose
-from tests.web.kit import GOOD, Room, parsed
+from tests.web.kit import GOOD, Room, a_room, parsed
 
 
 def _all(room: Room, query: str) -> list[str]:
@@ -148,3 +149,92 @@ def test_a_view_is_kept_for_whoever_saved_it(room: Room) -> None:
     assert lena.post("/views", {"name": "Bad", "q": "colour:red"}).status == 422
     lena.post("/views", {"name": "Mine <b>", "do": "forget"})
     assert "Mine &lt;b&gt;" not in lena.get("/queue").body
+
+
+def test_a_view_of_ones_own_can_be_forgotten_where_it_is_shown(room: Room) -> None:
+    lena = room.visitor()
+    lena.post("/views", {"name": "Swiss", "q": "status:pending domain:*.ch"})
+    here, elsewhere = lena.get("/queue?q=status:pending+domain:*.ch").body, lena.get("/queue").body
+    assert 'aria-label="Forget the view Swiss"' in here
+    assert "Forget the view" not in elsewhere
+    answer = lena.post("/views", {"name": "Swiss", "do": "forget", "next": "/queue"})
+    assert answer.headers["location"] == "/queue"
+    assert "Swiss" not in lena.get("/queue").body
+
+
+def test_the_views_that_everybody_has_hold_what_they_say(crowded: Room) -> None:
+    _judge(crowded)
+    lena = crowded.visitor()
+    views = re.findall(r'<a href="(/queue[^"]+)"[^>]*>([A-Z][a-z ]+)', lena.get("/queue").body)
+    found = {name.strip(): path.replace("&amp;", "&") for path, name in views}
+    assert {"Pending", "Oldest", "Waiting", "Suggested", "Needs a human"} <= found.keys()
+    rows = {name: lena.get(path.replace("/queue?", "/queue.json?")).json for name, path in found.items()}
+    assert {row["verdict"]["action"] for row in rows["Suggested"]} <= {"accept", "reset", "reject"}
+    assert {row["verdict"]["action"] for row in rows["Needs a human"]} == {"human"}
+    parts = sum(len(rows[name]) for name in ("Suggested", "Needs a human", "Waiting"))
+    assert parts == len(rows["Pending"])
+
+
+def test_a_filter_without_rows_is_no_clear_queue(room: Room) -> None:
+    room.office.pulse.read_at = room.office.now()
+    body = room.visitor().get("/queue?q=status:accepted+rule:nobody").body
+    assert "0 requests fit." in body
+    assert "Nobody waits at all." in body
+    assert 'aria-label="Drop rule:nobody"' in body
+
+
+def test_a_clear_queue_says_what_was_decided_and_how_fast(room: Room) -> None:
+    room.ask([{"username": name} for name in ("ada", "bob", "cyd")], {"Purpose": GOOD})
+    for name in ("ada", "bob", "cyd"):
+        room.office.hub.accept(room.repo, name)
+    room.read()
+    room.office.pulse.read_at = room.office.now()
+    body = room.visitor().get("/queue").body
+    assert "3 decided this week, half of them within" in body
+
+
+def test_a_repo_that_could_not_be_read_is_named_with_the_age_of_its_rows(room: Room) -> None:
+    room.ask([{"username": "ada"}], {"Purpose": GOOD})
+    with room.office.store.writing() as write:
+        write.repo_changed(room.repo, {"problem": "The Hub says 403: <no> access."})
+    body = room.visitor().get("/queue").body
+    assert "The Hub says 403: &lt;no&gt; access." in body
+    assert re.search(r"Its rows are \d+ s old", body)
+    assert len(room.visitor().get("/queue").rows) == 1
+
+
+def test_a_desk_that_was_never_read_says_so_and_looks_again(tmp_path: Path) -> None:
+    with a_room(tmp_path) as room:
+        body = room.visitor().get("/queue").body
+        assert "Five steps" in body
+        assert "data-wait" in body
+        assert "Queue clear" not in body
+        mia, noa = room.reviewer("mia", str(room.repo)), room.reviewer("noa", "somebody/else")
+        assert "Not read yet." in mia.get("/queue").body
+        assert "No repo yet." in noa.get("/queue").body
+        room.office.pulse.problem = "The token is not valid."
+        assert "The token is not valid. It is tried again by itself" in mia.get("/queue").body
+
+
+def test_whom_a_policy_in_shadow_would_reject_can_be_asked_for(tmp_path: Path) -> None:
+    with a_room(tmp_path, SHADOW) as room:
+        room.ask([{"username": "ada"}], {"Purpose": GOOD})
+        room.ask([{"username": "bob"}], {"Purpose": "test"})
+        _judge(room)
+        lena = room.visitor()
+        assert [row["user"] for row in lena.get("/queue.json?q=shadow:reset").json] == ["bob"]
+        assert [row["user"] for row in lena.get("/queue.json?q=-shadow:reset").json] == ["ada"]
+        assert {row["verdict"]["action"] for row in lena.get("/queue.json?q=status:pending").json} == {"human"}
+
+
+SHADOW = """\
+version: 1
+policy: new
+applies_to: ["*/*", "datasets/*/*"]
+mode: shadow
+rules:
+  - id: say-more
+    when: answers.purpose.quality in ["empty", "junk"]
+    then: reset
+    reason: Please say more.
+"""
