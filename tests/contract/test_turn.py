@@ -261,6 +261,21 @@ def test_ends_that_somebody_stopped_are_left_to_people_and_others_end(scene: Sce
     assert [scene.where(name) for name in ("ada", "bo", "cy")] == ["accepted", "accepted", "reset"]
 
 
+def test_an_end_that_was_given_after_another_one_was_stopped_comes(scene: Scene) -> None:
+    in_for_thirty_days(scene)
+    scene.near.time.advance(31 * 86_400)
+    scene.store.wish_for(f"r_{scene.count + 1}", "stop")
+    take(scene)
+    assert scene.where("ada") == "accepted"
+    direct = Direct(scene.store, scene.hub, scene.clock, scene.desk.zone, "lena")
+    direct.decide([Ask(scene.repos[0], Target("ada"))], Choice(Status.ACCEPTED, until="10d"), ident="r_x")
+    take(scene)
+    assert scene.where("ada") == "accepted"
+    scene.near.time.advance(11 * 86_400)
+    take(scene)
+    assert scene.where("ada") == "reset"
+
+
 def test_a_wish_that_a_dead_process_did_not_hear_holds_in_the_next_turn(scene: Scene) -> None:
     run = left_half_way(scene)
     scene.store.wish_for(run.id, "pause")

@@ -20,19 +20,27 @@ Pair: TypeAlias = tuple[str, str]
 """A version of a policy, by its digest, and a repo."""
 
 
+End: TypeAlias = tuple[int, int]
+"""The end of a grant: the store's number of the request, and when it was to be (ms). Another date makes it another end."""
+
+
 class Halt(msgspec.Struct, frozen=True):
     """What a run was about that somebody paused or stopped: versions of policies at repos, and grants that were over."""
 
     pairs: frozenset[Pair]
-    ends: frozenset[int]  # the store's numbers of the requests
+    ends: frozenset[End]
 
     def holds(self, change: Change) -> bool:
         """Whether a change is one that waits for whoever gave the word."""
-        return change.row in self.ends if change.policy_digest is None else _pair(change) in self.pairs
+        return _end(change) in self.ends if change.policy_digest is None else _pair(change) in self.pairs
 
 
 def _pair(change: Change) -> Pair:
     return change.policy_digest or "", str(change.where)
+
+
+def _end(change: Change) -> End:
+    return change.row, next((one.facts["until"] for one in change.because if "until" in one.facts), 0)
 
 
 def halts(store: StorePort) -> dict[str, Halt]:
@@ -55,12 +63,12 @@ def keep_halt(store: StorePort, write: WritePort, run: RunRow, *, is_meant: bool
 
 def _halt_of(changes: Iterable[Change]) -> Halt | None:
     """None of what no policy planned: a person's own decisions come from nowhere a second time."""
-    pairs, ends = set[Pair](), set[int]()
+    pairs, ends = set[Pair](), set[End]()
     for change in changes:
         if change.policy_digest is not None:
             pairs.add(_pair(change))
         elif change.rule == UNTIL:
-            ends.add(change.row)
+            ends.add(_end(change))
     return Halt(frozenset(pairs), frozenset(ends)) if pairs or ends else None
 
 
