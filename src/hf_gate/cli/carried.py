@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from ..domain.outcomes import Kind
+from ..domain.outcomes import Kind, exit_code_of_counts
 from .carrying import take_along
 from .office import carrier_of
 from .output import Format
@@ -61,9 +61,7 @@ def run_result(run: Run, store: StorePort, ended: RunRow, *, whole: bool = False
         out.records(told, (), OUTCOME_KEYS, name=lambda row: str(row["request_id"] or row["user"]), limit=-1)
     else:
         out.document(document, lambda: _for_people(ended, changes, told, count, whole=whole))
-    if count["refused"] or count["open"]:
-        return 5 if count["done"] else 1 if not count["open"] else 5
-    return 0
+    return exit_code_of_counts(count)
 
 
 def _for_people(

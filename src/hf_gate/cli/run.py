@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from ..domain.moments import iso, moment_of
+from ..domain.outcomes import exit_code_of_counts
 from ..errors import HfGateError, NotAllowed, UsageError
 from .carried import done_changes, done_words
 from .desk import open_desk, wanted_repos
@@ -159,11 +160,9 @@ def _code(done: Turn) -> int:
     failures = [*done.failed.values(), *([done.stopped] if done.stopped else [])]
     if failures and not done.synced and not counts.get("done"):
         raise failures[0]
-    if failures or counts.get("open") or (done.run is not None and done.run.state == "interrupted"):
+    if failures or (done.run is not None and done.run.state == "interrupted"):
         return 5
-    if counts.get("refused"):
-        return 5 if counts.get("done") else 1
-    return 0
+    return exit_code_of_counts(counts)
 
 
 def _done_rows(changes: Sequence[Change]) -> list[dict[str, object]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -112,6 +112,13 @@ def exit_code_of(outcomes: Iterable[Outcome], stop: BaseException | None = None)
     if count[Kind.DONE] or 5 in reasons:
         return 5
     return min(reasons, default=1) if stop is None else _own(stop, 1)
+
+
+def exit_code_of_counts(count: Mapping[str, int]) -> int:
+    """The same of a run that nothing ended early, by how many of its changes came to which kind."""
+    if count.get(Kind.OPEN) or (count.get(Kind.REFUSED) and count.get(Kind.DONE)):
+        return 5
+    return 1 if count.get(Kind.REFUSED) else 0
 
 
 def _own(error: BaseException | None, otherwise: int) -> int:

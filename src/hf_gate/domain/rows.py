@@ -92,10 +92,13 @@ class RepoRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One run: of a plan, of a direct decision, of an undo. `state`: ready, running, paused, stopped, ended."""
+    """One run: of a plan, of decisions at the keyboard, of a turn. `state`: ready, interrupted, paused, stopped, ended.
+
+    The last four fields and their columns are of no use; nobody sets them.
+    """
 
     id: str
-    kind: str  # plan, direct, undo, expire, auto
+    kind: str  # plan, undo, direct, bulk, auto
     actor: str
     state: str
     made_at: int
