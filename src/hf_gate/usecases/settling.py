@@ -109,8 +109,10 @@ def settled_by(item: Item, outcome: Outcome) -> Settled:
     kind, why = outcome.kind, outcome.why
     if kind is Kind.REFUSED and isinstance(error, HfGateError):
         kind = law_of(error, listed=item.row is not None).kind
-    read = "read" if "read back" in why else "told"
-    return Settled(item, kind, why, read, outcome.hub_request_id)
+    how = (
+        "read" if kind is Kind.DONE and why else "told"
+    )  # what went well has nothing to say unless its answer was lost
+    return Settled(item, kind, why, how, outcome.hub_request_id)
 
 
 def intent(item: Item, run: RunRow, at: int) -> e.Entry:
