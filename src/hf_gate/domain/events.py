@@ -174,6 +174,11 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     private: Private | None = None
 
 
+def policy_actor(policy: str, digest: str | None) -> str:
+    """The actor of what a policy does: its name, and which version of it."""
+    return f"policy:{policy}@{(digest or '')[:8]}"
+
+
 def kind_of(event: AnyEvent) -> str:
     """The stable name of an event."""
     return type(event).__name__

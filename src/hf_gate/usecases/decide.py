@@ -116,7 +116,7 @@ class Direct:
         for case in cases:
             if case.row is not None and case.early is None:
                 if case.row.id in seen:
-                    case.early = outcome(Kind.ALREADY, case.ask.repo, case.ask.target, TWICE)
+                    case.early, case.is_twice = outcome(Kind.ALREADY, case.ask.repo, case.ask.target, TWICE), True
                 seen.add(case.row.id)
         return stop
 
@@ -198,7 +198,7 @@ class Direct:
     def _early(self, case: Case, choice: Choice, run: RunRow, at: int) -> list[e.Entry]:
         """What was clear without a call stands in the ledger too, unless it was about nobody, or no outcome yet."""
         early = case.early
-        if early is None or early.kind in UNSENT or early.why == TWICE or case.row is None:
+        if early is None or early.kind in UNSENT or case.is_twice or case.row is None:
             return []
         item = Item(case.n, change_in(case, choice), case.row, case.ask.repo)
         return told_entries(Settled(item, early.kind, early.why, "read"), run, at, self.zone)

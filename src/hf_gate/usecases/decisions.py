@@ -63,6 +63,7 @@ class Case:
     ask: Ask
     row: RequestRow | None = None
     early: Outcome | None = None
+    is_twice: bool = False  # of a request that another case of the run is about
 
 
 def by_repo(cases: Iterable[Case]) -> dict[Repo, list[Case]]:
@@ -91,7 +92,7 @@ def change_in(case: Case, choice: Choice) -> Change:
 def change_row(run: RunRow, case: Case, choice: Choice) -> ChangeRow:
     early, row = case.early, case.row
     state = PLANNED if early is None else "unsent" if early.kind in UNSENT else early.kind.value
-    is_told = early is None or (early.kind not in UNSENT and early.why != TWICE)  # else the ledger says nothing of it
+    is_told = early is None or (early.kind not in UNSENT and not case.is_twice)  # else the ledger says nothing of it
     return ChangeRow(
         run=run.id,
         n=case.n,

@@ -291,7 +291,7 @@ class _Sitting:
             "facts": {name: plain(fact) for name, fact in sorted(case.facts.items())},
             "tables": list(case.tables),
         }
-        actor = f"policy:{verdict.policy}@{(verdict.digest or '')[:8]}" if verdict.policy else POLICY
+        actor = e.policy_actor(verdict.policy, verdict.digest) if verdict.policy else POLICY
         event = verdict_event(verdict, self.court.lists)
         row = case.row
         return e.Entry(event=event, at=self.at, actor=actor, request=row.id, person=row.person.id, private=private)

@@ -146,7 +146,7 @@ def told_entries(one: Settled, run: RunRow, at: int, zone: tzinfo) -> list[e.Ent
 
 def actor_of(change: Change, run: RunRow) -> str:
     """A policy acts in its own name and version; else whoever began the run."""
-    return f"policy:{change.policy}@{(change.policy_digest or '')[:8]}" if change.policy else run.actor
+    return e.policy_actor(change.policy, change.policy_digest) if change.policy else run.actor
 
 
 def _entry(item: Item, event: e.AnyEvent, at: int, actor: str, private: e.Private | None) -> e.Entry:
