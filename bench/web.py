@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote_plus
@@ -19,6 +20,7 @@ from urllib.parse import quote_plus
 from hf_gate.web.files import FOLDER
 from hf_gate.web.office import Office
 
+from . import document
 from . import store as filling
 from .rows import DASH, Row, screen_table
 from .sizes import FULL, QUICK, Sizes
@@ -189,12 +191,18 @@ def main(args: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.web", description=__doc__)
     parser.add_argument("--at", type=Path, required=True, help="the folder of the desk; made when it is not there")
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--write", action="store_true", help="renew this part of docs/benchmarks.md")
     asked = parser.parse_args(args)
-    rows = []
-    for row in measured(asked.at, QUICK if asked.quick else FULL):
+    sizes, rows, start = QUICK if asked.quick else FULL, list[Row](), time.perf_counter()
+    for row in measured(asked.at, sizes):
         rows.append(row)
         print(f"{row.what}: {row.ours} {row.held}", file=sys.stderr, flush=True)
     print(screen_table(rows))
+    if asked.write:
+        day = datetime.now(UTC).date()  # noqa: TID251 - the day of the run
+        before = document.PAGE.read_text("utf-8")
+        took = time.perf_counter() - start
+        document.PAGE.write_text(document.page(rows, sizes, took, day, "web", before), "utf-8")
     return 0
 
 

@@ -253,7 +253,7 @@
       one.textContent = left;
     }
     const tray = $("#tray"), busy = Number(tray && tray.dataset.count) > 0 || all(".is-leaving").length > 0;
-    const pause = busy ? 1000 : $("[data-wait]") ? 2000 : 15000;
+    const pause = busy ? 1000 : $("[data-wait]") ? 1000 * ($("[data-wait]").dataset.wait || 2) : 15000;
     if (document.hidden || Date.now() - asked < pause - 50 || $("#via-post.htmx-request")) return;
     asked = Date.now();
     if ($("[data-wait]")) { location.reload(); return; }

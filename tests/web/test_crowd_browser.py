@@ -1,0 +1,111 @@
+"""By person in a real Chromium: reached by G, decided by keys alone, and the next person has the focus."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # it ships none
+from playwright.sync_api import Browser, Page, expect
+
+from hf_gate.testing import LocalHub
+from tests.web.kit import GOOD, Program, a_program, write_desk
+
+pytestmark = pytest.mark.slow
+NAMES = ("ada", "bob", "cyd", "dov")
+
+
+@pytest.fixture
+def local() -> Iterator[LocalHub]:
+    """Four people ask at three repos each, one after the other."""
+    with LocalHub(requests=0, repos=3) as hub:
+        hub.add_people([{"username": name, "email": f"{name}@ethz.ch"} for name in NAMES])
+        lines = [
+            {"repo": line["repo"], "repo_type": line["repo_type"], "user": name, "answers": {"Purpose": GOOD},
+             "asked_at": f"2026-06-{1 + number:02d}T1{place}:00:00.000Z"}
+            for number, name in enumerate(NAMES) for place, line in enumerate(hub.repos) if line["gated"] == "manual"
+        ]  # fmt: skip
+        hub.add_requests(lines)
+        yield hub
+
+
+@pytest.fixture
+def desk(local: LocalHub, tmp_path: Path) -> Iterator[Program]:
+    write_desk(tmp_path, local)
+    with a_program(tmp_path, local, "1s") as program:
+        yield program
+
+
+def _queue(page: Page, program: Program) -> None:
+    page.goto(program.login_url)
+    expect(page.locator("#rows > .row").first).to_be_visible(timeout=60_000)
+    page.wait_for_function(
+        """async () => { while (true) {
+          const rows = await (await fetch("/queue.json?q=verdict:accept")).json();
+          if (rows.length >= 8) return true;
+          await new Promise((done) => setTimeout(done, 200));
+        } }""",
+        timeout=60_000,
+    )
+    page.goto(f"{program.url}/queue")
+
+
+def _focus(page: Page) -> str:
+    return page.locator(".row.is-focus .who").inner_text().split()[0]
+
+
+def test_one_person_after_the_other_is_decided_by_keys_alone(browser: Browser, desk: Program, local: LocalHub) -> None:
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    _queue(page, desk)
+    page.keyboard.press("G")
+    expect(page.locator("#rows > .row")).to_have_count(len(NAMES))
+    repos = page.locator(".row.is-focus [data-tick]").count()
+    assert repos >= 2
+    assert _focus(page) == "ada"
+    page.keyboard.press("a")
+    expect(page.get_by_role("heading", level=1)).to_contain_text(f"{repos} requests?")
+    page.get_by_role("button", name=f"Accept {repos}").click()
+    expect(page.locator("#rows")).to_be_visible()
+    page.goto(f"{desk.url}/queue?q=status:pending&by=person")
+    page.keyboard.press("j")
+    assert _focus(page) == "bob"
+    for box in page.locator(".row.is-focus [data-tick]").all()[1:]:
+        box.uncheck()
+    page.keyboard.press("a")  # one is ticked: into the tray, and back to the same row
+    expect(page.locator("#tray")).to_contain_text(f"{repos + 1} decisions")
+    assert _focus(page) == "bob"
+    page.keyboard.press("x")
+    assert page.locator(".row.is-focus [data-tick]:checked").count() == 0
+    page.keyboard.press("G")
+    expect(page.locator("#rows > .row [data-pick]").first).to_be_visible()
+    page.locator("#tray").get_by_role("button", name="Send now").click()
+    expect(page.locator("#tray .tray")).to_have_count(0, timeout=20_000)
+    context.close()
+    moved = sorted((line["user"], line["to"]) for line in local.journal() if line["route"] in {"handle", "batch"})
+    assert moved == [*[("ada", "accepted")] * repos, ("bob", "accepted")]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1280])
+def test_axe_finds_nothing(browser: Browser, desk: Program, width: int, scheme: Literal["light", "dark"]) -> None:
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page = context.new_page()
+    _queue(page, desk)
+    page.goto(f"{desk.url}/queue?q=status:pending&by=person")
+    person = page.locator("#rows > .row .who").first.get_attribute("href")
+    found = []
+    for path in (
+        "/queue?q=status:pending&by=person",
+        "/queue?q=status:accepted",
+        "/people",
+        "/people?q=nobody",
+        person,
+    ):
+        page.goto(f"{desk.url}{path}")
+        found += [(path, one["id"], one["nodes"][0]["html"][:200]) for one in Axe().run(page).response["violations"]]
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+    context.close()
+    assert found == []
