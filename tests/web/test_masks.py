@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote_plus
@@ -101,3 +102,38 @@ def test_the_why_of_a_row_tells_them_no_value_of_a_person(room: Room) -> None:
         body = room.viewer().get(path).body
         assert "swiss" in body or path != "/queue"
         assert "ethz.ch" not in body, path
+
+
+def test_no_page_that_a_link_leads_them_to_names_anybody(room: Room) -> None:
+    """With a plan, a run, notes and reasons: all that the desk can show."""
+    lena, row = room.visitor(), room.row("bob")
+    version = {one["id"]: one["version"] for one in lena.get("/api/v1/requests").json["requests"]}
+    key = row.state.hub_request or ""
+    lena.post(f"/requests/{key}/note", {"note": "bobs-secret-note"})
+    lena.post("/tray", {"verb": "reset", "key": key, "version": version[key], "reason": "bobs-secret-reason"})
+    room.leave()
+    lena.post("/plans")
+    vic, seen, waiting = room.viewer(), set[str](), ["/queue", "/queue?by=person", "/people", "/settings", "/tray"]
+    waiting += [f"/runs/{run.id}" for run in room.office.store.runs()]
+    while waiting and len(seen) < 150:
+        path = waiting.pop(0)
+        if path in seen:
+            continue
+        seen.add(path)
+        body = vic.get(path).body
+        for text in (
+            "Ada Lovelace",
+            "ada@ethz.ch",
+            ">ada<",
+            ">bob<",
+            "bob at ",
+            "thesis",
+            "secret-note",
+            "secret-reason",
+        ):
+            assert text not in body, (path, text)
+        links = (link.replace("&amp;", "&").partition("#")[0] for link in re.findall(r'href="(/[^"]*)"', body))
+        waiting += [link for link in links if link not in seen and not link.startswith("/static")]
+    assert {"/plans", "/audit", "/repos", "/policies"} <= seen
+    assert any(path.startswith("/requests/") for path in seen)
+    assert any(path.startswith("/runs/r_") for path in seen)
