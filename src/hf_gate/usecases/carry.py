@@ -19,7 +19,7 @@ from ..domain.ids import Person, Repo
 from ..domain.lifecycle import Status
 from ..domain.moments import ms
 from ..domain.outcomes import Ends, Kind, Outcome, law_of
-from ..domain.requests import Decision, Target
+from ..domain.requests import AccessRequest, Decision, Target
 from ..errors import HfGateError
 from ..plan.model import Change
 from .observing import observe
@@ -54,7 +54,9 @@ class Carrier:
     progress: Callable[[int], None] = lambda _: None
     told: Callable[[Outcome], None] = lambda _: None
     grace: float = GRACE
+    was_looked: bool = False  # a moment ago: then the first look at each repo is what the store has of it
     _wish: str | None = field(default=None, init=False)
+    _looked: set[Repo] = field(default_factory=set, init=False)
 
     def carry(self, run: RunRow) -> RunRow:
         """Settles what a dead process left, then sends what is planned; returns the run as it stands afterwards.
@@ -150,18 +152,27 @@ class Carrier:
 
     def _look_again(self, run: RunRow, repo: Repo, items: Sequence[Item]) -> list[Item]:
         """Reads where these requests stand now; those whose ground moved are told so and left alone."""
-        found = self.hub.find_many(repo, [item.target for item in items])
+        found, complete = self._look(repo, items)
         ready: list[Item] = []
         moved: list[Settled] = []
         for index, item in enumerate(items):
-            seen = found.requests.get(index)
-            verdict = ground_of_change(item, seen, complete=found.complete)
+            seen = found.get(index)
+            verdict = ground_of_change(item, seen, complete=complete)
             if verdict is None:
                 ready.append(replace(item, seen=seen))
             else:
                 moved.append(verdict)
         self._write(run, repo, moved)
         return ready
+
+    def _look(self, repo: Repo, items: Sequence[Item]) -> tuple[Mapping[int, AccessRequest], bool]:
+        """Where they stand, by their place among the items, and whether whoever is not there is in no list."""
+        if self.was_looked and repo not in self._looked:
+            self._looked.add(repo)
+            stored = enumerate(item.target.request for item in items)
+            return {index: request for index, request in stored if request is not None}, True
+        found = self.hub.find_many(repo, [item.target for item in items])
+        return found.requests, found.complete
 
     def _send(self, run: RunRow, repo: Repo, items: Sequence[Item], call: Call, group: int) -> None:
         """One pass of batches. Whatever was started and not told when it breaks is written as it is known."""

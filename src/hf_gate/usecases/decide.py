@@ -7,7 +7,7 @@ to nobody (a repo that hides names, somebody who never asked) is decided by what
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import tzinfo
 from functools import partial
 from typing import Protocol
@@ -38,7 +38,7 @@ from .decisions import (
     outcome_in,
 )
 from .observing import observe
-from .ports import ClockPort, Found, HubPort, RequestRow, RunRow, StorePort, WritePort
+from .ports import ClockPort, HubPort, RequestRow, RunRow, SendPort, StorePort, WritePort
 from .runs import DIRECT, READY
 from .settling import Item, Settled, told_entries
 
@@ -77,9 +77,11 @@ class Direct:
             return Decided(None, early, stop)
         run = self._begin(cases, choice, ident)
         told: list[Outcome] = []
-        sender = _Sender(self.hub, singly=len(cases) == 1)
+        sender: SendPort = _Singly(self.hub) if len(cases) == 1 else self.hub
+        carrier = Carrier(
+            self.store, sender, self.clock, self.zone, progress=self.progress, told=told.append, was_looked=True
+        )
         try:
-            carrier = Carrier(self.store, sender, self.clock, self.zone, progress=self.progress, told=told.append)
             carrier.carry(run)
             self._afterwards(cases, choice, run)
         except BaseException as problem:  # noqa: BLE001 - the caller tells what was done, and raises it again
@@ -241,28 +243,17 @@ class Direct:
         return ms(self.clock.now())
 
 
-class _Sender:
-    """The Hub as a run of direct decisions needs it: its first look was taken, and one person alone has a call alone."""
+class _Singly:
+    """The Hub for one person alone, who has a call alone: its errors say exactly what is the matter."""
 
-    def __init__(self, hub: DirectHub, *, singly: bool) -> None:
-        self.hub, self.singly = hub, singly
-        self._looked_at: set[Repo] = set()
-
-    def find_many(self, repo: Repo, targets: Sequence[Target]) -> Found:
-        if repo in self._looked_at:
-            return self.hub.find_many(repo, targets)
-        self._looked_at.add(repo)
-        return _Seen({index: target.request for index, target in enumerate(targets) if target.request is not None})
+    def __init__(self, hub: DirectHub) -> None:
+        self.hub = hub
+        self.find_many = hub.find_many
+        self.grant_access = hub.grant_access
 
     def decide_many(self, repo: Repo, decisions: Iterable[Decision]) -> Iterator[Outcome]:
-        if not self.singly:
-            yield from self.hub.decide_many(repo, decisions)
-        else:
-            for decision in decisions:
-                yield from alone(repo, decision.target, self._verb(decision))
-
-    def grant_access(self, repo: Repo, user: Person | None = None, *, request_id: str | None = None) -> Outcome:
-        return self.hub.grant_access(repo, user, request_id=request_id)
+        for decision in decisions:
+            yield from alone(repo, decision.target, self._verb(decision))
 
     def _verb(self, decision: Decision) -> Callable[..., Outcome]:
         if decision.to is Status.ACCEPTED:
@@ -270,11 +261,3 @@ class _Sender:
         if decision.to is Status.PENDING:
             return self.hub.cancel
         return partial(self.hub.reject if decision.to is Status.REJECTED else self.hub.reset, reason=decision.reason)
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """What was read a moment ago, as the store has it now."""
-
-    requests: Mapping[int, AccessRequest] = field(default_factory=dict)
-    complete: bool = True
