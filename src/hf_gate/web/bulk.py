@@ -147,7 +147,7 @@ def _count(found: Weighed, heap: Heap) -> None:
     found.by_repo[heap.repo] += heap.n
     found.by_rule[heap.action or "", heap.rule or "not judged"] += heap.n
     if heap.action in {"accept", "reset", "reject"} and heap.action != found.verb:
-        found.odd[f"the policies say {heap.action}"] += heap.n
+        found.odd[f"whom the policies would {heap.action}"] += heap.n
     if heap.is_again:
         found.odd["asked again after a reset"] += heap.n
     if heap.was_in:
