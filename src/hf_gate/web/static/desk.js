@@ -72,7 +72,10 @@
 
   // ---- deciding ------------------------------------------------------------------------------------
   // Each kind of call has a queue of its own (`hx-sync` in base.html): decisions wait for one another and none is dropped.
-  const post = (url, values) => htmx.ajax("POST", url, { source: "#via-post", target: "#tray", swap: "outerHTML", values });
+  // A call begins when the one before it has been answered: what it replaces is looked for then, not when the key was pressed.
+  const inTurn = () => { let last = Promise.resolve(); return (call) => { last = last.then(call).catch(() => {}); }; };
+  const deciding = inTurn(), picking = inTurn();
+  const post = (url, values) => deciding(() => htmx.ajax("POST", url, { source: "#via-post", target: "#tray", swap: "outerHTML", values }));
   function decide(row, verb) {
     if (!row || row.matches(".is-leaving, .is-gone")) return;
     const control = $(`[data-do="${verb}"]`, row);
@@ -169,7 +172,7 @@
 
   // ---- selecting: kept by the desk, never here -----------------------------------------------------------
   let anchor = null;
-  const pickPost = (values) => htmx.ajax("POST", "/selection", { source: "#via-pick", target: "#bulk", swap: "outerHTML", values: { q: ($("#bulk [name=q]") || {}).value || "", ...values } });
+  const pickPost = (values) => picking(() => htmx.ajax("POST", "/selection", { source: "#via-pick", target: "#bulk", swap: "outerHTML", values: { q: ($("#bulk [name=q]") || {}).value || "", ...values } }));
   function pick(boxes, on) {
     const some = boxes.filter((box) => !box.disabled && box.checked !== on);
     for (const box of some) box.checked = on;
