@@ -10,7 +10,7 @@ from itertools import permutations, product
 import pytest
 
 from hf_gate.domain.lifecycle import Status
-from hf_gate.policy.combine import JUDGED, MOVES, combine, end_of
+from hf_gate.policy.combine import JUDGED, MOVED_BY, combine, end_of
 from hf_gate.policy.model import STRICTNESS, Action, Mode, Opinion, Span
 from tests.conftest import ROOT
 
@@ -119,9 +119,9 @@ def test_what_an_outage_leaves_open_goes_to_a_human_with_its_name() -> None:
 
 
 def test_nobody_is_accepted_but_from_pending_and_only_pending_and_accepted_are_moved() -> None:
-    assert {status for (status, action) in MOVES if action is Action.ACCEPT} == {Status.PENDING}
-    assert {status for (status, _) in MOVES} == set(JUDGED) == {Status.PENDING, Status.ACCEPTED}
-    assert not any(action in (Action.WAIT, Action.HUMAN) for _, action in MOVES)
+    assert {status for (status, action) in MOVED_BY if action is Action.ACCEPT} == {Status.PENDING}
+    assert {status for (status, _) in MOVED_BY} == set(JUDGED) == {Status.PENDING, Status.ACCEPTED}
+    assert not any(action in (Action.WAIT, Action.HUMAN) for _, action in MOVED_BY)
 
 
 def test_the_page_tells_the_moves_as_they_are() -> None:
@@ -134,5 +134,5 @@ def test_the_page_tells_the_moves_as_they_are() -> None:
         row = re.search(rf"^\| {status} \|(.+)\|$", page, re.MULTILINE)
         assert row is not None
         for action, cell in zip(STRICTNESS, (each.strip() for each in row[1].split("|")), strict=True):
-            moved = MOVES.get((status, action))
+            moved = MOVED_BY.get((status, action))
             assert cell == (moved or ("stays" if status in JUDGED else "not judged"))

@@ -13,7 +13,7 @@ from ..domain.lifecycle import STATUSES, TARGET_OF, Status
 from ..domain.moments import iso
 from ..domain.requests import AccessRequest, Target
 from ..domain.state import RequestState, answers_digest
-from ..policy.combine import MOVES
+from ..policy.combine import MOVED_BY
 from ..policy.model import Because, Fact, Verdict
 from ..policy.reasons import fill
 from .model import Change, Reason
@@ -97,7 +97,7 @@ def after_of(state: RequestState, verdict: Verdict) -> Status | None:
     """Where a verdict moves a request that stands so; None: nowhere. One that is under way is left alone."""
     if state.open_after is not None or state.status not in STATUSES:
         return None
-    return MOVES.get((Status(state.status), verdict.action))
+    return MOVED_BY.get((Status(state.status), verdict.action))
 
 
 def change_for(subject: Subject, verdict: Verdict, why: Iterable[Because] | None = None) -> Change | None:

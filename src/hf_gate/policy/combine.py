@@ -14,7 +14,7 @@ from .model import STRICTNESS, Action, Mode, Opinion, Silent, Until, Verdict
 RANK: Mapping[Action, int] = MappingProxyType({action: rank for rank, action in enumerate(STRICTNESS)})
 """0 is the strictest."""
 
-MOVES: Mapping[tuple[Status, Action], Status] = MappingProxyType(
+MOVED_BY: Mapping[tuple[Status, Action], Status] = MappingProxyType(
     {
         (Status.PENDING, Action.ACCEPT): Status.ACCEPTED,
         (Status.PENDING, Action.RESET): Status.RESET,

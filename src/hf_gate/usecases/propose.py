@@ -122,14 +122,14 @@ class Heard(msgspec.Struct):
     counts: dict[str, int] = {}
 
 
-Hearing: TypeAlias = Callable[[Court, str, datetime, Room], Iterator[Heard]]
+Hears: TypeAlias = Callable[[Court, str, datetime, Room], Iterator[Heard]]
 """Judges one status list of a court's repo, part by part; what is judged meanwhile fills the room."""
 
 
 def propose(
     store: StorePort,
     courts: Sequence[Court],
-    hearing: Hearing,
+    hearing: Hears,
     *,
     now: datetime,
     policies: Collection[Policy],

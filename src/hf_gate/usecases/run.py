@@ -27,7 +27,7 @@ from .carry import Carrier
 from .judging import Court, SourcesPort
 from .orders import Gates, Waiting
 from .ports import ClockPort, HubPort, StorePort
-from .propose import Doors, Hearing, Open, Proposal, propose
+from .propose import Doors, Hears, Open, Proposal, propose
 from .runs import UNFINISHED, begin
 from .sync import Synced, report_counts, sync
 
@@ -72,7 +72,7 @@ class Desk:
     actor: str
     policies: Sequence[Policy]
     courts: Callable[[], Sequence[Court]]
-    hearing: Hearing
+    hearing: Hears
     budgets: Mapping[str, Rate]
     protected: Collection[str] = ()
     tables: Mapping[str, Table] = field(default_factory=dict)
