@@ -119,6 +119,16 @@ def test_one_acceptance_needs_no_page_and_leads_back(three: Room) -> None:
     assert "disabled" in _row(three, lena, "bob")
 
 
+def test_who_is_in_at_one_repo_and_waits_at_another_can_be_put_out_there_too(three: Room) -> None:
+    lena, repos = three.visitor(), _repos(three)
+    three.office.hub.accept(repos[0], "ada")
+    three.read()
+    body = lena.get("/queue?q=user:ada&by=person").body
+    assert re.findall(r'data-do="(\w+)"', body) == ["accept", "reset", "reject", "cancel"]
+    assert len(re.findall("data-tick checked", body)) == len(repos) - 1  # who is in is not ticked beforehand
+    assert re.findall(r'data-do="(\w+)"', _row(three, lena, "ada")) == ["accept", "reset", "reject"]
+
+
 def test_a_reviewer_meets_what_is_asked_of_their_repos_alone(three: Room) -> None:
     mine = _repos(three)[1]
     mia = three.reviewer("mia", str(mine))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from ..domain.lifecycle import Status
 from ..domain.moments import ms
 from ..domain.query import Query
 from ..domain.rows import RequestRow
@@ -53,7 +54,8 @@ class Somebody:
     @property
     def verbs(self) -> list[str]:
         """What can be decided about any of them; cancelling who waits would change nothing."""
-        able = {verb for line in self.lines if not line.is_leaving for verb in line.verbs}
+        lines = [line for line in self.lines if not line.is_leaving]
+        able = {verb for line in lines for verb in line.verbs if verb != "cancel" or line.status != Status.PENDING}
         return [verb for verb in VERBS if verb in able]
 
 
