@@ -67,7 +67,7 @@ def _reading(here: Desk, count: int) -> Iterator[Row]:
         "desk-first", f"first full sync of {count:,} requests, the Hub in another process",
         f"{first.told}, {first.peak_mb:.0f} MB", aim=_at(count, "<= 90 s, <= 300 MB"),
         reached=_if(count, first.seconds <= 90 and first.peak_mb <= 300),
-        held="One process does it all: about a quarter is the text index, a fifth the other indexes and the log before the file, an eighth deflating the records.",
+        held="One process does it all: about a quarter is the text index, a fifth the other indexes and the log before the file, a twentieth shortening the records.",
     )  # fmt: skip
     again = here.run("sync", "--full", "--json")
     yield Row(

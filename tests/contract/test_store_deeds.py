@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from datetime import UTC, datetime, timedelta, timezone
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hf_gate.domain.events import (
     AnyEvent,
@@ -26,9 +29,9 @@ from hf_gate.domain.events import (
 from hf_gate.domain.ledger import Break, Checkpoint, prove
 from hf_gate.domain.query_reading import parse_query
 from hf_gate.domain.rows import ChangeRow, RunRow
-from hf_gate.store.packing import PLAIN, Packer, private_of, record_of, sealed_record
+from hf_gate.store.packing import PLAIN, Packer, learn, private_of, record_of, sealed_record
 from hf_gate.store.reading import Store
-from tests.contract.store_kit import EEG, MED, place, postgres_uri, record, store, take
+from tests.contract.store_kit import EEG, MED, place, postgres_uri, read, record, store, take
 
 __all__ = ["place", "postgres_uri", "store"]
 
@@ -259,11 +262,14 @@ def test_repos_profiles_bindings_and_settings_come_back(store: Store) -> None:
 # ---- packing -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "raw", [b"{}", b'{"a":"\xe2\x98\x83\\u0000 \\" \\\\ \x7f"}', b"\xff\xfe", b'{"k":' + b"1" * 70_000 + b"}"]
-)
-def test_a_record_is_packed_and_comes_back(raw: bytes) -> None:
-    packer = Packer(lambda _: PLAIN)
+RAWS = [b"{}", b'{"a":"\xe2\x98\x83\\u0000 \\" \\\\ \x7f"}', b"\xff\xfe", b'{"k":' + b"1" * 70_000 + b"}"]
+LEARNT = learn(read(EEG, [record(n, answers={"What for?": f"{n} things", 'How "so"?': "☃"}) for n in range(60)]))
+
+
+@pytest.mark.parametrize("raw", [*RAWS, json.dumps(record(7, answers={"What for?": '","What for?":"'})).encode()])
+@pytest.mark.parametrize("known", [PLAIN, LEARNT, b"\0"], ids=["deflated", "by phrases", "nothing learnt"])
+def test_a_record_is_packed_and_comes_back(raw: bytes, known: bytes) -> None:
+    packer = Packer(lambda _: known)
     text = raw.decode("utf-8", "replace")
     sealed = sealed_record(raw)
     assert sealed == canonical({"record": text})
@@ -271,3 +277,22 @@ def test_a_record_is_packed_and_comes_back(raw: bytes) -> None:
         assert packer.unpack(packer.pack(number, sealed)) == sealed
     assert record_of(sealed) == text.encode()
     assert private_of(sealed) == {"record": text}
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))  # fmt: skip
+def test_whatever_is_private_comes_back_from_its_phrases(value: object) -> None:
+    private = canonical({"record": msgspec.json.encode(value).decode(), "note": value})
+    assert (packer := Packer(lambda _: LEARNT)).unpack(packer.pack(1, private)) == private
+
+
+def test_a_dictionary_shortens_records_by_half_and_holds_no_value_of_any() -> None:
+    answers = {"What for?": "to listen 1843", "I agree": "on"}
+    made = [record(n, name="ada", fullname="Ada Lovelace", email="ada@example.org", answers=answers) for n in range(60)]
+    requests = read(EEG, made)
+    known = learn(requests)
+    assert b"What for?" in known
+    assert b"verifiedOrgNames" not in known, "it was in no record"
+    for value in (b"ada", b"Lovelace", b"example.org", b"listen", b"1843", b"2026", b"pending", b"on\\", b"000"):
+        assert value not in known
+    sealed = sealed_record(requests[0].raw_json)
+    assert len(Packer(lambda _: known).pack(1, sealed)) < len(sealed) * 2 / 3

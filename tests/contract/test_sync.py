@@ -360,7 +360,7 @@ def test_a_reading_that_is_ended_early_keeps_its_pages_and_the_next_one_does_the
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            desk.full(tick=break_off)
+            desk.full(tick=break_off, page=1000)
         assert len(desk.rows("pending")) == 1000
         row = desk.store.repo(desk.repo)
         assert row is None or row.full_at is None

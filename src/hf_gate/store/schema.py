@@ -360,6 +360,7 @@ SQLITE: Final = (
     "CREATE TRIGGER ledger_no_delete BEFORE DELETE ON ledger BEGIN SELECT RAISE(ABORT, 'the ledger is only added to'); END",
     "CREATE VIRTUAL TABLE grams USING fts5(text, content='', columnsize=0, detail=none, tokenize='trigram case_sensitive 1')",
     "INSERT INTO grams (grams, rank) VALUES ('automerge', 16)",  # pages of many records come one after the other
+    "INSERT INTO grams (grams, rank) VALUES ('hashsize', 33554432)",  # bytes, so that a transaction is one piece of the index
 )
 
 POSTGRESQL: Final = (

@@ -1,6 +1,6 @@
 """Reads the Hub into the store: quickly the head of each list, or all four lists to their end, which alone shows who is gone.
 
-Each page is one transaction, so a killed reading keeps what it read. Whatever a quick reading did not see, it did not see;
+Every few pages are one transaction, so a killed reading keeps all but the last of what it read. Whatever a quick reading did not see, it did not see;
 a request is withdrawn only when four complete lists and a second look at it say so.
 """
 
@@ -27,7 +27,8 @@ from . import keys
 from .cadence import Kind, Note, note_of
 from .ports import ClockPort, HubPort, StorePort, WritePort
 
-PAGE: Final = 1000  # requests in one transaction: as many as the Hub puts on a page
+PAGE: Final = 1000  # requests: as many as the Hub puts on a page
+TOGETHER: Final = 5 * PAGE  # requests of a full reading in one transaction
 MANY: Final = 50  # so many missing requests are not believed without the Hub's own report
 SECOND_LOOK: Final = 10_000  # so many requests are looked for in one second reading
 OUTSIDE: Final = "outside"
@@ -72,11 +73,11 @@ def sync(
     *,
     actor: str,
     tick: Tick = lambda _: None,
-    page: int = PAGE,
+    page: int = TOGETHER,
 ) -> Synced:
     """One reading of one repo. What ends it early is raised, after it was noted beside the repo; pages read are kept.
 
-    `tick` hears how many requests were read; `page` of them make one transaction.
+    `tick` hears how many requests were read; of a full reading `page` of them make one transaction.
     """
     reading = _Reading(hub, store, clock, repo, tick, page)
     try:
@@ -145,7 +146,7 @@ class _Reading:
         self.read_on = True
         rows = self.hub.list(self.repo, status)
         try:
-            for page in _pages(rows, self.page):
+            for page in _pages(rows, min(self.page, PAGE)):
                 if self.take(page):
                     break
         finally:
