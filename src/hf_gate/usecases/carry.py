@@ -15,18 +15,19 @@ from typing import Final, TypeAlias
 import msgspec
 
 from ..domain import events as e
-from ..domain.ids import Person, Repo
+from ..domain.ids import Repo
 from ..domain.lifecycle import Status
 from ..domain.moments import ms
 from ..domain.outcomes import Ends, Kind, Outcome, law_of
-from ..domain.requests import AccessRequest, Decision, Target
+from ..domain.requests import AccessRequest, Decision
 from ..errors import HfGateError
 from ..plan.model import Change
+from .flight import Flight, alone
 from .observing import observe
 from .orders import keep_halt
 from .ports import ClockPort, RunRow, SendPort, StorePort, WritePort
 from .runs import DIRECT, ENDED, GRANT, INTERRUPTED, PAUSED, STOPPED, UNFINISHED, check_kept
-from .settling import Item, Settled, ground_of_change, intent, read_back, settled_by, told_entries
+from .settling import Item, Settled, ground_of_change, intent, read_back, told_entries
 
 LOOK: Final = 10_000  # so many changes are looked at once more in one reading
 GROUP: Final = 500  # so many intents are written in one transaction
@@ -176,7 +177,7 @@ class Carrier:
 
     def _send(self, run: RunRow, repo: Repo, items: Sequence[Item], call: Call, group: int) -> None:
         """One pass of batches. Whatever was started and not told when it breaks is written as it is known."""
-        flight = _Flight({item.n: item for item in items})
+        flight = Flight({item.n: item for item in items})
         looked_at = self.clock.now().timestamp()
         try:
             for outcome in call(repo, self._decisions(run, repo, items, flight, looked_at, group)):
@@ -195,7 +196,7 @@ class Carrier:
             yield from alone(repo, decision.target, self.hub.grant_access)
 
     def _decisions(
-        self, run: RunRow, repo: Repo, items: Sequence[Item], flight: _Flight, looked_at: float, size: int
+        self, run: RunRow, repo: Repo, items: Sequence[Item], flight: Flight, looked_at: float, size: int
     ) -> Iterator[Decision]:
         for start in range(0, len(items), size):
             if self._wished() or (start and self.clock.now().timestamp() - looked_at > FRESH):
@@ -208,7 +209,7 @@ class Carrier:
                 target = item.as_seen(self.clock.now().timestamp())
                 yield Decision(Status(item.change.after), target, item.change.reason)
 
-    def _flush(self, run: RunRow, repo: Repo, flight: _Flight) -> None:
+    def _flush(self, run: RunRow, repo: Repo, flight: Flight) -> None:
         told, flight.told = flight.told, []
         self._write(run, repo, told)
         self.progress(sum(not one.unsent for one in told))
@@ -292,50 +293,11 @@ class Carrier:
         ]
 
 
-class _Flight:
-    """What was given to the Hub client and has not come back: each outcome finds its change again."""
-
-    def __init__(self, items: Mapping[int, Item]) -> None:
-        self.items = items
-        self.told: list[Settled] = []
-        self._by_key: dict[str, Item] = {}
-
-    def started(self, items: Iterable[Item]) -> None:
-        for item in items:
-            for key in _keys(item.target.request_id, item.target.user_id, item.target.username):
-                self._by_key.setdefault(key, item)
-
-    def landed(self, outcome: Outcome) -> Settled | None:
-        keys = _keys(outcome.request_id, outcome.person.id, outcome.person.username)
-        item = next((self._by_key[key] for key in keys if key in self._by_key), None)
-        return None if item is None else settled_by(item, outcome)
-
-
-def _keys(request_id: str | None, user_id: str | None, username: str | None) -> list[str]:
-    named = (("r", request_id), ("i", user_id), ("u", username))
-    return [f"{kind}:{value.lower()}" for kind, value in named if value]
-
-
 def _by_repo(items: Iterable[Item]) -> dict[Repo, list[Item]]:
     found: dict[Repo, list[Item]] = {}
     for item in items:
         found.setdefault(item.repo, []).append(item)
     return found
-
-
-def alone(repo: Repo, target: Target, call: Callable[..., Outcome]) -> Iterator[Outcome]:
-    """One person by a call of their own; what that raises is an outcome too, and ends what it ends."""
-    person = Person(target.user_id, target.username)
-    try:
-        if target.user_id or target.username:
-            yield replace(call(repo, person), request_id=target.request_id)
-        else:
-            yield call(repo, request_id=target.request_id)
-    except HfGateError as problem:
-        law = law_of(problem, listed=False)
-        yield Outcome(law.kind, repo, person, target.request_id, str(problem), error=problem)
-        if law.ends is not Ends.ONE:
-            raise
 
 
 def halt(store: StorePort, run: RunRow, word: str, at: int) -> RunRow:

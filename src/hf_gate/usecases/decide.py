@@ -21,7 +21,7 @@ from ..domain.outcomes import Ends, Kind, Outcome, law_of
 from ..domain.requests import AccessRequest, Decision, Target, target_of
 from ..errors import HfGateError
 from ..protocol.flows.deciding import outcome
-from .carry import Carrier, alone
+from .carry import Carrier
 from .decisions import (
     TWICE,
     UNSENT,
@@ -37,6 +37,7 @@ from .decisions import (
     note_entry,
     outcome_in,
 )
+from .flight import alone
 from .observing import observe
 from .ports import ClockPort, HubPort, RequestRow, RunRow, SendPort, StorePort, WritePort
 from .runs import DIRECT, READY
