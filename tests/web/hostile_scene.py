@@ -16,6 +16,7 @@ from hf_gate.domain.events import Entry, StatusMoved
 from hf_gate.domain.ids import Repo, parse_repo
 from hf_gate.domain.rows import RequestRow
 from hf_gate.domain.tray import ground_of
+from hf_gate.errors import UsageError
 from hf_gate.usecases.cadence import Kind
 from tests.web.kit import Room, Visitor, a_room
 from tests.web.payloads import CLASSES, payload
@@ -52,6 +53,7 @@ class Field(IntEnum):
     CARD_TYPE = auto()
     REPO_PROBLEM = auto()
     PULSE_PROBLEM = auto()
+    BENCH_PROBLEM = auto()
     VIEW_NAME = auto()
     VIEW_QUERY = auto()
     GIVEN_REASON = auto()
@@ -142,6 +144,7 @@ class Scene:
         self.visitor.post("/tray", {"accept": f"{row.state.hub_request}:{ground_of(row)}", "when": "later"})
         office = self.room.office
         office.pulse.problem = payload(Field.PULSE_PROBLEM, turn)
+        office.bench_problem = UsageError(payload(Field.BENCH_PROBLEM, turn))
         desk = replace(office.place.desk, templates={f"t{turn}": desk_text(turn)})
         office.place = replace(office.place, desk=desk)
 

@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page
 
 from hf_gate.web.app import WAYS
-from tests.web.hostile_scene import TURNS, Field, Scene, a_hostile_room
-from tests.web.kit import Answer, served
+from tests.web.hostile_scene import TURNS, Field, Scene, a_hostile_room, plain
+from tests.web.kit import Answer, Room, Visitor, served
 from tests.web.payloads import CLASSES, PAYLOADS, number_of, payload
 
 TEMPLATES: Final = Path(__file__).parents[2] / "src" / "hf_gate" / "web" / "templates"
@@ -89,9 +90,14 @@ class _Look(HTMLParser):
             self.faults.append(f"<{self._within[0]}>{data[:60]}")
 
 
-RAW: Final = (payload(field, turn) for field in Field for turn in TURNS)
-HEADS: Final = tuple(head for text in RAW if re.search(r"[<>\"'&]", head := text[: text.index("window.__x=") + 16]))
-"""Beginnings that must not be in a page as they are."""
+MARK: Final = re.compile(r"window\.__x(?:=|%3D)(7\d{4})")
+HEADS: Final = {
+    str(number_of(field, turn)): head
+    for field in Field
+    for turn in TURNS
+    if re.search(r"[<>\"'&]", head := (text := payload(field, turn))[: text.index("window.__x=") + 16])
+}
+"""By their numbers, beginnings that must not be in a page as they are."""
 
 
 def faults(answer: Answer) -> list[str]:
@@ -105,7 +111,8 @@ def faults(answer: Answer) -> list[str]:
     if kind.startswith("text/html"):
         look = _Look()
         look.feed(answer.body)
-        found += look.faults + [head for head in HEADS if head in answer.body]
+        heads = (HEADS.get(number) for number in set(MARK.findall(answer.body)))
+        found += look.faults + [head for head in heads if head and head in answer.body]
     elif kind.startswith("text/csv"):
         cells = [cell for row in csv.reader(io.StringIO(answer.body)) for cell in row]
         found += [
@@ -130,7 +137,7 @@ def test_on_no_page_a_text_is_more_than_text(scene: Scene) -> None:
                 once.add(path)
                 for headers in ({}, {"hx_request": "true"}) if has_part else ({},):
                     answer = scene.visitor.get(path, **headers)
-                    seen |= set(re.findall(r"window\.__x(?:=|%3D)(7\d{4})", answer.body))
+                    seen |= set(MARK.findall(answer.body))
                     wrong += [(path, bad)] if (bad := faults(answer)) else []
     assert wrong == []
     cut = {
@@ -150,6 +157,58 @@ def test_a_draft_that_is_tried_stays_text(scene: Scene) -> None:
         for src in (text, f"version: 1\n{text}", file.read_text("utf-8") + f"# {text}\n{text}"):
             answer = scene.visitor.post("/policies", {"src": src, "who": text, "do": "try"})
             assert (answer.status in {200, 422}, faults(answer)) == (True, []), src
+
+
+FORMS: Final = (
+    "name", "q", "do", "note", "verb", "key", "version", "reason", "accept", "which", "when", "next", "count", "typed", "silent", "pick",
+    "src", "who", "fix", "theme", "role", "repos", "until",
+)  # fmt: skip
+"""What any form of the desk sends."""
+
+
+def test_whatever_a_form_sends_comes_back_as_text(scene: Scene) -> None:
+    """Every way that changes something, with hostile text in every field, from a page with a hostile address."""
+    for turn in TURNS:
+        text, row, repo = payload(Field.QUERY, turn), scene.waiting[turn], scene.repos[turn]
+        there = {
+            "/requests/{id}": f"/requests/{row.state.hub_request}", "/bulk/{id}": scene.bulk, "/plans/{digest}": scene.plan,
+            "/runs/{id}": scene.run, "/repos/{type}/{ns}/{name}": f"/repos/{repo.type.value}s/{repo.id}",
+            "/people/{id}": f"/people/{row.person.pseudonym}", "/policies/{name}": f"/policies/turn-{turn}",
+        }  # fmt: skip
+        sent, wrong = dict.fromkeys(FORMS, text), []
+        for number, way in enumerate(way for way in WAYS if way.method == "POST"):
+            start = next((start for start in there if way.path.startswith(start)), "")
+            path = way.path.replace(start, there[start]) if start else way.path
+            assert "{" not in path
+            url = f"http://127.0.0.1:7860/queue?q={quote(text)}"
+            headers = {"hx_request": "true", "hx_current_url": url} if (number + turn) % 2 else {}
+            if way.path != "/plans":  # it takes nothing, and a while
+                answer = scene.visitor.post(path, sent, **headers)
+                wrong += [(path, bad)] if (bad := faults(answer)) else []
+        assert wrong == []
+
+
+def test_who_is_not_in_sees_no_more_than_text(scene: Scene) -> None:
+    stranger = Visitor(scene.room.app)
+    for turn in TURNS:
+        text = payload(Field.QUERY, turn)
+        for path in (f"/{quote(text, safe='')}", f"/queue?q={quote(text)}", f"/static/{quote(text, safe='')}"):
+            assert faults(stranger.get(path)) == []
+            assert faults(scene.visitor.get(path)) == []
+
+
+def test_a_file_that_is_wrong_stays_text(room: Room) -> None:
+    lena, file = room.visitor(), (room.office.place.folder or Path()) / "policies" / "broken.yaml"
+    for turn in TURNS:
+        text = plain(payload(Field.POLICY_REASON, turn))
+        for said in (
+            text,
+            f"version: 1\npolicy: {text}\nrules: []",
+            f"version: 1\npolicy: broken\napplies_to: ['*/*']\nrules:\n- {text}",
+        ):
+            file.write_text(said, "utf-8")
+            for path in ("/policies", "/policies/broken", "/queue"):
+                assert faults(lena.get(path)) == [], (path, said)
 
 
 # ---- in a browser --------------------------------------------------------------------------------------------------------
