@@ -101,7 +101,9 @@ def _reading(visit: Visit) -> tuple[bool, _Rest]:
     office = visit.office
     rows = office.repos(visit.member)
     whole, people = sum(row.full_at is not None for row in rows), sum(sum(row.counts.values()) for row in rows)
-    is_done = bool(rows) and whole == len(rows)
+    named = [] if visit.member.repos is not None else [glob for glob in office.place.desk.repos if "*" not in glob]
+    of = max(len(rows), len(named))
+    is_done = bool(rows) and whole == of
     if is_done:
         text = (
             f"All {len(rows):,} repos were read whole: {people:,} requests."
@@ -111,7 +113,7 @@ def _reading(visit: Visit) -> tuple[bool, _Rest]:
     elif office.pulse.problem:
         text = f"The Hub could not be read: {office.pulse.problem} It is tried again by itself."
     elif rows:
-        text = f"{whole:,} of {len(rows):,} repos are read whole, {people:,} requests so far. What was read can be decided already."
+        text = f"{whole:,} of {of:,} {'repo is' if of == 1 else 'repos are'} read whole, {people:,} requests so far. What was read can be decided already."
     else:
         text = "The Hub is asked for the lists of each repo. This page shows how far it is."
     return is_done, (
@@ -120,7 +122,7 @@ def _reading(visit: Visit) -> tuple[bool, _Rest]:
         "/queue" if people else None,
         "Open the queue",
         whole if rows else None,
-        len(rows),
+        of,
     )
 
 
