@@ -49,7 +49,7 @@ class Shield:
         if refusal is not None:
             await _say(dressed, *refusal)
         else:
-            await self.app(scope, receive, dressed)
+            await self.app(scope, _measured(receive), dressed)
 
     def _refusal(self, scope: Scope, headers: Mapping[str, str]) -> tuple[int, str] | None:
         if self.hosts is not None and headers.get("host", "").lower() not in self.hosts:
@@ -74,6 +74,21 @@ class Shield:
         if self.public is not None and host == self.public.partition("://")[2]:
             return origin.lower() == self.public  # by which way it came here, only the browser knows
         return origin.lower() == f"{scope['scheme']}://{host}"
+
+
+def _measured(receive: Receive) -> Receive:
+    """What was sent, as far as it may be large: who does not say its length could send for ever. The part that is too much
+    is still passed on, so that a reader sees that it is.
+    """
+    size = 0
+
+    async def measured() -> Message:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        return {**message, "more_body": False} if size > BIGGEST else message
+
+    return measured
 
 
 def policy_of(nonce: str) -> str:

@@ -51,14 +51,10 @@ class Door:
         return name
 
     def enter(self, request: Request, secret: str) -> Response:
-        """Takes a link, and opens a new session in place of any old one."""
-        wait = self._wait()
-        if wait:
-            return self.page(429, f"Too many wrong links. Try again in {wait:.0f} s.", {"retry-after": f"{wait:.0f}"})
+        """Takes a link, and opens a new session in place of any old one. A right one opens also while others guess."""
         name = self._owner_of(secret)
         if name is None:
-            self._wrong.append(time.monotonic())
-            return self.page(401, "That link is not valid, or was used before.")
+            return self._no(self._wait())
         session = secrets.token_urlsafe(32)
         try:
             self.leave(request)
@@ -72,6 +68,12 @@ class Door:
             self.cookie, session, max_age=LIVES // 1000, httponly=True, samesite="lax", secure=self.is_https, path="/"
         )
         return answer
+
+    def _no(self, wait: float) -> Response:
+        if wait:
+            return self.page(429, f"Too many wrong links. Try again in {wait:.0f} s.", {"retry-after": f"{wait:.0f}"})
+        self._wrong.append(time.monotonic())
+        return self.page(401, "That link is not valid, or was used before.")
 
     def forget(self, answer: Response) -> Response:
         """With what makes the browser forget its session."""
@@ -98,7 +100,7 @@ class Door:
         return None if member is None else member.name
 
     def _wait(self) -> float:
-        """Seconds until another link may be tried."""
+        """Seconds until a wrong link is answered as such again."""
         now = time.monotonic()
         while self._wrong and now - self._wrong[0] > _WINDOW:
             self._wrong.popleft()

@@ -118,8 +118,11 @@ def local(path: str) -> str | None:
 
 
 def fields(text: str) -> dict[str, list[str]]:
-    """A query string or a form as its names and values."""
-    return parse_qs(text, keep_blank_values=True, max_num_fields=20_000)
+    """A query string or a form as its names and values; one of too many of them is none."""
+    try:
+        return parse_qs(text, keep_blank_values=True, max_num_fields=20_000)
+    except ValueError:
+        return {}
 
 
 Page = Callable[[Visit], Response]

@@ -1,0 +1,55 @@
+"""What is too much, wrong or not theirs any more ends where it comes in: bodies, fields, links, decisions, invitations."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from hf_gate.web.shield import BIGGEST
+from tests.web.kit import HOME, Room, Visitor
+
+PART = 1 << 16
+MANY = 20 * BIGGEST // PART
+
+
+def _parts_taken(room: Room, path: str) -> int:
+    """How many parts of a body are read that has no length, from somebody who is not in."""
+    taken = 0
+
+    async def receive() -> dict[str, Any]:
+        nonlocal taken
+        taken += 1
+        return {"type": "http.request", "body": b"1" * PART, "more_body": taken < MANY}
+
+    async def send(_: Any) -> None: ...
+
+    headers = HOME | {"transfer-encoding": "chunked", "content-type": "application/json"}
+    scope = {
+        "type": "http", "http_version": "1.1", "method": "POST", "scheme": "http", "path": path, "raw_path": path.encode(),
+        "query_string": b"", "headers": [(n.encode(), v.encode()) for n, v in headers.items()],
+        "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 7860), "root_path": "",
+    }  # fmt: skip
+    with ThreadPoolExecutor(1) as apart:  # where no browser's loop runs
+        apart.submit(asyncio.run, room.app(scope, receive, send)).result()
+    return taken
+
+
+@pytest.mark.parametrize("path", ["/tray", "/sign-in", "/terminal", "/api/v1/decisions"])
+def test_a_body_that_does_not_say_its_length_is_read_no_further_than_any_other(room: Room, path: str) -> None:
+    assert _parts_taken(room, path) <= BIGGEST // PART + 1
+
+
+def test_a_form_or_an_address_of_too_many_fields_says_nothing(room: Room) -> None:
+    lena, many = room.visitor(), "&" * 20_001
+    assert lena.get(f"/queue?{many}").status == 200
+    assert lena.ask("POST", "/views", many.encode()).status == 422
+    assert Visitor(room.app).ask("POST", "/sign-in", many.encode()).status == 401
+
+
+def test_a_right_link_opens_also_while_somebody_guesses(room: Room) -> None:
+    stranger = Visitor(room.app)
+    assert [stranger.get(f"/sign-in?t=guess{n}").status for n in range(11)][-1] == 429
+    assert Visitor(room.app).get(f"/sign-in?t={room.door.link()}").status == 303
