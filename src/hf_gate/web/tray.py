@@ -211,7 +211,11 @@ def undo(visit: Visit) -> Response:
     """Takes decisions back that have not left: nobody hears of them."""
     mine = _mine(visit)
     count = visit.office.tray.take_back([one.id for one in mine], ms(visit.now))
-    text = f"{count} taken back." if count else "Nothing to take back: it has left already."
+    text = (
+        f"{count} taken back."
+        if count
+        else "Nothing to take back: it has left. The page of the tray (g t) shows what leads back."
+    )
     return _done(visit, _lines(visit, mine), text)
 
 
