@@ -6,9 +6,10 @@ from datetime import UTC, tzinfo
 from typing import NamedTuple
 
 from ..domain.query import Query
+from ..domain.rows import QueryPage
 from .query_sql import conditions
 from .reading import Store
-from .search import Wanted, keys_of
+from .search import Wanted, cursor_of, keys_of
 from .states import repo_of
 
 
@@ -41,3 +42,21 @@ def count(store: Store, query: Query, *, now: int, zone: tzinfo = UTC, most: int
     """How many a query holds for; `most` and one when there are more."""
     ready = conditions(query, store.reads, now=now, zone=zone)
     return len(keys_of(store.reads, ready, Wanted(most + 1)))
+
+
+def first_page(
+    store: Store,
+    query: Query,
+    *,
+    now: int,
+    zone: tzinfo = UTC,
+    limit: int = 50,
+    most: int = 1000,
+    newest_first: bool = False,
+) -> tuple[QueryPage, int]:
+    """The first page of a query, and how many it holds for, found in one go; `most` and one when there are more."""
+    ready = conditions(query, store.reads, now=now, zone=zone)
+    keys = keys_of(store.reads, ready, Wanted(max(limit, most) + 1, newest_first))
+    rows = list(store.requests([ident for _, ident in keys[:limit]]).values())
+    following = cursor_of(query, keys[limit - 1], newest_first=newest_first) if len(keys) > limit else None
+    return QueryPage(rows=rows, next=following), len(keys)

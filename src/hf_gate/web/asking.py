@@ -10,6 +10,7 @@ from ..domain.query import OPEN, Pattern, Query, Term, is_open
 from ..domain.query_reading import parse_query
 from ..domain.rows import QueryPage
 from ..errors import InvalidQuery
+from ..store.facets import first_page
 from .visit import Visit
 
 PENDING: Final = "status:pending"
@@ -82,6 +83,19 @@ def scoped(visit: Visit, query: Query) -> Query:
         return query
     paths = [str(repo) for repo in theirs] or ["nobody/nothing"]
     return Query((Term("repo", tuple(Pattern((path,)) for path in paths)), *query.terms))
+
+
+def read_and_count(visit: Visit, query: Query, *, limit: int, most: int, newest_first: bool) -> tuple[QueryPage, int]:
+    """The first page of what this person sees of a query, and how many that is; `most` and one when there are more."""
+    return first_page(
+        visit.office.store,
+        scoped(visit, query),
+        now=ms(visit.now),
+        zone=visit.office.zone,
+        limit=limit,
+        most=most,
+        newest_first=newest_first,
+    )
 
 
 def read(visit: Visit, query: Query, *, limit: int, cursor: str | None, newest_first: bool = False) -> QueryPage:

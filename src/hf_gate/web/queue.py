@@ -13,14 +13,14 @@ from starlette.responses import RedirectResponse, Response
 from ..domain.members import Role
 from ..domain.moments import iso, moment_of, ms
 from ..domain.query_reading import parse_query
-from ..domain.rows import RequestRow
+from ..domain.rows import QueryPage, RequestRow
 from ..errors import InvalidQuery
 from ..store.facets import Cell
 from . import crowd, words
-from .asking import PENDING, Asked, asked_of, read
+from .asking import PENDING, Asked, asked_of, read, read_and_count
 from .exports import exported
 from .lines import lines_of
-from .tallies import address, cells_of, counted, facets_of, standing_of, total_of
+from .tallies import MOST, about, address, cells_of, counted, facets_of, standing_of, total_of
 from .visit import NotFound, Refused, Visit
 
 PAGE: Final = 50
@@ -54,9 +54,9 @@ def page(visit: Visit) -> Response:
     by, order = crowd.way(visit), "newest" if visit.asked("order") == "newest" else None
     after = visit.asked("after") or None
     cells = cells_of(visit)
-    shown = _people(visit, asked, order, after) if by else _requests(visit, asked, order, after)
-    following = shown.pop("next")
-    is_all = after is None and following is None
+    matching = counted(asked.query, cells)
+    shown = _rows(visit, asked, order, after, is_known=by is not None or matching is not None)
+    following, total = shown.pop("next"), shown.pop("total", None)
     standing = standing_of(cells)
     pick = f"s_{visit.member.name}"
     return visit.page(
@@ -69,7 +69,7 @@ def page(visit: Visit) -> Response:
         regrouped=address(asked.text, by=None if by else crowd.BY, order=order),
         newest=order is not None,
         by=by,
-        total=f"{len(shown['lines']):,}" if is_all and not by else total_of(visit, asked.query, cells),
+        total=total or total_of(visit, asked.query, cells),
         views=views_of(visit, asked, cells, by),
         facets=facets_of(asked, cells, f"&by={by}" if by else ""),
         standing=standing,
@@ -77,14 +77,28 @@ def page(visit: Visit) -> Response:
         problem=visit.office.bench_problem,
         unread=unread(visit),
         picked=visit.office.picks.count(pick),
-        matching=counted(asked.query, cells),
+        matching=matching,
         query_text=asked.text,
         **({} if shown["lines"] else empty(visit, asked, standing["pending"])),
     )
 
 
-def _requests(visit: Visit, asked: Asked, order: str | None, after: str | None) -> dict[str, Any]:
-    found = read(visit, asked.query, limit=PAGE, cursor=after, newest_first=order is not None)
+def _rows(visit: Visit, asked: Asked, order: str | None, after: str | None, *, is_known: bool) -> dict[str, Any]:
+    """The rows, and where they go on. `is_known`: how many there are is not asked here."""
+    if crowd.way(visit):
+        return _people(visit, asked, order, after)
+    if after is None and not is_known:
+        return _searched(visit, asked, order)
+    return _shown(visit, read(visit, asked.query, limit=PAGE, cursor=after, newest_first=order is not None))
+
+
+def _searched(visit: Visit, asked: Asked, order: str | None) -> dict[str, Any]:
+    """The first page of what no counter knows: it is looked for once, for the rows and for their number."""
+    found, count = read_and_count(visit, asked.query, limit=PAGE, most=MOST, newest_first=order is not None)
+    return _shown(visit, found) | {"total": about(count)}
+
+
+def _shown(visit: Visit, found: QueryPage) -> dict[str, Any]:
     picks = visit.office.picks.among(f"s_{visit.member.name}", [row.id for row in found.rows])
     return {"lines": lines_of(visit, found.rows), "picks": picks, "next": found.next}
 

@@ -57,11 +57,14 @@ def _fits(term: Term, value: str | None) -> bool:
 def total_of(visit: Visit, query: Query, cells: Sequence[Cell]) -> str:
     """`1,204`, or `more than 1,000`."""
     known = counted(query, cells)
-    if known is None:
-        known = count(visit.office.store, scoped(visit, query), now=ms(visit.now), zone=visit.office.zone, most=MOST)
-        if known > MOST:
-            return f"more than {MOST:,}"
-    return f"{known:,}"
+    if known is not None:
+        return f"{known:,}"
+    return about(count(visit.office.store, scoped(visit, query), now=ms(visit.now), zone=visit.office.zone, most=MOST))
+
+
+def about(count: int) -> str:
+    """A number that was counted up to `MOST` only."""
+    return f"more than {MOST:,}" if count > MOST else f"{count:,}"
 
 
 def standing_of(cells: Sequence[Cell]) -> Counter[str]:
