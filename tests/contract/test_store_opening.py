@@ -16,8 +16,10 @@ import pytest
 
 from hf_gate.domain.ledger import Link, prove
 from hf_gate.errors import ForeignStore, HfGateError, StoreBusy, StoreDamaged, StoreTooNew, StoreUnavailable, UsageError
+from hf_gate.store.locking import FileLock
 from hf_gate.store.opening import open_store, path_of
 from hf_gate.store.reading import Store
+from hf_gate.store.sql import Postgres, Sqlite
 from hf_gate.store.versions import SHAPES, Shapes
 from tests.contract.store_kit import EEG, ENDPOINT, place, postgres_uri, record, store, take
 
@@ -241,6 +243,27 @@ def test_an_upgrade_that_fails_leaves_the_store_as_it_was(place: str, tmp_path: 
         assert store._db.rows("SELECT * FROM settings") == [("a", "1")]
 
 
+def test_a_store_that_is_not_of_the_shape_that_it_says_is_refused_and_left_as_it_was(place: str) -> None:
+    _old(place)
+    _label(place, "0001")
+    with pytest.raises(StoreDamaged, match="says that its shape is 0001") as refused:
+        open_store(place, endpoint=ENDPOINT)
+    assert "backup" in refused.value.hint
+    if place.startswith("sqlite"):
+        assert not list(path_of(place).parent.glob("*.before-*"))
+    _label(place, SHAPES.head)
+    with open_store(place, endpoint=ENDPOINT) as store:
+        assert store.setting("a") == "1"
+
+
+def _label(place: str, revision: str) -> None:
+    db = (
+        Sqlite(path_of(place), writes=True) if place.startswith("sqlite") else Postgres(place, writes=True, name="test")
+    )
+    db.run("UPDATE alembic_version SET version_num = ?", (revision,))
+    db.close()
+
+
 def test_a_newer_store_is_refused_and_left_alone(place: str, newer: Shapes) -> None:
     open_store(place, endpoint=ENDPOINT, shapes=newer).close()
     before = path_of(place).read_bytes() if place.startswith("sqlite") else b""
@@ -248,6 +271,34 @@ def test_a_newer_store_is_refused_and_left_alone(place: str, newer: Shapes) -> N
         with pytest.raises(StoreTooNew, match="9999"):
             open_store(place, endpoint=ENDPOINT, read_only=read_only)
     assert before == (path_of(place).read_bytes() if place.startswith("sqlite") else b"")
+
+
+# ---- a store that is lost -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["emptied", "deleted"])
+def test_where_a_store_has_been_no_new_one_is_made_without_a_word(path: Path, how: str) -> None:
+    _old(str(path))
+    for file in path.parent.glob("desk.db-*"):
+        file.unlink()
+    path.write_bytes(b"") if how == "emptied" else path.unlink()
+    for _ in range(2):
+        with pytest.raises(StoreDamaged, match="a store has been there") as refused:
+            open_store(path, endpoint=ENDPOINT)
+        assert "desk.db.lock" in refused.value.hint
+    path.with_name("desk.db.lock").unlink()
+    with open_store(path, endpoint=ENDPOINT) as store:
+        assert store.setting("a") is None
+
+
+def test_a_store_whose_making_was_broken_off_is_made_at_the_next_opening(path: Path) -> None:
+    path.parent.mkdir()
+    FileLock(path.with_name("desk.db.lock"), "pid 4711", wait=0).release()
+    path.touch()
+    open_store(path, endpoint=ENDPOINT).close()
+    with open_store(path, endpoint=ENDPOINT, pid=7) as store, store.writing() as write:
+        write.setting("a", "1")
+    assert path.with_name("desk.db.lock").read_text().startswith("pid 7\n")
 
 
 # ---- damage --------------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from .sql import Postgres
 
 _KEY: Final = 0x68665F67617465  # "hf_gate", for PostgreSQL's advisory locks; the schema is the other half
 _STEP: Final = 0.05
+_MADE: Final = b"a store is here\n"
 
 
 class Lock(Protocol):
@@ -58,13 +59,29 @@ class FileLock:
                 time.sleep(_STEP)
         if self._holder() == self._who:
             return False
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, self._who, 0)
+        self._write(self._who + self._rest())
         return True
+
+    @property
+    def has_store(self) -> bool:
+        """Whether a store was opened under it before, now or by whoever had it."""
+        return self._rest() == _MADE
+
+    def mark(self) -> None:
+        """From now on it knows of a store."""
+        if not self.has_store:
+            self._write(self._who + _MADE)
+
+    def _write(self, text: bytes) -> None:
+        os.pwrite(self._file, text, 0)
+        os.ftruncate(self._file, len(text))
 
     def _holder(self) -> bytes:
         """Who has it, or had it last."""
-        return os.pread(self._file, 200, 0)
+        return os.pread(self._file, 400, 0).partition(b"\n")[0] + b"\n"
+
+    def _rest(self) -> bytes:
+        return os.pread(self._file, 400, 0).partition(b"\n")[2]
 
     def give(self) -> None:
         """Lets others have it until the next `take`."""

@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.pool import StaticPool
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from ..errors import StoreUnavailable
+from ..errors import StoreDamaged, StoreUnavailable
 from . import schema
 from .sql import Database, Sqlite
 from .versions import Shapes
@@ -52,8 +52,9 @@ def make(db: Database, about: Mapping[str, str], head: str) -> None:
 
 def upgrade(db: Database, path: Path | None, revision: str, shapes: Shapes) -> None:
     """Runs what changed since a revision, all of it or nothing; a file is copied before, as it was."""
-    if isinstance(db, Sqlite) and path is not None:
-        _keep_copy(db, path.with_name(f"{path.name}.before-{shapes.head}"))
+    copy = None if path is None else path.with_name(f"{path.name}.before-{shapes.head}")
+    if isinstance(db, Sqlite) and copy is not None:
+        _keep_copy(db, copy)
     scripts = ScriptDirectory(str(shapes.folder), version_locations=[str(shapes.folder / "versions")])
     steps = list(scripts.iterate_revisions(shapes.head, revision))[::-1]
     name = "sqlite" if db.is_sqlite else "postgresql+psycopg"
@@ -65,9 +66,24 @@ def upgrade(db: Database, path: Path | None, revision: str, shapes: Shapes) -> N
                 step.module.upgrade()
             db.run("UPDATE alembic_version SET version_num = ?", (shapes.head,))
             db.commit()
-        except BaseException:
+        except BaseException as problem:
             db.rollback()
+            if copy is not None:
+                copy.unlink(missing_ok=True)  # the store is as it was
+            _tell(db, problem, f"{db.at} says that its shape is {revision}, and cannot be brought to {shapes.head}")
             raise
+
+
+def _tell(db: Database, problem: BaseException, what: str) -> None:
+    """Raises what an error of the database means; what else can go wrong in a revision is a fault of ours."""
+    cause = getattr(problem, "orig", problem)
+    if isinstance(cause, db.error):
+        try:
+            db.fail(cause)
+        except db.error:
+            raise StoreDamaged(
+                f"{what}: {str(cause).strip().partition(chr(10))[0]}. It was left as it was."
+            ) from problem
 
 
 def _keep_copy(db: Sqlite, path: Path) -> None:

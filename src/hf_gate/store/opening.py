@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 from ..domain.requests import AccessRequest
 from ..errors import ForeignStore, StoreDamaged, StoreTooNew, StoreUnavailable, UsageError
-from .locking import FileLock, Lock, ServerLock
+from .locking import FileLock, ServerLock
 from .reading import Store
 from .sql import Database, Postgres, Sqlite
 from .versions import SHAPES, Shapes
@@ -82,7 +82,7 @@ def path_of(where: str | Path) -> Path:
 
 def _open_sqlite(path: Path, wish: _Wish) -> Store:
     is_new = _look_at(path, create=wish.create)
-    lock: Lock | None = None
+    lock: FileLock | None = None
     db: Database | None = None
     try:
         if not wish.read_only:
@@ -90,7 +90,9 @@ def _open_sqlite(path: Path, wish: _Wish) -> Store:
         if is_new:
             _make_file(path)
         db = Sqlite(path, writes=not wish.read_only)
-        _ready(db, path, wish)
+        _ready(db, path, wish, was_there=lock is not None and lock.has_store)
+        if lock is not None:
+            lock.mark()
         if wish.read_only:
             db.close()
             db = None
@@ -155,12 +157,17 @@ def _open_postgres(url: str, wish: _Wish) -> Store:
 # ---- both --------------------------------------------------------------------------------------------------------------
 
 
-def _ready(db: Database, path: Path | None, wish: _Wish) -> None:
-    """Makes what is new, brings up what is old, and refuses what is damaged, too new or of another Hub."""
+def _ready(db: Database, path: Path | None, wish: _Wish, *, was_there: bool = False) -> None:
+    """Makes what is new, brings up what is old, and refuses what is damaged, too new, of another Hub, or lost."""
     revision, shapes = _revision(db), wish.shapes
     if revision is None:
         if not wish.create:
             raise StoreUnavailable(f"there is no store in {db.at} yet.", hint="hf-gate sync REPO makes one.")
+        if was_there:  # a new one would know nothing of who is in, and until when
+            raise StoreDamaged(
+                f"{db.at} is empty, and a store has been there, with all that was done.",
+                hint=f"Put a copy of it back. To begin anew and know nothing of what was done: rm {db.at}.lock",
+            )
         from .making import make  # noqa: PLC0415 - SQLAlchemy is slow to import, and most openings need none
 
         about = {"endpoint": wish.endpoint} | ({"world": wish.world} if wish.world else {})

@@ -24,9 +24,10 @@ _WAL_PAGES: Final = 32_000  # 128 MB: a page that many transactions touch is cop
 
 
 class Sqlite:
-    """A connection to a file. `at` names it in errors."""
+    """A connection to a file. `at` names it in errors; `error` is what is raised that only a fault of ours can cause."""
 
     is_sqlite = True
+    error: type[Exception] = sqlite3.Error
 
     def __init__(self, path: Path, *, writes: bool) -> None:
         self.at = str(path)
@@ -96,6 +97,11 @@ class Sqlite:
     def close(self) -> None:
         self.raw.close()
 
+    def fail(self, problem: Exception) -> NoReturn:
+        """Raises what an `error` means to the caller."""
+        assert isinstance(problem, sqlite3.Error)
+        _fail_sqlite(problem, self.at)
+
 
 class Postgres:
     """A connection to a server."""
@@ -105,7 +111,7 @@ class Postgres:
     def __init__(self, url: str, *, writes: bool, name: str) -> None:
         import psycopg  # noqa: PLC0415 - an extra, and slow to import
 
-        self._error = psycopg.Error
+        self.error: type[Exception] = psycopg.Error
         self.at = _without_password(url)
         try:
             self.raw: psycopg.Connection[Row] = psycopg.connect(
@@ -115,13 +121,13 @@ class Postgres:
             if not writes:
                 self.raw.execute("SET default_transaction_read_only = on")
         except psycopg.Error as problem:
-            self._fail(problem)
+            self.fail(problem)
 
     def rows(self, sql: str, values: Values = ()) -> list[Row]:
         try:
             return self.raw.execute(_percent(sql), values).fetchall()
-        except self._error as problem:
-            self._fail(problem)
+        except self.error as problem:
+            self.fail(problem)
 
     def row(self, sql: str, values: Values = ()) -> Row | None:
         found = self.rows(sql, values)
@@ -130,16 +136,16 @@ class Postgres:
     def run(self, sql: str, values: Values = ()) -> int:
         try:
             return self.raw.execute(_percent(sql), values).rowcount
-        except self._error as problem:
-            self._fail(problem)
+        except self.error as problem:
+            self.fail(problem)
 
     def run_many(self, sql: str, rows: Iterable[Values]) -> None:
         try:
             with self.raw.cursor() as cursor:
                 if many := list(rows):
                     cursor.executemany(_percent(sql), many)
-        except self._error as problem:
-            self._fail(problem)
+        except self.error as problem:
+            self.fail(problem)
 
     insert_many = run_many
 
@@ -160,8 +166,9 @@ class Postgres:
     def close(self) -> None:
         self.raw.close()
 
-    def _fail(self, problem: psycopg.Error) -> NoReturn:
-        state = problem.sqlstate or ""
+    def fail(self, problem: Exception) -> NoReturn:
+        """Raises what an `error` means to the caller."""
+        state = getattr(problem, "sqlstate", None) or ""
         words = str(problem).strip().partition("\n")[0] or type(problem).__name__
         if state == "53100":
             raise StoreUnavailable(f"the disk of {self.at} is full; nothing was written.", hint=_FULL_HINT) from problem
