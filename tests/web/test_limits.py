@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hf_gate.web.shield import BIGGEST
-from tests.web.kit import HOME, Room, Visitor
+from tests.web.kit import GOOD, HOME, Room, Visitor
 
 PART = 1 << 16
 MANY = 20 * BIGGEST // PART
@@ -53,3 +53,15 @@ def test_a_right_link_opens_also_while_somebody_guesses(room: Room) -> None:
     stranger = Visitor(room.app)
     assert [stranger.get(f"/sign-in?t=guess{n}").status for n in range(11)][-1] == 429
     assert Visitor(room.app).get(f"/sign-in?t={room.door.link()}").status == 303
+
+
+def test_what_begins_like_a_pseudonym_finds_a_viewer_nobody(room: Room) -> None:
+    room.ask([{"username": "p_smith", "email": "p_smith@uni.example"}], {"Purpose": GOOD})
+    vic, person = room.viewer(), room.row("p_smith").person
+    assert person.identity.email == "p_smith@uni.example"
+    for name in ("p_smith", "p_smith@uni.example"):
+        assert vic.get(f"/people/{name}").status == 404
+        assert person.pseudonym not in vic.get(f"/people?q={name}").body
+        assert "Nobody of that name is here." in vic.get(f"/audit?person={name}").body
+    assert vic.get(f"/people/{person.pseudonym}").status == 200
+    assert "Nobody of that name is here." not in vic.get(f"/audit?person={person.pseudonym}").body

@@ -171,8 +171,13 @@ OPEN: Final = frozenset({"status", "repo", "age", "asked", "reviewed", "rule", "
 def is_open(term: Term) -> bool:
     """Whether somebody who sees no names, mail and answers may ask for this: by the answer they would see them."""
     if term.key == "user":
-        return all(pattern.is_plain and _PSEUDONYM.match(pattern.parts[0]) for pattern in term.patterns)
+        return all(pattern.is_plain and is_pseudonym(pattern.parts[0]) for pattern in term.patterns)
     return term.key in OPEN
+
+
+def is_pseudonym(text: str) -> bool:
+    """Whether a word is written as the ledger calls people; a name or a mail address may begin so too."""
+    return _PSEUDONYM.match(text) is not None
 
 
 UNITS: Final = {"h": 3600, "d": 86400, "w": 7 * 86400, "mo": 30 * 86400, "y": 365 * 86400}

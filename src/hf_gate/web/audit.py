@@ -15,6 +15,7 @@ from ..domain.events import KINDS
 from ..domain.ids import Repo, parse_repo
 from ..domain.ledger import DESK, Link
 from ..domain.moments import iso, moment_of
+from ..domain.query import is_pseudonym
 from ..errors import HfGateError, UsageError
 from ..store.timeline import Stretch, Wanted, timeline
 from ..usecases.entries import name_of
@@ -87,7 +88,7 @@ def _repos_named(visit: Visit, text: str) -> list[Repo]:
 
 def _requests_of(visit: Visit, text: str) -> list[int]:
     """Every attempt of whoever is called so; a viewer knows pseudonyms only."""
-    if visit.masks and not text.startswith("p_"):
+    if visit.masks and not is_pseudonym(text):
         return []
     people = {row.person.id for row in visit.office.store.find(None, text)}
     return [row.id for ident in people for row in visit.office.store.attempts(None, ident) if visit.sees(row.repo)]

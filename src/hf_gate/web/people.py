@@ -15,7 +15,7 @@ from ..domain.forms import fold
 from ..domain.ids import Repo, id_time
 from ..domain.lifecycle import Status
 from ..domain.moments import iso, moment_of, ms
-from ..domain.query import Pattern, Query, Term
+from ..domain.query import Pattern, Query, Term, is_pseudonym
 from ..domain.roles import Role
 from ..domain.rows import PersonRow, RequestRow
 from ..domain.tray import VERBS, ground_of
@@ -49,7 +49,7 @@ def href_of(person: PersonRow) -> str:
 
 def _people(visit: Visit, text: str) -> list[PersonRow]:
     """Whoever is called exactly so and asked at a repo that this person sees. Without names to see, none to ask for."""
-    if visit.masks and not text.startswith("p_"):
+    if visit.masks and not is_pseudonym(text):
         return []
     found = {row.person.id: row.person for row in visit.office.store.find(None, text) if visit.sees(row.repo)}
     return list(found.values())
