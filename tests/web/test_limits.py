@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from hf_gate.domain.members import Member, Role
+from hf_gate.domain.tray import ground_of
 from hf_gate.web.shield import BIGGEST
 from tests.web.kit import GOOD, HOME, Room, Visitor
 
@@ -65,3 +67,27 @@ def test_what_begins_like_a_pseudonym_finds_a_viewer_nobody(room: Room) -> None:
         assert "Nobody of that name is here." in vic.get(f"/audit?person={name}").body
     assert vic.get(f"/people/{person.pseudonym}").status == 200
     assert "Nobody of that name is here." not in vic.get(f"/audit?person={person.pseudonym}").body
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        Member(name="mia", role=Role.REVIEWER),
+        Member(name="mia", role=Role.VIEWER, has_link=True),
+        Member(name="mia", role=Role.REVIEWER, repos=("elsewhere/*",), has_link=True),
+    ],
+    ids=["put out", "made a viewer", "let into other repos"],
+)
+def test_what_lies_in_the_tray_of_who_may_not_decide_any_more_is_not_sent(room: Room, then: Member) -> None:
+    room.ask([{"username": "ada"}, {"username": "bob"}], {"Purpose": GOOD})
+    mia, lena, before = room.reviewer(), room.visitor(), room.writes()
+    for who, name in ((mia, "ada"), (lena, "bob")):
+        row = room.row(name)
+        assert who.post("/tray", {"accept": f"{row.state.hub_request}:{ground_of(row)}"}).status == 303
+    room.office.members.invite(then, "another link" if then.has_link else None)
+    room.leave()
+    ada = room.office.tray.about([room.row("ada").id])[room.row("ada").id]
+    assert (ada.outcome, ada.why) == ("refused", "mia may not decide here any more")
+    assert (room.row("ada").state.status, room.row("bob").state.status) == ("pending", "accepted")
+    assert room.writes() == before + 1
+    assert "mia may not decide here any more" in lena.get("/queue").body

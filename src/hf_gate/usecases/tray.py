@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Protocol
 
+from ..domain.ids import Repo
 from ..domain.lifecycle import MOVES, TARGET_OF, Status
 from ..domain.moments import ms
 from ..domain.outcomes import Kind, Outcome
@@ -63,12 +64,16 @@ class Taken:
 
 @dataclass(slots=True)
 class Clearing:
-    """Takes decisions in and lets them leave. `direct_of` decides as somebody; `problem` says why the last ones stayed."""
+    """Takes decisions in and lets them leave. `direct_of` decides as somebody; `problem` says why the last ones stayed.
+
+    `may`: whether somebody may still decide at a repo when their decision leaves.
+    """
 
     store: StorePort
     tray: TrayPort
     direct_of: Callable[[str], Direct]
     new_id: Callable[[], str]
+    may: Callable[[str, Repo], bool] = lambda _, __: True
     problem: str | None = None
 
     def take(self, wish: Wish, now: datetime, hold: float | None) -> Taken:
@@ -117,10 +122,13 @@ class Clearing:
         first = items[0]
         rows = self.store.requests([item.request for item in items])
         moved = [item for item in items if item.request not in rows or ground_of(rows[item.request]) != item.ground]
+        barred = [item for item in items if item not in moved and not self.may(item.actor, rows[item.request].repo)]
         self.tray.ended([(item.id, Kind.STALE, _moved(rows.get(item.request))) for item in moved], now)
-        ready = [item for item in items if item not in moved]
+        self.tray.ended([(item.id, Kind.REFUSED, f"{item.actor} may not decide here any more") for item in barred], now)
+        ready = [item for item in items if item not in moved and item not in barred]
+        over = len(items) - len(ready)
         if not ready:
-            return len(moved)
+            return over
         run = self.new_id()
         self.tray.carried_by([item.id for item in ready], run)
         asks = [Ask(rows[item.request].repo, _target(rows[item.request]), item.reason) for item in ready]
@@ -130,11 +138,11 @@ class Clearing:
             )
         except HfGateError as problem:
             self._stay(ready, str(problem), now)
-            return len(moved)
+            return over
         self.problem = None if decided.stopped_by is None else str(decided.stopped_by)
         states = {} if decided.run is None else {row.n: row for row in self.store.changes(decided.run)}
         pairs = zip(ready, decided.outcomes, strict=True)
-        return len(moved) + self._told([(item, one, states.get(n)) for n, (item, one) in enumerate(pairs, 1)], now)
+        return over + self._told([(item, one, states.get(n)) for n, (item, one) in enumerate(pairs, 1)], now)
 
     def _told(self, cases: Iterable[tuple[Held, Outcome, ChangeRow | None]], now: int) -> int:
         ended, left = [], []

@@ -99,7 +99,7 @@ class Office:
 
     @cached_property
     def clearing(self) -> Clearing:
-        return Clearing(self.store, self.tray, self.direct, new_id)
+        return Clearing(self.store, self.tray, self.direct, new_id, self._may_decide)
 
     @property
     def title(self) -> str:
@@ -153,6 +153,11 @@ class Office:
         """Whether a repo is of this desk, and one of theirs."""
         ours = None if self.place.folder is None else self.place.desk.repos
         return _names(ours, repo) and _names(member.repos, repo)
+
+    def _may_decide(self, name: str, repo: Repo) -> bool:
+        """Whether a decision of somebody may leave now: whoever was put out meanwhile, or sees less, decides nothing more."""
+        member = self.member(name)
+        return member is not None and member.role.covers(Role.REVIEWER) and self.sees(member, repo)
 
     # ---- policies, as the files have them now ------------------------------------------------------------------------
 
