@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection, HTTPResponse, IncompleteRead
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -36,6 +37,31 @@ def _status(bench: Bench) -> str:
 def _rows(bench: Bench, spec: str, path: str = PENDING) -> list[Any]:
     rows: list[Any] = json.loads(bench.faulty(FaultSet([spec]), "GET", path).body)
     return rows
+
+
+# ---- together ------------------------------------------------------------------------------------------------------------
+
+BODIES = [
+    "truncate",
+    "empty_200",
+    "deep_json:n=9",
+    "deep_json",
+    "huge_body:mb=0",
+    "fail_after",
+    "dup_rows",
+    "no_link",
+    "shuffle",
+]
+RECORDS = ["drop_user", *(f"bad_record:kind={kind}" for kind in BAD_RECORDS)]
+
+
+@pytest.mark.parametrize(("first", "second"), list(permutations(BODIES + RECORDS, 2)))
+def test_a_fault_leaves_alone_what_another_has_broken_already(bench: Bench, first: str, second: str) -> None:
+    alone = bench.faulty(FaultSet([first]), "GET", PENDING)
+    both = bench.faulty(FaultSet([first, second]), "GET", PENDING)
+    assert both.status in {200, 500}
+    if first in {"truncate", "empty_200", "deep_json", "fail_after"} and second in RECORDS:
+        assert both.body == alone.body
 
 
 # ---- before and after the work ------------------------------------------------------------------------------------------

@@ -239,9 +239,11 @@ def _deep_json(fault: Fault, plan: Plan) -> None:
 
 def _bad_record(fault: Fault, plan: Plan) -> None:
     kind = fault.values["kind"]
-    plan.after(
-        _rows(lambda rows: [BAD_RECORDS[kind](rows[0]), *rows[1:]] if rows else rows, is_surrogate=kind == "surrogate")
-    )
+
+    def broken(rows: list[Any]) -> list[Any]:
+        return [BAD_RECORDS[kind](rows[0]), *rows[1:]] if rows and isinstance(rows[0], dict) else rows
+
+    plan.after(_rows(broken, is_surrogate=kind == "surrogate"))
 
 
 def _slow_body(fault: Fault, plan: Plan) -> None:
@@ -256,9 +258,18 @@ def _drop_user(fault: Fault, plan: Plan) -> None:
     every = fault.values["every"]
 
     def without(rows: list[Any]) -> list[Any]:
-        return [{k: v for k, v in row.items() if k != "user"} if n % every == 0 else row for n, row in enumerate(rows)]
+        return [_without_user(row) if n % every == 0 and isinstance(row, dict) else row for n, row in enumerate(rows)]
 
     plan.after(_rows(without))
+
+
+def _without_user(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if key != "user"}
+
+
+def _half_a_pair(row: dict[str, Any]) -> dict[str, Any]:
+    user = row.get("user")
+    return row | {"user": (user if isinstance(user, dict) else {}) | {"fullname": "half \ue000 pair"}}
 
 
 BAD_RECORDS: dict[str, Callable[[dict[str, Any]], Any]] = {
@@ -268,7 +279,7 @@ BAD_RECORDS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "status": lambda row: row | {"status": "escalated"},
     "fields_null": lambda row: row | {"fields": None},
     "checkbox": lambda row: row | {"fields": (row.get("fields") or {}) | {"I agree": True}},
-    "surrogate": lambda row: row | {"user": row.get("user", {}) | {"fullname": "half \ue000 pair"}},
+    "surrogate": _half_a_pair,
     "text": lambda _: "not a record",
     "null": lambda _: None,
 }
@@ -276,15 +287,25 @@ BAD_RECORDS: dict[str, Callable[[dict[str, Any]], Any]] = {
 
 def _rows(change: Callable[[list[Any]], list[Any]], *, is_surrogate: bool = False) -> Callable[[Answered], Answered]:
     def mended(answered: Answered) -> Answered:
-        if answered.status != 200:
+        rows = _list_in(answered)
+        if rows is None:
             return answered
-        body = msgspec.json.encode(change(msgspec.json.decode(answered.body)))
+        body = msgspec.json.encode(change(rows))
         if is_surrogate:
             body = body.replace("\ue000".encode(), b"\\ud800")
         fresh = json_answer(None, raw=body)
         return replace(fresh, headers={**answered.headers, **fresh.headers})
 
     return mended
+
+
+def _list_in(answered: Answered) -> list[Any] | None:
+    """The rows of a list; None for any other answer, and for one that a fault before this has broken already."""
+    try:
+        rows = msgspec.json.decode(answered.body) if answered.status == 200 else None
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return rows if isinstance(rows, list) else None
 
 
 _EVIL = "https://evil.invalid/next"
