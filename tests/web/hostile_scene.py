@@ -62,7 +62,7 @@ class Field(IntEnum):
 
 NAMES: Final = (
     "q", "after", "order", "verb", "group", "outcome", "person", "repo", "kind", "actor", "request", "before", "asked", "rows",
-    "next",
+    "next", "who", "draft", "back", "by",
 )  # fmt: skip
 """What any page reads behind its question mark."""
 
@@ -161,13 +161,15 @@ class Scene:
         entries = [row for one in (gone, waits, self.refused[turn]) for row in store.entries(request=one.id, limit=50)]
         return {
             "/": ["/"],
-            "/queue": ["/queue?q=status:pending", "/queue?q=", f"/queue?{asked}", f"/queue?{asked}&q="],
+            "/queue": ["/queue?q=status:pending", "/queue?q=", f"/queue?{asked}", f"/queue?{asked}&q=",
+                       "/queue?q=&by=person", f"/queue?{asked}&by=person", f"/queue?q=repo:{repo}&by=person"],
             "/queue.{kind}": [f"/queue.{kind}?q=" for kind in ("json", "jsonl", "csv")] + [f"/queue.json?{asked}"],
             "/requests/{id}": [f"/requests/{one.state.hub_request}" for one in (waits, gone)]
+            + [f"/requests/{gone.state.hub_request}?verb=accept&back=1", f"/requests/{key}?verb=until"]
             + [f"/requests/{key}?verb=reset", f"/requests/{key}?{asked}", f"/requests/{quote(text, safe='')}"],
             "/requests/{id}/why": [f"/requests/{one.state.hub_request}/why?{asked}" for one in (waits, gone)],
             "/requests/{id}/similar": [f"/requests/{key}/similar", f"/requests/{key}/similar?{asked}"],
-            "/requests/{id}/{verb}": [f"/requests/{key}/reset", f"/requests/{key}/reject?{asked}"],
+            "/requests/{id}/{verb}": [f"/requests/{key}/{verb}?{asked}" for verb in ("reset", "reject", "until")],
             "/tray": ["/tray", f"/tray?rows={key}", f"/tray?{asked}"],
             "/bulk/{id}": [f"{self.bulk}?verb=reset", f"{self.bulk}?{asked}&verb=reset"],
             "/bulk/{id}.{kind}": [f"{self.bulk}.{kind}?verb=reset" for kind in ("json", "jsonl", "csv")],
@@ -185,7 +187,7 @@ class Scene:
             "/people": ["/people", f"/people?{asked}"],
             "/people.{kind}": [f"/people.{kind}" for kind in ("json", "jsonl", "csv")],
             "/people/{id}": [f"/people/{person}", f"/people/{person}.csv", f"/people/{quote(payload(Field.USERNAME, turn), safe='')}"],
-            "/policies": ["/policies", f"/policies?{asked}"],
+            "/policies": ["/policies", f"/policies?{asked}", "/policies?draft=1"],
             "/policies.{kind}": [f"/policies.{kind}" for kind in ("json", "jsonl", "csv")],
             "/policies/{name}": [f"/policies/turn-{turn}", f"/policies/turn-{turn}?{asked}"],
             "/audit": ["/audit", f"/audit?repo={quote(str(repo), safe='')}", f"/audit?{asked}"]

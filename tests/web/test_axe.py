@@ -57,6 +57,7 @@ def _pages(room: Room, folder: Path) -> dict[str, tuple[str, ...]]:
     count = len(lena.get(f"{applied}.json").json["changes"])
     run = lena.post(applied, {"do": "apply", "count": str(count)}).headers["location"]
     ended(room, run)
+    let_in = lena.get("/queue.json?q=status:accepted").json[0]["request_id"]
     back = lena.post(run, {"do": "undo"}).headers["location"]
     lena.post("/selection", {"do": "all", "q": "status:pending"})
     bulk = lena.post("/bulk", {"verb": "reject"}).headers["location"].partition("?")[0]
@@ -70,8 +71,9 @@ def _pages(room: Room, folder: Path) -> dict[str, tuple[str, ...]]:
     entry = room.office.store.entries(limit=1)[0].link
     repo = f"/repos/{room.repo.type.value}s/{room.repo.id}"
     return {
-        "/queue": ("/queue", "/queue?q=status:pending+colour:red", "/queue?q=nobody-at-all", "/queue?q="),
-        "/requests/{id}": (f"/requests/{key}", f"/requests/{key}?verb=reset", f"/requests/{key}?verb=reject"),
+        "/queue": ("/queue", "/queue?q=status:pending+colour:red", "/queue?q=nobody-at-all", "/queue?q=", "/queue?by=person"),
+        "/requests/{id}": (f"/requests/{key}", f"/requests/{key}?verb=reset", f"/requests/{key}?verb=reject",
+                           f"/requests/{key}?verb=until", f"/requests/{let_in}", f"/requests/{let_in}?verb=cancel&back=1"),
         "/requests/{id}/{verb}": (f"/requests/{key}/reset",),
         "/tray": ("/tray",),
         "/bulk/{id}": (f"{bulk}?verb=reject",),
@@ -82,7 +84,7 @@ def _pages(room: Room, folder: Path) -> dict[str, tuple[str, ...]]:
         "/repos/{type}/{ns}/{name}": (repo,),
         "/people": ("/people", "/people?q=nobody-at-all"),
         "/people/{id}": (f"/people/{quote(person)}",),
-        "/policies": ("/policies",),
+        "/policies": ("/policies", "/policies?draft=1"),
         "/policies/{name}": ("/policies/house", "/policies/watcher", "/policies/wrong"),
         "/audit": ("/audit", "/audit?kind=nothing"),
         "/audit/desk/{seq}": ("/audit/desk/1",),
