@@ -31,6 +31,16 @@ def test_while_nothing_is_written_here_another_process_writes(place: str) -> Non
         assert chain[0] == 5, "one entry each, none over another"
 
 
+def test_another_process_of_the_same_number_is_another_one(place: str) -> None:
+    """As of two containers, each of which calls its process 1."""
+    with open_store(place, endpoint=ENDPOINT, lends=True, pid=1, host="pod") as desk:
+        take(desk, EEG, [record(1)])
+        with open_store(place, endpoint=ENDPOINT, pid=1, host="pod", wait=0.0) as other:
+            take(other, EEG, [record(2), record(3)])
+        take(desk, EEG, [record(4)])
+        assert next(iter(desk.chains().values()))[0] == 4
+
+
 def test_within_a_piece_of_work_nobody_else_writes(place: str) -> None:
     with open_store(place, endpoint=ENDPOINT, lends=True, pid=4711) as desk:
         with desk.working():

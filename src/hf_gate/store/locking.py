@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import time
 from pathlib import Path
 from typing import Final, Protocol
@@ -29,6 +30,7 @@ class FileLock:
     def __init__(self, path: Path, who: str, *, wait: float) -> None:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
         self._path, self._who, self._wait = path, f"{who}\n".encode("ascii", "replace"), wait
+        self._sign = f"{secrets.token_hex(8)}\n".encode()  # two containers may both be pid 1 of one host
         try:
             self._file = os.open(path, flags, 0o600)
         except OSError as problem:
@@ -57,22 +59,23 @@ class FileLock:
                         f"{self._path.with_suffix('')} is being written by {holder or 'another process'}."
                     ) from None
                 time.sleep(_STEP)
-        if self._holder() == self._who:
+        if self._rest().endswith(self._sign):
             return False
-        self._write(self._who + self._rest())
+        self._write(has_store=self.has_store)
         return True
 
     @property
     def has_store(self) -> bool:
         """Whether a store was opened under it before, now or by whoever had it."""
-        return self._rest() == _MADE
+        return self._rest().startswith(_MADE)
 
     def mark(self) -> None:
         """From now on it knows of a store."""
         if not self.has_store:
-            self._write(self._who + _MADE)
+            self._write(has_store=True)
 
-    def _write(self, text: bytes) -> None:
+    def _write(self, *, has_store: bool) -> None:
+        text = self._who + (_MADE if has_store else b"") + self._sign
         os.pwrite(self._file, text, 0)
         os.ftruncate(self._file, len(text))
 
