@@ -175,5 +175,5 @@ def test_a_quarter_of_a_million_by_query(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
     told = json.loads(done.stdout.splitlines()[-1])
     assert told["total"] >= 250_000, told
-    assert told["grew"] < 400, told
+    assert told["grew"] < 500, told  # MB, most of them the caches of those who read
     assert told["took"]["page"] < 30, told  # 2 s where nothing else runs
