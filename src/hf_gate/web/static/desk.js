@@ -50,14 +50,21 @@
     const list = rows(), at = list.indexOf(row);
     return list.slice(at + 1).find((one) => !one.matches(".is-leaving, .is-gone")) || null;
   }
-  document.addEventListener("focusin", (event) => {
-    const row = rowOf(event.target);
-    if (row && keyOf(row) !== current) {
-      for (const other of all(".is-focus")) { other.classList.remove("is-focus"); other.removeAttribute("aria-current"); }
-      row.classList.add("is-focus"); row.setAttribute("aria-current", "true");
-      current = keyOf(row); place(row);
-    }
-  });
+  function enter(target) {
+    const row = rowOf(target);
+    if (!row || keyOf(row) === current) return;
+    const before = row.getBoundingClientRect().top;
+    for (const other of all(".is-focus")) { other.classList.remove("is-focus"); other.removeAttribute("aria-current"); }
+    row.classList.add("is-focus"); row.setAttribute("aria-current", "true");
+    current = keyOf(row);
+    window.scrollBy(0, row.getBoundingClientRect().top - before);
+    place(row);
+  }
+  // A row above folds up only once the pointer is let go: else what is pressed slips away from under it, and nothing is pressed.
+  let isDown = false;
+  document.addEventListener("pointerdown", () => { isDown = true; }, true);
+  for (const end of ["pointerup", "pointercancel"]) document.addEventListener(end, () => setTimeout(() => { isDown = false; enter(document.activeElement); }), true);
+  document.addEventListener("focusin", (event) => { if (!isDown) enter(event.target); });
   // One tab stop a row: the person's link. The arrows go along its buttons.
   function rove(root) { for (const one of all("#rows .c-act > *, #rows .c-pick input", root)) one.tabIndex = -1; }
   function along(by) {
