@@ -12,7 +12,7 @@ import pytest
 from hf_gate.domain.lifecycle import Status
 from hf_gate.domain.requests import Target
 from hf_gate.domain.rows import RunRow
-from hf_gate.errors import Guarded, HfGateError, StoreDamaged
+from hf_gate.errors import Guarded, HfGateError, NotGated, StoreDamaged
 from hf_gate.plan.render import sentences
 from hf_gate.usecases.carry import Carrier
 from hf_gate.usecases.decide import Direct
@@ -193,6 +193,44 @@ def test_without_a_past_end_the_same_people_are_let_in(scene: Scene) -> None:
     assert stand(scene) == {"accepted"}
 
 
+def test_where_decisions_are_refused_not_every_turn_begins_them_anew(scene: Scene) -> None:
+    scene.ask(["ada", "bo", "cy"])
+    scene.sync()
+    scene.near.faults(["ungate:call=1:on=batch|handle"])
+    assert isinstance(take(scene).stopped, NotGated)
+    for _ in range(3):
+        done = take(scene)
+        assert done.run is None
+        assert "is not gated" in done.refused[scene.repos[0]].why
+    assert len(scene.store.runs()) == 1
+    scene.near.time.advance(3601)
+    assert isinstance(take(scene).stopped, NotGated)  # it is asked again after an hour
+    assert len(scene.store.runs()) == 2
+    scene.check()
+
+
+def test_at_a_repo_that_cannot_be_read_nothing_is_begun(scene: Scene) -> None:
+    scene.ask(["ada", "bo", "cy"])
+    scene.sync()
+    scene.near.faults(["revoke_token:token=owner:on=list"])
+    done = take(scene)
+    assert list(done.failed) == scene.repos
+    assert list(scene.store.runs()) == []
+
+
+def test_a_run_that_waits_for_its_owner_is_told_of_once_and_not_in_every_turn(scene: Scene) -> None:
+    scene.ask(["ada", "bo", "cy"])
+    scene.sync()
+    run = scene.approve(scene.plan())
+    scene.near.faults(["ungate:call=1:on=batch|handle"])
+    with suppress(HfGateError):
+        scene.carry(run)
+    before = len(scene.store.entries(run=run.id))
+    for _ in range(3):
+        take(scene)
+    assert len(scene.store.entries(run=run.id)) == before
+
+
 # ---- a word that somebody gave ------------------------------------------------------------------------------------------
 
 
@@ -274,6 +312,20 @@ def test_an_end_that_was_given_after_another_one_was_stopped_comes(scene: Scene)
     scene.near.time.advance(11 * 86_400)
     take(scene)
     assert scene.where("ada") == "reset"
+
+
+def test_a_first_cycle_that_was_halted_is_not_taken_for_one_that_is_over(scene: Scene) -> None:
+    scene.ask([f"p{n}" for n in range(60)])
+    scene.sync()
+    run = scene.approve(scene.plan())  # by a person: the version never acted on its own
+    scene.store.wish_for(run.id, "pause")
+    scene.carry(run, watch=lambda: scene.store.wish(run.id))
+    assert told(take(scene))["halted"] == [{"run": run.id, "state": "paused", "count": 60}]
+    (policy,) = scene.desk.policies
+    with scene.store.writing() as write:
+        lift(scene.store, write, policy.digest)
+    done = told(take(scene))
+    assert (done["held"], done["run"]) == ({"wishes": 60}, None)
 
 
 def test_a_wish_that_a_dead_process_did_not_hear_holds_in_the_next_turn(scene: Scene) -> None:

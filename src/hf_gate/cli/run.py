@@ -160,7 +160,7 @@ def _code(done: Turn) -> int:
     failures = [*done.failed.values(), *([done.stopped] if done.stopped else [])]
     if failures and not done.synced and not counts.get("done"):
         raise failures[0]
-    if failures or (done.run is not None and done.run.state == "interrupted"):
+    if failures or done.refused or (done.run is not None and done.run.state == "interrupted"):
         return 5
     return exit_code_of_counts(counts)
 
@@ -176,15 +176,11 @@ def _done_rows(changes: Sequence[Change]) -> list[dict[str, object]]:
 
 def _lines(done: Turn, changes: Sequence[Change]) -> Iterator[str]:
     """One turn in words: what was new, what was done, and what was not and why."""
-    from ..usecases.run import by_policy  # noqa: PLC0415 - only who runs
-
     news = sum(one.news for one in done.synced)
     kinds = ", ".join(sorted({str(one.kind) for one in done.synced})) or "nothing"
     yield f"Read {numbered(len(done.synced), 'repo')} ({kinds}): {numbered(news, 'change')} found."
     for repo, problem in done.failed.items():
         yield f"  {repo} could not be read: {problem}"
-    if done.stopped is not None:
-        yield f"  stopped: {done.stopped}"
     if done.profiles:
         yield f"  {numbered(done.profiles, 'profile')} read."
     for each in done.resumed:
@@ -194,6 +190,26 @@ def _lines(done: Turn, changes: Sequence[Change]) -> Iterator[str]:
         counts = _counts(done.run.counts)
         words = done_words(changes)
         yield f"  run {done.run.id} ({done.run.state}): {counts}{': ' + words if words else ''}."
+    yield from _left(done)
+    late = [change for change in done.plan.changes if change.rule == "until"] if done.plan else []
+    days = [int(one.facts["days_late"]) for change in late for one in change.because if one.facts.get("days_late")]
+    if days:
+        yield f"  {numbered(len(days), 'grant')} over for {max(days)} days or less: this comes late."
+
+
+def _left(done: Turn) -> Iterator[str]:
+    """What the policies want and this turn did not do, each with what lets it go on."""
+    from ..usecases.orders import REST  # noqa: PLC0415 - only who runs
+    from ..usecases.run import by_policy  # noqa: PLC0415 - as above
+
+    for repo, refusal in done.refused.items():
+        again = moment_of(refusal.at + REST)
+        yield (
+            f"  {repo} took no decisions lately: {refusal.why} Tried again after {again:%H:%M} UTC;"
+            " sooner by hand: hf-gate plan --out plan.json."
+        )
+    if done.stopped is not None:
+        yield f"  stopped: {done.stopped}"
     for verb, number in _counted(change.verb for change in done.deferred):
         yield f"  {number:,} to {verb} are over the guard of hf-gate.yaml: deferred to the next turn."
     for policy, number in by_policy(done.held).items():
@@ -203,10 +219,6 @@ def _lines(done: Turn, changes: Sequence[Change]) -> Iterator[str]:
         )
     for one in done.halted:
         yield f"  {one.count:,} wait: run {one.run.id}, which was to do this, was {one.run.state}. {_go_on(one)}"
-    late = [change for change in done.plan.changes if change.rule == "until"] if done.plan else []
-    days = [int(one.facts["days_late"]) for change in late for one in change.because if one.facts.get("days_late")]
-    if days:
-        yield f"  {numbered(len(days), 'grant')} over for {max(days)} days or less: this comes late."
 
 
 def _go_on(waiting: Waiting) -> str:

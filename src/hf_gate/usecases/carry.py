@@ -310,6 +310,8 @@ def halt(store: StorePort, run: RunRow, word: str, at: int) -> RunRow:
 def close_run(write: WritePort, run: RunRow, state: str, at: int) -> RunRow:
     """The run with its counts as they are now, and the entry that says how its part ended."""
     counts = write.counts(run.id)
+    if state == run.state and counts == run.counts:
+        return run  # nothing of it is news
     ended = msgspec.structs.replace(run, state=state, counts=counts)
     write.run(ended)
     event = e.RunEnded(run=run.id, state=state, counts=counts)

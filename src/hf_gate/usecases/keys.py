@@ -28,6 +28,11 @@ def counted(repo: Repo) -> str:
     return f"counted {repo}"
 
 
+def refused(repo: Repo) -> str:
+    """When decisions of a turn were refused at a repo, for all of it, and why."""
+    return f"refused {repo}"
+
+
 def full(repo: Repo) -> str:
     """How the last full reading of a repo ended."""
     return f"full {repo}"

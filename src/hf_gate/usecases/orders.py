@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
 from ..domain import events as e
+from ..domain.ids import Repo
 from ..plan.guards import FirstCycles, Start
 from ..plan.model import Change
 from ..policy.model import Policy
@@ -22,6 +24,9 @@ Pair: TypeAlias = tuple[str, str]
 
 End: TypeAlias = tuple[int, int]
 """The end of a grant: the store's number of the request, and when it was to be (ms). Another date makes it another end."""
+
+
+REST: Final = 3_600_000  # ms before a turn tries decisions again at a repo that refused them all
 
 
 class Halt(msgspec.Struct, frozen=True):
@@ -109,6 +114,27 @@ def is_halted(store: StorePort, digest: str) -> bool:
 # ---- in a turn ---------------------------------------------------------------------------------------------------------
 
 
+class Refusal(msgspec.Struct, frozen=True):
+    """That the Hub takes no decisions at a repo: `at` when it was said (ms), `why` in its words."""
+
+    at: int
+    why: str
+
+
+def refuse(store: StorePort, repos: Collection[Repo], why: str, at: int) -> None:
+    """Remembers where decisions were refused, so that not every turn begins them anew."""
+    with store.writing() as write:
+        for repo in repos:
+            write.setting(keys.refused(repo), msgspec.json.encode(Refusal(at, why)).decode())
+
+
+def refused(store: StorePort, repos: Collection[Repo], now: int) -> dict[Repo, Refusal]:
+    """Where they were refused less than `REST` ago."""
+    found = {repo: text for repo in repos if (text := store.setting(keys.refused(repo))) is not None}
+    told = {repo: msgspec.json.decode(text, type=Refusal) for repo, text in found.items()}
+    return {repo: refusal for repo, refusal in told.items() if 0 <= now - refusal.at < REST}
+
+
 @dataclass(slots=True)
 class Waiting:
     """What waits on account of a run that was halted."""
@@ -119,10 +145,15 @@ class Waiting:
 
 
 class Gates:
-    """What the changes of a turn have to pass: nothing that somebody halted, and no first cycle that is large."""
+    """What the changes of a turn have to pass: nothing that somebody halted, and no first cycle that is large.
 
-    def __init__(self, store: StorePort) -> None:
-        self._store = store
+    Nothing either at repos that are `away`: what could not be read could not be decided, and would be begun each turn.
+    """
+
+    def __init__(self, store: StorePort, away: Collection[Repo] = ()) -> None:
+        self._store, self._away = store, frozenset(map(str, away))
+        self.kept_back: Counter[str] = Counter()  # by repo that is away
+        self.passed_over: set[Pair] = set()  # versions whose changes at a repo were not even counted as a first cycle
         self._halts = [
             (run, halt)
             for ident, halt in halts(store).items()
@@ -139,9 +170,14 @@ class Gates:
 
     def let(self, change: Change) -> bool:
         """Whether it may be done in this turn."""
+        away = str(change.where) if self._away and str(change.where) in self._away else None
         run = next((run for run, halt in self._halts if halt.holds(change)), None)
-        if run is None:
+        if away is None and run is None:
             return self._first.let(change)
+        self.passed_over.add(_pair(change))
+        if run is None:
+            self.kept_back[str(away)] += 1
+            return False
         waiting = self.waiting.setdefault(run.id, Waiting(run))
         waiting.count += 1
         if change.policy is not None:

@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 
 from ..domain.ids import Person, Repo
 from ..domain.moments import ms
+from ..domain.outcomes import Ends, law_of
 from ..domain.outcomes import Kind as Ended
 from ..domain.rows import PersonRow, RunRow
 from ..errors import HfGateError
@@ -23,9 +24,9 @@ from ..policy.tables import Table, unbound
 from ..protocol.skew import TRUSTED
 from . import keys
 from .cadence import Kind, due_kind, note_of
-from .carry import Carrier
+from .carry import PLANNED, Carrier
 from .judging import Court, SourcesPort
-from .orders import Gates, Waiting
+from .orders import Gates, Refusal, Waiting, refuse, refused
 from .ports import ClockPort, HubPort, StorePort
 from .propose import Doors, Hears, Open, Proposal, propose
 from .runs import UNFINISHED, begin
@@ -45,12 +46,14 @@ class Turn:
 
     synced: list[Synced] = field(default_factory=list)
     failed: dict[Repo, HfGateError] = field(default_factory=dict)
+    refused: dict[Repo, Refusal] = field(default_factory=dict)  # decisions, lately: what is to change waits
     profiles: int = 0
     plan: Plan | None = None
     run: RunRow | None = None
     stopped: HfGateError | None = None  # what ended the sending early
     deferred: list[Change] = field(default_factory=list)
     held: Mapping[Start, int] = field(default_factory=dict)
+    passed_over: set[tuple[str, str]] = field(default_factory=set)  # versions and repos, for `_remember`
     halted: list[Waiting] = field(default_factory=list)
     resumed: list[RunRow] = field(default_factory=list)
     skew: float | None = None
@@ -99,7 +102,10 @@ def turn(desk: Desk, carrier_of: CarrierOf, repos: Sequence[Repo], *, ident: str
             done.run = carrier_of(run).carry(run)
         except HfGateError as problem:  # what was done before is told as well
             done.run, done.stopped = desk.store.run(run.id) or run, problem
-    _remember(desk, done.held)
+            if law_of(problem, listed=True).ends is Ends.REPO:
+                left = desk.store.changed_repos(run.id, (PLANNED,))
+                refuse(desk.store, left, str(problem), ms(desk.clock.now()))
+    _remember(desk, done)
     return done
 
 
@@ -206,16 +212,18 @@ def _distrusted(desk: Desk, now: datetime) -> float | None:
 
 def _proposed(desk: Desk, done: Turn, profile_budget: int) -> Planned:
     """The plan of a turn: without what may not be done on its own, which is counted."""
-    gates = Gates(desk.store)
+    lately = refused(desk.store, [row.repo for row in desk.store.repos()], ms(desk.clock.now()))
+    gates = Gates(desk.store, (*done.failed, *lately))
 
     def anew() -> Gates:
         nonlocal gates
-        gates = Gates(desk.store)
+        gates = Gates(desk.store, (*done.failed, *lately))
         return gates
 
     found = planned(desk, profiles=profile_budget, doors=anew)
     done.profiles, done.held, done.halted = found.profiles, gates.held, list(gates.waiting.values())
-    done.skew = found.skew
+    done.refused = {repo: refusal for repo, refusal in lately.items() if gates.kept_back[str(repo)]}
+    done.passed_over, done.skew = gates.passed_over, found.skew
     return found
 
 
@@ -265,14 +273,17 @@ def _let_through(desk: Desk, plan: Plan, done: Turn) -> list[Change]:
     return take
 
 
-def _remember(desk: Desk, held: Collection[Start]) -> None:
-    """A version whose first cycle at a repo is over may go on there, also one that had nothing to do; a held one may not."""
-    waiting = {(digest, repo) for _, digest, repo in held}
+def _remember(desk: Desk, done: Turn) -> None:
+    """A version whose first cycle at a repo is over may go on there, also one that had nothing to do.
+
+    Not one that is held, nor one whose first cycle was not looked at: because somebody halted it, or the repo is away.
+    """
+    waiting = {(digest, repo) for _, digest, repo in done.held} | done.passed_over
     judged = {
         (one.policy.digest, str(court.repo))
         for court in desk.courts()
         for one in court.judge.policies
-        if one.policy.mode is Mode.ENFORCE
+        if one.policy.mode is Mode.ENFORCE and court.repo not in done.failed
     }
     fresh = [pair for pair in sorted(judged - waiting) if not desk.store.setting(keys.acted(*pair))]
     if fresh:
@@ -300,6 +311,9 @@ def told(done: Turn) -> dict[str, object]:
         ],
         "failed": [
             {"repo": repo.id, "repo_type": repo.type.value, "why": str(problem)} for repo, problem in done.failed.items()
+        ],
+        "refused": [
+            {"repo": repo.id, "repo_type": repo.type.value, "why": refusal.why} for repo, refusal in done.refused.items()
         ],
         "stopped": None if done.stopped is None else str(done.stopped),
         "profiles": done.profiles,
