@@ -171,6 +171,9 @@ def test_the_others_see_who_looks_and_may_decide_all_the_same(asked: Room) -> No
     assert "mia</span> is looking" in lena.post(beat).body
     assert "mia is looking" in lena.get("/queue").body
     assert "mia is looking" not in mia.get("/queue").body
+    mia.post(beat, {"gone": "yes"})
+    assert "mia is looking" not in lena.get("/queue").body
+    lena.post(beat, {"anew": "yes"})
     assert _decide(asked, lena, "accept", "ada").status == 303
     assert "lena-brandt</span> is looking" not in _page(asked, mia, "ada")
 

@@ -45,7 +45,7 @@ class Looks:
                 self._known.popitem(last=False)
 
     def gone(self, request: int, member: str) -> None:
-        """They have decided."""
+        """They have decided, or closed it."""
         with self._lock:
             self._known.pop((request, member), None)
 

@@ -90,7 +90,10 @@ def neighbours(visit: Visit, row: RequestRow) -> tuple[str | None, str | None]:
 def looking(visit: Visit) -> Response:
     """Somebody has it open: who else has. It keeps nobody from deciding."""
     row = request_of(visit, visit.params["id"])
-    visit.office.looks.at(row.id, visit.member.name, anew=visit.said("anew") == "yes")
+    if visit.said("gone") == "yes":
+        visit.office.looks.gone(row.id, visit.member.name)
+    else:
+        visit.office.looks.at(row.id, visit.member.name, anew=visit.said("anew") == "yes")
     others = visit.office.looks.others([row.id], visit.member.name).get(row.id, [])
     return visit.page("parts/looking.html", others=others, key=key_of(row))
 
