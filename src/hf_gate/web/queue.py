@@ -57,7 +57,7 @@ def page(visit: Visit) -> Response:
     matching = counted(asked.query, cells)
     shown = _rows(visit, asked, order, after, is_known=by is not None or matching is not None)
     following, total = shown.pop("next"), shown.pop("total", None)
-    standing = standing_of(cells)
+    standing, more = standing_of(cells), f"&by={by}" if by else ""
     pick = f"s_{visit.member.name}"
     return visit.page(
         "queue.html",
@@ -71,7 +71,8 @@ def page(visit: Visit) -> Response:
         by=by,
         total=total or total_of(visit, asked.query, cells),
         views=views_of(visit, asked, cells, by),
-        facets=facets_of(asked, cells, f"&by={by}" if by else ""),
+        facets=facets_of(asked, cells, more),
+        more=more,
         standing=standing,
         exports=[(kind, _file(asked.text, kind, by)) for kind in ("csv", "json")],
         problem=visit.office.bench_problem,

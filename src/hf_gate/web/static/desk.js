@@ -286,6 +286,11 @@
 
   // ---- the beginning -----------------------------------------------------------------------------------
   document.addEventListener("htmx:afterSettle", () => { rove(document); showSwitch(); const row = now(); if (row) { row.classList.add("is-focus"); row.setAttribute("aria-current", "true"); } });
+  // By person a line is not drawn anew: sent or taken back, it says that it is not in the tray any more.
+  document.addEventListener("htmx:afterSettle", () => {
+    if (Number($("#tray").dataset.count)) return;
+    for (const line of all(".at > .goes")) { line.classList.remove("goes"); $(".v-at", line).textContent = "left the tray"; }
+  });
   document.addEventListener("htmx:sendError", () => say("The desk does not answer. Nothing was decided."));
   document.addEventListener("htmx:responseError", (event) => { if (event.detail.xhr.status === 401) location.reload(); });
   rove(document);
