@@ -10,6 +10,8 @@ import pytest
 
 from hf_gate.domain.members import Member, Role
 from hf_gate.domain.tray import ground_of
+from hf_gate.web.carrying import carrying_of
+from hf_gate.web.plan import read_plan
 from hf_gate.web.shield import BIGGEST
 from tests.web.kit import GOOD, HOME, Room, Visitor
 
@@ -91,3 +93,36 @@ def test_what_lies_in_the_tray_of_who_may_not_decide_any_more_is_not_sent(room: 
     assert (room.row("ada").state.status, room.row("bob").state.status) == ("pending", "accepted")
     assert room.writes() == before + 1
     assert "mia may not decide here any more" in lena.get("/queue").body
+
+
+def test_nobody_decides_their_own_request_by_turning_a_run_back(room: Room) -> None:
+    room.ask([{"username": "bea"}, {"username": "ada"}], {"Purpose": GOOD})
+    bea, lena = room.visitor(Member(name="bea", role=Role.ADMIN)), room.visitor()
+    for name in ("bea", "ada"):
+        row = room.row(name)
+        values = {"verb": "reject", "key": row.state.hub_request or "", "version": ground_of(row), "reason": "No."}
+        assert lena.post("/tray", values).status == 303
+    room.leave()
+    run = room.office.store.runs(1)[0]
+    assert (run.total, room.row("bea").state.status) == (2, "rejected")
+    plan = bea.post(f"/runs/{run.id}", {"do": "undo"}).headers["location"]
+    own = 1 + [change.user for change in read_plan(room.office, plan.rpartition("/")[2]).changes].index("bea")
+    refused = bea.post(plan, {"do": "apply", "count": "2"})
+    assert refused.status == 409
+    assert f"Nobody decides a request of their own, and change {own} is about yours." in refused.body
+    less = bea.post(plan, {"do": "exclude", "n": str(own)}).headers["location"]
+    assert "/runs/" in bea.post(less, {"do": "apply", "count": "1"}).headers["location"]
+    assert "/runs/" in lena.post(plan, {"do": "apply", "count": "2"}).headers["location"]
+    carrying_of(room.office).stop()
+
+
+def test_an_admin_of_some_repos_lets_nobody_into_the_others(room: Room) -> None:
+    some = room.visitor(Member(name="sam", role=Role.ADMIN, repos=("acme/*",)))
+    for path, values in (
+        ("/settings/invite", {"name": "eve", "role": "admin", "repos": ""}),
+        ("/settings/revoke", {"name": "sam"}),
+    ):
+        assert some.post(path, values).status == 403
+    assert [one.name for one in room.office.members.all()] == ["sam"]
+    assert "Invite somebody" not in some.get("/settings").body
+    assert room.visitor().post("/settings/invite", {"name": "eve", "role": "viewer", "repos": ""}).status == 200

@@ -12,6 +12,7 @@ from ..domain.ids import Repo
 from ..domain.members import MEANING, ROLES, Role
 from ..domain.moments import ms
 from . import words
+from .proofs import is_whole
 from .terminal import invited
 from .visit import Refused, Visit
 
@@ -40,7 +41,7 @@ def _where(visit: Visit) -> list[tuple[Repo, str]]:
 
 def page(visit: Visit, link: str | None = None, for_whom: str | None = None) -> Response:
     """What a member may see of the others; links are shown once, when they are made."""
-    is_admin = visit.member.role is Role.ADMIN
+    is_admin = visit.member.role is Role.ADMIN and is_whole(visit)
     clock = wiring.now()
     return visit.page(
         "settings.html",
@@ -63,14 +64,26 @@ def page(visit: Visit, link: str | None = None, for_whom: str | None = None) -> 
 
 def invite(visit: Visit) -> Response:
     """Makes a personal link; an earlier one of the same name is not valid any more."""
+    _check(visit)
     wish = {"name": visit.said("name"), "role": visit.said("role"), "repos": visit.said("repos").split()}
     member, secret = invited(wish, visit.office), secrets.token_urlsafe(32)
     visit.office.members.invite(member, secret)
     return page(visit, link=secret, for_whom=member.name)
 
 
+def _check(visit: Visit) -> None:
+    """Who is let into some repos could make an admin of all of them, and be that."""
+    if not is_whole(visit):
+        raise Refused(
+            "Who is let into some repos only invites nobody, and puts nobody out.",
+            hint="An admin of all repos can.",
+            status=403,
+        )
+
+
 def revoke(visit: Visit) -> Response:
     """Takes somebody's link away and ends their sessions."""
+    _check(visit)
     name = visit.said("name")
     member = visit.office.members.named(name)
     if member is None:

@@ -268,12 +268,22 @@ def _refusal(office: Office, plan: Plan, visit: Visit) -> tuple[str, str]:
             return "The policies of this desk cannot be read now, so a plan of theirs is not let go.", ""
         digest = policies_digest(bench.policies) if plan.plan.policy_digest else None
         versions = run_cases.versions_of(bench.policies)
+    own = next((n for n, change in enumerate(plan.changes, start=1) if _is_own(change, visit.member.name)), None)
+    if own is not None:
+        no = f"Nobody decides a request of their own, and change {own} is about yours."
+        return no, "Leave it out, or let somebody else let it go."
     endpoint = office.store.endpoint
     try:
         run_cases.check(plan, endpoint=endpoint, policy_digest=digest, now=visit.now, versions=versions)
     except Guarded as problem:
         return f"{str(problem)[:1].upper()}{str(problem)[1:]}", "Make a new one."
     return "", ""
+
+
+def _is_own(change: Change, name: str) -> bool:
+    """Whether somebody would decide about themselves; what a policy or the end of a grant decides nobody does."""
+    is_personal = not change.policy and change.rule != run_cases.UNTIL
+    return is_personal and (change.user or "").lower() == name.lower()
 
 
 def _waiting(office: Office) -> int:
