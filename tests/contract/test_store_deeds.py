@@ -255,6 +255,7 @@ def test_repos_profiles_bindings_and_settings_come_back(store: Store) -> None:
     assert store.profiles([person, 99]) == {person: (b'{"a":2}', 6)}
     assert store.bindings("partners") == {"ada": "65"}
     assert (store.setting("k"), store.setting("gone")) == ("2", None)
+    assert (store.settings("k"), store.settings("k %"), store.settings("")) == ({"": "2"}, {}, {"k": "2"})
     with pytest.raises(KeyError, match="no columns"), store.writing() as write:
         write.repo_changed(EEG, {"id = 1; --": 1})
 

@@ -6,15 +6,17 @@ import json
 import random
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hf_gate.domain.events import Entry, SyncEnded
+from hf_gate.domain.events import ChangeSettled, ChangeStarted, Entry, PolicyPromoted, SyncEnded
 from hf_gate.domain.ledger import Checkpoint
 from hf_gate.errors import UsageError
+from hf_gate.usecases import keys
 from hf_gate.usecases.entries import entry_at, name_of, newest, parse_name
 from hf_gate.usecases.ledger_files import checkpoint_json, checkpoint_now, export, read_checkpoint, verify_lines
 from hf_gate.usecases.verify import Verified, verify
@@ -76,11 +78,17 @@ def test_an_entry_that_was_touched_is_named(desk: Desk, sql: str, seq: int) -> N
     assert seq in places(verify(desk.store))
 
 
-def test_a_private_part_that_was_exchanged_is_named_and_one_that_was_erased_is_not(desk: Desk) -> None:
+def test_a_private_part_that_was_exchanged_or_taken_away_is_named_and_one_that_was_erased_is_not(desk: Desk) -> None:
     tamper(desk, "UPDATE private SET data = (SELECT data FROM private WHERE id = 3) WHERE id = 5")
     (found,) = verify(desk.store).broken
     assert found.what == "its private part is not the one that was sealed"
     tamper(desk, "DELETE FROM private WHERE id = 5")
+    (found,) = verify(desk.store).broken
+    assert (found.seq, found.what) == (5, "its private part is gone, and its person was not erased")
+    whose = "SELECT r.person_id FROM requests r JOIN ledger l ON l.request_id = r.id WHERE l.id = 5"
+    with closing(sqlite3.connect(desk.file)) as db:
+        (person,) = db.execute(whose).fetchone()
+    tamper(desk, "UPDATE people SET salt = NULL WHERE id = ?", person)
     assert verify(desk.store).ok
     tamper(desk, "UPDATE people SET salt = NULL WHERE id = 7")
     assert {found.what for found in verify(desk.store).broken} == {"its private part is not the one that was sealed"}
@@ -91,6 +99,37 @@ def test_a_row_of_a_request_that_was_changed_behind_the_ledger_is_found_by_the_f
     assert verify(desk.store).ok
     (found,) = verify(desk.store, fold=True).broken
     assert "request 7 says accepted" in found.what
+
+
+@pytest.mark.parametrize("run", [None, "r_other"])
+def test_an_entry_that_is_filed_under_another_run_than_it_names_is_found_by_the_fold(
+    desk: Desk, run: str | None
+) -> None:
+    row = desk.rows("pending")[0]
+    started = ChangeStarted(run="r_1", before="pending", after="accepted")
+    settled = ChangeSettled(run="r_1", kind="done", after="accepted")
+    with desk.store.writing() as write:
+        write.append(desk.repo, [Entry(event=one, at=1, actor="lena", request=row.id) for one in (started, settled)])
+    assert verify(desk.store, fold=True).ok
+    tamper(desk, "UPDATE ledger SET run = ? WHERE kind = 'ChangeSettled'", run)
+    assert verify(desk.store).ok
+    (found,) = verify(desk.store, fold=True).broken
+    assert "which its body does not name" in found.what
+
+
+def test_a_policy_that_may_act_though_nobody_promoted_it_is_found_by_the_fold(desk: Desk) -> None:
+    with desk.store.writing() as write:
+        write.append(None, [Entry(event=PolicyPromoted(policy="mine", digest="aa" * 32), at=1, actor="lena")])
+        write.setting(keys.promoted("mine"), "aa" * 32)
+    assert verify(desk.store, fold=True).ok
+    tamper(desk, "UPDATE settings SET value = replace(value, 'aa', 'bb') WHERE key = 'promoted mine'")
+    (found,) = verify(desk.store, fold=True).broken
+    assert found.what == "policy mine may act as bbbbbbbb, and no entry tells who promoted that"
+
+
+def test_a_body_that_is_none_any_more_is_named_and_the_rest_is_folded(desk: Desk) -> None:
+    tamper(desk, "UPDATE ledger SET body = '{' WHERE seq = 9 AND repo_id > 0")
+    assert 9 in places(verify(desk.store, fold=True))
 
 
 def test_a_row_of_a_request_that_no_entry_tells_of_is_found_by_the_fold(desk: Desk) -> None:

@@ -327,7 +327,8 @@ def _lines(entry: Sealed, doc: Mapping[str, object]) -> Iterator[str]:
             yield f"    {key:10} {first}"
             yield from (f"    {'':10} {line}" for line in more)
     elif link.commitment is not None:
-        yield "  what was kept of the person has been erased; its seal stays."
+        gone = "is gone, and the person was not erased" if entry.salt is not None else "has been erased; its seal stays"
+        yield f"  what was kept of the person {gone}."
     yield f"  hash     {link.hash.hex()}"
 
 

@@ -47,12 +47,23 @@ def links(db: Database, chain: str, first: int) -> Iterator[Link]:
             yield Link(chain, seq, at, kind, actor, request, body.encode(), commitment, digest)
 
 
+def filed(db: Database, chain: str, first: int) -> Iterator[tuple[Link, str | None]]:
+    """The same, each with the run that it is found by, which is in no hash: the body must say so too."""
+    for page in _pages(db, f"SELECT {_LINK}, l.run FROM ledger l", chain, first):
+        for seq, at, kind, actor, request, body, commitment, digest, run in page:
+            yield Link(chain, seq, at, kind, actor, request, body.encode(), commitment, digest), run
+
+
 def sealed(db: Database, packer: Packer, chain: str, first: int) -> Iterator[tuple[Link, bytes | None, bytes | None]]:
-    """The same, each with salt and private part, None where they were erased; from 1 on also what stands before it."""
+    """The same, each with salt and private part, None where they were erased; from 1 on also what stands before it.
+
+    The salt without the private part: that is gone, though its person was not erased.
+    """
     first = _FIRST if first <= 1 else first
     select = (
         f"SELECT {_LINK}, p.salt, x.data FROM ledger l LEFT JOIN private x ON x.id = l.id"
-        " LEFT JOIN people p ON p.id = x.person_id"
+        " LEFT JOIN requests r ON r.id = CASE WHEN x.id IS NULL THEN l.request_id END"
+        " LEFT JOIN people p ON p.id = coalesce(x.person_id, r.person_id)"
     )
     for page in _pages(db, select, chain, first):
         for seq, at, kind, actor, request, body, commitment, digest, salt, data in page:

@@ -322,6 +322,10 @@ class Store:
         """The entries of a chain from one on, as they lie there."""
         return ledger.links(self._db, chain, first)
 
+    def filed(self, chain: str, first: int = 1) -> Iterator[tuple[Link, str | None]]:
+        """The same with the runs that they are found by."""
+        return ledger.filed(self._db, chain, first)
+
     def sealed(self, chain: str, first: int = 1) -> Iterator[tuple[Link, bytes | None, bytes | None]]:
         """The same with what its commitments can be proved by: salt and private part, None where they were erased."""
         return ledger.sealed(self._db, self._packer, chain, first)
@@ -356,6 +360,11 @@ class Store:
         """None when it is not set."""
         found = self._db.row("SELECT value FROM settings WHERE key = ?", (key,))
         return None if found is None else str(found[0])
+
+    def settings(self, prefix: str) -> Mapping[str, str]:
+        """Those whose keys begin so, by the rest of their keys."""
+        rows = self._db.rows("SELECT key, value FROM settings WHERE substr(key, 1, ?) = ?", (len(prefix), prefix))
+        return {key[len(prefix) :]: value for key, value in rows}
 
     def wish(self, run: str) -> str | None:
         """What somebody wishes of the process that carries a run: pause or stop."""

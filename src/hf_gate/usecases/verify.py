@@ -8,10 +8,13 @@ from functools import partial
 from itertools import takewhile
 from typing import Final, NamedTuple
 
+import msgspec
+
 from ..domain import events as e
-from ..domain.ledger import Break, Checkpoint, Link, against, prove
+from ..domain.ledger import DESK, Break, Checkpoint, Link, against, prove
 from ..domain.lifecycle import STATUSES
 from ..domain.state import WITHDRAWN, RequestState, evolve
+from . import keys
 from .ports import RequestRow, StorePort
 
 _LOOKS: Final = 3  # so often a row is compared with its events before it is said to differ
@@ -88,6 +91,8 @@ class Proof:
                 self._say(link, f"its body is none of a {link.kind}")
             if entry.private is not None:  # else it was erased, or kept back: the rest can still be proved
                 self._check_seal(link, entry.private, entry.salt)
+            elif entry.salt is not None and link.commitment is not None:  # erasing takes both
+                self._say(link, "its private part is gone, and its person was not erased")
             if link.seq in wanted:
                 self._found[chain, link.seq] = link.hash
             yield link
@@ -104,7 +109,9 @@ class Proof:
 def verify(store: StorePort, checkpoints: Sequence[Checkpoint] = (), *, fold: bool = False) -> Verified:
     """Every chain of the store, its seals, and the checkpoints that it keeps besides those that are handed in.
 
-    With `fold` also that each request stands where its events say; that takes memory for every request.
+    With `fold` also what lies beside the ledger and follows from it: that each request stands where its events say, that
+    entries are found by the runs that they name, and that every version of a policy that acts on its own was promoted.
+    That takes memory for every request.
     """
     proof = Proof([*store.checkpoints(), *checkpoints])
     heads = sorted(store.chains().items())
@@ -114,10 +121,7 @@ def verify(store: StorePort, checkpoints: Sequence[Checkpoint] = (), *, fold: bo
     proof.result.broken += _beyond(store, heads)
     result = proof.end()
     if fold:
-        told: set[int] = set()
-        for chain in sorted(result.chains):
-            result.broken += _refolded(store, chain, told)
-        result.broken += _untold(store, told)
+        result.broken += _refolded(store, sorted(result.chains))
     return result
 
 
@@ -136,6 +140,21 @@ def _beyond(store: StorePort, heads: Iterable[tuple[str, tuple[int, bytes]]]) ->
             yield Break(chain, length + 1, f"its head is entry {length}, and the last one that is there is entry {seq}")
 
 
+def _refolded(store: StorePort, chains: Sequence[str]) -> Iterator[Break]:
+    """Where something beside the ledger says something else than its events do."""
+    acting = store.settings(keys.promoted(""))  # first: what is promoted meanwhile is entered as well
+    told, promoted = set[int](), set[tuple[str, str]]()
+    for chain in chains:
+        fold = _Fold(store, chain)
+        yield from _differing(fold, told)
+        yield from fold.broken
+        promoted |= fold.promoted
+    yield from _untold(store, told)
+    for policy, digest in sorted(acting.items()):
+        if (policy, digest) not in promoted:
+            yield Break(DESK, 0, f"policy {policy} may act as {digest[:8]}, and no entry tells who promoted that")
+
+
 def _untold(store: StorePort, told: set[int]) -> Iterator[Break]:
     """Rows of requests that the ledger has never heard of."""
     for row in store.repos():
@@ -151,16 +170,30 @@ class _Fold:
 
     def __init__(self, store: StorePort, chain: str) -> None:
         self.states: dict[int, RequestState] = {}
-        self._store, self._chain, self._next = store, chain, 1
+        self.promoted: set[tuple[str, str]] = set()  # policies, and digests of their versions
+        self.broken: list[Break] = []
+        self.chain = chain
+        self._store, self._next = store, 1
 
     def go_on(self) -> None:
         """Takes in what was written since."""
-        for link in self._store.links(self._chain, self._next):
+        for link, run in self._store.filed(self.chain, self._next):
             self._next = link.seq + 1
-            if link.request is not None:
-                state = evolve(self.states.get(link.request), e.event_of(link.body), link.at)
-                if state is not None:
-                    self.states[link.request] = state
+            try:
+                event = e.event_of(link.body)
+            except msgspec.DecodeError:  # what it was is not to be had any more; its hash says so
+                continue
+            if run != getattr(event, "run", None):
+                self.broken.append(
+                    Break(self.chain, link.seq, f"it is found by run {run}, which its body does not name")
+                )
+            if isinstance(event, e.PolicyPromoted):
+                self.promoted.add((event.policy, event.digest))
+            if (
+                link.request is not None
+                and (state := evolve(self.states.get(link.request), event, link.at)) is not None
+            ):
+                self.states[link.request] = state
 
     def differing(self, numbers: Sequence[int]) -> Iterator[tuple[int, RequestRow | None]]:
         """Those whose row says something else."""
@@ -173,9 +206,8 @@ class _Fold:
                     yield number, row
 
 
-def _refolded(store: StorePort, chain: str, told: set[int]) -> Iterator[Break]:
+def _differing(fold: _Fold, told: set[int]) -> Iterator[Break]:
     """Where the table of requests says something else than the events do; `told` hears of whom there are any."""
-    fold = _Fold(store, chain)
     fold.go_on()
     doubted = sorted(fold.states)
     told.update(doubted)
@@ -189,4 +221,4 @@ def _refolded(store: StorePort, chain: str, told: set[int]) -> Iterator[Break]:
     for number, row in differing.items():
         state = fold.states[number]
         where = "is not there" if row is None else f"says {row.state.status}, version {row.state.version}"
-        yield Break(chain, 0, f"request {number} {where}; its events say {state.status}, version {state.version}")
+        yield Break(fold.chain, 0, f"request {number} {where}; its events say {state.status}, version {state.version}")
