@@ -30,8 +30,8 @@ from .sources.folder import Folder, read_folder, read_tables, told
 from .store.reading import Store
 from .usecases import keys
 from .usecases.judging import Court, compiled, court_of, with_texts
+from .usecases.planning import Desk
 from .usecases.propose import Heard, Room, hear, policies_digest
-from .usecases.run import Desk
 
 WORTH: Final = 20_000  # requests in one list: below, another process costs more than it brings
 PART: Final = 5_000  # requests that a process judges before it tells what came out

@@ -18,7 +18,8 @@ from hf_gate.usecases.carry import Carrier
 from hf_gate.usecases.decide import Direct
 from hf_gate.usecases.decisions import Ask, Choice
 from hf_gate.usecases.orders import lift
-from hf_gate.usecases.run import Turn, planned, told, turn
+from hf_gate.usecases.planning import planned
+from hf_gate.usecases.run import Turn, told, turn
 from hf_gate.usecases.runs import check, retry, undo, versions_of
 from tests.torture.near import Near
 from tests.torture.scene import POLICY, Scene, desk_folder

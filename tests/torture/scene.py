@@ -19,9 +19,9 @@ from hf_gate.store.reading import Store
 from hf_gate.usecases import runs
 from hf_gate.usecases.cadence import Kind
 from hf_gate.usecases.carry import Carrier
+from hf_gate.usecases.planning import Desk
 from hf_gate.usecases.ports import ClockPort, HubPort, StorePort
 from hf_gate.usecases.propose import hear, propose
-from hf_gate.usecases.run import Desk
 from hf_gate.usecases.sync import Synced, sync
 from hf_gate.wiring import read_place
 

@@ -15,7 +15,7 @@ from .output import to_json
 if TYPE_CHECKING:
     from ..plan.guards import Yes
     from ..plan.model import Change
-    from ..usecases.run import Desk
+    from ..usecases.planning import Desk
     from .frame import Run
     from .wish import Wish
 

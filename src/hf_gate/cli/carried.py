@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from ..domain.rows import ChangeRow, RunRow
     from ..plan.model import Change
+    from ..usecases.planning import Desk
     from ..usecases.ports import StorePort
-    from ..usecases.run import Desk
     from .frame import Run
 
 _SHOWN: Final = 30  # people of whom something is said

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..domain.rows import RequestRow
     from ..policy.model import Verdict
     from ..usecases.judging import Court
-    from ..usecases.run import Desk
+    from ..usecases.planning import Desk
     from .desk import OpenDesk
     from .frame import Run
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ..policy.tables import Table
     from ..usecases.hearing import Came, Hearing
     from ..usecases.judging import Court
-    from ..usecases.run import Desk
+    from ..usecases.planning import Desk
 
 _WAYS: Final[Mapping[str | None, str]] = {
     None: "directly",

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ..plan.model import Plan
     from ..store.reading import Store
     from ..usecases.carry import Carrier
-    from ..usecases.run import Desk
+    from ..usecases.planning import Desk
     from .frame import Run
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"

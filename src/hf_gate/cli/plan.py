@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ..plan.model import Plan
-    from ..usecases.run import Desk
+    from ..usecases.planning import Desk
     from .frame import Run
 
 CHANGES = 3  # the exit code of --detailed-exitcode when there are any
@@ -49,7 +49,7 @@ def plan(run: Run, path: Path | None, valid: str, moment: str | None, profiles: 
     from ..config import parse_seconds  # noqa: PLC0415 - only here
     from ..plan.model import written  # noqa: PLC0415 - only who plans
     from ..usecases.made import remember  # noqa: PLC0415 - only who plans
-    from ..usecases.run import planned  # noqa: PLC0415 - only who plans
+    from ..usecases.planning import planned  # noqa: PLC0415 - only who plans
     from ..wiring import write_private  # noqa: PLC0415 - only who plans
 
     lasting = timedelta(seconds=parse_seconds(valid, "--valid"))

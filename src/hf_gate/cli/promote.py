@@ -16,7 +16,7 @@ from .policyfiles import read_policies, refuse
 if TYPE_CHECKING:
     from ..plan.model import Change
     from ..policy.model import Policy
-    from ..usecases.run import Desk
+    from ..usecases.planning import Desk
 
 
 @command("promote", examples=("hf-gate policy promote eeg", "hf-gate policy promote eeg --yes --max-changes 611"))
@@ -75,7 +75,7 @@ def _enforced(desk: Desk, name: str) -> Policy:
 
 def _first_cycle(desk: Desk, policy: Policy) -> list[Change]:
     """What the next turn of `run` would do by this policy, were it to act on all at once."""
-    from ..usecases.run import planned  # noqa: PLC0415 - as above
+    from ..usecases.planning import planned  # noqa: PLC0415 - as above
 
     plan = planned(desk, profiles=0).plan
     return [change for change in plan.changes if change.policy_digest == policy.digest]

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from ..domain.rows import RequestRow
     from ..plan.model import Change
     from ..usecases.orders import Waiting
-    from ..usecases.run import Desk, Turn
+    from ..usecases.planning import Desk
+    from ..usecases.run import Turn
     from .frame import Run
 
 _LOOK_FOR_REPOS: Final = 3600.0  # seconds between two looks for repos that a glob means

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from ..domain.rows import RunRow
     from ..plan.model import Plan
+    from ..usecases.planning import Desk
     from ..usecases.ports import StorePort
-    from ..usecases.run import Desk
     from .frame import Run
 
 _ALL: Final = 2**31 - 1

@@ -18,8 +18,8 @@ from ..domain.state import RequestState
 from ..policy.evaluate import Judge
 from ..policy.model import Facts, Verdict
 from .judging import Court, SourcesPort, cases_of
+from .planning import enrich
 from .ports import StorePort
-from .run import enrich
 
 _ENTRIES: Final = 200
 

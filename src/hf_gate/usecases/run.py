@@ -4,31 +4,25 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final, TypeAlias
 
-from ..domain.ids import Person, Repo
+from ..domain.ids import Repo
 from ..domain.moments import ms
 from ..domain.outcomes import Ends, law_of
 from ..domain.outcomes import Kind as Ended
-from ..domain.rows import PersonRow, RunRow
+from ..domain.rows import RunRow
 from ..errors import HfGateError
 from ..plan import guards
 from ..plan.guards import Start
-from ..plan.model import VALID, Change, Plan, resealed
-from ..policy.model import Mode, Policy
-from ..policy.spelling import Rate
-from ..policy.tables import Table, unbound
-from ..protocol.skew import TRUSTED
+from ..plan.model import Change, Plan, resealed
+from ..policy.model import Mode
 from . import keys
 from .cadence import Kind, due_kind, note_of
 from .carry import PLANNED, Carrier
-from .judging import Court, SourcesPort
 from .orders import Gates, Refusal, Waiting, refuse, refused
-from .ports import ClockPort, HubPort, StorePort
-from .propose import Doors, Hears, Open, Proposal, propose
+from .planning import Desk, Planned, planned
+from .ports import StorePort
 from .runs import UNFINISHED, begin
 from .sync import Synced, report_counts, sync
 
@@ -62,25 +56,6 @@ class Turn:
     def found(self) -> bool:
         """Whether anything new was met: then the next look comes sooner."""
         return any(one.news for one in self.synced)
-
-
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """What a turn works with; joined in wiring."""
-
-    store: StorePort
-    hub: HubPort
-    clock: ClockPort
-    sources: SourcesPort
-    actor: str
-    policies: Sequence[Policy]
-    courts: Callable[[], Sequence[Court]]
-    hearing: Hears
-    budgets: Mapping[str, Rate]
-    protected: Collection[str] = ()
-    tables: Mapping[str, Table] = field(default_factory=dict)
-    zone: tzinfo = UTC
-    governs: Callable[[Repo], bool] = lambda _: True
 
 
 CarrierOf: TypeAlias = Callable[[RunRow], Carrier]
@@ -155,61 +130,6 @@ def _may_count(desk: Desk, repo: Repo) -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """A plan, and how many profiles were read for it. `skew`: so many seconds the clock is off, and no grant is ended."""
-
-    plan: Plan
-    profiles: int = 0
-    skew: float | None = None
-
-
-def planned(
-    desk: Desk,
-    *,
-    profiles: int,
-    moment: datetime | None = None,
-    valid: timedelta = VALID,
-    doors: Callable[[], Doors] = Open,
-) -> Planned:
-    """A plan; when profiles can change verdicts so many are read at most, and it is made once more.
-
-    With another `moment` than now nothing is read, bound or entered. `doors`: what changes pass, each time anew.
-    """
-    now, is_now = moment or desk.clock.now(), moment is None
-    if is_now:
-        bind_tables(desk, profiles)
-    skew = _distrusted(desk, now) if is_now else None
-
-    def once() -> Proposal:
-        return propose(
-            desk.store,
-            desk.courts(),
-            desk.hearing,
-            now=now,
-            policies=desk.policies,
-            protected=desk.protected,
-            governs=desk.governs if skew is None else lambda _: False,
-            valid=valid,
-            enters=is_now,
-            doors=doors(),
-        )
-
-    proposal, read = once(), 0
-    if is_now and profiles and proposal.needs:
-        read = enrich(desk.store, desk.sources, proposal.needs, now, profiles)
-    return Planned(once().plan if read else proposal.plan, read, skew)
-
-
-def _distrusted(desk: Desk, now: datetime) -> float | None:
-    """How many seconds the Hub's clock is ahead of ours, when that is too far to end anything by ours."""
-    if desk.hub.skew is None and (due := next(iter(desk.store.due(ms(now))), None)) is not None:
-        with suppress(HfGateError):
-            desk.hub.gate(due.repo)  # nothing was asked yet, and any answer tells the time
-    skew = desk.hub.skew
-    return skew if skew is not None and abs(skew) > TRUSTED else None
-
-
 def _proposed(desk: Desk, done: Turn, profile_budget: int) -> Planned:
     """The plan of a turn: without what may not be done on its own, which is counted."""
     lately = refused(desk.store, [row.repo for row in desk.store.repos()], ms(desk.clock.now()))
@@ -225,42 +145,6 @@ def _proposed(desk: Desk, done: Turn, profile_budget: int) -> Planned:
     done.refused = {repo: refusal for repo, refusal in lately.items() if gates.kept_back[str(repo)]}
     done.passed_over, done.skew = gates.passed_over, found.skew
     return found
-
-
-def enrich(store: StorePort, sources: SourcesPort, people: Sequence[PersonRow], now: datetime, budget: int) -> int:
-    """Reads the profiles that can change a verdict and keeps them with their age; how many were read."""
-    wanted = {row.id: Person(row.identity.user_id, row.identity.username, row.identity.fullname) for row in people}
-    fetched = sources.fetch(wanted.values(), now, budget)
-    with store.writing() as write:
-        for ident, person in wanted.items():
-            document = fetched.get(sources.key(person) or "")
-            if document is not None:
-                write.profile(ident, document, ms(now))
-    return len(fetched)
-
-
-def bind_tables(desk: Desk, budget: int) -> int:
-    """Binds usernames of tables to the accounts that bear them now, one call each; whoever takes a name later is not meant.
-
-    Also remembers how many rows each table had, so that half a file is told from a short one.
-    """
-    names = [
-        (table, name)
-        for table in desk.tables.values()
-        if not table.refused
-        for name in unbound([table], desk.store.bindings(table.name))
-    ][:budget]
-    now = desk.clock.now()
-    found = {name: desk.sources.account(name) for name in dict.fromkeys(name for _, name in names)}
-    with desk.store.writing() as write:
-        for table, name in names:
-            ident = found[name]
-            if ident is not None:
-                write.bind(table.name, name, ident, "load", ms(now))
-        for table in desk.tables.values():
-            if not table.refused:
-                write.setting(keys.rows(table.name), str(len(table.rows)))
-    return len(found)
 
 
 # ---- what may be done without being asked ------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from ..domain.moments import ms
 from ..errors import HfGateError, UsageError
 from ..plan.model import Plan
 from ..store.carried import Carried
-from ..usecases.run import Desk, planned
+from ..usecases.planning import Desk, planned
 from .office import Office
 
 _log = logging.getLogger("hf_gate.web")

@@ -1,0 +1,132 @@
+"""A plan of a desk: names of tables bound, profiles that matter read, everybody judged; and what a desk is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, tzinfo
+
+from ..domain.ids import Person, Repo
+from ..domain.moments import ms
+from ..domain.rows import PersonRow
+from ..errors import HfGateError
+from ..plan.model import VALID, Plan
+from ..policy.model import Policy
+from ..policy.spelling import Rate
+from ..policy.tables import Table, unbound
+from ..protocol.skew import TRUSTED
+from . import keys
+from .judging import Court, SourcesPort
+from .ports import ClockPort, HubPort, StorePort
+from .propose import Doors, Hears, Open, Proposal, propose
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What a turn works with; joined in `joining`."""
+
+    store: StorePort
+    hub: HubPort
+    clock: ClockPort
+    sources: SourcesPort
+    actor: str
+    policies: Sequence[Policy]
+    courts: Callable[[], Sequence[Court]]
+    hearing: Hears
+    budgets: Mapping[str, Rate]
+    protected: Collection[str] = ()
+    tables: Mapping[str, Table] = field(default_factory=dict)
+    zone: tzinfo = UTC
+    governs: Callable[[Repo], bool] = lambda _: True
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A plan, and how many profiles were read for it. `skew`: so many seconds the clock is off, and no grant is ended."""
+
+    plan: Plan
+    profiles: int = 0
+    skew: float | None = None
+
+
+def planned(
+    desk: Desk,
+    *,
+    profiles: int,
+    moment: datetime | None = None,
+    valid: timedelta = VALID,
+    doors: Callable[[], Doors] = Open,
+) -> Planned:
+    """A plan; when profiles can change verdicts so many are read at most, and it is made once more.
+
+    With another `moment` than now nothing is read, bound or entered. `doors`: what changes pass, each time anew.
+    """
+    now, is_now = moment or desk.clock.now(), moment is None
+    if is_now:
+        bind_tables(desk, profiles)
+    skew = _distrusted(desk, now) if is_now else None
+
+    def once() -> Proposal:
+        return propose(
+            desk.store,
+            desk.courts(),
+            desk.hearing,
+            now=now,
+            policies=desk.policies,
+            protected=desk.protected,
+            governs=desk.governs if skew is None else lambda _: False,
+            valid=valid,
+            enters=is_now,
+            doors=doors(),
+        )
+
+    proposal, read = once(), 0
+    if is_now and profiles and proposal.needs:
+        read = enrich(desk.store, desk.sources, proposal.needs, now, profiles)
+    return Planned(once().plan if read else proposal.plan, read, skew)
+
+
+def _distrusted(desk: Desk, now: datetime) -> float | None:
+    """How many seconds the Hub's clock is ahead of ours, when that is too far to end anything by ours."""
+    if desk.hub.skew is None and (due := next(iter(desk.store.due(ms(now))), None)) is not None:
+        with suppress(HfGateError):
+            desk.hub.gate(due.repo)  # nothing was asked yet, and any answer tells the time
+    skew = desk.hub.skew
+    return skew if skew is not None and abs(skew) > TRUSTED else None
+
+
+def enrich(store: StorePort, sources: SourcesPort, people: Sequence[PersonRow], now: datetime, budget: int) -> int:
+    """Reads the profiles that can change a verdict and keeps them with their age; how many were read."""
+    wanted = {row.id: Person(row.identity.user_id, row.identity.username, row.identity.fullname) for row in people}
+    fetched = sources.fetch(wanted.values(), now, budget)
+    with store.writing() as write:
+        for ident, person in wanted.items():
+            document = fetched.get(sources.key(person) or "")
+            if document is not None:
+                write.profile(ident, document, ms(now))
+    return len(fetched)
+
+
+def bind_tables(desk: Desk, budget: int) -> int:
+    """Binds usernames of tables to the accounts that bear them now, one call each; whoever takes a name later is not meant.
+
+    Also remembers how many rows each table had, so that half a file is told from a short one.
+    """
+    names = [
+        (table, name)
+        for table in desk.tables.values()
+        if not table.refused
+        for name in unbound([table], desk.store.bindings(table.name))
+    ][:budget]
+    now = desk.clock.now()
+    found = {name: desk.sources.account(name) for name in dict.fromkeys(name for _, name in names)}
+    with desk.store.writing() as write:
+        for table, name in names:
+            ident = found[name]
+            if ident is not None:
+                write.bind(table.name, name, ident, "load", ms(now))
+        for table in desk.tables.values():
+            if not table.refused:
+                write.setting(keys.rows(table.name), str(len(table.rows)))
+    return len(found)
