@@ -43,7 +43,8 @@ that it makes, without the Hub's. On a machine with other work the first grows, 
 
 Its pages over a store on SQLite with 50 repos, filled without a Hub, asked for one after the other in the process that
 makes them: from the call that came to the last byte of the answer, with the policies heard for each row that is shown. Each
-page was seen once before. What is felt at the keyboard is measured by the page itself, in Chromium without a window, on
+page was seen once before. The first figure is what a clock on the wall shows; CPU is what the process computed of that,
+and the rest is waiting for a core where the machine has other work. What is felt at the keyboard is measured by the page itself, in Chromium without a window, on
 the same machine as the server.
 """,
 }

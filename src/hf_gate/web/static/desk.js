@@ -66,11 +66,11 @@
   for (const end of ["pointerup", "pointercancel"]) document.addEventListener(end, () => setTimeout(() => { isDown = false; enter(document.activeElement); }), true);
   document.addEventListener("focusin", (event) => { if (!isDown) enter(event.target); });
   // One tab stop a row: the person's link. The arrows go along its buttons.
-  function rove(root) { for (const one of all("#rows .c-act > *, #rows .c-pick input", root)) one.tabIndex = -1; }
+  function rove(root) { for (const one of all("#rows .c-act > *, #rows .c-pick input, #rows .at :is(input, a)", root)) one.tabIndex = -1; }
   function along(by) {
     const row = now();
     if (!row) return false;
-    const stops = all(".who, .c-act > *", row), at = stops.indexOf(document.activeElement);
+    const stops = all(".who, .at :is(input, a), .c-act > *", row), at = stops.indexOf(document.activeElement);
     if (at < 0) return false;
     const next = stops[at + by];
     if (next) next.focus();
