@@ -122,3 +122,9 @@ def test_a_request_that_is_open_elsewhere_says_who_looks(browser: Browser, page:
         expect(page.locator("#looking")).to_contain_text("mia is looking")
         page.keyboard.press("a")  # it keeps nobody from anything
         expect(page.locator("#tray")).to_contain_text("cyd")
+        other.goto(f"{desk.url}/keys")
+        page.wait_for_function(
+            """async () => { while ((await (await fetch("/queue?q=cyd")).text()).includes("is looking"))
+              await new Promise((done) => setTimeout(done, 200)); return true; }""",
+            timeout=20_000,
+        )

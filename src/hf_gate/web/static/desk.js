@@ -273,6 +273,10 @@
   }
   setInterval(tick, 1000);
 
+  // Whoever leaves a request does not look at it any more.
+  const look = $("#looking");
+  if (look) addEventListener("pagehide", () => navigator.sendBeacon(look.getAttribute("hx-post"), new URLSearchParams({ gone: "yes" })));
+
   function showSwitch() {
     for (const one of all("[data-script]")) one.hidden = false;
     for (const one of all("[data-keys-switch]")) one.textContent = `Switch single keys ${keysOn ? "off" : "on"}`;
