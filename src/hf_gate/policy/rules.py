@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping as Map
 
 from .model import Action, Place, Rule, Span, Until
@@ -75,6 +76,7 @@ _LATER = {
     "notice": "`notice` belongs to a later version: nobody is told before the end yet.",
     "audit": "`audit` belongs to a later version: let a share go to people by a rule of its own.",
 }
+_FACT = re.compile(r"[a-z_]+\.[a-z_]|form\[|now\b")  # as facts are written
 _DEFAULT_REASON = "Please complete your answers, then ask again."
 _DEFAULT_REFUSAL = "Your request does not meet the terms of this repository."
 
@@ -235,9 +237,7 @@ def _until(shape: Shape, keys: Keys) -> Until | None:
     if "until" not in keys:
         return None
     node = keys["until"][1]
-    if isinstance(node, Scalar) and node.text.startswith(
-        ("tables.", "answers.", "form", "request.", "history.", "terms.")
-    ):
+    if isinstance(node, Scalar) and _FACT.match(node.text):
         shape.say(node, "later", "`until` with a fact belongs to a later version: write 1y, or a day as 2027-06-30.")
         return None
     return shape.parsed(node, "until", "bad_until", parse_until)
