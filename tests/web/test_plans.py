@@ -210,8 +210,12 @@ def test_where_there_are_two_admins_both_look_at_a_large_plan(full: Room, planne
         assert noor.post(planned, {"do": "approve", "count": "7"}).status == 422
         assert noor.post(planned, {"do": "approve", "count": "700"}).status == 303
         assert "second person must agree" not in words(lena.get(planned))
-    finally:
+        full.visitor(Member(name="kim", role=Role.ADMIN))
         full.office.members.invite(Member(name="noor", role=Role.ADMIN), None)
+        assert "second person must agree" in words(lena.get(planned)), "whoever agreed was put out"
+    finally:
+        for name in ("noor", "kim"):
+            full.office.members.invite(Member(name=name, role=Role.ADMIN), None)
 
 
 # ---- who sees it ---------------------------------------------------------------------------------------------------------

@@ -306,7 +306,8 @@ def _needs_second(visit: Visit, sight: Sight) -> bool:
     """Whether nobody but this person has seen it yet: whoever made it and whoever approved it have."""
     if not _is_large(visit, sight):
         return False
-    return not ({sight.about("by"), *sight.about("approved", ())} - {None, "", visit.member.name})
+    seen = {sight.about("by"), *sight.about("approved", ())} - {None, "", visit.member.name}
+    return not any(visit.office.member(name) for name in seen)  # whoever was put out since does not count
 
 
 def act(visit: Visit) -> Response:
