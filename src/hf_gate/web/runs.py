@@ -203,7 +203,7 @@ def _told(visit: Visit, going: Going) -> dict[str, Any]:
         "left": left,
         "ends_about": "" if going.left is None else f"{_clock(visit, visit.now + going.left[1])}",
         "now_doing": _doing(going),
-        "said": f"{going.share} percent. {_doing(going)}.",
+        "spoken": f"{going.share} percent. {_doing(going)}.",
     }
 
 
