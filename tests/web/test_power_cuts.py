@@ -91,7 +91,7 @@ def _begin_selection(lena: Caller) -> str:
     assert count[1] == str(MANY)
     values = {"verb": "reset", "count": count[1], "typed": count[1], "reason": "Please say more."}
     assert lena.ask("POST", place.partition("?")[0], values)[1] == "/queue"
-    assert lena.ask("POST", "/tray/send", {"next": "/queue"})[0] == 303
+    assert lena.ask("POST", "/tray/send", {"which": "last", "next": "/queue"})[0] == 303
     return ""
 
 
@@ -136,9 +136,9 @@ def test_killed_in_the_midst_of_it(tmp_path: Path, local: LocalHub, what: str) -
     with a_program(tmp_path, local, "600s") as program:
         lena = Caller(program)
         _waits_for_all(lena)
-        local.set_faults(["delay_after:s=0.5:on=batch"])
-        run = BEGIN[what](lena)
         _hold(lena)
+        local.set_faults(["delay_after:s=1:on=batch"])
+        run = BEGIN[what](lena)
         _until(lambda: bool(_moved(local)), local.journal)
         program.kill()
     assert 0 < len(_moved(local)) < MANY
@@ -161,9 +161,9 @@ def test_killed_again_and_again_in_any_weather(tmp_path: Path, local: LocalHub, 
     with a_program(tmp_path, local, "600s") as program:
         lena = Caller(program)
         _waits_for_all(lena)
+        _hold(lena)
         local.set_faults(dice.choice(WEATHER))
         run = BEGIN[what](lena)
-        _hold(lena)
         _within(program, dice, 0.6)
         program.kill()
     for _ in range(5):
