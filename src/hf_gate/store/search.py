@@ -92,7 +92,7 @@ def _streams(found: Conditions) -> list[tuple[str, list[object]]]:
         return [("r.verdict_id = ?", [one]) for one in verdicts]
     if repos is not None and statuses is not None and len(repos) * len(statuses) <= _STREAMS:
         return [("r.repo_id = ? AND r.status = ?", [repo, status]) for repo in repos for status in statuses]
-    if statuses is not None and repos is None and len(statuses) <= _STREAMS:
+    if statuses is not None and len(statuses) <= _STREAMS:
         return [("r.status = ?", [status]) for status in statuses]
     return [("1 = 1", [])]
 
