@@ -10,17 +10,19 @@ from pathlib import Path
 import pytest
 
 from hf_gate.domain.lifecycle import Status
+from hf_gate.domain.moments import ms
 from hf_gate.domain.requests import Target
 from hf_gate.domain.rows import RunRow
 from hf_gate.errors import Guarded, HfGateError, NotGated, StoreDamaged
 from hf_gate.plan.render import sentences
-from hf_gate.usecases.carry import Carrier
+from hf_gate.usecases.carry import Carrier, halt
 from hf_gate.usecases.decide import Direct
 from hf_gate.usecases.decisions import Ask, Choice
-from hf_gate.usecases.orders import lift
+from hf_gate.usecases.orders import lift, promote
 from hf_gate.usecases.planning import planned
 from hf_gate.usecases.run import Turn, told, turn
 from hf_gate.usecases.runs import check, retry, undo, versions_of
+from tests.torture.failing import Failing, Killed
 from tests.torture.near import Near
 from tests.torture.scene import POLICY, Scene, desk_folder
 
@@ -278,6 +280,23 @@ def test_a_version_that_was_let_go_on_acts_again_where_a_run_of_it_was_stopped(s
     (policy,) = scene.desk.policies
     with scene.store.writing() as write:
         lift(scene.store, write, policy.digest)
+    assert told(take(scene))["halted"] == []
+    assert stand(scene) == {"accepted"}
+
+
+def test_what_was_let_go_on_is_not_halted_again_by_reading_what_was_under_way(scene: Scene) -> None:
+    scene.ask(["ada", "bo", "cy"])
+    scene.sync()
+    run, dying = scene.approve(scene.plan()), Failing(scene.store, 1_000_000)
+    scene.near.seen = lambda send: dying.die() if send.changes else None
+    with suppress(HfGateError, Killed):
+        scene.carry(run, store=dying)
+    scene.near.seen = lambda _: None
+    scene.restart()
+    scene.store.wish_for(run.id, "stop")
+    halt(scene.store, scene.again(run), "stop", ms(scene.clock.now()))
+    (policy,) = scene.desk.policies
+    promote(scene.store, policy, "lena", ms(scene.clock.now()))
     assert told(take(scene))["halted"] == []
     assert stand(scene) == {"accepted"}
 

@@ -270,7 +270,8 @@ class Carrier:
             state = STOPPED
         is_meant = state in (PAUSED, STOPPED) and self.store.wish(run.id) is not None
         with self.store.writing() as write:
-            keep_halt(self.store, write, run, is_meant=is_meant)
+            if not is_meant or state != run.state:  # what was halted before may have been let go on meanwhile
+                keep_halt(self.store, write, run, is_meant=is_meant)
             return close_run(write, run, state, self._at())
 
     def _at(self) -> int:
