@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 @command("promote", examples=("hf-gate policy promote eeg", "hf-gate policy promote eeg --yes --max-changes 611"))
 @click.argument("name")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-@click.option("--max-changes", type=click.IntRange(1), help="With --yes: so many changes in the first cycle at most.")
+@click.option("--max-changes", type=click.IntRange(1), help="With --yes: so many changes in the first turn at most.")
 def policy_promote(run: Run, *, name: str, yes: bool, max_changes: int | None) -> int:
-    """Let this version of a policy act in `hf-gate run` without being asked, also where its first cycle is large.
+    """Let this version of a policy act in `hf-gate run` without being asked, also where its first turn is large.
 
-    Says first what that cycle would change. The word stands in the ledger, and is for this version: a policy that
+    Says first what that turn would change. The word stands in the ledger, and is for this version: a policy that
     means something else tomorrow needs it again. It also lets a version go on whose run was paused or stopped.
     """
     found = read_policies(run, needs_desk=True, is_said=False)
@@ -39,7 +39,7 @@ def policy_promote(run: Run, *, name: str, yes: bool, max_changes: int | None) -
     desk = office(run)
     policy = _enforced(desk, name)
     is_known = is_promoted(desk.store, policy)
-    changes = [] if is_known else _first_cycle(desk, policy)
+    changes = [] if is_known else _first_turn(desk, policy)
     if not is_known:
         _confirm(run, desk, policy, changes, yes=yes, max_changes=max_changes)
         promote(desk.store, policy, desk.actor, ms(desk.clock.now()))
@@ -73,7 +73,7 @@ def _enforced(desk: Desk, name: str) -> Policy:
     return policy
 
 
-def _first_cycle(desk: Desk, policy: Policy) -> list[Change]:
+def _first_turn(desk: Desk, policy: Policy) -> list[Change]:
     """What the next turn of `run` would do by this policy, were it to act on all at once."""
     from ..usecases.planning import planned  # noqa: PLC0415 - as above
 
@@ -104,9 +104,9 @@ def _told(policy: Policy, changes: Sequence[Change]) -> Iterator[str]:
 
     lead = f"Policy {policy.name}@{policy.digest[:8]} would act unattended."
     if not changes:
-        yield f"{lead} Its first cycle would change nothing by what the store knows now."
+        yield f"{lead} Its first turn would change nothing by what the store knows now."
         return
-    yield f"{lead} Its first cycle would change {numbered(len(changes), 'request')}: {tally(changes)}."
+    yield f"{lead} Its first turn would change {numbered(len(changes), 'request')}: {tally(changes)}."
     for row in _by_repo(changes):
         yield f"  {row['where']}: {row['count']:,}"
 
