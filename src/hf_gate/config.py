@@ -204,7 +204,11 @@ def _profile(name: str, file: Mapping[str, object], paths: Paths) -> Mapping[str
         return chosen
     running = _running_profile(paths.profiles / f"{name}.json")
     if running is None:
-        hint = "Start it with `hf-gate demo`, and leave that running." if name == "demo" else None
+        hint = (
+            "Start it with `hf-gate demo`, and leave that running. For a Hub of yours: unset HF_GATE_PROFILE."
+            if name == "demo"
+            else None
+        )
         raise UsageError(
             f"there is no profile {name!r}: nothing was sent.",
             hint=hint or f"Write [profiles.{name}] with an endpoint into {paths.config_file}.",

@@ -239,12 +239,21 @@ class GateGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         command = self.get_command(ctx, args[0])
         if command is None:
-            near = difflib.get_close_matches(args[0], self.table, n=1, cutoff=0.5)
+            near = self._below(ctx, args[0]) or difflib.get_close_matches(args[0], self.table, n=1, cutoff=0.5)
             guess = f"Did you mean `{ctx.command_path} {near[0]}`?" if near else ""
             raise UsageError(
                 f"there is no command {args[0]!r}.", hint=f"{guess} `{ctx.command_path} --help` lists them.".strip()
             )
         return args[0], command, args[1:]
+
+    def _below(self, ctx: click.Context, name: str) -> list[str]:
+        """The command of that name inside a group of this table, where its line of help lists it."""
+        for group, entry in self.table.items():
+            if f" {name}" in entry.summary.partition(":")[2].replace(",", " ").replace(".", " "):
+                found = self.get_command(ctx, group)
+                if isinstance(found, GateGroup) and name in found.table:
+                    return [f"{group} {name}"]
+        return []
 
     def invoke(self, ctx: click.Context) -> object:
         if not ctx._protected_args and not ctx.args:  # noqa: SLF001 - click has no public word for "no command given"

@@ -169,7 +169,11 @@ def _tell(message: str, hint: str, code: int) -> int:
 
 def _click_hint(problem: click.ClickException) -> str:
     ctx = getattr(problem, "ctx", None)
-    return f"`{ctx.command_path} --help` shows what it takes." if ctx else ""
+    if ctx is None:
+        return ""
+    examples = getattr(ctx.command, "examples", ()) if isinstance(problem, click.MissingParameter) else ()
+    example = f"For example `{examples[0]}`; " if examples else ""
+    return f"{example}`{ctx.command_path} --help` shows what it takes."
 
 
 def _code_of_system(problem: OSError) -> int:

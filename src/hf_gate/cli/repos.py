@@ -54,7 +54,9 @@ def repos_ls(run: Run, *, owners: tuple[str, ...]) -> int:
     if not owners:
         account = run.account
         if account is None:
-            raise NotAllowed("no token is there, so whose repos are meant is not known.", hint="Name an OWNER.")
+            raise NotAllowed(
+                "no token is there, so whose repos are meant is not known.", hint="Name an OWNER, or `hf auth login`."
+            )
         owners = (account.name, *account.orgs)
     rows = (_gate_row(gate) for owner in owners for gate in run.hub.gated_repos(owner))
     columns = [
