@@ -196,9 +196,10 @@ def test_a_clear_queue_says_what_was_decided_and_how_fast(room: Room) -> None:
 def test_a_repo_that_could_not_be_read_is_named_with_the_age_of_its_rows(room: Room) -> None:
     room.ask([{"username": "ada"}], {"Purpose": GOOD})
     with room.office.store.writing() as write:
-        write.repo_changed(room.repo, {"problem": "The Hub says 403: <no> access."})
+        write.repo_changed(room.repo, {"problem": "The Hub says 403: <no> access\u202e."})
     body = room.visitor().get("/queue").body
-    assert "The Hub says 403: &lt;no&gt; access." in body
+    assert "The Hub says 403: &lt;no&gt; access<span" in body
+    assert "\u202e" not in body
     assert re.search(r"Its rows are \d+ s old", body)
     assert len(room.visitor().get("/queue").rows) == 1
 
@@ -213,7 +214,7 @@ def test_a_desk_that_was_never_read_says_so_and_looks_again(tmp_path: Path) -> N
         assert "Not read yet." in mia.get("/queue").body
         assert "No repo yet." in noa.get("/queue").body
         room.office.pulse.problem = "The token is not valid."
-        assert "The token is not valid. It is tried again by itself" in mia.get("/queue").body
+        assert "The token is not valid.</bdi> It is tried again by itself" in mia.get("/queue").body
 
 
 def test_whom_a_policy_in_shadow_would_reject_can_be_asked_for(tmp_path: Path) -> None:
