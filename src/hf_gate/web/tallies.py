@@ -14,7 +14,7 @@ from ..store.facets import Cell, count, cube
 from .asking import Asked, scoped
 from .visit import Visit
 
-MOST: Final = 300  # up to here requests are counted for a query that no counter knows
+MOST: Final = 200  # up to here requests are counted for a query that no counter knows
 _PLACE: Final = {"repo": 0, "status": 1, "verdict": 2, "rule": 3}  # of a key in a cell
 _FACETS: Final = (("Repo", "repo"), ("Verdict", "verdict"), ("Rule", "rule"), ("Status", "status"))
 _SHOWN: Final = 12  # choices of a facet
