@@ -64,6 +64,19 @@ def test_a_turn_tells_scripts_the_same(console: Console) -> None:
     assert console.run("run", "--once", "--json").json["done"] == []
 
 
+def test_what_a_guard_leaves_for_later_may_be_done_by_hand(console: Console, fresh: LocalHub, tmp_path: Path) -> None:
+    fill(fresh, ["cyd"], DATASET, {"Purpose": "test"})
+    place = tmp_path / "hf-gate.yaml"
+    place.write_text(place.read_text("utf-8").replace("reset: 200/h", "reset: 1/h"), "utf-8")
+    said = console.run("run", "--once").out
+    assert re.search(
+        r"1 to reset are over a guard.+`hf-gate status` says which.+`hf-gate apply plan.json`\.\n", said
+    ), said
+    assert "STUCK: the guard reset: 1/h is used up" in console.run("status").out
+    assert console.run("plan", "--out", "plan.json").code == 0
+    assert "1 done: 1 reset (say-more)" in console.run("apply", "plan.json", "--yes").out
+
+
 def test_a_run_is_shown_with_what_became_of_each(console: Console) -> None:
     run = console.run("run", "--once", "--json").json["run"]
     shown = console.run("runs", "show", run).out

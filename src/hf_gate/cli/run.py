@@ -212,7 +212,10 @@ def _left(done: Turn) -> Iterator[str]:
     if done.stopped is not None:
         yield f"  stopped: {done.stopped}"
     for verb, number in _counted(change.verb for change in done.deferred):
-        yield f"  {number:,} to {verb} are over the guard of hf-gate.yaml: deferred to the next turn."
+        yield (
+            f"  {number:,} to {verb} are over a guard in hf-gate.yaml (`hf-gate status` says which): left for a later"
+            " turn. Sooner, by hand: `hf-gate plan --out plan.json`, then `hf-gate apply plan.json`."
+        )
     for policy, number in by_policy(done.held).items():
         yield (
             f"  {number:,} of policy {policy} wait: its first turn would change more than 50 requests at a repo."
