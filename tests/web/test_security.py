@@ -217,6 +217,12 @@ def test_guessing_links_is_slowed_down(room: Room) -> None:
     assert int(answers[-1].headers["retry-after"]) > 0
 
 
+def test_a_link_that_was_used_before_leads_to_another(room: Room) -> None:
+    answer = Visitor(room.app).get("/sign-in?t=used")
+    assert "was used before" in answer.body
+    assert "<code>hf-gate ui link</code>" in answer.body
+
+
 # ---- roles -----------------------------------------------------------------------------------------------------------------
 
 
