@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,22 @@ def test_who_lends_waits_too_and_reads_meanwhile(place: str) -> None:
             assert Members(desk).whose("secret", IDLE) == "lena", "who is in stays in"
             take(other, EEG, [record(2)])
         take(desk, EEG, [record(3)])
+
+
+def test_who_would_not_wait_does_not_wait_for_who_does(place: str) -> None:
+    with open_store(place, endpoint=ENDPOINT, lends=True, wait=20.0) as desk:
+        take(desk, EEG, [record(1)])
+        with ThreadPoolExecutor(1) as aside:
+            with open_store(place, endpoint=ENDPOINT, pid=4711):
+                patient = aside.submit(take, desk, EEG, [record(2)])
+                for _ in range(200):
+                    with pytest.raises(StoreBusy), desk.working(wait=0.0):
+                        pass
+                assert not patient.done()
+            patient.result()
+        found = desk.repo(EEG)
+        assert found is not None
+        assert dict(found.counts) == {"pending": 2}
 
 
 def test_the_right_comes_back_when_the_other_process_dies(tmp_path: Path) -> None:

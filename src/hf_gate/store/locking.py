@@ -17,8 +17,11 @@ _MADE: Final = b"a store is here\n"
 
 
 class Lock(Protocol):
-    """A right that is held until it is given back, or until the process ends, however it ends."""
+    """A right that is held until it is given back, or until the process ends, however it ends. `wait`: how long to wait for it."""
 
+    wait: float
+
+    def busy(self) -> StoreBusy: ...
     def take(self, wait: float | None = None) -> bool: ...
     def give(self) -> None: ...
     def release(self) -> None: ...
@@ -29,7 +32,7 @@ class FileLock:
 
     def __init__(self, path: Path, who: str, *, wait: float) -> None:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
-        self._path, self._who, self._wait = path, f"{who}\n".encode("ascii", "replace"), wait
+        self._path, self._who, self.wait = path, f"{who}\n".encode("ascii", "replace"), wait
         self._sign = f"{secrets.token_hex(8)}\n".encode()  # two containers may both be pid 1 of one host
         try:
             self._file = os.open(path, flags, 0o600)
@@ -47,22 +50,24 @@ class FileLock:
         """
         import fcntl  # noqa: PLC0415 - not everywhere
 
-        end = time.monotonic() + (self._wait if wait is None else wait)
+        end = time.monotonic() + (self.wait if wait is None else wait)
         while True:
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
                 if time.monotonic() >= end:
-                    holder = self._holder().decode("ascii", "replace").strip()
-                    raise StoreBusy(
-                        f"{self._path.with_suffix('')} is being written by {holder or 'another process'}."
-                    ) from None
+                    raise self.busy() from None
                 time.sleep(_STEP)
         if self._rest().endswith(self._sign):
             return False
         self._write(has_store=self.has_store)
         return True
+
+    def busy(self) -> StoreBusy:
+        """That somebody else keeps it, and who."""
+        holder = self._holder().decode("ascii", "replace").strip()
+        return StoreBusy(f"{self._path.with_suffix('')} is being written by {holder or 'another process'}.")
 
     @property
     def has_store(self) -> bool:
@@ -102,12 +107,12 @@ class ServerLock:
     _WHICH: Final = "hashtextextended(current_database() || '.' || current_schema(), ?)"
 
     def __init__(self, db: Postgres, *, wait: float) -> None:
-        self._db, self._wait = db, wait
+        self._db, self.wait = db, wait
         self.take()
 
     def take(self, wait: float | None = None) -> bool:
         """As that of a file does; here nobody knows whether others had it, so they may have."""
-        end = time.monotonic() + (self._wait if wait is None else wait)
+        end = time.monotonic() + (self.wait if wait is None else wait)
         take = f"SELECT pg_try_advisory_lock({self._WHICH})"
         while not (found := self._db.row(take, (_KEY,))) or not found[0]:
             if time.monotonic() >= end:
@@ -117,9 +122,13 @@ class ServerLock:
                     f" = {self._WHICH}",
                     (_KEY,),
                 )
-                raise StoreBusy(f"{self._db.at} is being written by {holder[0] if holder else 'another process'}.")
+                raise self.busy(holder[0] if holder else "another process")
             time.sleep(_STEP)
         return True
+
+    def busy(self, holder: str = "another process") -> StoreBusy:
+        """That somebody else keeps it."""
+        return StoreBusy(f"{self._db.at} is being written by {holder}.")
 
     def give(self) -> None:
         """Lets others have it until the next `take`."""

@@ -109,10 +109,7 @@ class Store:
         """Within it no other process writes, between transactions either. A store that lends its right to write takes it
         back for that; StoreBusy when another process keeps it longer than `wait` seconds.
         """
-        with self._counting:
-            if self._lends and not self._at_work:
-                self._take_back(wait)
-            self._at_work += 1
+        self._begin_work(wait)
         try:
             yield
         finally:
@@ -120,6 +117,18 @@ class Store:
                 self._at_work -= 1
                 if self._lends and not self._at_work and self._lock is not None:
                     self._lock.give()
+
+    def _begin_work(self, wait: float | None) -> None:
+        """Many threads wait side by side for the right to write, and none longer than it would alone."""
+        limit = -1.0 if not self._lends or self._lock is None else self._lock.wait if wait is None else wait
+        if not self._counting.acquire(timeout=limit):
+            raise StoreUnavailable("the store is closed.", hint="") if self._lock is None else self._lock.busy()
+        try:
+            if self._lends and not self._at_work:
+                self._take_back(wait)
+            self._at_work += 1
+        finally:
+            self._counting.release()
 
     def _take_back(self, wait: float | None) -> None:
         lock, db, memory = self._lock, self._writes, self._memory
