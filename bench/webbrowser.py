@@ -21,6 +21,7 @@ _NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome
 _PRESS = """
 async (key) => {
   const drawn = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+  while (document.querySelector(".htmx-request")) await drawn(); // nobody decides before the answer to the last key
   const row = document.querySelector("#rows > .is-focus"), start = performance.now();
   document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
   await drawn();
