@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from .people import Someone
 from .sql import Database
-from .texts import extra, renamed
+from .texts import Text, extra, renamed, with_extra
 
 
 class Indexer:
@@ -14,14 +14,14 @@ class Indexer:
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._new: dict[int, str] = {}
-        self._changed: dict[int, str] = {}
+        self._new: dict[int, Text] = {}
+        self._changed: dict[int, Text] = {}
 
-    def add(self, ident: int, text: str) -> None:
+    def add(self, ident: int, text: Text) -> None:
         """The text of a new request."""
         self._new[ident] = text
 
-    def replace(self, ident: int, text: str) -> None:
+    def replace(self, ident: int, text: Text) -> None:
         """The text of a request that reads differently now."""
         (self._new if ident in self._new else self._changed)[ident] = text
 
@@ -31,7 +31,7 @@ class Indexer:
             self._rename({one.id: one for one in people})
         if self._changed:
             self._forget()
-        rows = [(ident, text, extra(text)) for ident, text in sorted((self._changed | self._new).items())]
+        rows = [(ident, *text) for ident, text in sorted((self._changed | self._new).items())]
         if self._db.is_sqlite:
             self._db.insert_many("INSERT INTO texts (id, text) VALUES (?, ?)", [row[:2] for row in rows])
             self._db.insert_many(
@@ -47,7 +47,7 @@ class Indexer:
         for ident, text, person in self._db.rows(sql, (value,)):
             if ident not in self._new and ident not in self._changed:
                 one = people[person]
-                self._changed[ident] = renamed(text, one.fullname, one.username, one.email)
+                self._changed[ident] = with_extra(renamed(text, one.fullname, one.username, one.email))
 
     def _forget(self) -> None:
         among, value = self._db.among(self._changed)

@@ -10,7 +10,7 @@ import hashlib
 import re
 from functools import lru_cache
 from itertools import chain
-from typing import Final
+from typing import Final, TypeAlias
 
 from ..domain.folding import folded
 from ..domain.requests import AccessRequest
@@ -21,6 +21,10 @@ NAME: Final = "\uf8ff"
 _BAD = re.compile("[\x00\ud800-\udfff]")
 _PART = re.compile("(\uf8ff|[\ue000-\uf8fd]{2})([^\ue000-\uf8ff]*)")
 _DENSE = re.compile("[\u0e00-\u0eff\u2e80-\udfff\uf900-\ufaff\U00020000-\U0003ffff]+")
+
+
+Text: TypeAlias = tuple[str, str]
+"""A search text, and what the index holds beside it."""
 
 
 def clean(text: str) -> str:
@@ -40,16 +44,16 @@ def _marks(labels: tuple[str, ...]) -> tuple[str, ...]:
     return (NAME, NAME, NAME, *map(label_mark, labels))
 
 
-def search_text(fullname: str | None, username: str | None, email: str | None, request: AccessRequest) -> str:
-    """Each part behind its mark."""
+def search_text(fullname: str | None, username: str | None, email: str | None, request: AccessRequest) -> Text:
+    """Each part behind its mark, and what the index holds beside it."""
     answers = request.answers
     values = (fullname or "", username or "", email or "", *answers.values())
     marks = _marks(tuple(answers))
     whole = "".join(values)
     if whole.isascii() and whole.isprintable():  # most are: folding is then no more than small letters
         parts = "\x1f".join(values).lower().split("\x1f")
-        return "".join(chain.from_iterable(zip(marks, parts, strict=True)))
-    return "".join([mark + folded(value) for mark, value in zip(marks, values, strict=True)])
+        return "".join(chain.from_iterable(zip(marks, parts, strict=True))), ""
+    return with_extra("".join([mark + folded(value) for mark, value in zip(marks, values, strict=True)]))
 
 
 def renamed(text: str, fullname: str | None, username: str | None, email: str | None) -> str:
@@ -61,6 +65,11 @@ def renamed(text: str, fullname: str | None, username: str | None, email: str | 
 def parts_of(text: str) -> list[tuple[str, str]]:
     """The marks of a search text, each with what stands behind it."""
     return _PART.findall(text)
+
+
+def with_extra(text: str) -> Text:
+    """A search text with what the index holds beside it."""
+    return text, extra(text)
 
 
 def extra(text: str) -> str:

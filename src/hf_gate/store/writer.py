@@ -26,7 +26,7 @@ from .projection import Projection
 from .repos import read_repo
 from .sql import Database
 from .states import chain_of
-from .texts import clean, search_text
+from .texts import Text, clean, search_text
 
 OUTSIDE: Final = "outside"
 """The actor of what others did: askers, the Hub's page, other tools."""
@@ -274,7 +274,7 @@ def _private_of(event: e.AnyEvent, request: AccessRequest) -> bytes:
     return canonical({"record": request.raw_json.decode("utf-8", "replace"), "granted_by": granter})
 
 
-def _text(person: Someone, request: AccessRequest) -> str:
+def _text(person: Someone, request: AccessRequest) -> Text:
     return search_text(person.fullname, person.username, person.email, request)
 
 
