@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from hf_gate.domain.members import Member, Role
 from hf_gate.domain.tray import ground_of
+from hf_gate.usecases.tray import Wish
 from hf_gate.web.carrying import carrying_of
 from hf_gate.web.plan import read_plan
 from hf_gate.web.shield import BIGGEST
@@ -126,3 +128,29 @@ def test_an_admin_of_some_repos_lets_nobody_into_the_others(room: Room) -> None:
     assert [one.name for one in room.office.members.all()] == ["sam"]
     assert "Invite somebody" not in some.get("/settings").body
     assert room.visitor().post("/settings/invite", {"name": "eve", "role": "viewer", "repos": ""}).status == 200
+
+
+def test_an_acceptance_that_lay_in_the_tray_until_its_end_was_over_is_not_sent(room: Room) -> None:
+    room.ask([{"username": "ada"}], {"Purpose": GOOD})
+    office, row, before = room.office, room.row("ada"), room.writes()
+    over = (office.now() - timedelta(days=2)).date().isoformat()
+    office.clearing.take(Wish("accept", {row.id: ground_of(row)}, "lena-brandt", until=over), office.now(), None)
+    room.leave()
+    assert room.writes() == before
+    held = office.tray.about([row.id])[row.id]
+    assert (held.outcome, held.why) == ("stale", f"{over} was over when it was to leave")
+
+
+@pytest.mark.parametrize("day", ["9999-12-31", "0001-01-01", "2027-02-30"])
+def test_a_day_that_has_no_end_is_none_for_an_access(room: Room, day: str) -> None:
+    room.ask([{"username": "ada"}], {"Purpose": GOOD})
+    row, lena = room.row("ada"), room.visitor()
+    values = {"verb": "accept", "key": row.state.hub_request or "", "version": ground_of(row), "until": "day"}
+    assert lena.post("/tray", {**values, "day": day}).status == 422
+    assert room.office.tray.waiting() == []
+
+
+def test_a_digit_that_is_no_number_names_nothing(room: Room) -> None:
+    lena = room.visitor()
+    assert lena.get("/requests/n²").status == 404
+    assert lena.post("/selection", {"do": "add", "key": "n²"}).status == 404

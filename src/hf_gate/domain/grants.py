@@ -62,5 +62,8 @@ def later(moment: datetime, days: int, months: int) -> datetime:
 
 
 def end_of_day(day: date, zone: tzinfo) -> datetime:
-    """The moment with which the next day begins there."""
-    return datetime.combine(day + timedelta(days=1), time(), tzinfo=zone).astimezone(UTC)
+    """The moment with which the next day begins there. ValueError for a day after which there is none."""
+    try:
+        return datetime.combine(day + timedelta(days=1), time(), tzinfo=zone).astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"{day} is the last day that there is") from None

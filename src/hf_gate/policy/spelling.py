@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import date
+from datetime import MAXYEAR, date
 from functools import lru_cache
 
 from ..domain.grants import length_of
@@ -77,9 +77,12 @@ def parse_until(text: str) -> Until:
     match = _ISO.match(text)
     if match:
         try:
-            return date(int(match[1]), int(match[2]), int(match[3]))
+            day = date(int(match[1]), int(match[2]), int(match[3]))
         except ValueError:
             raise MisspeltError(f"there is no day {text}.", _clamped(int(match[1]), int(match[2]))) from None
+        if day.year == MAXYEAR:  # the moment at which its last day ends cannot be told
+            raise MisspeltError(f"{text} is no end: what never ends has none.", None)
+        return day
     meant = _date_meant(text.strip()) or _span_meant(text)
     raise MisspeltError(f"`{text[:40]}` is no end: write {SPANS}, or a day as 2027-06-30.", meant)
 

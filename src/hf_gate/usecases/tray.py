@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Protocol
 
+from ..domain.grants import end_of
 from ..domain.ids import Repo
 from ..domain.lifecycle import MOVES, TARGET_OF, Status
-from ..domain.moments import ms
+from ..domain.moments import moment_of, ms
 from ..domain.outcomes import Kind, Outcome
 from ..domain.requests import Target, checked_reason, target_of
 from ..domain.rows import ChangeRow, RequestRow
@@ -125,7 +126,9 @@ class Clearing:
         barred = [item for item in items if item not in moved and not self.may(item.actor, rows[item.request].repo)]
         self.tray.ended([(item.id, Kind.STALE, _moved(rows.get(item.request))) for item in moved], now)
         self.tray.ended([(item.id, Kind.REFUSED, f"{item.actor} may not decide here any more") for item in barred], now)
-        ready = [item for item in items if item not in moved and item not in barred]
+        late = [] if self._is_ahead(first, now) else [item for item in items if item not in (*moved, *barred)]
+        self.tray.ended([(item.id, Kind.STALE, f"{item.until} was over when it was to leave") for item in late], now)
+        ready = [item for item in items if item not in (*moved, *barred, *late)]
         over = len(items) - len(ready)
         if not ready:
             return over
@@ -143,6 +146,10 @@ class Clearing:
         states = {} if decided.run is None else {row.n: row for row in self.store.changes(decided.run)}
         pairs = zip(ready, decided.outcomes, strict=True)
         return over + self._told([(item, one, states.get(n)) for n, (item, one) in enumerate(pairs, 1)], now)
+
+    def _is_ahead(self, item: Held, now: int) -> bool:
+        """Whether the end that an acceptance was given is still to come: it may have lain here for long."""
+        return item.until is None or ms(end_of(item.until, moment_of(now), self.direct_of(item.actor).zone)) > now
 
     def _told(self, cases: Iterable[tuple[Held, Outcome, ChangeRow | None]], now: int) -> int:
         ended, left = [], []

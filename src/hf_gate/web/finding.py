@@ -20,4 +20,4 @@ def _found(visit: Visit, key: str) -> RequestRow | None:
     if is_id(key):
         return store.of_hub(key)
     number = key.removeprefix("n")
-    return store.request(int(number)) if key.startswith("n") and number.isdigit() and len(number) < 16 else None
+    return store.request(int(number)) if key.startswith("n") and number.isdecimal() and len(number) < 16 else None

@@ -157,7 +157,7 @@ def _at(sight: Sight, group: str, after: int = 0) -> str:
 
 
 def _number(text: str) -> int:
-    return int(text) if text.isdigit() and len(text) < 12 else 0
+    return int(text) if text.isdecimal() and len(text) < 12 else 0
 
 
 def _groups(visit: Visit, sight: Sight) -> list[Group]:

@@ -167,7 +167,7 @@ def page(visit: Visit) -> Response:
 
 def _page(visit: Visit, going: Going, *, wrong: str = "", status: int = 200) -> Response:
     asked = visit.asked("outcome") or _most_wanted(going)
-    after = int(text) if (text := visit.asked("after")).isdigit() and len(text) < 12 else 0
+    after = int(text) if (text := visit.asked("after")).isdecimal() and len(text) < 12 else 0
     rows = Carried(visit.office.store).page(
         going.run.id, states=_states(asked), repos=going.repos, after=after, limit=PAGE + 1
     )

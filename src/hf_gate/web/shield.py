@@ -59,7 +59,7 @@ class Shield:
         if not self._is_from_here(scope, headers):
             return 403, "A change must come from a page of this desk."
         length = headers.get("content-length", "0")
-        if not length.isdigit() or int(length) > BIGGEST:
+        if not length.isdecimal() or int(length) > BIGGEST:
             return 413, "That is too large."
         return None
 
