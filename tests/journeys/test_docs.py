@@ -246,7 +246,7 @@ def _end(program: subprocess.Popen[str]) -> None:
 # ---- what is not run here: does the command exist, with these options? --------------------------------------------------
 
 _OTHERS = re.compile(
-    r"(pip install '?hf-gate(\[\w+\])?'?|hf extensions install OWNER/hf-gate|hf auth login|export( \w+=\S+)+|git clone \S+|cd \S+"
+    r"(pip install '?hf-gate(\[\w+\])?'?|hf extensions install OWNER/hf-gate|hf auth login|export( \w+=\S+)+|unset( \w+)+|git clone \S+|cd \S+"
     r"|hf repos settings \S+ .*)\Z"
 )
 
