@@ -173,6 +173,22 @@ def test_a_stranger_goes_no_way(halves: Halves, method: str, path: str) -> None:
     assert not [word for word in (*SECRETS, str(OWN)) if word in answers[0].body]
 
 
+@pytest.mark.parametrize(("method", "path"), sorted(OPEN))
+def test_in_front_of_the_sign_in_nobody_is_named(halves: Halves, method: str, path: str) -> None:
+    """Not to a stranger, and not to a stranger who says that they are somebody."""
+    for name in ("desk.css", "nothing", "..%2f..%2fapp.py"):
+        place, stranger = path.replace("{name}", name), Visitor(halves.room.app, {"hf-gate": "guessed"})
+        answer = (
+            stranger.get(place)
+            if method == "GET"
+            else stranger.post(place, {"link": "guessed"}, authorization="Bearer guessed")
+        )
+        assert answer.status in {200, 401, 404}
+        assert not [
+            word for word in (*SECRETS, *OTHERS, str(OWN), str(OTHER), OWN.name, "lena-brandt") if word in answer.body
+        ]
+
+
 @pytest.mark.parametrize("who", ROLE)
 @pytest.mark.parametrize(("method", "path"), ROUTES)
 def test_with_what_is_theirs_everybody_goes_the_ways_of_their_role(
