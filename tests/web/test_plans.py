@@ -163,7 +163,7 @@ def planned(full: Room) -> str:
 
 def test_many_need_their_number_typed(full: Room, planned: str) -> None:
     lena, before = full.visitor(), full.writes()
-    assert "type their number" in words(lena.get(planned))
+    assert "To confirm, type " in words(lena.get(planned))
     for typed in ("", "7", "0700x"):
         answer = lena.post(planned, {"do": "apply", "count": typed})
         assert answer.status == 422
