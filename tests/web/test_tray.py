@@ -7,7 +7,7 @@ import pytest
 from hf_gate import Hub
 from hf_gate.domain.outcomes import Kind
 from hf_gate.domain.tray import ground_of
-from tests.web.kit import GOOD, Answer, Room, Visitor
+from tests.web.kit import GOOD, Answer, Room, Visitor, parsed
 
 
 @pytest.fixture
@@ -151,6 +151,22 @@ def test_nobody_decides_a_request_of_their_own(asked: Room) -> None:
 
 
 # ---- when something breaks -------------------------------------------------------------------------------------------------
+
+
+def test_all_that_did_not_come_about_are_counted_though_few_are_named(room: Room) -> None:
+    names = [f"p{n:02}" for n in range(12)]
+    room.ask([{"username": name} for name in names], {"Purpose": GOOD})
+    lena = room.visitor()
+    for name in names:
+        _decide(room, lena, "accept", name)
+    with Hub(room.local.tokens["admin"], room.local.url) as other:
+        for name in names:
+            other.reject(room.repo, name, reason="outside")
+    room.leave()
+    said = " ".join(" ".join(parsed(lena.get("/tray").body).text).split())
+    assert "12 decisions did not come about" in said
+    assert said.count("stale") == 8
+    assert "and 4 more" in said
 
 
 def test_while_the_hub_is_away_decisions_stay_in_the_tray(asked: Room) -> None:

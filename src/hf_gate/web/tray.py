@@ -34,7 +34,8 @@ class Strip:
     count: int
     left: int | None
     is_held: bool
-    failed: list[tuple[Held, str, str]]  # decision, who, key
+    failed: list[tuple[Held, str, str]]  # decision, who, key; the first of them
+    failures: int
     problem: str | None
 
     @property
@@ -56,6 +57,7 @@ def strip_of(visit: Visit) -> Strip:
         left,
         bool(mine) and not leaving and all(item.run is None for item in mine),
         [(item, _who(row), key_of(row)) for item in failed[:_SHOWN] if (row := rows.get(item.request))],
+        len(failed),
         office.clearing.problem if mine else None,
     )
 
