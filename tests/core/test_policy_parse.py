@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -17,6 +18,7 @@ from hf_gate.policy.spelling import (
     MisspeltError,
     Rate,
     glob_matches,
+    glob_matches_path,
     globs_meet,
     parse_glob,
     parse_rate,
@@ -318,6 +320,19 @@ def test_other_ways_to_write_a_rate_are_offered_in_ours(wrong: str, right: str |
 )
 def test_a_bare_glob_names_models_and_a_star_stays_within_its_part(glob: str, repo: str, is_named: bool) -> None:
     assert glob_matches(parse_glob(glob), parse_repo(repo)) is is_named
+
+
+_glob = st.text("ab*?", min_size=1, max_size=8)
+
+
+@given(_glob, st.text("ab", min_size=1, max_size=8))
+def test_a_part_fits_as_a_regular_expression_would_have_it(glob: str, text: str) -> None:
+    meant = glob.replace("*", ".*").replace("?", ".")
+    assert glob_matches_path(f"x/{glob}", f"x/{text}") is (re.fullmatch(meant, text) is not None)
+
+
+def test_many_stars_take_no_time() -> None:
+    assert not glob_matches_path(f"x/{'*?' * 20}z", f"x/{'a' * 90}")
 
 
 _PART = st.text("ab*?", min_size=1, max_size=5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 
 import pytest
@@ -150,3 +151,21 @@ def test_what_is_no_query_is_refused_at_its_place_with_what_may_have_been_meant(
     assert (caught.value.at, caught.value.suggestion) == (at, suggestion)
     assert str(caught.value).startswith(f"column {at + 1}: ")
     parse_query(suggestion)
+
+
+# ---- gaps ------------------------------------------------------------------------------------------------------------------
+
+_gapped = st.lists(st.text("ab", max_size=2), min_size=1, max_size=4).map(_squeezed)
+
+
+@given(_gapped, st.text("ab\n", max_size=10))
+def test_a_pattern_fits_as_a_regular_expression_would_have_it(pattern: Pattern, text: str) -> None:
+    meant = re.compile(".*".join(pattern.parts), re.DOTALL)
+    assert pattern.fits(text) is (meant.fullmatch(text) is not None and not (pattern.is_any and not text))
+    assert pattern.within(text) is (meant.search(text) is not None)
+
+
+def test_many_gaps_take_no_time() -> None:
+    many = Pattern(("", *("a",) * 40, "b"))
+    assert not many.fits("a" * 4000)
+    assert not many.within("a" * 4000)

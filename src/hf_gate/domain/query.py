@@ -9,6 +9,7 @@ in names, e-mail and answers. Quotes hold blanks and commas together; a backslas
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cached_property
@@ -41,23 +42,34 @@ class Pattern:
         """The parts as they are compared."""
         return tuple(folded(part) for part in self.parts)
 
-    @cached_property
-    def _regex(self) -> re.Pattern[str]:
-        return re.compile(".*".join(map(re.escape, self.folded_parts)), re.DOTALL)
-
     def fits(self, text: str) -> bool:
         """Whether a whole folded text is like this."""
         if self.is_any:
             return bool(text)
-        return text == self.folded_parts[0] if self.is_plain else self._regex.fullmatch(text) is not None
+        first, last = self.folded_parts[0], self.folded_parts[-1]
+        if self.is_plain:
+            return text == first
+        end = len(text) - len(last)
+        is_framed = len(first) <= end and text.startswith(first) and text.endswith(last)
+        return is_framed and _stand(self.folded_parts[1:-1], text, len(first), end)
 
     def within(self, text: str) -> bool:
         """Whether it stands somewhere in a folded text."""
-        return self.folded_parts[0] in text if self.is_plain else self._regex.search(text) is not None
+        return _stand(self.folded_parts, text, 0, len(text))
 
     def __str__(self) -> str:
         text = "*".join(re.sub(r'([\\"*])', r"\\\1", part) for part in self.parts)
         return f'"{text}"' if not text or _NEEDS_QUOTES.search(text) else text
+
+
+def _stand(parts: Iterable[str], text: str, at: int, end: int) -> bool:
+    """Whether parts follow each other in a text, each as early as it can: a regular expression of many gaps tries for years."""
+    for part in parts:
+        at = text.find(part, at, end)
+        if at < 0:
+            return False
+        at += len(part)
+    return True
 
 
 @dataclass(frozen=True, slots=True)
