@@ -1,7 +1,7 @@
 """Reads the Hub into the store: quickly the head of each list, or all four lists to their end, which alone shows who is gone.
 
-Every few pages are one transaction, so a killed reading keeps all but the last of what it read. Whatever a quick reading did not see, it did not see;
-a request is withdrawn only when four complete lists and a second look at it say so.
+Every few pages are one transaction, so a killed reading keeps all but the last of what it read. Whatever a quick reading
+did not see, it did not see; a request is withdrawn only when four complete lists and a second look at it say so.
 """
 
 from __future__ import annotations
