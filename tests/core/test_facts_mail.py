@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.policy.mail import domain_fits, parse_address, parse_domain
+from hf_gate.policy.mail import parse_address, parse_domain
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from hf_gate.policy.mail import domain_fits, parse_address, parse_domain
 )  # fmt: skip
 def test_an_address_that_only_looks_like_the_domain_is_not_of_the_domain(text: str) -> None:
     address = parse_address(text)
-    assert address is None or not domain_fits(address.domain, "example.org")
+    assert address is None or address.domain != "example.org"
 
 
 @pytest.mark.parametrize(
@@ -37,20 +37,13 @@ def test_an_address_that_only_looks_like_the_domain_is_not_of_the_domain(text: s
 def test_case_blanks_and_a_dot_at_the_end_do_not_count(text: str) -> None:
     address = parse_address(text)
     assert address is not None
-    assert domain_fits(address.domain, "example.org")
+    assert address.domain == "example.org"
 
 
 def test_domains_of_other_scripts_are_spelled_as_dns_spells_them() -> None:
     assert parse_domain("пример.рф") == "xn--e1afmkfd.xn--p1ai"
     assert parse_domain("BÜCHER.de") == parse_domain("bücher.de") == "xn--bcher-kva.de"
     assert parse_domain("straße.de") != parse_domain("strasse.de")
-
-
-def test_a_star_stands_for_whole_labels_below() -> None:
-    assert domain_fits("cs.mit.edu", "*.mit.edu")
-    assert domain_fits("a.b.mit.edu", "*.mit.edu")
-    for domain in ("mit.edu", "notmit.edu", "mit.edu.evil.com", "cs.mit.edu.com"):
-        assert not domain_fits(domain, "*.mit.edu")
 
 
 @given(st.text(max_size=80))

@@ -31,7 +31,6 @@ class Unknown(NamedTuple):
     note: str
 
 
-Got: TypeAlias = "FactValue | Unknown"
 Getter: TypeAlias = "Callable[[Inputs], FactValue | Unknown]"
 _T = TypeVar("_T")
 

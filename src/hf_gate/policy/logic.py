@@ -9,7 +9,6 @@ from .expressions import Expression, bind
 from .fact_table import declared
 
 _NEGATED = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">", "in": "not in", "not in": "in"}
-_LARGEST = 1 << 62
 
 
 def always(condition: Expression) -> bool:

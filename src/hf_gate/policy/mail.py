@@ -60,10 +60,3 @@ def parents(domain: str) -> tuple[str, ...]:
     """The domain and every domain above it, the longest first: how lists are asked, label by label."""
     labels = domain.split(".")
     return tuple(".".join(labels[at:]) for at in range(len(labels)))
-
-
-def domain_fits(domain: str, pattern: str) -> bool:
-    """Whether a domain is the pattern's (`mit.edu`), or for `*.mit.edu` lies anywhere below it; whole labels only."""
-    if pattern.startswith("*."):
-        return domain.endswith(pattern[1:]) and len(domain) > len(pattern) - 1
-    return domain == pattern

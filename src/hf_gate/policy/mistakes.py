@@ -49,7 +49,6 @@ _SIGNS = {
     "\u2265": (">=", "`≥` is written `>=`"),
     "\u00a0": (" ", "a space that does not break is no space here"),
 }
-_OPERANDS_END = ("name", "text", "number")
 
 
 def spot(words: Words) -> ExpressionProblem | None:

@@ -82,11 +82,6 @@ class Members:
         with self._store.writing() as write:
             write.db.run("DELETE FROM sessions WHERE id = ?", (digest_of(secret),))
 
-    def close_all(self, member: str) -> int:
-        """The end of all sessions of somebody; how many those were."""
-        with self._store.writing() as write:
-            return write.db.run("DELETE FROM sessions WHERE member = ?", (member,))
-
     def sessions(self, at: int) -> list[tuple[str, int, int]]:
         """Who is in: member, since when and last seen when (ms)."""
         return self._store.reads.rows(

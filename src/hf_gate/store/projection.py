@@ -14,7 +14,6 @@ from .sql import Database, Row
 from .states import COLUMNS, NO_VERDICT, SELECT, Verdict, state_of, values_of
 
 _DECIDED = {"accepted": (1, 0, 0), "rejected": (0, 1, 0), "reset": (0, 0, 1)}
-_EXTRA = ("is_current", "has_notes", "started_at", "record_id", "raw", "content", "domain", "country", "reason")
 _INSERT = (  # only what a new attempt has: to bind the rest as null takes as long as two indexes
     "INSERT INTO requests (id, repo_id, person_id, status, asked_at, attempt, hub_request, reviewed_at, after_id, version,"
     " is_current, first_seen_at, record_id, raw, content, domain, country)"

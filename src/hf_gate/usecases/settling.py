@@ -109,9 +109,8 @@ def settled_by(item: Item, outcome: Outcome) -> Settled:
     kind, why = outcome.kind, outcome.why
     if kind is Kind.REFUSED and isinstance(error, HfGateError):
         kind = law_of(error, listed=item.row is not None).kind
-    how = (
-        "read" if kind is Kind.DONE and why else "told"
-    )  # what went well has nothing to say unless its answer was lost
+    # What went well has nothing to say unless its answer was lost.
+    how = "read" if kind is Kind.DONE and why else "told"
     return Settled(item, kind, why, how, outcome.hub_request_id)
 
 
