@@ -25,7 +25,7 @@ ACTS: Final = (
     ("decide for a selection of many", Role.REVIEWER, "POST /bulk"),
     ("write notes", Role.REVIEWER, "POST /requests/{id}/note"),
     ("read the Hub now", Role.REVIEWER, "POST /repos/{type}/{ns}/{name}/sync"),
-    ("make a plan of what the policies ask", Role.ADMIN, "POST /plans"),
+    ("make a plan of what the policies ask, and apply it", Role.ADMIN, "POST /plans"),
     ("invite others and end their sessions", Role.ADMIN, "POST /settings/invite"),
 )
 """What there is to do at the desk, the least role that may, and the way by which a test holds it to be so."""
