@@ -55,19 +55,35 @@ class Door:
         name = self._owner_of(secret)
         if name is None:
             return self._no(self._wait())
+        here = self._whom_it_would_oust(request)
+        if here not in {None, name}:
+            self._back(secret, name)
+            return self.page(
+                409, f"You are in as {here}. To come in as {name}, sign out first and open the link again."
+            )
         session = secrets.token_urlsafe(32)
         try:
             self.leave(request)
             self.office.members.open(session, name, _now())
         except StoreBusy as problem:
-            if name == self.office.owner:  # the link was used for nothing
-                self._links[secret] = time.monotonic() + _WINDOW
+            self._back(secret, name)
             return self.page(503, f"{problem} Open the link again in a moment.")
         answer = RedirectResponse("/queue", 303)
         answer.set_cookie(
             self.cookie, session, max_age=LIVES // 1000, httponly=True, samesite="lax", secure=self.is_https, path="/"
         )
         return answer
+
+    def _whom_it_would_oust(self, request: Request) -> str | None:
+        """Who is in, where a page of another site led here: it could make them decide as somebody else unawares."""
+        is_led = request.headers.get("sec-fetch-site") in {"cross-site", "same-site"}
+        name = self.name_of(request) if is_led else None
+        return name if name is not None and self.office.member(name) is not None else None
+
+    def _back(self, secret: str, name: str) -> None:
+        """A one-time link that was used for nothing."""
+        if name == self.office.owner:
+            self._links[secret] = time.monotonic() + _WINDOW
 
     def _no(self, wait: float) -> Response:
         if wait:
