@@ -122,14 +122,12 @@ class Clearing:
         """Decisions that are alike."""
         first = items[0]
         rows = self.store.requests([item.request for item in items])
-        moved = [item for item in items if item.request not in rows or ground_of(rows[item.request]) != item.ground]
-        barred = [item for item in items if item not in moved and not self.may(item.actor, rows[item.request].repo)]
-        self.tray.ended([(item.id, Kind.STALE, _moved(rows.get(item.request))) for item in moved], now)
-        self.tray.ended([(item.id, Kind.REFUSED, f"{item.actor} may not decide here any more") for item in barred], now)
-        late = [] if self._is_ahead(first, now) else [item for item in items if item not in (*moved, *barred)]
-        self.tray.ended([(item.id, Kind.STALE, f"{item.until} was over when it was to leave") for item in late], now)
-        ready = [item for item in items if item not in (*moved, *barred, *late)]
-        over = len(items) - len(ready)
+        is_late = not self._is_ahead(first, now)
+        ends = [(item, self._end(item, rows.get(item.request), is_late=is_late)) for item in items]
+        ended = [(item.id, *end) for item, end in ends if end is not None]
+        if ended:
+            self.tray.ended(ended, now)
+        ready, over = [item for item, end in ends if end is None], len(ended)
         if not ready:
             return over
         run = self.new_id()
@@ -146,6 +144,14 @@ class Clearing:
         states = {} if decided.run is None else {row.n: row for row in self.store.changes(decided.run)}
         pairs = zip(ready, decided.outcomes, strict=True)
         return over + self._told([(item, one, states.get(n)) for n, (item, one) in enumerate(pairs, 1)], now)
+
+    def _end(self, item: Held, row: RequestRow | None, *, is_late: bool) -> tuple[Kind, str] | None:
+        """How a decision ends that must not leave; None: it may."""
+        if row is None or ground_of(row) != item.ground:
+            return Kind.STALE, _moved(row)
+        if not self.may(item.actor, row.repo):
+            return Kind.REFUSED, f"{item.actor} may not decide here any more"
+        return (Kind.STALE, f"{item.until} was over when it was to leave") if is_late else None
 
     def _is_ahead(self, item: Held, now: int) -> bool:
         """Whether the end that an acceptance was given is still to come: it may have lain here for long."""
