@@ -21,10 +21,8 @@ from .runs import PAUSED, STOPPED, UNTIL
 Pair: TypeAlias = tuple[str, str]
 """A version of a policy, by its digest, and a repo."""
 
-
 End: TypeAlias = tuple[int, int]
 """The end of a grant: the store's number of the request, and when it was to be (ms). Another date makes it another end."""
-
 
 REST: Final = 3_600_000  # ms before a turn tries decisions again at a repo that refused them all
 
@@ -144,8 +142,8 @@ class Waiting:
     policies: set[str] = field(default_factory=set)
 
 
-class Gates:
-    """What the changes of a turn have to pass: nothing that somebody halted, and no first cycle that is large.
+class TurnDoors:
+    """The `Doors` of a turn that nobody looks at: nothing that somebody halted, and no first cycle that is large.
 
     Nothing either at repos that are `away`: what could not be read could not be decided, and would be begun each turn.
     """

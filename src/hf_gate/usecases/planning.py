@@ -19,7 +19,7 @@ from ..protocol.skew import TRUSTED
 from . import keys
 from .judging import Court, SourcesPort
 from .ports import ClockPort, HubPort, StorePort
-from .propose import Doors, Hears, Open, Proposal, propose
+from .propose import Doors, Hears, OpenDoors, Proposal, propose
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def planned(
     profiles: int,
     moment: datetime | None = None,
     valid: timedelta = VALID,
-    doors: Callable[[], Doors] = Open,
+    doors: Callable[[], Doors] = OpenDoors,
 ) -> Planned:
     """A plan; when profiles can change verdicts so many are read at most, and it is made once more.
 

@@ -52,7 +52,7 @@ class Doors(Protocol):
     def few(self) -> Iterable[Change]: ...
 
 
-class Open:
+class OpenDoors:
     """No doors: where a person looks at the plan."""
 
     def let(self, change: Change) -> bool:  # noqa: ARG002 - as Doors has it
@@ -72,7 +72,7 @@ class Room:
 
     most: int = MOST
     enters: bool = True
-    doors: Doors = field(default_factory=Open)
+    doors: Doors = field(default_factory=OpenDoors)
     is_protected: Callable[[Change], bool] = lambda _: False
     protected: int = 0
     kept: list[Change] = field(default_factory=list)
@@ -145,7 +145,7 @@ def propose(
     Verdicts that differ from the last ones are entered into the ledger on the way, unless the moment is only supposed
     (`enters` False); nothing else is changed. Grants end at all repos that the desk `governs`, judged or not.
     """
-    room, counts = Room(most, enters, doors or Open(), guards.protector(protected)), Counter[str]()
+    room, counts = Room(most, enters, doors or OpenDoors(), guards.protector(protected)), Counter[str]()
     needs: dict[int, PersonRow] = {}
     out: set[int] = set()  # who is put out by a verdict
     for court in courts:

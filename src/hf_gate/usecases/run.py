@@ -20,7 +20,7 @@ from ..policy.model import Mode
 from . import keys
 from .cadence import Kind, due_kind, note_of
 from .carry import PLANNED, Carrier
-from .orders import Gates, Refusal, Waiting, refuse, refused
+from .orders import Refusal, TurnDoors, Waiting, refuse, refused
 from .planning import Desk, Planned, planned
 from .ports import StorePort
 from .runs import UNFINISHED, begin
@@ -133,17 +133,17 @@ def _may_count(desk: Desk, repo: Repo) -> bool:
 def _proposed(desk: Desk, done: Turn, profile_budget: int) -> Planned:
     """The plan of a turn: without what may not be done on its own, which is counted."""
     lately = refused(desk.store, [row.repo for row in desk.store.repos()], ms(desk.clock.now()))
-    gates = Gates(desk.store, (*done.failed, *lately))
+    made: list[TurnDoors] = []  # the last ones are those of the plan that came out
 
-    def anew() -> Gates:
-        nonlocal gates
-        gates = Gates(desk.store, (*done.failed, *lately))
-        return gates
+    def anew() -> TurnDoors:
+        made.append(TurnDoors(desk.store, (*done.failed, *lately)))
+        return made[-1]
 
     found = planned(desk, profiles=profile_budget, doors=anew)
-    done.profiles, done.held, done.halted = found.profiles, gates.held, list(gates.waiting.values())
-    done.refused = {repo: refusal for repo, refusal in lately.items() if gates.kept_back[str(repo)]}
-    done.passed_over, done.skew = gates.passed_over, found.skew
+    doors = made[-1]
+    done.profiles, done.held, done.halted = found.profiles, doors.held, list(doors.waiting.values())
+    done.refused = {repo: refusal for repo, refusal in lately.items() if doors.kept_back[str(repo)]}
+    done.passed_over, done.skew = doors.passed_over, found.skew
     return found
 
 
