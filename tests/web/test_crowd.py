@@ -120,6 +120,16 @@ def test_one_acceptance_needs_no_page_and_leads_back(three: Room) -> None:
     assert "disabled" in _row(three, lena, "bob")
 
 
+def test_of_two_who_decide_the_same_the_second_is_told_who_was_first(three: Room) -> None:
+    lena, mia = three.visitor(), three.reviewer("mia")
+    path, picks = f"/people/{_key(three, 'bob')}", _ticked(three, lena, "bob")
+    assert _send(mia, path, "accept", picks).status == 303
+    lost = _send(lena, path, "accept", picks)
+    assert lost.status == 409
+    assert "mia has decided this already" in lost.body
+    assert [item.actor for item in three.office.tray.waiting()] == ["mia"]
+
+
 def test_who_is_in_at_one_repo_and_waits_at_another_can_be_put_out_there_too(three: Room) -> None:
     lena, repos = three.visitor(), _repos(three)
     three.office.hub.accept(repos[0], "ada")

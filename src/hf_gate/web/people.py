@@ -292,7 +292,11 @@ def decide(visit: Visit) -> Response:
         raise Refused("No repo is ticked.", hint="Tick where the decision shall hold.")
     office, ident = visit.office, new_id("b")
     if len(seen) == 1 and verb in {"accept", "cancel"}:  # as by the button of its row: the tray can be taken back
-        office.clearing.take(Wish(verb, seen, visit.member.name), visit.now, office.hold)
+        taken = office.clearing.take(Wish(verb, seen, visit.member.name), visit.now, office.hold)
+        if not taken.count:
+            other = next((item.actor for item in taken.clashes), "somebody")
+            who = "You have" if other == visit.member.name else f"{other} has"
+            raise Refused(f"Nothing was decided: {who} decided this already.", hint="It is in a tray.", status=409)
         office.wake.set()
         return visit.back(href_of(people[0]))
     office.picks.add(ident, visit.member.name, seen, ms(visit.now))
