@@ -108,7 +108,7 @@ def test_a_request_that_is_open_elsewhere_says_who_looks(browser: Browser, page:
     page.goto(f"{desk.url}/settings")
     page.locator("#name").fill("mia")
     page.get_by_role("button", name="Make a link").click()
-    link = page.locator(".msg-ok code").inner_text()
+    link = page.locator(".msg-ok code").first.inner_text()
     page.goto(f"{desk.url}/queue?q=cyd")
     key = page.locator(".row").first.get_attribute("data-request-id")
     with _page(browser) as other:
