@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from starlette.responses import Response
 
@@ -57,25 +57,34 @@ def page(visit: Visit) -> Response:
 def steps_of(visit: Visit) -> Steps:
     """As they stand at this moment; asks the Hub nothing that is not remembered."""
     found: list[Step] = []
-    for title, is_done, step in _all(visit):
-        is_first = not is_done and all(one.state == "ok" for one in found)
-        state: Literal["ok", "now", "later"] = "ok" if is_done else "now" if is_first else "later"
-        found.append(Step(title, state, *step))
+    for title, look in _all(visit):
+        is_first = not look.is_done and all(one.state == "ok" for one in found)
+        state: Literal["ok", "now", "later"] = "ok" if look.is_done else "now" if is_first else "later"
+        found.append(Step(title, state, *look[1:]))
     return Steps(found)
 
 
-_Rest = tuple[str, str, str | None, str, int | None, int]
+class _Look(NamedTuple):
+    """Whether a step is done, and what there is to say of it: the rest of a `Step`."""
+
+    is_done: bool
+    text: str
+    command: str
+    href: str | None = None
+    link: str = ""
+    done: int | None = None
+    of: int = 0
 
 
-def _all(visit: Visit) -> Iterator[tuple[str, bool, _Rest]]:
-    yield "Token", *_token(visit)
-    yield "Repos", *_repos(visit)
-    yield "First reading", *_reading(visit)
-    yield "A policy that only watches", *_policy(visit)
-    yield "Somebody beside you", *_others(visit)
+def _all(visit: Visit) -> Iterator[tuple[str, _Look]]:
+    yield "Token", _token(visit)
+    yield "Repos", _repos(visit)
+    yield "First reading", _reading(visit)
+    yield "A policy that only watches", _policy(visit)
+    yield "Somebody beside you", _others(visit)
 
 
-def _token(visit: Visit) -> tuple[bool, _Rest]:
+def _token(visit: Visit) -> _Look:
     office = visit.office
     has = wiring.has_token(office.settings)
     text = (
@@ -83,21 +92,21 @@ def _token(visit: Visit) -> tuple[bool, _Rest]:
         if has
         else "No token was found. `hf auth login` leaves one, HF_TOKEN names one; then start the desk again."
     )
-    return has, (text, "hf-gate doctor", None, "", None, 0)
+    return _Look(has, text, "hf-gate doctor")
 
 
-def _repos(visit: Visit) -> tuple[bool, _Rest]:
+def _repos(visit: Visit) -> _Look:
     office = visit.office
     if office.place.folder is None:
         text = "There is no desk folder here: you can read and decide, and have no policies, texts and ends."
-        return False, (text, "hf-gate init", None, "", None, 0)
+        return _Look(False, text, "hf-gate init")
     globs, n = len(office.place.desk.repos), len(office.repos(visit.member))
     what = f"{n:,} {'repo is' if n == 1 else 'repos are'} known" if n else "none of them was read yet"
     text = f"hf-gate.yaml names {globs:,} {'repo or pattern' if globs == 1 else 'repos or patterns'}; {what}."
-    return bool(globs), (text, "hf-gate init", "/repos", "Repos", None, 0)
+    return _Look(bool(globs), text, "hf-gate init", "/repos", "Repos")
 
 
-def _reading(visit: Visit) -> tuple[bool, _Rest]:
+def _reading(visit: Visit) -> _Look:
     office = visit.office
     rows = office.repos(visit.member)
     whole, people = sum(row.full_at is not None for row in rows), sum(sum(row.counts.values()) for row in rows)
@@ -116,45 +125,32 @@ def _reading(visit: Visit) -> tuple[bool, _Rest]:
         text = f"{whole:,} of {of:,} {'repo is' if of == 1 else 'repos are'} read whole, {people:,} requests so far. What was read can be decided already."
     else:
         text = "The Hub is asked for the lists of each repo. This page shows how far it is."
-    return is_done, (
-        text,
-        "hf-gate sync",
-        "/queue" if people else None,
-        "Open the queue",
-        whole if rows else None,
-        of,
-    )
+    href, done = "/queue" if people else None, whole if rows else None
+    return _Look(is_done, text, "hf-gate sync", href, "Open the queue", done, of)
 
 
-def _policy(visit: Visit) -> tuple[bool, _Rest]:
+def _policy(visit: Visit) -> _Look:
     office = visit.office
     if office.place.folder is None:
-        return False, ("A policy lies in a desk folder, and there is none yet.", "hf-gate init", None, "", None, 0)
-    bench: object = office.bench
-    policies = () if bench is None else office.bench.policies if office.bench is not None else ()
+        return _Look(False, "A policy lies in a desk folder, and there is none yet.", "hf-gate init")
+    bench = office.bench
+    policies = () if bench is None else bench.policies
     if office.bench_problem is not None:
         text = f"A file of the desk has a fault: {office.bench_problem}"
-        return False, (text, "hf-gate policy check", "/policies", "Policies", None, 0)
+        return _Look(False, text, "hf-gate policy check", "/policies", "Policies")
     if not policies:
         text = "It says what it would do beside each request, and does nothing (mode: shadow)."
-        return False, (text, "hf-gate policy new", "/policies", "Policies", None, 0)
+        return _Look(False, text, "hf-gate policy new", "/policies", "Policies")
     watching = sum(policy.mode is Mode.SHADOW for policy in policies)
     text = f"{len(policies):,} {'policy' if len(policies) == 1 else 'policies'}, of which {watching:,} only {'watches' if watching == 1 else 'watch'}."
-    return True, (text, "hf-gate policy check", "/policies", "Policies", None, 0)
+    return _Look(True, text, "hf-gate policy check", "/policies", "Policies")
 
 
-def _others(visit: Visit) -> tuple[bool, _Rest]:
+def _others(visit: Visit) -> _Look:
     try:
         n = sum(member.has_link for member in visit.office.members.all())
     except HfGateError:
         n = 0
     text = f"{n:,} invited." if n else "A second reviewer, if you like. One person is fine."
-    may = visit.member.role is Role.ADMIN
-    return bool(n), (
-        text,
-        "hf-gate ui invite NAME --role reviewer",
-        "/settings#h-m" if may else None,
-        "Invite",
-        None,
-        0,
-    )
+    href = "/settings#h-m" if visit.member.role is Role.ADMIN else None
+    return _Look(bool(n), text, "hf-gate ui invite NAME --role reviewer", href, "Invite")
