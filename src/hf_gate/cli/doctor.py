@@ -17,7 +17,7 @@ from .. import __version__
 from ..domain.ids import Repo
 from ..errors import HfGateError, NotAllowed
 from .frame import Run, command, repo_type_option
-from .output import in_words, numbered
+from .output import clock_is, numbered
 from .targets import named_repo
 
 if TYPE_CHECKING:
@@ -163,9 +163,7 @@ def _clock(run: Run) -> Iterator[Finding]:
     skew = run.hub.skew or 0.0
     if abs(skew) <= NOTICED:
         return
-    detail = f"this machine's clock is {in_words(abs(skew))} {'behind' if skew > 0 else 'ahead of'} the Hub's"
-    if abs(skew) > TRUSTED:
-        detail += ": no grant is ended by it"
+    detail = clock_is(skew) + (": no grant is ended by it" if abs(skew) > TRUSTED else "")
     hint = "Set it right; HF_GATE_CLOCK=hub follows the clock of a local Hub."
     yield Finding("clock", None, detail, hint)
 

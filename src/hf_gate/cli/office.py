@@ -1,4 +1,4 @@
-"""What a command needs to judge and to act at a desk: everything joined, and a run carried under the eyes of whoever watches."""
+"""What a command needs to judge and to act at a desk: everything joined, who carries a run, and whether a plan still holds."""
 
 from __future__ import annotations
 

@@ -316,8 +316,12 @@ def in_words(seconds: float) -> str:
 
 def clock_off(skew: float) -> str:
     """Which way this machine's clock is off, and what to do; `skew`: seconds that the Hub's is ahead."""
-    way = "behind" if skew > 0 else "ahead of"
-    return f"this machine's clock is {in_words(abs(skew))} {way} the Hub's. Set it right, and try again."
+    return f"{clock_is(skew)}. Set it right, and try again."
+
+
+def clock_is(skew: float) -> str:
+    """Which way it is off alone."""
+    return f"this machine's clock is {in_words(abs(skew))} {'behind' if skew > 0 else 'ahead of'} the Hub's"
 
 
 def paragraphs(text: str) -> Iterator[str]:
