@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from starlette.responses import RedirectResponse, Response
 
@@ -34,7 +35,7 @@ from .plan import other_admins
 from .queue import KEYS, record
 from .request import texts_for
 from .tallies import cells_of, counted
-from .visit import NotFound, Refused, Visit
+from .visit import NotFound, Refused, Visit, local
 
 TRAY_MOST: Final = 1000  # above, it is a run, or where two must agree a plan: it can be paused and turned back
 HOLD: Final = 60.0  # seconds, for many together
@@ -106,7 +107,13 @@ def begin(visit: Visit) -> Response:
     ident = new_id("b")
     if not office.picks.freeze(pick_of(visit), ident, visit.member.name, ms(visit.now)):
         raise Refused("Nobody is selected.", hint="Tick some rows first, or press x on them.")
-    return RedirectResponse(f"/bulk/{ident}?verb={verb}", 303)
+    return to_weigh(visit, ident, verb)
+
+
+def to_weigh(visit: Visit, pick: str, verb: str) -> Response:
+    """Leads to the page that says what would follow, and knows the way back."""
+    more = {"next": visit.said("next")} if visit.said("next") else {}
+    return RedirectResponse(f"/bulk/{pick}?{urlencode({'verb': verb} | more)}", 303)
 
 
 # ---- what would follow -------------------------------------------------------------------------------------------------
@@ -200,7 +207,13 @@ def _page(
         hold=HOLD,
         goes="tray" if weighed.count <= TRAY_MOST else "plan" if _two_must_agree(visit) else "run",
         other="reset" if verb == "reject" else None,
+        back=_back(visit),
     )
+
+
+def _back(visit: Visit) -> str:
+    """Where the selection was made."""
+    return local(visit.said("next") or visit.asked("next")) or "/queue"
 
 
 def export(visit: Visit) -> Response:
@@ -239,7 +252,7 @@ def confirm(visit: Visit) -> Response:
     visit.office.clearing.take(Wish(verb, seen, visit.member.name, told), visit.now, hold)
     visit.office.picks.let_go(pick_of(visit), pick)
     visit.office.wake.set()
-    return RedirectResponse("/queue", 303)
+    return RedirectResponse(_back(visit), 303)
 
 
 def _rows(visit: Visit, weighed: Weighed) -> Iterator[list[RequestRow]]:

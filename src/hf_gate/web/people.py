@@ -23,6 +23,7 @@ from ..usecases.hearing import Came, came
 from ..usecases.tray import Wish
 from . import queue, words
 from .asking import read
+from .bulk import to_weigh
 from .exports import exported
 from .finding import request_of
 from .history import Happened, history_of
@@ -300,4 +301,4 @@ def decide(visit: Visit) -> Response:
         office.wake.set()
         return visit.back(href_of(people[0]))
     office.picks.add(ident, visit.member.name, seen, ms(visit.now))
-    return RedirectResponse(f"/bulk/{ident}?{urlencode({'verb': verb})}", 303)
+    return to_weigh(visit, ident, verb)
