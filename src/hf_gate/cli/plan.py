@@ -114,8 +114,8 @@ def _for_people(desk: Desk, made: Plan, path: Path | None) -> Sequence[str]:
 def apply(run: Run, file: Path, yes: bool, max_changes: int | None) -> int:
     """Carries out a plan: each change once, everybody looked at once more before.
 
-    Only a plan that was made at this desk, here or on its pages. Whoever moved since is left alone (stale). A run that was ended half-way goes on with the same
-    command; a plan that was applied already changes nothing.
+    Only a plan that was made at this desk, here or on its pages. Whoever moved since is left alone (stale). A run that was
+    ended half-way goes on with the same command; a plan that was applied already changes nothing.
     """
     from ..plan.model import read  # noqa: PLC0415 - only who applies
     from ..usecases import runs  # noqa: PLC0415 - as above

@@ -12,7 +12,7 @@ from ..domain.moments import ms
 from ..domain.query import Query
 from ..domain.rows import RequestRow
 from ..domain.tray import VERBS
-from ..store.crowd import by_person
+from ..store.crowd import PeoplePage, by_person
 from .asking import scoped
 from .lines import Line, lines_of
 from .visit import Visit
@@ -68,15 +68,7 @@ def read_people(
     visit: Visit, query: Query, *, cursor: str | None, newest_first: bool = False
 ) -> tuple[list[Somebody], str | None]:
     """One page of people, and where the next one begins."""
-    found = by_person(
-        visit.office.store,
-        scoped(visit, query),
-        now=ms(visit.now),
-        zone=visit.office.zone,
-        limit=PAGE,
-        newest_first=newest_first,
-        cursor=cursor,
-    )
+    found = _page(visit, query, PAGE, cursor, newest_first=newest_first)
     shown = [rows[:SHOWN] for rows in found.people if rows]
     lines = {line.row.id: line for line in lines_of(visit, [row for rows in shown for row in rows])}
     counts = [len(rows) for rows in found.people if rows]
@@ -84,18 +76,24 @@ def read_people(
     return people, found.next
 
 
+def _page(visit: Visit, query: Query, limit: int, cursor: str | None, *, newest_first: bool = False) -> PeoplePage:
+    """What this person sees of a query."""
+    return by_person(
+        visit.office.store,
+        scoped(visit, query),
+        now=ms(visit.now),
+        zone=visit.office.zone,
+        limit=limit,
+        newest_first=newest_first,
+        cursor=cursor,
+    )
+
+
 def rows_of(visit: Visit, query: Query) -> Iterator[RequestRow]:
     """Everybody's rows for a file, those of one person together."""
     cursor = None
     while True:
-        found = by_person(
-            visit.office.store,
-            scoped(visit, query),
-            now=ms(visit.now),
-            zone=visit.office.zone,
-            limit=_MANY,
-            cursor=cursor,
-        )
+        found = _page(visit, query, _MANY, cursor)
         for rows in found.people:
             yield from rows
         cursor = found.next
