@@ -16,7 +16,7 @@ from ..domain.moments import moment_of
 from ..errors import RequestNotFound, UsageError
 from .desk import OpenDesk, open_desk
 from .frame import Run, command, repo_type_option
-from .output import Row, age, in_words, iso
+from .output import Row, age, ends_in, iso
 from .policyfiles import Policies, read_policies, refuse
 from .show import find_request
 from .targets import Aim, read_aims
@@ -207,8 +207,7 @@ def _end(state: RequestState, now: datetime) -> str:
     if state.until is None:
         return "Access has no end."
     until = moment_of(state.until)
-    left = (until - now).total_seconds()
-    when = f"in {in_words(left)}" if left > 0 else f"over since {in_words(-left)}"
+    when = ends_in((until - now).total_seconds())
     then = "a person decides" if state.at_end == "human" else state.at_end
     rule = "" if state.until_rule in {None, "direct"} else f", by rule `{state.until_rule}`"
     return f"Access ends {until:%Y-%m-%d} ({when}), then {then}{rule}."

@@ -314,6 +314,11 @@ def in_words(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def ends_in(seconds: float) -> str:
+    """When something that is so many seconds ahead ends, or since when it is over."""
+    return f"in {in_words(seconds)}" if seconds > 0 else f"over since {in_words(-seconds)}"
+
+
 def clock_off(skew: float) -> str:
     """Which way this machine's clock is off, and what to do; `skew`: seconds that the Hub's is ahead."""
     return f"{clock_is(skew)}. Set it right, and try again."

@@ -15,7 +15,7 @@ from .carried import done_changes, done_words
 from .desk import open_desk, wanted_repos
 from .frame import Entry, GateGroup, command
 from .office import carrier_of, new_run_id, office
-from .output import FIRST_ROWS, Column, clock_off, in_words, numbered
+from .output import FIRST_ROWS, Column, clock_off, ends_in, in_words, numbered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -263,8 +263,7 @@ def ends(run: Run, within: str, limit: int | None, everything: bool) -> int:
 
     def when(row: object) -> str:
         until = str(row["until"])  # type: ignore[index]
-        left = moment_of(_ms(until)).timestamp() - now.timestamp()
-        return f"in {in_words(left)}" if left > 0 else f"over since {in_words(-left)}"
+        return ends_in(moment_of(_ms(until)).timestamp() - now.timestamp())
 
     columns = (
         Column("ENDS", when),
