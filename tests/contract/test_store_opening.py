@@ -137,6 +137,11 @@ def test_a_second_writer_is_told_who_the_first_is_and_readers_go_on(place: str) 
     open_store(place, endpoint=ENDPOINT, wait=0.0).close()
 
 
+def test_a_store_is_free_as_soon_as_its_writer_closed_it(place: str) -> None:
+    for _ in range(60):  # a server notices the end of a session a moment later
+        open_store(place, endpoint=ENDPOINT, wait=0.0).close()
+
+
 def test_whoever_waits_gets_the_right_when_it_is_given_back(place: str) -> None:
     first = open_store(place, endpoint=ENDPOINT)
     code = f"from hf_gate.store.opening import open_store\nprint('waiting', flush=True)\nopen_store({place!r}, endpoint={ENDPOINT!r}, wait=60).close()"
