@@ -324,6 +324,7 @@ def test_a_failed_test_shows_every_rule_that_was_tried_and_its_parts() -> None:
     why = "\n".join(run_tests(found)[0].why)
     assert "rule ours (accept) does not match" in why
     assert "email.academic is false (email.academic = false)" in why
+    assert "tables.dua.state == 'valid' is unknown (tables.dua.state: the test does not say)" in why, why
 
 
 @pytest.mark.parametrize(

@@ -81,11 +81,13 @@ def _tried(tried: Tried) -> Iterator[str]:
 
 def _because(because: Because, lead: str) -> Iterator[str]:
     value = {True: "true", False: "false", None: "unknown"}[because.value]
-    facts = ", ".join(f"{name} = {_shown(fact.value)}" for name, fact in sorted(because.facts.items()))
+    facts = ", ".join(f"{name}{_shown(fact.value)}" for name, fact in sorted(because.facts.items()))
     yield f"{lead}{because.expr} is {value}{f' ({facts})' if facts and not because.parts else ''}"
     for part in because.parts:
         yield from _because(part, lead + "  ")
 
 
 def _shown(value: object) -> str:
-    return UNSAID if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
+    if value is None:
+        return f": {UNSAID}"
+    return f" = {str(value).lower() if isinstance(value, bool) else repr(value)}"
