@@ -1,7 +1,10 @@
-"""Who comes in by a link that a page of another site led to: nobody in the place of who is in."""
+"""Who comes in by a link: nobody in the place of who is in, and nobody by one that is revoked in that moment."""
 
 from __future__ import annotations
 
+from hf_gate import wiring
+from hf_gate.domain.members import Member, Role
+from hf_gate.domain.moments import ms
 from tests.web.kit import Room, Visitor
 
 
@@ -18,3 +21,13 @@ def test_a_page_of_another_site_puts_nobody_in_anothers_place(room: Room) -> Non
     link = room.door.link()
     assert mia.get(f"/sign-in?t={link}", sec_fetch_site="cross-site").status == 409
     assert mia.get(f"/sign-in?t={link}", sec_fetch_site="none").status == 303, "not used up, and typed it counts"
+
+
+def test_a_link_that_is_revoked_while_it_is_opened_opens_nothing(room: Room) -> None:
+    members, mia = room.office.members, Member(name="mia", role=Role.REVIEWER)
+    members.invite(mia, "first")
+    assert members.open("a session", "mia", ms(wiring.now()), "first")
+    members.invite(mia, "second")
+    assert not members.open("another session", "mia", ms(wiring.now()), "first")
+    assert members.whose("another session", ms(wiring.now())) is None
+    assert Visitor(room.app).get("/sign-in?t=second").status == 303

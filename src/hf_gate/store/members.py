@@ -57,12 +57,16 @@ class Members:
 
     # ---- sessions ------------------------------------------------------------------------------------------------------
 
-    def open(self, secret: str, member: str, at: int) -> None:
-        """A new session; those that are over are forgotten."""
+    def open(self, secret: str, member: str, at: int, link: str | None = None) -> bool:
+        """A new session; those that are over are forgotten. `link`: by which they came; False when it is not theirs any more."""
         with self._store.writing() as write:
+            theirs = "SELECT 1 FROM members WHERE name = ? AND link = ?"
+            if link is not None and write.db.row(theirs, (member, digest_of(link))) is None:
+                return False
             write.db.run("DELETE FROM sessions WHERE seen_at < ? OR made_at < ?", (at - IDLE, at - LIVES))
             values = (digest_of(secret), member, at, at)
             write.db.run("INSERT INTO sessions (id, member, made_at, seen_at) VALUES (?, ?, ?, ?)", values)
+        return True
 
     def whose(self, secret: str, at: int, *, renew: bool = True) -> str | None:
         """The member of a session that is not over; `renew`: they are there just now."""

@@ -64,7 +64,9 @@ class Door:
         session = secrets.token_urlsafe(32)
         try:
             self.leave(request)
-            self.office.members.open(session, name, _now())
+            by_link = None if name == self.office.owner else secret
+            if not self.office.members.open(session, name, _now(), by_link):
+                return self._no(self._wait())  # revoked in this moment
         except StoreBusy as problem:
             self._back(secret, name)
             return self.page(503, f"{problem} Open the link again in a moment.")
