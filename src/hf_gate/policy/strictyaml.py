@@ -113,7 +113,7 @@ class Read:
     problems: tuple[Problem, ...] = ()
 
 
-def read_yaml(text: str, name: str, *, limits: Limits = LIMITS) -> Read:
+def read_yaml(text: str, name: str) -> Read:
     """Read one YAML document strictly; whatever is the matter with it comes as problems, the first one with a fix."""
     source = Source(text, name)
     if text.startswith("\ufeff"):
@@ -122,7 +122,7 @@ def read_yaml(text: str, name: str, *, limits: Limits = LIMITS) -> Read:
     if text.count("\n") > _MOST_LINES:
         words = f"Over {_MOST_LINES:,} lines: more than is read here. Put long lists into a table's file."
         return Read(source, None, (Problem("yaml_too_large", words, name),))
-    parsed = yamltext.parse(text, limits=limits)
+    parsed = yamltext.parse(text, limits=LIMITS)
     found = tuple(Problem(p.code, p.message, name, Place(p.line, p.column)) for p in parsed.problems)
     if not found:
         return Read(source, parsed.root)

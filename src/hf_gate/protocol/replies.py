@@ -38,7 +38,7 @@ _TABLE: tuple[tuple[str | None, int | None, type[HubError], _Sentence], ...] = (
 )
 
 
-def error_of(answer: Answer, repo: Repo | None, *, doing: str = "") -> HubError:
+def error_of(answer: Answer, repo: Repo | None) -> HubError:
     """The error that fits an answer which is not the wished one."""
     where = f"{repo}" if repo else "this call"
     if isinstance(answer, NoReply):
@@ -56,10 +56,10 @@ def error_of(answer: Answer, repo: Repo | None, *, doing: str = "") -> HubError:
     if 300 <= answer.status < 400:
         return _moved(answer, where, facts)
     if answer.status >= 500:
-        return HubUnavailable(f"{where}: the Hub fails ({answer.status}){doing}.", **facts)
+        return HubUnavailable(f"{where}: the Hub fails ({answer.status}).", **facts)
     if answer.status >= 400:
         return BadRequest(f"{where}: the Hub refuses this ({answer.status}): {said}", **facts)
-    return UnexpectedAnswer(f"{where}: the answer is not what the Hub's protocol promises{doing}.", **facts)
+    return UnexpectedAnswer(f"{where}: the answer is not what the Hub's protocol promises.", **facts)
 
 
 def _moved(answer: Reply, where: str, facts: dict[str, Any]) -> HubError:
