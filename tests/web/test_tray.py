@@ -69,6 +69,20 @@ def test_its_time_come_it_leaves_once_and_stands_in_the_ledger(asked: Room) -> N
     assert asked.office.store.entries(request=asked.row("ada").id)[0].link.actor == "lena-brandt"
 
 
+def test_the_page_says_where_those_stand_that_were_sent_before_the_latest(room: Room) -> None:
+    names = [f"p{n:02}" for n in range(21)]
+    room.ask([{"username": name} for name in names], {"Purpose": GOOD})
+    lena = room.visitor()
+    for name in names[:19]:
+        _decide(room, lena, "accept", name)
+    room.leave()
+    assert "These are the latest" not in lena.get("/tray").body
+    for name in names[19:]:
+        _decide(room, lena, "accept", name)
+    room.leave()
+    assert 'These are the latest 20; those before stand in <a href="/audit">the ledger</a>.' in lena.get("/tray").body
+
+
 def test_held_until_somebody_sends_it(asked: Room) -> None:
     lena = asked.visitor()
     _decide(asked, lena, "accept", "ada")

@@ -78,7 +78,7 @@ def page(visit: Visit) -> Response:
         except NotFound:
             continue
     if not visit.is_part:
-        return visit.page("tray.html", title="Tray", sent=_sent(visit), days=_DAYS)
+        return visit.page("tray.html", title="Tray", sent=_sent(visit), days=_DAYS, most=_MANY)
     return visit.page("parts/answer.html", lines=lines_of(visit, rows), is_poll=True)
 
 
