@@ -155,3 +155,18 @@ def test_a_digit_that_is_no_number_names_nothing(room: Room) -> None:
     lena = room.visitor()
     assert lena.get("/requests/n²").status == 404
     assert lena.post("/selection", {"do": "add", "key": "n²"}).status == 404
+
+
+def test_who_is_put_out_leaves_nothing_to_whoever_has_the_name_next(room: Room) -> None:
+    room.ask([{"username": "ada"}, {"username": "bob"}], {"Purpose": GOOD})
+    mia, lena = room.reviewer(), room.visitor()
+    ada, bob = room.row("ada"), room.row("bob")
+    values = {"verb": "accept", "key": ada.state.hub_request or "", "version": ground_of(ada), "when": "later"}
+    assert mia.post("/tray", values).status == 303
+    assert mia.post("/selection", {"do": "add", "key": bob.state.hub_request or ""}).status == 303
+    assert lena.post("/settings/revoke", {"name": "mia"}).status == 303
+    mia = room.reviewer()
+    assert mia.post("/bulk", {"verb": "accept"}).status == 422, "nobody is selected"
+    assert room.office.tray.waiting() == []
+    room.leave()
+    assert room.row("ada").state.status == "pending"

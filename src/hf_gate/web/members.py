@@ -88,5 +88,5 @@ def revoke(visit: Visit) -> Response:
     member = visit.office.members.named(name)
     if member is None:
         raise Refused("There is no such member.")
-    visit.office.members.invite(member, None)
+    visit.office.put_out(member)
     return visit.back("/settings")

@@ -17,6 +17,7 @@ from .. import joining, wiring
 from ..config import Settings
 from ..domain.ids import Repo
 from ..domain.members import Member, Role
+from ..domain.moments import ms
 from ..domain.rows import RepoRow
 from ..errors import HfGateError
 from ..hub.client import Hub
@@ -144,6 +145,13 @@ class Office:
             return Member(name=name, role=Role.ADMIN)
         found = self.members.named(name)
         return found if found is not None and found.has_link else None
+
+    def put_out(self, member: Member) -> None:
+        """Takes somebody's link, sessions, selection and what has not left their tray: whoever has the name next inherits none."""
+        self.members.invite(member, None)
+        waiting = [item.id for item in self.tray.waiting() if item.actor == member.name]
+        self.tray.take_back(waiting, ms(self.now()))
+        self.picks.clear(f"s_{member.name}")
 
     def repos(self, member: Member) -> list[RepoRow]:
         """The repos that somebody sees, in the order of their names."""

@@ -75,7 +75,7 @@ class Terminal:
                 known = office.members.named(str(asked.get("name")))
                 if known is None:
                     raise UsageError(f"there is no member {asked.get('name')!r}.")
-                office.members.invite(known, None)
+                office.put_out(known)
                 return {"name": known.name}
             case "members":
                 return {"members": [_told(one) for one in office.members.all()]}
