@@ -25,6 +25,8 @@ SOURCE: Final = "\n".join(path.read_text("utf-8") for path in sorted(TEMPLATES.r
 TAGS: Final = frozenset(re.findall(r"<(\w+)", SOURCE))
 READ: Final = frozenset({"value", "title", "aria-label", "placeholder", "data-text", "alt"})
 """Attributes whose value is nothing but text."""
+ACTING: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
+"""Characters that hide, reorder or act: in the text of a page each is made visible."""
 GONE_TO: Final = frozenset({"href", "action", "formaction", "data-sheet-url"})
 KEPT: Final = ("csv", "jsonl", "/export")
 """Addresses that give a file to keep, which no browser shows."""
@@ -62,10 +64,10 @@ class _Look(HTMLParser):
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self.faults: list[str] = []
-        self._within: list[str] = []
+        self._within = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self._within = [tag] if tag in {"script", "style"} else []
+        self._within = tag
         if tag not in TAGS:
             self.faults.append(f"<{tag}>")
         if tag == "script" and {name for name, _ in attrs} < {"nonce", "src", "defer"}:
@@ -82,12 +84,17 @@ class _Look(HTMLParser):
         elif "window.__x" in value and name not in READ:
             self.faults.append(f"<{tag} {name}={value[:60]}>")
 
+    def handle_endtag(self, tag: str) -> None:  # noqa: ARG002 - whichever it is
+        self._within = ""
+
     def handle_comment(self, data: str) -> None:
         self.faults.append(f"<!--{data[:60]}-->")
 
     def handle_data(self, data: str) -> None:
-        if self._within and data.strip():
-            self.faults.append(f"<{self._within[0]}>{data[:60]}")
+        if self._within in {"script", "style"} and data.strip():
+            self.faults.append(f"<{self._within}>{data[:60]}")
+        if self._within not in {"textarea", "title"} and (found := ACTING.search(data)):
+            self.faults.append(f"{found[0]!r} in {data[:60]!r}")
 
 
 MARK: Final = re.compile(r"window\.__x(?:=|%3D)(7\d{4})")

@@ -14,6 +14,7 @@ from starlette.responses import RedirectResponse, Response
 
 from ..domain.ids import Repo
 from ..domain.members import Member, Role
+from ..domain.text import visible
 from . import words
 from .files import FOLDER, version_of
 from .office import Office
@@ -146,7 +147,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     made.globals |= {"static": lambda name: f"/static/{name}?v={version_of(str(name))}", "direction": words.direction}
-    made.filters |= {"pieces": words.pieces, "n": lambda number: f"{number:,}"}
+    made.filters |= {"pieces": words.pieces, "visible": visible, "n": lambda number: f"{number:,}"}
     return made
 
 
