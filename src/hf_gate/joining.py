@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 from collections import deque
@@ -212,6 +213,7 @@ _here: list[_Here] = []  # of this process, made once when it begins
 
 
 def _begin(work: _Work) -> None:
+    gc.set_threshold(100_000, *gc.get_threshold()[1:])  # nothing that is judged holds on to itself in circles
     _here.append(_Here(work))
 
 

@@ -12,7 +12,7 @@ from ..errors import UsageError
 from .brakes import check_plan
 from .carried import carry_run, run_result
 from .frame import command
-from .office import check_in_force, new_run_id, office, speaks
+from .office import check_in_force, looking_seldom, new_run_id, office, speaks
 from .output import clock_off, in_words, numbered
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ def plan(run: Run, path: Path | None, valid: str, moment: str | None, profiles: 
 
     lasting = timedelta(seconds=parse_seconds(valid, "--valid"))
     desk = office(run)
-    found = planned(desk, profiles=profiles, moment=_moment(moment), valid=lasting)
+    with looking_seldom():
+        found = planned(desk, profiles=profiles, moment=_moment(moment), valid=lasting)
     made = found.plan
     if found.skew is not None:
         run.out.warn(f"No grant is ended by this plan: {clock_off(found.skew)}")

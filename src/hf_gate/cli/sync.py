@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -12,6 +10,7 @@ import click
 from ..errors import HfGateError, HubUnavailable, Offline
 from .desk import OpenDesk, open_desk, wanted_repos
 from .frame import Run, command, repo_type_option
+from .office import looking_seldom
 from .output import numbered
 from .progress import Progress
 
@@ -56,7 +55,7 @@ class Reading:
 
         run, due = self.desk.run, self._due(repo)
         try:
-            with Progress(run.out, f"{due.kind} reading of {repo}") as bar, _looking_seldom():
+            with Progress(run.out, f"{due.kind} reading of {repo}") as bar, looking_seldom():
                 synced = read(
                     run.hub,
                     self.desk.store,
@@ -107,17 +106,6 @@ class Reading:
                 yield f"  in doubt: {doubt}; nobody is taken for gone."
             if not synced.doubts and synced.complete:
                 yield f"  complete: {_counts(synced)}."
-
-
-@contextmanager
-def _looking_seldom() -> Iterator[None]:
-    """Records hold on to nothing in circles: to look for that as often as usual takes a thirteenth of a long reading."""
-    usual = gc.get_threshold()
-    gc.set_threshold(100_000, *usual[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*usual)
 
 
 def _row(synced: Synced, due: Due) -> dict[str, object]:
