@@ -27,7 +27,7 @@ IMAGES: Final = ROOT / "docs" / "images"
 MOMENT: Final = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
 LARGEST: Final = 150_000  # bytes of a picture
 REPO: Final = "datasets/tidewater-audio/harbour-voices"
-POLICY: Final = f"""\
+POLICY: Final = """\
 version: 1
 policy: voices
 applies_to: ["*/*", "datasets/*/*"]
@@ -43,7 +43,7 @@ rules:
     until: 1y
   - id: rest
     then: human
-"""  # noqa: F541
+"""
 TEXTS: Final = """\
 templates:
   say-more: Please say in one or two sentences what you will study, then ask again.
