@@ -31,11 +31,13 @@ API: Final[Mapping[tuple[str, str], Role]] = {
 }  # fmt: skip
 LEAST: Final[Mapping[tuple[str, str], Role]] = {**{(way.method, way.path): way.role for way in WAYS}, **API}
 ROUTES: Final = tuple(sorted(LEAST))
-WHOLE: Final = frozenset({"/audit/export", "/audit/verify", "/audit/checkpoint", "/audit/desk/{seq}"})
-"""For those alone who are let into every repo: they tell of all of them."""
+WHOLE: Final = frozenset({
+    "/audit/export", "/audit/verify", "/audit/checkpoint", "/audit/desk/{seq}", "/settings/invite", "/settings/revoke",
+})  # fmt: skip
+"""For those alone who are let into every repo: they tell of all of them, or let others into all of them."""
 OWN: Final = parse_repo("lumen-labs/lantern-7b-chat")
 OTHER: Final = parse_repo("datasets/tidewater-audio/harbour-voices")
-BY_HAND: Final = frozenset({"/plans/{digest}", "/runs/{id}", "/settings/invite", "/settings/revoke"})
+BY_HAND: Final = frozenset({"/plans/{digest}", "/runs/{id}"})
 """Who goes such a way at all may still be told that this one is not theirs to steer."""
 SECRETS: Final = (
     "eve-own",
