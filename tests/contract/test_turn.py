@@ -22,6 +22,7 @@ from hf_gate.usecases.orders import lift, promote
 from hf_gate.usecases.planning import planned
 from hf_gate.usecases.run import Turn, told, turn
 from hf_gate.usecases.runs import check, retry, undo, versions_of
+from hf_gate.usecases.standing import standing
 from tests.torture.failing import Failing, Killed
 from tests.torture.near import Near
 from tests.torture.scene import POLICY, Scene, desk_folder
@@ -346,6 +347,17 @@ def test_a_first_cycle_that_was_halted_is_not_taken_for_one_that_is_over(scene: 
         lift(scene.store, write, policy.digest)
     done = told(take(scene))
     assert (done["held"], done["run"]) == ({"wishes": 60}, None)
+
+
+def test_what_is_held_until_somebody_lets_it_act_is_told_by_how_the_desk_stands(scene: Scene) -> None:
+    scene.ask([f"p{n}" for n in range(60)])
+    take(scene)
+    assert standing(scene.store, {}, scene.clock.now()).held == {"wishes": 60}
+    (policy,) = scene.desk.policies
+    promote(scene.store, policy, "lena", 1)
+    assert standing(scene.store, {}, scene.clock.now()).held == {}
+    assert told(take(scene))["held"] == {}
+    assert scene.store.setting("held") is None
 
 
 def test_a_wish_that_a_dead_process_did_not_hear_holds_in_the_next_turn(scene: Scene) -> None:

@@ -259,6 +259,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
             clock_skew_s={"type": ["integer", "null"]},
         ),
         guards=_array(_object(name=_TEXT, limit=_COUNT, seconds=_COUNT, used=_COUNT, stuck=_BOOL)),
+        held=_map(_COUNT),
         runs=_array(
             _object(run=_TEXT, kind=_TEXT, state=_TEXT, actor=_TEXT, made_at=_TIME, total=_COUNT, counts=_map(_COUNT))
         ),

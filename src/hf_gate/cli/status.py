@@ -87,6 +87,7 @@ def _document(desk: OpenDesk, found: Standing, token: Mapping[str, object], zone
         "repos": [_repo(one, found, zone) for one in found.repos],
         "token": dict(token),
         "guards": [_guard(one) for one in found.budgets],
+        "held": dict(found.held),
         "runs": [_run(one) for one in found.runs],
     }
 
@@ -156,6 +157,11 @@ def _lines(found: Standing, token: Mapping[str, object], zone: tzinfo) -> Iterat
                 f"STUCK: the guard {budget.name}: {budget.rate} is used up ({budget.used:,}); "
                 "what `run` finds more of that kind waits."
             )
+    for policy, count in found.held.items():
+        yield (
+            f"STUCK: {numbered(count, 'change')} of policy {policy} wait: its first turn would change more than 50"
+            f" requests at a repo. Look with hf-gate plan, then hf-gate policy promote {policy}."
+        )
     for run in found.runs:
         counts = ", ".join(f"{count:,} {kind}" for kind, count in run.counts.items())
         yield f"Run {run.id} is {run.state}: {counts or numbered(run.total, 'change')}. hf-gate runs show {run.id}"

@@ -12,6 +12,9 @@ MADE: Final = "made"
 HALTED: Final = "halted"
 """What runs were about that somebody paused or stopped."""
 
+HELD: Final = "held"
+"""How many changes of which version of each policy the last turn held back, for nobody let it act yet."""
+
 
 def promoted(policy: str) -> str:
     """The digest of the version of a policy that may act unattended, whatever it begins with."""

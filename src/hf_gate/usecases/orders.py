@@ -100,6 +100,24 @@ def promote(store: StorePort, policy: Policy, actor: str, at: int) -> None:
         lift(store, write, policy.digest)
 
 
+def hold(store: StorePort, held: Mapping[Start, int]) -> None:
+    """Keeps what a turn held back, so that whoever asks how things stand is told."""
+    told: dict[str, tuple[str, int]] = {}
+    for (policy, digest, _), count in held.items():
+        told[policy] = (digest, told.get(policy, (digest, 0))[1] + count)
+    text = msgspec.json.encode(told).decode() if told else None
+    if text != store.setting(keys.HELD):
+        with store.writing() as write:
+            write.setting(keys.HELD, text)
+
+
+def held_back(store: StorePort) -> dict[str, int]:
+    """How many changes of each policy wait since the last turn for somebody to let it act."""
+    text = store.setting(keys.HELD)
+    told = {} if text is None else msgspec.json.decode(text, type=dict[str, tuple[str, int]])
+    return {policy: count for policy, (digest, count) in told.items() if store.setting(keys.promoted(policy)) != digest}
+
+
 def _keep(write: WritePort, known: Mapping[str, Halt]) -> None:
     write.setting(keys.HALTED, msgspec.json.encode(known).decode() if known else None)
 

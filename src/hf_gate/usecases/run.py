@@ -20,7 +20,7 @@ from ..policy.model import Mode
 from . import keys
 from .cadence import Kind, due_kind, note_of
 from .carry import PLANNED, Carrier
-from .orders import Refusal, TurnDoors, Waiting, refuse, refused
+from .orders import Refusal, TurnDoors, Waiting, hold, refuse, refused
 from .planning import Desk, Planned, planned
 from .ports import StorePort
 from .runs import UNFINISHED, begin
@@ -169,6 +169,7 @@ def _remember(desk: Desk, done: Turn) -> None:
         for one in court.judge.policies
         if one.policy.mode is Mode.ENFORCE and court.repo not in done.failed
     }
+    hold(desk.store, done.held)
     fresh = [pair for pair in sorted(judged - waiting) if not desk.store.setting(keys.acted(*pair))]
     if fresh:
         with desk.store.writing() as write:

@@ -15,6 +15,7 @@ from ..domain.lifecycle import Status
 from ..domain.moments import moment_of, ms
 from ..domain.rows import RepoRow, RunRow
 from ..policy.spelling import Rate
+from .orders import held_back
 from .ports import StorePort
 
 WAIT: Final = "wait"
@@ -62,6 +63,7 @@ class Standing:
     repos: Sequence[RepoStanding] = ()
     budgets: Sequence[Budget] = ()
     runs: Sequence[RunRow] = field(default_factory=tuple)
+    held: Mapping[str, int] = field(default_factory=dict)  # changes that wait until their policy is let act
 
 
 def standing(store: StorePort, rates: Mapping[str, Rate], now: datetime) -> Standing:
@@ -69,7 +71,8 @@ def standing(store: StorePort, rates: Mapping[str, Rate], now: datetime) -> Stan
     at = ms(now)
     budgets = [Budget(name, rate, store.done_since(name, at - rate.seconds * 1000)) for name, rate in rates.items()]
     runs = [run for run in store.runs() if run.state in _LOUD]
-    return Standing(now, [repo_standing(store, row, now) for row in store.repos()], budgets, runs)
+    repos = [repo_standing(store, row, now) for row in store.repos()]
+    return Standing(now, repos, budgets, runs, held_back(store))
 
 
 def repo_standing(store: StorePort, row: RepoRow, now: datetime) -> RepoStanding:
