@@ -42,6 +42,16 @@ CASES: list[tuple[e.AnyEvent, dict[str, Any] | None, str]] = [
     ),
     (e.ChangeStarted(run="r", before=None, after="accepted", rule="direct"), None, "no request to accepted: begun"),
     (
+        e.ChangeStarted(run="r", before="accepted", after="reset", rule="until"),
+        None,
+        "accepted to reset: begun as the end of a grant",
+    ),
+    (
+        e.ChangeStarted(run="r", before="rejected", after="pending", rule="undo"),
+        None,
+        "rejected to pending: begun to take back a run",
+    ),
+    (
         e.ChangeSettled(run="r", kind="stale", after="reset"),
         {"why": "it is a new attempt"},
         "to reset: stale (it is a new attempt)",

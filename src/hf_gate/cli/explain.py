@@ -6,13 +6,14 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, tzinfo
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..domain.ids import Repo, is_id
 from ..domain.lifecycle import Status
 from ..domain.moments import moment_of
+from ..domain.story import WAYS
 from ..errors import RequestNotFound, UsageError
 from .desk import OpenDesk, open_desk
 from .frame import Run, command, repo_type_option
@@ -29,14 +30,6 @@ if TYPE_CHECKING:
     from ..usecases.hearing import Came, Hearing
     from ..usecases.judging import Court
     from ..usecases.planning import Desk
-
-_WAYS: Final[Mapping[str | None, str]] = {
-    None: "directly",
-    "direct": "directly",
-    "grant": "without a request",
-    "undo": "to take back a run",
-    "until": "as the end of a grant",
-}
 
 
 @command(
@@ -200,7 +193,7 @@ def _how(way: Came) -> str:
         return f"already when it was first seen, {when}"
     if way.run is None:
         return f"on the Hub by {way.by or 'somebody'}, seen {when}"
-    return f"{when} by {way.actor}, {_WAYS.get(way.rule, f'by rule `{way.rule}`')}, in run {way.run}"
+    return f"{when} by {way.actor}, {WAYS.get(way.rule, f'by rule `{way.rule}`')}, in run {way.run}"
 
 
 def _end(state: RequestState, now: datetime) -> str:
@@ -209,7 +202,7 @@ def _end(state: RequestState, now: datetime) -> str:
     until = moment_of(state.until)
     when = ends_in((until - now).total_seconds())
     then = "a person decides" if state.at_end == "human" else state.at_end
-    rule = "" if state.until_rule in {None, "direct"} else f", by rule `{state.until_rule}`"
+    rule = "" if state.until_rule in WAYS else f", by rule `{state.until_rule}`"
     return f"Access ends {until:%Y-%m-%d} ({when}), then {then}{rule}."
 
 

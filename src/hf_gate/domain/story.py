@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from . import events as e
 from .moments import iso, moment_of
+
+WAYS: Final[Mapping[str | None, str]] = {
+    None: "directly",
+    "direct": "directly",
+    "grant": "without a request",
+    "undo": "to take back a run",
+    "until": "as the end of a grant",
+}
+"""How a change came about that no rule made, by what stands where its rule would."""
 
 
 def sentence(event: e.AnyEvent, private: e.Private | None = None) -> str:
@@ -73,7 +83,9 @@ def _verdict(event: e.VerdictReached) -> str:
 
 
 def _by_rule(rule: str | None) -> str:
-    return "" if rule in {None, "direct"} else f" by rule {rule}"
+    if rule in {None, "direct"}:
+        return ""
+    return f" {WAYS[rule]}" if rule in WAYS else f" by rule {rule}"
 
 
 def _granter(private: e.Private | None) -> str:

@@ -18,6 +18,7 @@ from ..domain.moments import iso, moment_of, ms
 from ..domain.query import Pattern, Query, Term, is_pseudonym
 from ..domain.roles import Role
 from ..domain.rows import PersonRow, RequestRow
+from ..domain.story import WAYS
 from ..domain.tray import VERBS, ground_of
 from ..usecases.hearing import Came, came
 from ..usecases.tray import Wish
@@ -156,7 +157,7 @@ class Place:
             return "", "stood so when first read"
         if self.came.run is None:
             return self.came.by or "somebody", "outside the desk"
-        is_rule = self.came.rule not in {None, "direct", "grant", "undo", "until"}
+        is_rule = self.came.rule not in WAYS
         return self.came.actor, f"rule {self.came.rule}" if is_rule else ""
 
 
