@@ -11,6 +11,9 @@ import msgspec
 NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,38}[a-z0-9])?\Z")
 """How a member may be called."""
 
+TAKEN: Final = frozenset({"outside", "desk", "policy", "local"})
+"""Who else stands in the ledger as an actor: no member is called so."""
+
 
 class Role(StrEnum):
     """From the one who may least to the one who may most."""

@@ -35,6 +35,12 @@ class Door:
     _wrong: deque[float] = field(default_factory=deque)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
+    def __post_init__(self) -> None:
+        """Whoever was invited by the name of the account whose token it is now is somebody else, and not the owner."""
+        namesake = self.office.members.named(self.office.owner)
+        if namesake is not None and namesake.has_link:
+            self.office.put_out(namesake)
+
     def link(self) -> str:
         """A new secret that opens the door once, within a quarter of an hour."""
         secret = secrets.token_urlsafe(32)

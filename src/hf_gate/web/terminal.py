@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 
 from .. import wiring
 from ..config import Settings
-from ..domain.members import NAME, ROLES, Member, Role
+from ..domain.members import NAME, ROLES, TAKEN, Member, Role
 from ..domain.moments import ms
 from ..errors import HfGateError, UsageError
 from .office import Office
@@ -86,10 +86,10 @@ class Terminal:
 def invited(asked: Mapping[str, Any], office: Office) -> Member:
     """Who is to be let in, or a clear refusal."""
     name, role = str(asked.get("name") or "").strip().lower(), str(asked.get("role") or "reviewer")
-    if not NAME.match(name) or name == office.owner.lower():
+    if not NAME.match(name) or name in TAKEN or name == office.owner.lower():
         raise UsageError(
             f"{name!r} is no name for a member.",
-            hint="Small letters, digits, dots and dashes; not the token's account.",
+            hint=f"Small letters, digits, dots and dashes; not the token's account, nor {', '.join(sorted(TAKEN))}.",
         )
     if role not in ROLES:
         raise UsageError(f"{role!r} is no role.", hint="It is viewer, reviewer or admin.")
