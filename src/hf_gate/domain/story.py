@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from . import events as e
-from .moments import iso, moment_of
+from .moments import moment_of
 
 WAYS: Final[Mapping[str | None, str]] = {
     None: "directly",
@@ -46,8 +46,9 @@ def _of_ours(event: e.AnyEvent, private: e.Private | None) -> str:
         case e.ChangeSettled():
             return f"to {event.after}: {event.kind}{' (read back)' if event.how == 'read' else ''}{_why(private)}"
         case e.GrantDated():
-            end = None if event.until is None else iso(moment_of(event.until))
-            return "access has no end any more" if end is None else f"access ends {end}, then {event.at_end}"
+            if event.until is None:
+                return "access has no end any more"
+            return f"access ends {moment_of(event.until):%Y-%m-%d %H:%M} UTC, then {event.at_end}"
         case _:
             return ""
 
@@ -56,7 +57,7 @@ def _of_the_desk(event: e.AnyEvent) -> str:
     match event:
         case e.PlanApproved():
             what = f"plan {event.plan[:8]}" if event.plan else "a direct decision"
-            return f"run {event.run} begun: {what}, {event.changes} changes"
+            return f"run {event.run} begun: {what}, {event.changes:,} change{'' if event.changes == 1 else 's'}"
         case e.RunEnded():
             return f"run {event.run} {event.state}: {_counts(event.counts)}"
         case e.PolicyPromoted():

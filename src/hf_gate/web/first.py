@@ -80,7 +80,7 @@ def _all(visit: Visit) -> Iterator[tuple[str, _Look]]:
     yield "Token", _token(visit)
     yield "Repos", _repos(visit)
     yield "First reading", _reading(visit)
-    yield "A policy that only watches", _policy(visit)
+    yield "A policy, which first only watches", _policy(visit)
     yield "Somebody beside you", _others(visit)
 
 
@@ -98,7 +98,7 @@ def _token(visit: Visit) -> _Look:
 def _repos(visit: Visit) -> _Look:
     office = visit.office
     if office.place.folder is None:
-        text = "There is no desk folder here: you can read and decide, and have no policies, texts and ends."
+        text = "There is no desk folder here: you can read and decide, without policies, texts of reasons and ends of access."
         return _Look(False, text, "hf-gate init")
     globs, n = len(office.place.desk.repos), len(office.repos(visit.member))
     what = f"{n:,} {'repo is' if n == 1 else 'repos are'} known" if n else "none of them was read yet"
@@ -142,7 +142,10 @@ def _policy(visit: Visit) -> _Look:
         text = "It says what it would do beside each request, and does nothing (mode: shadow)."
         return _Look(False, text, "hf-gate policy new", "/policies", "Policies")
     watching = sum(policy.mode is Mode.SHADOW for policy in policies)
-    text = f"{len(policies):,} {'policy' if len(policies) == 1 else 'policies'}, of which {watching:,} only {'watches' if watching == 1 else 'watch'}."
+    acting = len(policies) - watching
+    said = [f"{watching:,} only {'watches' if watching == 1 else 'watch'}"] if watching else []
+    said += [f"{acting:,} {'is' if acting == 1 else 'are'} in force"] if acting else []
+    text = f"{len(policies):,} {'policy' if len(policies) == 1 else 'policies'}: {', '.join(said)}."
     return _Look(True, text, "hf-gate policy check", "/policies", "Policies")
 
 
