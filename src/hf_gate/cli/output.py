@@ -316,7 +316,7 @@ def in_words(seconds: float) -> str:
 
 def ends_in(seconds: float) -> str:
     """When something that is so many seconds ahead ends, or since when it is over."""
-    return f"in {in_words(seconds)}" if seconds > 0 else f"over since {in_words(-seconds)}"
+    return f"in {in_words(seconds)}" if seconds > 0 else f"over for {in_words(-seconds)}"
 
 
 def clock_off(skew: float) -> str:
