@@ -150,6 +150,8 @@ def test_the_starter_sends_nobody_back_for_ever(
     fill(fresh, ["ada-l"], DATASET, {"Usecase": "test"})
     assert console.run("init", DATASET).code == 0
     starter = tmp_path / "policies" / "starter.yaml"
+    watched = console.run("run", "--once").out
+    assert "starter would reset 1. It changes nothing until its file says mode: enforce." in watched
     starter.write_text(starter.read_text("utf-8").replace("mode: shadow", "mode: enforce"), "utf-8")
     assert console.run("policy", "test", "--json").json["passed"] == 3
     assert "1 reset (say-more)" in console.run("run", "--once").out

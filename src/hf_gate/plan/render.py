@@ -44,7 +44,7 @@ def sentences(plan: Plan, *, calls: int | None = None) -> Iterator[str]:
     for sign, what, number, words in lines:
         yield f"  {sign} {what:<{max(width, 8)}}{number:>7,}   {words}"
     yield from _examples(plan)
-    yield from _shadows(plan)
+    yield from shadows(plan)
     if plan.changes and plan.guards:
         yield "Brakes     " + " · ".join(
             _guard(guard.name, guard.value, guard.limit, ok=guard.ok) for guard in plan.guards
@@ -61,7 +61,7 @@ def _by_act(changes: Iterable[Change]) -> dict[tuple[bool, str], list[Change]]:
     return dict(sorted(found.items(), key=lambda pair: (pair[0][0], order.index(pair[0][1]))))
 
 
-def _shadows(plan: Plan) -> Iterator[str]:
+def shadows(plan: Plan) -> Iterator[str]:
     """What policies in shadow mode would do: recorded, never counted."""
     found: dict[str, dict[str, int]] = {}
     for key, number in plan.summary.items():
