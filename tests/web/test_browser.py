@@ -216,6 +216,8 @@ def test_many_are_sent_back_by_keys_after_a_look_and_taken_back(
         page.get_by_label("To confirm, type 23").fill("23")
         page.get_by_role("button", name="Reset 23").click()
         expect(page.locator("#tray")).to_contain_text("23 decisions leave in")
+        expect(page.locator(".is-leaving")).to_have_count(20)  # back where the last of them were chosen
+        page.goto(f"{program.url}/queue")
         expect(page.locator(".is-leaving")).to_have_count(3)
         page.get_by_role("button", name="Undo all").click()
         expect(page.locator(".is-leaving")).to_have_count(0)
