@@ -201,6 +201,7 @@ def test_a_page_that_is_left_open_keeps_nobody_signed_in(room: Room) -> None:
     after(20)
     for method, path in polls:
         assert visitor.ask(method, path, headers={"hx_request": "true"}).status == 200
+    assert visitor.get("/queue", hx_request="true", hx_trigger="via-poll").status == 200, "an empty queue looks again"
     after(11)
     assert visitor.ask("GET", "/tray?rows=", headers={"hx_request": "true"}).status == 401
     visitor = room.visitor()

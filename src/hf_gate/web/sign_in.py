@@ -135,6 +135,8 @@ def _is_by_itself(request: Request) -> bool:
     """Whether an open page asks without anybody's doing: that keeps nobody signed in."""
     path = request.url.path
     is_part = request.headers.get("hx-request") == "true"
+    if is_part and request.method == "GET" and request.headers.get("hx-trigger") == "via-poll":
+        return True
     return path.endswith("/events") or (
         is_part
         and (path == "/tray" or path.endswith(("/live", "/looking")))

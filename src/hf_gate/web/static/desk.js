@@ -267,11 +267,17 @@
     if (document.hidden || Date.now() - asked < pause - 50 || $("#via-post.htmx-request")) return;
     asked = Date.now();
     if ($("[data-wait]")) { location.reload(); return; }
+    if (!busy && $("[data-look]") && !document.activeElement.matches("input, textarea")) lookAgain();
     const leave = page === "queue" ? all(".is-leaving").map((row) => row.dataset.requestId).slice(0, 100).join(",") : "";
     if (page === "request" && !busy) return;
     if (page === "queue" || tray) htmx.ajax("GET", "/tray?rows=" + encodeURIComponent(leave), { source: "#via-poll", target: "#tray", swap: "outerHTML" });
   }
   setInterval(tick, 1000);
+  // An empty queue asks by itself, which keeps nobody signed in, and is drawn anew once somebody stands in it.
+  function lookAgain() {
+    fetch(location.href, { headers: { "HX-Request": "true", "HX-Trigger": "via-poll" } })
+      .then((answer) => answer.text()).then((text) => { if (text.includes('id="rows"')) location.reload(); }, () => {});
+  }
 
   // Whoever leaves a request does not look at it any more.
   const look = $("#looking");
