@@ -12,10 +12,7 @@ from typing import IO, TYPE_CHECKING, Final
 
 import click
 
-from ..domain.events import event_of
-from ..domain.ids import Repo, RepoType, parse_repo
-from ..domain.ledger import DESK
-from ..domain.moments import iso, moment_of
+from ..domain.ids import Repo, parse_repo
 from ..errors import RequestNotFound, UsageError
 from .desk import OpenDesk, open_desk, stored
 from .frame import Entry, GateGroup, Run, command, repo_type_option
@@ -71,6 +68,8 @@ def audit_ls(
     everything: bool,
 ) -> int:
     """List entries of the ledger, the newest first: all, those of a repo, or those about one person there."""
+    from ..usecases.entries import record_of  # noqa: PLC0415 - help needs none of it
+
     desk = _opened(run)
     _check_kind(kind)
 
@@ -82,7 +81,7 @@ def audit_ls(
         )
 
     links = _links(desk, _meant(target, repo, repo_type), request, is_wanted)
-    rows: Iterator[Row] = (_row(link) for link in links)
+    rows: Iterator[Row] = map(record_of, links)
     if run.out.is_human:
         rows = _with_names(desk, rows)
     asked = -1 if everything else limit
@@ -236,48 +235,6 @@ def chain_of(repo: Repo) -> str:
     return f"{repo.type.value}s/{repo.id}"
 
 
-def _repo_of(chain: str) -> Repo | None:
-    kind, _, path = chain.partition("/")
-    namespace, _, name = path.partition("/")
-    return None if chain == DESK else Repo(RepoType(kind.removesuffix("s")), namespace, name)
-
-
-def _row(link: Link, private: Mapping[str, object] | None = None) -> dict[str, object]:
-    from ..usecases.entries import name_of  # noqa: PLC0415 - as above
-
-    repo = _repo_of(link.chain)
-    return {
-        "id": name_of(link),
-        "at": iso(moment_of(link.at)),
-        "kind": link.kind,
-        "actor": link.actor,
-        "repo": None if repo is None else repo.id,
-        "repo_type": None if repo is None else repo.type.value,
-        "request": link.request,
-        "text": _text(link, private),
-        "body": _body(link),
-    }
-
-
-def _text(link: Link, private: Mapping[str, object] | None) -> str:
-    from ..domain.story import sentence  # noqa: PLC0415 - as above
-
-    try:
-        return sentence(event_of(link.body), private)
-    except ValueError:
-        return "unreadable"
-
-
-def _body(link: Link) -> Mapping[str, object]:
-    try:
-        body = json.loads(link.body)
-    except ValueError:
-        return {"unreadable": link.body.decode("utf-8", "replace")}
-    return (
-        {key: value for key, value in body.items() if key != "type"} if isinstance(body, dict) else {"unreadable": body}
-    )
-
-
 def _about(row: Row) -> str:
     request = f"#{row['request']} " if row["request"] is not None else ""
     return f"{request}{row['user']}: {row['text']}" if row["user"] else f"{request}{row['text']}"
@@ -297,11 +254,13 @@ def _short(value: object) -> str:
 
 
 def _shown(entry: Sealed) -> dict[str, object]:
+    from ..usecases.entries import record_of  # noqa: PLC0415 - as above
+
     link = entry.link
     private = None if entry.private is None else json.loads(entry.private)
     return {
         "schema_version": 1,
-        **_row(link, private),
+        **record_of(link, private),
         "private": private,
         "commitment": None if link.commitment is None else link.commitment.hex(),
         "hash": link.hash.hex(),
@@ -317,7 +276,7 @@ def _lines(entry: Sealed, doc: Mapping[str, object]) -> Iterator[str]:
     if link.request is not None:
         yield f"  request  {link.request}"
     body = doc["body"]
-    assert isinstance(body, Mapping)  # noqa: S101 - as _row made it
+    assert isinstance(body, Mapping)  # noqa: S101 - as record_of made it
     for key, value in body.items():
         yield f"  {key:8} {_short(value)}"
     if isinstance(doc["private"], Mapping):

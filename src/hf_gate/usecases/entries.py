@@ -1,12 +1,17 @@
-"""Finds entries of the ledger, the newest first, one repo's or all, without reading more of a chain than is shown."""
+"""Entries of the ledger: found, the newest first, without reading more of a chain than is shown; and told as records."""
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
+from ..domain.events import event_of
+from ..domain.ids import Repo, RepoType
 from ..domain.ledger import DESK, Link
+from ..domain.moments import iso, moment_of
+from ..domain.story import sentence
 from .ports import LedgerRow, StorePort
 from .verify import Sealed
 
@@ -64,3 +69,49 @@ def parse_name(text: str) -> tuple[str, int] | None:
         return None
     plain = chain == DESK or chain.startswith((_MODELS, "datasets/"))
     return (chain if plain else f"{_MODELS}{chain}", int(seq)) if chain else None
+
+
+# ---- as a record ---------------------------------------------------------------------------------------------------------
+
+
+def record_of(link: Link, private: Mapping[str, object] | None = None) -> dict[str, object]:
+    """One entry as documents and files give it."""
+    repo = repo_of(link.chain)
+    return {
+        "id": name_of(link),
+        "at": iso(moment_of(link.at)),
+        "kind": link.kind,
+        "actor": link.actor,
+        "repo": None if repo is None else repo.id,
+        "repo_type": None if repo is None else repo.type.value,
+        "request": link.request,
+        "text": text_of(link, private),
+        "body": body_of(link),
+    }
+
+
+def repo_of(chain: str) -> Repo | None:
+    """Whose chain it is; None: the desk's."""
+    if chain == DESK:
+        return None
+    kind, namespace, name = chain.split("/", 2)
+    return Repo(RepoType(kind.removesuffix("s")), namespace, name)
+
+
+def text_of(link: Link, private: Mapping[str, object] | None) -> str:
+    """What happened, in a sentence."""
+    try:
+        return sentence(event_of(link.body), private)
+    except ValueError:
+        return "this version cannot read it"
+
+
+def body_of(link: Link) -> Mapping[str, object]:
+    """The public part, without its kind."""
+    try:
+        body = json.loads(link.body)
+    except ValueError:
+        return {"unreadable": link.body.decode("utf-8", "replace")}
+    if not isinstance(body, dict):
+        return {"unreadable": body}
+    return {key: value for key, value in body.items() if key != "type"}

@@ -13,13 +13,13 @@ from starlette.responses import Response
 
 from ..domain.events import KINDS
 from ..domain.ids import Repo, parse_repo
-from ..domain.ledger import DESK, Link
-from ..domain.moments import iso, moment_of
+from ..domain.ledger import DESK
+from ..domain.moments import moment_of
 from ..domain.query import is_pseudonym
 from ..errors import HfGateError, UsageError
 from ..store.timeline import Stretch, Wanted, timeline
-from ..usecases.entries import name_of
-from .entries import WORDS, body_of, lines_of, number_in, repo_of, text_of
+from ..usecases.entries import record_of
+from .entries import WORDS, lines_of, number_in
 from .exports import exported
 from .finding import request_of
 from .proofs import entries_in, is_whole, last_proof
@@ -152,22 +152,7 @@ def _all(visit: Visit, asked: Asked) -> Iterator[dict[str, object]]:
     before = None
     while True:
         found = _read(visit, asked, 1000, before)
-        yield from map(_record, (row.link for row in found.rows))
+        yield from (record_of(row.link) for row in found.rows)
         before = found.next
         if before is None:
             return
-
-
-def _record(link: Link) -> dict[str, object]:
-    repo = repo_of(link.chain)
-    return {
-        "id": name_of(link),
-        "at": iso(moment_of(link.at)),
-        "kind": link.kind,
-        "actor": link.actor,
-        "repo": None if repo is None else repo.id,
-        "repo_type": None if repo is None else repo.type.value,
-        "request": link.request,
-        "text": text_of(link, None),
-        "body": body_of(link),
-    }

@@ -12,12 +12,11 @@ from urllib.parse import urlencode
 from starlette.responses import Response
 
 from ..domain.events import StatusMoved, event_of
-from ..domain.ids import Repo, RepoType
+from ..domain.ids import Repo
 from ..domain.ledger import DESK, Link
 from ..domain.moments import moment_of
 from ..domain.rows import LedgerRow, RequestRow
-from ..domain.story import sentence
-from ..usecases.entries import entry_at, name_of
+from ..usecases.entries import body_of, entry_at, name_of, repo_of, text_of
 from .lines import hidden_name, key_of
 from .people import href_of
 from .proofs import is_whole
@@ -79,14 +78,6 @@ def line_of(visit: Visit, link: Link, private: Mapping[str, Any] | None, row: Re
     )
 
 
-def text_of(link: Link, private: Mapping[str, Any] | None) -> str:
-    """What happened, in a sentence."""
-    try:
-        return sentence(event_of(link.body), private)
-    except ValueError:
-        return "this version cannot read it"
-
-
 def _verb(link: Link) -> str:
     try:
         event = event_of(link.body)
@@ -96,28 +87,9 @@ def _verb(link: Link) -> str:
     return _VERBS.get(after, "") if isinstance(after, str) else ""
 
 
-def repo_of(chain: str) -> Repo | None:
-    """Whose chain it is; None: the desk's."""
-    if chain == DESK:
-        return None
-    kind, namespace, name = chain.split("/", 2)
-    return Repo(RepoType(kind.removesuffix("s")), namespace, name)
-
-
 def number_in(text: str) -> int | None:
     """A number of an address; None when it is none."""
     return int(text) if text.isdecimal() and len(text) < 16 else None
-
-
-def body_of(link: Link) -> Mapping[str, object]:
-    """The public part, without its kind."""
-    try:
-        body = json.loads(link.body)
-    except ValueError:
-        return {"unreadable": link.body.decode("utf-8", "replace")}
-    return (
-        {key: value for key, value in body.items() if key != "type"} if isinstance(body, dict) else {"unreadable": body}
-    )
 
 
 # ---- a page of its own ---------------------------------------------------------------------------------------------------
