@@ -5,45 +5,25 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import struct
 import subprocess
 import sys
 import tempfile
 import threading
-import zlib
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
+from PIL import Image
 from playwright.sync_api import Browser, Page, StorageState, expect, sync_playwright
 
 from hf_gate.localhub.server import Serving, build
+from tools.terminal_picture import IMAGES, POLICY, REPO, ROOT
 
-ROOT: Final = Path(__file__).resolve().parents[1]
-IMAGES: Final = ROOT / "docs" / "images"
 MOMENT: Final = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
 LARGEST: Final = 150_000  # bytes of a picture
-REPO: Final = "datasets/tidewater-audio/harbour-voices"
-POLICY: Final = """\
-version: 1
-policy: voices
-applies_to: ["*/*", "datasets/*/*"]
-mode: enforce
-rules:
-  - id: say-more
-    when: answers.purpose.quality in ["missing", "empty", "junk"]
-    then: reset
-    reason: Please say in one or two sentences what you will study, then ask again.
-  - id: academic
-    when: email.academic && person.account_days > 30
-    then: accept
-    until: 1y
-  - id: rest
-    then: human
-"""
 TEXTS: Final = """\
 templates:
   say-more: Please say in one or two sentences what you will study, then ask again.
@@ -143,7 +123,7 @@ def _desk(folder: Path, hub: str, token: str) -> Iterator[tuple[str, str]]:
 
     run("init", REPO, "lumen-labs/lantern-7b-chat", "kestrel-code/kestrel-coder-3b")
     (folder / "policies" / "starter.yaml").unlink()
-    (folder / "policies" / "voices.yaml").write_text(POLICY, "utf-8")
+    (folder / "policies" / "voices.yaml").write_text(POLICY.replace(f"[{REPO}]", '["*/*", "datasets/*/*"]'), "utf-8")
     with (folder / "hf-gate.yaml").open("a") as file:
         file.write(TEXTS)
     run("sync")
@@ -187,86 +167,11 @@ _ALIKE: Final = """() => {
 """What differs from one run to the next: how long ago it was read, and at which port."""
 
 
-# ---- small files: at most 256 colours, those that are seen most, each other one as the nearest of them ---------------------
-
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-
-
 def smaller(png: bytes) -> bytes:
-    """The same picture by a palette; of an 8-bit one without interlacing, as browsers make them."""
-    width, height, pixels = _pixels(png)
-    counts = Counter(pixels)
-    palette = [colour for colour, _ in counts.most_common(256)]
-    near = {colour: n for n, colour in enumerate(palette)}
-    for colour in counts.keys() - near.keys():
-        near[colour] = min(range(len(palette)), key=lambda n: _distance(colour, palette[n]))
-    rows = bytearray()
-    for y in range(height):
-        rows.append(0)
-        rows += bytes(near[colour] for colour in pixels[y * width : (y + 1) * width])
-    head = struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)
-    table = b"".join(bytes(colour) for colour in palette)
-    return _SIGNATURE + b"".join(
-        _chunk(name, data)
-        for name, data in ((b"IHDR", head), (b"PLTE", table), (b"IDAT", zlib.compress(bytes(rows), 9)), (b"IEND", b""))
-    )
-
-
-def _distance(one: tuple[int, int, int], other: tuple[int, int, int]) -> int:
-    return sum((a - b) ** 2 for a, b in zip(one, other, strict=True))
-
-
-def _chunk(name: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-
-def _chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
-    at = len(_SIGNATURE)
-    while at < len(png):
-        (length,) = struct.unpack(">I", png[at : at + 4])
-        yield png[at + 4 : at + 8], png[at + 8 : at + 8 + length]
-        at += 12 + length
-
-
-def _pixels(png: bytes) -> tuple[int, int, list[tuple[int, int, int]]]:
-    """Width, height, and the colours row by row."""
-    found = list(_chunks(png))
-    width, height, depth, kind, _, _, interlaced = struct.unpack(">IIBBBBB", dict(found)[b"IHDR"])
-    if depth != 8 or kind not in {2, 6} or interlaced:
-        raise ValueError("no PNG as browsers make them")
-    size = 3 if kind == 2 else 4
-    raw = zlib.decompress(b"".join(data for name, data in found if name == b"IDAT"))
-    before = bytearray(width * size)
-    pixels: list[tuple[int, int, int]] = []
-    for y in range(height):
-        start = y * (width * size + 1)
-        before = _unfiltered(raw[start], bytearray(raw[start + 1 : start + 1 + width * size]), before, size)
-        pixels += zip(before[0::size], before[1::size], before[2::size], strict=True)
-    return width, height, pixels
-
-
-def _unfiltered(kind: int, line: bytearray, before: bytearray, size: int) -> bytearray:
-    """One row, as it was before it was made to compress well."""
-    for i in range(len(line)):
-        left = line[i - size] if i >= size else 0
-        up, corner = before[i], before[i - size] if i >= size else 0
-        if kind == 1:
-            line[i] = (line[i] + left) & 255
-        elif kind == 2:
-            line[i] = (line[i] + up) & 255
-        elif kind == 3:
-            line[i] = (line[i] + (left + up) // 2) & 255
-        elif kind == 4:
-            line[i] = (line[i] + _paeth(left, up, corner)) & 255
-    return line
-
-
-def _paeth(left: int, up: int, corner: int) -> int:
-    guess = left + up - corner
-    by_left, by_up, by_corner = abs(guess - left), abs(guess - up), abs(guess - corner)
-    if by_left <= by_up and by_left <= by_corner:
-        return left
-    return up if by_up <= by_corner else corner
+    """The same picture by a palette of 256 colours."""
+    small = BytesIO()
+    Image.open(BytesIO(png)).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+    return small.getvalue()
 
 
 def main() -> None:
