@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from hf_gate.domain.lifecycle import Status
 from hf_gate.domain.outcomes import Kind
 from hf_gate.domain.requests import AccessRequest, Target, target_of
 from hf_gate.errors import (
-    HfGateError,
     HubUnavailable,
     NotAllowed,
     PersonNotFound,
@@ -314,12 +312,8 @@ def test_the_next_decision_first_reads_what_became_of_one_that_was_cut_off(scene
 def test_a_decision_about_somebody_whom_a_plan_left_under_way_tells_how_that_plan_stands(scene: Scene) -> None:
     scene.ask(["ada", "bo"])
     scene.sync()
-    run, dying = scene.approve(scene.plan()), Failing(scene.store, 1_000_000)
-    scene.near.seen = lambda send: dying.die() if send.changes else None
-    with suppress(HfGateError, Killed):
-        scene.carry(run, store=dying)
-    scene.near.seen = lambda _: None
-    scene.restart()
+    run = scene.approve(scene.plan())
+    scene.die_while_sending(run)
     assert dict(scene.again(run).counts) != {"planned": 2}
     decide(scene, ACCEPT, "ada")
     assert (scene.again(run).state, dict(scene.again(run).counts)) == ("ready", {"planned": 2})

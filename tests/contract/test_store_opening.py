@@ -138,8 +138,13 @@ def test_a_second_writer_is_told_who_the_first_is_and_readers_go_on(place: str) 
 
 
 def test_a_store_is_free_as_soon_as_its_writer_closed_it(place: str) -> None:
+    refused = 0
     for _ in range(60):  # a server notices the end of a session a moment later
-        open_store(place, endpoint=ENDPOINT, wait=0.0).close()
+        try:
+            open_store(place, endpoint=ENDPOINT, wait=0.0).close()
+        except StoreBusy:
+            refused += 1
+    assert refused == 0
 
 
 def test_whoever_waits_gets_the_right_when_it_is_given_back(place: str) -> None:

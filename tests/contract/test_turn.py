@@ -10,20 +10,16 @@ from pathlib import Path
 import pytest
 
 from hf_gate.domain.lifecycle import Status
-from hf_gate.domain.moments import ms
 from hf_gate.domain.requests import Target
 from hf_gate.domain.rows import RunRow
 from hf_gate.errors import Guarded, HfGateError, NotGated, StoreDamaged
 from hf_gate.plan.render import sentences
-from hf_gate.usecases.carry import Carrier, halt
 from hf_gate.usecases.decide import Direct
 from hf_gate.usecases.decisions import Ask, Choice
-from hf_gate.usecases.orders import lift, promote
 from hf_gate.usecases.planning import planned
-from hf_gate.usecases.run import Turn, told, turn
+from hf_gate.usecases.run import told
 from hf_gate.usecases.runs import check, retry, undo, versions_of
-from hf_gate.usecases.standing import standing
-from tests.torture.failing import Failing, Killed
+from tests.contract.turn_kit import ending, in_for_thirty_days, left_half_way, stand
 from tests.torture.near import Near
 from tests.torture.scene import POLICY, Scene, desk_folder
 
@@ -35,43 +31,11 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
     made.close()
 
 
-def take(scene: Scene) -> Turn:
-    scene.count += 1
-    desk = scene.desk
-
-    def carrier(run: RunRow) -> Carrier:
-        return Carrier(scene.store, scene.hub, scene.clock, desk.zone, watch=lambda: scene.store.wish(run.id))
-
-    return turn(desk, carrier, scene.repos, ident=f"r_{scene.count}", profile_budget=0)
-
-
-def left_half_way(scene: Scene) -> RunRow:
-    """Three people are to be let in by a turn whose calls all fail."""
-    scene.ask(["ada", "bo", "cy"])
-    scene.near.faults(["fail_before:status=503:on=batch|handle"])
-    with suppress(HfGateError):
-        take(scene)
-    scene.near.faults([])
-    (run,) = scene.store.runs()
-    return run
-
-
-def ending(day: str) -> str:
-    """The policy whose welcome ends on a day."""
-    welcome = "then: accept\n  - id: rest"
-    assert welcome in POLICY
-    return POLICY.replace(welcome, f"then: accept\n    until: {day}\n  - id: rest")
-
-
-def stand(scene: Scene) -> set[str | None]:
-    return {scene.where(name) for name in ("ada", "bo", "cy")}
-
-
 def test_a_policy_put_in_shadow_lets_nobody_in_by_what_an_earlier_turn_left(scene: Scene) -> None:
     run = left_half_way(scene)
     desk_folder(scene.folder, POLICY.replace("mode: enforce", "mode: shadow"))
     scene.join()
-    done = take(scene)
+    done = scene.turn()
     assert stand(scene) == {"pending"}
     assert done.run is None
     assert set(scene.states(run).values()) == {"planned"}
@@ -81,7 +45,7 @@ def test_a_policy_put_in_shadow_lets_nobody_in_by_what_an_earlier_turn_left(scen
 
 def test_what_an_earlier_turn_left_is_planned_anew_while_the_policy_still_wants_it(scene: Scene) -> None:
     run = left_half_way(scene)
-    done = take(scene)
+    done = scene.turn()
     assert stand(scene) == {"accepted"}
     assert done.run is not None
     assert done.run.id != run.id
@@ -90,7 +54,7 @@ def test_what_an_earlier_turn_left_is_planned_anew_while_the_policy_still_wants_
 
 def test_a_turn_says_what_became_of_the_one_before(scene: Scene) -> None:
     run = left_half_way(scene)
-    assert told(take(scene))["resumed"] == [{"run": run.id, "state": "stopped", "counts": {"planned": 3}}]
+    assert told(scene.turn())["resumed"] == [{"run": run.id, "state": "stopped", "counts": {"planned": 3}}]
 
 
 # ---- what is told at the end of a grant --------------------------------------------------------------------------------
@@ -101,7 +65,7 @@ def told_at_the_end(scene: Scene, policy: str) -> list[str | None]:
     desk_folder(scene.folder, policy)
     scene.join()
     scene.ask({"ada": "while"})
-    take(scene)
+    scene.turn()
     assert stand(scene) == {"accepted", None}
     scene.near.time.advance(31 * 86_400)
     return [change.reason for change in scene.plan().changes]
@@ -137,7 +101,7 @@ def test_what_is_no_single_address_is_in_no_table_and_not_out_of_it_either(scene
     scene.join()
     scene.near.door("POST", "people", [{"username": "ada", "email": email}])
     scene.near.ask(scene.repos[0].id, "ada", repo_type=scene.repos[0].type.value)
-    take(scene)
+    scene.turn()
     assert scene.where("ada") == "pending"
 
 
@@ -170,7 +134,7 @@ def test_an_acceptance_whose_end_is_past_waits_for_a_person(scene: Scene) -> Non
     scene.ask(["ada", "bo", "cy"])
     desk_folder(scene.folder, ending("2020-01-01"))
     scene.join()
-    done = take(scene)
+    done = scene.turn()
     assert stand(scene) == {"pending"}
     assert done.plan is not None
     assert done.plan.summary["human"] >= 3
@@ -183,7 +147,7 @@ def test_an_acceptance_that_asks_for_two_reviewers_waits_for_people(scene: Scene
     scene.ask(["ada", "bo", "cy"])
     desk_folder(scene.folder, ending("1y\n    reviewers: 2"))
     scene.join()
-    done = take(scene)
+    done = scene.turn()
     assert stand(scene) == {"pending"}
     assert done.plan is not None
     assert done.plan.summary["accept_human"] == 3
@@ -193,7 +157,7 @@ def test_without_a_past_end_the_same_people_are_let_in(scene: Scene) -> None:
     scene.ask(["ada", "bo", "cy"])
     desk_folder(scene.folder, ending("2099-01-01"))
     scene.join()
-    take(scene)
+    scene.turn()
     assert stand(scene) == {"accepted"}
 
 
@@ -201,14 +165,14 @@ def test_where_decisions_are_refused_not_every_turn_begins_them_anew(scene: Scen
     scene.ask(["ada", "bo", "cy"])
     scene.sync()
     scene.near.faults(["ungate:call=1:on=batch|handle"])
-    assert isinstance(take(scene).stopped, NotGated)
+    assert isinstance(scene.turn().stopped, NotGated)
     for _ in range(3):
-        done = take(scene)
+        done = scene.turn()
         assert done.run is None
         assert "is not gated" in done.refused[scene.repos[0]].why
     assert len(scene.store.runs()) == 1
     scene.near.time.advance(3601)
-    assert isinstance(take(scene).stopped, NotGated)  # it is asked again after an hour
+    assert isinstance(scene.turn().stopped, NotGated)  # it is asked again after an hour
     assert len(scene.store.runs()) == 2
     scene.check()
 
@@ -217,7 +181,7 @@ def test_at_a_repo_that_cannot_be_read_nothing_is_begun(scene: Scene) -> None:
     scene.ask(["ada", "bo", "cy"])
     scene.sync()
     scene.near.faults(["revoke_token:token=owner:on=list"])
-    done = take(scene)
+    done = scene.turn()
     assert list(done.failed) == scene.repos
     assert list(scene.store.runs()) == []
 
@@ -231,140 +195,8 @@ def test_a_run_that_waits_for_its_owner_is_told_of_once_and_not_in_every_turn(sc
         scene.carry(run)
     before = len(scene.store.entries(run=run.id))
     for _ in range(3):
-        take(scene)
+        scene.turn()
     assert len(scene.store.entries(run=run.id)) == before
-
-
-# ---- a word that somebody gave ------------------------------------------------------------------------------------------
-
-
-def halted(scene: Scene, word: str) -> RunRow:
-    """Three people are to be let in by a turn whose run somebody halts before anything is sent."""
-    scene.ask(["ada", "bo", "cy"])
-    scene.store.wish_for(f"r_{scene.count + 1}", word)
-    run = take(scene).run
-    assert run is not None
-    assert stand(scene) == {"pending"}
-    return run
-
-
-@pytest.mark.parametrize(("word", "state"), [("pause", "paused"), ("stop", "stopped")])
-def test_what_somebody_halted_the_next_turn_does_not_begin_anew(scene: Scene, word: str, state: str) -> None:
-    run = halted(scene, word)
-    scene.ask(["dee"])  # by the same policy at the same repo
-    done = take(scene)
-    assert stand(scene) | {scene.where("dee")} == {"pending"}
-    assert done.run is None
-    assert told(done)["halted"] == [{"run": run.id, "state": state, "count": 4}]
-    scene.check_over()
-
-
-def test_what_was_paused_goes_on_with_everybody_else_when_somebody_says_so(scene: Scene) -> None:
-    run = halted(scene, "pause")
-    scene.store.wish_for(run.id, None)
-    assert scene.carry(run).state == "ended"
-    scene.ask(["dee"])
-    assert told(take(scene))["halted"] == []
-    assert scene.where("dee") == "accepted"
-
-
-def test_a_policy_that_was_edited_acts_again_where_a_run_of_it_was_stopped(scene: Scene) -> None:
-    halted(scene, "stop")
-    desk_folder(scene.folder, ending("1y"))
-    scene.join()
-    assert told(take(scene))["halted"] == []
-    assert stand(scene) == {"accepted"}
-
-
-def test_a_version_that_was_let_go_on_acts_again_where_a_run_of_it_was_stopped(scene: Scene) -> None:
-    halted(scene, "stop")
-    (policy,) = scene.desk.policies
-    with scene.store.writing() as write:
-        lift(scene.store, write, policy.digest)
-    assert told(take(scene))["halted"] == []
-    assert stand(scene) == {"accepted"}
-
-
-def test_what_was_let_go_on_is_not_halted_again_by_reading_what_was_under_way(scene: Scene) -> None:
-    scene.ask(["ada", "bo", "cy"])
-    scene.sync()
-    run, dying = scene.approve(scene.plan()), Failing(scene.store, 1_000_000)
-    scene.near.seen = lambda send: dying.die() if send.changes else None
-    with suppress(HfGateError, Killed):
-        scene.carry(run, store=dying)
-    scene.near.seen = lambda _: None
-    scene.restart()
-    scene.store.wish_for(run.id, "stop")
-    halt(scene.store, scene.again(run), "stop", ms(scene.clock.now()))
-    (policy,) = scene.desk.policies
-    promote(scene.store, policy, "lena", ms(scene.clock.now()))
-    assert told(take(scene))["halted"] == []
-    assert stand(scene) == {"accepted"}
-
-
-def test_ends_that_somebody_stopped_are_left_to_people_and_others_end(scene: Scene) -> None:
-    desk_folder(scene.folder, ending("30d"))
-    scene.join()
-    scene.ask(["ada", "bo"])
-    take(scene)
-    scene.near.time.advance(86_400)
-    scene.ask(["cy"])
-    take(scene)
-    scene.near.time.advance(29.5 * 86_400)
-    scene.store.wish_for(f"r_{scene.count + 1}", "stop")
-    run = take(scene).run
-    assert run is not None
-    assert stand(scene) == {"accepted"}
-    scene.near.time.advance(86_400)
-    assert told(take(scene))["halted"] == [{"run": run.id, "state": "stopped", "count": 2}]
-    assert [scene.where(name) for name in ("ada", "bo", "cy")] == ["accepted", "accepted", "reset"]
-
-
-def test_an_end_that_was_given_after_another_one_was_stopped_comes(scene: Scene) -> None:
-    in_for_thirty_days(scene)
-    scene.near.time.advance(31 * 86_400)
-    scene.store.wish_for(f"r_{scene.count + 1}", "stop")
-    take(scene)
-    assert scene.where("ada") == "accepted"
-    direct = Direct(scene.store, scene.hub, scene.clock, scene.desk.zone, "lena")
-    direct.decide([Ask(scene.repos[0], Target("ada"))], Choice(Status.ACCEPTED, until="10d"), ident="r_x")
-    take(scene)
-    assert scene.where("ada") == "accepted"
-    scene.near.time.advance(11 * 86_400)
-    take(scene)
-    assert scene.where("ada") == "reset"
-
-
-def test_a_first_cycle_that_was_halted_is_not_taken_for_one_that_is_over(scene: Scene) -> None:
-    scene.ask([f"p{n}" for n in range(60)])
-    scene.sync()
-    run = scene.approve(scene.plan())  # by a person: the version never acted on its own
-    scene.store.wish_for(run.id, "pause")
-    scene.carry(run, watch=lambda: scene.store.wish(run.id))
-    assert told(take(scene))["halted"] == [{"run": run.id, "state": "paused", "count": 60}]
-    (policy,) = scene.desk.policies
-    with scene.store.writing() as write:
-        lift(scene.store, write, policy.digest)
-    done = told(take(scene))
-    assert (done["held"], done["run"]) == ({"wishes": 60}, None)
-
-
-def test_what_is_held_until_somebody_lets_it_act_is_told_by_how_the_desk_stands(scene: Scene) -> None:
-    scene.ask([f"p{n}" for n in range(60)])
-    take(scene)
-    assert standing(scene.store, {}, scene.clock.now()).held == {"wishes": 60}
-    (policy,) = scene.desk.policies
-    promote(scene.store, policy, "lena", 1)
-    assert standing(scene.store, {}, scene.clock.now()).held == {}
-    assert told(take(scene))["held"] == {}
-    assert scene.store.setting("held") is None
-
-
-def test_a_wish_that_a_dead_process_did_not_hear_holds_in_the_next_turn(scene: Scene) -> None:
-    run = left_half_way(scene)
-    scene.store.wish_for(run.id, "pause")
-    assert told(take(scene))["halted"] == [{"run": run.id, "state": "paused", "count": 3}]
-    assert stand(scene) == {"pending"}
 
 
 # ---- a second try -------------------------------------------------------------------------------------------------------
@@ -401,18 +233,10 @@ def put_back(scene: Scene, run: RunRow) -> list[str]:
     return notes
 
 
-def in_for_thirty_days(scene: Scene) -> None:
-    desk_folder(scene.folder, ending("30d"))
-    scene.join()
-    scene.ask(["ada"])
-    take(scene)
-    assert scene.where("ada") == "accepted"
-
-
 def test_no_undo_gives_access_back_whose_end_has_come(scene: Scene) -> None:
     in_for_thirty_days(scene)
     scene.near.time.advance(31 * 86_400)
-    run = take(scene).run
+    run = scene.turn().run
     assert run is not None
     assert scene.where("ada") == "reset"
     assert any("1 had access with an end that has come" in note for note in put_back(scene, run))
@@ -456,16 +280,16 @@ def test_a_clock_that_is_wrong_ends_no_grant_and_says_so(scene: Scene, skew: flo
     desk_folder(scene.folder, ending("30d"))
     scene.join()
     scene.ask(["ada", "bo"])
-    take(scene)
+    scene.turn()
     scene.near.time.advance(30 * 86_400 - skew + 30)
     scene.ask(["cy"])
     scene.near.skew = skew
-    done = take(scene)
+    done = scene.turn()
     assert [scene.where(name) for name in ("ada", "bo", "cy")] == ["accepted"] * 3, "who may come in is let in"
     assert told(done)["clock_skew_s"] == -round(skew)
     scene.near.skew = 0.0
     scene.near.time.advance(skew)
-    assert told(take(scene))["clock_skew_s"] is None
+    assert told(scene.turn())["clock_skew_s"] is None
     assert [scene.where(name) for name in ("ada", "bo")] == ["reset"] * 2
 
 
@@ -473,7 +297,7 @@ def test_a_plan_asks_the_hub_for_the_time_before_it_ends_anything(scene: Scene) 
     desk_folder(scene.folder, ending("30d"))
     scene.join()
     scene.ask(["ada"])
-    take(scene)
+    scene.turn()
     scene.near.time.advance(86_400)
     scene.near.skew = 30 * 86_400
     scene.restart()

@@ -22,6 +22,7 @@ from hf_gate.usecases.carry import Carrier
 from hf_gate.usecases.planning import Desk
 from hf_gate.usecases.ports import ClockPort, HubPort, StorePort
 from hf_gate.usecases.propose import hear, propose
+from hf_gate.usecases.run import Turn, turn
 from hf_gate.usecases.sync import Synced, sync
 from hf_gate.wiring import read_place
 
@@ -162,6 +163,24 @@ class Scene:
     def carry(self, run: RunRow, store: StorePort | None = None, hub: HubPort | None = None, **more: Any) -> RunRow:
         carrier = self.carrier(store or self.store, hub or self.hub, self.clock, self.desk.zone, **more)
         return carrier.carry(run)
+
+    def die_while_sending(self, run: RunRow) -> None:
+        """The process dies when the first decisions of a run are on their way; another one opens what it left."""
+        dying = Failing(self.store, 1_000_000)
+        self.near.seen = lambda send: dying.die() if send.changes else None
+        with suppress(HfGateError, Killed):
+            self.carry(run, store=dying)
+        self.near.seen = lambda _: None
+        self.restart()
+
+    def turn(self) -> Turn:
+        """One turn of `run`, which hears what somebody wishes of its run."""
+        self.count += 1
+
+        def carrier(run: RunRow) -> Carrier:
+            return self.carrier(self.store, self.hub, self.clock, self.desk.zone, watch=lambda: self.store.wish(run.id))
+
+        return turn(self.desk, carrier, self.repos, ident=f"r_{self.count}", profile_budget=0)
 
     def again(self, run: RunRow) -> RunRow:
         """The run as the store has it now."""

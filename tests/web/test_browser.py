@@ -233,6 +233,7 @@ def test_who_asks_meanwhile_is_there_soon(browser: Browser, local: LocalHub, tmp
         _rows(page, 1)
         _ask(local, ["bob"], Purpose=GOOD)
         _rows(page, 2)
+        expect(page.locator("#rows > .row")).to_have_count(2)
 
 
 def test_no_key_is_lost_however_fast_they_come(browser: Browser, local: LocalHub, tmp_path: Path) -> None:

@@ -1,0 +1,154 @@
+"""What somebody paused or stopped, and what waits for somebody to let it act: no later turn begins it anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hf_gate.domain.lifecycle import Status
+from hf_gate.domain.moments import ms
+from hf_gate.domain.requests import Target
+from hf_gate.domain.rows import RunRow
+from hf_gate.usecases.carry import halt
+from hf_gate.usecases.decide import Direct
+from hf_gate.usecases.decisions import Ask, Choice
+from hf_gate.usecases.orders import lift, promote
+from hf_gate.usecases.run import told
+from hf_gate.usecases.standing import standing
+from tests.contract.turn_kit import ending, in_for_thirty_days, left_half_way, stand
+from tests.torture.near import Near
+from tests.torture.scene import Scene, desk_folder
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    made = Scene(tmp_path, Near(repos=1))
+    yield made
+    made.close()
+
+
+def halted(scene: Scene, word: str) -> RunRow:
+    """Three people are to be let in by a turn whose run somebody halts before anything is sent."""
+    scene.ask(["ada", "bo", "cy"])
+    scene.store.wish_for(f"r_{scene.count + 1}", word)
+    run = scene.turn().run
+    assert run is not None
+    assert stand(scene) == {"pending"}
+    return run
+
+
+@pytest.mark.parametrize(("word", "state"), [("pause", "paused"), ("stop", "stopped")])
+def test_what_somebody_halted_the_next_turn_does_not_begin_anew(scene: Scene, word: str, state: str) -> None:
+    run = halted(scene, word)
+    scene.ask(["dee"])  # by the same policy at the same repo
+    done = scene.turn()
+    assert stand(scene) | {scene.where("dee")} == {"pending"}
+    assert done.run is None
+    assert told(done)["halted"] == [{"run": run.id, "state": state, "count": 4}]
+    scene.check_over()
+
+
+def test_what_was_paused_goes_on_with_everybody_else_when_somebody_says_so(scene: Scene) -> None:
+    run = halted(scene, "pause")
+    scene.store.wish_for(run.id, None)
+    assert scene.carry(run).state == "ended"
+    scene.ask(["dee"])
+    assert told(scene.turn())["halted"] == []
+    assert scene.where("dee") == "accepted"
+
+
+def test_a_policy_that_was_edited_acts_again_where_a_run_of_it_was_stopped(scene: Scene) -> None:
+    halted(scene, "stop")
+    desk_folder(scene.folder, ending("1y"))
+    scene.join()
+    assert told(scene.turn())["halted"] == []
+    assert stand(scene) == {"accepted"}
+
+
+def test_a_version_that_was_let_go_on_acts_again_where_a_run_of_it_was_stopped(scene: Scene) -> None:
+    halted(scene, "stop")
+    (policy,) = scene.desk.policies
+    with scene.store.writing() as write:
+        lift(scene.store, write, policy.digest)
+    assert told(scene.turn())["halted"] == []
+    assert stand(scene) == {"accepted"}
+
+
+def test_what_was_let_go_on_is_not_halted_again_by_reading_what_was_under_way(scene: Scene) -> None:
+    scene.ask(["ada", "bo", "cy"])
+    scene.sync()
+    run = scene.approve(scene.plan())
+    scene.die_while_sending(run)
+    scene.store.wish_for(run.id, "stop")
+    halt(scene.store, scene.again(run), "stop", ms(scene.clock.now()))
+    (policy,) = scene.desk.policies
+    promote(scene.store, policy, "lena", ms(scene.clock.now()))
+    assert told(scene.turn())["halted"] == []
+    assert stand(scene) == {"accepted"}
+
+
+def test_ends_that_somebody_stopped_are_left_to_people_and_others_end(scene: Scene) -> None:
+    desk_folder(scene.folder, ending("30d"))
+    scene.join()
+    scene.ask(["ada", "bo"])
+    scene.turn()
+    scene.near.time.advance(86_400)
+    scene.ask(["cy"])
+    scene.turn()
+    scene.near.time.advance(29.5 * 86_400)
+    scene.store.wish_for(f"r_{scene.count + 1}", "stop")
+    run = scene.turn().run
+    assert run is not None
+    assert stand(scene) == {"accepted"}
+    scene.near.time.advance(86_400)
+    assert told(scene.turn())["halted"] == [{"run": run.id, "state": "stopped", "count": 2}]
+    assert [scene.where(name) for name in ("ada", "bo", "cy")] == ["accepted", "accepted", "reset"]
+
+
+def test_an_end_that_was_given_after_another_one_was_stopped_comes(scene: Scene) -> None:
+    in_for_thirty_days(scene)
+    scene.near.time.advance(31 * 86_400)
+    scene.store.wish_for(f"r_{scene.count + 1}", "stop")
+    scene.turn()
+    assert scene.where("ada") == "accepted"
+    direct = Direct(scene.store, scene.hub, scene.clock, scene.desk.zone, "lena")
+    direct.decide([Ask(scene.repos[0], Target("ada"))], Choice(Status.ACCEPTED, until="10d"), ident="r_x")
+    scene.turn()
+    assert scene.where("ada") == "accepted"
+    scene.near.time.advance(11 * 86_400)
+    scene.turn()
+    assert scene.where("ada") == "reset"
+
+
+def test_a_first_cycle_that_was_halted_is_not_taken_for_one_that_is_over(scene: Scene) -> None:
+    scene.ask([f"p{n}" for n in range(60)])
+    scene.sync()
+    run = scene.approve(scene.plan())  # by a person: the version never acted on its own
+    scene.store.wish_for(run.id, "pause")
+    scene.carry(run, watch=lambda: scene.store.wish(run.id))
+    assert told(scene.turn())["halted"] == [{"run": run.id, "state": "paused", "count": 60}]
+    (policy,) = scene.desk.policies
+    with scene.store.writing() as write:
+        lift(scene.store, write, policy.digest)
+    done = told(scene.turn())
+    assert (done["held"], done["run"]) == ({"wishes": 60}, None)
+
+
+def test_what_is_held_until_somebody_lets_it_act_is_told_by_how_the_desk_stands(scene: Scene) -> None:
+    scene.ask([f"p{n}" for n in range(60)])
+    scene.turn()
+    assert standing(scene.store, {}, scene.clock.now()).held == {"wishes": 60}
+    (policy,) = scene.desk.policies
+    promote(scene.store, policy, "lena", 1)
+    assert standing(scene.store, {}, scene.clock.now()).held == {}
+    assert told(scene.turn())["held"] == {}
+    assert scene.store.setting("held") is None
+
+
+def test_a_wish_that_a_dead_process_did_not_hear_holds_in_the_next_turn(scene: Scene) -> None:
+    run = left_half_way(scene)
+    scene.store.wish_for(run.id, "pause")
+    assert told(scene.turn())["halted"] == [{"run": run.id, "state": "paused", "count": 3}]
+    assert stand(scene) == {"pending"}
