@@ -16,8 +16,8 @@ from .ports import StorePort
 def remember(store: StorePort, plan: Plan, now: datetime) -> Plan:
     """The same plan, known to the store as long as it may be applied."""
     if plan.changes:
-        known = {digest: until for digest, until in _made(store).items() if until > ms(now)}
-        with store.writing() as write:
+        with store.writing() as write:  # what another process remembered meanwhile is read under the lock
+            known = {digest: until for digest, until in _made(store).items() if until > ms(now)}
             write.setting(keys.MADE, msgspec.json.encode({**known, plan.digest: ms(plan.expires_at)}).decode())
     return plan
 

@@ -12,7 +12,7 @@ from ..domain.ids import Repo
 from ..domain.members import MEANING, ROLES, Role
 from ..domain.moments import ms
 from . import words
-from .proofs import is_whole
+from .proofs import is_whole, must_be_whole
 from .terminal import invited
 from .visit import Refused, Visit
 
@@ -73,12 +73,7 @@ def invite(visit: Visit) -> Response:
 
 def _check(visit: Visit) -> None:
     """Who is let into some repos could make an admin of all of them, and be that."""
-    if not is_whole(visit):
-        raise Refused(
-            "Who is let into some repos only invites nobody, and puts nobody out.",
-            hint="An admin of all repos can.",
-            status=403,
-        )
+    must_be_whole(visit, "Who is let into some repos only invites nobody, and puts nobody out.")
 
 
 def revoke(visit: Visit) -> Response:

@@ -24,6 +24,15 @@ def is_whole(visit: Visit) -> bool:
     return visit.member.repos is None
 
 
+def must_be_whole(visit: Visit, no: str) -> None:
+    """Refuses who is let into some repos only."""
+    if not is_whole(visit):
+        raise Refused(no, hint="An admin of all repos can.", status=403)
+
+
+_AS_A_WHOLE: Final = "The ledger can be proved as a whole only, and not all of its repos are yours."
+
+
 def entries_in(store: Store) -> int:
     """How many entries all chains have together."""
     return sum(length for length, _ in store.chains().values())
@@ -51,7 +60,7 @@ _proving: Final = threading.Lock()
 
 def prove(visit: Visit) -> Response:
     """Proves every chain, every seal and every checkpoint that is kept; one proof at a time."""
-    _whole(visit)
+    must_be_whole(visit, _AS_A_WHOLE)
     if not _proving.acquire(blocking=False):
         raise Refused("The ledger is being proved already.", hint="Load the page again in a moment.", status=409)
     try:
@@ -64,18 +73,9 @@ def prove(visit: Visit) -> Response:
     return RedirectResponse("/audit", 303)
 
 
-def _whole(visit: Visit) -> None:
-    if not is_whole(visit):
-        raise Refused(
-            "The ledger can be proved as a whole only, and not all of its repos are yours.",
-            hint="An admin of the desk can do it.",
-            status=403,
-        )
-
-
 def checkpoint(visit: Visit) -> Response:
     """The heads of all chains, kept in the store and handed out as a file: it proves later that nothing was cut off."""
-    _whole(visit)
+    must_be_whole(visit, _AS_A_WHOLE)
     made = checkpoint_now(visit.office.store, visit.now)
     text = json.dumps(checkpoint_json(made, visit.office.store.endpoint), indent=1) + "\n"
     return file_of([text.encode()], "application/json", f"checkpoint-{visit.now:%Y%m%dT%H%M%SZ}.json")
@@ -83,5 +83,5 @@ def checkpoint(visit: Visit) -> Response:
 
 def whole(visit: Visit) -> Response:
     """The ledger as `hf-gate audit verify --file` proves it; personal data only comes from the command line."""
-    _whole(visit)
+    must_be_whole(visit, _AS_A_WHOLE)
     return file_of(export(visit.office.store, visit.now), "application/x-ndjson", "ledger.jsonl")
