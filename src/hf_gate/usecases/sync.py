@@ -28,7 +28,7 @@ from .cadence import Kind, Note, note_of
 from .ports import ClockPort, HubPort, StorePort, WritePort
 
 PAGE: Final = 1000  # requests: as many as the Hub puts on a page
-TOGETHER: Final = 10 * PAGE  # requests of a full reading in one transaction: the more, the fewer index pages are written twice
+TOGETHER: Final = 10 * PAGE  # requests of a full reading in one transaction: fewer pages of indexes are written twice
 MANY: Final = 50  # so many missing requests are not believed without the Hub's own report
 SECOND_LOOK: Final = 10_000  # so many requests are looked for in one second reading
 OUTSIDE: Final = "outside"
