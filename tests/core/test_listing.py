@@ -81,6 +81,31 @@ def test_a_walk_that_the_report_contradicts_is_not_proved() -> None:
     assert "report counts 46" in played.result.why
 
 
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 302, 500])
+def test_a_walk_whose_report_is_refused_ends_unproved_with_the_reason(status: int) -> None:
+    pages = Pages(by_time(45), 10, links=False)
+    played = listed(lambda send: reply(status=status) if send.route == "report" else pages(send), limit=10)
+    assert (played.error, len(keys(played))) == (None, 45)
+    assert not played.result.proved
+    assert f"report could not be read (the Hub answered {status})" in played.result.why
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (NoReply(Lost.TOO_LARGE, False, "the answer is larger than 64 MiB"), "larger than 64 MiB"),
+        (NoReply(Lost.TIMEOUT, True, "silent for 10 s"), "silent for 10 s"),
+        (Reply(200, {}, b"<html>"), "no JSON"),
+    ],
+)
+def test_a_walk_whose_report_cannot_be_used_ends_unproved_with_the_reason(answer: Answer, why: str) -> None:
+    pages = Pages(by_time(45), 10, links=False)
+    played = listed(lambda send: answer if send.route == "report" else pages(send), limit=10)
+    assert (played.error, len(keys(played))) == (None, 45)
+    assert why in played.result.why
+    assert next(send.cap for send in played.sent if send.route == "report") == 64 << 20
+
+
 def test_without_order_a_walk_says_that_it_cannot_know() -> None:
     rows = by_time(40)
     played = listed(Pages(rows[::2][::-1] + rows[1::2], 20, links=False), limit=20)

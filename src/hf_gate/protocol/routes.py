@@ -133,9 +133,9 @@ def settings(repo: Repo, values: Mapping[str, Any]) -> Send:
     return _send("settings", repo, body=dict(values), lane=Lane.WRITE)
 
 
-def report(repo: Repo) -> Send:
-    """The whole report: one JSON array, however long."""
-    return _send("report", repo, cap=1024 * MIB)
+def report(repo: Repo, *, cap: int = 1024 * MIB) -> Send:
+    """The whole report: one JSON array of at most `cap` bytes."""
+    return _send("report", repo, cap=cap)
 
 
 def info(repo: Repo) -> Send:

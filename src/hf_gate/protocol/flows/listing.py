@@ -11,16 +11,17 @@ from ...domain.completeness import NO_RESET_LIST, PROVED, Completeness
 from ...domain.ids import Repo
 from ...domain.lifecycle import Status
 from ...domain.requests import AccessRequest
-from ...errors import BadRequest, HubUnavailable
+from ...errors import BadRequest, HubError
 from .. import routes
 from ..codec import Page, Quarantined, Unreadable, iso, next_link, read_array, read_page, same_origin_path
-from ..messages import Emit, Finish, Reply, Send, Start, Wait
+from ..messages import MIB, Emit, Finish, Reply, Send, Start, Wait
 from ..replies import error_of, is_ok
 from .calling import Flow, Setting, call, follow_link, unreadable
 
 # A page may be cut at a size of the server's own choosing; a list that ends at exactly one of these is asked once more.
 _USUAL_SIZES = frozenset({10, 20, 25, 50, 100, 200, 250, 500})
 _REPORT_IS_AFFORDABLE = 20_000
+_REPORT_CAP = 64 * MIB  # it holds the requests of every status
 _IDLE_PAGES = 20
 _MS = timedelta(milliseconds=1)
 
@@ -230,17 +231,22 @@ def _before(walk: _Walk, sent: Send, oldest: datetime) -> Send | None:
 
 
 def _compare_with_report(walk: _Walk) -> Flow[None]:
-    """A full page came without a link: the walk by time is believed only when the Hub's own total agrees."""
+    """Compare a list that was read by time, without links, with the total in the Hub's report; a difference is a doubt.
+
+    Every row was given already, so a report that cannot be read is a doubt too, and never an error.
+    """
     if len(walk.seen) > _REPORT_IS_AFFORDABLE:
         walk.doubt("a full page came without a next link, and the report is too large to compare with")
         return
+    answer = yield from call(routes.report(walk.repo, cap=_REPORT_CAP), walk.setting)
     try:
-        answer = yield from call(routes.report(walk.repo), walk.setting)
         if not is_ok(answer) or not isinstance(answer, Reply):
             raise error_of(answer, walk.repo)
         total = sum(isinstance(row, dict) and row.get("status") == walk.status for row in read_array(answer.body))
-    except (HubUnavailable, Unreadable) as problem:
-        walk.doubt(f"a full page came without a next link, and the report could not be read ({problem})")
+    except (HubError, Unreadable) as problem:
+        status = problem.status if isinstance(problem, HubError) else None
+        why = f"the Hub answered {status}" if status else problem
+        walk.doubt(f"a full page came without a next link, and the report could not be read ({why})")
         return
     if total != len(walk.seen):
         walk.doubt(f"a full page came without a next link; {len(walk.seen)} were found, the report counts {total}")
