@@ -70,7 +70,7 @@ def test_a_demo_serves_its_profile_until_it_ends_and_the_profile_with_it(which: 
             shown.append(line)
         told = next(line for line in shown if "--profile demo ls " in line)
         assert told.split()[:4] == ["hf-gate", "--profile", "demo", "ls"]
-        assert any(".venv/bin/hf-gate" in line and "uvx hf-gate" in line for line in shown), "it may not be on the PATH"
+        assert any(".venv/bin/hf-gate" in line for line in shown), "it may not be on the PATH"
         profile = private_home / ".local" / "state" / "hf-gate" / "profiles" / "demo.json"
         assert stat.S_IMODE(profile.stat().st_mode) == 0o600
         state, cache = (private_home.joinpath(*path, "hf-gate") for path in ((".local", "state"), (".cache",)))

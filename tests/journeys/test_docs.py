@@ -246,7 +246,7 @@ def _end(program: subprocess.Popen[str]) -> None:
 # ---- what is not run here: does the command exist, with these options? --------------------------------------------------
 
 _OTHERS = re.compile(
-    r"(pip install '?hf-gate(\[\w+\])?'?|hf extensions install OWNER/hf-gate|hf auth login|export( \w+=\S+)+|unset( \w+)+|git clone \S+|cd \S+"
+    r"(uv tool install git\+URL|hf extensions install OWNER/hf-gate|hf auth login|export( \w+=\S+)+|unset( \w+)+|git clone \S+|cd \S+"
     r"|hf repos settings \S+ .*)\Z"
 )
 
@@ -262,7 +262,9 @@ def _check_tree(block: Block) -> None:
 
 def _check_command(text: str, place: str) -> None:
     words = shlex.split(text)
-    if words[:2] == ["uvx", "hf-gate"] or words[:2] == ["hf", "gate"]:
+    if words[:4] == ["uvx", "--from", "git+URL", "hf-gate"]:
+        words = words[3:]
+    elif words[:2] == ["hf", "gate"]:
         words = ["hf-gate", *words[2:]]
     if words[0] == "make":
         assert re.search(rf"^{re.escape(words[1])}:", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE), (
@@ -369,7 +371,7 @@ def test_times_ids_and_ports_may_differ_and_dots_stand_for_anything() -> None:
 
 def test_a_command_that_does_not_exist_is_found_out() -> None:
     with pytest.raises(pytest.fail.Exception):
-        _check_command("uvx hf-gate lss", "here")
+        _check_command("uvx --from git+URL hf-gate lss", "here")
     with pytest.raises(pytest.fail.Exception):
         _check_command("hf-gate ls --statuss all", "here")
     with pytest.raises(AssertionError):

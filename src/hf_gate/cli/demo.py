@@ -234,6 +234,6 @@ def _invite(story: Story, link: str, repo: Repo) -> None:
         ("ui link", "another link to the desk in the browser"),
     ):
         story.tell(f"  hf-gate --profile demo {words:45} {about}")
-    story.tell("In a clone write .venv/bin/hf-gate for hf-gate; where nothing is installed, uvx hf-gate.")
+    story.tell("In a clone, write .venv/bin/hf-gate instead of hf-gate.")
     story.tell()
     story.tell("With your own repo and token:   hf-gate ls datasets/you/your-data")

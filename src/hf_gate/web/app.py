@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -129,6 +130,12 @@ WAYS: Final = (
 """Everything behind the sign-in. What is in front of it: /sign-in, /sign-out, /static, /healthz, /readyz, /metrics."""
 
 
+_NO_TELEMETRY: Final[TelemetryConfig] = {
+    "tracing": False, "metrics": False, "logs": False, "operation_spans": False, "auto_configure": False,
+}  # fmt: skip
+"""FastAPI would report to an OpenTelemetry provider of its process; see `docs/promises.md`."""
+
+
 def build(
     office: Office,
     door: Door,
@@ -138,7 +145,7 @@ def build(
     public: str | None = None,
 ) -> Shield:
     """The whole application, shielded. `public`: its origin, where TLS ends before it."""
-    app = FastAPI(title="hf-gate", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(title="hf-gate", docs_url=None, redoc_url=None, openapi_url=None, telemetry=_NO_TELEMETRY)
     pool = ThreadPoolExecutor(_THREADS, "hf-gate-page")
     desk = Desk(office, door, pool, terminal)
     desk.counts_are_open = hosts is not None and public is None
