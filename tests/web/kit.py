@@ -21,6 +21,7 @@ from typing import Any, cast
 from urllib.parse import unquote, urlencode
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from hf_gate import Hub, wiring
 from hf_gate.config import Flags, read_settings
@@ -32,6 +33,7 @@ from hf_gate.testing import LocalHub
 from hf_gate.usecases.cadence import Kind
 from hf_gate.usecases.sync import sync
 from hf_gate.web.app import build
+from hf_gate.web.connections import BoundedConnection
 from hf_gate.web.office import Office
 from hf_gate.web.shield import Shield
 from hf_gate.web.sign_in import Door
@@ -227,12 +229,12 @@ def write_desk(folder: Path, local: LocalHub, policy: str | None = POLICY, more:
 
 
 @contextmanager
-def served(room: Room) -> Iterator[str]:
+def served(room: Room, http: type[H11Protocol] = BoundedConnection) -> Iterator[str]:
     """The same desk on a port of this machine, without a reader of the Hub; its address."""
-    config = uvicorn.Config(
-        cast("Any", build(room.office, room.door, None)), port=0, lifespan="off", log_config=None, ws="none"
-    )
+    app = cast("Any", build(room.office, room.door, None))
+    config = uvicorn.Config(app, port=0, lifespan="off", log_config=None, ws="none", http=http)
     server, socket = uvicorn.Server(config), config.bind_socket()
+    socket.listen()  # whoever connects before the server has started waits
     thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]})
     thread.start()
     try:
@@ -295,9 +297,24 @@ class Program:
 
 
 @contextmanager
-def a_program(folder: Path, local: LocalHub, hold: str = "10s", *more: str) -> Iterator[Program]:
-    """`hf-gate ui` at a desk that is written already."""
-    words = [sys.executable, "-m", "hf_gate", "ui", "--no-open", "--json", "--port", "0", "--hold", hold, *more]
+def a_program(
+    folder: Path, local: LocalHub, hold: str = "10s", *more: str, before: Sequence[str] = ()
+) -> Iterator[Program]:
+    """`hf-gate ui` at a desk that is written already. `before`: a command that runs it, such as prlimit."""
+    words = [
+        *before,
+        sys.executable,
+        "-m",
+        "hf_gate",
+        "ui",
+        "--no-open",
+        "--json",
+        "--port",
+        "0",
+        "--hold",
+        hold,
+        *more,
+    ]
     env = os.environ | {"HF_ENDPOINT": local.url, "HF_TOKEN": local.tokens["owner"]}
     with (folder / "ui.err").open("a") as err:
         process = subprocess.Popen(words, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=err, text=True)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import gc
 import ipaddress
+import logging
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -20,6 +22,8 @@ from .keeper import Keeper
 from .office import Office
 from .sign_in import Door
 from .terminal import Terminal
+
+_BACKLOG = 128  # connections that wait to be accepted
 
 
 @dataclass
@@ -38,7 +42,7 @@ class Server:
 
     def __post_init__(self) -> None:
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        self._socket = socket.create_server((self.host, self.port), family=family, backlog=128)
+        self._socket = socket.create_server((self.host, self.port), family=family, backlog=_BACKLOG)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.port = self._socket.getsockname()[1]
         self.local_url = f"http://{_shown(self.host)}:{self.port}"
@@ -59,6 +63,8 @@ class Server:
         """Serves until SIGTERM or Ctrl-C."""
         import uvicorn  # noqa: PLC0415 - 60 ms that only a server needs
 
+        from .connections import BoundedConnection, handle_loop_error  # noqa: PLC0415 - as above
+
         keeper = Keeper(self.office, self.repos)
         self.office.read_now = keeper.read_now
         terminal = Terminal(self.office, self.door, self.local_url)
@@ -67,10 +73,12 @@ class Server:
         config = uvicorn.Config(
             cast("Any", app), lifespan="off", log_config=None, log_level="critical", access_log=False, ws="none",
             timeout_graceful_shutdown=2, server_header=False, date_header=True, proxy_headers=False,
+            http=BoundedConnection, backlog=_BACKLOG,
         )  # fmt: skip
         server = uvicorn.Server(config)
 
         async def serve() -> None:
+            asyncio.get_running_loop().set_exception_handler(handle_loop_error(server.server_state.connections))
             serving = asyncio.create_task(server._serve(sockets=[self._socket]))  # noqa: SLF001 - without its signal handlers
             while not (server.started or serving.done()):  # noqa: ASYNC110 - uvicorn has a flag, no event
                 await asyncio.sleep(0.001)
@@ -85,7 +93,7 @@ class Server:
 
         before = {which: signal.signal(which, stop) for which in (signal.SIGTERM, signal.SIGINT)}
         try:
-            with terminal.open():
+            with terminal.open(), _logged():
                 asyncio.run(serve())
         finally:
             for which, handler in before.items():
@@ -93,6 +101,18 @@ class Server:
             keeper.stop()
             carrying_of(self.office).stop()
             self._socket.close()
+
+
+@contextmanager
+def _logged() -> Iterator[None]:
+    """Write the log of the web modules to stderr; the handler of the library discards it."""
+    log, handler = logging.getLogger("hf_gate.web"), logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
 
 
 def is_loopback(host: str) -> bool:

@@ -1,0 +1,156 @@
+"""Bounds what connections may hold: how many there are, how long a request may take to arrive, how often a failure is logged."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import time
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, ClassVar, Final, cast
+
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+
+_NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+class RateLimitedLog:
+    """Logs a kind of warning once a minute at most, and says how often it happened meanwhile."""
+
+    PAUSE: ClassVar[float] = 60.0
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+        self._next: dict[str, tuple[float, int]] = {}  # when the next line may be written, and how many were left out
+
+    def warning(self, text: str) -> None:
+        """Log it, unless it was logged within the last minute."""
+        now = time.monotonic()
+        at, left_out = self._next.get(text, (now, 0))
+        self._next[text] = (at, left_out + 1) if now < at else (now + self.PAUSE, 0)
+        if now >= at:
+            self._logger.warning("%s%s", text, f" ({left_out} more since the last such line)" if left_out else "")
+
+
+_log: Final = RateLimitedLog(logging.getLogger("hf_gate.web"))
+
+
+class BoundedConnection(H11Protocol):
+    """An HTTP/1.1 connection with deadlines.
+
+    It is closed if a request head takes longer than `head_seconds`, a body longer than `body_seconds`, or if the client
+    reads nothing of its answer for `read_seconds`. Beyond `most` connections, the one that has waited longest for its client
+    makes room for the new one.
+    """
+
+    most: ClassVar[int] = 128
+    head_seconds: ClassVar[float] = 10.0
+    body_seconds: ClassVar[float] = 30.0
+    read_seconds: ClassVar[float] = 60.0
+
+    _deadline: asyncio.TimerHandle | None = None
+    _stalled: asyncio.TimerHandle | None = None
+    _watched_cycle: object = None
+    is_aborted: bool = False
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether no whole request is here that has not been answered."""
+        current = self._current
+        return current is None or current.response_complete or current.more_body
+
+    @property
+    def _current(self) -> RequestResponseCycle | None:
+        return self.cycle  # None until the first request
+
+    @property
+    def waits_until(self) -> float | None:
+        """When its client has used up its time; None while the desk itself is at work for it."""
+        timer = self._stalled or self._deadline
+        return None if timer is None else timer.when()
+
+    def abort(self) -> None:
+        """Close it at once; what was not sent yet is dropped."""
+        self.is_aborted = True
+        self.transport.abort()
+
+    # ---- events ------------------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(cast("asyncio.Transport", transport))
+        self._watch()
+        here = _open_among(self.connections)
+        if len(here) > self.most:
+            _log.warning("too many connections: the one that waited longest is closed for each new one")
+            (_longest_waiting([one for one in here if one is not self], 1) or [self])[0].abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        for timer in (self._deadline, self._stalled):
+            if timer is not None:
+                timer.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._watch()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stalled = self.loop.call_later(self.read_seconds, self.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+
+    def _watch(self) -> None:
+        """Run one deadline for each head and one for each body; bytes that drip in do not extend it."""
+        current = self._current
+        is_same = self._deadline is not None and current is self._watched_cycle
+        if self.is_waiting and is_same:
+            return
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        if self.is_waiting:
+            is_body = current is not None and not current.response_complete
+            seconds = self.body_seconds if is_body else self.head_seconds
+            self._deadline, self._watched_cycle = self.loop.call_later(seconds, self.abort), current
+
+
+# ---- too many ----------------------------------------------------------------------------------------------------------
+
+
+def _open_among(connections: Iterable[object]) -> list[BoundedConnection]:
+    return [one for one in connections if isinstance(one, BoundedConnection) and not one.is_aborted]
+
+
+def _longest_waiting(connections: Iterable[BoundedConnection], most: int) -> list[BoundedConnection]:
+    """Those that wait for their client, the longest first; those that the desk is at work for are not among them."""
+    waiting = [(until, index, one) for index, one in enumerate(connections) if (until := one.waits_until) is not None]
+    return [one for *_, one in sorted(waiting)[:most]]
+
+
+def handle_loop_error(connections: Collection[object]) -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]], None]:
+    """Return an exception handler for an event loop that accepts these connections.
+
+    Without a free file descriptor nobody can come in any more. asyncio reports that once for each connection that waits to be
+    accepted, with a traceback. This handler writes one line, and closes half of the connections that wait for their client.
+    """
+
+    def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        problem = context.get("exception")
+        if not (isinstance(problem, OSError) and problem.errno in _NO_ROOM):
+            loop.default_exception_handler(context)
+            return
+        _log.warning(f"a connection could not be accepted: {problem.strerror}")
+        here = _open_among(connections)
+        for one in _longest_waiting(here, (len(here) + 1) // 2):
+            one.abort()
+
+    return handle
