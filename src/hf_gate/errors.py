@@ -9,6 +9,7 @@
     │   ├── ReasonTooLong                     over 200 UTF-16 units
     │   ├── InsecureEndpoint                  a token would travel in the clear
     │   ├── InvalidQuery                      not a query of requests
+    │   │   └── QueryTooLarge                 more characters, terms or values than a query may have
     │   └── ForeignStore                      the store belongs to another Hub
     ├── HubError                          1   the Hub's answer, with its status, code and request id
     │   ├── NotAllowed                    4   401, or 403: no token, a wrong one, or one that may not
@@ -197,6 +198,10 @@ class InvalidQuery(UsageError):
         super().__init__(message, hint=hint)
         self.at = at
         self.suggestion = suggestion
+
+
+class QueryTooLarge(InvalidQuery):
+    """A query with more characters, terms or values than are read."""
 
 
 class ForeignStore(UsageError):

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_gate.domain.query import KEYS, UNITS, WORDS, Age, Day, Pattern, Query, Term
-from hf_gate.domain.query_reading import parse_query
-from hf_gate.errors import InvalidQuery
+from hf_gate.domain.query_reading import MAX_CHARACTERS, MAX_TERMS, MAX_VALUES, parse_query
+from hf_gate.errors import InvalidQuery, QueryTooLarge
 
 # ---- round trip ----------------------------------------------------------------------------------------------------------
 
@@ -151,6 +151,31 @@ def test_what_is_no_query_is_refused_at_its_place_with_what_may_have_been_meant(
     assert (caught.value.at, caught.value.suggestion) == (at, suggestion)
     assert str(caught.value).startswith(f"column {at + 1}: ")
     parse_query(suggestion)
+
+
+# ---- size ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "limit"),
+    [
+        ("-rule:x*y " * 1_000, "2,000 characters"),
+        ("a" * (MAX_CHARACTERS + 1), "2,000 characters"),
+        (" ".join(["-rule:x*y"] * (MAX_TERMS + 1)), "64 terms"),
+        ("domain:" + ",".join(["x"] * (MAX_VALUES + 1)), "256 values"),
+    ],
+)
+def test_a_query_that_is_too_large_is_refused_before_it_costs_anything(text: str, limit: str) -> None:
+    with pytest.raises(QueryTooLarge, match=limit) as caught:
+        parse_query(text)
+    assert caught.value.hint
+    assert len(caught.value.suggestion) <= MAX_CHARACTERS
+
+
+def test_a_query_as_large_as_it_may_be_is_read() -> None:
+    assert len(parse_query(" ".join(["-rule:x*y"] * MAX_TERMS)).terms) == MAX_TERMS
+    assert len(parse_query("domain:" + ",".join(["x"] * MAX_VALUES)).terms[0].values) == MAX_VALUES
+    parse_query("a" * MAX_CHARACTERS)
 
 
 # ---- gaps ------------------------------------------------------------------------------------------------------------------

@@ -127,3 +127,9 @@ def test_a_verdict_that_no_rule_gave_is_called_so(asked: LocalHub) -> None:
     assert console.run("ls", MODEL).out.count(" human · no rule ") == 3
     assert "  verdict   human · no rule\n" in console.run("show", f"ada-l@{MODEL}").out
     assert "verdict human: no rule" in console.run("show", f"ada-l@{MODEL}").out
+
+
+def test_a_query_too_large_to_be_read_is_a_usage_error(asked: LocalHub) -> None:
+    ended = Console(asked).run("ls", "--query", " ".join(["-rule:x*y"] * 65))
+    assert ended.code == 2
+    assert "a query has at most 64 terms" in ended.err

@@ -102,6 +102,28 @@ def test_what_is_no_term_stays_and_is_told(crowded: Room) -> None:
     assert answer.rows == _all(crowded, "status:pending")[:50]
 
 
+@pytest.mark.parametrize("text", ["age:>1d+" * 6_000, "-rule:x*y+" * 1_000, "a" * 2_001, "-rule:x*y+" * 65])
+def test_a_query_too_large_to_be_read_is_refused_on_every_page(crowded: Room, text: str) -> None:
+    viewer, owner = crowded.viewer(), crowded.visitor()
+    plain = text.replace("+", " ").strip()
+    answers = [
+        viewer.get(f"/queue?q={text}"),
+        viewer.get(f"/queue?by=person&q={text}"),
+        owner.get(f"/queue.json?q={text}"),
+        owner.get(f"/api/v1/requests?q={text}"),
+        owner.post("/selection", {"do": "all", "q": plain}),
+        owner.post("/views", {"name": "Big", "q": plain}),
+    ]
+    assert [answer.status for answer in answers] == [422] * 6
+    assert "a query has at most" in answers[0].body
+    assert viewer.get("/queue").status == 200  # no view of that size was saved that would break the page
+
+
+def test_the_largest_query_is_answered(crowded: Room) -> None:
+    assert crowded.viewer("wim").get("/queue?q=" + "-rule:x*y+" * 64).rows == crowded.visitor().get("/queue?q=").rows
+    assert crowded.visitor().get("/queue?q=domain:" + ",".join(["*q"] * 256)).status == 200
+
+
 def test_nothing_found_says_what_could_be_dropped(crowded: Room) -> None:
     body = crowded.visitor().get("/queue?q=status:pending+nobody-is-called-so").body
     assert "0 requests fit" in body

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import date
 from typing import Final
 
-from ..errors import InvalidQuery, InvalidRepo
+from ..errors import InvalidQuery, InvalidRepo, QueryTooLarge
 from .ids import parse_repo
 from .query import KEYS, WORDS, Age, Day, Pattern, Query, Term, Value, escaped
 
@@ -17,10 +17,32 @@ _TOKEN: Final = re.compile(r"\S*")
 _SPAN: Final = re.compile(r"(\d{1,5})(h|d|w|mo|y)\Z")
 _DAY: Final = re.compile(r"\d{4}-\d\d-\d\d\Z", re.ASCII)
 
+MAX_CHARACTERS: Final = 2_000
+MAX_TERMS: Final = 64
+MAX_VALUES: Final = 256  # of all terms together: SQLite refuses an OR of a thousand
+
 
 def parse_query(text: str) -> Query:
-    """The terms of a text; raises `InvalidQuery` with the place and a way to mend it."""
-    return Query(tuple(_Reading(text).terms()))
+    """Return the terms of a text. Raises `InvalidQuery` with the place and a correction, `QueryTooLarge` beyond the limits."""
+    if len(text) > MAX_CHARACTERS:
+        raise _too_large(
+            text, MAX_CHARACTERS, f"a query has at most {MAX_CHARACTERS:,} characters, this one {len(text):,}"
+        )
+    terms: list[Term] = []
+    values = 0
+    for term in _Reading(text).terms():
+        terms.append(term)
+        values += len(term.values)
+        if len(terms) > MAX_TERMS:
+            raise _too_large(text, term.at, f"a query has at most {MAX_TERMS} terms")
+        if values > MAX_VALUES:
+            raise _too_large(text, term.at, f"a query has at most {MAX_VALUES} values")
+    return Query(tuple(terms))
+
+
+def _too_large(text: str, at: int, what: str) -> QueryTooLarge:
+    hint = "Shorten it, or ask for the rest in a second query."
+    return QueryTooLarge(f"{what}.", hint=hint, at=at, suggestion=text[:at].strip())
 
 
 class _Reading:

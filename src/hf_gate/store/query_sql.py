@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, tzinfo
+from functools import cached_property
 from typing import Final
 
 from ..domain.folding import folded
@@ -19,12 +20,17 @@ TEXT = "t.text"
 """The search text in a condition: a statement that has one joins `texts t`."""
 
 
-@dataclass(slots=True)
+@dataclass
 class Found:
     """What a row shows to a check: its search text and the last reason."""
 
     text: str
     reason: str | None
+
+    @cached_property
+    def parts(self) -> list[tuple[str, str]]:
+        """The marks of the search text, each with the text behind it; taken apart once for all checks."""
+        return parts_of(self.text)
 
 
 @dataclass(slots=True)
@@ -91,7 +97,7 @@ def _fits(patterns: Sequence[Pattern], value: str | None) -> bool:
 
 
 def _both(old: list[int] | None, new: list[int]) -> list[int]:
-    return new if old is None else [one for one in new if one in old]
+    return new if old is None else list(frozenset(new).intersection(old))
 
 
 # ---- keys with few values: the pattern is compared with those that there are ---------------------------------------------
@@ -212,7 +218,7 @@ def _word(making: _Making, term: Term) -> None:
         making.either([making.holding(pattern.folded_parts[0])], is_not=term.is_not)
         making.into.needles += () if term.is_not else pattern.folded_parts
     else:
-        _checked(making, term, lambda found: any(pattern.within(value) for _, value in parts_of(found.text)))
+        _checked(making, term, lambda found: any(pattern.within(value) for _, value in found.parts))
         _must(making, term, pattern.folded_parts)
 
 
@@ -229,7 +235,7 @@ def _user(making: _Making, term: Term) -> None:
         if not term.is_not:
             _only(making, term, people, [value, value])
         return making.either([(f"r.person_id IN ({people})", [value, value]), *names], is_not=term.is_not)
-    _checked(making, term, lambda found: _fits_folded(term, [parts_of(found.text)[1][1]]))
+    _checked(making, term, lambda found: _fits_folded(term, [found.parts[1][1]]))
     _needle(making, term, before=NAME, after=NAME)
     return None
 
@@ -255,17 +261,17 @@ def _ids_and_stars(making: _Making, term: Term, people: str, values: list[object
     _checked(
         making,
         term,
-        lambda found: (name := parts_of(found.text)[1][1]) in known or _fits_folded(term, [name]),
+        lambda found: (name := found.parts[1][1]) in known or _fits_folded(term, [name]),
     )
 
 
 def _email(making: _Making, term: Term) -> None:
-    _checked(making, term, lambda found: _fits_folded(term, [parts_of(found.text)[2][1]]))
+    _checked(making, term, lambda found: _fits_folded(term, [found.parts[2][1]]))
     _needle(making, term, before=NAME, after="")
 
 
 def _answer(making: _Making, term: Term) -> None:
-    _checked(making, term, lambda found: _fits_folded(term, [value for _, value in parts_of(found.text)[3:]]))
+    _checked(making, term, lambda found: _fits_folded(term, [value for _, value in found.parts[3:]]))
     _must(making, term, term.patterns[0].folded_parts)
 
 
@@ -274,7 +280,7 @@ def _form(making: _Making, term: Term) -> None:
     _checked(
         making,
         term,
-        lambda found: _fits_folded(term, [value for at, value in parts_of(found.text)[3:] if at == mark]),
+        lambda found: _fits_folded(term, [value for at, value in found.parts[3:] if at == mark]),
     )
     _needle(making, term, before=mark, after="")
 

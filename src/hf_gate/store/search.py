@@ -56,7 +56,10 @@ def kept_of(db: Database, found: Conditions, idents: Sequence[int], *, newest_fi
 
 
 def _holds(found: Conditions, row: Row) -> bool:
-    return not found.checks or all(check(Found(row[2], row[3])) for check in found.checks)
+    if not found.checks:
+        return True
+    shown = Found(row[2], row[3])
+    return all(check(shown) for check in found.checks)
 
 
 # ---- the few that the index names --------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from ..domain.moments import ms
 from ..domain.query import OPEN, Pattern, Query, Term, is_open
 from ..domain.query_reading import parse_query
 from ..domain.rows import QueryPage
-from ..errors import InvalidQuery
+from ..errors import InvalidQuery, QueryTooLarge
 from ..store.facets import first_page
 from .visit import Visit
 
@@ -40,10 +40,12 @@ class Asked:
 
 
 def asked_of(visit: Visit, text: str | None = None) -> Asked:
-    """A query, by default the one behind `q`; none at all means who is pending."""
+    """Read a query, by default the one behind `q`; without one, who is pending. Raises `QueryTooLarge`: such a query has no page."""
     text = (visit.asked("q", PENDING) if text is None else text).strip()
     try:
         query, problem = parse_query(text), None
+    except QueryTooLarge:
+        raise
     except InvalidQuery as wrong:
         query, problem = _understood(text, wrong), wrong
     if visit.masks:

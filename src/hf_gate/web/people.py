@@ -16,6 +16,7 @@ from ..domain.ids import Repo, id_time
 from ..domain.lifecycle import Status
 from ..domain.moments import iso, moment_of, ms
 from ..domain.query import Pattern, Query, Term, is_pseudonym
+from ..domain.query_reading import MAX_CHARACTERS
 from ..domain.roles import Role
 from ..domain.rows import PersonRow, RequestRow
 from ..domain.story import WAYS
@@ -88,7 +89,9 @@ class Somebody:
 
 def index(visit: Visit) -> Response:
     """Whoever is looked for; without a word, those who asked last."""
-    return visit.page("people.html", title="People", text=visit.asked("q").strip(), people=_found(visit), most=PAGE)
+    return visit.page(
+        "people.html", title="People", text=visit.asked("q").strip()[:MAX_CHARACTERS], people=_found(visit), most=PAGE
+    )
 
 
 def index_export(visit: Visit) -> Response:
@@ -108,7 +111,7 @@ def index_export(visit: Visit) -> Response:
 
 
 def _found(visit: Visit) -> list[Somebody]:
-    text = visit.asked("q").strip()
+    text = visit.asked("q").strip()[:MAX_CHARACTERS]
     people = {each.id: each for each in _people(visit, text)} if text else {}
     if not text or not visit.masks:
         terms = (Term("", (Pattern((text,)),)),) if text else ()
