@@ -210,11 +210,11 @@ def test_many_are_sent_back_by_keys_after_a_look_and_taken_back(
         page.keyboard.press("*")
         page.keyboard.press("a")
         expect(page.locator("#bulk")).to_contain_text("23 selected")
-        page.locator("#bulk").get_by_role("button", name="Reset…").click()
+        page.locator("#bulk").get_by_role("button", name="Send back…").click()
         expect(page.get_by_role("heading", level=1)).to_contain_text("23 requests?")
         page.locator("#reason").fill("Please say what you will study, then ask again.")
         page.get_by_label("To confirm, type 23").fill("23")
-        page.get_by_role("button", name="Reset 23").click()
+        page.get_by_role("button", name="Send back 23").click()
         expect(page.locator("#tray")).to_contain_text("23 decisions leave in")
         expect(page.locator(".is-leaving")).to_have_count(20)  # back where the last of them were chosen
         page.goto(f"{program.url}/queue")

@@ -111,7 +111,7 @@ def test_what_was_sent_is_led_back_with_a_warning(asked: Room, verb: str, warnin
     sheet = lena.get(f"/requests/{_key(asked, 'ada')}/cancel?back=1", hx_request="true").body
     assert warning in sheet
     assert "to reverse what was sent" in sheet
-    assert ">Put back to pending in " in sheet, "beside Back, a button that says Cancel would read as the way out"
+    assert ">Return to pending in " in sheet, "beside Back, a button that says Cancel would read as the way out"
     assert f"/requests/{_key(asked, 'ada')}?verb=cancel&amp;back=1" in lena.get("/tray").body
     _decide(asked, lena, "cancel", "ada")
     asked.leave()

@@ -72,8 +72,9 @@ class Picks:
             )
             return write.db.run(copy, (into, pick))
 
-    def count(self, pick: str) -> int:
-        row = self._store.reads.row("SELECT count(*) FROM picked WHERE pick = ?", (pick,))
+    def count(self, pick: str, besides: int = 0) -> int:
+        """Return how many requests are in a selection; `besides`: the number of one that is not counted."""
+        row = self._store.reads.row("SELECT count(*) FROM picked WHERE pick = ? AND request_id <> ?", (pick, besides))
         return int(row[0]) if row else 0
 
     def owner(self, pick: str) -> str | None:

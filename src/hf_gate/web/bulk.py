@@ -24,6 +24,7 @@ from ..store.weighing import Aim, Heap
 from ..usecases.bulk import Order, begin_bulk
 from ..usecases.runs import direct_change
 from ..usecases.tray import Wish
+from . import words
 from .asking import asked_of, scoped
 from .carrying import carrying_of
 from .exports import exported
@@ -51,17 +52,12 @@ _OUT: Final = {
 }
 
 
-def pick_of(visit: Visit) -> str:
-    """The selection of this person; it stays until they clear it."""
-    return f"s_{visit.member.name}"
-
-
 # ---- selecting ---------------------------------------------------------------------------------------------------------
 
 
 def select(visit: Visit) -> Response:
     """Adds to the selection, takes away from it, fills it with everything that a query finds, or clears it."""
-    office, pick, do = visit.office, pick_of(visit), visit.said("do")
+    office, pick, do = visit.office, visit.selection, visit.said("do")
     rows = [request_of(visit, key) for key in visit.sent.get("key", [])[:_PAGE] if key]
     if do == "add":
         office.picks.add(pick, visit.member.name, [row.id for row in rows], ms(visit.now))
@@ -90,7 +86,7 @@ def bar(visit: Visit, text: str) -> dict[str, Any]:
     """What the bar above the rows shows."""
     asked = asked_of(visit, text)
     return {
-        "picked": visit.office.picks.count(pick_of(visit)),
+        "picked": visit.office.picks.count(visit.selection),
         "query_text": text,
         "matching": counted(asked.query, cells_of(visit)) if asked.problem is None else None,
     }
@@ -103,9 +99,9 @@ def begin(visit: Visit) -> Response:
         raise Refused("Nothing was decided.", hint="Choose what shall become of the selection.")
     rows = [request_of(visit, key) for key in visit.sent.get("key", [])[:_PAGE] if key]
     if rows:
-        office.picks.add(pick_of(visit), visit.member.name, [row.id for row in rows], ms(visit.now))
+        office.picks.add(visit.selection, visit.member.name, [row.id for row in rows], ms(visit.now))
     ident = new_id("b")
-    if not office.picks.freeze(pick_of(visit), ident, visit.member.name, ms(visit.now)):
+    if not office.picks.freeze(visit.selection, ident, visit.member.name, ms(visit.now)):
         raise Refused("Nobody is selected.", hint="Tick some rows first, or press x on them.")
     return to_weigh(visit, ident, verb)
 
@@ -193,7 +189,7 @@ def _page(
     return visit.page(
         "bulk.html",
         status,
-        title=f"{verb.capitalize()} {weighed.count:,} requests?",
+        title=f"{words.LABEL[verb]} {weighed.count:,} requests?",
         pick=pick,
         weighed=weighed,
         verb=verb,
@@ -250,7 +246,7 @@ def confirm(visit: Visit) -> Response:
     seen = {row.id: ground_of(row) for row in rows}
     hold = visit.office.hold if len(rows) == 1 else max(HOLD, visit.office.hold)
     visit.office.clearing.take(Wish(verb, seen, visit.member.name, told), visit.now, hold)
-    visit.office.picks.let_go(pick_of(visit), pick)
+    visit.office.picks.let_go(visit.selection, pick)
     visit.office.wake.set()
     return RedirectResponse(_back(visit), 303)
 
@@ -276,7 +272,7 @@ def _as_run(visit: Visit, weighed: Weighed, reason: str | None) -> Response:
         return begin_bulk(office.store, order, weighing.ready(office.store, weighed.aim), visit.now)
 
     carrying_of(office).take_up(ident, begin)
-    office.picks.let_go(pick_of(visit), weighed.aim.pick)
+    office.picks.let_go(visit.selection, weighed.aim.pick)
     return RedirectResponse(f"/runs/{ident}", 303)
 
 
@@ -294,5 +290,5 @@ def _as_plan(visit: Visit, weighed: Weighed, reason: str | None) -> Response:
         guards=guards.told(changes, waiting, 0),
     )
     digest = keep(visit.office, plan, visit.member.name, "bulk")
-    visit.office.picks.let_go(pick_of(visit), weighed.aim.pick)
+    visit.office.picks.let_go(visit.selection, weighed.aim.pick)
     return RedirectResponse(f"/plans/{digest}", 303)

@@ -24,7 +24,6 @@ from .visit import Visit
 TICKS: Final = {"true": "ticked", "on": "ticked", "false": "not ticked", "off": "not ticked"}
 NEW: Final = timedelta(days=7)  # an account younger than this is pointed out
 _ASIDE: Final = frozenset({Role.AFFILIATION, Role.COUNTRY, Role.CONSENT, Role.EMAIL, Role.NAME, Role.BIRTH_DATE})
-_DOING: Final = {"accept": "accepting", "reset": "resetting", "reject": "rejecting", "cancel": "cancelling"}
 _DID: Final = {"accepted": "accept", "rejected": "reject", "reset": "reset", "pending": "cancel"}
 
 
@@ -80,7 +79,7 @@ class Line:
     @property
     def doing(self) -> str:
         """`accepting`, of one that is leaving."""
-        return _DOING[self.held.verb] if self.held is not None else ""
+        return words.DOING[self.held.verb] if self.held is not None else ""
 
     @property
     def mark(self) -> str:

@@ -58,7 +58,6 @@ def page(visit: Visit) -> Response:
     shown = _rows(visit, asked, order, after, is_known=by is not None or matching is not None)
     following, total = shown.pop("next"), shown.pop("total", None)
     standing, more = standing_of(cells), f"&by={by}" if by else ""
-    pick = f"s_{visit.member.name}"
     return visit.page(
         "queue.html",
         **shown,
@@ -77,7 +76,7 @@ def page(visit: Visit) -> Response:
         exports=[(kind, _file(asked.text, kind, by)) for kind in ("csv", "json")],
         problem=visit.office.bench_problem,
         unread=unread(visit),
-        picked=visit.office.picks.count(pick),
+        picked=visit.office.picks.count(visit.selection),
         matching=matching,
         query_text=asked.text,
         **({} if shown["lines"] else empty(visit, asked, standing["pending"])),
@@ -100,7 +99,7 @@ def _searched(visit: Visit, asked: Asked, order: str | None) -> dict[str, Any]:
 
 
 def _shown(visit: Visit, found: QueryPage) -> dict[str, Any]:
-    picks = visit.office.picks.among(f"s_{visit.member.name}", [row.id for row in found.rows])
+    picks = visit.office.picks.among(visit.selection, [row.id for row in found.rows])
     return {"lines": lines_of(visit, found.rows), "picks": picks, "next": found.next}
 
 

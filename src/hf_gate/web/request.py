@@ -61,6 +61,7 @@ def page(visit: Visit) -> Response:
         reversal=None if line.is_leaving else reversal_of(visit, row),
         others=visit.office.looks.others([row.id], visit.member.name).get(row.id, []),
         ends=ends_of(visit) if verb == UNTIL and "accept" in line.verbs else None,
+        still_selected=0,
         sheet=sheet_of(visit, line, verb) if verb in line.verbs and (verb != "accept" or visit.asked("back")) else None,
         ends_on=_end_of(visit, row),
         meaning=MEANING.get(row.state.status, ""),  # type: ignore[call-overload]
@@ -220,6 +221,7 @@ class Sheet:
     texts: list[tuple[str, str]]
     takes_reason: bool
     back: Reversal | None = None  # it takes an act of the desk back
+    still_selected: int = 0  # other rows of the queue that are ticked, and are not decided by it
 
 
 def sheet(visit: Visit) -> Response:
@@ -228,7 +230,11 @@ def sheet(visit: Visit) -> Response:
     line = lines_of(visit, [row])[0]
     verb = visit.params["verb"]
     if verb == UNTIL and "accept" in line.verbs:
-        return visit.page("parts/until.html", line=line, ends=ends_of(visit)) if visit.is_part else page(visit)
+        if not visit.is_part:
+            return page(visit)
+        return visit.page(
+            "parts/until.html", line=line, ends=ends_of(visit), still_selected=selected_beside(visit, row)
+        )
     if verb not in VERBS or verb not in line.verbs:
         raise NotFound
     if not visit.is_part:
@@ -253,7 +259,15 @@ def sheet_of(visit: Visit, line: Line, verb: str) -> Sheet:
         texts[:9] if takes else [],
         takes,
         back if back is not None and back.verb == verb else None,
+        selected_beside(visit, line.row),
     )
+
+
+def selected_beside(visit: Visit, row: RequestRow) -> int:
+    """Return how many other requests stay selected when this one is decided alone from the queue."""
+    if not visit.from_url.startswith("/queue"):
+        return 0
+    return visit.office.picks.count(visit.selection, besides=row.id)
 
 
 def texts_for(visit: Visit, user: str, repo: str | None) -> list[tuple[str, str]]:

@@ -23,7 +23,6 @@ from .visit import NotFound, Refused, Visit
 _DAYS = 7  # of what has left
 _MANY = 20
 _SHOWN = 8  # decisions that are named in the strip
-_DID = {"accept": "Accepted", "reset": "Reset", "reject": "Rejected", "cancel": "Cancelled"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +132,7 @@ def decide(visit: Visit) -> Response:
     office.looks.gone(row.id, visit.member.name)
     if taken.count:
         end = f" until {day_of(visit, until)}" if until else ""
-        return _done(visit, [line], f"{_DID[verb]} {line.who}{end}. {_in_words(hold)}")
+        return _done(visit, [line], f"{words.DONE[verb]} {line.who}{end}. {_in_words(hold)}")
     return _lost(visit, taken, line)
 
 

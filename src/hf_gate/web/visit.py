@@ -67,6 +67,11 @@ class Visit:
         return self.office.sees(self.member, repo)
 
     @property
+    def selection(self) -> str:
+        """The name of this person's selection in the store; it stays until they clear it."""
+        return f"s_{self.member.name}"
+
+    @property
     def nav(self) -> tuple[tuple[str, str], ...]:
         """The rooms that this person finds."""
         return tuple((name, path) for name, path, role in NAV if self.member.role.covers(role))
@@ -147,7 +152,12 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     made.globals |= {"static": lambda name: f"/static/{name}?v={version_of(str(name))}", "direction": words.direction}
-    made.filters |= {"pieces": words.pieces, "visible": visible, "n": lambda number: f"{number:,}"}
+    made.filters |= {
+        "pieces": words.pieces,
+        "visible": visible,
+        "n": lambda number: f"{number:,}",
+        "label": words.LABEL.__getitem__,
+    }
     return made
 
 

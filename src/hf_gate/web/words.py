@@ -18,6 +18,12 @@ EPOCH: Final = datetime.fromtimestamp(0, UTC)
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _TOKEN: Final = re.compile("⟨(?:U\\+[0-9A-F]{4,6}|\\+\\d+ marks)⟩|[\u2400-\u2421]")
 _WORD: Final = re.compile(r"[^\W\d_]{2,}")
+LABEL: Final = {"accept": "Accept", "reset": "Send back", "reject": "Reject", "cancel": "Return to pending"}
+"""What the button of each verb says."""
+DOING: Final = {
+    "accept": "accepting", "reset": "sending back", "reject": "rejecting", "cancel": "returning to pending",
+}  # fmt: skip
+DONE: Final = {"accept": "Accepted", "reset": "Sent back", "reject": "Rejected", "cancel": "Returned to pending"}
 
 
 class Piece(NamedTuple):

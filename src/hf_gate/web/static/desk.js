@@ -95,6 +95,15 @@
     post("/tray", { [verb]: control.value });
     if (next) focusRow(next);
   }
+  // A key means the selection where its row is ticked, and its row alone where it is not: ticks elsewhere change nothing.
+  function decideByKey(verb) {
+    const row = now(), box = row && $("[data-pick]", row);
+    if (!box || !box.checked || box.disabled) { decide(row, verb); return; }
+    picking(() => { // once the desk knows of every tick
+      const bar = $("#bulk");
+      if (Number(bar.dataset.count) > 1) bar.requestSubmit($(`[name=verb][value=${verb}]`, bar)); else decide(row, verb);
+    });
+  }
   function until(row) {
     const able = row && row.dataset.requestId && !row.matches(".is-leaving, .is-gone") && $('[data-do="accept"]', row);
     if (able) openSheet(`/requests/${row.dataset.requestId}/until`); else say("That cannot be decided here.");
@@ -104,9 +113,12 @@
     row.classList.add("is-leaving");
     const say = $(".c-say", row), word = document.createElement("span");
     word.className = `v v-${verb}`;
-    word.textContent = { accept: "accepting", reset: "resetting", reject: "rejecting", cancel: "cancelling" }[verb];
+    word.textContent = { accept: "accepting", reset: "sending back", reject: "rejecting", cancel: "returning to pending" }[verb];
     say.replaceChildren(word);
     $(".c-act", row).replaceChildren();
+    const box = $("[data-pick]", row), bar = $("#bulk"), others = bar ? Number(bar.dataset.count) : 0;
+    if (box && box.checked) pick([box], false);
+    else if (others) $("b", bar).textContent = `${others} ${others === 1 ? "other stays" : "others stay"} selected`;
   }
   const openSheet = (url) => htmx.ajax("GET", url, { source: "#via-sheet", target: "#sheet-body", swap: "innerHTML" });
   function showSheet() {
@@ -219,9 +231,9 @@
   const inQueue = {
     j: () => step(1), k: () => step(-1), ArrowDown: () => step(1), ArrowUp: () => step(-1),
     o: () => { const row = now(); if (row) $(".who", row).click(); },
-    a: () => decide(now(), "accept"), A: () => until(now()), s: () => decide(now(), "reset"), r: () => decide(now(), "reject"),
+    a: () => decideByKey("accept"), A: () => until(now()), s: () => decideByKey("reset"), r: () => decideByKey("reject"),
     x: () => pickRow(now(), false), X: () => pickRow(now(), true),
-    c: () => decide(now(), "cancel"), e: () => why(now()),
+    c: () => decideByKey("cancel"), e: () => why(now()),
     z: () => post("/tray/undo", { which: "last" }),
   };
   document.addEventListener("keydown", (event) => {
