@@ -10,7 +10,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 import pytest
 
@@ -26,64 +25,9 @@ from hf_gate.protocol.messages import Emit, Finish, Lost, NoReply, Reply, Send, 
 from hf_gate.protocol.pacing import Why
 
 from .conftest import World
+from .raw_hub import DRIPS, RawHub, Say, answer, raw_hub
 
 TOKEN = "hf_local_token"
-
-
-Say = Callable[["RawHub", socket.socket, str], None]
-
-
-class RawHub:
-    """A socket that notes each request's first line and answers with what `say` writes, byte for byte."""
-
-    def __init__(self, say: Say) -> None:
-        self._say, self.lines = say, list[str]()
-        self.came, self.answered, self.over = threading.Event(), threading.Event(), threading.Event()
-        self._door = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._door.getsockname()[1]}"
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self) -> None:
-        while not self.over.is_set():
-            try:
-                caller, _ = self._door.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._answer, args=(caller,), daemon=True).start()
-
-    def _answer(self, caller: socket.socket) -> None:
-        with caller, caller.makefile("rb") as asked:
-            try:
-                while line := asked.readline().decode():
-                    length = 0
-                    while (header := asked.readline()) not in (b"\r\n", b""):
-                        name, _, value = header.partition(b":")
-                        length = int(value) if name.lower() == b"content-length" else length
-                    asked.read(length)
-                    self.lines.append(line)
-                    self.came.set()
-                    self._say(self, caller, line)
-                    self.answered.set()
-            except OSError:
-                return
-
-    def close(self) -> None:
-        self.over.set()
-        self._door.close()
-
-
-@contextmanager
-def raw_hub(say: Say) -> Iterator[RawHub]:
-    hub = RawHub(say)
-    try:
-        yield hub
-    finally:
-        hub.close()
-
-
-def answer(caller: socket.socket, status: str, body: bytes = b"{}", *headers: bytes) -> None:
-    lines = [f"HTTP/1.1 {status}".encode(), b"content-length: %d" % len(body), *headers]
-    caller.sendall(b"\r\n".join(lines) + b"\r\n\r\n" + body)
 
 
 def refuse_writes(_hub: RawHub, caller: socket.socket, line: str) -> None:
@@ -299,21 +243,6 @@ def test_a_run_that_a_fork_took_along_sends_nothing(world: World) -> None:
 # ---- a Hub that drips ------------------------------------------------------------------------------------------------
 
 
-def drip(head: bytes, piece: bytes) -> Say:
-    def say(hub: RawHub, caller: socket.socket, _line: str) -> None:
-        caller.sendall(head)
-        while not hub.over.wait(0.05):
-            caller.sendall(piece)
-
-    return say
-
-
-DRIPS = {
-    "a header": drip(b"HTTP/1.1 200 OK\r\nx-slow: ", b"a"),
-    "103 again and again": drip(b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"),
-    "an extension of a chunk": drip(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1;x=", b"a"),
-    "a body": drip(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n", b"a"),
-}
 READ = Send("list", "GET", "/x")
 
 

@@ -132,8 +132,7 @@ def _desk(run: Run) -> Finding:
 
 def _surroundings() -> Iterator[Finding]:
     for name in (
-        "HTTPS_PROXY",
-        "https_proxy",
+        *(form for proxy in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY") for form in (proxy, proxy.lower())),
         "SSL_CERT_FILE",
         "HF_HUB_OFFLINE",
         "HF_HUB_DISABLE_IMPLICIT_TOKEN",

@@ -113,7 +113,8 @@ HF_GATE_MAX_WAIT, HF_GATE_TIMEOUT  lengths of time: 30s, 5m (--max-wait, --timeo
 HF_GATE_INSECURE_HTTP              1: a token may travel over plain http (--insecure-http)
 HF_GATE_CLOCK                      hub: waits follow a local Hub's clock
 HF_GATE_DEBUG, HF_DEBUG            1: show where an error came from
-HTTPS_PROXY, SSL_CERT_FILE         as everywhere
+HTTPS_PROXY, ALL_PROXY, NO_PROXY   as everywhere; a Hub on this machine is never called through a proxy
+SSL_CERT_FILE                      as everywhere
 XDG_CONFIG_HOME, XDG_DATA_HOME, XDG_STATE_HOME, XDG_CACHE_HOME   where files are: `hf-gate config path`
 NO_COLOR, FORCE_COLOR, TERM=dumb   colours
 

@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import httpx2
 
+from ..errors import UsageError
 from ..protocol.messages import Answer, Lost, NoReply, Reply, Send
 from .clock import Clock
-from .credentials import Secret
+from .credentials import Secret, is_loopback
 from .halt import Deadline, bind
 
-_UNSENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
+_UNSENT = (
+    httpx2.ConnectError,
+    httpx2.ConnectTimeout,
+    httpx2.PoolTimeout,
+    httpx2.UnsupportedProtocol,
+    httpx2.ProxyError,  # raised before a call: the tunnel was refused
+)
+_LIMITS = httpx2.Limits(max_connections=64, max_keepalive_connections=64, keepalive_expiry=30)
+Client = TypeVar("Client", httpx2.Client, httpx2.AsyncClient)
+_PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +60,9 @@ class Wire:
 
     def lost(self, problem: httpx2.HTTPError) -> NoReply:
         """What a failure of the network means."""
-        detail = str(problem) or type(problem).__name__
+        detail = str(problem)[:200] or type(problem).__name__
+        if isinstance(problem, httpx2.ProxyError):
+            detail = f"the proxy refused the connection ({detail})"
         if isinstance(problem, _UNSENT):
             return NoReply(Lost.CONNECT, False, detail, self.clock.now())
         if isinstance(problem, httpx2.TimeoutException):
@@ -76,13 +90,29 @@ def user_agent(version: str) -> str:
     return f"hf-gate/{version}; python/{sys.version_info.major}.{sys.version_info.minor}"
 
 
+def _with_proxies(make: Callable[[], Client]) -> Client:
+    """Make an httpx2 client; a proxy that it cannot use becomes a UsageError that shows no address and no password."""
+    try:
+        return make()
+    except (ImportError, ValueError, httpx2.InvalidURL) as problem:
+        is_socks = isinstance(problem, ImportError)
+    names = " or ".join(name for name in _PROXY_VARIABLES if os.environ.get(name) or os.environ.get(name.lower()))
+    raise UsageError(  # outside of the except, for the problem quotes the address
+        f"the {'SOCKS ' if is_socks else ''}proxy in {names or 'the settings of this machine'} cannot be used.",
+        hint="Install SOCKS support: pip install socksio." if is_socks else "Write http://HOST:PORT, or unset it.",
+    )
+
+
 class BlockingTransport:
     """Exchanges one call after the other, from any thread."""
 
     def __init__(self, wire: Wire, monotonic: Callable[[], float]) -> None:
         self._wire, self._monotonic = wire, monotonic
-        limits = httpx2.Limits(max_connections=64, max_keepalive_connections=64, keepalive_expiry=30)
-        self._client = httpx2.Client(timeout=wire.limits(), limits=limits, follow_redirects=False)
+        # A transport of its own takes no proxy from the environment: a token for this machine stays on it.
+        direct = httpx2.HTTPTransport(limits=_LIMITS) if is_loopback(wire.origin) else None
+        self._client = _with_proxies(
+            lambda: httpx2.Client(transport=direct, timeout=wire.limits(), limits=_LIMITS, follow_redirects=False)
+        )
         self._deadline = Deadline()
         bind(self._client, self._deadline)
 
@@ -123,8 +153,10 @@ class AsyncTransport:
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
-        limits = httpx2.Limits(max_connections=64, max_keepalive_connections=64, keepalive_expiry=30)
-        self._client = httpx2.AsyncClient(timeout=wire.limits(), limits=limits, follow_redirects=False)
+        direct = httpx2.AsyncHTTPTransport(limits=_LIMITS) if is_loopback(wire.origin) else None  # as above
+        self._client = _with_proxies(
+            lambda: httpx2.AsyncClient(transport=direct, timeout=wire.limits(), limits=_LIMITS, follow_redirects=False)
+        )
 
     async def exchange(self, send: Send) -> Answer:
         """One call, never raising for what the network or the Hub does."""
