@@ -12,7 +12,9 @@ import pytest
 from hf_gate.domain import events as e
 from hf_gate.domain.ids import Repo
 from hf_gate.domain.lifecycle import Status
+from hf_gate.domain.moments import ms
 from hf_gate.domain.outcomes import Kind
+from hf_gate.domain.query_reading import parse_query
 from hf_gate.domain.requests import AccessRequest, Target, target_of
 from hf_gate.errors import (
     HubUnavailable,
@@ -27,6 +29,7 @@ from hf_gate.store.opening import open_store
 from hf_gate.usecases import runs
 from hf_gate.usecases.decide import Direct
 from hf_gate.usecases.decisions import TWICE, Ask, Choice, Decided
+from hf_gate.usecases.verify import verify
 from tests.torture.failing import Failing, Killed, disk_full
 from tests.torture.near import ORIGIN, Near, NearHub
 from tests.torture.scene import Scene
@@ -74,6 +77,38 @@ def listed(scene: Scene, name: str) -> AccessRequest:
 
 
 # ---- one person --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("has_time", [True, False], ids=["the Hub tells when", "the Hub tells no time"])
+def test_whom_we_decided_is_found_by_the_day_of_it_also_after_a_full_reading(scene: Scene, *, has_time: bool) -> None:
+    scene.ask(["ada"])
+    scene.sync()
+    decide(scene, ACCEPT, "ada")
+    if not has_time:
+        world = scene.near.app.world
+        gated, account = world.find(scene.repos[0]), world.named("ada")
+        assert gated is not None
+        assert account is not None
+        gated.people[account.id].reviewed_ms = None
+    now = scene.clock.now()
+    for _ in range(2):
+        row = scene.row("ada")
+        assert row.request is not None
+        assert row.state.reviewed_at == ms(row.request.reviewed_at)
+        assert abs((row.state.reviewed_at or 0) - ms(now)) < 10_000
+        found = scene.store.query(parse_query(f"reviewed:{now:%Y-%m-%d}"), now=ms(now))
+        assert [one.id for one in found.rows] == [row.id]
+        scene.sync()
+    assert verify(scene.store, fold=True).ok
+
+
+def test_whom_we_put_back_is_not_reviewed(scene: Scene) -> None:
+    scene.ask(["ada"])
+    scene.sync()
+    for choice in (ACCEPT, Choice(Status.PENDING)):
+        decide(scene, choice, "ada")
+    row = scene.row("ada")
+    assert (row.state.status, row.state.reviewed_at) == ("pending", None)
 
 
 def test_whom_the_store_knows_costs_one_look_and_one_call(scene: Scene) -> None:

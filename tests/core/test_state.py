@@ -199,16 +199,54 @@ def test_an_open_change_stays_open_until_it_is_settled_once_more() -> None:
     assert not desk.state.open_run
 
 
-def accepted_by_us() -> Desk:
+REVIEWED = T0 + 30_000
+
+
+def accepted_by_us(reviewed_at: int | None = REVIEWED) -> Desk:
     desk = Desk()
     desk.read(record())
     desk.tell(START, record())
-    desk.tell(e.ChangeSettled(run="r1", kind="done", after="accepted"), record(), T0)
+    desk.tell(e.ChangeSettled(run="r1", kind="done", after="accepted", reviewed_at=reviewed_at), record(), T0)
     return desk
 
 
 def test_our_own_decision_is_no_news_when_the_hub_shows_it() -> None:
     assert accepted_by_us().read(record("accepted")) == ()
+
+
+def test_a_decision_of_ours_is_reviewed_at_our_own_time_until_the_hub_tells_a_later_one() -> None:
+    desk = accepted_by_us()
+    assert desk.state.reviewed_at == REVIEWED
+    assert desk.read(record("accepted", reviewed_at=None)) == ()
+    assert desk.read(record("accepted", reviewed_at=at(REVIEWED - 1))) == ()
+    (event,) = desk.read(record("accepted", reviewed_at=at(REVIEWED + 1)))
+    assert event == e.RequestChanged(what=("review",), reviewed_at=REVIEWED + 1)
+    assert desk.state.reviewed_at == REVIEWED + 1
+    assert desk.read(record("accepted", reviewed_at=at(REVIEWED + 1))) == ()
+
+
+def test_a_hub_that_tells_no_time_of_review_never_clears_the_one_that_is_known() -> None:
+    desk = accepted_by_us()
+    desk.read(record("rejected", reviewed_at=None))
+    assert (desk.state.status, desk.state.reviewed_at) == ("rejected", REVIEWED)
+
+
+def test_a_decision_without_a_time_gets_the_one_of_the_hub_also_when_its_record_was_read_before() -> None:
+    desk = accepted_by_us(None)  # settled by a version that noted no time
+    assert desk.state.reviewed_at is None
+    shown = record("accepted", reviewed_at=at(REVIEWED))
+    seen = told(known(desk.state, shown), shown)
+    assert seen is not None
+    assert seen.events == (e.RequestChanged(what=("review",), reviewed_at=REVIEWED),)
+
+
+def test_a_request_that_waits_again_is_not_reviewed() -> None:
+    desk = accepted_by_us()
+    desk.tell(e.ChangeSettled(run="r2", kind="done", after="pending", reviewed_at=0), record("accepted"))
+    assert (desk.state.status, desk.state.reviewed_at) == ("pending", None)
+    desk = accepted_by_us()
+    desk.read(record("pending"))
+    assert (desk.state.status, desk.state.reviewed_at) == ("pending", None)
 
 
 def test_a_list_that_lags_behind_our_change_moves_nothing_and_one_that_does_not_does() -> None:

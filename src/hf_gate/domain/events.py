@@ -37,10 +37,11 @@ class RequestSeen(Event, frozen=True, kw_only=True, omit_defaults=True, tag=True
 
 
 class RequestChanged(Event, frozen=True, kw_only=True, omit_defaults=True, tag=True):
-    """The same attempt reads differently now: name, mail, answers, or the id that the Hub gives it."""
+    """The same attempt reads differently now: name, mail, answers, the id that the Hub gives it, or when it was reviewed."""
 
-    what: tuple[str, ...]
+    what: tuple[str, ...]  # record, review
     hub_request: str | None = None
+    reviewed_at: int | None = None  # ms; later than what was known
 
 
 class StatusMoved(Event, frozen=True, kw_only=True, omit_defaults=True, tag=True):
@@ -100,6 +101,7 @@ class ChangeSettled(Event, frozen=True, kw_only=True, omit_defaults=True, tag=Tr
     after: str
     how: str = "told"  # told: the Hub said so; read: its answer was lost, and reading showed it
     hub_reply: str | None = None  # the Hub's x-request-id of the write
+    reviewed_at: int | None = None  # ms: the Hub's time if a reading showed it, else ours; 0: it waits again
 
 
 class GrantDated(Event, frozen=True, kw_only=True, omit_defaults=True, tag=True):

@@ -61,7 +61,8 @@ def evolve(state: RequestState | None, event: e.AnyEvent, at: int) -> RequestSta
 def _moved(state: RequestState, event: e.AnyEvent, at: int) -> RequestState:
     match event:
         case e.RequestChanged():
-            return replace(state, hub_request=event.hub_request or state.hub_request)
+            reviewed_at = event.reviewed_at or state.reviewed_at
+            return replace(state, hub_request=event.hub_request or state.hub_request, reviewed_at=reviewed_at)
         case e.StatusMoved():
             moved = replace(state, status=event.after, reviewed_at=event.reviewed_at)
             return moved if event.after == "accepted" else replace(moved, **_NO_END)
@@ -88,8 +89,14 @@ def _settled(state: RequestState, event: e.ChangeSettled, at: int) -> RequestSta
     closed = replace(state, open_run=None, open_before=None, open_after=None)
     if event.kind not in ("done", "already"):
         return closed
-    moved = replace(closed, status=event.after, moved_at=at)
+    moved = replace(closed, status=event.after, moved_at=at, reviewed_at=_reviewed(state, event))
     return moved if event.after == "accepted" else replace(moved, **_NO_END)
+
+
+def _reviewed(state: RequestState, event: e.ChangeSettled) -> int | None:
+    """When it was reviewed, after a change of ours; who stood there already keeps the time that a reading told."""
+    is_known = state.status == event.after and state.reviewed_at is not None
+    return state.reviewed_at if event.reviewed_at is None or is_known else event.reviewed_at or None
 
 
 # ---- what a reading adds -----------------------------------------------------------------------------------------------
@@ -122,7 +129,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 def told(known: Known | None, request: AccessRequest) -> Seen | None:
     """What a record is to the store; None when it has that already, or knows better."""
     raw = raw_digest(request)
-    if known is not None and known.raw == raw and known.state.status == request.status:
+    if known is not None and known.raw == raw and known.state.status == request.status and not _lacks(known, request):
         return None
     events = news(known, request)
     if known is not None and not events and not (is_of(known, request) and request.status == known.state.status):
@@ -168,12 +175,14 @@ def news(known: Known | None, seen: AccessRequest) -> tuple[e.AnyEvent, ...]:
     found: list[e.AnyEvent] = []
     if content_digest(seen) != known.content or (seen.request_id and seen.request_id != state.hub_request):
         found.append(e.RequestChanged(what=("record",), hub_request=seen.request_id))
+    if (reviewed_at := _later_review(state, seen)) is not None:
+        found.append(e.RequestChanged(what=("review",), reviewed_at=reviewed_at))
     if seen.status != state.status and not _is_ours(state, seen):
         found.append(
             e.StatusMoved(
                 before=state.status,
                 after=seen.status,
-                reviewed_at=ms(seen.reviewed_at),
+                reviewed_at=None if seen.status == "pending" else ms(seen.reviewed_at) or state.reviewed_at,
                 cause="superseded" if state.moved_at is not None else "outside",
                 has_granter=seen.granted_by is not None,
             )
@@ -187,6 +196,19 @@ def _is_ours(state: RequestState, seen: AccessRequest) -> bool:
         return True
     # Only near that moment: after a clock was set back, everything that is read would else lie before it for hours.
     return state.moved_at is not None and bool(seen.read_at) and abs(seen.read_at * 1000 - state.moved_at) < LAG
+
+
+def _lacks(known: Known, seen: AccessRequest) -> bool:
+    """Whether a record that was read before has a time of review that was not taken from it then."""
+    return known.state.reviewed_at is None and _later_review(known.state, seen) is not None
+
+
+def _later_review(state: RequestState, seen: AccessRequest) -> int | None:
+    """When the Hub says that a request was reviewed, if that is later than what is known; a later status tells it itself."""
+    if seen.status != state.status or seen.status == "pending" or state.open_after is not None:
+        return None
+    reviewed_at = ms(seen.reviewed_at)
+    return reviewed_at if reviewed_at is not None and reviewed_at > (state.reviewed_at or 0) else None
 
 
 def _seen(seen: AccessRequest, asked_at: int, attempt: int, after: int | None) -> e.RequestSeen:

@@ -10,7 +10,7 @@ import msgspec
 from ..domain.folding import folded
 from ..domain.ids import Repo
 from ..domain.lifecycle import Status
-from ..domain.moments import moment_of
+from ..domain.moments import moment_of, ms
 from ..domain.requests import AccessRequest
 from ..domain.rows import Cut, Identity, Part, PersonRow, RequestRow
 from ..domain.state import Known
@@ -66,7 +66,7 @@ class Reader:
             ident, _, _, _, person_id, user_id, username, fullname, email, is_current, has_notes, first_seen, started,
         ) = row[:_STATE_AT]  # fmt: skip
         state = state_of(row, _STATE_AT, self._verdict_of)
-        if record is not None and record.status != state.status:
+        if record is not None and (record.status != state.status or ms(record.reviewed_at) != state.reviewed_at):
             record = msgspec.structs.replace(
                 record,
                 status=_STATUS.get(state.status, state.status),

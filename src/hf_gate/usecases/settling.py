@@ -58,7 +58,7 @@ class Settled:
     how: str = "told"
     hub_reply: str | None = None
     unsent: bool = False  # it goes back to planned: a later look may send it
-    since: int | None = None  # ms: when the Hub did it, where a reading told
+    since: int | None = None  # ms: when the Hub did it, where a reading showed it
 
 
 def ground_of_change(item: Item, now: AccessRequest | None, *, complete: bool) -> Settled | None:
@@ -71,7 +71,7 @@ def ground_of_change(item: Item, now: AccessRequest | None, *, complete: bool) -
             return Settled(item, Kind.GONE, "it is in no list any more")
         return Settled(item, Kind.DEFERRED, "it was not found, and the lists could not be read whole", unsent=True)
     if now.status == change.after:
-        return Settled(item, Kind.ALREADY, f"it is {change.after} already", "read")
+        return Settled(item, Kind.ALREADY, f"it is {change.after} already", "read", since=ms(now.reviewed_at))
     if now.status != change.before:
         return Settled(item, Kind.STALE, f"it was {change.before}, now it is {now.status}")
     if iso(now.asked_at) != change.asked_at:
@@ -133,7 +133,14 @@ def intent(item: Item, run: RunRow, at: int) -> e.Entry:
 def told_entries(one: Settled, run: RunRow, at: int, zone: tzinfo) -> list[e.Entry]:
     """The entries of what became of one change: its end, and the end of the grant if it dated one."""
     change, actor = one.item.change, actor_of(one.item.change, run)
-    event = e.ChangeSettled(run=run.id, kind=one.kind.value, after=change.after, how=one.how, hub_reply=one.hub_reply)
+    event = e.ChangeSettled(
+        run=run.id,
+        kind=one.kind.value,
+        after=change.after,
+        how=one.how,
+        hub_reply=one.hub_reply,
+        reviewed_at=_reviewed_at(one, at),
+    )
     entries = [_entry(one.item, event, at, actor, {"why": one.why} if one.why else None)]
     if one.kind is Kind.DONE and change.after == Status.ACCEPTED and change.until:
         end = end_of(change.until, moment_of(at if one.since is None else one.since), zone)
@@ -141,6 +148,15 @@ def told_entries(one: Settled, run: RunRow, at: int, zone: tzinfo) -> list[e.Ent
         dated = e.GrantDated(until=ms(end), at_end=change.at_end or "reset", rule=rule, written=change.until)
         entries.append(_entry(one.item, dated, at, actor, None))
     return entries
+
+
+def _reviewed_at(one: Settled, at: int) -> int | None:
+    """When a request that is decided now was reviewed: the Hub's time, else that of its outcome; 0 if it waits again."""
+    if one.kind not in (Kind.DONE, Kind.ALREADY):
+        return None
+    if one.item.change.after == Status.PENDING:
+        return 0
+    return at if one.since is None else one.since
 
 
 def actor_of(change: Change, run: RunRow) -> str:

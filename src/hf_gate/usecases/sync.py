@@ -307,9 +307,11 @@ def _name_of(event: e.AnyEvent) -> str:
 
 
 def _is_older(known: Known, request: AccessRequest) -> bool:
-    """Met twice in one reading, with two reviews: the newer one is true."""
+    """Met twice in one reading, with two reviews of the Hub's: the newer one is true."""
     reviewed, before = ms(request.reviewed_at), known.state.reviewed_at
-    return reviewed is not None and before is not None and reviewed < before
+    if reviewed is None or before is None or before == known.state.moved_at:  # our own clock may be ahead of the Hub's
+        return False
+    return reviewed < before
 
 
 def _target(row: RequestRow) -> Target:
