@@ -30,6 +30,7 @@ check: dev-env ## format, lint, types, storeys of the house, house tests
 	@$(PY) -m ruff format --check .
 	@$(PY) -m ruff check .
 	@$(PY) -m mypy $(wildcard src tests tools bench)
+	@$(PY) -m mypy --platform win32 --cache-dir .mypy_cache/win32 src
 	@.venv/bin/lint-imports
 	@$(PY) -m pytest -q tests/house
 

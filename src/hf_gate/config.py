@@ -6,8 +6,6 @@ never falls back to the real Hub.
 
 from __future__ import annotations
 
-import json
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from .errors import UsageError
+from .locks import announced
 
 _FILE_KEYS: Final = frozenset({"endpoint", "max_wait", "timeout", "insecure_http", "profile", "profiles"})
 _PROFILE_KEYS: Final = frozenset({"endpoint", "token", "token_file", "insecure_http", "desk", "pid"})
@@ -202,7 +201,7 @@ def _profile(name: str, file: Mapping[str, object], paths: Paths) -> Mapping[str
             raise UsageError(f"{paths.config_file}: profiles.{name} must be a table.", hint=f"Write [profiles.{name}].")
         _check_keys(chosen, _PROFILE_KEYS, f"{paths.config_file}: profiles.{name}")
         return chosen
-    running = _running_profile(paths.profiles / f"{name}.json")
+    running = announced(paths.profiles / f"{name}.json")
     if running is None:
         hint = (
             "Start it with `hf-gate demo`, and leave that running. For a Hub of yours: unset HF_GATE_PROFILE."
@@ -214,16 +213,6 @@ def _profile(name: str, file: Mapping[str, object], paths: Paths) -> Mapping[str
             hint=hint or f"Write [profiles.{name}] with an endpoint into {paths.config_file}.",
         )
     return running
-
-
-def _running_profile(path: Path) -> Mapping[str, object] | None:
-    """What a process wrote there, as long as that process lives."""
-    try:
-        found = json.loads(path.read_bytes())
-        os.kill(int(found["pid"]), 0)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return None
-    return dict(found)
 
 
 def _token(

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +21,7 @@ from urllib.parse import urlsplit
 
 from .config import Flags, Settings, read_settings
 from .errors import HfGateError, HubUnavailable, NotAllowed, Offline, UsageError
+from .locks import ProcessLock, is_held
 
 if TYPE_CHECKING:
     from .domain.accounts import Account
@@ -205,12 +207,18 @@ def store_url(settings: Settings, place: Place) -> str:
 
 
 def open_store(
-    settings: Settings, place: Place, *, read_only: bool = False, lends: bool = False, waits: bool = True
+    settings: Settings,
+    place: Place,
+    *,
+    read_only: bool = False,
+    lends: bool = False,
+    waits: bool = True,
+    command: str = "",
 ) -> Store:
     """The store of a desk, or of this user for one Hub; made when there is none, unless it is only read.
 
     `lends`: other processes may write while this one does not (see `Store.working`). Not `waits`: StoreBusy at once
-    when another process has it.
+    when another process has it. `command`: what others are told about us meanwhile.
     """
     from .store.opening import WAIT  # noqa: PLC0415 - only who needs a store
     from .store.opening import open_store as opened  # noqa: PLC0415 - as above
@@ -226,6 +234,7 @@ def open_store(
         lends=lends,
         wait=WAIT if waits else 0.0,
         host=gethostname(),
+        command=command,
         country_of=_country_of(),
     )
 
@@ -361,12 +370,36 @@ def _make_private(folder: Path) -> None:
 
 
 @contextmanager
+def announce(path: Path, about: Mapping[str, object]) -> Iterator[None]:
+    """Keep a file that says what this process offers, as long as it lives; `locks.announced` reads it.
+
+    A later process may take the file over. It counts while the lock file that it names is held.
+    """
+    _make_private(path.parent)
+    _remove_lock_of_ended(path)
+    lock_path = path.with_name(f"{path.name}.{secrets.token_hex(4)}.lock")
+    lock = ProcessLock(lock_path)
+    lock.acquire(1.0)
+    try:
+        write_private(path, json.dumps({**about, "pid": os.getpid(), "lock": lock_path.name}).encode())
+        yield
+    finally:
+        if _read_json(path).get("lock") == lock_path.name:
+            path.unlink(missing_ok=True)
+        lock.release()
+        lock_path.unlink(missing_ok=True)
+
+
+def _remove_lock_of_ended(path: Path) -> None:
+    """Remove the lock file that a killed process left behind."""
+    name = str(_read_json(path).get("lock", ""))
+    if re.fullmatch(rf"{re.escape(path.name)}\.[0-9a-f]{{8}}\.lock", name) and not is_held(path.with_name(name)):
+        path.with_name(name).unlink(missing_ok=True)
+
+
+@contextmanager
 def running_profile(settings: Settings, name: str, endpoint: str, token: str, desk: str) -> Iterator[Path]:
     """A profile that lives as long as this process: `--profile NAME` means this endpoint and token meanwhile."""
     path = settings.paths.profiles / f"{name}.json"
-    write_private(path, json.dumps({"endpoint": endpoint, "token": token, "desk": desk, "pid": os.getpid()}).encode())
-    try:
+    with announce(path, {"endpoint": endpoint, "token": token, "desk": desk}):
         yield path
-    finally:
-        if _read_json(path).get("pid") == os.getpid():  # a later demo may have taken the name over
-            path.unlink(missing_ok=True)

@@ -16,7 +16,7 @@ import pytest
 
 from hf_gate.domain.ledger import Link, prove
 from hf_gate.errors import ForeignStore, HfGateError, StoreBusy, StoreDamaged, StoreTooNew, StoreUnavailable, UsageError
-from hf_gate.store.locking import FileLock
+from hf_gate.store.locking import FileLock, Holder, holder_of
 from hf_gate.store.opening import open_store, path_of
 from hf_gate.store.reading import Store
 from hf_gate.store.sql import Postgres, Sqlite
@@ -43,7 +43,7 @@ def test_everything_on_the_disk_is_this_users_alone(path: Path) -> None:
         take(store, EEG, [record(1)])
         store.repos()
         modes = {file.name: _mode(file) for file in path.parent.iterdir()}
-    assert modes == dict.fromkeys(["desk.db", "desk.db-wal", "desk.db-shm", "desk.db.lock"], 0o600)
+    assert modes == dict.fromkeys(["desk.db", "desk.db-wal", "desk.db-shm", "desk.db.lock", "desk.db.holder"], 0o600)
     assert _mode(path.parent) == 0o700
 
 
@@ -295,20 +295,20 @@ def test_where_a_store_has_been_no_new_one_is_made_without_a_word(path: Path, ho
     for _ in range(2):
         with pytest.raises(StoreDamaged, match="a store has been there") as refused:
             open_store(path, endpoint=ENDPOINT)
-        assert "desk.db.lock" in refused.value.hint
-    path.with_name("desk.db.lock").unlink()
+        assert "desk.db.holder" in refused.value.hint
+    path.with_name("desk.db.holder").unlink()
     with open_store(path, endpoint=ENDPOINT) as store:
         assert store.setting("a") is None
 
 
 def test_a_store_whose_making_was_broken_off_is_made_at_the_next_opening(path: Path) -> None:
     path.parent.mkdir()
-    FileLock(path.with_name("desk.db.lock"), "pid 4711", wait=0).release()
+    FileLock(path, Holder(4711), wait=0).release()
     path.touch()
     open_store(path, endpoint=ENDPOINT).close()
     with open_store(path, endpoint=ENDPOINT, pid=7) as store, store.writing() as write:
         write.setting("a", "1")
-    assert path.with_name("desk.db.lock").read_text().startswith("pid 7\n")
+    assert holder_of(path) == Holder(7)
 
 
 # ---- damage --------------------------------------------------------------------------------------------------------------

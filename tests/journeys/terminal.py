@@ -59,6 +59,11 @@ class Terminal:
         return self.display
 
     def press(self, keys: str) -> None:
+        """Keys, all at once, when the program reads some: single keys are dropped before it does, as a line is not."""
+        end = time.monotonic() + _PATIENCE
+        while self._gathers_lines() and not keys.endswith(("\r", "\n")) and self.child.poll() is None:
+            assert time.monotonic() < end, f"it never reads a key:\n{self.display}"
+            self._read(0.01)
         os.write(self._master, keys.encode())
 
     def end(self) -> int:
@@ -75,6 +80,9 @@ class Terminal:
         """Whether the terminal echoes and gathers lines again, as a shell wants it."""
         flags = termios.tcgetattr(self._slave)[3]
         return bool(flags & termios.ECHO and flags & termios.ICANON)
+
+    def _gathers_lines(self) -> bool:
+        return bool(termios.tcgetattr(self._slave)[3] & termios.ICANON)
 
     def _read(self, wait: float) -> bool:
         if not select.select([self._master], [], [], wait)[0]:

@@ -181,3 +181,11 @@ def test_the_token_is_never_shown(waiting: LocalHub) -> None:
         ended = console.run(*args, env={"HF_GATE_DEBUG": "1"})
         assert secret not in ended.out + ended.err
         assert ("process list" in ended.err) == ("--token" in args)
+
+
+@pytest.mark.parametrize("variable", ["JPY_PARENT_PID", "COLAB_RELEASE_TAG"])
+def test_in_a_notebook_ui_says_in_one_line_what_to_do_instead(fresh: LocalHub, variable: str) -> None:
+    ended = Console(fresh).run("ui", "--no-open", env={variable: "1"})
+    assert (ended.code, ended.out) == (2, "")
+    assert "this is a notebook" in ended.error
+    assert "in a terminal" in ended.hint

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.store.locking import FileLock
+from hf_gate.store.locking import FileLock, Holder
 from hf_gate.testing import LocalHub
 from tests.journeys.console import DATASET, MODEL, Console, Ended, fill, status_of
 
@@ -101,7 +101,7 @@ def test_a_store_that_somebody_writes_to_or_that_is_damaged_stops_it_and_nothing
     fill(fresh, ["ada-l"])
     console, moves = Console(fresh), len(fresh.journal())
     assert console.run("sync", MODEL).code == 0
-    lock = FileLock(desk / "desk.db.lock", "pid 4711", wait=0)
+    lock = FileLock(desk / "desk.db", Holder(4711), wait=0)
     busy = console.run("accept", f"ada-l@{MODEL}")
     lock.release()
     assert (busy.code, "pid 4711" in busy.error) == (75, True), busy.err

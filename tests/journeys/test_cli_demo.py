@@ -115,7 +115,9 @@ def test_a_profile_of_a_demo_that_was_killed_never_falls_back_to_the_real_hub(pr
         [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True
     )
     (folder / "demo.json").write_text(
-        json.dumps({"endpoint": "http://127.0.0.1:9", "token": "x", "pid": int(gone.stdout)})
+        json.dumps(
+            {"endpoint": "http://127.0.0.1:9", "token": "x", "pid": int(gone.stdout), "lock": "demo.json.1.lock"}
+        )
     )
     assert _run("--profile", "demo", "ls").code == 2
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.store.locking import FileLock
+from hf_gate.store.locking import FileLock, Holder
 from hf_gate.testing import LocalHub
 from tests.journeys.console import HOSTILE, MODEL, PROGRAM, Console, fill, status_of
 from tests.journeys.terminal import Terminal
@@ -141,7 +141,7 @@ def test_a_store_that_is_busy_ends_it_and_what_was_held_is_told_unsent(fresh: Lo
         terminal.until("Request 1 of 2")
         terminal.press("a")
         terminal.until("Request 2 of 2")
-        lock = FileLock(desk / "desk.db.lock", "pid 4711", wait=0)
+        lock = FileLock(desk / "desk.db", Holder(4711), wait=0)
         terminal.press("q")
         assert terminal.end() == 75
         lock.release()

@@ -70,8 +70,9 @@ def open_desk(run: Run, *, needs_folder: bool = False, writes: bool = False, len
             "there is no desk here: no hf-gate.yaml in this folder or above it.", hint="`hf-gate init` makes one."
         )
     run.announce(writes=writes)
-    store = wiring.open_store(run.settings, place, read_only=not writes, lends=lends)
-    click.get_current_context().find_root().call_on_close(store.close)
+    context = click.get_current_context()
+    store = wiring.open_store(run.settings, place, read_only=not writes, lends=lends, command=context.command_path)
+    context.find_root().call_on_close(store.close)
     return OpenDesk(run, place, store)
 
 

@@ -1,59 +1,48 @@
-"""Single keys from a terminal, without Enter; the terminal is put back as it was, whatever happens."""
+"""Single keys from a terminal, without Enter, on every operating system."""
 
 from __future__ import annotations
 
-import os
-import select
+import re
 import sys
-import termios
-import tty
-from types import TracebackType
-from typing import Self
+from typing import Final
+
+import click
+
+_SEQUENCE: Final = re.compile(r"\x1b(?:[\[O][^@-~]*[@-~]?|.)?|[\x00\xe0].", re.DOTALL)  # Esc, an arrow, Alt and a key
+_ENDS: Final = frozenset("\x03\x04")  # Ctrl-C, Ctrl-D
 
 
 class Keys:
-    """While the `with` lasts, `read` gives one key at a time. Ctrl-C stays Ctrl-C."""
+    """Reads one key at a time. Between two reads the terminal is as it was, so that Ctrl-C stays Ctrl-C.
+
+    Keys that are pressed while nothing is read are dropped: they were meant for an earlier screen.
+    """
 
     def __init__(self) -> None:
-        self._fd = sys.stdin.fileno()
-        self._before = termios.tcgetattr(self._fd)
-
-    def __enter__(self) -> Self:
-        tty.setcbreak(self._fd, termios.TCSADRAIN)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        termios.tcsetattr(self._fd, termios.TCSADRAIN, self._before)
+        self._typed = ""  # several keys can come at once
 
     def read(self) -> str:
-        """The next key; an arrow or another key that sends several bytes is read whole and given as `esc`."""
-        byte = os.read(self._fd, 1)
-        if byte in {b"", b"\x04"}:
-            raise KeyboardInterrupt  # the terminal is gone, or Ctrl-D: nobody decides any more
-        if byte == b"\x1b":
-            self._rest_of_sequence()
-            return "esc"
-        return byte.decode("latin-1")
-
-    def _rest_of_sequence(self) -> None:
-        """What follows an Esc at once: `[` or `O` and more up to a letter, or one key pressed with Alt."""
-        following = self._at_once()
-        if following in {b"[", b"O"}:
-            while (following := self._at_once()) and not 0x40 <= following[0] <= 0x7E:
-                pass
-
-    def _at_once(self) -> bytes:
-        return os.read(self._fd, 1) if select.select([self._fd], [], [], 0.02)[0] else b""
+        """The next key; an arrow or another key that sends several characters is given as `esc`."""
+        if not self._typed:
+            try:
+                self._typed = click.getchar()
+            except EOFError:
+                raise KeyboardInterrupt from None
+        found = _SEQUENCE.match(self._typed)
+        key = found[0] if found else self._typed[:1]
+        self._typed = self._typed[len(key) :]
+        if not key or key in _ENDS:
+            raise KeyboardInterrupt  # the terminal is gone, or somebody ends it
+        return "esc" if found else key
 
     def line(self) -> str:
         """A line that is typed, can be corrected, and is ended by Enter."""
-        termios.tcsetattr(self._fd, termios.TCSADRAIN, self._before)
-        try:
-            raw = os.read(self._fd, 8192)
-        finally:
-            tty.setcbreak(self._fd, termios.TCSADRAIN)
-        if not raw:
+        typed, self._typed = self._typed, ""
+        begun, ends, rest = typed.replace("\r", "\n").partition("\n")
+        if ends:
+            self._typed = rest
+            return begun
+        line = sys.stdin.buffer.readline(8192)
+        if not line:
             raise KeyboardInterrupt
-        return raw.decode("utf-8", "replace")
+        return begun + line.decode("utf-8", "replace")

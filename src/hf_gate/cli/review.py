@@ -18,6 +18,7 @@ from .carrying import Result, alone, direct, writing
 from .counsel import Counsel
 from .detail import request_lines
 from .frame import Run, command, repo_type_option
+from .keys import Keys
 from .layout import width_of, wrapped
 from .office import new_run_id
 from .output import Format, Output, numbered, one_line
@@ -29,7 +30,6 @@ from .wish import NOTE_LIMIT, Template, checked_note, template_of
 if TYPE_CHECKING:
     from ..domain.ids import Repo
     from ..domain.requests import AccessRequest
-    from .keys import Keys
 
 _KEYS: Final = "a accept   s send back   r reject   n note   space skip   z take back   q end"
 _NUMBERED: Final = 9  # templates that have a number key
@@ -139,18 +139,16 @@ def _templates(run: Run, where: Repo) -> list[Template]:
 
 
 def _decide_all(run: Run, desk: Desk) -> None:
-    from .keys import Keys  # noqa: PLC0415 - needs a terminal of the Unix kind
-
-    with Keys() as keys:
-        while True:
-            while desk.current is not None:
-                _show(run, desk, desk.current)
-                if not _take(run, desk, keys, keys.read()):
-                    return
-            if desk.held is None:
+    keys = Keys()
+    while True:
+        while desk.current is not None:
+            _show(run, desk, desk.current)
+            if not _take(run, desk, keys, keys.read()):
                 return
-            if not _last_chance(run, desk, keys):
-                return
+        if desk.held is None:
+            return
+        if not _last_chance(run, desk, keys):
+            return
 
 
 def _last_chance(run: Run, desk: Desk, keys: Keys) -> bool:

@@ -112,7 +112,7 @@ def _wish(run: Run, ident: str, word: str) -> int:
             return 0
         store.wish_for(known.id, word)
     try:
-        with wiring.open_store(run.settings, run.place, waits=False) as store:
+        with wiring.open_store(run.settings, run.place, waits=False, command=f"hf-gate runs {word}") as store:
             told = _halted(OpenDesk(run, run.place, store), known.id, word)
     except StoreBusy:  # whoever writes may be the one who carries it
         told = f"Run {known.id} is asked to {word}: it ends after the batch in flight."

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..web.server import Server
 
 HOLD_MOST = 3600.0
+_NOTEBOOK: Final = ("JPY_PARENT_PID", "JPY_SESSION_NAME", "COLAB_RELEASE_TAG", "KAGGLE_KERNEL_RUN_TYPE")
 
 
 @command(
@@ -70,7 +71,17 @@ def ui(run: Run, *, what: str | None, name: str | None, role: str, repos: tuple[
         return _ask(run, known, {"do": what, "name": name, "role": role, "repos": list(repos)})
     if known is not None:
         return _again(run, known, opens=not serving["no_open"])
+    if in_notebook(os.environ, sys.modules):
+        raise UsageError(
+            "this is a notebook: the desk would keep the cell busy, and your browser may not reach it.",
+            hint="Run `hf-gate ui --no-open` in a terminal (JupyterLab: File > New > Terminal). Here, `!hf-gate ls REPO` works.",
+        )
     return _serve(run, **serving)
+
+
+def in_notebook(environ: Mapping[str, str], modules: Container[str]) -> bool:
+    """Whether the process is a Jupyter kernel, or was started by a cell with `!` (a kernel's children inherit its variables)."""
+    return "ipykernel" in modules or any(name in environ for name in _NOTEBOOK)
 
 
 def _serve(run: Run, *, host: str, port: int, public_url: str | None, no_open: bool, hold: str) -> int:

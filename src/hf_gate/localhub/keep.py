@@ -99,7 +99,8 @@ _SETTINGS = ("gated", "visibility", "org_members_gated", "notify_mode", "notify_
 
 def private(path: Path) -> BinaryIO:
     """A file to write that nobody else may read: it holds tokens, or what is true of people."""
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    return os.fdopen(os.open(path, flags, 0o600), "wb")
 
 
 def save(world: World, folder: Path, now_ms: int) -> None:

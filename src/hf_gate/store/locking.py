@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from ..errors import StoreBusy, StoreUnavailable
+from ..locks import ProcessLock
 from .sql import Postgres
 
 _KEY: Final = 0x68665F67617465  # "hf_gate", for PostgreSQL's advisory locks; the schema is the other half
 _STEP: Final = 0.05
-_MADE: Final = b"a store is here\n"
+_SIZE: Final = 4096  # bytes of a holder file: it is always written whole, by one call
 
 
 class Lock(Protocol):
@@ -27,52 +30,62 @@ class Lock(Protocol):
     def release(self) -> None: ...
 
 
-class FileLock:
-    """A lock file beside the store's. It stays when the lock goes, so that two can never lock two different files."""
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """The process that holds the lock, for the message to others. `command`: such as `hf-gate run`, without arguments."""
 
-    def __init__(self, path: Path, who: str, *, wait: float) -> None:
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
-        self._path, self._who, self.wait = path, f"{who}\n".encode("ascii", "replace"), wait
-        self._sign = f"{secrets.token_hex(8)}\n".encode()  # two containers may both be pid 1 of one host
+    pid: int
+    host: str = ""
+    command: str = ""
+
+    def __str__(self) -> str:
+        where = f" on {self.host}" if self.host else ""
+        return f"pid {self.pid}{where}{f' ({self.command})' if self.command else ''}"
+
+
+def lock_files(store: Path) -> tuple[Path, Path]:
+    """The files beside a store's: the lock, and who holds it. Windows lets nobody read a file that is locked."""
+    return store.with_name(f"{store.name}.lock"), store.with_name(f"{store.name}.holder")
+
+
+class FileLock:
+    """A lock file beside the store's, with a second file that names the holder and remembers that a store was made."""
+
+    def __init__(self, store: Path, who: Holder, *, wait: float) -> None:
+        path, holder = lock_files(store)
+        self._store, self._who, self.wait = store, who, wait
+        self._turn = secrets.token_hex(8)  # two containers may both be pid 1 of one host
+        self._lock = ProcessLock(path)
         try:
-            self._file = os.open(path, flags, 0o600)
+            self._take(wait)
+            self._holder = _opened(holder)
         except OSError as problem:
-            raise StoreUnavailable(f"{path} cannot be made: {problem.strerror}.") from problem
-        try:
-            self.take()
-        except BaseException:
-            os.close(self._file)
-            raise
+            self._lock.release()
+            raise StoreUnavailable(f"{path} cannot be locked: {problem.strerror}.") from problem
+        self._write(has_store=self.has_store)
 
     def take(self, wait: float | None = None) -> bool:
         """Waits for it, as long as was said in the beginning unless `wait` says otherwise; whether anybody else
         had it since it was given back. StoreBusy when they keep it.
         """
-        import fcntl  # noqa: PLC0415 - not everywhere
-
-        end = time.monotonic() + (self.wait if wait is None else wait)
-        while True:
-            try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= end:
-                    raise self.busy() from None
-                time.sleep(_STEP)
-        if self._rest().endswith(self._sign):
+        self._take(self.wait if wait is None else wait)
+        if self._read().get("turn") == self._turn:
             return False
         self._write(has_store=self.has_store)
         return True
 
+    def _take(self, wait: float) -> None:
+        if not self._lock.acquire(wait):
+            raise self.busy()
+
     def busy(self) -> StoreBusy:
         """That somebody else keeps it, and who."""
-        holder = self._holder().decode("ascii", "replace").strip()
-        return StoreBusy(f"{self._path.with_suffix('')} is being written by {holder or 'another process'}.")
+        return StoreBusy(f"{self._store} is being written by {holder_of(self._store) or 'another process'}.")
 
     @property
     def has_store(self) -> bool:
-        """Whether a store was opened under it before, now or by whoever had it."""
-        return self._rest().startswith(_MADE)
+        """Whether a store was opened under it before, by this process or an earlier one. A damaged file counts as yes."""
+        return self._read().get("has_store") is not False
 
     def mark(self) -> None:
         """From now on it knows of a store."""
@@ -80,25 +93,48 @@ class FileLock:
             self._write(has_store=True)
 
     def _write(self, *, has_store: bool) -> None:
-        text = self._who + (_MADE if has_store else b"") + self._sign
-        os.pwrite(self._file, text, 0)
-        os.ftruncate(self._file, len(text))
+        about = {"pid": self._who.pid, "host": self._who.host[:128], "command": self._who.command[:128]}
+        text = json.dumps({**about, "turn": self._turn, "has_store": has_store})
+        os.lseek(self._holder, 0, os.SEEK_SET)
+        os.write(self._holder, text.encode().ljust(_SIZE - 1) + b"\n")
 
-    def _holder(self) -> bytes:
-        """Who has it, or had it last."""
-        return os.pread(self._file, 400, 0).partition(b"\n")[0] + b"\n"
-
-    def _rest(self) -> bytes:
-        return os.pread(self._file, 400, 0).partition(b"\n")[2]
+    def _read(self) -> dict[str, Any]:
+        os.lseek(self._holder, 0, os.SEEK_SET)
+        return _parsed(os.read(self._holder, _SIZE))
 
     def give(self) -> None:
         """Lets others have it until the next `take`."""
-        import fcntl  # noqa: PLC0415 - as above
-
-        fcntl.flock(self._file, fcntl.LOCK_UN)
+        self._lock.release()
 
     def release(self) -> None:
-        os.close(self._file)
+        os.close(self._holder)
+        self._lock.release()
+
+
+def holder_of(store: Path) -> Holder | None:
+    """The process that holds the lock of a store, or held it last; None when that is not known."""
+    try:
+        with lock_files(store)[1].open("rb") as file:
+            found = _parsed(file.read(_SIZE))
+        return Holder(int(found["pid"]), str(found["host"]), str(found["command"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _opened(path: Path) -> int:
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    return os.open(path, flags, 0o600)
+
+
+def _parsed(data: bytes) -> dict[str, Any]:
+    """The content of a holder file; an empty one says that no store was made."""
+    if not data:
+        return {"has_store": False}
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 class ServerLock:

@@ -88,9 +88,7 @@ def _tell(db: Database, problem: BaseException, what: str) -> None:
 
 def _keep_copy(db: Sqlite, path: Path) -> None:
     try:
-        os.close(
-            os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0), 0o600)
-        )
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0), 0o600))
         copy = sqlite3.connect(path)
         try:
             db.raw.backup(copy)

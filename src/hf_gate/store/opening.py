@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 from ..domain.requests import AccessRequest
 from ..errors import ForeignStore, StoreDamaged, StoreTooNew, StoreUnavailable, UsageError
-from .locking import FileLock, ServerLock
+from .locking import FileLock, Holder, ServerLock, lock_files
 from .reading import Store
 from .sql import Database, Postgres, Sqlite
 from .versions import SHAPES, Shapes
@@ -32,7 +32,7 @@ class _Wish:
     create: bool
     read_only: bool
     lends: bool
-    who: str
+    who: Holder
     wait: float
     country_of: Callable[[AccessRequest], str | None]
     shapes: Shapes
@@ -48,6 +48,7 @@ def open_store(
     lends: bool = False,
     pid: int | None = None,
     host: str = "",
+    command: str = "",
     wait: float = WAIT,
     country_of: Callable[[AccessRequest], str | None] = lambda _: None,
     shapes: Shapes = SHAPES,
@@ -58,7 +59,7 @@ def open_store(
     `StoreBusy` naming us; with `lends` others may write while nothing goes on here (`Store.working`). `country_of` reads
     the country of a request, which `country:` in queries asks for.
     """
-    who = f"pid {os.getpid() if pid is None else pid}{' on ' + host if host else ''}"
+    who = Holder(os.getpid() if pid is None else pid, host, command)
     wish = _Wish(endpoint, world, create and not read_only, read_only, lends, who, wait, country_of, shapes)
     if str(where).startswith(("postgresql://", "postgres://")):
         return _open_postgres(str(where), wish)
@@ -86,7 +87,7 @@ def _open_sqlite(path: Path, wish: _Wish) -> Store:
     db: Database | None = None
     try:
         if not wish.read_only:
-            lock = FileLock(path.with_name(path.name + ".lock"), wish.who, wait=wish.wait)
+            lock = FileLock(path, wish.who, wait=wish.wait)
         if is_new:
             _make_file(path)
         db = Sqlite(path, writes=not wish.read_only)
@@ -120,14 +121,14 @@ def _look_at(path: Path, *, create: bool) -> bool:
     if not stat.S_ISREG(found.st_mode):
         kind = "a symbolic link" if stat.S_ISLNK(found.st_mode) else "no file"
         raise StoreUnavailable(f"{path} is {kind}; a store is opened where it lies.", hint="Give the path of the file.")
-    if found.st_mode & 0o077 and found.st_uid == os.geteuid():
+    if found.st_mode & 0o077 and hasattr(os, "geteuid") and found.st_uid == os.geteuid():
         path.chmod(0o600)
     return found.st_size == 0 and create
 
 
 def _make_file(path: Path) -> None:
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0), 0o600))
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600))
     except OSError as problem:
         raise StoreUnavailable(f"{path} cannot be made: {problem.strerror}.") from problem
 
@@ -166,7 +167,9 @@ def _ready(db: Database, path: Path | None, wish: _Wish, *, was_there: bool = Fa
         if was_there:  # a new one would know nothing of who is in, and until when
             raise StoreDamaged(
                 f"{db.at} is empty, and a store has been there, with all that was done.",
-                hint=f"Put a copy of it back. To begin anew and know nothing of what was done: rm {db.at}.lock",
+                hint=f"Put a copy of it back. To begin anew and know nothing of what was done: rm {lock_files(path)[1]}"
+                if path
+                else "",
             )
         from .making import make  # noqa: PLC0415 - SQLAlchemy is slow to import, and most openings need none
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from ..config import Settings
 from ..domain.members import NAME, ROLES, TAKEN, Member, Role
 from ..domain.moments import ms
 from ..errors import HfGateError, UsageError
+from ..locks import announced
 from .office import Office
 from .sign_in import Door
 
@@ -44,12 +44,8 @@ class Terminal:
     def open(self) -> Iterator[None]:
         """Says where the desk is, as long as it is there."""
         path = _file(self._office.settings, self._office.place)
-        told = {"url": self._office.url, "at": self._at, "pid": os.getpid(), "key": self._key}
-        wiring.write_private(path, json.dumps(told).encode())
-        try:
+        with wiring.announce(path, {"url": self._office.url, "at": self._at, "key": self._key}):
             yield
-        finally:
-            path.unlink(missing_ok=True)
 
     def answer(self, authorization: str, body: bytes) -> Response:
         """One wish. Without the key it is not there."""
@@ -111,13 +107,7 @@ def _told(member: Member) -> dict[str, Any]:
 
 def running(settings: Settings, place: wiring.Place) -> dict[str, Any] | None:
     """The desk that runs at this store on this machine, if one does."""
-    try:
-        told = json.loads(_file(settings, place).read_bytes())
-        os.kill(int(told["pid"]), 0)
-        told["url"], told["at"], told["key"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return dict(told)
+    return announced(_file(settings, place))
 
 
 def ask(desk: Mapping[str, Any], wish: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,56 @@
+"""Locks between processes on every operating system, and files that count only while the process that wrote them lives."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+
+class ProcessLock:
+    """A lock file that one process at a time holds, until it releases it or ends, however it ends.
+
+    The file stays after the release, so that two processes never lock two different files. Raises OSError when the
+    file cannot be made or the file system has no locks.
+    """
+
+    def __init__(self, path: Path) -> None:
+        from filelock import FileLock, Timeout  # noqa: PLC0415 - 40 ms that reading alone does not need
+
+        self._timeout: type[Exception] = Timeout
+        self._lock = FileLock(path, mode=0o600, thread_local=False, preserve_lock_file=True, fallback_to_soft=False)
+
+    def acquire(self, wait: float = 0.0) -> bool:
+        """Whether the lock is ours; False when another process kept it for `wait` seconds."""
+        try:
+            self._lock.acquire(timeout=wait, poll_interval=0.05)
+        except self._timeout:
+            return False
+        return True
+
+    def release(self) -> None:
+        """Let others have it. Does nothing when it is not ours."""
+        self._lock.release(force=True)
+
+
+def is_held(path: Path) -> bool:
+    """Whether a living process holds the lock at a path. A lock that cannot be looked at counts as not held."""
+    if not path.is_file():
+        return False
+    lock = ProcessLock(path)
+    try:
+        is_free = lock.acquire()
+    except OSError:
+        return False
+    lock.release()
+    return not is_free
+
+
+def announced(path: Path) -> dict[str, Any] | None:
+    """What a running process says of itself in a file; None when that process has ended (see `wiring.announce`)."""
+    try:
+        found = json.loads(path.read_bytes())
+        lock = path.with_name(str(found["lock"]))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return dict(found) if is_held(lock) else None

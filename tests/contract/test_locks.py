@@ -1,0 +1,131 @@
+"""Locks between processes: held while their process lives, free when it was killed, whoever has its number then."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from hf_gate import wiring
+from hf_gate.errors import StoreBusy, StoreUnavailable
+from hf_gate.locks import ProcessLock, announced, is_held
+from hf_gate.store.locking import FileLock, Holder
+
+_HOLD = """
+import sys
+from pathlib import Path
+from hf_gate import wiring
+
+with wiring.announce(Path(sys.argv[1]), {"url": "http://127.0.0.1:1"}):
+    print("announced", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def _announcing(path: Path) -> Iterator[subprocess.Popen[str]]:
+    argv = [sys.executable, "-c", _HOLD, str(path)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        try:
+            assert child.stdout is not None
+            assert child.stdout.readline() == "announced\n"
+            yield child
+        finally:
+            child.kill()
+
+
+def test_what_a_process_announces_counts_until_it_ends(tmp_path: Path) -> None:
+    path = tmp_path / "desk.json"
+    with _announcing(path) as child:
+        found = announced(path)
+        assert found is not None
+        assert (found["url"], found["pid"]) == ("http://127.0.0.1:1", child.pid)
+        child.communicate(timeout=20)
+    assert announced(path) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_process_announced_is_void_and_the_next_one_clears_it_away(tmp_path: Path) -> None:
+    path = tmp_path / "desk.json"
+    with _announcing(path) as child:
+        child.kill()
+        child.wait(20)
+        assert path.exists()
+        assert announced(path) is None
+    with wiring.announce(path, {"url": "http://127.0.0.1:2"}):
+        assert (announced(path) or {})["url"] == "http://127.0.0.1:2"
+        assert len(list(tmp_path.glob("*.lock"))) == 1
+
+
+def test_a_pid_that_belongs_to_another_program_now_is_no_running_process(tmp_path: Path) -> None:
+    path = tmp_path / "demo.json"
+    path.write_text(json.dumps({"pid": os.getpid(), "lock": "demo.json.00000000.lock"}))
+    assert announced(path) is None
+    path.with_name("demo.json.00000000.lock").touch()
+    assert announced(path) is None
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"lock": "../elsewhere"}', '{"lock": 3}', "[" * 100_000])
+def test_a_damaged_announcement_is_none(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "demo.json"
+    path.write_text(text)
+    assert announced(path) is None
+
+
+def test_a_later_process_takes_an_announcement_over_and_the_earlier_one_leaves_it(tmp_path: Path) -> None:
+    path = tmp_path / "demo.json"
+    with _announcing(path) as child:
+        with wiring.announce(path, {"url": "http://127.0.0.1:2"}):
+            child.communicate(timeout=20)
+            assert (announced(path) or {})["url"] == "http://127.0.0.1:2"
+        assert announced(path) is None
+
+
+def test_one_process_at_a_time_holds_a_lock_and_the_file_stays(tmp_path: Path) -> None:
+    path = tmp_path / "a.lock"
+    first, second = ProcessLock(path), ProcessLock(path)
+    assert first.acquire()
+    assert is_held(path)
+    assert not second.acquire()
+    first.release()
+    assert path.exists()
+    assert not is_held(path)
+    assert second.acquire()
+    second.release()
+
+
+def test_who_comes_second_to_a_store_is_told_pid_host_and_command(tmp_path: Path) -> None:
+    store = tmp_path / "desk.db"
+    first = FileLock(store, Holder(4711, "box", "hf-gate run"), wait=0)
+    with pytest.raises(StoreBusy, match=r"desk\.db is being written by pid 4711 on box \(hf-gate run\)"):
+        FileLock(store, Holder(4712), wait=0)
+    first.give()
+    second = FileLock(store, Holder(4712), wait=0)
+    second.release()
+    assert first.take(), "another process had it meanwhile"
+    first.give()
+    assert not first.take()
+    first.release()
+
+
+def test_a_damaged_holder_file_counts_as_a_store_that_has_been_there(tmp_path: Path) -> None:
+    store = tmp_path / "desk.db"
+    store.with_name("desk.db.holder").write_bytes(b"\x00torn")
+    lock = FileLock(store, Holder(1), wait=0)
+    assert lock.has_store
+    lock.release()
+
+
+def test_a_lock_that_is_a_symbolic_link_is_refused(tmp_path: Path) -> None:
+    for name in ("desk.db.lock", "desk.db.holder"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / name).symlink_to(tmp_path / "elsewhere")
+        with pytest.raises(StoreUnavailable, match="cannot be locked"):
+            FileLock(folder / "desk.db", Holder(1), wait=0)
