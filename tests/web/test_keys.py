@@ -113,3 +113,83 @@ def test_the_button_of_a_ticked_row_decides_that_row_alone(page: Page) -> None:
     page.get_by_role("button", name="Accept ada").click()
     expect(page.locator("#tray")).to_contain_text("1 decision leaves in")
     expect(page.locator("#bulk")).to_have_attribute("data-count", "1")
+
+
+# ---- the sheet of a reason -----------------------------------------------------------------------------------------------
+
+
+def _sheet(page: Page, key: str = "s") -> None:
+    _press(page, key)
+    expect(page.locator("#sheet h2")).to_contain_text("ada")
+    expect(page.locator("#reason")).to_be_focused()
+
+
+def test_enter_in_the_reason_sends_it_and_shift_enter_breaks_the_line(page: Page, room: Room) -> None:
+    _sheet(page)
+    page.keyboard.type("Please say more.")
+    _press(page, "Shift+Enter")
+    page.keyboard.type("Thank you.")
+    _press(page, "Enter")
+    expect(page.locator("#tray")).to_contain_text("1 decision leaves in")
+    assert [one.reason for one in room.office.tray.waiting()] == ["Please say more.\nThank you."]
+
+
+def test_enter_that_ends_the_composition_of_a_word_sends_nothing(page: Page, room: Room) -> None:
+    _sheet(page)
+    page.keyboard.insert_text("用途を")
+    for init in ({"isComposing": True, "keyCode": 13}, {"isComposing": False, "keyCode": 229}):
+        page.locator("#reason").dispatch_event("keydown", {"key": "Enter", "bubbles": True, "cancelable": True} | init)
+        expect(page.locator("#sheet")).to_be_visible()
+    assert room.office.tray.waiting() == []
+
+
+def test_the_button_of_the_sheet_says_that_enter_sends(page: Page) -> None:
+    _sheet(page)
+    expect(page.locator("#sheet [data-enter] kbd")).to_have_text("Enter")
+    expect(page.locator("#sheet [data-enter]")).to_have_accessible_name("Send back in 600 s")
+    expect(page.locator("#sheet")).to_contain_text("Shift+Enter breaks the line")
+
+
+def test_the_answers_stand_beside_the_reason(page: Page) -> None:
+    _sheet(page, "r")
+    answers, reason = page.locator("#sheet .beside"), page.locator("#reason")
+    expect(answers).to_contain_text(GOOD)
+    beside, field = answers.bounding_box(), reason.bounding_box()
+    assert beside is not None
+    assert field is not None
+    assert beside["x"] >= field["x"] + field["width"]
+    page.set_viewport_size({"width": 390, "height": 780})
+    expect(answers).to_be_visible()
+    page.set_viewport_size({"width": 1280, "height": 900})
+
+
+# ---- undo ----------------------------------------------------------------------------------------------------------------
+
+
+def test_after_undo_the_cursor_is_on_the_row_that_was_taken_back(page: Page) -> None:
+    _press(page, "j", "a")
+    _focus(page, "cyd")
+    expect(page.locator("#tray")).to_contain_text("bob")
+    _press(page, "j", "z")
+    _focus(page, "bob")
+    expect(page.get_by_role("button", name="Accept bob")).to_be_visible()
+    _focus(page, "bob")
+
+
+def test_after_undo_of_a_decision_of_an_earlier_page_the_cursor_is_on_its_row(page: Page) -> None:
+    _press(page, "j", "j", "a")
+    expect(page.locator("#tray")).to_contain_text("cyd")
+    page.reload()
+    _focus(page, "ada")
+    _press(page, "z")
+    _focus(page, "cyd")
+
+
+def test_a_key_after_undo_never_falls_on_the_next_row(page: Page, room: Room) -> None:
+    bob = [room.row("bob").id]
+    before = room.office.tray.about(bob)
+    _press(page, "a")
+    _press(page, "z", "a", "z")  # faster than the desk answers: the row is still being taken back
+    expect(page.locator("#tray .tray")).to_have_count(0)
+    _focus(page, "ada")
+    assert room.office.tray.about(bob) == before

@@ -187,10 +187,14 @@ def _by_whom(visit: Visit, line: Line) -> str:
     return "It reads differently now. Look at it again before you decide."
 
 
-def _done(visit: Visit, lines: Sequence[Line], text: str, status: int = 200) -> Response:
+def _done(visit: Visit, lines: Sequence[Line], text: str, undone: str = "") -> Response:
+    """Answer with the rows as they are now. `undone`: the key of the row to which the cursor returns."""
     if not visit.is_part:
         return visit.back()
-    return visit.page("parts/answer.html", status, lines=lines, headers={"hx-trigger": json.dumps({"desk-said": text})})
+    headers = {"hx-trigger": json.dumps({"desk-said": text})}
+    if undone:
+        headers["hx-trigger-after-settle"] = json.dumps({"desk-undone": undone})
+    return visit.page("parts/answer.html", lines=lines, headers=headers)
 
 
 # ---- undo, hold, send ----------------------------------------------------------------------------------------------------
@@ -217,7 +221,8 @@ def undo(visit: Visit) -> Response:
         if count
         else "Nothing to take back: it has left. The page of the tray (g t) shows what leads back."
     )
-    return _done(visit, _lines(visit, mine), text)
+    lines = _lines(visit, mine)
+    return _done(visit, lines, text, lines[0].key if count and lines else "")
 
 
 def hold(visit: Visit) -> Response:

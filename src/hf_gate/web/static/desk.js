@@ -111,6 +111,7 @@
   // The row shows at once that it is leaving; the answer of the desk follows, and says if it is not so.
   function leaving(row, verb) {
     row.classList.add("is-leaving");
+    decided.push(keyOf(row));
     const say = $(".c-say", row), word = document.createElement("span");
     word.className = `v v-${verb}`;
     word.textContent = { accept: "accepting", reset: "sending back", reject: "rejecting", cancel: "returning to pending" }[verb];
@@ -120,6 +121,18 @@
     if (box && box.checked) pick([box], false);
     else if (others) $("b", bar).textContent = `${others} ${others === 1 ? "other stays" : "others stay"} selected`;
   }
+  // The cursor goes back to the row that is taken back: at once where it was decided on this page, else when the desk names it.
+  const decided = [];
+  let stood = null; // the key of the row from which the desk was asked
+  function undoLast() {
+    const key = decided.pop(), row = key && document.getElementById("r-" + key);
+    if (row) { stood = null; focusRow(row); } else stood = current;
+    post("/tray/undo", { which: "last" });
+  }
+  document.addEventListener("desk-undone", (event) => {
+    if (stood !== null && stood === current) focusRow(rowOf($(`#rows [data-request-id="${CSS.escape(event.detail.value)}"]`)));
+    stood = null;
+  });
   const openSheet = (url) => htmx.ajax("GET", url, { source: "#via-sheet", target: "#sheet-body", swap: "innerHTML" });
   function showSheet() {
     if (!$("#sheet-body").firstElementChild) return;
@@ -138,7 +151,10 @@
     if (form.matches("[data-tray]") && page === "queue") {
       event.preventDefault();
       const url = (button && button.getAttribute("formaction")) || form.getAttribute("action");
+      const row = rowOf(button);
+      stood = url === "/tray/undo" && !row ? current : null;
       post(url, button && button.name ? { [button.name]: button.value } : {});
+      if (row) focusRow(row);
       return;
     }
     if (form.id === "bulk" && button && button.dataset.select) {
@@ -234,14 +250,16 @@
     a: () => decideByKey("accept"), A: () => until(now()), s: () => decideByKey("reset"), r: () => decideByKey("reject"),
     x: () => pickRow(now(), false), X: () => pickRow(now(), true),
     c: () => decideByKey("cancel"), e: () => why(now()),
-    z: () => post("/tray/undo", { which: "last" }),
+    z: undoLast,
   };
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const key = event.key, where = document.activeElement;
     if (key === "Escape" && isTyping(where) && !dialog.open) { where.blur(); const row = now(); if (row) focusRow(row); return; }
     if (isTyping(where)) {
-      if (key === "Enter" && dialog.open && where.matches("textarea") && !event.shiftKey) { event.preventDefault(); where.form.requestSubmit($("[data-enter]", where.form)); }
+      const composes = event.isComposing || event.keyCode === 229; // Enter ends a word of an input method
+      const sends = key === "Enter" && !event.shiftKey && !composes && where.matches("[data-sheet-form] textarea");
+      if (sends) { event.preventDefault(); where.form.requestSubmit($("[data-enter]", where.form)); }
       return;
     }
     if (dialog.open) { press(event, dialog); return; }
