@@ -115,6 +115,16 @@ def account(hub: Callable[[], Hub], settings: Settings) -> Account | None:
     return asked
 
 
+def account_of_token(settings: Settings, token: str) -> Account:
+    """Whose a token is that somebody showed: asked of the configured Hub once, and not kept."""
+    from .hub.client import Hub  # noqa: PLC0415 - as in open_hub
+
+    patience = min(settings.max_wait if settings.max_wait is not None else 10.0, 10.0)
+    insecure = settings.insecure_http
+    with Hub(token, settings.endpoint, timeout=settings.timeout, max_wait=patience, insecure_http=insecure) as hub:
+        return hub.whoami()
+
+
 def _kept_account(entry: object, moment: float) -> Account | None:
     from .domain.accounts import Account  # noqa: PLC0415 - only who needs an account
 

@@ -72,13 +72,17 @@ def test_a_run_and_its_changes_come_back(store: Store) -> None:
     with store.writing() as write:
         write.change_states("r1", [(2, "started", ""), (3, "done", "told")])
         assert write.counts("r1") == {"planned": 1, "started": 1, "done": 1}
-        write.run(msgspec.structs.replace(run, state="paused", owner="lab:1", lease_until=9, fence=1))
+        write.run(msgspec.structs.replace(run, state="paused", member="m_1", verbs={"accept": 3}, is_free=True))
     assert [(row.n, row.state, row.why) for row in store.changes("r1", ("started", "done"))] == [
         (2, "started", ""),
         (3, "done", "told"),
     ]
     assert [row.n for row in store.changes("r1", limit=2)] == [1, 2]
-    assert [(row.state, row.owner, row.fence) for row in store.runs()] == [("paused", "lab:1", 1)]
+    assert [(row.state, row.member, row.verbs, row.is_free) for row in store.runs()] == [
+        ("paused", "m_1", {"accept": 3}, True)
+    ]
+    assert [row.id for row in store.runs_since(5)] == ["r1"]
+    assert (store.runs_since(6), [row.id for row in store.runs_of("m_1")]) == ([], ["r1"])
 
 
 # ---- what decisions do to a request --------------------------------------------------------------------------------------

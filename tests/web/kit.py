@@ -157,9 +157,32 @@ class Room:
             link = self.door.link()
         else:
             link = f"link-of-{member.name}"
-            self.office.members.invite(member, link)
+            self.office.invite(member, link)
         assert visitor.get(f"/sign-in?t={link}").status == 303
         return visitor
+
+    def out(self, name: str) -> None:
+        """Puts a member out."""
+        member = self.office.members.named(name)
+        assert member is not None
+        self.office.put_out(member)
+
+    def proven(self, member: Member) -> Visitor:
+        """A member who is invited, proves the Hub account of their name, and comes in by the link that only they have."""
+        if member.name not in self.local.tokens:
+            self.local.add_people([{"username": member.name}])
+        visitor = self.visitor(member)
+        link = re.search(r"settings#prove=([\w-]+)", visitor.post("/settings/prove").body)
+        assert link is not None
+        told = self.prove(link[1], self.local.tokens[member.name])
+        assert told.status == 200, told.body
+        assert visitor.get("/queue").status == 401
+        assert visitor.get(told.json["link"].removeprefix(f"http://{HOST}")).status == 303
+        return visitor
+
+    def prove(self, code: str, token: str) -> Answer:
+        """What `hf-gate ui prove` sends."""
+        return Visitor(self.app).ask("POST", "/account/prove", json.dumps({"code": code, "token": token}).encode())
 
     def reviewer(self, name: str = "mia", *repos: str) -> Visitor:
         return self.visitor(Member(name=name, role=Role.REVIEWER, repos=repos or None))
@@ -209,6 +232,7 @@ def a_room(folder: Path, policy: str | None = POLICY, desk: str = "", **made: An
         place = wiring.read_place(settings)
         with Hub(local.tokens["owner"], local.url) as hub, wiring.open_store(settings, place) as store:
             office = Office(settings, place, hub, store, "lena-brandt", 10.0, f"http://{HOST}")
+            office.owner_id = hub.whoami().id
             door = Door(office)
             line = local.repos[0]
             app = build(office, door, frozenset({HOST}))

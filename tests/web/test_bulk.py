@@ -17,7 +17,9 @@ def _ids(room: Room, query: str) -> set[int]:
 
 
 def _picked(room: Room, name: str = "lena-brandt") -> set[int]:
-    return set(room.office.picks.all(f"s_{name}"))
+    member = room.office.member(name)
+    assert member is not None
+    return set(room.office.picks.all(f"s_{member.id}"))
 
 
 def _begin(visitor: Visitor, verb: str) -> str:

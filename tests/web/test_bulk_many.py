@@ -58,7 +58,7 @@ def test_more_than_the_tray_holds_become_a_run_of_exactly_those_who_were_shown(f
     assert "p0005" in lena.get(place.replace("?", ".csv?")).body
     assert len(lena.get(place.replace("?", ".json?")).json) == MANY - 1
     assert full.reviewer("mia").get(place.replace("?", ".json?")).status == 404
-    full.office.members.invite(Member(name="mia", role=Role.REVIEWER), None)
+    full.out("mia")
     run = _yes(lena, place)
     ended(full, run)
     said = words(lena.get(run))

@@ -39,7 +39,7 @@ def signed_in(browser: Browser, room: Room) -> Iterator[Page]:
 @pytest.fixture
 def page(signed_in: Page, room: Room) -> Page:
     """The queue with nothing ticked and nothing decided."""
-    room.office.picks.clear("s_lena-brandt")
+    room.office.picks.clear(f"s_{room.office.owner_member.id}")
     room.office.tray.take_back([one.id for one in room.office.tray.waiting()], 0)
     signed_in.goto("/queue")
     expect(signed_in.locator(".row.is-focus .who")).to_have_text("ada")

@@ -27,16 +27,16 @@ def test_what_is_selected_by_a_query_is_weighed_where_it_lies(place: str) -> Non
         one = store.request(min(everybody))
         assert one is not None
         own = one.person.identity.username or ""
-        aim = Aim("b_x", {"pending"}, [repo.id], own.upper())
+        aim = Aim("b_x", {"pending"}, [repo.id], {own.lower()})
         found = {heap.why: heap.n for heap in weighing.heaps(store, aim)}
         assert found == {"": len(everybody) - 1, weighing.OWN: 1}
         parts = list(weighing.ready(store, aim, 7))
         assert [len(part) for part in parts[:-1]] == [7] * (len(parts) - 1)
         assert sorted(everybody - {one.id}) == [ident for part in parts for ident in part]
         assert set(weighing.sample(store, aim, 5)) < everybody
-        assert {h.why for h in weighing.heaps(store, Aim("b_x", {"accepted"}, [repo.id], ""))} == {"status pending"}
-        assert {h.why for h in weighing.heaps(store, Aim("b_x", {"pending"}, [], ""))} == {weighing.GONE}
-        protected = weighing.heaps(store, Aim("b_x", {"pending"}, [repo.id], "", [own]))
+        assert {h.why for h in weighing.heaps(store, Aim("b_x", {"accepted"}, [repo.id], {""}))} == {"status pending"}
+        assert {h.why for h in weighing.heaps(store, Aim("b_x", {"pending"}, [], {""}))} == {weighing.GONE}
+        protected = weighing.heaps(store, Aim("b_x", {"pending"}, [repo.id], {""}, [own]))
         assert sum(h.n for h in protected if h.why == weighing.PROTECTED) == 1
 
 
@@ -62,7 +62,7 @@ def test_a_sample_of_many_is_full_also_when_few_of_them_can_be_decided(place: st
         assert repo is not None
         picks.fill("b_x", "lena", parse_query(""), AT, UTC)
         for status, size in (("accepted", 20), ("pending", 20), ("pending", 50)):
-            aim = Aim("b_x", {status}, [repo.id], "nobody")
+            aim = Aim("b_x", {status}, [repo.id], {"nobody"})
             found = weighing.sample(store, aim, size)
             assert found == weighing.sample(store, aim, size)
             assert len(found) == min(size, 1170 if status == "accepted" else 30)

@@ -49,9 +49,9 @@ def test_nobody_is_called_as_the_ledger_calls_others(room: Room) -> None:
 
 def test_a_link_that_is_revoked_while_it_is_opened_opens_nothing(room: Room) -> None:
     members, mia = room.office.members, Member(name="mia", role=Role.REVIEWER)
-    members.invite(mia, "first")
+    room.office.invite(mia, "first")
     assert members.open("a session", "mia", ms(wiring.now()), "first")
-    members.invite(mia, "second")
+    room.office.invite(mia, "second")
     assert not members.open("another session", "mia", ms(wiring.now()), "first")
     assert members.whose("another session", ms(wiring.now())) is None
     assert Visitor(room.app).get("/sign-in?t=second").status == 303

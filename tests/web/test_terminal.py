@@ -152,6 +152,26 @@ def test_others_are_invited_and_uninvited_from_the_terminal(program: Program, fo
     assert _run(folder, local, "ui", "revoke", "nobody").returncode == 2
 
 
+def test_a_member_proves_their_account_from_the_terminal(program: Program, folder: Path, local: LocalHub) -> None:
+    if "noor" not in local.tokens:
+        local.add_people([{"username": "noor"}])
+    told = _json(_run(folder, local, "ui", "invite", "noor", "--role", "admin", "--json"))
+    assert told["account_id"]
+    cookie = _get(told["link"])[1]
+    page = _post(f"{program.url}/settings/prove", cookie, {})[1]
+    link = page.partition("ui prove '")[2].partition("'")[0]
+    assert link.startswith(f"{program.url}/settings#prove=")
+    as_noor = ("--token", local.tokens["noor"])
+    unasked = _run(folder, local, *as_noor, "ui", "prove", link)
+    assert (unasked.returncode, "Add --yes" in unasked.stderr) == (6, True)
+    done = _json(_run(folder, local, *as_noor, "ui", "prove", link, "--yes", "--json"))
+    assert done["account"] == "noor"
+    assert (_get(told["link"])[0], _get(f"{program.url}/queue", cookie)[0], _get(done["link"])[0]) == (401, 401, 303)
+    (noor,) = [one for one in _json(_run(folder, local, "ui", "members", "--json"))["members"] if one["name"] == "noor"]
+    assert noor["proven"] is True
+    assert _run(folder, local, "ui", "prove", "http://desk.example.org/settings#prove=x", "--yes").returncode == 2
+
+
 def test_without_the_key_the_door_of_the_terminal_is_not_there(program: Program) -> None:
     parts = urlsplit(program.url)
     for key in ("", "Bearer guessed"):

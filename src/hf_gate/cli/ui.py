@@ -31,10 +31,14 @@ _NOTEBOOK: Final = ("JPY_PARENT_PID", "JPY_SESSION_NAME", "COLAB_RELEASE_TAG", "
         "hf-gate ui --public-url https://desk.example.org",
         "hf-gate ui link",
         "hf-gate ui invite mia --role reviewer --repo datasets/acme/eeg-*",
+        "hf-gate ui invite mia --account mia-schmidt",
         "hf-gate ui revoke mia",
+        "hf-gate ui prove 'https://desk.example.org/settings#prove=...'",
     ),
 )
-@click.argument("what", required=False, type=click.Choice(["link", "invite", "revoke", "members"]), metavar="[WHAT]")
+@click.argument(
+    "what", required=False, type=click.Choice(["link", "invite", "revoke", "members", "prove"]), metavar="[WHAT]"
+)
 @click.argument("name", required=False, metavar="[NAME]")
 @click.option(
     "--host", default="127.0.0.1", show_default=True, help="Other machines reach the desk at another address."
@@ -55,7 +59,19 @@ _NOTEBOOK: Final = ("JPY_PARENT_PID", "JPY_SESSION_NAME", "COLAB_RELEASE_TAG", "
     help="With invite.",
 )
 @click.option("--repo", "repos", multiple=True, metavar="GLOB", help="With invite: these repos of the desk alone.")
-def ui(run: Run, *, what: str | None, name: str | None, role: str, repos: tuple[str, ...], **serving: Any) -> int:  # noqa: ANN401 - click's own values
+@click.option("--account", metavar="USER", help="With invite: their account on the Hub, where it has another name.")
+@click.option("-y", "--yes", is_flag=True, help="With prove: do not ask.")
+def ui(
+    run: Run,
+    *,
+    what: str | None,
+    name: str | None,
+    role: str,
+    repos: tuple[str, ...],
+    account: str | None,
+    yes: bool,
+    **serving: Any,  # noqa: ANN401 - click's own values
+) -> int:
     """The desk in the browser: a queue with verdicts and reasons, decided by single keys, each decision with time to undo.
 
     Other commands work beside it: each waits until the other has written. Ctrl-C ends it; what is in the tray stays
@@ -63,12 +79,19 @@ def ui(run: Run, *, what: str | None, name: str | None, role: str, repos: tuple[
 
     WHAT asks the desk that runs: `link` for another link to sign in, `invite NAME` for a personal one, `revoke NAME` to
     end that, `members` for who has one.
+
+    `prove LINK` shows a desk, also on another machine, that your Hub account is yours: until then you are no second person
+    there. LINK is on its settings page. The desk asks the Hub whose your token is, and does not keep it.
     """
+    if what == "prove":
+        from .prove import prove  # noqa: PLC0415 - who serves needs none of it
+
+        return prove(run, name, yes=yes)
     from ..web.terminal import running  # noqa: PLC0415 - help needs none of it
 
     known = running(run.settings, run.place)
     if what is not None:
-        return _ask(run, known, {"do": what, "name": name, "role": role, "repos": list(repos)})
+        return _ask(run, known, {"do": what, "name": name, "role": role, "repos": list(repos), "account": account})
     if known is not None:
         return _again(run, known, opens=not serving["no_open"])
     if in_notebook(os.environ, sys.modules):
@@ -95,6 +118,7 @@ def _serve(run: Run, *, host: str, port: int, public_url: str | None, no_open: b
         raise UsageError(f"--hold {hold}: a decision is held for at most an hour.")
     opened = open_desk(run, writes=True, lends=True)
     office = Office(run.settings, opened.place, run.hub, opened.store, opened.actor, seconds)
+    office.owner_id = run.account.id if run.account else None
     office.token_role = run.account.token_role if run.account else None
     try:
         server = Server(office, _repos(run, opened), host, port, public)
@@ -143,10 +167,15 @@ def _lines(told: Mapping[str, Any]) -> Iterator[str]:
     elif "link" in told:
         yield f"{told['name']} may come in as {told['role']}, as often as this link is opened, until it is revoked:"
         yield str(told["link"])
+        if told["account_id"]:
+            yield f"Hub account: {told['account']}, not proven until they run the command on the settings page."
+        else:
+            yield f"No Hub account is known for {told['name']}: name it with --account, or let them prove it."
     elif "members" in told:
         for one in told["members"]:
             where = ", ".join(one["repos"]) or "all repos"
-            yield f"{one['name']}  {one['role']}  {where}{'' if one['link'] else '  (revoked)'}"
+            account = f"  {one['account'] or 'account unknown'}{', proven' if one['proven'] else ', not proven'}"
+            yield f"{one['name']}  {one['role']}  {where}{account if one['link'] else '  (revoked)'}"
         if not told["members"]:
             yield "Nobody but the owner of the token."
     else:

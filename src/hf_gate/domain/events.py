@@ -124,6 +124,36 @@ class PolicyPromoted(Event, frozen=True, kw_only=True, omit_defaults=True, tag=T
     digest: str
 
 
+class MemberInvited(Event, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+    """A member got a new link to the desk. `account`: the id of the Hub account that the invitation names, unproven."""
+
+    member: str
+    role: str
+    repos: tuple[str, ...] | None = None
+    account: str | None = None
+
+
+class MemberRevoked(Event, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+    """A member may not sign in any more."""
+
+    member: str
+
+
+class AccountProven(Event, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+    """A member showed by a token of their own that this Hub account is theirs."""
+
+    member: str
+    account: str
+
+
+class PlanAgreed(Event, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+    """Somebody agreed to a plan that two people have to agree to. `account`: their Hub account, if it was proven."""
+
+    plan: str
+    changes: int
+    account: str | None = None
+
+
 class RunEnded(Event, frozen=True, kw_only=True, omit_defaults=True, tag=True):
     """A run came to its end, was stopped, or paused; `counts` by kind of outcome."""
 
@@ -151,6 +181,10 @@ AnyEvent: TypeAlias = (
     | GrantDated
     | NoteWritten
     | PolicyPromoted
+    | MemberInvited
+    | MemberRevoked
+    | AccountProven
+    | PlanAgreed
     | RunEnded
     | SyncEnded
 )

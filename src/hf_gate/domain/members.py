@@ -36,10 +36,45 @@ MEANING: Final[dict[Role, str]] = {
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody who may sign in. `repos` None: every repo of the desk."""
+    """Somebody who may sign in. `repos` None: every repo of the desk.
+
+    `id` is the member's own and is never given to another, also not with the name. `account` is the name of their Hub
+    account where it is not `name`; `user_id` is that account's id. Both are a claim until `proven_at` is set.
+    """
 
     name: str
     role: Role
     repos: tuple[str, ...] | None = None
     has_link: bool = False
     made_at: int = 0  # ms
+    id: str = ""
+    account: str | None = None
+    user_id: str | None = None
+    proven_at: int | None = None  # ms
+    revoked_at: int | None = None  # ms
+
+    @property
+    def proven_account(self) -> str | None:
+        """The id of the Hub account that is surely theirs."""
+        return self.user_id if self.proven_at is not None else None
+
+    @property
+    def own_keys(self) -> frozenset[str]:
+        """Lower-case names and ids by which a request is this member's own."""
+        return frozenset(key.lower() for key in (self.name, self.account, self.user_id) if key)
+
+    def is_own(self, username: str | None, user_id: str | None) -> bool:
+        """Whether a request with this name and account id is the member's own: one match is enough."""
+        return any(key.lower() in self.own_keys for key in (username, user_id) if key)
+
+
+class Author(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose a run is, beside the name in the ledger. `is_free`: it does not count towards the limit of one person."""
+
+    member: str | None = None
+    account: str | None = None
+    is_free: bool = False
+
+
+NOBODY: Final = Author()
+"""Of a run that counts for nobody in particular."""

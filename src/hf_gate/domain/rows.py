@@ -92,10 +92,7 @@ class RepoRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One run: of a plan, of decisions at the keyboard, of a turn. `state`: ready, interrupted, paused, stopped, ended.
-
-    The last four fields and their columns are of no use; nobody sets them.
-    """
+    """One run: of a plan, of decisions at the keyboard, of a turn. `state`: ready, interrupted, paused, stopped, ended."""
 
     id: str
     kind: str  # plan, undo, direct, bulk, auto
@@ -105,10 +102,10 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     plan: str | None = None
     total: int = 0
     counts: Mapping[str, int] = {}
-    owner: str | None = None  # the process that has the lease: `host:pid`
-    lease_until: int | None = None
-    fence: int = 0
-    undoes: str | None = None
+    member: str | None = None  # the own id of the member who began it; None: a command
+    account: str | None = None  # their Hub account, if it was proven then
+    verbs: Mapping[str, int] | None = None  # how many changes of which kind; None: not written down
+    is_free: bool = False  # does not count towards the limit of one person
 
 
 class ChangeRow(msgspec.Struct, frozen=True, kw_only=True):

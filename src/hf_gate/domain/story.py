@@ -36,7 +36,7 @@ def sentence(event: e.AnyEvent, private: e.Private | None = None) -> str:
         case e.NoteWritten():
             return f"note{_quoted((private or {}).get('note'))}"
         case _:
-            return _of_ours(event, private) or _of_the_desk(event)
+            return _of_ours(event, private) or _of_members(event) or _of_the_desk(event)
 
 
 def _of_ours(event: e.AnyEvent, private: e.Private | None) -> str:
@@ -66,6 +66,24 @@ def _of_the_desk(event: e.AnyEvent) -> str:
             return f"read whole: {_counts(event.counts)}" if event.complete else "read, and not proved whole"
         case _:
             return e.kind_of(event)
+
+
+def _of_members(event: e.AnyEvent) -> str:
+    match event:
+        case e.MemberInvited():
+            account = f", Hub account {event.account} (not proven)" if event.account else ""
+            where = f" for {', '.join(event.repos)}" if event.repos else ""
+            return f"member {event.member} invited as {event.role}{where}{account}"
+        case e.MemberRevoked():
+            return f"member {event.member} revoked"
+        case e.AccountProven():
+            return f"member {event.member} proved that Hub account {event.account} is theirs"
+        case e.PlanAgreed():
+            account = f", as Hub account {event.account}" if event.account else ", account not proven"
+            changes = f"{event.changes:,} change{'' if event.changes == 1 else 's'}"
+            return f"plan {event.plan[:8]} agreed to: {changes}{account}"
+        case _:
+            return ""
 
 
 def _seen(event: e.RequestSeen) -> str:

@@ -18,7 +18,7 @@ VERBS: Final = ("accept", "reset", "reject", "cancel")
 class Held(msgspec.Struct, frozen=True, kw_only=True):
     """One decision. `leaves_at` None: it stays until somebody sends it. `outcome` None: it has not ended yet.
 
-    `until`: when an acceptance ends, as rules write it.
+    `until`: when an acceptance ends, as rules write it. `member`: the own id of the member who decided.
     """
 
     id: int
@@ -35,6 +35,7 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     why: str | None = None
     ended_at: int | None = None  # ms
     until: str | None = None
+    member: str | None = None
 
 
 def ground_of(row: RequestRow) -> str:

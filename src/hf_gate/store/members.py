@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import secrets
 from contextlib import suppress
 from typing import Final
 
-from ..domain.members import Member, Role
+from msgspec.structs import replace
+
+from ..domain import events as e
+from ..domain.events import Entry
+from ..domain.members import Member
 from ..errors import StoreBusy
+from . import member_rows
 from .reading import Store
+from .writer import Writer
 
 IDLE: Final = 30 * 60_000
 LIVES: Final = 12 * 3_600_000
+OLDER: Final = "old_"
+"""Begins the id of a member of whom the ledger does not tell yet: the store was of an older shape."""
+
+
+def new_id() -> str:
+    """An own id that no member had before."""
+    return f"m_{secrets.token_hex(8)}"
 
 
 def digest_of(secret: str) -> str:
@@ -30,30 +43,79 @@ class Members:
 
     def all(self) -> list[Member]:
         """By name."""
-        rows = self._store.reads.rows("SELECT name, role, repos, link, made_at FROM members ORDER BY name")
-        return [_member(*row) for row in rows]
+        return list(self._store.members())
 
     def named(self, name: str) -> Member | None:
         return next((one for one in self.all() if one.name == name), None)
 
+    def of_id(self, ident: str) -> Member | None:
+        """The member with this own id, also who was put out; None when the name has gone to somebody else."""
+        return next((one for one in self.all() if one.id == ident), None)
+
     def by_link(self, secret: str) -> Member | None:
         """Whose personal link that is."""
-        row = self._store.reads.row(
-            "SELECT name, role, repos, link, made_at FROM members WHERE link = ?", (digest_of(secret),)
-        )
-        return None if row is None else _member(*row)
+        return member_rows.by_link(self._store.reads, digest_of(secret))
 
-    def invite(self, member: Member, secret: str | None) -> None:
-        """Lets somebody in by a link (None: by none any more); their sessions end."""
-        repos = None if member.repos is None else json.dumps(list(member.repos))
-        link = None if secret is None else digest_of(secret)
+    def invite(self, member: Member, secret: str, by: str, at: int) -> Member:
+        """Lets somebody in by a new link and ends their sessions. Nothing is proven any more: the inviter saw the link.
+
+        Who is in under that name stays the same member, unless another Hub account is meant.
+        """
+        known = self.named(member.name)
+        is_same = known is not None and known.has_link and member.user_id in {None, known.user_id}
+        ident = known.id if known is not None and is_same else new_id()
+        account, user_id = member.account, member.user_id
+        if known is not None and is_same:
+            account, user_id = account or known.account, known.user_id
+        made = replace(
+            member, id=ident, account=account, user_id=user_id, has_link=True, proven_at=None, revoked_at=None
+        )
+        event = e.MemberInvited(member=ident, role=made.role.value, repos=made.repos, account=made.user_id)
         with self._store.writing() as write:
-            write.db.run(
-                "INSERT INTO members (name, role, repos, link, made_at) VALUES (?, ?, ?, ?, ?)"
-                " ON CONFLICT (name) DO UPDATE SET role = excluded.role, repos = excluded.repos, link = excluded.link",
-                (member.name, member.role.value, repos, link, member.made_at),
-            )
-            write.db.run("DELETE FROM sessions WHERE member = ?", (member.name,))
+            if known is not None and known.has_link and not is_same:
+                write.append(None, [Entry(event=e.MemberRevoked(member=known.id), at=at, actor=by)])
+            self._change(write, made, digest_of(secret), Entry(event=event, at=at, actor=by))
+        return made
+
+    def revoke(self, member: Member, by: str, at: int) -> None:
+        """Takes somebody's link and sessions away."""
+        if not member.has_link:
+            return
+        gone = replace(member, has_link=False, proven_at=None, revoked_at=at)
+        with self._store.writing() as write:
+            write.db.run("DELETE FROM views WHERE member = ?", (member.id,))
+            self._change(write, gone, None, Entry(event=e.MemberRevoked(member=member.id), at=at, actor=by))
+
+    def prove(self, member: Member, account: str, user_id: str, secret: str, at: int) -> Member:
+        """Binds a member to a Hub account for sure. Whoever had the old link or a session is out: the new link is the prover's."""
+        made = replace(member, account=account, user_id=user_id, proven_at=at)
+        event = e.AccountProven(member=member.id, account=user_id)
+        with self._store.writing() as write:
+            self._change(write, made, digest_of(secret), Entry(event=event, at=at, actor=member.name))
+        return made
+
+    @staticmethod
+    def _change(write: Writer, member: Member, link: str | None, entry: Entry) -> None:
+        member_rows.write(write.db, member, link)
+        write.db.run("DELETE FROM sessions WHERE member = ?", (member.name,))
+        write.append(None, [entry])
+
+    def enter_older(self, owner: str, owner_id: str, at: int) -> None:
+        """Enters members of before the ledger told of them, and gives the owner's views and tray to their id."""
+        older = [one for one in self.all() if one.id.startswith(OLDER)]
+        theirs = self._store.reads.row("SELECT 1 FROM tray WHERE member IS NULL AND actor = ? LIMIT 1", (owner,))
+        if not older and theirs is None and not self.views(owner):
+            return
+        with self._store.writing() as write:
+            write.db.run("UPDATE tray SET member = ? WHERE member IS NULL AND actor = ?", (owner_id, owner))
+            write.db.run("UPDATE views SET member = ? WHERE member = ?", (owner_id, owner))
+            for one in older:
+                ident = new_id()
+                for table, column in (("members", "id"), ("views", "member"), ("tray", "member")):
+                    write.db.run(f"UPDATE {table} SET {column} = ? WHERE {column} = ?", (ident, one.id))
+                event = e.MemberInvited(member=ident, role=one.role.value, repos=one.repos)
+                entries: list[e.AnyEvent] = [event, *([] if one.has_link else [e.MemberRevoked(member=ident)])]
+                write.append(None, [Entry(event=each, at=at, actor="desk") for each in entries])
 
     # ---- sessions ------------------------------------------------------------------------------------------------------
 
@@ -107,8 +169,3 @@ class Members:
             if query is not None:
                 values = (member, name, query, at)
                 write.db.run("INSERT INTO views (member, name, query, made_at) VALUES (?, ?, ?, ?)", values)
-
-
-def _member(name: str, role: str, repos: str | None, link: str | None, made_at: int) -> Member:
-    globs = None if repos is None else tuple(json.loads(repos))
-    return Member(name=name, role=Role(role), repos=globs, has_link=link is not None, made_at=made_at)

@@ -11,12 +11,13 @@ from typing import Self
 from ..domain.folding import folded
 from ..domain.ids import Repo, is_id
 from ..domain.ledger import Checkpoint, Link
+from ..domain.members import Member
 from ..domain.query import Pattern, Query, Term
 from ..domain.requests import AccessRequest
 from ..domain.rows import ChangeRow, Cut, HistoryRow, LedgerRow, Part, QueryPage, RepoRow, RequestRow, RunRow
 from ..domain.state import Known
 from ..errors import StoreTooNew, StoreUnavailable
-from . import ledger, repos, runs
+from . import ledger, member_rows, repos, runs
 from .locking import Lock
 from .memory import Memory, dictionary
 from .packing import Packer
@@ -304,6 +305,18 @@ class Store:
     def runs(self, limit: int = 50) -> Sequence[RunRow]:
         """The latest first."""
         return runs.read_runs(self._db, limit)
+
+    def runs_since(self, at: int) -> Sequence[RunRow]:
+        """Those that were begun from a moment on (ms)."""
+        return runs.read_runs_since(self._db, at)
+
+    def runs_of(self, member: str) -> Sequence[RunRow]:
+        """Those of a member, by their own id, that are not over."""
+        return runs.read_runs_of(self._db, member)
+
+    def members(self) -> Sequence[Member]:
+        """Everybody who was invited, by name; also who was put out since."""
+        return member_rows.read(self._db)
 
     def changes(
         self, run: str, states: Collection[str] | None = None, limit: int | None = None, repo: Repo | None = None

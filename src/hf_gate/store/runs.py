@@ -12,7 +12,7 @@ from .sql import Database, Row
 from .states import repo_of
 
 _NAMES = (
-    "id", "kind", "actor", "state", "made_at", "plan", "total", "counts", "owner", "lease_until", "fence", "undoes",
+    "id", "kind", "actor", "state", "made_at", "plan", "total", "counts", "member", "account", "verbs", "is_free",
 )  # fmt: skip
 _COLUMNS = ", ".join(_NAMES)
 _UPSERT = (
@@ -25,7 +25,8 @@ _counts = msgspec.json.Decoder(dict[str, int]).decode
 def write_run(db: Database, row: RunRow) -> None:
     values = (
         row.id, row.kind, row.actor, row.state, row.made_at, row.plan, row.total,
-        msgspec.json.encode(row.counts).decode(), row.owner, row.lease_until, row.fence, row.undoes,
+        msgspec.json.encode(row.counts).decode(), row.member, row.account,
+        None if row.verbs is None else msgspec.json.encode(row.verbs).decode(), row.is_free,
     )  # fmt: skip
     db.run(_UPSERT, values)
 
@@ -52,8 +53,23 @@ def read_runs(db: Database, limit: int) -> list[RunRow]:
     ]
 
 
+def read_runs_since(db: Database, at: int) -> list[RunRow]:
+    """The runs that were begun from a moment on (ms)."""
+    return [_run(row) for row in db.rows(f"SELECT {_COLUMNS} FROM runs WHERE made_at >= ?", (at,))]
+
+
+def read_runs_of(db: Database, member: str) -> list[RunRow]:
+    """The runs of a member that may still be carried."""
+    sql = f"SELECT {_COLUMNS} FROM runs WHERE member = ? AND state NOT IN ('ended', 'stopped')"
+    return [_run(row) for row in db.rows(sql, (member,))]
+
+
 def _run(row: Row) -> RunRow:
-    values: Mapping[str, object] = dict(zip(_NAMES, row, strict=True)) | {"counts": _counts(row[7])}
+    values: Mapping[str, object] = dict(zip(_NAMES, row, strict=True)) | {
+        "counts": _counts(row[7]),
+        "verbs": None if row[10] is None else _counts(row[10]),
+        "is_free": bool(row[11]),
+    }
     return RunRow(**values)  # type: ignore[arg-type]
 
 

@@ -263,10 +263,10 @@ runs = Table(
     _text("plan", null=True),
     _number("total"),
     _text("counts"),
-    _text("owner", null=True),
-    _number("lease_until", null=True),
-    _number("fence"),
-    _text("undoes", null=True),
+    _text("member", null=True),  # the own id of the member who began it; null: a command
+    _text("account", null=True),  # the Hub account of that person, where it was proven
+    _text("verbs", null=True),  # how many changes of which kind it was begun with; null: before 0006
+    _flag("is_free"),  # does not count towards the limit of one person
     Index("runs_made", "made_at"),
     _part("runs_plan", "plan", where="plan IS NOT NULL"),
 )
@@ -303,6 +303,7 @@ tray = Table(  # decisions that have not left yet, and for a while what became o
     _text("why", null=True),
     _number("ended_at", null=True),
     _text("until", null=True),  # of an acceptance: its end as rules write it
+    _text("member", null=True),  # the own id of the member who decided
     _part("tray_request", "request_id", where="outcome IS NULL", unique=True),
     _part("tray_leaves", "leaves_at", "id", where="outcome IS NULL"),
 )
@@ -315,6 +316,11 @@ members = Table(
     _text("repos", null=True),  # globs as JSON; null: every repo of the desk
     _text("link", null=True),  # digest of the personal link; null: none is valid
     _number("made_at"),
+    Column("id", Text, nullable=False, server_default=""),  # a member's own, never given to another
+    _text("account", null=True),  # name of the Hub account, where it is not the member's name
+    _text("user_id", null=True),  # id of the Hub account
+    _number("proven_at", null=True),  # null: nobody has shown that the account is theirs
+    _number("revoked_at", null=True),
 )
 
 sessions = Table(
@@ -329,7 +335,7 @@ sessions = Table(
 views = Table(
     "views",
     metadata,
-    Column("member", Text, primary_key=True),
+    Column("member", Text, primary_key=True),  # the member's own id
     Column("name", Text, primary_key=True),
     _text("query"),
     _number("made_at"),

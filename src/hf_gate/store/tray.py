@@ -9,7 +9,7 @@ from .reading import Store
 
 _NAMES = (
     "id", "request_id", "ground", "verb", "reason", "actor", "batch", "made_at", "leaves_at", "run", "outcome", "why",
-    "ended_at", "until",
+    "ended_at", "until", "member",
 )  # fmt: skip
 _SELECT = f"SELECT {', '.join(_NAMES)} FROM tray"
 _INSERT = f"INSERT INTO tray ({', '.join(_NAMES)}) VALUES ({', '.join('?' * len(_NAMES))})"
@@ -48,15 +48,15 @@ class Tray:
         among, value = self._store.reads.among(list(requests))
         return {item.request: item for item in self._some(f"request_id {among} ORDER BY id", value)}
 
-    def sent(self, actor: str, since: int, limit: int) -> list[Held]:
-        """What somebody decided that came about from a moment on (ms), the latest first."""
-        where = "outcome IN ('done', 'already') AND actor = ? AND ended_at >= ? AND run IS NOT NULL"
-        return self._some(f"{where} ORDER BY ended_at DESC, id DESC LIMIT ?", actor, since, limit)
+    def sent(self, member: str, since: int, limit: int) -> list[Held]:
+        """What a member decided that came about from a moment on (ms), the latest first."""
+        where = "outcome IN ('done', 'already') AND member = ? AND ended_at >= ? AND run IS NOT NULL"
+        return self._some(f"{where} ORDER BY ended_at DESC, id DESC LIMIT ?", member, since, limit)
 
-    def ended_badly(self, actor: str) -> list[Held]:
-        """What somebody decided that did not come about, and that they have not put aside yet."""
+    def ended_badly(self, member: str) -> list[Held]:
+        """What a member decided that did not come about, and that they have not put aside yet."""
         bad = "outcome IS NOT NULL AND outcome NOT IN ('done', 'already', 'undone', 'seen')"
-        return self._some(f"{bad} AND actor = ? ORDER BY id", actor)
+        return self._some(f"{bad} AND member = ? ORDER BY id", member)
 
     def _some(self, where: str, *values: object) -> list[Held]:
         return [_held(row) for row in self._store.reads.rows(f"{_SELECT} WHERE {where}", values)]

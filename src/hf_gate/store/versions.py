@@ -20,4 +20,4 @@ class Shapes:
         return self.revisions[-1]
 
 
-SHAPES: Final = Shapes(("0001", "0002", "0003", "0004", "0005"), Path(__file__).parent / "migrations")
+SHAPES: Final = Shapes(("0001", "0002", "0003", "0004", "0005", "0006"), Path(__file__).parent / "migrations")

@@ -33,7 +33,7 @@ class Aim:
     pick: str
     able: Collection[str]
     repos: Collection[int]
-    member: str
+    own: Collection[str]  # names and ids, in lower case, of the account whose requests nobody but others decide
     protected: Collection[str] = ()
 
 
@@ -110,15 +110,16 @@ def _why(db: Database, aim: Aim) -> tuple[str, Sequence[object]]:
     """Why one is left out, as SQL: the first reason that holds."""
     able, able_value = db.among(aim.able)
     repos, repos_value = db.among(aim.repos)
+    own, own_value = db.among(list(aim.own))
     kept, kept_value = db.among([name.lower() for name in aim.protected])
     is_kept = f" WHEN lower(p.username) {kept} OR p.user_id {kept} THEN '{PROTECTED}'" if aim.protected else ""
     sql = (
         f"CASE WHEN r.id IS NULL OR r.record_id IS NULL OR NOT (r.repo_id {repos}) THEN '{GONE}'"
         f" WHEN NOT (r.status {able}) THEN '{STATUS}' || r.status"
         f" WHEN NOT r.is_current OR {LOOK} <> k.ground THEN '{MOVED}'"
-        f" WHEN lower(p.username) = ? THEN '{OWN}'{is_kept}"
+        f" WHEN lower(p.username) {own} OR p.user_id {own} THEN '{OWN}'{is_kept}"
         f" WHEN r.id IN (SELECT y.request_id FROM tray y WHERE y.outcome IS NULL) THEN '{HELD}'"
         f" WHEN r.open_run IS NOT NULL THEN '{CARRIED}' ELSE '' END"
     )
     more = (kept_value, kept_value) if aim.protected else ()
-    return sql, (repos_value, able_value, aim.member.lower(), *more)
+    return sql, (repos_value, able_value, own_value, own_value, *more)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +11,7 @@ from typing import Final
 import msgspec
 
 from ..domain import events as e
+from ..domain.members import NOBODY, Author
 from ..domain.moments import ms
 from ..domain.rows import ChangeRow, RunRow
 from ..errors import Guarded
@@ -29,6 +31,7 @@ class Order:
     after: str
     reason: str | None
     total: int
+    author: Author = NOBODY
 
 
 def begin_bulk(store: StorePort, order: Order, parts: Iterable[Sequence[int]], now: datetime) -> RunRow:
@@ -38,8 +41,10 @@ def begin_bulk(store: StorePort, order: Order, parts: Iterable[Sequence[int]], n
     Raises `Guarded`, and leaves it so, when others can be decided by then than were shown.
     """
     run = RunRow(
-        id=order.ident, kind=BULK, actor=order.actor, state=STOPPED, made_at=ms(now), total=order.total
+        id=order.ident, kind=BULK, actor=order.actor, state=STOPPED, made_at=ms(now), total=order.total,
+        member=order.author.member, account=order.author.account, is_free=order.author.is_free,
     )  # fmt: skip
+    verbs = Counter[str]()
     with store.writing() as write:
         write.run(run)
     n = 0
@@ -50,13 +55,15 @@ def begin_bulk(store: StorePort, order: Order, parts: Iterable[Sequence[int]], n
             if row.request is None:
                 continue
             n += 1
-            change = msgspec.json.encode(direct_change(row, order.after, order.reason))
-            changes.append(ChangeRow(run=run.id, n=n, repo=row.repo, request=row.id, change=change))
+            change = direct_change(row, order.after, order.reason)
+            verbs[change.verb] += 1
+            document = msgspec.json.encode(change)
+            changes.append(ChangeRow(run=run.id, n=n, repo=row.repo, request=row.id, change=document))
         with store.writing() as write:
             write.changes(changes)
     if n != order.total:
         raise Guarded(f"{n:,} can be decided now, {order.total:,} were shown; nothing was sent.", hint="Look again.")
-    begun = msgspec.structs.replace(run, state=READY)
+    begun = msgspec.structs.replace(run, state=READY, verbs=verbs)
     approved = e.PlanApproved(run=run.id, changes=n)
     with store.writing() as write:
         write.run(begun)

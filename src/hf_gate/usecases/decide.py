@@ -6,6 +6,7 @@ to nobody (a repo that hides names, somebody who never asked) is decided by what
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import tzinfo
@@ -16,6 +17,7 @@ from ..domain import events as e
 from ..domain.grants import end_of
 from ..domain.ids import Person, Repo
 from ..domain.lifecycle import Status
+from ..domain.members import NOBODY, Author
 from ..domain.moments import moment_of, ms
 from ..domain.outcomes import Ends, Kind, Outcome, law_of
 from ..domain.requests import AccessRequest, Decision, Target, target_of
@@ -66,6 +68,7 @@ class Direct:
     clock: ClockPort
     zone: tzinfo
     actor: str
+    author: Author = NOBODY
     progress: Callable[[int], None] = lambda _: None
     say: Callable[[str], None] = lambda _: None
 
@@ -187,11 +190,16 @@ class Direct:
     def _begin(self, cases: Sequence[Case], choice: Choice, ident: str) -> RunRow:
         """The run with its changes, approved, and the note; one transaction. Nothing was sent yet."""
         at = self._at()
-        run = RunRow(id=ident, kind=DIRECT, actor=self.actor, state=READY, made_at=at, total=len(cases))
+        verbs = Counter(change_in(case, choice).verb for case in cases if case.early is None)
+        run = RunRow(
+            id=ident, kind=DIRECT, actor=self.actor, state=READY, made_at=at, total=len(cases), verbs=verbs,
+            member=self.author.member, account=self.author.account, is_free=self.author.is_free,
+        )  # fmt: skip
+        changes = [change_row(run, case, choice) for case in cases]
         approved = e.PlanApproved(run=ident, changes=len(cases))
         with self.store.writing() as write:
             write.run(run)
-            write.changes([change_row(run, case, choice) for case in cases])
+            write.changes(changes)
             write.append(None, [e.Entry(event=approved, at=at, actor=self.actor)])
             for repo, here in by_repo(cases).items():
                 write.append(repo, [entry for case in here for entry in self._early(case, choice, run, at)])

@@ -13,6 +13,7 @@ from ..domain.events import Entry
 from ..domain.forms import GateForm
 from ..domain.ids import Person, Repo
 from ..domain.ledger import Checkpoint, Link
+from ..domain.members import Member
 from ..domain.outcomes import Outcome
 from ..domain.query import Query
 from ..domain.requests import AccessRequest, Decision
@@ -161,6 +162,8 @@ class StorePort(Protocol):
     def run(self, ident: str) -> RunRow | None: ...
     def run_of_plan(self, digest: str) -> RunRow | None: ...
     def runs(self, limit: int = 50) -> Sequence[RunRow]: ...
+    def runs_since(self, at: int) -> Sequence[RunRow]: ...
+    def members(self) -> Sequence[Member]: ...
     def changes(
         self,
         run: str,

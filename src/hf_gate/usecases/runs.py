@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final, TypeAlias
@@ -10,6 +11,7 @@ import msgspec
 
 from ..domain import events as e
 from ..domain.lifecycle import Status
+from ..domain.members import NOBODY, Author
 from ..domain.moments import iso, moment_of, ms
 from ..domain.outcomes import Kind
 from ..errors import Guarded, StoreDamaged, UsageError
@@ -74,7 +76,9 @@ def _is_in_force(change: Change, versions: Versions) -> bool:
     return not any(pair) or pair in versions
 
 
-def begin(store: StorePort, plan: Plan, *, ident: str, kind: str, actor: str, now: datetime) -> RunRow:
+def begin(
+    store: StorePort, plan: Plan, *, ident: str, kind: str, actor: str, now: datetime, author: Author = NOBODY
+) -> RunRow:
     """The run of a plan: the one that was begun before, or a new one, approved and written down. Sends nothing.
 
     Refuses a plan whose numbers mean other requests here, as after a store was lost and read anew.
@@ -84,7 +88,11 @@ def begin(store: StorePort, plan: Plan, *, ident: str, kind: str, actor: str, no
         return earlier
     _check_rows(store, plan.changes)
     at = ms(now)
-    run = RunRow(id=ident, kind=kind, actor=actor, state=READY, made_at=at, plan=plan.digest, total=len(plan.changes))
+    run = RunRow(
+        id=ident, kind=kind, actor=actor, state=READY, made_at=at, plan=plan.digest, total=len(plan.changes),
+        verbs=Counter(change.verb for change in plan.changes), member=author.member, account=author.account,
+        is_free=author.is_free,
+    )  # fmt: skip
     with store.writing() as write:
         write.plan(plan.digest, msgspec.json.encode(plan), at)
         write.run(run)

@@ -12,8 +12,8 @@ from datetime import datetime
 from typing import Final, Protocol
 
 from ..domain.grants import end_of
-from ..domain.ids import Repo
 from ..domain.lifecycle import MOVES, TARGET_OF, Status
+from ..domain.members import Member
 from ..domain.moments import moment_of, ms
 from ..domain.outcomes import Kind, Outcome
 from ..domain.requests import Target, checked_reason, target_of
@@ -48,7 +48,7 @@ class Wish:
 
     verb: str
     seen: Mapping[int, str]  # the store's number of each request to its ground
-    actor: str
+    by: Member
     reason: str | None = None
     until: str | None = None
 
@@ -65,16 +65,16 @@ class Taken:
 
 @dataclass(slots=True)
 class Clearing:
-    """Takes decisions in and lets them leave. `direct_of` decides as somebody; `problem` says why the last ones stayed.
+    """Takes decisions in and lets them leave. `problem` says why the last ones stayed.
 
-    `may`: whether somebody may still decide at a repo when their decision leaves.
+    `direct_of` decides as an actor and a member's own id. `may`: whether a decision may still leave when its time comes.
     """
 
     store: StorePort
     tray: TrayPort
-    direct_of: Callable[[str], Direct]
+    direct_of: Callable[[str, str | None], Direct]
     new_id: Callable[[], str]
-    may: Callable[[str, Repo], bool] = lambda _, __: True
+    may: Callable[[Held, RequestRow], bool] = lambda _, __: True
     problem: str | None = None
 
     def take(self, wish: Wish, now: datetime, hold: float | None) -> Taken:
@@ -98,7 +98,8 @@ class Clearing:
                 ground=wish.seen[row.id],
                 verb=wish.verb,
                 reason=reason if wish.verb in {"reset", "reject"} else None,
-                actor=wish.actor,
+                actor=wish.by.name,
+                member=wish.by.id,
                 batch=batch,
                 made_at=at,
                 leaves_at=None if hold is None else at + round(hold * 1000),
@@ -113,9 +114,9 @@ class Clearing:
 
     def send_due(self, now: datetime) -> int:
         """Sends those whose time has come; how many found their end. What could not be sent stays, and is tried again."""
-        groups: dict[tuple[str, str, str | None], list[Held]] = {}
+        groups: dict[tuple[str | None, ...], list[Held]] = {}
         for item in self.tray.due(ms(now)):
-            groups.setdefault((item.actor, item.verb, item.until), []).append(item)
+            groups.setdefault((item.actor, item.member, item.verb, item.until), []).append(item)
         return sum(self._send(items, ms(now)) for items in groups.values())
 
     def _send(self, items: Sequence[Held], now: int) -> int:
@@ -134,7 +135,7 @@ class Clearing:
         self.tray.carried_by([item.id for item in ready], run)
         asks = [Ask(rows[item.request].repo, _target(rows[item.request]), item.reason) for item in ready]
         try:
-            decided = self.direct_of(first.actor).decide(
+            decided = self.direct_of(first.actor, first.member).decide(
                 asks, Choice(TARGET_OF[first.verb], until=first.until), ident=run
             )
         except HfGateError as problem:
@@ -149,13 +150,16 @@ class Clearing:
         """How a decision ends that must not leave; None: it may."""
         if row is None or ground_of(row) != item.ground:
             return Kind.STALE, _moved(row)
-        if not self.may(item.actor, row.repo):
+        if not self.may(item, row):
             return Kind.REFUSED, f"{item.actor} may not decide here any more"
         return (Kind.STALE, f"{item.until} was over when it was to leave") if is_late else None
 
     def _is_ahead(self, item: Held, now: int) -> bool:
         """Whether the end that an acceptance was given is still to come: it may have lain here for long."""
-        return item.until is None or ms(end_of(item.until, moment_of(now), self.direct_of(item.actor).zone)) > now
+        return (
+            item.until is None
+            or ms(end_of(item.until, moment_of(now), self.direct_of(item.actor, item.member).zone)) > now
+        )
 
     def _told(self, cases: Iterable[tuple[Held, Outcome, ChangeRow | None]], now: int) -> int:
         ended, left = [], []
@@ -192,7 +196,7 @@ class Clearing:
             self.tray.carried_by([item.id for item in items], None)
             return 0
         if not is_over(run) or self.store.changes(ident, UNDER_WAY, 1):
-            direct = self.direct_of(run.actor)
+            direct = self.direct_of(run.actor, run.member)
             Carrier(self.store, direct.hub, direct.clock, direct.zone).settle_left(run)
         states = {row.request: row for row in self.store.changes(ident)}
         ended = [
@@ -208,8 +212,8 @@ def _check(row: RequestRow, wish: Wish) -> None:
     status = row.state.status
     if not any(move.verb == wish.verb and move.before == status for move in MOVES):
         raise UsageError(f"a request that is {status} cannot be decided so: {wish.verb}.", hint="Look at it again.")
-    name = row.person.identity.username
-    if name and name.lower() == wish.actor.lower():
+    who = row.person.identity
+    if wish.by.is_own(who.username, who.user_id):
         raise NotAllowed("nobody decides a request of their own.", hint="Somebody else has to look at it.")
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import takewhile
 from typing import Final, NamedTuple
@@ -13,6 +13,7 @@ import msgspec
 from ..domain import events as e
 from ..domain.ledger import DESK, Break, Checkpoint, Link, against, prove
 from ..domain.lifecycle import STATUSES
+from ..domain.members import Member
 from ..domain.state import WITHDRAWN, RequestState, evolve
 from . import keys
 from .ports import RequestRow, StorePort
@@ -149,10 +150,66 @@ def _refolded(store: StorePort, chains: Sequence[str]) -> Iterator[Break]:
         yield from _differing(fold, told)
         yield from fold.broken
         promoted |= fold.promoted
+        if chain == DESK:
+            yield from _differing_members(store, fold)
     yield from _untold(store, told)
     for policy, digest in sorted(acting.items()):
         if (policy, digest) not in promoted:
             yield Break(DESK, 0, f"policy {policy} may act as {digest[:8]}, and no entry tells who promoted that")
+
+
+def _differing_members(store: StorePort, fold: _Fold) -> list[Break]:
+    """Where the table of members says something else than the events do."""
+    found: list[Break] = []
+    for _ in range(_LOOKS):  # somebody may have been invited since the events were read
+        rows = store.members()
+        fold.go_on()
+        found = list(_other_members(rows, fold.members))
+        if not found:
+            break
+    return found
+
+
+def _other_members(rows: Sequence[Member], told: Mapping[str, _Told]) -> Iterator[Break]:
+    """Members whose row differs. Those of an older store are entered when the desk starts."""
+    for row in rows:
+        if row.id.startswith("old_"):
+            continue
+        entered = told.get(row.id)
+        if entered is None:
+            yield Break(DESK, 0, f"member {row.name} ({row.id}) is there, and no entry tells who invited them")
+            continue
+        is_in = row.has_link
+        if (row.role, row.repos, is_in) != (entered.role, entered.repos, entered.is_in):
+            yield Break(
+                DESK, 0, f"member {row.name} ({row.id}) has another role, other repos or another link than entered"
+            )
+        elif is_in and row.proven_account != entered.account:
+            yield Break(DESK, 0, f"member {row.name} ({row.id}) has a proven account that no entry tells of")
+    for ident in {ident for ident, one in told.items() if one.is_in} - {row.id for row in rows}:
+        yield Break(DESK, 0, f"member {ident} was invited, and is not there")
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """A member as the events leave them. `account`: the proven one."""
+
+    role: str
+    repos: tuple[str, ...] | None
+    is_in: bool = True
+    account: str | None = None
+
+
+def _member_after(known: _Told | None, event: e.AnyEvent) -> _Told | None:
+    match event:
+        case e.MemberInvited():
+            return _Told(event.role, event.repos)
+        case e.MemberRevoked() if known is not None:
+            return replace(known, is_in=False, account=None)
+        case e.AccountProven() if known is not None:
+            return replace(known, account=event.account)
+        case _:
+            return known
 
 
 def _untold(store: StorePort, told: set[int]) -> Iterator[Break]:
@@ -171,6 +228,7 @@ class _Fold:
     def __init__(self, store: StorePort, chain: str) -> None:
         self.states: dict[int, RequestState] = {}
         self.promoted: set[tuple[str, str]] = set()  # policies, and digests of their versions
+        self.members: dict[str, _Told] = {}
         self.broken: list[Break] = []
         self.chain = chain
         self._store, self._next = store, 1
@@ -189,6 +247,10 @@ class _Fold:
                 )
             if isinstance(event, e.PolicyPromoted):
                 self.promoted.add((event.policy, event.digest))
+            if isinstance(event, e.MemberInvited | e.MemberRevoked | e.AccountProven):
+                told = _member_after(self.members.get(event.member), event)
+                if told is not None:
+                    self.members[event.member] = told
             if (
                 link.request is not None
                 and (state := evolve(self.states.get(link.request), event, link.at)) is not None

@@ -182,7 +182,7 @@ class _Api:
         def work(visit: Visit) -> BaseModel:
             rows = {one.id: request_of(visit, one.id) for one in decisions.requests}
             seen = {rows[one.id].id: one.version for one in decisions.requests}
-            wish = Wish(decisions.verb, seen, visit.member.name, decisions.reason)
+            wish = Wish(decisions.verb, seen, visit.member, decisions.reason)
             taken = visit.office.clearing.take(wish, visit.now, decisions.hold)
             visit.office.wake.set()
             out = {row.id for row in taken.moved} | {item.request for item in taken.clashes}
@@ -266,7 +266,7 @@ def _no(status: int, error: str, hint: str) -> Response:
 
 
 def _mine(visit: Visit) -> list[Held]:
-    return [item for item in visit.office.tray.waiting() if item.actor == visit.member.name and item.run is None]
+    return [item for item in visit.office.tray.waiting() if item.member == visit.member.id and item.run is None]
 
 
 def _out(row: RequestRow) -> RequestOut:

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from ..domain.members import Member, Role
 from ..errors import HfGateError, HubUnavailable, NotAllowed, Offline, Stale, StoreUnavailable, UsageError
 from . import (
+    accounts,
     api,
     audit,
     bulk,
@@ -39,6 +40,7 @@ from . import (
     tray,
     words,
 )
+from .accounts import is_loopback
 from .ending import day_of
 from .office import Office
 from .shield import BIGGEST, Shield
@@ -124,6 +126,7 @@ WAYS: Final = (
     Way("POST", "/theme", _VIEWER, keys.theme),
     Way("GET", "/first-steps", _VIEWER, first.page),
     Way("GET", "/settings", _VIEWER, members.page),
+    Way("POST", "/settings/prove", _VIEWER, members.prove),
     Way("POST", "/settings/invite", _ADMIN, members.invite),
     Way("POST", "/settings/revoke", _ADMIN, members.revoke),
 )
@@ -192,7 +195,7 @@ class Desk:
             ("GET", "/static/{name}", self.static), ("GET", "/sign-in", self.sign_in),
             ("POST", "/sign-in", self.sign_in_by_form), ("POST", "/sign-out", self.sign_out),
             ("GET", "/healthz", self.healthz), ("GET", "/readyz", self.readyz), ("POST", "/terminal", self.terminal),
-            ("GET", "/metrics", self.metrics),
+            ("GET", "/metrics", self.metrics), ("POST", "/account/prove", self.prove_account),
         )  # fmt: skip
 
     async def static(self, name: str) -> Response:
@@ -233,6 +236,12 @@ class Desk:
         if terminal is None:
             return Response("", 404)
         return await self.aside(lambda: terminal.answer(request.headers.get("authorization", ""), body))
+
+    async def prove_account(self, request: Request) -> Response:
+        """What `hf-gate ui prove LINK` sends. A token is taken only where nobody on the way can read it."""
+        body = await _body(request)
+        is_private = self.office.is_https or (request.client is not None and is_loopback(request.client.host))
+        return await self.aside(lambda: accounts.answer(self.office, body, is_private=is_private))
 
     async def healthz(self) -> Response:
         """Whether this process answers."""

@@ -60,7 +60,7 @@ def select(visit: Visit) -> Response:
     office, pick, do = visit.office, visit.selection, visit.said("do")
     rows = [request_of(visit, key) for key in visit.sent.get("key", [])[:_PAGE] if key]
     if do == "add":
-        office.picks.add(pick, visit.member.name, [row.id for row in rows], ms(visit.now))
+        office.picks.add(pick, visit.member.id, [row.id for row in rows], ms(visit.now))
     elif do == "remove":
         office.picks.remove(pick, [row.id for row in rows])
     elif do == "all":
@@ -79,7 +79,7 @@ def _select_all(visit: Visit, pick: str) -> None:
     asked, office = asked_of(visit, visit.said("q")), visit.office
     if asked.problem is not None:
         raise asked.problem
-    office.picks.fill(pick, visit.member.name, scoped(visit, asked.query), ms(visit.now), office.zone)
+    office.picks.fill(pick, visit.member.id, scoped(visit, asked.query), ms(visit.now), office.zone)
 
 
 def bar(visit: Visit, text: str) -> dict[str, Any]:
@@ -99,9 +99,9 @@ def begin(visit: Visit) -> Response:
         raise Refused("Nothing was decided.", hint="Choose what shall become of the selection.")
     rows = [request_of(visit, key) for key in visit.sent.get("key", [])[:_PAGE] if key]
     if rows:
-        office.picks.add(visit.selection, visit.member.name, [row.id for row in rows], ms(visit.now))
+        office.picks.add(visit.selection, visit.member.id, [row.id for row in rows], ms(visit.now))
     ident = new_id("b")
-    if not office.picks.freeze(visit.selection, ident, visit.member.name, ms(visit.now)):
+    if not office.picks.freeze(visit.selection, ident, visit.member.id, ms(visit.now)):
         raise Refused("Nobody is selected.", hint="Tick some rows first, or press x on them.")
     return to_weigh(visit, ident, verb)
 
@@ -135,7 +135,7 @@ def weigh(visit: Visit, pick: str, verb: str) -> Weighed:
     protected = office.place.desk.guards.protected if verb != "accept" else ()
     able = {move.before.value for move in MOVES if move.verb == verb and move.before is not None}
     repos = [row.id for row in office.repos(visit.member)]
-    found = Weighed(verb, Aim(pick, able, repos, visit.member.name, protected))
+    found = Weighed(verb, Aim(pick, able, repos, visit.member.own_keys, protected))
     for heap in weighing.heaps(office.store, found.aim):
         if heap.why:
             found.out[_OUT.get(heap.why) or f"{heap.status}, which cannot be decided so"] += heap.n
@@ -159,7 +159,7 @@ def _count(found: Weighed, heap: Heap) -> None:
 
 def _mine(visit: Visit) -> str:
     pick = visit.params["id"]
-    if not pick.startswith("b_") or visit.office.picks.owner(pick) != visit.member.name:
+    if not pick.startswith("b_") or visit.office.picks.owner(pick) != visit.member.id:
         raise NotFound
     return pick
 
@@ -245,7 +245,7 @@ def confirm(visit: Visit) -> Response:
     rows = [row for part in _rows(visit, weighed) for row in part]
     seen = {row.id: ground_of(row) for row in rows}
     hold = visit.office.hold if len(rows) == 1 else max(HOLD, visit.office.hold)
-    visit.office.clearing.take(Wish(verb, seen, visit.member.name, told), visit.now, hold)
+    visit.office.clearing.take(Wish(verb, seen, visit.member, told), visit.now, hold)
     visit.office.picks.let_go(visit.selection, pick)
     visit.office.wake.set()
     return RedirectResponse(_back(visit), 303)

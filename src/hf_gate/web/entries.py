@@ -26,7 +26,8 @@ WORDS: Final[Mapping[str, str]] = {
     "RequestSeen": "seen", "RequestChanged": "reads differently", "StatusMoved": "moved outside", "RequestWithdrawn": "withdrawn",
     "VerdictReached": "verdict", "PlanApproved": "run begun", "ChangeStarted": "change begun", "ChangeSettled": "change ended",
     "GrantDated": "end of access", "NoteWritten": "note", "PolicyPromoted": "policy promoted", "RunEnded": "run ended",
-    "SyncEnded": "read whole",
+    "SyncEnded": "read whole", "MemberInvited": "member invited", "MemberRevoked": "member revoked",
+    "AccountProven": "account proven", "PlanAgreed": "plan agreed to",
 }  # fmt: skip
 """What kinds of entries are called on the page."""
 _VERBS: Final = {"accepted": "accept", "rejected": "reject", "reset": "reset", "pending": "cancel"}

@@ -12,8 +12,9 @@ from ..domain.ids import Repo
 from ..domain.members import MEANING, ROLES, Role
 from ..domain.moments import ms
 from . import words
+from .accounts import link_for
 from .proofs import is_whole, must_be_whole
-from .terminal import invited
+from .terminal import account_of, invited
 from .visit import Refused, Visit
 
 ACTS: Final = (
@@ -39,7 +40,7 @@ def _where(visit: Visit) -> list[tuple[Repo, str]]:
     return [(row.repo, may) for row in visit.office.repos(visit.member)]
 
 
-def page(visit: Visit, link: str | None = None, for_whom: str | None = None) -> Response:
+def page(visit: Visit, link: str | None = None, for_whom: str | None = None, proof: str | None = None) -> Response:
     """What a member may see of the others; links are shown once, when they are made."""
     is_admin = visit.member.role is Role.ADMIN and is_whole(visit)
     clock = wiring.now()
@@ -57,6 +58,9 @@ def page(visit: Visit, link: str | None = None, for_whom: str | None = None) -> 
         most=_WHERE,
         link=link,
         invited=for_whom,
+        proof=proof,
+        hub=wiring.hub_name(visit.office.settings),
+        account_of=account_of,
         is_admin=is_admin,
         headers={"cache-control": "no-store"},
     )
@@ -65,10 +69,17 @@ def page(visit: Visit, link: str | None = None, for_whom: str | None = None) -> 
 def invite(visit: Visit) -> Response:
     """Makes a personal link; an earlier one of the same name is not valid any more."""
     _check(visit)
-    wish = {"name": visit.said("name"), "role": visit.said("role"), "repos": visit.said("repos").split()}
-    member, secret = invited(wish, visit.office), secrets.token_urlsafe(32)
-    visit.office.members.invite(member, secret)
+    wish = {key: visit.said(key) for key in ("name", "role", "account")} | {"repos": visit.said("repos").split()}
+    secret = secrets.token_urlsafe(32)
+    member = visit.office.invite(invited(wish, visit.office), secret, visit.member.name)
     return page(visit, link=secret, for_whom=member.name)
+
+
+def prove(visit: Visit) -> Response:
+    """Makes a one-time link by which this member proves their Hub account."""
+    if visit.member.proven_account is not None:
+        raise Refused("Your account is proven already.")
+    return page(visit, proof=link_for(visit.office, visit.member))
 
 
 def _check(visit: Visit) -> None:
@@ -83,5 +94,5 @@ def revoke(visit: Visit) -> Response:
     member = visit.office.members.named(name)
     if member is None:
         raise Refused("There is no such member.")
-    visit.office.put_out(member)
+    visit.office.put_out(member, visit.member.name)
     return visit.back("/settings")

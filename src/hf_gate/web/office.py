@@ -16,9 +16,10 @@ from zoneinfo import ZoneInfo
 from .. import joining, wiring
 from ..config import Settings
 from ..domain.ids import Repo
-from ..domain.members import Member, Role
+from ..domain.members import Author, Member, Role
 from ..domain.moments import ms
-from ..domain.rows import RepoRow
+from ..domain.rows import RepoRow, RequestRow
+from ..domain.tray import Held
 from ..errors import HfGateError
 from ..hub.client import Hub
 from ..policy.spelling import glob_matches
@@ -30,6 +31,7 @@ from ..usecases.decide import Direct
 from ..usecases.judging import Court
 from ..usecases.tray import Clearing
 from .looking import Looks
+from .one_time import OneTimeCodes
 
 _LOOK: Final = 2.0  # seconds between two looks at the files of the desk
 _WATCHED: Final = 180.0  # seconds
@@ -62,11 +64,13 @@ class Office:
     owner: str
     hold: float = 10.0
     url: str = ""
+    owner_id: str | None = None  # the owner's account id, as the Hub told it
     token_role: str | None = None  # as the Hub told it: write, read, fineGrained
     pulse: Pulse = field(default_factory=Pulse)
     wake: threading.Event = field(default_factory=threading.Event)
     read_now: Callable[[], None] = lambda: None
     looks: Looks = field(default_factory=Looks)
+    account_codes: OneTimeCodes = field(default_factory=OneTimeCodes)
     _hall: tuple[joining.Bench, joining.Hall] | None = None
     _looked_at: float | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -122,9 +126,11 @@ class Office:
         """This moment, by the clock of the Hub client."""
         return self.clock.now()
 
-    def direct(self, actor: str) -> Direct:
-        """What decides as somebody."""
-        return Direct(self.store, self.hub, self.clock, self.zone, actor)
+    def direct(self, actor: str, member: str | None = None) -> Direct:
+        """Decides as somebody. `member`: their own id."""
+        found = self.member_of_id(member)
+        author = Author(member=member, account=None if found is None else found.proven_account)
+        return Direct(self.store, self.hub, self.clock, self.zone, actor, author=author)
 
     @property
     def is_watched(self) -> bool:
@@ -139,19 +145,50 @@ class Office:
 
     # ---- people ------------------------------------------------------------------------------------------------------
 
+    @cached_property
+    def owner_member(self) -> Member:
+        """The account whose token the desk uses. The Hub told whose it is, so it is proven."""
+        proven_at = None if self.owner_id is None else 0
+        return Member(
+            name=self.owner,
+            role=Role.ADMIN,
+            has_link=True,
+            id=f"owner:{self.owner_id or self.owner}",
+            user_id=self.owner_id,
+            proven_at=proven_at,
+        )
+
+    def admit_owner(self) -> None:
+        """Says in the store who the owner is. A member invited under the owner's name is somebody else, and is put out."""
+        self.members.enter_older(self.owner, self.owner_member.id, ms(self.now()))
+        namesake = self.members.named(self.owner)
+        if namesake is not None and namesake.has_link:
+            self.put_out(namesake, self.owner)
+
     def member(self, name: str) -> Member | None:
         """Somebody who may be here now: the owner of the token, or who was invited and still is."""
         if name == self.owner:
-            return Member(name=name, role=Role.ADMIN)
+            return self.owner_member
         found = self.members.named(name)
         return found if found is not None and found.has_link else None
 
-    def put_out(self, member: Member) -> None:
-        """Takes somebody's link, sessions, selection and what has not left their tray: whoever has the name next inherits none."""
-        self.members.invite(member, None)
-        waiting = [item.id for item in self.tray.waiting() if item.actor == member.name]
-        self.tray.take_back(waiting, ms(self.now()))
-        self.picks.clear(f"s_{member.name}")
+    def member_of_id(self, ident: str | None) -> Member | None:
+        """The same by a member's own id."""
+        if ident == self.owner_member.id:
+            return self.owner_member
+        found = None if ident is None else self.members.of_id(ident)
+        return found if found is not None and found.has_link else None
+
+    def invite(self, member: Member, secret: str, by: str | None = None) -> Member:
+        """Lets somebody in by a link. `by`: the actor in the ledger, else the owner."""
+        return self.members.invite(member, secret, by or self.owner, ms(self.now()))
+
+    def put_out(self, member: Member, by: str | None = None) -> None:
+        """Takes somebody's link, sessions, views, selection and what has not left their tray; their runs stop."""
+        at = ms(self.now())
+        self.members.revoke(member, by or self.owner, at)
+        self.tray.take_back([item.id for item in self.tray.waiting() if item.member == member.id], at)
+        self.picks.clear(f"s_{member.id}")
 
     def repos(self, member: Member) -> list[RepoRow]:
         """The repos that somebody sees, in the order of their names."""
@@ -162,10 +199,15 @@ class Office:
         ours = None if self.place.folder is None else self.place.desk.repos
         return _names(ours, repo) and _names(member.repos, repo)
 
-    def _may_decide(self, name: str, repo: Repo) -> bool:
-        """Whether a decision of somebody may leave now: whoever was put out meanwhile, or sees less, decides nothing more."""
-        member = self.member(name)
-        return member is not None and member.role.covers(Role.REVIEWER) and self.sees(member, repo)
+    def _may_decide(self, item: Held, row: RequestRow) -> bool:
+        """Whether a decision may leave now: its member is in, may decide at that repo, and it is not about themselves."""
+        member, who = self.member_of_id(item.member), row.person.identity
+        return (
+            member is not None
+            and member.role.covers(Role.REVIEWER)
+            and self.sees(member, row.repo)
+            and not member.is_own(who.username, who.user_id)
+        )
 
     # ---- policies, as the files have them now ------------------------------------------------------------------------
 

@@ -297,12 +297,13 @@ def decide(visit: Visit) -> Response:
         raise Refused("No repo is ticked.", hint="Tick where the decision shall hold.")
     office, ident = visit.office, new_id("b")
     if len(seen) == 1 and verb in {"accept", "cancel"}:  # as by the button of its row: the tray can be taken back
-        taken = office.clearing.take(Wish(verb, seen, visit.member.name), visit.now, office.hold)
+        taken = office.clearing.take(Wish(verb, seen, visit.member), visit.now, office.hold)
         if not taken.count:
-            other = next((item.actor for item in taken.clashes), "somebody")
-            who = "You have" if other == visit.member.name else f"{other} has"
+            other = next(iter(taken.clashes), None)
+            is_mine = other is not None and other.member == visit.member.id
+            who = "You have" if is_mine else f"{'somebody' if other is None else other.actor} has"
             raise Refused(f"Nothing was decided: {who} decided this already.", hint="It is in a tray.", status=409)
         office.wake.set()
         return visit.back(href_of(people[0]))
-    office.picks.add(ident, visit.member.name, seen, ms(visit.now))
+    office.picks.add(ident, visit.member.id, seen, ms(visit.now))
     return to_weigh(visit, ident, verb)

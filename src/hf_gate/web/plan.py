@@ -12,7 +12,7 @@ import msgspec
 from starlette.responses import RedirectResponse, Response
 
 from ..domain.ids import Repo
-from ..domain.members import Role
+from ..domain.members import Member, Role
 from ..domain.moments import moment_of
 from ..domain.rows import RunRow
 from ..errors import Guarded
@@ -268,7 +268,7 @@ def _refusal(office: Office, plan: Plan, visit: Visit) -> tuple[str, str]:
             return "The policies of this desk cannot be read now, so a plan of theirs is not let go.", ""
         digest = policies_digest(bench.policies) if plan.plan.policy_digest else None
         versions = run_cases.versions_of(bench.policies)
-    own = next((n for n, change in enumerate(plan.changes, start=1) if _is_own(change, visit.member.name)), None)
+    own = next((n for n, change in enumerate(plan.changes, start=1) if _is_own(change, visit.member)), None)
     if own is not None:
         no = f"Nobody decides a request of their own, and change {own} is about yours."
         return no, "Leave it out, or let somebody else let it go."
@@ -280,10 +280,10 @@ def _refusal(office: Office, plan: Plan, visit: Visit) -> tuple[str, str]:
     return "", ""
 
 
-def _is_own(change: Change, name: str) -> bool:
+def _is_own(change: Change, member: Member) -> bool:
     """Whether somebody would decide about themselves; what a policy or the end of a grant decides nobody does."""
     is_personal = not change.policy and change.rule != run_cases.UNTIL
-    return is_personal and (change.user or "").lower() == name.lower()
+    return is_personal and member.is_own(change.user, change.user_id)
 
 
 def _waiting(office: Office) -> int:

@@ -114,7 +114,7 @@ def _file(text: str, kind: str, by: str | None) -> str:
 
 def views_of(visit: Visit, asked: Asked, cells: Sequence[Cell], by: str | None = None) -> list[dict[str, object]]:
     """The saved views, each with how many it holds where that is known without looking."""
-    own = visit.office.members.views(visit.member.name)
+    own = visit.office.members.views(visit.member.id)
     named = [*((name, query, False) for name, query in VIEWS), *((name, query, True) for name, query in own)]
     return [
         {
@@ -141,11 +141,11 @@ def save_view(visit: Visit) -> Response:
     if not name:
         raise Refused("A view needs a name.")
     if visit.said("do") == "forget":
-        visit.office.members.save_view(visit.member.name, name, None, ms(visit.now))
+        visit.office.members.save_view(visit.member.id, name, None, ms(visit.now))
         return visit.back()
     if (problem := asked_of(visit, query).problem) is not None:
         raise problem
-    visit.office.members.save_view(visit.member.name, name, query, ms(visit.now))
+    visit.office.members.save_view(visit.member.id, name, query, ms(visit.now))
     return RedirectResponse(address(query), 303)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import ipaddress
 import logging
 import signal
 import socket
@@ -16,6 +15,7 @@ from urllib.parse import urlsplit
 
 from ..domain.ids import Repo
 from ..errors import UsageError
+from .accounts import is_loopback
 from .app import build
 from .carrying import carrying_of
 from .keeper import Keeper
@@ -113,16 +113,6 @@ def _logged() -> Iterator[None]:
         yield
     finally:
         log.removeHandler(handler)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach it."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def hosts_of(host: str, port: int, public: str | None = None) -> frozenset[str] | None:

@@ -36,10 +36,8 @@ class Door:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        """Whoever was invited by the name of the account whose token it is now is somebody else, and not the owner."""
-        namesake = self.office.members.named(self.office.owner)
-        if namesake is not None and namesake.has_link:
-            self.office.put_out(namesake)
+        """The owner is the account whose token it is now."""
+        self.office.admit_owner()
 
     def link(self) -> str:
         """A new secret that opens the door once, within a quarter of an hour."""

@@ -20,6 +20,7 @@ from ..domain.members import NAME, ROLES, TAKEN, Member, Role
 from ..domain.moments import ms
 from ..errors import HfGateError, UsageError
 from ..locks import announced
+from .accounts import account_named
 from .office import Office
 from .sign_in import Door
 
@@ -63,10 +64,11 @@ class Terminal:
             case "link":
                 return {"login_url": f"{office.url}/sign-in?t={self._door.link()}"}
             case "invite":
-                member = invited(asked, office)
                 secret = secrets.token_urlsafe(32)
-                office.members.invite(member, secret)
-                return {"name": member.name, "role": member.role.value, "link": f"{office.url}/sign-in?t={secret}"}
+                member = office.invite(invited(asked, office), secret)
+                link = f"{office.url}/sign-in?t={secret}"
+                account = {"account": account_of(member), "account_id": member.user_id}
+                return {"name": member.name, "role": member.role.value, "link": link, **account}
             case "revoke":
                 known = office.members.named(str(asked.get("name")))
                 if known is None:
@@ -90,7 +92,26 @@ def invited(asked: Mapping[str, Any], office: Office) -> Member:
     if role not in ROLES:
         raise UsageError(f"{role!r} is no role.", hint="It is viewer, reviewer or admin.")
     globs = tuple(str(glob) for glob in asked.get("repos") or ()) or None
-    return Member(name=name, role=Role(role), repos=globs, made_at=ms(office.now()))
+    account, user_id = _account(office, name, str(asked.get("account") or "").strip())
+    return Member(
+        name=name, role=Role(role), repos=globs, made_at=ms(office.now()), account=account, user_id=user_id
+    )  # fmt: skip
+
+
+def _account(office: Office, name: str, account: str) -> tuple[str | None, str | None]:
+    """The Hub account that is meant: the one that was named, else the one that is called like the member."""
+    if account:
+        return account_named(office, account, is_guess=False) or (None, None)
+    known = office.members.named(name)
+    if known is not None and known.has_link:
+        return None, None  # it stays as it is
+    found = account_named(office, name, is_guess=True)
+    return None, None if found is None else found[1]
+
+
+def account_of(member: Member) -> str | None:
+    """The name of a member's Hub account, as far as it is known."""
+    return member.account or (member.name if member.user_id else None)
 
 
 def _told(member: Member) -> dict[str, Any]:
@@ -99,6 +120,8 @@ def _told(member: Member) -> dict[str, Any]:
         "role": member.role.value,
         "repos": list(member.repos or ()),
         "link": member.has_link,
+        "account": account_of(member),
+        "proven": member.proven_account is not None,
     }
 
 

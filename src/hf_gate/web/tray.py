@@ -45,8 +45,8 @@ class Strip:
 def strip_of(visit: Visit) -> Strip:
     """What this person has in the tray, and what of it did not come about."""
     office = visit.office
-    mine = [item for item in office.tray.waiting() if item.actor == visit.member.name]
-    failed = office.tray.ended_badly(visit.member.name)
+    mine = [item for item in office.tray.waiting() if item.member == visit.member.id]
+    failed = office.tray.ended_badly(visit.member.id)
     rows = office.store.requests([item.request for item in (*mine[:_SHOWN], *failed[:_SHOWN])])
     leaving = [item.leaves_at for item in mine if item.leaves_at is not None and item.run is None]
     left = max(0, -(-(min(leaving) - ms(visit.now)) // 1000)) if leaving else None
@@ -94,7 +94,7 @@ class Sent:
 def _sent(visit: Visit) -> list[Sent]:
     """What this person decided in the last days, the latest first."""
     office = visit.office
-    held = office.tray.sent(visit.member.name, ms(visit.now) - _DAYS * 86_400_000, _MANY)
+    held = office.tray.sent(visit.member.id, ms(visit.now) - _DAYS * 86_400_000, _MANY)
     rows = {
         row.id: row for row in office.store.requests([one.request for one in held]).values() if visit.sees(row.repo)
     }
@@ -126,7 +126,7 @@ def decide(visit: Visit) -> Response:
         _check_reason(verb, reason, allowed=visit.said("silent") == "yes")
     office, until = visit.office, until_of(visit) if verb == "accept" else None
     hold = None if visit.said("when") == "later" else office.hold
-    taken = office.clearing.take(Wish(verb, {row.id: version}, visit.member.name, reason, until), visit.now, hold)
+    taken = office.clearing.take(Wish(verb, {row.id: version}, visit.member, reason, until), visit.now, hold)
     office.wake.set()
     line = lines_of(visit, [row])[0]
     office.looks.gone(row.id, visit.member.name)
@@ -164,11 +164,9 @@ def _lost(visit: Visit, taken: Taken, line: Line) -> Response:
     """Somebody else was there before: what they did is shown, and nothing of ours is sent."""
     if taken.clashes:
         other = taken.clashes[0]
-        who = "You have" if other.actor == visit.member.name else f"{other.actor} has"
+        who = "You have" if other.member == visit.member.id else f"{other.actor} has"
         text = f"{who} decided this already: {other.verb} {line.who}."
-        hint = (
-            "It has not left yet: take it back first." if other.actor == visit.member.name else "It is in their tray."
-        )
+        hint = "It has not left yet: take it back first." if other.member == visit.member.id else "It is in their tray."
     else:
         text, hint = f"Nothing was sent: {line.who} is {line.status} now.", _by_whom(visit, line)
     if visit.is_part:
@@ -202,7 +200,7 @@ def _done(visit: Visit, lines: Sequence[Line], text: str, undone: str = "") -> R
 
 def _mine(visit: Visit) -> list[Held]:
     """Which decisions are meant: those named, or all of this person's; `last`: the latest batch."""
-    waiting = [one for one in visit.office.tray.waiting() if one.actor == visit.member.name and one.run is None]
+    waiting = [one for one in visit.office.tray.waiting() if one.member == visit.member.id and one.run is None]
     if visit.said("key"):
         row = request_of(visit, visit.said("key"))
         return [one for one in waiting if one.request == row.id]
@@ -242,7 +240,7 @@ def send(visit: Visit) -> Response:
 
 def seen(visit: Visit) -> Response:
     """What did not come about has been read."""
-    failed = visit.office.tray.ended_badly(visit.member.name)
+    failed = visit.office.tray.ended_badly(visit.member.id)
     visit.office.tray.seen([one.id for one in failed])
     return _done(visit, [], "Put aside.")
 

@@ -69,7 +69,7 @@ class Visit:
     @property
     def selection(self) -> str:
         """The name of this person's selection in the store; it stays until they clear it."""
-        return f"s_{self.member.name}"
+        return f"s_{self.member.id}"
 
     @property
     def nav(self) -> tuple[tuple[str, str], ...]:

@@ -1,0 +1,48 @@
+"""Members as rows of the store."""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+from ..domain.members import Member, Role
+from .sql import Database, Row
+
+_COLUMNS: Final = "id, name, role, repos, link, made_at, account, user_id, proven_at, revoked_at"
+
+
+def read(db: Database) -> list[Member]:
+    """All of them, by name."""
+    return [_member(row) for row in db.rows(f"SELECT {_COLUMNS} FROM members ORDER BY name")]
+
+
+def by_link(db: Database, digest: str) -> Member | None:
+    """The member whose personal link has this digest."""
+    row = db.row(f"SELECT {_COLUMNS} FROM members WHERE link = ?", (digest,))
+    return None if row is None else _member(row)
+
+
+def write(db: Database, member: Member, link: str | None) -> None:
+    """Keep a member in place of the one of that name. `link`: digest of the personal link."""
+    db.run("DELETE FROM members WHERE name = ?", (member.name,))
+    values = (
+        member.id, member.name, member.role.value, None if member.repos is None else json.dumps(list(member.repos)), link,
+        member.made_at, member.account, member.user_id, member.proven_at, member.revoked_at,
+    )  # fmt: skip
+    db.run(f"INSERT INTO members ({_COLUMNS}) VALUES ({', '.join('?' * len(values))})", values)
+
+
+def _member(row: Row) -> Member:
+    ident, name, role, repos, link, made_at, account, user_id, proven_at, revoked_at = row
+    return Member(
+        name=name,
+        role=Role(role),
+        repos=None if repos is None else tuple(json.loads(repos)),
+        has_link=link is not None,
+        made_at=made_at,
+        id=ident,
+        account=account,
+        user_id=user_id,
+        proven_at=proven_at,
+        revoked_at=revoked_at,
+    )

@@ -1,0 +1,182 @@
+"""Which Hub account a member has: resolved when they are invited, proven when they send a token of their own once.
+
+The desk itself asks its Hub whose token it is. The token goes there and nowhere else, and is not kept.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from starlette.responses import JSONResponse, Response
+
+from .. import wiring
+from ..domain.accounts import Account
+from ..domain.members import Member
+from ..domain.moments import ms
+from ..errors import HfGateError, HubUnavailable, NotAllowed, Offline, PersonNotFound, StoreBusy, UsageError
+from .office import Office
+
+_TOKEN: Final = re.compile(r"[!-~]{8,400}\Z")
+_BIGGEST: Final = 2048  # bytes of a proof
+
+
+class NotProven(Exception):
+    """Why an account is not proven, with the status of the answer."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach it."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def link_for(office: Office, member: Member) -> str:
+    """A link for `hf-gate ui prove`. The code is in the fragment, which browsers send to nobody."""
+    return f"{office.url}/settings#prove={office.account_codes.issue(member.id)}"
+
+
+def account_named(office: Office, name: str, *, is_guess: bool) -> tuple[str, str | None] | None:
+    """Name and id of a Hub account. Of a mere guess nothing is known where the Hub knows no such account or is away."""
+    try:
+        person = office.hub.profile(name).person
+    except PersonNotFound:
+        if is_guess:
+            return None
+        raise UsageError(f"the Hub has no account {name!r}.", hint="Write the name as it stands on the Hub.") from None
+    except HfGateError:
+        if is_guess:
+            return None
+        raise
+    return person.username or name, person.id
+
+
+# ---- the side of the terminal ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ProofLink:
+    """Where a proof goes. `origin` is the desk's address, `code` what it gave out on its settings page."""
+
+    origin: str
+    code: str
+
+
+def proof_link(text: str) -> ProofLink:
+    """Read a link of the settings page; refuse one that would carry a token in the clear."""
+    try:
+        url = urlsplit(text.strip())
+        host, _ = url.hostname or "", url.port
+    except ValueError:
+        host, url = "", urlsplit("")
+    code = url.fragment.removeprefix("prove=")
+    if url.scheme not in {"http", "https"} or not host or url.username or code in {"", url.fragment}:
+        raise UsageError(
+            "that is no link of a desk's settings page.", hint="Open Settings on the desk, get a link, quote it."
+        )
+    if url.scheme == "http" and not (is_loopback(host) or host.endswith(".localhost")):
+        raise UsageError(
+            f"{url.netloc} is plain http: a token sent there can be read on the way; nothing was sent.",
+            hint="The desk needs TLS before it: hf-gate ui --public-url https://HOST",
+        )
+    return ProofLink(f"{url.scheme}://{url.netloc.lower()}", code)
+
+
+def send_proof(link: ProofLink, token: str) -> dict[str, str]:
+    """Show the desk a token, once. It follows no redirect."""
+    url = urlsplit(link.origin)
+    is_local = url.scheme == "http"
+    host = "127.0.0.1" if (url.hostname or "").endswith("localhost") else url.hostname or ""
+    made = HTTPConnection if is_local else HTTPSConnection
+    connection = made(host, url.port, timeout=30)
+    headers = {"host": url.netloc, "origin": link.origin, "content-type": "application/json"}
+    try:
+        connection.request("POST", "/account/prove", json.dumps({"code": link.code, "token": token}), headers)
+        reply = connection.getresponse()
+        body = reply.read(1 << 16)
+        told = json.loads(body) if body.startswith(b"{") else {"error": f"the desk answered {reply.status}."}
+    except (OSError, HTTPException, ValueError) as problem:
+        raise HfGateError(f"the desk at {link.origin} does not answer: {problem}.") from None
+    finally:
+        connection.close()
+    if reply.status != 200:
+        raise UsageError(str(told.get("error") or f"the desk answered {reply.status}."))
+    return {key: str(value) for key, value in told.items()}
+
+
+# ---- the proof -----------------------------------------------------------------------------------------------------------
+
+
+def answer(office: Office, body: bytes, *, is_private: bool) -> Response:
+    """Take one proof. `is_private`: nobody on the way could read it."""
+    if not is_private:
+        error = "a token is taken by https only, or on this machine. Start the desk with --public-url."
+        return JSONResponse({"error": error}, 403)
+    try:
+        return JSONResponse(_proved(office, _read(body)))
+    except NotProven as problem:
+        return JSONResponse({"error": str(problem)}, problem.status)
+
+
+def _read(body: bytes) -> tuple[str, str]:
+    try:
+        sent: Any = json.loads(body) if len(body) <= _BIGGEST else None
+    except (ValueError, RecursionError):
+        sent = None
+    if not isinstance(sent, Mapping):
+        raise NotProven("that is no proof of an account.", 422)
+    code, token = str(sent.get("code") or ""), str(sent.get("token") or "")
+    if not _TOKEN.match(token):  # without one the desk's own would be asked about
+        raise NotProven("there is no token in this proof.", 422)
+    return code, token
+
+
+def _proved(office: Office, sent: tuple[str, str]) -> dict[str, str]:
+    code, token = sent
+    ident = office.account_codes.take(code)
+    member = office.member_of_id(ident)
+    if ident is None or member is None:
+        raise NotProven("this link is not valid any more. Get a new one on the settings page.", 404)
+    try:
+        account = wiring.account_of_token(office.settings, token)
+        user_id = _checked(office, member, account)
+        secret, at = secrets.token_urlsafe(32), ms(office.now())
+        office.members.prove(member, account.name, user_id, secret, at)
+    except (HubUnavailable, Offline, StoreBusy) as problem:
+        office.account_codes.put_back(code, ident)
+        raise NotProven(f"{problem} Try again in a moment.", 503) from None
+    except NotAllowed:
+        hub = wiring.hub_name(office.settings)
+        raise NotProven(f"{hub} does not know this token.", 403) from None
+    except HfGateError as problem:
+        raise NotProven(str(problem), 422) from None
+    link = f"{office.url}/sign-in?t={secret}"
+    return {"name": member.name, "role": member.role.value, "account": account.name, "link": link}
+
+
+def _checked(office: Office, member: Member, account: Account) -> str:
+    """The id of an account that this member may have."""
+    if account.id is None or account.raw.get("type", "user") != "user":
+        raise NotProven("this token is not of a person's account.", 403)
+    if member.account is not None and member.user_id not in {None, account.id}:
+        raise NotProven(f"{member.name} was invited as {member.account}; this token is of {account.name}.", 409)
+    others = (office.owner_member, *(one for one in office.members.all() if one.has_link))
+    other = next((one for one in others if one.proven_account == account.id and one.id != member.id), None)
+    if other is not None:
+        raise NotProven(f"{account.name} is {other.name} here already; one account is one person.", 409)
+    return account.id

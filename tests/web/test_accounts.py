@@ -1,0 +1,202 @@
+"""A member is one Hub account: nobody decides their own request under another name, and an account is proven by its token."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from hf_gate.domain.events import MemberInvited, PlanAgreed
+from hf_gate.domain.members import Member, Role
+from hf_gate.domain.story import sentence
+from hf_gate.domain.tray import ground_of
+from hf_gate.errors import UsageError
+from hf_gate.store.members import OLDER, digest_of
+from hf_gate.usecases.entries import newest, text_of
+from hf_gate.usecases.verify import verify
+from hf_gate.web import accounts
+from hf_gate.web.sign_in import Door
+from tests.web.kit import GOOD, HOST, Room, Visitor
+
+
+def invited(room: Room, by: Visitor, **values: str) -> Visitor:
+    """Somebody who opened the link that the settings page made."""
+    page = by.post("/settings/invite", {"role": "reviewer", "repos": "", **values})
+    assert page.status == 200, page.body
+    link = re.search(r"/sign-in\?t=([\w-]+)", page.body)
+    assert link is not None
+    visitor = Visitor(room.app)
+    assert visitor.get(f"/sign-in?t={link[1]}").status == 303
+    return visitor
+
+
+def code_of(visitor: Visitor) -> str:
+    """The code of a proof link, from the settings page."""
+    found = re.search(r"settings#prove=([\w-]+)", visitor.post("/settings/prove").body)
+    assert found is not None
+    return found[1]
+
+
+# ---- one's own request ---------------------------------------------------------------------------------------------------
+
+
+def test_a_member_whose_account_was_renamed_decides_no_request_of_their_own(room: Room) -> None:
+    room.local.add_people([{"username": "mia"}])
+    lena = room.visitor()
+    mia = invited(room, lena, name="mia", role="admin")
+    room.local.rename("mia", "mia-the-second")
+    room.ask([{"username": "mia-the-second"}, {"username": "ada"}], {"Purpose": GOOD})
+    row = room.row("mia-the-second")
+    key, version, before = row.state.hub_request or "", ground_of(row), room.writes()
+    assert mia.post("/tray", {"accept": f"{key}:{version}"}).status == 403
+    decision = {"verb": "accept", "requests": [{"id": key, "version": version}]}
+    api = mia.ask("POST", "/api/v1/decisions", json.dumps(decision).encode(), {"content-type": "application/json"})
+    assert api.status == 403
+    person = f"/people/{row.person.pseudonym}"
+    assert mia.post(person, {"verb": "accept", "pick": f"{key}:{version}"}).status == 403
+    assert mia.post("/selection", {"do": "all", "q": "status:pending"}).status == 303
+    weighed = mia.get(mia.post("/bulk", {"verb": "accept"}).headers["location"])
+    assert "your own request" in weighed.body
+    assert "Accept 1 request?" in weighed.body.replace("</span>", "")
+    assert lena.post("/tray", {"accept": f"{key}:{version}"}).status == 303
+    room.leave()
+    run = room.office.store.runs(1)[0]
+    plan = mia.post(f"/runs/{run.id}", {"do": "undo"}).headers["location"]
+    assert mia.post(plan, {"do": "apply"}).status == 409, "an undo decides, too"
+    assert room.writes() == before + 1
+
+
+def test_an_invitation_may_name_the_hub_account(room: Room) -> None:
+    room.ask([{"username": "mia-schmidt"}], {"Purpose": GOOD})
+    lena = room.visitor()
+    mia = invited(room, lena, name="mia", account="mia-schmidt")
+    row = room.row("mia-schmidt")
+    assert mia.post("/tray", {"accept": f"{row.state.hub_request}:{ground_of(row)}"}).status == 403
+    refused = lena.post(
+        "/settings/invite", {"name": "kim", "role": "viewer", "repos": "", "account": "no-such-account"}
+    )
+    assert refused.status == 422
+    assert "the Hub has no account" in refused.body
+
+
+def test_a_decision_that_turns_out_to_be_about_its_member_does_not_leave(room: Room) -> None:
+    room.ask([{"username": "mia-schmidt"}], {"Purpose": GOOD})
+    mia, before = room.reviewer("mia"), room.writes()
+    row = room.row("mia-schmidt")
+    assert mia.post("/tray", {"accept": f"{row.state.hub_request}:{ground_of(row)}"}).status == 303
+    assert room.prove(code_of(mia), room.local.tokens["mia-schmidt"]).status == 200
+    room.leave()
+    held = room.office.tray.about([row.id])[row.id]
+    assert (held.outcome, room.writes()) == ("refused", before)
+
+
+# ---- proofs --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_member_proves_their_account_and_everybody_who_had_their_link_is_out(room: Room, tmp_path: Path) -> None:
+    room.local.add_people([{"username": "noor-h"}])
+    noor = room.visitor(Member(name="noor", role=Role.ADMIN))
+    inviter = Visitor(room.app)
+    assert inviter.get("/sign-in?t=link-of-noor").status == 303
+    code, token = code_of(noor), room.local.tokens["noor-h"]
+    told = room.prove(code, token)
+    assert told.json["account"] == "noor-h"
+    assert (noor.get("/queue").status, inviter.get("/queue").status) == (401, 401)
+    assert inviter.get("/sign-in?t=link-of-noor").status == 401
+    again = Visitor(room.app)
+    assert again.get(told.json["link"].removeprefix(f"http://{HOST}")).status == 303
+    assert "noor-h, proven" in again.get("/settings").body
+    assert room.prove(code, token).status == 404, "a link is good for one proof"
+    files = [file for file in tmp_path.rglob("*") if file.is_file()]
+    assert files
+    assert not [file for file in files if token.encode() in file.read_bytes()], "the token is not kept"
+    room.office.invite(Member(name="noor", role=Role.ADMIN), "a link that its maker has seen")
+    known = room.office.members.named("noor")
+    assert known is not None
+    assert known.proven_account is None
+
+
+def test_what_proves_nothing_is_refused(room: Room) -> None:
+    room.local.add_people([{"username": "mia-schmidt"}, {"username": "eve"}])
+    lena = room.visitor()
+    mia, token = invited(room, lena, name="mia", account="mia-schmidt"), room.local.tokens["mia-schmidt"]
+    assert room.prove("guessed", token).status == 404
+    assert room.prove(code_of(mia), "hf_local_nobody").status == 403
+    assert room.prove(code_of(mia), "").status == 422, "the desk's own token would answer"
+    other = room.prove(code_of(mia), room.local.tokens["eve"])
+    assert (other.status, "was invited as mia-schmidt" in other.json["error"]) == (409, True)
+    sock = invited(room, lena, name="sock", role="admin")
+    mine = room.prove(code_of(sock), room.local.tokens["owner"])
+    assert (mine.status, "one account is one person" in mine.json["error"]) == (409, True)
+    assert lena.post("/settings/prove").status == 422, "the token of the desk is proof enough"
+    in_the_clear = accounts.answer(
+        room.office, json.dumps({"code": code_of(mia), "token": token}).encode(), is_private=False
+    )
+    assert in_the_clear.status_code == 403
+    assert [one.proven_account for one in room.office.members.all()] == [None, None]
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "http://desk.example.org/settings#prove=x",
+        "https://desk.example.org/settings",
+        "ftp://a/b#prove=x",
+        "http://[#prove=x",
+    ],
+)
+def test_a_link_that_would_carry_a_token_in_the_clear_is_refused_before_anything_is_sent(link: str) -> None:
+    with pytest.raises(UsageError):
+        accounts.proof_link(link)
+
+
+# ---- the ledger ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_ledger_tells_of_invitations_proofs_and_revocations_by_ids(room: Room) -> None:
+    room.proven(Member(name="noor", role=Role.ADMIN))
+    noor = room.office.members.named("noor")
+    assert noor is not None
+    room.out("noor")
+    told = [text_of(link, None) for link in newest(room.office.store, ["desk"])]
+    assert told == [
+        f"member {noor.id} revoked",
+        f"member {noor.id} proved that Hub account {noor.user_id} is theirs",
+        f"member {noor.id} invited as admin",
+    ]
+    assert "noor" not in " ".join(told)
+    assert verify(room.office.store, fold=True).ok
+    assert "member revoked" in room.visitor().get("/audit?q=chain:desk").body
+
+
+def test_a_member_whom_no_entry_tells_of_is_found(room: Room) -> None:
+    room.reviewer("mia")
+    with room.office.store.writing() as write:
+        write.db.run("UPDATE members SET role = 'admin', user_id = 'x', proven_at = 1 WHERE name = 'mia'")
+        write.db.run("INSERT INTO members (name, role, made_at, id, link) VALUES ('eve', 'admin', 1, 'm_eve', 'd')")
+    what = " ".join(each.what for each in verify(room.office.store, fold=True).broken)
+    assert "member eve (m_eve) is there, and no entry tells who invited them" in what
+    assert "member mia" in what
+
+
+def test_members_of_an_older_store_are_entered_when_the_desk_starts(room: Room) -> None:
+    with room.office.store.writing() as write:
+        values = (f"{OLDER}mia", digest_of("their link"))
+        write.db.run("INSERT INTO members (name, role, made_at, id, link) VALUES ('mia', 'reviewer', 1, ?, ?)", values)
+        write.db.run("INSERT INTO views (member, name, query, made_at) VALUES (?, 'mine', 'is:pro', 1)", values[:1])
+    Door(room.office)
+    mia = Visitor(room.app)
+    assert mia.get("/sign-in?t=their link").status == 303
+    assert ">mine" in mia.get("/queue").body
+    assert verify(room.office.store, fold=True).ok
+
+
+def test_each_new_kind_of_entry_is_a_sentence() -> None:
+    invitation = MemberInvited(member="m_1", role="reviewer", repos=("acme/*",), account="5f")
+    assert sentence(invitation) == "member m_1 invited as reviewer for acme/*, Hub account 5f (not proven)"
+    assert (
+        sentence(PlanAgreed(plan="0123456789", changes=700))
+        == "plan 01234567 agreed to: 700 changes, account not proven"
+    )
