@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from socket import gethostname
+from socket import SHUT_RDWR, gethostname, socket
+from threading import Event, Timer
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from .policy.desk import Desk
     from .store.reading import Store
 
+_PROBE_S: Final = 5.0
 _ACCOUNT_LIVES: Final = 24 * 3600  # seconds: who a token belongs to never changes, its organisations may
 
 
@@ -211,7 +213,7 @@ def read_place(settings: Settings) -> Place:
 def store_url(settings: Settings, place: Place) -> str:
     """Where the store is: as the desk says, relative to its folder; without a desk one file for each Hub."""
     if place.folder is None:
-        return f"sqlite:///{settings.paths.stores / _store_name(endpoint_of(settings))}"
+        return f"sqlite:///{settings.paths.stores / _store_name(endpoint_of(settings), _probe_limit(settings))}"
     scheme, mark, path = place.desk.store.partition("sqlite:///")
     return f"{scheme}{mark}{place.folder / Path(path).expanduser()}" if mark else place.desk.store
 
@@ -239,7 +241,7 @@ def open_store(
     return opened(
         url,
         endpoint=endpoint,
-        world=world_of(endpoint),
+        world=world_of(endpoint, _probe_limit(settings)),
         read_only=read_only,
         lends=lends,
         wait=WAIT if waits else 0.0,
@@ -281,16 +283,24 @@ def _country_of() -> Callable[[AccessRequest], str | None]:
     return country_of
 
 
-def _store_name(endpoint: str) -> str:
+def _store_name(endpoint: str, limit: float) -> str:
     """A file for each Hub; a local one is told apart by the world that it states, for every start of it is another Hub."""
-    world = world_of(endpoint)
+    world = world_of(endpoint, limit)
     name = re.sub(r"[^a-z0-9.-]+", "-", endpoint.partition("://")[2].lower()).strip("-")
     return f"{name}.{world}.db" if world else f"{name}.db"
 
 
-def world_of(endpoint: str) -> str | None:
-    """The id of a local Hub's world, which it states on every answer; None for any other Hub."""
-    world = _stated(endpoint).get("x-hf-gate-world", "")
+def _probe_limit(settings: Settings) -> float:
+    """Seconds in which a local Hub must say which one it is."""
+    return _PROBE_S if settings.max_wait is None else min(max(settings.max_wait, 1.0), _PROBE_S)
+
+
+def world_of(endpoint: str, limit: float = _PROBE_S) -> str | None:
+    """The id of a local Hub's world, which it states on every answer; None for any other Hub.
+
+    `limit`: seconds after which a local Hub that has not answered is taken for one that is away.
+    """
+    world = _stated(endpoint, limit).get("x-hf-gate-world", "")
     return world if re.fullmatch(r"[0-9a-zA-Z-]{1,64}", world) else None
 
 
@@ -301,7 +311,7 @@ def follows_hub_clock(settings: Settings) -> bool:
     return not isinstance(clock_for(endpoint_of(settings)), RealClock)
 
 
-def _stated(endpoint: str) -> Mapping[str, str]:
+def _stated(endpoint: str, limit: float = _PROBE_S) -> Mapping[str, str]:
     """What a local Hub states in its headers on every answer; nothing for any other Hub, which is not asked."""
     from .hub.credentials import is_loopback  # noqa: PLC0415 - as in open_hub
 
@@ -311,16 +321,39 @@ def _stated(endpoint: str) -> Mapping[str, str]:
 
     url = urlsplit(endpoint)
     made = HTTPSConnection if url.scheme == "https" else HTTPConnection
-    connection = made(url.hostname or "", url.port, timeout=5)
+    connection = made(url.hostname or "", url.port, timeout=limit)
     try:
-        connection.request("GET", "/_hf_gate/clock")
-        return {name.lower(): value for name, value in connection.getresponse().headers.items()}
-    except (OSError, HTTPException) as problem:
-        raise HubUnavailable(
-            f"the local Hub at {endpoint} does not answer, so its store is not known: {problem}."
-        ) from None
+        connection.connect()
+        with _cut_after(limit, connection.sock) as is_cut:
+            connection.request("GET", "/_hf_gate/clock")
+            headers = {name.lower(): value for name, value in connection.getresponse().headers.items()}
+        problem = f"no whole answer in {limit:g} s" if is_cut.is_set() else None  # the headers end where they were cut
+    except (OSError, HTTPException) as error:
+        headers, problem = {}, str(error)
     finally:
         connection.close()
+    if problem is not None:
+        raise HubUnavailable(f"the local Hub at {endpoint} does not answer, so its store is not known: {problem}.")
+    return headers
+
+
+@contextmanager
+def _cut_after(seconds: float, connection: socket) -> Iterator[Event]:
+    """Shut a connection down when so many seconds are over; the event says whether that happened."""
+    is_cut = Event()
+
+    def cut() -> None:
+        is_cut.set()
+        with suppress(OSError):
+            connection.shutdown(SHUT_RDWR)
+
+    timer = Timer(seconds, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield is_cut
+    finally:
+        timer.cancel()
 
 
 # ---- everything that a desk works with, joined ----------------------------------------------------------------------------

@@ -213,7 +213,12 @@ class NearTransport(BlockingTransport):
     def __init__(self, wire: Wire, near: Near) -> None:
         self._wire, self._near = wire, near
 
-    def exchange(self, send: Send, until: Callable[[], float] = lambda: math.inf) -> Answer:  # noqa: ARG002 - nothing takes time
+    def exchange(
+        self,
+        send: Send,
+        until: Callable[[], float] = lambda: math.inf,  # noqa: ARG002 - nothing takes time
+        within: float = math.inf,  # noqa: ARG002 - as above
+    ) -> Answer:
         """One call."""
         wire, near = self._wire, self._near
         near.seen(send)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from ..errors import HubError, OutcomeUnknown
 from ..protocol.flows.calling import Flow, T
 from ..protocol.messages import Answer, Emit, Finish, Lost, NoReply, Send, Start, Take, Turn, Wait
-from .budget import Budget
+from .budget import Budget, seconds_left
 from .clock import Clock
 from .errors import dressed
 from .transport import AsyncTransport
@@ -74,11 +76,17 @@ class AsyncDriver:
     async def exchange(self, send: Send) -> Answer:
         """One paced call. A change that is cancelled on its way raises `OutcomeUnknown`, for nobody heard what became of it."""
         self._check_fork()
+        began = self.clock.now()
+        answer = await self._exchange(send)
+        return replace(answer, took=self.clock.now() - began)
+
+    async def _exchange(self, send: Send) -> Answer:
+        start, limit = time.monotonic(), self._limit(send)
         unsent = await self._pace(send)
         if unsent is not None:
             return unsent
         try:
-            answer = await self.transport.exchange(send)
+            answer = await self.transport.exchange(send, seconds_left(limit, time.monotonic() - start))
         except asyncio.CancelledError:
             self.budget.dropped(send)
             if send.changes:
@@ -95,8 +103,11 @@ class AsyncDriver:
         await self._pace(send, goes=False)
         return self.clock.now()
 
+    def _limit(self, send: Send) -> float | None:
+        return self.max_wait if send.within is None else send.within
+
     async def _pace(self, send: Send, *, goes: bool = True) -> NoReply | None:
-        start, queue, is_new = self.clock.now(), self._queues.of(send), True
+        start, queue, is_new, limit = self.clock.now(), self._queues.of(send), True, self._limit(send)
         ticket = self.budget.join(send)
         try:
             while not self._closing.is_set():
@@ -105,7 +116,7 @@ class AsyncDriver:
                     queue.call()  # the next of its kind may go as well
                     return None
                 waited = self.clock.now() - start
-                if self.max_wait is not None and waited + wait > self.max_wait:
+                if limit is not None and waited + wait > limit:
                     return NoReply(
                         Lost.WAITED, False, f"it would have to wait {waited + wait:.0f} s for calls to be free"
                     )

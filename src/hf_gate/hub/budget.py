@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 import threading
 from collections.abc import Callable
@@ -14,6 +15,14 @@ from ..protocol.pacing import Outlook, Pacer
 
 _log = logging.getLogger("hf_gate")
 _log.addHandler(logging.NullHandler())  # silent until somebody listens
+
+
+LEAST_S = 1.0  # a single try may take so long, however little of `max_wait` is left
+
+
+def seconds_left(limit: float | None, spent: float) -> float:
+    """How long the present try of a call may take, of whose limit so many seconds are spent."""
+    return math.inf if limit is None else max(limit - spent, LEAST_S)
 
 
 class Listener(Protocol):

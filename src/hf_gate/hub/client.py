@@ -92,10 +92,11 @@ class Hub:
     """Access requests of gated repositories on one Hub, as one account. Thread-safe.
 
     `token` and `endpoint` are found as `huggingface_hub` finds them (`token=False`: none). `timeout`: seconds of
-    silence after which a call is given up; a whole call, slow bodies included, may take six times that. `max_wait`:
-    the most seconds a call may wait for the rate limit, or be tried again while the Hub is away; then
-    `HubUnavailable` (None: announced limits are waited for, an absent Hub is tried a few times). `reserve`: the share
-    of the token's calls that bulk work leaves free.
+    silence after which a try is given up; a whole try, slow headers and bodies included, may take six times that.
+    `max_wait`: the most seconds a call may take with all its tries, its waits for the rate limit and for an absent Hub;
+    then `HubUnavailable` (None: announced limits are waited for, an absent Hub is tried a few times). A single try
+    always gets a second, and reading back what became of a change as long again. `reserve`: the share of the token's
+    calls that bulk work leaves free.
 
     Every change is told as it is: done, or already so; else an error is raised. See `docs/outcomes.md`.
     """

@@ -6,12 +6,13 @@ import os
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 from ..errors import HubError, OutcomeUnknown
 from ..protocol.flows.calling import Flow, T
 from ..protocol.messages import Answer, Emit, Finish, Lost, NoReply, Send, Start, Take, Turn, Wait
-from .budget import Budget
+from .budget import Budget, seconds_left
 from .clock import Clock
 from .errors import dressed
 from .halt import GRACE_S, Halt
@@ -92,6 +93,12 @@ class Driver:
     def exchange(self, send: Send, halt: Halt) -> Answer:
         """One paced call."""
         self.check_fork()
+        began = self.clock.now()
+        answer = self._exchange(send, halt)
+        return replace(answer, took=self.clock.now() - began)
+
+    def _exchange(self, send: Send, halt: Halt) -> Answer:
+        start, limit = time.monotonic(), self._limit(send)
         unsent = self._pace(send, halt)
         if unsent is not None:
             return unsent
@@ -99,7 +106,8 @@ class Driver:
             if self._forbids(send, halt):
                 self.budget.dropped(send)
                 return self._unsent()
-            answer = self.transport.exchange(send, lambda: min(halt.until, self._halt.until))
+            within = seconds_left(limit, time.monotonic() - start)
+            answer = self.transport.exchange(send, lambda: min(halt.until, self._halt.until), within)
         except BaseException:
             self.budget.dropped(send)
             raise
@@ -111,8 +119,11 @@ class Driver:
         self._pace(send, halt, goes=False)
         return self.clock.now()
 
+    def _limit(self, send: Send) -> float | None:
+        return self.max_wait if send.within is None else send.within
+
     def _pace(self, send: Send, halt: Halt, *, goes: bool = True) -> NoReply | None:
-        start = self.clock.now()
+        start, limit = self.clock.now(), self._limit(send)
         ticket = self.budget.join(send)
         try:
             while not self._forbids(send, halt):
@@ -120,7 +131,7 @@ class Driver:
                 if wait <= 0:
                     return None
                 waited = self.clock.now() - start
-                if self.max_wait is not None and waited + wait > self.max_wait:
+                if limit is not None and waited + wait > limit:
                     return NoReply(
                         Lost.WAITED, False, f"it would have to wait {waited + wait:.0f} s for calls to be free"
                     )

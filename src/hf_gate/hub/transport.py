@@ -80,9 +80,9 @@ class Wire:
         detail = f"the answer is larger than {send.cap >> 20} MiB"
         return NoReply(Lost.TOO_LARGE, send.changes, detail, self.clock.now())
 
-    def too_slow(self) -> NoReply:
-        """An answer that drips."""
-        return NoReply(Lost.TIMEOUT, True, f"not whole after {self.whole:g} s", self.clock.now())
+    def too_slow(self, limit: float) -> NoReply:
+        """An answer that is not whole after so many seconds."""
+        return NoReply(Lost.TIMEOUT, True, f"not whole after {limit:.3g} s", self.clock.now())
 
 
 def user_agent(version: str) -> str:
@@ -116,9 +116,13 @@ class BlockingTransport:
         self._deadline = Deadline()
         bind(self._client, self._deadline)
 
-    def exchange(self, send: Send, until: Callable[[], float] = lambda: math.inf) -> Answer:
-        """One call, never raising for what the network or the Hub does; it also ends at `until`, monotonic seconds."""
-        wire, end = self._wire, self._monotonic() + self._wire.whole
+    def exchange(self, send: Send, until: Callable[[], float] = lambda: math.inf, within: float = math.inf) -> Answer:
+        """One call, never raising for what the network or the Hub does.
+
+        It ends after `within` seconds, and at `until`, monotonic seconds, which may change meanwhile.
+        """
+        wire, limit = self._wire, min(self._wire.whole, within)
+        end = self._monotonic() + limit
         self._deadline.until = lambda: min(end, until())
         url, headers = wire.origin + send.path, wire.headers(send)
         try:
@@ -132,11 +136,11 @@ class BlockingTransport:
                     if size > send.cap:
                         return wire.too_large(send)
                     if self._deadline.is_over():
-                        return wire.too_slow()
+                        return wire.too_slow(limit)
                 return wire.reply(response, b"".join(chunks))
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as problem:
             if isinstance(problem, httpx2.ReadTimeout) and self._deadline.is_over():
-                return wire.too_slow()
+                return wire.too_slow(limit)
             return (
                 wire.lost(problem)
                 if isinstance(problem, httpx2.HTTPError)
@@ -158,13 +162,14 @@ class AsyncTransport:
             lambda: httpx2.AsyncClient(transport=direct, timeout=wire.limits(), limits=_LIMITS, follow_redirects=False)
         )
 
-    async def exchange(self, send: Send) -> Answer:
-        """One call, never raising for what the network or the Hub does."""
+    async def exchange(self, send: Send, within: float = math.inf) -> Answer:
+        """One call, never raising for what the network or the Hub does; it ends after `within` seconds."""
+        limit = min(self._wire.whole, within)
         try:
-            async with asyncio.timeout(self._wire.whole):
+            async with asyncio.timeout(limit):
                 return await self._exchange(send)
         except TimeoutError:
-            return self._wire.too_slow()
+            return self._wire.too_slow(limit)
 
     async def _exchange(self, send: Send) -> Answer:
         wire = self._wire

@@ -32,7 +32,10 @@ class Lost(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """One call. `path` starts with `/` and holds the query; `changes` is True when the Hub's state may change."""
+    """One call. `path` starts with `/` and holds the query; `changes` is True when the Hub's state may change.
+
+    `within`: seconds until its answer must be whole, the wait for its turn included; None: the client's `max_wait`.
+    """
 
     route: str
     method: str
@@ -43,16 +46,21 @@ class Send:
     changes: bool = False
     cap: int = 32 * MIB
     accept: str = "application/json"
+    within: float | None = field(default=None, compare=False)  # two calls are the same however long they may take
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One answer; header names in lower case, `at` the driver's clock (epoch seconds) when it was whole."""
+    """One answer; header names in lower case, `at` the driver's clock (epoch seconds) when it was whole.
+
+    `took`: seconds of that clock since the flow asked for the call, the wait for its turn included.
+    """
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     at: float = 0.0
+    took: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +71,7 @@ class NoReply:
     sent: bool
     detail: str = ""
     at: float = 0.0
+    took: float = 0.0
 
 
 Answer = Reply | NoReply

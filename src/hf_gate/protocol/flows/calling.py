@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from ...errors import ForeignOrigin, HubError
@@ -14,12 +15,13 @@ from ..replies import error_of, is_ok, is_passing
 T = TypeVar("T")
 Flow = Generator[Step, Any, T]
 
+_SHORTEST_TRY = 0.1  # seconds: with less left of `max_wait` another try makes no sense
 _REDIRECTS = frozenset({301, 302, 307, 308})
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long a call is tried again. `max_wait` in seconds bounds all waiting of one call; None leaves `tries`."""
+    """How long a call is tried again. `max_wait` bounds one call, all its tries and waits; None leaves `tries`."""
 
     max_wait: float | None = None
     tries: int = 5
@@ -30,10 +32,10 @@ class Patience:
         """The upper bound of the pause after so many failures; the driver takes a random share of it."""
         return min(self.longest_pause, self.first_pause * 2.0 ** min(failures - 1, 16))
 
-    def is_over(self, failures: int, waited: float, answer: Answer) -> bool:
-        """Whether to give up after so many failures and so much waiting."""
-        if self.max_wait is not None:
-            return waited >= self.max_wait
+    def is_over(self, failures: int, left: float, answer: Answer) -> bool:
+        """Whether to give up after so many failures, with so many seconds left of `max_wait`."""
+        if left < math.inf:
+            return left < _SHORTEST_TRY
         nobody_there = isinstance(answer, NoReply) and answer.why is Lost.CONNECT
         return failures >= (3 if nobody_there else self.tries)
 
@@ -48,16 +50,19 @@ class Setting:
     parallel: int = 16
 
 
-def call(send: Send, setting: Setting, first: Answer | None = None) -> Flow[Answer]:
-    """The answer of a call after all repeats that are safe. `first` is an answer that is there already."""
-    failures, waited, refused_since = 0, 0.0, None
+def call(send: Send, setting: Setting, first: Answer | None = None, *, within: float | None = None) -> Flow[Answer]:
+    """The answer of a call after all repeats that are safe. `first` is an answer that is there already.
+
+    `within`: seconds for all of it, in the place of the setting's `max_wait`.
+    """
+    limit = within if within is not None else setting.patience.max_wait
+    failures, left = 0, math.inf if limit is None else limit
     while True:
-        answer: Answer = first if first is not None else (yield send)
-        first = None
+        capped = send if limit is None else replace(send, within=left)
+        answer: Answer = first if first is not None else (yield capped)
+        first, left = None, left - answer.took
         if isinstance(answer, Reply) and answer.status == 429:
-            # Nothing was done; the driver's pacer makes the next try wait, and here all these waits are added up.
-            refused_since = answer.at if refused_since is None else refused_since
-            if setting.patience.max_wait is None or answer.at - refused_since < setting.patience.max_wait:
+            if left >= _SHORTEST_TRY:  # nothing was done, and the driver's pacer makes the next try wait
                 continue
             return NoReply(Lost.WAITED, sent=False, detail="the Hub takes no more calls (429)", at=answer.at)
         if isinstance(answer, Reply) and answer.status in _REDIRECTS:
@@ -65,10 +70,10 @@ def call(send: Send, setting: Setting, first: Answer | None = None) -> Flow[Answ
         if not is_passing(answer) or (send.changes and not _is_unsent(answer)):
             return answer
         failures += 1
-        pause = setting.patience.pause(failures)
-        if setting.patience.is_over(failures, waited, answer):
+        if setting.patience.is_over(failures, left, answer):
             return answer
-        waited += pause
+        pause = min(setting.patience.pause(failures), left / 2)
+        left -= pause
         why = "the Hub does not answer" if isinstance(answer, NoReply) else "the Hub fails"
         yield Wait(pause, why=why, jitter=True)
 

@@ -156,9 +156,9 @@ def _page(walk: _Walk, send: Send, ticket: object) -> Flow[tuple[Reply, Page, _A
     setting = walk.setting
     ahead: _Ahead | None = None
     first = (yield Finish(ticket)) if ticket is not None else None
-    failures = 0
+    failures, left = 0, setting.patience.max_wait
     while True:
-        answer = yield from call(send, setting, first)
+        answer = yield from call(send, setting, first, within=left)
         first = None
         if not is_ok(answer):
             raise error_of(answer, walk.repo)
@@ -170,9 +170,11 @@ def _page(walk: _Walk, send: Send, ticket: object) -> Flow[tuple[Reply, Page, _A
             return answer, read_page(answer.body, walk.repo, answer.at), ahead
         except Unreadable as problem:
             failures += 1
-            if failures >= setting.patience.tries:
+            pause = setting.patience.pause(failures)
+            left = None if left is None else left - answer.took - pause
+            if failures >= setting.patience.tries or (left is not None and left <= 0):
                 raise unreadable(problem, answer, walk.repo) from None
-            yield Wait(setting.patience.pause(failures), why="the Hub's answer is garbled", jitter=True)
+            yield Wait(pause, why="the Hub's answer is garbled", jitter=True)
 
 
 def _linked(walk: _Walk, sent: Send, reply: Reply) -> Send | None:
