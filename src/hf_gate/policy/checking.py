@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..domain.forms import GateForm
+from .bounds import why_too_costly
 from .constants import constant_faults
 from .desk import Desk
 from .expressions import Expression, ExpressionProblem, compile_expression
@@ -87,11 +88,12 @@ class _Check:
         self.forms = {repo: form for repo, form in forms.items() if _governs(policy, desk, repo)}
         self.declared = declarations(ANSWER_ROLES, table_names(policy, desk))
         self.lets: dict[str, Expression] = {}
+        self.broken: set[str] = set()  # names of `let` that have been told already
         self.conditions: dict[tuple[str, str], Expression] = {}
         self.rules = rule_nodes(parsed.read)
 
     def problems(self) -> list[Problem]:
-        found = [*self._expressions(), *self._names(), *self._reasons(), *self._repos()]
+        found = [*self._expressions(), *self._work(), *self._names(), *self._reasons(), *self._repos()]
         found += test_faults(self.parsed.read, self.policy, self.declared)
         if not any(each.is_error for each in found):
             found += lint(self.parsed.read, self.policy, self.lets, self.conditions)
@@ -100,14 +102,14 @@ class _Check:
     # ---- expressions -------------------------------------------------------------------------------------------------
 
     def _expressions(self) -> Iterator[Problem]:
-        broken = False
         for name, node in let_nodes(self.parsed.read).items():
             expression, problems = self._compiled(node, f"let {name}", is_let=True)
             yield from problems
             if expression is not None:
                 self.lets[name] = expression
-            broken = broken or expression is None
-        if broken:  # each rule that uses it would say so again
+            else:
+                self.broken.add(name)
+        if self.broken:  # each rule that uses it would say so again
             return
         for rule, rule_node in self.rules.items():
             for key in ("when", "unless"):
@@ -118,6 +120,15 @@ class _Check:
                     if expression is not None:
                         self.conditions[rule, key] = expression
 
+    def _work(self) -> Iterator[Problem]:
+        """The whole may be too much where no part is: whoever judges by it, or tells its reasons, would not come to an end."""
+        lets, conditions = ([each.bounds for each in some.values()] for some in (self.lets, self.conditions))
+        words = why_too_costly(lets, conditions, len(self.policy.tests))
+        if words:
+            at = value_of(self.parsed.read.root, "rules")
+            place = Place(at.line, at.column) if at is not None else Place(1, 1)
+            yield Problem("too_costly", words, self.policy.source, place, hint="Split it into several policies.")
+
     def _compiled(self, node: Scalar, where: str, *, is_let: bool) -> tuple[Expression | None, list[Problem]]:
         spelling = Spelling(self.parsed.read.source, node)
         source = node.text.strip()
@@ -125,6 +136,8 @@ class _Check:
         try:
             expression = compile_expression(source, self.declared, self.lets, is_let=is_let)
         except ExpressionProblem as problem:
+            if source[problem.offset : problem.offset + problem.length] in self.broken:
+                return None, []
             return None, [self._refused(spelling, problem, source, lead, where, is_let=is_let)]
         problems = [
             spelling.problem(fault.code, f"{where}: {fault.message}", lead + fault.offset, fault.length, fault.fix, fault.hint, is_error=fault.is_error)

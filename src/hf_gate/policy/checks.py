@@ -93,11 +93,6 @@ def _comparison(node: Node, words: Words, declared: Container[str]) -> Compariso
 
 MAX_LOOPS = 2  # one inside the other
 MAX_PATTERN = 256  # code points of a regular expression
-MAX_COST = 1_000_000  # nodes visited by the loops of one evaluation
-_BUDGET = 10_000  # iterations after which the engine itself stops
-_LONGEST = 1_000  # items of a list of facts
-_NAME_WEIGHTS = {"list": 300, "map": 300, "string": 10}  # the engine takes a fact anew each time
-_WEIGHTS = {"matches": 300, "contains": 10, "@in": 100, "_==_": 2, "_!=_": 2, "size": 10}
 
 
 class Trial(Protocol):
@@ -109,15 +104,12 @@ class Trial(Protocol):
 
 
 def refuse(root: Node, words: Words, declared: Container[str], lets: Container[str], trial: Trial) -> None:
-    """Raises ExpressionProblem for what opens by failure, literals that always fail, and what costs too much."""
+    """Raises ExpressionProblem for what opens by failure, literals that always fail, and loops inside loops."""
     _check_nodes(root, frozenset(), words, declared, lets)
     for node in root.walk():
         if node.kind is Kind.CALL and node.name == "matches":
             _check_pattern(node, words, trial)
     _check_loops(root, 0, words, declared, lets)
-    cost = _cost(root)
-    if cost > MAX_COST:
-        raise ExpressionProblem("too-costly", "this goes through lists too many times", 0, len(words.source))
     _check_literals(root, words, trial)
 
 
@@ -206,21 +198,6 @@ def _check_variable(node: Node, words: Words, declared: Container[str], lets: Co
     if taken or node.variable in roots:
         what = f"`{visible(node.variable, one_line=True)}` is the name of facts; call the item otherwise"
         raise ExpressionProblem("shadow", what, *_span(node, words))
-
-
-def _cost(node: Node, times: int = 1) -> int:
-    """An upper bound of the nodes that loops visit, texts and lists weighed by how long they can be."""
-    if node.kind is not Kind.LOOP:
-        weight = _WEIGHTS.get(node.name, 1) if node.kind is Kind.CALL else 1
-        if node.kind is Kind.NAME and not node.name.startswith("@"):
-            weight = _NAME_WEIGHTS.get(node.type, 1)
-        if node.kind is Kind.CALL and node.name == "@in" and node.children[-1].kind is Kind.LIST:
-            weight = 1
-        return (weight * times if times > 1 else 0) + sum(_cost(child, times) for child in node.children)
-    around = node.children[0]
-    rounds = len(around.children) if around.kind is Kind.LIST else _LONGEST
-    inside = min(times * max(rounds, 1), _BUDGET)
-    return _cost(around, times) + sum(_cost(child, max(inside, 2)) for child in node.children[1:])
 
 
 def _check_literals(root: Node, words: Words, trial: Trial) -> None:

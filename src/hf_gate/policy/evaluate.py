@@ -176,12 +176,14 @@ class Judge:
         moment = self._moment(facts, now, since)
         return self._combined((_judged(each, facts, moment) for each in judging), moment)
 
-    def quick(self, facts: Facts, *, now: datetime, status: str = Status.PENDING) -> Verdict | None:
+    def quick(
+        self, facts: Facts, *, now: datetime, status: str = Status.PENDING, since: datetime | None = None
+    ) -> Verdict | None:
         """The same verdict without `tried`. The object may be shared by many requests."""
         judging = self.judging(status)
         if not judging and status != Status.PENDING:
             return None
-        moment = self._moment(facts, now, None)
+        moment = self._moment(facts, now, since)
         key = self._found(judging, facts, moment)
         if self._remembered != now or len(self._memory) > _REMEMBERED:
             self._memory.clear()

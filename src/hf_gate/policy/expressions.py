@@ -17,6 +17,7 @@ from typing import TypeAlias
 
 from cel_expr_python import cel  # type: ignore[import-untyped]  # it has stubs, but no py.typed
 
+from .bounds import MAX_LETS, Bounds, bounds_of, cut, length_of, why_too_large
 from .checked import Checked, Kind, Node, read
 from .checks import Comparison, about, refuse
 from .fact_table import CelType
@@ -38,8 +39,6 @@ __all__ = [
 ]
 
 MAX_SOURCE = 4096  # bytes
-MAX_TEXT = 8192  # code points of a text given to the engine
-MAX_LIST = 1000
 _FAILURES = (RuntimeError, ValueError, TypeError, OverflowError)  # what the engine raises: its budget is a RuntimeError
 _NOTHING: Mapping[str, Expression] = MappingProxyType({})
 
@@ -85,10 +84,13 @@ def compile_expression(
         checked = read(program.serialize())
     except (*_FAILURES, RecursionError) as error:
         raise translate(str(error), words, Names((*declared, *lets))) from None
+    bounds = bounds_of(checked.root, words, {name: each.bounds for name, each in lets.items()})
     refuse(checked.root, words, declared, frozenset(lets), _Trial(env, checked))
     of_type = _signature(program.return_type())
     _check_type(of_type, words, is_let=is_let)
-    return Expression.root(words, of_type, _Shared(env, checked, words, frozenset(declared), dict(lets)), program)
+    return Expression.root(
+        words, of_type, _Shared(env, checked, words, frozenset(declared), dict(lets), bounds), program
+    )
 
 
 def compile_lets(sources: Mapping[str, str], declared: Mapping[str, CelType]) -> dict[str, Expression]:
@@ -213,6 +215,7 @@ class _Shared:
     words: Words
     declared: frozenset[str]
     lets: Mapping[str, Expression]
+    bounds: Bounds
     programs: dict[int, cel.Expression] = field(default_factory=dict)
 
 
@@ -271,6 +274,11 @@ class Expression:
         return Expression(node, self._shared, self._shared.words.text(span), "bool", span)
 
     @property
+    def bounds(self) -> Bounds:
+        """How large and how costly the whole expression can be."""
+        return self._shared.bounds
+
+    @property
     def written(self) -> str:
         """As it stands in the policy, comments and line ends too."""
         return self._shared.words.source
@@ -287,15 +295,19 @@ class Expression:
             return _TRUE
         if found is False:
             return _FALSE
+        if self.op == "?:":
+            return self._chosen(bound)
         if self.op:
-            return joined(part.evaluate(bound) for part in self._ways(bound))
+            return joined(part.evaluate(bound) for part in self.parts)
         return self._unknown(bound, error or "it is neither true nor false")
 
-    def _ways(self, bound: Bound) -> tuple[Expression, ...]:
-        """The parts that can matter: of `?:` with a known condition only the way that is taken."""
-        if self.op != "?:" or self.parts[0].evaluate(bound).value is None:
-            return self.parts
-        return self.parts[1:2] if self.parts[0].evaluate(bound).value else self.parts[2:]
+    def _chosen(self, bound: Bound) -> Truth:
+        """Of `?:` with a known condition only the branch that is taken can matter."""
+        condition, yes, no = self.parts
+        test = condition.evaluate(bound)
+        if test.value is None:
+            return joined((test, yes.evaluate(bound), no.evaluate(bound)))
+        return (yes if test.value else no).evaluate(bound)
 
     def compute(self, bound: Bound) -> tuple[Value | None, Truth]:
         """The value of a `let` of any type; None, and why, when it is unknown."""
@@ -379,19 +391,28 @@ def _operands(node: Node, op: str) -> Iterable[Node]:
 # ---- values for the engine ---------------------------------------------------------------------------------------------
 
 
+_AS_THEY_ARE = (bool, int, datetime)
+
+
 def bind(facts: Mapping[str, FactValue], lets: Mapping[str, Expression] = _NOTHING) -> Bound:
-    """The known facts, cut to the limits, and the values of the `lets`, each evaluated once."""
+    """The known facts, cut to the limits, and the values of the `lets`, each evaluated once.
+
+    A `let` whose value is too large is unknown: it would double with each further name that joins it to itself.
+    """
     values: dict[str, object] = {}
     for name, value in facts.items():
-        values[name] = value if value.__class__ in _AS_THEY_ARE else _taken(value)
+        values[name] = value if value.__class__ in _AS_THEY_ARE else cut(value)
     if not lets:
         return Bound(values, _activation(values))
     few = {name: values[name] for let in lets.values() for name in let.facts_here if name in values}
-    bound, stale = Bound(few, _activation(few)), False
+    bound, stale, left = Bound(few, _activation(few)), False, MAX_LETS
     for name, let in lets.items():
         if stale and let.lets:
             bound.engine, stale = _activation(few), False
         found, truth = let.compute(bound)
+        left -= length_of(found)
+        if found is not None and (too_large := why_too_large(found, left)):
+            found, truth = None, Truth(None, error=f"the value of `{name}` {too_large}")
         if found is None:
             bound.unknown[name] = truth
         else:
@@ -416,22 +437,3 @@ def _with_times(times: tuple[tuple[str, str], ...]) -> cel.Env:
     for name, _ in times:
         env.compile(name)
     return env
-
-
-_HALF = re.compile("[\ud800-\udfff]")
-_AS_THEY_ARE = (bool, int, datetime)
-
-
-def _taken(value: FactValue) -> object:
-    if isinstance(value, str):
-        return _text(value)
-    if isinstance(value, bool | int | datetime):
-        return value
-    if isinstance(value, Mapping):
-        return {_text(key): _text(each) for key, each in value.items()}
-    return [_text(each) for each in value[:MAX_LIST]]
-
-
-def _text(value: str) -> str:
-    cut = value if len(value) <= MAX_TEXT else value[:MAX_TEXT]
-    return cut if cut.isascii() else _HALF.sub("\ufffd", cut)

@@ -12,6 +12,7 @@ from .model import Because, Mode, PolicyTest, Tried, Verdict
 from .testfacts import UNSAID, facts_of_test
 
 NO_RULE = "none"
+REASONED = 50_000  # parts of conditions whose values are told in all reasons together
 _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -29,31 +30,41 @@ class TestResult:
 
 
 def run_tests(checked: CheckedPolicy) -> tuple[TestResult, ...]:
-    """All tests of a policy that has no errors (none of one that has). Shadow policies are tested as if they counted.
+    """Run all tests of a policy that has no errors (none of one that has). Shadow policies are tested as if they counted.
 
     `now` is what the test says, else a fixed day: only `wait` looks at it, and a test that says nothing of
-    `request.asked_at` is judged as on the day it was asked.
+    `request.asked_at` is judged as on the day it was asked. Reasons are told for as many failed tests as the work allows.
     """
     if checked.policy is None:
         return ()
     policy = replace(checked.policy, mode=Mode.ENFORCE, judges=("pending",))
     judge = Judge([compile_policy(policy, checked.declared)])
-    return tuple(_run(judge, test, checked) for test in checked.policy.tests)
+    parts = sum(each.bounds.unfolded for each in checked.conditions.values())
+    left = max(1, REASONED // max(1, parts))
+    results = list[TestResult]()
+    for test in policy.tests:
+        result = _run(judge, test, checked, with_reasons=left > 0)
+        left -= not result.passed
+        results.append(result)
+    return tuple(results)
 
 
-def _run(judge: Judge, test: PolicyTest, checked: CheckedPolicy) -> TestResult:
+def _run(judge: Judge, test: PolicyTest, checked: CheckedPolicy, *, with_reasons: bool) -> TestResult:
     facts = facts_of_test(test, checked.declared)
     asked = facts["request.asked_at"].value
     now = facts["now"].value or asked or _EPOCH
     if not isinstance(now, datetime):
         now = _EPOCH
-    verdict = judge.verdict(facts, now=now, since=asked if isinstance(asked, datetime) else now)
+    since = asked if isinstance(asked, datetime) else now
+    verdict = judge.quick(facts, now=now, since=since)
     if verdict is None:
         raise AssertionError("a pending request is always judged")
     wrong = _difference(test, verdict)
     if not wrong:
         return TestResult(test, verdict, passed=True)
-    why = tuple(line for opinion in verdict.opinions for each in opinion.tried for line in _tried(each))
+    explained = judge.verdict(facts, now=now, since=since) if with_reasons else None
+    opinions = () if explained is None else explained.opinions
+    why = tuple(line for opinion in opinions for each in opinion.tried for line in _tried(each))
     return TestResult(test, verdict, passed=False, message=f"{wrong}{_missing(verdict)}", why=why)
 
 

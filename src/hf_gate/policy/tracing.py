@@ -138,7 +138,7 @@ def _with(expression: Expression, forced: Mapping[str, bool], bound: Bound) -> b
         let = _let_behind(expression)
         if let is not None:
             return _with(let, forced, bound)
-        return forced.get(expression.source, expression.evaluate(bound).value)
+        return forced[expression.source] if expression.source in forced else expression.evaluate(bound).value
     values = [_with(part, forced, bound) for part in expression.parts]
     match expression.op:
         case "!":

@@ -1,0 +1,173 @@
+"""What a policy can cost is known before it runs: values that double, loops in loops, names that unfold into each other."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+import pytest
+
+from hf_gate.policy.bounds import MAX_TEXT
+from hf_gate.policy.checking import CheckedPolicy, check_policy
+from hf_gate.policy.evaluate import Judge, compile_policy
+from hf_gate.policy.expressions import bind, compile_expression, compile_lets
+from hf_gate.policy.fact_table import ANSWER_ROLES, declarations
+from hf_gate.policy.mistakes import ExpressionProblem
+from hf_gate.policy.model import Action, Fact, Trust
+from hf_gate.policy.parse import parse_policy
+from hf_gate.policy.testing import run_tests
+
+DECLARED = declarations(ANSWER_ROLES, ["partners"])
+TEXT = "answers.purpose.text"
+
+
+def doubling(first: str, times: int, join: str = "a{0} + a{0}") -> dict[str, str]:
+    return {"a0": first} | {f"a{n + 1}": join.format(n) for n in range(times)}
+
+
+def policy(lets: dict[str, str], condition: str, more: str = "") -> CheckedPolicy:
+    rows = "".join(f"  {name}: '{source}'\n" for name, source in lets.items())
+    text = (
+        f"version: 1\npolicy: p\napplies_to: ['*/*']\n{'let:' if rows else ''}\n{rows}rules:\n"
+        f"  - id: r\n    when: '{condition}'\n    then: accept\n  - id: rest\n    then: human\n{more}"
+    )
+    return check_policy(parse_policy(text, "p.yaml"))
+
+
+def codes(checked: CheckedPolicy) -> list[str]:
+    return [each.code for each in checked.problems if each.is_error]
+
+
+# ---- size ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("first", "times", "join", "rest"),
+    [
+        (TEXT, 24, "a{0} + a{0}", 'a24 != ""'),
+        ('"x"', 40, "a{0} + a{0}", 'a40 != ""'),
+        ("person.orgs", 24, "a{0} + a{0}", "a24.size() > 0"),
+        ('["x", "y"]', 40, "a{0} + a{0}", "a40.size() > 0"),
+        (TEXT, 24, "true ? a{0} + a{0} : a{0}", 'a24 != ""'),
+    ],
+)
+def test_a_value_that_doubles_with_each_let_is_refused_when_it_is_checked(
+    first: str, times: int, join: str, rest: str
+) -> None:
+    checked = policy(doubling(first, times, join), rest)
+    assert codes(checked) in (["too_large"], ["too_costly"])
+    assert checked.problems[0].message.startswith("let a")
+    assert run_tests(checked) == ()
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        " + ".join([TEXT] * 9) + ' != ""',
+        "(" + " + ".join(["person.orgs"] * 11) + ").size() > 3",
+        "person.orgs.map(o, person.verified_orgs).size() > 3",
+        "[" + ", ".join(["person.orgs"] * 11) + "].size() > 3",
+    ],
+)
+def test_no_single_expression_makes_a_large_value(source: str) -> None:
+    with pytest.raises(ExpressionProblem, match="this can become"):
+        compile_expression(source, DECLARED)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        f'({TEXT} + " " + answers.affiliation.text).contains("robot")',
+        "(person.orgs + person.verified_orgs).exists(o, o == 'acme')",
+        "person.orgs.filter(o, o.startsWith('uni')).size() > 3",
+        "form.all(label, form[label] != '')",
+        f"{TEXT}.size() + 3 > 5",
+    ],
+)
+def test_what_people_write_is_within_the_bounds(source: str) -> None:
+    compile_expression(source, DECLARED)
+
+
+@pytest.mark.parametrize(
+    ("first", "value"), [(TEXT, "x" * 5_000), ("person.orgs", tuple(f"org{n}" for n in range(600)))]
+)
+def test_a_let_that_came_out_too_large_is_unknown_and_accepts_nobody(first: str, value: str | tuple[str, ...]) -> None:
+    size = f"{first}.size() > 0"
+    checked = policy({"big": f"{first} + {first}"}, "big.size() > 0 || !(big.size() > 0)")
+    assert codes(checked) == []
+    assert checked.policy is not None
+    judge = Judge([compile_policy(checked.policy, checked.declared)])
+    facts = {
+        name: Fact(value, Trust.CLAIMED, "form") if name == first else Fact(None, Trust.CLAIMED, "form")
+        for name in judge.facts
+    }
+    verdict = judge.verdict(facts, now=datetime(2026, 1, 1, tzinfo=UTC))
+    assert verdict is not None
+    assert verdict.action is Action.HUMAN
+    lets = compile_lets({"big": f"{first} + {first}"}, DECLARED)
+    truth = compile_expression("big.size() > 0", DECLARED, lets).evaluate(bind({first: value}, lets))
+    assert truth.value is None
+    assert "the value of `big` has" in (truth.error or "")
+    assert compile_expression(size, DECLARED).evaluate(bind({first: value})).value is True
+
+
+def test_a_let_at_the_limit_is_known() -> None:
+    lets = compile_lets({"big": f"{TEXT} + {TEXT}"}, DECLARED)
+    bound = bind({TEXT: "x" * (MAX_TEXT // 2)}, lets)
+    assert bound.values["big"] == "x" * MAX_TEXT
+
+
+def test_many_lets_share_one_limit() -> None:
+    lets = compile_lets({"t": TEXT, "l0": "[" + ", ".join(["t"] * 150) + "]", "again": "l0"}, DECLARED)
+    bound = bind({TEXT: "x" * 5_000}, lets)
+    assert "l0" in bound.values
+    assert "at most 1,048,576 characters" in (bound.unknown["again"].error or "")
+
+
+# ---- work ----------------------------------------------------------------------------------------------------------------
+
+_LOOP = "[1, 2].all(i, person.orgs.exists(o, o in person.verified_orgs))"
+
+
+def _many(condition: str, count: int, more: str = "") -> CheckedPolicy:
+    rules = "".join(f"  - id: r{n}\n    when: '{condition}'\n    then: human\n" for n in range(count))
+    return check_policy(parse_policy(f"version: 1\npolicy: p\napplies_to: ['*/*']\nrules:\n{rules}{more}", "p.yaml"))
+
+
+def test_loops_that_are_legal_one_by_one_are_refused_when_there_are_too_many() -> None:
+    assert codes(_many(_LOOP, 3)) == []
+    assert codes(_many(_LOOP, 6)) == ["too_costly"]
+
+
+def test_more_tests_than_a_costly_policy_can_run_are_refused() -> None:
+    tests = "tests:\n" + "".join(f"  - {{name: t{n}, facts: {{}}, want: {{then: human}}}}\n" for n in range(60))
+    assert codes(_many(_LOOP, 4, tests)) == ["too_costly"]
+    assert codes(_many("email.free", 10, tests)) == []
+
+
+@pytest.mark.parametrize(
+    ("first", "join"),
+    [
+        ("email.free", "a{0} && a{0}"),
+        ("email.free", "a{0} || !a{0}"),
+        ("email.free", "a{0} ? a{0} : !a{0}"),
+        (TEXT + ' == ""', "(a{0} && email.free) || (a{0} && email.academic)"),
+    ],
+)
+def test_names_that_unfold_into_each_other_are_refused_before_reasons_are_told(first: str, join: str) -> None:
+    begun = time.process_time()
+    checked = policy(doubling(first, 60, join), "a60")
+    assert set(codes(checked)) == {"too_costly"}
+    assert time.process_time() - begun < 20  # 2 to the power of 60 would not end
+
+
+def test_conditions_of_conditions_are_refused_where_their_reasons_would_double() -> None:
+    deep = "(" * 30 + "email.free" + " ? email.free : email.free)" * 30
+    with pytest.raises(ExpressionProblem, match=r"has [0-9,]+ parts"):
+        compile_expression(deep, DECLARED)
+
+
+def test_a_condition_that_is_unknown_inside_conditions_is_told_at_once() -> None:
+    deep = "(" * 10 + "email.free" + " ? email.free : email.free)" * 10
+    truth = compile_expression(deep, DECLARED).evaluate(bind({}))
+    assert (truth.value, truth.missing) == (None, frozenset({"email.free"}))
