@@ -92,6 +92,32 @@ def test_a_decision_that_turns_out_to_be_about_its_member_does_not_leave(room: R
     assert (held.outcome, room.writes()) == ("refused", before)
 
 
+# ---- a name given anew ---------------------------------------------------------------------------------------------------
+
+
+def test_a_name_given_anew_inherits_no_views_selection_tray_or_runs(room: Room) -> None:
+    room.ask([{"username": name} for name in ("ada", "bob", "cyd")], {"Purpose": GOOD})
+    lena, before = room.visitor(), room.reviewer("mia")
+    before.post("/views", {"name": "her view", "q": "status:pending"})
+    before.post("/selection", {"do": "add", "key": room.row("cyd").state.hub_request or ""})
+    for name in ("ada", "bob"):
+        row = room.row(name)
+        assert before.post("/tray", {"accept": f"{row.state.hub_request}:{ground_of(row)}"}).status == 303
+    room.leave()
+    run = room.office.store.runs(1)[0]
+    row = room.row("cyd")
+    assert before.post("/tray", {"accept": f"{row.state.hub_request}:{ground_of(row)}"}).status == 303
+    assert lena.post("/settings/revoke", {"name": "mia"}).status == 303
+    after = invited(room, lena, name="mia")
+    assert "her view" not in after.get("/queue").body
+    assert 'data-picked="1"' not in after.get("/queue").body
+    assert not room.office.tray.waiting()
+    for name in ("ada", "bob", "cyd"):
+        assert f">{name}<" not in after.get("/tray").body
+    assert after.post(f"/runs/{run.id}", {"do": "undo"}).status == 403
+    assert [link.actor for link in newest(room.office.store) if link.kind == "ChangeStarted"] == ["mia", "mia"]
+
+
 # ---- proofs --------------------------------------------------------------------------------------------------------------
 
 
@@ -197,6 +223,6 @@ def test_each_new_kind_of_entry_is_a_sentence() -> None:
     invitation = MemberInvited(member="m_1", role="reviewer", repos=("acme/*",), account="5f")
     assert sentence(invitation) == "member m_1 invited as reviewer for acme/*, Hub account 5f (not proven)"
     assert (
-        sentence(PlanAgreed(plan="0123456789", changes=700))
-        == "plan 01234567 agreed to: 700 changes, account not proven"
+        sentence(PlanAgreed(plan="0123456789", changes=700, account="5f"))
+        == "plan 01234567 agreed to: 700 changes, as Hub account 5f"
     )

@@ -74,13 +74,13 @@ def test_more_than_the_tray_holds_become_a_run_of_exactly_those_who_were_shown(f
 
 
 def test_where_two_must_agree_very_many_become_a_plan(full: Room) -> None:
-    mia = full.reviewer("mia")
+    mia = full.proven(Member(name="mia", role=Role.REVIEWER))
     place = _sheet(mia)
     assert "for a second person to agree to" in words(mia.get(place))
     plan = _yes(mia, place)
     assert plan.startswith("/plans/")
     assert mia.post(plan, {"do": "apply", "count": str(MANY)}).status == 403
-    noor = full.visitor(Member(name="noor", role=Role.ADMIN))
+    noor = full.proven(Member(name="noor", role=Role.ADMIN))
     run = noor.post(plan, {"do": "apply", "count": str(MANY)}).headers["location"]
     ended(full, run)
     assert f"done {MANY:,}" in words(noor.get(run))

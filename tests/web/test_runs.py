@@ -17,13 +17,16 @@ import pytest
 
 from hf_gate import Hub
 from hf_gate.domain.ids import Repo
+from hf_gate.domain.members import Author, Member, Role
 from hf_gate.domain.outcomes import Outcome
 from hf_gate.domain.requests import Decision
 from hf_gate.domain.rows import RunRow
+from hf_gate.plan.model import Plan, resealed
 from hf_gate.testing import LocalHub
 from hf_gate.usecases import runs as run_cases
 from hf_gate.usecases.cadence import Kind
 from hf_gate.web.carrying import Load, carrying_of
+from hf_gate.web.plan import read_plan
 from hf_gate.web.runs import Beats
 from tests.web.kit import GOOD, POLICY, Program, Room, Visitor, a_program, a_room, write_desk
 from tests.web.test_plans import ended, made, words
@@ -44,8 +47,6 @@ def applied(room: Room, visitor: Visitor, **more: str) -> str:
 def begun(room: Room, visitor: Visitor) -> str:
     """The address of a run that is written down and that nobody carries."""
     digest = made(room, visitor).rpartition("/")[2]
-    from hf_gate.web.plan import read_plan  # noqa: PLC0415 - only here
-
     office = room.office
     run = run_cases.begin(
         office.store, read_plan(office, digest), ident="r_0123456789ab", kind="plan", actor="lena-brandt", now=office.now()
@@ -234,6 +235,34 @@ def test_a_run_is_watched_paused_and_goes_on(held: tuple[Room, Held]) -> None:
     ended(room, run)
     assert "done 600" in words(lena.get(run))
     assert max(Counter(line["user"] for line in room.local.journal() if line["to"] == "reset").values()) == 1
+
+
+def test_the_runs_of_somebody_who_is_put_out_stop_by_themselves(held: tuple[Room, Held]) -> None:
+    room, hub = held
+    lena, mia = room.visitor(), room.proven(Member(name="mia", role=Role.ADMIN))
+    plan = made(room, lena)
+    run = mia.post(plan, {"do": "apply", "count": "600"}).headers["location"]
+    assert hub.is_here.wait(60.0)
+    member = room.office.member("mia")
+    assert member is not None
+    idle = run_cases.begin(
+        room.office.store, _one_of(room, plan), ident="r_0123456789ab", kind="plan", actor="mia", now=room.office.now(),
+        author=Author(member=member.id),
+    )  # fmt: skip
+    assert lena.post("/settings/revoke", {"name": "mia"}).status == 303
+    hub.go.set()
+    for place in (run, f"/runs/{idle.id}"):
+        ended(room, place)
+        assert "Stopped" in words(lena.get(place))
+    lena.post(run, {"do": "resume"})
+    sent = [line["user"] for line in room.local.journal() if line["to"] == "reset"]
+    assert len(sent) == 500
+
+
+def _one_of(room: Room, plan: str) -> Plan:
+    """The plan with its last change alone."""
+    whole = read_plan(room.office, plan.rpartition("/")[2])
+    return resealed(whole, whole.changes[-1:])
 
 
 def test_news_is_heard_until_the_run_is_over() -> None:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ..domain.ids import Person
 from ..domain.outcomes import Kind, Outcome, exit_code_of, law_of
-from ..errors import HfGateError, HubUnavailable
+from ..errors import Guarded, HfGateError, HubUnavailable
 from .desk import OpenDesk, open_desk
 from .office import new_run_id
 from .progress import Progress
+from .second import author_for
 
 if TYPE_CHECKING:
     from ..usecases.decide import Direct
     from .frame import Run
     from .targets import Aim
     from .wish import Wish
+
+
+NOTHING: Final[Mapping[str, int]] = {}
 
 
 @dataclass(slots=True)
@@ -66,8 +70,8 @@ def writing(run: Run) -> Iterator[OpenDesk]:
         opened.store.close()
 
 
-def direct(opened: OpenDesk, bar: Progress | None = None) -> Direct:
-    """What decides at this desk."""
+def direct(opened: OpenDesk, bar: Progress | None = None, new: Mapping[str, int] = NOTHING) -> Direct:
+    """What decides at this desk; refuses so many `new` decisions where they need a second person."""
     from zoneinfo import ZoneInfo  # noqa: PLC0415 - only who decides
 
     from ..usecases.decide import Direct  # noqa: PLC0415 - as above
@@ -81,6 +85,7 @@ def direct(opened: OpenDesk, bar: Progress | None = None) -> Direct:
         opened.actor,
         progress=lambda many: None if bar is None else bar.tick(many=many),
         say=run.out.say,
+        author=author_for(run, opened.store, opened.clock.now(), new),
     )
 
 
@@ -89,8 +94,11 @@ def carry_out(run: Run, wish: Wish) -> Result:
     result = Result()
     try:
         with writing(run) as opened, Progress(run.out, wish.verb, len(wish.aims)) as bar:
-            decided = direct(opened, bar).decide(wish.asks(), wish.choice, ident=new_run_id())
+            new = {wish.effect if wish.verb != "grant" else "accept": len(wish.aims)}
+            decided = direct(opened, bar, new).decide(wish.asks(), wish.choice, ident=new_run_id())
         result.run, result.outcomes, result.stopped_by = decided.run, decided.outcomes, decided.stopped_by
+    except Guarded:
+        raise
     except BaseException as problem:  # noqa: BLE001 - what was told is printed first; `Result.end` raises it again
         result.stopped_by = problem
     if not result.outcomes:

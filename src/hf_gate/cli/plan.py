@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from .carried import carry_run, run_result
 from .frame import command
 from .office import check_in_force, looking_seldom, new_run_id, office, speaks
 from .output import clock_off, in_words, numbered
+from .second import author_for
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -132,7 +134,11 @@ def apply(run: Run, file: Path, yes: bool, max_changes: int | None) -> int:
     if known is None:
         check_made_here(desk.store, made)
         check_plan(run, desk, made.changes, yes=yes, max_changes=max_changes)
-        known = runs.begin(desk.store, made, ident=new_run_id(), kind="plan", actor=desk.actor, now=desk.clock.now())
+        now, acts = desk.clock.now(), Counter(change.act for change in made.changes)
+        author = author_for(run, desk.store, now, acts, plan=made.digest)
+        known = runs.begin(
+            desk.store, made, ident=new_run_id(), kind="plan", actor=desk.actor, now=now, author=author
+        )  # fmt: skip
     elif desk.store.wish(known.id) == "pause":  # whoever applies it again has waited enough; a wish to stop stays
         desk.store.wish_for(known.id, None)
     return carry_run(run, desk, known)

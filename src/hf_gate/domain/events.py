@@ -147,11 +147,11 @@ class AccountProven(Event, frozen=True, kw_only=True, omit_defaults=True, tag=Tr
 
 
 class PlanAgreed(Event, frozen=True, kw_only=True, omit_defaults=True, tag=True):
-    """Somebody agreed to a plan that two people have to agree to. `account`: their Hub account, if it was proven."""
+    """Somebody agreed to a plan that two people have to agree to. `account`: the id of their proven Hub account."""
 
     plan: str
     changes: int
-    account: str | None = None
+    account: str
 
 
 class RunEnded(Event, frozen=True, kw_only=True, omit_defaults=True, tag=True):

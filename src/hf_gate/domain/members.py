@@ -15,6 +15,11 @@ TAKEN: Final = frozenset({"outside", "desk", "policy", "local"})
 """Who else stands in the ledger as an actor: no member is called so."""
 
 
+TEAM: Final = "team until"
+"""The setting in which the store says until when (ms) an admin who was put out still counts as being there."""
+TEAM_LASTS: Final = 24 * 3_600_000  # ms
+
+
 class Role(StrEnum):
     """From the one who may least to the one who may most."""
 
@@ -51,7 +56,6 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     account: str | None = None
     user_id: str | None = None
     proven_at: int | None = None  # ms
-    revoked_at: int | None = None  # ms
 
     @property
     def proven_account(self) -> str | None:

@@ -79,9 +79,8 @@ def _of_members(event: e.AnyEvent) -> str:
         case e.AccountProven():
             return f"member {event.member} proved that Hub account {event.account} is theirs"
         case e.PlanAgreed():
-            account = f", as Hub account {event.account}" if event.account else ", account not proven"
             changes = f"{event.changes:,} change{'' if event.changes == 1 else 's'}"
-            return f"plan {event.plan[:8]} agreed to: {changes}{account}"
+            return f"plan {event.plan[:8]} agreed to: {changes}, as Hub account {event.account}"
         case _:
             return ""
 

@@ -8,7 +8,7 @@ from typing import Final
 from ..domain.members import Member, Role
 from .sql import Database, Row
 
-_COLUMNS: Final = "id, name, role, repos, link, made_at, account, user_id, proven_at, revoked_at"
+_COLUMNS: Final = "id, name, role, repos, link, made_at, account, user_id, proven_at"
 
 
 def read(db: Database) -> list[Member]:
@@ -27,13 +27,13 @@ def write(db: Database, member: Member, link: str | None) -> None:
     db.run("DELETE FROM members WHERE name = ?", (member.name,))
     values = (
         member.id, member.name, member.role.value, None if member.repos is None else json.dumps(list(member.repos)), link,
-        member.made_at, member.account, member.user_id, member.proven_at, member.revoked_at,
+        member.made_at, member.account, member.user_id, member.proven_at,
     )  # fmt: skip
     db.run(f"INSERT INTO members ({_COLUMNS}) VALUES ({', '.join('?' * len(values))})", values)
 
 
 def _member(row: Row) -> Member:
-    ident, name, role, repos, link, made_at, account, user_id, proven_at, revoked_at = row
+    ident, name, role, repos, link, made_at, account, user_id, proven_at = row
     return Member(
         name=name,
         role=Role(role),
@@ -44,5 +44,4 @@ def _member(row: Row) -> Member:
         account=account,
         user_id=user_id,
         proven_at=proven_at,
-        revoked_at=revoked_at,
     )

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from ..domain import events as e
 from ..domain.events import Entry
-from ..domain.members import Member
+from ..domain.members import TEAM, TEAM_LASTS, Member, Role
 from ..errors import StoreBusy
 from . import member_rows
 from .reading import Store
@@ -67,9 +67,7 @@ class Members:
         account, user_id = member.account, member.user_id
         if known is not None and is_same:
             account, user_id = account or known.account, known.user_id
-        made = replace(
-            member, id=ident, account=account, user_id=user_id, has_link=True, proven_at=None, revoked_at=None
-        )
+        made = replace(member, id=ident, account=account, user_id=user_id, has_link=True, proven_at=None)
         event = e.MemberInvited(member=ident, role=made.role.value, repos=made.repos, account=made.user_id)
         with self._store.writing() as write:
             if known is not None and known.has_link and not is_same:
@@ -81,21 +79,30 @@ class Members:
         """Takes somebody's link and sessions away."""
         if not member.has_link:
             return
-        gone = replace(member, has_link=False, proven_at=None, revoked_at=at)
+        gone = replace(member, has_link=False, proven_at=None)
         with self._store.writing() as write:
             write.db.run("DELETE FROM views WHERE member = ?", (member.id,))
             self._change(write, gone, None, Entry(event=e.MemberRevoked(member=member.id), at=at, actor=by))
 
-    def prove(self, member: Member, account: str, user_id: str, secret: str, at: int) -> Member:
-        """Binds a member to a Hub account for sure. Whoever had the old link or a session is out: the new link is the prover's."""
-        made = replace(member, account=account, user_id=user_id, proven_at=at)
+    def prove(self, member: Member, account: str, user_id: str, secret: str, at: int) -> bool:
+        """Binds a member to a Hub account for sure; the new link is the prover's, and every other way in has ended.
+
+        False, and nothing is changed, when they were put out meanwhile.
+        """
         event = e.AccountProven(member=member.id, account=user_id)
         with self._store.writing() as write:
+            known = next((one for one in member_rows.read(write.db) if one.id == member.id and one.has_link), None)
+            if known is None:
+                return False
+            made = replace(known, account=account, user_id=user_id, proven_at=at)
             self._change(write, made, digest_of(secret), Entry(event=event, at=at, actor=member.name))
-        return made
+        return True
 
     @staticmethod
     def _change(write: Writer, member: Member, link: str | None, entry: Entry) -> None:
+        known = next((one for one in member_rows.read(write.db) if one.name == member.name), None)
+        if known is not None and _is_admin(known) and not (_is_admin(member) and member.id == known.id):
+            write.setting(TEAM, str(entry.at + TEAM_LASTS))
         member_rows.write(write.db, member, link)
         write.db.run("DELETE FROM sessions WHERE member = ?", (member.name,))
         write.append(None, [entry])
@@ -169,3 +176,7 @@ class Members:
             if query is not None:
                 values = (member, name, query, at)
                 write.db.run("INSERT INTO views (member, name, query, made_at) VALUES (?, ?, ?, ?)", values)
+
+
+def _is_admin(member: Member) -> bool:
+    return member.has_link and member.role is Role.ADMIN

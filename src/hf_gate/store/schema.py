@@ -320,7 +320,6 @@ members = Table(
     _text("account", null=True),  # name of the Hub account, where it is not the member's name
     _text("user_id", null=True),  # id of the Hub account
     _number("proven_at", null=True),  # null: nobody has shown that the account is theirs
-    _number("revoked_at", null=True),
 )
 
 sessions = Table(

@@ -56,7 +56,7 @@ def begin_bulk(store: StorePort, order: Order, parts: Iterable[Sequence[int]], n
                 continue
             n += 1
             change = direct_change(row, order.after, order.reason)
-            verbs[change.verb] += 1
+            verbs[change.act] += 1
             document = msgspec.json.encode(change)
             changes.append(ChangeRow(run=run.id, n=n, repo=row.repo, request=row.id, change=document))
         with store.writing() as write:

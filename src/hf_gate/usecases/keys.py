@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ..domain.ids import Repo
+from ..domain.members import TEAM
 
 MADE: Final = "made"
 """The digests of plans that were made here, each with the moment (ms) from which on it may not be applied."""
@@ -14,6 +15,18 @@ HALTED: Final = "halted"
 
 HELD: Final = "held"
 """How many changes of which version of each policy the last turn held back, for nobody let it act yet."""
+
+
+OWNER: Final = "desk owner"
+"""The account whose token the desk in the browser used last: name and id, as JSON."""
+
+TEAM_UNTIL: Final = TEAM
+"""Until when (ms) the store counts as one of several admins, though the others were put out."""
+
+
+def about(digest: str) -> str:
+    """What is said of a plan where it is not read whole: who made it, who agreed to it."""
+    return f"plan {digest}"
 
 
 def promoted(policy: str) -> str:

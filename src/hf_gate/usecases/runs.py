@@ -90,7 +90,7 @@ def begin(
     at = ms(now)
     run = RunRow(
         id=ident, kind=kind, actor=actor, state=READY, made_at=at, plan=plan.digest, total=len(plan.changes),
-        verbs=Counter(change.verb for change in plan.changes), member=author.member, account=author.account,
+        verbs=Counter(change.act for change in plan.changes), member=author.member, account=author.account,
         is_free=author.is_free,
     )  # fmt: skip
     with store.writing() as write:

@@ -6,6 +6,7 @@ to do: no such run, then nothing was sent; else what the run has written down, a
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -68,6 +69,7 @@ class Clearing:
     """Takes decisions in and lets them leave. `problem` says why the last ones stayed.
 
     `direct_of` decides as an actor and a member's own id. `may`: whether a decision may still leave when its time comes.
+    `limit` raises `Guarded` when a person may not send so many more alone; `sending` is held from there until they lie here.
     """
 
     store: StorePort
@@ -75,6 +77,8 @@ class Clearing:
     direct_of: Callable[[str, str | None], Direct]
     new_id: Callable[[], str]
     may: Callable[[Held, RequestRow], bool] = lambda _, __: True
+    limit: Callable[[Wish, int], None] = lambda _, __: None
+    sending: threading.RLock = field(default_factory=threading.RLock)
     problem: str | None = None
 
     def take(self, wish: Wish, now: datetime, hold: float | None) -> Taken:
@@ -107,7 +111,9 @@ class Clearing:
             )
             for row in fresh
         ]
-        clashes = self.tray.put(items)
+        with self.sending:  # nobody puts others in between a look at the limit and this
+            self.limit(wish, len(items))
+            clashes = self.tray.put(items)
         return Taken(batch, len(items) - len(clashes), clashes, moved)
 
     # ---- leaving -----------------------------------------------------------------------------------------------------

@@ -156,7 +156,8 @@ def _proved(office: Office, sent: tuple[str, str]) -> dict[str, str]:
         account = wiring.account_of_token(office.settings, token)
         user_id = _checked(office, member, account)
         secret, at = secrets.token_urlsafe(32), ms(office.now())
-        office.members.prove(member, account.name, user_id, secret, at)
+        if not office.members.prove(member, account.name, user_id, secret, at):
+            raise NotProven(f"{member.name} was revoked.", 404)
     except (HubUnavailable, Offline, StoreBusy) as problem:
         office.account_codes.put_back(code, ident)
         raise NotProven(f"{problem} Try again in a moment.", 503) from None

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..domain.members import Member, Role
-from ..errors import HfGateError, HubUnavailable, NotAllowed, Offline, Stale, StoreUnavailable, UsageError
+from ..errors import Guarded, HfGateError, HubUnavailable, NotAllowed, Offline, Stale, StoreUnavailable, UsageError
 from . import (
     accounts,
     api,
@@ -357,7 +357,7 @@ def _told(visit: Visit, message: str, hint: str, status: int) -> Response:
 
 def _status_of(problem: HfGateError) -> int:
     for kind, status in (
-        (NotAllowed, 403), (Stale, 409), (UsageError, 422), (StoreUnavailable, 503), (HubUnavailable, 503), (Offline, 503),
+        (NotAllowed, 403), (Stale, 409), (Guarded, 409), (UsageError, 422), (StoreUnavailable, 503), (HubUnavailable, 503), (Offline, 503),
     ):  # fmt: skip
         if isinstance(problem, kind):
             return status

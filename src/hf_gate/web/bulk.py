@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from urllib.parse import urlencode
 
 from starlette.responses import RedirectResponse, Response
 
 from ..domain.lifecycle import MOVES, TARGET_OF
-from ..domain.members import Role
 from ..domain.moments import ms
 from ..domain.requests import checked_reason
 from ..domain.rows import RequestRow, RunRow
 from ..domain.tray import VERBS, ground_of
+from ..errors import Guarded
 from ..plan import guards
 from ..plan.guards import Yes, ladder
 from ..plan.model import sealed
@@ -23,6 +23,7 @@ from ..store import weighing
 from ..store.weighing import Aim, Heap
 from ..usecases.bulk import Order, begin_bulk
 from ..usecases.runs import direct_change
+from ..usecases.second_person import Need
 from ..usecases.tray import Wish
 from . import words
 from .asking import asked_of, scoped
@@ -32,7 +33,6 @@ from .finding import request_of
 from .lines import Line, lines_of
 from .making import keep
 from .office import new_id
-from .plan import other_admins
 from .queue import KEYS, record
 from .request import texts_for
 from .tallies import cells_of, counted
@@ -182,6 +182,7 @@ def _page(
     if verb not in VERBS:
         raise NotFound
     weighed = weigh(visit, pick, verb)
+    need = visit.office.need(visit.member, {verb: weighed.count})
     texts = texts_for(visit, "you", None)
     store = visit.office.store
     rows = store.requests(weighing.sample(store, weighed.aim, SAMPLE))
@@ -201,7 +202,9 @@ def _page(
         wrong=wrong,
         calls=sum(-(-n // 100) for n in weighed.by_repo.values()),
         hold=HOLD,
-        goes="tray" if weighed.count <= TRAY_MOST else "plan" if _two_must_agree(visit) else "run",
+        goes=_way_of(weighed, need),
+        why_two=need.why if need.is_large else "",
+        next_step=need.team.next_step() if need.is_large else "",
         other="reset" if verb == "reject" else None,
         back=_back(visit),
     )
@@ -240,8 +243,9 @@ def confirm(visit: Visit) -> Response:
     if not weighed.count:
         raise Refused("Nobody of the selection can be decided so.")
     told = checked_reason(reason or None) if verb in {"reset", "reject"} else None
-    if weighed.count > TRAY_MOST:
-        return (_as_plan if _two_must_agree(visit) else _as_run)(visit, weighed, told)
+    way = _way_of(weighed, visit.office.need(visit.member, {verb: weighed.count}))
+    if way != "tray":
+        return (_as_plan if way == "plan" else _as_run)(visit, weighed, told)
     rows = [row for part in _rows(visit, weighed) for row in part]
     seen = {row.id: ground_of(row) for row in rows}
     hold = visit.office.hold if len(rows) == 1 else max(HOLD, visit.office.hold)
@@ -257,9 +261,11 @@ def _rows(visit: Visit, weighed: Weighed) -> Iterator[list[RequestRow]]:
         yield list(store.requests(idents).values())
 
 
-def _two_must_agree(visit: Visit) -> bool:
-    """Whether so many need a second person: an admin who is alone is asked for the number only."""
-    return visit.member.role is not Role.ADMIN or bool(other_admins(visit))
+def _way_of(weighed: Weighed, need: Need) -> str:
+    """How they leave: as a plan where two people must agree, else by the tray, and very many as a run."""
+    if need.is_large:
+        return "plan"
+    return "tray" if weighed.count <= TRAY_MOST else "run"
 
 
 def _as_run(visit: Visit, weighed: Weighed, reason: str | None) -> Response:
@@ -269,7 +275,12 @@ def _as_run(visit: Visit, weighed: Weighed, reason: str | None) -> Response:
     order = Order(ident, visit.member.name, after, reason, weighed.count)
 
     def begin() -> RunRow:
-        return begin_bulk(office.store, order, weighing.ready(office.store, weighed.aim), visit.now)
+        with office.sending:
+            need = office.need(visit.member, {weighed.verb: weighed.count})
+            if need.is_large:
+                raise Guarded(f"Nothing was sent. {need.why}", hint=need.team.next_step())
+            mine = replace(order, author=need.author)
+            return begin_bulk(office.store, mine, weighing.ready(office.store, weighed.aim), visit.now)
 
     carrying_of(office).take_up(ident, begin)
     office.picks.let_go(visit.selection, weighed.aim.pick)
@@ -289,6 +300,6 @@ def _as_plan(visit: Visit, weighed: Weighed, reason: str | None) -> Response:
         summary={"planned": len(changes)},
         guards=guards.told(changes, waiting, 0),
     )
-    digest = keep(visit.office, plan, visit.member.name, "bulk")
+    digest = keep(visit.office, plan, visit.member, "bulk", need=len(changes))
     visit.office.picks.let_go(visit.selection, weighed.aim.pick)
     return RedirectResponse(f"/plans/{digest}", 303)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from ..domain.members import Member
 from ..domain.outcomes import Outcome
 from ..domain.rows import RunRow
 from ..errors import HfGateError
@@ -89,6 +90,12 @@ class Carrying:
             self._news.notify_all()
             return load
 
+    def stop_those_of(self, member: Member) -> None:
+        """Stops the runs of a member for good: what is unknown is still read back, and nothing more is sent."""
+        for run in self._office.store.runs_of(member.id):
+            self._office.store.wish_for(run.id, STOP)
+            self.take_up(run.id)
+
     def stop(self, wait: float = 10.0) -> None:
         """Lets the run under way pause after the batch in flight; nothing further is begun."""
         with self._news:
@@ -132,6 +139,8 @@ class Carrying:
 
         def watch() -> str | None:
             load.wish = PAUSE if self._is_ending else store.wish(load.run)
+            if load.wish != PAUSE and not office.may_go_on(run):
+                load.wish = STOP
             return load.wish
 
         def progress(_: int) -> None:

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from .. import joining
+from ..domain.members import Member
 from ..domain.moments import ms
 from ..errors import HfGateError, UsageError
 from ..plan.model import Plan
@@ -22,10 +23,12 @@ _log = logging.getLogger("hf_gate.web")
 PROFILES: Final = 200  # read for one plan at most
 
 
-def about(plan: Plan, by: str, kind: str, **more: object) -> dict[str, object]:
-    """What is said of a plan where it is not read whole."""
+def about(plan: Plan, by: Member, kind: str, **more: object) -> dict[str, object]:
+    """What is said of a plan where it is not read whole. `seen`: the proven accounts that made it or agreed to it."""
     return {
-        "by": by,
+        "by": by.name,
+        "by_id": by.id,
+        "seen": [] if by.proven_account is None else [by.proven_account],
         "kind": kind,
         "changes": len(plan.changes),
         "verbs": dict(Counter(change.verb for change in plan.changes)),
@@ -34,7 +37,7 @@ def about(plan: Plan, by: str, kind: str, **more: object) -> dict[str, object]:
     }
 
 
-def keep(office: Office, plan: Plan, by: str, kind: str, **more: object) -> str:
+def keep(office: Office, plan: Plan, by: Member, kind: str, **more: object) -> str:
     """Keeps a plan, so that it has a page; its digest."""
     Carried(office.store).keep(plan.digest, msgspec.json.encode(plan), ms(office.now()), about(plan, by, kind, **more))
     return plan.digest
@@ -54,7 +57,7 @@ class Maker:
     def is_busy(self) -> bool:
         return self._thread is not None and self._thread.is_alive()
 
-    def make(self, by: str, wait: float) -> None:
+    def make(self, by: Member, wait: float) -> None:
         """Begins to make one, and waits so many seconds for it. Refuses where no policies can be asked."""
         bench = self._office.bench
         if bench is None:
@@ -70,9 +73,9 @@ class Maker:
         if thread is not None:
             thread.join(wait)
 
-    def _work(self, bench: joining.Bench, by: str) -> None:
+    def _work(self, bench: joining.Bench, by: Member) -> None:
         try:
-            plan = planned(self._desk(bench, by), profiles=PROFILES).plan
+            plan = planned(self._desk(bench, by.name), profiles=PROFILES).plan
             self.digest = keep(self._office, plan, by, "policies")
         except HfGateError as problem:
             self.problem = problem

@@ -13,6 +13,7 @@ from ..domain.members import MEANING, ROLES, Role
 from ..domain.moments import ms
 from . import words
 from .accounts import link_for
+from .carrying import carrying_of
 from .proofs import is_whole, must_be_whole
 from .terminal import account_of, invited
 from .visit import Refused, Visit
@@ -95,4 +96,5 @@ def revoke(visit: Visit) -> Response:
     if member is None:
         raise Refused("There is no such member.")
     visit.office.put_out(member, visit.member.name)
+    carrying_of(visit.office).stop_those_of(member)
     return visit.back("/settings")

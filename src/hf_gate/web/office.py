@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from functools import cached_property, lru_cache
@@ -18,18 +19,21 @@ from ..config import Settings
 from ..domain.ids import Repo
 from ..domain.members import Author, Member, Role
 from ..domain.moments import ms
-from ..domain.rows import RepoRow, RequestRow
+from ..domain.rows import RepoRow, RequestRow, RunRow
 from ..domain.tray import Held
-from ..errors import HfGateError
+from ..errors import Guarded, HfGateError
 from ..hub.client import Hub
 from ..policy.spelling import glob_matches
+from ..store.carried import Carried
 from ..store.members import Members
 from ..store.picks import Picks
 from ..store.reading import Store
 from ..store.tray import Tray
+from ..usecases import keys
 from ..usecases.decide import Direct
 from ..usecases.judging import Court
-from ..usecases.tray import Clearing
+from ..usecases.second_person import Need, need_of, owner_member, team_of
+from ..usecases.tray import Clearing, Wish
 from .looking import Looks
 from .one_time import OneTimeCodes
 
@@ -70,6 +74,7 @@ class Office:
     wake: threading.Event = field(default_factory=threading.Event)
     read_now: Callable[[], None] = lambda: None
     looks: Looks = field(default_factory=Looks)
+    sending: threading.RLock = field(default_factory=threading.RLock)  # from a look at the limit to what it allows
     account_codes: OneTimeCodes = field(default_factory=OneTimeCodes)
     _hall: tuple[joining.Bench, joining.Hall] | None = None
     _looked_at: float | None = None
@@ -104,7 +109,7 @@ class Office:
 
     @cached_property
     def clearing(self) -> Clearing:
-        return Clearing(self.store, self.tray, self.direct, new_id, self._may_decide)
+        return Clearing(self.store, self.tray, self.direct, new_id, self._may_decide, self._limit, self.sending)
 
     @property
     def title(self) -> str:
@@ -129,7 +134,10 @@ class Office:
     def direct(self, actor: str, member: str | None = None) -> Direct:
         """Decides as somebody. `member`: their own id."""
         found = self.member_of_id(member)
-        author = Author(member=member, account=None if found is None else found.proven_account)
+        author = Author(member=member)
+        if found is not None:
+            is_free = team_of(self.store, found, self.now()).is_alone
+            author = Author(member=member, account=found.proven_account, is_free=is_free)
         return Direct(self.store, self.hub, self.clock, self.zone, actor, author=author)
 
     @property
@@ -148,18 +156,14 @@ class Office:
     @cached_property
     def owner_member(self) -> Member:
         """The account whose token the desk uses. The Hub told whose it is, so it is proven."""
-        proven_at = None if self.owner_id is None else 0
-        return Member(
-            name=self.owner,
-            role=Role.ADMIN,
-            has_link=True,
-            id=f"owner:{self.owner_id or self.owner}",
-            user_id=self.owner_id,
-            proven_at=proven_at,
-        )
+        return owner_member(self.owner, self.owner_id)
 
     def admit_owner(self) -> None:
         """Says in the store who the owner is. A member invited under the owner's name is somebody else, and is put out."""
+        told = json.dumps({"name": self.owner, "user_id": self.owner_id})
+        if self.store.setting(keys.OWNER) != told:
+            with self.store.writing() as write:
+                write.setting(keys.OWNER, told)
         self.members.enter_older(self.owner, self.owner_member.id, ms(self.now()))
         namesake = self.members.named(self.owner)
         if namesake is not None and namesake.has_link:
@@ -208,6 +212,32 @@ class Office:
             and self.sees(member, row.repo)
             and not member.is_own(who.username, who.user_id)
         )
+
+    def may_go_on(self, run: RunRow) -> bool:
+        """Whether a run's member may still decide at all of its repos. What a command or an owner began goes on."""
+        if run.member is None or run.member.startswith("owner:"):
+            return True
+        member = self.member_of_id(run.member)
+        if member is None or not member.role.covers(Role.REVIEWER):
+            return False
+        return all(self.sees(member, repo) for repo in Carried(self.store).repos(run.id))
+
+    # ---- a second person ---------------------------------------------------------------------------------------------
+
+    def need(self, member: Member, new: Mapping[str, int], *, whole: int = 0, agreed: Collection[str] = ()) -> Need:
+        """Whether somebody may send these changes (how many of which verb) alone."""
+        now = self.now()
+        team = team_of(self.store, member, now)
+        return need_of(self.store, team, new, self.tray.waiting(), now, whole=whole, agreed=agreed)
+
+    def _limit(self, wish: Wish, count: int) -> None:
+        """Refuses decisions by which one person would send more than they may alone."""
+        need = self.need(wish.by, {wish.verb: count})
+        if need.is_large:
+            raise Guarded(
+                f"Nothing was decided. {need.why}",
+                hint=f"Select them and press {wish.verb.capitalize()}: that makes a plan. {need.team.next_step()}",
+            )
 
     # ---- policies, as the files have them now ------------------------------------------------------------------------
 

@@ -11,9 +11,10 @@ from urllib.parse import urlencode
 import msgspec
 from starlette.responses import RedirectResponse, Response
 
+from ..domain.events import Entry, PlanAgreed
 from ..domain.ids import Repo
 from ..domain.members import Member, Role
-from ..domain.moments import moment_of
+from ..domain.moments import moment_of, ms
 from ..domain.rows import RunRow
 from ..errors import Guarded
 from ..plan import guards
@@ -21,8 +22,10 @@ from ..plan.guards import Yes
 from ..plan.model import Change, Plan, resealed, written
 from ..plan.render import SHADOW, least_calls
 from ..store.carried import Carried, PlanRow
+from ..usecases import keys
 from ..usecases import runs as run_cases
 from ..usecases.propose import policies_digest
+from ..usecases.second_person import Need
 from .carrying import carrying_of, state_of
 from .changes import KEYS, MARK, NAMED, ChangeLine, line_of, record, rule_of, visible_repos
 from .exports import exported, file_of
@@ -33,7 +36,6 @@ from .visit import NotFound, Refused, Visit
 PAGE: Final = 50
 EXAMPLES: Final = 3  # of each group
 GROUPS: Final = 12  # that show examples
-SECOND_ABOVE: Final = 500  # changes: then a second person has to agree, where there is one
 PATIENCE: Final = 2.0  # seconds that a page waits for what it began
 ORDER: Final = ("accept", "reset", "reject", "cancel", "remove")
 _OWN: Final = frozenset({"retry", "undo"})  # follow from a run, and its owner may let them go
@@ -221,6 +223,8 @@ class YesFor:
     may_approve: bool = False
     may_edit: bool = False
     approved: tuple[str, ...] = ()
+    why_two: str = ""
+    next_step: str = ""
     run: str | None = None
     run_state: str | None = None
 
@@ -237,14 +241,16 @@ def _yes(visit: Visit, sight: Sight) -> YesFor:
         no, hint = f"A {visit.member.role} may look at it.", "An admin of the desk lets it go."
     if not no:
         no, hint = _refusal(visit.office, sight.plan, visit)
-    second = may and not no and _needs_second(visit, sight)
+    need = _need(visit, sight) if may and not no else None
+    is_large, mine = need is not None and need.is_large, visit.member.proven_account
     return YesFor(
         rung,
         no,
         hint,
-        second,
-        may_approve=may and not no and visit.member.name not in {*approved, sight.about("by")}
-        and _is_large(visit, sight),
+        need is not None and need.is_open,
+        may_approve=is_large and mine is not None and mine not in sight.about("seen", ()),
+        why_two=need.why if need is not None and is_large else "",
+        next_step=need.team.next_step() if need is not None and need.is_open else "",
         may_edit=may and sight.is_whole and bool(sight.plan.changes),
         approved=approved,
     )  # fmt: skip
@@ -256,7 +262,7 @@ def _may_apply(visit: Visit, sight: Sight) -> bool:
         return False
     if visit.member.role.covers(Role.ADMIN):
         return True
-    is_own = sight.about("kind") in _OWN and sight.about("by") == visit.member.name
+    is_own = sight.about("kind") in _OWN and sight.about("by_id") == visit.member.id
     return is_own and visit.member.role.covers(Role.REVIEWER)
 
 
@@ -290,24 +296,11 @@ def _waiting(office: Office) -> int:
     return sum(row.counts.get("pending", 0) for row in office.store.repos())
 
 
-def other_admins(visit: Visit) -> list[str]:
-    """Who else could let a plan go."""
-    office = visit.office
-    others = {office.owner, *(one.name for one in office.members.all() if one.has_link and one.role is Role.ADMIN)}
-    return sorted(others - {visit.member.name})
-
-
-def _is_large(visit: Visit, sight: Sight) -> bool:
-    """Whether two people have to agree: it is large, and there is somebody else who could."""
-    return len(sight.plan.changes) > SECOND_ABOVE and bool(other_admins(visit))
-
-
-def _needs_second(visit: Visit, sight: Sight) -> bool:
-    """Whether nobody but this person has seen it yet: whoever made it and whoever approved it have."""
-    if not _is_large(visit, sight):
-        return False
-    seen = {sight.about("by"), *sight.about("approved", ())} - {None, "", visit.member.name}
-    return not any(visit.office.member(name) for name in seen)  # whoever was put out since does not count
+def _need(visit: Visit, sight: Sight) -> Need:
+    """Whether two people have to agree, and whether they have: who made it, who agreed to it, and who asks."""
+    acts = Counter(change.act for change in sight.plan.changes)
+    whole, seen = sight.about("need", 0), sight.about("seen", ())
+    return visit.office.need(visit.member, acts, whole=whole, agreed=seen)
 
 
 def act(visit: Visit) -> Response:
@@ -348,13 +341,21 @@ def _apply(visit: Visit, sight: Sight) -> Response:
     refused = _checked(visit, sight)
     if refused is not None:
         return refused
-    if _needs_second(visit, sight):
-        return _page(visit, sight, wrong="A second person has to agree first.", status=409)
+    need = _need(visit, sight)
+    if need.is_open:
+        return _page(visit, sight, wrong=f"A second person has to agree first. {need.team.next_step()}", status=409)
     office, plan, ident = visit.office, sight.plan, new_id("r")
     kind = "undo" if sight.about("kind") == "undo" else "plan"
 
     def begin() -> RunRow:
-        return run_cases.begin(office.store, plan, ident=ident, kind=kind, actor=visit.member.name, now=office.now())
+        with office.sending:
+            need = _need(visit, sight)
+            if need.is_open:
+                raise Guarded(f"A second person has to agree first. {need.team.next_step()}")
+            name, now = visit.member.name, office.now()
+            return run_cases.begin(
+                office.store, plan, ident=ident, kind=kind, actor=name, now=now, author=need.author
+            )  # fmt: skip
 
     load = carrying_of(office).take_up(ident, begin)
     load.is_written.wait(PATIENCE)
@@ -371,10 +372,17 @@ def _approve(visit: Visit, sight: Sight) -> Response:
     refused = _checked(visit, sight)
     if refused is not None:
         return refused
-    names = sorted({*sight.about("approved", ()), visit.member.name})
-    keep_about = {**sight.row.about, "approved": names}
+    account = visit.member.proven_account
+    if account is None:
+        return _page(visit, sight, wrong=_need(visit, sight).team.next_step(), status=409)
+    names, seen = sorted({*sight.about("approved", ()), visit.member.name}), {*sight.about("seen", ())}
+    if account in seen:
+        return RedirectResponse(f"/plans/{sight.plan.digest}", 303)
+    keep_about = {**sight.row.about, "approved": names, "seen": sorted({*seen, account})}
+    event = PlanAgreed(plan=sight.plan.digest, changes=len(sight.plan.changes), account=account)
     with visit.office.store.writing() as write:
-        write.setting(f"plan {sight.plan.digest}", msgspec.json.encode(keep_about).decode())
+        write.setting(keys.about(sight.plan.digest), msgspec.json.encode(keep_about).decode())
+        write.append(None, [Entry(event=event, at=ms(visit.now), actor=visit.member.name)])
     return RedirectResponse(f"/plans/{sight.plan.digest}", 303)
 
 
@@ -385,7 +393,8 @@ def _exclude(visit: Visit, sight: Sight) -> Response:
     if not out or len(rest) == len(sight.changes):
         return _page(visit, sight, wrong="Nobody was ticked, so nobody was left out.", status=422)
     digest = keep(
-        visit.office, _less(visit.office, sight.plan, rest), visit.member.name, sight.about("kind", "part"),
+        visit.office, _less(visit.office, sight.plan, rest), visit.member, sight.about("kind", "part"),
+        need=max(sight.about("need", 0), len(sight.plan.changes)),
         of=sight.plan.digest, notes=sight.about("notes", []), out=sight.about("out", 0) + len(sight.changes) - len(rest),
     )  # fmt: skip
     return RedirectResponse(f"/plans/{digest}", 303)

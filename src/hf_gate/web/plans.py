@@ -90,7 +90,7 @@ def _runs(visit: Visit) -> list[Listed]:
     office = visit.office
     found = [run for run in office.store.runs(100) if run.total > 1]
     if visit.member.repos is not None:
-        found = [run for run in found if run.actor == visit.member.name]
+        found = [run for run in found if run.member == visit.member.id]
     return [
         Listed(run.id, run.made_at, run.actor, run.kind, run.total, [], run.id, state_of(office, run), dict(run.counts))
         for run in found[:20]
@@ -100,7 +100,7 @@ def _runs(visit: Visit) -> list[Listed]:
 def make(visit: Visit) -> Response:
     """Judges everybody anew and leads to the plan; when that takes longer, to the list, where it will stand."""
     maker = maker_of(visit.office)
-    maker.make(visit.member.name, PATIENCE)
+    maker.make(visit.member, PATIENCE)
     if maker.digest is not None and not maker.is_busy:
         return RedirectResponse(f"/plans/{maker.digest}", 303)
     return RedirectResponse("/plans", 303)

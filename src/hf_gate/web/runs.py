@@ -269,7 +269,7 @@ def _may_steer(visit: Visit, going: Going) -> bool:
     if going.repos is not None:
         return False
     return visit.member.role is Role.ADMIN or (
-        visit.member.role.covers(Role.REVIEWER) and visit.member.name == going.run.actor
+        visit.member.role.covers(Role.REVIEWER) and visit.member.id == going.run.member
     )
 
 
@@ -327,7 +327,7 @@ def _retry(visit: Visit, going: Going) -> Response:
     if not made.changes:
         wrong = " ".join(notes) if outdated else "Nobody of those still stands where they stood."
         return _page(visit, going, wrong=wrong, status=409)
-    return _led(keep(visit.office, made, visit.member.name, "retry", of=going.run.id, notes=notes))
+    return _led(keep(visit.office, made, visit.member, "retry", of=going.run.id, notes=notes))
 
 
 def _undo(visit: Visit, going: Going) -> Response:
@@ -339,7 +339,7 @@ def _undo(visit: Visit, going: Going) -> Response:
         return _page(visit, going, wrong=f"There is nobody to put back. {' '.join(notes)}".strip(), status=409)
     if any(change.policy for change in _decided(visit, going)):
         notes.append("The policies in force would plan the same again: change the rule, or write mode: shadow, first.")
-    return _led(keep(visit.office, made, visit.member.name, "undo", of=going.run.id, notes=notes))
+    return _led(keep(visit.office, made, visit.member, "undo", of=going.run.id, notes=notes))
 
 
 def _decided(visit: Visit, going: Going) -> list[Change]:

@@ -21,6 +21,7 @@ from ..domain.moments import ms
 from ..errors import HfGateError, UsageError
 from ..locks import announced
 from .accounts import account_named
+from .carrying import carrying_of
 from .office import Office
 from .sign_in import Door
 
@@ -74,6 +75,7 @@ class Terminal:
                 if known is None:
                     raise UsageError(f"there is no member {asked.get('name')!r}.")
                 office.put_out(known)
+                carrying_of(office).stop_those_of(known)
                 return {"name": known.name}
             case "members":
                 return {"members": [_told(one) for one in office.members.all()]}

@@ -16,8 +16,7 @@ def upgrade() -> None:
     op.add_column("members", sa.Column("id", sa.Text, nullable=False, server_default=""))
     for name in ("account", "user_id"):
         op.add_column("members", sa.Column(name, sa.Text, nullable=True))
-    for name in ("proven_at", "revoked_at"):
-        op.add_column("members", sa.Column(name, _BIG, nullable=True))
+    op.add_column("members", sa.Column("proven_at", _BIG, nullable=True))
     op.add_column("tray", sa.Column("member", sa.Text, nullable=True))
     for name in ("owner", "lease_until", "fence", "undoes"):  # nobody set them
         op.drop_column("runs", name)

@@ -1,0 +1,46 @@
+"""A second person at the terminal: what one person may send alone where a desk has several admins."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from ..domain.members import Author, Member, Role
+from ..errors import Guarded
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from ..store.reading import Store
+    from ..usecases.ports import StorePort
+    from .frame import Run
+
+
+def author_for(
+    run: Run, store: StorePort, now: datetime, new: Mapping[str, int], *, plan: str | None = None
+) -> Author:  # fmt: skip
+    """How a run of these changes is written down; refuses those that need a second person who has not agreed.
+
+    `plan`: the digest of the plan that they are of, to which others may have agreed on the desk.
+    """
+    from ..store.tray import Tray  # noqa: PLC0415 - only who decides
+    from ..usecases.second_person import agreed_to, need_of, team_of  # noqa: PLC0415 - as above
+
+    account = run.account
+    user_id = None if account is None else account.id
+    me = Member(
+        name=account.name if account else "",
+        role=Role.ADMIN,
+        has_link=True,
+        user_id=user_id,
+        proven_at=None if user_id is None else 0,
+    )
+    team = team_of(store, me, now)
+    if team.is_alone:
+        return Author(account=user_id, is_free=True)
+    whole, agreed = (0, []) if plan is None else agreed_to(store, plan)
+    need = need_of(store, team, new, Tray(cast("Store", store)).waiting(), now, whole=whole, agreed=agreed)
+    if need.is_open:
+        where = "" if plan is None else f" The plan is on the desk: /plans/{plan}."
+        raise Guarded(f"{need.why} Nothing was sent.", hint=f"{need.team.next_step()}{where}")
+    return need.author

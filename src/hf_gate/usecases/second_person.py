@@ -1,0 +1,167 @@
+"""Whether changes need a second person: how many one person sent within a day, who else is there, and who agreed.
+
+Two people are two different Hub accounts, each proven. What could be of the same person counts together: everything but
+what another proven account sent. Who is the only admin of a store needs nobody.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from ..domain.members import Author, Member, Role
+from ..domain.moments import moment_of, ms
+from ..domain.rows import RunRow
+from ..domain.tray import Held
+from . import keys
+from .ports import StorePort
+from .run import AUTO
+from .runs import is_over
+
+LIMIT: Final = 500
+"""So many changes of one kind may a person send within `WINDOW` where others could agree."""
+WINDOW: Final = timedelta(hours=24)
+_SENT: Final = ("done", "open", "started")
+
+
+@dataclass(frozen=True, slots=True)
+class Team:
+    """Who could decide: `me`, the other admins, and everybody who may sign in. `until`: an admin was put out before then."""
+
+    me: Member
+    others: Sequence[Member]
+    everybody: Sequence[Member]
+    until: datetime | None = None
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether nobody else was an admin within the last day."""
+        return not self.others and self.until is None
+
+    def agreed(self, accounts: Iterable[str | None]) -> frozenset[str]:
+        """Which of these accounts are people who may decide here now."""
+        able = {one.proven_account for one in self.everybody if one.role.covers(Role.REVIEWER)}
+        return frozenset(account for account in accounts if account and account in able)
+
+    def next_step(self) -> str:
+        """What to do where a second person is missing."""
+        if self.me.proven_account is None:
+            return "Your account is not proven, so you do not count as one of the two: open Settings and prove it."
+        proven = [one.name for one in self.others if one.proven_account is not None]
+        if proven:
+            return f"Ask {' or '.join(proven)} to open the plan and agree."
+        if self.others:
+            names = " or ".join(one.name for one in self.others)
+            return f"No other admin has proven their account: ask {names} to open Settings and run the command shown there."
+        moment = "" if self.until is None else f", or wait until {self.until:%Y-%m-%d %H:%M} UTC"
+        return f"You are the only admin, and another one was put out less than 24 hours ago: invite one{moment}."
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What some changes need. `is_large`: two people have to agree; `is_met`: they have. `why` says what makes it large."""
+
+    team: Team
+    is_large: bool
+    is_met: bool
+    why: str
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a second person is still missing."""
+        return self.is_large and not self.is_met
+
+    @property
+    def author(self) -> Author:
+        """How a run of these changes is written down."""
+        me, is_free = self.team.me, self.team.is_alone or (self.is_large and self.is_met)
+        return Author(member=me.id or None, account=me.proven_account, is_free=is_free)
+
+
+def team_of(store: StorePort, me: Member, now: datetime) -> Team:
+    """The people of a store as they are now."""
+    text = store.setting(keys.OWNER)
+    owner = [] if text is None else [owner_member(**json.loads(text))]
+    everybody = [*owner, *(one for one in store.members() if one.has_link)]
+    others = [one for one in everybody if one.role is Role.ADMIN and not _is_same(one, me)]
+    until = int(store.setting(keys.TEAM_UNTIL) or 0)
+    return Team(me, others, [*everybody, me], moment_of(until) if until > ms(now) else None)
+
+
+def owner_member(name: str, user_id: str | None) -> Member:
+    """The account whose token a desk uses. The Hub told whose it is, so it is proven."""
+    proven_at = None if user_id is None else 0
+    ident = f"owner:{user_id or name}"
+    return Member(name=name, role=Role.ADMIN, has_link=True, id=ident, user_id=user_id, proven_at=proven_at)
+
+
+def _is_same(one: Member, other: Member) -> bool:
+    account = one.proven_account
+    return one.id == other.id or (account is not None and account == other.proven_account)
+
+
+def need_of(
+    store: StorePort, team: Team, new: Mapping[str, int], waiting: Iterable[Held], now: datetime,
+    *, whole: int = 0, agreed: Collection[str] = (),
+) -> Need:  # fmt: skip
+    """What changes need, counted by what they do (accept, reset, reject, cancel).
+
+    `waiting`: what lies in the tray. `whole`: how many they were before some were left out. `agreed`: accounts that did.
+    """
+    if team.is_alone:
+        return Need(team, is_large=False, is_met=False, why="")
+    total = max(whole, sum(new.values()))
+    spent = _spent(store, team, waiting, now)
+    worst = max(((spent[verb] + n, verb) for verb, n in new.items() if n and spent[verb]), default=(0, ""))
+    is_large = total > LIMIT or worst[0] > LIMIT
+    accounts = team.agreed([*agreed, team.me.proven_account])
+    return Need(team, is_large=is_large, is_met=len(accounts) > 1, why=_why(total, sum(new.values()), worst))
+
+
+def _why(total: int, count: int, worst: tuple[int, str]) -> str:
+    if count > LIMIT:
+        return f"More than {LIMIT} changes need two people."
+    if total > LIMIT:
+        return f"This is a part of {total:,} changes, and more than {LIMIT} need two people."
+    these = f"these are {worst[0]:,} to {worst[1]}"
+    return f"With what was sent within 24 hours {these}, and more than {LIMIT} need two people."
+
+
+def _spent(store: StorePort, team: Team, waiting: Iterable[Held], now: datetime) -> Counter[str]:
+    """What could be of the same person within the window, also what lies in the tray."""
+    found = Counter[str]()
+    for run in store.runs_since(ms(now - WINDOW)):
+        if run.kind != AUTO and not run.is_free and not _is_another(team.me, run.account):
+            found.update(_sent(run))
+    accounts = {one.id: one.proven_account for one in team.everybody}
+    for item in waiting:
+        if item.run is None and not _is_another(team.me, accounts.get(item.member or "")):
+            found[item.verb] += 1
+    return found
+
+
+def _is_another(me: Member, account: str | None) -> bool:
+    return account is not None and me.proven_account is not None and account != me.proven_account
+
+
+def _sent(run: RunRow) -> dict[str, int]:
+    """By kind, at most what was sent of a run that is over; of one of an older store every kind may be all of it."""
+    verbs = dict.fromkeys(("accept", "reset", "reject", "cancel"), run.total) if run.verbs is None else run.verbs
+    if not is_over(run):
+        return dict(verbs)
+    most = sum(run.counts.get(kind, 0) for kind in _SENT)
+    return {verb: min(n, most) for verb, n in verbs.items()}
+
+
+# ---- a plan ------------------------------------------------------------------------------------------------------------
+
+
+def agreed_to(store: StorePort, digest: str) -> tuple[int, list[str]]:
+    """How many changes the whole had that a plan is a part of, and the accounts that made it or agreed to it."""
+    text = store.setting(keys.about(digest))
+    told: dict[str, Any] = {} if text is None else json.loads(text)
+    return int(told.get("need", 0)), list(told.get("seen", ()))

@@ -1,0 +1,181 @@
+"""More than 500 changes need two people, however they are cut into parts: two different Hub accounts, each proven."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+
+from hf_gate.domain.members import Member, Role
+from hf_gate.domain.tray import ground_of
+from hf_gate.usecases.cadence import Kind
+from hf_gate.usecases.entries import newest
+from tests.web.kit import Answer, Room, Visitor, a_room
+from tests.web.test_plans import ended, made, words
+
+MANY = 700
+
+
+@pytest.fixture
+def full(tmp_path: Path) -> Iterator[Room]:
+    """700 whom the policy sends back."""
+    with a_room(tmp_path) as room:
+        room.ask([{"username": f"p{n:03}"} for n in range(MANY)], {"Purpose": "test"})
+        room.read(Kind.FULL)
+        yield room
+
+
+def admin(name: str) -> Member:
+    return Member(name=name, role=Role.ADMIN)
+
+
+def without(visitor: Visitor, plan: str, count: int) -> str:
+    """A plan without the first so many; its address."""
+    pairs = [("do", "exclude"), *(("n", str(n)) for n in range(1, count + 1))]
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    return visitor.ask("POST", plan, urlencode(pairs).encode(), headers).headers["location"]
+
+
+def select(room: Room, visitor: Visitor, first: int, end: int, verb: str = "accept") -> tuple[str, Answer]:
+    """The page that says what follows for some of them, and the answer to its yes."""
+    visitor.post("/selection", {"do": "clear"})
+    rows = [room.row(f"p{n:03}") for n in range(first, end)]
+    room.office.picks.add(f"s_{_of(room, visitor).id}", _of(room, visitor).id, [row.id for row in rows], 1)
+    place = visitor.post("/bulk", {"verb": verb}).headers["location"]
+    page = visitor.get(place)
+    values = {"verb": verb, "count": str(end - first), "typed": str(end - first)}
+    return words(page), visitor.post(place.partition("?")[0], values)
+
+
+def _of(room: Room, visitor: Visitor) -> Member:
+    name = re.search(r"you are ([\w-]+)", visitor.get("/settings").body)
+    assert name is not None
+    member = room.office.member(name[1])
+    assert member is not None
+    return member
+
+
+def one(room: Room, visitor: Visitor, number: int) -> Answer:
+    """A single acceptance."""
+    row = room.row(f"p{number:03}")
+    return visitor.post("/tray", {"accept": f"{row.state.hub_request}:{ground_of(row)}"})
+
+
+# ---- parts ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_part_of_a_plan_needs_the_second_person_of_the_whole(full: Room) -> None:
+    lena, noor, before = full.visitor(), full.proven(admin("noor")), full.writes()
+    part = without(lena, made(full, lena), 250)
+    less = without(lena, part, 400)
+    for plan, count in ((part, 450), (less, 50)):
+        refused = lena.post(plan, {"do": "apply", "count": str(count)})
+        assert refused.status == 409
+        assert f"This is a part of {MANY} changes" in words(refused) or "part of 450 changes" in words(refused)
+        assert "Ask noor to open the plan and agree." in words(refused)
+    assert full.writes() == before
+    assert noor.post(less, {"do": "approve", "count": "50"}).status == 303
+    ended(full, lena.post(less, {"do": "apply", "count": "50"}).headers["location"])
+    assert full.office.store.runs(1)[0].is_free, "what two agreed to counts for nobody"
+
+
+def test_what_one_person_sent_within_a_day_counts_together(full: Room) -> None:
+    lena = full.visitor()
+    full.proven(admin("noor"))
+    assert select(full, lena, 0, 400)[1].headers["location"] == "/queue"
+    full.leave()
+    page, answer = select(full, lena, 400, 501)
+    assert "these are 501 to accept" in page
+    assert answer.headers["location"].startswith("/plans/")
+    assert select(full, lena, 400, 500)[1].headers["location"] == "/queue"
+    refused = one(full, lena, 600)
+    assert (refused.status, "a second person" not in refused.body) == (409, True)
+    assert "With what was sent within 24 hours these are 501 to accept, and more than 500 need two people." in words(
+        refused
+    )
+    row = full.row("p600")
+    decision = {"verb": "accept", "requests": [{"id": row.state.hub_request, "version": ground_of(row)}]}
+    api = lena.ask("POST", "/api/v1/decisions", json.dumps(decision).encode(), {"content-type": "application/json"})
+    assert (api.status, "that makes a plan" in api.json["hint"]) == (409, True)
+
+
+def test_who_is_the_only_admin_needs_nobody_and_who_was_until_just_now_does(full: Room) -> None:
+    lena = full.visitor()
+    plan = made(full, lena)
+    assert "Apply 700 changes" in words(lena.get(plan))
+    full.visitor(admin("sock"))
+    full.out("sock")
+    refused = lena.post(plan, {"do": "apply", "count": str(MANY)})
+    assert refused.status == 409
+    assert "another one was put out less than 24 hours ago" in words(refused)
+
+
+def test_apply_in_the_terminal_asks_for_the_second_person_too(full: Room, tmp_path: Path) -> None:
+    lena, noor = full.visitor(), full.proven(admin("noor"))
+    whole, before = made(full, lena), full.writes()
+    alone, agreed = without(lena, whole, MANY - 2), without(lena, whole, MANY - 1)
+    assert noor.post(agreed, {"do": "approve", "count": "1"}).status == 303
+    for plan in (whole, alone, agreed):
+        (tmp_path / f"{plan[7:15]}.json").write_text(lena.get(f"{plan}.json").body, "utf-8")
+    full.office.store.close()
+
+    def applied(plan: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "hf_gate", "apply", f"{plan[7:15]}.json", "--yes", "--max-changes", str(MANY)]
+        env = os.environ | {"HF_TOKEN": full.local.tokens["owner"], "HF_ENDPOINT": full.local.url}
+        return subprocess.run(
+            command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=60
+        )  # fmt: skip
+
+    for plan in (whole, alone):
+        refused = applied(plan)
+        assert (refused.returncode, "Ask noor to open the plan and agree." in refused.stderr) == (6, True), (
+            refused.stderr
+        )
+    assert full.writes() == before
+    done = applied(agreed)
+    assert (done.returncode, full.writes()) == (0, before + 1), done.stderr
+
+
+# ---- two people ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_second_name_of_one_person_is_no_second_person(full: Room) -> None:
+    lena, before = full.visitor(), full.writes()
+    sock = full.visitor(admin("sock"))
+    plan = made(full, lena)
+    refused = lena.post(plan, {"do": "apply", "count": str(MANY)})
+    assert refused.status == 409
+    assert "No other admin has proven their account: ask sock to open Settings" in words(refused)
+    agreed = sock.post(plan, {"do": "approve", "count": str(MANY)})
+    assert (agreed.status, "Your account is not proven" in words(agreed)) == (409, True)
+    assert sock.post(plan, {"do": "apply", "count": str(MANY)}).status == 409
+    assert full.writes() == before
+    assert not [link for link in newest(full.office.store, ["desk"]) if link.kind == "PlanAgreed"]
+
+
+def test_what_an_unproven_account_sent_counts_for_everybody_and_what_a_proven_one_sent_for_them(full: Room) -> None:
+    lena, noor, sock = full.visitor(), full.proven(admin("noor")), full.visitor(admin("sock"))
+    assert select(full, noor, 0, 500)[1].headers["location"] == "/queue"
+    assert one(full, lena, 500).status == 303, "lena and noor are two people"
+    assert one(full, noor, 501).status == 409
+    assert one(full, sock, 501).status == 409, "sock may be noor"
+
+
+def test_an_agreement_is_an_entry_of_the_ledger_and_ends_with_its_member(full: Room) -> None:
+    lena, noor = full.visitor(), full.proven(admin("noor"))
+    plan = made(full, lena)
+    member = full.office.member("noor")
+    assert member is not None
+    assert noor.post(plan, {"do": "approve", "count": str(MANY)}).status == 303
+    assert noor.post(plan, {"do": "approve", "count": str(MANY)}).status == 303
+    told = [link for link in newest(full.office.store, ["desk"]) if link.kind == "PlanAgreed"]
+    assert [(link.actor, json.loads(link.body)["account"]) for link in told] == [("noor", member.user_id)]
+    full.office.invite(admin("noor"), "a link that lena has seen")
+    assert lena.post(plan, {"do": "apply", "count": str(MANY)}).status == 409
