@@ -257,6 +257,35 @@ def test_a_list_that_lags_behind_our_change_moves_nothing_and_one_that_does_not_
     assert event.cause == "superseded"
 
 
+def test_how_soon_a_list_was_read_after_our_change_is_told_by_the_clock_of_the_hub() -> None:
+    """Ours was right when we decided, was set back by two hours since, and shows that moment again."""
+    desk = accepted_by_us()
+    read_then = record("rejected", read_at=T0 / 1000)
+    assert news(desk.known, read_then) == ()
+    (event,) = news(desk.known, read_then, skew=7200.0)
+    assert isinstance(event, e.StatusMoved)
+
+
+def test_the_moment_of_our_change_is_the_one_of_the_hub_where_that_is_known() -> None:
+    desk = accepted_by_us()
+    desk.tell(e.ChangeSettled(run="r2", kind="done", after="reset", hub_at=T0 + 7_200_000), record(), T0)
+    assert desk.state.moved_at == T0 + 7_200_000
+
+
+@pytest.mark.parametrize(("asked", "is_ours"), [(-1, True), (1, False)])
+def test_the_end_of_a_grant_goes_along_to_a_newer_request_that_our_acceptance_let_in(
+    asked: int, *, is_ours: bool
+) -> None:
+    """It was asked before our decision was made, so that was about it; a later one somebody else let in."""
+    desk = Desk()
+    desk.read(record(asked=-5))
+    desk.tell(e.ChangeSettled(run="r1", kind="done", after="accepted"), record(asked=-5), T0)
+    desk.tell(e.GrantDated(until=T0 + 1, rule="p/r"), record(asked=-5), T0)
+    seen, *dated = news(desk.known, record("accepted", asked=asked))
+    assert isinstance(seen, e.RequestSeen)
+    assert dated == ([e.GrantDated(until=T0 + 1, rule="p/r")] if is_ours else [])
+
+
 def test_only_what_the_store_does_not_have_is_told_to_it() -> None:
     assert (new := told(None, record())) is not None
     assert (new.known, new.events) == (None, news(None, record()))

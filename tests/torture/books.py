@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
@@ -12,9 +13,11 @@ import msgspec
 from hf_gate.domain import events as e
 from hf_gate.domain.lifecycle import STATUSES
 from hf_gate.domain.rows import ChangeRow, RunRow
-from hf_gate.domain.state import WITHDRAWN
+from hf_gate.domain.state import LAG, WITHDRAWN
 from hf_gate.localhub.world import World
 from hf_gate.plan.model import Change
+from hf_gate.protocol.flows.bulk import FRESH_S
+from hf_gate.usecases.carry import FRESH
 from hf_gate.usecases.ports import StorePort
 from hf_gate.usecases.verify import verify
 
@@ -22,6 +25,9 @@ Move = Mapping[str, Any]
 
 OURS: Final = frozenset({"owner"})
 """The tokens by which the desk acts; whoever else decides does it with another one."""
+
+UNSEEN: Final = FRESH + FRESH_S + LAG / 1000
+"""Seconds: a request that is this new when our call arrives may be in no list that we looked at before we sent it."""
 
 BY_REVIEW: Final = frozenset({"batch", "handle", "grant"})
 TERMINAL: Final = frozenset({"done", "already", "stale", "gone", "refused"})
@@ -70,6 +76,51 @@ def opened(store: StorePort) -> Books:
     return books
 
 
+def with_meant(books: Books, journal: Iterable[Move], ours: Collection[str]) -> list[Move]:
+    """The journal with `meant` beside each move: the request that our decision was about.
+
+    That is the request that moved, but for one case that nobody can know when the call is sent (docs/reliability.md, "What
+    nobody can know"): the Hub's batch names accounts, and the person withdrew that request and asked anew so shortly before
+    that no list had to show it. Nothing else is exempt: the older request must have a decision that is told as done, or not
+    yet told, and that moved nothing else; the newer one must be younger than `UNSEEN`.
+    """
+    claims, done = _claims(books, {"done", "open", "started"}), _claims(books, {"done"})
+    asked: dict[str, datetime] = {}
+    earlier: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    found: list[Move] = []
+    for move in journal:
+        request, to, at = str(move["request_id"]), str(move["to"]), datetime.fromisoformat(move["time"])
+        before = earlier[move["repo_type"], move["repo"], move["user_id"]]
+        if move["from"] is None:
+            asked[request] = at
+        meant = request
+        if move["token"] in ours and move["route"] == "batch":
+            is_new = request in asked and (at - asked[request]).total_seconds() <= UNSEEN
+            old = [one for one in reversed(before) if one != request] if is_new else []
+            told = next((one for one in old if done[one, to] > 0), None)
+            untold = None if claims[request, to] > 0 else next((one for one in old if claims[one, to] > 0), None)
+            meant = told or untold or request
+            claims[meant, to] -= 1
+            done[meant, to] -= 1
+        before.append(request)
+        found.append({**move, "meant": meant})
+    return found
+
+
+def _claims(books: Books, kinds: Collection[str]) -> Counter[tuple[str, str]]:
+    """How many changes were started that ended so, by their request and where it was to go."""
+    ends: dict[tuple[str, int], tuple[str, str]] = {}
+    for one in books.events:
+        match one.event:
+            case e.ChangeStarted(run=run, after=after):
+                ends[run, one.request] = (after, "started")
+            case e.ChangeSettled(run=run, after=after, kind=kind) if (run, one.request) in ends:
+                ends[run, one.request] = (after, kind)
+            case _:
+                pass
+    return Counter((books.key(request), after) for (_, request), (after, kind) in ends.items() if kind in kinds)
+
+
 def moves_of(journal: Iterable[Move], ours: Collection[str] = OURS) -> list[Move]:
     """What our token moved."""
     return [move for move in journal if move["token"] in ours and move["route"] in BY_REVIEW]
@@ -81,6 +132,7 @@ def broken(store: StorePort, journal: Sequence[Move], *, ours: Collection[str] =
     Holds at any moment, also just after a kill; `settled` adds what must hold when a run is over.
     """
     books = opened(store)
+    journal = with_meant(books, journal, ours)
     mine = moves_of(journal, ours)
     checks = (
         written_ahead(books, mine),
@@ -95,7 +147,8 @@ def broken(store: StorePort, journal: Sequence[Move], *, ours: Collection[str] =
 def settled(store: StorePort, journal: Sequence[Move], *, ours: Collection[str] = OURS) -> list[str]:
     """The same, and what must hold of runs that have ended: nothing lost, and the Hub stands where we say."""
     books = opened(store)
-    return [*broken(store, journal, ours=ours), *nothing_lost(books), *stands(books, journal, ours)]
+    moves = with_meant(books, journal, ours)
+    return [*broken(store, journal, ours=ours), *nothing_lost(books), *stands(books, moves, ours)]
 
 
 # ---- I1: written ahead -------------------------------------------------------------------------------------------------
@@ -106,7 +159,7 @@ def written_ahead(books: Books, mine: Iterable[Move]) -> Iterator[str]:
     intents = Counter(
         (books.key(one.request), one.event.after) for one in books.events if isinstance(one.event, e.ChangeStarted)
     )
-    done = Counter((str(move["request_id"]), str(move["to"])) for move in mine)
+    done = Counter((str(move["meant"]), str(move["to"])) for move in mine)
     for (key, to), count in sorted(done.items()):
         if count > intents[key, to]:
             yield f"I1: {count} moves of {key} to {to} and {intents[key, to]} intents"
@@ -117,7 +170,7 @@ def written_ahead(books: Books, mine: Iterable[Move]) -> Iterator[str]:
 
 def true(books: Books, journal: Iterable[Move]) -> Iterator[str]:
     """Whoever is told to be moved was moved there; `already` also where somebody else did it. Who is told to be gone left."""
-    arrived = {(str(move["request_id"]), move["to"]) for move in journal}
+    arrived = {(str(move[which]), move["to"]) for move in journal for which in ("request_id", "meant")}
     for one in books.events:
         key = books.key(one.request)
         match one.event:
@@ -136,7 +189,7 @@ def true(books: Books, journal: Iterable[Move]) -> Iterator[str]:
 
 def stands(books: Books, journal: Iterable[Move], ours: Collection[str] = OURS) -> Iterator[str]:
     """Where our own move is the last one, that it was done is the ledger's last word, unless it is open still."""
-    last = {str(move["request_id"]): move for move in journal}
+    last = {str(move["meant"]): move for move in journal}
     rows = [row for _, changes in books.runs.values() for row in changes]
     under_way = {books.key(row.request or 0) for row in rows if row.state in {"started", "open"}}
     words: dict[str, str] = {}
@@ -161,7 +214,7 @@ def once(books: Books, mine: Iterable[Move]) -> Iterator[str]:
     wanted: Counter[tuple[str, str]] = Counter()
     for _, changes in books.runs.values():
         wanted.update((books.key(row.request or 0), _change(row).after) for row in changes)
-    for (key, to), count in sorted(Counter((str(m["request_id"]), str(m["to"])) for m in mine).items()):
+    for (key, to), count in sorted(Counter((str(m["meant"]), str(m["to"])) for m in mine).items()):
         if count > max(wanted[key, to], 1):
             yield f"I3: {key} was moved to {to} {count} times by {wanted[key, to]} changes"
     ends: Counter[tuple[str, int]] = Counter()
@@ -212,8 +265,8 @@ def nothing_extra(books: Books, mine: Iterable[Move]) -> Iterator[str]:
         for row in changes
     }
     for move in mine:
-        if (move["request_id"], move["to"]) not in approved:
-            yield f"I6: {move['request_id']} ({move['user']}) went to {move['to']}, and nobody approved that"
+        if (move["meant"], move["to"]) not in approved:
+            yield f"I6: {move['meant']} ({move['user']}) went to {move['to']}, and nobody approved that"
 
 
 # ---- I8, I9: the chain, and the tables that follow from it -------------------------------------------------------------

@@ -102,6 +102,7 @@ class ChangeSettled(Event, frozen=True, kw_only=True, omit_defaults=True, tag=Tr
     how: str = "told"  # told: the Hub said so; read: its answer was lost, and reading showed it
     hub_reply: str | None = None  # the Hub's x-request-id of the write
     reviewed_at: int | None = None  # ms: the Hub's time if a reading showed it, else ours; 0: it waits again
+    hub_at: int | None = None  # ms by the Hub's clock, where that is known and is not ours
 
 
 class GrantDated(Event, frozen=True, kw_only=True, omit_defaults=True, tag=True):

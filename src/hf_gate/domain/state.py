@@ -18,7 +18,7 @@ WITHDRAWN: Final = "withdrawn"
 _SORTED: Final = msgspec.json.Encoder(order="sorted")
 
 LAG: Final = 10_000
-"""ms: a list read this soon after our own change may still show the status before it."""
+"""ms by the Hub's clock: a list read this soon after our own change may still show the status before it."""
 
 
 _NO_END: Final[dict[str, Any]] = {"until": None, "at_end": None, "until_rule": None}
@@ -43,7 +43,7 @@ class RequestState(msgspec.Struct, frozen=True, gc=False):
     open_run: str | None = None
     open_before: str | None = None
     open_after: str | None = None
-    moved_at: int | None = None  # our own last change
+    moved_at: int | None = None  # our own last change, by the Hub's clock where that is known
     version: int = 0
 
 
@@ -89,7 +89,8 @@ def _settled(state: RequestState, event: e.ChangeSettled, at: int) -> RequestSta
     closed = replace(state, open_run=None, open_before=None, open_after=None)
     if event.kind not in ("done", "already"):
         return closed
-    moved = replace(closed, status=event.after, moved_at=at, reviewed_at=_reviewed(state, event))
+    moved_at = at if event.hub_at is None else event.hub_at
+    moved = replace(closed, status=event.after, moved_at=moved_at, reviewed_at=_reviewed(state, event))
     return moved if event.after == "accepted" else replace(moved, **_NO_END)
 
 
@@ -124,17 +125,22 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     events: tuple[e.AnyEvent, ...]
     raw: bytes
     content: bytes
+    skew: float = 0.0
 
 
-def told(known: Known | None, request: AccessRequest) -> Seen | None:
-    """What a record is to the store; None when it has that already, or knows better."""
+def told(known: Known | None, request: AccessRequest, skew: float = 0.0) -> Seen | None:
+    """What a record is to the store; None when it has that already, or knows better.
+
+    `skew`: seconds that the Hub's clock is ahead of the one that `request.read_at` was taken from.
+    """
     raw = raw_digest(request)
     if known is not None and known.raw == raw and known.state.status == request.status and not _lacks(known, request):
         return None
-    events = news(known, request)
+    events = news(known, request, skew)
     if known is not None and not events and not (is_of(known, request) and request.status == known.state.status):
         return None  # an earlier attempt; or our own change under way, whose settling will say what it came to
-    return Seen(request=request, known=known, events=events, raw=raw, content=content_digest(request))
+    content = content_digest(request)
+    return Seen(request=request, known=known, events=events, raw=raw, content=content, skew=skew)
 
 
 def is_of(known: Known, request: AccessRequest) -> bool:
@@ -159,10 +165,10 @@ def answers_digest(request: AccessRequest) -> str:
     return hashlib.sha256(e.canonical(dict(request.answers))).hexdigest()
 
 
-def news(known: Known | None, seen: AccessRequest) -> tuple[e.AnyEvent, ...]:
+def news(known: Known | None, seen: AccessRequest, skew: float = 0.0) -> tuple[e.AnyEvent, ...]:
     """What a record tells that we did not know of this attempt; () when nothing. A new attempt is a `RequestSeen`.
 
-    `person` of a `RequestSeen` is left empty: the store fills in the pseudonym.
+    `person` of a `RequestSeen` is left empty: the store fills in the pseudonym. `skew` as for `told`.
     """
     asked_at = ms(seen.asked_at)
     if known is None:
@@ -171,13 +177,13 @@ def news(known: Known | None, seen: AccessRequest) -> tuple[e.AnyEvent, ...]:
     if asked_at != state.asked_at:
         if asked_at < state.asked_at:  # an older attempt, from a page that was read before: nothing new
             return ()
-        return (_seen(seen, asked_at, state.attempt + 1, known.id),)
+        return (_seen(seen, asked_at, state.attempt + 1, known.id), *_end_that_moved_on(state, seen, asked_at))
     found: list[e.AnyEvent] = []
     if content_digest(seen) != known.content or (seen.request_id and seen.request_id != state.hub_request):
         found.append(e.RequestChanged(what=("record",), hub_request=seen.request_id))
     if (reviewed_at := _later_review(state, seen)) is not None:
         found.append(e.RequestChanged(what=("review",), reviewed_at=reviewed_at))
-    if seen.status != state.status and not _is_ours(state, seen):
+    if seen.status != state.status and not _is_ours(state, seen, skew):
         found.append(
             e.StatusMoved(
                 before=state.status,
@@ -190,12 +196,26 @@ def news(known: Known | None, seen: AccessRequest) -> tuple[e.AnyEvent, ...]:
     return tuple(found)
 
 
-def _is_ours(state: RequestState, seen: AccessRequest) -> bool:
+def _is_ours(state: RequestState, seen: AccessRequest, skew: float) -> bool:
     """Whether another status than ours is no news: a change of ours is under way, or was made just now."""
     if state.open_after is not None:
         return True
-    # Only near that moment: after a clock was set back, everything that is read would else lie before it for hours.
-    return state.moved_at is not None and bool(seen.read_at) and abs(seen.read_at * 1000 - state.moved_at) < LAG
+    return bool(seen.read_at) and was_just_moved(state, seen.read_at + skew)
+
+
+def was_just_moved(state: RequestState, hub_now: float) -> bool:
+    """Whether we changed it so short a time ago that lists may still show it as it was before; by the Hub's clock.
+
+    Our own clock may be set back, and would then come to the same moment again.
+    """
+    return state.moved_at is not None and abs(hub_now * 1000 - state.moved_at) < LAG
+
+
+def _end_that_moved_on(state: RequestState, seen: AccessRequest, asked_at: int) -> tuple[e.AnyEvent, ...]:
+    """The end of a grant whose person withdrew and asked anew before our acceptance arrived: that let the newer request in."""
+    if state.until is None or state.moved_at is None or asked_at > state.moved_at or seen.status != state.status:
+        return ()
+    return (e.GrantDated(until=state.until, at_end=state.at_end or "reset", rule=state.until_rule),)
 
 
 def _lacks(known: Known, seen: AccessRequest) -> bool:

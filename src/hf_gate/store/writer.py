@@ -117,11 +117,14 @@ class Writer:
             self._people.flush()  # whose rows those of the requests stand on
             self._rows.load([ident])
             known = Known(ident, person.id, person.pseudonym, self._rows.held(ident).state, first.raw, first.content)
-            events = news(known, one.request)
+            events = news(known, one.request, one.skew)
         ident = known.id if known is not None else 0
         for event in events:
             if isinstance(event, e.RequestSeen):
                 ident = self._begin(one, event, repo_id, person, log, at)
+                if len(events) > 1:  # the new row is written first, after the people whose rows it stands on
+                    self._people.flush()
+                    self._rows.load([ident])
                 continue
             private = _private_of(event, one.request)
             entry = log.add(event, at, OUTSIDE, ident, person.id, person.salt, private)

@@ -20,6 +20,7 @@ from ..domain.lifecycle import Status
 from ..domain.moments import ms
 from ..domain.outcomes import Ends, Kind, Outcome, law_of
 from ..domain.requests import AccessRequest, Decision
+from ..domain.state import LAG, was_just_moved
 from ..errors import HfGateError
 from ..plan.model import Change
 from .flight import Flight, alone
@@ -173,7 +174,23 @@ class Carrier:
             stored = enumerate(item.target.request for item in items)
             return {index: request for index, request in stored if request is not None}, True
         found = self.hub.find_many(repo, [item.target for item in items])
-        return found.requests, found.complete
+        requests, complete = dict(found.requests), found.complete
+        doubted = [index for index, item in enumerate(items) if self._may_be_old(item, requests.get(index))]
+        if doubted:
+            self.clock.sleep(LAG / 1000)
+            later = self.hub.find_many(repo, [items[index].target for index in doubted])
+            for place, index in enumerate(doubted):
+                requests.pop(index, None)
+                if place in later.requests:
+                    requests[index] = later.requests[place]
+            complete = complete and later.complete
+        return requests, complete
+
+    def _may_be_old(self, item: Item, seen: AccessRequest | None) -> bool:
+        """Whether a look contradicts what we did a moment ago: a Hub whose lists lag does so, and somebody else may have."""
+        if item.row is None or (seen is not None and seen.status == item.row.state.status):
+            return False
+        return was_just_moved(item.row.state, self.clock.now().timestamp() + (self.hub.skew or 0.0))
 
     def _send(self, run: RunRow, repo: Repo, items: Sequence[Item], call: Call, group: int) -> None:
         """One pass of batches. Whatever was started and not told when it breaks is written as it is known."""
@@ -229,9 +246,9 @@ class Carrier:
     def _write(self, run: RunRow, repo: Repo, settled: Sequence[Settled]) -> None:
         if not settled:
             return
-        settled, at = self._identified(repo, settled), self._at()
+        settled, at, skew = self._identified(repo, settled), self._at(), self.hub.skew or 0.0
         with self.store.writing() as write:
-            write.append(repo, [entry for one in settled for entry in told_entries(one, run, at, self.zone)])
+            write.append(repo, [entry for one in settled for entry in told_entries(one, run, at, self.zone, skew)])
             write.change_states(
                 run.id, [(one.item.n, PLANNED if one.unsent else one.kind.value, one.why) for one in settled]
             )
@@ -252,7 +269,9 @@ class Carrier:
         except HfGateError:
             found = {}
         at = sorted(found)
-        idents = observe(self.store, repo, [found[index] for index in at], self._at()) if at else ()
+        idents = (
+            observe(self.store, repo, [found[index] for index in at], self._at(), self.hub.skew or 0.0) if at else ()
+        )
         rows = self.store.requests(idents)
         for index, ident in zip(at, idents, strict=True):
             new[index].item = replace(new[index].item, row=rows.get(ident))

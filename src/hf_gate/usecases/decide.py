@@ -97,7 +97,7 @@ class Direct:
         at = self._at()
         row = self._stored(request.repo, target_of(request))
         if row is None:
-            row = self.store.request(observe(self.store, request.repo, [request], at)[0])
+            row = self.store.request(observe(self.store, request.repo, [request], at, self.hub.skew or 0.0)[0])
         if row is not None:
             with self.store.writing() as write:
                 write.append(request.repo, [note_entry(row, text, self.actor, at)])
@@ -145,7 +145,7 @@ class Direct:
         else:
             reading = self.hub.find_many(repo, targets)
             found, complete = dict(reading.requests), reading.complete
-        idents = observe(self.store, repo, list(found.values()), self._at())
+        idents = observe(self.store, repo, list(found.values()), self._at(), self.hub.skew or 0.0)
         rows = self._settled_first(self.store.requests(idents))
         numbers = dict(zip(found, idents, strict=True))
         for index, case in enumerate(cases):
@@ -212,7 +212,7 @@ class Direct:
         if early is None or early.kind in UNSENT or case.is_twice or case.row is None:
             return []
         item = Item(case.n, change_in(case, choice), case.row, case.ask.repo)
-        return told_entries(Settled(item, early.kind, early.why, "read"), run, at, self.zone)
+        return told_entries(Settled(item, early.kind, early.why, "read"), run, at, self.zone, self.hub.skew or 0.0)
 
     def _note(self, write: WritePort, repo: Repo, rows: Iterable[RequestRow], choice: Choice, at: int) -> None:
         if choice.note:
@@ -259,6 +259,10 @@ class _Singly:
         self.hub = hub
         self.find_many = hub.find_many
         self.grant_access = hub.grant_access
+
+    @property
+    def skew(self) -> float | None:
+        return self.hub.skew
 
     def decide_many(self, repo: Repo, decisions: Iterable[Decision]) -> Iterator[Outcome]:
         for decision in decisions:

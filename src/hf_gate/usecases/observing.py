@@ -10,12 +10,15 @@ from ..domain.state import Seen, told
 from .ports import StorePort
 
 
-def observe(store: StorePort, repo: Repo, found: Sequence[AccessRequest], at: int) -> list[int]:
-    """The numbers of these requests in the store, in their order; what is new of them is entered first."""
+def observe(store: StorePort, repo: Repo, found: Sequence[AccessRequest], at: int, skew: float) -> list[int]:
+    """The numbers of these requests in the store, in their order; what is new of them is entered first.
+
+    `skew`: seconds that the Hub's clock is ahead of ours.
+    """
     idents: list[int] = []
     new: dict[int, Seen] = {}
     for index, (known, request) in enumerate(zip(store.known(repo, found), found, strict=True)):
-        if (seen := told(known, request)) is not None:
+        if (seen := told(known, request, skew)) is not None:
             new[index] = seen
         idents.append(known.id if known is not None else 0)
     if new:

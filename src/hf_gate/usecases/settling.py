@@ -130,16 +130,21 @@ def intent(item: Item, run: RunRow, at: int) -> e.Entry:
     return _entry(item, event, at, actor_of(change, run), private)
 
 
-def told_entries(one: Settled, run: RunRow, at: int, zone: tzinfo) -> list[e.Entry]:
-    """The entries of what became of one change: its end, and the end of the grant if it dated one."""
+def told_entries(one: Settled, run: RunRow, at: int, zone: tzinfo, skew: float) -> list[e.Entry]:
+    """The entries of what became of one change: its end, and the end of the grant if it dated one.
+
+    `skew`: seconds that the Hub's clock is ahead of the one that `at` was taken from.
+    """
     change, actor = one.item.change, actor_of(one.item.change, run)
+    hub_at = at + round(skew * 1000) if one.since is None else one.since
     event = e.ChangeSettled(
         run=run.id,
         kind=one.kind.value,
         after=change.after,
         how=one.how,
         hub_reply=one.hub_reply,
-        reviewed_at=_reviewed_at(one, at),
+        reviewed_at=_reviewed_at(one, hub_at),
+        hub_at=None if hub_at == at else hub_at,
     )
     entries = [_entry(one.item, event, at, actor, {"why": one.why} if one.why else None)]
     if one.kind is Kind.DONE and change.after == Status.ACCEPTED and change.until:
@@ -150,13 +155,13 @@ def told_entries(one: Settled, run: RunRow, at: int, zone: tzinfo) -> list[e.Ent
     return entries
 
 
-def _reviewed_at(one: Settled, at: int) -> int | None:
+def _reviewed_at(one: Settled, hub_at: int) -> int | None:
     """When a request that is decided now was reviewed: the Hub's time, else that of its outcome; 0 if it waits again."""
     if one.kind not in (Kind.DONE, Kind.ALREADY):
         return None
     if one.item.change.after == Status.PENDING:
         return 0
-    return at if one.since is None else one.since
+    return hub_at
 
 
 def actor_of(change: Change, run: RunRow) -> str:

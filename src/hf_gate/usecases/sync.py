@@ -188,7 +188,7 @@ class _Reading:
         for known, request in zip(self.store.known(self.repo, page), page, strict=True):
             is_again = known is not None and known.id in self.seen
             met += known is not None and not is_again
-            if (one := told(known, request)) is None:
+            if (one := told(known, request, self.hub.skew or 0.0)) is None:
                 if known is not None and is_of(known, request):
                     self.seen.add(known.id)
             elif known is None or not is_again or not _is_older(known, request):
