@@ -18,9 +18,10 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import unquote, urlencode
+from urllib.parse import unquote, urlencode, urlsplit
 
 import uvicorn
+from playwright.sync_api import Page
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from hf_gate import Hub, wiring
@@ -299,6 +300,12 @@ def chromium() -> str | None:
     """Where a Chromium is; `make test` brings one where it may (tools/chromium.sh)."""
     names = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
     return next((path for name in names if (path := shutil.which(name))), None)
+
+
+def origin_of(page: Page) -> str:
+    """Where a browser is: the desk leads it from 127.0.0.1 to its private host name."""
+    url = urlsplit(page.url)
+    return f"{url.scheme}://{url.netloc}"
 
 
 @dataclass

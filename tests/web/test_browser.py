@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from hf_gate.testing import LocalHub
 from tests.web.hostile import PAYLOADS
-from tests.web.kit import GOOD, a_program, write_desk
+from tests.web.kit import GOOD, a_program, origin_of, write_desk
 
 MODEL = "lumen-labs/lantern-7b-chat"
 WATCH = """
@@ -124,13 +124,13 @@ def test_the_loser_of_a_race_is_shown_the_winner(browser: Browser, local: LocalH
     _ask(local, ["ada"], Purpose=GOOD)
     with a_program(tmp_path, local, "2s") as program, _page(browser, program.login_url) as lena:
         _rows(lena, 1)
-        lena.goto(f"{program.url}/settings")
+        lena.goto(f"{origin_of(lena)}/settings")
         lena.get_by_label("Name", exact=True).fill("mia")
         lena.get_by_role("button", name="Make a link").click()
         link = lena.locator(".msg-ok code").first.inner_text()
         with _page(browser, link) as mia:
             _rows(mia, 1)
-            lena.goto(f"{program.url}/queue")
+            lena.goto(f"{origin_of(lena)}/queue")
             lena.keyboard.press("a")
             expect(lena.locator("#tray")).to_contain_text("ada")
             mia.keyboard.press("r")
@@ -160,7 +160,7 @@ def test_what_people_write_stays_text(browser: Browser, local: LocalHub, tmp_pat
             if not following.count():
                 break
             following.click()
-        page.goto(f"{program.url}/queue")
+        page.goto(f"{origin_of(page)}/queue")
         keys = page.eval_on_selector_all("#rows .row", "rows => rows.slice(0, 12).map(row => row.dataset.requestId)")
         page.keyboard.press("e")
         expect(page.locator(".why-row .tree")).to_be_visible()
@@ -168,7 +168,7 @@ def test_what_people_write_stays_text(browser: Browser, local: LocalHub, tmp_pat
         expect(page.locator("#sheet")).to_be_visible()
         assert (page.evaluate("window.ran"), page.evaluate("window.blocked")) == ([], [])
         for key in keys:
-            page.goto(f"{program.url}/requests/{key}")
+            page.goto(f"{origin_of(page)}/requests/{key}")
             texts = page.eval_on_selector_all(".answers dd bdi", "all => all.map(one => one.textContent)")
             assert texts
             assert page.locator(".flow :is(script, img, svg, iframe, object, style, base)").count() == 0
@@ -217,7 +217,7 @@ def test_many_are_sent_back_by_keys_after_a_look_and_taken_back(
         page.get_by_role("button", name="Send back 23").click()
         expect(page.locator("#tray")).to_contain_text("23 decisions leave in")
         expect(page.locator(".is-leaving")).to_have_count(20)  # back where the last of them were chosen
-        page.goto(f"{program.url}/queue")
+        page.goto(f"{origin_of(page)}/queue")
         expect(page.locator(".is-leaving")).to_have_count(3)
         page.get_by_role("button", name="Undo all").click()
         expect(page.locator(".is-leaving")).to_have_count(0)

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from hf_gate.testing import LocalHub
-from tests.web.kit import GOOD, POLICY, Room, a_program, a_room, served, write_desk
+from tests.web.kit import GOOD, POLICY, Room, a_program, a_room, origin_of, served, write_desk
 from tests.web.test_browser import MODEL, WATCH, _ask, _status
 
 pytestmark = pytest.mark.slow
@@ -150,7 +150,7 @@ def test_a_single_decision_needs_no_javascript(browser: Browser, tmp_path: Path)
             context = browser.new_context(java_script_enabled=False)
             page = context.new_page()
             page.goto(program.login_url)
-            rows, queue = page.locator("#rows > .row"), f"{program.url}/queue"
+            rows, queue = page.locator("#rows > .row"), f"{origin_of(page)}/queue"
             _until(page, queue, lambda: rows.count() == 3)
             page.get_by_role("button", name="Accept ada").click()
             expect(page.locator("#tray")).to_contain_text("1 decision leaves in")

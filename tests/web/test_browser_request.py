@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from hf_gate.testing import LocalHub
-from tests.web.kit import GOOD, Program, a_program, write_desk
+from tests.web.kit import GOOD, Program, a_program, origin_of, write_desk
 
 MODEL = "lumen-labs/lantern-7b-chat"
 
@@ -59,8 +59,8 @@ def page(browser: Browser, desk: Program) -> Iterator[Page]:
         yield made
 
 
-def test_an_acceptance_until_a_day_is_three_keys(page: Page, desk: Program) -> None:
-    page.goto(f"{desk.url}/queue")
+def test_an_acceptance_until_a_day_is_three_keys(page: Page) -> None:
+    page.goto(f"{origin_of(page)}/queue")
     expect(page.locator(".row.is-focus")).to_contain_text("ada")
     page.keyboard.press("Shift+A")
     expect(page.locator("#sheet [data-enter]")).to_be_focused()
@@ -74,8 +74,8 @@ def test_an_acceptance_until_a_day_is_three_keys(page: Page, desk: Program) -> N
     expect(page.locator("#tray .tray")).to_have_count(0)
 
 
-def test_a_day_of_the_calendar_chooses_itself(page: Page, desk: Program) -> None:
-    page.goto(f"{desk.url}/queue")
+def test_a_day_of_the_calendar_chooses_itself(page: Page) -> None:
+    page.goto(f"{origin_of(page)}/queue")
     page.keyboard.press("Shift+A")
     expect(page.locator("#sheet [data-enter]")).to_be_focused()
     page.locator("#sheet #day").fill("2030-01-31")
@@ -86,13 +86,13 @@ def test_a_day_of_the_calendar_chooses_itself(page: Page, desk: Program) -> None
     expect(page.locator("#tray .tray")).to_have_count(0)
 
 
-def test_what_was_sent_is_reversed_by_keys_and_what_is_like_it_comes_by_itself(page: Page, desk: Program) -> None:
-    page.goto(f"{desk.url}/queue?q=bob")
+def test_what_was_sent_is_reversed_by_keys_and_what_is_like_it_comes_by_itself(page: Page) -> None:
+    page.goto(f"{origin_of(page)}/queue?q=bob")
     page.keyboard.press("a")
     expect(page.locator("#tray")).to_contain_text("bob")
     page.get_by_role("button", name="Send now").click()
     expect(page.locator(".row", has_text="bob").locator(".c-say")).to_contain_text("accepted", timeout=20_000)
-    page.goto(f"{desk.url}/queue?q=status:accepted")
+    page.goto(f"{origin_of(page)}/queue?q=status:accepted")
     page.keyboard.press("o")
     expect(page.get_by_role("heading", name="Similar requests")).to_be_visible()
     expect(page.locator(".alike").first).to_contain_text("ada")
@@ -104,25 +104,25 @@ def test_what_was_sent_is_reversed_by_keys_and_what_is_like_it_comes_by_itself(p
     page.get_by_role("button", name="Undo all").click()
 
 
-def test_a_request_that_is_open_elsewhere_says_who_looks(browser: Browser, page: Page, desk: Program) -> None:
-    page.goto(f"{desk.url}/settings")
+def test_a_request_that_is_open_elsewhere_says_who_looks(browser: Browser, page: Page) -> None:
+    page.goto(f"{origin_of(page)}/settings")
     page.locator("#name").fill("mia")
     page.get_by_role("button", name="Make a link").click()
     link = page.locator(".msg-ok code").first.inner_text()
-    page.goto(f"{desk.url}/queue?q=cyd")
+    page.goto(f"{origin_of(page)}/queue?q=cyd")
     key = page.locator(".row").first.get_attribute("data-request-id")
     with _page(browser) as other:
         other.goto(link)
         with other.expect_response(f"**/requests/{key}/looking"):
-            other.goto(f"{desk.url}/requests/{key}")
-        page.goto(f"{desk.url}/queue?q=cyd")
+            other.goto(f"{origin_of(other)}/requests/{key}")
+        page.goto(f"{origin_of(page)}/queue?q=cyd")
         expect(page.locator(".row").first).to_contain_text("mia is looking")
         with page.expect_response(f"**/requests/{key}/looking"):
             page.keyboard.press("o")
         expect(page.locator("#looking")).to_contain_text("mia is looking")
         page.keyboard.press("a")  # it keeps nobody from anything
         expect(page.locator("#tray")).to_contain_text("cyd")
-        other.goto(f"{desk.url}/keys")
+        other.goto(f"{origin_of(other)}/keys")
         page.wait_for_function(
             """async () => { while ((await (await fetch("/queue?q=cyd")).text()).includes("is looking"))
               await new Promise((done) => setTimeout(done, 200)); return true; }""",

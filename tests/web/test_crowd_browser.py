@@ -11,7 +11,7 @@ from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-unt
 from playwright.sync_api import Browser, Page, expect
 
 from hf_gate.testing import LocalHub
-from tests.web.kit import GOOD, Program, a_program, write_desk
+from tests.web.kit import GOOD, Program, a_program, origin_of, write_desk
 
 pytestmark = pytest.mark.slow
 NAMES = ("ada", "bob", "cyd", "dov")
@@ -49,7 +49,7 @@ def _queue(page: Page, program: Program) -> None:
         } }""",
         timeout=60_000,
     )
-    page.goto(f"{program.url}/queue")
+    page.goto(f"{origin_of(page)}/queue")
 
 
 def _focus(page: Page) -> str:
@@ -98,7 +98,7 @@ def test_axe_finds_nothing(browser: Browser, desk: Program, width: int, scheme: 
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
     page = context.new_page()
     _queue(page, desk)
-    page.goto(f"{desk.url}/queue?q=status:pending&by=person")
+    page.goto(f"{origin_of(page)}/queue?q=status:pending&by=person")
     person = page.locator("#rows > .row .who").first.get_attribute("href")
     found = []
     for path in (

@@ -209,14 +209,16 @@ class Desk:
 
     async def sign_in(self, request: Request) -> Response:
         """The page, or with a link the way in."""
-        secret = request.query_params.get("t")
-        return await self.aside(lambda: self.door.page(200) if secret is None else self.door.enter(request, secret))
+        secret, is_staying = request.query_params.get("t"), "stay" in request.query_params
+        if secret is None:
+            return await self.aside(lambda: self.door.page(200))
+        return await self.aside(lambda: self.door.open_link(request, secret, is_staying=is_staying))
 
     async def sign_in_by_form(self, request: Request) -> Response:
         """The same for a link that was pasted."""
         sent = fields((await _body(request)).decode("utf-8", "replace"))
-        secret = sent.get("link", [""])[-1].strip().rpartition("t=")[2]
-        return await self.aside(lambda: self.door.enter(request, secret))
+        secret = sent.get("link", [""])[-1].strip().rpartition("t=")[2].partition("&")[0]
+        return await self.aside(lambda: self.door.submit_link(request, secret, is_staying="stay" in sent))
 
     async def sign_out(self, request: Request) -> Response:
         """Ends the session here and in the store."""

@@ -20,6 +20,7 @@ from .app import build
 from .carrying import carrying_of
 from .keeper import Keeper
 from .office import Office
+from .private_host import listen_beside, private_host
 from .sign_in import Door
 from .terminal import Terminal
 
@@ -38,17 +39,24 @@ class Server:
     url: str = field(init=False)  # as browsers know it
     local_url: str = field(init=False)  # where it listens
     door: Door = field(init=False)
-    _socket: socket.socket = field(init=False)
+    private_host: str | None = field(init=False, default=None)  # NAME.localhost, where it has one
+    _sockets: list[socket.socket] = field(init=False)
 
     def __post_init__(self) -> None:
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        self._socket = socket.create_server((self.host, self.port), family=family, backlog=_BACKLOG)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.port = self._socket.getsockname()[1]
+        self._sockets = [socket.create_server((self.host, self.port), family=family, backlog=_BACKLOG)]
+        self.port = self._sockets[0].getsockname()[1]
         self.local_url = f"http://{_shown(self.host)}:{self.port}"
         self.url = self.office.url = self.public_url or self.local_url
         is_https = self.public_url is not None
         self.door = Door(self.office, "__Host-hf-gate" if is_https else f"hf-gate-{self.port}", is_https=is_https)
+        beside = None if is_https else listen_beside(self.host, self.port, _BACKLOG)
+        if beside is not None:
+            self._sockets += beside
+            self.private_host = private_host(self.office.store)
+            self.door.private_origin = f"http://{self.private_host}:{self.port}"
+        for one in self._sockets:
+            one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     @property
     def is_open_to_others(self) -> bool:
@@ -68,7 +76,7 @@ class Server:
         keeper = Keeper(self.office, self.repos)
         self.office.read_now = keeper.read_now
         terminal = Terminal(self.office, self.door, self.local_url)
-        hosts = hosts_of(self.host, self.port, self.public_url)
+        hosts = hosts_of(self.host, self.port, self.public_url, self.private_host)
         app = build(self.office, self.door, hosts, terminal, public=self.public_url)
         config = uvicorn.Config(
             cast("Any", app), lifespan="off", log_config=None, log_level="critical", access_log=False, ws="none",
@@ -79,7 +87,7 @@ class Server:
 
         async def serve() -> None:
             asyncio.get_running_loop().set_exception_handler(handle_loop_error(server.server_state.connections))
-            serving = asyncio.create_task(server._serve(sockets=[self._socket]))  # noqa: SLF001 - without its signal handlers
+            serving = asyncio.create_task(server._serve(sockets=self._sockets))  # noqa: SLF001 - without its signal handlers
             while not (server.started or serving.done()):  # noqa: ASYNC110 - uvicorn has a flag, no event
                 await asyncio.sleep(0.001)
             keeper.start()
@@ -100,7 +108,12 @@ class Server:
                 signal.signal(which, handler)
             keeper.stop()
             carrying_of(self.office).stop()
-            self._socket.close()
+            self.close()
+
+    def close(self) -> None:
+        """Listen no more."""
+        for one in self._sockets:
+            one.close()
 
 
 @contextmanager
@@ -115,9 +128,10 @@ def _logged() -> Iterator[None]:
         log.removeHandler(handler)
 
 
-def hosts_of(host: str, port: int, public: str | None = None) -> frozenset[str] | None:
+def hosts_of(host: str, port: int, public: str | None = None, private: str | None = None) -> frozenset[str] | None:
     """What a browser may call this desk; beyond this machine, without a public address, nobody knows what names it has."""
-    own = {f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]", _shown(host))}
+    names = ("127.0.0.1", "localhost", "[::1]", _shown(host), *([] if private is None else [private]))
+    own = {f"{name}:{port}" for name in names}
     if public is not None:
         return frozenset({*own, public.partition("://")[2]})
     return frozenset(own) if is_loopback(host) else None

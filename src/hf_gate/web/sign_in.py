@@ -16,6 +16,7 @@ from .. import wiring
 from ..domain.moments import ms
 from ..errors import StoreBusy
 from ..store.members import LIVES
+from . import private_host
 from .office import Office
 from .visit import ENVIRONMENT
 
@@ -31,6 +32,7 @@ class Door:
     office: Office
     cookie: str = "hf-gate"
     is_https: bool = False
+    private_origin: str | None = None  # http://NAME.localhost:PORT
     _links: dict[str, float] = field(default_factory=dict)
     _wrong: deque[float] = field(default_factory=deque)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -54,17 +56,39 @@ class Door:
             self.office.looked_at()
         return name
 
+    def open_link(self, request: Request, secret: str, *, is_staying: bool) -> Response:
+        """Answer a link that a browser opened: lead it to the private name, ask if another site led here, else sign in.
+
+        The link is spent only by signing in. `is_staying`: the user chose the address they are at.
+        """
+        name = self._name_by(secret)
+        if name is not None and self._is_to_be_led(request, is_staying=is_staying):
+            there = f"{self.private_origin}/sign-in?t={secret}"
+            if private_host.resolves_localhost(request):
+                return RedirectResponse(there, 303)
+            return self._page("sign-in-address.html", there=there, here=f"/sign-in?t={secret}&stay=1")
+        if name is not None and request.headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
+            return self._page("sign-in-confirm.html", name=name, now=self._who_is_in(request), secret=secret)
+        return self.enter(request, secret)
+
+    def submit_link(self, request: Request, secret: str, *, is_staying: bool) -> Response:
+        """Answer a link that was pasted, or the button of the page that asks."""
+        if self._name_by(secret) is not None and self._is_to_be_led(request, is_staying=is_staying):
+            there = f"{self.private_origin}/sign-in?t={secret}"
+            return self._page("sign-in-address.html", there=there, here=f"/sign-in?t={secret}&stay=1")
+        return self.enter(request, secret)
+
+    def _is_to_be_led(self, request: Request, *, is_staying: bool) -> bool:
+        """Whether a browser opens the desk at an address whose cookies other programs get."""
+        if self.private_origin is None or is_staying or not private_host.is_navigation(request):
+            return False
+        return request.headers.get("host", "").lower() != self.private_origin.partition("://")[2]
+
     def enter(self, request: Request, secret: str) -> Response:
-        """Takes a link, and opens a new session in place of any old one. A right one opens also while others guess."""
+        """Take a link, and open a new session in place of any old one. A right one opens also while others guess."""
         name = self._owner_of(secret)
         if name is None:
             return self._no(self._wait())
-        here = self._whom_it_would_oust(request)
-        if here not in {None, name}:
-            self._back(secret, name)
-            return self.page(
-                409, f"You are in as {here}. To come in as {name}, sign out first and open the link again."
-            )
         session = secrets.token_urlsafe(32)
         try:
             self.leave(request)
@@ -80,10 +104,8 @@ class Door:
         )
         return answer
 
-    def _whom_it_would_oust(self, request: Request) -> str | None:
-        """Who is in, where a page of another site led here: it could make them decide as somebody else unawares."""
-        is_led = request.headers.get("sec-fetch-site") in {"cross-site", "same-site"}
-        name = self.name_of(request) if is_led else None
+    def _who_is_in(self, request: Request) -> str | None:
+        name = self.name_of(request)
         return name if name is not None and self.office.member(name) is not None else None
 
     def _back(self, secret: str, name: str) -> None:
@@ -110,12 +132,25 @@ class Door:
 
     def page(self, status: int, problem: str = "", headers: dict[str, str] | None = None) -> Response:
         """The page that everybody sees who is not in, whatever they asked for."""
-        text = ENVIRONMENT.get_template("sign-in.html").render(problem=problem, office=self.office)
+        return self._page("sign-in.html", status, headers, problem=problem)
+
+    def _page(
+        self, template: str, status: int = 200, headers: dict[str, str] | None = None, **values: str | None
+    ) -> Response:
+        text = ENVIRONMENT.get_template(template).render(office=self.office, **values)
         return Response(text, status, headers, media_type="text/html")
 
     def _owner_of(self, secret: str) -> str | None:
+        """Who comes in by a link; a one-time link is spent."""
+        name = self._name_by(secret)
         with self._lock:
-            until = self._links.pop(secret, None)
+            was_there = self._links.pop(secret, None) is not None
+        return name if was_there or name != self.office.owner else None  # another call may have spent it meanwhile
+
+    def _name_by(self, secret: str) -> str | None:
+        """Who would come in by a link."""
+        with self._lock:
+            until = self._links.get(secret)
         if until is not None:
             return self.office.owner if time.monotonic() < until else None
         member = self.office.members.by_link(secret) if secret else None

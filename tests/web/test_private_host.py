@@ -1,0 +1,201 @@
+"""A browser on this machine is led to the desk's private host name, so that its session goes to no other port of 127.0.0.1."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from hf_gate.testing import LocalHub
+from hf_gate.web.app import build
+from hf_gate.web.private_host import listen_beside, private_host
+from hf_gate.web.server import Server, hosts_of
+from hf_gate.web.sign_in import Door
+from tests.web.kit import HOST, Room, Visitor, a_program, origin_of, write_desk
+
+NAME = "desk-0123456789.localhost"
+ORIGIN = f"http://{NAME}:7860"
+CHROME = {
+    "sec_fetch_mode": "navigate",
+    "sec_fetch_site": "none",
+    "user_agent": "Mozilla/5.0 (X11; Linux) Chrome/140.0 Safari/537.36",
+}
+SAFARI = CHROME | {"user_agent": "Mozilla/5.0 (Macintosh) Version/18.1 Safari/605.1.15"}
+
+
+@pytest.fixture
+def local_desk(room: Room) -> Room:
+    """The same desk as `hf-gate ui` serves it on this machine."""
+    door = Door(room.office, private_origin=ORIGIN)
+    return replace(room, door=door, app=build(room.office, door, hosts_of("127.0.0.1", 7860, None, NAME)))
+
+
+def test_a_browser_is_led_to_the_private_name_before_its_link_is_spent(local_desk: Room) -> None:
+    visitor, link = Visitor(local_desk.app), local_desk.door.link()
+    for _ in range(2):
+        led = visitor.get(f"/sign-in?t={link}", **CHROME)
+        assert (led.status, led.headers["location"]) == (303, f"{ORIGIN}/sign-in?t={link}")
+        assert "set-cookie" not in led.headers
+    there = visitor.get(f"/sign-in?t={link}", host=f"{NAME}:7860", **CHROME)
+    assert (there.status, there.headers["location"]) == (303, "/queue")
+    assert visitor.get("/queue", host=f"{NAME}:7860", **CHROME).status == 200
+    assert Visitor(local_desk.app).get(f"/sign-in?t={link}", **CHROME).status == 401
+
+
+def test_a_link_of_a_member_is_led_on_too(local_desk: Room) -> None:
+    local_desk.reviewer("mia")
+    led = Visitor(local_desk.app).get("/sign-in?t=link-of-mia", **CHROME)
+    assert led.headers["location"] == f"{ORIGIN}/sign-in?t=link-of-mia"
+
+
+def test_who_brings_no_valid_link_does_not_learn_the_private_name(local_desk: Room) -> None:
+    stranger = Visitor(local_desk.app)
+    for path in ("/", "/queue", "/sign-in", "/sign-in?t=guess", "/nothing"):
+        answer = stranger.get(path, **CHROME)
+        assert answer.status in {200, 401}
+        assert NAME not in answer.body + str(answer.headers)
+
+
+def test_scripts_and_api_clients_stay_at_127_0_0_1(local_desk: Room) -> None:
+    client = Visitor(local_desk.app)
+    answer = client.get(f"/sign-in?t={local_desk.door.link()}", sec_fetch_site="-", origin="-")
+    assert (answer.status, answer.headers["location"]) == (303, "/queue")
+    assert client.get("/queue.json").status == 200
+
+
+def test_a_browser_that_may_not_find_the_name_chooses_its_address(local_desk: Room) -> None:
+    visitor, link = Visitor(local_desk.app), local_desk.door.link()
+    asked = visitor.get(f"/sign-in?t={link}", **SAFARI)
+    assert asked.status == 200
+    assert f'href="{ORIGIN}/sign-in?t={link}"' in asked.body
+    assert f'href="/sign-in?t={link}&amp;stay=1"' in asked.body
+    assert "set-cookie" not in asked.headers
+    stays = visitor.get(f"/sign-in?t={link}&stay=1", **SAFARI | {"sec_fetch_site": "same-origin"})
+    assert (stays.status, stays.headers["location"]) == (303, "/queue")
+    assert visitor.get("/queue", **SAFARI).status == 200, "and is not led on afterwards"
+
+
+def test_a_link_that_is_pasted_at_127_0_0_1_asks_for_the_address(local_desk: Room) -> None:
+    link = local_desk.door.link()
+    pasted = Visitor(local_desk.app).post(
+        "/sign-in", {"link": f"http://{HOST}/sign-in?t={link}"}, sec_fetch_mode="navigate"
+    )
+    assert (pasted.status, "set-cookie" in pasted.headers) == (200, False)
+    assert f'href="{ORIGIN}/sign-in?t={link}"' in pasted.body
+
+
+def test_a_change_comes_from_the_private_name_to_the_private_name(local_desk: Room) -> None:
+    visitor = Visitor(local_desk.app)
+    there = f"{NAME}:7860"
+    visitor.get(f"/sign-in?t={local_desk.door.link()}", host=there)
+    assert visitor.post("/tray/undo", host=there, origin=ORIGIN).status == 303
+    assert visitor.post("/tray/undo", host=there, origin=f"http://{HOST}").status == 403
+    assert visitor.get("/queue", host="desk-other.localhost:7860").status == 421
+
+
+# ---- the name and its addresses ------------------------------------------------------------------------------------------
+
+
+def test_a_workspace_keeps_its_name(room: Room) -> None:
+    assert private_host(room.office.store) == private_host(room.office.store)
+    with closing(Server(room.office, list, port=0)) as server:
+        assert server.private_host == private_host(room.office.store)
+        assert server.url == f"http://127.0.0.1:{server.port}"
+
+
+def test_where_another_program_has_the_other_loopback_address_there_is_no_private_name(room: Room) -> None:
+    """A browser looks for NAME.localhost at both: it would take its link there."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert listen_beside("::1", port, 1) is None
+    assert listen_beside("127.0.0.5", port, 1) is None
+    beside = listen_beside("::1", port, 1)
+    assert beside is not None
+    for one in beside:
+        assert one.getsockname() == ("127.0.0.1", port)
+        one.close()
+    with closing(Server(room.office, list, port=0, public_url="https://desk.example.org")) as server:
+        assert server.private_host is None
+
+
+# ---- in a browser --------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Neighbour:
+    """Another program on this machine, and the cookies that browsers brought it."""
+
+    port: int = 0
+    cookies: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def _neighbour() -> Iterator[Neighbour]:
+    found = Neighbour()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            found.cookies.append(self.headers.get("cookie") or "")
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        found.port = server.server_address[1]
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield found
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@contextmanager
+def _page(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context()
+    try:
+        yield context.new_page()
+    finally:
+        context.close()
+
+
+def test_another_port_of_this_machine_gets_no_session(browser: Browser, tmp_path: Path) -> None:
+    with LocalHub(requests=0, repos=1) as local, _neighbour() as neighbour:
+        write_desk(tmp_path, local)
+        with a_program(tmp_path, local) as program, _page(browser) as page:
+            assert urlsplit(program.login_url).hostname == urlsplit(program.url).hostname == "127.0.0.1"
+            page.goto(program.login_url)
+            at = urlsplit(page.url)
+            assert (at.path, at.port) == ("/queue", urlsplit(program.url).port)
+            assert (at.hostname or "").endswith(".localhost")
+            page.goto(f"http://127.0.0.1:{neighbour.port}/")
+            page.goto(f"http://localhost:{neighbour.port}/")
+            assert neighbour.cookies
+            assert set(neighbour.cookies) == {""}
+            kept = json.dumps(page.context.cookies([program.url]))
+            assert "hf-gate" not in kept
+            page.goto(f"http://{at.netloc}/queue")
+            assert page.title().startswith("Queue")
+
+
+def test_a_page_of_another_site_needs_a_click_to_sign_in(browser: Browser, tmp_path: Path) -> None:
+    with LocalHub(requests=0, repos=1) as local, _neighbour() as neighbour:
+        write_desk(tmp_path, local)
+        with a_program(tmp_path, local) as program, _page(browser) as page:
+            page.goto(f"http://127.0.0.1:{neighbour.port}/")
+            elsewhere = program.login_url.replace("127.0.0.1", "localhost")
+            page.evaluate("url => { location.href = url }", elsewhere)
+            page.get_by_role("button", name="Sign in as lena-brandt").click()
+            page.wait_for_url("**/queue")
+            assert origin_of(page).partition(":")[2].rpartition(":")[0].endswith(".localhost")
