@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from ..domain.text import to_json
 from ..errors import Guarded
 from .desk import stored
-from .output import to_json
 
 if TYPE_CHECKING:
     from ..plan.guards import Yes

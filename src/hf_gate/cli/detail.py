@@ -7,8 +7,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from ..domain.lifecycle import MEANING, STATUSES, Status
+from ..domain.text import one_line
 from .layout import wrapped
-from .output import age, iso, one_line, paragraphs
+from .output import age, iso, paragraphs
 from .rows import quality_of
 
 if TYPE_CHECKING:

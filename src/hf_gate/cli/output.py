@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,7 +13,7 @@ from enum import StrEnum
 from itertools import chain, islice
 from typing import TextIO
 
-from ..domain.text import csv_cell, display_width, visible
+from ..domain.text import csv_cell, csv_value, display_width, one_line, to_json, visible
 from .layout import joined, placed, width_of
 
 Row = Mapping[str, object]
@@ -72,25 +71,6 @@ def wants_color(stream: TextIO, choice: str = "auto") -> bool:
 def iso(moment: datetime | None) -> str | None:
     """A time as JSON carries it: UTC with milliseconds and `Z`."""
     return None if moment is None else moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def to_json(value: object) -> str:
-    r"""One line of JSON. A value with a character that acts, hides or reorders is written with `\u` escapes throughout."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return text if visible(text, one_line=True) is text else json.dumps(value, separators=(",", ":"))
-
-
-def one_line(value: object) -> str:
-    """A value as a cell: null is `-`, nested values are JSON, everything dangerous is visible."""
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return visible(value if isinstance(value, str) else to_json(value) if _nested(value) else str(value), one_line=True)
-
-
-def _nested(value: object) -> bool:
-    return isinstance(value, Mapping | list | tuple)
 
 
 def silence(stream: TextIO) -> None:
@@ -253,7 +233,7 @@ class Output:
     def _csv(rows: Iterable[Row], keys: Sequence[str]) -> None:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow([csv_cell(visible(key, one_line=True)) for key in keys])
-        writer.writerows([_csv_value(row.get(key)) for key in keys] for row in rows)
+        writer.writerows([csv_value(row.get(key)) for key in keys] for row in rows)
 
     def _table(self, rows: Iterable[Row], columns: Sequence[Column], empty: str) -> None:
         titles = [visible(column.title, one_line=True) for column in columns]  # labels of a form are from outside too
@@ -272,14 +252,6 @@ class Output:
 def _answers(row: Row) -> Mapping[str, object]:
     answers = row.get("answers")
     return answers if isinstance(answers, Mapping) else {}
-
-
-def _csv_value(value: object) -> str | int | float:
-    if value is None:
-        return ""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return value
-    return csv_cell(visible(value) if isinstance(value, str) else one_line(value))
 
 
 def numbered(count: int, one: str, many: str | None = None) -> str:

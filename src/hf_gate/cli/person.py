@@ -11,12 +11,13 @@ import click
 
 from ..domain.ids import Repo, parse_repo
 from ..domain.moments import iso, moment_of
+from ..domain.text import one_line
 from ..errors import NotAllowed, RequestNotFound
 from .desk import OpenDesk, stored, wanted_repos
 from .frame import Run, command, repo_type_option
 from .history import history_lines, history_rows
 from .kept import kept_row, verdict_cell
-from .output import Format, Row, age, one_line
+from .output import Format, Row, age
 from .rows import REQUEST_KEYS, request_row
 from .table import name_of, spelt
 

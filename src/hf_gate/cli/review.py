@@ -13,6 +13,7 @@ import click
 from ..domain.lifecycle import TARGET_OF
 from ..domain.outcomes import Ends, Kind, Outcome, law_of
 from ..domain.requests import REASON_LIMIT, target_of, utf16_units
+from ..domain.text import one_line
 from ..errors import HfGateError, NotGated, UsageError
 from .carrying import Result, alone, direct, writing
 from .counsel import Counsel
@@ -21,7 +22,7 @@ from .frame import Run, command, repo_type_option
 from .keys import Keys
 from .layout import width_of, wrapped
 from .office import new_run_id
-from .output import Format, Output, numbered, one_line
+from .output import Format, Output, numbered
 from .progress import Progress
 from .targets import named_repo
 from .telling import label_of, summary

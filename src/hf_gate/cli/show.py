@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..domain.lifecycle import Status
+from ..domain.text import one_line
 from ..errors import HfGateError, RequestNotFound
 from .desk import stored
 from .detail import request_lines
@@ -18,7 +19,7 @@ from .history import attempts_of, history_lines, history_rows
 from .kept import kept_row, verdict_cell
 from .layout import width_of
 from .nearest import did_you_mean
-from .output import Row, iso, one_line
+from .output import Row, iso
 from .rows import request_row
 from .table import name_of
 from .targets import Aim, read_aims

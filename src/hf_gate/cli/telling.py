@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from ..domain.outcomes import Kind, Outcome
+from ..domain.text import to_json
 from .carrying import Result, untold
-from .output import Format, Row, numbered, to_json
+from .output import Format, Row, numbered
 
 if TYPE_CHECKING:
     from .frame import Run

@@ -6,8 +6,10 @@ needs stays: joiners inside Arabic, Indic and Mongolian words and inside emoji, 
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
+from collections.abc import Mapping
 
 # ---- what is dangerous -----------------------------------------------------------------------------------------------
 
@@ -113,6 +115,31 @@ _FORMULA = re.compile("[\\s\x00\u00ad\u200b-\u200f\u2060\ufeff]*[=+\\-@\uff1d\uf
 def csv_cell(text: str) -> str:
     """The text as a cell that no spreadsheet takes for a formula: one that begins like one gets a `'` before it."""
     return f"'{text}" if _FORMULA.match(text) else text
+
+
+def to_json(value: object) -> str:
+    r"""One line of JSON. A value with a character that acts, hides or reorders is written with `\u` escapes throughout."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return text if visible(text, one_line=True) is text else json.dumps(value, separators=(",", ":"))
+
+
+def one_line(value: object) -> str:
+    """A value as a cell: null is `-`, nested values are JSON, everything dangerous is visible."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    is_nested = isinstance(value, Mapping | list | tuple)
+    return visible(value if isinstance(value, str) else to_json(value) if is_nested else str(value), one_line=True)
+
+
+def csv_value(value: object) -> str | int | float:
+    """A value as a cell of CSV: null is empty, numbers stay numbers, everything dangerous is visible, no text is a formula."""
+    if value is None:
+        return ""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    return csv_cell(visible(value) if isinstance(value, str) else one_line(value))
 
 
 def display_width(text: str) -> int:

@@ -9,7 +9,7 @@ from fastapi import FastAPI, Query
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from ..domain.members import Role
 from ..domain.moments import iso, moment_of, ms
@@ -17,6 +17,7 @@ from ..domain.tray import Held, ground_of
 from ..errors import HfGateError
 from ..usecases.tray import Wish
 from .asking import PENDING, asked_of, read
+from .exports import EscapedJSON
 from .finding import request_of
 from .lines import key_of
 from .queue import record
@@ -233,14 +234,14 @@ class _Api:
         """What the API is, for who is in."""
 
         async def openapi(request: Request) -> Response:
-            return await self._answered(request, Role.VIEWER, lambda _: JSONResponse(app.openapi()))
+            return await self._answered(request, Role.VIEWER, lambda _: EscapedJSON(app.openapi()))
 
         return openapi
 
     # ---- one call ----------------------------------------------------------------------------------------------------
 
     async def _done(self, request: Request, role: Role, work: Callable[[Visit], BaseModel]) -> Response:
-        return await self._answered(request, role, lambda visit: JSONResponse(work(visit).model_dump()))
+        return await self._answered(request, role, lambda visit: EscapedJSON(work(visit).model_dump()))
 
     async def _answered(self, request: Request, role: Role, work: Callable[[Visit], Response]) -> Response:
         return await self._desk.aside(lambda: self._tried(request, role, work))
@@ -262,7 +263,7 @@ class _Api:
 
 
 def _no(status: int, error: str, hint: str) -> Response:
-    return JSONResponse({"error": error, "hint": hint}, status)
+    return EscapedJSON({"error": error, "hint": hint}, status)
 
 
 def _mine(visit: Visit) -> list[Held]:

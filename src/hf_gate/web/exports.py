@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from tempfile import SpooledTemporaryFile
 from typing import IO, Final
 
 from starlette.background import BackgroundTask
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from ..domain.text import csv_cell
+from ..domain.text import csv_value, one_line, to_json
 from .visit import NotFound
 
 _TYPES: Final = {
@@ -22,6 +22,13 @@ _TYPES: Final = {
 }
 _IN_MEMORY: Final = 1 << 20  # bytes; what is longer lies in a file without a name until it was sent
 _PIECE: Final = 1 << 16
+
+
+class EscapedJSON(JSONResponse):
+    r"""JSON with `\u` escapes where a character acts, hides or reorders."""
+
+    def render(self, content: object) -> bytes:
+        return to_json(content).encode("utf-8", "replace")
 
 
 def exported(name: str, kind: str, keys: Sequence[str], rows: Iterable[Mapping[str, object]]) -> Response:
@@ -50,7 +57,7 @@ def file_of(parts: Iterable[bytes], media_type: str, name: str = "") -> Response
 
 def _jsonl(keys: Sequence[str], rows: Iterable[Mapping[str, object]]) -> Iterator[str]:
     for row in rows:
-        yield json.dumps({key: row[key] for key in keys}, ensure_ascii=False) + "\n"
+        yield to_json({key: row[key] for key in keys}) + "\n"
 
 
 def _json(keys: Sequence[str], rows: Iterable[Mapping[str, object]]) -> Iterator[str]:
@@ -63,14 +70,9 @@ def _json(keys: Sequence[str], rows: Iterable[Mapping[str, object]]) -> Iterator
 def _csv(keys: Sequence[str], rows: Iterable[Mapping[str, object]]) -> Iterator[str]:
     out = io.StringIO()
     sheet = csv.writer(out, lineterminator="\r\n")
-    for cells in (list(keys), *([_cell(row[key]) for key in keys] for row in rows)):
+    head: list[str | int | float] = [one_line(key) for key in keys]
+    for cells in chain([head], ([csv_value(row[key]) for key in keys] for row in rows)):
         sheet.writerow(cells)
         yield out.getvalue()
         out.seek(0)
         out.truncate()
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return ""
-    return csv_cell(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))

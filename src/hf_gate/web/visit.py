@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -107,10 +106,6 @@ class Visit:
         """To the page that a form was sent from, if it is one of ours."""
         return RedirectResponse(local(self.said("next")) or otherwise, 303)
 
-    def json(self, document: object, status: int = 200) -> Response:
-        """A JSON document."""
-        return Response(json.dumps(document, ensure_ascii=False), status, media_type="application/json")
-
 
 def local(path: str) -> str | None:
     """A path of this desk, or None: never another host."""
@@ -143,11 +138,17 @@ NAV: Final = (
 )
 
 
+def _visible(value: object) -> object:
+    """Make control, bidi and zero-width characters visible, in attributes as well; markup of ours is done already."""
+    return value if hasattr(value, "__html__") else visible(str(value))
+
+
 def _environment() -> Environment:
     made = Environment(
         loader=FileSystemLoader(FOLDER / "templates"),
         autoescape=select_autoescape(default=True, default_for_string=True),
         undefined=StrictUndefined,
+        finalize=_visible,
         trim_blocks=True,
         lstrip_blocks=True,
     )

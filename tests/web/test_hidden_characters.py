@@ -1,0 +1,94 @@
+"""Characters that act on a terminal, hide or reorder text leave the desk as visible text: in pages, files and JSON."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from hf_gate.domain.tray import ground_of
+from tests.web.kit import GOOD, Room, Visitor
+
+ACTING = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u202a-\u202e\u2066-\u2069]")
+BAD = "\x1b[31m \x9b31m \u202egnp.exe\u202c \u200b end"
+LABEL = "Pur\u202epose \x9b1m"
+
+
+@pytest.fixture
+def marked(room: Room) -> Room:
+    """Somebody whose name, question and answers are full of them, accepted with such a reason in the ledger."""
+    room.ask([{"username": "eve", "fullname": f"Eve {BAD}", "email": "eve@x.example"}], {LABEL: BAD, "Purpose": GOOD})
+    lena, row = room.visitor(), room.row("eve")
+    values = {"verb": "reset", "key": row.state.hub_request or "", "version": ground_of(row), "reason": f"No {BAD}"}
+    assert lena.post("/tray", values).status == 303
+    room.leave()
+    room.ask([{"username": "eve"}], {LABEL: BAD, "Purpose": GOOD})
+    row = room.row("eve")
+    assert lena.post(f"/requests/{row.state.hub_request}/note", {"note": BAD}).status == 303
+    assert lena.post("/views", {"name": f"mine {BAD}"[:40], "q": "status:pending"}).status == 303
+    assert any(ACTING.search(text) for text in (row.request.answers if row.request else {}).values())
+    return room
+
+
+def _addresses(room: Room, visitor: Visitor) -> list[str]:
+    key = room.row("eve").state.hub_request
+    person = room.row("eve").person.pseudonym
+    assert visitor.post("/selection", {"do": "add", "key": key or ""}).status == 303
+    bulk = visitor.post("/bulk", {"verb": "accept"}).headers["location"].partition("?")[0]
+    plan = visitor.post("/plans").headers["location"]
+    run = f"/runs/{room.office.store.runs(1)[0].id}"
+    tables = ["/queue", f"/people/{person}", "/people", bulk, plan, run, "/repos", "/policies", "/audit", "/plans"]
+    files = [f"{table}.{kind}" for table in tables for kind in ("csv", "json", "jsonl")]
+    shown = [f"/requests/{key}{part}" for part in ("", "/why", "/similar", "/accept", "/reset")]
+    api = ["/api/v1/requests?q=", f"/api/v1/requests/{key}", "/api/v1/tray", "/api/v1/requests?q=%1b%c2%9b"]
+    return [
+        *tables,
+        *files,
+        *shown,
+        *api,
+        "/tray",
+        "/settings",
+        "/queue?by=person",
+        "/queue?q=%E2%80%AE%1B",
+        "/audit/export",
+    ]
+
+
+def test_no_page_and_no_file_gives_a_character_that_acts(marked: Room) -> None:
+    lena, found = marked.visitor(), {}
+    addresses = _addresses(marked, lena)
+    for path in addresses:
+        answer = lena.get(path)
+        assert answer.status in {200, 404, 422}, path
+        hit = ACTING.search(answer.body)
+        if hit:
+            found[path] = answer.body[max(0, hit.start() - 80) : hit.end() + 20]
+    assert found == {}
+    assert sum(lena.get(path).status == 200 for path in addresses) > 40
+
+
+def test_a_policy_file_shows_its_hidden_characters(room: Room, tmp_path: Path) -> None:
+    text = "# \u202e\u200b\nversion: 1\npolicy: odd\napplies_to: ['*/*']\nmode: shadow\nrules: [{id: r, then: human}]\n"
+    (tmp_path / "policies" / "odd.yaml").write_text(text, "utf-8")
+    lena = room.visitor()
+    for path in ("/policies", "/policies/odd", "/policies.json", "/policies.csv"):
+        assert not ACTING.search(lena.get(path).body), path
+    assert "# ⟨U+202E⟩⟨U+200B⟩" in lena.get("/policies/odd").body
+
+
+def test_json_says_what_was_written_by_escapes(marked: Room) -> None:
+    lena = marked.visitor()
+    for path in ("/queue.json", "/queue.jsonl"):
+        answer = lena.get(path)
+        assert "\\u202e" in answer.body
+    rows = lena.get("/queue.json").json
+    assert rows[0]["answers"][LABEL] == BAD
+    one = lena.get(f"/api/v1/requests/{rows[0]['request_id']}").json
+    assert one["answers"][LABEL] == BAD
+
+
+def test_csv_shows_what_the_command_line_shows(marked: Room) -> None:
+    body = marked.visitor().get("/people.csv").body
+    assert "Eve ␛[31m" in body
+    assert "⟨U+202E⟩" in body
