@@ -105,7 +105,7 @@ class Visitor:
         if self.cookies:
             sent["cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         sent = {name: value for name, value in sent.items() if value != "-"}  # "-": not sent at all
-        answer = _APART.submit(asyncio.run, _called(self.app, method, path, body, sent)).result()
+        answer = _APART.submit(asyncio.run, called(self.app, method, path, body, sent)).result()
         for name, value in answer.cookies.items():
             if value:
                 self.cookies[name] = value
@@ -114,7 +114,7 @@ class Visitor:
         return answer
 
 
-async def _called(app: Shield, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+async def called(app: Shield, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
     bare, _, query = path.partition("?")
     scope = {
         "type": "http", "http_version": "1.1", "method": method, "scheme": "http", "path": unquote(bare), "raw_path": bare.encode(),

@@ -49,6 +49,7 @@ class FactReader:
         self._countries, self._memo = countries, memo
         self._getters = tuple((name, _getter(name)) for name in dict.fromkeys(wanted))
         self._laws = {name: _law(name) for name, _ in self._getters}
+        self.wanted = frozenset(self._laws)
 
     @property
     def names(self) -> tuple[str, ...]:

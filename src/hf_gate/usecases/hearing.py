@@ -40,15 +40,15 @@ def hear(store: StorePort, court: Court | None, sources: SourcesPort, row: Reque
 
     `court` None: no policy is for the repo. Raises `LookupError` when the store does not have the record any more.
     """
-    row = _dated(store, row)
+    row = dated(store, row)
     found = _heard(store, court, sources, row, now)
     if found.verdict.needs and found.is_stored and enrich(store, sources, [row.person], now, 1):
         return _heard(store, court, sources, row, now)
     return found
 
 
-def _dated(store: StorePort, row: RequestRow) -> RequestRow:
-    """With when its record was surely read, for the age of its facts: by the last full reading, or when it was met."""
+def dated(store: StorePort, row: RequestRow) -> RequestRow:
+    """A request with when its record was surely read, for the age of its facts: by the last full reading, or when it was met."""
     known = store.repo(row.repo) if row.id > 0 else None
     if row.request is None or known is None:
         return row

@@ -69,12 +69,12 @@ class Court:
     @property
     def asks_profile(self) -> bool:
         """Whether a profile can matter at all."""
-        return any(name in self.judge.facts for name in _PROFILE)
+        return any(name in self.reader.wanted for name in _PROFILE)
 
     @property
     def asks_history(self) -> bool:
         """Whether earlier decisions can matter at all."""
-        return any(name.startswith(_HISTORY) for name in self.judge.facts)
+        return any(name.startswith(_HISTORY) for name in self.reader.wanted)
 
 
 def compiled(policies: Iterable[Policy], tables: Mapping[str, Table]) -> dict[str, Compiled]:
@@ -104,6 +104,15 @@ def court_of(
     reader = FactReader(judge.facts, sources.countries, memo)
     versions = {f"table:{name}": table.digest[:8] for name, table in known.items()}
     return Court(row.repo, judge, reader, form, known, statuses, {**_lists_asked(judge, sources), **versions})
+
+
+def reading_court(
+    row: RepoRow, policy: Policy, facts: Iterable[str], tables: Mapping[str, Table], sources: SourcesPort
+) -> Court:
+    """A court that reads these facts of requests for a policy that is judged elsewhere, and judges nobody itself."""
+    form = form_roles(_form(row), _stated(row.repo, [policy]))
+    reader = FactReader(facts, sources.countries)
+    return Court(row.repo, Judge(()), reader, form, tables, policy.judges)
 
 
 def _lists_asked(judge: Judge, sources: SourcesPort) -> dict[str, str]:

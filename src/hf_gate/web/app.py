@@ -41,6 +41,7 @@ from . import (
     words,
 )
 from .accounts import is_loopback
+from .draft_pool import DraftBusy
 from .ending import day_of
 from .office import Office
 from .shield import BIGGEST, Shield
@@ -56,6 +57,7 @@ ENVIRONMENT.globals |= {
 }
 _log = logging.getLogger("hf_gate.web")
 _THREADS: Final = 6
+_DRAFT_THREADS: Final = 2
 _PASSED_ON: Final = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
 _VIEWER, _REVIEWER, _ADMIN = Role.VIEWER, Role.REVIEWER, Role.ADMIN
 
@@ -67,6 +69,7 @@ class Way(NamedTuple):
     path: str
     role: Role
     page: Page
+    is_draft: bool = False  # can try a policy on requests, which takes long
 
 
 WAYS: Final = (
@@ -112,9 +115,9 @@ WAYS: Final = (
     Way("POST", "/people/{id}", _REVIEWER, people.decide),
     Way("GET", "/policies", _VIEWER, policies.page),
     Way("GET", "/policies.{kind}", _VIEWER, policies.export),
-    Way("POST", "/policies", _REVIEWER, policies.try_draft),
-    Way("GET", "/policies/{name}", _VIEWER, policies.policy_page),
-    Way("POST", "/policies/{name}", _REVIEWER, policies.try_draft),
+    Way("POST", "/policies", _REVIEWER, policies.try_draft, is_draft=True),
+    Way("GET", "/policies/{name}", _VIEWER, policies.policy_page, is_draft=True),
+    Way("POST", "/policies/{name}", _REVIEWER, policies.try_draft, is_draft=True),
     Way("GET", "/audit", _VIEWER, audit.page),
     Way("GET", "/audit.{kind}", _VIEWER, audit.export),
     Way("GET", "/audit/export", _VIEWER, proofs.whole),
@@ -150,7 +153,7 @@ def build(
     """The whole application, shielded. `public`: its origin, where TLS ends before it."""
     app = FastAPI(title="hf-gate", docs_url=None, redoc_url=None, openapi_url=None, telemetry=_NO_TELEMETRY)
     pool = ThreadPoolExecutor(_THREADS, "hf-gate-page")
-    desk = Desk(office, door, pool, terminal)
+    desk = Desk(office, door, pool, terminal, ThreadPoolExecutor(_DRAFT_THREADS, "hf-gate-draft"))
     desk.counts_are_open = hosts is not None and public is None
     for way in WAYS:
         app.add_api_route(way.path, desk.endpoint(way), methods=[way.method], include_in_schema=False)
@@ -165,24 +168,33 @@ def build(
 class Desk:
     """Turns calls into pages, each on a thread of a small pool: the store is read there without anybody waiting for it.
 
+    Drafts of policies are tried on threads of their own (`drafts`), so that they never keep a page waiting.
     `counts_are_open`: only this machine can come here, so that a monitor on it may read figures without a session.
     """
 
     counts_are_open: bool = False
 
-    def __init__(self, office: Office, door: Door, pool: ThreadPoolExecutor, terminal: Terminal | None) -> None:
-        self.office, self.door, self._pool, self._terminal = office, door, pool, terminal
+    def __init__(
+        self,
+        office: Office,
+        door: Door,
+        pool: ThreadPoolExecutor,
+        terminal: Terminal | None,
+        drafts: ThreadPoolExecutor,
+    ) -> None:
+        self.office, self.door, self._pool, self._terminal, self._drafts = office, door, pool, terminal, drafts
 
-    async def aside(self, work: Callable[[], Response]) -> Response:
+    async def aside(self, work: Callable[[], Response], pool: ThreadPoolExecutor | None = None) -> Response:
         """Does something that may take a while."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        return await asyncio.get_running_loop().run_in_executor(pool or self._pool, work)
 
     def endpoint(self, way: Way) -> Callable[[Request], Any]:
         """What answers one way."""
 
         async def endpoint(request: Request) -> Response:
             body = b"" if way.method == "GET" else await _body(request)
-            return await self.aside(lambda: self._answer(way, request, body))
+            tries = way.is_draft and (way.method == "POST" or "who" in request.query_params)
+            return await self.aside(lambda: self._answer(way, request, body), self._drafts if tries else None)
 
         return endpoint
 
@@ -359,7 +371,8 @@ def _told(visit: Visit, message: str, hint: str, status: int) -> Response:
 
 def _status_of(problem: HfGateError) -> int:
     for kind, status in (
-        (NotAllowed, 403), (Stale, 409), (Guarded, 409), (UsageError, 422), (StoreUnavailable, 503), (HubUnavailable, 503), (Offline, 503),
+        (NotAllowed, 403), (Stale, 409), (Guarded, 409), (DraftBusy, 409), (UsageError, 422), (StoreUnavailable, 503),
+        (HubUnavailable, 503), (Offline, 503),
     ):  # fmt: skip
         if isinstance(problem, kind):
             return status

@@ -9,6 +9,8 @@ from functools import lru_cache
 from pathlib import PurePath
 from typing import Final
 
+from msgspec import structs
+
 from ..domain.forms import GateForm, form_of_json
 from ..domain.ids import Repo, parse_repo
 from ..domain.lifecycle import Status
@@ -16,10 +18,8 @@ from ..domain.query import Pattern, Query, Term
 from ..domain.rows import RequestRow
 from ..errors import HfGateError, RequestNotFound, UsageError
 from ..policy.checking import CheckedPolicy, check_policy
-from ..policy.evaluate import Compiled
 from ..policy.explain import Line as Explained
-from ..policy.explain import explained
-from ..policy.model import Mode, Policy, Problem
+from ..policy.model import Fact, Facts, Place, Policy, Problem, TableSpec
 from ..policy.parse import ParsedPolicy, parse_policy
 from ..policy.spelling import glob_matches
 from ..policy.strictyaml import Source, fixed
@@ -28,16 +28,17 @@ from ..policy.testing import TestResult, run_tests
 from ..policy.trust import Pass, ways_in
 from ..sources.desk import DeskSources
 from ..sources.folder import Folder, read_folder, read_tables
-from ..usecases.hearing import hear
-from ..usecases.judging import Court, cases_of, compiled, court_of, with_texts
+from ..usecases.hearing import dated
+from ..usecases.judging import Court, cases_of, reading_court
 from .asking import read
+from .draft_pool import DraftProcess, DraftStopped
+from .draft_worker import Draft, Report
 from .finding import request_of
 from .lines import Line, lines_of
-from .verdicts import Said, said_of, verdicts_of
+from .verdicts import Said, verdicts_of
 from .visit import NotFound, Visit
 
-TRIED: Final = 100  # requests that a draft is tried on: those that have waited longest
-SHOWN: Final = 12  # of those about which it says something else
+SHOWN: Final = 12  # requests about which a draft says something else than the desk
 
 
 @lru_cache(1)
@@ -67,16 +68,16 @@ class Marked:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A policy as it is written, with all that is wrong with it. `policy` is there also when it cannot be used yet."""
+    """A policy as it is written, with all that is wrong with it. `policy` is there also when it cannot be used yet.
+
+    `report` is of a draft, which another process checked; it has no expressions here.
+    """
 
     file: str
     source: Source
-    parsed: ParsedPolicy
+    policy: Policy | None
     checked: CheckedPolicy
-
-    @property
-    def policy(self) -> Policy | None:
-        return self.parsed.policy
+    report: Report | None = None
 
     @property
     def problems(self) -> list[Marked]:
@@ -100,12 +101,14 @@ class Text:
     @property
     def ways(self) -> Sequence[Pass]:
         """The least that it takes to pass each rule that accepts."""
+        if self.report is not None:
+            return self.report.ways
         return () if self.checked.policy is None else ways_in(self.checked.policy, self.checked.conditions)
 
     @property
     def tests(self) -> Sequence[TestResult]:
         """What its own tests say."""
-        return run_tests(self.checked)
+        return run_tests(self.checked) if self.report is None else self.report.tests
 
     def mended(self, key: str) -> str | None:
         """Itself with one problem mended; None when there is no such problem any more."""
@@ -147,17 +150,36 @@ def repos_of(visit: Visit, policy: Policy) -> list[Repo]:
     return [row.repo for row in rows if any(glob_matches(glob, row.repo) for glob in policy.applies_to)]
 
 
-def draft_of(visit: Visit, text: str, file: str, folder: Folder) -> Text:
-    """What somebody typed, read as if it lay there under that name."""
+def draft_of(process: DraftProcess, visit: Visit, text: str, file: str, folder: Folder) -> Text:
+    """What somebody typed, read as if it lay there under that name; a draft that was stopped has that as its one problem."""
+    source = Source(text, file)
+    try:
+        report = process.check(Draft(text, file, folder.desk, _forms(visit), folder.zone))
+    except DraftStopped as stopped:
+        problem = Problem("stopped", str(stopped), file, Place(1, 1), hint=stopped.hint or "")
+        report = Report(None, None, (problem,))
+    return Text(file, source, report.policy, CheckedPolicy(report.usable, report.problems), report)
+
+
+def our_text(visit: Visit, text: str, file: str, folder: Folder) -> Text:
+    """A text of our own, which no other process needs to check."""
     return _text(file, parse_policy(text, file), folder, _forms(visit))
 
 
 def _text(file: str, parsed: ParsedPolicy, folder: Folder, forms: Mapping[str, GateForm]) -> Text:
-    return Text(file, parsed.read.source, parsed, check_policy(parsed, desk=folder.desk, forms=forms))
+    return Text(file, parsed.read.source, parsed.policy, check_policy(parsed, desk=folder.desk, forms=forms))
 
 
 def _forms(visit: Visit) -> dict[str, GateForm]:
-    return {str(row.repo): form_of_json(row.form_card) for row in visit.office.store.repos() if row.form_card}
+    """The forms of the repos that this person sees: a label that is nearly right is told."""
+    return {str(row.repo): form_of_json(row.form_card) for row in visit.office.repos(visit.member) if row.form_card}
+
+
+def tables_known(visit: Visit, folder: Folder) -> dict[str, TableSpec]:
+    """The tables that this person may know of: those of hf-gate.yaml, and of the policies that they see."""
+    seen = [parsed.policy for parsed in folder.files.values() if may_know(visit, parsed.policy)]
+    specs = (*folder.desk.tables, *(spec for policy in seen if policy is not None for spec in policy.tables))
+    return {spec.name: spec for spec in specs}
 
 
 # ---- tried on real requests ----------------------------------------------------------------------------------------------
@@ -184,29 +206,42 @@ class Told:
 
 
 class Bar:
-    """Where a draft is heard: this policy alone, as if it were in force, with the tables and texts of the desk."""
+    """Tries a draft alone, as if it were in force: the facts of requests are read here, the process of the draft judges."""
 
-    def __init__(self, visit: Visit, folder: Folder, policy: Policy) -> None:
-        self.visit, self._folder = visit, folder
-        told = with_texts(policy, folder.desk.templates)
-        self.policy = replace(told, mode=Mode.ENFORCE, judges=(Status.PENDING.value,))
-        _check_files(folder, policy)
-        self._tables: Mapping[str, Table] = read_tables(folder, [self.policy], now=visit.now, previous={})
-        self._compiled: Mapping[str, Compiled] = compiled([self.policy], self._tables)
+    def __init__(self, process: DraftProcess, visit: Visit, folder: Folder, text: Text) -> None:
+        if text.report is None or text.report.usable is None:
+            raise AssertionError("only a draft without errors is tried")
+        self._process, self.visit = process, visit
+        self._report, self.policy = text.report, text.report.usable
+        known = tables_known(visit, folder)
+        _check_files(known, self.policy)
+        self._tables = self._read_tables(folder, known)
 
-    def court(self, repo: Repo) -> Court | None:
-        """Who judges at a repo; None when the draft is not for it."""
+    def _read_tables(self, folder: Folder, known: Mapping[str, TableSpec]) -> Mapping[str, Table]:
+        """Those that it asks: as the desk has read them where it means the same table, else read now."""
+        asked = {name.split(".")[1] for name in self._report.facts if name.startswith("tables.")}
+        specs = [spec for spec in (*folder.desk.tables, *self.policy.tables) if spec.name in asked]
+        bench = self.visit.office.bench
+        read_already = {} if bench is None else bench.tables
+        same = {spec.name for spec in specs if spec.name in read_already and _is_same(spec, known.get(spec.name))}
+        others = replace(self.policy, tables=tuple(spec for spec in specs if spec.name not in same))
+        without = replace(folder, desk=replace(folder.desk, tables=()))
+        found = read_tables(without, [others], now=self.visit.now, previous={})
+        return found | {name: read_already[name] for name in same}
+
+    def _court(self, repo: Repo) -> Court | None:
+        """What reads the facts of a repo's requests; None when the draft is not for it."""
         row = self.visit.office.store.repo(repo)
-        if row is None:
+        if row is None or not any(glob_matches(glob, repo) for glob in self.policy.applies_to):
             return None
-        return court_of(row, self._compiled, self._tables, _quiet(), zone=self._folder.zone)
+        return reading_court(row, self.policy, self._report.facts, self._tables, _quiet())
 
     def try_all(self) -> Trial:
         """On those who wait at its repos, the oldest first."""
         trial, said = Trial(), dict[int, Said]()
         rows = list(self._waiting())
         for repo in {row.repo for row in rows}:
-            said |= self._heard(repo, [row for row in rows if row.repo == repo])
+            said |= self._judged(repo, [row for row in rows if row.repo == repo])
         now_said = verdicts_of(self.visit.office, rows, self.visit.now)
         trial.looked_at = len(said)
         trial.by_rule.update((one.action, one.rule) for one in said.values())
@@ -222,43 +257,50 @@ class Bar:
                 Term("repo", tuple(Pattern((str(repo),)) for repo in repos)),
                 Term("status", (Pattern((Status.PENDING.value,)),)),
             )
-            yield from read(self.visit, Query(terms), limit=TRIED, cursor=None).rows
+            yield from read(self.visit, Query(terms), limit=self._report.most, cursor=None).rows
 
-    def _heard(self, repo: Repo, rows: Sequence[RequestRow]) -> dict[int, Said]:
-        court, now = self.court(repo), self.visit.now
+    def _judged(self, repo: Repo, rows: Sequence[RequestRow]) -> dict[int, Said]:
+        court, now = self._court(repo), self.visit.now
         if court is None:
             return {}
-        found = {}
-        for case in cases_of(self.visit.office.store, court, _quiet(), rows, now):
-            verdict = court.judge.verdict(case.facts, now=now, status=Status.PENDING)
-            if verdict is not None:
-                found[case.row.id] = said_of(verdict)
-        return found
+        cases = list(cases_of(self.visit.office.store, court, _quiet(), rows, now))
+        verdicts = self._process.judge([_sent(case.facts) for case in cases], now)
+        return {case.row.id: Said(*verdict) for case, verdict in zip(cases, verdicts, strict=True)}
 
     def explain(self, who: str) -> Told:
         """One request with every rule that was tried."""
-        row = meant(self.visit, who, self.policy)
-        court = self.court(row.repo)
+        row, store = meant(self.visit, who, self.policy), self.visit.office.store
+        court = self._court(row.repo)
         if court is None:
             globs = ", ".join(self.policy.applies_to)
             raise UsageError(f"This policy is not for {row.repo}.", hint=f"Its applies_to names {globs}.")
-        try:
-            heard = hear(self.visit.office.store, court, _quiet(), row, self.visit.now)
-        except LookupError:
-            raise RequestNotFound("What this person wrote is no longer kept.", hint="") from None
-        line = lines_of(self.visit, [row])[0]
-        return Told(line, explained(heard.verdict, self.visit.now), heard.is_judged)
+        case = next(cases_of(store, court, _quiet(), [dated(store, row)], self.visit.now), None)
+        if case is None:
+            raise RequestNotFound("What this person wrote is no longer kept.", hint="")
+        why = self._process.explain(_sent(case.facts), self.visit.now)
+        return Told(lines_of(self.visit, [row])[0], why, row.state.status == Status.PENDING)
+
+
+def _sent(facts: Facts) -> Facts:
+    """Facts as they are sent to another process: values, all of them computed."""
+    return {name: _plain(facts[name]) for name in facts}
+
+
+def _plain(fact: Fact) -> Fact:
+    return structs.replace(fact, value=dict(fact.value)) if isinstance(fact.value, Mapping) else fact
 
 
 def _differs(ours: Said, desk: Said | None) -> bool:
     return desk is None or ours.action != desk.action
 
 
-def _check_files(folder: Folder, policy: Policy) -> None:
-    """A draft comes from a browser: it may ask no file that the desk's own files do not name."""
-    known = [parsed.policy for parsed in folder.files.values() if parsed.policy is not None]
-    specs = (*folder.desk.tables, *(spec for each in known for spec in each.tables))
-    files = {spec.file for spec in specs}
+def _is_same(spec: TableSpec, other: TableSpec | None) -> bool:
+    return other is not None and (spec.file, spec.key, spec.rows) == (other.file, other.key, other.rows)
+
+
+def _check_files(known: Mapping[str, TableSpec], policy: Policy) -> None:
+    """A draft comes from a browser: it may ask no file but those of tables that this person may know of."""
+    files = {spec.file for spec in known.values()}
     for spec in policy.tables:
         if spec.file is not None and spec.file not in files:
             raise UsageError(

@@ -34,6 +34,7 @@ from ..usecases.decide import Direct
 from ..usecases.judging import Court
 from ..usecases.second_person import Need, need_of, owner_member, team_of
 from ..usecases.tray import Clearing, Wish
+from .draft_pool import Drafts
 from .looking import Looks
 from .one_time import OneTimeCodes
 
@@ -75,6 +76,7 @@ class Office:
     read_now: Callable[[], None] = lambda: None
     looks: Looks = field(default_factory=Looks)
     sending: threading.RLock = field(default_factory=threading.RLock)  # from a look at the limit to what it allows
+    drafts: Drafts = field(default_factory=Drafts)
     account_codes: OneTimeCodes = field(default_factory=OneTimeCodes)
     _hall: tuple[joining.Bench, joining.Hall] | None = None
     _looked_at: float | None = None

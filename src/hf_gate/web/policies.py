@@ -21,12 +21,14 @@ from ..sources.folder import Folder
 from ..store.opinions import Tally, opinions
 from ..store.reading import Store
 from ..usecases.judging import with_texts
-from .drafts import Bar, Text, Told, Trial, draft_of, folder_of, may_know, repos_of, texts_of
+from .draft_pool import DraftProcess
+from .drafts import Bar, Text, Told, Trial, draft_of, folder_of, may_know, our_text, repos_of, tables_known, texts_of
 from .exports import exported, file_of
 from .proofs import entries_in
 from .visit import NotFound, Refused, Visit
 
 KEYS: Final = ("policy", "file", "mode", "digest", "applies_to", "rules", "tests", "errors", "warnings")
+_DRAFT: Final = "draft.yaml"  # as a draft of no file is called
 _PATIENCE: Final = 20  # times as long as counting took before it is counted anew
 BEGINNING: Final = """\
 version: 1
@@ -54,13 +56,13 @@ def page(visit: Visit) -> Response:
         folder = folder_of(visit)
     except HfGateError as problem:
         return visit.page("policies.html", title="Policies", texts=[], tables=[], clashes=[], problem=problem)
-    texts = texts_of(visit, folder)
+    texts, known = texts_of(visit, folder), tables_known(visit, folder)
     bench = visit.office.bench
     return visit.page(
         "policies.html",
         title="Policies",
         texts=texts,
-        tables=sorted(bench.tables.values(), key=lambda table: table.name) if bench is not None else [],
+        tables=[] if bench is None else [table for name, table in sorted(bench.tables.items()) if name in known],
         clashes=check_names([text.checked for text in texts]),
         problem=None,
     )
@@ -109,15 +111,19 @@ def policy_page(visit: Visit) -> Response:
     text = next((one for one in texts_of(visit, folder) if one.name == visit.params["name"]), None)
     if text is None:
         raise NotFound
-    if visit.masks:
+    if visit.masks or not visit.asked("who").strip():
         return _show(visit, folder, text, None)
-    return _show(visit, folder, text, _Asked(visit, folder, text, visit.asked("who").strip()), is_file=True)
+    with visit.office.drafts.opened(visit.member.id) as process:
+        text = draft_of(process, visit, text.source.text, text.file, folder)
+        return _show(
+            visit, folder, text, _Asked(process, visit, folder, text, visit.asked("who").strip()), is_file=True
+        )
 
 
 def new_draft(visit: Visit) -> Response:
     """A draft of nobody's file."""
     folder = folder_of(visit)
-    return _show(visit, folder, draft_of(visit, BEGINNING, "draft.yaml", folder), None)
+    return _show(visit, folder, our_text(visit, BEGINNING, _DRAFT, folder), None)
 
 
 def try_draft(visit: Visit) -> Response:
@@ -127,39 +133,42 @@ def try_draft(visit: Visit) -> Response:
     known = None if name is None else next((one for one in texts_of(visit, folder) if one.name == name), None)
     if name is not None and known is None:
         raise NotFound
-    file = "draft.yaml" if known is None else known.file
+    file = _DRAFT if known is None else known.file
     typed = visit.said("src").replace("\r\n", "\n").replace("\r", "\n")
     if visit.said("do") == "download":
         return file_of([typed.encode("utf-8", "replace")], "application/yaml", _file_name(file))
-    text, note = draft_of(visit, typed, file, folder), ""
-    if visit.said("fix"):
-        mended = text.mended(visit.said("fix"))
-        if mended is None:
-            note = "The text has changed since; nothing was mended. The problems below are those of now."
-        else:
-            text = draft_of(visit, mended, file, folder)
-    if text.policy is not None and not may_know(visit, text.policy):
-        raise Refused("That draft is for none of your repos.", hint="Name one of yours in applies_to.")
-    is_file = known is not None and text.source.text == known.source.text
-    asked = _Asked(visit, folder, text, visit.said("who").strip(), is_trial=True)
-    return _show(visit, folder, text, asked, is_file=is_file, note=note, file_of_desk=known)
+    with visit.office.drafts.opened(visit.member.id) as process:
+        text, note = draft_of(process, visit, typed, file, folder), ""
+        if visit.said("fix"):
+            mended = text.mended(visit.said("fix"))
+            if mended is None:
+                note = "The text has changed since; nothing was mended. The problems below are those of now."
+            else:
+                text = draft_of(process, visit, mended, file, folder)
+        if text.policy is not None and not may_know(visit, text.policy):
+            raise Refused("That draft is for none of your repos.", hint="Name one of yours in applies_to.")
+        is_file = known is not None and text.source.text == known.source.text
+        asked = _Asked(process, visit, folder, text, visit.said("who").strip(), is_trial=True)
+        return _show(visit, folder, text, asked, is_file=is_file, note=note, file_of_desk=known)
 
 
 def _file_name(file: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]", "_", PurePath(file).name) or "draft.yaml"
+    return re.sub(r"[^A-Za-z0-9._-]", "_", PurePath(file).name) or _DRAFT
 
 
 class _Asked:
     """What a text is tried on, and what came out; an error of it is told beside, the rest of the page is there."""
 
-    def __init__(self, visit: Visit, folder: Folder, text: Text, who: str, *, is_trial: bool = False) -> None:
+    def __init__(
+        self, process: DraftProcess, visit: Visit, folder: Folder, text: Text, who: str, *, is_trial: bool = False
+    ) -> None:
         self.who, self.problem = who, ""
         self.trial: Trial | None = None
         self.told: Told | None = None
         if text.checked.policy is None or not (who or is_trial):
             return
         try:
-            bar = Bar(visit, folder, text.checked.policy)
+            bar = Bar(process, visit, folder, text)
             self.trial = bar.try_all() if is_trial else None
             self.told = bar.explain(who) if who else None
         except (HfGateError, NotFound) as problem:
@@ -178,7 +187,7 @@ def _show(
     file_of_desk: Text | None = None,
 ) -> Response:
     policy = None if text.policy is None else with_texts(text.policy, folder.desk.templates)  # as the ledger names it
-    is_new, is_draft = text.file == "draft.yaml", asked is not None and not is_file
+    is_new, is_draft = text.file == _DRAFT, asked is not None and not is_file
     return visit.page(
         "policy.html",
         title=f"Policy {text.name}",

@@ -1,0 +1,110 @@
+"""Starts a process for each draft of a policy, one at a time for each member, and ends it when it takes too long."""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Final, cast
+
+from ..errors import UsageError
+from ..policy.explain import Line
+from ..policy.model import Facts
+from . import draft_worker
+from .draft_worker import Ask, Draft, Explaining, Judging, Report, Verdicts
+
+_START: Final = 60.0  # seconds that a process may take to begin, on a busy machine
+
+
+class DraftBusy(UsageError):
+    """Another draft of the same member is still tried."""
+
+    default_hint = "Wait for it, then try again."
+
+
+class DraftStopped(UsageError):
+    """A draft was stopped before it was done."""
+
+    default_hint = "Use fewer lists inside lists, fewer names of `let`, or fewer tests."
+
+
+class Drafts:
+    """`seconds` and `memory` (bytes) are the limits of one draft."""
+
+    def __init__(self, seconds: float = 10.0, memory: int = 512 << 20) -> None:
+        self.seconds, self.memory = seconds, memory
+        self._lock, self._busy = threading.Lock(), set[str]()
+
+    @contextmanager
+    def opened(self, member: str) -> Iterator[DraftProcess]:
+        """A process for one draft of a member. Raises DraftBusy while another draft of theirs is tried."""
+        with self._lock:
+            if member in self._busy:
+                raise DraftBusy("Another draft of yours is still tried.")
+            self._busy.add(member)
+        try:
+            process = DraftProcess(self.seconds, self.memory)
+            try:
+                process.begin()
+                yield process
+            finally:
+                process.end()
+        finally:
+            with self._lock:
+                self._busy.discard(member)
+
+
+class DraftProcess:
+    """One process. Each method raises DraftStopped when time or memory have run out."""
+
+    def __init__(self, seconds: float, memory: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        arguments = (theirs, round(seconds) + 10, memory)
+        self._process = context.Process(target=draft_worker.serve, args=arguments, name="hf-gate-draft", daemon=True)
+        self._process.start()
+        theirs.close()
+        self._seconds, self._until = seconds, time.monotonic() + _START
+
+    def end(self) -> None:
+        """Ends it now, whatever it does."""
+        self._process.kill()
+        self._process.join()
+        self._process.close()
+        self._pipe.close()
+
+    def begin(self) -> None:
+        """Wait until it is there; from then on its time runs."""
+        if self._answer() != draft_worker.READY:
+            raise AssertionError("a process says first that it is ready")
+        self._until = time.monotonic() + self._seconds
+
+    def check(self, draft: Draft) -> Report:
+        """Check a draft; the other methods are about the draft checked last."""
+        return cast("Report", self._asked(draft))
+
+    def judge(self, facts: Sequence[Facts], now: datetime) -> Verdicts:
+        """The verdict of each of these requests."""
+        return cast("Verdicts", self._asked(Judging(facts, now)))
+
+    def explain(self, facts: Facts, now: datetime) -> tuple[Line, ...]:
+        """The verdict of one request with every reason."""
+        return cast("tuple[Line, ...]", self._asked(Explaining(facts, now)))
+
+    def _asked(self, ask: Ask) -> object:
+        try:
+            self._pipe.send(ask)
+        except OSError:
+            raise DraftStopped("The draft needed too much memory or time and was stopped.") from None
+        return self._answer()
+
+    def _answer(self) -> object:
+        if not self._pipe.poll(max(0.0, self._until - time.monotonic())):
+            raise DraftStopped(f"The draft took longer than {self._seconds:g} s and was stopped.")
+        try:
+            return self._pipe.recv()
+        except (EOFError, OSError):
+            raise DraftStopped("The draft needed too much memory or time and was stopped.") from None

@@ -1,0 +1,146 @@
+"""Checks and tries one draft of a policy in a process of its own: it answers what `draft_pool` asks, and has no store and no Hub."""
+
+from __future__ import annotations
+
+import importlib
+import signal
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, tzinfo
+from typing import Any, Final, TypeAlias
+
+from ..domain.forms import GateForm
+from ..domain.lifecycle import Status
+from ..policy.bounds import policy_cost
+from ..policy.checking import CheckedPolicy, check_policy
+from ..policy.desk import Desk
+from ..policy.evaluate import Judge, compile_policy
+from ..policy.explain import Line, explained
+from ..policy.model import Facts, Mode, Policy, Problem
+from ..policy.parse import parse_policy
+from ..policy.testing import TestResult, run_tests
+from ..policy.trust import Pass, ways_in
+from ..usecases.judging import with_texts
+
+READY: Final = "ready"
+_MOST: Final = 100  # requests that a draft is tried on
+_WORK: Final = 50_000_000  # of all of them together, as `policy.bounds` counts it: about 5 s
+
+# ---- what is asked and answered --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """The text of a policy and what it is checked against."""
+
+    text: str
+    file: str
+    desk: Desk
+    forms: Mapping[str, GateForm]
+    zone: tzinfo
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What the check found. `usable` is the policy if it has no errors; `facts` are those it names, `most` the requests to try it on."""
+
+    policy: Policy | None
+    usable: Policy | None
+    problems: tuple[Problem, ...]
+    ways: tuple[Pass, ...] = ()
+    tests: tuple[TestResult, ...] = ()
+    facts: frozenset[str] = frozenset()
+    most: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """Asks for the verdict of each of these requests."""
+
+    facts: Sequence[Facts]
+    now: datetime
+
+
+Verdicts: TypeAlias = "tuple[tuple[str, str], ...]"
+"""Action and rule of each request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explaining:
+    """Asks for the verdict of one pending request with every reason."""
+
+    facts: Facts
+    now: datetime
+
+
+Ask: TypeAlias = "Draft | Judging | Explaining"
+Answer: TypeAlias = "Report | Verdicts | tuple[Line, ...]"
+
+
+# ---- the process -----------------------------------------------------------------------------------------------------------
+
+
+def serve(pipe: Any, seconds: int, memory: int) -> None:  # noqa: ANN401 - a Connection, which is another class on Windows
+    """Answer one ask after the other until the other end is closed. `seconds` of CPU and bytes of `memory` end it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the desk, which ends this process
+    _limit(seconds, memory)
+    worker = _Worker()
+    pipe.send(READY)
+    with suppress(EOFError, OSError, MemoryError):
+        while True:
+            pipe.send(worker.answer(pipe.recv()))
+
+
+def _limit(seconds: int, memory: int) -> None:
+    """Where the system has no limits for a process, the bounds of policies and the end by the clock must do."""
+    try:
+        resource = importlib.import_module("resource")
+    except ImportError:
+        return
+    for name, limit in (("RLIMIT_AS", memory), ("RLIMIT_CPU", seconds), ("RLIMIT_CORE", 0)):
+        with suppress(AttributeError, ValueError, OSError):
+            resource.setrlimit(getattr(resource, name), (limit, limit))
+
+
+class _Worker:
+    def __init__(self) -> None:
+        self._judge = Judge(())
+
+    def answer(self, ask: Ask) -> Answer:
+        match ask:
+            case Draft():
+                return self._check(ask)
+            case Judging():
+                return tuple(self._verdict(facts, ask.now) for facts in ask.facts)
+            case Explaining():
+                verdict = self._judge.verdict(ask.facts, now=ask.now)
+                return () if verdict is None else explained(verdict, ask.now)
+
+    def _check(self, draft: Draft) -> Report:
+        parsed = parse_policy(draft.text, draft.file)
+        checked = check_policy(parsed, desk=draft.desk, forms=draft.forms)
+        if checked.policy is None:
+            return Report(parsed.policy, None, checked.problems)
+        told = with_texts(checked.policy, draft.desk.templates)
+        policy = replace(told, mode=Mode.ENFORCE, judges=(Status.PENDING.value,))
+        self._judge = Judge([compile_policy(policy, checked.declared)], zone=draft.zone)
+        return Report(
+            parsed.policy,
+            checked.policy,
+            checked.problems,
+            ways_in(checked.policy, checked.conditions),
+            run_tests(checked),
+            self._judge.facts,
+            max(1, min(_MOST, _WORK // _cost(checked))),
+        )
+
+    def _verdict(self, facts: Facts, now: datetime) -> tuple[str, str]:
+        verdict = self._judge.quick(facts, now=now)
+        if verdict is None:
+            raise AssertionError("a pending request is always judged")
+        return verdict.action.value, verdict.rule
+
+
+def _cost(checked: CheckedPolicy) -> int:
+    return 1 + policy_cost(each.bounds for each in (*checked.lets.values(), *checked.conditions.values()))

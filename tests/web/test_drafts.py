@@ -1,0 +1,190 @@
+"""A draft of a policy stops nobody else, ends in time, and shows no table that its author may not know of."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import re
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+
+from hf_gate.domain.ids import parse_repo
+from hf_gate.domain.members import Member, Role
+from hf_gate.web.draft_pool import DraftProcess, Drafts
+from tests.web.kit import GOOD, HOME, POLICY, Room, Visitor, a_room, called, parsed
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> Iterator[Room]:
+    with a_room(tmp_path) as room:
+        room.ask([{"username": "ada", "email": "ada@ethz.ch"}], {"Purpose": GOOD})
+        yield room
+
+
+# ---- time and memory -----------------------------------------------------------------------------------------------------
+
+
+def test_a_draft_that_takes_too_long_is_stopped_and_the_text_stays(asked: Room) -> None:
+    asked.office.drafts.seconds = 0.0
+    answer = asked.visitor().post("/policies/house", {"src": POLICY})
+    assert answer.status == 200
+    assert "The draft took longer than 0 s and was stopped" in answer.body
+    assert "policy: house" in answer.body
+    asked.office.drafts.seconds = 10.0
+    assert "On the 1 that wait longest" in asked.visitor().post("/policies/house", {"src": POLICY}).body
+
+
+@pytest.mark.skipif(importlib.util.find_spec("resource") is None, reason="this system limits no process")
+def test_a_draft_that_needs_too_much_memory_is_stopped(asked: Room) -> None:
+    asked.office.drafts.memory = 1 << 20
+    body = asked.visitor().post("/policies/house", {"src": POLICY}).body
+    assert "needed too much memory" in body
+
+
+@pytest.mark.parametrize(
+    ("lets", "condition", "code"),
+    [
+        ({f"a{n + 1}": f"a{n} + a{n}" for n in range(24)}, 'a24 != ""', "this can become a text of"),
+        ({f"a{n + 1}": f"a{n} == a{n} ? a{n} : a{n}" for n in range(24)}, 'a24 != ""', "written out with its names"),
+    ],
+)
+def test_a_draft_whose_values_double_is_refused_before_it_is_tried(
+    asked: Room, lets: dict[str, str], condition: str, code: str
+) -> None:
+    rows = "".join(f"  {name}: '{source}'\n" for name, source in lets.items())
+    draft = POLICY.replace("rules:", f"let:\n  a0: answers.purpose.text\n{rows}rules:", 1)
+    body = asked.visitor().post("/policies", {"src": draft.replace("email.academic", condition)}).body
+    assert code in body
+    assert "nothing was tried" in body
+
+
+def test_a_costly_draft_is_tried_on_fewer_requests(asked: Room) -> None:
+    asked.ask([{"username": f"p{n}"} for n in range(20)], {"Purpose": GOOD})
+    loop = "[1, 2].all(i, person.orgs.exists(o, o in person.verified_orgs))"
+    rules = "".join(f"  - id: r{n}\n    when: '{loop}'\n    then: human\n" for n in range(4))
+    body = asked.visitor().post("/policies", {"src": POLICY.replace("rules:\n", f"rules:\n{rules}")}).body
+    tried = re.search(r"On the (\d+) that wait longest", body)
+    assert tried
+    assert 1 < int(tried[1]) < 21
+
+
+# ---- who waits for whom --------------------------------------------------------------------------------------------------
+
+
+class _Held(Drafts):
+    """Drafts that begin and then wait for a word, as one that takes long would."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.go_on = threading.Semaphore(0), threading.Event()
+
+    @contextmanager
+    def opened(self, member: str) -> Iterator[DraftProcess]:
+        with super().opened(member) as process:
+            self.begun.release()
+            assert self.go_on.wait(60)
+            yield process
+
+
+def _posted(visitor: Visitor) -> int:
+    """Posts a draft as a browser of its own would: `Visitor.post` lets one call after the other through."""
+    body = urlencode({"src": POLICY}).encode()
+    sent = {
+        **HOME,
+        "content-length": str(len(body)),
+        "content-type": "application/x-www-form-urlencoded",
+        "cookie": "; ".join(f"{name}={value}" for name, value in visitor.cookies.items()),
+    }
+    return asyncio.run(called(visitor.app, "POST", "/policies", body, sent)).status
+
+
+def test_pages_are_drawn_while_every_draft_takes_its_time_and_each_member_has_one(asked: Room) -> None:
+    held = asked.office.drafts = _Held()
+    visitors = [asked.reviewer(f"mia{n}") for n in range(6)]
+    threads = ThreadPoolExecutor(7)
+    try:
+        first = threads.submit(_posted, visitors[0])
+        assert held.begun.acquire(timeout=60)
+        assert threads.submit(_posted, visitors[0]).result(60) == 409
+        others = [threads.submit(_posted, one) for one in visitors[1:]]
+        assert held.begun.acquire(timeout=60)
+        assert asked.visitor().get("/queue").status == 200
+        assert not first.done()
+        held.go_on.set()
+        assert [one.result(120) for one in (first, *others)] == [200] * 6
+    finally:
+        held.go_on.set()
+        threads.shutdown()
+
+
+# ---- tables --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Iterator[Room]:
+    """Two repos with a policy and a table each, and a table of the workspace."""
+    desk = "tables: {shared: {file: tables/shared.csv, key: email}}\n"
+    with a_room(tmp_path, policy=None, desk=desk, repos=2) as room:
+        (tmp_path / "tables").mkdir()
+        for name, line in zip(("near", "far"), room.local.repos, strict=True):
+            repo = parse_repo(line["repo"], line["repo_type"])
+            table = f"mode: enforce\ntables: {{{name}: {{file: tables/{name}.csv, key: email}}}}\n"
+            text = POLICY.replace("policy: house", f"policy: {name}").replace("mode: enforce\n", table)
+            text = text.replace('["*/*", "datasets/*/*"]', f"[{repo}]").replace("email.academic", f"tables.{name}")
+            (tmp_path / "policies" / f"{name}.yaml").write_text(text, "utf-8")
+            (tmp_path / "tables" / f"{name}.csv").write_text(f"email,note\nada@ethz.ch,secret of {name}\n", "utf-8")
+        (tmp_path / "tables" / "shared.csv").write_text("email\nada@ethz.ch\n", "utf-8")
+        room.ask([{"username": "ada", "email": "ada@ethz.ch"}], {"Purpose": GOOD})
+        yield room
+
+
+def _near(room: Room) -> Visitor:
+    """A reviewer of the first repo alone."""
+    line = room.local.repos[0]
+    repo = str(parse_repo(line["repo"], line["repo_type"]))
+    return room.visitor(Member(name="nia", role=Role.REVIEWER, repos=(repo,)))
+
+
+def _with_table(room: Room, name: str, file: str) -> dict[str, str]:
+    where = room.local.repos[0]["repo"]
+    table = f"mode: enforce\ntables: {{{name}: {{file: {file}, key: email}}}}\n"
+    src = POLICY.replace("mode: enforce\n", table).replace('["*/*", "datasets/*/*"]', f"[{where}, datasets/{where}]")
+    return {"src": src.replace("email.academic", f'tables.{name}.row["note"] != ""'), "who": "ada"}
+
+
+@pytest.mark.parametrize("name", ["far", "mine"])
+def test_a_draft_names_no_file_of_a_policy_that_its_author_does_not_see(two: Room, name: str) -> None:
+    body = _near(two).post("/policies", _with_table(two, name, "tables/far.csv")).body
+    assert "a draft is not tried with it" in body
+    assert "secret of far" not in body
+
+
+def test_a_draft_that_calls_its_table_like_one_elsewhere_reads_its_own(two: Room) -> None:
+    body = _near(two).post("/policies", _with_table(two, "far", "tables/near.csv")).body
+    assert "secret of near" in body
+    assert "secret of far" not in body
+
+
+def test_a_draft_asks_the_tables_of_the_workspace_and_of_policies_that_its_author_sees(two: Room) -> None:
+    nia = _near(two)
+    assert "secret of near" in nia.post("/policies", _with_table(two, "near", "tables/near.csv")).body
+    where = two.local.repos[0]["repo"]
+    src = POLICY.replace('["*/*", "datasets/*/*"]', f"[{where}, datasets/{where}]").replace(
+        "email.academic", "tables.shared"
+    )
+    told = " ".join(parsed(nia.post("/policies", {"src": src, "who": "ada"}).body).text)
+    assert "tables.shared = true" in " ".join(told.split())
+
+
+def test_the_list_of_tables_shows_those_that_a_member_may_know_of(two: Room) -> None:
+    mine, all_of_them = _near(two).get("/policies").body, two.visitor().get("/policies").body
+    assert "<code>near</code>" in mine
+    assert "<code>shared</code>" in mine
+    assert "<code>far</code>" not in mine
+    assert "<code>far</code>" in all_of_them
