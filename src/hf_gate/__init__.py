@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from .domain.accounts import Account, Gate, Profile
+    from .domain.accounts import Account, Gate, Profile, TokenRights
     from .domain.completeness import Completeness
     from .domain.forms import GateForm, parse_gate_form
     from .domain.ids import Person, Repo, RepoType, parse_repo
@@ -109,6 +109,7 @@ _HOMES: dict[str, str] = {
     "SpaceNotSupported": "errors",
     "Stale": "errors",
     "Status": "domain.lifecycle",
+    "TokenRights": "domain.accounts",
     "UnexpectedAnswer": "errors",
     "UsageError": "errors",
     "WrongRepoType": "errors",
@@ -170,6 +171,7 @@ __all__ = [
     "SpaceNotSupported",
     "Stale",
     "Status",
+    "TokenRights",
     "UnexpectedAnswer",
     "UsageError",
     "WrongRepoType",

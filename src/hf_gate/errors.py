@@ -39,6 +39,8 @@ or its fitting leaf (`hub/errors.py` joins them, since that import costs 60 ms).
 
 from __future__ import annotations
 
+ACCESS_HELP = "More: `hf-gate help token` (docs/token.md)."
+
 
 class HfGateError(Exception):
     """Anything that hf-gate raises on purpose. `hint` is one line: what to do next."""
@@ -120,8 +122,8 @@ class NotAllowed(HubError):
 
     exit_code = 4
     default_hint = (
-        "Needed: the write role on the repo, or a fine-grained token with write access to it. "
-        "Then `hf auth login`, or set HF_TOKEN."
+        "Looking needs repo.content.read and repo.access.read, deciding also repo.write, or a token with the write role. "
+        f"Set HF_TOKEN, or `hf auth login`. {ACCESS_HELP}"
     )
 
 

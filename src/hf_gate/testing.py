@@ -37,7 +37,7 @@ class LocalHub:
     """A Hub on a port of this machine, in a thread of this process, for as long as the `with` lasts.
 
     `people` are put in at the start, as `add_people` takes them. `.tokens` are by name: owner, admin, writer, reader,
-    stranger, owner_read, fine_write, fine_access, fine_content, and by username those of added people.
+    stranger, owner_read, fine_write, fine_access, fine_content, fine_look, fine_decide, and by username those of added people.
     """
 
     def __init__(

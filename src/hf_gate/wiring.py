@@ -128,14 +128,14 @@ def account_of_token(settings: Settings, token: str) -> Account:
 
 
 def _kept_account(entry: object, moment: float) -> Account | None:
-    from .domain.accounts import Account  # noqa: PLC0415 - only who needs an account
+    from .domain.accounts import Account, TokenRights  # noqa: PLC0415 - only who needs an account
 
     if not isinstance(entry, dict) or not _is_fresh(entry, moment):
         return None
     name, ident, orgs, role = (entry.get(key) for key in ("name", "id", "orgs", "role"))
     if not isinstance(name, str) or not isinstance(orgs, list):
         return None
-    return Account(name, ident, tuple(map(str, orgs)), role)
+    return Account(name, ident, tuple(map(str, orgs)), role, rights=TokenRights(role))
 
 
 def _is_fresh(entry: object, moment: float) -> bool:

@@ -91,6 +91,38 @@ def test_init_elsewhere_makes_the_folder_and_names_the_way_on(busy: LocalHub, pl
     assert "hf-gate apply plan.json" in ended.out
 
 
+@pytest.mark.parametrize(
+    ("holder", "said", "warned"),
+    [
+        ("owner", "by its write role, decide", ["also reaches every repo that its account may write to"]),
+        ("fine_write", "by its permission repo.write, decide", ["also reaches every repo of "]),
+        ("fine_decide", "by its permission repo.write, decide", []),
+        ("fine_look", None, ["can look and not decide", "repo.write"]),
+    ],
+)
+def test_init_says_at_once_what_the_token_may_do_and_where_else_it_reaches(
+    busy: LocalHub, place: Path, holder: str, said: str | None, warned: list[str]
+) -> None:
+    repo = _first(busy)
+    ended = Console(busy, holder).run("init", repo, "--json")
+    assert ended.code == 0, ended.err
+    assert fits("init", ended.json)["may_decide"] == {repo: holder != "fine_look"}
+    lines = [line for line in ended.err.splitlines() if line.startswith("Warning: ")]
+    assert all(word in "".join(lines) for word in warned)
+    assert len(lines) == (1 if warned else 0)
+    assert all("hf-gate help token" in line for line in lines)
+    assert said is None or said in ended.err
+    checks = Console(busy, holder).run("doctor", repo, "--json").json["checks"]
+    reach = [check["detail"] for check in checks if check["check"] == "reach"]
+    assert len(reach) == (1 if "reaches" in "".join(warned) else 0)
+    assert place.exists()
+
+
+def _first(hub: LocalHub) -> str:
+    line = hub.repos[0]
+    return str(line["repo"]) if line["repo_type"] == "model" else f"datasets/{line['repo']}"
+
+
 def test_doctor_warns_when_git_keeps_what_a_desk_holds_of_people(busy: LocalHub, place: Path) -> None:
     console = Console(busy)
     console.run("init", MODEL)

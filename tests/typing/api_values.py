@@ -24,6 +24,7 @@ from hf_gate import (
     Repo,
     RepoType,
     Status,
+    TokenRights,
     parse_gate_form,
     parse_repo,
 )
@@ -64,6 +65,12 @@ def people(person: Person, profile: Profile, account: Account) -> None:
     assert_type(account.orgs, tuple[str, ...])
     assert_type(account.token_role, str | None)
     assert_type(account.raw, Mapping[str, Any])
+    assert_type(account.rights, TokenRights)
+    rights = account.rights
+    assert_type(rights.role, str | None)
+    assert_type(rights.may_look(parse_repo("acme/ecg")), bool | None)
+    assert_type(rights.may_decide(parse_repo("acme/ecg")), bool | None)
+    assert_type(rights.beyond(lambda repo: repo.namespace == "acme"), tuple[str, ...])
     person.username.lower()  # type: ignore[union-attr]
     person.username = "max"  # type: ignore[misc]
     profile.raw["isPro"] = True  # type: ignore[index]

@@ -5,26 +5,24 @@ from __future__ import annotations
 import os
 import platform
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as version_of
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 import click
 
 from .. import __version__
+from ..domain.accounts import TokenRights
 from ..domain.ids import Repo
-from ..errors import HfGateError, NotAllowed
+from ..errors import ACCESS_HELP, HfGateError, NotAllowed
 from .frame import Run, command, repo_type_option
 from .output import clock_is, numbered
 from .targets import named_repo
-
-if TYPE_CHECKING:
-    from ..domain.accounts import Account
+from .tokens import NEEDED, ONE_EACH, beyond, may_decide
 
 _TRIED: Final = 3  # owners at one of whose repos the token is tried
-_NEEDED: Final = "To decide: a token with the write role, or a fine-grained one with write access (repo.write) to it."
 _MARKS: Final = {True: "ok  ", False: "FAIL", None: "note"}
 
 
@@ -74,8 +72,11 @@ def _look(run: Run, repos: Sequence[str], repo_type: str | None) -> Iterator[Fin
     yield from _clock(run)
     for text in repos:
         yield _tried("repo", lambda text=text: _repo(run, text, repo_type))  # type: ignore[misc]
-    if not repos and token.ok is not False:
+    if token.ok is False:
+        return
+    if not repos:
         yield from _own_repos(run)
+    yield from _reach(run)
 
 
 def _tried(check: str, look: Callable[[], Finding]) -> Finding:
@@ -148,11 +149,19 @@ def _token(run: Run) -> Finding:
 
     where = wiring.hub_name(run.settings)
     if not wiring.has_token(run.settings):
-        return Finding("token", False, f"no token for {where}", "`hf auth login`, or set HF_TOKEN.", 4)
+        return Finding("token", False, f"no token for {where}", f"`hf auth login`, or set HF_TOKEN. {ACCESS_HELP}", 4)
     account = run.account = run.hub.whoami()
     role = account.token_role or "unknown"
     orgs = f", organisations {', '.join(account.orgs)}" if account.orgs else ""
     return Finding("token", True, f"{where} knows it as {account.name}, role {role}{orgs}")
+
+
+def _reach(run: Run) -> Iterator[Finding]:
+    """Where the token may act beside the repos of the workspace: a token that is stolen is worth all of them."""
+    if run.account is None or run.place.folder is None:
+        return
+    if said := beyond(run.account.rights, run.place.desk.names):
+        yield Finding("reach", None, said, ONE_EACH)
 
 
 def _clock(run: Run) -> Iterator[Finding]:
@@ -200,40 +209,15 @@ def _rights(run: Run, repo: Repo) -> Finding:
     except NotAllowed as problem:
         if problem.status != 403:
             raise
-        return Finding("rights", False, "this token may neither list requests nor decide (403)", _NEEDED, 4)
+        return Finding("rights", False, "this token may neither list requests nor decide (403)", NEEDED, 4)
     finally:
         listing.close()
-    may, why = _may_decide(run.account, repo)
+    may, why = may_decide(run.account.rights if run.account else TokenRights(), repo)
     if may is None:
         return Finding("rights", True, f"this token may list requests; whether it may decide is not known: {why}")
     if may:
         return Finding("rights", True, f"this token may list requests, and by {why} decide (not tried)")
-    return Finding("rights", None, f"this token may list requests and not decide: {why}", _NEEDED)
-
-
-def _may_decide(account: Account | None, repo: Repo) -> tuple[bool | None, str]:
-    """By the token's role or permissions, and why; None when they do not tell."""
-    role = account.token_role if account else None
-    if role == "write":
-        return True, "its write role"
-    if role == "read":
-        return False, "its role is read"
-    if account is None or role != "fineGrained":
-        return None, f"its role is {role or 'not told'}"
-    granted = _permissions(account.raw, {repo.namespace.lower(), repo.id.lower()})
-    if not granted:
-        return None, "it is fine-grained, and tells no permission for this repo"
-    return ("repo.write" in granted), "its permission repo.write" if "repo.write" in granted else "it lacks repo.write"
-
-
-def _permissions(raw: Mapping[str, Any], names: set[str]) -> set[str]:
-    """What a fine-grained token says of these owners and repos; the shape of that part is the Hub's own affair."""
-    try:
-        scopes = raw["auth"]["accessToken"]["fineGrained"]["scoped"]
-        mine = [scope for scope in scopes if str(scope["entity"].get("name", "")).lower() in names]
-        return {str(word) for scope in mine for word in scope["permissions"]}
-    except (KeyError, TypeError, AttributeError):
-        return set()
+    return Finding("rights", None, f"this token may list requests and not decide: {why}", NEEDED)
 
 
 def _repo(run: Run, text: str, repo_type: str | None) -> Finding:

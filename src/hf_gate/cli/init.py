@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import click
 
 from ..domain.ids import Repo, parse_repo
-from ..errors import HfGateError, NotAllowed, UsageError
+from ..errors import ACCESS_HELP, HfGateError, NotAllowed, UsageError
 from .desk import open_desk
 from .frame import Run, command, repo_type_option
 from .output import numbered
 from .sync import Reading
 
 if TYPE_CHECKING:
+    from ..domain.accounts import TokenRights
     from ..domain.forms import GateForm
 
 
@@ -37,6 +38,7 @@ def init(run: Run, *, repos: tuple[str, ...], repo_type: str | None) -> int:
             hint="Name a REPO, or gate one: `hf repos settings REPO --gated manual`.",
         )
     reviewed, left_out = _reviewable(run, found, is_named=bool(repos))
+    rights = _said_rights(run, reviewed)
     _write(folder, reviewed, [form for repo in reviewed if (form := _form(run, repo)) is not None])
     run.flags["desk"] = str(folder)
     vars(run).pop("settings", None)  # they know of the new desk from here on
@@ -51,6 +53,7 @@ def init(run: Run, *, repos: tuple[str, ...], repo_type: str | None) -> int:
         "desk": str(folder),
         "left_out": [str(repo) for repo in left_out],
         "differing": differing,
+        "may_decide": {str(repo): rights.may_decide(repo) for repo in reviewed},
     }
     run.out.document(doc, lambda: _lines(folder, reading, left_out, differing, reviewed), quiet=[str(folder)])
     return reading.code(len(reviewed)) or (5 if differing else 0)
@@ -72,7 +75,8 @@ def _own_repos(run: Run) -> list[Repo]:
     account = run.account
     if account is None:
         raise NotAllowed(
-            "no token is there, so whose repos are meant is not known.", hint="`hf auth login`, or set HF_TOKEN."
+            "no token is there, so whose repos are meant is not known.",
+            hint=f"`hf auth login`, or set HF_TOKEN. {ACCESS_HELP}",
         )
     owners = (account.name, *account.orgs)
     return list(dict.fromkeys(gate.repo for owner in owners for gate in run.hub.gated_repos(owner)))
@@ -94,6 +98,18 @@ def _reviewable(run: Run, repos: Sequence[Repo], *, is_named: bool) -> tuple[lis
     if not may:
         raise NotAllowed(f"this token may not read the requests of {', '.join(map(str, not_))}.")
     return may, not_
+
+
+def _said_rights(run: Run, repos: Sequence[Repo]) -> TokenRights:
+    """Says before anything is read what the token may do; warns if it cannot decide, or reaches more than is named."""
+    from .tokens import asked_rights, in_short, warnings  # noqa: PLC0415 - as above
+
+    rights = asked_rights(run)
+    if said := in_short(rights, repos):
+        run.out.say(said)
+    for line in warnings(rights, repos, set(repos).__contains__):
+        run.out.warn(line)
+    return rights
 
 
 def _form(run: Run, repo: Repo) -> GateForm | None:

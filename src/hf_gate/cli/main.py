@@ -50,7 +50,9 @@ COMMANDS: dict[str, Entry] = {
     "config": Entry("meta:config", "Where files are: path.", _HELP),
     "completion": Entry("meta:completion", "Completion for bash, zsh or fish.", _HELP),
     "schema": Entry("meta:schema", "The JSON Schema of a document that --json prints.", _HELP),
-    "help": Entry("meta:help_", "Topics: exit-codes, environment, formatting, targets, queries, options.", _HELP),
+    "help": Entry(
+        "meta:help_", "Topics: exit-codes, environment, formatting, targets, queries, token, options.", _HELP
+    ),
     "version": Entry("meta:version", "The version of hf-gate.", _HELP),
 }
 

@@ -178,12 +178,19 @@ def _options() -> str:
     return formatter.getvalue()
 
 
+def _token() -> str:
+    from .tokens import TOPIC  # noqa: PLC0415 - as above
+
+    return TOPIC
+
+
 TOPICS: Final[Mapping[str, tuple[str, Callable[[], str]]]] = {
     "exit-codes": ("what each exit code means", lambda: _EXIT_CODES),
     "environment": ("variables and the configuration file", lambda: _ENVIRONMENT),
     "formatting": ("the formats of output", lambda: _FORMATTING),
     "targets": ("how repos and people are written", lambda: _TARGETS),
     "queries": ("how the store is asked for requests", _queries),
+    "token": ("which token is needed, and what it may do", _token),
     "options": ("options that every command understands", _options),
 }
 

@@ -242,7 +242,9 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
             granted_by=_MAYBE,
         )
     ),
-    "init": _document(**_READINGS, desk=_TEXT, left_out=_array(_TEXT), differing=_array(_TEXT)),
+    "init": _document(
+        **_READINGS, desk=_TEXT, left_out=_array(_TEXT), differing=_array(_TEXT), may_decide=_map(_MAYBE_BOOL)
+    ),
     "sync": _document(**_READINGS),
     "status": _document(
         endpoint=_TEXT,

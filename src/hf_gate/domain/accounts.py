@@ -1,13 +1,17 @@
-"""What the Hub tells about a gate, a profile and the account behind a token."""
+"""What the Hub tells about a gate, a profile, the account behind a token, and what that token may do."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
-from .ids import Person, Repo
+from .ids import Person, Repo, RepoType
+
+LOOK: Final = "repo.access.read"  # to read who asked
+DECIDE: Final = "repo.write"  # to decide; it includes looking, and pushing files
+MAYBE_DECIDE: Final = "repo.access.write"  # told of by newer documents of the Hub; whether it is enough is not known
 
 GateMode = Literal[False, "auto", "manual"]
 
@@ -35,6 +39,77 @@ class Profile:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenScope:
+    """What a fine-grained token may do at one entity. `kind` is the Hub's word: user, org, model, dataset, ..."""
+
+    kind: str
+    name: str | None
+    permissions: frozenset[str]
+
+    def covers(self, repo: Repo) -> bool | None:
+        """Whether the entity is this repo or holds it; None where the Hub does not tell."""
+        if self.kind in ("space", "bucket", "kernel", "collection", "oauth-app"):
+            return False
+        name = (self.name or "").lower()
+        if self.kind in ("user", "org") and name:
+            return name == repo.namespace.lower()
+        if self.kind in ("model", "dataset") and "/" in name:
+            return self.kind == repo.type and name == repo.id.lower()
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRights:
+    """What a token may do as the Hub tells it; what its account may not do, it may not do either.
+
+    `role` is the Hub's word: read, write, fineGrained. `scopes` is None where they were not told.
+    """
+
+    role: str | None = None
+    scopes: tuple[TokenScope, ...] | None = None
+
+    def may_look(self, repo: Repo) -> bool | None:
+        """Whether it may read who asked; None: not known."""
+        return self._may(repo, {LOOK, DECIDE}, set())
+
+    def may_decide(self, repo: Repo) -> bool | None:
+        """Whether it may accept, send back, reject and grant; None: not known."""
+        return self._may(repo, {DECIDE}, {MAYBE_DECIDE})
+
+    def _may(self, repo: Repo, enough: set[str], perhaps: set[str]) -> bool | None:
+        if self.role in ("write", "read"):
+            return self.role == "write"
+        if self.role != "fineGrained" or self.scopes is None:
+            return None
+        held, maybe = set[str](), set[str]()
+        for scope in self.scopes:
+            covers = scope.covers(repo)
+            held |= scope.permissions if covers else set()
+            maybe |= scope.permissions if covers is None else set()
+        if held & enough:
+            return True
+        return None if held & perhaps or maybe & (enough | perhaps) else False
+
+    def beyond(self, is_named: Callable[[Repo], bool]) -> tuple[str, ...]:
+        """Where it may look or decide beside the repos that are named, in words; empty when nowhere, or not told."""
+        if self.role == "write":
+            return ("every repo that its account may write to",)
+        reach = [s for s in self.scopes or () if s.permissions & {LOOK, DECIDE, MAYBE_DECIDE}]
+        return tuple(dict.fromkeys(place for scope in reach if (place := _beyond(scope, is_named))))
+
+
+def _beyond(scope: TokenScope, is_named: Callable[[Repo], bool]) -> str | None:
+    name = scope.name or ""
+    if scope.kind in ("user", "org"):
+        anywhere = [Repo(of, name, "a-name-that-nothing-but-a-star-means") for of in RepoType]
+        return None if name and all(map(is_named, anywhere)) else f"every repo of {name or 'an owner'}"
+    if scope.kind in ("model", "dataset") and "/" in name:
+        repo = Repo(RepoType(scope.kind), *name.split("/", 1))
+        return None if is_named(repo) else str(repo)
+    return f"a {scope.kind}" if scope.covers(Repo(RepoType.MODEL, "-", "-")) is None else None
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """Whose token this is, and the organisations in which that account has a role."""
 
@@ -43,3 +118,4 @@ class Account:
     orgs: tuple[str, ...] = ()
     token_role: str | None = None
     raw: Mapping[str, Any] = field(default_factory=dict)
+    rights: TokenRights = field(default_factory=TokenRights)

@@ -167,24 +167,22 @@ def whoami(c: Context) -> Answered:
     account = token.account
     carried: dict[str, object] = {"displayName": token.name, "role": token.role, "createdAt": iso(token.created_ms)}
     if token.role == "fineGrained":
-        scope = {
-            "entity": {"_id": account.id, "name": account.username, "type": "user"},
-            "permissions": sorted(token.permissions),
-        }
-        orgs = [
-            {
-                "entity": {"_id": org.account.id, "name": org.account.username, "type": "org"},
-                "permissions": sorted(token.permissions),
-            }
-            for org in c.world.orgs.values()
-            if account.id in org.roles
-        ]
-        carried["fineGrained"] = {"scoped": [scope, *orgs], "global": [], "canReadGatedRepos": False}
+        scoped = [{"entity": entity, "permissions": sorted(token.permissions)} for entity in _entities(c, token)]
+        carried["fineGrained"] = {"scoped": scoped, "global": [], "canReadGatedRepos": False}
     return json_answer({
         "type": "user", "id": account.id, "name": account.username, "fullname": account.fullname, "email": account.email,
         "emailVerified": True, "canPay": False, "billingMode": "prepaid", "periodEnd": None, "isPro": account.is_pro,
         "avatarUrl": account.avatar, "orgs": _my_orgs(c, token), "auth": {"type": "access_token", "accessToken": carried},
     })  # fmt: skip
+
+
+def _entities(c: Context, token: Token) -> list[dict[str, object]]:
+    """Where a fine-grained token counts: at the repos that it names, else at its account and that one's organisations."""
+    if token.repos is not None:
+        named = [gated for gated in c.world.repos.values() if gated.id in token.repos]
+        return [{"_id": gated.id, "name": gated.repo.id, "type": gated.repo.type.value} for gated in named]
+    orgs = [org.account for org in c.world.orgs.values() if token.account.id in org.roles]
+    return [{"_id": each.id, "name": each.username, "type": each.kind} for each in (token.account, *orgs)]
 
 
 def _my_orgs(c: Context, token: Token) -> list[dict[str, object]]:

@@ -38,6 +38,7 @@ class _Token(Struct):
     role: str
     permissions: list[str]
     created_ms: int
+    repos: list[str] | None = None
 
 
 class _Row(Struct, array_like=True):
@@ -142,7 +143,15 @@ def _kept(world: World, now_ms: int) -> Kept:
         ],
         {org.account.id: org.roles for org in world.orgs.values()},
         [
-            _Token(t.name, t.secret, t.account.id, t.role, sorted(t.permissions), t.created_ms)
+            _Token(
+                t.name,
+                t.secret,
+                t.account.id,
+                t.role,
+                sorted(t.permissions),
+                t.created_ms,
+                None if t.repos is None else sorted(t.repos),
+            )
             for t in world.tokens.values()
         ],
         sorted(world.revoked),
@@ -184,7 +193,15 @@ def _world(kept: Kept) -> World:
             world.add_account(account)
     for t in kept.tokens:
         world.add_token(
-            Token(t.name, t.secret, world.accounts[t.account], t.role, frozenset(t.permissions), t.created_ms)
+            Token(
+                t.name,
+                t.secret,
+                world.accounts[t.account],
+                t.role,
+                frozenset(t.permissions),
+                t.created_ms,
+                None if t.repos is None else frozenset(t.repos),
+            )
         )
     world.called("")  # sorts them, so that the first search need not
     for repo in kept.repos:

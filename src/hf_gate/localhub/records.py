@@ -42,7 +42,10 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What a caller carries: whose it is, and its role (write, read, fineGrained) with its permissions if fine-grained."""
+    """What a caller carries: whose it is, and its role (write, read, fineGrained) with its permissions if fine-grained.
+
+    `repos`: ids of the only repos at which the permissions count; None: all of its account and its organisations.
+    """
 
     name: str
     secret: str
@@ -50,6 +53,7 @@ class Token:
     role: str = "write"
     permissions: frozenset[str] = frozenset()
     created_ms: int = 0
+    repos: frozenset[str] | None = None
 
 
 class Commit(NamedTuple):

@@ -37,6 +37,11 @@ TOKENS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ("fine_access", "owner", "fineGrained", ("repo.content.read", "repo.access.read")),
     ("fine_content", "owner", "fineGrained", ("repo.content.read",)),
 )
+# Fine-grained tokens of the owner that count at the first repo alone, as the docs advise: one to look, one to decide.
+REPO_TOKENS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("fine_look", ("repo.content.read", "repo.access.read")),
+    ("fine_decide", ("repo.content.read", "repo.access.read", "repo.write")),
+)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -50,6 +55,9 @@ def seed_world(
     start_ms = now_ms - 900 * DAY_MS
     staff = _house(world, drawn.gates, start_ms)
     gates = [_gate(world, gate, staff, start_ms) for gate in drawn.gates]
+    first = frozenset(gated.id for gated in gates[:1])
+    for name, permissions in REPO_TOKENS:
+        _token(world, name, staff["owner"], "fineGrained", permissions, start_ms, first)
     people = [
         world.add_account(
             Account(
@@ -88,9 +96,21 @@ def _house(world: World, gates: tuple[DemoGate, ...], start_ms: int) -> dict[str
         hub_id = fixed_id(f"{world.seed}:{username}", start_ms)
         staff[part] = world.add_account(Account(hub_id, username, fullname, f"{username}@example.org"))
     for name, part, role, permissions in TOKENS:
-        secret = f"hf_local_{name}_{world.seed}"
-        world.add_token(Token(name, secret, staff[part], role, frozenset(permissions), start_ms))
+        _token(world, name, staff[part], role, permissions, start_ms)
     return staff
+
+
+def _token(
+    world: World,
+    name: str,
+    account: Account,
+    role: str,
+    permissions: tuple[str, ...],
+    at_ms: int,
+    repos: frozenset[str] | None = None,
+) -> None:
+    secret = f"hf_local_{name}_{world.seed}"
+    world.add_token(Token(name, secret, account, role, frozenset(permissions), at_ms, repos))
 
 
 def _gate(world: World, gate: DemoGate, staff: dict[str, Account], start_ms: int) -> Gated:

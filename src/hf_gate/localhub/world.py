@@ -127,11 +127,11 @@ class World:
         return None if org is None else org.roles.get(account.id)
 
     def may_write(self, token: Token, gated: Gated) -> bool:
-        return _may(token, {"repo.write"}) and self._is_writer(token.account, gated)
+        return _may(token, gated, {"repo.write"}) and self._is_writer(token.account, gated)
 
     def may_list(self, token: Token, gated: Gated) -> bool:
         """See who asked: a writer whose token is a write token, or fine-grained with the access permission."""
-        return _may(token, {"repo.write", "repo.access.read"}) and self._is_writer(token.account, gated)
+        return _may(token, gated, {"repo.write", "repo.access.read"}) and self._is_writer(token.account, gated)
 
     def _is_writer(self, account: Account, gated: Gated) -> bool:
         role = self.role(account, gated.repo.namespace)
@@ -238,8 +238,10 @@ def _lower(account: Account) -> str:
     return account.username.lower()
 
 
-def _may(token: Token, enough: set[str]) -> bool:
-    return token.role == "write" or (token.role == "fineGrained" and not enough.isdisjoint(token.permissions))
+def _may(token: Token, gated: Gated, enough: set[str]) -> bool:
+    if token.role != "fineGrained":
+        return token.role == "write"
+    return (token.repos is None or gated.id in token.repos) and not enough.isdisjoint(token.permissions)
 
 
 def who(world: World, body: dict[str, str]) -> Account | None:

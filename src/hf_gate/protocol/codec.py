@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from ..domain.accounts import Account, Profile
+from ..domain.accounts import Account, Profile, TokenRights, TokenScope
 from ..domain.ids import Person, Repo
 from ..domain.lifecycle import Status
 from ..domain.requests import AccessRequest
@@ -264,14 +264,36 @@ def read_account(body: bytes) -> Account:
     orgs = value.get("orgs")
     auth = value.get("auth")
     token = auth.get("accessToken") if isinstance(auth, dict) else None
+    rights = _rights(token) if isinstance(token, dict) else TokenRights()
     return Account(
         name,
         _text(value.get("id")),
         tuple(o["name"] for o in orgs if isinstance(o, dict) and isinstance(o.get("name"), str))
         if isinstance(orgs, list)
         else (),
-        _text(token.get("role")) if isinstance(token, dict) else None,
+        rights.role,
         value,
+        rights,
+    )
+
+
+def _rights(token: Mapping[str, Any]) -> TokenRights:
+    """A part that is no scope makes the rest no less true: it is one at an entity that is not told."""
+    fine = token.get("fineGrained")
+    scoped = fine.get("scoped") if isinstance(fine, dict) else None
+    scopes = tuple(map(_scope, scoped)) if isinstance(scoped, list) else None
+    return TokenRights(_text(token.get("role")), scopes)
+
+
+def _scope(value: Any) -> TokenScope:
+    entity = value.get("entity") if isinstance(value, dict) else None
+    entity = entity if isinstance(entity, dict) else {}
+    permissions = value.get("permissions") if isinstance(value, dict) else None
+    words = permissions if isinstance(permissions, list) else []
+    return TokenScope(
+        _text(entity.get("type")) or "part of the Hub",
+        _text(entity.get("name")),
+        frozenset(word for word in words if isinstance(word, str)),
     )
 
 

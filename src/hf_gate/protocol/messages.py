@@ -53,7 +53,8 @@ class Send:
 class Reply:
     """One answer; header names in lower case, `at` the driver's clock (epoch seconds) when it was whole.
 
-    `took`: seconds of that clock since the flow asked for the call, the wait for its turn included.
+    `took`: seconds of that clock since the flow asked for the call, the wait for its turn included. `route`: the call
+    that was refused, so that an error can name the permission that it needs.
     """
 
     status: int
@@ -61,6 +62,7 @@ class Reply:
     body: bytes = b""
     at: float = 0.0
     took: float = 0.0
+    route: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..domain.accounts import DECIDE, LOOK
 from ..domain.ids import Repo
 from ..errors import (
+    ACCESS_HELP,
     BadRequest,
     ForeignOrigin,
     HubError,
@@ -22,6 +24,12 @@ from .codec import Unreadable, read_object
 from .messages import Answer, Lost, NoReply, Reply
 
 _ENDPOINT = "Is the endpoint right, and the network there? Nothing was sent."
+_LOOKING, _DECIDING = f"repo.content.read and {LOOK}", DECIDE
+_NEEDED: dict[str, str] = {
+    **dict.fromkeys(("list", "report"), _LOOKING),
+    **dict.fromkeys(("handle", "batch", "grant", "settings"), _DECIDING),
+    **dict.fromkeys(("info", "resolve", "auth-check"), "repo.content.read"),
+}
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
 
 # The first row that fits decides: (X-Error-Code, status) -> the leaf and its sentence; None fits anything.
@@ -52,7 +60,8 @@ def error_of(answer: Answer, repo: Repo | None) -> HubError:
     }
     for row_code, status, leaf, sentence in _TABLE:
         if row_code in (None, code) and status in (None, answer.status):
-            return leaf(sentence(where), **facts)
+            hint = _missing(answer) if leaf is NotAllowed else None
+            return leaf(sentence(where), hint=hint, **facts)
     if 300 <= answer.status < 400:
         return _moved(answer, where, facts)
     if answer.status >= 500:
@@ -60,6 +69,20 @@ def error_of(answer: Answer, repo: Repo | None) -> HubError:
     if answer.status >= 400:
         return BadRequest(f"{where}: the Hub refuses this ({answer.status}): {said}", **facts)
     return UnexpectedAnswer(f"{where}: the answer is not what the Hub's protocol promises.", **facts)
+
+
+def _missing(answer: Reply) -> str:
+    """Which permission a refused call needs, and where that is explained."""
+    needed = _NEEDED.get(answer.route)
+    if answer.status == 401:
+        more = f"This call needs {needed}." if needed else f"Looking needs {_LOOKING}, deciding {_DECIDING}."
+        return f"Set HF_TOKEN, or `hf auth login`, with a valid token. {more} {ACCESS_HELP}"
+    if needed is None:
+        return f"The token may not do this. {ACCESS_HELP}"
+    if needed == "repo.content.read":
+        return f"Needed: {needed}, and an account that may read the repo. {ACCESS_HELP}"
+    kinds = f"{needed} (fine-grained token) or the write role (classic token)"
+    return f"Needed: {kinds}, and an account with write access. {ACCESS_HELP}"
 
 
 def _moved(answer: Reply, where: str, facts: dict[str, Any]) -> HubError:

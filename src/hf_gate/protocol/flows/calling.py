@@ -65,6 +65,8 @@ def call(send: Send, setting: Setting, first: Answer | None = None, *, within: f
             if left >= _SHORTEST_TRY:  # nothing was done, and the driver's pacer makes the next try wait
                 continue
             return NoReply(Lost.WAITED, sent=False, detail="the Hub takes no more calls (429)", at=answer.at)
+        if isinstance(answer, Reply) and answer.status in (401, 403):
+            return replace(answer, route=send.route)
         if isinstance(answer, Reply) and answer.status in _REDIRECTS:
             return _refuse_foreign(answer, setting.origin)
         if not is_passing(answer) or (send.changes and not _is_unsent(answer)):

@@ -1,0 +1,106 @@
+"""Tokens on the local Hub: one to look and one to decide at one repo, and a refusal names the permission that is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from hf_gate import Decision, Hub, NotAllowed
+from hf_gate.domain.ids import Repo, RepoType
+from hf_gate.testing import LocalHub
+
+Act = Callable[[Hub, Repo], object]
+LOOKING: dict[str, Act] = {
+    "list": lambda hub, repo: list(hub.list_pending(repo)),
+    "report": lambda hub, repo: hub.access_report(repo),
+}
+DECIDING: dict[str, Act] = {
+    "accept": lambda hub, repo: hub.accept(repo, "ada"),
+    "decide many": lambda hub, repo: list(hub.decide_many(repo, [Decision.accept("ada"), Decision.accept("bob")])),
+    "grant": lambda hub, repo: hub.grant_access(repo, "ada"),
+    "settings": lambda hub, repo: hub.set_gate(repo, "auto"),
+}
+
+
+@pytest.fixture(scope="module")
+def local() -> Iterator[LocalHub]:
+    with LocalHub(requests=0, repos=2, people=[{"username": "ada"}, {"username": "bob"}]) as hub:
+        hub.add_requests([{**line, "user": name, "answers": {}} for line in places(hub) for name in ("ada", "bob")])
+        yield hub
+
+
+def places(hub: LocalHub) -> list[dict[str, str]]:
+    return [{"repo": line["repo"], "repo_type": line["repo_type"]} for line in hub.repos]
+
+
+def repo_of(hub: LocalHub, number: int) -> Repo:
+    line = places(hub)[number]
+    return Repo(RepoType(line["repo_type"]), *line["repo"].split("/"))
+
+
+def refusal(hub: LocalHub, token: str, act: Act, repo: Repo) -> NotAllowed:
+    before = hub.journal()
+    with Hub(hub.tokens.get(token, token), hub.url) as client, pytest.raises(NotAllowed) as raised:
+        act(client, repo)
+    assert hub.journal() == before
+    assert "`hf-gate help token` (docs/token.md)" in raised.value.hint
+    assert token not in raised.value.hint
+    return raised.value
+
+
+@pytest.mark.parametrize("act", LOOKING.values(), ids=LOOKING)
+@pytest.mark.parametrize("token", ["fine_content", "owner_read", "stranger"])
+def test_who_may_not_look_is_told_the_permission_to_look(local: LocalHub, token: str, act: Act) -> None:
+    told = refusal(local, token, act, repo_of(local, 0))
+    assert (told.status, "repo.content.read and repo.access.read" in told.hint) == (403, True)
+
+
+@pytest.mark.parametrize("act", DECIDING.values(), ids=DECIDING)
+@pytest.mark.parametrize("token", ["fine_look", "fine_access", "owner_read", "stranger"])
+def test_who_may_not_decide_is_told_the_permission_to_decide(local: LocalHub, token: str, act: Act) -> None:
+    told = refusal(local, token, act, repo_of(local, 0))
+    assert (told.status, "Needed: repo.write (" in told.hint) == (403, True)
+
+
+@pytest.mark.parametrize(
+    ("act", "needed"),
+    [(LOOKING["list"], "repo.access.read"), (DECIDING["accept"], "repo.write"), (lambda hub, _: hub.whoami(), "")],
+)
+def test_a_token_that_the_hub_does_not_know_is_told_what_a_known_one_needs(
+    local: LocalHub, act: Act, needed: str
+) -> None:
+    told = refusal(local, "hf_local_nobodys", act, repo_of(local, 0))
+    assert told.status == 401
+    assert "HF_TOKEN" in told.hint
+    assert needed in told.hint
+
+
+def test_a_fine_grained_token_counts_at_the_repo_that_it_names_and_says_so(local: LocalHub) -> None:
+    first, second = repo_of(local, 0), repo_of(local, 1)
+    for token, decides in (("fine_look", False), ("fine_decide", True)):
+        with Hub(local.tokens[token], local.url) as hub:
+            rights = hub.whoami().rights
+            assert len(list(hub.list_pending(first))) == 2
+        assert (rights.role, rights.may_look(first), rights.may_decide(first)) == ("fineGrained", True, decides)
+        assert (rights.may_look(second), rights.may_decide(second)) == (False, False)
+        assert rights.beyond([first].__contains__) == ()
+        assert "repo.access.read" in refusal(local, token, LOOKING["list"], second).hint
+        assert "repo.write" in refusal(local, token, DECIDING["accept"], second).hint
+
+
+def test_the_token_to_decide_decides_at_its_repo() -> None:
+    with LocalHub(requests=0, repos=1, people=[{"username": "ada"}]) as local:
+        local.add_requests([{**places(local)[0], "user": "ada", "answers": {}}])
+        with Hub(local.tokens["fine_decide"], local.url) as hub:
+            assert str(hub.accept(repo_of(local, 0), "ada").kind) == "done"
+
+
+@pytest.mark.parametrize(
+    ("token", "beyond"), [("owner", "every repo that its account"), ("fine_write", "every repo of ")]
+)
+def test_a_token_for_everything_says_that_it_reaches_further(local: LocalHub, token: str, beyond: str) -> None:
+    with Hub(local.tokens[token], local.url) as hub:
+        rights = hub.whoami().rights
+    assert rights.may_decide(repo_of(local, 0)) is True
+    assert beyond in rights.beyond([repo_of(local, 0)].__contains__)[0]

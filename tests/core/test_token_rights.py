@@ -1,0 +1,86 @@
+"""What a token may do is read from what the Hub tells of it; what it does not tell is not known."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from hf_gate.domain.accounts import TokenRights
+from hf_gate.domain.ids import Repo, RepoType
+from hf_gate.protocol.codec import read_account
+
+EEG = Repo(RepoType.DATASET, "acme", "eeg")
+MED = Repo(RepoType.MODEL, "acme", "med-7b")
+LOOK = ["repo.content.read", "repo.access.read"]
+DECIDE = [*LOOK, "repo.write"]
+
+
+def rights(role: Any, *scoped: Any, **more: Any) -> TokenRights:
+    token = {"displayName": "t", "role": role, **more}
+    if scoped:
+        token["fineGrained"] = {"scoped": list(scoped), "global": []}
+    return read_account(json.dumps({"name": "lena", "auth": {"accessToken": token}}).encode()).rights
+
+
+def at(kind: str, name: str | None, permissions: list[str]) -> dict[str, Any]:
+    return {"entity": {"_id": "0" * 24, "type": kind} | ({"name": name} if name else {}), "permissions": permissions}
+
+
+@pytest.mark.parametrize(
+    ("given", "look", "decide"),
+    [
+        (rights("write"), True, True),
+        (rights("read"), False, False),
+        (rights("god"), None, None),
+        (rights(None), None, None),
+        (rights(7), None, None),
+        (rights("fineGrained"), None, None),
+        (rights("fineGrained", fineGrained={"scoped": "all"}), None, None),
+        (rights("fineGrained", fineGrained=["x"]), None, None),
+        (rights("fineGrained", at("dataset", "acme/eeg", LOOK)), True, False),
+        (rights("fineGrained", at("dataset", "ACME/EEG", DECIDE)), True, True),
+        (rights("fineGrained", at("dataset", "acme/eeg", ["repo.content.read"])), False, False),
+        (rights("fineGrained", at("model", "acme/eeg", DECIDE)), False, False),
+        (rights("fineGrained", at("dataset", "acme/other", DECIDE)), False, False),
+        (rights("fineGrained", at("org", "Acme", DECIDE)), True, True),
+        (rights("fineGrained", at("user", "lena", DECIDE), at("org", "acme", LOOK)), True, False),
+        (rights("fineGrained", at("collection", "acme/eeg", DECIDE)), False, False),
+        # what the Hub does not tell in words that are known here
+        (rights("fineGrained", at("resource-group", "eeg", DECIDE)), None, None),
+        (rights("fineGrained", at("dataset", None, DECIDE)), None, None),
+        (rights("fineGrained", at("dataset", "eeg", DECIDE)), None, None),
+        (rights("fineGrained", at("galaxy", "acme", DECIDE)), None, None),
+        (rights("fineGrained", at("dataset", "acme/eeg", ["repo.access.read", "repo.access.write"])), True, None),
+        (rights("fineGrained", "nonsense", at("dataset", "acme/eeg", LOOK)), True, False),
+        (rights("fineGrained", {"entity": [], "permissions": DECIDE}), None, None),
+        (rights("fineGrained", {"entity": {"type": 1, "name": 2}, "permissions": [3, "repo.write"]}), None, None),
+    ],
+)
+def test_a_token_may_what_the_hub_tells_and_else_it_is_not_known(
+    given: TokenRights, look: bool | None, decide: bool | None
+) -> None:
+    assert (given.may_look(EEG), given.may_decide(EEG)) == (look, decide)
+
+
+@pytest.mark.parametrize(
+    ("given", "beyond"),
+    [
+        (rights("write"), ("every repo that its account may write to",)),
+        (rights("read"), ()),
+        (rights("fineGrained"), ()),
+        (rights("fineGrained", at("dataset", "acme/eeg", DECIDE)), ()),
+        (rights("fineGrained", at("dataset", "acme/eeg", DECIDE), at("model", "acme/eeg", LOOK)), ("acme/eeg",)),
+        (rights("fineGrained", at("model", "acme/eeg", ["repo.content.read"])), ()),
+        (rights("fineGrained", at("org", "acme", LOOK), at("org", "acme", DECIDE)), ("every repo of acme",)),
+        (rights("fineGrained", at("user", None, DECIDE)), ("every repo of an owner",)),
+        (rights("fineGrained", at("resource-group", None, DECIDE)), ("a resource-group",)),
+    ],
+)
+def test_where_a_token_reaches_beside_the_named_repos_is_told_once(given: TokenRights, beyond: tuple[str, ...]) -> None:
+    assert given.beyond({EEG, MED}.__contains__) == beyond
+
+
+def test_a_token_of_an_organisation_reaches_no_further_than_a_workspace_that_names_all_its_repos() -> None:
+    assert rights("fineGrained", at("org", "acme", DECIDE)).beyond(lambda repo: repo.namespace == "acme") == ()
