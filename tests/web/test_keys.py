@@ -15,13 +15,15 @@ NAMES = ("ada", "bob", "cyd", "dov", "eli", "fay")
 
 @pytest.fixture(scope="module")
 def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
-    """Six people wait, ada the longest; a decision leaves after ten minutes."""
+    """Six people wait, ada the longest, and gus is in; a decision leaves after ten minutes."""
     with a_room(tmp_path_factory.mktemp("desk")) as made:
         made.office.hold = 600.0
         for number, name in enumerate(NAMES, 1):
             made.local.add_people([{"username": name, "email": f"{name}@ethz.ch"}])
             asked = {"repo": MODEL, "user": name, "answers": {"Purpose": GOOD}}
             made.local.add_requests([asked | {"asked_at": f"2026-06-{number:02d}T10:00:00.000Z"}])
+        made.ask([{"username": "gus", "email": "gus@ethz.ch"}], {"Purpose": GOOD})
+        made.office.hub.accept(made.repo, "gus")
         made.read()
         yield made
 
@@ -193,3 +195,81 @@ def test_a_key_after_undo_never_falls_on_the_next_row(page: Page, room: Room) ->
     expect(page.locator("#tray .tray")).to_have_count(0)
     _focus(page, "ada")
     assert room.office.tray.about(bob) == before
+
+
+# ---- one search ----------------------------------------------------------------------------------------------------------
+
+
+def test_slash_selects_the_query_so_that_typing_replaces_it(page: Page) -> None:
+    assert page.get_by_role("searchbox").or_(page.locator("main [role=search] input[type=text]")).count() == 1
+    _press(page, "/")
+    expect(page.locator("#q")).to_be_focused()
+    page.keyboard.type("fay")
+    expect(page.locator("#q")).to_have_value("fay")
+    page.goto("/plans")
+    _press(page, "/")
+    page.keyboard.type("fay")
+    _press(page, "Enter")
+    expect(page.locator("#rows > .row")).to_have_count(1)
+    page.goto("/people")
+    assert page.get_by_role("searchbox").or_(page.locator("main [role=search] input[type=text]")).count() == 1
+
+
+# ---- fixed places --------------------------------------------------------------------------------------------------------
+
+
+def _places(page: Page, name: str) -> dict[str, float]:
+    """Where each button of a row stands, from the left."""
+    row = page.locator("#rows > .row", has_text=name)
+    return {
+        one.get_attribute("data-do") or "": (one.bounding_box() or {"x": -1.0})["x"]
+        for one in row.locator("[data-do]").all()
+    }
+
+
+@pytest.mark.parametrize("width", [1280, 700, 390])
+def test_each_action_has_its_place_whatever_else_can_be_decided(page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    page.goto("/queue?q=gus")
+    of_accepted = _places(page, "gus")
+    page.goto("/queue?q=fay")
+    of_pending = _places(page, "fay")
+    page.set_viewport_size({"width": 1280, "height": 900})
+    assert set(of_pending) == {"accept", "reset", "reject"}
+    assert set(of_accepted) == {"reset", "reject", "cancel"}
+    assert {verb: of_accepted[verb] for verb in ("reset", "reject")} == {
+        verb: of_pending[verb] for verb in ("reset", "reject")
+    }
+    assert of_pending["accept"] not in of_accepted.values()
+
+
+def test_the_page_of_a_request_keeps_the_places_too(page: Page) -> None:
+    places: list[dict[str | None, object]] = []
+    for name in ("fay", "gus"):
+        page.goto(f"/queue?q={name}")
+        _press(page, "o")
+        expect(page.locator(".verbs")).to_be_visible()
+        found = page.locator(".verbs [data-key]").all()
+        places.append({one.get_attribute("data-key"): one.bounding_box() for one in found})
+    pending, accepted = places
+    assert pending["s"] == accepted["s"]
+    assert pending["r"] == accepted["r"]
+    assert pending["a"] not in accepted.values()
+
+
+def test_by_person_there_is_no_bar_of_a_selection_that_is_not_shown(page: Page) -> None:
+    _press(page, "x", "j", "x")
+    expect(page.locator("#bulk")).to_contain_text("2 selected")
+    page.goto("/queue?by=person")
+    expect(page.locator("#rows [data-tick]").first).to_be_checked()
+    expect(page.locator("#bulk")).to_have_count(0)
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_bar_stays_in_view_while_rows_are_ticked(page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 420})
+    _press(page, "x")
+    expect(page.locator("#bulk")).to_contain_text("1 selected")
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    expect(page.locator("#bulk")).to_be_in_viewport(ratio=1)
+    page.set_viewport_size({"width": 1280, "height": 900})

@@ -66,11 +66,11 @@
   for (const end of ["pointerup", "pointercancel"]) document.addEventListener(end, () => setTimeout(() => { isDown = false; enter(document.activeElement); }), true);
   document.addEventListener("focusin", (event) => { if (!isDown) enter(event.target); });
   // One tab stop a row: the person's link. The arrows go along its buttons.
-  function rove(root) { for (const one of all("#rows .c-act > *, #rows .c-pick input, #rows .at :is(input, a)", root)) one.tabIndex = -1; }
+  function rove(root) { for (const one of all("#rows .c-act > :is(a, button), #rows .c-pick input, #rows .at :is(input, a)", root)) one.tabIndex = -1; }
   function along(by) {
     const row = now();
     if (!row) return false;
-    const stops = all(".who, .at :is(input, a), .c-act > *", row), at = stops.indexOf(document.activeElement);
+    const stops = all(".who, .at :is(input, a), .c-act > :is(a, button)", row), at = stops.indexOf(document.activeElement);
     if (at < 0) return false;
     const next = stops[at + by];
     if (next) next.focus();
@@ -271,7 +271,7 @@
       starred = 0; event.preventDefault(); pick(all("#rows [data-pick]"), key === "a"); return;
     }
     starred = key === "*" ? Date.now() : 0;
-    if (key === "/") { event.preventDefault(); ($("#q") || $("#jump")).focus(); return; }
+    if (key === "/") { event.preventDefault(); const box = $("#q") || $("#jump"); box.focus(); box.select(); return; }
     if (page === "queue" && inQueue[key]) { event.preventDefault(); inQueue[key](); return; }
     press(event, document);
   });
