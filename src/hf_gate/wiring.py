@@ -7,7 +7,6 @@ import json
 import os
 import re
 import secrets
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -23,6 +22,7 @@ from urllib.parse import urlsplit
 from .config import Flags, Settings, read_settings
 from .errors import HfGateError, HubUnavailable, NotAllowed, Offline, UsageError
 from .locks import ProcessLock, is_held
+from .private_files import make_private_folder, write_private
 
 if TYPE_CHECKING:
     from .domain.accounts import Account
@@ -237,7 +237,7 @@ def open_store(
 
     endpoint, url = endpoint_of(settings), store_url(settings, place)
     if place.folder is None and not read_only:
-        _make_private(settings.paths.stores)
+        make_private_folder(settings.paths.stores)
     return opened(
         url,
         endpoint=endpoint,
@@ -391,34 +391,13 @@ def local_zone() -> str:
 # ---- files that are nobody else's business ----------------------------------------------------------------------------
 
 
-def write_private(path: Path, data: bytes) -> None:
-    """Writes a file that only this user may read, whole or not at all; so are the folders of ours that lead to it."""
-    _make_private(path.parent)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-def _make_private(folder: Path) -> None:
-    """Makes a folder, with mode 0700 from the last `hf-gate` in its path down; what is above is the user's own."""
-    names = folder.parts
-    depth = len(names) - names[::-1].index("hf-gate") if "hf-gate" in names else len(names)
-    for end in range(depth, len(names) + 1):  # `mode` of mkdir counts for the last folder alone
-        Path(*names[:end]).mkdir(parents=True, exist_ok=True, mode=0o700)
-
-
 @contextmanager
 def announce(path: Path, about: Mapping[str, object]) -> Iterator[None]:
     """Keep a file that says what this process offers, as long as it lives; `locks.announced` reads it.
 
     A later process may take the file over. It counts while the lock file that it names is held.
     """
-    _make_private(path.parent)
+    make_private_folder(path.parent)
     _remove_lock_of_ended(path)
     lock_path = path.with_name(f"{path.name}.{secrets.token_hex(4)}.lock")
     lock = ProcessLock(lock_path)

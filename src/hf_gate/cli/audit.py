@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from ..domain.ids import Repo, parse_repo
 from ..errors import RequestNotFound, UsageError
+from ..private_files import private_file, write_private
 from .desk import OpenDesk, open_desk, stored
 from .frame import Entry, GateGroup, Run, command, repo_type_option
 from .history import attempts_of
@@ -200,9 +201,9 @@ def audit_export(run: Run, *, target: str | None, with_personal: bool) -> int:
 
     desk = _opened(run)
     count = -1
-    with _sink(target) as sink:
+    with _writing(target) as write:
         for line in export(desk.store, desk.now(), personal=with_personal):
-            sink.write(line.decode())
+            write(line)
             count += 1
     personal = ", with personal data" if with_personal else ", without personal data"
     run.out.say(f"{numbered(count, 'entry', 'entries')} written{personal}.", "dim")
@@ -221,8 +222,7 @@ def audit_checkpoint(run: Run, *, target: str | None) -> int:
     if target is None:
         run.out.document(doc, lambda: _heads(checkpoint), quiet=[checkpoint.digest])
         return 0
-    with _sink(target) as sink:
-        sink.write(json.dumps(doc, indent=1) + "\n")
+    write_private(Path(target), f"{json.dumps(doc, indent=1)}\n".encode())
     run.out.say(f"The heads of {numbered(len(checkpoint.heads), 'chain')} stand in {target}, and in the store.")
     return 0
 
@@ -321,15 +321,13 @@ def _checkpoint(name: str) -> Checkpoint:
 
 
 @contextmanager
-def _sink(target: str | None) -> Iterator[IO[str]]:
-    """Stdout, or a file that only this user may read."""
+def _writing(target: str | None) -> Iterator[Callable[[bytes], object]]:
+    """What writes to stdout, or into a file that only this user may read."""
     if target is None:
-        yield sys.stdout
+        yield lambda line: sys.stdout.write(line.decode())
         return
-    path = Path(target)
-    path.touch(0o600)
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        yield file
+    with private_file(Path(target)) as file:
+        yield file.write
 
 
 def _check_kind(kind: str | None) -> None:

@@ -50,9 +50,9 @@ def plan(run: Run, path: Path | None, valid: str, moment: str | None, profiles: 
 
     from ..config import parse_seconds  # noqa: PLC0415 - only here
     from ..plan.model import written  # noqa: PLC0415 - only who plans
+    from ..private_files import write_private  # noqa: PLC0415 - only who plans
     from ..usecases.made import remember  # noqa: PLC0415 - only who plans
     from ..usecases.planning import planned  # noqa: PLC0415 - only who plans
-    from ..wiring import write_private  # noqa: PLC0415 - only who plans
 
     lasting = timedelta(seconds=parse_seconds(valid, "--valid"))
     desk = office(run)

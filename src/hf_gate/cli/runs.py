@@ -225,8 +225,8 @@ def _saved(run: Run, desk: Desk, made: Plan, path: Path, notes: Sequence[str]) -
 
     from ..plan.model import written  # noqa: PLC0415 - only here
     from ..plan.render import sentences  # noqa: PLC0415 - only here
+    from ..private_files import write_private  # noqa: PLC0415 - only here
     from ..usecases.made import remember  # noqa: PLC0415 - only here
-    from ..wiring import write_private  # noqa: PLC0415 - only here
 
     if made.changes:
         write_private(path, written(remember(desk.store, made, desk.clock.now())))

@@ -1,0 +1,46 @@
+"""Writes files that only this user may read: whole or not at all, and never through a symbolic link."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+
+@contextmanager
+def private_file(path: Path) -> Iterator[BinaryIO]:
+    """Yield a file to write; it stands at `path` with mode 0600 once the block has ended without an error.
+
+    A regular file that is there already is replaced. OSError if something else is there.
+    """
+    make_private_folder(path.parent)
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise FileExistsError(errno.EEXIST, "it is a link, a folder or a device; nothing was written", str(path))
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(handle)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Write a file with `private_file`."""
+    with private_file(path) as file:
+        file.write(data)
+
+
+def make_private_folder(folder: Path) -> None:
+    """Make a folder, with mode 0700 from the last `hf-gate` in its path down; what is above is the user's own."""
+    names = folder.parts
+    depth = len(names) - names[::-1].index("hf-gate") if "hf-gate" in names else len(names)
+    for end in range(depth, len(names) + 1):  # `mode` of mkdir counts for the last folder alone
+        Path(*names[:end]).mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -1,0 +1,79 @@
+"""Files that commands write are for this user alone, whole or not there, and never written through a link."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hf_gate.private_files import private_file
+from hf_gate.testing import LocalHub
+
+from .console import MODEL, Console, fill
+
+COMMANDS = (
+    ("plan",),
+    ("undo",),
+    ("audit", "export"),
+    ("audit", "export", "--with-personal"),
+    ("audit", "checkpoint"),
+)
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Console, Path]]:
+    """A workspace in which one person was accepted."""
+    place = tmp_path_factory.mktemp("desk")
+    with LocalHub(requests=0, repos=1) as hub, pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        console = Console(hub)
+        fill(hub, ["ada"])
+        assert console.run("init").code == 0
+        assert console.run("accept", f"ada@{MODEL}").code == 0
+        yield console, place
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_a_file_that_others_could_read_is_for_this_user_alone_afterwards(
+    desk: tuple[Console, Path], words: tuple[str, ...]
+) -> None:
+    console, place = desk
+    file = place / "out.json"
+    file.write_text("old")
+    file.chmod(0o644)
+    ended = console.run(*words, "--out", str(file))
+    assert ended.code == 0, ended.err
+    assert file.read_text() != "old"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_a_link_is_not_followed(desk: tuple[Console, Path], words: tuple[str, ...]) -> None:
+    console, place = desk
+    target, link = place / "target", place / "link.json"
+    target.write_text("somebody else's")
+    link.unlink(missing_ok=True)
+    link.symlink_to(target)
+    ended = console.run(*words, "--out", str(link))
+    assert ended.code == 1
+    assert f"{link}: it is a link, a folder or a device; nothing was written." in ended.err
+    assert (target.read_text(), link.is_symlink()) == ("somebody else's", True)
+
+
+def test_what_ends_in_the_middle_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    path.write_bytes(b"old")
+    parts = map(str.encode, ["new", "\ud800"])
+    with pytest.raises(UnicodeEncodeError), private_file(path) as file:
+        file.writelines(parts)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", [".", "/dev/null"])
+def test_a_folder_or_a_device_is_not_replaced(tmp_path: Path, name: str) -> None:
+    with pytest.raises(FileExistsError), private_file(tmp_path / name):
+        pass
+    assert (tmp_path / name).exists()
