@@ -232,8 +232,7 @@ def open_store(
     `lends`: other processes may write while this one does not (see `Store.working`). Not `waits`: StoreBusy at once
     when another process has it. `command`: what others are told about us meanwhile.
     """
-    from .store.opening import WAIT  # noqa: PLC0415 - only who needs a store
-    from .store.opening import open_store as opened  # noqa: PLC0415 - as above
+    from .store.opening import open_store as opened  # noqa: PLC0415 - only who needs a store
 
     endpoint, url = endpoint_of(settings), store_url(settings, place)
     if place.folder is None and not read_only:
@@ -244,11 +243,18 @@ def open_store(
         world=world_of(endpoint, _probe_limit(settings)),
         read_only=read_only,
         lends=lends,
-        wait=WAIT if waits else 0.0,
+        wait=patience(settings) if waits else 0.0,
         host=gethostname(),
         command=command,
         country_of=_country_of(),
     )
+
+
+def patience(settings: Settings) -> float:
+    """Seconds to wait for another process that has the store."""
+    from .store.opening import WAIT  # noqa: PLC0415 - as above
+
+    return WAIT if settings.max_wait is None else min(WAIT, settings.max_wait)
 
 
 def has_store(settings: Settings, place: Place) -> bool:

@@ -40,7 +40,7 @@ class OpenDesk:
     def actor(self) -> str:
         """Who acts: the token's account, else the user of this machine."""
         account = self.run.account
-        return account.name if account else f"local:{_user()}"
+        return account.name if account else local_user()
 
     def now(self) -> datetime:
         """This moment; with HF_GATE_CLOCK=hub the local Hub's."""
@@ -49,11 +49,12 @@ class OpenDesk:
         return self.clock.now() if wiring.follows_hub_clock(self.run.settings) else wiring.now()
 
 
-def _user() -> str:
+def local_user() -> str:
+    """The user of this machine, as the ledger names whoever acts without an account."""
     try:
-        return getpass.getuser()
+        return f"local:{getpass.getuser()}"
     except (OSError, KeyError):
-        return "unknown"
+        return "local:unknown"
 
 
 def open_desk(run: Run, *, needs_folder: bool = False, writes: bool = False, lends: bool = False) -> OpenDesk:
@@ -71,7 +72,11 @@ def open_desk(run: Run, *, needs_folder: bool = False, writes: bool = False, len
         )
     run.announce(writes=writes)
     context = click.get_current_context()
+    is_first = writes and place.folder is None and not wiring.has_store(run.settings, place)
     store = wiring.open_store(run.settings, place, read_only=not writes, lends=lends, command=context.command_path)
+    if is_first:
+        path = wiring.store_url(run.settings, place).removeprefix("sqlite:///")
+        run.out.say(f"Names and answers are kept in {path}. To delete them: hf-gate store remove", "dim")
     context.find_root().call_on_close(store.close)
     return OpenDesk(run, place, store)
 

@@ -35,6 +35,7 @@ COMMANDS: dict[str, Entry] = {
     "init": Entry("init:init", "Make a desk: hf-gate.yaml, a starter policy, a store. Changes nothing.", _DESK),
     "sync": Entry("sync:sync", "Read requests from the Hub into the store.", _DESK),
     "audit": Entry("audit:audit", "The ledger: ls, show, verify, export, checkpoint.", _DESK),
+    "store": Entry("store:store", "The store: check, export, backup, restore, remove.", _DESK),
     "policy": Entry("policy:policy", "Policies: check, test, lint, show, explain, new, promote.", _DESK),
     "plan": Entry("plan:plan", "What the policies would change, and why.", _DESK),
     "apply": Entry("plan:apply", "Carry out a plan, once.", _DESK),

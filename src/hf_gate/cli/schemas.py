@@ -285,6 +285,11 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         heads=_map({"type": "array", "prefixItems": [_COUNT, _TEXT], "minItems": 2, "maxItems": 2}),
         digest=_TEXT,
     ),
+    "store-check": _document(store=_TEXT, ok=_BOOL, entries=_COUNT, findings=_array(_TEXT)),
+    "store-export": _document(folder=_TEXT, files=_map(_COUNT)),
+    "store-backup": _document(store=_TEXT, file=_TEXT, bytes=_COUNT),
+    "store-restore": _document(store=_TEXT, file=_TEXT, replaced=_MAYBE, repos=_array(_TEXT)),
+    "store-remove": _document(stores=_array(_TEXT), removed=_array(_TEXT), stays=_array(_TEXT)),
     "policy-check": _document(
         ok=_BOOL,
         errors=_COUNT,

@@ -160,7 +160,7 @@ def _open_postgres(url: str, wish: _Wish) -> Store:
 
 def _ready(db: Database, path: Path | None, wish: _Wish, *, was_there: bool = False) -> None:
     """Makes what is new, brings up what is old, and refuses what is damaged, too new, of another Hub, or lost."""
-    revision, shapes = _revision(db), wish.shapes
+    revision, shapes = revision_of(db), wish.shapes
     if revision is None:
         if not wish.create:
             raise StoreUnavailable(f"there is no store in {db.at} yet.", hint="hf-gate sync REPO makes one.")
@@ -182,7 +182,8 @@ def _ready(db: Database, path: Path | None, wish: _Wish, *, was_there: bool = Fa
         )
     if isinstance(db, Sqlite) and not wish.read_only:
         _check(db)
-    _belongs(db, wish.endpoint, wish.world)
+        db.rows("PRAGMA journal_mode = WAL")  # a copy that somebody put here may have another
+    belongs(db, wish.endpoint, wish.world)
     if revision != shapes.head:
         if wish.read_only:
             raise StoreUnavailable(f"{db.at} has an older shape.", hint="Any command that writes brings it up to date.")
@@ -191,7 +192,7 @@ def _ready(db: Database, path: Path | None, wish: _Wish, *, was_there: bool = Fa
         upgrade(db, path, revision, shapes)
 
 
-def _revision(db: Database) -> str | None:
+def revision_of(db: Database) -> str | None:
     """The shape of the store; None when there is nothing at all."""
     if isinstance(db, Sqlite):
         tables = {row[0] for row in db.rows("SELECT name FROM sqlite_master WHERE type = 'table'")}
@@ -207,13 +208,15 @@ def _revision(db: Database) -> str | None:
     return None if found is None else str(found[0])
 
 
-def _belongs(db: Database, endpoint: str, world: str | None) -> None:
+def belongs(db: Database, endpoint: str, world: str | None, at: str = "") -> None:
+    """Refuses a store of another Hub, or of another run of a local Hub. `at`: how it is called."""
+    at = at or db.at
     about: dict[str, str] = dict(db.rows("SELECT key, value FROM about"))
     theirs = about.get("endpoint")
     if theirs != endpoint:
-        raise ForeignStore(f"{db.at} belongs to {theirs}, not to {endpoint}; nothing was read or written.")
+        raise ForeignStore(f"{at} belongs to {theirs}, not to {endpoint}; nothing was read or written.")
     if about.get("world") != world:
-        raise ForeignStore(f"{db.at} belongs to another local Hub at {endpoint}, one that was started before.")
+        raise ForeignStore(f"{at} belongs to another local Hub at {endpoint}, one that was started before.")
 
 
 def _check(db: Sqlite) -> None:

@@ -24,7 +24,8 @@ from .packing import Packer
 from .query_sql import conditions
 from .requests import BARE, WHOLE, Knower, Reader, cuts, history_rows, paged
 from .search import Wanted, cursor_of, key_of, keys_of
-from .sql import Database
+from .shape import shape_faults, trigger_faults
+from .sql import Database, Sqlite
 from .states import Verdicts
 from .writer import Writer
 
@@ -192,6 +193,15 @@ class Store:
         for page in paged(self._db.rows, select, where, (ident, status), ("r.asked_at", "r.id"), part):
             yield from reader.all(page)
 
+    def requests_after(self, ident: int, size: int) -> list[RequestRow]:
+        """The next requests by number, past attempts too, with their records."""
+        rows = self._db.rows(f"{WHOLE} WHERE r.id > ? ORDER BY r.id LIMIT ?", (ident, size))
+        return self._reader().all(rows)
+
+    def unpack(self, data: bytes) -> bytes:
+        """A document as it was before it was packed."""
+        return self._packer.unpack(data)
+
     def cuts(self, repo: Repo, status: str, size: int) -> Sequence[Cut]:
         """Where to cut that list into parts of about so many."""
         ident = self._repo_id(repo)
@@ -357,6 +367,21 @@ class Store:
     ) -> Sequence[LedgerRow]:
         """The latest first; `before` is the `id` of the last row of the page before."""
         return ledger.entries(self._db, self._packer, request=request, run=run, limit=limit, before=before)
+
+    def trigger_faults(self) -> list[str]:
+        """What is wrong with the triggers that guard the ledger."""
+        return trigger_faults(self._db)
+
+    def file_faults(self) -> list[str]:
+        """What is wrong with the database itself: damage in its pages, and objects that hf-gate did not make."""
+        db = self._db
+        if not isinstance(db, Sqlite):
+            return trigger_faults(db)
+        damage = [str(row[0]) for row in db.rows("PRAGMA integrity_check(20)") if row[0] != "ok"]
+        orphans = [
+            f"a row of {row[0]} refers to nothing in {row[2]}" for row in db.rows("PRAGMA foreign_key_check")[:20]
+        ]
+        return damage + orphans + shape_faults(db)
 
     def checkpoints(self) -> Sequence[Checkpoint]:
         """In the order in which they were made."""

@@ -51,7 +51,17 @@ class Sqlite:
         try:
             return self.raw.execute(sql, values).fetchall()
         except sqlite3.Error as problem:
-            _fail_sqlite(problem, self.at)
+            fail_sqlite(problem, self.at)
+
+    def stream(self, sql: str) -> Iterator[dict[str, Any]]:
+        """Rows by the names of their columns, never all in memory."""
+        try:
+            cursor = self.raw.execute(sql)
+            names = [about[0] for about in cursor.description]
+            for row in cursor:
+                yield dict(zip(names, row, strict=True))
+        except sqlite3.Error as problem:
+            fail_sqlite(problem, self.at)
 
     def row(self, sql: str, values: Values = ()) -> Row | None:
         found = self.rows(sql, values)
@@ -61,13 +71,13 @@ class Sqlite:
         try:
             return self.raw.execute(sql, values).rowcount
         except sqlite3.Error as problem:
-            _fail_sqlite(problem, self.at)
+            fail_sqlite(problem, self.at)
 
     def run_many(self, sql: str, rows: Iterable[Values]) -> None:
         try:
             self.raw.executemany(sql, rows)
         except sqlite3.Error as problem:
-            _fail_sqlite(problem, self.at)
+            fail_sqlite(problem, self.at)
 
     insert_many = run_many
 
@@ -82,7 +92,7 @@ class Sqlite:
         except sqlite3.Error as problem:
             if getattr(problem, "sqlite_errorname", "") == "SQLITE_INTERRUPT":
                 return None
-            _fail_sqlite(problem, self.at)
+            fail_sqlite(problem, self.at)
 
     def begin(self) -> None:
         self.run("BEGIN IMMEDIATE")
@@ -100,7 +110,7 @@ class Sqlite:
     def fail(self, problem: Exception) -> NoReturn:
         """Raises what an `error` means to the caller."""
         assert isinstance(problem, sqlite3.Error)
-        _fail_sqlite(problem, self.at)
+        fail_sqlite(problem, self.at)
 
 
 class Postgres:
@@ -112,7 +122,7 @@ class Postgres:
         import psycopg  # noqa: PLC0415 - an extra, and slow to import
 
         self.error: type[Exception] = psycopg.Error
-        self.at = _without_password(url)
+        self.at = without_password(url)
         try:
             self.raw: psycopg.Connection[Row] = psycopg.connect(
                 url, autocommit=True, application_name=name, connect_timeout=10
@@ -126,6 +136,18 @@ class Postgres:
     def rows(self, sql: str, values: Values = ()) -> list[Row]:
         try:
             return self.raw.execute(_percent(sql), values).fetchall()
+        except self.error as problem:
+            self.fail(problem)
+
+    def stream(self, sql: str) -> Iterator[dict[str, Any]]:
+        """Rows by the names of their columns, never all in memory; within a transaction only."""
+        try:
+            with self.raw.cursor(name="hf_gate_stream") as cursor:
+                cursor.itersize = 1000
+                cursor.execute(_percent(sql))
+                names = [about.name for about in cursor.description or ()]
+                for row in cursor:
+                    yield dict(zip(names, row, strict=True))
         except self.error as problem:
             self.fail(problem)
 
@@ -192,7 +214,7 @@ def _told(at: str) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as problem:
-        _fail_sqlite(problem, at)
+        fail_sqlite(problem, at)
 
 
 _FULL_HINT: Final = "Make room; the store is whole, and the same command can be repeated as it is."
@@ -206,7 +228,7 @@ _UNAVAILABLE: Final = {
 }
 
 
-def _fail_sqlite(problem: sqlite3.Error, at: str) -> NoReturn:
+def fail_sqlite(problem: sqlite3.Error, at: str) -> NoReturn:
     """Raises what it means to the caller; what only a fault of ours can cause stays as it is."""
     name = getattr(problem, "sqlite_errorname", "") or ""
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
@@ -225,7 +247,8 @@ def _percent(sql: str) -> str:
     return sql.replace("%", "%%").replace("?", "%s")
 
 
-def _without_password(url: str) -> str:
+def without_password(url: str) -> str:
+    """The address of a server as it may be shown."""
     scheme, _, rest = url.partition("://")
     who, at, where = rest.rpartition("@")
     return f"{scheme}://{who.partition(':')[0]}{at}{where.partition('?')[0]}"

@@ -27,6 +27,7 @@ from .flight import Flight, alone
 from .observing import observe
 from .orders import keep_halt
 from .ports import ClockPort, RunRow, SendPort, StorePort, WritePort
+from .restored import check_read_whole
 from .runs import DIRECT, ENDED, GRANT, INTERRUPTED, PAUSED, STOPPED, UNFINISHED, check_kept
 from .settling import Item, Settled, ground_of_change, intent, read_back, told_entries
 
@@ -69,6 +70,7 @@ class Carrier:
         stop: HfGateError | None = None
         try:
             self.settle(run)
+            check_read_whole(self.store, self._repos(run))
             for repo in self._repos(run):
                 try:
                     self._carry_repo(run, repo)

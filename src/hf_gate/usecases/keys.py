@@ -13,6 +13,9 @@ MADE: Final = "made"
 HALTED: Final = "halted"
 """What runs were about that somebody paused or stopped."""
 
+RESTORED: Final = "restored"
+"""When the store was restored from a backup (ms), until every repo was read whole again."""
+
 HELD: Final = "held"
 """How many changes of which version of each policy the last turn held back, for nobody let it act yet."""
 

@@ -20,9 +20,14 @@ SCHEMA: Final = 1
 # ---- checkpoints -------------------------------------------------------------------------------------------------------
 
 
+def heads_now(store: StorePort, now: datetime) -> Checkpoint:
+    """The heads of all chains as they are."""
+    return Checkpoint(ms(now), {chain: (length, last.hex()) for chain, (length, last) in store.chains().items()})
+
+
 def checkpoint_now(store: StorePort, now: datetime) -> Checkpoint:
-    """The heads of all chains as they are, kept in the store too."""
-    checkpoint = Checkpoint(ms(now), {chain: (length, last.hex()) for chain, (length, last) in store.chains().items()})
+    """The same, kept in the store too."""
+    checkpoint = heads_now(store, now)
     with store.writing() as write:
         write.checkpoint(checkpoint)
     return checkpoint

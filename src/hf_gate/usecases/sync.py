@@ -26,6 +26,7 @@ from ..errors import HfGateError
 from . import keys
 from .cadence import Kind, Note, note_of
 from .ports import ClockPort, HubPort, StorePort, WritePort
+from .restored import note_read_whole
 
 PAGE: Final = 1000  # requests: as many as the Hub puts on a page
 TOGETHER: Final = 10 * PAGE  # requests of a full reading in one transaction: fewer pages of indexes are written twice
@@ -277,6 +278,8 @@ class _Reading:
         at, complete = self._now(), bool(synced.complete)
         note = {"at": at, "complete": complete, "counts": dict(synced.counts)}
         write.setting(keys.full(self.repo), msgspec.json.encode(note).decode())
+        if complete:
+            note_read_whole(self.store, write, self.repo)
         if before is None or (before.complete, before.counts) != (complete, synced.counts):
             ended = e.SyncEnded(complete=complete, counts=synced.counts)
             write.append(self.repo, [e.Entry(event=ended, at=at, actor=actor)])

@@ -1,0 +1,192 @@
+"""store remove: leave without a trace, once nothing is unsettled and the name was typed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from ..domain.text import to_json
+from ..errors import Guarded, StoreDamaged, UsageError
+from ..private_files import write_private
+from .frame import Run, command
+from .output import numbered
+from .store import check_no_desk, open_store, owned_files, store_path, this_process
+
+
+@dataclass(frozen=True, slots=True)
+class _Removal:
+    """What shall go: files of stores, or (`url`) a store on a server; `name` is what must be typed."""
+
+    name: str
+    paths: Sequence[Path] = ()
+    url: str | None = None
+
+
+@command(
+    "remove",
+    examples=(
+        "hf-gate store remove",
+        "hf-gate store remove --checkpoint heads.json --yes --name huggingface.co",
+    ),
+)
+@click.option("-y", "--yes", is_flag=True, help="Do not ask; needs --name.")
+@click.option("--name", metavar="NAME", help="The name that would have to be typed.")
+@click.option(
+    "--checkpoint", metavar="FILE", type=click.Path(path_type=Path), help="Write the heads of the ledger first."
+)
+@click.option(
+    "--all-hubs", is_flag=True, help="Every store of yours that belongs to no workspace, whatever its Hub is."
+)
+@click.option("--damaged", is_flag=True, help="Also a store that cannot be read.")
+def store_remove(
+    run: Run, *, yes: bool, name: str | None, checkpoint: Path | None, all_hubs: bool, damaged: bool
+) -> int:
+    """Delete the store: requests, people, decisions, ledger, sessions; with it lock files and caches of hf-gate.
+
+    Nothing changes on the Hub: who is in stays in, and no access ends by itself any more. Your own files stay. Refused
+    while changes are unsettled. An export (hf-gate store export DIR) keeps what you may need later.
+    """
+    removal = _meant(run, all_hubs=all_hubs)
+    if not all_hubs:
+        check_no_desk(run)
+    check = _settled_check(removal, damaged=damaged)
+    check()
+    _write_checkpoint(run, removal, checkpoint, asks=not yes)
+    _confirm(run, removal, yes=yes, name=name)
+    removed = _remove(run, removal, check)
+    stays = _stays(run, removal)
+    doc = {
+        "schema_version": 1,
+        "stores": [removal.url] if removal.url else [str(path) for path in removal.paths],
+        "removed": [str(path) for path in removed],
+        "stays": [str(path) for path in stays],
+    }
+    run.out.document(doc, lambda: _told(removal, removed, stays), quiet=[str(path) for path in removed])
+    return 0
+
+
+def _meant(run: Run, *, all_hubs: bool) -> _Removal:
+    from .. import wiring  # noqa: PLC0415 - help needs none of it
+    from ..store.sql import without_password  # noqa: PLC0415 - as above
+
+    if all_hubs:
+        return _Removal("all", sorted(run.settings.paths.stores.glob("*.db")))
+    path = store_path(run)
+    if path is None:
+        return _Removal(without_password(wiring.store_url(run.settings, run.place)).rpartition("/")[2], url="server")
+    folder = run.place.folder
+    return _Removal(wiring.hub_name(run.settings) if folder is None else folder.name, [path])
+
+
+def _settled_check(removal: _Removal, *, damaged: bool) -> Callable[[], None]:
+    """Refuses while changes are unsettled: without the store nobody could find out what became of them."""
+    from ..store.removal import count_unsettled  # noqa: PLC0415 - as above
+
+    def check() -> None:
+        for path in removal.paths:
+            if not path.is_file() or path.is_symlink():
+                continue
+            try:
+                check_settled(count_unsettled(path), str(path))
+            except StoreDamaged as problem:
+                if not damaged:
+                    hint = "If nothing of it matters any more: add --damaged."
+                    raise StoreDamaged(
+                        f"{str(problem).rstrip('.')}: whether changes are unsettled is unknown.", hint=hint
+                    ) from None
+
+    return check
+
+
+def check_settled(count: int, store: str) -> None:
+    """Raise Guarded if there are changes whose outcome is unknown."""
+    if count:
+        raise Guarded(
+            f"{store}: {numbered(count, 'change')} may have been sent, with unknown outcome; nothing was removed.",
+            hint="hf-gate runs ls names the run; hf-gate runs resume RUN settles it.",
+        )
+
+
+def _write_checkpoint(run: Run, removal: _Removal, target: Path | None, *, asks: bool) -> None:
+    from .. import wiring  # noqa: PLC0415 - as above
+    from ..usecases.ledger_files import checkpoint_json, heads_now  # noqa: PLC0415 - as above
+
+    if removal.name == "all":
+        if target is not None:
+            raise UsageError("--checkpoint is for one store.", hint="Leave out --all-hubs.")
+        return
+    if target is None and asks and run.may_ask and wiring.has_store(run.settings, run.place):
+        answer = click.prompt(
+            "The heads of the ledger prove an export later. Write them to which file? (empty: to none)",
+            default="", show_default=False, err=True,
+        )  # fmt: skip
+        target = Path(answer).expanduser() if answer.strip() else None
+    if target is None:
+        return
+    if os.path.lexists(target):
+        raise UsageError(f"{target} exists; nothing was removed.", hint="Name a file that does not exist yet.")
+    opened = open_store(run)
+    doc = checkpoint_json(heads_now(opened.store, wiring.now()), opened.store.endpoint)
+    opened.store.close()
+    write_private(target.absolute(), (to_json(doc) + "\n").encode())
+
+
+def _confirm(run: Run, removal: _Removal, *, yes: bool, name: str | None) -> None:
+    if yes or name is not None:
+        if not yes or name != removal.name:
+            raise Guarded("nothing was removed.", hint=f"To remove it: --yes --name {removal.name}")
+        return
+    if not run.may_ask:
+        raise Guarded("nobody was asked; nothing was removed.", hint=f"Add --yes --name {removal.name}")
+    for path in removal.paths:
+        run.out.say(f"  {path}")
+    run.out.say("Everything that hf-gate knows is deleted; nothing changes on the Hub.")
+    answer = click.prompt(f"Type {removal.name} to go on", default="", show_default=False, err=True)
+    if answer.strip() != removal.name:
+        raise Guarded("not confirmed; nothing was removed.")
+
+
+def _remove(run: Run, removal: _Removal, check: Callable[[], None]) -> list[Path]:
+    from .. import wiring  # noqa: PLC0415 - as above
+    from ..store import removal as adapter  # noqa: PLC0415 - as above
+
+    wait, who, paths = wiring.patience(run.settings), this_process(), run.settings.paths
+    removed: list[Path] = []
+    for path in removal.paths:
+        if adapter.files_of(path):
+            removed += adapter.remove_files(path, who, wait=wait, check=check)
+    if removal.url:
+        url = wiring.store_url(run.settings, run.place)
+        adapter.remove_tables(url, who, wait=wait, check=lambda count: check_settled(count, removal.name))
+    removed += adapter.remove_traces(paths.state, [paths.accounts])
+    folder = run.place.folder
+    beside = [path.parent for path in removal.paths if folder is not None and path.parent != folder]
+    ours = [paths.stores, paths.data, paths.state / "ui", paths.profiles, paths.state, paths.cache]
+    return removed + adapter.remove_empty_folders([*beside, *ours])
+
+
+def _stays(run: Run, removal: _Removal) -> list[Path]:
+    """The owner's files, and files that hold personal data although hf-gate does not keep them."""
+    from ..usecases.adopt import GITIGNORE  # noqa: PLC0415 - as above
+
+    found = owned_files(run.place)
+    for path in removal.paths:
+        found += sorted(path.parent.glob(f"{path.name}*")) if path.parent.is_dir() else []
+    if (folder := run.place.folder) is not None:
+        found += [path for glob in GITIGNORE for path in sorted(folder.glob(glob.rstrip("/")))]
+    config = run.settings.paths.config_file
+    return list(dict.fromkeys([*found, *([config] if config.is_file() else [])]))
+
+
+def _told(removal: _Removal, removed: Sequence[Path], stays: Sequence[Path]) -> Iterator[str]:
+    if removal.url:
+        yield f"Removed the tables of {removal.name}."
+    yield from (f"Removed {path}" for path in removed)
+    if not removed and not removal.url:
+        yield "There was nothing to remove."
+    yield from (f"Stays, for it is yours: {path}" for path in stays)
+    yield "Nothing was changed on the Hub."

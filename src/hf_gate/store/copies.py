@@ -1,0 +1,261 @@
+"""Backups of a store: one private file that a running desk does not disturb, and the way back from it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from ..errors import StoreBusy, StoreDamaged, StoreTooNew, StoreUnavailable, UsageError
+from .locking import Holder
+from .members import OLDER, Members
+from .opening import belongs, open_store, revision_of
+from .reading import Store
+from .removal import BEFORE_RESTORE, RESTORING, files_of, sole_access
+from .shape import shape_faults, trigger_faults
+from .sql import Sqlite, fail_sqlite
+from .versions import SHAPES
+
+PARTIAL: Final = ".partial"
+_MAGIC: Final = b"SQLite format 3\0"
+_PAGES: Final = 2_000  # pages a step: Ctrl-C is heard between two
+_CHUNK: Final = 1 << 20
+_NEW: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+_DISARM: Final = (
+    "DELETE FROM sessions",
+    "DELETE FROM picked",
+    "DELETE FROM picks",
+    "UPDATE members SET link = NULL",
+    "UPDATE tray SET leaves_at = NULL WHERE outcome IS NULL",
+    "UPDATE repos SET quick_at = NULL, full_at = NULL, is_complete = FALSE",
+    "DELETE FROM settings WHERE key LIKE 'full %' OR key LIKE 'acted %'",  # when repos were read, and where policies acted
+)
+
+# ---- backup ------------------------------------------------------------------------------------------------------------
+
+
+def write_backup(store: Path, target: Path) -> int:
+    """Copy a store as it is at this moment into a new file; its size. Others may write to the store meanwhile."""
+    _check_target(store, target)
+    draft = target.with_name(target.name + PARTIAL)
+    with _system_errors(target):
+        os.close(_new_file(draft))
+        try:
+            _copy_store(store, draft)
+            _sync(draft)
+            _place(draft, target)
+            return target.stat().st_size
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+def _place(draft: Path, target: Path) -> None:
+    """Give a file its name, unless somebody made a file of that name meanwhile."""
+    try:
+        os.link(draft, target)
+    except FileExistsError:
+        raise
+    except OSError:  # such as FAT, which has no links
+        if os.path.lexists(target):
+            raise
+        draft.rename(target)
+
+
+def _check_target(store: Path, target: Path) -> None:
+    if os.path.lexists(target):
+        raise UsageError(f"{target} exists; nothing was written.", hint="Name a file that does not exist yet.")
+    if target.parent.resolve() == store.parent.resolve() and target.name.startswith(f"{store.name}"):
+        raise UsageError(f"{target} is a name that hf-gate uses itself.", hint="Name it such as backup-2026-11-26.db.")
+
+
+def _new_file(draft: Path) -> int:
+    try:
+        return os.open(draft, _NEW, 0o600)
+    except FileExistsError:
+        raise StoreBusy(
+            f"{draft} exists: another backup is being written there, or one was broken off.",
+            hint="If none is being written, remove that file.",
+        ) from None
+
+
+def _copy_store(store: Path, draft: Path) -> None:
+    source, copy = Sqlite(store, writes=False), sqlite3.connect(draft, isolation_level=None)
+    try:
+        source.run("BEGIN")  # one moment, however long the copying takes
+        source.row("SELECT 1 FROM about")
+        for word in ("journal_mode = OFF", "synchronous = OFF"):
+            copy.execute(f"PRAGMA {word}").fetchone()
+        source.raw.backup(copy, pages=_PAGES)
+        copy.execute("PRAGMA journal_mode = DELETE").fetchone()  # the copy is one file
+    except sqlite3.Error as problem:
+        fail_sqlite(problem, str(draft))
+    finally:
+        copy.close()
+        source.close()
+
+
+def _sync(path: Path) -> None:
+    file = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+@contextmanager
+def _system_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as problem:
+        hint = "Nothing was changed. Check the path, its rights and the room on the disk."
+        raise StoreUnavailable(f"{path} cannot be written: {problem.strerror or problem}.", hint=hint) from None
+
+
+# ---- restore -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """A backup and the place it goes to. `settings`: what the restored store is told; `prove` raises if its ledger is broken."""
+
+    backup: Path
+    store: Path
+    endpoint: str
+    world: str | None
+    settings: Mapping[str, str]
+    prove: Callable[[Store], None]
+    actor: str  # who restores, and when (ms): the ledger tells that sign-in links ended
+    at: int
+
+
+def restore(wish: Restore, who: Holder, *, wait: float) -> Path | None:
+    """Put a backup in the place of a store; where the store that was there lies now, None if there was none.
+
+    The backup is copied, looked at and made safe beside the store first: whatever is wrong with it, the store stays.
+    """
+    if wish.store.is_symlink():
+        raise StoreUnavailable(f"{wish.store} is a symbolic link; nothing was restored.", hint="Remove the link first.")
+    with _system_errors(wish.store):
+        wish.store.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = wish.store.with_name(wish.store.name + RESTORING)
+    with sole_access(wish.store, who, wait=wait) as lock:
+        _clear(wish.store, RESTORING)
+        try:
+            with _system_errors(draft):
+                _copy_file(wish.backup, draft)
+            _look_at(draft, wish)
+            _revoke_members(draft, wish)
+            _disarm(draft, wish.settings)
+            with _system_errors(wish.store):
+                replaced = _put_in_place(draft, wish.store)
+        finally:
+            _clear(wish.store, RESTORING)
+        lock.mark()
+    return replaced
+
+
+def _clear(store: Path, suffix: str) -> None:
+    for path in files_of(store):
+        if path.name.startswith(store.name + suffix):
+            path.unlink(missing_ok=True)
+
+
+def _copy_file(backup: Path, draft: Path) -> None:
+    """The bytes of a backup; SQLite itself opens the copy alone, so that nothing beside the backup is taken for its log."""
+    source = os.open(backup, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with os.fdopen(source, "rb") as read:
+        about = os.fstat(read.fileno())
+        head = read.read(len(_MAGIC)) if stat.S_ISREG(about.st_mode) else b""
+        if head != _MAGIC:
+            raise StoreDamaged(f"{backup} is no backup of a store.", hint="hf-gate store backup FILE writes one.")
+        if about.st_size > shutil.disk_usage(draft.parent).free:
+            raise StoreUnavailable(f"the disk has no room for {about.st_size:,} bytes; nothing was changed.", hint="")
+        with os.fdopen(os.open(draft, _NEW, 0o600), "wb") as write:
+            write.write(head)
+            shutil.copyfileobj(read, write, _CHUNK)
+
+
+def _look_at(draft: Path, wish: Restore) -> None:
+    """Refuse a backup that is damaged, crafted, too new or of another Hub; bring an older one up to today's shape."""
+    try:
+        _check_file(draft, wish)
+        with open_store(draft, endpoint=wish.endpoint, world=wish.world, read_only=True) as store:
+            wish.prove(store)
+    except StoreDamaged as problem:
+        words = str(problem).replace(str(draft), str(wish.backup)).rstrip(".")
+        raise StoreDamaged(f"{words}. Nothing was restored.", hint="Use another backup.") from None
+
+
+def _check_file(draft: Path, wish: Restore) -> None:
+    db = Sqlite(draft, writes=True)
+    try:
+        for word in ("trusted_schema = OFF", "cell_size_check = ON", "mmap_size = 0"):
+            db.run(f"PRAGMA {word}")
+        if (found := db.rows("PRAGMA integrity_check(1)")) != [("ok",)]:
+            raise StoreDamaged(f"{draft} is damaged: {found[0][0]}.")
+        views = db.rows("SELECT name FROM sqlite_master WHERE type = 'view'")
+        if faults := [*trigger_faults(db), *(f"view {name} is not one of hf-gate's" for (name,) in views)]:
+            raise StoreDamaged(f"{draft} is not a store as hf-gate makes it: {faults[0]}.")
+        revision = revision_of(db)
+        if revision is None:
+            raise StoreDamaged(f"{draft} is empty.")
+        if revision not in SHAPES.revisions:
+            raise StoreTooNew(f"{wish.backup} was made by a newer hf-gate (its shape is {revision}).")
+        belongs(db, wish.endpoint, wish.world, at=str(wish.backup))
+        if revision != SHAPES.head:
+            from .making import upgrade  # noqa: PLC0415 - SQLAlchemy is slow to import
+
+            upgrade(db, None, revision, SHAPES)
+        if faults := shape_faults(db):
+            raise StoreDamaged(f"{draft} is not a store as hf-gate makes it: {faults[0]}.")
+    except sqlite3.Error as problem:
+        raise StoreDamaged(f"{draft} is damaged: {problem}.") from problem
+    finally:
+        db.close()
+
+
+def _revoke_members(draft: Path, wish: Restore) -> None:
+    """End every sign-in link as the desk would, so that the ledger tells of it."""
+    read, write = partial(Sqlite, draft, writes=False), partial(Sqlite, draft, writes=True)
+    with Store(wish.endpoint, read, write(), None, lambda _: None, write) as store:
+        members = Members(store)
+        for member in members.all():
+            if not member.id.startswith(OLDER):  # of those the ledger does not know yet
+                members.revoke(member, wish.actor, wish.at)
+
+
+def _disarm(draft: Path, settings: Mapping[str, str]) -> None:
+    """End sessions and links, hold the tray, and forget when repos were read, for that was another moment."""
+    db = Sqlite(draft, writes=True)
+    try:
+        db.begin()
+        for statement in _DISARM:
+            db.run(statement)
+        for key, value in settings.items():
+            db.run("DELETE FROM settings WHERE key = ?", (key,))
+            db.run("INSERT INTO settings (key, value) VALUES (?, ?)", (key, value))
+        db.commit()
+        db.rows("PRAGMA journal_mode = DELETE")  # no log beside the draft that would be left behind
+    finally:
+        db.close()
+    _sync(draft)
+
+
+def _put_in_place(draft: Path, store: Path) -> Path | None:
+    before = store.with_name(store.name + BEFORE_RESTORE)
+    is_there = store.is_file()
+    if is_there:
+        _clear(store, BEFORE_RESTORE)
+        for log in ("-wal", "-shm"):  # of a damaged store alone; SQLite would take it for the new one's
+            with suppress(FileNotFoundError):
+                store.with_name(store.name + log).replace(before.with_name(before.name + log))
+        _place(store, before)
+    draft.replace(store)
+    return before if is_there else None

@@ -1,0 +1,89 @@
+"""Everything that a store knows, read at one moment, for an export in open formats; and the private files it goes to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from ..domain.rows import RequestRow
+from ..errors import StoreUnavailable, UsageError
+from ..private_files import private_file
+from .reading import Store
+from .requests import PAGE
+
+SECRET: Final = frozenset({"link", "salt"})
+"""Columns that are never exported: digests of sign-in links, and what would let others guess at erased people."""
+_PACKED: Final = frozenset({("plans", "document"), ("profiles", "document")})
+
+
+class Dump:
+    """Reads whole tables of a store. Satisfies `usecases.exporting.DumpPort`."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Within it all reading of this thread sees the same moment, whatever others write."""
+        db = self._store.reads
+        db.run("BEGIN" if db.is_sqlite else "BEGIN ISOLATION LEVEL REPEATABLE READ")
+        try:
+            yield
+        finally:
+            db.rollback()
+
+    def requests(self) -> Iterator[RequestRow]:
+        """All attempts with their records, the oldest number first."""
+        rows = self._store.requests_after(0, PAGE)
+        while rows:
+            yield from rows
+            rows = self._store.requests_after(rows[-1].id, PAGE)
+
+    def table(self, name: str) -> Iterator[dict[str, Any]]:
+        """The rows of a table, without what is secret; documents as the text that was packed."""
+        unpack = self._store.unpack
+        for row in self._store.reads.stream(f"SELECT * FROM {name}"):
+            yield {
+                key: unpack(value) if (name, key) in _PACKED and value is not None else value
+                for key, value in row.items()
+                if key not in SECRET
+            }
+
+
+# ---- files -------------------------------------------------------------------------------------------------------------
+
+
+def write_folder(folder: Path, files: Iterable[tuple[str, Iterable[bytes]]]) -> dict[str, int]:
+    """Write files into a new or empty folder that only this user can read; the lines of each. All of them, or none."""
+    made: list[Path] = []
+    lines: dict[str, int] = {}
+    try:
+        _make_empty(folder)
+        for name, content in files:
+            path = folder / name
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with private_file(path) as file:
+                lines[name] = sum(1 for line in content if file.write(line) >= 0)
+            made.append(path)
+    except OSError as problem:
+        _remove(made)
+        hint = "Nothing was left there. Check the path, its rights and the room on the disk."
+        raise StoreUnavailable(f"{folder} cannot be written: {problem.strerror or problem}.", hint=hint) from None
+    except BaseException:
+        _remove(made)
+        raise
+    return lines
+
+
+def _make_empty(folder: Path) -> None:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise UsageError(f"{folder} is not empty; nothing was written.", hint="Name a folder that does not exist yet.")
+    folder.chmod(0o700)
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,178 @@
+"""Removes a store: every file of it, or its tables on a server, while no other process has it open."""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from ..errors import StoreBusy, StoreDamaged
+from ..locks import is_held
+from .locking import FileLock, Holder, ServerLock, lock_files
+from .opening import revision_of
+from .sql import Database, Postgres, Sqlite, fail_sqlite
+
+RESTORING: Final = ".restoring"
+BEFORE_RESTORE: Final = ".before-restore"
+_COPY: Final = rf"{re.escape(RESTORING)}|{re.escape(BEFORE_RESTORE)}|\.before-\d{{4}}"
+_FUNCTIONS: Final = ("ledger_only_added_to()", "grams_of(text)")
+
+
+def files_of(store: Path) -> list[Path]:
+    """Every file of a store that exists: its own first, so that a removal that breaks off leaves no older state behind.
+
+    A backup is its owner's file, whatever its name is.
+    """
+    own = re.compile(rf"{re.escape(store.name)}(?:(?:{_COPY})?(?:-wal|-shm|-journal)?|\.lock|\.holder)")
+    try:
+        found = [path for path in store.parent.iterdir() if own.fullmatch(path.name) and not _is_folder(path)]
+    except FileNotFoundError:
+        return []
+    locks = lock_files(store)
+    return sorted(found, key=lambda path: (path in locks, len(path.name), path.name))
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
+@contextmanager
+def sole_access(store: Path, who: Holder, *, wait: float) -> Iterator[FileLock]:
+    """Within it this process holds the lock of a store, and no other process has the store open, not even for reading.
+
+    The write-ahead log is empty then and gone. Raises StoreBusy; a file that is no store is left to the caller.
+    """
+    lock = FileLock(store, who, wait=wait)
+    try:
+        if store.is_file():
+            with suppress(StoreDamaged):
+                _fold_in_log(store)
+        yield lock
+    finally:
+        lock.release()
+
+
+def _fold_in_log(store: Path) -> None:
+    raw = sqlite3.connect(store, isolation_level=None, timeout=1.0)
+    try:
+        raw.execute("PRAGMA journal_mode = DELETE").fetchone()
+    except sqlite3.Error as problem:
+        if (getattr(problem, "sqlite_errorname", "") or "").startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+            hint = "Stop the desk and every other hf-gate at this store, then repeat the command."
+            raise StoreBusy(f"another process has {store} open.", hint=hint) from None
+        fail_sqlite(problem, str(store))
+    finally:
+        raw.close()
+
+
+def remove_files(store: Path, who: Holder, *, wait: float, check: Callable[[], None]) -> list[Path]:
+    """Delete the files of a store; returns which. Links are deleted, and never followed. `check` may refuse at the last moment."""
+    with sole_access(store, who, wait=wait):
+        check()
+        found = files_of(store)
+        for path in found:
+            _unlink(path)
+        with suppress(OSError):  # so that the names are off the disk, not only in memory
+            folder = os.open(store.parent, os.O_RDONLY)
+            os.fsync(folder)
+            os.close(folder)
+    for path in found:
+        _unlink(path)  # Windows does not delete a file that is locked
+    return found
+
+
+def _unlink(path: Path) -> None:
+    with suppress(PermissionError if os.name == "nt" else FileNotFoundError):
+        path.unlink(missing_ok=True)
+
+
+def remove_empty_folders(folders: Sequence[Path]) -> list[Path]:
+    """Remove those of these folders that are empty; returns which."""
+    gone = []
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()
+            gone.append(folder)
+    return gone
+
+
+def remove_tables(url: str, who: Holder, *, wait: float, check: Callable[[int], None]) -> None:
+    """Drop the tables and functions of a store from the schema of a server, all or nothing; the schema stays."""
+    db = Postgres(url, writes=True, name=f"hf-gate {who}"[:63])
+    try:
+        ServerLock(db, wait=wait)
+        if revision_of(db) is not None:
+            check(_unsettled(db))
+            _drop(db)
+    finally:
+        db.close()
+
+
+def _drop(db: Postgres) -> None:
+    others = db.rows(
+        "SELECT application_name FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        " AND application_name LIKE 'hf-gate beside %'"
+    )
+    if others:
+        raise StoreBusy(f"{db.at} is open in {others[0][0].removeprefix('hf-gate beside ')}.")
+    from .schema import metadata  # noqa: PLC0415 - SQLAlchemy is slow to import
+
+    names = [table.name for table in metadata.sorted_tables]
+    db.begin()
+    try:
+        db.run(f"DROP TABLE {', '.join([*names, 'alembic_version'])}")
+        db.run(f"DROP FUNCTION {', '.join(_FUNCTIONS)}")
+        db.commit()
+    except BaseException:
+        db.rollback()
+        raise
+
+
+def count_unsettled(store: Path) -> int:
+    """How many changes of a store were sent and are not known to have ended. Raises StoreDamaged if it cannot be read."""
+    db = Sqlite(store, writes=False)
+    try:
+        return _unsettled(db)
+    except sqlite3.Error as problem:
+        raise StoreDamaged(f"{store} is not a store of hf-gate: {problem}.") from problem
+    finally:
+        db.close()
+
+
+def _unsettled(db: Database) -> int:
+    found = db.row("SELECT count(*) FROM requests WHERE open_run IS NOT NULL")
+    return int(found[0]) if found else 0
+
+
+# ---- what else hf-gate left on this machine ------------------------------------------------------------------------------
+
+
+def remove_traces(state: Path, caches: Sequence[Path]) -> list[Path]:
+    """Delete caches, and what ended processes left in the state folder; what a running process announces stays."""
+    found = [path for path in caches if path.is_file()]
+    for folder in ("ui", "profiles"):
+        files = sorted((state / folder).glob("*"))
+        held = [path for path in files if path.suffix == ".lock" and is_held(path)]
+        found += [path for path in files if not any(lock.name.startswith(path.name) for lock in held)]
+    for path in found:
+        _unlink(path)
+    return found
+
+
+def mode_faults(store: Path) -> list[str]:
+    """Files of a store that others could read, that are links, or that a broken-off restore left behind."""
+    faults = []
+    for path in files_of(store):
+        about = path.lstat()
+        if stat.S_ISLNK(about.st_mode):
+            faults.append(f"{path} is a symbolic link")
+        elif os.name != "nt" and about.st_mode & 0o077:
+            faults.append(f"{path} can be read by others (mode {stat.S_IMODE(about.st_mode):04o})")
+        elif path.name.startswith(store.name + RESTORING):
+            faults.append(f"{path} was left by a restore that broke off")
+    return faults

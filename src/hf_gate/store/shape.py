@@ -1,0 +1,101 @@
+"""Compares what a database has with what a store of hf-gate has: tables, indexes and the triggers that guard the ledger."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from .sql import Database, Postgres, Sqlite
+
+_TRIGGERS: Final = re.compile(r"CREATE TRIGGER (\w+)")
+_UNUSUAL: Final = re.compile(r"\b(check|generated|collate|as)\b", re.IGNORECASE)  # a CREATE TABLE of ours has none
+_ENABLED: Final = ("O", "A")  # pg_trigger.tgenabled: fires in a usual session
+
+
+def trigger_faults(db: Database) -> list[str]:
+    """What is wrong with the triggers that keep the ledger from being changed; [] when they are as they were made."""
+    return _faults_of_file(db) if isinstance(db, Sqlite) else _faults_of_server(db)
+
+
+def _faults_of_file(db: Sqlite) -> list[str]:
+    wanted = {name: sql for sql in _guards() for name in _TRIGGERS.findall(sql)}
+    rows = db.rows("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
+    return _differences("trigger", wanted, {name: _squeezed(sql) for name, sql in rows})
+
+
+def _guards() -> list[str]:
+    from .schema import SQLITE  # noqa: PLC0415 - SQLAlchemy is slow to import
+
+    return [_squeezed(sql) for sql in SQLITE if sql.startswith("CREATE TRIGGER")]
+
+
+def _faults_of_server(db: Postgres) -> list[str]:
+    from .schema import POSTGRESQL  # noqa: PLC0415 - as above
+
+    wanted = {name for sql in POSTGRESQL for name in _TRIGGERS.findall(sql)}
+    rows = db.rows(
+        "SELECT t.tgname, t.tgenabled, p.proname, p.prosrc FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid"
+        " WHERE t.tgrelid = 'ledger'::regclass AND NOT t.tgisinternal"
+    )
+    body = " ".join(POSTGRESQL[0].partition("$$")[2].rpartition("$$")[0].split())
+    sound = {
+        name
+        for name, enabled, function, source in rows
+        if _text(enabled) in _ENABLED and function == "ledger_only_added_to" and " ".join(source.split()) == body
+    }
+    return [f"trigger {name} is missing, disabled or changed" for name in sorted(wanted - sound)]
+
+
+def _text(value: object) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def shape_faults(db: Sqlite) -> list[str]:
+    """Where a file differs from a new store of today's shape: a crafted file may bring views and triggers of its own."""
+    from .making import make  # noqa: PLC0415 - SQLAlchemy is slow to import
+
+    fresh = Sqlite(Path(":memory:"), writes=True)
+    try:
+        make(fresh, {}, "")
+        faults = _differences("object", _objects(fresh), _objects(db))
+        for (name,) in fresh.rows("SELECT name FROM sqlite_master WHERE type = 'table'"):
+            if _columns(fresh, name) != _columns(db, name):
+                faults.append(f"table {name} has other columns")
+    finally:
+        fresh.close()
+    tables = db.rows("SELECT name, sql FROM sqlite_master WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL%'")
+    return faults + [f"table {name} has rules of its own" for name, sql in tables if _UNUSUAL.search(sql or "")]
+
+
+def _objects(db: Sqlite) -> dict[str, str]:
+    """Everything in a file by its name; the text of ordinary tables is left out, for an upgraded one is written otherwise."""
+    rows = db.rows("SELECT type, name, coalesce(sql, '') FROM sqlite_master")
+    return {
+        f"{kind} {name}": "" if kind == "table" and not sql.startswith("CREATE VIRTUAL") else _squeezed(sql)
+        for kind, name, sql in rows
+    }
+
+
+def _columns(db: Sqlite, table: str) -> list[tuple[object, ...]]:
+    """Name, type, whether it may be null, place in the key, whether hidden or generated; in the order of their names."""
+    quoted = table.replace('"', '""')
+    return sorted((row[1], row[2], row[3], row[5], row[6]) for row in db.rows(f'PRAGMA table_xinfo("{quoted}")'))
+
+
+def _differences(kind: str, wanted: dict[str, str], found: dict[str, str]) -> list[str]:
+    label = "" if kind == "object" else f"{kind} "
+    return [
+        *(f"{label}{name} is missing" for name in _sorted(wanted.keys() - found.keys())),
+        *(f"{label}{name} is not one of hf-gate's" for name in _sorted(found.keys() - wanted.keys())),
+        *(f"{label}{name} was changed" for name in _sorted(wanted) if found.get(name, wanted[name]) != wanted[name]),
+    ]
+
+
+def _sorted(names: Iterable[str]) -> list[str]:
+    return sorted(names)
+
+
+def _squeezed(sql: str) -> str:
+    return " ".join(sql.split())

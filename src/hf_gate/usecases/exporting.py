@@ -1,0 +1,128 @@
+"""Everything that a store keeps, as files in open formats: JSON lines, the ledger with its proofs, the owner's own files."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from ..domain.ids import RepoType
+from ..domain.moments import iso, moment_of
+from ..domain.rows import RequestRow
+from .ledger_files import checkpoint_json, export
+from .ports import StorePort
+
+TABLES: Final[Mapping[str, str]] = {
+    "about": "whose store it is",
+    "repos": "repos, and when each was read",
+    "people": "people by number, as last read; `pseudonym` is how the ledger names them",
+    "profiles": "public profiles that a policy asked for",
+    "runs": "what was carried out",
+    "changes": "each change of each run, with how it ended",
+    "plans": "plans as they were approved",
+    "tray": "decisions of the desk, also those that were not sent",
+    "members": "who may use the desk",
+    "views": "saved views",
+    "bindings": "which account a key of a table means",
+    "settings": "what hf-gate noted for itself",
+}
+"""Tables that are exported as they are, one JSON object a line, and what each holds."""
+
+
+class DumpPort(Protocol):
+    """What an export reads beside the usual."""
+
+    def snapshot(self) -> AbstractContextManager[None]: ...
+    def requests(self) -> Iterator[RequestRow]: ...
+    def table(self, name: str) -> Iterator[dict[str, Any]]: ...
+
+
+def export_files(
+    store: StorePort, dump: DumpPort, owned: Mapping[str, bytes], now: datetime
+) -> Iterator[tuple[str, Iterable[bytes]]]:
+    """Names of files with their lines; to be written within `dump.snapshot`. `owned`: files of the workspace."""
+    yield "README.txt", [_readme(store.endpoint, now).encode()]
+    yield "requests.jsonl", (_line(request_row(row)) for row in dump.requests())
+    yield "ledger.jsonl", export(store, now, personal=True)
+    yield "checkpoints.jsonl", (_line(checkpoint_json(one, store.endpoint)) for one in store.checkpoints())
+    for table in TABLES:
+        yield f"{table}.jsonl", (_line(_readable(row)) for row in dump.table(table))
+    for name, content in owned.items():
+        yield f"workspace/{name}", [content]
+
+
+def request_row(row: RequestRow) -> dict[str, object]:
+    """One attempt with all that is known of it."""
+    state, who, record = row.state, row.person.identity, row.request
+    return {
+        "id": row.id,
+        "repo": row.repo.id,
+        "repo_type": "dataset" if row.repo.type is RepoType.DATASET else "model",
+        "person": row.person.id,
+        "user_id": who.user_id,
+        "user": who.username,
+        "fullname": who.fullname,
+        "email": who.email,
+        "status": state.status,
+        "asked_at": _time(state.asked_at),
+        "reviewed_at": _time(state.reviewed_at),
+        "attempt": state.attempt,
+        "follows": state.after,
+        "is_current": row.is_current,
+        "first_seen_at": _time(row.first_seen_at),
+        "until": _time(state.until),
+        "at_end": state.at_end,
+        "verdict": None if state.verdict is None else dict(zip(_VERDICT, state.verdict, strict=True)),
+        "answers": None if record is None else dict(record.answers),
+        "record": None if record is None else json.loads(record.raw_json),
+    }
+
+
+_VERDICT: Final = ("action", "policy", "rule", "digest")
+
+
+def _time(at: int | None) -> str | None:
+    return None if at is None else iso(moment_of(at))
+
+
+def _readable(row: Mapping[str, Any]) -> dict[str, object]:
+    """Moments as ISO 8601, documents as JSON."""
+    return {key: _value(key, value) for key, value in row.items()}
+
+
+def _value(key: str, value: object) -> object:
+    if isinstance(value, int) and not isinstance(value, bool) and (key == "at" or key.endswith("_at")):
+        return _time(value)
+    if not isinstance(value, bytes | memoryview):
+        return value
+    data = bytes(value)
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        return base64.b64encode(data).decode()
+
+
+def _line(document: object) -> bytes:
+    return msgspec.json.encode(document) + b"\n"
+
+
+def _readme(endpoint: str, now: datetime) -> str:
+    tables = "".join(f"{name + '.jsonl':20} {what}\n" for name, what in TABLES.items())
+    return f"""\
+hf-gate store export of {endpoint}, made at {iso(now)}
+
+These files hold names, mail addresses and answers of people. Keep them private.
+Each .jsonl file has one JSON object a line, UTF-8. Times are ISO 8601 in UTC.
+
+requests.jsonl       each attempt of each request, with its answers and the Hub's own record
+ledger.jsonl         the ledger with its proofs: hf-gate audit verify --file ledger.jsonl
+checkpoints.jsonl    the heads of all chains as they were written down
+{tables}workspace/           your own files: hf-gate.yaml, policies, tables
+
+Left out: sessions and sign-in links, and what is counted from the files above.
+"""
