@@ -131,10 +131,15 @@ def test_a_gitignore_keeps_what_it_had_and_gets_ours_once() -> None:
     assert ignored(ignored("*.pyc\n")) == ignored("*.pyc\n")
 
 
-def test_from_init_to_the_first_enforced_rule_it_is_at_most_twelve_commands() -> None:
-    steps = next_steps(REPOS)
-    assert len(steps) + 1 <= 12
-    assert steps[-1].startswith("hf-gate apply")
+@pytest.mark.parametrize(
+    ("pending", "words"),
+    [(0, "ui review help"), (19, "ui review help"), (20, "plan explain ui"), (900, "plan explain ui")],
+)
+def test_after_init_at_most_three_commands_are_named_by_hand_for_a_short_queue_by_policy_for_a_long_one(
+    pending: int, words: str
+) -> None:
+    steps = next_steps(dict.fromkeys(REPOS, 0) | {REPOS[0]: pending}, f"ada-l@{REPOS[0]}")
+    assert " ".join(command.split()[0] for command, _ in steps) == words
 
 
 # ---- the line for a card ------------------------------------------------------------------------------------------------

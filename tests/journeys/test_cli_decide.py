@@ -59,7 +59,7 @@ def test_a_person_who_is_in_can_be_put_back_and_revoked(fresh: LocalHub) -> None
     console = Console(fresh)
     console.run("accept", MODEL, *NAMES, "--yes")
     assert console.run("cancel", MODEL, "ada-l").code == 0
-    assert console.run("revoke", MODEL, "bob99").code == 0
+    assert console.run("revoke", MODEL, "bob99", "--no-reason").code == 0
     assert console.run("revoke", MODEL, "cem-k", "--how", "reject", "--reason", "Agreement broken.").code == 0
     assert [status_of(fresh, name) for name in NAMES] == ["pending", "reset", "rejected"]
 
@@ -82,10 +82,8 @@ def test_lines_of_ls_are_targets(fresh: LocalHub) -> None:
     ended = console.run("accept", "-", "--yes", "--json", stdin=listed.out)
     assert (ended.code, ended.json["planned"], ended.json["done"]) == (0, 4, 4)
     assert {row["repo_type"] for row in ended.json["outcomes"]} == {"model", "dataset"}
-    assert (
-        console.run("reset", "-", "--yes", stdin=console.run("ls", MODEL, "--status", "accepted", "--json").out).code
-        == 0
-    )
+    accepted = console.run("ls", MODEL, "--status", "accepted", "--json").out
+    assert console.run("reset", "-", "--yes", "--reason", "Ask again.", stdin=accepted).code == 0
     assert status_of(fresh, "ada-l") == "reset"
 
 
@@ -108,7 +106,7 @@ def test_a_repo_and_then_a_file_or_stdin_of_names_alone(fresh: LocalHub, tmp_pat
     file.write_text("ada-l\nbob99\n")
     console = Console(fresh)
     assert console.run("accept", MODEL, "--from", str(file), "--yes").code == 0
-    assert console.run("reset", MODEL, "-", "--yes", stdin="bob99\ncem-k\n").code == 0
+    assert console.run("reset", MODEL, "-", "--yes", "--no-reason", stdin="bob99\ncem-k\n").code == 0
     assert [status_of(fresh, name) for name in NAMES] == ["accepted", "reset", "reset"]
 
 
@@ -116,7 +114,7 @@ def test_a_request_that_moved_since_it_was_listed_is_left_alone(fresh: LocalHub)
     fill(fresh, NAMES)
     console = Console(fresh)
     lines = console.run("ls", MODEL, "--format", "jsonl").out
-    console.run("reject", f"ada-l@{MODEL}")
+    console.run("reject", f"ada-l@{MODEL}", "--no-reason")
     alone = next(line for line in lines.splitlines() if '"ada-l"' in line)
     ended = console.run("accept", "-", stdin=alone)
     assert (ended.code, "moved" in ended.error) == (6, True)
@@ -174,7 +172,7 @@ def test_whether_a_reason_went_along_is_said_and_quoted_safely(fresh: LocalHub) 
     assert sent.out.endswith('reset; no files, and may ask again; reason sent: "Say \\"more\\".\\n\\u001b[31m"\n')
     again = console.run("reset", f"bob99@{MODEL}", "--reason", "Say more.")
     assert again.out.endswith("already so, nothing was changed, and the reason was not passed on.\n")
-    assert console.run("reject", f"bob99@{MODEL}").out.endswith("cannot ask again; no reason sent.\n")
+    assert console.run("reject", f"bob99@{MODEL}", "--no-reason").out.endswith("cannot ask again; no reason sent.\n")
     assert console.run("revoke", f"bob99@{MODEL}", "--reason", "Bye.").out.endswith('; reason sent: "Bye."\n')
     assert console.run("accept", f"bob99@{MODEL}").out.endswith("accepted; may download now.\n")
     many = console.run("reject", MODEL, "ada-l", "cem-k", "--reason", "Closed.", "--yes")
@@ -200,11 +198,11 @@ def test_many_rejections_need_their_number(fresh: LocalHub) -> None:
     names = [f"person-{number}" for number in range(21)]
     fill(fresh, names)
     console, before = Console(fresh), fresh.journal()
-    ended = console.run("reject", MODEL, *names, "--yes")
+    ended = console.run("reject", MODEL, *names, "--reason", "Closed.", "--yes")
     assert (ended.code, "--yes --max-changes 21" in ended.hint) == (6, True)
     assert fresh.journal() == before
-    assert console.run("reject", MODEL, *names, "--yes", "--max-changes", "20").code == 6
-    assert console.run("reject", MODEL, *names, "--yes", "--max-changes", "21").code == 0
+    assert console.run("reject", MODEL, *names, "--reason", "Closed.", "--yes", "--max-changes", "20").code == 6
+    assert console.run("reject", MODEL, *names, "--reason", "Closed.", "--yes", "--max-changes", "21").code == 0
     assert status_of(fresh, "person-20") == "rejected"
 
 

@@ -164,13 +164,23 @@ def test_a_template_that_gets_too_long_is_no_reason(fresh: LocalHub, desk: Path)
     assert (ended.code, "the Hub takes 200" in ended.error) == (2, True), ended.err
 
 
-def test_whoever_tells_no_reason_is_warned_unless_it_is_meant(fresh: LocalHub, desk: Path) -> None:  # noqa: ARG001 - as above
+@pytest.mark.parametrize("verb", ["reject", "reset", "revoke", "revoke --how reject"])
+def test_without_a_terminal_nobody_is_turned_away_without_a_reason_unless_that_is_meant(
+    fresh: LocalHub,
+    desk: Path,  # noqa: ARG001 - as above
+    verb: str,
+) -> None:
     fill(fresh, ["ada-l"])
-    console = Console(fresh)
-    assert "no reason goes along" in console.run("reset", f"ada-l@{MODEL}").err
-    assert "no reason goes along" not in console.run("reject", f"ada-l@{MODEL}", "--no-reason").err
-    assert "no reason goes along" not in console.run("accept", f"ada-l@{MODEL}").err
-    assert console.run("reject", f"ada-l@{MODEL}", "--no-reason", "--reason", "No.").code == 2
+    console, words = Console(fresh), [*verb.split(), f"ada-l@{MODEL}"]
+    for flags in ([], ["--yes"], ["--json"]):
+        ended = console.run(*words, *flags)
+        assert (ended.code, "--no-reason" in ended.hint, ended.out) == (2, True, "")
+    assert [move for move in fresh.journal() if move["to"] in {"rejected", "reset"}] == []
+    assert console.run(*words, "--dry-run").code == 0
+    assert console.run(*words, "--no-reason", "--reason", "No.").code == 2
+    assert console.run(*words, "--no-reason").code == 0
+    assert console.run("revoke", f"ada-l@{MODEL}", "--how", "cancel").code == 0
+    assert console.run("accept", f"ada-l@{MODEL}").code == 0
 
 
 def test_an_acceptance_can_end_and_only_a_desk_can_end_it(

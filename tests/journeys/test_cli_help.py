@@ -145,3 +145,47 @@ def test_an_unexpected_fault_is_one_line_and_a_trace_only_for_who_asks() -> None
     assert "Traceback" not in quiet.stderr
     assert "Traceback" in loud.stderr
     assert "Traceback" in _run("config", "nothing", HF_DEBUG="1").stderr
+
+
+@pytest.mark.parametrize(
+    ("typed", "suggested"),
+    [
+        ("acept", "accept"),
+        ("accpet", "accept"),
+        ("aprove", "accept"),
+        ("rejct", "reject"),
+        ("erase", None),
+        ("rest", "reset"),
+        ("resett", "reset"),
+        ("refuse", None),
+        ("grand", "grant"),
+        ("garnet", None),
+        ("cancle", "cancel"),
+        ("withdrawal", None),
+        ("statis", "status"),
+        ("explian", "explain"),
+        ("doctors", "doctor"),
+    ],
+)
+def test_a_misspelt_command_suggests_one_that_changes_something_only_one_letter_away(
+    typed: str, suggested: str | None
+) -> None:
+    ended = _run(typed)
+    hint = next(line for line in ended.stderr.splitlines() if line.startswith("Hint: "))
+    assert ended.returncode == 2
+    assert hint.partition("`hf-gate --help`")[0] == (
+        f"Hint: Did you mean `hf-gate {suggested}`? " if suggested else "Hint: "
+    )
+
+
+def test_below_a_group_a_misspelt_change_is_suggested_only_one_letter_away() -> None:
+    assert "Did you mean `hf-gate runs stop`?" in _run("runs", "stp").stderr
+    assert "Did you mean" not in _run("runs", "stages").stderr
+
+
+@pytest.mark.parametrize(("alias", "command"), [("approve", "accept"), ("deny", "reject"), ("decline", "reject")])
+def test_an_alias_is_the_command(alias: str, command: str) -> None:
+    about = _run(command, "--help").stdout.partition("\n")[2]
+    assert _run(alias, "--help").stdout.partition("\n")[2] == about
+    assert _run("help", alias).stdout.partition("\n")[2] == about
+    assert alias in about

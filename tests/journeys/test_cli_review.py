@@ -119,7 +119,7 @@ def test_a_request_that_was_withdrawn_or_decided_meanwhile_is_told_and_not_sent(
         terminal.until("Request 1 of 3")
         terminal.press("a")
         terminal.until("Request 2 of 3")
-        assert Console(three).run("reject", f"first-one@{MODEL}").code == 0
+        assert Console(three).run("reject", f"first-one@{MODEL}", "--no-reason").code == 0
         terminal.press("a")
         assert "first-one: stale" in terminal.until("Request 3 of 3")
         assert Console(three, "second-one").run("withdraw", MODEL).code == 0
@@ -232,6 +232,17 @@ def test_a_few_changes_ask_for_a_yes_and_many_for_their_number(three: LocalHub) 
             assert '"Closed."' in terminal.display
             terminal.press(typed + "\n")
             assert terminal.end() == code
+
+
+def test_reject_without_a_reason_asks_for_one_and_sends_what_was_typed(three: LocalHub) -> None:
+    with _open(three, "reject", f"first-one@{MODEL}") as terminal:
+        terminal.until("Reason, shown to the person (Enter: none)")
+        terminal.press("x" * 201 + "\n")
+        terminal.until("201 characters")
+        terminal.press("Not for resale.\n")
+        assert terminal.end() == 0
+        assert 'reason sent: "Not for resale."' in terminal.display
+    assert status_of(three, "first-one") == "rejected"
 
 
 def test_long_work_shows_how_far_it_is(fresh: LocalHub) -> None:

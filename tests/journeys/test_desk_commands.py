@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import stat
 import subprocess
 from collections.abc import Iterator
@@ -84,11 +85,35 @@ def test_init_without_the_right_to_review_writes_nothing(busy: LocalHub, place: 
     assert list(place.iterdir()) == []
 
 
-def test_init_elsewhere_makes_the_folder_and_names_the_way_on(busy: LocalHub, place: Path) -> None:
-    ended = Console(busy).run("init", MODEL, DATASET, "--desk", "desks/mine")
+def _next_commands(out: str) -> list[list[str]]:
+    """The words of each command that init names as a next step."""
+    lines = out.partition("Next steps:\n")[2].splitlines()
+    return [shlex.split(line.strip().partition("   ")[0])[1:] for line in lines]
+
+
+def test_init_on_a_small_repo_ends_with_ui_review_and_help_policies(fresh: LocalHub, place: Path) -> None:  # noqa: ARG001 - the folder is the working directory
+    fill(fresh, ["ada-l", "bob99", "cyd"])
+    console = Console(fresh)
+    ended = console.run("init", MODEL)
+    assert ended.code == 0, ended.err
+    assert _next_commands(ended.out) == [["ui"], ["review", MODEL], ["help", "policies"]]
+    assert "mode: enforce" in console.run("help", "policies").out
+
+
+def test_init_on_a_busy_repo_ends_with_plan_explain_and_ui_about_somebody_who_waits(
+    fresh: LocalHub, place: Path
+) -> None:
+    fill(fresh, [f"user-{number}" for number in range(12)])
+    fill(fresh, [f"user-{number}" for number in range(8)], DATASET)
+    console = Console(fresh)
+    ended = console.run("init", "--desk", "desks/mine")
     assert ended.code == 0, ended.err
     assert (place / "desks" / "mine" / "hf-gate.yaml").exists()
-    assert "hf-gate apply plan.json" in ended.out
+    desk = ["--desk", str(place / "desks" / "mine")]
+    plan, explain, ui = _next_commands(ended.out)
+    assert (plan, explain[:-1], ui) == ([*desk, "plan"], [*desk, "explain"], [*desk, "ui"])
+    assert re.fullmatch(rf"user-\d+@{MODEL}", explain[-1])
+    assert console.run(*explain).code == 0
 
 
 @pytest.mark.parametrize(

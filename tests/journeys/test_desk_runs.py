@@ -86,7 +86,7 @@ def test_a_run_is_shown_with_what_became_of_each(console: Console) -> None:
     fill(console.hub, ["cem"], DATASET)
     console.run("sync")
     console.run("plan", "--out", "plan.json")
-    console.run("reject", f"cem@{DATASET}")
+    console.run("reject", f"cem@{DATASET}", "--no-reason")
     run = console.run("apply", "plan.json", "--yes", "--json").json["run"]
     assert f"cem at {DATASET}: not accepted, stale: " in console.run("runs", "show", run).out
 

@@ -32,6 +32,7 @@ class Entry(NamedTuple):
     home: str
     summary: str
     section: str = "Commands"
+    changes: bool = False  # something on the Hub, or what a run does: suggested for a near miss alone
 
 
 class Run:
@@ -239,21 +240,29 @@ class GateGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         command = self.get_command(ctx, args[0])
         if command is None:
-            near = self._below(ctx, args[0]) or difflib.get_close_matches(args[0], self.table, n=1, cutoff=0.5)
-            guess = f"Did you mean `{ctx.command_path} {near[0]}`?" if near else ""
+            near = self._below(ctx, args[0]) or self._similar(args[0])
+            guess = f"Did you mean `{ctx.command_path} {near}`?" if near else ""
             raise UsageError(
                 f"there is no command {args[0]!r}.", hint=f"{guess} `{ctx.command_path} --help` lists them.".strip()
             )
         return args[0], command, args[1:]
 
-    def _below(self, ctx: click.Context, name: str) -> list[str]:
+    def _similar(self, typed: str) -> str | None:
+        """The command that was probably meant; one that changes something only if a single letter differs."""
+        known = {**{name: name for name in self.table}, **self.aliases}
+        for name in difflib.get_close_matches(typed, known, n=5, cutoff=0.65):
+            if not self.table[known[name]].changes or is_one_edit_away(typed, name):
+                return known[name]
+        return None
+
+    def _below(self, ctx: click.Context, name: str) -> str | None:
         """The command of that name inside a group of this table, where its line of help lists it."""
         for group, entry in self.table.items():
             if f" {name}" in entry.summary.partition(":")[2].replace(",", " ").replace(".", " "):
                 found = self.get_command(ctx, group)
                 if isinstance(found, GateGroup) and name in found.table:
-                    return [f"{group} {name}"]
-        return []
+                    return f"{group} {name}"
+        return None
 
     def invoke(self, ctx: click.Context) -> object:
         if not ctx._protected_args and not ctx.args:  # noqa: SLF001 - click has no public word for "no command given"
@@ -275,6 +284,17 @@ class GateGroup(click.Group):
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - as above
         if self.epilog:
             formatter.write(f"\n{self.epilog}\n")
+
+
+def is_one_edit_away(one: str, other: str) -> bool:
+    """Whether one letter more, less, different or swapped with its neighbour makes the one of the other."""
+    start = next(
+        (at for at, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), min(len(one), len(other))
+    )
+    left, right = one[start:], other[start:]
+    is_replaced = left[1:] == right[1:]
+    is_swapped = left[:2] == right[1::-1] and left[2:] == right[2:]
+    return one != other and (is_replaced or left[1:] == right or left == right[1:] or is_swapped)
 
 
 def said_again(words: Sequence[str]) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -145,13 +146,31 @@ def _against_report(run: Run, reading: Reading, repo: Repo) -> list[str]:
 def _lines(
     folder: Path, reading: Reading, left_out: Sequence[Repo], differing: Sequence[str], repos: Sequence[Repo]
 ) -> Iterator[str]:
-    from ..usecases.adopt import next_steps  # noqa: PLC0415 - as above
-
     yield from reading.lines()
     for line in differing:
         yield f"  in doubt: {line}"
     if left_out:
         yield f"Left out, since this token may not read their requests: {', '.join(map(str, left_out))}."
     yield f"Wrote hf-gate.yaml, policies/starter.yaml and .gitignore in {folder} for {numbered(len(repos), 'repo')}."
-    yield "Nothing was changed on the Hub. To the first rule that decides by itself:"
-    yield from (f"  {step}" for step in next_steps(repos))
+    yield "Nothing was changed on the Hub. Next steps:"
+    yield from _next_steps(folder, reading, repos)
+
+
+def _next_steps(folder: Path, reading: Reading, repos: Sequence[Repo]) -> Iterator[str]:
+    """The commands to try next, in columns; they name the desk where it is not in the working directory."""
+    from ..usecases.adopt import next_steps  # noqa: PLC0415 - as above
+
+    pending = dict.fromkeys(repos, 0) | {done.repo: done.counts.get("pending", 0) for done, _ in reading.done}
+    steps = next_steps(pending, _longest_waiting(reading, pending) or "USER@REPO")
+    desk = "" if folder == Path.cwd() else f"--desk {shlex.quote(str(folder))} "
+    width = max(len(words) for words, _ in steps)
+    for words, purpose in steps:
+        yield f"  hf-gate {desk}{words:{width}}   {purpose}"
+
+
+def _longest_waiting(reading: Reading, pending: Mapping[Repo, int]) -> str | None:
+    """USER@REPO of the request that has waited longest in the repo with the most of them."""
+    repo = max(pending, key=lambda each: pending[each])
+    row = next(iter(reading.desk.store.walk(repo, "pending")), None)
+    name = row.request.username if row is not None and row.request is not None else None
+    return f"{name}@{repo}" if name else None

@@ -26,33 +26,40 @@ COMMANDS: dict[str, Entry] = {
     "status": Entry("status:status", "What waits, what was read when, what is stuck.", _READ),
     "ui": Entry("ui:ui", "The desk in the browser: the queue, by keys, with undo.", _DECIDE),
     "review": Entry("review:review", "Decide one request after the other, by single keys.", _DECIDE),
-    "accept": Entry("verbs:accept", "Let people in.", _DECIDE),
-    "reset": Entry("verbs:reset", "Send requests back: no access, and the person may ask again.", _DECIDE),
-    "reject": Entry("verbs:reject", "Refuse people: no access, and they cannot ask again.", _DECIDE),
-    "cancel": Entry("verbs:cancel", "Put requests back to pending; who was in loses access.", _DECIDE),
-    "grant": Entry("verbs:grant", "Let people in who have not asked.", _DECIDE),
-    "revoke": Entry("verbs:revoke", "End the access of people who are in.", _DECIDE),
+    "accept": Entry("verbs:accept", "Let people in (also: approve).", _DECIDE, changes=True),
+    "reset": Entry(
+        "verbs:reset", "Send requests back: no access, and the person may ask again.", _DECIDE, changes=True
+    ),
+    "reject": Entry(
+        "verbs:reject",
+        "Refuse people: no access, and they cannot ask again (also: deny, decline).",
+        _DECIDE,
+        changes=True,
+    ),
+    "cancel": Entry("verbs:cancel", "Put requests back to pending; who was in loses access.", _DECIDE, changes=True),
+    "grant": Entry("verbs:grant", "Let people in who have not asked.", _DECIDE, changes=True),
+    "revoke": Entry("verbs:revoke", "End the access of people who are in.", _DECIDE, changes=True),
     "init": Entry("init:init", "Make a desk: hf-gate.yaml, a starter policy, a store. Changes nothing.", _DESK),
     "sync": Entry("sync:sync", "Read requests from the Hub into the store.", _DESK),
     "audit": Entry("audit:audit", "The ledger: ls, show, verify, export, checkpoint.", _DESK),
     "store": Entry("store:store", "The store: check, export, backup, restore, remove.", _DESK),
     "policy": Entry("policy:policy", "Policies: check, test, lint, show, explain, new, promote.", _DESK),
     "plan": Entry("plan:plan", "What the policies would change, and why.", _DESK),
-    "apply": Entry("plan:apply", "Carry out a plan, once.", _DESK),
+    "apply": Entry("plan:apply", "Carry out a plan, once.", _DESK, changes=True),
     "runs": Entry("runs:runs", "What was carried out: ls, show, pause, resume, stop, retry.", _DESK),
-    "run": Entry("run:run_", "The loop: read, judge, act within the guards, end what is over.", _DESK),
+    "run": Entry("run:run_", "The loop: read, judge, act within the guards, end what is over.", _DESK, changes=True),
     "expire": Entry("run:expire", "Grants that end: ls.", _DESK),
     "undo": Entry("runs:undo", "The plan that turns a run back.", _DESK),
     "demo": Entry("demo:demo", "A local Hub with invented people, and the first decisions.", _TRY),
     "hub": Entry("serve:hub", "The local Hub alone: serve.", _TRY),
-    "ask": Entry("requester:ask", "Ask for access to a gated repo.", _ASK),
-    "withdraw": Entry("requester:withdraw", "Take back your own pending request.", _ASK),
+    "ask": Entry("requester:ask", "Ask for access to a gated repo.", _ASK, changes=True),
+    "withdraw": Entry("requester:withdraw", "Take back your own pending request.", _ASK, changes=True),
     "doctor": Entry("doctor:doctor", "Check token, Hub, repos and this machine.", _HELP),
     "config": Entry("meta:config", "Where files are: path.", _HELP),
     "completion": Entry("meta:completion", "Completion for bash, zsh or fish.", _HELP),
     "schema": Entry("meta:schema", "The JSON Schema of a document that --json prints.", _HELP),
     "help": Entry(
-        "meta:help_", "Topics: exit-codes, environment, formatting, targets, queries, token, options.", _HELP
+        "meta:help_", "Topics: exit-codes, environment, formatting, targets, queries, policies, token, options.", _HELP
     ),
     "version": Entry("meta:version", "The version of hf-gate.", _HELP),
 }
@@ -60,7 +67,7 @@ COMMANDS: dict[str, Entry] = {
 root = GateGroup(
     "hf-gate",
     COMMANDS,
-    aliases={"desk": "ui"},
+    aliases={"desk": "ui", "approve": "accept", "deny": "reject", "decline": "reject"},
     help="Access requests on gated Hugging Face repositories: list, decide and prove.\n\n"
     "A dataset is written datasets/ns/name; a bare ns/name is a model.",
     epilog="Start: `hf-gate demo` (no token), or `hf-gate ls datasets/you/your-data`.\n"

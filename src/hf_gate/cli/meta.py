@@ -149,6 +149,22 @@ in names, e-mail and answers. Quotes hold blanks and commas together. A term tha
 
 {keys}"""
 
+_POLICIES: Final = """\
+A policy decides by rules, for gates that many ask at. `hf-gate init` wrote one: policies/starter.yaml. It is in
+shadow mode: it says what it would do, and changes nothing. The way to a rule that decides:
+
+  hf-gate policy show REPO          what it says, in sentences
+  hf-gate plan                      what it would decide
+  hf-gate explain USER@REPO         why, for one request
+  edit policies/starter.yaml        then write `mode: enforce` instead of `mode: shadow`
+  hf-gate policy check              problems, and what each accept rule asks of an applicant
+  hf-gate plan --out plan.json      the changes, in a file
+  hf-gate apply plan.json           carries them out, once
+  hf-gate run --every 10m           the same, turn after turn, within your limits
+
+Examples to begin with: `hf-gate policy new NAME --like academic`. Nothing decides by itself until `apply` or `run` is called.
+"""
+
 _TARGETS: Final = """\
 REPO    ns/name (a model), datasets/ns/name, model:ns/name, dataset:ns/name, hf://..., or the Hub's URL; --type settles
         a bare ns/name
@@ -190,6 +206,7 @@ TOPICS: Final[Mapping[str, tuple[str, Callable[[], str]]]] = {
     "formatting": ("the formats of output", lambda: _FORMATTING),
     "targets": ("how repos and people are written", lambda: _TARGETS),
     "queries": ("how the store is asked for requests", _queries),
+    "policies": ("from the starter policy to rules that decide", lambda: _POLICIES),
     "token": ("which token is needed, and what it may do", _token),
     "options": ("options that every command understands", _options),
 }
@@ -209,7 +226,7 @@ def help_(run: Run, *, words: tuple[str, ...]) -> int:
         return 0
     from .main import root  # noqa: PLC0415 - the tree is complete by now
 
-    if words[0] not in root.table:
+    if words[0] not in {*root.table, *root.aliases}:
         raise UsageError(f"there is no topic or command {words[0]!r}.", hint=f"Topics: {', '.join(TOPICS)}.")
     with root.make_context("hf-gate", [*words, "--help"]) as ctx:
         root.invoke(ctx)

@@ -30,7 +30,7 @@ policy = GateGroup(
         "show": Entry("policy:policy_show", "The rules of a repo as numbered sentences."),
         "explain": Entry("explain:explain", "Why a request is decided as it is."),
         "new": Entry("policynew:policy_new", "A policy to begin with, from a shipped example."),
-        "promote": Entry("promote:policy_promote", "Let a version of a policy act unattended."),
+        "promote": Entry("promote:policy_promote", "Let a version of a policy act unattended.", changes=True),
     },
     help="Policies: write, check, test and read them. They lie in the folder of the desk.",
 )

@@ -33,9 +33,9 @@ runs = GateGroup(
     {
         "ls": Entry("runs:ls", "Runs, the newest first."),
         "show": Entry("runs:show", "One run with the outcome of each change."),
-        "pause": Entry("runs:pause", "Let a run end after the batch in flight; it can go on."),
-        "resume": Entry("runs:resume", "Go on with a run that was paused or interrupted."),
-        "stop": Entry("runs:stop", "End a run for good; the rest stays as it is."),
+        "pause": Entry("runs:pause", "Let a run end after the batch in flight; it can go on.", changes=True),
+        "resume": Entry("runs:resume", "Go on with a run that was paused or interrupted.", changes=True),
+        "stop": Entry("runs:stop", "End a run for good; the rest stays as it is.", changes=True),
         "retry": Entry("runs:retry", "Make a plan of what was refused or stayed open."),
     },
     help="Runs of plans and decisions: look, pause, go on, stop, try again.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final
 
 import click
@@ -10,7 +11,7 @@ import click
 from ..domain.ids import Repo
 from ..domain.outcomes import Kind
 from ..domain.requests import checked_reason
-from ..errors import Guarded, PersonNotFound, RequestNotFound, UsageError
+from ..errors import Guarded, PersonNotFound, ReasonTooLong, RequestNotFound, UsageError
 from .brakes import check_brakes
 from .carrying import Result, carry_out
 from .everywhere import spread
@@ -47,7 +48,7 @@ def _reason(function: Callable[..., object]) -> Callable[..., object]:
     for option in reversed((
         click.option("--reason", metavar="TEXT", help="Shown to the person; at most 200 characters."),
         click.option("--reason-template", metavar="NAME", help="A text of the desk's `templates:`; NAME:de for one language."),
-        click.option("--no-reason", is_flag=True, help="Tell no reason, on purpose."),
+        click.option("--no-reason", is_flag=True, help="Send no reason, on purpose."),
     )):  # fmt: skip
         function = option(function)
     return function
@@ -65,7 +66,7 @@ def _verb(name: str, about: str, *more: Callable[..., Callable[..., object]], ex
 
 accept = _verb(
     "accept",
-    "Let people in: they may download at once.",
+    "Let people in: they may download at once. `approve` is the same command.",
     _UNTIL,
     examples=(
         "hf-gate accept ada-l@datasets/acme/eeg",
@@ -77,7 +78,7 @@ accept = _verb(
 )
 reject = _verb(
     "reject",
-    "Refuse people: no files, and they cannot ask again. `reset` leaves them a way back.",
+    "Refuse people: no files, and they cannot ask again. `reset` leaves them a way back. `deny` and `decline` are the same command.",
     _reason,
     examples=(
         "hf-gate reject bob99@acme/med-7b --reason 'The licence does not allow resale.'",
@@ -90,7 +91,7 @@ reset = _verb(
     _reason,
     examples=(
         "hf-gate reset ada-l@datasets/acme/eeg --reason 'Please say what you will study, and ask again.'",
-        "hf-gate reset --repo datasets/acme/eeg 6925b8e04c1f2a3b4c5d6e7f",
+        "hf-gate reset --repo datasets/acme/eeg 6925b8e04c1f2a3b4c5d6e7f --no-reason",
     ),
 )
 cancel = _verb(
@@ -110,7 +111,7 @@ revoke = _verb(
     click.option("--how", type=click.Choice(["reset", "reject", "cancel"]), default="reset", show_default=True, help="What they may do afterwards."),
     _reason,
     examples=(
-        "hf-gate revoke ada-l@datasets/acme/eeg",
+        "hf-gate revoke ada-l@datasets/acme/eeg --reason 'The project has ended.'",
         "hf-gate revoke bob99@acme/med-7b --how reject --reason 'The agreement was broken.'",
     ),
 )  # fmt: skip
@@ -133,11 +134,9 @@ def _decide(run: Run, verb: str, given: dict[str, object]) -> int:
     if wish.dry_run:
         print_dry_run(run, wish)
         return 0
-    check_brakes(run, wish)
     if wish.effect in {"reject", "reset"} and not (wish.has_reason or given["no_reason"]):
-        run.out.warn(
-            "no reason goes along, so nobody is told why. --reason TEXT tells it; --no-reason is silent on purpose."
-        )
+        wish = replace(wish, reason=_ask_reason(run, wish))
+    check_brakes(run, wish)
     result = carry_out(run, wish)
     unwritten = run.out.written(lambda: print_result(run, wish, result), is_changed=result.is_changed)
     _advise(run, wish, result)
@@ -165,6 +164,22 @@ def _wish(run: Run, verb: str, given: dict[str, object]) -> Wish:
         max_changes=given["max_changes"],  # type: ignore[arg-type]
         from_stdin="-" in words or file == "-",
     )
+
+
+def _ask_reason(run: Run, wish: Wish) -> str | None:
+    """The reason that somebody types now; None when they leave it empty. UsageError when nobody can be asked."""
+    if not run.may_ask or wish.yes or wish.from_stdin:
+        raise UsageError(
+            f"{wish.verb} needs a reason, and nothing was sent.",
+            hint="--reason TEXT is shown to the person; --no-reason sends none, on purpose.",
+        )
+    who = "the person" if len(wish.aims) == 1 else f"all {len(wish.aims)} people"
+    while True:
+        text: str = click.prompt(f"Reason, shown to {who} (Enter: none)", default="", show_default=False, err=True)
+        try:
+            return checked_reason(text.strip() or None)
+        except ReasonTooLong as problem:
+            run.out.say(str(problem))
 
 
 def _template(run: Run, given: dict[str, object], aims: Sequence[Aim]) -> Template | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from ..domain.forms import GateForm
 from ..domain.ids import Repo, RepoType
 from ..domain.roles import Role
 
+_MANY: Final = 20  # pending requests from which policies are worth writing
 GITIGNORE: Final = ("desk.db*", "plans/", "exports/", "plan*.json")
 """Never into version control: people's names and answers."""
 
@@ -127,19 +128,23 @@ def report_differs(counted: dict[str, int], counts: dict[str, int]) -> list[str]
     ]
 
 
-def next_steps(repos: Sequence[Repo]) -> tuple[str, ...]:
-    """The way from here to the first enforced rule, a command a line."""
-    first = repos[0] if repos else "REPO"
+def next_steps(pending: Mapping[Repo, int], waiting: str) -> tuple[tuple[str, str], ...]:
+    """Three commands after `init`, each with its purpose: decide a short queue by hand, a long one by policies.
+
+    `pending`: how many wait in each repo; `waiting`: somebody who waits, as USER@REPO.
+    """
+    ui = ("ui", "decide in the browser")
+    if sum(pending.values()) < _MANY:
+        longest = max(pending, key=lambda repo: pending[repo])
+        return (
+            ui,
+            (f"review {longest}", "decide in the terminal, by single keys"),
+            ("help policies", "let rules decide"),
+        )
     return (
-        f"hf-gate ls {first}",
-        f"hf-gate policy show {first}",
-        "hf-gate policy check",
-        "hf-gate plan",
-        "hf-gate explain USER@REPO",
-        "edit policies/starter.yaml: mode: enforce",
-        "hf-gate policy check",
-        "hf-gate plan --out plan.json",
-        "hf-gate apply plan.json",
+        ("plan", "what the starter policy would decide"),
+        (f"explain {waiting}", "why, for one of them"),
+        ui,
     )
 
 
