@@ -22,6 +22,8 @@ def command_line() -> str:
 def _group(group: GateGroup, path: str) -> Iterator[str]:
     ctx = click.Context(group, info_name=path)
     for name, entry in group.table.items():
+        if entry.hidden:
+            continue
         command = group.get_command(ctx, name)
         if isinstance(command, GateGroup):
             yield from _group(command, f"{path} {name}")

@@ -141,8 +141,8 @@ _FORM = "extra_gated_fields:\n  Name: text\n"
         ("```yaml\n---\n" + _FORM + "---\n```\n", [(2, 1, "front_matter_in_fence")]),
         ("---\n```yaml\n" + _FORM + "```\n---\n", [(2, 1, "front_matter_in_fence")]),
         ("# Title\n\n" + _FORM, [(3, 1, "front_matter_missing")]),
-        ("# Title\n", [(1, 1, "front_matter_missing")]),
-        ("", [(1, 1, "front_matter_missing")]),
+        ("# Title\n", [(1, 1, "front_matter_absent")]),
+        ("", [(1, 1, "front_matter_absent")]),
         ("\n---\n" + _FORM, [(2, 1, "front_matter_open")]),
         ("---\nlicense: mit\n---\nextra_gated_heading: x\nextra_gated_prompt: y\n---\n", [(3, 1, "front_matter_closed_early")]),
         ("---\nlicense: mit\n---\ntags:\n- a\n---\n# T\n", [(3, 1, "front_matter_closed_early")]),
@@ -302,7 +302,7 @@ def test_an_unknown_type_is_carried_with_the_cards_word() -> None:
         ("Checkbox", False),
     ]
     assert {code for *_, code in told(form)} == {"unknown_type"}
-    assert "checkbox, in small letters" in form.problems[-1].message
+    assert "checkbox, in small letters" in form.problems[-1].fix
 
 
 @pytest.mark.parametrize("spec", ["", "~", "[text]", "{options: [a, b]}"])

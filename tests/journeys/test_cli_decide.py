@@ -354,4 +354,4 @@ def test_what_a_form_also_asks_stands_in_lines_of_their_own_however_long_a_label
     assert len(ended.error) < 100
     assert all(len(line) <= 72 for line in ended.err.splitlines() if line.startswith("  "))
     assert "  I agree to this and that to this" in ended.err
-    assert f"hf-gate repos form {MODEL}" in ended.hint
+    assert f"hf-gate form check {MODEL}" in ended.hint

@@ -22,7 +22,7 @@ DOCUMENTS = [
     ("ls", ["ls", "--status", "reset"]),
     ("repos-ls", ["repos", "ls"]),
     ("repos-show", ["repos", "show", MODEL]),
-    ("repos-form", ["repos", "form", DATASET]),
+    ("form-check", ["form", "check", DATASET]),
     ("repos-report", ["repos", "report", MODEL]),
     ("doctor", ["doctor", MODEL, "lumen-labs/nothing-here"]),
     ("version", ["version"]),

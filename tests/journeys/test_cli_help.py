@@ -22,6 +22,8 @@ from tests.journeys.console import PROGRAM
 
 def _commands(group: GateGroup, path: str = "hf-gate") -> Iterator[tuple[str, str, click.Command]]:
     for name, entry in group.table.items():
+        if entry.hidden:
+            continue
         command = group.get_command(click.Context(group), name)
         assert command is not None
         yield f"{path} {name}", entry.summary, command
@@ -120,8 +122,8 @@ def test_completion_is_printed_for_each_shell(shell: str) -> None:
 def test_completion_knows_commands_and_options_and_needs_no_hub() -> None:
     shown = _run(_HF_GATE_COMPLETE="bash_complete", COMP_WORDS="hf-gate re", COMP_CWORD="1").stdout
     assert {line.partition(",")[2] for line in shown.splitlines()} == {"repos", "review", "reset", "reject", "revoke"}
-    shown = _run(_HF_GATE_COMPLETE="bash_complete", COMP_WORDS="hf-gate repos f", COMP_CWORD="2").stdout
-    assert shown.splitlines() == ["plain,form"]
+    shown = _run(_HF_GATE_COMPLETE="bash_complete", COMP_WORDS="hf-gate repos rep", COMP_CWORD="2").stdout
+    assert shown.splitlines() == ["plain,report"]
     shown = _run(_HF_GATE_COMPLETE="bash_complete", COMP_WORDS="hf-gate ls --allow", COMP_CWORD="2").stdout
     assert shown.splitlines() == ["plain,--allow-incomplete"]
 

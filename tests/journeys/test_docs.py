@@ -29,7 +29,7 @@ from tests.house.tree import ROOT
 from tests.journeys.pages import LANGUAGES, PAGES, Block, Step, alike, blocks, mismatch, steps
 
 _PATIENCE = 240.0  # seconds: nothing here takes long, so whatever does hangs
-_START = 60.0  # seconds until a program that goes on running must have said what the page shows
+_START = 180.0  # seconds until a program that goes on running must have said what the page shows
 _SERVES = re.compile(r"hf-gate (hub serve\b|demo\b(?!.*--script))")  # runs until the page ends
 _READERS_TOOLS = ("bash", "jq", "curl")  # what a page may ask of its reader beside hf-gate
 _BASH = shutil.which("bash") or "bash"
@@ -224,6 +224,7 @@ class Reader:
         printed: list[str] = []
         while (why := mismatch(step.shown, printed)) and (line := program.stdout.readline()):
             printed.append(line.rstrip("\n"))
+        watchdog.cancel()  # it has started: it may run as long as the page takes
         assert not why, f"{block.place}: `{step.command}`\n{why}\n\nall of it:\n" + "\n".join(printed)
         if (shown := _LOCAL.search("\n".join(step.shown))) and (real := _LOCAL.search("\n".join(printed))):
             self._served = shown[0], real[0]

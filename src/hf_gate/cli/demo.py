@@ -225,7 +225,7 @@ def _invite(story: Story, link: str, repo: Repo) -> None:
         ("ls", "all that waits, in every repo"),
         (f"review {repo}", "one after the other, by single keys"),
         (f"ls {repo} --format csv", "for a spreadsheet; no cell is a formula"),
-        (f"repos form {repo}", "what the gate asks"),
+        (f"form check {repo}", "what the gate asks"),
         (f"policy show {repo}", "the policy of the desk in sentences"),
         ("plan", "what it would do next"),
         ("runs ls", "what was done, and how to take it back"),

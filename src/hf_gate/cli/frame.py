@@ -32,6 +32,7 @@ class Entry(NamedTuple):
     home: str
     summary: str
     section: str = "Commands"
+    hidden: bool = False  # from help and suggestions: an older name
     changes: bool = False  # something on the Hub, or what a run does: suggested for a near miss alone
 
 
@@ -225,7 +226,7 @@ class GateGroup(click.Group):
         return [*super().get_params(ctx), *COMMON]
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        return list(self.table)
+        return [name for name, entry in self.table.items() if not entry.hidden]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
         entry = self.table.get(self.aliases.get(cmd_name, cmd_name))
@@ -240,16 +241,16 @@ class GateGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         command = self.get_command(ctx, args[0])
         if command is None:
-            near = self._below(ctx, args[0]) or self._similar(args[0])
+            near = self._below(ctx, args[0]) or self._similar(ctx, args[0])
             guess = f"Did you mean `{ctx.command_path} {near}`?" if near else ""
             raise UsageError(
                 f"there is no command {args[0]!r}.", hint=f"{guess} `{ctx.command_path} --help` lists them.".strip()
             )
         return args[0], command, args[1:]
 
-    def _similar(self, typed: str) -> str | None:
+    def _similar(self, ctx: click.Context, typed: str) -> str | None:
         """The command that was probably meant; one that changes something only if a single letter differs."""
-        known = {**{name: name for name in self.table}, **self.aliases}
+        known = {**{name: name for name in self.list_commands(ctx)}, **self.aliases}
         for name in difflib.get_close_matches(typed, known, n=5, cutoff=0.65):
             if not self.table[known[name]].changes or is_one_edit_away(typed, name):
                 return known[name]
@@ -270,9 +271,10 @@ class GateGroup(click.Group):
             return 0
         return super().invoke(ctx)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - as above
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         sections: dict[str, list[tuple[str, str]]] = {}
-        for name, entry in self.table.items():
+        for name in self.list_commands(ctx):
+            entry = self.table[name]
             sections.setdefault(entry.section, []).append((name, entry.summary))
         for title, rows in sections.items():
             with formatter.section(title):

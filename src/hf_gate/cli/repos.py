@@ -1,20 +1,18 @@
-"""repos ls, show, form and report: which repos are gated, how, what they ask, and the Hub's own report."""
+"""repos ls, show and report: which repos are gated, how, and the Hub's own report."""
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
-from ..domain.forms import GateForm, form_json, parse_gate_form
+from ..domain.forms import GateForm
 from ..domain.ids import Repo
-from ..errors import HfGateError, NotAllowed, UsageError
+from ..errors import HfGateError, NotAllowed
 from .frame import Entry, GateGroup, Run, command, repo_type_option
-from .output import Column, Row, paragraphs
+from .output import Column, Row
 from .table import spelt
 from .targets import named_repo
 
@@ -39,10 +37,10 @@ repos = GateGroup(
     {
         "ls": Entry("repos:repos_ls", "Gated repos of people or organisations."),
         "show": Entry("repos:repos_show", "How one repo is gated, and how many are on each list."),
-        "form": Entry("repos:repos_form", "The gate form: fields, roles, problems."),
+        "form": Entry("form:form_check", "", hidden=True),
         "report": Entry("repos:repos_report", "The Hub's own report of all requests."),
     },
-    help="Gated repos: which there are, how they are gated, what they ask.",
+    help="Gated repos: which there are, how they are gated.",
 )
 
 
@@ -121,55 +119,6 @@ def _about(gate: Gate, form: GateForm | None, counts: dict[str, int] | None) -> 
         yield "  form      asks nothing"
     else:
         yield "  form      " + "; ".join(field.label for field in form.fields)
-
-
-@command(
-    "form",
-    examples=("hf-gate repos form datasets/acme/eeg", "hf-gate repos form --card README.md --json"),
-)
-@click.argument("repo", metavar="REPO", required=False)
-@click.option("--card", metavar="FILE", help="A README on this machine instead of one on the Hub; - is stdin.")
-@repo_type_option
-def repos_form(run: Run, *, repo: str | None, card: str | None, repo_type: str | None) -> int:
-    """Show what a gate form asks, the role of each field, and what is wrong with its YAML, by line and column."""
-    if (repo is None) == (card is None):
-        raise UsageError("give a REPO or --card FILE, exactly one.")
-    form = _card_form(card) if card is not None else _hub_form(run, named_repo(repo or "", repo_type))
-    doc = {"schema_version": 1, **form_json(form)}
-    run.out.document(doc, lambda: _form_lines(form), quiet=[field.label for field in form.fields])
-    return 0
-
-
-def _hub_form(run: Run, repo: Repo) -> GateForm:
-    run.announce()
-    return run.hub.gate_form(repo)
-
-
-def _card_form(card: str) -> GateForm:
-    try:
-        raw = sys.stdin.buffer.read() if card == "-" else Path(card).read_bytes()
-    except OSError as problem:
-        raise UsageError(f"{card} cannot be read: {problem.strerror}.") from None
-    return parse_gate_form(raw.decode("utf-8-sig", "replace"))
-
-
-def _form_lines(form: GateForm) -> Iterator[str]:
-    for name in ("heading", "prompt", "description", "button"):
-        text = getattr(form, name)
-        if text:
-            yield f"{name}:"
-            yield from (f"    {line}" for line in paragraphs(text))
-    if not form.fields:
-        yield "The form asks nothing."
-    for field in form.fields:
-        options = f": {', '.join(option.label for option in field.options)}" if field.options else ""
-        unknown = "" if field.known else "  (the Hub knows no such type)"
-        yield f"  {field.label}"
-        yield f"      {field.type}{options}; taken for {field.role.value}{unknown}"
-    for problem in form.problems:
-        yield f"{problem.line}:{problem.column}: {problem.message}"
-    if form.fingerprint:
-        yield f"fingerprint {form.fingerprint}"
 
 
 @command(

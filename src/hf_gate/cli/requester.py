@@ -91,7 +91,7 @@ def _tell(run: Run, repo: Repo, status: str, *, is_changed: bool) -> int:
 def _pair(text: str) -> tuple[str, str]:
     label, equals, answer = text.partition("=")
     if not equals:
-        raise UsageError(f"{text!r} is no LABEL=TEXT.", hint="`hf-gate repos form REPO` shows the labels.")
+        raise UsageError(f"{text!r} is no LABEL=TEXT.", hint="`hf-gate form check REPO` shows the labels.")
     return fold(label), answer
 
 
@@ -129,7 +129,7 @@ def _complete(run: Run, repo: Repo, answers: dict[str, str], *, leave_out: bool)
             run.out.say(f"  {clip(field.label, _LABEL)}")
         raise UsageError(
             f"the form also asks for the {numbered(len(missing), 'answer')} above; nothing was sent.",
-            hint=f"Add -a 'LABEL=TEXT' for each, or --yes to leave them out. `hf-gate repos form {repo}` shows labels whole.",
+            hint=f"Add -a 'LABEL=TEXT' for each, or --yes to leave them out. `hf-gate form check {repo}` shows labels whole.",
         )
     return {**answers, **_asked(run, form, missing)}
 

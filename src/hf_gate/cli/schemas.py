@@ -218,7 +218,12 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         fields=_maybe(_array(_TEXT)),
         fingerprint=_MAYBE,
     ),
-    "repos-form": _document(
+    "form-check": _document(
+        repo=_MAYBE,
+        repo_type=_maybe(_REPO_TYPE),
+        gated=_maybe(_GATED),
+        errors=_COUNT,
+        warnings=_COUNT,
         fields=_array(_FIELD),
         prompt=_MAYBE,
         heading=_MAYBE,
@@ -227,7 +232,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         eu_disallowed=_MAYBE_BOOL,
         fingerprint=_MAYBE,
         prompt_fingerprint=_MAYBE,
-        problems=_array(_object(line=_COUNT, column=_COUNT, code=_TEXT, message=_TEXT)),
+        problems=_array(_object(line=_COUNT, column=_COUNT, code=_TEXT, severity=_TEXT, message=_TEXT, fix=_TEXT)),
     ),
     "repos-report": _array(
         _object(
@@ -367,6 +372,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
 ALIASES: Final[Mapping[str, str]] = {
     **dict.fromkeys(("accept", "reject", "reset", "cancel", "grant", "revoke", "review"), "verbs"),
     "withdraw": "ask",
+    "repos-form": "form-check",
 }
 
 

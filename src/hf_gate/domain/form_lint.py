@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from .yamltext import Mapping, Node, Problem, Scalar
 from .yamltext import Sequence as List
@@ -27,6 +28,19 @@ _PROMISE = re.compile(
 )
 
 
+WARNINGS: Final = frozenset({
+    "front_matter_absent", "bom", "delimiter_blanks", "gated_in_card", "gated_false_in_card", "field_named_like_key",
+    "unknown_field_key", "undocumented_key", "keys_sorted", "options_unused", "single_option", "option_promises_field",
+    "yaml_second_document",
+})  # fmt: skip
+"""Codes of what works and is hardly meant. Every other problem is an error: a question, a choice or a text is lost."""
+
+
+def is_error(problem: Problem) -> bool:
+    """Whether a question, a choice or a text of the form is lost."""
+    return problem.code not in WARNINGS
+
+
 def about_card(root: Mapping, card: str) -> Iterator[Problem]:
     """Gate keys that do nothing where they stand, and placeholders that nobody filled in."""
     has_gate = False
@@ -43,29 +57,52 @@ def about_card(root: Mapping, card: str) -> Iterator[Problem]:
     for key, value in root.pairs:
         if has_gate and isinstance(key, Scalar) and key.text == "gated":
             off = isinstance(value, Scalar) and value.text.lower() in ("false", "no")
-            words = "`gated` in the card sets nothing: the repo's settings do, and only there is it true or false."
-            leftover = "The card says the repo is not gated: its gate keys may be left over and do nothing then."
-            yield _at(key, "gated_false_in_card" if off else "gated_in_card", leftover if off else words)
+            if off:
+                words = "The card says that the repo is not gated, and yet it has gate keys."
+                yield _at(
+                    key,
+                    "gated_false_in_card",
+                    words,
+                    "Remove the gate keys, or this line; only the repo's settings count.",
+                )
+            else:
+                words = "`gated` in the card sets nothing."
+                yield _at(key, "gated_in_card", words, "Remove this line; gate the repo in its settings.")
 
 
 def about_field(key: Scalar, spec: Node, kind: str, options: Sequence[tuple[str, str]]) -> Iterator[Problem]:
     """What is odd about one field that was read."""
     if key.text in GATE_KEYS:
         yield _at(
-            key, "field_named_like_key", f"A field is named {key.text}: if no label was meant, move it out of here."
+            key, "field_named_like_key", f"A field is named {key.text}.", "If no label was meant, move it out of here."
         )
         yield from _nested(spec, key.text)
     if _PLACEHOLDER.search(key.text) or (isinstance(spec, Scalar) and _PLACEHOLDER.search(spec.text)):
-        yield _at(key, "placeholder", "This is a template's placeholder: write the real text.")
+        yield _at(key, "placeholder", "This is a template's placeholder.", "Write the real text.")
     if kind == "select" and len(options) == 1:
-        yield _at(key, "single_option", "A select with one choice asks nothing: add a choice, or use a checkbox.")
+        yield _at(key, "single_option", "A select with one choice asks nothing.", "Add a choice, or use a checkbox.")
     values = [value for _, value in options]
     if len(set(values)) < len(values):
-        yield _at(key, "duplicate_option", "Two choices have the same value: their answers cannot be told apart.")
+        yield _at(
+            key,
+            "duplicate_option",
+            "Two choices have the same value, so their answers cannot be told apart.",
+            "Give each choice a value of its own.",
+        )
     if any(_PROMISE.search(label) for label, _ in options):
-        yield _at(key, "option_promises_field", "A choice asks to explain elsewhere: see that a field for it exists.")
+        yield _at(
+            key,
+            "option_promises_field",
+            "A choice asks to explain elsewhere.",
+            "See that there is a text field for it.",
+        )
     if options and kind and kind != "select":
-        yield _at(key, "options_unused", f"Only a select has options, this is a {kind}.")
+        yield _at(
+            key,
+            "options_unused",
+            f"Only a select has options, this is a {kind}.",
+            "Write `type: select`, or remove the options.",
+        )
 
 
 def about_order(fields: Mapping) -> Iterator[Problem]:
@@ -79,15 +116,18 @@ def about_order(fields: Mapping) -> Iterator[Problem]:
     before = any("options" in keys and "type" in keys and keys.index("options") < keys.index("type") for keys in specs)
     if len(labels) > 2 and before and labels == sorted(labels):
         yield _at(
-            fields, "keys_sorted", "The fields stand in alphabetical order, sorted by a tool: restore the form's own."
+            fields,
+            "keys_sorted",
+            "The fields stand in alphabetical order, sorted by a tool.",
+            "Put them in the order in which people should answer.",
         )
 
 
 def _stray_key(key: Scalar) -> Problem:
     if key.text in _MODELSCOPE:
-        words = "This is ModelScope's dialect, the Hub does not read it: use extra_gated_prompt and extra_gated_fields."
-        return _at(key, "modelscope_dialect", words)
-    return _at(key, "unknown_gate_key", f"The Hub knows no such key: its gate keys are {', '.join(GATE_KEYS)}.")
+        words = "This is ModelScope's dialect, the Hub does not read it."
+        return _at(key, "modelscope_dialect", words, "Use extra_gated_prompt and extra_gated_fields.")
+    return _at(key, "unknown_gate_key", "The Hub knows no such key.", f"Use one of {', '.join(GATE_KEYS)}.")
 
 
 def _nested(node: Node, parent: str) -> Iterator[Problem]:
@@ -100,8 +140,8 @@ def _nested(node: Node, parent: str) -> Iterator[Problem]:
     for key, value in node.pairs:
         name = key.text if isinstance(key, Scalar) else ""
         if _GATE_LIKE.match(name):
-            words = "This key is nested below another one, so it does nothing: move it to the first column."
-            yield _at(key, "nested_key", words)
+            words = f"{name} is nested below another key, so it does nothing."
+            yield _at(key, "nested_key", words, "Move it to the first column.")
         yield from _nested(value, parent)
 
 
@@ -116,8 +156,8 @@ def _placeholders(value: Node, card: str, key: Scalar) -> Iterator[Problem]:
         if match[0] in text:
             line, column = number, text.index(match[0]) + 1
             break
-    yield Problem(line, column, "placeholder", "This is a template's placeholder: write the real text.")
+    yield Problem(line, column, "placeholder", "This is a template's placeholder.", "Write the real text.")
 
 
-def _at(node: Node, code: str, message: str) -> Problem:
-    return Problem(node.line, node.column, code, message)
+def _at(node: Node, code: str, message: str, fix: str) -> Problem:
+    return Problem(node.line, node.column, code, message, fix)

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from .form_lint import about_card, about_field, about_order
+from .form_lint import about_card, about_field, about_order, is_error
 from .frontmatter import front_matter
 from .roles import Role, role_of
 from .yamltext import Mapping, Node, Parsed, Problem, Scalar, parse
@@ -18,7 +18,22 @@ KNOWN_TYPES = ("text", "checkbox", "select", "country", "date_picker", "ip_locat
 
 _TYPES = f"one of {', '.join(KNOWN_TYPES)}"
 _SPEC_KEYS = ("type", "options", "required", "optional", "label", "description")
-_UNDOCUMENTED = ("required", "optional", "label", "description")
+_IN_THE_BROWSER = "In the browser every question must be answered."
+_UNDOCUMENTED = {
+    "required": (
+        f"`required` is not documented. {_IN_THE_BROWSER}",
+        "Remove it; say in the label what may stay empty.",
+    ),
+    "optional": (
+        f"`optional` is not documented. {_IN_THE_BROWSER}",
+        "Remove it; say in the label what may stay empty.",
+    ),
+    "label": ("`label` is not documented. People see the field's key.", "Write what people should see as the key."),
+    "description": (
+        "`description` of a field is not documented.",
+        "Put it into the field's key, or into extra_gated_description.",
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +90,8 @@ def parse_gate_form(card_text: str) -> GateForm:
     problems += _mended(parsed, block.text, block.first_line)
     if not isinstance(parsed.root, Mapping):
         if parsed.root is not None and not _is_null(parsed.root):
-            problems.append(_problem(parsed.root, "front_matter_no_map", "The front matter is no `key: value` list."))
+            words = "The front matter is no list of `key: value` lines."
+            problems.append(_problem(parsed.root, "front_matter_no_map", words, "Write each key on a line of its own."))
         return GateForm(problems=_in_order(problems))
     gate = _Gate(parsed.root, problems)
     form = gate.form()
@@ -95,7 +111,7 @@ def fold(text: str) -> str:
 
 
 def form_json(form: GateForm) -> dict[str, object]:
-    """The object that `repos form --json` prints, without its schema version."""
+    """The object that `form check --json` prints of a form."""
     return {
         "fields": [
             {
@@ -116,7 +132,14 @@ def form_json(form: GateForm) -> dict[str, object]:
         "fingerprint": form.fingerprint,
         "prompt_fingerprint": form.prompt_fingerprint,
         "problems": [
-            {"line": each.line, "column": each.column, "code": each.code, "message": each.message}
+            {
+                "line": each.line,
+                "column": each.column,
+                "code": each.code,
+                "severity": "error" if is_error(each) else "warning",
+                "message": each.message,
+                "fix": each.fix,
+            }
             for each in form.problems
         ],
     }
@@ -167,8 +190,8 @@ class _Gate:
             written_as=self.written_as,
         )
 
-    def _say(self, node: Node, code: str, message: str) -> None:
-        self.problems.append(_problem(node, code, message))
+    def _say(self, node: Node, code: str, message: str, fix: str) -> None:
+        self.problems.append(_problem(node, code, message, fix))
 
     def _entry(self, name: str) -> tuple[Node, Node] | None:
         """A top-level key with its value; None when it is absent, and when it is there twice: then nobody knows."""
@@ -184,7 +207,7 @@ class _Gate:
         if node is None:
             return None
         if not isinstance(node, Scalar):
-            self._say(node, "not_text", f"{name} must be text: put it in quotes, or after `|`.")
+            self._say(node, "not_text", f"{name} must be text.", "Put it in quotes, or after `|`.")
             return None
         return node.text
 
@@ -194,7 +217,12 @@ class _Gate:
             return None
         truth = _truth(node)
         if truth is None:
-            self._say(node, "not_a_bool", f"{name} must be true or false: in YAML 1.2 yes and no are mere text.")
+            self._say(
+                node,
+                "not_a_bool",
+                f"{name} must be true or false.",
+                "Write true or false; yes and no are text in YAML 1.2.",
+            )
         return truth
 
     def _fields(self, entry: tuple[Node, Node] | None) -> Iterator[Field]:
@@ -203,7 +231,10 @@ class _Gate:
         key, node = entry
         if _is_null(node) or (isinstance(node, Mapping | List) and not _children(node)):
             self._say(
-                key, "fields_empty", "extra_gated_fields holds no field: write `Label: type` lines, or remove it."
+                key,
+                "fields_empty",
+                "extra_gated_fields holds no field.",
+                "Write `Label: type` lines below it, or remove it.",
             )
         elif isinstance(node, Mapping):
             self.written_as = "mapping"
@@ -213,16 +244,19 @@ class _Gate:
             for item in node.items:
                 yield from self._item(item)
         else:
-            words = "extra_gated_fields must hold `Label: type` lines; a label with ` #` in it needs quotes."
-            self._say(node, "fields_no_map", words)
+            words, fix = (
+                "extra_gated_fields holds text, no fields.",
+                "Write `Label: type` lines; a label with ` #` in it needs quotes.",
+            )
+            self._say(node, "fields_no_map", words, fix)
 
     def _item(self, item: Node) -> Iterator[Field]:
         if not isinstance(item, Mapping):
-            self._say(item, "list_item", "This item names no type: write `- Label: type`.")
+            self._say(item, "list_item", "This item names no type.", "Write `- Label: type`.")
             return
         keys = {key.text for key, _ in item.pairs if isinstance(key, Scalar)}
         if "type" in keys and keys & {"name", "label"}:
-            self._say(item, "list_item", "The Hub knows no `name`/`type` items: write `- Label: type`.")
+            self._say(item, "list_item", "The Hub knows no items with `name` and `type`.", "Write `- Label: type`.")
         yield from self._pairs(item)
 
     def _pairs(self, node: Mapping) -> Iterator[Field]:
@@ -230,12 +264,12 @@ class _Gate:
         for key, spec in node.pairs:
             if not isinstance(key, Scalar):
                 code = "placeholder" if isinstance(key, Mapping) else "label_no_text"
-                self._say(key, code, "This label is no text: fill in the template, or put the label in quotes.")
+                self._say(key, code, "This label is no text.", "Fill in the template, or put the label in quotes.")
                 continue
             label = fold(key.text)
             self._label(label, key)
             if not label:
-                self._say(key, "label_empty", "A field without a label: write what is asked for.")
+                self._say(key, "label_empty", "This field has no label.", "Write what is asked for.")
             item = self._field(label, key, spec)
             self.problems += about_field(key, spec, item.type, [(each.label, each.value) for each in item.options])
             yield item
@@ -244,17 +278,17 @@ class _Gate:
         first = self.labels.setdefault(label, key)
         told = any((each.line, each.column) == (key.line, key.column) for each in self.problems)
         if first is not key and not told:  # the same text twice in one mapping is a duplicate_key already
-            words = f"The same label as on line {first.line}: answers to the two cannot be told apart."
-            self._say(key, "duplicate_label", words)
+            words = f"The same label stands on line {first.line}, so answers to the two cannot be told apart."
+            self._say(key, "duplicate_label", words, "Give each field a label of its own.")
 
     def _field(self, label: str, key: Scalar, spec: Node) -> Field:
         kind, options, required = self._spec(key, spec)
         known = kind in KNOWN_TYPES
         if not kind:
-            self._say(key, "type_missing", f"This field has no type: write `Label: type` with {_TYPES}.")
+            self._say(key, "type_missing", "This field has no type.", f"Write `Label: type` with {_TYPES}.")
         elif not known:
             guess = f"{kind.lower()}, in small letters" if kind.lower() in KNOWN_TYPES else _TYPES
-            self._say(spec, "unknown_type", f"The Hub has no such type: write {guess}.")
+            self._say(spec, "unknown_type", f"The Hub has no type {kind[:60]!r}.", f"Write {guess}.")
         return Field(label, kind, role_of(label, kind.lower()), options, required, known)
 
     def _spec(self, field_key: Scalar, spec: Node) -> tuple[str, tuple[Option, ...], bool | None]:
@@ -272,8 +306,7 @@ class _Gate:
             else:
                 self._stray(key, value)
             if name in _UNDOCUMENTED:
-                words = f"`{name}` is not documented: in the browser every field is required, and the key is the label."
-                self._say(key, "undocumented_key", words)
+                self._say(key, "undocumented_key", *_UNDOCUMENTED[name])
         node = found.get("type")
         kind = fold(node.text) if isinstance(node, Scalar) and not _is_null(node) else ""
         if "options" not in found:
@@ -283,25 +316,41 @@ class _Gate:
     def _stray(self, key: Node, value: Node) -> None:
         inner = _type_of(value)
         if inner in KNOWN_TYPES:
-            words = "This looks like a field of its own that slipped into the one above: move it to that one's column."
-            self._say(key, "field_misindented", words)
+            name = fold(key.text)[:60] if isinstance(key, Scalar) else "this"
+            words = f"{name!r} looks like a field of its own that slipped into the one above."
+            self._say(key, "field_misindented", words, "Indent it like that field.")
         else:
-            self._say(key, "unknown_field_key", "The Hub knows no such key of a field: type and options are all.")
+            self._say(
+                key,
+                "unknown_field_key",
+                "The Hub knows no such key of a field.",
+                "Remove it; a field has type and options.",
+            )
 
     def _no_options(self, key: Scalar, kind: str) -> None:
         if kind == "select":
-            self._say(key, "options_missing", "A select needs `options:` with at least two choices below it.")
+            self._say(
+                key,
+                "options_missing",
+                "This select has no choices.",
+                "Write `options:` with at least two choices below it.",
+            )
 
     def _options(self, node: Node | None) -> Iterator[Option]:
         if node is None:
             return
         if not isinstance(node, List):
-            self._say(node, "options_no_list", "options must be a list: write each choice as `- choice`.")
+            self._say(node, "options_no_list", "options must be a list.", "Write each choice as `- choice`.")
             return
         for item in node.items:
             option = _option(item)
             if option is None:
-                self._say(item, "option_unclear", "A choice is a text, or `label:` with `value:`.")
+                self._say(
+                    item,
+                    "option_unclear",
+                    "This choice is neither a text nor a label with a value.",
+                    "Write `- choice`, or `label:` with `value:`.",
+                )
             else:
                 yield option
 
@@ -355,14 +404,14 @@ def _mended(parsed: Parsed, text: str, first_line: int) -> Iterator[Problem]:
         row = each.line - first_line
         line = text.split("\n")[row] if 0 <= row <= text.count("\n") else ""
         if parsed.root is None and line.lstrip().startswith(("```", "~~~")):
-            words = "A code fence inside the front matter breaks its YAML: remove the fence."
-            yield Problem(each.line, each.column, "front_matter_in_fence", words)
+            words = "A code fence inside the front matter breaks its YAML."
+            yield Problem(each.line, each.column, "front_matter_in_fence", words, "Remove the fence.")
         else:
             yield each
 
 
-def _problem(node: Node, code: str, message: str) -> Problem:
-    return Problem(node.line, node.column, code, message)
+def _problem(node: Node, code: str, message: str, fix: str) -> Problem:
+    return Problem(node.line, node.column, code, message, fix)
 
 
 def _in_order(problems: Sequence[Problem]) -> tuple[Problem, ...]:

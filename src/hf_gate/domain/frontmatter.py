@@ -33,8 +33,11 @@ def front_matter(card: str) -> FrontMatter:
         return FrontMatter(None, 1, (_not_found(lines),))
     end = next((row for row in range(start + 1, len(lines)) if _DELIMITER.match(lines[row])), None)
     if end is None:
-        words = "This --- is never closed, so the Hub reads no metadata: put --- on a line of its own after the YAML."
-        return FrontMatter(None, 1, (Problem(start + 1, 1, "front_matter_open", words),))
+        words, fix = (
+            "This --- is never closed, so the Hub reads no metadata.",
+            "Put --- on a line of its own after the YAML.",
+        )
+        return FrontMatter(None, 1, (Problem(start + 1, 1, "front_matter_open", words, fix),))
     problems = (*_about_delimiters(lines, start, end), *_about_body(lines, end))
     return FrontMatter("\n".join(lines[start + 1 : end]) + "\n", start + 2, problems)
 
@@ -43,27 +46,34 @@ def _not_found(lines: list[str]) -> Problem:
     for row, line in enumerate(lines[:-1]):
         if _DELIMITER.match(line) and (_YAML_KEY.match(lines[row + 1]) or _GATE_KEY.match(lines[row + 1])):
             if any(_FENCE.match(before) for before in lines[:row]):
-                words = "The front matter stands inside a code fence, so the Hub reads none: remove the fence."
-                return Problem(row + 1, 1, "front_matter_in_fence", words)
-            words = "Text before this --- hides the metadata from the Hub: move the --- to the first line of the card."
-            return Problem(row + 1, 1, "front_matter_hidden", words)
+                words = "The front matter stands inside a code fence, so the Hub reads none."
+                return Problem(row + 1, 1, "front_matter_in_fence", words, "Remove the fence.")
+            words = "Text before this --- hides the metadata from the Hub."
+            return Problem(row + 1, 1, "front_matter_hidden", words, "Move the --- to the first line of the card.")
     gate = next((row for row, line in enumerate(lines) if _GATE_KEY.match(line)), None)
     if gate is not None:
-        words = "Front matter not found, so this key does nothing: put --- before the YAML, on the card's first line."
-        return Problem(gate + 1, 1, "front_matter_missing", words)
-    words = "Front matter not found: the card has no metadata, so no gate form; it would stand between two --- lines."
-    return Problem(1, 1, "front_matter_missing", words)
+        words = "Front matter not found, so this key does nothing."
+        fix = "Put --- before the YAML, on the card's first line, and --- after it."
+        return Problem(gate + 1, 1, "front_matter_missing", words, fix)
+    words = "Front matter not found. The card has no metadata, so no gate form."
+    return Problem(
+        1, 1, "front_matter_absent", words, "To ask questions, begin the card with YAML between two --- lines."
+    )
 
 
 def _about_delimiters(lines: list[str], start: int, end: int) -> Iterator[Problem]:
     if lines[0].startswith("\ufeff"):
-        words = "A byte order mark stands before the ---: some readers find no metadata; save the file without BOM."
-        yield Problem(1, 1, "bom", words)
+        words = "A byte order mark stands before the ---, so some readers find no metadata."
+        yield Problem(1, 1, "bom", words, "Save the file without BOM.")
     for row in (start, end):
         blanks = len(lines[row].lstrip("\ufeff")) - 3
         if blanks:
             yield Problem(
-                row + 1, 4, "delimiter_blanks", "Blanks after ---: some readers take it for text; remove them."
+                row + 1,
+                4,
+                "delimiter_blanks",
+                "Blanks follow the ---, so some readers take it for text.",
+                "Remove them.",
             )
 
 
@@ -79,11 +89,11 @@ def _about_body(lines: list[str], end: int) -> Iterator[Problem]:
     if opener is None and first in delimiters and _closes_yaml(lines, first, delimiters):
         opener = first
     if opener is not None:
-        words = "A second front matter: the Hub reads only the first; move its keys up and remove this block."
-        yield Problem(opener + 1, 1, "second_front_matter", words)
+        words = "This is a second front matter, and the Hub reads only the first."
+        yield Problem(opener + 1, 1, "second_front_matter", words, "Move its keys up and remove this block.")
     elif gate is not None or (_YAML_KEY.match(lines[first]) and _closes_yaml(lines, first - 1, delimiters)):
-        words = "The front matter ends at this ---, but more metadata stands below it: remove this line."
-        yield Problem(end + 1, 1, "front_matter_closed_early", words)
+        words = "The front matter ends at this ---, but more metadata stands below it."
+        yield Problem(end + 1, 1, "front_matter_closed_early", words, "Remove this line.")
 
 
 def _closes_yaml(lines: list[str], opener: int, delimiters: list[int]) -> bool:

@@ -29,12 +29,18 @@ from ruamel.yaml.reader import ReaderError
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something that a reader of the text should know. Line and column count from 1; `code` never changes."""
+    """What is wrong at a place of a text, and what to do about it. Line and column count from 1; `code` never changes."""
 
     line: int
     column: int
     code: str
     message: str
+    fix: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """Message and fix in one sentence."""
+        return f"{self.message.removesuffix('.')}: {self.fix[0].lower()}{self.fix[1:]}" if self.fix else self.message
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +94,7 @@ class Limits:
 
 
 LIMITS = Limits()
+_SHORTER = "Shorten the text, or put what begins with !, & or * in quotes."
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +111,7 @@ def parse(text: str, *, first_line: int = 1, limits: Limits = LIMITS) -> Parsed:
     places = _Places(text, first_line)
     if refusal is not None:
         index, code, message = refusal
-        return Parsed(None, (places.problem(index, code, message),))
+        return Parsed(None, (places.problem(index, code, message, _SHORTER),))
     return _Reader(places, limits).read(text)
 
 
@@ -137,9 +144,9 @@ class _Places:
                 return start + at + 1
         return None
 
-    def problem(self, index: int, code: str, message: str) -> Problem:
+    def problem(self, index: int, code: str, message: str, fix: str = "") -> Problem:
         line, column = self.at(index)
-        return Problem(line, column, code, message)
+        return Problem(line, column, code, message, fix)
 
 
 class _PastLimitError(Exception):
@@ -182,7 +189,12 @@ class _Reader:
         if isinstance(event, DocumentStartEvent):
             self.documents += 1
             if self.documents > 1:
-                self._report(index, "yaml_second_document", "Only what stands before this --- is read.")
+                self._report(
+                    index,
+                    "yaml_second_document",
+                    "Only what stands before this --- is read.",
+                    "Remove this line and what stands below it.",
+                )
                 return False
         elif isinstance(event, NodeEvent):
             self._node(event, index)
@@ -195,16 +207,16 @@ class _Reader:
         if self.count > self.limits.nodes:
             self._stop(index, "yaml_too_many_nodes", _too_many(self.limits))
         if isinstance(event, AliasEvent):
-            self._report(index, "yaml_alias", f"*{_short(event.anchor)} is an alias: write the value out here.")
+            self._report(index, "yaml_alias", f"*{_short(event.anchor)} is an alias.", "Write the value out here.")
             self._add(Alias(*self.places.at(index), str(event.anchor)))
             return
         if event.anchor is not None:
             self._report(
-                index, "yaml_anchor", f"&{_short(event.anchor)} is an anchor: remove it, aliases are not followed."
+                index, "yaml_anchor", f"&{_short(event.anchor)} is an anchor.", "Remove it, aliases are not followed."
             )
         if isinstance(event, (ScalarEvent, MappingStartEvent, SequenceStartEvent)) and event.tag is not None:
             self._report(
-                index, "yaml_tag", f"{_short(str(event.tag))} is a tag: remove it, every value is read as text."
+                index, "yaml_tag", f"{_short(str(event.tag))} is a tag.", "Remove it, every value is read as text."
             )
         if isinstance(event, ScalarEvent):
             text = re.sub("[\ud800-\udfff]", "\ufffd", event.value)
@@ -231,24 +243,25 @@ class _Reader:
 
     def _key(self, key: Scalar, seen: dict[str, Scalar]) -> None:
         if key.text == "<<" and key.plain:
-            self._say(Problem(key.line, key.column, "yaml_merge", "`<<` does not merge here: write the keys out."))
+            self._say(Problem(key.line, key.column, "yaml_merge", "`<<` does not merge here.", "Write the keys out."))
         first = seen.setdefault(key.text, key)
         if first is not key:
-            words = f"{_short(key.text)} stands here again (first on line {first.line}): keep one of the two."
-            self._say(Problem(key.line, key.column, "duplicate_key", words))
+            words = f"{_short(key.text)} stands here again (first on line {first.line})."
+            self._say(Problem(key.line, key.column, "duplicate_key", words, "Keep one of the two."))
 
-    def _report(self, index: int, code: str, message: str) -> None:
-        self._say(self.places.problem(index, code, message))
+    def _report(self, index: int, code: str, message: str, fix: str) -> None:
+        self._say(self.places.problem(index, code, message, fix))
 
     def _say(self, problem: Problem) -> None:
         self.problems.append(problem)
         if len(self.problems) >= self.limits.problems:
-            words = f"{self.limits.problems} problems so far: the rest of the text was not read."
-            self.problems.append(Problem(problem.line, problem.column, "yaml_too_many_problems", words))
+            words = f"{self.limits.problems} problems so far, the rest of the text was not read."
+            fix = "Mend these first."
+            self.problems.append(Problem(problem.line, problem.column, "yaml_too_many_problems", words, fix))
             raise _PastLimitError
 
     def _stop(self, index: int, code: str, message: str) -> None:
-        self.problems.append(self.places.problem(index, code, message))
+        self.problems.append(self.places.problem(index, code, message, _SHORTER))
         raise _PastLimitError
 
 
@@ -269,34 +282,39 @@ def _short(text: str) -> str:
 # ---- what broke, in words that say what to do: (what the library says, our code, our words), the first that fits ----
 
 _SIMPLE_KEY = 1024  # a longer plain key is no key in YAML
-_BROKEN: tuple[tuple[str, str, str], ...] = (
-    (r"character '\\t'", "yaml_tab", "A tab cannot indent YAML: use blanks."),
-    (r"character '[@`%]'", "yaml_reserved", "Text cannot begin with this character: put the whole text in quotes."),
+_BROKEN: tuple[tuple[str, str, str, str], ...] = (
+    (r"character '\\t'", "yaml_tab", "A tab cannot indent YAML.", "Use blanks."),
+    (r"character '[@`%]'", "yaml_reserved", "Text cannot begin with this character.", "Put the whole text in quotes."),
     (
         r"mapping values are not",
         "yaml_colon",
-        "`: ` makes a key here: put text that holds a colon in quotes, or mend the indentation.",
+        "`: ` makes a key here.",
+        "Put text that holds a colon in quotes, or mend the indentation.",
     ),
     (
         r"expected ':'|simple key",
         "yaml_key",
-        "This line is no `key: value`: `: ` is missing, or ` #` made a comment of it; put the key in quotes.",
+        "This line is no `key: value`.",
+        "`: ` is missing, or ` #` made a comment of it; put the key in quotes.",
     ),
     (
         r"alphabetic or numeric",
         "yaml_star",
-        "`*` and `&` begin no text in YAML: write lists with `- `, or put the text in quotes.",
+        "`*` and `&` begin no text in YAML.",
+        "Write lists with `- `, or put the text in quotes.",
     ),
-    (r"unexpected end of stream", "yaml_quote", "A quote that opens here is never closed."),
+    (r"unexpected end of stream", "yaml_quote", "A quote that opens here is never closed.", "Close it, or remove it."),
     (
         r"block mapping|block collection|expected <block end>",
         "yaml_indent",
         "The indentation does not fit the lines above, or text follows a closing quote.",
+        "Begin keys of one level in one column; close quotes at the end of the text.",
     ),
     (
         r"flow (mapping|sequence)",
         "yaml_flow",
-        "A `[` or `{` that opens here is never closed: text that begins with one needs quotes.",
+        "A `[` or `{` that opens here is never closed.",
+        "Text that begins with one needs quotes.",
     ),
 )
 
@@ -304,10 +322,10 @@ _BROKEN: tuple[tuple[str, str, str], ...] = (
 def _what_broke(error: Exception, places: _Places) -> Problem:
     if isinstance(error, ReaderError):
         char = places.text[error.position : error.position + 1]
-        words = f"The character U+{ord(char or chr(0)):04X} cannot stand in YAML: remove it."
-        return places.problem(error.position, "yaml_character", words)
+        words = f"The character U+{ord(char or chr(0)):04X} cannot stand in YAML."
+        return places.problem(error.position, "yaml_character", words, "Remove it.")
     if not isinstance(error, MarkedYAMLError):
-        return places.problem(0, "yaml_broken", "This is no YAML: an escape or a tag in it makes no sense.")
+        return places.problem(0, "yaml_broken", "This is no YAML.", "An escape or a tag in it makes no sense.")
     mark, context = error.problem_mark, error.context_mark
     said = f"{error.problem or ''} {error.context or ''}"
     index: int = mark.index if mark is not None else 0
@@ -315,15 +333,17 @@ def _what_broke(error: Exception, places: _Places) -> Problem:
         index = context.index
     comment = places.comment_before(index)
     if comment is not None:
-        words = "` #` makes a comment of the rest of this line, its `: ` included: put the text in quotes."
-        return places.problem(comment, "yaml_comment", words)
+        words = "` #` makes a comment of the rest of this line, its `: ` included."
+        return places.problem(comment, "yaml_comment", words, "Put the text in quotes.")
     if "mapping values" in said and places.line_text(index).lstrip().find(": ") > _SIMPLE_KEY:
         words = f"A key over {_SIMPLE_KEY} characters must be written as `? text`, with `: type` on the next line."
-        return places.problem(index, "yaml_long_key", words)
-    for pattern, code, words in _BROKEN:
+        return places.problem(
+            index, "yaml_long_key", words, "Shorten the label; long terms belong into extra_gated_prompt."
+        )
+    for pattern, code, words, fix in _BROKEN:
         if re.search(pattern, said):
-            return places.problem(index, code, words)
-    return places.problem(index, "yaml_broken", "This is no YAML.")
+            return places.problem(index, code, words, fix)
+    return places.problem(index, "yaml_broken", "This is no YAML.", "Compare this line with the one above it.")
 
 
 # ---- bombs: what is refused by its looks, before the library spends time on it --------------------------------------
@@ -335,17 +355,17 @@ _LONG_NAME = re.compile(r"(?:^|[\s,\[{])[!&*]\S{1000}")
 
 
 def _too_many(limits: Limits) -> str:
-    return f"Over {limits.nodes:,} keys, values and list items: more than is read here."
+    return f"Over {limits.nodes:,} keys, values and list items are more than is read here."
 
 
 def _too_deep(limits: Limits) -> str:
-    return f"Nested over {limits.depth} levels deep: more than is read here."
+    return f"Nested over {limits.depth} levels deep is more than is read here."
 
 
 def _too_much(text: str, limits: Limits) -> tuple[int, str, str] | None:
     """A refusal (index, code, words) when the text is larger than the limits, judged from its lines alone."""
     if len(text) > limits.size or len(text.encode("utf-8", "replace")) > limits.size:
-        return 0, "yaml_too_large", f"Over {limits.size // 1024} KiB of YAML: more than is read here."
+        return 0, "yaml_too_large", f"Over {limits.size // 1024} KiB of YAML is more than is read here."
     nodes = index = 0
     for line in _outside_blocks(text):
         colons = len(_COLON.findall(line))
@@ -355,7 +375,7 @@ def _too_much(text: str, limits: Limits) -> tuple[int, str, str] | None:
         if line.count("[") + line.count("{") > limits.depth and _deepest(line, limits.depth) > limits.depth:
             return index, "yaml_too_deep", _too_deep(limits)
         if len(line) > 1000 and _LONG_NAME.search(line):
-            return index, "yaml_broken", "A tag, an anchor or an alias over 1,000 characters: put the text in quotes."
+            return index, "yaml_broken", "A tag, an anchor or an alias has over 1,000 characters."
         index = text.find(line, index) + len(line) if line else index
     return None
 

@@ -123,7 +123,7 @@ def read_yaml(text: str, name: str) -> Read:
         words = f"Over {_MOST_LINES:,} lines: more than is read here. Put long lists into a table's file."
         return Read(source, None, (Problem("yaml_too_large", words, name),))
     parsed = yamltext.parse(text, limits=LIMITS)
-    found = tuple(Problem(p.code, p.message, name, Place(p.line, p.column)) for p in parsed.problems)
+    found = tuple(Problem(p.code, p.sentence, name, Place(p.line, p.column)) for p in parsed.problems)
     if not found:
         return Read(source, parsed.root)
     mended = _mended(source, parsed.problems[0]) if len(text) <= _MEND_WITHIN else None

@@ -1,0 +1,126 @@
+"""form check: what a requester of a gate meets, and what is wrong with its card, with fixes; no token is needed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import click
+
+from ..domain.form_lint import is_error
+from ..domain.form_report import counts, markdown, verdict, what_requesters_see
+from ..domain.forms import GateForm, form_json, parse_gate_form
+from ..domain.ids import Repo
+from ..errors import NotAllowed, RepoNotFound, UsageError
+from .frame import Entry, GateGroup, Run, command, repo_type_option
+from .output import paragraphs
+from .targets import named_repo
+
+_MOST: Final = 4 * 1024 * 1024  # bytes of a card
+_PROMPT_LINES: Final = 12
+_MODES: Final = {
+    "manual": "gated: a reviewer decides each request.",
+    "auto": "gated: whoever fills in the form is let in at once.",
+    False: "not gated, so nobody is asked. Turn the gate on in the repo's settings.",
+    None: "a card on this machine; whether its repo is gated is set on the Hub.",
+}
+
+form = GateGroup(
+    "form",
+    {"check": Entry("form:form_check", "What a requester meets, and what is wrong with the card.")},
+    help="Gate forms: what they ask, and what is wrong with them. No token is needed.",
+)
+
+
+@command(
+    "check",
+    examples=(
+        "hf-gate form check datasets/acme/eeg",
+        "hf-gate form check --card README.md --markdown",
+        "hf-gate form check acme/med-7b --json",
+    ),
+)
+@click.argument("repo", metavar="REPO", required=False)
+@click.option("--card", metavar="FILE", help="A README on this machine instead of one on the Hub; - is stdin.")
+@click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown, for a pull request or a job summary.")
+@repo_type_option
+def form_check(run: Run, *, repo: str | None, card: str | None, as_markdown: bool, repo_type: str | None) -> int:
+    """Show what a gate asks of a requester, and what is wrong with its card: line, column, problem, fix.
+
+    Works on every public repo without a token, and on a card that is not published yet. The exit code is 1 when there
+    are errors, and 0 when there are only warnings.
+    """
+    if (repo is None) == (card is None):
+        raise UsageError("give a REPO or --card FILE, exactly one.")
+    if as_markdown and run.formats:
+        raise UsageError(f"two formats at once: {', '.join(run.formats)} and Markdown.", hint="Give one of them.")
+    where = None if repo is None else named_repo(repo, repo_type)
+    mode, found = _on_the_hub(run, where) if where is not None else (None, _on_this_machine(card or "-"))
+    title, about = str(where or ("stdin" if card == "-" else card)), _MODES.get(mode, f"gated: {mode}.")
+    errors, warnings = counts(found)
+    if as_markdown:
+        for line in markdown(title, _sentence(about), found):
+            run.out.line(line)
+        return 1 if errors else 0
+    doc = {
+        "schema_version": 1,
+        "repo": where.id if where else None,
+        "repo_type": where.type.value if where else None,
+        "gated": mode,
+        "errors": errors,
+        "warnings": warnings,
+        **form_json(found),
+    }
+    run.out.document(doc, lambda: _lines(title, about, found), quiet=[field.label for field in found.fields])
+    return 1 if errors else 0
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _on_the_hub(run: Run, repo: Repo) -> tuple[str | bool | None, GateForm]:
+    """How a repo is gated, and the form in its card."""
+    run.announce()
+    try:
+        return run.hub.gate(repo).mode, run.hub.gate_form(repo)
+    except (RepoNotFound, NotAllowed) as problem:
+        problem.hint = (
+            "Check the spelling. If it is private, set HF_TOKEN to a token that may read it, "
+            "or check the file: hf-gate form check --card README.md"
+        )
+        raise
+
+
+def _on_this_machine(card: str) -> GateForm:
+    try:
+        if card == "-":
+            raw = sys.stdin.buffer.read(_MOST + 1)
+        else:
+            with Path(card).open("rb") as file:
+                raw = file.read(_MOST + 1)
+    except OSError as problem:
+        raise UsageError(f"{card} cannot be read: {problem.strerror}.") from None
+    if len(raw) > _MOST:
+        raise UsageError(f"{card} has over {_MOST // 2**20} MiB: that is no card.", hint="Name a README.md.")
+    return parse_gate_form(raw.decode("utf-8", "replace"))
+
+
+def _lines(title: str, about: str, found: GateForm) -> Iterator[str]:
+    yield f"{title}: {about}"
+    yield ""
+    yield "What a requester meets:" if found.fields else "The form asks no question. What a requester meets:"
+    for name, text in what_requesters_see(found):
+        lines = list(paragraphs(text))
+        yield f"  {name:12} {lines[0]}"
+        yield from (f"  {'':12} {line}" for line in lines[1:_PROMPT_LINES])
+        if len(lines) > _PROMPT_LINES:
+            yield f"  {'':12} ... {len(lines) - _PROMPT_LINES} more lines"
+    yield ""
+    yield verdict(found)
+    for each in found.problems:
+        yield f"  {each.line}:{each.column} {'error' if is_error(each) else 'warning'} {each.code}: {each.message}"
+        if each.fix:
+            yield f"      Fix: {each.fix}"

@@ -1,0 +1,131 @@
+"""form check: what a requester meets and what is wrong with a card, for repos, cards, and as text, JSON and Markdown."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+
+from hf_gate import Hub
+from hf_gate.cli.schemas import schema_of
+from hf_gate.testing import LocalHub
+from tests.journeys.console import DATASET, HOSTILE, MODEL, Console
+
+_BROKEN = """\
+---
+extra_gated_prompt: Read the terms.
+dataset_info:
+  extra_gated_fields: {Name: text}
+extra_gated_fields:
+  Institution: text
+  Use:
+    type: select
+  Agree:
+    type: checkbox
+    required: true
+---
+"""
+
+
+def _card(folder: Path, text: str) -> str:
+    path = folder / "README.md"
+    path.write_text(text, "utf-8")
+    return str(path)
+
+
+def _without_token(hub: LocalHub) -> dict[str, str]:
+    return {"HF_TOKEN": "", "HF_ENDPOINT": hub.url}
+
+
+def test_a_public_gate_is_checked_without_a_token(fresh: LocalHub) -> None:
+    ended = Console(fresh).run("form", "check", DATASET, env=_without_token(fresh))
+    assert ended.code == 0, ended.err
+    assert f"{DATASET}: gated: a reviewer decides each request." in ended.out
+    assert "  question 1   " in ended.out
+    assert "  always       the username and the e-mail address of the account" in ended.out
+    assert "No problems." in ended.out
+    assert [line["route"] for line in fresh.journal()] == []
+
+
+def test_a_broken_card_is_told_with_line_column_and_fix_and_ends_with_1(fresh: LocalHub, tmp_path: Path) -> None:
+    ended = Console(fresh).run("form", "check", "--card", _card(tmp_path, _BROKEN))
+    assert ended.code == 1
+    assert "2 errors, 1 warning." in ended.out
+    assert "  4:3 error nested_key: extra_gated_fields is nested below another key, so it does nothing." in ended.out
+    assert "      Fix: Move it to the first column." in ended.out
+    assert "  7:3 error options_missing: This select has no choices." in ended.out
+    assert "  11:5 warning undocumented_key: " in ended.out
+
+
+def test_warnings_alone_end_with_0(fresh: LocalHub, tmp_path: Path) -> None:
+    text = "---\ngated: manual\nextra_gated_prompt: Terms.\nextra_gated_fields:\n  Why: text\n---\n"
+    ended = Console(fresh).run("form", "check", "--card", _card(tmp_path, text))
+    assert (ended.code, "1 warning." in ended.out) == (0, True)
+
+
+def test_the_older_name_is_the_same_command_and_is_not_listed(fresh: LocalHub) -> None:
+    console = Console(fresh)
+    new, old = (console.run(*words, DATASET, "--json") for words in (["form", "check"], ["repos", "form"]))
+    assert new.out == old.out
+    assert "form" not in console.spawn("repos", "--help").out.partition("Commands:")[2]
+
+
+def test_json_has_the_problems_with_severity_and_fix(fresh: LocalHub, tmp_path: Path) -> None:
+    ended = Console(fresh).run("form", "check", "--card", _card(tmp_path, _BROKEN), "--json")
+    assert ended.code == 1
+    doc: Any = ended.json
+    jsonschema.validate(doc, schema_of("form-check"))
+    assert (doc["repo"], doc["gated"], doc["errors"], doc["warnings"]) == (None, None, 2, 1)
+    assert doc["problems"][0] == {
+        "line": 4,
+        "column": 3,
+        "code": "nested_key",
+        "severity": "error",
+        "message": "extra_gated_fields is nested below another key, so it does nothing.",
+        "fix": "Move it to the first column.",
+    }
+
+
+def test_markdown_is_inert_whatever_the_card_says(fresh: LocalHub, tmp_path: Path) -> None:
+    label = "Name | <img src=x onerror=alert(1)> **bold** [x](http://evil.example) @maintainer " + HOSTILE
+    text = f"---\nextra_gated_fields:\n  {json.dumps(label)}: textarea\n---\n"
+    ended = Console(fresh).run("form", "check", "--card", _card(tmp_path, text), "--markdown")
+    assert ended.code == 1
+    assert "| 3 | " in ended.out
+    for piece in ("<img", "**bold**", "[x](", "@maintainer", "\x1b", "\u202e", "Name | "):
+        assert piece not in ended.out
+    assert Console(fresh).run("form", "check", DATASET, "--markdown", "--json").code == 2
+
+
+def test_a_repo_without_a_gate_says_so(fresh: LocalHub) -> None:
+    with Hub(fresh.tokens["owner"], endpoint=fresh.url) as hub:
+        hub.set_gate(MODEL, mode=False)
+    ended = Console(fresh).run("form", "check", MODEL, env=_without_token(fresh))
+    assert ended.code == 0, ended.err
+    assert "not gated, so nobody is asked" in ended.out
+
+
+def test_a_repo_that_nobody_sees_names_the_token_and_the_card(fresh: LocalHub) -> None:
+    ended = Console(fresh).run("form", "check", "lumen-labs/secret", env=_without_token(fresh))
+    assert ended.code in {1, 4}
+    assert "HF_TOKEN" in ended.hint
+    assert "--card README.md" in ended.hint
+
+
+@pytest.mark.parametrize("text", ["", "# Title\n", "---\n---\n", "---\nlicense: mit\n---\n"])
+def test_a_card_without_a_form_asks_no_question(fresh: LocalHub, tmp_path: Path, text: str) -> None:
+    ended = Console(fresh).run("form", "check", "--card", _card(tmp_path, text))
+    assert ended.code == 0, ended.out
+    assert "The form asks no question." in ended.out
+
+
+def test_what_is_no_card_is_refused(fresh: LocalHub, tmp_path: Path) -> None:
+    console, path = Console(fresh), tmp_path / "big.bin"
+    path.write_bytes(b"x" * (4 * 2**20 + 1))
+    assert console.run("form", "check", "--card", str(path)).code == 2
+    assert console.run("form", "check", "--card", str(tmp_path / "none.md")).code == 2
+    assert console.run("form", "check").code == 2
+    assert console.run("form", "check", "--card", "-", stdin=_BROKEN).code == 1
