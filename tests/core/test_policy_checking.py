@@ -288,6 +288,24 @@ def test_the_rules_above_an_accept_count_too() -> None:
     assert ways_in(found.policy, found.conditions)[0].trust is Trust.ACCOUNT
 
 
+def test_each_rule_is_judged_by_its_own_condition_and_what_must_be_written_is_named() -> None:
+    spammers = "- id: spam\n  when: email.free\n  then: human\n"
+    accept = "- id: uni\n  when: answers.affiliation.text.contains('University')\n  then: accept\n"
+    found = checked(policy(f"{spammers}{accept}- id: rest\n  then: human"))
+    assert found.policy is not None
+    (way,) = ways_in(found.policy, found.conditions)
+    assert way.trust is Trust.CLAIMED
+    assert str(way) == (
+        'the applicant\'s own word: anyone who writes "University" gets in (answers.affiliation.text);'
+        " the rules above ask besides for account, what the Hub shows of it (email.free)"
+    )
+    assert codes(found) == ["accepts_on_claims"]
+
+
+def test_no_throw_away_mailbox_is_nothing_to_show() -> None:
+    assert "accepts_everybody" in codes(when("!email.disposable && email.present", "accept"))
+
+
 def test_accepting_on_claims_alone_is_told_and_on_nothing_too() -> None:
     assert "accepts_on_claims" in codes(when('answers.purpose.quality == "good"', "accept"))
     assert "accepts_everybody" in codes(checked(policy("- id: rest\n  then: accept")))

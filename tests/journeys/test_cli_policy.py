@@ -76,10 +76,18 @@ def test_an_accept_on_the_applicants_own_word_is_warned_of(fresh: LocalHub, fold
     text = EEG.replace("institutional && person.account_days > 30", 'answers.affiliation.text == "ETH"')
     ended = run(fresh, desk(folder, {"eeg.yaml": text.partition("tests:")[0]}), "check")
     assert ended.code == 0
-    assert "warning: rule signed accepts on claims alone: claimed, by the applicant alone" in ended.out
+    assert 'warning: rule signed accepts on the applicant\'s own word: anyone who writes "ETH" gets in' in ended.out
     shown = run(fresh, folder, "check", "--json").json
     assert shown["policies"][0]["accepts"][0]["trust"] == "claimed"
     assert [each["code"] for each in shown["problems"] if each["level"] == "error"] == []
+
+
+def test_a_check_says_which_tests_fail(fresh: LocalHub, folder: Path) -> None:
+    text = EEG.partition("tests:")[0] + "tests:\n  - {name: a guest, facts: {email.free: true}, want: {then: accept}}\n"
+    ended = run(fresh, desk(folder, {"eeg.yaml": text}), "check")
+    assert ended.code == 0
+    assert "1 test fails: a guest. Why: hf-gate policy test" in ended.out
+    assert run(fresh, folder, "check", "--json").json["policies"][0]["failing_tests"] == ["a guest"]
 
 
 def test_the_desk_file_and_the_tables_are_checked_too(fresh: LocalHub, folder: Path) -> None:

@@ -188,3 +188,44 @@ def test_the_list_of_tables_shows_those_that_a_member_may_know_of(two: Room) -> 
     assert "<code>shared</code>" in mine
     assert "<code>far</code>" not in mine
     assert "<code>far</code>" in all_of_them
+
+
+# ---- what a draft promises -----------------------------------------------------------------------------------------------
+
+OPEN = POLICY.replace("when: email.academic", 'when: answers.affiliation.text.contains("University")')
+TESTS = """\
+tests:
+  - {name: a stranger waits, facts: {answers.affiliation.text: My University, answers.purpose.quality: good}, want: {then: human}}
+  - {name: nobody is reset, facts: {answers.purpose.quality: junk}, want: {then: human}}
+  - {name: junk is reset, facts: {answers.purpose.quality: junk}, want: {then: reset}}
+"""
+
+
+def _words(body: str) -> str:
+    return " ".join(" ".join(parsed(body).text).split())
+
+
+def test_failing_tests_and_rules_that_take_anybody_at_their_word_lead_the_page(asked: Room) -> None:
+    words = _words(asked.visitor().post("/policies/house", {"src": OPEN + TESTS}).body)
+    assert "2 of its 3 tests fail" in words
+    assert words.index("The test a stranger waits fails: wanted human, got") < words.index("Check and try")
+    assert 'The rule academic accepts on the applicant\'s own word: anyone who writes "University" gets in' in words
+    assert "Nothing wrong" not in words
+    assert "is enough" not in words
+
+
+@pytest.mark.parametrize("src", [OPEN, POLICY + TESTS], ids=["claimed", "failing"])
+def test_a_draft_that_nobody_should_use_comes_down_after_a_yes(asked: Room, src: str) -> None:
+    lena = asked.visitor()
+    first = lena.post("/policies/house", {"src": src, "do": "download"})
+    assert "content-disposition" not in first.headers
+    assert "Nothing was downloaded yet" in first.body
+    assert 'name="do" value="download-anyway"' in first.body
+    second = lena.post("/policies/house", {"src": src, "do": "download-anyway"})
+    assert second.headers["content-disposition"] == 'attachment; filename="house.yaml"'
+    assert second.body == src
+
+
+def test_a_draft_without_doubts_comes_down_at_once(asked: Room) -> None:
+    answer = asked.visitor().post("/policies/house", {"src": POLICY, "do": "download"})
+    assert answer.headers["content-disposition"] == 'attachment; filename="house.yaml"'

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from ..domain.text import visible
 from ..errors import UsageError
 from .frame import Entry, GateGroup, Run, command, repo_type_option
 from .output import Row, numbered
@@ -35,6 +36,7 @@ policy = GateGroup(
     help="Policies: write, check, test and read them. They lie in the folder of the desk.",
 )
 
+_NAMED: Final = 5  # failing tests
 _FILES: Final = click.argument("files", nargs=-1, metavar="[FILE]...")
 
 
@@ -46,7 +48,8 @@ _FILES: Final = click.argument("files", nargs=-1, metavar="[FILE]...")
 def policy_check(run: Run, *, files: tuple[str, ...]) -> int:
     """Check the policies of the desk, or the FILEs, with all that they name: facts, values, tables, labels of forms.
 
-    Says for each rule that accepts the least that an applicant must control to pass it. Ends with 2 when there are errors.
+    Says for each rule that accepts the least that an applicant must control to pass it, and which tests fail. Ends with 2
+    when there are errors.
     """
     found = read_policies(run, files)
     counts = found.counts()
@@ -74,6 +77,7 @@ def _policy_row(name: str, checked: CheckedPolicy, policy: Policy) -> Row:
         "applies_to": list(policy.applies_to),
         "rules": len(policy.rules),
         "tests": len(policy.tests),
+        "failing_tests": [each.test.name for each in _failing(checked)],
         "accepts": [
             {"rule": way.rule, "trust": way.trust.value if way.trust else None, "facts": list(way.facts)}
             for way in _ways(checked, policy)
@@ -87,10 +91,21 @@ def _ways(checked: CheckedPolicy, policy: Policy) -> tuple[Pass, ...]:
     return ways_in(policy, checked.conditions)
 
 
+def _failing(checked: CheckedPolicy) -> list[TestResult]:
+    from ..policy.testing import run_tests  # noqa: PLC0415 - help needs none of it
+
+    return [each for each in run_tests(checked) if not each.passed]
+
+
 def _check_lines(found: Policies) -> Iterator[str]:
     for name, checked, policy in found.without_errors():
         size = f"{numbered(len(policy.rules), 'rule')}, {numbered(len(policy.tests), 'test')}"
         yield f"{name}: policy {policy.name}, {policy.mode}, {size}, digest {policy.digest[:8]}"
+        if failing := _failing(checked):
+            names = ", ".join(visible(each.test.name, one_line=True) for each in failing[:_NAMED])
+            more = f" and {len(failing) - _NAMED} more" if len(failing) > _NAMED else ""
+            fail = "fails" if len(failing) == 1 else "fail"
+            yield f"  {numbered(len(failing), 'test')} {fail}: {names}{more}. Why: hf-gate policy test"
         for way in _ways(checked, policy):
             yield f"  {way.rule} accepts; the least it takes: {way}"
     if found.folder is not None and found.desk is None:

@@ -151,6 +151,7 @@ _POLICY: Final = _object(
     applies_to=_array(_TEXT),
     rules=_COUNT,
     tests=_COUNT,
+    failing_tests=_array(_TEXT),
     accepts=_array(_object(rule=_TEXT, trust=_TRUST, facts=_array(_TEXT))),
 )
 _POLICY_TEST: Final = _object(

@@ -177,7 +177,7 @@ def _open(policy: Policy, ways: tuple[Pass, ...]) -> Iterator[Problem]:
                 policy, "accepts_everybody", words, rule.place, "Meant so for an open model; else add a `when`."
             )
         elif way.is_weak:
-            words = f"rule {way.rule} accepts on claims alone: {way}."
+            words = f"rule {way.rule} accepts on {way}."
             hint = "Ask also for an e-mail domain, a verified organisation or a table of yours."
             yield _warn(policy, "accepts_on_claims", words, rule.place, hint)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from .expressions import Expression, bind
@@ -11,30 +12,49 @@ from .logic import all_lets
 from .model import TRUST_ORDER, Action, FactValue, Policy, Trust
 
 _SAID = {
-    Trust.CLAIMED: "claimed, by the applicant alone",
     Trust.ACCOUNT: "account, what the Hub shows of it",
     Trust.VERIFIED: "verified, by the Hub",
     Trust.YOURS: "yours, by your own lists and history",
 }
 _NOBODYS = ("request.", "now")  # time and the Hub make these, nobody claims them
+_SHOWN = 3  # words of a claim
 
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """The easiest way through an accept rule, the rules above it included. `trust` None: there is nothing to pass."""
+    """The easiest way to fulfil the condition of one accept rule. `trust` None: there is nothing to fulfil.
+
+    A rule that asks nothing itself passes on what the rules above it left. `words` are what a claim must say;
+    `above` is what the rules above ask besides, where that is harder.
+    """
 
     rule: str
     trust: Trust | None
     facts: tuple[str, ...]
+    words: tuple[str, ...] = ()
+    above: tuple[Trust, tuple[str, ...]] | None = None
 
     @property
     def is_weak(self) -> bool:
+        """Whether anybody can fulfil it, by their own word at most."""
         return self.trust in (None, Trust.CLAIMED)
 
     def __str__(self) -> str:
         if self.trust is None:
-            return "nothing"
-        return f"{_SAID[self.trust]} ({', '.join(self.facts)})"
+            return "nothing: anyone gets in"
+        said = f"{self._claim()} ({', '.join(self.facts)})" if self.is_weak else _said(self.trust, self.facts)
+        return said if self.above is None else f"{said}; the rules above ask besides for {_said(*self.above)}"
+
+    def _claim(self) -> str:
+        if not self.words:
+            return "the applicant's own word: anyone gets in by what they say of themselves"
+        shown = ", ".join(json.dumps(word[:60], ensure_ascii=False) for word in self.words[:_SHOWN])
+        more = f" or {len(self.words) - _SHOWN} more" if len(self.words) > _SHOWN else ""
+        return f"the applicant's own word: anyone who writes {shown}{more} gets in"
+
+
+def _said(trust: Trust, facts: Iterable[str]) -> str:
+    return f"{_SAID[trust]} ({', '.join(facts)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +63,11 @@ class _Need:
 
     level: int = -1
     facts: frozenset[str] = frozenset()
+    words: tuple[str, ...] = ()
+
+    @property
+    def trust(self) -> Trust | None:
+        return TRUST_ORDER[self.level] if self.level >= 0 else None
 
 
 _FREE = _Need()
@@ -55,40 +80,68 @@ def is_claim(name: str) -> bool:
 
 
 def ways_in(policy: Policy, conditions: Mapping[tuple[str, str], Expression]) -> tuple[Pass, ...]:
-    """For each accept rule the least that an applicant must control to be let in by it."""
+    """For each accept rule the least that an applicant must control to fulfil it."""
+    needs = _Needs(conditions.values())
     found, above = [], _FREE
     for rule in policy.rules:
         when, unless = conditions.get((rule.id, "when")), conditions.get((rule.id, "unless"))
         if rule.then is Action.ACCEPT:
-            own = _all((_need(when, wanted=True), _need(unless, wanted=False)))
-            need = _all((above, own))
-            trust = TRUST_ORDER[need.level] if need.level >= 0 else None
-            found.append(Pass(rule.id, trust, tuple(sorted(need.facts))))
+            own = _all((needs.of(when, wanted=True), needs.of(unless, wanted=False)))
+            found.append(_pass(rule.id, own, above))
         else:
-            passed = [_need(when, wanted=False)] if when is not None else []
-            passed += [_need(unless, wanted=True)] if unless is not None else []
+            passed = [needs.of(when, wanted=False)] if when is not None else []
+            passed += [needs.of(unless, wanted=True)] if unless is not None else []
             above = _all((above, _any(passed))) if passed else above
     return tuple(found)
 
 
-def _need(condition: Expression | None, *, wanted: bool) -> _Need:
-    """The least that it takes to make a condition come out as wanted."""
-    if condition is None:
-        return _FREE
-    if condition.op == "!":
-        return _need(condition.parts[0], wanted=not wanted)
-    if condition.op in ("&&", "||"):
-        join = _all if (condition.op == "&&") == wanted else _any
-        return join([_need(part, wanted=wanted) for part in condition.parts])
-    if condition.op == "?:":
-        test, yes, no = condition.parts
-        first = _all((_need(test, wanted=True), _need(yes, wanted=wanted)))
-        return _any((first, _all((_need(test, wanted=False), _need(no, wanted=wanted)))))
-    if len(condition.lets) == 1 and condition.source.strip("() ") == condition.lets[0]:
-        return _need(condition.uses[condition.lets[0]], wanted=wanted)
-    if condition.evaluate(bind(_STRANGER_HAS | _unlisted(condition), all_lets(condition))).value is wanted:
-        return _FREE
-    return _any([_fact(name) for name in sorted(condition.facts)])
+def _pass(rule: str, own: _Need, above: _Need) -> Pass:
+    if own.trust is None:
+        return Pass(rule, above.trust, tuple(sorted(above.facts)), above.words)
+    harder = (above.trust, tuple(sorted(above.facts))) if above.trust and above.level > own.level else None
+    return Pass(rule, own.trust, tuple(sorted(own.facts)), own.words, harder)
+
+
+class _Needs:
+    """What the conditions of one policy take."""
+
+    def __init__(self, conditions: Iterable[Expression]) -> None:
+        lets: dict[str, Expression] = {}
+        facts = set[str]()
+        for condition in conditions:
+            lets |= all_lets(condition)
+            facts |= condition.facts
+        self._stranger = bind(_STRANGER_HAS | _unlisted(facts), lets)
+
+    def of(self, condition: Expression | None, *, wanted: bool) -> _Need:
+        """The least that it takes to make a condition come out as wanted."""
+        if condition is None:
+            return _FREE
+        if condition.op == "!":
+            return self.of(condition.parts[0], wanted=not wanted)
+        if condition.op in ("&&", "||"):
+            join = _all if (condition.op == "&&") == wanted else _any
+            return join([self.of(part, wanted=wanted) for part in condition.parts])
+        if condition.op == "?:":
+            test, yes, no = condition.parts
+            first = _all((self.of(test, wanted=True), self.of(yes, wanted=wanted)))
+            return _any((first, _all((self.of(test, wanted=False), self.of(no, wanted=wanted)))))
+        if len(condition.lets) == 1 and condition.source.strip("() ") == condition.lets[0]:
+            return self.of(condition.uses[condition.lets[0]], wanted=wanted)
+        if condition.evaluate(self._stranger).value is wanted:
+            return _FREE
+        words = tuple(dict.fromkeys(_words(condition))) if wanted else ()
+        return _any([_fact(name, words) for name in sorted(condition.facts)])
+
+
+_WRITTEN = ("==", "in", "contains", "startsWith", "endsWith")
+
+
+def _words(condition: Expression) -> Iterator[str]:
+    """The words that somebody has to write where a condition compares what was written."""
+    for each in condition.comparisons:
+        if each.op in _WRITTEN and (each.fact.endswith(".text") or each.fact == "person.fullname"):
+            yield from (value for value in each.values if isinstance(value, str))
 
 
 _STRANGER_HAS: dict[str, FactValue] = {
@@ -98,28 +151,32 @@ _STRANGER_HAS: dict[str, FactValue] = {
     "history.resets": 0,
     "history.elsewhere": 0,
     "history.last_decision": "none",
+    "email.present": True,
+    "email.disposable": False,
 }
-"""What is true of an account that was made yesterday: it costs nothing to be in no list of yours."""
+"""What is true of an account that was made yesterday, with a free mailbox: it costs nothing to be in no list of yours."""
 
 
-def _unlisted(condition: Expression) -> dict[str, FactValue]:
-    tables = {name.split(".")[1] for name in condition.facts if name.startswith("tables.")}
+def _unlisted(facts: Iterable[str]) -> dict[str, FactValue]:
+    tables = {name.split(".")[1] for name in facts if name.startswith("tables.")}
     found: dict[str, FactValue] = {f"tables.{table}": False for table in tables}
     return found | {f"tables.{table}.state": "missing" for table in tables}
 
 
-def _fact(name: str) -> _Need:
+def _fact(name: str, words: tuple[str, ...]) -> _Need:
     law = declared(name)
     if law is None or name.startswith(_NOBODYS):
         return _FREE
-    return _Need(TRUST_ORDER.index(law.trust), frozenset((name,)))
+    return _Need(TRUST_ORDER.index(law.trust), frozenset((name,)), words if law.trust is Trust.CLAIMED else ())
 
 
 def _all(needs: Iterable[_Need]) -> _Need:
     """All of these are needed: the hardest counts."""
     listed = list(needs)
     level = max((each.level for each in listed), default=-1)
-    return _Need(level, frozenset[str]().union(*(each.facts for each in listed if each.level == level and level >= 0)))
+    hardest = [each for each in listed if each.level == level and level >= 0]
+    facts = frozenset[str]().union(*(each.facts for each in hardest))
+    return _Need(level, facts, tuple(dict.fromkeys(word for each in hardest for word in each.words)))
 
 
 def _any(needs: Iterable[_Need]) -> _Need:

@@ -70,7 +70,7 @@ class Marked:
 class Text:
     """A policy as it is written, with all that is wrong with it. `policy` is there also when it cannot be used yet.
 
-    `report` is of a draft, which another process checked; it has no expressions here.
+    `report` says what came out of its tests and rules, where that was asked; `checked` of a draft has no expressions.
     """
 
     file: str
@@ -101,14 +101,25 @@ class Text:
     @property
     def ways(self) -> Sequence[Pass]:
         """The least that it takes to pass each rule that accepts."""
-        if self.report is not None:
-            return self.report.ways
-        return () if self.checked.policy is None else ways_in(self.checked.policy, self.checked.conditions)
+        return () if self.report is None else self.report.ways
 
     @property
     def tests(self) -> Sequence[TestResult]:
         """What its own tests say."""
-        return run_tests(self.checked) if self.report is None else self.report.tests
+        return () if self.report is None else self.report.tests
+
+    @property
+    def failing(self) -> list[TestResult]:
+        """Those of its tests that fail."""
+        return [test for test in self.tests if not test.passed]
+
+    @property
+    def doubts(self) -> list[str]:
+        """Why nobody should use it without a second look: tests that fail, rules that accept on the applicant's word alone."""
+        failing = [f"The test {test.test.name} fails: {test.message}." for test in self.failing]
+        weak = [f"The rule {way.rule} accepts on {way}." for way in self.ways if way.is_weak and way.trust is not None]
+        everybody = [f"The rule {way.rule} accepts everybody." for way in self.ways if way.trust is None]
+        return [*failing, *weak, *everybody]
 
     def mended(self, key: str) -> str | None:
         """Itself with one problem mended; None when there is no such problem any more."""
@@ -163,7 +174,14 @@ def draft_of(process: DraftProcess, visit: Visit, text: str, file: str, folder: 
 
 def our_text(visit: Visit, text: str, file: str, folder: Folder) -> Text:
     """A text of our own, which no other process needs to check."""
-    return _text(file, parse_policy(text, file), folder, _forms(visit))
+    return with_results(_text(file, parse_policy(text, file), folder, _forms(visit)))
+
+
+def with_results(text: Text) -> Text:
+    """A policy of the desk with what its tests and rules come to."""
+    policy, checked = text.checked.policy, text.checked
+    ways = () if policy is None else ways_in(policy, checked.conditions)
+    return replace(text, report=Report(text.policy, policy, checked.problems, ways, run_tests(checked)))
 
 
 def _text(file: str, parsed: ParsedPolicy, folder: Folder, forms: Mapping[str, GateForm]) -> Text:

@@ -22,12 +22,26 @@ from ..store.opinions import Tally, opinions
 from ..store.reading import Store
 from ..usecases.judging import with_texts
 from .draft_pool import DraftProcess
-from .drafts import Bar, Text, Told, Trial, draft_of, folder_of, may_know, our_text, repos_of, tables_known, texts_of
+from .drafts import (
+    Bar,
+    Text,
+    Told,
+    Trial,
+    draft_of,
+    folder_of,
+    may_know,
+    our_text,
+    repos_of,
+    tables_known,
+    texts_of,
+    with_results,
+)
 from .exports import exported, file_of
 from .proofs import entries_in
 from .visit import NotFound, Refused, Visit
 
 KEYS: Final = ("policy", "file", "mode", "digest", "applies_to", "rules", "tests", "errors", "warnings")
+_ANYWAY: Final = "download-anyway"  # although there are doubts about it
 _DRAFT: Final = "draft.yaml"  # as a draft of no file is called
 _PATIENCE: Final = 20  # times as long as counting took before it is counted anew
 BEGINNING: Final = """\
@@ -112,7 +126,7 @@ def policy_page(visit: Visit) -> Response:
     if text is None:
         raise NotFound
     if visit.masks or not visit.asked("who").strip():
-        return _show(visit, folder, text, None)
+        return _show(visit, folder, with_results(text), None)
     with visit.office.drafts.opened(visit.member.id) as process:
         text = draft_of(process, visit, text.source.text, text.file, folder)
         return _show(
@@ -135,10 +149,10 @@ def try_draft(visit: Visit) -> Response:
         raise NotFound
     file = _DRAFT if known is None else known.file
     typed = visit.said("src").replace("\r\n", "\n").replace("\r", "\n")
-    if visit.said("do") == "download":
-        return file_of([typed.encode("utf-8", "replace")], "application/yaml", _file_name(file))
     with visit.office.drafts.opened(visit.member.id) as process:
         text, note = draft_of(process, visit, typed, file, folder), ""
+        if visit.said("do") == _ANYWAY or (visit.said("do") == "download" and not text.doubts):
+            return file_of([typed.encode("utf-8", "replace")], "application/yaml", _file_name(file))
         if visit.said("fix"):
             mended = text.mended(visit.said("fix"))
             if mended is None:
@@ -200,6 +214,8 @@ def _show(
         is_draft=is_draft,
         is_new=is_new,
         note=note,
+        doubts=[] if visit.masks else text.doubts,
+        asks_download=visit.said("do") == "download",
         who="" if asked is None else asked.who,
         trial=None if asked is None else asked.trial,
         told=None if asked is None else asked.told,
