@@ -58,7 +58,6 @@ ENVIRONMENT.globals |= {
 _log = logging.getLogger("hf_gate.web")
 _THREADS: Final = 6
 _DRAFT_THREADS: Final = 2
-_PASSED_ON: Final = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
 _VIEWER, _REVIEWER, _ADMIN = Role.VIEWER, Role.REVIEWER, Role.ADMIN
 
 
@@ -274,8 +273,11 @@ class Desk:
         return await self.aside(look)
 
     async def metrics(self, request: Request) -> Response:
-        """Figures for a monitor: to this machine, or to who is in, of their repos. What a proxy passes on is not of this machine."""
-        is_local = self.counts_are_open and not any(name in request.headers for name in _PASSED_ON)
+        """Figures for a monitor: to this machine, or to a member, of their repos.
+
+        Once any request bore a header of a proxy, other machines reach the desk, and a proxy may also leave such headers out.
+        """
+        is_local = self.counts_are_open and not request.state.has_proxy
 
         def figures() -> Response:
             member = self._member(request)

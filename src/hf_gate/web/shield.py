@@ -13,6 +13,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 BIGGEST: Final = 2 << 20  # bytes of a form
+_PROXY: Final = frozenset({"forwarded", "via", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip"})
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _ALWAYS: Final = {
     "x-content-type-options": "nosniff",
@@ -32,13 +33,16 @@ class Shield:
 
     def __init__(self, app: App, hosts: frozenset[str] | None, public: str | None = None) -> None:
         self.app, self.hosts, self.public = app, hosts, public
+        self.has_proxy = False  # whether any request so far bore a header that a proxy adds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        nonce = scope.setdefault("state", {})["nonce"] = secrets.token_urlsafe(16)
+        nonce = secrets.token_urlsafe(16)
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        self.has_proxy = self.has_proxy or any(name in _PROXY or name.startswith("x-forwarded-") for name in headers)
+        scope.setdefault("state", {}).update(nonce=nonce, has_proxy=self.has_proxy)
 
         async def dressed(message: Message) -> None:
             if message["type"] == "http.response.start":
