@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from hf_gate.domain.moments import moment_of
 from hf_gate.domain.tray import ground_of
 from tests.web.kit import GOOD, Answer, Room, Visitor
 
@@ -50,6 +51,33 @@ def test_a_decision_goes_through_the_tray(asked: Room) -> None:
     _post(lena, "/decisions", _decision(asked, "bob", "reset", reason="Please say more."))
     assert _post(lena, "/tray/undo", {}).json["count"] == 1
     assert lena.get("/api/v1/tray").json["held"] == []
+
+
+def test_an_acceptance_takes_an_end(asked: Room) -> None:
+    lena = asked.visitor()
+    assert _post(lena, "/decisions", _decision(asked, "ada", until="90d")).json["taken"] == 1
+    (held,) = lena.get("/api/v1/tray").json["held"]
+    assert (held["verb"], held["until"]) == ("accept", "90d")
+    asked.leave()
+    now = asked.office.now()
+    days = (moment_of(asked.row("ada").state.until or 0) - now).days
+    assert days in {89, 90}
+
+
+@pytest.mark.parametrize(
+    ("verb", "until", "why"),
+    [
+        ("accept", "soon", "'soon' is no day."),
+        ("accept", "", "Until when?"),
+        ("accept", "2001-01-01", "2001-01-01 is over already."),
+        ("accept", "9999-12-31", "'9999-12-31' is no day."),
+        ("reject", "90d", "Only an acceptance has an end."),
+    ],
+)
+def test_an_end_that_cannot_be_is_refused(asked: Room, verb: str, until: str, why: str) -> None:
+    answer = _post(asked.visitor(), "/decisions", _decision(asked, "ada", verb, until=until))
+    assert (answer.status, answer.json["error"]) == (422, why)
+    assert asked.office.tray.waiting() == []
 
 
 def test_the_loser_of_a_race_is_told(asked: Room) -> None:

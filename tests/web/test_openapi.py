@@ -103,9 +103,12 @@ def test_a_document_tells_of_real_requests_as_it_says(schema: Any, lena: Visitor
         chosen=st.lists(st.sampled_from(real), min_size=1, max_size=5, unique_by=lambda each: str(each["id"])),
         reason=st.one_of(st.none(), st.text(max_size=420)),
         hold=st.one_of(st.none(), st.floats(0, 3600), st.sampled_from([float("inf"), -1.0])),
+        until=st.one_of(st.none(), st.sampled_from(["90d", "2030-01-01", "2001-01-01", "2h"]), st.text(max_size=42)),
     )
-    def tried(verb: str, chosen: list[dict[str, Any]], reason: str | None, hold: float | None) -> None:
-        body = {"verb": verb, "requests": chosen, "reason": reason, "hold": hold}
+    def tried(
+        verb: str, chosen: list[dict[str, Any]], reason: str | None, hold: float | None, until: str | None
+    ) -> None:
+        body = {"verb": verb, "requests": chosen, "reason": reason, "hold": hold, "until": until}
         if hold != float("inf"):
             _checked(lena, decide.Case(body=body, media_type="application/json"))
         _checked(lena, one.Case(path_parameters={"id": chosen[0]["id"]}))

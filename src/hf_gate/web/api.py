@@ -17,6 +17,7 @@ from ..domain.tray import Held, ground_of
 from ..errors import HfGateError
 from ..usecases.tray import Wish
 from .asking import PENDING, asked_of, read
+from .ending import checked_end
 from .exports import EscapedJSON
 from .finding import request_of
 from .lines import key_of
@@ -78,11 +79,15 @@ class One(_Strict):
 
 
 class DecisionsIn(_Strict):
-    """What is decided about some requests. `hold`: seconds in the tray; null: until somebody sends it."""
+    """What is decided about some requests. `hold`: seconds in the tray; null: until somebody sends it.
+
+    `until`: when an acceptance ends, `90d` or a day such as `2028-11-30`; null: never. It goes with `accept` alone.
+    """
 
     verb: Literal["accept", "reset", "reject", "cancel"]
     requests: list[One] = Field(min_length=1, max_length=20)
     reason: str | None = Field(default=None, max_length=400)
+    until: str | None = Field(default=None, max_length=40)
     hold: float | None = Field(default=10.0, ge=0, le=3600)
 
 
@@ -104,6 +109,7 @@ class HeldOut(_Strict):
     batch: str
     made_at: str
     leaves_at: str | None
+    until: str | None
     is_leaving: bool
 
 
@@ -183,7 +189,7 @@ class _Api:
         def work(visit: Visit) -> BaseModel:
             rows = {one.id: request_of(visit, one.id) for one in decisions.requests}
             seen = {rows[one.id].id: one.version for one in decisions.requests}
-            wish = Wish(decisions.verb, seen, visit.member, decisions.reason)
+            wish = Wish(decisions.verb, seen, visit.member, decisions.reason, _end_of(visit, decisions))
             taken = visit.office.clearing.take(wish, visit.now, decisions.hold)
             visit.office.wake.set()
             out = {row.id for row in taken.moved} | {item.request for item in taken.clashes}
@@ -266,6 +272,14 @@ def _no(status: int, error: str, hint: str) -> Response:
     return EscapedJSON({"error": error, "hint": hint}, status)
 
 
+def _end_of(visit: Visit, decisions: DecisionsIn) -> str | None:
+    if decisions.until is None:
+        return None
+    if decisions.verb != "accept":
+        raise Refused("Only an acceptance has an end.", hint="Leave `until` out, or send the verb accept.")
+    return checked_end(visit, decisions.until.strip())
+
+
 def _mine(visit: Visit) -> list[Held]:
     return [item for item in visit.office.tray.waiting() if item.member == visit.member.id and item.run is None]
 
@@ -282,5 +296,6 @@ def _held(item: Held, row: RequestRow | None) -> HeldOut:
         batch=item.batch,
         made_at=iso(moment_of(item.made_at)),
         leaves_at=None if item.leaves_at is None else iso(moment_of(item.leaves_at)),
+        until=item.until,
         is_leaving=item.run is not None,
     )

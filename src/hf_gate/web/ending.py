@@ -58,11 +58,13 @@ def _is_desk(visit: Visit) -> bool:
 def until_of(visit: Visit) -> str | None:
     """The end that was chosen in a form: a length of time, or the day of the calendar; None: no end was asked for."""
     chosen = visit.said("until")
-    if not chosen:
-        return None
+    return checked_end(visit, visit.said("day").strip() if chosen == "day" else chosen) if chosen else None
+
+
+def checked_end(visit: Visit, text: str) -> str:
+    """Return the end as it was written; Refused if it is none, is over, or if no desk would carry it out."""
     if not _is_desk(visit):
         raise Refused(NO_DESK)
-    text = visit.said("day").strip() if chosen == "day" else chosen
     if not text:
         raise Refused("Until when?", hint="Choose a day, or a length of time.")
     try:
