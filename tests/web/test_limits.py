@@ -175,3 +175,18 @@ def test_who_is_put_out_leaves_nothing_to_whoever_has_the_name_next(room: Room) 
     assert room.office.tray.waiting() == []
     room.leave()
     assert room.row("ada").state.status == "pending"
+
+
+def test_a_member_keeps_fifty_views_of_two_thousand_characters(room: Room) -> None:
+    vic, mia = room.viewer(), room.reviewer()
+    for number in range(50):
+        assert vic.post("/views", {"name": f"view {number}", "q": "status:pending"}).status == 303
+    answer = vic.post("/views", {"name": "one more", "q": "status:pending"})
+    assert answer.status == 422
+    assert "You have 50 saved views, and no more are kept." in answer.body
+    assert vic.post("/views", {"name": "view 7", "q": "status:accepted"}).status == 303, "another query for a name"
+    assert mia.post("/views", {"name": "mine", "q": "status:pending"}).status == 303
+    assert vic.post("/views", {"name": "view 7", "do": "forget"}).status == 303
+    assert vic.post("/views", {"name": "one more", "q": "status:pending"}).status == 303
+    assert mia.post("/views", {"name": "long", "q": "repo:" + "a" * 2000}).status == 422
+    assert "long" not in mia.get("/queue").body

@@ -19,6 +19,7 @@ from .writer import Writer
 
 IDLE: Final = 30 * 60_000
 LIVES: Final = 12 * 3_600_000
+MOST_VIEWS: Final = 50  # of one member
 OLDER: Final = "old_"
 """Begins the id of a member of whom the ledger does not tell yet: the store was of an older shape."""
 
@@ -169,13 +170,17 @@ class Members:
         sql = "SELECT name, query FROM views WHERE member = ? ORDER BY made_at, name"
         return [(row[0], row[1]) for row in self._store.reads.rows(sql, (member,))]
 
-    def save_view(self, member: str, name: str, query: str | None, at: int) -> None:
-        """Keeps a query under a name; None removes it."""
+    def save_view(self, member: str, name: str, query: str | None, at: int) -> bool:
+        """Keep a query under a name; None removes it. False: there are `MOST_VIEWS` others already."""
         with self._store.writing() as write:
+            others = write.db.row("SELECT count(*) FROM views WHERE member = ? AND name <> ?", (member, name))
+            if query is not None and others is not None and others[0] >= MOST_VIEWS:
+                return False
             write.db.run("DELETE FROM views WHERE member = ? AND name = ?", (member, name))
             if query is not None:
                 values = (member, name, query, at)
                 write.db.run("INSERT INTO views (member, name, query, made_at) VALUES (?, ?, ?, ?)", values)
+        return True
 
 
 def _is_admin(member: Member) -> bool:

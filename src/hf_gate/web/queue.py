@@ -16,6 +16,7 @@ from ..domain.query_reading import parse_query
 from ..domain.rows import QueryPage, RequestRow
 from ..errors import InvalidQuery
 from ..store.facets import Cell
+from ..store.members import MOST_VIEWS
 from . import crowd, words
 from .asking import PENDING, Asked, asked_of, read, read_and_count
 from .exports import exported
@@ -145,7 +146,10 @@ def save_view(visit: Visit) -> Response:
         return visit.back()
     if (problem := asked_of(visit, query).problem) is not None:
         raise problem
-    visit.office.members.save_view(visit.member.id, name, query, ms(visit.now))
+    if not visit.office.members.save_view(visit.member.id, name, query, ms(visit.now)):
+        raise Refused(
+            f"You have {MOST_VIEWS} saved views, and no more are kept.", hint="Forget one that you do not use."
+        )
     return RedirectResponse(address(query), 303)
 
 
