@@ -14,11 +14,10 @@ from functools import partial
 from typing import Protocol
 
 from ..domain import events as e
-from ..domain.grants import end_of
 from ..domain.ids import Person, Repo
 from ..domain.lifecycle import Status
 from ..domain.members import NOBODY, Author
-from ..domain.moments import moment_of, ms
+from ..domain.moments import ms
 from ..domain.outcomes import Ends, Kind, Outcome, law_of
 from ..domain.requests import AccessRequest, Decision, Target, target_of
 from ..errors import HfGateError
@@ -35,6 +34,7 @@ from .decisions import (
     change_in,
     change_row,
     clear,
+    end_entry,
     keys_of,
     note_entry,
     outcome_in,
@@ -231,12 +231,8 @@ class Direct:
             with self.store.writing() as write:
                 self._note(write, repo, new, choice, at)
                 if choice.until:
-                    write.append(repo, [self._dated(row, choice.until, at) for row in was.values()])
-
-    def _dated(self, row: RequestRow, until: str, at: int) -> e.Entry:
-        end = ms(end_of(until, moment_of(at), self.zone))
-        event = e.GrantDated(until=end, rule=DIRECT, written=until)
-        return e.Entry(event=event, at=at, actor=self.actor, request=row.id, person=row.person.id)
+                    dated = [end_entry(row, choice.until, self.actor, at, self.zone) for row in was.values()]
+                    write.append(repo, dated)
 
     # ---- told --------------------------------------------------------------------------------------------------------
 

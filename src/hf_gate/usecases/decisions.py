@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import tzinfo
 from typing import Final
 
 import msgspec
 
 from ..domain import events as e
+from ..domain.grants import end_of
 from ..domain.ids import Person, Repo
 from ..domain.lifecycle import Status
+from ..domain.moments import moment_of, ms
 from ..domain.outcomes import Kind, Outcome
 from ..domain.requests import Target
 from ..errors import HfGateError
@@ -143,3 +146,10 @@ def note_entry(row: RequestRow, note: str, actor: str, at: int) -> e.Entry:
     return e.Entry(
         event=e.NoteWritten(), at=at, actor=actor, request=row.id, person=row.person.id, private={"note": note}
     )
+
+
+def end_entry(row: RequestRow, until: str | None, actor: str, at: int, zone: tzinfo) -> e.Entry:
+    """Give an access that exists another end, as rules write it. None: it has no end any more."""
+    end = None if until is None else ms(end_of(until, moment_of(at), zone))
+    event = e.GrantDated(until=end, rule=DIRECT, written=until)
+    return e.Entry(event=event, at=at, actor=actor, request=row.id, person=row.person.id)

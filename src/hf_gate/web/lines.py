@@ -10,7 +10,7 @@ from typing import Final
 
 from ..domain.forms import fold, form_of_json
 from ..domain.ids import id_time
-from ..domain.lifecycle import MOVES
+from ..domain.lifecycle import MOVES, Status
 from ..domain.moments import iso, moment_of, ms
 from ..domain.roles import Role, role_of
 from ..domain.rows import RepoRow, RequestRow
@@ -75,6 +75,11 @@ class Line:
     def is_leaving(self) -> bool:
         """Decided, and not ended yet."""
         return self.held is not None and self.held.outcome is None
+
+    @property
+    def has_end_to_change(self) -> bool:
+        """Whether this person may change when the access ends."""
+        return self.status == Status.ACCEPTED and bool(self.verbs) and not self.is_leaving
 
     @property
     def doing(self) -> str:

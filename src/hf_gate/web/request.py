@@ -22,7 +22,7 @@ from ..usecases.decisions import note_entry
 from ..usecases.hearing import Hearing, hear
 from . import words
 from .asking import PENDING, asked_of, read, scoped
-from .ending import ends_of
+from .ending import Ends, ends_of
 from .finding import request_of
 from .history import history_of
 from .lines import Line, key_of, lines_of
@@ -32,6 +32,7 @@ from .visit import NotFound, Refused, Visit
 
 NOTE_LIMIT = 4000
 UNTIL = "until"  # beside the verbs: an acceptance with an end
+END = "end"  # another end for somebody who is in
 
 
 def page(visit: Visit) -> Response:
@@ -60,7 +61,7 @@ def page(visit: Visit) -> Response:
         facts=facts(visit, line),
         reversal=None if line.is_leaving else reversal_of(visit, row),
         others=visit.office.looks.others([row.id], visit.member.name).get(row.id, []),
-        ends=ends_of(visit) if verb == UNTIL and "accept" in line.verbs else None,
+        ends=ends_for(visit, line, verb),
         still_selected=0,
         sheet=sheet_of(visit, line, verb) if verb in line.verbs and (verb != "accept" or visit.asked("back")) else None,
         ends_on=_end_of(visit, row),
@@ -229,17 +230,21 @@ def sheet(visit: Visit) -> Response:
     row = request_of(visit, visit.params["id"])
     line = lines_of(visit, [row])[0]
     verb = visit.params["verb"]
-    if verb == UNTIL and "accept" in line.verbs:
-        if not visit.is_part:
-            return page(visit)
-        return visit.page(
-            "parts/until.html", line=line, ends=ends_of(visit), still_selected=selected_beside(visit, row)
-        )
-    if verb not in VERBS or verb not in line.verbs:
+    ends = ends_for(visit, line, verb)
+    if ends is None and (verb not in VERBS or verb not in line.verbs):
         raise NotFound
     if not visit.is_part:
         return page(visit)
+    if ends is not None:
+        return visit.page("parts/until.html", line=line, ends=ends, still_selected=selected_beside(visit, row))
     return visit.page("parts/sheet.html", sheet=sheet_of(visit, line, verb))
+
+
+def ends_for(visit: Visit, line: Line, verb: str) -> Ends | None:
+    """Return the ends that can be chosen for an acceptance, or for somebody who is in; None if none can."""
+    if verb == UNTIL and "accept" in line.verbs:
+        return ends_of(visit)
+    return ends_of(visit, line.row) if verb == END and line.has_end_to_change else None
 
 
 def sheet_of(visit: Visit, line: Line, verb: str) -> Sheet:

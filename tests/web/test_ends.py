@@ -1,0 +1,91 @@
+"""The end of an access is changed from the browser, by the event that `accept --until` writes about somebody who is in."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from hf_gate.domain.events import GrantDated, event_of
+from hf_gate.domain.members import Member, Role
+from hf_gate.domain.moments import ms
+from hf_gate.domain.tray import ground_of
+from tests.web.kit import GOOD, Answer, Room, Visitor
+
+
+@pytest.fixture
+def granted(room: Room) -> Room:
+    """Ada is in, without an end; bob waits."""
+    room.ask([{"username": name, "email": f"{name}@ethz.ch"} for name in ("ada", "bob")], {"Purpose": GOOD})
+    room.office.hub.accept(room.repo, "ada")
+    room.read()
+    return room
+
+
+def _change(room: Room, visitor: Visitor, name: str = "ada", **values: str) -> Answer:
+    row = room.row(name)
+    return visitor.post(f"/requests/{row.state.hub_request}/end", {"version": ground_of(row), **values})
+
+
+def test_an_end_is_changed_to_a_date_and_taken_away_again(granted: Room) -> None:
+    lena, writes = granted.visitor(), granted.writes()
+    page = f"/requests/{granted.row('ada').state.hub_request}"
+    assert "Change end…" in lena.get(page).body
+    assert "no end" in lena.get(f"{page}/end", hx_request="true").body
+    answer = _change(granted, lena, until="day", day="2099-06-30", next=page)
+    assert (answer.status, answer.headers["location"]) == (303, page)
+    assert "access ends after <b>30 Jun 2099</b>" in lena.get(page).body
+    assert "30 Jun 2099" in lena.get(f"{page}/end", hx_request="true").body
+    before = granted.office.now()
+    _change(granted, lena, until="90d")
+    until = granted.row("ada").state.until
+    assert until is not None
+    assert 0 <= until - ms(before + timedelta(days=90)) < 60_000
+    _change(granted, lena, until="none")
+    assert granted.row("ada").state.until is None
+    assert "access has no end any more" in lena.get(page).body
+    assert granted.writes() == writes, "the Hub knows no ends"
+    entries = granted.office.store.entries(request=granted.row("ada").id, limit=20)
+    dated = [one.link for one in entries if isinstance(event_of(one.link.body), GrantDated)]
+    assert {link.actor for link in dated} == {"lena-brandt"}
+    assert len(dated) == 3
+
+
+def test_an_end_that_is_over_or_was_not_chosen_changes_nothing(granted: Room) -> None:
+    lena = granted.visitor()
+    for values in ({}, {"until": "day"}, {"until": "day", "day": "2020-01-01"}, {"until": "soon"}):
+        assert _change(granted, lena, **values).status == 422
+    assert granted.row("ada").state.until is None
+
+
+def test_who_moved_meanwhile_or_is_not_in_gets_no_end(granted: Room) -> None:
+    lena = granted.visitor()
+    assert _change(granted, lena, "bob", until="30d").status == 409
+    assert "Change end" not in lena.get(f"/requests/{granted.row('bob').state.hub_request}").body
+    assert _change(granted, lena, until="30d", version="0" * 16).status == 409
+    assert granted.row("ada").state.until is None
+
+
+def test_nobody_changes_the_end_of_their_own_access(granted: Room) -> None:
+    ada = granted.visitor(Member(name="ada", role=Role.REVIEWER))
+    assert _change(granted, ada, until="none").status == 403
+
+
+def test_a_decision_in_the_tray_goes_before_another_end(granted: Room) -> None:
+    lena, row = granted.visitor(), granted.row("ada")
+    decision = {"verb": "reset", "key": row.state.hub_request or "", "version": ground_of(row), "silent": "yes"}
+    assert lena.post("/tray", decision).status == 303
+    assert _change(granted, lena, until="30d").status == 409
+
+
+def test_the_page_of_a_person_leads_to_the_end_of_each_access(granted: Room) -> None:
+    lena, row = granted.visitor(), granted.row("ada")
+    page = lena.get(f"/people/{row.person.pseudonym}").body
+    assert f'data-sheet-url="/requests/{row.state.hub_request}/end"' in page
+    vic = granted.viewer()
+    assert "/end" not in vic.get(f"/people/{row.person.pseudonym}").body
+    assert vic.post(f"/requests/{row.state.hub_request}/end", {"until": "none"}).status == 403
+    assert (
+        f'action="/requests/{row.state.hub_request}/end"'
+        in lena.get(f"/requests/{row.state.hub_request}?verb=end").body
+    )
