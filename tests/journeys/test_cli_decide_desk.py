@@ -50,6 +50,24 @@ def mails(hub: LocalHub) -> str:
     return str(hub.control("GET", "outbox"))
 
 
+# ---- what the ledger lists ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("desk")
+def test_for_people_the_ledger_lists_what_one_run_did_to_many_as_one_row(fresh: LocalHub) -> None:
+    names = [f"person-{n}" for n in range(8)]
+    fill(fresh, names)
+    console = Console(fresh)
+    assert console.run("accept", MODEL, *names, "--yes").code == 0
+    asked = ("audit", "ls", "--kind", "ChangeSettled")
+    grouped = console.run(*asked, "--format", "human").out.splitlines()
+    assert len(grouped) == 2
+    assert "8 requests: to accepted: done" in grouped[1]
+    assert len(console.run(*asked, "--all-entries", "--format", "human").out.splitlines()) == 9
+    assert len(console.run(*asked, "--json").json) == 8
+    assert len(console.run(*asked, "--format", "csv").out.splitlines()) == 9
+
+
 # ---- what is kept --------------------------------------------------------------------------------------------------------
 
 

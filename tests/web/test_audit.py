@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from itertools import pairwise
 
 import pytest
 
 from hf_gate import Hub
 from hf_gate.domain.rows import LedgerRow
+from hf_gate.domain.tray import ground_of
 from hf_gate.store.timeline import Wanted, timeline
 from hf_gate.usecases.ledger_files import read_checkpoint, verify_lines
 from tests.web.kit import GOOD, Room
@@ -21,8 +24,6 @@ def told(room: Room) -> Room:
     lena = room.visitor()
     key = room.row("ada").state.hub_request
     lena.post(f"/requests/{key}/note", {"note": "a <b>friend</b> of mine"})
-    from hf_gate.domain.tray import ground_of  # noqa: PLC0415 - only here
-
     lena.post("/tray", {"accept": f"{key}:{ground_of(room.row('ada'))}"})
     room.leave()
     with Hub(room.local.tokens["admin"], room.local.url) as other:
@@ -86,7 +87,7 @@ def test_pages_go_on_where_the_last_one_ended(crowded: Room, by: str) -> None:
     lena = crowded.visitor()
     names: list[str] = []
     asked = "kind=RequestSeen" if by == "kind" else f"repo={crowded.repo}"
-    path = f"/audit?{asked}"
+    path = f"/audit?{asked}&each=1"
     while path:
         body = lena.get(path).body
         names += [part.split('"')[0] for part in body.split('class="m" href="')[1:]]
@@ -94,6 +95,52 @@ def test_pages_go_on_where_the_last_one_ended(crowded: Room, by: str) -> None:
     rows = lena.get(f"/audit.json?{asked}").json
     assert len(rows) > 100
     assert len(names) == len(set(names)) == len(rows)
+
+
+@pytest.fixture
+def decided(room: Room) -> Room:
+    """Seventy people are sent back by one run, each told the same; one is accepted before."""
+    names = [f"person-{n:02d}" for n in range(70)]
+    room.ask([{"username": "ada"}, *({"username": name} for name in names)], {"Purpose": "test"})
+    lena = room.visitor()
+    key = room.row("ada").state.hub_request or ""
+    lena.post("/tray", {"verb": "accept", "key": key, "version": ground_of(room.row("ada"))})
+    room.leave()
+    lena.post("/selection", {"do": "all", "q": "status:pending"})
+    page = lena.post("/bulk", {"verb": "reset"}).headers["location"].partition("?")[0]
+    yes = {"verb": "reset", "count": "70", "typed": "70", "reason": "Please say more."}
+    assert lena.post(page, yes).status == 303
+    room.leave()
+    return room
+
+
+def test_what_one_run_did_to_many_is_one_line_that_unfolds(decided: Room) -> None:
+    lena = decided.visitor()
+    body = lena.get("/audit?kind=ChangeSettled").body
+    assert body.count("</tr>") == 3, "the head, the run of seventy and the acceptance"
+    assert "<b>70</b> times" in body
+    assert "and 67 more" in body
+    assert "71 shown" in body
+    link = html.unescape(re.findall(r'href="([^"]+)">Show all 70<', body)[0])
+    names: list[str] = []
+    while link:
+        body = lena.get(link).body
+        names += re.findall(r'class="m" href="([^"]+)"', body)
+        more = re.findall(r'href="([^"]+)" rel="next"', body)
+        link = html.unescape(more[0]) if more else ""
+    assert len(names) == len(set(names)) == 70, "each of the group, and nothing beside it"
+    assert len(lena.get("/audit.jsonl?kind=ChangeSettled").body.splitlines()) == 71
+
+
+def test_grouped_pages_miss_nothing_and_tell_nothing_twice(decided: Room) -> None:
+    lena, counts = decided.visitor(), 0
+    path = f"/audit?repo={decided.repo}"
+    while path:
+        body = lena.get(path).body
+        counts += int(re.findall(r"<span>(\d+) shown", body)[0])
+        more = re.findall(r'href="([^"]+)" rel="next"', body)
+        path = html.unescape(more[0]) if more else ""
+    assert counts == len(lena.get(f"/audit.json?repo={decided.repo}").json)
 
 
 @pytest.mark.parametrize("look", [1, 2, 7, 1000])

@@ -56,6 +56,7 @@ _KEYS: Final = ("id", "at", "kind", "actor", "repo", "repo_type", "request", "te
 @click.option("--actor", metavar="WHO", help="By this actor: a user, policy:NAME, outside.")
 @click.option("--limit", type=click.IntRange(min=0), help="So many rows.")
 @click.option("--all", "everything", is_flag=True, help="All rows, also for people.")
+@click.option("--all-entries", is_flag=True, help="A row for each entry; else people see equal entries as one row.")
 def audit_ls(
     run: Run,
     *,
@@ -67,8 +68,12 @@ def audit_ls(
     actor: str | None,
     limit: int | None,
     everything: bool,
+    all_entries: bool,
 ) -> int:
-    """List entries of the ledger, the newest first: all, those of a repo, or those about one person there."""
+    """List entries of the ledger, the newest first: all, those of a repo, or those about one person there.
+
+    For people equal entries in a row, such as what one run did to many, are one row; json, jsonl, csv and quiet list each.
+    """
     from ..usecases.entries import record_of  # noqa: PLC0415 - help needs none of it
 
     desk = _opened(run)
@@ -84,7 +89,7 @@ def audit_ls(
     links = _links(desk, _meant(target, repo, repo_type), request, is_wanted)
     rows: Iterator[Row] = map(record_of, links)
     if run.out.is_human:
-        rows = _with_names(desk, rows)
+        rows = _with_names(desk, rows if all_entries else _grouped(links))
     asked = -1 if everything else limit
     is_whole = run.out.records(rows, _COLUMNS, _KEYS, name=lambda row: str(row["id"]), limit=asked, empty="No entries.")
     if not is_whole and run.out.is_human:
@@ -117,6 +122,16 @@ def _links(
             hint=f"`hf-gate ls {meant.repo} --status all` lists who asked.",
         )
     return about(desk.store, [attempt.id for attempt in attempts], is_wanted)
+
+
+def _grouped(links: Iterator[Link]) -> Iterator[Row]:
+    """Equal entries as one row: the newest of them, with how many there are."""
+    from ..usecases.entries import group_equal, key_of_group, record_of  # noqa: PLC0415 - help needs none of it
+
+    for some in group_equal(links, key_of_group):
+        row = record_of(some[0])
+        count = numbered(len(some), "request")
+        yield row if len(some) == 1 else row | {"request": None, "text": f"{count}: {row['text']} (to #{some[-1].seq})"}
 
 
 def _with_names(desk: OpenDesk, rows: Iterator[Row]) -> Iterator[Row]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import heapq
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Final
+from itertools import groupby, islice
+from typing import Final, TypeVar
 
 from ..domain.events import event_of
 from ..domain.ids import Repo, RepoType
@@ -16,7 +17,10 @@ from .ports import LedgerRow, StorePort
 from .verify import Sealed
 
 _CHUNK: Final = 200
+_LEAST: Final = 4  # fewer equal entries in a row stay entries of their own
+_MOST: Final = 1000  # entries of one group, so that a group is bounded
 _MODELS: Final = "models/"
+T = TypeVar("T")
 
 
 def newest(
@@ -69,6 +73,24 @@ def parse_name(text: str) -> tuple[str, int] | None:
         return None
     plain = chain == DESK or chain.startswith((_MODELS, "datasets/"))
     return (chain if plain else f"{_MODELS}{chain}", int(seq)) if chain else None
+
+
+# ---- in groups -----------------------------------------------------------------------------------------------------------
+
+
+def group_equal(items: Iterable[T], key: Callable[[T], object]) -> Iterator[list[T]]:
+    """Yield stretches of items with one key; where fewer than four in a row are equal, each item alone."""
+    for _, some in groupby(items, key):
+        while part := list(islice(some, _MOST)):
+            if len(part) < _LEAST:
+                yield from ([one] for one in part)
+            else:
+                yield part
+
+
+def key_of_group(link: Link) -> tuple[object, ...]:
+    """What two entries have in common that one line can tell both: what one run did to many, for example."""
+    return link.chain, link.kind, link.actor, body_of(link).get("run"), text_of(link, None)
 
 
 # ---- as a record ---------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Final
 from urllib.parse import urlencode
 
@@ -16,16 +16,20 @@ from ..domain.ids import Repo, parse_repo
 from ..domain.ledger import DESK
 from ..domain.moments import moment_of
 from ..domain.query import is_pseudonym
+from ..domain.rows import LedgerRow
 from ..errors import HfGateError, UsageError
 from ..store.timeline import Stretch, Wanted, timeline
-from ..usecases.entries import record_of
-from .entries import WORDS, lines_of, number_in
+from ..usecases.entries import group_equal, key_of_group, record_of, text_of
+from .entries import WORDS, Line, lines_of, number_in
 from .exports import exported
 from .finding import request_of
 from .proofs import entries_in, is_whole, last_proof
 from .visit import Visit
 
 PAGE: Final = 50
+_CHUNK: Final = 200  # entries that are read at once, to be grouped
+_MOST: Final = 1000  # entries of one page, however alike they are
+_NAMED: Final = 3  # people of a group who are named
 KEYS: Final = ("id", "at", "kind", "actor", "repo", "repo_type", "request", "text", "body")
 VIEWS: Final[tuple[tuple[str, Mapping[str, str]], ...]] = (
     ("Everything", {}),
@@ -106,16 +110,18 @@ def _read(visit: Visit, asked: Asked, limit: int, before: int | None) -> Stretch
 def page(visit: Visit) -> Response:
     """One stretch of the timeline, the newest first, day by day."""
     asked = asked_of(visit)
-    found = _read(visit, asked, PAGE, number_in(visit.asked("before")))
-    lines = lines_of(visit, found.rows)
-    days = [(day, list(some)) for day, some in groupby(lines, key=lambda line: _day(visit, line.at))]
+    each, before = number_in(visit.asked("each")), number_in(visit.asked("before"))
+    found = _grouped(visit, asked, before) if each is None else _one_by_one(visit, asked, each, before)
+    groups = _groups_of(visit, asked, found, before)
+    days = [(day, list(some)) for day, some in groupby(groups, key=lambda group: _day(visit, group.first.at))]
     return visit.page(
         "audit.html",
         title="Ledger",
         asked=asked,
         days=days,
-        count=len(lines),
-        older=asked.href(before=found.next) if found.next is not None else None,
+        count=sum(group.count for group in groups),
+        older=asked.href(before=found.next, each=visit.asked("each")) if found.next is not None else None,
+        each=each,
         is_cut=found.is_cut,
         is_first=not visit.asked("before"),
         kinds=[(kind, WORDS[kind]) for kind in KINDS],
@@ -129,6 +135,68 @@ def page(visit: Visit) -> Response:
         checkpoints=visit.office.store.checkpoints()[-1:] if is_whole(visit) else [],
         moment_of=moment_of,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Entries of one page, in groups. `next`: before which entry the next page begins."""
+
+    groups: list[list[LedgerRow]]
+    next: int | None
+    is_cut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Equal entries as one row. `lines`: the first of them; `since`: when the oldest was written; `href` lists each."""
+
+    lines: list[Line]
+    count: int
+    text: str
+    since: str
+    href: str
+
+    @property
+    def first(self) -> Line:
+        return self.lines[0]
+
+
+def _grouped(visit: Visit, asked: Asked, before: int | None) -> Page:
+    """Read until a page is full of groups; a page holds a bounded number of entries."""
+
+    def key(row: LedgerRow) -> tuple[object, ...]:
+        return _day(visit, moment_of(row.link.at)), *key_of_group(row.link)
+
+    rows: list[LedgerRow] = []
+    while True:
+        found = _read(visit, asked, _CHUNK, before)
+        rows += found.rows
+        groups = list(group_equal(rows, key))
+        if len(groups) > PAGE:
+            return Page(groups[:PAGE], groups[PAGE - 1][-1].id)
+        if found.next is None or found.is_cut or len(rows) >= _MOST:
+            return Page(groups, found.next, found.is_cut)
+        before = found.next
+
+
+def _one_by_one(visit: Visit, asked: Asked, each: int, before: int | None) -> Page:
+    """Read entries without grouping them, down to the one with this number."""
+    found = _read(visit, asked, PAGE, before)
+    rows = [[row] for row in found.rows if row.id >= each]
+    return Page(rows, found.next if len(rows) == len(found.rows) else None, found.is_cut)
+
+
+def _groups_of(visit: Visit, asked: Asked, page: Page, before: int | None) -> list[Group]:
+    lines = iter(lines_of(visit, [row for rows in page.groups for row in rows[:_NAMED]]))
+    groups = []
+    for rows in page.groups:
+        named = list(islice(lines, min(len(rows), _NAMED)))
+        text = named[0].text if len(rows) == 1 else text_of(rows[0].link, None)
+        since = moment_of(rows[-1].link.at).astimezone(visit.office.zone)
+        href = asked.href(before=before, each=rows[-1].id)
+        groups.append(Group(named, len(rows), text, f"{since:%H:%M:%S}", href))
+        before = rows[-1].id
+    return groups
 
 
 def _is_view(asked: Asked, some: Mapping[str, str]) -> bool:
