@@ -291,10 +291,12 @@ class Store:
         """The requests with a change that was started and is not settled."""
         return self._reader().all(self._db.rows(f"{WHOLE} WHERE r.open_run IS NOT NULL ORDER BY r.id"))
 
-    def history(self, repo: Repo, people: Sequence[int]) -> Mapping[int, HistoryRow]:
-        """What happened to each of these people, in this repo and elsewhere."""
+    def history(
+        self, repo: Repo, people: Sequence[int], *, within: Collection[int] | None = None
+    ) -> Mapping[int, HistoryRow]:
+        """What happened to each of these people, in this repo and elsewhere: in all other repos, or those of `within`."""
         ident = self._repo_id(repo)
-        here, elsewhere = history_rows(self._db, -1 if ident is None else ident, people)
+        here, elsewhere = history_rows(self._db, -1 if ident is None else ident, people, within)
         there: dict[int, int] = dict(elsewhere)
         was = {row[0]: row[1:] for row in here}
         return {

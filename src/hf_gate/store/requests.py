@@ -207,8 +207,10 @@ def cuts(db: Database, repo_id: int, status: str, size: int) -> list[Cut]:
     return [(int(asked), int(ident)) for asked, ident in found]
 
 
-def history_rows(db: Database, repo_id: int, people: Iterable[int]) -> tuple[list[Row], list[Row]]:
-    """What happened to people in this repo, and in how many others each is accepted now."""
+def history_rows(
+    db: Database, repo_id: int, people: Iterable[int], within: Collection[int] | None = None
+) -> tuple[list[Row], list[Row]]:
+    """What happened to people in this repo, and in how many others (of `within`, if given) each is accepted now."""
     among, value = db.among(list(people))
     here = (
         "SELECT person_id, accepted, rejected, resets, last, last_at FROM history"
@@ -219,4 +221,8 @@ def history_rows(db: Database, repo_id: int, people: Iterable[int]) -> tuple[lis
         f"SELECT person_id, count(*) FROM requests r WHERE person_id {among} AND repo_id <> ? AND is_current"
         f" AND {plus}status = 'accepted' GROUP BY person_id"
     )
-    return db.rows(here, (value, repo_id)), db.rows(elsewhere, (value, repo_id))
+    values: list[object] = [value, repo_id]
+    if within is not None:
+        only, repos = db.among(list(within))
+        elsewhere, values = elsewhere.replace(" GROUP BY", f" AND repo_id {only} GROUP BY"), [*values, repos]
+    return db.rows(here, (value, repo_id)), db.rows(elsewhere, values)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import PurePath
-from typing import Final
+from typing import Any, Final
 
 from msgspec import structs
 
@@ -18,6 +18,7 @@ from ..domain.query import Pattern, Query, Term
 from ..domain.rows import RequestRow
 from ..errors import HfGateError, RequestNotFound, UsageError
 from ..policy.checking import CheckedPolicy, check_policy
+from ..policy.desk import Desk
 from ..policy.explain import Line as Explained
 from ..policy.model import Fact, Facts, Place, Policy, Problem, TableSpec
 from ..policy.parse import ParsedPolicy, parse_policy
@@ -34,6 +35,7 @@ from .asking import read
 from .draft_pool import DraftProcess, DraftStopped
 from .draft_worker import Draft, Report
 from .finding import request_of
+from .hiding import VisibleStore
 from .lines import Line, lines_of
 from .verdicts import Said, verdicts_of
 from .visit import NotFound, Visit
@@ -165,11 +167,25 @@ def draft_of(process: DraftProcess, visit: Visit, text: str, file: str, folder: 
     """What somebody typed, read as if it lay there under that name; a draft that was stopped has that as its one problem."""
     source = Source(text, file)
     try:
-        report = process.check(Draft(text, file, folder.desk, _forms(visit), folder.zone))
+        report = process.check(Draft(text, file, _desk(visit, folder), _forms(visit), folder.zone))
     except DraftStopped as stopped:
         problem = Problem("stopped", str(stopped), file, Place(1, 1), hint=stopped.hint or "")
         report = Report(None, None, (problem,))
     return Text(file, source, report.policy, CheckedPolicy(report.usable, report.problems), report)
+
+
+def _desk(visit: Visit, folder: Folder) -> Desk:
+    """What a draft is checked against: to a member of some repos the desk names theirs alone."""
+    if visit.member.repos is None:
+        return folder.desk
+    return replace(folder.desk, repos=tuple(str(row.repo) for row in visit.office.repos(visit.member)))
+
+
+def visible_targets(visit: Visit, policy: Policy) -> list[str]:
+    """What a policy is for: its `applies_to`, or for a member of some repos the names of theirs."""
+    if visit.member.repos is None:
+        return list(policy.applies_to)
+    return [str(repo) for repo in repos_of(visit, policy)]
 
 
 def our_text(visit: Visit, text: str, file: str, folder: Folder) -> Text:
@@ -234,6 +250,8 @@ class Bar:
         known = tables_known(visit, folder)
         _check_files(known, self.policy)
         self._tables = self._read_tables(folder, known)
+        store, seen = visit.office.store, visit.repo_ids
+        self._store: Any = store if seen is None else VisibleStore(store, seen)
 
     def _read_tables(self, folder: Folder, known: Mapping[str, TableSpec]) -> Mapping[str, Table]:
         """Those that it asks: as the desk has read them where it means the same table, else read now."""
@@ -260,7 +278,7 @@ class Bar:
         rows = list(self._waiting())
         for repo in {row.repo for row in rows}:
             said |= self._judged(repo, [row for row in rows if row.repo == repo])
-        now_said = verdicts_of(self.visit.office, rows, self.visit.now)
+        now_said = verdicts_of(self.visit.office, rows, self.visit.now, hides=self.visit.member.repos is not None)
         trial.looked_at = len(said)
         trial.by_rule.update((one.action, one.rule) for one in said.values())
         differ = [row for row in rows if row.id in said and _differs(said[row.id], now_said.get(row.id))]
@@ -281,16 +299,16 @@ class Bar:
         court, now = self._court(repo), self.visit.now
         if court is None:
             return {}
-        cases = list(cases_of(self.visit.office.store, court, _quiet(), rows, now))
+        cases = list(cases_of(self._store, court, _quiet(), rows, now))
         verdicts = self._process.judge([_sent(case.facts) for case in cases], now)
         return {case.row.id: Said(*verdict) for case, verdict in zip(cases, verdicts, strict=True)}
 
     def explain(self, who: str) -> Told:
         """One request with every rule that was tried."""
-        row, store = meant(self.visit, who, self.policy), self.visit.office.store
+        row, store = meant(self.visit, who, self.policy), self._store
         court = self._court(row.repo)
         if court is None:
-            globs = ", ".join(self.policy.applies_to)
+            globs = ", ".join(visible_targets(self.visit, self.policy)) or "none of your repos"
             raise UsageError(f"This policy is not for {row.repo}.", hint=f"Its applies_to names {globs}.")
         case = next(cases_of(store, court, _quiet(), [dated(store, row)], self.visit.now), None)
         if case is None:

@@ -116,7 +116,7 @@ def lines_of(visit: Visit, rows: Sequence[RequestRow]) -> list[Line]:
     """These requests as lines, in their order; each repo's are judged together."""
     office = visit.office
     repos = repos_of(office, rows)
-    said = verdicts_of(office, rows, visit.now, repos)
+    said = verdicts_of(office, rows, visit.now, repos, hides=visit.member.repos is not None)
     held = office.tray.about(row.id for row in rows)
     lines = [_line(visit, row, repos.get(row.repo), said.get(row.id), held.get(row.id)) for row in rows]
     for request, others in office.looks.others([row.id for row in rows], visit.member.name).items():

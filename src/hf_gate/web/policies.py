@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import Final
 from weakref import WeakKeyDictionary
@@ -34,9 +34,11 @@ from .drafts import (
     repos_of,
     tables_known,
     texts_of,
+    visible_targets,
     with_results,
 )
 from .exports import exported, file_of
+from .hiding import names_others
 from .proofs import entries_in
 from .visit import NotFound, Refused, Visit
 
@@ -76,6 +78,7 @@ def page(visit: Visit) -> Response:
         "policies.html",
         title="Policies",
         texts=texts,
+        targets={text.name: visible_targets(visit, text.policy) for text in texts if text.policy is not None},
         tables=[] if bench is None else [table for name, table in sorted(bench.tables.items()) if name in known],
         clashes=check_names([text.checked for text in texts]),
         problem=None,
@@ -90,7 +93,7 @@ def export(visit: Visit) -> Response:
             "file": text.file,
             "mode": None if text.policy is None else text.policy.mode.value,
             "digest": None if text.policy is None else text.policy.digest,
-            "applies_to": [] if text.policy is None else list(text.policy.applies_to),
+            "applies_to": [] if text.policy is None else visible_targets(visit, text.policy),
             "rules": 0 if text.policy is None else len(text.policy.rules),
             "tests": 0 if text.policy is None else len(text.policy.tests),
             "errors": text.errors,
@@ -207,9 +210,10 @@ def _show(
         title=f"Policy {text.name}",
         text=text,
         policy=policy,
-        said_lines=[] if policy is None else policy_sentences(policy),
+        said_lines=[] if policy is None else _sentences(visit, policy),
         repos=[] if policy is None else repos_of(visit, policy),
         counts=counts_of(visit, policy) if policy is not None and not is_draft and not is_new else None,
+        is_hidden=(is_file or (asked is None and not is_new)) and _is_hidden(visit, text),
         is_shadow=policy is not None and policy.mode is Mode.SHADOW,
         is_draft=is_draft,
         is_new=is_new,
@@ -222,6 +226,17 @@ def _show(
         problem="" if asked is None else asked.problem,
         action="/policies" if is_new else f"/policies/{(file_of_desk or text).name}",
     )
+
+
+def _is_hidden(visit: Visit, text: Text) -> bool:
+    """Whether the text of a file would tell a member of some repos about others."""
+    if visit.member.repos is None or text.policy is None:
+        return False
+    return names_others(text.policy, repos_of(visit, text.policy))
+
+
+def _sentences(visit: Visit, policy: Policy) -> list[str]:
+    return list(policy_sentences(replace(policy, applies_to=tuple(visible_targets(visit, policy)))))
 
 
 def counts_of(visit: Visit, policy: Policy) -> Counts:

@@ -24,6 +24,7 @@ from . import words
 from .asking import PENDING, asked_of, read, scoped
 from .ending import Ends, ends_of
 from .finding import request_of
+from .hiding import without_counts
 from .history import history_of
 from .lines import Line, key_of, lines_of
 from .reversal import Reversal, reversal_of
@@ -147,7 +148,10 @@ def lines_of_why(visit: Visit, row: RequestRow) -> list[Explained]:
     if visit.masks:
         return []
     found = heard(visit, row)
-    return [] if found is None else list(explained(found.verdict, visit.now))
+    if found is None:
+        return []
+    verdict = found.verdict if visit.member.repos is None else without_counts(found.verdict)
+    return list(explained(verdict, visit.now))
 
 
 # ---- answers, form, facts ----------------------------------------------------------------------------------------------
@@ -169,7 +173,7 @@ def facts(visit: Visit, line: Line) -> list[tuple[str, str, str, str]]:
         return []
     row, who = line.row, line.row.person.identity
     made = row.request.person.created_at if row.request else None
-    past = visit.office.store.history(row.repo, [row.person.id])[row.person.id]
+    past = visit.office.store.history(row.repo, [row.person.id], within=visit.repo_ids)[row.person.id]
     found = [
         ("Account", f"{words.years(visit.now - made)} old" if made else "hidden", "account", "its id on the Hub"),
         ("E-mail", who.email or "not shared", "account", "the request"),

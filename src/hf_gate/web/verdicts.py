@@ -14,6 +14,7 @@ from ..policy.evaluate import Judge
 from ..policy.model import Action, Because, Facts, Opinion, Tried, Verdict
 from ..usecases.judging import Court, cases_of
 from . import words
+from .hiding import without_count
 from .office import Office
 
 _FEW: Final = 4  # repos; of more, all are read at once
@@ -40,9 +41,17 @@ def repos_of(office: Office, rows: Iterable[RequestRow]) -> dict[Repo, RepoRow]:
 
 
 def verdicts_of(
-    office: Office, rows: Sequence[RequestRow], now: datetime, repos: Mapping[Repo, RepoRow] | None = None
+    office: Office,
+    rows: Sequence[RequestRow],
+    now: datetime,
+    repos: Mapping[Repo, RepoRow] | None = None,
+    *,
+    hides: bool = False,
 ) -> dict[int, Said]:
-    """By the number of the request: as the policies say now where they can be heard, else as was entered last."""
+    """By the number of the request: as the policies say now where they can be heard, else as was entered last.
+
+    `hides`: without what rules saw of other repos.
+    """
     repos = repos_of(office, rows) if repos is None else repos
     groups: dict[Repo, list[RequestRow]] = {}
     for row in rows:
@@ -51,7 +60,9 @@ def verdicts_of(
     for repo, group in groups.items():
         court = _court(office, repos.get(repo))
         if court is not None:
-            found |= _heard(office, court, [row for row in group if row.state.status in court.statuses], now)
+            found |= _heard(
+                office, court, [row for row in group if row.state.status in court.statuses], now, hides=hides
+            )
         found |= {row.id: said for row in group if row.id not in found and (said := _entered(row))}
     return found
 
@@ -63,7 +74,9 @@ def _court(office: Office, repo: RepoRow | None) -> Court | None:
         return None
 
 
-def _heard(office: Office, court: Court, rows: Sequence[RequestRow], now: datetime) -> dict[int, Said]:
+def _heard(
+    office: Office, court: Court, rows: Sequence[RequestRow], now: datetime, *, hides: bool
+) -> dict[int, Said]:  # fmt: skip
     bench = office.bench
     if bench is None or not rows:
         return {}
@@ -71,7 +84,7 @@ def _heard(office: Office, court: Court, rows: Sequence[RequestRow], now: dateti
     for case in cases_of(office.store, court, bench.sources, rows, now):
         verdict = court.judge.quick(case.facts, now=now, status=case.row.state.status)
         if verdict is not None:
-            found[case.row.id] = said_of(verdict, _Fewer(court.judge, case.facts))
+            found[case.row.id] = said_of(verdict, _Fewer(court.judge, case.facts, hides))
     return found
 
 
@@ -81,9 +94,11 @@ class _Fewer:
 
     judge: Judge
     facts: Facts
+    hides: bool = False
 
     def decided(self, opinion: Opinion) -> Tried | None:
-        return next(self.judge.tried(self.facts, opinion.policy, lambda rule: rule.id == opinion.rule), None)
+        found = next(self.judge.tried(self.facts, opinion.policy, lambda rule: rule.id == opinion.rule), None)
+        return without_count(found) if found is not None and self.hides else found
 
     def accepting(self, opinion: Opinion) -> Iterator[Tried]:
         return self.judge.tried(self.facts, opinion.policy, lambda rule: rule.then is Action.ACCEPT)

@@ -71,6 +71,11 @@ class Visit:
         return f"s_{self.member.id}"
 
     @property
+    def repo_ids(self) -> list[int] | None:
+        """The numbers of the repos that this person sees; None: all of the store count."""
+        return None if self.member.repos is None else [row.id for row in self.office.repos(self.member)]
+
+    @property
     def nav(self) -> tuple[tuple[str, str], ...]:
         """The rooms that this person finds."""
         return tuple((name, path) for name, path, role in NAV if self.member.role.covers(role))

@@ -1,0 +1,71 @@
+"""What a member of some repos does not learn about the others: facts that count them, and the names in a policy."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from ..domain.ids import Repo
+from ..domain.rows import HistoryRow
+from ..policy.model import Because, Fact, Opinion, Policy, Silent, Tried, Verdict, Why
+from ..policy.spelling import glob_matches
+from ..store.reading import Store
+
+COUNTS_OTHERS: Final = "history.elsewhere"
+Part = TypeVar("Part", Opinion, Silent)
+_NOTE: Final = "it counts repos that you do not see"
+
+
+class VisibleStore:
+    """A store in which a person's history is that of some repos alone: for rules that a member of these wrote."""
+
+    def __init__(self, store: Store, repos: Collection[int]) -> None:
+        self._store, self._repos = store, repos
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - as the store has it
+        return getattr(self._store, name)
+
+    def history(self, repo: Repo, people: Sequence[int]) -> Mapping[int, HistoryRow]:
+        """What happened to people, as far as these repos tell."""
+        return self._store.history(repo, people, within=self._repos)
+
+
+def without_counts(verdict: Verdict) -> Verdict:
+    """The same verdict; what its rules saw of other repos is not shown."""
+    return replace(
+        verdict,
+        opinions=tuple(map(_trials, verdict.opinions)),
+        shadow=tuple(map(_trials, verdict.shadow)),
+        silent=tuple(map(_trials, verdict.silent)),
+    )
+
+
+def without_count(tried: Tried) -> Tried:
+    """The same of one rule."""
+    return replace(tried, because=tuple(map(_because, tried.because)))
+
+
+def _trials(part: Part) -> Part:
+    return replace(part, tried=tuple(map(without_count, part.tried)))
+
+
+def _because(because: Because) -> Because:
+    parts = tuple(map(_because, because.parts))
+    facts = {name: _hidden(fact) if name == COUNTS_OTHERS else fact for name, fact in because.facts.items()}
+    is_told = COUNTS_OTHERS in facts or parts != because.parts
+    note = (
+        "" if is_told and because.note.startswith("=") else because.note
+    )  # the value of a name that a policy lets stand for it
+    return replace(because, facts=facts, parts=parts, note=note)
+
+
+def _hidden(fact: Fact) -> Fact:
+    return msgspec.structs.replace(fact, value=None, why=Why.UNAVAILABLE, note=_NOTE)
+
+
+def names_others(policy: Policy, seen: Collection[Repo]) -> bool:
+    """Whether a policy names repos that are not among these, so that its text would tell of them."""
+    return any(not any(glob_matches(glob, repo) for repo in seen) for glob in policy.applies_to)

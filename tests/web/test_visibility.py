@@ -1,0 +1,101 @@
+"""A member of some repos learns nothing of the others: not by counts, not by names in policies, not by drafts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from hf_gate.domain.ids import Repo, parse_repo
+from hf_gate.usecases.cadence import Kind
+from tests.web.kit import GOOD, Room, Visitor, a_room
+from tests.web.test_plans import words
+
+POLICY = """\
+version: 1
+policy: house
+applies_to: [{mine}, {other}]
+mode: enforce
+let:
+  others: history.elsewhere
+rules:
+  - id: known
+    when: history.elsewhere >= 1 && others < 9
+    then: accept
+  - id: rest
+    then: human
+"""
+DRAFT = POLICY.replace(", {other}", "").replace("enforce", "shadow")
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Room, Repo, Repo]]:
+    """Fay waits at one repo, and is in at the other."""
+    with a_room(tmp_path_factory.mktemp("two"), policy=None, repos=2) as room:
+        mine, other = (parse_repo(line["repo"], line["repo_type"]) for line in room.local.repos)
+        assert room.office.place.folder is not None
+        file = room.office.place.folder / "policies" / "house.yaml"
+        file.write_text(POLICY.format(mine=mine, other=other), "utf-8")
+        for repo in (mine, other):
+            room.ask([{"username": "fay"}], {"Purpose": GOOD}, repo)
+        room.office.hub.accept(other, "fay")
+        room.read(Kind.FULL)
+        yield room, mine, other
+
+
+def waiting(room: Room, repo: Repo) -> str:
+    (row,) = room.office.store.find(repo, "fay")
+    return row.state.hub_request or ""
+
+
+@pytest.fixture
+def rob(two: tuple[Room, Repo, Repo]) -> Visitor:
+    room, mine, _ = two
+    return room.reviewer("rob", str(mine))
+
+
+def test_a_request_shows_no_count_of_repos_that_one_does_not_see(two: tuple[Room, Repo, Repo], rob: Visitor) -> None:
+    room, mine, _ = two
+    key, lena = waiting(room, mine), room.visitor()
+    whole = words(lena.get(f"/requests/{key}"))
+    assert "history.elsewhere = 1" in whole
+    assert "accepted at 1 other repo" in whole
+    for path in (f"/requests/{key}", f"/requests/{key}/why", "/queue"):
+        said = words(rob.get(path))
+        assert "elsewhere = 1" not in said
+        assert "others = 1" not in said
+        assert "accepted at 1 other" not in said
+        assert "elsewhere 1" not in said
+    assert "history.elsewhere unavailable: it counts repos that you do not see" in words(rob.get(f"/requests/{key}"))
+
+
+def test_a_draft_counts_the_repos_that_its_writer_sees(two: tuple[Room, Repo, Repo], rob: Visitor) -> None:
+    room, mine, _ = two
+    values = {"src": DRAFT.format(mine=mine), "do": "try", "who": f"fay@{mine}"}
+    assert "known (accept) matches" in words(room.visitor().post("/policies", values))
+    said = words(rob.post("/policies", values))
+    assert "known (accept) does not match" in said
+    assert "history.elsewhere = 0" in said
+
+
+def test_policies_name_only_repos_that_one_sees(two: tuple[Room, Repo, Repo], rob: Visitor) -> None:
+    room, mine, other = two
+    lena = room.visitor()
+    for path in ("/policies", "/policies.json", "/policies/house"):
+        assert other.name in lena.get(path).body
+        body = rob.get(path).body
+        assert mine.name in body
+        assert other.name not in body
+        assert other.namespace not in body or other.namespace == mine.namespace
+    assert rob.get("/policies.json").json[0]["applies_to"] == [str(mine)]
+    assert "names repos that you do not see" in rob.get("/policies/house").body
+
+
+def test_no_problem_of_a_draft_tells_of_a_repo_that_one_does_not_see(
+    two: tuple[Room, Repo, Repo], rob: Visitor
+) -> None:
+    room, _, other = two
+    draft = DRAFT.replace("[{mine}]", '["*/*", "datasets/*/*"]').replace("history.elsewhere", 'form["Nope"].size()')
+    values = {"src": draft, "do": "try"}
+    assert other.name in room.visitor().post("/policies", values).body
+    assert other.name not in rob.post("/policies", values).body
