@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
 from typing import Any, assert_type
 
 from hf_gate import (
@@ -50,6 +51,7 @@ async def listing(hub: AsyncHub) -> None:
     async for request in hub.list_pending(DATA):
         assert_type(request, AccessRequest)
     assert_type([request async for request in hub.list_reset(DATA)], list[AccessRequest])
+    assert_type(await hub.list_reset(DATA).to_rows(), list[dict[str, str | datetime | None]])
     for _ in hub.list_pending(DATA):  # type: ignore[attr-defined]
         pass
     await hub.list_pending(DATA)  # type: ignore[misc]

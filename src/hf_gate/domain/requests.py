@@ -50,6 +50,11 @@ class AccessRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return self.request_id or self.person.id or self.person.username or ""
 
     @property
+    def user_id(self) -> str | None:
+        """The id of the account, which stays when it is renamed; None when hidden."""
+        return self.person.id
+
+    @property
     def username(self) -> str | None:
         """As `huggingface_hub` names it; None when hidden."""
         return self.person.username

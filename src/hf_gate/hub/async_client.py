@@ -69,7 +69,7 @@ class AsyncHub:
         where, wanted = parse_repo(repo, repo_type), known_status(status)
         setting = self._setting()
         flow = repos.with_type_hint(list_requests(where, wanted, setting), where, setting)
-        listing = AsyncListing(where, lambda done: self._driver.run(flow, done=done))
+        listing = AsyncListing(where, wanted, lambda done: self._driver.run(flow, done=done))
         self._listings.add(listing)
         return listing
 

@@ -142,7 +142,7 @@ class Hub:
         where, wanted = parse_repo(repo, repo_type), known_status(status)
         setting = self._setting()
         flow = repos.with_type_hint(list_requests(where, wanted, setting), where, setting)
-        listing = Listing(where, lambda done: self._driver.run(flow, done=done))
+        listing = Listing(where, wanted, lambda done: self._driver.run(flow, done=done))
         with self._lock:
             self._listings.add(listing)
         return listing

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, 
 from typing import Any
 
 from ..domain.completeness import NOT_READ, Completeness
+from ..domain.flat import Cell, flat_rows
 from ..domain.ids import Repo
 from ..domain.requests import AccessRequest
 from ..protocol.codec import Page, Quarantined
@@ -18,15 +19,24 @@ class _Told:
     """What both kinds of listing tell about themselves."""
 
     repo: Repo
+    status: str
     completeness: Completeness
     quarantined: list[Quarantined]
 
-    def __init__(self, repo: Repo) -> None:
-        self.repo = repo
+    def __init__(self, repo: Repo, status: str) -> None:
+        self.repo, self.status = repo, status
+        self._count = 0
         self.completeness = NOT_READ
         self.quarantined = []
         self._rows: deque[AccessRequest] = deque()
         self.is_open = False
+
+    def __repr__(self) -> str:
+        is_whole, why = self.completeness.proved, self.completeness.why
+        so_far = "" if is_whole else " so far"
+        state = "proved whole" + (f" ({why})" if why else "") if is_whole else f"not proved whole: {why}"
+        rows = f"{self._count} row{'' if self._count == 1 else 's'}{so_far}"
+        return f"<{type(self).__name__} {self.repo} {self.status}: {rows}, {state}>"
 
     def _end(self, completeness: Completeness) -> None:
         self.completeness, self.is_open = completeness, False
@@ -36,6 +46,7 @@ class _Told:
 
     def _add(self, page: Page) -> None:
         self._rows.extend(page.rows)
+        self._count += len(page.rows)
         self.quarantined.extend(page.quarantined)
 
 
@@ -47,8 +58,10 @@ class Listing(_Told, Iterator[AccessRequest]):
     the listing to its end, into memory, so that nobody is skipped.
     """
 
-    def __init__(self, repo: Repo, start: Callable[[Callable[[Any], None]], Generator[Page, None, Any]]) -> None:
-        super().__init__(repo)
+    def __init__(
+        self, repo: Repo, status: str, start: Callable[[Callable[[Any], None]], Generator[Page, None, Any]]
+    ) -> None:
+        super().__init__(repo, status)
         self._lock = threading.RLock()
         self._pages = start(self._end)
 
@@ -78,6 +91,13 @@ class Listing(_Told, Iterator[AccessRequest]):
                 except StopIteration:
                     return
 
+    def to_rows(self) -> list[dict[str, Cell]]:
+        """Read what is left into flat dicts with the same keys: `pandas.DataFrame(rows)` takes them.
+
+        Times are `datetime` in UTC, each answer has a key `answer: LABEL`, and None is what the Hub did not tell.
+        """
+        return flat_rows(self)
+
     def close(self) -> None:
         """Stop reading."""
         with self._lock:
@@ -88,8 +108,10 @@ class Listing(_Told, Iterator[AccessRequest]):
 class AsyncListing(_Told, AsyncIterator[AccessRequest]):
     """The same, for `async for`."""
 
-    def __init__(self, repo: Repo, start: Callable[[Callable[[Any], None]], AsyncGenerator[Page, None]]) -> None:
-        super().__init__(repo)
+    def __init__(
+        self, repo: Repo, status: str, start: Callable[[Callable[[Any], None]], AsyncGenerator[Page, None]]
+    ) -> None:
+        super().__init__(repo, status)
         # Held for one page and never while a row is with the caller: reading a page runs nothing of the caller's, so
         # whoever holds it waits for nobody who wants it, not even for a write that a row of this listing led to.
         self._lock = asyncio.Lock()
@@ -122,6 +144,10 @@ class AsyncListing(_Told, AsyncIterator[AccessRequest]):
                         await self._turn()
                 except StopAsyncIteration:
                     return
+
+    async def to_rows(self) -> list[dict[str, Cell]]:
+        """The same as `Listing.to_rows`."""
+        return flat_rows([request async for request in self])
 
     async def aclose(self) -> None:
         """Stop reading."""

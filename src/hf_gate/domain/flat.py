@@ -1,0 +1,53 @@
+"""Access requests as flat rows, with the same columns in each, for tables such as data frames."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Final
+
+from .requests import AccessRequest
+
+Cell = str | datetime | None
+ANSWER_COLUMNS: Final = 200  # a requester can send answers under labels of their own, so their number is bounded
+OTHERS: Final = "other answers"
+
+
+def flat_rows(requests: Iterable[AccessRequest]) -> list[dict[str, Cell]]:
+    """One dict for each request. Text and times are as the Hub told them, times in UTC; None is what it did not tell.
+
+    Each label of an answer is a column `answer: LABEL`. Beyond the 200 most frequent labels, answers stand in one column,
+    `other answers`, as JSON.
+    """
+    read = list(requests)
+    counts = Counter(label for request in read for label in request.answers)
+    labels = list(counts) if len(counts) <= ANSWER_COLUMNS else _most_frequent(counts)
+    return [_row(request, labels, has_others=len(counts) > ANSWER_COLUMNS) for request in read]
+
+
+def _most_frequent(counts: Counter[str]) -> list[str]:
+    chosen = {label for label, _ in counts.most_common(ANSWER_COLUMNS)}
+    return [label for label in counts if label in chosen]
+
+
+def _row(request: AccessRequest, labels: list[str], *, has_others: bool) -> dict[str, Cell]:
+    row: dict[str, Cell] = {
+        "repo": request.repo.id,
+        "repo_type": request.repo.type.value,
+        "request_id": request.request_id,
+        "user_id": request.user_id,
+        "user": request.username,
+        "fullname": request.fullname,
+        "email": request.email,
+        "status": str(request.status),
+        "asked_at": request.asked_at,
+        "reviewed_at": request.reviewed_at,
+        "granted_by": request.granted_by.username if request.granted_by else None,
+        **{f"answer: {label}": request.answers.get(label) for label in labels},
+    }
+    if has_others:
+        rest = {label: text for label, text in request.answers.items() if f"answer: {label}" not in row}
+        row[OTHERS] = json.dumps(rest, ensure_ascii=False) if rest else None
+    return row
