@@ -55,7 +55,7 @@ def weighed(answer: str, label: str, role: Role) -> Weighed:
     given = _given(text, label, role, ())
     if _is_invited(given) or _FITS.get(role, _never)(given):
         return Weighed(Quality.GOOD, 0)
-    if any(is_junk(given) for is_junk in _JUNK):
+    if not _is_date_asked_for(given) and any(is_junk(given) for is_junk in _JUNK):
         return Weighed(Quality.JUNK, 0)
     found = Quality.THIN if _THIN.get(role, _never)(given) else Quality.GOOD
     return Weighed(found, 0 if role in _NAMELESS else len(given.words))
@@ -113,10 +113,17 @@ def _never(_: Given) -> bool:
 
 
 def _is_invited(given: Given) -> bool:
-    """A refusal where the label says "if any", a yes or no where it asks whether."""
+    """A refusal where the label says "if any", a yes or no where it asks whether, a date where it gives the format."""
+    if _fits_date(given) and label_says(given.label, words.LABEL_IS_A_DATE):
+        return True
     if given.joined in _YES_NO and label_says(given.label, words.LABEL_ASKS_YES):
         return True
     return given.joined in _REFUSALS and label_says(given.label, words.LABEL_IS_OPTIONAL)
+
+
+def _is_date_asked_for(given: Given) -> bool:
+    """A bare date where the label asks when, and perhaps more: it is no junk, and may be thin."""
+    return len(given.folded) <= 40 and _fits_date(given) and label_says(given.label, words.LABEL_ASKS_DATE)
 
 
 def _fits_email(given: Given) -> bool:

@@ -153,6 +153,12 @@ LABEL_IS_OPTIONAL = (
     r"إن وجد|اختياري|إذا|اگر|אם (יש|אין)|यदि|ถ้ามี|หากมี"
 )
 LABEL_ASKS_YES = r"^(do|does|did|are|is|was|were|have|has|had|will|would|can|could|may|should|shall)\b|yes ?/ ?no|\(y/n\)|是否|有无|有無|吗|여부|есть ли"
+LABEL_ASKS_DATE = (
+    r"\bdates?\b|\bdeadline\b|\b(which|what|last|first) day\b|\buntil\b|\bexpir|\bwhen\b|"
+    r"datum\b|\bbis wann\b|\bwann\b|\bfecha\b|\bcuándo\b|\bquando\b|\bquand\b|дата|когда|срок|"
+    r"日期|截止|何时|何時|期日|日付|いつ|날짜|기한|언제|تاريخ|tarih|tanggal|ngày|วันที่|तारीख"
+)
+LABEL_IS_A_DATE = r"\b(yyyy|jjjj|aaaa|tt|dd|mm)[-/. ](yyyy|mm|dd)\b"
 LABEL_IS_QUESTION = r"[?？؟]\s*$"
 LABEL_IS_ACCOUNT = (
     r"user|handle|account|nick|login|\bids?\b|discord|github|profile|page|member|leader|linkedin|orcid|scholar|site|url|telegram|"

@@ -24,6 +24,7 @@ from ..policy.sentences import sentences
 from ..policy.spelling import glob_matches
 from ..usecases.standing import repo_standing, serving_line
 from .exports import exported
+from .markdown import parse_markdown
 from .visit import NotFound, Visit
 
 KEYS: Final = ("repo", "repo_type", "gated", "pending", "accepted", "rejected", "reset", "oldest_asked_at", "quick_at",
@@ -213,6 +214,7 @@ def repo_page(visit: Visit) -> Response:
         "repo.html",
         title=str(row.repo),
         line=line,
+        prompt_of=parse_markdown,
         statuses=[(status.value, line.count(status)) for status in STATUSES],
         others=[(name, n) for name, n in row.counts.items() if n and name not in set(STATUSES)],
         median=standing.median if pending else None,

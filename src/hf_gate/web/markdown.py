@@ -1,0 +1,104 @@
+"""Markdown of strangers as a tree of a few harmless kinds of nodes, which a template renders; never as HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final
+from urllib.parse import urlsplit
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+LIMIT: Final = 20_000  # characters that are read; the Hub's prompts are far shorter
+_DEEPEST: Final = 20  # what is nested deeper is shown on this level
+_KINDS: Final = {
+    "paragraph_open": "p", "heading_open": "heading", "blockquote_open": "blockquote",
+    "bullet_list_open": "ul", "ordered_list_open": "ol", "list_item_open": "li",
+    "em_open": "em", "strong_open": "strong", "s_open": "s", "link_open": "link",
+}  # fmt: skip
+_LEAVES: Final = {"code_inline": "code", "code_block": "pre", "fence": "pre", "hardbreak": "br", "hr": "hr"}
+_PARSER: Final = MarkdownIt("commonmark", {"html": False}).enable(
+    "strikethrough"
+)  # no tables: a few letters make very many cells
+
+
+@dataclass(slots=True)
+class Node:
+    """One element. `kind` is one of a fixed set; `href` is an http(s) address, or empty where a link leads nowhere."""
+
+    kind: str
+    text: str = ""
+    href: str = ""
+    children: list[Node] = field(default_factory=list)
+
+
+@lru_cache(64)
+def parse_markdown(text: str) -> list[Node]:
+    """Return the nodes of a Markdown text. Raw HTML is text, a picture is its description and address."""
+    root = Node("root")
+    _add([root], _PARSER.parse(text[:LIMIT]))
+    if len(text) > LIMIT:
+        root.children.append(Node("p", children=[Node("text", f"({len(text) - LIMIT:,} more characters)")]))
+    return root.children
+
+
+def _add(path: list[Node], tokens: Sequence[Token]) -> None:
+    """Add tokens below the last node of a path."""
+    for token in tokens:
+        if token.nesting > 0:
+            path.append(_opened(path, token))
+        elif token.nesting < 0:
+            closed = path.pop()
+            if closed.kind == "link" and closed is not path[-1]:
+                _tell_address(path[-1], closed)
+        elif token.type == "inline":
+            _add(path, token.children or ())
+        else:
+            _add_leaf(path[-1].children, _leaf(token))
+
+
+def _opened(path: list[Node], token: Token) -> Node:
+    """Return the node into which the following tokens go; too deep, or a paragraph of a tight list: the present one."""
+    kind = _KINDS.get(token.type)
+    if kind is None or token.hidden or len(path) > _DEEPEST:
+        return path[-1]
+    node = Node(kind, href=_address(token) if kind == "link" else "")
+    if kind == "link":
+        node.text = str(token.attrGet("href") or "")
+    path[-1].children.append(node)
+    return node
+
+
+def _add_leaf(children: list[Node], leaf: Node) -> None:
+    """Add a leaf; text that follows text is one node."""
+    if leaf.kind == "text" and children and children[-1].kind == "text":
+        children[-1].text += leaf.text
+    else:
+        children.append(leaf)
+
+
+def _leaf(token: Token) -> Node:
+    if token.type == "softbreak":
+        return Node("text", " ")
+    if token.type == "image":
+        return Node("text", f"[picture: {token.content}, {token.attrGet('src')}]")
+    return Node(_LEAVES.get(token.type, "text"), token.content)
+
+
+def _address(token: Token) -> str:
+    """Return where a link leads: to http or https with a host, without a user name in front that looks like a host."""
+    href = str(token.attrGet("href") or "")
+    try:
+        url = urlsplit(href)
+    except ValueError:
+        return ""
+    return href if url.scheme in {"http", "https"} and url.hostname and "@" not in url.netloc else ""
+
+
+def _tell_address(parent: Node, link: Node) -> None:
+    """Show the address beside a link whose words do not say it."""
+    words = "".join(one.text for one in link.children if one.kind == "text")
+    if words.strip() != link.text:
+        parent.children.append(Node("address", link.text))
