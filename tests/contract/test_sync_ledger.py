@@ -44,9 +44,12 @@ def chain(desk: Desk) -> str:
 def tamper(desk: Desk, sql: str, *values: Any) -> None:
     """What somebody with the file and a database tool can do."""
     with sqlite3.connect(desk.file) as db:
-        for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+        triggers = db.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
+        for name, _ in triggers:
             db.execute(f"DROP TRIGGER {name}")
         assert db.execute(sql, values).rowcount != 0
+        for _, made in triggers:
+            db.execute(made)
     db.close()
 
 
@@ -99,6 +102,62 @@ def test_a_row_of_a_request_that_was_changed_behind_the_ledger_is_found_by_the_f
     assert verify(desk.store).ok
     (found,) = verify(desk.store, fold=True).broken
     assert "request 7 says accepted" in found.what
+
+
+def decided(desk: Desk, reason: str | None) -> int:
+    """A request that was sent back."""
+    row = desk.rows("pending")[0]
+    started = ChangeStarted(run="r_1", before="pending", after="reset", has_reason=reason is not None)
+    settled = ChangeSettled(run="r_1", kind="done", after="reset")
+    private = {"reason": reason} if reason is not None else None
+    with desk.store.writing() as write:
+        for event, kept in ((started, private), (settled, None)):
+            entry = Entry(event=event, at=1, actor="lena", request=row.id, person=row.person.id, private=kept)
+            write.append(desk.repo, [entry])
+    return row.id
+
+
+@pytest.mark.parametrize(
+    ("reason", "sql", "what"),
+    [
+        (None, "UPDATE requests SET domain = 'mit.edu' WHERE id = ?", "mail domain"),
+        (None, "UPDATE requests SET reason = 'No.' WHERE id = ?", "reason"),
+        ("Say more, please?", "UPDATE requests SET reason = 'No.' WHERE id = ?", "reason"),
+        ("Say more, please?", "UPDATE requests SET reason = NULL WHERE id = ?", "reason"),
+    ],
+)
+def test_what_follows_from_a_request_and_was_changed_is_found_by_the_fold(
+    desk: Desk, reason: str | None, sql: str, what: str
+) -> None:
+    ident = decided(desk, reason)
+    assert verify(desk.store, fold=True).ok
+    tamper(desk, sql, ident)
+    (found,) = verify(desk.store, fold=True).broken
+    assert f"request {ident}" in found.what
+    assert what in found.what
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "DROP TRIGGER ledger_no_delete",
+        "CREATE TRIGGER more AFTER INSERT ON ledger BEGIN SELECT 1; END",
+    ],
+)
+def test_a_trigger_that_was_dropped_or_added_is_found_by_the_fold(desk: Desk, sql: str) -> None:
+    with closing(sqlite3.connect(desk.file)) as db:
+        db.execute(sql)
+    assert verify(desk.store).ok
+    (found,) = verify(desk.store, fold=True).broken
+    assert "trigger" in found.what
+
+
+def test_the_fold_names_what_it_does_not_prove(desk: Desk) -> None:
+    tamper(desk, "UPDATE requests SET country = 'CH' WHERE id = 7")
+    result = verify(desk.store, fold=True)
+    assert result.ok
+    assert any("country" in words for words in result.not_proved)
+    assert verify(desk.store).not_proved == ()
 
 
 @pytest.mark.parametrize("run", [None, "r_other"])

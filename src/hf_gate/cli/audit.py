@@ -174,7 +174,7 @@ def audit_show(run: Run, *, entry: str) -> int:
     "--checkpoint", "checkpoints", multiple=True, metavar="FILE", help="A checkpoint that was written out before."
 )
 @click.option("--file", "file", metavar="FILE", help="An exported ledger, in place of the store's.")
-@click.option("--fold", is_flag=True, help="Also that each request stands where its entries say.")
+@click.option("--fold", is_flag=True, help="Also what follows from the ledger: requests, members, triggers.")
 def audit_verify(run: Run, *, checkpoints: tuple[str, ...], file: str | None, fold: bool) -> int:
     """Prove the ledger: every chain whole, every private part the one that was sealed, no checkpoint contradicted.
 
@@ -197,6 +197,7 @@ def audit_verify(run: Run, *, checkpoints: tuple[str, ...], file: str | None, fo
         "chains": len(result.chains),
         "entries": result.entries,
         "broken": [{"chain": each.chain, "seq": each.seq, "what": each.what} for each in result.broken],
+        "not_proved": list(result.not_proved),
     }
     run.out.document(
         doc, lambda: _proof(result, len(known)), quiet=[f"{each.chain}#{each.seq}" for each in result.broken]
@@ -318,6 +319,7 @@ def _proof(result: Verified, checkpoints: int) -> Iterator[str]:
     else:
         count = numbered(len(result.broken), "place")
         yield f"NOT WHOLE: {count} in {numbered(result.entries, 'entry', 'entries')} of {chains}."
+    yield from (f"Not proved: {words}." for words in result.not_proved)
 
 
 def _heads(checkpoint: Checkpoint) -> Iterator[str]:

@@ -284,6 +284,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         chains=_COUNT,
         entries=_COUNT,
         broken=_array(_object(chain=_TEXT, seq=_COUNT, what=_TEXT)),
+        not_proved=_array(_TEXT),
     ),
     "audit-checkpoint": _document(
         endpoint=_TEXT,

@@ -113,9 +113,10 @@ def store_check(run: Run) -> int:
     entries = 0
     try:
         opened = open_store(run)
+        from ..store.shape import file_faults  # noqa: PLC0415 - as above
         from ..usecases.verify import verify  # noqa: PLC0415 - as above
 
-        findings += opened.store.file_faults()
+        findings += file_faults(opened.store.reads)
         proof = verify(opened.store, fold=True)
         entries = proof.entries
         findings += [f"{each.chain}#{each.seq}: {each.what}" for each in proof.broken]

@@ -50,6 +50,14 @@ class RequestRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     request: AccessRequest | None = None
 
 
+class DerivedRow(msgspec.Struct, frozen=True):
+    """What is kept of a request beside its state, and `mail_domain`, the domain of its person's address now."""
+
+    domain: str | None
+    mail_domain: str | None
+    reason: str | None  # the last that was given to the person
+
+
 class HistoryRow(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one person before. `elsewhere`: other repos of the store where they are accepted now."""
 

@@ -14,7 +14,18 @@ from ..domain.ledger import Checkpoint, Link
 from ..domain.members import Member
 from ..domain.query import Pattern, Query, Term
 from ..domain.requests import AccessRequest
-from ..domain.rows import ChangeRow, Cut, HistoryRow, LedgerRow, Part, QueryPage, RepoRow, RequestRow, RunRow
+from ..domain.rows import (
+    ChangeRow,
+    Cut,
+    DerivedRow,
+    HistoryRow,
+    LedgerRow,
+    Part,
+    QueryPage,
+    RepoRow,
+    RequestRow,
+    RunRow,
+)
 from ..domain.state import Known
 from ..errors import StoreTooNew, StoreUnavailable
 from . import ledger, member_rows, repos, runs
@@ -22,10 +33,10 @@ from .locking import Lock
 from .memory import Memory, dictionary
 from .packing import Packer
 from .query_sql import conditions
-from .requests import BARE, WHOLE, Knower, Reader, cuts, history_rows, paged
+from .requests import BARE, WHOLE, Knower, Reader, cuts, derived_rows, history_rows, paged
 from .search import Wanted, cursor_of, key_of, keys_of
-from .shape import shape_faults, trigger_faults
-from .sql import Database, Sqlite
+from .shape import trigger_faults
+from .sql import Database
 from .states import Verdicts
 from .writer import Writer
 
@@ -192,6 +203,10 @@ class Store:
         reader = self._reader()
         for page in paged(self._db.rows, select, where, (ident, status), ("r.asked_at", "r.id"), part):
             yield from reader.all(page)
+
+    def derived(self, idents: Sequence[int]) -> Mapping[int, DerivedRow]:
+        """What is kept of these requests beside their state."""
+        return derived_rows(self._db, idents)
 
     def requests_after(self, ident: int, size: int) -> list[RequestRow]:
         """The next requests by number, past attempts too, with their records."""
@@ -373,17 +388,6 @@ class Store:
     def trigger_faults(self) -> list[str]:
         """What is wrong with the triggers that guard the ledger."""
         return trigger_faults(self._db)
-
-    def file_faults(self) -> list[str]:
-        """What is wrong with the database itself: damage in its pages, and objects that hf-gate did not make."""
-        db = self._db
-        if not isinstance(db, Sqlite):
-            return trigger_faults(db)
-        damage = [str(row[0]) for row in db.rows("PRAGMA integrity_check(20)") if row[0] != "ok"]
-        orphans = [
-            f"a row of {row[0]} refers to nothing in {row[2]}" for row in db.rows("PRAGMA foreign_key_check")[:20]
-        ]
-        return damage + orphans + shape_faults(db)
 
     def checkpoints(self) -> Sequence[Checkpoint]:
         """In the order in which they were made."""

@@ -7,12 +7,12 @@ from typing import Final
 
 import msgspec
 
-from ..domain.folding import folded
+from ..domain.folding import domain_of, folded
 from ..domain.ids import Repo
 from ..domain.lifecycle import Status
 from ..domain.moments import moment_of, ms
 from ..domain.requests import AccessRequest
-from ..domain.rows import Cut, Identity, Part, PersonRow, RequestRow
+from ..domain.rows import Cut, DerivedRow, Identity, Part, PersonRow, RequestRow
 from ..domain.state import Known
 from ..protocol.codec import read_page
 from .packing import Packer, record_of
@@ -226,3 +226,13 @@ def history_rows(
         only, repos = db.among(list(within))
         elsewhere, values = elsewhere.replace(" GROUP BY", f" AND repo_id {only} GROUP BY"), [*values, repos]
     return db.rows(here, (value, repo_id)), db.rows(elsewhere, values)
+
+
+def derived_rows(db: Database, idents: Sequence[int]) -> dict[int, DerivedRow]:
+    """What is kept of these requests beside their state, by their numbers."""
+    among, value = db.among(idents)
+    rows = db.rows(
+        f"SELECT r.id, r.domain, p.email, r.reason FROM requests r JOIN people p ON p.id = r.person_id WHERE r.id {among}",
+        (value,),
+    )
+    return {row[0]: DerivedRow(row[1], domain_of(row[2]), row[3]) for row in rows}

@@ -52,6 +52,15 @@ def _text(value: object) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
+def file_faults(db: Database) -> list[str]:
+    """What is wrong with a database itself: damage in its pages, and objects that hf-gate did not make."""
+    if not isinstance(db, Sqlite):
+        return trigger_faults(db)
+    damage = [str(row[0]) for row in db.rows("PRAGMA integrity_check(20)") if row[0] != "ok"]
+    orphans = [f"a row of {row[0]} refers to nothing in {row[2]}" for row in db.rows("PRAGMA foreign_key_check")[:20]]
+    return damage + orphans + shape_faults(db)
+
+
 def shape_faults(db: Sqlite) -> list[str]:
     """Where a file differs from a new store of today's shape: a crafted file may bring views and triggers of its own."""
     from .making import make  # noqa: PLC0415 - SQLAlchemy is slow to import

@@ -9,7 +9,7 @@ import msgspec
 
 from ..domain import events as e
 from ..domain.events import Entry, canonical
-from ..domain.folding import folded
+from ..domain.folding import domain_of
 from ..domain.ids import Repo
 from ..domain.ledger import Checkpoint
 from ..domain.lifecycle import VERB_TO
@@ -131,7 +131,7 @@ class Writer:
             held = self._rows.apply(ident, event, at)
             held.extra |= {"raw": one.raw, "content": one.content, "record_id": entry}
             if isinstance(event, e.RequestChanged):
-                held.extra |= {"domain": _domain(person.email), "country": self._memory.country_of(one.request)}
+                held.extra |= {"domain": domain_of(person.email), "country": self._memory.country_of(one.request)}
                 self._index.replace(ident, _text(person, one.request))
         return ident
 
@@ -145,7 +145,7 @@ class Writer:
         assert state is not None
         if event.after is not None:
             self._rows.supersede(event.after)
-        extra = (entry, one.raw, one.content, _domain(person.email), self._memory.country_of(one.request))
+        extra = (entry, one.raw, one.content, domain_of(person.email), self._memory.country_of(one.request))
         self._rows.add(ident, repo_id, person.id, state, at, extra)
         self._index.add(ident, _text(person, one.request))
         return ident
@@ -157,7 +157,7 @@ class Writer:
         renamed = self._people.renamed
         self._index.flush(renamed.values())
         if renamed:
-            domains = [(_domain(one.email), one.id) for one in renamed.values()]
+            domains = [(domain_of(one.email), one.id) for one in renamed.values()]
             self._db.run_many("UPDATE requests SET domain = ? WHERE person_id = ?", domains)
             renamed.clear()
 
@@ -279,11 +279,6 @@ def _private_of(event: e.AnyEvent, request: AccessRequest) -> bytes:
 
 def _text(person: Someone, request: AccessRequest) -> Text:
     return search_text(person.fullname, person.username, person.email, request)
-
-
-def _domain(email: str | None) -> str | None:
-    """What stands behind the last @, folded."""
-    return folded(email.rpartition("@")[2]) if email and "@" in email else None
 
 
 def _verbs(event: e.AnyEvent, before: str | None) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from ..domain.lifecycle import STATUSES
 from ..domain.members import Member
 from ..domain.state import WITHDRAWN, RequestState, evolve
 from . import keys
+from .derived import NOT_PROVED, Reasons, differing_rows
 from .ports import RequestRow, StorePort
 
 _LOOKS: Final = 3  # so often a row is compared with its events before it is said to differ
@@ -37,6 +38,7 @@ class Verified:
     private: int = 0
     chains: dict[str, int] = field(default_factory=dict)
     broken: list[Break] = field(default_factory=list)
+    not_proved: tuple[str, ...] = ()  # what a comparison with the ledger (`fold`) leaves out
 
     @property
     def ok(self) -> bool:
@@ -47,8 +49,9 @@ class Verified:
 class Proof:
     """Walks chains one after the other and holds them against checkpoints."""
 
-    def __init__(self, checkpoints: Sequence[Checkpoint] = ()) -> None:
+    def __init__(self, checkpoints: Sequence[Checkpoint] = (), reasons: Reasons | None = None) -> None:
         self.result = Verified()
+        self._reasons = reasons
         self.checkpoints = checkpoints
         self._wanted: dict[str, set[int]] = {}
         for checkpoint in checkpoints:
@@ -94,6 +97,8 @@ class Proof:
                 self._check_seal(link, entry.private, entry.salt)
             elif entry.salt is not None and link.commitment is not None:  # erasing takes both
                 self._say(link, "its private part is gone, and its person was not erased")
+            if self._reasons is not None:
+                self._reasons.add(link.request, link.kind, link.body, entry.private)
             if link.seq in wanted:
                 self._found[chain, link.seq] = link.hash
             yield link
@@ -110,19 +115,21 @@ class Proof:
 def verify(store: StorePort, checkpoints: Sequence[Checkpoint] = (), *, fold: bool = False) -> Verified:
     """Every chain of the store, its seals, and the checkpoints that it keeps besides those that are handed in.
 
-    With `fold` also what lies beside the ledger and follows from it: that each request stands where its events say, that
-    entries are found by the runs that they name, and that every version of a policy that acts on its own was promoted.
-    That takes memory for every request.
+    With `fold` also what lies beside the ledger and follows from it: where each request stands, its mail domain and last
+    reason, the runs that entries are found by, promoted policies, members, and the triggers that guard the ledger.
+    `not_proved` names the rest. That takes memory for every request.
     """
-    proof = Proof([*store.checkpoints(), *checkpoints])
+    reasons = Reasons() if fold else None
+    proof = Proof([*store.checkpoints(), *checkpoints], reasons)
     heads = sorted(store.chains().items())
     for chain, head in heads:
         entries = map(Sealed._make, store.sealed(chain))
         proof.walk(chain, takewhile(partial(_is_within, head[0]), entries), head)
     proof.result.broken += _beyond(store, heads)
     result = proof.end()
-    if fold:
-        result.broken += _refolded(store, sorted(result.chains))
+    if reasons is not None:
+        result.broken += _refolded(store, sorted(result.chains), reasons)
+        result.not_proved = NOT_PROVED
     return result
 
 
@@ -141,18 +148,20 @@ def _beyond(store: StorePort, heads: Iterable[tuple[str, tuple[int, bytes]]]) ->
             yield Break(chain, length + 1, f"its head is entry {length}, and the last one that is there is entry {seq}")
 
 
-def _refolded(store: StorePort, chains: Sequence[str]) -> Iterator[Break]:
+def _refolded(store: StorePort, chains: Sequence[str], reasons: Reasons) -> Iterator[Break]:
     """Where something beside the ledger says something else than its events do."""
     acting = store.settings(keys.promoted(""))  # first: what is promoted meanwhile is entered as well
     told, promoted = set[int](), set[tuple[str, str]]()
     for chain in chains:
         fold = _Fold(store, chain)
         yield from _differing(fold, told)
+        yield from differing_rows(store, chain, sorted(fold.states), reasons)
         yield from fold.broken
         promoted |= fold.promoted
         if chain == DESK:
             yield from _differing_members(store, fold)
     yield from _untold(store, told)
+    yield from (Break(DESK, 0, fault) for fault in store.trigger_faults())
     for policy, digest in sorted(acting.items()):
         if (policy, digest) not in promoted:
             yield Break(DESK, 0, f"policy {policy} may act as {digest[:8]}, and no entry tells who promoted that")
