@@ -8,15 +8,19 @@ from __future__ import annotations
 import ipaddress
 import os
 import shutil
+import signal
 import socket
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests import leftovers
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 PROFILE: Final = os.environ.get("HF_GATE_TEST_PROFILE", "dev")
@@ -126,6 +130,24 @@ def socket_escapes() -> Iterator[list[str]]:
     _escapes.clear()
     yield _escapes
     assert not _escapes, f"left this machine: {_escapes}"
+
+
+# ---- No test hangs, and nothing that it starts outlives it. ----------------------------------------------------------
+
+# Seconds a test: pytest-timeout reads it. What no Python can interrupt ends the whole run (faulthandler, pyproject.toml).
+os.environ.setdefault("PYTEST_TIMEOUT", "2400" if PROFILE == "torture" else "600")
+# A shell's `&` starts programs with SIGINT ignored, and every program that a test starts would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+leftovers.mark_children()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_outlives_the_run() -> Iterator[None]:
+    """The first fixture of all, so it is torn down last: whatever runs then is ended, and fails the run."""
+    yield
+    left = leftovers.ended()
+    assert not left, f"processes that outlive the tests: {'; '.join(map(str, left))}"
 
 
 # ---- Which tests run, and what they may ask for. --------------------------------------------------------------------
