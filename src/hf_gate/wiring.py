@@ -371,19 +371,26 @@ class HubClock:
     def __init__(self, hub: Hub) -> None:
         from .hub.clock import RealClock  # noqa: PLC0415 - the Hub has loaded it
 
-        self._clock = hub._clock  # noqa: SLF001 - wiring joins what the Hub shows to nobody else
-        if not isinstance(self._clock, RealClock):  # it knows the time only once it has heard it
-            self._clock.heard(_stated(hub.endpoint).get("x-hf-gate-clock"))
+        self._clock, self._endpoint = hub._clock, hub.endpoint  # noqa: SLF001 - wiring joins what the Hub shows to nobody else
+        self._follows = not isinstance(self._clock, RealClock)
+        self._hear()
 
     def now(self) -> datetime:
         """This moment, UTC."""
         return datetime.fromtimestamp(self._clock.now(), UTC)
 
     def sleep(self, seconds: float) -> None:
-        """Lets so many seconds of this clock pass; wakes early when it was advanced."""
+        """Lets so many seconds of this clock pass; wakes early when a local Hub's clock was advanced."""
         end = self._clock.now() + seconds
         while (left := end - self._clock.now()) > 0:
             time.sleep(max(0.001, self._clock.real(left)))
+            with suppress(HubUnavailable):
+                self._hear()
+
+    def _hear(self) -> None:
+        """Ask a local Hub for its time, where its clock is followed: it tells nothing by itself."""
+        if self._follows:
+            self._clock.heard(_stated(self._endpoint).get("x-hf-gate-clock"))
 
 
 def local_zone() -> str:

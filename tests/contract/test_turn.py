@@ -309,3 +309,20 @@ def test_a_plan_asks_the_hub_for_the_time_before_it_ends_anything(scene: Scene) 
     scene.restart()
     made = planned(scene.desk, profiles=0)
     assert ([change.verb for change in made.plan.changes], made.skew) == (["remove"], None)
+
+
+@pytest.mark.parametrize("skew", [400, -400])
+def test_a_plan_that_is_applied_by_a_wrong_clock_ends_no_grant_and_does_the_rest(scene: Scene, skew: float) -> None:
+    in_for_thirty_days(scene)
+    scene.near.time.advance(31 * 86_400)
+    scene.ask(["bo"])
+    scene.sync()
+    run = scene.approve(scene.plan())
+    assert run.total == 2
+    scene.near.skew = skew
+    scene.carry(run)
+    assert [scene.where(name) for name in ("ada", "bo")] == ["accepted"] * 2
+    assert sorted(scene.states(run).values()) == ["deferred", "done"]
+    scene.near.skew = 0.0
+    scene.turn()
+    assert scene.where("ada") == "reset"

@@ -33,7 +33,7 @@ BAD = [
     (["lss"], 2, "no command", "hf-gate ls"),
     (["promote", "eeg"], 2, "no command", "Did you mean `hf-gate policy promote`?"),
     (["judge"], 2, "no command", "`hf-gate --help`"),
-    (["undo"], 2, "--out", "For example `hf-gate undo --out back.json`"),
+    (["runs", "retry"], 2, "RUN", "For example `hf-gate runs retry"),
     (["repos", "shwo"], 2, "no command", "repos show"),
     (["ls", "--staus", "pending"], 2, "--staus", "--help"),
     (["accept"], 2, "nobody is named", "USER@REPO"),

@@ -49,6 +49,20 @@ def test_who_has_waited_longest_comes_first_with_answers_and_age(three: LocalHub
     assert not [move for move in three.journal() if move["route"] != "ask"]
 
 
+def test_the_question_mark_explains_each_key_by_what_it_does_to_the_person(three: LocalHub) -> None:
+    with _open(three, "review", MODEL) as terminal:
+        assert "? help" in terminal.until("q end")
+        terminal.press("?")
+        shown = terminal.until("A decision is held while")
+        assert "Send back: no access. They are mailed your reason, and may ask again." in shown
+        assert "Reject: no access, and they cannot ask again." in shown
+        terminal.press("x")
+        assert "'x' is no key here." in terminal.until("is no key")
+        terminal.press("q")
+        assert terminal.end() == 0
+    assert not [move for move in three.journal() if move["route"] != "ask"]
+
+
 def test_a_decision_is_held_until_one_more_was_looked_at(three: LocalHub) -> None:
     with _open(three, "review", MODEL) as terminal:
         terminal.until("Request 1 of 3")

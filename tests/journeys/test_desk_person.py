@@ -96,3 +96,9 @@ def test_show_knows_who_is_in_no_list_any_more(asked: LocalHub) -> None:
 def test_show_without_a_store_has_no_history(fresh: LocalHub) -> None:
     fill(fresh, ["ada-l"])
     assert Console(fresh).run("show", f"ada-l@{MODEL}", "--json").json["history"] is None
+
+
+def test_how_long_ago_a_person_asked_follows_a_local_hubs_clock(asked: LocalHub) -> None:
+    asked.clock.advance("72h")
+    shown = Console(asked).run("person", "bob", env={"HF_GATE_CLOCK": "hub"})
+    assert (shown.code, f"{MODEL}: pending, asked 3d ago" in shown.out) == (0, True), shown.out

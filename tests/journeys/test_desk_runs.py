@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import subprocess
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -13,16 +14,17 @@ from typing import Any
 import pytest
 
 from hf_gate.cli.run import greed
-from hf_gate.domain.events import canonical
+from hf_gate.domain.events import Entry, GrantDated, canonical
+from hf_gate.domain.moments import ms
 from hf_gate.plan.model import read
 from hf_gate.store.opening import open_store
 from hf_gate.testing import LocalHub
 from hf_gate.usecases.cadence import least_pause
 from hf_gate.usecases.run import AUTO
 from hf_gate.usecases.runs import begin
-from hf_gate.wiring import world_of
+from hf_gate.wiring import now, world_of
 
-from .console import DATASET, MODEL, Console, fill, status_of
+from .console import DATASET, MODEL, PROGRAM, Console, fill, status_of
 
 POLICY = f"""\
 version: 1
@@ -96,7 +98,7 @@ def test_undo_without_a_run_means_the_latest_that_did_something_and_names_it(con
     assert (nothing.code, "no run did anything yet" in nothing.error) == (2, True)
     run = console.run("run", "--once", "--json").json["run"]
     ended = console.run("undo", "--out", "back.json")
-    assert f"The latest run that did something is {run} (auto, " in ended.err
+    assert f"The latest run that did something is {run} (hf-gate run, " in ended.err
     assert "): 1 accepted (all), 1 reset (say-more).\n" in ended.err
     assert len(json.loads(Path("back.json").read_text())["changes"]) == 2
     assert "would plan the same again" in ended.out
@@ -282,3 +284,54 @@ def test_a_pause_that_takes_too_much_of_the_token_is_told_with_one_that_does_not
     assert greed(300, least, 38) == (
         "To look at 38 repos every 5 min 0 s takes 30% of this token's calls; --every 31m, or auto, keeps it to 5%."
     )
+
+
+def test_undo_without_a_file_shows_the_plan_and_saves_nothing(console: Console, tmp_path: Path) -> None:
+    run = console.run("run", "--once", "--json").json["run"]
+    before = set(tmp_path.iterdir())
+    ended = console.run("undo")
+    assert ended.code == 0, ended.err
+    assert f"cancel bob at {DATASET}" in ended.out
+    assert f"To let it happen: hf-gate undo {run} --out plan.json, then hf-gate apply plan.json" in ended.out
+    assert set(tmp_path.iterdir()) == before
+    assert console.run("undo", "--json").json["changes"]
+    assert "(hf-gate run, " in ended.err
+
+
+def test_a_loop_turns_at_once_when_the_clock_that_it_follows_jumps(console: Console) -> None:
+    environment = console.environment({"HF_GATE_CLOCK": "hub"})
+    words = [*PROGRAM, "run", "--every", "10h", "--json"]
+    with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as loop:
+        assert loop.stdout is not None
+        try:
+            assert json.loads(loop.stdout.readline())["run"] is not None
+            console.hub.clock.advance("11h")
+            assert json.loads(loop.stdout.readline())["run"] is None
+        finally:
+            loop.terminate()
+
+
+def test_the_end_of_a_grant_is_told_in_words(console: Console) -> None:
+    clock = {"HF_GATE_CLOCK": "hub"}
+    console.run("run", "--once", env=clock)
+    console.hub.clock.advance(f"{(365 + 99) * 24 + 1}h")
+    shown = console.run("plan", env=clock).out
+    assert "until <= now" not in shown
+    assert re.search(r"ada-l at \S+  until: access ended on \d{4}-\d\d-\d\d, \d\d days ago", shown), shown
+
+
+def test_apply_by_a_clock_that_is_off_ends_no_grant_and_says_so(console: Console) -> None:
+    console.run("run", "--once")
+    at, url = ms(now()), console.hub.url
+    with open_store(Path("desk.db").absolute(), endpoint=url, world=world_of(url)) as store:
+        (row,) = (each for each in store.find(None, "ada-l") if each.state.status == "accepted")
+        ended = GrantDated(until=at - 86_400_000, at_end="reset", rule="voices/all", written="1y")
+        with store.writing() as write:
+            entry = Entry(event=ended, at=at, actor="lena-brandt", request=row.id, person=row.person.id)
+            write.append(row.repo, [entry])
+    assert console.run("plan", "--out", "plan.json", "--json").json["changes"][0]["rule"] == "until"
+    console.hub.clock.advance("10m")
+    applied = console.run("apply", "plan.json", "--yes")
+    assert (applied.code, "1 deferred" in applied.out) == (0, True), applied.err
+    assert re.search(r"No grant was ended: this machine's clock is .* behind the Hub's\.", applied.err)
+    assert status_of(console.hub, "ada-l") == "accepted"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from ..domain.outcomes import Kind, exit_code_of_counts
 from .carrying import take_along
 from .office import carrier_of
-from .output import Format
+from .output import Format, clock_off
 from .progress import Progress
 from .telling import OUTCOME_KEYS, PAST
 
@@ -42,6 +42,8 @@ def carry_run(run: Run, desk: Desk, begun: RunRow) -> int:
         if desk.store.changes(begun.id, _IN_PART, 1):  # else nothing was done, and the reason decides
             take_along(problem, 5, "`runs resume` reads which, and does the rest")
         raise
+    if desk.hub.skew is not None and desk.store.changes(begun.id, (Kind.DEFERRED.value,), 1):
+        run.out.warn(f"No grant was ended: {clock_off(desk.hub.skew)}")
     return run_result(run, desk.store, _again(desk.store, begun))
 
 

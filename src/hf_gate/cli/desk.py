@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import click
@@ -29,12 +28,10 @@ class OpenDesk:
     place: Place
     store: Store
 
-    @cached_property
+    @property
     def clock(self) -> HubClock:
         """The Hub client's clock, for use cases that call it."""
-        from .. import wiring  # noqa: PLC0415 - as below
-
-        return wiring.HubClock(self.run.hub)
+        return self.run.hub_clock
 
     @property
     def actor(self) -> str:
@@ -44,9 +41,7 @@ class OpenDesk:
 
     def now(self) -> datetime:
         """This moment; with HF_GATE_CLOCK=hub the local Hub's."""
-        from .. import wiring  # noqa: PLC0415 - as below
-
-        return self.clock.now() if wiring.follows_hub_clock(self.run.settings) else wiring.now()
+        return self.run.now()
 
 
 def local_user() -> str:

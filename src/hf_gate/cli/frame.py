@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..config import Settings
     from ..domain.accounts import Account
     from ..hub.client import Hub
-    from ..wiring import Place
+    from ..wiring import HubClock, Place
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -94,7 +94,14 @@ class Run:
         """This moment; with HF_GATE_CLOCK=hub the local Hub's."""
         from .. import wiring  # noqa: PLC0415 - as above
 
-        return wiring.now(self.__dict__.get("hub"))
+        return self.hub_clock.now() if wiring.follows_hub_clock(self.settings) else wiring.now()
+
+    @cached_property
+    def hub_clock(self) -> HubClock:
+        """The Hub client's clock, for what calls it or follows a local Hub's."""
+        from .. import wiring  # noqa: PLC0415 - as above
+
+        return wiring.HubClock(self.hub)
 
     def announce(self, *, writes: bool = False) -> None:
         """Says on stderr which Hub, account and desk this works on: before a write, and where they are not the default."""

@@ -32,7 +32,17 @@ if TYPE_CHECKING:
     from ..domain.ids import Repo
     from ..domain.requests import AccessRequest
 
-_KEYS: Final = "a accept   s send back   r reject   n note   space skip   z take back   q end"
+_KEYS: Final = "a accept   s send back   r reject   n note   space skip   z take back   ? help   q end"
+_HELP: Final = (
+    "a      Accept: they can download at once. The Hub is not known to tell them.",
+    "s      Send back: no access. They are mailed your reason, and may ask again.",
+    "r      Reject: no access, and they cannot ask again. They are shown your reason.",
+    "n      Note: for the audit log. It is never shown to them.",
+    "space  Skip: nothing happens to them. The request stays pending.",
+    "z      Take back the decision that is held.",
+    "q      End. The decision that is held is sent.",
+    "A decision is held while the next request is shown. It is sent when you go on from there.",
+)
 _NUMBERED: Final = 9  # templates that have a number key
 
 
@@ -58,6 +68,7 @@ class Desk:
     outcomes: list[Outcome] = field(default_factory=list)
     skipped: int = 0
     note: str = ""
+    shows_help: bool = False  # with the next screen
 
     @property
     def current(self) -> AccessRequest | None:
@@ -184,7 +195,8 @@ def _take(run: Run, desk: Desk, keys: Keys, key: str) -> bool:
     if key in act:
         act[key]()
     else:
-        desk.note = _KEYS
+        desk.shows_help = True
+        desk.note = "" if key == "?" else f"{key!r} is no key here."
     return True
 
 
@@ -283,6 +295,9 @@ def _show(run: Run, desk: Desk, request: AccessRequest) -> None:
     lines += request_lines(request, run.now(), {}, columns)
     for line in desk.counsel.lines(request):
         lines += wrapped(one_line(line), columns, 12)
+    if desk.shows_help:
+        lines += ["", *(line for text in _HELP for line in wrapped(text, columns, 7))]
+        desk.shows_help = False
     lines += ["", *_styled(out, _KEYS, "dim")]
     clear = "\x1b[H\x1b[2J" if os.environ.get("TERM", "dumb") != "dumb" else "\n"
     sys.stderr.write(clear + "\n".join(lines) + "\n")

@@ -9,10 +9,11 @@ import click
 
 from ..domain.moments import iso, moment_of
 from ..domain.outcomes import Kind
+from ..domain.rows import KIND_WORDS
 from ..errors import StoreBusy, UsageError
 from .carried import carry_run, done_changes, done_words, run_result
 from .desk import OpenDesk, open_desk
-from .frame import Entry, GateGroup, command
+from .frame import Entry, GateGroup, command, said_again
 from .office import carrier_of, check_in_force, judging, office
 from .output import FIRST_ROWS, Column
 
@@ -52,7 +53,7 @@ def ls(run: Run, limit: int | None, everything: bool) -> int:
     rows = [_row(each) for each in open_desk(run).store.runs(read)]
     columns = (
         Column("RUN", lambda row: str(row["run"])),
-        Column("KIND", lambda row: str(row["kind"])),
+        Column("KIND", lambda row: KIND_WORDS.get(str(row["kind"]), str(row["kind"]))),
         Column("STATE", lambda row: str(row["state"])),
         Column("MADE", lambda row: str(row["made_at"])),
         Column("BY", lambda row: str(row["actor"]), flexible=True),
@@ -161,16 +162,16 @@ def resume(run: Run, ident: str) -> int:
 @command(
     "retry",
     examples=(
+        "hf-gate runs retry r_0123456789ab",
         "hf-gate runs retry r_0123456789ab --out retry.json",
-        "hf-gate runs retry r_0123456789ab --out retry.json --json",
     ),
 )
 @click.argument("ident", metavar="RUN")
-@click.option("--out", "path", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The plan's file.")
-def retry(run: Run, ident: str, path: Path) -> int:
+@click.option("--out", "path", type=click.Path(dir_okay=False, path_type=Path), help="Write the plan into this file.")
+def retry(run: Run, ident: str, path: Path | None) -> int:
     """A plan of what was refused or stayed open, for those who still stand where they stood. Sends nothing.
 
-    What a policy decided that was changed since is left out, and counted.
+    What a policy decided that was changed since is left out, and counted. Without --out the plan is only shown.
     """
     from ..usecases import runs as run_cases  # noqa: PLC0415 - only here
 
@@ -179,23 +180,23 @@ def retry(run: Run, ident: str, path: Path) -> int:
     made = run_cases.retry(desk.store, known, now=now)
     versions = run_cases.versions_of(judging(run, desk, made).policies)
     made = run_cases.retry(desk.store, known, now=now, versions=versions)
-    return _saved(run, desk, made, path, ())
+    return _saved(run, desk, known.id, made, path, ())
 
 
 @command(
     "undo",
     examples=(
+        "hf-gate undo",
         "hf-gate undo --out back.json",
         "hf-gate undo r_0123456789ab --out back.json",
-        "hf-gate undo r_0123456789ab --out back.json --json",
     ),
 )
 @click.argument("ident", metavar="[RUN]", required=False)
-@click.option("--out", "path", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The plan's file.")
-def undo(run: Run, ident: str | None, path: Path) -> int:
+@click.option("--out", "path", type=click.Path(dir_okay=False, path_type=Path), help="Write the plan into this file.")
+def undo(run: Run, ident: str | None, path: Path | None) -> int:
     """The plan that puts everybody of a run back where they were, and what no plan can undo. Sends nothing.
 
-    Without RUN, of the latest run that did something; it is named.
+    Without RUN, of the latest run that did something; it is named. Without --out the plan is only shown.
     """
     from ..usecases import runs as run_cases  # noqa: PLC0415 - only here
 
@@ -206,7 +207,7 @@ def undo(run: Run, ident: str | None, path: Path) -> int:
         notes.append(
             "The policies in force would plan the same again: change the rule, or write mode: shadow, before the next run."
         )
-    return _saved(run, desk, made, path, notes)
+    return _saved(run, desk, known.id, made, path, notes)
 
 
 def _latest(run: Run, store: StorePort) -> RunRow:
@@ -216,22 +217,31 @@ def _latest(run: Run, store: StorePort) -> RunRow:
         raise UsageError("no run did anything yet, so there is nothing to take back.", hint="hf-gate runs ls")
     words = done_words(done_changes(store, found))
     made = f"{moment_of(found.made_at):%Y-%m-%d %H:%M}"
-    run.out.say(f"The latest run that did something is {found.id} ({found.kind}, {made}, by {found.actor}): {words}.")
+    kind = KIND_WORDS.get(found.kind, found.kind)
+    run.out.say(f"The latest run that did something is {found.id} ({kind}, {made}, by {found.actor}): {words}.")
     return found
 
 
-def _saved(run: Run, desk: Desk, made: Plan, path: Path, notes: Sequence[str]) -> int:
+def _saved(run: Run, desk: Desk, ident: str, made: Plan, path: Path | None, notes: Sequence[str]) -> int:
+    """Shows a plan with each change, and writes it into a file if one was named."""
     import msgspec  # noqa: PLC0415 - only here
 
     from ..plan.model import written  # noqa: PLC0415 - only here
-    from ..plan.render import sentences  # noqa: PLC0415 - only here
+    from ..plan.render import each, sentences  # noqa: PLC0415 - only here
     from ..private_files import write_private  # noqa: PLC0415 - only here
     from ..usecases.made import remember  # noqa: PLC0415 - only here
 
-    if made.changes:
+    following = "Nothing was saved."
+    if made.changes and path is not None:
         write_private(path, written(remember(desk.store, made, desk.clock.now())))
-    following = f"Saved {path}.  Next: hf-gate apply {path}" if made.changes else "Nothing was saved."
-    run.out.document(msgspec.to_builtins(made), lambda: (*sentences(made), *notes, following))
+        following = f"Saved {path}.  Next: hf-gate apply {path}"
+    elif made.changes:
+        again = said_again([ident])
+        following = (
+            f"Nothing was saved or sent. To let it happen: {again} --out plan.json, then hf-gate apply plan.json"
+        )
+    shown = () if path else each(made.changes[:FIRST_ROWS])
+    run.out.document(msgspec.to_builtins(made), lambda: (*sentences(made), *shown, *notes, following))
     return 0
 
 

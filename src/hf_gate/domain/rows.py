@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -97,6 +97,13 @@ class RepoRow(msgspec.Struct, frozen=True, kw_only=True):
     is_complete: bool = False
     problem: str | None = None  # why the last sync did not end well
     counts: Mapping[str, int] = {}
+
+
+KIND_WORDS: Final[Mapping[str, str]] = {
+    "plan": "plan applied", "auto": "hf-gate run", "direct": "by hand", "grant": "by hand", "bulk": "selection",
+    "undo": "undone", "retry": "tried again", "part": "part of a plan",
+}  # fmt: skip
+"""What kinds of runs are called."""
 
 
 class RunRow(msgspec.Struct, frozen=True, kw_only=True):

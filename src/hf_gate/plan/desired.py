@@ -16,7 +16,7 @@ from ..domain.state import RequestState, answers_digest
 from ..policy.combine import MOVED_BY
 from ..policy.model import Because, Fact, Verdict
 from ..policy.reasons import fill
-from .model import Change, Reason
+from .model import ENDED, Change, Reason
 
 _OVER: Final = {  # whoever is rejected cannot
     Status.RESET: "Your access has come to its end. You may ask again.",
@@ -197,7 +197,7 @@ def ended(subject: Subject, at: datetime, *, end_reason: str | None, rule: str) 
     if after is None or state.status != "accepted" or state.until is None or state.open_after is not None:
         return None
     late = (at.timestamp() * 1000 - state.until) / 86_400_000
-    because = [Reason(expr="until <= now", value=True, facts={"until": state.until, "days_late": int(late)})]
+    because = [Reason(expr=ENDED, value=True, facts={"until": state.until, "days_late": int(late)})]
     told = end_reason or _OVER[after]
     reason = _filled(told, request, (state.until_rule or rule).rpartition("/")[2])
     return change_of(subject, after, rule=rule, reason=reason, because=because)

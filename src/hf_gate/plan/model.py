@@ -21,6 +21,8 @@ MOST: Final = 100_000
 """More changes than this do not go into one plan: the oldest first, and the plan says how many remain."""
 
 VALID: Final = timedelta(hours=24)
+ENDED: Final = "until <= now"
+"""The expression of the reason why a grant ends."""
 
 
 class Reason(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Final
 
+from ..domain.moments import moment_of
 from ..domain.text import clip, visible
-from .model import Change, Plan, Reason
+from .model import ENDED, Change, Plan, Reason
 
 SHADOW: Final = "shadow/"
 """Begins the keys of a plan's summary that count what policies in shadow mode would do: `shadow/POLICY/ACTION`."""
@@ -105,12 +106,25 @@ def _because(change: Change) -> str:
 
 def _part(one: Reason) -> str:
     """`email.academic`, or with the value that it saw where the words do not say it: `person.account_days > 30 (1204)`."""
+    if (words := end_in_words(one)) is not None:
+        return words
     seen = [
         clip(visible(_word(value), one_line=True), _VALUE)
         for _, value in sorted(one.facts.items())
         if not isinstance(value, dict | list | bool)
     ]
     return visible(one.expr, one_line=True) + (f" ({', '.join(seen)})" if seen else "")
+
+
+def end_in_words(one: Reason) -> str | None:
+    """`access ended on 2026-02-28, 99 days ago`, for the reason of a change that ends a grant; None for any other."""
+    if one.expr != ENDED:
+        return None
+    until, late = one.facts.get("until"), one.facts.get("days_late")
+    day = f" on {moment_of(until):%Y-%m-%d}" if isinstance(until, int) else ""
+    days = late if isinstance(late, int) else 0
+    ago = f", {days} {'day' if days == 1 else 'days'} ago" if days else ""
+    return f"access ended{day}{ago}"
 
 
 def _word(value: object) -> str:

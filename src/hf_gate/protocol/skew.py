@@ -14,6 +14,11 @@ TRUSTED: Final = 300.0
 """Seconds by which clocks may differ before nothing is ended any more because its time is over."""
 
 
+def is_clock_off(skew: float | None) -> bool:
+    """Whether a clock is too far from the Hub's to end a grant by it."""
+    return skew is not None and abs(skew) > TRUSTED
+
+
 def skew_of(headers: Mapping[str, str], sent: float, heard: float) -> float | None:
     """Seconds that the Hub's clock is ahead of ours (behind: negative), no more than is certain; None: not told.
 

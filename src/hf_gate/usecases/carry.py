@@ -23,12 +23,13 @@ from ..domain.requests import AccessRequest, Decision
 from ..domain.state import LAG, was_just_moved
 from ..errors import HfGateError
 from ..plan.model import Change
+from ..protocol.skew import is_clock_off
 from .flight import Flight, alone
 from .observing import observe
 from .orders import keep_halt
 from .ports import ClockPort, RunRow, SendPort, StorePort, WritePort
 from .restored import check_read_whole
-from .runs import DIRECT, ENDED, GRANT, INTERRUPTED, PAUSED, STOPPED, UNFINISHED, check_kept
+from .runs import DIRECT, ENDED, GRANT, INTERRUPTED, PAUSED, STOPPED, UNFINISHED, UNTIL, check_kept
 from .settling import Item, Settled, ground_of_change, intent, read_back, told_entries
 
 LOOK: Final = 10_000  # so many changes are looked at once more in one reading
@@ -161,13 +162,19 @@ class Carrier:
         moved: list[Settled] = []
         for index, item in enumerate(items):
             seen = found.get(index)
-            verdict = ground_of_change(item, seen, complete=complete)
+            verdict = self._end_of_wrong_clock(item) or ground_of_change(item, seen, complete=complete)
             if verdict is None:
                 ready.append(replace(item, seen=seen))
             else:
                 moved.append(verdict)
         self._write(run, repo, moved)
         return ready
+
+    def _end_of_wrong_clock(self, item: Item) -> Settled | None:
+        """The deferral of a grant's end while our clock is too far from the Hub's to say that its time is over."""
+        if item.change.rule != UNTIL or not is_clock_off(self.hub.skew):
+            return None
+        return Settled(item, Kind.DEFERRED, "this machine's clock differs from the Hub's, so no grant is ended by it")
 
     def _look(self, repo: Repo, items: Sequence[Item]) -> tuple[Mapping[int, AccessRequest], bool]:
         """Where they stand, by their place among the items, and whether whoever is not there is in no list."""

@@ -15,7 +15,7 @@ from ..plan.model import VALID, Plan
 from ..policy.model import Policy
 from ..policy.spelling import Rate
 from ..policy.tables import Table, unbound
-from ..protocol.skew import TRUSTED
+from ..protocol.skew import is_clock_off
 from . import keys
 from .judging import Court, SourcesPort
 from .ports import ClockPort, HubPort, StorePort
@@ -93,7 +93,7 @@ def _distrusted(desk: Desk, now: datetime) -> float | None:
         with suppress(HfGateError):
             desk.hub.gate(due.repo)  # nothing was asked yet, and any answer tells the time
     skew = desk.hub.skew
-    return skew if skew is not None and abs(skew) > TRUSTED else None
+    return skew if is_clock_off(skew) else None
 
 
 def enrich(store: StorePort, sources: SourcesPort, people: Sequence[PersonRow], now: datetime, budget: int) -> int:

@@ -14,6 +14,7 @@ from ..domain.outcomes import Kind
 from ..domain.rows import ChangeRow
 from ..domain.text import clip
 from ..plan.model import Change, Reason
+from ..plan.render import end_in_words
 from . import words
 from .visit import Visit
 
@@ -117,6 +118,8 @@ def _because(reasons: Iterable[Reason]) -> str:
 
 def _part(one: Reason) -> str:
     """`person.account_days > 30 (1204)`: with the value that it saw where the words do not say it."""
+    if (words := end_in_words(one)) is not None:
+        return words
     seen = [clip(str(value), _VALUE) for _, value in sorted(one.facts.items()) if isinstance(value, str | int | float)]
     shown = [text for text in seen if text not in {"True", "False"}]
     return one.expr + (f" ({', '.join(shown)})" if shown else "")
