@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -15,7 +16,8 @@ from hf_gate.usecases.tray import Wish
 from hf_gate.web.carrying import carrying_of
 from hf_gate.web.plan import read_plan
 from hf_gate.web.shield import BIGGEST
-from tests.web.kit import GOOD, HOME, Room, Visitor
+from hf_gate.web.turns import MOST
+from tests.web.kit import GOOD, HOME, Room, Visitor, called
 
 PART = 1 << 16
 MANY = 20 * BIGGEST // PART
@@ -190,3 +192,58 @@ def test_a_member_keeps_fifty_views_of_two_thousand_characters(room: Room) -> No
     assert vic.post("/views", {"name": "one more", "q": "status:pending"}).status == 303
     assert mia.post("/views", {"name": "long", "q": "repo:" + "a" * 2000}).status == 422
     assert "long" not in mia.get("/queue").body
+
+
+async def _asked_together(visitor: Visitor, paths: list[str], then: Callable[[], Awaitable[None]]) -> list[int]:
+    """The statuses of requests of one member that are under way together; `then` happens while they are."""
+    cookies = "; ".join(f"{name}={value}" for name, value in visitor.cookies.items())
+    calls = [asyncio.ensure_future(called(visitor.app, "GET", path, b"", HOME | {"cookie": cookies})) for path in paths]
+    await then()
+    return [answer.status for answer in await asyncio.gather(*calls)]
+
+
+def test_a_member_with_many_slow_pages_keeps_nobody_else_waiting(room: Room) -> None:
+    mia, vic = room.reviewer(), room.viewer()
+    slow = room.office._lock  # whoever has it keeps every page waiting that needs the policies
+
+    async def then() -> None:
+        cookie = "; ".join(f"{name}={value}" for name, value in vic.cookies.items())
+        try:
+            answer = await asyncio.wait_for(called(vic.app, "GET", "/nothing", b"", HOME | {"cookie": cookie}), 30)
+        finally:
+            slow.release()
+        assert answer.status == 404, "another member's page is answered meanwhile"
+
+    slow.acquire()
+    with ThreadPoolExecutor(1) as apart:
+        found = apart.submit(asyncio.run, _asked_together(mia, ["/policies"] * 2 * MOST, then)).result(60)
+    assert set(found) == {200, 429}
+    assert found.count(200) >= MOST
+
+
+def test_a_member_has_twenty_sessions_at_most(room: Room) -> None:
+    first = room.reviewer()
+    others = [Visitor(room.app) for _ in range(20)]
+    for number, other in enumerate(others):
+        with room.office.store.writing() as write:
+            write.db.run("UPDATE sessions SET seen_at = seen_at - 1000")
+        assert other.get("/sign-in?t=link-of-mia").status == 303, number
+    lena = room.visitor()
+    assert first.get("/queue").status == 401, "the one that was used longest ago has ended"
+    assert {other.get("/queue").status for other in others} == {200}
+    assert lena.get("/queue").status == 200
+
+
+def test_a_member_hears_news_on_eight_pages_at_most(room: Room) -> None:
+    room.ask([{"username": "ada"}], {"Purpose": GOOD})
+    lena, row = room.visitor(), room.row("ada")
+    assert lena.post("/tray", {"accept": f"{row.state.hub_request}:{ground_of(row)}"}).status == 303
+    room.leave()
+    events = f"/runs/{room.office.store.runs(1)[0].id}/events"
+    member = room.office.member("lena-brandt")
+    assert member is not None
+    room.office.streams[member.id] = 8
+    assert lena.get(events).status == 429
+    room.office.streams[member.id] = 7
+    assert lena.get(events).status == 200
+    assert room.office.streams[member.id] == 7, "one that has ended is not counted"

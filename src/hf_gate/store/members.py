@@ -19,6 +19,7 @@ from .writer import Writer
 
 IDLE: Final = 30 * 60_000
 LIVES: Final = 12 * 3_600_000
+MOST_SESSIONS: Final = 20  # of one member; the one that was used longest ago ends
 MOST_VIEWS: Final = 50  # of one member
 OLDER: Final = "old_"
 """Begins the id of a member of whom the ledger does not tell yet: the store was of an older shape."""
@@ -134,6 +135,9 @@ class Members:
             if link is not None and write.db.row(theirs, (member, digest_of(link))) is None:
                 return False
             write.db.run("DELETE FROM sessions WHERE seen_at < ? OR made_at < ?", (at - IDLE, at - LIVES))
+            newest = "SELECT id FROM sessions WHERE member = ? ORDER BY seen_at DESC, id LIMIT ?"
+            oldest = f"DELETE FROM sessions WHERE member = ? AND id NOT IN ({newest})"
+            write.db.run(oldest, (member, member, MOST_SESSIONS - 1))
             values = (digest_of(secret), member, at, at)
             write.db.run("INSERT INTO sessions (id, member, made_at, seen_at) VALUES (?, ?, ?, ?)", values)
         return True

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..domain.members import Role
+from ..domain.members import Member, Role
 from ..domain.moments import iso, moment_of, ms
 from ..domain.tray import Held, ground_of
 from ..errors import HfGateError
@@ -135,7 +135,7 @@ class Trouble(_Strict):
 
 
 _TROUBLE: Final[dict[int | str, dict[str, Any]]] = {
-    code: {"model": Trouble} for code in (400, 401, 403, 404, 409, 413, 415, 421, 422, 502, 503)
+    code: {"model": Trouble} for code in (400, 401, 403, 404, 409, 413, 415, 421, 422, 429, 502, 503)
 }
 
 
@@ -250,12 +250,14 @@ class _Api:
         return await self._answered(request, role, lambda visit: EscapedJSON(work(visit).model_dump()))
 
     async def _answered(self, request: Request, role: Role, work: Callable[[Visit], Response]) -> Response:
-        return await self._desk.aside(lambda: self._tried(request, role, work))
+        return await self._desk.for_member(request, lambda member: self._tried(request, member, role, work))
 
-    def _tried(self, request: Request, role: Role, work: Callable[[Visit], Response]) -> Response:
-        visit = self._desk.visit_of(request)
-        if visit is None:
+    def _tried(
+        self, request: Request, member: Member | None, role: Role, work: Callable[[Visit], Response]
+    ) -> Response:
+        if member is None:
             return _no(401, "You are not signed in.", "Open the link that the desk printed.")
+        visit = self._desk.visit_of(request, member)
         if not visit.member.role.covers(role):
             return _no(403, f"A {visit.member.role} may not do this.", "An admin of the desk can.")
         try:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI
@@ -44,10 +44,12 @@ from . import (
 from .accounts import is_loopback
 from .draft_pool import DraftBusy
 from .ending import day_of
+from .exports import EscapedJSON
 from .office import Office
 from .shield import BIGGEST, Shield
 from .sign_in import Door
 from .terminal import Terminal
+from .turns import MemberTurns
 from .visit import ENVIRONMENT, NotFound, Page, Refused, Visit, fields, local
 
 ENVIRONMENT.globals |= {
@@ -57,6 +59,7 @@ ENVIRONMENT.globals |= {
     "first_steps": first.steps_of,
 }
 _log = logging.getLogger("hf_gate.web")
+_T = TypeVar("_T")
 _THREADS: Final = 6
 _DRAFT_THREADS: Final = 2
 _VIEWER, _REVIEWER, _ADMIN = Role.VIEWER, Role.REVIEWER, Role.ADMIN
@@ -184,8 +187,9 @@ class Desk:
         drafts: ThreadPoolExecutor,
     ) -> None:
         self.office, self.door, self._pool, self._terminal, self._drafts = office, door, pool, terminal, drafts
+        self._turns = MemberTurns()
 
-    async def aside(self, work: Callable[[], Response], pool: ThreadPoolExecutor | None = None) -> Response:
+    async def aside(self, work: Callable[[], _T], pool: ThreadPoolExecutor | None = None) -> _T:
         """Does something that may take a while."""
         return await asyncio.get_running_loop().run_in_executor(pool or self._pool, work)
 
@@ -195,9 +199,22 @@ class Desk:
         async def endpoint(request: Request) -> Response:
             body = b"" if way.method == "GET" else await _body(request)
             tries = way.is_draft and (way.method == "POST" or "who" in request.query_params)
-            return await self.aside(lambda: self._answer(way, request, body), self._drafts if tries else None)
+            pool = self._drafts if tries else None
+            return await self.for_member(request, lambda member: self._answer(way, request, member, body), pool)
 
         return endpoint
+
+    async def for_member(
+        self, request: Request, work: Callable[[Member | None], Response], pool: ThreadPoolExecutor | None = None
+    ) -> Response:
+        """Do work for the member who asks, or None, when it is their turn."""
+        member = await self.aside(lambda: self._member(request))
+        if member is None:
+            return await self.aside(lambda: work(None), pool)
+        async with self._turns.turn(member.id) as has_turn:
+            if has_turn:
+                return await self.aside(lambda: work(member), pool)
+        return EscapedJSON({"error": "Too many of your requests are under way.", "hint": "Try again in a moment."}, 429)
 
     # ---- in front of the sign-in -------------------------------------------------------------------------------------
 
@@ -281,8 +298,7 @@ class Desk:
         """
         is_local = self.counts_are_open and not request.state.has_proxy
 
-        def figures() -> Response:
-            member = self._member(request)
+        def figures(member: Member | None) -> Response:
             if member is None and not is_local:
                 return self._signed_out(request)
             try:
@@ -290,12 +306,11 @@ class Desk:
             except HfGateError as problem:
                 return Response(f"{problem}\n", _status_of(problem), media_type="text/plain")
 
-        return await self.aside(figures)
+        return await self.for_member(request, figures)
 
-    def visit_of(self, request: Request) -> Visit | None:
-        """Who asks, and for what; None when they are not in."""
-        member = self._member(request)
-        return None if member is None else self._visit(request, member, b"")
+    def visit_of(self, request: Request, member: Member) -> Visit:
+        """Who asks, and for what."""
+        return self._visit(request, member, b"")
 
     @staticmethod
     def status_of(problem: HfGateError) -> int:
@@ -305,16 +320,14 @@ class Desk:
     async def nowhere(self, request: Request, _: Exception) -> Response:
         """No such way: told to who is in; who is not sees what they always see."""
 
-        def page() -> Response:
-            member = self._member(request)
+        def page(member: Member | None) -> Response:
             return self.door.page(401) if member is None else self._no(self._visit(request, member, b""), 404)
 
-        return await self.aside(page)
+        return await self.for_member(request, page)
 
     # ---- one call ----------------------------------------------------------------------------------------------------
 
-    def _answer(self, way: Way, request: Request, body: bytes) -> Response:
-        member = self._member(request)
+    def _answer(self, way: Way, request: Request, member: Member | None, body: bytes) -> Response:
         if member is None:
             return self._signed_out(request)
         visit = self._visit(request, member, body)

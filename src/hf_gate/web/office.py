@@ -6,6 +6,7 @@ import json
 import secrets
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
@@ -75,6 +76,7 @@ class Office:
     wake: threading.Event = field(default_factory=threading.Event)
     read_now: Callable[[], None] = lambda: None
     looks: Looks = field(default_factory=Looks)
+    streams: Counter[str] = field(default_factory=Counter)  # pages of runs that hear news, by member
     sending: threading.RLock = field(default_factory=threading.RLock)  # from a look at the limit to what it allows
     drafts: Drafts = field(default_factory=Drafts)
     account_codes: OneTimeCodes = field(default_factory=OneTimeCodes)

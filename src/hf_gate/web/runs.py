@@ -40,6 +40,7 @@ MEANING: Final = {
 }  # fmt: skip
 _BEAT: Final = 1.0  # seconds between two looks for news
 _QUIET: Final = 5.0  # seconds after which a page looks again though nothing was settled: time goes on
+_STREAMS: Final = 8  # pages of one member that hear news of runs
 _SPREAD: Final = (0.8, 1.4)  # what is left takes between so much and so much of what it would at the pace until now
 
 
@@ -356,8 +357,10 @@ def _led(digest: str) -> Response:
 
 def events(visit: Visit) -> Response:
     """Server-sent events while a run goes: `beat` when there is news, `end` when nobody carries it any more."""
-    going = _going(visit)
-    return Beats(lambda: carrying_of(visit.office).load(going.run.id))
+    going, streams = _going(visit), visit.office.streams
+    if streams[visit.member.id] >= _STREAMS:
+        raise Refused(f"You watch {_STREAMS} runs already.", hint="Close the page of another run.", status=429)
+    return Beats(lambda: carrying_of(visit.office).load(going.run.id), counted=(streams, visit.member.id))
 
 
 class Beats(Response):
@@ -365,19 +368,31 @@ class Beats(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, load: Callable[[], Load | None], pause: float = _BEAT) -> None:
+    def __init__(
+        self, load: Callable[[], Load | None], pause: float = _BEAT, counted: tuple[Counter[str], str] | None = None
+    ) -> None:
         super().__init__(None, 200, {"x-accel-buffering": "no"}, "text/event-stream")
-        self._load, self._pause = load, pause
+        self._load, self._pause, self._counted = load, pause, counted
         del self.headers["content-length"]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - as ASGI has it
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         gone = asyncio.create_task(_hung_up(receive))
+        self._count(1)
         try:
             await self._tell(send, gone)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
             gone.cancel()
+            self._count(-1)
+
+    def _count(self, change: int) -> None:
+        """Count the streams of this member, in the event loop alone."""
+        if self._counted is not None:
+            streams, member = self._counted
+            streams[member] += change
+            if not streams[member]:
+                del streams[member]
 
     async def _tell(self, send: Send, gone: asyncio.Task[None]) -> None:
         seen, quiet = -1, 0.0

@@ -1,0 +1,42 @@
+"""Bounds what one member may have done at the same time, so that nobody keeps the others waiting."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+from weakref import WeakValueDictionary
+
+AT_ONCE: Final = 2  # pages of one member that are made at the same time, of the six threads there are
+MOST: Final = 24  # requests of one member that are under way; a browser has six
+
+
+class _Turns:
+    """The requests of one member."""
+
+    def __init__(self) -> None:
+        self.semaphore, self.count = asyncio.Semaphore(AT_ONCE), 0
+
+
+class MemberTurns:
+    """The requests of all members, by their ids."""
+
+    def __init__(self) -> None:
+        self._of: WeakValueDictionary[str, _Turns] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def turn(self, member: str) -> AsyncIterator[bool]:
+        """Wait for a turn; False at once if too many requests of this member are under way."""
+        turns = self._of.get(member)
+        if turns is None:
+            turns = self._of[member] = _Turns()
+        if turns.count >= MOST:
+            yield False
+            return
+        turns.count += 1
+        try:
+            async with turns.semaphore:
+                yield True
+        finally:
+            turns.count -= 1
