@@ -78,10 +78,12 @@ def resolve_endpoint(endpoint: str | None) -> str:
         _ = url.port
     except ValueError:
         url = urlsplit("")
-    if url.scheme not in ("http", "https") or not url.hostname or url.username or url.query or url.path:
+    scheme, _, host = text.partition("://")
+    is_plain = url.netloc == host and "@" not in host  # nothing but a host behind the scheme, and before it nothing
+    if url.scheme not in ("http", "https") or not url.hostname or not is_plain:
         shown = "an address with a name or password in it" if "@" in text else repr(text)
         raise UsageError(f"{shown} is no endpoint of a Hub.", hint="Write https://host, without a path.")
-    return text
+    return f"{scheme.lower()}://{host}"
 
 
 def is_loopback(endpoint: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -84,7 +85,9 @@ class _Stream(httpcore2.NetworkStream):
         return self._inner.get_extra_info(info)
 
 
-class _Backend(httpcore2.SyncBackend):
+class Backend(httpcore2.SyncBackend):
+    """Connections that heed the deadline, from the first address that is tried."""
+
     def __init__(self, deadline: Deadline) -> None:
         self._deadline = deadline
 
@@ -96,8 +99,35 @@ class _Backend(httpcore2.SyncBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore2.NetworkStream:
-        limit = _least(timeout, self._deadline.left())
-        return _Stream(super().connect_tcp(host, port, limit, local_address, socket_options), self._deadline)
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except OSError as problem:
+            raise httpcore2.ConnectError(str(problem)) from problem
+        return self.connect_first(
+            [str(address[0]) for *_, address in found], port, timeout, local_address, socket_options
+        )
+
+    def connect_first(
+        self,
+        addresses: Iterable[str],
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore2.NetworkStream:
+        """Connect to the first address that answers; a name with many silent ones takes no longer than the call may."""
+        problem: Exception = httpcore2.ConnectError("the name has no address")
+        for address in addresses:
+            limit = _least(timeout, self._deadline.left())
+            try:
+                made = super().connect_tcp(address, port, limit, local_address, socket_options)
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as failed:
+                problem = failed
+                if self._deadline.is_over():
+                    break
+            else:
+                return _Stream(made, self._deadline)
+        raise problem
 
 
 def _least(timeout: float | None, left: float) -> float | None:
@@ -112,4 +142,4 @@ def bind(client: httpx2.Client, deadline: Deadline) -> None:
     """
     for transport in (client._transport, *client._mounts.values()):  # noqa: SLF001 - as said above
         if isinstance(transport, httpx2.HTTPTransport):
-            transport._pool._network_backend = _Backend(deadline)  # noqa: SLF001
+            transport._pool._network_backend = Backend(deadline)  # noqa: SLF001

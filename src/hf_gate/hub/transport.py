@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TypeVar
 
 import httpx2
@@ -85,6 +86,11 @@ class Wire:
         return NoReply(Lost.TIMEOUT, True, f"not whole after {limit:.3g} s", self.clock.now())
 
 
+def _no_cookies() -> CookieJar:
+    """A jar that takes no cookie: nothing is remembered of a Hub, and nothing of it goes along with a token."""
+    return CookieJar(DefaultCookiePolicy(allowed_domains=()))
+
+
 def user_agent(version: str) -> str:
     """How hf-gate names itself; nothing about the person or the machine."""
     return f"hf-gate/{version}; python/{sys.version_info.major}.{sys.version_info.minor}"
@@ -111,7 +117,9 @@ class BlockingTransport:
         # A transport of its own takes no proxy from the environment: a token for this machine stays on it.
         direct = httpx2.HTTPTransport(limits=_LIMITS) if is_loopback(wire.origin) else None
         self._client = _with_proxies(
-            lambda: httpx2.Client(transport=direct, timeout=wire.limits(), limits=_LIMITS, follow_redirects=False)
+            lambda: httpx2.Client(
+                transport=direct, timeout=wire.limits(), limits=_LIMITS, follow_redirects=False, cookies=_no_cookies()
+            )
         )
         self._deadline = Deadline()
         bind(self._client, self._deadline)
@@ -159,7 +167,9 @@ class AsyncTransport:
         self._wire = wire
         direct = httpx2.AsyncHTTPTransport(limits=_LIMITS) if is_loopback(wire.origin) else None  # as above
         self._client = _with_proxies(
-            lambda: httpx2.AsyncClient(transport=direct, timeout=wire.limits(), limits=_LIMITS, follow_redirects=False)
+            lambda: httpx2.AsyncClient(
+                transport=direct, timeout=wire.limits(), limits=_LIMITS, follow_redirects=False, cookies=_no_cookies()
+            )
         )
 
     async def exchange(self, send: Send, within: float = math.inf) -> Answer:

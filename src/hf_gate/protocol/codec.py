@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -63,6 +63,7 @@ class Page:
         return len(self.rows) + len(self.quarantined)
 
 
+RECORD_LIMIT = 100_000  # a page was asked for with 1,000; millions of tiny records would fill the memory
 _split_records = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _read_item = msgspec.json.Decoder(_Item).decode
 
@@ -70,16 +71,18 @@ _read_item = msgspec.json.Decoder(_Item).decode
 def read_page(body: bytes, repo: Repo, at: float) -> Page:
     """One page of a list. A page that is no JSON array raises `Unreadable`; a bad record is quarantined."""
     try:
-        records: Iterable[bytes] = [bytes(raw) for raw in _split_records(body)]
+        records: Sequence[bytes | msgspec.Raw] = _split_records(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         records = [_dump(record) for record in _array(loads(body))]
+    if len(records) > RECORD_LIMIT:
+        raise Unreadable(f"a page of {len(records):,} records, of which {RECORD_LIMIT:,} are read at most")
     rows: list[AccessRequest] = []
     bad: list[Quarantined] = []
     for record in records:
         try:
-            rows.append(_read_record(record, repo, at))
+            rows.append(_read_record(bytes(record), repo, at))
         except (ValueError, TypeError, RecursionError, OverflowError) as problem:
-            bad.append(Quarantined(str(problem) or "unreadable", record[:2000].decode("utf-8", "replace")))
+            bad.append(Quarantined(str(problem) or "unreadable", bytes(record)[:2000].decode("utf-8", "replace")))
     return Page(tuple(rows), tuple(bad))
 
 
@@ -206,7 +209,7 @@ def iso(time: datetime) -> str:
     return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-_LINK = re.compile(r'<([^>]*)>\s*((?:;[^,<"]*(?:"[^"]*")?[^,<"]*)*)')
+_LINK = re.compile(r'<([^<>]*)>\s*((?:;[^,<"]*(?:"[^"]*")?[^,<"]*)*)')
 _REL_NEXT = re.compile(r'rel\s*=\s*(?:"[^"]*\bnext\b[^"]*"|next\b)', re.IGNORECASE)
 
 

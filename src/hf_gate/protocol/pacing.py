@@ -17,6 +17,7 @@ from .limits import Ceiling, Window
 from .messages import Answer, Lane, Lost, NoReply, Reply, Send
 from .ratelimit_headers import Limit, read_limits, retry_after
 
+MOST_LIMITS: Final = 32  # names of limits that are followed; each answer could announce others
 POLL_S: Final = 0.05  # come back after this long when it is an answer that one waits for
 LEAST_S: Final = 0.001  # a wait is never so small that adding it to the clock changes nothing
 READS_TURN: Final = 4  # after so many writes went before a waiting read, one read goes first
@@ -225,6 +226,8 @@ class Pacer:
     def _hear(self, now: float, started: float, bucket: _Bucket, limits: tuple[Limit, ...]) -> bool:
         is_early = False
         for limit in limits:
+            if limit.name not in self._windows and len(self._windows) >= MOST_LIMITS:
+                continue
             window = self._windows.setdefault(limit.name, Window())
             bucket.names.add(limit.name)
             is_early |= window.hear(now, started, limit, self._in_flight(limit.name))
@@ -234,7 +237,7 @@ class Pacer:
         self, now: float, send: Send, answer: Reply, limits: tuple[Limit, ...], chance: float, *, is_current: bool
     ) -> None:
         bucket, asked = self._buckets[send.bucket], retry_after(answer.headers, now)
-        empty = [self._windows[limit.name] for limit in limits if limit.remaining == 0]
+        empty = [self._windows[limit.name] for limit in limits if limit.remaining == 0 and limit.name in self._windows]
         if empty and asked is not None:  # it goes before t: when it is over, one call asks anew
             for window in empty:
                 window.remaining, window.began = None, now

@@ -8,12 +8,23 @@ from typing import Any
 from ...domain.accounts import Account, Gate, Profile
 from ...domain.ids import Person, Repo, RepoType
 from ...domain.outcomes import Kind, Outcome
-from ...errors import HubError, NotAllowed, OutcomeUnknown, PersonNotFound, RepoNotFound, RequestNotFound, WrongRepoType
+from ...errors import (
+    HubError,
+    NotAllowed,
+    OutcomeUnknown,
+    PersonNotFound,
+    RepoNotFound,
+    RequestNotFound,
+    UnexpectedAnswer,
+    WrongRepoType,
+)
 from .. import routes
 from ..codec import Unreadable, next_link, read_account, read_array, read_object, read_profile
 from ..messages import Emit, Reply
 from ..replies import error_of, is_ok, is_unsettled, server_message
 from .calling import Flow, Setting, T, call, follow_link, read, unreadable
+
+_MOST_PAGES = 1000  # of the repos of one owner
 
 
 def with_type_hint(flow: Flow[T], repo: Repo, setting: Setting) -> Flow[T]:
@@ -92,6 +103,8 @@ def gated_repos(owner: str, setting: Setting) -> Flow[None]:
         send, seen = routes.gated_repos(repo_type, owner), set[str]()
         while send.path not in seen:
             seen.add(send.path)
+            if len(seen) > _MOST_PAGES:
+                raise UnexpectedAnswer(f"the Hub names more than {_MOST_PAGES:,} pages of repos of {owner}.")
             reply = yield from read(send, setting)
             try:
                 rows = read_array(reply.body)

@@ -1,0 +1,132 @@
+"""A Hub, a proxy or a network that means harm: nothing without end in memory or time, and no token where it does not belong."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+
+import httpcore2
+import pytest
+
+from hf_gate import AsyncHub, Hub
+from hf_gate.errors import HfGateError, InsecureEndpoint, UnexpectedAnswer, UsageError
+from hf_gate.hub.halt import Backend, Deadline
+from hf_gate.protocol.codec import RECORD_LIMIT, Unreadable, next_link, read_page
+from hf_gate.protocol.flows.calling import Setting
+from hf_gate.protocol.flows.repos import gated_repos
+from hf_gate.protocol.messages import Reply, Send
+from hf_gate.protocol.pacing import MOST_LIMITS, Pacer
+from tests.core.playing import play, reply
+from tests.core.test_listing import REPO
+
+from .raw_hub import RawHub, answer, raw_hub
+
+TOKEN = "hf_local_canary_token"
+
+
+@pytest.mark.parametrize("endpoint", ["HTTP://hub.example", "Http://hub.example:80"])
+def test_capitals_in_the_scheme_do_not_let_a_token_travel_in_the_clear(endpoint: str) -> None:
+    with pytest.raises(InsecureEndpoint):
+        Hub(TOKEN, endpoint)
+    with Hub(TOKEN, endpoint, insecure_http=True) as hub:
+        assert hub.endpoint.startswith("http://")
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["https://hub.example?", "https://hub.example#", "http://127.0.0.1#@hub.example", "http://@hub.example"]
+)
+def test_an_endpoint_is_a_scheme_and_a_host_and_nothing_else(endpoint: str) -> None:
+    with pytest.raises(UsageError):
+        Hub(TOKEN, endpoint)
+
+
+def test_cookies_of_the_hub_are_not_kept() -> None:
+    def say(_hub: RawHub, caller: socket.socket, _line: str) -> None:
+        answer(
+            caller,
+            "200 OK",
+            b'{"gated":"manual"}',
+            *(b"set-cookie: c%d=%s; Path=/" % (n, b"x" * 500) for n in range(50)),
+        )
+
+    async def later(url: str) -> None:
+        async with AsyncHub(TOKEN, url, timeout=5) as hub:
+            await hub.gate("a/b")
+            await hub.gate("a/b")
+
+    with raw_hub(say) as hub:
+        with Hub(TOKEN, hub.url, timeout=5) as client:
+            client.gate("a/b")
+            client.gate("a/b")
+        asyncio.run(later(hub.url))
+        assert len(hub.lines) == 4
+        assert not [header for header in hub.headers if header.lower().startswith(b"cookie")]
+
+
+def test_a_page_of_millions_of_records_is_refused_before_they_are_read() -> None:
+    with pytest.raises(Unreadable, match="records"):
+        read_page(b"[" + b",".join([b"1"] * (RECORD_LIMIT + 1)) + b"]", REPO, 1.0)
+    assert read_page(b"[" + b",".join([b"1"] * 10) + b"]", REPO, 1.0).size == 10
+
+
+def test_a_link_header_of_brackets_alone_is_read_at_once() -> None:
+    start = time.monotonic()
+    assert next_link({"link": "<" * 90_000}) is None
+    assert next_link({"link": "<" * 20_000 + '</next?a=1>; rel="next"'}) == "/next?a=1"
+    assert time.monotonic() - start < 2
+
+
+def test_limits_under_ever_new_names_are_not_followed_without_end() -> None:
+    pacer, send = Pacer(), Send("list", "GET", "/x")
+    for number in range(100):
+        names = ", ".join(f'"n{number}-{n}";r=500;t=30' for n in range(50))
+        assert pacer.ask(float(number), send) == 0.0
+        pacer.heard(float(number), send, Reply(200, {"ratelimit": names}), 0.5)
+    assert len(pacer._windows) == MOST_LIMITS
+    assert pacer.ask(200.0, send) == 0.0
+    pacer.heard(200.0, send, Reply(429, {"ratelimit": '"another";r=0;t=30'}), 0.5)
+    assert len(pacer._windows) == MOST_LIMITS
+
+
+def test_the_gated_repos_of_an_owner_come_to_an_end_though_each_page_names_another() -> None:
+    pages = iter(range(10**9))
+
+    def hub(send: object) -> object:  # noqa: ARG001 - it says the same to everything
+        number = next(pages)
+        return reply([{"id": f"acme/r{number}", "gated": "auto"}], link=f'</api/models?cursor={number}>; rel="next"')
+
+    played = play(gated_repos("acme", Setting("https://hub.test")), hub)  # type: ignore[arg-type]
+    assert isinstance(played.error, UnexpectedAnswer)
+    assert len(played.sent) < 2000
+
+
+def test_a_name_with_many_addresses_is_tried_no_longer_than_one_call_may_take() -> None:
+    deadline = Deadline()
+    start = time.monotonic()
+    deadline.until = lambda: start + 0.5
+    # a backlog that is full takes no connection and refuses none
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        port = full.getsockname()[1]
+        held = []
+        for _ in range(4):
+            caller = socket.socket()
+            caller.setblocking(False)
+            caller.connect_ex(("127.0.0.1", port))
+            held.append(caller)
+        with pytest.raises(httpcore2.ConnectTimeout):
+            Backend(deadline).connect_first(["127.0.0.1"] * 50, port, 5.0)
+        for caller in held:
+            caller.close()
+    assert time.monotonic() - start < 3
+
+
+@pytest.mark.parametrize(
+    "location", [b"http://[", b"http://a:99999999/", b"//evil.example", b"\xff\xfe", b"http://xn--/", b"javascript:1"]
+)
+def test_a_location_in_any_words_is_an_error_in_words(location: bytes) -> None:
+    def say(_hub: RawHub, caller: socket.socket, _line: str) -> None:
+        answer(caller, "307 Temporary Redirect", b"", b"location: " + location)
+
+    with raw_hub(say) as hub, Hub(TOKEN, hub.url, timeout=5) as client, pytest.raises(HfGateError):
+        client.gate("a/b")
