@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from hf_gate.domain.events import Entry, GrantDated
 from hf_gate.domain.members import Member, Role
-from hf_gate.domain.moments import ms
+from hf_gate.domain.moments import moment_of, ms
 from hf_gate.store.carried import Carried
 from hf_gate.usecases.cadence import Kind
+from hf_gate.usecases.run import AUTO
+from hf_gate.usecases.runs import begin
 from hf_gate.web import plan
 from hf_gate.web.carrying import carrying_of
 from hf_gate.web.making import maker_of
@@ -284,3 +287,47 @@ def test_a_plan_of_another_process_has_a_page_too(asked: Room) -> None:
     assert "Plan: 4 changes" in words(lena.get(place))
     assert "from a file" in words(lena.get("/plans"))
     assert ms(asked.office.now())
+
+
+def _over(room: Room, name: str, days: int) -> int:
+    """Somebody's access ended so many days ago; the moment."""
+    room.office.hub.accept(room.repo, name)
+    room.read()
+    row, at = room.row(name), ms(room.office.now())
+    until = at - days * 86_400_000 - 1000
+    event = GrantDated(until=until)
+    entry = Entry(event=event, at=at, actor="lena-brandt", request=row.id, person=row.person.id)
+    with room.office.store.writing() as write:
+        write.append(row.repo, [entry])
+    return until
+
+
+def test_an_end_that_has_come_is_told_in_words(asked: Room) -> None:
+    lena = asked.visitor()
+    day = f"{moment_of(_over(asked, 'ada', 99)):%Y-%m-%d}"
+    page = words(lena.get(made(asked, lena)))
+    assert f"access ended on {day}, 99 days ago" in page
+    assert "until <= now" not in page
+
+
+def test_a_plan_of_a_clock_that_is_wrong_says_that_it_ends_nothing(asked: Room) -> None:
+    lena = asked.visitor()
+    _over(asked, "ada", 1)
+    asked.local.clock.advance("70m")
+    asked.office.hub.gate(asked.repo)
+    page = words(lena.get(made(asked, lena)))
+    assert re.search(r"This plan ends no access: this machine's clock is (69|70) min behind the Hub's\.", page)
+    assert "access ended on" not in page
+
+
+def test_a_plan_of_an_unattended_run_says_so(asked: Room) -> None:
+    lena = asked.visitor()
+    place = made(asked, lena)
+    digest = place.rpartition("/")[2]
+    office = asked.office
+    begin(office.store, plan.read_plan(office, digest), ident="r_turn", kind=AUTO, actor="policy", now=office.now())
+    with office.store.writing() as write:
+        write.setting(f"plan {digest}", None)
+    listed = words(lena.get("/plans"))
+    assert "by hf-gate run" in listed
+    assert "from a file" not in listed

@@ -75,8 +75,9 @@ class Maker:
 
     def _work(self, bench: joining.Bench, by: Member) -> None:
         try:
-            plan = planned(self._desk(bench, by.name), profiles=PROFILES).plan
-            self.digest = keep(self._office, plan, by, "policies")
+            found = planned(self._desk(bench, by.name), profiles=PROFILES)
+            skew = {} if found.skew is None else {"skew": round(found.skew)}
+            self.digest = keep(self._office, found.plan, by, "policies", **skew)
         except HfGateError as problem:
             self.problem = problem
         except Exception:  # noqa: BLE001 - told on the page, and the log has the rest

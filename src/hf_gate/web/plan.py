@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -26,6 +27,7 @@ from ..usecases import keys
 from ..usecases import runs as run_cases
 from ..usecases.propose import policies_digest
 from ..usecases.second_person import Need
+from . import words
 from .carrying import carrying_of, state_of
 from .changes import KEYS, MARK, NAMED, ChangeLine, line_of, record, rule_of, visible_repos
 from .exports import exported, file_of
@@ -119,6 +121,11 @@ def page(visit: Visit) -> Response:
     return _page(visit, _sight(visit))
 
 
+def _clock_off(skew: int) -> str:
+    """How far the clock is from the Hub's. `skew`: seconds that the Hub's is ahead."""
+    return f"{words.span(timedelta(seconds=abs(skew)))} {'behind' if skew > 0 else 'ahead of'}"
+
+
 def _page(visit: Visit, sight: Sight, *, wrong: str = "", status: int = 200) -> Response:
     groups = _groups(visit, sight)
     chosen, after = visit.asked("group"), _number(visit.asked("after"))
@@ -134,6 +141,7 @@ def _page(visit: Visit, sight: Sight, *, wrong: str = "", status: int = 200) -> 
         sight=sight,
         digest=sight.plan.digest,
         made_at=moment_of(sight.row.made_at),
+        clock_off=_clock_off(sight.about("skew", 0)),
         expires_at=sight.plan.expires_at,
         groups=groups,
         shown_groups=groups[:GROUPS],
@@ -395,7 +403,7 @@ def _exclude(visit: Visit, sight: Sight) -> Response:
     digest = keep(
         visit.office, _less(visit.office, sight.plan, rest), visit.member, sight.about("kind", "part"),
         need=max(sight.about("need", 0), len(sight.plan.changes)),
-        of=sight.plan.digest, notes=sight.about("notes", []), out=sight.about("out", 0) + len(sight.changes) - len(rest),
+        skew=sight.about("skew", 0), of=sight.plan.digest, notes=sight.about("notes", []), out=sight.about("out", 0) + len(sight.changes) - len(rest),
     )  # fmt: skip
     return RedirectResponse(f"/plans/{digest}", 303)
 

@@ -71,10 +71,12 @@ def _listed(visit: Visit) -> list[Listed]:
 
 def _as_listed(office: Office, row: PlanRow) -> Listed:
     told = row.about
-    if "changes" not in told:  # made elsewhere, as by `hf-gate apply`
+    if "changes" not in told:  # made elsewhere, as by `hf-gate apply` or `hf-gate run`
         plan = read_plan(office, row.digest)
         verbs = Counter(change.verb for change in plan.changes)
-        return Listed(row.digest, row.made_at, "", "file", len(plan.changes), _sorted(verbs), row.run, row.state)
+        run = None if row.run is None else office.store.run(row.run)
+        by, kind = ("", "file") if run is None else (run.actor, run.kind)
+        return Listed(row.digest, row.made_at, by, kind, len(plan.changes), _sorted(verbs), row.run, row.state)
     verbs = Counter(told.get("verbs", {}))
     return Listed(
         row.digest, row.made_at, told["by"], told["kind"], told["changes"], _sorted(verbs), row.run, row.state
