@@ -17,7 +17,7 @@ from hf_gate.domain.members import Member, Role
 from hf_gate.domain.tray import ground_of
 from hf_gate.usecases.cadence import Kind
 from hf_gate.usecases.entries import newest
-from tests.web.kit import Answer, Room, Visitor, a_room
+from tests.web.kit import GOOD, Answer, Room, Visitor, a_room
 from tests.web.test_plans import ended, made, words
 
 MANY = 700
@@ -119,6 +119,7 @@ def test_who_is_the_only_admin_needs_nobody_and_who_was_until_just_now_does(full
 
 def test_apply_in_the_terminal_asks_for_the_second_person_too(full: Room, tmp_path: Path) -> None:
     lena, noor = full.visitor(), full.proven(admin("noor"))
+    full.ask([{"username": "noor"}], {"Purpose": GOOD})
     whole, before = made(full, lena), full.writes()
     alone, agreed = without(lena, whole, MANY - 2), without(lena, whole, MANY - 1)
     assert noor.post(agreed, {"do": "approve", "count": "1"}).status == 303
@@ -139,6 +140,10 @@ def test_apply_in_the_terminal_asks_for_the_second_person_too(full: Room, tmp_pa
             refused.stderr
         )
     assert full.writes() == before
+    env = os.environ | {"HF_TOKEN": full.local.tokens["noor"], "HF_ENDPOINT": full.local.url}
+    own = [sys.executable, "-m", "hf_gate", "accept", f"noor@{full.repo}"]
+    refused = subprocess.run(own, cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=60)
+    assert (refused.returncode, "nobody decides a request of their own" in refused.stderr) == (4, True), refused.stderr
     done = applied(agreed)
     assert (done.returncode, full.writes()) == (0, before + 1), done.stderr
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -17,6 +17,7 @@ from .second import author_for
 
 if TYPE_CHECKING:
     from ..usecases.decide import Direct
+    from ..usecases.decisions import Ask
     from .frame import Run
     from .targets import Aim
     from .wish import Wish
@@ -70,8 +71,10 @@ def writing(run: Run) -> Iterator[OpenDesk]:
         opened.store.close()
 
 
-def direct(opened: OpenDesk, bar: Progress | None = None, new: Mapping[str, int] = NOTHING) -> Direct:
-    """What decides at this desk; refuses so many `new` decisions where they need a second person."""
+def direct(
+    opened: OpenDesk, bar: Progress | None = None, new: Mapping[str, int] = NOTHING, asks: Iterable[Ask] = ()
+) -> Direct:  # fmt: skip
+    """What decides at this desk; refuses `asks` that need a second person, or are about this user. `new` counts them by verb."""
     from zoneinfo import ZoneInfo  # noqa: PLC0415 - only who decides
 
     from ..usecases.decide import Direct  # noqa: PLC0415 - as above
@@ -85,8 +88,19 @@ def direct(opened: OpenDesk, bar: Progress | None = None, new: Mapping[str, int]
         opened.actor,
         progress=lambda many: None if bar is None else bar.tick(many=many),
         say=run.out.say,
-        author=author_for(run, opened.store, opened.clock.now(), new),
+        author=author_for(run, opened.store, opened.clock.now(), new, about=_people(opened, asks)),
     )
+
+
+def _people(opened: OpenDesk, asks: Iterable[Ask]) -> Iterator[tuple[str | None, str | None]]:
+    """Names and account ids of those who are meant, as they were named and as the store knows them."""
+    for ask in asks:
+        target = ask.target
+        yield target.username, target.user_id
+        if target.request is not None:
+            yield target.request.person.username, target.request.person.id
+        for row in opened.store.find(ask.repo, target.request_id or target.user_id or target.username or ""):
+            yield row.person.identity.username, row.person.identity.user_id
 
 
 def carry_out(run: Run, wish: Wish) -> Result:
@@ -95,7 +109,8 @@ def carry_out(run: Run, wish: Wish) -> Result:
     try:
         with writing(run) as opened, Progress(run.out, wish.verb, len(wish.aims)) as bar:
             new = {wish.effect if wish.verb != "grant" else "accept": len(wish.aims)}
-            decided = direct(opened, bar, new).decide(wish.asks(), wish.choice, ident=new_run_id())
+            asks = wish.asks()
+            decided = direct(opened, bar, new, asks).decide(asks, wish.choice, ident=new_run_id())
         result.run, result.outcomes, result.stopped_by = decided.run, decided.outcomes, decided.stopped_by
     except Guarded:
         raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -135,13 +135,20 @@ def apply(run: Run, file: Path, yes: bool, max_changes: int | None) -> int:
         check_made_here(desk.store, made)
         check_plan(run, desk, made.changes, yes=yes, max_changes=max_changes)
         now, acts = desk.clock.now(), Counter(change.act for change in made.changes)
-        author = author_for(run, desk.store, now, acts, plan=made.digest)
+        author = author_for(run, desk.store, now, acts, plan=made.digest, about=_decided_by_hand(made))
         known = runs.begin(
             desk.store, made, ident=new_run_id(), kind="plan", actor=desk.actor, now=now, author=author
         )  # fmt: skip
     elif desk.store.wish(known.id) == "pause":  # whoever applies it again has waited enough; a wish to stop stays
         desk.store.wish_for(known.id, None)
     return carry_run(run, desk, known)
+
+
+def _decided_by_hand(made: Plan) -> Iterator[tuple[str | None, str | None]]:
+    """Whom a person decides about: what a policy or the end of a grant decides nobody does."""
+    from ..usecases.runs import UNTIL  # noqa: PLC0415 - only who applies
+
+    return ((one.user, one.user_id) for one in made.changes if not one.policy and one.rule != UNTIL)
 
 
 def _bytes(file: Path) -> bytes:

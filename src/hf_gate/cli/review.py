@@ -266,7 +266,9 @@ def _send(run: Run, desk: Desk) -> None:
     try:
         with writing(run) as opened:
             ask = Ask(request.repo, target_of(request), held.reason)
-            decided = direct(opened, new={held.verb: 1}).decide([ask], Choice(TARGET_OF[held.verb]), ident=new_run_id())
+            decided = direct(opened, new={held.verb: 1}, asks=[ask]).decide(
+                [ask], Choice(TARGET_OF[held.verb]), ident=new_run_id()
+            )
     except BaseException:
         desk.held = None if decided is not None else held  # not sent, and said so at the end
         raise

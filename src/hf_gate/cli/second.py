@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from ..domain.members import Author, Member, Role
-from ..errors import Guarded
+from ..errors import Guarded, NotAllowed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from ..store.reading import Store
@@ -17,11 +17,13 @@ if TYPE_CHECKING:
 
 
 def author_for(
-    run: Run, store: StorePort, now: datetime, new: Mapping[str, int], *, plan: str | None = None
+    run: Run, store: StorePort, now: datetime, new: Mapping[str, int], *, plan: str | None = None,
+    about: Iterable[tuple[str | None, str | None]] = (),
 ) -> Author:  # fmt: skip
     """How a run of these changes is written down; refuses those that need a second person who has not agreed.
 
-    `plan`: the digest of the plan that they are of, to which others may have agreed on the desk.
+    `plan`: the digest of the plan that they are of, to which others may have agreed on the desk. `about`: names and account
+    ids of the people whom this user decides about; where others could, nobody decides a request of their own.
     """
     from ..store.tray import Tray  # noqa: PLC0415 - only who decides
     from ..usecases.second_person import agreed_to, need_of, team_of  # noqa: PLC0415 - as above
@@ -38,6 +40,8 @@ def author_for(
     team = team_of(store, me, now)
     if team.is_alone:
         return Author(account=user_id, is_free=True)
+    if any(me.is_own(name, ident) for name, ident in about):
+        raise NotAllowed("nobody decides a request of their own; nothing was sent.", hint="Let another admin do it.")
     whole, agreed = (0, []) if plan is None else agreed_to(store, plan)
     need = need_of(store, team, new, Tray(cast("Store", store)).waiting(), now, whole=whole, agreed=agreed)
     if need.is_open:
