@@ -19,7 +19,7 @@ from . import wiring
 from .config import Settings
 from .domain.forms import form_of_json
 from .domain.rows import Part, RepoRow
-from .errors import Guarded, UsageError
+from .errors import Guarded, HfGateError, UsageError
 from .hub.client import Hub
 from .policy.evaluate import Compiled
 from .policy.facts import Memo
@@ -74,14 +74,29 @@ def read_bench(place: wiring.Place, store: Store, hub: Hub | None, now: datetime
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
         raise UsageError(f"{wrong[0]}{more}", hint="`hf-gate policy check` shows each in its place.")
     policies = tuple(with_texts(policy, folder.desk.templates) for policy in policies)
-    previous = {name: int(rows) for name in _table_names(folder, policies) if (rows := store.setting(keys.rows(name)))}
-    tables = read_tables(folder, policies, now=now, previous=previous)
+    tables = tables_of(folder, policies, store, now)
     return Bench(folder, policies, compiled(policies, tables), tables, DeskSources(hub), Memo(), store)
 
 
-def _table_names(folder: Folder, policies: Iterable[Policy]) -> set[str]:
-    specs = (*folder.desk.tables, *(spec for policy in policies for spec in policy.tables))
-    return {spec.name for spec in specs}
+def tables_of(folder: Folder, policies: Iterable[Policy], store: Store, now: datetime) -> dict[str, Table]:
+    """Every table of the desk; one that lost many rows since the store knows it is refused."""
+    several = tuple(policies)
+    specs = (*folder.desk.tables, *(spec for policy in several for spec in policy.tables))
+    previous = {spec.name: int(rows) for spec in specs if (rows := store.setting(keys.rows(spec.name)))}
+    return read_tables(folder, several, now=now, previous=previous)
+
+
+def refused_tables(place: wiring.Place, store: Store, now: datetime) -> list[Table]:
+    """The tables of a desk that cannot be used now; none where its files cannot be read at all, which is told elsewhere."""
+    if place.folder is None:
+        return []
+    try:
+        folder = read_folder(place.folder)
+        policies = [parsed.policy for parsed in folder.files.values() if parsed.policy is not None]
+        tables = tables_of(folder, policies, store, now)
+    except HfGateError:
+        return []
+    return [table for _, table in sorted(tables.items()) if table.refused]
 
 
 def join_desk(settings: Settings, place: wiring.Place, hub: Hub, store: Store, *, actor: str) -> Desk:

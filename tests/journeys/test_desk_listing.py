@@ -133,3 +133,18 @@ def test_a_query_too_large_to_be_read_is_a_usage_error(asked: LocalHub) -> None:
     ended = Console(asked).run("ls", "--query", " ".join(["-rule:x*y"] * 65))
     assert ended.code == 2
     assert "a query has at most 64 terms" in ended.err
+
+
+def test_whom_no_policy_judges_any_more_has_no_verdict(asked: LocalHub, place: Path) -> None:
+    console, policy = Console(asked), place / "policies" / "house.yaml"
+    for starter in (place / "policies").glob("*.yaml"):
+        starter.unlink()
+    rules = f"version: 1\npolicy: house\napplies_to: [{MODEL}]\nmode: enforce\nrules:\n  - id: all\n    then: human\n"
+    policy.write_text(rules, "utf-8")
+    assert console.run("plan").code == 0
+    assert {row["verdict"]["rule"] for row in rows(console, MODEL)} == {"all"}
+    assert [row["verdict"] for row in rows(console, DATASET)] == [None]
+    policy.write_text(rules.replace(MODEL, DATASET), "utf-8")
+    assert [row["verdict"] for row in rows(console, MODEL)] == [None] * 3
+    policy.write_text("policy: [", "utf-8")  # cannot be read: what was entered stands
+    assert {row["verdict"]["rule"] for row in rows(console, MODEL)} == {"all"}

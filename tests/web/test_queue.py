@@ -12,7 +12,7 @@ import pytest
 from hf_gate.domain.moments import ms
 from hf_gate.domain.query_reading import parse_query
 from hf_gate.usecases.propose import hear, propose
-from tests.web.kit import GOOD, Room, a_room, parsed
+from tests.web.kit import GOOD, POLICY, Room, a_room, parsed
 
 
 def _all(room: Room, query: str) -> list[str]:
@@ -262,3 +262,19 @@ rules:
     then: reset
     reason: Please say more.
 """
+
+
+def test_a_table_that_lost_rows_is_told_above_the_queue_until_it_is_accepted(tmp_path: Path) -> None:
+    desk = "tables: {partners: {file: tables/partners.csv, key: email}}\n"
+    with a_room(tmp_path, policy=POLICY.replace("email.academic", "tables.partners"), desk=desk) as room:
+        (tmp_path / "tables").mkdir()
+        (tmp_path / "tables" / "partners.csv").write_text("email\nada@ethz.ch\n", "utf-8")
+        with room.office.store.writing() as write:
+            write.setting("rows partners", "10")
+        visitor = room.visitor()
+        for path in ("/queue", "/policies"):
+            assert "1 row where there were 10: it may be half a file" in visitor.get(path).body
+        with room.office.store.writing() as write:
+            write.setting("rows partners", "1")
+        room.office._seen = (0.0, room.office._seen[1])
+        assert "half a file" not in visitor.get("/queue").body

@@ -11,15 +11,19 @@ from ..domain.lifecycle import STATUSES
 from ..domain.moments import moment_of, ms
 from ..domain.query import Pattern, Query, Term
 from ..domain.query_reading import parse_query
+from ..errors import HfGateError
 from .desk import OpenDesk, stored
 from .output import FIRST_ROWS, Column, Format, Row, age
 from .rows import REQUEST_KEYS, request_row
 from .table import ls_columns, name_of, who
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ..domain.ids import Repo
     from ..domain.requests import AccessRequest
     from ..domain.rows import RepoRow, RequestRow
+    from ..usecases.judging import StandingVerdicts
     from .frame import Run
 
 PAGE: Final = 500
@@ -63,6 +67,7 @@ class Kept:
             terms.append(_one_of("status", asked.statuses))
         self.query = Query((*terms, *own.terms))
         self.is_whole = not own.terms
+        self.verdicts = _verdicts(desk.place.folder)
 
     # ---- rows ----------------------------------------------------------------------------------------------------------
 
@@ -87,10 +92,10 @@ class Kept:
     def rows(self, limit: int | None, *, weighs: bool) -> Iterable[Row]:
         """As `ls` prints them; by person, those of one stand together, where the first of them stood."""
         if not self.asked.by_person:
-            return (kept_row(row, with_quality=weighs) for row in self.requests(limit))
+            return (kept_row(row, with_quality=weighs, verdicts=self.verdicts) for row in self.requests(limit))
         people: dict[int, list[Row]] = {}
         for row in self.requests(None):
-            people.setdefault(row.person.id, []).append(kept_row(row, with_quality=weighs))
+            people.setdefault(row.person.id, []).append(kept_row(row, with_quality=weighs, verdicts=self.verdicts))
         return (row for rows in people.values() for row in rows)
 
     # ---- words ---------------------------------------------------------------------------------------------------------
@@ -125,13 +130,32 @@ class Kept:
         return age(moment_of(min(read)), self.desk.now())
 
 
+def _verdicts(folder: Path | None) -> StandingVerdicts:
+    """Which verdicts stand by the policies of a workspace, as its files are now."""
+    from ..sources.folder import read_folder  # noqa: PLC0415 - help needs none of it
+    from ..usecases.judging import StandingVerdicts  # noqa: PLC0415 - as above
+
+    try:
+        parsed = [] if folder is None else [each.policy for each in read_folder(folder).files.values()]
+    except HfGateError:
+        return StandingVerdicts(None)
+    is_whole = folder is not None and None not in parsed
+    return StandingVerdicts([policy for policy in parsed if policy is not None] if is_whole else None)
+
+
 def _one_of(key: str, values: Sequence[str]) -> Term:
     return Term(key, tuple(Pattern((value,)) for value in values))
 
 
-def kept_row(row: RequestRow, *, with_quality: bool = True) -> dict[str, object]:
-    """A request of the store with the keys of `ls`; names are those that were read last."""
-    identity, verdict = row.person.identity, row.state.verdict
+def kept_row(
+    row: RequestRow, *, with_quality: bool = True, verdicts: StandingVerdicts | None = None
+) -> dict[str, object]:
+    """A request of the store with the keys of `ls`; names are those that were read last.
+
+    `verdicts` leaves out a verdict on somebody whom no policy judges any more.
+    """
+    identity = row.person.identity
+    verdict = row.state.verdict if verdicts is None else verdicts.of(row)
     found = request_row(row.request or _bare(row), with_quality=with_quality)
     return {
         **found,

@@ -13,6 +13,7 @@ from .desk import open_desk
 if TYPE_CHECKING:
     from ..domain.rows import RunRow
     from ..plan.model import Plan
+    from ..policy.tables import Table
     from ..store.reading import Store
     from ..usecases.carry import Carrier
     from ..usecases.planning import Desk
@@ -31,7 +32,16 @@ def office(run: Run, *, judges: bool = True) -> Desk:
     opened = open_desk(run, needs_folder=judges, writes=True)
     if not judges:
         return joining.bare_desk(opened.place, run.hub, opened.store, actor=opened.actor)
-    return joining.join_desk(run.settings, opened.place, run.hub, opened.store, actor=opened.actor)
+    desk = joining.join_desk(run.settings, opened.place, run.hub, opened.store, actor=opened.actor)
+    for _, table in sorted(desk.tables.items()):
+        if table.refused:
+            run.out.warn(refusal_of(table))
+    return desk
+
+
+def refusal_of(table: Table) -> str:
+    """A refused table in a sentence."""
+    return f"{table.refused}; every rule that asks it is unknown."
 
 
 def speaks(made: Plan) -> bool:

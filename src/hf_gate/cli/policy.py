@@ -12,6 +12,7 @@ from ..errors import UsageError
 from .frame import Entry, GateGroup, Run, command, repo_type_option
 from .output import Row, numbered
 from .policyfiles import Policies, read_policies, refuse, tell_problems
+from .policytables import accept_table
 from .problems import problem_row, summed
 from .targets import named_repo
 
@@ -45,13 +46,19 @@ _FILES: Final = click.argument("files", nargs=-1, metavar="[FILE]...")
 
 @command("check", examples=("hf-gate policy check", "hf-gate policy check policies/eeg.yaml --json"))
 @_FILES
-def policy_check(run: Run, *, files: tuple[str, ...]) -> int:
+@click.option("--accept-table", "accepted", metavar="NAME", help="Take this table as it is now, though it lost rows.")
+def policy_check(run: Run, *, files: tuple[str, ...], accepted: str | None) -> int:
     """Check the policies of the desk, or the FILEs, with all that they name: facts, values, tables, labels of forms.
 
-    Says for each rule that accepts the least that an applicant must control to pass it, and which tests fail. Ends with 2
-    when there are errors.
+    Says for each rule that accepts the least that an applicant must control to pass it, which tests fail, and how many
+    pending requests each table lists. Ends with 2 when there are errors.
+
+    A table that is empty, or has lost more than a quarter of its rows since it was read last, is refused and unknown to
+    every rule, until --accept-table says that it is meant so.
     """
-    found = read_policies(run, files)
+    if accepted is not None:
+        run.out.say(f"table {accepted}: accepted with {numbered(accept_table(run, accepted), 'row')}")
+    found = read_policies(run, files, counts_matches=True)
     counts = found.counts()
     doc = {
         "schema_version": 1,
@@ -60,6 +67,7 @@ def policy_check(run: Run, *, files: tuple[str, ...]) -> int:
         "warnings": counts["warning"],
         "problems": [problem_row(each) for each in found.problems],
         "policies": [_policy_row(*each) for each in found.without_errors()],
+        "tables": [each.row() for each in found.tables],
         "forms": list(found.forms),
     }
     if run.out.is_human:
@@ -108,6 +116,7 @@ def _check_lines(found: Policies) -> Iterator[str]:
             yield f"  {numbered(len(failing), 'test')} {fail}: {names}{more}. Why: hf-gate policy test"
         for way in _ways(checked, policy):
             yield f"  {way.rule} accepts; the least it takes: {way}"
+    yield from (table.line() for table in found.tables)
     if found.folder is not None and found.desk is None:
         yield f"hf-gate.yaml: {summed(found.counts())}; the policies were not read."
         return

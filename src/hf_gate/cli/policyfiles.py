@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from ..errors import HfGateError, UsageError
 from .frame import Run
+from .policytables import CheckedTable, check_tables, shown_name
 from .problems import told_lines
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class Policies:
     sources: Mapping[str, Source] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     forms: tuple[str, ...] = ()  # repos whose forms were looked at
+    tables: tuple[CheckedTable, ...] = ()
 
     @property
     def has_errors(self) -> bool:
@@ -82,11 +83,18 @@ def _counted(errors: int) -> str:
 # ---- reading -----------------------------------------------------------------------------------------------------------
 
 
-def read_policies(run: Run, files: Sequence[str] = (), *, needs_desk: bool = False, is_said: bool = True) -> Policies:
+def read_policies(
+    run: Run,
+    files: Sequence[str] = (),
+    *,
+    needs_desk: bool = False,
+    is_said: bool = True,
+    counts_matches: bool = False,
+) -> Policies:
     """The given files, else those of the desk, checked against the desk and the forms that its store knows.
 
     What is wrong in a file is a problem, also in hf-gate.yaml; that there is nothing to read is a UsageError. `is_said`:
-    which desk it is, on stderr.
+    which desk it is, on stderr. `counts_matches`: also how many pending requests each table lists.
     """
     from .. import wiring  # noqa: PLC0415 - help needs none of it
     from ..policy.desk import Desk  # noqa: PLC0415 - as above
@@ -108,8 +116,14 @@ def read_policies(run: Run, files: Sequence[str] = (), *, needs_desk: bool = Fal
         return Policies(folder, None, sources=sources, problems=problems)
     parsed = {name: _parsed(name) for name in files} if files else _of_desk(folder)
     found = _checked(run, folder, desk, parsed)
+    policies = [policy for _, _, policy in found.without_errors()]
+    tables = check_tables(run, folder, policies, counts=counts_matches)
+    wrong = [problem for table in tables for problem in table.problems()]
     return replace(
-        found, sources={**sources, **found.sources}, problems=(*problems, *found.problems, *_tables(folder, found))
+        found,
+        sources={**sources, **found.sources},
+        problems=(*problems, *found.problems, *wrong),
+        tables=tuple(tables),
     )
 
 
@@ -164,12 +178,6 @@ def _text(path: Path, *, may_lead_on: bool = True) -> str:
     return raw.decode("utf-8-sig", "replace")
 
 
-def shown_name(folder: Path, name: str) -> str:
-    """A file of the desk as it can be opened from here."""
-    near = os.path.relpath(folder / name)
-    return str(folder / name) if near.startswith("../..") else near
-
-
 # ---- checking ----------------------------------------------------------------------------------------------------------
 
 
@@ -199,28 +207,3 @@ def _forms(run: Run) -> dict[str, GateForm]:
         return {}
     with closing(store):
         return {str(row.repo): form_of_json(row.form_card) for row in store.repos() if row.form_card}
-
-
-_ROWS_TOLD: Final = 10  # problems with rows that are told of one table
-
-
-def _tables(folder: Path, found: Policies) -> Iterator[Problem]:
-    """What is wrong with the files of tables: one that cannot be used is an error, rows that were left out a warning."""
-    from .. import wiring  # noqa: PLC0415 - as above
-    from ..policy.model import Place, Problem  # noqa: PLC0415 - as above
-    from ..sources.folder import read_folder, read_tables  # noqa: PLC0415 - as above
-
-    policies = [policy for _, _, policy in found.without_errors()]
-    read = read_folder(folder)
-    tables = read_tables(read, policies, now=wiring.now(), previous={})
-    for spec in (*read.desk.tables, *(spec for policy in policies for spec in policy.tables)):
-        name = shown_name(folder, spec.file) if spec.file else f"table {spec.name}"
-        table = tables[spec.name]
-        for each in table.problems[:_ROWS_TOLD]:
-            words = f"table {spec.name}: {each.message}"
-            yield Problem(
-                each.code, words, name, Place(max(1, each.line)), is_error=bool(table.refused) and not each.line
-            )
-        if len(table.problems) > _ROWS_TOLD:
-            words = f"table {spec.name}: {len(table.problems) - _ROWS_TOLD} more lines are as wrong."
-            yield Problem("table_rows", words, name, is_error=False)

@@ -13,7 +13,8 @@ import click
 
 from ..errors import UsageError
 from .frame import Run, command
-from .policyfiles import read_policies, refuse, shown_name
+from .policyfiles import read_policies, refuse
+from .policytables import shown_name
 
 if TYPE_CHECKING:
     from ..policy.desk import Desk

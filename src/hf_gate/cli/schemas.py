@@ -154,6 +154,15 @@ _POLICY: Final = _object(
     failing_tests=_array(_TEXT),
     accepts=_array(_object(rule=_TEXT, trust=_TRUST, facts=_array(_TEXT))),
 )
+_TABLE: Final = _object(
+    table=_TEXT,
+    file=_MAYBE,
+    key=_array(_TEXT),
+    rows=_COUNT,
+    refused=_MAYBE,
+    pending={"type": ["integer", "null"], "description": "pending requests that were compared with it"},
+    matches={"type": ["integer", "null"], "description": "those of them that it lists and that are not over"},
+)
 _POLICY_TEST: Final = _object(
     policy=_TEXT,
     file=_TEXT,
@@ -268,6 +277,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         ),
         guards=_array(_object(name=_TEXT, limit=_COUNT, seconds=_COUNT, used=_COUNT, stuck=_BOOL)),
         held=_map(_COUNT),
+        refused_tables=_array(_object(table=_TEXT, why=_TEXT)),
         runs=_array(
             _object(run=_TEXT, kind=_TEXT, state=_TEXT, actor=_TEXT, made_at=_TIME, total=_COUNT, counts=_map(_COUNT))
         ),
@@ -303,6 +313,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         warnings=_COUNT,
         problems=_array(_PROBLEM),
         policies=_array(_POLICY),
+        tables=_array(_TABLE),
         forms=_array(_TEXT),
     ),
     "policy-lint": _document(warnings=_COUNT, problems=_array(_PROBLEM)),

@@ -13,6 +13,7 @@ from ..domain.moments import moment_of
 from ..errors import HfGateError, NotAllowed, UsageError
 from .desk import OpenDesk, stored
 from .frame import Run, command
+from .office import refusal_of
 from .output import age, clock_off, iso, numbered
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ _UNKNOWN: Final[Mapping[str, object]] = {
 @click.option("--markdown", is_flag=True, help="The lines for a card: how far requests are answered. No personal data.")
 def status(run: Run, *, markdown: bool) -> int:
     """Show what waits and how long, when each repo was read, the token's budget, and what is stuck or unfinished."""
-    from ..usecases.standing import standing  # noqa: PLC0415 - help needs none of it
+    from ..joining import refused_tables  # noqa: PLC0415 - help needs none of it
+    from ..usecases.standing import standing  # noqa: PLC0415 - as above
 
     token = _UNKNOWN if markdown else _token(run)
     run.is_announced = token["ok"] is not True  # whoever asks how a dead token is must not be stopped by it
@@ -49,14 +51,19 @@ def status(run: Run, *, markdown: bool) -> int:
         else {name: getattr(guards, name) for name in ("accept", "reset", "reject", "remove")}
     )
     found = standing(desk.store, rates, desk.now())
+    refused = refused_tables(desk.place, desk.store, desk.now())
     zone = ZoneInfo(desk.place.desk.timezone)
     if markdown:
         for line in _markdown(found, zone):
             run.out.line(line)
         return 0
-    doc = _document(desk, found, token, zone)
+    doc = _document(desk, found, token, zone) | {
+        "refused_tables": [{"table": table.name, "why": table.refused} for table in refused]
+    }
     run.out.document(
-        doc, lambda: _lines(found, token, zone), quiet=[str(one.repo) for one in found.repos if one.waiting]
+        doc,
+        lambda: [*map(refusal_of, refused), *_lines(found, token, zone)],
+        quiet=[str(one.repo) for one in found.repos if one.waiting],
     )
     return 4 if token["ok"] is False else 0
 

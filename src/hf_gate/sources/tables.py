@@ -23,7 +23,7 @@ from ..policy.tables import KEYS, Row, Table, TableProblem, table
 MAX_BYTES = 64 << 20
 MAX_ROWS = 1_000_000
 SHRINK_LIMIT = 0.25
-"""A table that lost more than this share of its rows since it was last read is taken for half a file."""
+"""A table that lost more than this share of its rows since it was last read is taken for half a file, until a person accepts it."""
 
 _USERNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_-])?\Z")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
@@ -72,7 +72,9 @@ def read_table(
     content: bytes, name: str, key: Sequence[str], *, is_json: bool = False, zone: tzinfo = UTC,
     previous_rows: int | None = None, now: datetime | None = None,
 ) -> Table:  # fmt: skip
-    """A table from the bytes of a file. `zone` is where a date ends its day; `previous_rows` is the count when last read."""
+    """A table from the bytes of a file. `zone` is where a date ends its day; `previous_rows` is the count when last
+    read; 0: an empty table was accepted.
+    """
     text = _text(content)
     if text is None:
         return _refused(name, key, "the file is no UTF-8: save it as CSV UTF-8", now)
@@ -120,14 +122,19 @@ def _built(
             skipped.append(line)
         else:
             rows.append(row)
-    if not rows:
-        return _refused(name, key, "the file has no row that can be read", now, problems)
+    if not rows and (skipped or previous_rows != 0):
+        mend = "" if skipped else f" ({_accept(name)})"
+        return _refused(name, key, f"the file has no row that can be read{mend}", now, problems)
     if previous_rows and len(rows) < previous_rows * (1 - SHRINK_LIMIT):
-        why = f"{len(rows)} rows where there were {previous_rows}: it may be half a file"
+        why = f"{len(rows)} row{'s' * (len(rows) != 1)} where there were {previous_rows}: it may be half a file ({_accept(name)})"
         return _refused(name, key, why, now, problems)
     problems += _duplicates(rows, key)
     problems.sort(key=lambda each: each.line)
     return table(name, key, rows, _digest(key, rows), problems, skipped=sorted(skipped), as_of=now)
+
+
+def _accept(name: str) -> str:
+    return f"if it is meant so: hf-gate policy check --accept-table {name}"
 
 
 def _digest(key: Sequence[str], rows: Iterable[Row]) -> str:

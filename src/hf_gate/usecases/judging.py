@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, tzinfo
+from itertools import islice
 from typing import Final, Protocol
 
 from ..domain.forms import GateForm, form_of_json
 from ..domain.ids import Person, Repo
+from ..domain.lifecycle import Status
 from ..domain.moments import moment_of
 from ..domain.rows import HistoryRow, Part, RepoRow, RequestRow
 from ..errors import UsageError
 from ..policy.canonical import policy_digest
 from ..policy.evaluate import Compiled, Judge, compile_policy
 from ..policy.facts import (
+    NO_FORM,
     EmailFacts,
     FactReader,
     FormRoles,
@@ -24,11 +28,12 @@ from ..policy.facts import (
     declarations,
     form_roles,
 )
-from ..policy.model import Facts, Policy
+from ..policy.model import Facts, Mode, Policy
 from ..policy.spelling import glob_matches
 from ..policy.tables import Table
 from .ports import StorePort
 
+LOOKED_AT: Final = 20_000  # pending requests of a repo that are compared with tables
 CHUNK: Final = 1000  # requests whose history and profiles are asked of the store together
 _PROFILE: Final = (
     "person.orgs",
@@ -113,6 +118,55 @@ def reading_court(
     form = form_roles(_form(row), _stated(row.repo, [policy]))
     reader = FactReader(facts, sources.countries)
     return Court(row.repo, Judge(()), reader, form, tables, policy.judges)
+
+
+class StandingVerdicts:
+    """Tells of each request the verdict that was entered last, as long as a policy still judges it.
+
+    `policies` None: they cannot be read now, so what was entered stands.
+    """
+
+    def __init__(self, policies: Iterable[Policy] | None) -> None:
+        self._policies = None if policies is None else tuple(policies)
+        self._judging: dict[tuple[Repo, str], dict[str, Mode]] = {}
+
+    def of(self, row: RequestRow) -> tuple[str, str | None, str, str | None] | None:
+        """Action, policy, rule and digest; None when no policy has an opinion about it any more."""
+        verdict = row.state.verdict
+        if verdict is None or self._policies is None:
+            return verdict
+        key = (row.repo, row.state.status)
+        judging = self._judging.get(key)
+        if judging is None:
+            judging = self._judging[key] = self._modes(*key)
+        name = verdict[1]  # None: policies were there, and none of those in force had an opinion
+        return verdict if judging and (name is None or judging.get(name) is Mode.ENFORCE) else None
+
+    def _modes(self, repo: Repo, status: str) -> dict[str, Mode]:
+        """The policies that judge requests of a status at a repo."""
+        here = [each for each in self._policies or () if any(glob_matches(glob, repo) for glob in each.applies_to)]
+        return {policy.name: policy.mode for policy in here if status in policy.judges}
+
+
+def count_matches(
+    store: StorePort,
+    tables: Mapping[str, Table],
+    repos: Mapping[str, Sequence[Repo]],
+    sources: SourcesPort,
+    now: datetime,
+) -> dict[str, tuple[int, int]]:
+    """By table, how many pending requests of its repos were looked at, at most `LOOKED_AT` a repo, and how many it lists."""
+    found = dict.fromkeys(tables, (0, 0))
+    for row in store.repos():
+        mine = {name: table for name, table in tables.items() if row.repo in repos[name] and not table.refused}
+        court = Court(row.repo, Judge(()), FactReader((), sources.countries), NO_FORM, mine, (Status.PENDING.value,))
+        looked, listed = 0, Counter[str]()
+        for case in islice(cases(store, court, sources, Status.PENDING, now) if mine else (), LOOKED_AT):
+            looked += 1
+            listed.update(case.tables)
+        for name in mine:
+            found[name] = (found[name][0] + looked, found[name][1] + listed[name])
+    return found
 
 
 def _lists_asked(judge: Judge, sources: SourcesPort) -> dict[str, str]:

@@ -254,10 +254,15 @@ class Office:
         with self._lock:
             if time.monotonic() - self._seen[0] >= _LOOK:
                 state = _state_of(folder, self.place.desk.policies)
-                if state != self._seen[1]:
+                if (state, self._accepted()) != self._seen[1]:
                     self._read()
-                self._seen = (time.monotonic(), state)
+                self._seen = (time.monotonic(), (state, self._accepted()))
             return self._bench
+
+    def _accepted(self) -> tuple[str | None, ...]:
+        """How many rows of each refused table the store knows: a person may accept it as it is."""
+        tables = [] if self._bench is None else sorted(self._bench.tables.items())
+        return tuple(self.store.setting(keys.rows(name)) for name, table in tables if table.refused)
 
     def _read(self) -> None:
         self._courts.clear()

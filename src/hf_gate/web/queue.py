@@ -17,8 +17,10 @@ from ..domain.rows import QueryPage, RequestRow
 from ..errors import InvalidQuery
 from ..store.facets import Cell
 from ..store.members import MOST_VIEWS
+from ..usecases.judging import StandingVerdicts
 from . import crowd, words
 from .asking import PENDING, Asked, asked_of, read, read_and_count
+from .drafts import tables_known
 from .exports import exported
 from .lines import lines_of
 from .tallies import MOST, about, address, cells_of, counted, facets_of, standing_of, total_of
@@ -77,6 +79,7 @@ def page(visit: Visit) -> Response:
         exports=[(kind, _file(asked.text, kind, by)) for kind in ("csv", "json")],
         problem=visit.office.bench_problem,
         unread=unread(visit),
+        refused_tables=refused_tables(visit),
         picked=visit.office.picks.count(visit.selection),
         matching=matching,
         query_text=asked.text,
@@ -166,6 +169,15 @@ def unread(visit: Visit) -> list[tuple[str, str, str]]:
     return found
 
 
+def refused_tables(visit: Visit) -> list[str]:
+    """Why tables that this person may know of are unknown to every rule."""
+    bench = visit.office.bench
+    if bench is None or not any(table.refused for table in bench.tables.values()):
+        return []
+    known = tables_known(visit, bench.folder)
+    return [table.refused for name, table in sorted(bench.tables.items()) if table.refused and name in known]
+
+
 def empty(visit: Visit, asked: Asked, pending: int) -> dict[str, Any]:
     """What there is to say where no row is."""
     office = visit.office
@@ -203,7 +215,9 @@ def export(visit: Visit) -> Response:
     if asked.problem is not None:
         raise asked.problem
     rows = crowd.rows_of(visit, asked.query) if crowd.way(visit) else _all(visit, asked)
-    return exported("requests", visit.params["kind"], KEYS, map(record, rows))
+    bench = visit.office.bench
+    verdicts = StandingVerdicts(None if bench is None else bench.policies)
+    return exported("requests", visit.params["kind"], KEYS, (record(row, verdicts) for row in rows))
 
 
 def _all(visit: Visit, asked: Asked) -> Iterator[RequestRow]:
@@ -216,9 +230,10 @@ def _all(visit: Visit, asked: Asked) -> Iterator[RequestRow]:
             return
 
 
-def record(row: RequestRow) -> dict[str, object]:
-    """A request with the keys of `hf-gate ls`."""
+def record(row: RequestRow, verdicts: StandingVerdicts | None = None) -> dict[str, object]:
+    """A request with the keys of `hf-gate ls`. `verdicts` leaves out one on somebody whom no policy judges any more."""
     who, state, request = row.person.identity, row.state, row.request
+    verdict = state.verdict if verdicts is None else verdicts.of(row)
     return {
         "repo": row.repo.id,
         "repo_type": row.repo.type.value,
@@ -231,7 +246,5 @@ def record(row: RequestRow) -> dict[str, object]:
         "asked_at": iso(moment_of(state.asked_at)),
         "reviewed_at": None if state.reviewed_at is None else iso(moment_of(state.reviewed_at)),
         "answers": dict(request.answers) if request is not None and request.has_form else None,
-        "verdict": None
-        if state.verdict is None
-        else dict(zip(("action", "policy", "rule", "digest"), state.verdict, strict=True)),
+        "verdict": None if verdict is None else dict(zip(("action", "policy", "rule", "digest"), verdict, strict=True)),
     }

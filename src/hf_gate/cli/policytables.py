@@ -1,0 +1,167 @@
+"""The tables that policies ask, as `policy check` tells of them: their rows, whom they list, and one that lost rows accepted."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from ..domain.text import visible
+from ..errors import HfGateError, UsageError
+from .desk import open_desk
+from .frame import Run
+from .output import Row, numbered
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..policy.model import Policy, Problem, TableSpec
+    from ..policy.tables import Table
+    from ..sources.folder import Folder
+    from ..store.reading import Store
+
+_ROWS_TOLD: Final = 10  # problems with rows that are told of one table
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedTable:
+    """One table. `pending` requests were compared with it, `matches` are those that it lists; None: there is no store."""
+
+    spec: TableSpec
+    file: str
+    table: Table
+    pending: int | None = None
+    matches: int | None = None
+
+    def problems(self) -> Iterator[Problem]:
+        """What is wrong with the file: one that cannot be used is an error, rows that were left out a warning."""
+        from ..policy.model import Place, Problem  # noqa: PLC0415 - help needs none of it
+
+        table, name = self.table, self.spec.name
+        for each in table.problems[:_ROWS_TOLD]:
+            is_error = bool(table.refused) and not each.line
+            words = f"table {name}: {each.message}"
+            yield Problem(each.code, words, self.file, Place(max(1, each.line)), is_error=is_error)
+        if len(table.problems) > _ROWS_TOLD:
+            words = f"table {name}: {len(table.problems) - _ROWS_TOLD} more lines are as wrong."
+            yield Problem("table_rows", words, self.file, is_error=False)
+
+    def row(self) -> Row:
+        """As JSON."""
+        return {
+            "table": self.spec.name,
+            "file": None if self.spec.file is None else self.file,
+            "key": list(self.table.key),
+            "rows": len(self.table.rows),
+            "refused": self.table.refused or None,
+            "pending": self.pending,
+            "matches": self.matches,
+        }
+
+    def line(self) -> str:
+        """For people."""
+        if self.table.refused:
+            return f"table {self.spec.name}: refused; every rule that asks it is unknown"
+        found = (
+            f"table {self.spec.name}: {numbered(len(self.table.rows), 'row')}, found by {' or '.join(self.table.key)}"
+        )
+        if self.matches is None:
+            return found
+        return f"{found}; lists {self.matches:,} of {numbered(self.pending or 0, 'pending request')}"
+
+
+def shown_name(folder: Path, name: str) -> str:
+    """A file of the desk as it can be opened from here."""
+    near = os.path.relpath(folder / name)
+    return str(folder / name) if near.startswith("../..") else near
+
+
+def check_tables(run: Run, folder: Path, policies: Sequence[Policy], *, counts: bool) -> list[CheckedTable]:
+    """The tables of the workspace and of these policies. `counts`: also how many pending requests each lists."""
+    from .. import joining, wiring  # noqa: PLC0415 - help needs none of it
+    from ..sources.folder import read_folder, read_tables  # noqa: PLC0415 - as above
+
+    read = read_folder(folder)
+    with _store(run, folder) as store:
+        if store is None:
+            tables = read_tables(read, policies, now=wiring.now(), previous={})
+        else:
+            tables = joining.tables_of(read, policies, store, wiring.now())
+        found = _counted(read, policies, tables, store) if counts and store is not None else {}
+    specs = {spec.name: spec for spec in _specs(read, policies)}
+    return [
+        CheckedTable(
+            spec,
+            shown_name(folder, spec.file) if spec.file else f"table {name}",
+            tables[name],
+            *found.get(name, (None, None)),
+        )
+        for name, spec in specs.items()
+    ]
+
+
+def _specs(folder: Folder, policies: Sequence[Policy]) -> Iterator[TableSpec]:
+    yield from folder.desk.tables
+    for policy in policies:
+        yield from policy.tables
+
+
+def _counted(
+    folder: Folder, policies: Sequence[Policy], tables: Mapping[str, Table], store: Store
+) -> Mapping[str, tuple[int, int]]:
+    from .. import wiring  # noqa: PLC0415 - help needs none of it
+    from ..policy.spelling import glob_matches  # noqa: PLC0415 - as above
+    from ..sources.desk import DeskSources  # noqa: PLC0415 - as above
+    from ..usecases.judging import count_matches  # noqa: PLC0415 - as above
+
+    ours = [row.repo for row in store.repos() if folder.desk.names(row.repo)]
+    repos = {spec.name: ours for spec in folder.desk.tables}
+    for policy in policies:
+        mine = [repo for repo in ours if any(glob_matches(glob, repo) for glob in policy.applies_to)]
+        repos |= {spec.name: mine for spec in policy.tables}
+    return count_matches(store, tables, repos, DeskSources(None), wiring.now())
+
+
+@contextmanager
+def _store(run: Run, folder: Path) -> Iterator[Store | None]:
+    """The store of this workspace, to read; None where there is none, and a word where it cannot be read."""
+    from .. import wiring  # noqa: PLC0415 - help needs none of it
+
+    try:
+        there = run.place.folder == folder and wiring.has_store(run.settings, run.place)
+        store = wiring.open_store(run.settings, run.place, read_only=True) if there else None
+    except HfGateError as problem:
+        run.out.warn(f"the requests were not compared with the tables: {problem}")
+        store = None
+    if store is None:
+        yield None
+    else:
+        with closing(store):
+            yield store
+
+
+def accept_table(run: Run, name: str) -> int:
+    """Take a table as it is now for the whole one, although it lost rows since it was read last; how many rows it has."""
+    from ..sources.folder import read_folder, read_tables  # noqa: PLC0415 - help needs none of it
+    from ..usecases import keys  # noqa: PLC0415 - as above
+
+    desk = open_desk(run, needs_folder=True, writes=True)
+    if desk.place.folder is None:
+        raise AssertionError("a workspace was asked for")
+    folder = read_folder(desk.place.folder)
+    policies = [parsed.policy for parsed in folder.files.values() if parsed.policy is not None]
+    names = [spec.name for spec in _specs(folder, policies)]
+    if name not in names:
+        raise UsageError(
+            f"no table is called {visible(name, one_line=True)[:60]}.",
+            hint=f"Its tables are {', '.join(names) or 'none: write one into hf-gate.yaml'}.",
+        )
+    table = read_tables(folder, policies, now=desk.now(), previous={name: 0})[name]
+    if table.refused:
+        raise UsageError(f"{table.refused}.", hint="Only lost rows can be accepted; mend the file.")
+    with desk.store.writing() as write:
+        write.setting(keys.rows(name), str(len(table.rows)))
+    return len(table.rows)

@@ -1,0 +1,105 @@
+"""Tables of the owner: whom they list, and one that lost rows is refused everywhere until a person says that it is meant so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+
+from hf_gate.cli.schemas import SCHEMAS
+from hf_gate.testing import LocalHub
+from tests.journeys.console import DATASET, Console, Ended, fill
+
+RULES = f"""\
+version: 1
+policy: partners
+applies_to: [{DATASET}]
+mode: enforce
+tables: {{partners: {{file: tables/partners.csv, key: username}}}}
+rules:
+  - id: partner
+    when: tables.partners
+    then: accept
+  - id: rest
+    then: human
+"""
+PEOPLE = ["ada-l", "bob", "cem", "dua"]
+
+
+class Desk:
+    """A workspace with one table, and the program at work there."""
+
+    def __init__(self, hub: LocalHub, folder: Path) -> None:
+        self.console, self.folder = Console(hub), folder
+        assert self.run("init", DATASET).code == 0
+        (folder / "policies" / "starter.yaml").unlink()
+        (folder / "policies" / "partners.yaml").write_text(RULES, "utf-8")
+        (folder / "tables").mkdir(exist_ok=True)
+        self.list(PEOPLE[:3])
+
+    def run(self, *args: str) -> Ended:
+        return self.console.run("--desk", str(self.folder), *args)
+
+    def list(self, people: list[str]) -> None:
+        (self.folder / "tables" / "partners.csv").write_text("\n".join(["username", *people, ""]), "utf-8")
+
+    def checked(self) -> dict[str, Any]:
+        document = self.run("policy", "check", "--json").json
+        jsonschema.validate(document, SCHEMAS["policy-check"])
+        (table,) = document["tables"]
+        return dict(table)
+
+
+@pytest.fixture
+def desk(fresh: LocalHub, tmp_path: Path) -> Desk:
+    fill(fresh, PEOPLE, DATASET, answers={"Purpose": "to study sleep"})
+    return Desk(fresh, tmp_path / "desk")
+
+
+def test_a_check_says_how_large_each_table_is_and_whom_it_lists(desk: Desk) -> None:
+    assert desk.run("plan").code == 0  # binds the names of the table to accounts
+    told = desk.run("policy", "check")
+    assert "table partners: 3 rows, found by username; lists 3 of 4 pending requests" in told.out
+    table = desk.checked()
+    assert (table["key"], table["rows"], table["refused"]) == (["username"], 3, None)
+    assert (table["pending"], table["matches"]) == (4, 3)
+
+
+@pytest.mark.parametrize("left", [PEOPLE[:1], []], ids=["halved", "emptied"])
+def test_a_table_that_lost_rows_is_refused_everywhere_until_it_is_accepted(desk: Desk, left: list[str]) -> None:
+    assert desk.run("plan").code == 0
+    desk.list(left)
+    checked = desk.run("policy", "check")
+    assert checked.code == 2
+    assert "table partners: refused" in checked.out
+    assert "hf-gate policy check --accept-table partners" in checked.out
+    for command in (("plan",), ("run", "--once"), ("status",)):
+        ended = desk.run(*command)
+        assert "every rule that asks it is unknown" in ended.out + ended.err, command
+    status = desk.run("status", "--json").json
+    jsonschema.validate(status, SCHEMAS["status"])
+    assert [each["table"] for each in status["refused_tables"]] == ["partners"]
+    accepted = desk.run("policy", "check", "--accept-table", "partners")
+    assert accepted.code == 0
+    assert f"table partners: accepted with {len(left)} row" in accepted.err
+    assert desk.checked()["refused"] is None
+    assert "every rule that asks it" not in desk.run("plan").err
+    assert desk.run("status", "--json").json["refused_tables"] == []
+
+
+def test_a_refused_table_accepts_nobody(desk: Desk) -> None:
+    assert len(desk.run("plan", "--json").json["changes"]) == 3
+    desk.list(PEOPLE[:1])
+    assert desk.run("plan", "--json").json["changes"] == []
+
+
+def test_only_lost_rows_can_be_accepted(desk: Desk) -> None:
+    unknown = desk.run("policy", "check", "--accept-table", "partner")
+    assert unknown.code == 2
+    assert "Its tables are partners" in unknown.err
+    (desk.folder / "tables" / "partners.csv").write_bytes(b"username\n\xff\n")
+    broken = desk.run("policy", "check", "--accept-table", "partners")
+    assert broken.code == 2
+    assert "Only lost rows can be accepted" in broken.err
