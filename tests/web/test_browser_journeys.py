@@ -123,14 +123,14 @@ def test_a_selection_stays_over_three_pages_and_a_poll_and_while_others_are_deci
             for _ in range(2):
                 with page.expect_response(lambda answer: "/tray?rows=" in answer.url):
                     pass
-            expect(page.locator("#bulk")).to_contain_text("3 selected")
+            expect(page.locator("#bulk")).to_contain_text("3 others stay selected")
             page.goto(f"{url}/queue")
             expect(page.locator("#rows [data-pick]:checked")).to_have_count(1)
             expect(page.locator(f'[data-request-id="{picked[0]}"] [data-pick]')).to_be_checked()
             _press(page, page.locator("#bulk").get_by_role("button", name="Reject"))
             expect(page.get_by_role("heading", level=1)).to_contain_text("Reject 3 requests?")
             page.go_back()
-            expect(page.locator("#bulk")).to_contain_text("3 selected")
+            expect(page.locator("#bulk")).to_contain_text("3 others stay selected")
 
 
 def _until(page: Page, url: str, there: Callable[[], bool]) -> None:

@@ -72,3 +72,20 @@ def test_a_link_that_is_revoked_while_it_is_opened_opens_nothing(room: Room) -> 
     assert not members.open("another session", "mia", ms(wiring.now()), "first")
     assert members.whose("another session", ms(wiring.now())) is None
     assert Visitor(room.app).get("/sign-in?t=second").status == 303
+
+
+def test_without_tls_a_session_ends_with_the_process_that_gave_it(room: Room) -> None:
+    """Another program could have listened at the port meanwhile, and taken the cookies of open pages."""
+    lena = room.visitor()
+    assert lena.get("/queue").status == 200
+    again = Visitor(build(room.office, Door(room.office), frozenset({HOST})), dict(lena.cookies))
+    assert again.get("/queue").status == 401
+    assert lena.get("/queue").status == 200
+
+
+def test_behind_tls_a_session_outlives_the_process(room: Room) -> None:
+    doors = [Door(room.office, "__Host-hf-gate", is_https=True) for _ in range(2)]
+    first, second = (Visitor(build(room.office, door, frozenset({HOST}))) for door in doors)
+    assert first.get(f"/sign-in?t={doors[0].link()}").status == 303
+    second.cookies.update(first.cookies)
+    assert second.get("/queue").status == 200

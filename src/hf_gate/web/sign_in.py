@@ -33,6 +33,7 @@ class Door:
     cookie: str = "hf-gate"
     is_https: bool = False
     private_origin: str | None = None  # http://NAME.localhost:PORT
+    _key: str = field(default_factory=lambda: secrets.token_urlsafe(32))
     _links: dict[str, float] = field(default_factory=dict)
     _wrong: deque[float] = field(default_factory=deque)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -50,11 +51,18 @@ class Door:
 
     def name_of(self, request: Request) -> str | None:
         """The member whose session the browser has."""
-        secret = request.cookies.get(self.cookie)
-        name = None if not secret else self.office.members.whose(secret, _now(), renew=not _is_by_itself(request))
+        secret = self._session_of(request.cookies.get(self.cookie, ""))
+        name = None if secret is None else self.office.members.whose(secret, _now(), renew=not _is_by_itself(request))
         if name is not None:
             self.office.looked_at()
         return name
+
+    def _session_of(self, cookie: str) -> str | None:
+        """The session that a cookie stands for. Without TLS, a session ends with this process.
+
+        Another program could listen at the port after it, and be sent the cookies of pages that are still open.
+        """
+        return None if not cookie else cookie if self.is_https else f"{self._key}{cookie}"
 
     def open_link(self, request: Request, secret: str, *, is_staying: bool) -> Response:
         """Answer a link that a browser opened: lead it to the private name, ask if another site led here, else sign in.
@@ -89,18 +97,18 @@ class Door:
         name = self._owner_of(secret)
         if name is None:
             return self._no(self._wait())
-        session = secrets.token_urlsafe(32)
+        cookie = secrets.token_urlsafe(32)
         try:
             self.leave(request)
             by_link = None if name == self.office.owner else secret
-            if not self.office.members.open(session, name, _now(), by_link):
+            if not self.office.members.open(self._session_of(cookie) or "", name, _now(), by_link):
                 return self._no(self._wait())  # revoked in this moment
         except StoreBusy as problem:
             self._back(secret, name)
             return self.page(503, f"{problem} Open the link again in a moment.")
         answer = RedirectResponse("/queue", 303)
         answer.set_cookie(
-            self.cookie, session, max_age=LIVES // 1000, httponly=True, samesite="lax", secure=self.is_https, path="/"
+            self.cookie, cookie, max_age=LIVES // 1000, httponly=True, samesite="lax", secure=self.is_https, path="/"
         )
         return answer
 
@@ -126,8 +134,8 @@ class Door:
 
     def leave(self, request: Request) -> None:
         """Ends the session that the browser has."""
-        old = request.cookies.get(self.cookie)
-        if old:
+        old = self._session_of(request.cookies.get(self.cookie, ""))
+        if old is not None:
             self.office.members.close(old)
 
     def page(self, status: int, problem: str = "", headers: dict[str, str] | None = None) -> Response:
