@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 import secrets
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from .store.reading import Store
 
 _PROBE_S: Final = 5.0
+_STORE_WAIT: Final = 60.0  # seconds: a desk that reads or sends is mostly done by then
 _ACCOUNT_LIVES: Final = 24 * 3600  # seconds: who a token belongs to never changes, its organisations may
 
 
@@ -226,13 +228,15 @@ def open_store(
     lends: bool = False,
     waits: bool = True,
     command: str = "",
+    on_wait: Callable[[str, float], None] = lambda _, __: None,
 ) -> Store:
     """The store of a desk, or of this user for one Hub; made when there is none, unless it is only read.
 
     `lends`: other processes may write while this one does not (see `Store.working`). Not `waits`: StoreBusy at once
-    when another process has it. `command`: what others are told about us meanwhile.
+    when another process has it. `command`: what others are told about us meanwhile. `on_wait`: see `store.locking`.
     """
-    from .store.opening import open_store as opened  # noqa: PLC0415 - only who needs a store
+    from .store.opening import WAIT  # noqa: PLC0415 - only who needs a store
+    from .store.opening import open_store as opened  # noqa: PLC0415 - as above
 
     endpoint, url = endpoint_of(settings), store_url(settings, place)
     if place.folder is None and not read_only:
@@ -243,7 +247,8 @@ def open_store(
         world=world_of(endpoint, _probe_limit(settings)),
         read_only=read_only,
         lends=lends,
-        wait=patience(settings) if waits else 0.0,
+        wait=min(patience(settings), WAIT if lends else math.inf) if waits else 0.0,  # pages must not wait long
+        on_wait=on_wait,
         host=gethostname(),
         command=command,
         country_of=_country_of(),
@@ -251,10 +256,8 @@ def open_store(
 
 
 def patience(settings: Settings) -> float:
-    """Seconds to wait for another process that has the store."""
-    from .store.opening import WAIT  # noqa: PLC0415 - as above
-
-    return WAIT if settings.max_wait is None else min(WAIT, settings.max_wait)
+    """Seconds that a command waits for another process that has the store."""
+    return _STORE_WAIT if settings.max_wait is None else min(_STORE_WAIT, settings.max_wait)
 
 
 def has_store(settings: Settings, place: Place) -> bool:

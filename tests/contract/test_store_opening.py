@@ -9,6 +9,8 @@ import stat
 import subprocess
 import sys
 import textwrap
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
@@ -16,7 +18,7 @@ import pytest
 
 from hf_gate.domain.ledger import Link, prove
 from hf_gate.errors import ForeignStore, HfGateError, StoreBusy, StoreDamaged, StoreTooNew, StoreUnavailable, UsageError
-from hf_gate.store.locking import FileLock, Holder, holder_of
+from hf_gate.store.locking import FileLock, Holder, holder_of, lock_files
 from hf_gate.store.opening import open_store, path_of
 from hf_gate.store.reading import Store
 from hf_gate.store.sql import Postgres, Sqlite
@@ -155,6 +157,19 @@ def test_whoever_waits_gets_the_right_when_it_is_given_back(place: str) -> None:
         second.stdout.readline()
         first.close()
         assert second.wait(60) == 0
+
+
+def test_a_store_that_was_removed_while_somebody_waited_for_it_is_made_anew_and_private(path: Path) -> None:
+    open_store(path, endpoint=ENDPOINT).close()
+    lock, is_told = FileLock(path, Holder(4711), wait=0), threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(open_store, path, endpoint=ENDPOINT, wait=20.0, on_wait=lambda *_: is_told.set())
+        assert is_told.wait(20)
+        for file in (path, *lock_files(path)):
+            file.unlink()
+        lock.release()
+        waiting.result(20).close()
+    assert {_mode(file) for file in path.parent.iterdir()} == {0o600}
 
 
 def test_the_right_to_write_ends_with_its_process_however_that_ends(place: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import stat
 from collections.abc import Callable, Iterator
@@ -73,6 +74,27 @@ def test_the_first_write_without_a_workspace_says_once_where_names_are_kept(fres
     assert kept.is_file()
     assert "store remove" not in console.run("accept", f"bob@{MODEL}").err
     assert list(place.iterdir()) == []
+
+
+# ---- while another process has it ---------------------------------------------------------------------------------------
+
+
+def test_a_command_waits_for_a_process_that_has_the_store_and_names_it_meanwhile(console: Console, place: Path) -> None:
+    with open_store(place / "desk.db", endpoint=console.hub.url, world=world_of(console.hub.url), command="hf-gate ui"):
+        waiting = console.start("accept", f"bob@{MODEL}")
+        assert waiting.stderr is not None
+        said = next((line.decode() for line in waiting.stderr if b"Waiting" in line), "")
+    with waiting:
+        assert waiting.wait(timeout=60) == 0
+    assert f"up to 60 s for pid {os.getpid()} (hf-gate ui)" in said
+    assert status_of(console.hub, "bob") == "accepted"
+
+
+def test_a_command_waits_no_longer_than_it_may(console: Console, place: Path) -> None:
+    with open_store(place / "desk.db", endpoint=console.hub.url, world=world_of(console.hub.url), command="hf-gate ui"):
+        ended = console.run("accept", f"bob@{MODEL}", "--max-wait", "1s")
+    assert ended.code == 75
+    assert f"is being written by pid {os.getpid()} (hf-gate ui)" in ended.error
 
 
 # ---- remove -------------------------------------------------------------------------------------------------------------

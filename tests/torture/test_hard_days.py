@@ -57,7 +57,7 @@ def start(life: Life, *args: str) -> subprocess.Popen[bytes]:
 
 
 def test_while_one_applies_every_other_that_would_write_ends_with_75_and_its_pid(life: Life) -> None:
-    """The first stands still with the store in its hand; the others wait five seconds, say who has it, and change nothing."""
+    """The first stands still with the store in its hand; the others wait as long as they may, say who has it, and change nothing."""
     life.local.set_faults(["delay_after:s=0.3:on=batch"])
     first = life.apply()
     while not life.nursery.wait(first, 0.005) and not moves_of(life.local.journal()):
@@ -70,7 +70,7 @@ def test_while_one_applies_every_other_that_would_write_ends_with_75_and_its_pid
         ("run", "--once"),
         ("accept", REPO, life.names[1], "--yes"),
     )
-    others = [start(life, *args) for args in commands]
+    others = [start(life, *args, "--max-wait", "5s") for args in commands]
     for other in others:
         said = other.communicate(timeout=60)[1].decode()
         assert other.returncode == 75, said

@@ -14,7 +14,7 @@ from ..errors import NotAllowed, UsageError
 from .frame import Run
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from ..store.reading import Store
     from ..wiring import HubClock, Place
@@ -68,12 +68,28 @@ def open_desk(run: Run, *, needs_folder: bool = False, writes: bool = False, len
     run.announce(writes=writes)
     context = click.get_current_context()
     is_first = writes and place.folder is None and not wiring.has_store(run.settings, place)
-    store = wiring.open_store(run.settings, place, read_only=not writes, lends=lends, command=context.command_path)
+    store = wiring.open_store(
+        run.settings,
+        place,
+        read_only=not writes,
+        lends=lends,
+        command=context.command_path,
+        on_wait=waiting_notice(run),
+    )
     if is_first:
         path = wiring.store_url(run.settings, place).removeprefix("sqlite:///")
         run.out.say(f"Names and answers are kept in {path}. To delete them: hf-gate store remove", "dim")
     context.find_root().call_on_close(store.close)
     return OpenDesk(run, place, store)
+
+
+def waiting_notice(run: Run) -> Callable[[str, float], None]:
+    """Says on stderr which process has the store, and how long this one waits for it."""
+
+    def tell(holder: str, seconds: float) -> None:
+        run.out.say(f"Waiting up to {seconds:.0f} s for {holder}, which has the store.", "dim")
+
+    return tell
 
 
 def stored(run: Run) -> OpenDesk | None:

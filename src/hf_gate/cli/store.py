@@ -12,7 +12,7 @@ import click
 from ..domain.moments import ms
 from ..errors import Guarded, StoreBusy, StoreDamaged, UsageError
 from ..private_files import make_private_folder
-from .desk import OpenDesk, local_user, open_desk
+from .desk import OpenDesk, local_user, open_desk, waiting_notice
 from .frame import Entry, GateGroup, Run, command
 from .output import numbered
 
@@ -225,7 +225,7 @@ def store_restore(run: Run, *, file: Path, yes: bool) -> int:
     endpoint, moment = wiring.endpoint_of(run.settings), wiring.now()
     settings, world = {keys.RESTORED: str(ms(moment))}, wiring.world_of(endpoint)
     wish = Restore(file, path, endpoint, world, settings, check_ledger, local_user(), ms(moment))
-    replaced = restore(wish, this_process(), wait=wiring.patience(run.settings))
+    replaced = restore(wish, this_process(), wait=wiring.patience(run.settings), on_wait=waiting_notice(run))
     repos = [str(row.repo) for row in open_store(run).store.repos()]
     doc = {
         "schema_version": 1,

@@ -12,6 +12,7 @@ import click
 from ..domain.text import to_json
 from ..errors import Guarded, StoreDamaged, UsageError
 from ..private_files import write_private
+from .desk import waiting_notice
 from .frame import Run, command
 from .output import numbered
 from .store import check_no_desk, open_store, owned_files, store_path, this_process
@@ -154,14 +155,15 @@ def _remove(run: Run, removal: _Removal, check: Callable[[], None]) -> list[Path
     from .. import wiring  # noqa: PLC0415 - as above
     from ..store import removal as adapter  # noqa: PLC0415 - as above
 
+    tell = waiting_notice(run)
     wait, who, paths = wiring.patience(run.settings), this_process(), run.settings.paths
     removed: list[Path] = []
     for path in removal.paths:
         if adapter.files_of(path):
-            removed += adapter.remove_files(path, who, wait=wait, check=check)
+            removed += adapter.remove_files(path, who, wait=wait, check=check, on_wait=tell)
     if removal.url:
         url = wiring.store_url(run.settings, run.place)
-        adapter.remove_tables(url, who, wait=wait, check=lambda count: check_settled(count, removal.name))
+        adapter.remove_tables(url, who, wait=wait, check=lambda count: check_settled(count, removal.name), on_wait=tell)
     removed += adapter.remove_traces(paths.state, [paths.accounts])
     folder = run.place.folder
     beside = [path.parent for path in removal.paths if folder is not None and path.parent != folder]

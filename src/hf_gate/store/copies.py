@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import StoreBusy, StoreDamaged, StoreTooNew, StoreUnavailable, UsageError
-from .locking import Holder
+from .locking import Holder, OnWait, untold
 from .members import OLDER, Members
 from .opening import belongs, open_store, revision_of
 from .reading import Store
@@ -135,7 +135,7 @@ class Restore:
     at: int
 
 
-def restore(wish: Restore, who: Holder, *, wait: float) -> Path | None:
+def restore(wish: Restore, who: Holder, *, wait: float, on_wait: OnWait = untold) -> Path | None:
     """Put a backup in the place of a store; where the store that was there lies now, None if there was none.
 
     The backup is copied, looked at and made safe beside the store first: whatever is wrong with it, the store stays.
@@ -145,7 +145,7 @@ def restore(wish: Restore, who: Holder, *, wait: float) -> Path | None:
     with _system_errors(wish.store):
         wish.store.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = wish.store.with_name(wish.store.name + RESTORING)
-    with sole_access(wish.store, who, wait=wait) as lock:
+    with sole_access(wish.store, who, wait=wait, on_wait=on_wait) as lock:
         _clear(wish.store, RESTORING)
         try:
             with _system_errors(draft):

@@ -6,9 +6,10 @@ import json
 import os
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 from ..errors import StoreBusy, StoreUnavailable
 from ..locks import ProcessLock
@@ -16,7 +17,16 @@ from .sql import Postgres
 
 _KEY: Final = 0x68665F67617465  # "hf_gate", for PostgreSQL's advisory locks; the schema is the other half
 _STEP: Final = 0.05
+_QUIET: Final = 1.0  # seconds of waiting that nobody is told of
 _SIZE: Final = 4096  # bytes of a holder file: it is always written whole, by one call
+
+
+OnWait: TypeAlias = Callable[[str, float], None]
+"""Told once, when a lock is not free soon: who holds it, and how many seconds it is waited for."""
+
+
+def untold(holder: str, seconds: float) -> None:
+    """Tell nobody."""
 
 
 class Lock(Protocol):
@@ -51,9 +61,9 @@ def lock_files(store: Path) -> tuple[Path, Path]:
 class FileLock:
     """A lock file beside the store's, with a second file that names the holder and remembers that a store was made."""
 
-    def __init__(self, store: Path, who: Holder, *, wait: float) -> None:
+    def __init__(self, store: Path, who: Holder, *, wait: float, on_wait: OnWait = untold) -> None:
         path, holder = lock_files(store)
-        self._store, self._who, self.wait = store, who, wait
+        self._store, self._who, self.wait, self._on_wait = store, who, wait, on_wait
         self._turn = secrets.token_hex(8)  # two containers may both be pid 1 of one host
         self._lock = ProcessLock(path)
         try:
@@ -75,12 +85,20 @@ class FileLock:
         return True
 
     def _take(self, wait: float) -> None:
-        if not self._lock.acquire(wait):
-            raise self.busy()
+        if self._lock.acquire(min(wait, _QUIET)):
+            return
+        if wait > _QUIET:
+            self._on_wait(self._holder_name(), wait)
+            if self._lock.acquire(wait - _QUIET):
+                return
+        raise self.busy()
+
+    def _holder_name(self) -> str:
+        return str(holder_of(self._store) or "another process")
 
     def busy(self) -> StoreBusy:
         """That somebody else keeps it, and who."""
-        return StoreBusy(f"{self._store} is being written by {holder_of(self._store) or 'another process'}.")
+        return StoreBusy(f"{self._store} is being written by {self._holder_name()}.")
 
     @property
     def has_store(self) -> bool:
@@ -142,25 +160,33 @@ class ServerLock:
 
     _WHICH: Final = "hashtextextended(current_database() || '.' || current_schema(), ?)"
 
-    def __init__(self, db: Postgres, *, wait: float) -> None:
-        self._db, self.wait = db, wait
+    def __init__(self, db: Postgres, *, wait: float, on_wait: OnWait = untold) -> None:
+        self._db, self.wait, self._on_wait = db, wait, on_wait
         self.take()
 
     def take(self, wait: float | None = None) -> bool:
         """As that of a file does; here nobody knows whether others had it, so they may have."""
-        end = time.monotonic() + (self.wait if wait is None else wait)
+        limit = self.wait if wait is None else wait
+        start, is_told = time.monotonic(), False
         take = f"SELECT pg_try_advisory_lock({self._WHICH})"
         while not (found := self._db.row(take, (_KEY,))) or not found[0]:
-            if time.monotonic() >= end:
-                holder = self._db.row(
-                    "SELECT a.application_name FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid"
-                    " WHERE l.locktype = 'advisory' AND l.granted AND (l.classid::bigint << 32) + l.objid::bigint"
-                    f" = {self._WHICH}",
-                    (_KEY,),
-                )
-                raise self.busy(holder[0] if holder else "another process")
+            waited = time.monotonic() - start
+            if waited >= limit:
+                raise self.busy(self._holder_name())
+            if waited >= _QUIET and not is_told:
+                is_told = True
+                self._on_wait(self._holder_name(), limit)
             time.sleep(_STEP)
         return True
+
+    def _holder_name(self) -> str:
+        holder = self._db.row(
+            "SELECT a.application_name FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid"
+            " WHERE l.locktype = 'advisory' AND l.granted AND (l.classid::bigint << 32) + l.objid::bigint"
+            f" = {self._WHICH}",
+            (_KEY,),
+        )
+        return str(holder[0]) if holder else "another process"
 
     def busy(self, holder: str = "another process") -> StoreBusy:
         """That somebody else keeps it."""

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 from ..domain.requests import AccessRequest
 from ..errors import ForeignStore, StoreDamaged, StoreTooNew, StoreUnavailable, UsageError
-from .locking import FileLock, Holder, ServerLock, lock_files
+from .locking import FileLock, Holder, OnWait, ServerLock, lock_files, untold
 from .reading import Store
 from .sql import Database, Postgres, Sqlite
 from .versions import SHAPES, Shapes
@@ -34,6 +34,7 @@ class _Wish:
     lends: bool
     who: Holder
     wait: float
+    on_wait: OnWait
     country_of: Callable[[AccessRequest], str | None]
     shapes: Shapes
 
@@ -50,6 +51,7 @@ def open_store(
     host: str = "",
     command: str = "",
     wait: float = WAIT,
+    on_wait: OnWait = untold,
     country_of: Callable[[AccessRequest], str | None] = lambda _: None,
     shapes: Shapes = SHAPES,
 ) -> Store:
@@ -60,7 +62,7 @@ def open_store(
     the country of a request, which `country:` in queries asks for.
     """
     who = Holder(os.getpid() if pid is None else pid, host, command)
-    wish = _Wish(endpoint, world, create and not read_only, read_only, lends, who, wait, country_of, shapes)
+    wish = _Wish(endpoint, world, create and not read_only, read_only, lends, who, wait, on_wait, country_of, shapes)
     if str(where).startswith(("postgresql://", "postgres://")):
         return _open_postgres(str(where), wish)
     return _open_sqlite(path_of(where), wish)
@@ -87,7 +89,8 @@ def _open_sqlite(path: Path, wish: _Wish) -> Store:
     db: Database | None = None
     try:
         if not wish.read_only:
-            lock = FileLock(path, wish.who, wait=wish.wait)
+            lock = FileLock(path, wish.who, wait=wish.wait, on_wait=wish.on_wait)
+            is_new = _look_at(path, create=wish.create)  # whoever had it may have removed the store
         if is_new:
             _make_file(path)
         db = Sqlite(path, writes=not wish.read_only)
@@ -139,7 +142,7 @@ def _make_file(path: Path) -> None:
 def _open_postgres(url: str, wish: _Wish) -> Store:
     db = Postgres(url, writes=not wish.read_only, name=f"hf-gate {wish.who}"[:63])
     try:
-        lock = None if wish.read_only else ServerLock(db, wait=wish.wait)
+        lock = None if wish.read_only else ServerLock(db, wait=wish.wait, on_wait=wish.on_wait)
         _ready(db, None, wish)
         if wish.read_only:
             db.close()

@@ -13,7 +13,7 @@ from typing import Final
 
 from ..errors import StoreBusy, StoreDamaged
 from ..locks import is_held
-from .locking import FileLock, Holder, ServerLock, lock_files
+from .locking import FileLock, Holder, OnWait, ServerLock, lock_files, untold
 from .opening import revision_of
 from .sql import Database, Postgres, Sqlite, fail_sqlite
 
@@ -42,12 +42,12 @@ def _is_folder(path: Path) -> bool:
 
 
 @contextmanager
-def sole_access(store: Path, who: Holder, *, wait: float) -> Iterator[FileLock]:
+def sole_access(store: Path, who: Holder, *, wait: float, on_wait: OnWait = untold) -> Iterator[FileLock]:
     """Within it this process holds the lock of a store, and no other process has the store open, not even for reading.
 
     The write-ahead log is empty then and gone. Raises StoreBusy; a file that is no store is left to the caller.
     """
-    lock = FileLock(store, who, wait=wait)
+    lock = FileLock(store, who, wait=wait, on_wait=on_wait)
     try:
         if store.is_file():
             with suppress(StoreDamaged):
@@ -70,9 +70,11 @@ def _fold_in_log(store: Path) -> None:
         raw.close()
 
 
-def remove_files(store: Path, who: Holder, *, wait: float, check: Callable[[], None]) -> list[Path]:
+def remove_files(
+    store: Path, who: Holder, *, wait: float, check: Callable[[], None], on_wait: OnWait = untold
+) -> list[Path]:
     """Delete the files of a store; returns which. Links are deleted, and never followed. `check` may refuse at the last moment."""
-    with sole_access(store, who, wait=wait):
+    with sole_access(store, who, wait=wait, on_wait=on_wait):
         check()
         found = files_of(store)
         for path in found:
@@ -101,11 +103,13 @@ def remove_empty_folders(folders: Sequence[Path]) -> list[Path]:
     return gone
 
 
-def remove_tables(url: str, who: Holder, *, wait: float, check: Callable[[int], None]) -> None:
+def remove_tables(
+    url: str, who: Holder, *, wait: float, check: Callable[[int], None], on_wait: OnWait = untold
+) -> None:
     """Drop the tables and functions of a store from the schema of a server, all or nothing; the schema stays."""
     db = Postgres(url, writes=True, name=f"hf-gate {who}"[:63])
     try:
-        ServerLock(db, wait=wait)
+        ServerLock(db, wait=wait, on_wait=on_wait)
         if revision_of(db) is not None:
             check(_unsettled(db))
             _drop(db)
