@@ -21,6 +21,7 @@ from hf_gate.domain.events import (
     PolicyPromoted,
     Private,
     RequestSeen,
+    StatusMoved,
     VerdictReached,
     canonical,
     commitment_of,
@@ -120,6 +121,29 @@ def test_what_is_done_unattended_is_counted_by_verb_and_by_time(store: Store) ->
         (1, 1, 0, "reset"),
         (1, 0, 0, "accepted"),
     ]
+
+
+def test_a_reset_that_was_undone_does_not_count_and_one_after_which_somebody_asked_anew_does(store: Store) -> None:
+    (undone, let_in, asked_anew, elsewhere) = idents = take(store, EEG, [record(n) for n in range(1, 5)])
+    for ident in idents:
+        _settle(store, ident, "pending", "reset", at=10)
+    people = [store.requests(idents)[ident].person.id for ident in idents]
+
+    def counted() -> list[tuple[int, str]]:
+        found = store.history(EEG, people)
+        return [(found[person].resets, found[person].last_decision) for person in people]
+
+    assert counted() == [(1, "reset")] * 4
+    _settle(store, undone, "reset", "pending", at=20)
+    _settle(store, let_in, "reset", "accepted", at=20)
+    take(store, EEG, [record(3, day=2, request=2003)])
+    moved = StatusMoved(before="reset", after="pending")
+    with store.writing() as write:
+        write.append(EEG, [Entry(event=moved, at=20, actor="outside", request=elsewhere)])
+    assert counted() == [(0, "pending"), (0, "accepted"), (1, "reset"), (0, "pending")]
+    assert store.requests([asked_anew])[asked_anew].state.status == "reset"
+    _settle(store, undone, "pending", "reset", at=30)
+    assert counted()[0] == (1, "reset")
 
 
 def test_grants_come_due_in_order_and_not_before(store: Store) -> None:

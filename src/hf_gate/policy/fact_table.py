@@ -113,7 +113,9 @@ _ALL: tuple[Declared, ...] = (
     Declared("tables.NAME.row", _M, _YOURS, "table", "The other columns of the row.", _KEY + ", or there is no row"),
     Declared("history.accepted", _I, _YOURS, "history", "Times accepted in this repo.", _NOT_FULL),
     Declared("history.rejected", _I, _YOURS, "history", "Times rejected in this repo.", _NOT_FULL),
-    Declared("history.resets", _I, _YOURS, "history", "Times reset in this repo.", _NOT_FULL),
+    Declared(
+        "history.resets", _I, _YOURS, "history", "Times reset in this repo, without those that were undone.", _NOT_FULL
+    ),
     Declared("history.elsewhere", _I, _YOURS, "history", "Other repos of the desk where accepted now.", _NOT_FULL),
     Declared("history.last_decision", _S, _YOURS, "history", "The last in this repo.", _NOT_FULL, DECISIONS),
     Declared(

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ..domain.events import AnyEvent
+from ..domain.lifecycle import STATUSES
 from ..domain.state import RequestState, evolve
 from .memory import Memory
 from .sql import Database, Row
@@ -175,5 +176,10 @@ class Projection:
         self._counts[repo_id, "cell", f"{state.status} {action} {rule}"] += n
 
     def _decided(self, person: int, repo_id: int, before: RequestState | None, after: RequestState, at: int) -> None:
-        if after.status in _DECIDED and (before is None or before.status != after.status):
-            self._history.append((person, repo_id, *_DECIDED[after.status], after.status, at))
+        """Counts a decision. A reset that was undone counts no more: whoever asks anew has another attempt."""
+        status = None if before is None else before.status
+        is_undone = status == "reset" and after.status in STATUSES
+        if status == after.status or (after.status not in _DECIDED and not is_undone):
+            return
+        accepted, rejected, resets = _DECIDED.get(after.status, (0, 0, 0))
+        self._history.append((person, repo_id, accepted, rejected, resets - is_undone, after.status, at))
