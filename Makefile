@@ -23,8 +23,8 @@ smoke: run-env ## the same story, played by itself; exit 0 when it ends as it sh
 test: dev-env witness chromium ## the whole suite; ARGS="-k ledger" for a part, N=4 for more processes
 	@HF_GATE_TEST_PROFILE=ci $(PY) -m pytest -n $(N) $(ARGS)
 
-torture: dev-env witness chromium ## the same checks with larger numbers
-	@HF_GATE_TEST_PROFILE=torture $(PY) -m pytest -n $(N) $(ARGS)
+torture: dev-env witness chromium ## what can be tried harder, with larger numbers; PART=kills for one part (tools/torture.py)
+	@$(PY) tools/torture.py -n $(N) $(if $(PART),--part $(PART)) -- $(ARGS)
 
 check: dev-env ## format, lint, types, storeys of the house, house tests
 	@$(PY) -m ruff format --check .

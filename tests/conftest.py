@@ -135,7 +135,7 @@ def socket_escapes() -> Iterator[list[str]]:
 # ---- No test hangs, and nothing that it starts outlives it. ----------------------------------------------------------
 
 # Seconds a test: pytest-timeout reads it. What no Python can interrupt ends the whole run (faulthandler, pyproject.toml).
-os.environ.setdefault("PYTEST_TIMEOUT", "2400" if PROFILE == "torture" else "600")
+os.environ.setdefault("PYTEST_TIMEOUT", "3600" if PROFILE == "torture" else "600")
 # A shell's `&` starts programs with SIGINT ignored, and every program that a test starts would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -48,7 +48,7 @@ def test_a_test_that_hangs_fails_by_itself(tmp_path: Path) -> None:
 
 
 def test_every_test_has_a_bound() -> None:
-    assert 0 < int(os.environ["PYTEST_TIMEOUT"]) <= 2400
+    assert 0 < int(os.environ["PYTEST_TIMEOUT"]) <= 3600
 
 
 def test_a_process_that_outlives_the_tests_fails_the_run_and_is_ended(tmp_path: Path) -> None:

@@ -1,0 +1,106 @@
+"""Runs the checks whose numbers grow with HF_GATE_TEST_PROFILE=torture: all parts one after the other, or one.
+
+    python tools/torture.py [--part NAME] [-n PROCESSES] [-- ARGS OF PYTEST]
+
+`PARTS` is the only list of them. A part is meant to take at most 40 minutes on two quiet cores. What does not grow with
+the profile is left to `make test`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+MACHINE: Final = "tests/contract/test_desk_machine.py"
+_DAYS: Final = f"{MACHINE}::test_whatever_happens_the_books_agree_with_the_hub"
+
+PARTS: Final[Mapping[str, Sequence[str]]] = {
+    "rules": (
+        "tests/core/test_evaluate_laws.py",
+        "tests/core/test_explain.py",
+        "tests/core/test_facts.py",
+        "tests/core/test_facts_mail.py",
+        "tests/core/test_forms.py",
+        "tests/core/test_plan.py",
+        "tests/core/test_policy_parse.py",
+        "tests/core/test_quality.py",
+        "tests/core/test_roles.py",
+    ),
+    "core": (
+        "tests/core/test_grants.py",
+        "tests/core/test_ids.py",
+        "tests/core/test_ledger.py",
+        "tests/core/test_ledger_cadence.py",
+        "tests/core/test_listing.py",
+        "tests/core/test_pacing.py",
+        "tests/core/test_pacing_laws.py",
+        "tests/core/test_people.py",
+        "tests/core/test_query.py",
+        "tests/core/test_ratelimit_headers.py",
+        "tests/core/test_spelling.py",
+        "tests/core/test_state.py",
+        "tests/core/test_text.py",
+        "tests/core/test_yamltext.py",
+        "tests/journeys/test_cli_layout.py",
+    ),
+    "contract": (
+        "tests/contract/test_lifecycle_machine.py",
+        "tests/contract/test_local_hub_shelf.py",
+        "tests/contract/test_local_hub_states.py",
+        "tests/contract/test_sources_tables.py",
+        "tests/contract/test_store_deeds.py",
+        "tests/contract/test_store_machine.py",
+        "tests/contract/test_store_queries.py",
+        "tests/contract/test_sync_machine.py",
+    ),
+    "web": (
+        "tests/web/test_axe.py",
+        "tests/web/test_bulk_many.py",
+        "tests/web/test_openapi.py",
+        "tests/web/test_power_cuts.py",
+        "tests/web/test_xss.py",
+    ),
+    "kills": ("tests/torture/test_hard_days.py", "tests/torture/test_kill.py"),
+    "days-1": (f"{_DAYS}[0]", f"{_DAYS}[1]"),
+    "days-2": (
+        f"{_DAYS}[2]",
+        f"{_DAYS}[3]",
+        f"{MACHINE}::test_the_machine_catches_a_carrier_that_forgets_a_duty",
+    ),
+}
+
+
+def run(name: str, processes: str, more: Sequence[str]) -> bool:
+    """Whether one part passes; tells how long it took."""
+    print(f"== {name}", flush=True)
+    began = time.monotonic()
+    command = [sys.executable, "-m", "pytest", "-n", processes, *PARTS[name], *more]
+    code = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, "HF_GATE_TEST_PROFILE": "torture"}, check=False
+    ).returncode
+    minutes = (time.monotonic() - began) / 60
+    print(f"== {name}: {'passed' if code == 0 else f'FAILED ({code})'} in {minutes:.1f} min", flush=True)
+    return code == 0
+
+
+def main() -> int:
+    """1 when a part fails; the parts after it are run all the same."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--part", choices=PARTS, help="this one alone")
+    parser.add_argument("-n", default="2", help="processes (2)")
+    parser.add_argument("more", nargs="*", help="arguments of pytest, after --")
+    args = parser.parse_args()
+    names = [args.part] if args.part else list(PARTS)
+    passed = [run(name, args.n, args.more) for name in names]
+    return 0 if all(passed) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
