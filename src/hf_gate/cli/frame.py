@@ -171,7 +171,7 @@ COMMON: tuple[click.Option, ...] = (
     _option("--token-file", metavar="FILE", help="A file that holds the token."),
     _option("--desk", metavar="DIR", help="The folder of the desk (HF_GATE_DESK); else the nearest one upwards."),
     _option("--profile", metavar="NAME", help="A profile of config.toml, or `demo` while it runs (HF_GATE_PROFILE)."),
-    _option("--max-wait", metavar="TIME", help="Give up, with exit code 75, rather than wait longer: 30s, 5m."),
+    _option("--max-wait", metavar="TIME", help="Give up a call, with its tries and waits, with exit code 75: 30s, 5m."),
     _option("--timeout", metavar="TIME", help="Of a single call; 10s unless said otherwise."),
     _option("--insecure-http", is_flag=True, help="Allow a token over plain http beyond this machine."),
 )
