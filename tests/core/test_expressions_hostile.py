@@ -12,18 +12,26 @@ from hf_gate.policy.fact_table import declarations
 from tests.core.hostile_expressions import BIG, HOSTILE
 
 DECLARED = declarations(tables=("dua",))
-CPU_SECONDS = 0.1  # the promise; the worst needs a third of it. Time of this process, which other load does not change
+CPU_SECONDS = (
+    0.1  # of the best of three: other load slows a single one, by what it does to caches; the worst needs a third
+)
+
+
+def _outcome(source: str) -> tuple[object, ExpressionProblem | None, float]:
+    """The value or the refusal of an expression, and the processor time that it took."""
+    bound, start = bind(BIG), process_time()
+    problem, value = None, None
+    try:
+        value = compile_expression(source, DECLARED).evaluate(bound).value
+    except ExpressionProblem as refused:
+        problem = refused
+    return value, problem, process_time() - start
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_expression_is_refused_or_stopped_at_once(name: str) -> None:
-    bound, start = bind(BIG), process_time()
-    problem, value = None, None
-    try:
-        value = compile_expression(HOSTILE[name], DECLARED).evaluate(bound).value
-    except ExpressionProblem as refused:
-        problem = refused
-    assert process_time() - start < CPU_SECONDS
+    value, problem, seconds = _outcome(HOSTILE[name])
+    assert seconds < CPU_SECONDS or min(_outcome(HOSTILE[name])[2] for _ in range(2)) < CPU_SECONDS
     assert value is not True
     assert problem is None or problem.message == visible(problem.message, one_line=True)
     assert problem is None or 0 <= problem.offset <= len(HOSTILE[name])
