@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 import textwrap
+import zlib
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from hf_gate.errors import StoreBusy, StoreUnavailable
+from hf_gate.errors import StoreBusy, StoreDamaged, StoreUnavailable, UsageError
 from hf_gate.store.copies import Restore, restore, write_backup
 from hf_gate.store.locking import FileLock, Holder
 from hf_gate.store.opening import open_store
-from hf_gate.store.removal import files_of, remove_files
+from hf_gate.store.packing import PLAIN, Packer
+from hf_gate.store.removal import count_unsettled, files_of, remove_files
+from hf_gate.usecases.restored import check_ledger
 from tests.contract.store_kit import EEG, ENDPOINT, record, take
 from tests.house.tree import ROOT
 
@@ -211,6 +217,55 @@ def test_a_store_that_lends_its_right_to_write_is_not_taken_from_under_it(path: 
         with desk.writing() as write:
             write.setting("a", "1")
     assert len(files_of(path)) >= 3
+
+
+def test_what_an_earlier_restore_replaced_is_kept(path: Path, tmp_path: Path) -> None:
+    write_backup(path, tmp_path / "copy.db")
+    first, second = (restore(wish(tmp_path / "copy.db", path), ME, wait=0) for _ in range(2))
+    assert [first and first.name, second and second.name] == ["desk.db.before-restore", "desk.db.before-restore-2"]
+    remove_files(path, ME, wait=0, check=lambda: None)
+    assert {file.name for file in tmp_path.iterdir()} == {"copy.db"}
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE private SET data = zeroblob(2) || x'0000'",
+        "UPDATE private SET data = 7",
+        "UPDATE people SET salt = 'text'",
+        "UPDATE repos SET type = 'planet' WHERE id > 0",
+        "UPDATE chains SET head = 'text'",
+        "INSERT INTO members (name, role, link, made_at, id) VALUES ('eve', 'king', 'x', 1, 'm_1')",
+    ],
+)
+def test_a_backup_with_values_that_no_store_holds_is_refused_in_one_line(path: Path, tmp_path: Path, sql: str) -> None:
+    write_backup(path, tmp_path / "copy.db")
+    with closing(sqlite3.connect(tmp_path / "copy.db")) as db, db:
+        db.execute(sql)
+    with pytest.raises(StoreDamaged, match="Nothing was restored"):
+        restore(replace(wish(tmp_path / "copy.db", path), prove=check_ledger), ME, wait=0)
+    assert path.exists()
+    assert not [file for file in files_of(path) if "restor" in file.name]
+
+
+def test_a_private_part_that_unfolds_without_end_is_refused_before_it_does() -> None:
+    bomb = zlib.compressobj(9, zlib.DEFLATED, -12, zdict=PLAIN)
+    packed = b"\0\0" + bomb.compress(bytes(300 << 20)) + bomb.flush()
+    with pytest.raises(zlib.error, match="too much"):
+        Packer(lambda _: b"").unpack(packed)
+
+
+@pytest.mark.parametrize("dictionary", [b"\0" + b"\1" * 99 + b"\0" + b"x" * 99, b"\0" + b"x" * 10_000_000])
+def test_a_dictionary_that_unfolds_without_end_is_refused_before_it_does(dictionary: bytes) -> None:
+    with pytest.raises(zlib.error):
+        Packer(lambda _: dictionary).unpack(b"\0\1" + bytes(1000))
+
+
+def test_a_database_of_another_program_is_never_counted_as_a_store(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "mine.db")) as db:
+        db.execute("CREATE TABLE mine (x)")
+    with pytest.raises(UsageError, match="another program"):
+        count_unsettled(tmp_path / "mine.db")
 
 
 def test_a_restore_never_goes_through_a_link(path: Path, tmp_path: Path) -> None:

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Final
 
-from ..errors import StoreBusy, StoreDamaged, StoreTooNew, StoreUnavailable, UsageError
+from ..errors import HfGateError, StoreBusy, StoreDamaged, StoreTooNew, StoreUnavailable, UsageError
 from .locking import Holder, OnWait, untold
 from .members import OLDER, Members
 from .opening import belongs, open_store, revision_of
@@ -150,9 +151,10 @@ def restore(wish: Restore, who: Holder, *, wait: float, on_wait: OnWait = untold
         try:
             with _system_errors(draft):
                 _copy_file(wish.backup, draft)
-            _look_at(draft, wish)
-            _revoke_members(draft, wish)
-            _disarm(draft, wish.settings)
+            with _refusing_damage(draft, wish.backup):
+                _look_at(draft, wish)
+                _revoke_members(draft, wish)
+                _disarm(draft, wish.settings)
             with _system_errors(wish.store):
                 replaced = _put_in_place(draft, wish.store)
         finally:
@@ -184,13 +186,23 @@ def _copy_file(backup: Path, draft: Path) -> None:
 
 def _look_at(draft: Path, wish: Restore) -> None:
     """Refuse a backup that is damaged, crafted, too new or of another Hub; bring an older one up to today's shape."""
+    _check_file(draft, wish)
+    with open_store(draft, endpoint=wish.endpoint, world=wish.world, read_only=True) as store:
+        wish.prove(store)
+
+
+@contextmanager
+def _refusing_damage(draft: Path, backup: Path) -> Iterator[None]:
     try:
-        _check_file(draft, wish)
-        with open_store(draft, endpoint=wish.endpoint, world=wish.world, read_only=True) as store:
-            wish.prove(store)
+        yield
     except StoreDamaged as problem:
-        words = str(problem).replace(str(draft), str(wish.backup)).rstrip(".")
+        words = str(problem).replace(str(draft), str(backup)).rstrip(".")
         raise StoreDamaged(f"{words}. Nothing was restored.", hint="Use another backup.") from None
+    except HfGateError:
+        raise
+    except Exception as problem:  # a crafted file can hold values that no code expects
+        words = f"{backup} holds what no store holds ({type(problem).__name__}). Nothing was restored."
+        raise StoreDamaged(words, hint="Use another backup.") from problem
 
 
 def _check_file(draft: Path, wish: Restore) -> None:
@@ -248,11 +260,16 @@ def _disarm(draft: Path, settings: Mapping[str, str]) -> None:
     _sync(draft)
 
 
+def _free_name(store: Path) -> Path:
+    """Where the store that is replaced goes: never over what an earlier restore replaced."""
+    names = (f"{store.name}{BEFORE_RESTORE}{f'-{number}' if number > 1 else ''}" for number in count(1))
+    return next(path for name in names if not os.path.lexists(path := store.with_name(name)))
+
+
 def _put_in_place(draft: Path, store: Path) -> Path | None:
-    before = store.with_name(store.name + BEFORE_RESTORE)
+    before = _free_name(store)
     is_there = store.is_file()
     if is_there:
-        _clear(store, BEFORE_RESTORE)
         for log in ("-wal", "-shm"):  # of a damaged store alone; SQLite would take it for the new one's
             with suppress(FileNotFoundError):
                 store.with_name(store.name + log).replace(before.with_name(before.name + log))

@@ -20,6 +20,7 @@ from ..domain.requests import AccessRequest
 _WINDOW: Final = -12  # raw deflate, 4 KiB: a record is small, and a small state is quickly made
 _MEMORY: Final = 5
 _LEVEL: Final = 3
+_LARGEST: Final = 1 << 28  # bytes of anything unpacked: a crafted file can unfold to any size
 _PHRASES: Final = 16  # of more, each takes longer to look for than it saves
 _SAMPLE: Final = 200  # records that a dictionary is learnt from
 _COMMON: Final = 5  # of them that a phrase must stand in
@@ -67,7 +68,10 @@ class _Deflated:
 
     def unpack(self, packed: bytes) -> bytes:
         open_ = zlib.decompressobj(_WINDOW, zdict=self._known)
-        return open_.decompress(packed) + open_.flush()
+        found = open_.decompress(packed, _LARGEST)
+        if open_.unconsumed_tail:
+            raise zlib.error("too much data in a packed document")
+        return found + open_.flush()
 
 
 class _Phrased:
@@ -75,6 +79,11 @@ class _Phrased:
 
     def __init__(self, phrases: Iterable[bytes]) -> None:
         self._marks = [(phrase, bytes([number])) for number, phrase in enumerate(phrases)]
+        self._longest = max((len(phrase) for phrase, _ in self._marks), default=1)
+        if any(
+            byte < 0x20 for phrase, _ in self._marks for byte in phrase
+        ):  # a mark in a phrase would unfold without end
+            raise zlib.error("a dictionary of phrases holds a mark")
 
     def pack(self, data: bytes) -> bytes:
         for phrase, mark in self._marks:
@@ -82,6 +91,8 @@ class _Phrased:
         return data
 
     def unpack(self, packed: bytes) -> bytes:
+        if len(packed) * self._longest > _LARGEST:
+            raise zlib.error("too much data in a private part")
         for phrase, mark in reversed(self._marks):
             packed = packed.replace(mark, phrase)
         return packed

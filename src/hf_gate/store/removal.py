@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from ..errors import StoreBusy, StoreDamaged
+from ..errors import StoreBusy, StoreDamaged, UsageError
 from ..locks import is_held
 from .locking import FileLock, Holder, OnWait, ServerLock, lock_files, untold
 from .opening import revision_of
@@ -19,7 +19,7 @@ from .sql import Database, Postgres, Sqlite, fail_sqlite
 
 RESTORING: Final = ".restoring"
 BEFORE_RESTORE: Final = ".before-restore"
-_COPY: Final = rf"{re.escape(RESTORING)}|{re.escape(BEFORE_RESTORE)}|\.before-\d{{4}}"
+_COPY: Final = rf"{re.escape(RESTORING)}|{re.escape(BEFORE_RESTORE)}(?:-\d+)?|\.before-\d{{4}}"
 _FUNCTIONS: Final = ("ledger_only_added_to()", "grams_of(text)")
 
 
@@ -49,7 +49,7 @@ def sole_access(store: Path, who: Holder, *, wait: float, on_wait: OnWait = unto
     """
     lock = FileLock(store, who, wait=wait, on_wait=on_wait)
     try:
-        if store.is_file():
+        if store.is_file() and not store.is_symlink():
             with suppress(StoreDamaged):
                 _fold_in_log(store)
         yield lock
@@ -138,10 +138,16 @@ def _drop(db: Postgres) -> None:
 
 
 def count_unsettled(store: Path) -> int:
-    """How many changes of a store were sent and are not known to have ended. Raises StoreDamaged if it cannot be read."""
+    """How many changes of a store were sent and are not known to have ended.
+
+    Raises StoreDamaged if it cannot be read, and UsageError for the database of another program.
+    """
     db = Sqlite(store, writes=False)
     try:
-        return _unsettled(db)
+        tables = {row[0] for row in db.rows("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if tables and not {"about", "alembic_version"} <= tables:
+            raise UsageError(f"{store} is a database of another program; nothing was removed.")
+        return _unsettled(db) if tables else 0
     except sqlite3.Error as problem:
         raise StoreDamaged(f"{store} is not a store of hf-gate: {problem}.") from problem
     finally:
@@ -158,9 +164,9 @@ def _unsettled(db: Database) -> int:
 
 def remove_traces(state: Path, caches: Sequence[Path]) -> list[Path]:
     """Delete caches, and what ended processes left in the state folder; what a running process announces stays."""
-    found = [path for path in caches if path.is_file()]
+    found = [path for path in caches if not _is_folder(path) and os.path.lexists(path)]
     for folder in ("ui", "profiles"):
-        files = sorted((state / folder).glob("*"))
+        files = sorted(path for path in (state / folder).glob("*") if not _is_folder(path))
         held = [path for path in files if path.suffix == ".lock" and is_held(path)]
         found += [path for path in files if not any(lock.name.startswith(path.name) for lock in held)]
     for path in found:
