@@ -28,6 +28,8 @@ READ: Final = frozenset({"value", "title", "aria-label", "placeholder", "data-te
 ACTING: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 """Characters that hide, reorder or act: in the text of a page each is made visible."""
 GONE_TO: Final = frozenset({"href", "action", "formaction", "data-sheet-url"})
+AWAY: Final = "noopener noreferrer nofollow"
+"""Marks a link of a gate's prompt: it may lead anywhere on the web, and shows its address."""
 KEPT: Final = ("csv", "jsonl", "/export")
 """Addresses that give a file to keep, which no browser shows."""
 
@@ -72,8 +74,10 @@ class _Look(HTMLParser):
             self.faults.append(f"<{tag}>")
         if tag == "script" and {name for name, _ in attrs} < {"nonce", "src", "defer"}:
             self.faults.append("a script in the page")
+        is_away = ("rel", AWAY) in attrs
         for name, value in attrs:
-            self._attribute(tag, name, value or "")
+            if not (is_away and name == "href" and re.match(r"https?://[^/@]+", value or "")):
+                self._attribute(tag, name, value or "")
 
     def _attribute(self, tag: str, name: str, value: str) -> None:
         if re.match(r"on|style$|srcdoc$|ping$|xlink|nonce$" if tag != "script" else r"on|style$", name):
@@ -233,7 +237,8 @@ LOOK: Final = """(tags) => {
     for (const {name, value} of one.attributes) {
       if (/^on|^style$|^srcdoc$/.test(name) || (/^(data-)?hx-/.test(name) && /__x|evil/.test(value))) odd.push(one.localName + " " + name);
     }
-    if (one.href && !/^https?:\\/\\/127\\.0\\.0\\.1/.test(one.href)) odd.push(one.localName + " " + one.href);
+    const isAway = one.rel === "noopener noreferrer nofollow" && /^https?:$/.test(one.protocol);
+    if (one.href && !isAway && !/^https?:\\/\\/127\\.0\\.0\\.1/.test(one.href)) odd.push(one.localName + " " + one.href);
   }
   return {x: window.__x, ran: window.ran, blocked: window.blocked, odd};
 }"""
