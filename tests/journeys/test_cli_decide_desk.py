@@ -171,7 +171,15 @@ def test_a_template_is_filled_for_each_and_refused_before_anything_is_sent(fresh
         ended = console.run("reject", f"bob99@{MODEL}", "--reason-template", word)
         assert (ended.code, what in ended.hint) == (2, True), ended.err
     assert console.run("reject", f"bob99@{MODEL}", "--reason-template", "closed", "--reason", "No.").code == 2
+    for words in (
+        ("--lang", "de"),
+        ("--reason-template", "closed:de", "--lang", "de"),
+        ("--reason-template", "closed", "--lang", "fr"),
+    ):
+        assert console.run("reject", f"bob99@{MODEL}", *words).code == 2
     assert len(fresh.journal()) == moves
+    chosen = console.run("reject", f"bob99@{MODEL}", "--reason-template", "closed", "--lang", "de")
+    assert 'reason sent: "Wir haben zu."' in chosen.out
 
 
 def test_a_template_that_gets_too_long_is_no_reason(fresh: LocalHub, desk: Path) -> None:

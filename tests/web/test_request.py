@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +14,7 @@ from hf_gate.domain.moments import ms
 from hf_gate.domain.tray import ground_of
 from hf_gate.usecases.cadence import Kind
 from hf_gate.web.looking import BEAT, LEASE, Looks
-from tests.web.kit import GOOD, Answer, Room, Visitor
+from tests.web.kit import GOOD, Answer, Room, Visitor, a_room
 
 
 @pytest.fixture
@@ -160,6 +161,15 @@ def test_a_change_is_one_line_of_the_history_with_its_reason(asked: Room) -> Non
     assert "pending to reset, with the reason &#34;Say more.&#34;" in page
     assert "begun" not in page
     assert page.count("by lena-brandt") == 1
+
+
+def test_a_text_in_several_languages_is_offered_in_each(tmp_path: Path) -> None:
+    texts = "templates: {closed: {en: We are closed., de: Wir haben zu.}, more: Say more.}\n"
+    with a_room(tmp_path, desk=texts) as room:
+        room.ask([{"username": "ada"}], {"Purpose": GOOD})
+        sheet = room.visitor().get(f"/requests/{_key(room, 'ada')}/reset", hx_request="true").body
+        offered = re.findall(r'data-text="([^"]+)"[^>]*>(?:<kbd>\d</kbd>)? *([^<]+?)</button>', sheet)
+        assert offered == [("We are closed.", "closed:en"), ("Wir haben zu.", "closed:de"), ("Say more.", "more")]
 
 
 # ---- who else looks --------------------------------------------------------------------------------------------------------

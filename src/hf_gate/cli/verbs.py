@@ -48,6 +48,7 @@ def _reason(function: Callable[..., object]) -> Callable[..., object]:
     for option in reversed((
         click.option("--reason", metavar="TEXT", help="Shown to the person; at most 200 characters."),
         click.option("--reason-template", metavar="NAME", help="A text of the desk's `templates:`; NAME:de for one language."),
+        click.option("--lang", metavar="LANGUAGE", help="The language of --reason-template, such as de."),
         click.option("--no-reason", is_flag=True, help="Send no reason, on purpose."),
     )):  # fmt: skip
         function = option(function)
@@ -186,8 +187,15 @@ def _template(run: Run, given: dict[str, object], aims: Sequence[Aim]) -> Templa
     name = given.get("reason_template")
     if sum(bool(given.get(key)) for key in ("reason", "reason_template", "no_reason")) > 1:
         raise UsageError("--reason, --reason-template and --no-reason: give one of them.")
+    language = given.get("lang")
+    if language and (name is None or ":" in str(name)):
+        raise UsageError(
+            "--lang says the language of --reason-template NAME, once.", hint="--reason-template NAME --lang de"
+        )
     if name is None:
         return None
+    if language:
+        name = f"{name}:{language}"
     _needs_desk(run, "a template stands in the hf-gate.yaml of a desk")
     return template_of(run.place.desk.templates, str(name), list(dict.fromkeys(aim.repo for aim in aims)))
 

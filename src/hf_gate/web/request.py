@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlencode
@@ -283,11 +284,17 @@ def texts_for(visit: Visit, user: str, repo: str | None) -> list[tuple[str, str]
     """The desk's own texts by their names, filled; for many people at once those that name nobody."""
     found = []
     for name, template in visit.office.place.desk.templates.items():
-        text = text_for(template, None)
-        if "{rule}" in text or (repo is None and "{" in text):
-            continue
-        found.append((name, fill(text, repo=repo or "", user=user, rule="")))
+        for label, text in _by_language(name, template):
+            if "{rule}" not in text and (repo is not None or "{" not in text):
+                found.append((label, fill(text, repo=repo or "", user=user, rule="")))
     return found
+
+
+def _by_language(name: str, template: str | Mapping[str, str]) -> list[tuple[str, str]]:
+    """A text under its name; one in several languages once for each, as `--reason-template NAME:de` names them."""
+    if isinstance(template, str) or len(template) == 1:
+        return [(name, text_for(template))]
+    return [(f"{name}:{language}", text) for language, text in template.items()]
 
 
 def _suggested(said: Said | None, verb: str) -> tuple[str, str] | None:
