@@ -120,7 +120,7 @@ def test_a_store_that_somebody_writes_to_or_that_is_damaged_stops_it_and_nothing
     console, moves = Console(fresh), len(fresh.journal())
     assert console.run("sync", MODEL).code == 0
     lock = FileLock(desk / "desk.db", Holder(4711), wait=0)
-    busy = console.run("accept", f"ada-l@{MODEL}")
+    busy = console.run("accept", f"ada-l@{MODEL}", "--max-wait", "2s")
     lock.release()
     assert (busy.code, "pid 4711" in busy.error) == (75, True), busy.err
     (desk / "desk.db").write_bytes(b"this is no database at all, but long enough to look at" * 200)

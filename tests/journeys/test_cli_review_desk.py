@@ -137,7 +137,7 @@ def test_others_may_decide_while_somebody_reviews(fresh: LocalHub, desk: Path) -
 
 
 def test_a_store_that_is_busy_ends_it_and_what_was_held_is_told_unsent(fresh: LocalHub, desk: Path) -> None:
-    with _review(fresh) as terminal:
+    with _review(fresh, "--max-wait", "2s") as terminal:
         terminal.until("Request 1 of 2")
         terminal.press("a")
         terminal.until("Request 2 of 2")

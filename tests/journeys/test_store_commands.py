@@ -22,7 +22,8 @@ from hf_gate.usecases.ledger_files import verify_lines
 from hf_gate.wiring import world_of
 from tests.contract.store_kit import new_schema, postgres_uri
 
-from .console import MODEL, Console, fill, status_of
+from .console import MODEL, PROGRAM, Console, fill, status_of
+from .terminal import Terminal
 
 __all__ = ["postgres_uri"]
 
@@ -133,6 +134,18 @@ def test_nothing_is_removed_unless_it_was_named(console: Console, place: Path, f
     assert ended.code == 6
     assert "--yes --name eeg" in ended.hint
     assert (place / "desk.db").exists()
+
+
+def test_on_a_terminal_a_checkpoint_is_offered_and_the_name_is_typed(console: Console, place: Path) -> None:
+    for typed, code in (("another", 6), ("eeg", 0)):
+        with Terminal([*PROGRAM, "store", "remove"], console.environment()) as terminal:
+            terminal.until("Write them to which file?")
+            terminal.press("heads.json\r" if code == 0 else "\r")
+            terminal.until("Type eeg to go on")
+            terminal.press(f"{typed}\r")
+            assert terminal.end() == code
+    assert json.loads((place / "heads.json").read_text())["heads"]
+    assert not list(place.glob("desk.db*"))
 
 
 def test_nothing_is_removed_while_a_process_has_the_store_open(console: Console, place: Path) -> None:
