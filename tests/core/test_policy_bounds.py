@@ -171,3 +171,12 @@ def test_a_condition_that_is_unknown_inside_conditions_is_told_at_once() -> None
     deep = "(" * 10 + "email.free" + " ? email.free : email.free)" * 10
     truth = compile_expression(deep, DECLARED).evaluate(bind({}))
     assert (truth.value, truth.missing) == (None, frozenset({"email.free"}))
+
+
+def test_a_branch_is_cut_out_without_what_is_said_of_the_others() -> None:
+    """Each branch is a program of its own: with everything about all of them, a long condition took quadratic time."""
+    long = compile_expression(" || ".join(f'email.domain == "d{n}.org"' for n in range(120)), DECLARED)
+    shared = long._shared.checked
+    assert len(shared.cut(long.parts[-1]._node)) < 400 < len(shared.cut(shared.root)) / 10
+    assert long.parts[-1].evaluate(bind({"email.domain": "d119.org"})).value is True
+    assert long.parts[0].evaluate(bind({"email.domain": "d119.org"})).value is False

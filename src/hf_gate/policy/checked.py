@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -46,6 +46,7 @@ class Node:
     is_test: bool = False  # `has(x.y)`
     is_method: bool = False
     variable: str = ""  # of a loop
+    id: int = 0  # as the message numbers it
 
     def walk(self) -> Iterator[Node]:
         """This node and all below it, from the left."""
@@ -60,17 +61,17 @@ class Checked:
 
     root: Node
     type_url: bytes
-    rest: tuple[tuple[int, bytes], ...]  # all fields but the tree
+    about: dict[int, bytes]  # by the number of a node, what else the message says of it: its types and references
 
     def cut(self, node: Node) -> bytes:
-        """A message whose whole expression is that branch."""
-        fields = (*self.rest, (_TREE, node.raw))
-        return _put(1, self.type_url) + _put(2, b"".join(_put(field, value) for field, value in fields))
+        """A message whose whole expression is that branch, with nothing about other branches: there are many."""
+        about = b"".join(self.about.get(each.id, b"") for each in node.walk())
+        return _put(1, self.type_url) + _put(2, about + _put(_TREE, node.raw))
 
 
 # ---- the fields of the messages that are read: github.com/google/cel-spec, proto/cel/expr ------------------------------
 
-_TYPES, _TREE, _SOURCE = 3, 4, 5
+_REFERENCES, _TYPES, _TREE, _SOURCE = 2, 3, 4, 5
 _POSITIONS = 4
 _KINDS = {3: Kind.CONST, 4: Kind.NAME, 5: Kind.SELECT, 6: Kind.CALL, 7: Kind.LIST, 8: Kind.MAP, 9: Kind.LOOP}
 _PRIMITIVES = {1: "bool", 2: "int", 3: "uint", 4: "double", 5: "string", 6: "bytes"}
@@ -88,7 +89,7 @@ def read(serialized: bytes) -> Checked:
         root = about.node(tree)
     except (KeyError, IndexError, StopIteration, TypeError, struct.error) as error:
         raise ValueError(f"no checked expression: {error}") from error
-    return Checked(root, _bytes(outer[1]), tuple(pair for pair in fields if pair[0] != _TREE))
+    return Checked(root, _bytes(outer[1]), _by_node(fields))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ class _About:
         if kind is None:
             raise TypeError("a node of no kind")
         at, of_type = self.positions.get(identity, 0), self.types.get(identity, "other")
-        return _READERS[kind](self, at, raw, of_type, body)
+        return replace(_READERS[kind](self, at, raw, of_type, body), id=identity)
 
     def const(self, at: int, raw: bytes, of_type: str, body: bytes) -> Node:
         value: Constant = None
@@ -209,6 +210,15 @@ def _type_name(body: bytes) -> str:
             return _WELL_KNOWN.get(_int(value), "other")
         return _TYPE_FIELDS.get(field, "other")
     return "other"
+
+
+def _by_node(fields: tuple[tuple[int, bytes], ...]) -> dict[int, bytes]:
+    found: dict[int, bytes] = {}
+    for field, value in fields:
+        if field in (_REFERENCES, _TYPES):
+            ident = _int(dict(_fields(value))[1])
+            found[ident] = found.get(ident, b"") + _put(field, value)
+    return found
 
 
 def _positions(fields: tuple[tuple[int, bytes], ...]) -> dict[int, int]:
