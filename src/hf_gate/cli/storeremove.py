@@ -139,7 +139,10 @@ def _write_checkpoint(run: Run, removal: _Removal, target: Path | None, *, asks:
 def _confirm(run: Run, removal: _Removal, *, yes: bool, name: str | None) -> None:
     if yes or name is not None:
         if not yes or name != removal.name:
-            raise Guarded("nothing was removed.", hint=f"To remove it: --yes --name {removal.name}")
+            raise Guarded(
+                "--yes and the right --name are needed; nothing was removed.",
+                hint=f"To remove it: --yes --name {removal.name}",
+            )
         return
     if not run.may_ask:
         raise Guarded("nobody was asked; nothing was removed.", hint=f"Add --yes --name {removal.name}")
