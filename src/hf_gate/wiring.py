@@ -342,7 +342,10 @@ def _stated(endpoint: str, limit: float = _PROBE_S) -> Mapping[str, str]:
     finally:
         connection.close()
     if problem is not None:
-        raise HubUnavailable(f"the local Hub at {endpoint} does not answer, so its store is not known: {problem}.")
+        raise HubUnavailable(
+            f"the local Hub at {endpoint} does not answer ({problem}).",
+            hint="Start it again, or unset HF_ENDPOINT to work on huggingface.co. Nothing was changed.",
+        )
     return headers
 
 

@@ -15,7 +15,7 @@ import click
 from ..domain.ids import Repo, parse_repo
 from ..errors import RequestNotFound, UsageError
 from ..private_files import private_file, write_private
-from .desk import OpenDesk, open_desk, stored
+from .desk import OpenDesk, no_store, open_desk, stored
 from .frame import Entry, GateGroup, Run, command, repo_type_option
 from .history import attempts_of
 from .output import FIRST_ROWS, Column, Row, numbered, paragraphs
@@ -334,7 +334,14 @@ def _heads(checkpoint: Checkpoint) -> Iterator[str]:
 def _checkpoint(name: str) -> Checkpoint:
     from ..usecases.ledger_files import read_checkpoint  # noqa: PLC0415 - as above
 
-    return read_checkpoint(Path(name).read_bytes(), name)
+    try:
+        data = Path(name).read_bytes()
+    except OSError as problem:
+        raise UsageError(
+            f"the checkpoint {name} cannot be read: {problem.strerror}.",
+            hint="Make one: hf-gate audit checkpoint --out heads.json",
+        ) from None
+    return read_checkpoint(data, name)
 
 
 @contextmanager
@@ -357,5 +364,5 @@ def _check_kind(kind: str | None) -> None:
 def _opened(run: Run) -> OpenDesk:
     desk = stored(run)
     if desk is None:
-        raise UsageError("there is no store yet, so nothing was written down.", hint="hf-gate sync REPO begins one.")
+        raise no_store()
     return desk

@@ -65,6 +65,8 @@ def open_desk(run: Run, *, needs_folder: bool = False, writes: bool = False, len
         raise UsageError(
             "there is no desk here: no hf-gate.yaml in this folder or above it.", hint="`hf-gate init` makes one."
         )
+    if not writes and not wiring.has_store(run.settings, place):
+        raise no_store()
     run.announce(writes=writes)
     context = click.get_current_context()
     is_first = writes and place.folder is None and not wiring.has_store(run.settings, place)
@@ -90,6 +92,14 @@ def waiting_notice(run: Run) -> Callable[[str, float], None]:
         run.out.say(f"Waiting up to {seconds:.0f} s for {holder}, which has the store.", "dim")
 
     return tell
+
+
+def no_store() -> UsageError:
+    """What a command says that needs a store where nothing was read yet."""
+    return UsageError(
+        "there is no store yet: nothing was read or decided here.",
+        hint="`hf-gate sync REPO` makes one, `hf-gate init` makes one with policies.",
+    )
 
 
 def stored(run: Run) -> OpenDesk | None:

@@ -6,6 +6,7 @@ import difflib
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from http import HTTPStatus
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -193,6 +194,10 @@ class GateCommand(click.Command):
         except UsageError as problem:
             problem.hint = problem.hint or f"`{ctx.command_path} --help` shows what it takes."
             raise
+        except NotAllowed as problem:
+            if problem.status == HTTPStatus.UNAUTHORIZED:
+                _name_token(ctx.find_root().ensure_object(Run), problem)
+            raise
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         own = [
@@ -211,6 +216,19 @@ class GateCommand(click.Command):
                     formatter.write(f"  $ {example}\n")
         formatter.write("\nOptions of every command (--format, --json, -q, --profile, --token-file, ...):\n")
         formatter.write("  hf-gate help options\n")
+
+
+def _name_token(run: Run, problem: NotAllowed) -> None:
+    """Say whether a token was sent at all: the Hub answers alike."""
+    from .. import wiring  # noqa: PLC0415 - as above
+
+    either = "the Hub does not know this token, or none was sent"
+    words = (
+        "the Hub does not know this token"
+        if wiring.has_token(run.settings)
+        else "no token was sent, and this needs one"
+    )
+    problem.message = problem.message.replace(either, words)
 
 
 class GateGroup(click.Group):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 import click
@@ -71,6 +72,12 @@ def completion(_run: Run, *, shell: str) -> int:
     return 0
 
 
+def _meant(typed: str, known: Iterable[str], shape: str) -> str:
+    """`Did you mean ls? `, or nothing when nothing is near."""
+    near = difflib.get_close_matches(typed, list(known), n=1)
+    return f"Did you mean {shape.format(near[0])}? " if near else ""
+
+
 @command("schema", examples=("hf-gate schema", "hf-gate schema ls"))
 @click.argument("name", required=False)
 def schema(run: Run, *, name: str | None) -> int:
@@ -82,7 +89,9 @@ def schema(run: Run, *, name: str | None) -> int:
             run.out.line(known)
         return 0
     if name not in SCHEMAS and name not in ALIASES:
-        raise UsageError(f"there is no schema {name!r}.", hint=f"There are {', '.join(SCHEMAS)}.")
+        raise UsageError(
+            f"there is no schema {name!r}.", hint=f"{_meant(name, SCHEMAS, '{}')}`hf-gate schema` lists them."
+        )
     import json  # noqa: PLC0415 - only here
 
     sys.stdout.write(json.dumps(schema_of(name), indent=2) + "\n")
@@ -227,7 +236,10 @@ def help_(run: Run, *, words: tuple[str, ...]) -> int:
     from .main import root  # noqa: PLC0415 - the tree is complete by now
 
     if words[0] not in {*root.table, *root.aliases}:
-        raise UsageError(f"there is no topic or command {words[0]!r}.", hint=f"Topics: {', '.join(TOPICS)}.")
+        raise UsageError(
+            f"there is no topic or command {words[0]!r}.",
+            hint=f"{_meant(words[0], [*TOPICS, *root.table], '`hf-gate help {}`')}Topics: {', '.join(TOPICS)}.",
+        )
     with root.make_context("hf-gate", [*words, "--help"]) as ctx:
         root.invoke(ctx)
     return 0

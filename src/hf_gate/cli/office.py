@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
-from .desk import open_desk
+from .desk import no_store, open_desk
 
 if TYPE_CHECKING:
     from ..domain.rows import RunRow
@@ -27,8 +27,10 @@ def office(run: Run, *, judges: bool = True) -> Desk:
 
     Not `judges`: without any policy, so that broken ones are in nobody's way, and this user's own store will do.
     """
-    from .. import joining  # noqa: PLC0415 - only who works at a desk
+    from .. import joining, wiring  # noqa: PLC0415 - only who works at a desk
 
+    if not judges and not wiring.has_store(run.settings, run.place):
+        raise no_store()
     opened = open_desk(run, needs_folder=judges, writes=True)
     if not judges:
         return joining.bare_desk(opened.place, run.hub, opened.store, actor=opened.actor)

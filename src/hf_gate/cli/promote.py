@@ -63,7 +63,7 @@ def _enforced(desk: Desk, name: str) -> Policy:
     if policy is None:
         names = [each.name for each in desk.policies]
         near = nearest(name, names)
-        there = f"There are {', '.join(names)}." if names else "This desk has no policy."
+        there = f"The policies here: {', '.join(names)}." if names else "This desk has no policy."
         raise UsageError(f"there is no policy {name!r}.", hint=f"Did you mean {near}?" if near else there)
     if policy.mode is Mode.SHADOW:
         raise UsageError(

@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 import click
 
 from ..domain.moments import moment_of
-from ..errors import HfGateError, NotAllowed, UsageError
-from .desk import OpenDesk, stored
+from ..errors import HfGateError, NotAllowed
+from .desk import OpenDesk, no_store, stored
 from .frame import Run, command
 from .office import refusal_of
 from .output import age, clock_off, iso, numbered
@@ -43,7 +43,7 @@ def status(run: Run, *, markdown: bool) -> int:
     run.is_announced = token["ok"] is not True  # whoever asks how a dead token is must not be stopped by it
     desk = stored(run)
     if desk is None:
-        raise UsageError("there is no store yet: nothing was read.", hint="hf-gate sync REPO, or hf-gate init.")
+        raise no_store()
     guards = desk.place.desk.guards
     rates = (
         {}

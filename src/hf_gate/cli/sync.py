@@ -69,7 +69,7 @@ class Reading:
             raise
         except HfGateError as problem:
             self.failed.append((repo, problem))
-            run.out.warn(f"{repo} was not read: {problem}")
+            run.out.warn(str(problem) if str(repo) in str(problem) else f"{repo} was not read: {problem}")
         else:
             self.done.append((synced, due))
 

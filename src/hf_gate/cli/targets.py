@@ -159,7 +159,9 @@ def _aim(word: str, home: Repo | None, repo_type: str | None) -> Aim:
         return _of_row(row, home)
     if match := _USER_AT.match(word):
         if "/" not in match[2]:
-            raise InvalidTarget(f"{word!r} is no USER@REPO, and an e-mail address names nobody.", hint=_USERNAME)
+            raise InvalidTarget(
+                f"{word!r} names no repo: an e-mail address is no target.", hint=f"Write USER@acme/eeg. {_USERNAME}"
+            )
         repo = parse_repo(match[2], repo_type)
         if home is not None and repo != home:
             raise InvalidTarget(f"{word} is not in {home}.", hint="Give --repo or @REPO, not two different ones.")

@@ -1,0 +1,66 @@
+"""Errors as somebody meets them who is stuck: each says what is wrong and what to do next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hf_gate.testing import LocalHub
+from tests.journeys.console import MODEL, Console
+
+
+@pytest.fixture
+def console(fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Console:
+    """In an empty folder, with no store yet."""
+    monkeypatch.chdir(tmp_path)
+    return Console(fresh)
+
+
+@pytest.mark.parametrize("words", ["runs ls", "runs show r_0123456789ab", "undo", "expire ls", "audit ls"])
+def test_before_anything_was_read_a_command_says_so_and_makes_no_store(
+    console: Console, private_home: Path, words: str
+) -> None:
+    ended = console.run(*words.split())
+    assert ended.code == 2
+    assert "no store yet" in ended.error
+    assert "hf-gate sync REPO" in ended.hint
+    assert list(private_home.rglob("*.db")) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "hint"),
+    [
+        ("schema lss", "there is no schema 'lss'", "Did you mean ls?"),
+        ("help polices", "there is no topic or command 'polices'", "Did you mean `hf-gate help policies`?"),
+        ("explain ada@example.org", "'ada@example.org' names no repo", "USER@acme/eeg"),
+        ("audit verify --checkpoint heads.json", "heads.json cannot be read", "hf-gate audit checkpoint --out"),
+    ],
+)
+def test_a_slip_is_met_with_what_was_probably_meant(console: Console, words: str, error: str, hint: str) -> None:
+    assert console.run("init", MODEL).code == 0
+    ended = console.run(*words.split())
+    assert ended.code == 2
+    assert error in ended.error
+    assert hint in ended.hint
+
+
+def test_a_repo_that_is_not_there_is_named_once_in_the_warning(console: Console) -> None:
+    ended = console.run("sync", "nope/nope")
+    assert (ended.code, "Warning: nope/nope: no such repo" in ended.err) == (1, True)
+
+
+def test_a_local_hub_that_has_ended_is_named_with_the_way_on(console: Console) -> None:
+    ended = console.run("ls", env={"HF_ENDPOINT": "http://127.0.0.1:9"})
+    assert ended.code == 75
+    assert "unset HF_ENDPOINT" in ended.hint
+
+
+@pytest.mark.parametrize(
+    ("token", "error"), [("", "no token was sent"), ("hf_local_wrong", "does not know this token (401")]
+)
+def test_no_token_and_an_unknown_token_are_told_apart(console: Console, token: str, error: str) -> None:
+    ended = console.run("ls", MODEL, env={"HF_TOKEN": token})
+    assert ended.code == 4
+    assert error in ended.error
+    assert "HF_TOKEN" in ended.hint
