@@ -239,7 +239,10 @@ def a_room(folder: Path, policy: str | None = POLICY, desk: str = "", **made: An
             app = build(office, door, frozenset({HOST}))
             room = Room(local, office, app, door, parse_repo(line["repo"], line["repo_type"]))
             room.read(Kind.FULL)
-            yield room
+            try:
+                yield room
+            finally:
+                office.drafts.close()
 
 
 def write_desk(folder: Path, local: LocalHub, policy: str | None = POLICY, more: str = "") -> None:

@@ -16,6 +16,7 @@ from ..policy.model import Facts
 from . import draft_worker
 from .draft_worker import Ask, Draft, Explaining, Judging, Report, Verdicts
 
+_DRAFTS: Final = 20  # that one process tries, one after the other
 _START: Final = 60.0  # seconds that a process may take to begin, on a busy machine
 
 
@@ -37,6 +38,7 @@ class Drafts:
     def __init__(self, seconds: float = 10.0, memory: int = 512 << 20) -> None:
         self.seconds, self.memory = seconds, memory
         self._lock, self._busy = threading.Lock(), set[str]()
+        self._spare: DraftProcess | None = None  # to begin one takes longer than most drafts
 
     @contextmanager
     def opened(self, member: str) -> Iterator[DraftProcess]:
@@ -45,16 +47,39 @@ class Drafts:
             if member in self._busy:
                 raise DraftBusy("Another draft of yours is still tried.")
             self._busy.add(member)
+            spare, self._spare = self._spare, None
         try:
-            process = DraftProcess(self.seconds, self.memory)
+            process = self._begun(spare)
             try:
                 process.begin()
                 yield process
             finally:
-                process.end()
+                self._put_back(process)
         finally:
             with self._lock:
                 self._busy.discard(member)
+
+    def close(self) -> None:
+        """End the process that is kept for the next draft."""
+        with self._lock:
+            spare, self._spare = self._spare, None
+        if spare is not None:
+            spare.end()
+
+    def _begun(self, spare: DraftProcess | None) -> DraftProcess:
+        if spare is not None and spare.is_good(self.seconds, self.memory):
+            return spare
+        if spare is not None:
+            spare.end()
+        return DraftProcess(self.seconds, self.memory)
+
+    def _put_back(self, process: DraftProcess) -> None:
+        """One is kept for the next draft; one that was stopped is ended."""
+        with self._lock:
+            if self._spare is None and process.is_good(self.seconds, self.memory):
+                self._spare = process
+                return
+        process.end()
 
 
 class DraftProcess:
@@ -63,11 +88,18 @@ class DraftProcess:
     def __init__(self, seconds: float, memory: int) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        arguments = (theirs, round(seconds) + 10, memory)
+        arguments = (theirs, (round(seconds) + 1) * _DRAFTS + 10, memory)
         self._process = context.Process(target=draft_worker.serve, args=arguments, name="hf-gate-draft", daemon=True)
         self._process.start()
         theirs.close()
-        self._seconds, self._until = seconds, time.monotonic() + _START
+        self._seconds, self._memory, self._until = seconds, memory, time.monotonic() + _START
+        self._drafts, self._is_stopped, self._used_at = 0, False, time.monotonic()
+
+    def is_good(self, seconds: float, memory: int) -> bool:
+        """Whether it can take another draft within these limits."""
+        is_fresh = self._drafts < _DRAFTS and time.monotonic() - self._used_at < draft_worker.IDLE / 2
+        is_same = (self._seconds, self._memory) == (seconds, memory)
+        return is_same and is_fresh and not self._is_stopped and self._process.is_alive()
 
     def end(self) -> None:
         """Ends it now, whatever it does."""
@@ -78,8 +110,9 @@ class DraftProcess:
 
     def begin(self) -> None:
         """Wait until it is there; from then on its time runs."""
-        if self._answer() != draft_worker.READY:
+        if not self._drafts and self._answer() != draft_worker.READY:
             raise AssertionError("a process says first that it is ready")
+        self._drafts += 1
         self._until = time.monotonic() + self._seconds
 
     def check(self, draft: Draft) -> Report:
@@ -98,13 +131,17 @@ class DraftProcess:
         try:
             self._pipe.send(ask)
         except OSError:
+            self._is_stopped = True
             raise DraftStopped("The draft needed too much memory or time and was stopped.") from None
         return self._answer()
 
     def _answer(self) -> object:
         if not self._pipe.poll(max(0.0, self._until - time.monotonic())):
+            self._is_stopped = True
             raise DraftStopped(f"The draft took longer than {self._seconds:g} s and was stopped.")
         try:
+            self._used_at = time.monotonic()
             return self._pipe.recv()
         except (EOFError, OSError):
+            self._is_stopped = True
             raise DraftStopped("The draft needed too much memory or time and was stopped.") from None

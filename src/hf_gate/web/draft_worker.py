@@ -24,6 +24,7 @@ from ..policy.trust import Pass, ways_in
 from ..usecases.judging import with_texts
 
 READY: Final = "ready"
+IDLE: Final = 60.0  # seconds without an ask after which it ends by itself
 _MOST: Final = 100  # requests that a draft is tried on
 _WORK: Final = 50_000_000  # of all of them together, as `policy.bounds` counts it: about 5 s
 
@@ -82,13 +83,13 @@ Answer: TypeAlias = "Report | Verdicts | tuple[Line, ...]"
 
 
 def serve(pipe: Any, seconds: int, memory: int) -> None:  # noqa: ANN401 - a Connection, which is another class on Windows
-    """Answer one ask after the other until the other end is closed. `seconds` of CPU and bytes of `memory` end it."""
+    """Answer one ask after the other until the other end is closed, or silent for long. `seconds` of CPU and bytes of `memory` end it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the desk, which ends this process
     _limit(seconds, memory)
     worker = _Worker()
     pipe.send(READY)
     with suppress(EOFError, OSError, MemoryError):
-        while True:
+        while pipe.poll(IDLE):
             pipe.send(worker.answer(pipe.recv()))
 
 

@@ -108,6 +108,7 @@ class Server:
                 signal.signal(which, handler)
             keeper.stop()
             carrying_of(self.office).stop()
+            self.office.drafts.close()
             self.close()
 
     def close(self) -> None:
