@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 ROOT: Final = Path(__file__).resolve().parents[2]
+START: Final = 120.0  # seconds until it has imported everything, on a machine that is busy
 
 
 @dataclass(slots=True)
@@ -46,7 +47,11 @@ class Nursery:
     def close(self) -> None:
         assert self._process.stdin is not None
         self._process.stdin.close()
-        self._process.wait(20)
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
         assert self._process.stdout is not None
         self._process.stdout.close()
 
@@ -64,7 +69,7 @@ class Nursery:
             "out": str(out),
         }
         self._order(order)
-        return Child(self._line(20.0)["pid"], out)
+        return Child(self._line(START)["pid"], out)
 
     def wait(self, child: Child, seconds: float) -> bool:
         """Whether it ended within so many seconds."""

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -24,12 +25,13 @@ STEP = {"dev": 32_768, "ci": 16_384, "torture": 4096}[os.environ.get("HF_GATE_TE
 @pytest.fixture
 def life(tmp_path: Path) -> Iterator[Life]:
     """A desk with a plan of 20, not yet applied."""
-    nursery = Nursery(tmp_path)
-    with LocalHub(requests=0, repos=1, clock=RATE, page_size=10) as local:
+    with (
+        closing(Nursery(tmp_path)) as nursery,
+        LocalHub(requests=0, repos=1, clock=RATE, page_size=10) as local,
+    ):
         made = Life(local, nursery, tmp_path / "desk", random.Random(7), decides=False)
         made.begin(20)
         yield made
-    nursery.close()
 
 
 def begun(life: Life) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -39,9 +40,8 @@ def local() -> Iterator[LocalHub]:
 
 @pytest.fixture(scope="module")
 def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
-    made = Nursery(tmp_path_factory.mktemp("children"))
-    yield made
-    made.close()
+    with closing(Nursery(tmp_path_factory.mktemp("children"))) as made:
+        yield made
 
 
 @pytest.fixture
