@@ -62,10 +62,31 @@ def test_for_people_the_ledger_lists_what_one_run_did_to_many_as_one_row(fresh: 
     asked = ("audit", "ls", "--kind", "ChangeSettled")
     grouped = console.run(*asked, "--format", "human").out.splitlines()
     assert len(grouped) == 2
-    assert "8 requests: to accepted: done" in grouped[1]
+    assert "8 times: to accepted: done" in grouped[1]
     assert len(console.run(*asked, "--all-entries", "--format", "human").out.splitlines()) == 9
     assert len(console.run(*asked, "--json").json) == 8
     assert len(console.run(*asked, "--format", "csv").out.splitlines()) == 9
+
+
+def test_a_run_that_did_several_things_is_one_row_that_counts_each(
+    fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neighbours differ: one is accepted, the next is sent back."""
+    monkeypatch.chdir(tmp_path)
+    for n in range(8):
+        fill(fresh, [f"person-{n}"], answers={"What will you use Lantern for?": "robots" if n % 2 else "test"})
+    (tmp_path / "hf-gate.yaml").write_text(f"version: 1\nrepos: [{MODEL}]\npolicies: [p.yaml]\n")
+    (tmp_path / "p.yaml").write_text(
+        f"version: 1\npolicy: p\napplies_to: [{MODEL}]\nmode: enforce\nrules:\n"
+        """  - {id: in, when: 'form["What will you use Lantern for?"] == "robots"', then: accept}\n  - {id: back, then: reset, reason: Say more.}\n"""
+    )
+    console = Console(fresh)
+    assert console.run("sync").code == 0
+    assert console.run("plan", "--out", "plan.json").code == 0
+    assert console.run("apply", "plan.json", "--yes").code == 0
+    listed = console.run("audit", "ls", "--kind", "ChangeSettled", "--format", "human").out.splitlines()
+    assert len(listed) == 2
+    assert "4 times: to accepted: done; 4 times: to reset" in listed[1]
 
 
 # ---- what is kept --------------------------------------------------------------------------------------------------------

@@ -56,7 +56,7 @@ _KEYS: Final = ("id", "at", "kind", "actor", "repo", "repo_type", "request", "te
 @click.option("--actor", metavar="WHO", help="By this actor: a user, policy:NAME, outside.")
 @click.option("--limit", type=click.IntRange(min=0), help="So many rows.")
 @click.option("--all", "everything", is_flag=True, help="All rows, also for people.")
-@click.option("--all-entries", is_flag=True, help="A row for each entry; else people see equal entries as one row.")
+@click.option("--all-entries", is_flag=True, help="A row for each entry; else people see like entries as one row.")
 def audit_ls(
     run: Run,
     *,
@@ -72,7 +72,7 @@ def audit_ls(
 ) -> int:
     """List entries of the ledger, the newest first: all, those of a repo, or those about one person there.
 
-    For people equal entries in a row, such as what one run did to many, are one row; json, jsonl, csv and quiet list each.
+    For people, four or more like entries in a row, such as what one run did to many, are one row; json, jsonl, csv and quiet list each.
     """
     from ..usecases.entries import record_of  # noqa: PLC0415 - help needs none of it
 
@@ -125,13 +125,13 @@ def _links(
 
 
 def _grouped(links: Iterator[Link]) -> Iterator[Row]:
-    """Equal entries as one row: the newest of them, with how many there are."""
-    from ..usecases.entries import group_equal, key_of_group, record_of  # noqa: PLC0415 - help needs none of it
+    """Like entries as one row: the newest of them, with what the others say and where they end."""
+    from ..usecases.entries import group_like, key_of_group, record_of, summary_of  # noqa: PLC0415 - help needs none of it
 
-    for some in group_equal(links, key_of_group):
+    for some in group_like(links, key_of_group):
         row = record_of(some[0])
-        count = numbered(len(some), "request")
-        yield row if len(some) == 1 else row | {"request": None, "text": f"{count}: {row['text']} (to #{some[-1].seq})"}
+        text = f"{summary_of(some)} (to #{some[-1].seq})"
+        yield row if len(some) == 1 else row | {"request": None, "text": text}
 
 
 def _with_names(desk: OpenDesk, rows: Iterator[Row]) -> Iterator[Row]:

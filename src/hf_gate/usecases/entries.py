@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import heapq
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, islice
 from typing import Final, TypeVar
 
@@ -17,7 +18,8 @@ from .ports import LedgerRow, StorePort
 from .verify import Sealed
 
 _CHUNK: Final = 200
-_LEAST: Final = 4  # fewer equal entries in a row stay entries of their own
+_SENTENCES: Final = 3  # of a group, written out
+_LEAST: Final = 4  # fewer like entries in a row stay entries of their own
 _MOST: Final = 1000  # entries of one group, so that a group is bounded
 _MODELS: Final = "models/"
 T = TypeVar("T")
@@ -78,8 +80,8 @@ def parse_name(text: str) -> tuple[str, int] | None:
 # ---- in groups -----------------------------------------------------------------------------------------------------------
 
 
-def group_equal(items: Iterable[T], key: Callable[[T], object]) -> Iterator[list[T]]:
-    """Yield stretches of items with one key; where fewer than four in a row are equal, each item alone."""
+def group_like(items: Iterable[T], key: Callable[[T], object]) -> Iterator[list[T]]:
+    """Yield stretches of items with one key; where fewer than four in a row have one key, each item alone."""
     for _, some in groupby(items, key):
         while part := list(islice(some, _MOST)):
             if len(part) < _LEAST:
@@ -89,8 +91,22 @@ def group_equal(items: Iterable[T], key: Callable[[T], object]) -> Iterator[list
 
 
 def key_of_group(link: Link) -> tuple[object, ...]:
-    """What two entries have in common that one line can tell both: what one run did to many, for example."""
-    return link.chain, link.kind, link.actor, body_of(link).get("run"), text_of(link, None)
+    """What entries of one group share: what one run did to many, or what was read or judged of many in a row.
+
+    Notes, and entries that are not about a request, stay alone.
+    """
+    if link.request is None or link.kind == "NoteWritten":
+        return link.chain, link.seq
+    return link.chain, link.kind, link.actor, body_of(link).get("run")
+
+
+def summary_of(links: Sequence[Link]) -> str:
+    """Return the commonest sentences of a group with how often each stands in it: `218 times: to pending: done`."""
+    counts = Counter(text_of(link, None) for link in links)
+    first = counts.most_common(_SENTENCES)
+    rest = len(links) - sum(count for _, count in first)
+    told = [f"{count:,} {'time' if count == 1 else 'times'}: {text}" for text, count in first]
+    return "; ".join(told) + (f"; {rest:,} others" if rest else "")
 
 
 # ---- as a record ---------------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from ..domain.query import is_pseudonym
 from ..domain.rows import LedgerRow
 from ..errors import HfGateError, UsageError
 from ..store.timeline import Stretch, Wanted, timeline
-from ..usecases.entries import group_equal, key_of_group, record_of, text_of
+from ..usecases.entries import group_like, key_of_group, record_of, summary_of
 from .entries import WORDS, Line, lines_of, number_in
 from .exports import exported
 from .finding import request_of
@@ -148,7 +148,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Equal entries as one row. `lines`: the first of them; `since`: when the oldest was written; `href` lists each."""
+    """Like entries as one row. `lines`: the first of them; `since`: when the oldest was written; `href` lists each."""
 
     lines: list[Line]
     count: int
@@ -171,7 +171,7 @@ def _grouped(visit: Visit, asked: Asked, before: int | None) -> Page:
     while True:
         found = _read(visit, asked, _CHUNK, before)
         rows += found.rows
-        groups = list(group_equal(rows, key))
+        groups = list(group_like(rows, key))
         if len(groups) > PAGE:
             return Page(groups[:PAGE], groups[PAGE - 1][-1].id)
         if found.next is None or found.is_cut or len(rows) >= _MOST:
@@ -191,7 +191,7 @@ def _groups_of(visit: Visit, asked: Asked, page: Page, before: int | None) -> li
     groups = []
     for rows in page.groups:
         named = list(islice(lines, min(len(rows), _NAMED)))
-        text = named[0].text if len(rows) == 1 else text_of(rows[0].link, None)
+        text = named[0].text if len(rows) == 1 else summary_of([row.link for row in rows])
         since = moment_of(rows[-1].link.at).astimezone(visit.office.zone)
         href = asked.href(before=before, each=rows[-1].id)
         groups.append(Group(named, len(rows), text, f"{since:%H:%M:%S}", href))
