@@ -50,10 +50,12 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
         "tests/core/test_yamltext.py",
         "tests/journeys/test_cli_layout.py",
     ),
-    "contract": (
+    "hub": (
         "tests/contract/test_lifecycle_machine.py",
         "tests/contract/test_local_hub_shelf.py",
         "tests/contract/test_local_hub_states.py",
+    ),
+    "store": (
         "tests/contract/test_sources_tables.py",
         "tests/contract/test_store_deeds.py",
         "tests/contract/test_store_machine.py",
