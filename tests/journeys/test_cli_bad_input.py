@@ -61,6 +61,8 @@ BAD = [
     (["completion"], 2, "Choose from: bash, zsh, fish", "--help"),
     (["accept", MODEL, "@waiting"], 2, "no username", "without @"),
     (["reject", f"waiting@{MODEL}", "--reason", LONG], 2, "201", "by 1"),
+    (["reject", f"waiting@{MODEL}", "--reason", "", "--yes"], 2, "--reason is empty; nothing was sent", "--no-reason"),
+    (["reset", f"waiting@{MODEL}", "--reason", "  "], 2, "--reason is empty; nothing was sent", "--no-reason"),
     (["reset", f"waiting@{MODEL}", "--reason", "😀" * 101], 2, "202", "by 2"),
     (["revoke", f"waiting@{MODEL}", "--how", "cancel", "--reason", "why"], 2, "no reason", "--how"),
     (["show", f"nobody-of-that-name@{MODEL}"], 1, "nobody named nobody-of-that-name asked", f"`hf-gate ls {MODEL} "),

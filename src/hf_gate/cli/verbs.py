@@ -147,6 +147,11 @@ def _decide(run: Run, verb: str, given: dict[str, object]) -> int:
 def _wish(run: Run, verb: str, given: dict[str, object]) -> Wish:
     """Everything that was given, read and checked before anything is sent."""
     reason = checked_reason(given.get("reason"))  # type: ignore[arg-type]
+    if reason is not None and not reason.strip():
+        raise UsageError(
+            "--reason is empty; nothing was sent.",
+            hint="--reason TEXT tells people why; --no-reason sends none, on purpose.",
+        )
     note = checked_note(given["note"])  # type: ignore[arg-type]
     words, file = list(given["targets"]), given["file"]  # type: ignore[call-overload]
     repo, repo_type = given["repo"], given["repo_type"]
