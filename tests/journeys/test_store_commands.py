@@ -133,6 +133,7 @@ def test_nothing_is_removed_unless_it_was_named(console: Console, place: Path, f
     ended = console.run("store", "remove", *flags)
     assert ended.code == 6
     assert "--yes --name eeg" in ended.hint
+    assert ("--name another is not the name of this store" in ended.error) == ("another" in flags)
     assert (place / "desk.db").exists()
 
 
@@ -361,7 +362,10 @@ def test_a_damaged_store_is_replaced_by_its_backup(console: Console, place: Path
 def test_what_is_no_file_is_no_backup(console: Console, place: Path) -> None:
     assert console.run("store", "restore", "/dev/zero", "--yes").code == 1
     assert console.run("store", "restore", str(place), "--yes").code != 0
-    assert console.run("store", "restore", "nowhere.db", "--yes").code != 0
+    missing = console.run("store", "restore", "nowhere.db", "--yes")
+    assert missing.code == 2
+    assert missing.error == "Error: there is no file nowhere.db; nothing was restored."
+    assert "hf-gate store backup" in missing.hint
     assert console.run("store", "check").code == 0
 
 

@@ -71,7 +71,10 @@ def check_no_desk(run: Run) -> None:
 
     desk = running(run.settings, run.place)
     if desk is not None:
-        raise StoreBusy(f"the desk at {desk['url']} (pid {desk['pid']}) has the store open.", hint="Stop it first.")
+        raise StoreBusy(
+            f"the desk at {desk['url']} (pid {desk['pid']}) has the store open.",
+            hint="Press Ctrl-C in its terminal, then repeat this command.",
+        )
 
 
 def _file_of(run: Run, server_command: str) -> Path:
@@ -218,6 +221,10 @@ def store_restore(run: Run, *, file: Path, yes: bool) -> int:
 
     path = _file_of(run, "pg_restore --clean --dbname=URL FILE, with every hf-gate stopped")
     check_no_desk(run)
+    if not os.path.lexists(file):
+        raise UsageError(
+            f"there is no file {file}; nothing was restored.", hint="`hf-gate store backup FILE` makes a backup."
+        )
     if path.is_file() and not yes:
         _confirm_replacing(run, path)
     if run.place.folder is None:

@@ -140,7 +140,9 @@ def _confirm(run: Run, removal: _Removal, *, yes: bool, name: str | None) -> Non
     if yes or name is not None:
         if not yes or name != removal.name:
             raise Guarded(
-                "--yes and the right --name are needed; nothing was removed.",
+                f"--name {name} is not the name of this store; nothing was removed."
+                if name not in (None, removal.name)
+                else "--yes and --name are both needed; nothing was removed.",
                 hint=f"To remove it: --yes --name {removal.name}",
             )
         return
