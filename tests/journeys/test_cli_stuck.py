@@ -64,3 +64,8 @@ def test_no_token_and_an_unknown_token_are_told_apart(console: Console, token: s
     assert ended.code == 4
     assert error in ended.error
     assert "HF_TOKEN" in ended.hint
+    assert ("token not accepted" in ended.err) == bool(token)
+    checked = console.run("doctor", env={"HF_TOKEN": token})
+    assert checked.code == 4
+    assert "or none was sent" not in checked.out
+    assert "this call" not in checked.out

@@ -7,6 +7,7 @@ import platform
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as version_of
 from typing import Final
@@ -17,7 +18,7 @@ from .. import __version__
 from ..domain.accounts import TokenRights
 from ..domain.ids import Repo
 from ..errors import ACCESS_HELP, HfGateError, NotAllowed
-from .frame import Run, command, repo_type_option
+from .frame import Run, command, name_token, repo_type_option
 from .output import clock_is, numbered
 from .targets import named_repo
 from .tokens import NEEDED, ONE_EACH, beyond, may_decide
@@ -64,14 +65,14 @@ def _look(run: Run, repos: Sequence[str], repo_type: str | None) -> Iterator[Fin
     yield _versions()
     yield from _files(run)
     yield from _surroundings()
-    yield _tried("desk", lambda: _desk(run))
-    token = _tried("token", lambda: _token(run))
+    yield _tried(run, "desk", lambda: _desk(run))
+    token = _tried(run, "token", lambda: _token(run))
     yield token
     if token.ok is False and token.code != 4:
         return  # nobody answers: asking for repos would only wait once more
     yield from _clock(run)
     for text in repos:
-        yield _tried("repo", lambda text=text: _repo(run, text, repo_type))  # type: ignore[misc]
+        yield _tried(run, "repo", lambda text=text: _repo(run, text, repo_type))  # type: ignore[misc]
     if token.ok is False:
         return
     if not repos:
@@ -79,10 +80,12 @@ def _look(run: Run, repos: Sequence[str], repo_type: str | None) -> Iterator[Fin
     yield from _reach(run)
 
 
-def _tried(check: str, look: Callable[[], Finding]) -> Finding:
+def _tried(run: Run, check: str, look: Callable[[], Finding]) -> Finding:
     try:
         return look()
     except HfGateError as problem:
+        if isinstance(problem, NotAllowed) and problem.status == HTTPStatus.UNAUTHORIZED:
+            name_token(run, problem)
         return Finding(check, False, str(problem), problem.hint or None, problem.exit_code)
 
 
@@ -119,7 +122,7 @@ def _desk(run: Run) -> Finding:
 
     folder = run.place.folder
     if folder is None:
-        return Finding("desk", True, "none: reading and deciding use the store of this user")
+        return Finding("desk", True, "no workspace here, none is needed: commands use your personal store")
     if names := tracked(folder):
         shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
         return Finding(
@@ -196,7 +199,7 @@ def _own_repos(run: Run) -> Iterator[Finding]:
     tried = list({repo.namespace: repo for repo in reversed(found)}.values())[::-1][:_TRIED]
     alike: dict[Finding, list[str]] = {}
     for repo in tried:
-        alike.setdefault(_tried("rights", lambda repo=repo: _rights(run, repo)), []).append(str(repo))  # type: ignore[misc]
+        alike.setdefault(_tried(run, "rights", lambda repo=repo: _rights(run, repo)), []).append(str(repo))  # type: ignore[misc]
     for finding, repos in alike.items():
         yield replace(finding, detail=f"{', '.join(repos)}: {finding.detail}")
 

@@ -111,15 +111,17 @@ class Run:
         has_desk = self.place.folder is not None
         if self.is_announced or not (writes or has_desk or wiring.is_special(self.settings)):
             return
-        self.is_announced = True
+        self.is_announced, is_refused = True, False
         try:
             account = self.account
-        except (HubUnavailable, NotAllowed, Offline):
+        except (HubUnavailable, NotAllowed, Offline) as problem:
             if writes:
                 raise
             account = None  # what only reads the store goes on; what asks the Hub is told so then
+            is_refused = isinstance(problem, NotAllowed) and wiring.has_token(self.settings)
         profile = f" (profile {self.settings.profile})" if self.settings.profile else ""
-        who = f" as {account.name}" if account else ", not signed in"
+        unknown = ", token not accepted" if is_refused else ", not signed in"
+        who = f" as {account.name}" if account else unknown
         desk = f", desk {self.place.title}" if has_desk else ""
         self.out.say(f"{wiring.hub_name(self.settings)}{who}{profile}{desk}", "dim")
 
@@ -196,7 +198,7 @@ class GateCommand(click.Command):
             raise
         except NotAllowed as problem:
             if problem.status == HTTPStatus.UNAUTHORIZED:
-                _name_token(ctx.find_root().ensure_object(Run), problem)
+                name_token(ctx.find_root().ensure_object(Run), problem)
             raise
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -218,7 +220,7 @@ class GateCommand(click.Command):
         formatter.write("  hf-gate help options\n")
 
 
-def _name_token(run: Run, problem: NotAllowed) -> None:
+def name_token(run: Run, problem: NotAllowed) -> None:
     """Say whether a token was sent at all: the Hub answers alike."""
     from .. import wiring  # noqa: PLC0415 - as above
 

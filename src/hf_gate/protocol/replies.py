@@ -39,7 +39,7 @@ _TABLE: tuple[tuple[str | None, int | None, type[HubError], _Sentence], ...] = (
     ("RepoNotFound", None, RepoNotFound, lambda where: f"{where}: no such repo, or this token may not see it."),
     ("GatedRepo", 401, NotAllowed, lambda where: f"{where} is gated and no valid token was sent."),
     ("GatedRepo", None, NotAllowed, lambda where: f"{where} is gated and this account has no access to it."),
-    (None, 401, NotAllowed, lambda where: f"the Hub does not know this token, or none was sent (401; {where})."),
+    (None, 401, NotAllowed, lambda _: "the Hub does not know this token, or none was sent (401)."),
     (None, 403, NotAllowed, lambda where: f"{where} refused this token (403): it may not do this here."),
     (None, 404, RequestNotFound, lambda where: f"{where}: the Hub found no such request."),
     (None, 429, HubUnavailable, lambda where: f"{where}: out of calls (429)."),
