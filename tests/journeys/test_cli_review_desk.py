@@ -69,7 +69,7 @@ def test_what_a_shadow_policy_would_do_is_said_as_that(fresh: LocalHub, desk: Pa
     with _review(fresh) as terminal:
         shown = terminal.until("q end")
         assert "verdict   human: no policy has an opinion" in shown
-        assert "shadow    accept: rule `robots` of policy `lantern`, which only watches" in shown
+        assert "shadow    accept: rule `robots` of policy `lantern` in shadow mode: it changes nothing" in shown
         terminal.press("q")
         terminal.end()
 

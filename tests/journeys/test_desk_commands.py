@@ -70,7 +70,7 @@ def test_init_leaves_a_folder_alone_that_has_a_desk_or_a_starter(busy: LocalHub,
     before = (place / "hf-gate.yaml").read_text()
     again = console.run("init", MODEL)
     assert again.code == 2
-    assert "is a desk already" in again.error
+    assert "is a workspace already" in again.error
     assert (place / "hf-gate.yaml").read_text() == before
     other = place / "other"
     (other / "policies").mkdir(parents=True)
@@ -235,7 +235,7 @@ def test_sync_says_which_kind_of_reading_it_was_and_why(fresh: LocalHub, place: 
         hub.withdraw(MODEL)
     assert console.run("sync", MODEL, "--json").json["repos"][0]["withdrawn"] == 0
     third = console.run("sync", MODEL, "--full")
-    assert "full reading (as asked for)" in third.out
+    assert "full reading (requested)" in third.out
     assert "1 gone" in third.out
     assert list(place.iterdir()) == []
 

@@ -79,7 +79,7 @@ class Counsel:
             yield f"  verdict   {headline(verdict)}"
             yield from _whys(verdict)
             for one in verdict.shadow:
-                yield f"  shadow    {one.action}: rule `{one.rule}` of policy `{one.policy}`, which only watches"
+                yield f"  shadow    {one.action}: rule `{one.rule}` of policy `{one.policy}` in shadow mode: it changes nothing"
         elif self._problem:
             yield f"  verdict   none, for the policies cannot be read: {clip(self._problem, _COLUMNS)}"
         elif row.state.verdict is not None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.argument("repos", nargs=-1, metavar="[REPO]...")
 @repo_type_option
 def init(run: Run, *, repos: tuple[str, ...], repo_type: str | None) -> int:
-    """Make a desk in this folder (or --desk DIR): hf-gate.yaml, a starter policy in shadow mode, and a store.
+    """Make a workspace in this folder (or --desk DIR): hf-gate.yaml, a starter policy in shadow mode, and a store.
 
     Reads all requests of the named repos, or of all gated repos of the token's account and its organisations. Nothing
     is changed on the Hub, and nothing would be: the plan right after it is empty.
@@ -66,9 +66,10 @@ def _check(folder: Path) -> None:
 
     for name in (wiring.DESK_FILE, "policies/starter.yaml", "desk.db"):
         if (folder / name).exists():
-            what = "is a desk already" if name == wiring.DESK_FILE else f"has a {name} already"
+            what = "is a workspace already" if name == wiring.DESK_FILE else f"has a {name} already"
             raise UsageError(
-                f"{folder} {what}; nothing was written.", hint="`hf-gate init --desk DIR` makes one elsewhere."
+                f"{folder} {what}; nothing was written.",
+                hint="Use it (`hf-gate status`), add repos in hf-gate.yaml, or make another: `hf-gate init --desk DIR`.",
             )
 
 

@@ -14,7 +14,7 @@ from ..errors import HfGateError
 from .frame import Entry, GateGroup
 from .output import Output, silence, unwritten
 
-_READ, _DECIDE, _DESK, _HELP = "Look", "Decide", "Desk", "Help"
+_READ, _DECIDE, _DESK, _HELP = "Look", "Decide", "Workspace", "Help"
 _TRY, _ASK = "Try it without a token", "Ask for access"
 
 COMMANDS: dict[str, Entry] = {
@@ -40,7 +40,7 @@ COMMANDS: dict[str, Entry] = {
     "cancel": Entry("verbs:cancel", "Put requests back to pending; who was in loses access.", _DECIDE, changes=True),
     "grant": Entry("verbs:grant", "Let people in who have not asked.", _DECIDE, changes=True),
     "revoke": Entry("verbs:revoke", "End the access of people who are in.", _DECIDE, changes=True),
-    "init": Entry("init:init", "Make a desk: hf-gate.yaml, a starter policy, a store. Changes nothing.", _DESK),
+    "init": Entry("init:init", "Make a workspace: hf-gate.yaml, a starter policy, a store.", _DESK),
     "sync": Entry("sync:sync", "Read requests from the Hub into the store.", _DESK),
     "audit": Entry("audit:audit", "The ledger: ls, show, verify, export, checkpoint.", _DESK),
     "store": Entry("store:store", "The store: check, export, backup, restore, remove.", _DESK),

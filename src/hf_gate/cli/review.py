@@ -86,7 +86,7 @@ class Desk:
 def review(run: Run, *, repo: str, newest_first: bool, repo_type: str | None) -> int:
     """Decide pending requests one after the other: a accept, s send back, r reject, n note, space skip, z take back, q end.
 
-    A decision is held while the next request is shown, and z takes it back; it leaves when you go on from there, or at q.
+    A decision is held while the next request is shown, and z takes it back; it is sent when you go on from there, or at q.
     At a desk what its policies say stands beside each request, and its templates have number keys where a reason is asked.
     """
     where = named_repo(repo, repo_type)
@@ -292,7 +292,7 @@ def _show(run: Run, desk: Desk, request: AccessRequest) -> None:
         lines[:0] = _styled(out, desk.note, "yellow")
         desk.note = ""
     if desk.held is not None:
-        held = f"Held: {desk.held.verb} {desk.held.request.person}. It leaves when you go on; z takes it back."
+        held = f"Held: {desk.held.verb} {desk.held.request.person}. It is sent when you go on; z takes it back."
         lines += _styled(out, held, "cyan")
     lines += request_lines(request, run.now(), {}, columns)
     for line in desk.counsel.lines(request):

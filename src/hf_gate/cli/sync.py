@@ -78,7 +78,7 @@ class Reading:
         from ..usecases.cadence import Due, Kind, due_kind, note_of  # noqa: PLC0415 - as above
 
         if self.full:
-            return Due(Kind.FULL, "as asked for")
+            return Due(Kind.FULL, "requested")
         store = self.desk.store
         return due_kind(store.repo(repo), ms(self.desk.now()), note_of(store, repo))
 

@@ -74,7 +74,7 @@ def parse_repo(text: str | Repo, repo_type: str | RepoType | None = None) -> Rep
     if len(parts) > 2:
         parts = parts[:2] if _looks_like_url(text) else parts
     if len(parts) != 2:
-        raise InvalidRepo(f"{text!r} is no repo: a namespace and a name are needed.")
+        raise InvalidRepo(f"{text!r} is no repo: write namespace/name.")
     for part in parts:
         if not _SEGMENT.match(part) or ".." in part or "--" in part:
             raise InvalidRepo(f"{text!r} is no repo: {part!r} cannot be part of a name on the Hub.")

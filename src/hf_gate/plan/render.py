@@ -16,6 +16,7 @@ SHADOW: Final = "shadow/"
 
 _SIGNS: Final = {"accept": "+", "reject": "-", "reset": "↺", "cancel": "·"}
 _ACTIONS: Final = ("accept", "reset", "reject", "wait", "human")
+_WOULD: Final = {"wait": "hold {:,}", "human": "leave {:,} to reviewers"}
 _LEFT: Final = {
     "human": "left for people",
     "accept_human": "of these are for a rule to accept, but not by itself: two reviewers, or an end that has come",
@@ -70,7 +71,9 @@ def shadows(plan: Plan) -> Iterator[str]:
             policy, _, action = key.removeprefix(SHADOW).partition("/")
             found.setdefault(policy, {})[action] = number
     for policy, actions in sorted(found.items()):
-        parts = ", ".join(f"{action} {actions[action]:,}" for action in _ACTIONS if action in actions)
+        parts = ", ".join(
+            _WOULD.get(action, f"{action} {{:,}}").format(actions[action]) for action in _ACTIONS if action in actions
+        )
         yield f"Shadow     {policy} would {parts}. It changes nothing until its file says mode: enforce."
 
 

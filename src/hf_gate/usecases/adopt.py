@@ -33,8 +33,8 @@ guards:
 
 _STARTER: Final = """\
 # A first policy. In shadow mode its verdicts are recorded and nothing is changed: look at them with
-# `hf-gate plan` and `hf-gate explain`, change the rules until they say what you would have said,
-# then write `mode: enforce`. The first rule that matches decides; nobody is refused for good here.
+# `hf-gate plan` and `hf-gate explain`, and change the rules until you agree with them. Then write
+# `mode: enforce`. The first rule that matches decides. No rule here rejects anybody.
 version: 1
 policy: starter
 applies_to:
@@ -43,14 +43,14 @@ mode: shadow
 rules:
 {rules}
 
-# What the rules must say of invented people: `hf-gate policy test` tries it whenever you change something.
+# Tests of the rules with invented people. Run `hf-gate policy test` after each change.
 tests:
 {tests}
 """
 
 _SAY_MORE: Final = """\
-  # Reset is the gentle no: the person reads the reason and may ask again. Whoever was sent back twice is not sent
-  # back for ever: a person looks. The form asks for a purpose; "missing" is whoever left it out.
+  # Reset sends a request back: the requester gets the reason and may ask again. After two resets, a reviewer
+  # decides instead. "missing" means that the purpose was left out.
   - id: say-more
     when: answers.purpose.quality in ["missing", "empty", "junk"] && history.resets < 2
     then: reset
@@ -58,37 +58,37 @@ _SAY_MORE: Final = """\
 """
 
 _THROWAWAY: Final = """\
-  # An address that is thrown away tomorrow is no reason to refuse, but a person should look.
+  # A disposable e-mail address is no reason to reject, but a reviewer should look. `human` means: a reviewer decides.
   - id: disposable-address
     when: email.disposable
     then: human
 """
 
 _CLEAR: Final = """\
-  # An academic address is what the Hub shows of the account, not what somebody typed; the account is not from today.
+  # email.academic reads the account's own address, not an answer in the form. The account is older than 30 days.
   - id: academic
     when: email.academic && person.account_days > 30{purpose}
     then: accept
 """
 
 _REST: Final = """\
-  # Everybody else is seen by a person.
+  # A reviewer decides everything else.
   - id: rest
     then: human
 """
 
 
 _CLEAR_TEST: Final = """\
-  - name: an academic address, on an account that is not from today
+  - name: an academic address on an old account is accepted
     facts: {{email.academic: true, email.disposable: false, person.account_days: 400{purpose}}}
     want: {{then: accept, rule: academic}}
 """
 
 _SAY_MORE_TEST: Final = """\
-  - name: whoever wrote nothing is sent back
+  - name: an empty purpose is sent back
     facts: {answers.purpose.quality: empty, history.resets: 0}
     want: {then: reset, rule: say-more}
-  - name: and after two times seen by a person
+  - name: after two resets a reviewer decides
     facts: {answers.purpose.quality: empty, history.resets: 2, email.disposable: false}
     want: {then: human, rule: rest}
 """
