@@ -32,8 +32,8 @@ VIEWS: Final = (
     ("Oldest", f"{PENDING} age:>7d"),
     ("Suggested", f"{PENDING} verdict:accept,reset,reject"),
     ("Needs a human", f"{PENDING} verdict:human"),
-    ("Waiting", f"{PENDING} verdict:wait"),
-    ("Let in", "status:accepted"),
+    ("On hold", f"{PENDING} verdict:wait"),
+    ("Accepted", "status:accepted"),
 )
 """The views that everybody has."""
 
