@@ -261,6 +261,16 @@ def test_one_repo_that_may_not_be_read_does_not_keep_the_others_from_it(fresh: L
 # ---- status -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("place")
+def test_a_decision_that_the_token_may_not_send_leaves_no_run_to_look_after(fresh: LocalHub) -> None:
+    fill(fresh, ["waiting"])
+    assert Console(fresh).run("init", MODEL).code == 0
+    assert Console(fresh, "fine_look").run("accept", f"waiting@{MODEL}").code == 4
+    shown = Console(fresh).run("status")
+    assert shown.code == 0, shown.err
+    assert "is stopped" not in shown.out
+
+
 def test_status_tells_who_waits_what_was_read_and_how_the_token_is(busy: LocalHub) -> None:
     console = Console(busy)
     console.run("sync")

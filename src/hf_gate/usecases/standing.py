@@ -17,6 +17,7 @@ from ..domain.rows import RepoRow, RunRow
 from ..policy.spelling import Rate
 from .orders import held_back
 from .ports import StorePort
+from .runs import DIRECT, STOPPED
 
 WAIT: Final = "wait"
 """The verdict on a request that waits for its requester, or for something outside: it is not complete."""
@@ -70,7 +71,7 @@ def standing(store: StorePort, rates: Mapping[str, Rate], now: datetime) -> Stan
     """What the store tells; asks the Hub nothing."""
     at = ms(now)
     budgets = [Budget(name, rate, store.done_since(name, at - rate.seconds * 1000)) for name, rate in rates.items()]
-    runs = [run for run in store.runs() if run.state in _LOUD]
+    runs = [run for run in store.runs() if _needs_attention(run)]
     repos = [repo_standing(store, row, now) for row in store.repos()]
     return Standing(now, repos, budgets, runs, held_back(store))
 
@@ -113,3 +114,11 @@ def serving_line(answered_before: datetime | None, now: datetime, zone: tzinfo) 
     day, today = answered_before.astimezone(zone), now.astimezone(zone)
     year = "" if day.year == today.year else f" {day.year}"
     return f"Answered: every complete request made before {day.day} {_MONTHS[day.month - 1]}{year}"
+
+
+def _needs_attention(run: RunRow) -> bool:
+    """Whether a run did not end. Decisions by hand that were stopped before they were sent cannot go on: they are over."""
+    if run.state not in _LOUD:
+        return False
+    has_unknown = bool(run.counts.get("started") or run.counts.get("open"))
+    return run.kind != DIRECT or run.state != STOPPED or has_unknown
