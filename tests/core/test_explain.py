@@ -97,7 +97,7 @@ def test_policies_without_an_opinion_and_in_shadow_are_told_too() -> None:
     silent = replace(EEG, name="silent", rules=RULES[:1])
     shadow = replace(EEG, name="zshadow", mode=Mode.SHADOW)
     text = "\n".join(map(str, told(GOOD, silent, shadow)))
-    assert text.startswith("human: no policy has an opinion\n")
+    assert text.startswith("human: no enforced rule matches\n")
     assert "policy `silent`: no rule matches, it has no opinion\n    ✗ say-more (reset) does not match" in text
     assert "policy `zshadow`, shadow: recorded, never counted: human by rule `rest`" in text
 

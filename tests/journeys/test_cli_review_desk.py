@@ -68,7 +68,7 @@ def test_what_a_shadow_policy_would_do_is_said_as_that(fresh: LocalHub, desk: Pa
     (desk / "policies" / "lantern.yaml").write_text(POLICY.replace("mode: enforce", "mode: shadow"))
     with _review(fresh) as terminal:
         shown = terminal.until("q end")
-        assert "verdict   human: no policy has an opinion" in shown
+        assert "verdict   human: no enforced rule matches" in shown
         assert "shadow    accept: rule `robots` of policy `lantern` in shadow mode: it changes nothing" in shown
         terminal.press("q")
         terminal.end()

@@ -52,7 +52,7 @@ def explained(verdict: Verdict, now: datetime, zone: tzinfo = UTC) -> tuple[Line
 
 def headline(verdict: Verdict) -> str:
     """The verdict in one line: what, by which rule, on which terms, or what is missing."""
-    by = f"rule `{verdict.rule}` of policy `{verdict.policy}`" if verdict.policy else "no policy has an opinion"
+    by = f"rule `{verdict.rule}` of policy `{verdict.policy}`" if verdict.policy else "no enforced rule matches"
     return "; ".join([f"{verdict.action}: {by}", *_terms(verdict)])
 
 
