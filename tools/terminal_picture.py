@@ -150,6 +150,7 @@ def transcript(picture: Picture) -> list[str]:
 def _alike(line: str, folder: str) -> str:
     """The same in every run and with every edition of our lists: not the port, the folder, how long ago it was read."""
     line = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:8000", line).replace(folder, "~/voices")
+    line = re.sub(r"~/voices/hf-gate/stores/127[\w.-]+\.db", "~/.local/share/hf-gate/stores/127.0.0.1-8000.db", line)
     line = re.sub(r"(@[a-z-]+-[\d.]+)\+[\d-]+\.[0-9a-f]+", r"\1", line)
     return re.sub(r"synced \d+ s ago", "synced 2 s ago", line)
 

@@ -64,6 +64,19 @@ CASES: list[tuple[e.AnyEvent, dict[str, Any] | None, str]] = [
     (e.PlanApproved(run="r", changes=3, plan="abcdef0123"), None, "run r begun: plan abcdef01, 3 changes"),
     (e.RunEnded(run="r", state="ended", counts={"done": 3, "stale": 0}), None, "run r ended: 3 done"),
     (e.PolicyPromoted(policy="eeg", digest="0123456789"), None, "policy eeg@01234567 may act without being asked"),
+    (
+        e.MemberInvited(member="m_1", role="reviewer", repos=("a/b",), account="42"),
+        None,
+        "member m_1 invited as reviewer for a/b, Hub account 42 (not proven)",
+    ),
+    (e.MemberInvited(member="m_1", role="admin"), None, "member m_1 invited as admin"),
+    (e.MemberRevoked(member="m_1"), None, "member m_1 revoked"),
+    (e.AccountProven(member="m_1", account="42"), None, "member m_1 proved that Hub account 42 is theirs"),
+    (
+        e.PlanAgreed(plan="abcdef0123", changes=700, account="42"),
+        None,
+        "plan abcdef01 agreed to: 700 changes, as Hub account 42",
+    ),
     (e.SyncEnded(complete=True, counts={"pending": 2}), None, "read whole: 2 pending"),
     (e.SyncEnded(complete=False), None, "read, and not proved whole"),
 ]

@@ -67,8 +67,11 @@ class Keeper:
                 self._send_due()
             except HfGateError as problem:
                 self.office.clearing.problem = str(problem)
+            except OSError as problem:
+                _log.warning("sending from the tray failed: %s", problem.strerror)
+                self.office.clearing.problem = f"this machine: {problem.strerror}"
             except Exception:  # noqa: BLE001 - a thread that dies would leave the tray lying
-                _log.exception("the tray stumbled")
+                _log.exception("sending from the tray failed")
                 self.office.clearing.problem = "a fault of hf-gate; the log has it"
             self.office.wake.wait(_TICK)
             self.office.wake.clear()
@@ -90,17 +93,18 @@ class Keeper:
     def _read(self) -> None:
         pause = _SOON
         while not self._stop.is_set():
-            found = False
             self.office.pulse.is_reading = True
             try:
-                found = self._read_all()
+                pause = self._pause(pause, found=self._read_all())
             except HfGateError as problem:
                 self.office.pulse.problem = str(problem)
-            except Exception:  # noqa: BLE001 - a thread that dies would leave the tray lying
-                _log.exception("reading stumbled")
+            except OSError as problem:  # such as no free file descriptor, while others hold all connections
+                _log.warning("reading the Hub failed: %s", problem.strerror)
+                self.office.pulse.problem = f"this machine: {problem.strerror}"
+            except Exception:  # noqa: BLE001 - a thread that dies would never read again
+                _log.exception("reading the Hub failed")
                 self.office.pulse.problem = "a fault of hf-gate; the log has it"
             self.office.pulse.is_reading = False
-            pause = self._pause(pause, found=found)
             self.office.pulse.next_at = self.office.now() + timedelta(seconds=pause)
             if self._read_now.wait(pause):
                 self._read_now.clear()
