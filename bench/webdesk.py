@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from hf_gate import Hub, wiring
+from hf_gate import Hub, bootstrap
 from hf_gate.config import Flags, read_settings
 from hf_gate.store.reading import Store
 from hf_gate.web.app import build
@@ -58,8 +58,8 @@ def a_web_desk(folder: Path, count: int, repos: int) -> Iterator[tuple[Office, D
 @contextmanager
 def _opened(folder: Path) -> Iterator[tuple[Office, Store]]:
     settings = read_settings(Flags(endpoint=ENDPOINT, token="hf_bench", desk=str(folder)), {}, folder)  # noqa: S106
-    place = wiring.read_place(settings)
-    with Hub("hf_bench", ENDPOINT) as hub, wiring.open_store(settings, place) as store:
+    place = bootstrap.read_place(settings)
+    with Hub("hf_bench", ENDPOINT) as hub, bootstrap.open_store(settings, place) as store:
         yield Office(settings, place, hub, store, OWNER, 600.0, f"http://{HOST}"), store
 
 

@@ -15,7 +15,11 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from . import wiring
+from . import bootstrap
+from .application import keys
+from .application.judging import Court, compiled, court_of, with_texts
+from .application.planning import Desk
+from .application.propose import Heard, Room, hear, policies_digest
 from .config import Settings
 from .domain.forms import form_of_json
 from .domain.rows import Part, RepoRow
@@ -29,10 +33,6 @@ from .policy.tables import Table
 from .sources.desk import DeskSources
 from .sources.folder import Folder, read_folder, read_tables, told
 from .store.reading import Store
-from .usecases import keys
-from .usecases.judging import Court, compiled, court_of, with_texts
-from .usecases.planning import Desk
-from .usecases.propose import Heard, Room, hear, policies_digest
 
 WORTH: Final = 20_000  # requests in one list: below, another process costs more than it brings
 PART: Final = 5_000  # requests that a process judges before it tells what came out
@@ -63,7 +63,7 @@ class Bench:
         return court_of(row, self.compiled, self.tables, self.sources, zone=zone, memo=memo)
 
 
-def read_bench(place: wiring.Place, store: Store, hub: Hub | None, now: datetime) -> Bench:
+def read_bench(place: bootstrap.Place, store: Store, hub: Hub | None, now: datetime) -> Bench:
     """Reads policies and tables; any error in a policy file ends it here."""
     if place.folder is None:
         raise UsageError("there is no desk here.", hint="Make one: hf-gate init, or name it: --desk DIR.")
@@ -86,7 +86,7 @@ def tables_of(folder: Folder, policies: Iterable[Policy], store: Store, now: dat
     return read_tables(folder, several, now=now, previous=previous)
 
 
-def refused_tables(place: wiring.Place, store: Store, now: datetime) -> list[Table]:
+def refused_tables(place: bootstrap.Place, store: Store, now: datetime) -> list[Table]:
     """The tables of a desk that cannot be used now; none where its files cannot be read at all, which is told elsewhere."""
     if place.folder is None:
         return []
@@ -99,9 +99,9 @@ def refused_tables(place: wiring.Place, store: Store, now: datetime) -> list[Tab
     return [table for _, table in sorted(tables.items()) if table.refused]
 
 
-def join_desk(settings: Settings, place: wiring.Place, hub: Hub, store: Store, *, actor: str) -> Desk:
-    """A desk ready for use cases."""
-    clock = wiring.HubClock(hub)
+def join_desk(settings: Settings, place: bootstrap.Place, hub: Hub, store: Store, *, actor: str) -> Desk:
+    """A desk ready for the application."""
+    clock = bootstrap.HubClock(hub)
     bench = read_bench(place, store, hub, clock.now())
     guards = bench.folder.desk.guards
     budgets: dict[str, Rate] = {verb: getattr(guards, verb) for verb in ("accept", "reset", "reject", "remove")}
@@ -122,12 +122,12 @@ def join_desk(settings: Settings, place: wiring.Place, hub: Hub, store: Store, *
     )
 
 
-def bare_desk(place: wiring.Place, hub: Hub, store: Store, *, actor: str) -> Desk:
+def bare_desk(place: bootstrap.Place, hub: Hub, store: Store, *, actor: str) -> Desk:
     """A desk that asks no policies: what people decided is carried and taken back also where those are broken, or none."""
     return Desk(
         store=store,
         hub=hub,
-        clock=wiring.HubClock(hub),
+        clock=bootstrap.HubClock(hub),
         sources=DeskSources(hub),
         actor=actor,
         policies=(),
@@ -208,8 +208,8 @@ class _Here:
     """What another process judges with; forms are read anew for each moment, since a reading may have changed them."""
 
     def __init__(self, work: _Work) -> None:
-        place = wiring.read_place(work.settings)
-        self._store = wiring.open_store(work.settings, place, read_only=True)
+        place = bootstrap.read_place(work.settings)
+        self._store = bootstrap.open_store(work.settings, place, read_only=True)
         self._bench = read_bench(place, self._store, None, datetime.now(UTC))  # noqa: TID251 - only dates its tables
         self._is_same = policies_digest(self._bench.policies) == work.digest
         self._courts: dict[str, Court] = {}

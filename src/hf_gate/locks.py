@@ -47,7 +47,7 @@ def is_held(path: Path) -> bool:
 
 
 def announced(path: Path) -> dict[str, Any] | None:
-    """What a running process says of itself in a file; None when that process has ended (see `wiring.announce`)."""
+    """What a running process says of itself in a file; None when that process has ended (see `bootstrap.announce`)."""
     try:
         found = json.loads(path.read_bytes())
         lock = path.with_name(str(found["lock"]))

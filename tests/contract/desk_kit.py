@@ -1,4 +1,4 @@
-"""A store beside a small local Hub, read from by the use cases as the program reads it."""
+"""A store beside a small local Hub, read from by the application as the program reads it."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from hf_gate import Hub
+from hf_gate.application.cadence import Kind
+from hf_gate.application.ports import HubPort
+from hf_gate.application.sync import Synced, sync
+from hf_gate.bootstrap import HubClock
 from hf_gate.domain.events import AnyEvent, event_of
 from hf_gate.domain.ids import Repo, parse_repo
 from hf_gate.domain.rows import RequestRow
 from hf_gate.store.opening import open_store
 from hf_gate.store.reading import Store
 from hf_gate.testing import LocalHub
-from hf_gate.usecases.cadence import Kind
-from hf_gate.usecases.ports import HubPort
-from hf_gate.usecases.sync import Synced, sync
-from hf_gate.wiring import HubClock
 
 
 @dataclass

@@ -9,6 +9,10 @@ from typing import Any
 
 import pytest
 
+from hf_gate.application import runs
+from hf_gate.application.decide import Direct
+from hf_gate.application.decisions import TWICE, Ask, Choice, Decided
+from hf_gate.application.verify import verify
 from hf_gate.domain import events as e
 from hf_gate.domain.ids import Repo
 from hf_gate.domain.lifecycle import Status
@@ -26,10 +30,6 @@ from hf_gate.errors import (
 )
 from hf_gate.protocol.messages import Send
 from hf_gate.store.opening import open_store
-from hf_gate.usecases import runs
-from hf_gate.usecases.decide import Direct
-from hf_gate.usecases.decisions import TWICE, Ask, Choice, Decided
-from hf_gate.usecases.verify import verify
 from tests.torture.failing import Failing, Killed, disk_full
 from tests.torture.near import ORIGIN, Near, NearHub
 from tests.torture.scene import Scene

@@ -16,15 +16,15 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
+from hf_gate.application import runs
+from hf_gate.application.cadence import Kind
+from hf_gate.application.carry import Carrier
+from hf_gate.application.run import turn
 from hf_gate.domain.ids import Repo
 from hf_gate.domain.rows import RunRow
 from hf_gate.errors import HfGateError
 from hf_gate.plan.model import Plan
 from hf_gate.protocol.messages import Send
-from hf_gate.usecases import runs
-from hf_gate.usecases.cadence import Kind
-from hf_gate.usecases.carry import Carrier
-from hf_gate.usecases.run import turn
 from tests.torture.books import astray, broken, settled
 from tests.torture.failing import WRONG, Failing, Killed
 from tests.torture.near import Near

@@ -12,6 +12,11 @@ from pathlib import Path
 import pytest
 
 from hf_gate import Hub
+from hf_gate.application.cadence import Kind
+from hf_gate.application.judging import cases
+from hf_gate.application.propose import Room, propose
+from hf_gate.application.sync import sync
+from hf_gate.bootstrap import HubClock, open_store, read_place
 from hf_gate.config import Paths, Settings
 from hf_gate.domain.ids import parse_repo
 from hf_gate.errors import Guarded
@@ -19,11 +24,6 @@ from hf_gate.joining import Hall, read_bench
 from hf_gate.plan.desired import Subject, change_for
 from hf_gate.plan.model import written
 from hf_gate.testing import LocalHub
-from hf_gate.usecases.cadence import Kind
-from hf_gate.usecases.judging import cases
-from hf_gate.usecases.propose import Room, propose
-from hf_gate.usecases.sync import sync
-from hf_gate.wiring import HubClock, open_store, read_place
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 DESK = "version: 1\nrepos: ['*/*', 'datasets/*/*']\n"

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from hf_gate.application.carry import halt
+from hf_gate.application.decide import Direct
+from hf_gate.application.decisions import Ask, Choice
+from hf_gate.application.orders import lift, promote
+from hf_gate.application.run import told
+from hf_gate.application.standing import standing
 from hf_gate.domain.lifecycle import Status
 from hf_gate.domain.moments import ms
 from hf_gate.domain.requests import Target
 from hf_gate.domain.rows import RunRow
-from hf_gate.usecases.carry import halt
-from hf_gate.usecases.decide import Direct
-from hf_gate.usecases.decisions import Ask, Choice
-from hf_gate.usecases.orders import lift, promote
-from hf_gate.usecases.run import told
-from hf_gate.usecases.standing import standing
 from tests.contract.turn_kit import ending, in_for_thirty_days, left_half_way, stand
 from tests.torture.near import Near
 from tests.torture.scene import Scene, desk_folder

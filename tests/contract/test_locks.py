@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate import wiring
+from hf_gate import bootstrap
 from hf_gate.errors import StoreBusy, StoreUnavailable
 from hf_gate.locks import ProcessLock, announced, is_held
 from hf_gate.store.locking import FileLock, Holder
@@ -20,9 +20,9 @@ from hf_gate.store.locking import FileLock, Holder
 _HOLD = """
 import sys
 from pathlib import Path
-from hf_gate import wiring
+from hf_gate import bootstrap
 
-with wiring.announce(Path(sys.argv[1]), {"url": "http://127.0.0.1:1"}):
+with bootstrap.announce(Path(sys.argv[1]), {"url": "http://127.0.0.1:1"}):
     print("announced", flush=True)
     sys.stdin.read()
 """
@@ -58,7 +58,7 @@ def test_what_a_killed_process_announced_is_void_and_the_next_one_clears_it_away
         child.wait(20)
         assert path.exists()
         assert announced(path) is None
-    with wiring.announce(path, {"url": "http://127.0.0.1:2"}):
+    with bootstrap.announce(path, {"url": "http://127.0.0.1:2"}):
         assert (announced(path) or {})["url"] == "http://127.0.0.1:2"
         assert len(list(tmp_path.glob("*.lock"))) == 1
 
@@ -81,7 +81,7 @@ def test_a_damaged_announcement_is_none(tmp_path: Path, text: str) -> None:
 def test_a_later_process_takes_an_announcement_over_and_the_earlier_one_leaves_it(tmp_path: Path) -> None:
     path = tmp_path / "demo.json"
     with _announcing(path) as child:
-        with wiring.announce(path, {"url": "http://127.0.0.1:2"}):
+        with bootstrap.announce(path, {"url": "http://127.0.0.1:2"}):
             child.communicate(timeout=20)
             assert (announced(path) or {})["url"] == "http://127.0.0.1:2"
         assert announced(path) is None

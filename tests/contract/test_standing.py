@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from hf_gate.application.standing import standing, waiting
 from hf_gate.domain.events import Entry, VerdictReached
 from hf_gate.store.opening import open_store
 from hf_gate.store.reading import Store
-from hf_gate.usecases.standing import standing, waiting
 from tests.contract.store_kit import EEG, ENDPOINT, record, take
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

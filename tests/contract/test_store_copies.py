@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from hf_gate.application.restored import check_ledger
 from hf_gate.errors import StoreBusy, StoreDamaged, StoreUnavailable, UsageError
 from hf_gate.store.copies import Restore, restore, write_backup
 from hf_gate.store.locking import FileLock, Holder
 from hf_gate.store.opening import open_store
 from hf_gate.store.packing import PLAIN, Packer
 from hf_gate.store.removal import count_unsettled, files_of, remove_files
-from hf_gate.usecases.restored import check_ledger
 from tests.contract.store_kit import EEG, ENDPOINT, record, take
 from tests.house.tree import ROOT
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from hf_gate import HfGateError
+from hf_gate.application.verify import verify
 from hf_gate.domain.lifecycle import STATUSES
-from hf_gate.usecases.verify import verify
 
 from .desk_kit import Desk, a_desk
 

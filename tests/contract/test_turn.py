@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from hf_gate.application.decide import Direct
+from hf_gate.application.decisions import Ask, Choice
+from hf_gate.application.planning import planned
+from hf_gate.application.run import told
+from hf_gate.application.runs import check, retry, undo, versions_of
 from hf_gate.domain.lifecycle import Status
 from hf_gate.domain.requests import Target
 from hf_gate.domain.rows import RunRow
 from hf_gate.errors import Guarded, HfGateError, NotGated, StoreDamaged
 from hf_gate.plan.render import sentences
-from hf_gate.usecases.decide import Direct
-from hf_gate.usecases.decisions import Ask, Choice
-from hf_gate.usecases.planning import planned
-from hf_gate.usecases.run import told
-from hf_gate.usecases.runs import check, retry, undo, versions_of
 from tests.contract.turn_kit import ending, in_for_thirty_days, left_half_way, stand
 from tests.torture.near import Near
 from tests.torture.scene import POLICY, Scene, desk_folder

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.usecases.cadence import Kind
+from hf_gate.application.cadence import Kind
 from tests.torture.near import Near
 from tests.torture.scene import POLICY, Scene, desk_folder
 

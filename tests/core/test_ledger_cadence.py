@@ -9,6 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hf_gate.application.adopt import GITIGNORE, desk_text, ignored, next_steps, starter_text
+from hf_gate.application.cadence import DAY, LONGEST, RETRY, SHARE, SHORTEST, Kind, Note, due_kind, next_pause
+from hf_gate.application.standing import serving_line
 from hf_gate.domain.forms import parse_gate_form
 from hf_gate.domain.ids import Repo, RepoType, parse_repo
 from hf_gate.domain.rows import RepoRow
@@ -17,9 +20,6 @@ from hf_gate.policy.desk import parse_desk
 from hf_gate.policy.model import Mode
 from hf_gate.policy.parse import parse_policy
 from hf_gate.policy.testing import run_tests
-from hf_gate.usecases.adopt import GITIGNORE, desk_text, ignored, next_steps, starter_text
-from hf_gate.usecases.cadence import DAY, LONGEST, RETRY, SHARE, SHORTEST, Kind, Note, due_kind, next_pause
-from hf_gate.usecases.standing import serving_line
 
 REPO = Repo(RepoType.DATASET, "acme", "eeg")
 NOW = 1_790_000_000_000

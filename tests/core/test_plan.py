@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hf_gate.application.propose import Room
 from hf_gate.errors import Guarded, UsageError
 from hf_gate.plan import guards, render
 from hf_gate.plan.model import Change, Plan, Reason, digest_of, read, sealed, written
 from hf_gate.policy.spelling import Rate
-from hf_gate.usecases.propose import Room
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from hf_gate.application.settling import Item, settled_by
 from hf_gate.domain.ids import Person, Repo, RepoType
 from hf_gate.domain.outcomes import Kind, Outcome
-from hf_gate.usecases.settling import Item, settled_by
 from tests.core.test_plan import change
 
 REPO = Repo(RepoType.MODEL, "acme", "med-7b")

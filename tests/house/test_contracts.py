@@ -14,10 +14,10 @@ from tests.house.tree import PACKAGE, ROOT
 pytestmark = pytest.mark.slow
 
 VIOLATIONS = {
-    "the core looks upstairs": ("storeys", "domain/ids.py", "from hf_gate.protocol import routes"),
-    "a shell sees another shell": ("storeys", "hub/__init__.py", "import hf_gate.localhub"),
-    "the local Hub uses the client": ("storeys", "localhub/__init__.py", "import hf_gate.hub"),
-    "a room that is on no plan": ("storeys", "attic/__init__.py", '"""Nobody\'s room."""'),
+    "the core looks upstairs": ("layers", "domain/ids.py", "from hf_gate.protocol import routes"),
+    "a shell sees another shell": ("layers", "hub/__init__.py", "import hf_gate.localhub"),
+    "the local Hub uses the client": ("layers", "localhub/__init__.py", "import hf_gate.hub"),
+    "a room that is on no plan": ("layers", "attic/__init__.py", '"""Nobody\'s room."""'),
     "the core looks at the clock": ("purity", "domain/ids.py", "import time"),
     "the core opens a socket by a detour": ("purity", "errors.py", "import socket"),
     "the protocol reads a file": ("purity", "protocol/routes.py", "def later():\n    from pathlib import Path"),

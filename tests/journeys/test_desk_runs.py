@@ -13,16 +13,16 @@ from typing import Any
 
 import pytest
 
+from hf_gate.application.cadence import least_pause
+from hf_gate.application.run import AUTO
+from hf_gate.application.runs import begin
+from hf_gate.bootstrap import now, world_of
 from hf_gate.cli.run import greed
 from hf_gate.domain.events import Entry, GrantDated, canonical
 from hf_gate.domain.moments import ms
 from hf_gate.plan.model import read
 from hf_gate.store.opening import open_store
 from hf_gate.testing import LocalHub
-from hf_gate.usecases.cadence import least_pause
-from hf_gate.usecases.run import AUTO
-from hf_gate.usecases.runs import begin
-from hf_gate.wiring import now, world_of
 
 from .console import DATASET, MODEL, PROGRAM, Console, fill, status_of
 

@@ -10,6 +10,8 @@ from typing import Any, Final
 
 import msgspec
 
+from hf_gate.application.carry import FRESH
+from hf_gate.application.verify import verify
 from hf_gate.domain import events as e
 from hf_gate.domain.lifecycle import STATUSES
 from hf_gate.domain.rows import ChangeRow, RunRow
@@ -17,9 +19,7 @@ from hf_gate.domain.state import LAG, WITHDRAWN
 from hf_gate.localhub.world import World
 from hf_gate.plan.model import Change
 from hf_gate.protocol.flows.bulk import FRESH_S
-from hf_gate.usecases.carry import FRESH
-from hf_gate.usecases.ports import StorePort
-from hf_gate.usecases.verify import verify
+from hf_gate.store.reading import Store
 
 Move = Mapping[str, Any]
 
@@ -58,7 +58,7 @@ class Books:
         return self.hub_ids.get(request, f"row {request}")
 
 
-def opened(store: StorePort) -> Books:
+def opened(store: Store) -> Books:
     """Everything that the store tells, read once."""
     books = Books()
     for chain in store.chains():
@@ -126,7 +126,7 @@ def moves_of(journal: Iterable[Move], ours: Collection[str] = OURS) -> list[Move
     return [move for move in journal if move["token"] in ours and move["route"] in BY_REVIEW]
 
 
-def broken(store: StorePort, journal: Sequence[Move], *, ours: Collection[str] = OURS) -> list[str]:
+def broken(store: Store, journal: Sequence[Move], *, ours: Collection[str] = OURS) -> list[str]:
     """Every invariant that does not hold between these books and what the Hub did; [] when all is well.
 
     Holds at any moment, also just after a kill; `settled` adds what must hold when a run is over.
@@ -144,7 +144,7 @@ def broken(store: StorePort, journal: Sequence[Move], *, ours: Collection[str] =
     return [*(sentence for check in checks for sentence in check), *proved(store), *folded(store, books)]
 
 
-def settled(store: StorePort, journal: Sequence[Move], *, ours: Collection[str] = OURS) -> list[str]:
+def settled(store: Store, journal: Sequence[Move], *, ours: Collection[str] = OURS) -> list[str]:
     """The same, and what must hold of runs that have ended: nothing lost, and the Hub stands where we say."""
     books = opened(store)
     moves = with_meant(books, journal, ours)
@@ -272,12 +272,12 @@ def nothing_extra(books: Books, mine: Iterable[Move]) -> Iterator[str]:
 # ---- I8, I9: the chain, and the tables that follow from it -------------------------------------------------------------
 
 
-def proved(store: StorePort) -> list[str]:
+def proved(store: Store) -> list[str]:
     """Every chain is unbroken, every seal fits, and the requests stand where their events say."""
     return [f"I8/I9: {each.chain}#{each.seq} {each.what}" for each in verify(store, fold=True).broken]
 
 
-def folded(store: StorePort, books: Books) -> Iterator[str]:
+def folded(store: Store, books: Books) -> Iterator[str]:
     """Counters, the states of changes and the dates of grants say what the events say."""
     yield from _counters(store)
     last: dict[tuple[str, int], e.AnyEvent] = {}
@@ -300,7 +300,7 @@ def folded(store: StorePort, books: Books) -> Iterator[str]:
             yield f"I9: {books.key(request)} was let in {count} times for a time, and dated {dated[request]} times"
 
 
-def _counters(store: StorePort) -> Iterator[str]:
+def _counters(store: Store) -> Iterator[str]:
     for row in store.repos():
         names = ("pending", "accepted", "rejected", "reset", "withdrawn")
         there = {name: sum(1 for _ in store.walk(row.repo, name, with_record=False)) for name in names}
@@ -309,7 +309,7 @@ def _counters(store: StorePort) -> Iterator[str]:
             yield f"I9: {row.repo} counts {said}, there are {there}"
 
 
-def astray(store: StorePort, world: World) -> list[str]:
+def astray(store: Store, world: World) -> list[str]:
     """After a whole reading: whose current row in the store says something else than the Hub."""
     found = []
     for gated in world.repos.values():

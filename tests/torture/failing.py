@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from hf_gate.application.carry import Carrier
 from hf_gate.domain import events as e
 from hf_gate.domain.ids import Repo
 from hf_gate.domain.moments import ms
@@ -14,7 +15,6 @@ from hf_gate.domain.outcomes import Kind, Outcome
 from hf_gate.domain.requests import AccessRequest, Decision, Target
 from hf_gate.domain.rows import RunRow
 from hf_gate.errors import StoreUnavailable
-from hf_gate.usecases.carry import Carrier
 
 
 class Killed(BaseException):

@@ -16,10 +16,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from hf_gate.bootstrap import world_of
 from hf_gate.domain.rows import RunRow
 from hf_gate.store.opening import open_store
 from hf_gate.testing import LocalHub
-from hf_gate.wiring import world_of
 
 from .books import broken, settled
 from .nursery import Child, Nursery

@@ -193,7 +193,7 @@ class NearClock:
 
 
 class DeskClock:
-    """The same for use cases."""
+    """The same for the application."""
 
     def __init__(self, near: Near) -> None:
         self._clock = NearClock(near)

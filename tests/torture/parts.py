@@ -1,4 +1,4 @@
-"""What a process of the kill harness runs when the command line has no place to die at: the same parts, joined by `wiring`, with such a place."""
+"""What a process of the kill harness runs when the command line has no place to die at: the same parts, joined by `bootstrap`, with such a place."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from hf_gate.application.carry import Carrier
+from hf_gate.application.ledger_files import checkpoint_now
 from hf_gate.config import Flags
 from hf_gate.domain.ids import Repo
 from hf_gate.domain.rows import RunRow
@@ -18,15 +20,13 @@ from hf_gate.store.making import make, upgrade
 from hf_gate.store.reading import Store
 from hf_gate.store.sql import Sqlite
 from hf_gate.store.versions import SHAPES
-from hf_gate.usecases.carry import Carrier
-from hf_gate.usecases.ledger_files import checkpoint_now
 
 from .failing import WRONG, Failing, HalfTold, _Through
 
 ENDPOINT: Final = "https://huggingface.co"
 _HEAVY: Final = (
     "hf_gate.cli.plan", "hf_gate.cli.run", "hf_gate.cli.runs", "hf_gate.cli.verbs", "hf_gate.cli.sync", "hf_gate.hub.client",
-    "hf_gate.joining", "hf_gate.store.making", "hf_gate.usecases.sync", "hf_gate.usecases.decide", "http.client", "zoneinfo",
+    "hf_gate.joining", "hf_gate.store.making", "hf_gate.application.sync", "hf_gate.application.decide", "http.client", "zoneinfo",
     "huggingface_hub.errors",
 )  # fmt: skip
 
@@ -53,12 +53,12 @@ class Mortal(BaseException):
 @contextmanager
 def desk() -> Iterator[tuple[Store, Any, Any]]:
     """Store, Hub and clock of the desk in this folder."""
-    from hf_gate import wiring  # noqa: PLC0415 - reads the environment that the child was given
+    from hf_gate import bootstrap  # noqa: PLC0415 - reads the environment that the child was given
 
-    settings = wiring.settings(Flags())
-    place = wiring.read_place(settings)
-    with wiring.open_hub(settings) as hub, wiring.open_store(settings, place) as store:
-        yield store, hub, wiring.HubClock(hub)
+    settings = bootstrap.settings(Flags())
+    place = bootstrap.read_place(settings)
+    with bootstrap.open_hub(settings) as hub, bootstrap.open_store(settings, place) as store:
+        yield store, hub, bootstrap.HubClock(hub)
 
 
 def latest(store: Store) -> RunRow:

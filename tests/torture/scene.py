@@ -1,4 +1,4 @@
-"""A desk that is whole (policies, store, real use cases) at a `Near` Hub: made in milliseconds, left half-way, opened again."""
+"""A desk that is whole (policies, store, real the application) at a `Near` Hub: made in milliseconds, left half-way, opened again."""
 
 from __future__ import annotations
 
@@ -8,6 +8,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from hf_gate.application import runs
+from hf_gate.application.cadence import Kind
+from hf_gate.application.carry import Carrier
+from hf_gate.application.planning import Desk
+from hf_gate.application.ports import ClockPort, HubPort
+from hf_gate.application.propose import hear, propose
+from hf_gate.application.run import Turn, turn
+from hf_gate.application.sync import Synced, sync
+from hf_gate.bootstrap import read_place
 from hf_gate.config import Paths, Settings
 from hf_gate.domain.ids import Repo, parse_repo
 from hf_gate.domain.rows import RequestRow, RunRow
@@ -16,15 +25,6 @@ from hf_gate.joining import Bench, read_bench
 from hf_gate.plan.model import Plan
 from hf_gate.store.opening import open_store
 from hf_gate.store.reading import Store
-from hf_gate.usecases import runs
-from hf_gate.usecases.cadence import Kind
-from hf_gate.usecases.carry import Carrier
-from hf_gate.usecases.planning import Desk
-from hf_gate.usecases.ports import ClockPort, HubPort, StorePort
-from hf_gate.usecases.propose import hear, propose
-from hf_gate.usecases.run import Turn, turn
-from hf_gate.usecases.sync import Synced, sync
-from hf_gate.wiring import read_place
 
 from .books import OURS, broken, settled
 from .failing import Failing, Killed
@@ -160,7 +160,7 @@ class Scene:
         self.count += 1
         return runs.begin(self.store, plan, ident=f"r_{self.count}", kind=kind, actor=self.actor, now=self.clock.now())
 
-    def carry(self, run: RunRow, store: StorePort | None = None, hub: HubPort | None = None, **more: Any) -> RunRow:
+    def carry(self, run: RunRow, store: Store | None = None, hub: HubPort | None = None, **more: Any) -> RunRow:
         carrier = self.carrier(store or self.store, hub or self.hub, self.clock, self.desk.zone, **more)
         return carrier.carry(run)
 

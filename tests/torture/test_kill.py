@@ -11,9 +11,9 @@ from typing import Final
 
 import pytest
 
+from hf_gate.application.verify import verify
 from hf_gate.store.opening import open_store
 from hf_gate.testing import LocalHub
-from hf_gate.usecases.verify import verify
 from tests.contract.store_kit import EEG, ENDPOINT, record, take
 from tests.contract.test_store_upgrade import _first_shape
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urlencode
 
+from hf_gate.application.cadence import Kind
 from hf_gate.domain.events import Entry, StatusMoved
 from hf_gate.domain.ids import Repo, parse_repo
 from hf_gate.domain.rows import RequestRow
 from hf_gate.domain.tray import ground_of
 from hf_gate.errors import UsageError
-from hf_gate.usecases.cadence import Kind
 from tests.web.kit import Room, Visitor, a_room
 from tests.web.payloads import CLASSES, payload
 from tests.web.test_plans import ended, made

@@ -24,15 +24,15 @@ import uvicorn
 from playwright.sync_api import Page
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from hf_gate import Hub, wiring
+from hf_gate import Hub, bootstrap
+from hf_gate.application.cadence import Kind
+from hf_gate.application.sync import sync
 from hf_gate.config import Flags, read_settings
 from hf_gate.domain.ids import Repo, parse_repo
 from hf_gate.domain.members import Member, Role
 from hf_gate.domain.moments import ms
 from hf_gate.domain.rows import RequestRow
 from hf_gate.testing import LocalHub
-from hf_gate.usecases.cadence import Kind
-from hf_gate.usecases.sync import sync
 from hf_gate.web.app import build
 from hf_gate.web.connections import BoundedConnection
 from hf_gate.web.office import Office
@@ -230,8 +230,8 @@ def a_room(folder: Path, policy: str | None = POLICY, desk: str = "", **made: An
         write_desk(folder, local, policy, desk)
         flags = Flags(endpoint=local.url, token=local.tokens["owner"], desk=str(folder))
         settings = read_settings(flags, {}, folder)
-        place = wiring.read_place(settings)
-        with Hub(local.tokens["owner"], local.url) as hub, wiring.open_store(settings, place) as store:
+        place = bootstrap.read_place(settings)
+        with Hub(local.tokens["owner"], local.url) as hub, bootstrap.open_store(settings, place) as store:
             office = Office(settings, place, hub, store, "lena-brandt", 10.0, f"http://{HOST}")
             office.owner_id = hub.whoami().id
             door = Door(office)

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from hf_gate.application.entries import newest, text_of
+from hf_gate.application.verify import verify
 from hf_gate.domain.events import MemberInvited, PlanAgreed
 from hf_gate.domain.members import Member, Role
 from hf_gate.domain.story import sentence
 from hf_gate.domain.tray import ground_of
 from hf_gate.errors import UsageError
 from hf_gate.store.members import OLDER, digest_of
-from hf_gate.usecases.entries import newest, text_of
-from hf_gate.usecases.verify import verify
 from hf_gate.web import accounts
 from hf_gate.web.sign_in import Door
 from tests.web.kit import GOOD, HOST, Room, Visitor

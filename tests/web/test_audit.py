@@ -10,10 +10,10 @@ from itertools import pairwise
 import pytest
 
 from hf_gate import Hub
+from hf_gate.application.ledger_files import read_checkpoint, verify_lines
 from hf_gate.domain.rows import LedgerRow
 from hf_gate.domain.tray import ground_of
 from hf_gate.store.timeline import Wanted, timeline
-from hf_gate.usecases.ledger_files import read_checkpoint, verify_lines
 from tests.web.kit import GOOD, Room
 
 

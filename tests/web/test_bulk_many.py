@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from hf_gate.application.bulk import Order, begin_bulk
+from hf_gate.application.cadence import Kind
 from hf_gate.domain.members import Member, Role
 from hf_gate.errors import Guarded
 from hf_gate.store import weighing
 from hf_gate.store.carried import Carried
-from hf_gate.usecases.bulk import Order, begin_bulk
-from hf_gate.usecases.cadence import Kind
 from hf_gate.web.bulk import weigh
 from hf_gate.web.visit import Visit
 from tests.web.kit import GOOD, Room, Visitor, a_room

@@ -6,7 +6,7 @@ import re
 from datetime import timedelta
 from pathlib import Path
 
-from hf_gate import Hub, wiring
+from hf_gate import Hub, bootstrap
 from hf_gate.config import Flags, read_settings
 from hf_gate.domain.members import Role
 from hf_gate.testing import LocalHub
@@ -27,8 +27,8 @@ def test_a_desk_that_was_never_read_shows_the_steps_in_place_of_an_empty_queue(t
         settings = read_settings(
             Flags(endpoint=local.url, token=local.tokens["owner"], desk=str(tmp_path)), {}, tmp_path
         )
-        place = wiring.read_place(settings)
-        with Hub(local.tokens["owner"], local.url) as hub, wiring.open_store(settings, place) as store:
+        place = bootstrap.read_place(settings)
+        with Hub(local.tokens["owner"], local.url) as hub, bootstrap.open_store(settings, place) as store:
             office = Office(settings, place, hub, store, "lena-brandt", 10.0, f"http://{HOST}")
             door = Door(office)
             visitor = Visitor(build(office, door, frozenset({HOST})))

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from hf_gate.application.tray import Wish
 from hf_gate.domain.members import Member, Role
 from hf_gate.domain.tray import ground_of
-from hf_gate.usecases.tray import Wish
 from hf_gate.web.carrying import carrying_of
 from hf_gate.web.plan import read_plan
 from hf_gate.web.shield import BIGGEST

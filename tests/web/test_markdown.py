@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hf_gate.usecases.cadence import Kind
+from hf_gate.application.cadence import Kind
 from hf_gate.web.markdown import LIMIT, Node, parse_markdown
 from hf_gate.web.visit import ENVIRONMENT
 from tests.web.kit import Room, parsed

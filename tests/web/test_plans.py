@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from hf_gate.application.cadence import Kind
+from hf_gate.application.run import AUTO
+from hf_gate.application.runs import begin
 from hf_gate.domain.events import Entry, GrantDated
 from hf_gate.domain.members import Member, Role
 from hf_gate.domain.moments import moment_of, ms
 from hf_gate.store.carried import Carried
-from hf_gate.usecases.cadence import Kind
-from hf_gate.usecases.run import AUTO
-from hf_gate.usecases.runs import begin
 from hf_gate.web import plan
 from hf_gate.web.carrying import carrying_of
 from hf_gate.web.making import maker_of

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.usecases.propose import hear, propose
+from hf_gate.application.propose import hear, propose
 from tests.web.kit import GOOD, POLICY, Room, a_room, parsed
 
 WATCHER = """\

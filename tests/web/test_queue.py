@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from hf_gate.application.propose import hear, propose
 from hf_gate.domain.moments import ms
 from hf_gate.domain.query_reading import parse_query
-from hf_gate.usecases.propose import hear, propose
 from tests.web.kit import GOOD, POLICY, Room, a_room, parsed
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from hf_gate import Hub
+from hf_gate.application.cadence import Kind
 from hf_gate.domain.members import Member, Role
 from hf_gate.domain.moments import ms
 from hf_gate.domain.tray import ground_of
-from hf_gate.usecases.cadence import Kind
 from hf_gate.web.looking import BEAT, LEASE, Looks
 from tests.web.kit import GOOD, Answer, Room, Visitor, a_room
 

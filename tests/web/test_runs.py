@@ -16,6 +16,8 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 
 from hf_gate import Hub
+from hf_gate.application import runs as run_cases
+from hf_gate.application.cadence import Kind
 from hf_gate.domain.ids import Repo
 from hf_gate.domain.members import Author, Member, Role
 from hf_gate.domain.outcomes import Outcome
@@ -23,8 +25,6 @@ from hf_gate.domain.requests import Decision
 from hf_gate.domain.rows import RunRow
 from hf_gate.plan.model import Plan, resealed
 from hf_gate.testing import LocalHub
-from hf_gate.usecases import runs as run_cases
-from hf_gate.usecases.cadence import Kind
 from hf_gate.web.carrying import Load, carrying_of
 from hf_gate.web.plan import read_plan
 from hf_gate.web.runs import Beats

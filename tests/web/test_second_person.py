@@ -13,10 +13,10 @@ from urllib.parse import urlencode
 
 import pytest
 
+from hf_gate.application.cadence import Kind
+from hf_gate.application.entries import newest
 from hf_gate.domain.members import Member, Role
 from hf_gate.domain.tray import ground_of
-from hf_gate.usecases.cadence import Kind
-from hf_gate.usecases.entries import newest
 from tests.web.kit import GOOD, Answer, Room, Visitor, a_room
 from tests.web.test_plans import ended, made, words
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from hf_gate import wiring
+from hf_gate import bootstrap
 from hf_gate.domain.members import Member, Role
 from hf_gate.domain.moments import ms
 from hf_gate.web.app import build
@@ -67,10 +67,10 @@ def test_nobody_is_called_as_the_ledger_calls_others(room: Room) -> None:
 def test_a_link_that_is_revoked_while_it_is_opened_opens_nothing(room: Room) -> None:
     members, mia = room.office.members, Member(name="mia", role=Role.REVIEWER)
     room.office.invite(mia, "first")
-    assert members.open("a session", "mia", ms(wiring.now()), "first")
+    assert members.open("a session", "mia", ms(bootstrap.now()), "first")
     room.office.invite(mia, "second")
-    assert not members.open("another session", "mia", ms(wiring.now()), "first")
-    assert members.whose("another session", ms(wiring.now())) is None
+    assert not members.open("another session", "mia", ms(bootstrap.now()), "first")
+    assert members.whose("another session", ms(bootstrap.now())) is None
     assert Visitor(room.app).get("/sign-in?t=second").status == 303
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from hf_gate.application.cadence import Kind
 from hf_gate.domain.ids import Repo, parse_repo
-from hf_gate.usecases.cadence import Kind
 from tests.web.kit import GOOD, Room, Visitor, a_room
 from tests.web.test_plans import words
 

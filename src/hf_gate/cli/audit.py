@@ -22,8 +22,8 @@ from .output import FIRST_ROWS, Column, Row, numbered, paragraphs
 from .targets import Aim, person_or_repo
 
 if TYPE_CHECKING:
+    from ..application.verify import Sealed, Verified
     from ..domain.ledger import Checkpoint, Link
-    from ..usecases.verify import Sealed, Verified
 
 audit = GateGroup(
     "audit",
@@ -74,7 +74,7 @@ def audit_ls(
 
     For people, four or more like entries in a row, such as what one run did to many, are one row; json, jsonl, csv and quiet list each.
     """
-    from ..usecases.entries import record_of  # noqa: PLC0415 - help needs none of it
+    from ..application.entries import record_of  # noqa: PLC0415 - help needs none of it
 
     desk = _opened(run)
     _check_kind(kind)
@@ -109,7 +109,7 @@ def _links(
     desk: OpenDesk, meant: Aim | Repo | None, request: int | None, is_wanted: Callable[[Link], bool]
 ) -> Iterator[Link]:
     """The entries that are meant, each looked up where that reads least."""
-    from ..usecases.entries import about, newest  # noqa: PLC0415 - help needs none of it
+    from ..application.entries import about, newest  # noqa: PLC0415 - help needs none of it
 
     if not isinstance(meant, Aim):
         if request is not None and meant is None:
@@ -126,7 +126,7 @@ def _links(
 
 def _grouped(links: Iterator[Link]) -> Iterator[Row]:
     """Like entries as one row: the newest of them, with what the others say and where they end."""
-    from ..usecases.entries import group_like, key_of_group, record_of, summary_of  # noqa: PLC0415 - help needs none of it
+    from ..application.entries import group_like, key_of_group, record_of, summary_of  # noqa: PLC0415 - help needs none of it
 
     for some in group_like(links, key_of_group):
         row = record_of(some[0])
@@ -146,7 +146,7 @@ def _with_names(desk: OpenDesk, rows: Iterator[Row]) -> Iterator[Row]:
 @click.argument("entry", metavar="ENTRY")
 def audit_show(run: Run, *, entry: str) -> int:
     """Show one entry: what everybody may read, and what is kept of the person besides."""
-    from ..usecases.entries import entry_at, parse_name  # noqa: PLC0415 - as above
+    from ..application.entries import entry_at, parse_name  # noqa: PLC0415 - as above
 
     name = parse_name(entry)
     if name is None:
@@ -180,8 +180,8 @@ def audit_verify(run: Run, *, checkpoints: tuple[str, ...], file: str | None, fo
 
     A chain cannot show that its end was cut off, nor that somebody rewrote all of it: a checkpoint kept elsewhere can.
     """
-    from ..usecases.ledger_files import verify_lines  # noqa: PLC0415 - as above
-    from ..usecases.verify import verify  # noqa: PLC0415 - as above
+    from ..application.ledger_files import verify_lines  # noqa: PLC0415 - as above
+    from ..application.verify import verify  # noqa: PLC0415 - as above
 
     known = [_checkpoint(name) for name in checkpoints]
     if file is not None:
@@ -213,7 +213,7 @@ def audit_export(run: Run, *, target: str | None, with_personal: bool) -> int:
 
     `hf-gate audit verify --file FILE` proves it where the store is not.
     """
-    from ..usecases.ledger_files import export  # noqa: PLC0415 - as above
+    from ..application.ledger_files import export  # noqa: PLC0415 - as above
 
     desk = _opened(run)
     count = -1
@@ -230,7 +230,7 @@ def audit_export(run: Run, *, target: str | None, with_personal: bool) -> int:
 @click.option("--out", "target", metavar="FILE", help="Into this file; keep it where the store is not.")
 def audit_checkpoint(run: Run, *, target: str | None) -> int:
     """Write down the heads of all chains: later they prove that nothing before was cut off or rewritten."""
-    from ..usecases.ledger_files import checkpoint_json, checkpoint_now  # noqa: PLC0415 - as above
+    from ..application.ledger_files import checkpoint_json, checkpoint_now  # noqa: PLC0415 - as above
 
     desk = open_desk(run, writes=True)
     checkpoint = checkpoint_now(desk.store, desk.now())
@@ -270,7 +270,7 @@ def _short(value: object) -> str:
 
 
 def _shown(entry: Sealed) -> dict[str, object]:
-    from ..usecases.entries import record_of  # noqa: PLC0415 - as above
+    from ..application.entries import record_of  # noqa: PLC0415 - as above
 
     link = entry.link
     private = None if entry.private is None else json.loads(entry.private)
@@ -332,7 +332,7 @@ def _heads(checkpoint: Checkpoint) -> Iterator[str]:
 
 
 def _checkpoint(name: str) -> Checkpoint:
-    from ..usecases.ledger_files import read_checkpoint  # noqa: PLC0415 - as above
+    from ..application.ledger_files import read_checkpoint  # noqa: PLC0415 - as above
 
     try:
         data = Path(name).read_bytes()

@@ -13,9 +13,9 @@ from ..errors import Guarded
 from .desk import stored
 
 if TYPE_CHECKING:
+    from ..application.planning import Desk
     from ..plan.guards import Yes
     from ..plan.model import Change
-    from ..usecases.planning import Desk
     from .frame import Run
     from .wish import Wish
 

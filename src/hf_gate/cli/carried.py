@@ -15,10 +15,10 @@ from .telling import OUTCOME_KEYS, PAST
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
+    from ..application.planning import Desk
     from ..domain.rows import ChangeRow, RunRow
     from ..plan.model import Change
-    from ..usecases.planning import Desk
-    from ..usecases.ports import StorePort
+    from ..store.reading import Store
     from .frame import Run
 
 _SHOWN: Final = 30  # people of whom something is said
@@ -47,12 +47,12 @@ def carry_run(run: Run, desk: Desk, begun: RunRow) -> int:
     return run_result(run, desk.store, _again(desk.store, begun))
 
 
-def _again(store: StorePort, begun: RunRow) -> RunRow:
+def _again(store: Store, begun: RunRow) -> RunRow:
     """The run as it stands now."""
     return store.run(begun.id) or begun
 
 
-def run_result(run: Run, store: StorePort, ended: RunRow, *, whole: bool = False) -> int:
+def run_result(run: Run, store: Store, ended: RunRow, *, whole: bool = False) -> int:
     """The document of a run, and its exit code by the table of outcomes."""
     changes = _changes(store, ended)
     told = [_outcome_row(change, row) for change, row in changes]
@@ -108,12 +108,12 @@ def done_words(changes: Iterable[Change]) -> str:
     return ", ".join(f"{number:,} {words}" for words, number in sorted(found.items()))
 
 
-def done_changes(store: StorePort, ended: RunRow) -> list[Change]:
+def done_changes(store: Store, ended: RunRow) -> list[Change]:
     """The changes of a run that were done."""
     return [change for change, _ in _changes(store, ended, (Kind.DONE.value,))]
 
 
-def _changes(store: StorePort, each: RunRow, states: Collection[str] | None = None) -> list[tuple[Change, ChangeRow]]:
+def _changes(store: Store, each: RunRow, states: Collection[str] | None = None) -> list[tuple[Change, ChangeRow]]:
     import msgspec  # noqa: PLC0415 - only who tells a run
 
     from ..plan.model import Change  # noqa: PLC0415 - as above

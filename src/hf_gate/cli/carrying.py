@@ -16,8 +16,8 @@ from .progress import Progress
 from .second import author_for
 
 if TYPE_CHECKING:
-    from ..usecases.decide import Direct
-    from ..usecases.decisions import Ask
+    from ..application.decide import Direct
+    from ..application.decisions import Ask
     from .frame import Run
     from .targets import Aim
     from .wish import Wish
@@ -77,7 +77,7 @@ def direct(
     """What decides at this desk; refuses `asks` that need a second person, or are about this user. `new` counts them by verb."""
     from zoneinfo import ZoneInfo  # noqa: PLC0415 - only who decides
 
-    from ..usecases.decide import Direct  # noqa: PLC0415 - as above
+    from ..application.decide import Direct  # noqa: PLC0415 - as above
 
     run = opened.run
     return Direct(

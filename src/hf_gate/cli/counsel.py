@@ -14,12 +14,12 @@ from .desk import stored
 from .output import age
 
 if TYPE_CHECKING:
+    from ..application.judging import Court
+    from ..application.planning import Desk
     from ..domain.ids import Repo
     from ..domain.requests import AccessRequest
     from ..domain.rows import RequestRow
     from ..policy.model import Verdict
-    from ..usecases.judging import Court
-    from ..usecases.planning import Desk
     from .desk import OpenDesk
     from .frame import Run
 
@@ -88,7 +88,7 @@ class Counsel:
             yield f"  verdict   {action}: rule `{rule}`{by}, when it was last judged"
 
     def _judged(self, row: RequestRow) -> Verdict | None:
-        from ..usecases.judging import cases_of  # noqa: PLC0415 - only where there is a desk
+        from ..application.judging import cases_of  # noqa: PLC0415 - only where there is a desk
 
         desk, court = self._desk, self._court
         if desk is None or court is None:

@@ -44,14 +44,14 @@ def demo(run: Run, *, script: bool, requests: int, seed: int, port: int, no_open
     Afterwards it serves until Ctrl-C: the desk in the browser, signed in by a link that is printed and, in a terminal,
     opened, and the Hub, on which `hf-gate --profile demo ls` and all other commands work beside the desk.
     """
-    from .. import wiring  # noqa: PLC0415 - help needs none of it
+    from .. import bootstrap  # noqa: PLC0415 - help needs none of it
 
     for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_GATE_CLOCK"):
         os.environ.pop(name, None)  # the local Hub is on this machine: staying offline is no reason to stay away
     with _served(requests, seed, port) as (child, first), TemporaryDirectory(prefix="hf-gate-demo-") as folder:
         story = Story(run, first["url"], first["tokens"])
         repos = [_repo(line) for line in first["repos"]]
-        with wiring.running_profile(run.settings, "demo", story.url, story.tokens["owner"], folder):
+        with bootstrap.running_profile(run.settings, "demo", story.url, story.tokens["owner"], folder):
             _play(story, repos)
             play_desk(story, repos, Path(folder))
             with nullcontext() if script else served_desk(story, Path(folder)) as desk:

@@ -16,8 +16,8 @@ from .frame import Run
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from ..bootstrap import HubClock, Place
     from ..store.reading import Store
-    from ..wiring import HubClock, Place
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class OpenDesk:
 
     @property
     def clock(self) -> HubClock:
-        """The Hub client's clock, for use cases that call it."""
+        """The Hub client's clock, for application code that calls it."""
         return self.run.hub_clock
 
     @property
@@ -58,19 +58,19 @@ def open_desk(run: Run, *, needs_folder: bool = False, writes: bool = False, len
     `writes`: the Hub or the store is about to be changed. Then it is said where, and nobody else may write meanwhile;
     with `lends` they may while nothing is written here.
     """
-    from .. import wiring  # noqa: PLC0415 - help needs none of it
+    from .. import bootstrap  # noqa: PLC0415 - help needs none of it
 
     place = run.place
     if needs_folder and place.folder is None:
         raise UsageError(
             "there is no desk here: no hf-gate.yaml in this folder or above it.", hint="`hf-gate init` makes one."
         )
-    if not writes and not wiring.has_store(run.settings, place):
+    if not writes and not bootstrap.has_store(run.settings, place):
         raise no_store()
     run.announce(writes=writes)
     context = click.get_current_context()
-    is_first = writes and place.folder is None and not wiring.has_store(run.settings, place)
-    store = wiring.open_store(
+    is_first = writes and place.folder is None and not bootstrap.has_store(run.settings, place)
+    store = bootstrap.open_store(
         run.settings,
         place,
         read_only=not writes,
@@ -79,7 +79,7 @@ def open_desk(run: Run, *, needs_folder: bool = False, writes: bool = False, len
         on_wait=waiting_notice(run),
     )
     if is_first:
-        path = wiring.store_url(run.settings, place).removeprefix("sqlite:///")
+        path = bootstrap.store_url(run.settings, place).removeprefix("sqlite:///")
         run.out.say(f"Names and answers are kept in {path}. To delete them: hf-gate store remove", "dim")
     context.find_root().call_on_close(store.close)
     return OpenDesk(run, place, store)
@@ -104,14 +104,14 @@ def no_store() -> UsageError:
 
 def stored(run: Run) -> OpenDesk | None:
     """The desk if its store has been made already: reading alone makes none."""
-    from .. import wiring  # noqa: PLC0415 - as above
+    from .. import bootstrap  # noqa: PLC0415 - as above
 
-    return open_desk(run) if wiring.has_store(run.settings, run.place) else None
+    return open_desk(run) if bootstrap.has_store(run.settings, run.place) else None
 
 
 def wanted_repos(run: Run, named: Sequence[str], repo_type: str | None) -> list[Repo]:
     """The repos that were named, else those of the desk, else all gated ones of the token's account."""
-    from ..usecases.scope import repos_of  # noqa: PLC0415 - as above
+    from ..application.scope import repos_of  # noqa: PLC0415 - as above
 
     if named:
         return list(dict.fromkeys(parse_repo(text, repo_type) for text in named))

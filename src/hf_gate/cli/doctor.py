@@ -148,10 +148,10 @@ def _surroundings() -> Iterator[Finding]:
 
 
 def _token(run: Run) -> Finding:
-    from .. import wiring  # noqa: PLC0415 - help needs none of it
+    from .. import bootstrap  # noqa: PLC0415 - help needs none of it
 
-    where = wiring.hub_name(run.settings)
-    if not wiring.has_token(run.settings):
+    where = bootstrap.hub_name(run.settings)
+    if not bootstrap.has_token(run.settings):
         return Finding("token", False, f"no token for {where}", f"`hf auth login`, or set HF_TOKEN. {ACCESS_HELP}", 4)
     account = run.account = run.hub.whoami()
     role = account.token_role or "unknown"

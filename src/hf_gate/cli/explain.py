@@ -23,13 +23,13 @@ from .show import find_request
 from .targets import Aim, read_aims
 
 if TYPE_CHECKING:
+    from ..application.hearing import Came, Hearing
+    from ..application.judging import Court
+    from ..application.planning import Desk
     from ..domain.rows import RepoRow, RequestRow
     from ..domain.state import RequestState
     from ..policy.model import Because, Fact, Opinion, Policy, Silent, Tried, Verdict
     from ..policy.tables import Table
-    from ..usecases.hearing import Came, Hearing
-    from ..usecases.judging import Court
-    from ..usecases.planning import Desk
 
 
 @command(
@@ -51,7 +51,7 @@ def explain(run: Run, *, target: tuple[str, ...], repo: str | None, file: str | 
 
     Each fact comes with its source, its age and who controls it. Nothing is changed.
     """
-    from ..usecases.hearing import came  # noqa: PLC0415 - help needs none of it
+    from ..application.hearing import came  # noqa: PLC0415 - help needs none of it
 
     found = read_policies(run, (file,) if file else (), needs_desk=True, is_said=False)
     if found.has_errors:
@@ -78,7 +78,7 @@ def _joined(opened: OpenDesk) -> Desk:
 
 
 def _aim(opened: OpenDesk, words: tuple[str, ...], repo: str | None, repo_type: str | None) -> Aim | RequestRow:
-    from ..usecases.hearing import chosen  # noqa: PLC0415 - as above
+    from ..application.hearing import chosen  # noqa: PLC0415 - as above
 
     if len(words) == 1 and repo is None and is_id(words[0]):
         row = chosen(opened.store.find(None, words[0]))
@@ -93,7 +93,7 @@ def _aim(opened: OpenDesk, words: tuple[str, ...], repo: str | None, repo_type: 
 
 def _row(opened: OpenDesk, aim: Aim | RequestRow) -> RequestRow:
     """From the store, else from the Hub."""
-    from ..usecases.hearing import chosen, stranger  # noqa: PLC0415 - as above
+    from ..application.hearing import chosen, stranger  # noqa: PLC0415 - as above
 
     if not isinstance(aim, Aim):
         return aim
@@ -112,7 +112,7 @@ def _row(opened: OpenDesk, aim: Aim | RequestRow) -> RequestRow:
 
 
 def _heard(desk: Desk, row: RequestRow, drafts: Policies | None) -> Hearing:
-    from ..usecases.hearing import hear  # noqa: PLC0415 - as above
+    from ..application.hearing import hear  # noqa: PLC0415 - as above
 
     if drafts is None:
         court = _court(desk, row.repo, desk.policies, desk.tables)
@@ -127,7 +127,7 @@ def _heard(desk: Desk, row: RequestRow, drafts: Policies | None) -> Hearing:
 
 
 def _court(desk: Desk, repo: Repo, policies: Sequence[Policy], tables: Mapping[str, Table]) -> Court | None:
-    from ..usecases.judging import compiled, court_of  # noqa: PLC0415 - as above
+    from ..application.judging import compiled, court_of  # noqa: PLC0415 - as above
 
     known = desk.store.repo(repo) or _new_repo(desk, repo)
     return court_of(known, compiled(policies, tables), tables, desk.sources, zone=desk.zone)
@@ -135,9 +135,9 @@ def _court(desk: Desk, repo: Repo, policies: Sequence[Policy], tables: Mapping[s
 
 def _draft_court(desk: Desk, repo: Repo, drafts: Policies) -> Court:
     """Given files in the place of the desk's policies, with the desk's tables and texts, as if they were in force."""
+    from ..application.judging import with_texts  # noqa: PLC0415 - as above
     from ..policy.model import Mode  # noqa: PLC0415 - as above
     from ..sources.folder import read_folder, read_tables  # noqa: PLC0415 - as above
-    from ..usecases.judging import with_texts  # noqa: PLC0415 - as above
 
     if drafts.folder is None or drafts.desk is None:
         raise AssertionError("explain needs a desk")

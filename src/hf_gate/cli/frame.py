@@ -19,10 +19,10 @@ from .output import Format, Output, chosen_format
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from ..bootstrap import HubClock, Place
     from ..config import Settings
     from ..domain.accounts import Account
     from ..hub.client import Hub
-    from ..wiring import HubClock, Place
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -59,57 +59,57 @@ class Run:
     @cached_property
     def settings(self) -> Settings:
         """Flags, environment and file, read once."""
-        from .. import wiring  # noqa: PLC0415 - help and version need none of it
+        from .. import bootstrap  # noqa: PLC0415 - help and version need none of it
         from ..config import Flags  # noqa: PLC0415 - as above
 
         if self.flags.get("token") is not None:
             self.out.warn("--token stands in your shell history and the process list; prefer HF_TOKEN or --token-file.")
         insecure = True if self.flags.get("insecure_http") else None
         names = ("endpoint", "token", "token_file", "profile", "max_wait", "timeout", "desk", "reserve")
-        return wiring.settings(Flags(**{name: self.flag(name) for name in names}, insecure_http=insecure))
+        return bootstrap.settings(Flags(**{name: self.flag(name) for name in names}, insecure_http=insecure))
 
     @cached_property
     def hub(self) -> Hub:
         """The Hub of these settings; closed when the program ends."""
-        from .. import wiring  # noqa: PLC0415 - as above
+        from .. import bootstrap  # noqa: PLC0415 - as above
 
-        hub = wiring.open_hub(self.settings)
+        hub = bootstrap.open_hub(self.settings)
         click.get_current_context().find_root().call_on_close(hub.close)
         return hub
 
     @cached_property
     def account(self) -> Account | None:
         """Whose token it is, asked once and then remembered under the token's hash; None without a token."""
-        from .. import wiring  # noqa: PLC0415 - as above
+        from .. import bootstrap  # noqa: PLC0415 - as above
 
-        return wiring.account(lambda: self.hub, self.settings)
+        return bootstrap.account(lambda: self.hub, self.settings)
 
     @cached_property
     def place(self) -> Place:
         """The desk that is meant and what its file says, or that there is none."""
-        from .. import wiring  # noqa: PLC0415 - as above
+        from .. import bootstrap  # noqa: PLC0415 - as above
 
-        return wiring.read_place(self.settings)
+        return bootstrap.read_place(self.settings)
 
     def now(self) -> datetime:
         """This moment; with HF_GATE_CLOCK=hub the local Hub's."""
-        from .. import wiring  # noqa: PLC0415 - as above
+        from .. import bootstrap  # noqa: PLC0415 - as above
 
-        return self.hub_clock.now() if wiring.follows_hub_clock(self.settings) else wiring.now()
+        return self.hub_clock.now() if bootstrap.follows_hub_clock(self.settings) else bootstrap.now()
 
     @cached_property
     def hub_clock(self) -> HubClock:
         """The Hub client's clock, for what calls it or follows a local Hub's."""
-        from .. import wiring  # noqa: PLC0415 - as above
+        from .. import bootstrap  # noqa: PLC0415 - as above
 
-        return wiring.HubClock(self.hub)
+        return bootstrap.HubClock(self.hub)
 
     def announce(self, *, writes: bool = False) -> None:
         """Says on stderr which Hub, account and desk this works on: before a write, and where they are not the default."""
-        from .. import wiring  # noqa: PLC0415 - as above
+        from .. import bootstrap  # noqa: PLC0415 - as above
 
         has_desk = self.place.folder is not None
-        if self.is_announced or not (writes or has_desk or wiring.is_special(self.settings)):
+        if self.is_announced or not (writes or has_desk or bootstrap.is_special(self.settings)):
             return
         self.is_announced, is_refused = True, False
         try:
@@ -118,12 +118,12 @@ class Run:
             if writes:
                 raise
             account = None  # what only reads the store goes on; what asks the Hub is told so then
-            is_refused = isinstance(problem, NotAllowed) and wiring.has_token(self.settings)
+            is_refused = isinstance(problem, NotAllowed) and bootstrap.has_token(self.settings)
         profile = f" (profile {self.settings.profile})" if self.settings.profile else ""
         unknown = ", token not accepted" if is_refused else ", not signed in"
         who = f" as {account.name}" if account else unknown
         desk = f", desk {self.place.title}" if has_desk else ""
-        self.out.say(f"{wiring.hub_name(self.settings)}{who}{profile}{desk}", "dim")
+        self.out.say(f"{bootstrap.hub_name(self.settings)}{who}{profile}{desk}", "dim")
 
     @property
     def may_ask(self) -> bool:
@@ -222,12 +222,12 @@ class GateCommand(click.Command):
 
 def name_token(run: Run, problem: NotAllowed) -> None:
     """Say whether a token was sent at all: the Hub answers alike."""
-    from .. import wiring  # noqa: PLC0415 - as above
+    from .. import bootstrap  # noqa: PLC0415 - as above
 
     either = "the Hub does not know this token, or none was sent"
     words = (
         "the Hub does not know this token"
-        if wiring.has_token(run.settings)
+        if bootstrap.has_token(run.settings)
         else "no token was sent, and this needs one"
     )
     problem.message = problem.message.replace(either, words)

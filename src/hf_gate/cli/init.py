@@ -62,11 +62,11 @@ def init(run: Run, *, repos: tuple[str, ...], repo_type: str | None) -> int:
 
 def _check(folder: Path) -> None:
     """Refuses to write over anything."""
-    from .. import wiring  # noqa: PLC0415 - help needs none of it
+    from .. import bootstrap  # noqa: PLC0415 - help needs none of it
 
-    for name in (wiring.DESK_FILE, "policies/starter.yaml", "desk.db"):
+    for name in (bootstrap.DESK_FILE, "policies/starter.yaml", "desk.db"):
         if (folder / name).exists():
-            what = "is a workspace already" if name == wiring.DESK_FILE else f"has a {name} already"
+            what = "is a workspace already" if name == bootstrap.DESK_FILE else f"has a {name} already"
             raise UsageError(
                 f"{folder} {what}; nothing was written.",
                 hint="Use it (`hf-gate status`), add repos in hf-gate.yaml, or make another: `hf-gate init --desk DIR`.",
@@ -122,21 +122,21 @@ def _form(run: Run, repo: Repo) -> GateForm | None:
 
 
 def _write(folder: Path, repos: Sequence[Repo], forms: Sequence[GateForm]) -> None:
-    from .. import wiring  # noqa: PLC0415 - as above
-    from ..usecases import adopt  # noqa: PLC0415 - as above
+    from .. import bootstrap  # noqa: PLC0415 - as above
+    from ..application import adopt  # noqa: PLC0415 - as above
 
     (folder / "policies").mkdir(parents=True, exist_ok=True)
     (folder / "policies" / "starter.yaml").write_text(adopt.starter_text(repos, forms), "utf-8")
     ignore = folder / ".gitignore"
     before = ignore.read_text("utf-8", "surrogateescape") if ignore.exists() else ""
     ignore.write_text(adopt.ignored(before), "utf-8", "surrogateescape")
-    (folder / wiring.DESK_FILE).write_text(adopt.desk_text(repos, wiring.local_zone()), "utf-8")
+    (folder / bootstrap.DESK_FILE).write_text(adopt.desk_text(repos, bootstrap.local_zone()), "utf-8")
 
 
 def _against_report(run: Run, reading: Reading, repo: Repo) -> list[str]:
     """The Hub's own report, held against what the lists brought."""
-    from ..usecases.adopt import report_differs  # noqa: PLC0415 - as above
-    from ..usecases.sync import report_counts  # noqa: PLC0415 - as above
+    from ..application.adopt import report_differs  # noqa: PLC0415 - as above
+    from ..application.sync import report_counts  # noqa: PLC0415 - as above
 
     synced = next((one for one, _ in reading.done if one.repo == repo), None)
     if synced is None:
@@ -159,7 +159,7 @@ def _lines(
 
 def _next_steps(folder: Path, reading: Reading, repos: Sequence[Repo]) -> Iterator[str]:
     """The commands to try next, in columns; they name the desk where it is not in the working directory."""
-    from ..usecases.adopt import next_steps  # noqa: PLC0415 - as above
+    from ..application.adopt import next_steps  # noqa: PLC0415 - as above
 
     pending = dict.fromkeys(repos, 0) | {done.repo: done.counts.get("pending", 0) for done, _ in reading.done}
     steps = next_steps(pending, _longest_waiting(reading, pending) or "USER@REPO")

@@ -20,10 +20,10 @@ from .table import ls_columns, name_of, who
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ..application.judging import StandingVerdicts
     from ..domain.ids import Repo
     from ..domain.requests import AccessRequest
     from ..domain.rows import RepoRow, RequestRow
-    from ..usecases.judging import StandingVerdicts
     from .frame import Run
 
 PAGE: Final = 500
@@ -132,8 +132,8 @@ class Kept:
 
 def _verdicts(folder: Path | None) -> StandingVerdicts:
     """Which verdicts stand by the policies of a workspace, as its files are now."""
+    from ..application.judging import StandingVerdicts  # noqa: PLC0415 - as above
     from ..sources.folder import read_folder  # noqa: PLC0415 - help needs none of it
-    from ..usecases.judging import StandingVerdicts  # noqa: PLC0415 - as above
 
     try:
         parsed = [] if folder is None else [each.policy for each in read_folder(folder).files.values()]

@@ -6,17 +6,16 @@ import gc
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from .desk import no_store, open_desk
 
 if TYPE_CHECKING:
+    from ..application.carry import Carrier
+    from ..application.planning import Desk
     from ..domain.rows import RunRow
     from ..plan.model import Plan
     from ..policy.tables import Table
-    from ..store.reading import Store
-    from ..usecases.carry import Carrier
-    from ..usecases.planning import Desk
     from .frame import Run
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -27,9 +26,9 @@ def office(run: Run, *, judges: bool = True) -> Desk:
 
     Not `judges`: without any policy, so that broken ones are in nobody's way, and this user's own store will do.
     """
-    from .. import joining, wiring  # noqa: PLC0415 - only who works at a desk
+    from .. import bootstrap, joining  # noqa: PLC0415 - only who works at a desk
 
-    if not judges and not wiring.has_store(run.settings, run.place):
+    if not judges and not bootstrap.has_store(run.settings, run.place):
         raise no_store()
     opened = open_desk(run, needs_folder=judges, writes=True)
     if not judges:
@@ -57,7 +56,7 @@ def judging(run: Run, bare: Desk, made: Plan) -> Desk:
 
     if not speaks(made):
         return bare
-    return joining.join_desk(run.settings, run.place, run.hub, cast("Store", bare.store), actor=bare.actor)
+    return joining.join_desk(run.settings, run.place, run.hub, bare.store, actor=bare.actor)
 
 
 def new_run_id() -> str:
@@ -67,7 +66,7 @@ def new_run_id() -> str:
 
 def carrier_of(desk: Desk, begun: RunRow, tick: Callable[[int], None] = lambda _: None) -> Carrier:
     """What carries a run, watched for the wish to pause or stop it."""
-    from ..usecases.carry import Carrier  # noqa: PLC0415 - only who sends
+    from ..application.carry import Carrier  # noqa: PLC0415 - only who sends
 
     watch = lambda: desk.store.wish(begun.id)  # noqa: E731 - a question, asked between batches
     return Carrier(desk.store, desk.hub, desk.clock, desk.zone, watch=watch, progress=tick)
@@ -75,8 +74,8 @@ def carrier_of(desk: Desk, begun: RunRow, tick: Callable[[int], None] = lambda _
 
 def check_in_force(desk: Desk, made: Plan) -> None:
     """Refuses a plan that is for elsewhere, too old, or from policies that are others by now (an undo is from none)."""
-    from ..usecases.propose import policies_digest  # noqa: PLC0415 - only who applies
-    from ..usecases.runs import check, versions_of  # noqa: PLC0415 - only who applies
+    from ..application.propose import policies_digest  # noqa: PLC0415 - only who applies
+    from ..application.runs import check, versions_of  # noqa: PLC0415 - only who applies
 
     check(
         made,

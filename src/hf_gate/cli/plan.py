@@ -20,8 +20,8 @@ from .second import author_for
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from ..application.planning import Desk
     from ..plan.model import Plan
-    from ..usecases.planning import Desk
     from .frame import Run
 
 CHANGES = 3  # the exit code of --detailed-exitcode when there are any
@@ -48,11 +48,11 @@ def plan(run: Run, path: Path | None, valid: str, moment: str | None, profiles: 
     """
     from datetime import timedelta  # noqa: PLC0415 - only here
 
+    from ..application.made import remember  # noqa: PLC0415 - only who plans
+    from ..application.planning import planned  # noqa: PLC0415 - only who plans
     from ..config import parse_seconds  # noqa: PLC0415 - only here
     from ..plan.model import written  # noqa: PLC0415 - only who plans
     from ..private_files import write_private  # noqa: PLC0415 - only who plans
-    from ..usecases.made import remember  # noqa: PLC0415 - only who plans
-    from ..usecases.planning import planned  # noqa: PLC0415 - only who plans
 
     lasting = timedelta(seconds=parse_seconds(valid, "--valid"))
     desk = office(run)
@@ -120,9 +120,9 @@ def apply(run: Run, file: Path, yes: bool, max_changes: int | None) -> int:
     Only a plan that was made at this desk, here or on its pages. Whoever moved since is left alone (stale). A run that was
     ended half-way goes on with the same command; a plan that was applied already changes nothing.
     """
+    from ..application import runs  # noqa: PLC0415 - as above
+    from ..application.made import check_made_here  # noqa: PLC0415 - as above
     from ..plan.model import read  # noqa: PLC0415 - only who applies
-    from ..usecases import runs  # noqa: PLC0415 - as above
-    from ..usecases.made import check_made_here  # noqa: PLC0415 - as above
 
     made = read(_bytes(file), str(file))
     desk = office(run, judges=speaks(made))
@@ -146,7 +146,7 @@ def apply(run: Run, file: Path, yes: bool, max_changes: int | None) -> int:
 
 def _decided_by_hand(made: Plan) -> Iterator[tuple[str | None, str | None]]:
     """Whom a person decides about: what a policy or the end of a grant decides nobody does."""
-    from ..usecases.runs import UNTIL  # noqa: PLC0415 - only who applies
+    from ..application.runs import UNTIL  # noqa: PLC0415 - only who applies
 
     return ((one.user, one.user_id) for one in made.changes if not one.policy and one.rule != UNTIL)
 

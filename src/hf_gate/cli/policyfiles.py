@@ -96,12 +96,12 @@ def read_policies(
     What is wrong in a file is a problem, also in hf-gate.yaml; that there is nothing to read is a UsageError. `is_said`:
     which desk it is, on stderr. `counts_matches`: also how many pending requests each table lists.
     """
-    from .. import wiring  # noqa: PLC0415 - help needs none of it
+    from .. import bootstrap  # noqa: PLC0415 - help needs none of it
     from ..policy.desk import Desk  # noqa: PLC0415 - as above
 
-    folder = wiring.find_desk(run.settings)
+    folder = bootstrap.find_desk(run.settings)
     if folder is None and files and files[0] != "-":  # a file's own desk knows its tables
-        folder = wiring.find_desk(run.settings, Path(files[0]).absolute().parent)
+        folder = bootstrap.find_desk(run.settings, Path(files[0]).absolute().parent)
     if folder is None and (needs_desk or not files):
         raise UsageError(
             "there is no desk here: no hf-gate.yaml in this folder or above it.",
@@ -110,7 +110,7 @@ def read_policies(
     if folder is None:
         return _checked(run, None, None, {name: _parsed(name) for name in files})
     if is_said:
-        run.out.say(f"desk {wiring.Place(folder, Desk()).title}", "dim")
+        run.out.say(f"desk {bootstrap.Place(folder, Desk()).title}", "dim")
     desk, sources, problems = _read_desk(folder)
     if desk is None:
         return Policies(folder, None, sources=sources, problems=problems)
@@ -195,13 +195,13 @@ def _checked(run: Run, folder: Path | None, desk: Desk | None, parsed: Mapping[s
 
 def _forms(run: Run) -> dict[str, GateForm]:
     """The gate forms that the store knows; none where there is no store, and a word where it cannot be read."""
-    from .. import wiring  # noqa: PLC0415 - as above
+    from .. import bootstrap  # noqa: PLC0415 - as above
     from ..domain.forms import form_of_json  # noqa: PLC0415 - as above
 
     try:
-        if not wiring.has_store(run.settings, run.place):
+        if not bootstrap.has_store(run.settings, run.place):
             return {}
-        store = wiring.open_store(run.settings, run.place, read_only=True)
+        store = bootstrap.open_store(run.settings, run.place, read_only=True)
     except HfGateError as problem:
         run.out.warn(f"the forms of the repos were not looked at: {problem}")
         return {}

@@ -81,15 +81,15 @@ def shown_name(folder: Path, name: str) -> str:
 
 def check_tables(run: Run, folder: Path, policies: Sequence[Policy], *, counts: bool) -> list[CheckedTable]:
     """The tables of the workspace and of these policies. `counts`: also how many pending requests each lists."""
-    from .. import joining, wiring  # noqa: PLC0415 - help needs none of it
+    from .. import bootstrap, joining  # noqa: PLC0415 - help needs none of it
     from ..sources.folder import read_folder, read_tables  # noqa: PLC0415 - as above
 
     read = read_folder(folder)
     with _store(run, folder) as store:
         if store is None:
-            tables = read_tables(read, policies, now=wiring.now(), previous={})
+            tables = read_tables(read, policies, now=bootstrap.now(), previous={})
         else:
-            tables = joining.tables_of(read, policies, store, wiring.now())
+            tables = joining.tables_of(read, policies, store, bootstrap.now())
         found = _counted(read, policies, tables, store) if counts and store is not None else {}
     specs = {spec.name: spec for spec in _specs(read, policies)}
     return [
@@ -112,27 +112,27 @@ def _specs(folder: Folder, policies: Sequence[Policy]) -> Iterator[TableSpec]:
 def _counted(
     folder: Folder, policies: Sequence[Policy], tables: Mapping[str, Table], store: Store
 ) -> Mapping[str, tuple[int, int]]:
-    from .. import wiring  # noqa: PLC0415 - help needs none of it
+    from .. import bootstrap  # noqa: PLC0415 - help needs none of it
+    from ..application.judging import count_matches  # noqa: PLC0415 - as above
     from ..policy.spelling import glob_matches  # noqa: PLC0415 - as above
     from ..sources.desk import DeskSources  # noqa: PLC0415 - as above
-    from ..usecases.judging import count_matches  # noqa: PLC0415 - as above
 
     ours = [row.repo for row in store.repos() if folder.desk.names(row.repo)]
     repos = {spec.name: ours for spec in folder.desk.tables}
     for policy in policies:
         mine = [repo for repo in ours if any(glob_matches(glob, repo) for glob in policy.applies_to)]
         repos |= {spec.name: mine for spec in policy.tables}
-    return count_matches(store, tables, repos, DeskSources(None), wiring.now())
+    return count_matches(store, tables, repos, DeskSources(None), bootstrap.now())
 
 
 @contextmanager
 def _store(run: Run, folder: Path) -> Iterator[Store | None]:
     """The store of this workspace, to read; None where there is none, and a word where it cannot be read."""
-    from .. import wiring  # noqa: PLC0415 - help needs none of it
+    from .. import bootstrap  # noqa: PLC0415 - help needs none of it
 
     try:
-        there = run.place.folder == folder and wiring.has_store(run.settings, run.place)
-        store = wiring.open_store(run.settings, run.place, read_only=True) if there else None
+        there = run.place.folder == folder and bootstrap.has_store(run.settings, run.place)
+        store = bootstrap.open_store(run.settings, run.place, read_only=True) if there else None
     except HfGateError as problem:
         run.out.warn(f"the requests were not compared with the tables: {problem}")
         store = None
@@ -145,8 +145,8 @@ def _store(run: Run, folder: Path) -> Iterator[Store | None]:
 
 def accept_table(run: Run, name: str) -> int:
     """Take a table as it is now for the whole one, although it lost rows since it was read last; how many rows it has."""
+    from ..application import keys  # noqa: PLC0415 - as above
     from ..sources.folder import read_folder, read_tables  # noqa: PLC0415 - help needs none of it
-    from ..usecases import keys  # noqa: PLC0415 - as above
 
     desk = open_desk(run, needs_folder=True, writes=True)
     if desk.place.folder is None:

@@ -14,9 +14,9 @@ from .output import numbered
 from .policyfiles import read_policies, refuse
 
 if TYPE_CHECKING:
+    from ..application.planning import Desk
     from ..plan.model import Change
     from ..policy.model import Policy
-    from ..usecases.planning import Desk
 
 
 @command("promote", examples=("hf-gate policy promote eeg", "hf-gate policy promote eeg --yes --max-changes 611"))
@@ -32,8 +32,8 @@ def policy_promote(run: Run, *, name: str, yes: bool, max_changes: int | None) -
     found = read_policies(run, needs_desk=True, is_said=False)
     if found.has_errors:
         return refuse(run, found)
+    from ..application.orders import is_promoted, promote  # noqa: PLC0415 - as above
     from ..domain.moments import ms  # noqa: PLC0415 - help needs none of it
-    from ..usecases.orders import is_promoted, promote  # noqa: PLC0415 - as above
     from .office import office  # noqa: PLC0415 - as above
 
     desk = office(run)
@@ -75,7 +75,7 @@ def _enforced(desk: Desk, name: str) -> Policy:
 
 def _first_turn(desk: Desk, policy: Policy) -> list[Change]:
     """What the next turn of `run` would do by this policy, were it to act on all at once."""
-    from ..usecases.planning import planned  # noqa: PLC0415 - as above
+    from ..application.planning import planned  # noqa: PLC0415 - as above
 
     plan = planned(desk, profiles=0).plan
     return [change for change in plan.changes if change.policy_digest == policy.digest]

@@ -111,14 +111,14 @@ def review(run: Run, *, repo: str, newest_first: bool, repo_type: str | None) ->
 
 def _waiting(run: Run, where: Repo) -> list[AccessRequest]:
     """Who waits: from the store where the repo was read whole, after a look at what is new; else from the Hub."""
-    from .. import wiring  # noqa: PLC0415 - help needs none of it
+    from .. import bootstrap  # noqa: PLC0415 - help needs none of it
 
-    if wiring.has_store(run.settings, run.place):
+    if bootstrap.has_store(run.settings, run.place):
         with writing(run) as opened:
             known = opened.store.repo(where)
             if known is not None and known.full_at is not None:
-                from ..usecases.cadence import Kind as Reading  # noqa: PLC0415 - as above
-                from ..usecases.sync import sync  # noqa: PLC0415 - as above
+                from ..application.cadence import Kind as Reading  # noqa: PLC0415 - as above
+                from ..application.sync import sync  # noqa: PLC0415 - as above
 
                 sync(run.hub, opened.store, opened.clock, where, Reading.QUICK, actor=opened.actor)
                 rows = opened.store.walk(where, "pending")
@@ -260,7 +260,7 @@ def _send(run: Run, desk: Desk) -> None:
     held, desk.held = desk.held, None
     if held is None:
         return
-    from ..usecases.decisions import Ask, Choice  # noqa: PLC0415 - only who decides
+    from ..application.decisions import Ask, Choice  # noqa: PLC0415 - only who decides
 
     request, decided = held.request, None
     try:

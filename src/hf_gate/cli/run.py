@@ -20,12 +20,12 @@ from .output import FIRST_ROWS, Column, clock_off, ends_in, in_words, numbered
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from ..application.orders import Waiting
+    from ..application.planning import Desk
+    from ..application.run import Turn
     from ..domain.ids import Repo
     from ..domain.rows import RequestRow
     from ..plan.model import Change
-    from ..usecases.orders import Waiting
-    from ..usecases.planning import Desk
-    from ..usecases.run import Turn
     from .frame import Run
 
 _LOOK_FOR_REPOS: Final = 3600.0  # seconds between two looks for repos that a glob means
@@ -78,7 +78,7 @@ class _Loop:
 
     def for_ever(self, pause: float | None) -> int:
         """Until somebody ends it, or the token is refused."""
-        from ..wiring import HubClock  # noqa: PLC0415 - only who loops
+        from ..bootstrap import HubClock  # noqa: PLC0415 - only who loops
 
         clock = HubClock(self.run.hub)
         while True:
@@ -95,14 +95,14 @@ class _Loop:
             clock.sleep(max(0.0, began + self.pause - clock.now().timestamp()))
 
     def _next(self) -> float:
-        from ..usecases.cadence import next_pause  # noqa: PLC0415 - only who loops
+        from ..application.cadence import next_pause  # noqa: PLC0415 - only who loops
 
         seen, calls = self.run.hub.outlook(), 4 * len(self._repos)
         return next_pause(self.pause, found=self.found, calls=calls, quota=seen.quota, window=seen.window_s)
 
     def _warn_of_greed(self, pause: float | None) -> None:
         """Says once when a pause that somebody chose leaves others less of the token than is usual."""
-        from ..usecases.cadence import least_pause  # noqa: PLC0415 - as above
+        from ..application.cadence import least_pause  # noqa: PLC0415 - as above
 
         seen = self.run.hub.outlook()
         least = least_pause(4 * len(self._repos), seen.quota, seen.window_s)
@@ -120,7 +120,7 @@ class _Loop:
             desk.store.close()
 
     def _turn(self, desk: Desk) -> int:
-        from ..usecases.run import told, turn  # noqa: PLC0415 - only who runs
+        from ..application.run import told, turn  # noqa: PLC0415 - only who runs
 
         done = turn(
             desk,
@@ -147,7 +147,7 @@ class _Loop:
 
 def greed(pause: float, least: float, repos: int) -> str:
     """How much of the token's calls a pause takes that is shorter than the share of looking asks for."""
-    from ..usecases.cadence import SHARE  # noqa: PLC0415 - only who loops
+    from ..application.cadence import SHARE  # noqa: PLC0415 - only who loops
 
     return (
         f"To look at {numbered(repos, 'repo')} every {in_words(pause)} takes {SHARE * least / pause:.0%} of this token's"
@@ -204,8 +204,8 @@ def _lines(done: Turn, changes: Sequence[Change]) -> Iterator[str]:
 
 def _left(done: Turn) -> Iterator[str]:
     """What the policies want and this turn did not do, each with what lets it go on."""
-    from ..usecases.orders import REST  # noqa: PLC0415 - only who runs
-    from ..usecases.run import by_policy  # noqa: PLC0415 - as above
+    from ..application.orders import REST  # noqa: PLC0415 - only who runs
+    from ..application.run import by_policy  # noqa: PLC0415 - as above
 
     for repo, refusal in done.refused.items():
         again = moment_of(refusal.at + REST)

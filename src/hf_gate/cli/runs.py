@@ -20,10 +20,10 @@ from .output import FIRST_ROWS, Column
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ..application.planning import Desk
     from ..domain.rows import RunRow
     from ..plan.model import Plan
-    from ..usecases.planning import Desk
-    from ..usecases.ports import StorePort
+    from ..store.reading import Store
     from .frame import Run
 
 _ALL: Final = 2**31 - 1
@@ -98,10 +98,10 @@ def stop(run: Run, ident: str) -> int:
 
 
 def _wish(run: Run, ident: str, word: str) -> int:
-    from .. import wiring  # noqa: PLC0415 - only who works at a desk
-    from ..usecases.runs import is_over  # noqa: PLC0415 - as above
+    from .. import bootstrap  # noqa: PLC0415 - only who works at a desk
+    from ..application.runs import is_over  # noqa: PLC0415 - as above
 
-    with wiring.open_store(run.settings, run.place, read_only=True) as store:
+    with bootstrap.open_store(run.settings, run.place, read_only=True) as store:
         known = run_named(store, ident)
         if is_over(known):
             more = (
@@ -113,7 +113,7 @@ def _wish(run: Run, ident: str, word: str) -> int:
             return 0
         store.wish_for(known.id, word)
     try:
-        with wiring.open_store(run.settings, run.place, waits=False, command=f"hf-gate runs {word}") as store:
+        with bootstrap.open_store(run.settings, run.place, waits=False, command=f"hf-gate runs {word}") as store:
             told = _halted(OpenDesk(run, run.place, store), known.id, word)
     except StoreBusy:  # whoever writes may be the one who carries it
         told = f"Run {known.id} is asked to {word}: it ends after the batch in flight."
@@ -123,9 +123,9 @@ def _wish(run: Run, ident: str, word: str) -> int:
 
 def _halted(opened: OpenDesk, ident: str, word: str) -> str:
     """Nobody carries it, so that it is over at once."""
+    from ..application.carry import UNDER_WAY, WISHED, halt  # noqa: PLC0415 - as above
+    from ..application.runs import is_over  # noqa: PLC0415 - as above
     from ..domain.moments import ms  # noqa: PLC0415 - only here
-    from ..usecases.carry import UNDER_WAY, WISHED, halt  # noqa: PLC0415 - as above
-    from ..usecases.runs import is_over  # noqa: PLC0415 - as above
 
     store, known = opened.store, run_named(opened.store, ident)
     if known.state != WISHED[word] and not is_over(known):
@@ -140,9 +140,9 @@ def _halted(opened: OpenDesk, ident: str, word: str) -> str:
 @click.argument("ident", metavar="RUN")
 def resume(run: Run, ident: str) -> int:
     """Settles by reading what was under way, then sends the rest; nothing is sent twice."""
+    from ..application.carry import UNDER_WAY  # noqa: PLC0415 - only here
+    from ..application.runs import is_over  # noqa: PLC0415 - only here
     from ..plan.model import read  # noqa: PLC0415 - only here
-    from ..usecases.carry import UNDER_WAY  # noqa: PLC0415 - only here
-    from ..usecases.runs import is_over  # noqa: PLC0415 - only here
 
     desk = office(run, judges=False)
     known = run_named(desk.store, ident)
@@ -173,7 +173,7 @@ def retry(run: Run, ident: str, path: Path | None) -> int:
 
     What a policy decided that was changed since is left out, and counted. Without --out the plan is only shown.
     """
-    from ..usecases import runs as run_cases  # noqa: PLC0415 - only here
+    from ..application import runs as run_cases  # noqa: PLC0415 - only here
 
     desk = office(run, judges=False)
     known, now = run_named(desk.store, ident), desk.clock.now()
@@ -198,7 +198,7 @@ def undo(run: Run, ident: str | None, path: Path | None) -> int:
 
     Without RUN, of the latest run that did something; it is named. Without --out the plan is only shown.
     """
-    from ..usecases import runs as run_cases  # noqa: PLC0415 - only here
+    from ..application import runs as run_cases  # noqa: PLC0415 - only here
 
     desk = office(run, judges=False)
     known = _latest(run, desk.store) if ident is None else run_named(desk.store, ident)
@@ -210,7 +210,7 @@ def undo(run: Run, ident: str | None, path: Path | None) -> int:
     return _saved(run, desk, known.id, made, path, notes)
 
 
-def _latest(run: Run, store: StorePort) -> RunRow:
+def _latest(run: Run, store: Store) -> RunRow:
     """The run that somebody means who wants to take back what was just done."""
     found = next((each for each in store.runs(_ALL) if each.counts.get(Kind.DONE.value)), None)
     if found is None:
@@ -226,10 +226,10 @@ def _saved(run: Run, desk: Desk, ident: str, made: Plan, path: Path | None, note
     """Shows a plan with each change, and writes it into a file if one was named."""
     import msgspec  # noqa: PLC0415 - only here
 
+    from ..application.made import remember  # noqa: PLC0415 - only here
     from ..plan.model import written  # noqa: PLC0415 - only here
     from ..plan.render import each, sentences  # noqa: PLC0415 - only here
     from ..private_files import write_private  # noqa: PLC0415 - only here
-    from ..usecases.made import remember  # noqa: PLC0415 - only here
 
     following = "Nothing was saved."
     if made.changes and path is not None:
@@ -245,7 +245,7 @@ def _saved(run: Run, desk: Desk, ident: str, made: Plan, path: Path | None, note
     return 0
 
 
-def run_named(store: StorePort, ident: str) -> RunRow:
+def run_named(store: Store, ident: str) -> RunRow:
     """The run of that id, or one clear line."""
     found = store.run(ident)
     if found is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from ..domain.members import Author, Member, Role
 from ..errors import Guarded, NotAllowed
@@ -12,12 +12,11 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ..store.reading import Store
-    from ..usecases.ports import StorePort
     from .frame import Run
 
 
 def author_for(
-    run: Run, store: StorePort, now: datetime, new: Mapping[str, int], *, plan: str | None = None,
+    run: Run, store: Store, now: datetime, new: Mapping[str, int], *, plan: str | None = None,
     about: Iterable[tuple[str | None, str | None]] = (),
 ) -> Author:  # fmt: skip
     """How a run of these changes is written down; refuses those that need a second person who has not agreed.
@@ -25,8 +24,8 @@ def author_for(
     `plan`: the digest of the plan that they are of, to which others may have agreed on the desk. `about`: names and account
     ids of the people whom this user decides about; where others could, nobody decides a request of their own.
     """
+    from ..application.second_person import agreed_to, need_of, team_of  # noqa: PLC0415 - as above
     from ..store.tray import Tray  # noqa: PLC0415 - only who decides
-    from ..usecases.second_person import agreed_to, need_of, team_of  # noqa: PLC0415 - as above
 
     account = run.account
     user_id = None if account is None else account.id
@@ -43,7 +42,7 @@ def author_for(
     if any(me.is_own(name, ident) for name, ident in about):
         raise NotAllowed("nobody decides a request of their own; nothing was sent.", hint="Let another admin do it.")
     whole, agreed = (0, []) if plan is None else agreed_to(store, plan)
-    need = need_of(store, team, new, Tray(cast("Store", store)).waiting(), now, whole=whole, agreed=agreed)
+    need = need_of(store, team, new, Tray(store).waiting(), now, whole=whole, agreed=agreed)
     if need.is_open:
         where = "" if plan is None else f" The plan is on the desk: /plans/{plan}."
         raise Guarded(f"{need.why} Nothing was sent.", hint=f"{need.team.next_step()}{where}")

@@ -17,8 +17,8 @@ from .office import refusal_of
 from .output import age, clock_off, iso, numbered
 
 if TYPE_CHECKING:
+    from ..application.standing import Budget, RepoStanding, Standing
     from ..domain.rows import RunRow
-    from ..usecases.standing import Budget, RepoStanding, Standing
 
 
 _UNKNOWN: Final[Mapping[str, object]] = {
@@ -36,8 +36,8 @@ _UNKNOWN: Final[Mapping[str, object]] = {
 @click.option("--markdown", is_flag=True, help="The lines for a card: how far requests are answered. No personal data.")
 def status(run: Run, *, markdown: bool) -> int:
     """Show what waits and how long, when each repo was read, the token's budget, and what is stuck or unfinished."""
+    from ..application.standing import standing  # noqa: PLC0415 - as above
     from ..joining import refused_tables  # noqa: PLC0415 - help needs none of it
-    from ..usecases.standing import standing  # noqa: PLC0415 - as above
 
     token = _UNKNOWN if markdown else _token(run)
     run.is_announced = token["ok"] is not True  # whoever asks how a dead token is must not be stopped by it
@@ -100,7 +100,7 @@ def _document(desk: OpenDesk, found: Standing, token: Mapping[str, object], zone
 
 
 def _repo(one: RepoStanding, found: Standing, zone: tzinfo) -> dict[str, object]:
-    from ..usecases.standing import serving_line  # noqa: PLC0415 - as above
+    from ..application.standing import serving_line  # noqa: PLC0415 - as above
 
     row = one.row
     return {
@@ -175,7 +175,7 @@ def _lines(found: Standing, token: Mapping[str, object], zone: tzinfo) -> Iterat
 
 
 def _repo_lines(one: RepoStanding, found: Standing, zone: tzinfo) -> Iterator[str]:
-    from ..usecases.standing import serving_line  # noqa: PLC0415 - as above
+    from ..application.standing import serving_line  # noqa: PLC0415 - as above
 
     wait = ""
     if one.oldest is not None and one.median is not None:
@@ -203,7 +203,7 @@ def _token_line(token: Mapping[str, object]) -> str:
 
 
 def _markdown(found: Standing, zone: tzinfo) -> Iterator[str]:
-    from ..usecases.standing import serving_line  # noqa: PLC0415 - as above
+    from ..application.standing import serving_line  # noqa: PLC0415 - as above
 
     for one in found.repos:
         line = serving_line(one.answered_before, found.at, zone) or "Requests are read by people; no date is promised"

@@ -17,8 +17,8 @@ from .frame import Entry, GateGroup, Run, command
 from .output import numbered
 
 if TYPE_CHECKING:
+    from ..bootstrap import Place
     from ..store.locking import Holder
-    from ..wiring import Place
 
 store = GateGroup(
     "store",
@@ -39,10 +39,10 @@ _MOST: Final = 4 << 20  # bytes of a file of the workspace that an export takes 
 
 def store_path(run: Run) -> Path | None:
     """The file of the store that is meant; None if it lies on a server."""
-    from .. import wiring  # noqa: PLC0415 - help needs none of it
+    from .. import bootstrap  # noqa: PLC0415 - help needs none of it
     from ..store.opening import path_of  # noqa: PLC0415 - as above
 
-    url = wiring.store_url(run.settings, run.place)
+    url = bootstrap.store_url(run.settings, run.place)
     return None if url.startswith("postgres") else path_of(url).absolute()
 
 
@@ -57,11 +57,11 @@ def this_process() -> Holder:
 
 def open_store(run: Run) -> OpenDesk:
     """The store, open for reading. Whose token it is does not matter here, so the Hub is not asked."""
-    from .. import wiring  # noqa: PLC0415 - as above
+    from .. import bootstrap  # noqa: PLC0415 - as above
 
     if not run.is_announced:
         run.is_announced = True
-        run.out.say(f"{wiring.hub_name(run.settings)}, store {_called(run)}", "dim")
+        run.out.say(f"{bootstrap.hub_name(run.settings)}, store {_called(run)}", "dim")
     return open_desk(run)
 
 
@@ -86,7 +86,7 @@ def _file_of(run: Run, server_command: str) -> Path:
 
 def owned_files(place: Place) -> list[Path]:
     """The files of a workspace that its owner wrote: hf-gate.yaml, policies and tables."""
-    from ..wiring import DESK_FILE  # noqa: PLC0415 - as above
+    from ..bootstrap import DESK_FILE  # noqa: PLC0415 - as above
 
     folder = place.folder
     if folder is None:
@@ -116,8 +116,8 @@ def store_check(run: Run) -> int:
     entries = 0
     try:
         opened = open_store(run)
+        from ..application.verify import verify  # noqa: PLC0415 - as above
         from ..store.shape import file_faults  # noqa: PLC0415 - as above
-        from ..usecases.verify import verify  # noqa: PLC0415 - as above
 
         findings += file_faults(opened.store.reads)
         proof = verify(opened.store, fold=True)
@@ -146,8 +146,8 @@ def store_export(run: Run, *, folder: Path) -> int:
 
     One JSON object a line. DIR must not exist or be empty; nobody else can read it. README.txt says what each file holds.
     """
+    from ..application.exporting import export_files  # noqa: PLC0415 - as above
     from ..store.dumping import Dump, write_folder  # noqa: PLC0415 - as above
-    from ..usecases.exporting import export_files  # noqa: PLC0415 - as above
 
     opened = open_store(run)
     dump = Dump(opened.store)
@@ -214,10 +214,10 @@ def store_restore(run: Run, *, file: Path, yes: bool) -> int:
     Everybody is signed out and every sign-in link ends: invite people again. Decisions that were not sent stay until somebody sends them. Nothing
     is sent to a repo before it was read whole: hf-gate sync --full.
     """
-    from .. import wiring  # noqa: PLC0415 - as above
+    from .. import bootstrap  # noqa: PLC0415 - as above
+    from ..application import keys  # noqa: PLC0415 - as above
+    from ..application.restored import check_ledger  # noqa: PLC0415 - as above
     from ..store.copies import Restore, restore  # noqa: PLC0415 - as above
-    from ..usecases import keys  # noqa: PLC0415 - as above
-    from ..usecases.restored import check_ledger  # noqa: PLC0415 - as above
 
     path = _file_of(run, "pg_restore --clean --dbname=URL FILE, with every hf-gate stopped")
     check_no_desk(run)
@@ -229,10 +229,10 @@ def store_restore(run: Run, *, file: Path, yes: bool) -> int:
         _confirm_replacing(run, path)
     if run.place.folder is None:
         make_private_folder(path.parent)
-    endpoint, moment = wiring.endpoint_of(run.settings), wiring.now()
-    settings, world = {keys.RESTORED: str(ms(moment))}, wiring.world_of(endpoint)
+    endpoint, moment = bootstrap.endpoint_of(run.settings), bootstrap.now()
+    settings, world = {keys.RESTORED: str(ms(moment))}, bootstrap.world_of(endpoint)
     wish = Restore(file, path, endpoint, world, settings, check_ledger, local_user(), ms(moment))
-    replaced = restore(wish, this_process(), wait=wiring.patience(run.settings), on_wait=waiting_notice(run))
+    replaced = restore(wish, this_process(), wait=bootstrap.patience(run.settings), on_wait=waiting_notice(run))
     repos = [str(row.repo) for row in open_store(run).store.repos()]
     doc = {
         "schema_version": 1,

@@ -71,16 +71,16 @@ def store_remove(
 
 
 def _meant(run: Run, *, all_hubs: bool) -> _Removal:
-    from .. import wiring  # noqa: PLC0415 - help needs none of it
+    from .. import bootstrap  # noqa: PLC0415 - help needs none of it
     from ..store.sql import without_password  # noqa: PLC0415 - as above
 
     if all_hubs:
         return _Removal("all", sorted(run.settings.paths.stores.glob("*.db")))
     path = store_path(run)
     if path is None:
-        return _Removal(without_password(wiring.store_url(run.settings, run.place)).rpartition("/")[2], url="server")
+        return _Removal(without_password(bootstrap.store_url(run.settings, run.place)).rpartition("/")[2], url="server")
     folder = run.place.folder
-    return _Removal(wiring.hub_name(run.settings) if folder is None else folder.name, [path])
+    return _Removal(bootstrap.hub_name(run.settings) if folder is None else folder.name, [path])
 
 
 def _settled_check(removal: _Removal, *, damaged: bool) -> Callable[[], None]:
@@ -113,14 +113,14 @@ def check_settled(count: int, store: str) -> None:
 
 
 def _write_checkpoint(run: Run, removal: _Removal, target: Path | None, *, asks: bool) -> None:
-    from .. import wiring  # noqa: PLC0415 - as above
-    from ..usecases.ledger_files import checkpoint_json, heads_now  # noqa: PLC0415 - as above
+    from .. import bootstrap  # noqa: PLC0415 - as above
+    from ..application.ledger_files import checkpoint_json, heads_now  # noqa: PLC0415 - as above
 
     if removal.name == "all":
         if target is not None:
             raise UsageError("--checkpoint is for one store.", hint="Leave out --all-hubs.")
         return
-    if target is None and asks and run.may_ask and wiring.has_store(run.settings, run.place):
+    if target is None and asks and run.may_ask and bootstrap.has_store(run.settings, run.place):
         answer = click.prompt(
             "The heads of the ledger prove an export later. Write them to which file? (empty: to none)",
             default="", show_default=False, err=True,
@@ -131,7 +131,7 @@ def _write_checkpoint(run: Run, removal: _Removal, target: Path | None, *, asks:
     if os.path.lexists(target):
         raise UsageError(f"{target} exists; nothing was removed.", hint="Name a file that does not exist yet.")
     opened = open_store(run)
-    doc = checkpoint_json(heads_now(opened.store, wiring.now()), opened.store.endpoint)
+    doc = checkpoint_json(heads_now(opened.store, bootstrap.now()), opened.store.endpoint)
     opened.store.close()
     write_private(target.absolute(), (to_json(doc) + "\n").encode())
 
@@ -157,17 +157,17 @@ def _confirm(run: Run, removal: _Removal, *, yes: bool, name: str | None) -> Non
 
 
 def _remove(run: Run, removal: _Removal, check: Callable[[], None]) -> list[Path]:
-    from .. import wiring  # noqa: PLC0415 - as above
+    from .. import bootstrap  # noqa: PLC0415 - as above
     from ..store import removal as adapter  # noqa: PLC0415 - as above
 
     tell = waiting_notice(run)
-    wait, who, paths = wiring.patience(run.settings), this_process(), run.settings.paths
+    wait, who, paths = bootstrap.patience(run.settings), this_process(), run.settings.paths
     removed: list[Path] = []
     for path in removal.paths:
         if adapter.files_of(path):
             removed += adapter.remove_files(path, who, wait=wait, check=check, on_wait=tell)
     if removal.url:
-        url = wiring.store_url(run.settings, run.place)
+        url = bootstrap.store_url(run.settings, run.place)
         adapter.remove_tables(url, who, wait=wait, check=lambda count: check_settled(count, removal.name), on_wait=tell)
     removed += adapter.remove_traces(paths.state, [paths.accounts])
     folder = run.place.folder
@@ -178,7 +178,7 @@ def _remove(run: Run, removal: _Removal, check: Callable[[], None]) -> list[Path
 
 def _stays(run: Run, removal: _Removal) -> list[Path]:
     """The owner's files, and files that hold personal data although hf-gate does not keep them."""
-    from ..usecases.adopt import GITIGNORE  # noqa: PLC0415 - as above
+    from ..application.adopt import GITIGNORE  # noqa: PLC0415 - as above
 
     found = owned_files(run.place)
     for path in removal.paths:

@@ -15,9 +15,9 @@ from .output import numbered
 from .progress import Progress
 
 if TYPE_CHECKING:
+    from ..application.cadence import Due
+    from ..application.sync import Synced
     from ..domain.ids import Repo
-    from ..usecases.cadence import Due
-    from ..usecases.sync import Synced
 
 
 @command("sync", examples=("hf-gate sync", "hf-gate sync datasets/acme/eeg --full", "hf-gate sync --json"))
@@ -51,7 +51,7 @@ class Reading:
 
     def read(self, repo: Repo) -> None:
         """One repo, by the kind that is due."""
-        from ..usecases.sync import sync as read  # noqa: PLC0415 - help needs none of it
+        from ..application.sync import sync as read  # noqa: PLC0415 - help needs none of it
 
         run, due = self.desk.run, self._due(repo)
         try:
@@ -74,8 +74,8 @@ class Reading:
             self.done.append((synced, due))
 
     def _due(self, repo: Repo) -> Due:
+        from ..application.cadence import Due, Kind, due_kind, note_of  # noqa: PLC0415 - as above
         from ..domain.moments import ms  # noqa: PLC0415 - as above
-        from ..usecases.cadence import Due, Kind, due_kind, note_of  # noqa: PLC0415 - as above
 
         if self.full:
             return Due(Kind.FULL, "requested")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 def tracked(folder: Path) -> list[str]:
     """Their names below the folder; none where there is no git, or the folder is in no repository."""
-    from ..usecases.adopt import GITIGNORE  # noqa: PLC0415 - only who has a desk
+    from ..application.adopt import GITIGNORE  # noqa: PLC0415 - only who has a desk
 
     git = shutil.which("git")
     if git is None:

@@ -14,8 +14,8 @@ from .targets import Aim
 if TYPE_CHECKING:
     from datetime import datetime, tzinfo
 
+    from ..application.decisions import Ask, Choice
     from ..domain.ids import Repo
-    from ..usecases.decisions import Ask, Choice
 
 NOTE_LIMIT = 4000
 TELLING = frozenset({Status.REJECTED, Status.RESET})  # the Hub passes a reason on with these alone
@@ -65,13 +65,13 @@ class Wish:
     @property
     def choice(self) -> Choice:
         """What is decided about everybody."""
-        from ..usecases.decisions import Choice  # noqa: PLC0415 - only who decides
+        from ..application.decisions import Choice  # noqa: PLC0415 - only who decides
 
         return Choice(TARGET_OF[self.effect], grants=self.verb == "grant", note=self.note, until=self.until)
 
     def asks(self) -> list[Ask]:
         """Everybody's part."""
-        from ..usecases.decisions import Ask  # noqa: PLC0415 - as above
+        from ..application.decisions import Ask  # noqa: PLC0415 - as above
 
         return [Ask(aim.repo, aim.target, self.reason_for(aim)) for aim in self.aims]
 

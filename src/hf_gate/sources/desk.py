@@ -16,7 +16,7 @@ from .profile import ProfilePort, fetch_profiles, kept_bytes, kept_profile, know
 
 
 class DeskSources:
-    """What use cases call `SourcesPort`. The lists are loaded at the first address: about 0.2 s."""
+    """what the application calls `SourcesPort`. The lists are loaded at the first address: about 0.2 s."""
 
     def __init__(self, hub: ProfilePort | None) -> None:
         self._hub = hub

@@ -19,7 +19,7 @@ _PACKED: Final = frozenset({("plans", "document"), ("profiles", "document")})
 
 
 class Dump:
-    """Reads whole tables of a store. Satisfies `usecases.exporting.DumpPort`."""
+    """Reads whole tables of a store. Satisfies `application.exporting.DumpPort`."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

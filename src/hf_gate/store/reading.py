@@ -44,7 +44,7 @@ _SHAPE = "SELECT version_num FROM alembic_version"
 
 
 class Store:
-    """Satisfies `usecases.ports.StorePort`. Made by `opening.open_store`; `connect` makes one more connection to read by.
+    """Satisfies `application.ports.Store`. Made by `opening.open_store`; `connect` makes one more connection to read by.
 
     `aside` makes one for the only write that needs no right to write: a wish for the process that has it.
     """

@@ -17,7 +17,7 @@ _KEPT = 1000  # of those that have ended, the last so many
 
 
 class Tray:
-    """What `usecases.tray.TrayPort` asks for."""
+    """What `application.tray.TrayPort` asks for."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from starlette.responses import JSONResponse, Response
 
-from .. import wiring
+from .. import bootstrap
 from ..domain.accounts import Account
 from ..domain.members import Member
 from ..domain.moments import ms
@@ -153,7 +153,7 @@ def _proved(office: Office, sent: tuple[str, str]) -> dict[str, str]:
     if ident is None or member is None:
         raise NotProven("this link is not valid any more. Get a new one on the settings page.", 404)
     try:
-        account = wiring.account_of_token(office.settings, token)
+        account = bootstrap.account_of_token(office.settings, token)
         user_id = _checked(office, member, account)
         secret, at = secrets.token_urlsafe(32), ms(office.now())
         if not office.members.prove(member, account.name, user_id, secret, at):
@@ -162,7 +162,7 @@ def _proved(office: Office, sent: tuple[str, str]) -> dict[str, str]:
         office.account_codes.put_back(code, ident)
         raise NotProven(f"{problem} Try again in a moment.", 503) from None
     except NotAllowed:
-        hub = wiring.hub_name(office.settings)
+        hub = bootstrap.hub_name(office.settings)
         raise NotProven(f"{hub} does not know this token.", 403) from None
     except HfGateError as problem:
         raise NotProven(str(problem), 422) from None

@@ -11,11 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ..application.tray import Wish
 from ..domain.members import Member, Role
 from ..domain.moments import iso, moment_of, ms
 from ..domain.tray import Held, ground_of
 from ..errors import HfGateError
-from ..usecases.tray import Wish
 from .asking import PENDING, asked_of, read
 from .ending import checked_end
 from .exports import EscapedJSON

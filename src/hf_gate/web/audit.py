@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 from starlette.responses import Response
 
+from ..application.entries import group_like, key_of_group, record_of, summary_of
 from ..domain.events import KINDS
 from ..domain.ids import Repo, parse_repo
 from ..domain.ledger import DESK
@@ -19,7 +20,6 @@ from ..domain.query import is_pseudonym
 from ..domain.rows import LedgerRow
 from ..errors import HfGateError, UsageError
 from ..store.timeline import Stretch, Wanted, timeline
-from ..usecases.entries import group_like, key_of_group, record_of, summary_of
 from .entries import WORDS, Line, lines_of, number_in
 from .exports import exported
 from .finding import request_of

@@ -10,6 +10,10 @@ from urllib.parse import urlencode
 
 from starlette.responses import RedirectResponse, Response
 
+from ..application.bulk import Order, begin_bulk
+from ..application.runs import direct_change
+from ..application.second_person import Need
+from ..application.tray import Wish
 from ..domain.lifecycle import MOVES, TARGET_OF
 from ..domain.moments import ms
 from ..domain.requests import checked_reason
@@ -21,10 +25,6 @@ from ..plan.guards import Yes, ladder
 from ..plan.model import sealed
 from ..store import weighing
 from ..store.weighing import Aim, Heap
-from ..usecases.bulk import Order, begin_bulk
-from ..usecases.runs import direct_change
-from ..usecases.second_person import Need
-from ..usecases.tray import Wish
 from . import words
 from .asking import asked_of, scoped
 from .carrying import carrying_of

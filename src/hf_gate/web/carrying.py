@@ -14,13 +14,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from ..application.carry import PLANNED, UNDER_WAY, Carrier
+from ..application.runs import INTERRUPTED, PAUSED, READY, is_over
 from ..domain.members import Member
 from ..domain.outcomes import Outcome
 from ..domain.rows import RunRow
 from ..errors import HfGateError
 from ..store.carried import Carried
-from ..usecases.carry import PLANNED, UNDER_WAY, Carrier
-from ..usecases.runs import INTERRUPTED, PAUSED, READY, is_over
 from .office import Office
 
 _log = logging.getLogger("hf_gate.web")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 from typing import Any, Final, TypeAlias
 
+from ..application.judging import with_texts
 from ..domain.forms import GateForm
 from ..domain.lifecycle import Status
 from ..policy.bounds import policy_cost
@@ -21,7 +22,6 @@ from ..policy.model import Facts, Mode, Policy, Problem
 from ..policy.parse import parse_policy
 from ..policy.testing import TestResult, run_tests
 from ..policy.trust import Pass, ways_in
-from ..usecases.judging import with_texts
 
 READY: Final = "ready"
 IDLE: Final = 60.0  # seconds without an ask after which it ends by itself

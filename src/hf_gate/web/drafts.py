@@ -11,6 +11,8 @@ from typing import Any, Final
 
 from msgspec import structs
 
+from ..application.hearing import dated
+from ..application.judging import Court, cases_of, reading_court
 from ..domain.forms import GateForm, form_of_json
 from ..domain.ids import Repo, parse_repo
 from ..domain.lifecycle import Status
@@ -29,8 +31,6 @@ from ..policy.testing import TestResult, run_tests
 from ..policy.trust import Pass, ways_in
 from ..sources.desk import DeskSources
 from ..sources.folder import Folder, read_folder, read_tables
-from ..usecases.hearing import dated
-from ..usecases.judging import Court, cases_of, reading_court
 from .asking import read
 from .draft_pool import DraftProcess, DraftStopped
 from .draft_worker import Draft, Report

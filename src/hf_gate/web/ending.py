@@ -8,6 +8,7 @@ from typing import Final
 
 from starlette.responses import Response
 
+from ..application.decisions import end_entry
 from ..domain.grants import end_of
 from ..domain.lifecycle import Status
 from ..domain.moments import moment_of, ms
@@ -15,7 +16,6 @@ from ..domain.rows import RequestRow
 from ..domain.tray import ground_of
 from ..errors import NotAllowed
 from ..policy.spelling import MisspeltError, parse_until
-from ..usecases.decisions import end_entry
 from . import words
 from .finding import request_of
 from .lines import key_of

@@ -11,12 +11,12 @@ from urllib.parse import urlencode
 
 from starlette.responses import Response
 
+from ..application.entries import body_of, entry_at, name_of, repo_of, text_of
 from ..domain.events import StatusMoved, event_of
 from ..domain.ids import Repo
 from ..domain.ledger import DESK, Link
 from ..domain.moments import moment_of
 from ..domain.rows import LedgerRow, RequestRow
-from ..usecases.entries import body_of, entry_at, name_of, repo_of, text_of
 from .lines import hidden_name, key_of
 from .people import href_of
 from .proofs import is_whole

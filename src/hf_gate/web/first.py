@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 from starlette.responses import Response
 
-from .. import wiring
+from .. import bootstrap
 from ..domain.members import Role
 from ..errors import HfGateError
 from ..policy.model import Mode
@@ -86,9 +86,9 @@ def _all(visit: Visit) -> Iterator[tuple[str, _Look]]:
 
 def _token(visit: Visit) -> _Look:
     office = visit.office
-    has = wiring.has_token(office.settings)
+    has = bootstrap.has_token(office.settings)
     text = (
-        f"The desk acts as {office.owner} on {wiring.hub_name(office.settings)}."
+        f"The desk acts as {office.owner} on {bootstrap.hub_name(office.settings)}."
         if has
         else "No token was found. `hf auth login` leaves one, HF_TOKEN names one; then start the desk again."
     )

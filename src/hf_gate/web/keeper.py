@@ -11,12 +11,12 @@ from datetime import timedelta
 from typing import Final
 
 from .. import joining
+from ..application.cadence import SHARE, due_kind, next_pause, note_of
+from ..application.propose import propose
+from ..application.sync import sync
 from ..domain.ids import Repo
 from ..domain.moments import ms
 from ..errors import HfGateError
-from ..usecases.cadence import SHARE, due_kind, next_pause, note_of
-from ..usecases.propose import propose
-from ..usecases.sync import sync
 from .office import Office
 
 _log = logging.getLogger("hf_gate.web")

@@ -11,12 +11,12 @@ from typing import Final
 import msgspec
 
 from .. import joining
+from ..application.planning import Desk, planned
 from ..domain.members import Member
 from ..domain.moments import ms
 from ..errors import HfGateError, UsageError
 from ..plan.model import Plan
 from ..store.carried import Carried
-from ..usecases.planning import Desk, planned
 from .office import Office
 
 _log = logging.getLogger("hf_gate.web")

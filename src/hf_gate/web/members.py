@@ -7,7 +7,7 @@ from typing import Final
 
 from starlette.responses import Response
 
-from .. import wiring
+from .. import bootstrap
 from ..domain.ids import Repo
 from ..domain.members import MEANING, ROLES, Role
 from ..domain.moments import ms
@@ -44,7 +44,7 @@ def _where(visit: Visit) -> list[tuple[Repo, str]]:
 def page(visit: Visit, link: str | None = None, for_whom: str | None = None, proof: str | None = None) -> Response:
     """What a member may see of the others; links are shown once, when they are made."""
     is_admin = visit.member.role is Role.ADMIN and is_whole(visit)
-    clock = wiring.now()
+    clock = bootstrap.now()
     return visit.page(
         "settings.html",
         title="Settings",
@@ -60,7 +60,7 @@ def page(visit: Visit, link: str | None = None, for_whom: str | None = None, pro
         link=link,
         invited=for_whom,
         proof=proof,
-        hub=wiring.hub_name(visit.office.settings),
+        hub=bootstrap.hub_name(visit.office.settings),
         account_of=account_of,
         is_admin=is_admin,
         headers={"cache-control": "no-store"},

@@ -15,7 +15,12 @@ from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from .. import joining, wiring
+from .. import bootstrap, joining
+from ..application import keys
+from ..application.decide import Direct
+from ..application.judging import Court
+from ..application.second_person import Need, need_of, owner_member, team_of
+from ..application.tray import Clearing, Wish
 from ..config import Settings
 from ..domain.ids import Repo
 from ..domain.members import Author, Member, Role
@@ -30,11 +35,6 @@ from ..store.members import Members
 from ..store.picks import Picks
 from ..store.reading import Store
 from ..store.tray import Tray
-from ..usecases import keys
-from ..usecases.decide import Direct
-from ..usecases.judging import Court
-from ..usecases.second_person import Need, need_of, owner_member, team_of
-from ..usecases.tray import Clearing, Wish
 from .draft_pool import Drafts
 from .looking import Looks
 from .one_time import OneTimeCodes
@@ -64,7 +64,7 @@ class Office:
     """One desk, held open by this process. `hold`: seconds a decision stays in the tray."""
 
     settings: Settings
-    place: wiring.Place
+    place: bootstrap.Place
     hub: Hub
     store: Store
     owner: str
@@ -91,9 +91,9 @@ class Office:
     # ---- fixed things ------------------------------------------------------------------------------------------------
 
     @cached_property
-    def clock(self) -> wiring.HubClock:
+    def clock(self) -> bootstrap.HubClock:
         """The Hub client's clock: a local Hub's, when HF_GATE_CLOCK says so."""
-        return wiring.HubClock(self.hub)
+        return bootstrap.HubClock(self.hub)
 
     @cached_property
     def zone(self) -> tzinfo:
@@ -119,7 +119,7 @@ class Office:
     def title(self) -> str:
         """Which Hub and desk this is, for the foot of each page."""
         desk = "" if self.place.folder is None else f" · desk {self.place.folder.name}"
-        return f"{wiring.hub_name(self.settings)}{desk}"
+        return f"{bootstrap.hub_name(self.settings)}{desk}"
 
     @property
     def is_https(self) -> bool:
@@ -129,7 +129,7 @@ class Office:
     @cached_property
     def is_local(self) -> bool:
         """Whether the Hub is one on this machine, with invented people."""
-        return wiring.world_of(self.store.endpoint) is not None
+        return bootstrap.world_of(self.store.endpoint) is not None
 
     def now(self) -> datetime:
         """This moment, by the clock of the Hub client."""
@@ -299,7 +299,7 @@ def _names(globs: tuple[str, ...] | None, repo: Repo) -> bool:
 
 def _state_of(folder: Path, globs: Sequence[str]) -> tuple[object, ...]:
     """What tells whether any file of the desk was written: names, times and sizes."""
-    files = [folder / wiring.DESK_FILE, *(file for glob in globs for file in sorted(folder.glob(glob)))]
+    files = [folder / bootstrap.DESK_FILE, *(file for glob in globs for file in sorted(folder.glob(glob)))]
     files += sorted(folder.glob("tables/*"))
     found = []
     for file in files:

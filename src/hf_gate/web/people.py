@@ -11,6 +11,8 @@ from urllib.parse import quote, urlencode
 
 from starlette.responses import RedirectResponse, Response
 
+from ..application.hearing import Came, came
+from ..application.tray import Wish
 from ..domain.forms import fold
 from ..domain.ids import Repo, id_time
 from ..domain.lifecycle import Status
@@ -21,8 +23,6 @@ from ..domain.roles import Role
 from ..domain.rows import PersonRow, RequestRow
 from ..domain.story import WAYS
 from ..domain.tray import VERBS, ground_of
-from ..usecases.hearing import Came, came
-from ..usecases.tray import Wish
 from . import queue, words
 from .asking import read
 from .bulk import to_weigh

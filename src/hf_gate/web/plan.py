@@ -12,6 +12,10 @@ from urllib.parse import urlencode
 import msgspec
 from starlette.responses import RedirectResponse, Response
 
+from ..application import keys
+from ..application import runs as run_cases
+from ..application.propose import policies_digest
+from ..application.second_person import Need
 from ..domain.events import Entry, PlanAgreed
 from ..domain.ids import Repo
 from ..domain.members import Member, Role
@@ -23,10 +27,6 @@ from ..plan.guards import Yes
 from ..plan.model import Change, Plan, resealed, written
 from ..plan.render import SHADOW, least_calls
 from ..store.carried import Carried, PlanRow
-from ..usecases import keys
-from ..usecases import runs as run_cases
-from ..usecases.propose import policies_digest
-from ..usecases.second_person import Need
 from . import words
 from .carrying import carrying_of, state_of
 from .changes import KEYS, MARK, NAMED, ChangeLine, line_of, record, rule_of, visible_repos

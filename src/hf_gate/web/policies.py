@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 
 from starlette.responses import Response
 
+from ..application.judging import with_texts
 from ..domain.lifecycle import Status
 from ..errors import HfGateError
 from ..policy.checking import check_names
@@ -20,7 +21,6 @@ from ..policy.sentences import policy_sentences
 from ..sources.folder import Folder
 from ..store.opinions import Tally, opinions
 from ..store.reading import Store
-from ..usecases.judging import with_texts
 from .draft_pool import DraftProcess
 from .drafts import (
     Bar,

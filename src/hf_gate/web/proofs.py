@@ -12,9 +12,9 @@ from weakref import WeakKeyDictionary
 
 from starlette.responses import RedirectResponse, Response
 
+from ..application.ledger_files import checkpoint_json, checkpoint_now, export
+from ..application.verify import Verified, verify
 from ..store.reading import Store
-from ..usecases.ledger_files import checkpoint_json, checkpoint_now, export
-from ..usecases.verify import Verified, verify
 from .exports import file_of
 from .visit import Refused, Visit
 

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from starlette.responses import RedirectResponse, Response
 
+from ..application.judging import StandingVerdicts
 from ..domain.members import Role
 from ..domain.moments import iso, moment_of, ms
 from ..domain.query_reading import parse_query
@@ -17,7 +18,6 @@ from ..domain.rows import QueryPage, RequestRow
 from ..errors import InvalidQuery
 from ..store.facets import Cell
 from ..store.members import MOST_VIEWS
-from ..usecases.judging import StandingVerdicts
 from . import crowd, words
 from .asking import PENDING, Asked, asked_of, read, read_and_count
 from .drafts import tables_known

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 from starlette.responses import RedirectResponse, Response
 
+from ..application.standing import repo_standing, serving_line
 from ..domain.forms import GateForm, form_of_json
 from ..domain.ids import Repo, RepoType, parse_repo
 from ..domain.lifecycle import STATUSES, Status
@@ -22,7 +23,6 @@ from ..errors import HfGateError
 from ..policy.model import Policy
 from ..policy.sentences import sentences
 from ..policy.spelling import glob_matches
-from ..usecases.standing import repo_standing, serving_line
 from .exports import exported
 from .markdown import parse_markdown
 from .visit import NotFound, Visit

@@ -9,6 +9,8 @@ from urllib.parse import urlencode
 
 from starlette.responses import Response
 
+from ..application.decisions import note_entry
+from ..application.hearing import Hearing, hear
 from ..domain.forms import fold, form_of_json
 from ..domain.lifecycle import MEANING, Status
 from ..domain.moments import moment_of
@@ -19,8 +21,6 @@ from ..policy.explain import Line as Explained
 from ..policy.explain import explained
 from ..policy.reasons import fill, text_for
 from ..store.search import cursor_of
-from ..usecases.decisions import note_entry
-from ..usecases.hearing import Hearing, hear
 from . import words
 from .asking import PENDING, asked_of, read, scoped
 from .ending import Ends, ends_of

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from ..application.hearing import came
 from ..domain.events import ChangeStarted, event_of
 from ..domain.lifecycle import VERB_TO
 from ..domain.moments import moment_of
 from ..domain.rows import RequestRow
-from ..usecases.hearing import came
 from .lines import verbs_for
 from .visit import Visit
 

@@ -15,6 +15,7 @@ import msgspec
 from starlette.responses import RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from ..application import runs as run_cases
 from ..domain.ids import Repo
 from ..domain.members import Role
 from ..domain.moments import moment_of
@@ -23,7 +24,6 @@ from ..domain.rows import RunRow
 from ..plan.model import Change
 from ..protocol.pacing import Outlook
 from ..store.carried import Carried
-from ..usecases import runs as run_cases
 from . import words
 from .carrying import PAUSE, STOP, Load, carrying_of, state_of
 from .changes import KEYS, OPEN_STATES, carried_line, record, visible_repos

@@ -12,7 +12,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from .. import wiring
+from .. import bootstrap
 from ..domain.moments import ms
 from ..errors import StoreBusy
 from ..store.members import LIVES
@@ -187,4 +187,4 @@ def _is_by_itself(request: Request) -> bool:
 
 def _now() -> int:
     """Sessions go by the clock on the wall, also where the desk follows a local Hub's."""
-    return ms(wiring.now())
+    return ms(bootstrap.now())

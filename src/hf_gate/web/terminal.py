@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from starlette.responses import JSONResponse, Response
 
-from .. import wiring
+from .. import bootstrap
 from ..config import Settings
 from ..domain.members import NAME, ROLES, TAKEN, Member, Role
 from ..domain.moments import ms
@@ -26,9 +26,9 @@ from .office import Office
 from .sign_in import Door
 
 
-def _file(settings: Settings, place: wiring.Place) -> Path:
+def _file(settings: Settings, place: bootstrap.Place) -> Path:
     """Where a running desk says how it is reached; one for each store."""
-    name = hashlib.sha256(wiring.store_url(settings, place).encode()).hexdigest()[:16]
+    name = hashlib.sha256(bootstrap.store_url(settings, place).encode()).hexdigest()[:16]
     return settings.paths.state / "ui" / f"{name}.json"
 
 
@@ -46,7 +46,7 @@ class Terminal:
     def open(self) -> Iterator[None]:
         """Says where the desk is, as long as it is there."""
         path = _file(self._office.settings, self._office.place)
-        with wiring.announce(path, {"url": self._office.url, "at": self._at, "key": self._key}):
+        with bootstrap.announce(path, {"url": self._office.url, "at": self._at, "key": self._key}):
             yield
 
     def answer(self, authorization: str, body: bytes) -> Response:
@@ -130,7 +130,7 @@ def _told(member: Member) -> dict[str, Any]:
 # ---- the side of the terminal ------------------------------------------------------------------------------------------
 
 
-def running(settings: Settings, place: wiring.Place) -> dict[str, Any] | None:
+def running(settings: Settings, place: bootstrap.Place) -> dict[str, Any] | None:
     """The desk that runs at this store on this machine, if one does."""
     return announced(_file(settings, place))
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from starlette.responses import Response
 
+from ..application.tray import Taken, Wish
 from ..domain.moments import ms
 from ..domain.requests import REASON_LIMIT, utf16_units
 from ..domain.rows import RequestRow
 from ..domain.tray import VERBS, Held
-from ..usecases.tray import Taken, Wish
 from . import words
 from .ending import day_of, until_of
 from .finding import request_of

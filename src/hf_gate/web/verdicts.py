@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
 
+from ..application.judging import Court, cases_of
 from ..domain.ids import Repo
 from ..domain.rows import RepoRow, RequestRow
 from ..errors import HfGateError
 from ..policy.evaluate import Judge
 from ..policy.model import Action, Because, Facts, Opinion, Tried, Verdict
-from ..usecases.judging import Court, cases_of
 from . import words
 from .hiding import without_count
 from .office import Office

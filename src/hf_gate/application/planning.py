@@ -16,9 +16,10 @@ from ..policy.model import Policy
 from ..policy.spelling import Rate
 from ..policy.tables import Table, unbound
 from ..protocol.skew import is_clock_off
+from ..store.reading import Store
 from . import keys
 from .judging import Court, SourcesPort
-from .ports import ClockPort, HubPort, StorePort
+from .ports import ClockPort, HubPort
 from .propose import Doors, Hears, OpenDoors, Proposal, propose
 
 
@@ -26,7 +27,7 @@ from .propose import Doors, Hears, OpenDoors, Proposal, propose
 class Desk:
     """What a turn works with; joined in `joining`."""
 
-    store: StorePort
+    store: Store
     hub: HubPort
     clock: ClockPort
     sources: SourcesPort
@@ -96,7 +97,7 @@ def _distrusted(desk: Desk, now: datetime) -> float | None:
     return skew if is_clock_off(skew) else None
 
 
-def enrich(store: StorePort, sources: SourcesPort, people: Sequence[PersonRow], now: datetime, budget: int) -> int:
+def enrich(store: Store, sources: SourcesPort, people: Sequence[PersonRow], now: datetime, budget: int) -> int:
     """Reads the profiles that can change a verdict and keeps them with their age; how many were read."""
     wanted = {row.id: Person(row.identity.user_id, row.identity.username, row.identity.fullname) for row in people}
     fetched = sources.fetch(wanted.values(), now, budget)

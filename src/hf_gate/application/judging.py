@@ -31,7 +31,7 @@ from ..policy.facts import (
 from ..policy.model import Facts, Mode, Policy
 from ..policy.spelling import glob_matches
 from ..policy.tables import Table
-from .ports import StorePort
+from ..store.reading import Store
 
 LOOKED_AT: Final = 20_000  # pending requests of a repo that are compared with tables
 CHUNK: Final = 1000  # requests whose history and profiles are asked of the store together
@@ -149,7 +149,7 @@ class StandingVerdicts:
 
 
 def count_matches(
-    store: StorePort,
+    store: Store,
     tables: Mapping[str, Table],
     repos: Mapping[str, Sequence[Repo]],
     sources: SourcesPort,
@@ -216,7 +216,7 @@ class Case:
 
 
 def cases(
-    store: StorePort, court: Court, sources: SourcesPort, status: str, now: datetime, part: Part = (None, None)
+    store: Store, court: Court, sources: SourcesPort, status: str, now: datetime, part: Part = (None, None)
 ) -> Iterator[Case]:
     """Every request of one status at this repo with its facts, the oldest first; or a part of them."""
     chunk: list[RequestRow] = []
@@ -229,7 +229,7 @@ def cases(
 
 
 def cases_of(
-    store: StorePort, court: Court, sources: SourcesPort, rows: Sequence[RequestRow], now: datetime
+    store: Store, court: Court, sources: SourcesPort, rows: Sequence[RequestRow], now: datetime
 ) -> Iterator[Case]:
     """The same for given requests of this repo."""
     people = [row.person.id for row in rows]

@@ -14,10 +14,11 @@ from ..domain import events as e
 from ..domain.ledger import DESK, Break, Checkpoint, Link, against, prove
 from ..domain.lifecycle import STATUSES
 from ..domain.members import Member
+from ..domain.rows import RequestRow
 from ..domain.state import WITHDRAWN, RequestState, evolve
+from ..store.reading import Store
 from . import keys
 from .derived import NOT_PROVED, Reasons, differing_rows
-from .ports import RequestRow, StorePort
 
 _LOOKS: Final = 3  # so often a row is compared with its events before it is said to differ
 
@@ -112,7 +113,7 @@ class Proof:
         self.result.broken.append(Break(link.chain, link.seq, what))
 
 
-def verify(store: StorePort, checkpoints: Sequence[Checkpoint] = (), *, fold: bool = False) -> Verified:
+def verify(store: Store, checkpoints: Sequence[Checkpoint] = (), *, fold: bool = False) -> Verified:
     """Every chain of the store, its seals, and the checkpoints that it keeps besides those that are handed in.
 
     With `fold` also what lies beside the ledger and follows from it: where each request stands, its mail domain and last
@@ -138,7 +139,7 @@ def _is_within(length: int, entry: Sealed) -> bool:
     return entry.link.seq <= length
 
 
-def _beyond(store: StorePort, heads: Iterable[tuple[str, tuple[int, bytes]]]) -> Iterator[Break]:
+def _beyond(store: Store, heads: Iterable[tuple[str, tuple[int, bytes]]]) -> Iterator[Break]:
     """Entries behind what a head says, unless the head has moved with them since."""
     last = {chain: max((link.seq for link in store.links(chain, head[0] + 1)), default=0) for chain, head in heads}
     now = store.chains()
@@ -148,7 +149,7 @@ def _beyond(store: StorePort, heads: Iterable[tuple[str, tuple[int, bytes]]]) ->
             yield Break(chain, length + 1, f"its head is entry {length}, and the last one that is there is entry {seq}")
 
 
-def _refolded(store: StorePort, chains: Sequence[str], reasons: Reasons) -> Iterator[Break]:
+def _refolded(store: Store, chains: Sequence[str], reasons: Reasons) -> Iterator[Break]:
     """Where something beside the ledger says something else than its events do."""
     acting = store.settings(keys.promoted(""))  # first: what is promoted meanwhile is entered as well
     told, promoted = set[int](), set[tuple[str, str]]()
@@ -167,7 +168,7 @@ def _refolded(store: StorePort, chains: Sequence[str], reasons: Reasons) -> Iter
             yield Break(DESK, 0, f"policy {policy} may act as {digest[:8]}, and no entry tells who promoted that")
 
 
-def _differing_members(store: StorePort, fold: _Fold) -> list[Break]:
+def _differing_members(store: Store, fold: _Fold) -> list[Break]:
     """Where the table of members says something else than the events do."""
     found: list[Break] = []
     for _ in range(_LOOKS):  # somebody may have been invited since the events were read
@@ -221,7 +222,7 @@ def _member_after(known: _Told | None, event: e.AnyEvent) -> _Told | None:
             return known
 
 
-def _untold(store: StorePort, told: set[int]) -> Iterator[Break]:
+def _untold(store: Store, told: set[int]) -> Iterator[Break]:
     """Rows of requests that the ledger has never heard of."""
     for row in store.repos():
         chain = f"{row.repo.type.value}s/{row.repo.id}"
@@ -234,7 +235,7 @@ def _untold(store: StorePort, told: set[int]) -> Iterator[Break]:
 class _Fold:
     """Where the events of one chain leave its requests; goes on from what was folded before."""
 
-    def __init__(self, store: StorePort, chain: str) -> None:
+    def __init__(self, store: Store, chain: str) -> None:
         self.states: dict[int, RequestState] = {}
         self.promoted: set[tuple[str, str]] = set()  # policies, and digests of their versions
         self.members: dict[str, _Told] = {}

@@ -21,10 +21,10 @@ from ..domain.requests import Target, checked_reason, target_of
 from ..domain.rows import ChangeRow, RequestRow
 from ..domain.tray import VERBS, Held, ground_of
 from ..errors import HfGateError, NotAllowed, UsageError
+from ..store.reading import Store
 from .carry import PLANNED, UNDER_WAY, Carrier
 from .decide import Direct
 from .decisions import Ask, Choice
-from .ports import StorePort
 from .runs import is_over
 
 AGAIN: Final = 30_000  # ms until what could not be sent is tried once more
@@ -72,7 +72,7 @@ class Clearing:
     `limit` raises `Guarded` when a person may not send so many more alone; `sending` is held from there until they lie here.
     """
 
-    store: StorePort
+    store: Store
     tray: TrayPort
     direct_of: Callable[[str, str | None], Direct]
     new_id: Callable[[], str]

@@ -14,8 +14,8 @@ import msgspec
 from ..domain.ids import RepoType
 from ..domain.moments import iso, moment_of
 from ..domain.rows import RequestRow
+from ..store.reading import Store
 from .ledger_files import checkpoint_json, export
-from .ports import StorePort
 
 TABLES: Final[Mapping[str, str]] = {
     "about": "whose store it is",
@@ -43,7 +43,7 @@ class DumpPort(Protocol):
 
 
 def export_files(
-    store: StorePort, dump: DumpPort, owned: Mapping[str, bytes], now: datetime
+    store: Store, dump: DumpPort, owned: Mapping[str, bytes], now: datetime
 ) -> Iterator[tuple[str, Iterable[bytes]]]:
     """Names of files with their lines; to be written within `dump.snapshot`. `owned`: files of the workspace."""
     yield "README.txt", [_readme(store.endpoint, now).encode()]

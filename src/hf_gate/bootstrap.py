@@ -86,7 +86,7 @@ def now(hub: Hub | None = None) -> datetime:
     """This moment, in UTC; with a Hub, by the clock that its waits follow (a local Hub's, if HF_GATE_CLOCK says so)."""
     if hub is None:
         return datetime.now(UTC)  # noqa: TID251 - here is where the clock is handed out
-    return datetime.fromtimestamp(hub._clock.now(), UTC)  # noqa: SLF001 - wiring joins what the Hub shows to nobody else
+    return datetime.fromtimestamp(hub._clock.now(), UTC)  # noqa: SLF001 - bootstrap joins what the Hub shows to nobody else
 
 
 # ---- whose token it is ------------------------------------------------------------------------------------------------
@@ -372,12 +372,12 @@ def _cut_after(seconds: float, connection: socket) -> Iterator[Event]:
 
 
 class HubClock:
-    """The one clock of the use cases: the Hub client's own, so that both follow a local Hub's when they are told to."""
+    """The one clock of the application: the Hub client's own, so that both follow a local Hub's when they are told to."""
 
     def __init__(self, hub: Hub) -> None:
         from .hub.clock import RealClock  # noqa: PLC0415 - the Hub has loaded it
 
-        self._clock, self._endpoint = hub._clock, hub.endpoint  # noqa: SLF001 - wiring joins what the Hub shows to nobody else
+        self._clock, self._endpoint = hub._clock, hub.endpoint  # noqa: SLF001 - bootstrap joins what the Hub shows to nobody else
         self._follows = not isinstance(self._clock, RealClock)
         self._hear()
 

@@ -16,12 +16,12 @@ from ..domain.lifecycle import Status
 from ..domain.moments import moment_of, ms
 from ..domain.outcomes import Kind, Outcome
 from ..domain.requests import Target
+from ..domain.rows import ChangeRow, RequestRow, RunRow
 from ..errors import HfGateError
 from ..plan.desired import change_unseen
 from ..plan.model import Change
 from ..protocol.flows.deciding import judge_ground, person_of
 from .carry import PLANNED
-from .ports import ChangeRow, RequestRow, RunRow
 from .runs import DIRECT, GRANT, direct_change
 
 TWICE: Final = "this run decided so already"

@@ -23,9 +23,11 @@ from ..domain.requests import AccessRequest, Target
 from ..domain.rows import RequestRow
 from ..domain.state import WITHDRAWN, Known, Seen, is_of, told
 from ..errors import HfGateError
+from ..store.reading import Store
+from ..store.writer import Writer
 from . import keys
 from .cadence import Kind, Note, note_of
-from .ports import ClockPort, HubPort, StorePort, WritePort
+from .ports import ClockPort, HubPort
 from .restored import note_read_whole
 
 PAGE: Final = 1000  # requests: as many as the Hub puts on a page
@@ -67,7 +69,7 @@ class Synced:
 
 def sync(
     hub: HubPort,
-    store: StorePort,
+    store: Store,
     clock: ClockPort,
     repo: Repo,
     kind: Kind,
@@ -121,7 +123,7 @@ class Ids(Collection[int]):
 class _Reading:
     """One reading under way: who was seen, and what that brought."""
 
-    def __init__(self, hub: HubPort, store: StorePort, clock: ClockPort, repo: Repo, tick: Tick, page: int) -> None:
+    def __init__(self, hub: HubPort, store: Store, clock: ClockPort, repo: Repo, tick: Tick, page: int) -> None:
         self.hub, self.store, self.clock, self.repo, self.tick, self.page = hub, store, clock, repo, tick, page
         self.seen = Ids()
         self.tally: Counter[str] = Counter()
@@ -273,7 +275,7 @@ class _Reading:
                 self._enter(write, synced, before, actor)
         return synced
 
-    def _enter(self, write: WritePort, synced: Synced, before: Note | None, actor: str) -> None:
+    def _enter(self, write: Writer, synced: Synced, before: Note | None, actor: str) -> None:
         """The end of a full reading stands in the ledger when it says something else than the last one did."""
         at, complete = self._now(), bool(synced.complete)
         note = {"at": at, "complete": complete, "counts": dict(synced.counts)}

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from ..domain.ids import Repo
 from ..domain.requests import AccessRequest
 from ..domain.state import Seen, told
-from .ports import StorePort
+from ..store.reading import Store
 
 
-def observe(store: StorePort, repo: Repo, found: Sequence[AccessRequest], at: int, skew: float) -> list[int]:
+def observe(store: Store, repo: Repo, found: Sequence[AccessRequest], at: int, skew: float) -> list[int]:
     """The numbers of these requests in the store, in their order; what is new of them is entered first.
 
     `skew`: seconds that the Hub's clock is ahead of ours.

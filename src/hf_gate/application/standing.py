@@ -15,8 +15,8 @@ from ..domain.lifecycle import Status
 from ..domain.moments import moment_of, ms
 from ..domain.rows import RepoRow, RunRow
 from ..policy.spelling import Rate
+from ..store.reading import Store
 from .orders import held_back
-from .ports import StorePort
 from .runs import DIRECT, STOPPED
 
 WAIT: Final = "wait"
@@ -67,7 +67,7 @@ class Standing:
     held: Mapping[str, int] = field(default_factory=dict)  # changes that wait until their policy is let act
 
 
-def standing(store: StorePort, rates: Mapping[str, Rate], now: datetime) -> Standing:
+def standing(store: Store, rates: Mapping[str, Rate], now: datetime) -> Standing:
     """What the store tells; asks the Hub nothing."""
     at = ms(now)
     budgets = [Budget(name, rate, store.done_since(name, at - rate.seconds * 1000)) for name, rate in rates.items()]
@@ -76,7 +76,7 @@ def standing(store: StorePort, rates: Mapping[str, Rate], now: datetime) -> Stan
     return Standing(now, repos, budgets, runs, held_back(store))
 
 
-def repo_standing(store: StorePort, row: RepoRow, now: datetime) -> RepoStanding:
+def repo_standing(store: Store, row: RepoRow, now: datetime) -> RepoStanding:
     """The same for one repo."""
     count = row.counts.get(Status.PENDING, 0)
     middle = store.cuts(row.repo, Status.PENDING, count // 2 + 1)[:1] if count else ()
@@ -92,7 +92,7 @@ def repo_standing(store: StorePort, row: RepoRow, now: datetime) -> RepoStanding
     )
 
 
-def waiting(store: StorePort, repo: Repo, most: int) -> tuple[datetime | None, datetime | None]:
+def waiting(store: Store, repo: Repo, most: int) -> tuple[datetime | None, datetime | None]:
     """When the oldest asked, and the oldest whose answer is due; None when there is none.
 
     Where the first `most` are all incomplete, the last of them stands for it: what is said of the time before stays true.

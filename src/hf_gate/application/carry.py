@@ -20,14 +20,17 @@ from ..domain.lifecycle import Status
 from ..domain.moments import ms
 from ..domain.outcomes import Ends, Kind, Outcome, law_of
 from ..domain.requests import AccessRequest, Decision
+from ..domain.rows import RunRow
 from ..domain.state import LAG, was_just_moved
 from ..errors import HfGateError
 from ..plan.model import Change
 from ..protocol.skew import is_clock_off
+from ..store.reading import Store
+from ..store.writer import Writer
 from .flight import Flight, alone
 from .observing import observe
 from .orders import keep_halt
-from .ports import ClockPort, RunRow, SendPort, StorePort, WritePort
+from .ports import ClockPort, SendPort
 from .restored import check_read_whole
 from .runs import DIRECT, ENDED, GRANT, INTERRUPTED, PAUSED, STOPPED, UNFINISHED, UNTIL, check_kept
 from .settling import Item, Settled, ground_of_change, intent, read_back, told_entries
@@ -50,7 +53,7 @@ Call: TypeAlias = Callable[[Repo, Iterator[Decision]], Iterator[Outcome]]
 class Carrier:
     """One run under way. `watch` is asked between batches and answers `pause` or `stop` when somebody wished so."""
 
-    store: StorePort
+    store: Store
     hub: SendPort
     clock: ClockPort
     zone: tzinfo
@@ -329,14 +332,14 @@ def _by_repo(items: Iterable[Item]) -> dict[Repo, list[Item]]:
     return found
 
 
-def halt(store: StorePort, run: RunRow, word: str, at: int) -> RunRow:
+def halt(store: Store, run: RunRow, word: str, at: int) -> RunRow:
     """Pauses or stops a run that no process carries; what was under way when one died is left to a later reading."""
     with store.writing() as write:
         keep_halt(store, write, run, is_meant=True)
         return close_run(write, run, WISHED[word], at)
 
 
-def close_run(write: WritePort, run: RunRow, state: str, at: int) -> RunRow:
+def close_run(write: Writer, run: RunRow, state: str, at: int) -> RunRow:
     """The run with its counts as they are now, and the entry that says how its part ended."""
     counts = write.counts(run.id)
     if state == run.state and counts == run.counts:

@@ -17,8 +17,8 @@ from ..domain.members import Author, Member, Role
 from ..domain.moments import moment_of, ms
 from ..domain.rows import RunRow
 from ..domain.tray import Held
+from ..store.reading import Store
 from . import keys
-from .ports import StorePort
 from .run import AUTO
 from .runs import is_over
 
@@ -82,7 +82,7 @@ class Need:
         return Author(member=me.id or None, account=me.proven_account, is_free=is_free)
 
 
-def team_of(store: StorePort, me: Member, now: datetime) -> Team:
+def team_of(store: Store, me: Member, now: datetime) -> Team:
     """The people of a store as they are now."""
     text = store.setting(keys.OWNER)
     owner = [] if text is None else [owner_member(**json.loads(text))]
@@ -105,7 +105,7 @@ def _is_same(one: Member, other: Member) -> bool:
 
 
 def need_of(
-    store: StorePort, team: Team, new: Mapping[str, int], waiting: Iterable[Held], now: datetime,
+    store: Store, team: Team, new: Mapping[str, int], waiting: Iterable[Held], now: datetime,
     *, whole: int = 0, agreed: Collection[str] = (),
 ) -> Need:  # fmt: skip
     """What changes need, counted by what they do (accept, reset, reject, cancel).
@@ -131,7 +131,7 @@ def _why(total: int, count: int, worst: tuple[int, str]) -> str:
     return f"With what was sent within 24 hours {these}, and more than {LIMIT} need two people."
 
 
-def _spent(store: StorePort, team: Team, waiting: Iterable[Held], now: datetime) -> Counter[str]:
+def _spent(store: Store, team: Team, waiting: Iterable[Held], now: datetime) -> Counter[str]:
     """What could be of the same person within the window, also what lies in the tray."""
     found = Counter[str]()
     for run in store.runs_since(ms(now - WINDOW)):
@@ -160,7 +160,7 @@ def _sent(run: RunRow) -> dict[str, int]:
 # ---- a plan ------------------------------------------------------------------------------------------------------------
 
 
-def agreed_to(store: StorePort, digest: str) -> tuple[int, list[str]]:
+def agreed_to(store: Store, digest: str) -> tuple[int, list[str]]:
     """How many changes the whole had that a plan is a part of, and the accounts that made it or agreed to it."""
     text = store.setting(keys.about(digest))
     told: dict[str, Any] = {} if text is None else json.loads(text)

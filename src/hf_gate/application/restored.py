@@ -6,12 +6,13 @@ from collections.abc import Iterable
 
 from ..domain.ids import Repo
 from ..errors import Guarded, StoreDamaged
+from ..store.reading import Store
+from ..store.writer import Writer
 from . import keys
-from .ports import StorePort, WritePort
 from .verify import verify
 
 
-def check_read_whole(store: StorePort, repos: Iterable[Repo]) -> None:
+def check_read_whole(store: Store, repos: Iterable[Repo]) -> None:
     """Refuse to send anything to repos that were not read whole since the store was restored."""
     if store.setting(keys.RESTORED) is None:
         return
@@ -24,7 +25,7 @@ def check_read_whole(store: StorePort, repos: Iterable[Repo]) -> None:
             )
 
 
-def note_read_whole(store: StorePort, write: WritePort, repo: Repo) -> None:
+def note_read_whole(store: Store, write: Writer, repo: Repo) -> None:
     """End the caution when the last repo of a restored store was read whole."""
     if store.setting(keys.RESTORED) is not None:
         others = [row for row in store.repos() if row.repo != repo]
@@ -32,7 +33,7 @@ def note_read_whole(store: StorePort, write: WritePort, repo: Repo) -> None:
             write.setting(keys.RESTORED, None)
 
 
-def check_ledger(store: StorePort) -> None:
+def check_ledger(store: Store) -> None:
     """Raise StoreDamaged if the ledger of a store is broken anywhere."""
     found = verify(store)
     if not found.ok:

@@ -1,4 +1,4 @@
-"""Under which names the use cases keep their small things in the store's settings: each is spelt here and nowhere else."""
+"""Under which names the application keep their small things in the store's settings: each is spelt here and nowhere else."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ import msgspec
 from ..domain.ids import Repo
 from ..domain.lifecycle import STATUSES
 from ..domain.rows import RepoRow
+from ..store.reading import Store
 from . import keys
-from .ports import StorePort
 
 DAY: Final = 24 * 3_600_000  # ms between two full readings
 RETRY: Final = 3_600_000  # ms before a full reading that could not prove itself is tried again
@@ -42,7 +42,7 @@ class Note(msgspec.Struct, frozen=True):
     counts: Mapping[str, int]
 
 
-def note_of(store: StorePort, repo: Repo) -> Note | None:
+def note_of(store: Store, repo: Repo) -> Note | None:
     """What the last full reading of a repo left behind."""
     text = store.setting(keys.full(repo))
     return None if text is None else msgspec.json.decode(text, type=Note)

@@ -12,7 +12,7 @@ import msgspec
 from ..domain.ledger import Break, Checkpoint, Link
 from ..domain.moments import iso, moment_of, ms
 from ..errors import UsageError
-from .ports import StorePort
+from ..store.reading import Store
 from .verify import Proof, Sealed, Verified
 
 SCHEMA: Final = 1
@@ -20,12 +20,12 @@ SCHEMA: Final = 1
 # ---- checkpoints -------------------------------------------------------------------------------------------------------
 
 
-def heads_now(store: StorePort, now: datetime) -> Checkpoint:
+def heads_now(store: Store, now: datetime) -> Checkpoint:
     """The heads of all chains as they are."""
     return Checkpoint(ms(now), {chain: (length, last.hex()) for chain, (length, last) in store.chains().items()})
 
 
-def checkpoint_now(store: StorePort, now: datetime) -> Checkpoint:
+def checkpoint_now(store: Store, now: datetime) -> Checkpoint:
     """The same, kept in the store too."""
     checkpoint = heads_now(store, now)
     with store.writing() as write:
@@ -95,7 +95,7 @@ class _Line(msgspec.Struct, frozen=True, omit_defaults=True):
     salt: str | None = None
 
 
-def export(store: StorePort, now: datetime, *, personal: bool = False) -> Iterator[bytes]:
+def export(store: Store, now: datetime, *, personal: bool = False) -> Iterator[bytes]:
     """The ledger as lines of JSON, the header first. `body` and `private` are texts, byte for byte what was hashed."""
     heads = {chain: (length, last.hex()) for chain, (length, last) in sorted(store.chains().items())}
     yield msgspec.json.encode(Header("hf-gate", store.endpoint, iso(now), personal, heads)) + b"\n"

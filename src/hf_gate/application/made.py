@@ -9,11 +9,11 @@ import msgspec
 from ..domain.moments import ms
 from ..errors import Guarded
 from ..plan.model import Plan
+from ..store.reading import Store
 from . import keys
-from .ports import StorePort
 
 
-def remember(store: StorePort, plan: Plan, now: datetime) -> Plan:
+def remember(store: Store, plan: Plan, now: datetime) -> Plan:
     """The same plan, known to the store as long as it may be applied."""
     if plan.changes:
         with store.writing() as write:  # what another process remembered meanwhile is read under the lock
@@ -22,7 +22,7 @@ def remember(store: StorePort, plan: Plan, now: datetime) -> Plan:
     return plan
 
 
-def check_made_here(store: StorePort, plan: Plan) -> None:
+def check_made_here(store: Store, plan: Plan) -> None:
     """Refuses a plan that this desk did not make; one that lies whole in the store was made by it, or begun."""
     if plan.digest not in _made(store) and store.plan(plan.digest) is None:
         raise Guarded(
@@ -31,6 +31,6 @@ def check_made_here(store: StorePort, plan: Plan) -> None:
         )
 
 
-def _made(store: StorePort) -> dict[str, int]:
+def _made(store: Store) -> dict[str, int]:
     text = store.setting(keys.MADE)
     return {} if text is None else msgspec.json.decode(text, type=dict[str, int])

@@ -15,7 +15,7 @@ from ..domain.members import NOBODY, Author
 from ..domain.moments import ms
 from ..domain.rows import ChangeRow, RunRow
 from ..errors import Guarded
-from .ports import StorePort
+from ..store.reading import Store
 from .runs import READY, STOPPED, direct_change
 
 BULK: Final = "bulk"
@@ -34,7 +34,7 @@ class Order:
     author: Author = NOBODY
 
 
-def begin_bulk(store: StorePort, order: Order, parts: Iterable[Sequence[int]], now: datetime) -> RunRow:
+def begin_bulk(store: Store, order: Order, parts: Iterable[Sequence[int]], now: datetime) -> RunRow:
     """Writes the run down, a part at a time; sends nothing.
 
     Until the last part it lies there as one that was stopped, so that a crash leaves nothing that could be carried.

@@ -17,12 +17,12 @@ from ..plan import guards
 from ..plan.guards import Start
 from ..plan.model import Change, Plan, resealed
 from ..policy.model import Mode
+from ..store.reading import Store
 from . import keys
 from .cadence import Kind, due_kind, note_of
 from .carry import PLANNED, Carrier
 from .orders import Refusal, TurnDoors, Waiting, hold, refuse, refused
 from .planning import Desk, Planned, planned
-from .ports import StorePort
 from .runs import UNFINISHED, begin
 from .sync import Synced, report_counts, sync
 
@@ -84,7 +84,7 @@ def turn(desk: Desk, carrier_of: CarrierOf, repos: Sequence[Repo], *, ident: str
     return done
 
 
-def resume_all(store: StorePort, carrier_of: CarrierOf) -> list[RunRow]:
+def resume_all(store: Store, carrier_of: CarrierOf) -> list[RunRow]:
     """Runs that a dead process or an absent Hub left half done: people's are settled and wait for them.
 
     Our own are settled and over: what they did not send is judged anew, for policies, guards and tables may be others.
@@ -99,7 +99,7 @@ def resume_all(store: StorePort, carrier_of: CarrierOf) -> list[RunRow]:
     return resumed
 
 
-def _lately_or(store: StorePort, under_way: Collection[str]) -> list[RunRow]:
+def _lately_or(store: Store, under_way: Collection[str]) -> list[RunRow]:
     """The latest runs, and those that left something under way however long ago; the oldest first."""
     latest = store.runs()
     left = [store.run(ident) for ident in sorted(set(under_way) - {run.id for run in latest})]

@@ -13,8 +13,9 @@ from ..domain.events import event_of
 from ..domain.ids import Repo, RepoType
 from ..domain.ledger import DESK, Link
 from ..domain.moments import iso, moment_of
+from ..domain.rows import LedgerRow
 from ..domain.story import sentence
-from .ports import LedgerRow, StorePort
+from ..store.reading import Store
 from .verify import Sealed
 
 _CHUNK: Final = 200
@@ -26,7 +27,7 @@ T = TypeVar("T")
 
 
 def newest(
-    store: StorePort, chains: Iterable[str] | None = None, keep: Callable[[Link], bool] = lambda _: True
+    store: Store, chains: Iterable[str] | None = None, keep: Callable[[Link], bool] = lambda _: True
 ) -> Iterator[Link]:
     """The entries of these chains (None: of all) that are to be kept, the newest first."""
     known = store.chains()
@@ -36,20 +37,20 @@ def newest(
     return filter(keep, merged)
 
 
-def about(store: StorePort, requests: Iterable[int], keep: Callable[[Link], bool] = lambda _: True) -> Iterator[Link]:
+def about(store: Store, requests: Iterable[int], keep: Callable[[Link], bool] = lambda _: True) -> Iterator[Link]:
     """The entries about these requests (the store's numbers) that are to be kept, the newest first."""
     merged = heapq.merge(*(_pages(store, each) for each in requests), key=lambda row: row.id, reverse=True)
     return filter(keep, (row.link for row in merged))
 
 
-def _pages(store: StorePort, request: int) -> Iterator[LedgerRow]:
+def _pages(store: Store, request: int) -> Iterator[LedgerRow]:
     before = None
     while page := store.entries(request=request, limit=_CHUNK, before=before):
         yield from page
         before = page[-1].id
 
 
-def _backwards(store: StorePort, chain: str, length: int) -> Iterator[Link]:
+def _backwards(store: Store, chain: str, length: int) -> Iterator[Link]:
     while length > 0:
         first = max(1, length - _CHUNK + 1)
         some = [link for _, link in zip(range(length - first + 1), store.links(chain, first), strict=False)]
@@ -57,7 +58,7 @@ def _backwards(store: StorePort, chain: str, length: int) -> Iterator[Link]:
         length = first - 1
 
 
-def entry_at(store: StorePort, chain: str, seq: int) -> Sealed | None:
+def entry_at(store: Store, chain: str, seq: int) -> Sealed | None:
     """One entry with its private part; None when there is none of that number."""
     found = next(iter(store.sealed(chain, seq)), None) if seq > 0 else None
     return Sealed(*found) if found is not None and found[0].seq == seq else None

@@ -11,11 +11,13 @@ import msgspec
 
 from ..domain import events as e
 from ..domain.ids import Repo
+from ..domain.rows import RunRow
 from ..plan.guards import FirstCycles, Start
 from ..plan.model import Change
 from ..policy.model import Policy
+from ..store.reading import Store
+from ..store.writer import Writer
 from . import keys
-from .ports import RunRow, StorePort, WritePort
 from .runs import PAUSED, STOPPED, UNTIL
 
 Pair: TypeAlias = tuple[str, str]
@@ -46,13 +48,13 @@ def _end(change: Change) -> End:
     return change.row, next((one.facts["until"] for one in change.because if "until" in one.facts), 0)
 
 
-def halts(store: StorePort) -> dict[str, Halt]:
+def halts(store: Store) -> dict[str, Halt]:
     """By the name of the run; those that go on, or ended, hold nothing any more."""
     text = store.setting(keys.HALTED)
     return {} if text is None else msgspec.json.decode(text, type=dict[str, Halt])
 
 
-def keep_halt(store: StorePort, write: WritePort, run: RunRow, *, is_meant: bool) -> None:
+def keep_halt(store: Store, write: Writer, run: RunRow, *, is_meant: bool) -> None:
     """Remembers what a run was about that ends by somebody's word (`is_meant`); else forgets that it was ever halted."""
     known = halts(store)
     found = (
@@ -75,7 +77,7 @@ def _halt_of(changes: Iterable[Change]) -> Halt | None:
     return Halt(frozenset(pairs), frozenset(ends)) if pairs or ends else None
 
 
-def lift(store: StorePort, write: WritePort, digest: str) -> None:
+def lift(store: Store, write: Writer, digest: str) -> None:
     """That version of a policy may go on wherever a run of it was halted."""
     known = halts(store)
     rest = {
@@ -86,12 +88,12 @@ def lift(store: StorePort, write: WritePort, digest: str) -> None:
         _keep(write, {ident: halt for ident, halt in rest.items() if halt.pairs or halt.ends})
 
 
-def is_promoted(store: StorePort, policy: Policy) -> bool:
+def is_promoted(store: Store, policy: Policy) -> bool:
     """Whether a version of a policy acts on its own, and nobody said otherwise since."""
     return store.setting(keys.promoted(policy.name)) == policy.digest and not is_halted(store, policy.digest)
 
 
-def promote(store: StorePort, policy: Policy, actor: str, at: int) -> None:
+def promote(store: Store, policy: Policy, actor: str, at: int) -> None:
     """Lets a version of a policy act on its own, and enters whose word that was."""
     event = e.PolicyPromoted(policy=policy.name, digest=policy.digest)
     with store.writing() as write:
@@ -100,7 +102,7 @@ def promote(store: StorePort, policy: Policy, actor: str, at: int) -> None:
         lift(store, write, policy.digest)
 
 
-def hold(store: StorePort, held: Mapping[Start, int]) -> None:
+def hold(store: Store, held: Mapping[Start, int]) -> None:
     """Keeps what a turn held back, so that whoever asks how things stand is told."""
     told: dict[str, tuple[str, int]] = {}
     for (policy, digest, _), count in held.items():
@@ -111,18 +113,18 @@ def hold(store: StorePort, held: Mapping[Start, int]) -> None:
             write.setting(keys.HELD, text)
 
 
-def held_back(store: StorePort) -> dict[str, int]:
+def held_back(store: Store) -> dict[str, int]:
     """How many changes of each policy wait since the last turn for somebody to let it act."""
     text = store.setting(keys.HELD)
     told = {} if text is None else msgspec.json.decode(text, type=dict[str, tuple[str, int]])
     return {policy: count for policy, (digest, count) in told.items() if store.setting(keys.promoted(policy)) != digest}
 
 
-def _keep(write: WritePort, known: Mapping[str, Halt]) -> None:
+def _keep(write: Writer, known: Mapping[str, Halt]) -> None:
     write.setting(keys.HALTED, msgspec.json.encode(known).decode() if known else None)
 
 
-def is_halted(store: StorePort, digest: str) -> bool:
+def is_halted(store: Store, digest: str) -> bool:
     """Whether a version of a policy waits anywhere for somebody's word."""
     return any(digest == pair[0] for halt in halts(store).values() for pair in halt.pairs)
 
@@ -137,14 +139,14 @@ class Refusal(msgspec.Struct, frozen=True):
     why: str
 
 
-def refuse(store: StorePort, repos: Collection[Repo], why: str, at: int) -> None:
+def refuse(store: Store, repos: Collection[Repo], why: str, at: int) -> None:
     """Remembers where decisions were refused, so that not every turn begins them anew."""
     with store.writing() as write:
         for repo in repos:
             write.setting(keys.refused(repo), msgspec.json.encode(Refusal(at, why)).decode())
 
 
-def refused(store: StorePort, repos: Collection[Repo], now: int) -> dict[Repo, Refusal]:
+def refused(store: Store, repos: Collection[Repo], now: int) -> dict[Repo, Refusal]:
     """Where they were refused less than `REST` ago."""
     found = {repo: text for repo in repos if (text := store.setting(keys.refused(repo))) is not None}
     told = {repo: msgspec.json.decode(text, type=Refusal) for repo, text in found.items()}
@@ -166,7 +168,7 @@ class TurnDoors:
     Nothing either at repos that are `away`: what could not be read could not be decided, and would be begun each turn.
     """
 
-    def __init__(self, store: StorePort, away: Collection[Repo] = ()) -> None:
+    def __init__(self, store: Store, away: Collection[Repo] = ()) -> None:
         self._store, self._away = store, frozenset(map(str, away))
         self.kept_back: Counter[str] = Counter()  # by repo that is away
         self.passed_over: set[Pair] = set()  # versions whose changes at a repo were not even counted as a first cycle
@@ -210,7 +212,7 @@ class TurnDoors:
         return self._known[start]
 
 
-def may_act(store: StorePort, start: Start) -> bool:
+def may_act(store: Store, start: Start) -> bool:
     """Whether a version was promoted, or its first cycle at this repo was small."""
     policy, digest, repo = start
     return store.setting(keys.promoted(policy)) == digest or store.setting(keys.acted(digest, repo)) is not None

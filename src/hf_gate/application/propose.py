@@ -30,8 +30,8 @@ from ..plan.model import MOST, VALID, Change, Plan, sealed
 from ..plan.render import SHADOW
 from ..policy.combine import NO_RULE, left_to_people
 from ..policy.model import Action, Facts, Policy, Verdict
+from ..store.reading import Store
 from .judging import CHUNK, Case, Court, SourcesPort, cases
-from .ports import StorePort
 from .runs import UNTIL
 
 POLICY: Final = "policy"
@@ -127,7 +127,7 @@ Hears: TypeAlias = Callable[[Court, str, datetime, Room], Iterator[Heard]]
 
 
 def propose(
-    store: StorePort,
+    store: Store,
     courts: Sequence[Court],
     hearing: Hears,
     *,
@@ -184,7 +184,7 @@ def _shadows(counts: Counter[str]) -> dict[str, int]:
     return {key: counts[key] for key in sorted(counts) if key.startswith(SHADOW)}
 
 
-def _enter(store: StorePort, court: Court, news: Sequence[e.Entry]) -> None:
+def _enter(store: Store, court: Court, news: Sequence[e.Entry]) -> None:
     if news:
         with store.writing() as write:
             write.append(court.repo, news)
@@ -211,7 +211,7 @@ def policies_digest(policies: Iterable[Policy]) -> str:
 
 
 def hear(
-    store: StorePort,
+    store: Store,
     court: Court,
     sources: SourcesPort,
     status: str,
@@ -298,7 +298,7 @@ class _Sitting:
 
 
 def _ends(
-    store: StorePort, governs: Callable[[Repo], bool], policies: Collection[Policy], now: datetime
+    store: Store, governs: Callable[[Repo], bool], policies: Collection[Policy], now: datetime
 ) -> tuple[list[Change], int]:
     """Grants whose time is over, at repos of the desk: their end is planned, late when we come late.
 

@@ -10,7 +10,8 @@ import msgspec
 
 from ..domain.events import canonical
 from ..domain.ledger import Break
-from .ports import DerivedRow, LedgerRow, StorePort
+from ..domain.rows import DerivedRow, LedgerRow
+from ..store.reading import Store
 
 NOT_PROVED: Final = (
     "the country of a request: it is read from an answer, by lists that change from version to version",
@@ -61,7 +62,7 @@ def _digest(reason: str | None) -> bytes:
     return hashlib.blake2b(text.encode(), digest_size=8).digest()
 
 
-def differing_rows(store: StorePort, chain: str, requests: Sequence[int], reasons: Reasons) -> Iterator[Break]:
+def differing_rows(store: Store, chain: str, requests: Sequence[int], reasons: Reasons) -> Iterator[Break]:
     """Requests of a chain whose mail domain or last reason is not the one that follows."""
     for start in range(0, len(requests), _CHUNK):
         rows = store.derived(requests[start : start + _CHUNK])
@@ -74,7 +75,7 @@ def differing_rows(store: StorePort, chain: str, requests: Sequence[int], reason
                 yield Break(chain, 0, f"request {number} {fault}")
 
 
-def _reasons_now(store: StorePort, request: int) -> Reasons:
+def _reasons_now(store: Store, request: int) -> Reasons:
     reasons, before, entries = Reasons(), None, list[LedgerRow]()
     while page := store.entries(request=request, before=before):
         entries += page

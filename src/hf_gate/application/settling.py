@@ -14,10 +14,10 @@ from ..domain.lifecycle import Status
 from ..domain.moments import iso, moment_of, ms
 from ..domain.outcomes import Kind, Outcome, law_of
 from ..domain.requests import AccessRequest, Target
+from ..domain.rows import RequestRow, RunRow
 from ..domain.state import answers_digest
 from ..errors import HfGateError, OutcomeUnknown
 from ..plan.model import Change
-from .ports import RequestRow, RunRow
 
 
 @dataclass(frozen=True, slots=True)

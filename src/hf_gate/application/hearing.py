@@ -17,9 +17,9 @@ from ..domain.rows import Identity, PersonRow, RequestRow
 from ..domain.state import RequestState
 from ..policy.evaluate import Judge
 from ..policy.model import Facts, Verdict
+from ..store.reading import Store
 from .judging import Court, SourcesPort, cases_of
 from .planning import enrich
-from .ports import StorePort
 
 _ENTRIES: Final = 200
 
@@ -35,7 +35,7 @@ class Hearing:
     is_stored: bool
 
 
-def hear(store: StorePort, court: Court | None, sources: SourcesPort, row: RequestRow, now: datetime) -> Hearing:
+def hear(store: Store, court: Court | None, sources: SourcesPort, row: RequestRow, now: datetime) -> Hearing:
     """A request by the policies of its repo, as the next plan will see it: a profile that can change it is read first.
 
     `court` None: no policy is for the repo. Raises `LookupError` when the store does not have the record any more.
@@ -47,7 +47,7 @@ def hear(store: StorePort, court: Court | None, sources: SourcesPort, row: Reque
     return found
 
 
-def dated(store: StorePort, row: RequestRow) -> RequestRow:
+def dated(store: Store, row: RequestRow) -> RequestRow:
     """A request with when its record was surely read, for the age of its facts: by the last full reading, or when it was met."""
     known = store.repo(row.repo) if row.id > 0 else None
     if row.request is None or known is None:
@@ -56,7 +56,7 @@ def dated(store: StorePort, row: RequestRow) -> RequestRow:
     return structs.replace(row, request=structs.replace(row.request, read_at=read_at))
 
 
-def _heard(store: StorePort, court: Court | None, sources: SourcesPort, row: RequestRow, now: datetime) -> Hearing:
+def _heard(store: Store, court: Court | None, sources: SourcesPort, row: RequestRow, now: datetime) -> Hearing:
     case = next(cases_of(store, court, sources, [row], now), None) if court is not None else None
     if court is not None and case is None:
         raise LookupError(row.id)
@@ -83,7 +83,7 @@ class Came:
     is_first: bool = False
 
 
-def came(store: StorePort, row: RequestRow) -> Came | None:
+def came(store: Store, row: RequestRow) -> Came | None:
     """By the ledger's latest entries about it; None when they do not tell."""
     settled: Came | None = None
     for entry in store.entries(request=row.id, limit=_ENTRIES) if row.id > 0 else ():

@@ -20,8 +20,11 @@ from ..domain.members import NOBODY, Author
 from ..domain.moments import ms
 from ..domain.outcomes import Ends, Kind, Outcome, law_of
 from ..domain.requests import AccessRequest, Decision, Target, target_of
+from ..domain.rows import RequestRow, RunRow
 from ..errors import HfGateError
 from ..protocol.flows.deciding import outcome
+from ..store.reading import Store
+from ..store.writer import Writer
 from .carry import Carrier
 from .decisions import (
     TWICE,
@@ -41,7 +44,7 @@ from .decisions import (
 )
 from .flight import alone
 from .observing import observe
-from .ports import ClockPort, HubPort, RequestRow, RunRow, SendPort, StorePort, WritePort
+from .ports import ClockPort, HubPort, SendPort
 from .runs import DIRECT, READY
 from .settling import Item, Settled, told_entries
 
@@ -63,7 +66,7 @@ class DirectHub(HubPort, Protocol):
 class Direct:
     """Decides. `progress` is told of each that is settled, `say` what takes time before anything is sent."""
 
-    store: StorePort
+    store: Store
     hub: DirectHub
     clock: ClockPort
     zone: tzinfo
@@ -214,7 +217,7 @@ class Direct:
         item = Item(case.n, change_in(case, choice), case.row, case.ask.repo)
         return told_entries(Settled(item, early.kind, early.why, "read"), run, at, self.zone, self.hub.skew or 0.0)
 
-    def _note(self, write: WritePort, repo: Repo, rows: Iterable[RequestRow], choice: Choice, at: int) -> None:
+    def _note(self, write: Writer, repo: Repo, rows: Iterable[RequestRow], choice: Choice, at: int) -> None:
         if choice.note:
             unique = {row.id: row for row in rows}
             write.append(repo, [note_entry(row, choice.note, self.actor, at) for row in unique.values()])

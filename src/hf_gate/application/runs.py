@@ -14,11 +14,12 @@ from ..domain.lifecycle import Status
 from ..domain.members import NOBODY, Author
 from ..domain.moments import iso, moment_of, ms
 from ..domain.outcomes import Kind
+from ..domain.rows import ChangeRow, RequestRow, RunRow
 from ..errors import Guarded, StoreDamaged, UsageError
 from ..plan.desired import Subject, change_of
 from ..plan.model import Change, Plan, kept, sealed
 from ..policy.model import Policy
-from .ports import ChangeRow, RequestRow, RunRow, StorePort
+from ..store.reading import Store
 
 READY, INTERRUPTED, PAUSED, STOPPED, ENDED = "ready", "interrupted", "paused", "stopped", "ended"
 UNTIL: Final = "until"
@@ -77,7 +78,7 @@ def _is_in_force(change: Change, versions: Versions) -> bool:
 
 
 def begin(
-    store: StorePort, plan: Plan, *, ident: str, kind: str, actor: str, now: datetime, author: Author = NOBODY
+    store: Store, plan: Plan, *, ident: str, kind: str, actor: str, now: datetime, author: Author = NOBODY
 ) -> RunRow:
     """The run of a plan: the one that was begun before, or a new one, approved and written down. Sends nothing.
 
@@ -102,7 +103,7 @@ def begin(
     return run
 
 
-def _check_rows(store: StorePort, changes: Sequence[Change]) -> None:
+def _check_rows(store: Store, changes: Sequence[Change]) -> None:
     for start in range(0, len(changes), _ROWS):
         some = changes[start : start + _ROWS]
         rows = store.requests([change.row for change in some])
@@ -130,7 +131,7 @@ def rows_of(run: str, changes: Iterable[Change]) -> list[ChangeRow]:
     ]
 
 
-def check_kept(store: StorePort, run: RunRow) -> None:
+def check_kept(store: Store, run: RunRow) -> None:
     """Refuses a run whose changes are no longer those of the plan that somebody approved."""
     if run.plan is None:
         return
@@ -154,7 +155,7 @@ def is_over(run: RunRow) -> bool:
 # ---- plans that follow from a run --------------------------------------------------------------------------------------
 
 
-def retry(store: StorePort, run: RunRow, *, now: datetime, versions: Versions | None = None) -> Plan:
+def retry(store: Store, run: RunRow, *, now: datetime, versions: Versions | None = None) -> Plan:
     """What was refused or stayed open, as a plan of its own, for those who still stand where they stood.
 
     What a policy decided that is not among `versions` any more is left out, and counted as `outdated`.
@@ -172,7 +173,7 @@ def retry(store: StorePort, run: RunRow, *, now: datetime, versions: Versions | 
     return _plan(store, changes, len(rows), now, outdated=len(still) - len(changes))
 
 
-def undo(store: StorePort, run: RunRow, *, now: datetime) -> tuple[Plan, list[str]]:
+def undo(store: Store, run: RunRow, *, now: datetime) -> tuple[Plan, list[str]]:
     """The plan that puts everybody of a run back where they were, and what no plan can undo, in sentences."""
     rows = store.changes(run.id, (Kind.DONE.value,))
     known = store.requests([row.request for row in rows if row.request is not None])
@@ -208,7 +209,7 @@ def undo(store: StorePort, run: RunRow, *, now: datetime) -> tuple[Plan, list[st
     return _plan(store, back, len(rows), now), notes
 
 
-def _granted(store: StorePort, change: Change) -> RequestRow | None:
+def _granted(store: Store, change: Change) -> RequestRow | None:
     """The request of somebody who had none when they were let in: that made it."""
     if change.rule != GRANT:
         return None
@@ -216,7 +217,7 @@ def _granted(store: StorePort, change: Change) -> RequestRow | None:
     return max(rows, key=lambda row: row.state.asked_at, default=None)
 
 
-def _end_before(store: StorePort, run: RunRow, request: RequestRow) -> e.GrantDated | None:
+def _end_before(store: Store, run: RunRow, request: RequestRow) -> e.GrantDated | None:
     """The end that the access had which a run took away; None when it had none."""
     is_before = False
     for entry in store.entries(request=request.id, limit=_ROWS):
@@ -241,7 +242,7 @@ def _reversed(change: Change, subject: Subject, end: e.GrantDated | None) -> Cha
     return change_of(subject, change.before or Status.RESET, rule="undo", until=until, at_end=at_end)
 
 
-def _plan(store: StorePort, changes: Sequence[Change], of: int, now: datetime, *, outdated: int = 0) -> Plan:
+def _plan(store: Store, changes: Sequence[Change], of: int, now: datetime, *, outdated: int = 0) -> Plan:
     counts = {"planned": len(changes), "left_out": of - outdated - len(changes)}
     return sealed(
         changes,

@@ -1,0 +1,77 @@
+"""The Hub and the clock as Protocols: each has two implementations, the real one and one for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+from ..domain.accounts import Account, Gate, Profile
+from ..domain.completeness import Completeness
+from ..domain.forms import GateForm
+from ..domain.ids import Person, Repo
+from ..domain.outcomes import Outcome
+from ..domain.requests import AccessRequest, Decision
+
+__all__ = ["ClockPort", "Found", "Head", "HubPort", "Rows", "SendPort"]
+
+
+class Rows(Protocol):
+    """A lazy listing."""
+
+    @property
+    def completeness(self) -> Completeness: ...
+    def __iter__(self) -> Iterator[AccessRequest]: ...
+    def close(self) -> None: ...
+
+
+class Head(Protocol):
+    """The first page of a list."""
+
+    @property
+    def requests(self) -> Sequence[AccessRequest]: ...
+    @property
+    def has_more(self) -> bool: ...
+    @property
+    def quarantined(self) -> Sequence[Any]: ...
+
+
+class Found(Protocol):
+    """The requests of given people, as looked up. `complete` is False if a list could not be read to its end."""
+
+    @property
+    def requests(self) -> Mapping[int, AccessRequest]: ...
+    @property
+    def complete(self) -> bool: ...
+
+
+class SendPort(Protocol):
+    """The Hub calls that execute a run. `skew`: seconds that the Hub's clock is ahead of ours, None if unknown."""
+
+    @property
+    def skew(self) -> float | None: ...
+    def find_many(self, repo: Repo, targets: Sequence[Any]) -> Found: ...
+    def decide_many(self, repo: Repo, decisions: Iterable[Decision]) -> Iterator[Outcome]: ...
+    def grant_access(self, repo: Repo, user: Person | None = None, *, request_id: str | None = None) -> Outcome: ...
+
+
+class HubPort(SendPort, Protocol):
+    """The methods of `Hub` that the application calls."""
+
+    endpoint: str
+
+    def list(self, repo: Repo, status: str) -> Rows: ...
+    def head(self, repo: Repo, status: str) -> Head: ...
+    def gate(self, repo: Repo) -> Gate: ...
+    def gate_form(self, repo: Repo) -> GateForm: ...
+    def gated_repos(self, owner: str) -> Iterator[Gate]: ...
+    def access_report(self, repo: Repo) -> Sequence[dict[str, Any]]: ...
+    def profile(self, user: str | Person) -> Profile: ...
+    def whoami(self) -> Account: ...
+
+
+class ClockPort(Protocol):
+    """The one clock."""
+
+    def now(self) -> datetime: ...
+    def sleep(self, seconds: float) -> None: ...

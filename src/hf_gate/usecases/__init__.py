@@ -1,1 +1,0 @@
-"""What the desk does, step by step: reads once, thinks, writes once; knows ports, never things."""
