@@ -106,11 +106,45 @@ def test_a_reason_is_typed_measured_and_sent(three: LocalHub) -> None:
         terminal.until("Request 2 of 3")
         terminal.press("r")
         terminal.until("cannot ask again")
-        terminal.press("\n")
+        terminal.press("Not for resale.\n")
         terminal.until("Request 3 of 3")
         terminal.press("q")
         assert terminal.end() == 0
     assert [status_of(three, name) for name in NAMES] == ["reset", "rejected", "pending"]
+
+
+@pytest.mark.parametrize("key", ["r", "s"])
+def test_enter_alone_sends_no_reason_only_after_a_second_choice(three: LocalHub, key: str) -> None:
+    with _open(three, "review", MODEL) as terminal:
+        terminal.until("Request 1 of 3")
+        terminal.press(key)
+        terminal.until("Type a reason")
+        terminal.press("\n")
+        terminal.until("No reason: they are left to guess.")
+        terminal.press("n")
+        terminal.press("\n")
+        terminal.press("y")
+        terminal.until("Request 2 of 3")
+        terminal.press("q")
+        assert terminal.end() == 0
+    assert status_of(three, "first-one") == {"r": "rejected", "s": "reset"}[key]
+
+
+def test_the_last_line_says_how_to_undo(three: LocalHub) -> None:
+    console = Console(three)
+    with _open(three, "review", MODEL) as terminal:
+        terminal.until("Request 1 of 3")
+        terminal.press("aq")
+        assert terminal.end() == 0
+        (run,) = console.run("runs", "ls", "--json").json
+        assert f"1 request decided, 2 left. To undo it: hf-gate undo {run['run']}" in terminal.display
+    with _open(three, "review", MODEL) as terminal:
+        terminal.until("Request 1 of 2")
+        terminal.press("a")
+        terminal.until("Request 2 of 2")
+        terminal.press("aq")
+        assert terminal.end() == 0
+        assert "2 requests decided, 0 left. To undo one: hf-gate runs ls, then hf-gate undo RUN" in terminal.display
 
 
 def test_the_last_decision_leaves_with_one_more_key_or_is_taken_back(three: LocalHub) -> None:
@@ -250,7 +284,10 @@ def test_a_few_changes_ask_for_a_yes_and_many_for_their_number(three: LocalHub) 
 
 def test_reject_without_a_reason_asks_for_one_and_sends_what_was_typed(three: LocalHub) -> None:
     with _open(three, "reject", f"first-one@{MODEL}") as terminal:
-        terminal.until("Reason, shown to the person (Enter: none)")
+        terminal.until("Reason, shown to the person")
+        terminal.press("\n")
+        terminal.until("Send no reason? They are left to guess")
+        terminal.press("n\n")
         terminal.press("x" * 201 + "\n")
         terminal.until("201 characters")
         terminal.press("Not for resale.\n")

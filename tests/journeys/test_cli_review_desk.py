@@ -114,7 +114,7 @@ def test_a_template_goes_by_its_number(fresh: LocalHub, desk: Path) -> None:  # 
     with _review(fresh) as terminal:
         terminal.until("Request 1 of 2")
         terminal.press("s")
-        shown = terminal.until("Enter alone")
+        shown = terminal.until("or Escape")
         assert "1 and Enter: We are closed. (closed)" in shown
         assert "2 and Enter: {user}: say more about {repo}. (say-more)" in shown
         terminal.press("2\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -66,6 +66,7 @@ class Desk:
     index: int = 0
     held: Held | None = None
     outcomes: list[Outcome] = field(default_factory=list)
+    runs: list[str] = field(default_factory=list)  # each holds one decision that was done
     skipped: int = 0
     note: str = ""
     shows_help: bool = False  # with the next screen
@@ -229,9 +230,11 @@ def _with_reason(run: Run, desk: Desk, keys: Keys, verb: str) -> None:
     texts = {str(number): template for number, template in enumerate(desk.templates, 1)}
     for number, template in texts.items():
         _ask(run.out, f"{number} and Enter: {template.text} ({template.name})")
-    _ask(run.out, "Enter alone: no reason. ! or Escape: back, nothing is decided.")
+    _ask(run.out, "! or Escape: back, nothing is decided.")
     while True:
         reason = keys.line().strip()
+        if not reason and not _means_no_reason(run.out, keys):
+            continue
         if reason in texts and desk.current is not None:
             reason = texts[reason].filled(desk.current.repo, desk.current.username)
         length = utf16_units(reason)
@@ -241,6 +244,12 @@ def _with_reason(run: Run, desk: Desk, keys: Keys, verb: str) -> None:
             _hold(run, desk, verb, reason or None)
             return
         run.out.say(f"{length} characters; the Hub takes {REASON_LIMIT}. Shorter:")
+
+
+def _means_no_reason(out: Output, keys: Keys) -> bool:
+    """Ask whether to send no reason: a stray Enter must not leave a person to guess."""
+    _ask(out, "No reason: they are left to guess. y: send none. Any other key: type a reason.")
+    return keys.read().lower() == "y"
 
 
 def _note(run: Run, desk: Desk, keys: Keys) -> None:
@@ -278,6 +287,8 @@ def _send(run: Run, desk: Desk) -> None:
         desk.held = held
         raise problem
     desk.outcomes.append(outcome)
+    if outcome.kind is Kind.DONE and decided.run is not None:
+        desk.runs.append(decided.run)
     if problem is not None and not isinstance(problem, HfGateError):
         raise problem
     if outcome.kind is not Kind.DONE:
@@ -324,10 +335,12 @@ def _report(run: Run, desk: Desk) -> None:
     done = sum(outcome.kind is Kind.DONE for outcome in desk.outcomes)
     others = [outcome for outcome in desk.outcomes if outcome.kind is not Kind.DONE]
     left = len(desk.requests) - done
-    _report_lines(out, others, done, left)
-
-
-def _report_lines(out: Output, others: list[Outcome], done: int, left: int) -> None:
     for outcome in others:
         out.line(f"{label_of(outcome)}: {outcome.kind}: {outcome.why}")
-    out.line(f"{numbered(done, 'request')} decided, {left:,} left.")
+    out.line(f"{numbered(done, 'request')} decided, {left:,} left.{_way_back(desk.runs)}")
+
+
+def _way_back(runs: Sequence[str]) -> str:
+    if len(runs) == 1:
+        return f" To undo it: hf-gate undo {runs[0]}"
+    return " To undo one: hf-gate runs ls, then hf-gate undo RUN" if runs else ""

@@ -181,9 +181,11 @@ def _ask_reason(run: Run, wish: Wish) -> str | None:
         )
     who = "the person" if len(wish.aims) == 1 else f"all {len(wish.aims)} people"
     while True:
-        text: str = click.prompt(f"Reason, shown to {who} (Enter: none)", default="", show_default=False, err=True)
+        text: str = click.prompt(f"Reason, shown to {who}", default="", show_default=False, err=True).strip()
+        if not text and not click.confirm("Send no reason? They are left to guess", err=True):
+            continue
         try:
-            return checked_reason(text.strip() or None)
+            return checked_reason(text or None)
         except ReasonTooLong as problem:
             run.out.say(str(problem))
 
