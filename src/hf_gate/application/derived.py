@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from ..domain.events import canonical
+from ..domain.events import EventKind, canonical
 from ..domain.ledger import Break
 from ..domain.rows import DerivedRow, LedgerRow
 from ..store.reading import Store
@@ -22,7 +22,7 @@ NOT_PROVED: Final = (
 """What lies beside the ledger and is not compared with it."""
 
 _CHUNK: Final = 1000
-_STARTED: Final = "ChangeStarted"
+_STARTED: Final = EventKind.CHANGE_STARTED
 
 
 class Reasons:

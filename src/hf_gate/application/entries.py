@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, islice
 from typing import Final, TypeVar
 
-from ..domain.events import event_of
+from ..domain.events import EventKind, event_of
 from ..domain.ids import Repo, RepoType
 from ..domain.ledger import DESK, Link
 from ..domain.moments import iso, moment_of
@@ -96,7 +96,7 @@ def key_of_group(link: Link) -> tuple[object, ...]:
 
     Notes, and entries that are not about a request, stay alone.
     """
-    if link.request is None or link.kind == "NoteWritten":
+    if link.request is None or link.kind == EventKind.NOTE_WRITTEN:
         return link.chain, link.seq
     return link.chain, link.kind, link.actor, body_of(link).get("run")
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Any, TypeAlias, get_args
 
 import msgspec
@@ -18,11 +19,33 @@ Private: TypeAlias = Mapping[str, Any]
 """JSON values only. Keys in use: `record` (the Hub's own, as text), `reason`, `note`, `why`, `because`, `user`, `granted_by`."""
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True, gc=False):
-    """One thing that happened. The tag is the class's name, and stays what it is for ever."""
+class EventKind(StrEnum):
+    """The persisted names of all events: the tag of a body and the `kind` of an entry. A released one never changes."""
+
+    REQUEST_SEEN = "RequestSeen"
+    REQUEST_CHANGED = "RequestChanged"
+    STATUS_MOVED = "StatusMoved"
+    REQUEST_WITHDRAWN = "RequestWithdrawn"
+    VERDICT_REACHED = "VerdictReached"
+    PLAN_APPROVED = "PlanApproved"
+    CHANGE_STARTED = "ChangeStarted"
+    CHANGE_SETTLED = "ChangeSettled"
+    GRANT_DATED = "GrantDated"
+    NOTE_WRITTEN = "NoteWritten"
+    POLICY_PROMOTED = "PolicyPromoted"
+    MEMBER_INVITED = "MemberInvited"
+    MEMBER_REVOKED = "MemberRevoked"
+    ACCOUNT_PROVEN = "AccountProven"
+    PLAN_AGREED = "PlanAgreed"
+    RUN_ENDED = "RunEnded"
+    SYNC_ENDED = "SyncEnded"
 
 
-class RequestSeen(Event, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """One thing that happened. A class may be renamed; its tag, a member of `EventKind`, stays."""
+
+
+class RequestSeen(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.REQUEST_SEEN.value):
     """A request (a new attempt) was found on the Hub. `hub_request` is the Hub's id for it, if it gives one."""
 
     person: str
@@ -36,7 +59,7 @@ class RequestSeen(Event, frozen=True, kw_only=True, omit_defaults=True, tag=True
     after: int | None = None  # the request that this attempt follows
 
 
-class RequestChanged(Event, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+class RequestChanged(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.REQUEST_CHANGED.value):
     """The same attempt reads differently now: name, mail, answers, the id that the Hub gives it, or when it was reviewed."""
 
     what: tuple[str, ...]  # record, review
@@ -44,7 +67,7 @@ class RequestChanged(Event, frozen=True, kw_only=True, omit_defaults=True, tag=T
     reviewed_at: int | None = None  # ms; later than what was known
 
 
-class StatusMoved(Event, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+class StatusMoved(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.STATUS_MOVED.value):
     """The Hub shows another status than we knew, and it was not we who moved it: the Hub's page, or another tool."""
 
     before: str
@@ -54,13 +77,13 @@ class StatusMoved(Event, frozen=True, kw_only=True, omit_defaults=True, tag=True
     has_granter: bool = False  # who granted stands in the private part
 
 
-class RequestWithdrawn(Event, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+class RequestWithdrawn(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.REQUEST_WITHDRAWN.value):
     """In none of the four lists any more, shown by complete readings."""
 
     before: str
 
 
-class VerdictReached(Event, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+class VerdictReached(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.VERDICT_REACHED.value):
     """What the policies say about a request, entered when it differs from what they said before."""
 
     action: str
@@ -73,7 +96,7 @@ class VerdictReached(Event, frozen=True, kw_only=True, omit_defaults=True, tag=T
     queue: str | None = None
 
 
-class PlanApproved(Event, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+class PlanApproved(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.PLAN_APPROVED.value):
     """Somebody, or a policy within its budget, let a plan (or a direct decision: no digest) begin."""
 
     run: str
@@ -81,7 +104,7 @@ class PlanApproved(Event, frozen=True, kw_only=True, omit_defaults=True, tag=Tru
     plan: str | None = None
 
 
-class ChangeStarted(Event, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+class ChangeStarted(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.CHANGE_STARTED.value):
     """Written, and on the disk, before anything is sent."""
 
     run: str
@@ -93,7 +116,7 @@ class ChangeStarted(Event, frozen=True, kw_only=True, omit_defaults=True, tag=Tr
     has_reason: bool = False
 
 
-class ChangeSettled(Event, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+class ChangeSettled(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.CHANGE_SETTLED.value):
     """What became of a started change: one of the kinds of an outcome. `open` is settled once more, later."""
 
     run: str
@@ -105,7 +128,7 @@ class ChangeSettled(Event, frozen=True, kw_only=True, omit_defaults=True, tag=Tr
     hub_at: int | None = None  # ms by the Hub's clock, where that is known and is not ours
 
 
-class GrantDated(Event, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+class GrantDated(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.GRANT_DATED.value):
     """An acceptance of ours got an end, or another one; `until` None: it has none any more."""
 
     until: int | None  # ms
@@ -114,18 +137,18 @@ class GrantDated(Event, frozen=True, kw_only=True, omit_defaults=True, tag=True)
     written: str | None = None  # `30d`, `2027-06-30`: as the rule says it
 
 
-class NoteWritten(Event, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+class NoteWritten(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.NOTE_WRITTEN.value):
     """A reviewer's own words, never shown to the requester."""
 
 
-class PolicyPromoted(Event, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+class PolicyPromoted(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.POLICY_PROMOTED.value):
     """This version of a policy may act without being asked, from its first cycle on."""
 
     policy: str
     digest: str
 
 
-class MemberInvited(Event, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+class MemberInvited(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.MEMBER_INVITED.value):
     """A member got a new link to the desk. `account`: the id of the Hub account that the invitation names, unproven."""
 
     member: str
@@ -134,20 +157,20 @@ class MemberInvited(Event, frozen=True, kw_only=True, omit_defaults=True, tag=Tr
     account: str | None = None
 
 
-class MemberRevoked(Event, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+class MemberRevoked(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.MEMBER_REVOKED.value):
     """A member may not sign in any more."""
 
     member: str
 
 
-class AccountProven(Event, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+class AccountProven(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.ACCOUNT_PROVEN.value):
     """A member showed by a token of their own that this Hub account is theirs."""
 
     member: str
     account: str
 
 
-class PlanAgreed(Event, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+class PlanAgreed(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.PLAN_AGREED.value):
     """Somebody agreed to a plan that two people have to agree to. `account`: the id of their proven Hub account."""
 
     plan: str
@@ -155,7 +178,7 @@ class PlanAgreed(Event, frozen=True, kw_only=True, omit_defaults=True, tag=True)
     account: str
 
 
-class RunEnded(Event, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+class RunEnded(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.RUN_ENDED.value):
     """A run came to its end, was stopped, or paused; `counts` by kind of outcome."""
 
     run: str
@@ -163,7 +186,7 @@ class RunEnded(Event, frozen=True, kw_only=True, omit_defaults=True, tag=True):
     counts: Mapping[str, int] = {}
 
 
-class SyncEnded(Event, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+class SyncEnded(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.SYNC_ENDED.value):
     """A full reading ended; `complete` says whether it is proved whole. Entered when `complete` or the counts moved."""
 
     complete: bool
@@ -190,8 +213,10 @@ AnyEvent: TypeAlias = (
     | SyncEnded
 )
 
-KINDS: tuple[str, ...] = tuple(sorted(each.__name__ for each in get_args(AnyEvent)))
+KINDS: tuple[str, ...] = tuple(sorted(kind.value for kind in EventKind))
 """The stable names of all events."""
+
+_KIND_OF: dict[type, str] = {each: each.__struct_config__.tag for each in get_args(AnyEvent)}
 
 _ENCODER = msgspec.json.Encoder(order="sorted")
 _DECODER: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
@@ -217,8 +242,8 @@ def policy_actor(policy: str, digest: str | None) -> str:
 
 
 def kind_of(event: AnyEvent) -> str:
-    """The stable name of an event."""
-    return type(event).__name__
+    """Return the persisted name of an event."""
+    return _KIND_OF[type(event)]
 
 
 def body_of(event: AnyEvent) -> bytes:

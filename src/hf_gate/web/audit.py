@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from starlette.responses import Response
 
 from ..application.entries import group_like, key_of_group, record_of, summary_of
-from ..domain.events import KINDS
+from ..domain.events import KINDS, EventKind
 from ..domain.ids import Repo, parse_repo
 from ..domain.ledger import DESK
 from ..domain.moments import moment_of
@@ -33,11 +33,11 @@ _NAMED: Final = 3  # people of a group who are named
 KEYS: Final = ("id", "at", "kind", "actor", "repo", "repo_type", "request", "text", "body")
 VIEWS: Final[tuple[tuple[str, Mapping[str, str]], ...]] = (
     ("Everything", {}),
-    ("Changes", {"kind": "ChangeSettled"}),
-    ("Outside the desk", {"kind": "StatusMoved"}),
-    ("Runs", {"kind": "RunEnded"}),
-    ("Verdicts", {"kind": "VerdictReached"}),
-    ("Notes", {"kind": "NoteWritten"}),
+    ("Changes", {"kind": EventKind.CHANGE_SETTLED}),
+    ("Outside the desk", {"kind": EventKind.STATUS_MOVED}),
+    ("Runs", {"kind": EventKind.RUN_ENDED}),
+    ("Verdicts", {"kind": EventKind.VERDICT_REACHED}),
+    ("Notes", {"kind": EventKind.NOTE_WRITTEN}),
 )
 
 

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from starlette.responses import Response
 
 from ..application.entries import body_of, entry_at, name_of, repo_of, text_of
-from ..domain.events import StatusMoved, event_of
+from ..domain.events import EventKind, event_of
 from ..domain.ids import Repo
 from ..domain.ledger import DESK, Link
 from ..domain.moments import moment_of
@@ -23,12 +23,24 @@ from .proofs import is_whole
 from .visit import NotFound, Visit
 
 WORDS: Final[Mapping[str, str]] = {
-    "RequestSeen": "seen", "RequestChanged": "reads differently", "StatusMoved": "moved outside", "RequestWithdrawn": "withdrawn",
-    "VerdictReached": "verdict", "PlanApproved": "run begun", "ChangeStarted": "change begun", "ChangeSettled": "change ended",
-    "GrantDated": "end of access", "NoteWritten": "note", "PolicyPromoted": "policy promoted", "RunEnded": "run ended",
-    "SyncEnded": "read whole", "MemberInvited": "member invited", "MemberRevoked": "member revoked",
-    "AccountProven": "account proven", "PlanAgreed": "plan agreed to",
-}  # fmt: skip
+    EventKind.REQUEST_SEEN: "seen",
+    EventKind.REQUEST_CHANGED: "reads differently",
+    EventKind.STATUS_MOVED: "moved outside",
+    EventKind.REQUEST_WITHDRAWN: "withdrawn",
+    EventKind.VERDICT_REACHED: "verdict",
+    EventKind.PLAN_APPROVED: "run begun",
+    EventKind.CHANGE_STARTED: "change begun",
+    EventKind.CHANGE_SETTLED: "change ended",
+    EventKind.GRANT_DATED: "end of access",
+    EventKind.NOTE_WRITTEN: "note",
+    EventKind.POLICY_PROMOTED: "policy promoted",
+    EventKind.RUN_ENDED: "run ended",
+    EventKind.SYNC_ENDED: "read whole",
+    EventKind.MEMBER_INVITED: "member invited",
+    EventKind.MEMBER_REVOKED: "member revoked",
+    EventKind.ACCOUNT_PROVEN: "account proven",
+    EventKind.PLAN_AGREED: "plan agreed to",
+}
 """What kinds of entries are called on the page."""
 _VERBS: Final = {"accepted": "accept", "rejected": "reject", "reset": "reset", "pending": "cancel"}
 
@@ -74,7 +86,7 @@ def line_of(visit: Visit, link: Link, private: Mapping[str, Any] | None, row: Re
         text=text_of(link, None if visit.masks else private),
         who=row.person.pseudonym if row is not None and visit.masks else who,
         about="" if row is None else f"/requests/{key_of(row)}",
-        is_outside=link.kind == StatusMoved.__name__,
+        is_outside=link.kind == EventKind.STATUS_MOVED,
         verb=_verb(link),
     )
 

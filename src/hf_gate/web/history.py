@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..domain.events import ChangeSettled, ChangeStarted, StatusMoved, event_of
+from ..domain.events import ChangeSettled, ChangeStarted, EventKind, StatusMoved, event_of
 from ..domain.moments import iso, moment_of
 from ..domain.rows import LedgerRow, RequestRow
 from ..domain.story import sentence
@@ -37,7 +37,7 @@ def history_of(visit: Visit, attempts: Sequence[RequestRow]) -> list[Happened]:
     for row in sorted(found, key=lambda row: row.id, reverse=True):
         event, at = event_of(row.link.body), moment_of(row.link.at)
         private = None if visit.masks else row.private
-        if row.link.kind == "NoteWritten":
+        if row.link.kind == EventKind.NOTE_WRITTEN:
             text = str((private or {}).get("note", "a note"))
         elif isinstance(event, ChangeSettled) and (first := began.pop((row.link.request, event.run), None)):
             text = _whole(sentence(event_of(first.link.body), None if visit.masks else first.private), event, private)

@@ -13,6 +13,7 @@ from starlette.responses import RedirectResponse, Response
 
 from ..application.hearing import Came, came
 from ..application.tray import Wish
+from ..domain.events import EventKind
 from ..domain.forms import fold
 from ..domain.ids import Repo, id_time
 from ..domain.lifecycle import Status
@@ -214,8 +215,8 @@ def _page(visit: Visit, person: PersonRow) -> Response:
         verbs=[verb for verb in VERBS if any(verb in place.line.verbs for place in places)],
         written=[(key_of(row), row) for row in with_answers],
         asked=side_by_side(visit, with_answers),
-        acts=[act for act in acts if act.entry.kind != "NoteWritten"],
-        notes=[] if visit.masks else [act for act in acts if act.entry.kind == "NoteWritten"],
+        acts=[act for act in acts if act.entry.kind != EventKind.NOTE_WRITTEN],
+        notes=[] if visit.masks else [act for act in acts if act.entry.kind == EventKind.NOTE_WRITTEN],
         href=href_of(person),
         years=words.years,
         asked_at=lambda row: moment_of(row.state.asked_at),

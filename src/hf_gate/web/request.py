@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from ..application.decisions import note_entry
 from ..application.hearing import Hearing, hear
+from ..domain.events import EventKind
 from ..domain.forms import fold, form_of_json
 from ..domain.lifecycle import MEANING, Status
 from ..domain.moments import moment_of
@@ -57,8 +58,8 @@ def page(visit: Visit) -> Response:
         attempts=attempts,
         form=_form_changes(row, repo),
         why=lines_of_why(visit, row),
-        history=[one for one in history if one.kind != "NoteWritten"],
-        notes=[one for one in history if one.kind == "NoteWritten"],
+        history=[one for one in history if one.kind != EventKind.NOTE_WRITTEN],
+        notes=[one for one in history if one.kind == EventKind.NOTE_WRITTEN],
         elsewhere=elsewhere(visit, row),
         facts=facts(visit, line),
         reversal=None if line.is_leaving else reversal_of(visit, row),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from starlette.responses import Response
 
 from ..application.tray import Taken, Wish
+from ..domain.events import EventKind
 from ..domain.moments import ms
 from ..domain.requests import REASON_LIMIT, utf16_units
 from ..domain.rows import RequestRow
@@ -177,7 +178,7 @@ def _lost(visit: Visit, taken: Taken, line: Line) -> Response:
 def _by_whom(visit: Visit, line: Line) -> str:
     """Who moved it, and when."""
     for entry in visit.office.store.entries(request=line.row.id, limit=20):
-        if entry.link.kind in {"ChangeSettled", "StatusMoved", "ChangeStarted"}:
+        if entry.link.kind in {EventKind.CHANGE_SETTLED, EventKind.STATUS_MOVED, EventKind.CHANGE_STARTED}:
             who = "On the Hub, outside this desk" if entry.link.actor == "outside" else entry.link.actor
             return (
                 f"{who}, {words.age(words.moment(entry.link.at), visit.now)} ago. Look at it again before you decide."

@@ -1,0 +1,40 @@
+"""The persisted names of events: a store written by an earlier version must stay readable."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from hf_gate.domain import events as e
+
+TAGS = {
+    e.RequestSeen: "RequestSeen",
+    e.RequestChanged: "RequestChanged",
+    e.StatusMoved: "StatusMoved",
+    e.RequestWithdrawn: "RequestWithdrawn",
+    e.VerdictReached: "VerdictReached",
+    e.PlanApproved: "PlanApproved",
+    e.ChangeStarted: "ChangeStarted",
+    e.ChangeSettled: "ChangeSettled",
+    e.GrantDated: "GrantDated",
+    e.NoteWritten: "NoteWritten",
+    e.PolicyPromoted: "PolicyPromoted",
+    e.MemberInvited: "MemberInvited",
+    e.MemberRevoked: "MemberRevoked",
+    e.AccountProven: "AccountProven",
+    e.PlanAgreed: "PlanAgreed",
+    e.RunEnded: "RunEnded",
+    e.SyncEnded: "SyncEnded",
+}
+"""Never edit a name: add a line for a new event."""
+
+
+def test_every_event_has_the_tag_that_stores_hold() -> None:
+    assert {each: each.__struct_config__.tag for each in get_args(e.AnyEvent)} == TAGS
+    assert sorted(e.KINDS) == sorted(TAGS.values())
+
+
+def test_body_and_kind_name_the_tag() -> None:
+    event = e.RequestWithdrawn(before="pending")
+    assert e.kind_of(event) == "RequestWithdrawn"
+    assert e.body_of(event) == b'{"before":"pending","type":"RequestWithdrawn"}'
+    assert e.event_of(b'{"before":"pending","type":"RequestWithdrawn"}') == event
