@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlencode
 
 import pytest
 
@@ -17,7 +19,7 @@ from hf_gate.web.carrying import carrying_of
 from hf_gate.web.plan import read_plan
 from hf_gate.web.shield import BIGGEST
 from hf_gate.web.turns import MOST
-from tests.web.kit import GOOD, HOME, Room, Visitor, called
+from tests.web.kit import GOOD, HOME, Room, Visitor, a_room, called
 
 PART = 1 << 16
 MANY = 20 * BIGGEST // PART
@@ -192,6 +194,22 @@ def test_a_member_keeps_fifty_views_of_two_thousand_characters(room: Room) -> No
     assert vic.post("/views", {"name": "one more", "q": "status:pending"}).status == 303
     assert mia.post("/views", {"name": "long", "q": "repo:" + "a" * 2000}).status == 422
     assert "long" not in mia.get("/queue").body
+
+
+def test_a_query_of_hundreds_of_patterns_over_thousands_of_requests_is_refused_before_it_takes_a_page_thread(
+    tmp_path: Path,
+) -> None:
+    with a_room(tmp_path, requests=3_600) as room:
+        lena, vic = room.visitor(), room.viewer()
+        q = urlencode({"q": " ".join(f"-answer:{'*a' * 150}*{n}*z" for n in range(6))})
+        by_person, files = f"/queue?by=person&{q}", (f"/queue.csv?{q}", f"/queue.json?{q}", f"/api/v1/requests?{q}")
+        for path in (f"/queue?{q}", by_person, *files):
+            answer = lena.get(path)
+            assert answer.status == 422, path[:20]
+            assert "are compared" in answer.body, path[:20]
+        assert lena.post("/selection", {"do": "all", "q": parse_qs(q)["q"][0]}).status == 422
+        few = urlencode({"q": " ".join(f"-answer:*{n}xyz*" for n in range(8))})
+        assert (lena.get(f"/queue?{few}").status, vic.get(f"/queue?{few}").status) == (200, 200)
 
 
 async def _asked_together(visitor: Visitor, paths: list[str], then: Callable[[], Awaitable[None]]) -> list[int]:

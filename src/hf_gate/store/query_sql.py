@@ -38,7 +38,8 @@ class Conditions:
     """A query made ready. `checks` must all hold of a row beside the SQL; `needles` must all stand in its text.
 
     `statuses`, `repos` and `verdicts` are the values that are left where the query names some; None: any. `only`: the
-    requests that it can be, where they are few and found by an index; None: not known.
+    requests that it can be, where they are few and found by an index; None: not known. `compared`: parts of patterns that
+    each row is compared with.
     """
 
     where: list[str] = field(default_factory=list)
@@ -50,6 +51,7 @@ class Conditions:
     verdicts: list[int] | None = None
     tables: list[str] = field(default_factory=list)
     only: list[int] | None = None
+    compared: int = 0
 
     @property
     def has_text(self) -> bool:
@@ -64,10 +66,21 @@ class Conditions:
 
 def conditions(query: Query, db: Database, *, now: int, zone: tzinfo = UTC) -> Conditions:
     """What a query means in this store at a moment (ms); days are days of `zone`."""
-    found = Conditions()
+    found = Conditions(compared=sum(map(_parts_in, query.terms)))
     for term in query.terms:
         _TERMS[term.key](_Making(found, db, now, zone), term)
     return found
+
+
+def _parts_in(term: Term) -> int:
+    """How much of a term each row is compared with: a gap between two stars is sought for by itself."""
+    if term.key in _BY_LIST:
+        return 0
+    return sum(len(value.parts) if isinstance(value, Pattern) else 1 for value in term.values)
+
+
+_BY_LIST: Final = frozenset({"status", "repo", "rule", "verdict", "shadow", "queue"})
+"""Keys with so few values that the pattern is compared with those, and not with rows."""
 
 
 @dataclass(slots=True)

@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..domain.query import Query
-from ..errors import UsageError
+from ..errors import QueryTooLarge, UsageError
 from .query_sql import FEW, TEXT, Conditions, Found, grams_of, rows_with
 from .sql import Database, Row
 
 _STREAMS: Final = 24
 """So many lists are merged in order; of more, the whole order of asking is gone through."""
+
+_FREE: Final = 24  # parts of patterns that are compared with any number of rows
+MAX_WORK: Final = 3_000_000  # comparisons of one part with one row, each about 1 us, beyond that
 
 Key = tuple[int, int]
 """asked_at and id: where a page ends."""
@@ -35,6 +38,8 @@ def keys_of(db: Database, found: Conditions, wanted: Wanted, *, most: int = FEW)
     if found.statuses == [] or found.repos == [] or found.verdicts == []:
         return []
     few = _candidates(db, found, most)
+    if found.compared > _FREE:
+        _check_work(found, _current(db) if few is None else len(few))
     keys: list[Key] = []
     chunk, after = wanted.limit, wanted.after
     while len(keys) < wanted.limit:
@@ -51,8 +56,28 @@ def kept_of(db: Database, found: Conditions, idents: Sequence[int], *, newest_fi
     """Which of these requests a query holds for, in order."""
     if not idents or found.statuses == [] or found.repos == [] or found.verdicts == []:
         return []
+    _check_work(found, len(idents))
     rows = _rows(db, found, Wanted(len(idents), newest_first), idents)
     return [(row[0], row[1]) for row in rows if _holds(found, row)]
+
+
+def _current(db: Database) -> int:
+    """How many requests a query may have to look at."""
+    row = db.row("SELECT coalesce(sum(n), 0) FROM counters WHERE kind = 'status'")
+    return int(row[0]) if row else 0
+
+
+def _check_work(found: Conditions, rows: int) -> None:
+    """Refuse a query of so many patterns that a page of it would take all of a desk's threads for long."""
+    if found.compared <= _FREE or found.compared * rows <= MAX_WORK:
+        return
+    most = max(_FREE, MAX_WORK // rows)
+    raise QueryTooLarge(
+        f"this query compares each of {rows:,} requests with {found.compared} parts of patterns; at most {most} are compared.",
+        hint="Use fewer words, patterns and values, or ask for the rest in a second query.",
+        at=0,
+        suggestion="",
+    )
 
 
 def _holds(found: Conditions, row: Row) -> bool:
