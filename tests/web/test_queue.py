@@ -278,3 +278,19 @@ def test_a_table_that_lost_rows_is_told_above_the_queue_until_it_is_accepted(tmp
             write.setting("rows partners", "1")
         room.office._seen = (0.0, room.office._seen[1])
         assert "half a file" not in visitor.get("/queue").body
+
+
+def test_whom_no_policy_judges_any_more_has_no_verdict_in_rows_files_and_the_api(tmp_path: Path) -> None:
+    with a_room(tmp_path) as room:
+        room.ask([{"username": "ada"}], {"Purpose": GOOD})
+        _judge(room)
+        lena, key = room.visitor(), room.row("ada").state.hub_request
+        assert lena.get(f"/api/v1/requests/{key}").json["verdict"]["rule"] == "rest"
+        assert 'sub-rule m">rest<' in lena.get("/queue").body
+        elsewhere = POLICY.replace('["*/*", "datasets/*/*"]', '["somebody/else"]')
+        (tmp_path / "policies" / "house.yaml").write_text(elsewhere, "utf-8")
+        room.office._seen = (0.0, room.office._seen[1])
+        assert lena.get(f"/api/v1/requests/{key}").json["verdict"] is None
+        assert [row["verdict"] for row in lena.get("/api/v1/requests").json["requests"]] == [None]
+        assert [row["verdict"] for row in lena.get("/people/ada.json").json] == [None]
+        assert 'sub-rule m">rest<' not in lena.get("/queue").body

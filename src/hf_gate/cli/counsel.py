@@ -11,6 +11,7 @@ from ..domain.moments import moment_of
 from ..domain.text import clip
 from ..errors import HfGateError
 from .desk import stored
+from .kept import standing_verdicts
 from .output import age
 
 if TYPE_CHECKING:
@@ -82,8 +83,8 @@ class Counsel:
                 yield f"  shadow    {one.action}: rule `{one.rule}` of policy `{one.policy}` in shadow mode: it changes nothing"
         elif self._problem:
             yield f"  verdict   none, for the policies cannot be read: {clip(self._problem, _COLUMNS)}"
-        elif row.state.verdict is not None:
-            action, policy, rule, _ = row.state.verdict
+        elif self._opened is not None and (stands := standing_verdicts(self._opened.place.folder).of(row)) is not None:
+            action, policy, rule, _ = stands
             by = f" of policy `{policy}`" if policy else ""
             yield f"  verdict   {action}: rule `{rule}`{by}, when it was last judged"
 

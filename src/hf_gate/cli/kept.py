@@ -67,7 +67,7 @@ class Kept:
             terms.append(_one_of("status", asked.statuses))
         self.query = Query((*terms, *own.terms))
         self.is_whole = not own.terms
-        self.verdicts = _verdicts(desk.place.folder)
+        self.verdicts = standing_verdicts(desk.place.folder)
 
     # ---- rows ----------------------------------------------------------------------------------------------------------
 
@@ -92,10 +92,10 @@ class Kept:
     def rows(self, limit: int | None, *, weighs: bool) -> Iterable[Row]:
         """As `ls` prints them; by person, those of one stand together, where the first of them stood."""
         if not self.asked.by_person:
-            return (kept_row(row, with_quality=weighs, verdicts=self.verdicts) for row in self.requests(limit))
+            return (kept_row(row, self.verdicts, with_quality=weighs) for row in self.requests(limit))
         people: dict[int, list[Row]] = {}
         for row in self.requests(None):
-            people.setdefault(row.person.id, []).append(kept_row(row, with_quality=weighs, verdicts=self.verdicts))
+            people.setdefault(row.person.id, []).append(kept_row(row, self.verdicts, with_quality=weighs))
         return (row for rows in people.values() for row in rows)
 
     # ---- words ---------------------------------------------------------------------------------------------------------
@@ -130,8 +130,8 @@ class Kept:
         return age(moment_of(min(read)), self.desk.now())
 
 
-def _verdicts(folder: Path | None) -> StandingVerdicts:
-    """Which verdicts stand by the policies of a workspace, as its files are now."""
+def standing_verdicts(folder: Path | None) -> StandingVerdicts:
+    """Return the verdicts that stand by the policies of a workspace, as its files are now."""
     from ..application.judging import StandingVerdicts  # noqa: PLC0415 - as above
     from ..sources.folder import read_folder  # noqa: PLC0415 - help needs none of it
 
@@ -147,15 +147,12 @@ def _one_of(key: str, values: Sequence[str]) -> Term:
     return Term(key, tuple(Pattern((value,)) for value in values))
 
 
-def kept_row(
-    row: RequestRow, *, with_quality: bool = True, verdicts: StandingVerdicts | None = None
-) -> dict[str, object]:
+def kept_row(row: RequestRow, verdicts: StandingVerdicts, *, with_quality: bool = True) -> dict[str, object]:
     """A request of the store with the keys of `ls`; names are those that were read last.
 
     `verdicts` leaves out a verdict on somebody whom no policy judges any more.
     """
     identity = row.person.identity
-    verdict = row.state.verdict if verdicts is None else verdicts.of(row)
     found = request_row(row.request or _bare(row), with_quality=with_quality)
     return {
         **found,
@@ -164,7 +161,7 @@ def kept_row(
         "fullname": identity.fullname or found["fullname"],
         "email": identity.email or found["email"],
         "status": row.state.status,
-        "verdict": None if verdict is None else dict(zip(("action", "policy", "rule", "digest"), verdict, strict=True)),
+        "verdict": verdicts.record(row),
     }
 
 

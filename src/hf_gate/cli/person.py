@@ -16,7 +16,7 @@ from ..errors import NotAllowed, RequestNotFound
 from .desk import OpenDesk, stored, wanted_repos
 from .frame import Run, command, repo_type_option
 from .history import history_lines, history_rows
-from .kept import kept_row, verdict_cell
+from .kept import kept_row, standing_verdicts, verdict_cell
 from .output import Format, Row, age
 from .rows import REQUEST_KEYS, request_row
 from .table import name_of, spelt
@@ -40,7 +40,7 @@ def person(run: Run, *, user: str, repo: str | None, repo_type: str | None, live
     """
     only = None if repo is None else parse_repo(repo, repo_type)
     desk = None if live else stored(run)
-    rows = _asked(run, user, only) if desk is None else [_row(row) for row in _attempts(desk, user, only)]
+    rows = _asked(run, user, only) if desk is None else _rows(desk, _attempts(desk, user, only))
     if not rows:
         where = "the Hub's lists" if desk is None else "the store"
         raise RequestNotFound(
@@ -61,9 +61,16 @@ def _attempts(desk: OpenDesk, user: str, repo: Repo | None) -> list[RequestRow]:
     return sorted(found, key=lambda row: (row.repo, row.person.id, row.state.asked_at))
 
 
-def _row(row: RequestRow) -> dict[str, object]:
-    until = row.state.until
-    return {**kept_row(row), "attempt": row.state.attempt, "until": None if until is None else iso(moment_of(until))}
+def _rows(desk: OpenDesk, attempts: Sequence[RequestRow]) -> list[dict[str, object]]:
+    verdicts = standing_verdicts(desk.place.folder)
+    return [
+        {
+            **kept_row(row, verdicts),
+            "attempt": row.state.attempt,
+            "until": None if row.state.until is None else iso(moment_of(row.state.until)),
+        }
+        for row in attempts
+    ]
 
 
 def _asked(run: Run, user: str, repo: Repo | None) -> list[dict[str, object]]:
@@ -97,7 +104,7 @@ def _person_lines(run: Run, desk: OpenDesk, attempts: Sequence[RequestRow]) -> I
     yield f"{known.username or '(hidden)'}  {'  '.join(names)}  {who.pseudonym}"
     for _, here in groupby(sorted(attempts, key=lambda row: row.repo), lambda row: row.repo):
         theirs = list(here)
-        yield f"  {_standing(run, _row(theirs[-1]))}"
+        yield f"  {_standing(run, _rows(desk, theirs[-1:])[0])}"
         yield from history_lines(history_rows(desk.store, theirs))
 
 

@@ -16,7 +16,7 @@ from .desk import stored
 from .detail import request_lines
 from .frame import Run, command, repo_type_option
 from .history import attempts_of, history_lines, history_rows
-from .kept import kept_row, verdict_cell
+from .kept import kept_row, standing_verdicts, verdict_cell
 from .layout import width_of
 from .nearest import did_you_mean
 from .output import Row, iso
@@ -25,6 +25,7 @@ from .table import name_of
 from .targets import Aim, read_aims
 
 if TYPE_CHECKING:
+    from ..application.judging import StandingVerdicts
     from ..domain.accounts import Profile
     from ..domain.requests import AccessRequest
     from ..domain.rows import RequestRow
@@ -45,7 +46,8 @@ def show(run: Run, *, target: tuple[str, ...], repo: str | None, repo_type: str 
     run.announce()
     desk = stored(run)
     attempts = () if desk is None else attempts_of(desk.store, aims[0].repo, aims[0].target)
-    row, request = _now(run, aims[0], attempts)
+    verdicts = standing_verdicts(None if desk is None else desk.place.folder)
+    row, request = _now(run, aims[0], attempts, verdicts)
     profile = _profile(run, request)
     doc = {
         "schema_version": 1,
@@ -67,15 +69,17 @@ def show(run: Run, *, target: tuple[str, ...], repo: str | None, repo_type: str 
     return 0
 
 
-def _now(run: Run, aim: Aim, attempts: Sequence[RequestRow]) -> tuple[dict[str, object], AccessRequest]:
+def _now(
+    run: Run, aim: Aim, attempts: Sequence[RequestRow], verdicts: StandingVerdicts
+) -> tuple[dict[str, object], AccessRequest]:
     """As the Hub tells it now, with the verdict that the store has; who is in no list any more, as the store has them."""
     try:
         request = find_request(run, aim)
     except RequestNotFound:
         if not attempts or attempts[-1].request is None:
             raise
-        return kept_row(attempts[-1]), attempts[-1].request
-    verdict = kept_row(attempts[-1])["verdict"] if attempts else None
+        return kept_row(attempts[-1], verdicts), attempts[-1].request
+    verdict = verdicts.record(attempts[-1]) if attempts else None
     return {**request_row(request), "verdict": verdict}, request
 
 

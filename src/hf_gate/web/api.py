@@ -25,6 +25,7 @@ from .queue import record
 from .visit import NotFound, Refused, Visit
 
 if TYPE_CHECKING:
+    from ..application.judging import StandingVerdicts
     from ..domain.rows import RequestRow
     from .app import Desk
 
@@ -178,12 +179,16 @@ class _Api:
             if asked.problem is not None:
                 raise asked.problem
             page = read(visit, asked.query, limit=limit, cursor=cursor, newest_first=order == "newest")
-            return RequestsOut(requests=[_out(row) for row in page.rows], next=page.next)
+            verdicts = visit.office.standing_verdicts
+            return RequestsOut(requests=[_out(row, verdicts) for row in page.rows], next=page.next)
 
         return await self._done(request, Role.REVIEWER, work)
 
     async def request(self, request: Request, id: str) -> Response:  # noqa: A002 - the name in the address
-        return await self._done(request, Role.REVIEWER, lambda visit: _out(request_of(visit, id)))
+        def work(visit: Visit) -> BaseModel:
+            return _out(request_of(visit, id), visit.office.standing_verdicts)
+
+        return await self._done(request, Role.REVIEWER, work)
 
     async def decide(self, request: Request, decisions: DecisionsIn) -> Response:
         def work(visit: Visit) -> BaseModel:
@@ -286,8 +291,8 @@ def _mine(visit: Visit) -> list[Held]:
     return [item for item in visit.office.tray.waiting() if item.member == visit.member.id and item.run is None]
 
 
-def _out(row: RequestRow) -> RequestOut:
-    return RequestOut.model_validate({"id": key_of(row), "version": ground_of(row), **record(row)})
+def _out(row: RequestRow, verdicts: StandingVerdicts) -> RequestOut:
+    return RequestOut.model_validate({"id": key_of(row), "version": ground_of(row), **record(row, verdicts)})
 
 
 def _held(item: Held, row: RequestRow | None) -> HeldOut:

@@ -221,7 +221,8 @@ def export(visit: Visit) -> Response:
     if verb not in VERBS:
         raise NotFound
     weighed = weigh(visit, pick, verb)
-    rows = (record(row) for part in _rows(visit, weighed) for row in part)
+    verdicts = visit.office.standing_verdicts
+    rows = (record(row, verdicts) for part in _rows(visit, weighed) for row in part)
     return exported("selection", visit.params["kind"], KEYS, rows)
 
 

@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 from .. import bootstrap, joining
 from ..application import keys
 from ..application.decide import Direct
-from ..application.judging import Court
+from ..application.judging import Court, StandingVerdicts
 from ..application.second_person import Need, need_of, owner_member, team_of
 from ..application.tray import Clearing, Wish
 from ..config import Settings
@@ -258,6 +258,12 @@ class Office:
                     self._read()
                 self._seen = (time.monotonic(), (state, self._accepted()))
             return self._bench
+
+    @property
+    def standing_verdicts(self) -> StandingVerdicts:
+        """The verdicts that were entered and stand by the policies as they are now."""
+        bench = self.bench
+        return StandingVerdicts(None if bench is None else bench.policies)
 
     def _accepted(self) -> tuple[str | None, ...]:
         """How many rows of each refused table the store knows: a person may accept it as it is."""

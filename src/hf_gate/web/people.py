@@ -262,8 +262,9 @@ def _export(visit: Visit, name: str, kind: str) -> Response:
     people = _people(visit, name)
     if visit.masks or not people:
         raise NotFound
+    verdicts = visit.office.standing_verdicts
     rows = [
-        queue.record(row)
+        queue.record(row, verdicts)
         | {
             "attempt": row.state.attempt,
             "until": None if row.state.until is None else iso(moment_of(row.state.until)),

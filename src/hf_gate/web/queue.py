@@ -215,8 +215,7 @@ def export(visit: Visit) -> Response:
     if asked.problem is not None:
         raise asked.problem
     rows = crowd.rows_of(visit, asked.query) if crowd.way(visit) else _all(visit, asked)
-    bench = visit.office.bench
-    verdicts = StandingVerdicts(None if bench is None else bench.policies)
+    verdicts = visit.office.standing_verdicts
     return exported("requests", visit.params["kind"], KEYS, (record(row, verdicts) for row in rows))
 
 
@@ -230,10 +229,9 @@ def _all(visit: Visit, asked: Asked) -> Iterator[RequestRow]:
             return
 
 
-def record(row: RequestRow, verdicts: StandingVerdicts | None = None) -> dict[str, object]:
+def record(row: RequestRow, verdicts: StandingVerdicts) -> dict[str, object]:
     """A request with the keys of `hf-gate ls`. `verdicts` leaves out one on somebody whom no policy judges any more."""
     who, state, request = row.person.identity, row.state, row.request
-    verdict = state.verdict if verdicts is None else verdicts.of(row)
     return {
         "repo": row.repo.id,
         "repo_type": row.repo.type.value,
@@ -246,5 +244,5 @@ def record(row: RequestRow, verdicts: StandingVerdicts | None = None) -> dict[st
         "asked_at": iso(moment_of(state.asked_at)),
         "reviewed_at": None if state.reviewed_at is None else iso(moment_of(state.reviewed_at)),
         "answers": dict(request.answers) if request is not None and request.has_form else None,
-        "verdict": None if verdict is None else dict(zip(("action", "policy", "rule", "digest"), verdict, strict=True)),
+        "verdict": verdicts.record(row),
     }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
 
-from ..application.judging import Court, cases_of
+from ..application.judging import Court, StandingVerdicts, cases_of
 from ..domain.ids import Repo
 from ..domain.rows import RepoRow, RequestRow
 from ..errors import HfGateError
@@ -57,13 +57,14 @@ def verdicts_of(
     for row in rows:
         groups.setdefault(row.repo, []).append(row)
     found: dict[int, Said] = {}
+    standing = office.standing_verdicts
     for repo, group in groups.items():
         court = _court(office, repos.get(repo))
         if court is not None:
             found |= _heard(
                 office, court, [row for row in group if row.state.status in court.statuses], now, hides=hides
             )
-        found |= {row.id: said for row in group if row.id not in found and (said := _entered(row))}
+        found |= {row.id: said for row in group if row.id not in found and (said := _entered(row, standing))}
     return found
 
 
@@ -104,10 +105,11 @@ class _Fewer:
         return self.judge.tried(self.facts, opinion.policy, lambda rule: rule.then is Action.ACCEPT)
 
 
-def _entered(row: RequestRow) -> Said | None:
-    if row.state.verdict is None:
+def _entered(row: RequestRow, standing: StandingVerdicts) -> Said | None:
+    verdict = standing.of(row)
+    if verdict is None:
         return None
-    action, policy, rule, _ = row.state.verdict
+    action, policy, rule, _ = verdict
     shadow = next(((act, policy, rule) for policy, rule, act in row.state.shadow), None)
     return Said(action, rule, policy, shadow=shadow)
 
