@@ -1,4 +1,4 @@
-"""Lists in pieces are what plain sorted lists would be, and looking into them costs by the page, not by the list."""
+"""A page of a list and a change of a status cost the same at any length of the list."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hf_gate.domain.lifecycle import Status
 from hf_gate.localhub import reading
 from hf_gate.localhub.reading import Wanted, page
 from hf_gate.localhub.records import Account
-from hf_gate.localhub.shelf import Row, Shelf, place
+from hf_gate.localhub.shelf import Row, newest_first, ordered, place
 from hf_gate.localhub.world import World
 from tests.contract.local_hub_kit import ACCESS, PENDING, Bench
 
@@ -32,7 +32,7 @@ class Shelving(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.plain = [_row(n % 5, n) for n in range(7)]
-        self.shelf = Shelf(self.plain, piece=2)
+        self.shelf = ordered(self.plain)
         self.made = len(self.plain)
 
     @rule(asked_ms=TIMES)
@@ -51,15 +51,14 @@ class Shelving(RuleBasedStateMachine):
     def look_down(self, asked_ms: int, which: int, *, of_a_row: bool) -> None:
         below = place(self.plain[which % len(self.plain)]) if of_a_row and self.plain else (asked_ms, "")
         wanted = sorted((row for row in self.plain if place(row) < below), key=place, reverse=True)
-        assert list(self.shelf.down(below)) == wanted
+        assert list(newest_first(self.shelf, below)) == wanted
 
     @invariant()
     def is_the_plain_list(self) -> None:
-        ordered = sorted(self.plain, key=place)
-        assert list(self.shelf) == ordered
-        assert list(self.shelf.down()) == ordered[::-1]
-        assert len(self.shelf) == len(ordered)
-        assert all(1 <= len(piece) <= 4 for piece in self.shelf._pieces)
+        wanted = sorted(self.plain, key=place)
+        assert list(self.shelf) == wanted
+        assert list(newest_first(self.shelf)) == wanted[::-1]
+        assert len(self.shelf) == len(wanted)
 
 
 TestShelving = Shelving.TestCase

@@ -38,7 +38,12 @@ def test_it_says_that_we_are_not_hugging_face(name: str) -> None:
     )
 
 
-_CLASSIFIED = {"BSD License": "BSD-3-Clause", "MIT License": "MIT", "Apache Software License": "Apache-2.0"}
+_CLASSIFIED = {
+    "BSD License": "BSD-3-Clause",
+    "MIT License": "MIT",
+    "Apache Software License": "Apache-2.0",
+    "Apache 2.0": "Apache-2.0",
+}
 
 
 def _installed(requirements: Iterable[str]) -> dict[str, str]:
@@ -55,7 +60,7 @@ def _installed(requirements: Iterable[str]) -> dict[str, str]:
             line.rpartition(" :: ")[2] for line in metadata.get_all("Classifier") or [] if "License ::" in line
         ]
         stated = [metadata[key] for key in ("License-Expression", "License") if key in metadata]
-        found[name] = next(iter([*stated, *(_CLASSIFIED.get(each, each) for each in classified)]), "?")
+        found[name] = next((_CLASSIFIED.get(each, each) for each in [*stated, *classified]), "?")
         todo += [(Requirement(text), "") for text in distribution(name).requires or ()]
     return found
 

@@ -146,26 +146,26 @@ def display_width(text: str) -> int:
     """Columns of a terminal: 2 for wide East Asian characters and emoji, 0 for marks and joiners."""
     if text.isascii():
         return len(text)
-    return sum(map(_width, text))
+    from wcwidth import width  # noqa: PLC0415 - 17 ms, and most commands print only ASCII
 
-
-def _width(char: str) -> int:
-    if char.isascii():
-        return 1
-    if unicodedata.category(char) in ("Mn", "Me", "Cf"):
-        return 0
-    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+    return width(text, control_codes="ignore")
 
 
 def clip(text: str, columns: int, *, ending: str = "\N{HORIZONTAL ELLIPSIS}") -> str:
-    """At most so many columns of one line; a cut text ends in `ending`, and no letter loses its marks."""
+    """At most `columns` columns of one line; a cut text ends in `ending`, and no letter loses its marks."""
     if len(text) * 2 <= columns or display_width(text) <= columns:
         return text
-    room, used = columns - display_width(ending), 0
+    room = columns - display_width(ending)
     if room <= 0:
         return ending if room == 0 else ""
-    for index, char in enumerate(text):
-        used += _width(char)
+    if text.isascii():
+        return text[:room] + ending
+    from wcwidth import iter_graphemes  # noqa: PLC0415 - as above
+
+    kept, used = [], 0
+    for grapheme in iter_graphemes(text):
+        used += display_width(grapheme)
         if used > room:
-            return text[:index].rstrip(_JOINERS) + ending
-    return text
+            break
+        kept.append(grapheme)
+    return "".join(kept) + ending

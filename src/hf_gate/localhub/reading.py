@@ -11,7 +11,7 @@ from zlib import crc32
 
 from ..domain.lifecycle import STATUSES, Status
 from .records import Account, Gated
-from .shelf import Row, place
+from .shelf import Row, newest_first, place
 from .wire import PLAIN, View
 from .world import World
 
@@ -57,7 +57,7 @@ def _down(
     world: World, gated: Gated, status: Status, below: Place | None, view: View = PLAIN, now_ms: int = 0
 ) -> Iterator[Row]:
     """Newest first from behind a place. A lagging view takes out who has moved since, and puts them in as they were."""
-    rows = gated.lists[status].down(below)
+    rows = newest_first(gated.lists[status], below)
     if not view.lag_ms:
         return rows
     past = _past(world, gated, now_ms - view.lag_ms)

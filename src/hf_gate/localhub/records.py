@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from sortedcontainers import SortedKeyList
+
 from ..domain.ids import Repo
 from ..domain.lifecycle import STATUSES, Status
-from .shelf import Row, Shelf
+from .shelf import Row, ordered
 
 
 class Account:
@@ -83,7 +85,9 @@ class Gated:
     commits: list[Commit] = field(default_factory=list)
     people: dict[str, Row] = field(default_factory=dict)  # by account id
     requests: dict[str, Row] = field(default_factory=dict)  # by request id
-    lists: dict[Status, Shelf] = field(default_factory=lambda: {status: Shelf() for status in STATUSES})
+    lists: dict[Status, SortedKeyList[Row, tuple[int, str]]] = field(
+        default_factory=lambda: {status: ordered() for status in STATUSES}
+    )
 
     @property
     def head(self) -> Commit:

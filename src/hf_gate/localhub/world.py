@@ -10,7 +10,7 @@ from typing import Final
 from ..domain.ids import Repo, RepoType, is_id
 from ..domain.lifecycle import MOVES, STATUSES, Status
 from .records import Account, Gated, Moved, Org, Token
-from .shelf import Row, Shelf
+from .shelf import Row, ordered
 
 TARGETS: Final = {call: {(m.before, m.after) for m in MOVES if m.call == call} for call in {m.call for m in MOVES}}
 REMEMBERED: Final = 20_000  # how many moves a lagging list can look back
@@ -177,7 +177,7 @@ class World:
         for row in rows:
             gated.people[row.account.id] = gated.requests[row.id] = row
         for status in STATUSES:
-            gated.lists[status] = Shelf(row for row in rows if row.status is status)
+            gated.lists[status] = ordered(row for row in rows if row.status is status)
 
     def enter(self, gated: Gated, row: Row, now_ms: int, route: str, token: str) -> None:
         """A request that was not there."""
