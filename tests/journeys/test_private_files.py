@@ -77,3 +77,35 @@ def test_a_folder_or_a_device_is_not_replaced(tmp_path: Path, name: str) -> None
     with pytest.raises(FileExistsError), private_file(tmp_path / name):
         pass
     assert (tmp_path / name).exists()
+
+
+def test_init_and_policy_new_write_files_for_this_user_alone(
+    fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".gitignore").write_text("*.log\n")
+    console = Console(fresh)
+    assert console.run("init", MODEL).code == 0
+    assert console.run("policy", "new", "eeg", "--like", "academic").code == 0
+    names = ["hf-gate.yaml", ".gitignore", "policies/starter.yaml", "policies/eeg.yaml"]
+    assert {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in names} == {0o600}
+    assert (tmp_path / ".gitignore").read_text().startswith("*.log\n")
+
+
+@pytest.mark.parametrize("name", ["hf-gate.yaml", ".gitignore", "policies", "policies/starter.yaml"])
+@pytest.mark.parametrize("is_there", [True, False])
+def test_init_writes_through_no_link(
+    fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, *, is_there: bool
+) -> None:
+    place, elsewhere = tmp_path / "desk", tmp_path / "elsewhere"
+    (place / name).parent.mkdir(parents=True)
+    monkeypatch.chdir(place)
+    (place / name).symlink_to(elsewhere)
+    if is_there:
+        elsewhere.mkdir() if name == "policies" else elsewhere.write_text("somebody else's")
+    ended = Console(fresh).run("init", MODEL)
+    assert (ended.code, "nothing was written" in ended.err) == (2, True)
+    assert elsewhere.exists() is is_there
+    assert not (place / "desk.db").exists()
+    if is_there and name != "policies":
+        assert elsewhere.read_text() == "somebody else's"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ import click
 
 from ..domain.ids import Repo, parse_repo
 from ..errors import ACCESS_HELP, HfGateError, NotAllowed, UsageError
+from ..private_files import write_private
 from .desk import open_desk
 from .frame import Run, command, repo_type_option
 from .output import numbered
@@ -64,8 +66,14 @@ def _check(folder: Path) -> None:
     """Refuses to write over anything."""
     from .. import bootstrap  # noqa: PLC0415 - help needs none of it
 
+    for name in ("policies", ".gitignore"):
+        if (folder / name).is_symlink():
+            raise UsageError(
+                f"{folder / name} is a symbolic link, and init writes through none; nothing was written.",
+                hint="Put a folder or a file in its place, or make another workspace: `hf-gate init --desk DIR`.",
+            )
     for name in (bootstrap.DESK_FILE, "policies/starter.yaml", "desk.db"):
-        if (folder / name).exists():
+        if os.path.lexists(folder / name):
             what = "is a workspace already" if name == bootstrap.DESK_FILE else f"has a {name} already"
             raise UsageError(
                 f"{folder} {what}; nothing was written.",
@@ -125,12 +133,11 @@ def _write(folder: Path, repos: Sequence[Repo], forms: Sequence[GateForm]) -> No
     from .. import bootstrap  # noqa: PLC0415 - as above
     from ..application import adopt  # noqa: PLC0415 - as above
 
-    (folder / "policies").mkdir(parents=True, exist_ok=True)
-    (folder / "policies" / "starter.yaml").write_text(adopt.starter_text(repos, forms), "utf-8")
+    write_private(folder / "policies" / "starter.yaml", adopt.starter_text(repos, forms).encode())
     ignore = folder / ".gitignore"
     before = ignore.read_text("utf-8", "surrogateescape") if ignore.exists() else ""
-    ignore.write_text(adopt.ignored(before), "utf-8", "surrogateescape")
-    (folder / bootstrap.DESK_FILE).write_text(adopt.desk_text(repos, bootstrap.local_zone()), "utf-8")
+    write_private(ignore, adopt.ignored(before).encode("utf-8", "surrogateescape"))
+    write_private(folder / bootstrap.DESK_FILE, adopt.desk_text(repos, bootstrap.local_zone()).encode())
 
 
 def _against_report(run: Run, reading: Reading, repo: Repo) -> list[str]:

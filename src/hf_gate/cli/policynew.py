@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from ..errors import UsageError
+from ..private_files import write_private
 from .frame import Run, command
 from .policyfiles import read_policies, refuse
 from .policytables import shown_name
@@ -44,12 +46,9 @@ def policy_new(run: Run, *, name: str, like: str, dry_run: bool) -> int:
         sys.stdout.write(text)
         return 0
     path = _path(found.folder, found.desk, name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError:
-        raise UsageError(f"{path} is there already; nothing was written.", hint="Choose another name.") from None
+    if os.path.lexists(path):
+        raise UsageError(f"{path} is there already; nothing was written.", hint="Choose another name.")
+    write_private(path, text.encode())
     written = shown_name(found.folder, str(path.relative_to(found.folder)))
     missing = [file for file in _table_files(text) if not (found.folder / file).exists()]
     doc = {"schema_version": 1, "policy": name, "like": like, "file": written, "missing": missing}
