@@ -35,6 +35,8 @@ def test_before_anything_was_read_a_command_says_so_and_makes_no_store(
         ("help polices", "there is no topic or command 'polices'", "Did you mean `hf-gate help policies`?"),
         ("explain ada@example.org", "'ada@example.org' names no repo", "USER@acme/eeg"),
         ("audit verify --checkpoint heads.json", "heads.json cannot be read", "hf-gate audit checkpoint --out"),
+        ("audit verify --file ledger.jsonl", "ledger.jsonl cannot be read", "hf-gate audit export --out"),
+        ("audit verify --file .", "the ledger . cannot be read", "hf-gate audit export --out"),
     ],
 )
 def test_a_slip_is_met_with_what_was_probably_meant(console: Console, words: str, error: str, hint: str) -> None:

@@ -389,7 +389,7 @@ def test_entries_can_be_pasted_from_a_narrow_table_and_say_whose_they_are(fresh:
         (["show", "desk#999"], 2),
         (["show", "nonsense"], 2),
         (["verify", "--checkpoint", "missing.json"], 2),
-        (["verify", "--file", "missing.jsonl"], 1),
+        (["verify", "--file", "missing.jsonl"], 2),
         (["verify", "--file", "x", "--fold"], 2),
     ],
 )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 import click
 
@@ -187,7 +187,7 @@ def audit_verify(run: Run, *, checkpoints: tuple[str, ...], file: str | None, fo
     if file is not None:
         if fold:
             raise UsageError("--fold compares with the store, --file has none.", hint="Give one of the two.")
-        with Path(file).open("rb") as lines:
+        with _opened_file(file, "ledger", "hf-gate audit export --out ledger.jsonl") as lines:
             result = verify_lines(lines, file, known)
     else:
         result = verify(_opened(run).store, known, fold=fold)
@@ -334,14 +334,18 @@ def _heads(checkpoint: Checkpoint) -> Iterator[str]:
 def _checkpoint(name: str) -> Checkpoint:
     from ..application.ledger_files import read_checkpoint  # noqa: PLC0415 - as above
 
+    with _opened_file(name, "checkpoint", "hf-gate audit checkpoint --out heads.json") as file:
+        return read_checkpoint(file.read(), name)
+
+
+def _opened_file(name: str, what: str, command: str) -> BinaryIO:
+    """Open a file that `command` writes; UsageError if it cannot be opened."""
     try:
-        data = Path(name).read_bytes()
+        return Path(name).open("rb")
     except OSError as problem:
         raise UsageError(
-            f"the checkpoint {name} cannot be read: {problem.strerror}.",
-            hint="Make one: hf-gate audit checkpoint --out heads.json",
+            f"the {what} {name} cannot be read: {problem.strerror}.", hint=f"Make one: {command}"
         ) from None
-    return read_checkpoint(data, name)
 
 
 @contextmanager
