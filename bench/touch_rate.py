@@ -15,9 +15,9 @@ from hf_gate.domain.ids import Person, Repo, RepoType
 from hf_gate.domain.requests import AccessRequest
 from hf_gate.localhub.people import Drawn, Scene, scene
 from hf_gate.policy.checking import check_policy
-from hf_gate.policy.evaluate import Judge, compile_policy
+from hf_gate.policy.evaluate import Evaluator, compile_policy
 from hf_gate.policy.facts import FactReader, Memo, form_roles
-from hf_gate.policy.model import Action, Mode
+from hf_gate.policy.model import Action, PolicyMode
 from hf_gate.policy.parse import parse_policy
 from hf_gate.policy.tables import Table
 from hf_gate.sources.lists import Lists
@@ -70,7 +70,7 @@ def measure(preset: str, requests: int = 20_000, repos: int = 3, seed: int = 7) 
     checked = check_policy(parse_policy(example(preset), f"{preset}.yaml"))
     if checked.policy is None:
         raise ValueError(f"the example {preset} is no policy: {checked.problems[0].message}")
-    judge = Judge([compile_policy(replace(checked.policy, mode=Mode.ENFORCE), checked.declared)])
+    judge = Evaluator([compile_policy(replace(checked.policy, mode=PolicyMode.ENFORCE), checked.declared)])
     lists = Lists()
     reader = FactReader(judge.facts, lists.countries, Memo())
     tables = {table.name: table for table in _tables(preset, world)}
@@ -84,7 +84,7 @@ def measure(preset: str, requests: int = 20_000, repos: int = 3, seed: int = 7) 
         address = email.address if email else None
         hits = {name: table.hit(request.person, address, now=NOW) for name, table in tables.items()}
         facts = reader.facts(request, now=NOW, form=forms[row.repo_index], email=email, tables=hits)
-        verdict = judge.quick(facts, now=NOW)
+        verdict = judge.evaluate(facts, now=NOW)
         if verdict is None:
             raise ValueError("a pending request was not judged")
         found.pairs[verdict.action, row.truth.should] += 1

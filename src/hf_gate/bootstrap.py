@@ -208,7 +208,9 @@ def read_place(settings: Settings) -> Place:
     parsed = parse_desk(text, DESK_FILE, zones=available_timezones())
     if parsed.desk is None:
         fault = next(each for each in parsed.problems if each.is_error)
-        raise UsageError(f"{file}:{fault.place.line}:{fault.place.column}: {fault.message}", hint=fault.hint or None)
+        raise UsageError(
+            f"{file}:{fault.position.line}:{fault.position.column}: {fault.message}", hint=fault.hint or None
+        )
     return Place(folder, parsed.desk)
 
 

@@ -25,7 +25,7 @@ from .domain.forms import form_of_json
 from .domain.rows import Part, RepoRow
 from .errors import Guarded, HfGateError, UsageError
 from .hub.client import Hub
-from .policy.evaluate import Compiled
+from .policy.evaluate import CompiledPolicy
 from .policy.facts import Memo
 from .policy.model import Policy
 from .policy.spelling import Rate
@@ -46,7 +46,7 @@ class Bench:
 
     folder: Folder
     policies: tuple[Policy, ...]
-    compiled: Mapping[str, Compiled]
+    compiled: Mapping[str, CompiledPolicy]
     tables: Mapping[str, Table]
     sources: DeskSources
     memo: Memo

@@ -134,7 +134,7 @@ def test_a_plan_tells_the_reasons_of_the_whole_verdict(desk: Settings) -> None:
         assert {change.rule for change in told.values()} == {"say-more", "known"}
         for court in courts:
             for case in cases(store, court, bench.sources, "pending", NOW):
-                verdict = court.judge.verdict(case.facts, now=NOW)
+                verdict = court.judge.evaluate_with_traces(case.facts, now=NOW)
                 assert verdict is not None
                 assert case.row.request is not None
                 whole = change_for(Subject(case.row.request, case.row.state, case.row.id), verdict)

@@ -8,7 +8,7 @@ from hf_gate.domain.accounts import Profile
 from hf_gate.domain.ids import Person
 from hf_gate.errors import HubUnavailable, PersonNotFound
 from hf_gate.policy.fact_inputs import ProfileFact
-from hf_gate.policy.model import Why
+from hf_gate.policy.model import UnknownReason
 from hf_gate.sources.profile import fetch_profiles, kept_bytes, kept_profile, known_profile
 
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
@@ -46,7 +46,7 @@ def test_within_the_budget_each_person_is_asked_once_and_the_rest_stays_not_yet_
 def test_an_account_that_is_gone_and_a_name_that_changed_hands_are_answers() -> None:
     gone, taken = person(1), person(2)
     found = fetch_profiles(Hub(Person("f" * 24, "p2")), [gone, taken], now=NOW, budget=9)
-    assert [fact.why for fact in found.facts.values()] == [Why.UNAVAILABLE, Why.UNAVAILABLE]
+    assert [fact.why for fact in found.facts.values()] == [UnknownReason.UNAVAILABLE, UnknownReason.UNAVAILABLE]
     assert "another account" in found.facts[taken.id or ""].note
 
 
@@ -59,18 +59,18 @@ def test_a_silent_hub_ends_the_reading_and_teaches_nothing() -> None:
 def test_a_hidden_person_is_not_asked_for() -> None:
     hub = Hub()
     assert fetch_profiles(hub, [Person()], now=NOW, budget=9).calls == 0
-    assert known_profile(Person(), None, NOW).why is Why.UNAVAILABLE
+    assert known_profile(Person(), None, NOW).why is UnknownReason.UNAVAILABLE
 
 
 def test_a_profile_is_used_with_its_age_until_it_is_too_old() -> None:
     kept = ProfileFact(Profile(person(1)), NOW - timedelta(days=6))
     assert known_profile(person(1), kept, NOW) is kept
-    assert known_profile(person(1), kept, NOW + timedelta(days=2)).why is Why.NOT_YET
-    assert known_profile(person(1), None, NOW).why is Why.NOT_YET
+    assert known_profile(person(1), kept, NOW + timedelta(days=2)).why is UnknownReason.NOT_YET
+    assert known_profile(person(1), None, NOW).why is UnknownReason.NOT_YET
 
 
 def test_what_the_store_keeps_comes_back_as_it_was() -> None:
     read = fetch_profiles(Hub(person(1)), [person(1), person(2)], now=NOW, budget=9).facts
     for fact in read.values():
         assert kept_profile(kept_bytes(fact), NOW) == fact
-    assert kept_profile(b"{", NOW).why is Why.NOT_YET
+    assert kept_profile(b"{", NOW).why is UnknownReason.NOT_YET

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_gate.domain.ids import Person
-from hf_gate.policy.model import Why
+from hf_gate.policy.model import UnknownReason
 from hf_gate.policy.tables import NOBODY, Table, bind, unbound
 from hf_gate.sources.tables import inline_table, load_table, read_table
 
@@ -107,7 +107,7 @@ def test_a_file_that_is_empty_half_or_unreadable_knows_nobody_and_misses_nobody(
     table = read_table(content, "dua", ("email",))
     assert table.refused
     hit = table.hit(ALICE, "alice@example.org", now=NOW)
-    assert hit.why is Why.UNAVAILABLE
+    assert hit.why is UnknownReason.UNAVAILABLE
     assert hit.note
 
 

@@ -11,9 +11,20 @@ from typing import TypeAlias
 from hypothesis import strategies as st
 
 from hf_gate.policy.combine import RANK
-from hf_gate.policy.evaluate import Compiled, compile_policy
+from hf_gate.policy.evaluate import CompiledPolicy, compile_policy
 from hf_gate.policy.fact_table import declarations
-from hf_gate.policy.model import Action, Fact, FactValue, Mode, Policy, Rule, Span, Trust, Verdict, Why
+from hf_gate.policy.model import (
+    Action,
+    Duration,
+    Fact,
+    FactValue,
+    Policy,
+    PolicyMode,
+    Rule,
+    Trust,
+    UnknownReason,
+    Verdict,
+)
 
 DECLARED = declarations(tables=("dua", "staff"))
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
@@ -33,7 +44,7 @@ VALUES: dict[str, tuple[FactValue, ...]] = {
 }
 
 
-def fact(value: FactValue | None, why: Why | None = None) -> Fact:
+def fact(value: FactValue | None, why: UnknownReason | None = None) -> Fact:
     return Fact(value, Trust.ACCOUNT, "hub", NOW, why)
 
 
@@ -41,9 +52,9 @@ def fact(value: FactValue | None, why: Why | None = None) -> Fact:
 def facts(draw: st.DrawFn, *, all_known: bool = False) -> dict[str, Fact]:
     found = {"request.asked_at": fact(ASKED)}
     for name, values in VALUES.items():
-        unknown = () if all_known else (Why.NOT_YET, Why.UNAVAILABLE)
+        unknown = () if all_known else (UnknownReason.NOT_YET, UnknownReason.UNAVAILABLE)
         drawn = draw(st.sampled_from((*values, *unknown)))
-        found[name] = fact(None, drawn) if isinstance(drawn, Why) else fact(drawn)
+        found[name] = fact(None, drawn) if isinstance(drawn, UnknownReason) else fact(drawn)
     return found
 
 
@@ -144,7 +155,7 @@ class Drawn:
     trees: tuple[tuple[Tree | None, Tree | None], ...]
 
     @property
-    def compiled(self) -> Compiled:
+    def compiled(self) -> CompiledPolicy:
         return compile_policy(self.policy, DECLARED)
 
 
@@ -158,22 +169,22 @@ def rules(draw: st.DrawFn, place: int) -> tuple[Rule, tuple[Tree | None, Tree | 
         when=when.source if when else None,
         unless=unless.source if unless else None,
         reason=f"reason {place}" if then in (Action.RESET, Action.REJECT) else None,
-        at_most=draw(st.sampled_from((Span(5), Span(30)))) if then is Action.WAIT else None,
+        at_most=draw(st.sampled_from((Duration(5), Duration(30)))) if then is Action.WAIT else None,
         after=draw(st.sampled_from((Action.RESET, Action.REJECT, Action.HUMAN))) if then is Action.WAIT else None,
-        until=draw(st.none() | st.sampled_from((Span(30), Span(0, 12)))) if then is Action.ACCEPT else None,
+        until=draw(st.none() | st.sampled_from((Duration(30), Duration(0, 12)))) if then is Action.ACCEPT else None,
         reviewers=draw(st.sampled_from((1, 2))) if then in (Action.ACCEPT, Action.HUMAN) else 1,
     )
     return rule, (when, unless)
 
 
 @st.composite
-def policies(draw: st.DrawFn, name: str = "p", mode: Mode | None = Mode.ENFORCE) -> Drawn:
+def policies(draw: st.DrawFn, name: str = "p", mode: PolicyMode | None = PolicyMode.ENFORCE) -> Drawn:
     made = [draw(rules(place)) for place in range(draw(st.integers(1, 4)))]
     policy = Policy(
         name,
         ("acme/*",),
         tuple(rule for rule, _ in made),
-        mode=mode or draw(st.sampled_from(tuple(Mode))),
+        mode=mode or draw(st.sampled_from(tuple(PolicyMode))),
         judges=draw(st.sampled_from((("pending",), ("pending", "accepted")))),
         digest=name.ljust(64, "0"),
     )
@@ -223,7 +234,7 @@ def _is_soft(pair: tuple[Tree | None, Tree | None], known: Mapping[str, Fact]) -
 def _lacks(tree: Tree, known: Mapping[str, Fact]) -> bool:
     if not tree.parts:
         name = LEAVES[tree.op]
-        return bool(name) and known[name].why is Why.NOT_YET
+        return bool(name) and known[name].why is UnknownReason.NOT_YET
     parts = tree.parts
     if tree.op == "?:" and parts[0].value(known) is not None:
         parts = (parts[1] if parts[0].value(known) else parts[2],)
@@ -236,9 +247,9 @@ def untold(verdict: Verdict | None) -> Verdict | None:
         return None
     return replace(
         verdict,
-        opinions=tuple(replace(each, tried=()) for each in verdict.opinions),
-        shadow=tuple(replace(each, tried=()) for each in verdict.shadow),
-        silent=tuple(replace(each, tried=()) for each in verdict.silent),
+        opinions=tuple(replace(each, rule_traces=()) for each in verdict.opinions),
+        shadow=tuple(replace(each, rule_traces=()) for each in verdict.shadow),
+        abstentions=tuple(replace(each, rule_traces=()) for each in verdict.abstentions),
     )
 
 

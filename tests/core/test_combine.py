@@ -10,12 +10,12 @@ from itertools import permutations, product
 import pytest
 
 from hf_gate.domain.lifecycle import Status
-from hf_gate.policy.combine import JUDGED, MOVED_BY, combine, end_of
-from hf_gate.policy.model import STRICTNESS, Action, Mode, Opinion, Span
+from hf_gate.policy.combine import EVALUATED_STATUSES, STATUS_AFTER, combine_opinions, grant_end
+from hf_gate.policy.model import STRICTNESS, Action, Duration, Opinion, PolicyMode
 from tests.conftest import ROOT
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
-PLAIN = Opinion("a", "d" * 64, Mode.ENFORCE, Action.ACCEPT, "r", 0)
+PLAIN = Opinion("a", "d" * 64, PolicyMode.ENFORCE, Action.ACCEPT, "r", 0)
 
 
 def said(policy: str, action: Action) -> Opinion:
@@ -36,92 +36,94 @@ def lacking(policy: str, *possible: Action) -> Opinion:
 @pytest.mark.parametrize(("one", "other"), list(product(Action, Action)))
 def test_the_strictest_of_two_opinions_wins(one: Action, other: Action) -> None:
     wanted = one if STRICTNESS.index(one) <= STRICTNESS.index(other) else other
-    verdict = combine([said("a", one), said("b", other)], NOW)
+    verdict = combine_opinions([said("a", one), said("b", other)], NOW)
     assert verdict.action is wanted
     assert (verdict.policy, verdict.rule) == (("a", f"a-{one}") if wanted is one else ("b", f"b-{other}"))
 
 
 def test_no_opinion_at_all_goes_to_a_human() -> None:
-    verdict = combine([], NOW)
+    verdict = combine_opinions([], NOW)
     assert (verdict.action, verdict.rule, verdict.policy) == (Action.HUMAN, "none", None)
 
 
 def test_a_shadow_is_never_counted() -> None:
-    shadow = replace(said("a", Action.REJECT), mode=Mode.SHADOW)
-    verdict = combine([shadow, said("b", Action.ACCEPT)], NOW)
+    shadow = replace(said("a", Action.REJECT), mode=PolicyMode.SHADOW)
+    verdict = combine_opinions([shadow, said("b", Action.ACCEPT)], NOW)
     assert (verdict.action, verdict.shadow) == (Action.ACCEPT, (shadow,))
-    assert combine([shadow], NOW).rule == "none"
+    assert combine_opinions([shadow], NOW).rule == "none"
 
 
 def test_on_a_tie_the_first_policy_by_name_gives_the_reason() -> None:
     opinions = [replace(said(name, Action.RESET), reason=f"because {name}") for name in "cab"]
     for order in permutations(opinions):
-        verdict = combine(order, NOW)
+        verdict = combine_opinions(order, NOW)
         assert (verdict.policy, verdict.reason) == ("a", "because a")
 
 
 def test_the_earliest_end_of_those_that_accept_counts_and_all_are_kept() -> None:
     opinions = [
-        replace(said("a", Action.ACCEPT), until=Span(0, 12)),
+        replace(said("a", Action.ACCEPT), until=Duration(0, 12)),
         replace(said("b", Action.ACCEPT), until=date(2027, 3, 1), at_end=Action.RESET, end_reason="over"),
-        replace(said("c", Action.ACCEPT), reviewers=2, due=Span(3), priority=2),
-        replace(said("d", Action.ACCEPT), until=Span(200), at_end=Action.REJECT, end_reason="for good", due=Span(1)),
+        replace(said("c", Action.ACCEPT), reviewers=2, due=Duration(3), priority=2),
+        replace(
+            said("d", Action.ACCEPT), until=Duration(200), at_end=Action.REJECT, end_reason="for good", due=Duration(1)
+        ),
     ]
-    verdict = combine(opinions, NOW)
+    verdict = combine_opinions(opinions, NOW)
     assert verdict.until == date(2027, 3, 1)
-    assert verdict.until_all == (Span(0, 12), date(2027, 3, 1), Span(200))
+    assert verdict.until_all == (Duration(0, 12), date(2027, 3, 1), Duration(200))
     assert (verdict.at_end, verdict.end_reason) == (Action.REJECT, "for good")
-    assert (verdict.reviewers, verdict.due, verdict.priority) == (2, Span(1), 2)
+    assert (verdict.reviewers, verdict.due, verdict.priority) == (2, Duration(1), 2)
 
 
 def test_terms_of_a_laxer_opinion_do_not_count() -> None:
-    lax = replace(said("a", Action.ACCEPT), until=Span(30), at_end=Action.REJECT)
-    verdict = combine([lax, said("b", Action.HUMAN)], NOW)
+    lax = replace(said("a", Action.ACCEPT), until=Duration(30), at_end=Action.REJECT)
+    verdict = combine_opinions([lax, said("b", Action.HUMAN)], NOW)
     assert (verdict.until, verdict.until_all, verdict.at_end) == (None, (), None)
 
 
 def test_a_date_means_the_end_of_that_day_where_the_desk_is() -> None:
     zurich = timezone(timedelta(hours=1))
-    assert end_of(date(2027, 6, 30), NOW, zurich) == datetime(2027, 7, 1, tzinfo=zurich)
-    assert end_of(Span(30), NOW, zurich) == NOW + timedelta(days=30)
+    assert grant_end(date(2027, 6, 30), NOW, zurich) == datetime(2027, 7, 1, tzinfo=zurich)
+    assert grant_end(Duration(30), NOW, zurich) == NOW + timedelta(days=30)
 
 
 # ---- open opinions ----------------------------------------------------------------------------------------------------------
 
 
 def test_facts_that_can_change_the_verdict_are_waited_for() -> None:
-    verdict = combine([fetching("a", Action.RESET, Action.ACCEPT), said("b", Action.ACCEPT)], NOW)
+    verdict = combine_opinions([fetching("a", Action.RESET, Action.ACCEPT), said("b", Action.ACCEPT)], NOW)
     assert (verdict.action, verdict.needs) == (Action.WAIT, ("person.models",))
 
 
 @pytest.mark.parametrize("settled", [Action.HUMAN, Action.WAIT, Action.RESET, Action.REJECT])
 def test_facts_that_cannot_make_the_verdict_stricter_are_not_waited_for(settled: Action) -> None:
-    verdict = combine([fetching("a", Action.HUMAN, Action.ACCEPT), said("b", settled)], NOW)
+    verdict = combine_opinions([fetching("a", Action.HUMAN, Action.ACCEPT), said("b", settled)], NOW)
     assert (verdict.action, verdict.needs) == (settled, ())
 
 
 def test_beside_an_accept_an_open_opinion_always_counts() -> None:
-    assert combine([fetching("a", Action.ACCEPT), said("b", Action.ACCEPT)], NOW).action is Action.WAIT
-    assert combine([lacking("a", Action.ACCEPT), said("b", Action.ACCEPT)], NOW).action is Action.HUMAN
+    assert combine_opinions([fetching("a", Action.ACCEPT), said("b", Action.ACCEPT)], NOW).action is Action.WAIT
+    assert combine_opinions([lacking("a", Action.ACCEPT), said("b", Action.ACCEPT)], NOW).action is Action.HUMAN
 
 
 def test_what_an_outage_leaves_open_goes_to_a_human_with_its_name() -> None:
-    verdict = combine([lacking("a", Action.RESET, Action.ACCEPT), said("b", Action.ACCEPT)], NOW)
+    verdict = combine_opinions([lacking("a", Action.RESET, Action.ACCEPT), said("b", Action.ACCEPT)], NOW)
     assert (verdict.action, verdict.missing, verdict.possible) == (
         Action.HUMAN,
         ("tables.dua",),
         (Action.RESET, Action.ACCEPT),
     )
-    assert combine([lacking("a", Action.RESET), said("b", Action.REJECT)], NOW).missing == ()
+    assert combine_opinions([lacking("a", Action.RESET), said("b", Action.REJECT)], NOW).missing == ()
 
 
 # ---- statuses ---------------------------------------------------------------------------------------------------------------
 
 
 def test_nobody_is_accepted_but_from_pending_and_only_pending_and_accepted_are_moved() -> None:
-    assert {status for (status, action) in MOVED_BY if action is Action.ACCEPT} == {Status.PENDING}
-    assert {status for (status, _) in MOVED_BY} == set(JUDGED) == {Status.PENDING, Status.ACCEPTED}
-    assert not any(action in (Action.WAIT, Action.HUMAN) for _, action in MOVED_BY)
+    assert {status for (status, action) in STATUS_AFTER if action is Action.ACCEPT} == {Status.PENDING}
+    assert {status for (status, _) in STATUS_AFTER} == set(EVALUATED_STATUSES) == {Status.PENDING, Status.ACCEPTED}
+    assert not any(action in (Action.WAIT, Action.HUMAN) for _, action in STATUS_AFTER)
 
 
 def test_the_page_tells_the_moves_as_they_are() -> None:
@@ -134,5 +136,5 @@ def test_the_page_tells_the_moves_as_they_are() -> None:
         row = re.search(rf"^\| {status} \|(.+)\|$", page, re.MULTILINE)
         assert row is not None
         for action, cell in zip(STRICTNESS, (each.strip() for each in row[1].split("|")), strict=True):
-            moved = MOVED_BY.get((status, action))
-            assert cell == (moved or ("stays" if status in JUDGED else "not judged"))
+            moved = STATUS_AFTER.get((status, action))
+            assert cell == (moved or ("stays" if status in EVALUATED_STATUSES else "not judged"))

@@ -7,35 +7,46 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from hf_gate.policy.evaluate import Judge, compile_policy, judge
+from hf_gate.policy.evaluate import Evaluator, compile_policy, evaluate_policy
 from hf_gate.policy.expressions import ExpressionProblem
 from hf_gate.policy.fact_table import declarations
-from hf_gate.policy.model import Action, Fact, FactValue, Mode, Policy, Rule, Span, Trust, Verdict, Why
-from hf_gate.policy.opinions import Moment
+from hf_gate.policy.model import (
+    Action,
+    Duration,
+    Fact,
+    FactValue,
+    Policy,
+    PolicyMode,
+    Rule,
+    Trust,
+    UnknownReason,
+    Verdict,
+)
+from hf_gate.policy.opinions import EvaluationTime
 
 DECLARED = declarations(tables=("dua", "partners"))
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 ASKED = NOW - timedelta(days=10)
 
 SAY_MORE = Rule("say-more", Action.RESET, when='answers.purpose.quality in ["empty", "junk"]', reason="Say more.")
-AGREEMENT = Rule("agreement", Action.WAIT, when='tables.dua.state != "valid"', at_most=Span(30), after=Action.RESET, reason="Sign it.")  # fmt: skip
-SIGNED = Rule("signed", Action.ACCEPT, when="institutional && person.account_days > 30", until=Span(0, 12))
+AGREEMENT = Rule("agreement", Action.WAIT, when='tables.dua.state != "valid"', at_most=Duration(30), after=Action.RESET, reason="Sign it.")  # fmt: skip
+SIGNED = Rule("signed", Action.ACCEPT, when="institutional && person.account_days > 30", until=Duration(0, 12))
 ACTIVE = Rule("active", Action.ACCEPT, when="person.models > 3")
-REST = Rule("rest", Action.HUMAN, queue="office", due=Span(5))
+REST = Rule("rest", Action.HUMAN, queue="office", due=Duration(5))
 LETS = {"institutional": "email.academic || tables.partners"}
 
 
 def policy(*rules: Rule, name: str = "eeg", **keys: object) -> Policy:
-    plain = Policy(name, ("datasets/acme/eeg",), rules, mode=Mode.ENFORCE, let=LETS, digest=name.ljust(64, "0"))
+    plain = Policy(name, ("datasets/acme/eeg",), rules, mode=PolicyMode.ENFORCE, let=LETS, digest=name.ljust(64, "0"))
     return replace(plain, **keys)  # type: ignore[arg-type]
 
 
-def facts(**values: FactValue | Why) -> dict[str, Fact]:
+def facts(**values: FactValue | UnknownReason) -> dict[str, Fact]:
     """`email__free=True` is a fact; a Why in place of a value is unknown for that reason."""
     found = {"request.asked_at": Fact(ASKED, Trust.CLAIMED, "request")}
     for name, value in values.items():
-        known = None if isinstance(value, Why) else value
-        why = value if isinstance(value, Why) else None
+        known = None if isinstance(value, UnknownReason) else value
+        why = value if isinstance(value, UnknownReason) else None
         found[name.replace("__", ".")] = Fact(known, Trust.ACCOUNT, "hub", NOW, why)
     return found
 
@@ -54,14 +65,14 @@ EEG = policy(SAY_MORE, AGREEMENT, SIGNED, REST)
 def verdict(
     known: dict[str, Fact], *policies: Policy, status: str = "pending", since: datetime | None = None
 ) -> Verdict:
-    found = Judge([compile_policy(each, DECLARED) for each in policies]).verdict(
+    found = Evaluator([compile_policy(each, DECLARED) for each in policies]).evaluate_with_traces(
         known, now=NOW, status=status, since=since
     )
     assert found is not None
     return found
 
 
-def but(**values: FactValue | Why) -> dict[str, Fact]:
+def but(**values: FactValue | UnknownReason) -> dict[str, Fact]:
     return {**GOOD, **{name: each for name, each in facts(**values).items() if name != "request.asked_at"}}
 
 
@@ -73,53 +84,53 @@ def test_the_first_rule_that_matches_decides_on_its_terms() -> None:
     assert (signed.action, signed.rule, signed.until, signed.at_end) == (
         Action.ACCEPT,
         "signed",
-        Span(0, 12),
+        Duration(0, 12),
         Action.RESET,
     )
     assert signed.digest == "eeg".ljust(64, "0")
     junk = verdict(but(answers__purpose__quality="junk"), EEG)
     assert (junk.action, junk.rule, junk.reason, junk.until) == (Action.RESET, "say-more", "Say more.", None)
     young = verdict(but(person__account_days=3), EEG)
-    assert (young.action, young.rule, young.queue, young.due) == (Action.HUMAN, "rest", "office", Span(5))
+    assert (young.action, young.rule, young.queue, young.due) == (Action.HUMAN, "rest", "office", Duration(5))
 
 
 def test_a_policy_without_a_rule_that_matches_has_no_opinion() -> None:
     compiled = compile_policy(policy(SAY_MORE), DECLARED)
-    assert judge(compiled, GOOD, Moment(NOW, None, UTC)) is None
+    assert evaluate_policy(compiled, GOOD, EvaluationTime(NOW, None, UTC)) is None
     assert verdict(GOOD, policy(SAY_MORE)).rule == "none"
     assert verdict(GOOD, policy(SAY_MORE, name="a"), policy(SIGNED, name="b")).action is Action.ACCEPT
 
 
 def test_unless_bars_a_rule_even_when_the_rest_is_unknown() -> None:
     barred = replace(ACTIVE, unless="email.academic")
-    assert verdict(but(person__models=Why.UNAVAILABLE), policy(barred, REST)).rule == "rest"
+    assert verdict(but(person__models=UnknownReason.UNAVAILABLE), policy(barred, REST)).rule == "rest"
     assert verdict(but(person__models=9, email__academic=False), policy(barred, REST)).rule == "active"
-    assert verdict(but(person__models=9, email__academic=Why.NOT_YET), policy(barred, REST)).needs == (
+    assert verdict(but(person__models=9, email__academic=UnknownReason.NOT_YET), policy(barred, REST)).needs == (
         "email.academic",
     )
 
 
 def test_a_fact_not_yet_known_waits_and_exactly_it_is_fetched() -> None:
-    found = verdict(but(person__models=Why.NOT_YET, email__academic=False), policy(SIGNED, ACTIVE, REST))
+    found = verdict(but(person__models=UnknownReason.NOT_YET, email__academic=False), policy(SIGNED, ACTIVE, REST))
     assert (found.action, found.rule, found.needs) == (Action.WAIT, "active", ("person.models",))
     assert found.possible == (Action.HUMAN, Action.ACCEPT)
-    assert found.opinions[0].or_none is False
+    assert found.opinions[0].can_abstain is False
 
 
 def test_a_fact_that_cannot_change_the_outcome_is_not_fetched() -> None:
     everything = replace(REST, then=Action.ACCEPT)
-    same = verdict(but(person__models=Why.NOT_YET), policy(ACTIVE, everything))
+    same = verdict(but(person__models=UnknownReason.NOT_YET), policy(ACTIVE, everything))
     assert (same.action, same.rule, same.needs) == (Action.ACCEPT, "rest", ())
-    late = verdict(but(person__models=Why.NOT_YET, email__academic=Why.NOT_YET), policy(SIGNED, replace(ACTIVE, then=Action.HUMAN), REST))  # fmt: skip
+    late = verdict(but(person__models=UnknownReason.NOT_YET, email__academic=UnknownReason.NOT_YET), policy(SIGNED, replace(ACTIVE, then=Action.HUMAN), REST))  # fmt: skip
     assert late.needs == ("email.academic",)
 
 
 def test_a_fact_that_is_unavailable_goes_to_a_human_with_its_name_and_the_outcomes() -> None:
-    found = verdict(but(tables__dua__state=Why.UNAVAILABLE), EEG)
+    found = verdict(but(tables__dua__state=UnknownReason.UNAVAILABLE), EEG)
     assert (found.action, found.missing, found.needs) == (Action.HUMAN, ("tables.dua.state",), ())
     assert found.possible == (Action.WAIT, Action.ACCEPT)
-    alone = verdict(but(person__models=Why.UNAVAILABLE), policy(ACTIVE))
-    assert (alone.action, alone.opinions[0].or_none) == (Action.HUMAN, True)
+    alone = verdict(but(person__models=UnknownReason.UNAVAILABLE), policy(ACTIVE))
+    assert (alone.action, alone.opinions[0].can_abstain) == (Action.HUMAN, True)
 
 
 def test_a_fact_that_nobody_gave_counts_as_unavailable() -> None:
@@ -135,17 +146,17 @@ def test_an_error_goes_to_a_human_and_names_the_rule() -> None:
 
 def test_what_can_be_fetched_does_not_hide_what_cannot() -> None:
     both = policy(replace(ACTIVE, then=Action.RESET, reason="x"), SIGNED, REST)
-    first = verdict(but(person__models=Why.NOT_YET, email__academic=Why.UNAVAILABLE), both)
+    first = verdict(but(person__models=UnknownReason.NOT_YET, email__academic=UnknownReason.UNAVAILABLE), both)
     assert (first.action, first.needs) == (Action.WAIT, ("person.models",))  # if it matches, the rest does not matter
-    other = verdict(but(person__models=Why.UNAVAILABLE, email__academic=Why.NOT_YET), both)
+    other = verdict(but(person__models=UnknownReason.UNAVAILABLE, email__academic=UnknownReason.NOT_YET), both)
     assert (other.action, other.missing) == (Action.HUMAN, ("email.academic", "person.models"))
 
 
 def test_when_all_ways_agree_the_strictest_terms_of_all_count() -> None:
-    short = Rule("short", Action.ACCEPT, when="person.models > 3", until=Span(30), reviewers=2)
+    short = Rule("short", Action.ACCEPT, when="person.models > 3", until=Duration(30), reviewers=2)
     long = Rule("long", Action.ACCEPT, until=date(2027, 12, 31), at_end=Action.REJECT, end_reason="over", priority=1)
-    found = verdict(but(person__models=Why.UNAVAILABLE), policy(short, long))
-    assert (found.action, found.rule, found.until) == (Action.ACCEPT, "short", Span(30))
+    found = verdict(but(person__models=UnknownReason.UNAVAILABLE), policy(short, long))
+    assert (found.action, found.rule, found.until) == (Action.ACCEPT, "short", Duration(30))
     assert (found.at_end, found.end_reason, found.reviewers, found.priority) == (Action.REJECT, "over", 2, 1)
     assert not found.missing
 
@@ -157,14 +168,14 @@ def test_a_wait_lasts_until_its_time_is_up_and_then_does_what_comes_after() -> N
     unsigned = but(tables__dua__state="missing")
     waits = verdict(unsigned, EEG)
     assert (waits.action, waits.rule, waits.needs, waits.missing) == (Action.WAIT, "agreement", (), ())
-    assert waits.opinions[0].at_most == Span(30)
+    assert waits.opinions[0].at_most == Duration(30)
     late = verdict(unsigned, EEG, since=NOW - timedelta(days=30))
     assert (late.action, late.rule, late.reason) == (Action.RESET, "agreement", "Sign it.")
     assert verdict(unsigned, EEG, since=NOW - timedelta(days=30) + timedelta(seconds=1)).action is Action.WAIT
 
 
 def test_a_wait_counts_from_the_request_unless_told_otherwise() -> None:
-    short = replace(AGREEMENT, at_most=Span(10))
+    short = replace(AGREEMENT, at_most=Duration(10))
     unsigned = but(tables__dua__state="missing")
     assert verdict(unsigned, policy(short)).action is Action.RESET
     assert verdict(unsigned, policy(short), since=NOW).action is Action.WAIT
@@ -177,31 +188,35 @@ def test_a_wait_counts_from_the_request_unless_told_otherwise() -> None:
 
 def test_people_who_are_in_are_judged_only_by_policies_that_say_so() -> None:
     both = policy(SAY_MORE, name="both", judges=("pending", "accepted"))
-    compiled = Judge([compile_policy(each, DECLARED) for each in (EEG, both)])
+    compiled = Evaluator([compile_policy(each, DECLARED) for each in (EEG, both)])
     junk = but(answers__purpose__quality="junk")
-    inside = compiled.verdict(junk, now=NOW, status="accepted")
+    inside = compiled.evaluate_with_traces(junk, now=NOW, status="accepted")
     assert inside is not None
     assert [each.policy for each in inside.opinions] == ["both"]
-    assert Judge([compile_policy(EEG, DECLARED)]).verdict(junk, now=NOW, status="accepted") is None
+    assert Evaluator([compile_policy(EEG, DECLARED)]).evaluate_with_traces(junk, now=NOW, status="accepted") is None
 
 
 @pytest.mark.parametrize("status", ["rejected", "reset", "something new"])
 def test_rejected_and_reset_people_are_never_judged(status: str) -> None:
     every = policy(REST, judges=("pending", "accepted", "rejected", "reset", "something new"))
-    compiled = Judge([compile_policy(every, DECLARED)])
-    assert compiled.verdict(GOOD, now=NOW, status=status) is None
-    assert compiled.quick(GOOD, now=NOW, status=status) is None
+    compiled = Evaluator([compile_policy(every, DECLARED)])
+    assert compiled.evaluate_with_traces(GOOD, now=NOW, status=status) is None
+    assert compiled.evaluate(GOOD, now=NOW, status=status) is None
 
 
 def test_a_pending_request_that_no_policy_judges_goes_to_a_human() -> None:
-    assert Judge([]).quick(GOOD, now=NOW) == Judge([]).verdict(GOOD, now=NOW) == Verdict(Action.HUMAN, None, "none")
+    assert (
+        Evaluator([]).evaluate(GOOD, now=NOW)
+        == Evaluator([]).evaluate_with_traces(GOOD, now=NOW)
+        == Verdict(Action.HUMAN, None, "none")
+    )
 
 
 # ---- the rest --------------------------------------------------------------------------------------------------------------
 
 
 def test_a_judge_names_all_facts_that_it_wants() -> None:
-    assert Judge([compile_policy(EEG, DECLARED)]).facts == {
+    assert Evaluator([compile_policy(EEG, DECLARED)]).facts == {
         "answers.purpose.quality",
         "tables.dua.state",
         "email.academic",
@@ -218,22 +233,28 @@ def test_a_mistake_says_in_which_rule_and_key_it_stands() -> None:
 
 
 def test_the_quick_way_remembers_nothing_of_another_moment() -> None:
-    compiled = Judge([compile_policy(policy(replace(SIGNED, until=date(2027, 1, 1)), name="a"), DECLARED), compile_policy(policy(replace(SIGNED, until=Span(30)), name="b"), DECLARED)])  # fmt: skip
-    for now, until in ((NOW, Span(30)), (NOW + timedelta(days=20), date(2027, 1, 1)), (NOW, Span(30))):
-        found = compiled.quick(GOOD, now=now)
+    compiled = Evaluator([compile_policy(policy(replace(SIGNED, until=date(2027, 1, 1)), name="a"), DECLARED), compile_policy(policy(replace(SIGNED, until=Duration(30)), name="b"), DECLARED)])  # fmt: skip
+    for now, until in ((NOW, Duration(30)), (NOW + timedelta(days=20), date(2027, 1, 1)), (NOW, Duration(30))):
+        found = compiled.evaluate(GOOD, now=now)
         assert found is not None
         assert found.until == until
 
 
 def test_the_quick_way_keeps_apart_who_is_pending_and_who_is_in() -> None:
     outside, inside = policy(REST, name="outside"), policy(REST, name="inside", judges=("accepted",))
-    compiled = Judge([compile_policy(each, DECLARED) for each in (outside, inside)])
-    names = [found.policy for each in ("pending", "accepted") if (found := compiled.quick(GOOD, now=NOW, status=each))]
+    compiled = Evaluator([compile_policy(each, DECLARED) for each in (outside, inside)])
+    names = [
+        found.policy for each in ("pending", "accepted") if (found := compiled.evaluate(GOOD, now=NOW, status=each))
+    ]
     assert names == ["outside", "inside"]
 
 
 def test_the_same_facts_give_the_same_words_each_time() -> None:
-    unknown = but(person__models=Why.NOT_YET, tables__dua__state=Why.UNAVAILABLE, email__academic=Why.UNAVAILABLE)
+    unknown = but(
+        person__models=UnknownReason.NOT_YET,
+        tables__dua__state=UnknownReason.UNAVAILABLE,
+        email__academic=UnknownReason.UNAVAILABLE,
+    )
     said = {repr(verdict(dict(reversed(list(unknown.items()))), EEG)) for _ in range(3)}
     said |= {repr(verdict(unknown, EEG)) for _ in range(3)}
     assert len(said) == 1

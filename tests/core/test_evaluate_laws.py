@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_gate.policy.combine import NO_RULE
-from hf_gate.policy.evaluate import Judge
-from hf_gate.policy.expressions import Expression, bind, compile_expression
-from hf_gate.policy.merging import merge
-from hf_gate.policy.model import Action, Fact, FactValue, Mode, Verdict, Why
+from hf_gate.policy.evaluate import Evaluator
+from hf_gate.policy.expressions import Expression, bind_facts, compile_expression
+from hf_gate.policy.merging import merge_conditions
+from hf_gate.policy.model import Action, Fact, FactValue, PolicyMode, UnknownReason, Verdict
 from tests.core.evaluate_model import DECLARED, NOW, Drawn, Tree, completed, facts, outcome, policies, trees, untold
 
 
@@ -22,7 +22,7 @@ def compiled(tree: Tree) -> Expression:
 
 
 def verdict(drawn: list[Drawn], known: dict[str, Fact], status: str = "pending") -> Verdict:
-    found = Judge([each.compiled for each in drawn]).verdict(known, now=NOW, status=status)
+    found = Evaluator([each.compiled for each in drawn]).evaluate_with_traces(known, now=NOW, status=status)
     assert found is not None
     return found
 
@@ -32,7 +32,7 @@ def verdict(drawn: list[Drawn], known: dict[str, Fact], status: str = "pending")
 
 @given(trees(), facts())
 def test_an_expression_has_the_three_values_of_the_book(tree: Tree, known: dict[str, Fact]) -> None:
-    assert compiled(tree).evaluate(bind(known_values(known))).value is tree.value(known)
+    assert compiled(tree).evaluate(bind_facts(known_values(known))).value is tree.value(known)
 
 
 @given(trees(), facts(), st.data())
@@ -40,16 +40,16 @@ def test_what_came_out_stays_whatever_else_becomes_known(
     tree: Tree, known: dict[str, Fact], data: st.DataObject
 ) -> None:
     expression = compiled(tree)
-    before = expression.evaluate(bind(known_values(known))).value
+    before = expression.evaluate(bind_facts(known_values(known))).value
     if before is not None:
         after = data.draw(completed(known))
-        assert expression.evaluate(bind(known_values(after))).value is before
+        assert expression.evaluate(bind_facts(known_values(after))).value is before
 
 
 @given(trees(), facts(), st.data())
 def test_the_missing_facts_are_unknown_ones_and_enough(tree: Tree, known: dict[str, Fact], data: st.DataObject) -> None:
     expression = compiled(tree)
-    truth = expression.evaluate(bind(known_values(known)))
+    truth = expression.evaluate(bind_facts(known_values(known)))
     if truth.value is not None:
         assert not truth.missing
         assert truth.error is None
@@ -58,7 +58,7 @@ def test_the_missing_facts_are_unknown_ones_and_enough(tree: Tree, known: dict[s
     assert all(known[name].value is None for name in truth.missing)
     full = data.draw(completed(known))
     filled = {name: full[name] if name in truth.missing else each for name, each in known.items()}
-    after = expression.evaluate(bind(known_values(filled)))
+    after = expression.evaluate(bind_facts(known_values(filled)))
     assert after.value is not None or after.error
 
 
@@ -67,9 +67,9 @@ def test_many_conditions_in_one_program_find_the_rule_that_one_by_one_find(
     pairs: list[tuple[Tree | None, Tree | None]], known: dict[str, Fact]
 ) -> None:
     conditions = [tuple(compiled(each) if each else None for each in pair) for pair in pairs]
-    merged = merge([(when, unless) for when, unless in conditions], DECLARED)
+    merged = merge_conditions([(when, unless) for when, unless in conditions], DECLARED)
     assert merged is not None
-    found = merged.first(bind(known_values(known)))
+    found = merged.first_match(bind_facts(known_values(known)))
     values = [Tree("&&", (a or Tree("true"), Tree("!", (b or Tree("false"),)))).value(known) for a, b in pairs]
     if found is not None:
         assert not any(values[: found if found >= 0 else None])
@@ -88,7 +88,7 @@ def test_a_policy_wants_what_all_ways_agree_on_waits_for_facts_or_asks_a_human(
     wanted, is_open = outcome(drawn, known)
     if wanted is None:
         assert (found.action, found.rule) == (Action.HUMAN, NO_RULE)
-        assert [each.policy for each in found.silent] == ["p"]
+        assert [each.policy for each in found.abstentions] == ["p"]
         return
     (opinion,) = found.opinions
     assert found.action is opinion.action is wanted
@@ -102,7 +102,7 @@ def test_only_facts_that_can_be_fetched_are_needed_and_with_them_it_waits_no_mor
     drawn: Drawn, known: dict[str, Fact], data: st.DataObject
 ) -> None:
     found = verdict([drawn], known)
-    assert all(known[name].why is Why.NOT_YET for name in found.needs)
+    assert all(known[name].why is UnknownReason.NOT_YET for name in found.needs)
     if found.needs:
         full = data.draw(completed(known))
         fetched = {name: full[name] if name in found.needs else each for name, each in known.items()}
@@ -131,12 +131,12 @@ def test_a_policy_more_never_yields_an_accept_where_another_has_an_opinion_an_ou
 
 @given(policies("a"), policies("b"), facts(), st.sampled_from(("pending", "accepted")))
 def test_the_order_of_policies_does_not_matter(one: Drawn, two: Drawn, known: dict[str, Fact], status: str) -> None:
-    there = Judge([one.compiled, two.compiled]).verdict(known, now=NOW, status=status)
-    back = Judge([two.compiled, one.compiled]).verdict(known, now=NOW, status=status)
+    there = Evaluator([one.compiled, two.compiled]).evaluate_with_traces(known, now=NOW, status=status)
+    back = Evaluator([two.compiled, one.compiled]).evaluate_with_traces(known, now=NOW, status=status)
     assert there == back
 
 
-@given(policies("a"), policies("s", mode=Mode.SHADOW), facts())
+@given(policies("a"), policies("s", mode=PolicyMode.SHADOW), facts())
 def test_a_shadow_is_told_beside_and_changes_nothing(one: Drawn, shadow: Drawn, known: dict[str, Fact]) -> None:
     alone, both = verdict([one], known), verdict([one, shadow], known)
     assert (both.action, both.rule, both.opinions, both.needs) == (
@@ -145,7 +145,9 @@ def test_a_shadow_is_told_beside_and_changes_nothing(one: Drawn, shadow: Drawn, 
         alone.opinions,
         alone.needs,
     )
-    beside = [each.policy for each in both.shadow] + [each.policy for each in both.silent if each.mode is Mode.SHADOW]
+    beside = [each.policy for each in both.shadow] + [
+        each.policy for each in both.abstentions if each.mode is PolicyMode.SHADOW
+    ]
     assert beside == ["s"]
 
 
@@ -155,7 +157,7 @@ def test_a_shadow_is_told_beside_and_changes_nothing(one: Drawn, shadow: Drawn, 
     st.sampled_from(("pending", "accepted", "reset")),
 )
 def test_the_quick_way_and_the_slow_way_agree(some: list[Drawn], known: dict[str, Fact], status: str) -> None:
-    judge = Judge([each.compiled for each in some])
-    slow = judge.verdict(known, now=NOW, status=status)
+    judge = Evaluator([each.compiled for each in some])
+    slow = judge.evaluate_with_traces(known, now=NOW, status=status)
     for _ in range(2):  # the second time from memory
-        assert judge.quick(known, now=NOW, status=status) == untold(slow)
+        assert judge.evaluate(known, now=NOW, status=status) == untold(slow)

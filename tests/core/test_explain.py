@@ -11,23 +11,42 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from hf_gate.domain.text import visible
-from hf_gate.policy.evaluate import Judge, compile_policy
-from hf_gate.policy.explain import Line, Mark, explained, fact_line, headline, shown
-from hf_gate.policy.model import Action, Fact, FactValue, Mode, Policy, Rule, Span, Tried, Trust, Verdict, Why
+from hf_gate.policy.evaluate import Evaluator, compile_policy
+from hf_gate.policy.explain import (
+    ExplanationLine,
+    LineMark,
+    explain_verdict,
+    format_fact,
+    format_value,
+    summarize_verdict,
+)
+from hf_gate.policy.model import (
+    Action,
+    Duration,
+    Fact,
+    FactValue,
+    Policy,
+    PolicyMode,
+    Rule,
+    RuleTrace,
+    Trust,
+    UnknownReason,
+    Verdict,
+)
 from tests.core.evaluate_model import DECLARED, Drawn, Tree, facts, policies
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 
 RULES = (
     Rule("say-more", Action.RESET, when='answers.purpose.quality in ["empty", "junk"]', reason="Please\nsay more."),
-    Rule("signed", Action.ACCEPT, when="known && person.account_days > 30", unless="email.free", until=Span(365)),
+    Rule("signed", Action.ACCEPT, when="known && person.account_days > 30", unless="email.free", until=Duration(365)),
     Rule("rest", Action.HUMAN, queue="data-office"),
 )
 EEG = Policy(
     "eeg",
     ("acme/x",),
     RULES,
-    mode=Mode.ENFORCE,
+    mode=PolicyMode.ENFORCE,
     let={"known": "email.academic || tables.dua"},
     digest="d" * 64,
 )
@@ -36,14 +55,16 @@ GOOD: dict[str, Fact] = {
     "person.account_days": Fact(12, Trust.ACCOUNT, "account id", NOW),
     "email.academic": Fact(True, Trust.ACCOUNT, "list:academic@2026-11", NOW - timedelta(hours=5)),
     "email.free": Fact(False, Trust.ACCOUNT, "list:free"),
-    "tables.dua": Fact(None, Trust.YOURS, "table:dua@12345678", NOW, Why.UNAVAILABLE, "the file is not readable"),
+    "tables.dua": Fact(
+        None, Trust.YOURS, "table:dua@12345678", NOW, UnknownReason.UNAVAILABLE, "the file is not readable"
+    ),
 }
 
 
-def told(known: dict[str, Fact], *policies: Policy) -> tuple[Line, ...]:
-    verdict = Judge([compile_policy(each, DECLARED) for each in policies]).verdict(known, now=NOW)
+def told(known: dict[str, Fact], *policies: Policy) -> tuple[ExplanationLine, ...]:
+    verdict = Evaluator([compile_policy(each, DECLARED) for each in policies]).evaluate_with_traces(known, now=NOW)
     assert verdict is not None
-    return explained(verdict, NOW)
+    return explain_verdict(verdict, NOW)
 
 
 # ---- what is told ----------------------------------------------------------------------------------------------------------
@@ -78,24 +99,30 @@ human: rule `rest` of policy `eeg`; queue data-office
 
 
 def test_an_open_verdict_names_what_is_missing_and_what_could_come_out() -> None:
-    unknown = {**GOOD, "email.academic": structs.replace(GOOD["email.academic"], value=None, why=Why.UNAVAILABLE)}
+    unknown = {
+        **GOOD,
+        "email.academic": structs.replace(GOOD["email.academic"], value=None, why=UnknownReason.UNAVAILABLE),
+    }
     old = {**unknown, "person.account_days": Fact(400, Trust.ACCOUNT, "account id")}
     lines = told(old, EEG)
     assert lines[0].text == (
         "human: rule `signed` of policy `eeg`; missing: email.academic, tables.dua; it could be human or accept"
     )
-    soon = {name: structs.replace(fact, why=Why.NOT_YET) if fact.value is None else fact for name, fact in old.items()}
+    soon = {
+        name: structs.replace(fact, why=UnknownReason.NOT_YET) if fact.value is None else fact
+        for name, fact in old.items()
+    }
     assert "waits one cycle for email.academic, tables.dua" in told(soon, EEG)[0].text
 
 
 def test_a_reason_stands_below_the_verdict_on_one_line() -> None:
     lines = told({**GOOD, "answers.purpose.quality": Fact("junk", Trust.CLAIMED, "form")}, EEG)
-    assert lines[1] == Line(1, Mark.PLAIN, "reason: Please␊say more.")
+    assert lines[1] == ExplanationLine(1, LineMark.PLAIN, "reason: Please␊say more.")
 
 
 def test_policies_without_an_opinion_and_in_shadow_are_told_too() -> None:
     silent = replace(EEG, name="silent", rules=RULES[:1])
-    shadow = replace(EEG, name="zshadow", mode=Mode.SHADOW)
+    shadow = replace(EEG, name="zshadow", mode=PolicyMode.SHADOW)
     text = "\n".join(map(str, told(GOOD, silent, shadow)))
     assert text.startswith("human: no enforced rule matches\n")
     assert "policy `silent`: no rule matches, it has no opinion\n    ✗ say-more (reset) does not match" in text
@@ -122,28 +149,30 @@ def test_values_of_all_types_are_shown_on_one_line() -> None:
         ("x", "y"): '["x", "y"]',
         NOW: "2026-11-25T12:00:00.000Z",
     }
-    assert {value: shown(value) for value in values} == values
-    assert shown({"Use": "a\x1b[2J"}) == '{"Use": "a␛[2J"}'
-    assert len(shown("x" * 10_000)) < 100
-    assert fact_line("now", Fact(NOW, Trust.CLAIMED, "clock"), NOW) == "now = 2026-11-25T12:00:00.000Z (clock, claimed)"
+    assert {value: format_value(value) for value in values} == values
+    assert format_value({"Use": "a\x1b[2J"}) == '{"Use": "a␛[2J"}'
+    assert len(format_value("x" * 10_000)) < 100
+    assert (
+        format_fact("now", Fact(NOW, Trust.CLAIMED, "clock"), NOW) == "now = 2026-11-25T12:00:00.000Z (clock, claimed)"
+    )
 
 
 def test_the_headline_tells_terms() -> None:
-    verdict = Verdict(Action.ACCEPT, "eeg", "signed", until=Span(365), at_end=Action.REJECT, reviewers=2)
-    assert headline(verdict) == "accept: rule `signed` of policy `eeg`; until 365d, then reject; 2 reviewers"
+    verdict = Verdict(Action.ACCEPT, "eeg", "signed", until=Duration(365), at_end=Action.REJECT, reviewers=2)
+    assert summarize_verdict(verdict) == "accept: rule `signed` of policy `eeg`; until 365d, then reject; 2 reviewers"
 
 
 def test_what_a_rule_accepts_and_leaves_to_people_is_told_so_with_why() -> None:
     two = Verdict(Action.ACCEPT, "eeg", "signed", reviewers=2)
-    assert str(explained(two, NOW)[1]) == "  left to people: the rule asks for 2 reviewers"
+    assert str(explain_verdict(two, NOW)[1]) == "  left to people: the rule asks for 2 reviewers"
     past = Verdict(Action.ACCEPT, "eeg", "signed", until=date(2020, 1, 1))
     line = "  left to people: the access would be over already: it was to end with 2020-01-01"
-    assert str(explained(past, NOW)[1]) == line
+    assert str(explain_verdict(past, NOW)[1]) == line
     alone = (
-        Verdict(Action.ACCEPT, "eeg", "signed", until=Span(365)),
+        Verdict(Action.ACCEPT, "eeg", "signed", until=Duration(365)),
         Verdict(Action.HUMAN, "eeg", "rest", reviewers=2),
     )
-    assert not any("left to people" in str(line) for verdict in alone for line in explained(verdict, NOW))
+    assert not any("left to people" in str(line) for verdict in alone for line in explain_verdict(verdict, NOW))
 
 
 # ---- harmless --------------------------------------------------------------------------------------------------------------
@@ -154,7 +183,7 @@ def test_nothing_from_strangers_acts_on_a_terminal_or_breaks_a_line(text: str, n
     known = {
         **GOOD,
         "answers.purpose.quality": Fact(text, Trust.CLAIMED, text[:50] or "form"),
-        "tables.dua": Fact(None, Trust.YOURS, "table", None, Why.UNAVAILABLE, note),
+        "tables.dua": Fact(None, Trust.YOURS, "table", None, UnknownReason.UNAVAILABLE, note),
         "form": Fact({text: note}, Trust.CLAIMED, "form"),
     }
     loud = replace(
@@ -165,9 +194,9 @@ def test_nothing_from_strangers_acts_on_a_terminal_or_breaks_a_line(text: str, n
         assert not any(unicodedata.category(char) == "Cc" for char in str(line))
 
 
-def rules_tried(verdict: Verdict) -> list[Tried]:
-    return [tried for each in verdict.opinions for tried in each.tried] + [
-        tried for each in verdict.silent for tried in each.tried
+def rules_tried(verdict: Verdict) -> list[RuleTrace]:
+    return [tried for each in verdict.opinions for tried in each.rule_traces] + [
+        tried for each in verdict.abstentions for tried in each.rule_traces
     ]
 
 
@@ -183,19 +212,19 @@ def rules_tried(verdict: Verdict) -> list[Tried]:
     {"email.free": Fact(True, Trust.ACCOUNT, "hub")},
 )
 def test_what_would_have_to_differ_would_make_the_rule_match(drawn: Drawn, known: dict[str, Fact]) -> None:
-    verdict = Judge([drawn.compiled]).verdict(known, now=NOW)
+    verdict = Evaluator([drawn.compiled]).evaluate_with_traces(known, now=NOW)
     assert verdict is not None
     for tried, (when, unless) in zip(rules_tried(verdict), drawn.trees, strict=False):
-        assert (tried.differ == ()) or tried.matched is not True
+        assert (tried.ways_to_match == ()) or tried.matched is not True
         whole = Tree("&&", (when or Tree("true"), Tree("!", (unless or Tree("false"),))))
-        for way in tried.differ:
+        for way in tried.ways_to_match:
             assert whole.value(known, {flip.expr: flip.value for flip in way}) is True
 
 
 @given(policies(), facts())
 def test_a_rule_matches_when_all_that_stands_below_it_is_true(drawn: Drawn, known: dict[str, Fact]) -> None:
-    verdict = Judge([drawn.compiled]).verdict(known, now=NOW)
+    verdict = Evaluator([drawn.compiled]).evaluate_with_traces(known, now=NOW)
     assert verdict is not None
     for tried in rules_tried(verdict):
-        values = [because.value for because in tried.because]
+        values = [because.value for because in tried.conditions]
         assert tried.matched is (False if False in values else None if None in values else True)

@@ -7,16 +7,16 @@ from datetime import UTC, datetime
 import pytest
 
 from hf_gate.policy.expressions import (
-    Bound,
+    BoundFacts,
     Comparison,
     Expression,
     ExpressionProblem,
-    bind,
+    bind_facts,
     compile_expression,
     compile_lets,
 )
 from hf_gate.policy.fact_table import declarations
-from hf_gate.policy.merging import NONE_HOLDS, merge
+from hf_gate.policy.merging import NONE_HOLDS, merge_conditions
 from hf_gate.policy.model import FactValue
 
 DECLARED = declarations(tables=("dua", "partners"))
@@ -40,8 +40,8 @@ def problem_of(source: str) -> ExpressionProblem | None:
     return None
 
 
-def given(**facts: FactValue) -> Bound:
-    return bind({name.replace("__", "."): value for name, value in facts.items()})
+def given(**facts: FactValue) -> BoundFacts:
+    return bind_facts({name.replace("__", "."): value for name, value in facts.items()})
 
 
 # ---- mistakes ------------------------------------------------------------------------------------------------------------
@@ -242,14 +242,14 @@ def test_a_let_that_is_unknown_passes_on_what_it_lacks() -> None:
     lets = compile_lets(LETS, DECLARED)
     found = compile_expression("both && email.free", DECLARED, lets)
     facts: dict[str, FactValue] = {"email.academic": True, "person.models": 4, "email.free": True}
-    assert found.evaluate(bind(facts, lets)).missing == {"person.datasets"}
-    assert found.evaluate(bind({**facts, "person.datasets": 0}, lets)).value is True
-    assert found.evaluate(bind({**facts, "email.free": False}, lets)).value is False
+    assert found.evaluate(bind_facts(facts, lets)).missing == {"person.datasets"}
+    assert found.evaluate(bind_facts({**facts, "person.datasets": 0}, lets)).value is True
+    assert found.evaluate(bind_facts({**facts, "email.free": False}, lets)).value is False
 
 
 def test_a_let_that_errs_is_unknown() -> None:
     lets = compile_lets({"use": 'form["Use"]'}, DECLARED)
-    truth = compile_expression('use == "x"', DECLARED, lets).evaluate(bind({"form": {}}, lets))
+    truth = compile_expression('use == "x"', DECLARED, lets).evaluate(bind_facts({"form": {}}, lets))
     assert truth.value is None
     assert truth.error
     assert not truth.missing
@@ -274,7 +274,7 @@ def test_lets_of_other_types_can_be_used(source: str, of_type: str, condition: s
         "request.asked_at": datetime(2026, 10, 1, tzinfo=UTC),
     }
     facts = {**moments, "person.orgs": ("x",), "form": {"A": "b"}, "email.domain": "a.org"}
-    assert compile_expression(condition, DECLARED, lets).evaluate(bind(facts, lets)).value is True
+    assert compile_expression(condition, DECLARED, lets).evaluate(bind_facts(facts, lets)).value is True
 
 
 def test_a_let_says_in_which_one_a_mistake_is_and_no_later_one_is_known() -> None:
@@ -288,19 +288,21 @@ def test_a_let_says_in_which_one_a_mistake_is_and_no_later_one_is_known() -> Non
 
 def test_merged_conditions_answer_the_first_that_holds() -> None:
     sources = ["email.free // a comment", "email.academic ? tables.dua : false", "tables.partners"]
-    merged = merge([(compiled(each), None) for each in sources] + [(None, compiled("email.free"))], DECLARED)
+    merged = merge_conditions([(compiled(each), None) for each in sources] + [(None, compiled("email.free"))], DECLARED)
     assert merged is not None
     no: dict[str, FactValue] = {"email.free": False, "email.academic": False, "tables.partners": False}
-    assert merged.first(bind(no)) == 3
-    assert merged.first(bind({**no, "email.academic": True, "tables.dua": True})) == 1
-    assert merged.first(bind({"email.free": True})) == 0
-    assert merged.first(bind({"email.free": False})) is None
+    assert merged.first_match(bind_facts(no)) == 3
+    assert merged.first_match(bind_facts({**no, "email.academic": True, "tables.dua": True})) == 1
+    assert merged.first_match(bind_facts({"email.free": True})) == 0
+    assert merged.first_match(bind_facts({"email.free": False})) is None
 
 
 def test_forty_rules_are_merged_in_pieces() -> None:
-    merged = merge([(compiled(f"person.models == {n}"), compiled("email.free")) for n in range(40)], DECLARED)
+    merged = merge_conditions(
+        [(compiled(f"person.models == {n}"), compiled("email.free")) for n in range(40)], DECLARED
+    )
     assert merged is not None
     for n in (0, 14, 15, 39):
-        assert merged.first(bind({"person.models": n, "email.free": False})) == n
-    assert merged.first(bind({"person.models": 40, "email.free": False})) == NONE_HOLDS
-    assert merged.first(bind({"person.models": 7, "email.free": True})) == NONE_HOLDS
+        assert merged.first_match(bind_facts({"person.models": n, "email.free": False})) == n
+    assert merged.first_match(bind_facts({"person.models": 40, "email.free": False})) == NONE_HOLDS
+    assert merged.first_match(bind_facts({"person.models": 7, "email.free": True})) == NONE_HOLDS

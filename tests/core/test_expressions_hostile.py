@@ -7,7 +7,7 @@ from time import process_time
 import pytest
 
 from hf_gate.domain.text import visible
-from hf_gate.policy.expressions import ExpressionProblem, bind, compile_expression
+from hf_gate.policy.expressions import ExpressionProblem, bind_facts, compile_expression
 from hf_gate.policy.fact_table import declarations
 from tests.core.hostile_expressions import BIG, HOSTILE
 
@@ -19,7 +19,7 @@ CPU_SECONDS = (
 
 def _outcome(source: str) -> tuple[object, ExpressionProblem | None, float]:
     """The value or the refusal of an expression, and the processor time that it took."""
-    bound, start = bind(BIG), process_time()
+    bound, start = bind_facts(BIG), process_time()
     problem, value = None, None
     try:
         value = compile_expression(source, DECLARED).evaluate(bound).value

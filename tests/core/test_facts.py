@@ -30,7 +30,7 @@ from hf_gate.policy.facts import (
     facts_of,
     form_roles,
 )
-from hf_gate.policy.model import Fact, FactValue, Trust, Why
+from hf_gate.policy.model import Fact, FactValue, Trust, UnknownReason
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 REPO = Repo(RepoType.DATASET, "acme", "eeg")
@@ -106,7 +106,7 @@ def test_every_declared_fact_can_be_asked_and_has_the_type_that_is_declared() ->
     for name, kind in types.items():
         unasked = {f"answers.{role}.text" for role in ("job", "birth_date")}
         if name in unasked:
-            assert found[name].why is Why.UNAVAILABLE
+            assert found[name].why is UnknownReason.UNAVAILABLE
         else:
             assert type(found[name].value) is python[kind], name
 
@@ -152,21 +152,21 @@ HIDDEN = asking(person=Person(), email=None, raw_json=b"{}")
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("person.username", Why.UNAVAILABLE),
-        ("person.fullname", Why.UNAVAILABLE),
-        ("person.is_pro", Why.UNAVAILABLE),
-        ("person.verified_orgs", Why.UNAVAILABLE),
-        ("person.created_at", Why.UNAVAILABLE),
-        ("person.account_days", Why.UNAVAILABLE),
-        ("person.orgs", Why.UNAVAILABLE),
-        ("email.address", Why.UNAVAILABLE),
-        ("email.free", Why.UNAVAILABLE),
-        ("email.disposable", Why.UNAVAILABLE),
-        ("email.academic", Why.UNAVAILABLE),
-        ("email.matches_form", Why.UNAVAILABLE),
+        ("person.username", UnknownReason.UNAVAILABLE),
+        ("person.fullname", UnknownReason.UNAVAILABLE),
+        ("person.is_pro", UnknownReason.UNAVAILABLE),
+        ("person.verified_orgs", UnknownReason.UNAVAILABLE),
+        ("person.created_at", UnknownReason.UNAVAILABLE),
+        ("person.account_days", UnknownReason.UNAVAILABLE),
+        ("person.orgs", UnknownReason.UNAVAILABLE),
+        ("email.address", UnknownReason.UNAVAILABLE),
+        ("email.free", UnknownReason.UNAVAILABLE),
+        ("email.disposable", UnknownReason.UNAVAILABLE),
+        ("email.academic", UnknownReason.UNAVAILABLE),
+        ("email.matches_form", UnknownReason.UNAVAILABLE),
     ],
 )
-def test_a_person_whom_the_repo_hides_leaves_everything_about_them_unknown(name: str, why: Why) -> None:
+def test_a_person_whom_the_repo_hides_leaves_everything_about_them_unknown(name: str, why: UnknownReason) -> None:
     found = fact(name, HIDDEN, email=None)
     assert (found.value, found.why) == (None, why)
     assert found.note
@@ -179,16 +179,16 @@ def test_the_values_for_an_expression_leave_out_what_is_unknown() -> None:
 
 
 def test_a_profile_that_is_not_read_is_not_yet_known_and_one_that_is_missing_is_unavailable() -> None:
-    assert fact("person.models").why is Why.NOT_YET
-    gone = ProfileFact(None, NOW, Why.UNAVAILABLE, "the Hub has no such account")
-    assert fact("person.models", profile=gone).why is Why.UNAVAILABLE
+    assert fact("person.models").why is UnknownReason.NOT_YET
+    gone = ProfileFact(None, NOW, UnknownReason.UNAVAILABLE, "the Hub has no such account")
+    assert fact("person.models", profile=gone).why is UnknownReason.UNAVAILABLE
     assert value("person.models", profile=ProfileFact(Profile(PERSON, models=0), NOW)) == 0
-    assert fact("person.models", profile=ProfileFact(Profile(PERSON), NOW)).why is Why.UNAVAILABLE
+    assert fact("person.models", profile=ProfileFact(Profile(PERSON), NOW)).why is UnknownReason.UNAVAILABLE
 
 
 def test_a_table_that_was_not_read_or_does_not_know_says_nothing_of_the_person() -> None:
-    assert fact("tables.dua").why is Why.UNAVAILABLE
-    unreadable = TableHit(why=Why.UNAVAILABLE, note="half a file")
+    assert fact("tables.dua").why is UnknownReason.UNAVAILABLE
+    unreadable = TableHit(why=UnknownReason.UNAVAILABLE, note="half a file")
     for name in ("tables.dua", "tables.dua.state", "tables.dua.expires", "tables.dua.row"):
         assert fact(name, tables={"dua": unreadable}).note == "half a file"
 
@@ -197,17 +197,17 @@ def test_somebody_who_is_not_listed_has_a_state_but_neither_date_nor_row() -> No
     tables = {"dua": TableHit()}
     assert value("tables.dua", tables=tables) is False
     assert value("tables.dua.state", tables=tables) == "missing"
-    assert fact("tables.dua.expires", tables=tables).why is Why.UNAVAILABLE
-    assert fact("tables.dua.row", tables=tables).why is Why.UNAVAILABLE
+    assert fact("tables.dua.expires", tables=tables).why is UnknownReason.UNAVAILABLE
+    assert fact("tables.dua.row", tables=tables).why is UnknownReason.UNAVAILABLE
 
 
 def test_a_history_that_was_not_read_in_full_says_nothing_but_the_attempt() -> None:
     half = History(attempt=2, accepted=1, complete=False)
     assert value("request.attempt", history=half) == 2
-    assert fact("history.accepted", history=half).why is Why.UNAVAILABLE
-    assert fact("history.accepted", history=None).why is Why.UNAVAILABLE
+    assert fact("history.accepted", history=half).why is UnknownReason.UNAVAILABLE
+    assert fact("history.accepted", history=None).why is UnknownReason.UNAVAILABLE
     assert value("history.last_decision", history=History()) == "none"
-    assert fact("history.days_since_last", history=History()).why is Why.UNAVAILABLE
+    assert fact("history.days_since_last", history=History()).why is UnknownReason.UNAVAILABLE
     assert value("history.days_since_last", history=History(last_at=NOW - timedelta(days=8, hours=1))) == 8
 
 
@@ -227,8 +227,8 @@ def test_what_only_the_raw_record_says_is_read_from_it_and_unknown_when_it_canno
     assert value("person.is_pro") is True
     assert value("person.verified_orgs") == ("acme-lab",)
     for raw in (b"", b"{}", b'{"user":{"isPro":"yes"}}', b'{"user":{"verifiedOrgNames":[1]}}', b"\xff"):
-        assert fact("person.is_pro", asking(raw_json=raw)).why is Why.UNAVAILABLE
-        assert fact("person.verified_orgs", asking(raw_json=raw)).why is Why.UNAVAILABLE
+        assert fact("person.is_pro", asking(raw_json=raw)).why is UnknownReason.UNAVAILABLE
+        assert fact("person.verified_orgs", asking(raw_json=raw)).why is UnknownReason.UNAVAILABLE
 
 
 def test_days_are_whole_and_a_request_from_the_future_is_of_today() -> None:
@@ -250,7 +250,7 @@ def test_an_address_that_can_be_read_in_two_ways_is_present_and_otherwise_unknow
         "email.academic",
         "email.matches_form",
     ):
-        assert fact(name, email=odd).why is Why.UNAVAILABLE
+        assert fact(name, email=odd).why is UnknownReason.UNAVAILABLE
 
 
 def test_the_forms_mail_matches_whatever_its_case_and_never_a_look_alike() -> None:
@@ -261,7 +261,7 @@ def test_the_forms_mail_matches_whatever_its_case_and_never_a_look_alike() -> No
 
 def test_without_a_mail_field_nothing_can_match() -> None:
     answers = {label: text for label, text in ANSWERS.items() if label != "Email"}
-    assert fact("email.matches_form", asking(answers=answers)).why is Why.UNAVAILABLE
+    assert fact("email.matches_form", asking(answers=answers)).why is UnknownReason.UNAVAILABLE
 
 
 # ---- the form --------------------------------------------------------------------------------------------------------
@@ -341,9 +341,9 @@ def test_every_box_that_agrees_must_have_arrived_ticked(answers: dict[str, str],
 
 def test_without_a_box_or_without_the_card_nobody_can_say_that_all_are_ticked() -> None:
     empty = form_roles(parse_gate_form("---\nextra_gated_fields:\n  Name: text\n---\n"))
-    assert fact("answers.consent.all_ticked", form=empty).why is Why.UNAVAILABLE
-    assert fact("answers.consent.all_ticked", form=form_roles(None)).why is Why.UNAVAILABLE
-    assert fact("answers.consent.all_ticked", form=FormRoles(is_known=False)).why is Why.UNAVAILABLE
+    assert fact("answers.consent.all_ticked", form=empty).why is UnknownReason.UNAVAILABLE
+    assert fact("answers.consent.all_ticked", form=form_roles(None)).why is UnknownReason.UNAVAILABLE
+    assert fact("answers.consent.all_ticked", form=FormRoles(is_known=False)).why is UnknownReason.UNAVAILABLE
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_gate.domain.grants import end_of
-from hf_gate.policy.combine import end_of as end_by_rule
+from hf_gate.policy.combine import grant_end as end_by_rule
 from hf_gate.policy.spelling import MisspeltError, parse_until
 
 ZURICH = ZoneInfo("Europe/Zurich")

@@ -17,7 +17,7 @@ from hf_gate.domain.ids import Repo, RepoType, parse_repo
 from hf_gate.domain.rows import RepoRow
 from hf_gate.policy.checking import check_policy
 from hf_gate.policy.desk import parse_desk
-from hf_gate.policy.model import Mode
+from hf_gate.policy.model import PolicyMode
 from hf_gate.policy.parse import parse_policy
 from hf_gate.policy.testing import run_tests
 
@@ -120,7 +120,7 @@ def test_the_starter_changes_nothing_refuses_nobody_and_passes_its_tests(card: s
     results = run_tests(check_policy(parsed))
     assert len(results) == (3 if card else 1)
     assert [result.message for result in results if not result.passed] == []
-    assert policy.mode is Mode.SHADOW
+    assert policy.mode is PolicyMode.SHADOW
     assert all(str(rule.then) != "reject" for rule in policy.rules)
     assert ("say-more" in {rule.id for rule in policy.rules}) == bool(card)
 

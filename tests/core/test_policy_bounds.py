@@ -9,8 +9,8 @@ import pytest
 
 from hf_gate.policy.bounds import MAX_TEXT
 from hf_gate.policy.checking import CheckedPolicy, check_policy
-from hf_gate.policy.evaluate import Judge, compile_policy
-from hf_gate.policy.expressions import bind, compile_expression, compile_lets
+from hf_gate.policy.evaluate import Evaluator, compile_policy
+from hf_gate.policy.expressions import bind_facts, compile_expression, compile_lets
 from hf_gate.policy.fact_table import ANSWER_ROLES, declarations
 from hf_gate.policy.mistakes import ExpressionProblem
 from hf_gate.policy.model import Action, Fact, Trust
@@ -96,32 +96,32 @@ def test_a_let_that_came_out_too_large_is_unknown_and_accepts_nobody(first: str,
     checked = policy({"big": f"{first} + {first}"}, "big.size() > 0 || !(big.size() > 0)")
     assert codes(checked) == []
     assert checked.policy is not None
-    judge = Judge([compile_policy(checked.policy, checked.declared)])
+    judge = Evaluator([compile_policy(checked.policy, checked.declared)])
     facts = {
         name: Fact(value, Trust.CLAIMED, "form") if name == first else Fact(None, Trust.CLAIMED, "form")
         for name in judge.facts
     }
-    verdict = judge.verdict(facts, now=datetime(2026, 1, 1, tzinfo=UTC))
+    verdict = judge.evaluate_with_traces(facts, now=datetime(2026, 1, 1, tzinfo=UTC))
     assert verdict is not None
     assert verdict.action is Action.HUMAN
     lets = compile_lets({"big": f"{first} + {first}"}, DECLARED)
-    truth = compile_expression("big.size() > 0", DECLARED, lets).evaluate(bind({first: value}, lets))
+    truth = compile_expression("big.size() > 0", DECLARED, lets).evaluate(bind_facts({first: value}, lets))
     assert truth.value is None
     assert "the value of `big` has" in (truth.error or "")
-    assert compile_expression(size, DECLARED).evaluate(bind({first: value})).value is True
+    assert compile_expression(size, DECLARED).evaluate(bind_facts({first: value})).value is True
 
 
 def test_a_let_at_the_limit_is_known() -> None:
     lets = compile_lets({"big": f"{TEXT} + {TEXT}"}, DECLARED)
-    bound = bind({TEXT: "x" * (MAX_TEXT // 2)}, lets)
+    bound = bind_facts({TEXT: "x" * (MAX_TEXT // 2)}, lets)
     assert bound.values["big"] == "x" * MAX_TEXT
 
 
 def test_many_lets_share_one_limit() -> None:
     lets = compile_lets({"t": TEXT, "l0": "[" + ", ".join(["t"] * 150) + "]", "again": "l0"}, DECLARED)
-    bound = bind({TEXT: "x" * 5_000}, lets)
+    bound = bind_facts({TEXT: "x" * 5_000}, lets)
     assert "l0" in bound.values
-    assert "at most 1,048,576 characters" in (bound.unknown["again"].error or "")
+    assert "at most 1,048,576 characters" in (bound.unknown_lets["again"].error or "")
 
 
 # ---- work ----------------------------------------------------------------------------------------------------------------
@@ -169,7 +169,7 @@ def test_conditions_of_conditions_are_refused_where_their_reasons_would_double()
 
 def test_a_condition_that_is_unknown_inside_conditions_is_told_at_once() -> None:
     deep = "(" * 10 + "email.free" + " ? email.free : email.free)" * 10
-    truth = compile_expression(deep, DECLARED).evaluate(bind({}))
+    truth = compile_expression(deep, DECLARED).evaluate(bind_facts({}))
     assert (truth.value, truth.missing) == (None, frozenset({"email.free"}))
 
 
@@ -177,6 +177,6 @@ def test_a_branch_is_cut_out_without_what_is_said_of_the_others() -> None:
     """Each branch is a program of its own: with everything about all of them, a long condition took quadratic time."""
     long = compile_expression(" || ".join(f'email.domain == "d{n}.org"' for n in range(120)), DECLARED)
     shared = long._shared.checked
-    assert len(shared.cut(long.parts[-1]._node)) < 400 < len(shared.cut(shared.root)) / 10
-    assert long.parts[-1].evaluate(bind({"email.domain": "d119.org"})).value is True
-    assert long.parts[0].evaluate(bind({"email.domain": "d119.org"})).value is False
+    assert len(shared.encode_branch(long.parts[-1]._node)) < 400 < len(shared.encode_branch(shared.root)) / 10
+    assert long.parts[-1].evaluate(bind_facts({"email.domain": "d119.org"})).value is True
+    assert long.parts[0].evaluate(bind_facts({"email.domain": "d119.org"})).value is False

@@ -11,7 +11,7 @@ import pytest
 from hf_gate.domain.forms import parse_gate_form
 from hf_gate.policy.checking import CheckedPolicy, check_names, check_policy
 from hf_gate.policy.desk import parse_desk
-from hf_gate.policy.model import Action, Problem, Trust
+from hf_gate.policy.model import Action, PolicyProblem, Trust
 from hf_gate.policy.parse import parse_policy
 from hf_gate.policy.sentences import numbered, sentences
 from hf_gate.policy.strictyaml import fixed
@@ -63,7 +63,7 @@ def codes(found: CheckedPolicy) -> list[str]:
     return [problem.code for problem in found.problems]
 
 
-def first(found: CheckedPolicy, code: str) -> Problem:
+def first(found: CheckedPolicy, code: str) -> PolicyProblem:
     return next(problem for problem in found.problems if problem.code == code)
 
 
@@ -73,8 +73,8 @@ def first(found: CheckedPolicy, code: str) -> Problem:
 def test_a_mistake_in_an_expression_points_to_its_letters_in_the_file() -> None:
     text = policy("- id: r\n  when: email.free && emial.academic\n  then: human")
     problem = checked(text).problems[0]
-    line = text.split("\n")[problem.place.line - 1]
-    assert line[problem.place.column - 1 :][: problem.length] == "emial.academic"
+    line = text.split("\n")[problem.position.line - 1]
+    assert line[problem.position.column - 1 :][: problem.length] == "emial.academic"
     assert problem.fix == "email.academic"
 
 

@@ -66,8 +66,8 @@ def test_each_wrong_policy_is_told_with_its_place_on_one_line(name: str) -> None
     for problem in _check(CORPUS[name]).problems:
         assert "\n" not in problem.message
         assert problem.code == problem.code.lower()
-        line = CORPUS[name].split("\n")[problem.place.line - 1]
-        assert 1 <= problem.place.column <= len(line) + 1
+        line = CORPUS[name].split("\n")[problem.position.line - 1]
+        assert 1 <= problem.position.column <= len(line) + 1
 
 
 def test_every_policy_of_the_corpus_is_wrong_as_it_stands() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hf_gate.domain.ids import parse_repo
 from hf_gate.policy.desk import Guards, parse_desk
-from hf_gate.policy.model import Action, Mode, Problem, Span
+from hf_gate.policy.model import Action, Duration, PolicyMode, PolicyProblem
 from hf_gate.policy.parse import ParsedPolicy, parse_policy
 from hf_gate.policy.reasons import fill
 from hf_gate.policy.spelling import (
@@ -59,11 +59,11 @@ tests:
 """
 
 
-def problems(text: str) -> tuple[Problem, ...]:
+def problems(text: str) -> tuple[PolicyProblem, ...]:
     return parse_policy(text).problems
 
 
-def one(old: str, new: str) -> Problem:
+def one(old: str, new: str) -> PolicyProblem:
     """The first problem after one change of the whole policy."""
     assert old in WHOLE
     parsed = parse_policy(WHOLE.replace(old, new))
@@ -81,7 +81,7 @@ def test_everything_that_a_policy_may_say_is_read() -> None:
     policy = read(WHOLE).policy
     assert policy is not None
     assert policy.applies_to == ("datasets/acme/eeg-*", "datasets/acme/night")
-    assert (policy.mode, policy.judges) == (Mode.ENFORCE, ("pending", "accepted"))
+    assert (policy.mode, policy.judges) == (PolicyMode.ENFORCE, ("pending", "accepted"))
     assert [(table.name, table.key, table.file, table.rows) for table in policy.tables] == [
         ("dua", ("user_id", "email"), "tables/dua.csv", ()),
         ("mit", ("username", "email"), None, ("@mit.edu", "@*.mit.edu", "ada-l")),
@@ -90,13 +90,13 @@ def test_everything_that_a_policy_may_say_is_read() -> None:
     assert policy.let == {"institutional": "email.academic || tables.mit"}
     say_more, missing, signed, rest = policy.rules
     assert say_more.reason == {"en": "Please say more.", "de": "Bitte mehr."}
-    assert (missing.at_most, missing.after) == (Span(days=30), Action.RESET)
+    assert (missing.at_most, missing.after) == (Duration(days=30), Action.RESET)
     assert (signed.until, signed.at_end, signed.unless) == (
         date(2027, 6, 30),
         Action.RESET,
         "person.account_days < 30",
     )
-    assert (rest.due, rest.priority, rest.reviewers, rest.queue) == (Span(days=14), 1, 2, "data-office")
+    assert (rest.due, rest.priority, rest.reviewers, rest.queue) == (Duration(days=14), 1, 2, "data-office")
     assert policy.tests[0].facts == {
         "answers.purpose.quality": "empty",
         "person.orgs": ("a", "b"),
@@ -107,7 +107,7 @@ def test_everything_that_a_policy_may_say_is_read() -> None:
 def test_a_policy_without_mode_is_in_shadow_and_judges_pending_requests() -> None:
     policy = read("version: 1\npolicy: p\napplies_to: [a/b]\nrules:\n- {id: r, then: human}\n").policy
     assert policy is not None
-    assert (policy.mode, policy.judges) == (Mode.SHADOW, ("pending",))
+    assert (policy.mode, policy.judges) == (PolicyMode.SHADOW, ("pending",))
 
 
 def test_words_that_yaml_1_1_resolves_stay_the_text_they_are() -> None:
@@ -197,7 +197,7 @@ def test_what_is_wrong_is_refused_on_the_line_where_it_stands(old: str, new: str
     problem = one(old, new)
     assert problem.code == code
     lines = WHOLE.replace(old, new).split("\n")
-    assert 1 <= problem.place.line <= len(lines)
+    assert 1 <= problem.position.line <= len(lines)
     assert "\n" not in problem.message
 
 

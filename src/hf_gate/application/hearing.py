@@ -15,7 +15,7 @@ from ..domain.moments import ms
 from ..domain.requests import AccessRequest
 from ..domain.rows import Identity, PersonRow, RequestRow
 from ..domain.state import RequestState
-from ..policy.evaluate import Judge
+from ..policy.evaluate import Evaluator
 from ..policy.model import Facts, Verdict
 from ..store.reading import Store
 from .judging import Court, SourcesPort, cases_of
@@ -60,9 +60,9 @@ def _heard(store: Store, court: Court | None, sources: SourcesPort, row: Request
     case = next(cases_of(store, court, sources, [row], now), None) if court is not None else None
     if court is not None and case is None:
         raise LookupError(row.id)
-    judge, facts = (court.judge, case.facts) if court is not None and case is not None else (Judge(()), {})
-    verdict = judge.verdict(facts, now=now, status=row.state.status)
-    as_pending = verdict or judge.verdict(facts, now=now, status=Status.PENDING)
+    judge, facts = (court.judge, case.facts) if court is not None and case is not None else (Evaluator(()), {})
+    verdict = judge.evaluate_with_traces(facts, now=now, status=row.state.status)
+    as_pending = verdict or judge.evaluate_with_traces(facts, now=now, status=Status.PENDING)
     if as_pending is None:
         raise AssertionError("a pending request is always judged")
     return Hearing(row, facts, as_pending, is_judged=verdict is not None, is_stored=row.id > 0)

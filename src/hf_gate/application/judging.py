@@ -16,7 +16,7 @@ from ..domain.moments import moment_of
 from ..domain.rows import HistoryRow, Part, RepoRow, RequestRow
 from ..errors import UsageError
 from ..policy.canonical import policy_digest
-from ..policy.evaluate import Compiled, Judge, compile_policy
+from ..policy.evaluate import CompiledPolicy, Evaluator, compile_policy
 from ..policy.facts import (
     NO_FORM,
     EmailFacts,
@@ -28,7 +28,7 @@ from ..policy.facts import (
     declarations,
     form_roles,
 )
-from ..policy.model import Facts, Mode, Policy
+from ..policy.model import Facts, Policy, PolicyMode
 from ..policy.spelling import glob_matches
 from ..policy.tables import Table
 from ..store.reading import Store
@@ -64,7 +64,7 @@ class Court:
     """The policies of one repo, ready to judge. `reader` reads every fact that any of them names, and no other."""
 
     repo: Repo
-    judge: Judge
+    judge: Evaluator
     reader: FactReader
     form: FormRoles
     tables: Mapping[str, Table]
@@ -82,7 +82,7 @@ class Court:
         return any(name.startswith(_HISTORY) for name in self.reader.wanted)
 
 
-def compiled(policies: Iterable[Policy], tables: Mapping[str, Table]) -> dict[str, Compiled]:
+def compiled(policies: Iterable[Policy], tables: Mapping[str, Table]) -> dict[str, CompiledPolicy]:
     """Each policy made ready once, by its name; many repos share it."""
     declared = declarations(tables=tables)
     return {policy.name: compile_policy(policy, declared) for policy in policies}
@@ -90,7 +90,7 @@ def compiled(policies: Iterable[Policy], tables: Mapping[str, Table]) -> dict[st
 
 def court_of(
     row: RepoRow,
-    policies: Mapping[str, Compiled],
+    policies: Mapping[str, CompiledPolicy],
     tables: Mapping[str, Table],
     sources: SourcesPort,
     *,
@@ -102,7 +102,7 @@ def court_of(
     if not mine:
         return None
     form = form_roles(_form(row), _stated(row.repo, [one.policy for one in mine]))
-    judge = Judge(mine, zone=zone)
+    judge = Evaluator(mine, zone=zone)
     asked = {name.split(".")[1] for name in judge.facts if name.startswith("tables.")}
     known = {name: table for name, table in tables.items() if name in asked}
     statuses = tuple(dict.fromkeys(status for one in mine for status in one.policy.judges))
@@ -117,7 +117,7 @@ def reading_court(
     """A court that reads these facts of requests for a policy that is judged elsewhere, and judges nobody itself."""
     form = form_roles(_form(row), _stated(row.repo, [policy]))
     reader = FactReader(facts, sources.countries)
-    return Court(row.repo, Judge(()), reader, form, tables, policy.judges)
+    return Court(row.repo, Evaluator(()), reader, form, tables, policy.judges)
 
 
 VERDICT_KEYS: Final = ("action", "policy", "rule", "digest")
@@ -131,7 +131,7 @@ class StandingVerdicts:
 
     def __init__(self, policies: Iterable[Policy] | None) -> None:
         self._policies = None if policies is None else tuple(policies)
-        self._judging: dict[tuple[Repo, str], dict[str, Mode]] = {}
+        self._judging: dict[tuple[Repo, str], dict[str, PolicyMode]] = {}
 
     def of(self, row: RequestRow) -> tuple[str, str | None, str, str | None] | None:
         """Action, policy, rule and digest; None when no policy has an opinion about it any more."""
@@ -143,14 +143,14 @@ class StandingVerdicts:
         if judging is None:
             judging = self._judging[key] = self._modes(*key)
         name = verdict[1]  # None: policies were there, and none of those in force had an opinion
-        return verdict if judging and (name is None or judging.get(name) is Mode.ENFORCE) else None
+        return verdict if judging and (name is None or judging.get(name) is PolicyMode.ENFORCE) else None
 
     def record(self, row: RequestRow) -> dict[str, str | None] | None:
         """Return the verdict with its keys in JSON; None as in `of`."""
         verdict = self.of(row)
         return None if verdict is None else dict(zip(VERDICT_KEYS, verdict, strict=True))
 
-    def _modes(self, repo: Repo, status: str) -> dict[str, Mode]:
+    def _modes(self, repo: Repo, status: str) -> dict[str, PolicyMode]:
         """The policies that judge requests of a status at a repo."""
         here = [each for each in self._policies or () if any(glob_matches(glob, repo) for glob in each.applies_to)]
         return {policy.name: policy.mode for policy in here if status in policy.judges}
@@ -167,7 +167,9 @@ def count_matches(
     found = dict.fromkeys(tables, (0, 0))
     for row in store.repos():
         mine = {name: table for name, table in tables.items() if row.repo in repos[name] and not table.refused}
-        court = Court(row.repo, Judge(()), FactReader((), sources.countries), NO_FORM, mine, (Status.PENDING.value,))
+        court = Court(
+            row.repo, Evaluator(()), FactReader((), sources.countries), NO_FORM, mine, (Status.PENDING.value,)
+        )
         looked, listed = 0, Counter[str]()
         for case in islice(cases(store, court, sources, Status.PENDING, now) if mine else (), LOOKED_AT):
             looked += 1
@@ -177,7 +179,7 @@ def count_matches(
     return found
 
 
-def _lists_asked(judge: Judge, sources: SourcesPort) -> dict[str, str]:
+def _lists_asked(judge: Evaluator, sources: SourcesPort) -> dict[str, str]:
     """The versions of the lists that any rule of this repo looks at."""
     asked = {name.removeprefix("email.") for name in judge.facts if name.startswith("email.")}
     return {name: version for name, version in sources.list_versions().items() if name in asked}

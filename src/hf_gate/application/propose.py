@@ -28,7 +28,7 @@ from ..plan.desired import (
 )
 from ..plan.model import MOST, VALID, Change, Plan, sealed
 from ..plan.render import SHADOW
-from ..policy.combine import NO_RULE, left_to_people
+from ..policy.combine import NO_RULE, why_people_decide
 from ..policy.model import Action, Facts, Policy, Verdict
 from ..store.reading import Store
 from .judging import CHUNK, Case, Court, SourcesPort, cases
@@ -252,14 +252,14 @@ class _Sitting:
     def judge(self, case: Case) -> None:
         """One request: quickly, and with its reasons only where something is to change."""
         row, facts = case.row, case.facts
-        verdict = self.court.judge.quick(facts, now=self.now, status=row.state.status)
+        verdict = self.court.judge.evaluate(facts, now=self.now, status=row.state.status)
         if verdict is None or row.request is None:
             return
         if row.state.status != Status.PENDING and verdict.rule == NO_RULE:
             return  # who is in stays in, and nobody has to look
         self.counts["judged"] += 1
         self.counts.update(f"{SHADOW}{one.policy}/{one.action}" for one in verdict.shadow)
-        if left_to_people(verdict, self.now, self.court.judge.zone) is not None:
+        if why_people_decide(verdict, self.now, self.court.judge.zone) is not None:
             self.counts.update(("human", "accept_human"))
         elif (after := after_of(row.state, verdict)) is not None:
             self._plan(row, facts, verdict, after)
@@ -281,7 +281,7 @@ class _Sitting:
             self.late += 1
             return
         if row.request is not None:
-            why = self.court.judge.because(facts, verdict.policy or "", verdict.rule)
+            why = self.court.judge.trace_conditions(facts, verdict.policy or "", verdict.rule)
             change = change_for(Subject(row.request, row.state, row.id), verdict, why)
             if change is not None:
                 self.changes.append(change)

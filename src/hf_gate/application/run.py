@@ -16,7 +16,7 @@ from ..errors import HfGateError
 from ..plan import guards
 from ..plan.guards import Start
 from ..plan.model import Change, Plan, resealed
-from ..policy.model import Mode
+from ..policy.model import PolicyMode
 from ..store.reading import Store
 from . import keys
 from .cadence import Kind, due_kind, note_of
@@ -167,7 +167,7 @@ def _remember(desk: Desk, done: Turn) -> None:
         (one.policy.digest, str(court.repo))
         for court in desk.courts()
         for one in court.judge.policies
-        if one.policy.mode is Mode.ENFORCE and court.repo not in done.failed
+        if one.policy.mode is PolicyMode.ENFORCE and court.repo not in done.failed
     }
     hold(desk.store, done.held)
     fresh = [pair for pair in sorted(judged - waiting) if not desk.store.setting(keys.acted(*pair))]

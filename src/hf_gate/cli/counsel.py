@@ -75,9 +75,9 @@ class Counsel:
     def _verdict(self, row: RequestRow) -> Iterator[str]:
         verdict = self._judged(row)
         if verdict is not None:
-            from ..policy.explain import headline  # noqa: PLC0415 - only where there is a verdict
+            from ..policy.explain import summarize_verdict  # noqa: PLC0415 - only where there is a verdict
 
-            yield f"  verdict   {headline(verdict)}"
+            yield f"  verdict   {summarize_verdict(verdict)}"
             yield from _whys(verdict)
             for one in verdict.shadow:
                 yield f"  shadow    {one.action}: rule `{one.rule}` of policy `{one.policy}` in shadow mode: it changes nothing"
@@ -96,7 +96,7 @@ class Counsel:
             return None
         now = desk.clock.now()
         case = next(cases_of(desk.store, court, desk.sources, [row], now), None)
-        return None if case is None else court.judge.verdict(case.facts, now=now, status=row.state.status)
+        return None if case is None else court.judge.evaluate_with_traces(case.facts, now=now, status=row.state.status)
 
     def _notes(self, row: RequestRow) -> Iterator[str]:
         store = self._opened.store if self._opened is not None else None
@@ -111,12 +111,12 @@ class Counsel:
 def _whys(verdict: Verdict) -> Iterator[str]:
     """The expressions of the rule that decided, each with the facts it saw."""
     from ..plan.desired import reasons  # noqa: PLC0415 - only where there is a verdict
-    from ..policy.explain import shown  # noqa: PLC0415 - as above
+    from ..policy.explain import format_value  # noqa: PLC0415 - as above
 
     marks = {True: "✓", False: "✗", None: "?"}
     for reason in reasons(verdict)[:_WHYS]:
         facts = ", ".join(
-            f"{name} = {'unknown' if value is None else shown(value)}" for name, value in reason.facts.items()
+            f"{name} = {'unknown' if value is None else format_value(value)}" for name, value in reason.facts.items()
         )
         expr = clip(reason.expr, 160)
         yield f"      {marks[reason.value]} {expr}" + (f"   {facts}" if facts else "")

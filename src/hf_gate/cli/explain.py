@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ..application.planning import Desk
     from ..domain.rows import RepoRow, RequestRow
     from ..domain.state import RequestState
-    from ..policy.model import Because, Fact, Opinion, Policy, Silent, Tried, Verdict
+    from ..policy.model import Abstention, ConditionTrace, Fact, Opinion, Policy, RuleTrace, Verdict
     from ..policy.tables import Table
 
 
@@ -136,14 +136,14 @@ def _court(desk: Desk, repo: Repo, policies: Sequence[Policy], tables: Mapping[s
 def _draft_court(desk: Desk, repo: Repo, drafts: Policies) -> Court:
     """Given files in the place of the desk's policies, with the desk's tables and texts, as if they were in force."""
     from ..application.judging import with_texts  # noqa: PLC0415 - as above
-    from ..policy.model import Mode  # noqa: PLC0415 - as above
+    from ..policy.model import PolicyMode  # noqa: PLC0415 - as above
     from ..sources.folder import read_folder, read_tables  # noqa: PLC0415 - as above
 
     if drafts.folder is None or drafts.desk is None:
         raise AssertionError("explain needs a desk")
     texts = drafts.desk.templates
     policies = [
-        replace(with_texts(policy, texts), mode=Mode.ENFORCE, judges=("pending",))
+        replace(with_texts(policy, texts), mode=PolicyMode.ENFORCE, judges=("pending",))
         for _, _, policy in drafts.without_errors()
     ]
     tables = read_tables(read_folder(drafts.folder), policies, now=desk.clock.now(), previous={})
@@ -166,7 +166,7 @@ def _new_repo(desk: Desk, repo: Repo) -> RepoRow:
 
 
 def _lines(heard: Hearing, way: Came | None, now: datetime, zone: tzinfo) -> Iterator[str]:
-    from ..policy.explain import explained  # noqa: PLC0415 - as above
+    from ..policy.explain import explain_verdict  # noqa: PLC0415 - as above
 
     row = heard.row
     asked = moment_of(row.state.asked_at)
@@ -177,7 +177,7 @@ def _lines(heard: Hearing, way: Came | None, now: datetime, zone: tzinfo) -> Ite
         yield _end(row.state, now)
     if not heard.is_judged:
         yield f"No policy judges requests that are {row.state.status}. If this one were pending:"
-    for line in explained(heard.verdict, now, zone):
+    for line in explain_verdict(heard.verdict, now, zone):
         yield str(line)
     entered = row.state.verdict
     if entered is not None and entered[:3] != _same(heard.verdict):
@@ -243,8 +243,8 @@ def _came(way: Came) -> Row:
     return {"at": iso(moment_of(way.at)), "actor": way.actor, "by": way.by, "run": way.run, "rule": way.rule}
 
 
-def _voices(verdict: Verdict) -> list[Opinion | Silent]:
-    return [*verdict.opinions, *verdict.shadow, *verdict.silent]
+def _voices(verdict: Verdict) -> list[Opinion | Abstention]:
+    return [*verdict.opinions, *verdict.shadow, *verdict.abstentions]
 
 
 def _terms(verdict: Verdict | Opinion) -> dict[str, object]:
@@ -262,7 +262,7 @@ def _terms(verdict: Verdict | Opinion) -> dict[str, object]:
     }
 
 
-def _policy(each: Opinion | Silent) -> Row:
+def _policy(each: Opinion | Abstention) -> Row:
     from ..policy.model import Opinion  # noqa: PLC0415 - as above
 
     said = _terms(each) if isinstance(each, Opinion) else None
@@ -271,21 +271,21 @@ def _policy(each: Opinion | Silent) -> Row:
         "digest": each.digest,
         "mode": str(each.mode),
         "opinion": said,
-        "tried": [_tried(one) for one in each.tried],
+        "tried": [_tried(one) for one in each.rule_traces],
     }
 
 
-def _tried(tried: Tried) -> Row:
+def _tried(tried: RuleTrace) -> Row:
     return {
         "rule": tried.rule,
         "then": str(tried.then),
         "matched": tried.matched,
-        "because": [_because(each) for each in tried.because],
-        "differ": [[{"expr": flip.expr, "value": flip.value} for flip in way] for way in tried.differ],
+        "because": [_because(each) for each in tried.conditions],
+        "differ": [[{"expr": flip.expr, "value": flip.value} for flip in way] for way in tried.ways_to_match],
     }
 
 
-def _because(because: Because) -> dict[str, Any]:
+def _because(because: ConditionTrace) -> dict[str, Any]:
     return {
         "expr": because.expr,
         "value": because.value,

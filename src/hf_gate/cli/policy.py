@@ -183,7 +183,7 @@ def _test_row(name: str, policy: Policy, result: TestResult) -> Row:
     return {
         "policy": policy.name,
         "file": name,
-        "line": test.place.line,
+        "line": test.position.line,
         "name": test.name,
         "passed": result.passed,
         "want": {"then": test.then.value if test.then else None, "rule": test.rule},
@@ -202,7 +202,7 @@ def _test_lines(results: Sequence[tuple[str, Policy, tuple[TestResult, ...]]], f
             if result.passed:
                 yield f"\u2713 {policy.name}: {result.test.name}"
             else:
-                yield f"\u2717 {policy.name}: {result.test.name} ({name}:{result.test.place.line})"
+                yield f"\u2717 {policy.name}: {result.test.name} ({name}:{result.test.position.line})"
                 yield f"    {result.message}"
                 yield from (f"    {line}" for line in result.why)
     yield f"{numbered(total, 'test')}: {total - failed} passed, {failed} failed."

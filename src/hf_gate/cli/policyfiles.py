@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..domain.forms import GateForm
     from ..policy.checking import CheckedPolicy
     from ..policy.desk import Desk
-    from ..policy.model import Policy, Problem
+    from ..policy.model import Policy, PolicyProblem
     from ..policy.parse import ParsedPolicy
     from ..policy.strictyaml import Source
 
@@ -32,7 +32,7 @@ class Policies:
     desk: Desk | None
     checked: Mapping[str, CheckedPolicy] = field(default_factory=dict)
     sources: Mapping[str, Source] = field(default_factory=dict)
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[PolicyProblem, ...] = ()
     forms: tuple[str, ...] = ()  # repos whose forms were looked at
     tables: tuple[CheckedTable, ...] = ()
 
@@ -49,13 +49,13 @@ class Policies:
         """The usable ones."""
         return [(name, each, each.policy) for name, each in self.checked.items() if each.policy is not None]
 
-    def line_of(self, problem: Problem) -> str:
+    def line_of(self, problem: PolicyProblem) -> str:
         """The line of the file that a problem is about."""
         source = self.sources.get(problem.source)
-        return source.line(problem.place.line) if source else ""
+        return source.line(problem.position.line) if source else ""
 
 
-def tell_problems(run: Run, found: Policies, problems: Iterable[Problem], *, as_talk: bool = False) -> None:
+def tell_problems(run: Run, found: Policies, problems: Iterable[PolicyProblem], *, as_talk: bool = False) -> None:
     """The problems for people: on stdout, or as talk on stderr where another thing was asked for."""
     from ..domain.text import visible  # noqa: PLC0415 - help needs none of it
 
@@ -127,7 +127,7 @@ def read_policies(
     )
 
 
-def _read_desk(folder: Path) -> tuple[Desk | None, dict[str, Source], tuple[Problem, ...]]:
+def _read_desk(folder: Path) -> tuple[Desk | None, dict[str, Source], tuple[PolicyProblem, ...]]:
     from zoneinfo import available_timezones  # noqa: PLC0415 - as above
 
     from ..policy.desk import parse_desk  # noqa: PLC0415 - as above

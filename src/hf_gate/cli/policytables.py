@@ -18,7 +18,7 @@ from .output import Row, numbered
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..policy.model import Policy, Problem, TableSpec
+    from ..policy.model import Policy, PolicyProblem, TableSpec
     from ..policy.tables import Table
     from ..sources.folder import Folder
     from ..store.reading import Store
@@ -36,18 +36,18 @@ class CheckedTable:
     pending: int | None = None
     matches: int | None = None
 
-    def problems(self) -> Iterator[Problem]:
+    def problems(self) -> Iterator[PolicyProblem]:
         """What is wrong with the file: one that cannot be used is an error, rows that were left out a warning."""
-        from ..policy.model import Place, Problem  # noqa: PLC0415 - help needs none of it
+        from ..policy.model import PolicyProblem, SourcePosition  # noqa: PLC0415 - help needs none of it
 
         table, name = self.table, self.spec.name
         for each in table.problems[:_ROWS_TOLD]:
             is_error = bool(table.refused) and not each.line
             words = f"table {name}: {each.message}"
-            yield Problem(each.code, words, self.file, Place(max(1, each.line)), is_error=is_error)
+            yield PolicyProblem(each.code, words, self.file, SourcePosition(max(1, each.line)), is_error=is_error)
         if len(table.problems) > _ROWS_TOLD:
             words = f"table {name}: {len(table.problems) - _ROWS_TOLD} more lines are as wrong."
-            yield Problem("table_rows", words, self.file, is_error=False)
+            yield PolicyProblem("table_rows", words, self.file, is_error=False)
 
     def row(self) -> Row:
         """As JSON."""

@@ -9,26 +9,26 @@ from ..domain.text import clip, display_width, visible
 from .output import Row, numbered
 
 if TYPE_CHECKING:
-    from ..policy.model import Problem
+    from ..policy.model import PolicyProblem
 
 _BEFORE: Final = 70  # columns of a long line that are shown before the marked place
 _LINE: Final = 120
 _LABEL_WITHIN: Final = 110  # columns up to which the advice stands beside the marks, else below them
 
 
-def told_lines(problem: Problem, text: str = "") -> Iterator[tuple[str, str]]:
+def told_lines(problem: PolicyProblem, text: str = "") -> Iterator[tuple[str, str]]:
     """A problem as lines with their style; `text` is its file's line (empty: none is shown)."""
     style = "red" if problem.is_error else "yellow"
-    is_whole = not text and (problem.place.line, problem.place.column) == (1, 1)
-    place = "" if is_whole else f":{problem.place.line}:{problem.place.column}"
+    is_whole = not text and (problem.position.line, problem.position.column) == (1, 1)
+    place = "" if is_whole else f":{problem.position.line}:{problem.position.column}"
     yield f"{problem.source}{place}: {level(problem)}: {_sentence(problem.message)}", style
     advice = _advice(problem)
     if not text.strip():
         if advice:
             yield f"  {advice}", ""
         return
-    number = str(problem.place.line)
-    before, marked, after = _window(text, problem.place.column - 1, problem.length)
+    number = str(problem.position.line)
+    before, marked, after = _window(text, problem.position.column - 1, problem.length)
     marks = " " * display_width(before) + "^" * max(1, display_width(marked))
     yield f"  {number} \u2502 {before}{marked}{after}", ""
     gutter = f"  {' ' * len(number)} \u2502 "
@@ -39,17 +39,17 @@ def told_lines(problem: Problem, text: str = "") -> Iterator[tuple[str, str]]:
         yield f"{gutter}{advice}", ""
 
 
-def level(problem: Problem) -> str:
+def level(problem: PolicyProblem) -> str:
     """`error` or `warning`."""
     return "error" if problem.is_error else "warning"
 
 
-def problem_row(problem: Problem) -> Row:
+def problem_row(problem: PolicyProblem) -> Row:
     """A problem as JSON carries it; `fix` is what to put in the place of `length` letters from the place on."""
     return {
         "file": problem.source,
-        "line": problem.place.line,
-        "column": problem.place.column,
+        "line": problem.position.line,
+        "column": problem.position.column,
         "length": problem.length,
         "level": level(problem),
         "code": problem.code,
@@ -65,7 +65,7 @@ def summed(problems: Mapping[str, int]) -> str:
     return ", ".join(words) or "nothing wrong"
 
 
-def _advice(problem: Problem) -> str:
+def _advice(problem: PolicyProblem) -> str:
     """What to write instead, unless the message has said it already."""
     hint = problem.hint.strip()
     if hint and hint.rstrip(".") not in problem.message:

@@ -56,7 +56,7 @@ def policy_promote(run: Run, *, name: str, yes: bool, max_changes: int | None) -
 
 
 def _enforced(desk: Desk, name: str) -> Policy:
-    from ..policy.model import Mode  # noqa: PLC0415 - as above
+    from ..policy.model import PolicyMode  # noqa: PLC0415 - as above
     from ..policy.strictyaml import nearest  # noqa: PLC0415 - as above
 
     policy = next((each for each in desk.policies if each.name == name), None)
@@ -65,7 +65,7 @@ def _enforced(desk: Desk, name: str) -> Policy:
         near = nearest(name, names)
         there = f"The policies here: {', '.join(names)}." if names else "This desk has no policy."
         raise UsageError(f"there is no policy {name!r}.", hint=f"Did you mean {near}?" if near else there)
-    if policy.mode is Mode.SHADOW:
+    if policy.mode is PolicyMode.SHADOW:
         raise UsageError(
             f"policy {name} is in shadow: it changes nothing, so there is nothing to let it do.",
             hint=f"Write `mode: enforce` into {policy.source} first.",

@@ -13,8 +13,8 @@ from ..domain.lifecycle import STATUSES, TARGET_OF, Status
 from ..domain.moments import iso
 from ..domain.requests import AccessRequest, Target
 from ..domain.state import RequestState, answers_digest
-from ..policy.combine import MOVED_BY
-from ..policy.model import Because, Fact, Verdict
+from ..policy.combine import STATUS_AFTER
+from ..policy.model import ConditionTrace, Fact, Verdict
 from ..policy.reasons import fill
 from .model import ENDED, Change, Reason
 
@@ -97,10 +97,10 @@ def after_of(state: RequestState, verdict: Verdict) -> Status | None:
     """Where a verdict moves a request that stands so; None: nowhere. One that is under way is left alone."""
     if state.open_after is not None or state.status not in STATUSES:
         return None
-    return MOVED_BY.get((Status(state.status), verdict.action))
+    return STATUS_AFTER.get((Status(state.status), verdict.action))
 
 
-def change_for(subject: Subject, verdict: Verdict, why: Iterable[Because] | None = None) -> Change | None:
+def change_for(subject: Subject, verdict: Verdict, why: Iterable[ConditionTrace] | None = None) -> Change | None:
     """The change that a verdict asks for; None when it asks for patience, a human, or what is so already.
 
     A person who is in is only ever put out by it, never let in again; rejected and reset ones are not judged. `why`: the
@@ -139,11 +139,11 @@ def _filled(text: str, request: AccessRequest, rule: str) -> str:
 def reasons(verdict: Verdict) -> list[Reason]:
     """The parts of the rule that decided, as far down as they have a value of their own, with the facts they looked at."""
     own = next((opinion for opinion in verdict.opinions if opinion.policy == verdict.policy), None)
-    tried = [] if own is None else [one for one in own.tried if one.rule == own.rule]
-    return _reasons(because for one in tried for because in one.because)
+    tried = [] if own is None else [one for one in own.rule_traces if one.rule == own.rule]
+    return _reasons(because for one in tried for because in one.conditions)
 
 
-def _reasons(why: Iterable[Because]) -> list[Reason]:
+def _reasons(why: Iterable[ConditionTrace]) -> list[Reason]:
     leaves = (leaf for because in why for leaf in _leaves(because))
     return [
         Reason(expr=leaf.expr, value=leaf.value, facts={name: plain(fact) for name, fact in leaf.facts.items()})
@@ -151,7 +151,7 @@ def _reasons(why: Iterable[Because]) -> list[Reason]:
     ]
 
 
-def _leaves(because: Because) -> Iterator[Because]:
+def _leaves(because: ConditionTrace) -> Iterator[ConditionTrace]:
     if because.facts or not because.parts:
         yield because
         return

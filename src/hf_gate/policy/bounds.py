@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from .checked import Kind, Node
+from .checked import ExpressionNode, NodeKind
 from .mistakes import ExpressionProblem
 from .model import FactValue
-from .tokens import Words
+from .tokens import TokenizedSource
 
 MAX_TEXT: Final = 8_192  # code points of a text given to the engine
 MAX_LIST: Final = 1_000  # items of a list given to the engine
@@ -31,7 +31,7 @@ _SCALAR: Final = 64  # code points of a number, moment or span as text
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
+class ValueSize:
     """`text`: code points of a text, or of the largest text inside; `items`: of a list or map, with those of lists inside."""
 
     text: int = _SCALAR
@@ -39,36 +39,38 @@ class Size:
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class ExpressionBounds:
     """The bounds of one expression. `unfolded`: its nodes with every name of `let` written out, conditions of `?:` twice."""
 
-    size: Size
+    size: ValueSize
     cost: int
     unfolded: int
 
 
-def bounds_of(root: Node, words: Words, lets: Mapping[str, Bounds]) -> Bounds:
+def compute_bounds(
+    root: ExpressionNode, words: TokenizedSource, lets: Mapping[str, ExpressionBounds]
+) -> ExpressionBounds:
     """Return the bounds of an expression over the bounds of the `let` names. Raises ExpressionProblem beyond the limits."""
     sizes = {name: each.size for name, each in lets.items()}
-    size = _Sizes(words).of(root, sizes)
-    cost = _cost(root)
+    size = _SizeCalculator(words).size_of(root, sizes)
+    cost = _estimate_cost(root)
     if cost > MAX_COST:
         raise ExpressionProblem("too-costly", "this goes through lists too many times", 0, len(words.source))
-    unfolded = _unfolded(root, lets)
+    unfolded = _count_unfolded(root, lets)
     if unfolded > MAX_UNFOLDED:
         message = (
             f"written out with its names of `let`, this has {unfolded:,} parts; at most {MAX_UNFOLDED:,} are judged"
         )
         raise ExpressionProblem("too-costly", message, 0, len(words.source))
-    return Bounds(size, cost, unfolded)
+    return ExpressionBounds(size, cost, unfolded)
 
 
-def policy_cost(expressions: Iterable[Bounds]) -> int:
+def policy_cost(expressions: Iterable[ExpressionBounds]) -> int:
     """The work of judging one request by all expressions of a policy."""
     return sum(each.cost for each in expressions)
 
 
-def why_too_costly(lets: Iterable[Bounds], conditions: Iterable[Bounds], tests: int) -> str:
+def policy_cost_problem(lets: Iterable[ExpressionBounds], conditions: Iterable[ExpressionBounds], tests: int) -> str:
     """Why a policy is not judged although each of its expressions could be; "" when it is."""
     several = tuple(conditions)
     cost, unfolded = policy_cost((*lets, *several)), sum(each.unfolded for each in several)
@@ -88,7 +90,7 @@ def why_too_costly(lets: Iterable[Bounds], conditions: Iterable[Bounds], tests: 
 _HALF: Final = re.compile("[\ud800-\udfff]")
 
 
-def cut(value: FactValue) -> object:
+def truncate_fact(value: FactValue) -> object:
     """A fact as the engine is given it, cut to the limits."""
     if isinstance(value, str):
         return _text(value)
@@ -102,16 +104,16 @@ def _text(value: str) -> str:
     return short if short.isascii() else _HALF.sub("\ufffd", short)
 
 
-def length_of(value: object) -> int:
+def text_length(value: object) -> int:
     """Code points of all texts in a value."""
     if isinstance(value, str):
         return len(value)
     if isinstance(value, Mapping):
-        return sum(length_of(key) + length_of(each) for key, each in value.items())
-    return sum(map(length_of, value)) if isinstance(value, list) else 0
+        return sum(text_length(key) + text_length(each) for key, each in value.items())
+    return sum(map(text_length, value)) if isinstance(value, list) else 0
 
 
-def why_too_large(value: object, left: int) -> str:
+def let_size_problem(value: object, left: int) -> str:
     """Why the value of a `let` is not used; "" when it is. A value that was cut short would be a wrong one."""
     if isinstance(value, str) and len(value) > MAX_TEXT:
         return f"has {len(value):,} characters; at most {MAX_TEXT:,} are judged"
@@ -122,53 +124,57 @@ def why_too_large(value: object, left: int) -> str:
 
 # ---- sizes ---------------------------------------------------------------------------------------------------------------
 
-_OF_TYPE: Final = {"string": Size(MAX_TEXT), "list": Size(MAX_TEXT, MAX_LIST), "map": Size(MAX_TEXT, MAX_LIST)}
+_OF_TYPE: Final = {
+    "string": ValueSize(MAX_TEXT),
+    "list": ValueSize(MAX_TEXT, MAX_LIST),
+    "map": ValueSize(MAX_TEXT, MAX_LIST),
+}
 
 
-def _largest(sizes: list[Size]) -> Size:
-    return Size(max((each.text for each in sizes), default=0), max((each.items for each in sizes), default=0))
+def _largest(sizes: list[ValueSize]) -> ValueSize:
+    return ValueSize(max((each.text for each in sizes), default=0), max((each.items for each in sizes), default=0))
 
 
-class _Sizes:
-    def __init__(self, words: Words) -> None:
+class _SizeCalculator:
+    def __init__(self, words: TokenizedSource) -> None:
         self._words = words
 
-    def of(self, node: Node, names: Mapping[str, Size]) -> Size:
+    def size_of(self, node: ExpressionNode, names: Mapping[str, ValueSize]) -> ValueSize:
         """The size of one node; `names` are those of `let` and the variables of loops around it."""
-        if node.kind is Kind.CONST:
-            return Size(len(node.value) if isinstance(node.value, str | bytes) else _SCALAR)
-        if node.kind is Kind.NAME:
-            found = names.get(node.name, _OF_TYPE.get(node.type, Size()))
-            return Size(found.text) if node.type in _WITHOUT_ITEMS else found
-        if node.kind is Kind.LOOP:
-            return self._checked(node, self._loop(node, names))
-        below = [self.of(child, names) for child in node.children]
-        if node.kind in (Kind.LIST, Kind.MAP):
+        if node.kind is NodeKind.CONST:
+            return ValueSize(len(node.value) if isinstance(node.value, str | bytes) else _SCALAR)
+        if node.kind is NodeKind.NAME:
+            found = names.get(node.name, _OF_TYPE.get(node.type, ValueSize()))
+            return ValueSize(found.text) if node.type in _WITHOUT_ITEMS else found
+        if node.kind is NodeKind.LOOP:
+            return self._check_size(node, self._loop(node, names))
+        below = [self.size_of(child, names) for child in node.children]
+        if node.kind in (NodeKind.LIST, NodeKind.MAP):
             inside = _largest(below)
-            return self._checked(node, Size(inside.text, len(below) + sum(each.items for each in below)))
-        return self._checked(node, self._call(node, below))
+            return self._check_size(node, ValueSize(inside.text, len(below) + sum(each.items for each in below)))
+        return self._check_size(node, self._call(node, below))
 
-    def _call(self, node: Node, below: list[Size]) -> Size:
+    def _call(self, node: ExpressionNode, below: list[ValueSize]) -> ValueSize:
         if node.type in _SCALARS:
-            return Size()
+            return ValueSize()
         if node.name == "_+_":
             if node.type in ("string", "bytes"):
-                return Size(sum(each.text for each in below))
-            return Size(max(each.text for each in below), sum(each.items for each in below))
+                return ValueSize(sum(each.text for each in below))
+            return ValueSize(max(each.text for each in below), sum(each.items for each in below))
         found = _largest(below[1:] if node.name == "_?_:_" else below)
-        return Size(found.text) if node.type in _WITHOUT_ITEMS else found
+        return ValueSize(found.text) if node.type in _WITHOUT_ITEMS else found
 
-    def _loop(self, node: Node, names: Mapping[str, Size]) -> Size:
+    def _loop(self, node: ExpressionNode, names: Mapping[str, ValueSize]) -> ValueSize:
         """The range, then what the rounds gather: each round adds what one round adds to nothing."""
-        around = self.of(node.children[0], names)
-        start = self.of(node.children[1], names)
+        around = self.size_of(node.children[0], names)
+        start = self.size_of(node.children[1], names)
         inside = {**names, node.variable: around, node.name: start}
-        one = _largest([self.of(child, inside) for child in node.children[2:4]])
+        one = _largest([self.size_of(child, inside) for child in node.children[2:4]])
         if node.type in _SCALARS:
-            return Size()
-        return Size(max(one.text, start.text), start.items + min(around.items, _ROUNDS) * one.items)
+            return ValueSize()
+        return ValueSize(max(one.text, start.text), start.items + min(around.items, _ROUNDS) * one.items)
 
-    def _checked(self, node: Node, size: Size) -> Size:
+    def _check_size(self, node: ExpressionNode, size: ValueSize) -> ValueSize:
         what = ""
         if size.text > MAX_JOINED_TEXT:
             what = f"a text of {size.text:,} characters; at most {MAX_JOINED_TEXT:,} are joined"
@@ -191,34 +197,34 @@ _SCANS: Final = {"matches": 900, "contains": 700, "startsWith": 30, "endsWith": 
 _RUN: Final = 150  # to run a program at all
 
 
-def _cost(root: Node) -> int:
+def _estimate_cost(root: ExpressionNode) -> int:
     """An upper bound of the work of one evaluation, texts and lists weighed by how long they can be."""
-    return _RUN + _steps(root, 1)
+    return _RUN + _count_steps(root, 1)
 
 
-def _steps(node: Node, times: int) -> int:
-    if node.kind is Kind.LOOP:
+def _count_steps(node: ExpressionNode, times: int) -> int:
+    if node.kind is NodeKind.LOOP:
         around = node.children[0]
-        rounds = len(around.children) if around.kind is Kind.LIST else MAX_LIST
+        rounds = len(around.children) if around.kind is NodeKind.LIST else MAX_LIST
         inside = min(times * max(rounds, 1), _ROUNDS)
-        return _steps(around, times) + sum(_steps(child, max(inside, 2)) for child in node.children[1:])
+        return _count_steps(around, times) + sum(_count_steps(child, max(inside, 2)) for child in node.children[1:])
     weight = 1
-    if node.kind is Kind.CALL:
+    if node.kind is NodeKind.CALL:
         weight = (_CALLS if times > 1 else _SCANS).get(node.name, 1)
-        if node.name == "@in" and node.children[-1].kind is Kind.LIST:
+        if node.name == "@in" and node.children[-1].kind is NodeKind.LIST:
             weight = 1
-    elif node.kind is Kind.NAME and times > 1 and not node.name.startswith("@"):
+    elif node.kind is NodeKind.NAME and times > 1 and not node.name.startswith("@"):
         weight = _NAMES.get(node.type, 1)
-    return weight * times + sum(_steps(child, times) for child in node.children)
+    return weight * times + sum(_count_steps(child, times) for child in node.children)
 
 
-def _unfolded(node: Node, lets: Mapping[str, Bounds]) -> int:
+def _count_unfolded(node: ExpressionNode, lets: Mapping[str, ExpressionBounds]) -> int:
     """How many nodes it has when names of `let` are written out. A reason is told for each branch, so this bounds that work.
 
     The condition of `?:` counts twice: its reasons are sought for both outcomes.
     """
-    if node.kind is Kind.NAME and node.name in lets:
+    if node.kind is NodeKind.NAME and node.name in lets:
         return 1 + lets[node.name].unfolded
-    below = [_unfolded(child, lets) for child in node.children]
-    twice = below[0] if node.kind is Kind.CALL and node.name == "_?_:_" else 0
+    below = [_count_unfolded(child, lets) for child in node.children]
+    twice = below[0] if node.kind is NodeKind.CALL and node.name == "_?_:_" else 0
     return 1 + twice + sum(below)

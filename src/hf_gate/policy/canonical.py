@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from datetime import date
 
-from .model import Action, Mode, Policy, Rule, Span, TableSpec
+from .model import Action, Duration, Policy, PolicyMode, Rule, TableSpec
 
 _PIECE = re.compile(
     r"""(?P<text>r?(?:\"\"\"(?:[^\\]|\\.)*?\"\"\"|'''(?:[^\\]|\\.)*?'''|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'))|(?P<note>//[^\n]*)|(?P<blank>\s+)""",
@@ -30,7 +30,7 @@ def policy_meaning(policy: Policy) -> str:
     document = {
         "policy": policy.name,
         "applies_to": sorted(policy.applies_to),
-        "mode": None if policy.mode is Mode.SHADOW else policy.mode.value,
+        "mode": None if policy.mode is PolicyMode.SHADOW else policy.mode.value,
         "judges": sorted(policy.judges),
         "tables": {table.name: _table(table) for table in policy.tables},
         "roles": dict(policy.roles),
@@ -70,7 +70,7 @@ def _rule(rule: Rule) -> dict[str, object]:
     return {key: value for key, value in found.items() if value is not None}
 
 
-def _span(span: Span | None) -> str | None:
+def _span(span: Duration | None) -> str | None:
     return None if span is None else f"{span.months}mo{span.days}d"
 
 

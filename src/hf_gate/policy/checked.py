@@ -16,7 +16,7 @@ Constant: TypeAlias = "bool | int | float | str | bytes | None"
 _Raw: TypeAlias = "int | bytes"
 
 
-class Kind(StrEnum):
+class NodeKind(StrEnum):
     """The kinds of nodes that CEL has."""
 
     CONST = "const"
@@ -29,26 +29,26 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class ExpressionNode:
     """One node. `name`: of the fact, variable, field, function, message, or what a loop gathers in; `at`: code points from the start.
 
     `children` in the order written; of a method the first is what stands before the dot. A loop has its range, then
     its start, condition, step and result, made by the engine. `raw` is the node as it was serialized.
     """
 
-    kind: Kind
+    kind: NodeKind
     at: int
     raw: bytes
     name: str = ""
     value: Constant = None
-    children: tuple[Node, ...] = ()
+    children: tuple[ExpressionNode, ...] = ()
     type: str = ""  # bool, int, uint, double, string, bytes, null, list, map, timestamp, duration, dyn, other
     is_test: bool = False  # `has(x.y)`
     is_method: bool = False
     variable: str = ""  # of a loop
     id: int = 0  # as the message numbers it
 
-    def walk(self) -> Iterator[Node]:
+    def walk(self) -> Iterator[ExpressionNode]:
         """This node and all below it, from the left."""
         yield self
         for child in self.children:
@@ -56,121 +56,133 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class CheckedExpression:
     """The whole message: its tree, and what is needed to cut a branch out of it."""
 
-    root: Node
+    root: ExpressionNode
     type_url: bytes
-    about: dict[int, bytes]  # by the number of a node, what else the message says of it: its types and references
+    annotations: dict[int, bytes]  # by the number of a node, what else the message says of it: its types and references
 
-    def cut(self, node: Node) -> bytes:
+    def encode_branch(self, node: ExpressionNode) -> bytes:
         """A message whose whole expression is that branch, with nothing about other branches: there are many."""
-        about = b"".join(self.about.get(each.id, b"") for each in node.walk())
-        return _put(1, self.type_url) + _put(2, about + _put(_TREE, node.raw))
+        about = b"".join(self.annotations.get(each.id, b"") for each in node.walk())
+        return _encode_field(1, self.type_url) + _encode_field(2, about + _encode_field(_TREE, node.raw))
 
 
 # ---- the fields of the messages that are read: github.com/google/cel-spec, proto/cel/expr ------------------------------
 
 _REFERENCES, _TYPES, _TREE, _SOURCE = 2, 3, 4, 5
 _POSITIONS = 4
-_KINDS = {3: Kind.CONST, 4: Kind.NAME, 5: Kind.SELECT, 6: Kind.CALL, 7: Kind.LIST, 8: Kind.MAP, 9: Kind.LOOP}
+_KINDS = {
+    3: NodeKind.CONST,
+    4: NodeKind.NAME,
+    5: NodeKind.SELECT,
+    6: NodeKind.CALL,
+    7: NodeKind.LIST,
+    8: NodeKind.MAP,
+    9: NodeKind.LOOP,
+}
 _PRIMITIVES = {1: "bool", 2: "int", 3: "uint", 4: "double", 5: "string", 6: "bytes"}
 _WELL_KNOWN = {2: "timestamp", 3: "duration"}
 _TYPE_FIELDS = {1: "dyn", 2: "null", 6: "list", 7: "map"}
 
 
-def read(serialized: bytes) -> Checked:
+def decode_checked_expression(serialized: bytes) -> CheckedExpression:
     """The message of an `Any`. Raises ValueError if these bytes are none."""
     try:
-        outer = dict(_fields(serialized))
-        fields = tuple((field, _bytes(value)) for field, value in _fields(_bytes(outer[2])))
-        about = _About(_types(fields), _positions(fields))
+        outer = dict(_decode_fields(serialized))
+        fields = tuple((field, _as_bytes(value)) for field, value in _decode_fields(_as_bytes(outer[2])))
+        about = _TreeDecoder(_types(fields), _positions(fields))
         tree = next(value for field, value in fields if field == _TREE)
         root = about.node(tree)
     except (KeyError, IndexError, StopIteration, TypeError, struct.error) as error:
         raise ValueError(f"no checked expression: {error}") from error
-    return Checked(root, _bytes(outer[1]), _by_node(fields))
+    return CheckedExpression(root, _as_bytes(outer[1]), _annotations_by_node(fields))
 
 
 @dataclass(frozen=True, slots=True)
-class _About:
+class _TreeDecoder:
     types: dict[int, str]
     positions: dict[int, int]
 
-    def node(self, raw: bytes) -> Node:
+    def node(self, raw: bytes) -> ExpressionNode:
         identity, kind, body = 0, None, b""
-        for field, value in _fields(raw):
+        for field, value in _decode_fields(raw):
             if field == 2:
-                identity = _int(value)
+                identity = _as_int(value)
             elif field in _KINDS:
-                kind, body = _KINDS[field], _bytes(value)
+                kind, body = _KINDS[field], _as_bytes(value)
         if kind is None:
             raise TypeError("a node of no kind")
         at, of_type = self.positions.get(identity, 0), self.types.get(identity, "other")
         return replace(_READERS[kind](self, at, raw, of_type, body), id=identity)
 
-    def const(self, at: int, raw: bytes, of_type: str, body: bytes) -> Node:
+    def const(self, at: int, raw: bytes, of_type: str, body: bytes) -> ExpressionNode:
         value: Constant = None
-        for field, found in _fields(body):
+        for field, found in _decode_fields(body):
             value = _constant(field, found)
-        return Node(Kind.CONST, at, raw, value=value, type=of_type)
+        return ExpressionNode(NodeKind.CONST, at, raw, value=value, type=of_type)
 
-    def named(self, at: int, raw: bytes, of_type: str, body: bytes) -> Node:
-        name = next((_text(value) for field, value in _fields(body) if field == 1), "")
-        return Node(Kind.NAME, at, raw, name=name, type=of_type)
+    def name(self, at: int, raw: bytes, of_type: str, body: bytes) -> ExpressionNode:
+        name = next((_as_text(value) for field, value in _decode_fields(body) if field == 1), "")
+        return ExpressionNode(NodeKind.NAME, at, raw, name=name, type=of_type)
 
-    def select(self, at: int, raw: bytes, of_type: str, body: bytes) -> Node:
-        fields = dict(_fields(body))
-        below = (self.node(_bytes(fields[1])),)
+    def select(self, at: int, raw: bytes, of_type: str, body: bytes) -> ExpressionNode:
+        fields = dict(_decode_fields(body))
+        below = (self.node(_as_bytes(fields[1])),)
         is_test = bool(fields.get(3, 0))
-        return Node(Kind.SELECT, at, raw, name=_text(fields.get(2, b"")), children=below, type=of_type, is_test=is_test)
+        return ExpressionNode(
+            NodeKind.SELECT, at, raw, name=_as_text(fields.get(2, b"")), children=below, type=of_type, is_test=is_test
+        )
 
-    def call(self, at: int, raw: bytes, of_type: str, body: bytes) -> Node:
-        name, target, arguments = "", list[Node](), list[Node]()
-        for field, value in _fields(body):
+    def call(self, at: int, raw: bytes, of_type: str, body: bytes) -> ExpressionNode:
+        name, target, arguments = "", list[ExpressionNode](), list[ExpressionNode]()
+        for field, value in _decode_fields(body):
             if field == 1:
-                target.append(self.node(_bytes(value)))
+                target.append(self.node(_as_bytes(value)))
             elif field == 2:
-                name = _text(value)
+                name = _as_text(value)
             elif field == 3:
-                arguments.append(self.node(_bytes(value)))
+                arguments.append(self.node(_as_bytes(value)))
         below = (*target, *arguments)
-        return Node(Kind.CALL, at, raw, name=name, children=below, type=of_type, is_method=bool(target))
+        return ExpressionNode(NodeKind.CALL, at, raw, name=name, children=below, type=of_type, is_method=bool(target))
 
-    def listed(self, at: int, raw: bytes, of_type: str, body: bytes) -> Node:
-        below = tuple(self.node(_bytes(value)) for field, value in _fields(body) if field == 1)
-        return Node(Kind.LIST, at, raw, children=below, type=of_type)
+    def list(self, at: int, raw: bytes, of_type: str, body: bytes) -> ExpressionNode:
+        below = tuple(self.node(_as_bytes(value)) for field, value in _decode_fields(body) if field == 1)
+        return ExpressionNode(NodeKind.LIST, at, raw, children=below, type=of_type)
 
-    def mapped(self, at: int, raw: bytes, of_type: str, body: bytes) -> Node:
-        name, below = "", list[Node]()
-        for field, value in _fields(body):
+    def map(self, at: int, raw: bytes, of_type: str, body: bytes) -> ExpressionNode:
+        name, below = "", list[ExpressionNode]()
+        for field, value in _decode_fields(body):
             if field == 1:
-                name = _text(value)
+                name = _as_text(value)
             elif field == 2:
-                entry = dict(_fields(_bytes(value)))
-                below += [self.node(_bytes(entry[part])) for part in (3, 4) if part in entry]
-        return Node(Kind.MAP, at, raw, name=name, children=tuple(below), type=of_type)
+                entry = dict(_decode_fields(_as_bytes(value)))
+                below += [self.node(_as_bytes(entry[part])) for part in (3, 4) if part in entry]
+        return ExpressionNode(NodeKind.MAP, at, raw, name=name, children=tuple(below), type=of_type)
 
-    def loop(self, at: int, raw: bytes, of_type: str, body: bytes) -> Node:
-        variable, gathered, below = "", "", list[Node]()
-        for field, value in _fields(body):
+    def loop(self, at: int, raw: bytes, of_type: str, body: bytes) -> ExpressionNode:
+        variable, gathered, below = "", "", list[ExpressionNode]()
+        for field, value in _decode_fields(body):
             if field == 1:
-                variable = _text(value)
+                variable = _as_text(value)
             elif field == 3:
-                gathered = _text(value)
+                gathered = _as_text(value)
             elif field in (2, 4, 5, 6, 7):
-                below.append(self.node(_bytes(value)))
-        return Node(Kind.LOOP, at, raw, name=gathered, variable=variable, children=tuple(below), type=of_type)
+                below.append(self.node(_as_bytes(value)))
+        return ExpressionNode(
+            NodeKind.LOOP, at, raw, name=gathered, variable=variable, children=tuple(below), type=of_type
+        )
 
 
 _READERS = {
-    Kind.CONST: _About.const,
-    Kind.NAME: _About.named,
-    Kind.SELECT: _About.select,
-    Kind.CALL: _About.call,
-    Kind.LIST: _About.listed,
-    Kind.MAP: _About.mapped,
-    Kind.LOOP: _About.loop,
+    NodeKind.CONST: _TreeDecoder.const,
+    NodeKind.NAME: _TreeDecoder.name,
+    NodeKind.SELECT: _TreeDecoder.select,
+    NodeKind.CALL: _TreeDecoder.call,
+    NodeKind.LIST: _TreeDecoder.list,
+    NodeKind.MAP: _TreeDecoder.map,
+    NodeKind.LOOP: _TreeDecoder.loop,
 }
 
 
@@ -179,16 +191,16 @@ def _constant(field: int, value: _Raw) -> Constant:
         case 2:
             return bool(value)
         case 3:
-            number = _int(value)
+            number = _as_int(value)
             return number - (1 << 64) if number >> 63 else number
         case 4:
-            return _int(value)
+            return _as_int(value)
         case 5:
-            return float(struct.unpack("<d", _bytes(value))[0])
+            return float(struct.unpack("<d", _as_bytes(value))[0])
         case 6:
-            return _text(value)
+            return _as_text(value)
         case 7:
-            return _bytes(value)
+            return _as_bytes(value)
         case _:
             return None
 
@@ -197,27 +209,27 @@ def _types(fields: tuple[tuple[int, bytes], ...]) -> dict[int, str]:
     types = {}
     for field, value in fields:
         if field == _TYPES:
-            entry = dict(_fields(value))
-            types[_int(entry[1])] = _type_name(_bytes(entry.get(2, b"")))
+            entry = dict(_decode_fields(value))
+            types[_as_int(entry[1])] = _type_name(_as_bytes(entry.get(2, b"")))
     return types
 
 
 def _type_name(body: bytes) -> str:
-    for field, value in _fields(body):
+    for field, value in _decode_fields(body):
         if field == 3:
-            return _PRIMITIVES.get(_int(value), "other")
+            return _PRIMITIVES.get(_as_int(value), "other")
         if field == 5:
-            return _WELL_KNOWN.get(_int(value), "other")
+            return _WELL_KNOWN.get(_as_int(value), "other")
         return _TYPE_FIELDS.get(field, "other")
     return "other"
 
 
-def _by_node(fields: tuple[tuple[int, bytes], ...]) -> dict[int, bytes]:
+def _annotations_by_node(fields: tuple[tuple[int, bytes], ...]) -> dict[int, bytes]:
     found: dict[int, bytes] = {}
     for field, value in fields:
         if field in (_REFERENCES, _TYPES):
-            ident = _int(dict(_fields(value))[1])
-            found[ident] = found.get(ident, b"") + _put(field, value)
+            ident = _as_int(dict(_decode_fields(value))[1])
+            found[ident] = found.get(ident, b"") + _encode_field(field, value)
     return found
 
 
@@ -225,29 +237,29 @@ def _positions(fields: tuple[tuple[int, bytes], ...]) -> dict[int, int]:
     positions = {}
     for field, value in fields:
         if field == _SOURCE:
-            for inner, pair in _fields(value):
+            for inner, pair in _decode_fields(value):
                 if inner == _POSITIONS:
-                    entry = dict(_fields(_bytes(pair)))
-                    positions[_int(entry[1])] = _int(entry.get(2, 0))
+                    entry = dict(_decode_fields(_as_bytes(pair)))
+                    positions[_as_int(entry[1])] = _as_int(entry.get(2, 0))
     return positions
 
 
 # ---- the wire format -------------------------------------------------------------------------------------------------
 
 
-def _fields(data: bytes) -> Iterator[tuple[int, _Raw]]:
+def _decode_fields(data: bytes) -> Iterator[tuple[int, _Raw]]:
     index = 0
     while index < len(data):
-        key, index = _varint(data, index)
+        key, index = _decode_varint(data, index)
         match key & 7:
             case 0:
-                number, index = _varint(data, index)
+                number, index = _decode_varint(data, index)
                 yield key >> 3, number
                 continue
             case 1:
                 size = 8
             case 2:
-                size, index = _varint(data, index)
+                size, index = _decode_varint(data, index)
             case 5:
                 size = 4
             case _:
@@ -258,7 +270,7 @@ def _fields(data: bytes) -> Iterator[tuple[int, _Raw]]:
         index += size
 
 
-def _varint(data: bytes, index: int) -> tuple[int, int]:
+def _decode_varint(data: bytes, index: int) -> tuple[int, int]:
     number, shift = 0, 0
     while True:
         byte = data[index]
@@ -271,11 +283,11 @@ def _varint(data: bytes, index: int) -> tuple[int, int]:
             raise TypeError("a varint without an end")
 
 
-def _put(field: int, value: bytes) -> bytes:
-    return _number(field << 3 | 2) + _number(len(value)) + value
+def _encode_field(field: int, value: bytes) -> bytes:
+    return _encode_varint(field << 3 | 2) + _encode_varint(len(value)) + value
 
 
-def _number(number: int) -> bytes:
+def _encode_varint(number: int) -> bytes:
     out = bytearray()
     while number > 0x7F:
         out.append(number & 0x7F | 0x80)
@@ -284,17 +296,17 @@ def _number(number: int) -> bytes:
     return bytes(out)
 
 
-def _bytes(value: _Raw) -> bytes:
+def _as_bytes(value: _Raw) -> bytes:
     if isinstance(value, bytes):
         return value
     raise TypeError("a number where a message was meant")
 
 
-def _int(value: _Raw) -> int:
+def _as_int(value: _Raw) -> int:
     if isinstance(value, int):
         return value
     raise TypeError("a message where a number was meant")
 
 
-def _text(value: _Raw) -> str:
-    return _bytes(value).decode("utf-8", "replace")
+def _as_text(value: _Raw) -> str:
+    return _as_bytes(value).decode("utf-8", "replace")

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..domain.forms import GateForm
-from .bounds import why_too_costly
+from .bounds import policy_cost_problem
 from .constants import constant_faults
 from .desk import Desk
 from .expressions import Expression, ExpressionProblem, compile_expression
 from .fact_table import ANSWER_ROLES, CelType, declarations
 from .labels import form_faults, roles_without_field
 from .lint import lint
-from .model import Place, Policy, Problem
+from .model import Policy, PolicyProblem, SourcePosition
 from .parse import ParsedPolicy
 from .places import let_nodes, rule_nodes, value_of
 from .reasons import text_for, too_long_for
@@ -32,7 +32,7 @@ class CheckedPolicy:
     """
 
     policy: Policy | None
-    problems: tuple[Problem, ...]
+    problems: tuple[PolicyProblem, ...]
     declared: Mapping[str, CelType] = field(default_factory=dict)
     lets: Mapping[str, Expression] = field(default_factory=dict)
     conditions: Mapping[tuple[str, str], Expression] = field(default_factory=dict)
@@ -58,13 +58,13 @@ def check_policy(
 _LEAST = ("unused", "no_catch_all", "accepts_everybody", "accepts_on_claims")
 
 
-def _weight(problem: Problem) -> tuple[bool, int, int, int]:
+def _weight(problem: PolicyProblem) -> tuple[bool, int, int, int]:
     """Errors first, then what is hardly meant, then what is only said; in each the order of the file."""
     rank = _LEAST.index(problem.code) + 1 if problem.code in _LEAST else 0
-    return not problem.is_error, rank, problem.place.line, problem.place.column
+    return not problem.is_error, rank, problem.position.line, problem.position.column
 
 
-def check_names(policies: Sequence[CheckedPolicy]) -> tuple[Problem, ...]:
+def check_names(policies: Sequence[CheckedPolicy]) -> tuple[PolicyProblem, ...]:
     """What is wrong between the policies of one desk: names that two of them have."""
     found, seen = [], dict[str, Policy]()
     for policy in (each.policy for each in policies):
@@ -73,7 +73,7 @@ def check_names(policies: Sequence[CheckedPolicy]) -> tuple[Problem, ...]:
         first = seen.setdefault(policy.name, policy)
         if first is not policy:
             words = f"policy `{policy.name}` is also the name of {first.source}: a name is used once."
-            found.append(Problem("policy_twice", words, policy.source, hint="Rename one of the two."))
+            found.append(PolicyProblem("policy_twice", words, policy.source, hint="Rename one of the two."))
     return tuple(found)
 
 
@@ -92,7 +92,7 @@ class _Check:
         self.conditions: dict[tuple[str, str], Expression] = {}
         self.rules = rule_nodes(parsed.read)
 
-    def problems(self) -> list[Problem]:
+    def problems(self) -> list[PolicyProblem]:
         found = [*self._expressions(), *self._work(), *self._names(), *self._reasons(), *self._repos()]
         found += test_faults(self.parsed.read, self.policy, self.declared)
         if not any(each.is_error for each in found):
@@ -101,7 +101,7 @@ class _Check:
 
     # ---- expressions -------------------------------------------------------------------------------------------------
 
-    def _expressions(self) -> Iterator[Problem]:
+    def _expressions(self) -> Iterator[PolicyProblem]:
         for name, node in let_nodes(self.parsed.read).items():
             expression, problems = self._compiled(node, f"let {name}", is_let=True)
             yield from problems
@@ -120,16 +120,16 @@ class _Check:
                     if expression is not None:
                         self.conditions[rule, key] = expression
 
-    def _work(self) -> Iterator[Problem]:
+    def _work(self) -> Iterator[PolicyProblem]:
         """The whole may be too much where no part is: whoever judges by it, or tells its reasons, would not come to an end."""
         lets, conditions = ([each.bounds for each in some.values()] for some in (self.lets, self.conditions))
-        words = why_too_costly(lets, conditions, len(self.policy.tests))
+        words = policy_cost_problem(lets, conditions, len(self.policy.tests))
         if words:
             at = value_of(self.parsed.read.root, "rules")
-            place = Place(at.line, at.column) if at is not None else Place(1, 1)
-            yield Problem("too_costly", words, self.policy.source, place, hint="Split it into several policies.")
+            place = SourcePosition(at.line, at.column) if at is not None else SourcePosition(1, 1)
+            yield PolicyProblem("too_costly", words, self.policy.source, place, hint="Split it into several policies.")
 
-    def _compiled(self, node: Scalar, where: str, *, is_let: bool) -> tuple[Expression | None, list[Problem]]:
+    def _compiled(self, node: Scalar, where: str, *, is_let: bool) -> tuple[Expression | None, list[PolicyProblem]]:
         spelling = Spelling(self.parsed.read.source, node)
         source = node.text.strip()
         lead = len(node.text) - len(node.text.lstrip())
@@ -147,7 +147,7 @@ class _Check:
 
     def _refused(
         self, spelling: Spelling, problem: ExpressionProblem, source: str, lead: int, where: str, *, is_let: bool
-    ) -> Problem:
+    ) -> PolicyProblem:
         code, message, fix = problem.code.replace("-", "_"), f"{where}: {problem.message}", problem.fix
         piece = source[problem.offset : problem.offset + problem.length]
         if piece.startswith("terms."):
@@ -182,12 +182,14 @@ class _Check:
 
     # ---- the rest ----------------------------------------------------------------------------------------------------
 
-    def _names(self) -> Iterator[Problem]:
+    def _names(self) -> Iterator[PolicyProblem]:
         of_desk = {table.name for table in self.desk.tables} if self.desk else set()
         for table in self.policy.tables:
             if table.name in of_desk:
                 words = f"table `{table.name}` stands in the desk file too: a name means one table."
-                yield Problem("table_twice", words, self.policy.source, table.place, hint="Rename one of the two.")
+                yield PolicyProblem(
+                    "table_twice", words, self.policy.source, table.position, hint="Rename one of the two."
+                )
         templates = dict(self.desk.templates) if self.desk else {}
         for rule in self.policy.rules:
             name, node = rule.reason_template, value_of(self.rules.get(rule.id), "reason_template")
@@ -198,7 +200,7 @@ class _Check:
             words = f"rule {rule.id}: the desk has no template `{name}`."
             yield self._at(node, "unknown_template", words, near, hint)
 
-    def _reasons(self) -> Iterator[Problem]:
+    def _reasons(self) -> Iterator[PolicyProblem]:
         for rule in self.policy.rules:
             for key, value in (("reason", rule.reason), ("end_reason", rule.end_reason)):
                 texts = [value] if isinstance(value, str) else list(value.values()) if value else []
@@ -208,14 +210,14 @@ class _Check:
                 texts = [template] if isinstance(template, str) else [text_for(template, each) for each in template]
                 yield from self._too_long(texts, rule.id, "reason_template")
 
-    def _too_long(self, texts: list[str], rule: str, key: str) -> Iterator[Problem]:
+    def _too_long(self, texts: list[str], rule: str, key: str) -> Iterator[PolicyProblem]:
         for text in texts:
             words = too_long_for(text, self.forms, rule)
             node = value_of(self.rules.get(rule), key)
             if words and node is not None:
-                yield Problem("reason_too_long", f"rule {rule}: filled, this can be {words}", self.policy.source, Place(node.line, node.column))  # fmt: skip
+                yield PolicyProblem("reason_too_long", f"rule {rule}: filled, this can be {words}", self.policy.source, SourcePosition(node.line, node.column))  # fmt: skip
 
-    def _repos(self) -> Iterator[Problem]:
+    def _repos(self) -> Iterator[PolicyProblem]:
         globs = value_of(self.parsed.read.root, "applies_to")
         for glob, node in zip(self.policy.applies_to, _items(globs), strict=False):
             if self.desk is not None and not any(globs_meet(glob, other) for other in self.desk.repos):
@@ -225,10 +227,10 @@ class _Check:
                 yield replace(self._at(node, "no_such_repo", words, near, hint), is_error=False)
         yield from roles_without_field(self.parsed.read, self.policy, self.conditions, self.forms)
 
-    def _at(self, node: Node, code: str, words: str, fix: str | None, hint: str) -> Problem:
+    def _at(self, node: Node, code: str, words: str, fix: str | None, hint: str) -> PolicyProblem:
         if isinstance(node, Scalar):
             return Spelling(self.parsed.read.source, node).problem(code, words, fix=fix, hint=hint)
-        return Problem(code, words, self.policy.source, Place(node.line, node.column), hint=hint)
+        return PolicyProblem(code, words, self.policy.source, SourcePosition(node.line, node.column), hint=hint)
 
 
 def _pasted(source: str, problem: ExpressionProblem) -> str:

@@ -9,12 +9,12 @@ from types import MappingProxyType
 
 from ..domain.grants import end_of_day
 from ..domain.lifecycle import Status
-from .model import STRICTNESS, Action, Mode, Opinion, Silent, Until, Verdict
+from .model import STRICTNESS, Abstention, Action, Opinion, PolicyMode, Until, Verdict
 
 RANK: Mapping[Action, int] = MappingProxyType({action: rank for rank, action in enumerate(STRICTNESS)})
 """0 is the strictest."""
 
-MOVED_BY: Mapping[tuple[Status, Action], Status] = MappingProxyType(
+STATUS_AFTER: Mapping[tuple[Status, Action], Status] = MappingProxyType(
     {
         (Status.PENDING, Action.ACCEPT): Status.ACCEPTED,
         (Status.PENDING, Action.RESET): Status.RESET,
@@ -25,26 +25,26 @@ MOVED_BY: Mapping[tuple[Status, Action], Status] = MappingProxyType(
 )
 """Where a verdict moves a request; what does not stand here moves nothing. Rejected and reset ones are never judged."""
 
-JUDGED: tuple[Status, ...] = (Status.PENDING, Status.ACCEPTED)
+EVALUATED_STATUSES: tuple[Status, ...] = (Status.PENDING, Status.ACCEPTED)
 NO_RULE = "none"
 
 
-def strictest(actions: Iterable[Action]) -> Action | None:
+def strictest_action(actions: Iterable[Action]) -> Action | None:
     """None of none."""
     return min(actions, key=RANK.__getitem__, default=None)
 
 
-def end_of(until: Until, accepted: datetime, zone: tzinfo) -> datetime:
+def grant_end(until: Until, accepted: datetime, zone: tzinfo) -> datetime:
     """When a grant ends that is given at that moment; a date means the end of that day."""
     return end_of_day(until, zone) if isinstance(until, date) else until.after(accepted)
 
 
-def earliest(untils: Iterable[Until | None], now: datetime, zone: tzinfo) -> Until | None:
+def earliest_end(untils: Iterable[Until | None], now: datetime, zone: tzinfo) -> Until | None:
     """The first end of those that there are."""
-    return min((each for each in untils if each is not None), key=lambda each: end_of(each, now, zone), default=None)
+    return min((each for each in untils if each is not None), key=lambda each: grant_end(each, now, zone), default=None)
 
 
-def left_to_people(verdict: Verdict, now: datetime, zone: tzinfo) -> str | None:
+def why_people_decide(verdict: Verdict, now: datetime, zone: tzinfo) -> str | None:
     """Why an acceptance is none that a policy makes by itself, in words; None: it makes it, or it is no acceptance.
 
     Two reviewers are two people, and a grant whose end lies behind it would be ended by the next turn, and begin again.
@@ -54,45 +54,45 @@ def left_to_people(verdict: Verdict, now: datetime, zone: tzinfo) -> str | None:
     if verdict.reviewers > 1:
         return f"the rule asks for {verdict.reviewers} reviewers"
     ends = verdict.until_all or ((verdict.until,) if verdict.until is not None else ())
-    over = next((end for end in ends if end_of(end, now, zone) <= now), None)
+    over = next((end for end in ends if grant_end(end, now, zone) <= now), None)
     return None if over is None else f"the access would be over already: it was to end with {over}"
 
 
-def waits_for_facts(opinion: Opinion) -> bool:
+def is_waiting_for_facts(opinion: Opinion) -> bool:
     """Whether it is open, and facts that can still be fetched may settle it."""
     return bool(opinion.needs)
 
 
-def combine(
-    opinions: Sequence[Opinion], now: datetime, zone: tzinfo = UTC, *, silent: Iterable[Silent] = ()
+def combine_opinions(
+    opinions: Sequence[Opinion], now: datetime, zone: tzinfo = UTC, *, silent: Iterable[Abstention] = ()
 ) -> Verdict:
     """One verdict of all opinions, in any order. Opinions of shadow policies are reported beside and never counted."""
     said = tuple(sorted(opinions, key=lambda opinion: opinion.policy))
-    shadow = tuple(opinion for opinion in said if opinion.mode is Mode.SHADOW)
+    shadow = tuple(opinion for opinion in said if opinion.mode is PolicyMode.SHADOW)
     mute = tuple(sorted(silent, key=lambda each: each.policy))
-    enforced = tuple(opinion for opinion in said if opinion.mode is Mode.ENFORCE)
+    enforced = tuple(opinion for opinion in said if opinion.mode is PolicyMode.ENFORCE)
     if not enforced:
-        return Verdict(Action.HUMAN, None, NO_RULE, shadow=shadow, silent=mute)
-    counted = _that_count(enforced)
-    action = strictest(opinion.action for opinion in counted) or Action.HUMAN
+        return Verdict(Action.HUMAN, None, NO_RULE, shadow=shadow, abstentions=mute)
+    counted = _relevant_opinions(enforced)
+    action = strictest_action(opinion.action for opinion in counted) or Action.HUMAN
     agreeing = tuple(opinion for opinion in counted if opinion.action is action)
-    verdict = _verdict(action, agreeing, counted, now, zone)
-    return replace(verdict, opinions=enforced, shadow=shadow, silent=mute)
+    verdict = _make_verdict(action, agreeing, counted, now, zone)
+    return replace(verdict, opinions=enforced, shadow=shadow, abstentions=mute)
 
 
-def _that_count(opinions: Sequence[Opinion]) -> tuple[Opinion, ...]:
+def _relevant_opinions(opinions: Sequence[Opinion]) -> tuple[Opinion, ...]:
     """Without those that wait for facts which cannot make the others stricter. Beside an accept nothing is left out."""
-    settled = strictest(opinion.action for opinion in opinions if not waits_for_facts(opinion))
+    settled = strictest_action(opinion.action for opinion in opinions if not is_waiting_for_facts(opinion))
     if settled is None or settled is Action.ACCEPT:
         return tuple(opinions)
     return tuple(
         opinion
         for opinion in opinions
-        if not waits_for_facts(opinion) or any(RANK[each] < RANK[settled] for each in opinion.possible)
+        if not is_waiting_for_facts(opinion) or any(RANK[each] < RANK[settled] for each in opinion.possible)
     )
 
 
-def _verdict(
+def _make_verdict(
     action: Action,
     agreeing: tuple[Opinion, ...],
     counted: tuple[Opinion, ...],
@@ -101,14 +101,14 @@ def _verdict(
 ) -> Verdict:
     first = agreeing[0]
     ends = tuple(each for opinion in agreeing for each in [opinion.until] if each is not None)
-    at_end = strictest(each for opinion in agreeing for each in [opinion.at_end] if each is not None)
+    at_end = strictest_action(each for opinion in agreeing for each in [opinion.at_end] if each is not None)
     open_ones = counted if action in (Action.WAIT, Action.HUMAN) else ()
     return Verdict(
         action,
         first.policy,
         first.rule,
         reason=first.reason,
-        until=earliest(ends, now, zone),
+        until=earliest_end(ends, now, zone),
         until_all=ends,
         at_end=at_end,
         end_reason=next((opinion.end_reason for opinion in agreeing if at_end and opinion.at_end is at_end), None),
@@ -116,8 +116,8 @@ def _verdict(
         due=min((each.due for each in agreeing if each.due), key=lambda due: due.after(now), default=None),
         priority=min((each.priority for each in agreeing if each.priority), default=None),
         reviewers=max(opinion.reviewers for opinion in agreeing),
-        needs=_names(opinion.needs for opinion in open_ones if action is Action.WAIT),
-        missing=_names(opinion.missing for opinion in open_ones if action is Action.HUMAN),
+        needs=_merge_names(opinion.needs for opinion in open_ones if action is Action.WAIT),
+        missing=_merge_names(opinion.missing for opinion in open_ones if action is Action.HUMAN),
         possible=tuple(
             each
             for each in STRICTNESS
@@ -126,5 +126,5 @@ def _verdict(
     )
 
 
-def _names(groups: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+def _merge_names(groups: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
     return tuple(sorted({name for group in groups for name in group}))

@@ -8,7 +8,7 @@ from collections.abc import Mapping as Map
 from dataclasses import dataclass, field
 
 from ..domain.ids import Repo
-from .model import Problem, TableSpec
+from .model import PolicyProblem, TableSpec
 from .parse import read_globs, read_version
 from .rules import read_reasons
 from .shape import Keys, Shape
@@ -83,7 +83,7 @@ class ParsedDesk:
     """`desk` is None when any of the problems is an error."""
 
     desk: Desk | None
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[PolicyProblem, ...] = ()
 
 
 def parse_desk(text: str, source: str = "hf-gate.yaml", *, zones: Collection[str] = ()) -> ParsedDesk:
@@ -92,10 +92,10 @@ def parse_desk(text: str, source: str = "hf-gate.yaml", *, zones: Collection[str
     if read.problems:
         return ParsedDesk(None, read.problems)
     if read.root is None:
-        return ParsedDesk(None, (Problem("empty", "There is nothing in this file.", source),))
+        return ParsedDesk(None, (PolicyProblem("empty", "There is nothing in this file.", source),))
     shape = Shape(read.source)
     desk = _desk(shape, read.root, zones)
-    problems = tuple(sorted(shape.problems, key=lambda each: (each.place.line, each.place.column)))
+    problems = tuple(sorted(shape.problems, key=lambda each: (each.position.line, each.position.column)))
     return ParsedDesk(None if any(each.is_error for each in problems) else desk, problems)
 
 

@@ -17,23 +17,23 @@ from typing import TypeAlias
 
 from cel_expr_python import cel  # type: ignore[import-untyped]  # it has stubs, but no py.typed
 
-from .bounds import MAX_LETS, Bounds, bounds_of, cut, length_of, why_too_large
-from .checked import Checked, Kind, Node, read
-from .checks import Comparison, about, refuse
+from .bounds import MAX_LETS, ExpressionBounds, compute_bounds, let_size_problem, text_length, truncate_fact
+from .checked import CheckedExpression, ExpressionNode, NodeKind, decode_checked_expression
+from .checks import Comparison, check_tree, collect_names
 from .fact_table import CelType
-from .mistakes import ExpressionProblem, Names, said_type, spot, translate
+from .mistakes import ExpressionProblem, NameSuggestions, describe_type, find_foreign_syntax, translate_engine_error
 from .model import FactValue
-from .tokens import Words, words_of
-from .truth import Truth, joined
+from .tokens import TokenizedSource, tokenize
+from .truth import TruthValue, combine_unknowns
 
 __all__ = [
-    "Bound",
+    "BoundFacts",
     "Comparison",
     "Expression",
     "ExpressionProblem",
-    "Number",
-    "Truth",
-    "bind",
+    "IntegerProgram",
+    "TruthValue",
+    "bind_facts",
     "compile_expression",
     "compile_lets",
 ]
@@ -45,16 +45,16 @@ _NOTHING: Mapping[str, Expression] = MappingProxyType({})
 Value: TypeAlias = "FactValue | float | timedelta | list[object] | dict[object, object]"
 
 
-_TRUE, _FALSE = Truth(True), Truth(False)
+_TRUE, _FALSE = TruthValue(True), TruthValue(False)
 
 
 @dataclass(slots=True)
-class Bound:
+class BoundFacts:
     """The known facts of one request, as the engine takes them; built once, for all expressions."""
 
     values: dict[str, object]
     engine: cel.Activation
-    unknown: dict[str, Truth] = field(default_factory=dict)  # names of `let` that came out unknown
+    unknown_lets: dict[str, TruthValue] = field(default_factory=dict)  # names of `let` that came out unknown
 
 
 # ---- compiling -----------------------------------------------------------------------------------------------------------
@@ -73,23 +73,23 @@ def compile_expression(
     """
     if len(source.encode("utf-8", "replace")) > MAX_SOURCE:
         raise ExpressionProblem("too-long", "an expression is at most 4 KiB; split it with `let`", 0, len(source))
-    words = words_of(source)
+    words = tokenize(source)
     if not words.tokens:
         raise ExpressionProblem("empty", "an expression is empty; leave the key out to mean always", 0, len(source))
-    if problem := spot(words):
+    if problem := find_foreign_syntax(words):
         raise problem
     env = _environment(declared, lets)
     try:
         program = env.compile(source)
-        checked = read(program.serialize())
+        checked = decode_checked_expression(program.serialize())
     except (*_FAILURES, RecursionError) as error:
-        raise translate(str(error), words, Names((*declared, *lets))) from None
-    bounds = bounds_of(checked.root, words, {name: each.bounds for name, each in lets.items()})
-    refuse(checked.root, words, declared, frozenset(lets), _Trial(env, checked))
+        raise translate_engine_error(str(error), words, NameSuggestions((*declared, *lets))) from None
+    bounds = compute_bounds(checked.root, words, {name: each.bounds for name, each in lets.items()})
+    check_tree(checked.root, words, declared, frozenset(lets), _BranchEvaluator(env, checked))
     of_type = _signature(program.return_type())
     _check_type(of_type, words, is_let=is_let)
     return Expression.root(
-        words, of_type, _Shared(env, checked, words, frozenset(declared), dict(lets), bounds), program
+        words, of_type, _ExpressionContext(env, checked, words, frozenset(declared), dict(lets), bounds), program
     )
 
 
@@ -108,12 +108,12 @@ def compile_lets(sources: Mapping[str, str], declared: Mapping[str, CelType]) ->
 _LET_TYPES = re.compile(r"(list<)?(bool|int|double|string|timestamp|duration)>?|map<string, (bool|int|double|string)>")
 
 
-def _check_type(of_type: str, words: Words, *, is_let: bool) -> None:
+def _check_type(of_type: str, words: TokenizedSource, *, is_let: bool) -> None:
     span = words.span([0, max(len(words.source) - 1, 0)])
     if is_let and not _LET_TYPES.fullmatch(of_type):
-        raise ExpressionProblem("type", f"a `let` cannot be {said_type(of_type)}", *span)
+        raise ExpressionProblem("type", f"a `let` cannot be {describe_type(of_type)}", *span)
     if not is_let and of_type != "bool":
-        what = said_type(of_type)
+        what = describe_type(of_type)
         raise ExpressionProblem("type", f"a condition is true or false, and this is {what}: compare it", *span)
 
 
@@ -144,43 +144,43 @@ def _engine_type(signature: str) -> cel.Type:
 
 def _environment(declared: Mapping[str, CelType], lets: Mapping[str, Expression]) -> cel.Env:
     names = {**{name: str(kind) for name, kind in declared.items()}, **{name: let.type for name, let in lets.items()}}
-    return _cached(tuple(sorted(names.items())))
+    return _build_environment(tuple(sorted(names.items())))
 
 
 @lru_cache(maxsize=128)
-def _cached(names: tuple[tuple[str, str], ...]) -> cel.Env:
+def _build_environment(names: tuple[tuple[str, str], ...]) -> cel.Env:
     return cel.NewEnv(variables={name: _engine_type(kind) for name, kind in names})
 
 
-_BARE = cel.NewEnv()
+_EMPTY_ENV = cel.NewEnv()
 
 
 @dataclass(frozen=True, slots=True)
-class _Trial:
+class _BranchEvaluator:
     """Evaluates branches that name no fact, when a policy is checked."""
 
     env: cel.Env
-    checked: Checked
+    checked: CheckedExpression
 
-    def fails(self, node: Node) -> str | None:
+    def evaluation_error(self, node: ExpressionNode) -> str | None:
         """What goes wrong in a branch without names; None: nothing."""
         try:
-            found = self.env.deserialize(self.checked.cut(node)).eval(_BARE.Activation({}))
+            found = self.env.deserialize(self.checked.encode_branch(node)).eval(_EMPTY_ENV.Activation({}))
         except _FAILURES as error:
             return str(error)
         return str(found.plain_value()) if found.type() == cel.Type.ERROR else None
 
-    def pattern_fails(self, pattern: str) -> str | None:
+    def pattern_error(self, pattern: str) -> str | None:
         """What is wrong with a regular expression; None: nothing."""
         quoted = "".join(char if char.isalnum() else f"\\U{ord(char):08x}" for char in pattern)
         try:
-            found = _BARE.compile(f'"".matches("{quoted}")').eval(_BARE.Activation({}))
+            found = _EMPTY_ENV.compile(f'"".matches("{quoted}")').eval(_EMPTY_ENV.Activation({}))
         except _FAILURES as error:
             return str(error)
         return str(found.plain_value()) if found.type() == cel.Type.ERROR else None
 
 
-class Number:
+class IntegerProgram:
     """A whole number that the engine computes from conditions that were compiled before: see `merging`."""
 
     __slots__ = ("_program",)
@@ -194,7 +194,7 @@ class Number:
         if self._program.return_type() != cel.Type.INT:
             raise ValueError("no whole number")
 
-    def run(self, bound: Bound) -> int | None:
+    def run(self, bound: BoundFacts) -> int | None:
         """None: something in it is not known, or it went wrong."""
         try:
             found = self._program.eval(bound.engine).value()
@@ -207,15 +207,15 @@ class Number:
 
 
 @dataclass(frozen=True, slots=True)
-class _Shared:
+class _ExpressionContext:
     """What an expression and its branches have in common."""
 
     env: cel.Env
-    checked: Checked
-    words: Words
+    checked: CheckedExpression
+    words: TokenizedSource
     declared: frozenset[str]
     lets: Mapping[str, Expression]
-    bounds: Bounds
+    bounds: ExpressionBounds
     programs: dict[int, cel.Expression] = field(default_factory=dict)
 
 
@@ -234,61 +234,65 @@ class Expression:
         "_shared",
         "comparisons",
         "facts",
-        "facts_here",
         "labels",
         "length",
         "lets",
         "offset",
         "op",
+        "own_facts",
         "parts",
         "source",
         "type",
     )
 
-    def __init__(self, node: Node, shared: _Shared, source: str, of_type: str, span: tuple[int, int]) -> None:
+    def __init__(
+        self, node: ExpressionNode, shared: _ExpressionContext, source: str, of_type: str, span: tuple[int, int]
+    ) -> None:
         self._node = node
         self._shared = shared
         self.source = source
         self.type = of_type
         self.offset, self.length = span
-        found = about(node, shared.words, shared.declared, frozenset(shared.lets))
-        self.facts_here: frozenset[str] = found.facts
+        found = collect_names(node, shared.words, shared.declared, frozenset(shared.lets))
+        self.own_facts: frozenset[str] = found.facts
         self.lets: tuple[str, ...] = found.lets
         self.facts: frozenset[str] = found.facts.union(*(shared.lets[name].facts for name in found.lets))
         self.labels: frozenset[str] = found.labels
         self.comparisons: tuple[Comparison, ...] = found.comparisons
-        self.op = _LOGIC.get(node.name, "") if node.kind is Kind.CALL and of_type == "bool" else ""
-        self.parts: tuple[Expression, ...] = tuple(map(self._part, _operands(node, self.op))) if self.op else ()
+        self.op = _LOGIC.get(node.name, "") if node.kind is NodeKind.CALL and of_type == "bool" else ""
+        self.parts: tuple[Expression, ...] = tuple(map(self._part, _flatten_operands(node, self.op))) if self.op else ()
 
     def __repr__(self) -> str:
         return f"Expression({self.source!r})"
 
     @classmethod
-    def root(cls, words: Words, of_type: str, shared: _Shared, program: cel.Expression) -> Expression:
+    def root(
+        cls, words: TokenizedSource, of_type: str, shared: _ExpressionContext, program: cel.Expression
+    ) -> Expression:
         span = words.span([0, max(len(words.source) - 1, 0)])
         shared.programs[id(shared.checked.root)] = program
         return cls(shared.checked.root, shared, words.text(span), of_type, span)
 
-    def _part(self, node: Node) -> Expression:
+    def _part(self, node: ExpressionNode) -> Expression:
         span = self._shared.words.span([each.at for each in node.walk()])
         return Expression(node, self._shared, self._shared.words.text(span), "bool", span)
 
     @property
-    def bounds(self) -> Bounds:
+    def bounds(self) -> ExpressionBounds:
         """How large and how costly the whole expression can be."""
         return self._shared.bounds
 
     @property
-    def written(self) -> str:
+    def full_source(self) -> str:
         """As it stands in the policy, comments and line ends too."""
         return self._shared.words.source
 
     @property
-    def uses(self) -> Mapping[str, Expression]:
+    def used_lets(self) -> Mapping[str, Expression]:
         """The expressions behind the names of `let` that stand here."""
         return {name: self._shared.lets[name] for name in self.lets}
 
-    def evaluate(self, bound: Bound) -> Truth:
+    def evaluate(self, bound: BoundFacts) -> TruthValue:
         """True, false, or unknown with what is missing."""
         found, error = self._run(self._node, bound)
         if found is True:
@@ -296,23 +300,23 @@ class Expression:
         if found is False:
             return _FALSE
         if self.op == "?:":
-            return self._chosen(bound)
+            return self._evaluate_ternary(bound)
         if self.op:
-            return joined(part.evaluate(bound) for part in self.parts)
-        return self._unknown(bound, error or "it is neither true nor false")
+            return combine_unknowns(part.evaluate(bound) for part in self.parts)
+        return self._unknown_value(bound, error or "it is neither true nor false")
 
-    def _chosen(self, bound: Bound) -> Truth:
+    def _evaluate_ternary(self, bound: BoundFacts) -> TruthValue:
         """Of `?:` with a known condition only the branch that is taken can matter."""
         condition, yes, no = self.parts
         test = condition.evaluate(bound)
         if test.value is None:
-            return joined((test, yes.evaluate(bound), no.evaluate(bound)))
+            return combine_unknowns((test, yes.evaluate(bound), no.evaluate(bound)))
         return (yes if test.value else no).evaluate(bound)
 
-    def compute(self, bound: Bound) -> tuple[Value | None, Truth]:
+    def compute(self, bound: BoundFacts) -> tuple[Value | None, TruthValue]:
         """The value of a `let` of any type; None, and why, when it is unknown."""
         try:
-            found = self._program(self._node).eval(bound.engine)
+            found = self._program_of(self._node).eval(bound.engine)
             plain = found.plain_value()
             if plain is True or plain is False or found.type() != cel.Type.ERROR:
                 return plain, _TRUE
@@ -322,48 +326,48 @@ class Expression:
         if self.op:
             truth = self.evaluate(bound)
             return None, truth
-        return None, self._unknown(bound, error)
+        return None, self._unknown_value(bound, error)
 
-    def _unknown(self, bound: Bound, error: str) -> Truth:
-        names = self._names_behind(self._node, bound)
-        behind = [bound.unknown[name] for name in sorted(names) if name in bound.unknown]
+    def _unknown_value(self, bound: BoundFacts, error: str) -> TruthValue:
+        names = self._unknown_names(self._node, bound)
+        behind = [bound.unknown_lets[name] for name in sorted(names) if name in bound.unknown_lets]
         missing = frozenset(name for name in names if name in self._shared.declared)
-        whole = joined(behind)
+        whole = combine_unknowns(behind)
         if whole.error or missing or whole.missing:
-            return Truth(None, missing | whole.missing, whole.error)
-        return Truth(None, error=error)
+            return TruthValue(None, missing | whole.missing, whole.error)
+        return TruthValue(None, error=error)
 
-    def _names_behind(self, node: Node, bound: Bound) -> frozenset[str]:
+    def _unknown_names(self, node: ExpressionNode, bound: BoundFacts) -> frozenset[str]:
         """The unknown names that this branch came to: not those of a way of `?:` that was not taken."""
-        if node.kind is Kind.NAME:
+        if node.kind is NodeKind.NAME:
             known = node.name in bound.values
             is_ours = node.name in self._shared.declared or node.name in self._shared.lets
             return frozenset() if known or not is_ours else frozenset((node.name,))
-        if node.kind is Kind.CALL and node.name in _LOGIC and self._is_known(node, bound):
+        if node.kind is NodeKind.CALL and node.name in _LOGIC and self._is_known(node, bound):
             return frozenset()
-        if node.kind is Kind.CALL and node.name == "_?_:_":
+        if node.kind is NodeKind.CALL and node.name == "_?_:_":
             condition = self._run(node.children[0], bound)[0]
             taken = {True: node.children[1:2], False: node.children[2:3]}.get(condition is True, ())
             if condition is True or condition is False:
-                return self._all_behind(taken, bound)
-        if node.kind is Kind.LOOP:
-            inside = about(node, self._shared.words, self._shared.declared, frozenset(self._shared.lets))
+                return self._unknown_names_in(taken, bound)
+        if node.kind is NodeKind.LOOP:
+            inside = collect_names(node, self._shared.words, self._shared.declared, frozenset(self._shared.lets))
             return frozenset(name for name in (*inside.facts, *inside.lets) if name not in bound.values)
-        return self._all_behind(node.children, bound)
+        return self._unknown_names_in(node.children, bound)
 
-    def _all_behind(self, nodes: Iterable[Node], bound: Bound) -> frozenset[str]:
-        return frozenset[str]().union(*(self._names_behind(each, bound) for each in nodes))
+    def _unknown_names_in(self, nodes: Iterable[ExpressionNode], bound: BoundFacts) -> frozenset[str]:
+        return frozenset[str]().union(*(self._unknown_names(each, bound) for each in nodes))
 
-    def _is_known(self, node: Node, bound: Bound) -> bool:
+    def _is_known(self, node: ExpressionNode, bound: BoundFacts) -> bool:
         try:
-            return bool(self._program(node).eval(bound.engine).type() != cel.Type.ERROR)
+            return bool(self._program_of(node).eval(bound.engine).type() != cel.Type.ERROR)
         except _FAILURES:
             return False
 
-    def _run(self, node: Node, bound: Bound) -> tuple[bool | None, str | None]:
+    def _run(self, node: ExpressionNode, bound: BoundFacts) -> tuple[bool | None, str | None]:
         """True or False if the engine says so with the right type; else None and what it said, for people to read."""
         try:
-            found = self._program(node).eval(bound.engine)
+            found = self._program_of(node).eval(bound.engine)
             plain = found.plain_value()
             if found.type() == cel.Type.BOOL and (plain is True or plain is False):
                 return plain, None
@@ -371,19 +375,19 @@ class Expression:
         except _FAILURES as error:
             return None, str(error)
 
-    def _program(self, node: Node) -> cel.Expression:
+    def _program_of(self, node: ExpressionNode) -> cel.Expression:
         program = self._shared.programs.get(id(node))
         if program is None:
-            program = self._shared.env.deserialize(self._shared.checked.cut(node))
+            program = self._shared.env.deserialize(self._shared.checked.encode_branch(node))
             self._shared.programs[id(node)] = program
         return program
 
 
-def _operands(node: Node, op: str) -> Iterable[Node]:
+def _flatten_operands(node: ExpressionNode, op: str) -> Iterable[ExpressionNode]:
     """`a && b && c` has three operands, however the engine pairs them."""
     for child in node.children:
-        if op in ("&&", "||") and child.kind is Kind.CALL and _LOGIC.get(child.name) == op:
-            yield from _operands(child, op)
+        if op in ("&&", "||") and child.kind is NodeKind.CALL and _LOGIC.get(child.name) == op:
+            yield from _flatten_operands(child, op)
         else:
             yield child
 
@@ -394,45 +398,45 @@ def _operands(node: Node, op: str) -> Iterable[Node]:
 _AS_THEY_ARE = (bool, int, datetime)
 
 
-def bind(facts: Mapping[str, FactValue], lets: Mapping[str, Expression] = _NOTHING) -> Bound:
+def bind_facts(facts: Mapping[str, FactValue], lets: Mapping[str, Expression] = _NOTHING) -> BoundFacts:
     """The known facts, cut to the limits, and the values of the `lets`, each evaluated once.
 
     A `let` whose value is too large is unknown: it would double with each further name that joins it to itself.
     """
     values: dict[str, object] = {}
     for name, value in facts.items():
-        values[name] = value if value.__class__ in _AS_THEY_ARE else cut(value)
+        values[name] = value if value.__class__ in _AS_THEY_ARE else truncate_fact(value)
     if not lets:
-        return Bound(values, _activation(values))
-    few = {name: values[name] for let in lets.values() for name in let.facts_here if name in values}
-    bound, stale, left = Bound(few, _activation(few)), False, MAX_LETS
+        return BoundFacts(values, _make_activation(values))
+    few = {name: values[name] for let in lets.values() for name in let.own_facts if name in values}
+    bound, stale, left = BoundFacts(few, _make_activation(few)), False, MAX_LETS
     for name, let in lets.items():
         if stale and let.lets:
-            bound.engine, stale = _activation(few), False
+            bound.engine, stale = _make_activation(few), False
         found, truth = let.compute(bound)
-        left -= length_of(found)
-        if found is not None and (too_large := why_too_large(found, left)):
-            found, truth = None, Truth(None, error=f"the value of `{name}` {too_large}")
+        left -= text_length(found)
+        if found is not None and (too_large := let_size_problem(found, left)):
+            found, truth = None, TruthValue(None, error=f"the value of `{name}` {too_large}")
         if found is None:
-            bound.unknown[name] = truth
+            bound.unknown_lets[name] = truth
         else:
             few[name] = values[name] = found
             stale = True
-    bound.values, bound.engine = values, _activation(values)
+    bound.values, bound.engine = values, _make_activation(values)
     return bound
 
 
-def _activation(values: dict[str, object]) -> cel.Activation:
+def _make_activation(values: dict[str, object]) -> cel.Activation:
     """The engine takes a moment or a time span only from an environment that declares its name and has compiled it."""
     times = tuple((name, _TIMES[value.__class__]) for name, value in values.items() if value.__class__ in _TIMES)
-    return (_with_times(times) if times else _BARE).Activation(values)
+    return (_time_environment(times) if times else _EMPTY_ENV).Activation(values)
 
 
 _TIMES: dict[type, str] = {datetime: "timestamp", timedelta: "duration"}
 
 
 @lru_cache(maxsize=256)
-def _with_times(times: tuple[tuple[str, str], ...]) -> cel.Env:
+def _time_environment(times: tuple[tuple[str, str], ...]) -> cel.Env:
     env = cel.NewEnv(variables={name: _engine_type(kind) for name, kind in times})
     for name, _ in times:
         env.compile(name)

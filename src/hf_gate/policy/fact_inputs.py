@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from ..domain.accounts import Profile
-from .model import Why
+from .model import UnknownReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class ProfileFact:
 
     profile: Profile | None = None
     read_at: datetime | None = None
-    why: Why = Why.NOT_YET
+    why: UnknownReason = UnknownReason.NOT_YET
     note: str = ""
 
 
@@ -43,7 +43,7 @@ class TableHit:
     state: str = "missing"  # valid, expired, missing
     expires: datetime | None = None
     row: Mapping[str, str] | None = None
-    why: Why | None = None
+    why: UnknownReason | None = None
     note: str = ""
     source: str = "table"  # table:NAME@digest8
     as_of: datetime | None = None

@@ -14,7 +14,7 @@ from ..domain.roles import Role
 from .countries import country_code
 from .fact_inputs import EmailFacts, History, ProfileFact, TableHit
 from .form_facts import FormRoles, Layout, Memo, best_answer, is_ticked, layout, states_mail
-from .model import FactValue, Why
+from .model import FactValue, UnknownReason
 
 TEXT_LIMIT = 8192
 """Bytes of UTF-8 of one text that expressions see; the rest of a longer answer is cut off."""
@@ -27,21 +27,21 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 class Unknown(NamedTuple):
     """In place of a value: why there is none."""
 
-    why: Why
+    why: UnknownReason
     note: str
 
 
 Getter: TypeAlias = "Callable[[Inputs], FactValue | Unknown]"
 _T = TypeVar("_T")
 
-_HIDDEN = Unknown(Why.UNAVAILABLE, "the repo hides who asks")
-_NO_ID = Unknown(Why.UNAVAILABLE, "the repo hides the account's id")
-_NOT_TOLD = Unknown(Why.UNAVAILABLE, "the Hub did not tell it")
-_NO_MAIL = Unknown(Why.UNAVAILABLE, "the Hub shows no e-mail")
-_BAD_MAIL = Unknown(Why.UNAVAILABLE, "the account's e-mail is no address that can be read in one way")
-_NO_FIELD = Unknown(Why.UNAVAILABLE, "no field of the form asks for it")
-_NO_STORE = Unknown(Why.UNAVAILABLE, "the history is not read")
-_NOT_FULL = Unknown(Why.UNAVAILABLE, "the store was not synced in full: hf-gate sync --full")
+_HIDDEN = Unknown(UnknownReason.UNAVAILABLE, "the repo hides who asks")
+_NO_ID = Unknown(UnknownReason.UNAVAILABLE, "the repo hides the account's id")
+_NOT_TOLD = Unknown(UnknownReason.UNAVAILABLE, "the Hub did not tell it")
+_NO_MAIL = Unknown(UnknownReason.UNAVAILABLE, "the Hub shows no e-mail")
+_BAD_MAIL = Unknown(UnknownReason.UNAVAILABLE, "the account's e-mail is no address that can be read in one way")
+_NO_FIELD = Unknown(UnknownReason.UNAVAILABLE, "no field of the form asks for it")
+_NO_STORE = Unknown(UnknownReason.UNAVAILABLE, "the history is not read")
+_NOT_FULL = Unknown(UnknownReason.UNAVAILABLE, "the store was not synced in full: hf-gate sync --full")
 
 
 class _Told(msgspec.Struct, frozen=True):
@@ -179,7 +179,7 @@ def _email(name: str) -> Getter:
         if at.email.domain is None:
             return _BAD_MAIL
         value: FactValue | None = getattr(at.email, name)
-        return Unknown(Why.UNAVAILABLE, "the domain is itself a public suffix") if value is None else value
+        return Unknown(UnknownReason.UNAVAILABLE, "the domain is itself a public suffix") if value is None else value
 
     return get
 
@@ -228,14 +228,14 @@ def _country(at: Inputs) -> str | Unknown:
         return _NO_FIELD
     codes = {country_code(at.request.answers[label], at.countries) for label in labels}
     code = codes.pop() if len(codes) == 1 else None
-    return Unknown(Why.UNAVAILABLE, "the answer names not exactly one country") if code is None else code
+    return Unknown(UnknownReason.UNAVAILABLE, "the answer names not exactly one country") if code is None else code
 
 
 def _all_ticked(at: Inputs) -> bool | Unknown:
     if not at.form.is_known:
-        return Unknown(Why.UNAVAILABLE, "the card with the form is not read")
+        return Unknown(UnknownReason.UNAVAILABLE, "the card with the form is not read")
     if not at.form.boxes:
-        return Unknown(Why.UNAVAILABLE, "the form has no box that agrees to something")
+        return Unknown(UnknownReason.UNAVAILABLE, "the form has no box that agrees to something")
     where = at.layout
     return where.has_all_boxes and all(is_ticked(at.request.answers[label]) for label in where.boxes)
 
@@ -245,7 +245,7 @@ def _all_ticked(at: Inputs) -> bool | Unknown:
 
 def table_getters(name: str) -> dict[str, Getter]:
     """The getters of `tables.NAME` ("") and `tables.NAME.*` for one table, by the last part of the name."""
-    absent = TableHit(why=Why.UNAVAILABLE, note="the table is not read")
+    absent = TableHit(why=UnknownReason.UNAVAILABLE, note="the table is not read")
 
     def about(get: Callable[[TableHit], FactValue | None], lacking: str) -> Getter:
         def of(at: Inputs) -> FactValue | Unknown:
@@ -253,7 +253,7 @@ def table_getters(name: str) -> dict[str, Getter]:
             if hit.why is not None:
                 return Unknown(hit.why, hit.note)
             value = get(hit)
-            return Unknown(Why.UNAVAILABLE, lacking) if value is None else value
+            return Unknown(UnknownReason.UNAVAILABLE, lacking) if value is None else value
 
         return of
 
@@ -280,7 +280,11 @@ def _since_last(at: Inputs) -> int | Unknown:
     if not at.history.complete:
         return _NOT_FULL
     last = at.history.last_at
-    return Unknown(Why.UNAVAILABLE, "there was no decision before") if last is None else days_between(last, at.now)
+    return (
+        Unknown(UnknownReason.UNAVAILABLE, "there was no decision before")
+        if last is None
+        else days_between(last, at.now)
+    )
 
 
 GETTERS: Mapping[str, Getter] = {

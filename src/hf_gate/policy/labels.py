@@ -9,7 +9,7 @@ from ..domain.forms import GateForm, fold
 from .constants import Fault
 from .expressions import Expression
 from .form_facts import form_roles
-from .model import Place, Policy, Problem
+from .model import Policy, PolicyProblem, SourcePosition
 from .places import pair_of, rule_nodes, value_of
 from .strictyaml import Read, Scalar, Spelling, nearest
 
@@ -69,7 +69,7 @@ def roles_without_field(
     policy: Policy,
     conditions: Mapping[tuple[str, str], Expression],
     forms: Mapping[str, GateForm],
-) -> Iterator[Problem]:
+) -> Iterator[PolicyProblem]:
     """`roles:` that name no label, and rules about answers that a governed form does not ask for."""
     yield from _stated(read, policy, forms)
     nodes = rule_nodes(read)
@@ -85,8 +85,13 @@ def roles_without_field(
                 f"rule {rule}: the form of {lacks[0]} has no field for `{role}`, so its answer is always missing there."
             )
             hint = f"Say which one it is: `roles: {{{role}: Label}}`, or leave the repo out."
-            yield Problem(
-                "no_such_answer", words, policy.source, Place(node.line, node.column), is_error=False, hint=hint
+            yield PolicyProblem(
+                "no_such_answer",
+                words,
+                policy.source,
+                SourcePosition(node.line, node.column),
+                is_error=False,
+                hint=hint,
             )
 
 
@@ -94,7 +99,7 @@ def _roles_of(form: GateForm, policy: Policy) -> frozenset[str]:
     return frozenset(role.value for role in form_roles(form, policy.roles).roles.values())
 
 
-def _stated(read: Read, policy: Policy, forms: Mapping[str, GateForm]) -> Iterator[Problem]:
+def _stated(read: Read, policy: Policy, forms: Mapping[str, GateForm]) -> Iterator[PolicyProblem]:
     roles = value_of(read.root, "roles")
     labels = sorted({field.label for form in forms.values() for field in form.fields})
     for role, label in policy.roles.items():

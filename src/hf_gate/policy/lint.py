@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 
 from .canonical import bare_expression
 from .expressions import Expression
-from .logic import always, never
-from .model import Action, Place, Policy, Problem, Rule
+from .logic import is_always_true, is_never_true
+from .model import Action, Policy, PolicyProblem, Rule, SourcePosition
 from .places import let_nodes, pair_of, rule_nodes, value_of
 from .strictyaml import Mapping as Map
 from .strictyaml import Node, Read, Scalar, Sequence, Spelling, place_of
@@ -17,7 +17,7 @@ from .trust import Pass, is_claim, ways_in
 Conditions = Mapping[tuple[str, str], Expression]
 
 
-def lint(read: Read, policy: Policy, lets: Mapping[str, Expression], conditions: Conditions) -> list[Problem]:
+def lint(read: Read, policy: Policy, lets: Mapping[str, Expression], conditions: Conditions) -> list[PolicyProblem]:
     """Warnings about a policy that is valid; `fix` where there is one text that mends it."""
     nodes = rule_nodes(read)
     return [
@@ -31,14 +31,14 @@ def lint(read: Read, policy: Policy, lets: Mapping[str, Expression], conditions:
     ]
 
 
-def _warn(policy: Policy, code: str, words: str, place: Place, hint: str = "") -> Problem:
-    return Problem(code, words, policy.source, place, is_error=False, hint=hint)
+def _warn(policy: Policy, code: str, words: str, place: SourcePosition, hint: str = "") -> PolicyProblem:
+    return PolicyProblem(code, words, policy.source, place, is_error=False, hint=hint)
 
 
 # ---- rejects ---------------------------------------------------------------------------------------------------------
 
 
-def _rejects(read: Read, policy: Policy, nodes: Mapping[str, Node], conditions: Conditions) -> Iterator[Problem]:
+def _rejects(read: Read, policy: Policy, nodes: Mapping[str, Node], conditions: Conditions) -> Iterator[PolicyProblem]:
     """A reject cannot be taken back by the person: what they wrote is rarely worth that."""
     for rule in policy.rules:
         for key, then in (("then", rule.then), ("after", rule.after)):
@@ -61,7 +61,7 @@ def _facts(rule: Rule, conditions: Conditions) -> frozenset[str]:
 # ---- rules that never match ------------------------------------------------------------------------------------------
 
 
-def _dead(read: Read, policy: Policy, conditions: Conditions) -> Iterator[Problem]:
+def _dead(read: Read, policy: Policy, conditions: Conditions) -> Iterator[PolicyProblem]:
     earlier: dict[str, str] = {}
     for number, rule in enumerate(policy.rules):
         if _is_always(rule, conditions):
@@ -74,7 +74,9 @@ def _dead(read: Read, policy: Policy, conditions: Conditions) -> Iterator[Proble
         here = bare_expression(when.source)
         if here in earlier:
             words = f"rule {rule.id} never matches: rule {earlier[here]} above takes the same requests."
-            yield _warn(policy, "dead_rule", words, rule.places.get("when", rule.place), "Remove one of the two.")
+            yield _warn(
+                policy, "dead_rule", words, rule.key_positions.get("when", rule.position), "Remove one of the two."
+            )
         if rule.unless is None:
             for part in (when, *(when.parts if when.op == "||" else ())):
                 earlier.setdefault(bare_expression(part.source), rule.id)
@@ -82,10 +84,10 @@ def _dead(read: Read, policy: Policy, conditions: Conditions) -> Iterator[Proble
 
 def _is_always(rule: Rule, conditions: Conditions) -> bool:
     when, unless = conditions.get((rule.id, "when")), conditions.get((rule.id, "unless"))
-    return (when is None or always(when)) and (unless is None or never(unless))
+    return (when is None or is_always_true(when)) and (unless is None or is_never_true(unless))
 
 
-def _behind(read: Read, policy: Policy, number: int) -> Problem:
+def _behind(read: Read, policy: Policy, number: int) -> PolicyProblem:
     """A rule without condition that is not the last: the fix puts it there."""
     rule = policy.rules[number]
     behind = ", ".join(each.id for each in policy.rules[number + 1 :][:4])
@@ -93,10 +95,10 @@ def _behind(read: Read, policy: Policy, number: int) -> Problem:
     hint = f"Put {rule.id} last, or give it a `when`."
     block = _block(read, number)
     if block is None:
-        return _warn(policy, "dead_rule", words, rule.place, hint)
+        return _warn(policy, "dead_rule", words, rule.position, hint)
     start, length, fix = block
     place = read.source.place(start)
-    return Problem("dead_rule", words, policy.source, place, is_error=False, hint=hint, fix=fix, length=length)
+    return PolicyProblem("dead_rule", words, policy.source, place, is_error=False, hint=hint, fix=fix, length=length)
 
 
 def _block(read: Read, number: int) -> tuple[int, int, str] | None:
@@ -109,8 +111,8 @@ def _block(read: Read, number: int) -> tuple[int, int, str] | None:
     if any(not re.match(r" *- ", source.line(line)) for line in lines) or len(set(lines)) < len(lines):
         return None
     last = _last_line(read, lines)
-    starts = [source.index(Place(line, 1)) for line in lines[number:]]
-    end = source.index(Place(last, 1)) + len(source.line(last))
+    starts = [source.index(SourcePosition(line, 1)) for line in lines[number:]]
+    end = source.index(SourcePosition(last, 1)) + len(source.line(last))
     pieces = [source.text[a:b].rstrip("\n") for a, b in zip(starts, [*starts[1:], end], strict=True)]
     return starts[0], end - starts[0], "\n".join([*pieces[1:], pieces[0]])
 
@@ -127,20 +129,20 @@ def _last_line(read: Read, lines: list[int]) -> int:
     return number
 
 
-def _constant(read: Read, policy: Policy, nodes: Mapping[str, Node], conditions: Conditions) -> Iterator[Problem]:
+def _constant(read: Read, policy: Policy, nodes: Mapping[str, Node], conditions: Conditions) -> Iterator[PolicyProblem]:
     for rule in policy.rules:
         for key in ("when", "unless"):
             condition, node = conditions.get((rule.id, key)), value_of(nodes.get(rule.id), key)
             if condition is None or not isinstance(node, Scalar):
                 continue
             spelling = Spelling(read.source, node)
-            if never(condition):
+            if is_never_true(condition):
                 effect = "the rule never matches" if key == "when" else "it excepts nobody"
                 fix = _or_for_and(condition)
                 hint = f"Did you mean `{fix}`?" if fix else ""
                 words = f"rule {rule.id}: `{key}` can never be true, so {effect}."
                 yield spelling.problem("dead_rule", words, fix=fix, hint=hint, is_error=False)
-            elif always(condition) and bare_expression(condition.source) != "true":
+            elif is_always_true(condition) and bare_expression(condition.source) != "true":
                 fix = _and_for_or(condition)
                 hint = f"Did you mean `{fix}`?" if fix else "Leave it out."
                 words = f"rule {rule.id}: `{key}` is always true."
@@ -149,7 +151,7 @@ def _constant(read: Read, policy: Policy, nodes: Mapping[str, Node], conditions:
 
 def _or_for_and(condition: Expression) -> str | None:
     """`x == "a" && x == "b"` was meant as `||`."""
-    if condition.op != "&&" or any(part.op or never(part) or not _is_equal(part) for part in condition.parts):
+    if condition.op != "&&" or any(part.op or is_never_true(part) or not _is_equal(part) for part in condition.parts):
         return None
     return " || ".join(part.source for part in condition.parts)
 
@@ -160,7 +162,7 @@ def _is_equal(part: Expression) -> bool:
 
 def _and_for_or(condition: Expression) -> str | None:
     """`x != "a" || x != "b"` was meant as `&&`."""
-    if condition.op != "||" or any(part.op or always(part) for part in condition.parts):
+    if condition.op != "||" or any(part.op or is_always_true(part) for part in condition.parts):
         return None
     return " && ".join(part.source for part in condition.parts)
 
@@ -168,39 +170,45 @@ def _and_for_or(condition: Expression) -> str | None:
 # ---- who gets in -----------------------------------------------------------------------------------------------------
 
 
-def _open(policy: Policy, ways: tuple[Pass, ...]) -> Iterator[Problem]:
+def _open(policy: Policy, ways: tuple[Pass, ...]) -> Iterator[PolicyProblem]:
     for way in ways:
         rule = next(each for each in policy.rules if each.id == way.rule)
         if way.trust is None:
             words = f"rule {way.rule} accepts everybody: nothing has to be shown."
             yield _warn(
-                policy, "accepts_everybody", words, rule.place, "Meant so for an open model; else add a `when`."
+                policy, "accepts_everybody", words, rule.position, "Meant so for an open model; else add a `when`."
             )
         elif way.is_weak:
             words = f"rule {way.rule} accepts on {way}."
             hint = "Ask also for an e-mail domain, a verified organisation or a table of yours."
-            yield _warn(policy, "accepts_on_claims", words, rule.place, hint)
+            yield _warn(policy, "accepts_on_claims", words, rule.position, hint)
 
 
-def _no_catch_all(policy: Policy) -> Iterator[Problem]:
+def _no_catch_all(policy: Policy) -> Iterator[PolicyProblem]:
     if all(rule.when is not None or rule.unless is not None for rule in policy.rules):
         words = "no rule is without condition: a request that none matches is no matter of this policy."
         yield _warn(
-            policy, "no_catch_all", words, policy.rules[-1].place, "End with `- id: rest` and `then: human` to say so."
+            policy,
+            "no_catch_all",
+            words,
+            policy.rules[-1].position,
+            "End with `- id: rest` and `then: human` to say so.",
         )
 
 
-def _accepts_of_members(policy: Policy) -> Iterator[Problem]:
+def _accepts_of_members(policy: Policy) -> Iterator[PolicyProblem]:
     if set(policy.judges) == {"accepted"} and any(rule.then is Action.ACCEPT for rule in policy.rules):
         rule = next(rule for rule in policy.rules if rule.then is Action.ACCEPT)
         words = f"rule {rule.id} accepts, but the policy judges only people who are in: it never matters."
-        yield _warn(policy, "dead_rule", words, rule.place, "Add pending to `judges`.")
+        yield _warn(policy, "dead_rule", words, rule.position, "Add pending to `judges`.")
 
 
 # ---- what nothing uses -----------------------------------------------------------------------------------------------
 
 
-def _unused(read: Read, policy: Policy, lets: Mapping[str, Expression], conditions: Conditions) -> Iterator[Problem]:
+def _unused(
+    read: Read, policy: Policy, lets: Mapping[str, Expression], conditions: Conditions
+) -> Iterator[PolicyProblem]:
     used = frozenset[str]().union(*(_lets_behind(each) for each in conditions.values()))
     for name, node in let_nodes(read).items():
         if name in lets and name not in used:
@@ -214,5 +222,5 @@ def _unused(read: Read, policy: Policy, lets: Mapping[str, Expression], conditio
 
 
 def _lets_behind(expression: Expression) -> frozenset[str]:
-    below = (_lets_behind(each) for each in expression.uses.values())
-    return frozenset(expression.uses).union(*below)
+    below = (_lets_behind(each) for each in expression.used_lets.values())
+    return frozenset(expression.used_lets).union(*below)

@@ -5,37 +5,37 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from .checks import Comparison
-from .expressions import Expression, bind
+from .expressions import Expression, bind_facts
 from .fact_table import declared
 
 _NEGATED = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">", "in": "not in", "not in": "in"}
 
 
-def always(condition: Expression) -> bool:
+def is_always_true(condition: Expression) -> bool:
     """Whether it is true whatever the facts are; False when that cannot be seen."""
-    return _settled(condition) is True or _clash(condition, negated=True)
+    return _constant_value(condition) is True or _has_contradiction(condition, negated=True)
 
 
-def never(condition: Expression) -> bool:
+def is_never_true(condition: Expression) -> bool:
     """Whether it is false whatever the facts are; False when that cannot be seen."""
-    return _settled(condition) is False or _clash(condition, negated=False)
+    return _constant_value(condition) is False or _has_contradiction(condition, negated=False)
 
 
-def _settled(condition: Expression) -> bool | None:
+def _constant_value(condition: Expression) -> bool | None:
     """What comes out when nothing at all is known; it is the same then whatever is known."""
-    return condition.evaluate(bind({}, all_lets(condition))).value
+    return condition.evaluate(bind_facts({}, collect_lets(condition))).value
 
 
-def all_lets(condition: Expression) -> dict[str, Expression]:
+def collect_lets(condition: Expression) -> dict[str, Expression]:
     """The names of `let` behind a condition, in an order in which they can be evaluated."""
     found: dict[str, Expression] = {}
-    for name, each in condition.uses.items():
-        found.update(all_lets(each))
+    for name, each in condition.used_lets.items():
+        found.update(collect_lets(each))
         found[name] = each
     return found
 
 
-def _clash(condition: Expression, *, negated: bool) -> bool:
+def _has_contradiction(condition: Expression, *, negated: bool) -> bool:
     """Whether the condition (or its contrary) is an `and` of which two comparisons contradict each other."""
     joint = "||" if negated else "&&"
     parts = _leaves(condition, joint) if condition.op in ("", joint) else []
@@ -44,7 +44,7 @@ def _clash(condition: Expression, *, negated: bool) -> bool:
         found = _comparison(part, negated=negated)
         if found is not None:
             by_fact.setdefault(found[0], []).append(found[1:])
-    return any(not _possible(fact, tests) for fact, tests in by_fact.items())
+    return any(not _is_satisfiable(fact, tests) for fact, tests in by_fact.items())
 
 
 def _leaves(condition: Expression, joint: str) -> list[Expression]:
@@ -61,7 +61,9 @@ def _comparison(part: Expression, *, negated: bool) -> tuple[str, str, tuple[obj
     values: tuple[object, ...]
     if not part.op and not part.lets and part.facts == {part.source}:
         name, op, values = part.source, "==", (True,)
-    elif not part.op and len(part.comparisons) == 1 and not part.lets and _is_whole(part, part.comparisons[0]):
+    elif (
+        not part.op and len(part.comparisons) == 1 and not part.lets and _is_bare_comparison(part, part.comparisons[0])
+    ):
         only = part.comparisons[0]
         name, op, values = only.fact, only.op, only.values
     else:
@@ -71,12 +73,12 @@ def _comparison(part: Expression, *, negated: bool) -> tuple[str, str, tuple[obj
     return name, _NEGATED[op] if negated else op, values
 
 
-def _is_whole(part: Expression, found: Comparison) -> bool:
+def _is_bare_comparison(part: Expression, found: Comparison) -> bool:
     """Whether the comparison is all that there is: both sides bare."""
     return found.length >= part.length - 2
 
 
-def _possible(fact: str, tests: list[tuple[str, tuple[object, ...]]]) -> bool:
+def _is_satisfiable(fact: str, tests: list[tuple[str, tuple[object, ...]]]) -> bool:
     """Whether one value can pass all tests: those named, all that the fact can have, and what lies between."""
     law = declared(fact)
     named = [value for _, values in tests for value in values]

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from ..domain.text import visible
-from .tokens import Token, Words
+from .tokens import SourceToken, TokenizedSource
 
 
 class ExpressionProblem(ValueError):
@@ -51,7 +51,7 @@ _SIGNS = {
 }
 
 
-def spot(words: Words) -> ExpressionProblem | None:
+def find_foreign_syntax(words: TokenizedSource) -> ExpressionProblem | None:
     """The first mistake that needs no types."""
     hidden = visible(words.source)
     if hidden != words.source:
@@ -59,32 +59,32 @@ def spot(words: Words) -> ExpressionProblem | None:
         code = ord(words.source[at]) if at < len(words.source) else 0
         return ExpressionProblem("hidden-character", f"a character that cannot be seen (U+{code:04X})", at, 1, "")
     for index, token in enumerate(words.tokens):
-        problem = _word(words, index, token) if token.kind == "name" else _sign(words.source, token)
+        problem = _check_word(words, index, token) if token.kind == "name" else _check_sign(words.source, token)
         if problem is not None:
             return problem
     return None
 
 
-def _word(words: Words, index: int, token: Token) -> ExpressionProblem | None:
+def _check_word(words: TokenizedSource, index: int, token: SourceToken) -> ExpressionProblem | None:
     if words.is_sign(index - 1, "."):
         return None
     if token.text == "has" and words.is_sign(index + 1, "("):
-        return _has(words, index)
+        return _has_problem(words, index)
     word = token.text if token.text in _WORDS else token.text.lower() if token.text.isupper() else ""
     if word not in _WORDS or words.is_sign(index + 1, "."):
         return None
     new, message = _WORDS[word]
     length = token.end - token.start
     if new == "!":
-        return _not(words, index, token)
+        return _not_problem(words, index, token)
     return ExpressionProblem("foreign-word", message, token.start, length, new)
 
 
-def _not(words: Words, index: int, token: Token) -> ExpressionProblem:
+def _not_problem(words: TokenizedSource, index: int, token: SourceToken) -> ExpressionProblem:
     tokens = words.tokens
     if words.is_sign(index + 1, "in") and index > 0:  # `x not in [..]`
         left = words.span([tokens[index - 1].start])
-        last = words.partner[index + 2] if index + 2 < len(tokens) else index + 1
+        last = words.matching_bracket[index + 2] if index + 2 < len(tokens) else index + 1
         end = max(tokens[last].end, words.span([tokens[last].start])[0] + words.span([tokens[last].start])[1])
         inside = f"{words.text(left)} {words.source[tokens[index + 1].start : end]}"
         return ExpressionProblem(
@@ -94,9 +94,9 @@ def _not(words: Words, index: int, token: Token) -> ExpressionProblem:
     return ExpressionProblem("foreign-word", "`not x` is written `!x`", token.start, end - token.start, "!")
 
 
-def _has(words: Words, index: int) -> ExpressionProblem | None:
+def _has_problem(words: TokenizedSource, index: int) -> ExpressionProblem | None:
     """`has()` on a fact would give the fact itself, and a rule that can ask for the unknown opens by failure."""
-    close = words.partner[index + 1]
+    close = words.matching_bracket[index + 1]
     inside = [token.text for token in words.tokens[index + 2 : close]]
     if len(inside) == 3 and inside[:2] == ["form", "."]:
         return None
@@ -118,7 +118,7 @@ _QUOTED = re.compile('[\u2018-\u201f`\xab\xbb]([^"\u2018-\u201f`\xab\xbb\\\\\n]*
 _QUOTES = "\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f`\xab\xbb"
 
 
-def _sign(source: str, token: Token) -> ExpressionProblem | None:
+def _check_sign(source: str, token: SourceToken) -> ExpressionProblem | None:
     if token.kind == "sign" and token.text in _QUOTES:
         message = f'`{token.text}` is no quotation mark here: write `"`'
         if quoted := _QUOTED.match(source, token.start):
@@ -161,12 +161,12 @@ _TYPES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
+class NameSuggestions:
     """What can be meant by a wrong name."""
 
     declared: Collection[str]
 
-    def nearest(self, name: str) -> str | None:
+    def suggest(self, name: str) -> str | None:
         """The declared name that is spelt most like it."""
         if name.rpartition(".")[2] in ("domain", "address") and f"email.{name.rpartition('.')[2]}" in self.declared:
             return f"email.{name.rpartition('.')[2]}"
@@ -181,37 +181,39 @@ class Names:
         return tuple(sorted(each for each in self.declared if each.startswith(name + ".")))
 
 
-def translate(text: str, words: Words, names: Names) -> ExpressionProblem:
+def translate_engine_error(text: str, words: TokenizedSource, names: NameSuggestions) -> ExpressionProblem:
     """What the engine refuses, in our words; a position it does not know is the whole expression."""
     for line, column, said in _LINE.findall(text):
         offset = _offset(words.source, int(line), int(column))
-        return _translated(said, offset, words, names)
+        return _translate_message(said, offset, words, names)
     if "recursion" in text or "depth" in text:
-        return _too_deep(words)
+        return _too_deep_problem(words)
     return ExpressionProblem("cel", "this is no expression", 0, len(words.source))
 
 
-def _translated(said: str, offset: int | None, words: Words, names: Names) -> ExpressionProblem:
+def _translate_message(
+    said: str, offset: int | None, words: TokenizedSource, names: NameSuggestions
+) -> ExpressionProblem:
     if "recursion" in said or "depth" in said or offset is None:
-        return _too_deep(words)
+        return _too_deep_problem(words)
     if found := _UNDECLARED.match(said):
-        return _undeclared(found[1], offset, words, names)
+        return _undeclared_problem(found[1], offset, words, names)
     if found := _OVERLOAD.match(said):
-        return _overload(found[1], _split(found[2]), offset, words)
+        return _overload_problem(found[1], _split_types(found[2]), offset, words)
     if found := _SELECT.match(said):
         start, length = words.span([offset])
-        return unknown_name(words.text((start, length)), start, length, names)
+        return unknown_name_problem(words.text((start, length)), start, length, names)
     if said.startswith("reserved identifier"):
         return ExpressionProblem("syntax", f"`{said.rpartition(' ')[2]}` is a reserved word", offset, 1)
-    return _syntax(offset, words)
+    return _syntax_problem(offset, words)
 
 
-def _too_deep(words: Words) -> ExpressionProblem:
+def _too_deep_problem(words: TokenizedSource) -> ExpressionProblem:
     hint = "this is nested too deeply; write lists with `in [...]`, or split it with `let`"
     return ExpressionProblem("too-deep", hint, 0, len(words.source))
 
 
-def _syntax(offset: int, words: Words) -> ExpressionProblem:
+def _syntax_problem(offset: int, words: TokenizedSource) -> ExpressionProblem:
     if offset >= words.tokens[-1].end:
         last = words.tokens[-1]
         return ExpressionProblem(
@@ -238,7 +240,7 @@ def _offset(source: str, line: int, column: int) -> int | None:
 # ---- names ---------------------------------------------------------------------------------------------------------------
 
 
-def _undeclared(name: str, offset: int, words: Words, names: Names) -> ExpressionProblem:
+def _undeclared_problem(name: str, offset: int, words: TokenizedSource, names: NameSuggestions) -> ExpressionProblem:
     start, length = _name_span(name, offset, words)
     if words.is_sign(words.index_at(offset), "(") and "." not in name:
         close = difflib.get_close_matches(name, FUNCTIONS, n=1, cutoff=0.5)
@@ -246,10 +248,10 @@ def _undeclared(name: str, offset: int, words: Words, names: Names) -> Expressio
         fix = next(iter(lower or close), None)
         meant = f"; did you mean `{fix}`?" if fix else ""
         return ExpressionProblem("unknown-function", f"there is no function `{name}`{meant}", start, length, fix)
-    return unknown_name(name, start, length, names)
+    return unknown_name_problem(name, start, length, names)
 
 
-def unknown_name(name: str, start: int, length: int, names: Names) -> ExpressionProblem:
+def unknown_name_problem(name: str, start: int, length: int, names: NameSuggestions) -> ExpressionProblem:
     """There is no such fact; with the nearest that there is."""
     shown = visible(name, one_line=True)[:80]
     below = names.below(name)
@@ -259,14 +261,14 @@ def unknown_name(name: str, start: int, length: int, names: Names) -> Expression
     if name.lower() in ("yes", "no"):
         truth = "true" if name.lower() == "yes" else "false"
         return ExpressionProblem("foreign-word", f"`{name}` is written `{truth}`", start, length, truth)
-    near = names.nearest(name)
+    near = names.suggest(name)
     if near is None:
         message = f"there is no fact `{shown}`; if it is meant as a text, put it in quotes"
         return ExpressionProblem("unknown-fact", message, start, length)
     return ExpressionProblem("unknown-fact", f"there is no fact `{shown}`; did you mean `{near}`?", start, length, near)
 
 
-def _name_span(name: str, offset: int, words: Words) -> tuple[int, int]:
+def _name_span(name: str, offset: int, words: TokenizedSource) -> tuple[int, int]:
     index = words.index_at(offset)
     if words.is_sign(index, "("):
         index -= 1
@@ -281,7 +283,7 @@ def _name_span(name: str, offset: int, words: Words) -> tuple[int, int]:
 # ---- types ---------------------------------------------------------------------------------------------------------------
 
 
-def _split(types: str) -> list[str]:
+def _split_types(types: str) -> list[str]:
     """`map(string, string), int` is two types."""
     parts, depth, start = [], 0, 0
     for index, char in enumerate(types):
@@ -292,7 +294,7 @@ def _split(types: str) -> list[str]:
     return [*parts, types[start:].strip()]
 
 
-def said_type(name: str) -> str:
+def describe_type(name: str) -> str:
     """A type in plain words."""
     low = name.lower()
     if low.startswith("list"):
@@ -302,7 +304,7 @@ def said_type(name: str) -> str:
     return _TYPES.get(name) or _TYPES.get(low) or f"a {visible(low, one_line=True)}"
 
 
-def _overload(function: str, types: list[str], offset: int, words: Words) -> ExpressionProblem:
+def _overload_problem(function: str, types: list[str], offset: int, words: TokenizedSource) -> ExpressionProblem:
     index = words.index_at(offset)
     token = words.tokens[index]
     sign = function.strip("_@")
@@ -310,11 +312,13 @@ def _overload(function: str, types: list[str], offset: int, words: Words) -> Exp
         return null_problem(token.start, token.end - token.start)
     if sign in ("&&", "||", "!", "?_:"):
         wrong = next((each for each in types if each != "bool"), types[0])
-        message = f"`{token.text}` joins conditions, but here is {said_type(wrong)}: compare it with something first"
+        message = (
+            f"`{token.text}` joins conditions, but here is {describe_type(wrong)}: compare it with something first"
+        )
         return ExpressionProblem("type", message, token.start, token.end - token.start)
-    for problem in _repairs(sign, types, index, words):
+    for problem in _literal_repairs(sign, types, index, words):
         return problem
-    shown = " and ".join(said_type(each) for each in types)
+    shown = " and ".join(describe_type(each) for each in types)
     what = f"`{sign}`" if not function.startswith("_[") else "`[...]`"
     return ExpressionProblem("type", f"{what} does not work with {shown}", token.start, token.end - token.start)
 
@@ -330,7 +334,7 @@ def null_problem(start: int, length: int) -> ExpressionProblem:
     )
 
 
-def _repairs(sign: str, types: list[str], index: int, words: Words) -> Iterator[ExpressionProblem]:
+def _literal_repairs(sign: str, types: list[str], index: int, words: TokenizedSource) -> Iterator[ExpressionProblem]:
     """What can be written instead, where one side is a literal of the wrong type."""
     if len(types) != 2 or sign not in ("==", "!=", "<", "<=", ">", ">=", "in", "+", "-"):
         return
@@ -338,7 +342,7 @@ def _repairs(sign: str, types: list[str], index: int, words: Words) -> Iterator[
         if not 0 <= place < len(words.tokens):
             continue
         token = words.tokens[place]
-        fix = _repaired(token, wrong, other, sign if place > index else _mirrored(sign))
+        fix = _repair_literal(token, wrong, other, sign if place > index else _mirror(sign))
         if fix is not None:
             new, message = fix
             yield ExpressionProblem("type", message, token.start, token.end - token.start, new)
@@ -358,18 +362,18 @@ def _repairs(sign: str, types: list[str], index: int, words: Words) -> Iterator[
         )
 
 
-def _mirrored(sign: str) -> str:
+def _mirror(sign: str) -> str:
     return {"<": ">", ">": "<", "<=": ">=", ">=": "<="}.get(sign, sign)
 
 
-def _repaired(token: Token, wrong: str, other: str, sign: str) -> tuple[str, str] | None:
+def _repair_literal(token: SourceToken, wrong: str, other: str, sign: str) -> tuple[str, str] | None:
     """The literal that was meant, and the sentence that says so."""
     if token.kind == "number":
-        return _number(token.text, wrong, other, sign)
-    return _text(token.text, other, sign) if token.kind == "text" else None
+        return _repair_number(token.text, wrong, other, sign)
+    return _repair_text(token.text, other, sign) if token.kind == "text" else None
 
 
-def _number(text: str, wrong: str, other: str, sign: str) -> tuple[str, str] | None:
+def _repair_number(text: str, wrong: str, other: str, sign: str) -> tuple[str, str] | None:
     if other == "string" and sign in ("==", "!="):
         return f'"{text}"', "a text is compared with a text: put it in quotes"
     if (wrong, other) != ("double", "int"):
@@ -382,7 +386,7 @@ def _number(text: str, wrong: str, other: str, sign: str) -> tuple[str, str] | N
     return (str(math.ceil(number)), message) if sign in ("<", ">=") else None
 
 
-def _text(text: str, other: str, sign: str) -> tuple[str, str] | None:
+def _repair_text(text: str, other: str, sign: str) -> tuple[str, str] | None:
     inside = text.strip("\"'")
     fixes = {
         "int": (r"-?\d{1,15}", inside, "a number is written without quotes"),

@@ -26,7 +26,7 @@ class Action(StrEnum):
 STRICTNESS: tuple[Action, ...] = (Action.REJECT, Action.RESET, Action.WAIT, Action.HUMAN, Action.ACCEPT)
 
 
-class Mode(StrEnum):
+class PolicyMode(StrEnum):
     """Shadow: the verdict is recorded and nothing is changed. Enforce: it counts."""
 
     SHADOW = "shadow"
@@ -49,7 +49,7 @@ FactValue: TypeAlias = (
 )
 
 
-class Why(StrEnum):
+class UnknownReason(StrEnum):
     """Why a fact is unknown: its source will still be asked, or asking gave nothing."""
 
     NOT_YET = "not yet known"
@@ -67,7 +67,7 @@ class Fact(msgspec.Struct, frozen=True, gc=False):
     trust: Trust
     source: str
     as_of: datetime | None = None
-    why: Why | None = None
+    why: UnknownReason | None = None
     note: str = ""
 
 
@@ -76,7 +76,7 @@ Facts: TypeAlias = Mapping[str, Fact]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SourcePosition:
     """Where something stands in a policy file; both count from 1."""
 
     line: int = 1
@@ -84,7 +84,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class Duration:
     """`30d`, `12w`, `6mo`, `1y` as written; months and years are calendar months."""
 
     days: int = 0
@@ -100,7 +100,7 @@ class Span:
         return f"{self.months}mo" if self.months else f"{self.days}d"
 
 
-Until: TypeAlias = Span | date
+Until: TypeAlias = Duration | date
 """A span counts from acceptance; a date means the end of that day in the desk's time zone."""
 
 
@@ -114,17 +114,17 @@ class Rule:
     unless: str | None = None
     reason: str | Mapping[str, str] | None = None  # one text, or one per language
     reason_template: str | None = None
-    at_most: Span | None = None  # wait
+    at_most: Duration | None = None  # wait
     after: Action | None = None  # wait: reset, reject or human
     until: Until | None = None  # accept
     at_end: Action | None = None  # accept with an end: reset (default), reject, human
     end_reason: str | None = None
     queue: str | None = None
-    due: Span | None = None
+    due: Duration | None = None
     priority: int | None = None  # 1..3
     reviewers: int = 1  # 1 or 2
-    place: Place = Place()
-    places: Mapping[str, Place] = field(default_factory=dict)  # of each key: `when`, `then`, ...
+    position: SourcePosition = SourcePosition()
+    key_positions: Mapping[str, SourcePosition] = field(default_factory=dict)  # of each key: `when`, `then`, ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ class PolicyTest:
     facts: Mapping[str, object]
     then: Action | None
     rule: str | None
-    place: Place = Place()
+    position: SourcePosition = SourcePosition()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ class TableSpec:
     key: tuple[str, ...] = ("user_id",)  # user_id, username, email
     file: str | None = None
     rows: tuple[str, ...] = ()  # usernames, addresses, `@domain`, `@*.domain`
-    place: Place = Place()
+    position: SourcePosition = SourcePosition()
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ class Policy:
     name: str
     applies_to: tuple[str, ...]
     rules: tuple[Rule, ...]
-    mode: Mode = Mode.SHADOW
+    mode: PolicyMode = PolicyMode.SHADOW
     judges: tuple[str, ...] = ("pending",)
     tables: tuple[TableSpec, ...] = ()
     roles: Mapping[str, str] = field(default_factory=dict)  # role to the label that has it
@@ -167,7 +167,7 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class PolicyProblem:
     """Something about a policy or a desk file that somebody must know; `code` is stable.
 
     `fix` is what can be put in the place of the marked text so that the file is valid and means what was meant.
@@ -176,7 +176,7 @@ class Problem:
     code: str
     message: str
     source: str
-    place: Place = Place()
+    position: SourcePosition = SourcePosition()
     is_error: bool = True
     hint: str = ""
     fix: str | None = None
@@ -187,18 +187,18 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
-class Because:
+class ConditionTrace:
     """One expression with what came out. `value` None: unknown or in error (`note`); `facts` are those it used."""
 
     expr: str
     value: bool | None
     facts: Mapping[str, Fact] = field(default_factory=dict)
     note: str = ""
-    parts: tuple[Because, ...] = ()  # its sub-expressions, in the order written
+    parts: tuple[ConditionTrace, ...] = ()  # its sub-expressions, in the order written
 
 
 @dataclass(frozen=True, slots=True)
-class Flip:
+class ConditionFlip:
     """One expression that would have to come out otherwise: as `value`."""
 
     expr: str
@@ -206,7 +206,7 @@ class Flip:
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class RuleTrace:
     """One rule that was tried: `matched` None when it came out unknown.
 
     It matches when all of `because` are true (`unless` stands there as `!(...)`). `differ` are the shortest ways in
@@ -217,8 +217,8 @@ class Tried:
     rule: str
     then: Action
     matched: bool | None
-    because: tuple[Because, ...] = ()
-    differ: tuple[tuple[Flip, ...], ...] = ()
+    conditions: tuple[ConditionTrace, ...] = ()
+    ways_to_match: tuple[tuple[ConditionFlip, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,35 +227,35 @@ class Opinion:
 
     policy: str
     digest: str
-    mode: Mode
+    mode: PolicyMode
     action: Action
     rule: str
-    place: int  # of the rule in its policy, from 0
+    rule_index: int  # of the rule in its policy, from 0
     reason: str | None = None
     until: Until | None = None
     at_end: Action | None = None
     end_reason: str | None = None
     queue: str | None = None
-    due: Span | None = None
+    due: Duration | None = None
     priority: int | None = None
     reviewers: int = 1
-    at_most: Span | None = None
+    at_most: Duration | None = None
     after: Action | None = None
-    tried: tuple[Tried, ...] = ()
+    rule_traces: tuple[RuleTrace, ...] = ()
     needs: tuple[str, ...] = ()  # facts not yet known that could change it: they are fetched for the next cycle
     missing: tuple[str, ...] = ()  # facts that are unavailable, or expressions in error, behind a `human`
     possible: tuple[Action, ...] = ()  # the outcomes between which the missing facts decide
-    or_none: bool = False  # with `possible`: or no rule matches, and the policy has no opinion
+    can_abstain: bool = False  # with `possible`: or no rule matches, and the policy has no opinion
 
 
 @dataclass(frozen=True, slots=True)
-class Silent:
+class Abstention:
     """A policy that has no opinion on one request, since none of its rules matched."""
 
     policy: str
     digest: str
-    mode: Mode
-    tried: tuple[Tried, ...] = ()
+    mode: PolicyMode
+    rule_traces: tuple[RuleTrace, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,14 +270,14 @@ class Verdict:
     rule: str
     opinions: tuple[Opinion, ...] = ()
     shadow: tuple[Opinion, ...] = ()
-    silent: tuple[Silent, ...] = ()  # policies without an opinion, in either mode
+    abstentions: tuple[Abstention, ...] = ()  # policies without an opinion, in either mode
     reason: str | None = None
     until: Until | None = None
     until_all: tuple[Until, ...] = ()
     at_end: Action | None = None
     end_reason: str | None = None
     queue: str | None = None
-    due: Span | None = None
+    due: Duration | None = None
     priority: int | None = None
     reviewers: int = 1
     needs: tuple[str, ...] = ()

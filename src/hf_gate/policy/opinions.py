@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 
-from .combine import end_of, strictest
-from .expressions import Truth
-from .model import STRICTNESS, Action, Facts, Opinion, Policy, Rule, Why
+from .combine import grant_end, strictest_action
+from .expressions import TruthValue
+from .model import STRICTNESS, Action, Facts, Opinion, Policy, Rule, UnknownReason
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class EvaluationTime:
     """When it is judged, since when the request waits (None: not known), and where days end."""
 
     now: datetime
@@ -21,51 +21,58 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class Branch:
     """One rule that may decide. `soft`: facts it lacks that are not yet known; `hard`: what no fetching settles."""
 
-    place: int
+    rule_index: int
     action: Action
-    soft: frozenset[str] = frozenset()
-    hard: frozenset[str] = frozenset()
+    pending: frozenset[str] = frozenset()
+    unavailable: frozenset[str] = frozenset()
 
 
-def action_of(rule: Rule, moment: Moment) -> Action:
+def current_action(rule: Rule, moment: EvaluationTime) -> Action:
     """What the rule wants now: a `wait` whose time is up wants what stands in `after`."""
     if rule.then is Action.WAIT and rule.at_most and rule.after and moment.since is not None:
         return rule.after if rule.at_most.after(moment.since) <= moment.now else Action.WAIT
     return rule.then
 
 
-def open_way(place: int, action: Action, rule: Rule, truth: Truth, facts: Facts) -> Way:
+def unknown_branch(place: int, action: Action, rule: Rule, truth: TruthValue, facts: Facts) -> Branch:
     """The way of a rule that came out unknown. A fact that nobody gave counts as unavailable."""
-    soft = frozenset(name for name in truth.missing if name in facts and facts[name].why is Why.NOT_YET)
+    soft = frozenset(name for name in truth.missing if name in facts and facts[name].why is UnknownReason.NOT_YET)
     hard = truth.missing - soft
-    return Way(place, action, soft, hard | {f"rule {rule.id}"} if truth.error else hard)
+    return Branch(place, action, soft, hard | {f"rule {rule.id}"} if truth.error else hard)
 
 
-def opinion_of(policy: Policy, ways: Sequence[Way], last: Way | None, moment: Moment) -> Opinion | None:
+def form_opinion(policy: Policy, ways: Sequence[Branch], last: Branch | None, moment: EvaluationTime) -> Opinion | None:
     """`ways`: the rules that came out unknown before `last`, the first that matched (None: none did)."""
     every = [*ways, last] if last else list(ways)
     actions = {way.action for way in every}
     if not every:
         return None
     if len(actions) == 1 and last:
-        return _agreed(policy, every, moment)
-    first, rule = every[0], policy.rules[every[0].place]
+        return _agreed_opinion(policy, every, moment)
+    first, rule = every[0], policy.rules[every[0].rule_index]
     possible = tuple(action for action in STRICTNESS if action in actions)
-    deciding = _deciding(ways, last)
+    deciding = _deciding_branches(ways, last)
     opened = Opinion(
-        policy.name, policy.digest, policy.mode, Action.HUMAN, rule.id, first.place, possible=possible, or_none=not last
+        policy.name,
+        policy.digest,
+        policy.mode,
+        Action.HUMAN,
+        rule.id,
+        first.rule_index,
+        possible=possible,
+        can_abstain=not last,
     )
-    if _may_settle(ways, last):
-        needs = frozenset[str]().union(*(way.soft for way in deciding))
+    if _can_be_settled(ways, last):
+        needs = frozenset[str]().union(*(way.pending for way in deciding))
         return replace(opened, action=Action.WAIT, needs=tuple(sorted(needs)))
-    missing = frozenset[str]().union(*(way.soft | way.hard for way in deciding))
+    missing = frozenset[str]().union(*(way.pending | way.unavailable for way in deciding))
     return replace(opened, missing=tuple(sorted(missing)))
 
 
-def _deciding(ways: Sequence[Way], last: Way | None) -> list[Way]:
+def _deciding_branches(ways: Sequence[Branch], last: Branch | None) -> list[Branch]:
     """Those from which on not all lead to the same: only what they lack can change the outcome."""
     onwards: set[Action | None] = {last.action if last else None}
     found = []
@@ -76,15 +83,15 @@ def _deciding(ways: Sequence[Way], last: Way | None) -> list[Way]:
     return found
 
 
-def _may_settle(ways: Sequence[Way], last: Way | None) -> bool:
+def _can_be_settled(ways: Sequence[Branch], last: Branch | None) -> bool:
     """Whether facts that can be fetched may leave ways that all agree; what cannot be fetched stays open."""
-    if not any(way.soft for way in ways):
+    if not any(way.pending for way in ways):
         return False
     kept: set[Action | None] = set()
     for way in ways:
-        if way.soft and kept <= {way.action}:
+        if way.pending and kept <= {way.action}:
             return True
-        if not way.soft:
+        if not way.pending:
             kept.add(way.action)
         if len(kept) > 1:
             return False
@@ -94,47 +101,53 @@ def _may_settle(ways: Sequence[Way], last: Way | None) -> bool:
 # ---- terms -----------------------------------------------------------------------------------------------------------------
 
 
-def _agreed(policy: Policy, ways: Sequence[Way], moment: Moment) -> Opinion:
+def _agreed_opinion(policy: Policy, ways: Sequence[Branch], moment: EvaluationTime) -> Opinion:
     """All ways lead to one action: that, with the strictest terms of all these rules."""
-    rules = [policy.rules[way.place] for way in ways]
-    place = _strictest_place(ways, rules, moment)
+    rules = [policy.rules[way.rule_index] for way in ways]
+    place = _strictest_rule_index(ways, rules, moment)
     rule, action = policy.rules[place], ways[-1].action
-    first = _plain(policy, rule, place, action)
+    first = _opinion_of_rule(policy, rule, place, action)
     if len(ways) == 1:
         return first
-    at_end = strictest(each.at_end for each in map(_ending, rules) if each.at_end) if action is Action.ACCEPT else None
+    at_end = (
+        strictest_action(each.at_end for each in map(_with_default_end, rules) if each.at_end)
+        if action is Action.ACCEPT
+        else None
+    )
     return replace(
         first,
         at_end=at_end,
-        end_reason=next((each.end_reason for each in map(_ending, rules) if at_end and each.at_end is at_end), None),
+        end_reason=next(
+            (each.end_reason for each in map(_with_default_end, rules) if at_end and each.at_end is at_end), None
+        ),
         due=min((each.due for each in rules if each.due), key=lambda due: due.after(moment.now), default=None),
         priority=min((each.priority for each in rules if each.priority), default=None),
         reviewers=max(each.reviewers for each in rules),
         at_most=min((each.at_most for each in rules if each.at_most), key=lambda each: each.after(moment.now))
         if action is Action.WAIT
         else None,
-        after=strictest(each.after for each in rules if each.after) if action is Action.WAIT else None,
+        after=strictest_action(each.after for each in rules if each.after) if action is Action.WAIT else None,
     )
 
 
-def _strictest_place(ways: Sequence[Way], rules: Sequence[Rule], moment: Moment) -> int:
+def _strictest_rule_index(ways: Sequence[Branch], rules: Sequence[Rule], moment: EvaluationTime) -> int:
     """Of the rule that ends first; where none does, of the one that surely matched."""
     ends = [
-        (end_of(rule.until, moment.now, moment.zone), -way.place)
+        (grant_end(rule.until, moment.now, moment.zone), -way.rule_index)
         for way, rule in zip(ways, rules, strict=True)
         if rule.until is not None
     ]
-    return -min(ends)[1] if ends else ways[-1].place
+    return -min(ends)[1] if ends else ways[-1].rule_index
 
 
-def _ending(rule: Rule) -> Rule:
+def _with_default_end(rule: Rule) -> Rule:
     """With what `at_end` means when it is not written."""
     return rule if rule.until is None or rule.at_end else replace(rule, at_end=Action.RESET)
 
 
-def _plain(policy: Policy, rule: Rule, place: int, action: Action) -> Opinion:
+def _opinion_of_rule(policy: Policy, rule: Rule, place: int, action: Action) -> Opinion:
     """What one rule wants, with its own terms."""
-    accepts, waits, ending = action is Action.ACCEPT, action is Action.WAIT, _ending(rule)
+    accepts, waits, ending = action is Action.ACCEPT, action is Action.WAIT, _with_default_end(rule)
     return Opinion(
         policy.name,
         policy.digest,
@@ -142,7 +155,7 @@ def _plain(policy: Policy, rule: Rule, place: int, action: Action) -> Opinion:
         action,
         rule.id,
         place,
-        reason=reason_of(rule) if action in (Action.REJECT, Action.RESET, Action.WAIT) else None,
+        reason=default_reason(rule) if action in (Action.REJECT, Action.RESET, Action.WAIT) else None,
         until=rule.until if accepts else None,
         at_end=ending.at_end if accepts else None,
         end_reason=rule.end_reason if accepts else None,
@@ -155,7 +168,7 @@ def _plain(policy: Policy, rule: Rule, place: int, action: Action) -> Opinion:
     )
 
 
-def reason_of(rule: Rule) -> str | None:
+def default_reason(rule: Rule) -> str | None:
     """As it is written, not filled in; of texts in several languages the English one, else the first."""
     if isinstance(rule.reason, Mapping):
         return rule.reason.get("en") or next(iter(rule.reason.values()), None)

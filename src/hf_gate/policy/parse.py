@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from .canonical import policy_digest
 from .fact_table import ANSWER_ROLES
-from .model import Mode, Policy, PolicyTest, Problem, Rule
+from .model import Policy, PolicyMode, PolicyProblem, PolicyTest, Rule
 from .rules import ACTIONS, ACTIONS_MEANT, read_rules
 from .shape import Shape
 from .spelling import parse_glob
@@ -61,7 +61,7 @@ class ParsedPolicy:
     """`policy` is None when any of the problems is an error; `read` is the file that its places count in."""
 
     policy: Policy | None
-    problems: tuple[Problem, ...]
+    problems: tuple[PolicyProblem, ...]
     read: Read = field(repr=False, compare=False)
 
 
@@ -72,9 +72,9 @@ def parse_policy(text: str, source: str = "policy.yaml") -> ParsedPolicy:
         return ParsedPolicy(None, read.problems, read)
     shape = Shape(read.source)
     if read.root is None:
-        return ParsedPolicy(None, (Problem("empty", "There is nothing in this file.", source),), read)
+        return ParsedPolicy(None, (PolicyProblem("empty", "There is nothing in this file.", source),), read)
     policy = _policy(shape, read.root, read.source)
-    problems = tuple(sorted(shape.problems, key=lambda each: (each.place.line, each.place.column)))
+    problems = tuple(sorted(shape.problems, key=lambda each: (each.position.line, each.position.column)))
     if policy is None or any(each.is_error for each in problems):
         return ParsedPolicy(None, problems, read)
     return ParsedPolicy(replace(policy, digest=policy_digest(policy)), problems, read)
@@ -100,12 +100,12 @@ def _policy(shape: Shape, root: Node, source: Source) -> Policy | None:
     read_version(shape, keys, root)
     name = _name(shape, keys, root)
     rules = _required_rules(shape, keys, root)
-    mode = shape.one_of(keys["mode"][1], "mode", tuple(Mode), _MODES) if "mode" in keys else Mode.SHADOW
+    mode = shape.one_of(keys["mode"][1], "mode", tuple(PolicyMode), _MODES) if "mode" in keys else PolicyMode.SHADOW
     policy = Policy(
         name=name or "",
         applies_to=_globs(shape, keys, root),
         rules=rules,
-        mode=Mode(mode) if mode else Mode.SHADOW,
+        mode=PolicyMode(mode) if mode else PolicyMode.SHADOW,
         judges=_judges(shape, keys["judges"][1]) if "judges" in keys else ("pending",),
         tables=read_tables(shape, keys["tables"][1]) if "tables" in keys else (),
         roles=_roles(shape, keys["roles"][1]) if "roles" in keys else {},

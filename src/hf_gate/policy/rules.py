@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping as Map
 
-from .model import Action, Place, Rule, Span, Until
+from .model import Action, Duration, Rule, SourcePosition, Until
 from .reasons import faults_of
 from .shape import Keys, Shape
 from .spelling import parse_span, parse_until
@@ -84,7 +84,7 @@ _DEFAULT_REFUSAL = "Your request does not meet the terms of this repository."
 def read_rules(shape: Shape, node: Node) -> tuple[Rule, ...]:
     """The rules in their order; their ids are different."""
     found: list[Rule] = []
-    seen: dict[str, Place] = {}
+    seen: dict[str, SourcePosition] = {}
     for number, item in enumerate(shape.items(node, "rules", "`- id: rest` with `then: human`"), 1):
         rule = _rule(shape, item, number)
         if rule is None:
@@ -92,7 +92,7 @@ def read_rules(shape: Shape, node: Node) -> tuple[Rule, ...]:
         if rule.id in seen and isinstance(item, Mapping):
             words = f"rule `{rule.id}` stands here again (first on line {seen[rule.id].line})."
             shape.say(_value(item, "id") or item, "rule_twice", words, fix=f"{rule.id}-{number}")
-        seen.setdefault(rule.id, rule.place)
+        seen.setdefault(rule.id, rule.position)
         found.append(rule)
     return tuple(found)
 
@@ -130,8 +130,8 @@ def _rule(shape: Shape, node: Node, number: int) -> Rule | None:
         due=_span(shape, keys, "due"),
         priority=shape.number(keys["priority"][1], "priority", 1, 3) if "priority" in keys else None,
         reviewers=(shape.number(keys["reviewers"][1], "reviewers", 1, 2) or 1) if "reviewers" in keys else 1,
-        place=place_of(node),
-        places={key: place_of(value) for key, (_, value) in keys.items()},
+        position=place_of(node),
+        key_positions={key: place_of(value) for key, (_, value) in keys.items()},
     )
 
 
@@ -229,7 +229,7 @@ def _expression(shape: Shape, keys: Keys, name: str) -> str | None:
     return None if text is None else text.strip()
 
 
-def _span(shape: Shape, keys: Keys, name: str) -> Span | None:
+def _span(shape: Shape, keys: Keys, name: str) -> Duration | None:
     return shape.parsed(keys[name][1], name, "bad_span", parse_span) if name in keys else None
 
 

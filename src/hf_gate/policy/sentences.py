@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 
 from .canonical import bare_expression
-from .model import Action, Mode, Policy, Rule, Span, Until
+from .model import Action, Duration, Policy, PolicyMode, Rule, Until
 
 _UNITS = {"d": "day", "mo": "month", "y": "year"}
 _VERBS = {
@@ -31,9 +31,9 @@ _ENDS = {
 
 def sentences(policies: Iterable[Policy]) -> list[str]:
     """The effective policy of a repo: each rule of each policy that applies to it, and how they combine."""
-    ordered = sorted(policies, key=lambda each: (each.mode is Mode.SHADOW, each.name))
+    ordered = sorted(policies, key=lambda each: (each.mode is PolicyMode.SHADOW, each.name))
     found = [line for policy in ordered for line in policy_sentences(policy)]
-    counted = [policy for policy in ordered if policy.mode is Mode.ENFORCE]
+    counted = [policy for policy in ordered if policy.mode is PolicyMode.ENFORCE]
     if len(counted) > 1:
         found.append(
             "Where these policies differ, the strictest counts: reject, then reset, wait, a person, accept; "
@@ -53,7 +53,9 @@ def numbered(lines: Sequence[str]) -> str:
 
 def policy_sentences(policy: Policy) -> list[str]:
     """One policy: first what it judges, then a sentence a rule."""
-    shadow = " It is in shadow: its verdicts are recorded, and change nothing." if policy.mode is Mode.SHADOW else ""
+    shadow = (
+        " It is in shadow: its verdicts are recorded, and change nothing." if policy.mode is PolicyMode.SHADOW else ""
+    )
     judged = "pending requests" if "accepted" not in policy.judges else "people who are in"
     if set(policy.judges) == {"pending", "accepted"}:
         judged = "pending requests, and people who are in (whom it may reset or reject),"
@@ -128,7 +130,7 @@ def _reason(rule: Rule) -> str:
     return f", {', '.join(told)}" if told else ""
 
 
-def span_words(span: Span) -> str:
+def span_words(span: Duration) -> str:
     """`30 days`, `6 months`, `1 year`."""
     text = str(span)
     number = text.rstrip("dwmoy")

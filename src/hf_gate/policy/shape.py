@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from collections.abc import Mapping as Map
 from typing import TypeVar
 
-from .model import Problem
+from .model import PolicyProblem
 from .spelling import MisspeltError
 from .strictyaml import Mapping, Node, Scalar, Sequence, Source, Spelling, nearest, place_of, quoted
 
@@ -23,7 +23,7 @@ class Shape:
 
     def __init__(self, source: Source) -> None:
         self.source = source
-        self.problems: list[Problem] = []
+        self.problems: list[PolicyProblem] = []
 
     # ---- saying what is wrong ----------------------------------------------------------------------------------------
 
@@ -32,7 +32,7 @@ class Shape:
         if isinstance(node, Scalar):
             self.problems.append(Spelling(self.source, node).problem(code, message, fix=fix, hint=hint))
         else:
-            self.problems.append(Problem(code, message, self.source.name, place_of(node), hint=hint))
+            self.problems.append(PolicyProblem(code, message, self.source.name, place_of(node), hint=hint))
 
     def say_raw(
         self, node: Node, code: str, message: str, fix: str, *, hint: str = "", length: int | None = None
@@ -41,14 +41,14 @@ class Shape:
         if length is None:
             length = Spelling(self.source, node).end - self.source.index(node) if isinstance(node, Scalar) else 0
         self.problems.append(
-            Problem(code, message, self.source.name, place_of(node), hint=hint, fix=fix, length=length)
+            PolicyProblem(code, message, self.source.name, place_of(node), hint=hint, fix=fix, length=length)
         )
 
     def say_missing(self, home: Mapping, after: Node, code: str, message: str, added: str, *, hint: str = "") -> None:
         """A key is missing: the fix writes `added` (key and value) behind the scalar `after`."""
         if not isinstance(after, Scalar):
             self.problems.append(
-                Problem(code, message, self.source.name, place_of(home), hint=hint or f"Add `{added}`.")
+                PolicyProblem(code, message, self.source.name, place_of(home), hint=hint or f"Add `{added}`.")
             )
             return
         start, end = self.source.index(after), Spelling(self.source, after).end

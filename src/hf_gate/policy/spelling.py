@@ -10,7 +10,7 @@ from functools import lru_cache
 from ..domain.grants import length_of
 from ..domain.ids import Repo, parse_repo
 from ..errors import UsageError
-from .model import Span, Until
+from .model import Duration, Until
 
 
 class MisspeltError(ValueError):
@@ -39,14 +39,14 @@ _IN_DAY: dict[str, int] = {
 }
 
 
-def parse_span(text: str) -> Span:
+def parse_span(text: str) -> Duration:
     """`30d`, `12w`, `6mo`, `1y`, up to a hundred years; raises MisspeltError."""
     length = length_of(text)
     if length is None:
         raise MisspeltError(f"`{text[:40]}` is not {SPANS}.", _span_meant(text))
     if length.days > _MOST_DAYS or length.months > _MOST_MONTHS:
         raise MisspeltError(f"`{text}` is longer than a hundred years.", "100y")
-    return Span(*length)
+    return Duration(*length)
 
 
 def _span_meant(text: str) -> str | None:

@@ -14,7 +14,7 @@ from difflib import get_close_matches
 
 from ..domain import yamltext
 from ..domain.yamltext import Alias, Limits, Mapping, Node, Scalar, Sequence
-from .model import Place, Problem
+from .model import PolicyProblem, SourcePosition
 
 LIMITS = Limits(size=64 * 1024, depth=12, nodes=4_000, problems=20)
 """A policy is written by hand: what is larger is no policy, and would only cost time."""
@@ -30,12 +30,12 @@ class Source:
         self.text, self.name = text, name
         self._starts = [0, *(match.end() for match in re.finditer(r"\r\n|\n|\r", text))]
 
-    def index(self, place: Place | Node) -> int:
+    def index(self, place: SourcePosition | Node) -> int:
         return self._starts[min(place.line, len(self._starts)) - 1] + place.column - 1
 
-    def place(self, index: int) -> Place:
+    def place(self, index: int) -> SourcePosition:
         row = bisect_right(self._starts, index) - 1
-        return Place(row + 1, index - self._starts[row] + 1)
+        return SourcePosition(row + 1, index - self._starts[row] + 1)
 
     def line(self, number: int) -> str:
         """A line by its number, without its end; empty beyond the last."""
@@ -50,15 +50,15 @@ class Source:
         return len(self._starts)
 
 
-def place_of(node: Node) -> Place:
-    return Place(node.line, node.column)
+def place_of(node: Node) -> SourcePosition:
+    return SourcePosition(node.line, node.column)
 
 
-def fixed(text: str, problem: Problem) -> str | None:
+def fixed(text: str, problem: PolicyProblem) -> str | None:
     """The file's text with a problem's fix pasted in its place; None when it offers none."""
     if problem.fix is None:
         return None
-    start = Source(text, problem.source).index(problem.place)
+    start = Source(text, problem.source).index(problem.position)
     return text[:start] + problem.fix + text[start + problem.length :]
 
 
@@ -110,7 +110,7 @@ class Read:
 
     source: Source
     root: Node | None
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[PolicyProblem, ...] = ()
 
 
 def read_yaml(text: str, name: str) -> Read:
@@ -118,12 +118,12 @@ def read_yaml(text: str, name: str) -> Read:
     source = Source(text, name)
     if text.startswith("\ufeff"):
         words = "The file begins with an invisible mark (BOM): save it as UTF-8 without."
-        return Read(source, None, (Problem("yaml_bom", words, name, fix="", length=1),))
+        return Read(source, None, (PolicyProblem("yaml_bom", words, name, fix="", length=1),))
     if text.count("\n") > _MOST_LINES:
         words = f"Over {_MOST_LINES:,} lines: more than is read here. Put long lists into a table's file."
-        return Read(source, None, (Problem("yaml_too_large", words, name),))
+        return Read(source, None, (PolicyProblem("yaml_too_large", words, name),))
     parsed = yamltext.parse(text, limits=LIMITS)
-    found = tuple(Problem(p.code, p.sentence, name, Place(p.line, p.column)) for p in parsed.problems)
+    found = tuple(PolicyProblem(p.code, p.sentence, name, SourcePosition(p.line, p.column)) for p in parsed.problems)
     if not found:
         return Read(source, parsed.root)
     mended = _mended(source, parsed.problems[0]) if len(text) <= _MEND_WITHIN else None
@@ -131,7 +131,7 @@ def read_yaml(text: str, name: str) -> Read:
     return Read(source, None, (first, *found[1:]))
 
 
-def _words(problem: Problem, mended: Problem) -> str:
+def _words(problem: PolicyProblem, mended: PolicyProblem) -> str:
     if problem.code == "yaml_tab":
         return problem.message
     reason = _WHY.get(problem.code)
@@ -159,15 +159,17 @@ _VALUE = re.compile(r"(?P<lead>\s*(?:- +)*(?:[A-Za-z_][\w-]*:[ \t]+|- +))(?P<val
 _ANCHOR = re.compile(r"&[A-Za-z][\w-]* +(?=[\w\[{\"'])")
 
 
-def _mended(source: Source, problem: yamltext.Problem) -> Problem | None:
+def _mended(source: Source, problem: yamltext.Problem) -> PolicyProblem | None:
     """The first line near a problem that, its value put in quotes, takes the problem away."""
     if problem.code == "yaml_tab":
         return _without_tabs(source, problem)
     if problem.code == "yaml_character":
-        return Problem(problem.code, "", source.name, Place(problem.line, problem.column), fix="", length=1)
+        return PolicyProblem(
+            problem.code, "", source.name, SourcePosition(problem.line, problem.column), fix="", length=1
+        )
     if problem.code == "yaml_anchor" and (anchor := _ANCHOR.match(source.line(problem.line), problem.column - 1)):
-        place = Place(problem.line, problem.column)
-        return Problem(problem.code, "", source.name, place, fix="", length=len(anchor[0]))
+        place = SourcePosition(problem.line, problem.column)
+        return PolicyProblem(problem.code, "", source.name, place, fix="", length=len(anchor[0]))
     for number in (problem.line, problem.line - 1, problem.line - 2):
         match = _VALUE.match(source.line(number))
         if match is None or match["value"][0] in "|>":
@@ -180,8 +182,8 @@ def _mended(source: Source, problem: yamltext.Problem) -> Problem | None:
             closed = problem.code == "yaml_quote" and text == value + value[0]
             fix = text if closed else quoted(_bare(text))
             hint = f"`{match['lead'].strip()} {fix}`."
-            place, length = Place(number, column), min(len(text), len(value))
-            offer = Problem(problem.code, problem.message, source.name, place, hint=hint, fix=fix, length=length)
+            place, length = SourcePosition(number, column), min(len(text), len(value))
+            offer = PolicyProblem(problem.code, problem.message, source.name, place, hint=hint, fix=fix, length=length)
             if _helps(source, problem, offer):
                 return offer
     return None
@@ -200,10 +202,10 @@ def _uncommented(value: str) -> str:
     return value
 
 
-def _without_tabs(source: Source, problem: yamltext.Problem) -> Problem | None:
+def _without_tabs(source: Source, problem: yamltext.Problem) -> PolicyProblem | None:
     line = source.line(problem.line)
     lead = line[: len(line) - len(line.lstrip())]
-    offer = Problem(problem.code, problem.message, source.name, Place(problem.line, 1), length=len(lead))
+    offer = PolicyProblem(problem.code, problem.message, source.name, SourcePosition(problem.line, 1), length=len(lead))
     for blanks in ("  ", "    ", " "):
         tried = replace(offer, fix=lead.replace("\t", blanks))
         if _helps(source, problem, tried):
@@ -211,7 +213,7 @@ def _without_tabs(source: Source, problem: yamltext.Problem) -> Problem | None:
     return None
 
 
-def _helps(source: Source, problem: yamltext.Problem, offer: Problem) -> bool:
+def _helps(source: Source, problem: yamltext.Problem, offer: PolicyProblem) -> bool:
     after = yamltext.parse(fixed(source.text, offer) or "", limits=LIMITS).problems
     return not after or after[0].line > problem.line
 
@@ -240,7 +242,7 @@ class Spelling:
     def problem(
         self, code: str, message: str, offset: int = 0, length: int | None = None, fix: str | None = None, hint: str = "",
         *, is_error: bool = True,
-    ) -> Problem:  # fmt: skip
+    ) -> PolicyProblem:  # fmt: skip
         """A problem with a piece of the text (None: with all of it); `fix` is the new piece as the reader would see it."""
         whole = length is None
         start = self.start if whole else self.index(offset)
@@ -253,7 +255,7 @@ class Spelling:
                 start, end, written = self.start, self.end, self._whole(new)
             fix = written
         place = self.source.place(start)
-        return Problem(code, message, self.source.name, place, is_error, hint, fix, max(1, end - start))
+        return PolicyProblem(code, message, self.source.name, place, is_error, hint, fix, max(1, end - start))
 
     def _whole(self, text: str) -> str:
         return (

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from ..domain.ids import Person
 from .fact_inputs import TableHit
 from .mail import parents
-from .model import Why
+from .model import UnknownReason
 
 KEYS: tuple[str, ...] = ("user_id", "email", "username")
 """The columns that can name a person, from the surest to the least sure."""
@@ -100,7 +100,7 @@ class Table:
         return self._unknown(doubt) if doubt else TableHit(source=self.source, as_of=self.as_of)
 
     def _unknown(self, note: str) -> TableHit:
-        return TableHit(why=Why.UNAVAILABLE, note=note, source=self.source, as_of=self.as_of)
+        return TableHit(why=UnknownReason.UNAVAILABLE, note=note, source=self.source, as_of=self.as_of)
 
     def _found(
         self, person: Person, address: str | None, bindings: Mapping[str, str], index: _Index

@@ -47,7 +47,7 @@ def _table(shape: Shape, name: Scalar, node: Node) -> TableSpec | None:
         rows = [row for item in node.items if (row := _row(shape, item)) is not None]
         if not node.items:
             shape.say(node, "empty_table", f"table `{name.text}` has no rows: everybody would be missing from it.")
-        return TableSpec(name.text, ("username", "email"), rows=tuple(rows), place=place_of(name))
+        return TableSpec(name.text, ("username", "email"), rows=tuple(rows), position=place_of(name))
     if isinstance(node, Mapping):
         return _file_table(shape, name, node)
     fix = f"{{file: {node.text}, key: email}}" if isinstance(node, Scalar) and node.text.endswith(".csv") else None
@@ -76,7 +76,7 @@ def _file_table(shape: Shape, name: Scalar, node: Mapping) -> TableSpec | None:
         shape.say_missing(node, keys["file"][1], "no_key", words, "key: email")
         return None
     key = _key(shape, keys["key"][1])
-    return TableSpec(name.text, key, file=file, place=place_of(name)) if file and key else None
+    return TableSpec(name.text, key, file=file, position=place_of(name)) if file and key else None
 
 
 def _key(shape: Shape, node: Node) -> tuple[str, ...]:

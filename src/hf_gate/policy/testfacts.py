@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from .constants import nearest_value
 from .fact_table import CelType, declared
-from .model import Fact, Facts, FactValue, Policy, PolicyTest, Problem, Trust, Why
+from .model import Fact, Facts, FactValue, Policy, PolicyProblem, PolicyTest, Trust, UnknownReason
 from .places import pair_of, test_nodes, value_of
 from .strictyaml import Read, Scalar, Spelling, nearest, place_of
 
@@ -45,7 +45,7 @@ def _fact(name: str, value: FactValue | None) -> Fact:
     law = declared(name)
     trust = law.trust if law else Trust.CLAIMED
     if value is None:
-        return Fact(None, trust, "test", why=Why.UNAVAILABLE, note=UNSAID)
+        return Fact(None, trust, "test", why=UnknownReason.UNAVAILABLE, note=UNSAID)
     return Fact(value, trust, "test")
 
 
@@ -102,7 +102,7 @@ def _moment(name: str, written: str) -> datetime:
     raise WrongFactError(f"{name} is a moment, as 2026-11-25 or 2026-11-25T10:00:00Z, not `{written[:40]}`.")
 
 
-def test_faults(read: Read, policy: Policy, known: Mapping[str, CelType]) -> Iterator[Problem]:
+def test_faults(read: Read, policy: Policy, known: Mapping[str, CelType]) -> Iterator[PolicyProblem]:
     """Tests that name what is not there: facts, values, rules."""
     nodes = test_nodes(read)
     rules = {rule.id: rule for rule in policy.rules}
@@ -119,7 +119,9 @@ def test_faults(read: Read, policy: Policy, known: Mapping[str, CelType]) -> Ite
                     words = f"test {test.name!r}: {problem}"
                     yield Spelling(read.source, at).problem("test_fact", words, fix=problem.fix, hint=hint)
                 else:
-                    yield Problem("test_fact", f"test {test.name!r}: {problem}", policy.source, place_of(at or node))
+                    yield PolicyProblem(
+                        "test_fact", f"test {test.name!r}: {problem}", policy.source, place_of(at or node)
+                    )
         rule_node = value_of(value_of(node, "want"), "rule")
         if test.rule and test.rule != "none" and test.rule not in rules and isinstance(rule_node, Scalar):
             near = nearest(test.rule, rules)

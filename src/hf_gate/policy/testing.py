@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from .checking import CheckedPolicy
-from .evaluate import Judge, compile_policy
-from .model import Because, Mode, PolicyTest, Tried, Verdict
+from .evaluate import Evaluator, compile_policy
+from .model import ConditionTrace, PolicyMode, PolicyTest, RuleTrace, Verdict
 from .testfacts import UNSAID, facts_of_test
 
 NO_RULE = "none"
@@ -37,8 +37,8 @@ def run_tests(checked: CheckedPolicy) -> tuple[TestResult, ...]:
     """
     if checked.policy is None:
         return ()
-    policy = replace(checked.policy, mode=Mode.ENFORCE, judges=("pending",))
-    judge = Judge([compile_policy(policy, checked.declared)])
+    policy = replace(checked.policy, mode=PolicyMode.ENFORCE, judges=("pending",))
+    judge = Evaluator([compile_policy(policy, checked.declared)])
     parts = sum(each.bounds.unfolded for each in checked.conditions.values())
     left = max(1, REASONED // max(1, parts))
     results = list[TestResult]()
@@ -49,22 +49,22 @@ def run_tests(checked: CheckedPolicy) -> tuple[TestResult, ...]:
     return tuple(results)
 
 
-def _run(judge: Judge, test: PolicyTest, checked: CheckedPolicy, *, with_reasons: bool) -> TestResult:
+def _run(judge: Evaluator, test: PolicyTest, checked: CheckedPolicy, *, with_reasons: bool) -> TestResult:
     facts = facts_of_test(test, checked.declared)
     asked = facts["request.asked_at"].value
     now = facts["now"].value or asked or _EPOCH
     if not isinstance(now, datetime):
         now = _EPOCH
     since = asked if isinstance(asked, datetime) else now
-    verdict = judge.quick(facts, now=now, since=since)
+    verdict = judge.evaluate(facts, now=now, since=since)
     if verdict is None:
         raise AssertionError("a pending request is always judged")
     wrong = _difference(test, verdict)
     if not wrong:
         return TestResult(test, verdict, passed=True)
-    explained = judge.verdict(facts, now=now, since=since) if with_reasons else None
+    explained = judge.evaluate_with_traces(facts, now=now, since=since) if with_reasons else None
     opinions = () if explained is None else explained.opinions
-    why = tuple(line for opinion in opinions for each in opinion.tried for line in _tried(each))
+    why = tuple(line for opinion in opinions for each in opinion.rule_traces for line in _tried(each))
     return TestResult(test, verdict, passed=False, message=f"{wrong}{_missing(verdict)}", why=why)
 
 
@@ -84,13 +84,13 @@ def _missing(verdict: Verdict) -> str:
 _SAID = {True: "matches", False: "does not match", None: "cannot be told"}
 
 
-def _tried(tried: Tried) -> Iterator[str]:
+def _tried(tried: RuleTrace) -> Iterator[str]:
     yield f"rule {tried.rule} ({tried.then.value}) {_SAID[tried.matched]}"
-    for because in tried.because:
+    for because in tried.conditions:
         yield from _because(because, "  ")
 
 
-def _because(because: Because, lead: str) -> Iterator[str]:
+def _because(because: ConditionTrace, lead: str) -> Iterator[str]:
     value = {True: "true", False: "false", None: "unknown"}[because.value]
     facts = ", ".join(f"{name}{_shown(fact.value)}" for name, fact in sorted(because.facts.items()))
     yield f"{lead}{because.expr} is {value}{f' ({facts})' if facts and not because.parts else ''}"

@@ -23,7 +23,7 @@ _PAIRS = {"(": ")", "[": "]", "{": "}"}
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
+class SourceToken:
     """One word; `start` and `end` are code points from the start of the source."""
 
     kind: str  # text, number, name, sign
@@ -33,12 +33,12 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class TokenizedSource:
     """All words of a source, without space and comments, and which bracket belongs to which."""
 
     source: str
-    tokens: tuple[Token, ...]
-    partner: tuple[int, ...]  # index of the other bracket; its own index where there is none
+    tokens: tuple[SourceToken, ...]
+    matching_bracket: tuple[int, ...]  # index of the other bracket; its own index where there is none
 
     def index_at(self, offset: int) -> int:
         """The word that covers the offset, or the next one; the last at the end."""
@@ -68,8 +68,8 @@ class Words:
             if self.is_sign(last, ".") and last + 1 < len(self.tokens):
                 last += 1
             for index in range(first, last + 1):
-                last = max(last, self.partner[index])
-                first = min(first, self.partner[index])
+                last = max(last, self.matching_bracket[index])
+                first = min(first, self.matching_bracket[index])
             first = self._chain(first)
             if (first, last) == before:
                 return before
@@ -82,7 +82,7 @@ class Words:
             is_glued = self.tokens[first].text == "." or (self.tokens[first].kind == "name" and before.text == ".")
             is_call = self.tokens[first].text in ("(", "[") and ends_operand and before.text != "in"
             if is_call or (is_glued and (ends_operand or before.text == ".")):
-                first = min(first - 1, self.partner[first - 1])
+                first = min(first - 1, self.matching_bracket[first - 1])
             else:
                 return first
         return first
@@ -92,13 +92,13 @@ class Words:
         return 0 <= index < len(self.tokens) and self.tokens[index].text == sign
 
 
-def words_of(source: str) -> Words:
+def tokenize(source: str) -> TokenizedSource:
     """Never fails: what is no word of CEL is a sign of one character."""
     tokens = []
     for match in _TOKEN.finditer(source):
         kind = match.lastgroup or "sign"
         if kind != "space":
-            tokens.append(Token(kind, match[0], match.start(), match.end()))
+            tokens.append(SourceToken(kind, match[0], match.start(), match.end()))
     partner, open_ones = list(range(len(tokens))), []
     for index, token in enumerate(tokens):
         if token.kind == "sign" and token.text in _PAIRS:
@@ -106,4 +106,4 @@ def words_of(source: str) -> Words:
         elif token.kind == "sign" and open_ones and _PAIRS[tokens[open_ones[-1]].text] == token.text:
             other = open_ones.pop()
             partner[index], partner[other] = other, index
-    return Words(source, tuple(tokens), tuple(partner))
+    return TokenizedSource(source, tuple(tokens), tuple(partner))

@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from .expressions import Expression, bind
+from .expressions import Expression, bind_facts
 from .fact_table import declared
-from .logic import all_lets
+from .logic import collect_lets
 from .model import TRUST_ORDER, Action, FactValue, Policy, Trust
 
 _SAID = {
@@ -109,9 +109,9 @@ class _Needs:
         lets: dict[str, Expression] = {}
         facts = set[str]()
         for condition in conditions:
-            lets |= all_lets(condition)
+            lets |= collect_lets(condition)
             facts |= condition.facts
-        self._stranger = bind(_STRANGER_HAS | _unlisted(facts), lets)
+        self._stranger = bind_facts(_STRANGER_HAS | _unlisted(facts), lets)
 
     def of(self, condition: Expression | None, *, wanted: bool) -> _Need:
         """The least that it takes to make a condition come out as wanted."""
@@ -127,7 +127,7 @@ class _Needs:
             first = _all((self.of(test, wanted=True), self.of(yes, wanted=wanted)))
             return _any((first, _all((self.of(test, wanted=False), self.of(no, wanted=wanted)))))
         if len(condition.lets) == 1 and condition.source.strip("() ") == condition.lets[0]:
-            return self.of(condition.uses[condition.lets[0]], wanted=wanted)
+            return self.of(condition.used_lets[condition.lets[0]], wanted=wanted)
         if condition.evaluate(self._stranger).value is wanted:
             return _FREE
         words = tuple(dict.fromkeys(_words(condition))) if wanted else ()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Truth:
+class TruthValue:
     """What came out. `value` None: unknown, for want of the facts `missing`, or for the `error`, or for both."""
 
     value: bool | None
@@ -15,8 +15,8 @@ class Truth:
     error: str | None = None
 
 
-def joined(truths: Iterable[Truth]) -> Truth:
+def combine_unknowns(truths: Iterable[TruthValue]) -> TruthValue:
     """Unknown, for all that is missing in those that are unknown, and the first of their errors."""
     unknown = [truth for truth in truths if truth.value is None]
     missing = frozenset[str]().union(*(truth.missing for truth in unknown))
-    return Truth(None, missing, next((truth.error for truth in unknown if truth.error), None))
+    return TruthValue(None, missing, next((truth.error for truth in unknown if truth.error), None))

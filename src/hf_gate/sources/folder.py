@@ -13,7 +13,7 @@ from ..domain.forms import GateForm
 from ..errors import UsageError
 from ..policy.checking import check_names, check_policy
 from ..policy.desk import Desk, parse_desk
-from ..policy.model import Policy, Problem, TableSpec
+from ..policy.model import Policy, PolicyProblem, TableSpec
 from ..policy.parse import ParsedPolicy, parse_policy
 from ..policy.tables import Table
 from .tables import inline_table, is_own, load_table
@@ -31,7 +31,7 @@ class Folder:
     zone: tzinfo
     files: Mapping[str, ParsedPolicy] = field(default_factory=dict)
 
-    def checked(self, forms: Mapping[str, GateForm]) -> tuple[tuple[Policy, ...], tuple[Problem, ...]]:
+    def checked(self, forms: Mapping[str, GateForm]) -> tuple[tuple[Policy, ...], tuple[PolicyProblem, ...]]:
         """The policies without errors, and all that is to be said about any of them. `forms`: by the repo's path."""
         each = [check_policy(parsed, desk=self.desk, forms=forms) for parsed in self.files.values()]
         problems = (*(problem for one in each for problem in one.problems), *check_names(each))
@@ -54,10 +54,10 @@ def read_folder(path: Path) -> Folder:
     return Folder(path, desk, ZoneInfo(desk.timezone), files)
 
 
-def told(problem: Problem) -> str:
+def told(problem: PolicyProblem) -> str:
     """One problem as a line: where, what, and what to write instead."""
     hint = f" {problem.hint}" if problem.hint else ""
-    return f"{problem.source}:{problem.place.line}:{problem.place.column}: {problem.message}{hint}"
+    return f"{problem.source}:{problem.position.line}:{problem.position.column}: {problem.message}{hint}"
 
 
 def read_tables(

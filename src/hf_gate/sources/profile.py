@@ -13,12 +13,12 @@ from ..domain.accounts import Profile
 from ..domain.ids import Person
 from ..errors import HfGateError, HubUnavailable, NotAllowed, Offline, PersonNotFound
 from ..policy.fact_inputs import ProfileFact
-from ..policy.model import Why
+from ..policy.model import UnknownReason
 
 MAX_AGE: Final = timedelta(days=7)
 """A profile older than this is read again when a verdict asks for it; until then it is used with its age."""
 
-_HIDDEN: Final = ProfileFact(why=Why.UNAVAILABLE, note="the repo hides who asks")
+_HIDDEN: Final = ProfileFact(why=UnknownReason.UNAVAILABLE, note="the repo hides who asks")
 _UNREAD: Final = ProfileFact(note="the profile is not read yet")
 
 
@@ -69,7 +69,7 @@ def fetch_profiles(hub: ProfilePort, people: Iterable[Person], *, now: datetime,
         try:
             facts[key] = _checked(hub.profile(person.username or ""), person, now)
         except PersonNotFound:
-            facts[key] = ProfileFact(None, now, Why.UNAVAILABLE, "the Hub has no such account")
+            facts[key] = ProfileFact(None, now, UnknownReason.UNAVAILABLE, "the Hub has no such account")
         except (HubUnavailable, NotAllowed, Offline) as problem:
             stopped = str(problem)
             break
@@ -82,7 +82,7 @@ def _checked(profile: Profile, person: Person, now: datetime) -> ProfileFact:
     """Names are used again: the profile counts only for the account that asked."""
     told = profile.person.id
     if person.id and told and told.lower() != person.id.lower():
-        return ProfileFact(None, now, Why.UNAVAILABLE, "the username belongs to another account now")
+        return ProfileFact(None, now, UnknownReason.UNAVAILABLE, "the username belongs to another account now")
     return ProfileFact(profile, now)
 
 
@@ -125,7 +125,7 @@ def kept_profile(document: bytes, at: datetime) -> ProfileFact:
     except (msgspec.DecodeError, UnicodeDecodeError):
         return _UNREAD
     if kept.note:
-        return ProfileFact(None, at, Why.UNAVAILABLE, kept.note)
+        return ProfileFact(None, at, UnknownReason.UNAVAILABLE, kept.note)
     who = Person(kept.id, kept.username, kept.fullname)
     profile = Profile(who, kept.created_at, kept.is_pro, kept.orgs, kept.models, kept.datasets, kept.followers)
     return ProfileFact(profile, at)

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Final, cast
 
 from ..errors import UsageError
-from ..policy.explain import Line
+from ..policy.explain import ExplanationLine
 from ..policy.model import Facts
 from . import draft_worker
 from .draft_worker import Ask, Draft, Explaining, Judging, Report, Verdicts
@@ -123,9 +123,9 @@ class DraftProcess:
         """The verdict of each of these requests."""
         return cast("Verdicts", self._asked(Judging(facts, now)))
 
-    def explain(self, facts: Facts, now: datetime) -> tuple[Line, ...]:
+    def explain(self, facts: Facts, now: datetime) -> tuple[ExplanationLine, ...]:
         """The verdict of one request with every reason."""
-        return cast("tuple[Line, ...]", self._asked(Explaining(facts, now)))
+        return cast("tuple[ExplanationLine, ...]", self._asked(Explaining(facts, now)))
 
     def _asked(self, ask: Ask) -> object:
         try:

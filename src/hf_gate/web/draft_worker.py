@@ -16,9 +16,9 @@ from ..domain.lifecycle import Status
 from ..policy.bounds import policy_cost
 from ..policy.checking import CheckedPolicy, check_policy
 from ..policy.desk import Desk
-from ..policy.evaluate import Judge, compile_policy
-from ..policy.explain import Line, explained
-from ..policy.model import Facts, Mode, Policy, Problem
+from ..policy.evaluate import Evaluator, compile_policy
+from ..policy.explain import ExplanationLine, explain_verdict
+from ..policy.model import Facts, Policy, PolicyMode, PolicyProblem
 from ..policy.parse import parse_policy
 from ..policy.testing import TestResult, run_tests
 from ..policy.trust import Pass, ways_in
@@ -48,7 +48,7 @@ class Report:
 
     policy: Policy | None
     usable: Policy | None
-    problems: tuple[Problem, ...]
+    problems: tuple[PolicyProblem, ...]
     ways: tuple[Pass, ...] = ()
     tests: tuple[TestResult, ...] = ()
     facts: frozenset[str] = frozenset()
@@ -76,7 +76,7 @@ class Explaining:
 
 
 Ask: TypeAlias = "Draft | Judging | Explaining"
-Answer: TypeAlias = "Report | Verdicts | tuple[Line, ...]"
+Answer: TypeAlias = "Report | Verdicts | tuple[ExplanationLine, ...]"
 
 
 # ---- the process -----------------------------------------------------------------------------------------------------------
@@ -106,7 +106,7 @@ def _limit(seconds: int, memory: int) -> None:
 
 class _Worker:
     def __init__(self) -> None:
-        self._judge = Judge(())
+        self._judge = Evaluator(())
 
     def answer(self, ask: Ask) -> Answer:
         match ask:
@@ -115,8 +115,8 @@ class _Worker:
             case Judging():
                 return tuple(self._verdict(facts, ask.now) for facts in ask.facts)
             case Explaining():
-                verdict = self._judge.verdict(ask.facts, now=ask.now)
-                return () if verdict is None else explained(verdict, ask.now)
+                verdict = self._judge.evaluate_with_traces(ask.facts, now=ask.now)
+                return () if verdict is None else explain_verdict(verdict, ask.now)
 
     def _check(self, draft: Draft) -> Report:
         parsed = parse_policy(draft.text, draft.file)
@@ -124,8 +124,8 @@ class _Worker:
         if checked.policy is None:
             return Report(parsed.policy, None, checked.problems)
         told = with_texts(checked.policy, draft.desk.templates)
-        policy = replace(told, mode=Mode.ENFORCE, judges=(Status.PENDING.value,))
-        self._judge = Judge([compile_policy(policy, checked.declared)], zone=draft.zone)
+        policy = replace(told, mode=PolicyMode.ENFORCE, judges=(Status.PENDING.value,))
+        self._judge = Evaluator([compile_policy(policy, checked.declared)], zone=draft.zone)
         return Report(
             parsed.policy,
             checked.policy,
@@ -137,7 +137,7 @@ class _Worker:
         )
 
     def _verdict(self, facts: Facts, now: datetime) -> tuple[str, str]:
-        verdict = self._judge.quick(facts, now=now)
+        verdict = self._judge.evaluate(facts, now=now)
         if verdict is None:
             raise AssertionError("a pending request is always judged")
         return verdict.action.value, verdict.rule

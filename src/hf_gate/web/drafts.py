@@ -21,8 +21,8 @@ from ..domain.rows import RequestRow
 from ..errors import HfGateError, RequestNotFound, UsageError
 from ..policy.checking import CheckedPolicy, check_policy
 from ..policy.desk import Desk
-from ..policy.explain import Line as Explained
-from ..policy.model import Fact, Facts, Place, Policy, Problem, TableSpec
+from ..policy.explain import ExplanationLine as Explained
+from ..policy.model import Fact, Facts, Policy, PolicyProblem, SourcePosition, TableSpec
 from ..policy.parse import ParsedPolicy, parse_policy
 from ..policy.spelling import glob_matches
 from ..policy.strictyaml import Source, fixed
@@ -56,7 +56,7 @@ def _quiet() -> DeskSources:
 class Marked:
     """A problem with the line that it is about, cut at the place."""
 
-    problem: Problem
+    problem: PolicyProblem
     before: str
     marked: str
     after: str
@@ -64,7 +64,7 @@ class Marked:
     @property
     def key(self) -> str:
         """What a button says that mends it, so that a text which changed meanwhile is not mended elsewhere."""
-        place = self.problem.place
+        place = self.problem.position
         return f"{place.line}:{place.column}:{self.problem.code}"
 
 
@@ -97,7 +97,7 @@ class Text:
     @property
     def lines(self) -> list[tuple[int, bool]]:
         """Its line numbers, each with whether an error stands there."""
-        wrong = {each.place.line for each in self.checked.problems if each.is_error}
+        wrong = {each.position.line for each in self.checked.problems if each.is_error}
         return [(n, n in wrong) for n in range(1, self.source.lines + 1)]
 
     @property
@@ -129,8 +129,8 @@ class Text:
         return None if found is None else fixed(self.source.text, found)
 
 
-def _marked(source: Source, problem: Problem) -> Marked:
-    line, start = source.line(problem.place.line), problem.place.column - 1
+def _marked(source: Source, problem: PolicyProblem) -> Marked:
+    line, start = source.line(problem.position.line), problem.position.column - 1
     end = start + max(1, problem.length)
     return Marked(problem, line[:start][-160:], line[start:end][:160], line[end:][:160])
 
@@ -169,7 +169,7 @@ def draft_of(process: DraftProcess, visit: Visit, text: str, file: str, folder: 
     try:
         report = process.check(Draft(text, file, _desk(visit, folder), _forms(visit), folder.zone))
     except DraftStopped as stopped:
-        problem = Problem("stopped", str(stopped), file, Place(1, 1), hint=stopped.hint or "")
+        problem = PolicyProblem("stopped", str(stopped), file, SourcePosition(1, 1), hint=stopped.hint or "")
         report = Report(None, None, (problem,))
     return Text(file, source, report.policy, CheckedPolicy(report.usable, report.problems), report)
 

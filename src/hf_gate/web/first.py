@@ -11,7 +11,7 @@ from starlette.responses import Response
 from .. import bootstrap
 from ..domain.members import Role
 from ..errors import HfGateError
-from ..policy.model import Mode
+from ..policy.model import PolicyMode
 from .visit import Visit
 
 
@@ -141,7 +141,7 @@ def _policy(visit: Visit) -> _Look:
     if not policies:
         text = "It says what it would do beside each request, and does nothing (mode: shadow)."
         return _Look(False, text, "hf-gate policy new", "/policies", "Policies")
-    watching = sum(policy.mode is Mode.SHADOW for policy in policies)
+    watching = sum(policy.mode is PolicyMode.SHADOW for policy in policies)
     acting = len(policies) - watching
     said = [f"{watching:,} only {'watches' if watching == 1 else 'watch'}"] if watching else []
     said += [f"{acting:,} {'is' if acting == 1 else 'are'} in force"] if acting else []

@@ -10,12 +10,12 @@ import msgspec
 
 from ..domain.ids import Repo
 from ..domain.rows import HistoryRow
-from ..policy.model import Because, Fact, Opinion, Policy, Silent, Tried, Verdict, Why
+from ..policy.model import Abstention, ConditionTrace, Fact, Opinion, Policy, RuleTrace, UnknownReason, Verdict
 from ..policy.spelling import glob_matches
 from ..store.reading import Store
 
 COUNTS_OTHERS: Final = "history.elsewhere"
-Part = TypeVar("Part", Opinion, Silent)
+Part = TypeVar("Part", Opinion, Abstention)
 _NOTE: Final = "it counts repos that you do not see"
 
 
@@ -39,20 +39,20 @@ def without_counts(verdict: Verdict) -> Verdict:
         verdict,
         opinions=tuple(map(_trials, verdict.opinions)),
         shadow=tuple(map(_trials, verdict.shadow)),
-        silent=tuple(map(_trials, verdict.silent)),
+        abstentions=tuple(map(_trials, verdict.abstentions)),
     )
 
 
-def without_count(tried: Tried) -> Tried:
+def without_count(tried: RuleTrace) -> RuleTrace:
     """The same of one rule."""
-    return replace(tried, because=tuple(map(_because, tried.because)))
+    return replace(tried, conditions=tuple(map(_because, tried.conditions)))
 
 
 def _trials(part: Part) -> Part:
-    return replace(part, tried=tuple(map(without_count, part.tried)))
+    return replace(part, rule_traces=tuple(map(without_count, part.rule_traces)))
 
 
-def _because(because: Because) -> Because:
+def _because(because: ConditionTrace) -> ConditionTrace:
     parts = tuple(map(_because, because.parts))
     facts = {name: _hidden(fact) if name == COUNTS_OTHERS else fact for name, fact in because.facts.items()}
     is_told = COUNTS_OTHERS in facts or parts != because.parts
@@ -63,7 +63,7 @@ def _because(because: Because) -> Because:
 
 
 def _hidden(fact: Fact) -> Fact:
-    return msgspec.structs.replace(fact, value=None, why=Why.UNAVAILABLE, note=_NOTE)
+    return msgspec.structs.replace(fact, value=None, why=UnknownReason.UNAVAILABLE, note=_NOTE)
 
 
 def names_others(policy: Policy, seen: Collection[Repo]) -> bool:

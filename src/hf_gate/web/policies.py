@@ -16,7 +16,7 @@ from ..application.judging import with_texts
 from ..domain.lifecycle import Status
 from ..errors import HfGateError
 from ..policy.checking import check_names
-from ..policy.model import Mode, Policy
+from ..policy.model import Policy, PolicyMode
 from ..policy.sentences import policy_sentences
 from ..sources.folder import Folder
 from ..store.opinions import Tally, opinions
@@ -214,7 +214,7 @@ def _show(
         repos=[] if policy is None else repos_of(visit, policy),
         counts=counts_of(visit, policy) if policy is not None and not is_draft and not is_new else None,
         is_hidden=(is_file or (asked is None and not is_new)) and _is_hidden(visit, text),
-        is_shadow=policy is not None and policy.mode is Mode.SHADOW,
+        is_shadow=policy is not None and policy.mode is PolicyMode.SHADOW,
         is_draft=is_draft,
         is_new=is_new,
         note=note,

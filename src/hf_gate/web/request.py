@@ -18,8 +18,8 @@ from ..domain.moments import moment_of
 from ..domain.rows import RepoRow, RequestRow
 from ..domain.tray import VERBS
 from ..errors import HfGateError
-from ..policy.explain import Line as Explained
-from ..policy.explain import explained
+from ..policy.explain import ExplanationLine as Explained
+from ..policy.explain import explain_verdict
 from ..policy.reasons import fill, text_for
 from ..store.search import cursor_of
 from . import words
@@ -153,7 +153,7 @@ def lines_of_why(visit: Visit, row: RequestRow) -> list[Explained]:
     if found is None:
         return []
     verdict = found.verdict if visit.member.repos is None else without_counts(found.verdict)
-    return list(explained(verdict, visit.now))
+    return list(explain_verdict(verdict, visit.now))
 
 
 # ---- answers, form, facts ----------------------------------------------------------------------------------------------

@@ -11,8 +11,8 @@ from ..application.judging import Court, StandingVerdicts, cases_of
 from ..domain.ids import Repo
 from ..domain.rows import RepoRow, RequestRow
 from ..errors import HfGateError
-from ..policy.evaluate import Judge
-from ..policy.model import Action, Because, Facts, Opinion, Tried, Verdict
+from ..policy.evaluate import Evaluator
+from ..policy.model import Action, ConditionTrace, Facts, Opinion, RuleTrace, Verdict
 from . import words
 from .hiding import without_count
 from .office import Office
@@ -83,7 +83,7 @@ def _heard(
         return {}
     found = {}
     for case in cases_of(office.store, court, bench.sources, rows, now):
-        verdict = court.judge.quick(case.facts, now=now, status=case.row.state.status)
+        verdict = court.judge.evaluate(case.facts, now=now, status=case.row.state.status)
         if verdict is not None:
             found[case.row.id] = said_of(verdict, _Fewer(court.judge, case.facts, hides))
     return found
@@ -93,16 +93,16 @@ def _heard(
 class _Fewer:
     """Tries those rules alone whose words stand in a row: to try all of them for fifty rows takes longer than the rest of a page."""
 
-    judge: Judge
+    judge: Evaluator
     facts: Facts
     hides: bool = False
 
-    def decided(self, opinion: Opinion) -> Tried | None:
-        found = next(self.judge.tried(self.facts, opinion.policy, lambda rule: rule.id == opinion.rule), None)
+    def decided(self, opinion: Opinion) -> RuleTrace | None:
+        found = next(self.judge.trace_rules(self.facts, opinion.policy, lambda rule: rule.id == opinion.rule), None)
         return without_count(found) if found is not None and self.hides else found
 
-    def accepting(self, opinion: Opinion) -> Iterator[Tried]:
-        return self.judge.tried(self.facts, opinion.policy, lambda rule: rule.then is Action.ACCEPT)
+    def accepting(self, opinion: Opinion) -> Iterator[RuleTrace]:
+        return self.judge.trace_rules(self.facts, opinion.policy, lambda rule: rule.then is Action.ACCEPT)
 
 
 def _entered(row: RequestRow, standing: StandingVerdicts) -> Said | None:
@@ -117,18 +117,18 @@ def _entered(row: RequestRow, standing: StandingVerdicts) -> Said | None:
 class Trials(Protocol):
     """How single rules came out: the one that decided, and those that would have let somebody in."""
 
-    def decided(self, opinion: Opinion) -> Tried | None: ...
-    def accepting(self, opinion: Opinion) -> Iterator[Tried]: ...
+    def decided(self, opinion: Opinion) -> RuleTrace | None: ...
+    def accepting(self, opinion: Opinion) -> Iterator[RuleTrace]: ...
 
 
 class _All:
     """Of a verdict that has every rule that was tried."""
 
-    def decided(self, opinion: Opinion) -> Tried | None:
-        return next((one for one in opinion.tried if one.rule == opinion.rule), None)
+    def decided(self, opinion: Opinion) -> RuleTrace | None:
+        return next((one for one in opinion.rule_traces if one.rule == opinion.rule), None)
 
-    def accepting(self, opinion: Opinion) -> Iterator[Tried]:
-        return (one for one in opinion.tried if one.then is Action.ACCEPT)
+    def accepting(self, opinion: Opinion) -> Iterator[RuleTrace]:
+        return (one for one in opinion.rule_traces if one.then is Action.ACCEPT)
 
 
 def said_of(verdict: Verdict, trials: Trials | None = None) -> Said:
@@ -158,19 +158,19 @@ def _why(verdict: Verdict, own: Opinion | None, trials: Trials) -> str:
 def _short(opinion: Opinion, trials: Trials) -> str:
     """What the rule looked at; of one that always matches, the one thing that would have let them in."""
     tried = trials.decided(opinion)
-    leaves = [leaf for because in (tried.because if tried else ()) for leaf in _leaves(because) if leaf.value]
+    leaves = [leaf for because in (tried.conditions if tried else ()) for leaf in _leaves(because) if leaf.value]
     told = ", ".join(filter(None, (words.fact_words(leaf.facts) for leaf in leaves[:3])))
-    return told or next((_near(one) for one in trials.accepting(opinion) if len(one.differ) == 1), "")
+    return told or next((_near(one) for one in trials.accepting(opinion) if len(one.ways_to_match) == 1), "")
 
 
-def _near(tried: Tried) -> str:
-    if len(tried.differ[0]) != 1:
+def _near(tried: RuleTrace) -> str:
+    if len(tried.ways_to_match[0]) != 1:
         return ""
-    flip = tried.differ[0][0]
+    flip = tried.ways_to_match[0][0]
     return f"accept if {'' if flip.value else 'not '}{flip.expr}"
 
 
-def _leaves(because: Because) -> list[Because]:
+def _leaves(because: ConditionTrace) -> list[ConditionTrace]:
     if because.facts or not because.parts:
         return [because]
     return [leaf for part in because.parts for leaf in _leaves(part)]

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from ..domain.moments import moment_of
 from ..domain.text import visible
-from ..policy.explain import shown
+from ..policy.explain import format_value
 from ..policy.model import Fact
 
 EPOCH: Final = datetime.fromtimestamp(0, UTC)
@@ -152,7 +152,7 @@ def _fact(name: str, fact: Fact) -> str:
         return f"{parts[-2]} is {value}"
     if isinstance(value, bool):
         return f"{'' if value else 'not '}{' '.join(parts[-2:])}"
-    return f"{' '.join(parts[-2:])} {shown(value)}"
+    return f"{' '.join(parts[-2:])} {format_value(value)}"
 
 
 def moment(milliseconds: int) -> datetime:
