@@ -40,6 +40,7 @@ or its fitting leaf (`hub/errors.py` joins them, since that import costs 60 ms).
 from __future__ import annotations
 
 ACCESS_HELP = "More: `hf-gate help token` (docs/token.md)."
+NO_TOKEN_HINT = f"Set HF_TOKEN, or `hf auth login`. {ACCESS_HELP}"
 
 
 class HfGateError(Exception):
@@ -123,7 +124,7 @@ class NotAllowed(HubError):
     exit_code = 4
     default_hint = (
         "Looking needs repo.content.read and repo.access.read, deciding also repo.write, or a token with the write role. "
-        f"Set HF_TOKEN, or `hf auth login`. {ACCESS_HELP}"
+        + NO_TOKEN_HINT
     )
 
 

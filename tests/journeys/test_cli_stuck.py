@@ -71,3 +71,13 @@ def test_no_token_and_an_unknown_token_are_told_apart(console: Console, token: s
     assert checked.code == 4
     assert "or none was sent" not in checked.out
     assert "this call" not in checked.out
+
+
+@pytest.mark.parametrize(
+    "words", ["ls", "sync", "init", "repos ls", "person ada", "ui prove http://127.0.0.1:9/settings#prove=x"]
+)
+def test_without_a_token_each_command_names_the_page_about_tokens(console: Console, words: str) -> None:
+    ended = console.run(*words.split(), env={"HF_TOKEN": ""})
+    assert ended.code == 4
+    assert "hf-gate help token" in ended.hint
+    assert "docs/token.md" in ended.hint

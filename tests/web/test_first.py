@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -88,3 +89,8 @@ def test_everybody_sees_what_they_can_do_and_where(crowded: Room) -> None:
         assert f"<code>{repo}</code>" in body
     others = [str(row.repo) for row in crowded.office.store.repos() if str(row.repo) != repo]
     assert not any(other in crowded.reviewer("mia", repo).get("/settings").body for other in others)
+
+
+def test_a_desk_without_a_token_names_the_page_about_tokens(room: Room) -> None:
+    room.office.settings = replace(room.office.settings, token=None)
+    assert "`hf-gate help token` (docs/token.md)" in room.visitor().get("/first-steps").body

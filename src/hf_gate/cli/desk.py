@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 from ..domain.ids import Repo, parse_repo
-from ..errors import NotAllowed, UsageError
+from ..errors import UsageError
 from .frame import Run
+from .tokens import owners_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -115,12 +116,7 @@ def wanted_repos(run: Run, named: Sequence[str], repo_type: str | None) -> list[
 
     if named:
         return list(dict.fromkeys(parse_repo(text, repo_type) for text in named))
-    account = run.account
-    owners = (account.name, *account.orgs) if account else ()
     if run.place.folder is not None:
+        owners = owners_of(run) if run.account else ()
         return repos_of(run.place.desk.repos, run.hub, owners)
-    if account is None:
-        raise NotAllowed(
-            "no token is there, so whose repos are meant is not known.", hint="Name a REPO, or `hf auth login`."
-        )
-    return list(dict.fromkeys(gate.repo for owner in owners for gate in run.hub.gated_repos(owner)))
+    return list(dict.fromkeys(gate.repo for owner in owners_of(run) for gate in run.hub.gated_repos(owner)))

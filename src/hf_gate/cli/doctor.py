@@ -17,7 +17,7 @@ import click
 from .. import __version__
 from ..domain.accounts import TokenRights
 from ..domain.ids import Repo
-from ..errors import ACCESS_HELP, HfGateError, NotAllowed
+from ..errors import NO_TOKEN_HINT, HfGateError, NotAllowed
 from .frame import Run, command, name_token, repo_type_option
 from .output import clock_is, numbered
 from .targets import named_repo
@@ -152,7 +152,7 @@ def _token(run: Run) -> Finding:
 
     where = bootstrap.hub_name(run.settings)
     if not bootstrap.has_token(run.settings):
-        return Finding("token", False, f"no token for {where}", f"`hf auth login`, or set HF_TOKEN. {ACCESS_HELP}", 4)
+        return Finding("token", False, f"no token for {where}", NO_TOKEN_HINT, 4)
     account = run.account = run.hub.whoami()
     role = account.token_role or "unknown"
     orgs = f", organisations {', '.join(account.orgs)}" if account.orgs else ""

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 import click
 
 from ..domain.ids import Repo, parse_repo
-from ..errors import ACCESS_HELP, HfGateError, NotAllowed, UsageError
+from ..errors import HfGateError, NotAllowed, UsageError
 from ..private_files import write_private
 from .desk import open_desk
 from .frame import Run, command, repo_type_option
 from .output import numbered
 from .sync import Reading
+from .tokens import owners_of
 
 if TYPE_CHECKING:
     from ..domain.accounts import TokenRights
@@ -82,14 +83,7 @@ def _check(folder: Path) -> None:
 
 
 def _own_repos(run: Run) -> list[Repo]:
-    account = run.account
-    if account is None:
-        raise NotAllowed(
-            "no token is there, so whose repos are meant is not known.",
-            hint=f"`hf auth login`, or set HF_TOKEN. {ACCESS_HELP}",
-        )
-    owners = (account.name, *account.orgs)
-    return list(dict.fromkeys(gate.repo for owner in owners for gate in run.hub.gated_repos(owner)))
+    return list(dict.fromkeys(gate.repo for owner in owners_of(run) for gate in run.hub.gated_repos(owner)))
 
 
 def _reviewable(run: Run, repos: Sequence[Repo], *, is_named: bool) -> tuple[list[Repo], list[Repo]]:

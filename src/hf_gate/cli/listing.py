@@ -20,6 +20,7 @@ from .progress import Progress
 from .rows import REQUEST_KEYS, request_row
 from .table import ls_columns, name_of
 from .targets import named_repo
+from .tokens import owners_of
 
 if TYPE_CHECKING:
     from ..domain.requests import AccessRequest
@@ -118,13 +119,7 @@ def _statuses(text: str) -> tuple[Status, ...]:
 
 
 def _own_repos(run: Run) -> list[Repo]:
-    account = run.account
-    if account is None:
-        raise NotAllowed(
-            "no token is there, so whose repos are meant is not known.", hint="Name a REPO, or `hf auth login`."
-        )
-    owners = (account.name, *account.orgs)
-    return [gate.repo for owner in owners for gate in run.hub.gated_repos(owner)]
+    return [gate.repo for owner in owners_of(run) for gate in run.hub.gated_repos(owner)]
 
 
 class _Reading:

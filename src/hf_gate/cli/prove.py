@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..errors import Guarded, NotAllowed, UsageError
+from ..errors import NO_TOKEN_HINT, Guarded, NotAllowed, UsageError
 
 if TYPE_CHECKING:
     from .frame import Run
@@ -23,7 +23,7 @@ def prove(run: Run, link: str | None, *, yes: bool) -> int:
     target = proof_link(link)
     token = resolve_token(run.settings.token)
     if token is None:
-        raise NotAllowed("there is no token here, so nothing can be proven.", hint="`hf auth login`, or set HF_TOKEN.")
+        raise NotAllowed("there is no token here, so nothing can be proven.", hint=NO_TOKEN_HINT)
     _confirm(run, target.origin, yes=yes)
     told = send_proof(target, token.reveal())
     run.out.document({"schema_version": 1, **told}, lambda: _lines(told), quiet=[told["link"]])

@@ -15,6 +15,7 @@ from .frame import Entry, GateGroup, Run, command, repo_type_option
 from .output import Column, Row
 from .table import spelt
 from .targets import named_repo
+from .tokens import owners_of
 
 if TYPE_CHECKING:
     from ..domain.accounts import Gate
@@ -50,12 +51,7 @@ def repos_ls(run: Run, *, owners: tuple[str, ...]) -> int:
     """List gated repos; without an OWNER, those of the token's account and its organisations."""
     run.announce()
     if not owners:
-        account = run.account
-        if account is None:
-            raise NotAllowed(
-                "no token is there, so whose repos are meant is not known.", hint="Name an OWNER, or `hf auth login`."
-            )
-        owners = (account.name, *account.orgs)
+        owners = owners_of(run)
     rows = (_gate_row(gate) for owner in owners for gate in run.hub.gated_repos(owner))
     columns = [
         Column("REPO", spelt),

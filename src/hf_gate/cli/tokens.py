@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from ..domain.accounts import DECIDE, MAYBE_DECIDE, TokenRights
-from ..errors import ACCESS_HELP, HfGateError
+from ..errors import ACCESS_HELP, NO_TOKEN_HINT, HfGateError, NotAllowed
 from .output import numbered
 
 if TYPE_CHECKING:
@@ -46,6 +46,14 @@ def asked_rights(run: Run) -> TokenRights:
         return run.hub.whoami().rights
     except HfGateError:
         return TokenRights()
+
+
+def owners_of(run: Run) -> tuple[str, ...]:
+    """Return the token's account and its organisations; NotAllowed without a token."""
+    account = run.account
+    if account is None:
+        raise NotAllowed("no token was found, so your repos are not known.", hint=NO_TOKEN_HINT)
+    return (account.name, *account.orgs)
 
 
 def may_decide(rights: TokenRights, repo: Repo) -> tuple[bool | None, str]:

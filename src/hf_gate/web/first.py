@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from .. import bootstrap
 from ..domain.members import Role
-from ..errors import HfGateError
+from ..errors import NO_TOKEN_HINT, HfGateError
 from ..policy.model import PolicyMode
 from .visit import Visit
 
@@ -90,7 +90,7 @@ def _token(visit: Visit) -> _Look:
     text = (
         f"The desk acts as {office.owner} on {bootstrap.hub_name(office.settings)}."
         if has
-        else "No token was found. `hf auth login` leaves one, HF_TOKEN names one; then start the desk again."
+        else f"No token was found. {NO_TOKEN_HINT} Then start the desk again."
     )
     return _Look(has, text, "hf-gate doctor")
 
