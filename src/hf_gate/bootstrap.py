@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 from .config import Flags, Settings, read_settings
 from .errors import HfGateError, HubUnavailable, NotAllowed, Offline, UsageError
 from .locks import ProcessLock, is_held
-from .private_files import make_private_folder, write_private
+from .private_files import make_private_folder, write_private_file
 
 if TYPE_CHECKING:
     from .domain.accounts import Account
@@ -115,7 +115,7 @@ def account(hub: Callable[[], Hub], settings: Settings) -> Account | None:
         return None
     entry = {"name": asked.name, "id": asked.id, "orgs": list(asked.orgs), "role": asked.token_role, "at": moment}
     with suppress(OSError):  # a read-only home costs one call a run, and nothing else
-        write_private(settings.paths.accounts, json.dumps({**_fresh(kept, moment), key: entry}).encode())
+        write_private_file(settings.paths.accounts, json.dumps({**_fresh(kept, moment), key: entry}).encode())
     return asked
 
 
@@ -424,7 +424,7 @@ def announce(path: Path, about: Mapping[str, object]) -> Iterator[None]:
     lock = ProcessLock(lock_path)
     lock.acquire(1.0)
     try:
-        write_private(path, json.dumps({**about, "pid": os.getpid(), "lock": lock_path.name}).encode())
+        write_private_file(path, json.dumps({**about, "pid": os.getpid(), "lock": lock_path.name}).encode())
         yield
     finally:
         if _read_json(path).get("lock") == lock_path.name:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from .errors import UsageError
-from .locks import announced
+from .locks import read_announcement
 
 _FILE_KEYS: Final = frozenset({"endpoint", "max_wait", "timeout", "insecure_http", "profile", "profiles"})
 _PROFILE_KEYS: Final = frozenset({"endpoint", "token", "token_file", "insecure_http", "desk", "pid"})
@@ -86,7 +86,7 @@ class Settings:
     reserve: float = 0.25  # the share of the token's calls that bulk work leaves free
 
 
-def paths_of(environ: Mapping[str, str], home: Path) -> Paths:
+def resolve_paths(environ: Mapping[str, str], home: Path) -> Paths:
     """The folders of this user. A relative XDG value is ignored, as XDG asks."""
 
     def folder(name: str, default: str) -> Path:
@@ -116,7 +116,7 @@ def parse_seconds(text: str, name: str) -> float:
 
 def read_settings(flags: Flags, environ: Mapping[str, str], home: Path) -> Settings:
     """One Settings from all that was said; whatever cannot be read is a `UsageError` that names its place."""
-    paths = paths_of(environ, home)
+    paths = resolve_paths(environ, home)
     file = _read_file(paths.config_file)
     profile = flags.profile or environ.get("HF_GATE_PROFILE") or _text(file, "profile", paths.config_file)
     chosen = _profile(profile, file, paths) if profile else {}
@@ -201,7 +201,7 @@ def _profile(name: str, file: Mapping[str, object], paths: Paths) -> Mapping[str
             raise UsageError(f"{paths.config_file}: profiles.{name} must be a table.", hint=f"Write [profiles.{name}].")
         _check_keys(chosen, _PROFILE_KEYS, f"{paths.config_file}: profiles.{name}")
         return chosen
-    running = announced(paths.profiles / f"{name}.json")
+    running = read_announcement(paths.profiles / f"{name}.json")
     if running is None:
         hint = (
             "Start it with `hf-gate demo`, and leave that running. For a Hub of yours: unset HF_GATE_PROFILE."

@@ -46,7 +46,7 @@ def is_held(path: Path) -> bool:
     return not is_free
 
 
-def announced(path: Path) -> dict[str, Any] | None:
+def read_announcement(path: Path) -> dict[str, Any] | None:
     """What a running process says of itself in a file; None when that process has ended (see `bootstrap.announce`)."""
     try:
         found = json.loads(path.read_bytes())

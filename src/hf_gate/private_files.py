@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 
 @contextmanager
-def private_file(path: Path) -> Iterator[BinaryIO]:
+def open_private_file(path: Path) -> Iterator[BinaryIO]:
     """Yield a file to write; it stands at `path` with mode 0600 once the block has ended without an error.
 
     A regular file that is there already is replaced. OSError if something else is there.
@@ -32,9 +32,9 @@ def private_file(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
-def write_private(path: Path, data: bytes) -> None:
+def write_private_file(path: Path, data: bytes) -> None:
     """Write a file with `private_file`."""
-    with private_file(path) as file:
+    with open_private_file(path) as file:
         file.write(data)
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .localhub.server import Serving
 
 
-class HubClockHand:
+class ClockControl:
     """The local Hub's clock, from outside."""
 
     def __init__(self, hub: LocalHub) -> None:
@@ -64,7 +64,7 @@ class LocalHub:
         self._thread: threading.Thread | None = None
         self.url = ""
         self.tokens: dict[str, str] = {}
-        self.clock = HubClockHand(self)
+        self.clock = ClockControl(self)
 
     def __enter__(self) -> Self:
         from .localhub.server import Serving, build  # noqa: PLC0415 - a test run that uses no Hub loads none

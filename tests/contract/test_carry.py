@@ -16,7 +16,7 @@ from hf_gate.domain.ids import parse_repo
 from hf_gate.domain.moments import moment_of
 from hf_gate.domain.rows import RunRow
 from hf_gate.errors import Guarded, HfGateError, HubUnavailable, NotAllowed, NotGated, RepoMoved, StoreUnavailable
-from hf_gate.protocol.messages import Send
+from hf_gate.protocol.messages import HubCall
 from hf_gate.store.opening import open_store
 from tests.torture.books import moves_of, settled
 from tests.torture.failing import WRONG, Failing, HalfTold, Killed, disk_full
@@ -73,8 +73,8 @@ def test_an_intent_is_on_the_disk_before_the_call_that_it_is_about(scene: Scene)
     run = begun(scene)
     calls: list[set[str]] = []
 
-    def look(send: Send) -> None:
-        if send.changes:
+    def look(send: HubCall) -> None:
+        if send.is_change:
             calls.append({one["userId"] for one in json.loads(send.body or b"")["requests"]})
             with open_store(scene.folder / "desk.db", endpoint=ORIGIN, read_only=True) as other:
                 started = {json.loads(row.change)["user_id"] for row in other.changes(run.id, ("started",))}
@@ -178,8 +178,8 @@ def test_who_is_decided_by_others_right_after_a_call_whose_answer_was_lost_is_no
     run = begun(scene, {"ada": "accept"})
     scene.near.faults(["fail_after:call=1:on=batch"])
 
-    def decide(send: Send) -> None:
-        if send.changes:
+    def decide(send: HubCall) -> None:
+        if send.is_change:
             scene.near.heard = lambda _: None
             scene.decide("ada", "rejected")
 
@@ -391,8 +391,8 @@ def test_a_call_that_arrives_after_its_process_died_is_waited_for(scene: Scene) 
     run = begun(scene, {"ada": "accept", "bob": "reject"})
     scene.near.faults(["delay_before:s=12:call=1:on=batch"])
 
-    def die(send: Send) -> None:
-        if scene.near.late and not send.changes:
+    def die(send: HubCall) -> None:
+        if scene.near.late and not send.is_change:
             raise Killed
 
     scene.near.seen = die
@@ -408,7 +408,7 @@ def test_a_call_that_arrives_after_its_process_died_is_waited_for(scene: Scene) 
 
 def test_an_access_that_is_read_back_late_ends_by_when_it_began(scene: Scene) -> None:
     run, dying = begun(scene, {"ada": "while"}), Failing(scene.store, 1_000_000)
-    scene.near.heard = lambda send: dying.die() if send.changes else None
+    scene.near.heard = lambda send: dying.die() if send.is_change else None
     with suppress(HfGateError, Killed):
         scene.carry(run, store=dying)
     scene.near.heard = lambda _: None
@@ -427,8 +427,8 @@ def test_a_call_that_left_long_after_its_intent_is_waited_for_as_well(scene: Sce
     scene.near.faults(["delay_before:s=12:call=1:on=batch"])
     dying = Failing(scene.store, 1_000_000)
 
-    def see(send: Send) -> None:
-        if send.changes:
+    def see(send: HubCall) -> None:
+        if send.is_change:
             scene.near.time.advance(60)
         elif scene.near.late:
             dying.die()

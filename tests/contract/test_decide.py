@@ -28,7 +28,7 @@ from hf_gate.errors import (
     Stale,
     StoreUnavailable,
 )
-from hf_gate.protocol.messages import Send
+from hf_gate.protocol.messages import HubCall
 from hf_gate.store.opening import open_store
 from tests.torture.failing import Failing, Killed, disk_full
 from tests.torture.near import ORIGIN, Near, NearHub
@@ -175,8 +175,8 @@ def test_an_intent_is_on_the_disk_before_the_call(scene: Scene) -> None:
     scene.ask(["ada"])
     started: list[list[str]] = []
 
-    def look(send: Send) -> None:
-        if send.changes:
+    def look(send: HubCall) -> None:
+        if send.is_change:
             with open_store(scene.folder / "desk.db", endpoint=ORIGIN, read_only=True) as other:
                 started.append([row.state for row in other.changes("r_1")])
                 started.append([row.link.kind for row in other.entries(run="r_1")])

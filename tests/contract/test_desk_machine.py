@@ -24,7 +24,7 @@ from hf_gate.domain.ids import Repo
 from hf_gate.domain.rows import RunRow
 from hf_gate.errors import HfGateError
 from hf_gate.plan.model import Plan
-from hf_gate.protocol.messages import Send
+from hf_gate.protocol.messages import HubCall
 from tests.torture.books import astray, broken, settled
 from tests.torture.failing import WRONG, Failing, Killed
 from tests.torture.near import Near
@@ -162,7 +162,7 @@ class Days(RuleBasedStateMachine):
         """Before it leaves, or when the Hub has it and the answer is on its way."""
         dying, calls = Failing(self.scene.store, 1_000_000), iter(range(1, at))
 
-        def count(_: Send) -> None:
+        def count(_: HubCall) -> None:
             if next(calls, None) is None:
                 dying.die()
 

@@ -12,11 +12,11 @@ import pytest
 from hf_gate import AsyncHub, Hub
 from hf_gate.errors import HfGateError, InsecureEndpoint, UnexpectedAnswer, UsageError
 from hf_gate.hub.halt import Backend, Deadline
-from hf_gate.protocol.codec import RECORD_LIMIT, Unreadable, next_link, read_page
-from hf_gate.protocol.flows.calling import Setting
-from hf_gate.protocol.flows.repos import gated_repos
-from hf_gate.protocol.messages import Reply, Send
-from hf_gate.protocol.pacing import MOST_LIMITS, Pacer
+from hf_gate.protocol.codec import MAX_RECORDS, UnreadableBody, find_next_link, read_page
+from hf_gate.protocol.flows.calling import FlowContext
+from hf_gate.protocol.flows.repos import list_gated_repos
+from hf_gate.protocol.messages import HubCall, Reply
+from hf_gate.protocol.pacing import MAX_LIMITS, Pacer
 from tests.core.playing import play, reply
 from tests.core.test_listing import REPO
 
@@ -65,28 +65,28 @@ def test_cookies_of_the_hub_are_not_kept() -> None:
 
 
 def test_a_page_of_millions_of_records_is_refused_before_they_are_read() -> None:
-    with pytest.raises(Unreadable, match="records"):
-        read_page(b"[" + b",".join([b"1"] * (RECORD_LIMIT + 1)) + b"]", REPO, 1.0)
+    with pytest.raises(UnreadableBody, match="records"):
+        read_page(b"[" + b",".join([b"1"] * (MAX_RECORDS + 1)) + b"]", REPO, 1.0)
     assert read_page(b"[" + b",".join([b"1"] * 10) + b"]", REPO, 1.0).size == 10
 
 
 def test_a_link_header_of_brackets_alone_is_read_at_once() -> None:
     start = time.monotonic()
-    assert next_link({"link": "<" * 90_000}) is None
-    assert next_link({"link": "<" * 20_000 + '</next?a=1>; rel="next"'}) == "/next?a=1"
+    assert find_next_link({"link": "<" * 90_000}) is None
+    assert find_next_link({"link": "<" * 20_000 + '</next?a=1>; rel="next"'}) == "/next?a=1"
     assert time.monotonic() - start < 2
 
 
 def test_limits_under_ever_new_names_are_not_followed_without_end() -> None:
-    pacer, send = Pacer(), Send("list", "GET", "/x")
+    pacer, send = Pacer(), HubCall("list", "GET", "/x")
     for number in range(100):
         names = ", ".join(f'"n{number}-{n}";r=500;t=30' for n in range(50))
-        assert pacer.ask(float(number), send) == 0.0
-        pacer.heard(float(number), send, Reply(200, {"ratelimit": names}), 0.5)
-    assert len(pacer._windows) == MOST_LIMITS
-    assert pacer.ask(200.0, send) == 0.0
-    pacer.heard(200.0, send, Reply(429, {"ratelimit": '"another";r=0;t=30'}), 0.5)
-    assert len(pacer._windows) == MOST_LIMITS
+        assert pacer.try_start(float(number), send) == 0.0
+        pacer.record_answer(float(number), send, Reply(200, {"ratelimit": names}), 0.5)
+    assert len(pacer._windows) == MAX_LIMITS
+    assert pacer.try_start(200.0, send) == 0.0
+    pacer.record_answer(200.0, send, Reply(429, {"ratelimit": '"another";r=0;t=30'}), 0.5)
+    assert len(pacer._windows) == MAX_LIMITS
 
 
 def test_the_gated_repos_of_an_owner_come_to_an_end_though_each_page_names_another() -> None:
@@ -96,7 +96,7 @@ def test_the_gated_repos_of_an_owner_come_to_an_end_though_each_page_names_anoth
         number = next(pages)
         return reply([{"id": f"acme/r{number}", "gated": "auto"}], link=f'</api/models?cursor={number}>; rel="next"')
 
-    played = play(gated_repos("acme", Setting("https://hub.test")), hub)  # type: ignore[arg-type]
+    played = play(list_gated_repos("acme", FlowContext("https://hub.test")), hub)  # type: ignore[arg-type]
     assert isinstance(played.error, UnexpectedAnswer)
     assert len(played.sent) < 2000
 

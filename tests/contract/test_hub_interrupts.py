@@ -21,8 +21,8 @@ from hf_gate.hub.clock import RealClock
 from hf_gate.hub.driver import Driver
 from hf_gate.hub.errors import dressed
 from hf_gate.hub.transport import AsyncTransport, BlockingTransport, Wire
-from hf_gate.protocol.messages import Emit, Finish, Lost, NoReply, Reply, Send, Start
-from hf_gate.protocol.pacing import Why
+from hf_gate.protocol.messages import AwaitCall, EmitValue, FailureReason, HubCall, NoReply, Reply, StartCall
+from hf_gate.protocol.pacing import WaitReason
 
 from .conftest import World
 from .raw_hub import DRIPS, RawHub, Say, answer, raw_hub
@@ -118,7 +118,7 @@ def test_closing_an_async_client_ends_its_waiting_tasks() -> None:
         client = AsyncHub(TOKEN, hub.url, timeout=5)
         task = asyncio.ensure_future(client.accept("a/b", "ada"))
         async with asyncio.timeout(60):
-            while client.outlook().waiting_why is not Why.CEILING:  # noqa: ASYNC110 - the 429 was heard; nothing tells it
+            while client.outlook().waiting_why is not WaitReason.CEILING:  # noqa: ASYNC110 - the 429 was heard; nothing tells it
                 await asyncio.sleep(0.01)
         await client.close()
         with pytest.raises(HubUnavailable, match="closed"):
@@ -138,10 +138,10 @@ def test_leaving_a_run_lets_no_waiting_change_go_afterwards() -> None:
         )
 
         def flow() -> Iterator[object]:
-            send = Send("handle", "POST", "/x", b"{}", changes=True)
-            yield Finish((yield Start(send)))  # the 429, by which the next has to wait
-            yield Start(send)
-            yield Emit("one")
+            send = HubCall("handle", "POST", "/x", b"{}", is_change=True)
+            yield AwaitCall((yield StartCall(send)))  # the 429, by which the next has to wait
+            yield StartCall(send)
+            yield EmitValue("one")
 
         run = driver.run(flow())  # type: ignore[arg-type]
         assert next(run) == "one"
@@ -158,7 +158,7 @@ def test_leaving_a_run_lets_no_waiting_change_go_afterwards() -> None:
 
 
 def test_waiting_tasks_are_called_one_after_the_other_by_news_from_another_thread() -> None:
-    budget, send, went, in_vain = Budget(0.25), Send("list", "GET", "/x"), list[str](), asyncio.Event()
+    budget, send, went, in_vain = Budget(0.25), HubCall("list", "GET", "/x"), list[str](), asyncio.Event()
 
     async def one(queues: Queues, name: str, *, goes: bool) -> None:
         queue = queues.of(send)
@@ -243,7 +243,7 @@ def test_a_run_that_a_fork_took_along_sends_nothing(world: World) -> None:
 # ---- a Hub that drips ------------------------------------------------------------------------------------------------
 
 
-READ = Send("list", "GET", "/x")
+READ = HubCall("list", "GET", "/x")
 
 
 @pytest.mark.parametrize("say", DRIPS.values(), ids=DRIPS)
@@ -262,7 +262,7 @@ def test_a_dripping_answer_ends_at_the_limit_of_a_whole_call(say: Say) -> None:
 
         for one in (told, asyncio.run(run())):
             assert isinstance(one, NoReply)
-            assert (one.why, one.sent, one.detail) == (Lost.TIMEOUT, True, "not whole after 0.9 s")
+            assert (one.reason, one.sent, one.detail) == (FailureReason.TIMEOUT, True, "not whole after 0.9 s")
 
 
 def test_the_limit_holds_on_a_connection_that_is_used_again() -> None:
@@ -276,7 +276,7 @@ def test_the_limit_holds_on_a_connection_that_is_used_again() -> None:
 
     with raw_hub(say) as hub:
         transport = BlockingTransport(Wire(hub.url, RealClock(), timeout=0.15), time.monotonic)
-        assert isinstance(transport.exchange(Send("list", "GET", "/fast")), Reply)
+        assert isinstance(transport.exchange(HubCall("list", "GET", "/fast")), Reply)
         assert isinstance(transport.exchange(READ), NoReply)
         transport.close()
 

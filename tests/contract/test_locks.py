@@ -14,7 +14,7 @@ import pytest
 
 from hf_gate import bootstrap
 from hf_gate.errors import StoreBusy, StoreUnavailable
-from hf_gate.locks import ProcessLock, announced, is_held
+from hf_gate.locks import ProcessLock, is_held, read_announcement
 from hf_gate.store.locking import FileLock, Holder
 
 _HOLD = """
@@ -43,11 +43,11 @@ def _announcing(path: Path) -> Iterator[subprocess.Popen[str]]:
 def test_what_a_process_announces_counts_until_it_ends(tmp_path: Path) -> None:
     path = tmp_path / "desk.json"
     with _announcing(path) as child:
-        found = announced(path)
+        found = read_announcement(path)
         assert found is not None
         assert (found["url"], found["pid"]) == ("http://127.0.0.1:1", child.pid)
         child.communicate(timeout=20)
-    assert announced(path) is None
+    assert read_announcement(path) is None
     assert list(tmp_path.iterdir()) == []
 
 
@@ -57,25 +57,25 @@ def test_what_a_killed_process_announced_is_void_and_the_next_one_clears_it_away
         child.kill()
         child.wait(20)
         assert path.exists()
-        assert announced(path) is None
+        assert read_announcement(path) is None
     with bootstrap.announce(path, {"url": "http://127.0.0.1:2"}):
-        assert (announced(path) or {})["url"] == "http://127.0.0.1:2"
+        assert (read_announcement(path) or {})["url"] == "http://127.0.0.1:2"
         assert len(list(tmp_path.glob("*.lock"))) == 1
 
 
 def test_a_pid_that_belongs_to_another_program_now_is_no_running_process(tmp_path: Path) -> None:
     path = tmp_path / "demo.json"
     path.write_text(json.dumps({"pid": os.getpid(), "lock": "demo.json.00000000.lock"}))
-    assert announced(path) is None
+    assert read_announcement(path) is None
     path.with_name("demo.json.00000000.lock").touch()
-    assert announced(path) is None
+    assert read_announcement(path) is None
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"lock": "../elsewhere"}', '{"lock": 3}', "[" * 100_000])
 def test_a_damaged_announcement_is_none(tmp_path: Path, text: str) -> None:
     path = tmp_path / "demo.json"
     path.write_text(text)
-    assert announced(path) is None
+    assert read_announcement(path) is None
 
 
 def test_a_later_process_takes_an_announcement_over_and_the_earlier_one_leaves_it(tmp_path: Path) -> None:
@@ -83,8 +83,8 @@ def test_a_later_process_takes_an_announcement_over_and_the_earlier_one_leaves_i
     with _announcing(path) as child:
         with bootstrap.announce(path, {"url": "http://127.0.0.1:2"}):
             child.communicate(timeout=20)
-            assert (announced(path) or {})["url"] == "http://127.0.0.1:2"
-        assert announced(path) is None
+            assert (read_announcement(path) or {})["url"] == "http://127.0.0.1:2"
+        assert read_announcement(path) is None
 
 
 def test_one_process_at_a_time_holds_a_lock_and_the_file_stays(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from hf_gate import AsyncHub, Decision, Hub, Outcome
 from hf_gate.domain.outcomes import Kind
-from hf_gate.protocol.pacing import Why
+from hf_gate.protocol.pacing import WaitReason
 from hf_gate.testing import LocalHub
 
 NAMES = [f"n{n:03}" for n in range(650)]
@@ -39,9 +39,9 @@ class Run:
         self.thread = threading.Thread(target=self.decide)
         self.thread.start()
 
-    def told(self, outcome: Outcome, why: Why) -> None:
+    def told(self, outcome: Outcome, why: WaitReason) -> None:
         self.kinds.append(outcome.kind)
-        if why is Why.RESERVE:
+        if why is WaitReason.RESERVE:
             self.used_up.set()
 
     def decide(self) -> None:

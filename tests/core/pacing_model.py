@@ -11,16 +11,16 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Final
 
-from hf_gate.protocol.messages import Answer, Lane, Reply, Send
+from hf_gate.protocol.messages import Answer, HubCall, Lane, Reply
 from hf_gate.protocol.pacing import Pacer
 
 START: Final = 1_790_000_100.0  # a multiple of 3 and of 300
 ROUNDINGS: Final[Mapping[str, Callable[[float], int]]] = {"ceil": math.ceil, "floor": math.floor, "round": round}
 
 
-def call(lane: Lane = Lane.BULK_WRITE, bucket: str = "api", route: str = "batch") -> Send:
+def call(lane: Lane = Lane.BULK_WRITE, bucket: str = "api", route: str = "batch") -> HubCall:
     writes = lane in {Lane.WRITE, Lane.BULK_WRITE}
-    return Send(route, "POST" if writes else "GET", "/api/x", lane=lane, bucket=bucket, changes=writes)
+    return HubCall(route, "POST" if writes else "GET", "/api/x", lane=lane, bucket=bucket, is_change=writes)
 
 
 def told(remaining: int, reset: int, *, status: int = 200, quota: int = 50, window: int = 3, after: str = "") -> Reply:
@@ -135,7 +135,7 @@ class Story:
 def play(  # noqa: C901 - four small acts that share one stage
     pacer: Pacer,
     hub: Hub,
-    sends: Iterable[Send],
+    sends: Iterable[HubCall],
     *,
     workers: int,
     rtt: Callable[[], float],
@@ -147,34 +147,34 @@ def play(  # noqa: C901 - four small acts that share one stage
     story, chances, left = Story(), Random(seed), iter(sends)
     order = itertools.count()
     agenda: list[tuple[float, int, int, Callable[[float], None]]] = []
-    waiting: dict[int, tuple[Send, int]] = {}
+    waiting: dict[int, tuple[HubCall, int]] = {}
     turns: dict[int, int] = {}
 
     def at(moment: float, rank: int, act: Callable[[float], None]) -> None:
         heapq.heappush(agenda, (moment, rank, next(order), act))
 
-    def ask(worker: int, send: Send, now: float) -> None:
-        wait = pacer.ask(now, send)
+    def ask(worker: int, send: HubCall, now: float) -> None:
+        wait = pacer.try_start(now, send)
         assert wait >= 0
         if wait == 0:
             turns.pop(worker, None)
             if worker in waiting:
-                pacer.leave(waiting.pop(worker)[1])
+                pacer.unregister(waiting.pop(worker)[1])
             there = rtt() / 2
             at(now + there, 0, lambda then: serve(worker, send, then, there))
             return
         if worker not in waiting:
-            waiting[worker] = (send, pacer.join(send))
+            waiting[worker] = (send, pacer.register(send))
         turns[worker] = turn = next(order)
         at(now + wait, 2, lambda then: ask(worker, send, then) if turns.get(worker) == turn else None)
 
-    def serve(worker: int, send: Send, now: float, back: float) -> None:
+    def serve(worker: int, send: HubCall, now: float, back: float) -> None:
         reply = hub.answer(now)
         story.answers.append((now, reply.status, send.lane))
         at(now + back, 1, lambda then: hear(worker, send, reply, then))
 
-    def hear(worker: int, send: Send, reply: Reply, now: float) -> None:
-        pacer.heard(now, send, reply, chances.random())
+    def hear(worker: int, send: HubCall, reply: Reply, now: float) -> None:
+        pacer.record_answer(now, send, reply, chances.random())
         story.ended = now
         following = send if reply.status == 429 else next(left, None)
         if following is not None:
@@ -203,9 +203,9 @@ def fastest(hub: FixedWindows, calls: int, share: float, workers: int, rtt: floa
     return reset + more * hub.length + math.ceil((last + 1) / workers) * rtt
 
 
-def go(pacer: Pacer, send: Send, answer: Answer, *, now: float = START, chance: float = 0.5) -> None:
-    assert pacer.ask(now, send) == 0
-    pacer.heard(now, send, answer, chance)
+def go(pacer: Pacer, send: HubCall, answer: Answer, *, now: float = START, chance: float = 0.5) -> None:
+    assert pacer.try_start(now, send) == 0
+    pacer.record_answer(now, send, answer, chance)
 
 
 def known(*, remaining: int = 50, reset: int = 3, quota: int = 50, window: int = 3, share: float = 0.0) -> Pacer:

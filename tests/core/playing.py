@@ -7,9 +7,19 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from hf_gate.protocol.messages import Answer, Emit, Finish, Reply, Send, Start, Take, Turn, Wait
+from hf_gate.protocol.messages import (
+    Answer,
+    AwaitCall,
+    AwaitSlot,
+    EmitValue,
+    HubCall,
+    Pause,
+    Reply,
+    StartCall,
+    TakeItems,
+)
 
-Hub = Callable[[Send], Answer]
+Hub = Callable[[HubCall], Answer]
 
 
 @dataclass
@@ -19,7 +29,7 @@ class Played:
     result: Any = None
     error: Exception | None = None
     emitted: list[Any] = field(default_factory=list)
-    sent: list[Send] = field(default_factory=list)
+    sent: list[HubCall] = field(default_factory=list)
     waited: list[float] = field(default_factory=list)
 
 
@@ -41,19 +51,19 @@ def play(flow: Any, hub: Hub, items: Iterable[Any] = (), clock: Callable[[], flo
 
 def _answer(step: Any, played: Played, hub: Hub, source: Iterator[Any], clock: Callable[[], float]) -> Any:
     match step:
-        case Emit(value):
+        case EmitValue(value):
             played.emitted.append(value)
-        case Send() | Start():
-            send = step.send if isinstance(step, Start) else step
+        case HubCall() | StartCall():
+            send = step.send if isinstance(step, StartCall) else step
             played.sent.append(send)
             return hub(send)  # the ticket of a Start is the answer itself
-        case Finish(ticket):
+        case AwaitCall(ticket):
             return ticket
-        case Wait(seconds):
+        case Pause(seconds):
             played.waited.append(seconds)
-        case Turn():
+        case AwaitSlot():
             return clock()
-        case Take(limit):
+        case TakeItems(limit):
             return tuple(item for _, item in zip(range(limit), source, strict=False))
         case _:
             raise TypeError(step)
@@ -63,7 +73,7 @@ def _answer(step: Any, played: Played, hub: Hub, source: Iterator[Any], clock: C
 def reply(body: Any = None, status: int = 200, **headers: str) -> Reply:
     """An answer with a JSON body."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Reply(status, named, json.dumps({} if body is None else body).encode(), at=1.0)
+    return Reply(status, named, json.dumps({} if body is None else body).encode(), received_at=1.0)
 
 
 def row(n: int, status: str = "pending", **more: Any) -> dict[str, Any]:

@@ -12,10 +12,10 @@ import pytest
 from hf_gate.domain.ids import Repo, RepoType
 from hf_gate.domain.outcomes import Kind
 from hf_gate.domain.requests import AccessRequest, Decision
-from hf_gate.protocol.codec import iso, read_page
-from hf_gate.protocol.flows.bulk import FRESH_S, decide_many
-from hf_gate.protocol.flows.calling import Setting
-from hf_gate.protocol.messages import Answer, Reply, Send
+from hf_gate.protocol.codec import format_time, read_page
+from hf_gate.protocol.flows.bulk import MAX_AGE_S, decide_many
+from hf_gate.protocol.flows.calling import FlowContext
+from hf_gate.protocol.messages import Answer, HubCall, Reply
 
 from .playing import Played, play, reply, row
 
@@ -41,17 +41,17 @@ class Lists:
     def clock(self) -> float:
         return self.now
 
-    def __call__(self, send: Send) -> Answer:
-        self.calls.append(send.route)
-        if send.route == "list":
-            return replace(self.listed(send), at=self.now)
-        if send.route == "overview":
-            return replace(reply({"_id": self.accounts[send.path.split("/")[3]]}), at=self.now)
-        if send.route == "batch" and not self.batch:
+    def __call__(self, send: HubCall) -> Answer:
+        self.calls.append(send.endpoint)
+        if send.endpoint == "list":
+            return replace(self.listed(send), received_at=self.now)
+        if send.endpoint == "overview":
+            return replace(reply({"_id": self.accounts[send.path.split("/")[3]]}), received_at=self.now)
+        if send.endpoint == "batch" and not self.batch:
             return reply(status=405)
-        return self.changed(msgspec.json.decode(send.body or b""), send.route)
+        return self.changed(msgspec.json.decode(send.body or b""), send.endpoint)
 
-    def listed(self, send: Send) -> Reply:
+    def listed(self, send: HubCall) -> Reply:
         url = urlsplit(send.path)
         query = {key: values[0] for key, values in parse_qs(url.query).items()}
         rows = [r for r in self.rows.values() if r["status"] == url.path.rsplit("/", 1)[1]]
@@ -72,7 +72,7 @@ class Lists:
         self.now += self.step
         count = self.calls.count(route)
         self.meanwhile.pop(count, lambda: None)()
-        return replace(reply([{**who, "ok": True} for who in people] if route == "batch" else {}), at=self.now)
+        return replace(reply([{**who, "ok": True} for who in people] if route == "batch" else {}), received_at=self.now)
 
 
 def iso_of(n: int) -> str:
@@ -81,7 +81,7 @@ def iso_of(n: int) -> str:
 
 
 def decided(hub: Lists, requests: list[AccessRequest]) -> Played:
-    setting = Setting("https://hub.test", began=BEGAN)
+    setting = FlowContext("https://hub.test", started_at=BEGAN)
     return play(decide_many(REPO, setting), hub, map(Decision.accept, requests), hub.clock)
 
 
@@ -106,7 +106,7 @@ def test_a_hub_that_reads_before_otherwise_costs_calls_and_no_truth() -> None:
 
 @pytest.mark.parametrize("batch", [True, False], ids=["batch", "one by one"])
 def test_what_waits_long_for_its_turn_is_read_again_before_it_leaves(*, batch: bool) -> None:
-    hub = Lists(300, step=FRESH_S + 1 if batch else 1.0, batch=batch)
+    hub = Lists(300, step=MAX_AGE_S + 1 if batch else 1.0, batch=batch)
     people = list(hub.rows.values())
 
     def others_decide() -> None:
@@ -142,10 +142,10 @@ def test_rests_of_groups_that_waited_for_the_end_are_read_again() -> None:
 
     def items() -> Any:
         yield from map(Decision.accept, hub.requests)
-        hub.now += FRESH_S + 1  # the caller took long to say that this was all
+        hub.now += MAX_AGE_S + 1  # the caller took long to say that this was all
         next(iter(hub.rows.values()))["status"] = "rejected"
 
-    setting = Setting("https://hub.test", began=BEGAN)
+    setting = FlowContext("https://hub.test", started_at=BEGAN)
     assert kinds(play(decide_many(REPO, setting), hub, items(), hub.clock)) == {Kind.STALE: 1, Kind.DONE: 39}
 
 
@@ -161,4 +161,4 @@ def test_two_accounts_of_one_name_are_two_people() -> None:
 def test_times_of_the_model_are_in_order() -> None:
     times = [r.asked_at for r in Lists(5000).requests]
     assert times == sorted(times, reverse=True)
-    assert iso(times[0]) == iso_of(0)
+    assert format_time(times[0]) == iso_of(0)

@@ -10,17 +10,17 @@ from hf_gate import Decision
 from hf_gate.domain.ids import Repo, RepoType
 from hf_gate.domain.outcomes import Kind
 from hf_gate.errors import BadRequest, HubUnavailable, NotAllowed, OutcomeUnknown
+from hf_gate.protocol.endpoints import list_page
 from hf_gate.protocol.flows import bulk, deciding, repos
-from hf_gate.protocol.flows.calling import Patience, Setting, call
+from hf_gate.protocol.flows.calling import FlowContext, RetryPolicy, send_call
 from hf_gate.protocol.flows.listing import list_requests
-from hf_gate.protocol.messages import Answer, Lost, NoReply, Reply, Send
-from hf_gate.protocol.replies import error_of
-from hf_gate.protocol.routes import list_page
+from hf_gate.protocol.messages import Answer, FailureReason, HubCall, NoReply, Reply
+from hf_gate.protocol.replies import build_error
 
 from .playing import Played, play, reply, row
 
 REPO = Repo(RepoType.MODEL, "acme", "m")
-SETTING = Setting("https://hub.test", Patience(tries=2), began=0.5)
+SETTING = FlowContext("https://hub.test", RetryPolicy(max_tries=2), started_at=0.5)
 
 
 class Lists:
@@ -29,11 +29,11 @@ class Lists:
     def __init__(self, write: Any, **people: str) -> None:
         self.write, self.people = write, people
 
-    def __call__(self, send: Send) -> Answer:
-        if send.changes:
+    def __call__(self, send: HubCall) -> Answer:
+        if send.is_change:
             answer: Answer = self.write(send)
             return answer
-        if send.route != "list":
+        if send.endpoint != "list":
             return reply({"error": "no"}, status=404)
         status = send.path.split("?")[0].rsplit("/", 1)[1]
         named = [
@@ -74,19 +74,21 @@ def test_and_so_for_a_single_verb() -> None:
     assert isinstance(played.result.error, OutcomeUnknown)
 
 
-@pytest.mark.parametrize("lost", [reply(status=502), NoReply(Lost.BROKEN, sent=True), NoReply(Lost.TIMEOUT, sent=True)])
+@pytest.mark.parametrize(
+    "lost", [reply(status=502), NoReply(FailureReason.BROKEN, sent=True), NoReply(FailureReason.TIMEOUT, sent=True)]
+)
 def test_a_lost_answer_to_settings_is_unknown_unless_the_gate_reads_as_wished(lost: Answer) -> None:
     def hub(mode: Any) -> Any:
-        return lambda send: lost if send.changes else reply({"gated": mode})
+        return lambda send: lost if send.is_change else reply({"gated": mode})
 
     assert play(repos.set_gate(REPO, {"gated": "auto"}, SETTING), hub("auto")).result.mode == "auto"
     assert isinstance(play(repos.set_gate(REPO, {"gated": "auto"}, SETTING), hub("manual")).error, OutcomeUnknown)
-    assert isinstance(play(repos.ask(REPO, {}, SETTING), lambda s: lost if s.changes else reply({"error": "you are not in the authorized list"}, status=403)).error, OutcomeUnknown)  # fmt: skip
+    assert isinstance(play(repos.ask_access(REPO, {}, SETTING), lambda s: lost if s.is_change else reply({"error": "you are not in the authorized list"}, status=403)).error, OutcomeUnknown)  # fmt: skip
 
 
 def test_a_stop_of_any_kind_leaves_everybody_told() -> None:
-    def hub(send: Send) -> Answer:
-        return Reply(307, {"location": "https://evil.test/"}, b"", 1.0) if send.changes else reply([])
+    def hub(send: HubCall) -> Answer:
+        return Reply(307, {"location": "https://evil.test/"}, b"", 1.0) if send.is_change else reply([])
 
     played = play(bulk.decide_many(REPO, SETTING), hub, [Decision.accept(n) for n in ("ada", "bob")])
     assert [(o.user, o.kind) for o in played.emitted] == [("ada", Kind.OPEN), ("bob", Kind.OPEN)]
@@ -94,19 +96,21 @@ def test_a_stop_of_any_kind_leaves_everybody_told() -> None:
 
 
 def test_refusals_for_ever_end_with_max_wait() -> None:
-    def busy(_: Send) -> Answer:
-        return Reply(429, {"retry-after": "0"}, b"", took=1.0)
+    def busy(_: HubCall) -> Answer:
+        return Reply(429, {"retry-after": "0"}, b"", elapsed=1.0)
 
-    played = play(call(list_page(REPO, "pending"), Setting("https://hub.test", Patience(max_wait=3.0))), busy)
+    played = play(
+        send_call(list_page(REPO, "pending"), FlowContext("https://hub.test", RetryPolicy(max_wait=3.0))), busy
+    )
     assert isinstance(played.result, NoReply)
-    assert isinstance(error_of(played.result, REPO), HubUnavailable)
+    assert isinstance(build_error(played.result, REPO), HubUnavailable)
     assert len(played.sent) < 6
 
 
 def test_empty_pages_with_ever_new_links_come_to_an_end() -> None:
     numbers = iter(range(10_000))
 
-    def hub(_: Send) -> Answer:
+    def hub(_: HubCall) -> Answer:
         return reply([], link=f'</api/models/acme/m/user-access-request/pending?cursor={next(numbers)}>; rel="next"')
 
     played = play(list_requests(REPO, "pending", SETTING), hub)
@@ -133,6 +137,6 @@ def test_a_number_of_thousands_of_digits_does_not_refuse_the_page() -> None:
 
 
 def test_an_error_with_half_a_character_is_told_in_words() -> None:
-    error = error_of(Reply(422, {}, b'{"error":"\\ud800"}', 1.0), REPO)
+    error = build_error(Reply(422, {}, b'{"error":"\\ud800"}', 1.0), REPO)
     assert isinstance(error, BadRequest)
     str(error).encode()

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from hf_gate.domain.completeness import NO_RESET_LIST
 from hf_gate.domain.ids import Repo, RepoType
 from hf_gate.errors import BadRequest, ForeignOrigin, HubUnavailable, NotAllowed, NotGated, UnexpectedAnswer
-from hf_gate.protocol.flows.calling import Patience, Setting
-from hf_gate.protocol.flows.listing import Head, head, list_requests
-from hf_gate.protocol.messages import Answer, Lost, NoReply, Reply, Send
+from hf_gate.protocol.flows.calling import FlowContext, RetryPolicy
+from hf_gate.protocol.flows.listing import Head, list_requests, read_head
+from hf_gate.protocol.messages import Answer, FailureReason, HubCall, NoReply, Reply
 
 from .playing import Played, play, reply, row
 
 REPO = Repo(RepoType.MODEL, "acme", "m")
-SETTING = Setting("https://hub.test", Patience(tries=3))
+SETTING = FlowContext("https://hub.test", RetryPolicy(max_tries=3))
 LIST = "/api/models/acme/m/user-access-request/pending"
 
 
@@ -33,8 +33,8 @@ class Pages:
     def __init__(self, rows: list[dict[str, Any]], size: int, *, links: bool = True, report: int | None = None) -> None:
         self.rows, self.size, self.links, self.report = rows, size, links, report
 
-    def __call__(self, send: Send) -> Answer:
-        if send.route == "report":
+    def __call__(self, send: HubCall) -> Answer:
+        if send.endpoint == "report":
             count = len(self.rows) if self.report is None else self.report
             return reply([{"status": "pending"}] * count)
         query = parse_qs(urlsplit(send.path).query)
@@ -84,7 +84,7 @@ def test_a_walk_that_the_report_contradicts_is_not_proved() -> None:
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 302, 500])
 def test_a_walk_whose_report_is_refused_ends_unproved_with_the_reason(status: int) -> None:
     pages = Pages(by_time(45), 10, links=False)
-    played = listed(lambda send: reply(status=status) if send.route == "report" else pages(send), limit=10)
+    played = listed(lambda send: reply(status=status) if send.endpoint == "report" else pages(send), limit=10)
     assert (played.error, len(keys(played))) == (None, 45)
     assert not played.result.proved
     assert f"report could not be read (the Hub answered {status})" in played.result.why
@@ -93,17 +93,17 @@ def test_a_walk_whose_report_is_refused_ends_unproved_with_the_reason(status: in
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
-        (NoReply(Lost.TOO_LARGE, False, "the answer is larger than 64 MiB"), "larger than 64 MiB"),
-        (NoReply(Lost.TIMEOUT, True, "silent for 10 s"), "silent for 10 s"),
+        (NoReply(FailureReason.TOO_LARGE, False, "the answer is larger than 64 MiB"), "larger than 64 MiB"),
+        (NoReply(FailureReason.TIMEOUT, True, "silent for 10 s"), "silent for 10 s"),
         (Reply(200, {}, b"<html>"), "no JSON"),
     ],
 )
 def test_a_walk_whose_report_cannot_be_used_ends_unproved_with_the_reason(answer: Answer, why: str) -> None:
     pages = Pages(by_time(45), 10, links=False)
-    played = listed(lambda send: answer if send.route == "report" else pages(send), limit=10)
+    played = listed(lambda send: answer if send.endpoint == "report" else pages(send), limit=10)
     assert (played.error, len(keys(played))) == (None, 45)
     assert why in played.result.why
-    assert next(send.cap for send in played.sent if send.route == "report") == 64 << 20
+    assert next(send.max_bytes for send in played.sent if send.endpoint == "report") == 64 << 20
 
 
 def test_without_order_a_walk_says_that_it_cannot_know() -> None:
@@ -133,7 +133,7 @@ def test_a_request_that_comes_twice_is_told_once_and_leaves_a_doubt() -> None:
 
 
 def test_a_link_that_leads_back_ends_the_listing_with_a_doubt() -> None:
-    def hub(send: Send) -> Answer:
+    def hub(send: HubCall) -> Answer:
         return reply(
             [row(1)] if "cursor=1" not in send.path else [row(2)], link=f'<https://hub.test{LIST}?cursor=1>; rel="next"'
         )
@@ -186,7 +186,7 @@ def test_a_garbled_page_is_asked_for_again_and_then_given_up_in_words() -> None:
 
 
 def test_a_failing_hub_is_tried_again_and_then_named() -> None:
-    answers = iter([reply(status=502), NoReply(Lost.TIMEOUT, True), reply([row(1)])])
+    answers = iter([reply(status=502), NoReply(FailureReason.TIMEOUT, True), reply([row(1)])])
     played = listed(lambda _: next(answers))
     assert len(keys(played)) == 1
     assert len(played.waited) == 2
@@ -204,7 +204,7 @@ def test_the_next_page_is_fetched_only_after_half_a_page_was_taken() -> None:
     flow: Any = list_requests(REPO, "pending", SETTING)
     first = flow.send(hub(flow.send(None)))
     assert len(first.value.rows) == 3
-    assert type(flow.send(None)).__name__ == "Start"
+    assert type(flow.send(None)).__name__ == "StartCall"
 
 
 OLD_HUB = reply({"error": "✖ Invalid option"}, status=400)
@@ -234,7 +234,7 @@ def test_no_other_refusal_is_taken_for_an_empty_list(status: str, hub: Any) -> N
 def test_a_refusal_in_the_middle_of_a_list_is_no_empty_list() -> None:
     next_page = f'<https://hub.test{LIST.replace("pending", "reset")}?cursor=6>; rel="next"'
 
-    def hub(send: Send) -> Answer:
+    def hub(send: HubCall) -> Answer:
         return OLD_HUB if "cursor" in send.path else reply([row(1)], link=next_page)
 
     assert isinstance(play(list_requests(REPO, "reset", SETTING), hub).error, BadRequest)
@@ -245,22 +245,22 @@ def test_a_refusal_in_the_middle_of_a_list_is_no_empty_list() -> None:
 
 @given(count=st.integers(0, 30), size=st.integers(1, 9))
 def test_the_head_of_a_list_is_one_page_in_one_call_and_says_whether_there_is_more(count: int, size: int) -> None:
-    played = play(head(REPO, "pending", SETTING), Pages(by_time(count), size))
+    played = play(read_head(REPO, "pending", SETTING), Pages(by_time(count), size))
     assert len(played.sent) == 1
     assert [r.request_id for r in played.result.requests] == [r["requestId"] for r in by_time(count)[:size]]
     assert played.result.has_more == (count > size)
 
 
 def test_a_full_head_without_a_link_may_go_on() -> None:
-    played = play(head(REPO, "pending", SETTING, limit=5), Pages(by_time(5), 5, links=False))
+    played = play(read_head(REPO, "pending", SETTING, limit=5), Pages(by_time(5), 5, links=False))
     assert played.result.has_more
 
 
 def test_a_record_of_a_head_that_cannot_be_read_is_told() -> None:
-    played = play(head(REPO, "pending", SETTING), lambda _: reply([row(1), {"status": "pending"}]))
+    played = play(read_head(REPO, "pending", SETTING), lambda _: reply([row(1), {"status": "pending"}]))
     assert len(played.result.requests) == len(played.result.quarantined) == 1
 
 
 def test_a_hub_that_knows_no_reset_has_an_empty_head_there() -> None:
-    played = play(head(REPO, "reset", SETTING), lambda send: OLD_HUB if "/reset" in send.path else reply([]))
+    played = play(read_head(REPO, "reset", SETTING), lambda send: OLD_HUB if "/reset" in send.path else reply([]))
     assert played.result == Head()

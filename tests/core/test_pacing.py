@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hf_gate.protocol.messages import Lane, Reply
-from hf_gate.protocol.pacing import Pacer, Why
+from hf_gate.protocol.pacing import Pacer, WaitReason
 from tests.core.pacing_model import (
     START,
     FirstHitWindows,
@@ -78,20 +78,20 @@ def test_single_calls_may_use_what_bulk_work_leaves() -> None:
     pacer = Pacer(0.25)
     play(pacer, hub, [call()] * 60, workers=4, rtt=lambda: 0.05, until=60)
     assert hub.counts[0] == 37
-    assert pacer.outlook(START + 60).waiting_why is Why.RESERVE
+    assert pacer.outlook(START + 60).waiting_why is WaitReason.RESERVE
     play(pacer, hub, [call(Lane.WRITE)] * 13, workers=4, rtt=lambda: 0.05, until=60)
     assert hub.counts[0] == 50
-    assert pacer.ask(START + 60, call(Lane.WRITE)) == pytest.approx(240, abs=2)
+    assert pacer.try_start(START + 60, call(Lane.WRITE)) == pytest.approx(240, abs=2)
 
 
 def test_what_others_take_with_the_same_token_is_followed() -> None:
     pacer = Pacer(0.0)
-    assert pacer.ask(START, call()) == 0
-    pacer.heard(START, call(), told(40, 3), 0.5)
-    assert pacer.ask(START, call()) == 0
-    pacer.heard(START, call(), told(1, 3), 0.5)
-    assert pacer.ask(START, call()) == 0
-    assert pacer.ask(START, call()) == pytest.approx(3, abs=0.1)
+    assert pacer.try_start(START, call()) == 0
+    pacer.record_answer(START, call(), told(40, 3), 0.5)
+    assert pacer.try_start(START, call()) == 0
+    pacer.record_answer(START, call(), told(1, 3), 0.5)
+    assert pacer.try_start(START, call()) == 0
+    assert pacer.try_start(START, call()) == pytest.approx(3, abs=0.1)
 
 
 @given(
@@ -160,8 +160,8 @@ def test_a_limit_that_is_lifted_is_noticed() -> None:
 def test_a_hidden_limit_on_writes_leaves_reads_alone() -> None:
     pacer = known(remaining=1000, quota=1000, window=300)
     go(pacer, call(), Reply(429), chance=0.9)
-    assert pacer.ask(START, call()) == pytest.approx(0.9)
-    assert pacer.ask(START, call(Lane.READ)) == 0
+    assert pacer.try_start(START, call()) == pytest.approx(0.9)
+    assert pacer.try_start(START, call(Lane.READ)) == 0
 
 
 def test_pauses_after_refusals_in_a_row_are_random_shares_of_a_doubling_minute_at_most() -> None:
@@ -169,7 +169,7 @@ def test_pauses_after_refusals_in_a_row_are_random_shares_of_a_doubling_minute_a
         pacer, now, pauses = Pacer(), START, []
         for _ in expected:
             go(pacer, call(), Reply(429), now=now, chance=chance)
-            pauses.append(pacer.ask(now, call()))
+            pauses.append(pacer.try_start(now, call()))
             now += pauses[-1]
         assert pauses == pytest.approx(expected, rel=0.01)
 
@@ -178,6 +178,6 @@ def test_a_long_run_of_refusals_is_soon_forgotten() -> None:
     pacer, now = Pacer(), START
     for _ in range(12):
         go(pacer, call(), Reply(429), now=now)
-        now += pacer.ask(now, call())
+        now += pacer.try_start(now, call())
     story = play(pacer, TokenBucket(1e6), itertools.repeat(call()), workers=4, rtt=lambda: 0.05, begin=now, until=600)
     assert story.good_between(now - START + 300, now - START + 600) > 300

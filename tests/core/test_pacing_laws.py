@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.protocol.limits import Window
-from hf_gate.protocol.messages import Answer, Lane, Lost, NoReply, Reply, Send
-from hf_gate.protocol.pacing import Pacer, Why
-from hf_gate.protocol.ratelimit_headers import LONGEST_S, Limit
+from hf_gate.protocol.limits import LimitWindow
+from hf_gate.protocol.messages import Answer, FailureReason, HubCall, Lane, NoReply, Reply
+from hf_gate.protocol.pacing import Pacer, WaitReason
+from hf_gate.protocol.ratelimit_headers import MAX_WAIT_S, AnnouncedLimit
 from tests.core.pacing_model import (
     START,
     FixedWindows,
@@ -28,11 +28,11 @@ from tests.core.pacing_model import (
 
 def test_one_call_asks_first_and_each_good_answer_lets_one_more_fly() -> None:
     pacer = Pacer()
-    assert pacer.ask(START, call()) == 0
-    assert pacer.ask(START, call()) > 0
-    assert pacer.ask(START, call(bucket="pages")) == 0  # another bucket, another first call
-    pacer.heard(START, call(), Reply(200), 0.5)
-    assert [pacer.ask(START, call()) > 0 for _ in range(3)] == [False, False, True]
+    assert pacer.try_start(START, call()) == 0
+    assert pacer.try_start(START, call()) > 0
+    assert pacer.try_start(START, call(bucket="pages")) == 0  # another bucket, another first call
+    pacer.record_answer(START, call(), Reply(200), 0.5)
+    assert [pacer.try_start(START, call()) > 0 for _ in range(3)] == [False, False, True]
 
 
 @pytest.mark.parametrize(
@@ -47,34 +47,34 @@ def test_one_call_asks_first_and_each_good_answer_lets_one_more_fly() -> None:
 def test_reads_under_an_announced_limit_spread_faster(lane: Lane, answer: Answer, more: int) -> None:
     pacer = Pacer()
     go(pacer, call(lane), answer)
-    assert [pacer.ask(START, call(lane)) > 0 for _ in range(more + 1)] == [False] * more + [True]
+    assert [pacer.try_start(START, call(lane)) > 0 for _ in range(more + 1)] == [False] * more + [True]
 
 
 def test_reads_that_met_a_limit_that_is_not_announced_spread_as_changes_do() -> None:
     pacer, read, later = Pacer(), call(Lane.READ), START + 600
     go(pacer, read, told(40, 3, status=429))
-    assert pacer.ask(later, read) == 0
-    pacer.heard(later, read, told(40, 3), 0.5)
+    assert pacer.try_start(later, read) == 0
+    pacer.record_answer(later, read, told(40, 3), 0.5)
     later += 60
-    assert pacer.ask(later, read) == 0
-    assert pacer.ask(later + 60, read) == 0
-    assert pacer.ask(later + 120, read) > 0
+    assert pacer.try_start(later, read) == 0
+    assert pacer.try_start(later + 60, read) == 0
+    assert pacer.try_start(later + 120, read) > 0
 
 
 def test_a_first_call_that_is_dropped_or_lost_is_followed_by_another_alone() -> None:
     pacer = Pacer()
-    assert pacer.ask(START, call()) == 0
-    pacer.dropped(call())
-    go(pacer, call(), NoReply(Lost.TIMEOUT, sent=True))
-    assert pacer.ask(START, call()) == 0
-    assert pacer.ask(START, call()) > 0
+    assert pacer.try_start(START, call()) == 0
+    pacer.record_lost_call(call())
+    go(pacer, call(), NoReply(FailureReason.TIMEOUT, sent=True))
+    assert pacer.try_start(START, call()) == 0
+    assert pacer.try_start(START, call()) > 0
 
 
 def test_a_bucket_whose_answers_name_another_limit_spends_from_that_one() -> None:
     pacer = known(remaining=2)
     go(pacer, call(bucket="pages"), told(1, 3))
-    assert pacer.ask(START, call(bucket="pages")) == 0
-    assert pacer.ask(START, call()) == pytest.approx(3, abs=0.1)
+    assert pacer.try_start(START, call(bucket="pages")) == 0
+    assert pacer.try_start(START, call()) == pytest.approx(3, abs=0.1)
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -82,10 +82,10 @@ def test_several_limits_hold_together(order: int) -> None:
     pacer = Pacer(0.0)
     limit = ", ".join(['"burst";r=1;t=2', '"day";r=500;t=9000'][::order])
     go(pacer, call(), Reply(200, {"ratelimit": limit, "ratelimit-policy": '"burst";q=9;w=2, "day";q=999;w=86400'}))
-    assert pacer.ask(START, call()) == 0
-    assert pacer.ask(START, call()) == pytest.approx(2, abs=0.1)
+    assert pacer.try_start(START, call()) == 0
+    assert pacer.try_start(START, call()) == pytest.approx(2, abs=0.1)
     look = pacer.outlook(START)
-    assert (look.remaining, look.quota, look.window_s, look.waiting_why) == (0, 9, 2, Why.WINDOW)
+    assert (look.remaining, look.quota, look.window_s, look.waiting_why) == (0, 9, 2, WaitReason.WINDOW)
 
 
 @pytest.mark.parametrize(
@@ -101,69 +101,69 @@ def test_several_limits_hold_together(order: int) -> None:
 def test_a_refusal_is_waited_out_as_the_hub_says_and_then_one_call_asks(answer: Reply, wait: float) -> None:
     pacer = known()
     go(pacer, call(), answer)
-    said = pacer.ask(START, call())
+    said = pacer.try_start(START, call())
     assert said == pytest.approx(wait, abs=0.02)
     if answer.status == 429:
-        assert pacer.ask(START + said, call()) == 0
-        assert pacer.ask(START + said, call()) > 0
+        assert pacer.try_start(START + said, call()) == 0
+        assert pacer.try_start(START + said, call()) > 0
 
 
 def test_refusals_of_one_burst_count_once() -> None:
     pacer = known(remaining=1000, quota=1000, window=300)
     for _ in range(8):
-        assert pacer.ask(START, call()) == 0
+        assert pacer.try_start(START, call()) == 0
     for _ in range(8):
-        pacer.heard(START, call(), told(900, 200, status=429, quota=1000, window=300), 0.5)
+        pacer.record_answer(START, call(), told(900, 200, status=429, quota=1000, window=300), 0.5)
     assert pacer.outlook(START).ceiling_per_s == pytest.approx(15)  # half of the 30 that went in the last second
-    now = START + pacer.ask(START, call())
-    assert pacer.ask(now, call()) == 0
-    assert pacer.ask(now, call(Lane.READ)) > 0  # one call asks first, however many of the burst came back
+    now = START + pacer.try_start(START, call())
+    assert pacer.try_start(now, call()) == 0
+    assert pacer.try_start(now, call(Lane.READ)) > 0  # one call asks first, however many of the burst came back
 
 
 def test_a_wait_is_never_too_small_for_the_clock() -> None:
     pacer = known(remaining=1000, quota=1000, window=300)
     go(pacer, call(), Reply(429))
-    assert pacer.ask(START + pacer.ask(START, call()) - 1e-6, call()) >= 0.001
+    assert pacer.try_start(START + pacer.try_start(START, call()) - 1e-6, call()) >= 0.001
 
 
 def test_five_server_errors_in_a_row_open_the_breaker_and_one_call_asks_at_last_every_five_minutes() -> None:
     pacer, now = known(), START
     failures: list[Answer] = [
         Reply(502),
-        NoReply(Lost.CONNECT, sent=False),
+        NoReply(FailureReason.CONNECT, sent=False),
         Reply(500),
-        NoReply(Lost.BROKEN, sent=True),
+        NoReply(FailureReason.BROKEN, sent=True),
     ]
     for answer in failures:
         go(pacer, call(Lane.READ), answer)
     waits = []
     for _ in range(6):
         go(pacer, call(Lane.READ), Reply(503), now=now)
-        waits.append(pacer.ask(now, call(Lane.READ)))
-        assert pacer.outlook(now).waiting_why is Why.AWAY
+        waits.append(pacer.try_start(now, call(Lane.READ)))
+        assert pacer.outlook(now).waiting_why is WaitReason.UNAVAILABLE
         now += waits[-1]
     assert waits == [30, 60, 120, 240, 300, 300]
     go(pacer, call(Lane.READ), Reply(404), now=now)
     go(pacer, call(Lane.READ), Reply(500), now=now)
-    assert pacer.ask(now, call(Lane.READ)) == 0
+    assert pacer.try_start(now, call(Lane.READ)) == 0
 
 
 def test_late_news_of_the_window_before_changes_nothing() -> None:
     pacer = known(remaining=20, reset=1)
     late = call(route="late")
-    assert pacer.ask(START, late) == 0
-    assert pacer.ask(START + 1.1, call()) == 0
-    pacer.heard(START + 1.1, late, told(0, 0), 0.5)
+    assert pacer.try_start(START, late) == 0
+    assert pacer.try_start(START + 1.1, call()) == 0
+    pacer.record_answer(START + 1.1, late, told(0, 0), 0.5)
     assert pacer.outlook(START + 1.1).remaining == 48  # the quota less one call on its way and one that started
 
 
 def test_news_that_the_window_turned_sooner_than_thought_is_taken_less_what_is_on_its_way() -> None:
     pacer = known(remaining=9, reset=2)
     late = call(route="late")
-    assert pacer.ask(START + 1.1, late) == 0
+    assert pacer.try_start(START + 1.1, late) == 0
     go(pacer, call(), told(49, 3), now=START + 1.2)
     assert pacer.outlook(START + 1.2).remaining == 48
-    pacer.heard(START + 1.2, late, told(3, 1), 0.5)  # it was answered in the window before
+    pacer.record_answer(START + 1.2, late, told(3, 1), 0.5)  # it was answered in the window before
     look = pacer.outlook(START + 1.2)
     assert look.remaining == 48
     assert look.reset_in == pytest.approx(3.009, abs=0.001)
@@ -175,8 +175,8 @@ def test_news_that_the_window_was_not_over_takes_the_turn_back_and_makes_wary() 
     look = pacer.outlook(START + 1.1)
     assert look.remaining == 5
     assert look.reset_in == pytest.approx(2.009, abs=0.001)
-    assert pacer.ask(START + 1.1, call()) == 0
-    assert pacer.ask(START + 1.1, call()) > 0
+    assert pacer.try_start(START + 1.1, call()) == 0
+    assert pacer.try_start(START + 1.1, call()) > 0
 
 
 def test_a_reset_of_zero_is_taken_for_up_to_a_second() -> None:
@@ -198,25 +198,25 @@ def test_a_driver_that_wakes_a_little_late_loses_nothing() -> None:
     pacer = known(remaining=1000, quota=1000, window=300)
     go(pacer, call(), Reply(429))
     go(pacer, call(), Reply(200), now=START + 10)
-    assert pacer.ask(START + 10, call()) == pytest.approx(1 / 15 - 0.05)
+    assert pacer.try_start(START + 10, call()) == pytest.approx(1 / 15 - 0.05)
     go(pacer, call(), Reply(200), now=START + 10.1)
-    assert pacer.ask(START + 10.1, call()) < 1 / 15 - 0.03
+    assert pacer.try_start(START + 10.1, call()) < 1 / 15 - 0.03
 
 
 def test_a_limit_without_a_policy_is_obeyed_and_asked_again_after_its_reset() -> None:
     pacer = Pacer(0.0)
     go(pacer, call(), Reply(200, {"ratelimit": '"api";r=1;t=5'}))
-    assert pacer.ask(START, call()) == 0
-    wait = pacer.ask(START, call())
+    assert pacer.try_start(START, call()) == 0
+    wait = pacer.try_start(START, call())
     assert wait == pytest.approx(5.0, abs=1.01)
-    assert pacer.ask(START + wait, call()) == 0
-    assert pacer.ask(START + wait, call()) > 0
+    assert pacer.try_start(START + wait, call()) == 0
+    assert pacer.try_start(START + wait, call()) > 0
 
 
 def test_the_smallest_window_leaves_bulk_work_one_call() -> None:
-    window = Window()
-    window.hear(START, START, Limit("api", 0, 3, 1, 3), 0)
-    assert window.kept(0.25) == 0
+    window = LimitWindow()
+    window.update(START, START, AnnouncedLimit("api", 0, 3, 1, 3), 0)
+    assert window.reserved_calls(0.25) == 0
 
 
 def test_a_reserve_is_a_share() -> None:
@@ -230,46 +230,46 @@ def test_a_reserve_is_a_share() -> None:
 
 def test_a_read_leaves_the_last_calls_of_a_window_to_writes_that_wait() -> None:
     pacer = known(remaining=2)
-    tickets = [pacer.join(call(Lane.WRITE)), pacer.join(call(Lane.WRITE))]
-    assert pacer.ask(START, call(Lane.READ)) > 0
-    pacer.leave(tickets.pop())
-    assert pacer.ask(START, call(Lane.READ)) == 0
-    assert pacer.ask(START, call(Lane.WRITE)) == 0
+    tickets = [pacer.register(call(Lane.WRITE)), pacer.register(call(Lane.WRITE))]
+    assert pacer.try_start(START, call(Lane.READ)) > 0
+    pacer.unregister(tickets.pop())
+    assert pacer.try_start(START, call(Lane.READ)) == 0
+    assert pacer.try_start(START, call(Lane.WRITE)) == 0
 
 
 def test_a_read_does_not_ask_first_while_a_write_waits() -> None:
     pacer = Pacer()
-    pacer.join(call(Lane.WRITE))
-    assert pacer.ask(START, call(Lane.READ)) > 0
-    assert pacer.ask(START, call(Lane.WRITE)) == 0
+    pacer.register(call(Lane.WRITE))
+    assert pacer.try_start(START, call(Lane.READ)) > 0
+    assert pacer.try_start(START, call(Lane.WRITE)) == 0
 
 
 def test_a_read_does_not_wait_for_writes_that_could_not_go_anyway() -> None:
     pacer = known(remaining=12, share=0.25)
-    pacer.join(call(Lane.BULK_WRITE))  # what remains is the reserve
-    assert pacer.ask(START, call(Lane.READ)) == 0
+    pacer.register(call(Lane.BULK_WRITE))  # what remains is the reserve
+    assert pacer.try_start(START, call(Lane.READ)) == 0
 
 
 def test_a_read_that_waits_goes_before_the_fifth_write() -> None:
     pacer = known(remaining=5)
-    pacer.join(call(Lane.READ))
+    pacer.register(call(Lane.READ))
     for _ in range(5):
-        pacer.join(call(Lane.WRITE))
+        pacer.register(call(Lane.WRITE))
     for _ in range(4):
-        assert pacer.ask(START, call(Lane.READ)) > 0
-        assert pacer.ask(START, call(Lane.WRITE)) == 0
-    assert pacer.ask(START, call(Lane.WRITE)) > 0
-    assert pacer.ask(START, call(Lane.READ)) == 0
+        assert pacer.try_start(START, call(Lane.READ)) > 0
+        assert pacer.try_start(START, call(Lane.WRITE)) == 0
+    assert pacer.try_start(START, call(Lane.WRITE)) > 0
+    assert pacer.try_start(START, call(Lane.READ)) == 0
 
 
 def test_when_a_read_went_first_writes_go_first_again() -> None:
     pacer = known(remaining=7)
     for lane in [Lane.READ, Lane.READ, Lane.READ, *[Lane.WRITE] * 5]:
-        pacer.join(call(lane))
+        pacer.register(call(lane))
     for _ in range(5):  # the fifth leaves a call to one read, not to all three
-        assert pacer.ask(START, call(Lane.WRITE)) == 0
-    assert pacer.ask(START, call(Lane.READ)) == 0
-    assert pacer.ask(START, call(Lane.READ)) > 0
+        assert pacer.try_start(START, call(Lane.WRITE)) == 0
+    assert pacer.try_start(START, call(Lane.READ)) == 0
+    assert pacer.try_start(START, call(Lane.READ)) > 0
 
 
 def test_reads_come_through_a_flood_of_writes_in_windows_smaller_than_the_crowd() -> None:
@@ -299,44 +299,44 @@ answers = st.one_of(
     st.builds(
         Reply, st.just(429), st.fixed_dictionaries({"retry-after": st.from_regex(r"[0-9]{1,20}", fullmatch=True)})
     ),
-    st.builds(NoReply, st.sampled_from(Lost), st.booleans()),
+    st.builds(NoReply, st.sampled_from(FailureReason), st.booleans()),
 )
 sends = st.builds(call, st.sampled_from(Lane), st.sampled_from(["api", "pages"]))
 
 
 @given(st.lists(st.tuples(sends, answers, st.floats(0, 0.999), st.floats(0, 500), st.booleans(), st.booleans())))
 def test_no_wait_is_negative_or_endless_and_whoever_asks_again_goes_in_the_end(
-    acts: list[tuple[Send, Answer, float, float, bool, bool]],
+    acts: list[tuple[HubCall, Answer, float, float, bool, bool]],
 ) -> None:
-    pacer, now, flying = Pacer(), START, deque[tuple[Send, Answer]]()
+    pacer, now, flying = Pacer(), START, deque[tuple[HubCall, Answer]]()
     for send, answer, chance, passes, waits, lands in acts:
         now += passes
         if waits:
-            pacer.join(send)
-        wait = pacer.ask(now, send)
-        assert 0 <= wait <= LONGEST_S + 3
+            pacer.register(send)
+        wait = pacer.try_start(now, send)
+        assert 0 <= wait <= MAX_WAIT_S + 3
         if wait == 0:
             flying.append((send, answer))
         if lands and flying:
-            pacer.heard(now, *flying.popleft(), chance)
+            pacer.record_answer(now, *flying.popleft(), chance)
         look = pacer.outlook(now)
         assert look.remaining is None or look.remaining >= 0
         assert look.ceiling_per_s is None or look.ceiling_per_s > 0
     while flying:
-        pacer.dropped(flying.popleft()[0])
+        pacer.record_lost_call(flying.popleft()[0])
     for ticket in range(1, len(acts) + 1):  # what has joined and never asks is the driver's to take out
-        pacer.leave(ticket)
+        pacer.unregister(ticket)
     for lane in Lane:
         assert patience(pacer, call(lane), now) < math.inf
 
 
-def patience(pacer: Pacer, send: Send, now: float) -> float:
+def patience(pacer: Pacer, send: HubCall, now: float) -> float:
     """Seconds until a call that asks as it is told may go."""
     begin = now
     for _ in range(20):
-        wait = pacer.ask(now, send)
+        wait = pacer.try_start(now, send)
         if wait == 0:
-            pacer.dropped(send)
+            pacer.record_lost_call(send)
             return now - begin
         now += wait
     return math.inf

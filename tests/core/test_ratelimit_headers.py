@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.protocol.ratelimit_headers import LONGEST_S, Limit, read_limits, retry_after
+from hf_gate.protocol.ratelimit_headers import MAX_WAIT_S, AnnouncedLimit, parse_retry_after, read_limits
 from tests.core.pacing_model import (
     START,
 )
@@ -17,40 +17,44 @@ from tests.core.pacing_model import (
 HUB: Final = {"ratelimit": '"api";r=495;t=23', "ratelimit-policy": '"fixed window";"api";q=500;w=300'}
 
 
-def limits(limit: str, policy: str = "") -> tuple[Limit, ...]:
+def limits(limit: str, policy: str = "") -> tuple[AnnouncedLimit, ...]:
     return read_limits({"ratelimit": limit, "ratelimit-policy": policy})
 
 
 def test_the_hubs_own_form_is_read() -> None:
-    assert read_limits(HUB) == (Limit("api", 495, 23, 500, 300),)
+    assert read_limits(HUB) == (AnnouncedLimit("api", 495, 23, 500, 300),)
 
 
 @pytest.mark.parametrize(
     ("limit", "policy", "expected"),
     [
-        ('"api";r=5;t=9', "", [Limit("api", 5, 9)]),
-        ("api;r=5;t=9", "api;q=10;w=60", [Limit("api", 5, 9, 10, 60)]),
-        (' "api" ; t=9;x;pk=:YQ==:;R=5 ', '"api";w=60;q=10', [Limit("api", 5, 9, 10, 60)]),
-        ('"a";r=5;t=9, "b";r=1;t=2', '"b";q=2;w=3,"a";q=9;w=10', [Limit("a", 5, 9, 9, 10), Limit("b", 1, 2, 2, 3)]),
-        ('"a";r=5;t=9,"a";r=2;t=8,"a";r=7;t=7', "", [Limit("a", 2, 8)]),
-        (r'"a\"b,c;d\\";r=5;t=9', r'"a\"b,c;d\\";q=7;w=9', [Limit('a"b,c;d\\', 5, 9, 7, 9)]),
-        ('"api";r=5;t=9', '"fixed window", "api";q=10;w=60', [Limit("api", 5, 9, 10, 60)]),
-        ('"api";r=5;t=9', '"fixed window"', [Limit("api", 5, 9)]),
-        ('"api";r=5', '"api";q=10;w=60', [Limit("api", 5, 60, 10, 60)]),
-        ('"api";r=5;t=900', '"api";q=10;w=60', [Limit("api", 5, 60, 10, 60)]),
-        ('"api";r=5;t=99999999', "", [Limit("api", 5, LONGEST_S)]),
-        ('"api";r=999999999999999;t=9', '"api";q=0;w=0', [Limit("api", 999999999999999, 9)]),
-        ('"api";r=5;t=9', '"api";q=10;w=86401', [Limit("api", 5, 9, 10)]),
+        ('"api";r=5;t=9', "", [AnnouncedLimit("api", 5, 9)]),
+        ("api;r=5;t=9", "api;q=10;w=60", [AnnouncedLimit("api", 5, 9, 10, 60)]),
+        (' "api" ; t=9;x;pk=:YQ==:;R=5 ', '"api";w=60;q=10', [AnnouncedLimit("api", 5, 9, 10, 60)]),
+        (
+            '"a";r=5;t=9, "b";r=1;t=2',
+            '"b";q=2;w=3,"a";q=9;w=10',
+            [AnnouncedLimit("a", 5, 9, 9, 10), AnnouncedLimit("b", 1, 2, 2, 3)],
+        ),
+        ('"a";r=5;t=9,"a";r=2;t=8,"a";r=7;t=7', "", [AnnouncedLimit("a", 2, 8)]),
+        (r'"a\"b,c;d\\";r=5;t=9', r'"a\"b,c;d\\";q=7;w=9', [AnnouncedLimit('a"b,c;d\\', 5, 9, 7, 9)]),
+        ('"api";r=5;t=9', '"fixed window", "api";q=10;w=60', [AnnouncedLimit("api", 5, 9, 10, 60)]),
+        ('"api";r=5;t=9', '"fixed window"', [AnnouncedLimit("api", 5, 9)]),
+        ('"api";r=5', '"api";q=10;w=60', [AnnouncedLimit("api", 5, 60, 10, 60)]),
+        ('"api";r=5;t=900', '"api";q=10;w=60', [AnnouncedLimit("api", 5, 60, 10, 60)]),
+        ('"api";r=5;t=99999999', "", [AnnouncedLimit("api", 5, MAX_WAIT_S)]),
+        ('"api";r=999999999999999;t=9', '"api";q=0;w=0', [AnnouncedLimit("api", 999999999999999, 9)]),
+        ('"api";r=5;t=9', '"api";q=10;w=86401', [AnnouncedLimit("api", 5, 9, 10)]),
         ('"api";r=5', "", []),
         ('"api";r=-5;t=9,"b";r=5;t=-9,"c";r=1.5;t=9,"d";r=1;t=9.0,"e";r=9999999999999999;t=1,"f";r="5";t=9', "", []),
         ('"api";r=\u0665;t=9', "", []),
         (";r=5;t=9,=;r=5;t=1,,r=5;t=9", "", []),
         ("limit=100, remaining=50, reset=5", "", []),
-        ('"ok";r=5;t=9,"open;r=5;t=9,"c";r=5', "", [Limit("ok", 5, 9)]),
+        ('"ok";r=5;t=9,"open;r=5;t=9,"c";r=5', "", [AnnouncedLimit("ok", 5, 9)]),
         ('"up";r=900;t=9', '"up";q=1000;w=60;qu="content-bytes"', []),
     ],
 )
-def test_members_are_read_one_by_one(limit: str, policy: str, expected: list[Limit]) -> None:
+def test_members_are_read_one_by_one(limit: str, policy: str, expected: list[AnnouncedLimit]) -> None:
     assert list(limits(limit, policy)) == expected
 
 
@@ -63,12 +67,12 @@ NOON: Final = 784_111_777.0  # Sun, 06 Nov 1994 08:49:37 GMT
         ("7", 7.0),
         (" 0 ", 0.0),
         ("1.5", 1.5),
-        ("999999999", float(LONGEST_S)),
+        ("999999999", float(MAX_WAIT_S)),
         ("Sun, 06 Nov 1994 08:49:47 GMT", 10.0),
         ("Sun, 06 Nov 1994 08:49:07 GMT", 0.0),
-        ("Sun, 06 Nov 2094 08:49:37 GMT", float(LONGEST_S)),
+        ("Sun, 06 Nov 2094 08:49:37 GMT", float(MAX_WAIT_S)),
         ("Sun Nov  6 08:49:47 1994", 10.0),
-        ("Sunday, 06-Nov-94 08:49:47 GMT", float(LONGEST_S)),  # two digits mean this century
+        ("Sunday, 06-Nov-94 08:49:47 GMT", float(MAX_WAIT_S)),  # two digits mean this century
         ("Sun, 06 Nov 1994 08:49:60 GMT", 22.0),
         ("", None),
         ("-1", None),
@@ -82,12 +86,12 @@ NOON: Final = 784_111_777.0  # Sun, 06 Nov 1994 08:49:37 GMT
     ],
 )
 def test_retry_after_is_seconds_or_a_date(text: str, expected: float | None) -> None:
-    assert retry_after({"retry-after": text}, NOON) == expected
+    assert parse_retry_after({"retry-after": text}, NOON) == expected
 
 
 def test_no_header_is_no_limit() -> None:
     assert read_limits({}) == ()
-    assert retry_after({}, START) is None
+    assert parse_retry_after({}, START) is None
 
 
 fields = st.one_of(
@@ -104,9 +108,9 @@ def test_no_text_makes_the_header_readers_stumble(limit: str, policy: str, after
     for found in limits(limit, policy):
         assert found.name
         assert found.remaining >= 0
-        assert 0 <= found.reset_s <= LONGEST_S
-    wait = retry_after({"retry-after": after}, START)
-    assert wait is None or 0 <= wait <= LONGEST_S
+        assert 0 <= found.reset_s <= MAX_WAIT_S
+    wait = parse_retry_after({"retry-after": after}, START)
+    assert wait is None or 0 <= wait <= MAX_WAIT_S
 
 
 @given(
@@ -126,4 +130,4 @@ def test_what_is_written_in_any_order_is_read(table: dict[str, tuple[int, int, i
     policies = [member(name, q=q, w=w) for name, (_, _, q, w) in table.items()]
     chance.shuffle(policies)
     found = limits(", ".join(member(name, r=r, t=t) for name, (r, t, _, _) in table.items()), ",".join(policies))
-    assert found == tuple(Limit(name, *values) for name, values in table.items())
+    assert found == tuple(AnnouncedLimit(name, *values) for name, values in table.items())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hf_gate.protocol.skew import skew_of
+from hf_gate.protocol.skew import measure_skew
 
 TOLD = {"date": "Wed, 25 Nov 2026 12:00:00 GMT"}
 NOON = 1_795_608_000.0
@@ -21,7 +21,7 @@ NOON = 1_795_608_000.0
     ],
 )
 def test_clocks_differ_by_no_less_than_is_told(sent: float, heard: float, skew: float) -> None:
-    assert skew_of(TOLD, sent, heard) == pytest.approx(skew)
+    assert measure_skew(TOLD, sent, heard) == pytest.approx(skew)
 
 
 @pytest.mark.parametrize(
@@ -36,4 +36,4 @@ def test_clocks_differ_by_no_less_than_is_told(sent: float, heard: float, skew: 
     ],
 )
 def test_an_answer_without_a_date_of_its_own_tells_nothing(headers: dict[str, str]) -> None:
-    assert skew_of(headers, NOON, NOON) is None
+    assert measure_skew(headers, NOON, NOON) is None

@@ -20,7 +20,7 @@ VIOLATIONS = {
     "a room that is on no plan": ("layers", "attic/__init__.py", '"""Nobody\'s room."""'),
     "the core looks at the clock": ("purity", "domain/ids.py", "import time"),
     "the core opens a socket by a detour": ("purity", "errors.py", "import socket"),
-    "the protocol reads a file": ("purity", "protocol/routes.py", "def later():\n    from pathlib import Path"),
+    "the protocol reads a file": ("purity", "protocol/endpoints.py", "def later():\n    from pathlib import Path"),
     "the core asks the top for a name": ("purity", "domain/ids.py", "from hf_gate import __version__"),
     "the local Hub opens httpx2": ("door-httpx2", "localhub/__init__.py", "import httpx2"),
     "the local Hub uses the official client": (

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.private_files import private_file
+from hf_gate.private_files import open_private_file
 from hf_gate.testing import LocalHub
 
 from .console import MODEL, Console, fill
@@ -66,7 +66,7 @@ def test_what_ends_in_the_middle_leaves_the_file_as_it_was(tmp_path: Path) -> No
     path = tmp_path / "ledger.jsonl"
     path.write_bytes(b"old")
     parts = map(str.encode, ["new", "\ud800"])
-    with pytest.raises(UnicodeEncodeError), private_file(path) as file:
+    with pytest.raises(UnicodeEncodeError), open_private_file(path) as file:
         file.writelines(parts)
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
@@ -74,7 +74,7 @@ def test_what_ends_in_the_middle_leaves_the_file_as_it_was(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("name", [".", "/dev/null"])
 def test_a_folder_or_a_device_is_not_replaced(tmp_path: Path, name: str) -> None:
-    with pytest.raises(FileExistsError), private_file(tmp_path / name):
+    with pytest.raises(FileExistsError), open_private_file(tmp_path / name):
         pass
     assert (tmp_path / name).exists()
 

@@ -18,7 +18,7 @@ from hf_gate.domain.rows import ChangeRow, RunRow
 from hf_gate.domain.state import LAG, WITHDRAWN
 from hf_gate.localhub.world import World
 from hf_gate.plan.model import Change
-from hf_gate.protocol.flows.bulk import FRESH_S
+from hf_gate.protocol.flows.bulk import MAX_AGE_S
 from hf_gate.store.reading import Store
 
 Move = Mapping[str, Any]
@@ -26,7 +26,7 @@ Move = Mapping[str, Any]
 OURS: Final = frozenset({"owner"})
 """The tokens by which the desk acts; whoever else decides does it with another one."""
 
-UNSEEN: Final = FRESH + FRESH_S + LAG / 1000
+UNSEEN: Final = FRESH + MAX_AGE_S + LAG / 1000
 """Seconds: a request that is this new when our call arrives may be in no list that we looked at before we sent it."""
 
 BY_REVIEW: Final = frozenset({"batch", "handle", "grant"})

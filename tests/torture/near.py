@@ -25,7 +25,7 @@ from hf_gate.localhub.seeding import seed_world
 from hf_gate.localhub.server import App
 from hf_gate.localhub.wire import Asked
 from hf_gate.localhub.world import World
-from hf_gate.protocol.messages import Answer, Lost, NoReply, Reply, Send
+from hf_gate.protocol.messages import Answer, FailureReason, HubCall, NoReply, Reply
 
 T0 = 1_790_000_000.0
 CALL_S = 0.05  # what a call takes
@@ -54,8 +54,8 @@ class Near:
     def __init__(self, *, repos: int = 1, quota: str | None = None, page_size: int = 1000) -> None:
         self.time = StillClock()
         self.skew = 0.0  # how far the desk's clock is from the Hub's
-        self.seen: Callable[[Send], None] = lambda _: None  # told of every call before it leaves
-        self.heard: Callable[[Send], None] = lambda _: None  # and before its answer is there
+        self.seen: Callable[[HubCall], None] = lambda _: None  # told of every call before it leaves
+        self.heard: Callable[[HubCall], None] = lambda _: None  # and before its answer is there
 
         def make(now_ms: int) -> World:
             world, _ = seed_world(7, 0, repos, "consumer", now_ms, world_id=UUID(int=7).hex)
@@ -139,7 +139,7 @@ class Near:
     def _call(self, asked: Asked, timeout: float) -> tuple[int, dict[str, str], bytes] | str:
         self.arrive()
         call = handlers.route_of(asked)
-        self.app.calls[f"{asked.method} {call.route.name if call else 'other'}"] += 1
+        self.app.calls[f"{asked.method} {call.endpoint.name if call else 'other'}"] += 1
         plan = self.app.faults.plan(asked, call, self.app.world)
         if plan.delay_before >= timeout:
             self.late.append((self.time.now() + plan.delay_before, plan))
@@ -215,7 +215,7 @@ class NearTransport(BlockingTransport):
 
     def exchange(
         self,
-        send: Send,
+        send: HubCall,
         until: Callable[[], float] = lambda: math.inf,  # noqa: ARG002 - nothing takes time
         within: float = math.inf,  # noqa: ARG002 - as above
     ) -> Answer:
@@ -228,9 +228,9 @@ class NearTransport(BlockingTransport):
         near.heard(send)
         at = wire.clock.now()
         if answered == "timeout":
-            return NoReply(Lost.TIMEOUT, True, "silent", at)
+            return NoReply(FailureReason.TIMEOUT, True, "silent", at)
         if isinstance(answered, str):
-            return NoReply(Lost.BROKEN, True, "the connection ended early", at)
+            return NoReply(FailureReason.BROKEN, True, "the connection ended early", at)
         wire.clock.met(answered[1], at)
         return Reply(*answered, at)
 

@@ -167,7 +167,7 @@ class Scene:
     def die_while_sending(self, run: RunRow) -> None:
         """The process dies when the first decisions of a run are on their way; another one opens what it left."""
         dying = Failing(self.store, 1_000_000)
-        self.near.seen = lambda send: dying.die() if send.changes else None
+        self.near.seen = lambda send: dying.die() if send.is_change else None
         with suppress(HfGateError, Killed):
             self.carry(run, store=dying)
         self.near.seen = lambda _: None

@@ -19,7 +19,7 @@ from hf_gate import (
     reset_access_request,
     revoke_access,
 )
-from hf_gate.testing import HubClockHand, LocalHub, hf_local_hub
+from hf_gate.testing import ClockControl, LocalHub, hf_local_hub
 
 
 def lists() -> None:
@@ -58,7 +58,7 @@ def local_hub() -> None:
         assert_type(hub.journal(), list[dict[str, Any]])
         assert_type(hub.journal(after=7), list[dict[str, Any]])
         assert_type(hub.stats(), dict[str, Any])
-        assert_type(hub.clock, HubClockHand)
+        assert_type(hub.clock, ClockControl)
         assert_type(hub.clock.now(), float)
         hub.clock.advance("48h")
         hub.set_faults(["fail_after:p=0.1"])

@@ -62,7 +62,7 @@ def test_every_method_of_the_local_hub_is_used() -> None:
     tree = _tree("api_functions.py")
     assert sorted(set(_public(testing.LocalHub)) - _used_of(tree, "hub")) == []
     asked = {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute) and ast.unparse(n.value) == "hub.clock"}
-    assert sorted(set(_public(testing.HubClockHand)) - asked) == []
+    assert sorted(set(_public(testing.ClockControl)) - asked) == []
 
 
 @pytest.mark.parametrize("variable", VALUES)

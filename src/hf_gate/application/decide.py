@@ -22,7 +22,7 @@ from ..domain.outcomes import Ends, Kind, Outcome, law_of
 from ..domain.requests import AccessRequest, Decision, Target, target_of
 from ..domain.rows import RequestRow, RunRow
 from ..errors import HfGateError
-from ..protocol.flows.deciding import outcome
+from ..protocol.flows.deciding import build_outcome
 from ..store.reading import Store
 from ..store.writer import Writer
 from .carry import Carrier
@@ -120,12 +120,14 @@ class Direct:
                 stop = stop or problem
                 for case in here:
                     kind = law.kind if len(cases) == 1 else Kind.OPEN
-                    case.early = case.early or outcome(kind, repo, case.ask.target, f"not sent: {problem}", problem)
+                    case.early = case.early or build_outcome(
+                        kind, repo, case.ask.target, f"not sent: {problem}", problem
+                    )
         seen: set[int] = set()
         for case in cases:
             if case.row is not None and case.early is None:
                 if case.row.id in seen:
-                    case.early, case.is_twice = outcome(Kind.ALREADY, case.ask.repo, case.ask.target, TWICE), True
+                    case.early, case.is_twice = build_outcome(Kind.ALREADY, case.ask.repo, case.ask.target, TWICE), True
                 seen.add(case.row.id)
         return stop
 
@@ -135,7 +137,7 @@ class Direct:
             request = case.ask.target.request
             if request is not None and request.status == choice.to:
                 case.row = self._stored(repo, case.ask.target)
-                case.early = outcome(Kind.ALREADY, repo, case.ask.target, f"it is {request.status} already")
+                case.early = build_outcome(Kind.ALREADY, repo, case.ask.target, f"it is {request.status} already")
             else:
                 sought.append(case)
         if sought:

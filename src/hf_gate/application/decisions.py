@@ -20,7 +20,7 @@ from ..domain.rows import ChangeRow, RequestRow, RunRow
 from ..errors import HfGateError
 from ..plan.desired import change_unseen
 from ..plan.model import Change
-from ..protocol.flows.deciding import judge_ground, person_of
+from ..protocol.flows.deciding import check_unchanged, get_person
 from .carry import PLANNED
 from .runs import DIRECT, GRANT, direct_change
 
@@ -80,7 +80,7 @@ def by_repo(cases: Iterable[Case]) -> dict[Repo, list[Case]]:
 def clear(case: Case, *, complete: bool) -> Outcome | None:
     """What the caller read, and is not so any more: it moved, or is gone. None: the run carries it, or finds it so already."""
     target, now = case.ask.target, None if case.row is None else case.row.request
-    return None if target.request is None else judge_ground(case.ask.repo, target, now, complete=complete)
+    return None if target.request is None else check_unchanged(case.ask.repo, target, now, complete=complete)
 
 
 def change_in(case: Case, choice: Choice) -> Change:
@@ -122,7 +122,7 @@ def outcome_in(case: Case, row: ChangeRow | None, said: Mapping[str, Outcome], s
     error = told.error if told is not None else stop if kind is Kind.OPEN and isinstance(stop, Exception) else None
     target = case.ask.target
     hub_id = None if told is None else told.hub_request_id
-    return Outcome(kind, case.ask.repo, person_of(target), target.request_id, why, hub_id, error)
+    return Outcome(kind, case.ask.repo, get_person(target), target.request_id, why, hub_id, error)
 
 
 def _keys_in(row: ChangeRow) -> list[str]:

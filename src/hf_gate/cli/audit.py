@@ -14,7 +14,7 @@ import click
 
 from ..domain.ids import Repo, parse_repo
 from ..errors import RequestNotFound, UsageError
-from ..private_files import private_file, write_private
+from ..private_files import open_private_file, write_private_file
 from .desk import OpenDesk, no_store, open_desk, stored
 from .frame import Entry, GateGroup, Run, command, repo_type_option
 from .history import attempts_of
@@ -238,7 +238,7 @@ def audit_checkpoint(run: Run, *, target: str | None) -> int:
     if target is None:
         run.out.document(doc, lambda: _heads(checkpoint), quiet=[checkpoint.digest])
         return 0
-    write_private(Path(target), f"{json.dumps(doc, indent=1)}\n".encode())
+    write_private_file(Path(target), f"{json.dumps(doc, indent=1)}\n".encode())
     run.out.say(f"The heads of {numbered(len(checkpoint.heads), 'chain')} stand in {target}, and in the store.")
     return 0
 
@@ -354,7 +354,7 @@ def _writing(target: str | None) -> Iterator[Callable[[bytes], object]]:
     if target is None:
         yield lambda line: sys.stdout.write(line.decode())
         return
-    with private_file(Path(target)) as file:
+    with open_private_file(Path(target)) as file:
         yield file.write
 
 

@@ -169,12 +169,12 @@ def _reach(run: Run) -> Iterator[Finding]:
 
 def _clock(run: Run) -> Iterator[Finding]:
     """What the answer to the token's call told of the time."""
-    from ..protocol.skew import NOTICED, TRUSTED  # noqa: PLC0415 - as above
+    from ..protocol.skew import MAX_TRUSTED_S, WARN_ABOVE_S  # noqa: PLC0415 - as above
 
     skew = run.hub.skew or 0.0
-    if abs(skew) <= NOTICED:
+    if abs(skew) <= WARN_ABOVE_S:
         return
-    detail = clock_is(skew) + (": no grant is ended by it" if abs(skew) > TRUSTED else "")
+    detail = clock_is(skew) + (": no grant is ended by it" if abs(skew) > MAX_TRUSTED_S else "")
     hint = "Set it right; HF_GATE_CLOCK=hub follows the clock of a local Hub."
     yield Finding("clock", None, detail, hint)
 

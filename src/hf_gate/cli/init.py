@@ -12,7 +12,7 @@ import click
 
 from ..domain.ids import Repo, parse_repo
 from ..errors import HfGateError, NotAllowed, UsageError
-from ..private_files import write_private
+from ..private_files import write_private_file
 from .desk import open_desk
 from .frame import Run, command, repo_type_option
 from .output import numbered
@@ -127,11 +127,11 @@ def _write(folder: Path, repos: Sequence[Repo], forms: Sequence[GateForm]) -> No
     from .. import bootstrap  # noqa: PLC0415 - as above
     from ..application import adopt  # noqa: PLC0415 - as above
 
-    write_private(folder / "policies" / "starter.yaml", adopt.starter_text(repos, forms).encode())
+    write_private_file(folder / "policies" / "starter.yaml", adopt.starter_text(repos, forms).encode())
     ignore = folder / ".gitignore"
     before = ignore.read_text("utf-8", "surrogateescape") if ignore.exists() else ""
-    write_private(ignore, adopt.ignored(before).encode("utf-8", "surrogateescape"))
-    write_private(folder / bootstrap.DESK_FILE, adopt.desk_text(repos, bootstrap.local_zone()).encode())
+    write_private_file(ignore, adopt.ignored(before).encode("utf-8", "surrogateescape"))
+    write_private_file(folder / bootstrap.DESK_FILE, adopt.desk_text(repos, bootstrap.local_zone()).encode())
 
 
 def _against_report(run: Run, reading: Reading, repo: Repo) -> list[str]:

@@ -39,9 +39,9 @@ def config_path(run: Run, *, name: str | None) -> int:
     """Print where configuration, data, state and cache are; with a NAME, that path alone."""
     from pathlib import Path  # noqa: PLC0415 - help needs none of it
 
-    from ..config import paths_of  # noqa: PLC0415 - as above
+    from ..config import resolve_paths  # noqa: PLC0415 - as above
 
-    paths = paths_of(os.environ, Path.home())
+    paths = resolve_paths(os.environ, Path.home())
     names = ("config", "config_file", "data", "state", "cache", "profiles", "accounts")
     found = {key: str(getattr(paths, key)) for key in names}
     if name is not None and name not in found:

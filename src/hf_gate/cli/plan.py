@@ -52,7 +52,7 @@ def plan(run: Run, path: Path | None, valid: str, moment: str | None, profiles: 
     from ..application.planning import planned  # noqa: PLC0415 - only who plans
     from ..config import parse_seconds  # noqa: PLC0415 - only here
     from ..plan.model import written  # noqa: PLC0415 - only who plans
-    from ..private_files import write_private  # noqa: PLC0415 - only who plans
+    from ..private_files import write_private_file  # noqa: PLC0415 - only who plans
 
     lasting = timedelta(seconds=parse_seconds(valid, "--valid"))
     desk = office(run)
@@ -63,7 +63,7 @@ def plan(run: Run, path: Path | None, valid: str, moment: str | None, profiles: 
         run.out.warn(f"No grant is ended by this plan: {clock_off(found.skew)}")
     remember(desk.store, made, desk.clock.now())
     if path is not None:
-        write_private(path, written(made))
+        write_private_file(path, written(made))
     run.out.document(_document(made), lambda: _for_people(desk, made, path))
     return CHANGES if detailed_exitcode and made.changes else 0
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from ..errors import UsageError
-from ..private_files import write_private
+from ..private_files import write_private_file
 from .frame import Run, command
 from .policyfiles import read_policies, refuse
 from .policytables import shown_name
@@ -48,7 +48,7 @@ def policy_new(run: Run, *, name: str, like: str, dry_run: bool) -> int:
     path = _path(found.folder, found.desk, name)
     if os.path.lexists(path):
         raise UsageError(f"{path} is there already; nothing was written.", hint="Choose another name.")
-    write_private(path, text.encode())
+    write_private_file(path, text.encode())
     written = shown_name(found.folder, str(path.relative_to(found.folder)))
     missing = [file for file in _table_files(text) if not (found.folder / file).exists()]
     doc = {"schema_version": 1, "policy": name, "like": like, "file": written, "missing": missing}

@@ -229,11 +229,11 @@ def _saved(run: Run, desk: Desk, ident: str, made: Plan, path: Path | None, note
     from ..application.made import remember  # noqa: PLC0415 - only here
     from ..plan.model import written  # noqa: PLC0415 - only here
     from ..plan.render import each, sentences  # noqa: PLC0415 - only here
-    from ..private_files import write_private  # noqa: PLC0415 - only here
+    from ..private_files import write_private_file  # noqa: PLC0415 - only here
 
     following = "Nothing was saved."
     if made.changes and path is not None:
-        write_private(path, written(remember(desk.store, made, desk.clock.now())))
+        write_private_file(path, written(remember(desk.store, made, desk.clock.now())))
         following = f"Saved {path}.  Next: hf-gate apply {path}"
     elif made.changes:
         again = said_again([ident])

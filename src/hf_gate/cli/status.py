@@ -148,7 +148,7 @@ def _at(milliseconds: int | None) -> str | None:
 
 
 def _lines(found: Standing, token: Mapping[str, object], zone: tzinfo) -> Iterator[str]:
-    from ..protocol.skew import NOTICED  # noqa: PLC0415 - as above
+    from ..protocol.skew import WARN_ABOVE_S  # noqa: PLC0415 - as above
 
     for one in found.repos:
         yield from _repo_lines(one, found, zone)
@@ -156,7 +156,7 @@ def _lines(found: Standing, token: Mapping[str, object], zone: tzinfo) -> Iterat
         yield "No repo has been read yet: hf-gate sync"
     yield _token_line(token)
     skew = token["clock_skew_s"]
-    if isinstance(skew, int) and abs(skew) > NOTICED:
+    if isinstance(skew, int) and abs(skew) > WARN_ABOVE_S:
         yield f"CLOCK: {clock_off(skew)}"
     for budget in found.budgets:
         if budget.is_stuck:

@@ -11,7 +11,7 @@ import click
 
 from ..domain.text import to_json
 from ..errors import Guarded, StoreDamaged, UsageError
-from ..private_files import write_private
+from ..private_files import write_private_file
 from .desk import waiting_notice
 from .frame import Run, command
 from .output import numbered
@@ -133,7 +133,7 @@ def _write_checkpoint(run: Run, removal: _Removal, target: Path | None, *, asks:
     opened = open_store(run)
     doc = checkpoint_json(heads_now(opened.store, bootstrap.now()), opened.store.endpoint)
     opened.store.close()
-    write_private(target.absolute(), (to_json(doc) + "\n").encode())
+    write_private_file(target.absolute(), (to_json(doc) + "\n").encode())
 
 
 def _confirm(run: Run, removal: _Removal, *, yes: bool, name: str | None) -> None:

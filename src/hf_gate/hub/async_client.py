@@ -14,8 +14,8 @@ from ..domain.outcomes import Outcome
 from ..domain.requests import AccessRequest, Decision, checked_reason, target_of
 from ..errors import HubError, UsageError
 from ..protocol.flows import bulk, deciding, finding, repos
-from ..protocol.flows.calling import Flow, Patience, Setting, T
-from ..protocol.flows.listing import Head, head, list_requests
+from ..protocol.flows.calling import Flow, FlowContext, RetryPolicy, T
+from ..protocol.flows.listing import Head, list_requests, read_head
 from ..protocol.pacing import Outlook
 from .async_driver import AsyncDriver, Items
 from .budget import budget_for
@@ -47,7 +47,7 @@ class AsyncHub:
         self.endpoint, self._clock = wire.origin, wire.clock
         budget = budget_for(wire.origin, wire.token.fingerprint if wire.token else "", reserve)
         self._driver = AsyncDriver(AsyncTransport(wire), budget, wire.clock, max_wait)
-        self._patience = Patience(max_wait)
+        self._patience = RetryPolicy(max_wait)
         self._listings: WeakSet[AsyncListing] = WeakSet()
 
     async def __aenter__(self) -> Self:
@@ -87,7 +87,7 @@ class AsyncHub:
 
     async def head(self, repo: str | Repo, status: str, *, repo_type: str | None = None) -> Head:
         where, wanted = parse_repo(repo, repo_type), known_status(status)
-        return await self._ask(where, lambda setting: head(where, wanted, setting))
+        return await self._ask(where, lambda setting: read_head(where, wanted, setting))
 
     async def find(
         self,
@@ -103,7 +103,9 @@ class AsyncHub:
 
     async def find_many(self, repo: str | Repo, targets: Iterable[Whom], *, repo_type: str | None = None) -> Found:
         where, sought = parse_repo(repo, repo_type), [targeted(who) for who in targets]
-        return await self._ask(where, lambda setting: finding.find(where, sought, finding.sought_in(sought), setting))
+        return await self._ask(
+            where, lambda setting: finding.find_requests(where, sought, finding.choose_statuses(sought), setting)
+        )
 
     async def accept(
         self,
@@ -161,7 +163,7 @@ class AsyncHub:
         repo_type: str | None = None,
     ) -> Outcome:
         where, target = parse_repo(repo, repo_type), target_of(user, request_id=request_id, user_id=user_id)
-        return await self._single(where, lambda setting: deciding.grant(where, target, setting))
+        return await self._single(where, lambda setting: deciding.grant_access(where, target, setting))
 
     async def revoke_access(
         self,
@@ -202,7 +204,7 @@ class AsyncHub:
         decision = Decision(to, target_of(user, request_id=request_id, user_id=user_id), checked_reason(reason))
         return await self._single(where, lambda setting: deciding.decide_one(where, decision, setting))
 
-    async def _single(self, repo: Repo, make: Callable[[Setting], Flow[Outcome]]) -> Outcome:
+    async def _single(self, repo: Repo, make: Callable[[FlowContext], Flow[Outcome]]) -> Outcome:
         check_online()
         setting = self._setting()
         flow = repos.with_type_hint(make(setting), repo, setting)
@@ -220,7 +222,7 @@ class AsyncHub:
 
     async def gate(self, repo: str | Repo, *, repo_type: str | None = None) -> Gate:
         where = parse_repo(repo, repo_type)
-        return await self._ask(where, lambda setting: repos.gate(where, setting))
+        return await self._ask(where, lambda setting: repos.fetch_gate(where, setting))
 
     async def set_gate(
         self,
@@ -240,34 +242,34 @@ class AsyncHub:
         from ..domain.forms import parse_gate_form  # 0.15 s: only when a form is read
 
         where = parse_repo(repo, repo_type)
-        return parse_gate_form(await self._ask(where, lambda setting: repos.card(where, setting)))
+        return parse_gate_form(await self._ask(where, lambda setting: repos.fetch_card(where, setting)))
 
     async def access_report(self, repo: str | Repo, *, repo_type: str | None = None) -> Sequence[dict[str, Any]]:
         where = parse_repo(repo, repo_type)
-        return await self._ask(where, lambda setting: repos.report(where, setting))
+        return await self._ask(where, lambda setting: repos.fetch_report(where, setting))
 
     def gated_repos(self, owner: str) -> AsyncIterator[Gate]:
         check_online()
-        return self._driver.run(repos.gated_repos(owner, self._setting()))
+        return self._driver.run(repos.list_gated_repos(owner, self._setting()))
 
     async def profile(self, user: str | Person) -> Profile:
         name = user.username if isinstance(user, Person) else user
         if not name:
             raise UsageError("that Person has no username, and profiles are found by name only.")
-        return await self._ask(None, lambda setting: repos.profile(name, setting))
+        return await self._ask(None, lambda setting: repos.fetch_profile(name, setting))
 
     async def whoami(self) -> Account:
-        return await self._ask(None, repos.whoami)
+        return await self._ask(None, repos.fetch_account)
 
     async def ask_access(
         self, repo: str | Repo, answers: Mapping[str, str] | None = None, *, repo_type: str | None = None
     ) -> str:
         where = parse_repo(repo, repo_type)
-        return await self._ask(where, lambda setting: repos.ask(where, dict(answers or {}), setting))
+        return await self._ask(where, lambda setting: repos.ask_access(where, dict(answers or {}), setting))
 
     async def withdraw(self, repo: str | Repo, *, repo_type: str | None = None) -> Outcome:
         where = parse_repo(repo, repo_type)
-        return await self._ask(where, lambda setting: repos.withdraw(where, setting))
+        return await self._ask(where, lambda setting: repos.withdraw_request(where, setting))
 
     async def check_access(self, repo: str | Repo, *, repo_type: str | None = None) -> str:
         where = parse_repo(repo, repo_type)
@@ -280,11 +282,11 @@ class AsyncHub:
     def skew(self) -> float | None:
         return self._clock.skew
 
-    async def _ask(self, repo: Repo | None, make: Callable[[Setting], Flow[T]]) -> T:
+    async def _ask(self, repo: Repo | None, make: Callable[[FlowContext], Flow[T]]) -> T:
         check_online()
         setting = self._setting()
         flow = make(setting)
         return await self._driver.result(flow if repo is None else repos.with_type_hint(flow, repo, setting))
 
-    def _setting(self) -> Setting:
-        return Setting(self.endpoint, self._patience, self._clock.now())
+    def _setting(self) -> FlowContext:
+        return FlowContext(self.endpoint, self._patience, self._clock.now())

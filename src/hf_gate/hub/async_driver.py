@@ -13,7 +13,18 @@ from typing import Any
 
 from ..errors import HubError, OutcomeUnknown
 from ..protocol.flows.calling import Flow, T
-from ..protocol.messages import Answer, Emit, Finish, Lost, NoReply, Send, Start, Take, Turn, Wait
+from ..protocol.messages import (
+    Answer,
+    AwaitCall,
+    AwaitSlot,
+    EmitValue,
+    FailureReason,
+    HubCall,
+    NoReply,
+    Pause,
+    StartCall,
+    TakeItems,
+)
 from .budget import Budget, seconds_left
 from .clock import Clock
 from .errors import dressed
@@ -55,7 +66,7 @@ class AsyncDriver:
                     if done is not None:
                         done(end.value)
                     return
-                if isinstance(step, Emit):
+                if isinstance(step, EmitValue):
                     yield step.value
                     answer = None
                 else:
@@ -73,14 +84,14 @@ class AsyncDriver:
             pass
         return results[0]
 
-    async def exchange(self, send: Send) -> Answer:
+    async def exchange(self, send: HubCall) -> Answer:
         """One paced call. A change that is cancelled on its way raises `OutcomeUnknown`, for nobody heard what became of it."""
         self._check_fork()
         began = self.clock.now()
         answer = await self._exchange(send)
-        return replace(answer, took=self.clock.now() - began)
+        return replace(answer, elapsed=self.clock.now() - began)
 
-    async def _exchange(self, send: Send) -> Answer:
+    async def _exchange(self, send: HubCall) -> Answer:
         start, limit = time.monotonic(), self._limit(send)
         unsent = await self._pace(send)
         if unsent is not None:
@@ -89,7 +100,7 @@ class AsyncDriver:
             answer = await self.transport.exchange(send, seconds_left(limit, time.monotonic() - start))
         except asyncio.CancelledError:
             self.budget.dropped(send)
-            if send.changes:
+            if send.is_change:
                 raise OutcomeUnknown("the call was cancelled after the change was sent.") from None
             raise
         except BaseException:
@@ -98,15 +109,15 @@ class AsyncDriver:
         self.budget.heard(self.clock.now(), send, answer)
         return answer
 
-    async def turn(self, send: Send) -> float:
+    async def turn(self, send: HubCall) -> float:
         """When the call could leave, or will not; a wait that is too long is told by the call itself."""
         await self._pace(send, goes=False)
         return self.clock.now()
 
-    def _limit(self, send: Send) -> float | None:
+    def _limit(self, send: HubCall) -> float | None:
         return self.max_wait if send.within is None else send.within
 
-    async def _pace(self, send: Send, *, goes: bool = True) -> NoReply | None:
+    async def _pace(self, send: HubCall, *, goes: bool = True) -> NoReply | None:
         start, queue, is_new, limit = self.clock.now(), self._queues.of(send), True, self._limit(send)
         ticket = self.budget.join(send)
         try:
@@ -118,11 +129,13 @@ class AsyncDriver:
                 waited = self.clock.now() - start
                 if limit is not None and waited + wait > limit:
                     return NoReply(
-                        Lost.WAITED, False, f"it would have to wait {waited + wait:.0f} s for calls to be free"
+                        FailureReason.WAIT_TOO_LONG,
+                        False,
+                        f"it would have to wait {waited + wait:.0f} s for calls to be free",
                     )
                 await queue.wait(max(self.clock.real(wait), 0.0005), is_new=is_new)
                 is_new = False
-            return NoReply(Lost.NOT_SENT, False, "the client was closed", self.clock.now())
+            return NoReply(FailureReason.NOT_SENT, False, "the client was closed", self.clock.now())
         except asyncio.CancelledError:
             queue.call()  # it may have been this one's turn
             raise
@@ -166,10 +179,10 @@ class Queues:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._by_kind: dict[tuple[str, str, bool], Queue] = {}
 
-    def of(self, send: Send) -> Queue:
+    def of(self, send: HubCall) -> Queue:
         """The queue of the calls that may go whenever this one may."""
         self._loop = asyncio.get_running_loop()
-        return self._by_kind.setdefault((send.bucket, send.lane, send.changes), Queue())
+        return self._by_kind.setdefault((send.bucket, send.lane, send.is_change), Queue())
 
     def news(self) -> None:
         """An answer came, here or in another thread: the first of each kind looks again."""
@@ -223,24 +236,24 @@ class _Run:
 
     async def take(self, step: Any) -> Any:
         match step:
-            case Send():
-                if step.changes:
+            case HubCall():
+                if step.is_change:
                     await self._before_change()
                 return await self._driver.exchange(step)
-            case Start(send):
-                if send.changes:
+            case StartCall(send):
+                if send.is_change:
                     await self._before_change()
                 ticket = asyncio.ensure_future(self._driver.exchange(send))
                 self._tickets.add(ticket)
                 return ticket
-            case Finish(ticket):
+            case AwaitCall(ticket):
                 self._tickets.discard(ticket)
                 return await ticket
-            case Wait(seconds, _, jitter):
+            case Pause(seconds, _, jitter):
                 return await self._driver.sleep(seconds * (self._driver.budget.jitter() if jitter else 1.0))
-            case Turn(send):
+            case AwaitSlot(send):
                 return await self._driver.turn(send)
-            case Take(limit):
+            case TakeItems(limit):
                 return await self._some(limit)
             case _:
                 raise TypeError(f"a flow asked for {type(step).__name__}")

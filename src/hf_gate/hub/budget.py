@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Protocol
 from weakref import WeakSet, WeakValueDictionary
 
-from ..protocol.messages import Answer, Reply, Send
+from ..protocol.messages import Answer, HubCall, Reply
 from ..protocol.pacing import Outlook, Pacer
 
 _log = logging.getLogger("hf_gate")
@@ -45,23 +45,23 @@ class Budget:
         with self._lock:
             self._listeners.add(listener)
 
-    def join(self, send: Send) -> int:
+    def join(self, send: HubCall) -> int:
         """A call begins to wait; writes are let pass. Whoever joins must `leave`."""
         with self._lock:
-            return self._pacer.join(send)
+            return self._pacer.register(send)
 
     def leave(self, ticket: int) -> None:
         """It waits no longer."""
         with self._lock:
-            self._pacer.leave(ticket)
+            self._pacer.unregister(ticket)
 
-    def wait_of(self, now: float, send: Send, *, goes: bool = True) -> float:
+    def wait_of(self, now: float, send: HubCall, *, goes: bool = True) -> float:
         """0.0: go now, and report with `heard`. Else so many seconds until asking again is worth it.
 
         Without `goes` nothing is counted, and nothing may be sent on that.
         """
         with self._lock:
-            return self._pacer.ask(now, send) if goes else self._pacer.wait_of(now, send)
+            return self._pacer.try_start(now, send) if goes else self._pacer.wait_time(now, send)
 
     def rest(self, seconds: float, unless: Callable[[], bool]) -> None:
         """Let real seconds pass, or fewer when an answer comes that may free the next call, or after `wake`."""
@@ -74,17 +74,19 @@ class Budget:
         with self._lock:
             self._news()
 
-    def heard(self, now: float, send: Send, answer: Answer) -> None:
+    def heard(self, now: float, send: HubCall, answer: Answer) -> None:
         """What came back. The log tells the route and how it ended, never a path: paths hold names."""
-        _log.debug("%s %s: %s", send.method, send.route, answer.status if isinstance(answer, Reply) else answer.why)
+        _log.debug(
+            "%s %s: %s", send.method, send.endpoint, answer.status if isinstance(answer, Reply) else answer.reason
+        )
         with self._lock:
-            self._pacer.heard(now, send, answer, self._chance.random())
+            self._pacer.record_answer(now, send, answer, self._chance.random())
             self._news()
 
-    def dropped(self, send: Send) -> None:
+    def dropped(self, send: HubCall) -> None:
         """A call that was let go was never made, or its answer will never be known."""
         with self._lock:
-            self._pacer.dropped(send)
+            self._pacer.record_lost_call(send)
             self._news()
 
     def _news(self) -> None:

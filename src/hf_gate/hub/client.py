@@ -17,9 +17,9 @@ from ..domain.outcomes import Outcome
 from ..domain.requests import AccessRequest, Decision, Target, checked_reason, target_of
 from ..errors import HubError, InvalidStatus, UsageError
 from ..protocol.flows import bulk, deciding, finding, repos
-from ..protocol.flows.calling import Flow, Patience, Setting, T
-from ..protocol.flows.listing import Head, head, list_requests
-from ..protocol.messages import Emit
+from ..protocol.flows.calling import Flow, FlowContext, RetryPolicy, T
+from ..protocol.flows.listing import Head, list_requests, read_head
+from ..protocol.messages import EmitValue
 from ..protocol.pacing import Outlook
 from .budget import budget_for
 from .clock import clock_for
@@ -115,7 +115,7 @@ class Hub:
         self.endpoint, self._clock = wire.origin, wire.clock
         budget = budget_for(wire.origin, wire.token.fingerprint if wire.token else "", reserve)
         self._driver = Driver(BlockingTransport(wire, time.monotonic), budget, wire.clock, max_wait)
-        self._patience = Patience(max_wait)
+        self._patience = RetryPolicy(max_wait)
         self._listings: WeakSet[Listing] = WeakSet()
         self._lock = threading.Lock()
 
@@ -166,7 +166,7 @@ class Hub:
     def head(self, repo: str | Repo, status: str, *, repo_type: str | None = None) -> Head:
         """The first page of one of the four lists, in one call; enough to see who is new, never who is gone."""
         where, wanted = parse_repo(repo, repo_type), known_status(status)
-        return self._ask(where, lambda setting: head(where, wanted, setting))
+        return self._ask(where, lambda setting: read_head(where, wanted, setting))
 
     # ---- finding -------------------------------------------------------------------------------------------------
 
@@ -190,7 +190,9 @@ class Hub:
     def find_many(self, repo: str | Repo, targets: Iterable[Whom], *, repo_type: str | None = None) -> Found:
         """Several people's requests as they stand now, by their place in `targets`; each list is read once at most."""
         where, sought = parse_repo(repo, repo_type), [targeted(who) for who in targets]
-        return self._ask(where, lambda setting: finding.find(where, sought, finding.sought_in(sought), setting))
+        return self._ask(
+            where, lambda setting: finding.find_requests(where, sought, finding.choose_statuses(sought), setting)
+        )
 
     # ---- deciding ------------------------------------------------------------------------------------------------
 
@@ -258,7 +260,7 @@ class Hub:
     ) -> Outcome:
         """Let somebody in who need not have asked. A new entry carries no e-mail and no answers."""
         where, target = parse_repo(repo, repo_type), target_of(user, request_id=request_id, user_id=user_id)
-        return self._single(where, lambda setting: deciding.grant(where, target, setting))
+        return self._single(where, lambda setting: deciding.grant_access(where, target, setting))
 
     def revoke_access(
         self,
@@ -301,7 +303,7 @@ class Hub:
         decision = Decision(to, target_of(user, request_id=request_id, user_id=user_id), checked_reason(reason))
         return self._single(where, lambda setting: deciding.decide_one(where, decision, setting))
 
-    def _single(self, repo: Repo, make: Callable[[Setting], Flow[Outcome]]) -> Outcome:
+    def _single(self, repo: Repo, make: Callable[[FlowContext], Flow[Outcome]]) -> Outcome:
         check_online()
         setting = self._setting()
         flow = repos.with_type_hint(make(setting), repo, setting)
@@ -326,7 +328,7 @@ class Hub:
     def gate(self, repo: str | Repo, *, repo_type: str | None = None) -> Gate:
         """How a repo is gated."""
         where = parse_repo(repo, repo_type)
-        return self._ask(where, lambda setting: repos.gate(where, setting))
+        return self._ask(where, lambda setting: repos.fetch_gate(where, setting))
 
     def set_gate(
         self,
@@ -351,28 +353,28 @@ class Hub:
         from ..domain.forms import parse_gate_form  # 0.15 s: only when a form is read
 
         where = parse_repo(repo, repo_type)
-        return parse_gate_form(self._ask(where, lambda setting: repos.card(where, setting)))
+        return parse_gate_form(self._ask(where, lambda setting: repos.fetch_card(where, setting)))
 
     def access_report(self, repo: str | Repo, *, repo_type: str | None = None) -> Sequence[dict[str, Any]]:
         """The Hub's own report: one answer with all statuses, without answers to the form; keys are the Hub's."""
         where = parse_repo(repo, repo_type)
-        return self._ask(where, lambda setting: repos.report(where, setting))
+        return self._ask(where, lambda setting: repos.fetch_report(where, setting))
 
     def gated_repos(self, owner: str) -> Iterator[Gate]:
         """The gated models, then the gated datasets of a person or an organisation."""
         check_online()
-        return self._driver.run(repos.gated_repos(owner, self._setting()))
+        return self._driver.run(repos.list_gated_repos(owner, self._setting()))
 
     def profile(self, user: str | Person) -> Profile:
         """A public profile; one call each."""
         name = user.username if isinstance(user, Person) else user
         if not name:
             raise UsageError("that Person has no username, and profiles are found by name only.")
-        return self._ask(None, lambda setting: repos.profile(name, setting))
+        return self._ask(None, lambda setting: repos.fetch_profile(name, setting))
 
     def whoami(self) -> Account:
         """Whose token this is. The Hub limits this call heavily: keep the answer."""
-        return self._ask(None, repos.whoami)
+        return self._ask(None, repos.fetch_account)
 
     def ask_access(
         self, repo: str | Repo, answers: Mapping[str, str] | None = None, *, repo_type: str | None = None
@@ -382,12 +384,12 @@ class Hub:
         A person who is pending, in or rejected changes nothing by asking: the Hub answers alike.
         """
         where = parse_repo(repo, repo_type)
-        return self._ask(where, lambda setting: repos.ask(where, dict(answers or {}), setting))
+        return self._ask(where, lambda setting: repos.ask_access(where, dict(answers or {}), setting))
 
     def withdraw(self, repo: str | Repo, *, repo_type: str | None = None) -> Outcome:
         """Take one's own pending request back: the Hub deletes it from every list."""
         where = parse_repo(repo, repo_type)
-        return self._ask(where, lambda setting: repos.withdraw(where, setting))
+        return self._ask(where, lambda setting: repos.withdraw_request(where, setting))
 
     def check_access(self, repo: str | Repo, *, repo_type: str | None = None) -> str:
         """One of granted | ask | pending | rejected | reset | sign_in | unknown, for this token's account."""
@@ -403,16 +405,16 @@ class Hub:
         """Seconds that the Hub's clock is ahead of this one's, as its last answer proved it; None before one told."""
         return self._clock.skew
 
-    def _ask(self, repo: Repo | None, make: Callable[[Setting], Flow[T]]) -> T:
+    def _ask(self, repo: Repo | None, make: Callable[[FlowContext], Flow[T]]) -> T:
         check_online()
         setting = self._setting()
         flow = make(setting)
         return self._driver.result(flow if repo is None else repos.with_type_hint(flow, repo, setting))
 
-    def _setting(self) -> Setting:
-        return Setting(self.endpoint, self._patience, self._clock.now())
+    def _setting(self) -> FlowContext:
+        return FlowContext(self.endpoint, self._patience, self._clock.now())
 
 
 def emitted(flow: Flow[Any]) -> Flow[None]:
     """A flow that emits its result."""
-    yield Emit((yield from flow))
+    yield EmitValue((yield from flow))

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Protocol
 
-from ..protocol.skew import skew_of
+from ..protocol.skew import measure_skew
 from .credentials import is_loopback
 
 
@@ -50,7 +50,7 @@ class RealClock:
 
     def met(self, headers: Mapping[str, str], sent: float) -> None:
         """The headers of an answer are there, in lower case; its call was sent at a moment of this clock."""
-        told = skew_of(headers, sent, self.now())
+        told = measure_skew(headers, sent, self.now())
         self.skew = self.skew if told is None else told
 
 

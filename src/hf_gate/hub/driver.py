@@ -11,7 +11,18 @@ from typing import Any
 
 from ..errors import HubError, OutcomeUnknown
 from ..protocol.flows.calling import Flow, T
-from ..protocol.messages import Answer, Emit, Finish, Lost, NoReply, Send, Start, Take, Turn, Wait
+from ..protocol.messages import (
+    Answer,
+    AwaitCall,
+    AwaitSlot,
+    EmitValue,
+    FailureReason,
+    HubCall,
+    NoReply,
+    Pause,
+    StartCall,
+    TakeItems,
+)
 from .budget import Budget, seconds_left
 from .clock import Clock
 from .errors import dressed
@@ -54,7 +65,7 @@ class Driver:
                         done(end.value)
                     run.raise_if_stopped()
                     return end.value
-                if isinstance(step, Emit):
+                if isinstance(step, EmitValue):
                     yield step.value
                     answer = None
                 else:
@@ -73,7 +84,7 @@ class Driver:
             pass
         return results[0]
 
-    def begin(self, send: Send, halt: Halt, ticket: Future[Answer]) -> None:
+    def begin(self, send: HubCall, halt: Halt, ticket: Future[Answer]) -> None:
         """Make the call in a thread of its own, made at the first need; the ticket is told the answer."""
         if self._pool is None:
             self._pool = ThreadPoolExecutor(16, thread_name_prefix="hf-gate")
@@ -82,7 +93,7 @@ class Driver:
         except RuntimeError:  # closed meanwhile
             ticket.set_result(self._unsent())
 
-    def _carry(self, send: Send, halt: Halt, ticket: Future[Answer]) -> None:
+    def _carry(self, send: HubCall, halt: Halt, ticket: Future[Answer]) -> None:
         if not ticket.set_running_or_notify_cancel():
             return
         try:
@@ -90,14 +101,14 @@ class Driver:
         except BaseException as problem:  # noqa: BLE001 - raised where the ticket is awaited
             ticket.set_exception(problem)
 
-    def exchange(self, send: Send, halt: Halt) -> Answer:
+    def exchange(self, send: HubCall, halt: Halt) -> Answer:
         """One paced call."""
         self.check_fork()
         began = self.clock.now()
         answer = self._exchange(send, halt)
-        return replace(answer, took=self.clock.now() - began)
+        return replace(answer, elapsed=self.clock.now() - began)
 
-    def _exchange(self, send: Send, halt: Halt) -> Answer:
+    def _exchange(self, send: HubCall, halt: Halt) -> Answer:
         start, limit = time.monotonic(), self._limit(send)
         unsent = self._pace(send, halt)
         if unsent is not None:
@@ -114,15 +125,15 @@ class Driver:
         self.budget.heard(self.clock.now(), send, answer)
         return answer
 
-    def turn(self, send: Send, halt: Halt) -> float:
+    def turn(self, send: HubCall, halt: Halt) -> float:
         """When the call could leave, or will not; a wait that is too long is told by the call itself."""
         self._pace(send, halt, goes=False)
         return self.clock.now()
 
-    def _limit(self, send: Send) -> float | None:
+    def _limit(self, send: HubCall) -> float | None:
         return self.max_wait if send.within is None else send.within
 
-    def _pace(self, send: Send, halt: Halt, *, goes: bool = True) -> NoReply | None:
+    def _pace(self, send: HubCall, halt: Halt, *, goes: bool = True) -> NoReply | None:
         start, limit = self.clock.now(), self._limit(send)
         ticket = self.budget.join(send)
         try:
@@ -133,7 +144,9 @@ class Driver:
                 waited = self.clock.now() - start
                 if limit is not None and waited + wait > limit:
                     return NoReply(
-                        Lost.WAITED, False, f"it would have to wait {waited + wait:.0f} s for calls to be free"
+                        FailureReason.WAIT_TOO_LONG,
+                        False,
+                        f"it would have to wait {waited + wait:.0f} s for calls to be free",
                     )
                 left = max(min(halt.until, self._halt.until) - time.monotonic(), 0.0)
                 self.budget.rest(min(self.clock.real(wait), left), lambda: self._forbids(send, halt))
@@ -141,12 +154,12 @@ class Driver:
         finally:
             self.budget.leave(ticket)
 
-    def _forbids(self, send: Send, halt: Halt) -> bool:
-        return any(one.forbids(changes=send.changes) for one in (halt, self._halt))
+    def _forbids(self, send: HubCall, halt: Halt) -> bool:
+        return any(one.forbids(changes=send.is_change) for one in (halt, self._halt))
 
     def _unsent(self) -> NoReply:
         why = "the client was closed" if self._halt.is_set else "the run was stopped"
-        return NoReply(Lost.NOT_SENT, False, why, self.clock.now())
+        return NoReply(FailureReason.NOT_SENT, False, why, self.clock.now())
 
     def sleep(self, seconds: float) -> None:
         """Let so many seconds of the clock pass; a close ends it."""
@@ -197,31 +210,31 @@ class _Run:
 
     def _take(self, step: Any) -> Any:
         match step:
-            case Send(changes=False):
+            case HubCall(is_change=False):
                 return self._driver.exchange(step, self._halt)
-            case Send():
+            case HubCall():
                 # In a thread, so that Ctrl-C stops the waiting and not the change, whose answer is then still heard.
                 return self._await(self._begin(step))
-            case Start(send):
+            case StartCall(send):
                 return self._begin(send)
-            case Finish(ticket):
+            case AwaitCall(ticket):
                 return self._await(ticket)
-            case Wait(seconds, _, jitter):
+            case Pause(seconds, _, jitter):
                 if self._stop is None:
                     self._driver.sleep(seconds * (self._driver.budget.jitter() if jitter else 1.0))
                 return None
-            case Turn(send):
+            case AwaitSlot(send):
                 return self._driver.turn(send, self._halt)
-            case Take(limit):
+            case TakeItems(limit):
                 return self._some(limit)
             case _:
                 raise TypeError(f"a flow asked for {type(step).__name__}")
 
-    def _begin(self, send: Send) -> Future[Answer]:
+    def _begin(self, send: HubCall) -> Future[Answer]:
         if self._begun is not None:
             return self._begun
         self._driver.check_fork()
-        if send.changes and self._stop is None:
+        if send.is_change and self._stop is None:
             self._before_change()
             self._has_begun = True
         self._begun = ticket = Future[Answer]()
@@ -233,9 +246,9 @@ class _Run:
         try:
             answer = ticket.result(max(self._halt.until - time.monotonic(), 0.0) if self._halt.is_set else None)
         except TimeoutError:
-            answer = NoReply(Lost.BROKEN, True, "interrupted before the answer came", self._driver.clock.now())
+            answer = NoReply(FailureReason.BROKEN, True, "interrupted before the answer came", self._driver.clock.now())
         except CancelledError:
-            answer = NoReply(Lost.NOT_SENT, False, "the run was stopped", self._driver.clock.now())
+            answer = NoReply(FailureReason.NOT_SENT, False, "the run was stopped", self._driver.clock.now())
         self._tickets.discard(ticket)
         return answer
 

@@ -12,7 +12,7 @@ from ..domain.completeness import NOT_READ, Completeness
 from ..domain.flat import Cell, flat_rows
 from ..domain.ids import Repo
 from ..domain.requests import AccessRequest
-from ..protocol.codec import Page, Quarantined
+from ..protocol.codec import Quarantined, RequestPage
 
 
 class _Told:
@@ -44,7 +44,7 @@ class _Told:
     def _fail(self, error: BaseException) -> None:
         self._end(Completeness(False, f"ended by an error: {error}"))
 
-    def _add(self, page: Page) -> None:
+    def _add(self, page: RequestPage) -> None:
         self._rows.extend(page.rows)
         self._count += len(page.rows)
         self.quarantined.extend(page.quarantined)
@@ -59,7 +59,7 @@ class Listing(_Told, Iterator[AccessRequest]):
     """
 
     def __init__(
-        self, repo: Repo, status: str, start: Callable[[Callable[[Any], None]], Generator[Page, None, Any]]
+        self, repo: Repo, status: str, start: Callable[[Callable[[Any], None]], Generator[RequestPage, None, Any]]
     ) -> None:
         super().__init__(repo, status)
         self._lock = threading.RLock()
@@ -109,7 +109,7 @@ class AsyncListing(_Told, AsyncIterator[AccessRequest]):
     """The same, for `async for`."""
 
     def __init__(
-        self, repo: Repo, status: str, start: Callable[[Callable[[Any], None]], AsyncGenerator[Page, None]]
+        self, repo: Repo, status: str, start: Callable[[Callable[[Any], None]], AsyncGenerator[RequestPage, None]]
     ) -> None:
         super().__init__(repo, status)
         # Held for one page and never while a row is with the caller: reading a page runs nothing of the caller's, so

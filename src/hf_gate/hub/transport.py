@@ -14,7 +14,7 @@ from typing import TypeVar
 import httpx2
 
 from ..errors import UsageError
-from ..protocol.messages import Answer, Lost, NoReply, Reply, Send
+from ..protocol.messages import Answer, FailureReason, HubCall, NoReply, Reply
 from .clock import Clock
 from .credentials import Secret, is_loopback
 from .halt import Deadline, bind
@@ -46,7 +46,7 @@ class Wire:
         """The most seconds a whole call may take, slow bodies included."""
         return self.timeout * 6
 
-    def headers(self, send: Send) -> dict[str, str]:
+    def headers(self, send: HubCall) -> dict[str, str]:
         """The headers of a call; the only place where the token is revealed."""
         headers = {"user-agent": self.agent, "accept": send.accept}
         if send.body is not None:
@@ -65,10 +65,10 @@ class Wire:
         if isinstance(problem, httpx2.ProxyError):
             detail = f"the proxy refused the connection ({detail})"
         if isinstance(problem, _UNSENT):
-            return NoReply(Lost.CONNECT, False, detail, self.clock.now())
+            return NoReply(FailureReason.CONNECT, False, detail, self.clock.now())
         if isinstance(problem, httpx2.TimeoutException):
-            return NoReply(Lost.TIMEOUT, True, f"silent for {self.timeout:g} s", self.clock.now())
-        return NoReply(Lost.BROKEN, True, f"the connection ended early ({detail})", self.clock.now())
+            return NoReply(FailureReason.TIMEOUT, True, f"silent for {self.timeout:g} s", self.clock.now())
+        return NoReply(FailureReason.BROKEN, True, f"the connection ended early ({detail})", self.clock.now())
 
     def reply(self, response: httpx2.Response, body: bytes) -> Reply:
         """An answer that came whole."""
@@ -76,14 +76,14 @@ class Wire:
         self.clock.heard(headers.get("x-hf-gate-clock"))
         return Reply(response.status_code, headers, body, self.clock.now())
 
-    def too_large(self, send: Send) -> NoReply:
+    def too_large(self, send: HubCall) -> NoReply:
         """A body over the cap."""
-        detail = f"the answer is larger than {send.cap >> 20} MiB"
-        return NoReply(Lost.TOO_LARGE, send.changes, detail, self.clock.now())
+        detail = f"the answer is larger than {send.max_bytes >> 20} MiB"
+        return NoReply(FailureReason.TOO_LARGE, send.is_change, detail, self.clock.now())
 
     def too_slow(self, limit: float) -> NoReply:
         """An answer that is not whole after so many seconds."""
-        return NoReply(Lost.TIMEOUT, True, f"not whole after {limit:.3g} s", self.clock.now())
+        return NoReply(FailureReason.TIMEOUT, True, f"not whole after {limit:.3g} s", self.clock.now())
 
 
 def _no_cookies() -> CookieJar:
@@ -124,7 +124,9 @@ class BlockingTransport:
         self._deadline = Deadline()
         bind(self._client, self._deadline)
 
-    def exchange(self, send: Send, until: Callable[[], float] = lambda: math.inf, within: float = math.inf) -> Answer:
+    def exchange(
+        self, send: HubCall, until: Callable[[], float] = lambda: math.inf, within: float = math.inf
+    ) -> Answer:
         """One call, never raising for what the network or the Hub does.
 
         It ends after `within` seconds, and at `until`, monotonic seconds, which may change meanwhile.
@@ -141,7 +143,7 @@ class BlockingTransport:
                 for chunk in response.iter_bytes():
                     size += len(chunk)
                     chunks.append(chunk)
-                    if size > send.cap:
+                    if size > send.max_bytes:
                         return wire.too_large(send)
                     if self._deadline.is_over():
                         return wire.too_slow(limit)
@@ -152,7 +154,7 @@ class BlockingTransport:
             return (
                 wire.lost(problem)
                 if isinstance(problem, httpx2.HTTPError)
-                else NoReply(Lost.CONNECT, False, str(problem))
+                else NoReply(FailureReason.CONNECT, False, str(problem))
             )
 
     def close(self) -> None:
@@ -172,7 +174,7 @@ class AsyncTransport:
             )
         )
 
-    async def exchange(self, send: Send, within: float = math.inf) -> Answer:
+    async def exchange(self, send: HubCall, within: float = math.inf) -> Answer:
         """One call, never raising for what the network or the Hub does; it ends after `within` seconds."""
         limit = min(self._wire.whole, within)
         try:
@@ -181,7 +183,7 @@ class AsyncTransport:
         except TimeoutError:
             return self._wire.too_slow(limit)
 
-    async def _exchange(self, send: Send) -> Answer:
+    async def _exchange(self, send: HubCall) -> Answer:
         wire = self._wire
         url, headers = wire.origin + send.path, wire.headers(send)
         try:
@@ -192,14 +194,14 @@ class AsyncTransport:
                 async for chunk in response.aiter_bytes():
                     size += len(chunk)
                     chunks.append(chunk)
-                    if size > send.cap:
+                    if size > send.max_bytes:
                         return wire.too_large(send)
                 return wire.reply(response, b"".join(chunks))
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as problem:
             return (
                 wire.lost(problem)
                 if isinstance(problem, httpx2.HTTPError)
-                else NoReply(Lost.CONNECT, False, str(problem))
+                else NoReply(FailureReason.CONNECT, False, str(problem))
             )
 
     async def close(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 
 from ..domain.ids import Repo
-from ..protocol.routes import Call
+from ..protocol.endpoints import RecognizedCall
 from .records import Gated, Token
 from .wire import Asked, Refusal
 from .world import World
@@ -18,7 +18,7 @@ NO_PAGE = "Sorry, we can't find the page you are looking for."
 class Context:
     """What every handler gets."""
 
-    def __init__(self, world: World, asked: Asked, call: Call) -> None:
+    def __init__(self, world: World, asked: Asked, call: RecognizedCall) -> None:
         self.world, self.asked, self.call = world, asked, call
         self.now_ms = asked.now_ms
 

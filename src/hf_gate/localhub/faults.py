@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ..protocol.routes import ROUTES, Call
+from ..protocol.endpoints import ENDPOINTS, RecognizedCall
 from .records import Gated
 from .wire import HTML_TYPE, Answered, Asked, Refusal, View, json_answer
 from .world import World
 
-ROUTE_NAMES = tuple(dict.fromkeys(route.name for route in ROUTES))
+ROUTE_NAMES = tuple(dict.fromkeys(route.name for route in ENDPOINTS))
 _LISTS, _DECISIONS = frozenset({"list"}), frozenset({"batch", "handle", "grant"})
 _SEEN = frozenset({"list", "report", "auth-check", "resolve", "raw"})
 _WALL = b"<!doctype html><title>Welcome to this network</title><h1>Sign in to go on</h1><form method=post></form>"
@@ -27,7 +27,7 @@ class Plan:
     """What the faults of one call have decided; `skin` parts (delays in real seconds, cut, speed) are the server's to do."""
 
     asked: Asked
-    call: Call | None
+    call: RecognizedCall | None
     world: World
     instead: Answered | None = None  # said without looking at the world
     is_bare: bool = False  # no rate-limit headers
@@ -66,7 +66,7 @@ class Fault:
         if now_ms < self.until_ms:
             self.kind.act(self, plan)
             return
-        name = plan.call.route.name if plan.call else "other"
+        name = plan.call.endpoint.name if plan.call else "other"
         if self.when.on is not None and name not in self.when.on:
             return
         self.seen += 1
@@ -113,7 +113,7 @@ class FaultSet:
     def add(self, fault: Fault) -> None:
         self.active.append(fault.seed(self.seed))
 
-    def plan(self, asked: Asked, call: Call | None, world: World) -> Plan:
+    def plan(self, asked: Asked, call: RecognizedCall | None, world: World) -> Plan:
         plan = Plan(asked, call, world)
         for fault in self.active:
             fault.on(plan)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..protocol.routes import Call, Route, recognise
+from ..protocol.endpoints import Endpoint, RecognizedCall, match_call
 from . import handlers_access as access
 from . import handlers_files as files
 from . import handlers_lists as lists
@@ -40,22 +40,22 @@ HANDLERS: dict[str, Callable[[Context], Answered]] = {
     "members": repos.members,
 }
 # Only the official client calls it, before a README is committed; hf-gate never does, so it is no route of the client's.
-_VALIDATE = Route("validate-yaml", "POST", "/api/validate-yaml")
+_VALIDATE = Endpoint("validate-yaml", "POST", "/api/validate-yaml")
 _SHAPES = {"resolve": "text", "raw": "text", "report": "html", "ask": "html"}
 
 
-def route_of(asked: Asked) -> Call | None:
+def route_of(asked: Asked) -> RecognizedCall | None:
     if asked.method == "POST" and asked.path == _VALIDATE.template:
-        return Call(_VALIDATE, {})
-    return recognise(asked.method, asked.path)
+        return RecognizedCall(_VALIDATE, {})
+    return match_call(asked.method, asked.path)
 
 
-def answer(world: World, asked: Asked, call: Call | None = None) -> Answered:
+def answer(world: World, asked: Asked, call: RecognizedCall | None = None) -> Answered:
     """What the Hub says to a call, and what it does to the world."""
     call = call or route_of(asked)
     if call is None:
         return Refusal(404, NO_PAGE).answered("json" if asked.path.startswith("/api/") else "html")
     try:
-        return HANDLERS[call.route.name](Context(world, asked, call))
+        return HANDLERS[call.endpoint.name](Context(world, asked, call))
     except Refusal as refusal:
-        return refusal.answered(_SHAPES.get(call.route.name, "json"))
+        return refusal.answered(_SHAPES.get(call.endpoint.name, "json"))

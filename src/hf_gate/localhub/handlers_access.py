@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from ..domain.lifecycle import Status
-from ..protocol.routes import BATCH_LIMIT
+from ..protocol.endpoints import MAX_BATCH_SIZE
 from .context import NO_RIGHT, Context
 from .reading import request_of
 from .records import Account, Gated, Token
@@ -76,7 +76,7 @@ def batch(c: Context) -> Answered:
     caller, gated = c.deciding()
     body = Body(c.asked.body)
     status, reason = _decision(c.world, body)
-    items = [_item(c.world, body, n, item) for n, item in enumerate(body.items("requests", BATCH_LIMIT))]
+    items = [_item(c.world, body, n, item) for n, item in enumerate(body.items("requests", MAX_BATCH_SIZE))]
     body.settle()
     return json_answer([_batched(c, caller, gated, given, status, reason) for given in items])
 

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType, field
 
 from ..domain.lifecycle import STATUSES, Status
-from ..protocol.routes import PAGE_FLOOR, PAGE_LIMIT
+from ..protocol.endpoints import MAX_PAGE_SIZE, MIN_PAGE_SIZE
 from .context import Context
 from .reading import Wanted, all_rows, mixed_place, page
 from .records import Account, Gated
@@ -69,7 +69,7 @@ def list_requests(c: Context) -> Answered:
     check = Body({"status": c.call.parts["status"]})
     status = Status(check.option("status", [s.value for s in world.statuses]))
     check.settle()
-    limit = number(params.get("limit"), "limit", PAGE_FLOOR, PAGE_LIMIT, PAGE_LIMIT)
+    limit = number(params.get("limit"), "limit", MIN_PAGE_SIZE, MAX_PAGE_SIZE, MAX_PAGE_SIZE)
     before_ms, after_ms = _time(params, "before"), _time(params, "after")
     check = Body(params)
     prefix = "" if world.is_old else (check.text("q", most=250) or "").lower()

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
-from ..protocol.routes import Call
+from ..protocol.endpoints import RecognizedCall
 from . import control, handlers, keep
 from .clock import HubClock
 from .faults import FaultSet, Plan
@@ -64,7 +64,7 @@ class App(Running):
             await _send(send, self._dressed(control.answer(self, asked, client)))
             return
         call = handlers.route_of(asked)
-        self.calls[f"{asked.method} {call.route.name if call else 'other'}"] += 1
+        self.calls[f"{asked.method} {call.endpoint.name if call else 'other'}"] += 1
         plan = self.faults.plan(asked, call, self.world)
         await self.pause(plan.delay_before)
         answered = self.exchange(plan)
@@ -79,7 +79,7 @@ class App(Running):
             asked = replace(asked, now_ms=self.clock.now_ms())
         answered = plan.instead
         if not plan.is_bare:
-            bucket = plan.call.route.bucket if plan.call else "api"
+            bucket = plan.call.endpoint.bucket if plan.call else "api"
             known = asked.bearer if asked.bearer and self.world.token(asked.bearer) else ""  # all others are one caller
             headers, refused = self.limiter.take(known, bucket, self.clock.now())
             answered = refused or answered
@@ -90,7 +90,7 @@ class App(Running):
         self.replies[str(answered.status)] += 1
         return self._dressed(answered, headers)
 
-    def _answer(self, asked: Asked, call: Call | None) -> Answered:
+    def _answer(self, asked: Asked, call: RecognizedCall | None) -> Answered:
         """A mistake of ours is a 500 that says so, and is told in full to the logger."""
         try:
             return handlers.answer(self.world, asked, call)

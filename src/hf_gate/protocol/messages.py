@@ -19,32 +19,32 @@ class Lane(StrEnum):
     BULK_READ = "bulk-read"
 
 
-class Lost(StrEnum):
+class FailureReason(StrEnum):
     """Why no usable reply came."""
 
     CONNECT = "connect"  # no connection: nothing left this machine
     TIMEOUT = "timeout"  # silent for longer than allowed
     BROKEN = "broken"  # the connection ended early
     TOO_LARGE = "too large"  # the body passed the cap
-    WAITED = "waited"  # not sent: it would have waited longer than `max_wait`
+    WAIT_TOO_LONG = "waited"  # not sent: it would have waited longer than `max_wait`
     NOT_SENT = "not sent"  # not sent: the run was stopped before its turn
 
 
 @dataclass(frozen=True, slots=True)
-class Send:
+class HubCall:
     """One call. `path` starts with `/` and holds the query; `changes` is True when the Hub's state may change.
 
     `within`: seconds until its answer must be whole, the wait for its turn included; None: the client's `max_wait`.
     """
 
-    route: str
+    endpoint: str
     method: str
     path: str
     body: bytes | None = None
     lane: Lane = Lane.READ
     bucket: str = "api"
-    changes: bool = False
-    cap: int = 32 * MIB
+    is_change: bool = False
+    max_bytes: int = 32 * MIB
     accept: str = "application/json"
     within: float | None = field(default=None, compare=False)  # two calls are the same however long they may take
 
@@ -60,67 +60,67 @@ class Reply:
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
-    at: float = 0.0
-    took: float = 0.0
-    route: str = ""
+    received_at: float = 0.0
+    elapsed: float = 0.0
+    endpoint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class NoReply:
     """No usable answer. `sent` is False only when it is certain that nothing reached the Hub."""
 
-    why: Lost
+    reason: FailureReason
     sent: bool
     detail: str = ""
-    at: float = 0.0
-    took: float = 0.0
+    received_at: float = 0.0
+    elapsed: float = 0.0
 
 
 Answer = Reply | NoReply
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class StartCall:
     """Begin a call without waiting for it; the driver answers with a ticket for `Finish`."""
 
-    send: Send
+    send: HubCall
 
 
 @dataclass(frozen=True, slots=True)
-class Finish:
+class AwaitCall:
     """Wait for a call that was begun; the driver answers with its `Answer`."""
 
     ticket: Any
 
 
 @dataclass(frozen=True, slots=True)
-class Wait:
+class Pause:
     """Let `seconds` pass; with `jitter`, a random share of them."""
 
     seconds: float
-    why: str = ""
+    reason: str = ""
     jitter: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class AwaitSlot:
     """Wait until this call could leave, and send nothing; the driver answers with its clock, that of `Reply.at`."""
 
-    send: Send
+    send: HubCall
 
 
 @dataclass(frozen=True, slots=True)
-class Take:
+class TakeItems:
     """Ask the caller's iterable for at most `limit` more items; the driver answers with a tuple, empty at its end."""
 
     limit: int
 
 
 @dataclass(frozen=True, slots=True)
-class Emit:
+class EmitValue:
     """Hand a value to the caller."""
 
     value: Any
 
 
-Step = Send | Start | Finish | Wait | Turn | Take | Emit
+Step = HubCall | StartCall | AwaitCall | Pause | AwaitSlot | TakeItems | EmitValue

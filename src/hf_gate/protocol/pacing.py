@@ -13,38 +13,38 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from .limits import Ceiling, Window
-from .messages import Answer, Lane, Lost, NoReply, Reply, Send
-from .ratelimit_headers import Limit, read_limits, retry_after
+from .limits import Ceiling, LimitWindow
+from .messages import Answer, FailureReason, HubCall, Lane, NoReply, Reply
+from .ratelimit_headers import AnnouncedLimit, parse_retry_after, read_limits
 
-MOST_LIMITS: Final = 32  # names of limits that are followed; each answer could announce others
+MAX_LIMITS: Final = 32  # names of limits that are followed; each answer could announce others
 POLL_S: Final = 0.05  # come back after this long when it is an answer that one waits for
-LEAST_S: Final = 0.001  # a wait is never so small that adding it to the clock changes nothing
-READS_TURN: Final = 4  # after so many writes went before a waiting read, one read goes first
+MIN_WAIT_S: Final = 0.001  # a wait is never so small that adding it to the clock changes nothing
+WRITES_PER_READ: Final = 4  # after so many writes went before a waiting read, one read goes first
 
 # Each good answer lets one more call fly; that of a read three, where the limit is announced and no hidden one was met. It is
 # the changes that the Hub limits without announcing it.
-_MORE_WHERE_SURE: Final = 3
+_GROWTH_IF_SURE: Final = 3
 
 _BULK: Final = frozenset({Lane.BULK_WRITE, Lane.BULK_READ})
 _WRITES: Final = frozenset({Lane.WRITE, Lane.BULK_WRITE})
-_AWAY: Final = frozenset({Lost.CONNECT, Lost.TIMEOUT, Lost.BROKEN})
+_UNREACHABLE: Final = frozenset({FailureReason.CONNECT, FailureReason.TIMEOUT, FailureReason.BROKEN})
 
 # Server errors: after so many in a row one call asks, first after 30 s, at last every 5 minutes.
-_BREAKER_AT: Final = 5
-_BREAKER_S, _BREAKER_CAP_S = 30.0, 300.0
+_BREAKER_THRESHOLD: Final = 5
+_BREAKER_S, _MAX_BREAKER_S = 30.0, 300.0
 
 
-class Why(StrEnum):
+class WaitReason(StrEnum):
     """What a call waits for, in words for people."""
 
-    NOTHING = ""
+    NONE = ""
     PROBE = "one call asks first"
     WINDOW = "the Hub's limit is used up until it resets"
     RESERVE = "the rest of this window is left to other work"
-    ASKED = "the Hub asked to wait"
+    RETRY_AFTER = "the Hub asked to wait"
     CEILING = "the Hub has a limit that it does not announce"
-    AWAY = "the Hub answers with errors or not at all"
+    UNAVAILABLE = "the Hub answers with errors or not at all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Outlook:
     window_s: float | None
     reset_in: float | None
     ceiling_per_s: float | None
-    waiting_why: Why
+    waiting_why: WaitReason
 
 
 @dataclass(slots=True)
@@ -65,21 +65,21 @@ class _Bucket:
 
     names: set[str] = field(default_factory=set)  # the limits that its answers announced
     generation: int = 0
-    width: int = 1
-    flying: int = 0  # of this generation
+    max_in_flight: int = 1
+    generation_in_flight: int = 0  # of this generation
     in_flight: int = 0  # of all
-    errors: int = 0
+    errors_in_a_row: int = 0
     pause_until: float = -math.inf
-    pause_why: Why = Why.NOTHING
-    passed: int = 0  # writes that went since a read began to wait
+    pause_reason: WaitReason = WaitReason.NONE
+    writes_before_read: int = 0  # writes that went since a read began to wait
     ceilings: dict[bool, Ceiling] = field(default_factory=lambda: {True: Ceiling(), False: Ceiling()})
 
-    def alone(self) -> None:
-        self.generation, self.width, self.flying = self.generation + 1, 1, 0
+    def restart_with_one_call(self) -> None:
+        self.generation, self.max_in_flight, self.generation_in_flight = self.generation + 1, 1, 0
 
-    def pause(self, until: float, why: Why) -> None:
+    def pause(self, until: float, why: WaitReason) -> None:
         if until > self.pause_until:
-            self.pause_until, self.pause_why = until, why
+            self.pause_until, self.pause_reason = until, why
 
 
 class Pacer:
@@ -90,197 +90,206 @@ class Pacer:
             raise ValueError(f"reserve is a share of the window, 0 <= reserve < 1, not {reserve}")
         self._reserve = reserve
         self._buckets: dict[str, _Bucket] = {}
-        self._windows: dict[str, Window] = {}
-        self._flights: dict[Send, deque[tuple[float, int]]] = {}  # start and generation of each call on its way
-        self._waiting: dict[int, Send] = {}
+        self._windows: dict[str, LimitWindow] = {}
+        self._calls_in_flight: dict[
+            HubCall, deque[tuple[float, int]]
+        ] = {}  # start and generation of each call on its way
+        self._waiting: dict[int, HubCall] = {}
         self._tickets = 0
 
-    def join(self, send: Send) -> int:
+    def register(self, send: HubCall) -> int:
         """Say that `send` waits, so that others yield to it; whoever joins must `leave`, also when cancelled."""
         self._tickets += 1
         self._waiting[self._tickets] = send
         return self._tickets
 
-    def leave(self, ticket: int) -> None:
+    def unregister(self, ticket: int) -> None:
         self._waiting.pop(ticket, None)
 
-    def ask(self, now: float, send: Send) -> float:
+    def try_start(self, now: float, send: HubCall) -> float:
         """0.0: go now, the call is counted. Else seconds after which to ask again; an earlier answer may free it."""
-        wait = self.wait_of(now, send)
+        wait = self.wait_time(now, send)
         if wait <= 0:
-            self._start(now, self._bucket(send.bucket), send)
+            self._record_start(now, self._get_bucket(send.bucket), send)
         return wait
 
-    def wait_of(self, now: float, send: Send) -> float:
+    def wait_time(self, now: float, send: HubCall) -> float:
         """What `ask` would say; nothing is counted."""
-        bucket = self._turned(now, send.bucket)
-        wait, why = self._hold(now, bucket, send)
-        if wait <= 0 and self._yields(now, bucket, send):
+        bucket = self._refresh_bucket(now, send.bucket)
+        wait, why = self._required_wait(now, bucket, send)
+        if wait <= 0 and self._must_yield(now, bucket, send):
             return POLL_S
         if wait > 0:
-            if why in {Why.WINDOW, Why.RESERVE}:
+            if why in {WaitReason.WINDOW, WaitReason.RESERVE}:
                 for name in bucket.names:
-                    self._windows[name].held = True
-            bucket.ceilings[send.changes].pressed |= why is Why.CEILING
-            return max(wait, LEAST_S)
+                    self._windows[name].has_waiters = True
+            bucket.ceilings[send.is_change].is_binding |= why is WaitReason.CEILING
+            return max(wait, MIN_WAIT_S)
         return 0.0
 
-    def heard(self, now: float, send: Send, answer: Answer, chance: float) -> None:
+    def record_answer(self, now: float, send: HubCall, answer: Answer, chance: float) -> None:
         """Learn from the answer to a call that `ask` let go; `chance` in [0, 1) spreads what waits for a refusal."""
-        bucket = self._turned(now, send.bucket)
-        started, generation = self._land(bucket, send, now)
+        bucket = self._refresh_bucket(now, send.bucket)
+        started, generation = self._end_call(bucket, send, now)
         is_current = generation == bucket.generation
         if isinstance(answer, NoReply):
-            if answer.why in _AWAY and is_current:
-                self._failed(now, bucket)
+            if answer.reason in _UNREACHABLE and is_current:
+                self._record_failure(now, bucket)
             return
         limits = read_limits(answer.headers)
-        is_early = self._hear(now, started, bucket, limits)
+        is_early = self._update_windows(now, started, bucket, limits)
         if answer.status == 429:
-            self._refused(now, send, answer, limits, chance, is_current=is_current)
+            self._record_refusal(now, send, answer, limits, chance, is_current=is_current)
         elif answer.status >= 500:
-            asked = retry_after(answer.headers, now)
+            asked = parse_retry_after(answer.headers, now)
             if asked is not None:
-                bucket.pause(now + asked + chance, Why.ASKED)
+                bucket.pause(now + asked + chance, WaitReason.RETRY_AFTER)
             if is_current:
-                self._failed(now, bucket)
+                self._record_failure(now, bucket)
         else:
-            bucket.errors = 0
+            bucket.errors_in_a_row = 0
             if is_current:
-                ceiling = bucket.ceilings[send.changes]
-                is_sure = limits and not send.changes and ceiling.rate is None
-                bucket.width += _MORE_WHERE_SURE if is_sure else 1
-                ceiling.good(now)
+                ceiling = bucket.ceilings[send.is_change]
+                is_sure = limits and not send.is_change and ceiling.rate is None
+                bucket.max_in_flight += _GROWTH_IF_SURE if is_sure else 1
+                ceiling.record_success(now)
         if is_early:
-            bucket.alone()
+            bucket.restart_with_one_call()
 
-    def dropped(self, send: Send) -> None:
+    def record_lost_call(self, send: HubCall) -> None:
         """A call that `ask` let go and of which nothing will be heard. The Hub may have counted it, so we do."""
-        self._land(self._bucket(send.bucket), send, 0.0)
+        self._end_call(self._get_bucket(send.bucket), send, 0.0)
 
     def outlook(self, now: float, bucket: str = "api") -> Outlook:
         """For progress and ETA; sends and counts nothing."""
-        state = self._turned(now, bucket)
+        state = self._refresh_bucket(now, bucket)
         known = [w for w in (self._windows[name] for name in state.names) if w.remaining is not None]
-        tight = min(known, key=lambda w: (w.remaining or 0) / (w.quota or 1), default=Window())
+        tight = min(known, key=lambda w: (w.remaining or 0) / (w.quota or 1), default=LimitWindow())
         rates = [c.rate for c in state.ceilings.values() if c.rate is not None]
-        bulk = Send("", "POST", "/", lane=Lane.BULK_WRITE, bucket=bucket, changes=True)
+        bulk = HubCall("", "POST", "/", lane=Lane.BULK_WRITE, bucket=bucket, is_change=True)
         return Outlook(
             tight.remaining,
             tight.quota,
-            tight.length,
-            max(0.0, tight.over - now) if known else None,
+            tight.length_s,
+            max(0.0, tight.reset_at - now) if known else None,
             min(rates, default=None),
-            self._hold(now, state, bulk)[1],
+            self._required_wait(now, state, bulk)[1],
         )
 
     # ---- may it go? --------------------------------------------------------------------------------------------------
 
-    def _hold(
-        self, now: float, bucket: _Bucket, send: Send, ahead: Collection[Send] = (), ready: int = 0
-    ) -> tuple[float, Why]:
+    def _required_wait(
+        self, now: float, bucket: _Bucket, send: HubCall, ahead: Collection[HubCall] = (), ready: int = 0
+    ) -> tuple[float, WaitReason]:
         """How long `send` must wait and why, when `ahead` go before it, `ready` of them at once; changes nothing."""
         if now < bucket.pause_until:
-            return bucket.pause_until - now, bucket.pause_why
+            return bucket.pause_until - now, bucket.pause_reason
         for window in (self._windows[name] for name in bucket.names):
             if window.remaining is None:
                 continue
             left = window.remaining - len(ahead)
             if left < 1:
-                return max(window.over - now, POLL_S), Why.WINDOW
-            if send.lane in _BULK and left - window.kept(self._reserve) < 1:
-                return max(window.over - now, POLL_S), Why.RESERVE
-        ceiling = bucket.ceilings[send.changes]
+                return max(window.reset_at - now, POLL_S), WaitReason.WINDOW
+            if send.lane in _BULK and left - window.reserved_calls(self._reserve) < 1:
+                return max(window.reset_at - now, POLL_S), WaitReason.RESERVE
+        ceiling = bucket.ceilings[send.is_change]
         if now < ceiling.next_at:
-            return ceiling.next_at - now, Why.CEILING
-        if bucket.flying + ready >= bucket.width:
-            return POLL_S, Why.PROBE
-        return 0.0, Why.NOTHING
+            return ceiling.next_at - now, WaitReason.CEILING
+        if bucket.generation_in_flight + ready >= bucket.max_in_flight:
+            return POLL_S, WaitReason.PROBE
+        return 0.0, WaitReason.NONE
 
-    def _yields(self, now: float, bucket: _Bucket, send: Send) -> bool:
+    def _must_yield(self, now: float, bucket: _Bucket, send: HubCall) -> bool:
         """Whether going now would take the place of waiting calls that come first."""
         is_write = send.lane in _WRITES
-        if is_write == (bucket.passed < READS_TURN):
+        if is_write == (bucket.writes_before_read < WRITES_PER_READ):
             return False
         rivals = [w for w in self._waiting.values() if w.bucket == send.bucket and (w.lane in _WRITES) != is_write]
-        ready = [w for w in rivals if self._hold(now, bucket, w)[0] <= 0]
+        ready = [w for w in rivals if self._required_wait(now, bucket, w)[0] <= 0]
         if is_write:  # one read, and only when it can go
             rivals = ready = ready[:1]
-        return bool(rivals) and self._hold(now, bucket, send, rivals, len(ready))[0] > 0
+        return bool(rivals) and self._required_wait(now, bucket, send, rivals, len(ready))[0] > 0
 
-    def _start(self, now: float, bucket: _Bucket, send: Send) -> None:
-        self._flights.setdefault(send, deque()).append((now, bucket.generation))
-        bucket.flying += 1
+    def _record_start(self, now: float, bucket: _Bucket, send: HubCall) -> None:
+        self._calls_in_flight.setdefault(send, deque()).append((now, bucket.generation))
+        bucket.generation_in_flight += 1
         bucket.in_flight += 1
-        bucket.ceilings[send.changes].start(now)
+        bucket.ceilings[send.is_change].record_start(now)
         for window in (self._windows[name] for name in bucket.names):
             if window.remaining is not None:
                 window.remaining -= 1
         if send.lane not in _WRITES:
-            bucket.passed = 0
+            bucket.writes_before_read = 0
         elif any(w.bucket == send.bucket and w.lane not in _WRITES for w in self._waiting.values()):
-            bucket.passed += 1
+            bucket.writes_before_read += 1
 
     # ---- what does the answer teach? ---------------------------------------------------------------------------------
 
-    def _hear(self, now: float, started: float, bucket: _Bucket, limits: tuple[Limit, ...]) -> bool:
+    def _update_windows(self, now: float, started: float, bucket: _Bucket, limits: tuple[AnnouncedLimit, ...]) -> bool:
         is_early = False
         for limit in limits:
-            if limit.name not in self._windows and len(self._windows) >= MOST_LIMITS:
+            if limit.name not in self._windows and len(self._windows) >= MAX_LIMITS:
                 continue
-            window = self._windows.setdefault(limit.name, Window())
+            window = self._windows.setdefault(limit.name, LimitWindow())
             bucket.names.add(limit.name)
-            is_early |= window.hear(now, started, limit, self._in_flight(limit.name))
+            is_early |= window.update(now, started, limit, self._count_in_flight(limit.name))
         return is_early
 
-    def _refused(
-        self, now: float, send: Send, answer: Reply, limits: tuple[Limit, ...], chance: float, *, is_current: bool
+    def _record_refusal(
+        self,
+        now: float,
+        send: HubCall,
+        answer: Reply,
+        limits: tuple[AnnouncedLimit, ...],
+        chance: float,
+        *,
+        is_current: bool,
     ) -> None:
-        bucket, asked = self._buckets[send.bucket], retry_after(answer.headers, now)
+        bucket, asked = self._buckets[send.bucket], parse_retry_after(answer.headers, now)
         empty = [self._windows[limit.name] for limit in limits if limit.remaining == 0 and limit.name in self._windows]
         if empty and asked is not None:  # it goes before t: when it is over, one call asks anew
             for window in empty:
-                window.remaining, window.began = None, now
-            bucket.pause(now + asked + chance, Why.ASKED)
+                window.remaining, window.started_at = None, now
+            bucket.pause(now + asked + chance, WaitReason.RETRY_AFTER)
         elif empty:
-            bucket.pause(max(window.over for window in empty) + chance, Why.WINDOW)
+            bucket.pause(max(window.reset_at for window in empty) + chance, WaitReason.WINDOW)
         elif is_current:
-            bucket.ceilings[send.changes].refused(now, chance, asked)
+            bucket.ceilings[send.is_change].record_refusal(now, chance, asked)
         if empty or is_current:
-            bucket.alone()
+            bucket.restart_with_one_call()
 
-    def _failed(self, now: float, bucket: _Bucket) -> None:
-        bucket.errors += 1
-        if bucket.errors >= _BREAKER_AT:
-            again = min(bucket.errors - _BREAKER_AT, 10)
-            bucket.pause(now + min(_BREAKER_CAP_S, _BREAKER_S * 2.0**again), Why.AWAY)
-            bucket.alone()
+    def _record_failure(self, now: float, bucket: _Bucket) -> None:
+        bucket.errors_in_a_row += 1
+        if bucket.errors_in_a_row >= _BREAKER_THRESHOLD:
+            again = min(bucket.errors_in_a_row - _BREAKER_THRESHOLD, 10)
+            bucket.pause(now + min(_MAX_BREAKER_S, _BREAKER_S * 2.0**again), WaitReason.UNAVAILABLE)
+            bucket.restart_with_one_call()
 
     # ---- bookkeeping -------------------------------------------------------------------------------------------------
 
-    def _bucket(self, name: str) -> _Bucket:
+    def _get_bucket(self, name: str) -> _Bucket:
         return self._buckets.setdefault(name, _Bucket())
 
-    def _turned(self, now: float, name: str) -> _Bucket:
+    def _refresh_bucket(self, now: float, name: str) -> _Bucket:
         """The bucket, its windows brought up to `now`."""
-        bucket = self._bucket(name)
+        bucket = self._get_bucket(name)
         for limit in bucket.names:
-            if self._windows[limit].turn(now, self._in_flight(limit)):
+            if self._windows[limit].roll_over(now, self._count_in_flight(limit)):
                 for sharer in self._buckets.values():
                     if limit in sharer.names:
-                        sharer.alone()
+                        sharer.restart_with_one_call()
         return bucket
 
-    def _in_flight(self, limit: str) -> int:
+    def _count_in_flight(self, limit: str) -> int:
         return sum(bucket.in_flight for bucket in self._buckets.values() if limit in bucket.names)
 
-    def _land(self, bucket: _Bucket, send: Send, now: float) -> tuple[float, int]:
-        flights = self._flights.get(send)
+    def _end_call(self, bucket: _Bucket, send: HubCall, now: float) -> tuple[float, int]:
+        flights = self._calls_in_flight.get(send)
         if not flights:
             return now, bucket.generation
         started, generation = flights.popleft()
         if not flights:
-            del self._flights[send]
+            del self._calls_in_flight[send]
         bucket.in_flight -= 1
-        bucket.flying -= generation == bucket.generation
+        bucket.generation_in_flight -= generation == bucket.generation
         return started, generation

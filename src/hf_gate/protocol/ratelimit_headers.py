@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-LONGEST_S: Final = 86_400  # nobody is believed who says to wait for more than a day
+MAX_WAIT_S: Final = 86_400  # nobody is believed who says to wait for more than a day
 
-_TEXT_CAP: Final = 8192  # no honest field is longer
+_MAX_TEXT: Final = 8192  # no honest field is longer
 _PIECE: Final = re.compile(r'((?:"(?:[^"\\]|\\["\\])*+"|[^",;])*+)([,;]|\Z)')
 _STRING: Final = re.compile(r'"((?:[^"\\]|\\["\\])*+)"')
 _TOKEN: Final = re.compile(r"[A-Za-z*][A-Za-z0-9:/!#$%&'*+.^_`|~-]*")
@@ -34,7 +34,7 @@ _DATES: Final = tuple(  # the three spellings that a reader of HTTP has to accep
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class AnnouncedLimit:
     """One announced limit, counted in calls. `reset_s` counts from the answer; `window_s` stands for it when absent."""
 
     name: str
@@ -45,13 +45,13 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True)
-class _Policy:
+class _LimitPolicy:
     quota: int | None
     window_s: int | None
     counts_calls: bool
 
 
-def read_limits(headers: Mapping[str, str]) -> tuple[Limit, ...]:
+def read_limits(headers: Mapping[str, str]) -> tuple[AnnouncedLimit, ...]:
     """The limits that one answer announces, each name once (its tightest); names of `headers` in lower case.
 
     The Hub writes `ratelimit: "api";r=495;t=23` and `ratelimit-policy: "fixed window";"api";q=500;w=300`: the second is
@@ -59,48 +59,50 @@ def read_limits(headers: Mapping[str, str]) -> tuple[Limit, ...]:
     Left out: members without `r`, without both `t` and a window, or that count something else than calls (`qu`).
     """
     policies = {
-        name: _Policy(
-            _count(parameters.get("q")) or None,
-            _window(parameters.get("w")),
+        name: _LimitPolicy(
+            _parse_count(parameters.get("q")) or None,
+            _parse_window(parameters.get("w")),
             parameters.get("qu", '"requests"').strip('"') == "requests",
         )
-        for name, parameters in _members(headers.get("ratelimit-policy", ""))
+        for name, parameters in _iterate_members(headers.get("ratelimit-policy", ""))
     }
-    found: dict[str, Limit] = {}
-    for name, parameters in _members(headers.get("ratelimit", "")):
-        policy = policies.get(name, _Policy(None, None, counts_calls=True))
-        limit = _limit(name, parameters, policy)
+    found: dict[str, AnnouncedLimit] = {}
+    for name, parameters in _iterate_members(headers.get("ratelimit", "")):
+        policy = policies.get(name, _LimitPolicy(None, None, counts_calls=True))
+        limit = _build_limit(name, parameters, policy)
         if limit is not None and (name not in found or limit.remaining < found[name].remaining):
             found[name] = limit
     return tuple(found.values())
 
 
-def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+def parse_retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """Seconds to wait as `Retry-After` says, in seconds or as an HTTP date; 0 for the past, at most a day."""
-    text = headers.get("retry-after", "")[:_TEXT_CAP].strip(" \t")
+    text = headers.get("retry-after", "")[:_MAX_TEXT].strip(" \t")
     if _SECONDS.fullmatch(text):
-        return min(float(text), LONGEST_S)
-    moment = _http_date(text)
-    return None if moment is None else min(max(moment - now, 0.0), LONGEST_S)
+        return min(float(text), MAX_WAIT_S)
+    moment = _parse_http_date(text)
+    return None if moment is None else min(max(moment - now, 0.0), MAX_WAIT_S)
 
 
-def _limit(name: str, parameters: Mapping[str, str], policy: _Policy) -> Limit | None:
-    remaining = _count(parameters.get("r"))
-    reset = _count(parameters["t"]) if "t" in parameters else policy.window_s
+def _build_limit(name: str, parameters: Mapping[str, str], policy: _LimitPolicy) -> AnnouncedLimit | None:
+    remaining = _parse_count(parameters.get("r"))
+    reset = _parse_count(parameters["t"]) if "t" in parameters else policy.window_s
     if remaining is None or reset is None or not policy.counts_calls:
         return None
-    return Limit(name, remaining, min(reset, policy.window_s or LONGEST_S, LONGEST_S), policy.quota, policy.window_s)
+    return AnnouncedLimit(
+        name, remaining, min(reset, policy.window_s or MAX_WAIT_S, MAX_WAIT_S), policy.quota, policy.window_s
+    )
 
 
-def _members(text: str) -> Iterator[tuple[str, dict[str, str]]]:
+def _iterate_members(text: str) -> Iterator[tuple[str, dict[str, str]]]:
     """Each member's name and raw parameters. A quote that never closes ends the reading: the rest means nothing."""
     pieces: list[str] = []
-    position, text = 0, text[:_TEXT_CAP]
+    position, text = 0, text[:_MAX_TEXT]
     while piece := _PIECE.match(text, position):
         pieces.append(piece[1].strip(" \t"))
         position = piece.end()
         if piece[2] != ";":
-            member = _member(pieces)
+            member = _parse_member(pieces)
             if member is not None:
                 yield member
             pieces = []
@@ -108,7 +110,7 @@ def _members(text: str) -> Iterator[tuple[str, dict[str, str]]]:
             return
 
 
-def _member(pieces: list[str]) -> tuple[str, dict[str, str]] | None:
+def _parse_member(pieces: list[str]) -> tuple[str, dict[str, str]] | None:
     name, parameters = "", {}
     for index, piece in enumerate(pieces):
         string = _STRING.fullmatch(piece)
@@ -124,16 +126,16 @@ def _member(pieces: list[str]) -> tuple[str, dict[str, str]] | None:
     return (name, parameters) if name else None
 
 
-def _count(text: str | None) -> int | None:
+def _parse_count(text: str | None) -> int | None:
     return int(text) if text is not None and _COUNT.fullmatch(text) else None
 
 
-def _window(text: str | None) -> int | None:
-    seconds = _count(text) or 0
-    return seconds if 0 < seconds <= LONGEST_S else None
+def _parse_window(text: str | None) -> int | None:
+    seconds = _parse_count(text) or 0
+    return seconds if 0 < seconds <= MAX_WAIT_S else None
 
 
-def _http_date(text: str) -> float | None:
+def _parse_http_date(text: str) -> float | None:
     for pattern in _DATES:
         parts = pattern.fullmatch(text)
         if parts and parts["month"].lower() in _MONTHS:

@@ -20,21 +20,21 @@ from ..errors import (
     RequestNotFound,
     UnexpectedAnswer,
 )
-from .codec import Unreadable, read_object
-from .messages import Answer, Lost, NoReply, Reply
+from .codec import UnreadableBody, read_object
+from .messages import Answer, FailureReason, NoReply, Reply
 
-_ENDPOINT = "Is the endpoint right, and the network there? Nothing was sent."
-_LOOKING, _DECIDING = f"repo.content.read and {LOOK}", DECIDE
-_NEEDED: dict[str, str] = {
-    **dict.fromkeys(("list", "report"), _LOOKING),
-    **dict.fromkeys(("handle", "batch", "grant", "settings"), _DECIDING),
+_CONNECT_HINT = "Is the endpoint right, and the network there? Nothing was sent."
+_LIST_PERMISSIONS, _DECIDE_PERMISSIONS = f"repo.content.read and {LOOK}", DECIDE
+_PERMISSIONS: dict[str, str] = {
+    **dict.fromkeys(("list", "report"), _LIST_PERMISSIONS),
+    **dict.fromkeys(("handle", "batch", "grant", "settings"), _DECIDE_PERMISSIONS),
     **dict.fromkeys(("info", "resolve", "auth-check"), "repo.content.read"),
 }
-PASSING = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
+TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
 
 # The first row that fits decides: (X-Error-Code, status) -> the leaf and its sentence; None fits anything.
-_Sentence = Callable[[str], str]
-_TABLE: tuple[tuple[str | None, int | None, type[HubError], _Sentence], ...] = (
+_MessageFactory = Callable[[str], str]
+_ERROR_RULES: tuple[tuple[str | None, int | None, type[HubError], _MessageFactory], ...] = (
     ("RepoNotGated", None, NotGated, lambda where: f"{where} is not gated."),
     ("RepoNotFound", None, RepoNotFound, lambda where: f"{where}: no such repo, or this token may not see it."),
     ("GatedRepo", 401, NotAllowed, lambda where: f"{where} is gated and no valid token was sent."),
@@ -46,11 +46,11 @@ _TABLE: tuple[tuple[str | None, int | None, type[HubError], _Sentence], ...] = (
 )
 
 
-def error_of(answer: Answer, repo: Repo | None) -> HubError:
+def build_error(answer: Answer, repo: Repo | None) -> HubError:
     """The error that fits an answer which is not the wished one."""
     where = f"{repo}" if repo else "this call"
     if isinstance(answer, NoReply):
-        return _lost(answer, where)
+        return _build_no_reply_error(answer, where)
     code, said = answer.headers.get("x-error-code"), server_message(answer)
     facts: dict[str, Any] = {
         "status": answer.status,
@@ -58,12 +58,12 @@ def error_of(answer: Answer, repo: Repo | None) -> HubError:
         "request_id": answer.headers.get("x-request-id"),
         "server_message": said,
     }
-    for row_code, status, leaf, sentence in _TABLE:
+    for row_code, status, leaf, sentence in _ERROR_RULES:
         if row_code in (None, code) and status in (None, answer.status):
-            hint = _missing(answer) if leaf is NotAllowed else None
+            hint = _build_permission_hint(answer) if leaf is NotAllowed else None
             return leaf(sentence(where), hint=hint, **facts)
     if 300 <= answer.status < 400:
-        return _moved(answer, where, facts)
+        return _build_redirect_error(answer, where, facts)
     if answer.status >= 500:
         return HubUnavailable(f"{where}: the Hub fails ({answer.status}).", **facts)
     if answer.status >= 400:
@@ -71,11 +71,15 @@ def error_of(answer: Answer, repo: Repo | None) -> HubError:
     return UnexpectedAnswer(f"{where}: the answer is not what the Hub's protocol promises.", **facts)
 
 
-def _missing(answer: Reply) -> str:
+def _build_permission_hint(answer: Reply) -> str:
     """Which permission a refused call needs, and where that is explained."""
-    needed = _NEEDED.get(answer.route)
+    needed = _PERMISSIONS.get(answer.endpoint)
     if answer.status == 401:
-        more = f"This call needs {needed}." if needed else f"Looking needs {_LOOKING}, deciding {_DECIDING}."
+        more = (
+            f"This call needs {needed}."
+            if needed
+            else f"Looking needs {_LIST_PERMISSIONS}, deciding {_DECIDE_PERMISSIONS}."
+        )
         return f"Set HF_TOKEN, or `hf auth login`, with a valid token. {more} {ACCESS_HELP}"
     if needed is None:
         return f"The token may not do this. {ACCESS_HELP}"
@@ -85,24 +89,24 @@ def _missing(answer: Reply) -> str:
     return f"Needed: {kinds}, and an account with write access. {ACCESS_HELP}"
 
 
-def _moved(answer: Reply, where: str, facts: dict[str, Any]) -> HubError:
+def _build_redirect_error(answer: Reply, where: str, facts: dict[str, Any]) -> HubError:
     target = answer.headers.get("location", "")
     if answer.headers.get("x-hf-gate-foreign"):
         return ForeignOrigin(f"{where}: the Hub points to another host; nothing was sent there.", **facts)
     return RepoMoved(f"{where} was moved: the Hub points to {target[:200]!r}.", **facts)
 
 
-def _lost(answer: NoReply, where: str) -> HubError:
-    match answer.why:
-        case Lost.CONNECT:
-            return HubUnavailable(f"no connection to the Hub for {where}: {answer.detail}.", hint=_ENDPOINT)
-        case Lost.WAITED:
+def _build_no_reply_error(answer: NoReply, where: str) -> HubError:
+    match answer.reason:
+        case FailureReason.CONNECT:
+            return HubUnavailable(f"no connection to the Hub for {where}: {answer.detail}.", hint=_CONNECT_HINT)
+        case FailureReason.WAIT_TOO_LONG:
             return HubUnavailable(f"{where}: {answer.detail}.")
-        case Lost.TOO_LARGE:
+        case FailureReason.TOO_LARGE:
             return UnexpectedAnswer(f"{where}: {answer.detail}.")
         case _:
             return HubUnavailable(
-                f"{where}: {answer.detail or answer.why.value}.", hint="Try again; reading changes nothing."
+                f"{where}: {answer.detail or answer.reason.value}.", hint="Try again; reading changes nothing."
             )
 
 
@@ -110,21 +114,21 @@ def server_message(reply: Reply) -> str:
     """The Hub's own words about an error, at most 500 characters; text from outside."""
     try:
         said = read_object(reply.body[:10_000]).get("error")
-    except Unreadable:
+    except UnreadableBody:
         said = None
     if not isinstance(said, str):
         said = reply.headers.get("x-error-message", "")
     return said[:500]
 
 
-def is_passing(answer: Answer) -> bool:
+def is_transient(answer: Answer) -> bool:
     """Whether the same call may succeed later."""
     if isinstance(answer, NoReply):
-        return answer.why in (Lost.CONNECT, Lost.TIMEOUT, Lost.BROKEN)
-    return answer.status in PASSING
+        return answer.reason in (FailureReason.CONNECT, FailureReason.TIMEOUT, FailureReason.BROKEN)
+    return answer.status in TRANSIENT_STATUSES
 
 
-def is_unsettled(answer: Answer) -> bool:
+def is_outcome_unknown(answer: Answer) -> bool:
     """Whether a write that was answered so may have happened."""
     if isinstance(answer, NoReply):
         return answer.sent

@@ -7,19 +7,19 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-NOTICED: Final = 60.0
+WARN_ABOVE_S: Final = 60.0
 """Seconds by which clocks may differ before people are told."""
 
-TRUSTED: Final = 300.0
+MAX_TRUSTED_S: Final = 300.0
 """Seconds by which clocks may differ before nothing is ended any more because its time is over."""
 
 
 def is_clock_off(skew: float | None) -> bool:
     """Whether a clock is too far from the Hub's to end a grant by it."""
-    return skew is not None and abs(skew) > TRUSTED
+    return skew is not None and abs(skew) > MAX_TRUSTED_S
 
 
-def skew_of(headers: Mapping[str, str], sent: float, heard: float) -> float | None:
+def measure_skew(headers: Mapping[str, str], sent: float, heard: float) -> float | None:
     """Seconds that the Hub's clock is ahead of ours (behind: negative), no more than is certain; None: not told.
 
     `sent` and `heard`: our clock before the call, and when the headers of its answer were there.

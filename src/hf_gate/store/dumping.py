@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ..domain.rows import RequestRow
 from ..errors import StoreUnavailable, UsageError
-from ..private_files import private_file
+from ..private_files import open_private_file
 from .reading import Store
 from .requests import PAGE
 
@@ -64,7 +64,7 @@ def write_folder(folder: Path, files: Iterable[tuple[str, Iterable[bytes]]]) -> 
         for name, content in files:
             path = folder / name
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with private_file(path) as file:
+            with open_private_file(path) as file:
                 lines[name] = sum(1 for line in content if file.write(line) >= 0)
             made.append(path)
     except OSError as problem:

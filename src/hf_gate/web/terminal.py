@@ -19,7 +19,7 @@ from ..config import Settings
 from ..domain.members import NAME, ROLES, TAKEN, Member, Role
 from ..domain.moments import ms
 from ..errors import HfGateError, UsageError
-from ..locks import announced
+from ..locks import read_announcement
 from .accounts import account_named
 from .carrying import carrying_of
 from .office import Office
@@ -132,7 +132,7 @@ def _told(member: Member) -> dict[str, Any]:
 
 def running(settings: Settings, place: bootstrap.Place) -> dict[str, Any] | None:
     """The desk that runs at this store on this machine, if one does."""
-    return announced(_file(settings, place))
+    return read_announcement(_file(settings, place))
 
 
 def ask(desk: Mapping[str, Any], wish: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,36 +18,36 @@ from ...errors import (
     RequestNotFound,
     Stale,
 )
-from .. import routes
-from ..codec import Unreadable, loads
-from ..messages import Answer, Reply, Send, Wait
-from ..replies import error_of, is_ok, is_unsettled
-from .calling import Flow, Setting, call
-from .finding import Found, exists, find, others_first
+from .. import endpoints
+from ..codec import UnreadableBody, load_json
+from ..messages import Answer, HubCall, Pause, Reply
+from ..replies import build_error, is_ok, is_outcome_unknown
+from .calling import Flow, FlowContext, send_call
+from .finding import Found, account_exists, find_requests, order_statuses
 
 SETTLE_ROUNDS = 6
 
 
-def person_of(target: Target) -> Person:
+def get_person(target: Target) -> Person:
     """The person as well as it is known."""
     return target.request.person if target.request else Person(target.user_id, target.username)
 
 
-def outcome(
+def build_outcome(
     kind: Kind, repo: Repo, target: Target, why: str = "", error: Exception | None = None, reply: Answer | None = None
 ) -> Outcome:
     """An outcome about a target."""
     hub_id = reply.headers.get("x-request-id") if isinstance(reply, Reply) else None
-    return Outcome(kind, repo, person_of(target), target.request_id, why, hub_id, error)
+    return Outcome(kind, repo, get_person(target), target.request_id, why, hub_id, error)
 
 
-def ended(repo: Repo, target: Target, error: HfGateError) -> Outcome:
+def build_error_outcome(repo: Repo, target: Target, error: HfGateError) -> Outcome:
     """An outcome that a single verb raises as `error`; its kind is what the law makes of that."""
     kind = law_of(error, listed=target.request is not None).kind
-    return outcome(kind, repo, target, error.message, error)
+    return build_outcome(kind, repo, target, error.message, error)
 
 
-def how_to_name(target: Target, *, for_handle: bool) -> Mapping[str, str]:
+def choose_identifier(target: Target, *, for_handle: bool) -> Mapping[str, str]:
     """The one identifier to send: the surest that the endpoint takes. Names can be re-used, ids cannot."""
     if target.request_id and for_handle:
         return {"requestId": target.request_id}
@@ -56,50 +56,52 @@ def how_to_name(target: Target, *, for_handle: bool) -> Mapping[str, str]:
     return {"user": target.username} if target.username else {}
 
 
-def decide_one(repo: Repo, decision: Decision, setting: Setting) -> Flow[Outcome]:
+def decide_one(repo: Repo, decision: Decision, context: FlowContext) -> Flow[Outcome]:
     """The outcome of one decision through `handle`."""
     target, request = decision.target, decision.target.request
     if request is not None:
-        early = yield from _look_first(repo, decision, request, setting)
+        early = yield from _check_request(repo, decision, request, context)
         if early is not None:
             return early
-    send = routes.handle(repo, how_to_name(target, for_handle=True), decision.to, decision.reason)
-    return (yield from send_and_settle(send, repo, target, decision.to, setting))
+    send = endpoints.handle(repo, choose_identifier(target, for_handle=True), decision.to, decision.reason)
+    return (yield from send_and_settle(send, repo, target, decision.to, context))
 
 
-def _look_first(repo: Repo, decision: Decision, request: AccessRequest, setting: Setting) -> Flow[Outcome | None]:
+def _check_request(
+    repo: Repo, decision: Decision, request: AccessRequest, context: FlowContext
+) -> Flow[Outcome | None]:
     """A request object was handed in: nothing is sent when it says so already, is gone, or moved since."""
     target = decision.target
     if request.repo != repo:
         raise InvalidTarget(f"that request is one of {request.repo}, not of {repo}.")
     if request.status == decision.to:
-        return outcome(Kind.ALREADY, repo, target, f"it is {request.status} already")
-    if request.read_at >= setting.began > 0:
+        return build_outcome(Kind.ALREADY, repo, target, f"it is {request.status} already")
+    if request.read_at >= context.started_at > 0:
         return None
-    found = yield from find(repo, [target], others_first(request.status), setting)
-    return judge_ground(repo, target, found.requests.get(0), complete=found.complete)
+    found = yield from find_requests(repo, [target], order_statuses(request.status), context)
+    return check_unchanged(repo, target, found.requests.get(0), complete=found.complete)
 
 
-def judge_ground(repo: Repo, target: Target, now: AccessRequest | None, *, complete: bool) -> Outcome | None:
+def check_unchanged(repo: Repo, target: Target, now: AccessRequest | None, *, complete: bool) -> Outcome | None:
     """Whether a decision on an earlier reading still holds: None, or stale, gone, open."""
     assert target.request is not None
     if now is None and not complete:
         unsure = OutcomeUnknown(f"{target.label}: the lists could not be read whole, so nothing was sent.")
-        return ended(repo, target, unsure)
+        return build_error_outcome(repo, target, unsure)
     if now is None:
-        return ended(repo, target, RequestNotFound(f"{target.label} has no request at {repo} any more."))
+        return build_error_outcome(repo, target, RequestNotFound(f"{target.label} has no request at {repo} any more."))
     moved = now.moved_since(target.request)
     if moved:
-        return ended(repo, target, Stale(f"{target.label} at {repo} moved since it was read: {moved}."))
+        return build_error_outcome(repo, target, Stale(f"{target.label} at {repo} moved since it was read: {moved}."))
     return None
 
 
 def send_and_settle(
-    send: Send,
+    send: HubCall,
     repo: Repo,
     target: Target,
     to: Status,
-    setting: Setting,
+    context: FlowContext,
     *,
     first: Answer | None = None,
     may_resend: bool = True,
@@ -109,32 +111,32 @@ def send_and_settle(
     Raises only when nothing of it happened for certain; after a lost answer no later "no" proves that.
     """
     for round_ in range(1, SETTLE_ROUNDS + 1):
-        answer, first = (yield from call(send, setting, first)), None
+        answer, first = (yield from send_call(send, context, first)), None
         if is_done(answer):
-            return outcome(Kind.DONE, repo, target, reply=answer)
+            return build_outcome(Kind.DONE, repo, target, reply=answer)
         if not is_doubtful(answer):
-            return (yield from explain_no(answer, repo, target, to, setting, resent=round_ > 1))
-        yield Wait(setting.patience.pause(round_), why="what became of a change is being read")
-        found = yield from _try_find(repo, target, to, setting)
+            return (yield from explain_refusal(answer, repo, target, to, context, resent=round_ > 1))
+        yield Pause(context.retry_policy.pause_after(round_), reason="what became of a change is being read")
+        found = yield from _try_find(repo, target, to, context)
         now = found.requests.get(0) if found else None
         if now is not None and now.status == to:
-            return outcome(Kind.DONE, repo, target, "the answer was lost; read back", reply=answer)
-        if found is None or not may_resend or (now is None and not (found.complete and send.route == "grant")):
+            return build_outcome(Kind.DONE, repo, target, "the answer was lost; read back", reply=answer)
+        if found is None or not may_resend or (now is None and not (found.complete and send.endpoint == "grant")):
             break
         if target.request and now and now.moved_since(target.request):
             break
-    return unknown(repo, target)
+    return build_unknown_outcome(repo, target)
 
 
-def unknown(repo: Repo, target: Target) -> Outcome:
+def build_unknown_outcome(repo: Repo, target: Target) -> Outcome:
     """Sent, and nobody can tell."""
     why = f"{target.label} at {repo}: the change was sent, and reading could not tell whether it happened."
-    return ended(repo, target, OutcomeUnknown(why))
+    return build_error_outcome(repo, target, OutcomeUnknown(why))
 
 
-def _try_find(repo: Repo, target: Target, to: Status, setting: Setting) -> Flow[Found | None]:
+def _try_find(repo: Repo, target: Target, to: Status, context: FlowContext) -> Flow[Found | None]:
     try:
-        return (yield from find(repo, [target], others_first(to), setting))
+        return (yield from find_requests(repo, [target], order_statuses(to), context))
     except HubError:
         return None
 
@@ -144,73 +146,77 @@ def is_done(answer: Answer) -> bool:
     if not is_ok(answer) or not isinstance(answer, Reply):
         return False
     try:
-        return isinstance(loads(answer.body), dict)
-    except Unreadable:
+        return isinstance(load_json(answer.body), dict)
+    except UnreadableBody:
         return False
 
 
 def is_doubtful(answer: Answer) -> bool:
     """Whether a write may have happened: no answer, a failing one, or a 200 that is no answer of the Hub."""
-    return is_unsettled(answer) or (is_ok(answer) and not is_done(answer))
+    return is_outcome_unknown(answer) or (is_ok(answer) and not is_done(answer))
 
 
-def explain_no(
-    answer: Answer, repo: Repo, target: Target, to: Status, setting: Setting, *, resent: bool = False
+def explain_refusal(
+    answer: Answer, repo: Repo, target: Target, to: Status, context: FlowContext, *, resent: bool = False
 ) -> Flow[Outcome]:
     """Why the Hub said no; a bare 404 or 400 is settled by reading, because it may mean that all is as wished."""
-    error = error_of(answer, repo)
+    error = build_error(answer, repo)
     bare = isinstance(answer, Reply) and answer.status in (400, 404) and error.code is None
     if not bare and resent:
-        return unknown(repo, target)
+        return build_unknown_outcome(repo, target)
     if not bare:
         raise error
     try:
-        found = yield from find(repo, [target], others_first(to), setting)
+        found = yield from find_requests(repo, [target], order_statuses(to), context)
     except HubError:
         if resent:
-            return unknown(repo, target)
+            return build_unknown_outcome(repo, target)
         raise
     now = found.requests.get(0)
     if now is not None and now.status == to:
         kind = Kind.DONE if resent else Kind.ALREADY
-        return outcome(kind, repo, target, "" if resent else f"it is {to} already", reply=answer)
+        return build_outcome(kind, repo, target, "" if resent else f"it is {to} already", reply=answer)
     if now is not None and isinstance(error, RequestNotFound):
         stands = f"{target.label} at {repo}: the Hub refuses {to}, and it is {now.status} now."
-        return ended(repo, target, _saying(BadRequest, stands, error))
+        return build_error_outcome(repo, target, _with_message(BadRequest, stands, error))
     if now is not None:
-        return ended(repo, target, error)
+        return build_error_outcome(repo, target, error)
     if not found.complete:
         why = f"{target.label} at {repo}: the Hub found nothing to change, and reading could not tell whether it is so already."
-        return ended(repo, target, OutcomeUnknown(why))
-    return (yield from nobody(repo, target, setting, error))
+        return build_error_outcome(repo, target, OutcomeUnknown(why))
+    return (yield from explain_missing_request(repo, target, context, error))
 
 
-def nobody(repo: Repo, target: Target, setting: Setting, error: HubError) -> Flow[Outcome]:
+def explain_missing_request(repo: Repo, target: Target, context: FlowContext, error: HubError) -> Flow[Outcome]:
     """Nobody of that name has a request: no such account, or no request, or one that is gone."""
     if target.request is not None:
         gone = f"{target.label} has no request at {repo} any more."
-        return ended(repo, target, _saying(RequestNotFound, gone, error))
-    if (yield from exists(target, setting)) is False:
-        return ended(repo, target, _saying(PersonNotFound, f"no account named {target.label} on the Hub.", error))
-    return ended(repo, target, _saying(RequestNotFound, f"{target.label} has no request at {repo}.", error))
+        return build_error_outcome(repo, target, _with_message(RequestNotFound, gone, error))
+    if (yield from account_exists(target, context)) is False:
+        return build_error_outcome(
+            repo, target, _with_message(PersonNotFound, f"no account named {target.label} on the Hub.", error)
+        )
+    return build_error_outcome(
+        repo, target, _with_message(RequestNotFound, f"{target.label} has no request at {repo}.", error)
+    )
 
 
-def _saying(leaf: type[HubError], message: str, error: HubError) -> HubError:
+def _with_message(leaf: type[HubError], message: str, error: HubError) -> HubError:
     """The same answer of the Hub, understood better."""
     return leaf(message, status=error.status, request_id=error.request_id, server_message=error.server_message)
 
 
-def grant(repo: Repo, target: Target, setting: Setting) -> Flow[Outcome]:
+def grant_access(repo: Repo, target: Target, context: FlowContext) -> Flow[Outcome]:
     """Let somebody in, asked or not."""
-    who = how_to_name(target, for_handle=False)
+    who = choose_identifier(target, for_handle=False)
     if not who:
-        return (yield from decide_one(repo, Decision(Status.ACCEPTED, target), setting))
+        return (yield from decide_one(repo, Decision(Status.ACCEPTED, target), context))
     if target.request is not None:
-        early = yield from _look_first(repo, Decision(Status.ACCEPTED, target), target.request, setting)
+        early = yield from _check_request(repo, Decision(Status.ACCEPTED, target), target.request, context)
         if early is not None:
             return early
-    result = yield from send_and_settle(routes.grant(repo, who), repo, target, Status.ACCEPTED, setting)
+    result = yield from send_and_settle(endpoints.grant(repo, who), repo, target, Status.ACCEPTED, context)
     if isinstance(result.error, RequestNotFound) and target.request is None:
         no_one = PersonNotFound(f"no account named {target.label} on the Hub.", status=404)
-        return ended(repo, target, no_one)
+        return build_error_outcome(repo, target, no_one)
     return result

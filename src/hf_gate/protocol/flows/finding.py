@@ -12,11 +12,11 @@ from ...domain.ids import Repo
 from ...domain.lifecycle import STATUSES
 from ...domain.requests import AccessRequest, Target
 from ...errors import BadRequest, Incomplete
-from .. import routes
-from ..codec import Unreadable, iso, read_profile
-from ..messages import Emit, Reply, Send, Start
+from .. import endpoints
+from ..codec import UnreadableBody, format_time, read_profile
+from ..messages import EmitValue, HubCall, Reply, StartCall
 from ..replies import is_ok
-from .calling import Flow, Setting, call
+from .calling import Flow, FlowContext, send_call
 from .listing import list_requests
 
 _MS = timedelta(milliseconds=1)
@@ -30,18 +30,20 @@ class Found:
     complete: bool = True
 
 
-def others_first(*first: str) -> tuple[str, ...]:
+def order_statuses(*first: str) -> tuple[str, ...]:
     """All statuses, the given ones at the front."""
     return (*dict.fromkeys(first), *(s for s in STATUSES if s not in first))
 
 
-def sought_in(targets: Sequence[Target]) -> tuple[str, ...]:
+def choose_statuses(targets: Sequence[Target]) -> tuple[str, ...]:
     """The lists in which to look for people: first those in which they stood when they were read."""
     stood = (target.request.status for target in targets if target.request)
-    return others_first(*(status for status in stood if status in STATUSES))  # a store knows who withdrew, no list does
+    return order_statuses(
+        *(status for status in stood if status in STATUSES)
+    )  # a store knows who withdrew, no list does
 
 
-_Names = tuple[str | None, str | None, str | None]  # request id, account id, username: the surest first
+_Identifiers = tuple[str | None, str | None, str | None]  # request id, account id, username: the surest first
 
 
 class _Search:
@@ -72,20 +74,20 @@ class _Search:
                 if self.targets[index].names(row) or _is_new_attempt(self.targets[index], row):
                     self.found[index] = row
         if not all(names):
-            self._nameless.add(_kinds(names))
+            self._nameless.add(_list_known_kinds(names))
 
     def result(self, *, complete: bool) -> Found:
         """What was found. Absent is only who could have been recognised in every row."""
         missing = [self.targets[index] for index in self.missing]
         hidden = any(
-            known.isdisjoint(_kinds((target.request_id, target.user_id, target.username)))
+            known.isdisjoint(_list_known_kinds((target.request_id, target.user_id, target.username)))
             for known in self._nameless
             for target in missing
         )
         return Found(self.found, complete and not hidden)
 
 
-def _kinds(names: _Names) -> frozenset[int]:
+def _list_known_kinds(names: _Identifiers) -> frozenset[int]:
     return frozenset(kind for kind, value in enumerate(names) if value)
 
 
@@ -94,9 +96,9 @@ def _is_new_attempt(target: Target, row: AccessRequest) -> bool:
     return bool(target.user_id and row.person.id and target.user_id.lower() == row.person.id.lower())
 
 
-def find_one(repo: Repo, target: Target, setting: Setting) -> Flow[AccessRequest | None]:
+def find_one(repo: Repo, target: Target, context: FlowContext) -> Flow[AccessRequest | None]:
     """One person's request as it stands now; None when nobody of that name or id has one."""
-    found = yield from find(repo, [target], sought_in([target]), setting)
+    found = yield from find_requests(repo, [target], choose_statuses([target]), context)
     if not found.requests and not found.complete:
         raise Incomplete(
             f"{target.label} was not found at {repo}, and the lists could not be read whole.",
@@ -105,7 +107,7 @@ def find_one(repo: Repo, target: Target, setting: Setting) -> Flow[AccessRequest
     return found.requests.get(0)
 
 
-def find(repo: Repo, targets: Sequence[Target], statuses: Iterable[str], setting: Setting) -> Flow[Found]:
+def find_requests(repo: Repo, targets: Sequence[Target], statuses: Iterable[str], context: FlowContext) -> Flow[Found]:
     """Where the targets stand; the lists are gone through in the given order, and each no further than needed.
 
     Requests that were read before are first looked for by when they asked. Who is left is asked for by name, a call for
@@ -114,63 +116,69 @@ def find(repo: Repo, targets: Sequence[Target], statuses: Iterable[str], setting
     """
     search, order = _Search(targets), tuple(statuses)
     if len(targets) > 1:
-        yield from _look_by_time(repo, order, search, setting)
+        yield from _search_by_time(repo, order, search, context)
     complete, asked = True, set[int]()
     for status in order:
         if not search.is_done:
-            complete = (yield from _look(repo, status, search, asked, setting)) and complete
+            complete = (yield from _search_list(repo, status, search, asked, context)) and complete
     for index in asked:
-        if index not in search.found and not (yield from _is_called_so(targets[index], setting)):
+        if index not in search.found and not (yield from _has_current_name(targets[index], context)):
             complete = True
             for status in order:
-                proved = yield from _read(list_requests(repo, status, setting), lambda rows: _add(search, rows))
+                proved = yield from _read_until(
+                    list_requests(repo, status, context), lambda rows: _add_rows(search, rows)
+                )
                 complete = bool(proved) and complete
             break
     return search.result(complete=complete)
 
 
-def _add(search: _Search, rows: Sequence[AccessRequest]) -> bool:
+def _add_rows(search: _Search, rows: Sequence[AccessRequest]) -> bool:
     for row in rows:
         search.add(row)
     return search.is_done
 
 
-def _look_by_time(repo: Repo, order: Iterable[str], search: _Search, setting: Setting) -> Flow[None]:
+def _search_by_time(repo: Repo, order: Iterable[str], search: _Search, context: FlowContext) -> Flow[None]:
     """By when they asked, which no decision changes. Who asked anew, or a Hub that reads `before` otherwise, is left over."""
     for status in order:
         stood = {i: request.asked_at for i in search.missing if (request := search.targets[i].request)}
         if len(stood) < max(len(search.missing), 1) or max(stood.values()).year >= 9999:
             return  # the lists have to be read for the others anyway
-        flow = list_requests(repo, status, setting, before=iso(max(stood.values()) + _MS), ahead=False)
+        flow = list_requests(repo, status, context, before=format_time(max(stood.values()) + _MS), ahead=False)
         with suppress(BadRequest):
-            yield from _read(flow, _Enough(search, stood), most=len(stood))
+            yield from _read_until(flow, _TimeStop(search, stood), most=len(stood))
 
 
-class _Enough:
+class _TimeStop:
     """Whether all of some people were found, or a list has come to those who asked before any of them."""
 
     def __init__(self, search: _Search, stood: Mapping[int, datetime]) -> None:
         self._search, self._stood, self._oldest = search, stood.keys(), min(stood.values())
 
     def __call__(self, rows: Sequence[AccessRequest]) -> bool:
-        _add(self._search, rows)
+        _add_rows(self._search, rows)
         return self._search.found.keys() >= self._stood or bool(rows and rows[-1].asked_at < self._oldest)
 
 
-def _look(repo: Repo, status: str, search: _Search, asked: set[int], setting: Setting) -> Flow[bool]:
+def _search_list(repo: Repo, status: str, search: _Search, asked: set[int], context: FlowContext) -> Flow[bool]:
     """One list, whole or by the names in it; True when all of that came to a proved end, or everybody was found."""
     missing = search.missing
     has_names = all(search.targets[index].username for index in missing)
     if not has_names or len(missing) > 1:
         most = len(missing) if has_names else None
-        proved = yield from _read(list_requests(repo, status, setting), lambda rows: _add(search, rows), most=most)
+        proved = yield from _read_until(
+            list_requests(repo, status, context), lambda rows: _add_rows(search, rows), most=most
+        )
         if proved is not None:
             return proved
     complete = True
     for index in missing:
         if index in search.found:
             continue
-        proved, is_whole = yield from _ask_for(repo, status, search, str(search.targets[index].username), setting)
+        proved, is_whole = yield from _search_by_name(
+            repo, status, search, str(search.targets[index].username), context
+        )
         if is_whole:
             return proved
         asked.add(index)
@@ -178,7 +186,9 @@ def _look(repo: Repo, status: str, search: _Search, asked: set[int], setting: Se
     return complete
 
 
-def _ask_for(repo: Repo, status: str, search: _Search, name: str, setting: Setting) -> Flow[tuple[bool, bool]]:
+def _search_by_name(
+    repo: Repo, status: str, search: _Search, name: str, context: FlowContext
+) -> Flow[tuple[bool, bool]]:
     """One name in one list: whether that came to a proved end, and whether it was the whole list.
 
     A Hub that does not know `q` sends the whole list. One that does may look at more than the username: at whatever it
@@ -188,13 +198,13 @@ def _ask_for(repo: Repo, status: str, search: _Search, name: str, setting: Setti
 
     def is_enough(rows: Sequence[AccessRequest]) -> bool:
         strangers.extend(row for row in rows if name.lower().encode() not in row.raw_json.lower())
-        return _add(search, rows)
+        return _add_rows(search, rows)
 
-    proved = yield from _read(list_requests(repo, status, setting, q=name), is_enough)
+    proved = yield from _read_until(list_requests(repo, status, context, q=name), is_enough)
     return bool(proved), bool(strangers)
 
 
-def _read(
+def _read_until(
     flow: Flow[Completeness], is_enough: Callable[[Sequence[AccessRequest]], bool], *, most: int | None = None
 ) -> Flow[bool | None]:
     """A list until it is enough; True then and at a proved end, None when that would take more than so many calls."""
@@ -205,8 +215,8 @@ def _read(
         except StopIteration as end:
             return bool(end.value)
         answer = None
-        if not isinstance(step, Emit):
-            calls += isinstance(step, Send | Start)
+        if not isinstance(step, EmitValue):
+            calls += isinstance(step, HubCall | StartCall)
             if most is not None and calls > most:
                 flow.close()
                 return None
@@ -216,24 +226,24 @@ def _read(
             return True
 
 
-def _is_called_so(target: Target, setting: Setting) -> Flow[bool]:
+def _has_current_name(target: Target, context: FlowContext) -> Flow[bool]:
     """Whether a search by name could find the person: names change hands, so an account known by id is asked for its own."""
     if target.user_id is None or target.username is None:
         return target.request_id is None
-    answer = yield from call(routes.overview(target.username), setting)
+    answer = yield from send_call(endpoints.overview(target.username), context)
     if not is_ok(answer) or not isinstance(answer, Reply):
         return False
     try:
         return (read_profile(answer.body).person.id or "").lower() == target.user_id.lower()
-    except Unreadable:
+    except UnreadableBody:
         return False
 
 
-def exists(who: Target, setting: Setting) -> Flow[bool | None]:
+def account_exists(who: Target, context: FlowContext) -> Flow[bool | None]:
     """Whether an account exists; None when it is known by no name, or the Hub cannot say."""
     if who.username is None:
         return None
-    answer = yield from call(routes.overview(who.username), setting)
+    answer = yield from send_call(endpoints.overview(who.username), context)
     if is_ok(answer):
         return True
     return False if isinstance(answer, Reply) and answer.status == 404 else None

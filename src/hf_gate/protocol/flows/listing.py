@@ -12,60 +12,69 @@ from ...domain.ids import Repo
 from ...domain.lifecycle import Status
 from ...domain.requests import AccessRequest
 from ...errors import BadRequest, HubError
-from .. import routes
-from ..codec import Page, Quarantined, Unreadable, iso, next_link, read_array, read_page, same_origin_path
-from ..messages import MIB, Emit, Finish, Reply, Send, Start, Wait
-from ..replies import error_of, is_ok
-from .calling import Flow, Setting, call, follow_link, unreadable
+from .. import endpoints
+from ..codec import (
+    Quarantined,
+    RequestPage,
+    UnreadableBody,
+    find_next_link,
+    format_time,
+    read_array,
+    read_page,
+    same_origin_path,
+)
+from ..messages import MIB, AwaitCall, EmitValue, HubCall, Pause, Reply, StartCall
+from ..replies import build_error, is_ok
+from .calling import Flow, FlowContext, build_unreadable_error, follow_link, send_call
 
 # A page may be cut at a size of the server's own choosing; a list that ends at exactly one of these is asked once more.
-_USUAL_SIZES = frozenset({10, 20, 25, 50, 100, 200, 250, 500})
-_REPORT_IS_AFFORDABLE = 20_000
-_REPORT_CAP = 64 * MIB  # it holds the requests of every status
-_IDLE_PAGES = 20
+_COMMON_PAGE_SIZES = frozenset({10, 20, 25, 50, 100, 200, 250, 500})
+_MAX_REPORT_ROWS = 20_000
+_MAX_REPORT_BYTES = 64 * MIB  # it holds the requests of every status
+_MAX_EMPTY_PAGES = 20
 _MS = timedelta(milliseconds=1)
 
 
 @dataclass(slots=True)
-class _Walk:
-    """One walk along a list: what is read, what was seen so far, and every reason to doubt that it is all."""
+class _Pagination:
+    """One pages along a list: what is read, what was seen so far, and every reason to doubt that it is all."""
 
     repo: Repo
     status: str
-    setting: Setting
+    context: FlowContext
     limit: int
-    seen: set[str] = field(default_factory=set)
+    seen_keys: set[str] = field(default_factory=set)
     paths: set[str] = field(default_factory=set)
     doubts: list[str] = field(default_factory=list)
     oldest: datetime | None = None
     is_ordered: bool = True
-    linked: bool = False
-    by_time: bool = False  # no link came after a full page, so that pages are asked for by `before`
-    needs_report: bool = False
-    idle: int = 0  # pages in a row that brought nobody new
+    has_link: bool = False
+    is_by_time: bool = False  # no link came after a full page, so that pages are asked for by `before`
+    should_compare_report: bool = False
+    empty_pages: int = 0  # pages in a row that brought nobody new
 
-    def doubt(self, why: str) -> None:
+    def add_doubt(self, why: str) -> None:
         if why not in self.doubts:
             self.doubts.append(why)
 
-    def add(self, page: Page) -> list[AccessRequest]:
+    def add(self, page: RequestPage) -> list[AccessRequest]:
         """The rows of a page that were not seen before."""
-        border = self.oldest if self.by_time else None
+        border = self.oldest if self.is_by_time else None
         fresh: list[AccessRequest] = []
         for row in page.rows:
-            if row.key not in self.seen:
-                self.seen.add(row.key)
+            if row.key not in self.seen_keys:
+                self.seen_keys.add(row.key)
                 fresh.append(row)
             elif border is None or row.asked_at < border:
-                self.doubt("a request came twice, so the list changed or the Hub repeated itself")
+                self.add_doubt("a request came twice, so the list changed or the Hub repeated itself")
         times = [row.asked_at for row in fresh]
         if times:
             self.is_ordered = self.is_ordered and all(a >= b for a, b in pairwise(times))
             self.is_ordered = self.is_ordered and (self.oldest is None or times[0] <= self.oldest)
             self.oldest = min(times) if self.oldest is None else min(self.oldest, *times)
-        self.idle = 0 if fresh else self.idle + 1
+        self.empty_pages = 0 if fresh else self.empty_pages + 1
         if page.quarantined:
-            self.doubt(f"{len(page.quarantined)} records of a page could not be read")
+            self.add_doubt(f"{len(page.quarantined)} records of a page could not be read")
         return fresh
 
     def completeness(self) -> Completeness:
@@ -75,9 +84,9 @@ class _Walk:
 def list_requests(
     repo: Repo,
     status: str,
-    setting: Setting,
+    context: FlowContext,
     *,
-    limit: int = routes.PAGE_LIMIT,
+    limit: int = endpoints.MAX_PAGE_SIZE,
     q: str | None = None,
     before: str | None = None,
     ahead: bool = True,
@@ -88,31 +97,31 @@ def list_requests(
 
     A Hub before September 2026 knows no reset: nobody stands there, and the completeness says why the list is empty.
     """
-    walk = _Walk(repo, status, setting, limit)
-    send: Send | None = routes.list_page(repo, status, limit=limit, before=before, q=q)
+    pages = _Pagination(repo, status, context, limit)
+    send: HubCall | None = endpoints.list_page(repo, status, limit=limit, before=before, q=q)
     ticket = None
     while send is not None:
-        walk.paths.add(send.path)
+        pages.paths.add(send.path)
         try:
-            reply, page, begun = yield from _page(walk, send, ticket)
+            reply, page, begun = yield from _read_page(pages, send, ticket)
         except BadRequest as refusal:
-            if status == Status.RESET and not walk.seen and (yield from _knows_lists(repo, setting, refusal)):
+            if status == Status.RESET and not pages.seen_keys and (yield from _has_other_lists(repo, context, refusal)):
                 return NO_RESET_LIST
             raise
-        fresh = walk.add(page)
-        send, ticket = _next(walk, send, reply, page.size), None
+        fresh = pages.add(page)
+        send, ticket = _find_next_call(pages, send, reply, page.size), None
         if begun is not None and send == begun[0]:
             ticket = begun[1]
         half = (len(fresh) + 1) // 2 if ahead else len(fresh)
-        yield Emit(Page(tuple(fresh[:half]), page.quarantined))
+        yield EmitValue(RequestPage(tuple(fresh[:half]), page.quarantined))
         if send is not None and ticket is None and ahead:
             # The caller has taken half a page: it will most likely want the next one, so fetch that meanwhile.
-            ticket = yield Start(send)
+            ticket = yield StartCall(send)
         if fresh[half:]:
-            yield Emit(Page(tuple(fresh[half:])))
-    if walk.needs_report and not walk.doubts:
-        yield from _compare_with_report(walk)
-    return walk.completeness()
+            yield EmitValue(RequestPage(tuple(fresh[half:])))
+    if pages.should_compare_report and not pages.doubts:
+        yield from _compare_with_report(pages)
+    return pages.completeness()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,131 +133,133 @@ class Head:
     quarantined: tuple[Quarantined, ...] = ()
 
 
-def head(repo: Repo, status: str, setting: Setting, *, limit: int = routes.PAGE_LIMIT) -> Flow[Head]:
+def read_head(repo: Repo, status: str, context: FlowContext, *, limit: int = endpoints.MAX_PAGE_SIZE) -> Flow[Head]:
     """One call, one page, and nothing fetched ahead. Who is not on it may well be on the list."""
-    walk, send = _Walk(repo, status, setting, limit), routes.list_page(repo, status, limit=limit)
+    pages, send = _Pagination(repo, status, context, limit), endpoints.list_page(repo, status, limit=limit)
     try:
-        reply, page, _ = yield from _page(walk, send, None)
+        reply, page, _ = yield from _read_page(pages, send, None)
     except BadRequest as refusal:
-        if status == Status.RESET and (yield from _knows_lists(repo, setting, refusal)):
+        if status == Status.RESET and (yield from _has_other_lists(repo, context, refusal)):
             return Head()
         raise
-    fresh = walk.add(page)
-    return Head(tuple(fresh), _next(walk, send, reply, page.size) is not None, page.quarantined)
+    fresh = pages.add(page)
+    return Head(tuple(fresh), _find_next_call(pages, send, reply, page.size) is not None, page.quarantined)
 
 
-def _knows_lists(repo: Repo, setting: Setting, refusal: BadRequest) -> Flow[bool]:
+def _has_other_lists(repo: Repo, context: FlowContext, refusal: BadRequest) -> Flow[bool]:
     """Whether it is this one list that the Hub refuses: it says so in words only, so another list is asked for."""
     if refusal.status != 400 or refusal.code is not None:
         return False
-    answer = yield from call(routes.list_page(repo, Status.PENDING, limit=routes.PAGE_FLOOR), setting)
+    answer = yield from send_call(endpoints.list_page(repo, Status.PENDING, limit=endpoints.MIN_PAGE_SIZE), context)
     return is_ok(answer)
 
 
-_Ahead = tuple[Send, object]
+_NextPage = tuple[HubCall, object]
 
 
-def _page(walk: _Walk, send: Send, ticket: object) -> Flow[tuple[Reply, Page, _Ahead | None]]:
+def _read_page(pages: _Pagination, send: HubCall, ticket: object) -> Flow[tuple[Reply, RequestPage, _NextPage | None]]:
     """One page that can be read; a garbled one is asked for again, as a failing one is.
 
     From the second page on the caller is known to want more, so the next page is begun before this one is decoded.
     """
-    setting = walk.setting
-    ahead: _Ahead | None = None
-    first = (yield Finish(ticket)) if ticket is not None else None
-    failures, left = 0, setting.patience.max_wait
+    context = pages.context
+    ahead: _NextPage | None = None
+    first = (yield AwaitCall(ticket)) if ticket is not None else None
+    failures, left = 0, context.retry_policy.max_wait
     while True:
-        answer = yield from call(send, setting, first, within=left)
+        answer = yield from send_call(send, context, first, within=left)
         first = None
         if not is_ok(answer):
-            raise error_of(answer, walk.repo)
+            raise build_error(answer, pages.repo)
         assert isinstance(answer, Reply)
-        following = None if ticket is None or ahead is not None else _linked(walk, send, answer)
+        following = None if ticket is None or ahead is not None else _find_trusted_next(pages, send, answer)
         if following is not None:
-            ahead = (following, (yield Start(following)))
+            ahead = (following, (yield StartCall(following)))
         try:
-            return answer, read_page(answer.body, walk.repo, answer.at), ahead
-        except Unreadable as problem:
+            return answer, read_page(answer.body, pages.repo, answer.received_at), ahead
+        except UnreadableBody as problem:
             failures += 1
-            pause = setting.patience.pause(failures)
-            left = None if left is None else left - answer.took - pause
-            if failures >= setting.patience.tries or (left is not None and left <= 0):
-                raise unreadable(problem, answer, walk.repo) from None
-            yield Wait(pause, why="the Hub's answer is garbled", jitter=True)
+            pause = context.retry_policy.pause_after(failures)
+            left = None if left is None else left - answer.elapsed - pause
+            if failures >= context.retry_policy.max_tries or (left is not None and left <= 0):
+                raise build_unreadable_error(problem, answer, pages.repo) from None
+            yield Pause(pause, reason="the Hub's answer is garbled", jitter=True)
 
 
-def _linked(walk: _Walk, sent: Send, reply: Reply) -> Send | None:
-    """The page behind a link that is beyond doubt; what is not is judged, and named, by `_next`."""
-    link = next_link(reply.headers)
-    path = None if link is None else same_origin_path(link, walk.setting.origin)
-    if path is None or path in walk.paths or urlsplit(path).path != urlsplit(sent.path).path:
+def _find_trusted_next(pages: _Pagination, sent: HubCall, reply: Reply) -> HubCall | None:
+    """The page behind a link that is beyond doubt; what is not is judged, and named, by `_find_next_call`."""
+    link = find_next_link(reply.headers)
+    path = None if link is None else same_origin_path(link, pages.context.origin)
+    if path is None or path in pages.paths or urlsplit(path).path != urlsplit(sent.path).path:
         return None
-    return routes.follow(sent, path)
+    return endpoints.follow(sent, path)
 
 
-def _next(walk: _Walk, sent: Send, reply: Reply, size: int) -> Send | None:
+def _find_next_call(pages: _Pagination, sent: HubCall, reply: Reply, size: int) -> HubCall | None:
     """The call for the next page after one of so many records that was added, or None at the end of the list."""
-    link = next_link(reply.headers)
+    link = find_next_link(reply.headers)
     if link is not None:
-        return _follow(walk, sent, link)
-    has_fresh, by_time = walk.idle == 0, walk.by_time
-    is_full = size >= walk.limit or size in _USUAL_SIZES
-    if by_time and is_full and not has_fresh and (size >= walk.limit or not walk.linked):
-        walk.doubt("a full page brought nobody new, so more may share its time, and the Hub gave no next link")
-    walk.needs_report = walk.needs_report or (by_time and has_fresh)
-    if not is_full or (by_time and not has_fresh) or walk.oldest is None:
-        if by_time and not walk.is_ordered:
-            walk.doubt("the list is in no order of time, so whether more lies behind a full page cannot be known")
+        return _follow_next_link(pages, sent, link)
+    has_fresh, by_time = pages.empty_pages == 0, pages.is_by_time
+    is_full = size >= pages.limit or size in _COMMON_PAGE_SIZES
+    if by_time and is_full and not has_fresh and (size >= pages.limit or not pages.has_link):
+        pages.add_doubt("a full page brought nobody new, so more may share its time, and the Hub gave no next link")
+    pages.should_compare_report = pages.should_compare_report or (by_time and has_fresh)
+    if not is_full or (by_time and not has_fresh) or pages.oldest is None:
+        if by_time and not pages.is_ordered:
+            pages.add_doubt("the list is in no order of time, so whether more lies behind a full page cannot be known")
         return None
-    walk.needs_report = walk.needs_report or size >= walk.limit
-    return _before(walk, sent, walk.oldest)
+    pages.should_compare_report = pages.should_compare_report or size >= pages.limit
+    return _request_older_page(pages, sent, pages.oldest)
 
 
-def _follow(walk: _Walk, sent: Send, link: str) -> Send | None:
+def _follow_next_link(pages: _Pagination, sent: HubCall, link: str) -> HubCall | None:
     """The page behind a next link, unless that leads astray or round and round."""
-    walk.linked = True
-    path = follow_link(link, walk.setting.origin)
+    pages.has_link = True
+    path = follow_link(link, pages.context.origin)
     if urlsplit(path).path != urlsplit(sent.path).path:
-        walk.doubt("the next link led to another list")
-    elif walk.idle >= _IDLE_PAGES:
-        walk.doubt(f"{_IDLE_PAGES} pages in a row brought nobody new")
-    elif path in walk.paths:
-        walk.doubt("a next link led back to a page that was read already")
+        pages.add_doubt("the next link led to another list")
+    elif pages.empty_pages >= _MAX_EMPTY_PAGES:
+        pages.add_doubt(f"{_MAX_EMPTY_PAGES} pages in a row brought nobody new")
+    elif path in pages.paths:
+        pages.add_doubt("a next link led back to a page that was read already")
     else:
-        return routes.follow(sent, path)
+        return endpoints.follow(sent, path)
     return None
 
 
-def _before(walk: _Walk, sent: Send, oldest: datetime) -> Send | None:
+def _request_older_page(pages: _Pagination, sent: HubCall, oldest: datetime) -> HubCall | None:
     """After a full page without a link: ask for what is older than the oldest, overlapping by a millisecond."""
-    walk.by_time = True
+    pages.is_by_time = True
     if oldest.year >= 9999:
-        walk.doubt("the list holds times at the end of the calendar")
+        pages.add_doubt("the list holds times at the end of the calendar")
         return None
-    page = routes.list_page(walk.repo, walk.status, limit=walk.limit, before=iso(oldest + _MS))
-    if page.path in walk.paths:
-        walk.doubt("more than a page of requests share one millisecond, and the Hub gave no next link")
+    page = endpoints.list_page(pages.repo, pages.status, limit=pages.limit, before=format_time(oldest + _MS))
+    if page.path in pages.paths:
+        pages.add_doubt("more than a page of requests share one millisecond, and the Hub gave no next link")
         return None
-    return routes.follow(sent, page.path)
+    return endpoints.follow(sent, page.path)
 
 
-def _compare_with_report(walk: _Walk) -> Flow[None]:
+def _compare_with_report(pages: _Pagination) -> Flow[None]:
     """Compare a list that was read by time, without links, with the total in the Hub's report; a difference is a doubt.
 
     Every row was given already, so a report that cannot be read is a doubt too, and never an error.
     """
-    if len(walk.seen) > _REPORT_IS_AFFORDABLE:
-        walk.doubt("a full page came without a next link, and the report is too large to compare with")
+    if len(pages.seen_keys) > _MAX_REPORT_ROWS:
+        pages.add_doubt("a full page came without a next link, and the report is too large to compare with")
         return
-    answer = yield from call(routes.report(walk.repo, cap=_REPORT_CAP), walk.setting)
+    answer = yield from send_call(endpoints.report(pages.repo, max_bytes=_MAX_REPORT_BYTES), pages.context)
     try:
         if not is_ok(answer) or not isinstance(answer, Reply):
-            raise error_of(answer, walk.repo)
-        total = sum(isinstance(row, dict) and row.get("status") == walk.status for row in read_array(answer.body))
-    except (HubError, Unreadable) as problem:
+            raise build_error(answer, pages.repo)
+        total = sum(isinstance(row, dict) and row.get("status") == pages.status for row in read_array(answer.body))
+    except (HubError, UnreadableBody) as problem:
         status = problem.status if isinstance(problem, HubError) else None
         why = f"the Hub answered {status}" if status else problem
-        walk.doubt(f"a full page came without a next link, and the report could not be read ({why})")
+        pages.add_doubt(f"a full page came without a next link, and the report could not be read ({why})")
         return
-    if total != len(walk.seen):
-        walk.doubt(f"a full page came without a next link; {len(walk.seen)} were found, the report counts {total}")
+    if total != len(pages.seen_keys):
+        pages.add_doubt(
+            f"a full page came without a next link; {len(pages.seen_keys)} were found, the report counts {total}"
+        )

@@ -18,22 +18,22 @@ from ...errors import (
     UnexpectedAnswer,
     WrongRepoType,
 )
-from .. import routes
-from ..codec import Unreadable, next_link, read_account, read_array, read_object, read_profile
-from ..messages import Emit, Reply
-from ..replies import error_of, is_ok, is_unsettled, server_message
-from .calling import Flow, Setting, T, call, follow_link, read, unreadable
+from .. import endpoints
+from ..codec import UnreadableBody, find_next_link, read_account, read_array, read_object, read_profile
+from ..messages import EmitValue, Reply
+from ..replies import build_error, is_ok, is_outcome_unknown, server_message
+from .calling import Flow, FlowContext, T, build_unreadable_error, follow_link, read_reply, send_call
 
-_MOST_PAGES = 1000  # of the repos of one owner
+_MAX_PAGES = 1000  # of the repos of one owner
 
 
-def with_type_hint(flow: Flow[T], repo: Repo, setting: Setting) -> Flow[T]:
+def with_type_hint(flow: Flow[T], repo: Repo, context: FlowContext) -> Flow[T]:
     """Runs a flow; when the repo is not found, says so if the other type has one of that name."""
     try:
         return (yield from flow)
     except RepoNotFound as error:
         other = Repo(RepoType.DATASET if repo.type is RepoType.MODEL else RepoType.MODEL, repo.namespace, repo.name)
-        answer = yield from call(routes.info(other), setting)
+        answer = yield from send_call(endpoints.info(other), context)
         if not is_ok(answer):
             raise
         raise WrongRepoType(
@@ -45,109 +45,109 @@ def with_type_hint(flow: Flow[T], repo: Repo, setting: Setting) -> Flow[T]:
         ) from None
 
 
-def gate(repo: Repo, setting: Setting) -> Flow[Gate]:
+def fetch_gate(repo: Repo, context: FlowContext) -> Flow[Gate]:
     """How the repo is gated now."""
-    value = yield from _object(routes.info(repo), setting, repo)
+    value = yield from _fetch_object(endpoints.info(repo), context, repo)
     return Gate(repo, value.get("gated", False))
 
 
-def set_gate(repo: Repo, values: Mapping[str, Any], setting: Setting) -> Flow[Gate]:
+def set_gate(repo: Repo, values: Mapping[str, Any], context: FlowContext) -> Flow[Gate]:
     """Change the gate; the answer echoes the mode alone."""
-    answer = yield from call(routes.settings(repo, values), setting)
-    if is_unsettled(answer):
-        now = yield from gate(repo, setting)
+    answer = yield from send_call(endpoints.settings(repo, values), context)
+    if is_outcome_unknown(answer):
+        now = yield from fetch_gate(repo, context)
         if values.keys() == {"gated"} and now.mode == values["gated"]:
             return now
-        raise OutcomeUnknown(f"{repo}: the settings were sent and the answer was lost.", hint=_LOOK)
+        raise OutcomeUnknown(f"{repo}: the settings were sent and the answer was lost.", hint=_LOOK_HINT)
     if not is_ok(answer) or not isinstance(answer, Reply):
-        raise error_of(answer, repo)
-    return Gate(repo, values["gated"]) if "gated" in values else (yield from gate(repo, setting))
+        raise build_error(answer, repo)
+    return Gate(repo, values["gated"]) if "gated" in values else (yield from fetch_gate(repo, context))
 
 
-def _object(send: Any, setting: Setting, repo: Repo) -> Flow[dict[str, Any]]:
-    reply = yield from read(send, setting, repo)
+def _fetch_object(send: Any, context: FlowContext, repo: Repo) -> Flow[dict[str, Any]]:
+    reply = yield from read_reply(send, context, repo)
     try:
         return read_object(reply.body)
-    except Unreadable as problem:
-        raise unreadable(problem, reply, repo) from None
+    except UnreadableBody as problem:
+        raise build_unreadable_error(problem, reply, repo) from None
 
 
-def card(repo: Repo, setting: Setting) -> Flow[str]:
+def fetch_card(repo: Repo, context: FlowContext) -> Flow[str]:
     """The text of README.md, empty when there is none."""
-    send = routes.card(repo)
-    answer = yield from call(send, setting)
+    send = endpoints.card(repo)
+    answer = yield from send_call(send, context)
     for _ in range(3):
         if not (isinstance(answer, Reply) and 300 <= answer.status < 400 and "x-hf-gate-foreign" not in answer.headers):
             break
-        send = routes.follow(send, follow_link(answer.headers.get("location", ""), setting.origin))
-        answer = yield from call(send, setting)
+        send = endpoints.follow(send, follow_link(answer.headers.get("location", ""), context.origin))
+        answer = yield from send_call(send, context)
     if isinstance(answer, Reply) and answer.status == 404 and answer.headers.get("x-error-code") == "EntryNotFound":
         return ""
     if not is_ok(answer) or not isinstance(answer, Reply):
-        raise error_of(answer, repo)
+        raise build_error(answer, repo)
     return answer.body.decode("utf-8", "replace")
 
 
-def report(repo: Repo, setting: Setting) -> Flow[list[dict[str, Any]]]:
+def fetch_report(repo: Repo, context: FlowContext) -> Flow[list[dict[str, Any]]]:
     """The Hub's own report: all statuses, one answer however long, keys as the Hub names them."""
-    reply = yield from read(routes.report(repo), setting, repo)
+    reply = yield from read_reply(endpoints.report(repo), context, repo)
     try:
         return [row for row in read_array(reply.body) if isinstance(row, dict)]
-    except Unreadable as problem:
-        raise unreadable(problem, reply, repo) from None
+    except UnreadableBody as problem:
+        raise build_unreadable_error(problem, reply, repo) from None
 
 
-def gated_repos(owner: str, setting: Setting) -> Flow[None]:
+def list_gated_repos(owner: str, context: FlowContext) -> Flow[None]:
     """Emits a `Gate` for each gated model, then each gated dataset of an owner."""
     for repo_type in RepoType:
-        send, seen = routes.gated_repos(repo_type, owner), set[str]()
+        send, seen = endpoints.gated_repos(repo_type, owner), set[str]()
         while send.path not in seen:
             seen.add(send.path)
-            if len(seen) > _MOST_PAGES:
-                raise UnexpectedAnswer(f"the Hub names more than {_MOST_PAGES:,} pages of repos of {owner}.")
-            reply = yield from read(send, setting)
+            if len(seen) > _MAX_PAGES:
+                raise UnexpectedAnswer(f"the Hub names more than {_MAX_PAGES:,} pages of repos of {owner}.")
+            reply = yield from read_reply(send, context)
             try:
                 rows = read_array(reply.body)
-            except Unreadable as problem:
-                raise unreadable(problem, reply, None) from None
+            except UnreadableBody as problem:
+                raise build_unreadable_error(problem, reply, None) from None
             for row in rows:
                 namespace, _, name = str(row.get("id", "") if isinstance(row, dict) else "").partition("/")
                 if name and row.get("gated"):
-                    yield Emit(Gate(Repo(repo_type, namespace, name), row["gated"]))
-            link = next_link(reply.headers)
+                    yield EmitValue(Gate(Repo(repo_type, namespace, name), row["gated"]))
+            link = find_next_link(reply.headers)
             if link is None:
                 break
-            send = routes.follow(send, follow_link(link, setting.origin))
+            send = endpoints.follow(send, follow_link(link, context.origin))
             if not rows:
                 break  # a link behind nothing may lead to nothing for ever
 
 
-def profile(user: str, setting: Setting) -> Flow[Profile]:
+def fetch_profile(user: str, context: FlowContext) -> Flow[Profile]:
     """A public profile; one call of the token's budget each."""
-    answer = yield from call(routes.overview(user), setting)
+    answer = yield from send_call(endpoints.overview(user), context)
     if isinstance(answer, Reply) and answer.status == 404:
         raise PersonNotFound(f"no account named {user} on the Hub.", status=404)
     if not is_ok(answer) or not isinstance(answer, Reply):
-        raise error_of(answer, None)
+        raise build_error(answer, None)
     try:
         return read_profile(answer.body)
-    except Unreadable as problem:
-        raise unreadable(problem, answer, None) from None
+    except UnreadableBody as problem:
+        raise build_unreadable_error(problem, answer, None) from None
 
 
-def whoami(setting: Setting) -> Flow[Account]:
+def fetch_account(context: FlowContext) -> Flow[Account]:
     """Whose token this is. The Hub limits this call heavily: ask once."""
-    reply = yield from read(routes.whoami(), setting)
+    reply = yield from read_reply(endpoints.whoami(), context)
     try:
         return read_account(reply.body)
-    except Unreadable as problem:
-        raise unreadable(problem, reply, None) from None
+    except UnreadableBody as problem:
+        raise build_unreadable_error(problem, reply, None) from None
 
 
-_LOOK = "Look at it before trying again: the change may have happened, or may still arrive."
+_LOOK_HINT = "Look at it before trying again: the change may have happened, or may still arrive."
 
 # The Hub gives one code for all of these; only its sentence tells them apart.
-_GATE_SENTENCES = (
+_ACCESS_STATES = (
     ("awaiting a review", "pending"),
     ("has been rejected", "rejected"),
     ("has been reset", "reset"),
@@ -155,45 +155,45 @@ _GATE_SENTENCES = (
 )
 
 
-def check_access(repo: Repo, setting: Setting) -> Flow[str]:
+def check_access(repo: Repo, context: FlowContext) -> Flow[str]:
     """What this token may do with the files: granted, ask, pending, rejected, reset, sign_in or unknown."""
-    answer = yield from call(routes.auth_check(repo), setting)
+    answer = yield from send_call(endpoints.auth_check(repo), context)
     if is_ok(answer):
         return "granted"
     if not isinstance(answer, Reply) or answer.status >= 500:
-        raise error_of(answer, repo)
+        raise build_error(answer, repo)
     if answer.status == 401:
         return "sign_in"
     if answer.status == 403:
         said = server_message(answer)
-        return next((state for words, state in _GATE_SENTENCES if words in said), "unknown")
-    raise error_of(answer, repo)
+        return next((state for words, state in _ACCESS_STATES if words in said), "unknown")
+    raise build_error(answer, repo)
 
 
-def ask(repo: Repo, answers: Mapping[str, str], setting: Setting) -> Flow[str]:
+def ask_access(repo: Repo, answers: Mapping[str, str], context: FlowContext) -> Flow[str]:
     """Ask for access as this token's account; returns what `check_access` says afterwards."""
-    answer = yield from call(routes.ask(repo, answers), setting)
+    answer = yield from send_call(endpoints.ask(repo, answers), context)
     asked = isinstance(answer, Reply) and (answer.status in (302, 303) or is_ok(answer))
     lost = not isinstance(answer, Reply) or answer.status >= 500
     if not asked and not lost:
-        raise error_of(answer, repo)
-    state = yield from check_access(repo, setting)
+        raise build_error(answer, repo)
+    state = yield from check_access(repo, context)
     if lost and state in ("ask", "reset"):
-        raise OutcomeUnknown(f"{repo}: the request was sent and the answer was lost.", hint=_LOOK)
+        raise OutcomeUnknown(f"{repo}: the request was sent and the answer was lost.", hint=_LOOK_HINT)
     return state
 
 
-def withdraw(repo: Repo, setting: Setting) -> Flow[Outcome]:
+def withdraw_request(repo: Repo, context: FlowContext) -> Flow[Outcome]:
     """Take this account's pending request back; it is deleted."""
-    answer = yield from call(routes.withdraw(repo), setting)
+    answer = yield from send_call(endpoints.withdraw(repo), context)
     if is_ok(answer):
         return Outcome(Kind.DONE, repo, Person())
     if not isinstance(answer, Reply) or answer.status >= 500:
-        state = yield from check_access(repo, setting)
+        state = yield from check_access(repo, context)
         if state == "ask":
             return Outcome(Kind.DONE, repo, Person(), why="the answer was lost; read back")
-        raise OutcomeUnknown(f"{repo}: the withdrawal was sent and the answer was lost.", hint=_LOOK)
-    error: HubError = error_of(answer, repo)
+        raise OutcomeUnknown(f"{repo}: the withdrawal was sent and the answer was lost.", hint=_LOOK_HINT)
+    error: HubError = build_error(answer, repo)
     if isinstance(error, RequestNotFound) and not isinstance(error, NotAllowed):
         raise RequestNotFound(f"you have no pending request at {repo}.", hint="", status=404, code=error.code)
     raise error

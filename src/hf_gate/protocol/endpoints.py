@@ -1,0 +1,208 @@
+"""Each endpoint of the Hub once: builds a `Send` for the client and recognises the call for the local Hub."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, NamedTuple
+from urllib.parse import quote, unquote, urlencode
+
+from ..domain.ids import Repo, RepoType
+from .messages import MIB, HubCall, Lane
+
+MAX_PAGE_SIZE = 1000  # the most that one page of a list holds; also what the Hub takes when nothing is said
+MIN_PAGE_SIZE = 10  # the least that may be asked for
+MAX_BATCH_SIZE = 100  # people in one batch
+
+
+class Endpoint(NamedTuple):
+    """One endpoint. `{T}` is models or datasets, `{W}` nothing or datasets/, `{path}` the rest of the path."""
+
+    name: str
+    method: str
+    template: str
+    bucket: str = "api"
+    is_change: bool = False
+
+
+_REPO_PATH = "/api/{T}/{ns}/{repo}"
+_ACCESS_PATH = _REPO_PATH + "/user-access-request"
+
+ENDPOINTS: tuple[Endpoint, ...] = (
+    Endpoint("handle", "POST", _ACCESS_PATH + "/handle", is_change=True),
+    Endpoint("batch", "POST", _ACCESS_PATH + "/batch", is_change=True),
+    Endpoint("grant", "POST", _ACCESS_PATH + "/grant", is_change=True),
+    Endpoint("cancel", "POST", _ACCESS_PATH + "/cancel", is_change=True),
+    Endpoint("list", "GET", _ACCESS_PATH + "/{status}"),
+    Endpoint("settings", "PUT", _REPO_PATH + "/settings", is_change=True),
+    Endpoint("auth-check", "GET", _REPO_PATH + "/auth-check"),
+    Endpoint("auth-check-write", "GET", _REPO_PATH + "/auth-check/write"),
+    Endpoint("tree", "GET", _REPO_PATH + "/tree/{revision}"),
+    Endpoint("tree", "GET", _REPO_PATH + "/tree/{revision}/{path}"),
+    Endpoint("commit", "POST", _REPO_PATH + "/commit/{revision}", is_change=True),
+    Endpoint("preupload", "POST", _REPO_PATH + "/preupload/{revision}"),
+    Endpoint("info-at", "GET", _REPO_PATH + "/revision/{revision}"),
+    Endpoint("info", "GET", _REPO_PATH),
+    Endpoint("repos", "GET", "/api/{T}"),
+    Endpoint("create-repo", "POST", "/api/repos/create", is_change=True),
+    Endpoint("delete-repo", "DELETE", "/api/repos/delete", is_change=True),
+    Endpoint("whoami", "GET", "/api/whoami-v2"),
+    Endpoint("overview", "GET", "/api/users/{user}/overview"),
+    Endpoint("members", "GET", "/api/organizations/{org}/members"),
+    Endpoint("ask", "POST", "/{W}{ns}/{repo}/ask-access", "pages", is_change=True),
+    Endpoint("report", "GET", "/{W}{ns}/{repo}/user-access-report", "pages"),
+    Endpoint("resolve", "GET", "/{W}{ns}/{repo}/resolve/{revision}/{path}", "resolvers"),
+    Endpoint("resolve", "HEAD", "/{W}{ns}/{repo}/resolve/{revision}/{path}", "resolvers"),
+    Endpoint("raw", "GET", "/{W}{ns}/{repo}/raw/{revision}/{path}", "resolvers"),
+)
+
+_BY_NAME: dict[str, Endpoint] = {route.name: route for route in reversed(ENDPOINTS)}
+_PLACEHOLDERS = {"T": "(?P<T>models|datasets)", "W": "(?P<W>datasets/)?", "path": "(?P<path>.+)"}
+
+
+@dataclass(frozen=True, slots=True)
+class RecognizedCall:
+    """A call that the local Hub recognised: the route and the parts of the path, decoded."""
+
+    endpoint: Endpoint
+    parts: Mapping[str, str]
+
+    @property
+    def repo(self) -> Repo | None:
+        """The repo in the path, if there is one."""
+        if "ns" not in self.parts:
+            return None
+        is_dataset = self.parts.get("T") == "datasets" or bool(self.parts.get("W"))
+        return Repo(RepoType.DATASET if is_dataset else RepoType.MODEL, self.parts["ns"], self.parts["repo"])
+
+
+@cache
+def _compile_path(route: Endpoint) -> re.Pattern[str]:
+    return re.compile(re.sub(r"\{(\w+)\}", lambda m: _PLACEHOLDERS.get(m[1], f"(?P<{m[1]}>[^/]+)"), route.template))
+
+
+def match_call(method: str, path: str) -> RecognizedCall | None:
+    """The route of a call by method and undecoded path without its query; None for what the Hub does not have."""
+    for route in ENDPOINTS:
+        if route.method == method and (match := _compile_path(route).fullmatch(path)):
+            if match.groupdict().get("ns") in {"api", "datasets", "spaces"}:
+                continue
+            return RecognizedCall(route, {name: unquote(text) for name, text in match.groupdict().items() if text})
+    return None
+
+
+def list_page(
+    repo: Repo, status: str, *, limit: int = MAX_PAGE_SIZE, before: str | None = None, q: str | None = None
+) -> HubCall:
+    """One page of a list. Every page after the first comes from the Link header, verbatim."""
+    query = {"limit": str(limit)} | ({"before": before} if before else {}) | ({"q": q} if q else {})
+    return _build_call("list", repo, query=query, lane=Lane.READ, status=status)
+
+
+def handle(repo: Repo, who: Mapping[str, str], status: str, reason: str | None) -> HubCall:
+    """One decision about one person: `who` is exactly one of user, userId, requestId."""
+    return _build_call("handle", repo, body={**who, "status": status, **_build_reason(status, reason)}, lane=Lane.WRITE)
+
+
+def batch(repo: Repo, people: Sequence[Mapping[str, str]], status: str, reason: str | None) -> HubCall:
+    """One decision about 1 to 100 people, each `{user}` or `{userId}`."""
+    body = {"status": status, **_build_reason(status, reason), "requests": [dict(who) for who in people]}
+    return _build_call("batch", repo, body=body, lane=Lane.BULK_WRITE)
+
+
+def grant(repo: Repo, who: Mapping[str, str]) -> HubCall:
+    """Access without a request."""
+    return _build_call("grant", repo, body=dict(who), lane=Lane.WRITE)
+
+
+def withdraw(repo: Repo) -> HubCall:
+    """The requester takes a pending request back."""
+    return _build_call("cancel", repo, lane=Lane.WRITE)
+
+
+def ask(repo: Repo, answers: Mapping[str, str]) -> HubCall:
+    """The requester asks; answers by label."""
+    return _build_call("ask", repo, body=dict(answers), lane=Lane.WRITE)
+
+
+def settings(repo: Repo, values: Mapping[str, Any]) -> HubCall:
+    """Change gate settings."""
+    return _build_call("settings", repo, body=dict(values), lane=Lane.WRITE)
+
+
+def report(repo: Repo, *, max_bytes: int = 1024 * MIB) -> HubCall:
+    """The whole report: one JSON array of at most `cap` bytes."""
+    return _build_call("report", repo, max_bytes=max_bytes)
+
+
+def info(repo: Repo) -> HubCall:
+    """The gate mode of a repo, read without opening it."""
+    return _build_call("info", repo, query=[("expand[]", "gated"), ("expand[]", "cardData")])
+
+
+def card(repo: Repo) -> HubCall:
+    """The card's text; the gate never hides README.md."""
+    return _build_call("resolve", repo, revision="main", path="README.md", accept="*/*", max_bytes=8 * MIB)
+
+
+def auth_check(repo: Repo) -> HubCall:
+    """May this token read the files?"""
+    return _build_call("auth-check", repo, accept="*/*")
+
+
+def gated_repos(repo_type: RepoType, owner: str) -> HubCall:
+    """The first page of an owner's gated repos of one type."""
+    query = [("author", owner), ("gated", "true"), ("limit", "1000"), ("expand[]", "gated")]
+    return _build_call("repos", None, query=query, T=f"{repo_type.value}s")
+
+
+def overview(user: str) -> HubCall:
+    """A public profile."""
+    return _build_call("overview", None, user=user)
+
+
+def whoami() -> HubCall:
+    """Whose token this is. Heavily limited by the Hub: ask once."""
+    return _build_call("whoami", None)
+
+
+def follow(first: HubCall, path: str) -> HubCall:
+    """The call of a next page: the same in all but its path, and bulk from now on."""
+    lane = Lane.BULK_READ if first.lane is Lane.READ else first.lane
+    return HubCall(
+        first.endpoint, first.method, path, None, lane, first.bucket, first.is_change, first.max_bytes, first.accept
+    )
+
+
+def _build_reason(status: str, reason: str | None) -> dict[str, str]:
+    if reason is None:
+        return {}
+    return {"resetReason" if status == "reset" else "rejectionReason": reason}
+
+
+def _build_call(
+    name: str,
+    repo: Repo | None,
+    *,
+    query: Mapping[str, str] | Sequence[tuple[str, str]] = (),
+    body: Any = None,
+    lane: Lane = Lane.READ,
+    max_bytes: int = 32 * MIB,
+    accept: str = "application/json",
+    **parts: str,
+) -> HubCall:
+    route = _BY_NAME[name]
+    if repo is not None:
+        web = "" if repo.type is RepoType.MODEL else "datasets/"
+        parts |= {"T": f"{repo.type.value}s", "ns": repo.namespace, "repo": repo.name}
+        path = route.template.replace("{W}", web)
+    else:
+        path = route.template
+    path = re.sub(r"\{(\w+)\}", lambda m: quote(parts[m[1]], safe="/" if m[1] == "path" else ""), path)
+    pairs = urlencode(query if isinstance(query, Mapping) else list(query))
+    data = None if body is None else json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    path = f"{path}?{pairs}" if pairs else path
+    return HubCall(name, route.method, path, data, lane, route.bucket, route.is_change, max_bytes, accept)
