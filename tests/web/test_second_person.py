@@ -8,15 +8,24 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from urllib.parse import urlencode
 
 import pytest
 
+from hf_gate import bootstrap
 from hf_gate.application.cadence import Kind
 from hf_gate.application.entries import newest
+from hf_gate.application.tray import Wish
 from hf_gate.domain.members import Member, Role
+from hf_gate.domain.moments import ms
+from hf_gate.domain.rows import RunRow
 from hf_gate.domain.tray import ground_of
+from hf_gate.errors import Guarded
+from hf_gate.store.reading import Store
+from hf_gate.web.office import Office
 from tests.web.kit import GOOD, Answer, Room, Visitor, a_room
 from tests.web.test_plans import ended, made, words
 
@@ -104,6 +113,43 @@ def test_what_one_person_sent_within_a_day_counts_together(full: Room) -> None:
     decision = {"verb": "accept", "requests": [{"id": row.state.hub_request, "version": ground_of(row)}]}
     api = lena.ask("POST", "/api/v1/decisions", json.dumps(decision).encode(), {"content-type": "application/json"})
     assert (api.status, "that makes a plan" in api.json["hint"]) == (409, True)
+
+
+def test_decisions_on_their_way_to_the_hub_count_before_their_run_is_written(full: Room) -> None:
+    lena = full.visitor()
+    full.proven(admin("noor"))
+    assert select(full, lena, 0, 500)[1].headers["location"] == "/queue"
+    lying = full.office.tray.waiting()
+    full.office.tray.carried_by([one.id for one in lying], "r_notyetwritten")
+    assert "these are 501 to accept" in words(one(full, lena, 600))
+
+
+def test_what_a_command_sends_meanwhile_counts_too(full: Room) -> None:
+    """The command has the store when somebody decides on the desk, and writes its run only then."""
+    full.visitor()
+    full.proven(admin("noor"))
+    old, is_waiting = full.office, Event()
+    old.store.close()
+
+    def opened(*, lends: bool) -> Store:
+        return bootstrap.open_store(old.settings, old.place, lends=lends, on_wait=lambda *_: is_waiting.set())
+
+    with opened(lends=True) as lent:
+        desk = Office(old.settings, old.place, old.hub, lent, old.owner, owner_id=old.owner_id)
+        row = lent.find(None, "p600")[0]
+        wish, now = Wish("accept", {row.id: ground_of(row)}, desk.owner_member), desk.now()
+        run = RunRow(
+            id="r_command", kind="direct", actor=old.owner, state="ready", made_at=ms(now), total=500,
+            verbs={"accept": 500}, account=old.owner_id,
+        )  # fmt: skip
+        with ThreadPoolExecutor(1) as aside:
+            with opened(lends=False) as command:
+                decided = aside.submit(desk.clearing.take, wish, now, 10.0)
+                assert is_waiting.wait(20)
+                with command.writing() as write:
+                    write.run(run)
+            with pytest.raises(Guarded, match="these are 501 to accept"):
+                decided.result(30)
 
 
 def test_who_is_the_only_admin_needs_nobody_and_who_was_until_just_now_does(full: Room) -> None:

@@ -134,12 +134,14 @@ def _why(total: int, count: int, worst: tuple[int, str]) -> str:
 def _spent(store: Store, team: Team, waiting: Iterable[Held], now: datetime) -> Counter[str]:
     """What could be of the same person within the window, also what lies in the tray."""
     found = Counter[str]()
-    for run in store.runs_since(ms(now - WINDOW)):
+    runs = store.runs_since(ms(now - WINDOW))
+    for run in runs:
         if run.kind != AUTO and not run.is_free and not _is_another(team.me, run.account):
             found.update(_sent(run))
     accounts = {one.id: one.proven_account for one in team.everybody}
-    for item in waiting:
-        if item.run is None and not _is_another(team.me, accounts.get(item.member or "")):
+    written = {run.id for run in runs}
+    for item in waiting:  # an item is marked with its run before that run is written
+        if item.run not in written and not _is_another(team.me, accounts.get(item.member or "")):
             found[item.verb] += 1
     return found
 

@@ -111,7 +111,7 @@ class Clearing:
             )
             for row in fresh
         ]
-        with self.sending:  # nobody puts others in between a look at the limit and this
+        with self.sending, self.store.working():  # no thread and no process sends others between the limit and this
             self.limit(wish, len(items))
             clashes = self.tray.put(items)
         return Taken(batch, len(items) - len(clashes), clashes, moved)
