@@ -18,6 +18,7 @@ TAGS = {
     e.GrantDated: "GrantDated",
     e.NoteWritten: "NoteWritten",
     e.PolicyPromoted: "PolicyPromoted",
+    e.TableAccepted: "TableAccepted",
     e.MemberInvited: "MemberInvited",
     e.MemberRevoked: "MemberRevoked",
     e.AccountProven: "AccountProven",

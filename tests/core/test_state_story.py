@@ -71,6 +71,12 @@ CASES: list[tuple[e.AnyEvent, dict[str, Any] | None, str]] = [
     ),
     (e.MemberInvited(member="m_1", role="admin"), None, "member m_1 invited as admin"),
     (e.MemberRevoked(member="m_1"), None, "member m_1 revoked"),
+    (
+        e.TableAccepted(table="partners", rows_before=1200, rows_after=1),
+        None,
+        "table partners accepted with 1 row where there were 1,200",
+    ),
+    (e.TableAccepted(table="partners", rows_before=None, rows_after=0), None, "table partners accepted with 0 rows"),
     (e.AccountProven(member="m_1", account="42"), None, "member m_1 proved that Hub account 42 is theirs"),
     (
         e.PlanAgreed(plan="abcdef0123", changes=700, account="42"),

@@ -89,6 +89,30 @@ def test_a_table_that_lost_rows_is_refused_everywhere_until_it_is_accepted(desk:
     assert desk.run("status", "--json").json["refused_tables"] == []
 
 
+def test_who_accepted_a_table_that_lost_rows_is_in_the_ledger(desk: Desk) -> None:
+    assert desk.run("plan").code == 0
+    desk.list(PEOPLE[:1])
+    for _ in range(2):  # the second changes nothing
+        assert desk.run("policy", "check", "--accept-table", "partners").code == 0
+    (entry,) = desk.run("audit", "ls", "--kind", "TableAccepted", "--json").json
+    assert entry["actor"] == "lena-brandt"
+    assert entry["body"] == {"table": "partners", "rows_before": 3, "rows_after": 1}
+    assert desk.run("audit", "verify", "--fold").code == 0
+
+
+def test_an_emptied_table_of_json_lines_is_refused_until_it_is_accepted(desk: Desk) -> None:
+    rules, table = desk.folder / "policies" / "partners.yaml", desk.folder / "tables" / "partners.jsonl"
+    rules.write_text(RULES.replace("partners.csv", "partners.jsonl"), "utf-8")
+    table.write_text('{"username": "ada-l"}\n', "utf-8")
+    assert desk.run("plan").code == 0
+    table.write_text("", "utf-8")
+    assert "hf-gate policy check --accept-table partners" in desk.run("policy", "check").out
+    assert desk.run("policy", "check", "--accept-table", "partners").code == 0
+    checked = desk.checked()
+    assert (checked["refused"], checked["rows"]) == (None, 0)
+    assert desk.run("plan", "--json").json["changes"] == []
+
+
 def test_a_refused_table_accepts_nobody(desk: Desk) -> None:
     assert len(desk.run("plan", "--json").json["changes"]) == 3
     desk.list(PEOPLE[:1])

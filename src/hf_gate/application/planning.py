@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 
+from ..domain.events import Entry, TableAccepted
 from ..domain.ids import Person, Repo
 from ..domain.moments import ms
 from ..domain.rows import PersonRow
@@ -131,3 +132,15 @@ def bind_tables(desk: Desk, budget: int) -> int:
             if not table.refused:
                 write.setting(keys.rows(table.name), str(len(table.rows)))
     return len(found)
+
+
+def accept_rows(store: Store, table: Table, actor: str, at: int) -> None:
+    """Use a table as it is although it lost rows, and record who accepted that."""
+    known = store.setting(keys.rows(table.name))
+    before, after = None if known is None else int(known), len(table.rows)
+    if before == after:
+        return
+    event = TableAccepted(table=table.name, rows_before=before, rows_after=after)
+    with store.writing() as write:
+        write.append(None, [Entry(event=event, at=at, actor=actor)])
+        write.setting(keys.rows(table.name), str(after))

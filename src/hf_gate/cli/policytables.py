@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from ..domain.moments import ms
 from ..domain.text import visible
 from ..errors import HfGateError, UsageError
 from .desk import open_desk
@@ -145,7 +146,7 @@ def _store(run: Run, folder: Path) -> Iterator[Store | None]:
 
 def accept_table(run: Run, name: str) -> int:
     """Take a table as it is now for the whole one, although it lost rows since it was read last; how many rows it has."""
-    from ..application import keys  # noqa: PLC0415 - as above
+    from ..application.planning import accept_rows  # noqa: PLC0415 - as above
     from ..sources.folder import read_folder, read_tables  # noqa: PLC0415 - help needs none of it
 
     desk = open_desk(run, needs_folder=True, writes=True)
@@ -162,6 +163,5 @@ def accept_table(run: Run, name: str) -> int:
     table = read_tables(folder, policies, now=desk.now(), previous={name: 0})[name]
     if table.refused:
         raise UsageError(f"{table.refused}.", hint="Only lost rows can be accepted; mend the file.")
-    with desk.store.writing() as write:
-        write.setting(keys.rows(name), str(len(table.rows)))
+    accept_rows(desk.store, table, desk.actor, ms(desk.now()))
     return len(table.rows)

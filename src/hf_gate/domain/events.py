@@ -33,6 +33,7 @@ class EventKind(StrEnum):
     GRANT_DATED = "GrantDated"
     NOTE_WRITTEN = "NoteWritten"
     POLICY_PROMOTED = "PolicyPromoted"
+    TABLE_ACCEPTED = "TableAccepted"
     MEMBER_INVITED = "MemberInvited"
     MEMBER_REVOKED = "MemberRevoked"
     ACCOUNT_PROVEN = "AccountProven"
@@ -148,6 +149,14 @@ class PolicyPromoted(Event, frozen=True, kw_only=True, omit_defaults=True, tag=E
     digest: str
 
 
+class TableAccepted(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.TABLE_ACCEPTED.value):
+    """A table that lost rows is used as it is from now on."""
+
+    table: str
+    rows_before: int | None  # None: it was never read whole
+    rows_after: int
+
+
 class MemberInvited(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.MEMBER_INVITED.value):
     """A member got a new link to the desk. `account`: the id of the Hub account that the invitation names, unproven."""
 
@@ -205,6 +214,7 @@ AnyEvent: TypeAlias = (
     | GrantDated
     | NoteWritten
     | PolicyPromoted
+    | TableAccepted
     | MemberInvited
     | MemberRevoked
     | AccountProven

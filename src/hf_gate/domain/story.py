@@ -62,6 +62,9 @@ def _of_the_desk(event: e.AnyEvent) -> str:
             return f"run {event.run} {event.state}: {_counts(event.counts)}"
         case e.PolicyPromoted():
             return f"policy {event.policy}@{event.digest[:8]} may act without being asked"
+        case e.TableAccepted():
+            before = "" if event.rows_before is None else f" where there were {event.rows_before:,}"
+            return f"table {event.table} accepted with {event.rows_after:,} row{'' if event.rows_after == 1 else 's'}{before}"
         case e.SyncEnded():
             return f"read whole: {_counts(event.counts)}" if event.complete else "read, and not proved whole"
         case _:

@@ -79,7 +79,7 @@ def read_table(
     if text is None:
         return _refused(name, key, "the file is no UTF-8: save it as CSV UTF-8", now)
     read = _json_lines(text) if is_json else _csv(text, key)
-    if not read.refused and not any(each in read.header for each in key):
+    if not read.refused and read.header and not any(each in read.header for each in key):
         wanted = " or ".join(key)
         read = replace(read, refused=f"no column {wanted}: its columns are {', '.join(read.header)[:200] or 'none'}")
     if read.refused:
@@ -113,7 +113,9 @@ def _built(
     problems = list(read.problems)
     skipped = list(read.skipped)
     problems += [
-        TableProblem(1, "key_missing", f"No column {each}.", is_error=False) for each in key if each not in read.header
+        TableProblem(1, "key_missing", f"No column {each}.", is_error=False)
+        for each in key
+        if read.header and each not in read.header
     ]
     rows: list[Row] = []
     for line, cells in read.records:
@@ -239,8 +241,6 @@ def _json_lines(text: str) -> _Read:
         else:
             header.update(dict.fromkeys(cells))
             records.append((number, cells))
-    if not records and not problems:
-        return _Read(refused="the file is empty")
     return _ended(_Read(tuple(header), tuple(records), tuple(problems), tuple(each.line for each in problems)), ())
 
 

@@ -34,6 +34,7 @@ WORDS: Final[Mapping[str, str]] = {
     EventKind.GRANT_DATED: "end of access",
     EventKind.NOTE_WRITTEN: "note",
     EventKind.POLICY_PROMOTED: "policy promoted",
+    EventKind.TABLE_ACCEPTED: "table accepted",
     EventKind.RUN_ENDED: "run ended",
     EventKind.SYNC_ENDED: "read whole",
     EventKind.MEMBER_INVITED: "member invited",
