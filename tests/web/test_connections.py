@@ -6,7 +6,7 @@ import shutil
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -74,6 +74,21 @@ def test_hundreds_of_half_open_connections_keep_nobody_from_the_desk(program: Pr
         for one in opened[: 400 - BoundedConnection.most]:
             assert _is_closed(one), "the oldest made room"
     assert (tmp_path / "ui.err").stat().st_size < 2_000
+
+
+def test_bodies_in_chunks_of_one_byte_keep_nobody_from_the_desk(program: Program) -> None:
+    to = urlsplit(program.url)
+    head = f"POST /sign-in HTTP/1.1\r\nhost: {to.netloc}\r\norigin: {program.url}\r\ntransfer-encoding: chunked\r\n\r\n"
+    for before in ("", f"GET /healthz HTTP/1.1\r\nhost: {to.netloc}\r\n\r\n"):
+        with socket.create_connection((to.hostname, to.port), 10) as one, suppress(ConnectionError):
+            one.sendall((before + head).encode() + b"1\r\na\r\n" * 1_000)
+            answers = b""
+            while part := one.recv(1 << 16):
+                answers += part
+            last = answers[answers.rindex(b"HTTP/1.1 ") :]
+            assert last.startswith(b"HTTP/1.1 400 "), "it is closed before the chunks are read"
+            assert b"A body needs a Content-Length." in last
+    assert _status(program.url) == 200
 
 
 @pytest.mark.skipif(shutil.which("prlimit") is None, reason="there is no prlimit to lower a limit with")

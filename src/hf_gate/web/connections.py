@@ -9,9 +9,11 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, ClassVar, Final, cast
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 _NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_BIGGEST_HEAD: Final = 1 << 16  # bytes of a request head, as uvicorn has it
 
 
 class RateLimitedLog:
@@ -35,8 +37,18 @@ class RateLimitedLog:
 _log: Final = RateLimitedLog(logging.getLogger("hf_gate.web"))
 
 
+class _NoChunks(h11.Connection):
+    """Refuses a body that comes in chunks, before it is read: chunks of one byte each keep the event loop busy for minutes."""
+
+    def next_event(self) -> Any:  # noqa: ANN401 - as h11 has it
+        event = super().next_event()
+        if isinstance(event, h11.Request) and any(name == b"transfer-encoding" for name, _ in event.headers):
+            raise h11.RemoteProtocolError("a body in chunks")
+        return event
+
+
 class BoundedConnection(H11Protocol):
-    """An HTTP/1.1 connection with deadlines.
+    """An HTTP/1.1 connection with deadlines. A body has to say its length.
 
     It is closed if a request head takes longer than `head_seconds`, a body longer than `body_seconds`, or if the client
     reads nothing of its answer for `read_seconds`. Beyond `most` connections, the one that has waited longest for its client
@@ -77,12 +89,17 @@ class BoundedConnection(H11Protocol):
     # ---- events ------------------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.conn = _NoChunks(h11.SERVER, _BIGGEST_HEAD)
         super().connection_made(cast("asyncio.Transport", transport))
         self._watch()
         here = _open_among(self.connections)
         if len(here) > self.most:
             _log.warning("too many connections: the one that waited longest is closed for each new one")
             (_longest_waiting([one for one in here if one is not self], 1) or [self])[0].abort()
+
+    def send_400_response(self, msg: str) -> None:
+        """Say what may be wrong; uvicorn asks for it when it cannot read a request."""
+        super().send_400_response(f"{msg} A body needs a Content-Length.\n")
 
     def connection_lost(self, exc: Exception | None) -> None:
         for timer in (self._deadline, self._stalled):
