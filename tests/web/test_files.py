@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from hf_gate.web.files import FOLDER, TYPES, content_of, version_of
+from hf_gate.web.files import FOLDER, static_files, static_url
 from tests.house.tree import ROOT
 from tests.web.kit import Room, Visitor
 
@@ -17,12 +17,12 @@ OURS = sorted(path for path in (FOLDER / "static").glob("*.js") if path.name != 
 
 
 def test_all_scripts_together_are_small() -> None:
-    scripts = b"".join(content_of(name) for name, kind in TYPES.items() if kind == "text/javascript")
+    scripts = b"".join(content for content, kind in static_files().values() if kind == "text/javascript")
     assert len(gzip.compress(scripts)) <= 40_000
 
 
 def test_htmx_is_the_release_that_the_notice_names() -> None:
-    digest = hashlib.sha256(content_of("htmx.min.js")).hexdigest()
+    digest = hashlib.sha256(static_files()["htmx.min.js"][0]).hexdigest()
     assert digest == "d6fdc75f204e6bdefa99b69bf1e6d4ac69b8a364f77929f45c13476b4000f717"
     notice = (ROOT / "NOTICE").read_text("utf-8")
     assert "htmx 2.0.11" in notice
@@ -52,8 +52,19 @@ def test_no_module_marks_text_as_safe() -> None:
 def test_a_file_is_asked_for_by_what_is_in_it(crowded: Room) -> None:
     body = crowded.visitor().get("/queue").body
     for name in ("desk.css", "desk.js", "htmx.min.js"):
-        assert f"/static/{name}?v={version_of(name)}" in body
-        assert Visitor(crowded.app).get(f"/static/{name}").status == 200
+        assert static_url(name) in body
+        assert "immutable" in Visitor(crowded.app).get(static_url(name)).headers["cache-control"]
+
+
+def test_a_file_of_another_version_is_not_kept(crowded: Room) -> None:
+    answer = Visitor(crowded.app).get("/static/000000000000/desk.js")
+    assert (answer.status, answer.headers["cache-control"]) == (200, "no-store")
+
+
+def test_scripts_import_only_files_that_are_served() -> None:
+    for script in OURS:
+        for imported in re.findall(r'from "(.+?)"', script.read_text("utf-8")):
+            assert imported.removeprefix("./") in static_files(), f"{script.name} imports {imported}"
 
 
 def test_a_page_of_the_queue_is_light(crowded: Room) -> None:

@@ -222,20 +222,20 @@ class Desk:
     def open_ways(self) -> tuple[tuple[str, str, Callable[..., Any]], ...]:
         """What can be asked for without a session."""
         return (
-            ("GET", "/static/{name}", self.static), ("GET", "/sign-in", self.sign_in),
+            ("GET", "/static/{version}/{name}", self.static), ("GET", "/sign-in", self.sign_in),
             ("POST", "/sign-in", self.sign_in_by_form), ("POST", "/sign-out", self.sign_out),
             ("GET", "/healthz", self.healthz), ("GET", "/readyz", self.readyz), ("POST", "/terminal", self.terminal),
             ("GET", "/metrics", self.metrics), ("POST", "/account/prove", self.prove_account),
         )  # fmt: skip
 
-    async def static(self, name: str) -> Response:
-        """A file that pages are drawn with; its address changes with what is in it."""
-        try:
-            body = files.content_of(name)
-        except KeyError:
+    async def static(self, version: str, name: str) -> Response:
+        """A static file. Browsers keep it only under the version that it has now."""
+        body, media_type = files.static_files().get(name, (b"", ""))
+        if not media_type:
             return Response("", 404)
-        kept = {"cache-control": "public, max-age=31536000, immutable"}
-        return Response(body, media_type=files.TYPES[name], headers=kept)
+        is_current = version == files.static_version()
+        cached = "public, max-age=31536000, immutable" if is_current else "no-store"
+        return Response(body, media_type=media_type, headers={"cache-control": cached})
 
     async def sign_in(self, request: Request) -> Response:
         """The page, or with a link the way in."""

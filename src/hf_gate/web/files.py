@@ -1,4 +1,4 @@
-"""The files that pages are drawn with, read once; each is asked for by the digest of what is in it."""
+"""The static files of the pages, read once. Their path contains a digest of all of them, so browsers may keep them."""
 
 from __future__ import annotations
 
@@ -8,24 +8,27 @@ from pathlib import Path
 from typing import Final
 
 FOLDER: Final = Path(__file__).parent
-TYPES: Final = {
-    "desk.css": "text/css",
-    "desk.js": "text/javascript",
-    "htmx.min.js": "text/javascript",
-    "live.js": "text/javascript",
-    "mark.svg": "image/svg+xml",
-}
-"""What is served, and as what; nothing else is."""
+_TYPES: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
-@lru_cache
-def content_of(name: str) -> bytes:
-    """The bytes of one of `TYPES`."""
-    if name not in TYPES:
+@lru_cache(1)
+def static_files() -> dict[str, tuple[bytes, str]]:
+    """Content and media type of each file that is served, by its name."""
+    files = sorted((FOLDER / "static").iterdir())
+    return {file.name: (file.read_bytes(), _TYPES[file.suffix]) for file in files if file.suffix in _TYPES}
+
+
+@lru_cache(1)
+def static_version() -> str:
+    """12 hex digits of a digest over all files. One for all: a script imports others by relative paths."""
+    digest = hashlib.sha256()
+    for name, (content, _) in static_files().items():
+        digest.update(f"{name} {len(content)}\n".encode() + content)
+    return digest.hexdigest()[:12]
+
+
+def static_url(name: str) -> str:
+    """The path of a file, for templates."""
+    if name not in static_files():
         raise KeyError(name)
-    return (FOLDER / "static" / name).read_bytes()
-
-
-def version_of(name: str) -> str:
-    """12 hex digits of its digest."""
-    return hashlib.sha256(content_of(name)).hexdigest()[:12]
+    return f"/static/{static_version()}/{name}"

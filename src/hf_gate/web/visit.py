@@ -15,7 +15,7 @@ from ..domain.ids import Repo
 from ..domain.members import Member, Role
 from ..domain.text import visible
 from . import words
-from .files import FOLDER, version_of
+from .files import FOLDER, static_url
 from .office import Office
 
 
@@ -157,7 +157,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals |= {"static": lambda name: f"/static/{name}?v={version_of(str(name))}", "direction": words.direction}
+    made.globals |= {"static": static_url, "direction": words.direction}
     made.filters |= {
         "pieces": words.pieces,
         "visible": visible,

@@ -1,0 +1,111 @@
+/* Deciding a row, taking a decision back, and showing why a policy decides as it does. */
+
+import { enqueueSelection, postDecision } from "./calls.js";
+import { announce, find } from "./dom.js";
+import { currentRow, currentRowKey, focusRow, isDecided, keyOf, nextUndecidedRow, rowById, rowOf } from "./rows.js";
+import { setTicks, tickOf } from "./selection.js";
+import { openSheet } from "./sheet.js";
+
+const PROGRESS = { accept: "accepting", reset: "sending back", reject: "rejecting", cancel: "returning to pending" };
+const decidedKeys = []; // decided on this page, the last one at the end
+let undoneFrom = null; // the row that had the keyboard when the desk was asked to undo
+
+export function decide(row, verb) {
+  if (!row || isDecided(row)) return;
+  const control = find(`[data-do="${verb}"]`, row);
+  if (!control) {
+    announce("That cannot be decided here.");
+    return;
+  }
+  if ("direct" in control.dataset) {
+    control.click();
+    return;
+  }
+  const sheet = control.dataset.sheetUrl || ("sheet" in control.dataset && control.href);
+  if (sheet) {
+    openSheet(sheet);
+    return;
+  }
+  const next = nextUndecidedRow(row);
+  showLeaving(row, verb);
+  postDecision("/tray", { [verb]: control.value });
+  if (next) focusRow(next);
+}
+
+/* A key acts on the selection if the current row is ticked, else on the current row alone. Other ticks change nothing. */
+export function decideByKey(verb) {
+  const row = currentRow();
+  const box = tickOf(row);
+  if (!box || !box.checked || box.disabled) {
+    decide(row, verb);
+    return;
+  }
+  enqueueSelection(() => {
+    // by now the desk knows every tick
+    const bar = find("#bulk");
+    if (Number(bar.dataset.count) > 1) bar.requestSubmit(find(`[name=verb][value=${verb}]`, bar));
+    else decide(row, verb);
+  });
+}
+
+export function openEndSheet(row) {
+  const canAccept = row?.dataset.requestId && !isDecided(row) && find('[data-do="accept"]', row);
+  if (canAccept) openSheet(`/requests/${row.dataset.requestId}/until`);
+  else announce("That cannot be decided here.");
+}
+
+/* Show at once that the row is leaving. If the desk refuses, its answer draws the row anew. */
+export function showLeaving(row, verb) {
+  row.classList.add("is-leaving");
+  decidedKeys.push(keyOf(row));
+  const label = document.createElement("span");
+  label.className = `v v-${verb}`;
+  label.textContent = PROGRESS[verb];
+  find(".c-say", row).replaceChildren(label);
+  find(".c-act", row).replaceChildren();
+  const box = tickOf(row);
+  const bar = find("#bulk");
+  const count = bar ? Number(bar.dataset.count) : 0;
+  if (box?.checked) setTicks([box], false);
+  else if (count) find("b", bar).textContent = `${count} ${count === 1 ? "other stays" : "others stay"} selected`;
+}
+
+/* The keyboard returns to the row that is taken back: at once if it was decided here, else when the desk names it. */
+export function undoLast() {
+  const key = decidedKeys.pop();
+  const row = key && rowById(key);
+  undoneFrom = row ? null : currentRowKey();
+  if (row) focusRow(row);
+  postDecision("/tray/undo", { which: "last" });
+}
+
+export function noteTrayCall(url, row) {
+  undoneFrom = url === "/tray/undo" && !row ? currentRowKey() : null;
+}
+
+export function watchUndo() {
+  document.addEventListener("desk-undone", (event) => {
+    if (undoneFrom !== null && undoneFrom === currentRowKey()) {
+      focusRow(rowOf(find(`#rows [data-request-id="${CSS.escape(event.detail.value)}"]`)));
+    }
+    undoneFrom = null;
+  });
+}
+
+/* Fold the reasons of the verdict out below the row, or in again. */
+export function toggleWhy(row) {
+  if (!row) return;
+  const below = row.nextElementSibling;
+  if (below?.matches(".why-row")) {
+    below.remove();
+    return;
+  }
+  const line = document.createElement("tr");
+  const cell = document.createElement("td");
+  line.className = "why-row";
+  cell.colSpan = row.children.length;
+  line.append(cell);
+  row.after(line);
+  const id = row.dataset.requestId || find("[data-request-id]", row).dataset.requestId;
+  htmx.ajax("GET", `/requests/${id}/why`, { source: cell, target: cell, swap: "innerHTML" });
+}

@@ -1,0 +1,72 @@
+/* Forms and links that are answered in place on the queue page. Without this script they work as plain forms and links. */
+
+import { postDecision } from "./calls.js";
+import { announce, find, pageName } from "./dom.js";
+import { decide, noteTrayCall, showLeaving } from "./decisions.js";
+import { focusRow, nextUndecidedRow, rowById, rowOf } from "./rows.js";
+import { selectAll } from "./selection.js";
+import { closeSheet, dialog, hideSheet, openSheet, problemWith, showLength } from "./sheet.js";
+
+function submitTrayForm(form, button) {
+  const url = button?.getAttribute("formaction") || form.getAttribute("action");
+  const row = rowOf(button);
+  noteTrayCall(url, row);
+  postDecision(url, button?.name ? { [button.name]: button.value } : {});
+  if (row) focusRow(row);
+}
+
+function submitSheet(form) {
+  const values = Object.fromEntries(new FormData(form));
+  const problem = problemWith(values);
+  if (problem) {
+    announce(problem);
+    const field = find("#reason", form);
+    field.setAttribute("aria-invalid", "true");
+    field.focus();
+    return;
+  }
+  const row = rowById(values.key);
+  const next = row && nextUndecidedRow(row);
+  hideSheet();
+  if (row) showLeaving(row, values.verb);
+  postDecision("/tray", values);
+  focusRow(next || row);
+}
+
+function handlerFor(form, button) {
+  if (form.id === "decide" && button && rowOf(button)) return () => decide(rowOf(button), button.dataset.do);
+  if (form.matches("[data-tray]") && pageName === "queue") return () => submitTrayForm(form, button);
+  if (form.id === "bulk" && button?.dataset.select) return () => selectAll(button.dataset.select);
+  const isSheet = form.matches("[data-sheet-form]") && dialog.contains(form) && pageName === "queue";
+  return isSheet ? () => submitSheet(form) : null;
+}
+
+function useText(button) {
+  const field = find("#reason");
+  field.value = button.dataset.text;
+  showLength(field);
+  find("[data-enter]", button.form).focus();
+}
+
+export function watchForms() {
+  document.addEventListener("submit", (event) => {
+    const handle = handlerFor(event.target, event.submitter);
+    if (!handle) return;
+    event.preventDefault();
+    handle();
+  });
+  document.addEventListener("click", (event) => {
+    if (event.defaultPrevented || event.button || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    const opener = event.target.closest("[data-sheet-url], a[data-sheet]");
+    const text = event.target.closest("[data-text]");
+    if (opener) {
+      event.preventDefault();
+      openSheet(opener.dataset.sheetUrl || opener.href);
+    } else if (text) {
+      useText(text);
+    } else if (event.target.closest("[data-close]") && dialog.open) {
+      event.preventDefault();
+      closeSheet();
+    }
+  });
+}

@@ -1,0 +1,104 @@
+/* The rows of a list, and the one that has the keyboard. */
+
+import { find, findAll } from "./dom.js";
+
+let currentKey = null;
+
+export const allRows = () => findAll("#rows > .row");
+export const rowOf = (node) => node?.closest?.("#rows > .row") ?? null;
+export const rowById = (key) => document.getElementById("r-" + key);
+/* Grouped by person, a row stands for all requests of the person. */
+export const keyOf = (row) => row.dataset.requestId || row.dataset.person;
+export const currentRowKey = () => currentKey;
+export const currentRow = () => (currentKey && rowById(currentKey)) || null;
+export const isDecided = (row) => row.matches(".is-leaving, .is-gone");
+
+function showPosition(row) {
+  const position = find("#place");
+  if (!position) return;
+  const list = allRows();
+  position.textContent = `row ${list.indexOf(row) + 1} of ${list.length}`;
+}
+
+export function markCurrent(row) {
+  row.classList.add("is-focus");
+  row.setAttribute("aria-current", "true");
+}
+
+function moveMarkTo(row) {
+  for (const other of findAll(".is-focus")) {
+    if (other === row) continue;
+    other.classList.remove("is-focus");
+    other.removeAttribute("aria-current");
+  }
+  markCurrent(row);
+  currentKey = keyOf(row);
+}
+
+export function focusRow(row, { scroll = true } = {}) {
+  if (!row) return;
+  const before = row.getBoundingClientRect().top;
+  moveMarkTo(row);
+  const link = find(".who", row);
+  if (document.activeElement !== link) link.focus({ preventScroll: true });
+  const moved = row.getBoundingClientRect().top - before;
+  if (moved) window.scrollBy(0, moved); // a row above folded up: keep this row in its place
+  if (scroll) row.scrollIntoView({ block: "nearest" });
+  showPosition(row);
+}
+
+export function focusRelative(offset) {
+  const list = allRows();
+  if (!list.length) return;
+  const index = list.indexOf(currentRow());
+  const next = index < 0 ? (offset > 0 ? 0 : list.length - 1) : index + offset;
+  if (next >= list.length) find(".pager a[rel=next]")?.focus();
+  else focusRow(list[Math.max(0, next)]);
+}
+
+export function nextUndecidedRow(row) {
+  const list = allRows();
+  return list.slice(list.indexOf(row) + 1).find((one) => !isDecided(one)) || null;
+}
+
+/* Follow the focus when it moves into a row by other means than our keys. */
+function followFocus(target) {
+  const row = rowOf(target);
+  if (!row || keyOf(row) === currentKey) return;
+  const before = row.getBoundingClientRect().top;
+  moveMarkTo(row);
+  window.scrollBy(0, row.getBoundingClientRect().top - before);
+  showPosition(row);
+}
+
+/* One tab stop per row, the person's link. The arrow keys move along the row's other controls. */
+export function setTabStops() {
+  const controls = "#rows .c-act > :is(a, button), #rows .c-pick input, #rows .at :is(input, a)";
+  for (const control of findAll(controls)) control.tabIndex = -1;
+}
+
+export function focusAlongRow(offset) {
+  const row = currentRow();
+  if (!row) return false;
+  const stops = findAll(".who, .at :is(input, a), .c-act > :is(a, button)", row);
+  const index = stops.indexOf(document.activeElement);
+  if (index < 0) return false;
+  stops[index + offset]?.focus();
+  return true;
+}
+
+/* While the pointer is down, rows do not fold: the control would slip away from under it and nothing would be pressed. */
+export function followPointerAndFocus() {
+  let isPointerDown = false;
+  document.addEventListener("pointerdown", () => (isPointerDown = true), true);
+  const release = () =>
+    setTimeout(() => {
+      isPointerDown = false;
+      followFocus(document.activeElement);
+    });
+  document.addEventListener("pointerup", release, true);
+  document.addEventListener("pointercancel", release, true);
+  document.addEventListener("focusin", (event) => {
+    if (!isPointerDown) followFocus(event.target);
+  });
+}

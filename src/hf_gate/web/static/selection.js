@@ -1,0 +1,53 @@
+/* Ticking rows. The desk keeps the selection; nothing is kept here. */
+
+import { postSelection } from "./calls.js";
+import { find, findAll } from "./dom.js";
+import { allRows } from "./rows.js";
+
+let anchorId = null; // where a range starts
+
+export const tickOf = (row) => row && find("[data-pick]", row);
+
+export function setTicks(boxes, isOn) {
+  const changed = boxes.filter((box) => !box.disabled && box.checked !== isOn);
+  for (const box of changed) box.checked = isOn;
+  if (changed.length) postSelection({ do: isOn ? "add" : "remove", key: changed.map((box) => box.value) });
+}
+
+export function setAllTicks(isOn) {
+  setTicks(findAll("#rows [data-pick]"), isOn);
+}
+
+/* Select everything that matches the query, or clear the selection. */
+export function selectAll(scope) {
+  for (const box of findAll("#rows [data-pick]")) if (!box.disabled) box.checked = scope === "all";
+  postSelection({ do: scope });
+}
+
+export function toggleRow(row, { isRange = false } = {}) {
+  if (!row) return;
+  for (const tick of findAll("[data-tick]", row)) if (!tick.disabled) tick.checked = !tick.checked;
+  const box = tickOf(row);
+  if (!box || box.disabled) return;
+  const list = allRows();
+  const from = isRange && anchorId ? list.indexOf(document.getElementById(anchorId)) : -1;
+  if (from >= 0) {
+    const to = list.indexOf(row);
+    const range = list.slice(Math.min(from, to), Math.max(from, to) + 1);
+    setTicks(range.map(tickOf).filter(Boolean), true);
+  } else {
+    setTicks([box], !box.checked);
+  }
+  anchorId = row.id;
+}
+
+export function watchTicks() {
+  document.addEventListener("change", (event) => {
+    const box = event.target;
+    if (box.matches("[data-pick]")) {
+      anchorId = box.closest(".row").id;
+      postSelection({ do: box.checked ? "add" : "remove", key: box.value });
+    }
+    if (box.matches("[data-pick-page]")) setAllTicks(box.checked);
+  });
+}

@@ -1,0 +1,64 @@
+/* The tray counts down, and the page asks the desk what has left it. */
+
+import { find, findAll, pageName } from "./dom.js";
+
+const BUSY_MS = 1000;
+const IDLE_MS = 15000;
+const MOST_ROWS = 100; // asked about in one call
+
+let askedAt = 0;
+
+function countDown() {
+  for (const seconds of findAll("span[data-left]")) {
+    const left = Math.max(0, Number(seconds.dataset.left) - 1);
+    seconds.dataset.left = left;
+    seconds.textContent = left;
+  }
+}
+
+function pauseOf(isBusy, waiting) {
+  if (isBusy) return BUSY_MS;
+  return waiting ? 1000 * (waiting.dataset.wait || 2) : IDLE_MS;
+}
+
+/* An empty queue asks in the background, which keeps no session alive, and reloads once there is something to show. */
+async function reloadIfFilled() {
+  try {
+    const answer = await fetch(location.href, { headers: { "HX-Request": "true", "HX-Trigger": "via-poll" } });
+    if ((await answer.text()).includes('id="rows"')) location.reload();
+  } catch {
+    // the next beat asks again
+  }
+}
+
+function beat() {
+  countDown();
+  const tray = find("#tray");
+  const waiting = find("[data-wait]");
+  const isBusy = Number(tray?.dataset.count) > 0 || findAll(".is-leaving").length > 0;
+  const isEarly = Date.now() - askedAt < pauseOf(isBusy, waiting) - 50;
+  if (document.hidden || isEarly || find("#via-post.htmx-request")) return;
+  askedAt = Date.now();
+  if (waiting) {
+    location.reload();
+    return;
+  }
+  if (!isBusy && find("[data-look]") && !document.activeElement.matches("input, textarea")) reloadIfFilled();
+  if (pageName === "request" && !isBusy) return;
+  if (pageName !== "queue" && !tray) return;
+  const leaving = pageName === "queue" ? findAll(".is-leaving").slice(0, MOST_ROWS) : [];
+  const ids = leaving.map((row) => row.dataset.requestId).join(",");
+  htmx.ajax("GET", "/tray?rows=" + encodeURIComponent(ids), { source: "#via-poll", target: "#tray", swap: "outerHTML" });
+}
+
+export function watchTray() {
+  setInterval(beat, 1000);
+  // Grouped by person, a line is not drawn anew when its decision was sent or taken back.
+  document.addEventListener("htmx:afterSettle", () => {
+    if (Number(find("#tray").dataset.count)) return;
+    for (const line of findAll(".at > .goes")) {
+      line.classList.remove("goes");
+      find(".v-at", line).textContent = "left the tray";
+    }
+  });
+}
