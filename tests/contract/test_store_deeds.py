@@ -32,6 +32,7 @@ from hf_gate.domain.query_reading import parse_query
 from hf_gate.domain.rows import ChangeRow, RunRow
 from hf_gate.store.packing import PLAIN, Packer, learn, private_of, record_of, sealed_record
 from hf_gate.store.reading import Store
+from hf_gate.store.removal import unsettled_in
 from tests.contract.store_kit import EEG, MED, place, postgres_uri, read, record, store, take
 
 __all__ = ["place", "postgres_uri", "store"]
@@ -84,6 +85,18 @@ def test_a_run_and_its_changes_come_back(store: Store) -> None:
     ]
     assert [row.id for row in store.runs_since(5)] == ["r1"]
     assert (store.runs_since(6), [row.id for row in store.runs_of("m_1")]) == ([], ["r1"])
+
+
+@pytest.mark.parametrize("state", ["started", "open"])
+def test_a_change_for_somebody_without_a_request_is_unsettled_too(store: Store, state: str) -> None:
+    take(store, EEG, [record(1)])
+    with store.writing() as write:
+        write.run(RunRow(id="r1", kind="direct", actor="lena", state="ready", made_at=5, total=1))
+        write.changes([ChangeRow(run="r1", n=1, repo=EEG, request=None, change=b"{}", state=state)])
+    assert unsettled_in(store.reads) == 1
+    with store.writing() as write:
+        write.change_states("r1", [(1, "done", "")])
+    assert unsettled_in(store.reads) == 0
 
 
 # ---- what decisions do to a request --------------------------------------------------------------------------------------

@@ -160,7 +160,7 @@ def test_nothing_is_removed_while_a_process_has_the_store_open(console: Console,
 
 def test_nothing_is_removed_while_a_change_is_unsettled(console: Console, place: Path) -> None:
     with database(place / "desk.db") as db:
-        db.execute("UPDATE requests SET open_run = 'r_1', open_after = 'accepted' WHERE status = 'pending'")
+        db.execute("UPDATE changes SET state = 'open'")
     ended = console.run("store", "remove", "--yes", "--name", "eeg")
     assert ended.code == 6
     assert "1 change may have been sent" in ended.error

@@ -111,7 +111,7 @@ def remove_tables(
     try:
         ServerLock(db, wait=wait, on_wait=on_wait)
         if revision_of(db) is not None:
-            check(_unsettled(db))
+            check(unsettled_in(db))
             _drop(db)
     finally:
         db.close()
@@ -147,15 +147,16 @@ def count_unsettled(store: Path) -> int:
         tables = {row[0] for row in db.rows("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if tables and not {"about", "alembic_version"} <= tables:
             raise UsageError(f"{store} is a database of another program; nothing was removed.")
-        return _unsettled(db) if tables else 0
+        return unsettled_in(db) if tables else 0
     except sqlite3.Error as problem:
         raise StoreDamaged(f"{store} is not a store of hf-gate: {problem}.") from problem
     finally:
         db.close()
 
 
-def _unsettled(db: Database) -> int:
-    found = db.row("SELECT count(*) FROM requests WHERE open_run IS NOT NULL")
+def unsettled_in(db: Database) -> int:
+    """Return how many changes were sent and are not known to have ended, those of people without a request included."""
+    found = db.row("SELECT count(*) FROM changes WHERE state IN ('started', 'open')")
     return int(found[0]) if found else 0
 
 
