@@ -14,7 +14,7 @@ from hf_gate.domain.members import Member, Role
 from hf_gate.domain.moments import ms
 from hf_gate.domain.tray import ground_of
 from hf_gate.web.looking import BEAT, LEASE, Looks
-from tests.web.kit import GOOD, Answer, Room, Visitor, a_room
+from tests.web.kit import GOOD, POLICY, Answer, Room, Visitor, a_room
 
 
 @pytest.fixture
@@ -170,6 +170,19 @@ def test_a_text_in_several_languages_is_offered_in_each(tmp_path: Path) -> None:
         sheet = room.visitor().get(f"/requests/{_key(room, 'ada')}/reset", hx_request="true").body
         offered = re.findall(r'data-text="([^"]+)"[^>]*>(?:<kbd>\d</kbd>)? *([^<]+?)</button>', sheet)
         assert offered == [("We are closed.", "closed:en"), ("Wir haben zu.", "closed:de"), ("Say more.", "more")]
+
+
+@pytest.mark.parametrize("mode", ["enforce", "shadow"])
+def test_the_reason_of_a_rule_is_offered_in_each_of_its_languages(tmp_path: Path, mode: str) -> None:
+    written = "reason: Please say what you will use it for, {user}, then ask again."
+    assert written in POLICY
+    policy = POLICY.replace(written, "reason: {en: 'Say more, {user}.', de: 'Bitte mehr, {user}.'}")
+    with a_room(tmp_path, policy=policy.replace("mode: enforce", f"mode: {mode}")) as room:
+        room.ask([{"username": "bob"}], {"Purpose": "test"})
+        sheet = room.visitor().get(f"/requests/{_key(room, 'bob')}/reset", hx_request="true").body
+        offered = re.findall(r'data-text="([^"]+)"[^>]*>(?:<kbd>\d</kbd>)? *([^<]+?)</button>', sheet)
+        assert offered == [("Say more, bob.", "rule say-more:en"), ("Bitte mehr, bob.", "rule say-more:de")]
+        assert ">Say more, bob.</textarea>" in sheet
 
 
 # ---- who else looks --------------------------------------------------------------------------------------------------------

@@ -256,10 +256,8 @@ def ends_for(visit: Visit, line: Line, verb: str) -> Ends | None:
 def sheet_of(visit: Visit, line: Line, verb: str) -> Sheet:
     """With the texts to start from: what the policies would say, then the desk's own."""
     user, repo = line.row.person.identity.username or "you", line.row.repo.id
-    texts: list[tuple[str, str]] = []
-    suggested = _suggested(line.said, verb)
-    if suggested is not None:
-        texts.append((f"rule {suggested[0]}", fill(suggested[1], repo=repo, user=user, rule=suggested[0])))
+    suggested = _suggested(visit, line.said, verb)
+    texts = [(label, fill(text, repo=repo, user=user, rule=rule)) for rule, label, text in suggested]
     texts += texts_for(visit, user, repo)
     takes = verb in {"reset", "reject"}
     back = reversal_of(visit, line.row) if visit.asked("back") else None
@@ -298,15 +296,20 @@ def _by_language(name: str, template: str | Mapping[str, str]) -> list[tuple[str
     return [(f"{name}:{language}", text) for language, text in template.items()]
 
 
-def _suggested(said: Said | None, verb: str) -> tuple[str, str] | None:
-    """The rule that asks for this verb, and its reason."""
+def _suggested(visit: Visit, said: Said | None, verb: str) -> list[tuple[str, str, str]]:
+    """Return the reason of the rule that asks for this verb, in each of its languages: rule, label, text."""
     if said is None or said.reason is None:
-        return None
-    rule = (
-        said.rule
-        if said.action == verb
-        else said.shadow[2]
-        if said.shadow is not None and said.shadow[0] == verb
-        else None
-    )
-    return None if rule is None else (rule, said.reason)
+        return []
+    if said.action == verb:
+        policy, ident = said.policy, said.rule
+    elif said.shadow is not None and said.shadow[0] == verb:
+        _, policy, ident = said.shadow
+    else:
+        return []
+    bench = visit.office.bench
+    policies = () if bench is None else bench.policies
+    rules = (rule for each in policies if each.name == policy for rule in each.rules if rule.id == ident)
+    rule = next(rules, None)
+    texts = _by_language(f"rule {ident}", (rule.reason if rule is not None else None) or said.reason)
+    texts.sort(key=lambda each: each[1] != said.reason)  # the one that the policy would send comes first
+    return [(ident, label, text) for label, text in texts]
