@@ -1,4 +1,4 @@
-"""The only place where concrete things are constructed and joined: the Hub of some settings, its account, the desk, the clock."""
+"""The only place where concrete things are constructed and joined: the Hub of some settings, its account, the workspace, the clock."""
 
 from __future__ import annotations
 
@@ -157,22 +157,22 @@ def _read_json(path: Path) -> dict[str, object]:
     return found if isinstance(found, dict) else {}
 
 
-# ---- the desk and its store -----------------------------------------------------------------------------------------------
+# ---- the workspace and its store -----------------------------------------------------------------------------------------------
 
 DESK_FILE: Final = "hf-gate.yaml"
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the desk is and what its hf-gate.yaml says. `folder` None: no desk, but the store of this user for one Hub."""
+    """Where the workspace is and what its hf-gate.yaml says. `folder` None: no workspace, but the store of this user for one Hub."""
 
     folder: Path | None
     desk: Desk
 
     @property
     def title(self) -> str:
-        """The desk as people call it, short for their home."""
-        return "no desk" if self.folder is None else _with_tilde(self.folder)
+        """The workspace as people call it, short for their home."""
+        return "no workspace" if self.folder is None else _with_tilde(self.folder)
 
 
 def _with_tilde(path: Path) -> str:
@@ -181,19 +181,21 @@ def _with_tilde(path: Path) -> str:
 
 
 def find_desk(settings: Settings, start: Path | None = None) -> Path | None:
-    """The folder of the desk: the one that was named, else the nearest upwards that has an hf-gate.yaml."""
-    if settings.desk is not None:
-        folder = settings.desk.absolute()
+    """The folder of the workspace: the one that was named, else the nearest upwards that has an hf-gate.yaml."""
+    if settings.workspace is not None:
+        folder = settings.workspace.absolute()
         if not (folder / DESK_FILE).is_file():
-            raise UsageError(f"{folder} is no desk: there is no {DESK_FILE} in it.", hint="hf-gate init makes one.")
+            raise UsageError(
+                f"{folder} is not a workspace: there is no {DESK_FILE} in it.", hint="hf-gate init makes one."
+            )
         return folder
     here = (start or Path.cwd()).absolute()
     return next((folder for folder in (here, *here.parents) if (folder / DESK_FILE).is_file()), None)
 
 
 def read_place(settings: Settings) -> Place:
-    """The desk that is meant; an hf-gate.yaml that is wrong is a UsageError with its first fault."""
-    from zoneinfo import available_timezones  # noqa: PLC0415 - who has no desk pays for none
+    """The workspace that is meant; an hf-gate.yaml that is wrong is a UsageError with its first fault."""
+    from zoneinfo import available_timezones  # noqa: PLC0415 - who has no workspace pays for none
 
     from .policy.desk import Desk, parse_desk  # noqa: PLC0415 - as above
 
@@ -215,7 +217,7 @@ def read_place(settings: Settings) -> Place:
 
 
 def store_url(settings: Settings, place: Place) -> str:
-    """Where the store is: as the desk says, relative to its folder; without a desk one file for each Hub."""
+    """Where the store is: as the workspace says, relative to its folder; without a workspace one file for each Hub."""
     if place.folder is None:
         return f"sqlite:///{settings.paths.stores / _store_name(endpoint_of(settings), _probe_limit(settings))}"
     scheme, mark, path = place.desk.store.partition("sqlite:///")
@@ -232,7 +234,7 @@ def open_store(
     command: str = "",
     on_wait: Callable[[str, float], None] = lambda _, __: None,
 ) -> Store:
-    """The store of a desk, or of this user for one Hub; made when there is none, unless it is only read.
+    """The store of a workspace, or of this user for one Hub; made when there is none, unless it is only read.
 
     `lends`: other processes may write while this one does not (see `Store.working`). Not `waits`: StoreBusy at once
     when another process has it. `command`: what others are told about us meanwhile. `on_wait`: see `store.locking`.
@@ -370,7 +372,7 @@ def _cut_after(seconds: float, connection: socket) -> Iterator[Event]:
         timer.cancel()
 
 
-# ---- everything that a desk works with, joined ----------------------------------------------------------------------------
+# ---- everything that a workspace works with, joined ----------------------------------------------------------------------------
 
 
 class HubClock:
@@ -441,8 +443,8 @@ def _remove_lock_of_ended(path: Path) -> None:
 
 
 @contextmanager
-def running_profile(settings: Settings, name: str, endpoint: str, token: str, desk: str) -> Iterator[Path]:
+def running_profile(settings: Settings, name: str, endpoint: str, token: str, workspace: str) -> Iterator[Path]:
     """A profile that lives as long as this process: `--profile NAME` means this endpoint and token meanwhile."""
     path = settings.paths.profiles / f"{name}.json"
-    with announce(path, {"endpoint": endpoint, "token": token, "desk": desk}):
+    with announce(path, {"endpoint": endpoint, "token": token, "workspace": workspace}):
         yield path

@@ -16,7 +16,7 @@ from .errors import UsageError
 from .locks import read_announcement
 
 _FILE_KEYS: Final = frozenset({"endpoint", "max_wait", "timeout", "insecure_http", "profile", "profiles"})
-_PROFILE_KEYS: Final = frozenset({"endpoint", "token", "token_file", "insecure_http", "desk", "pid"})
+_PROFILE_KEYS: Final = frozenset({"endpoint", "token", "token_file", "insecure_http", "workspace", "pid"})
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?\Z")
 _SECONDS: Final = {"ms": 0.001, None: 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -42,7 +42,7 @@ class Paths:
 
     @property
     def stores(self) -> Path:
-        """What is remembered for work without a desk: one file a Hub."""
+        """What is remembered for work without a workspace: one file a Hub."""
         return self.data / "stores"
 
     @property
@@ -62,7 +62,7 @@ class Flags:
     max_wait: str | None = None
     timeout: str | None = None
     insecure_http: bool | None = None
-    desk: str | None = None
+    workspace: str | None = None
     reserve: str | None = None
 
 
@@ -70,7 +70,7 @@ class Flags:
 class Settings:
     """Everything that was configured. `token` None: as `huggingface_hub` finds it. Times in seconds.
 
-    `desk`: the folder that was named; None: the nearest one upwards with an hf-gate.yaml, if there is one.
+    `workspace`: the folder that was named; None: the nearest one upwards with an hf-gate.yaml, if there is one.
     """
 
     paths: Paths
@@ -82,7 +82,7 @@ class Settings:
     max_wait: float | None = None
     insecure_http: bool = False
     debug: bool = False
-    desk: Path | None = None
+    workspace: Path | None = None
     reserve: float = 0.25  # the share of the token's calls that bulk work leaves free
 
 
@@ -124,7 +124,7 @@ def read_settings(flags: Flags, environ: Mapping[str, str], home: Path) -> Setti
     written = _text(file, "endpoint", paths.config_file)
     max_wait = flags.max_wait or environ.get("HF_GATE_MAX_WAIT") or _length(file, "max_wait")
     timeout = flags.timeout or environ.get("HF_GATE_TIMEOUT") or _length(file, "timeout")
-    desk = flags.desk or _text(chosen, "desk", f"profile {profile}") or environ.get("HF_GATE_DESK")
+    workspace = flags.workspace or _text(chosen, "workspace", f"profile {profile}") or environ.get("HF_GATE_WORKSPACE")
     insecure = flags.insecure_http or chosen.get("insecure_http") or file.get("insecure_http")
     return Settings(
         paths=paths,
@@ -139,7 +139,7 @@ def read_settings(flags: Flags, environ: Mapping[str, str], home: Path) -> Setti
         max_wait=parse_seconds(max_wait, "max-wait") if max_wait else None,
         insecure_http=insecure is True or is_true(environ.get("HF_GATE_INSECURE_HTTP")),
         debug=is_true(environ.get("HF_GATE_DEBUG")) or is_true(environ.get("HF_DEBUG")),
-        desk=Path(desk).expanduser() if desk else None,
+        workspace=Path(workspace).expanduser() if workspace else None,
         reserve=_share(flags.reserve or environ.get("HF_GATE_RESERVE") or "25"),
     )
 

@@ -210,7 +210,7 @@ class QueryTooLarge(InvalidQuery):
 class ForeignStore(UsageError):
     """The store belongs to another Hub than the one that is meant."""
 
-    default_hint = "Give each Hub a store of its own: --desk DIR, or another `store:` in hf-gate.yaml."
+    default_hint = "Give each Hub a store of its own: --workspace DIR, or another `store:` in hf-gate.yaml."
 
 
 class StoreUnavailable(HfGateError):

@@ -1,4 +1,4 @@
-"""A desk joined: policies, tables, lists, store and Hub in one hand, and as many processes judging as the work is worth."""
+"""A workspace joined: policies, tables, lists, store and Hub in one hand, and as many processes judging as the work is worth."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _MOST: Final = 8
 
 @dataclass(slots=True)
 class Bench:
-    """What judges: everything that was read from the folder of a desk at one moment."""
+    """What judges: everything that was read from the folder of a workspace at one moment."""
 
     folder: Folder
     policies: tuple[Policy, ...]
@@ -53,7 +53,7 @@ class Bench:
     store: Store
 
     def courts(self) -> list[Court]:
-        """Of each repo of the desk that any policy is for, in the order of their names."""
+        """Of each repo of the workspace that any policy is for, in the order of their names."""
         rows = sorted((row for row in self.store.repos() if self.folder.desk.names(row.repo)), key=lambda row: row.repo)
         return [court for court in map(self.court, rows) if court is not None]
 
@@ -66,7 +66,7 @@ class Bench:
 def read_bench(place: bootstrap.Place, store: Store, hub: Hub | None, now: datetime) -> Bench:
     """Reads policies and tables; any error in a policy file ends it here."""
     if place.folder is None:
-        raise UsageError("there is no desk here.", hint="Make one: hf-gate init, or name it: --desk DIR.")
+        raise UsageError("there is no workspace here.", hint="Make one: hf-gate init, or name it: --workspace DIR.")
     folder = read_folder(place.folder)
     forms = {str(row.repo): form_of_json(row.form_card) for row in store.repos() if row.form_card}
     policies, problems = folder.checked(forms)
@@ -79,7 +79,7 @@ def read_bench(place: bootstrap.Place, store: Store, hub: Hub | None, now: datet
 
 
 def tables_of(folder: Folder, policies: Iterable[Policy], store: Store, now: datetime) -> dict[str, Table]:
-    """Every table of the desk; one that lost many rows since the store knows it is refused."""
+    """Every table of the workspace; one that lost many rows since the store knows it is refused."""
     several = tuple(policies)
     specs = (*folder.desk.tables, *(spec for policy in several for spec in policy.tables))
     previous = {spec.name: int(rows) for spec in specs if (rows := store.setting(keys.rows(spec.name)))}
@@ -87,7 +87,7 @@ def tables_of(folder: Folder, policies: Iterable[Policy], store: Store, now: dat
 
 
 def refused_tables(place: bootstrap.Place, store: Store, now: datetime) -> list[Table]:
-    """The tables of a desk that cannot be used now; none where its files cannot be read at all, which is told elsewhere."""
+    """The tables of a workspace that cannot be used now; none where its files cannot be read at all, which is told elsewhere."""
     if place.folder is None:
         return []
     try:
@@ -100,7 +100,7 @@ def refused_tables(place: bootstrap.Place, store: Store, now: datetime) -> list[
 
 
 def join_desk(settings: Settings, place: bootstrap.Place, hub: Hub, store: Store, *, actor: str) -> Desk:
-    """A desk ready for the application."""
+    """A workspace ready for the application."""
     clock = bootstrap.HubClock(hub)
     bench = read_bench(place, store, hub, clock.now())
     guards = bench.folder.desk.guards
@@ -123,7 +123,7 @@ def join_desk(settings: Settings, place: bootstrap.Place, hub: Hub, store: Store
 
 
 def bare_desk(place: bootstrap.Place, hub: Hub, store: Store, *, actor: str) -> Desk:
-    """A desk that asks no policies: what people decided is carried and taken back also where those are broken, or none."""
+    """A workspace that asks no policies: what people decided is carried and taken back also where those are broken, or none."""
     return Desk(
         store=store,
         hub=hub,

@@ -55,7 +55,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     (folder / "policies" / "welcome.yaml").write_text(POLICY, "utf-8")
     with LocalHub(requests=600, repos=2, seed=3) as local, Hub(local.tokens["owner"], local.url) as hub:
         paths = Paths(folder / "c", folder / "d", folder / "s", folder / "k")
-        settings = Settings(paths, endpoint=local.url, desk=folder)
+        settings = Settings(paths, endpoint=local.url, workspace=folder)
         with open_store(settings, read_place(settings)) as store:
             for line in local.repos:
                 repo = parse_repo(line["repo"], line["repo_type"])
@@ -69,7 +69,7 @@ def judged(
     """The plan as it is written, and the heads of all chains after it, of a copy of that desk."""
     assert desk.desk is not None
     shutil.copytree(desk.desk, folder)
-    settings = replace(desk, desk=folder)
+    settings = replace(desk, workspace=folder)
     with open_store(settings, read_place(settings)) as store:
         bench = read_bench(read_place(settings), store, None, NOW)
         hall = Hall(settings, bench, processes=processes, worth=10, part=part)
@@ -146,7 +146,7 @@ def test_nothing_is_planned_when_the_policies_changed_while_they_were_judged(des
     assert desk.desk is not None
     folder = tmp_path / "desk"
     shutil.copytree(desk.desk, folder)
-    settings = replace(desk, desk=folder)
+    settings = replace(desk, workspace=folder)
     with open_store(settings, read_place(settings)) as store:
         bench = read_bench(read_place(settings), store, None, NOW)
         hall = Hall(settings, bench, processes=2, worth=10, part=50)

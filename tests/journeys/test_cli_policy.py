@@ -21,7 +21,7 @@ def folder(tmp_path: Path) -> Path:
 
 def run(hub: LocalHub, folder: Path, *args: str) -> Ended:
     """One policy command for the desk in this folder."""
-    return Console(hub).run("--desk", str(folder), "policy", *args)
+    return Console(hub).run("--workspace", str(folder), "policy", *args)
 
 
 # ---- check -------------------------------------------------------------------------------------------------------------
@@ -69,7 +69,7 @@ def test_a_desk_in_order_says_what_it_takes_to_be_accepted(fresh: LocalHub, fold
     assert ended.code == 0
     assert "signed accepts; the least it takes: account, what the Hub shows of it" in ended.out
     assert ended.out.endswith("1 policy: nothing wrong.\n")
-    assert ended.err == f"desk {folder}\n"
+    assert ended.err == f"workspace {folder}\n"
 
 
 def test_an_accept_on_the_applicants_own_word_is_warned_of(fresh: LocalHub, folder: Path) -> None:
@@ -142,7 +142,7 @@ def test_without_desk_or_file_the_next_step_is_named(fresh: LocalHub) -> None:
     for args in (["check"], ["lint"], ["test"], ["show", "acme/med-7b"]):
         ended = Console(fresh).run("policy", *args)
         assert ended.code == 2
-        assert ended.error == "Error: there is no desk here: no hf-gate.yaml in this folder or above it."
+        assert ended.error == "Error: there is no workspace here: no hf-gate.yaml in this folder or above it."
         assert "`hf-gate init` makes one" in ended.hint
 
 
@@ -214,4 +214,4 @@ def test_the_policy_commands_need_neither_token_nor_hub(folder: Path, fresh: Loc
     desk(folder)
     away = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_TOKEN": ""}
     for args in (["check"], ["lint"], ["test"], ["show", "acme/med-7b"]):
-        assert Console(fresh).run("--desk", str(folder), "policy", *args, env=away).code == 0
+        assert Console(fresh).run("--workspace", str(folder), "policy", *args, env=away).code == 0

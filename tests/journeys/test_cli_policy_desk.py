@@ -47,7 +47,7 @@ class Desk:
         self.write(policy)
 
     def run(self, *args: str, stdin: str = "") -> Ended:
-        return self.console.run("--desk", str(self.folder), *args, stdin=stdin)
+        return self.console.run("--workspace", str(self.folder), *args, stdin=stdin)
 
     def write(self, policy: str, name: str = "voices") -> None:
         (self.folder / "policies" / f"{name}.yaml").write_text(policy, "utf-8")

@@ -54,7 +54,7 @@ def test_init_makes_a_desk_of_what_is_there_and_changes_nothing_on_the_hub(busy:
     assert stat.S_IMODE((place / "desk.db").stat().st_mode) == 0o600
     assert "desk.db*" in (place / ".gitignore").read_text()
     assert len(busy.journal()) == moves
-    assert f"as lena-brandt, desk {place}" in ended.err
+    assert f"as lena-brandt, workspace {place}" in ended.err
     planned = console.run("plan", "--detailed-exitcode", "--json")
     assert planned.code == 0, planned.err
     assert planned.json["changes"] == []
@@ -75,7 +75,7 @@ def test_init_leaves_a_folder_alone_that_has_a_desk_or_a_starter(busy: LocalHub,
     other = place / "other"
     (other / "policies").mkdir(parents=True)
     (other / "policies" / "starter.yaml").write_text("mine")
-    assert console.run("init", MODEL, "--desk", str(other)).code == 2
+    assert console.run("init", MODEL, "--workspace", str(other)).code == 2
     assert (other / "policies" / "starter.yaml").read_text() == "mine"
 
 
@@ -106,10 +106,10 @@ def test_init_on_a_busy_repo_ends_with_plan_explain_and_ui_about_somebody_who_wa
     fill(fresh, [f"user-{number}" for number in range(12)])
     fill(fresh, [f"user-{number}" for number in range(8)], DATASET)
     console = Console(fresh)
-    ended = console.run("init", "--desk", "desks/mine")
+    ended = console.run("init", "--workspace", "workspaces/mine")
     assert ended.code == 0, ended.err
-    assert (place / "desks" / "mine" / "hf-gate.yaml").exists()
-    desk = ["--desk", str(place / "desks" / "mine")]
+    assert (place / "workspaces" / "mine" / "hf-gate.yaml").exists()
+    desk = ["--workspace", str(place / "workspaces" / "mine")]
     plan, explain, ui = _next_commands(ended.out)
     assert (plan, explain[:-1], ui) == ([*desk, "plan"], [*desk, "explain"], [*desk, "ui"])
     assert re.fullmatch(rf"user-\d+@{MODEL}", explain[-1])
@@ -156,7 +156,7 @@ def test_doctor_warns_when_git_keeps_what_a_desk_holds_of_people(busy: LocalHub,
     subprocess.run([*git, "add", "."], check=True)
 
     def desk() -> Any:
-        return next(each for each in console.run("doctor", "--json").json["checks"] if each["check"] == "desk")
+        return next(each for each in console.run("doctor", "--json").json["checks"] if each["check"] == "workspace")
 
     assert (desk()["ok"], desk()["detail"]) == (True, f"{place}, 1 line of repos")
     subprocess.run([*git, "add", "--force", "desk.db"], check=True)
@@ -179,11 +179,11 @@ def test_the_desk_is_the_nearest_upwards_or_the_one_that_is_named(
     assert console.run("status", "--json").json["desk"] == str(place)
     monkeypatch.chdir(place.parent)
     assert console.run("status").code == 2
-    assert console.run("status", "--json", "--desk", str(place)).json["desk"] == str(place)
-    assert console.run("status", "--json", env={"HF_GATE_DESK": str(place)}).json["desk"] == str(place)
-    nowhere = console.run("status", "--desk", str(deep))
+    assert console.run("status", "--json", "--workspace", str(place)).json["desk"] == str(place)
+    assert console.run("status", "--json", env={"HF_GATE_WORKSPACE": str(place)}).json["desk"] == str(place)
+    nowhere = console.run("status", "--workspace", str(deep))
     assert nowhere.code == 2
-    assert "is no desk" in nowhere.error
+    assert "is not a workspace" in nowhere.error
 
 
 @pytest.mark.parametrize("args", [["plan"], ["run", "--once"]])

@@ -40,7 +40,7 @@ class Desk:
         self.list(PEOPLE[:3])
 
     def run(self, *args: str) -> Ended:
-        return self.console.run("--desk", str(self.folder), *args)
+        return self.console.run("--workspace", str(self.folder), *args)
 
     def list(self, people: list[str]) -> None:
         (self.folder / "tables" / "partners.csv").write_text("\n".join(["username", *people, ""]), "utf-8")

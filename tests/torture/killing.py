@@ -65,7 +65,7 @@ class Life:
         shutil.rmtree(cache, ignore_errors=True)
         return {
             **os.environ, "HF_ENDPOINT": self.local.url, "HF_TOKEN": self.local.tokens["owner"], "HF_GATE_CLOCK": "hub",
-            "HF_GATE_TIMEOUT": "3", "HF_GATE_DESK": str(self.folder), "XDG_CACHE_HOME": str(cache),
+            "HF_GATE_TIMEOUT": "3", "HF_GATE_WORKSPACE": str(self.folder), "XDG_CACHE_HOME": str(cache),
         }  # fmt: skip
 
     def begin(self, people: int = PEOPLE) -> None:

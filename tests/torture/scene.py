@@ -77,7 +77,7 @@ def desk_folder(folder: Path, policy: str = POLICY) -> Path:
 
 def settings_of(folder: Path) -> Settings:
     """The settings of a user whose desk is here."""
-    return Settings(Paths(folder / "c", folder / "d", folder / "s", folder / "k"), endpoint=ORIGIN, desk=folder)
+    return Settings(Paths(folder / "c", folder / "d", folder / "s", folder / "k"), endpoint=ORIGIN, workspace=folder)
 
 
 @dataclass

@@ -228,7 +228,7 @@ def a_room(folder: Path, policy: str | None = POLICY, desk: str = "", **made: An
     """A desk at all repos of a local Hub made so. `desk`: what `hf-gate.yaml` says besides."""
     with LocalHub(**{"requests": 0, "repos": 1} | made) as local:
         write_desk(folder, local, policy, desk)
-        flags = Flags(endpoint=local.url, token=local.tokens["owner"], desk=str(folder))
+        flags = Flags(endpoint=local.url, token=local.tokens["owner"], workspace=str(folder))
         settings = read_settings(flags, {}, folder)
         place = bootstrap.read_place(settings)
         with Hub(local.tokens["owner"], local.url) as hub, bootstrap.open_store(settings, place) as store:

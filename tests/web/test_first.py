@@ -26,7 +26,7 @@ def test_a_desk_that_was_never_read_shows_the_steps_in_place_of_an_empty_queue(t
     with LocalHub(requests=0, repos=1) as local:
         write_desk(tmp_path, local, policy=None)
         settings = read_settings(
-            Flags(endpoint=local.url, token=local.tokens["owner"], desk=str(tmp_path)), {}, tmp_path
+            Flags(endpoint=local.url, token=local.tokens["owner"], workspace=str(tmp_path)), {}, tmp_path
         )
         place = bootstrap.read_place(settings)
         with Hub(local.tokens["owner"], local.url) as hub, bootstrap.open_store(settings, place) as store:

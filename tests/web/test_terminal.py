@@ -94,7 +94,7 @@ def test_while_another_process_writes_a_page_says_so_and_nothing_is_lost(folder:
     local.add_people([{"username": "cyd"}])
     local.add_requests([{"repo": "lumen-labs/lantern-7b-chat", "user": "cyd"}])
     assert _run(folder, local, "sync").returncode == 0
-    settings = read_settings(Flags(endpoint=local.url, token=local.tokens["owner"], desk=str(folder)), {}, folder)
+    settings = read_settings(Flags(endpoint=local.url, token=local.tokens["owner"], workspace=str(folder)), {}, folder)
     with a_program(folder, local, "600s") as program:
         cookie = _get(program.login_url)[1]
         with bootstrap.open_store(settings, bootstrap.read_place(settings)) as store:

@@ -1,4 +1,4 @@
-"""What `init` writes: the desk of the repos that are there, and a starter policy in shadow mode, as a steward would write it."""
+"""What `init` writes: the workspace of the repos that are there, and a starter policy in shadow mode, as a steward would write it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ GITIGNORE: Final = ("desk.db*", "plans/", "exports/", "plan*.json")
 """Never into version control: people's names and answers."""
 
 _DESK: Final = """\
-# The desk: which gated repos it looks after, and by which policies.
+# The workspace: which gated repos it looks after, and by which policies.
 version: 1
 store: sqlite:///desk.db
 repos:

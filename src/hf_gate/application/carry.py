@@ -293,7 +293,7 @@ class Carrier:
         return settled
 
     def _close(self, run: RunRow, state: str) -> RunRow:
-        """The end of this process's part, also in the ledger of the desk.
+        """The end of this process's part, also in the ledger of the workspace.
 
         What somebody decided at the keyboard is asked for again, not resumed: it ends here unless something is unknown.
         """

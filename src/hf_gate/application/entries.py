@@ -130,7 +130,7 @@ def record_of(link: Link, private: Mapping[str, object] | None = None) -> dict[s
 
 
 def repo_of(chain: str) -> Repo | None:
-    """Whose chain it is; None: the desk's."""
+    """Whose chain it is; None: the workspace's."""
     if chain == DESK:
         return None
     kind, namespace, name = chain.split("/", 2)

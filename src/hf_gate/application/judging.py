@@ -186,7 +186,7 @@ def _lists_asked(judge: Evaluator, sources: SourcesPort) -> dict[str, str]:
 
 
 def with_texts(policy: Policy, templates: Mapping[str, str | Mapping[str, str]]) -> Policy:
-    """The policy with the desk's named texts in the place of their names: another text is another version."""
+    """The policy with the workspace's named texts in the place of their names: another text is another version."""
     named = [templates.get(rule.reason_template or "") for rule in policy.rules]
     rules = tuple(
         rule if text is None else replace(rule, reason=text) for rule, text in zip(policy.rules, named, strict=True)

@@ -1,4 +1,4 @@
-"""Which plans were made at this desk: whoever can write a file can put a seal on it, but not into the store."""
+"""Which plans were made at this workspace: whoever can write a file can put a seal on it, but not into the store."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def remember(store: Store, plan: Plan, now: datetime) -> Plan:
 
 
 def check_made_here(store: Store, plan: Plan) -> None:
-    """Refuses a plan that this desk did not make; one that lies whole in the store was made by it, or begun."""
+    """Refuses a plan that this workspace did not make; one that lies whole in the store was made by it, or begun."""
     if plan.digest not in _made(store) and store.plan(plan.digest) is None:
         raise Guarded(
-            "this plan was not made at this desk, or its time is long over; nothing was sent.",
+            "this plan was not made at this workspace, or its time is long over; nothing was sent.",
             hint="Make it here: hf-gate plan --out plan.json",
         )
 

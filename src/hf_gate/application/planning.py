@@ -1,4 +1,4 @@
-"""A plan of a desk: names of tables bound, profiles that matter read, everybody judged; and what a desk is made of."""
+"""A plan of a workspace: names of tables bound, profiles that matter read, everybody judged; and what a workspace is made of."""
 
 from __future__ import annotations
 

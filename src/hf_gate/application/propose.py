@@ -143,7 +143,7 @@ def propose(
     """Judges all that waits at these repos (and who is in, where a policy says so), and seals what is to change.
 
     Verdicts that differ from the last ones are entered into the ledger on the way, unless the moment is only supposed
-    (`enters` False); nothing else is changed. Grants end at all repos that the desk `governs`, judged or not.
+    (`enters` False); nothing else is changed. Grants end at all repos that the workspace `governs`, judged or not.
     """
     room, counts = Room(most, enters, doors or OpenDoors(), guards.protector(protected)), Counter[str]()
     needs: dict[int, PersonRow] = {}
@@ -300,7 +300,7 @@ class _Sitting:
 def _ends(
     store: Store, governs: Callable[[Repo], bool], policies: Collection[Policy], now: datetime
 ) -> tuple[list[Change], int]:
-    """Grants whose time is over, at repos of the desk: their end is planned, late when we come late.
+    """Grants whose time is over, at repos of the workspace: their end is planned, late when we come late.
 
     Also how many of them end by a person's hand (`at_end: human`), who are in until somebody decides.
     """

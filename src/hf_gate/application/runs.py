@@ -40,7 +40,7 @@ Versions: TypeAlias = Collection[tuple[str, str]]
 
 
 def versions_of(policies: Iterable[Policy]) -> Versions:
-    """The policies of a desk as changes name them."""
+    """The policies of a workspace as changes name them."""
     return frozenset((policy.name, policy.digest) for policy in policies)
 
 
@@ -53,7 +53,7 @@ def check(
     """
     if plan.plan.endpoint != endpoint:
         raise Guarded(
-            f"this plan is for {plan.plan.endpoint}, the desk works on {endpoint}; nothing was sent.", hint=_AGAIN
+            f"this plan is for {plan.plan.endpoint}, the workspace works on {endpoint}; nothing was sent.", hint=_AGAIN
         )
     if policy_digest is not None and plan.plan.policy_digest != policy_digest:
         raise Guarded("the policies have changed since this plan was made; nothing was sent.", hint=_AGAIN)

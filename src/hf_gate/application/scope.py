@@ -1,4 +1,4 @@
-"""Which repos the globs of a desk mean: those spelled out, and those of an owner that exist and match."""
+"""Which repos the globs of a workspace mean: those spelled out, and those of an owner that exist and match."""
 
 from __future__ import annotations
 

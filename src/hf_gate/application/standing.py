@@ -1,4 +1,4 @@
-"""How the desk stands: who waits and how long, when each repo was read, which budgets are used up, which runs did not end.
+"""How the workspace stands: who waits and how long, when each repo was read, which budgets are used up, which runs did not end.
 
 Counts and times alone: nothing here names a person, so that all of it may be shown to anybody.
 """
@@ -58,7 +58,7 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The whole desk at one moment."""
+    """The whole workspace at one moment."""
 
     at: datetime
     repos: Sequence[RepoStanding] = ()

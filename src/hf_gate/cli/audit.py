@@ -34,7 +34,7 @@ audit = GateGroup(
         "export": Entry("audit:audit_export", "The ledger as JSON lines, to be proved elsewhere."),
         "checkpoint": Entry("audit:audit_checkpoint", "The heads of all chains, to be proved against later."),
     },
-    help="The ledger: one chain of entries for each repo, one for the desk.",
+    help="The ledger: one chain of entries for each repo, one for the workspace.",
 )
 
 _KEYS: Final = ("id", "at", "kind", "actor", "repo", "repo_type", "request", "text", "body")

@@ -63,7 +63,7 @@ def take_along(stop: Exception, code: int, rest: str) -> None:
 
 @contextmanager
 def writing(run: Run) -> Iterator[OpenDesk]:
-    """The desk open for writing, no longer than the `with` lasts: meanwhile nobody else may decide."""
+    """The workspace open for writing, no longer than the `with` lasts: meanwhile nobody else may decide."""
     opened = open_desk(run, writes=True)
     try:
         yield opened
@@ -74,7 +74,7 @@ def writing(run: Run) -> Iterator[OpenDesk]:
 def direct(
     opened: OpenDesk, bar: Progress | None = None, new: Mapping[str, int] = NOTHING, asks: Iterable[Ask] = ()
 ) -> Direct:  # fmt: skip
-    """What decides at this desk; refuses `asks` that need a second person, or are about this user. `new` counts them by verb."""
+    """What decides at this workspace; refuses `asks` that need a second person, or are about this user. `new` counts them by verb."""
     from zoneinfo import ZoneInfo  # noqa: PLC0415 - only who decides
 
     from ..application.decide import Direct  # noqa: PLC0415 - as above

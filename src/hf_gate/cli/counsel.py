@@ -56,7 +56,7 @@ class Counsel:
 
     @cached_property
     def _desk(self) -> Desk | None:
-        from .. import joining  # noqa: PLC0415 - only where there is a desk
+        from .. import joining  # noqa: PLC0415 - only where there is a workspace
 
         opened = self._opened
         if opened is None or opened.place.folder is None:
@@ -89,7 +89,7 @@ class Counsel:
             yield f"  verdict   {action}: rule `{rule}`{by}, when it was last judged"
 
     def _judged(self, row: RequestRow) -> Verdict | None:
-        from ..application.judging import cases_of  # noqa: PLC0415 - only where there is a desk
+        from ..application.judging import cases_of  # noqa: PLC0415 - only where there is a workspace
 
         desk, court = self._desk, self._court
         if desk is None or court is None:

@@ -226,7 +226,7 @@ def _invite(story: Story, link: str, repo: Repo) -> None:
         (f"review {repo}", "one after the other, by single keys"),
         (f"ls {repo} --format csv", "for a spreadsheet; no cell is a formula"),
         (f"form check {repo}", "what the gate asks"),
-        (f"policy show {repo}", "the policy of the desk in sentences"),
+        (f"policy show {repo}", "the policy of the workspace in sentences"),
         ("plan", "what it would do next"),
         ("runs ls", "what was done, and how to take it back"),
         ("audit ls", "the ledger"),

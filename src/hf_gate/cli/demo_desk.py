@@ -1,4 +1,4 @@
-"""The second half of the demo: a desk on the local Hub, with the commands that a steward types, each step checked."""
+"""The second half of the demo: a workspace on the local Hub, with the commands that a steward types, each step checked."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _env(story: Story, folder: Path) -> dict[str, str]:
 
 
 class _Desk:
-    """Runs the program itself in the folder of the desk, and shows what a person would see."""
+    """Runs the program itself in the folder of the workspace, and shows what a person would see."""
 
     def __init__(self, story: Story, folder: Path) -> None:
         self.story, self.folder = story, folder
@@ -80,10 +80,10 @@ class _Desk:
 
 
 def _begin(desk: _Desk, repos: Sequence[Repo]) -> None:
-    """A desk is a folder; nothing on the Hub changes by making one."""
+    """A workspace is a folder; nothing on the Hub changes by making one."""
     story = desk.story
     story.tell()
-    story.tell("6. Make a desk   hf-gate init")
+    story.tell("6. Make a workspace   hf-gate init")
     desk.ask("init", *map(str, repos))
     empty = desk.ask("plan")
     story.check(

@@ -1,4 +1,4 @@
-"""Opens the desk for a command: its place, its store and its clock, said on stderr before anything is written."""
+"""Opens the workspace for a command: its place, its store and its clock, said on stderr before anything is written."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class OpenDesk:
-    """What a command works with. `place.folder` None: there is no desk, and the store is this user's."""
+    """What a command works with. `place.folder` None: there is no workspace, and the store is this user's."""
 
     run: Run
     place: Place
@@ -54,7 +54,7 @@ def local_user() -> str:
 
 
 def open_desk(run: Run, *, needs_folder: bool = False, writes: bool = False, lends: bool = False) -> OpenDesk:
-    """The desk with its store open until the program ends; `needs_folder`: a user's store will not do.
+    """The workspace with its store open until the program ends; `needs_folder`: a user's store will not do.
 
     `writes`: the Hub or the store is about to be changed. Then it is said where, and nobody else may write meanwhile;
     with `lends` they may while nothing is written here.
@@ -64,7 +64,7 @@ def open_desk(run: Run, *, needs_folder: bool = False, writes: bool = False, len
     place = run.place
     if needs_folder and place.folder is None:
         raise UsageError(
-            "there is no desk here: no hf-gate.yaml in this folder or above it.", hint="`hf-gate init` makes one."
+            "there is no workspace here: no hf-gate.yaml in this folder or above it.", hint="`hf-gate init` makes one."
         )
     if not writes and not bootstrap.has_store(run.settings, place):
         raise no_store()
@@ -104,14 +104,14 @@ def no_store() -> UsageError:
 
 
 def stored(run: Run) -> OpenDesk | None:
-    """The desk if its store has been made already: reading alone makes none."""
+    """The workspace if its store has been made already: reading alone makes none."""
     from .. import bootstrap  # noqa: PLC0415 - as above
 
     return open_desk(run) if bootstrap.has_store(run.settings, run.place) else None
 
 
 def wanted_repos(run: Run, named: Sequence[str], repo_type: str | None) -> list[Repo]:
-    """The repos that were named, else those of the desk, else all gated ones of the token's account."""
+    """The repos that were named, else those of the workspace, else all gated ones of the token's account."""
     from ..application.scope import repos_of  # noqa: PLC0415 - as above
 
     if named:

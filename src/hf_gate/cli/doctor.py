@@ -65,7 +65,7 @@ def _look(run: Run, repos: Sequence[str], repo_type: str | None) -> Iterator[Fin
     yield _versions()
     yield from _files(run)
     yield from _surroundings()
-    yield _tried(run, "desk", lambda: _desk(run))
+    yield _tried(run, "workspace", lambda: _desk(run))
     token = _tried(run, "token", lambda: _token(run))
     yield token
     if token.ok is False and token.code != 4:
@@ -122,16 +122,16 @@ def _desk(run: Run) -> Finding:
 
     folder = run.place.folder
     if folder is None:
-        return Finding("desk", True, "no workspace here, none is needed: commands use your personal store")
+        return Finding("workspace", True, "no workspace here, none is needed: commands use your personal store")
     if names := tracked(folder):
         shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
         return Finding(
-            "desk",
+            "workspace",
             None,
             f"{run.place.title}: git keeps {shown}, with people's names and answers",
             "`git rm --cached` them and commit; what was pushed before is still in its history.",
         )
-    return Finding("desk", True, f"{run.place.title}, {numbered(len(run.place.desk.repos), 'line')} of repos")
+    return Finding("workspace", True, f"{run.place.title}, {numbered(len(run.place.desk.repos), 'line')} of repos")
 
 
 def _surroundings() -> Iterator[Finding]:

@@ -43,7 +43,10 @@ if TYPE_CHECKING:
 @click.argument("target", nargs=-1, metavar="TARGET", required=True)
 @click.option("--repo", metavar="REPO", help="The repo, when TARGET is a request id that the store does not know.")
 @click.option(
-    "--policy", "file", metavar="FILE", help="This policy alone, as if it were in force, instead of those of the desk."
+    "--policy",
+    "file",
+    metavar="FILE",
+    help="This policy alone, as if it were in force, instead of those of the workspace.",
 )
 @repo_type_option
 def explain(run: Run, *, target: tuple[str, ...], repo: str | None, file: str | None, repo_type: str | None) -> int:
@@ -100,7 +103,7 @@ def _row(opened: OpenDesk, aim: Aim | RequestRow) -> RequestRow:
     desk = opened.place.desk
     if not desk.names(aim.repo):
         raise UsageError(
-            f"this desk does not look after {aim.repo}, so none of its policies judges there.",
+            f"this workspace does not look after {aim.repo}, so none of its policies judges there.",
             hint=f"It looks after {', '.join(desk.repos[:5]) or 'no repos'}.",
         )
     target = aim.target
@@ -134,13 +137,13 @@ def _court(desk: Desk, repo: Repo, policies: Sequence[Policy], tables: Mapping[s
 
 
 def _draft_court(desk: Desk, repo: Repo, drafts: Policies) -> Court:
-    """Given files in the place of the desk's policies, with the desk's tables and texts, as if they were in force."""
+    """Given files in the place of the workspace's policies, with the workspace's tables and texts, as if they were in force."""
     from ..application.judging import with_texts  # noqa: PLC0415 - as above
     from ..policy.model import PolicyMode  # noqa: PLC0415 - as above
     from ..sources.folder import read_folder, read_tables  # noqa: PLC0415 - as above
 
     if drafts.folder is None or drafts.desk is None:
-        raise AssertionError("explain needs a desk")
+        raise AssertionError("explain needs a workspace")
     texts = drafts.desk.templates
     policies = [
         replace(with_texts(policy, texts), mode=PolicyMode.ENFORCE, judges=("pending",))

@@ -65,7 +65,7 @@ class Run:
         if self.flags.get("token") is not None:
             self.out.warn("--token stands in your shell history and the process list; prefer HF_TOKEN or --token-file.")
         insecure = True if self.flags.get("insecure_http") else None
-        names = ("endpoint", "token", "token_file", "profile", "max_wait", "timeout", "desk", "reserve")
+        names = ("endpoint", "token", "token_file", "profile", "max_wait", "timeout", "workspace", "reserve")
         return bootstrap.settings(Flags(**{name: self.flag(name) for name in names}, insecure_http=insecure))
 
     @cached_property
@@ -86,7 +86,7 @@ class Run:
 
     @cached_property
     def place(self) -> Place:
-        """The desk that is meant and what its file says, or that there is none."""
+        """The workspace that is meant and what its file says, or that there is none."""
         from .. import bootstrap  # noqa: PLC0415 - as above
 
         return bootstrap.read_place(self.settings)
@@ -122,7 +122,7 @@ class Run:
         profile = f" (profile {self.settings.profile})" if self.settings.profile else ""
         unknown = ", token not accepted" if is_refused else ", not signed in"
         who = f" as {account.name}" if account else unknown
-        desk = f", desk {self.place.title}" if has_desk else ""
+        desk = f", workspace {self.place.title}" if has_desk else ""
         self.out.say(f"{bootstrap.hub_name(self.settings)}{who}{profile}{desk}", "dim")
 
     @property
@@ -172,7 +172,11 @@ COMMON: tuple[click.Option, ...] = (
     _option("--endpoint", metavar="URL", help="Another Hub (HF_ENDPOINT)."),
     _option("--token", metavar="TOKEN", help="A token (seen in the process list: prefer HF_TOKEN or --token-file)."),
     _option("--token-file", metavar="FILE", help="A file that holds the token."),
-    _option("--desk", metavar="DIR", help="The folder of the desk (HF_GATE_DESK); else the nearest one upwards."),
+    _option(
+        "--workspace",
+        metavar="DIR",
+        help="The folder with hf-gate.yaml (HF_GATE_WORKSPACE); else the nearest one upwards.",
+    ),
     _option("--profile", metavar="NAME", help="A profile of config.toml, or `demo` while it runs (HF_GATE_PROFILE)."),
     _option("--max-wait", metavar="TIME", help="Give up a call, with its tries and waits, with exit code 75: 30s, 5m."),
     _option("--timeout", metavar="TIME", help="Of a single call; 10s unless said otherwise."),

@@ -1,4 +1,4 @@
-"""init: from the gated repos that are there to a desk that knows them, with a first policy that changes nothing."""
+"""init: from the gated repos that are there to a workspace that knows them, with a first policy that changes nothing."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from ..domain.forms import GateForm
 
 
-@command("init", examples=("hf-gate init", "hf-gate init datasets/acme/eeg acme/med-7b --desk desks/acme"))
+@command("init", examples=("hf-gate init", "hf-gate init datasets/acme/eeg acme/med-7b --workspace workspaces/acme"))
 @click.argument("repos", nargs=-1, metavar="[REPO]...")
 @repo_type_option
 def init(run: Run, *, repos: tuple[str, ...], repo_type: str | None) -> int:
-    """Make a workspace in this folder (or --desk DIR): hf-gate.yaml, a starter policy in shadow mode, and a store.
+    """Make a workspace in this folder (or --workspace DIR): hf-gate.yaml, a starter policy in shadow mode, and a store.
 
     Reads all requests of the named repos, or of all gated repos of the token's account and its organisations. Nothing
     is changed on the Hub, and nothing would be: the plan right after it is empty.
     """
-    folder = Path(run.flag("desk") or ".").expanduser().absolute()
+    folder = Path(run.flag("workspace") or ".").expanduser().absolute()
     _check(folder)
     found = [parse_repo(text, repo_type) for text in repos] or _own_repos(run)
     if not found:
@@ -44,7 +44,7 @@ def init(run: Run, *, repos: tuple[str, ...], repo_type: str | None) -> int:
     reviewed, left_out = _reviewable(run, found, is_named=bool(repos))
     rights = _said_rights(run, reviewed)
     _write(folder, reviewed, [form for repo in reviewed if (form := _form(run, repo)) is not None])
-    run.flags["desk"] = str(folder)
+    run.flags["workspace"] = str(folder)
     vars(run).pop("settings", None)  # they know of the new desk from here on
     vars(run).pop("place", None)
     desk = open_desk(run, writes=True)
@@ -78,7 +78,7 @@ def _check(folder: Path) -> None:
             what = "is a workspace already" if name == bootstrap.DESK_FILE else f"has a {name} already"
             raise UsageError(
                 f"{folder} {what}; nothing was written.",
-                hint="Use it (`hf-gate status`), add repos in hf-gate.yaml, or make another: `hf-gate init --desk DIR`.",
+                hint="Use it (`hf-gate status`), add repos in hf-gate.yaml, or make another: `hf-gate init --workspace DIR`.",
             )
 
 
@@ -159,12 +159,12 @@ def _lines(
 
 
 def _next_steps(folder: Path, reading: Reading, repos: Sequence[Repo]) -> Iterator[str]:
-    """The commands to try next, in columns; they name the desk where it is not in the working directory."""
+    """The commands to try next, in columns; they name the workspace where it is not in the working directory."""
     from ..application.adopt import next_steps  # noqa: PLC0415 - as above
 
     pending = dict.fromkeys(repos, 0) | {done.repo: done.counts.get("pending", 0) for done, _ in reading.done}
     steps = next_steps(pending, _longest_waiting(reading, pending) or "USER@REPO")
-    desk = "" if folder == Path.cwd() else f"--desk {shlex.quote(str(folder))} "
+    desk = "" if folder == Path.cwd() else f"--workspace {shlex.quote(str(folder))} "
     width = max(len(words) for words, _ in steps)
     for words, purpose in steps:
         yield f"  hf-gate {desk}{words:{width}}   {purpose}"

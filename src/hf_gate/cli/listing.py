@@ -75,7 +75,7 @@ def ls(
     by: str | None,
     allow_incomplete: bool,
 ) -> int:
-    """List access requests of one or several repos; without a REPO, those of the desk, else all gated ones of the account.
+    """List access requests of one or several repos; without a REPO, those of the workspace, else all gated ones of the account.
 
     Repos that were read whole (`hf-gate sync`) are listed from the store, which says how old that is; others, and all
     with --live, from the Hub. `hf-gate help queries` explains --query.

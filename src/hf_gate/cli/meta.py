@@ -117,7 +117,7 @@ HF_TOKEN, HF_TOKEN_PATH, HF_HOME   where the token is, as for `hf`
 HF_ENDPOINT                        another Hub (--endpoint)
 HF_HUB_OFFLINE                     never call the Hub: exit 75
 HF_GATE_PROFILE                    a profile (--profile)
-HF_GATE_DESK                       the folder of the desk (--desk); else the nearest upwards with an hf-gate.yaml
+HF_GATE_WORKSPACE                  the folder with hf-gate.yaml (--workspace); else the nearest one upwards
 HF_GATE_MAX_WAIT, HF_GATE_TIMEOUT  lengths of time: 30s, 5m (--max-wait, --timeout)
 HF_GATE_INSECURE_HTTP              1: a token may travel over plain http (--insecure-http)
 HF_GATE_CLOCK                      hub: waits follow a local Hub's clock

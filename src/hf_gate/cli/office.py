@@ -1,4 +1,4 @@
-"""What a command needs to judge and to act at a desk: everything joined, who carries a run, and whether a plan still holds."""
+"""What a command needs to judge and to act at a workspace: everything joined, who carries a run, and whether a plan still holds."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
 def office(run: Run, *, judges: bool = True) -> Desk:
-    """The desk that is meant with its policies, tables, lists and Hub; open until the program ends.
+    """The workspace that is meant with its policies, tables, lists and Hub; open until the program ends.
 
     Not `judges`: without any policy, so that broken ones are in nobody's way, and this user's own store will do.
     """
-    from .. import bootstrap, joining  # noqa: PLC0415 - only who works at a desk
+    from .. import bootstrap, joining  # noqa: PLC0415 - only who works at a workspace
 
     if not judges and not bootstrap.has_store(run.settings, run.place):
         raise no_store()
@@ -51,7 +51,7 @@ def speaks(made: Plan) -> bool:
 
 
 def judging(run: Run, bare: Desk, made: Plan) -> Desk:
-    """The same desk with its policies, if a plan speaks for any."""
+    """The same workspace with its policies, if a plan speaks for any."""
     from .. import joining  # noqa: PLC0415 - as above
 
     if not speaks(made):

@@ -34,7 +34,7 @@ policy = GateGroup(
         "new": Entry("policynew:policy_new", "A policy to begin with, from a shipped example."),
         "promote": Entry("promote:policy_promote", "Let a version of a policy act unattended.", changes=True),
     },
-    help="Policies: write, check, test and read them. They lie in the folder of the desk.",
+    help="Policies: write, check, test and read them. They lie in the folder of the workspace.",
 )
 
 _NAMED: Final = 5  # failing tests
@@ -48,7 +48,7 @@ _FILES: Final = click.argument("files", nargs=-1, metavar="[FILE]...")
 @_FILES
 @click.option("--accept-table", "accepted", metavar="NAME", help="Take this table as it is now, though it lost rows.")
 def policy_check(run: Run, *, files: tuple[str, ...], accepted: str | None) -> int:
-    """Check the policies of the desk, or the FILEs, with all that they name: facts, values, tables, labels of forms.
+    """Check the policies of the workspace, or the FILEs, with all that they name: facts, values, tables, labels of forms.
 
     Says for each rule that accepts the least that an applicant must control to pass it, which tests fail, and how many
     pending requests each table lists. Ends with 2 when there are errors.
@@ -255,7 +255,7 @@ def _numbered(said: Sequence[str]) -> Iterable[str]:
 
 
 def _of_the_desk(found: Policies, where: Repo) -> None:
-    """A repo that the desk does not look after has no policy at all, whatever the files say."""
+    """A repo that the workspace does not look after has no policy at all, whatever the files say."""
     from ..domain.ids import Repo, RepoType  # noqa: PLC0415 - as above
 
     desk = found.desk
@@ -265,4 +265,4 @@ def _of_the_desk(found: Policies, where: Repo) -> None:
     hint = (
         f"Did you mean {other}?" if desk.names(other) else f"It looks after {', '.join(desk.repos[:5]) or 'no repos'}."
     )
-    raise UsageError(f"this desk does not look after {where}.", hint=hint)
+    raise UsageError(f"this workspace does not look after {where}.", hint=hint)

@@ -1,4 +1,4 @@
-"""What the policy commands work on: the desk's policies or given files, read, checked, and named as people see them."""
+"""What the policy commands work on: the workspace's policies or given files, read, checked, and named as people see them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Policies:
-    """What was read. `problems` are all there are, of the desk file and of tables too; files go by names to be opened from here."""
+    """What was read. `problems` are all there are, of hf-gate.yaml and of tables too; files go by names to be opened from here."""
 
     folder: Path | None
     desk: Desk | None
@@ -91,7 +91,7 @@ def read_policies(
     is_said: bool = True,
     counts_matches: bool = False,
 ) -> Policies:
-    """The given files, else those of the desk, checked against the desk and the forms that its store knows.
+    """The given files, else those of the workspace, checked against the workspace and the forms that its store knows.
 
     What is wrong in a file is a problem, also in hf-gate.yaml; that there is nothing to read is a UsageError. `is_said`:
     which desk it is, on stderr. `counts_matches`: also how many pending requests each table lists.
@@ -104,13 +104,14 @@ def read_policies(
         folder = bootstrap.find_desk(run.settings, Path(files[0]).absolute().parent)
     if folder is None and (needs_desk or not files):
         raise UsageError(
-            "there is no desk here: no hf-gate.yaml in this folder or above it.",
-            hint="`hf-gate init` makes one, --desk DIR names one." + ("" if needs_desk else " Or name policy FILEs."),
+            "there is no workspace here: no hf-gate.yaml in this folder or above it.",
+            hint="`hf-gate init` makes one, --workspace DIR names one."
+            + ("" if needs_desk else " Or name policy FILEs."),
         )
     if folder is None:
         return _checked(run, None, None, {name: _parsed(name) for name in files})
     if is_said:
-        run.out.say(f"desk {bootstrap.Place(folder, Desk()).title}", "dim")
+        run.out.say(f"workspace {bootstrap.Place(folder, Desk()).title}", "dim")
     desk, sources, problems = _read_desk(folder)
     if desk is None:
         return Policies(folder, None, sources=sources, problems=problems)

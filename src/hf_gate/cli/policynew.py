@@ -1,4 +1,4 @@
-"""policy new: a shipped example as a policy of the desk, under its own name and for the desk's repos."""
+"""policy new: a shipped example as a policy of the workspace, under its own name and for the workspace's repos."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ EXAMPLES: Final = ("consumer", "academic", "medical", "class")
 @click.option("--like", type=click.Choice(EXAMPLES), required=True, help="The example to begin with.")
 @click.option("--dry-run", is_flag=True, help="Print it, write nothing.")
 def policy_new(run: Run, *, name: str, like: str, dry_run: bool) -> int:
-    """Write a policy to begin with into the desk's folder: a shipped example, in shadow mode, for the desk's repos.
+    """Write a policy to begin with into the workspace's folder: a shipped example, in shadow mode, for the workspace's repos.
 
     consumer: an open model, whoever says what for. academic: addresses of universities. medical: a signed agreement.
     class: a roster. Each has its tests beside its rules.
@@ -71,7 +71,7 @@ def _table_files(text: str) -> list[str]:
 
 
 def _text(like: str, name: str, desk: Desk) -> str:
-    """The example with the name and the repos of the desk in their places."""
+    """The example with the name and the repos of the workspace in their places."""
     text = files("hf_gate").joinpath("examples", f"{like}.yaml").read_text("utf-8")
     repos = ", ".join(f'"{glob}"' if re.search(r"[*?]", glob[:1]) else glob for glob in desk.repos)
     text = re.sub(r"(?m)^policy: .*$", f"policy: {name}", text, count=1)
@@ -79,11 +79,12 @@ def _text(like: str, name: str, desk: Desk) -> str:
 
 
 def _path(folder: Path, desk: Desk, name: str) -> Path:
-    """A file that the desk will read: beside the policies that it names, or the first place that its globs allow."""
+    """A file that the workspace will read: beside the policies that it names, or the first place that its globs allow."""
     for glob in desk.policies:
         base, _, last = glob.rpartition("/")
         if "*" not in base and last in ("*.yaml", "*.yml", "*"):
             return folder / base / f"{name}{'.yml' if last == '*.yml' else '.yaml'}"
     raise UsageError(
-        f"the desk reads {', '.join(desk.policies)} only, where no new file fits.", hint="Print it instead: --dry-run."
+        f"the workspace reads {', '.join(desk.policies)} only, where no new file fits.",
+        hint="Print it instead: --dry-run.",
     )

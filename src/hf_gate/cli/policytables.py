@@ -75,7 +75,7 @@ class CheckedTable:
 
 
 def shown_name(folder: Path, name: str) -> str:
-    """A file of the desk as it can be opened from here."""
+    """A file of the workspace as it can be opened from here."""
     near = os.path.relpath(folder / name)
     return str(folder / name) if near.startswith("../..") else near
 

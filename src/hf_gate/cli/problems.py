@@ -1,4 +1,4 @@
-"""Problems of policies and desk files on a screen: where, what, the line with the place marked, and what to write instead."""
+"""Problems of policies and hf-gate.yaml on a screen: where, what, the line with the place marked, and what to write instead."""
 
 from __future__ import annotations
 

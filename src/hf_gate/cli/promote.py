@@ -63,7 +63,7 @@ def _enforced(desk: Desk, name: str) -> Policy:
     if policy is None:
         names = [each.name for each in desk.policies]
         near = nearest(name, names)
-        there = f"The policies here: {', '.join(names)}." if names else "This desk has no policy."
+        there = f"The policies here: {', '.join(names)}." if names else "This workspace has no policy."
         raise UsageError(f"there is no policy {name!r}.", hint=f"Did you mean {near}?" if near else there)
     if policy.mode is PolicyMode.SHADOW:
         raise UsageError(
@@ -123,4 +123,4 @@ def _promoted(policy: Policy, *, is_known: bool) -> list[str]:
     version = f"{policy.name}@{policy.digest[:8]}"
     if is_known:
         return [f"{version} may act unattended already; nothing was done."]
-    return [f"{version} may act unattended from now on, within the budgets of the desk. It stands in the ledger."]
+    return [f"{version} may act unattended from now on, within the budgets of the workspace. It stands in the ledger."]

@@ -88,7 +88,7 @@ def review(run: Run, *, repo: str, newest_first: bool, repo_type: str | None) ->
     """Decide pending requests one after the other: a accept, s send back, r reject, n note, space skip, z take back, q end.
 
     A decision is held while the next request is shown, and z takes it back; it is sent when you go on from there, or at q.
-    At a desk what its policies say stands beside each request, and its templates have number keys where a reason is asked.
+    At a workspace what its policies say stands beside each request, and its templates have number keys where a reason is asked.
     """
     where = named_repo(repo, repo_type)
     if run.flags.get("no_input") or not (sys.stdin.isatty() and sys.stderr.isatty()):
@@ -141,7 +141,7 @@ def _listed(run: Run, where: Repo) -> list[AccessRequest]:
 
 
 def _templates(run: Run, where: Repo) -> list[Template]:
-    """The desk's texts that can be sent here, in the order of their names."""
+    """The workspace's texts that can be sent here, in the order of their names."""
     found = []
     for name in sorted(run.place.desk.templates):
         try:

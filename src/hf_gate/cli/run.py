@@ -65,7 +65,7 @@ def run_(run: Run, once: bool, every: str | None, profiles: int, reserve: str | 
 class _Loop:
     """Turn after turn; a Hub that is away or a repo that fails is told, and tried again the next time.
 
-    Each turn reads the desk anew, policies and tables too, and has the store to itself no longer than it lasts.
+    Each turn reads the workspace anew, policies and tables too, and has the store to itself no longer than it lasts.
     """
 
     def __init__(self, run: Run, profiles: int) -> None:
@@ -112,7 +112,7 @@ class _Loop:
 
     def turn(self) -> int:
         """One turn, told in a line; its exit code."""
-        vars(self.run).pop("place", None)  # the desk file may have been edited since the last turn
+        vars(self.run).pop("place", None)  # hf-gate.yaml may have been edited since the last turn
         desk = office(self.run)
         try:
             return self._turn(desk)
@@ -138,7 +138,7 @@ class _Loop:
         return _code(done)
 
     def repos(self, desk: Desk) -> list[Repo]:
-        """The repos of the desk; what globs mean is asked again every hour."""
+        """The repos of the workspace; what globs mean is asked again every hour."""
         now = desk.clock.now().timestamp()
         if now - self._looked >= _LOOK_FOR_REPOS:
             self._repos, self._looked = wanted_repos(self.run, (), None), now

@@ -75,7 +75,8 @@ def show(run: Run, ident: str) -> int:
 
 
 @command(
-    "pause", examples=("hf-gate runs pause r_0123456789ab", "hf-gate runs pause r_0123456789ab --desk ~/desks/eeg")
+    "pause",
+    examples=("hf-gate runs pause r_0123456789ab", "hf-gate runs pause r_0123456789ab --workspace ~/workspaces/eeg"),
 )
 @click.argument("ident", metavar="RUN")
 def pause(run: Run, ident: str) -> int:
@@ -86,7 +87,10 @@ def pause(run: Run, ident: str) -> int:
     return _wish(run, ident, "pause")
 
 
-@command("stop", examples=("hf-gate runs stop r_0123456789ab", "hf-gate runs stop r_0123456789ab --desk ~/desks/eeg"))
+@command(
+    "stop",
+    examples=("hf-gate runs stop r_0123456789ab", "hf-gate runs stop r_0123456789ab --workspace ~/workspaces/eeg"),
+)
 @click.argument("ident", metavar="RUN")
 def stop(run: Run, ident: str) -> int:
     """The run ends after the batch in flight, for good. What was done stays done: `hf-gate undo RUN` turns it back.
@@ -98,7 +102,7 @@ def stop(run: Run, ident: str) -> int:
 
 
 def _wish(run: Run, ident: str, word: str) -> int:
-    from .. import bootstrap  # noqa: PLC0415 - only who works at a desk
+    from .. import bootstrap  # noqa: PLC0415 - only who works at a workspace
     from ..application.runs import is_over  # noqa: PLC0415 - as above
 
     with bootstrap.open_store(run.settings, run.place, read_only=True) as store:

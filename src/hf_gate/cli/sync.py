@@ -33,7 +33,7 @@ def sync(run: Run, *, repos: tuple[str, ...], repo_type: str | None, full: bool)
     desk = open_desk(run, writes=True)
     wanted = wanted_repos(run, repos, repo_type)
     if not wanted:
-        run.out.say("No gated repo of this desk or account was found.")
+        run.out.say("No gated repo of this workspace or account was found.")
     reading = Reading(desk, full=full)
     for repo in wanted:
         reading.read(repo)

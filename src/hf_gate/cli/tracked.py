@@ -1,4 +1,4 @@
-"""Which files of a desk that hold people's names and answers git keeps, and would hand on with the next push."""
+"""Which files of a workspace that hold people's names and answers git keeps, and would hand on with the next push."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 def tracked(folder: Path) -> list[str]:
     """Their names below the folder; none where there is no git, or the folder is in no repository."""
-    from ..application.adopt import GITIGNORE  # noqa: PLC0415 - only who has a desk
+    from ..application.adopt import GITIGNORE  # noqa: PLC0415 - only who has a workspace
 
     git = shutil.which("git")
     if git is None:

@@ -58,7 +58,7 @@ _NOTEBOOK: Final = ("JPY_PARENT_PID", "JPY_SESSION_NAME", "COLAB_RELEASE_TAG", "
     show_default=True,
     help="With invite.",
 )
-@click.option("--repo", "repos", multiple=True, metavar="GLOB", help="With invite: these repos of the desk alone.")
+@click.option("--repo", "repos", multiple=True, metavar="GLOB", help="With invite: these repos of the workspace alone.")
 @click.option("--account", metavar="USER", help="With invite: their account on the Hub, where it has another name.")
 @click.option("-y", "--yes", is_flag=True, help="With prove: do not ask.")
 def ui(
@@ -183,7 +183,7 @@ def _lines(told: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _repos(run: Run, opened: OpenDesk) -> Callable[[], Sequence[Repo]]:
-    """Which repos are read: those of the desk, or without one those that the store has."""
+    """Which repos are read: those of the workspace, or without one those that the store has."""
 
     def repos() -> Sequence[Repo]:
         if opened.place.folder is None:

@@ -47,7 +47,7 @@ _UNTIL = click.option(
 def _reason(function: Callable[..., object]) -> Callable[..., object]:
     for option in reversed((
         click.option("--reason", metavar="TEXT", help="Shown to the person; at most 200 characters."),
-        click.option("--reason-template", metavar="NAME", help="A text of the desk's `templates:`; NAME:de for one language."),
+        click.option("--reason-template", metavar="NAME", help="A text of the workspace's `templates:`; NAME:de for one language."),
         click.option("--lang", metavar="LANGUAGE", help="The language of --reason-template, such as de."),
         click.option("--no-reason", is_flag=True, help="Send no reason, on purpose."),
     )):  # fmt: skip
@@ -203,7 +203,7 @@ def _template(run: Run, given: dict[str, object], aims: Sequence[Aim]) -> Templa
         return None
     if language:
         name = f"{name}:{language}"
-    _needs_desk(run, "a template stands in the hf-gate.yaml of a desk")
+    _needs_desk(run, "a template needs a workspace (it stands in hf-gate.yaml)")
     return template_of(run.place.desk.templates, str(name), list(dict.fromkeys(aim.repo for aim in aims)))
 
 
@@ -212,13 +212,13 @@ def _until(run: Run, text: object) -> str | None:
         return None
     from zoneinfo import ZoneInfo  # noqa: PLC0415 - only with --until
 
-    _needs_desk(run, "an end is kept and carried out by a desk")
+    _needs_desk(run, "an end needs a workspace, whose runs carry it out")
     return checked_until(str(text), run.now(), ZoneInfo(run.place.desk.timezone))
 
 
 def _needs_desk(run: Run, why: str) -> None:
     if run.place.folder is None:
-        raise UsageError(f"{why}, and there is none here.", hint="`hf-gate init` makes one.")
+        raise UsageError(f"{why}; there is none here.", hint="`hf-gate init` makes one.")
 
 
 def _check_size(wish: Wish) -> None:

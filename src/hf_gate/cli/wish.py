@@ -23,7 +23,7 @@ TELLING = frozenset({Status.REJECTED, Status.RESET})  # the Hub passes a reason 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A named text of the desk, in one language."""
+    """A named text of the workspace, in one language."""
 
     name: str
     text: str

@@ -48,7 +48,7 @@ class RequestState(msgspec.Struct, frozen=True, gc=False):
 
 
 def evolve(state: RequestState | None, event: e.AnyEvent, at: int) -> RequestState | None:
-    """The state after one more event; None before the first. Events of the desk's chain leave it as it is."""
+    """The state after one more event; None before the first. Events of the workspace's chain leave it as it is."""
     if isinstance(event, e.RequestSeen):
         return RequestState(
             event.person, event.status, event.asked_at, event.attempt, event.hub_request, event.reviewed_at, event.after, version=1,

@@ -1,4 +1,4 @@
-"""A parsed policy against the desk that it will run on: expressions compiled, names, constants, labels and tests checked."""
+"""A parsed policy against the workspace that it will run on: expressions compiled, names, constants, labels and tests checked."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def check_policy(
 ) -> CheckedPolicy:
     """Everything about one policy that can be known before it runs.
 
-    `forms` are the gate forms of the desk's repos by their path (`ns/name`, `datasets/ns/name`). Never raises.
+    `forms` are the gate forms of the workspace's repos by their path (`ns/name`, `datasets/ns/name`). Never raises.
     """
     if parsed.policy is None:
         return CheckedPolicy(None, parsed.problems)
@@ -65,7 +65,7 @@ def _weight(problem: PolicyProblem) -> tuple[bool, int, int, int]:
 
 
 def check_names(policies: Sequence[CheckedPolicy]) -> tuple[PolicyProblem, ...]:
-    """What is wrong between the policies of one desk: names that two of them have."""
+    """What is wrong between the policies of one workspace: names that two of them have."""
     found, seen = [], dict[str, Policy]()
     for policy in (each.policy for each in policies):
         if policy is None:
@@ -78,7 +78,7 @@ def check_names(policies: Sequence[CheckedPolicy]) -> tuple[PolicyProblem, ...]:
 
 
 def table_names(policy: Policy, desk: Desk | None) -> tuple[str, ...]:
-    """The tables that a policy may ask: the desk's and its own."""
+    """The tables that a policy may ask: the workspace's and its own."""
     return tuple(dict.fromkeys(table.name for table in (*(desk.tables if desk else ()), *policy.tables)))
 
 
@@ -186,7 +186,7 @@ class _Check:
         of_desk = {table.name for table in self.desk.tables} if self.desk else set()
         for table in self.policy.tables:
             if table.name in of_desk:
-                words = f"table `{table.name}` stands in the desk file too: a name means one table."
+                words = f"table `{table.name}` stands in hf-gate.yaml too: a name means one table."
                 yield PolicyProblem(
                     "table_twice", words, self.policy.source, table.position, hint="Rename one of the two."
                 )
@@ -197,7 +197,7 @@ class _Check:
                 continue
             near = nearest(name, templates)
             hint = f"Did you mean `{near}`?" if near else f"Write it into `templates:` of {self.desk.source}."
-            words = f"rule {rule.id}: the desk has no template `{name}`."
+            words = f"rule {rule.id}: the workspace has no template `{name}`."
             yield self._at(node, "unknown_template", words, near, hint)
 
     def _reasons(self) -> Iterator[PolicyProblem]:
@@ -222,8 +222,12 @@ class _Check:
         for glob, node in zip(self.policy.applies_to, _items(globs), strict=False):
             if self.desk is not None and not any(globs_meet(glob, other) for other in self.desk.repos):
                 near = _other_type(glob, self.desk.repos) or nearest(glob, self.desk.repos)
-                hint = f"Did you mean `{near}`?" if near else f"The desk looks after {', '.join(self.desk.repos[:5])}."
-                words = f"applies_to: `{glob}` names none of the repos of the desk."
+                hint = (
+                    f"Did you mean `{near}`?"
+                    if near
+                    else f"The workspace looks after {', '.join(self.desk.repos[:5])}."
+                )
+                words = f"applies_to: `{glob}` names none of the repos of the workspace."
                 yield replace(self._at(node, "no_such_repo", words, near, hint), is_error=False)
         yield from roles_without_field(self.parsed.read, self.policy, self.conditions, self.forms)
 

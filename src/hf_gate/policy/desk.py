@@ -74,7 +74,7 @@ class Desk:
     source: str = "hf-gate.yaml"
 
     def names(self, repo: Repo) -> bool:
-        """Whether the desk looks after this repo."""
+        """Whether the workspace looks after this repo."""
         return any(glob_matches(glob, repo) for glob in self.repos)
 
 
@@ -87,7 +87,7 @@ class ParsedDesk:
 
 
 def parse_desk(text: str, source: str = "hf-gate.yaml", *, zones: Collection[str] = ()) -> ParsedDesk:
-    """Read one desk file; `zones` are the names of time zones that this machine knows (empty: any is taken). Never raises."""
+    """Read an hf-gate.yaml; `zones` are the names of time zones that this machine knows (empty: any is taken). Never raises."""
     read = read_yaml(text, source)
     if read.problems:
         return ParsedDesk(None, read.problems)
@@ -105,7 +105,9 @@ def _desk(shape: Shape, root: Node, zones: Collection[str]) -> Desk | None:
         return None
     read_version(shape, keys, root)
     if "repos" not in keys and isinstance(root, Mapping) and len(keys) == len(root.pairs):
-        shape.say(root, "no_repos", "The desk names no repos.", hint="Write `repos: [ns/name, datasets/ns/name-*]`.")
+        shape.say(
+            root, "no_repos", "The workspace names no repos.", hint="Write `repos: [ns/name, datasets/ns/name-*]`."
+        )
     plain = Desk()
     return Desk(
         repos=read_globs(shape, keys["repos"][1], "repos") if "repos" in keys else (),

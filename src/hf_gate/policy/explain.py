@@ -45,7 +45,7 @@ class ExplanationLine:
 def explain_verdict(verdict: Verdict, now: datetime, zone: tzinfo = UTC) -> tuple[ExplanationLine, ...]:
     """The verdict, then each policy with its rules; shadow policies last. Ages of facts are counted to `now`.
 
-    `zone` is that of the desk, in which a day ends.
+    `zone` is that of the workspace, in which a day ends.
     """
     return tuple(_verdict_lines(verdict, now, zone))
 

@@ -116,7 +116,7 @@ _ALL: tuple[Declared, ...] = (
     Declared(
         "history.resets", _I, _YOURS, "history", "Times reset in this repo, without those that were undone.", _NOT_FULL
     ),
-    Declared("history.elsewhere", _I, _YOURS, "history", "Other repos of the desk where accepted now.", _NOT_FULL),
+    Declared("history.elsewhere", _I, _YOURS, "history", "Other repos of the workspace where accepted now.", _NOT_FULL),
     Declared("history.last_decision", _S, _YOURS, "history", "The last in this repo.", _NOT_FULL, DECISIONS),
     Declared(
         "history.days_since_last", _I, _YOURS, "history", "Whole days since it.", _NOT_FULL + ", or there is none"

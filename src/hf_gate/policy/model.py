@@ -101,7 +101,7 @@ class Duration:
 
 
 Until: TypeAlias = Duration | date
-"""A span counts from acceptance; a date means the end of that day in the desk's time zone."""
+"""A span counts from acceptance; a date means the end of that day in the workspace's time zone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +168,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class PolicyProblem:
-    """Something about a policy or a desk file that somebody must know; `code` is stable.
+    """Something about a policy or hf-gate.yaml that somebody must know; `code` is stable.
 
     `fix` is what can be put in the place of the marked text so that the file is valid and means what was meant.
     """

@@ -1,4 +1,4 @@
-"""YAML read strictly, with every place kept: what a policy or a desk file says, or what is wrong with it and how to mend it.
+"""YAML read strictly, with every place kept: what a policy or hf-gate.yaml says, or what is wrong with it and how to mend it.
 
 It knows neither policies nor desks. A text with any trouble at all is refused; the trouble of the sort that everybody
 meets (`when: !x`, a leading quote, ` #` or `: ` in an expression) comes with the line as it should be written.

@@ -1,4 +1,4 @@
-"""`tables:` of a policy or a desk file as values; what a later version will read is refused in one line."""
+"""`tables:` of a policy or hf-gate.yaml as values; what a later version will read is refused in one line."""
 
 from __future__ import annotations
 

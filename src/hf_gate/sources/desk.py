@@ -1,4 +1,4 @@
-"""The sources of one desk behind one face: shipped lists, and profiles that are read from the Hub only when asked for."""
+"""The sources of one workspace behind one face: shipped lists, and profiles that are read from the Hub only when asked for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A desk's folder as it lies on the disk: hf-gate.yaml, the policies it names, its tables; nothing is judged here."""
+"""A workspace's folder as it lies on the disk: hf-gate.yaml, the policies it names, its tables; nothing is judged here."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Folder:
 
 
 def read_folder(path: Path) -> Folder:
-    """Reads everything once. A desk file that is wrong is an error; what is wrong with a policy is told when it is checked."""
+    """Reads everything once. An hf-gate.yaml that is wrong is an error; what is wrong with a policy is told when it is checked."""
     text = _text(path / NAME)
     parsed = parse_desk(text, NAME, zones=available_timezones())
     if parsed.desk is None:
@@ -63,7 +63,7 @@ def told(problem: PolicyProblem) -> str:
 def read_tables(
     folder: Folder, policies: Iterable[Policy], *, now: datetime, previous: Mapping[str, int]
 ) -> dict[str, Table]:
-    """Every table of the desk and of its policies by name. `previous`: how many rows each had when it was last read."""
+    """Every table of the workspace and of its policies by name. `previous`: how many rows each had when it was last read."""
     specs: dict[str, TableSpec] = {}
     for spec in (*folder.desk.tables, *(spec for policy in policies for spec in policy.tables)):
         known = specs.setdefault(spec.name, spec)

@@ -1,1 +1,1 @@
-"""What the desk remembers: requests, ledger, plans and runs, in SQLite or PostgreSQL."""
+"""What the workspace remembers: requests, ledger, plans and runs, in SQLite or PostgreSQL."""

@@ -21,7 +21,7 @@ LOOK: Final = 200_000  # entries that one page looks back over, at most; it says
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which entries. `repos` None: of every repo; `with_desk`: also of the desk's own chain; `actor` also without `@version`."""
+    """Which entries. `repos` None: of every repo; `with_desk`: also of the workspace's own chain; `actor` also without `@version`."""
 
     repos: Collection[Repo] | None = None
     with_desk: bool = True

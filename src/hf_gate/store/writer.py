@@ -178,7 +178,7 @@ class Writer:
     # ---- the ledger ----------------------------------------------------------------------------------------------------
 
     def append(self, repo: Repo | None, entries: Sequence[Entry]) -> None:
-        """Adds entries to a repo's chain (None: the desk's), and moves the requests that they are about."""
+        """Adds entries to a repo's chain (None: the workspace's), and moves the requests that they are about."""
         log = Log(self._db, self._memory, self._repo_id(repo), chain_of(repo))
         about = [entry.request for entry in entries if entry.request is not None]
         self._rows.load(about)

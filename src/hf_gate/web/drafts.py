@@ -136,10 +136,10 @@ def _marked(source: Source, problem: PolicyProblem) -> Marked:
 
 
 def folder_of(visit: Visit) -> Folder:
-    """The files as they lie there now. UsageError when hf-gate.yaml is wrong, or there is no desk."""
+    """The files as they lie there now. UsageError when hf-gate.yaml is wrong, or there is no workspace."""
     place = visit.office.place
     if place.folder is None:
-        raise UsageError("There is no desk here, so there are no policies.", hint="Make one: hf-gate init")
+        raise UsageError("There is no workspace here, so there are no policies.", hint="Make one: hf-gate init")
     return read_folder(place.folder)
 
 

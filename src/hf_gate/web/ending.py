@@ -64,7 +64,7 @@ def ends_of(visit: Visit, row: RequestRow | None = None) -> Ends:
     return Ends(presets, first.isoformat(), last.isoformat(), problem, is_change=row is not None, current=current)
 
 
-NO_DESK: Final = "An end is kept and carried out by a desk, and there is none here: hf-gate init makes one."
+NO_DESK: Final = "An end needs a workspace, whose runs carry it out. There is none here: hf-gate init makes one."
 
 
 def _is_desk(visit: Visit) -> bool:
@@ -78,7 +78,7 @@ def until_of(visit: Visit) -> str | None:
 
 
 def checked_end(visit: Visit, text: str) -> str:
-    """Return the end as it was written; Refused if it is none, is over, or if no desk would carry it out."""
+    """Return the end as it was written; Refused if it is none, is over, or if there is no workspace whose runs carry it out."""
     if not _is_desk(visit):
         raise Refused(NO_DESK)
     if not text:

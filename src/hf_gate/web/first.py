@@ -98,7 +98,7 @@ def _token(visit: Visit) -> _Look:
 def _repos(visit: Visit) -> _Look:
     office = visit.office
     if office.place.folder is None:
-        text = "There is no desk folder here: you can read and decide, without policies, texts of reasons and ends of access."
+        text = "There is no workspace here: you can read and decide, without policies, texts of reasons and ends of access."
         return _Look(False, text, "hf-gate init")
     globs, n = len(office.place.desk.repos), len(office.repos(visit.member))
     what = f"{n:,} {'repo is' if n == 1 else 'repos are'} known" if n else "none of them was read yet"
@@ -132,7 +132,7 @@ def _reading(visit: Visit) -> _Look:
 def _policy(visit: Visit) -> _Look:
     office = visit.office
     if office.place.folder is None:
-        return _Look(False, "A policy lies in a desk folder, and there is none yet.", "hf-gate init")
+        return _Look(False, "A policy needs a workspace, and there is none yet.", "hf-gate init")
     bench = office.bench
     policies = () if bench is None else bench.policies
     if office.bench_problem is not None:

@@ -62,7 +62,7 @@ class Maker:
         bench = self._office.bench
         if bench is None:
             raise self._office.bench_problem or UsageError(
-                "There is no desk here, so no policies can be asked.", hint="hf-gate init makes one."
+                "There is no workspace here, so there are no policies.", hint="hf-gate init makes one."
             )
         with self._lock:
             if not self.is_busy:
