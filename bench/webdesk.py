@@ -58,7 +58,7 @@ def a_web_desk(folder: Path, count: int, repos: int) -> Iterator[tuple[Office, D
 @contextmanager
 def _opened(folder: Path) -> Iterator[tuple[Office, Store]]:
     settings = read_settings(Flags(endpoint=ENDPOINT, token="hf_bench", workspace=str(folder)), {}, folder)  # noqa: S106
-    place = bootstrap.read_place(settings)
+    place = bootstrap.read_location(settings)
     with Hub("hf_bench", ENDPOINT) as hub, bootstrap.open_store(settings, place) as store:
         yield Office(settings, place, hub, store, OWNER, 600.0, f"http://{HOST}"), store
 

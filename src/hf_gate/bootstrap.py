@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .domain.accounts import Account
     from .domain.requests import AccessRequest
     from .hub.client import Hub
-    from .policy.desk import Desk
+    from .policy.workspace_config import WorkspaceConfig
     from .store.reading import Store
 
 _PROBE_S: Final = 5.0
@@ -159,15 +159,15 @@ def _read_json(path: Path) -> dict[str, object]:
 
 # ---- the workspace and its store -----------------------------------------------------------------------------------------------
 
-DESK_FILE: Final = "hf-gate.yaml"
+CONFIG_FILE: Final = "hf-gate.yaml"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class WorkspaceLocation:
     """Where the workspace is and what its hf-gate.yaml says. `folder` None: no workspace, but the store of this user for one Hub."""
 
     folder: Path | None
-    desk: Desk
+    config: WorkspaceConfig
 
     @property
     def title(self) -> str:
@@ -180,53 +180,53 @@ def _with_tilde(path: Path) -> str:
     return f"~/{path.relative_to(home)}" if path != home and path.is_relative_to(home) else str(path)
 
 
-def find_desk(settings: Settings, start: Path | None = None) -> Path | None:
+def find_folder(settings: Settings, start: Path | None = None) -> Path | None:
     """The folder of the workspace: the one that was named, else the nearest upwards that has an hf-gate.yaml."""
     if settings.workspace is not None:
         folder = settings.workspace.absolute()
-        if not (folder / DESK_FILE).is_file():
+        if not (folder / CONFIG_FILE).is_file():
             raise UsageError(
-                f"{folder} is not a workspace: there is no {DESK_FILE} in it.", hint="hf-gate init makes one."
+                f"{folder} is not a workspace: there is no {CONFIG_FILE} in it.", hint="hf-gate init makes one."
             )
         return folder
     here = (start or Path.cwd()).absolute()
-    return next((folder for folder in (here, *here.parents) if (folder / DESK_FILE).is_file()), None)
+    return next((folder for folder in (here, *here.parents) if (folder / CONFIG_FILE).is_file()), None)
 
 
-def read_place(settings: Settings) -> Place:
+def read_location(settings: Settings) -> WorkspaceLocation:
     """The workspace that is meant; an hf-gate.yaml that is wrong is a UsageError with its first fault."""
     from zoneinfo import available_timezones  # noqa: PLC0415 - who has no workspace pays for none
 
-    from .policy.desk import Desk, parse_desk  # noqa: PLC0415 - as above
+    from .policy.workspace_config import WorkspaceConfig, parse_config  # noqa: PLC0415 - as above
 
-    folder = find_desk(settings)
+    folder = find_folder(settings)
     if folder is None:
-        return Place(None, Desk())
-    file = folder / DESK_FILE
+        return WorkspaceLocation(None, WorkspaceConfig())
+    file = folder / CONFIG_FILE
     try:
         text = file.read_text("utf-8-sig")
     except UnicodeDecodeError:
         raise UsageError(f"{file} is not text in UTF-8.") from None
-    parsed = parse_desk(text, DESK_FILE, zones=available_timezones())
-    if parsed.desk is None:
+    parsed = parse_config(text, CONFIG_FILE, zones=available_timezones())
+    if parsed.config is None:
         fault = next(each for each in parsed.problems if each.is_error)
         raise UsageError(
             f"{file}:{fault.position.line}:{fault.position.column}: {fault.message}", hint=fault.hint or None
         )
-    return Place(folder, parsed.desk)
+    return WorkspaceLocation(folder, parsed.config)
 
 
-def store_url(settings: Settings, place: Place) -> str:
+def store_url(settings: Settings, place: WorkspaceLocation) -> str:
     """Where the store is: as the workspace says, relative to its folder; without a workspace one file for each Hub."""
     if place.folder is None:
         return f"sqlite:///{settings.paths.stores / _store_name(endpoint_of(settings), _probe_limit(settings))}"
-    scheme, mark, path = place.desk.store.partition("sqlite:///")
-    return f"{scheme}{mark}{place.folder / Path(path).expanduser()}" if mark else place.desk.store
+    scheme, mark, path = place.config.store.partition("sqlite:///")
+    return f"{scheme}{mark}{place.folder / Path(path).expanduser()}" if mark else place.config.store
 
 
 def open_store(
     settings: Settings,
-    place: Place,
+    place: WorkspaceLocation,
     *,
     read_only: bool = False,
     lends: bool = False,
@@ -264,7 +264,7 @@ def patience(settings: Settings) -> float:
     return _STORE_WAIT if settings.max_wait is None else min(_STORE_WAIT, settings.max_wait)
 
 
-def has_store(settings: Settings, place: Place) -> bool:
+def has_store(settings: Settings, place: WorkspaceLocation) -> bool:
     """Whether there is a store to read."""
     from .store.opening import path_of  # noqa: PLC0415 - as above
 
@@ -405,7 +405,7 @@ class HubClock:
 
 def local_zone() -> str:
     """The time zone of this machine by its name; UTC where it has none that others would know."""
-    from zoneinfo import available_timezones  # noqa: PLC0415 - as in read_place
+    from zoneinfo import available_timezones  # noqa: PLC0415 - as in read_location
 
     link = os.environ.get("TZ", "").lstrip(":") or str(Path("/etc/localtime").resolve()).partition("/zoneinfo/")[2]
     return link if link in available_timezones() else "UTC"

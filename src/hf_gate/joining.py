@@ -30,7 +30,7 @@ from .policy.facts import Memo
 from .policy.model import Policy
 from .policy.spelling import Rate
 from .policy.tables import Table
-from .sources.desk import DeskSources
+from .sources.fact_sources import FactSources
 from .sources.folder import Folder, read_folder, read_tables, told
 from .store.reading import Store
 
@@ -48,13 +48,15 @@ class Bench:
     policies: tuple[Policy, ...]
     compiled: Mapping[str, CompiledPolicy]
     tables: Mapping[str, Table]
-    sources: DeskSources
+    sources: FactSources
     memo: Memo
     store: Store
 
     def courts(self) -> list[Court]:
         """Of each repo of the workspace that any policy is for, in the order of their names."""
-        rows = sorted((row for row in self.store.repos() if self.folder.desk.names(row.repo)), key=lambda row: row.repo)
+        rows = sorted(
+            (row for row in self.store.repos() if self.folder.config.names(row.repo)), key=lambda row: row.repo
+        )
         return [court for court in map(self.court, rows) if court is not None]
 
     def court(self, row: RepoRow) -> Court | None:
@@ -63,7 +65,7 @@ class Bench:
         return court_of(row, self.compiled, self.tables, self.sources, zone=zone, memo=memo)
 
 
-def read_bench(place: bootstrap.Place, store: Store, hub: Hub | None, now: datetime) -> Bench:
+def read_bench(place: bootstrap.WorkspaceLocation, store: Store, hub: Hub | None, now: datetime) -> Bench:
     """Reads policies and tables; any error in a policy file ends it here."""
     if place.folder is None:
         raise UsageError("there is no workspace here.", hint="Make one: hf-gate init, or name it: --workspace DIR.")
@@ -73,20 +75,20 @@ def read_bench(place: bootstrap.Place, store: Store, hub: Hub | None, now: datet
     if wrong := [told(each) for each in problems if each.is_error]:
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
         raise UsageError(f"{wrong[0]}{more}", hint="`hf-gate policy check` shows each in its place.")
-    policies = tuple(with_texts(policy, folder.desk.templates) for policy in policies)
+    policies = tuple(with_texts(policy, folder.config.templates) for policy in policies)
     tables = tables_of(folder, policies, store, now)
-    return Bench(folder, policies, compiled(policies, tables), tables, DeskSources(hub), Memo(), store)
+    return Bench(folder, policies, compiled(policies, tables), tables, FactSources(hub), Memo(), store)
 
 
 def tables_of(folder: Folder, policies: Iterable[Policy], store: Store, now: datetime) -> dict[str, Table]:
     """Every table of the workspace; one that lost many rows since the store knows it is refused."""
     several = tuple(policies)
-    specs = (*folder.desk.tables, *(spec for policy in several for spec in policy.tables))
+    specs = (*folder.config.tables, *(spec for policy in several for spec in policy.tables))
     previous = {spec.name: int(rows) for spec in specs if (rows := store.setting(keys.rows(spec.name)))}
     return read_tables(folder, several, now=now, previous=previous)
 
 
-def refused_tables(place: bootstrap.Place, store: Store, now: datetime) -> list[Table]:
+def refused_tables(place: bootstrap.WorkspaceLocation, store: Store, now: datetime) -> list[Table]:
     """The tables of a workspace that cannot be used now; none where its files cannot be read at all, which is told elsewhere."""
     if place.folder is None:
         return []
@@ -99,11 +101,11 @@ def refused_tables(place: bootstrap.Place, store: Store, now: datetime) -> list[
     return [table for _, table in sorted(tables.items()) if table.refused]
 
 
-def join_desk(settings: Settings, place: bootstrap.Place, hub: Hub, store: Store, *, actor: str) -> Desk:
+def join_desk(settings: Settings, place: bootstrap.WorkspaceLocation, hub: Hub, store: Store, *, actor: str) -> Desk:
     """A workspace ready for the application."""
     clock = bootstrap.HubClock(hub)
     bench = read_bench(place, store, hub, clock.now())
-    guards = bench.folder.desk.guards
+    guards = bench.folder.config.guards
     budgets: dict[str, Rate] = {verb: getattr(guards, verb) for verb in ("accept", "reset", "reject", "remove")}
     return Desk(
         store=store,
@@ -114,7 +116,7 @@ def join_desk(settings: Settings, place: bootstrap.Place, hub: Hub, store: Store
         policies=bench.policies,
         courts=bench.courts,
         hearing=Hall(settings, bench).hear,
-        governs=bench.folder.desk.names,
+        governs=bench.folder.config.names,
         budgets=budgets,
         protected=guards.protected,
         tables=bench.tables,
@@ -122,19 +124,19 @@ def join_desk(settings: Settings, place: bootstrap.Place, hub: Hub, store: Store
     )
 
 
-def bare_desk(place: bootstrap.Place, hub: Hub, store: Store, *, actor: str) -> Desk:
+def bare_desk(place: bootstrap.WorkspaceLocation, hub: Hub, store: Store, *, actor: str) -> Desk:
     """A workspace that asks no policies: what people decided is carried and taken back also where those are broken, or none."""
     return Desk(
         store=store,
         hub=hub,
         clock=bootstrap.HubClock(hub),
-        sources=DeskSources(hub),
+        sources=FactSources(hub),
         actor=actor,
         policies=(),
         courts=list,
         hearing=lambda court, status, now, room: iter(()),  # noqa: ARG005 - nobody is judged
         budgets={},
-        zone=ZoneInfo(place.desk.timezone),
+        zone=ZoneInfo(place.config.timezone),
     )
 
 
@@ -208,7 +210,7 @@ class _Here:
     """What another process judges with; forms are read anew for each moment, since a reading may have changed them."""
 
     def __init__(self, work: _Work) -> None:
-        place = bootstrap.read_place(work.settings)
+        place = bootstrap.read_location(work.settings)
         self._store = bootstrap.open_store(work.settings, place, read_only=True)
         self._bench = read_bench(place, self._store, None, datetime.now(UTC))  # noqa: TID251 - only dates its tables
         self._is_same = policies_digest(self._bench.policies) == work.digest

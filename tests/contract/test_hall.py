@@ -16,7 +16,7 @@ from hf_gate.application.cadence import Kind
 from hf_gate.application.judging import cases
 from hf_gate.application.propose import Room, propose
 from hf_gate.application.sync import sync
-from hf_gate.bootstrap import HubClock, open_store, read_place
+from hf_gate.bootstrap import HubClock, open_store, read_location
 from hf_gate.config import Paths, Settings
 from hf_gate.domain.ids import parse_repo
 from hf_gate.errors import Guarded
@@ -56,7 +56,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     with LocalHub(requests=600, repos=2, seed=3) as local, Hub(local.tokens["owner"], local.url) as hub:
         paths = Paths(folder / "c", folder / "d", folder / "s", folder / "k")
         settings = Settings(paths, endpoint=local.url, workspace=folder)
-        with open_store(settings, read_place(settings)) as store:
+        with open_store(settings, read_location(settings)) as store:
             for line in local.repos:
                 repo = parse_repo(line["repo"], line["repo_type"])
                 sync(hub, store, HubClock(hub), repo, Kind.FULL, actor="lena")
@@ -67,11 +67,11 @@ def judged(
     desk: Settings, folder: Path, processes: int, part: int, most: int = 1_000, *, enters: bool = True
 ) -> tuple[bytes, dict[str, tuple[int, bytes]]]:
     """The plan as it is written, and the heads of all chains after it, of a copy of that desk."""
-    assert desk.desk is not None
-    shutil.copytree(desk.desk, folder)
+    assert desk.workspace is not None
+    shutil.copytree(desk.workspace, folder)
     settings = replace(desk, workspace=folder)
-    with open_store(settings, read_place(settings)) as store:
-        bench = read_bench(read_place(settings), store, None, NOW)
+    with open_store(settings, read_location(settings)) as store:
+        bench = read_bench(read_location(settings), store, None, NOW)
         hall = Hall(settings, bench, processes=processes, worth=10, part=part)
         heads = dict(store.chains())
         before = entries_of(heads)
@@ -121,8 +121,8 @@ def test_a_plan_without_room_for_all_is_the_same_too_and_holds_the_oldest(desk: 
 
 
 def test_a_plan_tells_the_reasons_of_the_whole_verdict(desk: Settings) -> None:
-    with open_store(desk, read_place(desk), read_only=True) as store:
-        bench = read_bench(read_place(desk), store, None, NOW)
+    with open_store(desk, read_location(desk), read_only=True) as store:
+        bench = read_bench(read_location(desk), store, None, NOW)
         hall = Hall(desk, bench, processes=1)
         courts = bench.courts()
         told = {
@@ -143,12 +143,12 @@ def test_a_plan_tells_the_reasons_of_the_whole_verdict(desk: Settings) -> None:
 
 
 def test_nothing_is_planned_when_the_policies_changed_while_they_were_judged(desk: Settings, tmp_path: Path) -> None:
-    assert desk.desk is not None
+    assert desk.workspace is not None
     folder = tmp_path / "desk"
-    shutil.copytree(desk.desk, folder)
+    shutil.copytree(desk.workspace, folder)
     settings = replace(desk, workspace=folder)
-    with open_store(settings, read_place(settings)) as store:
-        bench = read_bench(read_place(settings), store, None, NOW)
+    with open_store(settings, read_location(settings)) as store:
+        bench = read_bench(read_location(settings), store, None, NOW)
         hall = Hall(settings, bench, processes=2, worth=10, part=50)
         (folder / "policies" / "welcome.yaml").write_text(POLICY.replace("until: 1y", "until: 2y"), "utf-8")
         try:

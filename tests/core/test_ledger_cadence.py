@@ -16,10 +16,10 @@ from hf_gate.domain.forms import parse_gate_form
 from hf_gate.domain.ids import Repo, RepoType, parse_repo
 from hf_gate.domain.rows import RepoRow
 from hf_gate.policy.checking import check_policy
-from hf_gate.policy.desk import parse_desk
 from hf_gate.policy.model import PolicyMode
 from hf_gate.policy.parse import parse_policy
 from hf_gate.policy.testing import run_tests
+from hf_gate.policy.workspace_config import parse_config
 
 REPO = Repo(RepoType.DATASET, "acme", "eeg")
 NOW = 1_790_000_000_000
@@ -102,10 +102,10 @@ def _is_repo(repo: Repo) -> bool:
 
 @given(st.lists(st.builds(Repo, st.sampled_from(RepoType), names, names).filter(_is_repo), min_size=1, max_size=4))
 def test_whatever_repos_are_called_desk_and_starter_are_read_back_as_meant(repos: list[Repo]) -> None:
-    desk = parse_desk(desk_text(repos, "Europe/Zurich"))
-    assert desk.desk is not None, desk.problems
+    desk = parse_config(desk_text(repos, "Europe/Zurich"))
+    assert desk.config is not None, desk.problems
     assert not desk.problems
-    assert all(desk.desk.names(repo) for repo in repos)
+    assert all(desk.config.names(repo) for repo in repos)
     starter = parse_policy(starter_text(repos, []))
     assert starter.policy is not None, starter.problems
     assert {parse_repo(glob) for glob in starter.policy.applies_to} == set(repos)

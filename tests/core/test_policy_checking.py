@@ -10,15 +10,15 @@ import pytest
 
 from hf_gate.domain.forms import parse_gate_form
 from hf_gate.policy.checking import CheckedPolicy, check_names, check_policy
-from hf_gate.policy.desk import parse_desk
 from hf_gate.policy.model import Action, PolicyProblem, Trust
 from hf_gate.policy.parse import parse_policy
 from hf_gate.policy.sentences import numbered, sentences
 from hf_gate.policy.strictyaml import fixed
 from hf_gate.policy.testing import run_tests
 from hf_gate.policy.trust import ways_in
+from hf_gate.policy.workspace_config import parse_config
 
-DESK = parse_desk(
+DESK = parse_config(
     """version: 1
 repos: [acme/model, datasets/acme/eeg]
 tables:
@@ -27,7 +27,7 @@ tables:
 templates:
   say-more: Please say more about {repo}.
 """
-).desk
+).config
 _CARD = """---
 extra_gated_fields:
   Intended use: text
@@ -49,7 +49,7 @@ def policy(rules: str, more: str = "", repos: str = "acme/model") -> str:
 
 
 def checked(text: str) -> CheckedPolicy:
-    return check_policy(parse_policy(text, "p.yaml"), desk=DESK, forms=FORMS)
+    return check_policy(parse_policy(text, "p.yaml"), config=DESK, forms=FORMS)
 
 
 def when(condition: str, then: str = "human") -> CheckedPolicy:
@@ -418,8 +418,8 @@ def test_a_policy_in_shadow_says_so_and_two_that_count_say_how_they_combine() ->
 def test_the_policy_and_the_desk_on_the_page_about_policies_are_without_fault() -> None:
     page = (Path(__file__).parents[2] / "docs" / "policies.md").read_text("utf-8")
     desk_text, policy_text = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
-    desk = parse_desk(desk_text)
+    desk = parse_config(desk_text)
     assert desk.problems == ()
-    found = check_policy(parse_policy(policy_text, "p.yaml"), desk=desk.desk)
+    found = check_policy(parse_policy(policy_text, "p.yaml"), config=desk.config)
     assert found.problems == ()
     assert [result.passed for result in run_tests(found)] == [True]

@@ -10,21 +10,21 @@ import pytest
 
 from hf_gate.domain.forms import parse_gate_form
 from hf_gate.policy.checking import CheckedPolicy, check_policy
-from hf_gate.policy.desk import parse_desk
 from hf_gate.policy.parse import parse_policy
 from hf_gate.policy.strictyaml import fixed
 from hf_gate.policy.testing import run_tests
+from hf_gate.policy.workspace_config import parse_config
 
 _TEXT = (Path(__file__).parent / "data" / "wrong_policies.txt").read_text("utf-8").replace("%tab%", "\t")
 CORPUS = dict(re.findall(r"^### (.+)\n((?:(?!^### ).*\n)+)", _TEXT, re.MULTILINE))
-DESK = parse_desk(
+DESK = parse_config(
     """version: 1
 repos: [acme/model, datasets/acme/eeg]
 tables:
   partners: {file: tables/partners.csv, key: email}
   dua: {file: tables/dua.csv, key: [user_id, email]}
 """
-).desk
+).config
 _CARD = """---
 extra_gated_fields:
   Intended use: text
@@ -37,7 +37,7 @@ AT_MOST_WRONG = 3
 
 
 def _check(text: str) -> CheckedPolicy:
-    return check_policy(parse_policy(text, "p.yaml"), desk=DESK, forms=FORMS)
+    return check_policy(parse_policy(text, "p.yaml"), config=DESK, forms=FORMS)
 
 
 def _mended(text: str) -> str | None:

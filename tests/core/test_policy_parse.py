@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_gate.domain.ids import parse_repo
-from hf_gate.policy.desk import Guards, parse_desk
 from hf_gate.policy.model import Action, Duration, PolicyMode, PolicyProblem
 from hf_gate.policy.parse import ParsedPolicy, parse_policy
 from hf_gate.policy.reasons import fill
@@ -17,6 +16,7 @@ from hf_gate.policy.spelling import (
     Rate,
 )
 from hf_gate.policy.strictyaml import Scalar, Spelling, fixed, plain_or_quoted, quoted, read_yaml
+from hf_gate.policy.workspace_config import Guards, parse_config
 
 WHOLE = """\
 version: 1
@@ -364,8 +364,8 @@ templates: {say-more: "Please say more about {repo}."}
 
 
 def test_a_desk_file_is_read_and_what_it_leaves_out_has_its_default() -> None:
-    desk = parse_desk(DESK, zones={"Europe/Zurich"}).desk
-    least = parse_desk("version: 1\nrepos: [acme/x]\n").desk
+    desk = parse_config(DESK, zones={"Europe/Zurich"}).config
+    least = parse_config("version: 1\nrepos: [acme/x]\n").config
     assert desk is not None
     assert least is not None
     assert desk.guards == Guards(protected=("eval-robot",))
@@ -395,7 +395,7 @@ def test_a_desk_file_is_read_and_what_it_leaves_out_has_its_default() -> None:
 def test_what_is_wrong_in_a_desk_file_is_refused_with_what_was_meant(
     old: str, new: str, code: str, fix: str | None
 ) -> None:
-    parsed = parse_desk(DESK.replace(old, new), zones={"Europe/Zurich"})
-    assert parsed.desk is None
+    parsed = parse_config(DESK.replace(old, new), zones={"Europe/Zurich"})
+    assert parsed.config is None
     problem = parsed.problems[0]
     assert (problem.code, problem.fix) == (code, fix)

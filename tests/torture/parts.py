@@ -56,7 +56,7 @@ def desk() -> Iterator[tuple[Store, Any, Any]]:
     from hf_gate import bootstrap  # noqa: PLC0415 - reads the environment that the child was given
 
     settings = bootstrap.settings(Flags())
-    place = bootstrap.read_place(settings)
+    place = bootstrap.read_location(settings)
     with bootstrap.open_hub(settings) as hub, bootstrap.open_store(settings, place) as store:
         yield store, hub, bootstrap.HubClock(hub)
 

@@ -16,7 +16,7 @@ from hf_gate.application.ports import ClockPort, HubPort
 from hf_gate.application.propose import hear, propose
 from hf_gate.application.run import Turn, turn
 from hf_gate.application.sync import Synced, sync
-from hf_gate.bootstrap import read_place
+from hf_gate.bootstrap import read_location
 from hf_gate.config import Paths, Settings
 from hf_gate.domain.ids import Repo, parse_repo
 from hf_gate.domain.rows import RequestRow, RunRow
@@ -112,9 +112,9 @@ class Scene:
         """The policies as they are written now; what the same text came to is kept, for it takes longer than all the rest."""
         text = (self.folder / "policies" / "wishes.yaml").read_text()
         if text not in _BENCHES:
-            _BENCHES[text] = read_bench(read_place(settings_of(self.folder)), self.store, self.hub, self.clock.now())
+            _BENCHES[text] = read_bench(read_location(settings_of(self.folder)), self.store, self.hub, self.clock.now())
         bench = replace(_BENCHES[text], store=self.store)
-        guards = bench.folder.desk.guards
+        guards = bench.folder.config.guards
         self.desk = Desk(
             store=self.store,
             hub=self.hub,

@@ -145,8 +145,8 @@ class Scene:
         office = self.room.office
         office.pulse.problem = payload(Field.PULSE_PROBLEM, turn)
         office.bench_problem = UsageError(payload(Field.BENCH_PROBLEM, turn))
-        desk = replace(office.place.desk, templates={f"t{turn}": desk_text(turn)})
-        office.place = replace(office.place, desk=desk)
+        desk = replace(office.location.config, templates={f"t{turn}": desk_text(turn)})
+        office.location = replace(office.location, config=desk)
 
     def pages(self, turn: int) -> dict[str, list[str]]:
         """Every GET way with the addresses that show it in a turn."""

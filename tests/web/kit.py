@@ -230,7 +230,7 @@ def a_room(folder: Path, policy: str | None = POLICY, desk: str = "", **made: An
         write_desk(folder, local, policy, desk)
         flags = Flags(endpoint=local.url, token=local.tokens["owner"], workspace=str(folder))
         settings = read_settings(flags, {}, folder)
-        place = bootstrap.read_place(settings)
+        place = bootstrap.read_location(settings)
         with Hub(local.tokens["owner"], local.url) as hub, bootstrap.open_store(settings, place) as store:
             office = Office(settings, place, hub, store, "lena-brandt", 10.0, f"http://{HOST}")
             office.owner_id = hub.whoami().id

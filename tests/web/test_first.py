@@ -28,7 +28,7 @@ def test_a_desk_that_was_never_read_shows_the_steps_in_place_of_an_empty_queue(t
         settings = read_settings(
             Flags(endpoint=local.url, token=local.tokens["owner"], workspace=str(tmp_path)), {}, tmp_path
         )
-        place = bootstrap.read_place(settings)
+        place = bootstrap.read_location(settings)
         with Hub(local.tokens["owner"], local.url) as hub, bootstrap.open_store(settings, place) as store:
             office = Office(settings, place, hub, store, "lena-brandt", 10.0, f"http://{HOST}")
             door = Door(office)

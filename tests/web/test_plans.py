@@ -119,7 +119,7 @@ def test_nobody_ticked_makes_no_other_plan(asked: Room) -> None:
 def test_a_plan_whose_policies_changed_is_not_let_go(asked: Room) -> None:
     lena, before = asked.visitor(), asked.writes()
     place = made(asked, lena)
-    folder = asked.office.place.folder
+    folder = asked.office.location.folder
     assert folder is not None
     text = (folder / "policies" / "house.yaml").read_text()
     (folder / "policies" / "house.yaml").write_text(text.replace("email.academic", "email.present"))
@@ -269,8 +269,8 @@ def test_hostile_text_is_text(room: Room) -> None:
 
 def test_without_a_desk_nothing_is_planned(tmp_path: Path) -> None:
     with a_room(tmp_path) as room:
-        assert room.office.place.folder is not None
-        (room.office.place.folder / "policies" / "house.yaml").write_text("policy: [", "utf-8")
+        assert room.office.location.folder is not None
+        (room.office.location.folder / "policies" / "house.yaml").write_text("policy: [", "utf-8")
         room.office._seen = (0.0, None)
         answer = room.visitor().post("/plans")
         assert answer.status == 422

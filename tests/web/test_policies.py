@@ -35,8 +35,8 @@ def asked(tmp_path: Path) -> Iterator[Room]:
 
 
 def _folder(room: Room) -> Path:
-    assert room.office.place.folder is not None
-    return room.office.place.folder
+    assert room.office.location.folder is not None
+    return room.office.location.folder
 
 
 def _text(body: str) -> str:

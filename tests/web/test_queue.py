@@ -137,8 +137,8 @@ def test_a_queue_that_is_clear_says_so(room: Room) -> None:
 
 def test_a_policy_with_a_fault_is_told_and_the_queue_goes_on(room: Room) -> None:
     room.ask([{"username": "ada"}], {"Purpose": GOOD})
-    assert room.office.place.folder is not None
-    (room.office.place.folder / "policies" / "house.yaml").write_text("version: 1\npolicy: house\nruls: []\n")
+    assert room.office.location.folder is not None
+    (room.office.location.folder / "policies" / "house.yaml").write_text("version: 1\npolicy: house\nruls: []\n")
     room.office._seen = (0.0, None)
     answer = room.visitor().get("/queue")
     assert answer.rows

@@ -140,7 +140,7 @@ def test_what_policies_decided_that_were_changed_since_is_not_tried_again(asked:
     with store.writing() as write:
         write.change_states(ident, [(n, "refused", "the Hub said no") for n in range(1, 5)])
         write.run(RunRow(id=ident, kind="plan", actor="lena-brandt", state="ended", made_at=1, total=4))
-    folder = asked.office.place.folder
+    folder = asked.office.location.folder
     assert folder is not None
     text = (folder / "policies" / "house.yaml").read_text()
     (folder / "policies" / "house.yaml").write_text(text.replace("email.academic", "email.present"))

@@ -172,7 +172,7 @@ class Scene:
 
     def run(self, args: Sequence[str], *flags: str) -> str:
         """What a command prints at this desk."""
-        ended = self.console.run(*map(self._named, args), *flags, env={"HF_GATE_DESK": str(self.folder)})
+        ended = self.console.run(*map(self._named, args), *flags, env={"HF_GATE_WORKSPACE": str(self.folder)})
         assert ended.code == 0, ended.err
         return ended.out
 

@@ -33,8 +33,8 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Room, Repo, 
     """Fay waits at one repo, and is in at the other."""
     with a_room(tmp_path_factory.mktemp("two"), policy=None, repos=2) as room:
         mine, other = (parse_repo(line["repo"], line["repo_type"]) for line in room.local.repos)
-        assert room.office.place.folder is not None
-        file = room.office.place.folder / "policies" / "house.yaml"
+        assert room.office.location.folder is not None
+        file = room.office.location.folder / "policies" / "house.yaml"
         file.write_text(POLICY.format(mine=mine, other=other), "utf-8")
         for repo in (mine, other):
             room.ask([{"username": "fay"}], {"Purpose": GOOD}, repo)

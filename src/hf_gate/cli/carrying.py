@@ -84,7 +84,7 @@ def direct(
         opened.store,
         run.hub,
         opened.clock,
-        ZoneInfo(opened.place.desk.timezone),
+        ZoneInfo(opened.location.config.timezone),
         opened.actor,
         progress=lambda many: None if bar is None else bar.tick(many=many),
         say=run.out.say,

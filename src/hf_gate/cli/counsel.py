@@ -59,10 +59,10 @@ class Counsel:
         from .. import joining  # noqa: PLC0415 - only where there is a workspace
 
         opened = self._opened
-        if opened is None or opened.place.folder is None:
+        if opened is None or opened.location.folder is None:
             return None
         try:
-            return joining.join_desk(self.run.settings, opened.place, self.run.hub, opened.store, actor=opened.actor)
+            return joining.join_desk(self.run.settings, opened.location, self.run.hub, opened.store, actor=opened.actor)
         except HfGateError as problem:
             self._problem = str(problem).partition("\n")[0]
             return None
@@ -83,7 +83,9 @@ class Counsel:
                 yield f"  shadow    {one.action}: rule `{one.rule}` of policy `{one.policy}` in shadow mode: it changes nothing"
         elif self._problem:
             yield f"  verdict   none, for the policies cannot be read: {clip(self._problem, _COLUMNS)}"
-        elif self._opened is not None and (stands := standing_verdicts(self._opened.place.folder).of(row)) is not None:
+        elif (
+            self._opened is not None and (stands := standing_verdicts(self._opened.location.folder).of(row)) is not None
+        ):
             action, policy, rule, _ = stands
             by = f" of policy `{policy}`" if policy else ""
             yield f"  verdict   {action}: rule `{rule}`{by}, when it was last judged"

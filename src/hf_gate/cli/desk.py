@@ -17,7 +17,7 @@ from .tokens import owners_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ..bootstrap import HubClock, Place
+    from ..bootstrap import HubClock, WorkspaceLocation
     from ..store.reading import Store
 
 
@@ -26,7 +26,7 @@ class OpenDesk:
     """What a command works with. `place.folder` None: there is no workspace, and the store is this user's."""
 
     run: Run
-    place: Place
+    location: WorkspaceLocation
     store: Store
 
     @property
@@ -61,7 +61,7 @@ def open_desk(run: Run, *, needs_folder: bool = False, writes: bool = False, len
     """
     from .. import bootstrap  # noqa: PLC0415 - help needs none of it
 
-    place = run.place
+    place = run.location
     if needs_folder and place.folder is None:
         raise UsageError(
             "there is no workspace here: no hf-gate.yaml in this folder or above it.", hint="`hf-gate init` makes one."
@@ -107,7 +107,7 @@ def stored(run: Run) -> OpenDesk | None:
     """The workspace if its store has been made already: reading alone makes none."""
     from .. import bootstrap  # noqa: PLC0415 - as above
 
-    return open_desk(run) if bootstrap.has_store(run.settings, run.place) else None
+    return open_desk(run) if bootstrap.has_store(run.settings, run.location) else None
 
 
 def wanted_repos(run: Run, named: Sequence[str], repo_type: str | None) -> list[Repo]:
@@ -116,7 +116,7 @@ def wanted_repos(run: Run, named: Sequence[str], repo_type: str | None) -> list[
 
     if named:
         return list(dict.fromkeys(parse_repo(text, repo_type) for text in named))
-    if run.place.folder is not None:
+    if run.location.folder is not None:
         owners = owners_of(run) if run.account else ()
-        return repos_of(run.place.desk.repos, run.hub, owners)
+        return repos_of(run.location.config.repos, run.hub, owners)
     return list(dict.fromkeys(gate.repo for owner in owners_of(run) for gate in run.hub.gated_repos(owner)))

@@ -120,7 +120,7 @@ def _files(run: Run) -> Iterator[Finding]:
 def _desk(run: Run) -> Finding:
     from .tracked import tracked  # noqa: PLC0415 - only who looks
 
-    folder = run.place.folder
+    folder = run.location.folder
     if folder is None:
         return Finding("workspace", True, "no workspace here, none is needed: commands use your personal store")
     if names := tracked(folder):
@@ -128,10 +128,12 @@ def _desk(run: Run) -> Finding:
         return Finding(
             "workspace",
             None,
-            f"{run.place.title}: git keeps {shown}, with people's names and answers",
+            f"{run.location.title}: git keeps {shown}, with people's names and answers",
             "`git rm --cached` them and commit; what was pushed before is still in its history.",
         )
-    return Finding("workspace", True, f"{run.place.title}, {numbered(len(run.place.desk.repos), 'line')} of repos")
+    return Finding(
+        "workspace", True, f"{run.location.title}, {numbered(len(run.location.config.repos), 'line')} of repos"
+    )
 
 
 def _surroundings() -> Iterator[Finding]:
@@ -161,9 +163,9 @@ def _token(run: Run) -> Finding:
 
 def _reach(run: Run) -> Iterator[Finding]:
     """Where the token may act beside the repos of the workspace: a token that is stolen is worth all of them."""
-    if run.account is None or run.place.folder is None:
+    if run.account is None or run.location.folder is None:
         return
-    if said := beyond(run.account.rights, run.place.desk.names):
+    if said := beyond(run.account.rights, run.location.config.names):
         yield Finding("reach", None, said, ONE_EACH)
 
 

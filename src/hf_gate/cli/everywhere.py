@@ -61,9 +61,9 @@ def _spelt(run: Run, user: str, glob: str, verb: str) -> list[str]:
 def _repos(opened: OpenDesk, glob: str) -> Iterator[Repo]:
     from ..policy.spelling import glob_matches  # noqa: PLC0415 - only with a glob
 
-    is_desk = opened.place.folder is not None
+    is_desk = opened.location.folder is not None
     for row in opened.store.repos():
-        if glob_matches(glob, row.repo) and (not is_desk or opened.place.desk.names(row.repo)):
+        if glob_matches(glob, row.repo) and (not is_desk or opened.location.config.names(row.repo)):
             yield row.repo
 
 

@@ -74,7 +74,7 @@ def explain(run: Run, *, target: tuple[str, ...], repo: str | None, file: str | 
 def _joined(opened: OpenDesk) -> Desk:
     from .. import joining  # noqa: PLC0415 - help needs none of it
 
-    return joining.join_desk(opened.run.settings, opened.place, opened.run.hub, opened.store, actor=opened.actor)
+    return joining.join_desk(opened.run.settings, opened.location, opened.run.hub, opened.store, actor=opened.actor)
 
 
 # ---- whom -----------------------------------------------------------------------------------------------------------------
@@ -100,7 +100,7 @@ def _row(opened: OpenDesk, aim: Aim | RequestRow) -> RequestRow:
 
     if not isinstance(aim, Aim):
         return aim
-    desk = opened.place.desk
+    desk = opened.location.config
     if not desk.names(aim.repo):
         raise UsageError(
             f"this workspace does not look after {aim.repo}, so none of its policies judges there.",
@@ -142,9 +142,9 @@ def _draft_court(desk: Desk, repo: Repo, drafts: Policies) -> Court:
     from ..policy.model import PolicyMode  # noqa: PLC0415 - as above
     from ..sources.folder import read_folder, read_tables  # noqa: PLC0415 - as above
 
-    if drafts.folder is None or drafts.desk is None:
+    if drafts.folder is None or drafts.config is None:
         raise AssertionError("explain needs a workspace")
-    texts = drafts.desk.templates
+    texts = drafts.config.templates
     policies = [
         replace(with_texts(policy, texts), mode=PolicyMode.ENFORCE, judges=("pending",))
         for _, _, policy in drafts.without_errors()

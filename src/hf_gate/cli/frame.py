@@ -19,7 +19,7 @@ from .output import Format, Output, chosen_format
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from ..bootstrap import HubClock, Place
+    from ..bootstrap import HubClock, WorkspaceLocation
     from ..config import Settings
     from ..domain.accounts import Account
     from ..hub.client import Hub
@@ -85,11 +85,11 @@ class Run:
         return bootstrap.account(lambda: self.hub, self.settings)
 
     @cached_property
-    def place(self) -> Place:
+    def location(self) -> WorkspaceLocation:
         """The workspace that is meant and what its file says, or that there is none."""
         from .. import bootstrap  # noqa: PLC0415 - as above
 
-        return bootstrap.read_place(self.settings)
+        return bootstrap.read_location(self.settings)
 
     def now(self) -> datetime:
         """This moment; with HF_GATE_CLOCK=hub the local Hub's."""
@@ -108,7 +108,7 @@ class Run:
         """Says on stderr which Hub, account and desk this works on: before a write, and where they are not the default."""
         from .. import bootstrap  # noqa: PLC0415 - as above
 
-        has_desk = self.place.folder is not None
+        has_desk = self.location.folder is not None
         if self.is_announced or not (writes or has_desk or bootstrap.is_special(self.settings)):
             return
         self.is_announced, is_refused = True, False
@@ -122,7 +122,7 @@ class Run:
         profile = f" (profile {self.settings.profile})" if self.settings.profile else ""
         unknown = ", token not accepted" if is_refused else ", not signed in"
         who = f" as {account.name}" if account else unknown
-        desk = f", workspace {self.place.title}" if has_desk else ""
+        desk = f", workspace {self.location.title}" if has_desk else ""
         self.out.say(f"{bootstrap.hub_name(self.settings)}{who}{profile}{desk}", "dim")
 
     @property

@@ -46,7 +46,7 @@ def init(run: Run, *, repos: tuple[str, ...], repo_type: str | None) -> int:
     _write(folder, reviewed, [form for repo in reviewed if (form := _form(run, repo)) is not None])
     run.flags["workspace"] = str(folder)
     vars(run).pop("settings", None)  # they know of the new desk from here on
-    vars(run).pop("place", None)
+    vars(run).pop("location", None)
     desk = open_desk(run, writes=True)
     reading = Reading(desk, full=True)
     for repo in reviewed:
@@ -71,11 +71,11 @@ def _check(folder: Path) -> None:
         if (folder / name).is_symlink():
             raise UsageError(
                 f"{folder / name} is a symbolic link, and init writes through none; nothing was written.",
-                hint="Put a folder or a file in its place, or make another workspace: `hf-gate init --desk DIR`.",
+                hint="Put a folder or a file in its place, or make another workspace: `hf-gate init --workspace DIR`.",
             )
-    for name in (bootstrap.DESK_FILE, "policies/starter.yaml", "desk.db"):
+    for name in (bootstrap.CONFIG_FILE, "policies/starter.yaml", "desk.db"):
         if os.path.lexists(folder / name):
-            what = "is a workspace already" if name == bootstrap.DESK_FILE else f"has a {name} already"
+            what = "is a workspace already" if name == bootstrap.CONFIG_FILE else f"has a {name} already"
             raise UsageError(
                 f"{folder} {what}; nothing was written.",
                 hint="Use it (`hf-gate status`), add repos in hf-gate.yaml, or make another: `hf-gate init --workspace DIR`.",
@@ -131,7 +131,7 @@ def _write(folder: Path, repos: Sequence[Repo], forms: Sequence[GateForm]) -> No
     ignore = folder / ".gitignore"
     before = ignore.read_text("utf-8", "surrogateescape") if ignore.exists() else ""
     write_private_file(ignore, adopt.ignored(before).encode("utf-8", "surrogateescape"))
-    write_private_file(folder / bootstrap.DESK_FILE, adopt.desk_text(repos, bootstrap.local_zone()).encode())
+    write_private_file(folder / bootstrap.CONFIG_FILE, adopt.desk_text(repos, bootstrap.local_zone()).encode())
 
 
 def _against_report(run: Run, reading: Reading, repo: Repo) -> list[str]:

@@ -49,9 +49,9 @@ def kept_rows(run: Run, asked: Asked) -> Kept | None:
     if asked.repos:
         rows = [known[repo] for repo in asked.repos if repo in known]
         return Kept(desk, rows, asked) if len(rows) == len(asked.repos) else None
-    if desk.place.folder is None:
+    if desk.location.folder is None:
         return None  # which repos are the account's own, the Hub alone can say
-    rows = [row for repo, row in sorted(known.items()) if desk.place.desk.names(repo)]
+    rows = [row for repo, row in sorted(known.items()) if desk.location.config.names(repo)]
     return Kept(desk, rows, asked) if rows else None
 
 
@@ -67,7 +67,7 @@ class Kept:
             terms.append(_one_of("status", asked.statuses))
         self.query = Query((*terms, *own.terms))
         self.is_whole = not own.terms
-        self.verdicts = standing_verdicts(desk.place.folder)
+        self.verdicts = standing_verdicts(desk.location.folder)
 
     # ---- rows ----------------------------------------------------------------------------------------------------------
 
@@ -78,7 +78,7 @@ class Kept:
             page = self.desk.store.query(
                 self.query,
                 now=now,
-                zone=ZoneInfo(self.desk.place.desk.timezone),
+                zone=ZoneInfo(self.desk.location.config.timezone),
                 limit=PAGE if left is None else min(PAGE, left),
                 newest_first=not self.asked.oldest_first,
                 cursor=cursor,

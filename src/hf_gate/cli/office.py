@@ -28,12 +28,12 @@ def office(run: Run, *, judges: bool = True) -> Desk:
     """
     from .. import bootstrap, joining  # noqa: PLC0415 - only who works at a workspace
 
-    if not judges and not bootstrap.has_store(run.settings, run.place):
+    if not judges and not bootstrap.has_store(run.settings, run.location):
         raise no_store()
     opened = open_desk(run, needs_folder=judges, writes=True)
     if not judges:
-        return joining.bare_desk(opened.place, run.hub, opened.store, actor=opened.actor)
-    desk = joining.join_desk(run.settings, opened.place, run.hub, opened.store, actor=opened.actor)
+        return joining.bare_desk(opened.location, run.hub, opened.store, actor=opened.actor)
+    desk = joining.join_desk(run.settings, opened.location, run.hub, opened.store, actor=opened.actor)
     for _, table in sorted(desk.tables.items()):
         if table.refused:
             run.out.warn(refusal_of(table))
@@ -56,7 +56,7 @@ def judging(run: Run, bare: Desk, made: Plan) -> Desk:
 
     if not speaks(made):
         return bare
-    return joining.join_desk(run.settings, run.place, run.hub, bare.store, actor=bare.actor)
+    return joining.join_desk(run.settings, run.location, run.hub, bare.store, actor=bare.actor)
 
 
 def new_run_id() -> str:

@@ -62,7 +62,7 @@ def _attempts(desk: OpenDesk, user: str, repo: Repo | None) -> list[RequestRow]:
 
 
 def _rows(desk: OpenDesk, attempts: Sequence[RequestRow]) -> list[dict[str, object]]:
-    verdicts = standing_verdicts(desk.place.folder)
+    verdicts = standing_verdicts(desk.location.folder)
     return [
         {
             **kept_row(row, verdicts),

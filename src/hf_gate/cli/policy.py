@@ -117,7 +117,7 @@ def _check_lines(found: Policies) -> Iterator[str]:
         for way in _ways(checked, policy):
             yield f"  {way.rule} accepts; the least it takes: {way}"
     yield from (table.line() for table in found.tables)
-    if found.folder is not None and found.desk is None:
+    if found.folder is not None and found.config is None:
         yield f"hf-gate.yaml: {summed(found.counts())}; the policies were not read."
         return
     looked = f"; with the forms of {', '.join(found.forms)}" if found.forms else ""
@@ -258,7 +258,7 @@ def _of_the_desk(found: Policies, where: Repo) -> None:
     """A repo that the workspace does not look after has no policy at all, whatever the files say."""
     from ..domain.ids import Repo, RepoType  # noqa: PLC0415 - as above
 
-    desk = found.desk
+    desk = found.config
     if desk is None or desk.names(where):
         return
     other = Repo(RepoType.MODEL if where.type is RepoType.DATASET else RepoType.DATASET, where.namespace, where.name)

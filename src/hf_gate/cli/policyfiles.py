@@ -18,10 +18,10 @@ from .problems import told_lines
 if TYPE_CHECKING:
     from ..domain.forms import GateForm
     from ..policy.checking import CheckedPolicy
-    from ..policy.desk import Desk
     from ..policy.model import Policy, PolicyProblem
     from ..policy.parse import ParsedPolicy
     from ..policy.strictyaml import Source
+    from ..policy.workspace_config import WorkspaceConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Policies:
     """What was read. `problems` are all there are, of hf-gate.yaml and of tables too; files go by names to be opened from here."""
 
     folder: Path | None
-    desk: Desk | None
+    config: WorkspaceConfig | None
     checked: Mapping[str, CheckedPolicy] = field(default_factory=dict)
     sources: Mapping[str, Source] = field(default_factory=dict)
     problems: tuple[PolicyProblem, ...] = ()
@@ -97,11 +97,11 @@ def read_policies(
     which desk it is, on stderr. `counts_matches`: also how many pending requests each table lists.
     """
     from .. import bootstrap  # noqa: PLC0415 - help needs none of it
-    from ..policy.desk import Desk  # noqa: PLC0415 - as above
+    from ..policy.workspace_config import WorkspaceConfig  # noqa: PLC0415 - as above
 
-    folder = bootstrap.find_desk(run.settings)
+    folder = bootstrap.find_folder(run.settings)
     if folder is None and files and files[0] != "-":  # a file's own desk knows its tables
-        folder = bootstrap.find_desk(run.settings, Path(files[0]).absolute().parent)
+        folder = bootstrap.find_folder(run.settings, Path(files[0]).absolute().parent)
     if folder is None and (needs_desk or not files):
         raise UsageError(
             "there is no workspace here: no hf-gate.yaml in this folder or above it.",
@@ -111,7 +111,7 @@ def read_policies(
     if folder is None:
         return _checked(run, None, None, {name: _parsed(name) for name in files})
     if is_said:
-        run.out.say(f"workspace {bootstrap.Place(folder, Desk()).title}", "dim")
+        run.out.say(f"workspace {bootstrap.WorkspaceLocation(folder, WorkspaceConfig()).title}", "dim")
     desk, sources, problems = _read_desk(folder)
     if desk is None:
         return Policies(folder, None, sources=sources, problems=problems)
@@ -128,17 +128,17 @@ def read_policies(
     )
 
 
-def _read_desk(folder: Path) -> tuple[Desk | None, dict[str, Source], tuple[PolicyProblem, ...]]:
+def _read_desk(folder: Path) -> tuple[WorkspaceConfig | None, dict[str, Source], tuple[PolicyProblem, ...]]:
     from zoneinfo import available_timezones  # noqa: PLC0415 - as above
 
-    from ..policy.desk import parse_desk  # noqa: PLC0415 - as above
     from ..policy.strictyaml import Source  # noqa: PLC0415 - as above
+    from ..policy.workspace_config import parse_config  # noqa: PLC0415 - as above
     from ..sources.folder import NAME  # noqa: PLC0415 - as above
 
     name = shown_name(folder, NAME)
     text = _text(folder / NAME, may_lead_on=False)
-    parsed = parse_desk(text, name, zones=available_timezones())
-    return parsed.desk, {name: Source(text, name)}, parsed.problems
+    parsed = parse_config(text, name, zones=available_timezones())
+    return parsed.config, {name: Source(text, name)}, parsed.problems
 
 
 def _of_desk(folder: Path) -> dict[str, ParsedPolicy]:
@@ -182,11 +182,13 @@ def _text(path: Path, *, may_lead_on: bool = True) -> str:
 # ---- checking ----------------------------------------------------------------------------------------------------------
 
 
-def _checked(run: Run, folder: Path | None, desk: Desk | None, parsed: Mapping[str, ParsedPolicy]) -> Policies:
+def _checked(
+    run: Run, folder: Path | None, desk: WorkspaceConfig | None, parsed: Mapping[str, ParsedPolicy]
+) -> Policies:
     from ..policy.checking import check_names, check_policy  # noqa: PLC0415 - as above
 
     forms = _forms(run) if desk is not None else {}
-    checked = {name: check_policy(each, desk=desk, forms=forms) for name, each in parsed.items()}
+    checked = {name: check_policy(each, config=desk, forms=forms) for name, each in parsed.items()}
     problems = [problem for each in checked.values() for problem in each.problems]
     problems += check_names(tuple(checked.values()))
     seen = tuple(dict.fromkeys(repo for each in checked.values() for repo in each.repos))
@@ -200,9 +202,9 @@ def _forms(run: Run) -> dict[str, GateForm]:
     from ..domain.forms import form_of_json  # noqa: PLC0415 - as above
 
     try:
-        if not bootstrap.has_store(run.settings, run.place):
+        if not bootstrap.has_store(run.settings, run.location):
             return {}
-        store = bootstrap.open_store(run.settings, run.place, read_only=True)
+        store = bootstrap.open_store(run.settings, run.location, read_only=True)
     except HfGateError as problem:
         run.out.warn(f"the forms of the repos were not looked at: {problem}")
         return {}

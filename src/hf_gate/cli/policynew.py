@@ -19,7 +19,7 @@ from .policyfiles import read_policies, refuse
 from .policytables import shown_name
 
 if TYPE_CHECKING:
-    from ..policy.desk import Desk
+    from ..policy.workspace_config import WorkspaceConfig
 
 EXAMPLES: Final = ("consumer", "academic", "medical", "class")
 
@@ -35,17 +35,17 @@ def policy_new(run: Run, *, name: str, like: str, dry_run: bool) -> int:
     class: a roster. Each has its tests beside its rules.
     """
     found = read_policies(run, needs_desk=True)
-    if found.folder is None or found.desk is None:
+    if found.folder is None or found.config is None:
         return refuse(run, found)
     if not re.fullmatch(r"[a-z0-9-]{1,64}", name):
         raise UsageError(f"{name!r} is no name of a policy.", hint="Small letters, digits and - are in it.")
     if any(policy.name == name for _, _, policy in found.without_errors()):
         raise UsageError(f"there is a policy {name} already.", hint="Choose another name.")
-    text = _text(like, name, found.desk)
+    text = _text(like, name, found.config)
     if dry_run:
         sys.stdout.write(text)
         return 0
-    path = _path(found.folder, found.desk, name)
+    path = _path(found.folder, found.config, name)
     if os.path.lexists(path):
         raise UsageError(f"{path} is there already; nothing was written.", hint="Choose another name.")
     write_private_file(path, text.encode())
@@ -70,7 +70,7 @@ def _table_files(text: str) -> list[str]:
     return [table.file for table in policy.tables if table.file] if policy else []
 
 
-def _text(like: str, name: str, desk: Desk) -> str:
+def _text(like: str, name: str, desk: WorkspaceConfig) -> str:
     """The example with the name and the repos of the workspace in their places."""
     text = files("hf_gate").joinpath("examples", f"{like}.yaml").read_text("utf-8")
     repos = ", ".join(f'"{glob}"' if re.search(r"[*?]", glob[:1]) else glob for glob in desk.repos)
@@ -78,7 +78,7 @@ def _text(like: str, name: str, desk: Desk) -> str:
     return re.sub(r"(?m)^applies_to: .*$", f"applies_to: [{repos}]", text, count=1)
 
 
-def _path(folder: Path, desk: Desk, name: str) -> Path:
+def _path(folder: Path, desk: WorkspaceConfig, name: str) -> Path:
     """A file that the workspace will read: beside the policies that it names, or the first place that its globs allow."""
     for glob in desk.policies:
         base, _, last = glob.rpartition("/")

@@ -105,7 +105,7 @@ def check_tables(run: Run, folder: Path, policies: Sequence[Policy], *, counts: 
 
 
 def _specs(folder: Folder, policies: Sequence[Policy]) -> Iterator[TableSpec]:
-    yield from folder.desk.tables
+    yield from folder.config.tables
     for policy in policies:
         yield from policy.tables
 
@@ -116,14 +116,14 @@ def _counted(
     from .. import bootstrap  # noqa: PLC0415 - help needs none of it
     from ..application.judging import count_matches  # noqa: PLC0415 - as above
     from ..policy.spelling import glob_matches  # noqa: PLC0415 - as above
-    from ..sources.desk import DeskSources  # noqa: PLC0415 - as above
+    from ..sources.fact_sources import FactSources  # noqa: PLC0415 - as above
 
-    ours = [row.repo for row in store.repos() if folder.desk.names(row.repo)]
-    repos = {spec.name: ours for spec in folder.desk.tables}
+    ours = [row.repo for row in store.repos() if folder.config.names(row.repo)]
+    repos = {spec.name: ours for spec in folder.config.tables}
     for policy in policies:
         mine = [repo for repo in ours if any(glob_matches(glob, repo) for glob in policy.applies_to)]
         repos |= {spec.name: mine for spec in policy.tables}
-    return count_matches(store, tables, repos, DeskSources(None), bootstrap.now())
+    return count_matches(store, tables, repos, FactSources(None), bootstrap.now())
 
 
 @contextmanager
@@ -132,8 +132,8 @@ def _store(run: Run, folder: Path) -> Iterator[Store | None]:
     from .. import bootstrap  # noqa: PLC0415 - help needs none of it
 
     try:
-        there = run.place.folder == folder and bootstrap.has_store(run.settings, run.place)
-        store = bootstrap.open_store(run.settings, run.place, read_only=True) if there else None
+        there = run.location.folder == folder and bootstrap.has_store(run.settings, run.location)
+        store = bootstrap.open_store(run.settings, run.location, read_only=True) if there else None
     except HfGateError as problem:
         run.out.warn(f"the requests were not compared with the tables: {problem}")
         store = None
@@ -150,9 +150,9 @@ def accept_table(run: Run, name: str) -> int:
     from ..sources.folder import read_folder, read_tables  # noqa: PLC0415 - help needs none of it
 
     desk = open_desk(run, needs_folder=True, writes=True)
-    if desk.place.folder is None:
+    if desk.location.folder is None:
         raise AssertionError("a workspace was asked for")
-    folder = read_folder(desk.place.folder)
+    folder = read_folder(desk.location.folder)
     policies = [parsed.policy for parsed in folder.files.values() if parsed.policy is not None]
     names = [spec.name for spec in _specs(folder, policies)]
     if name not in names:

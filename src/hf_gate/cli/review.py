@@ -114,7 +114,7 @@ def _waiting(run: Run, where: Repo) -> list[AccessRequest]:
     """Who waits: from the store where the repo was read whole, after a look at what is new; else from the Hub."""
     from .. import bootstrap  # noqa: PLC0415 - help needs none of it
 
-    if bootstrap.has_store(run.settings, run.place):
+    if bootstrap.has_store(run.settings, run.location):
         with writing(run) as opened:
             known = opened.store.repo(where)
             if known is not None and known.full_at is not None:
@@ -143,9 +143,9 @@ def _listed(run: Run, where: Repo) -> list[AccessRequest]:
 def _templates(run: Run, where: Repo) -> list[Template]:
     """The workspace's texts that can be sent here, in the order of their names."""
     found = []
-    for name in sorted(run.place.desk.templates):
+    for name in sorted(run.location.config.templates):
         try:
-            found.append(template_of(run.place.desk.templates, name, [where]))
+            found.append(template_of(run.location.config.templates, name, [where]))
         except UsageError as problem:
             run.out.warn(f"{problem}")
     return found[:_NUMBERED]

@@ -112,7 +112,7 @@ class _Loop:
 
     def turn(self) -> int:
         """One turn, told in a line; its exit code."""
-        vars(self.run).pop("place", None)  # hf-gate.yaml may have been edited since the last turn
+        vars(self.run).pop("location", None)  # hf-gate.yaml may have been edited since the last turn
         desk = office(self.run)
         try:
             return self._turn(desk)

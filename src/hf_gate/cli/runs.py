@@ -105,7 +105,7 @@ def _wish(run: Run, ident: str, word: str) -> int:
     from .. import bootstrap  # noqa: PLC0415 - only who works at a workspace
     from ..application.runs import is_over  # noqa: PLC0415 - as above
 
-    with bootstrap.open_store(run.settings, run.place, read_only=True) as store:
+    with bootstrap.open_store(run.settings, run.location, read_only=True) as store:
         known = run_named(store, ident)
         if is_over(known):
             more = (
@@ -117,8 +117,8 @@ def _wish(run: Run, ident: str, word: str) -> int:
             return 0
         store.wish_for(known.id, word)
     try:
-        with bootstrap.open_store(run.settings, run.place, waits=False, command=f"hf-gate runs {word}") as store:
-            told = _halted(OpenDesk(run, run.place, store), known.id, word)
+        with bootstrap.open_store(run.settings, run.location, waits=False, command=f"hf-gate runs {word}") as store:
+            told = _halted(OpenDesk(run, run.location, store), known.id, word)
     except StoreBusy:  # whoever writes may be the one who carries it
         told = f"Run {known.id} is asked to {word}: it ends after the batch in flight."
     run.out.line(told)

@@ -46,7 +46,7 @@ def show(run: Run, *, target: tuple[str, ...], repo: str | None, repo_type: str 
     run.announce()
     desk = stored(run)
     attempts = () if desk is None else attempts_of(desk.store, aims[0].repo, aims[0].target)
-    verdicts = standing_verdicts(None if desk is None else desk.place.folder)
+    verdicts = standing_verdicts(None if desk is None else desk.location.folder)
     row, request = _now(run, aims[0], attempts, verdicts)
     profile = _profile(run, request)
     doc = {

@@ -44,15 +44,15 @@ def status(run: Run, *, markdown: bool) -> int:
     desk = stored(run)
     if desk is None:
         raise no_store()
-    guards = desk.place.desk.guards
+    guards = desk.location.config.guards
     rates = (
         {}
-        if desk.place.folder is None
+        if desk.location.folder is None
         else {name: getattr(guards, name) for name in ("accept", "reset", "reject", "remove")}
     )
     found = standing(desk.store, rates, desk.now())
-    refused = refused_tables(desk.place, desk.store, desk.now())
-    zone = ZoneInfo(desk.place.desk.timezone)
+    refused = refused_tables(desk.location, desk.store, desk.now())
+    zone = ZoneInfo(desk.location.config.timezone)
     if markdown:
         for line in _markdown(found, zone):
             run.out.line(line)
@@ -89,7 +89,7 @@ def _document(desk: OpenDesk, found: Standing, token: Mapping[str, object], zone
     return {
         "schema_version": 1,
         "endpoint": desk.store.endpoint,
-        "desk": None if desk.place.folder is None else str(desk.place.folder),
+        "desk": None if desk.location.folder is None else str(desk.location.folder),
         "at": iso(found.at),
         "repos": [_repo(one, found, zone) for one in found.repos],
         "token": dict(token),

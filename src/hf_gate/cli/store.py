@@ -17,7 +17,7 @@ from .frame import Entry, GateGroup, Run, command
 from .output import numbered
 
 if TYPE_CHECKING:
-    from ..bootstrap import Place
+    from ..bootstrap import WorkspaceLocation
     from ..store.locking import Holder
 
 store = GateGroup(
@@ -42,7 +42,7 @@ def store_path(run: Run) -> Path | None:
     from .. import bootstrap  # noqa: PLC0415 - help needs none of it
     from ..store.opening import path_of  # noqa: PLC0415 - as above
 
-    url = bootstrap.store_url(run.settings, run.place)
+    url = bootstrap.store_url(run.settings, run.location)
     return None if url.startswith("postgres") else path_of(url).absolute()
 
 
@@ -69,7 +69,7 @@ def check_no_desk(run: Run) -> None:
     """Refuse while the desk of this store runs: it would go on with a file that is gone."""
     from ..web.terminal import running  # noqa: PLC0415 - as above
 
-    desk = running(run.settings, run.place)
+    desk = running(run.settings, run.location)
     if desk is not None:
         raise StoreBusy(
             f"the desk at {desk['url']} (pid {desk['pid']}) has the store open.",
@@ -84,17 +84,17 @@ def _file_of(run: Run, server_command: str) -> Path:
     return path
 
 
-def owned_files(place: Place) -> list[Path]:
+def owned_files(place: WorkspaceLocation) -> list[Path]:
     """The files of a workspace that its owner wrote: hf-gate.yaml, policies and tables."""
-    from ..bootstrap import DESK_FILE  # noqa: PLC0415 - as above
+    from ..bootstrap import CONFIG_FILE  # noqa: PLC0415 - as above
 
     folder = place.folder
     if folder is None:
         return []
-    found = [folder / DESK_FILE]
-    for glob in place.desk.policies:
+    found = [folder / CONFIG_FILE]
+    for glob in place.config.policies:
         found += sorted(folder.glob(glob))
-    found += [folder / table.file for table in place.desk.tables if table.file]
+    found += [folder / table.file for table in place.config.tables if table.file]
     return [path for path in dict.fromkeys(found) if path.is_file()]
 
 
@@ -152,14 +152,14 @@ def store_export(run: Run, *, folder: Path) -> int:
     opened = open_store(run)
     dump = Dump(opened.store)
     with dump.snapshot():
-        files = export_files(opened.store, dump, _owned_content(run.place), opened.now())
+        files = export_files(opened.store, dump, _owned_content(run.location), opened.now())
         lines = write_folder(folder, files)
     doc = {"schema_version": 1, "folder": str(folder.absolute()), "files": lines}
     run.out.document(doc, lambda: _exported(folder, lines), quiet=[str(folder)])
     return 0
 
 
-def _owned_content(place: Place) -> dict[str, bytes]:
+def _owned_content(place: WorkspaceLocation) -> dict[str, bytes]:
     found = {}
     for path in owned_files(place):
         with path.open("rb") as file:
@@ -227,7 +227,7 @@ def store_restore(run: Run, *, file: Path, yes: bool) -> int:
         )
     if path.is_file() and not yes:
         _confirm_replacing(run, path)
-    if run.place.folder is None:
+    if run.location.folder is None:
         make_private_folder(path.parent)
     endpoint, moment = bootstrap.endpoint_of(run.settings), bootstrap.now()
     settings, world = {keys.RESTORED: str(ms(moment))}, bootstrap.world_of(endpoint)

@@ -78,8 +78,10 @@ def _meant(run: Run, *, all_hubs: bool) -> _Removal:
         return _Removal("all", sorted(run.settings.paths.stores.glob("*.db")))
     path = store_path(run)
     if path is None:
-        return _Removal(without_password(bootstrap.store_url(run.settings, run.place)).rpartition("/")[2], url="server")
-    folder = run.place.folder
+        return _Removal(
+            without_password(bootstrap.store_url(run.settings, run.location)).rpartition("/")[2], url="server"
+        )
+    folder = run.location.folder
     return _Removal(bootstrap.hub_name(run.settings) if folder is None else folder.name, [path])
 
 
@@ -120,7 +122,7 @@ def _write_checkpoint(run: Run, removal: _Removal, target: Path | None, *, asks:
         if target is not None:
             raise UsageError("--checkpoint is for one store.", hint="Leave out --all-hubs.")
         return
-    if target is None and asks and run.may_ask and bootstrap.has_store(run.settings, run.place):
+    if target is None and asks and run.may_ask and bootstrap.has_store(run.settings, run.location):
         answer = click.prompt(
             "The heads of the ledger prove an export later. Write them to which file? (empty: to none)",
             default="", show_default=False, err=True,
@@ -167,10 +169,10 @@ def _remove(run: Run, removal: _Removal, check: Callable[[], None]) -> list[Path
         if adapter.files_of(path):
             removed += adapter.remove_files(path, who, wait=wait, check=check, on_wait=tell)
     if removal.url:
-        url = bootstrap.store_url(run.settings, run.place)
+        url = bootstrap.store_url(run.settings, run.location)
         adapter.remove_tables(url, who, wait=wait, check=lambda count: check_settled(count, removal.name), on_wait=tell)
     removed += adapter.remove_traces(paths.state, [paths.accounts])
-    folder = run.place.folder
+    folder = run.location.folder
     beside = [path.parent for path in removal.paths if folder is not None and path.parent != folder]
     ours = [paths.stores, paths.data, paths.state / "ui", paths.profiles, paths.state, paths.cache]
     return removed + adapter.remove_empty_folders([*beside, *ours])
@@ -180,10 +182,10 @@ def _stays(run: Run, removal: _Removal) -> list[Path]:
     """The owner's files, and files that hold personal data although hf-gate does not keep them."""
     from ..application.adopt import GITIGNORE  # noqa: PLC0415 - as above
 
-    found = owned_files(run.place)
+    found = owned_files(run.location)
     for path in removal.paths:
         found += sorted(path.parent.glob(f"{path.name}*")) if path.parent.is_dir() else []
-    if (folder := run.place.folder) is not None:
+    if (folder := run.location.folder) is not None:
         found += [path for glob in GITIGNORE for path in sorted(folder.glob(glob.rstrip("/")))]
     config = run.settings.paths.config_file
     return list(dict.fromkeys([*found, *([config] if config.is_file() else [])]))

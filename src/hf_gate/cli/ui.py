@@ -89,7 +89,7 @@ def ui(
         return prove(run, name, yes=yes)
     from ..web.terminal import running  # noqa: PLC0415 - help needs none of it
 
-    known = running(run.settings, run.place)
+    known = running(run.settings, run.location)
     if what is not None:
         return _ask(run, known, {"do": what, "name": name, "role": role, "repos": list(repos), "account": account})
     if known is not None:
@@ -117,7 +117,7 @@ def _serve(run: Run, *, host: str, port: int, public_url: str | None, no_open: b
     if not 0 <= seconds <= HOLD_MOST:
         raise UsageError(f"--hold {hold}: a decision is held for at most an hour.")
     opened = open_desk(run, writes=True, lends=True)
-    office = Office(run.settings, opened.place, run.hub, opened.store, opened.actor, seconds)
+    office = Office(run.settings, opened.location, run.hub, opened.store, opened.actor, seconds)
     office.owner_id = run.account.id if run.account else None
     office.token_role = run.account.token_role if run.account else None
     try:
@@ -186,7 +186,7 @@ def _repos(run: Run, opened: OpenDesk) -> Callable[[], Sequence[Repo]]:
     """Which repos are read: those of the workspace, or without one those that the store has."""
 
     def repos() -> Sequence[Repo]:
-        if opened.place.folder is None:
+        if opened.location.folder is None:
             return [row.repo for row in opened.store.repos()]
         return wanted_repos(run, (), None)
 

@@ -204,7 +204,7 @@ def _template(run: Run, given: dict[str, object], aims: Sequence[Aim]) -> Templa
     if language:
         name = f"{name}:{language}"
     _needs_desk(run, "a template needs a workspace (it stands in hf-gate.yaml)")
-    return template_of(run.place.desk.templates, str(name), list(dict.fromkeys(aim.repo for aim in aims)))
+    return template_of(run.location.config.templates, str(name), list(dict.fromkeys(aim.repo for aim in aims)))
 
 
 def _until(run: Run, text: object) -> str | None:
@@ -213,11 +213,11 @@ def _until(run: Run, text: object) -> str | None:
     from zoneinfo import ZoneInfo  # noqa: PLC0415 - only with --until
 
     _needs_desk(run, "an end needs a workspace, whose runs carry it out")
-    return checked_until(str(text), run.now(), ZoneInfo(run.place.desk.timezone))
+    return checked_until(str(text), run.now(), ZoneInfo(run.location.config.timezone))
 
 
 def _needs_desk(run: Run, why: str) -> None:
-    if run.place.folder is None:
+    if run.location.folder is None:
         raise UsageError(f"{why}; there is none here.", hint="`hf-gate init` makes one.")
 
 

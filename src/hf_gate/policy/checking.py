@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from ..domain.forms import GateForm
 from .bounds import policy_cost_problem
 from .constants import constant_faults
-from .desk import Desk
 from .expressions import Expression, ExpressionProblem, compile_expression
 from .fact_table import ANSWER_ROLES, CelType, declarations
 from .labels import form_faults, roles_without_field
@@ -20,6 +19,7 @@ from .reasons import text_for, too_long_for
 from .spelling import glob_matches_path, globs_meet
 from .strictyaml import Node, Scalar, Spelling, nearest
 from .testfacts import test_faults
+from .workspace_config import WorkspaceConfig
 
 _STEPS = 6  # mistakes mended one after the other in one expression, to see whether they all go
 
@@ -40,7 +40,7 @@ class CheckedPolicy:
 
 
 def check_policy(
-    parsed: ParsedPolicy, *, desk: Desk | None = None, forms: Mapping[str, GateForm] | None = None
+    parsed: ParsedPolicy, *, config: WorkspaceConfig | None = None, forms: Mapping[str, GateForm] | None = None
 ) -> CheckedPolicy:
     """Everything about one policy that can be known before it runs.
 
@@ -48,7 +48,7 @@ def check_policy(
     """
     if parsed.policy is None:
         return CheckedPolicy(None, parsed.problems)
-    check = _Check(parsed, parsed.policy, desk, forms or {})
+    check = _Check(parsed, parsed.policy, config, forms or {})
     found = (*parsed.problems, *check.problems())
     problems = tuple(sorted(dict.fromkeys(found), key=_weight))
     policy = None if any(each.is_error for each in problems) else parsed.policy
@@ -77,13 +77,15 @@ def check_names(policies: Sequence[CheckedPolicy]) -> tuple[PolicyProblem, ...]:
     return tuple(found)
 
 
-def table_names(policy: Policy, desk: Desk | None) -> tuple[str, ...]:
+def table_names(policy: Policy, desk: WorkspaceConfig | None) -> tuple[str, ...]:
     """The tables that a policy may ask: the workspace's and its own."""
     return tuple(dict.fromkeys(table.name for table in (*(desk.tables if desk else ()), *policy.tables)))
 
 
 class _Check:
-    def __init__(self, parsed: ParsedPolicy, policy: Policy, desk: Desk | None, forms: Mapping[str, GateForm]) -> None:
+    def __init__(
+        self, parsed: ParsedPolicy, policy: Policy, desk: WorkspaceConfig | None, forms: Mapping[str, GateForm]
+    ) -> None:
         self.parsed, self.policy, self.desk = parsed, policy, desk
         self.forms = {repo: form for repo, form in forms.items() if _governs(policy, desk, repo)}
         self.declared = declarations(ANSWER_ROLES, table_names(policy, desk))
@@ -241,7 +243,7 @@ def _pasted(source: str, problem: ExpressionProblem) -> str:
     return source[: problem.offset] + (problem.fix or "") + source[problem.offset + problem.length :]
 
 
-def _governs(policy: Policy, desk: Desk | None, repo: str) -> bool:
+def _governs(policy: Policy, desk: WorkspaceConfig | None, repo: str) -> bool:
     ours = any(glob_matches_path(glob, repo) for glob in policy.applies_to)
     return ours and (desk is None or any(glob_matches_path(glob, repo) for glob in desk.repos))
 

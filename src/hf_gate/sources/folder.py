@@ -12,10 +12,10 @@ from zoneinfo import ZoneInfo, available_timezones
 from ..domain.forms import GateForm
 from ..errors import UsageError
 from ..policy.checking import check_names, check_policy
-from ..policy.desk import Desk, parse_desk
 from ..policy.model import Policy, PolicyProblem, TableSpec
 from ..policy.parse import ParsedPolicy, parse_policy
 from ..policy.tables import Table
+from ..policy.workspace_config import WorkspaceConfig, parse_config
 from .tables import inline_table, is_own, load_table
 
 NAME: Final = "hf-gate.yaml"
@@ -27,13 +27,13 @@ class Folder:
     """What was read. `files` are the policies by their name below the folder, with whatever is wrong in them."""
 
     path: Path
-    desk: Desk
+    config: WorkspaceConfig
     zone: tzinfo
     files: Mapping[str, ParsedPolicy] = field(default_factory=dict)
 
     def checked(self, forms: Mapping[str, GateForm]) -> tuple[tuple[Policy, ...], tuple[PolicyProblem, ...]]:
         """The policies without errors, and all that is to be said about any of them. `forms`: by the repo's path."""
-        each = [check_policy(parsed, desk=self.desk, forms=forms) for parsed in self.files.values()]
+        each = [check_policy(parsed, config=self.config, forms=forms) for parsed in self.files.values()]
         problems = (*(problem for one in each for problem in one.problems), *check_names(each))
         return tuple(one.policy for one in each if one.policy is not None), problems
 
@@ -41,10 +41,10 @@ class Folder:
 def read_folder(path: Path) -> Folder:
     """Reads everything once. An hf-gate.yaml that is wrong is an error; what is wrong with a policy is told when it is checked."""
     text = _text(path / NAME)
-    parsed = parse_desk(text, NAME, zones=available_timezones())
-    if parsed.desk is None:
+    parsed = parse_config(text, NAME, zones=available_timezones())
+    if parsed.config is None:
         raise UsageError("\n".join(told(problem) for problem in parsed.problems if problem.is_error))
-    desk = parsed.desk
+    desk = parsed.config
     files: dict[str, ParsedPolicy] = {}
     for glob in desk.policies:
         for file in sorted(path.glob(glob)):
@@ -65,7 +65,7 @@ def read_tables(
 ) -> dict[str, Table]:
     """Every table of the workspace and of its policies by name. `previous`: how many rows each had when it was last read."""
     specs: dict[str, TableSpec] = {}
-    for spec in (*folder.desk.tables, *(spec for policy in policies for spec in policy.tables)):
+    for spec in (*folder.config.tables, *(spec for policy in policies for spec in policy.tables)):
         known = specs.setdefault(spec.name, spec)
         if (known.file, known.key, known.rows) != (spec.file, spec.key, spec.rows):
             raise UsageError(

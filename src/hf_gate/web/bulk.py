@@ -132,7 +132,7 @@ class Weighed:
 def weigh(visit: Visit, pick: str, verb: str) -> Weighed:
     """Looks at every one of a selection as it stands now, where it lies: they may be very many."""
     office = visit.office
-    protected = office.place.desk.guards.protected if verb != "accept" else ()
+    protected = office.location.config.guards.protected if verb != "accept" else ()
     able = {move.before.value for move in MOVES if move.verb == verb and move.before is not None}
     repos = [row.id for row in office.repos(visit.member)]
     found = Weighed(verb, Aim(pick, able, repos, visit.member.own_keys, protected))

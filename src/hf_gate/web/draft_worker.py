@@ -15,13 +15,13 @@ from ..domain.forms import GateForm
 from ..domain.lifecycle import Status
 from ..policy.bounds import policy_cost
 from ..policy.checking import CheckedPolicy, check_policy
-from ..policy.desk import Desk
 from ..policy.evaluate import Evaluator, compile_policy
 from ..policy.explain import ExplanationLine, explain_verdict
 from ..policy.model import Facts, Policy, PolicyMode, PolicyProblem
 from ..policy.parse import parse_policy
 from ..policy.testing import TestResult, run_tests
 from ..policy.trust import Pass, ways_in
+from ..policy.workspace_config import WorkspaceConfig
 
 READY: Final = "ready"
 IDLE: Final = 60.0  # seconds without an ask after which it ends by itself
@@ -37,7 +37,7 @@ class Draft:
 
     text: str
     file: str
-    desk: Desk
+    config: WorkspaceConfig
     forms: Mapping[str, GateForm]
     zone: tzinfo
 
@@ -120,10 +120,10 @@ class _Worker:
 
     def _check(self, draft: Draft) -> Report:
         parsed = parse_policy(draft.text, draft.file)
-        checked = check_policy(parsed, desk=draft.desk, forms=draft.forms)
+        checked = check_policy(parsed, config=draft.config, forms=draft.forms)
         if checked.policy is None:
             return Report(parsed.policy, None, checked.problems)
-        told = with_texts(checked.policy, draft.desk.templates)
+        told = with_texts(checked.policy, draft.config.templates)
         policy = replace(told, mode=PolicyMode.ENFORCE, judges=(Status.PENDING.value,))
         self._judge = Evaluator([compile_policy(policy, checked.declared)], zone=draft.zone)
         return Report(

@@ -20,7 +20,6 @@ from ..domain.query import Pattern, Query, Term
 from ..domain.rows import RequestRow
 from ..errors import HfGateError, RequestNotFound, UsageError
 from ..policy.checking import CheckedPolicy, check_policy
-from ..policy.desk import Desk
 from ..policy.explain import ExplanationLine as Explained
 from ..policy.model import Fact, Facts, Policy, PolicyProblem, SourcePosition, TableSpec
 from ..policy.parse import ParsedPolicy, parse_policy
@@ -29,7 +28,8 @@ from ..policy.strictyaml import Source, fixed
 from ..policy.tables import Table
 from ..policy.testing import TestResult, run_tests
 from ..policy.trust import Pass, ways_in
-from ..sources.desk import DeskSources
+from ..policy.workspace_config import WorkspaceConfig
+from ..sources.fact_sources import FactSources
 from ..sources.folder import Folder, read_folder, read_tables
 from .asking import read
 from .draft_pool import DraftProcess, DraftStopped
@@ -44,9 +44,9 @@ SHOWN: Final = 12  # requests about which a draft says something else than the d
 
 
 @lru_cache(1)
-def _quiet() -> DeskSources:
+def _quiet() -> FactSources:
     """Lists, and profiles that were read before; a draft is worth no call of the Hub."""
-    return DeskSources(None)
+    return FactSources(None)
 
 
 # ---- a text ------------------------------------------------------------------------------------------------------------
@@ -137,7 +137,7 @@ def _marked(source: Source, problem: PolicyProblem) -> Marked:
 
 def folder_of(visit: Visit) -> Folder:
     """The files as they lie there now. UsageError when hf-gate.yaml is wrong, or there is no workspace."""
-    place = visit.office.place
+    place = visit.office.location
     if place.folder is None:
         raise UsageError("There is no workspace here, so there are no policies.", hint="Make one: hf-gate init")
     return read_folder(place.folder)
@@ -174,11 +174,11 @@ def draft_of(process: DraftProcess, visit: Visit, text: str, file: str, folder: 
     return Text(file, source, report.policy, CheckedPolicy(report.usable, report.problems), report)
 
 
-def _desk(visit: Visit, folder: Folder) -> Desk:
+def _desk(visit: Visit, folder: Folder) -> WorkspaceConfig:
     """What a draft is checked against: to a member of some repos the desk names theirs alone."""
     if visit.member.repos is None:
-        return folder.desk
-    return replace(folder.desk, repos=tuple(str(row.repo) for row in visit.office.repos(visit.member)))
+        return folder.config
+    return replace(folder.config, repos=tuple(str(row.repo) for row in visit.office.repos(visit.member)))
 
 
 def visible_targets(visit: Visit, policy: Policy) -> list[str]:
@@ -201,7 +201,7 @@ def with_results(text: Text) -> Text:
 
 
 def _text(file: str, parsed: ParsedPolicy, folder: Folder, forms: Mapping[str, GateForm]) -> Text:
-    return Text(file, parsed.read.source, parsed.policy, check_policy(parsed, desk=folder.desk, forms=forms))
+    return Text(file, parsed.read.source, parsed.policy, check_policy(parsed, config=folder.config, forms=forms))
 
 
 def _forms(visit: Visit) -> dict[str, GateForm]:
@@ -212,7 +212,7 @@ def _forms(visit: Visit) -> dict[str, GateForm]:
 def tables_known(visit: Visit, folder: Folder) -> dict[str, TableSpec]:
     """The tables that this person may know of: those of hf-gate.yaml, and of the policies that they see."""
     seen = [parsed.policy for parsed in folder.files.values() if may_know(visit, parsed.policy)]
-    specs = (*folder.desk.tables, *(spec for policy in seen if policy is not None for spec in policy.tables))
+    specs = (*folder.config.tables, *(spec for policy in seen if policy is not None for spec in policy.tables))
     return {spec.name: spec for spec in specs}
 
 
@@ -256,12 +256,12 @@ class Bar:
     def _read_tables(self, folder: Folder, known: Mapping[str, TableSpec]) -> Mapping[str, Table]:
         """Those that it asks: as the desk has read them where it means the same table, else read now."""
         asked = {name.split(".")[1] for name in self._report.facts if name.startswith("tables.")}
-        specs = [spec for spec in (*folder.desk.tables, *self.policy.tables) if spec.name in asked]
+        specs = [spec for spec in (*folder.config.tables, *self.policy.tables) if spec.name in asked]
         bench = self.visit.office.bench
         read_already = {} if bench is None else bench.tables
         same = {spec.name for spec in specs if spec.name in read_already and _is_same(spec, known.get(spec.name))}
         others = replace(self.policy, tables=tuple(spec for spec in specs if spec.name not in same))
-        without = replace(folder, desk=replace(folder.desk, tables=()))
+        without = replace(folder, config=replace(folder.config, tables=()))
         found = read_tables(without, [others], now=self.visit.now, previous={})
         return found | {name: read_already[name] for name in same}
 

@@ -68,7 +68,7 @@ NO_DESK: Final = "An end needs a workspace, whose runs carry it out. There is no
 
 
 def _is_desk(visit: Visit) -> bool:
-    return visit.office.place.folder is not None
+    return visit.office.location.folder is not None
 
 
 def until_of(visit: Visit) -> str | None:

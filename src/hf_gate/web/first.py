@@ -97,10 +97,10 @@ def _token(visit: Visit) -> _Look:
 
 def _repos(visit: Visit) -> _Look:
     office = visit.office
-    if office.place.folder is None:
+    if office.location.folder is None:
         text = "There is no workspace here: you can read and decide, without policies, texts of reasons and ends of access."
         return _Look(False, text, "hf-gate init")
-    globs, n = len(office.place.desk.repos), len(office.repos(visit.member))
+    globs, n = len(office.location.config.repos), len(office.repos(visit.member))
     what = f"{n:,} {'repo is' if n == 1 else 'repos are'} known" if n else "none of them was read yet"
     text = f"hf-gate.yaml names {globs:,} {'repo or pattern' if globs == 1 else 'repos or patterns'}; {what}."
     return _Look(bool(globs), text, "hf-gate init", "/repos", "Repos")
@@ -110,7 +110,7 @@ def _reading(visit: Visit) -> _Look:
     office = visit.office
     rows = office.repos(visit.member)
     whole, people = sum(row.full_at is not None for row in rows), sum(sum(row.counts.values()) for row in rows)
-    named = [] if visit.member.repos is not None else [glob for glob in office.place.desk.repos if "*" not in glob]
+    named = [] if visit.member.repos is not None else [glob for glob in office.location.config.repos if "*" not in glob]
     of = max(len(rows), len(named))
     is_done = bool(rows) and whole == of
     if is_done:
@@ -131,7 +131,7 @@ def _reading(visit: Visit) -> _Look:
 
 def _policy(visit: Visit) -> _Look:
     office = visit.office
-    if office.place.folder is None:
+    if office.location.folder is None:
         return _Look(False, "A policy needs a workspace, and there is none yet.", "hf-gate init")
     bench = office.bench
     policies = () if bench is None else bench.policies

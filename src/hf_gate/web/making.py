@@ -87,7 +87,7 @@ class Maker:
     def _desk(self, bench: joining.Bench, by: str) -> Desk:
         """As the command line has it, but judging where the pages judge: those processes are there already."""
         office = self._office
-        desk = joining.join_desk(office.settings, office.place, office.hub, office.store, actor=by)
+        desk = joining.join_desk(office.settings, office.location, office.hub, office.store, actor=by)
         return replace(desk, hearing=office.hall(bench).hear)
 
 

@@ -43,7 +43,9 @@ def families(office: Office, member: Member | None) -> Iterator[Family]:
     """In the order in which they are told."""
     rows = [row for row in office.store.repos() if member is None or office.sees(member, row.repo)]
     rows = [
-        row for row in rows if member is not None or office.place.folder is None or office.place.desk.names(row.repo)
+        row
+        for row in rows
+        if member is not None or office.location.folder is None or office.location.config.names(row.repo)
     ]
     yield Family("build_info", "The version that serves this.", [Sample(1, {"version": __version__})])
     yield Family("requests", "Current requests by repo, status and verdict.", _requests(office, rows))
@@ -96,7 +98,7 @@ def _read(office: Office, rows: Iterable[RepoRow]) -> Iterator[Sample]:
 
 
 def _has_no_fault(office: Office) -> bool:
-    return office.place.folder is None or office.bench is not None
+    return office.location.folder is None or office.bench is not None
 
 
 def _tray(office: Office) -> Iterator[Sample]:

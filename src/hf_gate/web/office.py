@@ -64,7 +64,7 @@ class Office:
     """One desk, held open by this process. `hold`: seconds a decision stays in the tray."""
 
     settings: Settings
-    place: bootstrap.Place
+    location: bootstrap.WorkspaceLocation
     hub: Hub
     store: Store
     owner: str
@@ -97,7 +97,7 @@ class Office:
 
     @cached_property
     def zone(self) -> tzinfo:
-        return ZoneInfo(self.place.desk.timezone) if self.place.folder is not None else UTC
+        return ZoneInfo(self.location.config.timezone) if self.location.folder is not None else UTC
 
     @cached_property
     def tray(self) -> Tray:
@@ -118,7 +118,7 @@ class Office:
     @property
     def title(self) -> str:
         """Which Hub and desk this is, for the foot of each page."""
-        desk = "" if self.place.folder is None else f" · desk {self.place.folder.name}"
+        desk = "" if self.location.folder is None else f" · desk {self.location.folder.name}"
         return f"{bootstrap.hub_name(self.settings)}{desk}"
 
     @property
@@ -204,7 +204,7 @@ class Office:
 
     def sees(self, member: Member, repo: Repo) -> bool:
         """Whether a repo is of this desk, and one of theirs."""
-        ours = None if self.place.folder is None else self.place.desk.repos
+        ours = None if self.location.folder is None else self.location.config.repos
         return _names(ours, repo) and _names(member.repos, repo)
 
     def _may_decide(self, item: Held, row: RequestRow) -> bool:
@@ -248,12 +248,12 @@ class Office:
     @property
     def bench(self) -> joining.Bench | None:
         """What judges; None without a desk, and while a file of it is wrong (`bench_problem` says how)."""
-        folder = self.place.folder
+        folder = self.location.folder
         if folder is None:
             return None
         with self._lock:
             if time.monotonic() - self._seen[0] >= _LOOK:
-                state = _state_of(folder, self.place.desk.policies)
+                state = _state_of(folder, self.location.config.policies)
                 if (state, self._accepted()) != self._seen[1]:
                     self._read()
                 self._seen = (time.monotonic(), (state, self._accepted()))
@@ -273,7 +273,7 @@ class Office:
     def _read(self) -> None:
         self._courts.clear()
         try:
-            self._bench = joining.read_bench(self.place, self.store, self.hub, self.now())
+            self._bench = joining.read_bench(self.location, self.store, self.hub, self.now())
             self.bench_problem = None
         except HfGateError as problem:
             self._bench, self.bench_problem = None, problem
@@ -305,7 +305,7 @@ def _names(globs: tuple[str, ...] | None, repo: Repo) -> bool:
 
 def _state_of(folder: Path, globs: Sequence[str]) -> tuple[object, ...]:
     """What tells whether any file of the desk was written: names, times and sizes."""
-    files = [folder / bootstrap.DESK_FILE, *(file for glob in globs for file in sorted(folder.glob(glob)))]
+    files = [folder / bootstrap.CONFIG_FILE, *(file for glob in globs for file in sorted(folder.glob(glob)))]
     files += sorted(folder.glob("tables/*"))
     found = []
     for file in files:

@@ -46,7 +46,7 @@ def index(visit: Visit) -> Response:
         title="Plans",
         plans=_listed(visit),
         runs=_runs(visit),
-        may_make=visit.member.role.covers(Role.ADMIN) and visit.office.place.folder is not None,
+        may_make=visit.member.role.covers(Role.ADMIN) and visit.office.location.folder is not None,
         is_making=maker.is_busy,
         problem=None if problem is None else str(problem),
         hint="" if problem is None else problem.hint,

@@ -203,7 +203,7 @@ def _show(
     note: str = "",
     file_of_desk: Text | None = None,
 ) -> Response:
-    policy = None if text.policy is None else with_texts(text.policy, folder.desk.templates)  # as the ledger names it
+    policy = None if text.policy is None else with_texts(text.policy, folder.config.templates)  # as the ledger names it
     is_new, is_draft = text.file == _DRAFT, asked is not None and not is_file
     return visit.page(
         "policy.html",

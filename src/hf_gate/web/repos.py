@@ -135,7 +135,7 @@ def _by_age(line: RepoLine) -> tuple[bool, float, Repo]:
 
 def _named(visit: Visit) -> Iterator[Repo]:
     """Repos that the desk names one by one, so that one which was never read is missed."""
-    for text in visit.office.place.desk.repos if visit.office.place.folder is not None else ():
+    for text in visit.office.location.config.repos if visit.office.location.folder is not None else ():
         with suppress(HfGateError):  # a glob
             repo = parse_repo(text)
             if visit.sees(repo):

@@ -282,7 +282,7 @@ def selected_beside(visit: Visit, row: RequestRow) -> int:
 def texts_for(visit: Visit, user: str, repo: str | None) -> list[tuple[str, str]]:
     """The desk's own texts by their names, filled; for many people at once those that name nobody."""
     found = []
-    for name, template in visit.office.place.desk.templates.items():
+    for name, template in visit.office.location.config.templates.items():
         for label, text in _by_language(name, template):
             if "{rule}" not in text and (repo is not None or "{" not in text):
                 found.append((label, fill(text, repo=repo or "", user=user, rule="")))

@@ -26,7 +26,7 @@ from .office import Office
 from .sign_in import Door
 
 
-def _file(settings: Settings, place: bootstrap.Place) -> Path:
+def _file(settings: Settings, place: bootstrap.WorkspaceLocation) -> Path:
     """Where a running desk says how it is reached; one for each store."""
     name = hashlib.sha256(bootstrap.store_url(settings, place).encode()).hexdigest()[:16]
     return settings.paths.state / "ui" / f"{name}.json"
@@ -45,7 +45,7 @@ class Terminal:
     @contextmanager
     def open(self) -> Iterator[None]:
         """Says where the desk is, as long as it is there."""
-        path = _file(self._office.settings, self._office.place)
+        path = _file(self._office.settings, self._office.location)
         with bootstrap.announce(path, {"url": self._office.url, "at": self._at, "key": self._key}):
             yield
 
@@ -130,7 +130,7 @@ def _told(member: Member) -> dict[str, Any]:
 # ---- the side of the terminal ------------------------------------------------------------------------------------------
 
 
-def running(settings: Settings, place: bootstrap.Place) -> dict[str, Any] | None:
+def running(settings: Settings, place: bootstrap.WorkspaceLocation) -> dict[str, Any] | None:
     """The desk that runs at this store on this machine, if one does."""
     return read_announcement(_file(settings, place))
 

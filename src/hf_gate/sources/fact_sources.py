@@ -15,7 +15,7 @@ from .lists import Lists
 from .profile import ProfilePort, fetch_profiles, kept_bytes, kept_profile, known_profile, profile_key
 
 
-class DeskSources:
+class FactSources:
     """what the application calls `SourcesPort`. The lists are loaded at the first address: about 0.2 s."""
 
     def __init__(self, hub: ProfilePort | None) -> None:

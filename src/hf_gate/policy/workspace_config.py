@@ -61,7 +61,7 @@ class Guards:
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class WorkspaceConfig:
     """What hf-gate.yaml says. `policies` are globs of files, beside hf-gate.yaml; `templates` are named texts for people."""
 
     repos: tuple[str, ...] = ()
@@ -79,27 +79,27 @@ class Desk:
 
 
 @dataclass(frozen=True, slots=True)
-class ParsedDesk:
+class ParsedConfig:
     """`desk` is None when any of the problems is an error."""
 
-    desk: Desk | None
+    config: WorkspaceConfig | None
     problems: tuple[PolicyProblem, ...] = ()
 
 
-def parse_desk(text: str, source: str = "hf-gate.yaml", *, zones: Collection[str] = ()) -> ParsedDesk:
+def parse_config(text: str, source: str = "hf-gate.yaml", *, zones: Collection[str] = ()) -> ParsedConfig:
     """Read an hf-gate.yaml; `zones` are the names of time zones that this machine knows (empty: any is taken). Never raises."""
     read = read_yaml(text, source)
     if read.problems:
-        return ParsedDesk(None, read.problems)
+        return ParsedConfig(None, read.problems)
     if read.root is None:
-        return ParsedDesk(None, (PolicyProblem("empty", "There is nothing in this file.", source),))
+        return ParsedConfig(None, (PolicyProblem("empty", "There is nothing in this file.", source),))
     shape = Shape(read.source)
-    desk = _desk(shape, read.root, zones)
+    config = _config(shape, read.root, zones)
     problems = tuple(sorted(shape.problems, key=lambda each: (each.position.line, each.position.column)))
-    return ParsedDesk(None if any(each.is_error for each in problems) else desk, problems)
+    return ParsedConfig(None if any(each.is_error for each in problems) else config, problems)
 
 
-def _desk(shape: Shape, root: Node, zones: Collection[str]) -> Desk | None:
+def _config(shape: Shape, root: Node, zones: Collection[str]) -> WorkspaceConfig | None:
     keys = shape.keys(root, "hf-gate.yaml", KEYS, meant=_MEANT)
     if keys is None:
         return None
@@ -108,8 +108,8 @@ def _desk(shape: Shape, root: Node, zones: Collection[str]) -> Desk | None:
         shape.say(
             root, "no_repos", "The workspace names no repos.", hint="Write `repos: [ns/name, datasets/ns/name-*]`."
         )
-    plain = Desk()
-    return Desk(
+    plain = WorkspaceConfig()
+    return WorkspaceConfig(
         repos=read_globs(shape, keys["repos"][1], "repos") if "repos" in keys else (),
         store=_store(shape, keys) or plain.store,
         policies=_files(shape, keys["policies"][1]) if "policies" in keys else plain.policies,
