@@ -15,9 +15,7 @@ from hf_gate.domain.members import Member, Role
 from hf_gate.domain.story import sentence
 from hf_gate.domain.tray import ground_of
 from hf_gate.errors import UsageError
-from hf_gate.store.members import OLDER, digest_of
 from hf_gate.web import accounts
-from hf_gate.web.sign_in import Door
 from tests.web.kit import GOOD, HOST, Room, Visitor
 
 
@@ -207,16 +205,26 @@ def test_a_member_whom_no_entry_tells_of_is_found(room: Room) -> None:
     assert "member mia" in what
 
 
-def test_members_of_an_older_store_are_entered_when_the_desk_starts(room: Room) -> None:
+@pytest.mark.parametrize("ident", ["old_eve", "m_eve"])
+def test_a_member_added_by_sql_is_no_member_after_a_restart_either(room: Room, ident: str) -> None:
     with room.office.store.writing() as write:
-        values = (f"{OLDER}mia", digest_of("their link"))
-        write.db.run("INSERT INTO members (name, role, made_at, id, link) VALUES ('mia', 'reviewer', 1, ?, ?)", values)
-        write.db.run("INSERT INTO views (member, name, query, made_at) VALUES (?, 'mine', 'is:pro', 1)", values[:1])
-    Door(room.office)
-    mia = Visitor(room.app)
-    assert mia.get("/sign-in?t=their link").status == 303
-    assert ">mine" in mia.get("/queue").body
+        write.db.run("INSERT INTO members (name, role, made_at, id, link) VALUES ('eve', 'admin', 1, ?, 'd')", (ident,))
+    room.office.admit_owner()
+    what = [each.what for each in verify(room.office.store, fold=True).broken]
+    assert what == [f"member eve ({ident}) is there, and no entry tells who invited them"]
+
+
+@pytest.mark.parametrize(
+    "change", ["link = 'a link of the attacker'", "user_id = 'x'", "account = 'x'", "name = name || '2'"]
+)
+def test_a_changed_link_or_account_of_a_member_is_found(room: Room, change: str) -> None:
+    room.reviewer("mia")
+    room.proven(Member(name="noor", role=Role.REVIEWER))
     assert verify(room.office.store, fold=True).ok
+    for name in ("mia", "noor"):
+        with room.office.store.writing() as write:
+            write.db.run(f"UPDATE members SET {change} WHERE name = ?", (name,))  # noqa: S608 - of this test
+    assert len(verify(room.office.store, fold=True).broken) == 2
 
 
 def test_each_new_kind_of_entry_is_a_sentence() -> None:

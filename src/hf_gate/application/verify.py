@@ -16,6 +16,7 @@ from ..domain.lifecycle import STATUSES
 from ..domain.members import Member
 from ..domain.rows import RequestRow
 from ..domain.state import WITHDRAWN, RequestState, evolve
+from ..store.member_rows import read_seals
 from ..store.reading import Store
 from . import keys
 from .derived import NOT_PROVED, Reasons, differing_rows
@@ -153,7 +154,7 @@ def _refolded(store: Store, chains: Sequence[str], reasons: Reasons) -> Iterator
     """Where something beside the ledger says something else than its events do."""
     acting = store.settings(keys.promoted(""))  # first: what is promoted meanwhile is entered as well
     told, promoted = set[int](), set[tuple[str, str]]()
-    for chain in chains:
+    for chain in sorted({*chains, DESK}):  # a row needs no entry to be there
         fold = _Fold(store, chain)
         yield from _differing(fold, told)
         yield from differing_rows(store, chain, sorted(fold.states), reasons)
@@ -172,19 +173,17 @@ def _differing_members(store: Store, fold: _Fold) -> list[Break]:
     """Where the table of members says something else than the events do."""
     found: list[Break] = []
     for _ in range(_LOOKS):  # somebody may have been invited since the events were read
-        rows = store.members()
+        rows, seals = store.members(), read_seals(store.reads)
         fold.go_on()
-        found = list(_other_members(rows, fold.members))
+        found = list(_other_members(rows, seals, fold.members))
         if not found:
             break
     return found
 
 
-def _other_members(rows: Sequence[Member], told: Mapping[str, _Told]) -> Iterator[Break]:
-    """Members whose row differs. Those of an older store are entered when the desk starts."""
+def _other_members(rows: Sequence[Member], seals: Mapping[str, str], told: Mapping[str, _Told]) -> Iterator[Break]:
+    """Members whose row differs from their events."""
     for row in rows:
-        if row.id.startswith("old_"):
-            continue
         entered = told.get(row.id)
         if entered is None:
             yield Break(DESK, 0, f"member {row.name} ({row.id}) is there, and no entry tells who invited them")
@@ -196,28 +195,31 @@ def _other_members(rows: Sequence[Member], told: Mapping[str, _Told]) -> Iterato
             )
         elif is_in and row.proven_account != entered.account:
             yield Break(DESK, 0, f"member {row.name} ({row.id}) has a proven account that no entry tells of")
+        elif is_in and seals.get(row.id) != entered.seal:
+            yield Break(DESK, 0, f"member {row.name} ({row.id}) has another name, Hub account or link than entered")
     for ident in {ident for ident, one in told.items() if one.is_in} - {row.id for row in rows}:
         yield Break(DESK, 0, f"member {ident} was invited, and is not there")
 
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """A member as the events leave them. `account`: the proven one."""
+    """A member as the events leave them. `account`: the proven one. `seal`: digest of name, account and link."""
 
     role: str
     repos: tuple[str, ...] | None
     is_in: bool = True
     account: str | None = None
+    seal: str | None = None
 
 
 def _member_after(known: _Told | None, event: e.AnyEvent) -> _Told | None:
     match event:
         case e.MemberInvited():
-            return _Told(event.role, event.repos)
+            return _Told(event.role, event.repos, seal=event.seal)
         case e.MemberRevoked() if known is not None:
             return replace(known, is_in=False, account=None)
         case e.AccountProven() if known is not None:
-            return replace(known, account=event.account)
+            return replace(known, account=event.account, seal=event.seal)
         case _:
             return known
 

@@ -158,12 +158,16 @@ class TableAccepted(Event, frozen=True, kw_only=True, omit_defaults=True, tag=Ev
 
 
 class MemberInvited(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.MEMBER_INVITED.value):
-    """A member got a new link to the desk. `account`: the id of the Hub account that the invitation names, unproven."""
+    """A member got a new link to the desk. `account`: the id of the Hub account that the invitation names, unproven.
+
+    `seal`: digest of the member's row with the digest of the link, so that a row that was edited is found.
+    """
 
     member: str
     role: str
     repos: tuple[str, ...] | None = None
     account: str | None = None
+    seal: str | None = None
 
 
 class MemberRevoked(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.MEMBER_REVOKED.value):
@@ -173,10 +177,11 @@ class MemberRevoked(Event, frozen=True, kw_only=True, omit_defaults=True, tag=Ev
 
 
 class AccountProven(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.ACCOUNT_PROVEN.value):
-    """A member showed by a token of their own that this Hub account is theirs."""
+    """A member showed by a token of their own that this Hub account is theirs, and got a new link. `seal`: as above."""
 
     member: str
     account: str
+    seal: str | None = None
 
 
 class PlanAgreed(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.PLAN_AGREED.value):

@@ -16,7 +16,7 @@ from typing import Final
 
 from ..errors import HfGateError, StoreBusy, StoreDamaged, StoreTooNew, StoreUnavailable, UsageError
 from .locking import Holder, OnWait, untold
-from .members import OLDER, Members
+from .members import Members
 from .opening import belongs, open_store, revision_of
 from .reading import Store
 from .removal import BEFORE_RESTORE, RESTORING, files_of, sole_access
@@ -239,8 +239,7 @@ def _revoke_members(draft: Path, wish: Restore) -> None:
     with Store(wish.endpoint, read, write(), None, lambda _: None, write) as store:
         members = Members(store)
         for member in members.all():
-            if not member.id.startswith(OLDER):  # of those the ledger does not know yet
-                members.revoke(member, wish.actor, wish.at)
+            members.revoke(member, wish.actor, wish.at)
 
 
 def _disarm(draft: Path, settings: Mapping[str, str]) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Final
 
+from ..domain.events import canonical
 from ..domain.members import Member, Role
 from .sql import Database, Row
 
@@ -20,6 +22,17 @@ def by_link(db: Database, digest: str) -> Member | None:
     """The member whose personal link has this digest."""
     row = db.row(f"SELECT {_COLUMNS} FROM members WHERE link = ?", (digest,))
     return None if row is None else _member(row)
+
+
+def seal_of(member: Member, link: str | None) -> str:
+    """Return the digest of a member's name, Hub account and link. The link's 256 random bits keep the names from being guessed."""
+    return hashlib.sha256(canonical([member.name, member.account, member.user_id, link])).hexdigest()
+
+
+def read_seals(db: Database) -> dict[str, str]:
+    """Return the seal of each member's row, by the member's own id."""
+    rows = db.rows(f"SELECT {_COLUMNS} FROM members")
+    return {row[0]: seal_of(_member(row), row[4]) for row in rows}
 
 
 def write(db: Database, member: Member, link: str | None) -> None:

@@ -21,8 +21,6 @@ IDLE: Final = 30 * 60_000
 LIVES: Final = 12 * 3_600_000
 MOST_SESSIONS: Final = 20  # of one member; the one that was used longest ago ends
 MOST_VIEWS: Final = 50  # of one member
-OLDER: Final = "old_"
-"""Begins the id of a member of whom the ledger does not tell yet: the store was of an older shape."""
 
 
 def new_id() -> str:
@@ -70,11 +68,15 @@ class Members:
         if known is not None and is_same:
             account, user_id = account or known.account, known.user_id
         made = replace(member, id=ident, account=account, user_id=user_id, has_link=True, proven_at=None)
-        event = e.MemberInvited(member=ident, role=made.role.value, repos=made.repos, account=made.user_id)
+        link = digest_of(secret)
+        event = e.MemberInvited(
+            member=ident, role=made.role.value, repos=made.repos, account=made.user_id,
+            seal=member_rows.seal_of(made, link),
+        )  # fmt: skip
         with self._store.writing() as write:
             if known is not None and known.has_link and not is_same:
                 write.append(None, [Entry(event=e.MemberRevoked(member=known.id), at=at, actor=by)])
-            self._change(write, made, digest_of(secret), Entry(event=event, at=at, actor=by))
+            self._change(write, made, link, Entry(event=event, at=at, actor=by))
         return made
 
     def revoke(self, member: Member, by: str, at: int) -> None:
@@ -91,13 +93,15 @@ class Members:
 
         False, and nothing is changed, when they were put out meanwhile.
         """
-        event = e.AccountProven(member=member.id, account=user_id)
+        link = digest_of(secret)
         with self._store.writing() as write:
             known = next((one for one in member_rows.read(write.db) if one.id == member.id and one.has_link), None)
             if known is None:
                 return False
             made = replace(known, account=account, user_id=user_id, proven_at=at)
-            self._change(write, made, digest_of(secret), Entry(event=event, at=at, actor=member.name))
+            seal = member_rows.seal_of(made, link)
+            event = e.AccountProven(member=member.id, account=user_id, seal=seal)
+            self._change(write, made, link, Entry(event=event, at=at, actor=member.name))
         return True
 
     @staticmethod
@@ -108,23 +112,6 @@ class Members:
         member_rows.write(write.db, member, link)
         write.db.run("DELETE FROM sessions WHERE member = ?", (member.name,))
         write.append(None, [entry])
-
-    def enter_older(self, owner: str, owner_id: str, at: int) -> None:
-        """Enters members of before the ledger told of them, and gives the owner's views and tray to their id."""
-        older = [one for one in self.all() if one.id.startswith(OLDER)]
-        theirs = self._store.reads.row("SELECT 1 FROM tray WHERE member IS NULL AND actor = ? LIMIT 1", (owner,))
-        if not older and theirs is None and not self.views(owner):
-            return
-        with self._store.writing() as write:
-            write.db.run("UPDATE tray SET member = ? WHERE member IS NULL AND actor = ?", (owner_id, owner))
-            write.db.run("UPDATE views SET member = ? WHERE member = ?", (owner_id, owner))
-            for one in older:
-                ident = new_id()
-                for table, column in (("members", "id"), ("views", "member"), ("tray", "member")):
-                    write.db.run(f"UPDATE {table} SET {column} = ? WHERE {column} = ?", (ident, one.id))
-                event = e.MemberInvited(member=ident, role=one.role.value, repos=one.repos)
-                entries: list[e.AnyEvent] = [event, *([] if one.has_link else [e.MemberRevoked(member=ident)])]
-                write.append(None, [Entry(event=each, at=at, actor="desk") for each in entries])
 
     # ---- sessions ------------------------------------------------------------------------------------------------------
 

@@ -168,7 +168,6 @@ class Office:
         if self.store.setting(keys.OWNER) != told:
             with self.store.writing() as write:
                 write.setting(keys.OWNER, told)
-        self.members.enter_older(self.owner, self.owner_member.id, ms(self.now()))
         namesake = self.members.named(self.owner)
         if namesake is not None and namesake.has_link:
             self.put_out(namesake, self.owner)
