@@ -310,12 +310,17 @@ def test_an_end_that_has_come_is_told_in_words(asked: Room) -> None:
     assert "until <= now" not in page
 
 
-def test_a_plan_of_a_clock_that_is_wrong_says_that_it_ends_nothing(asked: Room) -> None:
+@pytest.mark.parametrize("is_ours", [True, False], ids=["made here", "made by a command"])
+def test_a_plan_of_a_clock_that_is_wrong_says_that_it_ends_nothing(asked: Room, *, is_ours: bool) -> None:
     lena = asked.visitor()
     _over(asked, "ada", 1)
     asked.local.clock.advance("70m")
     asked.office.hub.gate(asked.repo)
-    page = words(lena.get(made(asked, lena)))
+    place = made(asked, lena)
+    if not is_ours:
+        with asked.office.store.writing() as write:
+            write.setting(f"plan {place.rpartition('/')[2]}", None)
+    page = words(lena.get(place))
     assert re.search(r"This plan ends no access: this machine's clock is (69|70) min behind the Hub's\.", page)
     assert "access ended on" not in page
 

@@ -7,12 +7,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 
+from msgspec.structs import replace
+
 from ..domain.events import Entry, TableAccepted
 from ..domain.ids import Person, Repo
 from ..domain.moments import ms
 from ..domain.rows import PersonRow
 from ..errors import HfGateError
-from ..plan.model import VALID, Plan
+from ..plan.model import CLOCK_SKEW, VALID, Plan, resealed
 from ..policy.model import Policy
 from ..policy.spelling import Rate
 from ..policy.tables import Table, unbound
@@ -86,7 +88,13 @@ def planned(
     proposal, read = once(), 0
     if is_now and profiles and proposal.needs:
         read = enrich(desk.store, desk.sources, proposal.needs, now, profiles)
-    return Planned(once().plan if read else proposal.plan, read, skew)
+    plan = once().plan if read else proposal.plan
+    return Planned(plan if skew is None else _with_skew(plan, skew), read, skew)
+
+
+def _with_skew(plan: Plan, skew: float) -> Plan:
+    """Write into a plan that it ends no grant, so that it says so wherever it is shown."""
+    return resealed(replace(plan, summary={**plan.summary, CLOCK_SKEW: round(skew)}), plan.changes)
 
 
 def _distrusted(desk: Desk, now: datetime) -> float | None:

@@ -24,6 +24,9 @@ VALID: Final = timedelta(hours=24)
 ENDED: Final = "until <= now"
 """The expression of the reason why a grant ends."""
 
+CLOCK_SKEW: Final = "clock_skew_s"
+"""In a plan's summary: how many seconds the Hub's clock is ahead of ours, if that is too far to end a grant."""
+
 
 class Reason(msgspec.Struct, frozen=True, kw_only=True):
     """One expression of the rule with what came out, and the facts that it looked at."""

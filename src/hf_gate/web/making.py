@@ -76,8 +76,7 @@ class Maker:
     def _work(self, bench: joining.Bench, by: Member) -> None:
         try:
             found = planned(self._desk(bench, by.name), profiles=PROFILES)
-            skew = {} if found.skew is None else {"skew": round(found.skew)}
-            self.digest = keep(self._office, found.plan, by, "policies", **skew)
+            self.digest = keep(self._office, found.plan, by, "policies")
         except HfGateError as problem:
             self.problem = problem
         except Exception:  # noqa: BLE001 - told on the page, and the log has the rest

@@ -24,7 +24,7 @@ from ..domain.rows import RunRow
 from ..errors import Guarded
 from ..plan import guards
 from ..plan.guards import Yes
-from ..plan.model import Change, Plan, resealed, written
+from ..plan.model import CLOCK_SKEW, Change, Plan, resealed, written
 from ..plan.render import SHADOW, least_calls
 from ..store.carried import Carried, PlanRow
 from . import words
@@ -122,7 +122,9 @@ def page(visit: Visit) -> Response:
 
 
 def _clock_off(skew: int) -> str:
-    """How far the clock is from the Hub's. `skew`: seconds that the Hub's is ahead."""
+    """How far the clock is from the Hub's; empty when it is right. `skew`: seconds that the Hub's is ahead."""
+    if not skew:
+        return ""
     return f"{words.span(timedelta(seconds=abs(skew)))} {'behind' if skew > 0 else 'ahead of'}"
 
 
@@ -141,7 +143,7 @@ def _page(visit: Visit, sight: Sight, *, wrong: str = "", status: int = 200) -> 
         sight=sight,
         digest=sight.plan.digest,
         made_at=moment_of(sight.row.made_at),
-        clock_off=_clock_off(sight.about("skew", 0)),
+        clock_off=_clock_off(sight.plan.summary.get(CLOCK_SKEW, 0)),
         expires_at=sight.plan.expires_at,
         groups=groups,
         shown_groups=groups[:GROUPS],
@@ -403,7 +405,7 @@ def _exclude(visit: Visit, sight: Sight) -> Response:
     digest = keep(
         visit.office, _less(visit.office, sight.plan, rest), visit.member, sight.about("kind", "part"),
         need=max(sight.about("need", 0), len(sight.plan.changes)),
-        skew=sight.about("skew", 0), of=sight.plan.digest, notes=sight.about("notes", []), out=sight.about("out", 0) + len(sight.changes) - len(rest),
+        of=sight.plan.digest, notes=sight.about("notes", []), out=sight.about("out", 0) + len(sight.changes) - len(rest),
     )  # fmt: skip
     return RedirectResponse(f"/plans/{digest}", 303)
 
