@@ -17,11 +17,12 @@ import pytest
 
 from hf_gate import bootstrap
 from hf_gate.application.cadence import Kind
+from hf_gate.application.decisions import end_entry
 from hf_gate.application.entries import newest
 from hf_gate.application.tray import Wish
 from hf_gate.domain.members import Member, Role
 from hf_gate.domain.moments import ms
-from hf_gate.domain.rows import RunRow
+from hf_gate.domain.rows import RequestRow, RunRow
 from hf_gate.domain.tray import ground_of
 from hf_gate.errors import Guarded
 from hf_gate.store.reading import Store
@@ -150,6 +151,25 @@ def test_what_a_command_sends_meanwhile_counts_too(full: Room) -> None:
                     write.run(run)
             with pytest.raises(Guarded, match="these are 501 to accept"):
                 decided.result(30)
+
+
+def test_ends_that_one_person_sets_within_a_day_count_together(tmp_path: Path) -> None:
+    with a_room(tmp_path, requests=2_700) as room:
+        lena, noor, store = room.visitor(), room.proven(admin("noor")), room.office.store
+        rows = list(store.walk(room.repo, "accepted"))[:502]
+
+        def change(visitor: Visitor, row: RequestRow, until: str) -> Answer:
+            values = {"until": until, "version": ground_of(row)}
+            return visitor.post(f"/requests/{row.state.hub_request}/end", values)
+
+        with store.writing() as write:
+            now, zone = ms(room.office.now()), room.office.zone
+            write.append(room.repo, [end_entry(row, "1d", "lena-brandt", now, zone) for row in rows[:499]])
+        assert change(lena, rows[499], "1d").status == 303
+        refused = change(lena, rows[500], "1d")
+        assert (refused.status, "You set 500 ends within 24 hours" in words(refused)) == (409, True)
+        assert change(lena, rows[500], "none").status == 303, "that takes nobody out"
+        assert change(noor, rows[501], "1d").status == 303, "another person"
 
 
 def test_who_is_the_only_admin_needs_nobody_and_who_was_until_just_now_does(full: Room) -> None:

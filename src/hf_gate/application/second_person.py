@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from ..domain.members import Author, Member, Role
+from ..domain.members import TAKEN, Author, Member, Role
 from ..domain.moments import moment_of, ms
 from ..domain.rows import RunRow
 from ..domain.tray import Held
 from ..store.reading import Store
+from ..store.timeline import ends_changed
 from . import keys
 from .run import AUTO
 from .runs import is_over
@@ -144,6 +145,19 @@ def _spent(store: Store, team: Team, waiting: Iterable[Held], now: datetime) -> 
         if item.run not in written and not _is_another(team.me, accounts.get(item.member or "")):
             found[item.verb] += 1
     return found
+
+
+def why_no_more_ends(store: Store, team: Team, now: datetime) -> str:
+    """Why one person may not end another access alone; "" when they may. An end takes somebody out as a reset does."""
+    if team.is_alone:
+        return ""
+    accounts = {one.name: one.proven_account for one in team.everybody}
+    changed = sum(
+        count
+        for actor, count in ends_changed(store, ms(now - WINDOW))
+        if actor not in TAKEN and not _is_another(team.me, accounts.get(actor))
+    )
+    return f"You set {changed} ends within 24 hours, and more than {LIMIT} need two people." if changed >= LIMIT else ""
 
 
 def _is_another(me: Member, account: str | None) -> bool:

@@ -59,6 +59,16 @@ def timeline(store: Store, wanted: Wanted, *, limit: int, before: int | None = N
     return Stretch(rows, where.floor, is_cut=True) if where.floor is not None else Stretch(rows)
 
 
+def ends_changed(store: Store, since: int) -> list[tuple[str, int]]:
+    """How many accesses each actor gave another end from a moment on (ms), by itself and not in a run."""
+    top = _number(store.reads, "SELECT max(id) FROM ledger")
+    sql = (
+        "SELECT actor, count(DISTINCT request_id) FROM ledger"
+        " WHERE id > ? AND kind = 'GrantDated' AND run IS NULL AND at >= ? GROUP BY actor"
+    )
+    return [(str(actor), int(count)) for actor, count in store.reads.rows(sql, (top - LOOK, since))]
+
+
 @dataclass(slots=True)
 class _Where:
     """`floor`: from where the next stretch goes on when this one was looked through without filling a page."""

@@ -9,12 +9,13 @@ from typing import Final
 from starlette.responses import Response
 
 from ..application.decisions import end_entry
+from ..application.second_person import why_no_more_ends
 from ..domain.grants import end_of
 from ..domain.lifecycle import Status
 from ..domain.moments import moment_of, ms
 from ..domain.rows import RequestRow
 from ..domain.tray import ground_of
-from ..errors import NotAllowed
+from ..errors import Guarded, NotAllowed
 from ..policy.spelling import MisspeltError, parse_until
 from . import words
 from .finding import request_of
@@ -111,6 +112,8 @@ def change_end(visit: Visit) -> Response:
     until = None if visit.said("until") == NO_END else until_of(visit)
     with office.store.writing() as write:
         _check_change(visit, office.store.request(row.id))
+        if until is not None and (why := why_no_more_ends(office.store, office.team(visit.member), visit.now)):
+            raise Guarded(why, hint="Let another admin set the others.")
         write.append(row.repo, [end_entry(row, until, visit.member.name, ms(visit.now), office.zone)])
     return visit.back(f"/requests/{key_of(row)}")
 

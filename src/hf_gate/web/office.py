@@ -19,7 +19,7 @@ from .. import bootstrap, joining
 from ..application import keys
 from ..application.decide import Direct
 from ..application.judging import Court, StandingVerdicts
-from ..application.second_person import Need, need_of, owner_member, team_of
+from ..application.second_person import Need, Team, need_of, owner_member, team_of
 from ..application.tray import Clearing, Wish
 from ..config import Settings
 from ..domain.ids import Repo
@@ -227,10 +227,13 @@ class Office:
 
     # ---- a second person ---------------------------------------------------------------------------------------------
 
+    def team(self, member: Member) -> Team:
+        """Who else decides here now, as this member sees it."""
+        return team_of(self.store, member, self.now())
+
     def need(self, member: Member, new: Mapping[str, int], *, whole: int = 0, agreed: Collection[str] = ()) -> Need:
         """Whether somebody may send these changes (how many of which verb) alone."""
-        now = self.now()
-        team = team_of(self.store, member, now)
+        now, team = self.now(), self.team(member)
         return need_of(self.store, team, new, self.tray.waiting(), now, whole=whole, agreed=agreed)
 
     def _limit(self, wish: Wish, count: int) -> None:
