@@ -25,6 +25,7 @@ rules:
   - id: rest
     then: human
 """
+REST = "  - id: rest\n    then: human\n"
 DRAFT = POLICY.replace(", {other}", "").replace("enforce", "shadow")
 
 
@@ -67,6 +68,32 @@ def test_a_request_shows_no_count_of_repos_that_one_does_not_see(two: tuple[Room
         assert "accepted at 1 other" not in said
         assert "elsewhere 1" not in said
     assert "history.elsewhere unavailable: it counts repos that you do not see" in words(rob.get(f"/requests/{key}"))
+
+
+@pytest.mark.parametrize("times", [1, 2], ids=["held", "did not hold"])
+def test_a_request_does_not_show_whether_a_rule_that_counts_other_repos_matched(
+    two: tuple[Room, Repo, Repo], rob: Visitor, times: int
+) -> None:
+    room, mine, other = two
+    assert room.office.location.folder is not None
+    file, key = room.office.location.folder / "policies" / "house.yaml", waiting(room, mine)
+    before = file.read_text("utf-8")
+    rules = f"    when: history.elsewhere == {times}\n    then: accept\n"
+    try:
+        file.write_text(POLICY.format(mine=mine, other=other).partition("    when")[0] + rules + REST, "utf-8")
+        room.office._seen = (0.0, room.office._seen[1])
+        whole = words(room.visitor().get(f"/requests/{key}"))
+        assert ("known (accept) matches" in whole) == (times == 1)
+        for path in (f"/requests/{key}", f"/requests/{key}/why"):
+            said = words(rob.get(path))
+            assert "known (accept) is unknown" in said
+            assert f"unknown: history.elsewhere == {times}" in said
+            assert "would match if" not in said
+            assert "no small change" not in said
+        assert "accept if" not in words(rob.get("/queue"))
+    finally:
+        file.write_text(before, "utf-8")
+        room.office._seen = (0.0, room.office._seen[1])
 
 
 def test_a_draft_counts_the_repos_that_its_writer_sees(two: tuple[Room, Repo, Repo], rob: Visitor) -> None:

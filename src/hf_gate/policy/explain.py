@@ -113,7 +113,7 @@ def _rule_lines(tried: RuleTrace, now: datetime) -> Iterator[ExplanationLine]:
     yield ExplanationLine(2, _MARKS[tried.matched], f"{tried.rule} ({tried.then}) {_MATCHED[tried.matched]}{always}")
     for because in tried.conditions:
         yield from _condition_lines(because, 3, now)
-    if tried.matched is not True:
+    if tried.matched is False or tried.ways_to_match:
         yield ExplanationLine(3, LineMark.PLAIN, _describe_ways_to_match(tried.ways_to_match))
 
 

@@ -44,8 +44,11 @@ def without_counts(verdict: Verdict) -> Verdict:
 
 
 def without_count(tried: RuleTrace) -> RuleTrace:
-    """The same of one rule."""
-    return replace(tried, conditions=tuple(map(_because, tried.conditions)))
+    """The same of one rule. Whether a condition that reads such a count held is not shown either: it tells the count."""
+    conditions = tuple(map(_because, tried.conditions))
+    if conditions == tried.conditions:
+        return tried
+    return replace(tried, conditions=conditions, matched=None, ways_to_match=())
 
 
 def _trials(part: Part) -> Part:
@@ -55,11 +58,10 @@ def _trials(part: Part) -> Part:
 def _because(because: ConditionTrace) -> ConditionTrace:
     parts = tuple(map(_because, because.parts))
     facts = {name: _hidden(fact) if name == COUNTS_OTHERS else fact for name, fact in because.facts.items()}
-    is_told = COUNTS_OTHERS in facts or parts != because.parts
-    note = (
-        "" if is_told and because.note.startswith("=") else because.note
-    )  # the value of a name that a policy lets stand for it
-    return replace(because, facts=facts, parts=parts, note=note)
+    if COUNTS_OTHERS not in facts and parts == because.parts:
+        return because
+    note = "" if because.note.startswith("=") else because.note  # the value of a name that a policy lets stand for it
+    return replace(because, value=None, facts=facts, parts=parts, note=note)
 
 
 def _hidden(fact: Fact) -> Fact:

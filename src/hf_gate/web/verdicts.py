@@ -102,7 +102,8 @@ class _Fewer:
         return without_count(found) if found is not None and self.hides else found
 
     def accepting(self, opinion: Opinion) -> Iterator[RuleTrace]:
-        return self.judge.trace_rules(self.facts, opinion.policy, lambda rule: rule.then is Action.ACCEPT)
+        found = self.judge.trace_rules(self.facts, opinion.policy, lambda rule: rule.then is Action.ACCEPT)
+        return map(without_count, found) if self.hides else found
 
 
 def _entered(row: RequestRow, standing: StandingVerdicts) -> Said | None:
