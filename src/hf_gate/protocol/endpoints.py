@@ -133,8 +133,8 @@ def settings(repo: Repo, values: Mapping[str, Any]) -> HubCall:
     return _build_call("settings", repo, body=dict(values), lane=Lane.WRITE)
 
 
-def report(repo: Repo, *, max_bytes: int = 1024 * MIB) -> HubCall:
-    """The whole report: one JSON array of at most `cap` bytes."""
+def report(repo: Repo, *, max_bytes: int = 384 * MIB) -> HubCall:
+    """The whole report: one JSON array. A million rows of 380 bytes, with long names and a reviewer each, fit."""
     return _build_call("report", repo, max_bytes=max_bytes)
 
 

@@ -89,8 +89,12 @@ def fetch_card(repo: Repo, context: FlowContext) -> Flow[str]:
 
 
 def fetch_report(repo: Repo, context: FlowContext) -> Flow[list[dict[str, Any]]]:
-    """The Hub's own report: all statuses, one answer however long, keys as the Hub names them."""
-    reply = yield from read_reply(endpoints.report(repo), context, repo)
+    """Return the Hub's own report: all statuses in one answer, keys as the Hub names them."""
+    try:
+        reply = yield from read_reply(endpoints.report(repo), context, repo)
+    except UnexpectedAnswer as problem:
+        problem.hint = f"`hf-gate ls {repo} --status all --live` reads the same requests page by page."
+        raise
     try:
         return [row for row in read_array(reply.body) if isinstance(row, dict)]
     except UnreadableBody as problem:
