@@ -16,7 +16,7 @@ from hf_gate.domain.requests import AccessRequest
 from hf_gate.localhub.people import Drawn, Scene, scene
 from hf_gate.policy.checking import check_policy
 from hf_gate.policy.evaluate import Evaluator, compile_policy
-from hf_gate.policy.facts import FactReader, Memo, form_roles
+from hf_gate.policy.facts import FactReader, QualityCache, form_roles
 from hf_gate.policy.model import Action, PolicyMode
 from hf_gate.policy.parse import parse_policy
 from hf_gate.policy.tables import Table
@@ -72,7 +72,7 @@ def measure(preset: str, requests: int = 20_000, repos: int = 3, seed: int = 7) 
         raise ValueError(f"the example {preset} is no policy: {checked.problems[0].message}")
     judge = Evaluator([compile_policy(replace(checked.policy, mode=PolicyMode.ENFORCE), checked.declared)])
     lists = Lists()
-    reader = FactReader(judge.facts, lists.countries, Memo())
+    reader = FactReader(judge.facts, lists.countries, QualityCache())
     tables = {table.name: table for table in _tables(preset, world)}
     forms = [form_roles(parse_gate_form(gate.card)) for gate in world.gates]
     found = Touch(preset)
@@ -82,7 +82,7 @@ def measure(preset: str, requests: int = 20_000, repos: int = 3, seed: int = 7) 
         request = request_of(world, row)
         email = lists.email(request.email)
         address = email.address if email else None
-        hits = {name: table.hit(request.person, address, now=NOW) for name, table in tables.items()}
+        hits = {name: table.find(request.person, address, now=NOW) for name, table in tables.items()}
         facts = reader.facts(request, now=NOW, form=forms[row.repo_index], email=email, tables=hits)
         verdict = judge.evaluate(facts, now=NOW)
         if verdict is None:

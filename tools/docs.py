@@ -106,8 +106,15 @@ def facts() -> str:
     rows = ["| fact | type | what it says | who controls it | from | unknown when |", "|---|---|---|---|---|---|"]
     for name, law in FACTS.items():
         values = f" One of {', '.join(f'`{value}`' for value in law.values)}." if law.values else ""
-        later = " *Not in this version: a policy that asks it is refused.*" if law.later else ""
-        cells = (f"`{name}`", law.type.value, law.meaning + values + later, law.trust.value, law.source, law.unknown)
+        later = " *Not in this version: a policy that asks it is refused.*" if law.is_planned else ""
+        cells = (
+            f"`{name}`",
+            law.type.value,
+            law.meaning + values + later,
+            law.trust.value,
+            law.source,
+            law.unknown_when,
+        )
         rows.append("| " + " | ".join(cells) + " |")
     return "\n".join(rows)
 

@@ -26,7 +26,7 @@ from .domain.rows import Part, RepoRow
 from .errors import Guarded, HfGateError, UsageError
 from .hub.client import Hub
 from .policy.evaluate import CompiledPolicy
-from .policy.facts import Memo
+from .policy.facts import QualityCache
 from .policy.model import Policy
 from .policy.spelling import Rate
 from .policy.tables import Table
@@ -49,13 +49,13 @@ class Bench:
     compiled: Mapping[str, CompiledPolicy]
     tables: Mapping[str, Table]
     sources: FactSources
-    memo: Memo
+    memo: QualityCache
     store: Store
 
     def courts(self) -> list[Court]:
         """Of each repo of the workspace that any policy is for, in the order of their names."""
         rows = sorted(
-            (row for row in self.store.repos() if self.folder.config.names(row.repo)), key=lambda row: row.repo
+            (row for row in self.store.repos() if self.folder.config.includes(row.repo)), key=lambda row: row.repo
         )
         return [court for court in map(self.court, rows) if court is not None]
 
@@ -77,7 +77,7 @@ def read_bench(place: bootstrap.WorkspaceLocation, store: Store, hub: Hub | None
         raise UsageError(f"{wrong[0]}{more}", hint="`hf-gate policy check` shows each in its place.")
     policies = tuple(with_texts(policy, folder.config.templates) for policy in policies)
     tables = tables_of(folder, policies, store, now)
-    return Bench(folder, policies, compiled(policies, tables), tables, FactSources(hub), Memo(), store)
+    return Bench(folder, policies, compiled(policies, tables), tables, FactSources(hub), QualityCache(), store)
 
 
 def tables_of(folder: Folder, policies: Iterable[Policy], store: Store, now: datetime) -> dict[str, Table]:
@@ -98,7 +98,7 @@ def refused_tables(place: bootstrap.WorkspaceLocation, store: Store, now: dateti
         tables = tables_of(folder, policies, store, now)
     except HfGateError:
         return []
-    return [table for _, table in sorted(tables.items()) if table.refused]
+    return [table for _, table in sorted(tables.items()) if table.refusal]
 
 
 def join_desk(settings: Settings, place: bootstrap.WorkspaceLocation, hub: Hub, store: Store, *, actor: str) -> Desk:
@@ -116,7 +116,7 @@ def join_desk(settings: Settings, place: bootstrap.WorkspaceLocation, hub: Hub, 
         policies=bench.policies,
         courts=bench.courts,
         hearing=Hall(settings, bench).hear,
-        governs=bench.folder.config.names,
+        governs=bench.folder.config.includes,
         budgets=budgets,
         protected=guards.protected,
         tables=bench.tables,

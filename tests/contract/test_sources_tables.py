@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from hf_gate.domain.ids import Person
 from hf_gate.policy.model import UnknownReason
-from hf_gate.policy.tables import NOBODY, Table, bind, unbound
+from hf_gate.policy.tables import NO_ACCOUNT, Table, bind_usernames, unbound_usernames
 from hf_gate.sources.tables import inline_table, load_table, read_table
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
@@ -33,7 +33,7 @@ def codes(table: Table) -> list[tuple[int, str]]:
 def state(
     table: Table, person: Person = ALICE, address: str | None = "alice@example.org", **known: object
 ) -> str | None:
-    hit = table.hit(person, address, now=NOW, **known)  # type: ignore[arg-type]
+    hit = table.find(person, address, now=NOW, **known)  # type: ignore[arg-type]
     return hit.state if hit.why is None else None
 
 
@@ -50,7 +50,7 @@ def test_csv_is_read_as_spreadsheets_write_it(delimiter: str, mark: str, end: st
         ["bob@example.org", "", "7"],
     ]
     table = read(mark + end.join(delimiter.join(row) for row in rows) + end)
-    hit = table.hit(ALICE, "alice@example.org", now=NOW)
+    hit = table.find(ALICE, "alice@example.org", now=NOW)
     assert hit.state == "valid"
     assert hit.row == {"Contract no": "two\nlines"}
     assert codes(table) == []
@@ -69,7 +69,7 @@ def test_json_lines_say_the_same_as_csv() -> None:
     lines = read("\n".join(map(json.dumps, rows)), is_json=True)
     sheet = read("email,expires,n\nalice@example.org,2027-06-30,7\nbob@example.org,,8\n")
     assert lines.digest == sheet.digest
-    assert lines.hit(ALICE, "alice@example.org", now=NOW).row == {"n": "7"}
+    assert lines.find(ALICE, "alice@example.org", now=NOW).row == {"n": "7"}
 
 
 def test_the_digest_is_over_what_a_table_says_and_not_over_its_layout() -> None:
@@ -105,26 +105,26 @@ def test_a_mailbox_in_brackets_and_a_mailto_are_addresses() -> None:
 )  # fmt: skip
 def test_a_file_that_is_empty_half_or_unreadable_knows_nobody_and_misses_nobody(content: bytes) -> None:
     table = read_table(content, "dua", ("email",))
-    assert table.refused
-    hit = table.hit(ALICE, "alice@example.org", now=NOW)
+    assert table.refusal
+    hit = table.find(ALICE, "alice@example.org", now=NOW)
     assert hit.why is UnknownReason.UNAVAILABLE
     assert hit.note
 
 
 def test_a_json_file_cut_off_in_its_last_line_is_no_source() -> None:
-    assert read('{"email": "alice@example.org"}\n{"email": "bob@ex', is_json=True).refused
-    assert read('{"email": "alice@example.org"}\n[1]\n', is_json=True).refused
+    assert read('{"email": "alice@example.org"}\n{"email": "bob@ex', is_json=True).refusal
+    assert read('{"email": "alice@example.org"}\n[1]\n', is_json=True).refusal
 
 
 def test_a_table_that_lost_more_than_a_quarter_is_taken_for_half_a_file() -> None:
     rows = "".join(f"p{number}@example.org\n" for number in range(75))
-    assert not read("email\n" + rows, previous_rows=100).refused
-    assert "half a file" in read("email\n" + rows, previous_rows=101).refused
+    assert not read("email\n" + rows, previous_rows=100).refusal
+    assert "half a file" in read("email\n" + rows, previous_rows=101).refusal
 
 
 def test_a_file_that_is_not_there_is_a_table_that_cannot_be_asked(tmp_path: Path) -> None:
     table = load_table(tmp_path / "none.csv", "dua", ("email",))
-    assert "cannot be read" in table.refused
+    assert "cannot be read" in table.refusal
     assert state(table) is None
 
 
@@ -141,7 +141,7 @@ def test_a_link_shows_nothing_of_what_is_no_table_and_a_pipe_is_not_waited_for(t
     os.mkfifo(pipe)
     for file in (link, pipe):
         table = load_table(file, "dua", ["email"], now=NOW)
-        assert table.refused == f"table dua: {file.name} is a link to a file of another kind, or no file"
+        assert table.refusal == f"table dua: {file.name} is a link to a file of another kind, or no file"
         assert state(table) is None
     other = tmp_path / "other.csv"
     other.write_text("email\nalice@example.org\n")
@@ -154,7 +154,7 @@ def test_a_line_that_cannot_be_read_leaves_open_who_else_is_listed() -> None:
     table = read("email,n\nalice@example.org,1\nbroken,2\nbob@example.org,3\n")
     assert state(table) == "valid"
     assert state(table, address="carol@example.org") is None
-    assert "line 3" in table.hit(ALICE, "carol@example.org", now=NOW).note
+    assert "line 3" in table.find(ALICE, "carol@example.org", now=NOW).note
 
 
 # ---- dates -----------------------------------------------------------------------------------------------------------
@@ -163,9 +163,9 @@ def test_a_line_that_cannot_be_read_leaves_open_who_else_is_listed() -> None:
 def test_a_date_ends_with_its_day_in_the_zone_of_the_desk() -> None:
     table = read("email,expires\nalice@example.org,2026-11-26\n", zone=ZoneInfo("Europe/Zurich"))
     end = datetime(2026, 11, 26, 23, tzinfo=UTC)
-    assert table.hit(ALICE, "alice@example.org", now=end - timedelta(seconds=1)).state == "valid"
-    assert table.hit(ALICE, "alice@example.org", now=end).state == "expired"
-    assert table.hit(ALICE, "alice@example.org", now=end).expires == end
+    assert table.find(ALICE, "alice@example.org", now=end - timedelta(seconds=1)).state == "valid"
+    assert table.find(ALICE, "alice@example.org", now=end).state == "expired"
+    assert table.find(ALICE, "alice@example.org", now=end).expires == end
 
 
 @pytest.mark.parametrize("written", ["31/12/2026", "12/31/26", "soon", "2027-02-30", "20270630", "2027-W26-1"])
@@ -186,7 +186,7 @@ def test_of_two_rows_for_one_person_the_later_date_wins_and_the_owner_is_told() 
 
 def test_a_moment_with_its_own_zone_is_that_moment() -> None:
     table = read("email,expires\nalice@example.org,2026-11-26T13:30:00+02:00\n")
-    assert table.hit(ALICE, "alice@example.org", now=NOW).state == "expired"
+    assert table.find(ALICE, "alice@example.org", now=NOW).state == "expired"
 
 
 def test_the_last_day_of_the_calendar_breaks_nothing() -> None:
@@ -206,10 +206,10 @@ def test_a_row_by_mail_means_the_address_of_the_account() -> None:
 
 def test_a_row_by_name_counts_only_once_it_is_bound_to_an_account() -> None:
     table = read("username\nalice\n", ("username",))
-    assert unbound([table], {}) == ("alice",)
+    assert unbound_usernames([table], {}) == ("alice",)
     assert state(table) is None
-    bindings = bind(["alice"], {"alice": ALICE.id}.get)
-    assert unbound([table], bindings) == ()
+    bindings = bind_usernames(["alice"], {"alice": ALICE.id}.get)
+    assert unbound_usernames([table], bindings) == ()
     assert state(table, bindings=bindings) == "valid"
     assert state(table, MALLORY, bindings=bindings) == "missing"
     renamed = Person(ALICE.id, "alice-two")
@@ -218,9 +218,9 @@ def test_a_row_by_name_counts_only_once_it_is_bound_to_an_account() -> None:
 
 def test_whoever_takes_a_name_that_was_free_when_the_table_was_read_is_not_meant() -> None:
     table = read("username\nalice\n", ("username",))
-    bindings = bind(["alice"], lambda _: None)
-    assert bindings == {"alice": NOBODY}
-    assert unbound([table], bindings) == ()
+    bindings = bind_usernames(["alice"], lambda _: None)
+    assert bindings == {"alice": NO_ACCOUNT}
+    assert unbound_usernames([table], bindings) == ()
     assert state(table, MALLORY, bindings=bindings) is None
 
 
@@ -269,7 +269,7 @@ def test_rows_in_place_may_be_names_addresses_and_domains() -> None:
 
 def test_half_characters_in_a_cell_never_reach_an_expression() -> None:
     table = read('{"email": "alice@example.org", "n": "\\ud800"}', is_json=True)
-    assert table.hit(ALICE, "alice@example.org", now=NOW).row == {"n": "\ufffd"}
+    assert table.find(ALICE, "alice@example.org", now=NOW).row == {"n": "\ufffd"}
 
 
 @given(st.binary(max_size=200), st.booleans())

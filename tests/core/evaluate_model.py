@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from hf_gate.policy.combine import RANK
 from hf_gate.policy.evaluate import CompiledPolicy, compile_policy
-from hf_gate.policy.fact_table import declarations
+from hf_gate.policy.fact_table import fact_types
 from hf_gate.policy.model import (
     Action,
     Duration,
@@ -26,7 +26,7 @@ from hf_gate.policy.model import (
     Verdict,
 )
 
-DECLARED = declarations(tables=("dua", "staff"))
+DECLARED = fact_types(tables=("dua", "staff"))
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 ASKED = datetime(2026, 11, 15, 12, 0, tzinfo=UTC)
 

@@ -9,7 +9,7 @@ import pytest
 
 from hf_gate.policy.evaluate import Evaluator, compile_policy, evaluate_policy
 from hf_gate.policy.expressions import ExpressionProblem
-from hf_gate.policy.fact_table import declarations
+from hf_gate.policy.fact_table import fact_types
 from hf_gate.policy.model import (
     Action,
     Duration,
@@ -24,7 +24,7 @@ from hf_gate.policy.model import (
 )
 from hf_gate.policy.opinions import EvaluationTime
 
-DECLARED = declarations(tables=("dua", "partners"))
+DECLARED = fact_types(tables=("dua", "partners"))
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 ASKED = NOW - timedelta(days=10)
 

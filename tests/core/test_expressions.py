@@ -15,11 +15,11 @@ from hf_gate.policy.expressions import (
     compile_expression,
     compile_lets,
 )
-from hf_gate.policy.fact_table import declarations
+from hf_gate.policy.fact_table import fact_types
 from hf_gate.policy.merging import NONE_HOLDS, merge_conditions
 from hf_gate.policy.model import FactValue
 
-DECLARED = declarations(tables=("dua", "partners"))
+DECLARED = fact_types(tables=("dua", "partners"))
 
 
 def compiled(source: str) -> Expression:

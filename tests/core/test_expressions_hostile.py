@@ -8,10 +8,10 @@ import pytest
 
 from hf_gate.domain.text import visible
 from hf_gate.policy.expressions import ExpressionProblem, bind_facts, compile_expression
-from hf_gate.policy.fact_table import declarations
+from hf_gate.policy.fact_table import fact_types
 from tests.core.hostile_expressions import BIG, HOSTILE
 
-DECLARED = declarations(tables=("dua",))
+DECLARED = fact_types(tables=("dua",))
 CPU_SECONDS = (
     0.1  # of the best of three: other load slows a single one, by what it does to caches; the worst needs a third
 )

@@ -18,16 +18,16 @@ from hf_gate.policy.facts import (
     ANSWER_ROLES,
     FACTS,
     CelType,
+    DecisionHistory,
     EmailFacts,
     FactReader,
     FormRoles,
-    History,
-    Memo,
     ProfileFact,
+    QualityCache,
     TableHit,
-    declarations,
-    declared,
-    facts_of,
+    compute_facts,
+    fact_types,
+    find_declaration,
     form_roles,
 )
 from hf_gate.policy.model import Fact, FactValue, Trust, UnknownReason
@@ -79,8 +79,8 @@ def asking(**changes: object) -> AccessRequest:
 
 
 def fact(name: str, request: AccessRequest | None = None, **known: object) -> Fact:
-    given = {"now": NOW, "form": FORM, "email": MAIL, "countries": COUNTRIES, "history": History()} | known
-    return facts_of(request or asking(), wanted=[name], **given)[name]  # type: ignore[arg-type]
+    given = {"now": NOW, "form": FORM, "email": MAIL, "countries": COUNTRIES, "history": DecisionHistory()} | known
+    return compute_facts(request or asking(), wanted=[name], **given)[name]  # type: ignore[arg-type]
 
 
 def value(name: str, request: AccessRequest | None = None, **known: object) -> FactValue | None:
@@ -93,9 +93,9 @@ def value(name: str, request: AccessRequest | None = None, **known: object) -> F
 def test_every_declared_fact_can_be_asked_and_has_the_type_that_is_declared() -> None:
     tables = {"dua": TableHit("valid", NOW, {"n": "1"}, source="table:dua@1")}
     profile = ProfileFact(Profile(PERSON, BORN, orgs=("acme",), models=1, datasets=2, followers=3), NOW)
-    history = History(last_decision="reset", last_at=NOW - timedelta(days=9))
-    types = declarations(tables=tables)
-    found = facts_of(
+    history = DecisionHistory(last_decision="reset", last_at=NOW - timedelta(days=9))
+    types = fact_types(tables=tables)
+    found = compute_facts(
         asking(), now=NOW, form=FORM, email=MAIL, profile=profile, tables=tables, history=history, countries=COUNTRIES
     )
     python = {
@@ -112,8 +112,8 @@ def test_every_declared_fact_can_be_asked_and_has_the_type_that_is_declared() ->
 
 
 def test_what_no_source_gives_yet_is_in_the_law_and_in_no_expression() -> None:
-    assert FACTS["terms.current"].later
-    assert not any(name.startswith("terms.") for name in declarations(tables=["dua"]))
+    assert FACTS["terms.current"].is_planned
+    assert not any(name.startswith("terms.") for name in fact_types(tables=["dua"]))
     with pytest.raises(KeyError):
         FactReader(["terms.current"])
 
@@ -122,13 +122,13 @@ def test_what_no_source_gives_yet_is_in_the_law_and_in_no_expression() -> None:
     "name", ["answers.other.text", "answers.job.code", "email.acadmic", "tables", "tables.", "answers.ROLE.text"]
 )
 def test_a_name_that_is_no_fact_is_refused(name: str) -> None:
-    assert declared(name) is None
+    assert find_declaration(name) is None
     with pytest.raises(KeyError):
         FactReader([name])
 
 
 def test_a_table_and_its_parts_are_declared_beside_each_other() -> None:
-    types = declarations(tables=["dua"])
+    types = fact_types(tables=["dua"])
     assert types["tables.dua"] is CelType.BOOL
     assert types["tables.dua.row"] is CelType.MAP
     assert "tables.partners" not in types
@@ -175,7 +175,11 @@ def test_a_person_whom_the_repo_hides_leaves_everything_about_them_unknown(name:
 def test_the_values_for_an_expression_leave_out_what_is_unknown() -> None:
     reader = FactReader(["email.free", "person.hidden", "person.models", "tables.dua"], COUNTRIES)
     found = reader.facts(HIDDEN, now=NOW)
-    assert found.known(found) == {"person.hidden": True} == found.known(["person.hidden", "person.models", "nothing"])
+    assert (
+        found.known_values(found)
+        == {"person.hidden": True}
+        == found.known_values(["person.hidden", "person.models", "nothing"])
+    )
 
 
 def test_a_profile_that_is_not_read_is_not_yet_known_and_one_that_is_missing_is_unavailable() -> None:
@@ -202,13 +206,13 @@ def test_somebody_who_is_not_listed_has_a_state_but_neither_date_nor_row() -> No
 
 
 def test_a_history_that_was_not_read_in_full_says_nothing_but_the_attempt() -> None:
-    half = History(attempt=2, accepted=1, complete=False)
+    half = DecisionHistory(attempt=2, accepted=1, is_complete=False)
     assert value("request.attempt", history=half) == 2
     assert fact("history.accepted", history=half).why is UnknownReason.UNAVAILABLE
     assert fact("history.accepted", history=None).why is UnknownReason.UNAVAILABLE
-    assert value("history.last_decision", history=History()) == "none"
-    assert fact("history.days_since_last", history=History()).why is UnknownReason.UNAVAILABLE
-    assert value("history.days_since_last", history=History(last_at=NOW - timedelta(days=8, hours=1))) == 8
+    assert value("history.last_decision", history=DecisionHistory()) == "none"
+    assert fact("history.days_since_last", history=DecisionHistory()).why is UnknownReason.UNAVAILABLE
+    assert value("history.days_since_last", history=DecisionHistory(last_at=NOW - timedelta(days=8, hours=1))) == 8
 
 
 # ---- the account -----------------------------------------------------------------------------------------------------
@@ -299,7 +303,7 @@ def test_a_policy_may_say_itself_which_label_has_a_role() -> None:
 
 
 def test_a_memo_of_qualities_changes_no_answer_and_stays_small() -> None:
-    memo = Memo(size=10)
+    memo = QualityCache(size=10)
     for number in range(100):
         request = asking(
             answers=ANSWERS | {"What will you study": f"How sleep spindle number {number} changes with age"}
@@ -309,7 +313,7 @@ def test_a_memo_of_qualities_changes_no_answer_and_stays_small() -> None:
 
 
 def test_an_answer_that_two_people_give_is_weighed_once() -> None:
-    memo = Memo()
+    memo = QualityCache()
     for username in ("ann", "bob"):
         asked = asking(answers={"Affiliation": "Example University"}, person=Person(username[0] * 24, username, None))
         assert value("answers.affiliation.quality", asked, memo=memo) == "good"
@@ -317,7 +321,7 @@ def test_an_answer_that_two_people_give_is_weighed_once() -> None:
 
 
 def test_the_same_answer_of_two_people_is_weighed_with_their_own_names() -> None:
-    memo = Memo()
+    memo = QualityCache()
     answers = {"Affiliation": "bob builder"}
     bob = asking(answers=answers, person=Person("b" * 24, "bob", "Bob Builder"))
     assert value("answers.affiliation.quality", asking(answers=answers), memo=memo) == "good"
@@ -404,7 +408,7 @@ def test_half_characters_are_replaced_and_long_answers_cut_at_a_whole_character(
 )
 def test_no_answer_breaks_a_fact_and_every_text_can_be_encoded(answers: dict[str, str], name: str) -> None:
     request = asking(answers=answers, person=Person(PERSON.id, name, name))
-    for each in facts_of(request, now=NOW, form=FORM, email=MAIL, countries=COUNTRIES).values():
+    for each in compute_facts(request, now=NOW, form=FORM, email=MAIL, countries=COUNTRIES).values():
         texts = each.value.items() if isinstance(each.value, dict) else [(str(each.value), each.note)]
         for pair in texts:
             assert all(part.encode() is not None for part in pair)

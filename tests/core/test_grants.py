@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hf_gate.domain.grants import end_of
 from hf_gate.policy.combine import grant_end as end_by_rule
-from hf_gate.policy.spelling import MisspeltError, parse_until
+from hf_gate.policy.spelling import InvalidLiteralError, parse_until
 
 ZURICH = ZoneInfo("Europe/Zurich")
 JANUARY = datetime(2027, 1, 31, 9, 30, tzinfo=UTC)
@@ -67,7 +67,7 @@ def test_a_rule_and_a_grant_end_at_the_same_moment(accepted: datetime, written: 
 
 @pytest.mark.parametrize("written", ["3\u0660d", "203\u0660-01-10"])
 def test_digits_of_other_scripts_make_no_end(written: str) -> None:
-    with pytest.raises(MisspeltError):
+    with pytest.raises(InvalidLiteralError):
         parse_until(written)
     with pytest.raises(ValueError):  # noqa: PT011 - as above
         end_of(written, JANUARY, UTC)

@@ -18,7 +18,7 @@ from hf_gate.domain.rows import RepoRow
 from hf_gate.policy.checking import check_policy
 from hf_gate.policy.model import PolicyMode
 from hf_gate.policy.parse import parse_policy
-from hf_gate.policy.testing import run_tests
+from hf_gate.policy.testing import run_policy_tests
 from hf_gate.policy.workspace_config import parse_config
 
 REPO = Repo(RepoType.DATASET, "acme", "eeg")
@@ -105,7 +105,7 @@ def test_whatever_repos_are_called_desk_and_starter_are_read_back_as_meant(repos
     desk = parse_config(desk_text(repos, "Europe/Zurich"))
     assert desk.config is not None, desk.problems
     assert not desk.problems
-    assert all(desk.config.names(repo) for repo in repos)
+    assert all(desk.config.includes(repo) for repo in repos)
     starter = parse_policy(starter_text(repos, []))
     assert starter.policy is not None, starter.problems
     assert {parse_repo(glob) for glob in starter.policy.applies_to} == set(repos)
@@ -117,9 +117,9 @@ def test_the_starter_changes_nothing_refuses_nobody_and_passes_its_tests(card: s
     parsed = parse_policy(starter_text(REPOS, forms))
     policy = parsed.policy
     assert policy is not None
-    results = run_tests(check_policy(parsed))
+    results = run_policy_tests(check_policy(parsed))
     assert len(results) == (3 if card else 1)
-    assert [result.message for result in results if not result.passed] == []
+    assert [result.message for result in results if not result.has_passed] == []
     assert policy.mode is PolicyMode.SHADOW
     assert all(str(rule.then) != "reject" for rule in policy.rules)
     assert ("say-more" in {rule.id for rule in policy.rules}) == bool(card)

@@ -11,13 +11,13 @@ from hf_gate.policy.bounds import MAX_TEXT
 from hf_gate.policy.checking import CheckedPolicy, check_policy
 from hf_gate.policy.evaluate import Evaluator, compile_policy
 from hf_gate.policy.expressions import bind_facts, compile_expression, compile_lets
-from hf_gate.policy.fact_table import ANSWER_ROLES, declarations
+from hf_gate.policy.fact_table import ANSWER_ROLES, fact_types
 from hf_gate.policy.mistakes import ExpressionProblem
 from hf_gate.policy.model import Action, Fact, Trust
 from hf_gate.policy.parse import parse_policy
-from hf_gate.policy.testing import run_tests
+from hf_gate.policy.testing import run_policy_tests
 
-DECLARED = declarations(ANSWER_ROLES, ["partners"])
+DECLARED = fact_types(ANSWER_ROLES, ["partners"])
 TEXT = "answers.purpose.text"
 
 
@@ -57,7 +57,7 @@ def test_a_value_that_doubles_with_each_let_is_refused_when_it_is_checked(
     checked = policy(doubling(first, times, join), rest)
     assert codes(checked) in (["too_large"], ["too_costly"])
     assert checked.problems[0].message.startswith("let a")
-    assert run_tests(checked) == ()
+    assert run_policy_tests(checked) == ()
 
 
 @pytest.mark.parametrize(

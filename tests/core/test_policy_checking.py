@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from hf_gate.domain.forms import parse_gate_form
-from hf_gate.policy.checking import CheckedPolicy, check_names, check_policy
+from hf_gate.policy.checking import CheckedPolicy, check_policy, check_unique_names
 from hf_gate.policy.model import Action, PolicyProblem, Trust
 from hf_gate.policy.parse import parse_policy
-from hf_gate.policy.sentences import numbered, sentences
-from hf_gate.policy.strictyaml import fixed
-from hf_gate.policy.testing import run_tests
-from hf_gate.policy.trust import ways_in
+from hf_gate.policy.sentences import describe_policies, number_lines
+from hf_gate.policy.strictyaml import apply_fix
+from hf_gate.policy.testing import run_policy_tests
+from hf_gate.policy.trust import accept_requirements
 from hf_gate.policy.workspace_config import parse_config
 
 DESK = parse_config(
@@ -189,8 +189,8 @@ def test_a_template_that_the_desk_does_not_have_is_refused_with_the_nearest() ->
 def test_two_policies_of_one_name_are_told() -> None:
     one = checked(policy("- id: rest\n  then: human"))
     other = checked(policy("- id: all\n  then: human"))
-    assert [problem.code for problem in check_names([one, other])] == ["policy_twice"]
-    assert check_names([one]) == ()
+    assert [problem.code for problem in check_unique_names([one, other])] == ["policy_twice"]
+    assert check_unique_names([one]) == ()
 
 
 # ---- dead rules and rejects ------------------------------------------------------------------------------------------
@@ -234,7 +234,7 @@ def test_a_rule_that_asks_what_a_rule_above_has_taken_is_dead() -> None:
 
 def test_rules_below_a_catch_all_are_told_and_the_fix_moves_it_with_all_its_lines() -> None:
     text = policy("- id: rest\n  then: human\n  queue: q   # last\n\n- id: a\n  when: email.free\n  then: human", "")
-    mended = fixed(text, first(checked(text), "dead_rule"))
+    mended = apply_fix(text, first(checked(text), "dead_rule"))
     assert mended is not None
     again = checked(mended)
     assert again.problems == ()
@@ -279,13 +279,13 @@ def test_what_no_rule_uses_is_told() -> None:
 def test_an_accept_rule_says_the_least_that_lets_somebody_pass(condition: str, trust: Trust | None) -> None:
     found = when(condition, "accept")
     assert found.policy is not None
-    assert [each.trust for each in ways_in(found.policy, found.conditions)] == [trust]
+    assert [each.trust for each in accept_requirements(found.policy, found.conditions)] == [trust]
 
 
 def test_the_rules_above_an_accept_count_too() -> None:
     found = checked(policy("- id: a\n  when: '!email.academic'\n  then: human\n- id: rest\n  then: accept"))
     assert found.policy is not None
-    assert ways_in(found.policy, found.conditions)[0].trust is Trust.ACCOUNT
+    assert accept_requirements(found.policy, found.conditions)[0].trust is Trust.ACCOUNT
 
 
 def test_each_rule_is_judged_by_its_own_condition_and_what_must_be_written_is_named() -> None:
@@ -293,7 +293,7 @@ def test_each_rule_is_judged_by_its_own_condition_and_what_must_be_written_is_na
     accept = "- id: uni\n  when: answers.affiliation.text.contains('University')\n  then: accept\n"
     found = checked(policy(f"{spammers}{accept}- id: rest\n  then: human"))
     assert found.policy is not None
-    (way,) = ways_in(found.policy, found.conditions)
+    (way,) = accept_requirements(found.policy, found.conditions)
     assert way.trust is Trust.CLAIMED
     assert str(way) == (
         'the applicant\'s own word: anyone who writes "University" gets in (answers.affiliation.text);'
@@ -322,7 +322,7 @@ TESTED = policy(
 def _run(tests: str) -> list[tuple[bool, str]]:
     found = checked(TESTED + f"tests:\n{tests}")
     assert found.policy is not None, found.problems
-    return [(result.passed, result.message) for result in run_tests(found)]
+    return [(result.has_passed, result.message) for result in run_policy_tests(found)]
 
 
 def test_a_test_passes_when_verdict_and_rule_are_those_that_are_wanted() -> None:
@@ -339,7 +339,7 @@ def test_what_a_test_does_not_say_is_unknown_in_it_and_a_failure_names_it() -> N
 
 def test_a_failed_test_shows_every_rule_that_was_tried_and_its_parts() -> None:
     found = checked(TESTED + "tests:\n  - {name: a, facts: {email.academic: false}, want: {then: accept}}\n")
-    why = "\n".join(run_tests(found)[0].why)
+    why = "\n".join(run_policy_tests(found)[0].why)
     assert "rule ours (accept) does not match" in why
     assert "email.academic is false (email.academic = false)" in why
     assert "tables.dua.state == 'valid' is unknown (tables.dua.state: the test does not say)" in why, why
@@ -369,9 +369,9 @@ def test_each_shipped_example_is_without_fault_and_passes_its_own_tests(name: st
     text = (files("hf_gate") / "examples" / f"{name}.yaml").read_text("utf-8")
     found = check_policy(parse_policy(text, name))
     assert found.problems == ()
-    results = run_tests(found)
+    results = run_policy_tests(found)
     assert len(results) >= 4
-    assert [result.message for result in results if not result.passed] == []
+    assert [result.message for result in results if not result.has_passed] == []
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -379,7 +379,7 @@ def test_each_rule_of_an_example_but_a_last_one_for_all_others_is_tried_by_one_o
     text = (files("hf_gate") / "examples" / f"{name}.yaml").read_text("utf-8")
     found = check_policy(parse_policy(text, name))
     assert found.policy is not None
-    actions = {result.verdict.action for result in run_tests(found)}
+    actions = {result.verdict.action for result in run_policy_tests(found)}
     assert {rule.then for rule in found.policy.rules} - actions <= {Action.REJECT}
 
 
@@ -393,7 +393,7 @@ def test_a_policy_reads_as_one_numbered_list_of_sentences() -> None:
     )
     found = checked(text).policy
     assert found is not None
-    assert numbered(sentences([found])).split("\n") == [
+    assert number_lines(describe_policies([found])).split("\n") == [
         "1. Policy p judges pending requests in `acme/model`; the first rule that matches decides.",
         "2. A request where `answers.purpose.quality == 'thin'` is sent back and may ask again, with the words “Say more.” (ask).",
         "3. A request where `tables.dua.state == 'missing'` waits for at most 30 days, judged again each cycle, and then goes to a person (paper).",
@@ -410,9 +410,9 @@ def test_a_policy_in_shadow_says_so_and_two_that_count_say_how_they_combine() ->
     assert one is not None
     assert two is not None
     assert three is not None
-    assert "in shadow" in sentences([one])[0]
-    assert any("strictest" in line for line in sentences([two, three]))
-    assert not any("strictest" in line for line in sentences([one, two]))
+    assert "in shadow" in describe_policies([one])[0]
+    assert any("strictest" in line for line in describe_policies([two, three]))
+    assert not any("strictest" in line for line in describe_policies([one, two]))
 
 
 def test_the_policy_and_the_desk_on_the_page_about_policies_are_without_fault() -> None:
@@ -422,4 +422,4 @@ def test_the_policy_and_the_desk_on_the_page_about_policies_are_without_fault() 
     assert desk.problems == ()
     found = check_policy(parse_policy(policy_text, "p.yaml"), config=desk.config)
     assert found.problems == ()
-    assert [result.passed for result in run_tests(found)] == [True]
+    assert [result.has_passed for result in run_policy_tests(found)] == [True]

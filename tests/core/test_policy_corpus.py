@@ -11,8 +11,8 @@ import pytest
 from hf_gate.domain.forms import parse_gate_form
 from hf_gate.policy.checking import CheckedPolicy, check_policy
 from hf_gate.policy.parse import parse_policy
-from hf_gate.policy.strictyaml import fixed
-from hf_gate.policy.testing import run_tests
+from hf_gate.policy.strictyaml import apply_fix
+from hf_gate.policy.testing import run_policy_tests
 from hf_gate.policy.workspace_config import parse_config
 
 _TEXT = (Path(__file__).parent / "data" / "wrong_policies.txt").read_text("utf-8").replace("%tab%", "\t")
@@ -45,13 +45,13 @@ def _mended(text: str) -> str | None:
     checked = _check(text)
     if not checked.problems:
         return "nothing was said against it"
-    pasted = fixed(text, checked.problems[0])
+    pasted = apply_fix(text, checked.problems[0])
     if pasted is None:
         return f"no suggestion for: {checked.problems[0].message}"
     after = _check(pasted)
     if after.policy is None:
         return f"still wrong: {after.problems[0].message}"
-    failed = [result.message for result in run_tests(after) if not result.passed]
+    failed = [result.message for result in run_policy_tests(after) if not result.has_passed]
     return f"means something else: {failed[0]}" if failed else None
 
 
@@ -74,7 +74,7 @@ def test_every_policy_of_the_corpus_is_wrong_as_it_stands() -> None:
     for name, text in CORPUS.items():
         checked = _check(text)
         assert checked.problems, name
-        failing = checked.policy is not None and any(not result.passed for result in run_tests(checked))
+        failing = checked.policy is not None and any(not result.has_passed for result in run_policy_tests(checked))
         assert checked.policy is None or failing or not checked.problems[0].is_error, name
 
 

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from hf_gate.domain.ids import parse_repo
 from hf_gate.policy.model import Action, Duration, PolicyMode, PolicyProblem
 from hf_gate.policy.parse import ParsedPolicy, parse_policy
-from hf_gate.policy.reasons import fill
+from hf_gate.policy.reasons import fill_reason
 from hf_gate.policy.spelling import (
     Rate,
 )
-from hf_gate.policy.strictyaml import Scalar, Spelling, fixed, plain_or_quoted, quoted, read_yaml
-from hf_gate.policy.workspace_config import Guards, parse_config
+from hf_gate.policy.strictyaml import Scalar, ScalarSource, apply_fix, plain_or_quoted, quote_scalar, read_yaml
+from hf_gate.policy.workspace_config import RunGuards, parse_config
 
 WHOLE = """\
 version: 1
@@ -208,7 +208,7 @@ def test_all_that_is_wrong_is_told_at_once_in_the_order_of_the_file() -> None:
 
 def test_a_fix_takes_the_place_of_the_marked_letters_and_of_no_others() -> None:
     text = WHOLE.replace("at_most: 30d", "at_most: 30 days")
-    mended = fixed(text, problems(text)[0])
+    mended = apply_fix(text, problems(text)[0])
     assert mended == WHOLE
 
 
@@ -220,7 +220,7 @@ def test_quotes_are_offered_only_where_they_take_the_trouble_away() -> None:
 
 def test_a_missing_key_is_pasted_into_a_rule_on_one_line_too() -> None:
     text = "version: 1\npolicy: p\napplies_to: [a/b]\nrules:\n- {id: r, then: wait}\n"
-    mended = fixed(text, problems(text)[0])
+    mended = apply_fix(text, problems(text)[0])
     assert mended is not None
     assert "{id: r, then: wait, at_most: 14d, after: human}" in mended
     read(mended)
@@ -233,7 +233,7 @@ _TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), m
 
 @given(_TEXT)
 def test_a_text_put_in_quotes_reads_back_as_the_same(text: str) -> None:
-    for written in (quoted(text), plain_or_quoted(text)):
+    for written in (quote_scalar(text), plain_or_quoted(text)):
         root = read_yaml(f"k: {written}\n", "f").root
         assert root is not None
         value = root.pairs[0][1]  # type: ignore[union-attr]
@@ -260,7 +260,7 @@ def test_each_letter_of_a_scalar_is_found_in_the_file_however_it_is_written(text
     assert read_text.root is not None
     node = read_text.root.pairs[0][1]  # type: ignore[union-attr]
     assert isinstance(node, Scalar)
-    spelling = Spelling(read_text.source, node)
+    spelling = ScalarSource(read_text.source, node)
     start = spelling.index(node.text.index("email.free"))
     assert text[start : start + len("email.free")] == "email.free"
 
@@ -271,8 +271,8 @@ def test_a_piece_mended_in_place_leaves_the_rest_as_it_was(text: str) -> None:
     node = read_text.root.pairs[0][1]  # type: ignore[union-attr]
     assert isinstance(node, Scalar)
     offset = node.text.index("email.free")
-    problem = Spelling(read_text.source, node).problem("c", "m", offset, 10, fix="\"quo\" 'ted'")
-    mended = fixed(text, problem)
+    problem = ScalarSource(read_text.source, node).problem("c", "m", offset, 10, fix="\"quo\" 'ted'")
+    mended = apply_fix(text, problem)
     assert mended is not None
     again = read_yaml(mended, "f").root.pairs[0][1]  # type: ignore[union-attr]
     assert isinstance(again, Scalar)
@@ -340,12 +340,12 @@ def test_the_order_of_rules_is_part_of_what_a_policy_means() -> None:
 
 
 def test_a_reason_is_filled_with_repo_person_and_rule_and_with_nothing_else() -> None:
-    assert fill("{user}: {repo} ({rule}) {x} {}", repo="a/b", user="ada", rule="r") == "ada: a/b (r) {x} {}"
+    assert fill_reason("{user}: {repo} ({rule}) {x} {}", repo="a/b", user="ada", rule="r") == "ada: a/b (r) {x} {}"
 
 
 @given(st.text(max_size=300), st.text(max_size=120))
 def test_a_filled_reason_never_passes_what_the_hub_takes(text: str, user: str) -> None:
-    filled = fill(text + "{user}", repo="a/b", user=user, rule="r")
+    filled = fill_reason(text + "{user}", repo="a/b", user=user, rule="r")
     assert len(filled.encode("utf-16-le", "surrogatepass")) // 2 <= 200
 
 
@@ -368,10 +368,10 @@ def test_a_desk_file_is_read_and_what_it_leaves_out_has_its_default() -> None:
     least = parse_config("version: 1\nrepos: [acme/x]\n").config
     assert desk is not None
     assert least is not None
-    assert desk.guards == Guards(protected=("eval-robot",))
+    assert desk.guards == RunGuards(protected=("eval-robot",))
     assert desk.templates == {"say-more": "Please say more about {repo}."}
-    assert desk.names(parse_repo("datasets/acme/eeg-1"))
-    assert not desk.names(parse_repo("acme/eeg-1"))
+    assert desk.includes(parse_repo("datasets/acme/eeg-1"))
+    assert not desk.includes(parse_repo("acme/eeg-1"))
     assert (least.store, least.policies, least.timezone) == ("sqlite:///desk.db", ("policies/*.yaml",), "UTC")
     assert least.guards.remove == Rate(25, int(timedelta(days=1).total_seconds()))
 

@@ -11,22 +11,22 @@ from hypothesis import strategies as st
 
 from hf_gate.domain.ids import parse_repo
 from hf_gate.policy.spelling import (
-    MisspeltError,
+    InvalidLiteralError,
     Rate,
     glob_matches,
     glob_matches_path,
-    globs_meet,
+    globs_overlap,
+    parse_duration,
     parse_glob,
     parse_rate,
-    parse_span,
     parse_until,
 )
 
 
 @given(st.integers(1, 99), st.sampled_from(["d", "w", "mo", "y"]))
 def test_a_length_of_time_reads_back_as_the_same(number: int, unit: str) -> None:
-    span = parse_span(f"{number}{unit}")
-    assert parse_span(str(span)) == span
+    span = parse_duration(f"{number}{unit}")
+    assert parse_duration(str(span)) == span
 
 
 @pytest.mark.parametrize(
@@ -44,10 +44,10 @@ def test_a_length_of_time_reads_back_as_the_same(number: int, unit: str) -> None
     ],
 )
 def test_other_ways_to_write_a_length_of_time_are_offered_in_ours(wrong: str, right: str) -> None:
-    with pytest.raises(MisspeltError) as raised:
-        parse_span(wrong)
+    with pytest.raises(InvalidLiteralError) as raised:
+        parse_duration(wrong)
     assert raised.value.fix == right
-    parse_span(right)
+    parse_duration(right)
 
 
 @pytest.mark.parametrize(
@@ -63,14 +63,14 @@ def test_other_ways_to_write_a_length_of_time_are_offered_in_ours(wrong: str, ri
     ],
 )
 def test_other_ways_to_write_a_day_are_offered_in_ours_unless_they_can_mean_two(wrong: str, right: str | None) -> None:
-    with pytest.raises(MisspeltError) as raised:
+    with pytest.raises(InvalidLiteralError) as raised:
         parse_until(wrong)
     assert raised.value.fix == right
 
 
 def test_months_of_a_span_are_those_of_the_calendar() -> None:
-    assert parse_span("1mo").after(datetime(2027, 1, 31, tzinfo=UTC)) == datetime(2027, 2, 28, tzinfo=UTC)
-    assert parse_span("1w").after(datetime(2027, 1, 31, tzinfo=UTC)) == datetime(2027, 2, 7, tzinfo=UTC)
+    assert parse_duration("1mo").after(datetime(2027, 1, 31, tzinfo=UTC)) == datetime(2027, 2, 28, tzinfo=UTC)
+    assert parse_duration("1w").after(datetime(2027, 1, 31, tzinfo=UTC)) == datetime(2027, 2, 7, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_rates_read_back_as_they_were(text: str, rate: Rate) -> None:
     ("wrong", "right"), [("25 per day", "25/day"), ("20,000/hour", "20000/h"), ("5/d", "5/day"), ("many", None)]
 )
 def test_other_ways_to_write_a_rate_are_offered_in_ours(wrong: str, right: str | None) -> None:
-    with pytest.raises(MisspeltError) as raised:
+    with pytest.raises(InvalidLiteralError) as raised:
         parse_rate(wrong)
     assert raised.value.fix == right
 
@@ -127,10 +127,10 @@ _PART = st.text("ab*?", min_size=1, max_size=5)
 def test_globs_that_name_one_repo_together_meet(one_part: str, other_part: str, name: str) -> None:
     repo = parse_repo(f"x/{name}")
     both = all(glob_matches(f"x/{part}", repo) for part in (one_part, other_part))
-    assert not both or globs_meet(f"x/{one_part}", f"x/{other_part}")
+    assert not both or globs_overlap(f"x/{one_part}", f"x/{other_part}")
 
 
 def test_globs_of_a_model_and_of_a_dataset_never_meet() -> None:
-    assert not globs_meet("*/*", "datasets/*/*")
-    assert globs_meet("acme/a*", "*/*b")
-    assert not globs_meet("acme/a*", "acme/b*")
+    assert not globs_overlap("*/*", "datasets/*/*")
+    assert globs_overlap("acme/a*", "*/*b")
+    assert not globs_overlap("acme/a*", "acme/b*")

@@ -19,13 +19,13 @@ from ..policy.canonical import policy_digest
 from ..policy.evaluate import CompiledPolicy, Evaluator, compile_policy
 from ..policy.facts import (
     NO_FORM,
+    DecisionHistory,
     EmailFacts,
     FactReader,
     FormRoles,
-    History,
-    Memo,
     ProfileFact,
-    declarations,
+    QualityCache,
+    fact_types,
     form_roles,
 )
 from ..policy.model import Facts, Policy, PolicyMode
@@ -84,7 +84,7 @@ class Court:
 
 def compiled(policies: Iterable[Policy], tables: Mapping[str, Table]) -> dict[str, CompiledPolicy]:
     """Each policy made ready once, by its name; many repos share it."""
-    declared = declarations(tables=tables)
+    declared = fact_types(tables=tables)
     return {policy.name: compile_policy(policy, declared) for policy in policies}
 
 
@@ -95,7 +95,7 @@ def court_of(
     sources: SourcesPort,
     *,
     zone: tzinfo,
-    memo: Memo | None = None,
+    memo: QualityCache | None = None,
 ) -> Court | None:
     """Who judges at this repo; None when no policy is for it. Raises where two of them contradict each other's form."""
     mine = [one for one in policies.values() if any(glob_matches(glob, row.repo) for glob in one.policy.applies_to)]
@@ -166,7 +166,7 @@ def count_matches(
     """By table, how many pending requests of its repos were looked at, at most `LOOKED_AT` a repo, and how many it lists."""
     found = dict.fromkeys(tables, (0, 0))
     for row in store.repos():
-        mine = {name: table for name, table in tables.items() if row.repo in repos[name] and not table.refused}
+        mine = {name: table for name, table in tables.items() if row.repo in repos[name] and not table.refusal}
         court = Court(
             row.repo, Evaluator(()), FactReader((), sources.countries), NO_FORM, mine, (Status.PENDING.value,)
         )
@@ -255,7 +255,7 @@ def cases_of(
         email = sources.email(request.email)
         address = email.address if email and email.domain else None  # what is no single address may mean anybody
         hits = {
-            name: table.hit(request.person, address, now=now, bindings=bindings[name])
+            name: table.find(request.person, address, now=now, bindings=bindings[name])
             for name, table in court.tables.items()
         }
         profile = sources.profile(request.person, profiles.get(row.person.id), now) if court.asks_profile else None
@@ -266,11 +266,11 @@ def cases_of(
         yield Case(row, facts, tuple(sorted(name for name, hit in hits.items() if hit.state == "valid")))
 
 
-def _history(row: RequestRow, past: HistoryRow | None, repo: RepoRow | None, *, complete: bool) -> History:
+def _history(row: RequestRow, past: HistoryRow | None, repo: RepoRow | None, *, complete: bool) -> DecisionHistory:
     as_of = moment_of(repo.full_at) if repo is not None and repo.full_at is not None else None
     if past is None:
-        return History(attempt=row.state.attempt, complete=complete, as_of=as_of)
-    return History(
+        return DecisionHistory(attempt=row.state.attempt, is_complete=complete, as_of=as_of)
+    return DecisionHistory(
         row.state.attempt,
         past.accepted,
         past.rejected,
@@ -278,6 +278,6 @@ def _history(row: RequestRow, past: HistoryRow | None, repo: RepoRow | None, *, 
         past.elsewhere,
         past.last_decision,
         None if past.last_at is None else moment_of(past.last_at),
-        complete=complete,
+        is_complete=complete,
         as_of=as_of,
     )

@@ -17,7 +17,7 @@ from ..errors import HfGateError
 from ..plan.model import CLOCK_SKEW, VALID, Plan, resealed
 from ..policy.model import Policy
 from ..policy.spelling import Rate
-from ..policy.tables import Table, unbound
+from ..policy.tables import Table, unbound_usernames
 from ..protocol.skew import is_clock_off
 from ..store.reading import Store
 from . import keys
@@ -126,8 +126,8 @@ def bind_tables(desk: Desk, budget: int) -> int:
     names = [
         (table, name)
         for table in desk.tables.values()
-        if not table.refused
-        for name in unbound([table], desk.store.bindings(table.name))
+        if not table.refusal
+        for name in unbound_usernames([table], desk.store.bindings(table.name))
     ][:budget]
     now = desk.clock.now()
     found = {name: desk.sources.account(name) for name in dict.fromkeys(name for _, name in names)}
@@ -137,7 +137,7 @@ def bind_tables(desk: Desk, budget: int) -> int:
             if ident is not None:
                 write.bind(table.name, name, ident, "load", ms(now))
         for table in desk.tables.values():
-            if not table.refused:
+            if not table.refusal:
                 write.setting(keys.rows(table.name), str(len(table.rows)))
     return len(found)
 

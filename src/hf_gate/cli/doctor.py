@@ -165,7 +165,7 @@ def _reach(run: Run) -> Iterator[Finding]:
     """Where the token may act beside the repos of the workspace: a token that is stolen is worth all of them."""
     if run.account is None or run.location.folder is None:
         return
-    if said := beyond(run.account.rights, run.location.config.names):
+    if said := beyond(run.account.rights, run.location.config.includes):
         yield Finding("reach", None, said, ONE_EACH)
 
 

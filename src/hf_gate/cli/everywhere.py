@@ -35,12 +35,12 @@ def spread(run: Run, words: Sequence[str], verb: str, repo_type: str | None) -> 
 
 
 def _glob(text: str, repo_type: str | None) -> str:
-    from ..policy.spelling import MisspeltError, parse_glob  # noqa: PLC0415 - only with a glob
+    from ..policy.spelling import InvalidLiteralError, parse_glob  # noqa: PLC0415 - only with a glob
 
     bare = repo_type is not None and not re.match(r"(models?|datasets?)[:/]", text)
     try:
         return parse_glob(f"{repo_type}:{text}" if bare else text)
-    except MisspeltError as problem:
+    except InvalidLiteralError as problem:
         hint = f"Did you mean {problem.fix}?" if problem.fix else None
         raise InvalidTarget(str(problem), hint=hint) from None
 
@@ -63,7 +63,7 @@ def _repos(opened: OpenDesk, glob: str) -> Iterator[Repo]:
 
     is_desk = opened.location.folder is not None
     for row in opened.store.repos():
-        if glob_matches(glob, row.repo) and (not is_desk or opened.location.config.names(row.repo)):
+        if glob_matches(glob, row.repo) and (not is_desk or opened.location.config.includes(row.repo)):
             yield row.repo
 
 

@@ -101,7 +101,7 @@ def _row(opened: OpenDesk, aim: Aim | RequestRow) -> RequestRow:
     if not isinstance(aim, Aim):
         return aim
     desk = opened.location.config
-    if not desk.names(aim.repo):
+    if not desk.includes(aim.repo):
         raise UsageError(
             f"this workspace does not look after {aim.repo}, so none of its policies judges there.",
             hint=f"It looks after {', '.join(desk.repos[:5]) or 'no repos'}.",

@@ -51,7 +51,7 @@ def kept_rows(run: Run, asked: Asked) -> Kept | None:
         return Kept(desk, rows, asked) if len(rows) == len(asked.repos) else None
     if desk.location.folder is None:
         return None  # which repos are the account's own, the Hub alone can say
-    rows = [row for repo, row in sorted(known.items()) if desk.location.config.names(repo)]
+    rows = [row for repo, row in sorted(known.items()) if desk.location.config.includes(repo)]
     return Kept(desk, rows, asked) if rows else None
 
 

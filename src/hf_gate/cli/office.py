@@ -35,14 +35,14 @@ def office(run: Run, *, judges: bool = True) -> Desk:
         return joining.bare_desk(opened.location, run.hub, opened.store, actor=opened.actor)
     desk = joining.join_desk(run.settings, opened.location, run.hub, opened.store, actor=opened.actor)
     for _, table in sorted(desk.tables.items()):
-        if table.refused:
+        if table.refusal:
             run.out.warn(refusal_of(table))
     return desk
 
 
 def refusal_of(table: Table) -> str:
     """A refused table in a sentence."""
-    return f"{table.refused}; every rule that asks it is unknown."
+    return f"{table.refusal}; every rule that asks it is unknown."
 
 
 def speaks(made: Plan) -> bool:

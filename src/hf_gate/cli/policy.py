@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from ..domain.ids import Repo
     from ..policy.checking import CheckedPolicy
     from ..policy.model import Policy
-    from ..policy.testing import TestResult
-    from ..policy.trust import Pass
+    from ..policy.testing import PolicyTestResult
+    from ..policy.trust import AcceptRequirement
 
 policy = GateGroup(
     "policy",
@@ -93,16 +93,16 @@ def _policy_row(name: str, checked: CheckedPolicy, policy: Policy) -> Row:
     }
 
 
-def _ways(checked: CheckedPolicy, policy: Policy) -> tuple[Pass, ...]:
-    from ..policy.trust import ways_in  # noqa: PLC0415 - help needs none of it
+def _ways(checked: CheckedPolicy, policy: Policy) -> tuple[AcceptRequirement, ...]:
+    from ..policy.trust import accept_requirements  # noqa: PLC0415 - help needs none of it
 
-    return ways_in(policy, checked.conditions)
+    return accept_requirements(policy, checked.conditions)
 
 
-def _failing(checked: CheckedPolicy) -> list[TestResult]:
-    from ..policy.testing import run_tests  # noqa: PLC0415 - help needs none of it
+def _failing(checked: CheckedPolicy) -> list[PolicyTestResult]:
+    from ..policy.testing import run_policy_tests  # noqa: PLC0415 - help needs none of it
 
-    return [each for each in run_tests(checked) if not each.passed]
+    return [each for each in run_policy_tests(checked) if not each.has_passed]
 
 
 def _check_lines(found: Policies) -> Iterator[str]:
@@ -160,13 +160,13 @@ def policy_lint(run: Run, *, files: tuple[str, ...]) -> int:
 @_FILES
 def policy_test(run: Run, *, files: tuple[str, ...]) -> int:
     """Run the tests that stand beside the rules; ends with 1 when one fails, and says what came out and why."""
-    from ..policy.testing import run_tests  # noqa: PLC0415 - help needs none of it
+    from ..policy.testing import run_policy_tests  # noqa: PLC0415 - help needs none of it
 
     found = read_policies(run, files)
     if found.has_errors:
         return refuse(run, found)
-    results = [(name, policy, run_tests(checked)) for name, checked, policy in found.without_errors()]
-    failed = [each for _, _, some in results for each in some if not each.passed]
+    results = [(name, policy, run_policy_tests(checked)) for name, checked, policy in found.without_errors()]
+    failed = [each for _, _, some in results for each in some if not each.has_passed]
     doc = {
         "schema_version": 1,
         "ok": not failed,
@@ -178,28 +178,28 @@ def policy_test(run: Run, *, files: tuple[str, ...]) -> int:
     return 1 if failed else 0
 
 
-def _test_row(name: str, policy: Policy, result: TestResult) -> Row:
+def _test_row(name: str, policy: Policy, result: PolicyTestResult) -> Row:
     test, verdict = result.test, result.verdict
     return {
         "policy": policy.name,
         "file": name,
         "line": test.position.line,
         "name": test.name,
-        "passed": result.passed,
+        "passed": result.has_passed,
         "want": {"then": test.then.value if test.then else None, "rule": test.rule},
         "got": {"then": verdict.action.value, "rule": verdict.rule},
         "why": list(result.why),
     }
 
 
-def _test_lines(results: Sequence[tuple[str, Policy, tuple[TestResult, ...]]], failed: int) -> Iterator[str]:
+def _test_lines(results: Sequence[tuple[str, Policy, tuple[PolicyTestResult, ...]]], failed: int) -> Iterator[str]:
     total = 0
     for name, policy, some in results:
         total += len(some)
         if not some:
             yield f"{name}: policy {policy.name} has no tests"
         for result in some:
-            if result.passed:
+            if result.has_passed:
                 yield f"\u2713 {policy.name}: {result.test.name}"
             else:
                 yield f"\u2717 {policy.name}: {result.test.name} ({name}:{result.test.position.line})"
@@ -216,7 +216,7 @@ def _test_lines(results: Sequence[tuple[str, Policy, tuple[TestResult, ...]]], f
 @repo_type_option
 def policy_show(run: Run, *, repo: str, repo_type: str | None) -> int:
     """Print what holds at a repo as one numbered list of sentences: every rule of every policy, in the order tried."""
-    from ..policy.sentences import sentences  # noqa: PLC0415 - help needs none of it
+    from ..policy.sentences import describe_policies  # noqa: PLC0415 - help needs none of it
     from ..policy.spelling import glob_matches  # noqa: PLC0415 - as above
 
     where = named_repo(repo, repo_type)
@@ -230,7 +230,7 @@ def policy_show(run: Run, *, repo: str, repo_type: str | None) -> int:
         if any(glob_matches(glob, where) for glob in policy.applies_to)
     ]
     said = (
-        sentences(policy for _, policy in mine)
+        describe_policies(policy for _, policy in mine)
         if mine
         else ["No policy is for this repo: a person decides each request."]
     )
@@ -249,7 +249,7 @@ def policy_show(run: Run, *, repo: str, repo_type: str | None) -> int:
 
 
 def _numbered(said: Sequence[str]) -> Iterable[str]:
-    from ..policy.sentences import numbered as numbered_lines  # noqa: PLC0415 - as above
+    from ..policy.sentences import number_lines as numbered_lines  # noqa: PLC0415 - as above
 
     return numbered_lines(said).split("\n")
 
@@ -259,10 +259,12 @@ def _of_the_desk(found: Policies, where: Repo) -> None:
     from ..domain.ids import Repo, RepoType  # noqa: PLC0415 - as above
 
     desk = found.config
-    if desk is None or desk.names(where):
+    if desk is None or desk.includes(where):
         return
     other = Repo(RepoType.MODEL if where.type is RepoType.DATASET else RepoType.DATASET, where.namespace, where.name)
     hint = (
-        f"Did you mean {other}?" if desk.names(other) else f"It looks after {', '.join(desk.repos[:5]) or 'no repos'}."
+        f"Did you mean {other}?"
+        if desk.includes(other)
+        else f"It looks after {', '.join(desk.repos[:5]) or 'no repos'}."
     )
     raise UsageError(f"this workspace does not look after {where}.", hint=hint)

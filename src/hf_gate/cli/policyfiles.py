@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..policy.checking import CheckedPolicy
     from ..policy.model import Policy, PolicyProblem
     from ..policy.parse import ParsedPolicy
-    from ..policy.strictyaml import Source
+    from ..policy.strictyaml import SourceText
     from ..policy.workspace_config import WorkspaceConfig
 
 
@@ -31,7 +31,7 @@ class Policies:
     folder: Path | None
     config: WorkspaceConfig | None
     checked: Mapping[str, CheckedPolicy] = field(default_factory=dict)
-    sources: Mapping[str, Source] = field(default_factory=dict)
+    sources: Mapping[str, SourceText] = field(default_factory=dict)
     problems: tuple[PolicyProblem, ...] = ()
     forms: tuple[str, ...] = ()  # repos whose forms were looked at
     tables: tuple[CheckedTable, ...] = ()
@@ -128,17 +128,17 @@ def read_policies(
     )
 
 
-def _read_desk(folder: Path) -> tuple[WorkspaceConfig | None, dict[str, Source], tuple[PolicyProblem, ...]]:
+def _read_desk(folder: Path) -> tuple[WorkspaceConfig | None, dict[str, SourceText], tuple[PolicyProblem, ...]]:
     from zoneinfo import available_timezones  # noqa: PLC0415 - as above
 
-    from ..policy.strictyaml import Source  # noqa: PLC0415 - as above
+    from ..policy.strictyaml import SourceText  # noqa: PLC0415 - as above
     from ..policy.workspace_config import parse_config  # noqa: PLC0415 - as above
     from ..sources.folder import NAME  # noqa: PLC0415 - as above
 
     name = shown_name(folder, NAME)
     text = _text(folder / NAME, may_lead_on=False)
     parsed = parse_config(text, name, zones=available_timezones())
-    return parsed.config, {name: Source(text, name)}, parsed.problems
+    return parsed.config, {name: SourceText(text, name)}, parsed.problems
 
 
 def _of_desk(folder: Path) -> dict[str, ParsedPolicy]:
@@ -146,7 +146,7 @@ def _of_desk(folder: Path) -> dict[str, ParsedPolicy]:
     from ..sources.folder import read_folder  # noqa: PLC0415 - as above
 
     read = read_folder(folder).files
-    return {name: parse_policy(each.read.source.text, name) for name, each in _named(folder, read)}
+    return {name: parse_policy(each.document.source.text, name) for name, each in _named(folder, read)}
 
 
 def _named(folder: Path, read: Mapping[str, ParsedPolicy]) -> Iterable[tuple[str, ParsedPolicy]]:
@@ -185,14 +185,14 @@ def _text(path: Path, *, may_lead_on: bool = True) -> str:
 def _checked(
     run: Run, folder: Path | None, desk: WorkspaceConfig | None, parsed: Mapping[str, ParsedPolicy]
 ) -> Policies:
-    from ..policy.checking import check_names, check_policy  # noqa: PLC0415 - as above
+    from ..policy.checking import check_policy, check_unique_names  # noqa: PLC0415 - as above
 
     forms = _forms(run) if desk is not None else {}
     checked = {name: check_policy(each, config=desk, forms=forms) for name, each in parsed.items()}
     problems = [problem for each in checked.values() for problem in each.problems]
-    problems += check_names(tuple(checked.values()))
+    problems += check_unique_names(tuple(checked.values()))
     seen = tuple(dict.fromkeys(repo for each in checked.values() for repo in each.repos))
-    sources = {name: each.read.source for name, each in parsed.items()}
+    sources = {name: each.document.source for name, each in parsed.items()}
     return Policies(folder, desk, checked, sources, tuple(problems), seen)
 
 

@@ -43,7 +43,7 @@ class CheckedTable:
 
         table, name = self.table, self.spec.name
         for each in table.problems[:_ROWS_TOLD]:
-            is_error = bool(table.refused) and not each.line
+            is_error = bool(table.refusal) and not each.line
             words = f"table {name}: {each.message}"
             yield PolicyProblem(each.code, words, self.file, SourcePosition(max(1, each.line)), is_error=is_error)
         if len(table.problems) > _ROWS_TOLD:
@@ -57,14 +57,14 @@ class CheckedTable:
             "file": None if self.spec.file is None else self.file,
             "key": list(self.table.key),
             "rows": len(self.table.rows),
-            "refused": self.table.refused or None,
+            "refused": self.table.refusal or None,
             "pending": self.pending,
             "matches": self.matches,
         }
 
     def line(self) -> str:
         """For people."""
-        if self.table.refused:
+        if self.table.refusal:
             return f"table {self.spec.name}: refused; every rule that asks it is unknown"
         found = (
             f"table {self.spec.name}: {numbered(len(self.table.rows), 'row')}, found by {' or '.join(self.table.key)}"
@@ -118,7 +118,7 @@ def _counted(
     from ..policy.spelling import glob_matches  # noqa: PLC0415 - as above
     from ..sources.fact_sources import FactSources  # noqa: PLC0415 - as above
 
-    ours = [row.repo for row in store.repos() if folder.config.names(row.repo)]
+    ours = [row.repo for row in store.repos() if folder.config.includes(row.repo)]
     repos = {spec.name: ours for spec in folder.config.tables}
     for policy in policies:
         mine = [repo for repo in ours if any(glob_matches(glob, repo) for glob in policy.applies_to)]
@@ -161,7 +161,7 @@ def accept_table(run: Run, name: str) -> int:
             hint=f"Its tables are {', '.join(names) or 'none: write one into hf-gate.yaml'}.",
         )
     table = read_tables(folder, policies, now=desk.now(), previous={name: 0})[name]
-    if table.refused:
-        raise UsageError(f"{table.refused}.", hint="Only lost rows can be accepted; mend the file.")
+    if table.refusal:
+        raise UsageError(f"{table.refusal}.", hint="Only lost rows can be accepted; mend the file.")
     accept_rows(desk.store, table, desk.actor, ms(desk.now()))
     return len(table.rows)

@@ -57,12 +57,12 @@ def policy_promote(run: Run, *, name: str, yes: bool, max_changes: int | None) -
 
 def _enforced(desk: Desk, name: str) -> Policy:
     from ..policy.model import PolicyMode  # noqa: PLC0415 - as above
-    from ..policy.strictyaml import nearest  # noqa: PLC0415 - as above
+    from ..policy.strictyaml import suggest  # noqa: PLC0415 - as above
 
     policy = next((each for each in desk.policies if each.name == name), None)
     if policy is None:
         names = [each.name for each in desk.policies]
-        near = nearest(name, names)
+        near = suggest(name, names)
         there = f"The policies here: {', '.join(names)}." if names else "This workspace has no policy."
         raise UsageError(f"there is no policy {name!r}.", hint=f"Did you mean {near}?" if near else there)
     if policy.mode is PolicyMode.SHADOW:

@@ -58,7 +58,7 @@ def status(run: Run, *, markdown: bool) -> int:
             run.out.line(line)
         return 0
     doc = _document(desk, found, token, zone) | {
-        "refused_tables": [{"table": table.name, "why": table.refused} for table in refused]
+        "refused_tables": [{"table": table.name, "why": table.refusal} for table in refused]
     }
     run.out.document(
         doc,

@@ -30,9 +30,9 @@ class Template:
 
     def filled(self, repo: Repo, user: str | None) -> str:
         """The text as this person gets it."""
-        from ..policy.reasons import fill  # noqa: PLC0415 - most decisions need no template
+        from ..policy.reasons import fill_reason  # noqa: PLC0415 - most decisions need no template
 
-        return fill(self.text, repo=repo.id, user=user or "you", rule="")
+        return fill_reason(self.text, repo=repo.id, user=user or "you", rule="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class Wish:
 
 def template_of(templates: Mapping[str, str | Mapping[str, str]], word: str, repos: Sequence[Repo]) -> Template:
     """The text that `NAME` or `NAME:de` means, if it can be sent to everybody at these repos."""
-    from ..policy.reasons import text_for, too_long_for  # noqa: PLC0415 - only who uses one
+    from ..policy.reasons import choose_text, reason_length_problem  # noqa: PLC0415 - only who uses one
 
     name, _, language = word.partition(":")
     found = templates.get(name)
@@ -100,13 +100,13 @@ def template_of(templates: Mapping[str, str | Mapping[str, str]], word: str, rep
     if language and (isinstance(found, str) or language not in found):
         known = "one language only" if isinstance(found, str) else ", ".join(found)
         raise UsageError(f"the template {name!r} is not written in {language!r}.", hint=f"It is in {known}.")
-    text = text_for(found, language or None)
+    text = choose_text(found, language or None)
     if "{rule}" in text:
         raise UsageError(
             f"the template {name!r} names the {{rule}} that decided, and here a person decides.",
             hint="Use another one, or --reason TEXT.",
         )
-    if too_long := too_long_for(text, [repo.id for repo in repos], ""):
+    if too_long := reason_length_problem(text, [repo.id for repo in repos], ""):
         raise ReasonTooLong(f"the template {name!r} when it is filled: {too_long}", hint="Nothing was sent.")
     checked_reason(text if "{" not in text else None)
     return Template(word, text)
@@ -131,11 +131,11 @@ def checked_until(text: str | None, now: datetime, zone: tzinfo) -> str | None:
     if text is None:
         return None
     from ..domain.grants import end_of  # noqa: PLC0415 - only with --until
-    from ..policy.spelling import MisspeltError, parse_until  # noqa: PLC0415 - as above
+    from ..policy.spelling import InvalidLiteralError, parse_until  # noqa: PLC0415 - as above
 
     try:
         parse_until(text)
-    except MisspeltError as problem:
+    except InvalidLiteralError as problem:
         raise UsageError(f"--until: {problem}", hint=f"Did you mean {problem.fix}?" if problem.fix else None) from None
     if end_of(text, now, zone) <= now:
         raise UsageError(f"--until {text} is over already; nothing was sent.", hint="Name a day that is still to come.")

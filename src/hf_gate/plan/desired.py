@@ -15,7 +15,7 @@ from ..domain.requests import AccessRequest, Target
 from ..domain.state import RequestState, answers_digest
 from ..policy.combine import STATUS_AFTER
 from ..policy.model import ConditionTrace, Fact, Verdict
-from ..policy.reasons import fill
+from ..policy.reasons import fill_reason
 from .model import ENDED, Change, Reason
 
 _OVER: Final = {  # whoever is rejected cannot
@@ -133,7 +133,7 @@ def _reason_for(verdict: Verdict, request: AccessRequest) -> str | None:
 
 
 def _filled(text: str, request: AccessRequest, rule: str) -> str:
-    return fill(text, repo=request.repo.id, user=request.person.username or "you", rule=rule)
+    return fill_reason(text, repo=request.repo.id, user=request.person.username or "you", rule=rule)
 
 
 def reasons(verdict: Verdict) -> list[Reason]:

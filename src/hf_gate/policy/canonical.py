@@ -18,10 +18,10 @@ _PIECE = re.compile(
 
 def policy_digest(policy: Policy) -> str:
     """SHA-256 in hex over `policy_meaning`."""
-    return hashlib.sha256(policy_meaning(policy).encode()).hexdigest()
+    return hashlib.sha256(canonical_policy(policy).encode()).hexdigest()
 
 
-def policy_meaning(policy: Policy) -> str:
+def canonical_policy(policy: Policy) -> str:
     """Canonical JSON (sorted keys, no blanks) of everything that can change a verdict or its terms.
 
     The order of rules counts; that of repos, tables, roles, lets and judged statuses does not, nor do blanks and
@@ -34,13 +34,13 @@ def policy_meaning(policy: Policy) -> str:
         "judges": sorted(policy.judges),
         "tables": {table.name: _table(table) for table in policy.tables},
         "roles": dict(policy.roles),
-        "let": {name: bare_expression(source) for name, source in policy.let.items()},
+        "let": {name: normalize_expression(source) for name, source in policy.let.items()},
         "rules": [_rule(rule) for rule in policy.rules],
     }
     return json.dumps(document, ensure_ascii=True, sort_keys=True, separators=(",", ":"))
 
 
-def bare_expression(source: str) -> str:
+def normalize_expression(source: str) -> str:
     """An expression with single blanks and no comments; what stands in quotes is kept as it is."""
     return _PIECE.sub(lambda match: match["text"] or " ", source).strip()
 
@@ -53,8 +53,8 @@ def _rule(rule: Rule) -> dict[str, object]:
     found: dict[str, object] = {
         "id": rule.id,
         "then": rule.then.value,
-        "when": None if rule.when is None else bare_expression(rule.when),
-        "unless": None if rule.unless is None else bare_expression(rule.unless),
+        "when": None if rule.when is None else normalize_expression(rule.when),
+        "unless": None if rule.unless is None else normalize_expression(rule.unless),
         "reason": list(map(list, rule.reason.items())) if isinstance(rule.reason, Mapping) else rule.reason,
         "reason_template": rule.reason_template,
         "at_most": _span(rule.at_most),

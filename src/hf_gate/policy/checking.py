@@ -7,21 +7,21 @@ from dataclasses import dataclass, field, replace
 
 from ..domain.forms import GateForm
 from .bounds import policy_cost_problem
-from .constants import constant_faults
+from .constants import check_constants
 from .expressions import Expression, ExpressionProblem, compile_expression
-from .fact_table import ANSWER_ROLES, CelType, declarations
-from .labels import form_faults, roles_without_field
-from .lint import lint
+from .fact_table import ANSWER_ROLES, CelType, fact_types
+from .labels import check_labels, check_roles
+from .lint import lint_policy
 from .model import Policy, PolicyProblem, SourcePosition
 from .parse import ParsedPolicy
-from .places import let_nodes, rule_nodes, value_of
-from .reasons import text_for, too_long_for
-from .spelling import glob_matches_path, globs_meet
-from .strictyaml import Node, Scalar, Spelling, nearest
-from .testfacts import test_faults
+from .places import nodes_of_lets, nodes_of_rules, value_of
+from .reasons import choose_text, reason_length_problem
+from .spelling import glob_matches_path, globs_overlap
+from .strictyaml import Node, Scalar, ScalarSource, suggest
+from .testfacts import check_tests
 from .workspace_config import WorkspaceConfig
 
-_STEPS = 6  # mistakes mended one after the other in one expression, to see whether they all go
+_MAX_FIXES = 6  # mistakes mended one after the other in one expression, to see whether they all go
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,23 +48,23 @@ def check_policy(
     """
     if parsed.policy is None:
         return CheckedPolicy(None, parsed.problems)
-    check = _Check(parsed, parsed.policy, config, forms or {})
+    check = _PolicyChecker(parsed, parsed.policy, config, forms or {})
     found = (*parsed.problems, *check.problems())
-    problems = tuple(sorted(dict.fromkeys(found), key=_weight))
+    problems = tuple(sorted(dict.fromkeys(found), key=_sort_key))
     policy = None if any(each.is_error for each in problems) else parsed.policy
     return CheckedPolicy(policy, problems, check.declared, check.lets, check.conditions, tuple(check.forms))
 
 
-_LEAST = ("unused", "no_catch_all", "accepts_everybody", "accepts_on_claims")
+_ADVICE_CODES = ("unused", "no_catch_all", "accepts_everybody", "accepts_on_claims")
 
 
-def _weight(problem: PolicyProblem) -> tuple[bool, int, int, int]:
+def _sort_key(problem: PolicyProblem) -> tuple[bool, int, int, int]:
     """Errors first, then what is hardly meant, then what is only said; in each the order of the file."""
-    rank = _LEAST.index(problem.code) + 1 if problem.code in _LEAST else 0
+    rank = _ADVICE_CODES.index(problem.code) + 1 if problem.code in _ADVICE_CODES else 0
     return not problem.is_error, rank, problem.position.line, problem.position.column
 
 
-def check_names(policies: Sequence[CheckedPolicy]) -> tuple[PolicyProblem, ...]:
+def check_unique_names(policies: Sequence[CheckedPolicy]) -> tuple[PolicyProblem, ...]:
     """What is wrong between the policies of one workspace: names that two of them have."""
     found, seen = [], dict[str, Policy]()
     for policy in (each.policy for each in policies):
@@ -77,181 +77,187 @@ def check_names(policies: Sequence[CheckedPolicy]) -> tuple[PolicyProblem, ...]:
     return tuple(found)
 
 
-def table_names(policy: Policy, desk: WorkspaceConfig | None) -> tuple[str, ...]:
+def table_names(policy: Policy, config: WorkspaceConfig | None) -> tuple[str, ...]:
     """The tables that a policy may ask: the workspace's and its own."""
-    return tuple(dict.fromkeys(table.name for table in (*(desk.tables if desk else ()), *policy.tables)))
+    return tuple(dict.fromkeys(table.name for table in (*(config.tables if config else ()), *policy.tables)))
 
 
-class _Check:
+class _PolicyChecker:
     def __init__(
-        self, parsed: ParsedPolicy, policy: Policy, desk: WorkspaceConfig | None, forms: Mapping[str, GateForm]
+        self, parsed: ParsedPolicy, policy: Policy, config: WorkspaceConfig | None, forms: Mapping[str, GateForm]
     ) -> None:
-        self.parsed, self.policy, self.desk = parsed, policy, desk
-        self.forms = {repo: form for repo, form in forms.items() if _governs(policy, desk, repo)}
-        self.declared = declarations(ANSWER_ROLES, table_names(policy, desk))
+        self.parsed, self.policy, self.config = parsed, policy, config
+        self.forms = {repo: form for repo, form in forms.items() if _governs(policy, config, repo)}
+        self.declared = fact_types(ANSWER_ROLES, table_names(policy, config))
         self.lets: dict[str, Expression] = {}
-        self.broken: set[str] = set()  # names of `let` that have been told already
+        self.broken_lets: set[str] = set()  # names of `let` that have been told already
         self.conditions: dict[tuple[str, str], Expression] = {}
-        self.rules = rule_nodes(parsed.read)
+        self.rule_nodes = nodes_of_rules(parsed.document)
 
     def problems(self) -> list[PolicyProblem]:
-        found = [*self._expressions(), *self._work(), *self._names(), *self._reasons(), *self._repos()]
-        found += test_faults(self.parsed.read, self.policy, self.declared)
+        found = [
+            *self._check_expressions(),
+            *self._check_cost(),
+            *self._check_names(),
+            *self._check_reasons(),
+            *self._check_repos(),
+        ]
+        found += check_tests(self.parsed.document, self.policy, self.declared)
         if not any(each.is_error for each in found):
-            found += lint(self.parsed.read, self.policy, self.lets, self.conditions)
+            found += lint_policy(self.parsed.document, self.policy, self.lets, self.conditions)
         return found
 
     # ---- expressions -------------------------------------------------------------------------------------------------
 
-    def _expressions(self) -> Iterator[PolicyProblem]:
-        for name, node in let_nodes(self.parsed.read).items():
-            expression, problems = self._compiled(node, f"let {name}", is_let=True)
+    def _check_expressions(self) -> Iterator[PolicyProblem]:
+        for name, node in nodes_of_lets(self.parsed.document).items():
+            expression, problems = self._compile(node, f"let {name}", is_let=True)
             yield from problems
             if expression is not None:
                 self.lets[name] = expression
             else:
-                self.broken.add(name)
-        if self.broken:  # each rule that uses it would say so again
+                self.broken_lets.add(name)
+        if self.broken_lets:  # each rule that uses it would say so again
             return
-        for rule, rule_node in self.rules.items():
+        for rule, rule_node in self.rule_nodes.items():
             for key in ("when", "unless"):
                 written = value_of(rule_node, key)
                 if isinstance(written, Scalar):
-                    expression, problems = self._compiled(written, f"rule {rule}", is_let=False)
+                    expression, problems = self._compile(written, f"rule {rule}", is_let=False)
                     yield from problems
                     if expression is not None:
                         self.conditions[rule, key] = expression
 
-    def _work(self) -> Iterator[PolicyProblem]:
+    def _check_cost(self) -> Iterator[PolicyProblem]:
         """The whole may be too much where no part is: whoever judges by it, or tells its reasons, would not come to an end."""
         lets, conditions = ([each.bounds for each in some.values()] for some in (self.lets, self.conditions))
         words = policy_cost_problem(lets, conditions, len(self.policy.tests))
         if words:
-            at = value_of(self.parsed.read.root, "rules")
+            at = value_of(self.parsed.document.root, "rules")
             place = SourcePosition(at.line, at.column) if at is not None else SourcePosition(1, 1)
             yield PolicyProblem("too_costly", words, self.policy.source, place, hint="Split it into several policies.")
 
-    def _compiled(self, node: Scalar, where: str, *, is_let: bool) -> tuple[Expression | None, list[PolicyProblem]]:
-        spelling = Spelling(self.parsed.read.source, node)
+    def _compile(self, node: Scalar, where: str, *, is_let: bool) -> tuple[Expression | None, list[PolicyProblem]]:
+        spelling = ScalarSource(self.parsed.document.source, node)
         source = node.text.strip()
         lead = len(node.text) - len(node.text.lstrip())
         try:
             expression = compile_expression(source, self.declared, self.lets, is_let=is_let)
         except ExpressionProblem as problem:
-            if source[problem.offset : problem.offset + problem.length] in self.broken:
+            if source[problem.offset : problem.offset + problem.length] in self.broken_lets:
                 return None, []
-            return None, [self._refused(spelling, problem, source, lead, where, is_let=is_let)]
+            return None, [self._expression_problem(spelling, problem, source, lead, where, is_let=is_let)]
         problems = [
             spelling.problem(fault.code, f"{where}: {fault.message}", lead + fault.offset, fault.length, fault.fix, fault.hint, is_error=fault.is_error)
-            for fault in (*constant_faults(expression, source, self.policy, tuple(self.forms)), *form_faults(expression, source, self.forms))
+            for fault in (*check_constants(expression, source, self.policy, tuple(self.forms)), *check_labels(expression, source, self.forms))
         ]  # fmt: skip
         return expression, problems
 
-    def _refused(
-        self, spelling: Spelling, problem: ExpressionProblem, source: str, lead: int, where: str, *, is_let: bool
+    def _expression_problem(
+        self, spelling: ScalarSource, problem: ExpressionProblem, source: str, lead: int, where: str, *, is_let: bool
     ) -> PolicyProblem:
         code, message, fix = problem.code.replace("-", "_"), f"{where}: {problem.message}", problem.fix
         piece = source[problem.offset : problem.offset + problem.length]
         if piece.startswith("terms."):
             words = f"{where}: the facts of `terms` belong to a later version: leave them out."
             return spelling.problem("later", words, lead + problem.offset, problem.length)
-        below = self._below(piece)
+        below = self._is_later_let(piece)
         if below:
             return spelling.problem(code, f"{where}: `{piece}` stands further down in `let`: move it up.", lead + problem.offset, problem.length)  # fmt: skip
         if fix is not None:
-            once = _pasted(source, problem)
-            whole = self._mended(once, is_let=is_let)
+            once = _apply_expression_fix(source, problem)
+            whole = self._fix_repeatedly(once, is_let=is_let)
             if whole is not None and whole != once:
                 return spelling.problem(code, message, 0, len(spelling.node.text), whole, f"Write `{whole}`.")
         hint = f"Write `{fix}`." if fix and fix not in message else ""
         return spelling.problem(code, message, lead + problem.offset, problem.length, fix, hint)
 
-    def _below(self, name: str) -> bool:
+    def _is_later_let(self, name: str) -> bool:
         return name in self.policy.let and name not in self.lets
 
-    def _mended(self, source: str, *, is_let: bool) -> str | None:
+    def _fix_repeatedly(self, source: str, *, is_let: bool) -> str | None:
         """The expression once all its mistakes are mended one after the other; None if it cannot be."""
-        for _ in range(_STEPS):
+        for _ in range(_MAX_FIXES):
             try:
                 compile_expression(source, self.declared, self.lets, is_let=is_let)
             except ExpressionProblem as problem:
                 if problem.fix is None:
                     return None
-                source = _pasted(source, problem)
+                source = _apply_expression_fix(source, problem)
             else:
                 return source
         return None
 
     # ---- the rest ----------------------------------------------------------------------------------------------------
 
-    def _names(self) -> Iterator[PolicyProblem]:
-        of_desk = {table.name for table in self.desk.tables} if self.desk else set()
+    def _check_names(self) -> Iterator[PolicyProblem]:
+        of_desk = {table.name for table in self.config.tables} if self.config else set()
         for table in self.policy.tables:
             if table.name in of_desk:
                 words = f"table `{table.name}` stands in hf-gate.yaml too: a name means one table."
                 yield PolicyProblem(
                     "table_twice", words, self.policy.source, table.position, hint="Rename one of the two."
                 )
-        templates = dict(self.desk.templates) if self.desk else {}
+        templates = dict(self.config.templates) if self.config else {}
         for rule in self.policy.rules:
-            name, node = rule.reason_template, value_of(self.rules.get(rule.id), "reason_template")
-            if name is None or name in templates or not isinstance(node, Scalar) or self.desk is None:
+            name, node = rule.reason_template, value_of(self.rule_nodes.get(rule.id), "reason_template")
+            if name is None or name in templates or not isinstance(node, Scalar) or self.config is None:
                 continue
-            near = nearest(name, templates)
-            hint = f"Did you mean `{near}`?" if near else f"Write it into `templates:` of {self.desk.source}."
+            near = suggest(name, templates)
+            hint = f"Did you mean `{near}`?" if near else f"Write it into `templates:` of {self.config.source}."
             words = f"rule {rule.id}: the workspace has no template `{name}`."
-            yield self._at(node, "unknown_template", words, near, hint)
+            yield self._problem_at(node, "unknown_template", words, near, hint)
 
-    def _reasons(self) -> Iterator[PolicyProblem]:
+    def _check_reasons(self) -> Iterator[PolicyProblem]:
         for rule in self.policy.rules:
             for key, value in (("reason", rule.reason), ("end_reason", rule.end_reason)):
                 texts = [value] if isinstance(value, str) else list(value.values()) if value else []
-                yield from self._too_long(texts, rule.id, key)
-            template = self.desk.templates.get(rule.reason_template or "") if self.desk else None
+                yield from self._check_filled_length(texts, rule.id, key)
+            template = self.config.templates.get(rule.reason_template or "") if self.config else None
             if template:
-                texts = [template] if isinstance(template, str) else [text_for(template, each) for each in template]
-                yield from self._too_long(texts, rule.id, "reason_template")
+                texts = [template] if isinstance(template, str) else [choose_text(template, each) for each in template]
+                yield from self._check_filled_length(texts, rule.id, "reason_template")
 
-    def _too_long(self, texts: list[str], rule: str, key: str) -> Iterator[PolicyProblem]:
+    def _check_filled_length(self, texts: list[str], rule: str, key: str) -> Iterator[PolicyProblem]:
         for text in texts:
-            words = too_long_for(text, self.forms, rule)
-            node = value_of(self.rules.get(rule), key)
+            words = reason_length_problem(text, self.forms, rule)
+            node = value_of(self.rule_nodes.get(rule), key)
             if words and node is not None:
                 yield PolicyProblem("reason_too_long", f"rule {rule}: filled, this can be {words}", self.policy.source, SourcePosition(node.line, node.column))  # fmt: skip
 
-    def _repos(self) -> Iterator[PolicyProblem]:
-        globs = value_of(self.parsed.read.root, "applies_to")
+    def _check_repos(self) -> Iterator[PolicyProblem]:
+        globs = value_of(self.parsed.document.root, "applies_to")
         for glob, node in zip(self.policy.applies_to, _items(globs), strict=False):
-            if self.desk is not None and not any(globs_meet(glob, other) for other in self.desk.repos):
-                near = _other_type(glob, self.desk.repos) or nearest(glob, self.desk.repos)
+            if self.config is not None and not any(globs_overlap(glob, other) for other in self.config.repos):
+                near = _other_type(glob, self.config.repos) or suggest(glob, self.config.repos)
                 hint = (
                     f"Did you mean `{near}`?"
                     if near
-                    else f"The workspace looks after {', '.join(self.desk.repos[:5])}."
+                    else f"The workspace looks after {', '.join(self.config.repos[:5])}."
                 )
                 words = f"applies_to: `{glob}` names none of the repos of the workspace."
-                yield replace(self._at(node, "no_such_repo", words, near, hint), is_error=False)
-        yield from roles_without_field(self.parsed.read, self.policy, self.conditions, self.forms)
+                yield replace(self._problem_at(node, "no_such_repo", words, near, hint), is_error=False)
+        yield from check_roles(self.parsed.document, self.policy, self.conditions, self.forms)
 
-    def _at(self, node: Node, code: str, words: str, fix: str | None, hint: str) -> PolicyProblem:
+    def _problem_at(self, node: Node, code: str, words: str, fix: str | None, hint: str) -> PolicyProblem:
         if isinstance(node, Scalar):
-            return Spelling(self.parsed.read.source, node).problem(code, words, fix=fix, hint=hint)
+            return ScalarSource(self.parsed.document.source, node).problem(code, words, fix=fix, hint=hint)
         return PolicyProblem(code, words, self.policy.source, SourcePosition(node.line, node.column), hint=hint)
 
 
-def _pasted(source: str, problem: ExpressionProblem) -> str:
+def _apply_expression_fix(source: str, problem: ExpressionProblem) -> str:
     return source[: problem.offset] + (problem.fix or "") + source[problem.offset + problem.length :]
 
 
-def _governs(policy: Policy, desk: WorkspaceConfig | None, repo: str) -> bool:
+def _governs(policy: Policy, config: WorkspaceConfig | None, repo: str) -> bool:
     ours = any(glob_matches_path(glob, repo) for glob in policy.applies_to)
-    return ours and (desk is None or any(glob_matches_path(glob, repo) for glob in desk.repos))
+    return ours and (config is None or any(glob_matches_path(glob, repo) for glob in config.repos))
 
 
 def _other_type(glob: str, globs: Sequence[str]) -> str | None:
     """The same name as the other type of repo: a bare `ns/name` is a model."""
     other = glob.removeprefix("datasets/") if glob.startswith("datasets/") else f"datasets/{glob}"
-    return other if any(globs_meet(other, each) for each in globs) else None
+    return other if any(globs_overlap(other, each) for each in globs) else None
 
 
 def _items(node: Node | None) -> tuple[Node, ...]:

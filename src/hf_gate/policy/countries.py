@@ -53,23 +53,23 @@ def country_code(text: str, names: Mapping[str, str]) -> str | None:
     `Paris, France` is FR; `France, Germany`, `Georgia, USA` and `France or so` are none.
     """
     text = text.strip()[:_LIMIT]
-    found = _single(text, names)
+    found = _match_country(text, names)
     if found:
         return found
     codes: set[str | None] = set()
     for part in filter(None, _EACH.split(text)):
-        codes |= _of_place(part, names)
+        codes |= _codes_in_place(part, names)
     return codes.pop() if len(codes) == 1 else None
 
 
-def _of_place(text: str, names: Mapping[str, str]) -> set[str | None]:
+def _codes_in_place(text: str, names: Mapping[str, str]) -> set[str | None]:
     """The codes among the parts of `Town, Region, Country`; None when its last part is no country."""
     parts = [part for part in re.split(r"\s*[,(]\s*|\s+-\s+", text.rstrip(") ")) if part]
-    codes = [_single(part, names) for part in parts]
+    codes = [_match_country(part, names) for part in parts]
     return {code for code in codes if code} | ({None} if not codes or codes[-1] is None else set())
 
 
-def _single(text: str, names: Mapping[str, str]) -> str | None:
+def _match_country(text: str, names: Mapping[str, str]) -> str | None:
     whole = _FLAG.fullmatch(text)
     if whole:
         return names.get("".join(chr(ord(char) - 0x1F1E6 + ord("a")) for char in text))

@@ -15,7 +15,7 @@ from ..domain.lifecycle import Status
 from .combine import EVALUATED_STATUSES, combine_opinions
 from .expressions import BoundFacts, Expression, ExpressionProblem, bind_facts, compile_expression, compile_lets
 from .fact_table import CelType
-from .facts import ReadFacts
+from .facts import RequestFacts
 from .merging import NONE_HOLDS, MergedConditions, merge_conditions
 from .model import Abstention, Action, ConditionTrace, Facts, FactValue, Opinion, Policy, Rule, RuleTrace, Verdict
 from .opinions import Branch, EvaluationTime, current_action, form_opinion, unknown_branch
@@ -132,8 +132,8 @@ def _abstain(compiled: CompiledPolicy) -> Abstention:
 
 def _known_values(facts: Facts, names: Iterable[str]) -> dict[str, FactValue]:
     """Only what is known: an unknown fact is left out, never filled in."""
-    if isinstance(facts, ReadFacts):
-        return facts.known(names)
+    if isinstance(facts, RequestFacts):
+        return facts.known_values(names)
     known = {}
     for name in names:
         fact = facts.get(name)

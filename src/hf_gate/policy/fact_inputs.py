@@ -50,7 +50,7 @@ class TableHit:
 
 
 @dataclass(frozen=True, slots=True)
-class History:
+class DecisionHistory:
     """What the store has of one person. Unless `complete` (synced in full) only `attempt` counts."""
 
     attempt: int = 1
@@ -60,5 +60,5 @@ class History:
     elsewhere: int = 0
     last_decision: str = "none"
     last_at: datetime | None = None
-    complete: bool = True
+    is_complete: bool = True
     as_of: datetime | None = None

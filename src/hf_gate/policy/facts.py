@@ -8,22 +8,36 @@ from functools import lru_cache
 from types import MappingProxyType
 
 from ..domain.requests import AccessRequest
-from .fact_inputs import EmailFacts, History, ProfileFact, TableHit
-from .fact_table import ANSWER_ROLES, FACTS, CelType, Declared, declarations, declared
-from .fact_values import GETTERS, Getter, Inputs, Unknown, answer_getters, read_at, table_getters
-from .form_facts import NO_FORM, FormRoles, Memo, form_roles
+from .fact_inputs import DecisionHistory, EmailFacts, ProfileFact, TableHit
+from .fact_table import ANSWER_ROLES, FACTS, CelType, FactDeclaration, fact_types, find_declaration
+from .fact_values import GETTERS, FactInputs, Getter, UnknownValue, answer_getters, request_read_at, table_getters
+from .form_facts import NO_FORM, FormRoles, QualityCache, form_roles
 from .model import Fact, Facts, FactValue
 
 __all__ = [
-    "ANSWER_ROLES", "FACTS", "NO_FORM", "CelType", "Declared", "EmailFacts", "FactReader", "FormRoles", "History", "Memo",
-    "ProfileFact", "TableHit", "declarations", "declared", "facts_of", "form_roles",
+    "ANSWER_ROLES",
+    "FACTS",
+    "NO_FORM",
+    "CelType",
+    "DecisionHistory",
+    "EmailFacts",
+    "FactDeclaration",
+    "FactReader",
+    "FormRoles",
+    "ProfileFact",
+    "QualityCache",
+    "TableHit",
+    "compute_facts",
+    "fact_types",
+    "find_declaration",
+    "form_roles",
 ]  # fmt: skip
 
 _NONE: Mapping[str, str] = MappingProxyType({})
 _NO_TABLES: Mapping[str, TableHit] = MappingProxyType({})
 
 
-def facts_of(
+def compute_facts(
     request: AccessRequest,
     *,
     now: datetime,
@@ -31,13 +45,13 @@ def facts_of(
     email: EmailFacts | None = None,
     profile: ProfileFact | None = None,
     tables: Mapping[str, TableHit] = _NO_TABLES,
-    history: History | None = None,
+    history: DecisionHistory | None = None,
     countries: Mapping[str, str] = _NONE,
-    memo: Memo | None = None,
+    memo: QualityCache | None = None,
     wanted: Collection[str] | None = None,
 ) -> Facts:
     """The wanted facts of one request, None: all. For many requests make one `FactReader` instead."""
-    names = declarations(tables=tables) if wanted is None else wanted
+    names = fact_types(tables=tables) if wanted is None else wanted
     reader = FactReader(names, countries, memo)
     return reader.facts(request, now=now, form=form, email=email, profile=profile, tables=tables, history=history)
 
@@ -45,16 +59,18 @@ def facts_of(
 class FactReader:
     """Reads the same facts of many requests. Names that are no facts raise `KeyError` when it is made."""
 
-    def __init__(self, wanted: Iterable[str], countries: Mapping[str, str] = _NONE, memo: Memo | None = None) -> None:
+    def __init__(
+        self, wanted: Iterable[str], countries: Mapping[str, str] = _NONE, memo: QualityCache | None = None
+    ) -> None:
         self._countries, self._memo = countries, memo
         self._getters = tuple((name, _getter(name)) for name in dict.fromkeys(wanted))
-        self._laws = {name: _law(name) for name, _ in self._getters}
-        self.wanted = frozenset(self._laws)
+        self._declarations = {name: _declaration(name) for name, _ in self._getters}
+        self.wanted = frozenset(self._declarations)
 
     @property
     def names(self) -> tuple[str, ...]:
         """What it reads."""
-        return tuple(self._laws)
+        return tuple(self._declarations)
 
     def facts(
         self,
@@ -65,36 +81,40 @@ class FactReader:
         email: EmailFacts | None = None,
         profile: ProfileFact | None = None,
         tables: Mapping[str, TableHit] = _NO_TABLES,
-        history: History | None = None,
-    ) -> ReadFacts:
+        history: DecisionHistory | None = None,
+    ) -> RequestFacts:
         """Every fact that it reads, the unknown ones with their reason."""
-        at = Inputs(request, now, form, email, profile, tables, history, self._countries, self._memo)
-        return ReadFacts(at, self._laws, {name: get(at) for name, get in self._getters})
+        at = FactInputs(request, now, form, email, profile, tables, history, self._countries, self._memo)
+        return RequestFacts(at, self._declarations, {name: get(at) for name, get in self._getters})
 
 
-class ReadFacts(Mapping[str, Fact]):
+class RequestFacts(Mapping[str, Fact]):
     """The facts of one request. Where each came from and how old it is, which few ask, is told when it is asked."""
 
-    __slots__ = ("_at", "_found", "_laws")
+    __slots__ = ("_declarations", "_inputs", "_values")
 
-    def __init__(self, at: Inputs, laws: Mapping[str, Declared], found: Mapping[str, FactValue | Unknown]) -> None:
-        self._at, self._laws, self._found = at, laws, found
+    def __init__(
+        self, at: FactInputs, laws: Mapping[str, FactDeclaration], found: Mapping[str, FactValue | UnknownValue]
+    ) -> None:
+        self._inputs, self._declarations, self._values = at, laws, found
 
     def __getitem__(self, name: str) -> Fact:
-        return _fact(self._at, self._found[name], name, self._laws[name], read_at(self._at.request))
+        return _make_fact(
+            self._inputs, self._values[name], name, self._declarations[name], request_read_at(self._inputs.request)
+        )
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._found)
+        return iter(self._values)
 
     def __len__(self) -> int:
-        return len(self._found)
+        return len(self._values)
 
-    def known(self, names: Iterable[str]) -> dict[str, FactValue]:
+    def known_values(self, names: Iterable[str]) -> dict[str, FactValue]:
         """Name to value of those that are known."""
         known: dict[str, FactValue] = {}
         for name in names:
-            value = self._found.get(name)
-            if value is not None and not isinstance(value, Unknown):
+            value = self._values.get(name)
+            if value is not None and not isinstance(value, UnknownValue):
                 known[name] = value
         return known
 
@@ -112,21 +132,23 @@ def _getter(name: str) -> Getter:
     raise KeyError(name)
 
 
-def _law(name: str) -> Declared:
-    law = declared(name)
-    if law is None or law.later:
+def _declaration(name: str) -> FactDeclaration:
+    law = find_declaration(name)
+    if law is None or law.is_planned:
         raise KeyError(name)
     return law
 
 
-def _fact(at: Inputs, value: FactValue | Unknown, name: str, law: Declared, seen: datetime | None) -> Fact:
+def _make_fact(
+    at: FactInputs, value: FactValue | UnknownValue, name: str, law: FactDeclaration, seen: datetime | None
+) -> Fact:
     source, as_of = _origin(at, name, law, seen)
-    if isinstance(value, Unknown):
+    if isinstance(value, UnknownValue):
         return Fact(None, law.trust, source, as_of, value.why, value.note)
     return Fact(value, law.trust, source, as_of)
 
 
-def _origin(at: Inputs, name: str, law: Declared, seen: datetime | None) -> tuple[str, datetime | None]:
+def _origin(at: FactInputs, name: str, law: FactDeclaration, seen: datetime | None) -> tuple[str, datetime | None]:
     """Where a fact came from, and when that was read."""
     if law.source == "table":
         hit = at.tables.get(name.split(".")[1])

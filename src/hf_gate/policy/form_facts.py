@@ -27,23 +27,23 @@ class FormRoles:
 
     roles: Mapping[str, Role] = field(default_factory=dict)
     boxes: tuple[str, ...] = ()  # checkboxes that agree to something
-    stated: Mapping[str, str] = field(default_factory=dict)  # role to its label
+    overrides: Mapping[str, str] = field(default_factory=dict)  # role to its label
     is_known: bool = False
 
 
 NO_FORM = FormRoles()
 
 
-def form_roles(form: GateForm | None, stated: Mapping[str, str] | None = None) -> FormRoles:
+def form_roles(form: GateForm | None, overrides: Mapping[str, str] | None = None) -> FormRoles:
     """The roles of a form's fields; `stated` overrides the guess: the role is that label, and no other, whatever its type."""
-    stated = {role: fold(label) for role, label in (stated or {}).items()}
+    overrides = {role: fold(label) for role, label in (overrides or {}).items()}
     fields = form.fields if form else ()
-    roles = {each.label: _stated_role(each.label, each.role, stated) for each in fields}
+    roles = {each.label: _override_role(each.label, each.role, overrides) for each in fields}
     boxes = tuple(each.label for each in fields if each.type == "checkbox" and roles[each.label] is Role.CONSENT)
-    return FormRoles(roles, boxes, stated, form is not None)
+    return FormRoles(roles, boxes, overrides, form is not None)
 
 
-def _stated_role(label: str, guess: Role, stated: Mapping[str, str]) -> Role:
+def _override_role(label: str, guess: Role, stated: Mapping[str, str]) -> Role:
     for role, chosen in stated.items():
         if chosen == label:
             return Role(role)
@@ -51,7 +51,7 @@ def _stated_role(label: str, guess: Role, stated: Mapping[str, str]) -> Role:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class AnswerLayout:
     """Where what stands among the answers of requests with the same labels; labels here as the Hub spells them."""
 
     folded: tuple[tuple[str, str], ...]  # as sent, folded
@@ -61,19 +61,19 @@ class Layout:
 
 
 @lru_cache(maxsize=1024)
-def layout(form: FormRoles, labels: tuple[str, ...]) -> Layout:
+def layout_answers(form: FormRoles, labels: tuple[str, ...]) -> AnswerLayout:
     """The layout of answers with these labels. A label that the form has no more keeps the role that its words tell."""
     folded = tuple((label, fold(label)) for label in labels)
     by_role: dict[str, tuple[str, ...]] = {}
     for label, plain in folded:
-        role = form.roles.get(plain) or _stated_role(plain, role_of(plain), form.stated)
+        role = form.roles.get(plain) or _override_role(plain, role_of(plain), form.overrides)
         by_role[role.value] = (*by_role.get(role.value, ()), label)
     boxes = tuple(label for label, plain in folded if plain in form.boxes)
     found = {plain for _, plain in folded}
-    return Layout(folded, by_role, boxes, all(box in found for box in form.boxes))
+    return AnswerLayout(folded, by_role, boxes, all(box in found for box in form.boxes))
 
 
-class Memo:
+class QualityCache:
     """Answers already weighed, for many people give the same; a cache of bounded size, handed in by who has many.
 
     At most `size` are kept: the newer half for sure, the older as long as there is room.
@@ -100,7 +100,7 @@ class Memo:
 
 
 def best_answer(
-    answers: Mapping[str, str], labels: Sequence[str], role: Role, names: Sequence[str], memo: Memo | None
+    answers: Mapping[str, str], labels: Sequence[str], role: Role, names: Sequence[str], memo: QualityCache | None
 ) -> tuple[Quality, str | None]:
     """The quality and the text of the best of the answers to fields of one role, the first of equals."""
     best: tuple[Quality, str | None] = (Quality.MISSING, None)
@@ -122,6 +122,6 @@ def is_ticked(answer: str) -> bool:
     return answer.strip().lower() in TICKED
 
 
-def states_mail(answers: Mapping[str, str], labels: Sequence[str], address: str) -> bool:
+def contains_address(answers: Mapping[str, str], labels: Sequence[str], address: str) -> bool:
     """Whether one of the answers is this address, whatever its case."""
     return any((stated := parse_address(answers[label])) is not None and str(stated) == address for label in labels)

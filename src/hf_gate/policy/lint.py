@@ -5,29 +5,31 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from .canonical import bare_expression
+from .canonical import normalize_expression
 from .expressions import Expression
 from .logic import is_always_true, is_never_true
 from .model import Action, Policy, PolicyProblem, Rule, SourcePosition
-from .places import let_nodes, pair_of, rule_nodes, value_of
+from .places import nodes_of_lets, nodes_of_rules, pair_of, value_of
 from .strictyaml import Mapping as Map
-from .strictyaml import Node, Read, Scalar, Sequence, Spelling, place_of
-from .trust import Pass, is_claim, ways_in
+from .strictyaml import Node, Scalar, ScalarSource, Sequence, YamlDocument, position_of
+from .trust import AcceptRequirement, accept_requirements, is_claim
 
 Conditions = Mapping[tuple[str, str], Expression]
 
 
-def lint(read: Read, policy: Policy, lets: Mapping[str, Expression], conditions: Conditions) -> list[PolicyProblem]:
+def lint_policy(
+    read: YamlDocument, policy: Policy, lets: Mapping[str, Expression], conditions: Conditions
+) -> list[PolicyProblem]:
     """Warnings about a policy that is valid; `fix` where there is one text that mends it."""
-    nodes = rule_nodes(read)
+    nodes = nodes_of_rules(read)
     return [
-        *_rejects(read, policy, nodes, conditions),
-        *_dead(read, policy, conditions),
-        *_constant(read, policy, nodes, conditions),
-        *_open(policy, ways_in(policy, conditions)),
-        *_unused(read, policy, lets, conditions),
+        *_rejects_on_claims(read, policy, nodes, conditions),
+        *_dead_rules(read, policy, conditions),
+        *_constant_conditions(read, policy, nodes, conditions),
+        *_weak_accepts(policy, accept_requirements(policy, conditions)),
+        *_unused_names(read, policy, lets, conditions),
         *_no_catch_all(policy),
-        *_accepts_of_members(policy),
+        *_useless_accepts(policy),
     ]
 
 
@@ -38,7 +40,9 @@ def _warn(policy: Policy, code: str, words: str, place: SourcePosition, hint: st
 # ---- rejects ---------------------------------------------------------------------------------------------------------
 
 
-def _rejects(read: Read, policy: Policy, nodes: Mapping[str, Node], conditions: Conditions) -> Iterator[PolicyProblem]:
+def _rejects_on_claims(
+    read: YamlDocument, policy: Policy, nodes: Mapping[str, Node], conditions: Conditions
+) -> Iterator[PolicyProblem]:
     """A reject cannot be taken back by the person: what they wrote is rarely worth that."""
     for rule in policy.rules:
         for key, then in (("then", rule.then), ("after", rule.after)):
@@ -50,7 +54,7 @@ def _rejects(read: Read, policy: Policy, nodes: Mapping[str, Node], conditions: 
                 continue
             why = f"it hangs on what people say of themselves ({claimed})"
             words = f"rule {rule.id}: `{key}: reject` is for good, and {why}: did you mean reset?"
-            yield Spelling(read.source, node).problem("reject_on_claims", words, fix="reset", hint="reset lets them ask again.", is_error=False)  # fmt: skip
+            yield ScalarSource(read.source, node).problem("reject_on_claims", words, fix="reset", hint="reset lets them ask again.", is_error=False)  # fmt: skip
 
 
 def _facts(rule: Rule, conditions: Conditions) -> frozenset[str]:
@@ -61,17 +65,17 @@ def _facts(rule: Rule, conditions: Conditions) -> frozenset[str]:
 # ---- rules that never match ------------------------------------------------------------------------------------------
 
 
-def _dead(read: Read, policy: Policy, conditions: Conditions) -> Iterator[PolicyProblem]:
+def _dead_rules(read: YamlDocument, policy: Policy, conditions: Conditions) -> Iterator[PolicyProblem]:
     earlier: dict[str, str] = {}
     for number, rule in enumerate(policy.rules):
         if _is_always(rule, conditions):
             if rule.when in (None, "true") and number + 1 < len(policy.rules):
-                yield _behind(read, policy, number)
+                yield _unreachable_rules(read, policy, number)
             return
         when = conditions.get((rule.id, "when"))
         if when is None:
             continue
-        here = bare_expression(when.source)
+        here = normalize_expression(when.source)
         if here in earlier:
             words = f"rule {rule.id} never matches: rule {earlier[here]} above takes the same requests."
             yield _warn(
@@ -79,7 +83,7 @@ def _dead(read: Read, policy: Policy, conditions: Conditions) -> Iterator[Policy
             )
         if rule.unless is None:
             for part in (when, *(when.parts if when.op == "||" else ())):
-                earlier.setdefault(bare_expression(part.source), rule.id)
+                earlier.setdefault(normalize_expression(part.source), rule.id)
 
 
 def _is_always(rule: Rule, conditions: Conditions) -> bool:
@@ -87,21 +91,21 @@ def _is_always(rule: Rule, conditions: Conditions) -> bool:
     return (when is None or is_always_true(when)) and (unless is None or is_never_true(unless))
 
 
-def _behind(read: Read, policy: Policy, number: int) -> PolicyProblem:
+def _unreachable_rules(read: YamlDocument, policy: Policy, number: int) -> PolicyProblem:
     """A rule without condition that is not the last: the fix puts it there."""
     rule = policy.rules[number]
     behind = ", ".join(each.id for each in policy.rules[number + 1 :][:4])
     words = f"rule {rule.id} takes every request, so the rules below it never match: {behind}."
     hint = f"Put {rule.id} last, or give it a `when`."
-    block = _block(read, number)
+    block = _move_rule_to_end(read, number)
     if block is None:
         return _warn(policy, "dead_rule", words, rule.position, hint)
     start, length, fix = block
-    place = read.source.place(start)
+    place = read.source.position(start)
     return PolicyProblem("dead_rule", words, policy.source, place, is_error=False, hint=hint, fix=fix, length=length)
 
 
-def _block(read: Read, number: int) -> tuple[int, int, str] | None:
+def _move_rule_to_end(read: YamlDocument, number: int) -> tuple[int, int, str] | None:
     """Where the rules from this one on stand, and their text with this one behind the others."""
     rules = value_of(read.root, "rules")
     if not isinstance(rules, Sequence) or any(not isinstance(each, Map) for each in rules.items):
@@ -117,7 +121,7 @@ def _block(read: Read, number: int) -> tuple[int, int, str] | None:
     return starts[0], end - starts[0], "\n".join([*pieces[1:], pieces[0]])
 
 
-def _last_line(read: Read, lines: list[int]) -> int:
+def _last_line(read: YamlDocument, lines: list[int]) -> int:
     """The last line that still belongs to the rules: the one before the next key of the file."""
     source, number = read.source, lines[-1]
     while number < source.lines and (
@@ -129,20 +133,22 @@ def _last_line(read: Read, lines: list[int]) -> int:
     return number
 
 
-def _constant(read: Read, policy: Policy, nodes: Mapping[str, Node], conditions: Conditions) -> Iterator[PolicyProblem]:
+def _constant_conditions(
+    read: YamlDocument, policy: Policy, nodes: Mapping[str, Node], conditions: Conditions
+) -> Iterator[PolicyProblem]:
     for rule in policy.rules:
         for key in ("when", "unless"):
             condition, node = conditions.get((rule.id, key)), value_of(nodes.get(rule.id), key)
             if condition is None or not isinstance(node, Scalar):
                 continue
-            spelling = Spelling(read.source, node)
+            spelling = ScalarSource(read.source, node)
             if is_never_true(condition):
                 effect = "the rule never matches" if key == "when" else "it excepts nobody"
                 fix = _or_for_and(condition)
                 hint = f"Did you mean `{fix}`?" if fix else ""
                 words = f"rule {rule.id}: `{key}` can never be true, so {effect}."
                 yield spelling.problem("dead_rule", words, fix=fix, hint=hint, is_error=False)
-            elif is_always_true(condition) and bare_expression(condition.source) != "true":
+            elif is_always_true(condition) and normalize_expression(condition.source) != "true":
                 fix = _and_for_or(condition)
                 hint = f"Did you mean `{fix}`?" if fix else "Leave it out."
                 words = f"rule {rule.id}: `{key}` is always true."
@@ -170,7 +176,7 @@ def _and_for_or(condition: Expression) -> str | None:
 # ---- who gets in -----------------------------------------------------------------------------------------------------
 
 
-def _open(policy: Policy, ways: tuple[Pass, ...]) -> Iterator[PolicyProblem]:
+def _weak_accepts(policy: Policy, ways: tuple[AcceptRequirement, ...]) -> Iterator[PolicyProblem]:
     for way in ways:
         rule = next(each for each in policy.rules if each.id == way.rule)
         if way.trust is None:
@@ -196,7 +202,7 @@ def _no_catch_all(policy: Policy) -> Iterator[PolicyProblem]:
         )
 
 
-def _accepts_of_members(policy: Policy) -> Iterator[PolicyProblem]:
+def _useless_accepts(policy: Policy) -> Iterator[PolicyProblem]:
     if set(policy.judges) == {"accepted"} and any(rule.then is Action.ACCEPT for rule in policy.rules):
         rule = next(rule for rule in policy.rules if rule.then is Action.ACCEPT)
         words = f"rule {rule.id} accepts, but the policy judges only people who are in: it never matters."
@@ -206,21 +212,23 @@ def _accepts_of_members(policy: Policy) -> Iterator[PolicyProblem]:
 # ---- what nothing uses -----------------------------------------------------------------------------------------------
 
 
-def _unused(
-    read: Read, policy: Policy, lets: Mapping[str, Expression], conditions: Conditions
+def _unused_names(
+    read: YamlDocument, policy: Policy, lets: Mapping[str, Expression], conditions: Conditions
 ) -> Iterator[PolicyProblem]:
-    used = frozenset[str]().union(*(_lets_behind(each) for each in conditions.values()))
-    for name, node in let_nodes(read).items():
+    used = frozenset[str]().union(*(_used_lets(each) for each in conditions.values()))
+    for name, node in nodes_of_lets(read).items():
         if name in lets and name not in used:
-            yield _warn(policy, "unused", f"let {name} is used by no rule.", place_of(node), "Remove it.")
+            yield _warn(policy, "unused", f"let {name} is used by no rule.", position_of(node), "Remove it.")
     facts = frozenset[str]().union(*(each.facts for each in conditions.values()))
     tables = value_of(read.root, "tables")
     for table in policy.tables:
         pair = pair_of(tables, table.name)
         if pair and not any(name.split(".")[1] == table.name for name in facts if name.startswith("tables.")):
-            yield _warn(policy, "unused", f"table {table.name} is asked by no rule.", place_of(pair[0]), "Remove it.")
+            yield _warn(
+                policy, "unused", f"table {table.name} is asked by no rule.", position_of(pair[0]), "Remove it."
+            )
 
 
-def _lets_behind(expression: Expression) -> frozenset[str]:
-    below = (_lets_behind(each) for each in expression.used_lets.values())
+def _used_lets(expression: Expression) -> frozenset[str]:
+    below = (_used_lets(each) for each in expression.used_lets.values())
     return frozenset(expression.used_lets).union(*below)

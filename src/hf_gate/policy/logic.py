@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from .checks import Comparison
 from .expressions import Expression, bind_facts
-from .fact_table import declared
+from .fact_table import find_declaration
 
 _NEGATED = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">", "in": "not in", "not in": "in"}
 
@@ -80,7 +80,7 @@ def _is_bare_comparison(part: Expression, found: Comparison) -> bool:
 
 def _is_satisfiable(fact: str, tests: list[tuple[str, tuple[object, ...]]]) -> bool:
     """Whether one value can pass all tests: those named, all that the fact can have, and what lies between."""
-    law = declared(fact)
+    law = find_declaration(fact)
     named = [value for _, values in tests for value in values]
     candidates: list[object] = [*named]
     if law is not None and law.values is not None:

@@ -16,7 +16,7 @@ _UPPER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class EmailAddress:
     """One mailbox. `domain` as DNS spells it (`xn--...` for other scripts), so that what only looks alike differs."""
 
     local: str
@@ -26,7 +26,7 @@ class Address:
         return f"{self.local}@{self.domain}"
 
 
-def parse_address(text: str) -> Address | None:
+def parse_address(text: str) -> EmailAddress | None:
     """The one address that a text is, in small letters; None when it is none, or more than one reading is possible."""
     text = text.strip()
     if len(text) > 320:
@@ -35,7 +35,7 @@ def parse_address(text: str) -> Address | None:
     if not at or not (_LOCAL.match(local) or _QUOTED.match(local)):
         return None
     name = parse_domain(domain)
-    return Address(local.translate(_UPPER), name) if name else None
+    return EmailAddress(local.translate(_UPPER), name) if name else None
 
 
 @lru_cache(maxsize=16384)
@@ -44,19 +44,19 @@ def parse_domain(text: str) -> str | None:
     name = text.strip().rstrip(".").translate(_UPPER)
     if not name.isascii():
         try:
-            name = idna.encode(_small(unicodedata.normalize("NFC", name)), strict=True).decode("ascii")
+            name = idna.encode(_lower(unicodedata.normalize("NFC", name)), strict=True).decode("ascii")
         except (idna.IDNAError, UnicodeError, ValueError, IndexError):
             return None
     labels = name.split(".")
     return name if len(name) <= 253 and all(map(_LABEL.match, labels)) else None
 
 
-def _small(name: str) -> str:
+def _lower(name: str) -> str:
     """Small letters; a letter whose small form is of another script (the Kelvin sign) stays, and IDNA refuses it."""
     return "".join(small if len(small := char.lower()) == 1 and not small.isascii() else char for char in name)
 
 
-def parents(domain: str) -> tuple[str, ...]:
+def parent_domains(domain: str) -> tuple[str, ...]:
     """The domain and every domain above it, the longest first: how lists are asked, label by label."""
     labels = domain.split(".")
     return tuple(".".join(labels[at:]) for at in range(len(labels)))

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field, replace
 from .canonical import policy_digest
 from .fact_table import ANSWER_ROLES
 from .model import Policy, PolicyMode, PolicyProblem, PolicyTest, Rule
-from .rules import ACTIONS, ACTIONS_MEANT, read_rules
-from .shape import Shape
+from .rules import ACTION_SYNONYMS, ACTIONS, read_rules
+from .shape import NodeReader
 from .spelling import parse_glob
-from .strictyaml import Mapping, Node, Read, Scalar, Sequence, Source, place_of, read_yaml
+from .strictyaml import Mapping, Node, Scalar, Sequence, SourceText, YamlDocument, position_of, read_yaml
 from .tablespec import read_tables
 
 KEYS = ("version", "policy", "applies_to", "mode", "judges", "tables", "roles", "let", "rules", "tests")
-_MEANT = {
+_SYNONYMS = {
     "name": "policy",
     "id": "policy",
     "repos": "applies_to",
@@ -32,7 +32,7 @@ _MEANT = {
     "status": "judges",
     "examples": "tests",
 }
-_TAKEN = frozenset({"request", "person", "email", "form", "answers", "tables", "history", "terms", "now"}) | {
+_RESERVED = frozenset({"request", "person", "email", "form", "answers", "tables", "history", "terms", "now"}) | {
     *(
         "as",
         "break",
@@ -62,7 +62,7 @@ class ParsedPolicy:
 
     policy: Policy | None
     problems: tuple[PolicyProblem, ...]
-    read: Read = field(repr=False, compare=False)
+    document: YamlDocument = field(repr=False, compare=False)
 
 
 def parse_policy(text: str, source: str = "policy.yaml") -> ParsedPolicy:
@@ -70,7 +70,7 @@ def parse_policy(text: str, source: str = "policy.yaml") -> ParsedPolicy:
     read = read_yaml(text, source)
     if read.problems:
         return ParsedPolicy(None, read.problems, read)
-    shape = Shape(read.source)
+    shape = NodeReader(read.source)
     if read.root is None:
         return ParsedPolicy(None, (PolicyProblem("empty", "There is nothing in this file.", source),), read)
     policy = _policy(shape, read.root, read.source)
@@ -80,21 +80,23 @@ def parse_policy(text: str, source: str = "policy.yaml") -> ParsedPolicy:
     return ParsedPolicy(replace(policy, digest=policy_digest(policy)), problems, read)
 
 
-def read_version(shape: Shape, keys: Map[str, tuple[Scalar, Node]], root: Node) -> None:
+def read_version(shape: NodeReader, keys: Map[str, tuple[Scalar, Node]], root: Node) -> None:
     """`version: 1`, as both kinds of file begin."""
     if "version" not in keys:
         first = root.pairs[0][0] if isinstance(root, Mapping) and root.pairs else None
         words = "The file does not say its version: begin it with `version: 1`."
         if isinstance(first, Scalar) and root.column == 1:
-            shape.say_raw(first, "no_version", words, "version: 1\n", length=0)
+            shape.add_yaml_fix(first, "no_version", words, "version: 1\n", length=0)
         else:
-            shape.say(root, "no_version", words)
+            shape.add_problem(root, "no_version", words)
     elif (text := shape.text(keys["version"][1], "version")) is not None and text != "1":
-        shape.say(keys["version"][1], "bad_version", f"version {text[:20]} is not known here: this reads 1.", fix="1")
+        shape.add_problem(
+            keys["version"][1], "bad_version", f"version {text[:20]} is not known here: this reads 1.", fix="1"
+        )
 
 
-def _policy(shape: Shape, root: Node, source: Source) -> Policy | None:
-    keys = shape.keys(root, "A policy", KEYS, meant=_MEANT)
+def _policy(shape: NodeReader, root: Node, source: SourceText) -> Policy | None:
+    keys = shape.keys(root, "A policy", KEYS, meant=_SYNONYMS)
     if keys is None:
         return None
     read_version(shape, keys, root)
@@ -130,36 +132,36 @@ _MODES = {
 }
 
 
-def _name(shape: Shape, keys: Map[str, tuple[Scalar, Node]], root: Node) -> str | None:
+def _name(shape: NodeReader, keys: Map[str, tuple[Scalar, Node]], root: Node) -> str | None:
     if "policy" in keys:
         return shape.id(keys["policy"][1], "policy")
     if _all_known(keys, root):
-        shape.say(root, "no_name", "The policy has no name.", hint="Write `policy: NAME`.")
+        shape.add_problem(root, "no_name", "The policy has no name.", hint="Write `policy: NAME`.")
     return None
 
 
-def _globs(shape: Shape, keys: Map[str, tuple[Scalar, Node]], root: Node) -> tuple[str, ...]:
+def _globs(shape: NodeReader, keys: Map[str, tuple[Scalar, Node]], root: Node) -> tuple[str, ...]:
     if "applies_to" not in keys:
         if _all_known(keys, root):
             words = "The policy does not say which repos it is for."
-            shape.say(root, "no_repos", words, hint="Write `applies_to: [ns/name]`.")
+            shape.add_problem(root, "no_repos", words, hint="Write `applies_to: [ns/name]`.")
         return ()
     return read_globs(shape, keys["applies_to"][1], "applies_to")
 
 
-def read_globs(shape: Shape, node: Node, what: str) -> tuple[str, ...]:
+def read_globs(shape: NodeReader, node: Node, what: str) -> tuple[str, ...]:
     """Globs of repos in their one spelling."""
     items = shape.items(node, what, f"`{what}: [datasets/ns/name-*, ns/name]`")
-    found = [shape.parsed(item, what, "bad_glob", parse_glob) for item in items]
+    found = [shape.parse(item, what, "bad_glob", parse_glob) for item in items]
     return tuple(dict.fromkeys(each for each in found if each is not None))
 
 
-def _required_rules(shape: Shape, keys: Map[str, tuple[Scalar, Node]], root: Node) -> tuple[Rule, ...]:
+def _required_rules(shape: NodeReader, keys: Map[str, tuple[Scalar, Node]], root: Node) -> tuple[Rule, ...]:
     if "rules" in keys:
         return read_rules(shape, keys["rules"][1])
     if _all_known(keys, root):
         hint = "Write `rules:` with at least `- id: rest` and `then: human`."
-        shape.say(root, "no_rules", "The policy has no rules.", hint=hint)
+        shape.add_problem(root, "no_rules", "The policy has no rules.", hint=hint)
     return ()
 
 
@@ -168,12 +170,12 @@ def _all_known(keys: Map[str, tuple[Scalar, Node]], root: Node) -> bool:
     return isinstance(root, Mapping) and len(keys) == len(root.pairs)
 
 
-def _judges(shape: Shape, node: Node) -> tuple[str, ...]:
+def _judges(shape: NodeReader, node: Node) -> tuple[str, ...]:
     found = []
     for item in shape.items(node, "judges", "`judges: [pending, accepted]`"):
         text = item.text if isinstance(item, Scalar) else ""
         if text in ("rejected", "reset"):
-            shape.say(item, "bad_judges", f"people who are {text} are never judged: pending or accepted.")
+            shape.add_problem(item, "bad_judges", f"people who are {text} are never judged: pending or accepted.")
             continue
         word = shape.one_of(item, "judges", ("pending", "accepted"))
         if word:
@@ -181,10 +183,10 @@ def _judges(shape: Shape, node: Node) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found)) or ("pending",)
 
 
-def _roles(shape: Shape, node: Node) -> dict[str, str]:
+def _roles(shape: NodeReader, node: Node) -> dict[str, str]:
     found: dict[str, str] = {}
     if not isinstance(node, Mapping):
-        shape.say(node, "not_a_map", "roles is written as `role: Label of the form` lines.")
+        shape.add_problem(node, "not_a_map", "roles is written as `role: Label of the form` lines.")
         return found
     known = shape.keys(node, "roles", ANSWER_ROLES, meant=_ROLES_MEANT) or {}
     for role, (_, value) in known.items():
@@ -211,12 +213,12 @@ _ROLES_MEANT = {
 }
 
 
-def _let(shape: Shape, node: Node) -> dict[str, str]:
+def _let(shape: NodeReader, node: Node) -> dict[str, str]:
     found: dict[str, str] = {}
     for key, value in shape.names(node, "let"):
-        if key.text in _TAKEN:
+        if key.text in _RESERVED:
             words = f"`{key.text}` already means something in expressions: take another name."
-            shape.say(key, "taken_name", words, fix=f"is_{key.text}")
+            shape.add_problem(key, "taken_name", words, fix=f"is_{key.text}")
         text = shape.text(value, f"let {key.text}")
         if text is not None:
             found[key.text] = text.strip()
@@ -229,56 +231,56 @@ _TEST_KEYS = ("name", "facts", "want")
 _TEST_MEANT = {"given": "facts", "expect": "want", "expected": "want", "then": "want", "id": "name", "title": "name"}
 
 
-def _tests(shape: Shape, node: Node) -> tuple[PolicyTest, ...]:
+def _tests(shape: NodeReader, node: Node) -> tuple[PolicyTest, ...]:
     items = shape.items(node, "tests", "`- {name: ..., facts: {...}, want: {then: accept}}`")
     return tuple(test for item in items if (test := _test(shape, item)) is not None)
 
 
-def _test(shape: Shape, node: Node) -> PolicyTest | None:
+def _test(shape: NodeReader, node: Node) -> PolicyTest | None:
     keys = shape.keys(node, "A test", _TEST_KEYS, meant=_TEST_MEANT)
     if keys is None:
         return None
     for key in _TEST_KEYS:
         if key not in keys:
-            shape.say(node, "test_incomplete", f"A test needs `{key}`.")
+            shape.add_problem(node, "test_incomplete", f"A test needs `{key}`.")
             return None
     name = shape.text(keys["name"][1], "name")
     facts = _facts(shape, keys["facts"][1])
     then, rule = _want(shape, keys["want"][1])
     if name is None or (then is None and rule is None):
         return None
-    return PolicyTest(name, facts, ACTIONS[then] if then else None, rule, place_of(node))
+    return PolicyTest(name, facts, ACTIONS[then] if then else None, rule, position_of(node))
 
 
-def _want(shape: Shape, node: Node) -> tuple[str | None, str | None]:
+def _want(shape: NodeReader, node: Node) -> tuple[str | None, str | None]:
     if isinstance(node, Scalar) and node.text in ACTIONS:
-        shape.say_raw(node, "not_a_map", f"want is written as `{{then: {node.text}}}`.", f"{{then: {node.text}}}")
+        shape.add_yaml_fix(node, "not_a_map", f"want is written as `{{then: {node.text}}}`.", f"{{then: {node.text}}}")
         return None, None
     keys = shape.keys(node, "want", ("then", "rule"), meant={"action": "then", "verdict": "then", "id": "rule"})
     if not keys:
         if keys is not None:
-            shape.say(node, "empty", "want says neither `then` nor `rule`.")
+            shape.add_problem(node, "empty", "want says neither `then` nor `rule`.")
         return None, None
-    then = shape.one_of(keys["then"][1], "then", tuple(ACTIONS), ACTIONS_MEANT) if "then" in keys else None
+    then = shape.one_of(keys["then"][1], "then", tuple(ACTIONS), ACTION_SYNONYMS) if "then" in keys else None
     rule = shape.id(keys["rule"][1], "rule") if "rule" in keys else None
     return then, rule
 
 
-def _facts(shape: Shape, node: Node) -> dict[str, object]:
+def _facts(shape: NodeReader, node: Node) -> dict[str, object]:
     """Dotted names to source texts, lists or maps of them; `checking` reads them as the types of the facts."""
     if not isinstance(node, Mapping):
-        shape.say(node, "not_a_map", "facts is written as `email.academic: true` lines.")
+        shape.add_problem(node, "not_a_map", "facts is written as `email.academic: true` lines.")
         return {}
     found: dict[str, object] = {}
     for key, value in node.pairs:
         if not isinstance(key, Scalar):
-            shape.say(key, "odd_key", "A fact's name is a plain word with dots.")
+            shape.add_problem(key, "odd_key", "A fact's name is a plain word with dots.")
             continue
         found[key.text] = _fact_value(shape, value)
     return found
 
 
-def _fact_value(shape: Shape, node: Node) -> object:
+def _fact_value(shape: NodeReader, node: Node) -> object:
     if isinstance(node, Scalar):
         return node.text
     if isinstance(node, Sequence):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from collections.abc import Mapping as Map
 
-from .strictyaml import Mapping, Node, Read, Scalar, Sequence
+from .strictyaml import Mapping, Node, Scalar, Sequence, YamlDocument
 
 
 def value_of(node: Node | None, name: str) -> Node | None:
@@ -30,7 +30,7 @@ def items_of(node: Node | None) -> tuple[Node, ...]:
     return node.items if isinstance(node, Sequence) else ()
 
 
-def rule_nodes(read: Read) -> Map[str, Node]:
+def nodes_of_rules(read: YamlDocument) -> Map[str, Node]:
     """Each rule's map by its id."""
     found: dict[str, Node] = {}
     for rule in items_of(value_of(read.root, "rules")):
@@ -40,11 +40,11 @@ def rule_nodes(read: Read) -> Map[str, Node]:
     return found
 
 
-def let_nodes(read: Read) -> Map[str, Scalar]:
+def nodes_of_lets(read: YamlDocument) -> Map[str, Scalar]:
     """Each `let`'s expression by its name."""
     return {key.text: value for key, value in pairs_of(value_of(read.root, "let")) if isinstance(value, Scalar)}
 
 
-def test_nodes(read: Read) -> tuple[Node, ...]:
+def nodes_of_tests(read: YamlDocument) -> tuple[Node, ...]:
     """The maps of the tests, in their order."""
     return items_of(value_of(read.root, "tests"))

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ..domain.requests import REASON_LIMIT, utf16_units
-from .strictyaml import nearest
+from .strictyaml import suggest
 
 PLACEHOLDERS = ("repo", "user", "rule")
 LONGEST_USER = 42
 """As long as the Hub lets a username be; what fits with it fits with every other."""
 
-_HOLE = re.compile(r"\{([A-Za-z_][\w.-]{0,40})\}")
+_PLACEHOLDER = re.compile(r"\{([A-Za-z_][\w.-]{0,40})\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +27,14 @@ class ReasonFault:
     fix: str | None = None
 
 
-def fill(text: str, *, repo: str, user: str, rule: str) -> str:
+def fill_reason(text: str, *, repo: str, user: str, rule: str) -> str:
     """The text as the person gets it; cut at the Hub's limit, so that no name, however long, stops a decision."""
     values = {"repo": repo, "user": user, "rule": rule}
-    filled = _HOLE.sub(lambda match: values.get(match[1], match[0]), text)
-    return _cut(filled)
+    filled = _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), text)
+    return _truncate(filled)
 
 
-def _cut(text: str) -> str:
+def _truncate(text: str) -> str:
     if utf16_units(text) <= REASON_LIMIT:
         return text
     while utf16_units(text) > REASON_LIMIT - 1:
@@ -42,43 +42,53 @@ def _cut(text: str) -> str:
     return f"{text.rstrip()}\N{HORIZONTAL ELLIPSIS}"
 
 
-def faults_of(text: str) -> Iterable[ReasonFault]:
+def check_reason(text: str) -> Iterable[ReasonFault]:
     """What can be seen in the text alone."""
-    for match in _HOLE.finditer(text):
+    for match in _PLACEHOLDER.finditer(text):
         if match[1] not in PLACEHOLDERS:
-            near = nearest(match[1], PLACEHOLDERS, _MEANT)
+            near = suggest(match[1], PLACEHOLDERS, _SYNONYMS)
             known = ", ".join(f"{{{each}}}" for each in PLACEHOLDERS)
             words = f"nothing is filled in for {{{match[1]}}}: there are {known}."
             yield ReasonFault("bad_placeholder", words, match.start(), len(match[0]), near and f"{{{near}}}")
-    units = utf16_units(_HOLE.sub("", text))
+    units = utf16_units(_PLACEHOLDER.sub("", text))
     if units > REASON_LIMIT:
         yield ReasonFault(
-            "reason_too_long", _long(units), 0, len(text), _shortened(text) if not _HOLE.search(text) else None
+            "reason_too_long",
+            _length_message(units),
+            0,
+            len(text),
+            _shorten(text) if not _PLACEHOLDER.search(text) else None,
         )
     if any(char < " " and char != "\n" for char in text):
         yield ReasonFault(
-            "reason_control", "the text holds a control character: remove it.", 0, len(text), _clean(text)
+            "reason_control",
+            "the text holds a control character: remove it.",
+            0,
+            len(text),
+            _remove_control_characters(text),
         )
 
 
-def too_long_for(text: str, repos: Iterable[str], rule: str) -> str | None:
+def reason_length_problem(text: str, repos: Iterable[str], rule: str) -> str | None:
     """Words when the text passes the limit for the longest of these repos and the longest of names."""
-    if not _HOLE.search(text):
+    if not _PLACEHOLDER.search(text):
         return None
     longest = max(repos, key=len, default="x" * 40)
-    filled = _HOLE.sub(lambda m: {"repo": longest, "user": "x" * LONGEST_USER, "rule": rule}.get(m[1], m[0]), text)
+    filled = _PLACEHOLDER.sub(
+        lambda m: {"repo": longest, "user": "x" * LONGEST_USER, "rule": rule}.get(m[1], m[0]), text
+    )
     units = utf16_units(filled)
-    return _long(units) if units > REASON_LIMIT else None
+    return _length_message(units) if units > REASON_LIMIT else None
 
 
-def text_for(reason: str | Mapping[str, str], language: str | None = None) -> str:
+def choose_text(reason: str | Mapping[str, str], language: str | None = None) -> str:
     """The text in a language, else in the first that is written."""
     if isinstance(reason, str):
         return reason
     return reason.get(language or "") or next(iter(reason.values()))
 
 
-_MEANT = {
+_SYNONYMS = {
     "username": "user",
     "name": "user",
     "person": "user",
@@ -94,11 +104,11 @@ _MEANT = {
 }
 
 
-def _long(units: int) -> str:
+def _length_message(units: int) -> str:
     return f"{units} characters, the Hub takes {REASON_LIMIT}: shorten it by {units - REASON_LIMIT}."
 
 
-def _shortened(text: str) -> str | None:
+def _shorten(text: str) -> str | None:
     """As many whole sentences as fit."""
     kept = ""
     for sentence in re.findall(r"[^.!?]*[.!?]+\s*|[^.!?]+$", text):
@@ -108,5 +118,5 @@ def _shortened(text: str) -> str | None:
     return kept.strip() or None
 
 
-def _clean(text: str) -> str:
+def _remove_control_characters(text: str) -> str:
     return re.sub("[\x00-\x09\x0b-\x1f]+", " ", text)

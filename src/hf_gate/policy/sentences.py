@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 
-from .canonical import bare_expression
+from .canonical import normalize_expression
 from .model import Action, Duration, Policy, PolicyMode, Rule, Until
 
 _UNITS = {"d": "day", "mo": "month", "y": "year"}
@@ -29,29 +29,29 @@ _ENDS = {
 }
 
 
-def sentences(policies: Iterable[Policy]) -> list[str]:
+def describe_policies(policies: Iterable[Policy]) -> list[str]:
     """The effective policy of a repo: each rule of each policy that applies to it, and how they combine."""
     ordered = sorted(policies, key=lambda each: (each.mode is PolicyMode.SHADOW, each.name))
-    found = [line for policy in ordered for line in policy_sentences(policy)]
+    found = [line for policy in ordered for line in describe_policy(policy)]
     counted = [policy for policy in ordered if policy.mode is PolicyMode.ENFORCE]
     if len(counted) > 1:
         found.append(
             "Where these policies differ, the strictest counts: reject, then reset, wait, a person, accept; "
             "and the earliest end of access."
         )
-    if any(not _is_whole(policy) for policy in counted) or not counted:
+    if any(not _has_catch_all(policy) for policy in counted) or not counted:
         found.append("A request about which none of them says anything goes to a person.")
     found.append("A request that hangs on a fact which cannot be known goes to a person, never in.")
     return found
 
 
-def numbered(lines: Sequence[str]) -> str:
+def number_lines(lines: Sequence[str]) -> str:
     """Sentences with their numbers, one below the other."""
     width = len(str(len(lines)))
     return "\n".join(f"{number:>{width}}. {line}" for number, line in enumerate(lines, 1))
 
 
-def policy_sentences(policy: Policy) -> list[str]:
+def describe_policy(policy: Policy) -> list[str]:
     """One policy: first what it judges, then a sentence a rule."""
     shadow = (
         " It is in shadow: its verdicts are recorded, and change nothing." if policy.mode is PolicyMode.SHADOW else ""
@@ -61,28 +61,28 @@ def policy_sentences(policy: Policy) -> list[str]:
         judged = "pending requests, and people who are in (whom it may reset or reject),"
     repos = _and([f"`{glob}`" for glob in policy.applies_to])
     opening = f"Policy {policy.name} judges {judged} in {repos}; the first rule that matches decides.{shadow}"
-    return [opening, *(_rule(rule, policy.let, first=number == 0) for number, rule in enumerate(policy.rules))]
+    return [opening, *(_describe_rule(rule, policy.let, first=number == 0) for number, rule in enumerate(policy.rules))]
 
 
-def _is_whole(policy: Policy) -> bool:
+def _has_catch_all(policy: Policy) -> bool:
     return any(rule.when is None and rule.unless is None for rule in policy.rules)
 
 
-def _rule(rule: Rule, let: Mapping[str, str], *, first: bool) -> str:
-    condition = _condition(rule, let)
+def _describe_rule(rule: Rule, let: Mapping[str, str], *, first: bool) -> str:
+    condition = _describe_condition(rule, let)
     subject = f"a request {condition}" if condition else ("every request" if first else "every other request")
-    return f"{_capital(subject)} {_outcome(rule)}{_reason(rule)} ({rule.id})."
+    return f"{_capitalize(subject)} {_describe_outcome(rule)}{_describe_reason(rule)} ({rule.id})."
 
 
-def _condition(rule: Rule, let: Mapping[str, str]) -> str:
+def _describe_condition(rule: Rule, let: Mapping[str, str]) -> str:
     parts = []
     if rule.when is not None:
-        parts.append(f"where `{bare_expression(rule.when)}`")
+        parts.append(f"where `{normalize_expression(rule.when)}`")
     if rule.unless is not None:
-        parts.append(f"unless `{bare_expression(rule.unless)}`")
+        parts.append(f"unless `{normalize_expression(rule.unless)}`")
     text = " ".join(parts)
     used = _lets_in(f"{rule.when or ''} {rule.unless or ''}", let)
-    means = _and([f"{name} means `{bare_expression(let[name])}`" for name in used])
+    means = _and([f"{name} means `{normalize_expression(let[name])}`" for name in used])
     return f"{text} ({means})" if means else text
 
 
@@ -99,17 +99,17 @@ def _lets_in(source: str, let: Mapping[str, str]) -> list[str]:
     return found
 
 
-def _outcome(rule: Rule) -> str:
+def _describe_outcome(rule: Rule) -> str:
     words = _VERBS[rule.then]
     if rule.then is Action.WAIT and rule.at_most and rule.after:
-        return f"{words} for at most {span_words(rule.at_most)}, judged again each cycle, and {_AFTER[rule.after]}"
+        return f"{words} for at most {format_duration(rule.at_most)}, judged again each cycle, and {_AFTER[rule.after]}"
     if rule.until is not None:
-        words += f" {until_words(rule.until)}; {_ENDS[rule.at_end or Action.RESET]}"
+        words += f" {format_until(rule.until)}; {_ENDS[rule.at_end or Action.RESET]}"
     extra = []
     if rule.queue:
         extra.append(f"in the queue {rule.queue}")
     if rule.due:
-        extra.append(f"to be decided within {span_words(rule.due)}")
+        extra.append(f"to be decided within {format_duration(rule.due)}")
     if rule.priority:
         extra.append(f"with priority {rule.priority}")
     if rule.reviewers > 1:
@@ -117,7 +117,7 @@ def _outcome(rule: Rule) -> str:
     return f"{words} {', '.join(extra)}" if extra else words
 
 
-def _reason(rule: Rule) -> str:
+def _describe_reason(rule: Rule) -> str:
     told = []
     if rule.reason_template:
         told.append(f"with the text of the template {rule.reason_template}")
@@ -130,19 +130,19 @@ def _reason(rule: Rule) -> str:
     return f", {', '.join(told)}" if told else ""
 
 
-def span_words(span: Duration) -> str:
+def format_duration(span: Duration) -> str:
     """`30 days`, `6 months`, `1 year`."""
     text = str(span)
     number = text.rstrip("dwmoy")
     return f"{number} {_UNITS[text[len(number) :]]}{'' if number == '1' else 's'}"
 
 
-def until_words(until: Until) -> str:
+def format_until(until: Until) -> str:
     """`for 1 year`, `until the end of 2027-06-30`."""
-    return f"until the end of {until.isoformat()}" if isinstance(until, date) else f"for {span_words(until)}"
+    return f"until the end of {until.isoformat()}" if isinstance(until, date) else f"for {format_duration(until)}"
 
 
-def _capital(text: str) -> str:
+def _capitalize(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 

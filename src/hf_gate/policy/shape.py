@@ -8,8 +8,8 @@ from collections.abc import Mapping as Map
 from typing import TypeVar
 
 from .model import PolicyProblem
-from .spelling import MisspeltError
-from .strictyaml import Mapping, Node, Scalar, Sequence, Source, Spelling, nearest, place_of, quoted
+from .spelling import InvalidLiteralError
+from .strictyaml import Mapping, Node, Scalar, ScalarSource, Sequence, SourceText, position_of, quote_scalar, suggest
 
 T = TypeVar("T")
 Keys = dict[str, tuple[Scalar, Node]]
@@ -18,44 +18,46 @@ ID = re.compile(r"[a-z0-9-]{1,64}\Z")
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
 
 
-class Shape:
+class NodeReader:
     """Reads one file's nodes and keeps what is wrong with them; a reader that found something wrong answers None."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: SourceText) -> None:
         self.source = source
         self.problems: list[PolicyProblem] = []
 
     # ---- saying what is wrong ----------------------------------------------------------------------------------------
 
-    def say(self, node: Node, code: str, message: str, *, fix: str | None = None, hint: str = "") -> None:
+    def add_problem(self, node: Node, code: str, message: str, *, fix: str | None = None, hint: str = "") -> None:
         """A problem with a whole node; the fix is a text for a scalar (quoted here where it must be)."""
         if isinstance(node, Scalar):
-            self.problems.append(Spelling(self.source, node).problem(code, message, fix=fix, hint=hint))
+            self.problems.append(ScalarSource(self.source, node).problem(code, message, fix=fix, hint=hint))
         else:
-            self.problems.append(PolicyProblem(code, message, self.source.name, place_of(node), hint=hint))
+            self.problems.append(PolicyProblem(code, message, self.source.name, position_of(node), hint=hint))
 
-    def say_raw(
+    def add_yaml_fix(
         self, node: Node, code: str, message: str, fix: str, *, hint: str = "", length: int | None = None
     ) -> None:
         """A problem whose fix is YAML, put in the place of the scalar, or of `length` characters from the node on."""
         if length is None:
-            length = Spelling(self.source, node).end - self.source.index(node) if isinstance(node, Scalar) else 0
+            length = ScalarSource(self.source, node).end - self.source.index(node) if isinstance(node, Scalar) else 0
         self.problems.append(
-            PolicyProblem(code, message, self.source.name, place_of(node), hint=hint, fix=fix, length=length)
+            PolicyProblem(code, message, self.source.name, position_of(node), hint=hint, fix=fix, length=length)
         )
 
-    def say_missing(self, home: Mapping, after: Node, code: str, message: str, added: str, *, hint: str = "") -> None:
+    def add_missing_key(
+        self, home: Mapping, after: Node, code: str, message: str, added: str, *, hint: str = ""
+    ) -> None:
         """A key is missing: the fix writes `added` (key and value) behind the scalar `after`."""
         if not isinstance(after, Scalar):
             self.problems.append(
-                PolicyProblem(code, message, self.source.name, place_of(home), hint=hint or f"Add `{added}`.")
+                PolicyProblem(code, message, self.source.name, position_of(home), hint=hint or f"Add `{added}`.")
             )
             return
-        start, end = self.source.index(after), Spelling(self.source, after).end
+        start, end = self.source.index(after), ScalarSource(self.source, after).end
         flow = self.source.text[self.source.index(home)] == "{"
         joint = ", " if flow else "\n" + " " * (home.column - 1)
         written = self.source.text[start:end]
-        self.say_raw(
+        self.add_yaml_fix(
             after, code, message, f"{written}{joint}{added}", hint=hint or f"Add `{added}`.", length=end - start
         )
 
@@ -67,39 +69,41 @@ class Shape:
     ) -> Keys | None:  # fmt: skip
         """The keys of a map whose keys are known; others are refused with the nearest known one."""
         if not isinstance(node, Mapping):
-            self.say(node, "not_a_map", f"{what} is written as `key: value` lines.")
+            self.add_problem(node, "not_a_map", f"{what} is written as `key: value` lines.")
             return None
         choices, found = tuple(known), {}
         for key, value in node.pairs:
             if not isinstance(key, Scalar):
-                self.say(key, "odd_key", "A key is a plain word.")
+                self.add_problem(key, "odd_key", "A key is a plain word.")
             elif key.text in choices:
                 found[key.text] = (key, value)
             elif later and key.text in later:
-                self.say(key, "later", later[key.text])
+                self.add_problem(key, "later", later[key.text])
             else:
-                self._unknown(key, what, [each for each in choices if each not in _said(node)], choices, meant)
+                self._add_unknown_key(
+                    key, what, [each for each in choices if each not in _key_texts(node)], choices, meant
+                )
         return found
 
-    def _unknown(
+    def _add_unknown_key(
         self, key: Scalar, what: str, free: list[str], choices: tuple[str, ...], meant: Map[str, str] | None
     ) -> None:
-        near = nearest(key.text, free, dict(meant or {}))
+        near = suggest(key.text, free, dict(meant or {}))
         hint = f"Did you mean `{near}`?" if near else f"Known here are {', '.join(choices)}."
-        self.say(key, "unknown_key", f"{what} has no key `{key.text[:40]}`.", fix=near, hint=hint)
+        self.add_problem(key, "unknown_key", f"{what} has no key `{key.text[:40]}`.", fix=near, hint=hint)
 
     def names(self, node: Node, what: str) -> list[tuple[Scalar, Node]]:
         """The pairs of a map whose keys are free names `[a-z][a-z0-9_]*`."""
         if not isinstance(node, Mapping):
-            self.say(node, "not_a_map", f"{what} is written as `name: value` lines.")
+            self.add_problem(node, "not_a_map", f"{what} is written as `name: value` lines.")
             return []
         found: list[tuple[Scalar, Node]] = []
         for key, value in node.pairs:
             if not isinstance(key, Scalar):
-                self.say(key, "odd_key", "A name is a plain word.")
+                self.add_problem(key, "odd_key", "A name is a plain word.")
             elif not NAME.match(key.text):
                 words = f"`{key.text[:40]}` is no name: small letters, digits and _, a letter first."
-                self.say(key, "bad_name", words, fix=_as_name(key.text))
+                self.add_problem(key, "bad_name", words, fix=_suggest_name(key.text))
             else:
                 found.append((key, value))
         return found
@@ -107,62 +111,62 @@ class Shape:
     def text(self, node: Node, what: str) -> str | None:
         """One text that is not empty."""
         if not isinstance(node, Scalar):
-            self._no_text(node, what)
+            self._add_not_text(node, what)
             return None
         if not node.text.strip() or (node.plain and node.text in ("~", "null", "Null", "NULL")):
-            self.say(node, "empty", f"{what} is empty: write it, or remove the key.")
+            self.add_problem(node, "empty", f"{what} is empty: write it, or remove the key.")
             return None
-        self._cut_by_a_comment(node, what)
+        self._check_comment(node, what)
         return node.text
 
-    def _cut_by_a_comment(self, node: Scalar, what: str) -> None:
+    def _check_comment(self, node: Scalar, what: str) -> None:
         """` #` in a text that goes on: brackets or quotes were left open, or no blank follows the `#`."""
         if not node.plain:
             return
-        end = Spelling(self.source, node).end
-        rest = self.source.line(self.source.place(end).line)[self.source.place(end).column - 1 :].rstrip()
+        end = ScalarSource(self.source, node).end
+        rest = self.source.line(self.source.position(end).line)[self.source.position(end).column - 1 :].rstrip()
         if not rest.lstrip().startswith("#"):
             return
         is_open = any(node.text.count(a) != node.text.count(b) for a, b in ("()", "[]")) or node.text.count('"') % 2
         if not is_open and rest.lstrip()[1:2] in ("", " ", "#", "-"):
             return
         whole = self.source.text[self.source.index(node) : end] + rest
-        fix = quoted(whole)
+        fix = quote_scalar(whole)
         words = f"{what}: YAML takes ` #` for the beginning of a comment. Write `{fix}`."
-        self.say_raw(node, "yaml_comment", words, fix, length=len(whole))
+        self.add_yaml_fix(node, "yaml_comment", words, fix, length=len(whole))
 
-    def _no_text(self, node: Node, what: str) -> None:
+    def _add_not_text(self, node: Node, what: str) -> None:
         """A list or a map where a text belongs: a leading bracket or brace, as a rule."""
         line = self.source.line(node.line)[node.column - 1 :].rstrip()
         inline = line[:1] in "[{"
         words = f"{what} is one text; YAML takes a leading bracket or brace for a list or a map."
         if inline and isinstance(node, Sequence | Mapping) and _is_closed(line):
-            fix = quoted(line)
-            self.say_raw(node, "not_text", f"{words} Write `{fix}`.", fix, length=len(line))
+            fix = quote_scalar(line)
+            self.add_yaml_fix(node, "not_text", f"{words} Write `{fix}`.", fix, length=len(line))
         else:
-            self.say(node, "not_text", f"{what} is one text, not a list or a map.")
+            self.add_problem(node, "not_text", f"{what} is one text, not a list or a map.")
 
     def items(self, node: Node, what: str, example: str) -> list[Node]:
         """The items of a list that is not empty."""
         if isinstance(node, Sequence) and node.items:
             return list(node.items)
         if isinstance(node, Scalar) and node.text.strip():
-            written = self.source.text[self.source.index(node) : Spelling(self.source, node).end]
-            self.say_raw(node, "not_a_list", f"{what} is a list: {example}.", f"[{written}]")
+            written = self.source.text[self.source.index(node) : ScalarSource(self.source, node).end]
+            self.add_yaml_fix(node, "not_a_list", f"{what} is a list: {example}.", f"[{written}]")
         else:
-            self.say(node, "not_a_list", f"{what} is a list: {example}.")
+            self.add_problem(node, "not_a_list", f"{what} is a list: {example}.")
         return []
 
-    def parsed(self, node: Node, what: str, code: str, parse: Callable[[str], T]) -> T | None:
+    def parse(self, node: Node, what: str, code: str, parse: Callable[[str], T]) -> T | None:
         """A text read by one of the parsers of `spelling`."""
         text = self.text(node, what)
         if text is None:
             return None
         try:
             return parse(text)
-        except MisspeltError as problem:
+        except InvalidLiteralError as problem:
             hint = f"Did you mean `{problem.fix}`?" if problem.fix else ""
-            self.say(node, code, f"{what}: {problem}", fix=problem.fix, hint=hint)
+            self.add_problem(node, code, f"{what}: {problem}", fix=problem.fix, hint=hint)
             return None
 
     def one_of(self, node: Node, what: str, choices: Iterable[str], meant: Map[str, str] | None = None) -> str | None:
@@ -170,10 +174,10 @@ class Shape:
         known = tuple(choices)
         if text is None or text in known:
             return text
-        near = nearest(text, known, dict(meant or {}))
+        near = suggest(text, known, dict(meant or {}))
         hint = f"Did you mean `{near}`?" if near else ""
-        words = f"{what} is {_or(known)}, not `{text[:40]}`."
-        self.say(node, "bad_value", words, fix=near, hint=hint)
+        words = f"{what} is {_join_or(known)}, not `{text[:40]}`."
+        self.add_problem(node, "bad_value", words, fix=near, hint=hint)
         return None
 
     def number(self, node: Node, what: str, low: int, high: int) -> int | None:
@@ -184,7 +188,7 @@ class Shape:
             return int(text)
         number = int(text) if re.fullmatch(r"-?\d{1,4}", text) else None
         fix = None if number is None else str(min(max(number, low), high))
-        self.say(node, "bad_number", f"{what} is a number from {low} to {high}, not `{text[:40]}`.", fix=fix)
+        self.add_problem(node, "bad_number", f"{what} is a number from {low} to {high}, not `{text[:40]}`.", fix=fix)
         return None
 
     def id(self, node: Node, what: str) -> str | None:
@@ -192,20 +196,20 @@ class Shape:
         if text is None or ID.match(text):
             return text
         fix = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:64] or None
-        self.say(node, "bad_id", f"{what} `{text[:40]}` holds more than small letters, digits and -.", fix=fix)
+        self.add_problem(node, "bad_id", f"{what} `{text[:40]}` holds more than small letters, digits and -.", fix=fix)
         return None
 
 
-def _said(node: Mapping) -> set[str]:
+def _key_texts(node: Mapping) -> set[str]:
     return {key.text for key, _ in node.pairs if isinstance(key, Scalar)}
 
 
-def _as_name(text: str) -> str | None:
+def _suggest_name(text: str) -> str | None:
     name = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
     return name[:64] if NAME.match(name[:64]) else None
 
 
-def _or(words: tuple[str, ...]) -> str:
+def _join_or(words: tuple[str, ...]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
 
 

@@ -13,7 +13,7 @@ from ..errors import UsageError
 from .model import Duration, Until
 
 
-class MisspeltError(ValueError):
+class InvalidLiteralError(ValueError):
     """What was written is not what belongs there; `fix` is what was probably meant."""
 
     def __init__(self, message: str, fix: str | None = None) -> None:
@@ -39,17 +39,17 @@ _IN_DAY: dict[str, int] = {
 }
 
 
-def parse_span(text: str) -> Duration:
+def parse_duration(text: str) -> Duration:
     """`30d`, `12w`, `6mo`, `1y`, up to a hundred years; raises MisspeltError."""
     length = length_of(text)
     if length is None:
-        raise MisspeltError(f"`{text[:40]}` is not {SPANS}.", _span_meant(text))
+        raise InvalidLiteralError(f"`{text[:40]}` is not {SPANS}.", _suggest_span(text))
     if length.days > _MOST_DAYS or length.months > _MOST_MONTHS:
-        raise MisspeltError(f"`{text}` is longer than a hundred years.", "100y")
+        raise InvalidLiteralError(f"`{text}` is longer than a hundred years.", "100y")
     return Duration(*length)
 
 
-def _span_meant(text: str) -> str | None:
+def _suggest_span(text: str) -> str | None:
     match = _LIKE_SPAN.match(text.strip())
     if match is None:
         return None
@@ -73,21 +73,23 @@ _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct",
 def parse_until(text: str) -> Until:
     """A length of time, or a day as 2027-06-30; raises MisspeltError."""
     if length_of(text) is not None:
-        return parse_span(text)
+        return parse_duration(text)
     match = _ISO.match(text)
     if match:
         try:
             day = date(int(match[1]), int(match[2]), int(match[3]))
         except ValueError:
-            raise MisspeltError(f"there is no day {text}.", _clamped(int(match[1]), int(match[2]))) from None
+            raise InvalidLiteralError(
+                f"there is no day {text}.", _last_valid_day(int(match[1]), int(match[2]))
+            ) from None
         if day.year == MAXYEAR:  # the moment at which its last day ends cannot be told
-            raise MisspeltError(f"{text} is no end: what never ends has none.", None)
+            raise InvalidLiteralError(f"{text} is no end: what never ends has none.", None)
         return day
-    meant = _date_meant(text.strip()) or _span_meant(text)
-    raise MisspeltError(f"`{text[:40]}` is no end: write {SPANS}, or a day as 2027-06-30.", meant)
+    meant = _suggest_date(text.strip()) or _suggest_span(text)
+    raise InvalidLiteralError(f"`{text[:40]}` is no end: write {SPANS}, or a day as 2027-06-30.", meant)
 
 
-def _date_meant(text: str) -> str | None:
+def _suggest_date(text: str) -> str | None:
     if match := _YEAR_FIRST.match(text):
         return _iso(int(match[1]), int(match[2]), int(match[3]))
     if match := _DAY_FIRST.match(text):
@@ -103,10 +105,10 @@ def _iso(year: int, month: int, day: int) -> str | None:
     try:
         return date(year, month, day).isoformat()
     except ValueError:
-        return _clamped(year, month)
+        return _last_valid_day(year, month)
 
 
-def _clamped(year: int, month: int) -> str | None:
+def _last_valid_day(year: int, month: int) -> str | None:
     """The last day of a month that was given a day too many."""
     for day in (31, 30, 29, 28):
         try:
@@ -149,7 +151,7 @@ def parse_rate(text: str) -> Rate:
     if like := _LIKE_RATE.match(text.strip()):
         number, period = re.sub(r"\D", "", like[1]), _PERIODS.get(like[2].lower())
         meant = f"{int(number)}/{period}" if number and period else None
-    raise MisspeltError(f"`{text[:40]}` is no rate: write 200/h or 25/day.", meant)
+    raise InvalidLiteralError(f"`{text[:40]}` is no rate: write 200/h or 25/day.", meant)
 
 
 # ---- globs of repos --------------------------------------------------------------------------------------------------
@@ -170,16 +172,20 @@ def parse_glob(text: str) -> str:
             near = (
                 f"{text}/*" if re.fullmatch(r"(datasets/)?[\w-]+/?", text) and text.strip("/") not in _KINDS else None
             )
-            raise MisspeltError(f"{problem.message} {problem.hint}".strip(), near and near.replace("//", "/")) from None
+            raise InvalidLiteralError(
+                f"{problem.message} {problem.hint}".strip(), near and near.replace("//", "/")
+            ) from None
     kind, path = _kind_of(text)
     parts = path.split("/")
     if kind is None:
-        raise MisspeltError(f"`{text[:60]}`: Spaces have no access requests on the Hub.")
+        raise InvalidLiteralError(f"`{text[:60]}`: Spaces have no access requests on the Hub.")
     if len(parts) == 1 and parts[0]:
-        raise MisspeltError(f"`{text[:60]}` names no repos: a namespace and a name are needed.", f"{kind}{path}/*")
+        raise InvalidLiteralError(
+            f"`{text[:60]}` names no repos: a namespace and a name are needed.", f"{kind}{path}/*"
+        )
     if len(parts) != 2 or "**" in path or not all(_SEGMENT.match(part) for part in parts):
         meant = f"{kind}{path.replace('**', '*')}" if len(parts) == 2 and "**" in path else None
-        raise MisspeltError(f"`{text[:60]}` names no repos: write ns/name-* or datasets/ns/name-*.", meant)
+        raise InvalidLiteralError(f"`{text[:60]}` names no repos: write ns/name-* or datasets/ns/name-*.", meant)
     return f"{kind}{path}"
 
 
@@ -206,10 +212,10 @@ def glob_matches(glob: str, repo: Repo) -> bool:
 def glob_matches_path(glob: str, path: str) -> bool:
     """The same for a repo's path: `ns/name` or `datasets/ns/name`."""
     globs, parts = glob.lower().split("/"), path.lower().split("/")
-    return len(globs) == len(parts) and all(map(_part_fits, globs, parts))
+    return len(globs) == len(parts) and all(map(_part_matches, globs, parts))
 
 
-def _part_fits(glob: str, text: str) -> bool:
+def _part_matches(glob: str, text: str) -> bool:
     """One part. Only the last star ever gives more: a regular expression of many of them tries for years."""
     at = n = 0
     star: tuple[int, int] | None = None
@@ -227,13 +233,13 @@ def _part_fits(glob: str, text: str) -> bool:
     return not glob[at:].strip("*")
 
 
-def globs_meet(one: str, other: str) -> bool:
+def globs_overlap(one: str, other: str) -> bool:
     """Whether there can be a repo that both globs name."""
     one_parts, other_parts = one.lower().split("/"), other.lower().split("/")
-    return len(one_parts) == len(other_parts) and all(map(_parts_meet, one_parts, other_parts))
+    return len(one_parts) == len(other_parts) and all(map(_parts_overlap, one_parts, other_parts))
 
 
-def _parts_meet(one: str, other: str) -> bool:
+def _parts_overlap(one: str, other: str) -> bool:
     reached = {(0, 0)}
     todo = [(0, 0)]
     while todo:

@@ -23,7 +23,7 @@ _MOST_LINES = 5_000
 _MEND_WITHIN = 8 * 1024  # a larger broken text is refused without looking for the mended line
 
 
-class Source:
+class SourceText:
     """The text of one file with its name; turns places into indexes and back."""
 
     def __init__(self, text: str, name: str) -> None:
@@ -33,7 +33,7 @@ class Source:
     def index(self, place: SourcePosition | Node) -> int:
         return self._starts[min(place.line, len(self._starts)) - 1] + place.column - 1
 
-    def place(self, index: int) -> SourcePosition:
+    def position(self, index: int) -> SourcePosition:
         row = bisect_right(self._starts, index) - 1
         return SourcePosition(row + 1, index - self._starts[row] + 1)
 
@@ -50,19 +50,19 @@ class Source:
         return len(self._starts)
 
 
-def place_of(node: Node) -> SourcePosition:
+def position_of(node: Node) -> SourcePosition:
     return SourcePosition(node.line, node.column)
 
 
-def fixed(text: str, problem: PolicyProblem) -> str | None:
+def apply_fix(text: str, problem: PolicyProblem) -> str | None:
     """The file's text with a problem's fix pasted in its place; None when it offers none."""
     if problem.fix is None:
         return None
-    start = Source(text, problem.source).index(problem.position)
+    start = SourceText(text, problem.source).index(problem.position)
     return text[:start] + problem.fix + text[start + problem.length :]
 
 
-def nearest(word: str, choices: Iterable[str], other_words: dict[str, str] | None = None) -> str | None:
+def suggest(word: str, choices: Iterable[str], other_words: dict[str, str] | None = None) -> str | None:
     """What was probably meant: a word for the same thing, or one that is spelt nearly so."""
     known = list(choices)
     folded = word.strip().lower().replace(" ", "_")
@@ -76,7 +76,7 @@ def nearest(word: str, choices: Iterable[str], other_words: dict[str, str] | Non
     return near[0] if near else None
 
 
-def quoted(text: str) -> str:
+def quote_scalar(text: str) -> str:
     """A text as a YAML scalar in quotes, on one line."""
     if any(char < " " or char in "\x7f\x85\u2028\u2029\ufeff" for char in text):
         escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
@@ -89,10 +89,10 @@ def quoted(text: str) -> str:
 def plain_or_quoted(text: str) -> str:
     """A text as YAML writes it: bare where that reads back as the same text."""
     bare = bool(re.match(r"[^\W_]|[(.\-]\S", text)) and not re.search(r"[\x00-\x1f]|: | #|:$|\s$", text)
-    return text if bare and _same(text) else quoted(text)
+    return text if bare and _reads_back(text) else quote_scalar(text)
 
 
-def _same(text: str) -> bool:
+def _reads_back(text: str) -> bool:
     read = yamltext.parse(f"k: {text}\n")
     root = read.root
     if read.problems or not isinstance(root, Mapping) or len(root.pairs) != 1:
@@ -105,33 +105,35 @@ def _same(text: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
+class YamlDocument:
     """One document. `root` is None when there are problems, or when there is nothing in it."""
 
-    source: Source
+    source: SourceText
     root: Node | None
     problems: tuple[PolicyProblem, ...] = ()
 
 
-def read_yaml(text: str, name: str) -> Read:
+def read_yaml(text: str, name: str) -> YamlDocument:
     """Read one YAML document strictly; whatever is the matter with it comes as problems, the first one with a fix."""
-    source = Source(text, name)
+    source = SourceText(text, name)
     if text.startswith("\ufeff"):
         words = "The file begins with an invisible mark (BOM): save it as UTF-8 without."
-        return Read(source, None, (PolicyProblem("yaml_bom", words, name, fix="", length=1),))
+        return YamlDocument(source, None, (PolicyProblem("yaml_bom", words, name, fix="", length=1),))
     if text.count("\n") > _MOST_LINES:
         words = f"Over {_MOST_LINES:,} lines: more than is read here. Put long lists into a table's file."
-        return Read(source, None, (PolicyProblem("yaml_too_large", words, name),))
+        return YamlDocument(source, None, (PolicyProblem("yaml_too_large", words, name),))
     parsed = yamltext.parse(text, limits=LIMITS)
     found = tuple(PolicyProblem(p.code, p.sentence, name, SourcePosition(p.line, p.column)) for p in parsed.problems)
     if not found:
-        return Read(source, parsed.root)
-    mended = _mended(source, parsed.problems[0]) if len(text) <= _MEND_WITHIN else None
-    first = found[0] if mended is None else replace(mended, code=found[0].code, message=_words(found[0], mended))
-    return Read(source, None, (first, *found[1:]))
+        return YamlDocument(source, parsed.root)
+    mended = _suggest_fix(source, parsed.problems[0]) if len(text) <= _MEND_WITHIN else None
+    first = (
+        found[0] if mended is None else replace(mended, code=found[0].code, message=_problem_message(found[0], mended))
+    )
+    return YamlDocument(source, None, (first, *found[1:]))
 
 
-def _words(problem: PolicyProblem, mended: PolicyProblem) -> str:
+def _problem_message(problem: PolicyProblem, mended: PolicyProblem) -> str:
     if problem.code == "yaml_tab":
         return problem.message
     reason = _WHY.get(problem.code)
@@ -159,10 +161,10 @@ _VALUE = re.compile(r"(?P<lead>\s*(?:- +)*(?:[A-Za-z_][\w-]*:[ \t]+|- +))(?P<val
 _ANCHOR = re.compile(r"&[A-Za-z][\w-]* +(?=[\w\[{\"'])")
 
 
-def _mended(source: Source, problem: yamltext.Problem) -> PolicyProblem | None:
+def _suggest_fix(source: SourceText, problem: yamltext.Problem) -> PolicyProblem | None:
     """The first line near a problem that, its value put in quotes, takes the problem away."""
     if problem.code == "yaml_tab":
-        return _without_tabs(source, problem)
+        return _suggest_spaces(source, problem)
     if problem.code == "yaml_character":
         return PolicyProblem(
             problem.code, "", source.name, SourcePosition(problem.line, problem.column), fix="", length=1
@@ -175,25 +177,25 @@ def _mended(source: Source, problem: yamltext.Problem) -> PolicyProblem | None:
         if match is None or match["value"][0] in "|>":
             continue
         value, column = match["value"], match.start("value") + 1
-        tries = [value] if problem.code == "yaml_comment" else [_uncommented(value), value]
+        tries = [value] if problem.code == "yaml_comment" else [_strip_comment(value), value]
         if problem.code == "yaml_quote" and value.count(value[0]) == 1:
             tries.insert(0, value + value[0])
         for text in dict.fromkeys(tries):
             closed = problem.code == "yaml_quote" and text == value + value[0]
-            fix = text if closed else quoted(_bare(text))
+            fix = text if closed else quote_scalar(_unescape(text))
             hint = f"`{match['lead'].strip()} {fix}`."
             place, length = SourcePosition(number, column), min(len(text), len(value))
             offer = PolicyProblem(problem.code, problem.message, source.name, place, hint=hint, fix=fix, length=length)
-            if _helps(source, problem, offer):
+            if _is_improvement(source, problem, offer):
                 return offer
     return None
 
 
-def _bare(text: str) -> str:
+def _unescape(text: str) -> str:
     return text.replace('\\"', '"') if text.startswith('"') and '\\"' in text else text
 
 
-def _uncommented(value: str) -> str:
+def _strip_comment(value: str) -> str:
     """A value without the comment behind it, which is one when the quotes before it are closed."""
     for match in re.finditer(r"\s+#", value):
         before = value[: match.start()]
@@ -202,19 +204,19 @@ def _uncommented(value: str) -> str:
     return value
 
 
-def _without_tabs(source: Source, problem: yamltext.Problem) -> PolicyProblem | None:
+def _suggest_spaces(source: SourceText, problem: yamltext.Problem) -> PolicyProblem | None:
     line = source.line(problem.line)
     lead = line[: len(line) - len(line.lstrip())]
     offer = PolicyProblem(problem.code, problem.message, source.name, SourcePosition(problem.line, 1), length=len(lead))
     for blanks in ("  ", "    ", " "):
         tried = replace(offer, fix=lead.replace("\t", blanks))
-        if _helps(source, problem, tried):
+        if _is_improvement(source, problem, tried):
             return tried
     return None
 
 
-def _helps(source: Source, problem: yamltext.Problem, offer: PolicyProblem) -> bool:
-    after = yamltext.parse(fixed(source.text, offer) or "", limits=LIMITS).problems
+def _is_improvement(source: SourceText, problem: yamltext.Problem, offer: PolicyProblem) -> bool:
+    after = yamltext.parse(apply_fix(source.text, offer) or "", limits=LIMITS).problems
     return not after or after[0].line > problem.line
 
 
@@ -223,10 +225,10 @@ def _helps(source: Source, problem: yamltext.Problem, offer: PolicyProblem) -> b
 _ESCAPE = re.compile(r"\\(x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|\r?\n[ \t]*|.)", re.DOTALL)
 
 
-class Spelling:
+class ScalarSource:
     """How a scalar stands in its file: the index of each of its letters, the end, and how to write a piece of it."""
 
-    def __init__(self, source: Source, node: Scalar) -> None:
+    def __init__(self, source: SourceText, node: Scalar) -> None:
         self.source, self.node = source, node
         self.start = source.index(node)
         first = source.text[self.start : self.start + 1]
@@ -254,12 +256,14 @@ class Spelling:
             if written is None or (self.style == "plain" and plain_or_quoted(new) != new):
                 start, end, written = self.start, self.end, self._whole(new)
             fix = written
-        place = self.source.place(start)
+        place = self.source.position(start)
         return PolicyProblem(code, message, self.source.name, place, is_error, hint, fix, max(1, end - start))
 
     def _whole(self, text: str) -> str:
         return (
-            plain_or_quoted(text) if self.style == "plain" else quoted(text) + ("\n" if self.style == "block" else "")
+            plain_or_quoted(text)
+            if self.style == "plain"
+            else quote_scalar(text) + ("\n" if self.style == "block" else "")
         )
 
     def _piece(self, text: str) -> str | None:
@@ -323,15 +327,15 @@ __all__ = [
     "Alias",
     "Mapping",
     "Node",
-    "Read",
     "Scalar",
+    "ScalarSource",
     "Sequence",
-    "Source",
-    "Spelling",
-    "fixed",
-    "nearest",
-    "place_of",
+    "SourceText",
+    "YamlDocument",
+    "apply_fix",
     "plain_or_quoted",
-    "quoted",
+    "position_of",
+    "quote_scalar",
     "read_yaml",
+    "suggest",
 ]

@@ -9,13 +9,13 @@ from types import MappingProxyType
 
 from ..domain.ids import Person
 from .fact_inputs import TableHit
-from .mail import parents
+from .mail import parent_domains
 from .model import UnknownReason
 
 KEYS: tuple[str, ...] = ("user_id", "email", "username")
 """The columns that can name a person, from the surest to the least sure."""
 
-NOBODY = ""
+NO_ACCOUNT = ""
 """As a binding: when the row was first read there was no such account, so that whoever takes the name later is not meant."""
 
 _FOR_EVER = datetime.max.replace(tzinfo=UTC)
@@ -25,7 +25,7 @@ _LATER = "when the table was first read there was no such account: write its use
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TableRow:
     """One line. `domain` is `mit.edu` or `*.mit.edu`; `flaw` says why its date cannot be read: then nothing is known."""
 
     line: int
@@ -35,9 +35,9 @@ class Row:
     domain: str | None = None
     expires: datetime | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
-    flaw: str = ""
+    date_problem: str = ""
 
-    def named_by(self, key: str) -> str | None:
+    def key_value(self, key: str) -> str | None:
         value: str | None = getattr(self, key)
         return value
 
@@ -61,13 +61,13 @@ class Table:
 
     name: str
     key: tuple[str, ...]
-    rows: tuple[Row, ...] = ()
+    rows: tuple[TableRow, ...] = ()
     digest: str = ""
     problems: tuple[TableProblem, ...] = ()
-    skipped: tuple[int, ...] = ()
-    refused: str = ""
+    skipped_lines: tuple[int, ...] = ()
+    refusal: str = ""
     as_of: datetime | None = None
-    _index: _Index | None = field(default=None, compare=False, repr=False)
+    _index: _RowIndex | None = field(default=None, compare=False, repr=False)
 
     @property
     def source(self) -> str:
@@ -78,7 +78,7 @@ class Table:
         """The names that rows go by, for `unbound`; empty when names are no key."""
         return tuple(self._index.by["username"]) if self._index and "username" in self.key else ()
 
-    def hit(
+    def find(
         self, person: Person, address: str | None, *, now: datetime, bindings: Mapping[str, str] = _EMPTY
     ) -> TableHit:
         """What the table says about one account. `address` is the account's, as `EmailFacts` spells it, never the form's.
@@ -86,26 +86,26 @@ class Table:
         `bindings` maps usernames of rows to account ids (`NOBODY`: none at load); hand in a new mapping when it changes. A row by username that is not bound,
         and whose e-mail is not the account's, leaves it unknown whether this account is meant.
         """
-        if self.refused or self._index is None:
-            return self._unknown(self.refused or "the table is not read")
-        found, doubt = self._found(person, address, bindings, self._index)
-        flawed = next((row for row in found if row.flaw), None)
+        if self.refusal or self._index is None:
+            return self._unknown(self.refusal or "the table is not read")
+        found, doubt = self._matching_rows(person, address, bindings, self._index)
+        flawed = next((row for row in found if row.date_problem), None)
         if flawed:
-            return self._unknown(f"line {flawed.line}: {flawed.flaw}")
+            return self._unknown(f"line {flawed.line}: {flawed.date_problem}")
         if found:
             best = max(found, key=lambda row: row.expires or _FOR_EVER)
             state = "valid" if best.expires is None or now < best.expires else "expired"
             return TableHit(state, best.expires, best.columns, source=self.source, as_of=self.as_of)
-        doubt = doubt or self._doubt(person, address, self._index)
+        doubt = doubt or self._absence_doubt(person, address, self._index)
         return self._unknown(doubt) if doubt else TableHit(source=self.source, as_of=self.as_of)
 
     def _unknown(self, note: str) -> TableHit:
         return TableHit(why=UnknownReason.UNAVAILABLE, note=note, source=self.source, as_of=self.as_of)
 
-    def _found(
-        self, person: Person, address: str | None, bindings: Mapping[str, str], index: _Index
-    ) -> tuple[list[Row], str]:
-        found: list[Row] = []
+    def _matching_rows(
+        self, person: Person, address: str | None, bindings: Mapping[str, str], index: _RowIndex
+    ) -> tuple[list[TableRow], str]:
+        found: list[TableRow] = []
         doubt = ""
         if "user_id" in self.key and person.id:
             found += index.by["user_id"].get(person.id.lower(), ())
@@ -117,10 +117,10 @@ class Table:
             found += named
         return found, doubt
 
-    def _doubt(self, person: Person, address: str | None, index: _Index) -> str:
+    def _absence_doubt(self, person: Person, address: str | None, index: _RowIndex) -> str:
         """Why it cannot be said that somebody is not listed; empty when it can."""
-        if self.skipped:
-            return f"line {self.skipped[0]} of the table cannot be read"
+        if self.skipped_lines:
+            return f"line {self.skipped_lines[0]} of the table cannot be read"
         shown = {"user_id": person.id, "email": address, "username": person.username}
         hidden = frozenset(key for key, value in shown.items() if not value)
         if any(ways <= hidden for ways in index.ways):
@@ -128,41 +128,45 @@ class Table:
         return ""
 
 
-def table(
-    name: str, key: Sequence[str], rows: Iterable[Row], digest: str, problems: Iterable[TableProblem] = (),
+def build_table(
+    name: str, key: Sequence[str], rows: Iterable[TableRow], digest: str, problems: Iterable[TableProblem] = (),
     *, skipped: Sequence[int] = (), as_of: datetime | None = None,
 ) -> Table:  # fmt: skip
     """A table ready to be asked."""
     rows = tuple(rows)
-    return Table(name, tuple(key), rows, digest, tuple(problems), tuple(skipped), "", as_of, _Index(rows, tuple(key)))
+    return Table(
+        name, tuple(key), rows, digest, tuple(problems), tuple(skipped), "", as_of, _RowIndex(rows, tuple(key))
+    )
 
 
-class _Index:
+class _RowIndex:
     """Rows by each way to name a person. `ways` are the sets of keys by which single rows can be found."""
 
-    def __init__(self, rows: tuple[Row, ...], key: tuple[str, ...]) -> None:
-        self.by: dict[str, dict[str, list[Row]]] = {each: {} for each in (*KEYS, "domain")}
+    def __init__(self, rows: tuple[TableRow, ...], key: tuple[str, ...]) -> None:
+        self.by: dict[str, dict[str, list[TableRow]]] = {each: {} for each in (*KEYS, "domain")}
         ways: set[frozenset[str]] = set()
-        self._bound: tuple[object, dict[str, list[Row]]] = (None, {})
+        self._bound: tuple[object, dict[str, list[TableRow]]] = (None, {})
         for row in rows:
-            filled = {each for each in key if row.named_by(each)}
+            filled = {each for each in key if row.key_value(each)}
             for each in filled:
-                self.by[each].setdefault(row.named_by(each) or "", []).append(row)
+                self.by[each].setdefault(row.key_value(each) or "", []).append(row)
             if row.domain and "email" in key:
                 self.by["domain"].setdefault(row.domain, []).append(row)
                 filled.add("email")
             ways.add(frozenset(filled))
         self.ways = frozenset(ways)
 
-    def of_domain(self, domain: str) -> list[Row]:
+    def of_domain(self, domain: str) -> list[TableRow]:
         if not self.by["domain"]:
             return []
         found = list(self.by["domain"].get(domain, ()))
-        for above in parents(domain)[1:]:
+        for above in parent_domains(domain)[1:]:
             found += self.by["domain"].get(f"*.{above}", ())
         return found
 
-    def of_username(self, person: Person, address: str | None, bindings: Mapping[str, str]) -> tuple[list[Row], str]:
+    def of_username(
+        self, person: Person, address: str | None, bindings: Mapping[str, str]
+    ) -> tuple[list[TableRow], str]:
         """Rows bound to this account, and those of its name whose e-mail is its own; beside them, a doubt."""
         names = self.by["username"]
         if not names:
@@ -179,9 +183,9 @@ class _Index:
                 doubt = f"line {row.line}: {_UNBOUND if bound is None else _LATER}"
         return found, doubt
 
-    def _rows_of(self, bindings: Mapping[str, str]) -> dict[str, list[Row]]:
+    def _rows_of(self, bindings: Mapping[str, str]) -> dict[str, list[TableRow]]:
         if self._bound[0] is not bindings:
-            rows: dict[str, list[Row]] = {}
+            rows: dict[str, list[TableRow]] = {}
             for name, user_id in bindings.items():
                 if user_id:
                     rows.setdefault(user_id.lower(), []).extend(self.by["username"].get(name, ()))
@@ -189,15 +193,15 @@ class _Index:
         return self._bound[1]
 
 
-def unbound(tables: Iterable[Table], bindings: Mapping[str, str]) -> tuple[str, ...]:
+def unbound_usernames(tables: Iterable[Table], bindings: Mapping[str, str]) -> tuple[str, ...]:
     """The usernames of rows that were never looked up: each is looked up once, when it is first read."""
     names = dict.fromkeys(name for each in tables for name in each.usernames())
     return tuple(name for name in names if name not in bindings)
 
 
-def bind(names: Iterable[str], find: Callable[[str], str | None]) -> dict[str, str]:
+def bind_usernames(names: Iterable[str], find: Callable[[str], str | None]) -> dict[str, str]:
     """The bindings of names by looking each up: its account's id, or `NOBODY` when there is no such account.
 
     `find` raises where it could not ask; such a name stays unbound, so the error is the caller's to catch.
     """
-    return {name.lower(): (find(name) or NOBODY).lower() for name in names}
+    return {name.lower(): (find(name) or NO_ACCOUNT).lower() for name in names}

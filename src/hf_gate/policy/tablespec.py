@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 
 from .model import TableSpec
-from .shape import Shape
-from .strictyaml import Mapping, Node, Scalar, Sequence, place_of
+from .shape import NodeReader
+from .strictyaml import Mapping, Node, Scalar, Sequence, position_of
 
 KEYS = ("user_id", "username", "email")
-KEYS_MEANT = {
+KEY_SYNONYMS = {
     "id": "user_id",
     "userid": "user_id",
     "_id": "user_id",
@@ -32,7 +32,7 @@ _MAILBOX = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+\Z")
 _USERNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,95})\Z")
 
 
-def read_tables(shape: Shape, node: Node) -> tuple[TableSpec, ...]:
+def read_tables(shape: NodeReader, node: Node) -> tuple[TableSpec, ...]:
     """The tables of one `tables:` map, by name."""
     found = []
     for key, value in shape.names(node, "tables"):
@@ -42,53 +42,55 @@ def read_tables(shape: Shape, node: Node) -> tuple[TableSpec, ...]:
     return tuple(found)
 
 
-def _table(shape: Shape, name: Scalar, node: Node) -> TableSpec | None:
+def _table(shape: NodeReader, name: Scalar, node: Node) -> TableSpec | None:
     if isinstance(node, Sequence):
         rows = [row for item in node.items if (row := _row(shape, item)) is not None]
         if not node.items:
-            shape.say(node, "empty_table", f"table `{name.text}` has no rows: everybody would be missing from it.")
-        return TableSpec(name.text, ("username", "email"), rows=tuple(rows), position=place_of(name))
+            shape.add_problem(
+                node, "empty_table", f"table `{name.text}` has no rows: everybody would be missing from it."
+            )
+        return TableSpec(name.text, ("username", "email"), rows=tuple(rows), position=position_of(name))
     if isinstance(node, Mapping):
         return _file_table(shape, name, node)
     fix = f"{{file: {node.text}, key: email}}" if isinstance(node, Scalar) and node.text.endswith(".csv") else None
     if fix:
-        shape.say_raw(node, "not_a_table", f"A table is written as {_SHAPES}.", fix)
+        shape.add_yaml_fix(node, "not_a_table", f"A table is written as {_SHAPES}.", fix)
     else:
-        shape.say(node, "not_a_table", f"A table is written as {_SHAPES}.")
+        shape.add_problem(node, "not_a_table", f"A table is written as {_SHAPES}.")
     return None
 
 
-def _file_table(shape: Shape, name: Scalar, node: Mapping) -> TableSpec | None:
+def _file_table(shape: NodeReader, name: Scalar, node: Mapping) -> TableSpec | None:
     keys = shape.keys(node, f"table `{name.text}`", ("file", "key"), meant={"path": "file", "csv": "file", "by": "key", "column": "key", "on": "key"}, later=_LATER)  # fmt: skip
     if keys is None:
         return None
     said_later = any(isinstance(key, Scalar) and key.text in _LATER for key, _ in node.pairs)
     if "file" not in keys:
         if not said_later and len(keys) == len(node.pairs):
-            shape.say(node, "no_file", f"table `{name.text}` has no `file`: write {_SHAPES}.")
+            shape.add_problem(node, "no_file", f"table `{name.text}` has no `file`: write {_SHAPES}.")
         return None
     file = shape.text(keys["file"][1], "file")
     if file is not None and not file.endswith((".csv", ".jsonl", ".ndjson")):
         words = "a table is a .csv or a .jsonl file."
-        shape.say(keys["file"][1], "bad_file", f"`{file[-40:]}`: {words}", hint="Export it as CSV (UTF-8).")
+        shape.add_problem(keys["file"][1], "bad_file", f"`{file[-40:]}`: {words}", hint="Export it as CSV (UTF-8).")
     if "key" not in keys:
         words = f"table `{name.text}` does not say by which column people are found: user_id, username or email."
-        shape.say_missing(node, keys["file"][1], "no_key", words, "key: email")
+        shape.add_missing_key(node, keys["file"][1], "no_key", words, "key: email")
         return None
     key = _key(shape, keys["key"][1])
-    return TableSpec(name.text, key, file=file, position=place_of(name)) if file and key else None
+    return TableSpec(name.text, key, file=file, position=position_of(name)) if file and key else None
 
 
-def _key(shape: Shape, node: Node) -> tuple[str, ...]:
+def _key(shape: NodeReader, node: Node) -> tuple[str, ...]:
     nodes = list(node.items) if isinstance(node, Sequence) else [node]
-    words = [shape.one_of(each, "key", KEYS, KEYS_MEANT) for each in nodes]
+    words = [shape.one_of(each, "key", KEYS, KEY_SYNONYMS) for each in nodes]
     found = tuple(word for word in words if word is not None)
     if len(set(found)) < len(found):
-        shape.say(node, "twice", "key names a column twice.")
+        shape.add_problem(node, "twice", "key names a column twice.")
     return found if len(found) == len(nodes) else ()
 
 
-def _row(shape: Shape, node: Node) -> str | None:
+def _row(shape: NodeReader, node: Node) -> str | None:
     """`name`, `a@b.org`, `@b.org` or `@*.b.org`."""
     text = shape.text(node, "A row of a table")
     if text is None:
@@ -96,21 +98,23 @@ def _row(shape: Shape, node: Node) -> str | None:
     text = text.strip()
     domain = text.removeprefix("*@") if text.startswith("*@") else text
     if text.startswith("@") and "." not in text:
-        shape.say(
+        shape.add_problem(
             node, "bad_row", f"`{text[:60]}` is no domain.", fix=text[1:] or None, hint="A username stands without @."
         )
     elif text.startswith("@*") and not text.startswith("@*."):
-        shape.say(node, "bad_row", f"`{text[:60]}`: `*` stands for whole parts of a domain.", fix=f"@*.{text[2:]}")
+        shape.add_problem(
+            node, "bad_row", f"`{text[:60]}`: `*` stands for whole parts of a domain.", fix=f"@*.{text[2:]}"
+        )
     elif text.startswith("@") and _DOMAIN.match(text):
         return text.lower()
     elif text != domain or (_DOMAIN.match(text) and "@" not in text):
         words = f"`{text[:60]}` would be a username: a domain begins with @."
-        shape.say(node, "bad_row", words, fix=f"@{domain}")
+        shape.add_problem(node, "bad_row", words, fix=f"@{domain}")
     elif _MAILBOX.match(text) and "*" not in text:
         return text.lower()
     elif _USERNAME.match(text):
         return text
     else:
         words = f"`{text[:60]}` is no username, no address, no @domain and no @*.domain."
-        shape.say(node, "bad_row", words)
+        shape.add_problem(node, "bad_row", words)
     return None

@@ -6,17 +6,17 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
-from .constants import nearest_value
-from .fact_table import CelType, declared
+from .constants import suggest_value
+from .fact_table import CelType, find_declaration
 from .model import Fact, Facts, FactValue, Policy, PolicyProblem, PolicyTest, Trust, UnknownReason
-from .places import pair_of, test_nodes, value_of
-from .strictyaml import Read, Scalar, Spelling, nearest, place_of
+from .places import nodes_of_tests, pair_of, value_of
+from .strictyaml import Scalar, ScalarSource, YamlDocument, position_of, suggest
 
-UNSAID = "the test does not say"
+NOT_STATED = "the test does not say"
 _MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,6})?)?)?(?:Z|[+-]\d{2}:\d{2})?\Z")
 
 
-class WrongFactError(ValueError):
+class FactValueError(ValueError):
     """A value that a fact cannot have; `fix` is what was probably meant."""
 
     def __init__(self, message: str, fix: str | None = None) -> None:
@@ -24,15 +24,15 @@ class WrongFactError(ValueError):
         self.fix = fix
 
 
-def facts_of_test(test: PolicyTest, known: Mapping[str, CelType]) -> Facts:
+def build_test_facts(test: PolicyTest, known: Mapping[str, CelType]) -> Facts:
     """The facts of a test; those that it does not say are unknown. Raises WrongFactError (never once checked)."""
-    values = {name: value_of_fact(name, value, known) for name, value in test.facts.items()}
+    values = {name: parse_fact_value(name, value, known) for name, value in test.facts.items()}
     for name in [each for each in values if each.startswith("tables.")]:
-        _follow(values, name, known)
+        _add_implied_table_facts(values, name, known)
     return {name: _fact(name, values.get(name)) for name in known}
 
 
-def _follow(values: dict[str, FactValue], name: str, known: Mapping[str, CelType]) -> None:
+def _add_implied_table_facts(values: dict[str, FactValue], name: str, known: Mapping[str, CelType]) -> None:
     """What a test says of a table in one way holds in the other: listed is `valid`."""
     table = ".".join(name.split(".")[:2])
     if name == f"{table}.state" and table in known:
@@ -42,31 +42,31 @@ def _follow(values: dict[str, FactValue], name: str, known: Mapping[str, CelType
 
 
 def _fact(name: str, value: FactValue | None) -> Fact:
-    law = declared(name)
+    law = find_declaration(name)
     trust = law.trust if law else Trust.CLAIMED
     if value is None:
-        return Fact(None, trust, "test", why=UnknownReason.UNAVAILABLE, note=UNSAID)
+        return Fact(None, trust, "test", why=UnknownReason.UNAVAILABLE, note=NOT_STATED)
     return Fact(value, trust, "test")
 
 
-def value_of_fact(name: str, written: object, known: Mapping[str, CelType]) -> FactValue:
+def parse_fact_value(name: str, written: object, known: Mapping[str, CelType]) -> FactValue:
     """A fact's value from its source text. Raises WrongFactError."""
     if name not in known:
-        near = nearest(name, known)
-        law = declared(name)
-        later = " belongs to a later version" if law is not None and law.later else " is no fact"
-        raise WrongFactError(f"`{name[:60]}`{later}.", near)
+        near = suggest(name, known)
+        law = find_declaration(name)
+        later = " belongs to a later version" if law is not None and law.is_planned else " is no fact"
+        raise FactValueError(f"`{name[:60]}`{later}.", near)
     kind = known[name]
     if kind is CelType.LIST:
         if isinstance(written, str):
-            raise WrongFactError(f"{name} is a list.", f"[{written}]")
+            raise FactValueError(f"{name} is a list.", f"[{written}]")
         return tuple(written) if isinstance(written, tuple) else ()
     if kind is CelType.MAP:
         if not isinstance(written, Mapping):
-            raise WrongFactError(f"{name} is a map: {{Label: text}}.")
+            raise FactValueError(f"{name} is a map: {{Label: text}}.")
         return {str(key): str(value) for key, value in written.items()}
     if not isinstance(written, str):
-        raise WrongFactError(f"{name} is one value, not a list or a map.")
+        raise FactValueError(f"{name} is one value, not a list or a map.")
     return _simple(name, written, kind)
 
 
@@ -76,18 +76,18 @@ def _simple(name: str, written: str, kind: CelType) -> FactValue:
             return written == "true"
         low = written.lower()
         fix = "true" if low in ("yes", "on", "1", "true") else "false" if low in ("no", "off", "0", "false") else None
-        raise WrongFactError(f"{name} is true or false, not `{written[:40]}`.", fix)
+        raise FactValueError(f"{name} is true or false, not `{written[:40]}`.", fix)
     if kind is CelType.INT:
         if re.fullmatch(r"-?\d{1,12}", written):
             return int(written)
         digits = re.match(r"\d{1,12}", written)
-        raise WrongFactError(f"{name} is a whole number, not `{written[:40]}`.", digits[0] if digits else None)
+        raise FactValueError(f"{name} is a whole number, not `{written[:40]}`.", digits[0] if digits else None)
     if kind is CelType.TIMESTAMP:
         return _moment(name, written)
-    law = declared(name)
+    law = find_declaration(name)
     if law is not None and law.values is not None and written not in law.values:
-        near = nearest_value(law.name, written, law.values)
-        raise WrongFactError(f"{name} is {', '.join(law.values)}, not `{written[:40]}`.", near)
+        near = suggest_value(law.name, written, law.values)
+        raise FactValueError(f"{name} is {', '.join(law.values)}, not `{written[:40]}`.", near)
     return written
 
 
@@ -99,32 +99,32 @@ def _moment(name: str, written: str) -> datetime:
             pass
         else:
             return found if found.tzinfo else found.replace(tzinfo=UTC)
-    raise WrongFactError(f"{name} is a moment, as 2026-11-25 or 2026-11-25T10:00:00Z, not `{written[:40]}`.")
+    raise FactValueError(f"{name} is a moment, as 2026-11-25 or 2026-11-25T10:00:00Z, not `{written[:40]}`.")
 
 
-def test_faults(read: Read, policy: Policy, known: Mapping[str, CelType]) -> Iterator[PolicyProblem]:
+def check_tests(read: YamlDocument, policy: Policy, known: Mapping[str, CelType]) -> Iterator[PolicyProblem]:
     """Tests that name what is not there: facts, values, rules."""
-    nodes = test_nodes(read)
+    nodes = nodes_of_tests(read)
     rules = {rule.id: rule for rule in policy.rules}
     for test, node in zip(policy.tests, nodes, strict=False):
         facts = value_of(node, "facts")
         for name, written in test.facts.items():
             try:
-                value_of_fact(name, written, known)
-            except WrongFactError as problem:
+                parse_fact_value(name, written, known)
+            except FactValueError as problem:
                 key, value = pair_of(facts, name) or (None, None)
                 at = key if name not in known else value
                 if isinstance(at, Scalar):
                     hint = f"Did you mean `{problem.fix}`?" if problem.fix else ""
                     words = f"test {test.name!r}: {problem}"
-                    yield Spelling(read.source, at).problem("test_fact", words, fix=problem.fix, hint=hint)
+                    yield ScalarSource(read.source, at).problem("test_fact", words, fix=problem.fix, hint=hint)
                 else:
                     yield PolicyProblem(
-                        "test_fact", f"test {test.name!r}: {problem}", policy.source, place_of(at or node)
+                        "test_fact", f"test {test.name!r}: {problem}", policy.source, position_of(at or node)
                     )
         rule_node = value_of(value_of(node, "want"), "rule")
         if test.rule and test.rule != "none" and test.rule not in rules and isinstance(rule_node, Scalar):
-            near = nearest(test.rule, rules)
+            near = suggest(test.rule, rules)
             hint = f"Did you mean `{near}`?" if near else ""
             words = f"test {test.name!r}: there is no rule `{test.rule}`."
-            yield Spelling(read.source, rule_node).problem("test_rule", words, fix=near, hint=hint)
+            yield ScalarSource(read.source, rule_node).problem("test_rule", words, fix=near, hint=hint)

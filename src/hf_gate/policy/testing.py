@@ -9,27 +9,27 @@ from datetime import UTC, datetime
 from .checking import CheckedPolicy
 from .evaluate import Evaluator, compile_policy
 from .model import ConditionTrace, PolicyMode, PolicyTest, RuleTrace, Verdict
-from .testfacts import UNSAID, facts_of_test
+from .testfacts import NOT_STATED, build_test_facts
 
 NO_RULE = "none"
-REASONED = 50_000  # parts of conditions whose values are told in all reasons together
+MAX_TRACED_PARTS = 50_000  # parts of conditions whose values are told in all reasons together
 _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class TestResult:
+class PolicyTestResult:
     """One test with what came out; `message` is one line a failed test is told by, `why` the rules that were tried."""
 
     __test__ = False  # pytest would take it for a class of tests
 
     test: PolicyTest
     verdict: Verdict
-    passed: bool
+    has_passed: bool
     message: str = ""
     why: tuple[str, ...] = ()
 
 
-def run_tests(checked: CheckedPolicy) -> tuple[TestResult, ...]:
+def run_policy_tests(checked: CheckedPolicy) -> tuple[PolicyTestResult, ...]:
     """Run all tests of a policy that has no errors (none of one that has). Shadow policies are tested as if they counted.
 
     `now` is what the test says, else a fixed day: only `wait` looks at it, and a test that says nothing of
@@ -40,17 +40,17 @@ def run_tests(checked: CheckedPolicy) -> tuple[TestResult, ...]:
     policy = replace(checked.policy, mode=PolicyMode.ENFORCE, judges=("pending",))
     judge = Evaluator([compile_policy(policy, checked.declared)])
     parts = sum(each.bounds.unfolded for each in checked.conditions.values())
-    left = max(1, REASONED // max(1, parts))
-    results = list[TestResult]()
+    left = max(1, MAX_TRACED_PARTS // max(1, parts))
+    results = list[PolicyTestResult]()
     for test in policy.tests:
         result = _run(judge, test, checked, with_reasons=left > 0)
-        left -= not result.passed
+        left -= not result.has_passed
         results.append(result)
     return tuple(results)
 
 
-def _run(judge: Evaluator, test: PolicyTest, checked: CheckedPolicy, *, with_reasons: bool) -> TestResult:
-    facts = facts_of_test(test, checked.declared)
+def _run(judge: Evaluator, test: PolicyTest, checked: CheckedPolicy, *, with_reasons: bool) -> PolicyTestResult:
+    facts = build_test_facts(test, checked.declared)
     asked = facts["request.asked_at"].value
     now = facts["now"].value or asked or _EPOCH
     if not isinstance(now, datetime):
@@ -61,11 +61,11 @@ def _run(judge: Evaluator, test: PolicyTest, checked: CheckedPolicy, *, with_rea
         raise AssertionError("a pending request is always judged")
     wrong = _difference(test, verdict)
     if not wrong:
-        return TestResult(test, verdict, passed=True)
+        return PolicyTestResult(test, verdict, has_passed=True)
     explained = judge.evaluate_with_traces(facts, now=now, since=since) if with_reasons else None
     opinions = () if explained is None else explained.opinions
     why = tuple(line for opinion in opinions for each in opinion.rule_traces for line in _tried(each))
-    return TestResult(test, verdict, passed=False, message=f"{wrong}{_missing(verdict)}", why=why)
+    return PolicyTestResult(test, verdict, has_passed=False, message=f"{wrong}{_missing(verdict)}", why=why)
 
 
 def _difference(test: PolicyTest, verdict: Verdict) -> str:
@@ -100,5 +100,5 @@ def _because(because: ConditionTrace, lead: str) -> Iterator[str]:
 
 def _shown(value: object) -> str:
     if value is None:
-        return f": {UNSAID}"
+        return f": {NOT_STATED}"
     return f" = {str(value).lower() if isinstance(value, bool) else repr(value)}"

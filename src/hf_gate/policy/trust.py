@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from .expressions import Expression, bind_facts
-from .fact_table import declared
+from .fact_table import find_declaration
 from .logic import collect_lets
 from .model import TRUST_ORDER, Action, FactValue, Policy, Trust
 
@@ -16,12 +16,12 @@ _SAID = {
     Trust.VERIFIED: "verified, by the Hub",
     Trust.YOURS: "yours, by your own lists and history",
 }
-_NOBODYS = ("request.", "now")  # time and the Hub make these, nobody claims them
+_UNCLAIMED = ("request.", "now")  # time and the Hub make these, nobody claims them
 _SHOWN = 3  # words of a claim
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
+class AcceptRequirement:
     """The easiest way to fulfil the condition of one accept rule. `trust` None: there is nothing to fulfil.
 
     A rule that asks nothing itself passes on what the rules above it left. `words` are what a claim must say;
@@ -42,8 +42,8 @@ class Pass:
     def __str__(self) -> str:
         if self.trust is None:
             return "nothing: anyone gets in"
-        said = f"{self._claim()} ({', '.join(self.facts)})" if self.is_weak else _said(self.trust, self.facts)
-        return said if self.above is None else f"{said}; the rules above ask besides for {_said(*self.above)}"
+        said = f"{self._claim()} ({', '.join(self.facts)})" if self.is_weak else _describe_trust(self.trust, self.facts)
+        return said if self.above is None else f"{said}; the rules above ask besides for {_describe_trust(*self.above)}"
 
     def _claim(self) -> str:
         if not self.words:
@@ -53,12 +53,12 @@ class Pass:
         return f"the applicant's own word: anyone who writes {shown}{more} gets in"
 
 
-def _said(trust: Trust, facts: Iterable[str]) -> str:
+def _describe_trust(trust: Trust, facts: Iterable[str]) -> str:
     return f"{_SAID[trust]} ({', '.join(facts)})"
 
 
 @dataclass(frozen=True, slots=True)
-class _Need:
+class _Requirement:
     """What one outcome of a condition takes; `level` -1: nothing, or what no applicant can hinder."""
 
     level: int = -1
@@ -70,39 +70,41 @@ class _Need:
         return TRUST_ORDER[self.level] if self.level >= 0 else None
 
 
-_FREE = _Need()
+_FREE = _Requirement()
 
 
 def is_claim(name: str) -> bool:
     """Whether a fact is the applicant's own word."""
-    law = declared(name)
-    return law is not None and law.trust is Trust.CLAIMED and not name.startswith(_NOBODYS)
+    law = find_declaration(name)
+    return law is not None and law.trust is Trust.CLAIMED and not name.startswith(_UNCLAIMED)
 
 
-def ways_in(policy: Policy, conditions: Mapping[tuple[str, str], Expression]) -> tuple[Pass, ...]:
+def accept_requirements(
+    policy: Policy, conditions: Mapping[tuple[str, str], Expression]
+) -> tuple[AcceptRequirement, ...]:
     """For each accept rule the least that an applicant must control to fulfil it."""
-    needs = _Needs(conditions.values())
+    needs = _RequirementFinder(conditions.values())
     found, above = [], _FREE
     for rule in policy.rules:
         when, unless = conditions.get((rule.id, "when")), conditions.get((rule.id, "unless"))
         if rule.then is Action.ACCEPT:
-            own = _all((needs.of(when, wanted=True), needs.of(unless, wanted=False)))
-            found.append(_pass(rule.id, own, above))
+            own = _require_all((needs.requirement_of(when, wanted=True), needs.requirement_of(unless, wanted=False)))
+            found.append(_accept_requirement(rule.id, own, above))
         else:
-            passed = [needs.of(when, wanted=False)] if when is not None else []
-            passed += [needs.of(unless, wanted=True)] if unless is not None else []
-            above = _all((above, _any(passed))) if passed else above
+            passed = [needs.requirement_of(when, wanted=False)] if when is not None else []
+            passed += [needs.requirement_of(unless, wanted=True)] if unless is not None else []
+            above = _require_all((above, _require_any(passed))) if passed else above
     return tuple(found)
 
 
-def _pass(rule: str, own: _Need, above: _Need) -> Pass:
+def _accept_requirement(rule: str, own: _Requirement, above: _Requirement) -> AcceptRequirement:
     if own.trust is None:
-        return Pass(rule, above.trust, tuple(sorted(above.facts)), above.words)
+        return AcceptRequirement(rule, above.trust, tuple(sorted(above.facts)), above.words)
     harder = (above.trust, tuple(sorted(above.facts))) if above.trust and above.level > own.level else None
-    return Pass(rule, own.trust, tuple(sorted(own.facts)), own.words, harder)
+    return AcceptRequirement(rule, own.trust, tuple(sorted(own.facts)), own.words, harder)
 
 
-class _Needs:
+class _RequirementFinder:
     """What the conditions of one policy take."""
 
     def __init__(self, conditions: Iterable[Expression]) -> None:
@@ -111,27 +113,29 @@ class _Needs:
         for condition in conditions:
             lets |= collect_lets(condition)
             facts |= condition.facts
-        self._stranger = bind_facts(_STRANGER_HAS | _unlisted(facts), lets)
+        self._stranger = bind_facts(_STRANGER_FACTS | _stranger_tables(facts), lets)
 
-    def of(self, condition: Expression | None, *, wanted: bool) -> _Need:
+    def requirement_of(self, condition: Expression | None, *, wanted: bool) -> _Requirement:
         """The least that it takes to make a condition come out as wanted."""
         if condition is None:
             return _FREE
         if condition.op == "!":
-            return self.of(condition.parts[0], wanted=not wanted)
+            return self.requirement_of(condition.parts[0], wanted=not wanted)
         if condition.op in ("&&", "||"):
-            join = _all if (condition.op == "&&") == wanted else _any
-            return join([self.of(part, wanted=wanted) for part in condition.parts])
+            join = _require_all if (condition.op == "&&") == wanted else _require_any
+            return join([self.requirement_of(part, wanted=wanted) for part in condition.parts])
         if condition.op == "?:":
             test, yes, no = condition.parts
-            first = _all((self.of(test, wanted=True), self.of(yes, wanted=wanted)))
-            return _any((first, _all((self.of(test, wanted=False), self.of(no, wanted=wanted)))))
+            first = _require_all((self.requirement_of(test, wanted=True), self.requirement_of(yes, wanted=wanted)))
+            return _require_any(
+                (first, _require_all((self.requirement_of(test, wanted=False), self.requirement_of(no, wanted=wanted))))
+            )
         if len(condition.lets) == 1 and condition.source.strip("() ") == condition.lets[0]:
-            return self.of(condition.used_lets[condition.lets[0]], wanted=wanted)
+            return self.requirement_of(condition.used_lets[condition.lets[0]], wanted=wanted)
         if condition.evaluate(self._stranger).value is wanted:
             return _FREE
         words = tuple(dict.fromkeys(_words(condition))) if wanted else ()
-        return _any([_fact(name, words) for name in sorted(condition.facts)])
+        return _require_any([_fact_requirement(name, words) for name in sorted(condition.facts)])
 
 
 _WRITTEN = ("==", "in", "contains", "startsWith", "endsWith")
@@ -144,7 +148,7 @@ def _words(condition: Expression) -> Iterator[str]:
             yield from (value for value in each.values if isinstance(value, str))
 
 
-_STRANGER_HAS: dict[str, FactValue] = {
+_STRANGER_FACTS: dict[str, FactValue] = {
     "request.attempt": 1,
     "history.accepted": 0,
     "history.rejected": 0,
@@ -157,29 +161,29 @@ _STRANGER_HAS: dict[str, FactValue] = {
 """What is true of an account that was made yesterday, with a free mailbox: it costs nothing to be in no list of yours."""
 
 
-def _unlisted(facts: Iterable[str]) -> dict[str, FactValue]:
+def _stranger_tables(facts: Iterable[str]) -> dict[str, FactValue]:
     tables = {name.split(".")[1] for name in facts if name.startswith("tables.")}
     found: dict[str, FactValue] = {f"tables.{table}": False for table in tables}
     return found | {f"tables.{table}.state": "missing" for table in tables}
 
 
-def _fact(name: str, words: tuple[str, ...]) -> _Need:
-    law = declared(name)
-    if law is None or name.startswith(_NOBODYS):
+def _fact_requirement(name: str, words: tuple[str, ...]) -> _Requirement:
+    law = find_declaration(name)
+    if law is None or name.startswith(_UNCLAIMED):
         return _FREE
-    return _Need(TRUST_ORDER.index(law.trust), frozenset((name,)), words if law.trust is Trust.CLAIMED else ())
+    return _Requirement(TRUST_ORDER.index(law.trust), frozenset((name,)), words if law.trust is Trust.CLAIMED else ())
 
 
-def _all(needs: Iterable[_Need]) -> _Need:
+def _require_all(needs: Iterable[_Requirement]) -> _Requirement:
     """All of these are needed: the hardest counts."""
     listed = list(needs)
     level = max((each.level for each in listed), default=-1)
     hardest = [each for each in listed if each.level == level and level >= 0]
     facts = frozenset[str]().union(*(each.facts for each in hardest))
-    return _Need(level, facts, tuple(dict.fromkeys(word for each in hardest for word in each.words)))
+    return _Requirement(level, facts, tuple(dict.fromkeys(word for each in hardest for word in each.words)))
 
 
-def _any(needs: Iterable[_Need]) -> _Need:
+def _require_any(needs: Iterable[_Requirement]) -> _Requirement:
     """One of these is enough: the easiest counts."""
     listed = list(needs)
     if not listed:

@@ -11,13 +11,13 @@ from ..domain.ids import Repo
 from .model import PolicyProblem, TableSpec
 from .parse import read_globs, read_version
 from .rules import read_reasons
-from .shape import Keys, Shape
+from .shape import Keys, NodeReader
 from .spelling import Rate, glob_matches, parse_rate
 from .strictyaml import Mapping, Node, Scalar, read_yaml
 from .tablespec import read_tables
 
 KEYS = ("version", "store", "repos", "policies", "tables", "timezone", "guards", "templates")
-_MEANT = {
+_SYNONYMS = {
     "database": "store",
     "db": "store",
     "applies_to": "repos",
@@ -50,7 +50,7 @@ _ACCEPT, _RESET, _REJECT, _REMOVE = Rate(20_000, 3600), Rate(200, 3600), Rate(50
 
 
 @dataclass(frozen=True, slots=True)
-class Guards:
+class RunGuards:
     """How much `run` may do in a stretch of time, and who is never removed (usernames)."""
 
     accept: Rate = _ACCEPT
@@ -69,11 +69,11 @@ class WorkspaceConfig:
     policies: tuple[str, ...] = ("policies/*.yaml",)
     tables: tuple[TableSpec, ...] = ()
     timezone: str = "UTC"
-    guards: Guards = field(default_factory=Guards)
+    guards: RunGuards = field(default_factory=RunGuards)
     templates: Map[str, str | Map[str, str]] = field(default_factory=dict)
     source: str = "hf-gate.yaml"
 
-    def names(self, repo: Repo) -> bool:
+    def includes(self, repo: Repo) -> bool:
         """Whether the workspace looks after this repo."""
         return any(glob_matches(glob, repo) for glob in self.repos)
 
@@ -93,19 +93,19 @@ def parse_config(text: str, source: str = "hf-gate.yaml", *, zones: Collection[s
         return ParsedConfig(None, read.problems)
     if read.root is None:
         return ParsedConfig(None, (PolicyProblem("empty", "There is nothing in this file.", source),))
-    shape = Shape(read.source)
-    config = _config(shape, read.root, zones)
+    shape = NodeReader(read.source)
+    config = _read_config(shape, read.root, zones)
     problems = tuple(sorted(shape.problems, key=lambda each: (each.position.line, each.position.column)))
     return ParsedConfig(None if any(each.is_error for each in problems) else config, problems)
 
 
-def _config(shape: Shape, root: Node, zones: Collection[str]) -> WorkspaceConfig | None:
-    keys = shape.keys(root, "hf-gate.yaml", KEYS, meant=_MEANT)
+def _read_config(shape: NodeReader, root: Node, zones: Collection[str]) -> WorkspaceConfig | None:
+    keys = shape.keys(root, "hf-gate.yaml", KEYS, meant=_SYNONYMS)
     if keys is None:
         return None
     read_version(shape, keys, root)
     if "repos" not in keys and isinstance(root, Mapping) and len(keys) == len(root.pairs):
-        shape.say(
+        shape.add_problem(
             root, "no_repos", "The workspace names no repos.", hint="Write `repos: [ns/name, datasets/ns/name-*]`."
         )
     plain = WorkspaceConfig()
@@ -121,7 +121,7 @@ def _config(shape: Shape, root: Node, zones: Collection[str]) -> WorkspaceConfig
     )
 
 
-def _store(shape: Shape, keys: Keys) -> str | None:
+def _store(shape: NodeReader, keys: Keys) -> str | None:
     if "store" not in keys:
         return None
     node = keys["store"][1]
@@ -129,7 +129,7 @@ def _store(shape: Shape, keys: Keys) -> str | None:
     if text is None or _STORE.match(text):
         return text
     if text.startswith("hf://"):
-        shape.say(
+        shape.add_problem(
             node, "later", "a store on the Hub (`hf://`) belongs to a later version: sqlite:/// or postgresql://."
         )
         return None
@@ -139,17 +139,17 @@ def _store(shape: Shape, keys: Keys) -> str | None:
     elif text.startswith("postgres://"):
         fix = "postgresql://" + text.removeprefix("postgres://")
     words = "store is sqlite:///FILE or postgresql://HOST/NAME."
-    shape.say(node, "bad_store", words, fix=fix, hint=f"Did you mean `{fix}`?" if fix else "")
+    shape.add_problem(node, "bad_store", words, fix=fix, hint=f"Did you mean `{fix}`?" if fix else "")
     return None
 
 
-def _files(shape: Shape, node: Node) -> tuple[str, ...]:
+def _files(shape: NodeReader, node: Node) -> tuple[str, ...]:
     items = shape.items(node, "policies", "`policies: [policies/*.yaml]`")
     found = [text for item in items if (text := shape.text(item, "policies")) is not None]
     return tuple(dict.fromkeys(found))
 
 
-def _timezone(shape: Shape, keys: Keys, zones: Collection[str]) -> str | None:
+def _timezone(shape: NodeReader, keys: Keys, zones: Collection[str]) -> str | None:
     if "timezone" not in keys:
         return None
     node = keys["timezone"][1]
@@ -161,15 +161,15 @@ def _timezone(shape: Shape, keys: Keys, zones: Collection[str]) -> str | None:
     by_word = {zone.rpartition("/")[2].lower().replace("_", " "): zone for zone in sorted(zones, reverse=True)}
     near = by_word.get(text.lower().replace("_", " ")) or next((z for z in zones if z.lower() == text.lower()), None)
     words = f"timezone `{text[:40]}` is not known: write one as Europe/Zurich or UTC."
-    shape.say(node, "bad_timezone", words, fix=near, hint=f"Did you mean `{near}`?" if near else "")
+    shape.add_problem(node, "bad_timezone", words, fix=near, hint=f"Did you mean `{near}`?" if near else "")
     return None
 
 
-def _guards(shape: Shape, node: Node) -> Guards:
+def _guards(shape: NodeReader, node: Node) -> RunGuards:
     keys = shape.keys(node, "guards", (*_RATES, "protected"), meant=_GUARDS_MEANT) or {}
     rates: dict[str, Rate] = {}
     for name in _RATES:
-        rate = shape.parsed(keys[name][1], name, "bad_rate", parse_rate) if name in keys else None
+        rate = shape.parse(keys[name][1], name, "bad_rate", parse_rate) if name in keys else None
         if rate is not None:
             rates[name] = rate
     protected: list[str] = []
@@ -177,10 +177,10 @@ def _guards(shape: Shape, node: Node) -> Guards:
         for item in shape.items(keys["protected"][1], "protected", "`protected: [a-username]`"):
             name_text = shape.text(item, "protected")
             if name_text is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}", name_text):
-                shape.say(item, "bad_username", f"`{name_text[:40]}` is no username.", fix=_username(name_text))
+                shape.add_problem(item, "bad_username", f"`{name_text[:40]}` is no username.", fix=_username(name_text))
             elif name_text is not None:
                 protected.append(name_text)
-    return Guards(**rates, protected=tuple(protected))
+    return RunGuards(**rates, protected=tuple(protected))
 
 
 def _username(text: str) -> str | None:
@@ -188,10 +188,10 @@ def _username(text: str) -> str | None:
     return name if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}", name) else None
 
 
-def _templates(shape: Shape, node: Node) -> dict[str, str | Map[str, str]]:
+def _templates(shape: NodeReader, node: Node) -> dict[str, str | Map[str, str]]:
     found: dict[str, str | Map[str, str]] = {}
     if not isinstance(node, Mapping):
-        shape.say(node, "not_a_map", "templates is written as `name: text` lines.")
+        shape.add_problem(node, "not_a_map", "templates is written as `name: text` lines.")
         return found
     for key, value in node.pairs:
         name = shape.id(key, "A template's name") if isinstance(key, Scalar) else None

@@ -10,7 +10,7 @@ from ..domain.ids import Person
 from ..domain.moments import moment_of
 from ..errors import HfGateError, PersonNotFound
 from ..policy.fact_inputs import EmailFacts, ProfileFact
-from ..policy.tables import NOBODY
+from ..policy.tables import NO_ACCOUNT
 from .lists import Lists
 from .profile import ProfilePort, fetch_profiles, kept_bytes, kept_profile, known_profile, profile_key
 
@@ -57,7 +57,7 @@ class FactSources:
         try:
             return self._hub.profile(username).person.id
         except PersonNotFound:
-            return NOBODY
+            return NO_ACCOUNT
         except HfGateError:
             return None
 

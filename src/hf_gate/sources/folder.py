@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from ..domain.forms import GateForm
 from ..errors import UsageError
-from ..policy.checking import check_names, check_policy
+from ..policy.checking import check_policy, check_unique_names
 from ..policy.model import Policy, PolicyProblem, TableSpec
 from ..policy.parse import ParsedPolicy, parse_policy
 from ..policy.tables import Table
@@ -34,7 +34,7 @@ class Folder:
     def checked(self, forms: Mapping[str, GateForm]) -> tuple[tuple[Policy, ...], tuple[PolicyProblem, ...]]:
         """The policies without errors, and all that is to be said about any of them. `forms`: by the repo's path."""
         each = [check_policy(parsed, config=self.config, forms=forms) for parsed in self.files.values()]
-        problems = (*(problem for one in each for problem in one.problems), *check_names(each))
+        problems = (*(problem for one in each for problem in one.problems), *check_unique_names(each))
         return tuple(one.policy for one in each if one.policy is not None), problems
 
 

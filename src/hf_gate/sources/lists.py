@@ -18,7 +18,7 @@ from publicsuffixlist import PublicSuffixList
 
 from ..policy.countries import country_key
 from ..policy.fact_inputs import EmailFacts
-from ..policy.mail import parents, parse_address
+from ..policy.mail import parent_domains, parse_address
 
 _DATA: Final = Path(__file__).parent / "data"
 _CACHED_DOMAINS: Final = 50_000
@@ -129,7 +129,7 @@ class Lists:
 
     def _judge(self, domain: str) -> _Domain:
         registrable = self.registrable(domain)
-        above = parents(domain)
+        above = parent_domains(domain)
         is_disposable = self._is_disposable(above)
         is_free = is_disposable or self._is_free(above, registrable)
         return _Domain(registrable, is_free, is_disposable, not is_free and self._is_academic(above, registrable))

@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 
 from ..domain.grants import end_of_day
 from ..domain.ids import is_id
-from ..policy.fact_values import clean
+from ..policy.fact_values import clean_text
 from ..policy.mail import parse_address, parse_domain
-from ..policy.tables import KEYS, Row, Table, TableProblem, table
+from ..policy.tables import KEYS, Table, TableProblem, TableRow, build_table
 
 MAX_BYTES = 64 << 20
 MAX_ROWS = 1_000_000
@@ -89,7 +89,7 @@ def read_table(
 
 def inline_table(name: str, rows: Iterable[str], now: datetime | None = None) -> Table:
     """A table that stands in a policy file: usernames, addresses, `@domain` and `@*.domain`."""
-    made: list[Row] = []
+    made: list[TableRow] = []
     problems: list[TableProblem] = []
     for number, text in enumerate(rows, 1):
         is_mail = "@" in text.strip().lstrip("@") or (text.strip().startswith("@") and "." in text)
@@ -97,14 +97,14 @@ def inline_table(name: str, rows: Iterable[str], now: datetime | None = None) ->
         if row:
             made.append(row)
     skipped = [each.line for each in problems if each.is_error]
-    return table(name, KEYS, made, _digest(KEYS, made), problems, skipped=skipped, as_of=now)
+    return build_table(name, KEYS, made, _digest(KEYS, made), problems, skipped=skipped, as_of=now)
 
 
 def _refused(
     name: str, key: Sequence[str], why: str, now: datetime | None, problems: Iterable[TableProblem] = ()
 ) -> Table:
     found = (*problems, TableProblem(0, "table_refused", f"{why}."))
-    return Table(name, tuple(key), problems=found, refused=f"table {name}: {why}", as_of=now)
+    return Table(name, tuple(key), problems=found, refusal=f"table {name}: {why}", as_of=now)
 
 
 def _built(
@@ -117,7 +117,7 @@ def _built(
         for each in key
         if read.header and each not in read.header
     ]
-    rows: list[Row] = []
+    rows: list[TableRow] = []
     for line, cells in read.records:
         row = _Cells(cells, line, zone, problems).row(key)
         if row is None:
@@ -132,19 +132,19 @@ def _built(
         return _refused(name, key, why, now, problems)
     problems += _duplicates(rows, key)
     problems.sort(key=lambda each: each.line)
-    return table(name, key, rows, _digest(key, rows), problems, skipped=sorted(skipped), as_of=now)
+    return build_table(name, key, rows, _digest(key, rows), problems, skipped=sorted(skipped), as_of=now)
 
 
 def _accept(name: str) -> str:
     return f"if it is meant so: hf-gate policy check --accept-table {name}"
 
 
-def _digest(key: Sequence[str], rows: Iterable[Row]) -> str:
+def _digest(key: Sequence[str], rows: Iterable[TableRow]) -> str:
     """Over what each row says; the order of rows and where they stand do not count."""
     said = sorted(
         json.dumps(
             [row.user_id, row.email, row.username, row.domain, row.expires and row.expires.astimezone(UTC).isoformat(),
-             row.flaw, sorted(row.columns.items())],
+             row.date_problem, sorted(row.columns.items())],
             ensure_ascii=True, separators=(",", ":"),
         )
         for row in rows
@@ -152,11 +152,11 @@ def _digest(key: Sequence[str], rows: Iterable[Row]) -> str:
     return hashlib.sha256("\n".join([",".join(key), *said]).encode()).hexdigest()
 
 
-def _duplicates(rows: Iterable[Row], key: Sequence[str]) -> Iterator[TableProblem]:
-    seen: dict[tuple[str, str], Row] = {}
+def _duplicates(rows: Iterable[TableRow], key: Sequence[str]) -> Iterator[TableProblem]:
+    seen: dict[tuple[str, str], TableRow] = {}
     for row in rows:
         for each in (*key, "domain"):
-            value = row.named_by(each)
+            value = row.key_value(each)
             first = seen.setdefault((each, value), row) if value else row
             if first is row:
                 continue
@@ -273,15 +273,17 @@ class _Cells:
     zone: tzinfo
     problems: list[TableProblem]
 
-    def row(self, key: Sequence[str]) -> Row | None:
+    def row(self, key: Sequence[str]) -> TableRow | None:
         """The row, or None when none of its keys can be read."""
         before = len(self.problems)
         user_id, username = self._user_id(), self._username()
         email, domain = self._email()
         expires, flaw = self._expires()
-        columns = {clean(name): clean(cell) for name, cell in self.cells.items() if name and name not in _OURS}
-        row = Row(self.line, user_id, email, username, domain, expires, columns, flaw)
-        if any(row.named_by(each) for each in key) or (domain and "email" in key):
+        columns = {
+            clean_text(name): clean_text(cell) for name, cell in self.cells.items() if name and name not in _OURS
+        }
+        row = TableRow(self.line, user_id, email, username, domain, expires, columns, flaw)
+        if any(row.key_value(each) for each in key) or (domain and "email" in key):
             return row
         if not any(each.is_error for each in self.problems[before:]):
             self._say("no_key", f"Nothing in {' or '.join(key)}: whom does this line mean?")

@@ -19,8 +19,8 @@ from ..policy.evaluate import Evaluator, compile_policy
 from ..policy.explain import ExplanationLine, explain_verdict
 from ..policy.model import Facts, Policy, PolicyMode, PolicyProblem
 from ..policy.parse import parse_policy
-from ..policy.testing import TestResult, run_tests
-from ..policy.trust import Pass, ways_in
+from ..policy.testing import PolicyTestResult, run_policy_tests
+from ..policy.trust import AcceptRequirement, accept_requirements
 from ..policy.workspace_config import WorkspaceConfig
 
 READY: Final = "ready"
@@ -49,8 +49,8 @@ class Report:
     policy: Policy | None
     usable: Policy | None
     problems: tuple[PolicyProblem, ...]
-    ways: tuple[Pass, ...] = ()
-    tests: tuple[TestResult, ...] = ()
+    ways: tuple[AcceptRequirement, ...] = ()
+    tests: tuple[PolicyTestResult, ...] = ()
     facts: frozenset[str] = frozenset()
     most: int = 0
 
@@ -130,8 +130,8 @@ class _Worker:
             parsed.policy,
             checked.policy,
             checked.problems,
-            ways_in(checked.policy, checked.conditions),
-            run_tests(checked),
+            accept_requirements(checked.policy, checked.conditions),
+            run_policy_tests(checked),
             self._judge.facts,
             max(1, min(_MOST, _WORK // _cost(checked))),
         )

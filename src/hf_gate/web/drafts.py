@@ -24,10 +24,10 @@ from ..policy.explain import ExplanationLine as Explained
 from ..policy.model import Fact, Facts, Policy, PolicyProblem, SourcePosition, TableSpec
 from ..policy.parse import ParsedPolicy, parse_policy
 from ..policy.spelling import glob_matches
-from ..policy.strictyaml import Source, fixed
+from ..policy.strictyaml import SourceText, apply_fix
 from ..policy.tables import Table
-from ..policy.testing import TestResult, run_tests
-from ..policy.trust import Pass, ways_in
+from ..policy.testing import PolicyTestResult, run_policy_tests
+from ..policy.trust import AcceptRequirement, accept_requirements
 from ..policy.workspace_config import WorkspaceConfig
 from ..sources.fact_sources import FactSources
 from ..sources.folder import Folder, read_folder, read_tables
@@ -76,7 +76,7 @@ class Text:
     """
 
     file: str
-    source: Source
+    source: SourceText
     policy: Policy | None
     checked: CheckedPolicy
     report: Report | None = None
@@ -101,19 +101,19 @@ class Text:
         return [(n, n in wrong) for n in range(1, self.source.lines + 1)]
 
     @property
-    def ways(self) -> Sequence[Pass]:
+    def ways(self) -> Sequence[AcceptRequirement]:
         """The least that it takes to pass each rule that accepts."""
         return () if self.report is None else self.report.ways
 
     @property
-    def tests(self) -> Sequence[TestResult]:
+    def tests(self) -> Sequence[PolicyTestResult]:
         """What its own tests say."""
         return () if self.report is None else self.report.tests
 
     @property
-    def failing(self) -> list[TestResult]:
+    def failing(self) -> list[PolicyTestResult]:
         """Those of its tests that fail."""
-        return [test for test in self.tests if not test.passed]
+        return [test for test in self.tests if not test.has_passed]
 
     @property
     def doubts(self) -> list[str]:
@@ -126,10 +126,10 @@ class Text:
     def mended(self, key: str) -> str | None:
         """Itself with one problem mended; None when there is no such problem any more."""
         found = next((each.problem for each in self.problems if each.key == key), None)
-        return None if found is None else fixed(self.source.text, found)
+        return None if found is None else apply_fix(self.source.text, found)
 
 
-def _marked(source: Source, problem: PolicyProblem) -> Marked:
+def _marked(source: SourceText, problem: PolicyProblem) -> Marked:
     line, start = source.line(problem.position.line), problem.position.column - 1
     end = start + max(1, problem.length)
     return Marked(problem, line[:start][-160:], line[start:end][:160], line[end:][:160])
@@ -165,7 +165,7 @@ def repos_of(visit: Visit, policy: Policy) -> list[Repo]:
 
 def draft_of(process: DraftProcess, visit: Visit, text: str, file: str, folder: Folder) -> Text:
     """What somebody typed, read as if it lay there under that name; a draft that was stopped has that as its one problem."""
-    source = Source(text, file)
+    source = SourceText(text, file)
     try:
         report = process.check(Draft(text, file, _desk(visit, folder), _forms(visit), folder.zone))
     except DraftStopped as stopped:
@@ -196,12 +196,12 @@ def our_text(visit: Visit, text: str, file: str, folder: Folder) -> Text:
 def with_results(text: Text) -> Text:
     """A policy of the desk with what its tests and rules come to."""
     policy, checked = text.checked.policy, text.checked
-    ways = () if policy is None else ways_in(policy, checked.conditions)
-    return replace(text, report=Report(text.policy, policy, checked.problems, ways, run_tests(checked)))
+    ways = () if policy is None else accept_requirements(policy, checked.conditions)
+    return replace(text, report=Report(text.policy, policy, checked.problems, ways, run_policy_tests(checked)))
 
 
 def _text(file: str, parsed: ParsedPolicy, folder: Folder, forms: Mapping[str, GateForm]) -> Text:
-    return Text(file, parsed.read.source, parsed.policy, check_policy(parsed, config=folder.config, forms=forms))
+    return Text(file, parsed.document.source, parsed.policy, check_policy(parsed, config=folder.config, forms=forms))
 
 
 def _forms(visit: Visit) -> dict[str, GateForm]:

@@ -16,7 +16,7 @@ from ..domain.moments import moment_of, ms
 from ..domain.rows import RequestRow
 from ..domain.tray import ground_of
 from ..errors import Guarded, NotAllowed
-from ..policy.spelling import MisspeltError, parse_until
+from ..policy.spelling import InvalidLiteralError, parse_until
 from . import words
 from .finding import request_of
 from .lines import key_of
@@ -87,7 +87,7 @@ def checked_end(visit: Visit, text: str) -> str:
     try:
         parse_until(text)
         is_over = end_of(text, visit.now, visit.office.zone) <= visit.now
-    except (MisspeltError, ValueError):
+    except (InvalidLiteralError, ValueError):
         raise Refused(f"{text[:40]!r} is no day.", hint="Choose one of the calendar, or a length of time.") from None
     if is_over:
         raise Refused(f"{text} is over already.", hint="Choose a day that is still to come.")

@@ -45,7 +45,7 @@ def families(office: Office, member: Member | None) -> Iterator[Family]:
     rows = [
         row
         for row in rows
-        if member is not None or office.location.folder is None or office.location.config.names(row.repo)
+        if member is not None or office.location.folder is None or office.location.config.includes(row.repo)
     ]
     yield Family("build_info", "The version that serves this.", [Sample(1, {"version": __version__})])
     yield Family("requests", "Current requests by repo, status and verdict.", _requests(office, rows))

@@ -270,7 +270,7 @@ class Office:
     def _accepted(self) -> tuple[str | None, ...]:
         """How many rows of each refused table the store knows: a person may accept it as it is."""
         tables = [] if self._bench is None else sorted(self._bench.tables.items())
-        return tuple(self.store.setting(keys.rows(name)) for name, table in tables if table.refused)
+        return tuple(self.store.setting(keys.rows(name)) for name, table in tables if table.refusal)
 
     def _read(self) -> None:
         self._courts.clear()

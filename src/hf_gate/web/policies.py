@@ -15,9 +15,9 @@ from starlette.responses import Response
 from ..application.judging import with_texts
 from ..domain.lifecycle import Status
 from ..errors import HfGateError
-from ..policy.checking import check_names
+from ..policy.checking import check_unique_names
 from ..policy.model import Policy, PolicyMode
-from ..policy.sentences import policy_sentences
+from ..policy.sentences import describe_policy
 from ..sources.folder import Folder
 from ..store.opinions import Tally, opinions
 from ..store.reading import Store
@@ -80,7 +80,7 @@ def page(visit: Visit) -> Response:
         texts=texts,
         targets={text.name: visible_targets(visit, text.policy) for text in texts if text.policy is not None},
         tables=[] if bench is None else [table for name, table in sorted(bench.tables.items()) if name in known],
-        clashes=check_names([text.checked for text in texts]),
+        clashes=check_unique_names([text.checked for text in texts]),
         problem=None,
     )
 
@@ -236,7 +236,7 @@ def _is_hidden(visit: Visit, text: Text) -> bool:
 
 
 def _sentences(visit: Visit, policy: Policy) -> list[str]:
-    return list(policy_sentences(replace(policy, applies_to=tuple(visible_targets(visit, policy)))))
+    return list(describe_policy(replace(policy, applies_to=tuple(visible_targets(visit, policy)))))
 
 
 def counts_of(visit: Visit, policy: Policy) -> Counts:

@@ -172,10 +172,10 @@ def unread(visit: Visit) -> list[tuple[str, str, str]]:
 def refused_tables(visit: Visit) -> list[str]:
     """Why tables that this person may know of are unknown to every rule."""
     bench = visit.office.bench
-    if bench is None or not any(table.refused for table in bench.tables.values()):
+    if bench is None or not any(table.refusal for table in bench.tables.values()):
         return []
     known = tables_known(visit, bench.folder)
-    return [table.refused for name, table in sorted(bench.tables.items()) if table.refused and name in known]
+    return [table.refusal for name, table in sorted(bench.tables.items()) if table.refusal and name in known]
 
 
 def empty(visit: Visit, asked: Asked, pending: int) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from ..domain.query import Pattern, Query, Term
 from ..domain.rows import RepoRow
 from ..errors import HfGateError
 from ..policy.model import Policy
-from ..policy.sentences import sentences
+from ..policy.sentences import describe_policies
 from ..policy.spelling import glob_matches
 from .exports import exported
 from .markdown import parse_markdown
@@ -222,7 +222,7 @@ def repo_page(visit: Visit) -> Response:
         quick=None if row.quick_at is None else moment_of(row.quick_at),
         full=None if row.full_at is None else moment_of(row.full_at),
         write_only=WRITE_ONLY,
-        said_lines=sentences(line.policies) if line.policies else [],
+        said_lines=describe_policies(line.policies) if line.policies else [],
         problem=office.bench_problem,
         hub_url=f"{office.store.endpoint}/{row.repo.web_path}",
     )

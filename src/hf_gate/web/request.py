@@ -20,7 +20,7 @@ from ..domain.tray import VERBS
 from ..errors import HfGateError
 from ..policy.explain import ExplanationLine as Explained
 from ..policy.explain import explain_verdict
-from ..policy.reasons import fill, text_for
+from ..policy.reasons import choose_text, fill_reason
 from ..store.search import cursor_of
 from . import words
 from .asking import PENDING, asked_of, read, scoped
@@ -257,7 +257,7 @@ def sheet_of(visit: Visit, line: Line, verb: str) -> Sheet:
     """With the texts to start from: what the policies would say, then the desk's own."""
     user, repo = line.row.person.identity.username or "you", line.row.repo.id
     suggested = _suggested(visit, line.said, verb)
-    texts = [(label, fill(text, repo=repo, user=user, rule=rule)) for rule, label, text in suggested]
+    texts = [(label, fill_reason(text, repo=repo, user=user, rule=rule)) for rule, label, text in suggested]
     texts += texts_for(visit, user, repo)
     takes = verb in {"reset", "reject"}
     back = reversal_of(visit, line.row) if visit.asked("back") else None
@@ -285,14 +285,14 @@ def texts_for(visit: Visit, user: str, repo: str | None) -> list[tuple[str, str]
     for name, template in visit.office.location.config.templates.items():
         for label, text in _by_language(name, template):
             if "{rule}" not in text and (repo is not None or "{" not in text):
-                found.append((label, fill(text, repo=repo or "", user=user, rule="")))
+                found.append((label, fill_reason(text, repo=repo or "", user=user, rule="")))
     return found
 
 
 def _by_language(name: str, template: str | Mapping[str, str]) -> list[tuple[str, str]]:
     """A text under its name; one in several languages once for each, as `--reason-template NAME:de` names them."""
     if isinstance(template, str) or len(template) == 1:
-        return [(name, text_for(template))]
+        return [(name, choose_text(template))]
     return [(f"{name}:{language}", text) for language, text in template.items()]
 
 
