@@ -13,6 +13,7 @@ TAGS = {
     e.RequestWithdrawn: "RequestWithdrawn",
     e.VerdictReached: "VerdictReached",
     e.PlanApproved: "PlanApproved",
+    e.RunResumed: "RunResumed",
     e.ChangeStarted: "ChangeStarted",
     e.ChangeSettled: "ChangeSettled",
     e.GrantDated: "GrantDated",

@@ -60,6 +60,7 @@ CASES: list[tuple[e.AnyEvent, dict[str, Any] | None, str]] = [
     (e.GrantDated(until=0), None, "access ends 1970-01-01 00:00 UTC, then reset"),
     (e.GrantDated(until=None), None, "access has no end any more"),
     (e.NoteWritten(), {"note": "met in Basel"}, 'note "met in Basel"'),
+    (e.RunResumed(run="r", changes=1), None, "run r resumed: 1 change left"),
     (e.PlanApproved(run="r", changes=1), None, "run r begun: a direct decision, 1 change"),
     (e.PlanApproved(run="r", changes=3, plan="abcdef0123"), None, "run r begun: plan abcdef01, 3 changes"),
     (e.RunEnded(run="r", state="ended", counts={"done": 3, "stale": 0}), None, "run r ended: 3 done"),

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from threading import Event
 from urllib.parse import urlencode
@@ -16,15 +17,19 @@ from urllib.parse import urlencode
 import pytest
 
 from hf_gate import bootstrap
+from hf_gate.application import runs
 from hf_gate.application.cadence import Kind
+from hf_gate.application.carry import halt
 from hf_gate.application.decisions import end_entry
-from hf_gate.application.entries import newest
+from hf_gate.application.entries import newest, text_of
 from hf_gate.application.tray import Wish
-from hf_gate.domain.members import Member, Role
+from hf_gate.application.verify import verify
+from hf_gate.domain.members import Author, Member, Role
 from hf_gate.domain.moments import ms
 from hf_gate.domain.rows import RequestRow, RunRow
 from hf_gate.domain.tray import ground_of
 from hf_gate.errors import Guarded
+from hf_gate.plan.model import sealed
 from hf_gate.store.reading import Store
 from hf_gate.web.office import Office
 from tests.web.kit import GOOD, Answer, Room, Visitor, a_room
@@ -133,10 +138,10 @@ def test_what_a_command_sends_meanwhile_counts_too(full: Room) -> None:
     old.store.close()
 
     def opened(*, lends: bool) -> Store:
-        return bootstrap.open_store(old.settings, old.place, lends=lends, on_wait=lambda *_: is_waiting.set())
+        return bootstrap.open_store(old.settings, old.location, lends=lends, on_wait=lambda *_: is_waiting.set())
 
     with opened(lends=True) as lent:
-        desk = Office(old.settings, old.place, old.hub, lent, old.owner, owner_id=old.owner_id)
+        desk = Office(old.settings, old.location, old.hub, lent, old.owner, owner_id=old.owner_id)
         row = lent.find(None, "p600")[0]
         wish, now = Wish("accept", {row.id: ground_of(row)}, desk.owner_member), desk.now()
         run = RunRow(
@@ -172,6 +177,35 @@ def test_ends_that_one_person_sets_within_a_day_count_together(tmp_path: Path) -
         assert change(noor, rows[501], "1d").status == 303, "another person"
 
 
+def run_of(room: Room, ident: str, first: int, end: int, days: int) -> None:
+    """A run that lena began some days ago, and that was paused at once."""
+    office = room.office
+    changes = [runs.direct_change(room.row(f"p{n:03}"), "accepted", None) for n in range(first, end)]
+    at, author = office.now() - timedelta(days=days), Author(account=office.owner_id)
+    plan = sealed(changes, policy_digest="", endpoint=office.store.endpoint, now=at, summary={}, guards=[])
+    run = runs.begin(office.store, plan, ident=ident, kind="bulk", actor=office.owner, now=at, author=author)
+    office.store.wish_for(ident, "pause")
+    halt(office.store, run, "pause", ms(at))
+
+
+def test_runs_that_were_paused_on_earlier_days_are_not_resumed_all_at_once_by_one_person(full: Room) -> None:
+    lena, noor = full.visitor(), full.proven(admin("noor"))
+    for days in (3, 2, 1):
+        run_of(full, f"r_day{days}", 200 * (days - 1), 200 * days, days + 1)
+    for days in (3, 2):
+        ended(full, lena.post(f"/runs/r_day{days}", {"do": "resume"}).headers["location"])
+        assert full.office.store.run(f"r_day{days}").counts == {"done": 200}  # type: ignore[union-attr]
+    before = full.writes()
+    refused = lena.post("/runs/r_day1", {"do": "resume"})
+    assert (refused.status, full.writes()) == (409, before)
+    assert "these are 600 to accept" in words(refused)
+    ended(full, noor.post("/runs/r_day1", {"do": "resume"}).headers["location"])
+    assert full.office.store.run("r_day1").counts == {"done": 200}  # type: ignore[union-attr]
+    told = [text_of(link, None) for link in newest(full.office.store, ["desk"]) if link.kind == "RunResumed"]
+    assert told[0] == "run r_day1 resumed: 200 changes left"
+    assert verify(full.office.store, fold=True).ok
+
+
 def test_who_is_the_only_admin_needs_nobody_and_who_was_until_just_now_does(full: Room) -> None:
     lena = full.visitor()
     plan = made(full, lena)
@@ -205,6 +239,13 @@ def test_apply_in_the_terminal_asks_for_the_second_person_too(full: Room, tmp_pa
         assert (refused.returncode, "Ask noor to open the plan and agree." in refused.stderr) == (6, True), (
             refused.stderr
         )
+    with bootstrap.open_store(full.office.settings, full.office.location) as full.office.store:
+        run_of(full, "r_old", 0, 400, 0)
+        run_of(full, "r_new", 400, 600, 0)
+    resumed = [sys.executable, "-m", "hf_gate", "runs", "resume", "r_old"]
+    env = os.environ | {"HF_TOKEN": full.local.tokens["owner"], "HF_ENDPOINT": full.local.url}
+    refused = subprocess.run(resumed, cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=60)
+    assert (refused.returncode, "these are 600 to accept" in refused.stderr) == (6, True), refused.stderr
     assert full.writes() == before
     env = os.environ | {"HF_TOKEN": full.local.tokens["noor"], "HF_ENDPOINT": full.local.url}
     own = [sys.executable, "-m", "hf_gate", "accept", f"noor@{full.repo}"]

@@ -19,6 +19,7 @@ from ..errors import Guarded, StoreDamaged, UsageError
 from ..plan.desired import Subject, change_of
 from ..plan.model import Change, Plan, kept, sealed
 from ..policy.model import Policy
+from ..store.carried import Carried
 from ..store.reading import Store
 
 READY, INTERRUPTED, PAUSED, STOPPED, ENDED = "ready", "interrupted", "paused", "stopped", "ended"
@@ -145,6 +146,14 @@ def check_kept(store: Store, run: RunRow) -> None:
     )
     if plan is None or not same:
         raise StoreDamaged(f"the changes of run {run.id} are not those of its plan; nothing was sent.")
+
+
+def resume(store: Store, run: RunRow, actor: str, now: datetime) -> RunRow:
+    """Record that a person lets a run go on; what it sends from now on counts for the day that begins now."""
+    resumed = e.RunResumed(run=run.id, changes=Carried(store).counts(run.id).get("planned", 0))
+    with store.writing() as write:
+        write.append(None, [e.Entry(event=resumed, at=ms(now), actor=actor)])
+    return run
 
 
 def is_over(run: RunRow) -> bool:

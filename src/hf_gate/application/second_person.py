@@ -13,15 +13,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from ..domain.members import TAKEN, Author, Member, Role
 from ..domain.moments import moment_of, ms
 from ..domain.rows import RunRow
 from ..domain.tray import Held
+from ..store.carried import Carried
 from ..store.reading import Store
 from ..store.timeline import ends_changed
 from . import keys
 from .run import AUTO
-from .runs import is_over
+from .runs import ENDED, is_over
 
 LIMIT: Final = 500
 """So many changes of one kind may a person send within `WINDOW` where others could agree."""
@@ -107,20 +110,35 @@ def _is_same(one: Member, other: Member) -> bool:
 
 def need_of(
     store: Store, team: Team, new: Mapping[str, int], waiting: Iterable[Held], now: datetime,
-    *, whole: int = 0, agreed: Collection[str] = (),
+    *, whole: int = 0, agreed: Collection[str] = (), resumed: RunRow | None = None,
 ) -> Need:  # fmt: skip
     """What changes need, counted by what they do (accept, reset, reject, cancel).
 
     `waiting`: what lies in the tray. `whole`: how many they were before some were left out. `agreed`: accounts that did.
+    `resumed`: the run of which these are the rest, with what it sent.
     """
     if team.is_alone:
         return Need(team, is_large=False, is_met=False, why="")
     total = max(whole, sum(new.values()))
-    spent = _spent(store, team, waiting, now)
+    spent = _spent(store, team, waiting, now, resumed)
     worst = max(((spent[verb] + n, verb) for verb, n in new.items() if n and spent[verb]), default=(0, ""))
     is_large = total > LIMIT or worst[0] > LIMIT
     accounts = team.agreed([*agreed, team.me.proven_account])
     return Need(team, is_large=is_large, is_met=len(accounts) > 1, why=_why(total, sum(new.values()), worst))
+
+
+def need_to_resume(store: Store, team: Team, run: RunRow, waiting: Iterable[Held], now: datetime) -> Need:
+    """Return what the rest of a run needs: it may have waited while other changes were sent.
+
+    Who began the run has agreed to it, so another person may resume it.
+    """
+    counts = Carried(store).counts(run.id)
+    left = counts.get("planned", 0)
+    if run.kind == AUTO or run.is_free or not left:
+        return Need(team, is_large=False, is_met=False, why="")
+    new = {verb: min(n, left) for verb, n in _verbs(run).items()}
+    sent = replace(run, state=ENDED, counts=counts)
+    return need_of(store, team, new, waiting, now, agreed=[run.account] if run.account else (), resumed=sent)
 
 
 def _why(total: int, count: int, worst: tuple[int, str]) -> str:
@@ -132,13 +150,13 @@ def _why(total: int, count: int, worst: tuple[int, str]) -> str:
     return f"With what was sent within 24 hours {these}, and more than {LIMIT} need two people."
 
 
-def _spent(store: Store, team: Team, waiting: Iterable[Held], now: datetime) -> Counter[str]:
+def _spent(store: Store, team: Team, waiting: Iterable[Held], now: datetime, resumed: RunRow | None) -> Counter[str]:
     """What could be of the same person within the window, also what lies in the tray."""
     found = Counter[str]()
     runs = store.runs_since(ms(now - WINDOW))
     for run in runs:
         if run.kind != AUTO and not run.is_free and not _is_another(team.me, run.account):
-            found.update(_sent(run))
+            found.update(_sent(run if resumed is None or run.id != resumed.id else resumed))
     accounts = {one.id: one.proven_account for one in team.everybody}
     written = {run.id for run in runs}
     for item in waiting:  # an item is marked with its run before that run is written
@@ -165,12 +183,17 @@ def _is_another(me: Member, account: str | None) -> bool:
 
 
 def _sent(run: RunRow) -> dict[str, int]:
-    """By kind, at most what was sent of a run that is over; of one of an older store every kind may be all of it."""
-    verbs = dict.fromkeys(("accept", "reset", "reject", "cancel"), run.total) if run.verbs is None else run.verbs
+    """By kind, at most what was sent of a run that is over; without verbs every kind may be all of it."""
     if not is_over(run):
-        return dict(verbs)
+        return _verbs(run)
     most = sum(run.counts.get(kind, 0) for kind in _SENT)
-    return {verb: min(n, most) for verb, n in verbs.items()}
+    return {verb: min(n, most) for verb, n in _verbs(run).items()}
+
+
+def _verbs(run: RunRow) -> dict[str, int]:
+    if run.verbs is None:
+        return dict.fromkeys(("accept", "reset", "reject", "cancel"), run.total)
+    return dict(run.verbs)
 
 
 # ---- a plan ------------------------------------------------------------------------------------------------------------

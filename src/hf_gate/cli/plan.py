@@ -15,7 +15,7 @@ from .carried import carry_run, run_result
 from .frame import command
 from .office import check_in_force, looking_seldom, new_run_id, office, speaks
 from .output import clock_off, in_words, numbered
-from .second import author_for
+from .second import author_for, resumed
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -139,8 +139,10 @@ def apply(run: Run, file: Path, yes: bool, max_changes: int | None) -> int:
         known = runs.begin(
             desk.store, made, ident=new_run_id(), kind="plan", actor=desk.actor, now=now, author=author
         )  # fmt: skip
-    elif desk.store.wish(known.id) == "pause":  # whoever applies it again has waited enough; a wish to stop stays
-        desk.store.wish_for(known.id, None)
+    else:
+        known = resumed(run, desk.store, known, desk.actor, desk.clock.now())
+        if desk.store.wish(known.id) == "pause":  # a second apply resumes the run; a wish to stop stays
+            desk.store.wish_for(known.id, None)
     return carry_run(run, desk, known)
 
 

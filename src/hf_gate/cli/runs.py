@@ -16,6 +16,7 @@ from .desk import OpenDesk, open_desk
 from .frame import Entry, GateGroup, command, said_again
 from .office import carrier_of, check_in_force, judging, office
 from .output import FIRST_ROWS, Column
+from .second import resumed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -159,6 +160,7 @@ def resume(run: Run, ident: str) -> int:
     if document is not None:
         made = read(document, f"the plan of run {known.id}")
         check_in_force(judging(run, desk, made), made)
+    known = resumed(run, desk.store, known, desk.actor, desk.clock.now())
     desk.store.wish_for(known.id, None)
     return carry_run(run, desk, known)
 

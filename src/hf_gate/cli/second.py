@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
+    from ..domain.rows import RunRow
     from ..store.reading import Store
     from .frame import Run
 
@@ -27,18 +28,10 @@ def author_for(
     from ..application.second_person import agreed_to, need_of, team_of  # noqa: PLC0415 - as above
     from ..store.tray import Tray  # noqa: PLC0415 - only who decides
 
-    account = run.account
-    user_id = None if account is None else account.id
-    me = Member(
-        name=account.name if account else "",
-        role=Role.ADMIN,
-        has_link=True,
-        user_id=user_id,
-        proven_at=None if user_id is None else 0,
-    )
+    me = _me(run)
     team = team_of(store, me, now)
     if team.is_alone:
-        return Author(account=user_id, is_free=True)
+        return Author(account=me.user_id, is_free=True)
     if any(me.is_own(name, ident) for name, ident in about):
         raise NotAllowed("nobody decides a request of their own; nothing was sent.", hint="Let another admin do it.")
     whole, agreed = (0, []) if plan is None else agreed_to(store, plan)
@@ -47,3 +40,28 @@ def author_for(
         where = "" if plan is None else f" The plan is on the desk: /plans/{plan}."
         raise Guarded(f"{need.why} Nothing was sent.", hint=f"{need.team.next_step()}{where}")
     return need.author
+
+
+def resumed(run: Run, store: Store, known: RunRow, actor: str, now: datetime) -> RunRow:
+    """Record that this user resumes a run; refuse if a second person has to."""
+    from ..application.runs import resume  # noqa: PLC0415 - only who resumes
+    from ..application.second_person import need_to_resume, team_of  # noqa: PLC0415 - as above
+    from ..store.tray import Tray  # noqa: PLC0415 - as above
+
+    need = need_to_resume(store, team_of(store, _me(run), now), known, Tray(store).waiting(), now)
+    if need.is_open:
+        hint = f"Another admin whose account is proven may resume it; or end it: hf-gate runs stop {known.id}"
+        raise Guarded(f"{need.why} Nothing was sent.", hint=hint)
+    return resume(store, known, actor, now)
+
+
+def _me(run: Run) -> Member:
+    account = run.account
+    user_id = None if account is None else account.id
+    return Member(
+        name=account.name if account else "",
+        role=Role.ADMIN,
+        has_link=True,
+        user_id=user_id,
+        proven_at=None if user_id is None else 0,
+    )

@@ -28,6 +28,7 @@ class EventKind(StrEnum):
     REQUEST_WITHDRAWN = "RequestWithdrawn"
     VERDICT_REACHED = "VerdictReached"
     PLAN_APPROVED = "PlanApproved"
+    RUN_RESUMED = "RunResumed"
     CHANGE_STARTED = "ChangeStarted"
     CHANGE_SETTLED = "ChangeSettled"
     GRANT_DATED = "GrantDated"
@@ -103,6 +104,13 @@ class PlanApproved(Event, frozen=True, kw_only=True, omit_defaults=True, tag=Eve
     run: str
     changes: int
     plan: str | None = None
+
+
+class RunResumed(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.RUN_RESUMED.value):
+    """A person let a paused or interrupted run go on. `changes`: those that were not sent before."""
+
+    run: str
+    changes: int
 
 
 class ChangeStarted(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.CHANGE_STARTED.value):
@@ -214,6 +222,7 @@ AnyEvent: TypeAlias = (
     | RequestWithdrawn
     | VerdictReached
     | PlanApproved
+    | RunResumed
     | ChangeStarted
     | ChangeSettled
     | GrantDated

@@ -58,6 +58,8 @@ def _of_the_desk(event: e.AnyEvent) -> str:
         case e.PlanApproved():
             what = f"plan {event.plan[:8]}" if event.plan else "a direct decision"
             return f"run {event.run} begun: {what}, {event.changes:,} change{'' if event.changes == 1 else 's'}"
+        case e.RunResumed():
+            return f"run {event.run} resumed: {event.changes:,} change{'' if event.changes == 1 else 's'} left"
         case e.RunEnded():
             return f"run {event.run} {event.state}: {_counts(event.counts)}"
         case e.PolicyPromoted():

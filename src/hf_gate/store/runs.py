@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
+from ..domain.events import EventKind
 from ..domain.ids import Repo
 from ..domain.rows import ChangeRow, RunRow
 from .sql import Database, Row
@@ -54,8 +55,10 @@ def read_runs(db: Database, limit: int) -> list[RunRow]:
 
 
 def read_runs_since(db: Database, at: int) -> list[RunRow]:
-    """The runs that were begun from a moment on (ms)."""
-    return [_run(row) for row in db.rows(f"SELECT {_COLUMNS} FROM runs WHERE made_at >= ?", (at,))]
+    """The runs that a person or a policy began or resumed from a moment on (ms)."""
+    resumed = "SELECT run FROM ledger WHERE repo_id = 0 AND kind = ? AND at >= ?"
+    sql = f"SELECT {_COLUMNS} FROM runs WHERE made_at >= ? OR id IN ({resumed})"
+    return [_run(row) for row in db.rows(sql, (at, EventKind.RUN_RESUMED.value, at))]
 
 
 def read_runs_of(db: Database, member: str) -> list[RunRow]:

@@ -29,6 +29,7 @@ WORDS: Final[Mapping[str, str]] = {
     EventKind.REQUEST_WITHDRAWN: "withdrawn",
     EventKind.VERDICT_REACHED: "verdict",
     EventKind.PLAN_APPROVED: "run begun",
+    EventKind.RUN_RESUMED: "run resumed",
     EventKind.CHANGE_STARTED: "change begun",
     EventKind.CHANGE_SETTLED: "change ended",
     EventKind.GRANT_DATED: "end of access",

@@ -19,7 +19,7 @@ from .. import bootstrap, joining
 from ..application import keys
 from ..application.decide import Direct
 from ..application.judging import Court, StandingVerdicts
-from ..application.second_person import Need, Team, need_of, owner_member, team_of
+from ..application.second_person import Need, Team, need_of, need_to_resume, owner_member, team_of
 from ..application.tray import Clearing, Wish
 from ..config import Settings
 from ..domain.ids import Repo
@@ -235,6 +235,10 @@ class Office:
         """Whether somebody may send these changes (how many of which verb) alone."""
         now, team = self.now(), self.team(member)
         return need_of(self.store, team, new, self.tray.waiting(), now, whole=whole, agreed=agreed)
+
+    def need_to_resume(self, member: Member, run: RunRow) -> Need:
+        """Whether somebody may let a run go on alone."""
+        return need_to_resume(self.store, self.team(member), run, self.tray.waiting(), self.now())
 
     def _limit(self, wish: Wish, count: int) -> None:
         """Refuses decisions by which one person would send more than they may alone."""

@@ -21,6 +21,7 @@ from ..domain.members import Role
 from ..domain.moments import moment_of
 from ..domain.outcomes import Kind
 from ..domain.rows import RunRow
+from ..errors import Guarded
 from ..plan.model import Change
 from ..protocol.pacing import Outlook
 from ..store.carried import Carried
@@ -41,6 +42,7 @@ MEANING: Final = {
 _BEAT: Final = 1.0  # seconds between two looks for news
 _QUIET: Final = 5.0  # seconds after which a page looks again though nothing was settled: time goes on
 _STREAMS: Final = 8  # pages of one member that hear news of runs
+_OTHERS_MAY: Final = "Another admin whose account is proven may resume this run; or stop it."
 _SPREAD: Final = (0.8, 1.4)  # what is left takes between so much and so much of what it would at the pace until now
 
 
@@ -300,9 +302,20 @@ def _pause(visit: Visit, going: Going) -> Response:
 
 def _resume(visit: Visit, going: Going) -> Response:
     """Goes on; a pause that has not come about yet is taken back."""
+    office, run = visit.office, going.run
+
+    def begin() -> RunRow:
+        with office.sending:
+            need = office.need_to_resume(visit.member, run)
+            if need.is_open:
+                raise Guarded(f"{need.why} {_OTHERS_MAY}")
+            return run_cases.resume(office.store, run, visit.member.name, office.now())
+
+    if going.may_go_on and (need := office.need_to_resume(visit.member, run)).is_open:
+        return _page(visit, going, wrong=f"{need.why} {_OTHERS_MAY}", status=409)
     if going.is_live or going.may_go_on:
-        visit.office.store.wish_for(going.run.id, None)
-        carrying_of(visit.office).take_up(going.run.id)
+        office.store.wish_for(run.id, None)
+        carrying_of(office).take_up(run.id, begin)
     return _back(going)
 
 
