@@ -21,7 +21,7 @@ def test_every_repo_stands_there_with_its_counts_and_where_somebody_waits_longes
     for row in rows:
         assert row["complete"]
         found = crowded.office.store.tally("status")
-        assert row["pending"] == sum(n["pending"] for repo, n in found.items() if repo.id == row["repo"])
+        assert row["counts"]["pending"] == sum(n["pending"] for repo, n in found.items() if repo.id == row["repo"])
     waiting = sorted((row for row in rows if row["oldest_asked_at"]), key=lambda row: row["oldest_asked_at"])
     places = [
         body.index(f">{row['repo'] if row['repo_type'] == 'model' else 'datasets/' + row['repo']}<") for row in waiting
@@ -34,7 +34,8 @@ def test_the_three_kinds_of_file_hold_the_same_rows(crowded: Room) -> None:
     rows = lena.get("/repos.json").json
     assert [json.loads(line) for line in lena.get("/repos.jsonl").body.splitlines()] == rows
     sheet = list(csv.DictReader(io.StringIO(lena.get("/repos.csv").body)))
-    assert [(row["repo"], row["pending"]) for row in sheet] == [(row["repo"], str(row["pending"])) for row in rows]
+    counts = [(row["repo"], row["counts.pending"]) for row in sheet]
+    assert counts == [(row["repo"], str(row["counts"]["pending"])) for row in rows]
     assert lena.get("/repos.xlsx").status == 404
 
 

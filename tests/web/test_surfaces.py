@@ -9,138 +9,76 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jsonschema  # type: ignore[import-untyped]
 import pytest
 
+from hf_gate.application.record_files import SPREAD
+from hf_gate.application.records import (
+    AttemptRecord,
+    AuditRecord,
+    ChangeRecord,
+    GrantEndRecord,
+    OutcomeRecord,
+    PersonRecord,
+    PlanRecord,
+    PolicyRecord,
+    ProblemRecord,
+    Record,
+    RepoRecord,
+    ReportRecord,
+    RequestRecord,
+    RunRecord,
+    keys_of,
+)
 from tests.journeys.console import Console
 from tests.web.kit import GOOD, POLICY, Room, Visitor, a_room
 from tests.web.test_api import _post
 from tests.web.test_plans import ended, made
 
-REQUEST = ("repo", "repo_type", "request_id", "user_id", "user", "fullname", "email", "status", "asked_at", "reviewed_at", "answers", "quality", "verdict")  # fmt: skip
-STORED = tuple(key for key in REQUEST if key != "quality")
-OUTCOME = ("user", "user_id", "request_id", "repo", "repo_type", "outcome", "why")
-CHANGE = ("n", "repo", "repo_type", "request_id", "user_id", "user", "asked_at", "from", "to", "reason", "rule", "policy", "until", "outcome", "why")  # fmt: skip
-PLANNED = ("repo", "repo_type", "request_id", "user_id", "user", "asked_at", "answers_digest", "from", "to", "reason", "rule", "policy", "policy_digest", "because", "until", "at_end", "row")  # fmt: skip
-ENTRY = ("id", "at", "kind", "actor", "repo", "repo_type", "request", "text", "body")
-QUESTIONS = ("answers.Purpose", "answers.=Country")
-
-COMMANDS: Mapping[str, tuple[Sequence[str], Sequence[str]]] = {
-    "ls": (["ls", "--status", "all"], REQUEST),
-    "ls --live": (["ls", "--live", "--status", "all"], REQUEST),
-    "ls --by person": (["ls", "--by", "person"], REQUEST),
-    "person": (["person", "ada"], (*REQUEST, "attempt", "until")),
-    "person --live": (["person", "ada", "--live"], (*REQUEST, "attempt", "until")),
-    "repos ls": (["repos", "ls"], ("repo", "repo_type", "gated")),
-    "repos report": (
-        ["repos", "report", "REPO"],
-        ("repo", "repo_type", "user", "fullname", "email", "status", "asked_at", "reviewed_at", "granted_by"),
-    ),
-    "runs ls": (["runs", "ls"], ("run", "kind", "state", "actor", "made_at", "plan", "planned", "counts")),
-    "expire ls": (
-        ["expire", "ls"],
-        ("until", "user", "user_id", "request_id", "repo", "repo_type", "at_end", "rule"),
-    ),
-    "audit ls": (["audit", "ls"], ENTRY),
+COMMANDS: Mapping[str, tuple[Sequence[str], type[Record]]] = {
+    "ls": (["ls", "--status", "all"], RequestRecord),
+    "ls --live": (["ls", "--live", "--status", "all"], RequestRecord),
+    "ls --by person": (["ls", "--by", "person"], RequestRecord),
+    "person": (["person", "ada"], AttemptRecord),
+    "person --live": (["person", "ada", "--live"], AttemptRecord),
+    "repos ls": (["repos", "ls"], RepoRecord),
+    "repos report": (["repos", "report", "REPO"], ReportRecord),
+    "runs ls": (["runs", "ls"], RunRecord),
+    "expire ls": (["expire", "ls"], GrantEndRecord),
+    "audit ls": (["audit", "ls"], AuditRecord),
 }
-"""Commands that print many records, and the keys of each."""
+"""Commands that print many records."""
 
-PARTS: Mapping[str, tuple[Sequence[str], str, Sequence[str]]] = {
-    "accept": (["accept", "ada@REPO", "--dry-run"], "outcomes", OUTCOME),
-    "runs show": (["runs", "show", "RUN"], "outcomes", OUTCOME),
-    "status: repos": (
-        ["status"],
-        "repos",
-        (
-            "repo",
-            "repo_type",
-            "counts",
-            "waiting",
-            "oldest_asked_at",
-            "median_wait_s",
-            "quick_at",
-            "full_at",
-            "complete",
-            "problem",
-            "answered",
-        ),
-    ),
-    "policy check: problems": (
-        ["policy", "check"],
-        "problems",
-        ("file", "line", "column", "length", "level", "code", "message", "hint", "fix"),
-    ),
-    "policy check: policies": (
-        ["policy", "check"],
-        "policies",
-        ("policy", "file", "mode", "digest", "applies_to", "rules", "tests", "failing_tests", "accepts"),
-    ),
-    "show: history": (["show", "ada@REPO"], "history", ("at", "attempt", "kind", "actor", "text")),
+PARTS: Mapping[str, tuple[Sequence[str], str, type[Record]]] = {
+    "accept": (["accept", "ada@REPO", "--dry-run"], "outcomes", OutcomeRecord),
+    "runs show": (["runs", "show", "RUN"], "outcomes", OutcomeRecord),
+    "status": (["status"], "runs", RunRecord),
+    "policy check: problems": (["policy", "check"], "problems", ProblemRecord),
+    "policy check: policies": (["policy", "check"], "policies", PolicyRecord),
 }
-"""Documents with records in them: the command, under which key, and the keys of each record."""
+"""Documents with records in them: the command, and under which key they are."""
 
-DOCUMENTS: Mapping[str, tuple[Sequence[str], Sequence[str]]] = {
-    "show": (["show", "ada@REPO"], ("schema_version", *REQUEST, "granted_by", "account", "history")),
-    "repos show": (
-        ["repos", "show", "REPO"],
-        ("schema_version", "repo", "repo_type", "gated", "counts", "fields", "fingerprint"),
-    ),
-    "runs show": (
-        ["runs", "show", "RUN"],
-        (
-            "schema_version",
-            "run",
-            "planned",
-            "done",
-            "already",
-            "stale",
-            "gone",
-            "refused",
-            "deferred",
-            "open",
-            "outcomes",
-        ),
-    ),
-    "audit show": (["audit", "show", "REPO#1"], ("schema_version", *ENTRY, "private", "commitment", "hash")),
+DOCUMENTS: Mapping[str, tuple[Sequence[str], type[Record], Sequence[str]]] = {
+    "show": (["show", "ada@REPO"], RequestRecord, ("granted_by", "account", "history")),
+    "repos show": (["repos", "show", "REPO"], RepoRecord, ()),
+    "audit show": (["audit", "show", "REPO#1"], AuditRecord, ("private", "commitment", "hash")),
 }
-"""Documents that are one record."""
+"""Documents that are one record, and what they say beside it."""
 
-FILES: Mapping[str, tuple[str, Sequence[str]]] = {
-    "queue": ("/queue.{kind}?q=", STORED),
-    "queue by person": ("/queue.{kind}?q=&by=person", STORED),
-    "bulk": ("/bulk/PICK.{kind}?verb=accept", STORED),
-    "person": ("/people/PERSON.{kind}", (*STORED, "attempt", "until")),
-    "people": ("/people.{kind}", ("person", "user_id", "user", "fullname", "email", "requests")),
-    "repos": (
-        "/repos.{kind}",
-        (
-            "repo",
-            "repo_type",
-            "gated",
-            "pending",
-            "accepted",
-            "rejected",
-            "reset",
-            "oldest_asked_at",
-            "quick_at",
-            "full_at",
-            "complete",
-            "problem",
-            "fields",
-            "form_problems",
-            "fingerprint",
-            "policies",
-        ),
-    ),
-    "policies": (
-        "/policies.{kind}",
-        ("policy", "file", "mode", "digest", "applies_to", "rules", "tests", "errors", "warnings"),
-    ),
-    "plans": ("/plans.{kind}", ("digest", "made_at", "by", "kind", "changes", "run", "state")),
-    "plan": ("/plans/PLAN.{kind}", CHANGE),
-    "run": ("/runs/RUN.{kind}", CHANGE),
-    "audit": ("/audit.{kind}", ENTRY),
+FILES: Mapping[str, tuple[str, type[Record], str]] = {
+    "queue": ("/queue.{kind}?q=", RequestRecord, "queue"),
+    "queue by person": ("/queue.{kind}?q=&by=person", RequestRecord, "queue"),
+    "bulk": ("/bulk/PICK.{kind}?verb=accept", RequestRecord, "bulk"),
+    "person": ("/people/PERSON.{kind}", AttemptRecord, "person"),
+    "people": ("/people.{kind}", PersonRecord, "people"),
+    "repos": ("/repos.{kind}", RepoRecord, "repos-ls"),
+    "policies": ("/policies.{kind}", PolicyRecord, "policies"),
+    "plans": ("/plans.{kind}", PlanRecord, "plans"),
+    "plan": ("/plans/PLAN.{kind}", ChangeRecord, "changes"),
+    "run": ("/runs/RUN.{kind}", ChangeRecord, "changes"),
+    "audit": ("/audit.{kind}", AuditRecord, "audit-ls"),
 }
-"""Files of the desk, and the keys of each record."""
+"""Files of the desk, and the name of their schema."""
 
 
 class Scene:
@@ -199,56 +137,75 @@ def _lines(text: str) -> list[Any]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def _table(text: str) -> list[str]:
-    return next(csv.reader(io.StringIO(text)))
+def _check_table(text: str, kind: type[Record], rows: list[Any]) -> None:
+    """One column for each field, and one for each key of a field that is spread; no cell of those is JSON."""
+    head, *body = csv.reader(io.StringIO(text))
+    plain = [key for key in keys_of(kind) if key not in {"quality", *SPREAD}]
+    spread = {f"{key}.{label}" for row in rows for key in SPREAD for label in row.get(key) or ()}
+    assert head[: len(plain)] == plain
+    assert set(head[len(plain) :]) == spread
+    assert len(body) == len(rows)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_prints_the_same_records_in_every_format(scene: Scene, name: str) -> None:
-    args, keys = COMMANDS[name]
+    args, kind = COMMANDS[name]
     rows = json.loads(scene.run(args, "--json"))
     assert rows
-    assert {tuple(row) for row in rows} == {tuple(keys)}
+    assert {tuple(row) for row in rows} == {keys_of(kind)}
     assert _lines(scene.run(args, "--format", "jsonl")) == rows
     told = scene.run(args, "--format", "agent").splitlines()[0].split("\t")
-    assert [key.removeprefix("untrusted_") for key in told] == list(keys)
-    plain = [key for key in keys if key not in {"answers", "quality"}]
-    head = _table(scene.run(args, "--format", "csv"))
-    assert [key for key in head if not key.startswith("answers.")] == plain
-    assert set(head) - set(plain) <= set(QUESTIONS)
+    assert tuple(key.removeprefix("untrusted_") for key in told) == keys_of(kind)
+    _check_table(scene.run(args, "--format", "csv"), kind, rows)
+    schema = "-".join(each for each in args[:2] if each.isalpha() and each.islower() and each != "ada")
+    jsonschema.validate(rows, json.loads(scene.run(["schema", schema])))
 
 
 @pytest.mark.parametrize("name", PARTS)
 def test_a_document_has_the_same_records_in_it(scene: Scene, name: str) -> None:
-    args, part, keys = PARTS[name]
+    args, part, kind = PARTS[name]
     rows = json.loads(scene.run(args, "--json"))[part]
-    assert rows
-    assert {tuple(row) for row in rows} == {tuple(keys)}
+    assert rows or name == "status"
+    assert {tuple(row) for row in rows} <= {keys_of(kind)}
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_a_document_of_one_record_has_its_keys(scene: Scene, name: str) -> None:
-    args, keys = DOCUMENTS[name]
-    assert tuple(json.loads(scene.run(args, "--json"))) == tuple(keys)
+    args, kind, more = DOCUMENTS[name]
+    assert tuple(json.loads(scene.run(args, "--json"))) == ("schema_version", *keys_of(kind), *more)
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_of_the_desk_has_the_same_records_in_every_format(scene: Scene, name: str) -> None:
-    path, keys = FILES[name]
+    path, kind, schema = FILES[name]
     rows = _lines(scene.file(path, "jsonl"))
     assert rows
-    assert {tuple(row) for row in rows} == {tuple(keys)}
+    assert {tuple(row) for row in rows} == {keys_of(kind)}
     if name != "plan":  # its .json is the plan itself, as `hf-gate apply` takes it
         assert json.loads(scene.file(path, "json")) == rows
-    assert _table(scene.file(path, "csv")) == list(keys)
+    _check_table(scene.file(path, "csv"), kind, rows)
+    jsonschema.validate(rows, json.loads(scene.run(["schema", schema])))
 
 
-def test_the_plan_of_a_file_is_the_plan_of_a_command(scene: Scene) -> None:
-    (*_, change) = json.loads(scene.file("/plans/PLAN.{kind}", "json"))["changes"]
-    assert tuple(change) == PLANNED
+def test_the_queue_and_the_person_read_as_their_commands_do(scene: Scene) -> None:
+    listed = json.loads(scene.run(["ls", "--status", "all", "--sort", "age"], "--json"))
+    assert _lines(scene.file("/queue.{kind}?q=", "jsonl")) == listed
+    assert {row["quality"]["Purpose"] for row in listed} == {"good", "junk"}
+    assert _lines(scene.file("/people/PERSON.{kind}", "jsonl")) == json.loads(scene.run(["person", "ada"], "--json"))
+
+
+def test_a_sheet_has_one_column_for_each_question(scene: Scene) -> None:
+    for text in (scene.file("/queue.{kind}?q=", "csv"), scene.run(["ls", "--status", "all"], "--format", "csv")):
+        (ada,) = [row for row in csv.DictReader(io.StringIO(text)) if row["user"] == "ada"]
+        assert (ada["answers.Purpose"], ada["answers.=Country"]) == (GOOD, "Chad")
 
 
 def test_the_api_gives_requests_with_their_id_and_version(scene: Scene) -> None:
     rows = scene.lena.get("/api/v1/requests?q=").json["requests"]
-    assert {tuple(row) for row in rows} == {("id", "version", *STORED)}
-    assert tuple(scene.lena.get(f"/api/v1/requests/{rows[0]['id']}").json) == ("id", "version", *STORED)
+    assert {tuple(row) for row in rows} == {(*keys_of(RequestRecord), "id", "version")}
+    assert scene.lena.get(f"/api/v1/requests/{rows[0]['id']}").json == rows[0]
+    known = {row["request_id"]: row for row in _lines(scene.file("/queue.{kind}?q=", "jsonl"))}
+    for row in rows:
+        assert {key: row[key] for key in keys_of(RequestRecord)} == known[row["id"]]
+    told = scene.lena.get("/api/openapi.json").json["components"]["schemas"]["ApiRequest"]
+    assert list(told["properties"]) == list(rows[0])

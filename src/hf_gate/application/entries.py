@@ -16,6 +16,7 @@ from ..domain.moments import iso, moment_of
 from ..domain.rows import LedgerRow
 from ..domain.story import sentence
 from ..store.reading import Store
+from .records import AuditRecord
 from .verify import Sealed
 
 _CHUNK: Final = 200
@@ -113,20 +114,20 @@ def summary_of(links: Sequence[Link]) -> str:
 # ---- as a record ---------------------------------------------------------------------------------------------------------
 
 
-def record_of(link: Link, private: Mapping[str, object] | None = None) -> dict[str, object]:
-    """One entry as documents and files give it."""
+def audit_record(link: Link, private: Mapping[str, object] | None = None) -> AuditRecord:
+    """Make the record of an entry; what is private of it stands in its sentence only."""
     repo = repo_of(link.chain)
-    return {
-        "id": name_of(link),
-        "at": iso(moment_of(link.at)),
-        "kind": link.kind,
-        "actor": link.actor,
-        "repo": None if repo is None else repo.id,
-        "repo_type": None if repo is None else repo.type.value,
-        "request": link.request,
-        "text": text_of(link, private),
-        "body": body_of(link),
-    }
+    return AuditRecord(
+        id=name_of(link),
+        at=iso(moment_of(link.at)),
+        kind=link.kind,
+        actor=link.actor,
+        repo=None if repo is None else repo.id,
+        repo_type=None if repo is None else repo.type,
+        request=link.request,
+        text=text_of(link, private),
+        body=body_of(link),
+    )
 
 
 def repo_of(chain: str) -> Repo | None:

@@ -120,9 +120,6 @@ def reading_court(
     return Court(row.repo, Evaluator(()), reader, form, tables, policy.judges)
 
 
-VERDICT_KEYS: Final = ("action", "policy", "rule", "digest")
-
-
 class StandingVerdicts:
     """Tells of each request the verdict that was entered last, as long as a policy still judges it.
 
@@ -144,11 +141,6 @@ class StandingVerdicts:
             judging = self._judging[key] = self._modes(*key)
         name = verdict[1]  # None: policies were there, and none of those in force had an opinion
         return verdict if judging and (name is None or judging.get(name) is PolicyMode.ENFORCE) else None
-
-    def record(self, row: RequestRow) -> dict[str, str | None] | None:
-        """Return the verdict with its keys in JSON; None as in `of`."""
-        verdict = self.of(row)
-        return None if verdict is None else dict(zip(VERDICT_KEYS, verdict, strict=True))
 
     def _modes(self, repo: Repo, status: str) -> dict[str, PolicyMode]:
         """The policies that judge requests of a status at a repo."""

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import click
+from msgspec.structs import asdict, replace
 
+from ..application.records import AuditRecord
 from ..domain.ids import Repo, parse_repo
 from ..errors import RequestNotFound, UsageError
 from ..private_files import open_private_file, write_private_file
 from .desk import OpenDesk, no_store, open_desk, stored
 from .frame import Entry, GateGroup, Run, command, repo_type_option
 from .history import attempts_of
-from .output import FIRST_ROWS, Column, Row, numbered, paragraphs
+from .output import FIRST_ROWS, Column, numbered, paragraphs
 from .targets import Aim, person_or_repo
 
 if TYPE_CHECKING:
@@ -36,8 +38,6 @@ audit = GateGroup(
     },
     help="The ledger: one chain of entries for each repo, one for the workspace.",
 )
-
-_KEYS: Final = ("id", "at", "kind", "actor", "repo", "repo_type", "request", "text", "body")
 
 
 @command(
@@ -74,7 +74,7 @@ def audit_ls(
 
     For people, four or more like entries in a row, such as what one run did to many, are one row; json, jsonl, csv and quiet list each.
     """
-    from ..application.entries import record_of  # noqa: PLC0415 - help needs none of it
+    from ..application.entries import audit_record  # noqa: PLC0415 - help needs none of it
 
     desk = _opened(run)
     _check_kind(kind)
@@ -87,11 +87,11 @@ def audit_ls(
         )
 
     links = _links(desk, _meant(target, repo, repo_type), request, is_wanted)
-    rows: Iterator[Row] = map(record_of, links)
+    rows: Iterator[AuditRecord] = map(audit_record, links)
     if run.out.is_human:
         rows = _with_names(desk, rows if all_entries else _grouped(links))
     asked = -1 if everything else limit
-    is_whole = run.out.records(rows, _COLUMNS, _KEYS, name=lambda row: str(row["id"]), limit=asked, empty="No entries.")
+    is_whole = run.out.records(AuditRecord, rows, _COLUMNS, name=lambda row: row.id, limit=asked, empty="No entries.")
     if not is_whole and run.out.is_human:
         run.out.say(f"Showing the newest {FIRST_ROWS if limit is None else limit:,}. All: --all", "dim")
     return 0
@@ -124,22 +124,24 @@ def _links(
     return about(desk.store, [attempt.id for attempt in attempts], is_wanted)
 
 
-def _grouped(links: Iterator[Link]) -> Iterator[Row]:
+def _grouped(links: Iterator[Link]) -> Iterator[AuditRecord]:
     """Like entries as one row: the newest of them, with what the others say and where they end."""
-    from ..application.entries import group_like, key_of_group, record_of, summary_of  # noqa: PLC0415 - help needs none of it
+    from ..application.entries import audit_record, group_like, key_of_group, summary_of  # noqa: PLC0415 - help needs none of it
 
     for some in group_like(links, key_of_group):
-        row = record_of(some[0])
+        row = audit_record(some[0])
         text = f"{summary_of(some)} (to #{some[-1].seq})"
-        yield row if len(some) == 1 else row | {"request": None, "text": text}
+        yield row if len(some) == 1 else replace(row, request=None, text=text)
 
 
-def _with_names(desk: OpenDesk, rows: Iterator[Row]) -> Iterator[Row]:
-    """Beside the number of a request whose it is, as long as that is kept: the ledger itself names nobody."""
+def _with_names(desk: OpenDesk, rows: Iterator[AuditRecord]) -> Iterator[AuditRecord]:
+    """Put the username before each sentence, as long as the store has it: the audit log itself holds no names."""
     while some := list(islice(rows, FIRST_ROWS + 1)):
-        known = desk.store.requests([int(str(row["request"])) for row in some if row["request"] is not None])
-        users = {ident: request.person.identity.username for ident, request in known.items()}
-        yield from ({**row, "user": users.get(row["request"])} for row in some)  # type: ignore[call-overload]
+        known = desk.store.requests([row.request for row in some if row.request is not None])
+        for row in some:
+            request = known.get(-1 if row.request is None else row.request)
+            user = request and request.person.identity.username
+            yield replace(row, text=f"{user}: {row.text}") if user else row
 
 
 @command("show", examples=("hf-gate audit show datasets/acme/eeg#12", "hf-gate audit show desk#1 --json"))
@@ -251,16 +253,15 @@ def chain_of(repo: Repo) -> str:
     return f"{repo.type.value}s/{repo.id}"
 
 
-def _about(row: Row) -> str:
-    request = f"#{row['request']} " if row["request"] is not None else ""
-    return f"{request}{row['user']}: {row['text']}" if row["user"] else f"{request}{row['text']}"
+def _about(row: AuditRecord) -> str:
+    return row.text if row.request is None else f"#{row.request} {row.text}"
 
 
-_COLUMNS: Final = (
-    Column("WHEN", lambda row: str(row["at"])[:19].replace("T", " ")),
-    Column("ENTRY", lambda row: str(row["id"])),  # whole: `audit show` takes it
-    Column("KIND", lambda row: str(row["kind"]), drop=20),
-    Column("BY", lambda row: str(row["actor"]), flexible=True, drop=10),
+_COLUMNS: Final[Sequence[Column[AuditRecord]]] = (
+    Column("WHEN", lambda row: row.at[:19].replace("T", " ")),
+    Column("ENTRY", lambda row: row.id),  # whole: `audit show` takes it
+    Column("KIND", lambda row: row.kind, drop=20),
+    Column("BY", lambda row: row.actor, flexible=True, drop=10),
     Column("ABOUT", _about, flexible=True, least=16),
 )
 
@@ -269,21 +270,21 @@ def _short(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _shown(entry: Sealed) -> dict[str, object]:
-    from ..application.entries import record_of  # noqa: PLC0415 - as above
+def _shown(entry: Sealed) -> dict[str, Any]:
+    from ..application.entries import audit_record  # noqa: PLC0415 - as above
 
     link = entry.link
     private = None if entry.private is None else json.loads(entry.private)
     return {
         "schema_version": 1,
-        **record_of(link, private),
+        **asdict(audit_record(link, private)),
         "private": private,
         "commitment": None if link.commitment is None else link.commitment.hex(),
         "hash": link.hash.hex(),
     }
 
 
-def _lines(entry: Sealed, doc: Mapping[str, object]) -> Iterator[str]:
+def _lines(entry: Sealed, doc: Mapping[str, Any]) -> Iterator[str]:
     link = entry.link
     yield f"{doc['id']}  {link.kind}"
     yield f"  at       {doc['at']}"
@@ -291,9 +292,7 @@ def _lines(entry: Sealed, doc: Mapping[str, object]) -> Iterator[str]:
     yield f"  what     {doc['text']}"
     if link.request is not None:
         yield f"  request  {link.request}"
-    body = doc["body"]
-    assert isinstance(body, Mapping)  # noqa: S101 - as record_of made it
-    for key, value in body.items():
+    for key, value in doc["body"].items():
         yield f"  {key:8} {_short(value)}"
     if isinstance(doc["private"], Mapping):
         yield "  kept of the person, beside the ledger:"

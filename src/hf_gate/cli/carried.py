@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
+from ..application.records import OutcomeRecord, outcome_of_change
 from ..domain.outcomes import Kind, exit_code_of_counts
 from .carrying import take_along
 from .office import carrier_of
 from .output import Format, clock_off
 from .progress import Progress
-from .telling import OUTCOME_KEYS, PAST
+from .telling import PAST, print_outcomes, summary
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -55,30 +56,29 @@ def _again(store: Store, begun: RunRow) -> RunRow:
 def run_result(run: Run, store: Store, ended: RunRow, *, whole: bool = False) -> int:
     """The document of a run, and its exit code by the table of outcomes."""
     changes = _changes(store, ended)
-    told = [_outcome_row(change, row) for change, row in changes]
-    count = {kind.value: sum(row["outcome"] == kind.value for row in told) for kind in Kind}
-    document = {"schema_version": 1, "run": ended.id, "planned": ended.total, **count, "outcomes": told}
-    out = run.out
-    if out.format in {Format.JSONL, Format.CSV, Format.AGENT, Format.QUIET}:
-        out.records(told, (), OUTCOME_KEYS, name=lambda row: str(row["request_id"] or row["user"]), limit=-1)
+    told = [outcome_of_change(change, row) for change, row in changes]
+    count = {kind.value: sum(row.outcome is kind for row in told) for kind in Kind}
+    if run.out.is_human or run.out.format is Format.JSON:
+        document = summary(told, ended.total, ended.id)
+        run.out.document(document, lambda: _for_people(ended, changes, told, count, whole=whole))
     else:
-        out.document(document, lambda: _for_people(ended, changes, told, count, whole=whole))
+        print_outcomes(run.out, told)
     return exit_code_of_counts(count)
 
 
 def _for_people(
     ended: RunRow,
     changes: Sequence[tuple[Change, ChangeRow]],
-    told: Sequence[Mapping[str, object]],
+    told: Sequence[OutcomeRecord],
     count: Mapping[str, int],
     *,
     whole: bool,
 ) -> list[str]:
     """What did not go as planned, or with `whole` every change; then the sum, and where to go from here."""
     lines = [
-        f"{row['user'] or row['user_id']} at {change.where}: {_became(change, row)}"
+        f"{row.user or row.user_id} at {change.where}: {_became(change, row)}"
         for (change, _), row in zip(changes, told, strict=True)
-        if whole or row["outcome"] in {"stale", "gone", "refused", "open"}
+        if whole or row.outcome in {"stale", "gone", "refused", "open"}
     ]
     if not whole and len(lines) > _SHOWN:
         lines = [*lines[:_SHOWN], f"and {len(lines) - _SHOWN} more"]
@@ -90,12 +90,12 @@ def _for_people(
     return lines
 
 
-def _became(change: Change, row: Mapping[str, object]) -> str:
+def _became(change: Change, row: OutcomeRecord) -> str:
     """`accepted (academic)`, where it was done; else the kind of outcome, and why."""
-    if row["outcome"] == Kind.DONE.value:
+    if row.outcome is Kind.DONE:
         return PAST[change.act] + _rule(change)
-    why = f": {row['why']}" if row["why"] else ""
-    return f"not {PAST[change.act]}, {row['outcome']}{why}"
+    why = f": {row.why}" if row.why else ""
+    return f"not {PAST[change.act]}, {row.outcome}{why}"
 
 
 def _rule(change: Change) -> str:
@@ -119,16 +119,3 @@ def _changes(store: Store, each: RunRow, states: Collection[str] | None = None) 
     from ..plan.model import Change  # noqa: PLC0415 - as above
 
     return [(msgspec.json.decode(row.change, type=Change), row) for row in store.changes(each.id, states)]
-
-
-def _outcome_row(change: Change, row: ChangeRow) -> dict[str, object]:
-    is_settled = row.state in set(Kind)
-    return {
-        "user": change.user,
-        "user_id": change.user_id,
-        "request_id": change.request_id,
-        "repo": change.repo,
-        "repo_type": change.repo_type,
-        "outcome": row.state if is_settled else Kind.OPEN.value,
-        "why": row.why or (None if is_settled else "not sent yet"),
-    }

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import click
 
+from ..application.records import RequestRecord, quality_of, request_record
 from ..domain.ids import Repo, parse_repo
 from ..domain.outcomes import Kind
 from ..domain.requests import Decision
@@ -22,7 +23,6 @@ from .detail import request_lines
 from .frame import Run, command
 from .layout import width_of
 from .output import Format, numbered
-from .rows import REQUEST_KEYS, request_row
 from .table import ls_columns
 from .ui import opened
 
@@ -146,9 +146,9 @@ def _list(story: Story, repo: Repo) -> None:
     story.tell(f"2. Who waits?   hf-gate ls {repo}")
     with story.hub("owner") as hub:
         listing = hub.list_pending(repo)
-        rows = [request_row(request) for request in listing]
+        rows = [request_record(request) for request in listing]
     if story.run.out.is_human:
-        story.run.out.records(rows, ls_columns(rows, story.run.now()), REQUEST_KEYS, name=str, limit=8)
+        story.run.out.records(RequestRecord, rows, ls_columns(rows, story.run.now()), name=str, limit=8)
     proved = listing.completeness.proved
     story.check(
         "list",
@@ -187,7 +187,7 @@ def _send_back(story: Story, repo: Repo) -> None:
         poor = [
             request
             for request in hub.list_pending(repo)
-            if set((request_row(request)["quality"] or {}).values()) & {"junk", "empty"}  # type: ignore[attr-defined]
+            if set((quality_of(request) or {}).values()) & {"junk", "empty"}
         ][:40]
         story.tell(f"4. Send {len(poor)} back whose answers say nothing   hf-gate reset - --reason ...")
         outcomes = list(hub.decide_many(repo, [Decision.reset(request, reason=_REASON) for request in poor]))

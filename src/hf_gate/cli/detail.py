@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
+from ..application.records import quality_of
 from ..domain.lifecycle import MEANING, STATUSES, Status
+from ..domain.moments import iso
 from ..domain.text import one_line
 from .layout import wrapped
-from .output import age, iso, paragraphs
-from .rows import quality_of
+from .output import age, paragraphs
 
 if TYPE_CHECKING:
     from ..domain.requests import AccessRequest

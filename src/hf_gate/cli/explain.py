@@ -12,12 +12,12 @@ import click
 
 from ..domain.ids import Repo, is_id
 from ..domain.lifecycle import Status
-from ..domain.moments import moment_of
+from ..domain.moments import iso, moment_of
 from ..domain.story import WAYS
 from ..errors import RequestNotFound, UsageError
 from .desk import OpenDesk, open_desk
 from .frame import Run, command, repo_type_option
-from .output import Row, age, ends_in, iso
+from .output import Row, age, ends_in
 from .policyfiles import Policies, read_policies, refuse
 from .show import find_request
 from .targets import Aim, read_aims

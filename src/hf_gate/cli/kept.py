@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
+from ..application.records import RequestRecord, stored_request
 from ..domain.lifecycle import STATUSES
 from ..domain.moments import moment_of, ms
 from ..domain.query import Pattern, Query, Term
 from ..domain.query_reading import parse_query
 from ..errors import HfGateError
 from .desk import OpenDesk, stored
-from .output import FIRST_ROWS, Column, Format, Row, age
-from .rows import REQUEST_KEYS, request_row
+from .output import FIRST_ROWS, Column, Format, age
 from .table import ls_columns, name_of, who
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from ..application.judging import StandingVerdicts
     from ..domain.ids import Repo
-    from ..domain.requests import AccessRequest
     from ..domain.rows import RepoRow, RequestRow
     from .frame import Run
 
@@ -89,13 +88,13 @@ class Kept:
             if cursor is None:
                 return
 
-    def rows(self, limit: int | None, *, weighs: bool) -> Iterable[Row]:
+    def rows(self, limit: int | None, *, weighs: bool) -> Iterable[RequestRecord]:
         """As `ls` prints them; by person, those of one stand together, where the first of them stood."""
         if not self.asked.by_person:
-            return (kept_row(row, self.verdicts, with_quality=weighs) for row in self.requests(limit))
-        people: dict[int, list[Row]] = {}
+            return (stored_request(row, self.verdicts, with_quality=weighs) for row in self.requests(limit))
+        people: dict[int, list[RequestRecord]] = {}
         for row in self.requests(None):
-            people.setdefault(row.person.id, []).append(kept_row(row, self.verdicts, with_quality=weighs))
+            people.setdefault(row.person.id, []).append(stored_request(row, self.verdicts, with_quality=weighs))
         return (row for rows in people.values() for row in rows)
 
     # ---- words ---------------------------------------------------------------------------------------------------------
@@ -131,7 +130,7 @@ class Kept:
 
 
 def standing_verdicts(folder: Path | None) -> StandingVerdicts:
-    """Return the verdicts that stand by the policies of a workspace, as its files are now."""
+    """Return which verdicts stand by the policies of a workspace, as its files are now."""
     from ..application.judging import StandingVerdicts  # noqa: PLC0415 - as above
     from ..sources.folder import read_folder  # noqa: PLC0415 - help needs none of it
 
@@ -147,40 +146,6 @@ def _one_of(key: str, values: Sequence[str]) -> Term:
     return Term(key, tuple(Pattern((value,)) for value in values))
 
 
-def kept_row(row: RequestRow, verdicts: StandingVerdicts, *, with_quality: bool = True) -> dict[str, object]:
-    """A request of the store with the keys of `ls`; names are those that were read last.
-
-    `verdicts` leaves out a verdict on somebody whom no policy judges any more.
-    """
-    identity = row.person.identity
-    found = request_row(row.request or _bare(row), with_quality=with_quality)
-    return {
-        **found,
-        "user_id": identity.user_id or found["user_id"],
-        "user": identity.username or found["user"],
-        "fullname": identity.fullname or found["fullname"],
-        "email": identity.email or found["email"],
-        "status": row.state.status,
-        "verdict": verdicts.record(row),
-    }
-
-
-def _bare(row: RequestRow) -> AccessRequest:
-    """A request whose record is no longer kept."""
-    from ..domain.ids import Person  # noqa: PLC0415 - after an erasure only
-    from ..domain.requests import AccessRequest  # noqa: PLC0415 - as above
-
-    state = row.state
-    return AccessRequest(
-        repo=row.repo,
-        status=state.status,
-        asked_at=moment_of(state.asked_at),
-        person=Person(row.person.identity.user_id, row.person.identity.username),
-        request_id=state.hub_request,
-        reviewed_at=None if state.reviewed_at is None else moment_of(state.reviewed_at),
-    )
-
-
 def show_kept(run: Run, kept: Kept, limit: int | None, *, allow_incomplete: bool) -> int:
     """Prints the store's answer, and on stderr what it is worth; the exit code."""
     out = run.out
@@ -188,13 +153,13 @@ def show_kept(run: Run, kept: Kept, limit: int | None, *, allow_incomplete: bool
     shortened = out.format in {Format.HUMAN, Format.AGENT}
     wanted = FIRST_ROWS if limit is None and shortened else limit
     wanted = None if wanted is not None and wanted < 0 else wanted
-    rows: Iterable[Row] = kept.rows(None if wanted is None else wanted + 1, weighs=weighs)
-    columns: Sequence[Column] = ()
+    rows: Iterable[RequestRecord] = kept.rows(None if wanted is None else wanted + 1, weighs=weighs)
+    columns: Sequence[Column[RequestRecord]] = ()
     if out.is_human:
         rows = list(rows)
         columns = _columns(run, kept, rows if wanted is None else rows[:wanted])
     is_all = out.records(
-        rows, columns, REQUEST_KEYS, name=name_of, limit=-1 if wanted is None else wanted, empty=kept.empty
+        RequestRecord, rows, columns, name=name_of, limit=-1 if wanted is None else wanted, empty=kept.empty
     )
     if shortened:
         shown = "all" if is_all else f"{wanted:,}"
@@ -206,10 +171,10 @@ def show_kept(run: Run, kept: Kept, limit: int | None, *, allow_incomplete: bool
     return 0 if allow_incomplete or all(row.is_complete for row in kept.repos) else 5
 
 
-def _columns(run: Run, kept: Kept, rows: Sequence[Row]) -> list[Column]:
-    with_status = len({row["status"] for row in rows}) > 1
+def _columns(run: Run, kept: Kept, rows: Sequence[RequestRecord]) -> list[Column[RequestRecord]]:
+    with_status = len({row.status for row in rows}) > 1
     columns = ls_columns(rows, run.now(), with_repo=len(kept.repos) > 1, with_status=with_status)
-    if any(row["verdict"] for row in rows):
+    if any(row.verdict for row in rows):
         at = next((n for n, column in enumerate(columns) if column.title == "NAME"), len(columns) - 1)
         columns.insert(at, Column("VERDICT", verdict_cell, flexible=True, least=10, drop=5))
     if kept.asked.by_person:
@@ -218,18 +183,16 @@ def _columns(run: Run, kept: Kept, rows: Sequence[Row]) -> list[Column]:
     return columns
 
 
-def verdict_cell(row: Row) -> str:
+def verdict_cell(row: RequestRecord) -> str:
     """What the policies say, and by which rule."""
-    verdict = row["verdict"]
-    if not isinstance(verdict, dict):
-        return "-"
-    return f"{verdict['action']} · {verdict['rule'] if verdict['policy'] else 'no rule'}"
+    verdict = row.verdict
+    return f"{verdict.action} · {verdict.rule if verdict.policy else 'no rule'}" if verdict else "-"
 
 
-def _first_of_each(rows: Sequence[Row]) -> Callable[[Row], str]:
+def _first_of_each(rows: Sequence[RequestRecord]) -> Callable[[RequestRecord], str]:
     """Who it is, beside the first request of each person only."""
     firsts: dict[object, int] = {}
     for row in rows:
-        firsts.setdefault(row["user_id"] or row["user"] or row["request_id"], id(row))
+        firsts.setdefault(row.user_id or row.user or row.request_id, id(row))
     beginnings = set(firsts.values())
     return lambda row: who(row) if id(row) in beginnings else ""

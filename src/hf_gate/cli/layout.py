@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Final, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from ..domain.text import clip, display_width
 
@@ -30,7 +30,7 @@ def width_of(stream: TextIO) -> int | None:
 # ---- tables -----------------------------------------------------------------------------------------------------------
 
 
-def placed(columns: Sequence[Column], needed: Sequence[int], room: int | None) -> dict[int, int]:
+def placed(columns: Sequence[Column[Any]], needed: Sequence[int], room: int | None) -> dict[int, int]:
     """Which columns are shown, and how wide, when each needs so much and there is that much room.
 
     Words are cut to a comfortable width first, then ids to their tails, then words to the least that says something;
@@ -73,12 +73,12 @@ def _cut_ids(widths: dict[int, int], tails: dict[int, int]) -> int:
     return won
 
 
-def joined(cells: Sequence[str], widths: dict[int, int], columns: Sequence[Column]) -> str:
+def joined(cells: Sequence[str], widths: dict[int, int], columns: Sequence[Column[Any]]) -> str:
     """One line of a table."""
     return (" " * _GAP).join(_fitted(cells[n], width, columns[n]) for n, width in widths.items()).rstrip()
 
 
-def _fitted(text: str, width: int, column: Column) -> str:
+def _fitted(text: str, width: int, column: Column[Any]) -> str:
     if display_width(text) > width:
         text = "\N{HORIZONTAL ELLIPSIS}" + text[1 - width :] if column.tail else clip(text, width)
     space = " " * (width - display_width(text))

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from ..application.records import RequestRecord, request_record
 from ..domain.completeness import NO_RESET_LIST
 from ..domain.ids import Repo
 from ..domain.lifecycle import STATUSES, Status
 from ..errors import HfGateError, InvalidStatus, NotAllowed, NotGated, UsageError
 from .frame import Run, command, repo_type_option
 from .kept import Asked, kept_rows, show_kept
-from .output import FIRST_ROWS, Column, Format, Row, numbered
+from .output import FIRST_ROWS, Column, Format, numbered
 from .progress import Progress
-from .rows import REQUEST_KEYS, request_row
 from .table import ls_columns, name_of
 from .targets import named_repo
 from .tokens import owners_of
@@ -93,13 +93,13 @@ def ls(
     run.announce()
     reading = _Reading(run, named or _own_repos(run), statuses, is_named=bool(named))
     weighs = run.out.format in {Format.JSON, Format.JSONL, Format.AGENT}  # the others do not show it
-    rows: Iterable[Row] = (request_row(request, with_quality=weighs) for request in reading.requests())
+    rows: Iterable[RequestRecord] = (request_record(request, with_quality=weighs) for request in reading.requests())
     wanted = -1 if everything else limit
-    columns: Sequence[Column] = ()
+    columns: Sequence[Column[RequestRecord]] = ()
     if run.out.is_human:
         rows = _read(run, rows, FIRST_ROWS if wanted is None else wanted)
         columns = ls_columns(rows, run.now(), with_repo=len(named) != 1, with_status=len(statuses) > 1)
-    is_whole = run.out.records(rows, columns, REQUEST_KEYS, name=name_of, limit=wanted, empty=reading.empty)
+    is_whole = run.out.records(RequestRecord, rows, columns, name=name_of, limit=wanted, empty=reading.empty)
     shown = FIRST_ROWS if limit is None else limit
     return _conclude(run, reading, None if is_whole else shown, allow_incomplete=allow_incomplete)
 
@@ -193,7 +193,7 @@ class _Reading:
         return f"({lists}, {order}{each}, from the Hub just now)"
 
 
-def _read(run: Run, rows: Iterable[Row], limit: int) -> list[Row]:
+def _read(run: Run, rows: Iterable[RequestRecord], limit: int) -> list[RequestRecord]:
     """What a table needs, and one row more if there is one: so that it is known whether some were left out."""
     found = []
     with Progress(run.out, "read") as bar:

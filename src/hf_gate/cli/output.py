@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
-from itertools import chain, islice
-from typing import TextIO
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Generic, TextIO, TypeVar
 
 from ..domain.text import csv_cell, csv_value, display_width, one_line, to_json, visible
 from .layout import joined, placed, width_of
 
+if TYPE_CHECKING:
+    from ..application.records import Record
+
+R = TypeVar("R")
 Row = Mapping[str, object]
 FIRST_ROWS = 30
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
@@ -33,7 +39,7 @@ class Format(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class Column(Generic[R]):
     """One column of the table for people, and how it gives way when the terminal is narrow.
 
     A flexible one is cut down to `least`, at its end or, with `tail`, at its head. One with a `drop` leaves when that
@@ -41,7 +47,7 @@ class Column:
     """
 
     title: str
-    cell: Callable[[Row], str]
+    cell: Callable[[R], str]
     right: bool = False
     flexible: bool = False
     least: int = 8
@@ -66,11 +72,6 @@ def wants_color(stream: TextIO, choice: str = "auto") -> bool:
     if os.environ.get("FORCE_COLOR", "0") not in {"", "0"}:
         return True
     return stream.isatty() and os.environ.get("TERM") != "dumb"
-
-
-def iso(moment: datetime | None) -> str | None:
-    """A time as JSON carries it: UTC with milliseconds and `Z`."""
-    return None if moment is None else moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def silence(stream: TextIO) -> None:
@@ -157,85 +158,57 @@ class Output:
         if self.format in {Format.JSON, Format.JSONL}:
             sys.stdout.write(to_json(doc) + "\n")
         elif self.format is Format.AGENT:
-            for key, value in doc.items():
+            for key, value in _builtin(doc).items():
                 sys.stdout.write(f"{key}\t{one_line(value)}\n")
         elif self.format is Format.CSV:
-            self._csv([doc], list(doc))
+            sheet = csv.writer(sys.stdout, lineterminator="\n")
+            sheet.writerow([csv_cell(visible(key, one_line=True)) for key in doc])
+            sheet.writerow(map(csv_value, _builtin(doc).values()))
         else:
             for text in lines() if self.is_human else quiet:
                 self.line(text)
 
     def records(
         self,
-        rows: Iterable[Row],
-        columns: Sequence[Column],
-        keys: Sequence[str],
+        kind: type[Record],
+        rows: Iterable[R],
+        columns: Sequence[Column[R]],
         *,
-        name: Callable[[Row], str],
+        name: Callable[[R], str],
         limit: int | None = None,
         empty: str = "No results found.",
     ) -> bool:
-        """Many objects; True when all were read, False when `limit` (30 for people and agents) left some out.
+        """Print many records; return True when all were read, False when `limit` (30 for people and agents) left some out.
 
-        `keys` are the keys of a row in JSON, CSV and for agents; `name` is what `-q` prints.
+        `kind` names the keys, also where there is no row; `name` is what `-q` prints.
         """
         if limit is None and self.format in {Format.HUMAN, Format.AGENT}:
             limit = FIRST_ROWS
         source = iter(rows)
         taken = source if limit is None or limit < 0 else islice(source, limit)
-        writers: dict[Format, Callable[[Iterable[Row]], None]] = {
-            Format.JSON: self._json,
-            Format.JSONL: self._jsonl,
-            Format.CSV: lambda found: self._csv_with_answers(found, keys),
-            Format.AGENT: lambda found: self._tsv(found, keys),
-            Format.QUIET: lambda found: self._names(found, name),
-            Format.HUMAN: lambda found: self._table(found, columns, empty),
-        }
-        writers[self.format](taken)
+        if self.is_human:
+            self._table(taken, columns, empty)
+        elif self.format is Format.QUIET:
+            for row in taken:
+                self.line(name(row))
+        else:
+            self._data(kind, taken)
         return limit is None or limit < 0 or next(source, None) is None
 
-    @staticmethod
-    def _json(rows: Iterable[Row]) -> None:
-        """All or nothing, since half an array is no JSON; held as bytes, which for many scripts is a quarter."""
-        texts = [to_json(row).encode() for row in rows]
-        sys.stdout.write("[")
-        for index, text in enumerate(texts):
-            sys.stdout.write((",\n " if index else "") + text.decode())
-        sys.stdout.write("]\n")
+    def _data(self, kind: type[Record], rows: Iterable[Any]) -> None:
+        from ..application import record_files  # noqa: PLC0415 - help needs none of it
+        from ..application.records import keys_of  # noqa: PLC0415 - as above
 
-    @staticmethod
-    def _jsonl(rows: Iterable[Row]) -> None:
-        for row in rows:
-            sys.stdout.write(to_json(row) + "\n")
+        if self.format is Format.JSON:  # all or nothing, since half an array is not JSON
+            with record_files.spooled(map(str.encode, record_files.json_array(rows))) as file:
+                shutil.copyfileobj(io.TextIOWrapper(file, "utf-8", newline=""), sys.stdout)
+        elif self.format is Format.AGENT:
+            sys.stdout.writelines(_tsv(keys_of(kind), rows))
+        else:
+            lines = record_files.json_lines(rows) if self.format is Format.JSONL else record_files.csv_lines(kind, rows)
+            sys.stdout.writelines(lines)
 
-    def _names(self, rows: Iterable[Row], name: Callable[[Row], str]) -> None:
-        for row in rows:
-            self.line(name(row))
-
-    @staticmethod
-    def _tsv(rows: Iterable[Row], keys: Sequence[str]) -> None:
-        strangers = {"fullname", "answers"}  # what a requester may write freely, and an agent must not obey
-        sys.stdout.write("\t".join(f"untrusted_{key}" if key in strangers else key for key in keys) + "\n")
-        for row in rows:
-            sys.stdout.write("\t".join(one_line(row.get(key)) for key in keys) + "\n")
-
-    def _csv_with_answers(self, rows: Iterable[Row], keys: Sequence[str]) -> None:
-        """Answers get one column each, since a spreadsheet cannot look into JSON."""
-        if "answers" not in keys:
-            return self._csv(rows, keys)
-        found = list(rows)
-        labels = list(dict.fromkeys(chain.from_iterable(_answers(row) for row in found)))
-        plain = [key for key in keys if key not in {"answers", "quality"}]
-        flat = ({**row, **{f"answers.{label}": text for label, text in _answers(row).items()}} for row in found)
-        return self._csv(flat, [*plain, *(f"answers.{label}" for label in labels)])
-
-    @staticmethod
-    def _csv(rows: Iterable[Row], keys: Sequence[str]) -> None:
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow([csv_cell(visible(key, one_line=True)) for key in keys])
-        writer.writerows([csv_value(row.get(key)) for key in keys] for row in rows)
-
-    def _table(self, rows: Iterable[Row], columns: Sequence[Column], empty: str) -> None:
+    def _table(self, rows: Iterable[R], columns: Sequence[Column[R]], empty: str) -> None:
         titles = [visible(column.title, one_line=True) for column in columns]  # labels of a form are from outside too
         cells = [[visible(column.cell(row), one_line=True) for column in columns] for row in rows]
         if not cells:
@@ -249,9 +222,19 @@ class Output:
             sys.stdout.write(joined(row, widths, columns) + "\n")
 
 
-def _answers(row: Row) -> Mapping[str, object]:
-    answers = row.get("answers")
-    return answers if isinstance(answers, Mapping) else {}
+def _tsv(keys: Sequence[str], rows: Iterable[Record]) -> Iterator[str]:
+    """Tab-separated lines; an agent must not obey what a requester wrote, so those columns are marked."""
+    yield "\t".join(f"untrusted_{key}" if key in {"fullname", "answers"} else key for key in keys) + "\n"
+    for row in rows:
+        yield "\t".join(map(one_line, _builtin(row).values())) + "\n"
+
+
+def _builtin(value: object) -> dict[str, object]:
+    """Return an object with the records in it as plain JSON values."""
+    import msgspec  # noqa: PLC0415 - help needs none of it
+
+    found: dict[str, object] = msgspec.to_builtins(value)
+    return found
 
 
 def numbered(count: int, one: str, many: str | None = None) -> str:

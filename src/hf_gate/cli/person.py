@@ -5,26 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import groupby
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
+from ..application.records import AttemptRecord, attempt_record, stored_attempt
 from ..domain.ids import Repo, parse_repo
-from ..domain.moments import iso, moment_of
 from ..domain.text import one_line
 from ..errors import NotAllowed, RequestNotFound
 from .desk import OpenDesk, stored, wanted_repos
 from .frame import Run, command, repo_type_option
 from .history import history_lines, history_rows
-from .kept import kept_row, standing_verdicts, verdict_cell
-from .output import Format, Row, age
-from .rows import REQUEST_KEYS, request_row
+from .kept import standing_verdicts, verdict_cell
+from .output import Format, age
 from .table import name_of, spelt
 
 if TYPE_CHECKING:
     from ..domain.rows import RequestRow
-
-_KEYS: Final = (*REQUEST_KEYS, "attempt", "until")
 
 
 @command("person", examples=("hf-gate person ada-l", "hf-gate person ada-l --repo datasets/acme/eeg --json"))
@@ -40,7 +37,7 @@ def person(run: Run, *, user: str, repo: str | None, repo_type: str | None, live
     """
     only = None if repo is None else parse_repo(repo, repo_type)
     desk = None if live else stored(run)
-    rows = _asked(run, user, only) if desk is None else _rows(desk, _attempts(desk, user, only))
+    rows = _asked(run, user, only) if desk is None else _stored(desk, user, only)
     if not rows:
         where = "the Hub's lists" if desk is None else "the store"
         raise RequestNotFound(
@@ -50,8 +47,13 @@ def person(run: Run, *, user: str, repo: str | None, repo_type: str | None, live
         for line in _live_lines(run, rows) if desk is None else _lines(run, desk, user, only):
             run.out.line(one_line(line))
         return 0
-    run.out.records(rows, (), _KEYS, name=name_of, limit=-1)
+    run.out.records(AttemptRecord, rows, (), name=name_of, limit=-1)
     return 0
+
+
+def _stored(desk: OpenDesk, user: str, repo: Repo | None) -> list[AttemptRecord]:
+    verdicts = standing_verdicts(desk.location.folder)
+    return [stored_attempt(row, verdicts) for row in _attempts(desk, user, repo)]
 
 
 def _attempts(desk: OpenDesk, user: str, repo: Repo | None) -> list[RequestRow]:
@@ -61,19 +63,7 @@ def _attempts(desk: OpenDesk, user: str, repo: Repo | None) -> list[RequestRow]:
     return sorted(found, key=lambda row: (row.repo, row.person.id, row.state.asked_at))
 
 
-def _rows(desk: OpenDesk, attempts: Sequence[RequestRow]) -> list[dict[str, object]]:
-    verdicts = standing_verdicts(desk.location.folder)
-    return [
-        {
-            **kept_row(row, verdicts),
-            "attempt": row.state.attempt,
-            "until": None if row.state.until is None else iso(moment_of(row.state.until)),
-        }
-        for row in attempts
-    ]
-
-
-def _asked(run: Run, user: str, repo: Repo | None) -> list[dict[str, object]]:
+def _asked(run: Run, user: str, repo: Repo | None) -> list[AttemptRecord]:
     """What the Hub knows, one repo after the other; a repo whose requests may not be read is left out."""
     run.announce()
     found = []
@@ -84,7 +74,7 @@ def _asked(run: Run, user: str, repo: Repo | None) -> list[dict[str, object]]:
             run.out.warn(f"not allowed to review {each}: left out.")
             continue
         if request is not None:
-            found.append({**request_row(request), "attempt": None, "until": None})
+            found.append(attempt_record(request))
     return found
 
 
@@ -104,17 +94,17 @@ def _person_lines(run: Run, desk: OpenDesk, attempts: Sequence[RequestRow]) -> I
     yield f"{known.username or '(hidden)'}  {'  '.join(names)}  {who.pseudonym}"
     for _, here in groupby(sorted(attempts, key=lambda row: row.repo), lambda row: row.repo):
         theirs = list(here)
-        yield f"  {_standing(run, _rows(desk, theirs[-1:])[0])}"
+        yield f"  {_standing(run, stored_attempt(theirs[-1], standing_verdicts(desk.location.folder)))}"
         yield from history_lines(history_rows(desk.store, theirs))
 
 
-def _standing(run: Run, row: Row) -> str:
-    asked = age(datetime.fromisoformat(str(row["asked_at"])), run.now())
-    until = f", until {row['until']}" if row["until"] else ""
-    verdict = f", verdict {verdict_cell(row)}" if row["verdict"] else ""
-    return f"{spelt(row)}: {row['status']}, asked {asked} ago{until}{verdict}"
+def _standing(run: Run, row: AttemptRecord) -> str:
+    asked = age(datetime.fromisoformat(row.asked_at), run.now())
+    until = f", until {row.until}" if row.until else ""
+    verdict = f", verdict {verdict_cell(row)}" if row.verdict else ""
+    return f"{spelt(row)}: {row.status}, asked {asked} ago{until}{verdict}"
 
 
-def _live_lines(run: Run, rows: Sequence[Row]) -> Iterator[str]:
+def _live_lines(run: Run, rows: Sequence[AttemptRecord]) -> Iterator[str]:
     for row in rows:
-        yield f"{row['user']}  {_standing(run, row)}"
+        yield f"{row.user}  {_standing(run, row)}"

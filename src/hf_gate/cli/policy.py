@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from ..application.records import PolicyRecord, policy_record, problem_record
 from ..domain.text import visible
 from ..errors import UsageError
 from .frame import Entry, GateGroup, Run, command, repo_type_option
 from .output import Row, numbered
 from .policyfiles import Policies, read_policies, refuse, tell_problems
 from .policytables import accept_table
-from .problems import problem_row, summed
+from .problems import summed
 from .targets import named_repo
 
 if TYPE_CHECKING:
     from ..domain.ids import Repo
     from ..policy.checking import CheckedPolicy
-    from ..policy.model import Policy
+    from ..policy.model import Policy, PolicyProblem
     from ..policy.testing import PolicyTestResult
     from ..policy.trust import AcceptRequirement
 
@@ -65,32 +66,20 @@ def policy_check(run: Run, *, files: tuple[str, ...], accepted: str | None) -> i
         "ok": not found.has_errors,
         "errors": counts["error"],
         "warnings": counts["warning"],
-        "problems": [problem_row(each) for each in found.problems],
-        "policies": [_policy_row(*each) for each in found.without_errors()],
+        "problems": [problem_record(each) for each in found.problems],
+        "policies": [_policy_record(*each) for each in found.without_errors()],
         "tables": [each.row() for each in found.tables],
         "forms": list(found.forms),
     }
     if run.out.is_human:
         tell_problems(run, found, found.problems)
-    run.out.document(doc, lambda: _check_lines(found), quiet=_places(doc))
+    run.out.document(doc, lambda: _check_lines(found), quiet=_places(found.problems))
     return 2 if found.has_errors else 0
 
 
-def _policy_row(name: str, checked: CheckedPolicy, policy: Policy) -> Row:
-    return {
-        "policy": policy.name,
-        "file": name,
-        "mode": policy.mode.value,
-        "digest": policy.digest,
-        "applies_to": list(policy.applies_to),
-        "rules": len(policy.rules),
-        "tests": len(policy.tests),
-        "failing_tests": [each.test.name for each in _failing(checked)],
-        "accepts": [
-            {"rule": way.rule, "trust": way.trust.value if way.trust else None, "facts": list(way.facts)}
-            for way in _ways(checked, policy)
-        ],
-    }
+def _policy_record(file: str, checked: CheckedPolicy, policy: Policy) -> PolicyRecord:
+    ways, failing = _ways(checked, policy), _failing(checked)
+    return policy_record(file, policy.name, checked, policy.applies_to, ways, failing)
 
 
 def _ways(checked: CheckedPolicy, policy: Policy) -> tuple[AcceptRequirement, ...]:
@@ -125,10 +114,8 @@ def _check_lines(found: Policies) -> Iterator[str]:
     yield f"{counted}: {summed(found.counts())}{looked}."
 
 
-def _places(doc: Row) -> Iterator[str]:
-    problems = doc["problems"]
-    for each in problems if isinstance(problems, list) else ():
-        yield f"{each['file']}:{each['line']}:{each['column']}"
+def _places(problems: Iterable[PolicyProblem]) -> Iterator[str]:
+    return (f"{each.source}:{each.position.line}:{each.position.column}" for each in problems)
 
 
 # ---- lint --------------------------------------------------------------------------------------------------------------
@@ -147,9 +134,9 @@ def policy_lint(run: Run, *, files: tuple[str, ...]) -> int:
     warnings = [each for each in found.problems if not each.is_error]
     if run.out.is_human:
         tell_problems(run, found, warnings)
-    doc = {"schema_version": 1, "warnings": len(warnings), "problems": [problem_row(each) for each in warnings]}
+    doc = {"schema_version": 1, "warnings": len(warnings), "problems": [problem_record(each) for each in warnings]}
     counted = numbered(len(found.checked), "policy", "policies")
-    run.out.document(doc, lambda: [f"{counted}: {summed(found.counts())}."], quiet=_places(doc))
+    run.out.document(doc, lambda: [f"{counted}: {summed(found.counts())}."], quiet=_places(warnings))
     return 0
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 from ..domain.text import clip, display_width, visible
-from .output import Row, numbered
+from .output import numbered
 
 if TYPE_CHECKING:
     from ..policy.model import PolicyProblem
@@ -42,21 +42,6 @@ def told_lines(problem: PolicyProblem, text: str = "") -> Iterator[tuple[str, st
 def level(problem: PolicyProblem) -> str:
     """`error` or `warning`."""
     return "error" if problem.is_error else "warning"
-
-
-def problem_row(problem: PolicyProblem) -> Row:
-    """A problem as JSON carries it; `fix` is what to put in the place of `length` letters from the place on."""
-    return {
-        "file": problem.source,
-        "line": problem.position.line,
-        "column": problem.position.column,
-        "length": problem.length,
-        "level": level(problem),
-        "code": problem.code,
-        "message": problem.message,
-        "hint": problem.hint or None,
-        "fix": problem.fix,
-    }
 
 
 def summed(problems: Mapping[str, int]) -> str:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec.structs import asdict, replace
 
+from ..application.records import RepoRecord, ReportRecord, gate_record
 from ..domain.forms import GateForm
 from ..domain.ids import Repo
 from ..errors import HfGateError, NotAllowed
 from .frame import Entry, GateGroup, Run, command, repo_type_option
-from .output import Column, Row
+from .output import Column
 from .table import spelt
 from .targets import named_repo
 from .tokens import owners_of
@@ -20,18 +22,6 @@ from .tokens import owners_of
 if TYPE_CHECKING:
     from ..domain.accounts import Gate
 
-REPO_KEYS: Final = ("repo", "repo_type", "gated")
-_REPORT_KEYS: Final = (
-    "repo",
-    "repo_type",
-    "user",
-    "fullname",
-    "email",
-    "status",
-    "asked_at",
-    "reviewed_at",
-    "granted_by",
-)
 
 repos = GateGroup(
     "repos",
@@ -52,17 +42,13 @@ def repos_ls(run: Run, *, owners: tuple[str, ...]) -> int:
     run.announce()
     if not owners:
         owners = owners_of(run)
-    rows = (_gate_row(gate) for owner in owners for gate in run.hub.gated_repos(owner))
+    rows = (gate_record(gate) for owner in owners for gate in run.hub.gated_repos(owner))
     columns = [
-        Column("REPO", spelt),
-        Column("GATE", lambda row: str(row["gated"])),
+        Column[RepoRecord]("REPO", spelt),
+        Column("GATE", lambda row: str(row.gated)),
     ]
-    run.out.records(rows, columns, REPO_KEYS, name=spelt, limit=-1, empty="No gated repo was found.")
+    run.out.records(RepoRecord, rows, columns, name=spelt, limit=-1, empty="No gated repo was found.")
     return 0
-
-
-def _gate_row(gate: Gate) -> Row:
-    return {"repo": gate.repo.id, "repo_type": gate.repo.type.value, "gated": gate.mode}
 
 
 @command("show", examples=("hf-gate repos show datasets/acme/eeg", "hf-gate repos show acme/med-7b --json"))
@@ -74,14 +60,15 @@ def repos_show(run: Run, *, repo: str, repo_type: str | None) -> int:
     run.announce()
     gate = run.hub.gate(where)
     form, counts = _form_of(run, where), _counts(run, where)
-    doc = {
-        "schema_version": 1,
-        **_gate_row(gate),
-        "counts": counts,
-        "fields": None if form is None else [field.label for field in form.fields],
-        "fingerprint": None if form is None else form.fingerprint,
-    }
-    run.out.document(doc, lambda: _about(gate, form, counts), quiet=[str(gate.mode)])
+    record = replace(
+        gate_record(gate),
+        counts=counts,
+        fields=None if form is None else [field.label for field in form.fields],
+        fingerprint=None if form is None else form.fingerprint,
+    )
+    run.out.document(
+        {"schema_version": 1, **asdict(record)}, lambda: _about(gate, form, counts), quiet=[str(gate.mode)]
+    )
     return 0
 
 
@@ -128,29 +115,29 @@ def repos_report(run: Run, *, repo: str, repo_type: str | None) -> int:
     where = named_repo(repo, repo_type)
     run.announce()
     rows = [_report_row(where, record) for record in run.hub.access_report(where)]
-    columns = [
-        Column("USER", lambda row: str(row["user"] or "-")),
-        Column("STATUS", lambda row: str(row["status"] or "-")),
-        Column("ASKED", lambda row: str(row["asked_at"] or "-")[:16]),
-        Column("REVIEWED", lambda row: str(row["reviewed_at"] or "-")[:16], drop=1),
-        Column("BY", lambda row: str(row["granted_by"] or "-"), drop=2),
+    columns: list[Column[ReportRecord]] = [
+        Column("USER", lambda row: row.user or "-"),
+        Column("STATUS", lambda row: row.status or "-"),
+        Column("ASKED", lambda row: (row.asked_at or "-")[:16]),
+        Column("REVIEWED", lambda row: (row.reviewed_at or "-")[:16], drop=1),
+        Column("BY", lambda row: row.granted_by or "-", drop=2),
     ]
-    is_whole = run.out.records(rows, columns, _REPORT_KEYS, name=lambda row: str(row["user"] or "-"))
+    is_whole = run.out.records(ReportRecord, rows, columns, name=lambda row: row.user or "-")
     if not is_whole:
         run.out.say(f"These are the first of {len(rows):,}; --format csv or jsonl has all.")
     return 0
 
 
-def _report_row(repo: Repo, record: dict[str, object]) -> Row:
+def _report_row(repo: Repo, record: dict[str, Any]) -> ReportRecord:
     by = record.get("grantedBy")
-    return {
-        "repo": repo.id,
-        "repo_type": repo.type.value,
-        "user": record.get("user"),
-        "fullname": record.get("fullname"),
-        "email": record.get("email"),
-        "status": record.get("status"),
-        "asked_at": record.get("time"),
-        "reviewed_at": record.get("reviewedAt"),
-        "granted_by": by.get("user") if isinstance(by, dict) else None,
-    }
+    return ReportRecord(
+        repo=repo.id,
+        repo_type=repo.type,
+        user=record.get("user"),
+        fullname=record.get("fullname"),
+        email=record.get("email"),
+        status=record.get("status"),
+        asked_at=record.get("time"),
+        reviewed_at=record.get("reviewedAt"),
+        granted_by=by.get("user") if isinstance(by, dict) else None,
+    )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from ..application.records import outcome_record
 from ..domain.lifecycle import TARGET_OF
 from ..domain.outcomes import Ends, Kind, Outcome, law_of
 from ..domain.requests import REASON_LIMIT, target_of, utf16_units
@@ -330,7 +331,7 @@ def _ask(out: Output, text: str) -> None:
 def _report(run: Run, desk: Desk) -> None:
     out = run.out
     if out.format in {Format.JSON, Format.JSONL}:
-        out.document(summary(desk.outcomes, len(desk.outcomes), None), lambda: ())
+        out.document(summary(list(map(outcome_record, desk.outcomes)), len(desk.outcomes), None), lambda: ())
         return
     done = sum(outcome.kind is Kind.DONE for outcome in desk.outcomes)
     others = [outcome for outcome in desk.outcomes if outcome.kind is not Kind.DONE]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import datetime
 from math import ceil
 from typing import TYPE_CHECKING, Final
 
 import click
 
-from ..domain.moments import iso, moment_of
+from ..application.records import GrantEndRecord, grant_end_record
+from ..domain.moments import moment_of
 from ..domain.outcomes import exit_code_of_counts
 from ..errors import HfGateError, NotAllowed, UsageError
 from .carried import done_changes, done_words
@@ -16,6 +18,7 @@ from .desk import open_desk, wanted_repos
 from .frame import Entry, GateGroup, command
 from .office import carrier_of, new_run_id, office
 from .output import FIRST_ROWS, Column, clock_off, ends_in, in_words, numbered
+from .table import spelt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -24,13 +27,11 @@ if TYPE_CHECKING:
     from ..application.planning import Desk
     from ..application.run import Turn
     from ..domain.ids import Repo
-    from ..domain.rows import RequestRow
     from ..plan.model import Change
     from .frame import Run
 
 _LOOK_FOR_REPOS: Final = 3600.0  # seconds between two looks for repos that a glob means
 _LEFT: Final = {"planned": "not sent and judged anew", "started": "open"}
-END_KEYS: Final = ("until", "user", "user_id", "request_id", "repo", "repo_type", "at_end", "rule")
 
 
 @command(
@@ -263,40 +264,23 @@ def ends(run: Run, within: str, limit: int | None, everything: bool) -> int:
     desk = open_desk(run)
     now = desk.now()
     last = round((now.timestamp() + parse_seconds(within, "--within")) * 1000)
-    rows = map(_end, desk.store.due(last))
+    rows = map(grant_end_record, desk.store.due(last))
 
-    def when(row: object) -> str:
-        until = str(row["until"])  # type: ignore[index]
-        return ends_in(moment_of(_ms(until)).timestamp() - now.timestamp())
-
-    columns = (
-        Column("ENDS", when),
-        Column("WHO", lambda row: str(row["user"] or row["user_id"])),
-        Column("REPO", lambda row: ("datasets/" if row["repo_type"] == "dataset" else "") + str(row["repo"])),
-        Column("THEN", lambda row: "a person decides" if row["at_end"] == "human" else str(row["at_end"])),
-        Column("RULE", lambda row: str(row["rule"] or "by hand"), flexible=True),
+    columns: Sequence[Column[GrantEndRecord]] = (
+        Column("ENDS", lambda row: ends_in((datetime.fromisoformat(row.until) - now).total_seconds())),
+        Column("WHO", lambda row: row.user or row.user_id or ""),
+        Column("REPO", spelt),
+        Column("THEN", lambda row: "a person decides" if row.at_end == "human" else str(row.at_end)),
+        Column("RULE", lambda row: row.rule or "by hand", flexible=True),
     )
-    asked, name = -1 if everything else limit, lambda row: str(row["request_id"])
-    if not run.out.records(rows, columns, END_KEYS, name=name, limit=asked, empty="Nothing ends.") and run.out.is_human:
+    is_whole = run.out.records(
+        GrantEndRecord,
+        rows,
+        columns,
+        name=lambda row: row.request_id or "",
+        limit=-1 if everything else limit,
+        empty="Nothing ends.",
+    )
+    if not is_whole and run.out.is_human:
         run.out.say(f"Showing the first {FIRST_ROWS if limit is None else limit:,} to end. All: --all", "dim")
     return 0
-
-
-def _ms(text: str) -> int:
-    from datetime import datetime  # noqa: PLC0415 - only here
-
-    return round(datetime.fromisoformat(text).timestamp() * 1000)
-
-
-def _end(row: RequestRow) -> dict[str, object]:
-    who = row.person.identity
-    return {
-        "until": iso(moment_of(row.state.until or 0)),
-        "user": who.username,
-        "user_id": who.user_id,
-        "request_id": row.state.hub_request,
-        "repo": row.repo.id,
-        "repo_type": row.repo.type.value,
-        "at_end": row.state.at_end,
-        "rule": row.state.until_rule,
-    }

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from ..domain.moments import iso, moment_of
+from ..application.records import RunRecord, run_record
+from ..domain.moments import moment_of
 from ..domain.outcomes import Kind
 from ..domain.rows import KIND_WORDS
 from ..errors import StoreBusy, UsageError
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from .frame import Run
 
 _ALL: Final = 2**31 - 1
-RUN_KEYS: Final = ("run", "kind", "state", "actor", "made_at", "plan", "planned", "counts")
 
 runs = GateGroup(
     "runs",
@@ -51,17 +51,17 @@ def ls(run: Run, limit: int | None, everything: bool) -> int:
     """Runs, the newest first."""
     asked = -1 if everything else FIRST_ROWS if limit is None and run.out.is_human else limit
     read = _ALL if asked is None or asked < 0 else asked + 1
-    rows = [_row(each) for each in open_desk(run).store.runs(read)]
-    columns = (
-        Column("RUN", lambda row: str(row["run"])),
-        Column("KIND", lambda row: KIND_WORDS.get(str(row["kind"]), str(row["kind"]))),
-        Column("STATE", lambda row: str(row["state"])),
-        Column("MADE", lambda row: str(row["made_at"])),
-        Column("BY", lambda row: str(row["actor"]), flexible=True),
-        Column("CHANGES", lambda row: f"{row['planned']:,}", right=True),
+    rows = map(run_record, open_desk(run).store.runs(read))
+    columns: Sequence[Column[RunRecord]] = (
+        Column("RUN", lambda row: row.run),
+        Column("KIND", lambda row: KIND_WORDS.get(row.kind, row.kind)),
+        Column("STATE", lambda row: row.state),
+        Column("MADE", lambda row: row.made_at),
+        Column("BY", lambda row: row.actor, flexible=True),
+        Column("CHANGES", lambda row: f"{row.planned:,}", right=True),
     )
-    name = lambda row: str(row["run"])  # noqa: E731 - as in the columns
-    if not run.out.records(rows, columns, RUN_KEYS, name=name, limit=asked, empty="No runs yet.") and run.out.is_human:
+    is_whole = run.out.records(RunRecord, rows, columns, name=lambda row: row.run, limit=asked, empty="No runs yet.")
+    if not is_whole and run.out.is_human:
         run.out.say(f"Showing the newest {asked}. All: --all", "dim")
     return 0
 
@@ -257,16 +257,3 @@ def run_named(store: Store, ident: str) -> RunRow:
     if found is None:
         raise UsageError(f"there is no run {ident!r}.", hint="hf-gate runs ls shows them.")
     return found
-
-
-def _row(each: RunRow) -> dict[str, object]:
-    return {
-        "run": each.id,
-        "kind": each.kind,
-        "state": each.state,
-        "actor": each.actor,
-        "made_at": iso(moment_of(each.made_at)),
-        "plan": each.plan,
-        "planned": each.total,
-        "counts": dict(each.counts),
-    }

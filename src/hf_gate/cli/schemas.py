@@ -3,8 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
+import msgspec
+
+from ..application.records import (
+    AttemptRecord,
+    AuditRecord,
+    ChangeRecord,
+    GrantEndRecord,
+    OutcomeRecord,
+    PersonRecord,
+    PlanRecord,
+    PolicyRecord,
+    ProblemRecord,
+    Record,
+    RepoRecord,
+    ReportRecord,
+    RequestRecord,
+    RunRecord,
+    keys_of,
+)
 from ..domain.lifecycle import STATUSES
 from ..domain.outcomes import Kind
 
@@ -44,30 +63,29 @@ def _map(values: object) -> dict[str, object]:
     return {"type": "object", "additionalProperties": values}
 
 
-_REQUEST: Final[dict[str, object]] = {
-    "repo": _TEXT,
-    "repo_type": _REPO_TYPE,
-    "request_id": _MAYBE,
-    "user_id": _MAYBE,
-    "user": _MAYBE,
-    "fullname": _MAYBE,
-    "email": _MAYBE,
-    "status": {"type": "string", "description": f"{', '.join(STATUSES)}, or another word that the Hub uses"},
-    "asked_at": _TIME,
-    "reviewed_at": _MAYBE_TIME,
-    "answers": _maybe(_map(_TEXT)),
-    "quality": _maybe(_map({"enum": ["good", "thin", "junk", "empty", "missing"]})),
-    "verdict": {"description": "null until a policy judges the repo"},
-}
-_OUTCOME: Final = _object(
-    user=_MAYBE,
-    user_id=_MAYBE,
-    request_id=_MAYBE,
-    repo=_TEXT,
-    repo_type=_REPO_TYPE,
-    outcome={"enum": [*(kind.value for kind in Kind), None], "description": "null in a dry run"},
-    why=_MAYBE,
-)
+def _record(kind: type[Record]) -> dict[str, Any]:
+    """Return the schema of a record, with the schemas of the records in it put into their places."""
+    (schema,), parts = msgspec.json.schema_components((kind,), ref_template="{name}")
+
+    def whole(value: Any) -> Any:  # noqa: ANN401 - any part of a schema
+        if isinstance(value, list):
+            return [whole(each) for each in value]
+        if not isinstance(value, dict):
+            return value
+        if "$ref" in value:
+            return whole(parts[value["$ref"]]) | {key: each for key, each in value.items() if key != "$ref"}
+        return {key: whole(each) for key, each in value.items()}
+
+    found: dict[str, Any] = whole(schema)
+    return found | {"required": list(keys_of(kind))}
+
+
+def _fields(kind: type[Record]) -> dict[str, Any]:
+    """Return the schemas of a record's fields, for a document that has more beside them."""
+    found: dict[str, Any] = _record(kind)["properties"]
+    return found
+
+
 _ACCOUNT: Final = _object(
     created_at=_MAYBE_TIME,
     is_pro=_BOOL,
@@ -119,41 +137,7 @@ _STANDING: Final = _object(
     problem=_MAYBE,
     answered=_MAYBE,
 )
-_ENTRY: Final[dict[str, object]] = {
-    "id": _TEXT,
-    "at": _TIME,
-    "kind": _TEXT,
-    "actor": _TEXT,
-    "repo": _MAYBE,
-    "repo_type": {"enum": ["model", "dataset", None]},
-    "request": {"type": ["integer", "null"], "description": "the store's number of the request"},
-    "text": {"type": "string", "description": "the same as a sentence"},
-    "body": {"type": "object"},
-}
-_PROBLEM: Final = _object(
-    file=_TEXT,
-    line=_COUNT,
-    column=_COUNT,
-    length=_COUNT,
-    level={"enum": ["error", "warning"]},
-    code=_TEXT,
-    message=_TEXT,
-    hint=_MAYBE,
-    fix={"type": ["string", "null"], "description": "what to write in the place of `length` letters from the place on"},
-)
 _MODE: Final[Schema] = {"enum": ["shadow", "enforce"]}
-_TRUST: Final[Schema] = {"enum": ["claimed", "account", "verified", "yours", None]}
-_POLICY: Final = _object(
-    policy=_TEXT,
-    file=_TEXT,
-    mode=_MODE,
-    digest=_TEXT,
-    applies_to=_array(_TEXT),
-    rules=_COUNT,
-    tests=_COUNT,
-    failing_tests=_array(_TEXT),
-    accepts=_array(_object(rule=_TEXT, trust=_TRUST, facts=_array(_TEXT))),
-)
 _TABLE: Final = _object(
     table=_TEXT,
     file=_MAYBE,
@@ -210,24 +194,19 @@ _TRIED: Final = _object(
 )
 
 SCHEMAS: Final[Mapping[str, Schema]] = {
-    "ls": _array(_object(**_REQUEST)),
+    "ls": _array(_record(RequestRecord)),
     "show": _document(
-        **_REQUEST,
+        **_fields(RequestRecord),
         granted_by=_MAYBE,
         account=_maybe(_ACCOUNT),
         history=_maybe(_array(_object(at=_TIME, attempt=_COUNT, kind=_TEXT, actor=_TEXT, text=_TEXT))),
     ),
-    "person": _array(_object(**_REQUEST, attempt=_MAYBE_COUNT, until=_MAYBE_TIME)),
-    "verbs": _document(run=_MAYBE, planned=_COUNT, **{kind.value: _COUNT for kind in Kind}, outcomes=_array(_OUTCOME)),
-    "repos-ls": _array(_object(repo=_TEXT, repo_type=_REPO_TYPE, gated=_GATED)),
-    "repos-show": _document(
-        repo=_TEXT,
-        repo_type=_REPO_TYPE,
-        gated=_GATED,
-        counts=_maybe(_map(_COUNT)),
-        fields=_maybe(_array(_TEXT)),
-        fingerprint=_MAYBE,
+    "person": _array(_record(AttemptRecord)),
+    "verbs": _document(
+        run=_MAYBE, planned=_COUNT, **{kind.value: _COUNT for kind in Kind}, outcomes=_array(_record(OutcomeRecord))
     ),
+    "repos-ls": _array(_record(RepoRecord)),
+    "repos-show": _document(**_fields(RepoRecord)),
     "form-check": _document(
         repo=_MAYBE,
         repo_type=_maybe(_REPO_TYPE),
@@ -244,22 +223,16 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         prompt_fingerprint=_MAYBE,
         problems=_array(_object(line=_COUNT, column=_COUNT, code=_TEXT, severity=_TEXT, message=_TEXT, fix=_TEXT)),
     ),
-    "repos-report": _array(
-        _object(
-            repo=_TEXT,
-            repo_type=_REPO_TYPE,
-            user=_MAYBE,
-            fullname=_MAYBE,
-            email=_MAYBE,
-            status=_MAYBE,
-            asked_at=_MAYBE,
-            reviewed_at=_MAYBE,
-            granted_by=_MAYBE,
-        )
-    ),
+    "repos-report": _array(_record(ReportRecord)),
     "init": _document(
         **_READINGS, desk=_TEXT, left_out=_array(_TEXT), differing=_array(_TEXT), may_decide=_map(_MAYBE_BOOL)
     ),
+    "runs-ls": _array(_record(RunRecord)),
+    "expire-ls": _array(_record(GrantEndRecord)),
+    "people": _array(_record(PersonRecord)),
+    "plans": _array(_record(PlanRecord)),
+    "changes": _array(_record(ChangeRecord)),
+    "policies": _array(_record(PolicyRecord)),
     "sync": _document(**_READINGS),
     "status": _document(
         endpoint=_TEXT,
@@ -278,13 +251,11 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         guards=_array(_object(name=_TEXT, limit=_COUNT, seconds=_COUNT, used=_COUNT, stuck=_BOOL)),
         held=_map(_COUNT),
         refused_tables=_array(_object(table=_TEXT, why=_TEXT)),
-        runs=_array(
-            _object(run=_TEXT, kind=_TEXT, state=_TEXT, actor=_TEXT, made_at=_TIME, total=_COUNT, counts=_map(_COUNT))
-        ),
+        runs=_array(_record(RunRecord)),
     ),
-    "audit-ls": _array(_object(**_ENTRY)),
+    "audit-ls": _array(_record(AuditRecord)),
     "audit-show": _document(
-        **_ENTRY,
+        **_fields(AuditRecord),
         private={"description": "what is kept of the person besides; null when there is nothing, or no more"},
         commitment=_MAYBE,
         hash=_TEXT,
@@ -311,12 +282,12 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         ok=_BOOL,
         errors=_COUNT,
         warnings=_COUNT,
-        problems=_array(_PROBLEM),
-        policies=_array(_POLICY),
+        problems=_array(_record(ProblemRecord)),
+        policies=_array(_record(PolicyRecord)),
         tables=_array(_TABLE),
         forms=_array(_TEXT),
     ),
-    "policy-lint": _document(warnings=_COUNT, problems=_array(_PROBLEM)),
+    "policy-lint": _document(warnings=_COUNT, problems=_array(_record(ProblemRecord))),
     "policy-test": _document(ok=_BOOL, passed=_COUNT, failed=_COUNT, tests=_array(_POLICY_TEST)),
     "policy-show": _document(
         repo=_TEXT,
@@ -383,7 +354,10 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     },
 }
 ALIASES: Final[Mapping[str, str]] = {
-    **dict.fromkeys(("accept", "reject", "reset", "cancel", "grant", "revoke", "review"), "verbs"),
+    **dict.fromkeys(
+        ("accept", "reject", "reset", "cancel", "grant", "revoke", "review", "apply", "runs-show"), "verbs"
+    ),
+    **dict.fromkeys(("queue", "bulk"), "ls"),
     "withdraw": "ask",
     "repos-form": "form-check",
 }

@@ -8,24 +8,25 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
+from ..application.records import RequestRecord, request_record, stored_request
 from ..domain.lifecycle import Status
+from ..domain.moments import iso
 from ..domain.text import one_line
 from ..errors import HfGateError, RequestNotFound
-from .desk import stored
+from .desk import OpenDesk, stored
 from .detail import request_lines
 from .frame import Run, command, repo_type_option
 from .history import attempts_of, history_lines, history_rows
-from .kept import kept_row, standing_verdicts, verdict_cell
+from .kept import standing_verdicts, verdict_cell
 from .layout import width_of
 from .nearest import did_you_mean
-from .output import Row, iso
-from .rows import request_row
+from .output import Row
 from .table import name_of
 from .targets import Aim, read_aims
 
 if TYPE_CHECKING:
-    from ..application.judging import StandingVerdicts
     from ..domain.accounts import Profile
     from ..domain.requests import AccessRequest
     from ..domain.rows import RequestRow
@@ -46,12 +47,11 @@ def show(run: Run, *, target: tuple[str, ...], repo: str | None, repo_type: str 
     run.announce()
     desk = stored(run)
     attempts = () if desk is None else attempts_of(desk.store, aims[0].repo, aims[0].target)
-    verdicts = standing_verdicts(None if desk is None else desk.location.folder)
-    row, request = _now(run, aims[0], attempts, verdicts)
+    row, request = _now(run, desk, aims[0], attempts)
     profile = _profile(run, request)
     doc = {
         "schema_version": 1,
-        **row,
+        **msgspec.structs.asdict(row),
         "granted_by": request.granted_by.username if request.granted_by else None,
         "account": None
         if profile is None
@@ -65,29 +65,30 @@ def show(run: Run, *, target: tuple[str, ...], repo: str | None, repo_type: str 
         },
         "history": None if desk is None else history_rows(desk.store, attempts),
     }
-    run.out.document(doc, lambda: _lines(request, doc, run.now()), quiet=[name_of(doc)])
+    run.out.document(doc, lambda: _lines(request, row, doc, run.now()), quiet=[name_of(row)])
     return 0
 
 
 def _now(
-    run: Run, aim: Aim, attempts: Sequence[RequestRow], verdicts: StandingVerdicts
-) -> tuple[dict[str, object], AccessRequest]:
+    run: Run, desk: OpenDesk | None, aim: Aim, attempts: Sequence[RequestRow]
+) -> tuple[RequestRecord, AccessRequest]:
     """As the Hub tells it now, with the verdict that the store has; who is in no list any more, as the store has them."""
+    verdicts = standing_verdicts(None if desk is None else desk.location.folder)
     try:
         request = find_request(run, aim)
     except RequestNotFound:
         if not attempts or attempts[-1].request is None:
             raise
-        return kept_row(attempts[-1], verdicts), attempts[-1].request
-    verdict = verdicts.record(attempts[-1]) if attempts else None
-    return {**request_row(request), "verdict": verdict}, request
+        return stored_request(attempts[-1], verdicts), attempts[-1].request
+    verdict = stored_request(attempts[-1], verdicts, with_quality=False).verdict if attempts else None
+    return msgspec.structs.replace(request_record(request), verdict=verdict), request
 
 
-def _lines(request: AccessRequest, doc: Row, now: datetime) -> Iterator[str]:
+def _lines(request: AccessRequest, row: RequestRecord, doc: Row, now: datetime) -> Iterator[str]:
     account, history = doc["account"], doc["history"]
     yield from request_lines(request, now, account if isinstance(account, dict) else {}, width_of(sys.stdout))
-    if doc["verdict"]:
-        yield f"  verdict   {one_line(verdict_cell(doc))}"
+    if row.verdict:
+        yield f"  verdict   {one_line(verdict_cell(row))}"
     if isinstance(history, list) and history:
         yield "  history"
         yield from (one_line(line) for line in history_lines(history))

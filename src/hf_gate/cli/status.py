@@ -9,16 +9,16 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from ..domain.moments import moment_of
+from ..application.records import run_record
+from ..domain.moments import iso, iso_ms, moment_of
 from ..errors import HfGateError, NotAllowed
 from .desk import OpenDesk, no_store, stored
 from .frame import Run, command
 from .office import refusal_of
-from .output import age, clock_off, iso, numbered
+from .output import age, clock_off, numbered
 
 if TYPE_CHECKING:
     from ..application.standing import Budget, RepoStanding, Standing
-    from ..domain.rows import RunRow
 
 
 _UNKNOWN: Final[Mapping[str, object]] = {
@@ -95,7 +95,7 @@ def _document(desk: OpenDesk, found: Standing, token: Mapping[str, object], zone
         "token": dict(token),
         "guards": [_guard(one) for one in found.budgets],
         "held": dict(found.held),
-        "runs": [_run(one) for one in found.runs],
+        "runs": list(map(run_record, found.runs)),
     }
 
 
@@ -110,8 +110,8 @@ def _repo(one: RepoStanding, found: Standing, zone: tzinfo) -> dict[str, object]
         "waiting": one.waiting,
         "oldest_asked_at": iso(one.oldest),
         "median_wait_s": None if one.median is None else round(one.median.total_seconds()),
-        "quick_at": _at(row.quick_at),
-        "full_at": _at(row.full_at),
+        "quick_at": iso_ms(row.quick_at),
+        "full_at": iso_ms(row.full_at),
         "complete": row.is_complete,
         "problem": row.problem,
         "answered": serving_line(one.answered_before, found.at, zone) or None,
@@ -126,22 +126,6 @@ def _guard(one: Budget) -> dict[str, object]:
         "used": one.used,
         "stuck": one.is_stuck,
     }
-
-
-def _run(one: RunRow) -> dict[str, object]:
-    return {
-        "run": one.id,
-        "kind": one.kind,
-        "state": one.state,
-        "actor": one.actor,
-        "made_at": _at(one.made_at),
-        "total": one.total,
-        "counts": dict(one.counts),
-    }
-
-
-def _at(milliseconds: int | None) -> str | None:
-    return None if milliseconds is None else iso(moment_of(milliseconds))
 
 
 # ---- for people --------------------------------------------------------------------------------------------------------

@@ -7,45 +7,49 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
 
+from ..application.records import TICKS, GrantEndRecord, RepoRecord, RequestRecord
+from ..domain.ids import RepoType
 from ..domain.text import clip
-from .output import Column, Row, age
-from .rows import TICKS
+from .output import Column, age
 
+_Cell = Callable[[RequestRecord], str]
 _TELLING: Final = ("purpose", "affiliation", "job", "country", "other")  # roles by what they tell a reviewer
 
 
 def ls_columns(
-    rows: Sequence[Row], now: datetime, *, with_repo: bool = False, with_status: bool = False
-) -> list[Column]:
+    rows: Sequence[RequestRecord], now: datetime, *, with_repo: bool = False, with_status: bool = False
+) -> list[Column[RequestRecord]]:
     """Age first, since silence is what people suffer from; then who, and the answers that tell most, but no ticked boxes.
 
     Who and where are what commands take, so they are never cut. The id of somebody who is hidden is all that names
     them, so then ids are whole too.
     """
-    columns = [Column("AGE", lambda row: age(datetime.fromisoformat(str(row["asked_at"])), now), right=True)]
-    columns.append(Column("WHO", who))
+    columns = [
+        Column[RequestRecord]("AGE", lambda row: age(datetime.fromisoformat(row.asked_at), now), right=True),
+        Column("WHO", who),
+    ]
     if with_repo:
         columns.append(Column("REPO", spelt))
     if with_status:
-        columns.append(Column("STATUS", lambda row: str(row["status"])))
-    if any(row["fullname"] for row in rows):
-        columns.append(Column("NAME", lambda row: str(row["fullname"] or "-"), flexible=True, least=10, drop=30))
-    is_mixed = len({(row["repo_type"], row["repo"]) for row in rows}) > 1
+        columns.append(Column("STATUS", lambda row: row.status))
+    if any(row.fullname for row in rows):
+        columns.append(Column("NAME", lambda row: row.fullname or "-", flexible=True, least=10, drop=30))
+    is_mixed = len({(row.repo_type, row.repo) for row in rows}) > 1
     for rank, (title, cell) in enumerate(_by_role(rows) if is_mixed else _by_label(rows)):
         columns.append(Column(title, cell, flexible=True, least=12, drop=10 + rank))
-    named = all(row["user"] for row in rows)
+    named = all(row.user for row in rows)
     columns.append(Column("ID", _id, flexible=named, least=7, tail=True, drop=20 if named else 0))
     return columns
 
 
-def _by_label(rows: Sequence[Row]) -> list[tuple[str, Callable[[Row], str]]]:
+def _by_label(rows: Sequence[RequestRecord]) -> list[tuple[str, _Cell]]:
     """Up to three labels whose answers tell most: what the person wants first; not their name again, nor ticked boxes."""
     count = Counter(label for row in rows for label, _ in _telling(row))
     ranked = sorted((_TELLING.index(_role(label)), -count[label], label) for label in count)
     return [(clip(label, 24), _answer_to(label)) for *_, label in ranked[:3]]
 
 
-def _by_role(rows: Sequence[Row]) -> list[tuple[str, Callable[[Row], str]]]:
+def _by_role(rows: Sequence[RequestRecord]) -> list[tuple[str, _Cell]]:
     """Forms of several repos name alike things differently: what it is for, and of the other roles the most answered."""
     count = Counter(role for row in rows for role in {_role(label) for label, _ in _telling(row)})
     others = sorted((role for role in count if role not in {"purpose", "other"}), key=lambda role: -count[role])
@@ -53,9 +57,9 @@ def _by_role(rows: Sequence[Row]) -> list[tuple[str, Callable[[Row], str]]]:
     return [(role.upper(), _answer_as(role)) for role in wanted]
 
 
-def _telling(row: Row) -> list[tuple[str, str]]:
+def _telling(row: RequestRecord) -> list[tuple[str, str]]:
     """The answers that tell a reviewer something, in the order of the form."""
-    found = ((label, str(text).strip()) for label, text in _answers(row).items())
+    found = ((label, text.strip()) for label, text in (row.answers or {}).items())
     return [(label, text) for label, text in found if text and text.lower() not in TICKS and _role(label) in _TELLING]
 
 
@@ -65,33 +69,28 @@ def _role(label: str) -> str:
     return role_of(label).value
 
 
-def who(row: Row) -> str:
+def who(row: RequestRecord) -> str:
     """The username of a row, or what stands for one where the repo hides it."""
-    return str(row["user"] or f"(hidden #{str(row['user_id'] or row['request_id'])[-6:]})")
+    return row.user or f"(hidden #{(row.user_id or row.request_id or '')[-6:]})"
 
 
-def spelt(row: Row) -> str:
+def spelt(row: RequestRecord | RepoRecord | GrantEndRecord) -> str:
     """The repo as a command takes it."""
-    return str(row["repo"]) if row["repo_type"] == "model" else f"datasets/{row['repo']}"
+    return row.repo if row.repo_type is RepoType.MODEL else f"datasets/{row.repo}"
 
 
-def name_of(row: Row) -> str:
+def name_of(row: RequestRecord) -> str:
     """What `-q` prints: a target again."""
-    return str(row["request_id"] or f"{row['user'] or row['user_id']}@{spelt(row)}")
+    return row.request_id or f"{row.user or row.user_id}@{spelt(row)}"
 
 
-def _id(row: Row) -> str:
-    return str(row["request_id"] or row["user_id"] or "-")
+def _id(row: RequestRecord) -> str:
+    return row.request_id or row.user_id or "-"
 
 
-def _answer_to(label: str) -> Callable[[Row], str]:
-    return lambda row: str(_answers(row).get(label, "")).strip() or "-"
+def _answer_to(label: str) -> _Cell:
+    return lambda row: (row.answers or {}).get(label, "").strip() or "-"
 
 
-def _answer_as(role: str) -> Callable[[Row], str]:
+def _answer_as(role: str) -> _Cell:
     return lambda row: next((text for label, text in _telling(row) if _role(label) == role), "-")
-
-
-def _answers(row: Row) -> dict[str, object]:
-    answers = row["answers"]
-    return answers if isinstance(answers, dict) else {}

@@ -7,14 +7,15 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from ..domain.ids import Repo, is_id, parse_repo
-from ..domain.requests import Target, target_of
+from ..domain.ids import Person, Repo, is_id, parse_repo
+from ..domain.lifecycle import STATUSES, Status
+from ..domain.requests import AccessRequest, Target, target_of
 from ..errors import HfGateError, InvalidRepo, InvalidTarget, UsageError
 from .frame import said_again
-from .rows import request_of_row
 
 _NAME: Final = re.compile(r"[\w.-]{1,96}\Z", re.ASCII)
 _USER_AT: Final = re.compile(r"([^@/:\s]+)@(\S+)\Z")
@@ -191,7 +192,7 @@ def _of_row(row: Mapping[str, object], home: Repo | None) -> Aim:
     if home is not None and repo != home:
         raise InvalidTarget(f"this line is about {repo}, not {home}.")
     try:
-        request = request_of_row({**row, "repo": repo.id, "repo_type": repo.type.value})
+        request = _request_of_row({**row, "repo": repo.id, "repo_type": repo.type.value})
     except ValueError:
         raise InvalidTarget("its asked_at is no time.") from None
     except RecursionError:  # deep enough to be read, too deep to be written down again
@@ -216,6 +217,30 @@ def _row_repo(row: Mapping[str, object]) -> Repo:
 def _given(row: Mapping[str, object], name: str) -> str | None:
     value = row.get(name)
     return value if isinstance(value, str) and value else None
+
+
+def _request_of_row(row: Mapping[str, object]) -> AccessRequest | None:
+    """Return the request that a line of `ls` was printed from; None when the line has no status or time."""
+    status, asked = row.get("status"), row.get("asked_at")
+    if not isinstance(status, str) or not isinstance(asked, str):
+        return None
+    answers = row.get("answers")
+    has_form = isinstance(answers, Mapping)
+    return AccessRequest(
+        repo=parse_repo(str(row["repo"]), _text(row, "repo_type")),
+        status=Status(status) if status in STATUSES else status,
+        asked_at=datetime.fromisoformat(asked),
+        person=Person(_text(row, "user_id"), _text(row, "user"), _text(row, "fullname")),
+        request_id=_text(row, "request_id"),
+        email=_text(row, "email"),
+        answers={str(label): str(text) for label, text in answers.items()} if isinstance(answers, Mapping) else {},
+        has_form=has_form,
+    )
+
+
+def _text(row: Mapping[str, object], key: str) -> str | None:
+    value = row.get(key)
+    return None if value is None else str(value)
 
 
 def by_repo(aims: Iterable[Aim]) -> dict[Repo, list[Aim]]:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
+from msgspec.structs import replace
+
+from ..application.records import OutcomeRecord, outcome_record
 from ..domain.outcomes import Kind, Outcome
 from ..domain.text import to_json
 from .carrying import Result, untold
-from .output import Format, Row, numbered
+from .output import Format, Output, numbered
 
 if TYPE_CHECKING:
     from .frame import Run
     from .wish import Wish
 
-OUTCOME_KEYS: Final = ("user", "user_id", "request_id", "repo", "repo_type", "outcome", "why")
 PAST: Final = {
     "accept": "accepted",
     "reject": "rejected",
@@ -33,49 +35,37 @@ _AFTER: Final = {
 }
 
 
-def outcome_row(outcome: Outcome) -> dict[str, object]:
-    """The keys that scripts rely on."""
-    return {
-        "user": outcome.person.username,
-        "user_id": outcome.person.id,
-        "request_id": outcome.request_id,
-        "repo": outcome.repo.id,
-        "repo_type": outcome.repo.type.value,
-        "outcome": outcome.kind.value,
-        "why": outcome.why or None,
-    }
-
-
-def summary(outcomes: Sequence[Outcome], planned: int, run_id: str | None) -> dict[str, object]:
-    """The document that the verbs print with --json."""
-    count = Counter(outcome.kind for outcome in outcomes)
+def summary(outcomes: Sequence[OutcomeRecord], planned: int, run_id: str | None) -> dict[str, object]:
+    """Return the document that verbs and runs print with --json."""
+    count = Counter(outcome.outcome for outcome in outcomes)
     return {
         "schema_version": 1,
         "run": run_id,
         "planned": planned,
         **{kind.value: count[kind] for kind in Kind},
-        "outcomes": [outcome_row(outcome) for outcome in outcomes],
+        "outcomes": list(outcomes),
     }
 
 
 def print_result(run: Run, wish: Wish, result: Result) -> None:
     """The outcomes, in the format that was asked for."""
     out, outcomes = run.out, result.outcomes
-    if out.format in {Format.JSONL, Format.CSV, Format.AGENT, Format.QUIET}:
-        rows = [outcome_row(outcome) for outcome in outcomes]
-        if out.format is Format.QUIET:
-            rows = [row for row in rows if row["outcome"] in {"done", "already"}]
-        out.records(rows, (), OUTCOME_KEYS, name=_name_of, limit=-1)
-    elif out.format is Format.JSON:
-        out.document(summary(outcomes, len(wish.aims), result.run), lambda: ())
+    rows = [outcome_record(outcome) for outcome in outcomes]
+    if out.format is Format.QUIET:
+        rows = [row for row in rows if row.outcome in {Kind.DONE, Kind.ALREADY}]
+    if out.format is Format.JSON:
+        out.document(summary(rows, len(wish.aims), result.run), lambda: ())
+    elif not out.is_human:
+        print_outcomes(out, rows)
     elif not outcomes:
         out.line("Nobody to decide on.")
     else:
         _for_people(run, wish, outcomes)
 
 
-def _name_of(row: Row) -> str:
-    return str(row["request_id"] or row["user"] or row["user_id"])
+def print_outcomes(out: Output, rows: Iterable[OutcomeRecord]) -> None:
+    """Print outcomes as a list of records."""
+    out.records(OutcomeRecord, rows, (), name=lambda row: row.request_id or row.user or row.user_id or "", limit=-1)
 
 
 def _for_people(run: Run, wish: Wish, outcomes: Sequence[Outcome]) -> None:
@@ -123,15 +113,14 @@ def label_of(outcome: Outcome) -> str:
 def print_dry_run(run: Run, wish: Wish) -> None:
     """What would be sent, in the words of the real run."""
     out = run.out
-    rows: list[dict[str, object]] = [
-        {**outcome_row(untold(Kind.OPEN, aim, None)), "outcome": None, "why": "dry run: nothing was sent"}
+    rows = [
+        replace(outcome_record(untold(Kind.OPEN, aim, None)), outcome=None, why="dry run: nothing was sent")
         for aim in wish.aims
     ]
     if out.format is Format.JSON:
-        doc = summary((), len(wish.aims), None)
-        out.document({**doc, "outcomes": rows}, lambda: ())
-    elif out.format in {Format.JSONL, Format.CSV, Format.AGENT, Format.QUIET}:
-        out.records(rows, (), OUTCOME_KEYS, name=_name_of, limit=-1)
+        out.document(summary(rows, len(wish.aims), None), lambda: ())
+    elif not out.is_human:
+        print_outcomes(out, rows)
     else:
         for aim in wish.aims:
             reason = wish.reason_for(aim) if wish.template else None

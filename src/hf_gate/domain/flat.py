@@ -6,11 +6,12 @@ import json
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Final
+from typing import Final, TypeVar
 
 from .requests import AccessRequest
 
 Cell = str | datetime | None
+_T = TypeVar("_T")
 ANSWER_COLUMNS: Final = 200  # a requester can send answers under labels of their own, so their number is bounded
 OTHERS: Final = "other answers"
 
@@ -23,11 +24,12 @@ def flat_rows(requests: Iterable[AccessRequest]) -> list[dict[str, Cell]]:
     """
     read = list(requests)
     counts = Counter(label for request in read for label in request.answers)
-    labels = list(counts) if len(counts) <= ANSWER_COLUMNS else _most_frequent(counts)
+    labels = list(counts) if len(counts) <= ANSWER_COLUMNS else most_frequent(counts)
     return [_row(request, labels, has_others=len(counts) > ANSWER_COLUMNS) for request in read]
 
 
-def _most_frequent(counts: Counter[str]) -> list[str]:
+def most_frequent(counts: Counter[_T]) -> list[_T]:
+    """Return as many labels as get a column of their own, in the order in which they were met."""
     chosen = {label for label, _ in counts.most_common(ANSWER_COLUMNS)}
     return [label for label in counts if label in chosen]
 

@@ -119,8 +119,15 @@ def csv_cell(text: str) -> str:
 
 def to_json(value: object) -> str:
     r"""One line of JSON. A value with a character that acts, hides or reorders is written with `\u` escapes throughout."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return text if visible(text, one_line=True) is text else json.dumps(value, separators=(",", ":"))
+    import msgspec  # noqa: PLC0415 - help needs none of it
+
+    try:
+        text = msgspec.json.encode(value).decode()
+    except UnicodeEncodeError:  # half a character
+        text = ""
+    if text and visible(text, one_line=True) is text:
+        return text
+    return json.dumps(msgspec.to_builtins(value), separators=(",", ":"))
 
 
 def one_line(value: object) -> str:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
+import msgspec
 from fastapi import FastAPI, Query
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ..application.records import Record, RequestRecord, stored_fields
 from ..application.tray import Wish
 from ..domain.members import Member, Role
 from ..domain.moments import iso, moment_of, ms
@@ -21,11 +23,9 @@ from .ending import checked_end
 from .exports import EscapedJSON
 from .finding import request_of
 from .lines import key_of
-from .queue import record
 from .visit import NotFound, Refused, Visit
 
 if TYPE_CHECKING:
-    from ..application.judging import StandingVerdicts
     from ..domain.rows import RequestRow
     from .app import Desk
 
@@ -36,39 +36,18 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Verdict(_Strict):
-    """What the policies said last."""
-
-    action: str
-    policy: str | None
-    rule: str
-    digest: str | None
-
-
-class RequestOut(_Strict):
-    """A request with the keys of `hf-gate ls`; `version` goes with every decision about it."""
+class ApiRequest(RequestRecord, frozen=True, kw_only=True):
+    """A request with the id of its address; `version` goes with every decision about it."""
 
     id: str
     version: str
-    repo: str
-    repo_type: str
-    request_id: str | None
-    user_id: str | None
-    user: str | None
-    fullname: str | None
-    email: str | None
-    status: str
-    asked_at: str
-    reviewed_at: str | None
-    answers: dict[str, str] | None
-    verdict: Verdict | None
 
 
-class RequestsOut(_Strict):
+class RequestsOut(Record, frozen=True, kw_only=True):
     """One page; `next` is the cursor of the following one."""
 
     schema_version: int = 1
-    requests: list[RequestOut]
+    requests: list[ApiRequest]
     next: str | None
 
 
@@ -92,7 +71,7 @@ class DecisionsIn(_Strict):
     hold: float | None = Field(default=10.0, ge=0, le=3600)
 
 
-class DecisionsOut(_Strict):
+class DecisionsOut(Record, frozen=True, kw_only=True):
     """What went into the tray, and which did not: decided by somebody before, or not what was seen any more."""
 
     schema_version: int = 1
@@ -101,7 +80,7 @@ class DecisionsOut(_Strict):
     lost: list[str]
 
 
-class HeldOut(_Strict):
+class HeldOut(Record, frozen=True, kw_only=True):
     """One decision in the tray."""
 
     id: int
@@ -114,46 +93,61 @@ class HeldOut(_Strict):
     is_leaving: bool
 
 
-class TrayOut(_Strict):
+class TrayOut(Record, frozen=True, kw_only=True):
     """What this member decided and has not left."""
 
     schema_version: int = 1
     held: list[HeldOut]
 
 
-class Counted(_Strict):
+class Counted(Record, frozen=True, kw_only=True):
     """How many that was about."""
 
     schema_version: int = 1
     count: int
 
 
-class Trouble(_Strict):
+class Trouble(Record, frozen=True, kw_only=True):
     """Why not, and what to do."""
 
     error: str
     hint: str
 
 
+_ANSWERS: Final = (RequestsOut, ApiRequest, DecisionsOut, TrayOut, Counted, Trouble)
+_REF: Final = "#/components/schemas/{name}"
+
+
+def _answer(kind: type[Record], description: str) -> dict[str, Any]:
+    """Return how the OpenAPI document describes an answer; its schema is added to the document as a component."""
+    schema = {"$ref": _REF.format(name=kind.__name__)}
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
 _TROUBLE: Final[dict[int | str, dict[str, Any]]] = {
-    code: {"model": Trouble} for code in (400, 401, 403, 404, 409, 413, 415, 421, 422, 429, 502, 503)
+    code: _answer(Trouble, "It was not done.") for code in (400, 401, 403, 404, 409, 413, 415, 421, 422, 429, 502, 503)
 }
 
 
 def add(app: FastAPI, desk: Desk) -> None:
     """Puts the API beside the pages."""
     api = _Api(desk)
-    ways: tuple[tuple[str, str, Callable[..., Any], type[BaseModel], str], ...] = (
+    ways: tuple[tuple[str, str, Callable[..., Any], type[Record], str], ...] = (
         ("GET", "/requests", api.requests, RequestsOut, "The requests that a query finds."),
-        ("GET", "/requests/{id}", api.request, RequestOut, "One request."),
+        ("GET", "/requests/{id}", api.request, ApiRequest, "One request."),
         ("POST", "/decisions", api.decide, DecisionsOut, "Put decisions into the tray."),
         ("GET", "/tray", api.tray, TrayOut, "What is in the tray."),
         ("POST", "/tray/undo", api.undo, Counted, "Take everything in the tray back."),
         ("POST", "/tray/send", api.send, Counted, "Send everything in the tray now."),
     )
-    for method, path, endpoint, model, summary in ways:
+    for method, path, endpoint, kind, summary in ways:
         app.add_api_route(
-            f"/api/v1{path}", endpoint, methods=[method], response_model=model, summary=summary, responses=_TROUBLE
+            f"/api/v1{path}",
+            endpoint,
+            methods=[method],
+            response_model=None,
+            summary=summary,
+            responses={200: _answer(kind, summary), **_TROUBLE},
         )
     app.add_exception_handler(RequestValidationError, api.invalid)
     app.add_exception_handler(400, api.unreadable)
@@ -174,24 +168,20 @@ class _Api:
         limit: Annotated[int, Query(ge=1, le=MOST)] = 50,
         order: Literal["oldest", "newest"] = "oldest",
     ) -> Response:
-        def work(visit: Visit) -> BaseModel:
+        def work(visit: Visit) -> Record:
             asked = asked_of(visit, q)
             if asked.problem is not None:
                 raise asked.problem
             page = read(visit, asked.query, limit=limit, cursor=cursor, newest_first=order == "newest")
-            verdicts = visit.office.standing_verdicts
-            return RequestsOut(requests=[_out(row, verdicts) for row in page.rows], next=page.next)
+            return RequestsOut(requests=_requests(visit, page.rows), next=page.next)
 
         return await self._done(request, Role.REVIEWER, work)
 
     async def request(self, request: Request, id: str) -> Response:  # noqa: A002 - the name in the address
-        def work(visit: Visit) -> BaseModel:
-            return _out(request_of(visit, id), visit.office.standing_verdicts)
-
-        return await self._done(request, Role.REVIEWER, work)
+        return await self._done(request, Role.REVIEWER, lambda visit: _requests(visit, [request_of(visit, id)])[0])
 
     async def decide(self, request: Request, decisions: DecisionsIn) -> Response:
-        def work(visit: Visit) -> BaseModel:
+        def work(visit: Visit) -> Record:
             rows = {one.id: request_of(visit, one.id) for one in decisions.requests}
             seen = {rows[one.id].id: one.version for one in decisions.requests}
             wish = Wish(decisions.verb, seen, visit.member, decisions.reason, _end_of(visit, decisions))
@@ -204,7 +194,7 @@ class _Api:
         return await self._done(request, Role.REVIEWER, work)
 
     async def tray(self, request: Request) -> Response:
-        def work(visit: Visit) -> BaseModel:
+        def work(visit: Visit) -> Record:
             mine = _mine(visit)
             rows = visit.office.store.requests([item.request for item in mine])
             return TrayOut(held=[_held(item, rows.get(item.request)) for item in mine])
@@ -212,14 +202,14 @@ class _Api:
         return await self._done(request, Role.REVIEWER, work)
 
     async def undo(self, request: Request) -> Response:
-        def work(visit: Visit) -> BaseModel:
+        def work(visit: Visit) -> Record:
             ids = [item.id for item in _mine(visit)]
             return Counted(count=visit.office.tray.take_back(ids, ms(visit.now)))
 
         return await self._done(request, Role.REVIEWER, work)
 
     async def send(self, request: Request) -> Response:
-        def work(visit: Visit) -> BaseModel:
+        def work(visit: Visit) -> Record:
             count = visit.office.tray.leave_at([item.id for item in _mine(visit)], ms(visit.now))
             visit.office.wake.set()
             return Counted(count=count)
@@ -245,14 +235,14 @@ class _Api:
         """What the API is, for who is in."""
 
         async def openapi(request: Request) -> Response:
-            return await self._answered(request, Role.VIEWER, lambda _: EscapedJSON(app.openapi()))
+            return await self._answered(request, Role.VIEWER, lambda _: EscapedJSON(_document(app)))
 
         return openapi
 
     # ---- one call ----------------------------------------------------------------------------------------------------
 
-    async def _done(self, request: Request, role: Role, work: Callable[[Visit], BaseModel]) -> Response:
-        return await self._answered(request, role, lambda visit: EscapedJSON(work(visit).model_dump()))
+    async def _done(self, request: Request, role: Role, work: Callable[[Visit], Record]) -> Response:
+        return await self._answered(request, role, lambda visit: EscapedJSON(work(visit)))
 
     async def _answered(self, request: Request, role: Role, work: Callable[[Visit], Response]) -> Response:
         return await self._desk.for_member(request, lambda member: self._tried(request, member, role, work))
@@ -291,8 +281,17 @@ def _mine(visit: Visit) -> list[Held]:
     return [item for item in visit.office.tray.waiting() if item.member == visit.member.id and item.run is None]
 
 
-def _out(row: RequestRow, verdicts: StandingVerdicts) -> RequestOut:
-    return RequestOut.model_validate({"id": key_of(row), "version": ground_of(row), **record(row, verdicts)})
+def _requests(visit: Visit, rows: Iterable[RequestRow]) -> list[ApiRequest]:
+    verdicts = visit.office.standing_verdicts
+    return [ApiRequest(id=key_of(row), version=ground_of(row), **stored_fields(row, verdicts)) for row in rows]
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    """Return the OpenAPI document with the schemas of the answers."""
+    document = app.openapi()
+    _, schemas = msgspec.json.schema_components(_ANSWERS, ref_template=_REF)
+    document["components"]["schemas"] |= schemas
+    return document
 
 
 def _held(item: Held, row: RequestRow | None) -> HeldOut:

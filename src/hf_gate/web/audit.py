@@ -11,7 +11,8 @@ from urllib.parse import urlencode
 
 from starlette.responses import Response
 
-from ..application.entries import group_like, key_of_group, record_of, summary_of
+from ..application.entries import audit_record, group_like, key_of_group, summary_of
+from ..application.records import AuditRecord
 from ..domain.events import KINDS, EventKind
 from ..domain.ids import Repo, parse_repo
 from ..domain.ledger import DESK
@@ -30,7 +31,7 @@ PAGE: Final = 50
 _CHUNK: Final = 200  # entries that are read at once, to be grouped
 _MOST: Final = 1000  # entries of one page, however alike they are
 _NAMED: Final = 3  # people of a group who are named
-KEYS: Final = ("id", "at", "kind", "actor", "repo", "repo_type", "request", "text", "body")
+
 VIEWS: Final[tuple[tuple[str, Mapping[str, str]], ...]] = (
     ("Everything", {}),
     ("Changes", {"kind": EventKind.CHANGE_SETTLED}),
@@ -213,14 +214,14 @@ def export(visit: Visit) -> Response:
     asked = asked_of(visit)
     if asked.problem:
         raise UsageError(asked.problem)
-    return exported("ledger-entries", visit.params["kind"], KEYS, _all(visit, asked))
+    return exported("ledger-entries", visit.params["kind"], AuditRecord, _all(visit, asked))
 
 
-def _all(visit: Visit, asked: Asked) -> Iterator[dict[str, object]]:
+def _all(visit: Visit, asked: Asked) -> Iterator[AuditRecord]:
     before = None
     while True:
         found = _read(visit, asked, 1000, before)
-        yield from (record_of(row.link) for row in found.rows)
+        yield from (audit_record(row.link) for row in found.rows)
         before = found.next
         if before is None:
             return

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from starlette.responses import RedirectResponse, Response
 
 from ..application.bulk import Order, begin_bulk
+from ..application.records import RequestRecord
 from ..application.runs import direct_change
 from ..application.second_person import Need
 from ..application.tray import Wish
@@ -33,7 +34,7 @@ from .finding import request_of
 from .lines import Line, lines_of
 from .making import keep
 from .office import new_id
-from .queue import KEYS, record
+from .queue import request_records
 from .request import texts_for
 from .tallies import cells_of, counted
 from .visit import NotFound, Refused, Visit, local
@@ -221,9 +222,8 @@ def export(visit: Visit) -> Response:
     if verb not in VERBS:
         raise NotFound
     weighed = weigh(visit, pick, verb)
-    verdicts = visit.office.standing_verdicts
-    rows = (record(row, verdicts) for part in _rows(visit, weighed) for row in part)
-    return exported("selection", visit.params["kind"], KEYS, rows)
+    rows = (row for part in _rows(visit, weighed) for row in part)
+    return exported("selection", visit.params["kind"], RequestRecord, request_records(visit, rows))
 
 
 # ---- yes ---------------------------------------------------------------------------------------------------------------

@@ -27,8 +27,6 @@ NAMED: Final = {
 }  # fmt: skip
 OPEN_STATES: Final = ("planned", "started", Kind.OPEN.value, "unsent")
 _NOT_YET: Final = {"planned": "not sent", "started": "sent, or about to be: read back before anything else"}
-KEYS: Final = ("n", "repo", "repo_type", "request_id", "user_id", "user", "asked_at", "from", "to", "reason", "rule", "policy",
-               "until", "outcome", "why")  # fmt: skip
 _VALUE: Final = 40
 
 
@@ -88,28 +86,6 @@ def line_of(visit: Visit, n: int, change: Change, row: ChangeRow | None = None) 
 def carried_line(visit: Visit, row: ChangeRow) -> ChangeLine:
     """The same of a change that lies in a run."""
     return line_of(visit, row.n, msgspec.json.decode(row.change, type=Change), row)
-
-
-def record(n: int, change: Change, row: ChangeRow | None = None) -> dict[str, object]:
-    """The same for machines, by `KEYS`."""
-    line = None if row is None else row
-    return {
-        "n": n,
-        "repo": change.repo,
-        "repo_type": change.repo_type,
-        "request_id": change.request_id,
-        "user_id": change.user_id,
-        "user": change.user,
-        "asked_at": change.asked_at or None,
-        "from": change.before or None,
-        "to": change.after,
-        "reason": change.reason,
-        "rule": change.rule,
-        "policy": change.policy,
-        "until": change.until,
-        "outcome": None if line is None else Kind.OPEN.value if line.state in OPEN_STATES else line.state,
-        "why": None if line is None else line.why or None,
-    }
 
 
 def _because(reasons: Iterable[Reason]) -> str:

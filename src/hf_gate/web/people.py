@@ -12,19 +12,20 @@ from urllib.parse import quote, urlencode
 from starlette.responses import RedirectResponse, Response
 
 from ..application.hearing import Came, came
+from ..application.records import AttemptRecord, PersonRecord, person_record, stored_attempt
 from ..application.tray import Wish
 from ..domain.events import EventKind
 from ..domain.forms import fold
 from ..domain.ids import Repo, id_time
 from ..domain.lifecycle import Status
-from ..domain.moments import iso, moment_of, ms
+from ..domain.moments import moment_of, ms
 from ..domain.query import Pattern, Query, Term, is_pseudonym
 from ..domain.query_reading import MAX_CHARACTERS
 from ..domain.roles import Role
 from ..domain.rows import PersonRow, RequestRow
 from ..domain.story import WAYS
 from ..domain.tray import VERBS, ground_of
-from . import queue, words
+from . import words
 from .asking import read
 from .bulk import to_weigh
 from .exports import exported
@@ -36,8 +37,6 @@ from .visit import NotFound, Refused, Visit
 
 PAGE: Final = 50
 SIDE: Final = 6  # attempts whose answers stand side by side
-KEYS: Final = (*queue.KEYS, "attempt", "until")
-INDEX_KEYS: Final = ("person", "user_id", "user", "fullname", "email", "requests")
 _KINDS: Final = ("json", "jsonl", "csv")
 _SAME: Final = frozenset({Role.AFFILIATION, Role.COUNTRY, Role.NAME, Role.EMAIL, Role.BIRTH_DATE})
 """What one person should answer alike everywhere."""
@@ -98,17 +97,9 @@ def index(visit: Visit) -> Response:
 def index_export(visit: Visit) -> Response:
     """The same people as a file."""
     rows = [
-        {
-            "person": each.person.pseudonym,
-            "user_id": each.person.identity.user_id,
-            "user": each.person.identity.username,
-            "fullname": each.person.identity.fullname,
-            "email": each.person.identity.email,
-            "requests": {str(row.repo): row.state.status for row in each.rows},
-        }
-        for each in _found(visit)
+        person_record(each.person, {str(row.repo): row.state.status for row in each.rows}) for each in _found(visit)
     ]
-    return exported("people", visit.params["kind"], INDEX_KEYS, rows)
+    return exported("people", visit.params["kind"], PersonRecord, rows)
 
 
 def _found(visit: Visit) -> list[Somebody]:
@@ -263,16 +254,8 @@ def _export(visit: Visit, name: str, kind: str) -> Response:
     if visit.masks or not people:
         raise NotFound
     verdicts = visit.office.standing_verdicts
-    rows = [
-        queue.record(row, verdicts)
-        | {
-            "attempt": row.state.attempt,
-            "until": None if row.state.until is None else iso(moment_of(row.state.until)),
-        }
-        for person in people
-        for row in _attempts(visit, person)
-    ]
-    return exported("person", kind, KEYS, rows)
+    rows = [stored_attempt(row, verdicts) for person in people for row in _attempts(visit, person)]
+    return exported("person", kind, AttemptRecord, rows)
 
 
 # ---- one decision ------------------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from starlette.responses import RedirectResponse, Response
 from ..application import keys
 from ..application import runs as run_cases
 from ..application.propose import policies_digest
+from ..application.records import ChangeRecord, change_record
 from ..application.second_person import Need
 from ..domain.events import Entry, PlanAgreed
 from ..domain.ids import Repo
@@ -29,7 +30,7 @@ from ..plan.render import SHADOW, least_calls
 from ..store.carried import Carried, PlanRow
 from . import words
 from .carrying import carrying_of, state_of
-from .changes import KEYS, MARK, NAMED, ChangeLine, line_of, record, rule_of, visible_repos
+from .changes import MARK, NAMED, ChangeLine, line_of, rule_of, visible_repos
 from .exports import exported, file_of
 from .making import keep
 from .office import Office, new_id
@@ -216,7 +217,8 @@ def plan_file(visit: Visit) -> Response:
         if not sight.is_whole:
             raise NotFound
         return file_of([written(sight.plan)], "application/json")
-    return exported(f"plan-{sight.plan.digest[:8]}", kind, KEYS, (record(n, change) for n, change in sight.changes))
+    rows = (change_record(n, change) for n, change in sight.changes)
+    return exported(f"plan-{sight.plan.digest[:8]}", kind, ChangeRecord, rows)
 
 
 # ---- the yes -----------------------------------------------------------------------------------------------------------

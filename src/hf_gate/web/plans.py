@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Final
 
 from starlette.responses import RedirectResponse, Response
 
+from ..application.records import PlanRecord
 from ..domain.members import Role
 from ..domain.moments import iso, moment_of
 from ..store.carried import Carried, PlanRow
@@ -19,7 +19,6 @@ from .plan import ORDER, PATIENCE, read_plan
 from .visit import ENVIRONMENT, Visit
 
 ENVIRONMENT.filters["moment"] = moment_of
-_KEYS: Final = ("digest", "made_at", "by", "kind", "changes", "run", "state")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +55,18 @@ def index(visit: Visit) -> Response:
 def index_file(visit: Visit) -> Response:
     """The list of plans as a file."""
     rows = (
-        {"digest": one.ident, "made_at": iso(moment_of(one.made_at)), "by": one.by, "kind": one.kind,
-         "changes": one.changes, "run": one.run, "state": one.state}
+        PlanRecord(
+            digest=one.ident,
+            made_at=iso(moment_of(one.made_at)),
+            by=one.by,
+            kind=one.kind,
+            changes=one.changes,
+            run=one.run,
+            state=one.state,
+        )
         for one in _listed(visit)
-    )  # fmt: skip
-    return exported("plans", visit.params["kind"], _KEYS, rows)
+    )
+    return exported("plans", visit.params["kind"], PlanRecord, rows)
 
 
 def _listed(visit: Visit) -> list[Listed]:

@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 from starlette.responses import Response
 
 from ..application.judging import with_texts
+from ..application.records import PolicyRecord, policy_record
 from ..domain.lifecycle import Status
 from ..errors import HfGateError
 from ..policy.checking import check_unique_names
@@ -42,7 +43,6 @@ from .hiding import names_others
 from .proofs import entries_in
 from .visit import NotFound, Refused, Visit
 
-KEYS: Final = ("policy", "file", "mode", "digest", "applies_to", "rules", "tests", "errors", "warnings")
 _ANYWAY: Final = "download-anyway"  # although there are doubts about it
 _DRAFT: Final = "draft.yaml"  # as a draft of no file is called
 _PATIENCE: Final = 20  # times as long as counting took before it is counted anew
@@ -88,20 +88,12 @@ def page(visit: Visit) -> Response:
 def export(visit: Visit) -> Response:
     """The same rows as a file."""
     rows = [
-        {
-            "policy": text.name,
-            "file": text.file,
-            "mode": None if text.policy is None else text.policy.mode.value,
-            "digest": None if text.policy is None else text.policy.digest,
-            "applies_to": [] if text.policy is None else visible_targets(visit, text.policy),
-            "rules": 0 if text.policy is None else len(text.policy.rules),
-            "tests": 0 if text.policy is None else len(text.policy.tests),
-            "errors": text.errors,
-            "warnings": len(text.checked.problems) - text.errors,
-        }
+        policy_record(
+            text.file, text.name, text.checked, [] if text.policy is None else visible_targets(visit, text.policy)
+        )
         for text in texts_of(visit, folder_of(visit))
     ]
-    return exported("policies", visit.params["kind"], KEYS, rows)
+    return exported("policies", visit.params["kind"], PolicyRecord, rows)
 
 
 # ---- one of them -------------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from statistics import median
 from typing import Any, Final
@@ -10,9 +10,9 @@ from urllib.parse import urlencode
 
 from starlette.responses import RedirectResponse, Response
 
-from ..application.judging import StandingVerdicts
+from ..application.records import RequestRecord, stored_request
 from ..domain.members import Role
-from ..domain.moments import iso, moment_of, ms
+from ..domain.moments import moment_of, ms
 from ..domain.query_reading import parse_query
 from ..domain.rows import QueryPage, RequestRow
 from ..errors import InvalidQuery
@@ -39,8 +39,6 @@ VIEWS: Final = (
 
 _WEEK: Final = timedelta(days=7)
 _LATELY: Final = 1000  # decisions of the last week that are looked at, to say how long they took
-KEYS: Final = ("repo", "repo_type", "request_id", "user_id", "user", "fullname", "email", "status", "asked_at",
-                "reviewed_at", "answers", "verdict")  # fmt: skip
 
 
 def home(visit: Visit) -> Response:  # noqa: ARG001 - as every page
@@ -215,8 +213,13 @@ def export(visit: Visit) -> Response:
     if asked.problem is not None:
         raise asked.problem
     rows = crowd.rows_of(visit, asked.query) if crowd.way(visit) else _all(visit, asked)
+    return exported("requests", visit.params["kind"], RequestRecord, request_records(visit, rows))
+
+
+def request_records(visit: Visit, rows: Iterable[RequestRow]) -> Iterator[RequestRecord]:
+    """Make the records of these requests, rated where the file shows it."""
     verdicts = visit.office.standing_verdicts
-    return exported("requests", visit.params["kind"], KEYS, (record(row, verdicts) for row in rows))
+    return (stored_request(row, verdicts, with_quality=visit.params.get("kind") != "csv") for row in rows)
 
 
 def _all(visit: Visit, asked: Asked) -> Iterator[RequestRow]:
@@ -227,22 +230,3 @@ def _all(visit: Visit, asked: Asked) -> Iterator[RequestRow]:
         cursor = found.next
         if cursor is None:
             return
-
-
-def record(row: RequestRow, verdicts: StandingVerdicts) -> dict[str, object]:
-    """A request with the keys of `hf-gate ls`. `verdicts` leaves out one on somebody whom no policy judges any more."""
-    who, state, request = row.person.identity, row.state, row.request
-    return {
-        "repo": row.repo.id,
-        "repo_type": row.repo.type.value,
-        "request_id": state.hub_request,
-        "user_id": who.user_id,
-        "user": who.username,
-        "fullname": who.fullname,
-        "email": who.email,
-        "status": state.status,
-        "asked_at": iso(moment_of(state.asked_at)),
-        "reviewed_at": None if state.reviewed_at is None else iso(moment_of(state.reviewed_at)),
-        "answers": dict(request.answers) if request is not None and request.has_form else None,
-        "verdict": verdicts.record(row),
-    }

@@ -12,11 +12,12 @@ from urllib.parse import urlencode
 
 from starlette.responses import RedirectResponse, Response
 
+from ..application.records import RepoRecord, repo_record
 from ..application.standing import repo_standing, serving_line
 from ..domain.forms import GateForm, form_of_json
 from ..domain.ids import Repo, RepoType, parse_repo
 from ..domain.lifecycle import STATUSES, Status
-from ..domain.moments import iso, moment_of, ms
+from ..domain.moments import moment_of, ms
 from ..domain.query import Pattern, Query, Term
 from ..domain.rows import RepoRow
 from ..errors import HfGateError
@@ -27,8 +28,6 @@ from .exports import exported
 from .markdown import parse_markdown
 from .visit import NotFound, Visit
 
-KEYS: Final = ("repo", "repo_type", "gated", "pending", "accepted", "rejected", "reset", "oldest_asked_at", "quick_at",
-               "full_at", "complete", "problem", "fields", "form_problems", "fingerprint", "policies")  # fmt: skip
 MODES: Final = {
     "manual": ("by hand", "each request waits for a review"),
     "auto": ("by itself", "whoever asks is let in at once"),
@@ -145,7 +144,7 @@ def _named(visit: Visit) -> Iterator[Repo]:
 def export(visit: Visit) -> Response:
     """The same rows as a file."""
     rows = [_record(line_of(visit, row)) for row in visit.office.repos(visit.member)]
-    return exported("repos", visit.params["kind"], KEYS, rows)
+    return exported("repos", visit.params["kind"], RepoRecord, rows)
 
 
 def line_of(visit: Visit, row: RepoRow) -> RepoLine:
@@ -178,27 +177,8 @@ def policies_of(visit: Visit, repo: Repo) -> list[Policy]:
     return [each for each in found if any(glob_matches(glob, repo) for glob in each.applies_to)]
 
 
-def _record(line: RepoLine) -> dict[str, object]:
-    row, form = line.row, line.form
-    return {
-        "repo": row.repo.id,
-        "repo_type": row.repo.type.value,
-        "gated": row.gated,
-        **{status.value: line.count(status) for status in STATUSES},
-        "oldest_asked_at": None if line.oldest is None else iso(line.oldest),
-        "quick_at": _iso(row.quick_at),
-        "full_at": _iso(row.full_at),
-        "complete": row.is_complete,
-        "problem": row.problem,
-        "fields": None if form is None else [field.label for field in form.fields],
-        "form_problems": len(line.problems),
-        "fingerprint": None if form is None else form.fingerprint,
-        "policies": [each.name for each in line.policies],
-    }
-
-
-def _iso(at: int | None) -> str | None:
-    return None if at is None else iso(moment_of(at))
+def _record(line: RepoLine) -> RepoRecord:
+    return repo_record(line.row, line.oldest, line.form, len(line.problems), [each.name for each in line.policies])
 
 
 # ---- one of them -------------------------------------------------------------------------------------------------------

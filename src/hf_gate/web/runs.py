@@ -16,6 +16,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from ..application import runs as run_cases
+from ..application.records import ChangeRecord, change_record
 from ..domain.ids import Repo
 from ..domain.members import Role
 from ..domain.moments import moment_of
@@ -27,7 +28,7 @@ from ..protocol.pacing import Outlook
 from ..store.carried import Carried
 from . import words
 from .carrying import PAUSE, STOP, Load, carrying_of, state_of
-from .changes import KEYS, OPEN_STATES, carried_line, record, visible_repos
+from .changes import OPEN_STATES, carried_line, visible_repos
 from .exports import exported
 from .making import keep
 from .visit import NotFound, Refused, Visit
@@ -258,10 +259,10 @@ def run_file(visit: Visit) -> Response:
     """All changes with their outcomes as a file."""
     going = _going(visit)
     rows = (
-        record(row.n, msgspec.json.decode(row.change, type=Change), row)
+        change_record(row.n, msgspec.json.decode(row.change, type=Change), row)
         for row in Carried(visit.office.store).all(going.run.id, going.repos)
     )
-    return exported(f"run-{going.run.id}", visit.params["kind"], KEYS, rows)
+    return exported(f"run-{going.run.id}", visit.params["kind"], ChangeRecord, rows)
 
 
 # ---- steering ----------------------------------------------------------------------------------------------------------

@@ -1,0 +1,104 @@
+"""Encodes records as JSON, JSON lines and CSV, the same for commands and for files of the desk, in bounded memory.
+
+CSV has one column for each question, status or outcome in a map of a record: `answers.Purpose`, `counts.done`.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from tempfile import SpooledTemporaryFile
+from typing import IO, Any, Final
+
+import msgspec
+
+from ..domain.flat import ANSWER_COLUMNS, most_frequent
+from ..domain.text import csv_cell, csv_value, to_json, visible
+from .records import R, Record, keys_of
+
+SPREAD: Final = ("answers", "counts", "requests")
+"""Fields that CSV spreads over columns. A requester can invent labels, so their number is bounded."""
+
+_LEFT_OUT: Final = frozenset({"quality", *SPREAD})
+_IN_MEMORY: Final = 1 << 20  # bytes; more goes into a temporary file without a name
+
+
+def json_lines(records: Iterable[Record]) -> Iterator[str]:
+    """Yield each record as a line of JSON."""
+    for record in records:
+        yield to_json(record) + "\n"
+
+
+def json_array(records: Iterable[Record]) -> Iterator[str]:
+    """Yield an array with a record on each line."""
+    before = "["
+    for record in records:
+        yield before + to_json(record)
+        before = ",\n "
+    yield "]\n" if before != "[" else "[]\n"
+
+
+def csv_lines(kind: type[R], records: Iterable[R]) -> Iterator[str]:
+    """Yield the header and a line for each record."""
+    keys = [key for key in keys_of(kind) if key not in _LEFT_OUT]
+    spread = [key for key in SPREAD if key in keys_of(kind)]
+    if not spread:
+        return _sheet(keys, (msgspec.to_builtins(record) for record in records))
+    return _spread_sheet(keys, spread, records)
+
+
+def _spread_sheet(keys: list[str], spread: Sequence[str], records: Iterable[Record]) -> Iterator[str]:
+    """The header names every label, so all records are read before it is written."""
+    counts: Counter[tuple[str, str]] = Counter()
+
+    def encoded() -> Iterator[bytes]:
+        for record in records:
+            for key in spread:
+                counts.update((key, label) for label in getattr(record, key) or ())
+            yield to_json(record).encode() + b"\n"
+
+    with spooled(encoded()) as file:
+        shown = list(counts) if len(counts) <= ANSWER_COLUMNS else most_frequent(counts)
+        others = [f"other {key}" for key in spread] if len(shown) < len(counts) else []
+        rows = (_flat(json.loads(line), spread, set(shown)) for line in file)
+        yield from _sheet([*keys, *(f"{key}.{label}" for key, label in shown), *others], rows)
+
+
+def _flat(row: dict[str, Any], spread: Sequence[str], shown: set[tuple[str, str]]) -> dict[str, Any]:
+    for key in spread:
+        values = row.pop(key) or {}
+        row |= {f"{key}.{label}": value for label, value in values.items() if (key, label) in shown}
+        row[f"other {key}"] = {label: value for label, value in values.items() if (key, label) not in shown} or None
+    return row
+
+
+def _sheet(keys: list[str], rows: Iterable[dict[str, Any]]) -> Iterator[str]:
+    out = io.StringIO()
+    sheet = csv.writer(out, lineterminator="\n")
+    sheet.writerow([csv_cell(visible(key, one_line=True)) for key in keys])
+    for row in rows:
+        yield _taken(out)
+        sheet.writerow([csv_value(row.get(key)) for key in keys])
+    yield _taken(out)
+
+
+def _taken(out: io.StringIO) -> str:
+    text = out.getvalue()
+    out.seek(0)
+    out.truncate()
+    return text
+
+
+def spooled(parts: Iterable[bytes]) -> IO[bytes]:
+    """Write all parts aside before the first is used, so that an error leaves no half output."""
+    made: IO[bytes] = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - the caller closes it
+    try:
+        made.writelines(parts)
+    except BaseException:
+        made.close()
+        raise
+    made.seek(0)
+    return made

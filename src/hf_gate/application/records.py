@@ -1,0 +1,508 @@
+"""Output records: what `--json`, CSV, the files of the desk, the JSON API and `schema` give, one struct for each kind.
+
+To add a field, add it to the struct and to the function that makes it. Every surface follows.
+What is absent, unknown or hidden from the reader is null, never a missing key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from ..domain.ids import Person, RepoType
+from ..domain.lifecycle import STATUSES
+from ..domain.moments import iso, iso_ms, moment_of
+from ..domain.outcomes import Kind, Outcome
+from ..domain.requests import AccessRequest
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from ..domain.accounts import Gate
+    from ..domain.forms import GateForm
+    from ..domain.rows import ChangeRow, PersonRow, RepoRow, RequestRow, RunRow
+    from ..plan.model import Change
+    from ..policy.checking import CheckedPolicy
+    from ..policy.model import PolicyProblem
+    from ..policy.testing import PolicyTestResult
+    from ..policy.trust import AcceptRequirement
+    from .judging import StandingVerdicts
+
+Time = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")]
+Count = Annotated[int, Meta(ge=0)]
+Quality = Literal["good", "thin", "junk", "empty", "missing"]
+TICKS: Final = frozenset({"true", "false", "on", "off"})
+"""How the Hub writes the answer of a checkbox."""
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True):
+    """Base of all output records."""
+
+
+R = TypeVar("R", bound=Record)
+
+
+def keys_of(kind: type[Record]) -> tuple[str, ...]:
+    """Return the keys of a record in their order."""
+    return kind.__struct_encode_fields__
+
+
+# ---- requests ----------------------------------------------------------------------------------------------------------
+
+
+class VerdictRecord(Record, frozen=True, kw_only=True):
+    """What the policies said last about a request."""
+
+    action: str
+    policy: Annotated[str | None, Meta(description="null when no policy had an opinion")]
+    rule: str
+    digest: Annotated[str | None, Meta(description="the version of the policy")]
+
+
+class RequestRecord(Record, frozen=True, kw_only=True):
+    """One access request."""
+
+    repo: str
+    repo_type: RepoType
+    request_id: str | None
+    user_id: str | None
+    user: str | None
+    fullname: str | None
+    email: str | None
+    status: Annotated[str, Meta(description="pending, accepted, rejected, reset, or another word that the Hub uses")]
+    asked_at: Time
+    reviewed_at: Time | None
+    answers: Annotated[dict[str, str] | None, Meta(description="by question; null when no form was filled in")]
+    quality: Annotated[dict[str, Quality] | None, Meta(description="of each text answer; ticked boxes are left out")]
+    verdict: Annotated[VerdictRecord | None, Meta(description="null until a policy evaluates the request")]
+
+
+class AttemptRecord(RequestRecord, frozen=True, kw_only=True):
+    """One of several requests of the same person."""
+
+    attempt: Annotated[Count | None, Meta(description="1 for the first; null when only the Hub was read")]
+    until: Annotated[Time | None, Meta(description="when the access ends")]
+
+
+def request_record(request: AccessRequest, *, with_quality: bool = True) -> RequestRecord:
+    """Make the record of a request read from the Hub; without `quality`, which takes longer than the rest, on demand."""
+    return RequestRecord(**_request_fields(request, request.person, request.email, with_quality=with_quality))
+
+
+def stored_request(row: RequestRow, verdicts: StandingVerdicts, *, with_quality: bool = True) -> RequestRecord:
+    """Make the record of a stored request. `verdicts` leaves out a verdict that no policy stands by any more."""
+    return RequestRecord(**stored_fields(row, verdicts, with_quality=with_quality))
+
+
+def stored_attempt(row: RequestRow, verdicts: StandingVerdicts) -> AttemptRecord:
+    """Make the record of a stored request with its number and its end."""
+    return AttemptRecord(**stored_fields(row, verdicts), attempt=row.state.attempt, until=iso_ms(row.state.until))
+
+
+def attempt_record(request: AccessRequest) -> AttemptRecord:
+    """Make the same record of a request read from the Hub, which knows neither number nor end."""
+    return AttemptRecord(**_request_fields(request, request.person, request.email), attempt=None, until=None)
+
+
+def stored_fields(row: RequestRow, verdicts: StandingVerdicts, *, with_quality: bool = True) -> dict[str, Any]:
+    """Return the fields of a stored request, with the names that were read last."""
+    known, request = row.person.identity, row.request or _without_record(row)
+    told = request.person
+    person = Person(known.user_id or told.id, known.username or told.username, known.fullname or told.fullname)
+    fields = _request_fields(request, person, known.email or request.email, with_quality=with_quality)
+    verdict = verdicts.of(row)
+    if verdict is not None:
+        action, policy, rule, digest = verdict
+        fields["verdict"] = VerdictRecord(action=action, policy=policy, rule=rule, digest=digest)
+    return fields
+
+
+def _request_fields(
+    request: AccessRequest, person: Person, email: str | None, *, with_quality: bool = True
+) -> dict[str, Any]:
+    return {
+        "repo": request.repo.id,
+        "repo_type": request.repo.type,
+        "request_id": request.request_id,
+        "user_id": person.id,
+        "user": person.username,
+        "fullname": person.fullname,
+        "email": email,
+        "status": str(request.status),
+        "asked_at": iso(request.asked_at),
+        "reviewed_at": iso(request.reviewed_at),
+        "answers": dict(request.answers) if request.has_form else None,
+        "quality": quality_of(request) if with_quality else None,
+        "verdict": None,
+    }
+
+
+def quality_of(request: AccessRequest) -> dict[str, str] | None:
+    """Rate each text answer; ticked boxes are left out. None without a form."""
+    if not request.has_form:
+        return None
+    from ..domain.quality import quality  # noqa: PLC0415 - its word lists take long to load
+
+    names = tuple(filter(None, (request.person.username, request.person.fullname)))
+    return {
+        label: quality(text, label, None, names).value for label, text in request.answers.items() if text not in TICKS
+    }
+
+
+def _without_record(row: RequestRow) -> AccessRequest:
+    """Return what is left of a request whose record was erased."""
+    state = row.state
+    return AccessRequest(
+        repo=row.repo,
+        status=state.status,
+        asked_at=moment_of(state.asked_at),
+        person=Person(row.person.identity.user_id, row.person.identity.username),
+        request_id=state.hub_request,
+        reviewed_at=None if state.reviewed_at is None else moment_of(state.reviewed_at),
+    )
+
+
+class ReportRecord(Record, frozen=True, kw_only=True):
+    """One request in the Hub's own report, as the Hub wrote it."""
+
+    repo: str
+    repo_type: RepoType
+    user: str | None
+    fullname: str | None
+    email: str | None
+    status: str | None
+    asked_at: str | None
+    reviewed_at: str | None
+    granted_by: str | None
+
+
+class GrantEndRecord(Record, frozen=True, kw_only=True):
+    """An access that ends."""
+
+    until: Time
+    user: str | None
+    user_id: str | None
+    request_id: str | None
+    repo: str
+    repo_type: RepoType
+    at_end: Annotated[str | None, Meta(description="reset, reject, or human: a person decides")]
+    rule: Annotated[str | None, Meta(description="null when a person set the end")]
+
+
+def grant_end_record(row: RequestRow) -> GrantEndRecord:
+    """Make the record of a stored request whose access ends."""
+    known, state = row.person.identity, row.state
+    return GrantEndRecord(
+        until=iso(moment_of(state.until or 0)),
+        user=known.username,
+        user_id=known.user_id,
+        request_id=state.hub_request,
+        repo=row.repo.id,
+        repo_type=row.repo.type,
+        at_end=state.at_end,
+        rule=state.until_rule,
+    )
+
+
+# ---- people and repos --------------------------------------------------------------------------------------------------
+
+
+class PersonRecord(Record, frozen=True, kw_only=True):
+    """One person with the status of the latest request at each repo."""
+
+    person: Annotated[str, Meta(description="the pseudonym that the audit log uses")]
+    user_id: str | None
+    user: str | None
+    fullname: str | None
+    email: str | None
+    requests: Annotated[dict[str, str], Meta(description="status by repo")]
+
+
+def person_record(person: PersonRow, requests: Mapping[str, str]) -> PersonRecord:
+    """Make the record of a stored person."""
+    known = person.identity
+    return PersonRecord(
+        person=person.pseudonym,
+        user_id=known.user_id,
+        user=known.username,
+        fullname=known.fullname,
+        email=known.email,
+        requests=dict(requests),
+    )
+
+
+class RepoRecord(Record, frozen=True, kw_only=True):
+    """One gated repo. A command that asks only the Hub leaves what only the store knows null."""
+
+    repo: str
+    repo_type: RepoType
+    gated: Annotated[Literal[False] | str | None, Meta(description="manual, auto or false; null when never read")]
+    counts: Annotated[dict[str, Count] | None, Meta(description="requests by status")] = None
+    oldest_asked_at: Annotated[Time | None, Meta(description="of those who wait")] = None
+    quick_at: Annotated[Time | None, Meta(description="the last quick sync")] = None
+    full_at: Annotated[Time | None, Meta(description="the last full sync")] = None
+    complete: Annotated[bool | None, Meta(description="whether the last full sync was proved complete")] = None
+    problem: Annotated[str | None, Meta(description="why the last sync failed")] = None
+    fields: Annotated[list[str] | None, Meta(description="the questions of the form")] = None
+    form_problems: Count | None = None
+    fingerprint: str | None = None
+    policies: list[str] | None = None
+
+
+def repo_record(
+    row: RepoRow, oldest: datetime | None, form: GateForm | None, form_problems: int, policies: Sequence[str]
+) -> RepoRecord:
+    """Make the record of a stored repo; `form` is None when the card was never read."""
+    is_open = row.gated is None and row.full_at is not None
+    return RepoRecord(
+        repo=row.repo.id,
+        repo_type=row.repo.type,
+        gated=False if is_open else row.gated,
+        counts={**dict.fromkeys(STATUSES, 0), **row.counts},
+        oldest_asked_at=iso(oldest),
+        quick_at=iso_ms(row.quick_at),
+        full_at=iso_ms(row.full_at),
+        complete=row.is_complete,
+        problem=row.problem,
+        fields=None if form is None else [field.label for field in form.fields],
+        form_problems=form_problems,
+        fingerprint=None if form is None else form.fingerprint,
+        policies=list(policies),
+    )
+
+
+def gate_record(gate: Gate) -> RepoRecord:
+    """Make the record of a repo of which only the gate is known."""
+    return RepoRecord(repo=gate.repo.id, repo_type=gate.repo.type, gated=gate.mode)
+
+
+# ---- plans, runs and their changes -------------------------------------------------------------------------------------
+
+
+class PlanRecord(Record, frozen=True, kw_only=True):
+    """One plan in the list of plans. The plan itself is the document that `hf-gate plan` writes."""
+
+    digest: str
+    made_at: Time
+    by: str
+    kind: str
+    changes: Count
+    run: Annotated[str | None, Meta(description="the run that applied it")]
+    state: Annotated[str | None, Meta(description="the state of that run")]
+
+
+class ChangeRecord(Record, frozen=True, kw_only=True):
+    """One change of a plan, and with a run what became of it."""
+
+    n: Count
+    repo: str
+    repo_type: RepoType
+    request_id: str | None
+    user_id: str | None
+    user: str | None
+    asked_at: Time | None
+    before: Annotated[str | None, Meta(description="null: there is no request yet")] = msgspec.field(name="from")
+    after: str = msgspec.field(name="to")
+    reason: str | None
+    rule: str
+    policy: str | None
+    until: str | None
+    outcome: Annotated[Kind | None, Meta(description="null: no run")]
+    why: str | None
+
+
+class OutcomeRecord(Record, frozen=True, kw_only=True):
+    """What became of one decision."""
+
+    user: str | None
+    user_id: str | None
+    request_id: str | None
+    repo: str
+    repo_type: RepoType
+    outcome: Annotated[Kind | None, Meta(description="null in a dry run")]
+    why: str | None
+
+
+class RunRecord(Record, frozen=True, kw_only=True):
+    """One run."""
+
+    run: str
+    kind: str
+    state: str
+    actor: str
+    made_at: Time
+    plan: Annotated[str | None, Meta(description="the digest of its plan")]
+    planned: Annotated[Count, Meta(description="how many changes")]
+    counts: Annotated[dict[str, Count], Meta(description="changes by outcome, or by state while open")]
+
+
+def change_record(n: int, change: Change, row: ChangeRow | None = None) -> ChangeRecord:
+    """Make the record of a change of a plan, or of a run with its outcome."""
+    outcome, why = (None, None) if row is None else _outcome_of(row)
+    return ChangeRecord(
+        n=n,
+        repo=change.repo,
+        repo_type=RepoType(change.repo_type),
+        request_id=change.request_id,
+        user_id=change.user_id,
+        user=change.user,
+        asked_at=change.asked_at or None,
+        before=change.before or None,
+        after=change.after,
+        reason=change.reason,
+        rule=change.rule,
+        policy=change.policy,
+        until=change.until,
+        outcome=outcome,
+        why=why,
+    )
+
+
+def outcome_of_change(change: Change, row: ChangeRow) -> OutcomeRecord:
+    """Make the outcome of a change of a run."""
+    outcome, why = _outcome_of(row)
+    return OutcomeRecord(
+        user=change.user,
+        user_id=change.user_id,
+        request_id=change.request_id,
+        repo=change.repo,
+        repo_type=RepoType(change.repo_type),
+        outcome=outcome,
+        why=why,
+    )
+
+
+def outcome_record(outcome: Outcome) -> OutcomeRecord:
+    """Make the record of an outcome that the Hub client returned."""
+    return OutcomeRecord(
+        user=outcome.person.username,
+        user_id=outcome.person.id,
+        request_id=outcome.request_id,
+        repo=outcome.repo.id,
+        repo_type=outcome.repo.type,
+        outcome=outcome.kind,
+        why=outcome.why or None,
+    )
+
+
+def run_record(row: RunRow) -> RunRecord:
+    """Make the record of a stored run."""
+    return RunRecord(
+        run=row.id,
+        kind=row.kind,
+        state=row.state,
+        actor=row.actor,
+        made_at=iso(moment_of(row.made_at)),
+        plan=row.plan,
+        planned=row.total,
+        counts=dict(row.counts),
+    )
+
+
+def _outcome_of(row: ChangeRow) -> tuple[Kind, str | None]:
+    """Return how a change of a run ended; what has not ended is open."""
+    if row.state in set(Kind):
+        return Kind(row.state), row.why or None
+    return Kind.OPEN, row.why or "not sent yet"
+
+
+# ---- audit log and policies --------------------------------------------------------------------------------------------
+
+
+class AuditRecord(Record, frozen=True, kw_only=True):
+    """One entry of the audit log."""
+
+    id: Annotated[str, Meta(description="chain#number, as `hf-gate audit show` takes it")]
+    at: Time
+    kind: str
+    actor: str
+    repo: str | None
+    repo_type: RepoType | None
+    request: Annotated[int | None, Meta(description="the store's number of the request that it is about")]
+    text: Annotated[str, Meta(description="the entry as a sentence")]
+    body: Mapping[str, Any]
+
+
+class ProblemRecord(Record, frozen=True, kw_only=True):
+    """One problem of a policy or of `hf-gate.yaml`."""
+
+    file: str
+    line: Count
+    column: Count
+    length: Count
+    level: Literal["error", "warning"]
+    code: str
+    message: str
+    hint: str | None
+    fix: Annotated[str | None, Meta(description="what to write in place of `length` letters from there on")]
+
+
+def problem_record(problem: PolicyProblem) -> ProblemRecord:
+    """Make the record of a problem."""
+    return ProblemRecord(
+        file=problem.source,
+        line=problem.position.line,
+        column=problem.position.column,
+        length=problem.length,
+        level="error" if problem.is_error else "warning",
+        code=problem.code,
+        message=problem.message,
+        hint=problem.hint or None,
+        fix=problem.fix,
+    )
+
+
+class AcceptRequirementRecord(Record, frozen=True, kw_only=True):
+    """The least that an applicant must control to be accepted by one rule."""
+
+    rule: str
+    trust: Annotated[Literal["claimed", "account", "verified", "yours"] | None, Meta(description="null: nothing")]
+    facts: list[str]
+
+
+class PolicyRecord(Record, frozen=True, kw_only=True):
+    """One policy file. The desk does not run the tests for its list: what they would show is null there."""
+
+    policy: str
+    file: str
+    mode: Annotated[Literal["shadow", "enforce"] | None, Meta(description="null when the file cannot be read")]
+    digest: str | None
+    applies_to: list[str]
+    rules: Count
+    tests: Count
+    errors: Count
+    warnings: Count
+    failing_tests: list[str] | None = None
+    accepts: list[AcceptRequirementRecord] | None = None
+
+
+def policy_record(
+    file: str,
+    name: str,
+    checked: CheckedPolicy,
+    applies_to: Sequence[str],
+    ways: Iterable[AcceptRequirement] | None = None,
+    failing: Iterable[PolicyTestResult] = (),
+) -> PolicyRecord:
+    """Make the record of a checked policy file; `ways` and `failing` only where they were computed."""
+    policy, errors = checked.policy, sum(problem.is_error for problem in checked.problems)
+    return PolicyRecord(
+        policy=name,
+        file=file,
+        mode=None if policy is None else policy.mode.value,
+        digest=None if policy is None else policy.digest,
+        applies_to=list(applies_to),
+        rules=0 if policy is None else len(policy.rules),
+        tests=0 if policy is None else len(policy.tests),
+        errors=errors,
+        warnings=len(checked.problems) - errors,
+        failing_tests=None if ways is None else [each.test.name for each in failing],
+        accepts=None if ways is None else [_requirement(way) for way in ways],
+    )
+
+
+def _requirement(way: AcceptRequirement) -> AcceptRequirementRecord:
+    return AcceptRequirementRecord(rule=way.rule, trust=way.trust.value if way.trust else None, facts=list(way.facts))

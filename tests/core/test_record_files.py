@@ -1,0 +1,80 @@
+"""Records as files: one column for each question, bounded whatever requesters send, and little memory for many rows."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import tracemalloc
+from collections.abc import Iterable, Iterator
+
+import pytest
+
+from hf_gate.application.record_files import csv_lines, json_array, json_lines, spooled
+from hf_gate.application.records import Record, RequestRecord, RunRecord, request_record
+from hf_gate.domain.flat import ANSWER_COLUMNS
+from tests.core.test_flat import asked
+
+
+def _table(kind: type[Record], records: Iterable[Record]) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO("".join(csv_lines(kind, records)))))
+
+
+def _requests(count: int) -> Iterator[RequestRecord]:
+    return (request_record(asked("ada", {"Purpose": f"{n} " * 600}), with_quality=False) for n in range(count))
+
+
+def test_each_question_has_its_column_and_an_absent_answer_is_empty() -> None:
+    rows = _table(
+        RequestRecord, [request_record(asked("ada", {"Purpose": "sleep", "a\tb": "=1"})), request_record(asked("bob"))]
+    )
+    assert [row["answers.Purpose"] for row in rows] == ["sleep", ""]
+    assert rows[0]["answers.a␉b"] == "'=1"
+    assert not {"answers", "quality"} & set(rows[0])
+
+
+def test_labels_that_requesters_invent_do_not_become_columns_without_end() -> None:
+    requests = [asked("ada", {"Purpose": "sleep", f"invented {n}": "x"}) for n in range(ANSWER_COLUMNS + 50)]
+    rows = _table(RequestRecord, map(request_record, requests))
+    assert sum(key.startswith("answers.") for key in rows[0]) == ANSWER_COLUMNS
+    assert {row["answers.Purpose"] for row in rows} == {"sleep"}
+    others = [json.loads(row["other answers"]) for row in rows if row["other answers"]]
+    assert len(others) == 51
+    assert {text for each in others for text in each.values()} == {"x"}
+
+
+def test_counts_have_a_column_each_and_no_row_still_has_a_header() -> None:
+    run = RunRecord(
+        run="r_1",
+        kind="plan",
+        state="ended",
+        actor="lena",
+        made_at="",
+        plan=None,
+        planned=3,
+        counts={"done": 2, "open": 1},
+    )
+    (row,) = _table(RunRecord, [run])
+    assert (row["counts.done"], row["counts.open"]) == ("2", "1")
+    assert "".join(csv_lines(RunRecord, [])) == "run,kind,state,actor,made_at,plan,planned\n"
+    assert "".join(json_array([])) == "[]\n"
+
+
+def test_every_form_of_a_record_says_the_same() -> None:
+    records = list(_requests(3))
+    lines = [json.loads(line) for line in json_lines(records)]
+    assert json.loads("".join(json_array(records))) == lines
+    assert [row["answers.Purpose"] for row in _table(RequestRecord, records)] == [
+        row["answers"]["Purpose"] for row in lines
+    ]
+
+
+@pytest.mark.parametrize("form", ["json", "csv"])
+def test_many_rows_take_no_more_memory_than_few(form: str) -> None:
+    made = {"json": json_array, "csv": lambda records: csv_lines(RequestRecord, records)}[form]
+    tracemalloc.start()
+    with spooled(map(str.encode, made(_requests(5_000)))) as file:
+        size, (_, peak) = file.seek(0, 2), tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert size > 10_000_000
+    assert peak < 6_000_000
