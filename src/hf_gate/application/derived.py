@@ -17,6 +17,7 @@ NOT_PROVED: Final = (
     "the country of a request: it is read from an answer, by lists that change from version to version",
     "names and mail addresses of people, as last read",
     "counts, histories and search texts",
+    "plans, runs and their changes, so also what one person sent within a day, and who agreed to a plan",
     "settings, saved views, and decisions that were not sent",
 )
 """What lies beside the ledger and is not compared with it."""
