@@ -21,6 +21,7 @@ pytestmark = pytest.mark.slow
 TEMPLATES: Final = "templates: {say-more: 'Please say what you will use it for, then ask again.'}\n"
 SHADOW: Final = POLICY.replace("house", "watcher").replace("enforce", "shadow").replace("then: accept", "then: human")
 FILES: Final = (".{kind}", "/export", "/events")
+MIAS_LINK: Final = "link-of-mia"  # as `Room.reviewer` makes it
 PARTS: Final = frozenset({"/requests/{id}/why", "/requests/{id}/similar", "/runs/{id}/live", "/"})
 """Shown within a page that is looked at, or leading to one."""
 SCHEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
@@ -92,7 +93,8 @@ def _pages(room: Room, folder: Path) -> dict[str, tuple[str, ...]]:
         "/keys": ("/keys",),
         "/settings": ("/settings",),
         "/first-steps": ("/first-steps",),
-        "elsewhere": ("/nothing", "the sheet", "a draft", "a link", "signed out"),
+        "elsewhere": ("/nothing", "the sheet", "a draft", "a link", "signed out", "a link of another site", "a link at another address",
+                      "a proof"),
     }  # fmt: skip
 
 
@@ -115,7 +117,7 @@ def _looked_at(browser: Browser, desk: Desk, width: int, **more: Any) -> list[tu
     page, axe, found = context.new_page(), Axe(), []
     page.goto(f"{desk.url}/sign-in?t={desk.room.door.link()}")
     for path in (path for paths in desk.pages.values() for path in paths):
-        _go(page, desk.url, path)
+        _go(page, desk, path)
         for scheme in SCHEMES:
             page.emulate_media(color_scheme=scheme)
             told = axe.run(page).response["violations"]
@@ -164,7 +166,8 @@ def test_nothing_scrolls_sideways_on_the_narrowest_screen(browser: Browser, tmp_
     assert found == []
 
 
-def _go(page: Page, url: str, path: str) -> None:
+def _go(page: Page, desk: Desk, path: str) -> None:
+    url = desk.url
     if path == "the sheet":
         page.goto(f"{url}/queue")
         page.locator("#rows > .row").nth(1).locator("[data-do=reject]").click()
@@ -182,6 +185,22 @@ def _go(page: Page, url: str, path: str) -> None:
         page.get_by_label("Name", exact=True).fill("noor")
         page.get_by_role("button", name="Make a link").click()
         expect(page.locator(".msg-ok code").first).to_be_visible()
+    elif path == "a link of another site":
+        page.goto(f"{url}/queue".replace("127.0.0.1", "localhost"))
+        page.evaluate("url => { location.href = url }", f"{url}/sign-in?t={MIAS_LINK}")
+        expect(page.get_by_role("heading", name="Sign in as mia?")).to_be_visible()
+    elif path == "a link at another address":
+        page.goto(f"{url}/queue")
+        desk.room.door.private_origin = "http://desk-0.localhost:1"
+        page.get_by_label("Or paste it here").fill(MIAS_LINK)
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_role("heading", name="Choose an address")).to_be_visible()
+        desk.room.door.private_origin = None
+    elif path == "a proof":
+        page.goto(f"{url}/sign-in?t={MIAS_LINK}")
+        page.goto(f"{url}/settings")
+        page.get_by_role("button", name="Prove").click()
+        expect(page.get_by_text("hf-gate ui prove")).to_be_visible()
     elif path == "signed out":
         page.get_by_role("button", name="Sign out").click()
         expect(page.get_by_role("heading", level=1)).to_be_visible()
