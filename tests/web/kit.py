@@ -11,9 +11,9 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
@@ -32,6 +32,8 @@ from hf_gate.domain.ids import Repo, parse_repo
 from hf_gate.domain.members import Member, Role
 from hf_gate.domain.moments import ms
 from hf_gate.domain.rows import RequestRow
+from hf_gate.store.reading import Store
+from hf_gate.store.writer import Writer
 from hf_gate.testing import LocalHub
 from hf_gate.web.app import build
 from hf_gate.web.connections import BoundedConnection
@@ -63,7 +65,7 @@ GOOD = "Self-supervised encoders on resting-state recordings for my thesis; the 
 # ---- in this process ---------------------------------------------------------------------------------------------------
 
 
-_APART = ThreadPoolExecutor(1)  # the driver of a browser keeps an event loop in the thread of the tests
+_APART = ThreadPoolExecutor(2)  # the driver of a browser keeps an event loop in the thread of the tests
 
 
 @dataclass
@@ -270,6 +272,21 @@ def served(room: Room, http: type[H11Protocol] = BoundedConnection) -> Iterator[
     finally:
         server.should_exit = True
         thread.join()
+
+
+class Interrupted:
+    """A store before whose next write something else happens: two people act at once."""
+
+    def __init__(self, store: Store, act: Callable[[], object]) -> None:
+        self._store, self._acts = store, [act]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def writing(self) -> AbstractContextManager[Writer]:
+        while self._acts:
+            self._acts.pop()()
+        return self._store.writing()
 
 
 # ---- what a page says --------------------------------------------------------------------------------------------------

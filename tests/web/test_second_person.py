@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from threading import Event
+from typing import cast
 from urllib.parse import urlencode
 
 import pytest
@@ -32,7 +33,7 @@ from hf_gate.errors import Guarded
 from hf_gate.plan.model import sealed
 from hf_gate.store.reading import Store
 from hf_gate.web.office import Office
-from tests.web.kit import GOOD, Answer, Room, Visitor, a_room
+from tests.web.kit import GOOD, Answer, Interrupted, Room, Visitor, a_room
 from tests.web.test_plans import ended, made, words
 
 MANY = 700
@@ -278,6 +279,16 @@ def test_what_an_unproven_account_sent_counts_for_everybody_and_what_a_proven_on
     assert one(full, lena, 500).status == 303, "lena and noor are two people"
     assert one(full, noor, 501).status == 409
     assert one(full, sock, 501).status == 409, "sock may be noor"
+
+
+def test_of_two_people_who_agree_at_once_none_is_lost(full: Room) -> None:
+    lena, noor, mara = full.visitor(), full.proven(admin("noor")), full.proven(admin("mara"))
+    plan, store = made(full, lena), full.office.store
+    agree = {"do": "approve", "count": str(MANY)}
+    full.office.store = cast("Store", Interrupted(store, lambda: mara.post(plan, agree)))
+    assert noor.post(plan, agree).status == 303
+    full.office.store = store
+    assert "mara, noor" in words(lena.get(plan))
 
 
 def test_an_agreement_is_an_entry_of_the_ledger_and_ends_with_its_member(full: Room) -> None:

@@ -387,15 +387,21 @@ def _approve(visit: Visit, sight: Sight) -> Response:
     account = visit.member.proven_account
     if account is None:
         return _page(visit, sight, wrong=_need(visit, sight).team.next_step(), status=409)
-    names, seen = sorted({*sight.about("approved", ()), visit.member.name}), {*sight.about("seen", ())}
-    if account in seen:
-        return RedirectResponse(f"/plans/{sight.plan.digest}", 303)
-    keep_about = {**sight.row.about, "approved": names, "seen": sorted({*seen, account})}
-    event = PlanAgreed(plan=sight.plan.digest, changes=len(sight.plan.changes), account=account)
-    with visit.office.store.writing() as write:
-        write.setting(keys.about(sight.plan.digest), msgspec.json.encode(keep_about).decode())
-        write.append(None, [Entry(event=event, at=ms(visit.now), actor=visit.member.name)])
-    return RedirectResponse(f"/plans/{sight.plan.digest}", 303)
+    store, digest = visit.office.store, sight.plan.digest
+    event = PlanAgreed(plan=digest, changes=len(sight.plan.changes), account=account)
+    with store.writing() as write:
+        row = Carried(store).plan(
+            digest
+        )  # again: somebody else may have agreed or discarded it since the page was read
+        if row is None:
+            raise NotFound
+        seen = {*row.about.get("seen", ())}
+        if account not in seen:
+            names = sorted({*row.about.get("approved", ()), visit.member.name})
+            about = {**row.about, "approved": names, "seen": sorted({*seen, account})}
+            write.setting(keys.about(digest), msgspec.json.encode(about).decode())
+            write.append(None, [Entry(event=event, at=ms(visit.now), actor=visit.member.name)])
+    return RedirectResponse(f"/plans/{digest}", 303)
 
 
 def _exclude(visit: Visit, sight: Sight) -> Response:
