@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from .domain.forms import GateForm, parse_gate_form
     from .domain.ids import Person, Repo, RepoType, parse_repo
     from .domain.lifecycle import Status
-    from .domain.outcomes import Kind, Outcome
+    from .domain.outcomes import Outcome, OutcomeKind
     from .domain.requests import AccessRequest, Decision
     from .errors import (
         BadRequest,
@@ -88,7 +88,7 @@ _HOMES: dict[str, str] = {
     "InvalidRepo": "errors",
     "InvalidStatus": "errors",
     "InvalidTarget": "errors",
-    "Kind": "domain.outcomes",
+    "OutcomeKind": "domain.outcomes",
     "Listing": "hub.listing",
     "NotAllowed": "errors",
     "NotGated": "errors",
@@ -150,12 +150,12 @@ __all__ = [
     "InvalidRepo",
     "InvalidStatus",
     "InvalidTarget",
-    "Kind",
     "Listing",
     "NotAllowed",
     "NotGated",
     "Offline",
     "Outcome",
+    "OutcomeKind",
     "OutcomeUnknown",
     "Outlook",
     "Person",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_gate import Hub
-from hf_gate.application.cadence import Kind
+from hf_gate.application.cadence import SyncKind
 from hf_gate.application.ports import HubPort
 from hf_gate.application.sync import Synced, sync
 from hf_gate.bootstrap import HubClock
@@ -31,14 +31,14 @@ class Desk:
     repo: Repo
     file: Path
 
-    def read(self, kind: Kind, hub: HubPort | None = None, **more: Any) -> Synced:
+    def read(self, kind: SyncKind, hub: HubPort | None = None, **more: Any) -> Synced:
         return sync(hub or self.hub, self.store, HubClock(self.hub), self.repo, kind, actor="lena", **more)
 
     def full(self, **more: Any) -> Synced:
-        return self.read(Kind.FULL, **more)
+        return self.read(SyncKind.FULL, **more)
 
     def quick(self, **more: Any) -> Synced:
-        return self.read(Kind.QUICK, **more)
+        return self.read(SyncKind.QUICK, **more)
 
     def ask(self, *names: str, **answers: str) -> None:
         """These people ask; who is not there yet is made."""

@@ -17,9 +17,10 @@ from hf_gate.domain import events as e
 from hf_gate.domain.ids import Repo
 from hf_gate.domain.lifecycle import Status
 from hf_gate.domain.moments import ms
-from hf_gate.domain.outcomes import Kind
+from hf_gate.domain.outcomes import OutcomeKind
 from hf_gate.domain.query_reading import parse_query
 from hf_gate.domain.requests import AccessRequest, Target, target_of
+from hf_gate.domain.runs import RunKind
 from hf_gate.errors import (
     HubUnavailable,
     NotAllowed,
@@ -116,7 +117,7 @@ def test_whom_the_store_knows_costs_one_look_and_one_call(scene: Scene) -> None:
     scene.sync()
     before = calls(scene)
     decided = decide(scene, ACCEPT, "ada")
-    assert [one.kind for one in decided.outcomes] == [Kind.DONE]
+    assert [one.kind for one in decided.outcomes] == [OutcomeKind.DONE]
     spent = {name: count - before.get(name, 0) for name, count in calls(scene).items() if count != before.get(name, 0)}
     assert spent == {"GET list": 1, "POST handle": 1}
     assert kinds(scene, decided.run) == ["PlanApproved", "ChangeStarted", "ChangeSettled", "RunEnded"]
@@ -130,7 +131,7 @@ def test_whom_the_store_knows_costs_one_look_and_one_call(scene: Scene) -> None:
 def test_whom_the_store_does_not_know_is_found_and_entered_first(scene: Scene) -> None:
     scene.ask(["ada"])
     decided = decide(scene, RESET, "ada")
-    assert decided.outcomes[0].kind is Kind.DONE
+    assert decided.outcomes[0].kind is OutcomeKind.DONE
     assert calls(scene) == {"GET list": 1, "POST handle": 1}
     row = scene.row("ada")
     assert [one.link.kind for one in reversed(scene.store.entries(request=row.id))] == [
@@ -150,7 +151,7 @@ def test_the_store_says_in_which_list_and_by_which_name_to_look(scene: Scene) ->
     scene.decide("ada", "rejected")
     scene.sync()
     before = calls(scene)["GET list"]
-    assert decide(scene, RESET, "ada").outcomes[0].kind is Kind.DONE
+    assert decide(scene, RESET, "ada").outcomes[0].kind is OutcomeKind.DONE
     assert calls(scene)["GET list"] == before + 1
     direct = Direct(scene.store, scene.hub, scene.clock, scene.desk.zone, scene.actor)
     direct.decide([Ask(scene.repos[0], Target(request_id=ident))], ACCEPT, ident="r_9")
@@ -165,7 +166,7 @@ def test_an_id_alone_is_looked_for_on_one_page_and_decided_unseen_where_it_is_no
     before = calls(scene)["GET list"]
     direct = Direct(scene.store, scene.hub, scene.clock, scene.desk.zone, scene.actor)
     decided = direct.decide([Ask(scene.repos[0], Target(request_id=ident))], ACCEPT, ident="r_1")
-    assert (decided.outcomes[0].kind, decided.outcomes[0].request_id) == (Kind.DONE, ident)
+    assert (decided.outcomes[0].kind, decided.outcomes[0].request_id) == (OutcomeKind.DONE, ident)
     assert scene.where("ada") == "accepted"
     assert [row.state for row in scene.store.changes("r_1")] == ["done"]
     assert calls(scene)["GET list"] == before + 1
@@ -191,8 +192,8 @@ def test_what_is_so_already_is_told_and_nothing_is_sent(scene: Scene) -> None:
     scene.decide("ada", "accepted")
     moves = len(scene.near.journal())
     decided = decide(scene, ACCEPT, "ada")
-    assert (decided.outcomes[0].kind, decided.outcomes[0].why) == (Kind.ALREADY, "it is accepted already")
-    assert decide(scene, ACCEPT, listed(scene, "ada")).outcomes[0].kind is Kind.ALREADY
+    assert (decided.outcomes[0].kind, decided.outcomes[0].why) == (OutcomeKind.ALREADY, "it is accepted already")
+    assert decide(scene, ACCEPT, listed(scene, "ada")).outcomes[0].kind is OutcomeKind.ALREADY
     assert len(scene.near.journal()) == moves
     assert "POST handle" not in {name for name, count in calls(scene).items() if count > 1}
     scene.check_over()
@@ -204,8 +205,8 @@ def test_a_request_that_moved_or_went_since_it_was_read_is_left_alone(scene: Sce
     scene.decide("ada", "rejected")
     scene.near.withdraw("bob", scene.repos[0])
     moved, gone = decide(scene, ACCEPT, ada).outcomes[0], decide(scene, ACCEPT, bob).outcomes[0]
-    assert (moved.kind, type(moved.error)) == (Kind.STALE, Stale)
-    assert (gone.kind, type(gone.error)) == (Kind.GONE, RequestNotFound)
+    assert (moved.kind, type(moved.error)) == (OutcomeKind.STALE, Stale)
+    assert (gone.kind, type(gone.error)) == (OutcomeKind.GONE, RequestNotFound)
     assert scene.moves() == []
     scene.check_over()
 
@@ -214,7 +215,7 @@ def test_a_request_that_moved_or_went_since_it_was_read_is_left_alone(scene: Sce
 def test_who_is_not_there_is_refused_in_the_words_of_the_hub(scene: Scene, name: str, error: type[Exception]) -> None:
     scene.near.add_people("gil")
     decided = decide(scene, ACCEPT, name)
-    assert decided.outcomes[0].kind is Kind.REFUSED
+    assert decided.outcomes[0].kind is OutcomeKind.REFUSED
     assert isinstance(decided.outcomes[0].error, error)
     assert name in decided.outcomes[0].why
     assert kinds(scene, decided.run) == ["PlanApproved", "ChangeStarted", "ChangeSettled", "RunEnded"]
@@ -225,9 +226,9 @@ def test_a_list_that_lags_behind_our_own_change_is_not_believed(scene: Scene) ->
     scene.sync()
     scene.near.time.advance(60)
     scene.near.faults(["lag:s=5"])
-    assert decide(scene, ACCEPT, "ada").outcomes[0].kind is Kind.DONE
-    assert decide(scene, ACCEPT, "ada").outcomes[0].kind is Kind.ALREADY
-    assert decide(scene, Choice(Status.PENDING), "ada").outcomes[0].kind is Kind.DONE
+    assert decide(scene, ACCEPT, "ada").outcomes[0].kind is OutcomeKind.DONE
+    assert decide(scene, ACCEPT, "ada").outcomes[0].kind is OutcomeKind.ALREADY
+    assert decide(scene, Choice(Status.PENDING), "ada").outcomes[0].kind is OutcomeKind.DONE
     assert [move["to"] for move in scene.moves()] == ["accepted", "pending"]
 
 
@@ -238,7 +239,7 @@ def test_one_who_is_named_twice_is_decided_once(scene: Scene) -> None:
     direct = Direct(scene.store, scene.hub, scene.clock, scene.desk.zone, scene.actor)
     asks = [Ask(scene.repos[0], target) for target in (target_of("ada"), Target(request_id=ident), target_of("bob"))]
     decided = direct.decide(asks, ACCEPT, ident="r_1")
-    assert [one.kind for one in decided.outcomes] == [Kind.DONE, Kind.ALREADY, Kind.DONE]
+    assert [one.kind for one in decided.outcomes] == [OutcomeKind.DONE, OutcomeKind.ALREADY, OutcomeKind.DONE]
     assert decided.outcomes[1].why == TWICE
     assert len(scene.moves()) == 2
     scene.check_over()
@@ -249,10 +250,10 @@ def test_where_a_repo_hides_names_the_name_that_was_given_is_sent_and_an_id_is_f
     repo = scene.repos[0]
     ids = {request.username: request.request_id for request in scene.hub.list_pending(repo)}
     scene.near.door("POST", "settings", {"repo": repo.id, "repo_type": repo.type.value, "hide_usernames": True})
-    assert decide(scene, ACCEPT, "ada").outcomes[0].kind is Kind.DONE
+    assert decide(scene, ACCEPT, "ada").outcomes[0].kind is OutcomeKind.DONE
     direct = Direct(scene.store, scene.hub, scene.clock, scene.desk.zone, scene.actor)
     decided = direct.decide([Ask(repo, Target(request_id=ids["bob"]))], ACCEPT, ident="r_9")
-    assert decided.outcomes[0].kind is Kind.DONE
+    assert decided.outcomes[0].kind is OutcomeKind.DONE
     assert scene.where("ada") == scene.where("bob") == "accepted"
     assert [row.request for row in scene.store.changes("r_9")] != [None]
 
@@ -264,7 +265,7 @@ def test_many_go_by_the_hundred_and_each_has_its_outcome(scene: Scene) -> None:
     names = [f"p{n:03}" for n in range(150)]
     scene.ask(names)
     decided = decide(scene, ACCEPT, *names, "nobody-of-that-name")
-    assert [one.kind for one in decided.outcomes] == [Kind.DONE] * 150 + [Kind.REFUSED]
+    assert [one.kind for one in decided.outcomes] == [OutcomeKind.DONE] * 150 + [OutcomeKind.REFUSED]
     assert isinstance(decided.outcomes[-1].error, PersonNotFound)
     assert calls(scene)["POST batch"] == 2
     assert len(scene.moves()) == 150
@@ -277,7 +278,7 @@ def test_one_repo_that_refuses_does_not_stop_the_other(scene: Scene) -> None:
     decided = direct.decide(
         [Ask(nowhere, target_of("ada")), Ask(scene.repos[1], target_of("ada"))], ACCEPT, ident="r_1"
     )
-    assert [one.kind for one in decided.outcomes] == [Kind.OPEN, Kind.DONE]
+    assert [one.kind for one in decided.outcomes] == [OutcomeKind.OPEN, OutcomeKind.DONE]
     assert "no such repo" in str(decided.stopped_by)
     scene.check_over()
 
@@ -287,12 +288,12 @@ def test_without_the_right_to_decide_nothing_is_left_half_way(scene: Scene) -> N
     with NearHub(scene.near, "fine_access") as hub:
         decided = decide(scene, ACCEPT, "ada", hub=hub)
     assert isinstance(decided.stopped_by, NotAllowed)
-    assert decided.outcomes[0].kind is Kind.OPEN
+    assert decided.outcomes[0].kind is OutcomeKind.OPEN
     run = scene.store.run(decided.run or "")
     assert run is not None
     assert run.state == "stopped"
     assert scene.row("ada").state.open_run is None
-    assert decide(scene, ACCEPT, "ada").outcomes[0].kind is Kind.DONE
+    assert decide(scene, ACCEPT, "ada").outcomes[0].kind is OutcomeKind.DONE
     assert len(scene.moves()) == 1
     scene.check_over()
 
@@ -336,7 +337,7 @@ def test_the_next_decision_first_reads_what_became_of_one_that_was_cut_off(scene
     assert scene.row("ada").state.open_run == cut_off.run
     scene.restart()
     again = decide(scene, ACCEPT, "ada")
-    assert again.outcomes[0].kind is (Kind.DONE if when == "before" else Kind.ALREADY)
+    assert again.outcomes[0].kind is (OutcomeKind.DONE if when == "before" else OutcomeKind.ALREADY)
     assert [move["to"] for move in scene.moves()] == ["accepted"]
     run = scene.store.run(cut_off.run or "")
     assert run is not None
@@ -368,7 +369,7 @@ def test_no_call_leaves_without_a_durable_intent_when_the_disk_is_full_at_any_wr
         try:
             decided = decide(scene, ACCEPT, *names, store=store)
             stop = decided.stopped_by
-            told = {one.user for one in decided.outcomes if one.kind is Kind.DONE}
+            told = {one.user for one in decided.outcomes if one.kind is OutcomeKind.DONE}
             assert told <= {name for name in names if scene.where(name) == "accepted"}
         except StoreUnavailable as problem:
             stop = problem
@@ -389,7 +390,7 @@ def test_no_call_leaves_without_a_durable_intent_when_the_disk_is_full_at_any_wr
 def test_who_never_asked_is_let_in_then_found_and_can_be_put_out_again(scene: Scene) -> None:
     scene.near.add_people("eve")
     decided = decide(scene, Choice(Status.ACCEPTED, grants=True, note="By telephone.", until="30d"), "eve")
-    assert decided.outcomes[0].kind is Kind.DONE
+    assert decided.outcomes[0].kind is OutcomeKind.DONE
     assert calls(scene)["POST grant"] == 1
     row = scene.row("eve")
     assert (row.state.status, row.state.until is not None, row.has_notes) == ("accepted", True, True)
@@ -404,7 +405,7 @@ def test_who_never_asked_is_let_in_then_found_and_can_be_put_out_again(scene: Sc
     assert runs_of(scene, decided).counts == {"done": 1}
     plan, _ = runs.undo(scene.store, runs_of(scene, decided), now=scene.clock.now())
     assert [(change.user, change.before, change.after) for change in plan.changes] == [("eve", "accepted", "reset")]
-    assert scene.carry(scene.approve(plan, "undo")).counts == {"done": 1}
+    assert scene.carry(scene.approve(plan, RunKind.UNDO)).counts == {"done": 1}
     assert scene.where("eve") == "reset"
 
 
@@ -415,7 +416,7 @@ def runs_of(scene: Scene, decided: Decided) -> Any:
 def test_a_grant_to_who_has_asked_is_an_acceptance(scene: Scene) -> None:
     scene.ask(["ada"])
     decided = decide(scene, GRANT, "ada")
-    assert decided.outcomes[0].kind is Kind.DONE
+    assert decided.outcomes[0].kind is OutcomeKind.DONE
     assert "POST grant" not in calls(scene)
     scene.check_over()
 
@@ -455,7 +456,7 @@ def test_an_end_can_be_given_to_who_is_in_already(scene: Scene) -> None:
     scene.ask(["ada"])
     decide(scene, ACCEPT, "ada")
     assert scene.row("ada").state.until is None
-    assert decide(scene, Choice(Status.ACCEPTED, until="30d"), "ada").outcomes[0].kind is Kind.ALREADY
+    assert decide(scene, Choice(Status.ACCEPTED, until="30d"), "ada").outcomes[0].kind is OutcomeKind.ALREADY
     assert scene.row("ada").state.until is not None
     assert len(scene.moves()) == 1
 
@@ -464,6 +465,6 @@ def test_undo_of_a_direct_run_puts_everybody_back(scene: Scene) -> None:
     scene.ask(["ada", "bob"])
     decided = decide(scene, ACCEPT, "ada", "bob")
     plan, _ = runs.undo(scene.store, runs_of(scene, decided), now=scene.clock.now())
-    scene.carry(scene.approve(plan, "undo"))
+    scene.carry(scene.approve(plan, RunKind.UNDO))
     assert scene.where("ada") == scene.where("bob") == "pending"
     scene.check_over()

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pytest
 
-from hf_gate.domain.outcomes import Kind
+from hf_gate.domain.outcomes import OutcomeKind
 from hf_gate.domain.requests import Decision
 from tests.contract.test_desk_machine import Days
 from tests.torture.books import UNSEEN
@@ -56,7 +56,9 @@ def test_only_a_decision_about_the_request_that_was_withdrawn_is_exempt(days: Da
     days.asks(**ADA, wish="accept")
     days.withdraws(**ADA)
     days.all_ask(wish="accept", at=0)
-    assert [one.kind for one in days.scene.hub.decide_many(days.repo(0), [Decision.accept("ada")])] == [Kind.DONE]
+    assert [one.kind for one in days.scene.hub.decide_many(days.repo(0), [Decision.accept("ada")])] == [
+        OutcomeKind.DONE
+    ]
     with pytest.raises(AssertionError, match=r"I1: 1 moves of .* to accepted and 0 intents"):
         days.check()
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from hf_gate.application import runs
-from hf_gate.application.cadence import Kind
+from hf_gate.application.cadence import SyncKind
 from hf_gate.application.carry import Carrier
 from hf_gate.application.run import turn
 from hf_gate.domain.ids import Repo
@@ -127,8 +127,8 @@ class Days(RuleBasedStateMachine):
 
     # ---- what the desk does ----------------------------------------------------------------------------------------
 
-    @rule(at=places, kind=st.sampled_from(Kind))
-    def syncs(self, at: int, kind: Kind) -> None:
+    @rule(at=places, kind=st.sampled_from(SyncKind))
+    def syncs(self, at: int, kind: SyncKind) -> None:
         with suppress(HfGateError):
             self.scene.sync(kind, self.repo(at))
 
@@ -136,7 +136,7 @@ class Days(RuleBasedStateMachine):
     def is_planned(self, at: int) -> None:
         """Of what was just read, as a rule; else plans would be of nobody."""
         with suppress(HfGateError):
-            self.scene.sync(Kind.QUICK, self.repo(at))
+            self.scene.sync(SyncKind.QUICK, self.repo(at))
         self.plan = self.scene.plan()
 
     @precondition(lambda self: self.plan is not None)
@@ -172,9 +172,12 @@ class Days(RuleBasedStateMachine):
         self.scene.restart()
 
     @rule(
-        at=st.integers(1, 4), when=st.sampled_from(("before", "in", "after")), place=places, kind=st.sampled_from(Kind)
+        at=st.integers(1, 4),
+        when=st.sampled_from(("before", "in", "after")),
+        place=places,
+        kind=st.sampled_from(SyncKind),
     )
-    def dies_while_reading(self, at: int, when: str, place: int, kind: Kind) -> None:
+    def dies_while_reading(self, at: int, when: str, place: int, kind: SyncKind) -> None:
         self.scene.sync_with(Failing(self.scene.store, at, when), kind, self.repo(place))
         self.scene.restart()
 
@@ -241,7 +244,7 @@ class Days(RuleBasedStateMachine):
                 ended = self.scene.carry(run)
                 assert ended.state == "ended", (ended, self.scene.states(ended))
         for repo in self.scene.repos:
-            assert self.scene.sync(Kind.FULL, repo).complete
+            assert self.scene.sync(SyncKind.FULL, repo).complete
         assert self.scene.store.open_changes() == []
         assert settled(self.scene.store, self.near.journal()) == []
         assert astray(self.scene.store, self.near.app.world) == []

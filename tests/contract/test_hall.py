@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hf_gate import Hub
-from hf_gate.application.cadence import Kind
+from hf_gate.application.cadence import SyncKind
 from hf_gate.application.judging import cases
 from hf_gate.application.propose import Room, propose
 from hf_gate.application.sync import sync
@@ -59,7 +59,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
         with open_store(settings, read_location(settings)) as store:
             for line in local.repos:
                 repo = parse_repo(line["repo"], line["repo_type"])
-                sync(hub, store, HubClock(hub), repo, Kind.FULL, actor="lena")
+                sync(hub, store, HubClock(hub), repo, SyncKind.FULL, actor="lena")
         yield settings
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from hf_gate import Decision, Hub
-from hf_gate.domain.outcomes import Kind
+from hf_gate.domain.outcomes import OutcomeKind
 from hf_gate.errors import (
     ForeignOrigin,
     HfGateError,
@@ -81,8 +81,8 @@ def test_a_passing_fault_loses_nobody_and_decides_nobody_twice(ward: Ward, fault
     ward.local.set_faults([fault])
     outcomes = list(ward.hub.decide_many(ward.repo, [Decision.accept(name) for name in NAMES]))
     assert Counter(o.kind for o in outcomes) in (
-        Counter({Kind.DONE: 230}),
-        Counter({Kind.DONE: 230 - 1, Kind.ALREADY: 1}),
+        Counter({OutcomeKind.DONE: 230}),
+        Counter({OutcomeKind.DONE: 230 - 1, OutcomeKind.ALREADY: 1}),
     )
     assert ward.moves() == Counter(NAMES)
     assert ward.accepted() == set(NAMES)
@@ -93,14 +93,14 @@ def test_a_passing_fault_loses_nobody_and_decides_nobody_twice(ward: Ward, fault
 )
 def test_and_so_does_a_single_verb(ward: Ward, fault: str) -> None:
     ward.local.set_faults([fault])
-    assert ward.hub.accept(ward.repo, "p007").kind is Kind.DONE
+    assert ward.hub.accept(ward.repo, "p007").kind is OutcomeKind.DONE
     assert ward.moves() == Counter(["p007"])
 
 
 def test_a_change_that_arrives_late_is_found_by_reading(ward: Ward) -> None:
     ward.local.set_faults(["delay_before:s=1:call=1:on=batch"])
     outcomes = list(ward.hub.decide_many(ward.repo, [Decision.accept(name) for name in NAMES[:50]]))
-    assert {o.kind for o in outcomes} == {Kind.DONE}
+    assert {o.kind for o in outcomes} == {OutcomeKind.DONE}
     assert ward.moves() == Counter(NAMES[:50])
 
 
@@ -117,7 +117,7 @@ def test_what_ends_a_run_leaves_the_rest_open_and_nothing_half_told(
     ward: Ward, fault: str, error: type[HfGateError]
 ) -> None:
     ward.local.set_faults([fault])
-    kinds: list[Kind] = []
+    kinds: list[OutcomeKind] = []
     with pytest.raises(error) as raised:
         kinds.extend(o.kind for o in ward.hub.decide_many(ward.repo, [Decision.accept(name) for name in NAMES]))
     assert raised.value.hint
@@ -129,7 +129,7 @@ def test_each_decision_is_told_exactly_once_even_when_the_run_ends(
 ) -> None:
     ward.local.set_faults([fault])
     told: Counter[str | None] = Counter()
-    kinds: Counter[Kind] = Counter()
+    kinds: Counter[OutcomeKind] = Counter()
     try:
         for outcome in ward.hub.decide_many(ward.repo, [Decision.accept(name) for name in NAMES]):
             told[outcome.user] += 1
@@ -137,7 +137,7 @@ def test_each_decision_is_told_exactly_once_even_when_the_run_ends(
     except error:
         pass
     assert told == Counter(NAMES)
-    assert kinds == {Kind.DONE: len(ward.moves()), Kind.OPEN: 230 - len(ward.moves())}
+    assert kinds == {OutcomeKind.DONE: len(ward.moves()), OutcomeKind.OPEN: 230 - len(ward.moves())}
 
 
 LYING: list[tuple[str, type[HfGateError]]] = [

@@ -20,7 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from hf_gate import AccessRequest, AsyncHub, Decision, Hub, NotGated, Person, PersonNotFound, RequestNotFound, Stale
 from hf_gate.domain.lifecycle import MOVES, STATUSES, TARGET_OF, Hand, Status
-from hf_gate.domain.outcomes import Kind
+from hf_gate.domain.outcomes import OutcomeKind
 from hf_gate.errors import HfGateError
 from hf_gate.testing import LocalHub
 
@@ -36,7 +36,7 @@ SIZES: Final = {"dev": (50, 20), "ci": (150, 25), "torture": (1200, 50)}
 
 Way = Literal["name", "person", "user_id", "request_id", "request"]
 WAYS: Final[tuple[Way, ...]] = ("name", "person", "user_id", "request_id", "request", "request", "request")
-Expected = Kind | type[HfGateError]
+Expected = OutcomeKind | type[HfGateError]
 
 
 class Scene:
@@ -185,7 +185,7 @@ class Law(RuleBasedStateMachine):
         if read is None:
             return None
         if read.row.status == TARGET_OF[choice.verb]:
-            return Kind.ALREADY
+            return OutcomeKind.ALREADY
         if self.known[choice.who].status is None:
             return RequestNotFound
         return None if self.stands(choice.who, read) else Stale
@@ -202,7 +202,7 @@ class Law(RuleBasedStateMachine):
         is_other = choice.way == "request_id" and (read is None or read.life != now.life)
         if not is_grant and (now.status is None or is_other):
             return RequestNotFound
-        return Kind.ALREADY if now.status is TARGET_OF[choice.verb] else Kind.DONE
+        return OutcomeKind.ALREADY if now.status is TARGET_OF[choice.verb] else OutcomeKind.DONE
 
     def named(self, choice: Choice) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """How the caller names that person: positionally, by keyword."""
@@ -242,12 +242,12 @@ class Law(RuleBasedStateMachine):
         expected = self.one(choice)
         given, by = self.named(choice)
         act = partial(self.scene.act, verb, self.repo, *given, is_async=is_async, **by, **more, **self.where)
-        if isinstance(expected, Kind):
+        if isinstance(expected, OutcomeKind):
             assert act().kind is expected
         else:
             with pytest.raises(expected):
                 act()
-        if expected is Kind.DONE:
+        if expected is OutcomeKind.DONE:
             self.step(choice.who, choice.verb)
 
     @rule(choices=st.lists(CHOICE, max_size=8), is_async=st.booleans())
@@ -263,9 +263,9 @@ class Law(RuleBasedStateMachine):
             self.scene.act_many(self.repo, decisions, took, is_async=is_async, **self.where)
         assert Counter((o.user, o.kind) for o in took) == expected
 
-    def many(self, choices: list[Choice]) -> tuple[Counter[tuple[str | None, Kind]], bool]:
+    def many(self, choices: list[Choice]) -> tuple[Counter[tuple[str | None, OutcomeKind]], bool]:
         """What the contract's table says about many at once, and whether the whole run is stopped."""
-        told: Counter[tuple[str | None, Kind]] = Counter()
+        told: Counter[tuple[str | None, OutcomeKind]] = Counter()
         first: dict[str, Choice] = {}
         left: list[Choice] = []
         for choice in choices:
@@ -278,24 +278,24 @@ class Law(RuleBasedStateMachine):
         for choice in left:
             now = self.known[choice.who].status
             if self.mode is False:
-                told[choice.who, Kind.OPEN] += 1
+                told[choice.who, OutcomeKind.OPEN] += 1
             elif now is None:
-                told[choice.who, Kind.REFUSED] += 1
+                told[choice.who, OutcomeKind.REFUSED] += 1
             else:
-                told[choice.who, Kind.DONE] += 1
+                told[choice.who, OutcomeKind.DONE] += 1
                 if now is not TARGET_OF[choice.verb]:
                     self.step(choice.who, choice.verb, "batch")
         return told, bool(left) and self.mode is False
 
-    def early(self, choice: Choice, before: Choice | None) -> Kind | None:
+    def early(self, choice: Choice, before: Choice | None) -> OutcomeKind | None:
         """How a decision among many ends before anything is sent; None for one that is sent."""
         if before is not None:
             is_same = (before.verb, before.reason) == (choice.verb, choice.reason)
-            return Kind.ALREADY if is_same else Kind.REFUSED
+            return OutcomeKind.ALREADY if is_same else OutcomeKind.REFUSED
         early = self.by_request(choice)
-        if early is None or isinstance(early, Kind):
+        if early is None or isinstance(early, OutcomeKind):
             return early
-        return Kind.STALE if early is Stale else Kind.GONE
+        return OutcomeKind.STALE if early is Stale else OutcomeKind.GONE
 
     @rule(who=st.sampled_from(STRANGERS), answers=st.sampled_from([{}, {"Why": "to learn"}]))
     def ask(self, who: str, answers: dict[str, str]) -> None:
@@ -308,7 +308,7 @@ class Law(RuleBasedStateMachine):
     @rule(who=st.sampled_from(STRANGERS))
     def withdraw(self, who: str) -> None:
         if (self.known[who].status, "withdraw") in STEP:
-            assert self.scene.people[who].withdraw(self.repo, **self.where).kind is Kind.DONE
+            assert self.scene.people[who].withdraw(self.repo, **self.where).kind is OutcomeKind.DONE
             self.step(who, "withdraw")
         else:
             with pytest.raises(RequestNotFound):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from hf_gate import AsyncHub, Decision, Hub, Outcome
-from hf_gate.domain.outcomes import Kind
+from hf_gate.domain.outcomes import OutcomeKind
 from hf_gate.protocol.pacing import WaitReason
 from hf_gate.testing import LocalHub
 
@@ -33,7 +33,7 @@ class Run:
 
     def __init__(self, local: LocalHub, repo: str, decisions: list[Decision]) -> None:
         self.local, self.repo, self.decisions = local, repo, decisions
-        self.kinds: list[Kind] = []
+        self.kinds: list[OutcomeKind] = []
         self.used_up = threading.Event()
         self.look: Callable[[], object] = lambda: None  # any call: its answer tells the client what time it is
         self.thread = threading.Thread(target=self.decide)
@@ -76,5 +76,5 @@ def test_what_waited_for_the_next_window_is_read_again_in_it(scarce: tuple[Local
             local.clock.advance("300s")
             run.look()
             run.thread.join()
-    assert (run.kinds.count(Kind.DONE), run.kinds.count(Kind.STALE)) == (649, 1)
+    assert (run.kinds.count(OutcomeKind.DONE), run.kinds.count(OutcomeKind.STALE)) == (649, 1)
     assert [m["to"] for m in local.journal() if m["user"] == requests[-1].username] == ["pending", "rejected"]

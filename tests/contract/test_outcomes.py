@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hf_gate import AsyncHub, Decision, Hub, NotAllowed, PersonNotFound, RequestNotFound, Stale
-from hf_gate.domain.outcomes import Kind, exit_code_of
+from hf_gate.domain.outcomes import OutcomeKind, exit_code_of
 from hf_gate.errors import HfGateError, HubUnavailable, NotGated, WrongRepoType
 
 from .conftest import World
@@ -72,15 +72,15 @@ def new_attempt(world: World) -> Any:
 
 
 # situation -> what a single verb gives (None: the outcome's kind, else what it raises), in many, exit code, moves made
-TABLE: list[tuple[Any, Any, Kind, int, int]] = [
-    (wished, Kind.DONE, Kind.DONE, 0, 1),
-    (already_by_request, Kind.ALREADY, Kind.ALREADY, 0, 0),
-    (already_by_name, Kind.ALREADY, Kind.DONE, 0, 0),
-    (unknown_name, PersonNotFound, Kind.REFUSED, 1, 0),
-    (no_request, RequestNotFound, Kind.REFUSED, 1, 0),
-    (gone, RequestNotFound, Kind.GONE, 0, 0),
-    (moved, Stale, Kind.STALE, 0, 0),
-    (new_attempt, Stale, Kind.STALE, 0, 0),
+TABLE: list[tuple[Any, Any, OutcomeKind, int, int]] = [
+    (wished, OutcomeKind.DONE, OutcomeKind.DONE, 0, 1),
+    (already_by_request, OutcomeKind.ALREADY, OutcomeKind.ALREADY, 0, 0),
+    (already_by_name, OutcomeKind.ALREADY, OutcomeKind.DONE, 0, 0),
+    (unknown_name, PersonNotFound, OutcomeKind.REFUSED, 1, 0),
+    (no_request, RequestNotFound, OutcomeKind.REFUSED, 1, 0),
+    (gone, RequestNotFound, OutcomeKind.GONE, 0, 0),
+    (moved, Stale, OutcomeKind.STALE, 0, 0),
+    (new_attempt, Stale, OutcomeKind.STALE, 0, 0),
 ]
 
 
@@ -90,7 +90,7 @@ class Row:
 
     situation: Who
     single: Any
-    many: Kind
+    many: OutcomeKind
     code: int
     moves: int
 
@@ -103,7 +103,7 @@ def test_each_situation_gives_what_the_contract_says(world: World, row: Row) -> 
     situation, single, moves = row.situation, row.single, row.moves
     who = situation(world)
     before = len(world.local.journal())
-    if isinstance(single, Kind):
+    if isinstance(single, OutcomeKind):
         assert world.owner.accept(world.repo, who).kind is single
     else:
         with pytest.raises(single) as raised:
@@ -120,7 +120,7 @@ def test_and_so_do_many(world: World, row: Row) -> None:
     outcomes = list(world.owner.decide_many(world.repo, [Decision.accept(who)]))
     assert [o.kind for o in outcomes] == [many]
     assert exit_code_of(outcomes) == code
-    assert (outcomes[0].why == "") == (many is Kind.DONE)
+    assert (outcomes[0].why == "") == (many is OutcomeKind.DONE)
     assert len(world.local.journal()) - before == moves
 
 
@@ -129,7 +129,7 @@ def test_and_so_does_the_async_client(world: World, row: Row) -> None:
     situation, single, many = row.situation, row.single, row.many
     who = situation(world)
 
-    async def run() -> tuple[Any, list[Kind]]:
+    async def run() -> tuple[Any, list[OutcomeKind]]:
         async with AsyncHub(world.local.tokens["owner"], world.local.url) as hub:
             several = [o.kind async for o in hub.decide_many(world.repo, [Decision.accept(who)])]
             try:
@@ -140,8 +140,8 @@ def test_and_so_does_the_async_client(world: World, row: Row) -> None:
     one, several = asyncio.run(run())
     assert several == [many]
     if situation is wished:
-        assert one in (Kind.ALREADY, Stale)
-    elif isinstance(single, Kind):
+        assert one in (OutcomeKind.ALREADY, Stale)
+    elif isinstance(single, OutcomeKind):
         assert one is single
     else:
         assert issubclass(one, single)
@@ -166,10 +166,10 @@ def test_a_token_that_may_only_read_stops_the_run_and_nothing_is_changed(world: 
         with pytest.raises(NotAllowed) as raised:
             hub.accept(world.repo, "ada")
         assert raised.value.exit_code == 4
-        kinds: list[Kind] = []
+        kinds: list[OutcomeKind] = []
         with pytest.raises(NotAllowed):
             kinds.extend(o.kind for o in hub.decide_many(world.repo, [Decision.accept("ada"), Decision.accept("bob")]))
-        assert kinds == [Kind.OPEN, Kind.OPEN]
+        assert kinds == [OutcomeKind.OPEN, OutcomeKind.OPEN]
     assert world.moves() == []
 
 
@@ -227,11 +227,11 @@ def test_one_bad_name_never_fails_its_neighbours(world: World) -> None:
         for o in world.owner.decide_many(world.repo, [Decision.reset(p, reason="Say more.") for p in people])
     }
     assert kinds == {
-        "ada": Kind.DONE,
-        "bob": Kind.DONE,
-        "cem": Kind.DONE,
-        "dora": Kind.REFUSED,
-        "no-such-person": Kind.REFUSED,
+        "ada": OutcomeKind.DONE,
+        "bob": OutcomeKind.DONE,
+        "cem": OutcomeKind.DONE,
+        "dora": OutcomeKind.REFUSED,
+        "no-such-person": OutcomeKind.REFUSED,
     }
     assert world.calls("POST batch") == 1
 
@@ -242,7 +242,7 @@ def test_groups_go_by_the_hundred(world: World) -> None:
     world.ask(*names)
     decisions = [Decision.accept(n) if i % 5 else Decision.reject(n, reason="no") for i, n in enumerate(names)]
     kinds = [o.kind for o in world.owner.decide_many(world.repo, decisions)]
-    assert kinds == [Kind.DONE] * 250
+    assert kinds == [OutcomeKind.DONE] * 250
     assert world.calls("POST batch") == 3
 
 
@@ -265,6 +265,6 @@ def test_each_verb_does_to_the_person_what_it_says(world: World) -> None:
         assert bob.check_access(repo) == "ask"
         owner.grant_access(repo, "bob")
         assert bob.check_access(repo) == "granted"
-        assert owner.grant_access(repo, "bob").kind is Kind.ALREADY
+        assert owner.grant_access(repo, "bob").kind is OutcomeKind.ALREADY
     with Hub(False, world.local.url) as nobody:
         assert nobody.check_access(repo) == "sign_in"

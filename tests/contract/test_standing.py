@@ -10,6 +10,8 @@ import pytest
 
 from hf_gate.application.standing import standing, waiting
 from hf_gate.domain.events import Entry, VerdictReached
+from hf_gate.domain.rows import RunRow
+from hf_gate.domain.runs import RunKind, RunState
 from hf_gate.store.opening import open_store
 from hf_gate.store.reading import Store
 from tests.contract.store_kit import EEG, ENDPOINT, record, take
@@ -55,3 +57,10 @@ def test_of_a_line_that_is_walked_only_so_far_no_more_is_claimed_than_was_seen(s
     assert waiting(store, EEG, 3) == (asked[0], asked[2]), "whoever asked before that is not complete"
     _judged(store, idents, "wait")
     assert waiting(store, EEG, 100) == (asked[0], None)
+
+
+@pytest.mark.parametrize("state", RunState)
+def test_every_run_that_did_not_end_needs_attention(store: Store, state: RunState) -> None:
+    with store.writing() as write:
+        write.run(RunRow(id="r1", kind=RunKind.PLAN, actor="lena", state=state, made_at=1, total=3))
+    assert [run.id for run in standing(store, {}, NOW).runs] == ([] if state is RunState.ENDED else ["r1"])

@@ -30,6 +30,7 @@ from hf_gate.domain.events import (
 from hf_gate.domain.ledger import Break, Checkpoint, prove
 from hf_gate.domain.query_reading import parse_query
 from hf_gate.domain.rows import ChangeRow, RunRow
+from hf_gate.domain.runs import UNDER_WAY, ChangeState, RunKind, RunState
 from hf_gate.store.packing import PLAIN, Packer, learn, private_of, record_of, sealed_record
 from hf_gate.store.reading import Store
 from hf_gate.store.removal import unsettled_in
@@ -58,7 +59,16 @@ def _settle(store: Store, ident: int, before: str, after: str, *, at: int, kind:
 
 
 def test_a_run_and_its_changes_come_back(store: Store) -> None:
-    run = RunRow(id="r1", kind="plan", actor="lena", state="ready", made_at=5, plan="d1", total=3, counts={"done": 1})
+    run = RunRow(
+        id="r1",
+        kind=RunKind.PLAN,
+        actor="lena",
+        state=RunState.READY,
+        made_at=5,
+        plan="d1",
+        total=3,
+        counts={"done": 1},
+    )
     changes = [
         ChangeRow(run="r1", n=n, repo=repo, request=n, change=b'{"n":1}') for n, repo in ((1, EEG), (2, MED), (3, EEG))
     ]
@@ -74,7 +84,7 @@ def test_a_run_and_its_changes_come_back(store: Store) -> None:
     with store.writing() as write:
         write.change_states("r1", [(2, "started", ""), (3, "done", "told")])
         assert write.counts("r1") == {"planned": 1, "started": 1, "done": 1}
-        write.run(msgspec.structs.replace(run, state="paused", member="m_1", verbs={"accept": 3}, is_free=True))
+        write.run(msgspec.structs.replace(run, state=RunState.PAUSED, member="m_1", verbs={"accept": 3}, is_free=True))
     assert [(row.n, row.state, row.why) for row in store.changes("r1", ("started", "done"))] == [
         (2, "started", ""),
         (3, "done", "told"),
@@ -87,11 +97,11 @@ def test_a_run_and_its_changes_come_back(store: Store) -> None:
     assert (store.runs_since(6), [row.id for row in store.runs_of("m_1")]) == ([], ["r1"])
 
 
-@pytest.mark.parametrize("state", ["started", "open"])
-def test_a_change_for_somebody_without_a_request_is_unsettled_too(store: Store, state: str) -> None:
+@pytest.mark.parametrize("state", UNDER_WAY)
+def test_a_change_for_somebody_without_a_request_is_unsettled_too(store: Store, state: ChangeState) -> None:
     take(store, EEG, [record(1)])
     with store.writing() as write:
-        write.run(RunRow(id="r1", kind="direct", actor="lena", state="ready", made_at=5, total=1))
+        write.run(RunRow(id="r1", kind=RunKind.DIRECT, actor="lena", state=RunState.READY, made_at=5, total=1))
         write.changes([ChangeRow(run="r1", n=1, repo=EEG, request=None, change=b"{}", state=state)])
     assert unsettled_in(store.reads) == 1
     with store.writing() as write:
@@ -120,8 +130,8 @@ def test_a_started_change_is_open_until_it_is_settled(store: Store) -> None:
 def test_what_is_done_unattended_is_counted_by_verb_and_by_time(store: Store) -> None:
     idents = take(store, EEG, [record(n) for n in range(1, 6)])
     with store.writing() as write:
-        for run, kind in (("r1", "auto"), ("r2", "direct")):
-            write.run(RunRow(id=run, kind=kind, actor="lena", state="running", made_at=1))
+        for run, kind in (("r1", RunKind.AUTO), ("r2", RunKind.DIRECT)):
+            write.run(RunRow(id=run, kind=kind, actor="lena", state=RunState.READY, made_at=1))
     _settle(store, idents.pop(), "pending", "accepted", at=105, run="r2")
     for at, ident in enumerate(idents, start=10):
         _settle(store, ident, "pending", "accepted", at=at * 10)

@@ -17,6 +17,7 @@ from hf_gate.application.runs import check, retry, undo, versions_of
 from hf_gate.domain.lifecycle import Status
 from hf_gate.domain.requests import Target
 from hf_gate.domain.rows import RunRow
+from hf_gate.domain.runs import RunKind
 from hf_gate.errors import Guarded, HfGateError, NotGated, StoreDamaged
 from hf_gate.plan.render import sentences
 from tests.contract.turn_kit import ending, in_for_thirty_days, left_half_way, stand
@@ -228,7 +229,7 @@ def put_back(scene: Scene, run: RunRow) -> list[str]:
     """A run is taken back as far as it can be; what cannot be is told."""
     plan, notes = undo(scene.store, run, now=scene.clock.now())
     if plan.changes:
-        scene.carry(scene.approve(plan, "undo"))
+        scene.carry(scene.approve(plan, RunKind.UNDO))
     scene.check_over()
     return notes
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.application.cadence import Kind
+from hf_gate.application.cadence import SyncKind
 from tests.torture.near import Near
 from tests.torture.scene import POLICY, Scene, desk_folder
 
@@ -48,7 +48,7 @@ def test_what_a_run_left_under_way_is_read_also_when_many_runs_came_since(scene:
     assert scene.row("ada").state.open_run == run.id
     for n in range(50):
         scene.ask({f"p{n}": "accept"})
-        scene.sync(Kind.QUICK)
+        scene.sync(SyncKind.QUICK)
         scene.near.time.advance(60)
         scene.carry(scene.approve(scene.plan()))
     assert run.id not in {each.id for each in scene.store.runs()}

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from hf_gate.domain.ids import Repo, RepoType
-from hf_gate.domain.outcomes import Kind
+from hf_gate.domain.outcomes import OutcomeKind
 from hf_gate.domain.requests import AccessRequest, Decision
 from hf_gate.protocol.codec import format_time, read_page
 from hf_gate.protocol.flows.bulk import MAX_AGE_S, decide_many
@@ -85,7 +85,7 @@ def decided(hub: Lists, requests: list[AccessRequest]) -> Played:
     return play(decide_many(REPO, setting), hub, map(Decision.accept, requests), hub.clock)
 
 
-def kinds(played: Played) -> dict[Kind, int]:
+def kinds(played: Played) -> dict[OutcomeKind, int]:
     found = [outcome.kind for outcome in played.emitted]
     return {kind: found.count(kind) for kind in dict.fromkeys(found)}
 
@@ -94,14 +94,14 @@ def kinds(played: Played) -> dict[Kind, int]:
 def test_requests_of_a_plan_are_read_again_by_the_thousand_wherever_they_stand(order: int) -> None:
     hub = Lists(5000)
     played = decided(hub, hub.requests[::order])
-    assert kinds(played) == {Kind.DONE: 5000}
+    assert kinds(played) == {OutcomeKind.DONE: 5000}
     assert hub.calls.count("batch") == 50
     assert hub.calls.count("list") <= 10
 
 
 def test_a_hub_that_reads_before_otherwise_costs_calls_and_no_truth() -> None:
     hub = Lists(2500, knows_before=False)
-    assert kinds(decided(hub, hub.requests[::-1])) == {Kind.DONE: 2500}
+    assert kinds(decided(hub, hub.requests[::-1])) == {OutcomeKind.DONE: 2500}
 
 
 @pytest.mark.parametrize("batch", [True, False], ids=["batch", "one by one"])
@@ -115,14 +115,14 @@ def test_what_waits_long_for_its_turn_is_read_again_before_it_leaves(*, batch: b
 
     hub.meanwhile[1] = others_decide
     played = decided(hub, hub.requests)
-    assert kinds(played) == {Kind.DONE: 298, Kind.STALE: 1, Kind.GONE: 1}
+    assert kinds(played) == {OutcomeKind.DONE: 298, OutcomeKind.STALE: 1, OutcomeKind.GONE: 1}
     assert people[299]["status"] == "rejected"
 
 
 def test_what_goes_at_once_is_not_read_again() -> None:
     hub = Lists(3000, step=0.05)
     fresh = list(hub.read(list(hub.rows.values()), at=BEGAN))
-    assert kinds(decided(hub, fresh)) == {Kind.DONE: 3000}
+    assert kinds(decided(hub, fresh)) == {OutcomeKind.DONE: 3000}
     assert hub.calls == ["batch"] * 30
 
 
@@ -133,7 +133,7 @@ def test_few_that_are_gone_are_asked_for_by_name_and_no_long_list_is_read_for_th
     gone = hub.requests[7]
     del hub.rows[gone.person.id or ""]
     played = decided(hub, hub.requests[:1000])
-    assert kinds(played) == {Kind.GONE: 1, Kind.DONE: 999}
+    assert kinds(played) == {OutcomeKind.GONE: 1, OutcomeKind.DONE: 999}
     assert hub.calls.count("list") < 25
 
 
@@ -146,7 +146,10 @@ def test_rests_of_groups_that_waited_for_the_end_are_read_again() -> None:
         next(iter(hub.rows.values()))["status"] = "rejected"
 
     setting = FlowContext("https://hub.test", started_at=BEGAN)
-    assert kinds(play(decide_many(REPO, setting), hub, items(), hub.clock)) == {Kind.STALE: 1, Kind.DONE: 39}
+    assert kinds(play(decide_many(REPO, setting), hub, items(), hub.clock)) == {
+        OutcomeKind.STALE: 1,
+        OutcomeKind.DONE: 39,
+    }
 
 
 def test_two_accounts_of_one_name_are_two_people() -> None:
@@ -154,8 +157,8 @@ def test_two_accounts_of_one_name_are_two_people() -> None:
     for n, name in enumerate(("Echo", "echo", "echo")):
         list(hub.rows.values())[n]["user"]["user"] = name
     fresh = list(hub.read(list(hub.rows.values()), at=BEGAN))
-    assert kinds(decided(hub, fresh)) == {Kind.DONE: 3}
-    assert kinds(decided(hub, [*fresh, fresh[0]])) == {Kind.ALREADY: 1, Kind.DONE: 3}
+    assert kinds(decided(hub, fresh)) == {OutcomeKind.DONE: 3}
+    assert kinds(decided(hub, [*fresh, fresh[0]])) == {OutcomeKind.ALREADY: 1, OutcomeKind.DONE: 3}
 
 
 def test_times_of_the_model_are_in_order() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from hf_gate import Decision
 from hf_gate.domain.ids import Repo, RepoType
-from hf_gate.domain.outcomes import Kind
+from hf_gate.domain.outcomes import OutcomeKind
 from hf_gate.errors import BadRequest, HubUnavailable, NotAllowed, OutcomeUnknown
 from hf_gate.protocol.endpoints import list_page
 from hf_gate.protocol.flows import bulk, deciding, repos
@@ -42,7 +42,7 @@ class Lists:
         return reply([r for r in named if r["status"] == status])
 
 
-def decided(write: Any, *names: str, **people: str) -> tuple[dict[str | None, Kind], Played]:
+def decided(write: Any, *names: str, **people: str) -> tuple[dict[str | None, OutcomeKind], Played]:
     played = play(bulk.decide_many(REPO, SETTING), Lists(write, **people), [Decision.accept(n) for n in names])
     return {o.user: o.kind for o in played.emitted}, played
 
@@ -50,19 +50,19 @@ def decided(write: Any, *names: str, **people: str) -> tuple[dict[str | None, Ki
 def test_a_batch_answer_in_another_order_is_not_matched_by_position() -> None:
     swapped = [{"user": "bad", "ok": False, "error": "user_not_found"}, {"user": "good", "ok": True}]
     kinds, _ = decided(lambda _: reply(swapped), "good", "bad", good="accepted", bad="pending")
-    assert kinds["good"] is Kind.DONE
-    assert kinds["bad"] is not Kind.DONE
+    assert kinds["good"] is OutcomeKind.DONE
+    assert kinds["bad"] is not OutcomeKind.DONE
 
 
 def test_a_batch_answer_about_strangers_is_read_back_instead() -> None:
     kinds, _ = decided(lambda _: reply([{"user": "mallory", "ok": True}]), "ada", ada="pending")
-    assert kinds == {"ada": Kind.OPEN}
+    assert kinds == {"ada": OutcomeKind.OPEN}
 
 
 def test_a_no_after_a_lost_answer_is_no_proof_that_nothing_happened() -> None:
     answers = iter([reply(status=500), *[reply({"error": "no"}, status=403)] * 9])
     kinds, played = decided(lambda _: next(answers), "ada", ada="pending")
-    assert kinds == {"ada": Kind.OPEN}
+    assert kinds == {"ada": OutcomeKind.OPEN}
     assert isinstance(played.emitted[0].error, OutcomeUnknown)
     assert isinstance(played.error, NotAllowed)
 
@@ -91,7 +91,7 @@ def test_a_stop_of_any_kind_leaves_everybody_told() -> None:
         return Reply(307, {"location": "https://evil.test/"}, b"", 1.0) if send.is_change else reply([])
 
     played = play(bulk.decide_many(REPO, SETTING), hub, [Decision.accept(n) for n in ("ada", "bob")])
-    assert [(o.user, o.kind) for o in played.emitted] == [("ada", Kind.OPEN), ("bob", Kind.OPEN)]
+    assert [(o.user, o.kind) for o in played.emitted] == [("ada", OutcomeKind.OPEN), ("bob", OutcomeKind.OPEN)]
     assert played.error is not None
 
 

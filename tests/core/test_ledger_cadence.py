@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_gate.application.adopt import GITIGNORE, desk_text, ignored, next_steps, starter_text
-from hf_gate.application.cadence import DAY, LONGEST, RETRY, SHARE, SHORTEST, Kind, Note, due_kind, next_pause
+from hf_gate.application.cadence import DAY, LONGEST, RETRY, SHARE, SHORTEST, Note, SyncKind, due_kind, next_pause
 from hf_gate.application.standing import serving_line
 from hf_gate.domain.forms import parse_gate_form
 from hf_gate.domain.ids import Repo, RepoType, parse_repo
@@ -32,23 +32,23 @@ def row(full_at: int | None = NOW, **counts: int) -> RepoRow:
 @pytest.mark.parametrize(
     ("known", "now", "note", "report", "kind"),
     [
-        (None, NOW, None, None, Kind.FULL),
-        (row(None), NOW, None, None, Kind.FULL),
-        (row(None), NOW, Note(NOW - 1, complete=False, counts={}), None, Kind.QUICK),
-        (row(None), NOW, Note(NOW - RETRY, complete=False, counts={}), None, Kind.FULL),
-        (row(), NOW + DAY - 1, None, None, Kind.QUICK),
-        (row(), NOW + DAY, None, None, Kind.FULL),
-        (row(), NOW + DAY, Note(NOW + DAY - 1, complete=False, counts={}), None, Kind.QUICK),
-        (row(pending=3), NOW + 1, None, {"pending": 3}, Kind.QUICK),
-        (row(pending=3), NOW + 1, None, {"pending": 4}, Kind.FULL),
-        (row(pending=3), NOW + 1, None, {}, Kind.FULL),
-        (row(pending=3, withdrawn=9), NOW + 1, None, {"pending": 3}, Kind.QUICK),
-        (row(pending=3), NOW + 1, None, {"pending": 3, "parked": 1}, Kind.FULL),
-        (row(pending=3), NOW + 1, Note(NOW, complete=True, counts={}), {"pending": 4}, Kind.QUICK),
+        (None, NOW, None, None, SyncKind.FULL),
+        (row(None), NOW, None, None, SyncKind.FULL),
+        (row(None), NOW, Note(NOW - 1, complete=False, counts={}), None, SyncKind.QUICK),
+        (row(None), NOW, Note(NOW - RETRY, complete=False, counts={}), None, SyncKind.FULL),
+        (row(), NOW + DAY - 1, None, None, SyncKind.QUICK),
+        (row(), NOW + DAY, None, None, SyncKind.FULL),
+        (row(), NOW + DAY, Note(NOW + DAY - 1, complete=False, counts={}), None, SyncKind.QUICK),
+        (row(pending=3), NOW + 1, None, {"pending": 3}, SyncKind.QUICK),
+        (row(pending=3), NOW + 1, None, {"pending": 4}, SyncKind.FULL),
+        (row(pending=3), NOW + 1, None, {}, SyncKind.FULL),
+        (row(pending=3, withdrawn=9), NOW + 1, None, {"pending": 3}, SyncKind.QUICK),
+        (row(pending=3), NOW + 1, None, {"pending": 3, "parked": 1}, SyncKind.FULL),
+        (row(pending=3), NOW + 1, Note(NOW, complete=True, counts={}), {"pending": 4}, SyncKind.QUICK),
     ],
 )
 def test_a_full_reading_is_due_when_none_is_proved_a_day_passed_or_the_report_says_otherwise(
-    known: RepoRow | None, now: int, note: Note | None, report: dict[str, int] | None, kind: Kind
+    known: RepoRow | None, now: int, note: Note | None, report: dict[str, int] | None, kind: SyncKind
 ) -> None:
     due = due_kind(known, now, note, report)
     assert due.kind is kind

@@ -6,7 +6,7 @@ import pytest
 
 from hf_gate.application.settling import Item, settled_by
 from hf_gate.domain.ids import Person, Repo, RepoType
-from hf_gate.domain.outcomes import Kind, Outcome
+from hf_gate.domain.outcomes import Outcome, OutcomeKind
 from tests.core.test_plan import change
 
 REPO = Repo(RepoType.MODEL, "acme", "med-7b")
@@ -15,11 +15,11 @@ REPO = Repo(RepoType.MODEL, "acme", "med-7b")
 @pytest.mark.parametrize(
     ("kind", "why", "how"),
     [
-        (Kind.DONE, "", "told"),
-        (Kind.DONE, "the answer was lost; read back", "read"),
-        (Kind.REFUSED, "the Hub says: read back the form", "told"),
+        (OutcomeKind.DONE, "", "told"),
+        (OutcomeKind.DONE, "the answer was lost; read back", "read"),
+        (OutcomeKind.REFUSED, "the Hub says: read back the form", "told"),
     ],
 )
-def test_whether_an_answer_was_lost_hangs_on_no_words_of_the_hub(kind: Kind, why: str, how: str) -> None:
+def test_whether_an_answer_was_lost_hangs_on_no_words_of_the_hub(kind: OutcomeKind, why: str, how: str) -> None:
     item = Item(1, change(), None, REPO)
     assert settled_by(item, Outcome(kind, REPO, Person(username="user-1"), why=why)).how == how

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Iterator
 
+import pytest
+
+from hf_gate.domain.lifecycle import WITHDRAWN, Status
+from hf_gate.domain.outcomes import OutcomeKind
+from hf_gate.domain.runs import ChangeState, RunKind, RunState
 from tests.house.tree import PACKAGE, modules
 
 _SETTING = re.compile(r"\.setting\(\s*f?[\"']")
@@ -18,3 +25,52 @@ def test_no_use_case_or_command_spells_the_name_of_a_setting_by_itself() -> None
 def test_the_change_of_a_plan_is_built_in_one_module() -> None:
     built = [file.relative_to(PACKAGE).as_posix() for file in modules() if _CHANGE.search(file.read_text("utf-8"))]
     assert built == ["plan/desired.py"]
+
+
+_HOMONYMS = {"reset", "plan", "auto"}  # a verb, a command, a kind of gate
+_STATES = {WITHDRAWN, *Status, *OutcomeKind, *ChangeState, *RunState, *RunKind} - _HOMONYMS
+_NAMES = {"state", "status", "kind", "before", "after"}
+
+
+def _state_literals(source: str) -> Iterator[str]:
+    """States that are compared with, passed by name, looked up or quoted in SQL as a literal."""
+    for node in ast.walk(ast.parse(source)):
+        found: list[ast.expr] = []
+        match node:
+            case ast.Compare(left=left, comparators=others):
+                sides = [left, *others]
+                found = sides + [each for side in sides for each in getattr(side, "elts", [])]
+            case ast.MatchValue(value=value):
+                found = [value]
+            case ast.Call(func=ast.Attribute(attr="get"), args=[key, *_]):
+                found = [key]
+            case ast.Call(keywords=keywords):
+                found = [each.value for each in keywords if each.arg in _NAMES]
+            case ast.Constant(value=str(text)) if "SELECT" in text or " IN (" in text or " = '" in text:
+                yield from (state for state in _STATES if f"'{state}'" in text)
+        yield from (str(each.value) for each in found if isinstance(each, ast.Constant) and each.value in _STATES)
+
+
+def test_states_are_members_of_enums_and_no_literals() -> None:
+    found = {
+        f"{path.relative_to(PACKAGE).as_posix()}: {state}"
+        for path in modules()
+        if path.relative_to(PACKAGE).parts[0] not in {"localhub", "hub", "protocol"}  # they speak the Hub's words
+        for state in _state_literals(path.read_text("utf-8"))
+    }
+    assert found == set()
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "run.state == 'paused'",
+        "run.state in ('ended', 'x')",
+        "match run.state:\n    case 'ended': pass",
+        "Run(state='ready')",
+        "counts.get('pending', 0)",
+        "rows(\"SELECT 1 FROM runs WHERE state = 'ended'\")",
+    ],
+)
+def test_a_state_literal_is_found(source: str) -> None:
+    assert list(_state_literals(source))

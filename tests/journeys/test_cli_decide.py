@@ -15,7 +15,7 @@ from hf_gate import Hub
 from hf_gate.cli.carrying import Result
 from hf_gate.cli.nearest import did_you_mean
 from hf_gate.domain.ids import Person, Repo, parse_repo
-from hf_gate.domain.outcomes import Kind, Outcome
+from hf_gate.domain.outcomes import Outcome, OutcomeKind
 from hf_gate.domain.requests import AccessRequest
 from hf_gate.errors import HubUnavailable, InvalidTarget, NotAllowed, OutcomeUnknown, Stale
 from hf_gate.testing import LocalHub
@@ -287,7 +287,7 @@ def test_what_was_sent_and_cannot_be_read_is_a_part_and_never_called_unchanged(f
     assert status_of(fresh, "ada-l") == "accepted"
 
 
-def _result(*kinds: tuple[Kind, Exception | None], stop: BaseException | None = None) -> Result:
+def _result(*kinds: tuple[OutcomeKind, Exception | None], stop: BaseException | None = None) -> Result:
     repo = parse_repo(MODEL)
     return Result([Outcome(kind, repo, Person(), error=error) for kind, error in kinds], stop)
 
@@ -298,16 +298,16 @@ AWAY, UNSURE, FORBIDDEN = HubUnavailable("away"), OutcomeUnknown("sent"), NotAll
 @pytest.mark.parametrize(
     ("result", "code"),
     [
-        (_result((Kind.OPEN, UNSURE)), 5),
-        (_result((Kind.OPEN, UNSURE), stop=AWAY), 5),
-        (_result((Kind.OPEN, UNSURE), (Kind.OPEN, FORBIDDEN), stop=FORBIDDEN), 5),
-        (_result((Kind.DONE, None), (Kind.OPEN, AWAY), stop=AWAY), 5),
-        (_result((Kind.OPEN, AWAY), stop=AWAY), 75),
-        (_result((Kind.OPEN, FORBIDDEN), stop=FORBIDDEN), 4),
-        (_result((Kind.STALE, None), stop=Stale("moved")), 6),
-        (_result((Kind.REFUSED, None), stop=InvalidTarget("nobody")), 2),
+        (_result((OutcomeKind.OPEN, UNSURE)), 5),
+        (_result((OutcomeKind.OPEN, UNSURE), stop=AWAY), 5),
+        (_result((OutcomeKind.OPEN, UNSURE), (OutcomeKind.OPEN, FORBIDDEN), stop=FORBIDDEN), 5),
+        (_result((OutcomeKind.DONE, None), (OutcomeKind.OPEN, AWAY), stop=AWAY), 5),
+        (_result((OutcomeKind.OPEN, AWAY), stop=AWAY), 75),
+        (_result((OutcomeKind.OPEN, FORBIDDEN), stop=FORBIDDEN), 4),
+        (_result((OutcomeKind.STALE, None), stop=Stale("moved")), 6),
+        (_result((OutcomeKind.REFUSED, None), stop=InvalidTarget("nobody")), 2),
         (_result(stop=ValueError("a fault")), 1),
-        (_result((Kind.DONE, None), stop=ValueError("a fault")), 5),
+        (_result((OutcomeKind.DONE, None), stop=ValueError("a fault")), 5),
     ],
     ids=lambda value: value if isinstance(value, int) else None,
 )

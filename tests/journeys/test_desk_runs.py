@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from hf_gate.application.cadence import least_pause
-from hf_gate.application.run import AUTO
 from hf_gate.application.runs import begin
 from hf_gate.bootstrap import now, world_of
 from hf_gate.cli.run import greed
 from hf_gate.domain.events import Entry, GrantDated, canonical
 from hf_gate.domain.moments import ms
+from hf_gate.domain.runs import RunKind
 from hf_gate.plan.model import read
 from hf_gate.store.opening import open_store
 from hf_gate.testing import LocalHub
@@ -249,7 +249,7 @@ def cut_off(console: Console, tmp_path: Path) -> str:
             store,
             made,
             ident="r_0123456789ab",
-            kind=AUTO,
+            kind=RunKind.AUTO,
             actor="lena-brandt",
             now=datetime.fromisoformat(made.plan.made_at),
         ).id

@@ -13,9 +13,9 @@ import msgspec
 from hf_gate.application.carry import FRESH
 from hf_gate.application.verify import verify
 from hf_gate.domain import events as e
-from hf_gate.domain.lifecycle import STATUSES
+from hf_gate.domain.lifecycle import STATUSES, WITHDRAWN
 from hf_gate.domain.rows import ChangeRow, RunRow
-from hf_gate.domain.state import LAG, WITHDRAWN
+from hf_gate.domain.state import LAG
 from hf_gate.localhub.world import World
 from hf_gate.plan.model import Change
 from hf_gate.protocol.flows.bulk import MAX_AGE_S

@@ -11,7 +11,7 @@ from hf_gate.application.carry import Carrier
 from hf_gate.domain import events as e
 from hf_gate.domain.ids import Repo
 from hf_gate.domain.moments import ms
-from hf_gate.domain.outcomes import Kind, Outcome
+from hf_gate.domain.outcomes import Outcome, OutcomeKind
 from hf_gate.domain.requests import AccessRequest, Decision, Target
 from hf_gate.domain.rows import RunRow
 from hf_gate.errors import StoreUnavailable
@@ -93,7 +93,7 @@ class _HalfTold:
 
     def append(self, repo: Repo | None, entries: Sequence[e.Entry]) -> None:
         self._write.append(repo, entries)
-        if any(isinstance(entry.event, e.ChangeSettled) and entry.event.kind == Kind.DONE for entry in entries):
+        if any(isinstance(entry.event, e.ChangeSettled) and entry.event.kind == OutcomeKind.DONE for entry in entries):
             self._die()
 
 
@@ -163,7 +163,7 @@ class Hopeful(Carrier):
 class _Hopeful(_Through):
     def decide_many(self, repo: Repo, decisions: Iterable[Decision]) -> Iterator[Outcome]:
         for outcome in self._hub.decide_many(repo, decisions):
-            yield replace(outcome, kind=Kind.DONE, error=None) if outcome.kind is Kind.OPEN else outcome
+            yield replace(outcome, kind=OutcomeKind.DONE, error=None) if outcome.kind is OutcomeKind.OPEN else outcome
 
 
 class Hasty(Carrier):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_gate.application import runs
-from hf_gate.application.cadence import Kind
+from hf_gate.application.cadence import SyncKind
 from hf_gate.application.carry import Carrier
 from hf_gate.application.planning import Desk
 from hf_gate.application.ports import ClockPort, HubPort
@@ -20,6 +20,7 @@ from hf_gate.bootstrap import read_location
 from hf_gate.config import Paths, Settings
 from hf_gate.domain.ids import Repo, parse_repo
 from hf_gate.domain.rows import RequestRow, RunRow
+from hf_gate.domain.runs import RunKind
 from hf_gate.errors import HfGateError
 from hf_gate.joining import Bench, read_bench
 from hf_gate.plan.model import Plan
@@ -144,10 +145,10 @@ class Scene:
 
     # ---- what a process does ---------------------------------------------------------------------------------------
 
-    def sync(self, kind: Kind = Kind.FULL, repo: Repo | None = None) -> Synced:
+    def sync(self, kind: SyncKind = SyncKind.FULL, repo: Repo | None = None) -> Synced:
         return sync(self.hub, self.store, self.clock, repo or self.repos[0], kind, actor=self.actor)
 
-    def sync_with(self, store: Failing, kind: Kind, repo: Repo) -> None:
+    def sync_with(self, store: Failing, kind: SyncKind, repo: Repo) -> None:
         """A reading whose process may die."""
         with suppress(HfGateError, Killed):
             sync(self.hub, store, self.clock, repo, kind, actor=self.actor)
@@ -156,7 +157,7 @@ class Scene:
         desk, now = self.desk, self.clock.now()
         return propose(self.store, desk.courts(), desk.hearing, now=now, policies=desk.policies).plan
 
-    def approve(self, plan: Plan, kind: str = "plan") -> RunRow:
+    def approve(self, plan: Plan, kind: RunKind = RunKind.PLAN) -> RunRow:
         self.count += 1
         return runs.begin(self.store, plan, ident=f"r_{self.count}", kind=kind, actor=self.actor, now=self.clock.now())
 

@@ -14,9 +14,9 @@ from hf_gate import (
     Decision,
     Gate,
     GateForm,
-    Kind,
     Listing,
     Outcome,
+    OutcomeKind,
     Outlook,
     Person,
     Profile,
@@ -121,7 +121,7 @@ def decisions(request: AccessRequest, person: Person) -> None:
 
 
 def outcomes(outcome: Outcome) -> str:
-    assert_type(outcome.kind, Kind)
+    assert_type(outcome.kind, OutcomeKind)
     assert_type(outcome.repo, Repo)
     assert_type(outcome.person, Person)
     assert_type(outcome.user, str | None)
@@ -129,13 +129,13 @@ def outcomes(outcome: Outcome) -> str:
     assert_type(outcome.why, str)
     assert_type(outcome.hub_request_id, str | None)
     assert_type(outcome.error, Exception | None)
-    outcome.kind = Kind.DONE  # type: ignore[misc]
+    outcome.kind = OutcomeKind.DONE  # type: ignore[misc]
     match outcome.kind:  # all seven, so that nothing is behind
-        case Kind.DONE | Kind.ALREADY:
+        case OutcomeKind.DONE | OutcomeKind.ALREADY:
             return "so"
-        case Kind.STALE | Kind.GONE | Kind.REFUSED:
+        case OutcomeKind.STALE | OutcomeKind.GONE | OutcomeKind.REFUSED:
             return "not so"
-        case Kind.DEFERRED | Kind.OPEN:
+        case OutcomeKind.DEFERRED | OutcomeKind.OPEN:
             return "not yet"
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urlencode
 
-from hf_gate.application.cadence import Kind
+from hf_gate.application.cadence import SyncKind
 from hf_gate.domain.events import Entry, StatusMoved
 from hf_gate.domain.ids import Repo, parse_repo
 from hf_gate.domain.rows import RequestRow
@@ -264,7 +264,7 @@ def _ask(room: Room, repos: list[Repo]) -> None:
             }
             lines.append({"repo": repo.id, "repo_type": repo.type.value, "user": f"eve-{turn:02}", "answers": answers})
     room.local.add_requests(lines)
-    room.read(Kind.FULL)
+    room.read(SyncKind.FULL)
 
 
 def _ids(room: Room) -> list[str]:
@@ -280,7 +280,7 @@ def _rename(room: Room) -> None:
     for turn, ident in enumerate(_ids(room)):
         world.accounts[ident].username = payload(Field.USERNAME, turn)
         world.accounts[ident].email = payload(Field.EMAIL, turn)
-    room.read(Kind.FULL)
+    room.read(SyncKind.FULL)
 
 
 def _refuse(visitor: Visitor, rows: list[RequestRow]) -> None:

@@ -25,7 +25,7 @@ from playwright.sync_api import Page
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from hf_gate import Hub, bootstrap
-from hf_gate.application.cadence import Kind
+from hf_gate.application.cadence import SyncKind
 from hf_gate.application.sync import sync
 from hf_gate.config import Flags, read_settings
 from hf_gate.domain.ids import Repo, parse_repo
@@ -204,7 +204,7 @@ class Room:
         self.local.add_requests(lines)
         self.read()
 
-    def read(self, kind: Kind = Kind.QUICK) -> None:
+    def read(self, kind: SyncKind = SyncKind.QUICK) -> None:
         """As the keeper does it."""
         office = self.office
         for line in self.local.repos:
@@ -240,7 +240,7 @@ def a_room(folder: Path, policy: str | None = POLICY, desk: str = "", **made: An
             line = local.repos[0]
             app = build(office, door, frozenset({HOST}))
             room = Room(local, office, app, door, parse_repo(line["repo"], line["repo_type"]))
-            room.read(Kind.FULL)
+            room.read(SyncKind.FULL)
             try:
                 yield room
             finally:

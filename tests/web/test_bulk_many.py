@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from hf_gate.application.bulk import Order, begin_bulk
-from hf_gate.application.cadence import Kind
+from hf_gate.application.cadence import SyncKind
 from hf_gate.domain.members import Member, Role
 from hf_gate.errors import Guarded
 from hf_gate.store import weighing
@@ -31,7 +31,7 @@ MANY = 1100
 def full(tmp_path: Path) -> Iterator[Room]:
     with a_room(tmp_path) as room:
         room.ask([{"username": f"p{n:04}"} for n in range(MANY)], {"Purpose": GOOD})
-        room.read(Kind.FULL)
+        room.read(SyncKind.FULL)
         yield room
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hf_gate.application.cadence import Kind
+from hf_gate.application.cadence import SyncKind
 from hf_gate.web.markdown import LIMIT, Node, parse_markdown
 from hf_gate.web.visit import ENVIRONMENT
 from tests.web.kit import Room, parsed
@@ -67,7 +67,7 @@ def test_a_prompt_without_end_and_nesting_without_bottom_are_bounded() -> None:
 def test_the_view_of_a_requester_renders_the_prompt(room: Room) -> None:
     prompt = "Read the **terms** at https://acme.example/terms, then <b>ask</b>."
     room.local.set_card(room.repo.id, f"---\nextra_gated_prompt: {prompt}\n---\n")
-    room.read(Kind.FULL)
+    room.read(SyncKind.FULL)
     page = room.visitor().get(f"/repos/models/{room.repo.id}").body
     assert "<strong><bdi>terms</bdi></strong>" in page
     assert "&lt;b&gt;ask&lt;/b&gt;" in page

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.application.cadence import Kind
-from hf_gate.application.run import AUTO
+from hf_gate.application.cadence import SyncKind
 from hf_gate.application.runs import begin
 from hf_gate.domain.events import Entry, GrantDated
 from hf_gate.domain.members import Member, Role
 from hf_gate.domain.moments import moment_of, ms
+from hf_gate.domain.runs import RunKind
 from hf_gate.store.carried import Carried
 from hf_gate.web import plan
 from hf_gate.web.carrying import carrying_of
@@ -155,7 +155,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
     """700 who all wrote too little."""
     with a_room(tmp_path_factory.mktemp("full")) as room:
         room.ask([{"username": f"p{n:03}"} for n in range(700)], {"Purpose": "test"})
-        room.read(Kind.FULL)
+        room.read(SyncKind.FULL)
         yield room
 
 
@@ -330,7 +330,14 @@ def test_a_plan_of_an_unattended_run_says_so(asked: Room) -> None:
     place = made(asked, lena)
     digest = place.rpartition("/")[2]
     office = asked.office
-    begin(office.store, plan.read_plan(office, digest), ident="r_turn", kind=AUTO, actor="policy", now=office.now())
+    begin(
+        office.store,
+        plan.read_plan(office, digest),
+        ident="r_turn",
+        kind=RunKind.AUTO,
+        actor="policy",
+        now=office.now(),
+    )
     with office.store.writing() as write:
         write.setting(f"plan {digest}", None)
     listed = words(lena.get("/plans"))

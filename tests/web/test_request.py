@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hf_gate import Hub
-from hf_gate.application.cadence import Kind
+from hf_gate.application.cadence import SyncKind
 from hf_gate.domain.members import Member, Role
 from hf_gate.domain.moments import ms
 from hf_gate.domain.tray import ground_of
@@ -137,7 +137,7 @@ def test_what_others_moved_on_the_hub_is_not_ours_to_reverse(asked: Room) -> Non
         other.reject(asked.repo, "ada", reason="outside")
     with asked.office.store.writing() as write:  # near our own change another status would be no news
         write.db.run("UPDATE requests SET moved_at = moved_at - ? WHERE id = ?", (3_600_000, asked.row("ada").id))
-    asked.read(Kind.FULL)
+    asked.read(SyncKind.FULL)
     page = _page(asked, lena, "ada")
     assert "Reverse that" not in page
     assert "outside the desk" in page

@@ -17,12 +17,13 @@ import pytest
 
 from hf_gate import Hub
 from hf_gate.application import runs as run_cases
-from hf_gate.application.cadence import Kind
+from hf_gate.application.cadence import SyncKind
 from hf_gate.domain.ids import Repo
 from hf_gate.domain.members import Author, Member, Role
 from hf_gate.domain.outcomes import Outcome
 from hf_gate.domain.requests import Decision
 from hf_gate.domain.rows import RunRow
+from hf_gate.domain.runs import RunKind, RunState
 from hf_gate.plan.model import Plan, resealed
 from hf_gate.testing import LocalHub
 from hf_gate.web.carrying import Load, carrying_of
@@ -49,7 +50,7 @@ def begun(room: Room, visitor: Visitor) -> str:
     digest = made(room, visitor).rpartition("/")[2]
     office = room.office
     run = run_cases.begin(
-        office.store, read_plan(office, digest), ident="r_0123456789ab", kind="plan", actor="lena-brandt", now=office.now()
+        office.store, read_plan(office, digest), ident="r_0123456789ab", kind=RunKind.PLAN, actor="lena-brandt", now=office.now()
     )  # fmt: skip
     return f"/runs/{run.id}"
 
@@ -120,7 +121,7 @@ def test_those_that_failed_are_tried_again_and_no_others(asked: Room) -> None:
     with store.writing() as write:  # as if the Hub had refused two and done the others
         states = [(n, "refused" if n < 3 else "done", "the Hub said no" if n < 3 else "") for n in range(1, 5)]
         write.change_states(ident, states)
-        write.run(RunRow(id=ident, kind="plan", actor="lena-brandt", state="ended", made_at=1, total=4))
+        write.run(RunRow(id=ident, kind=RunKind.PLAN, actor="lena-brandt", state=RunState.ENDED, made_at=1, total=4))
     said = words(lena.get(run))
     assert "the Hub said no" in said
     assert "Try the 2 that failed again" in said
@@ -139,7 +140,7 @@ def test_what_policies_decided_that_were_changed_since_is_not_tried_again(asked:
     ident, store = run.rpartition("/")[2], asked.office.store
     with store.writing() as write:
         write.change_states(ident, [(n, "refused", "the Hub said no") for n in range(1, 5)])
-        write.run(RunRow(id=ident, kind="plan", actor="lena-brandt", state="ended", made_at=1, total=4))
+        write.run(RunRow(id=ident, kind=RunKind.PLAN, actor="lena-brandt", state=RunState.ENDED, made_at=1, total=4))
     folder = asked.office.location.folder
     assert folder is not None
     text = (folder / "policies" / "house.yaml").read_text()
@@ -204,7 +205,7 @@ def held(tmp_path: Path) -> Iterator[tuple[Room, Held]]:
     """600 who wrote too little: more than are written down as started at once."""
     with a_room(tmp_path) as room:
         room.ask([{"username": f"p{n:03}"} for n in range(600)], {"Purpose": "test"})
-        room.read(Kind.FULL)
+        room.read(SyncKind.FULL)
         hub = Held(room.office.hub)
         vars(room.office)["hub"] = hub  # it is all that a run asks of a Hub
         yield room, hub
@@ -246,7 +247,7 @@ def test_the_runs_of_somebody_who_is_put_out_stop_by_themselves(held: tuple[Room
     member = room.office.member("mia")
     assert member is not None
     idle = run_cases.begin(
-        room.office.store, _one_of(room, plan), ident="r_0123456789ab", kind="plan", actor="mia", now=room.office.now(),
+        room.office.store, _one_of(room, plan), ident="r_0123456789ab", kind=RunKind.PLAN, actor="mia", now=room.office.now(),
         author=Author(member=member.id),
     )  # fmt: skip
     assert lena.post("/settings/revoke", {"name": "mia"}).status == 303

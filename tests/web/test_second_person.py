@@ -19,7 +19,7 @@ import pytest
 
 from hf_gate import bootstrap
 from hf_gate.application import runs
-from hf_gate.application.cadence import Kind
+from hf_gate.application.cadence import SyncKind
 from hf_gate.application.carry import halt
 from hf_gate.application.decisions import end_entry
 from hf_gate.application.entries import newest, text_of
@@ -28,6 +28,7 @@ from hf_gate.application.verify import verify
 from hf_gate.domain.members import Author, Member, Role
 from hf_gate.domain.moments import ms
 from hf_gate.domain.rows import RequestRow, RunRow
+from hf_gate.domain.runs import RunKind, RunState
 from hf_gate.domain.tray import ground_of
 from hf_gate.errors import Guarded
 from hf_gate.plan.model import sealed
@@ -44,7 +45,7 @@ def full(tmp_path: Path) -> Iterator[Room]:
     """700 whom the policy sends back."""
     with a_room(tmp_path) as room:
         room.ask([{"username": f"p{n:03}"} for n in range(MANY)], {"Purpose": "test"})
-        room.read(Kind.FULL)
+        room.read(SyncKind.FULL)
         yield room
 
 
@@ -146,7 +147,7 @@ def test_what_a_command_sends_meanwhile_counts_too(full: Room) -> None:
         row = lent.find(None, "p600")[0]
         wish, now = Wish("accept", {row.id: ground_of(row)}, desk.owner_member), desk.now()
         run = RunRow(
-            id="r_command", kind="direct", actor=old.owner, state="ready", made_at=ms(now), total=500,
+            id="r_command", kind=RunKind.DIRECT, actor=old.owner, state=RunState.READY, made_at=ms(now), total=500,
             verbs={"accept": 500}, account=old.owner_id,
         )  # fmt: skip
         with ThreadPoolExecutor(1) as aside:
@@ -184,7 +185,7 @@ def run_of(room: Room, ident: str, first: int, end: int, days: int) -> None:
     changes = [runs.direct_change(room.row(f"p{n:03}"), "accepted", None) for n in range(first, end)]
     at, author = office.now() - timedelta(days=days), Author(account=office.owner_id)
     plan = sealed(changes, policy_digest="", endpoint=office.store.endpoint, now=at, summary={}, guards=[])
-    run = runs.begin(office.store, plan, ident=ident, kind="bulk", actor=office.owner, now=at, author=author)
+    run = runs.begin(office.store, plan, ident=ident, kind=RunKind.BULK, actor=office.owner, now=at, author=author)
     office.store.wish_for(ident, "pause")
     halt(office.store, run, "pause", ms(at))
 

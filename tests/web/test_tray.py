@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hf_gate import Hub
-from hf_gate.domain.outcomes import Kind
+from hf_gate.domain.outcomes import OutcomeKind
 from hf_gate.domain.tray import ground_of
 from tests.web.kit import GOOD, Answer, Room, Visitor, parsed
 
@@ -222,4 +222,4 @@ def test_a_decision_whose_answer_was_lost_is_read_back_and_not_sent_again(asked:
     asked.office.clearing.recover(asked.office.now())
     asked.leave()
     assert asked.writes() == writes
-    assert asked.office.tray.about([item.request])[item.request].outcome == Kind.DONE
+    assert asked.office.tray.about([item.request])[item.request].outcome == OutcomeKind.DONE

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from hf_gate.application.cadence import Kind
+from hf_gate.application.cadence import SyncKind
 from hf_gate.domain.ids import Repo, parse_repo
 from tests.web.kit import GOOD, Room, Visitor, a_room
 from tests.web.test_plans import words
@@ -40,7 +40,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Room, Repo, 
         for repo in (mine, other):
             room.ask([{"username": "fay"}], {"Purpose": GOOD}, repo)
         room.office.hub.accept(other, "fay")
-        room.read(Kind.FULL)
+        room.read(SyncKind.FULL)
         yield room, mine, other
 
 

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
 
 import msgspec
 
@@ -14,12 +13,10 @@ from ..domain import events as e
 from ..domain.members import NOBODY, Author
 from ..domain.moments import ms
 from ..domain.rows import ChangeRow, RunRow
+from ..domain.runs import RunKind, RunState
 from ..errors import Guarded
 from ..store.reading import Store
-from .runs import READY, STOPPED, direct_change
-
-BULK: Final = "bulk"
-"""The kind of such a run. Other than a few decisions at the keyboard it can be paused and goes on after a crash."""
+from .runs import direct_change
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +38,7 @@ def begin_bulk(store: Store, order: Order, parts: Iterable[Sequence[int]], now: 
     Raises `Guarded`, and leaves it so, when others can be decided by then than were shown.
     """
     run = RunRow(
-        id=order.ident, kind=BULK, actor=order.actor, state=STOPPED, made_at=ms(now), total=order.total,
+        id=order.ident, kind=RunKind.BULK, actor=order.actor, state=RunState.STOPPED, made_at=ms(now), total=order.total,
         member=order.author.member, account=order.author.account, is_free=order.author.is_free,
     )  # fmt: skip
     verbs = Counter[str]()
@@ -63,7 +60,7 @@ def begin_bulk(store: Store, order: Order, parts: Iterable[Sequence[int]], now: 
             write.changes(changes)
     if n != order.total:
         raise Guarded(f"{n:,} can be decided now, {order.total:,} were shown; nothing was sent.", hint="Look again.")
-    begun = msgspec.structs.replace(run, state=READY, verbs=verbs)
+    begun = msgspec.structs.replace(run, state=RunState.READY, verbs=verbs)
     approved = e.PlanApproved(run=run.id, changes=n)
     with store.writing() as write:
         write.run(begun)

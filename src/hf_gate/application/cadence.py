@@ -20,7 +20,7 @@ SHORTEST, LONGEST = 60.0, 1800.0  # seconds between two quick readings
 SHARE: Final = 0.05  # of the token's calls, at most, for looking whether there is anything new
 
 
-class Kind(StrEnum):
+class SyncKind(StrEnum):
     """The two kinds of reading; every output names which one it was."""
 
     QUICK = "quick"
@@ -30,7 +30,7 @@ class Kind(StrEnum):
 class Due(NamedTuple):
     """What kind of reading is due now, and why."""
 
-    kind: Kind
+    kind: SyncKind
     why: str
 
 
@@ -56,17 +56,17 @@ def due_kind(row: RepoRow | None, now: int, note: Note | None = None, report: Ma
     tried = note is not None and 0 <= now - note.at < RETRY
     if row is None or row.full_at is None:
         return (
-            Due(Kind.QUICK, "the last full reading was not proved whole")
+            Due(SyncKind.QUICK, "the last full reading was not proved whole")
             if tried
-            else Due(Kind.FULL, "never read whole")
+            else Due(SyncKind.FULL, "never read whole")
         )
     if report is not None and not tried and (status := _differing(row.counts, report)) is not None:
         return Due(
-            Kind.FULL, f"the Hub counts {report.get(status, 0):,} {status}, the store {row.counts.get(status, 0):,}"
+            SyncKind.FULL, f"the Hub counts {report.get(status, 0):,} {status}, the store {row.counts.get(status, 0):,}"
         )
     if now - row.full_at >= DAY and not tried:
-        return Due(Kind.FULL, "the last full reading is a day old")
-    return Due(Kind.QUICK, "read whole less than a day ago")
+        return Due(SyncKind.FULL, "the last full reading is a day old")
+    return Due(SyncKind.QUICK, "read whole less than a day ago")
 
 
 def _differing(ours: Mapping[str, int], report: Mapping[str, int]) -> str | None:

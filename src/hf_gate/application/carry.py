@@ -18,9 +18,10 @@ from ..domain import events as e
 from ..domain.ids import Repo
 from ..domain.lifecycle import Status
 from ..domain.moments import ms
-from ..domain.outcomes import Ends, Kind, Outcome, law_of
+from ..domain.outcomes import Ends, Outcome, OutcomeKind, law_of
 from ..domain.requests import AccessRequest, Decision
 from ..domain.rows import RunRow
+from ..domain.runs import UNDER_WAY, UNFINISHED, ChangeOrigin, ChangeState, RunKind, RunState
 from ..domain.state import LAG, was_just_moved
 from ..errors import HfGateError
 from ..plan.model import Change
@@ -32,7 +33,7 @@ from .observing import observe
 from .orders import keep_halt
 from .ports import ClockPort, SendPort
 from .restored import check_read_whole
-from .runs import DIRECT, ENDED, GRANT, INTERRUPTED, PAUSED, STOPPED, UNFINISHED, UNTIL, check_kept
+from .runs import check_kept
 from .settling import Item, Settled, ground_of_change, intent, read_back, told_entries
 
 LOOK: Final = 10_000  # so many changes are looked at once more in one reading
@@ -40,9 +41,7 @@ GROUP: Final = 500  # so many intents are written in one transaction
 FRESH: Final = 60.0  # seconds: a reading older than this says nothing about what to send
 GRACE: Final = 20.0  # seconds: a request that was under way when a process died may still arrive this long after
 LONG_AGO: Final = 3600.0  # seconds: no call waits so long for its turn after its intent was written
-PLANNED, STARTED = "planned", "started"
-UNDER_WAY: Final = (STARTED, Kind.OPEN.value)
-WISHED: Final[Mapping[str, str]] = {"pause": PAUSED, "stop": STOPPED}
+WISHED: Final[Mapping[str, RunState]] = {"pause": RunState.PAUSED, "stop": RunState.STOPPED}
 """How a run ends when somebody wishes so."""
 
 Call: TypeAlias = Callable[[Repo, Iterator[Decision]], Iterator[Outcome]]
@@ -85,11 +84,13 @@ class Carrier:
                 if self._wish:
                     break
         except BaseException:
-            self._close(run, INTERRUPTED)
+            self._close(run, RunState.INTERRUPTED)
             raise
-        state = WISHED.get(self._wish or "", ENDED)
-        if state == ENDED and (stop is not None or self.store.changes(run.id, (PLANNED, *UNDER_WAY), 1)):
-            state = INTERRUPTED  # what is unknown, or was not reached, is looked at again by whoever comes next
+        state = WISHED.get(self._wish or "", RunState.ENDED)
+        if state == RunState.ENDED and (
+            stop is not None or self.store.changes(run.id, (ChangeState.PLANNED, *UNDER_WAY), 1)
+        ):
+            state = RunState.INTERRUPTED  # what is unknown, or was not reached, is left to the next process
         ended = self._close(run, state)
         if stop is not None:
             raise stop
@@ -117,11 +118,11 @@ class Carrier:
         try:
             self.settle(run)
         except BaseException:
-            self._close(run, INTERRUPTED)
+            self._close(run, RunState.INTERRUPTED)
             raise
-        wish = WISHED.get(self.store.wish(run.id) or "", STOPPED)
-        over = wish if self.store.changes(run.id, (PLANNED,), 1) else ENDED
-        return self._close(run, INTERRUPTED if self.store.changes(run.id, UNDER_WAY, 1) else over)
+        wish = WISHED.get(self.store.wish(run.id) or "", RunState.STOPPED)
+        over = wish if self.store.changes(run.id, (ChangeState.PLANNED,), 1) else RunState.ENDED
+        return self._close(run, RunState.INTERRUPTED if self.store.changes(run.id, UNDER_WAY, 1) else over)
 
     def _settle_some(self, run: RunRow, repo: Repo, items: Sequence[Item]) -> None:
         self._wait_for_late_ones(run, items)
@@ -145,13 +146,13 @@ class Carrier:
     def _carry_repo(self, run: RunRow, repo: Repo) -> None:
         before: list[int] = []
         while not self._wished():
-            items = self._items(run, (PLANNED,), repo, LOOK)
+            items = self._items(run, (ChangeState.PLANNED,), repo, LOOK)
             here = [item.n for item in items]
             if not items or here == before:  # a pass that moved nothing would not move anything the next time either
                 return
             before = here
             ready = self._look_again(run, repo, items)
-            grants = [item for item in ready if item.row is None and item.change.rule == GRANT]
+            grants = [item for item in ready if item.row is None and item.change.rule == ChangeOrigin.GRANT]
             others = [item for item in ready if item not in grants] if grants else ready
             if others:
                 self._send(run, repo, others, self.hub.decide_many, GROUP)
@@ -175,9 +176,11 @@ class Carrier:
 
     def _end_of_wrong_clock(self, item: Item) -> Settled | None:
         """The deferral of a grant's end while our clock is too far from the Hub's to say that its time is over."""
-        if item.change.rule != UNTIL or not is_clock_off(self.hub.skew):
+        if item.change.rule != ChangeOrigin.UNTIL or not is_clock_off(self.hub.skew):
             return None
-        return Settled(item, Kind.DEFERRED, "this machine's clock differs from the Hub's, so no grant is ended by it")
+        return Settled(
+            item, OutcomeKind.DEFERRED, "this machine's clock differs from the Hub's, so no grant is ended by it"
+        )
 
     def _look(self, repo: Repo, items: Sequence[Item]) -> tuple[Mapping[int, AccessRequest], bool]:
         """Where they stand, by their place among the items, and whether whoever is not there is in no list."""
@@ -253,7 +256,7 @@ class Carrier:
         at = self._at()
         with self.store.writing() as write:
             write.append(repo, [intent(item, run, at) for item in items])
-            write.change_states(run.id, [(item.n, STARTED, "") for item in items])
+            write.change_states(run.id, [(item.n, ChangeState.STARTED, "") for item in items])
 
     def _write(self, run: RunRow, repo: Repo, settled: Sequence[Settled]) -> None:
         if not settled:
@@ -262,7 +265,11 @@ class Carrier:
         with self.store.writing() as write:
             write.append(repo, [entry for one in settled for entry in told_entries(one, run, at, self.zone, skew)])
             write.change_states(
-                run.id, [(one.item.n, PLANNED if one.unsent else one.kind.value, one.why) for one in settled]
+                run.id,
+                [
+                    (one.item.n, ChangeState.PLANNED if one.unsent else ChangeState(one.kind), one.why)
+                    for one in settled
+                ],
             )
 
     def _identified(self, repo: Repo, settled: Sequence[Settled]) -> Sequence[Settled]:
@@ -271,7 +278,7 @@ class Carrier:
         By a name that costs a call or two; by an id alone it would cost whole lists, and is left to the next reading,
         unless an end hangs on it. An end that finds no request stays open, so that whoever comes next dates it.
         """
-        ended = (Kind.DONE, Kind.ALREADY)
+        ended = (OutcomeKind.DONE, OutcomeKind.ALREADY)
         made = [one for one in settled if one.item.row is None and one.kind in ended]
         new = [one for one in made if one.item.target.username or one.item.change.until]
         if not new:
@@ -288,18 +295,19 @@ class Carrier:
         for index, ident in zip(at, idents, strict=True):
             new[index].item = replace(new[index].item, row=rows.get(ident))
         for one in new:
-            if one.item.row is None and one.item.change.until and one.kind is Kind.DONE:
-                one.kind, one.why = Kind.OPEN, "it was done, and its end is not dated yet: its request was not found"
+            if one.item.row is None and one.item.change.until and one.kind is OutcomeKind.DONE:
+                one.kind = OutcomeKind.OPEN
+                one.why = "it was done, and its end is not dated yet: its request was not found"
         return settled
 
-    def _close(self, run: RunRow, state: str) -> RunRow:
+    def _close(self, run: RunRow, state: RunState) -> RunRow:
         """The end of this process's part, also in the ledger of the workspace.
 
         What somebody decided at the keyboard is asked for again, not resumed: it ends here unless something is unknown.
         """
-        if state in UNFINISHED and run.kind == DIRECT and not self.store.changes(run.id, UNDER_WAY, 1):
-            state = STOPPED
-        is_meant = state in (PAUSED, STOPPED) and self.store.wish(run.id) is not None
+        if state in UNFINISHED and run.kind is RunKind.DIRECT and not self.store.changes(run.id, UNDER_WAY, 1):
+            state = RunState.STOPPED
+        is_meant = state in (RunState.PAUSED, RunState.STOPPED) and self.store.wish(run.id) is not None
         with self.store.writing() as write:
             if not is_meant or state != run.state:  # what was halted before may have been let go on meanwhile
                 keep_halt(self.store, write, run, is_meant=is_meant)
@@ -311,10 +319,10 @@ class Carrier:
     # ---- reading -----------------------------------------------------------------------------------------------------
 
     def _repos(self, run: RunRow) -> list[Repo]:
-        return list(self.store.changed_repos(run.id, (PLANNED,)))
+        return list(self.store.changed_repos(run.id, (ChangeState.PLANNED,)))
 
     def _items(
-        self, run: RunRow, states: Sequence[str], repo: Repo | None = None, limit: int | None = None
+        self, run: RunRow, states: Sequence[ChangeState], repo: Repo | None = None, limit: int | None = None
     ) -> list[Item]:
         rows = self.store.changes(run.id, states, limit, repo)
         known = self.store.requests([row.request for row in rows if row.request is not None])
@@ -339,7 +347,7 @@ def halt(store: Store, run: RunRow, word: str, at: int) -> RunRow:
         return close_run(write, run, WISHED[word], at)
 
 
-def close_run(write: Writer, run: RunRow, state: str, at: int) -> RunRow:
+def close_run(write: Writer, run: RunRow, state: RunState, at: int) -> RunRow:
     """The run with its counts as they are now, and the entry that says how its part ended."""
     counts = write.counts(run.id)
     if state == run.state and counts == run.counts:

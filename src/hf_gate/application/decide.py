@@ -18,9 +18,10 @@ from ..domain.ids import Person, Repo
 from ..domain.lifecycle import Status
 from ..domain.members import NOBODY, Author
 from ..domain.moments import ms
-from ..domain.outcomes import Ends, Kind, Outcome, law_of
+from ..domain.outcomes import Ends, Outcome, OutcomeKind, law_of
 from ..domain.requests import AccessRequest, Decision, Target, target_of
 from ..domain.rows import RequestRow, RunRow
+from ..domain.runs import ChangeState, RunKind, RunState
 from ..errors import HfGateError
 from ..protocol.flows.deciding import build_outcome
 from ..store.reading import Store
@@ -45,7 +46,6 @@ from .decisions import (
 from .flight import alone
 from .observing import observe
 from .ports import ClockPort, HubPort, SendPort
-from .runs import DIRECT, READY
 from .settling import Item, Settled, told_entries
 
 
@@ -119,7 +119,7 @@ class Direct:
                     raise
                 stop = stop or problem
                 for case in here:
-                    kind = law.kind if len(cases) == 1 else Kind.OPEN
+                    kind = law.kind if len(cases) == 1 else OutcomeKind.OPEN
                     case.early = case.early or build_outcome(
                         kind, repo, case.ask.target, f"not sent: {problem}", problem
                     )
@@ -127,7 +127,10 @@ class Direct:
         for case in cases:
             if case.row is not None and case.early is None:
                 if case.row.id in seen:
-                    case.early, case.is_twice = build_outcome(Kind.ALREADY, case.ask.repo, case.ask.target, TWICE), True
+                    case.early, case.is_twice = (
+                        build_outcome(OutcomeKind.ALREADY, case.ask.repo, case.ask.target, TWICE),
+                        True,
+                    )
                 seen.add(case.row.id)
         return stop
 
@@ -137,7 +140,9 @@ class Direct:
             request = case.ask.target.request
             if request is not None and request.status == choice.to:
                 case.row = self._stored(repo, case.ask.target)
-                case.early = build_outcome(Kind.ALREADY, repo, case.ask.target, f"it is {request.status} already")
+                case.early = build_outcome(
+                    OutcomeKind.ALREADY, repo, case.ask.target, f"it is {request.status} already"
+                )
             else:
                 sought.append(case)
         if sought:
@@ -197,7 +202,7 @@ class Direct:
         at = self._at()
         verbs = Counter(change_in(case, choice).act for case in cases if case.early is None)
         run = RunRow(
-            id=ident, kind=DIRECT, actor=self.actor, state=READY, made_at=at, total=len(cases), verbs=verbs,
+            id=ident, kind=RunKind.DIRECT, actor=self.actor, state=RunState.READY, made_at=at, total=len(cases), verbs=verbs,
             member=self.author.member, account=self.author.account, is_free=self.author.is_free,
         )  # fmt: skip
         changes = [change_row(run, case, choice) for case in cases]
@@ -232,7 +237,7 @@ class Direct:
         states = {row.n: row.state for row in self.store.changes(run.id)}
         for repo, here in by_repo(cases).items():
             new = [row for case in here if case.row is None and (row := self._stored(repo, case.ask.target))]
-            was = {case.row.id: case.row for case in here if case.row and states.get(case.n) == Kind.ALREADY}
+            was = {case.row.id: case.row for case in here if case.row and states.get(case.n) == ChangeState.ALREADY}
             with self.store.writing() as write:
                 self._note(write, repo, new, choice, at)
                 if choice.until:

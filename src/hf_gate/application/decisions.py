@@ -14,20 +14,20 @@ from ..domain.grants import end_of
 from ..domain.ids import Person, Repo
 from ..domain.lifecycle import Status
 from ..domain.moments import moment_of, ms
-from ..domain.outcomes import Kind, Outcome
+from ..domain.outcomes import Outcome, OutcomeKind
 from ..domain.requests import Target
 from ..domain.rows import ChangeRow, RequestRow, RunRow
+from ..domain.runs import ChangeOrigin, ChangeState
 from ..errors import HfGateError
 from ..plan.desired import change_unseen
 from ..plan.model import Change
 from ..protocol.flows.deciding import check_unchanged, get_person
-from .carry import PLANNED
-from .runs import DIRECT, GRANT, direct_change
+from .runs import direct_change
 
 TWICE: Final = "this run decided so already"
-UNSENT: Final = frozenset({Kind.OPEN, Kind.REFUSED})
+UNSENT: Final = frozenset({OutcomeKind.OPEN, OutcomeKind.REFUSED})
 """Clear before anything was sent, and no outcome of the request: its repo could not be read."""
-_SETTLED: Final = frozenset(kind.value for kind in Kind)
+_SETTLED: Final = frozenset(ChangeState(kind) for kind in OutcomeKind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +88,16 @@ def change_in(case: Case, choice: Choice) -> Change:
     reason, until = case.ask.reason, choice.until
     if case.row is not None and case.row.request is not None:
         return direct_change(case.row, choice.to, reason, until=until)
-    rule = GRANT if choice.grants else DIRECT
+    rule = ChangeOrigin.GRANT if choice.grants else ChangeOrigin.DIRECT
     return change_unseen(case.ask.repo, case.ask.target, choice.to, rule=rule, reason=reason, until=until)
 
 
 def change_row(run: RunRow, case: Case, choice: Choice) -> ChangeRow:
     early, row = case.early, case.row
-    state = PLANNED if early is None else "unsent" if early.kind in UNSENT else early.kind.value
+    if early is None:
+        state = ChangeState.PLANNED
+    else:
+        state = ChangeState.UNSENT if early.kind in UNSENT else ChangeState(early.kind)
     is_told = early is None or (early.kind not in UNSENT and not case.is_twice)  # else the ledger says nothing of it
     return ChangeRow(
         run=run.id,
@@ -114,12 +117,14 @@ def outcome_in(case: Case, row: ChangeRow | None, said: Mapping[str, Outcome], s
     keys = [] if row is None else _keys_in(row)
     told = next((said[key] for key in keys if key in said), None)
     if row is not None and row.state in _SETTLED:
-        kind, why = Kind(row.state), row.why
+        kind, why = OutcomeKind(row.state), row.why
     elif told is not None:
         kind, why = told.kind, told.why
     else:
-        kind, why = Kind.OPEN, _in_words(stop)
-    error = told.error if told is not None else stop if kind is Kind.OPEN and isinstance(stop, Exception) else None
+        kind, why = OutcomeKind.OPEN, _in_words(stop)
+    error = (
+        told.error if told is not None else stop if kind is OutcomeKind.OPEN and isinstance(stop, Exception) else None
+    )
     target = case.ask.target
     hub_id = None if told is None else told.hub_request_id
     return Outcome(kind, case.ask.repo, get_person(target), target.request_id, why, hub_id, error)
@@ -151,5 +156,5 @@ def note_entry(row: RequestRow, note: str, actor: str, at: int) -> e.Entry:
 def end_entry(row: RequestRow, until: str | None, actor: str, at: int, zone: tzinfo) -> e.Entry:
     """Give an access that exists another end, as rules write it. None: it has no end any more."""
     end = None if until is None else ms(end_of(until, moment_of(at), zone))
-    event = e.GrantDated(until=end, rule=DIRECT, written=until)
+    event = e.GrantDated(until=end, rule=ChangeOrigin.DIRECT, written=until)
     return e.Entry(event=event, at=at, actor=actor, request=row.id, person=row.person.id)

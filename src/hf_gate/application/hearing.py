@@ -12,6 +12,7 @@ from msgspec import structs
 from ..domain import events as e
 from ..domain.lifecycle import Status
 from ..domain.moments import ms
+from ..domain.outcomes import OutcomeKind
 from ..domain.requests import AccessRequest
 from ..domain.rows import Identity, PersonRow, RequestRow
 from ..domain.state import RequestState
@@ -91,7 +92,9 @@ def came(store: Store, row: RequestRow) -> Came | None:
         match event:
             case e.ChangeStarted() if settled is not None and event.run == settled.run:
                 return replace(settled, rule=event.rule)
-            case e.ChangeSettled(kind="done" | "already") if settled is None and event.after == row.state.status:
+            case e.ChangeSettled(kind=OutcomeKind.DONE | OutcomeKind.ALREADY) if (
+                settled is None and event.after == row.state.status
+            ):
                 settled = Came(link.at, link.actor, run=event.run)
             case e.StatusMoved() if settled is None and event.after == row.state.status:
                 granter = (entry.private or {}).get("granted_by")

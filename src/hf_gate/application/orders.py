@@ -12,13 +12,13 @@ import msgspec
 from ..domain import events as e
 from ..domain.ids import Repo
 from ..domain.rows import RunRow
+from ..domain.runs import ChangeOrigin, RunState
 from ..plan.guards import FirstCycles, Start
 from ..plan.model import Change
 from ..policy.model import Policy
 from ..store.reading import Store
 from ..store.writer import Writer
 from . import keys
-from .runs import PAUSED, STOPPED, UNTIL
 
 Pair: TypeAlias = tuple[str, str]
 """A version of a policy, by its digest, and a repo."""
@@ -72,7 +72,7 @@ def _halt_of(changes: Iterable[Change]) -> Halt | None:
     for change in changes:
         if change.policy_digest is not None:
             pairs.add(_pair(change))
-        elif change.rule == UNTIL:
+        elif change.rule == ChangeOrigin.UNTIL:
             ends.add(_end(change))
     return Halt(frozenset(pairs), frozenset(ends)) if pairs or ends else None
 
@@ -175,7 +175,7 @@ class TurnDoors:
         self._halts = [
             (run, halt)
             for ident, halt in halts(store).items()
-            if (run := store.run(ident)) is not None and run.state in (PAUSED, STOPPED)
+            if (run := store.run(ident)) is not None and run.state in (RunState.PAUSED, RunState.STOPPED)
         ]
         self._known: dict[Start, bool] = {}
         self._first = FirstCycles(self._may_act)

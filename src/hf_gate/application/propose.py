@@ -15,7 +15,8 @@ from ..domain import events as e
 from ..domain.ids import Repo
 from ..domain.lifecycle import VERB_TO, Status
 from ..domain.moments import ms
-from ..domain.rows import Part, PersonRow, RequestRow
+from ..domain.rows import Part, PersonRow, RequestRow, count_pending
+from ..domain.runs import ChangeOrigin
 from ..plan import guards
 from ..plan.desired import (
     Subject,
@@ -32,7 +33,6 @@ from ..policy.combine import NO_RULE, why_people_decide
 from ..policy.model import Action, Facts, Policy, Verdict
 from ..store.reading import Store
 from .judging import CHUNK, Case, Court, SourcesPort, cases
-from .runs import UNTIL
 
 POLICY: Final = "policy"
 
@@ -165,7 +165,7 @@ def propose(
     for change in ends:
         room.offer(change)
     changes = room.fill()
-    waiting = sum(row.counts.get("pending", 0) for row in store.repos())
+    waiting = count_pending(store.repos())
     plan = sealed(
         changes,
         policy_digest=policies_digest(policies),
@@ -311,7 +311,7 @@ def _ends(
             continue
         humans += row.state.at_end == Action.HUMAN
         subject = Subject(row.request, row.state, row.id)
-        change = ended(subject, now, end_reason=reasons.get(row.state.until_rule or ""), rule=UNTIL)
+        change = ended(subject, now, end_reason=reasons.get(row.state.until_rule or ""), rule=ChangeOrigin.UNTIL)
         if change is not None:
             found.append(change)
     return found, humans

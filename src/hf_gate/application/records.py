@@ -15,7 +15,7 @@ from msgspec import Meta
 from ..domain.ids import Person, RepoType
 from ..domain.lifecycle import STATUSES
 from ..domain.moments import iso, iso_ms, moment_of
-from ..domain.outcomes import Kind, Outcome
+from ..domain.outcomes import Outcome, OutcomeKind
 from ..domain.requests import AccessRequest
 
 if TYPE_CHECKING:
@@ -310,7 +310,7 @@ class ChangeRecord(Record, frozen=True, kw_only=True):
     rule: str
     policy: str | None
     until: str | None
-    outcome: Annotated[Kind | None, Meta(description="null: no run")]
+    outcome: Annotated[OutcomeKind | None, Meta(description="null: no run")]
     why: str | None
 
 
@@ -322,7 +322,7 @@ class OutcomeRecord(Record, frozen=True, kw_only=True):
     request_id: str | None
     repo: str
     repo_type: RepoType
-    outcome: Annotated[Kind | None, Meta(description="null in a dry run")]
+    outcome: Annotated[OutcomeKind | None, Meta(description="null in a dry run")]
     why: str | None
 
 
@@ -402,11 +402,11 @@ def run_record(row: RunRow) -> RunRecord:
     )
 
 
-def _outcome_of(row: ChangeRow) -> tuple[Kind, str | None]:
+def _outcome_of(row: ChangeRow) -> tuple[OutcomeKind, str | None]:
     """Return how a change of a run ended; what has not ended is open."""
-    if row.state in set(Kind):
-        return Kind(row.state), row.why or None
-    return Kind.OPEN, row.why or "not sent yet"
+    if row.state.value in set(OutcomeKind):
+        return OutcomeKind(row.state), row.why or None
+    return OutcomeKind.OPEN, row.why or "not sent yet"
 
 
 # ---- audit log and policies --------------------------------------------------------------------------------------------

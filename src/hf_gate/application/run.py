@@ -9,9 +9,9 @@ from typing import Final, TypeAlias
 
 from ..domain.ids import Repo
 from ..domain.moments import ms
-from ..domain.outcomes import Ends, law_of
-from ..domain.outcomes import Kind as Ended
+from ..domain.outcomes import Ends, OutcomeKind, law_of
 from ..domain.rows import RunRow
+from ..domain.runs import UNFINISHED, ChangeState, RunKind
 from ..errors import HfGateError
 from ..plan import guards
 from ..plan.guards import Start
@@ -19,14 +19,13 @@ from ..plan.model import Change, Plan, resealed
 from ..policy.model import PolicyMode
 from ..store.reading import Store
 from . import keys
-from .cadence import Kind, due_kind, note_of
-from .carry import PLANNED, Carrier
+from .cadence import SyncKind, due_kind, note_of
+from .carry import Carrier
 from .orders import Refusal, TurnDoors, Waiting, hold, refuse, refused
 from .planning import Desk, Planned, planned
-from .runs import UNFINISHED, begin
+from .runs import begin
 from .sync import Synced, report_counts, sync
 
-AUTO: Final = "auto"
 _COUNTED: Final = 3_600_000  # ms between two comparisons with the Hub's own report
 
 
@@ -71,14 +70,14 @@ def turn(desk: Desk, carrier_of: CarrierOf, repos: Sequence[Repo], *, ident: str
     take = _let_through(desk, done.plan, done)
     if take:
         plan = resealed(done.plan, take)
-        run = begin(desk.store, plan, ident=ident, kind=AUTO, actor=desk.actor, now=desk.clock.now())
+        run = begin(desk.store, plan, ident=ident, kind=RunKind.AUTO, actor=desk.actor, now=desk.clock.now())
         done.run = run
         try:
             done.run = carrier_of(run).carry(run)
         except HfGateError as problem:  # what was done before is told as well
             done.run, done.stopped = desk.store.run(run.id) or run, problem
             if law_of(problem, listed=True).ends is Ends.REPO:
-                left = desk.store.changed_repos(run.id, (PLANNED,))
+                left = desk.store.changed_repos(run.id, (ChangeState.PLANNED,))
                 refuse(desk.store, left, str(problem), ms(desk.clock.now()))
     _remember(desk, done)
     return done
@@ -92,9 +91,9 @@ def resume_all(store: Store, carrier_of: CarrierOf) -> list[RunRow]:
     resumed = []
     under_way = {ident for row in store.open_changes() if (ident := row.state.open_run) is not None}
     for run in _lately_or(store, under_way):
-        if run.kind == AUTO and run.state in UNFINISHED:
+        if run.kind is RunKind.AUTO and run.state in UNFINISHED:
             resumed.append(carrier_of(run).leave(run))
-        elif run.id in under_way or run.state in UNFINISHED or run.counts.get(Ended.OPEN):
+        elif run.id in under_way or run.state in UNFINISHED or run.counts.get(OutcomeKind.OPEN):
             carrier_of(run).settle_left(run)
     return resumed
 
@@ -112,10 +111,10 @@ def _read(desk: Desk, repo: Repo, done: Turn) -> None:
         due = due_kind(row, ms(desk.clock.now()), note)
         synced = sync(desk.hub, desk.store, desk.clock, repo, due.kind, actor=desk.actor)
         done.synced.append(synced)
-        if due.kind is Kind.QUICK and synced.news and _may_count(desk, repo):
+        if due.kind is SyncKind.QUICK and synced.news and _may_count(desk, repo):
             report = report_counts(desk.hub, repo)
-            if due_kind(desk.store.repo(repo), ms(desk.clock.now()), note, report).kind is Kind.FULL:
-                done.synced.append(sync(desk.hub, desk.store, desk.clock, repo, Kind.FULL, actor=desk.actor))
+            if due_kind(desk.store.repo(repo), ms(desk.clock.now()), note, report).kind is SyncKind.FULL:
+                done.synced.append(sync(desk.hub, desk.store, desk.clock, repo, SyncKind.FULL, actor=desk.actor))
     except HfGateError as problem:
         done.failed[repo] = problem
 

@@ -13,8 +13,9 @@ from ..domain import events as e
 from ..domain.lifecycle import Status
 from ..domain.members import NOBODY, Author
 from ..domain.moments import iso, moment_of, ms
-from ..domain.outcomes import Kind
+from ..domain.outcomes import OutcomeKind
 from ..domain.rows import ChangeRow, RequestRow, RunRow
+from ..domain.runs import OVER, ChangeOrigin, ChangeState, RunKind, RunState
 from ..errors import Guarded, StoreDamaged, UsageError
 from ..plan.desired import Subject, change_of
 from ..plan.model import Change, Plan, kept, sealed
@@ -22,16 +23,8 @@ from ..policy.model import Policy
 from ..store.carried import Carried
 from ..store.reading import Store
 
-READY, INTERRUPTED, PAUSED, STOPPED, ENDED = "ready", "interrupted", "paused", "stopped", "ended"
-UNTIL: Final = "until"
-"""The rule of a change that ends a grant whose time is over."""
-DIRECT: Final = "direct"
-"""The rule of a change that a person decided, and the kind of a run of few of them."""
-GRANT: Final = "grant"
-"""The rule of a change that lets in whom the Hub has no request of: it is sent by another call, one for each."""
-UNFINISHED: Final = (READY, INTERRUPTED)
 AHEAD: Final = timedelta(minutes=5)  # clocks of two machines differ; a supposed moment lies further ahead
-RETRIED: Final = (Kind.REFUSED.value, Kind.OPEN.value)
+RETRIED: Final = (ChangeState.REFUSED, ChangeState.OPEN)
 _AGAIN: Final = "Make it anew: hf-gate plan --out plan.json"
 _ROWS: Final = 1000
 
@@ -79,7 +72,7 @@ def _is_in_force(change: Change, versions: Versions) -> bool:
 
 
 def begin(
-    store: Store, plan: Plan, *, ident: str, kind: str, actor: str, now: datetime, author: Author = NOBODY
+    store: Store, plan: Plan, *, ident: str, kind: RunKind, actor: str, now: datetime, author: Author = NOBODY
 ) -> RunRow:
     """The run of a plan: the one that was begun before, or a new one, approved and written down. Sends nothing.
 
@@ -91,7 +84,7 @@ def begin(
     _check_rows(store, plan.changes)
     at = ms(now)
     run = RunRow(
-        id=ident, kind=kind, actor=actor, state=READY, made_at=at, plan=plan.digest, total=len(plan.changes),
+        id=ident, kind=kind, actor=actor, state=RunState.READY, made_at=at, plan=plan.digest, total=len(plan.changes),
         verbs=Counter(change.act for change in plan.changes), member=author.member, account=author.account,
         is_free=author.is_free,
     )  # fmt: skip
@@ -150,7 +143,7 @@ def check_kept(store: Store, run: RunRow) -> None:
 
 def resume(store: Store, run: RunRow, actor: str, now: datetime) -> RunRow:
     """Record that a person lets a run go on; what it sends from now on counts for the day that begins now."""
-    resumed = e.RunResumed(run=run.id, changes=Carried(store).counts(run.id).get("planned", 0))
+    resumed = e.RunResumed(run=run.id, changes=Carried(store).counts(run.id).get(ChangeState.PLANNED, 0))
     with store.writing() as write:
         write.append(None, [e.Entry(event=resumed, at=ms(now), actor=actor)])
     return run
@@ -158,7 +151,7 @@ def resume(store: Store, run: RunRow, actor: str, now: datetime) -> RunRow:
 
 def is_over(run: RunRow) -> bool:
     """Whether nothing of it is left to send."""
-    return run.state in (ENDED, STOPPED)
+    return run.state in OVER
 
 
 # ---- plans that follow from a run --------------------------------------------------------------------------------------
@@ -184,7 +177,7 @@ def retry(store: Store, run: RunRow, *, now: datetime, versions: Versions | None
 
 def undo(store: Store, run: RunRow, *, now: datetime) -> tuple[Plan, list[str]]:
     """The plan that puts everybody of a run back where they were, and what no plan can undo, in sentences."""
-    rows = store.changes(run.id, (Kind.DONE.value,))
+    rows = store.changes(run.id, (ChangeState.DONE,))
     known = store.requests([row.request for row in rows if row.request is not None])
     back: list[Change] = []
     moved = over = mailed = seen = 0
@@ -200,8 +193,8 @@ def undo(store: Store, run: RunRow, *, now: datetime) -> tuple[Plan, list[str]]:
             over += 1
             continue
         back.append(_reversed(change, Subject(record, request.state, request.id), end))
-        mailed += change.after == "reset"
-        seen += change.after == "accepted"
+        mailed += change.after == Status.RESET
+        seen += change.after == Status.ACCEPTED
     notes = [
         text
         for count, text in (
@@ -220,7 +213,7 @@ def undo(store: Store, run: RunRow, *, now: datetime) -> tuple[Plan, list[str]]:
 
 def _granted(store: Store, change: Change) -> RequestRow | None:
     """The request of somebody who had none when they were let in: that made it."""
-    if change.rule != GRANT:
+    if change.rule != ChangeOrigin.GRANT:
         return None
     rows = store.find(change.where, change.user_id or change.user or change.request_id or "")
     return max(rows, key=lambda row: row.state.asked_at, default=None)
@@ -235,9 +228,9 @@ def _end_before(store: Store, run: RunRow, request: RequestRow) -> e.GrantDated 
                 is_before = True
             case e.GrantDated() as dated if is_before:
                 return dated
-            case e.ChangeSettled(kind="done" | "already", after=after) | e.StatusMoved(after=after) if (
-                is_before and after != Status.ACCEPTED
-            ):
+            case (
+                e.ChangeSettled(kind=OutcomeKind.DONE | OutcomeKind.ALREADY, after=after) | e.StatusMoved(after=after)
+            ) if is_before and after != Status.ACCEPTED:
                 return None  # what was dated before then ended there
             case _:
                 pass
@@ -248,7 +241,7 @@ def _reversed(change: Change, subject: Subject, end: e.GrantDated | None) -> Cha
     """The way back; whoever is let in again has access as long as before, and no longer."""
     until = None if end is None or end.until is None else iso(moment_of(end.until))
     at_end = None if end is None else end.at_end
-    return change_of(subject, change.before or Status.RESET, rule="undo", until=until, at_end=at_end)
+    return change_of(subject, change.before or Status.RESET, rule=ChangeOrigin.UNDO, until=until, at_end=at_end)
 
 
 def _plan(store: Store, changes: Sequence[Change], of: int, now: datetime, *, outdated: int = 0) -> Plan:
@@ -268,4 +261,6 @@ def direct_change(row: RequestRow, after: str, reason: str | None, *, until: str
     """A person's own decision about one request, in the form in which a plan's changes are carried."""
     if row.request is None:
         raise UsageError("that request has no record in the store.", hint="hf-gate sync --full")
-    return change_of(Subject(row.request, row.state, row.id), after, rule=DIRECT, reason=reason, until=until)
+    return change_of(
+        Subject(row.request, row.state, row.id), after, rule=ChangeOrigin.DIRECT, reason=reason, until=until
+    )

@@ -18,18 +18,18 @@ from msgspec.structs import replace
 from ..domain.members import TAKEN, Author, Member, Role
 from ..domain.moments import moment_of, ms
 from ..domain.rows import RunRow
+from ..domain.runs import UNDER_WAY, ChangeState, RunKind, RunState
 from ..domain.tray import Held
 from ..store.carried import Carried
 from ..store.reading import Store
 from ..store.timeline import ends_changed
 from . import keys
-from .run import AUTO
-from .runs import ENDED, is_over
+from .runs import is_over
 
 LIMIT: Final = 500
 """So many changes of one kind may a person send within `WINDOW` where others could agree."""
 WINDOW: Final = timedelta(hours=24)
-_SENT: Final = ("done", "open", "started")
+_SENT: Final = (ChangeState.DONE, *UNDER_WAY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +133,11 @@ def need_to_resume(store: Store, team: Team, run: RunRow, waiting: Iterable[Held
     Who began the run has agreed to it, so another person may resume it.
     """
     counts = Carried(store).counts(run.id)
-    left = counts.get("planned", 0)
-    if run.kind == AUTO or run.is_free or not left:
+    left = counts.get(ChangeState.PLANNED, 0)
+    if run.kind is RunKind.AUTO or run.is_free or not left:
         return Need(team, is_large=False, is_met=False, why="")
     new = {verb: min(n, left) for verb, n in _verbs(run).items()}
-    sent = replace(run, state=ENDED, counts=counts)
+    sent = replace(run, state=RunState.ENDED, counts=counts)
     return need_of(store, team, new, waiting, now, agreed=[run.account] if run.account else (), resumed=sent)
 
 
@@ -155,7 +155,7 @@ def _spent(store: Store, team: Team, waiting: Iterable[Held], now: datetime, res
     found = Counter[str]()
     runs = store.runs_since(ms(now - WINDOW))
     for run in runs:
-        if run.kind != AUTO and not run.is_free and not _is_another(team.me, run.account):
+        if run.kind is not RunKind.AUTO and not run.is_free and not _is_another(team.me, run.account):
             found.update(_sent(run if resumed is None or run.id != resumed.id else resumed))
     accounts = {one.id: one.proven_account for one in team.everybody}
     written = {run.id for run in runs}

@@ -12,7 +12,7 @@ from ..domain.grants import end_of
 from ..domain.ids import Repo
 from ..domain.lifecycle import Status
 from ..domain.moments import iso, moment_of, ms
-from ..domain.outcomes import Kind, Outcome, law_of
+from ..domain.outcomes import Outcome, OutcomeKind, law_of
 from ..domain.requests import AccessRequest, Target
 from ..domain.rows import RequestRow, RunRow
 from ..domain.state import answers_digest
@@ -53,7 +53,7 @@ class Settled:
     """What became of one change, on its way into the store."""
 
     item: Item
-    kind: Kind
+    kind: OutcomeKind
     why: str = ""
     how: str = "told"
     hub_reply: str | None = None
@@ -65,19 +65,23 @@ def ground_of_change(item: Item, now: AccessRequest | None, *, complete: bool) -
     """Whether a planned change still stands on the ground that it was planned on; None: send it."""
     change = item.change
     if item.row is None:
-        return Settled(item, Kind.ALREADY, f"it is {change.after} already", "read") if _is_so(now, change) else None
+        return (
+            Settled(item, OutcomeKind.ALREADY, f"it is {change.after} already", "read") if _is_so(now, change) else None
+        )
     if now is None:
         if complete:
-            return Settled(item, Kind.GONE, "it is in no list any more")
-        return Settled(item, Kind.DEFERRED, "it was not found, and the lists could not be read whole", unsent=True)
+            return Settled(item, OutcomeKind.GONE, "it is in no list any more")
+        return Settled(
+            item, OutcomeKind.DEFERRED, "it was not found, and the lists could not be read whole", unsent=True
+        )
     if now.status == change.after:
-        return Settled(item, Kind.ALREADY, f"it is {change.after} already", "read", since=ms(now.reviewed_at))
+        return Settled(item, OutcomeKind.ALREADY, f"it is {change.after} already", "read", since=ms(now.reviewed_at))
     if now.status != change.before:
-        return Settled(item, Kind.STALE, f"it was {change.before}, now it is {now.status}")
+        return Settled(item, OutcomeKind.STALE, f"it was {change.before}, now it is {now.status}")
     if iso(now.asked_at) != change.asked_at:
-        return Settled(item, Kind.STALE, "it is a new attempt")
+        return Settled(item, OutcomeKind.STALE, "it is a new attempt")
     if answers_digest(now) != change.answers_digest:
-        return Settled(item, Kind.STALE, "its answers changed")
+        return Settled(item, OutcomeKind.STALE, "its answers changed")
     return None
 
 
@@ -89,28 +93,28 @@ def read_back(item: Item, now: AccessRequest | None, *, complete: bool) -> Settl
     """What became of a change that was started; None when reading cannot tell, and it stays open."""
     change = item.change
     if now is None and item.row is not None:
-        return Settled(item, Kind.GONE, "it is in no list any more", "read") if complete else None
+        return Settled(item, OutcomeKind.GONE, "it is in no list any more", "read") if complete else None
     if _is_so(now, change):
         since = None if now is None else ms(now.reviewed_at)
-        return Settled(item, Kind.DONE, "its answer was lost; read back", "read", since=since)
-    unsent = Settled(item, Kind.DEFERRED, "it had not reached the Hub", "read", unsent=True)
+        return Settled(item, OutcomeKind.DONE, "its answer was lost; read back", "read", since=since)
+    unsent = Settled(item, OutcomeKind.DEFERRED, "it had not reached the Hub", "read", unsent=True)
     if item.row is None or now is None:
         return unsent if complete else None
     if now.status == change.before and iso(now.asked_at) == change.asked_at:
         return unsent
-    return Settled(item, Kind.STALE, f"somebody else moved it: now it is {now.status}", "read")
+    return Settled(item, OutcomeKind.STALE, f"somebody else moved it: now it is {now.status}", "read")
 
 
 def settled_by(item: Item, outcome: Outcome) -> Settled:
     """What an outcome of the client says about a planned change: a request that was there and is no more is gone."""
     error = outcome.error
-    if outcome.kind is Kind.OPEN and error is not None and not isinstance(error, OutcomeUnknown):
-        return Settled(item, Kind.DEFERRED, outcome.why, unsent=True)
+    if outcome.kind is OutcomeKind.OPEN and error is not None and not isinstance(error, OutcomeUnknown):
+        return Settled(item, OutcomeKind.DEFERRED, outcome.why, unsent=True)
     kind, why = outcome.kind, outcome.why
-    if kind is Kind.REFUSED and isinstance(error, HfGateError):
+    if kind is OutcomeKind.REFUSED and isinstance(error, HfGateError):
         kind = law_of(error, listed=item.row is not None).kind
     # What went well has nothing to say unless its answer was lost.
-    how = "read" if kind is Kind.DONE and why else "told"
+    how = "read" if kind is OutcomeKind.DONE and why else "told"
     return Settled(item, kind, why, how, outcome.hub_request_id)
 
 
@@ -147,7 +151,7 @@ def told_entries(one: Settled, run: RunRow, at: int, zone: tzinfo, skew: float) 
         hub_at=None if hub_at == at else hub_at,
     )
     entries = [_entry(one.item, event, at, actor, {"why": one.why} if one.why else None)]
-    if one.kind is Kind.DONE and change.after == Status.ACCEPTED and change.until:
+    if one.kind is OutcomeKind.DONE and change.after == Status.ACCEPTED and change.until:
         end = end_of(change.until, moment_of(at if one.since is None else one.since), zone)
         rule = f"{change.policy}/{change.rule}" if change.policy else change.rule
         dated = e.GrantDated(until=ms(end), at_end=change.at_end or "reset", rule=rule, written=change.until)
@@ -157,7 +161,7 @@ def told_entries(one: Settled, run: RunRow, at: int, zone: tzinfo, skew: float) 
 
 def _reviewed_at(one: Settled, hub_at: int) -> int | None:
     """When a request that is decided now was reviewed: the Hub's time, else that of its outcome; 0 if it waits again."""
-    if one.kind not in (Kind.DONE, Kind.ALREADY):
+    if one.kind not in (OutcomeKind.DONE, OutcomeKind.ALREADY):
         return None
     if one.item.change.after == Status.PENDING:
         return 0

@@ -14,16 +14,15 @@ from ..domain.ids import Repo
 from ..domain.lifecycle import Status
 from ..domain.moments import moment_of, ms
 from ..domain.rows import RepoRow, RunRow
+from ..domain.runs import UNDER_WAY, RunKind, RunState
 from ..policy.spelling import Rate
 from ..store.reading import Store
 from .orders import held_back
-from .runs import DIRECT, STOPPED
 
 WAIT: Final = "wait"
 """The verdict on a request that waits for its requester, or for something outside: it is not complete."""
 
 _WALKED: Final = 20_000  # requests looked at, at most, for the oldest whose answer is due
-_LOUD: Final = frozenset({"ready", "running", "paused", "stopped"})
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -118,7 +117,7 @@ def serving_line(answered_before: datetime | None, now: datetime, zone: tzinfo) 
 
 def _needs_attention(run: RunRow) -> bool:
     """Whether a run did not end. Decisions by hand that were stopped before they were sent cannot go on: they are over."""
-    if run.state not in _LOUD:
+    if run.state is RunState.ENDED:
         return False
-    has_unknown = bool(run.counts.get("started") or run.counts.get("open"))
-    return run.kind != DIRECT or run.state != STOPPED or has_unknown
+    has_unknown = any(run.counts.get(state) for state in UNDER_WAY)
+    return run.kind is not RunKind.DIRECT or run.state is not RunState.STOPPED or has_unknown

@@ -17,16 +17,16 @@ import msgspec
 from ..domain import events as e
 from ..domain.forms import form_json
 from ..domain.ids import Repo
-from ..domain.lifecycle import STATUSES
+from ..domain.lifecycle import STATUSES, WITHDRAWN
 from ..domain.moments import ms
 from ..domain.requests import AccessRequest, Target
 from ..domain.rows import RequestRow
-from ..domain.state import WITHDRAWN, Known, Seen, is_of, told
+from ..domain.state import Known, Seen, is_of, told
 from ..errors import HfGateError
 from ..store.reading import Store
 from ..store.writer import Writer
 from . import keys
-from .cadence import Kind, Note, note_of
+from .cadence import Note, SyncKind, note_of
 from .ports import ClockPort, HubPort
 from .restored import note_read_whole
 
@@ -45,7 +45,7 @@ class Synced:
     """What one reading of one repo brought. `doubts` say why it may have missed something; a quick one proves nothing."""
 
     repo: Repo
-    kind: Kind
+    kind: SyncKind
     read: int = 0
     new: int = 0
     again: int = 0  # new attempts of people who had asked before
@@ -59,7 +59,7 @@ class Synced:
     @property
     def complete(self) -> bool | None:
         """Whether all lists are proved whole; None where that was not asked."""
-        return None if self.kind is Kind.QUICK else not self.doubts
+        return None if self.kind is SyncKind.QUICK else not self.doubts
 
     @property
     def news(self) -> int:
@@ -72,7 +72,7 @@ def sync(
     store: Store,
     clock: ClockPort,
     repo: Repo,
-    kind: Kind,
+    kind: SyncKind,
     *,
     actor: str,
     tick: Tick = lambda _: None,
@@ -84,7 +84,7 @@ def sync(
     """
     reading = _Reading(hub, store, clock, repo, tick, page)
     try:
-        synced = reading.quick() if kind is Kind.QUICK else reading.full(actor)
+        synced = reading.quick() if kind is SyncKind.QUICK else reading.full(actor)
     except HfGateError as problem:
         with store.writing() as write:
             write.repo_changed(repo, {"problem": str(problem)})
@@ -142,7 +142,7 @@ class _Reading:
             met = self.take(head.requests)
             if head.requests and head.has_more and not met:
                 self._read_on(status)
-        return self._end(Kind.QUICK, {"quick_at": self._now()})
+        return self._end(SyncKind.QUICK, {"quick_at": self._now()})
 
     def _read_on(self, status: str) -> None:
         """Nobody on the head page was known, so more may have come than it holds: on to the first who is."""
@@ -172,7 +172,7 @@ class _Reading:
         now = self._now()
         proved = {} if self.doubts else {"full_at": now}
         columns = {"is_complete": not self.doubts, "quick_at": now, **self._gate(), **proved}
-        return self._end(Kind.FULL, columns, actor)
+        return self._end(SyncKind.FULL, columns, actor)
 
     def _gate(self) -> dict[str, object]:
         """The gate and its form as they stand, which policies need; not a reason for a reading to fail."""
@@ -263,7 +263,7 @@ class _Reading:
 
     # ---- the end -----------------------------------------------------------------------------------------------------
 
-    def _end(self, kind: Kind, columns: Mapping[str, object], actor: str = "") -> Synced:
+    def _end(self, kind: SyncKind, columns: Mapping[str, object], actor: str = "") -> Synced:
         """What the reading came to, in one transaction."""
         before = note_of(self.store, self.repo)
         with self.store.writing() as write:
@@ -271,7 +271,7 @@ class _Reading:
             tally = {name: self.tally[name] for name in ("read", "new", "again", "changed", "moved", "withdrawn")}
             counts = dict(write.repo(self.repo).counts)
             synced = Synced(self.repo, kind, **tally, read_on=self.read_on, doubts=tuple(self.doubts), counts=counts)
-            if kind is Kind.FULL:
+            if kind is SyncKind.FULL:
                 self._enter(write, synced, before, actor)
         return synced
 

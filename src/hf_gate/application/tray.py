@@ -16,19 +16,20 @@ from ..domain.grants import end_of
 from ..domain.lifecycle import MOVES, TARGET_OF, Status
 from ..domain.members import Member
 from ..domain.moments import moment_of, ms
-from ..domain.outcomes import Kind, Outcome
+from ..domain.outcomes import Outcome, OutcomeKind
 from ..domain.requests import Target, checked_reason, target_of
 from ..domain.rows import ChangeRow, RequestRow
+from ..domain.runs import UNDER_WAY, ChangeState
 from ..domain.tray import VERBS, Held, ground_of
 from ..errors import HfGateError, NotAllowed, UsageError
 from ..store.reading import Store
-from .carry import PLANNED, UNDER_WAY, Carrier
+from .carry import Carrier
 from .decide import Direct
 from .decisions import Ask, Choice
 from .runs import is_over
 
 AGAIN: Final = 30_000  # ms until what could not be sent is tried once more
-_ENDED: Final = frozenset(kind.value for kind in Kind if kind is not Kind.OPEN)
+_ENDED: Final = frozenset(ChangeState(kind) for kind in OutcomeKind if kind is not OutcomeKind.OPEN)
 
 
 class TrayPort(Protocol):
@@ -152,13 +153,13 @@ class Clearing:
         pairs = zip(ready, decided.outcomes, strict=True)
         return over + self._told([(item, one, states.get(n)) for n, (item, one) in enumerate(pairs, 1)], now)
 
-    def _end(self, item: Held, row: RequestRow | None, *, is_late: bool) -> tuple[Kind, str] | None:
+    def _end(self, item: Held, row: RequestRow | None, *, is_late: bool) -> tuple[OutcomeKind, str] | None:
         """How a decision ends that must not leave; None: it may."""
         if row is None or ground_of(row) != item.ground:
-            return Kind.STALE, _moved(row)
+            return OutcomeKind.STALE, _moved(row)
         if not self.may(item, row):
-            return Kind.REFUSED, f"{item.actor} may not decide here any more"
-        return (Kind.STALE, f"{item.until} was over when it was to leave") if is_late else None
+            return OutcomeKind.REFUSED, f"{item.actor} may not decide here any more"
+        return (OutcomeKind.STALE, f"{item.until} was over when it was to leave") if is_late else None
 
     def _is_ahead(self, item: Held, now: int) -> bool:
         """Whether the end that an acceptance was given is still to come: it may have lain here for long."""
@@ -170,9 +171,9 @@ class Clearing:
     def _told(self, cases: Iterable[tuple[Held, Outcome, ChangeRow | None]], now: int) -> int:
         ended, left = [], []
         for item, outcome, row in cases:
-            if outcome.kind is not Kind.OPEN or row is None:
+            if outcome.kind is not OutcomeKind.OPEN or row is None:
                 ended.append((item.id, outcome.kind.value, outcome.why))
-            elif row.state == PLANNED:
+            elif row.state is ChangeState.PLANNED:
                 left.append(item)  # surely not sent
         self.tray.ended(ended, now)
         if left:
@@ -208,7 +209,7 @@ class Clearing:
         ended = [
             (one.id, row.state, row.why) for one in items if (row := states.get(one.request)) and row.state in _ENDED
         ]
-        back = [one for one in items if (row := states.get(one.request)) is None or row.state == PLANNED]
+        back = [one for one in items if (row := states.get(one.request)) is None or row.state is ChangeState.PLANNED]
         self.tray.ended(ended, now)
         self.tray.carried_by([one.id for one in back], None)
         return len(items) - len(ended) - len(back)

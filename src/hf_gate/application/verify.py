@@ -12,10 +12,10 @@ import msgspec
 
 from ..domain import events as e
 from ..domain.ledger import DESK, Break, Checkpoint, Link, against, prove
-from ..domain.lifecycle import STATUSES
+from ..domain.lifecycle import STATUSES, WITHDRAWN
 from ..domain.members import Member
 from ..domain.rows import RequestRow
-from ..domain.state import WITHDRAWN, RequestState, evolve
+from ..domain.state import RequestState, evolve
 from ..store.member_rows import read_seals
 from ..store.reading import Store
 from . import keys

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from ..domain.rows import count_pending
 from ..domain.text import to_json
 from ..errors import Guarded
 from .desk import stored
@@ -54,7 +55,7 @@ def check_plan(run: Run, desk: Desk, changes: Sequence[Change], *, yes: bool, ma
         for line in (*each(changes[:_SHOWN]), tally(changes)):
             run.out.say(line)
 
-    waiting = sum(row.counts.get("pending", 0) for row in desk.store.repos())
+    waiting = count_pending(desk.store.repos())
     _check_yes(
         yes_needed(changes, waiting),
         len(changes),
@@ -113,7 +114,7 @@ def _check_yes(
 def _waiting(run: Run) -> int:
     """How many wait in all, as far as the store knows."""
     opened = stored(run)
-    return 0 if opened is None else sum(row.counts.get("pending", 0) for row in opened.store.repos())
+    return 0 if opened is None else count_pending(opened.store.repos())
 
 
 def _show(run: Run, wish: Wish) -> None:

@@ -6,7 +6,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from ..application.records import OutcomeRecord, outcome_of_change
-from ..domain.outcomes import Kind, exit_code_of_counts
+from ..domain.outcomes import OutcomeKind, exit_code_of_counts
+from ..domain.runs import UNDER_WAY, ChangeOrigin, ChangeState
 from .carrying import take_along
 from .office import carrier_of
 from .output import Format, clock_off
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
     from .frame import Run
 
 _SHOWN: Final = 30  # people of whom something is said
-_BY_HAND: Final = frozenset({"direct", "grant"})  # the "rules" of changes that no policy planned
-_IN_PART: Final = {Kind.DONE.value, Kind.OPEN.value, "started"}
+_BY_HAND: Final = frozenset({ChangeOrigin.DIRECT, ChangeOrigin.GRANT})  # the "rules" of changes that no policy planned
+_IN_PART: Final = {ChangeState.DONE, *UNDER_WAY}
+_NEEDS_LOOK: Final = frozenset({OutcomeKind.STALE, OutcomeKind.GONE, OutcomeKind.REFUSED, OutcomeKind.OPEN})
 
 
 def carry_run(run: Run, desk: Desk, begun: RunRow) -> int:
@@ -43,7 +45,7 @@ def carry_run(run: Run, desk: Desk, begun: RunRow) -> int:
         if desk.store.changes(begun.id, _IN_PART, 1):  # else nothing was done, and the reason decides
             take_along(problem, 5, "`runs resume` reads which, and does the rest")
         raise
-    if desk.hub.skew is not None and desk.store.changes(begun.id, (Kind.DEFERRED.value,), 1):
+    if desk.hub.skew is not None and desk.store.changes(begun.id, (ChangeState.DEFERRED,), 1):
         run.out.warn(f"No grant was ended: {clock_off(desk.hub.skew)}")
     return run_result(run, desk.store, _again(desk.store, begun))
 
@@ -57,7 +59,7 @@ def run_result(run: Run, store: Store, ended: RunRow, *, whole: bool = False) ->
     """The document of a run, and its exit code by the table of outcomes."""
     changes = _changes(store, ended)
     told = [outcome_of_change(change, row) for change, row in changes]
-    count = {kind.value: sum(row.outcome is kind for row in told) for kind in Kind}
+    count = {kind.value: sum(row.outcome is kind for row in told) for kind in OutcomeKind}
     if run.out.is_human or run.out.format is Format.JSON:
         document = summary(told, ended.total, ended.id)
         run.out.document(document, lambda: _for_people(ended, changes, told, count, whole=whole))
@@ -78,21 +80,21 @@ def _for_people(
     lines = [
         f"{row.user or row.user_id} at {change.where}: {_became(change, row)}"
         for (change, _), row in zip(changes, told, strict=True)
-        if whole or row.outcome in {"stale", "gone", "refused", "open"}
+        if whole or row.outcome in _NEEDS_LOOK
     ]
     if not whole and len(lines) > _SHOWN:
         lines = [*lines[:_SHOWN], f"and {len(lines) - _SHOWN} more"]
     words = [f"{number:,} {kind}" for kind, number in count.items() if number] or ["nothing to do"]
-    done = done_words(change for change, row in changes if row.state == Kind.DONE.value)
+    done = done_words(change for change, row in changes if row.state is ChangeState.DONE)
     lines.append(f"Run {ended.id} ({ended.state}): {', '.join(words)}{': ' + done if done else ''}.")
-    if count["done"] and not whole:
+    if count[OutcomeKind.DONE] and not whole:
         lines.append(f"Each of them: hf-gate runs show {ended.id}.  Back: hf-gate undo {ended.id} --out back.json")
     return lines
 
 
 def _became(change: Change, row: OutcomeRecord) -> str:
     """`accepted (academic)`, where it was done; else the kind of outcome, and why."""
-    if row.outcome is Kind.DONE:
+    if row.outcome is OutcomeKind.DONE:
         return PAST[change.act] + _rule(change)
     why = f": {row.why}" if row.why else ""
     return f"not {PAST[change.act]}, {row.outcome}{why}"
@@ -110,7 +112,7 @@ def done_words(changes: Iterable[Change]) -> str:
 
 def done_changes(store: Store, ended: RunRow) -> list[Change]:
     """The changes of a run that were done."""
-    return [change for change, _ in _changes(store, ended, (Kind.DONE.value,))]
+    return [change for change, _ in _changes(store, ended, (ChangeState.DONE,))]
 
 
 def _changes(store: Store, each: RunRow, states: Collection[str] | None = None) -> list[tuple[Change, ChangeRow]]:

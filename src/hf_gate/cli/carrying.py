@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from ..domain.ids import Person
-from ..domain.outcomes import Kind, Outcome, exit_code_of, law_of
+from ..domain.outcomes import Outcome, OutcomeKind, exit_code_of, law_of
 from ..errors import Guarded, HfGateError, HubUnavailable
 from .desk import OpenDesk, open_desk
 from .office import new_run_id
@@ -37,7 +37,7 @@ class Result:
     @property
     def is_changed(self) -> bool:
         """Whether anything was done."""
-        return any(outcome.kind is Kind.DONE for outcome in self.outcomes)
+        return any(outcome.kind is OutcomeKind.DONE for outcome in self.outcomes)
 
     @property
     def code(self) -> int:
@@ -126,17 +126,17 @@ def carry_out(run: Run, wish: Wish) -> Result:
 
 def alone(outcome: Outcome) -> Exception | None:
     """The error that a single decision ends with; who was there when it was listed, and is no more, is none."""
-    return None if outcome.kind in {Kind.DONE, Kind.ALREADY, Kind.GONE} else outcome.error
+    return None if outcome.kind in {OutcomeKind.DONE, OutcomeKind.ALREADY, OutcomeKind.GONE} else outcome.error
 
 
-def _kind_alone(wish: Wish, stop: BaseException | None) -> Kind:
+def _kind_alone(wish: Wish, stop: BaseException | None) -> OutcomeKind:
     """What an error before anything was sent makes of a single decision; of several it leaves all open."""
     if len(wish.aims) == 1 and isinstance(stop, HfGateError):
         return law_of(stop, listed=wish.aims[0].target.request is not None).kind
-    return Kind.OPEN
+    return OutcomeKind.OPEN
 
 
-def untold(kind: Kind, aim: Aim, problem: BaseException | None) -> Outcome:
+def untold(kind: OutcomeKind, aim: Aim, problem: BaseException | None) -> Outcome:
     """An outcome that no Hub told: one that ended the run, or was never sent."""
     target = aim.target
     person = target.request.person if target.request else Person(target.user_id, target.username)

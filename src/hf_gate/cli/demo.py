@@ -15,7 +15,8 @@ import click
 
 from ..application.records import RequestRecord, quality_of, request_record
 from ..domain.ids import Repo, parse_repo
-from ..domain.outcomes import Kind
+from ..domain.lifecycle import Status
+from ..domain.outcomes import OutcomeKind
 from ..domain.requests import Decision
 from .demo_desk import play_desk, served_desk
 from .demo_story import Story, started
@@ -120,7 +121,7 @@ def _ask(story: Story, repo: Repo) -> str:
         asked = [item for item in form.fields if item.type != "ip_location"]  # the Hub fills that in itself
         answers = {item.label: _answer(item.type, [o.value for o in item.options], item.role) for item in asked}
         status = hub.ask_access(repo, answers)
-    story.check("ask", ok=status == "pending", detail=f"{name} has asked, and her request is {status}")
+    story.check("ask", ok=status == Status.PENDING, detail=f"{name} has asked, and her request is {status}")
     story.tell()
     return token
 
@@ -172,11 +173,11 @@ def _accept(story: Story, repo: Repo, token: str) -> None:
         access = hub.check_access(repo)
     story.check(
         "accept",
-        ok=first.kind is Kind.DONE and access == "granted",
+        ok=first.kind is OutcomeKind.DONE and access == "granted",
         detail=f"{name} may download: her own token says {access}",
     )
     story.check(
-        "again", ok=second.kind is Kind.ALREADY, detail=f"accepting her once more changes nothing: {second.kind}"
+        "again", ok=second.kind is OutcomeKind.ALREADY, detail=f"accepting her once more changes nothing: {second.kind}"
     )
     story.tell()
 
@@ -191,7 +192,7 @@ def _send_back(story: Story, repo: Repo) -> None:
         ][:40]
         story.tell(f"4. Send {len(poor)} back whose answers say nothing   hf-gate reset - --reason ...")
         outcomes = list(hub.decide_many(repo, [Decision.reset(request, reason=_REASON) for request in poor]))
-    done = sum(outcome.kind is Kind.DONE for outcome in outcomes)
+    done = sum(outcome.kind is OutcomeKind.DONE for outcome in outcomes)
     story.check(
         "reset",
         ok=bool(poor) and done == len(poor),

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
+from ..domain.lifecycle import Status
 from ..errors import InvalidTarget, RequestNotFound, UsageError
 
 if TYPE_CHECKING:
@@ -17,11 +18,11 @@ if TYPE_CHECKING:
 _SPREAD: Final = re.compile(r"([^@/:\s{]+)@(?!\S*://)(\S*[*?]\S*)\Z")
 # Whose requests a glob means: who waits, and where somebody is put out, who is in. USER@REPO means them in any status.
 _MEANT: Final = {
-    "accept": "pending",
-    "reject": "pending",
-    "reset": "pending",
-    "cancel": "accepted",
-    "revoke": "accepted",
+    "accept": Status.PENDING,
+    "reject": Status.PENDING,
+    "reset": Status.PENDING,
+    "cancel": Status.ACCEPTED,
+    "revoke": Status.ACCEPTED,
 }
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..domain.ids import Repo, parse_repo
+from ..domain.lifecycle import Status
 from ..errors import HfGateError, NotAllowed, UsageError
 from ..private_files import write_private_file
 from .desk import open_desk
@@ -92,7 +93,7 @@ def _reviewable(run: Run, repos: Sequence[Repo], *, is_named: bool) -> tuple[lis
     not_: list[Repo] = []
     for repo in repos:
         try:
-            run.hub.head(repo, "pending")
+            run.hub.head(repo, Status.PENDING)
         except NotAllowed:
             if is_named:
                 raise
@@ -162,7 +163,7 @@ def _next_steps(folder: Path, reading: Reading, repos: Sequence[Repo]) -> Iterat
     """The commands to try next, in columns; they name the workspace where it is not in the working directory."""
     from ..application.adopt import next_steps  # noqa: PLC0415 - as above
 
-    pending = dict.fromkeys(repos, 0) | {done.repo: done.counts.get("pending", 0) for done, _ in reading.done}
+    pending = dict.fromkeys(repos, 0) | {done.repo: done.counts.get(Status.PENDING, 0) for done, _ in reading.done}
     steps = next_steps(pending, _longest_waiting(reading, pending) or "USER@REPO")
     desk = "" if folder == Path.cwd() else f"--workspace {shlex.quote(str(folder))} "
     width = max(len(words) for words, _ in steps)
@@ -173,6 +174,6 @@ def _next_steps(folder: Path, reading: Reading, repos: Sequence[Repo]) -> Iterat
 def _longest_waiting(reading: Reading, pending: Mapping[Repo, int]) -> str | None:
     """USER@REPO of the request that has waited longest in the repo with the most of them."""
     repo = max(pending, key=lambda each: pending[each])
-    row = next(iter(reading.desk.store.walk(repo, "pending")), None)
+    row = next(iter(reading.desk.store.walk(repo, Status.PENDING)), None)
     name = row.request.username if row is not None and row.request is not None else None
     return f"{name}@{repo}" if name else None

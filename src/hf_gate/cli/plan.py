@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..domain.rows import count_pending
+from ..domain.runs import ChangeOrigin, RunKind
 from ..errors import UsageError
 from .brakes import check_plan
 from .carried import carry_run, run_result
@@ -91,7 +93,7 @@ def _for_people(desk: Desk, made: Plan, path: Path | None) -> Sequence[str]:
     from ..plan.render import least_calls, sentences, validity  # noqa: PLC0415 - only for people
 
     rows = desk.store.repos()
-    waiting = sum(row.counts.get("pending", 0) for row in rows)
+    waiting = count_pending(rows)
     names = ", ".join(f"{policy.name}@{policy.digest[:8]} ({policy.mode})" for policy in desk.policies) or "none"
     synced = min((row.quick_at or row.full_at or 0 for row in rows), default=0)
     ago = in_words(desk.clock.now().timestamp() - synced / 1000) + " ago" if synced else "never"
@@ -137,7 +139,7 @@ def apply(run: Run, file: Path, yes: bool, max_changes: int | None) -> int:
         now, acts = desk.clock.now(), Counter(change.act for change in made.changes)
         author = author_for(run, desk.store, now, acts, plan=made.digest, about=_decided_by_hand(made))
         known = runs.begin(
-            desk.store, made, ident=new_run_id(), kind="plan", actor=desk.actor, now=now, author=author
+            desk.store, made, ident=new_run_id(), kind=RunKind.PLAN, actor=desk.actor, now=now, author=author
         )  # fmt: skip
     else:
         known = resumed(run, desk.store, known, desk.actor, desk.clock.now())
@@ -148,9 +150,7 @@ def apply(run: Run, file: Path, yes: bool, max_changes: int | None) -> int:
 
 def _decided_by_hand(made: Plan) -> Iterator[tuple[str | None, str | None]]:
     """Whom a person decides about: what a policy or the end of a grant decides nobody does."""
-    from ..application.runs import UNTIL  # noqa: PLC0415 - only who applies
-
-    return ((one.user, one.user_id) for one in made.changes if not one.policy and one.rule != UNTIL)
+    return ((one.user, one.user_id) for one in made.changes if not one.policy and one.rule != ChangeOrigin.UNTIL)
 
 
 def _bytes(file: Path) -> bytes:

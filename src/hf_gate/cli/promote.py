@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..domain.rows import count_pending
 from ..errors import Guarded, UsageError
 from .frame import Run, command
 from .output import numbered
@@ -90,7 +91,7 @@ def _confirm(
 
     for line in _told(policy, changes):
         run.out.say(line)
-    waiting = sum(row.counts.get("pending", 0) for row in desk.store.repos())
+    waiting = count_pending(desk.store.repos())
     if yes_needed(changes, waiting) is not Yes.NONE:
         check_plan(run, desk, changes, yes=yes, max_changes=max_changes)
         return

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from ..application.records import outcome_record
-from ..domain.lifecycle import TARGET_OF
-from ..domain.outcomes import Ends, Kind, Outcome, law_of
+from ..domain.lifecycle import TARGET_OF, Status
+from ..domain.outcomes import Ends, Outcome, OutcomeKind, law_of
 from ..domain.requests import REASON_LIMIT, target_of, utf16_units
 from ..domain.text import one_line
 from ..errors import HfGateError, NotGated, UsageError
@@ -119,11 +119,11 @@ def _waiting(run: Run, where: Repo) -> list[AccessRequest]:
         with writing(run) as opened:
             known = opened.store.repo(where)
             if known is not None and known.full_at is not None:
-                from ..application.cadence import Kind as Reading  # noqa: PLC0415 - as above
+                from ..application.cadence import SyncKind  # noqa: PLC0415 - as above
                 from ..application.sync import sync  # noqa: PLC0415 - as above
 
-                sync(run.hub, opened.store, opened.clock, where, Reading.QUICK, actor=opened.actor)
-                rows = opened.store.walk(where, "pending")
+                sync(run.hub, opened.store, opened.clock, where, SyncKind.QUICK, actor=opened.actor)
+                rows = opened.store.walk(where, Status.PENDING)
                 return [row.request for row in rows if row.request is not None and row.state.open_run is None]
     return _listed(run, where)
 
@@ -288,11 +288,11 @@ def _send(run: Run, desk: Desk) -> None:
         desk.held = held
         raise problem
     desk.outcomes.append(outcome)
-    if outcome.kind is Kind.DONE and decided.run is not None:
+    if outcome.kind is OutcomeKind.DONE and decided.run is not None:
         desk.runs.append(decided.run)
     if problem is not None and not isinstance(problem, HfGateError):
         raise problem
-    if outcome.kind is not Kind.DONE:
+    if outcome.kind is not OutcomeKind.DONE:
         desk.note = f"{label_of(outcome)}: {outcome.kind}: {outcome.why}"
 
 
@@ -333,8 +333,8 @@ def _report(run: Run, desk: Desk) -> None:
     if out.format in {Format.JSON, Format.JSONL}:
         out.document(summary(list(map(outcome_record, desk.outcomes)), len(desk.outcomes), None), lambda: ())
         return
-    done = sum(outcome.kind is Kind.DONE for outcome in desk.outcomes)
-    others = [outcome for outcome in desk.outcomes if outcome.kind is not Kind.DONE]
+    done = sum(outcome.kind is OutcomeKind.DONE for outcome in desk.outcomes)
+    others = [outcome for outcome in desk.outcomes if outcome.kind is not OutcomeKind.DONE]
     left = len(desk.requests) - done
     for outcome in others:
         out.line(f"{label_of(outcome)}: {outcome.kind}: {outcome.why}")

@@ -11,7 +11,8 @@ import click
 
 from ..application.records import GrantEndRecord, grant_end_record
 from ..domain.moments import moment_of
-from ..domain.outcomes import exit_code_of_counts
+from ..domain.outcomes import OutcomeKind, exit_code_of_counts
+from ..domain.runs import ChangeState, RunState
 from ..errors import HfGateError, NotAllowed, UsageError
 from .carried import done_changes, done_words
 from .desk import open_desk, wanted_repos
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from .frame import Run
 
 _LOOK_FOR_REPOS: Final = 3600.0  # seconds between two looks for repos that a glob means
-_LEFT: Final = {"planned": "not sent and judged anew", "started": "open"}
+_LEFT: Final[Mapping[str, str]] = {ChangeState.PLANNED: "not sent and judged anew", ChangeState.STARTED: "open"}
 
 
 @command(
@@ -160,9 +161,9 @@ def _code(done: Turn) -> int:
     """By the table of outcomes: a part that failed beside one that did not is 5; nothing but failure raises its reason."""
     counts = {} if done.run is None else done.run.counts
     failures = [*done.failed.values(), *([done.stopped] if done.stopped else [])]
-    if failures and not done.synced and not counts.get("done"):
+    if failures and not done.synced and not counts.get(OutcomeKind.DONE):
         raise failures[0]
-    if failures or done.refused or (done.run is not None and done.run.state == "interrupted"):
+    if failures or done.refused or (done.run is not None and done.run.state is RunState.INTERRUPTED):
         return 5
     return exit_code_of_counts(counts)
 
@@ -233,7 +234,7 @@ def _left(done: Turn) -> Iterator[str]:
 def _go_on(waiting: Waiting) -> str:
     """How whoever halted a run lets its policies act again."""
     ident = waiting.run.id
-    if waiting.run.state == "paused":
+    if waiting.run.state is RunState.PAUSED:
         return f"Go on: hf-gate runs resume {ident}; or for good: hf-gate runs stop {ident}."
     if not waiting.policies:
         return "To end them by hand: hf-gate plan --out plan.json."

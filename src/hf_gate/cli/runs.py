@@ -9,8 +9,8 @@ import click
 
 from ..application.records import RunRecord, run_record
 from ..domain.moments import moment_of
-from ..domain.outcomes import Kind
-from ..domain.rows import KIND_WORDS
+from ..domain.outcomes import OutcomeKind
+from ..domain.runs import KIND_WORDS, UNDER_WAY, RunKind
 from ..errors import StoreBusy, UsageError
 from .carried import carry_run, done_changes, done_words, run_result
 from .desk import OpenDesk, open_desk
@@ -111,7 +111,7 @@ def _wish(run: Run, ident: str, word: str) -> int:
         if is_over(known):
             more = (
                 " Its policies go on in `hf-gate run`: mode: shadow in their files ends that."
-                if known.kind == "auto"
+                if known.kind is RunKind.AUTO
                 else ""
             )
             run.out.say(f"Run {known.id} has {known.state} already.{more}")
@@ -128,7 +128,7 @@ def _wish(run: Run, ident: str, word: str) -> int:
 
 def _halted(opened: OpenDesk, ident: str, word: str) -> str:
     """Nobody carries it, so that it is over at once."""
-    from ..application.carry import UNDER_WAY, WISHED, halt  # noqa: PLC0415 - as above
+    from ..application.carry import WISHED, halt  # noqa: PLC0415 - as above
     from ..application.runs import is_over  # noqa: PLC0415 - as above
     from ..domain.moments import ms  # noqa: PLC0415 - only here
 
@@ -145,7 +145,6 @@ def _halted(opened: OpenDesk, ident: str, word: str) -> str:
 @click.argument("ident", metavar="RUN")
 def resume(run: Run, ident: str) -> int:
     """Settles by reading what was under way, then sends the rest; nothing is sent twice."""
-    from ..application.carry import UNDER_WAY  # noqa: PLC0415 - only here
     from ..application.runs import is_over  # noqa: PLC0415 - only here
     from ..plan.model import read  # noqa: PLC0415 - only here
 
@@ -218,12 +217,12 @@ def undo(run: Run, ident: str | None, path: Path | None) -> int:
 
 def _latest(run: Run, store: Store) -> RunRow:
     """The run that somebody means who wants to take back what was just done."""
-    found = next((each for each in store.runs(_ALL) if each.counts.get(Kind.DONE.value)), None)
+    found = next((each for each in store.runs(_ALL) if each.counts.get(OutcomeKind.DONE.value)), None)
     if found is None:
         raise UsageError("no run did anything yet, so there is nothing to take back.", hint="hf-gate runs ls")
     words = done_words(done_changes(store, found))
     made = f"{moment_of(found.made_at):%Y-%m-%d %H:%M}"
-    kind = KIND_WORDS.get(found.kind, found.kind)
+    kind = KIND_WORDS[found.kind]
     run.out.say(f"The latest run that did something is {found.id} ({kind}, {made}, by {found.actor}): {words}.")
     return found
 

@@ -25,7 +25,7 @@ from ..application.records import (
     keys_of,
 )
 from ..domain.lifecycle import STATUSES
-from ..domain.outcomes import Kind
+from ..domain.outcomes import OutcomeKind
 
 Schema = Mapping[str, object]
 
@@ -203,7 +203,10 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     ),
     "person": _array(_record(AttemptRecord)),
     "verbs": _document(
-        run=_MAYBE, planned=_COUNT, **{kind.value: _COUNT for kind in Kind}, outcomes=_array(_record(OutcomeRecord))
+        run=_MAYBE,
+        planned=_COUNT,
+        **{kind.value: _COUNT for kind in OutcomeKind},
+        outcomes=_array(_record(OutcomeRecord)),
     ),
     "repos-ls": _array(_record(RepoRecord)),
     "repos-show": _document(**_fields(RepoRecord)),

@@ -74,11 +74,11 @@ class Reading:
             self.done.append((synced, due))
 
     def _due(self, repo: Repo) -> Due:
-        from ..application.cadence import Due, Kind, due_kind, note_of  # noqa: PLC0415 - as above
+        from ..application.cadence import Due, SyncKind, due_kind, note_of  # noqa: PLC0415 - as above
         from ..domain.moments import ms  # noqa: PLC0415 - as above
 
         if self.full:
-            return Due(Kind.FULL, "requested")
+            return Due(SyncKind.FULL, "requested")
         store = self.desk.store
         return due_kind(store.repo(repo), ms(self.desk.now()), note_of(store, repo))
 

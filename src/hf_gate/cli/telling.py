@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from ..application.records import OutcomeRecord, outcome_record
-from ..domain.outcomes import Kind, Outcome
+from ..domain.outcomes import Outcome, OutcomeKind
 from ..domain.text import to_json
 from .carrying import Result, untold
 from .output import Format, Output, numbered
@@ -42,7 +42,7 @@ def summary(outcomes: Sequence[OutcomeRecord], planned: int, run_id: str | None)
         "schema_version": 1,
         "run": run_id,
         "planned": planned,
-        **{kind.value: count[kind] for kind in Kind},
+        **{kind.value: count[kind] for kind in OutcomeKind},
         "outcomes": list(outcomes),
     }
 
@@ -52,7 +52,7 @@ def print_result(run: Run, wish: Wish, result: Result) -> None:
     out, outcomes = run.out, result.outcomes
     rows = [outcome_record(outcome) for outcome in outcomes]
     if out.format is Format.QUIET:
-        rows = [row for row in rows if row.outcome in {Kind.DONE, Kind.ALREADY}]
+        rows = [row for row in rows if row.outcome in {OutcomeKind.DONE, OutcomeKind.ALREADY}]
     if out.format is Format.JSON:
         out.document(summary(rows, len(wish.aims), result.run), lambda: ())
     elif not out.is_human:
@@ -71,22 +71,24 @@ def print_outcomes(out: Output, rows: Iterable[OutcomeRecord]) -> None:
 def _for_people(run: Run, wish: Wish, outcomes: Sequence[Outcome]) -> None:
     out = run.out
     for outcome in outcomes:
-        if len(outcomes) > 1 and outcome.kind is Kind.DONE:
+        if len(outcomes) > 1 and outcome.kind is OutcomeKind.DONE:
             continue
-        if outcome.kind is Kind.DONE:
+        if outcome.kind is OutcomeKind.DONE:
             out.line(f"{label_of(outcome)} at {outcome.repo}: {PAST[wish.verb]}; {_AFTER[wish.effect]}{_rest(wish)}")
-        elif outcome.kind is Kind.ALREADY:
+        elif outcome.kind is OutcomeKind.ALREADY:
             unsaid = ", and the reason was not passed on" if wish.has_reason else ""
             ends = f", but that it now ends: {wish.until}" if wish.until else ""
             out.line(f"{label_of(outcome)} at {outcome.repo}: already so, nothing was changed{unsaid}{ends}.")
-        elif len(outcomes) > 1 or outcome.kind is Kind.GONE:
+        elif len(outcomes) > 1 or outcome.kind is OutcomeKind.GONE:
             out.line(f"{label_of(outcome)} at {outcome.repo}: {outcome.kind}: {outcome.why}")
     if len(outcomes) > 1:
         count = Counter(outcome.kind for outcome in outcomes)
-        words = [f"{count[Kind.DONE]:,} {PAST[wish.verb]}"]
-        words += [f"{count[kind]:,} {kind.value}" for kind in Kind if kind is not Kind.DONE and count[kind]]
-        out.line(", ".join(words) + (_rest(wish) if count[Kind.DONE] else "."))
-    if wish.effect == "reject" and any(outcome.kind is Kind.DONE for outcome in outcomes):
+        words = [f"{count[OutcomeKind.DONE]:,} {PAST[wish.verb]}"]
+        words += [
+            f"{count[kind]:,} {kind.value}" for kind in OutcomeKind if kind is not OutcomeKind.DONE and count[kind]
+        ]
+        out.line(", ".join(words) + (_rest(wish) if count[OutcomeKind.DONE] else "."))
+    if wish.effect == "reject" and any(outcome.kind is OutcomeKind.DONE for outcome in outcomes):
         out.hint("who was rejected cannot ask again; `hf-gate reset` gives them a way back.")
 
 
@@ -114,7 +116,7 @@ def print_dry_run(run: Run, wish: Wish) -> None:
     """What would be sent, in the words of the real run."""
     out = run.out
     rows = [
-        replace(outcome_record(untold(Kind.OPEN, aim, None)), outcome=None, why="dry run: nothing was sent")
+        replace(outcome_record(untold(OutcomeKind.OPEN, aim, None)), outcome=None, why="dry run: nothing was sent")
         for aim in wish.aims
     ]
     if out.format is Format.JSON:

@@ -9,7 +9,7 @@ from typing import Final
 import click
 
 from ..domain.ids import Repo
-from ..domain.outcomes import Kind
+from ..domain.outcomes import OutcomeKind
 from ..domain.requests import checked_reason
 from ..errors import Guarded, PersonNotFound, ReasonTooLong, RequestNotFound, UsageError
 from .brakes import check_brakes
@@ -241,7 +241,7 @@ def _advise(run: Run, wish: Wish, result: Result) -> None:
         return
     unknown: dict[Repo, list[str]] = {}
     for outcome in result.outcomes if stop is None and run.out.is_human else ():
-        if isinstance(outcome.error, PersonNotFound | RequestNotFound) and outcome.kind is Kind.REFUSED:
+        if isinstance(outcome.error, PersonNotFound | RequestNotFound) and outcome.kind is OutcomeKind.REFUSED:
             unknown.setdefault(outcome.repo, []).append(outcome.person.username or "")
     for repo, names in unknown.items():
         for sentence in meant(run.hub, repo, [name for name in names if name][:_ADVISED]):
@@ -258,7 +258,7 @@ def _next_step(wish: Wish, aim: Aim, problem: PersonNotFound | RequestNotFound) 
 
 def _ended(run: Run, result: Result) -> int:
     if isinstance(result.stopped_by, KeyboardInterrupt):
-        done = sum(outcome.kind is Kind.DONE for outcome in result.outcomes)
-        left = sum(outcome.kind is Kind.OPEN for outcome in result.outcomes)
+        done = sum(outcome.kind is OutcomeKind.DONE for outcome in result.outcomes)
+        left = sum(outcome.kind is OutcomeKind.OPEN for outcome in result.outcomes)
         run.out.say(f"Stopped: {done} done, {left} open. The same command again does the rest.")
     return result.end()

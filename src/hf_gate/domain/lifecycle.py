@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 
 class Status(StrEnum):
@@ -16,6 +16,9 @@ class Status(StrEnum):
 
 
 STATUSES: tuple[Status, ...] = tuple(Status)
+
+WITHDRAWN: Final = "withdrawn"
+"""The status of a request that is in none of the Hub's lists any more."""
 
 
 class Hand(StrEnum):

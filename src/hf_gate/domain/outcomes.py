@@ -24,7 +24,7 @@ from ..errors import (
 from .ids import Person, Repo
 
 
-class Kind(StrEnum):
+class OutcomeKind(StrEnum):
     """The seven ways in which a decision can end."""
 
     DONE = "done"
@@ -43,7 +43,7 @@ class Outcome:
     `error` is what a single verb raises for this outcome; `hub_request_id` the Hub's x-request-id of the write.
     """
 
-    kind: Kind
+    kind: OutcomeKind
     repo: Repo
     person: Person
     request_id: str | None = None
@@ -70,23 +70,23 @@ class Law(NamedTuple):
 
     error: type[HfGateError]
     listed: bool | None
-    kind: Kind
+    kind: OutcomeKind
     ends: Ends
 
 
 # The first row that fits decides; None fits both. An error's exit code stands at its class.
 _LAWS: Final = (
-    Law(Stale, None, Kind.STALE, Ends.ONE),
-    Law(PersonNotFound, True, Kind.GONE, Ends.ONE),
-    Law(RequestNotFound, True, Kind.GONE, Ends.ONE),
-    Law(OutcomeUnknown, None, Kind.OPEN, Ends.ONE),
-    Law(NotAllowed, None, Kind.OPEN, Ends.REPO),
-    Law(NotGated, None, Kind.REFUSED, Ends.REPO),
-    Law(RepoNotFound, None, Kind.REFUSED, Ends.REPO),
-    Law(RepoMoved, None, Kind.REFUSED, Ends.REPO),
-    Law(HubUnavailable, None, Kind.OPEN, Ends.RUN),
-    Law(Offline, None, Kind.OPEN, Ends.RUN),
-    Law(HfGateError, None, Kind.REFUSED, Ends.ONE),
+    Law(Stale, None, OutcomeKind.STALE, Ends.ONE),
+    Law(PersonNotFound, True, OutcomeKind.GONE, Ends.ONE),
+    Law(RequestNotFound, True, OutcomeKind.GONE, Ends.ONE),
+    Law(OutcomeUnknown, None, OutcomeKind.OPEN, Ends.ONE),
+    Law(NotAllowed, None, OutcomeKind.OPEN, Ends.REPO),
+    Law(NotGated, None, OutcomeKind.REFUSED, Ends.REPO),
+    Law(RepoNotFound, None, OutcomeKind.REFUSED, Ends.REPO),
+    Law(RepoMoved, None, OutcomeKind.REFUSED, Ends.REPO),
+    Law(HubUnavailable, None, OutcomeKind.OPEN, Ends.RUN),
+    Law(Offline, None, OutcomeKind.OPEN, Ends.RUN),
+    Law(HfGateError, None, OutcomeKind.REFUSED, Ends.ONE),
 )
 
 
@@ -101,24 +101,24 @@ def exit_code_of(outcomes: Iterable[Outcome], stop: BaseException | None = None)
     0: nothing refused, nothing open. 5: done in part, or sent and unknown. Else nothing was done, and the reason
     decides: that of the stop, else 4 not allowed, 75 the Hub is away, 1 refused.
     """
-    count: Counter[Kind] = Counter()
+    count: Counter[OutcomeKind] = Counter()
     reasons: set[int] = set()
     for outcome in outcomes:
         count[outcome.kind] += 1
-        if outcome.kind is Kind.OPEN:
+        if outcome.kind is OutcomeKind.OPEN:
             reasons.add(_own(outcome.error, 5))
-    if stop is None and not (count[Kind.REFUSED] or count[Kind.OPEN]):
+    if stop is None and not (count[OutcomeKind.REFUSED] or count[OutcomeKind.OPEN]):
         return 0
-    if count[Kind.DONE] or 5 in reasons:
+    if count[OutcomeKind.DONE] or 5 in reasons:
         return 5
     return min(reasons, default=1) if stop is None else _own(stop, 1)
 
 
 def exit_code_of_counts(count: Mapping[str, int]) -> int:
     """The same of a run that nothing ended early, by how many of its changes came to which kind."""
-    if count.get(Kind.OPEN) or (count.get(Kind.REFUSED) and count.get(Kind.DONE)):
+    if count.get(OutcomeKind.OPEN) or (count.get(OutcomeKind.REFUSED) and count.get(OutcomeKind.DONE)):
         return 5
-    return 1 if count.get(Kind.REFUSED) else 0
+    return 1 if count.get(OutcomeKind.REFUSED) else 0
 
 
 def _own(error: BaseException | None, otherwise: int) -> int:

@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import Final, TypeAlias
 
 from .folding import folded
-from .lifecycle import STATUSES
+from .lifecycle import STATUSES, WITHDRAWN
 
 # ---- values ------------------------------------------------------------------------------------------------------------
 
@@ -149,7 +149,7 @@ class Query:
 
 ACTIONS: Final = ("accept", "human", "wait", "reset", "reject")
 WORDS: Final[dict[str, tuple[str, ...]]] = {
-    "status": (*(status.value for status in STATUSES), "withdrawn"),
+    "status": (*(status.value for status in STATUSES), WITHDRAWN),
     "verdict": ACTIONS,
     "shadow": ACTIONS,
 }

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final, TypeAlias
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
 
 import msgspec
 
 from .ids import Repo
 from .ledger import Link
+from .lifecycle import Status
 from .requests import AccessRequest
+from .runs import ChangeState, RunKind, RunState
 from .state import RequestState
 
 Cut: TypeAlias = tuple[int, int]
@@ -99,20 +101,18 @@ class RepoRow(msgspec.Struct, frozen=True, kw_only=True):
     counts: Mapping[str, int] = {}
 
 
-KIND_WORDS: Final[Mapping[str, str]] = {
-    "plan": "plan applied", "auto": "hf-gate run", "direct": "by hand", "grant": "by hand", "bulk": "selection",
-    "undo": "undone", "retry": "tried again", "part": "part of a plan",
-}  # fmt: skip
-"""What kinds of runs are called."""
+def count_pending(repos: Iterable[RepoRow]) -> int:
+    """Return how many requests wait at these repos."""
+    return sum(row.counts.get(Status.PENDING, 0) for row in repos)
 
 
 class RunRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One run: of a plan, of decisions at the keyboard, of a turn. `state`: ready, interrupted, paused, stopped, ended."""
+    """One run: of a plan, of decisions at the keyboard, of a turn."""
 
     id: str
-    kind: str  # plan, undo, direct, bulk, auto
+    kind: RunKind
     actor: str
-    state: str
+    state: RunState
     made_at: int
     plan: str | None = None
     total: int = 0
@@ -124,12 +124,12 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChangeRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One change of a run. `state`: planned, started, or a kind of an outcome."""
+    """One change of a run."""
 
     run: str
     n: int
     repo: Repo
     request: int | None
     change: bytes  # the plan's change, as JSON
-    state: str = "planned"
+    state: ChangeState = ChangeState.PLANNED
     why: str = ""

@@ -9,11 +9,10 @@ import msgspec
 from msgspec.structs import replace
 
 from . import events as e
+from .lifecycle import WITHDRAWN, Status
 from .moments import ms
+from .outcomes import OutcomeKind
 from .requests import AccessRequest
-
-WITHDRAWN: Final = "withdrawn"
-"""Not one of the Hub's lists: the request is in none of them any more."""
 
 _SORTED: Final = msgspec.json.Encoder(order="sorted")
 
@@ -65,7 +64,7 @@ def _moved(state: RequestState, event: e.AnyEvent, at: int) -> RequestState:
             return replace(state, hub_request=event.hub_request or state.hub_request, reviewed_at=reviewed_at)
         case e.StatusMoved():
             moved = replace(state, status=event.after, reviewed_at=event.reviewed_at)
-            return moved if event.after == "accepted" else replace(moved, **_NO_END)
+            return moved if event.after == Status.ACCEPTED else replace(moved, **_NO_END)
         case e.RequestWithdrawn():
             return replace(state, status=WITHDRAWN, **_NO_END)
         case e.VerdictReached():
@@ -84,14 +83,14 @@ def _moved(state: RequestState, event: e.AnyEvent, at: int) -> RequestState:
 
 def _settled(state: RequestState, event: e.ChangeSettled, at: int) -> RequestState:
     """Done and already say where the request stands now; any other kind leaves it where it was."""
-    if event.kind == "open":
+    if event.kind == OutcomeKind.OPEN:
         return state
     closed = replace(state, open_run=None, open_before=None, open_after=None)
-    if event.kind not in ("done", "already"):
+    if event.kind not in (OutcomeKind.DONE, OutcomeKind.ALREADY):
         return closed
     moved_at = at if event.hub_at is None else event.hub_at
     moved = replace(closed, status=event.after, moved_at=moved_at, reviewed_at=_reviewed(state, event))
-    return moved if event.after == "accepted" else replace(moved, **_NO_END)
+    return moved if event.after == Status.ACCEPTED else replace(moved, **_NO_END)
 
 
 def _reviewed(state: RequestState, event: e.ChangeSettled) -> int | None:
@@ -188,7 +187,7 @@ def news(known: Known | None, seen: AccessRequest, skew: float = 0.0) -> tuple[e
             e.StatusMoved(
                 before=state.status,
                 after=seen.status,
-                reviewed_at=None if seen.status == "pending" else ms(seen.reviewed_at) or state.reviewed_at,
+                reviewed_at=None if seen.status == Status.PENDING else ms(seen.reviewed_at) or state.reviewed_at,
                 cause="superseded" if state.moved_at is not None else "outside",
                 has_granter=seen.granted_by is not None,
             )
@@ -225,7 +224,7 @@ def _lacks(known: Known, seen: AccessRequest) -> bool:
 
 def _later_review(state: RequestState, seen: AccessRequest) -> int | None:
     """When the Hub says that a request was reviewed, if that is later than what is known; a later status tells it itself."""
-    if seen.status != state.status or seen.status == "pending" or state.open_after is not None:
+    if seen.status != state.status or seen.status == Status.PENDING or state.open_after is not None:
         return None
     reviewed_at = ms(seen.reviewed_at)
     return reviewed_at if reviewed_at is not None and reviewed_at > (state.reviewed_at or 0) else None

@@ -7,13 +7,14 @@ from typing import Final
 
 from . import events as e
 from .moments import moment_of
+from .runs import ChangeOrigin
 
 WAYS: Final[Mapping[str | None, str]] = {
     None: "directly",
-    "direct": "directly",
-    "grant": "without a request",
-    "undo": "to take back a run",
-    "until": "as the end of a grant",
+    ChangeOrigin.DIRECT: "directly",
+    ChangeOrigin.GRANT: "without a request",
+    ChangeOrigin.UNDO: "to take back a run",
+    ChangeOrigin.UNTIL: "as the end of a grant",
 }
 """How a change came about that no rule made, by what stands where its rule would."""
 
@@ -106,7 +107,7 @@ def _verdict(event: e.VerdictReached) -> str:
 
 
 def _by_rule(rule: str | None) -> str:
-    if rule in {None, "direct"}:
+    if rule in {None, ChangeOrigin.DIRECT}:
         return ""
     return f" {WAYS[rule]}" if rule in WAYS else f" by rule {rule}"
 

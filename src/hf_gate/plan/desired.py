@@ -111,12 +111,12 @@ def change_for(subject: Subject, verdict: Verdict, why: Iterable[ConditionTrace]
     if after is None:
         return None
     ends = verdict.until_all or ((verdict.until,) if verdict.until is not None else ())
-    until = ",".join(sorted(str(end) for end in ends)) if after == "accepted" else ""
+    until = ",".join(sorted(str(end) for end in ends)) if after == Status.ACCEPTED else ""
     return change_of(
         subject,
         after,
         rule=verdict.rule,
-        reason=_reason_for(verdict, request) if after != "accepted" else None,
+        reason=_reason_for(verdict, request) if after != Status.ACCEPTED else None,
         policy=verdict.policy,
         policy_digest=verdict.digest,
         because=reasons(verdict) if why is None else _reasons(why),
@@ -194,7 +194,7 @@ def ended(subject: Subject, at: datetime, *, end_reason: str | None, rule: str) 
     """The change that ends a grant whose time is over; None when its end is a human's, or it is not in any more."""
     state, request = subject.state, subject.request
     after = TARGET_OF.get(state.at_end or "reset")
-    if after is None or state.status != "accepted" or state.until is None or state.open_after is not None:
+    if after is None or state.status != Status.ACCEPTED or state.until is None or state.open_after is not None:
         return None
     late = (at.timestamp() * 1000 - state.until) / 86_400_000
     because = [Reason(expr=ENDED, value=True, facts={"until": state.until, "days_late": int(late)})]

@@ -12,7 +12,7 @@ import msgspec
 from ..domain.events import canonical
 from ..domain.grants import end_of
 from ..domain.ids import Repo, RepoType, parse_repo
-from ..domain.lifecycle import STATUSES, VERB_TO
+from ..domain.lifecycle import STATUSES, VERB_TO, Status
 from ..domain.moments import iso
 from ..errors import Guarded, UsageError
 
@@ -75,7 +75,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def verb(self) -> str:
         """The same as guards count it: `remove` when somebody who is in is to be out."""
-        return "remove" if self.before == "accepted" else self.act
+        return "remove" if self.before == Status.ACCEPTED else self.act
 
     @property
     def order(self) -> tuple[str, str, str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
+from ..domain.lifecycle import Status
 from .canonical import normalize_expression
 from .expressions import Expression
 from .logic import is_always_true, is_never_true
@@ -203,7 +204,7 @@ def _no_catch_all(policy: Policy) -> Iterator[PolicyProblem]:
 
 
 def _useless_accepts(policy: Policy) -> Iterator[PolicyProblem]:
-    if set(policy.judges) == {"accepted"} and any(rule.then is Action.ACCEPT for rule in policy.rules):
+    if set(policy.judges) == {Status.ACCEPTED} and any(rule.then is Action.ACCEPT for rule in policy.rules):
         rule = next(rule for rule in policy.rules if rule.then is Action.ACCEPT)
         words = f"rule {rule.id} accepts, but the policy judges only people who are in: it never matters."
         yield _warn(policy, "dead_rule", words, rule.position, "Add pending to `judges`.")

@@ -11,6 +11,7 @@ from typing import TypeAlias
 import msgspec
 
 from ..domain.grants import later
+from ..domain.lifecycle import Status
 
 
 class Action(StrEnum):
@@ -157,7 +158,7 @@ class Policy:
     applies_to: tuple[str, ...]
     rules: tuple[Rule, ...]
     mode: PolicyMode = PolicyMode.SHADOW
-    judges: tuple[str, ...] = ("pending",)
+    judges: tuple[str, ...] = (Status.PENDING,)
     tables: tuple[TableSpec, ...] = ()
     roles: Mapping[str, str] = field(default_factory=dict)  # role to the label that has it
     let: Mapping[str, str] = field(default_factory=dict)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping as Map
 from dataclasses import dataclass, field, replace
 
+from ..domain.lifecycle import Status
 from .canonical import policy_digest
 from .fact_table import ANSWER_ROLES
 from .model import Policy, PolicyMode, PolicyProblem, PolicyTest, Rule
@@ -108,7 +109,7 @@ def _policy(shape: NodeReader, root: Node, source: SourceText) -> Policy | None:
         applies_to=_globs(shape, keys, root),
         rules=rules,
         mode=PolicyMode(mode) if mode else PolicyMode.SHADOW,
-        judges=_judges(shape, keys["judges"][1]) if "judges" in keys else ("pending",),
+        judges=_judges(shape, keys["judges"][1]) if "judges" in keys else (Status.PENDING,),
         tables=read_tables(shape, keys["tables"][1]) if "tables" in keys else (),
         roles=_roles(shape, keys["roles"][1]) if "roles" in keys else {},
         let=_let(shape, keys["let"][1]) if "let" in keys else {},
@@ -174,13 +175,13 @@ def _judges(shape: NodeReader, node: Node) -> tuple[str, ...]:
     found = []
     for item in shape.items(node, "judges", "`judges: [pending, accepted]`"):
         text = item.text if isinstance(item, Scalar) else ""
-        if text in ("rejected", "reset"):
+        if text in (Status.REJECTED, Status.RESET):
             shape.add_problem(item, "bad_judges", f"people who are {text} are never judged: pending or accepted.")
             continue
-        word = shape.one_of(item, "judges", ("pending", "accepted"))
+        word = shape.one_of(item, "judges", (Status.PENDING.value, Status.ACCEPTED.value))
         if word:
             found.append(word)
-    return tuple(dict.fromkeys(found)) or ("pending",)
+    return tuple(dict.fromkeys(found)) or (Status.PENDING,)
 
 
 def _roles(shape: NodeReader, node: Node) -> dict[str, str]:

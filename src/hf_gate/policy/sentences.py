@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 
+from ..domain.lifecycle import Status
 from .canonical import normalize_expression
 from .model import Action, Duration, Policy, PolicyMode, Rule, Until
 
@@ -56,8 +57,8 @@ def describe_policy(policy: Policy) -> list[str]:
     shadow = (
         " It is in shadow: its verdicts are recorded, and change nothing." if policy.mode is PolicyMode.SHADOW else ""
     )
-    judged = "pending requests" if "accepted" not in policy.judges else "people who are in"
-    if set(policy.judges) == {"pending", "accepted"}:
+    judged = "pending requests" if Status.ACCEPTED not in policy.judges else "people who are in"
+    if set(policy.judges) == {Status.PENDING, Status.ACCEPTED}:
         judged = "pending requests, and people who are in (whom it may reset or reject),"
     repos = _and([f"`{glob}`" for glob in policy.applies_to])
     opening = f"Policy {policy.name} judges {judged} in {repos}; the first rule that matches decides.{shadow}"

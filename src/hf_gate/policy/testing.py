@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from ..domain.lifecycle import Status
 from .checking import CheckedPolicy
 from .evaluate import Evaluator, compile_policy
 from .model import ConditionTrace, PolicyMode, PolicyTest, RuleTrace, Verdict
@@ -37,7 +38,7 @@ def run_policy_tests(checked: CheckedPolicy) -> tuple[PolicyTestResult, ...]:
     """
     if checked.policy is None:
         return ()
-    policy = replace(checked.policy, mode=PolicyMode.ENFORCE, judges=("pending",))
+    policy = replace(checked.policy, mode=PolicyMode.ENFORCE, judges=(Status.PENDING,))
     judge = Evaluator([compile_policy(policy, checked.declared)])
     parts = sum(each.bounds.unfolded for each in checked.conditions.values())
     left = max(1, MAX_TRACED_PARTS // max(1, parts))

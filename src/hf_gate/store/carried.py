@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from ..domain.ids import Repo
 from ..domain.rows import ChangeRow
+from ..domain.runs import ChangeState
 from .reading import Store
 from .states import repo_of
 
@@ -117,7 +118,7 @@ class Carried:
                 repo=repo_of(kind, space, name),
                 request=request,
                 change=bytes(change),
-                state=state,
+                state=ChangeState(state),
                 why=why,
             )
             for n, kind, space, name, request, change, state, why in rows

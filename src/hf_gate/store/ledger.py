@@ -9,6 +9,7 @@ import msgspec
 
 from ..domain.ledger import DESK, Checkpoint, Link
 from ..domain.rows import LedgerRow
+from ..domain.runs import RunKind
 from .packing import Packer, private_of
 from .sql import Database, Row
 from .states import chain_of, repo_of
@@ -110,7 +111,7 @@ def done_since(db: Database, verb: str, since: int) -> int:
     """How many changes were done unattended from a moment on (ms): accept, reject, reset, cancel, or remove."""
     found = db.row(
         "SELECT count(*) FROM done d JOIN ledger l ON l.id = d.ledger_id JOIN runs r ON r.id = l.run"
-        " WHERE d.verb = ? AND d.at >= ? AND r.kind = 'auto'",
-        (verb, since),
+        " WHERE d.verb = ? AND d.at >= ? AND r.kind = ?",
+        (verb, since, RunKind.AUTO),
     )
     return int(found[0]) if found else 0

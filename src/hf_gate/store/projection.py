@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ..domain.events import AnyEvent
-from ..domain.lifecycle import STATUSES
+from ..domain.lifecycle import STATUSES, Status
 from ..domain.state import RequestState, evolve
 from .memory import Memory
 from .sql import Database, Row
 from .states import COLUMNS, NO_VERDICT, SELECT, Verdict, state_of, values_of
 
-_DECIDED = {"accepted": (1, 0, 0), "rejected": (0, 1, 0), "reset": (0, 0, 1)}
+_DECIDED: Mapping[str, tuple[int, int, int]] = {
+    Status.ACCEPTED: (1, 0, 0),
+    Status.REJECTED: (0, 1, 0),
+    Status.RESET: (0, 0, 1),
+}
 _INSERT = (  # only what a new attempt has: to bind the rest as null takes as long as two indexes
     "INSERT INTO requests (id, repo_id, person_id, status, asked_at, attempt, hub_request, reviewed_at, after_id, version,"
     " is_current, first_seen_at, record_id, raw, content, domain, country)"
@@ -178,7 +182,7 @@ class Projection:
     def _decided(self, person: int, repo_id: int, before: RequestState | None, after: RequestState, at: int) -> None:
         """Counts a decision. A reset that was undone counts no more: whoever asks anew has another attempt."""
         status = None if before is None else before.status
-        is_undone = status == "reset" and after.status in STATUSES
+        is_undone = status == Status.RESET and after.status in STATUSES
         if status == after.status or (after.status not in _DECIDED and not is_undone):
             return
         accepted, rejected, resets = _DECIDED.get(after.status, (0, 0, 0))

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from ..domain.runs import UNDER_WAY
 from ..errors import StoreBusy, StoreDamaged, UsageError
 from ..locks import is_held
 from .locking import FileLock, Holder, OnWait, ServerLock, lock_files, untold
@@ -156,7 +157,7 @@ def count_unsettled(store: Path) -> int:
 
 def unsettled_in(db: Database) -> int:
     """Return how many changes were sent and are not known to have ended, those of people without a request included."""
-    found = db.row("SELECT count(*) FROM changes WHERE state IN ('started', 'open')")
+    found = db.row("SELECT count(*) FROM changes WHERE state IN (?, ?)", UNDER_WAY)
     return int(found[0]) if found else 0
 
 

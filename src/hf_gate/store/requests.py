@@ -9,7 +9,7 @@ import msgspec
 
 from ..domain.folding import domain_of, folded
 from ..domain.ids import Repo
-from ..domain.lifecycle import Status
+from ..domain.lifecycle import WITHDRAWN, Status
 from ..domain.moments import moment_of, ms
 from ..domain.requests import AccessRequest
 from ..domain.rows import Cut, DerivedRow, Identity, Part, PersonRow, RequestRow
@@ -155,8 +155,8 @@ class Knower:
             "SELECT asked_at, id FROM requests WHERE repo_id = ? AND status = ? AND is_current"
             f" AND (asked_at, id) > (?, ?) ORDER BY asked_at, id LIMIT {PAGE}"
         )
-        counted = "SELECT name FROM counters WHERE repo_id = ? AND kind = 'status' AND n > 0 AND name <> 'withdrawn'"
-        for (status,) in self._db.rows(counted, (self._repo_id,)):
+        counted = "SELECT name FROM counters WHERE repo_id = ? AND kind = 'status' AND n > 0 AND name <> ?"
+        for (status,) in self._db.rows(counted, (self._repo_id, WITHDRAWN)):
             after: Row = (-(1 << 62), 0)
             while page := self._db.rows(sql, (self._repo_id, status, *after)):
                 yield [ident for _, ident in page]
@@ -219,9 +219,9 @@ def history_rows(
     plus = "+" if db.is_sqlite else ""  # else it goes through all who are in anywhere, for these few people
     elsewhere = (
         f"SELECT person_id, count(*) FROM requests r WHERE person_id {among} AND repo_id <> ? AND is_current"
-        f" AND {plus}status = 'accepted' GROUP BY person_id"
+        f" AND {plus}status = ? GROUP BY person_id"
     )
-    values: list[object] = [value, repo_id]
+    values: list[object] = [value, repo_id, Status.ACCEPTED]
     if within is not None:
         only, repos = db.among(list(within))
         elsewhere, values = elsewhere.replace(" GROUP BY", f" AND repo_id {only} GROUP BY"), [*values, repos]

@@ -9,6 +9,7 @@ import msgspec
 from ..domain.events import EventKind
 from ..domain.ids import Repo
 from ..domain.rows import ChangeRow, RunRow
+from ..domain.runs import OVER, ChangeState, RunKind, RunState
 from .sql import Database, Row
 from .states import repo_of
 
@@ -63,12 +64,14 @@ def read_runs_since(db: Database, at: int) -> list[RunRow]:
 
 def read_runs_of(db: Database, member: str) -> list[RunRow]:
     """The runs of a member that may still be carried."""
-    sql = f"SELECT {_COLUMNS} FROM runs WHERE member = ? AND state NOT IN ('ended', 'stopped')"
-    return [_run(row) for row in db.rows(sql, (member,))]
+    sql = f"SELECT {_COLUMNS} FROM runs WHERE member = ? AND state NOT IN (?, ?)"
+    return [_run(row) for row in db.rows(sql, (member, *OVER))]
 
 
 def _run(row: Row) -> RunRow:
     values: Mapping[str, object] = dict(zip(_NAMES, row, strict=True)) | {
+        "kind": RunKind(row[1]),
+        "state": RunState(row[3]),
         "counts": _counts(row[7]),
         "verbs": None if row[10] is None else _counts(row[10]),
         "is_free": bool(row[11]),
@@ -95,7 +98,13 @@ def read_changes(
         sql, values = f"{sql} LIMIT ?", [*values, limit]
     return [
         ChangeRow(
-            run=run, n=n, repo=repo_of(kind, space, name), request=request, change=bytes(change), state=state, why=why
+            run=run,
+            n=n,
+            repo=repo_of(kind, space, name),
+            request=request,
+            change=bytes(change),
+            state=ChangeState(state),
+            why=why,
         )
         for n, kind, space, name, request, change, state, why in db.rows(sql, values)
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from ..domain.outcomes import OutcomeKind
 from ..domain.tray import Held
 from .reading import Store
 
@@ -13,6 +14,7 @@ _NAMES = (
 )  # fmt: skip
 _SELECT = f"SELECT {', '.join(_NAMES)} FROM tray"
 _INSERT = f"INSERT INTO tray ({', '.join(_NAMES)}) VALUES ({', '.join('?' * len(_NAMES))})"
+_GOOD = (OutcomeKind.DONE, OutcomeKind.ALREADY)
 _KEPT = 1000  # of those that have ended, the last so many
 
 
@@ -50,13 +52,13 @@ class Tray:
 
     def sent(self, member: str, since: int, limit: int) -> list[Held]:
         """What a member decided that came about from a moment on (ms), the latest first."""
-        where = "outcome IN ('done', 'already') AND member = ? AND ended_at >= ? AND run IS NOT NULL"
-        return self._some(f"{where} ORDER BY ended_at DESC, id DESC LIMIT ?", member, since, limit)
+        where = "outcome IN (?, ?) AND member = ? AND ended_at >= ? AND run IS NOT NULL"
+        return self._some(f"{where} ORDER BY ended_at DESC, id DESC LIMIT ?", *_GOOD, member, since, limit)
 
     def ended_badly(self, member: str) -> list[Held]:
         """What a member decided that did not come about, and that they have not put aside yet."""
-        bad = "outcome IS NOT NULL AND outcome NOT IN ('done', 'already', 'undone', 'seen')"
-        return self._some(f"{bad} AND member = ? ORDER BY id", member)
+        bad = "outcome IS NOT NULL AND outcome NOT IN (?, ?, 'undone', 'seen')"
+        return self._some(f"{bad} AND member = ? ORDER BY id", *_GOOD, member)
 
     def _some(self, where: str, *values: object) -> list[Held]:
         return [_held(row) for row in self._store.reads.rows(f"{_SELECT} WHERE {where}", values)]

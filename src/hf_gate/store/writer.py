@@ -12,7 +12,8 @@ from ..domain.events import Entry, canonical
 from ..domain.folding import domain_of
 from ..domain.ids import Repo
 from ..domain.ledger import Checkpoint
-from ..domain.lifecycle import VERB_TO
+from ..domain.lifecycle import VERB_TO, Status
+from ..domain.outcomes import OutcomeKind
 from ..domain.requests import AccessRequest
 from ..domain.rows import ChangeRow, RepoRow, RunRow
 from ..domain.state import Known, Seen, evolve, news
@@ -283,8 +284,8 @@ def _text(person: Someone, request: AccessRequest) -> Text:
 
 def _verbs(event: e.AnyEvent, before: str | None) -> tuple[str, ...]:
     """What a settled change counts as: a removal when it took access away, else by where it went."""
-    if not isinstance(event, e.ChangeSettled) or event.kind != "done":
+    if not isinstance(event, e.ChangeSettled) or event.kind != OutcomeKind.DONE:
         return ()
-    if before == "accepted" and event.after != "accepted":
+    if before == Status.ACCEPTED and event.after != Status.ACCEPTED:
         return ("remove",)
     return (VERB_TO.get(event.after, event.after),)

@@ -15,10 +15,10 @@ from ..application.records import RequestRecord
 from ..application.runs import direct_change
 from ..application.second_person import Need
 from ..application.tray import Wish
-from ..domain.lifecycle import MOVES, TARGET_OF
+from ..domain.lifecycle import MOVES, TARGET_OF, Status
 from ..domain.moments import ms
 from ..domain.requests import checked_reason
-from ..domain.rows import RequestRow, RunRow
+from ..domain.rows import RequestRow, RunRow, count_pending
 from ..domain.tray import VERBS, ground_of
 from ..errors import Guarded
 from ..plan import guards
@@ -167,8 +167,8 @@ def _mine(visit: Visit) -> str:
 
 def needed(visit: Visit, weighed: Weighed) -> Yes:
     """How strong a yes it takes, by the one ladder."""
-    waiting = sum(row.counts.get("pending", 0) for row in visit.office.repos(visit.member))
-    removed = 0 if weighed.verb == "accept" else weighed.by_status["accepted"]
+    waiting = count_pending(visit.office.repos(visit.member))
+    removed = 0 if weighed.verb == "accept" else weighed.by_status[Status.ACCEPTED]
     return ladder({weighed.verb: weighed.count - removed, "remove": removed}, waiting)
 
 
@@ -292,7 +292,7 @@ def _as_plan(visit: Visit, weighed: Weighed, reason: str | None) -> Response:
     """Makes a plan of them (of the first, when they are more than a plan holds), for somebody else to agree to."""
     store, after = visit.office.store, TARGET_OF[weighed.verb].value
     changes = [direct_change(row, after, reason) for part in _rows(visit, weighed) for row in part]
-    waiting = sum(row.counts.get("pending", 0) for row in store.repos())
+    waiting = count_pending(store.repos())
     plan = sealed(
         changes,
         policy_digest="",

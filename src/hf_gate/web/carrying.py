@@ -14,11 +14,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from ..application.carry import PLANNED, UNDER_WAY, Carrier
-from ..application.runs import INTERRUPTED, PAUSED, READY, is_over
+from ..application.carry import Carrier
+from ..application.runs import is_over
 from ..domain.members import Member
 from ..domain.outcomes import Outcome
 from ..domain.rows import RunRow
+from ..domain.runs import UNDER_WAY, ChangeState, RunState
 from ..errors import HfGateError
 from ..store.carried import Carried
 from .office import Office
@@ -155,7 +156,7 @@ class Carrying:
             return carrier.carry(run)
 
         ended = carry(run)
-        if ended.state == PAUSED and not store.changes(run.id, (PLANNED, *UNDER_WAY), 1):
+        if ended.state is RunState.PAUSED and not store.changes(run.id, (ChangeState.PLANNED, *UNDER_WAY), 1):
             store.wish_for(run.id, None)  # the pause came when nothing was left
             carry(ended)
 
@@ -176,7 +177,7 @@ def state_of(office: Office, run: RunRow) -> str:
     """How a run stands, also where a dead process could not write it down."""
     if carrying_of(office).is_live(run.id):
         return "running"
-    if run.state != READY:
+    if run.state is not RunState.READY:
         return run.state
     counts = Carried(office.store).counts(run.id)
-    return "not begun" if set(counts) <= {"planned"} else INTERRUPTED
+    return "not begun" if set(counts) <= {ChangeState.PLANNED} else RunState.INTERRUPTED

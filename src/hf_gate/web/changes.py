@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from ..domain.ids import Repo
-from ..domain.outcomes import Kind
+from ..domain.outcomes import OutcomeKind
 from ..domain.rows import ChangeRow
 from ..domain.text import clip
 from ..plan.model import Change, Reason
@@ -25,7 +25,7 @@ NAMED: Final = {
     "accept": "let in", "reset": "sent back, may ask again", "reject": "refused, cannot ask again",
     "cancel": "put back to pending", "remove": "lose the access that they have",
 }  # fmt: skip
-OPEN_STATES: Final = ("planned", "started", Kind.OPEN.value, "unsent")
+OPEN_STATES: Final = ("planned", "started", OutcomeKind.OPEN.value, "unsent")
 _NOT_YET: Final = {"planned": "not sent", "started": "sent, or about to be: read back before anything else"}
 _VALUE: Final = 40
 
@@ -78,7 +78,7 @@ def line_of(visit: Visit, n: int, change: Change, row: ChangeRow | None = None) 
         why="" if masked else _because(change.because),
         reason=None if masked else change.reason,
         age=words.age(datetime.fromisoformat(change.asked_at), visit.now) if change.asked_at else "",
-        outcome=None if row is None else Kind.OPEN.value if row.state in OPEN_STATES else row.state,
+        outcome=None if row is None else OutcomeKind.OPEN.value if row.state in OPEN_STATES else row.state,
         note="" if row is None or masked else row.why or _NOT_YET.get(row.state, ""),
     )
 

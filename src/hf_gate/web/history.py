@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ..domain.events import ChangeSettled, ChangeStarted, EventKind, StatusMoved, event_of
 from ..domain.moments import iso, moment_of
+from ..domain.outcomes import OutcomeKind
 from ..domain.rows import LedgerRow, RequestRow
 from ..domain.story import sentence
 from . import words
@@ -68,5 +69,9 @@ def _begun(row: LedgerRow) -> tuple[int | None, str] | None:
 def _whole(begun: str, event: ChangeSettled, private: Mapping[str, object] | None) -> str:
     """A change in one sentence: `pending to accepted, with the reason "..."`, and what became of it unless it was done."""
     moved, _, more = begun.partition(": begun")
-    came = "" if event.kind == "done" and event.how == "told" else f": {sentence(event, private).partition(': ')[2]}"
+    came = (
+        ""
+        if event.kind == OutcomeKind.DONE and event.how == "told"
+        else f": {sentence(event, private).partition(': ')[2]}"
+    )
     return f"{moved}{came}{more}"

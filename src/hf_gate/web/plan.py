@@ -21,7 +21,8 @@ from ..domain.events import Entry, PlanAgreed
 from ..domain.ids import Repo
 from ..domain.members import Member, Role
 from ..domain.moments import moment_of, ms
-from ..domain.rows import RunRow
+from ..domain.rows import RunRow, count_pending
+from ..domain.runs import ChangeOrigin, RunKind
 from ..errors import Guarded
 from ..plan import guards
 from ..plan.guards import Yes
@@ -300,12 +301,12 @@ def _refusal(office: Office, plan: Plan, visit: Visit) -> tuple[str, str]:
 
 def _is_own(change: Change, member: Member) -> bool:
     """Whether somebody would decide about themselves; what a policy or the end of a grant decides nobody does."""
-    is_personal = not change.policy and change.rule != run_cases.UNTIL
+    is_personal = not change.policy and change.rule != ChangeOrigin.UNTIL
     return is_personal and member.is_own(change.user, change.user_id)
 
 
 def _waiting(office: Office) -> int:
-    return sum(row.counts.get("pending", 0) for row in office.store.repos())
+    return count_pending(office.store.repos())
 
 
 def _need(visit: Visit, sight: Sight) -> Need:
@@ -357,7 +358,7 @@ def _apply(visit: Visit, sight: Sight) -> Response:
     if need.is_open:
         return _page(visit, sight, wrong=f"A second person has to agree first. {need.team.next_step()}", status=409)
     office, plan, ident = visit.office, sight.plan, new_id("r")
-    kind = "undo" if sight.about("kind") == "undo" else "plan"
+    kind = RunKind.UNDO if sight.about("kind") == RunKind.UNDO else RunKind.PLAN
 
     def begin() -> RunRow:
         with office.sending:

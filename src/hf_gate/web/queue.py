@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from starlette.responses import RedirectResponse, Response
 
 from ..application.records import RequestRecord, stored_request
+from ..domain.lifecycle import Status
 from ..domain.members import Role
 from ..domain.moments import moment_of, ms
 from ..domain.query_reading import parse_query
@@ -81,7 +82,7 @@ def page(visit: Visit) -> Response:
         picked=visit.office.picks.count(visit.selection),
         matching=matching,
         query_text=asked.text,
-        **({} if shown["lines"] else empty(visit, asked, standing["pending"])),
+        **({} if shown["lines"] else empty(visit, asked, standing[Status.PENDING])),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from ..application.hearing import came
 from ..domain.events import ChangeStarted, event_of
-from ..domain.lifecycle import VERB_TO
+from ..domain.lifecycle import VERB_TO, Status
 from ..domain.moments import moment_of
 from ..domain.rows import RequestRow
 from .lines import verbs_for
@@ -55,7 +55,7 @@ def reversal_of(visit: Visit, row: RequestRow) -> Reversal | None:
         return None
     return Reversal(
         verb,
-        row.state.status if row.state.status != "pending" else "put back to pending",
+        row.state.status if row.state.status != Status.PENDING else "put back to pending",
         visit.ago(moment_of(how.at)),
         "you" if how.actor == visit.member.name else how.actor,
         f"{_THEN[verb]}{_WITHOUT[row.state.status]}.",

@@ -20,8 +20,9 @@ from ..application.records import ChangeRecord, change_record
 from ..domain.ids import Repo
 from ..domain.members import Role
 from ..domain.moments import moment_of
-from ..domain.outcomes import Kind
+from ..domain.outcomes import OutcomeKind
 from ..domain.rows import RunRow
+from ..domain.runs import UNDER_WAY, ChangeState, RunState
 from ..errors import Guarded
 from ..plan.model import Change
 from ..protocol.pacing import Outlook
@@ -34,7 +35,7 @@ from .making import keep
 from .visit import NotFound, Refused, Visit
 
 PAGE: Final = 50
-TROUBLE: Final = (Kind.REFUSED.value, Kind.OPEN.value, Kind.STALE.value, Kind.GONE.value)
+TROUBLE: Final = (OutcomeKind.REFUSED.value, OutcomeKind.OPEN.value, OutcomeKind.STALE.value, OutcomeKind.GONE.value)
 MEANING: Final = {
     "done": "it is as planned", "already": "it was so before", "stale": "moved meanwhile; left alone",
     "gone": "no such request any more", "refused": "the Hub said no", "deferred": "left for later by a budget",
@@ -66,7 +67,7 @@ class Going:
 
     @property
     def settled(self) -> int:
-        return self.total - self.counts.get(Kind.OPEN, 0)
+        return self.total - self.counts.get(OutcomeKind.OPEN, 0)
 
     @property
     def share(self) -> int:
@@ -84,18 +85,20 @@ class Going:
 
     @property
     def failed(self) -> int:
-        return self.counts.get(Kind.REFUSED, 0) + (self.counts.get(Kind.OPEN, 0) if run_cases.is_over(self.run) else 0)
+        return self.counts.get(OutcomeKind.REFUSED, 0) + (
+            self.counts.get(OutcomeKind.OPEN, 0) if run_cases.is_over(self.run) else 0
+        )
 
     @property
     def kinds(self) -> list[tuple[str, int, str]]:
-        return [(kind.value, self.counts[kind], MEANING[kind]) for kind in Kind if self.counts.get(kind)]
+        return [(kind.value, self.counts[kind], MEANING[kind]) for kind in OutcomeKind if self.counts.get(kind)]
 
     @property
     def bars(self) -> list[tuple[str, int, int]]:
-        """Kind, where it begins and how wide it is, of a thousand."""
+        """OutcomeKind, where it begins and how wide it is, of a thousand."""
         found, at = [], 0
         for kind, n, _ in self.kinds:
-            if kind != Kind.OPEN and self.total:
+            if kind != OutcomeKind.OPEN and self.total:
                 width = max(2, 1000 * n // self.total)
                 found.append((kind, at, width))
                 at += width
@@ -118,17 +121,17 @@ def _going(visit: Visit) -> Going:
     states = carried.counts(ident, repos)
     counts = Counter[str]()
     for state, n in states.items():
-        counts[Kind.OPEN.value if state in OPEN_STATES else state] += n
+        counts[OutcomeKind.OPEN.value if state in OPEN_STATES else state] += n
     outlook = office.hub.outlook()
     return Going(
         run,
         _state(visit, run, load),
         dict(counts),
-        states.get("started", 0) + states.get(Kind.OPEN.value, 0),
+        sum(states.get(state, 0) for state in UNDER_WAY),
         repos,
         load,
         outlook,
-        _left(load, counts[Kind.OPEN.value]),
+        _left(load, counts[OutcomeKind.OPEN.value]),
     )
 
 
@@ -219,8 +222,8 @@ def _title(going: Going) -> str:
     n = f"{going.total:,} {'change' if going.total == 1 else 'changes'}"
     return {
         "running": f"Applying {n}", "waiting": f"About to apply {n}", "pausing": f"Pausing {n}",
-        "stopping": f"Stopping {n}", "paused": f"Paused: {n}", "stopped": f"Stopped: {n}", "ended": f"{n}: ended",
-        "interrupted": f"Interrupted: {n}", "not begun": f"Not begun: {n}",
+        "stopping": f"Stopping {n}", RunState.PAUSED: f"Paused: {n}", RunState.STOPPED: f"Stopped: {n}",
+        RunState.ENDED: f"{n}: ended", RunState.INTERRUPTED: f"Interrupted: {n}", "not begun": f"Not begun: {n}",
     }.get(going.state, n)  # fmt: skip
 
 
@@ -230,24 +233,25 @@ def _doing(going: Going) -> str:
         return str(going.outlook.waiting_why) or "sending"
     return {
         "waiting": "waits for its turn", "pausing": "pauses after the call in flight",
-        "stopping": "stops after the call in flight", "ended": "nothing is left",
-        "stopped": "what was left stays as it was", "paused": "waits for somebody", "interrupted": "nobody carries it",
+        "stopping": "stops after the call in flight", RunState.ENDED: "nothing is left",
+        RunState.STOPPED: "what was left stays as it was", RunState.PAUSED: "waits for somebody",
+        RunState.INTERRUPTED: "nobody carries it",
         "not begun": "nothing was sent",
     }.get(going.state, going.state)  # fmt: skip
 
 
 def _most_wanted(going: Going) -> str:
     """Which rows a reader comes for: those that need a look, else all."""
-    is_odd = going.unknown or any(going.counts.get(kind) for kind in TROUBLE if kind != Kind.OPEN)
+    is_odd = going.unknown or any(going.counts.get(kind) for kind in TROUBLE if kind != OutcomeKind.OPEN)
     return "trouble" if is_odd or going.is_live else "all"
 
 
 def _states(asked: str) -> list[str] | None:
     if asked == "trouble":
-        return [*TROUBLE, "started"]
-    if asked == Kind.OPEN:
+        return [*TROUBLE, ChangeState.STARTED]
+    if asked == OutcomeKind.OPEN:
         return list(OPEN_STATES)
-    return [asked] if asked in set(Kind) else None
+    return [asked] if asked in set(OutcomeKind) else None
 
 
 def _at(going: Going, asked: str, after: int = 0) -> str:
@@ -358,7 +362,7 @@ def _undo(visit: Visit, going: Going) -> Response:
 
 
 def _decided(visit: Visit, going: Going) -> list[Change]:
-    rows = Carried(visit.office.store).page(going.run.id, states=[Kind.DONE.value], limit=1)
+    rows = Carried(visit.office.store).page(going.run.id, states=[OutcomeKind.DONE.value], limit=1)
     return [msgspec.json.decode(row.change, type=Change) for row in rows]
 
 

@@ -8,6 +8,7 @@ from typing import Final
 from urllib.parse import urlencode
 
 from ..domain.folding import folded
+from ..domain.lifecycle import Status
 from ..domain.moments import ms
 from ..domain.query import Query, Term
 from ..store.facets import Cell, count, cube
@@ -71,8 +72,8 @@ def standing_of(cells: Sequence[Cell]) -> Counter[str]:
     """How many wait, and how many of them with which verdict."""
     found: Counter[str] = Counter()
     for cell in cells:
-        if cell.status == "pending":
-            found["pending"] += cell.n
+        if cell.status == Status.PENDING:
+            found[Status.PENDING] += cell.n
             found[cell.action or "unjudged"] += cell.n
     return found
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from ...domain.ids import Repo
 from ...domain.lifecycle import Status
-from ...domain.outcomes import Kind, Outcome
+from ...domain.outcomes import Outcome, OutcomeKind
 from ...domain.requests import Decision, Target
 from ...errors import (
     BadRequest,
@@ -84,7 +84,7 @@ def decide_many(repo: Repo, context: FlowContext) -> Flow[None]:
             yield from _send_batches(run, key, least=1)
     except HubError as stop:
         for left in [d for group in run.groups.values() for d in group]:
-            yield EmitValue(build_outcome(Kind.OPEN, repo, left.target, f"not sent: {stop}", stop))
+            yield EmitValue(build_outcome(OutcomeKind.OPEN, repo, left.target, f"not sent: {stop}", stop))
         raise
 
 
@@ -106,9 +106,9 @@ def _skip_settled(run: _BulkRun, decisions: Sequence[Decision]) -> Flow[list[Dec
             error = BadRequest(f"{target.label}: this run decided {before.to} about this person already.")
             yield EmitValue(build_error_outcome(run.repo, target, error))
         elif before is not None:
-            yield EmitValue(build_outcome(Kind.ALREADY, run.repo, target, "this run decided so already"))
+            yield EmitValue(build_outcome(OutcomeKind.ALREADY, run.repo, target, "this run decided so already"))
         elif target.request is not None and target.request.status == decision.to:
-            yield EmitValue(build_outcome(Kind.ALREADY, run.repo, target, f"it is {decision.to} already"))
+            yield EmitValue(build_outcome(OutcomeKind.ALREADY, run.repo, target, f"it is {decision.to} already"))
         else:
             left.append(decision)
     return left
@@ -227,7 +227,7 @@ def _is_echo(sent: Mapping[str, str], row: dict[str, object]) -> bool:
 def _build_row_outcome(run: _BulkRun, decision: Decision, row: dict[str, object], reply: Answer) -> Outcome:
     target, repo = decision.target, run.repo
     if row["ok"]:
-        return build_outcome(Kind.DONE, repo, target, reply=reply)
+        return build_outcome(OutcomeKind.DONE, repo, target, reply=reply)
     if row.get("error") == "user_not_found":
         error: HubError = PersonNotFound(f"no account named {target.label} on the Hub.", status=404)
     elif row.get("error") == "request_not_found":
@@ -271,7 +271,9 @@ def _settle_batch(run: _BulkRun, key: _Group, left: Sequence[Decision], answer: 
         now = found.requests.get(index)
         request = decision.target.request
         if now is not None and now.status == key[0]:
-            done = build_outcome(Kind.DONE, run.repo, decision.target, "the answer was lost; read back", reply=answer)
+            done = build_outcome(
+                OutcomeKind.DONE, run.repo, decision.target, "the answer was lost; read back", reply=answer
+            )
             yield from _emit_outcome(run, key, decision, done)
         elif (now is None and not found.complete) or (
             request is not None and now is not None and now.moved_since(request)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from ...domain.ids import Person, Repo
 from ...domain.lifecycle import Status
-from ...domain.outcomes import Kind, Outcome, law_of
+from ...domain.outcomes import Outcome, OutcomeKind, law_of
 from ...domain.requests import AccessRequest, Decision, Target
 from ...errors import (
     BadRequest,
@@ -34,7 +34,12 @@ def get_person(target: Target) -> Person:
 
 
 def build_outcome(
-    kind: Kind, repo: Repo, target: Target, why: str = "", error: Exception | None = None, reply: Answer | None = None
+    kind: OutcomeKind,
+    repo: Repo,
+    target: Target,
+    why: str = "",
+    error: Exception | None = None,
+    reply: Answer | None = None,
 ) -> Outcome:
     """An outcome about a target."""
     hub_id = reply.headers.get("x-request-id") if isinstance(reply, Reply) else None
@@ -75,7 +80,7 @@ def _check_request(
     if request.repo != repo:
         raise InvalidTarget(f"that request is one of {request.repo}, not of {repo}.")
     if request.status == decision.to:
-        return build_outcome(Kind.ALREADY, repo, target, f"it is {request.status} already")
+        return build_outcome(OutcomeKind.ALREADY, repo, target, f"it is {request.status} already")
     if request.read_at >= context.started_at > 0:
         return None
     found = yield from find_requests(repo, [target], order_statuses(request.status), context)
@@ -113,14 +118,14 @@ def send_and_settle(
     for round_ in range(1, SETTLE_ROUNDS + 1):
         answer, first = (yield from send_call(send, context, first)), None
         if is_done(answer):
-            return build_outcome(Kind.DONE, repo, target, reply=answer)
+            return build_outcome(OutcomeKind.DONE, repo, target, reply=answer)
         if not is_doubtful(answer):
             return (yield from explain_refusal(answer, repo, target, to, context, resent=round_ > 1))
         yield Pause(context.retry_policy.pause_after(round_), reason="what became of a change is being read")
         found = yield from _try_find(repo, target, to, context)
         now = found.requests.get(0) if found else None
         if now is not None and now.status == to:
-            return build_outcome(Kind.DONE, repo, target, "the answer was lost; read back", reply=answer)
+            return build_outcome(OutcomeKind.DONE, repo, target, "the answer was lost; read back", reply=answer)
         if found is None or not may_resend or (now is None and not (found.complete and send.endpoint == "grant")):
             break
         if target.request and now and now.moved_since(target.request):
@@ -174,7 +179,7 @@ def explain_refusal(
         raise
     now = found.requests.get(0)
     if now is not None and now.status == to:
-        kind = Kind.DONE if resent else Kind.ALREADY
+        kind = OutcomeKind.DONE if resent else OutcomeKind.ALREADY
         return build_outcome(kind, repo, target, "" if resent else f"it is {to} already", reply=answer)
     if now is not None and isinstance(error, RequestNotFound):
         stands = f"{target.label} at {repo}: the Hub refuses {to}, and it is {now.status} now."

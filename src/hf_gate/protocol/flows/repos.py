@@ -7,7 +7,7 @@ from typing import Any
 
 from ...domain.accounts import Account, Gate, Profile
 from ...domain.ids import Person, Repo, RepoType
-from ...domain.outcomes import Kind, Outcome
+from ...domain.outcomes import Outcome, OutcomeKind
 from ...errors import (
     HubError,
     NotAllowed,
@@ -191,11 +191,11 @@ def withdraw_request(repo: Repo, context: FlowContext) -> Flow[Outcome]:
     """Take this account's pending request back; it is deleted."""
     answer = yield from send_call(endpoints.withdraw(repo), context)
     if is_ok(answer):
-        return Outcome(Kind.DONE, repo, Person())
+        return Outcome(OutcomeKind.DONE, repo, Person())
     if not isinstance(answer, Reply) or answer.status >= 500:
         state = yield from check_access(repo, context)
         if state == "ask":
-            return Outcome(Kind.DONE, repo, Person(), why="the answer was lost; read back")
+            return Outcome(OutcomeKind.DONE, repo, Person(), why="the answer was lost; read back")
         raise OutcomeUnknown(f"{repo}: the withdrawal was sent and the answer was lost.", hint=_LOOK_HINT)
     error: HubError = build_error(answer, repo)
     if isinstance(error, RequestNotFound) and not isinstance(error, NotAllowed):
