@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -15,8 +16,10 @@ from hf_gate.domain.members import Member, Role
 from hf_gate.domain.story import sentence
 from hf_gate.domain.tray import ground_of
 from hf_gate.errors import UsageError
+from hf_gate.store.members import Members
+from hf_gate.store.reading import Store
 from hf_gate.web import accounts
-from tests.web.kit import GOOD, HOST, Room, Visitor
+from tests.web.kit import GOOD, HOST, Interrupted, Room, Visitor
 
 
 def invited(room: Room, by: Visitor, **values: str) -> Visitor:
@@ -203,6 +206,13 @@ def test_a_member_whom_no_entry_tells_of_is_found(room: Room) -> None:
     what = " ".join(each.what for each in verify(room.office.store, fold=True).broken)
     assert "member eve (m_eve) is there, and no entry tells who invited them" in what
     assert "member mia" in what
+
+
+def test_a_name_that_two_admins_invite_at_once_is_one_member(room: Room) -> None:
+    mia, store = Member(name="mia", role=Role.REVIEWER), room.office.store
+    other = Interrupted(store, lambda: room.office.invite(mia, "the link of one admin", "noor"))
+    Members(cast("Store", other)).invite(mia, "the link of the other", "lena-brandt", 1)
+    assert verify(store, fold=True).broken == []
 
 
 @pytest.mark.parametrize("ident", ["old_eve", "m_eve"])

@@ -61,21 +61,18 @@ class Members:
 
         Who is in under that name stays the same member, unless another Hub account is meant.
         """
-        known = self.named(member.name)
-        is_same = known is not None and known.has_link and member.user_id in {None, known.user_id}
-        ident = known.id if known is not None and is_same else new_id()
-        account, user_id = member.account, member.user_id
-        if known is not None and is_same:
-            account, user_id = account or known.account, known.user_id
-        made = replace(member, id=ident, account=account, user_id=user_id, has_link=True, proven_at=None)
         link = digest_of(secret)
-        event = e.MemberInvited(
-            member=ident, role=made.role.value, repos=made.repos, account=made.user_id,
-            seal=member_rows.seal_of(made, link),
-        )  # fmt: skip
         with self._store.writing() as write:
-            if known is not None and known.has_link and not is_same:
+            known = next((one for one in member_rows.read(write.db) if one.name == member.name and one.has_link), None)
+            made = replace(member, id=new_id(), has_link=True, proven_at=None)
+            if known is not None and member.user_id in {None, known.user_id}:
+                made = replace(made, id=known.id, account=member.account or known.account, user_id=known.user_id)
+            elif known is not None:
                 write.append(None, [Entry(event=e.MemberRevoked(member=known.id), at=at, actor=by)])
+            event = e.MemberInvited(
+                member=made.id, role=made.role.value, repos=made.repos, account=made.user_id,
+                seal=member_rows.seal_of(made, link),
+            )  # fmt: skip
             self._change(write, made, link, Entry(event=event, at=at, actor=by))
         return made
 
