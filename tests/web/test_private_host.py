@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -110,6 +111,15 @@ def test_a_workspace_keeps_its_name(room: Room) -> None:
     with closing(Server(room.office, list, port=0)) as server:
         assert server.private_host == private_host(room.office.store)
         assert server.url == f"http://127.0.0.1:{server.port}"
+
+
+def test_a_host_that_a_crafted_store_names_is_not_where_links_lead(room: Room) -> None:
+    for host in ("evil.example", "desk-0123456789abcdef0123.localhost.evil.example", "desk-x.localhost\r\nx: y"):
+        with room.office.store.writing() as write:
+            write.setting("desk host", host)
+        name = private_host(room.office.store)
+        assert re.fullmatch(r"desk-[0-9a-f]{20}\.localhost", name)
+        assert private_host(room.office.store) == name
 
 
 def test_where_another_program_has_the_other_loopback_address_there_is_no_private_name(room: Room) -> None:

@@ -18,20 +18,29 @@ from starlette.requests import Request
 from ..store.reading import Store
 
 _KEY: Final = "desk host"
+_NAME: Final = re.compile(r"desk-[0-9a-f]{20}\.localhost")
 _LOOPBACKS: Final = {"127.0.0.1": "::1", "localhost": "::1", "::1": "127.0.0.1"}
 _RESOLVES: Final = re.compile(r"(?:Chrome|Firefox)/")
 """User agents that look .localhost up by themselves; Safari asks the system, which may not know it."""
 
 
 def private_host(store: Store) -> str:
-    """Return the name that the store keeps; the first call makes it."""
-    known = store.setting(_KEY)
+    """Return the name that the store keeps; the first call makes it.
+
+    Browsers are led there with their sign-in link, so another host in a crafted store is not believed.
+    """
+    known = _known(store)
     if known is not None:
         return known
     with store.writing() as write:
-        known = store.setting(_KEY) or f"desk-{secrets.token_hex(10)}.localhost"
+        known = _known(store) or f"desk-{secrets.token_hex(10)}.localhost"
         write.setting(_KEY, known)
     return known
+
+
+def _known(store: Store) -> str | None:
+    name = store.setting(_KEY)
+    return name if name is not None and _NAME.fullmatch(name) else None
 
 
 def listen_beside(host: str, port: int, backlog: int) -> list[socket.socket] | None:
