@@ -20,8 +20,8 @@ from hf_gate.policy.facts import FactReader, QualityCache, form_roles
 from hf_gate.policy.model import Action, PolicyMode
 from hf_gate.policy.parse import parse_policy
 from hf_gate.policy.tables import Table
-from hf_gate.sources.lists import Lists
-from hf_gate.sources.tables import read_table
+from hf_gate.sources.lists import DomainLists
+from hf_gate.sources.tables import parse_table
 
 AIMS = {"consumer": 0.99, "class": 0.95, "medical": 0.60}
 SIGNED = 0.8  # of the people who ask for medical data and could sign
@@ -71,7 +71,7 @@ def measure(preset: str, requests: int = 20_000, repos: int = 3, seed: int = 7) 
     if checked.policy is None:
         raise ValueError(f"the example {preset} is no policy: {checked.problems[0].message}")
     judge = Evaluator([compile_policy(replace(checked.policy, mode=PolicyMode.ENFORCE), checked.declared)])
-    lists = Lists()
+    lists = DomainLists()
     reader = FactReader(judge.facts, lists.countries, QualityCache())
     tables = {table.name: table for table in _tables(preset, world)}
     forms = [form_roles(parse_gate_form(gate.card)) for gate in world.gates]
@@ -123,9 +123,9 @@ def _record(is_pro: bool, orgs: Sequence[str]) -> bytes:
 def _tables(preset: str, world: Scene) -> Iterator[Table]:
     """The owner's lists: the roster of the course, or the agreements that came back."""
     if preset == "class":
-        yield read_table(_csv(_roster(world), "email"), "roster", ["email"], now=NOW)
+        yield parse_table(_csv(_roster(world), "email"), "roster", ["email"], now=NOW)
     if preset == "medical":
-        yield read_table(_csv(_signers(world), "user_id"), "agreements", ["user_id", "email"], now=NOW)
+        yield parse_table(_csv(_signers(world), "user_id"), "agreements", ["user_id", "email"], now=NOW)
 
 
 def _csv(keys: Iterator[str], column: str) -> bytes:

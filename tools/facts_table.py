@@ -17,7 +17,7 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
 from hf_gate.policy.fact_inputs import EmailFacts  # noqa: E402 - found in this checkout, installed or not
-from hf_gate.sources.lists import Lists  # noqa: E402
+from hf_gate.sources.lists import DomainLists  # noqa: E402
 
 LABELLED: Final = ROOT / "tests" / "data" / "mail_domains.txt"
 TRUE_OF: Final = {
@@ -57,7 +57,7 @@ def labelled() -> list[Labelled]:
 Asked = Callable[[Labelled], EmailFacts]
 
 
-def asker(lists: Lists) -> Asked:
+def asker(lists: DomainLists) -> Asked:
     """Asks for an invented address at the domain."""
 
     def ask(row: Labelled) -> EmailFacts:
@@ -84,9 +84,9 @@ def overview() -> str:
     """Fact by fact: the shipped lists alone, then with our own, on either half."""
     rows = labelled()
     held, tuned = [row for row in rows if row.is_held_out], [row for row in rows if not row.is_held_out]
-    shipped = asker(Lists(own=False))
-    blind = asker(Lists(without={row.domain for row in held}))
-    ours = asker(Lists())
+    shipped = asker(DomainLists(use_own=False))
+    blind = asker(DomainLists(without={row.domain for row in held}))
+    ours = asker(DomainLists())
     lines = ["| fact, lists, half | domains | true | missed | false | wrongly true |", "|---|--:|--:|--:|--:|--:|"]
     for fact in TRUE_OF:
         lines += [
@@ -104,8 +104,8 @@ def overview() -> str:
 def by_country() -> str:
     """Classes and countries: what is missed and what is wrongly true, as hf-gate ships it and as the held-out half sees it."""
     rows = labelled()
-    ours = asker(Lists())
-    blind = asker(Lists(without={row.domain for row in rows if row.is_held_out}))
+    ours = asker(DomainLists())
+    blind = asker(DomainLists(without={row.domain for row in rows if row.is_held_out}))
     kinds = dict.fromkeys(row.kind for row in rows)
     lines = ["| class | domains | `academic` | `free` | `disposable` |", "|---|--:|--:|--:|--:|"]
     for kind in kinds:
@@ -124,7 +124,7 @@ def by_country() -> str:
 
 def wrong_ones() -> str:
     """Every domain that hf-gate gets wrong as it is shipped."""
-    rows, ours = labelled(), asker(Lists())
+    rows, ours = labelled(), asker(DomainLists())
     lines = []
     for fact in TRUE_OF:
         wrong, missed = errors(rows, fact, ours)
@@ -143,7 +143,7 @@ def main() -> int:
     if not parser.parse_args().errors:
         print(overview(), by_country(), wrong_ones(), sep="\n\n")
         return 0
-    ask = asker(Lists())
+    ask = asker(DomainLists())
     for fact in TRUE_OF:
         wrong, missed = errors([row for row in labelled() if not row.is_held_out], fact, ask)
         print(f"{fact}: wrongly true: {_names(wrong)}\n  missed: {_names(missed)}")

@@ -284,9 +284,9 @@ def _country_of() -> Callable[[AccessRequest], str | None]:
         from .policy.countries import country_code  # noqa: PLC0415 - as above
 
         if not names:
-            from .sources.lists import Lists  # noqa: PLC0415 - as above
+            from .sources.lists import DomainLists  # noqa: PLC0415 - as above
 
-            names.update(Lists().countries)
+            names.update(DomainLists().countries)
         return country_code(answer, names)
 
     def country_of(request: AccessRequest) -> str | None:

@@ -31,7 +31,7 @@ from .policy.model import Policy
 from .policy.spelling import Rate
 from .policy.tables import Table
 from .sources.fact_sources import FactSources
-from .sources.folder import Folder, read_folder, read_tables, told
+from .sources.folder import WorkspaceFolder, format_problem, read_folder, read_tables
 from .store.reading import Store
 
 WORTH: Final = 20_000  # requests in one list: below, another process costs more than it brings
@@ -44,7 +44,7 @@ _MOST: Final = 8
 class Bench:
     """What judges: everything that was read from the folder of a workspace at one moment."""
 
-    folder: Folder
+    folder: WorkspaceFolder
     policies: tuple[Policy, ...]
     compiled: Mapping[str, CompiledPolicy]
     tables: Mapping[str, Table]
@@ -71,8 +71,8 @@ def read_bench(place: bootstrap.WorkspaceLocation, store: Store, hub: Hub | None
         raise UsageError("there is no workspace here.", hint="Make one: hf-gate init, or name it: --workspace DIR.")
     folder = read_folder(place.folder)
     forms = {str(row.repo): form_of_json(row.form_card) for row in store.repos() if row.form_card}
-    policies, problems = folder.checked(forms)
-    if wrong := [told(each) for each in problems if each.is_error]:
+    policies, problems = folder.check(forms)
+    if wrong := [format_problem(each) for each in problems if each.is_error]:
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
         raise UsageError(f"{wrong[0]}{more}", hint="`hf-gate policy check` shows each in its place.")
     policies = tuple(with_texts(policy, folder.config.templates) for policy in policies)
@@ -80,7 +80,7 @@ def read_bench(place: bootstrap.WorkspaceLocation, store: Store, hub: Hub | None
     return Bench(folder, policies, compiled(policies, tables), tables, FactSources(hub), QualityCache(), store)
 
 
-def tables_of(folder: Folder, policies: Iterable[Policy], store: Store, now: datetime) -> dict[str, Table]:
+def tables_of(folder: WorkspaceFolder, policies: Iterable[Policy], store: Store, now: datetime) -> dict[str, Table]:
     """Every table of the workspace; one that lost many rows since the store knows it is refused."""
     several = tuple(policies)
     specs = (*folder.config.tables, *(spec for policy in several for spec in policy.tables))

@@ -21,8 +21,8 @@ from hf_gate.config import Paths, Settings
 from hf_gate.domain.ids import parse_repo
 from hf_gate.errors import Guarded
 from hf_gate.joining import Hall, read_bench
-from hf_gate.plan.desired import Subject, change_for
-from hf_gate.plan.model import written
+from hf_gate.plan.desired import PlanSubject, change_for_verdict
+from hf_gate.plan.model import encode_plan
 from hf_gate.testing import LocalHub
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -84,7 +84,7 @@ def judged(
         after = dict(store.chains())
         assert (entries_of(after) - before > 300) is enters
         assert (after == heads) is not enters
-        return written(proposal.plan), after
+        return encode_plan(proposal.plan), after
 
 
 def entries_of(chains: dict[str, tuple[int, bytes]]) -> int:
@@ -137,7 +137,7 @@ def test_a_plan_tells_the_reasons_of_the_whole_verdict(desk: Settings) -> None:
                 verdict = court.judge.evaluate_with_traces(case.facts, now=NOW)
                 assert verdict is not None
                 assert case.row.request is not None
-                whole = change_for(Subject(case.row.request, case.row.state, case.row.id), verdict)
+                whole = change_for_verdict(PlanSubject(case.row.request, case.row.state, case.row.id), verdict)
                 assert told.get(case.row.id) == whole
                 assert whole is None or whole.because
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from hf_gate.policy.countries import country_code
-from hf_gate.sources.lists import Lists
+from hf_gate.sources.lists import DomainLists
 
 ROOT = Path(__file__).resolve().parents[2]
-LISTS = Lists()
+LISTS = DomainLists()
 
 
 def test_without_an_address_there_are_no_facts_about_it() -> None:
@@ -109,7 +109,7 @@ def test_the_labelled_set_is_judged_as_well_as_the_documentation_says() -> None:
 
     rows = table.labelled()
     held = [row for row in rows if row.is_held_out]
-    ask = table.asker(Lists(without={row.domain for row in held}))
+    ask = table.asker(DomainLists(without={row.domain for row in held}))
     assert len(rows) >= 300
     for fact, most_missed, most_wrong in (("academic", 0.15, 0.04), ("free", 0.20, 0.01), ("disposable", 0.15, 0.01)):
         wrong, missed = table.errors(held, fact, ask)

@@ -9,7 +9,7 @@ from hf_gate.domain.ids import Person
 from hf_gate.errors import HubUnavailable, PersonNotFound
 from hf_gate.policy.fact_inputs import ProfileFact
 from hf_gate.policy.model import UnknownReason
-from hf_gate.sources.profile import fetch_profiles, kept_bytes, kept_profile, known_profile
+from hf_gate.sources.profile import current_profile, decode_profile, encode_profile, fetch_profiles
 
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
 
@@ -59,18 +59,18 @@ def test_a_silent_hub_ends_the_reading_and_teaches_nothing() -> None:
 def test_a_hidden_person_is_not_asked_for() -> None:
     hub = Hub()
     assert fetch_profiles(hub, [Person()], now=NOW, budget=9).calls == 0
-    assert known_profile(Person(), None, NOW).why is UnknownReason.UNAVAILABLE
+    assert current_profile(Person(), None, NOW).why is UnknownReason.UNAVAILABLE
 
 
 def test_a_profile_is_used_with_its_age_until_it_is_too_old() -> None:
     kept = ProfileFact(Profile(person(1)), NOW - timedelta(days=6))
-    assert known_profile(person(1), kept, NOW) is kept
-    assert known_profile(person(1), kept, NOW + timedelta(days=2)).why is UnknownReason.NOT_YET
-    assert known_profile(person(1), None, NOW).why is UnknownReason.NOT_YET
+    assert current_profile(person(1), kept, NOW) is kept
+    assert current_profile(person(1), kept, NOW + timedelta(days=2)).why is UnknownReason.NOT_YET
+    assert current_profile(person(1), None, NOW).why is UnknownReason.NOT_YET
 
 
 def test_what_the_store_keeps_comes_back_as_it_was() -> None:
     read = fetch_profiles(Hub(person(1)), [person(1), person(2)], now=NOW, budget=9).facts
     for fact in read.values():
-        assert kept_profile(kept_bytes(fact), NOW) == fact
-    assert kept_profile(b"{", NOW).why is UnknownReason.NOT_YET
+        assert decode_profile(encode_profile(fact), NOW) == fact
+    assert decode_profile(b"{", NOW).why is UnknownReason.NOT_YET

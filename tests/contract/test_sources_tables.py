@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hf_gate.domain.ids import Person
 from hf_gate.policy.model import UnknownReason
 from hf_gate.policy.tables import NO_ACCOUNT, Table, bind_usernames, unbound_usernames
-from hf_gate.sources.tables import inline_table, load_table, read_table
+from hf_gate.sources.tables import inline_table, load_table, parse_table
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 ALICE = Person("a" * 24, "Alice", "Alice Example")
@@ -23,7 +23,7 @@ MALLORY = Person("f" * 24, "alice", "Mallory")
 
 
 def read(text: str, key: tuple[str, ...] = ("email",), **options: object) -> Table:
-    return read_table(text.encode(), "dua", key, **options)  # type: ignore[arg-type]
+    return parse_table(text.encode(), "dua", key, **options)  # type: ignore[arg-type]
 
 
 def codes(table: Table) -> list[tuple[int, str]]:
@@ -104,7 +104,7 @@ def test_a_mailbox_in_brackets_and_a_mailto_are_addresses() -> None:
     ],
 )  # fmt: skip
 def test_a_file_that_is_empty_half_or_unreadable_knows_nobody_and_misses_nobody(content: bytes) -> None:
-    table = read_table(content, "dua", ("email",))
+    table = parse_table(content, "dua", ("email",))
     assert table.refusal
     hit = table.find(ALICE, "alice@example.org", now=NOW)
     assert hit.why is UnknownReason.UNAVAILABLE
@@ -274,5 +274,5 @@ def test_half_characters_in_a_cell_never_reach_an_expression() -> None:
 
 @given(st.binary(max_size=200), st.booleans())
 def test_no_bytes_make_the_reader_raise_and_none_of_them_lists_a_stranger(content: bytes, is_json: bool) -> None:
-    table = read_table(content, "any", ("email", "username", "user_id"), is_json=is_json)
+    table = parse_table(content, "any", ("email", "username", "user_id"), is_json=is_json)
     assert state(table, Person("0" * 24, "somebody-else"), "somebody@never.example") in {None, "missing"}

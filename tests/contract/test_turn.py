@@ -19,7 +19,7 @@ from hf_gate.domain.requests import Target
 from hf_gate.domain.rows import RunRow
 from hf_gate.domain.runs import RunKind
 from hf_gate.errors import Guarded, HfGateError, NotGated, StoreDamaged
-from hf_gate.plan.render import sentences
+from hf_gate.plan.render import render_plan
 from tests.contract.turn_kit import ending, in_for_thirty_days, left_half_way, stand
 from tests.torture.near import Near
 from tests.torture.scene import POLICY, Scene, desk_folder
@@ -140,7 +140,7 @@ def test_an_acceptance_whose_end_is_past_waits_for_a_person(scene: Scene) -> Non
     assert done.plan is not None
     assert done.plan.summary["human"] >= 3
     assert done.plan.summary["accept_human"] == 3
-    (line,) = [line for line in sentences(done.plan) if "two reviewers" in line]
+    (line,) = [line for line in render_plan(done.plan) if "two reviewers" in line]
     assert line.split()[:2] == ["accept", "3"]
 
 
@@ -216,7 +216,7 @@ def test_what_a_policy_decided_that_was_changed_since_is_not_tried_again(scene: 
     of_today = versions_of(scene.desk.policies)
     again = retry(scene.store, run, now=scene.clock.now(), versions=of_today)
     assert (again.changes, again.summary["outdated"], again.summary["left_out"]) == ([], 2, 0)
-    assert any("policies as they are no more" in line for line in sentences(again))
+    assert any("policies as they are no more" in line for line in render_plan(again))
     stale = retry(scene.store, run, now=scene.clock.now())
     with pytest.raises(Guarded, match=r"policy wishes@\w{8} is not in force here"):
         check(stale, endpoint=scene.store.endpoint, policy_digest=None, now=scene.clock.now(), versions=of_today)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hf_gate.application.propose import Room
 from hf_gate.errors import Guarded, UsageError
 from hf_gate.plan import guards, render
-from hf_gate.plan.model import Change, Plan, Reason, digest_of, read, sealed, written
+from hf_gate.plan.model import Change, ChangeReason, Plan, decode_plan, digest_of, encode_plan, make_plan
 from hf_gate.policy.spelling import Rate
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -35,7 +35,7 @@ def change(n: int = 1, **other: object) -> Change:
         rule="academic",
         policy="eeg",
         policy_digest="cd" * 32,
-        because=[Reason(expr="email.academic", value=True, facts={"email.academic": True})],
+        because=[ChangeReason(expr="email.academic", value=True, facts={"email.academic": True})],
         until=None,
         at_end=None,
         row=n,
@@ -44,7 +44,9 @@ def change(n: int = 1, **other: object) -> Change:
 
 
 def plan_of(changes: list[Change], most: int = 100_000) -> Plan:
-    return sealed(changes, policy_digest="p", endpoint="http://h", now=NOW, summary={"human": 3}, guards=[], most=most)
+    return make_plan(
+        changes, policy_digest="p", endpoint="http://h", now=NOW, summary={"human": 3}, guards=[], most=most
+    )
 
 
 changes_of = st.lists(
@@ -63,37 +65,37 @@ changes_of = st.lists(
 
 @given(changes_of, st.randoms(use_true_random=False))
 def test_the_order_in_which_changes_are_found_does_not_change_the_plan(changes: list[Change], chance: Random) -> None:
-    by_row = list({c.order: c for c in changes}.values())
+    by_row = list({c.sort_key: c for c in changes}.values())
     shuffled = list(by_row)
     chance.shuffle(shuffled)
-    assert written(plan_of(by_row)) == written(plan_of(shuffled))
+    assert encode_plan(plan_of(by_row)) == encode_plan(plan_of(shuffled))
 
 
 @given(changes_of)
 def test_a_plan_that_is_written_and_read_is_the_same(changes: list[Change]) -> None:
     plan = plan_of(changes)
-    assert read(written(plan), "plan.json") == plan
+    assert decode_plan(encode_plan(plan), "plan.json") == plan
 
 
 @given(changes_of.filter(bool), st.data())
 def test_any_other_value_in_the_file_is_refused_and_another_layout_is_not(
     changes: list[Change], data: st.DataObject
 ) -> None:
-    document = json.loads(written(plan_of(changes)))
+    document = json.loads(encode_plan(plan_of(changes)))
     relaid = json.dumps(dict(reversed(document.items())), indent=7).encode()
-    assert read(relaid, "plan.json").digest == document["plan"]["digest"]
+    assert decode_plan(relaid, "plan.json").digest == document["plan"]["digest"]
     victim = data.draw(st.sampled_from(document["changes"]))
     key = data.draw(st.sampled_from(["user", "to", "asked_at", "answers_digest", "rule", "repo"]))
     victim[key] = f"{victim[key]}x"
     with pytest.raises(Guarded, match="was changed after it was made"):
-        read(json.dumps(document).encode(), "plan.json")
+        decode_plan(json.dumps(document).encode(), "plan.json")
 
 
 def test_a_key_that_was_added_by_hand_is_a_change_too() -> None:
-    document = json.loads(written(plan_of([change()])))
+    document = json.loads(encode_plan(plan_of([change()])))
     document["changes"][0]["note"] = "looks harmless"
     with pytest.raises(Guarded):
-        read(json.dumps(document).encode(), "plan.json")
+        decode_plan(json.dumps(document).encode(), "plan.json")
 
 
 @pytest.mark.parametrize(
@@ -111,13 +113,13 @@ def test_a_key_that_was_added_by_hand_is_a_change_too() -> None:
 )
 def test_a_sealed_plan_that_could_not_be_carried_to_its_end_is_none(other: dict[str, object], words: str) -> None:
     with pytest.raises(UsageError, match=r"is no plan of hf-gate") as told:
-        read(written(plan_of([msgspec.structs.replace(change(), **other)])), "plan.json")
+        decode_plan(encode_plan(plan_of([msgspec.structs.replace(change(), **other)])), "plan.json")
     assert words in str(told.value)
 
 
 def test_a_sealed_plan_with_two_changes_of_one_request_is_none() -> None:
     with pytest.raises(UsageError, match="two changes of one request"):
-        read(written(plan_of([change(1), change(1, after="rejected")])), "plan.json")
+        decode_plan(encode_plan(plan_of([change(1), change(1, after="rejected")])), "plan.json")
 
 
 @pytest.mark.parametrize("key", ["made_at", "expires_at"])
@@ -127,13 +129,13 @@ def test_a_sealed_plan_of_no_moment_is_none(key: str, moment: str) -> None:
     plan = msgspec.structs.replace(plan, plan=msgspec.structs.replace(plan.plan, **{key: moment}))
     plan = msgspec.structs.replace(plan, plan=msgspec.structs.replace(plan.plan, digest=digest_of(plan)))
     with pytest.raises(UsageError, match=f"{key} '{moment}'"):
-        read(written(plan), "plan.json")
+        decode_plan(encode_plan(plan), "plan.json")
 
 
 @pytest.mark.parametrize("text", [b"", b"[]", b"{}", b"\xff", b'{"plan": 1}', b"[" * 100_000, b"null"])
 def test_what_is_no_plan_gets_one_line_with_the_next_step(text: bytes) -> None:
     with pytest.raises(UsageError, match=r"is no plan of hf-gate") as told:
-        read(text, "plan.json")
+        decode_plan(text, "plan.json")
     assert "hf-gate plan --out" in told.value.hint
 
 
@@ -147,29 +149,29 @@ def test_a_plan_holds_the_oldest_and_says_how_many_remain() -> None:
 # ---- brakes ------------------------------------------------------------------------------------------------------------
 
 LADDER = [
-    (0, 0, 100, guards.Yes.NONE),
-    (1, 0, 100, guards.Yes.NONE),
-    (0, 1, 100, guards.Yes.NONE),
-    (2, 0, 100, guards.Yes.CONFIRM),
-    (50, 0, 100, guards.Yes.CONFIRM),
-    (51, 0, 100, guards.Yes.TYPED),
-    (51, 0, 1000, guards.Yes.CONFIRM),
-    (101, 0, 1000, guards.Yes.TYPED),
-    (0, 20, 1000, guards.Yes.CONFIRM),
-    (0, 21, 10_000, guards.Yes.TYPED),
+    (0, 0, 100, guards.Confirmation.NONE),
+    (1, 0, 100, guards.Confirmation.NONE),
+    (0, 1, 100, guards.Confirmation.NONE),
+    (2, 0, 100, guards.Confirmation.CONFIRM),
+    (50, 0, 100, guards.Confirmation.CONFIRM),
+    (51, 0, 100, guards.Confirmation.TYPED),
+    (51, 0, 1000, guards.Confirmation.CONFIRM),
+    (101, 0, 1000, guards.Confirmation.TYPED),
+    (0, 20, 1000, guards.Confirmation.CONFIRM),
+    (0, 21, 10_000, guards.Confirmation.TYPED),
 ]
 
 
 @pytest.mark.parametrize(("accepts", "resets", "waiting", "wanted"), LADDER)
-def test_the_ladder_of_the_contract(accepts: int, resets: int, waiting: int, wanted: guards.Yes) -> None:
+def test_the_ladder_of_the_contract(accepts: int, resets: int, waiting: int, wanted: guards.Confirmation) -> None:
     changes = [change(n) for n in range(accepts)] + [change(n, after="reset") for n in range(resets)]
-    assert guards.yes_needed(changes, waiting) is wanted
+    assert guards.plan_confirmation(changes, waiting) is wanted
 
 
 @given(changes_of, st.integers(0, 5), st.integers(0, 8))
 def test_a_budget_takes_the_oldest_and_defers_the_rest(changes: list[Change], limit: int, used: int) -> None:
     rates = {verb: Rate(limit, 3600) for verb in ("accept", "reset", "reject", "remove")}
-    take, deferred = guards.within(changes, rates, {"accept": used})
+    take, deferred = guards.apply_budgets(changes, rates, {"accept": used})
     assert sorted(map(repr, take + deferred)) == sorted(map(repr, changes))
     for verb in rates:
         taken = [c.asked_at for c in take if c.verb == verb]
@@ -179,23 +181,23 @@ def test_a_budget_takes_the_oldest_and_defers_the_rest(changes: list[Change], li
 
 
 def test_protected_people_are_let_in_and_never_put_out() -> None:
-    is_protected = guards.protector(["eval-robot"])
+    is_protected = guards.protection_check(["eval-robot"])
     assert not is_protected(change(1, user="Eval-Robot"))
     assert is_protected(change(2, user="Eval-robot", before="accepted", after="reset"))
 
 
-def first_cycle(changes: list[Change], acting: set[str]) -> tuple[list[int], dict[guards.Start, int]]:
+def first_cycle(changes: list[Change], acting: set[str]) -> tuple[list[int], dict[guards.PolicyStart, int]]:
     """Who goes, by the rows of their requests, and who is held."""
-    doors = guards.FirstCycles(lambda start: start[1] in acting)
-    go = [each for each in changes if doors.let(each)]
-    return sorted(each.row for each in (*go, *doors.few())), dict(doors.held)
+    doors = guards.FirstTurnHold(lambda start: start[1] in acting)
+    go = [each for each in changes if doors.allows(each)]
+    return sorted(each.row for each in (*go, *doors.small_starts())), dict(doors.held)
 
 
 def test_a_version_begins_with_few_and_one_that_acts_already_with_many() -> None:
     fifty = [change(n) for n in range(1, 51)]
     assert first_cycle(fifty, set()) == (list(range(1, 51)), {})
     one_more = [*fifty, change(51)]
-    start = (str(fifty[0].policy), str(fifty[0].policy_digest), str(fifty[0].where))
+    start = (str(fifty[0].policy), str(fifty[0].policy_digest), str(fifty[0].repo_ref))
     assert first_cycle(one_more, set()) == ([], {start: 51})
     assert first_cycle(one_more, {start[1]}) == (list(range(1, 52)), {})
     ends = [change(n, policy=None, policy_digest=None, rule="until") for n in range(1, 61)]
@@ -206,8 +208,8 @@ def test_who_is_held_or_protected_takes_nobodys_place() -> None:
     waiting = [change(n, user="robot", before="accepted", after="reset") for n in range(1, 10)]
     held = [change(n, policy="new", policy_digest="f" * 64) for n in range(10, 100)]
     others = [change(n) for n in range(100, 106)]
-    doors = guards.FirstCycles(lambda start: start[0] != "new")
-    room = Room(most=5, doors=doors, is_protected=guards.protector(["robot"]))
+    doors = guards.FirstTurnHold(lambda start: start[0] != "new")
+    room = Room(most=5, doors=doors, is_protected=guards.protection_check(["robot"]))
     for each in (*waiting, *held, *others):
         room.offer(each)
     assert [each.row for each in room.fill()] == [100, 101, 102, 103, 104]
@@ -216,23 +218,23 @@ def test_who_is_held_or_protected_takes_nobodys_place() -> None:
 
 def test_the_words_of_a_plan_make_hostile_text_visible() -> None:
     plan = plan_of([change(1, user="bob\x1b[2J\u202e", reason="no\nway", after="reset")])
-    text = "\n".join(render.sentences(plan))
+    text = "\n".join(render.render_plan(plan))
     assert "\x1b" not in text
     assert "\u202e" not in text
     assert "1 to reset" in text
 
 
 def test_a_plan_for_nobody_says_so() -> None:
-    assert list(render.sentences(plan_of([])))[-1] == "Plan: nothing to change."
+    assert list(render.render_plan(plan_of([])))[-1] == "Plan: nothing to change."
 
 
 def test_a_plan_without_brakes_has_no_line_for_them_and_one_call_is_one() -> None:
-    said = list(render.sentences(plan_of([change(1)]), calls=1))
+    said = list(render.render_plan(plan_of([change(1)]), calls=1))
     assert not [line for line in said if line.startswith("Guards")]
     assert said[-1].endswith("About 1 call.")
 
 
 def test_the_validity_is_told_in_hours_then_minutes() -> None:
     plan = plan_of([])
-    assert render.validity(plan, NOW).endswith("valid 24h")
-    assert render.validity(plan, NOW + timedelta(hours=23, minutes=30)).endswith("valid 30 min")
+    assert render.format_validity(plan, NOW).endswith("valid 24h")
+    assert render.format_validity(plan, NOW + timedelta(hours=23, minutes=30)).endswith("valid 30 min")

@@ -20,7 +20,7 @@ from hf_gate.cli.run import greed
 from hf_gate.domain.events import Entry, GrantDated, canonical
 from hf_gate.domain.moments import ms
 from hf_gate.domain.runs import RunKind
-from hf_gate.plan.model import read
+from hf_gate.plan.model import decode_plan
 from hf_gate.store.opening import open_store
 from hf_gate.testing import LocalHub
 
@@ -242,7 +242,7 @@ def test_what_was_decided_without_a_desk_is_taken_back_without_one(
 def cut_off(console: Console, tmp_path: Path) -> str:
     """A run of the loop that was written down, and whose process died before anything was sent."""
     console.run("sync")
-    made = read(console.run("plan", "--json").out.encode(), "the plan")
+    made = decode_plan(console.run("plan", "--json").out.encode(), "the plan")
     url = console.hub.url
     with open_store(tmp_path / "desk.db", endpoint=url, world=world_of(url)) as store:
         return begin(

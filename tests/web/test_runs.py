@@ -24,7 +24,7 @@ from hf_gate.domain.outcomes import Outcome
 from hf_gate.domain.requests import Decision
 from hf_gate.domain.rows import RunRow
 from hf_gate.domain.runs import RunKind, RunState
-from hf_gate.plan.model import Plan, resealed
+from hf_gate.plan.model import Plan, make_partial_plan
 from hf_gate.testing import LocalHub
 from hf_gate.web.carrying import Load, carrying_of
 from hf_gate.web.plan import read_plan
@@ -263,7 +263,7 @@ def test_the_runs_of_somebody_who_is_put_out_stop_by_themselves(held: tuple[Room
 def _one_of(room: Room, plan: str) -> Plan:
     """The plan with its last change alone."""
     whole = read_plan(room.office, plan.rpartition("/")[2])
-    return resealed(whole, whole.changes[-1:])
+    return make_partial_plan(whole, whole.changes[-1:])
 
 
 def test_news_is_heard_until_the_run_is_over() -> None:

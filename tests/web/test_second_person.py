@@ -31,7 +31,7 @@ from hf_gate.domain.rows import RequestRow, RunRow
 from hf_gate.domain.runs import RunKind, RunState
 from hf_gate.domain.tray import ground_of
 from hf_gate.errors import Guarded
-from hf_gate.plan.model import sealed
+from hf_gate.plan.model import make_plan
 from hf_gate.store.reading import Store
 from hf_gate.web.office import Office
 from tests.web.kit import GOOD, Answer, Interrupted, Room, Visitor, a_room
@@ -184,7 +184,7 @@ def run_of(room: Room, ident: str, first: int, end: int, days: int) -> None:
     office = room.office
     changes = [runs.direct_change(room.row(f"p{n:03}"), "accepted", None) for n in range(first, end)]
     at, author = office.now() - timedelta(days=days), Author(account=office.owner_id)
-    plan = sealed(changes, policy_digest="", endpoint=office.store.endpoint, now=at, summary={}, guards=[])
+    plan = make_plan(changes, policy_digest="", endpoint=office.store.endpoint, now=at, summary={}, guards=[])
     run = runs.begin(office.store, plan, ident=ident, kind=RunKind.BULK, actor=office.owner, now=at, author=author)
     office.store.wish_for(ident, "pause")
     halt(office.store, run, "pause", ms(at))

@@ -53,7 +53,7 @@ def begin_bulk(store: Store, order: Order, parts: Iterable[Sequence[int]], now: 
                 continue
             n += 1
             change = direct_change(row, order.after, order.reason)
-            verbs[change.act] += 1
+            verbs[change.action] += 1
             document = msgspec.json.encode(change)
             changes.append(ChangeRow(run=run.id, n=n, repo=row.repo, request=row.id, change=document))
         with store.writing() as write:

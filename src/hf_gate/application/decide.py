@@ -200,7 +200,7 @@ class Direct:
     def _begin(self, cases: Sequence[Case], choice: Choice, ident: str) -> RunRow:
         """The run with its changes, approved, and the note; one transaction. Nothing was sent yet."""
         at = self._at()
-        verbs = Counter(change_in(case, choice).act for case in cases if case.early is None)
+        verbs = Counter(change_in(case, choice).action for case in cases if case.early is None)
         run = RunRow(
             id=ident, kind=RunKind.DIRECT, actor=self.actor, state=RunState.READY, made_at=at, total=len(cases), verbs=verbs,
             member=self.author.member, account=self.author.account, is_free=self.author.is_free,

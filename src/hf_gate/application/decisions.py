@@ -19,7 +19,7 @@ from ..domain.requests import Target
 from ..domain.rows import ChangeRow, RequestRow, RunRow
 from ..domain.runs import ChangeOrigin, ChangeState
 from ..errors import HfGateError
-from ..plan.desired import change_unseen
+from ..plan.desired import make_change_without_request
 from ..plan.model import Change
 from ..protocol.flows.deciding import check_unchanged, get_person
 from .runs import direct_change
@@ -89,7 +89,7 @@ def change_in(case: Case, choice: Choice) -> Change:
     if case.row is not None and case.row.request is not None:
         return direct_change(case.row, choice.to, reason, until=until)
     rule = ChangeOrigin.GRANT if choice.grants else ChangeOrigin.DIRECT
-    return change_unseen(case.ask.repo, case.ask.target, choice.to, rule=rule, reason=reason, until=until)
+    return make_change_without_request(case.ask.repo, case.ask.target, choice.to, rule=rule, reason=reason, until=until)
 
 
 def change_row(run: RunRow, case: Case, choice: Choice) -> ChangeRow:

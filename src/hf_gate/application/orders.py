@@ -13,7 +13,7 @@ from ..domain import events as e
 from ..domain.ids import Repo
 from ..domain.rows import RunRow
 from ..domain.runs import ChangeOrigin, RunState
-from ..plan.guards import FirstCycles, Start
+from ..plan.guards import FirstTurnHold, PolicyStart
 from ..plan.model import Change
 from ..policy.model import Policy
 from ..store.reading import Store
@@ -41,7 +41,7 @@ class Halt(msgspec.Struct, frozen=True):
 
 
 def _pair(change: Change) -> Pair:
-    return change.policy_digest or "", str(change.where)
+    return change.policy_digest or "", str(change.repo_ref)
 
 
 def _end(change: Change) -> End:
@@ -102,7 +102,7 @@ def promote(store: Store, policy: Policy, actor: str, at: int) -> None:
         lift(store, write, policy.digest)
 
 
-def hold(store: Store, held: Mapping[Start, int]) -> None:
+def hold(store: Store, held: Mapping[PolicyStart, int]) -> None:
     """Keeps what a turn held back, so that whoever asks how things stand is told."""
     told: dict[str, tuple[str, int]] = {}
     for (policy, digest, _), count in held.items():
@@ -177,21 +177,21 @@ class TurnDoors:
             for ident, halt in halts(store).items()
             if (run := store.run(ident)) is not None and run.state in (RunState.PAUSED, RunState.STOPPED)
         ]
-        self._known: dict[Start, bool] = {}
-        self._first = FirstCycles(self._may_act)
+        self._known: dict[PolicyStart, bool] = {}
+        self._first = FirstTurnHold(self._may_act)
         self.waiting: dict[str, Waiting] = {}
 
     @property
-    def held(self) -> Mapping[Start, int]:
+    def held(self) -> Mapping[PolicyStart, int]:
         """How many changes each version that may not act yet would begin with, by where."""
         return self._first.held
 
-    def let(self, change: Change) -> bool:
+    def allows(self, change: Change) -> bool:
         """Whether it may be done in this turn."""
-        away = str(change.where) if self._away and str(change.where) in self._away else None
+        away = str(change.repo_ref) if self._away and str(change.repo_ref) in self._away else None
         run = next((run for run, halt in self._halts if halt.holds(change)), None)
         if away is None and run is None:
-            return self._first.let(change)
+            return self._first.allows(change)
         self.passed_over.add(_pair(change))
         if run is None:
             self.kept_back[str(away)] += 1
@@ -202,17 +202,17 @@ class TurnDoors:
             waiting.policies.add(change.policy)
         return False
 
-    def few(self) -> Iterator[Change]:
+    def small_starts(self) -> Iterator[Change]:
         """First cycles that are small."""
-        return self._first.few()
+        return self._first.small_starts()
 
-    def _may_act(self, start: Start) -> bool:
+    def _may_act(self, start: PolicyStart) -> bool:
         if start not in self._known:
             self._known[start] = may_act(self._store, start)
         return self._known[start]
 
 
-def may_act(store: Store, start: Start) -> bool:
+def may_act(store: Store, start: PolicyStart) -> bool:
     """Whether a version was promoted, or its first cycle at this repo was small."""
     policy, digest, repo = start
     return store.setting(keys.promoted(policy)) == digest or store.setting(keys.acted(digest, repo)) is not None

@@ -14,7 +14,7 @@ from ..domain.ids import Person, Repo
 from ..domain.moments import ms
 from ..domain.rows import PersonRow
 from ..errors import HfGateError
-from ..plan.model import CLOCK_SKEW, VALID, Plan, resealed
+from ..plan.model import CLOCK_SKEW, VALIDITY, Plan, make_partial_plan
 from ..policy.model import Policy
 from ..policy.spelling import Rate
 from ..policy.tables import Table, unbound_usernames
@@ -59,7 +59,7 @@ def planned(
     *,
     profiles: int,
     moment: datetime | None = None,
-    valid: timedelta = VALID,
+    valid: timedelta = VALIDITY,
     doors: Callable[[], Doors] = OpenDoors,
 ) -> Planned:
     """A plan; when profiles can change verdicts so many are read at most, and it is made once more.
@@ -94,7 +94,7 @@ def planned(
 
 def _with_skew(plan: Plan, skew: float) -> Plan:
     """Write into a plan that it ends no grant, so that it says so wherever it is shown."""
-    return resealed(replace(plan, summary={**plan.summary, CLOCK_SKEW: round(skew)}), plan.changes)
+    return make_partial_plan(replace(plan, summary={**plan.summary, CLOCK_SKEW: round(skew)}), plan.changes)
 
 
 def _distrusted(desk: Desk, now: datetime) -> float | None:

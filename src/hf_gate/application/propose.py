@@ -19,15 +19,15 @@ from ..domain.rows import Part, PersonRow, RequestRow, count_pending
 from ..domain.runs import ChangeOrigin
 from ..plan import guards
 from ..plan.desired import (
-    Subject,
-    after_of,
-    change_for,
-    ended,
-    is_news,
-    plain,
+    PlanSubject,
+    change_for_end,
+    change_for_verdict,
+    fact_to_json,
+    is_new_verdict,
+    status_after,
     verdict_event,
 )
-from ..plan.model import MOST, VALID, Change, Plan, sealed
+from ..plan.model import MAX_CHANGES, VALIDITY, Change, Plan, make_plan
 from ..plan.render import SHADOW
 from ..policy.combine import NO_RULE, why_people_decide
 from ..policy.model import Action, Facts, Policy, Verdict
@@ -48,17 +48,17 @@ class Proposal:
 class Doors(Protocol):
     """What a change has to pass before it takes a place in a plan: it goes now, or with the `few` at the end, or not at all."""
 
-    def let(self, change: Change) -> bool: ...
-    def few(self) -> Iterable[Change]: ...
+    def allows(self, change: Change) -> bool: ...
+    def small_starts(self) -> Iterable[Change]: ...
 
 
 class OpenDoors:
     """No doors: where a person looks at the plan."""
 
-    def let(self, change: Change) -> bool:  # noqa: ARG002 - as Doors has it
+    def allows(self, change: Change) -> bool:  # noqa: ARG002 - as Doors has it
         return True
 
-    def few(self) -> Iterable[Change]:
+    def small_starts(self) -> Iterable[Change]:
         return ()
 
 
@@ -70,7 +70,7 @@ class Room:
     place because nothing may be done to them.
     """
 
-    most: int = MOST
+    most: int = MAX_CHANGES
     enters: bool = True
     doors: Doors = field(default_factory=OpenDoors)
     is_protected: Callable[[Change], bool] = lambda _: False
@@ -83,7 +83,7 @@ class Room:
         """One more, if it may go; it may be put out by older ones."""
         if self.is_protected(change):
             self.protected += 1
-        elif self.doors.let(change):
+        elif self.doors.allows(change):
             self.add(change)
 
     def add(self, change: Change) -> None:
@@ -94,7 +94,7 @@ class Room:
 
     def fill(self) -> list[Change]:
         """What it holds at the end."""
-        for change in self.doors.few():
+        for change in self.doors.small_starts():
             self.add(change)
         self.close()
         return self.kept
@@ -102,7 +102,7 @@ class Room:
     def close(self) -> None:
         """No more than there is room for."""
         if len(self.kept) > self.most:
-            self.kept.sort(key=lambda one: (one.asked_at, one.order))
+            self.kept.sort(key=lambda one: (one.asked_at, one.sort_key))
             self.dropped += len(self.kept) - self.most
             del self.kept[self.most :]
             self.last = ms(datetime.fromisoformat(self.kept[-1].asked_at))
@@ -135,8 +135,8 @@ def propose(
     policies: Collection[Policy],
     protected: Collection[str] = (),
     governs: Callable[[Repo], bool] = lambda _: True,
-    valid: timedelta = VALID,
-    most: int = MOST,
+    valid: timedelta = VALIDITY,
+    most: int = MAX_CHANGES,
     enters: bool = True,
     doors: Doors | None = None,
 ) -> Proposal:
@@ -145,7 +145,7 @@ def propose(
     Verdicts that differ from the last ones are entered into the ledger on the way, unless the moment is only supposed
     (`enters` False); nothing else is changed. Grants end at all repos that the workspace `governs`, judged or not.
     """
-    room, counts = Room(most, enters, doors or OpenDoors(), guards.protector(protected)), Counter[str]()
+    room, counts = Room(most, enters, doors or OpenDoors(), guards.protection_check(protected)), Counter[str]()
     needs: dict[int, PersonRow] = {}
     out: set[int] = set()  # who is put out by a verdict
     for court in courts:
@@ -166,13 +166,13 @@ def propose(
         room.offer(change)
     changes = room.fill()
     waiting = count_pending(store.repos())
-    plan = sealed(
+    plan = make_plan(
         changes,
         policy_digest=policies_digest(policies),
         endpoint=store.endpoint,
         now=now,
         summary={**{key: counts[key] for key in SUMMARY}, **_shadows(counts), "protected": room.protected},
-        guards=guards.told(changes, waiting, room.protected),
+        guards=guards.guard_report(changes, waiting, room.protected),
         valid=valid,
         most=most,
         dropped=room.dropped,
@@ -261,14 +261,14 @@ class _Sitting:
         self.counts.update(f"{SHADOW}{one.policy}/{one.action}" for one in verdict.shadow)
         if why_people_decide(verdict, self.now, self.court.judge.zone) is not None:
             self.counts.update(("human", "accept_human"))
-        elif (after := after_of(row.state, verdict)) is not None:
+        elif (after := status_after(row.state, verdict)) is not None:
             self._plan(row, facts, verdict, after)
         elif verdict.action in (Action.HUMAN, Action.WAIT):
             self.counts[str(verdict.action)] += 1
             self.counts["no_rule"] += verdict.rule == NO_RULE
         if verdict.needs:
             self.needs.append(row.person)
-        if self.room.enters and is_news(row.state, verdict):
+        if self.room.enters and is_new_verdict(row.state, verdict):
             self.news.append(self._entry(case, verdict))
 
     def _plan(self, row: RequestRow, facts: Facts, verdict: Verdict, after: Status) -> None:
@@ -282,13 +282,13 @@ class _Sitting:
             return
         if row.request is not None:
             why = self.court.judge.trace_conditions(facts, verdict.policy or "", verdict.rule)
-            change = change_for(Subject(row.request, row.state, row.id), verdict, why)
+            change = change_for_verdict(PlanSubject(row.request, row.state, row.id), verdict, why)
             if change is not None:
                 self.changes.append(change)
 
     def _entry(self, case: Case, verdict: Verdict) -> e.Entry:
         private = {
-            "facts": {name: plain(fact) for name, fact in sorted(case.facts.items())},
+            "facts": {name: fact_to_json(fact) for name, fact in sorted(case.facts.items())},
             "tables": list(case.tables),
         }
         actor = e.policy_actor(verdict.policy, verdict.digest) if verdict.policy else POLICY
@@ -310,8 +310,10 @@ def _ends(
         if not governs(row.repo) or row.request is None:
             continue
         humans += row.state.at_end == Action.HUMAN
-        subject = Subject(row.request, row.state, row.id)
-        change = ended(subject, now, end_reason=reasons.get(row.state.until_rule or ""), rule=ChangeOrigin.UNTIL)
+        subject = PlanSubject(row.request, row.state, row.id)
+        change = change_for_end(
+            subject, now, end_reason=reasons.get(row.state.until_rule or ""), rule=ChangeOrigin.UNTIL
+        )
         if change is not None:
             found.append(change)
     return found, humans

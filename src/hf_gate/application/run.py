@@ -14,8 +14,8 @@ from ..domain.rows import RunRow
 from ..domain.runs import UNFINISHED, ChangeState, RunKind
 from ..errors import HfGateError
 from ..plan import guards
-from ..plan.guards import Start
-from ..plan.model import Change, Plan, resealed
+from ..plan.guards import PolicyStart
+from ..plan.model import Change, Plan, make_partial_plan
 from ..policy.model import PolicyMode
 from ..store.reading import Store
 from . import keys
@@ -45,7 +45,7 @@ class Turn:
     run: RunRow | None = None
     stopped: HfGateError | None = None  # what ended the sending early
     deferred: list[Change] = field(default_factory=list)
-    held: Mapping[Start, int] = field(default_factory=dict)
+    held: Mapping[PolicyStart, int] = field(default_factory=dict)
     passed_over: set[tuple[str, str]] = field(default_factory=set)  # versions and repos, for `_remember`
     halted: list[Waiting] = field(default_factory=list)
     resumed: list[RunRow] = field(default_factory=list)
@@ -69,7 +69,7 @@ def turn(desk: Desk, carrier_of: CarrierOf, repos: Sequence[Repo], *, ident: str
     done.plan = _proposed(desk, done, profile_budget).plan
     take = _let_through(desk, done.plan, done)
     if take:
-        plan = resealed(done.plan, take)
+        plan = make_partial_plan(done.plan, take)
         run = begin(desk.store, plan, ident=ident, kind=RunKind.AUTO, actor=desk.actor, now=desk.clock.now())
         done.run = run
         try:
@@ -152,7 +152,7 @@ def _proposed(desk: Desk, done: Turn, profile_budget: int) -> Planned:
 def _let_through(desk: Desk, plan: Plan, done: Turn) -> list[Change]:
     now = ms(desk.clock.now())
     used = {verb: desk.store.done_since(verb, now - rate.seconds * 1000) for verb, rate in desk.budgets.items()}
-    take, done.deferred = guards.within(plan.changes, desk.budgets, used)
+    take, done.deferred = guards.apply_budgets(plan.changes, desk.budgets, used)
     return take
 
 
@@ -176,7 +176,7 @@ def _remember(desk: Desk, done: Turn) -> None:
                 write.setting(keys.acted(digest, repo), "1")
 
 
-def by_policy(held: Mapping[Start, int]) -> dict[str, int]:
+def by_policy(held: Mapping[PolicyStart, int]) -> dict[str, int]:
     """How many changes wait of each policy, at all repos together."""
     found: Counter[str] = Counter()
     for (policy, _, _), number in held.items():

@@ -17,8 +17,8 @@ from ..domain.outcomes import OutcomeKind
 from ..domain.rows import ChangeRow, RequestRow, RunRow
 from ..domain.runs import OVER, ChangeOrigin, ChangeState, RunKind, RunState
 from ..errors import Guarded, StoreDamaged, UsageError
-from ..plan.desired import Subject, change_of
-from ..plan.model import Change, Plan, kept, sealed
+from ..plan.desired import PlanSubject, make_change
+from ..plan.model import Change, Plan, decode_stored_plan, make_plan
 from ..policy.model import Policy
 from ..store.carried import Carried
 from ..store.reading import Store
@@ -85,7 +85,7 @@ def begin(
     at = ms(now)
     run = RunRow(
         id=ident, kind=kind, actor=actor, state=RunState.READY, made_at=at, plan=plan.digest, total=len(plan.changes),
-        verbs=Counter(change.act for change in plan.changes), member=author.member, account=author.account,
+        verbs=Counter(change.action for change in plan.changes), member=author.member, account=author.account,
         is_free=author.is_free,
     )  # fmt: skip
     with store.writing() as write:
@@ -110,7 +110,7 @@ def _check_rows(store: Store, changes: Sequence[Change]) -> None:
 
 def _is_named(change: Change, row: RequestRow | None) -> bool:
     """Whether a row is the one that a change names: by the Hub's id of the request, the account's, or else the username."""
-    if row is None or row.repo != change.where:
+    if row is None or row.repo != change.repo_ref:
         return False
     who = row.person.identity
     pairs = ((change.request_id, row.state.hub_request), (change.user_id, who.user_id), (change.user, who.username))
@@ -120,7 +120,7 @@ def _is_named(change: Change, row: RequestRow | None) -> bool:
 def rows_of(run: str, changes: Iterable[Change]) -> list[ChangeRow]:
     """The changes of a run in the order of the plan."""
     return [
-        ChangeRow(run=run, n=n, repo=change.where, request=change.row, change=msgspec.json.encode(change))
+        ChangeRow(run=run, n=n, repo=change.repo_ref, request=change.row, change=msgspec.json.encode(change))
         for n, change in enumerate(changes, start=1)
     ]
 
@@ -130,11 +130,11 @@ def check_kept(store: Store, run: RunRow) -> None:
     if run.plan is None:
         return
     document = store.plan(run.plan)
-    plan = None if document is None else kept(document, run.plan)
+    plan = None if document is None else decode_stored_plan(document, run.plan)
     rows = store.changes(run.id)
     wanted = () if plan is None else plan.changes
     same = len(rows) == len(wanted) and all(
-        (row.request, row.repo, msgspec.json.decode(row.change, type=Change)) == (change.row, change.where, change)
+        (row.request, row.repo, msgspec.json.decode(row.change, type=Change)) == (change.row, change.repo_ref, change)
         for row, change in zip(rows, wanted, strict=True)
     )
     if plan is None or not same:
@@ -192,7 +192,7 @@ def undo(store: Store, run: RunRow, *, now: datetime) -> tuple[Plan, list[str]]:
         if end is not None and end.until is not None and end.until <= ms(now):
             over += 1
             continue
-        back.append(_reversed(change, Subject(record, request.state, request.id), end))
+        back.append(_reversed(change, PlanSubject(record, request.state, request.id), end))
         mailed += change.after == Status.RESET
         seen += change.after == Status.ACCEPTED
     notes = [
@@ -215,7 +215,7 @@ def _granted(store: Store, change: Change) -> RequestRow | None:
     """The request of somebody who had none when they were let in: that made it."""
     if change.rule != ChangeOrigin.GRANT:
         return None
-    rows = store.find(change.where, change.user_id or change.user or change.request_id or "")
+    rows = store.find(change.repo_ref, change.user_id or change.user or change.request_id or "")
     return max(rows, key=lambda row: row.state.asked_at, default=None)
 
 
@@ -237,16 +237,16 @@ def _end_before(store: Store, run: RunRow, request: RequestRow) -> e.GrantDated 
     return None
 
 
-def _reversed(change: Change, subject: Subject, end: e.GrantDated | None) -> Change:
+def _reversed(change: Change, subject: PlanSubject, end: e.GrantDated | None) -> Change:
     """The way back; whoever is let in again has access as long as before, and no longer."""
     until = None if end is None or end.until is None else iso(moment_of(end.until))
     at_end = None if end is None else end.at_end
-    return change_of(subject, change.before or Status.RESET, rule=ChangeOrigin.UNDO, until=until, at_end=at_end)
+    return make_change(subject, change.before or Status.RESET, rule=ChangeOrigin.UNDO, until=until, at_end=at_end)
 
 
 def _plan(store: Store, changes: Sequence[Change], of: int, now: datetime, *, outdated: int = 0) -> Plan:
     counts = {"planned": len(changes), "left_out": of - outdated - len(changes)}
-    return sealed(
+    return make_plan(
         changes,
         policy_digest="",
         endpoint=store.endpoint,
@@ -261,6 +261,6 @@ def direct_change(row: RequestRow, after: str, reason: str | None, *, until: str
     """A person's own decision about one request, in the form in which a plan's changes are carried."""
     if row.request is None:
         raise UsageError("that request has no record in the store.", hint="hf-gate sync --full")
-    return change_of(
-        Subject(row.request, row.state, row.id), after, rule=ChangeOrigin.DIRECT, reason=reason, until=until
+    return make_change(
+        PlanSubject(row.request, row.state, row.id), after, rule=ChangeOrigin.DIRECT, reason=reason, until=until
     )

@@ -15,7 +15,7 @@ from .desk import stored
 
 if TYPE_CHECKING:
     from ..application.planning import Desk
-    from ..plan.guards import Yes
+    from ..plan.guards import Confirmation
     from ..plan.model import Change
     from .frame import Run
     from .wish import Wish
@@ -25,13 +25,13 @@ _SHOWN: Final = 20  # people who are named in the question
 
 def check_brakes(run: Run, wish: Wish) -> None:
     """Returns when the changes may be sent; raises `Guarded` (exit code 6) when nobody confirmed them."""
-    from ..plan.guards import SOME, Yes, ladder  # noqa: PLC0415 - only who decides
+    from ..plan.guards import MAX_CONFIRMED_ACCEPTS, Confirmation, required_confirmation  # noqa: PLC0415 - only who decides
 
     verb = "accept" if wish.verb == "grant" else wish.effect
     count = Counter({verb: len(wish.aims)})
-    needed = ladder(count, 0)
-    if needed is Yes.TYPED and verb == "accept" and len(wish.aims) > SOME:
-        needed = ladder(count, _waiting(run))
+    needed = required_confirmation(count, 0)
+    if needed is Confirmation.TYPED and verb == "accept" and len(wish.aims) > MAX_CONFIRMED_ACCEPTS:
+        needed = required_confirmation(count, _waiting(run))
     reason = f" with the reason {to_json(wish.reason)}" if wish.reason else ""
     reason = f" with the template {wish.template.name}" if wish.template else reason
     _check_yes(
@@ -48,16 +48,16 @@ def check_brakes(run: Run, wish: Wish) -> None:
 
 def check_plan(run: Run, desk: Desk, changes: Sequence[Change], *, yes: bool, max_changes: int | None) -> None:
     """The same for the changes of a plan, of whom the first are named."""
-    from ..plan.guards import yes_needed  # noqa: PLC0415 - only who applies
-    from ..plan.render import each, tally  # noqa: PLC0415 - as above
+    from ..plan.guards import plan_confirmation  # noqa: PLC0415 - only who applies
+    from ..plan.render import render_changes, summarize_changes  # noqa: PLC0415 - as above
 
     def show() -> None:
-        for line in (*each(changes[:_SHOWN]), tally(changes)):
+        for line in (*render_changes(changes[:_SHOWN]), summarize_changes(changes)):
             run.out.say(line)
 
     waiting = count_pending(desk.store.repos())
     _check_yes(
-        yes_needed(changes, waiting),
+        plan_confirmation(changes, waiting),
         len(changes),
         question=f"{len(changes)} changes?",
         show=show,
@@ -68,7 +68,7 @@ def check_plan(run: Run, desk: Desk, changes: Sequence[Change], *, yes: bool, ma
 
 
 def _check_yes(
-    needed: Yes,
+    needed: Confirmation,
     count: int,
     *,
     question: str,
@@ -79,10 +79,10 @@ def _check_yes(
     hint: str = "",
 ) -> None:
     """Whether so many changes may be sent: by a flag, or by an answer; raises `Guarded` when not."""
-    from ..plan.guards import Yes  # noqa: PLC0415 - as above
+    from ..plan.guards import Confirmation  # noqa: PLC0415 - as above
 
-    is_typed = needed is Yes.TYPED
-    if needed is Yes.NONE:
+    is_typed = needed is Confirmation.TYPED
+    if needed is Confirmation.NONE:
         return
     if max_changes is not None and max_changes < count:  # a limit that was said holds, also where a plain yes is enough
         raise Guarded(

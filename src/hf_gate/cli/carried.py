@@ -78,7 +78,7 @@ def _for_people(
 ) -> list[str]:
     """What did not go as planned, or with `whole` every change; then the sum, and where to go from here."""
     lines = [
-        f"{row.user or row.user_id} at {change.where}: {_became(change, row)}"
+        f"{row.user or row.user_id} at {change.repo_ref}: {_became(change, row)}"
         for (change, _), row in zip(changes, told, strict=True)
         if whole or row.outcome in _NEEDS_LOOK
     ]
@@ -95,9 +95,9 @@ def _for_people(
 def _became(change: Change, row: OutcomeRecord) -> str:
     """`accepted (academic)`, where it was done; else the kind of outcome, and why."""
     if row.outcome is OutcomeKind.DONE:
-        return PAST[change.act] + _rule(change)
+        return PAST[change.action] + _rule(change)
     why = f": {row.why}" if row.why else ""
-    return f"not {PAST[change.act]}, {row.outcome}{why}"
+    return f"not {PAST[change.action]}, {row.outcome}{why}"
 
 
 def _rule(change: Change) -> str:
@@ -106,7 +106,7 @@ def _rule(change: Change) -> str:
 
 def done_words(changes: Iterable[Change]) -> str:
     """`31 accepted (academic), 56 reset (say-more)`: what was done, by which rules."""
-    found = Counter(PAST[change.act] + _rule(change) for change in changes)
+    found = Counter(PAST[change.action] + _rule(change) for change in changes)
     return ", ".join(f"{number:,} {words}" for words, number in sorted(found.items()))
 
 

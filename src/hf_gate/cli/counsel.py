@@ -112,11 +112,11 @@ class Counsel:
 
 def _whys(verdict: Verdict) -> Iterator[str]:
     """The expressions of the rule that decided, each with the facts it saw."""
-    from ..plan.desired import reasons  # noqa: PLC0415 - only where there is a verdict
+    from ..plan.desired import reasons_of  # noqa: PLC0415 - only where there is a verdict
     from ..policy.explain import format_value  # noqa: PLC0415 - as above
 
     marks = {True: "✓", False: "✗", None: "?"}
-    for reason in reasons(verdict)[:_WHYS]:
+    for reason in reasons_of(verdict)[:_WHYS]:
         facts = ", ".join(
             f"{name} = {'unknown' if value is None else format_value(value)}" for name, value in reason.facts.items()
         )

@@ -299,10 +299,10 @@ def _because(because: ConditionTrace) -> dict[str, Any]:
 
 
 def _fact(fact: Fact) -> Row:
-    from ..plan.desired import plain  # noqa: PLC0415 - as above
+    from ..plan.desired import fact_to_json  # noqa: PLC0415 - as above
 
     return {
-        "value": plain(fact),
+        "value": fact_to_json(fact),
         "trust": str(fact.trust),
         "source": fact.source,
         "as_of": iso(fact.as_of),

@@ -53,7 +53,7 @@ def plan(run: Run, path: Path | None, valid: str, moment: str | None, profiles: 
     from ..application.made import remember  # noqa: PLC0415 - only who plans
     from ..application.planning import planned  # noqa: PLC0415 - only who plans
     from ..config import parse_seconds  # noqa: PLC0415 - only here
-    from ..plan.model import written  # noqa: PLC0415 - only who plans
+    from ..plan.model import encode_plan  # noqa: PLC0415 - only who plans
     from ..private_files import write_private_file  # noqa: PLC0415 - only who plans
 
     lasting = timedelta(seconds=parse_seconds(valid, "--valid"))
@@ -65,7 +65,7 @@ def plan(run: Run, path: Path | None, valid: str, moment: str | None, profiles: 
         run.out.warn(f"No grant is ended by this plan: {clock_off(found.skew)}")
     remember(desk.store, made, desk.clock.now())
     if path is not None:
-        write_private_file(path, written(made))
+        write_private_file(path, encode_plan(made))
     run.out.document(_document(made), lambda: _for_people(desk, made, path))
     return CHANGES if detailed_exitcode and made.changes else 0
 
@@ -90,7 +90,7 @@ def _document(made: Plan) -> dict[str, object]:
 
 
 def _for_people(desk: Desk, made: Plan, path: Path | None) -> Sequence[str]:
-    from ..plan.render import least_calls, sentences, validity  # noqa: PLC0415 - only for people
+    from ..plan.render import estimate_calls, format_validity, render_plan  # noqa: PLC0415 - only for people
 
     rows = desk.store.repos()
     waiting = count_pending(rows)
@@ -98,9 +98,9 @@ def _for_people(desk: Desk, made: Plan, path: Path | None) -> Sequence[str]:
     synced = min((row.quick_at or row.full_at or 0 for row in rows), default=0)
     ago = in_words(desk.clock.now().timestamp() - synced / 1000) + " ago" if synced else "never"
     lines = [f"Policies   {names}", f"Data       {waiting:,} pending in {numbered(len(rows), 'repo')}, synced {ago}"]
-    lines += sentences(made, calls=least_calls(made))
+    lines += render_plan(made, calls=estimate_calls(made))
     if path is not None:
-        lines.append(f"Saved {path} ({validity(made, desk.clock.now())}).  Next: hf-gate apply {path}")
+        lines.append(f"Saved {path} ({format_validity(made, desk.clock.now())}).  Next: hf-gate apply {path}")
     elif made.changes:
         lines.append("Nothing was sent. To let it happen: hf-gate plan --out plan.json, then hf-gate apply plan.json")
     return lines
@@ -124,9 +124,9 @@ def apply(run: Run, file: Path, yes: bool, max_changes: int | None) -> int:
     """
     from ..application import runs  # noqa: PLC0415 - as above
     from ..application.made import check_made_here  # noqa: PLC0415 - as above
-    from ..plan.model import read  # noqa: PLC0415 - only who applies
+    from ..plan.model import decode_plan  # noqa: PLC0415 - only who applies
 
-    made = read(_bytes(file), str(file))
+    made = decode_plan(_bytes(file), str(file))
     desk = office(run, judges=speaks(made))
     known = desk.store.run_of_plan(made.digest)
     if known is not None and runs.is_over(known):
@@ -136,7 +136,7 @@ def apply(run: Run, file: Path, yes: bool, max_changes: int | None) -> int:
     if known is None:
         check_made_here(desk.store, made)
         check_plan(run, desk, made.changes, yes=yes, max_changes=max_changes)
-        now, acts = desk.clock.now(), Counter(change.act for change in made.changes)
+        now, acts = desk.clock.now(), Counter(change.action for change in made.changes)
         author = author_for(run, desk.store, now, acts, plan=made.digest, about=_decided_by_hand(made))
         known = runs.begin(
             desk.store, made, ident=new_run_id(), kind=RunKind.PLAN, actor=desk.actor, now=now, author=author

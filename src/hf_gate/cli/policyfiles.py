@@ -133,10 +133,10 @@ def _read_desk(folder: Path) -> tuple[WorkspaceConfig | None, dict[str, SourceTe
 
     from ..policy.strictyaml import SourceText  # noqa: PLC0415 - as above
     from ..policy.workspace_config import parse_config  # noqa: PLC0415 - as above
-    from ..sources.folder import NAME  # noqa: PLC0415 - as above
+    from ..sources.folder import CONFIG_NAME  # noqa: PLC0415 - as above
 
-    name = shown_name(folder, NAME)
-    text = _text(folder / NAME, may_lead_on=False)
+    name = shown_name(folder, CONFIG_NAME)
+    text = _text(folder / CONFIG_NAME, may_lead_on=False)
     parsed = parse_config(text, name, zones=available_timezones())
     return parsed.config, {name: SourceText(text, name)}, parsed.problems
 
@@ -163,10 +163,10 @@ def _parsed(name: str) -> ParsedPolicy:
 def _text(path: Path, *, may_lead_on: bool = True) -> str:
     """`may_lead_on`: whoever named the file meant it, wherever a link leads."""
     from ..sources.folder import MAX_BYTES  # noqa: PLC0415 - as above
-    from ..sources.tables import is_own  # noqa: PLC0415 - as above
+    from ..sources.tables import is_own_file  # noqa: PLC0415 - as above
 
     try:
-        if not (may_lead_on or is_own(path)):
+        if not (may_lead_on or is_own_file(path)):
             raise UsageError(
                 f"{path.name} is a link to a file of another kind, or no file.", hint="Put the file there."
             )

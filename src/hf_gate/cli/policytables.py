@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ..policy.model import Policy, PolicyProblem, TableSpec
     from ..policy.tables import Table
-    from ..sources.folder import Folder
+    from ..sources.folder import WorkspaceFolder
     from ..store.reading import Store
 
 _ROWS_TOLD: Final = 10  # problems with rows that are told of one table
@@ -104,14 +104,14 @@ def check_tables(run: Run, folder: Path, policies: Sequence[Policy], *, counts: 
     ]
 
 
-def _specs(folder: Folder, policies: Sequence[Policy]) -> Iterator[TableSpec]:
+def _specs(folder: WorkspaceFolder, policies: Sequence[Policy]) -> Iterator[TableSpec]:
     yield from folder.config.tables
     for policy in policies:
         yield from policy.tables
 
 
 def _counted(
-    folder: Folder, policies: Sequence[Policy], tables: Mapping[str, Table], store: Store
+    folder: WorkspaceFolder, policies: Sequence[Policy], tables: Mapping[str, Table], store: Store
 ) -> Mapping[str, tuple[int, int]]:
     from .. import bootstrap  # noqa: PLC0415 - help needs none of it
     from ..application.judging import count_matches  # noqa: PLC0415 - as above

@@ -86,13 +86,13 @@ def _confirm(
     run: Run, desk: Desk, policy: Policy, changes: Sequence[Change], *, yes: bool, max_changes: int | None
 ) -> None:
     """The ladder of every change, with one difference: what acts on its own needs a yes even for nobody or one."""
-    from ..plan.guards import Yes, yes_needed  # noqa: PLC0415 - as above
+    from ..plan.guards import Confirmation, plan_confirmation  # noqa: PLC0415 - as above
     from .brakes import check_plan  # noqa: PLC0415 - as above
 
     for line in _told(policy, changes):
         run.out.say(line)
     waiting = count_pending(desk.store.repos())
-    if yes_needed(changes, waiting) is not Yes.NONE:
+    if plan_confirmation(changes, waiting) is not Confirmation.NONE:
         check_plan(run, desk, changes, yes=yes, max_changes=max_changes)
         return
     if yes or (run.may_ask and click.confirm("Go on?", err=True)):
@@ -101,19 +101,19 @@ def _confirm(
 
 
 def _told(policy: Policy, changes: Sequence[Change]) -> Iterator[str]:
-    from ..plan.render import tally  # noqa: PLC0415 - as above
+    from ..plan.render import summarize_changes  # noqa: PLC0415 - as above
 
     lead = f"Policy {policy.name}@{policy.digest[:8]} would act unattended."
     if not changes:
         yield f"{lead} Its first turn would change nothing by what the store knows now."
         return
-    yield f"{lead} Its first turn would change {numbered(len(changes), 'request')}: {tally(changes)}."
+    yield f"{lead} Its first turn would change {numbered(len(changes), 'request')}: {summarize_changes(changes)}."
     for row in _by_repo(changes):
         yield f"  {row['where']}: {row['count']:,}"
 
 
 def _by_repo(changes: Sequence[Change]) -> list[dict[str, object]]:
-    count = Counter((change.where, change.repo, change.repo_type) for change in changes)
+    count = Counter((change.repo_ref, change.repo, change.repo_type) for change in changes)
     return [
         {"where": str(where), "repo": repo, "repo_type": kind, "count": number}
         for (where, repo, kind), number in sorted(count.items())

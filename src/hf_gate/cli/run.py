@@ -179,7 +179,7 @@ def _done_rows(changes: Sequence[Change]) -> list[dict[str, object]]:
 
 def _lines(done: Turn, changes: Sequence[Change]) -> Iterator[str]:
     """One turn in words: what was new, what was done, and what was not and why."""
-    from ..plan.render import shadows  # noqa: PLC0415 - only who runs
+    from ..plan.render import render_shadow_actions  # noqa: PLC0415 - only who runs
 
     news = sum(one.news for one in done.synced)
     kinds = ", ".join(sorted({str(one.kind) for one in done.synced})) or "nothing"
@@ -196,7 +196,7 @@ def _lines(done: Turn, changes: Sequence[Change]) -> Iterator[str]:
         words = done_words(changes)
         yield f"  run {done.run.id} ({done.run.state}): {counts}{': ' + words if words else ''}."
     if done.plan is not None:
-        yield from (f"  {line}" for line in shadows(done.plan))
+        yield from (f"  {line}" for line in render_shadow_actions(done.plan))
     yield from _left(done)
     late = [change for change in done.plan.changes if change.rule == "until"] if done.plan else []
     days = [int(one.facts["days_late"]) for change in late for one in change.because if one.facts.get("days_late")]

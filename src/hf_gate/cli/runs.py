@@ -146,7 +146,7 @@ def _halted(opened: OpenDesk, ident: str, word: str) -> str:
 def resume(run: Run, ident: str) -> int:
     """Settles by reading what was under way, then sends the rest; nothing is sent twice."""
     from ..application.runs import is_over  # noqa: PLC0415 - only here
-    from ..plan.model import read  # noqa: PLC0415 - only here
+    from ..plan.model import decode_plan  # noqa: PLC0415 - only here
 
     desk = office(run, judges=False)
     known = run_named(desk.store, ident)
@@ -157,7 +157,7 @@ def resume(run: Run, ident: str) -> int:
         return run_result(run, desk.store, known)
     document = None if known.plan is None else desk.store.plan(known.plan)
     if document is not None:
-        made = read(document, f"the plan of run {known.id}")
+        made = decode_plan(document, f"the plan of run {known.id}")
         check_in_force(judging(run, desk, made), made)
     known = resumed(run, desk.store, known, desk.actor, desk.clock.now())
     desk.store.wish_for(known.id, None)
@@ -232,21 +232,21 @@ def _saved(run: Run, desk: Desk, ident: str, made: Plan, path: Path | None, note
     import msgspec  # noqa: PLC0415 - only here
 
     from ..application.made import remember  # noqa: PLC0415 - only here
-    from ..plan.model import written  # noqa: PLC0415 - only here
-    from ..plan.render import each, sentences  # noqa: PLC0415 - only here
+    from ..plan.model import encode_plan  # noqa: PLC0415 - only here
+    from ..plan.render import render_changes, render_plan  # noqa: PLC0415 - only here
     from ..private_files import write_private_file  # noqa: PLC0415 - only here
 
     following = "Nothing was saved."
     if made.changes and path is not None:
-        write_private_file(path, written(remember(desk.store, made, desk.clock.now())))
+        write_private_file(path, encode_plan(remember(desk.store, made, desk.clock.now())))
         following = f"Saved {path}.  Next: hf-gate apply {path}"
     elif made.changes:
         again = said_again([ident])
         following = (
             f"Nothing was saved or sent. To let it happen: {again} --out plan.json, then hf-gate apply plan.json"
         )
-    shown = () if path else each(made.changes[:FIRST_ROWS])
-    run.out.document(msgspec.to_builtins(made), lambda: (*sentences(made), *shown, *notes, following))
+    shown = () if path else render_changes(made.changes[:FIRST_ROWS])
+    run.out.document(msgspec.to_builtins(made), lambda: (*render_plan(made), *shown, *notes, following))
     return 0
 
 

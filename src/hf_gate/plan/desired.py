@@ -16,16 +16,16 @@ from ..domain.state import RequestState, answers_digest
 from ..policy.combine import STATUS_AFTER
 from ..policy.model import ConditionTrace, Fact, Verdict
 from ..policy.reasons import fill_reason
-from .model import ENDED, Change, Reason
+from .model import END_EXPRESSION, Change, ChangeReason
 
-_OVER: Final = {  # whoever is rejected cannot
+_END_REASONS: Final = {  # whoever is rejected cannot
     Status.RESET: "Your access has come to its end. You may ask again.",
     Status.REJECTED: "Your access has come to its end.",
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class PlanSubject:
     """One request as a plan sees it: the record, what the store made of it, and its number there."""
 
     request: AccessRequest
@@ -33,15 +33,15 @@ class Subject:
     row: int
 
 
-def change_of(
-    subject: Subject,
+def make_change(
+    subject: PlanSubject,
     after: str,
     *,
     rule: str,
     reason: str | None = None,
     policy: str | None = None,
     policy_digest: str | None = None,
-    because: Sequence[Reason] = (),
+    because: Sequence[ChangeReason] = (),
     until: str | None = None,
     at_end: str | None = None,
 ) -> Change:
@@ -68,7 +68,7 @@ def change_of(
     )
 
 
-def change_unseen(
+def make_change_without_request(
     repo: Repo, target: Target, after: str, *, rule: str, reason: str | None = None, until: str | None = None
 ) -> Change:
     """The same for somebody of whom the Hub shows no request: it says of them what the caller knew."""
@@ -93,33 +93,35 @@ def change_unseen(
     )
 
 
-def after_of(state: RequestState, verdict: Verdict) -> Status | None:
+def status_after(state: RequestState, verdict: Verdict) -> Status | None:
     """Where a verdict moves a request that stands so; None: nowhere. One that is under way is left alone."""
     if state.open_after is not None or state.status not in STATUSES:
         return None
     return STATUS_AFTER.get((Status(state.status), verdict.action))
 
 
-def change_for(subject: Subject, verdict: Verdict, why: Iterable[ConditionTrace] | None = None) -> Change | None:
+def change_for_verdict(
+    subject: PlanSubject, verdict: Verdict, why: Iterable[ConditionTrace] | None = None
+) -> Change | None:
     """The change that a verdict asks for; None when it asks for patience, a human, or what is so already.
 
     A person who is in is only ever put out by it, never let in again; rejected and reset ones are not judged. `why`: the
     branches of the rule that decided, of a verdict that does not hold them.
     """
     state, request = subject.state, subject.request
-    after = after_of(state, verdict)
+    after = status_after(state, verdict)
     if after is None:
         return None
     ends = verdict.until_all or ((verdict.until,) if verdict.until is not None else ())
     until = ",".join(sorted(str(end) for end in ends)) if after == Status.ACCEPTED else ""
-    return change_of(
+    return make_change(
         subject,
         after,
         rule=verdict.rule,
         reason=_reason_for(verdict, request) if after != Status.ACCEPTED else None,
         policy=verdict.policy,
         policy_digest=verdict.digest,
-        because=reasons(verdict) if why is None else _reasons(why),
+        because=reasons_of(verdict) if why is None else _reasons_of_conditions(why),
         until=until or None,
         at_end=None if verdict.at_end is None else str(verdict.at_end),
     )
@@ -129,37 +131,39 @@ def _reason_for(verdict: Verdict, request: AccessRequest) -> str | None:
     """What the person is told, with its places filled in."""
     if verdict.reason is None:
         return None
-    return _filled(verdict.reason, request, verdict.rule)
+    return _fill(verdict.reason, request, verdict.rule)
 
 
-def _filled(text: str, request: AccessRequest, rule: str) -> str:
+def _fill(text: str, request: AccessRequest, rule: str) -> str:
     return fill_reason(text, repo=request.repo.id, user=request.person.username or "you", rule=rule)
 
 
-def reasons(verdict: Verdict) -> list[Reason]:
+def reasons_of(verdict: Verdict) -> list[ChangeReason]:
     """The parts of the rule that decided, as far down as they have a value of their own, with the facts they looked at."""
     own = next((opinion for opinion in verdict.opinions if opinion.policy == verdict.policy), None)
     tried = [] if own is None else [one for one in own.rule_traces if one.rule == own.rule]
-    return _reasons(because for one in tried for because in one.conditions)
+    return _reasons_of_conditions(because for one in tried for because in one.conditions)
 
 
-def _reasons(why: Iterable[ConditionTrace]) -> list[Reason]:
-    leaves = (leaf for because in why for leaf in _leaves(because))
+def _reasons_of_conditions(why: Iterable[ConditionTrace]) -> list[ChangeReason]:
+    leaves = (leaf for because in why for leaf in _leaf_conditions(because))
     return [
-        Reason(expr=leaf.expr, value=leaf.value, facts={name: plain(fact) for name, fact in leaf.facts.items()})
+        ChangeReason(
+            expr=leaf.expr, value=leaf.value, facts={name: fact_to_json(fact) for name, fact in leaf.facts.items()}
+        )
         for leaf in leaves
     ]
 
 
-def _leaves(because: ConditionTrace) -> Iterator[ConditionTrace]:
+def _leaf_conditions(because: ConditionTrace) -> Iterator[ConditionTrace]:
     if because.facts or not because.parts:
         yield because
         return
     for part in because.parts:
-        yield from _leaves(part)
+        yield from _leaf_conditions(part)
 
 
-def plain(fact: Fact) -> Any:  # noqa: ANN401 - JSON
+def fact_to_json(fact: Fact) -> Any:  # noqa: ANN401 - JSON
     """A fact's value as JSON has it; null when it is unknown."""
     value = fact.value
     if isinstance(value, datetime):
@@ -183,21 +187,21 @@ def verdict_event(verdict: Verdict, lists: Mapping[str, str]) -> VerdictReached:
     )
 
 
-def is_news(state: RequestState, verdict: Verdict) -> bool:
+def is_new_verdict(state: RequestState, verdict: Verdict) -> bool:
     """Whether a verdict differs from the one that was entered last; the same one makes no entry."""
     return (str(verdict.action), verdict.policy, verdict.rule, verdict.digest) != state.verdict or (
         tuple(sorted((one.policy, one.rule, str(one.action)) for one in verdict.shadow)) != state.shadow
     )
 
 
-def ended(subject: Subject, at: datetime, *, end_reason: str | None, rule: str) -> Change | None:
+def change_for_end(subject: PlanSubject, at: datetime, *, end_reason: str | None, rule: str) -> Change | None:
     """The change that ends a grant whose time is over; None when its end is a human's, or it is not in any more."""
     state, request = subject.state, subject.request
     after = TARGET_OF.get(state.at_end or "reset")
     if after is None or state.status != Status.ACCEPTED or state.until is None or state.open_after is not None:
         return None
     late = (at.timestamp() * 1000 - state.until) / 86_400_000
-    because = [Reason(expr=ENDED, value=True, facts={"until": state.until, "days_late": int(late)})]
-    told = end_reason or _OVER[after]
-    reason = _filled(told, request, (state.until_rule or rule).rpartition("/")[2])
-    return change_of(subject, after, rule=rule, reason=reason, because=because)
+    because = [ChangeReason(expr=END_EXPRESSION, value=True, facts={"until": state.until, "days_late": int(late)})]
+    told = end_reason or _END_REASONS[after]
+    reason = _fill(told, request, (state.until_rule or rule).rpartition("/")[2])
+    return make_change(subject, after, rule=rule, reason=reason, because=because)

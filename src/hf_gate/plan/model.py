@@ -17,18 +17,18 @@ from ..domain.moments import iso
 from ..errors import Guarded, UsageError
 
 SCHEMA_VERSION: Final = 1
-MOST: Final = 100_000
+MAX_CHANGES: Final = 100_000
 """More changes than this do not go into one plan: the oldest first, and the plan says how many remain."""
 
-VALID: Final = timedelta(hours=24)
-ENDED: Final = "until <= now"
+VALIDITY: Final = timedelta(hours=24)
+END_EXPRESSION: Final = "until <= now"
 """The expression of the reason why a grant ends."""
 
 CLOCK_SKEW: Final = "clock_skew_s"
 """In a plan's summary: how many seconds the Hub's clock is ahead of ours, if that is too far to end a grant."""
 
 
-class Reason(msgspec.Struct, frozen=True, kw_only=True):
+class ChangeReason(msgspec.Struct, frozen=True, kw_only=True):
     """One expression of the rule with what came out, and the facts that it looked at."""
 
     expr: str
@@ -56,34 +56,34 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     rule: str
     policy: str | None
     policy_digest: str | None
-    because: list[Reason]
+    because: list[ChangeReason]
     until: str | None
     at_end: str | None
     row: int
 
     @property
-    def where(self) -> Repo:
+    def repo_ref(self) -> Repo:
         """The repo as a value."""
         namespace, _, name = self.repo.partition("/")
         return Repo(RepoType(self.repo_type), namespace, name)
 
     @property
-    def act(self) -> str:
+    def action(self) -> str:
         """accept, reject, reset or cancel, as the Hub is told."""
         return VERB_TO[self.after]
 
     @property
     def verb(self) -> str:
         """The same as guards count it: `remove` when somebody who is in is to be out."""
-        return "remove" if self.before == Status.ACCEPTED else self.act
+        return "remove" if self.before == Status.ACCEPTED else self.action
 
     @property
-    def order(self) -> tuple[str, str, str, str]:
+    def sort_key(self) -> tuple[str, str, str, str]:
         """By type, repo, age, id: the oldest first."""
         return (self.repo_type, self.repo, self.asked_at, self.request_id or self.user_id or self.user or "")
 
 
-class Guard(msgspec.Struct, frozen=True, kw_only=True):
+class GuardResult(msgspec.Struct, frozen=True, kw_only=True):
     """A limit with what the plan comes to; `ok` False: it needs a stronger yes, or something was left out."""
 
     name: str
@@ -92,7 +92,7 @@ class Guard(msgspec.Struct, frozen=True, kw_only=True):
     value: int
 
 
-class Head(msgspec.Struct, frozen=True, kw_only=True):
+class PlanHeader(msgspec.Struct, frozen=True, kw_only=True):
     """What a plan was made from, and how long it holds."""
 
     digest: str
@@ -106,10 +106,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """A sealed list of changes. `summary` counts what is planned and what is left, with why."""
 
     schema_version: int
-    plan: Head
+    plan: PlanHeader
     summary: dict[str, int]
     changes: list[Change]
-    guards: list[Guard]
+    guards: list[GuardResult]
 
     @property
     def digest(self) -> str:
@@ -120,22 +120,22 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return datetime.fromisoformat(self.plan.expires_at)
 
 
-def sealed(
+def make_plan(
     changes: Iterable[Change],
     *,
     policy_digest: str,
     endpoint: str,
     now: datetime,
     summary: Mapping[str, int],
-    guards: Sequence[Guard],
-    valid: timedelta = VALID,
-    most: int = MOST,
+    guards: Sequence[GuardResult],
+    valid: timedelta = VALIDITY,
+    most: int = MAX_CHANGES,
     dropped: int = 0,
 ) -> Plan:
     """A plan of these changes in their order, with its digest; what is over `most` (and was `dropped`) is for the next."""
-    ordered = sorted(changes, key=lambda change: change.order)
-    kept = ordered if len(ordered) <= most else sorted(sorted(ordered, key=_age)[:most], key=lambda c: c.order)
-    head = Head(
+    ordered = sorted(changes, key=lambda change: change.sort_key)
+    kept = ordered if len(ordered) <= most else sorted(sorted(ordered, key=_age_key)[:most], key=lambda c: c.sort_key)
+    head = PlanHeader(
         digest="", policy_digest=policy_digest, endpoint=endpoint, made_at=iso(now), expires_at=iso(now + valid)
     )
     counts = {**summary, "remaining": dropped + len(ordered) - len(kept)}
@@ -143,14 +143,14 @@ def sealed(
     return msgspec.structs.replace(plan, plan=msgspec.structs.replace(head, digest=digest_of(plan)))
 
 
-def resealed(plan: Plan, changes: Iterable[Change]) -> Plan:
+def make_partial_plan(plan: Plan, changes: Iterable[Change]) -> Plan:
     """The same plan with only some of its changes: a plan of its own."""
-    part = msgspec.structs.replace(plan, changes=sorted(changes, key=lambda change: change.order))
+    part = msgspec.structs.replace(plan, changes=sorted(changes, key=lambda change: change.sort_key))
     return msgspec.structs.replace(part, plan=msgspec.structs.replace(plan.plan, digest=digest_of(part)))
 
 
-def _age(change: Change) -> tuple[str, tuple[str, str, str, str]]:
-    return (change.asked_at, change.order)
+def _age_key(change: Change) -> tuple[str, tuple[str, str, str, str]]:
+    return (change.asked_at, change.sort_key)
 
 
 def digest_of(plan: Plan) -> str:
@@ -160,20 +160,20 @@ def digest_of(plan: Plan) -> str:
     return hashlib.sha256(canonical(document)).hexdigest()
 
 
-def written(plan: Plan) -> bytes:
+def encode_plan(plan: Plan) -> bytes:
     """The file: JSON that people can read."""
     return msgspec.json.format(msgspec.json.encode(plan), indent=1) + b"\n"
 
 
-_SOME: Final = datetime(2026, 1, 1, tzinfo=UTC)
+_ANY_MOMENT: Final = datetime(2026, 1, 1, tzinfo=UTC)
 _AT_END: Final = (None, "reset", "reject", "human")
-_READER = msgspec.json.Decoder(Plan, strict=True)
+_DECODER = msgspec.json.Decoder(Plan, strict=True)
 
 
-def read(document: bytes, source: str) -> Plan:
+def decode_plan(document: bytes, source: str) -> Plan:
     """The plan in a file, or one clear line: not a plan, or a changed one. Key order and layout do not count."""
     try:
-        plan = _READER.decode(document)
+        plan = _DECODER.decode(document)
         raw = msgspec.json.decode(document)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
         raise UsageError(
@@ -184,24 +184,24 @@ def read(document: bytes, source: str) -> Plan:
             f"{source} is written in version {plan.schema_version} of the format, this program reads {SCHEMA_VERSION}.",
             hint="Make it anew: hf-gate plan --out plan.json",
         )
-    _check_seal(plan, raw, source)
-    fault = next(_faults(plan), None)
+    _check_digest(plan, raw, source)
+    fault = next(_find_faults(plan), None)
     if fault is not None:
         raise UsageError(f"{source} is no plan of hf-gate: {fault}.", hint="Make one: hf-gate plan --out plan.json")
     return plan
 
 
-def kept(document: bytes, digest: str) -> Plan | None:
+def decode_stored_plan(document: bytes, digest: str) -> Plan | None:
     """The plan of a document that was kept under its digest; None when it is another one."""
     try:
-        plan, raw = _READER.decode(document), msgspec.json.decode(document)
+        plan, raw = _DECODER.decode(document), msgspec.json.decode(document)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     del raw["plan"]["digest"]
     return plan if hashlib.sha256(canonical(raw)).hexdigest() == digest else None
 
 
-def _faults(plan: Plan) -> Iterator[str]:
+def _find_faults(plan: Plan) -> Iterator[str]:
     """What no plan of ours says, and nothing could carry to its end: a seal can be put on anything."""
     for name, moment in (("made_at", plan.plan.made_at), ("expires_at", plan.plan.expires_at)):
         if not _is_moment(moment):
@@ -216,10 +216,10 @@ def _faults(plan: Plan) -> Iterator[str]:
     if len({change.row for change in plan.changes}) < len(plan.changes):
         yield "it has two changes of one request"
     for change in plan.changes:
-        yield from _faults_of(change)
+        yield from _change_faults(change)
 
 
-def _faults_of(change: Change) -> Iterator[str]:
+def _change_faults(change: Change) -> Iterator[str]:
     for status in (change.before, change.after):
         if status not in STATUSES:
             yield f"{status!r} is no status"
@@ -229,7 +229,7 @@ def _faults_of(change: Change) -> Iterator[str]:
         yield f"at_end {change.at_end!r} is no end"
     if change.until is not None:
         try:
-            end_of(change.until, _SOME, UTC)
+            end_of(change.until, _ANY_MOMENT, UTC)
         except (ValueError, OverflowError):
             yield f"until {change.until!r} is no end"
 
@@ -241,7 +241,7 @@ def _is_moment(text: str) -> bool:
         return False
 
 
-def _check_seal(plan: Plan, raw: dict[str, Any], source: str) -> None:
+def _check_digest(plan: Plan, raw: dict[str, Any], source: str) -> None:
     """What the file says, unknown keys included, must be what was sealed."""
     told = raw["plan"].pop("digest")
     if hashlib.sha256(canonical(raw)).hexdigest() != told or digest_of(plan) != told:

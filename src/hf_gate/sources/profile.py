@@ -29,7 +29,7 @@ class ProfilePort(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Fetched:
+class FetchedProfiles:
     """What was read now: by account id, or by username where the id is hidden. `left` were not asked, and why."""
 
     facts: Mapping[str, ProfileFact]
@@ -43,7 +43,9 @@ def profile_key(person: Person) -> str | None:
     return person.id or person.username
 
 
-def known_profile(person: Person, kept: ProfileFact | None, now: datetime, max_age: timedelta = MAX_AGE) -> ProfileFact:
+def current_profile(
+    person: Person, kept: ProfileFact | None, now: datetime, max_age: timedelta = MAX_AGE
+) -> ProfileFact:
     """What is known without a call. A profile of too great an age is not known any more, so that it is asked for again."""
     if person.username is None:
         return _HIDDEN
@@ -52,7 +54,7 @@ def known_profile(person: Person, kept: ProfileFact | None, now: datetime, max_a
     return kept
 
 
-def fetch_profiles(hub: ProfilePort, people: Iterable[Person], *, now: datetime, budget: int) -> Fetched:
+def fetch_profiles(hub: ProfilePort, people: Iterable[Person], *, now: datetime, budget: int) -> FetchedProfiles:
     """Reads profiles, each person once and at most `budget` calls; those left over stay not yet known.
 
     No such account, or one that took over the name, is an answer, and remembered. A Hub that is away or says no ends
@@ -67,7 +69,7 @@ def fetch_profiles(hub: ProfilePort, people: Iterable[Person], *, now: datetime,
             break
         calls += 1
         try:
-            facts[key] = _checked(hub.profile(person.username or ""), person, now)
+            facts[key] = _check_account(hub.profile(person.username or ""), person, now)
         except PersonNotFound:
             facts[key] = ProfileFact(None, now, UnknownReason.UNAVAILABLE, "the Hub has no such account")
         except (HubUnavailable, NotAllowed, Offline) as problem:
@@ -75,10 +77,10 @@ def fetch_profiles(hub: ProfilePort, people: Iterable[Person], *, now: datetime,
             break
         except HfGateError as problem:  # this one is for the next time; it keeps nobody behind it waiting
             stopped = str(problem)
-    return Fetched(facts, calls, len(wanted) - len(facts), stopped)
+    return FetchedProfiles(facts, calls, len(wanted) - len(facts), stopped)
 
 
-def _checked(profile: Profile, person: Person, now: datetime) -> ProfileFact:
+def _check_account(profile: Profile, person: Person, now: datetime) -> ProfileFact:
     """Names are used again: the profile counts only for the account that asked."""
     told = profile.person.id
     if person.id and told and told.lower() != person.id.lower():
@@ -89,7 +91,7 @@ def _checked(profile: Profile, person: Person, now: datetime) -> ProfileFact:
 # ---- as the store keeps it -------------------------------------------------------------------------------------------
 
 
-class _Kept(msgspec.Struct, frozen=True, omit_defaults=True):
+class _StoredProfile(msgspec.Struct, frozen=True, omit_defaults=True):
     id: str | None = None
     username: str | None = None
     fullname: str | None = None
@@ -103,22 +105,22 @@ class _Kept(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(_Kept).decode
+_decode = msgspec.json.Decoder(_StoredProfile).decode
 
 
-def kept_bytes(fact: ProfileFact) -> bytes:
+def encode_profile(fact: ProfileFact) -> bytes:
     """A profile that was read, as the document that the store keeps beside the moment."""
     if fact.profile is None:
-        return _encode(_Kept(note=fact.note))
+        return _encode(_StoredProfile(note=fact.note))
     it, who = fact.profile, fact.profile.person
     return _encode(
-        _Kept(
+        _StoredProfile(
             who.id, who.username, who.fullname, it.created_at, it.is_pro, it.orgs, it.models, it.datasets, it.followers
         )
     )
 
 
-def kept_profile(document: bytes, at: datetime) -> ProfileFact:
+def decode_profile(document: bytes, at: datetime) -> ProfileFact:
     """The document of the store as it was; one that cannot be read is not yet known."""
     try:
         kept = _decode(document)

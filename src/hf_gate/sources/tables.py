@@ -27,12 +27,18 @@ SHRINK_LIMIT = 0.25
 
 _USERNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_-])?\Z")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
-_OURS = {*KEYS, "expires"}
-_NAMES = {"e_mail": "email", "mail": "email", "userid": "user_id", "user_name": "username", "expires_at": "expires"}
+_KNOWN_COLUMNS = {*KEYS, "expires"}
+_COLUMN_ALIASES = {
+    "e_mail": "email",
+    "mail": "email",
+    "userid": "user_id",
+    "user_name": "username",
+    "expires_at": "expires",
+}
 
 
 @dataclass(frozen=True, slots=True)
-class _Read:
+class _ParsedFile:
     """The cells of a file: its header, its records with their lines, and what was wrong."""
 
     header: tuple[str, ...] = ()
@@ -50,25 +56,25 @@ def load_table(
     A file that cannot be read is a table that is `refused`: unknown to everybody, never empty.
     """
     try:
-        if not is_own(path):
-            return _refused(name, key, f"{path.name} is a link to a file of another kind, or no file", now)
+        if not is_own_file(path):
+            return _refused_table(name, key, f"{path.name} is a link to a file of another kind, or no file", now)
         if path.stat().st_size > MAX_BYTES:
-            return _refused(name, key, f"{path.name} is larger than {MAX_BYTES >> 20} MiB", now)
+            return _refused_table(name, key, f"{path.name} is larger than {MAX_BYTES >> 20} MiB", now)
         content = path.read_bytes()
     except OSError as problem:
-        return _refused(name, key, f"{path.name} cannot be read: {problem.strerror}", now)
+        return _refused_table(name, key, f"{path.name} cannot be read: {problem.strerror}", now)
     is_json = path.suffix.lower() in {".jsonl", ".ndjson"}
-    return read_table(content, name, key, is_json=is_json, zone=zone, previous_rows=previous_rows, now=now)
+    return parse_table(content, name, key, is_json=is_json, zone=zone, previous_rows=previous_rows, now=now)
 
 
-def is_own(path: Path) -> bool:
+def is_own_file(path: Path) -> bool:
     """Whether this is a file, and a link only to one of its kind: what is wrong in a file is shown, and whoever proposes
     a policy can propose a link to whatever the machine keeps to itself. Raises OSError where nothing is.
     """
     return stat.S_ISREG(path.stat().st_mode) and path.resolve().suffix.lower() == path.suffix.lower()
 
 
-def read_table(
+def parse_table(
     content: bytes, name: str, key: Sequence[str], *, is_json: bool = False, zone: tzinfo = UTC,
     previous_rows: int | None = None, now: datetime | None = None,
 ) -> Table:  # fmt: skip
@@ -77,14 +83,14 @@ def read_table(
     """
     text = _text(content)
     if text is None:
-        return _refused(name, key, "the file is no UTF-8: save it as CSV UTF-8", now)
-    read = _json_lines(text) if is_json else _csv(text, key)
+        return _refused_table(name, key, "the file is no UTF-8: save it as CSV UTF-8", now)
+    read = _parse_json_lines(text) if is_json else _parse_csv(text, key)
     if not read.refused and read.header and not any(each in read.header for each in key):
         wanted = " or ".join(key)
         read = replace(read, refused=f"no column {wanted}: its columns are {', '.join(read.header)[:200] or 'none'}")
     if read.refused:
-        return _refused(name, key, read.refused, now, read.problems)
-    return _built(read, name, key, zone, previous_rows, now)
+        return _refused_table(name, key, read.refused, now, read.problems)
+    return _make_table(read, name, key, zone, previous_rows, now)
 
 
 def inline_table(name: str, rows: Iterable[str], now: datetime | None = None) -> Table:
@@ -93,22 +99,22 @@ def inline_table(name: str, rows: Iterable[str], now: datetime | None = None) ->
     problems: list[TableProblem] = []
     for number, text in enumerate(rows, 1):
         is_mail = "@" in text.strip().lstrip("@") or (text.strip().startswith("@") and "." in text)
-        row = _Cells({"email" if is_mail else "username": text}, number, UTC, problems).row(KEYS)
+        row = _Record({"email" if is_mail else "username": text}, number, UTC, problems).to_row(KEYS)
         if row:
             made.append(row)
     skipped = [each.line for each in problems if each.is_error]
     return build_table(name, KEYS, made, _digest(KEYS, made), problems, skipped=skipped, as_of=now)
 
 
-def _refused(
+def _refused_table(
     name: str, key: Sequence[str], why: str, now: datetime | None, problems: Iterable[TableProblem] = ()
 ) -> Table:
     found = (*problems, TableProblem(0, "table_refused", f"{why}."))
     return Table(name, tuple(key), problems=found, refusal=f"table {name}: {why}", as_of=now)
 
 
-def _built(
-    read: _Read, name: str, key: Sequence[str], zone: tzinfo, previous_rows: int | None, now: datetime | None
+def _make_table(
+    read: _ParsedFile, name: str, key: Sequence[str], zone: tzinfo, previous_rows: int | None, now: datetime | None
 ) -> Table:
     problems = list(read.problems)
     skipped = list(read.skipped)
@@ -119,23 +125,23 @@ def _built(
     ]
     rows: list[TableRow] = []
     for line, cells in read.records:
-        row = _Cells(cells, line, zone, problems).row(key)
+        row = _Record(cells, line, zone, problems).to_row(key)
         if row is None:
             skipped.append(line)
         else:
             rows.append(row)
     if not rows and (skipped or previous_rows != 0):
-        mend = "" if skipped else f" ({_accept(name)})"
-        return _refused(name, key, f"the file has no row that can be read{mend}", now, problems)
+        mend = "" if skipped else f" ({_acceptance_hint(name)})"
+        return _refused_table(name, key, f"the file has no row that can be read{mend}", now, problems)
     if previous_rows and len(rows) < previous_rows * (1 - SHRINK_LIMIT):
-        why = f"{len(rows)} row{'s' * (len(rows) != 1)} where there were {previous_rows}: it may be half a file ({_accept(name)})"
-        return _refused(name, key, why, now, problems)
+        why = f"{len(rows)} row{'s' * (len(rows) != 1)} where there were {previous_rows}: it may be half a file ({_acceptance_hint(name)})"
+        return _refused_table(name, key, why, now, problems)
     problems += _duplicates(rows, key)
     problems.sort(key=lambda each: each.line)
     return build_table(name, key, rows, _digest(key, rows), problems, skipped=sorted(skipped), as_of=now)
 
 
-def _accept(name: str) -> str:
+def _acceptance_hint(name: str) -> str:
     return f"if it is meant so: hf-gate policy check --accept-table {name}"
 
 
@@ -176,18 +182,18 @@ def _text(content: bytes) -> str | None:
         return None
 
 
-def _column(name: str) -> str:
+def _column_name(name: str) -> str:
     """A column that means something to us in our spelling; others as they are written."""
     plain = "_".join(re.split(r"[\s_-]+", name.strip().lower()))
-    plain = _NAMES.get(plain, plain)
-    return plain if plain in _OURS else name.strip()
+    plain = _COLUMN_ALIASES.get(plain, plain)
+    return plain if plain in _KNOWN_COLUMNS else name.strip()
 
 
-def _csv(text: str, key: Sequence[str]) -> _Read:
+def _parse_csv(text: str, key: Sequence[str]) -> _ParsedFile:
     first = next((line for line in text.splitlines() if line.strip()), "")
     if not first:
-        return _Read(refused="the file is empty")
-    delimiter = max(",;\t", key=lambda sign: (_knows(first, sign, key), first.count(sign)))
+        return _ParsedFile(refused="the file is empty")
+    delimiter = max(",;\t", key=lambda sign: (_count_known_columns(first, sign, key), first.count(sign)))
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     header: tuple[str, ...] = ()
     records: list[tuple[int, Mapping[str, str]]] = []
@@ -199,20 +205,22 @@ def _csv(text: str, key: Sequence[str]) -> _Read:
             if not any(map(str.strip, cells)):
                 continue
             if not header:
-                header = tuple(map(_column, cells))
+                header = tuple(map(_column_name, cells))
             elif len(cells) != len(header):
                 words = f"{len(cells)} cells where the header has {len(header)}."
                 problems.append(TableProblem(at, "cells_differ", words))
             elif len(records) >= MAX_ROWS:
-                return _Read(header, refused=f"more than {MAX_ROWS:,} rows")
+                return _ParsedFile(header, refused=f"more than {MAX_ROWS:,} rows")
             else:
                 records.append((at, dict(zip(header, cells, strict=True))))
     except csv.Error as problem:
-        return _Read(header, refused=f"line {line}: {problem}; a file cut off in the middle looks like that")
-    return _ended(_Read(header, tuple(records), tuple(problems), tuple(each.line for each in problems)), header)
+        return _ParsedFile(header, refused=f"line {line}: {problem}; a file cut off in the middle looks like that")
+    return _check_ending(
+        _ParsedFile(header, tuple(records), tuple(problems), tuple(each.line for each in problems)), header
+    )
 
 
-def _ended(read: _Read, header: tuple[str, ...]) -> _Read:
+def _check_ending(read: _ParsedFile, header: tuple[str, ...]) -> _ParsedFile:
     """A file whose last record is broken was cut off; a header that says one column twice cannot be read."""
     last = read.records[-1][0] if read.records else 0
     if read.skipped and read.skipped[-1] > last:
@@ -221,30 +229,32 @@ def _ended(read: _Read, header: tuple[str, ...]) -> _Read:
     return replace(read, refused=f"two columns are called {twice}") if twice else read
 
 
-def _knows(line: str, sign: str, key: Sequence[str]) -> int:
-    names = {_column(cell.strip('"')) for cell in line.split(sign)}
+def _count_known_columns(line: str, sign: str, key: Sequence[str]) -> int:
+    names = {_column_name(cell.strip('"')) for cell in line.split(sign)}
     return sum(each in names for each in key)
 
 
-def _json_lines(text: str) -> _Read:
+def _parse_json_lines(text: str) -> _ParsedFile:
     header: dict[str, None] = {}
     records: list[tuple[int, Mapping[str, str]]] = []
     problems: list[TableProblem] = []
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
-        cells = _object(line)
+        cells = _parse_object(line)
         if isinstance(cells, str):
             problems.append(TableProblem(number, "no_json", cells))
         elif len(records) >= MAX_ROWS:
-            return _Read(refused=f"more than {MAX_ROWS:,} rows")
+            return _ParsedFile(refused=f"more than {MAX_ROWS:,} rows")
         else:
             header.update(dict.fromkeys(cells))
             records.append((number, cells))
-    return _ended(_Read(tuple(header), tuple(records), tuple(problems), tuple(each.line for each in problems)), ())
+    return _check_ending(
+        _ParsedFile(tuple(header), tuple(records), tuple(problems), tuple(each.line for each in problems)), ()
+    )
 
 
-def _object(line: str) -> dict[str, str] | str:
+def _parse_object(line: str) -> dict[str, str] | str:
     """One JSON line as cells, or what is wrong with it."""
     try:
         value = json.loads(line)
@@ -257,7 +267,7 @@ def _object(line: str) -> dict[str, str] | str:
         if isinstance(item, (dict, list)):
             return f"{name[:60]} holds a list or an object; a text is wanted."
         text = "" if item is None else item if isinstance(item, str) else json.dumps(item)
-        cells[_column(name)] = text
+        cells[_column_name(name)] = text
     return cells
 
 
@@ -265,7 +275,7 @@ def _object(line: str) -> dict[str, str] | str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Cells:
+class _Record:
     """One record on its way to a row; what is odd goes into `problems`."""
 
     cells: Mapping[str, str]
@@ -273,23 +283,25 @@ class _Cells:
     zone: tzinfo
     problems: list[TableProblem]
 
-    def row(self, key: Sequence[str]) -> TableRow | None:
+    def to_row(self, key: Sequence[str]) -> TableRow | None:
         """The row, or None when none of its keys can be read."""
         before = len(self.problems)
         user_id, username = self._user_id(), self._username()
         email, domain = self._email()
         expires, flaw = self._expires()
         columns = {
-            clean_text(name): clean_text(cell) for name, cell in self.cells.items() if name and name not in _OURS
+            clean_text(name): clean_text(cell)
+            for name, cell in self.cells.items()
+            if name and name not in _KNOWN_COLUMNS
         }
         row = TableRow(self.line, user_id, email, username, domain, expires, columns, flaw)
         if any(row.key_value(each) for each in key) or (domain and "email" in key):
             return row
         if not any(each.is_error for each in self.problems[before:]):
-            self._say("no_key", f"Nothing in {' or '.join(key)}: whom does this line mean?")
+            self._add_problem("no_key", f"Nothing in {' or '.join(key)}: whom does this line mean?")
         return None
 
-    def _say(self, code: str, message: str, *, is_error: bool = True) -> None:
+    def _add_problem(self, code: str, message: str, *, is_error: bool = True) -> None:
         self.problems.append(TableProblem(self.line, code, message, is_error))
 
     def _cell(self, name: str) -> str:
@@ -298,19 +310,19 @@ class _Cells:
     def _user_id(self) -> str | None:
         text = self._cell("user_id")
         if text and not is_id(text):
-            self._say("no_user_id", f"{text[:60]!r} is no id of the Hub: 24 hex digits.")
+            self._add_problem("no_user_id", f"{text[:60]!r} is no id of the Hub: 24 hex digits.")
         return text.lower() if is_id(text) else None
 
     def _username(self) -> str | None:
         text = self._cell("username")
         if not text:
             return None
-        name = _name_of(text)
+        name = _strip_username(text)
         if not _USERNAME.match(name):
-            self._say("no_username", f"{text[:60]!r} is no username of the Hub.")
+            self._add_problem("no_username", f"{text[:60]!r} is no username of the Hub.")
             return None
         if name != text:
-            self._say("tidied", f"{text[:60]!r} was read as {name!r}.", is_error=False)
+            self._add_problem("tidied", f"{text[:60]!r} was read as {name!r}.", is_error=False)
         return name.lower()
 
     def _email(self) -> tuple[str | None, str | None]:
@@ -323,12 +335,12 @@ class _Cells:
             plain = parse_domain(name.removeprefix("*."))
             if plain and "." in plain:
                 return None, f"*.{plain}" if name.startswith("*.") else plain
-            self._say("no_domain", f"{text[:60]!r} is no domain.")
+            self._add_problem("no_domain", f"{text[:60]!r} is no domain.")
             return None, None
         wrapped = re.fullmatch(r"[^<>]*<([^<>]+)>", text)
         address = parse_address(wrapped[1] if wrapped else text)
         if address is None:
-            self._say("no_email", f"{text[:60]!r} is no e-mail address.")
+            self._add_problem("no_email", f"{text[:60]!r} is no e-mail address.")
             return None, None
         return str(address), None
 
@@ -338,14 +350,14 @@ class _Cells:
         if not text:
             return None, ""
         try:
-            return _end_of(text, self.zone), ""
+            return _parse_expiry(text, self.zone), ""
         except (ValueError, OverflowError):
             flaw = f"expires {text[:40]!r} is no date: write 2027-06-30"
-            self._say("no_date", f"{flaw[0].upper()}{flaw[1:]}.")
+            self._add_problem("no_date", f"{flaw[0].upper()}{flaw[1:]}.")
             return None, flaw
 
 
-def _end_of(text: str, zone: tzinfo) -> datetime:
+def _parse_expiry(text: str, zone: tzinfo) -> datetime:
     """A date ends with its day, a moment at that moment, in `zone` unless it names its own."""
     if _DATE.match(text):
         return end_of_day(date.fromisoformat(text), zone)
@@ -355,7 +367,7 @@ def _end_of(text: str, zone: tzinfo) -> datetime:
     return moment.replace(tzinfo=zone) if moment.tzinfo is None else moment
 
 
-def _name_of(text: str) -> str:
+def _strip_username(text: str) -> str:
     """A username out of what people paste: `@name`, the page of an account, blanks around it."""
     if "://" in text or text.lower().startswith(("huggingface.co/", "hf.co/")):
         try:

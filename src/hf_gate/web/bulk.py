@@ -22,8 +22,8 @@ from ..domain.rows import RequestRow, RunRow, count_pending
 from ..domain.tray import VERBS, ground_of
 from ..errors import Guarded
 from ..plan import guards
-from ..plan.guards import Yes, ladder
-from ..plan.model import sealed
+from ..plan.guards import Confirmation, required_confirmation
+from ..plan.model import make_plan
 from ..store import weighing
 from ..store.weighing import Aim, Heap
 from . import words
@@ -165,11 +165,11 @@ def _mine(visit: Visit) -> str:
     return pick
 
 
-def needed(visit: Visit, weighed: Weighed) -> Yes:
+def needed(visit: Visit, weighed: Weighed) -> Confirmation:
     """How strong a yes it takes, by the one ladder."""
     waiting = count_pending(visit.office.repos(visit.member))
     removed = 0 if weighed.verb == "accept" else weighed.by_status[Status.ACCEPTED]
-    return ladder({weighed.verb: weighed.count - removed, "remove": removed}, waiting)
+    return required_confirmation({weighed.verb: weighed.count - removed, "remove": removed}, waiting)
 
 
 def page(visit: Visit) -> Response:
@@ -199,7 +199,7 @@ def _page(
         reason=reason if reason is not None else "",
         texts=texts if verb in {"reset", "reject"} else [],
         sample=sample,
-        is_typed=needed(visit, weighed) is Yes.TYPED,
+        is_typed=needed(visit, weighed) is Confirmation.TYPED,
         wrong=wrong,
         calls=sum(-(-n // 100) for n in weighed.by_repo.values()),
         hold=HOLD,
@@ -237,7 +237,9 @@ def confirm(visit: Visit) -> Response:
         return _page(
             visit, pick, verb, wrong="The numbers have moved since you looked. Look again.", reason=reason, status=409
         )
-    if needed(visit, weighed) is Yes.TYPED and visit.said("typed").strip().replace(",", "") != str(weighed.count):
+    if needed(visit, weighed) is Confirmation.TYPED and visit.said("typed").strip().replace(",", "") != str(
+        weighed.count
+    ):
         return _page(visit, pick, verb, wrong=f"Type {weighed.count} to confirm.", reason=reason, status=422)
     if verb in {"reset", "reject"} and not reason and visit.said("silent") != "yes":
         return _page(visit, pick, verb, wrong="Say why, or tick that no reason is given.", reason=reason, status=422)
@@ -293,13 +295,13 @@ def _as_plan(visit: Visit, weighed: Weighed, reason: str | None) -> Response:
     store, after = visit.office.store, TARGET_OF[weighed.verb].value
     changes = [direct_change(row, after, reason) for part in _rows(visit, weighed) for row in part]
     waiting = count_pending(store.repos())
-    plan = sealed(
+    plan = make_plan(
         changes,
         policy_digest="",
         endpoint=store.endpoint,
         now=visit.now,
         summary={"planned": len(changes)},
-        guards=guards.told(changes, waiting, 0),
+        guards=guards.guard_report(changes, waiting, 0),
     )
     digest = keep(visit.office, plan, visit.member, "bulk", need=len(changes))
     visit.office.picks.let_go(visit.selection, weighed.aim.pick)

@@ -13,8 +13,8 @@ from ..domain.ids import Repo
 from ..domain.outcomes import OutcomeKind
 from ..domain.rows import ChangeRow
 from ..domain.text import clip
-from ..plan.model import Change, Reason
-from ..plan.render import end_in_words
+from ..plan.model import Change, ChangeReason
+from ..plan.render import describe_end
 from . import words
 from .visit import Visit
 
@@ -70,7 +70,7 @@ def line_of(visit: Visit, n: int, change: Change, row: ChangeRow | None = None) 
         n=n,
         who="(hidden from viewers)" if masked else name,
         key=change.request_id or (f"n{change.row}" if change.row else None),
-        repo=str(change.where),
+        repo=str(change.repo_ref),
         verb=change.verb,
         before=change.before or "no request",
         after=change.after,
@@ -88,13 +88,13 @@ def carried_line(visit: Visit, row: ChangeRow) -> ChangeLine:
     return line_of(visit, row.n, msgspec.json.decode(row.change, type=Change), row)
 
 
-def _because(reasons: Iterable[Reason]) -> str:
+def _because(reasons: Iterable[ChangeReason]) -> str:
     return " and ".join(_part(one) for one in reasons if one.value)
 
 
-def _part(one: Reason) -> str:
+def _part(one: ChangeReason) -> str:
     """`person.account_days > 30 (1204)`: with the value that it saw where the words do not say it."""
-    if (words := end_in_words(one)) is not None:
+    if (words := describe_end(one)) is not None:
         return words
     seen = [clip(str(value), _VALUE) for _, value in sorted(one.facts.items()) if isinstance(value, str | int | float)]
     shown = [text for text in seen if text not in {"True", "False"}]

@@ -30,7 +30,7 @@ from ..policy.testing import PolicyTestResult, run_policy_tests
 from ..policy.trust import AcceptRequirement, accept_requirements
 from ..policy.workspace_config import WorkspaceConfig
 from ..sources.fact_sources import FactSources
-from ..sources.folder import Folder, read_folder, read_tables
+from ..sources.folder import WorkspaceFolder, read_folder, read_tables
 from .asking import read
 from .draft_pool import DraftProcess, DraftStopped
 from .draft_worker import Draft, Report
@@ -135,7 +135,7 @@ def _marked(source: SourceText, problem: PolicyProblem) -> Marked:
     return Marked(problem, line[:start][-160:], line[start:end][:160], line[end:][:160])
 
 
-def folder_of(visit: Visit) -> Folder:
+def folder_of(visit: Visit) -> WorkspaceFolder:
     """The files as they lie there now. UsageError when hf-gate.yaml is wrong, or there is no workspace."""
     place = visit.office.location
     if place.folder is None:
@@ -143,7 +143,7 @@ def folder_of(visit: Visit) -> Folder:
     return read_folder(place.folder)
 
 
-def texts_of(visit: Visit, folder: Folder) -> list[Text]:
+def texts_of(visit: Visit, folder: WorkspaceFolder) -> list[Text]:
     """Every policy file of the desk that this person may know of."""
     forms = _forms(visit)
     found = [_text(file, parsed, folder, forms) for file, parsed in folder.files.items()]
@@ -163,7 +163,7 @@ def repos_of(visit: Visit, policy: Policy) -> list[Repo]:
     return [row.repo for row in rows if any(glob_matches(glob, row.repo) for glob in policy.applies_to)]
 
 
-def draft_of(process: DraftProcess, visit: Visit, text: str, file: str, folder: Folder) -> Text:
+def draft_of(process: DraftProcess, visit: Visit, text: str, file: str, folder: WorkspaceFolder) -> Text:
     """What somebody typed, read as if it lay there under that name; a draft that was stopped has that as its one problem."""
     source = SourceText(text, file)
     try:
@@ -174,7 +174,7 @@ def draft_of(process: DraftProcess, visit: Visit, text: str, file: str, folder: 
     return Text(file, source, report.policy, CheckedPolicy(report.usable, report.problems), report)
 
 
-def _desk(visit: Visit, folder: Folder) -> WorkspaceConfig:
+def _desk(visit: Visit, folder: WorkspaceFolder) -> WorkspaceConfig:
     """What a draft is checked against: to a member of some repos the desk names theirs alone."""
     if visit.member.repos is None:
         return folder.config
@@ -188,7 +188,7 @@ def visible_targets(visit: Visit, policy: Policy) -> list[str]:
     return [str(repo) for repo in repos_of(visit, policy)]
 
 
-def our_text(visit: Visit, text: str, file: str, folder: Folder) -> Text:
+def our_text(visit: Visit, text: str, file: str, folder: WorkspaceFolder) -> Text:
     """A text of our own, which no other process needs to check."""
     return with_results(_text(file, parse_policy(text, file), folder, _forms(visit)))
 
@@ -200,7 +200,7 @@ def with_results(text: Text) -> Text:
     return replace(text, report=Report(text.policy, policy, checked.problems, ways, run_policy_tests(checked)))
 
 
-def _text(file: str, parsed: ParsedPolicy, folder: Folder, forms: Mapping[str, GateForm]) -> Text:
+def _text(file: str, parsed: ParsedPolicy, folder: WorkspaceFolder, forms: Mapping[str, GateForm]) -> Text:
     return Text(file, parsed.document.source, parsed.policy, check_policy(parsed, config=folder.config, forms=forms))
 
 
@@ -209,7 +209,7 @@ def _forms(visit: Visit) -> dict[str, GateForm]:
     return {str(row.repo): form_of_json(row.form_card) for row in visit.office.repos(visit.member) if row.form_card}
 
 
-def tables_known(visit: Visit, folder: Folder) -> dict[str, TableSpec]:
+def tables_known(visit: Visit, folder: WorkspaceFolder) -> dict[str, TableSpec]:
     """The tables that this person may know of: those of hf-gate.yaml, and of the policies that they see."""
     seen = [parsed.policy for parsed in folder.files.values() if may_know(visit, parsed.policy)]
     specs = (*folder.config.tables, *(spec for policy in seen if policy is not None for spec in policy.tables))
@@ -242,7 +242,7 @@ class Told:
 class Bar:
     """Tries a draft alone, as if it were in force: the facts of requests are read here, the process of the draft judges."""
 
-    def __init__(self, process: DraftProcess, visit: Visit, folder: Folder, text: Text) -> None:
+    def __init__(self, process: DraftProcess, visit: Visit, folder: WorkspaceFolder, text: Text) -> None:
         if text.report is None or text.report.usable is None:
             raise AssertionError("only a draft without errors is tried")
         self._process, self.visit = process, visit
@@ -253,7 +253,7 @@ class Bar:
         store, seen = visit.office.store, visit.repo_ids
         self._store: Any = store if seen is None else VisibleStore(store, seen)
 
-    def _read_tables(self, folder: Folder, known: Mapping[str, TableSpec]) -> Mapping[str, Table]:
+    def _read_tables(self, folder: WorkspaceFolder, known: Mapping[str, TableSpec]) -> Mapping[str, Table]:
         """Those that it asks: as the desk has read them where it means the same table, else read now."""
         asked = {name.split(".")[1] for name in self._report.facts if name.startswith("tables.")}
         specs = [spec for spec in (*folder.config.tables, *self.policy.tables) if spec.name in asked]

@@ -25,9 +25,9 @@ from ..domain.rows import RunRow, count_pending
 from ..domain.runs import ChangeOrigin, RunKind
 from ..errors import Guarded
 from ..plan import guards
-from ..plan.guards import Yes
-from ..plan.model import CLOCK_SKEW, Change, Plan, resealed, written
-from ..plan.render import SHADOW, least_calls
+from ..plan.guards import Confirmation
+from ..plan.model import CLOCK_SKEW, Change, Plan, encode_plan, make_partial_plan
+from ..plan.render import SHADOW, estimate_calls
 from ..store.carried import Carried, PlanRow
 from . import words
 from .carrying import carrying_of, state_of
@@ -107,14 +107,14 @@ def _sight(visit: Visit) -> Sight:
     if row is None:
         raise NotFound
     plan = read_plan(visit.office, row.digest)
-    here = {change.where for change in plan.changes}
+    here = {change.repo_ref for change in plan.changes}
     repos = visible_repos(visit, here)
     numbered = list(enumerate(plan.changes, start=1))
     if repos is not None:
         if not repos:
             raise NotFound
         mine = frozenset(repos)
-        numbered = [(n, change) for n, change in numbered if change.where in mine]
+        numbered = [(n, change) for n, change in numbered if change.repo_ref in mine]
     return Sight(row, plan, repos, numbered)
 
 
@@ -159,8 +159,8 @@ def _page(visit: Visit, sight: Sight, *, wrong: str = "", status: int = 200) -> 
         following=None if following is None else _at(sight, chosen, following),
         first=_at(sight, chosen) if after else None,
         yes=yes,
-        is_typed=yes.rung is Yes.TYPED,
-        calls=least_calls(sight.plan),
+        is_typed=yes.rung is Confirmation.TYPED,
+        calls=estimate_calls(sight.plan),
         wrong=wrong,
     )  # fmt: skip
 
@@ -217,7 +217,7 @@ def plan_file(visit: Visit) -> Response:
     if kind == "json":
         if not sight.is_whole:
             raise NotFound
-        return file_of([written(sight.plan)], "application/json")
+        return file_of([encode_plan(sight.plan)], "application/json")
     rows = (change_record(n, change) for n, change in sight.changes)
     return exported(f"plan-{sight.plan.digest[:8]}", kind, ChangeRecord, rows)
 
@@ -229,7 +229,7 @@ def plan_file(visit: Visit) -> Response:
 class YesFor:
     """What stands between a plan and its run. `no`: why this person cannot let it go at all."""
 
-    rung: Yes
+    rung: Confirmation
     no: str = ""
     hint: str = ""
     needs_second: bool = False
@@ -244,7 +244,7 @@ class YesFor:
 
 def _yes(visit: Visit, sight: Sight) -> YesFor:
     run = None if sight.row.run is None else visit.office.store.run(sight.row.run)
-    rung = guards.yes_needed([change for _, change in sight.changes], _waiting(visit.office))
+    rung = guards.plan_confirmation([change for _, change in sight.changes], _waiting(visit.office))
     approved = tuple(sight.about("approved", ()))
     if run is not None:
         return YesFor(rung, approved=approved, run=run.id, run_state=state_of(visit.office, run))
@@ -311,7 +311,7 @@ def _waiting(office: Office) -> int:
 
 def _need(visit: Visit, sight: Sight) -> Need:
     """Whether two people have to agree, and whether they have: who made it, who agreed to it, and who asks."""
-    acts = Counter(change.act for change in sight.plan.changes)
+    acts = Counter(change.action for change in sight.plan.changes)
     whole, seen = sight.about("need", 0), sight.about("seen", ())
     return visit.office.need(visit.member, acts, whole=whole, agreed=seen)
 
@@ -344,7 +344,7 @@ def _checked(visit: Visit, sight: Sight) -> Response | None:
         return _page(visit, sight, wrong=yes.no, status=409)
     count = len(sight.changes)
     typed = visit.said("count").strip().replace(",", "")
-    if yes.rung is Yes.TYPED and typed != str(count):
+    if yes.rung is Confirmation.TYPED and typed != str(count):
         said = f"You typed {typed[:12]}; it is {count:,}." if typed else f"Type {count} to confirm."
         return _page(visit, sight, wrong=said, status=422)
     return None
@@ -425,6 +425,6 @@ def _less(office: Office, plan: Plan, rest: Sequence[Change]) -> Plan:
     verbs = Counter(change.verb for change in rest)
     counts = {key: verbs[key] for key in ("accept", "reject", "reset", "remove") if key in plan.summary}
     part = msgspec.structs.replace(
-        plan, summary={**plan.summary, **counts}, guards=guards.told(rest, _waiting(office), protected)
+        plan, summary={**plan.summary, **counts}, guards=guards.guard_report(rest, _waiting(office), protected)
     )
-    return resealed(part, rest)
+    return make_partial_plan(part, rest)

@@ -19,7 +19,7 @@ from ..errors import HfGateError
 from ..policy.checking import check_unique_names
 from ..policy.model import Policy, PolicyMode
 from ..policy.sentences import describe_policy
-from ..sources.folder import Folder
+from ..sources.folder import WorkspaceFolder
 from ..store.opinions import Tally, opinions
 from ..store.reading import Store
 from .draft_pool import DraftProcess
@@ -169,7 +169,14 @@ class _Asked:
     """What a text is tried on, and what came out; an error of it is told beside, the rest of the page is there."""
 
     def __init__(
-        self, process: DraftProcess, visit: Visit, folder: Folder, text: Text, who: str, *, is_trial: bool = False
+        self,
+        process: DraftProcess,
+        visit: Visit,
+        folder: WorkspaceFolder,
+        text: Text,
+        who: str,
+        *,
+        is_trial: bool = False,
     ) -> None:
         self.who, self.problem = who, ""
         self.trial: Trial | None = None
@@ -187,7 +194,7 @@ class _Asked:
 
 def _show(
     visit: Visit,
-    folder: Folder,
+    folder: WorkspaceFolder,
     text: Text,
     asked: _Asked | None,
     *,
