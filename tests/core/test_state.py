@@ -226,10 +226,13 @@ def test_a_decision_of_ours_is_reviewed_at_our_own_time_until_the_hub_tells_a_la
     assert desk.read(record("accepted", reviewed_at=at(REVIEWED + 1))) == ()
 
 
-def test_a_hub_that_tells_no_time_of_review_never_clears_the_one_that_is_known() -> None:
+def test_somebody_elses_decision_without_a_time_does_not_get_the_time_of_ours() -> None:
     desk = accepted_by_us()
     desk.read(record("rejected", reviewed_at=None))
-    assert (desk.state.status, desk.state.reviewed_at) == ("rejected", REVIEWED)
+    assert (desk.state.status, desk.state.reviewed_at) == ("rejected", None)
+    desk = accepted_by_us()
+    desk.read(record("rejected", reviewed_at=at(REVIEWED - 1)))
+    assert desk.state.reviewed_at == REVIEWED - 1
 
 
 def test_a_decision_without_a_time_gets_the_one_of_the_hub_also_when_its_record_was_read_before() -> None:

@@ -187,7 +187,8 @@ def news(known: Known | None, seen: AccessRequest, skew: float = 0.0) -> tuple[e
             e.StatusMoved(
                 before=state.status,
                 after=seen.status,
-                reviewed_at=None if seen.status == Status.PENDING else ms(seen.reviewed_at) or state.reviewed_at,
+                # never the time of our own change: it does not hold any more
+                reviewed_at=None if seen.status == Status.PENDING else ms(seen.reviewed_at),
                 cause="superseded" if state.moved_at is not None else "outside",
                 has_granter=seen.granted_by is not None,
             )
