@@ -20,6 +20,7 @@ from hf_gate.domain.members import Member, Role
 from hf_gate.store.members import Members
 from hf_gate.store.opening import open_store
 from hf_gate.testing import LocalHub
+from hf_gate.web.private_host import private_host
 from tests.contract.store_kit import new_schema, postgres_uri
 
 from .console import MODEL, PROGRAM, Console, fill, status_of
@@ -215,6 +216,17 @@ def test_an_export_holds_everything_and_proves_its_ledger(console: Console, plac
     ).read_text()
     assert {mode(path) for path in out.rglob("*") if path.is_file()} == {0o600}
     assert {mode(path) for path in (out, *out.rglob("*")) if path.is_dir()} == {0o700}
+
+
+def test_an_export_does_not_tell_the_private_host_name_of_the_desk(console: Console, place: Path) -> None:
+    with database(place / "desk.db") as db:
+        (endpoint,) = db.execute("SELECT value FROM about WHERE key = 'endpoint'").fetchone()
+    with open_store(place / "desk.db", endpoint=endpoint, world=world_of(endpoint)) as store:
+        name = private_host(store)
+    assert console.run("store", "export", "out").code == 0
+    files = [path for path in (place / "out").rglob("*") if path.is_file()]
+    assert files
+    assert [path for path in files if name.encode() in path.read_bytes()] == []
 
 
 def test_an_export_never_writes_into_a_folder_that_holds_something(console: Console, place: Path) -> None:

@@ -15,9 +15,9 @@ from typing import Final
 
 from starlette.requests import Request
 
+from ..store.dumping import HOST
 from ..store.reading import Store
 
-_KEY: Final = "desk host"
 _NAME: Final = re.compile(r"desk-[0-9a-f]{20}\.localhost")
 _LOOPBACKS: Final = {"127.0.0.1": "::1", "localhost": "::1", "::1": "127.0.0.1"}
 _RESOLVES: Final = re.compile(r"(?:Chrome|Firefox)/")
@@ -34,12 +34,12 @@ def private_host(store: Store) -> str:
         return known
     with store.writing() as write:
         known = _known(store) or f"desk-{secrets.token_hex(10)}.localhost"
-        write.setting(_KEY, known)
+        write.setting(HOST, known)
     return known
 
 
 def _known(store: Store) -> str | None:
-    name = store.setting(_KEY)
+    name = store.setting(HOST)
     return name if name is not None and _NAME.fullmatch(name) else None
 
 
