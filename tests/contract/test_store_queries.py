@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import random
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, time
@@ -20,7 +21,7 @@ from hf_gate.store.crowd import by_person
 from hf_gate.store.opening import open_store
 from hf_gate.store.query_sql import conditions
 from hf_gate.store.reading import Store
-from hf_gate.store.search import Wanted, keys_of
+from hf_gate.store.search import Wanted, cursor_of, keys_of
 from tests.contract.store_kit import (
     EEG,
     ENDPOINT,
@@ -308,6 +309,26 @@ def test_a_cursor_is_of_one_query_and_order(filled: Store) -> None:
             filled.query(other, now=NOW, cursor=cursor, newest_first=newest_first)
     with pytest.raises(UsageError, match="no cursor"):
         filled.query(query, now=NOW, cursor="nonsense")
+
+
+@pytest.mark.parametrize("text", ["{}", "-x{}*", "user:{}", "email:*{}", "domain:{}*", "country:{}", "reason:{}", "answer:{}",
+                                  'form."a{}":x', 'form."Country":{}', "repo:{}", "rule:{}", "table:{}", "queue:{}*"])  # fmt: skip
+@pytest.mark.parametrize("character", ["\0", "\ud800"])
+def test_a_query_with_a_character_that_no_store_keeps_is_answered(filled: Store, text: str, character: str) -> None:
+    query = parse_query(text.format(character))
+    page = filled.query(query, now=NOW, limit=5)
+    assert len(page.rows) == (0 if ":" in text else 5), "a word of it is a space"
+    assert filled.find(None, character) == []
+
+
+@pytest.mark.parametrize("key", [f"{2**63}.1", f"1.-{2**63}", "9" * 400 + ".1"])
+def test_a_cursor_with_numbers_that_no_store_keeps_is_none(filled: Store, key: str) -> None:
+    query = parse_query("status:pending")
+    stamp = cursor_of(query, (1, 1), newest_first=False)
+    stamp = base64.urlsafe_b64decode(stamp + "=" * (-len(stamp) % 4)).decode().rpartition(".")[2]
+    cursor = base64.urlsafe_b64encode(f"{key}.{stamp}".encode()).decode()
+    with pytest.raises(UsageError, match="is no cursor"):
+        filled.query(query, now=NOW, cursor=cursor)
 
 
 def test_a_new_name_is_found_and_the_old_one_no_more(place_of_two: Sequence[Store]) -> None:

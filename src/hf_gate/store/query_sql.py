@@ -14,7 +14,7 @@ from ..domain.ids import is_id
 from ..domain.query import Age, Day, Pattern, Query, Term
 from .sql import Database, Row
 from .states import repo_of
-from .texts import NAME, SHORT, is_dense, label_mark, parts_of
+from .texts import NAME, SHORT, clean, is_dense, label_mark, parts_of
 
 TEXT = "t.text"
 """The search text in a condition: a statement that has one joins `texts t`."""
@@ -188,7 +188,7 @@ def _domain(making: _Making, term: Term) -> None:
 
 def _like(column: str, pattern: Pattern, fold: Callable[[str], str]) -> tuple[str, Sequence[object]]:
     """A pattern over a column of folded text, exactly."""
-    parts = [fold(part) for part in pattern.parts]
+    parts = [clean(fold(part)) for part in pattern.parts]
     if pattern.is_any:
         return f"{column} <> ''", ()
     if pattern.is_plain:

@@ -176,7 +176,7 @@ def key_of(query: Query, cursor: str, *, newest_first: bool) -> Key:
     try:
         text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
         asked_at, ident, stamp = text.split(".")
-        key = (int(asked_at), int(ident))
+        key = (_number(asked_at), _number(ident))
     except ValueError:
         raise UsageError(f"{cursor[:40]!r} is no cursor.", hint="Take `next` of the page before.") from None
     if stamp != _stamp(query, newest_first=newest_first):
@@ -184,5 +184,13 @@ def key_of(query: Query, cursor: str, *, newest_first: bool) -> Key:
     return key
 
 
+def _number(text: str) -> int:
+    """A number as databases keep them."""
+    number = int(text)
+    if abs(number) >= 1 << 63:
+        raise ValueError(text[:40])
+    return number
+
+
 def _stamp(query: Query, *, newest_first: bool) -> str:
-    return hashlib.blake2b(f"{query}{newest_first}".encode(), digest_size=6).hexdigest()
+    return hashlib.blake2b(f"{query}{newest_first}".encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
