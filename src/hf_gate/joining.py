@@ -27,11 +27,11 @@ from .errors import Guarded, HfGateError, UsageError
 from .hub.client import Hub
 from .policy.evaluate import CompiledPolicy
 from .policy.facts import QualityCache
+from .policy.literals import Rate
 from .policy.model import Policy
-from .policy.spelling import Rate
 from .policy.tables import Table
 from .sources.fact_sources import FactSources
-from .sources.folder import WorkspaceFolder, format_problem, read_folder, read_tables
+from .sources.workspace_folder import WorkspaceFolder, format_problem, read_folder, read_tables
 from .store.reading import Store
 
 WORTH: Final = 20_000  # requests in one list: below, another process costs more than it brings

@@ -21,7 +21,7 @@ from hf_gate.config import Paths, Settings
 from hf_gate.domain.ids import parse_repo
 from hf_gate.errors import Guarded
 from hf_gate.joining import Hall, read_bench
-from hf_gate.plan.desired import PlanSubject, change_for_verdict
+from hf_gate.plan.changes import PlanSubject, change_for_verdict
 from hf_gate.plan.model import encode_plan
 from hf_gate.testing import LocalHub
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hf_gate.domain.accounts import Profile
 from hf_gate.domain.ids import Person
 from hf_gate.errors import HubUnavailable, PersonNotFound
-from hf_gate.policy.fact_inputs import ProfileFact
+from hf_gate.policy.fact_values import ProfileFact
 from hf_gate.policy.model import UnknownReason
 from hf_gate.sources.profile import current_profile, decode_profile, encode_profile, fetch_profiles
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hf_gate.domain.ids import Person
 from hf_gate.policy.model import UnknownReason
 from hf_gate.policy.tables import NO_ACCOUNT, Table, bind_usernames, unbound_usernames
-from hf_gate.sources.tables import inline_table, load_table, parse_table
+from hf_gate.sources.table_files import inline_table, load_table, parse_table
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 ALICE = Person("a" * 24, "Alice", "Alice Example")

@@ -10,7 +10,6 @@ from typing import TypeAlias
 
 from hypothesis import strategies as st
 
-from hf_gate.policy.combine import RANK
 from hf_gate.policy.evaluate import CompiledPolicy, compile_policy
 from hf_gate.policy.fact_table import fact_types
 from hf_gate.policy.model import (
@@ -25,6 +24,7 @@ from hf_gate.policy.model import (
     UnknownReason,
     Verdict,
 )
+from hf_gate.policy.opinions import RANK
 
 DECLARED = fact_types(tables=("dua", "staff"))
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)

@@ -10,8 +10,8 @@ from itertools import permutations, product
 import pytest
 
 from hf_gate.domain.lifecycle import Status
-from hf_gate.policy.combine import EVALUATED_STATUSES, STATUS_AFTER, combine_opinions, grant_end
 from hf_gate.policy.model import STRICTNESS, Action, Duration, Opinion, PolicyMode
+from hf_gate.policy.opinions import EVALUATED_STATUSES, STATUS_AFTER, combine_opinions, grant_end
 from tests.conftest import ROOT
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)

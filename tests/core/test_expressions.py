@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from hf_gate.policy.evaluate import NONE_HOLDS, merge_conditions
 from hf_gate.policy.expressions import (
     BoundFacts,
     Comparison,
@@ -16,7 +17,6 @@ from hf_gate.policy.expressions import (
     compile_lets,
 )
 from hf_gate.policy.fact_table import fact_types
-from hf_gate.policy.merging import NONE_HOLDS, merge_conditions
 from hf_gate.policy.model import FactValue
 
 DECLARED = fact_types(tables=("dua", "partners"))

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_gate.domain.grants import end_of
-from hf_gate.policy.combine import grant_end as end_by_rule
-from hf_gate.policy.spelling import InvalidLiteralError, parse_until
+from hf_gate.policy.literals import InvalidLiteralError, parse_until
+from hf_gate.policy.opinions import grant_end as end_by_rule
 
 ZURICH = ZoneInfo("Europe/Zurich")
 JANUARY = datetime(2027, 1, 31, 9, 30, tzinfo=UTC)

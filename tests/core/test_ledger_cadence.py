@@ -18,7 +18,7 @@ from hf_gate.domain.rows import RepoRow
 from hf_gate.policy.checking import check_policy
 from hf_gate.policy.model import PolicyMode
 from hf_gate.policy.parse import parse_policy
-from hf_gate.policy.testing import run_policy_tests
+from hf_gate.policy.policy_tests import run_policy_tests
 from hf_gate.policy.workspace_config import parse_config
 
 REPO = Repo(RepoType.DATASET, "acme", "eeg")

@@ -15,7 +15,7 @@ from hf_gate.application.propose import Room
 from hf_gate.errors import Guarded, UsageError
 from hf_gate.plan import guards, render
 from hf_gate.plan.model import Change, ChangeReason, Plan, decode_plan, digest_of, encode_plan, make_plan
-from hf_gate.policy.spelling import Rate
+from hf_gate.policy.literals import Rate
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 

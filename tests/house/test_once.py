@@ -24,7 +24,7 @@ def test_no_use_case_or_command_spells_the_name_of_a_setting_by_itself() -> None
 
 def test_the_change_of_a_plan_is_built_in_one_module() -> None:
     built = [file.relative_to(PACKAGE).as_posix() for file in modules() if _CHANGE.search(file.read_text("utf-8"))]
-    assert built == ["plan/desired.py"]
+    assert built == ["plan/changes.py"]
 
 
 _HOMONYMS = {"reset", "plan", "auto"}  # a verb, a command, a kind of gate

@@ -19,7 +19,7 @@ from ..domain.requests import Target
 from ..domain.rows import ChangeRow, RequestRow, RunRow
 from ..domain.runs import ChangeOrigin, ChangeState
 from ..errors import HfGateError
-from ..plan.desired import make_change_without_request
+from ..plan.changes import make_change_without_request
 from ..plan.model import Change
 from ..protocol.flows.deciding import check_unchanged, get_person
 from .runs import direct_change

@@ -28,8 +28,8 @@ from ..policy.facts import (
     fact_types,
     form_roles,
 )
+from ..policy.literals import glob_matches
 from ..policy.model import Facts, Policy, PolicyMode
-from ..policy.spelling import glob_matches
 from ..policy.tables import Table
 from ..store.reading import Store
 

@@ -15,8 +15,8 @@ from ..domain.moments import ms
 from ..domain.rows import PersonRow
 from ..errors import HfGateError
 from ..plan.model import CLOCK_SKEW, VALIDITY, Plan, make_partial_plan
+from ..policy.literals import Rate
 from ..policy.model import Policy
-from ..policy.spelling import Rate
 from ..policy.tables import Table, unbound_usernames
 from ..protocol.skew import is_clock_off
 from ..store.reading import Store

@@ -18,7 +18,7 @@ from ..domain.moments import ms
 from ..domain.rows import Part, PersonRow, RequestRow, count_pending
 from ..domain.runs import ChangeOrigin
 from ..plan import guards
-from ..plan.desired import (
+from ..plan.changes import (
     PlanSubject,
     change_for_end,
     change_for_verdict,
@@ -29,8 +29,8 @@ from ..plan.desired import (
 )
 from ..plan.model import MAX_CHANGES, VALIDITY, Change, Plan, make_plan
 from ..plan.render import SHADOW
-from ..policy.combine import NO_RULE, why_people_decide
 from ..policy.model import Action, Facts, Policy, Verdict
+from ..policy.opinions import NO_RULE, why_people_decide
 from ..store.reading import Store
 from .judging import CHUNK, Case, Court, SourcesPort, cases
 

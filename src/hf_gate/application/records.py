@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..plan.model import Change
     from ..policy.checking import CheckedPolicy
     from ..policy.model import PolicyProblem
-    from ..policy.testing import PolicyTestResult
+    from ..policy.policy_tests import PolicyTestResult
     from ..policy.trust import AcceptRequirement
     from .judging import StandingVerdicts
 

@@ -17,7 +17,7 @@ from ..domain.outcomes import OutcomeKind
 from ..domain.rows import ChangeRow, RequestRow, RunRow
 from ..domain.runs import OVER, ChangeOrigin, ChangeState, RunKind, RunState
 from ..errors import Guarded, StoreDamaged, UsageError
-from ..plan.desired import PlanSubject, make_change
+from ..plan.changes import PlanSubject, make_change
 from ..plan.model import Change, Plan, decode_stored_plan, make_plan
 from ..policy.model import Policy
 from ..store.carried import Carried

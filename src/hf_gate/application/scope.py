@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ..domain.ids import Repo, parse_repo
-from ..policy.spelling import glob_matches
+from ..policy.literals import glob_matches
 from .ports import HubPort
 
 

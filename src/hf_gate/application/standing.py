@@ -15,7 +15,7 @@ from ..domain.lifecycle import Status
 from ..domain.moments import moment_of, ms
 from ..domain.rows import RepoRow, RunRow
 from ..domain.runs import UNDER_WAY, RunKind, RunState
-from ..policy.spelling import Rate
+from ..policy.literals import Rate
 from ..store.reading import Store
 from .orders import held_back
 

@@ -112,7 +112,7 @@ class Counsel:
 
 def _whys(verdict: Verdict) -> Iterator[str]:
     """The expressions of the rule that decided, each with the facts it saw."""
-    from ..plan.desired import reasons_of  # noqa: PLC0415 - only where there is a verdict
+    from ..plan.changes import reasons_of  # noqa: PLC0415 - only where there is a verdict
     from ..policy.explain import format_value  # noqa: PLC0415 - as above
 
     marks = {True: "✓", False: "✗", None: "?"}

@@ -36,7 +36,7 @@ def spread(run: Run, words: Sequence[str], verb: str, repo_type: str | None) -> 
 
 
 def _glob(text: str, repo_type: str | None) -> str:
-    from ..policy.spelling import InvalidLiteralError, parse_glob  # noqa: PLC0415 - only with a glob
+    from ..policy.literals import InvalidLiteralError, parse_glob  # noqa: PLC0415 - only with a glob
 
     bare = repo_type is not None and not re.match(r"(models?|datasets?)[:/]", text)
     try:
@@ -60,7 +60,7 @@ def _spelt(run: Run, user: str, glob: str, verb: str) -> list[str]:
 
 
 def _repos(opened: OpenDesk, glob: str) -> Iterator[Repo]:
-    from ..policy.spelling import glob_matches  # noqa: PLC0415 - only with a glob
+    from ..policy.literals import glob_matches  # noqa: PLC0415 - only with a glob
 
     is_desk = opened.location.folder is not None
     for row in opened.store.repos():

@@ -140,7 +140,7 @@ def _draft_court(desk: Desk, repo: Repo, drafts: Policies) -> Court:
     """Given files in the place of the workspace's policies, with the workspace's tables and texts, as if they were in force."""
     from ..application.judging import with_texts  # noqa: PLC0415 - as above
     from ..policy.model import PolicyMode  # noqa: PLC0415 - as above
-    from ..sources.folder import read_folder, read_tables  # noqa: PLC0415 - as above
+    from ..sources.workspace_folder import read_folder, read_tables  # noqa: PLC0415 - as above
 
     if drafts.folder is None or drafts.config is None:
         raise AssertionError("explain needs a workspace")
@@ -299,7 +299,7 @@ def _because(because: ConditionTrace) -> dict[str, Any]:
 
 
 def _fact(fact: Fact) -> Row:
-    from ..plan.desired import fact_to_json  # noqa: PLC0415 - as above
+    from ..plan.changes import fact_to_json  # noqa: PLC0415 - as above
 
     return {
         "value": fact_to_json(fact),

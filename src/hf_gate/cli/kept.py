@@ -132,7 +132,7 @@ class Kept:
 def standing_verdicts(folder: Path | None) -> StandingVerdicts:
     """Return which verdicts stand by the policies of a workspace, as its files are now."""
     from ..application.judging import StandingVerdicts  # noqa: PLC0415 - as above
-    from ..sources.folder import read_folder  # noqa: PLC0415 - help needs none of it
+    from ..sources.workspace_folder import read_folder  # noqa: PLC0415 - help needs none of it
 
     try:
         parsed = [] if folder is None else [each.policy for each in read_folder(folder).files.values()]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..domain.ids import Repo
     from ..policy.checking import CheckedPolicy
     from ..policy.model import Policy, PolicyProblem
-    from ..policy.testing import PolicyTestResult
+    from ..policy.policy_tests import PolicyTestResult
     from ..policy.trust import AcceptRequirement
 
 policy = GateGroup(
@@ -89,7 +89,7 @@ def _ways(checked: CheckedPolicy, policy: Policy) -> tuple[AcceptRequirement, ..
 
 
 def _failing(checked: CheckedPolicy) -> list[PolicyTestResult]:
-    from ..policy.testing import run_policy_tests  # noqa: PLC0415 - help needs none of it
+    from ..policy.policy_tests import run_policy_tests  # noqa: PLC0415 - help needs none of it
 
     return [each for each in run_policy_tests(checked) if not each.has_passed]
 
@@ -147,7 +147,7 @@ def policy_lint(run: Run, *, files: tuple[str, ...]) -> int:
 @_FILES
 def policy_test(run: Run, *, files: tuple[str, ...]) -> int:
     """Run the tests that stand beside the rules; ends with 1 when one fails, and says what came out and why."""
-    from ..policy.testing import run_policy_tests  # noqa: PLC0415 - help needs none of it
+    from ..policy.policy_tests import run_policy_tests  # noqa: PLC0415 - help needs none of it
 
     found = read_policies(run, files)
     if found.has_errors:
@@ -203,8 +203,8 @@ def _test_lines(results: Sequence[tuple[str, Policy, tuple[PolicyTestResult, ...
 @repo_type_option
 def policy_show(run: Run, *, repo: str, repo_type: str | None) -> int:
     """Print what holds at a repo as one numbered list of sentences: every rule of every policy, in the order tried."""
-    from ..policy.sentences import describe_policies  # noqa: PLC0415 - help needs none of it
-    from ..policy.spelling import glob_matches  # noqa: PLC0415 - as above
+    from ..policy.descriptions import describe_policies  # noqa: PLC0415 - help needs none of it
+    from ..policy.literals import glob_matches  # noqa: PLC0415 - as above
 
     where = named_repo(repo, repo_type)
     found = read_policies(run, needs_desk=True)
@@ -236,7 +236,7 @@ def policy_show(run: Run, *, repo: str, repo_type: str | None) -> int:
 
 
 def _numbered(said: Sequence[str]) -> Iterable[str]:
-    from ..policy.sentences import number_lines as numbered_lines  # noqa: PLC0415 - as above
+    from ..policy.descriptions import number_lines as numbered_lines  # noqa: PLC0415 - as above
 
     return numbered_lines(said).split("\n")
 

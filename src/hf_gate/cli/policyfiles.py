@@ -133,7 +133,7 @@ def _read_desk(folder: Path) -> tuple[WorkspaceConfig | None, dict[str, SourceTe
 
     from ..policy.strictyaml import SourceText  # noqa: PLC0415 - as above
     from ..policy.workspace_config import parse_config  # noqa: PLC0415 - as above
-    from ..sources.folder import CONFIG_NAME  # noqa: PLC0415 - as above
+    from ..sources.workspace_folder import CONFIG_NAME  # noqa: PLC0415 - as above
 
     name = shown_name(folder, CONFIG_NAME)
     text = _text(folder / CONFIG_NAME, may_lead_on=False)
@@ -143,7 +143,7 @@ def _read_desk(folder: Path) -> tuple[WorkspaceConfig | None, dict[str, SourceTe
 
 def _of_desk(folder: Path) -> dict[str, ParsedPolicy]:
     from ..policy.parse import parse_policy  # noqa: PLC0415 - as above
-    from ..sources.folder import read_folder  # noqa: PLC0415 - as above
+    from ..sources.workspace_folder import read_folder  # noqa: PLC0415 - as above
 
     read = read_folder(folder).files
     return {name: parse_policy(each.document.source.text, name) for name, each in _named(folder, read)}
@@ -162,8 +162,8 @@ def _parsed(name: str) -> ParsedPolicy:
 
 def _text(path: Path, *, may_lead_on: bool = True) -> str:
     """`may_lead_on`: whoever named the file meant it, wherever a link leads."""
-    from ..sources.folder import MAX_BYTES  # noqa: PLC0415 - as above
-    from ..sources.tables import is_own_file  # noqa: PLC0415 - as above
+    from ..sources.table_files import is_own_file  # noqa: PLC0415 - as above
+    from ..sources.workspace_folder import MAX_BYTES  # noqa: PLC0415 - as above
 
     try:
         if not (may_lead_on or is_own_file(path)):

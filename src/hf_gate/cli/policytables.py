@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ..policy.model import Policy, PolicyProblem, TableSpec
     from ..policy.tables import Table
-    from ..sources.folder import WorkspaceFolder
+    from ..sources.workspace_folder import WorkspaceFolder
     from ..store.reading import Store
 
 _ROWS_TOLD: Final = 10  # problems with rows that are told of one table
@@ -83,7 +83,7 @@ def shown_name(folder: Path, name: str) -> str:
 def check_tables(run: Run, folder: Path, policies: Sequence[Policy], *, counts: bool) -> list[CheckedTable]:
     """The tables of the workspace and of these policies. `counts`: also how many pending requests each lists."""
     from .. import bootstrap, joining  # noqa: PLC0415 - help needs none of it
-    from ..sources.folder import read_folder, read_tables  # noqa: PLC0415 - as above
+    from ..sources.workspace_folder import read_folder, read_tables  # noqa: PLC0415 - as above
 
     read = read_folder(folder)
     with _store(run, folder) as store:
@@ -115,7 +115,7 @@ def _counted(
 ) -> Mapping[str, tuple[int, int]]:
     from .. import bootstrap  # noqa: PLC0415 - help needs none of it
     from ..application.judging import count_matches  # noqa: PLC0415 - as above
-    from ..policy.spelling import glob_matches  # noqa: PLC0415 - as above
+    from ..policy.literals import glob_matches  # noqa: PLC0415 - as above
     from ..sources.fact_sources import FactSources  # noqa: PLC0415 - as above
 
     ours = [row.repo for row in store.repos() if folder.config.includes(row.repo)]
@@ -147,7 +147,7 @@ def _store(run: Run, folder: Path) -> Iterator[Store | None]:
 def accept_table(run: Run, name: str) -> int:
     """Take a table as it is now for the whole one, although it lost rows since it was read last; how many rows it has."""
     from ..application.planning import accept_rows  # noqa: PLC0415 - as above
-    from ..sources.folder import read_folder, read_tables  # noqa: PLC0415 - help needs none of it
+    from ..sources.workspace_folder import read_folder, read_tables  # noqa: PLC0415 - help needs none of it
 
     desk = open_desk(run, needs_folder=True, writes=True)
     if desk.location.folder is None:

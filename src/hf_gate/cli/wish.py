@@ -131,7 +131,7 @@ def checked_until(text: str | None, now: datetime, zone: tzinfo) -> str | None:
     if text is None:
         return None
     from ..domain.grants import end_of  # noqa: PLC0415 - only with --until
-    from ..policy.spelling import InvalidLiteralError, parse_until  # noqa: PLC0415 - as above
+    from ..policy.literals import InvalidLiteralError, parse_until  # noqa: PLC0415 - as above
 
     try:
         parse_until(text)

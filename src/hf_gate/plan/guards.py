@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from enum import StrEnum
 from typing import Final, TypeAlias
 
-from ..policy.spelling import Rate
+from ..policy.literals import Rate
 from .model import Change, GuardResult
 
 MAX_CONFIRMED: Final = 20  # rejections, resets, cancellations and removals: above, the number must be typed

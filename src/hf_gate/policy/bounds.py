@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from .checked import ExpressionNode, NodeKind
-from .mistakes import ExpressionProblem
+from .cel_tree import ExpressionNode, NodeKind
+from .expression_problems import ExpressionProblem
 from .model import FactValue
 from .tokens import TokenizedSource
 

@@ -7,18 +7,16 @@ from dataclasses import dataclass, field, replace
 
 from ..domain.forms import GateForm
 from .bounds import policy_cost_problem
-from .constants import check_constants
 from .expressions import Expression, ExpressionProblem, compile_expression
 from .fact_table import ANSWER_ROLES, CelType, fact_types
-from .labels import check_labels, check_roles
 from .lint import lint_policy
+from .literals import glob_matches_path, globs_overlap
 from .model import Policy, PolicyProblem, SourcePosition
 from .parse import ParsedPolicy
-from .places import nodes_of_lets, nodes_of_rules, value_of
 from .reasons import choose_text, reason_length_problem
-from .spelling import glob_matches_path, globs_overlap
-from .strictyaml import Node, Scalar, ScalarSource, suggest
-from .testfacts import check_tests
+from .reference_checks import check_constants, check_labels, check_roles
+from .strictyaml import Node, Scalar, ScalarSource, nodes_of_lets, nodes_of_rules, suggest, value_of
+from .test_facts import check_tests
 from .workspace_config import WorkspaceConfig
 
 _MAX_FIXES = 6  # mistakes mended one after the other in one expression, to see whether they all go

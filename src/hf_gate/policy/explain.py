@@ -13,8 +13,8 @@ from enum import StrEnum
 
 from ..domain.moments import iso
 from ..domain.text import clip, visible
-from .combine import why_people_decide
 from .model import Action, ConditionFlip, ConditionTrace, Fact, FactValue, Opinion, PolicyMode, RuleTrace, Verdict
+from .opinions import why_people_decide
 
 VALUE_COLUMNS = 80  # of one value that is shown
 EXPR_COLUMNS = 160

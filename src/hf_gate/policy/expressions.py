@@ -18,13 +18,18 @@ from typing import TypeAlias
 from cel_expr_python import cel  # type: ignore[import-untyped]  # it has stubs, but no py.typed
 
 from .bounds import MAX_LETS, ExpressionBounds, compute_bounds, let_size_problem, text_length, truncate_fact
-from .checked import CheckedExpression, ExpressionNode, NodeKind, decode_checked_expression
-from .checks import Comparison, check_tree, collect_names
+from .cel_tree import CheckedExpression, ExpressionNode, NodeKind, decode_checked_expression
+from .expression_problems import (
+    ExpressionProblem,
+    NameSuggestions,
+    describe_type,
+    find_foreign_syntax,
+    translate_engine_error,
+)
 from .fact_table import CelType
-from .mistakes import ExpressionProblem, NameSuggestions, describe_type, find_foreign_syntax, translate_engine_error
-from .model import FactValue
+from .model import FactValue, TruthValue, combine_unknowns
 from .tokens import TokenizedSource, tokenize
-from .truth import TruthValue, combine_unknowns
+from .tree_checks import Comparison, check_tree, collect_names
 
 __all__ = [
     "BoundFacts",

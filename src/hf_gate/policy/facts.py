@@ -8,9 +8,20 @@ from functools import lru_cache
 from types import MappingProxyType
 
 from ..domain.requests import AccessRequest
-from .fact_inputs import DecisionHistory, EmailFacts, ProfileFact, TableHit
 from .fact_table import ANSWER_ROLES, FACTS, CelType, FactDeclaration, fact_types, find_declaration
-from .fact_values import GETTERS, FactInputs, Getter, UnknownValue, answer_getters, request_read_at, table_getters
+from .fact_values import (
+    GETTERS,
+    DecisionHistory,
+    EmailFacts,
+    FactInputs,
+    Getter,
+    ProfileFact,
+    TableHit,
+    UnknownValue,
+    answer_getters,
+    request_read_at,
+    table_getters,
+)
 from .form_facts import NO_FORM, FormRoles, QualityCache, form_roles
 from .model import Fact, Facts, FactValue
 

@@ -10,9 +10,19 @@ from .canonical import normalize_expression
 from .expressions import Expression
 from .logic import is_always_true, is_never_true
 from .model import Action, Policy, PolicyProblem, Rule, SourcePosition
-from .places import nodes_of_lets, nodes_of_rules, pair_of, value_of
 from .strictyaml import Mapping as Map
-from .strictyaml import Node, Scalar, ScalarSource, Sequence, YamlDocument, position_of
+from .strictyaml import (
+    Node,
+    Scalar,
+    ScalarSource,
+    Sequence,
+    YamlDocument,
+    nodes_of_lets,
+    nodes_of_rules,
+    pair_of,
+    position_of,
+    value_of,
+)
 from .trust import AcceptRequirement, accept_requirements, is_claim
 
 Conditions = Mapping[tuple[str, str], Expression]

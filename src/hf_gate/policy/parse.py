@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping as Map
 from dataclasses import dataclass, field, replace
 
 from ..domain.lifecycle import Status
 from .canonical import policy_digest
 from .fact_table import ANSWER_ROLES
-from .model import Policy, PolicyMode, PolicyProblem, PolicyTest, Rule
+from .literals import parse_glob
+from .model import Policy, PolicyMode, PolicyProblem, PolicyTest, Rule, TableSpec
+from .node_reader import NodeReader
 from .rules import ACTION_SYNONYMS, ACTIONS, read_rules
-from .shape import NodeReader
-from .spelling import parse_glob
 from .strictyaml import Mapping, Node, Scalar, Sequence, SourceText, YamlDocument, position_of, read_yaml
-from .tablespec import read_tables
 
 KEYS = ("version", "policy", "applies_to", "mode", "judges", "tables", "roles", "let", "rules", "tests")
 _SYNONYMS = {
@@ -71,55 +71,59 @@ def parse_policy(text: str, source: str = "policy.yaml") -> ParsedPolicy:
     read = read_yaml(text, source)
     if read.problems:
         return ParsedPolicy(None, read.problems, read)
-    shape = NodeReader(read.source)
+    reader = NodeReader(read.source)
     if read.root is None:
         return ParsedPolicy(None, (PolicyProblem("empty", "There is nothing in this file.", source),), read)
-    policy = _policy(shape, read.root, read.source)
-    problems = tuple(sorted(shape.problems, key=lambda each: (each.position.line, each.position.column)))
+    policy = _policy(reader, read.root, read.source)
+    problems = tuple(sorted(reader.problems, key=lambda each: (each.position.line, each.position.column)))
     if policy is None or any(each.is_error for each in problems):
         return ParsedPolicy(None, problems, read)
     return ParsedPolicy(replace(policy, digest=policy_digest(policy)), problems, read)
 
 
-def read_version(shape: NodeReader, keys: Map[str, tuple[Scalar, Node]], root: Node) -> None:
+def read_version(reader: NodeReader, keys: Map[str, tuple[Scalar, Node]], root: Node) -> None:
     """`version: 1`, as both kinds of file begin."""
     if "version" not in keys:
         first = root.pairs[0][0] if isinstance(root, Mapping) and root.pairs else None
         words = "The file does not say its version: begin it with `version: 1`."
         if isinstance(first, Scalar) and root.column == 1:
-            shape.add_yaml_fix(first, "no_version", words, "version: 1\n", length=0)
+            reader.add_yaml_fix(first, "no_version", words, "version: 1\n", length=0)
         else:
-            shape.add_problem(root, "no_version", words)
-    elif (text := shape.text(keys["version"][1], "version")) is not None and text != "1":
-        shape.add_problem(
+            reader.add_problem(root, "no_version", words)
+    elif (text := reader.text(keys["version"][1], "version")) is not None and text != "1":
+        reader.add_problem(
             keys["version"][1], "bad_version", f"version {text[:20]} is not known here: this reads 1.", fix="1"
         )
 
 
-def _policy(shape: NodeReader, root: Node, source: SourceText) -> Policy | None:
-    keys = shape.keys(root, "A policy", KEYS, meant=_SYNONYMS)
+def _policy(reader: NodeReader, root: Node, source: SourceText) -> Policy | None:
+    keys = reader.keys(root, "A policy", KEYS, synonyms=_SYNONYMS)
     if keys is None:
         return None
-    read_version(shape, keys, root)
-    name = _name(shape, keys, root)
-    rules = _required_rules(shape, keys, root)
-    mode = shape.one_of(keys["mode"][1], "mode", tuple(PolicyMode), _MODES) if "mode" in keys else PolicyMode.SHADOW
+    read_version(reader, keys, root)
+    name = _name(reader, keys, root)
+    rules = _required_rules(reader, keys, root)
+    mode = (
+        reader.one_of(keys["mode"][1], "mode", tuple(PolicyMode), _MODE_SYNONYMS)
+        if "mode" in keys
+        else PolicyMode.SHADOW
+    )
     policy = Policy(
         name=name or "",
-        applies_to=_globs(shape, keys, root),
+        applies_to=_globs(reader, keys, root),
         rules=rules,
         mode=PolicyMode(mode) if mode else PolicyMode.SHADOW,
-        judges=_judges(shape, keys["judges"][1]) if "judges" in keys else (Status.PENDING,),
-        tables=read_tables(shape, keys["tables"][1]) if "tables" in keys else (),
-        roles=_roles(shape, keys["roles"][1]) if "roles" in keys else {},
-        let=_let(shape, keys["let"][1]) if "let" in keys else {},
-        tests=_tests(shape, keys["tests"][1]) if "tests" in keys else (),
+        judges=_judges(reader, keys["judges"][1]) if "judges" in keys else (Status.PENDING,),
+        tables=read_tables(reader, keys["tables"][1]) if "tables" in keys else (),
+        roles=_roles(reader, keys["roles"][1]) if "roles" in keys else {},
+        let=_let(reader, keys["let"][1]) if "let" in keys else {},
+        tests=_tests(reader, keys["tests"][1]) if "tests" in keys else (),
         source=source.name,
     )
     return policy if name else None
 
 
-_MODES = {
+_MODE_SYNONYMS = {
     "dry_run": "shadow",
     "off": "shadow",
     "test": "shadow",
@@ -133,36 +137,36 @@ _MODES = {
 }
 
 
-def _name(shape: NodeReader, keys: Map[str, tuple[Scalar, Node]], root: Node) -> str | None:
+def _name(reader: NodeReader, keys: Map[str, tuple[Scalar, Node]], root: Node) -> str | None:
     if "policy" in keys:
-        return shape.id(keys["policy"][1], "policy")
+        return reader.id(keys["policy"][1], "policy")
     if _all_known(keys, root):
-        shape.add_problem(root, "no_name", "The policy has no name.", hint="Write `policy: NAME`.")
+        reader.add_problem(root, "no_name", "The policy has no name.", hint="Write `policy: NAME`.")
     return None
 
 
-def _globs(shape: NodeReader, keys: Map[str, tuple[Scalar, Node]], root: Node) -> tuple[str, ...]:
+def _globs(reader: NodeReader, keys: Map[str, tuple[Scalar, Node]], root: Node) -> tuple[str, ...]:
     if "applies_to" not in keys:
         if _all_known(keys, root):
             words = "The policy does not say which repos it is for."
-            shape.add_problem(root, "no_repos", words, hint="Write `applies_to: [ns/name]`.")
+            reader.add_problem(root, "no_repos", words, hint="Write `applies_to: [ns/name]`.")
         return ()
-    return read_globs(shape, keys["applies_to"][1], "applies_to")
+    return read_globs(reader, keys["applies_to"][1], "applies_to")
 
 
-def read_globs(shape: NodeReader, node: Node, what: str) -> tuple[str, ...]:
+def read_globs(reader: NodeReader, node: Node, what: str) -> tuple[str, ...]:
     """Globs of repos in their one spelling."""
-    items = shape.items(node, what, f"`{what}: [datasets/ns/name-*, ns/name]`")
-    found = [shape.parse(item, what, "bad_glob", parse_glob) for item in items]
+    items = reader.items(node, what, f"`{what}: [datasets/ns/name-*, ns/name]`")
+    found = [reader.parse(item, what, "bad_glob", parse_glob) for item in items]
     return tuple(dict.fromkeys(each for each in found if each is not None))
 
 
-def _required_rules(shape: NodeReader, keys: Map[str, tuple[Scalar, Node]], root: Node) -> tuple[Rule, ...]:
+def _required_rules(reader: NodeReader, keys: Map[str, tuple[Scalar, Node]], root: Node) -> tuple[Rule, ...]:
     if "rules" in keys:
-        return read_rules(shape, keys["rules"][1])
+        return read_rules(reader, keys["rules"][1])
     if _all_known(keys, root):
         hint = "Write `rules:` with at least `- id: rest` and `then: human`."
-        shape.add_problem(root, "no_rules", "The policy has no rules.", hint=hint)
+        reader.add_problem(root, "no_rules", "The policy has no rules.", hint=hint)
     return ()
 
 
@@ -171,33 +175,33 @@ def _all_known(keys: Map[str, tuple[Scalar, Node]], root: Node) -> bool:
     return isinstance(root, Mapping) and len(keys) == len(root.pairs)
 
 
-def _judges(shape: NodeReader, node: Node) -> tuple[str, ...]:
+def _judges(reader: NodeReader, node: Node) -> tuple[str, ...]:
     found = []
-    for item in shape.items(node, "judges", "`judges: [pending, accepted]`"):
+    for item in reader.items(node, "judges", "`judges: [pending, accepted]`"):
         text = item.text if isinstance(item, Scalar) else ""
         if text in (Status.REJECTED, Status.RESET):
-            shape.add_problem(item, "bad_judges", f"people who are {text} are never judged: pending or accepted.")
+            reader.add_problem(item, "bad_judges", f"people who are {text} are never judged: pending or accepted.")
             continue
-        word = shape.one_of(item, "judges", (Status.PENDING.value, Status.ACCEPTED.value))
+        word = reader.one_of(item, "judges", (Status.PENDING.value, Status.ACCEPTED.value))
         if word:
             found.append(word)
     return tuple(dict.fromkeys(found)) or (Status.PENDING,)
 
 
-def _roles(shape: NodeReader, node: Node) -> dict[str, str]:
+def _roles(reader: NodeReader, node: Node) -> dict[str, str]:
     found: dict[str, str] = {}
     if not isinstance(node, Mapping):
-        shape.add_problem(node, "not_a_map", "roles is written as `role: Label of the form` lines.")
+        reader.add_problem(node, "not_a_map", "roles is written as `role: Label of the form` lines.")
         return found
-    known = shape.keys(node, "roles", ANSWER_ROLES, meant=_ROLES_MEANT) or {}
+    known = reader.keys(node, "roles", ANSWER_ROLES, synonyms=_ROLE_SYNONYMS) or {}
     for role, (_, value) in known.items():
-        label = shape.text(value, f"The label of {role}")
+        label = reader.text(value, f"The label of {role}")
         if label is not None:
             found[role] = " ".join(label.split())
     return found
 
 
-_ROLES_MEANT = {
+_ROLE_SYNONYMS = {
     "institution": "affiliation",
     "organisation": "affiliation",
     "organization": "affiliation",
@@ -214,13 +218,13 @@ _ROLES_MEANT = {
 }
 
 
-def _let(shape: NodeReader, node: Node) -> dict[str, str]:
+def _let(reader: NodeReader, node: Node) -> dict[str, str]:
     found: dict[str, str] = {}
-    for key, value in shape.names(node, "let"):
+    for key, value in reader.names(node, "let"):
         if key.text in _RESERVED:
             words = f"`{key.text}` already means something in expressions: take another name."
-            shape.add_problem(key, "taken_name", words, fix=f"is_{key.text}")
-        text = shape.text(value, f"let {key.text}")
+            reader.add_problem(key, "taken_name", words, fix=f"is_{key.text}")
+        text = reader.text(value, f"let {key.text}")
         if text is not None:
             found[key.text] = text.strip()
     return found
@@ -229,67 +233,182 @@ def _let(shape: NodeReader, node: Node) -> dict[str, str]:
 # ---- tests beside the rules ------------------------------------------------------------------------------------------
 
 _TEST_KEYS = ("name", "facts", "want")
-_TEST_MEANT = {"given": "facts", "expect": "want", "expected": "want", "then": "want", "id": "name", "title": "name"}
+_TEST_SYNONYMS = {"given": "facts", "expect": "want", "expected": "want", "then": "want", "id": "name", "title": "name"}
 
 
-def _tests(shape: NodeReader, node: Node) -> tuple[PolicyTest, ...]:
-    items = shape.items(node, "tests", "`- {name: ..., facts: {...}, want: {then: accept}}`")
-    return tuple(test for item in items if (test := _test(shape, item)) is not None)
+def _tests(reader: NodeReader, node: Node) -> tuple[PolicyTest, ...]:
+    items = reader.items(node, "tests", "`- {name: ..., facts: {...}, want: {then: accept}}`")
+    return tuple(test for item in items if (test := _test(reader, item)) is not None)
 
 
-def _test(shape: NodeReader, node: Node) -> PolicyTest | None:
-    keys = shape.keys(node, "A test", _TEST_KEYS, meant=_TEST_MEANT)
+def _test(reader: NodeReader, node: Node) -> PolicyTest | None:
+    keys = reader.keys(node, "A test", _TEST_KEYS, synonyms=_TEST_SYNONYMS)
     if keys is None:
         return None
     for key in _TEST_KEYS:
         if key not in keys:
-            shape.add_problem(node, "test_incomplete", f"A test needs `{key}`.")
+            reader.add_problem(node, "test_incomplete", f"A test needs `{key}`.")
             return None
-    name = shape.text(keys["name"][1], "name")
-    facts = _facts(shape, keys["facts"][1])
-    then, rule = _want(shape, keys["want"][1])
+    name = reader.text(keys["name"][1], "name")
+    facts = _facts(reader, keys["facts"][1])
+    then, rule = _want(reader, keys["want"][1])
     if name is None or (then is None and rule is None):
         return None
     return PolicyTest(name, facts, ACTIONS[then] if then else None, rule, position_of(node))
 
 
-def _want(shape: NodeReader, node: Node) -> tuple[str | None, str | None]:
+def _want(reader: NodeReader, node: Node) -> tuple[str | None, str | None]:
     if isinstance(node, Scalar) and node.text in ACTIONS:
-        shape.add_yaml_fix(node, "not_a_map", f"want is written as `{{then: {node.text}}}`.", f"{{then: {node.text}}}")
+        reader.add_yaml_fix(node, "not_a_map", f"want is written as `{{then: {node.text}}}`.", f"{{then: {node.text}}}")
         return None, None
-    keys = shape.keys(node, "want", ("then", "rule"), meant={"action": "then", "verdict": "then", "id": "rule"})
+    keys = reader.keys(node, "want", ("then", "rule"), synonyms={"action": "then", "verdict": "then", "id": "rule"})
     if not keys:
         if keys is not None:
-            shape.add_problem(node, "empty", "want says neither `then` nor `rule`.")
+            reader.add_problem(node, "empty", "want says neither `then` nor `rule`.")
         return None, None
-    then = shape.one_of(keys["then"][1], "then", tuple(ACTIONS), ACTION_SYNONYMS) if "then" in keys else None
-    rule = shape.id(keys["rule"][1], "rule") if "rule" in keys else None
+    then = reader.one_of(keys["then"][1], "then", tuple(ACTIONS), ACTION_SYNONYMS) if "then" in keys else None
+    rule = reader.id(keys["rule"][1], "rule") if "rule" in keys else None
     return then, rule
 
 
-def _facts(shape: NodeReader, node: Node) -> dict[str, object]:
+def _facts(reader: NodeReader, node: Node) -> dict[str, object]:
     """Dotted names to source texts, lists or maps of them; `checking` reads them as the types of the facts."""
     if not isinstance(node, Mapping):
-        shape.add_problem(node, "not_a_map", "facts is written as `email.academic: true` lines.")
+        reader.add_problem(node, "not_a_map", "facts is written as `email.academic: true` lines.")
         return {}
     found: dict[str, object] = {}
     for key, value in node.pairs:
         if not isinstance(key, Scalar):
-            shape.add_problem(key, "odd_key", "A fact's name is a plain word with dots.")
+            reader.add_problem(key, "odd_key", "A fact's name is a plain word with dots.")
             continue
-        found[key.text] = _fact_value(shape, value)
+        found[key.text] = _fact_value(reader, value)
     return found
 
 
-def _fact_value(shape: NodeReader, node: Node) -> object:
+def _fact_value(reader: NodeReader, node: Node) -> object:
     if isinstance(node, Scalar):
         return node.text
     if isinstance(node, Sequence):
-        return tuple(shape.text(item, "An item") or "" for item in node.items)
+        return tuple(reader.text(item, "An item") or "" for item in node.items)
     if isinstance(node, Mapping):
         return {
-            key.text: (value.text if isinstance(value, Scalar) else shape.text(value, key.text) or "")
+            key.text: (value.text if isinstance(value, Scalar) else reader.text(value, key.text) or "")
             for key, value in node.pairs
             if isinstance(key, Scalar)
         }
     return ""
+
+
+# ---- tables ----------------------------------------------------------------------------------------------------------------
+
+
+_TABLE_KEYS = ("user_id", "username", "email")
+_TABLE_KEY_SYNONYMS = {
+    "id": "user_id",
+    "userid": "user_id",
+    "_id": "user_id",
+    "user": "username",
+    "login": "username",
+    "name": "username",
+    "mail": "email",
+    "e_mail": "email",
+    "address": "email",
+}
+_PLANNED_TABLE_KEYS = {
+    "register": "`register:` belongs to a later version: export the agreements to a CSV and write `file:` and `key:`.",
+    "match": "fuzzy tables (`match:`) belong to a later version: list user ids, usernames or addresses.",
+}
+_TABLE_EXAMPLES = 'name: {file: tables/name.csv, key: email} or name: ["@example.edu"]'
+_DOMAIN = re.compile(
+    r"@?(?:\*\.)?[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)+\Z", re.IGNORECASE
+)
+_MAILBOX = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+\Z")
+_USERNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,95})\Z")
+
+
+def read_tables(reader: NodeReader, node: Node) -> tuple[TableSpec, ...]:
+    """The tables of one `tables:` map, by name."""
+    found = []
+    for key, value in reader.names(node, "tables"):
+        table = _table(reader, key, value)
+        if table is not None:
+            found.append(table)
+    return tuple(found)
+
+
+def _table(reader: NodeReader, name: Scalar, node: Node) -> TableSpec | None:
+    if isinstance(node, Sequence):
+        rows = [row for item in node.items if (row := _row(reader, item)) is not None]
+        if not node.items:
+            reader.add_problem(
+                node, "empty_table", f"table `{name.text}` has no rows: everybody would be missing from it."
+            )
+        return TableSpec(name.text, ("username", "email"), rows=tuple(rows), position=position_of(name))
+    if isinstance(node, Mapping):
+        return _file_table(reader, name, node)
+    fix = f"{{file: {node.text}, key: email}}" if isinstance(node, Scalar) and node.text.endswith(".csv") else None
+    if fix:
+        reader.add_yaml_fix(node, "not_a_table", f"A table is written as {_TABLE_EXAMPLES}.", fix)
+    else:
+        reader.add_problem(node, "not_a_table", f"A table is written as {_TABLE_EXAMPLES}.")
+    return None
+
+
+def _file_table(reader: NodeReader, name: Scalar, node: Mapping) -> TableSpec | None:
+    keys = reader.keys(node, f"table `{name.text}`", ("file", "key"), synonyms={"path": "file", "csv": "file", "by": "key", "column": "key", "on": "key"}, planned=_PLANNED_TABLE_KEYS)  # fmt: skip
+    if keys is None:
+        return None
+    said_later = any(isinstance(key, Scalar) and key.text in _PLANNED_TABLE_KEYS for key, _ in node.pairs)
+    if "file" not in keys:
+        if not said_later and len(keys) == len(node.pairs):
+            reader.add_problem(node, "no_file", f"table `{name.text}` has no `file`: write {_TABLE_EXAMPLES}.")
+        return None
+    file = reader.text(keys["file"][1], "file")
+    if file is not None and not file.endswith((".csv", ".jsonl", ".ndjson")):
+        words = "a table is a .csv or a .jsonl file."
+        reader.add_problem(keys["file"][1], "bad_file", f"`{file[-40:]}`: {words}", hint="Export it as CSV (UTF-8).")
+    if "key" not in keys:
+        words = f"table `{name.text}` does not say by which column people are found: user_id, username or email."
+        reader.add_missing_key(node, keys["file"][1], "no_key", words, "key: email")
+        return None
+    key = _key(reader, keys["key"][1])
+    return TableSpec(name.text, key, file=file, position=position_of(name)) if file and key else None
+
+
+def _key(reader: NodeReader, node: Node) -> tuple[str, ...]:
+    nodes = list(node.items) if isinstance(node, Sequence) else [node]
+    words = [reader.one_of(each, "key", _TABLE_KEYS, _TABLE_KEY_SYNONYMS) for each in nodes]
+    found = tuple(word for word in words if word is not None)
+    if len(set(found)) < len(found):
+        reader.add_problem(node, "twice", "key names a column twice.")
+    return found if len(found) == len(nodes) else ()
+
+
+def _row(reader: NodeReader, node: Node) -> str | None:
+    """`name`, `a@b.org`, `@b.org` or `@*.b.org`."""
+    text = reader.text(node, "A row of a table")
+    if text is None:
+        return None
+    text = text.strip()
+    domain = text.removeprefix("*@") if text.startswith("*@") else text
+    if text.startswith("@") and "." not in text:
+        reader.add_problem(
+            node, "bad_row", f"`{text[:60]}` is no domain.", fix=text[1:] or None, hint="A username stands without @."
+        )
+    elif text.startswith("@*") and not text.startswith("@*."):
+        reader.add_problem(
+            node, "bad_row", f"`{text[:60]}`: `*` stands for whole parts of a domain.", fix=f"@*.{text[2:]}"
+        )
+    elif text.startswith("@") and _DOMAIN.match(text):
+        return text.lower()
+    elif text != domain or (_DOMAIN.match(text) and "@" not in text):
+        words = f"`{text[:60]}` would be a username: a domain begins with @."
+        reader.add_problem(node, "bad_row", words, fix=f"@{domain}")
+    elif _MAILBOX.match(text) and "*" not in text:
+        return text.lower()
+    elif _USERNAME.match(text):
+        return text
+    else:
+        words = f"`{text[:60]}` is no username, no address, no @domain and no @*.domain."
+        reader.add_problem(node, "bad_row", words)
+    return None

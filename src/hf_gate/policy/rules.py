@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping as Map
 
+from .literals import parse_duration, parse_until
 from .model import Action, Duration, Rule, SourcePosition, Until
+from .node_reader import Keys, NodeReader
 from .reasons import check_reason
-from .shape import Keys, NodeReader
-from .spelling import parse_duration, parse_until
 from .strictyaml import Mapping, Node, Scalar, ScalarSource, position_of
 
 ACTIONS: Map[str, Action] = {action.value: action for action in (Action.ACCEPT, Action.HUMAN, Action.WAIT, Action.RESET, Action.REJECT)}  # fmt: skip
@@ -70,7 +70,7 @@ _SYNONYMS = {
     "prio": "priority",
     "reviewer": "reviewers",
 }
-_LATER = {
+_PLANNED_KEYS = {
     "keep_while": "`keep_while` belongs to a later version: date the grant with `until`.",
     "grace": "`grace` belongs to a later version, with `keep_while`.",
     "notice": "`notice` belongs to a later version: nobody is told before the end yet.",
@@ -81,17 +81,17 @@ _DEFAULT_REASON = "Please complete your answers, then ask again."
 _DEFAULT_REFUSAL = "Your request does not meet the terms of this repository."
 
 
-def read_rules(shape: NodeReader, node: Node) -> tuple[Rule, ...]:
+def read_rules(reader: NodeReader, node: Node) -> tuple[Rule, ...]:
     """The rules in their order; their ids are different."""
     found: list[Rule] = []
     seen: dict[str, SourcePosition] = {}
-    for number, item in enumerate(shape.items(node, "rules", "`- id: rest` with `then: human`"), 1):
-        rule = _rule(shape, item, number)
+    for number, item in enumerate(reader.items(node, "rules", "`- id: rest` with `then: human`"), 1):
+        rule = _rule(reader, item, number)
         if rule is None:
             continue
         if rule.id in seen and isinstance(item, Mapping):
             words = f"rule `{rule.id}` stands here again (first on line {seen[rule.id].line})."
-            shape.add_problem(_value(item, "id") or item, "rule_twice", words, fix=f"{rule.id}-{number}")
+            reader.add_problem(_value(item, "id") or item, "rule_twice", words, fix=f"{rule.id}-{number}")
         seen.setdefault(rule.id, rule.position)
         found.append(rule)
     return tuple(found)
@@ -101,41 +101,41 @@ def _value(node: Mapping, name: str) -> Node | None:
     return next((value for key, value in node.pairs if isinstance(key, Scalar) and key.text == name), None)
 
 
-def _rule(shape: NodeReader, node: Node, number: int) -> Rule | None:
-    keys = shape.keys(node, "A rule", _KEYS, meant=_SYNONYMS, later=_LATER)
+def _rule(reader: NodeReader, node: Node, number: int) -> Rule | None:
+    keys = reader.keys(node, "A rule", _KEYS, synonyms=_SYNONYMS, planned=_PLANNED_KEYS)
     if keys is None or not isinstance(node, Mapping):
         return None
-    name = _id(shape, keys, node, number)
-    said = _then(shape, keys, node)
+    name = _id(reader, keys, node, number)
+    said = _then(reader, keys, node)
     if said is None or name is None:
         return None
     then = ACTIONS[said]
-    _check_belongs(shape, keys, node, then)
-    _check_needs(shape, keys, node, then)
-    until = _until(shape, keys)
-    at_end = _choice(shape, keys, "at_end", _ENDS, _END_MEANT)
+    _check_belongs(reader, keys, node, then)
+    _check_needs(reader, keys, node, then)
+    until = _until(reader, keys)
+    at_end = _choice(reader, keys, "at_end", _ENDS, _END_SYNONYMS)
     return Rule(
         id=name,
         then=then,
-        when=_expression(shape, keys, "when"),
-        unless=_expression(shape, keys, "unless"),
-        reason=_reason(shape, keys, "reason"),
-        reason_template=_name(shape, keys, "reason_template"),
-        at_most=_span(shape, keys, "at_most"),
-        after=_choice(shape, keys, "after", _ENDS, ACTION_SYNONYMS),
+        when=_expression(reader, keys, "when"),
+        unless=_expression(reader, keys, "unless"),
+        reason=_reason(reader, keys, "reason"),
+        reason_template=_name(reader, keys, "reason_template"),
+        at_most=_span(reader, keys, "at_most"),
+        after=_choice(reader, keys, "after", _ENDS, ACTION_SYNONYMS),
         until=until,
         at_end=at_end or (Action.RESET if until is not None else None),
-        end_reason=_one_text(shape, keys, "end_reason"),
-        queue=shape.id(keys["queue"][1], "queue") if "queue" in keys else None,
-        due=_span(shape, keys, "due"),
-        priority=shape.number(keys["priority"][1], "priority", 1, 3) if "priority" in keys else None,
-        reviewers=(shape.number(keys["reviewers"][1], "reviewers", 1, 2) or 1) if "reviewers" in keys else 1,
+        end_reason=_one_text(reader, keys, "end_reason"),
+        queue=reader.id(keys["queue"][1], "queue") if "queue" in keys else None,
+        due=_span(reader, keys, "due"),
+        priority=reader.number(keys["priority"][1], "priority", 1, 3) if "priority" in keys else None,
+        reviewers=(reader.number(keys["reviewers"][1], "reviewers", 1, 2) or 1) if "reviewers" in keys else 1,
         position=position_of(node),
         key_positions={key: position_of(value) for key, (_, value) in keys.items()},
     )
 
 
-_END_MEANT = {
+_END_SYNONYMS = {
     **ACTION_SYNONYMS,
     "revoke": "reset",
     "remove": "reset",
@@ -145,60 +145,60 @@ _END_MEANT = {
 }
 
 
-def _id(shape: NodeReader, keys: Keys, node: Mapping, number: int) -> str | None:
+def _id(reader: NodeReader, keys: Keys, node: Mapping, number: int) -> str | None:
     if "id" in keys:
-        name = shape.id(keys["id"][1], "id")
+        name = reader.id(keys["id"][1], "id")
         if name == "none":
-            shape.add_problem(
+            reader.add_problem(
                 keys["id"][1], "taken_name", "`none` is what no rule at all is called: take another id.", fix="rest"
             )
         return name
     first = node.pairs[0][0] if node.pairs else None
     words = "The rule has no id, by which plans and ledger name it."
     if isinstance(first, Scalar) and len(keys) == len(node.pairs):
-        joint = ", " if shape.source.text[shape.source.index(node)] == "{" else "\n" + " " * (node.column - 1)
-        shape.add_yaml_fix(
+        joint = ", " if reader.source.text[reader.source.index(node)] == "{" else "\n" + " " * (node.column - 1)
+        reader.add_yaml_fix(
             first, "no_id", words, f"id: rule-{number}{joint}", length=0, hint=f"Add `id: rule-{number}`."
         )
     elif len(keys) == len(node.pairs):
-        shape.add_problem(node, "no_id", words, hint="Write `id: NAME`.")
+        reader.add_problem(node, "no_id", words, hint="Write `id: NAME`.")
     return None
 
 
-def _then(shape: NodeReader, keys: Keys, node: Mapping) -> str | None:
+def _then(reader: NodeReader, keys: Keys, node: Mapping) -> str | None:
     if "then" in keys:
-        return shape.one_of(keys["then"][1], "then", tuple(ACTIONS), ACTION_SYNONYMS)
+        return reader.one_of(keys["then"][1], "then", tuple(ACTIONS), ACTION_SYNONYMS)
     if len(keys) == len(node.pairs):
-        shape.add_problem(
+        reader.add_problem(
             node, "no_then", "The rule does not say what is done.", hint=f"Write `then:` {', '.join(ACTIONS)}."
         )
     return None
 
 
-def _check_belongs(shape: NodeReader, keys: Keys, node: Mapping, then: Action) -> None:
+def _check_belongs(reader: NodeReader, keys: Keys, node: Mapping, then: Action) -> None:
     for name, (key, value) in keys.items():
         if name in _BELONGS and then not in _BELONGS[name]:
             fits = " or ".join(action.value for action in _BELONGS[name])
-            _without_effect(shape, node, key, value, f"`{name}` goes with {fits}, and does nothing with {then.value}.")
+            _without_effect(reader, node, key, value, f"`{name}` goes with {fits}, and does nothing with {then.value}.")
     if "at_end" in keys and "until" not in keys and then is Action.ACCEPT:
         words = "`at_end` without `until`: this access has no end."
-        shape.add_missing_key(node, keys["at_end"][1], "no_until", words, "until: 1y")
+        reader.add_missing_key(node, keys["at_end"][1], "no_until", words, "until: 1y")
     if "end_reason" in keys and "until" not in keys and "at_end" not in keys and then is Action.ACCEPT:
-        shape.add_missing_key(
+        reader.add_missing_key(
             node, keys["end_reason"][1], "no_until", "`end_reason` without `until`: no end.", "until: 1y"
         )
 
 
-def _without_effect(shape: NodeReader, node: Mapping, key: Scalar, value: Node, words: str) -> None:
-    flow = shape.source.text[shape.source.index(node)] == "{"
-    if flow or not isinstance(value, Scalar) or shape.source.line(key.line)[: key.column - 1].strip():
-        shape.add_problem(key, "no_effect", words, hint="Remove it.")
+def _without_effect(reader: NodeReader, node: Mapping, key: Scalar, value: Node, words: str) -> None:
+    flow = reader.source.text[reader.source.index(node)] == "{"
+    if flow or not isinstance(value, Scalar) or reader.source.line(key.line)[: key.column - 1].strip():
+        reader.add_problem(key, "no_effect", words, hint="Remove it.")
         return
-    length = ScalarSource(shape.source, value).end - shape.source.index(key)
-    shape.add_yaml_fix(key, "no_effect", words, "", hint="Remove it.", length=length)
+    length = ScalarSource(reader.source, value).end - reader.source.index(key)
+    reader.add_yaml_fix(key, "no_effect", words, "", hint="Remove it.", length=length)
 
 
-def _check_needs(shape: NodeReader, keys: Keys, node: Mapping, then: Action) -> None:
+def _check_needs(reader: NodeReader, keys: Keys, node: Mapping, then: Action) -> None:
     said = keys["then"][1]
     if then is Action.WAIT:
         missing = [
@@ -206,87 +206,87 @@ def _check_needs(shape: NodeReader, keys: Keys, node: Mapping, then: Action) -> 
         ]
         if missing:
             words = "`wait` needs `at_most`, how long at the longest, and `after`, what is done then."
-            joint = ", " if shape.source.text[shape.source.index(node)] == "{" else "\n" + " " * (node.column - 1)
-            shape.add_missing_key(node, said, "wait_incomplete", words, joint.join(missing), hint=f"Add {' and '.join(f'`{each}`' for each in missing)}.")  # fmt: skip
+            joint = ", " if reader.source.text[reader.source.index(node)] == "{" else "\n" + " " * (node.column - 1)
+            reader.add_missing_key(node, said, "wait_incomplete", words, joint.join(missing), hint=f"Add {' and '.join(f'`{each}`' for each in missing)}.")  # fmt: skip
     after = keys["after"][1] if "after" in keys else None
     ends = after.text if isinstance(after, Scalar) else ""
     if then in _ASK or (then is Action.WAIT and ends in ("reset", "reject")):
-        _need_reason(shape, keys, node, then.value if then in _ASK else ends)
+        _need_reason(reader, keys, node, then.value if then in _ASK else ends)
     elif then is Action.WAIT and ends == "human":
         for name in ("reason", "reason_template"):
             if name in keys:
-                _without_effect(shape, node, *keys[name], f"`{name}` does nothing with `after: human`.")
+                _without_effect(reader, node, *keys[name], f"`{name}` does nothing with `after: human`.")
 
 
-def _need_reason(shape: NodeReader, keys: Keys, node: Mapping, action: str) -> None:
+def _need_reason(reader: NodeReader, keys: Keys, node: Mapping, action: str) -> None:
     if "reason" in keys and "reason_template" in keys:
-        shape.add_problem(
+        reader.add_problem(
             keys["reason_template"][0], "reason_twice", "`reason` and `reason_template`: give one of the two."
         )
     elif "reason" not in keys and "reason_template" not in keys:
         words = f"`{action}` needs a `reason`, which the person is told (at most 200 characters)."
         text = _DEFAULT_REFUSAL if action == "reject" else _DEFAULT_REASON
-        shape.add_missing_key(node, keys["then"][1], "no_reason", words, f"reason: {text}")
+        reader.add_missing_key(node, keys["then"][1], "no_reason", words, f"reason: {text}")
 
 
 # ---- single keys -----------------------------------------------------------------------------------------------------
 
 
-def _expression(shape: NodeReader, keys: Keys, name: str) -> str | None:
-    text = shape.text(keys[name][1], name) if name in keys else None
+def _expression(reader: NodeReader, keys: Keys, name: str) -> str | None:
+    text = reader.text(keys[name][1], name) if name in keys else None
     return None if text is None else text.strip()
 
 
-def _span(shape: NodeReader, keys: Keys, name: str) -> Duration | None:
-    return shape.parse(keys[name][1], name, "bad_span", parse_duration) if name in keys else None
+def _span(reader: NodeReader, keys: Keys, name: str) -> Duration | None:
+    return reader.parse(keys[name][1], name, "bad_span", parse_duration) if name in keys else None
 
 
-def _until(shape: NodeReader, keys: Keys) -> Until | None:
+def _until(reader: NodeReader, keys: Keys) -> Until | None:
     if "until" not in keys:
         return None
     node = keys["until"][1]
     if isinstance(node, Scalar) and _FACT.match(node.text):
-        shape.add_problem(
+        reader.add_problem(
             node, "later", "`until` with a fact belongs to a later version: write 1y, or a day as 2027-06-30."
         )
         return None
-    return shape.parse(node, "until", "bad_until", parse_until)
+    return reader.parse(node, "until", "bad_until", parse_until)
 
 
-def _choice(shape: NodeReader, keys: Keys, name: str, known: tuple[str, ...], meant: Map[str, str]) -> Action | None:
+def _choice(reader: NodeReader, keys: Keys, name: str, known: tuple[str, ...], meant: Map[str, str]) -> Action | None:
     if name not in keys:
         return None
     node = keys[name][1]
     if isinstance(node, Scalar) and node.text == "cancel":
         words = f"{name}: `cancel` is no end, an accept rule would take the person straight back."
-        shape.add_problem(node, "cancel_no_end", words, fix="reset", hint="Did you mean `reset`?")
+        reader.add_problem(node, "cancel_no_end", words, fix="reset", hint="Did you mean `reset`?")
         return None
-    word = shape.one_of(node, name, known, meant)
+    word = reader.one_of(node, name, known, meant)
     return ACTIONS[word] if word else None
 
 
-def _name(shape: NodeReader, keys: Keys, name: str) -> str | None:
-    return shape.id(keys[name][1], name) if name in keys else None
+def _name(reader: NodeReader, keys: Keys, name: str) -> str | None:
+    return reader.id(keys[name][1], name) if name in keys else None
 
 
-def _one_text(shape: NodeReader, keys: Keys, name: str) -> str | None:
-    return read_reason(shape, keys[name][1], name) if name in keys else None
+def _one_text(reader: NodeReader, keys: Keys, name: str) -> str | None:
+    return read_reason(reader, keys[name][1], name) if name in keys else None
 
 
-def _reason(shape: NodeReader, keys: Keys, name: str) -> str | dict[str, str] | None:
-    return read_reasons(shape, keys[name][1], name) if name in keys else None
+def _reason(reader: NodeReader, keys: Keys, name: str) -> str | dict[str, str] | None:
+    return read_reasons(reader, keys[name][1], name) if name in keys else None
 
 
-def read_reasons(shape: NodeReader, node: Node, what: str) -> str | dict[str, str] | None:
+def read_reasons(reader: NodeReader, node: Node, what: str) -> str | dict[str, str] | None:
     """One text for people, or one per language."""
     if not isinstance(node, Mapping):
-        return read_reason(shape, node, what)
+        return read_reason(reader, node, what)
     found: dict[str, str] = {}
     for key, value in node.pairs:
         if not isinstance(key, Scalar) or not _is_language(key.text):
-            shape.add_problem(key, "bad_language", f"{what}: a language is written as `en`, `de` or `zh`.")
+            reader.add_problem(key, "bad_language", f"{what}: a language is written as `en`, `de` or `zh`.")
             continue
-        text = read_reason(shape, value, f"{what} in {key.text}")
+        text = read_reason(reader, value, f"{what} in {key.text}")
         if text is not None:
             found[key.text] = text
     return found or None
@@ -296,13 +296,13 @@ def _is_language(text: str) -> bool:
     return 2 <= len(text) <= 3 and text.isascii() and text.isalpha() and text.islower()
 
 
-def read_reason(shape: NodeReader, node: Node, what: str) -> str | None:
+def read_reason(reader: NodeReader, node: Node, what: str) -> str | None:
     """One text for people, its placeholders known and its length within the Hub's limit."""
-    text = shape.text(node, what)
+    text = reader.text(node, what)
     if text is None or not isinstance(node, Scalar):
         return None
-    spelling = ScalarSource(shape.source, node)
+    spelling = ScalarSource(reader.source, node)
     for fault in check_reason(text):
         words = f"{what}: {fault.message}"
-        shape.problems.append(spelling.problem(fault.code, words, fault.offset, fault.length, fix=fault.fix))
+        reader.problems.append(spelling.problem(fault.code, words, fault.offset, fault.length, fix=fault.fix))
     return text.strip()

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 
 from ..domain.ids import Person
-from .fact_inputs import TableHit
+from .fact_values import TableHit
 from .mail import parent_domains
 from .model import UnknownReason
 

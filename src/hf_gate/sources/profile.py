@@ -12,7 +12,7 @@ import msgspec
 from ..domain.accounts import Profile
 from ..domain.ids import Person
 from ..errors import HfGateError, HubUnavailable, NotAllowed, Offline, PersonNotFound
-from ..policy.fact_inputs import ProfileFact
+from ..policy.fact_values import ProfileFact
 from ..policy.model import UnknownReason
 
 MAX_AGE: Final = timedelta(days=7)

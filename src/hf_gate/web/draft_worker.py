@@ -19,7 +19,7 @@ from ..policy.evaluate import Evaluator, compile_policy
 from ..policy.explain import ExplanationLine, explain_verdict
 from ..policy.model import Facts, Policy, PolicyMode, PolicyProblem
 from ..policy.parse import parse_policy
-from ..policy.testing import PolicyTestResult, run_policy_tests
+from ..policy.policy_tests import PolicyTestResult, run_policy_tests
 from ..policy.trust import AcceptRequirement, accept_requirements
 from ..policy.workspace_config import WorkspaceConfig
 

@@ -21,16 +21,16 @@ from ..domain.rows import RequestRow
 from ..errors import HfGateError, RequestNotFound, UsageError
 from ..policy.checking import CheckedPolicy, check_policy
 from ..policy.explain import ExplanationLine as Explained
+from ..policy.literals import glob_matches
 from ..policy.model import Fact, Facts, Policy, PolicyProblem, SourcePosition, TableSpec
 from ..policy.parse import ParsedPolicy, parse_policy
-from ..policy.spelling import glob_matches
+from ..policy.policy_tests import PolicyTestResult, run_policy_tests
 from ..policy.strictyaml import SourceText, apply_fix
 from ..policy.tables import Table
-from ..policy.testing import PolicyTestResult, run_policy_tests
 from ..policy.trust import AcceptRequirement, accept_requirements
 from ..policy.workspace_config import WorkspaceConfig
 from ..sources.fact_sources import FactSources
-from ..sources.folder import WorkspaceFolder, read_folder, read_tables
+from ..sources.workspace_folder import WorkspaceFolder, read_folder, read_tables
 from .asking import read
 from .draft_pool import DraftProcess, DraftStopped
 from .draft_worker import Draft, Report

@@ -16,7 +16,7 @@ from ..domain.moments import moment_of, ms
 from ..domain.rows import RequestRow
 from ..domain.tray import ground_of
 from ..errors import Guarded, NotAllowed
-from ..policy.spelling import InvalidLiteralError, parse_until
+from ..policy.literals import InvalidLiteralError, parse_until
 from . import words
 from .finding import request_of
 from .lines import key_of

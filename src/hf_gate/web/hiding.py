@@ -10,8 +10,8 @@ import msgspec
 
 from ..domain.ids import Repo
 from ..domain.rows import HistoryRow
+from ..policy.literals import glob_matches
 from ..policy.model import Abstention, ConditionTrace, Fact, Opinion, Policy, RuleTrace, UnknownReason, Verdict
-from ..policy.spelling import glob_matches
 from ..store.reading import Store
 
 COUNTS_OTHERS: Final = "history.elsewhere"

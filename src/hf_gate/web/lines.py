@@ -15,7 +15,7 @@ from ..domain.moments import iso, moment_of, ms
 from ..domain.roles import Role, role_of
 from ..domain.rows import RepoRow, RequestRow
 from ..domain.tray import Held, ground_of
-from ..policy.fact_inputs import EmailFacts
+from ..policy.fact_values import EmailFacts
 from . import words
 from .office import Office
 from .verdicts import Said, repos_of, verdicts_of

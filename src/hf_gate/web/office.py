@@ -29,7 +29,7 @@ from ..domain.rows import RepoRow, RequestRow, RunRow
 from ..domain.tray import Held
 from ..errors import Guarded, HfGateError
 from ..hub.client import Hub
-from ..policy.spelling import glob_matches
+from ..policy.literals import glob_matches
 from ..store.carried import Carried
 from ..store.members import Members
 from ..store.picks import Picks

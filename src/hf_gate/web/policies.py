@@ -17,9 +17,9 @@ from ..application.records import PolicyRecord, policy_record
 from ..domain.lifecycle import Status
 from ..errors import HfGateError
 from ..policy.checking import check_unique_names
+from ..policy.descriptions import describe_policy
 from ..policy.model import Policy, PolicyMode
-from ..policy.sentences import describe_policy
-from ..sources.folder import WorkspaceFolder
+from ..sources.workspace_folder import WorkspaceFolder
 from ..store.opinions import Tally, opinions
 from ..store.reading import Store
 from .draft_pool import DraftProcess

@@ -21,9 +21,9 @@ from ..domain.moments import moment_of, ms
 from ..domain.query import Pattern, Query, Term
 from ..domain.rows import RepoRow
 from ..errors import HfGateError
+from ..policy.descriptions import describe_policies
+from ..policy.literals import glob_matches
 from ..policy.model import Policy
-from ..policy.sentences import describe_policies
-from ..policy.spelling import glob_matches
 from .exports import exported
 from .markdown import parse_markdown
 from .visit import NotFound, Visit

@@ -13,8 +13,8 @@ from ..domain.lifecycle import STATUSES, TARGET_OF, Status
 from ..domain.moments import iso
 from ..domain.requests import AccessRequest, Target
 from ..domain.state import RequestState, answers_digest
-from ..policy.combine import STATUS_AFTER
 from ..policy.model import ConditionTrace, Fact, Verdict
+from ..policy.opinions import STATUS_AFTER
 from ..policy.reasons import fill_reason
 from .model import END_EXPRESSION, Change, ChangeReason
 

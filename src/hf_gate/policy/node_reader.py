@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from collections.abc import Mapping as Map
 from typing import TypeVar
 
+from .literals import InvalidLiteralError
 from .model import PolicyProblem
-from .spelling import InvalidLiteralError
 from .strictyaml import Mapping, Node, Scalar, ScalarSource, Sequence, SourceText, position_of, quote_scalar, suggest
 
 T = TypeVar("T")
@@ -64,8 +64,8 @@ class NodeReader:
     # ---- reading -----------------------------------------------------------------------------------------------------
 
     def keys(
-        self, node: Node, what: str, known: Iterable[str], *, meant: Map[str, str] | None = None,
-        later: Map[str, str] | None = None,
+        self, node: Node, what: str, known: Iterable[str], *, synonyms: Map[str, str] | None = None,
+        planned: Map[str, str] | None = None,
     ) -> Keys | None:  # fmt: skip
         """The keys of a map whose keys are known; others are refused with the nearest known one."""
         if not isinstance(node, Mapping):
@@ -77,18 +77,18 @@ class NodeReader:
                 self.add_problem(key, "odd_key", "A key is a plain word.")
             elif key.text in choices:
                 found[key.text] = (key, value)
-            elif later and key.text in later:
-                self.add_problem(key, "later", later[key.text])
+            elif planned and key.text in planned:
+                self.add_problem(key, "later", planned[key.text])
             else:
                 self._add_unknown_key(
-                    key, what, [each for each in choices if each not in _key_texts(node)], choices, meant
+                    key, what, [each for each in choices if each not in _key_texts(node)], choices, synonyms
                 )
         return found
 
     def _add_unknown_key(
-        self, key: Scalar, what: str, free: list[str], choices: tuple[str, ...], meant: Map[str, str] | None
+        self, key: Scalar, what: str, free: list[str], choices: tuple[str, ...], synonyms: Map[str, str] | None
     ) -> None:
-        near = suggest(key.text, free, dict(meant or {}))
+        near = suggest(key.text, free, dict(synonyms or {}))
         hint = f"Did you mean `{near}`?" if near else f"Known here are {', '.join(choices)}."
         self.add_problem(key, "unknown_key", f"{what} has no key `{key.text[:40]}`.", fix=near, hint=hint)
 
@@ -169,12 +169,14 @@ class NodeReader:
             self.add_problem(node, code, f"{what}: {problem}", fix=problem.fix, hint=hint)
             return None
 
-    def one_of(self, node: Node, what: str, choices: Iterable[str], meant: Map[str, str] | None = None) -> str | None:
+    def one_of(
+        self, node: Node, what: str, choices: Iterable[str], synonyms: Map[str, str] | None = None
+    ) -> str | None:
         text = self.text(node, what)
         known = tuple(choices)
         if text is None or text in known:
             return text
-        near = suggest(text, known, dict(meant or {}))
+        near = suggest(text, known, dict(synonyms or {}))
         hint = f"Did you mean `{near}`?" if near else ""
         words = f"{what} is {_join_or(known)}, not `{text[:40]}`."
         self.add_problem(node, "bad_value", words, fix=near, hint=hint)

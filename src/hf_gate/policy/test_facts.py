@@ -6,11 +6,10 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
-from .constants import suggest_value
 from .fact_table import CelType, find_declaration
 from .model import Fact, Facts, FactValue, Policy, PolicyProblem, PolicyTest, Trust, UnknownReason
-from .places import nodes_of_tests, pair_of, value_of
-from .strictyaml import Scalar, ScalarSource, YamlDocument, position_of, suggest
+from .reference_checks import suggest_value
+from .strictyaml import Scalar, ScalarSource, YamlDocument, nodes_of_tests, pair_of, position_of, suggest, value_of
 
 NOT_STATED = "the test does not say"
 _MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,6})?)?)?(?:Z|[+-]\d{2}:\d{2})?\Z")

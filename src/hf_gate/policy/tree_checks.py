@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ..domain.text import visible
-from .checked import Constant, ExpressionNode, NodeKind
-from .mistakes import FUNCTIONS, MACROS, ExpressionProblem, null_problem
+from .cel_tree import Constant, ExpressionNode, NodeKind
+from .expression_problems import FUNCTIONS, MACROS, ExpressionProblem, null_problem
 from .tokens import TokenizedSource
 
 

@@ -10,7 +10,7 @@ from ..domain.lifecycle import Status
 from .checking import CheckedPolicy
 from .evaluate import Evaluator, compile_policy
 from .model import ConditionTrace, PolicyMode, PolicyTest, RuleTrace, Verdict
-from .testfacts import NOT_STATED, build_test_facts
+from .test_facts import NOT_STATED, build_test_facts
 
 NO_RULE = "none"
 MAX_TRACED_PARTS = 50_000  # parts of conditions whose values are told in all reasons together

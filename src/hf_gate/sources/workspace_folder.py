@@ -16,7 +16,7 @@ from ..policy.model import Policy, PolicyProblem, TableSpec
 from ..policy.parse import ParsedPolicy, parse_policy
 from ..policy.tables import Table
 from ..policy.workspace_config import WorkspaceConfig, parse_config
-from .tables import inline_table, is_own_file, load_table
+from .table_files import inline_table, is_own_file, load_table
 
 CONFIG_NAME: Final = "hf-gate.yaml"
 MAX_BYTES: Final = 4 << 20

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_gate.domain.ids import parse_repo
-from hf_gate.policy.spelling import (
+from hf_gate.policy.literals import (
     InvalidLiteralError,
     Rate,
     glob_matches,
