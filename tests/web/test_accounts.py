@@ -9,6 +9,7 @@ from typing import cast
 
 import pytest
 
+from hf_gate import Hub
 from hf_gate.application.entries import newest, text_of
 from hf_gate.application.verify import verify
 from hf_gate.domain.events import MemberInvited, PlanAgreed
@@ -80,6 +81,26 @@ def test_an_invitation_may_name_the_hub_account(room: Room) -> None:
     )
     assert refused.status == 422
     assert "the Hub has no account" in refused.body
+
+
+@pytest.mark.parametrize("account", ["", "mia-schmidt"])
+def test_nobody_is_invited_while_the_hub_cannot_say_whose_account_it_is(room: Room, account: str) -> None:
+    room.local.add_people([{"username": "mia"}, {"username": "mia-schmidt"}])
+    lena = room.visitor()
+    room.local.set_faults(["down:s=3600"])
+    with Hub(room.local.tokens["owner"], room.local.url, max_wait=0.0) as room.office.hub:
+        refused = lena.post("/settings/invite", {"name": "mia", "role": "admin", "repos": "", "account": account})
+    assert refused.status == 422
+    assert "the Hub could not be asked about the account" in refused.body
+    assert room.office.members.named("mia") is None
+
+
+def test_a_member_whose_account_has_no_id_yet_is_proven_by_that_account_alone(room: Room) -> None:
+    room.local.add_people([{"username": "mia-schmidt"}, {"username": "eve"}])
+    mia = room.visitor(Member(name="mia", role=Role.ADMIN, account="mia-schmidt"))
+    refused = room.prove(code_of(mia), room.local.tokens["eve"])
+    assert (refused.status, "mia was invited as mia-schmidt" in refused.body) == (409, True)
+    assert room.prove(code_of(mia), room.local.tokens["mia-schmidt"]).status == 200
 
 
 def test_a_decision_that_turns_out_to_be_about_its_member_does_not_leave(room: Room) -> None:

@@ -52,17 +52,21 @@ def link_for(office: Office, member: Member) -> str:
 
 
 def account_named(office: Office, name: str, *, is_guess: bool) -> tuple[str, str | None] | None:
-    """Name and id of a Hub account. Of a mere guess nothing is known where the Hub knows no such account or is away."""
+    """Return name and id of a Hub account; None for a guess that the Hub does not know.
+
+    Raises UsageError if the Hub does not answer: without the id, a member who was renamed could decide their own request.
+    """
     try:
         person = office.hub.profile(name).person
     except PersonNotFound:
         if is_guess:
             return None
         raise UsageError(f"the Hub has no account {name!r}.", hint="Write the name as it stands on the Hub.") from None
-    except HfGateError:
-        if is_guess:
-            return None
-        raise
+    except HfGateError as problem:
+        raise UsageError(
+            f"the Hub could not be asked about the account {name!r}, so nobody was invited: {problem}",
+            hint="Try again when the Hub answers.",
+        ) from None
     return person.username or name, person.id
 
 
@@ -174,7 +178,10 @@ def _checked(office: Office, member: Member, account: Account) -> str:
     """The id of an account that this member may have."""
     if account.id is None or account.raw.get("type", "user") != "user":
         raise NotProven("this token is not of a person's account.", 403)
-    if member.account is not None and member.user_id not in {None, account.id}:
+    is_invited = member.user_id == account.id
+    if member.user_id is None:  # the Hub gave no id with the invitation
+        is_invited = member.account is None or member.account.lower() == account.name.lower()
+    if member.account is not None and not is_invited:
         raise NotProven(f"{member.name} was invited as {member.account}; this token is of {account.name}.", 409)
     others = (office.owner_member, *(one for one in office.members.all() if one.has_link))
     other = next((one for one in others if one.proven_account == account.id and one.id != member.id), None)
