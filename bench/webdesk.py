@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from hf_gate import Hub, bootstrap
+from hf_gate import bootstrap
 from hf_gate.config import Flags, read_settings
 from hf_gate.store.reading import Store
 from hf_gate.web.app import build
@@ -58,9 +58,11 @@ def a_web_desk(folder: Path, count: int, repos: int) -> Iterator[tuple[Office, D
 @contextmanager
 def _opened(folder: Path) -> Iterator[tuple[Office, Store]]:
     settings = read_settings(Flags(endpoint=ENDPOINT, token="hf_bench", workspace=str(folder)), {}, folder)  # noqa: S106
-    place = bootstrap.read_location(settings)
-    with Hub("hf_bench", ENDPOINT) as hub, bootstrap.open_store(settings, place) as store:
-        yield Office(settings, place, hub, store, OWNER, 600.0, f"http://{HOST}"), store
+    with (
+        bootstrap.Connection(settings) as connection,
+        bootstrap.open_workspace(connection, bootstrap.read_location(settings)) as workspace,
+    ):
+        yield Office(workspace, OWNER, 600.0, f"http://{HOST}"), workspace.store
 
 
 def _write(folder: Path, repos: list[str]) -> None:

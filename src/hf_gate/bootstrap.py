@@ -1,4 +1,4 @@
-"""The only place where concrete things are constructed and joined: the Hub of some settings, its account, the workspace, the clock."""
+"""Builds the Hub client, the account, the clock and the workspace from settings; nothing else does."""
 
 from __future__ import annotations
 
@@ -10,29 +10,27 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
-from socket import SHUT_RDWR, gethostname, socket
-from threading import Event, Timer
-from typing import TYPE_CHECKING, Final
+from socket import gethostname
+from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import urlsplit
 
+from .application.workspace import CONFIG_FILE, WorkspaceLocation
 from .config import Flags, Settings, read_settings
 from .errors import HfGateError, HubUnavailable, NotAllowed, Offline, UsageError
 from .locks import ProcessLock, is_held
 from .private_files import make_private_folder, write_private_file
 
 if TYPE_CHECKING:
+    from .application.workspace import Workspace
     from .domain.accounts import Account
     from .domain.requests import AccessRequest
     from .hub.client import Hub
-    from .policy.workspace_config import WorkspaceConfig
     from .store.reading import Store
 
-_PROBE_S: Final = 5.0
 _STORE_WAIT: Final = 60.0  # seconds: a desk that reads or sends is mostly done by then
 _ACCOUNT_LIVES: Final = 24 * 3600  # seconds: who a token belongs to never changes, its organisations may
 
@@ -82,11 +80,9 @@ def open_hub(settings: Settings) -> Hub:
     )
 
 
-def now(hub: Hub | None = None) -> datetime:
-    """This moment, in UTC; with a Hub, by the clock that its waits follow (a local Hub's, if HF_GATE_CLOCK says so)."""
-    if hub is None:
-        return datetime.now(UTC)  # noqa: TID251 - here is where the clock is handed out
-    return datetime.fromtimestamp(hub._clock.now(), UTC)  # noqa: SLF001 - bootstrap joins what the Hub shows to nobody else
+def now() -> datetime:
+    """This moment in UTC, by the clock of this machine."""
+    return datetime.now(UTC)  # noqa: TID251 - here is where the clock is handed out
 
 
 # ---- whose token it is ------------------------------------------------------------------------------------------------
@@ -159,26 +155,6 @@ def _read_json(path: Path) -> dict[str, object]:
 
 # ---- the workspace and its store -----------------------------------------------------------------------------------------------
 
-CONFIG_FILE: Final = "hf-gate.yaml"
-
-
-@dataclass(frozen=True, slots=True)
-class WorkspaceLocation:
-    """Where the workspace is and what its hf-gate.yaml says. `folder` None: no workspace, but the store of this user for one Hub."""
-
-    folder: Path | None
-    config: WorkspaceConfig
-
-    @property
-    def title(self) -> str:
-        """The workspace as people call it, short for their home."""
-        return "no workspace" if self.folder is None else _with_tilde(self.folder)
-
-
-def _with_tilde(path: Path) -> str:
-    home = Path.home()
-    return f"~/{path.relative_to(home)}" if path != home and path.is_relative_to(home) else str(path)
-
 
 def find_folder(settings: Settings, start: Path | None = None) -> Path | None:
     """The folder of the workspace: the one that was named, else the nearest upwards that has an hf-gate.yaml."""
@@ -216,17 +192,17 @@ def read_location(settings: Settings) -> WorkspaceLocation:
     return WorkspaceLocation(folder, parsed.config)
 
 
-def store_url(settings: Settings, place: WorkspaceLocation) -> str:
+def store_url(settings: Settings, location: WorkspaceLocation) -> str:
     """Where the store is: as the workspace says, relative to its folder; without a workspace one file for each Hub."""
-    if place.folder is None:
+    if location.folder is None:
         return f"sqlite:///{settings.paths.stores / _store_name(endpoint_of(settings), _probe_limit(settings))}"
-    scheme, mark, path = place.config.store.partition("sqlite:///")
-    return f"{scheme}{mark}{place.folder / Path(path).expanduser()}" if mark else place.config.store
+    scheme, mark, path = location.config.store.partition("sqlite:///")
+    return f"{scheme}{mark}{location.folder / Path(path).expanduser()}" if mark else location.config.store
 
 
 def open_store(
     settings: Settings,
-    place: WorkspaceLocation,
+    location: WorkspaceLocation,
     *,
     read_only: bool = False,
     lends: bool = False,
@@ -239,11 +215,12 @@ def open_store(
     `lends`: other processes may write while this one does not (see `Store.working`). Not `waits`: StoreBusy at once
     when another process has it. `command`: what others are told about us meanwhile. `on_wait`: see `store.locking`.
     """
+    from .hub.local_world import world_of  # noqa: PLC0415 - as in open_hub
     from .store.opening import WAIT  # noqa: PLC0415 - only who needs a store
     from .store.opening import open_store as opened  # noqa: PLC0415 - as above
 
-    endpoint, url = endpoint_of(settings), store_url(settings, place)
-    if place.folder is None and not read_only:
+    endpoint, url = endpoint_of(settings), store_url(settings, location)
+    if location.folder is None and not read_only:
         make_private_folder(settings.paths.stores)
     return opened(
         url,
@@ -264,11 +241,11 @@ def patience(settings: Settings) -> float:
     return _STORE_WAIT if settings.max_wait is None else min(_STORE_WAIT, settings.max_wait)
 
 
-def has_store(settings: Settings, place: WorkspaceLocation) -> bool:
+def has_store(settings: Settings, location: WorkspaceLocation) -> bool:
     """Whether there is a store to read."""
     from .store.opening import path_of  # noqa: PLC0415 - as above
 
-    url = store_url(settings, place)
+    url = store_url(settings, location)
     return not url.startswith("sqlite:") or path_of(url).is_file()
 
 
@@ -298,6 +275,8 @@ def _country_of() -> Callable[[AccessRequest], str | None]:
 
 def _store_name(endpoint: str, limit: float) -> str:
     """A file for each Hub; a local one is told apart by the world that it states, for every start of it is another Hub."""
+    from .hub.local_world import world_of  # noqa: PLC0415 - as in open_hub
+
     world = world_of(endpoint, limit)
     name = re.sub(r"[^a-z0-9.-]+", "-", endpoint.partition("://")[2].lower()).strip("-")
     return f"{name}.{world}.db" if world else f"{name}.db"
@@ -305,102 +284,102 @@ def _store_name(endpoint: str, limit: float) -> str:
 
 def _probe_limit(settings: Settings) -> float:
     """Seconds in which a local Hub must say which one it is."""
-    return _PROBE_S if settings.max_wait is None else min(max(settings.max_wait, 1.0), _PROBE_S)
+    from .hub.local_world import PROBE_S  # noqa: PLC0415 - as in open_hub
 
-
-def world_of(endpoint: str, limit: float = _PROBE_S) -> str | None:
-    """The id of a local Hub's world, which it states on every answer; None for any other Hub.
-
-    `limit`: seconds after which a local Hub that has not answered is taken for one that is away.
-    """
-    world = _stated(endpoint, limit).get("x-hf-gate-world", "")
-    return world if re.fullmatch(r"[0-9a-zA-Z-]{1,64}", world) else None
-
-
-def follows_hub_clock(settings: Settings) -> bool:
-    """Whether time is a local Hub's (HF_GATE_CLOCK=hub)."""
-    from .hub.clock import RealClock, clock_for  # noqa: PLC0415 - as in open_hub
-
-    return not isinstance(clock_for(endpoint_of(settings)), RealClock)
-
-
-def _stated(endpoint: str, limit: float = _PROBE_S) -> Mapping[str, str]:
-    """What a local Hub states in its headers on every answer; nothing for any other Hub, which is not asked."""
-    from .hub.credentials import is_loopback  # noqa: PLC0415 - as in open_hub
-
-    if not is_loopback(endpoint):
-        return {}
-    from http.client import HTTPConnection, HTTPException, HTTPSConnection  # noqa: PLC0415 - 12 ms, for local Hubs alone
-
-    url = urlsplit(endpoint)
-    made = HTTPSConnection if url.scheme == "https" else HTTPConnection
-    connection = made(url.hostname or "", url.port, timeout=limit)
-    try:
-        connection.connect()
-        with _cut_after(limit, connection.sock) as is_cut:
-            connection.request("GET", "/_hf_gate/clock")
-            headers = {name.lower(): value for name, value in connection.getresponse().headers.items()}
-        problem = f"no whole answer in {limit:g} s" if is_cut.is_set() else None  # the headers end where they were cut
-    except (OSError, HTTPException) as error:
-        headers, problem = {}, str(error)
-    finally:
-        connection.close()
-    if problem is not None:
-        raise HubUnavailable(
-            f"the local Hub at {endpoint} does not answer ({problem}).",
-            hint="Start it again, or unset HF_ENDPOINT to work on huggingface.co. Nothing was changed.",
-        )
-    return headers
-
-
-@contextmanager
-def _cut_after(seconds: float, connection: socket) -> Iterator[Event]:
-    """Shut a connection down when so many seconds are over; the event says whether that happened."""
-    is_cut = Event()
-
-    def cut() -> None:
-        is_cut.set()
-        with suppress(OSError):
-            connection.shutdown(SHUT_RDWR)
-
-    timer = Timer(seconds, cut)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield is_cut
-    finally:
-        timer.cancel()
+    return PROBE_S if settings.max_wait is None else min(max(settings.max_wait, 1.0), PROBE_S)
 
 
 # ---- everything that a workspace works with, joined ----------------------------------------------------------------------------
 
 
 class HubClock:
-    """The one clock of the application: the Hub client's own, so that both follow a local Hub's when they are told to."""
+    """The one clock of the application: this machine's, or with HF_GATE_CLOCK=hub a local Hub's as the Hub client follows it."""
 
-    def __init__(self, hub: Hub) -> None:
-        from .hub.clock import RealClock  # noqa: PLC0415 - the Hub has loaded it
+    def __init__(self, endpoint: str, open_hub: Callable[[], Hub]) -> None:
+        from .hub.clock import RealClock, clock_for  # noqa: PLC0415 - as in open_hub
 
-        self._clock, self._endpoint = hub._clock, hub.endpoint  # noqa: SLF001 - bootstrap joins what the Hub shows to nobody else
-        self._follows = not isinstance(self._clock, RealClock)
-        self._hear()
+        own = clock_for(endpoint)
+        self._endpoint, self._follows = endpoint, not isinstance(own, RealClock)
+        self._clock = open_hub()._clock if self._follows else own  # noqa: SLF001 - bootstrap joins what the Hub shows to nobody else
+        self._follow()
 
     def now(self) -> datetime:
         """This moment, UTC."""
         return datetime.fromtimestamp(self._clock.now(), UTC)
 
     def sleep(self, seconds: float) -> None:
-        """Lets so many seconds of this clock pass; wakes early when a local Hub's clock was advanced."""
+        """Let so many seconds of this clock pass; wake early when a local Hub's clock was advanced."""
         end = self._clock.now() + seconds
         while (left := end - self._clock.now()) > 0:
             time.sleep(max(0.001, self._clock.real(left)))
             with suppress(HubUnavailable):
-                self._hear()
+                self._follow()
 
-    def _hear(self) -> None:
-        """Ask a local Hub for its time, where its clock is followed: it tells nothing by itself."""
+    def _follow(self) -> None:
+        """Ask a local Hub for its time if its clock is followed: it announces nothing by itself."""
         if self._follows:
-            self._clock.heard(_stated(self._endpoint).get("x-hf-gate-clock"))
+            from .hub.local_world import stated_headers  # noqa: PLC0415 - only with HF_GATE_CLOCK=hub
+
+            self._clock.heard(stated_headers(self._endpoint).get("x-hf-gate-clock"))
+
+
+class Connection:
+    """The Hub of some settings and the account of their token. The Hub client is loaded when it is first asked for."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._closing = ExitStack()
+
+    @cached_property
+    def hub(self) -> Hub:
+        """The Hub client; `close` closes it."""
+        return self._closing.enter_context(open_hub(self.settings))
+
+    @cached_property
+    def account(self) -> Account | None:
+        """Whose token it is, asked once and then remembered under the token's hash; None without a token."""
+        return account(lambda: self.hub, self.settings)
+
+    @cached_property
+    def clock(self) -> HubClock:
+        """This machine's clock, or the local Hub's that it follows."""
+        return HubClock(endpoint_of(self.settings), lambda: self.hub)
+
+    def close(self) -> None:
+        """Close the Hub client if it was loaded."""
+        self._closing.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def open_workspace(
+    connection: Connection,
+    location: WorkspaceLocation,
+    *,
+    read_only: bool = False,
+    lends: bool = False,
+    waits: bool = True,
+    command: str = "",
+    on_wait: Callable[[str, float], None] = lambda _, __: None,
+) -> Workspace:
+    """Open the store of a location as `open_store` does; the caller closes it."""
+    from .application.workspace import Workspace  # noqa: PLC0415 - help needs none
+
+    settings = connection.settings
+    store = open_store(
+        settings, location, read_only=read_only, lends=lends, waits=waits, command=command, on_wait=on_wait
+    )
+    reopen = partial(reopen_workspace, settings)
+    return Workspace(settings, location, store, clock=connection.clock, open_hub=lambda: connection.hub, reopen=reopen)
+
+
+def reopen_workspace(settings: Settings) -> Workspace:
+    """Open the workspace of some settings to read, as another process does."""
+    return open_workspace(Connection(settings), read_location(settings), read_only=True)
 
 
 def local_zone() -> str:

@@ -32,7 +32,15 @@ class Desk:
     file: Path
 
     def read(self, kind: SyncKind, hub: HubPort | None = None, **more: Any) -> Synced:
-        return sync(hub or self.hub, self.store, HubClock(self.hub), self.repo, kind, actor="lena", **more)
+        return sync(
+            hub or self.hub,
+            self.store,
+            HubClock(self.hub.endpoint, lambda: self.hub),
+            self.repo,
+            kind,
+            actor="lena",
+            **more,
+        )
 
     def full(self, **more: Any) -> Synced:
         return self.read(SyncKind.FULL, **more)

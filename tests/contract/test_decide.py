@@ -58,7 +58,7 @@ def decide(
     asks = [
         Ask(repo or scene.repos[0], target_of(one), "Say more." if choice.to is Status.RESET else None) for one in who
     ]
-    direct = Direct(store or scene.store, hub or scene.hub, scene.clock, scene.desk.zone, scene.actor)
+    direct = Direct(store or scene.store, hub or scene.hub, scene.clock, scene.workspace.zone, scene.actor)
     return direct.decide(asks, choice, ident=f"r_{scene.count}")
 
 
@@ -153,7 +153,7 @@ def test_the_store_says_in_which_list_and_by_which_name_to_look(scene: Scene) ->
     before = calls(scene)["GET list"]
     assert decide(scene, RESET, "ada").outcomes[0].kind is OutcomeKind.DONE
     assert calls(scene)["GET list"] == before + 1
-    direct = Direct(scene.store, scene.hub, scene.clock, scene.desk.zone, scene.actor)
+    direct = Direct(scene.store, scene.hub, scene.clock, scene.workspace.zone, scene.actor)
     direct.decide([Ask(scene.repos[0], Target(request_id=ident))], ACCEPT, ident="r_9")
     assert calls(scene)["GET list"] == before + 2
     assert scene.where("bob") == "accepted"
@@ -164,7 +164,7 @@ def test_an_id_alone_is_looked_for_on_one_page_and_decided_unseen_where_it_is_no
     ident = listed(scene, "ada").request_id
     scene.decide("ada", "rejected")
     before = calls(scene)["GET list"]
-    direct = Direct(scene.store, scene.hub, scene.clock, scene.desk.zone, scene.actor)
+    direct = Direct(scene.store, scene.hub, scene.clock, scene.workspace.zone, scene.actor)
     decided = direct.decide([Ask(scene.repos[0], Target(request_id=ident))], ACCEPT, ident="r_1")
     assert (decided.outcomes[0].kind, decided.outcomes[0].request_id) == (OutcomeKind.DONE, ident)
     assert scene.where("ada") == "accepted"
@@ -236,7 +236,7 @@ def test_one_who_is_named_twice_is_decided_once(scene: Scene) -> None:
     scene.ask(["ada", "bob"])
     ident = listed(scene, "ada").request_id
     scene.count += 1
-    direct = Direct(scene.store, scene.hub, scene.clock, scene.desk.zone, scene.actor)
+    direct = Direct(scene.store, scene.hub, scene.clock, scene.workspace.zone, scene.actor)
     asks = [Ask(scene.repos[0], target) for target in (target_of("ada"), Target(request_id=ident), target_of("bob"))]
     decided = direct.decide(asks, ACCEPT, ident="r_1")
     assert [one.kind for one in decided.outcomes] == [OutcomeKind.DONE, OutcomeKind.ALREADY, OutcomeKind.DONE]
@@ -251,7 +251,7 @@ def test_where_a_repo_hides_names_the_name_that_was_given_is_sent_and_an_id_is_f
     ids = {request.username: request.request_id for request in scene.hub.list_pending(repo)}
     scene.near.door("POST", "settings", {"repo": repo.id, "repo_type": repo.type.value, "hide_usernames": True})
     assert decide(scene, ACCEPT, "ada").outcomes[0].kind is OutcomeKind.DONE
-    direct = Direct(scene.store, scene.hub, scene.clock, scene.desk.zone, scene.actor)
+    direct = Direct(scene.store, scene.hub, scene.clock, scene.zone, scene.actor)
     decided = direct.decide([Ask(repo, Target(request_id=ids["bob"]))], ACCEPT, ident="r_9")
     assert decided.outcomes[0].kind is OutcomeKind.DONE
     assert scene.where("ada") == scene.where("bob") == "accepted"
@@ -273,7 +273,7 @@ def test_many_go_by_the_hundred_and_each_has_its_outcome(scene: Scene) -> None:
 
 def test_one_repo_that_refuses_does_not_stop_the_other(scene: Scene) -> None:
     scene.ask(["ada"], scene.repos[1])
-    direct = Direct(scene.store, scene.hub, scene.clock, scene.desk.zone, scene.actor)
+    direct = Direct(scene.store, scene.hub, scene.clock, scene.workspace.zone, scene.actor)
     nowhere = Repo(scene.repos[0].type, "lumen-labs", "nothing-here")
     decided = direct.decide(
         [Ask(nowhere, target_of("ada")), Ask(scene.repos[1], target_of("ada"))], ACCEPT, ident="r_1"

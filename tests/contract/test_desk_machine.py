@@ -19,7 +19,6 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from hf_gate.application import runs
 from hf_gate.application.cadence import SyncKind
 from hf_gate.application.carry import Carrier
-from hf_gate.application.run import turn
 from hf_gate.domain.ids import Repo
 from hf_gate.domain.rows import RunRow
 from hf_gate.errors import HfGateError
@@ -197,7 +196,7 @@ class Days(RuleBasedStateMachine):
         self.land()
         self.scene.count += 1
         with suppress(HfGateError):
-            turn(self.scene.desk, self.carrier_of, self.scene.repos, ident=f"r_{self.scene.count}", profile_budget=0)
+            self.scene.run_turn(self.carrier_of)
 
     @rule()
     def is_turned_back(self) -> None:
@@ -264,7 +263,7 @@ class Days(RuleBasedStateMachine):
             self.scene.carry(run, store=store, watch=watch)
 
     def carrier_of(self, _: RunRow) -> Carrier:
-        return self.scene.carrier(self.scene.store, self.scene.hub, self.scene.clock, self.scene.desk.zone)
+        return self.scene.carrier(self.scene.store, self.scene.hub, self.scene.clock, self.scene.zone)
 
     def land(self) -> None:
         """Calls of ours that are under way arrive before anything else is decided: what comes later nobody can prevent."""

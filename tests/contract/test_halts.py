@@ -69,7 +69,7 @@ def test_a_policy_that_was_edited_acts_again_where_a_run_of_it_was_stopped(scene
 
 def test_a_version_that_was_let_go_on_acts_again_where_a_run_of_it_was_stopped(scene: Scene) -> None:
     halted(scene, "stop")
-    (policy,) = scene.desk.policies
+    (policy,) = scene.bundle.policies
     with scene.store.writing() as write:
         lift(scene.store, write, policy.digest)
     assert told(scene.turn())["halted"] == []
@@ -83,7 +83,7 @@ def test_what_was_let_go_on_is_not_halted_again_by_reading_what_was_under_way(sc
     scene.die_while_sending(run)
     scene.store.wish_for(run.id, "stop")
     halt(scene.store, scene.again(run), "stop", ms(scene.clock.now()))
-    (policy,) = scene.desk.policies
+    (policy,) = scene.bundle.policies
     promote(scene.store, policy, "lena", ms(scene.clock.now()))
     assert told(scene.turn())["halted"] == []
     assert stand(scene) == {"accepted"}
@@ -113,7 +113,7 @@ def test_an_end_that_was_given_after_another_one_was_stopped_comes(scene: Scene)
     scene.store.wish_for(f"r_{scene.count + 1}", "stop")
     scene.turn()
     assert scene.where("ada") == "accepted"
-    direct = Direct(scene.store, scene.hub, scene.clock, scene.desk.zone, "lena")
+    direct = Direct(scene.store, scene.hub, scene.clock, scene.workspace.zone, "lena")
     direct.decide([Ask(scene.repos[0], Target("ada"))], Choice(Status.ACCEPTED, until="10d"), ident="r_x")
     scene.turn()
     assert scene.where("ada") == "accepted"
@@ -129,7 +129,7 @@ def test_a_first_cycle_that_was_halted_is_not_taken_for_one_that_is_over(scene: 
     scene.store.wish_for(run.id, "pause")
     scene.carry(run, watch=lambda: scene.store.wish(run.id))
     assert told(scene.turn())["halted"] == [{"run": run.id, "state": "paused", "count": 60}]
-    (policy,) = scene.desk.policies
+    (policy,) = scene.bundle.policies
     with scene.store.writing() as write:
         lift(scene.store, write, policy.digest)
     done = told(scene.turn())
@@ -140,7 +140,7 @@ def test_what_is_held_until_somebody_lets_it_act_is_told_by_how_the_desk_stands(
     scene.ask([f"p{n}" for n in range(60)])
     scene.turn()
     assert standing(scene.store, {}, scene.clock.now()).held == {"wishes": 60}
-    (policy,) = scene.desk.policies
+    (policy,) = scene.bundle.policies
     promote(scene.store, policy, "lena", 1)
     assert standing(scene.store, {}, scene.clock.now()).held == {}
     assert told(scene.turn())["held"] == {}

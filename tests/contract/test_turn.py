@@ -11,7 +11,6 @@ import pytest
 
 from hf_gate.application.decide import Direct
 from hf_gate.application.decisions import Ask, Choice
-from hf_gate.application.planning import planned
 from hf_gate.application.run import told
 from hf_gate.application.runs import check, retry, undo, versions_of
 from hf_gate.domain.lifecycle import Status
@@ -209,11 +208,11 @@ def test_what_a_policy_decided_that_was_changed_since_is_not_tried_again(scene: 
     run = scene.approve(scene.plan())
     with scene.store.writing() as write:
         write.change_states(run.id, [(1, "refused", "the Hub said no"), (2, "refused", "the Hub said no")])
-    in_force = versions_of(scene.desk.policies)
+    in_force = versions_of(scene.bundle.policies)
     assert len(retry(scene.store, run, now=scene.clock.now(), versions=in_force).changes) == 2
     desk_folder(scene.folder, ending("1y"))
     scene.join()
-    of_today = versions_of(scene.desk.policies)
+    of_today = versions_of(scene.bundle.policies)
     again = retry(scene.store, run, now=scene.clock.now(), versions=of_today)
     assert (again.changes, again.summary["outdated"], again.summary["left_out"]) == ([], 2, 0)
     assert any("policies as they are no more" in line for line in render_plan(again))
@@ -248,7 +247,7 @@ def test_who_is_put_back_has_access_to_the_same_moment_as_before_and_no_longer(s
     in_for_thirty_days(scene)
     end = scene.row("ada").state.until
     scene.near.time.advance(86_400)
-    decided = Direct(scene.store, scene.hub, scene.clock, scene.desk.zone, "lena").decide(
+    decided = Direct(scene.store, scene.hub, scene.clock, scene.workspace.zone, "lena").decide(
         [Ask(scene.repos[0], Target("ada"))], Choice(Status.RESET), ident="r_x"
     )
     assert (scene.where("ada"), scene.row("ada").state.until) == ("reset", None)
@@ -261,7 +260,7 @@ def test_who_is_put_back_has_access_to_the_same_moment_as_before_and_no_longer(s
 def test_who_had_access_without_an_end_is_put_back_without_one(scene: Scene) -> None:
     scene.ask(["ada"])
     scene.sync()
-    direct = Direct(scene.store, scene.hub, scene.clock, scene.desk.zone, "lena")
+    direct = Direct(scene.store, scene.hub, scene.clock, scene.workspace.zone, "lena")
     ada = [Ask(scene.repos[0], Target("ada"))]
     direct.decide(ada, Choice(Status.ACCEPTED, until="30d"), ident="r_a")
     direct.decide(ada, Choice(Status.PENDING), ident="r_b")  # ends what was dated
@@ -303,12 +302,12 @@ def test_a_plan_asks_the_hub_for_the_time_before_it_ends_anything(scene: Scene) 
     scene.near.skew = 30 * 86_400
     scene.restart()
     assert scene.hub.skew is None, "nothing was asked yet"
-    made = planned(scene.desk, profiles=0)
+    made = scene.make_plan()
     assert (made.plan.changes, made.skew) == ([], -30 * 86_400)
     scene.near.skew = 0.0
     scene.near.time.advance(30 * 86_400)
     scene.restart()
-    made = planned(scene.desk, profiles=0)
+    made = scene.make_plan()
     assert ([change.verb for change in made.plan.changes], made.skew) == (["remove"], None)
 
 

@@ -15,11 +15,12 @@ import pytest
 
 from hf_gate.application.cadence import least_pause
 from hf_gate.application.runs import begin
-from hf_gate.bootstrap import now, world_of
+from hf_gate.bootstrap import now
 from hf_gate.cli.run import greed
 from hf_gate.domain.events import Entry, GrantDated, canonical
 from hf_gate.domain.moments import ms
 from hf_gate.domain.runs import RunKind
+from hf_gate.hub.local_world import world_of
 from hf_gate.plan.model import decode_plan
 from hf_gate.store.opening import open_store
 from hf_gate.testing import LocalHub

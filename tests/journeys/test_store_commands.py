@@ -14,9 +14,9 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from hf_gate.application.ledger_files import verify_lines
-from hf_gate.bootstrap import world_of
 from hf_gate.cli.schemas import SCHEMAS
 from hf_gate.domain.members import Member, Role
+from hf_gate.hub.local_world import world_of
 from hf_gate.store.members import Members
 from hf_gate.store.opening import open_store
 from hf_gate.testing import LocalHub

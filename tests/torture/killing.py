@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from hf_gate.bootstrap import world_of
 from hf_gate.domain.rows import RunRow
+from hf_gate.hub.local_world import world_of
 from hf_gate.store.opening import open_store
 from hf_gate.testing import LocalHub
 

@@ -26,7 +26,7 @@ from .failing import WRONG, Failing, HalfTold, _Through
 ENDPOINT: Final = "https://huggingface.co"
 _HEAVY: Final = (
     "hf_gate.cli.plan", "hf_gate.cli.run", "hf_gate.cli.runs", "hf_gate.cli.verbs", "hf_gate.cli.sync", "hf_gate.hub.client",
-    "hf_gate.joining", "hf_gate.store.making", "hf_gate.application.sync", "hf_gate.application.decide", "http.client", "zoneinfo",
+    "hf_gate.application.evaluation_pool", "hf_gate.store.making", "hf_gate.application.sync", "hf_gate.application.decide", "http.client", "zoneinfo",
     "huggingface_hub.errors",
 )  # fmt: skip
 
@@ -56,9 +56,11 @@ def desk() -> Iterator[tuple[Store, Any, Any]]:
     from hf_gate import bootstrap  # noqa: PLC0415 - reads the environment that the child was given
 
     settings = bootstrap.settings(Flags())
-    place = bootstrap.read_location(settings)
-    with bootstrap.open_hub(settings) as hub, bootstrap.open_store(settings, place) as store:
-        yield store, hub, bootstrap.HubClock(hub)
+    with (
+        bootstrap.Connection(settings) as connection,
+        bootstrap.open_workspace(connection, bootstrap.read_location(settings)) as workspace,
+    ):
+        yield workspace.store, workspace.hub, workspace.clock
 
 
 def latest(store: Store) -> RunRow:

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from datetime import datetime, tzinfo
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hf_gate.application import runs
 from hf_gate.application.cadence import SyncKind
 from hf_gate.application.carry import Carrier
-from hf_gate.application.planning import Desk
+from hf_gate.application.judging import Court
+from hf_gate.application.planning import Planned, make_plan
+from hf_gate.application.policy_bundle import PolicyBundle, load_policies
 from hf_gate.application.ports import ClockPort, HubPort
-from hf_gate.application.propose import hear, propose
-from hf_gate.application.run import Turn, turn
+from hf_gate.application.propose import Heard, Room, hear, propose
+from hf_gate.application.run import ExecutorFactory, Turn, TurnContext, run_turn
 from hf_gate.application.sync import Synced, sync
+from hf_gate.application.workspace import Workspace
 from hf_gate.bootstrap import read_location
 from hf_gate.config import Paths, Settings
 from hf_gate.domain.ids import Repo, parse_repo
 from hf_gate.domain.rows import RequestRow, RunRow
 from hf_gate.domain.runs import RunKind
 from hf_gate.errors import HfGateError
-from hf_gate.joining import Bench, read_bench
 from hf_gate.plan.model import Plan
 from hf_gate.store.opening import open_store
 from hf_gate.store.reading import Store
@@ -65,7 +68,7 @@ STRICT = POLICY.replace("then: accept\n  - id: rest", "then: human\n  - id: rest
 """The same, but whoever only wishes to be accepted waits for a person."""
 
 CarrierOf = Callable[..., Carrier]
-_BENCHES: dict[str, Bench] = {}
+_BUNDLES: dict[str, PolicyBundle] = {}
 
 
 def desk_folder(folder: Path, policy: str = POLICY) -> Path:
@@ -91,7 +94,8 @@ class Scene:
     actor: str = "lena-brandt"
     store: Store = field(init=False)
     hub: NearHub = field(init=False)
-    desk: Desk = field(init=False)
+    workspace: Workspace = field(init=False)
+    bundle: PolicyBundle = field(init=False)
     repos: list[Repo] = field(init=False)
     count: int = 0
 
@@ -112,22 +116,30 @@ class Scene:
     def join(self) -> None:
         """The policies as they are written now; what the same text came to is kept, for it takes longer than all the rest."""
         text = (self.folder / "policies" / "wishes.yaml").read_text()
-        if text not in _BENCHES:
-            _BENCHES[text] = read_bench(read_location(settings_of(self.folder)), self.store, self.hub, self.clock.now())
-        bench = replace(_BENCHES[text], store=self.store)
-        guards = bench.folder.config.guards
-        self.desk = Desk(
-            store=self.store,
-            hub=self.hub,
-            clock=self.clock,
-            sources=bench.sources,
-            actor=self.actor,
-            policies=bench.policies,
-            courts=bench.courts,
-            hearing=lambda court, status, now, _: hear(bench.store, court, bench.sources, status, now),
-            budgets={verb: getattr(guards, verb) for verb in ("accept", "reset", "reject", "remove")},
-            zone=bench.folder.zone,
-        )
+        settings = settings_of(self.folder)
+        location = read_location(settings)
+        hub = cast("Any", self.hub)
+        self.workspace = Workspace(settings, location, self.store, clock=self.clock, open_hub=lambda: hub)
+        if text not in _BUNDLES:
+            _BUNDLES[text] = load_policies(self.workspace)
+        self.bundle = _BUNDLES[text]
+
+    @property
+    def zone(self) -> tzinfo:
+        return self.workspace.zone
+
+    def evaluate(self, court: Court, status: str, now: datetime, _: Room) -> Iterator[Heard]:
+        """Evaluate a list in this process, without room for what a plan keeps."""
+        return hear(self.store, court, self.workspace.sources, status, now)
+
+    def make_plan(self) -> Planned:
+        """A plan as the command makes it."""
+        return make_plan(self.workspace, self.bundle, self.evaluate, profiles=0)
+
+    def run_turn(self, executor_of: ExecutorFactory) -> Turn:
+        """One turn of `run`, by what executes its runs."""
+        context = TurnContext(self.workspace, self.bundle, self.actor, self.evaluate, executor_of)
+        return run_turn(context, self.repos, ident=f"r_{self.count}", profile_budget=0)
 
     def restart(self) -> None:
         """The process is gone, and another one opens what it left."""
@@ -154,15 +166,15 @@ class Scene:
             sync(self.hub, store, self.clock, repo, kind, actor=self.actor)
 
     def plan(self) -> Plan:
-        desk, now = self.desk, self.clock.now()
-        return propose(self.store, desk.courts(), desk.hearing, now=now, policies=desk.policies).plan
+        courts = self.bundle.for_repos(self.store, self.workspace.sources)
+        return propose(self.store, courts, self.evaluate, now=self.clock.now(), policies=self.bundle.policies).plan
 
     def approve(self, plan: Plan, kind: RunKind = RunKind.PLAN) -> RunRow:
         self.count += 1
         return runs.begin(self.store, plan, ident=f"r_{self.count}", kind=kind, actor=self.actor, now=self.clock.now())
 
     def carry(self, run: RunRow, store: Store | None = None, hub: HubPort | None = None, **more: Any) -> RunRow:
-        carrier = self.carrier(store or self.store, hub or self.hub, self.clock, self.desk.zone, **more)
+        carrier = self.carrier(store or self.store, hub or self.hub, self.clock, self.zone, **more)
         return carrier.carry(run)
 
     def die_while_sending(self, run: RunRow) -> None:
@@ -179,9 +191,9 @@ class Scene:
         self.count += 1
 
         def carrier(run: RunRow) -> Carrier:
-            return self.carrier(self.store, self.hub, self.clock, self.desk.zone, watch=lambda: self.store.wish(run.id))
+            return self.carrier(self.store, self.hub, self.clock, self.zone, watch=lambda: self.store.wish(run.id))
 
-        return turn(self.desk, carrier, self.repos, ident=f"r_{self.count}", profile_budget=0)
+        return self.run_turn(carrier)
 
     def again(self, run: RunRow) -> RunRow:
         """The run as the store has it now."""

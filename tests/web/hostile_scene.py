@@ -144,9 +144,9 @@ class Scene:
         self.visitor.post("/tray", {"accept": f"{row.state.hub_request}:{ground_of(row)}", "when": "later"})
         office = self.room.office
         office.pulse.problem = payload(Field.PULSE_PROBLEM, turn)
-        office.bench_problem = UsageError(payload(Field.BENCH_PROBLEM, turn))
+        office.policy_problem = UsageError(payload(Field.BENCH_PROBLEM, turn))
         desk = replace(office.location.config, templates={f"t{turn}": desk_text(turn)})
-        office.location = replace(office.location, config=desk)
+        office.workspace.location = replace(office.location, config=desk)
 
     def pages(self, turn: int) -> dict[str, list[str]]:
         """Every GET way with the addresses that show it in a turn."""

@@ -24,7 +24,7 @@ import uvicorn
 from playwright.sync_api import Page
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from hf_gate import Hub, bootstrap
+from hf_gate import bootstrap
 from hf_gate.application.cadence import SyncKind
 from hf_gate.application.sync import sync
 from hf_gate.config import Flags, read_settings
@@ -232,10 +232,12 @@ def a_room(folder: Path, policy: str | None = POLICY, desk: str = "", **made: An
         write_desk(folder, local, policy, desk)
         flags = Flags(endpoint=local.url, token=local.tokens["owner"], workspace=str(folder))
         settings = read_settings(flags, {}, folder)
-        place = bootstrap.read_location(settings)
-        with Hub(local.tokens["owner"], local.url) as hub, bootstrap.open_store(settings, place) as store:
-            office = Office(settings, place, hub, store, "lena-brandt", 10.0, f"http://{HOST}")
-            office.owner_id = hub.whoami().id
+        with (
+            bootstrap.Connection(settings) as connection,
+            bootstrap.open_workspace(connection, bootstrap.read_location(settings)) as workspace,
+        ):
+            office = Office(workspace, "lena-brandt", 10.0, f"http://{HOST}")
+            office.owner_id = workspace.hub.whoami().id
             door = Door(office)
             line = local.repos[0]
             app = build(office, door, frozenset({HOST}))

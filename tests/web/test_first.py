@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from hf_gate import Hub, bootstrap
+from hf_gate import bootstrap
 from hf_gate.config import Flags, read_settings
 from hf_gate.domain.members import Role
 from hf_gate.testing import LocalHub
@@ -28,9 +28,11 @@ def test_a_desk_that_was_never_read_shows_the_steps_in_place_of_an_empty_queue(t
         settings = read_settings(
             Flags(endpoint=local.url, token=local.tokens["owner"], workspace=str(tmp_path)), {}, tmp_path
         )
-        place = bootstrap.read_location(settings)
-        with Hub(local.tokens["owner"], local.url) as hub, bootstrap.open_store(settings, place) as store:
-            office = Office(settings, place, hub, store, "lena-brandt", 10.0, f"http://{HOST}")
+        with (
+            bootstrap.Connection(settings) as connection,
+            bootstrap.open_workspace(connection, bootstrap.read_location(settings)) as workspace,
+        ):
+            office = Office(workspace, "lena-brandt", 10.0, f"http://{HOST}")
             door = Door(office)
             visitor = Visitor(build(office, door, frozenset({HOST})))
             visitor.get(f"/sign-in?t={door.link()}")
@@ -92,5 +94,5 @@ def test_everybody_sees_what_they_can_do_and_where(crowded: Room) -> None:
 
 
 def test_a_desk_without_a_token_names_the_page_about_tokens(room: Room) -> None:
-    room.office.settings = replace(room.office.settings, token=None)
+    room.office.workspace.settings = replace(room.office.settings, token=None)
     assert "`hf-gate help token` (docs/token.md)" in room.visitor().get("/first-steps").body

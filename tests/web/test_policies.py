@@ -173,11 +173,11 @@ def test_its_own_tests_say_what_came_out(asked: Room) -> None:
 
 def test_what_a_watching_policy_would_do_stands_beside_what_the_desk_says(asked: Room) -> None:
     office = asked.office
-    bench = office.bench
-    assert bench is not None
-    sources = bench.sources
-    courts = bench.courts()
-    propose(office.store, courts, lambda c, s, now, _: hear(office.store, c, sources, s, now), now=office.now(), policies=bench.policies)  # fmt: skip
+    bundle = office.policies
+    assert bundle is not None
+    sources = office.workspace.sources
+    courts = bundle.for_repos(office.store, sources)
+    propose(office.store, courts, lambda c, s, now, _: hear(office.store, c, sources, s, now), now=office.now(), policies=bundle.policies)  # fmt: skip
     told = _section(asked.visitor().get("/policies/next").body, "h-c")
     assert "What it would do" in told
     assert "everybody-waits wait 2" in told

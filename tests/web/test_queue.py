@@ -22,15 +22,15 @@ def _all(room: Room, query: str) -> list[str]:
 
 
 def _judge(room: Room) -> None:
-    bench = room.office.bench
-    assert bench is not None
-    sources = bench.sources
+    bundle = room.office.policies
+    assert bundle is not None
+    sources = room.office.workspace.sources
     propose(
         room.office.store,
-        bench.courts(),
+        bundle.for_repos(room.office.store, sources),
         lambda court, status, now, _: hear(room.office.store, court, sources, status, now),
         now=room.office.now(),
-        policies=bench.policies,
+        policies=bundle.policies,
     )
 
 

@@ -97,7 +97,7 @@ def test_a_hub_that_is_away_interrupts_a_run_that_goes_on_when_it_is_back(asked:
     place = made(asked, lena)
     asked.local.set_faults(["down:s=3600"])
     with Hub(asked.local.tokens["owner"], asked.local.url, max_wait=0.0) as impatient:
-        asked.office.hub = impatient
+        asked.office.workspace.hub = impatient
         run = lena.post(place, {"do": "apply"}).headers["location"]
         ended(asked, run)
         said = words(lena.get(run))
@@ -105,7 +105,7 @@ def test_a_hub_that_is_away_interrupts_a_run_that_goes_on_when_it_is_back(asked:
         assert "0 of 4 are settled" in said
     asked.local.set_faults([])
     with Hub(asked.local.tokens["owner"], asked.local.url) as patient:
-        asked.office.hub = patient
+        asked.office.workspace.hub = patient
         lena.post(run, {"do": "resume"})
         ended(asked, run)
         assert "done 4" in words(lena.get(run))

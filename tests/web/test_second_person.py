@@ -25,6 +25,7 @@ from hf_gate.application.decisions import end_entry
 from hf_gate.application.entries import newest, text_of
 from hf_gate.application.tray import Wish
 from hf_gate.application.verify import verify
+from hf_gate.application.workspace import Workspace
 from hf_gate.domain.members import Author, Member, Role
 from hf_gate.domain.moments import ms
 from hf_gate.domain.rows import RequestRow, RunRow
@@ -139,11 +140,14 @@ def test_what_a_command_sends_meanwhile_counts_too(full: Room) -> None:
     old, is_waiting = full.office, Event()
     old.store.close()
 
-    def opened(*, lends: bool) -> Store:
-        return bootstrap.open_store(old.settings, old.location, lends=lends, on_wait=lambda *_: is_waiting.set())
+    connection = bootstrap.Connection(old.settings)
 
-    with opened(lends=True) as lent:
-        desk = Office(old.settings, old.location, old.hub, lent, old.owner, owner_id=old.owner_id)
+    def opened(*, lends: bool) -> Workspace:
+        return bootstrap.open_workspace(connection, old.location, lends=lends, on_wait=lambda *_: is_waiting.set())
+
+    with connection, opened(lends=True) as workspace:
+        lent = workspace.store
+        desk = Office(workspace, old.owner, owner_id=old.owner_id)
         row = lent.find(None, "p600")[0]
         wish, now = Wish("accept", {row.id: ground_of(row)}, desk.owner_member), desk.now()
         run = RunRow(
@@ -154,7 +158,7 @@ def test_what_a_command_sends_meanwhile_counts_too(full: Room) -> None:
             with opened(lends=False) as command:
                 decided = aside.submit(desk.clearing.take, wish, now, 10.0)
                 assert is_waiting.wait(20)
-                with command.writing() as write:
+                with command.store.writing() as write:
                     write.run(run)
             with pytest.raises(Guarded, match="these are 501 to accept"):
                 decided.result(30)
@@ -241,7 +245,7 @@ def test_apply_in_the_terminal_asks_for_the_second_person_too(full: Room, tmp_pa
         assert (refused.returncode, "Ask noor to open the plan and agree." in refused.stderr) == (6, True), (
             refused.stderr
         )
-    with bootstrap.open_store(full.office.settings, full.office.location) as full.office.store:
+    with bootstrap.open_store(full.office.settings, full.office.location) as full.office.workspace.store:
         run_of(full, "r_old", 0, 400, 0)
         run_of(full, "r_new", 400, 600, 0)
     resumed = [sys.executable, "-m", "hf_gate", "runs", "resume", "r_old"]
@@ -286,9 +290,9 @@ def test_of_two_people_who_agree_at_once_none_is_lost(full: Room) -> None:
     lena, noor, mara = full.visitor(), full.proven(admin("noor")), full.proven(admin("mara"))
     plan, store = made(full, lena), full.office.store
     agree = {"do": "approve", "count": str(MANY)}
-    full.office.store = cast("Store", Interrupted(store, lambda: mara.post(plan, agree)))
+    full.office.workspace.store = cast("Store", Interrupted(store, lambda: mara.post(plan, agree)))
     assert noor.post(plan, agree).status == 303
-    full.office.store = store
+    full.office.workspace.store = store
     assert "mara, noor" in words(lena.get(plan))
 
 

@@ -187,14 +187,14 @@ def test_while_the_hub_is_away_decisions_stay_in_the_tray(asked: Room) -> None:
     _decide(asked, asked.visitor(), "accept", "ada")
     asked.local.set_faults(["down:s=3600"])
     with Hub(asked.local.tokens["owner"], asked.local.url, max_wait=0.0) as impatient:
-        asked.office.hub = impatient
+        asked.office.workspace.hub = impatient
         asked.leave()
     waiting = asked.office.tray.waiting()
     assert [(one.run, one.outcome) for one in waiting] == [(None, None)]
     assert asked.office.clearing.problem
     asked.local.set_faults([])
     with Hub(asked.local.tokens["owner"], asked.local.url) as patient:
-        asked.office.hub = patient
+        asked.office.workspace.hub = patient
         asked.leave()
         assert _status(asked, "ada") == "accepted"
     assert asked.office.clearing.problem is None

@@ -1,48 +1,28 @@
-"""A plan of a workspace: names of tables bound, profiles that matter read, everybody judged; and what a workspace is made of."""
+"""Makes the plan of a workspace: binds names in tables, reads the profiles that matter, evaluates every request."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta, tzinfo
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
 from ..domain.events import Entry, TableAccepted
-from ..domain.ids import Person, Repo
+from ..domain.ids import Person
 from ..domain.moments import ms
 from ..domain.rows import PersonRow
 from ..errors import HfGateError
 from ..plan.model import CLOCK_SKEW, VALIDITY, Plan, make_partial_plan
-from ..policy.literals import Rate
-from ..policy.model import Policy
 from ..policy.tables import Table, unbound_usernames
 from ..protocol.skew import is_clock_off
 from ..store.reading import Store
 from . import keys
-from .judging import Court, SourcesPort
-from .ports import ClockPort, HubPort
+from .judging import SourcesPort
+from .policy_bundle import PolicyBundle
 from .propose import Doors, Hears, OpenDoors, Proposal, propose
-
-
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """What a turn works with; joined in `joining`."""
-
-    store: Store
-    hub: HubPort
-    clock: ClockPort
-    sources: SourcesPort
-    actor: str
-    policies: Sequence[Policy]
-    courts: Callable[[], Sequence[Court]]
-    hearing: Hears
-    budgets: Mapping[str, Rate]
-    protected: Collection[str] = ()
-    tables: Mapping[str, Table] = field(default_factory=dict)
-    zone: tzinfo = UTC
-    governs: Callable[[Repo], bool] = lambda _: True
+from .workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,32 +34,35 @@ class Planned:
     skew: float | None = None
 
 
-def planned(
-    desk: Desk,
+def make_plan(
+    workspace: Workspace,
+    bundle: PolicyBundle,
+    evaluate: Hears,
     *,
     profiles: int,
     moment: datetime | None = None,
     valid: timedelta = VALIDITY,
     doors: Callable[[], Doors] = OpenDoors,
 ) -> Planned:
-    """A plan; when profiles can change verdicts so many are read at most, and it is made once more.
+    """Return a plan; if profiles can change verdicts, read at most `profiles` of them and plan once more.
 
     With another `moment` than now nothing is read, bound or entered. `doors`: what changes pass, each time anew.
     """
-    now, is_now = moment or desk.clock.now(), moment is None
+    store, sources = workspace.store, workspace.sources
+    now, is_now = moment or workspace.clock.now(), moment is None
     if is_now:
-        bind_tables(desk, profiles)
-    skew = _distrusted(desk, now) if is_now else None
+        bind_tables(workspace, bundle, profiles)
+    skew = _excessive_skew(workspace, now) if is_now else None
 
     def once() -> Proposal:
         return propose(
-            desk.store,
-            desk.courts(),
-            desk.hearing,
+            store,
+            bundle.for_repos(store, sources),
+            evaluate,
             now=now,
-            policies=desk.policies,
-            protected=desk.protected,
-            governs=desk.governs if skew is None else lambda _: False,
+            policies=bundle.policies,
+            protected=bundle.config.guards.protected,
+            governs=bundle.governs if skew is None else lambda _: False,
             valid=valid,
             enters=is_now,
             doors=doors(),
@@ -87,7 +70,7 @@ def planned(
 
     proposal, read = once(), 0
     if is_now and profiles and proposal.needs:
-        read = enrich(desk.store, desk.sources, proposal.needs, now, profiles)
+        read = enrich(store, sources, proposal.needs, now, profiles)
     plan = once().plan if read else proposal.plan
     return Planned(plan if skew is None else _with_skew(plan, skew), read, skew)
 
@@ -97,13 +80,13 @@ def _with_skew(plan: Plan, skew: float) -> Plan:
     return make_partial_plan(replace(plan, summary={**plan.summary, CLOCK_SKEW: round(skew)}), plan.changes)
 
 
-def _distrusted(desk: Desk, now: datetime) -> float | None:
-    """How many seconds the Hub's clock is ahead of ours, when that is too far to end anything by ours."""
-    if desk.hub.skew is None and (due := next(iter(desk.store.due(ms(now))), None)) is not None:
+def _excessive_skew(workspace: Workspace, now: datetime) -> float | None:
+    """Return how many seconds the Hub's clock is ahead, if that is too much to end a grant by ours; else None."""
+    hub = workspace.hub
+    if hub.skew is None and (due := next(iter(workspace.store.due(ms(now))), None)) is not None:
         with suppress(HfGateError):
-            desk.hub.gate(due.repo)  # nothing was asked yet, and any answer tells the time
-    skew = desk.hub.skew
-    return skew if is_clock_off(skew) else None
+            hub.gate(due.repo)  # nothing was asked yet, and any answer tells the time
+    return hub.skew if is_clock_off(hub.skew) else None
 
 
 def enrich(store: Store, sources: SourcesPort, people: Sequence[PersonRow], now: datetime, budget: int) -> int:
@@ -118,27 +101,24 @@ def enrich(store: Store, sources: SourcesPort, people: Sequence[PersonRow], now:
     return len(fetched)
 
 
-def bind_tables(desk: Desk, budget: int) -> int:
-    """Binds usernames of tables to the accounts that bear them now, one call each; whoever takes a name later is not meant.
+def bind_tables(workspace: Workspace, bundle: PolicyBundle, budget: int) -> int:
+    """Bind usernames of tables to the accounts that bear them now, one call each, so that a later bearer is not meant.
 
     Also remembers how many rows each table had, so that half a file is told from a short one.
     """
-    names = [
-        (table, name)
-        for table in desk.tables.values()
-        if not table.refusal
-        for name in unbound_usernames([table], desk.store.bindings(table.name))
-    ][:budget]
-    now = desk.clock.now()
-    found = {name: desk.sources.account(name) for name in dict.fromkeys(name for _, name in names)}
-    with desk.store.writing() as write:
+    store, tables = workspace.store, [table for table in bundle.tables.values() if not table.refusal]
+    names = [(table, name) for table in tables for name in unbound_usernames([table], store.bindings(table.name))][
+        :budget
+    ]
+    now = ms(workspace.clock.now())
+    found = {name: workspace.sources.account(name) for name in dict.fromkeys(name for _, name in names)}
+    with store.writing() as write:
         for table, name in names:
             ident = found[name]
             if ident is not None:
-                write.bind(table.name, name, ident, "load", ms(now))
-        for table in desk.tables.values():
-            if not table.refusal:
-                write.setting(keys.rows(table.name), str(len(table.rows)))
+                write.bind(table.name, name, ident, "load", now)
+        for table in tables:
+            write.setting(keys.rows(table.name), str(len(table.rows)))
     return len(found)
 
 

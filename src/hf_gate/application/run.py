@@ -22,9 +22,12 @@ from . import keys
 from .cadence import SyncKind, due_kind, note_of
 from .carry import Carrier
 from .orders import Refusal, TurnDoors, Waiting, hold, refuse, refused
-from .planning import Desk, Planned, planned
+from .planning import Planned, make_plan
+from .policy_bundle import PolicyBundle
+from .propose import Hears
 from .runs import begin
 from .sync import Synced, report_counts, sync
+from .workspace import Workspace
 
 _COUNTED: Final = 3_600_000  # ms between two comparisons with the Hub's own report
 
@@ -57,33 +60,45 @@ class Turn:
         return any(one.news for one in self.synced)
 
 
-CarrierOf: TypeAlias = Callable[[RunRow], Carrier]
+ExecutorFactory: TypeAlias = Callable[[RunRow], Carrier]
 
 
-def turn(desk: Desk, carrier_of: CarrierOf, repos: Sequence[Repo], *, ident: str, profile_budget: int = 200) -> Turn:
-    """Everything once. What a dead process left comes first; a repo that fails does not keep the others waiting."""
+@dataclass(frozen=True, slots=True)
+class TurnContext:
+    """What one turn works with. `executor_of` makes what executes a run; `evaluate` evaluates one list of a repo."""
+
+    workspace: Workspace
+    bundle: PolicyBundle
+    actor: str
+    evaluate: Hears
+    executor_of: ExecutorFactory
+
+
+def run_turn(context: TurnContext, repos: Sequence[Repo], *, ident: str, profile_budget: int = 200) -> Turn:
+    """Do everything once. What a dead process left comes first; a repo that fails does not delay the others."""
+    workspace, store, clock = context.workspace, context.workspace.store, context.workspace.clock
     done = Turn()
-    done.resumed = resume_all(desk.store, carrier_of)
+    done.resumed = resume_all(store, context.executor_of)
     for repo in repos:
-        _read(desk, repo, done)
-    done.plan = _proposed(desk, done, profile_budget).plan
-    take = _let_through(desk, done.plan, done)
+        _read(workspace, repo, done, context.actor)
+    done.plan = _make_plan(context, done, profile_budget).plan
+    take = _within_budgets(context, done.plan, done)
     if take:
         plan = make_partial_plan(done.plan, take)
-        run = begin(desk.store, plan, ident=ident, kind=RunKind.AUTO, actor=desk.actor, now=desk.clock.now())
+        run = begin(store, plan, ident=ident, kind=RunKind.AUTO, actor=context.actor, now=clock.now())
         done.run = run
         try:
-            done.run = carrier_of(run).carry(run)
+            done.run = context.executor_of(run).carry(run)
         except HfGateError as problem:  # what was done before is told as well
-            done.run, done.stopped = desk.store.run(run.id) or run, problem
+            done.run, done.stopped = store.run(run.id) or run, problem
             if law_of(problem, listed=True).ends is Ends.REPO:
-                left = desk.store.changed_repos(run.id, (ChangeState.PLANNED,))
-                refuse(desk.store, left, str(problem), ms(desk.clock.now()))
-    _remember(desk, done)
+                left = store.changed_repos(run.id, (ChangeState.PLANNED,))
+                refuse(store, left, str(problem), ms(clock.now()))
+    _remember(context, done)
     return done
 
 
-def resume_all(store: Store, carrier_of: CarrierOf) -> list[RunRow]:
+def resume_all(store: Store, executor_of: ExecutorFactory) -> list[RunRow]:
     """Runs that a dead process or an absent Hub left half done: people's are settled and wait for them.
 
     Our own are settled and over: what they did not send is judged anew, for policies, guards and tables may be others.
@@ -92,9 +107,9 @@ def resume_all(store: Store, carrier_of: CarrierOf) -> list[RunRow]:
     under_way = {ident for row in store.open_changes() if (ident := row.state.open_run) is not None}
     for run in _lately_or(store, under_way):
         if run.kind is RunKind.AUTO and run.state in UNFINISHED:
-            resumed.append(carrier_of(run).leave(run))
+            resumed.append(executor_of(run).leave(run))
         elif run.id in under_way or run.state in UNFINISHED or run.counts.get(OutcomeKind.OPEN):
-            carrier_of(run).settle_left(run)
+            executor_of(run).settle_left(run)
     return resumed
 
 
@@ -105,40 +120,42 @@ def _lately_or(store: Store, under_way: Collection[str]) -> list[RunRow]:
     return [*(run for run in left if run is not None), *reversed(latest)]
 
 
-def _read(desk: Desk, repo: Repo, done: Turn) -> None:
-    row, note = desk.store.repo(repo), note_of(desk.store, repo)
+def _read(workspace: Workspace, repo: Repo, done: Turn, actor: str) -> None:
+    hub, store, clock = workspace.hub, workspace.store, workspace.clock
+    row, note = store.repo(repo), note_of(store, repo)
     try:
-        due = due_kind(row, ms(desk.clock.now()), note)
-        synced = sync(desk.hub, desk.store, desk.clock, repo, due.kind, actor=desk.actor)
+        due = due_kind(row, ms(clock.now()), note)
+        synced = sync(hub, store, clock, repo, due.kind, actor=actor)
         done.synced.append(synced)
-        if due.kind is SyncKind.QUICK and synced.news and _may_count(desk, repo):
-            report = report_counts(desk.hub, repo)
-            if due_kind(desk.store.repo(repo), ms(desk.clock.now()), note, report).kind is SyncKind.FULL:
-                done.synced.append(sync(desk.hub, desk.store, desk.clock, repo, SyncKind.FULL, actor=desk.actor))
+        if due.kind is SyncKind.QUICK and synced.news and _may_count(store, repo, ms(clock.now())):
+            report = report_counts(hub, repo)
+            if due_kind(store.repo(repo), ms(clock.now()), note, report).kind is SyncKind.FULL:
+                done.synced.append(sync(hub, store, clock, repo, SyncKind.FULL, actor=actor))
     except HfGateError as problem:
         done.failed[repo] = problem
 
 
-def _may_count(desk: Desk, repo: Repo) -> bool:
-    """Once an hour at most: the Hub's report is one answer as long as the repo is large."""
-    now, last = ms(desk.clock.now()), desk.store.setting(keys.counted(repo))
+def _may_count(store: Store, repo: Repo, now: int) -> bool:
+    """Whether the Hub's report may be read: once an hour, since one answer is as long as the repo is large."""
+    last = store.setting(keys.counted(repo))
     if last is not None and 0 <= now - int(last) < _COUNTED:
         return False
-    with desk.store.writing() as write:
+    with store.writing() as write:
         write.setting(keys.counted(repo), str(now))
     return True
 
 
-def _proposed(desk: Desk, done: Turn, profile_budget: int) -> Planned:
-    """The plan of a turn: without what may not be done on its own, which is counted."""
-    lately = refused(desk.store, [row.repo for row in desk.store.repos()], ms(desk.clock.now()))
+def _make_plan(context: TurnContext, done: Turn, profile_budget: int) -> Planned:
+    """Plan a turn: without what needs a person's word first, which is counted."""
+    store, now = context.workspace.store, ms(context.workspace.clock.now())
+    lately = refused(store, [row.repo for row in store.repos()], now)
     made: list[TurnDoors] = []  # the last ones are those of the plan that came out
 
     def anew() -> TurnDoors:
-        made.append(TurnDoors(desk.store, (*done.failed, *lately)))
+        made.append(TurnDoors(store, (*done.failed, *lately)))
         return made[-1]
 
-    found = planned(desk, profiles=profile_budget, doors=anew)
+    found = make_plan(context.workspace, context.bundle, context.evaluate, profiles=profile_budget, doors=anew)
     doors = made[-1]
     done.profiles, done.held, done.halted = found.profiles, doors.held, list(doors.waiting.values())
     done.refused = {repo: refusal for repo, refusal in lately.items() if doors.kept_back[str(repo)]}
@@ -149,29 +166,31 @@ def _proposed(desk: Desk, done: Turn, profile_budget: int) -> Planned:
 # ---- what may be done without being asked ------------------------------------------------------------------------------
 
 
-def _let_through(desk: Desk, plan: Plan, done: Turn) -> list[Change]:
-    now = ms(desk.clock.now())
-    used = {verb: desk.store.done_since(verb, now - rate.seconds * 1000) for verb, rate in desk.budgets.items()}
-    take, done.deferred = guards.apply_budgets(plan.changes, desk.budgets, used)
+def _within_budgets(context: TurnContext, plan: Plan, done: Turn) -> list[Change]:
+    budgets, store = context.bundle.config.guards.budgets, context.workspace.store
+    now = ms(context.workspace.clock.now())
+    used = {verb: store.done_since(verb, now - rate.seconds * 1000) for verb, rate in budgets.items()}
+    take, done.deferred = guards.apply_budgets(plan.changes, budgets, used)
     return take
 
 
-def _remember(desk: Desk, done: Turn) -> None:
-    """A version whose first cycle at a repo is over may go on there, also one that had nothing to do.
+def _remember(context: TurnContext, done: Turn) -> None:
+    """Let a version whose first cycle at a repo is over go on there, also one that had nothing to do.
 
     Not one that is held, nor one whose first cycle was not looked at: because somebody halted it, or the repo is away.
     """
+    store = context.workspace.store
     waiting = {(digest, repo) for _, digest, repo in done.held} | done.passed_over
     judged = {
         (one.policy.digest, str(court.repo))
-        for court in desk.courts()
+        for court in context.bundle.for_repos(store, context.workspace.sources)
         for one in court.judge.policies
         if one.policy.mode is PolicyMode.ENFORCE and court.repo not in done.failed
     }
-    hold(desk.store, done.held)
-    fresh = [pair for pair in sorted(judged - waiting) if not desk.store.setting(keys.acted(*pair))]
+    hold(store, done.held)
+    fresh = [pair for pair in sorted(judged - waiting) if not store.setting(keys.acted(*pair))]
     if fresh:
-        with desk.store.writing() as write:
+        with store.writing() as write:
             for digest, repo in fresh:
                 write.setting(keys.acted(digest, repo), "1")
 

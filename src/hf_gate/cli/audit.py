@@ -17,14 +17,15 @@ from ..application.records import AuditRecord
 from ..domain.ids import Repo, parse_repo
 from ..errors import RequestNotFound, UsageError
 from ..private_files import open_private_file, write_private_file
-from .desk import OpenDesk, no_store, open_desk, stored
 from .frame import Entry, GateGroup, Run, command, repo_type_option
 from .history import attempts_of
 from .output import FIRST_ROWS, Column, numbered, paragraphs
 from .targets import Aim, person_or_repo
+from .workspace import no_store, open_workspace, stored
 
 if TYPE_CHECKING:
     from ..application.verify import Sealed, Verified
+    from ..application.workspace import Workspace
     from ..domain.ledger import Checkpoint, Link
 
 audit = GateGroup(
@@ -76,7 +77,7 @@ def audit_ls(
     """
     from ..application.entries import audit_record  # noqa: PLC0415 - help needs none of it
 
-    desk = _opened(run)
+    workspace = _opened(run)
     _check_kind(kind)
 
     def is_wanted(link: Link) -> bool:
@@ -86,10 +87,10 @@ def audit_ls(
             and (actor is None or link.actor == actor or link.actor.startswith(f"{actor}@"))
         )
 
-    links = _links(desk, _meant(target, repo, repo_type), request, is_wanted)
+    links = _links(workspace, _meant(target, repo, repo_type), request, is_wanted)
     rows: Iterator[AuditRecord] = map(audit_record, links)
     if run.out.is_human:
-        rows = _with_names(desk, rows if all_entries else _grouped(links))
+        rows = _with_names(workspace, rows if all_entries else _grouped(links))
     asked = -1 if everything else limit
     is_whole = run.out.records(AuditRecord, rows, _COLUMNS, name=lambda row: row.id, limit=asked, empty="No entries.")
     if not is_whole and run.out.is_human:
@@ -106,22 +107,22 @@ def _meant(target: str | None, repo: str | None, repo_type: str | None) -> Aim |
 
 
 def _links(
-    desk: OpenDesk, meant: Aim | Repo | None, request: int | None, is_wanted: Callable[[Link], bool]
+    workspace: Workspace, meant: Aim | Repo | None, request: int | None, is_wanted: Callable[[Link], bool]
 ) -> Iterator[Link]:
     """The entries that are meant, each looked up where that reads least."""
     from ..application.entries import about, newest  # noqa: PLC0415 - help needs none of it
 
     if not isinstance(meant, Aim):
         if request is not None and meant is None:
-            return about(desk.store, [request], is_wanted)
-        return newest(desk.store, None if meant is None else [chain_of(meant)], is_wanted)
-    attempts = attempts_of(desk.store, meant.repo, meant.target)
+            return about(workspace.store, [request], is_wanted)
+        return newest(workspace.store, None if meant is None else [chain_of(meant)], is_wanted)
+    attempts = attempts_of(workspace, meant.repo, meant.target)
     if not attempts:
         raise RequestNotFound(
             f"the store knows nobody called {meant.target.label} at {meant.repo}.",
             hint=f"`hf-gate ls {meant.repo} --status all` lists who asked.",
         )
-    return about(desk.store, [attempt.id for attempt in attempts], is_wanted)
+    return about(workspace.store, [attempt.id for attempt in attempts], is_wanted)
 
 
 def _grouped(links: Iterator[Link]) -> Iterator[AuditRecord]:
@@ -134,10 +135,10 @@ def _grouped(links: Iterator[Link]) -> Iterator[AuditRecord]:
         yield row if len(some) == 1 else replace(row, request=None, text=text)
 
 
-def _with_names(desk: OpenDesk, rows: Iterator[AuditRecord]) -> Iterator[AuditRecord]:
+def _with_names(workspace: Workspace, rows: Iterator[AuditRecord]) -> Iterator[AuditRecord]:
     """Put the username before each sentence, as long as the store has it: the audit log itself holds no names."""
     while some := list(islice(rows, FIRST_ROWS + 1)):
-        known = desk.store.requests([row.request for row in some if row.request is not None])
+        known = workspace.store.requests([row.request for row in some if row.request is not None])
         for row in some:
             request = known.get(-1 if row.request is None else row.request)
             user = request and request.person.identity.username
@@ -155,8 +156,8 @@ def audit_show(run: Run, *, entry: str) -> int:
         raise UsageError(
             f"{entry!r} is no entry of a ledger.", hint="Entries are named as `hf-gate audit ls` does: desk#3."
         )
-    desk = _opened(run)
-    found = entry_at(desk.store, *name)
+    workspace = _opened(run)
+    found = entry_at(workspace.store, *name)
     if found is None:
         raise UsageError(f"there is no entry {entry}.", hint="hf-gate audit ls")
     doc = _shown(found)
@@ -217,10 +218,10 @@ def audit_export(run: Run, *, target: str | None, with_personal: bool) -> int:
     """
     from ..application.ledger_files import export  # noqa: PLC0415 - as above
 
-    desk = _opened(run)
+    workspace = _opened(run)
     count = -1
     with _writing(target) as write:
-        for line in export(desk.store, desk.now(), personal=with_personal):
+        for line in export(workspace.store, workspace.now(), personal=with_personal):
             write(line)
             count += 1
     personal = ", with personal data" if with_personal else ", without personal data"
@@ -234,9 +235,9 @@ def audit_checkpoint(run: Run, *, target: str | None) -> int:
     """Write down the heads of all chains: later they prove that nothing before was cut off or rewritten."""
     from ..application.ledger_files import checkpoint_json, checkpoint_now  # noqa: PLC0415 - as above
 
-    desk = open_desk(run, writes=True)
-    checkpoint = checkpoint_now(desk.store, desk.now())
-    doc = checkpoint_json(checkpoint, desk.store.endpoint)
+    workspace = open_workspace(run, writes=True)
+    checkpoint = checkpoint_now(workspace.store, workspace.now())
+    doc = checkpoint_json(checkpoint, workspace.store.endpoint)
     if target is None:
         run.out.document(doc, lambda: _heads(checkpoint), quiet=[checkpoint.digest])
         return 0
@@ -364,8 +365,8 @@ def _check_kind(kind: str | None) -> None:
         raise UsageError(f"there is no kind of entry {kind!r}.", hint=f"Kinds: {', '.join(KINDS)}.")
 
 
-def _opened(run: Run) -> OpenDesk:
-    desk = stored(run)
-    if desk is None:
+def _opened(run: Run) -> Workspace:
+    workspace = stored(run)
+    if workspace is None:
         raise no_store()
-    return desk
+    return workspace

@@ -11,10 +11,10 @@ import click
 from ..domain.rows import count_pending
 from ..domain.text import to_json
 from ..errors import Guarded
-from .desk import stored
+from .workspace import stored
 
 if TYPE_CHECKING:
-    from ..application.planning import Desk
+    from ..application.workspace import Workspace
     from ..plan.guards import Confirmation
     from ..plan.model import Change
     from .frame import Run
@@ -46,7 +46,9 @@ def check_brakes(run: Run, wish: Wish) -> None:
     )
 
 
-def check_plan(run: Run, desk: Desk, changes: Sequence[Change], *, yes: bool, max_changes: int | None) -> None:
+def check_plan(
+    run: Run, workspace: Workspace, changes: Sequence[Change], *, yes: bool, max_changes: int | None
+) -> None:
     """The same for the changes of a plan, of whom the first are named."""
     from ..plan.guards import plan_confirmation  # noqa: PLC0415 - only who applies
     from ..plan.render import render_changes, summarize_changes  # noqa: PLC0415 - as above
@@ -55,7 +57,7 @@ def check_plan(run: Run, desk: Desk, changes: Sequence[Change], *, yes: bool, ma
         for line in (*render_changes(changes[:_SHOWN]), summarize_changes(changes)):
             run.out.say(line)
 
-    waiting = count_pending(desk.store.repos())
+    waiting = count_pending(workspace.store.repos())
     _check_yes(
         plan_confirmation(changes, waiting),
         len(changes),

@@ -9,18 +9,17 @@ from ..application.records import OutcomeRecord, outcome_of_change
 from ..domain.outcomes import OutcomeKind, exit_code_of_counts
 from ..domain.runs import UNDER_WAY, ChangeOrigin, ChangeState
 from .carrying import take_along
-from .office import carrier_of
 from .output import Format, clock_off
 from .progress import Progress
 from .telling import PAST, print_outcomes, summary
+from .workspace import executor_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from ..application.planning import Desk
+    from ..application.workspace import Workspace
     from ..domain.rows import ChangeRow, RunRow
     from ..plan.model import Change
-    from ..store.reading import Store
     from .frame import Run
 
 _SHOWN: Final = 30  # people of whom something is said
@@ -29,35 +28,35 @@ _IN_PART: Final = {ChangeState.DONE, *UNDER_WAY}
 _NEEDS_LOOK: Final = frozenset({OutcomeKind.STALE, OutcomeKind.GONE, OutcomeKind.REFUSED, OutcomeKind.OPEN})
 
 
-def carry_run(run: Run, desk: Desk, begun: RunRow) -> int:
+def carry_run(run: Run, workspace: Workspace, begun: RunRow) -> int:
     """Sends what is planned and tells what became of it, also when it was ended early."""
     try:
         with Progress(run.out, "apply", begun.total) as bar:
-            carrier_of(desk, begun, lambda many: bar.tick(many=many)).carry(begun)
+            executor_of(workspace, begun, lambda many: bar.tick(many=many)).carry(begun)
     except KeyboardInterrupt:
-        ended = _again(desk.store, begun)
-        run_result(run, desk.store, ended)
+        ended = _again(workspace, begun)
+        run_result(run, workspace, ended)
         run.out.say(f"Stopped; everything so far is recorded. Go on: hf-gate runs resume {begun.id}")
         raise
     except Exception as problem:
-        run_result(run, desk.store, _again(desk.store, begun))
+        run_result(run, workspace, _again(workspace, begun))
         run.out.say(f"What is left can go on later: hf-gate runs resume {begun.id}")
-        if desk.store.changes(begun.id, _IN_PART, 1):  # else nothing was done, and the reason decides
+        if workspace.store.changes(begun.id, _IN_PART, 1):  # else nothing was done, and the reason decides
             take_along(problem, 5, "`runs resume` reads which, and does the rest")
         raise
-    if desk.hub.skew is not None and desk.store.changes(begun.id, (ChangeState.DEFERRED,), 1):
-        run.out.warn(f"No grant was ended: {clock_off(desk.hub.skew)}")
-    return run_result(run, desk.store, _again(desk.store, begun))
+    if workspace.hub.skew is not None and workspace.store.changes(begun.id, (ChangeState.DEFERRED,), 1):
+        run.out.warn(f"No grant was ended: {clock_off(workspace.hub.skew)}")
+    return run_result(run, workspace, _again(workspace, begun))
 
 
-def _again(store: Store, begun: RunRow) -> RunRow:
+def _again(workspace: Workspace, begun: RunRow) -> RunRow:
     """The run as it stands now."""
-    return store.run(begun.id) or begun
+    return workspace.store.run(begun.id) or begun
 
 
-def run_result(run: Run, store: Store, ended: RunRow, *, whole: bool = False) -> int:
+def run_result(run: Run, workspace: Workspace, ended: RunRow, *, whole: bool = False) -> int:
     """The document of a run, and its exit code by the table of outcomes."""
-    changes = _changes(store, ended)
+    changes = _changes(workspace, ended)
     told = [outcome_of_change(change, row) for change, row in changes]
     count = {kind.value: sum(row.outcome is kind for row in told) for kind in OutcomeKind}
     if run.out.is_human or run.out.format is Format.JSON:
@@ -110,14 +109,16 @@ def done_words(changes: Iterable[Change]) -> str:
     return ", ".join(f"{number:,} {words}" for words, number in sorted(found.items()))
 
 
-def done_changes(store: Store, ended: RunRow) -> list[Change]:
+def done_changes(workspace: Workspace, ended: RunRow) -> list[Change]:
     """The changes of a run that were done."""
-    return [change for change, _ in _changes(store, ended, (ChangeState.DONE,))]
+    return [change for change, _ in _changes(workspace, ended, (ChangeState.DONE,))]
 
 
-def _changes(store: Store, each: RunRow, states: Collection[str] | None = None) -> list[tuple[Change, ChangeRow]]:
+def _changes(
+    workspace: Workspace, each: RunRow, states: Collection[str] | None = None
+) -> list[tuple[Change, ChangeRow]]:
     import msgspec  # noqa: PLC0415 - only who tells a run
 
     from ..plan.model import Change  # noqa: PLC0415 - as above
 
-    return [(msgspec.json.decode(row.change, type=Change), row) for row in store.changes(each.id, states)]
+    return [(msgspec.json.decode(row.change, type=Change), row) for row in workspace.store.changes(each.id, states)]

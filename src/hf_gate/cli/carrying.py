@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Final
 from ..domain.ids import Person
 from ..domain.outcomes import Outcome, OutcomeKind, exit_code_of, law_of
 from ..errors import Guarded, HfGateError, HubUnavailable
-from .desk import OpenDesk, open_desk
-from .office import new_run_id
 from .progress import Progress
 from .second import author_for
+from .workspace import actor_of, new_run_id, open_workspace
 
 if TYPE_CHECKING:
     from ..application.decide import Direct
     from ..application.decisions import Ask
+    from ..application.workspace import Workspace
     from .frame import Run
     from .targets import Aim
     from .wish import Wish
@@ -62,44 +62,38 @@ def take_along(stop: Exception, code: int, rest: str) -> None:
 
 
 @contextmanager
-def writing(run: Run) -> Iterator[OpenDesk]:
+def writing(run: Run) -> Iterator[Workspace]:
     """The workspace open for writing, no longer than the `with` lasts: meanwhile nobody else may decide."""
-    opened = open_desk(run, writes=True)
-    try:
-        yield opened
-    finally:
-        opened.store.close()
+    with open_workspace(run, writes=True) as workspace:
+        yield workspace
 
 
 def direct(
-    opened: OpenDesk, bar: Progress | None = None, new: Mapping[str, int] = NOTHING, asks: Iterable[Ask] = ()
+    run: Run, workspace: Workspace, bar: Progress | None = None, new: Mapping[str, int] = NOTHING, asks: Iterable[Ask] = ()
 ) -> Direct:  # fmt: skip
     """What decides at this workspace; refuses `asks` that need a second person, or are about this user. `new` counts them by verb."""
-    from zoneinfo import ZoneInfo  # noqa: PLC0415 - only who decides
+    from ..application.decide import Direct  # noqa: PLC0415 - only who decides
 
-    from ..application.decide import Direct  # noqa: PLC0415 - as above
-
-    run = opened.run
     return Direct(
-        opened.store,
-        run.hub,
-        opened.clock,
-        ZoneInfo(opened.location.config.timezone),
-        opened.actor,
+        workspace.store,
+        workspace.hub,
+        workspace.clock,
+        workspace.zone,
+        actor_of(run),
         progress=lambda many: None if bar is None else bar.tick(many=many),
         say=run.out.say,
-        author=author_for(run, opened.store, opened.clock.now(), new, about=_people(opened, asks)),
+        author=author_for(run, workspace, new, about=_people(workspace, asks)),
     )
 
 
-def _people(opened: OpenDesk, asks: Iterable[Ask]) -> Iterator[tuple[str | None, str | None]]:
+def _people(workspace: Workspace, asks: Iterable[Ask]) -> Iterator[tuple[str | None, str | None]]:
     """Names and account ids of those who are meant, as they were named and as the store knows them."""
     for ask in asks:
         target = ask.target
         yield target.username, target.user_id
         if target.request is not None:
             yield target.request.person.username, target.request.person.id
-        for row in opened.store.find(ask.repo, target.request_id or target.user_id or target.username or ""):
+        for row in workspace.store.find(ask.repo, target.request_id or target.user_id or target.username or ""):
             yield row.person.identity.username, row.person.identity.user_id
 
 
@@ -107,10 +101,10 @@ def carry_out(run: Run, wish: Wish) -> Result:
     """Sends what is wished; every aim has an outcome afterwards, also when the run ended early."""
     result = Result()
     try:
-        with writing(run) as opened, Progress(run.out, wish.verb, len(wish.aims)) as bar:
+        with writing(run) as workspace, Progress(run.out, wish.verb, len(wish.aims)) as bar:
             new = {wish.effect if wish.verb != "grant" else "accept": len(wish.aims)}
             asks = wish.asks()
-            decided = direct(opened, bar, new, asks).decide(asks, wish.choice, ident=new_run_id())
+            decided = direct(run, workspace, bar, new, asks).decide(asks, wish.choice, ident=new_run_id())
         result.run, result.outcomes, result.stopped_by = decided.run, decided.outcomes, decided.stopped_by
     except Guarded:
         raise

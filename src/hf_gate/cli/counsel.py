@@ -10,18 +10,18 @@ from ..domain.events import NoteWritten, event_of
 from ..domain.moments import moment_of
 from ..domain.text import clip
 from ..errors import HfGateError
-from .desk import stored
 from .kept import standing_verdicts
 from .output import age
+from .workspace import stored
 
 if TYPE_CHECKING:
     from ..application.judging import Court
-    from ..application.planning import Desk
+    from ..application.policy_bundle import PolicyBundle
+    from ..application.workspace import Workspace
     from ..domain.ids import Repo
     from ..domain.requests import AccessRequest
     from ..domain.rows import RequestRow
     from ..policy.model import Verdict
-    from .desk import OpenDesk
     from .frame import Run
 
 _NOTES: Final = 3  # the latest are shown
@@ -39,9 +39,9 @@ class Counsel:
 
     def lines(self, request: AccessRequest) -> Iterator[str]:
         """The verdict with its reasons, then the latest notes; each line in one piece, and still to be made safe to print."""
-        if self._opened is None:
+        if self._workspace is None:
             return
-        store = self._opened.store
+        store = self._workspace.store
         known = store.known(self.repo, [request])[0]
         row = None if known is None else store.request(known.id)
         if row is None:
@@ -51,26 +51,29 @@ class Counsel:
             yield from self._notes(row)
 
     @cached_property
-    def _opened(self) -> OpenDesk | None:
+    def _workspace(self) -> Workspace | None:
         return stored(self.run)
 
     @cached_property
-    def _desk(self) -> Desk | None:
-        from .. import joining  # noqa: PLC0415 - only where there is a workspace
+    def _bundle(self) -> PolicyBundle | None:
+        from ..application.policy_bundle import load_policies  # noqa: PLC0415 - only where there is a workspace
 
-        opened = self._opened
-        if opened is None or opened.location.folder is None:
+        workspace = self._workspace
+        if workspace is None or workspace.location.folder is None:
             return None
         try:
-            return joining.join_desk(self.run.settings, opened.location, self.run.hub, opened.store, actor=opened.actor)
+            return load_policies(workspace)
         except HfGateError as problem:
             self._problem = str(problem).partition("\n")[0]
             return None
 
     @cached_property
     def _court(self) -> Court | None:
-        courts = [] if self._desk is None else self._desk.courts()
-        return next((court for court in courts if court.repo == self.repo), None)
+        workspace, bundle = self._workspace, self._bundle
+        row = None if workspace is None else workspace.store.repo(self.repo)
+        if workspace is None or bundle is None or row is None or not bundle.governs(self.repo):
+            return None
+        return bundle.for_repo(row, workspace.sources)
 
     def _verdict(self, row: RequestRow) -> Iterator[str]:
         verdict = self._judged(row)
@@ -84,7 +87,8 @@ class Counsel:
         elif self._problem:
             yield f"  verdict   none, for the policies cannot be read: {clip(self._problem, _COLUMNS)}"
         elif (
-            self._opened is not None and (stands := standing_verdicts(self._opened.location.folder).of(row)) is not None
+            self._workspace is not None
+            and (stands := standing_verdicts(self._workspace.location.folder).of(row)) is not None
         ):
             action, policy, rule, _ = stands
             by = f" of policy `{policy}`" if policy else ""
@@ -93,15 +97,15 @@ class Counsel:
     def _judged(self, row: RequestRow) -> Verdict | None:
         from ..application.judging import cases_of  # noqa: PLC0415 - only where there is a workspace
 
-        desk, court = self._desk, self._court
-        if desk is None or court is None:
+        workspace, court = self._workspace, self._court
+        if workspace is None or court is None:
             return None
-        now = desk.clock.now()
-        case = next(cases_of(desk.store, court, desk.sources, [row], now), None)
+        now = workspace.clock.now()
+        case = next(cases_of(workspace.store, court, workspace.sources, [row], now), None)
         return None if case is None else court.judge.evaluate_with_traces(case.facts, now=now, status=row.state.status)
 
     def _notes(self, row: RequestRow) -> Iterator[str]:
-        store = self._opened.store if self._opened is not None else None
+        store = self._workspace.store if self._workspace is not None else None
         entries = [] if store is None else store.entries(request=row.id, limit=_ENTRIES)
         notes = [each for each in entries if isinstance(event_of(each.link.body), NoteWritten)]
         for each in reversed(notes[:_NOTES]):

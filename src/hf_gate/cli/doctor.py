@@ -155,7 +155,7 @@ def _token(run: Run) -> Finding:
     where = bootstrap.hub_name(run.settings)
     if not bootstrap.has_token(run.settings):
         return Finding("token", False, f"no token for {where}", NO_TOKEN_HINT, 4)
-    account = run.account = run.hub.whoami()
+    account = run.connection.account = run.hub.whoami()
     role = account.token_role or "unknown"
     orgs = f", organisations {', '.join(account.orgs)}" if account.orgs else ""
     return Finding("token", True, f"{where} knows it as {account.name}, role {role}{orgs}")

@@ -10,9 +10,9 @@ from ..domain.lifecycle import Status
 from ..errors import InvalidTarget, RequestNotFound, UsageError
 
 if TYPE_CHECKING:
+    from ..application.workspace import Workspace
     from ..domain.ids import Repo
     from ..domain.rows import RequestRow
-    from .desk import OpenDesk
     from .frame import Run
 
 _SPREAD: Final = re.compile(r"([^@/:\s{]+)@(?!\S*://)(\S*[*?]\S*)\Z")
@@ -47,30 +47,34 @@ def _glob(text: str, repo_type: str | None) -> str:
 
 
 def _spelt(run: Run, user: str, glob: str, verb: str) -> list[str]:
-    from .desk import stored  # noqa: PLC0415 - only with a glob
+    from .workspace import stored  # noqa: PLC0415 - only with a glob
 
-    opened = stored(run)
-    if opened is None:
+    workspace = stored(run)
+    if workspace is None:
         raise UsageError(f"{user}@{glob}: no store knows where {user} asked.", hint="hf-gate sync reads it.")
-    repos = list(_repos(opened, glob)) if verb == "grant" else [row.repo for row in _requests(opened, user, glob, verb)]
+    repos = (
+        list(_repos(workspace, glob))
+        if verb == "grant"
+        else [row.repo for row in _requests(workspace, user, glob, verb)]
+    )
     if not repos:
         what = "repo of this store is called so" if verb == "grant" else f"request of {user} there is {_MEANT[verb]}"
         raise RequestNotFound(f"{user}@{glob}: no {what}.", hint="hf-gate sync reads what is new.")
     return [f"{user}@{_address(repo)}" for repo in repos]
 
 
-def _repos(opened: OpenDesk, glob: str) -> Iterator[Repo]:
+def _repos(workspace: Workspace, glob: str) -> Iterator[Repo]:
     from ..policy.literals import glob_matches  # noqa: PLC0415 - only with a glob
 
-    is_desk = opened.location.folder is not None
-    for row in opened.store.repos():
-        if glob_matches(glob, row.repo) and (not is_desk or opened.location.config.includes(row.repo)):
+    is_desk = workspace.location.folder is not None
+    for row in workspace.store.repos():
+        if glob_matches(glob, row.repo) and (not is_desk or workspace.location.config.includes(row.repo)):
             yield row.repo
 
 
-def _requests(opened: OpenDesk, user: str, glob: str, verb: str) -> Iterator[RequestRow]:
-    repos = set(_repos(opened, glob))
-    for row in opened.store.find(None, user):
+def _requests(workspace: Workspace, user: str, glob: str, verb: str) -> Iterator[RequestRow]:
+    repos = set(_repos(workspace, glob))
+    for row in workspace.store.find(None, user):
         name = row.person.identity.username or ""
         if row.repo in repos and name.lower() == user.lower() and row.state.status == _MEANT[verb]:
             yield row

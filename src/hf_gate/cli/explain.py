@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING, Any
@@ -15,21 +15,21 @@ from ..domain.lifecycle import Status
 from ..domain.moments import iso, moment_of
 from ..domain.story import WAYS
 from ..errors import RequestNotFound, UsageError
-from .desk import OpenDesk, open_desk
 from .frame import Run, command, repo_type_option
 from .output import Row, age, ends_in
 from .policyfiles import Policies, read_policies, refuse
 from .show import find_request
 from .targets import Aim, read_aims
+from .workspace import open_workspace
 
 if TYPE_CHECKING:
     from ..application.hearing import Came, Hearing
     from ..application.judging import Court
-    from ..application.planning import Desk
+    from ..application.policy_bundle import PolicyBundle
+    from ..application.workspace import Workspace
     from ..domain.rows import RepoRow, RequestRow
     from ..domain.state import RequestState
-    from ..policy.model import Abstention, ConditionTrace, Fact, Opinion, Policy, RuleTrace, Verdict
-    from ..policy.tables import Table
+    from ..policy.model import Abstention, ConditionTrace, Fact, Opinion, RuleTrace, Verdict
 
 
 @command(
@@ -55,36 +55,32 @@ def explain(run: Run, *, target: tuple[str, ...], repo: str | None, file: str | 
     Each fact comes with its source, its age and who controls it. Nothing is changed.
     """
     from ..application.hearing import came  # noqa: PLC0415 - help needs none of it
+    from ..application.policy_bundle import load_policies  # noqa: PLC0415 - as above
 
     found = read_policies(run, (file,) if file else (), needs_desk=True, is_said=False)
     if found.has_errors:
         return refuse(run, found)
-    opened = open_desk(run, needs_folder=True)
-    desk = _joined(opened)
-    row = _row(opened, _aim(opened, target, repo, repo_type))
-    heard = _heard(desk, row, found if file else None)
+    workspace = open_workspace(run, needs_folder=True)
+    bundle = load_policies(workspace)
+    row = _row(run, workspace, _aim(workspace, target, repo, repo_type))
+    heard = _heard(workspace, bundle, row, found if file else None)
     if not heard.is_stored:
         run.out.say("Not in the store yet: judged by what the Hub shows now, without history. hf-gate sync reads it.")
-    way = came(desk.store, heard.row)
+    way = came(workspace.store, heard.row)
     doc = _document(heard, way)
-    run.out.document(doc, lambda: _lines(heard, way, desk.clock.now(), desk.zone), quiet=[str(heard.verdict.action)])
+    now, zone = workspace.clock.now(), workspace.zone
+    run.out.document(doc, lambda: _lines(heard, way, now, zone), quiet=[str(heard.verdict.action)])
     return 0
-
-
-def _joined(opened: OpenDesk) -> Desk:
-    from .. import joining  # noqa: PLC0415 - help needs none of it
-
-    return joining.join_desk(opened.run.settings, opened.location, opened.run.hub, opened.store, actor=opened.actor)
 
 
 # ---- whom -----------------------------------------------------------------------------------------------------------------
 
 
-def _aim(opened: OpenDesk, words: tuple[str, ...], repo: str | None, repo_type: str | None) -> Aim | RequestRow:
+def _aim(workspace: Workspace, words: tuple[str, ...], repo: str | None, repo_type: str | None) -> Aim | RequestRow:
     from ..application.hearing import chosen  # noqa: PLC0415 - as above
 
     if len(words) == 1 and repo is None and is_id(words[0]):
-        row = chosen(opened.store.find(None, words[0]))
+        row = chosen(workspace.store.find(None, words[0]))
         if row is None:
             raise RequestNotFound(f"the store knows no request {words[0]}.", hint="Say where it was made: --repo REPO.")
         return row
@@ -94,51 +90,44 @@ def _aim(opened: OpenDesk, words: tuple[str, ...], repo: str | None, repo_type: 
     return aims[0]
 
 
-def _row(opened: OpenDesk, aim: Aim | RequestRow) -> RequestRow:
+def _row(run: Run, workspace: Workspace, aim: Aim | RequestRow) -> RequestRow:
     """From the store, else from the Hub."""
     from ..application.hearing import chosen, stranger  # noqa: PLC0415 - as above
 
     if not isinstance(aim, Aim):
         return aim
-    desk = opened.location.config
-    if not desk.includes(aim.repo):
+    config = workspace.location.config
+    if not config.includes(aim.repo):
         raise UsageError(
             f"this workspace does not look after {aim.repo}, so none of its policies judges there.",
-            hint=f"It looks after {', '.join(desk.repos[:5]) or 'no repos'}.",
+            hint=f"It looks after {', '.join(config.repos[:5]) or 'no repos'}.",
         )
     target = aim.target
     key = target.request_id or target.user_id or target.username or ""
-    return chosen(opened.store.find(aim.repo, key)) or stranger(find_request(opened.run, aim))
+    return chosen(workspace.store.find(aim.repo, key)) or stranger(find_request(run, aim))
 
 
 # ---- by whom --------------------------------------------------------------------------------------------------------------
 
 
-def _heard(desk: Desk, row: RequestRow, drafts: Policies | None) -> Hearing:
+def _heard(workspace: Workspace, bundle: PolicyBundle, row: RequestRow, drafts: Policies | None) -> Hearing:
     from ..application.hearing import hear  # noqa: PLC0415 - as above
 
     if drafts is None:
-        court = _court(desk, row.repo, desk.policies, desk.tables)
+        court = bundle.for_repo(_repo_row(workspace, row.repo), workspace.sources)
     else:
-        court = _draft_court(desk, row.repo, drafts)
+        court = _draft_court(workspace, row.repo, drafts)
     try:
-        return hear(desk.store, court, desk.sources, row, desk.clock.now())
+        return hear(workspace.store, court, workspace.sources, row, workspace.clock.now())
     except LookupError:
         raise RequestNotFound(
             f"the store no longer has what this person wrote at {row.repo}.", hint="hf-gate sync --full reads it anew."
         ) from None
 
 
-def _court(desk: Desk, repo: Repo, policies: Sequence[Policy], tables: Mapping[str, Table]) -> Court | None:
-    from ..application.judging import compiled, court_of  # noqa: PLC0415 - as above
-
-    known = desk.store.repo(repo) or _new_repo(desk, repo)
-    return court_of(known, compiled(policies, tables), tables, desk.sources, zone=desk.zone)
-
-
-def _draft_court(desk: Desk, repo: Repo, drafts: Policies) -> Court:
+def _draft_court(workspace: Workspace, repo: Repo, drafts: Policies) -> Court:
     """Given files in the place of the workspace's policies, with the workspace's tables and texts, as if they were in force."""
-    from ..application.judging import with_texts  # noqa: PLC0415 - as above
+    from ..application.judging import compiled, court_of, with_texts  # noqa: PLC0415 - as above
     from ..policy.model import PolicyMode  # noqa: PLC0415 - as above
     from ..sources.workspace_folder import read_folder, read_tables  # noqa: PLC0415 - as above
 
@@ -149,20 +138,24 @@ def _draft_court(desk: Desk, repo: Repo, drafts: Policies) -> Court:
         replace(with_texts(policy, texts), mode=PolicyMode.ENFORCE, judges=("pending",))
         for _, _, policy in drafts.without_errors()
     ]
-    tables = read_tables(read_folder(drafts.folder), policies, now=desk.clock.now(), previous={})
-    court = _court(desk, repo, policies, tables)
+    tables = read_tables(read_folder(drafts.folder), policies, now=workspace.clock.now(), previous={})
+    row = _repo_row(workspace, repo)
+    court = court_of(row, compiled(policies, tables), tables, workspace.sources, zone=workspace.zone)
     if court is None:
         globs = ", ".join(glob for policy in policies for glob in policy.applies_to)
         raise UsageError(f"that policy is not for {repo}.", hint=f"Its applies_to names {globs}.")
     return court
 
 
-def _new_repo(desk: Desk, repo: Repo) -> RepoRow:
-    """A repo that was never read: its form is."""
+def _repo_row(workspace: Workspace, repo: Repo) -> RepoRow:
+    """The repo as the store knows it; of one that was never read, the form is read now."""
     from ..domain.forms import form_json  # noqa: PLC0415 - as above
     from ..domain.rows import RepoRow  # noqa: PLC0415 - as above
 
-    return RepoRow(id=0, repo=repo, form_card=json.dumps(form_json(desk.hub.gate_form(repo))))
+    known = workspace.store.repo(repo)
+    if known is not None:
+        return known
+    return RepoRow(id=0, repo=repo, form_card=json.dumps(form_json(workspace.hub.gate_form(repo))))
 
 
 # ---- told -----------------------------------------------------------------------------------------------------------------

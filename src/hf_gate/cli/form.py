@@ -17,6 +17,7 @@ from ..errors import NotAllowed, RepoNotFound, UsageError
 from .frame import Entry, GateGroup, Run, command, repo_type_option
 from .output import paragraphs
 from .targets import named_repo
+from .workspace import announce
 
 _MOST: Final = 4 * 1024 * 1024  # bytes of a card
 _PROMPT_LINES: Final = 12
@@ -83,7 +84,7 @@ def _sentence(text: str) -> str:
 
 def _on_the_hub(run: Run, repo: Repo) -> tuple[str | bool | None, GateForm]:
     """How a repo is gated, and the form in its card."""
-    run.announce()
+    announce(run)
     try:
         return run.hub.gate(repo).mode, run.hub.gate_form(repo)
     except (RepoNotFound, NotAllowed) as problem:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from http import HTTPStatus
 from importlib import import_module
@@ -13,13 +14,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 from click.core import ParameterSource
 
-from ..errors import HubUnavailable, NotAllowed, Offline, UsageError
+from ..errors import NotAllowed, UsageError
 from .output import Format, Output, chosen_format
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from pathlib import Path
 
-    from ..bootstrap import HubClock, WorkspaceLocation
+    from ..application.workspace import WorkspaceLocation
+    from ..bootstrap import Connection
     from ..config import Settings
     from ..domain.accounts import Account
     from ..hub.client import Hub
@@ -44,6 +47,7 @@ class Run:
         self.flags: dict[str, object] = {}
         self.formats: set[str] = set()
         self.is_announced = False
+        self._location: WorkspaceLocation | None = None
 
     def flag(self, name: str) -> str | None:
         """What the command line said, as text."""
@@ -57,8 +61,8 @@ class Run:
         return Output(chosen_format(name), self.flag("color") or "auto", truncate=not self.flags.get("no_truncate"))
 
     @cached_property
-    def settings(self) -> Settings:
-        """Flags, environment and file, read once."""
+    def connection(self) -> Connection:
+        """The Hub of flags, environment and file; closed when the program ends."""
         from .. import bootstrap  # noqa: PLC0415 - help and version need none of it
         from ..config import Flags  # noqa: PLC0415 - as above
 
@@ -66,64 +70,47 @@ class Run:
             self.out.warn("--token stands in your shell history and the process list; prefer HF_TOKEN or --token-file.")
         insecure = True if self.flags.get("insecure_http") else None
         names = ("endpoint", "token", "token_file", "profile", "max_wait", "timeout", "workspace", "reserve")
-        return bootstrap.settings(Flags(**{name: self.flag(name) for name in names}, insecure_http=insecure))
+        flags = Flags(**{name: self.flag(name) for name in names}, insecure_http=insecure)
+        connection = bootstrap.Connection(bootstrap.settings(flags))
+        click.get_current_context().find_root().call_on_close(connection.close)
+        return connection
 
-    @cached_property
+    @property
+    def settings(self) -> Settings:
+        """Flags, environment and file, read once."""
+        return self.connection.settings
+
+    @property
     def hub(self) -> Hub:
-        """The Hub of these settings; closed when the program ends."""
-        from .. import bootstrap  # noqa: PLC0415 - as above
+        """The Hub client."""
+        return self.connection.hub
 
-        hub = bootstrap.open_hub(self.settings)
-        click.get_current_context().find_root().call_on_close(hub.close)
-        return hub
-
-    @cached_property
+    @property
     def account(self) -> Account | None:
-        """Whose token it is, asked once and then remembered under the token's hash; None without a token."""
-        from .. import bootstrap  # noqa: PLC0415 - as above
+        """Whose token it is; None without a token."""
+        return self.connection.account
 
-        return bootstrap.account(lambda: self.hub, self.settings)
-
-    @cached_property
+    @property
     def location(self) -> WorkspaceLocation:
-        """The workspace that is meant and what its file says, or that there is none."""
+        """The workspace that is meant and what its hf-gate.yaml says, or that there is none."""
         from .. import bootstrap  # noqa: PLC0415 - as above
 
-        return bootstrap.read_location(self.settings)
+        if self._location is None:
+            self._location = bootstrap.read_location(self.settings)
+        return self._location
+
+    def read_location_again(self) -> None:
+        """Read hf-gate.yaml anew when it is next needed."""
+        self._location = None
+
+    def move_to(self, folder: Path) -> None:
+        """Work on the workspace in this folder from here on."""
+        self.connection.settings = replace(self.settings, workspace=folder)
+        self._location = None
 
     def now(self) -> datetime:
         """This moment; with HF_GATE_CLOCK=hub the local Hub's."""
-        from .. import bootstrap  # noqa: PLC0415 - as above
-
-        return self.hub_clock.now() if bootstrap.follows_hub_clock(self.settings) else bootstrap.now()
-
-    @cached_property
-    def hub_clock(self) -> HubClock:
-        """The Hub client's clock, for what calls it or follows a local Hub's."""
-        from .. import bootstrap  # noqa: PLC0415 - as above
-
-        return bootstrap.HubClock(self.hub)
-
-    def announce(self, *, writes: bool = False) -> None:
-        """Says on stderr which Hub, account and desk this works on: before a write, and where they are not the default."""
-        from .. import bootstrap  # noqa: PLC0415 - as above
-
-        has_desk = self.location.folder is not None
-        if self.is_announced or not (writes or has_desk or bootstrap.is_special(self.settings)):
-            return
-        self.is_announced, is_refused = True, False
-        try:
-            account = self.account
-        except (HubUnavailable, NotAllowed, Offline) as problem:
-            if writes:
-                raise
-            account = None  # what only reads the store goes on; what asks the Hub is told so then
-            is_refused = isinstance(problem, NotAllowed) and bootstrap.has_token(self.settings)
-        profile = f" (profile {self.settings.profile})" if self.settings.profile else ""
-        unknown = ", token not accepted" if is_refused else ", not signed in"
-        who = f" as {account.name}" if account else unknown
-        desk = f", workspace {self.location.title}" if has_desk else ""
-        self.out.say(f"{bootstrap.hub_name(self.settings)}{who}{profile}{desk}", "dim")
+        return self.connection.clock.now()
 
     @property
     def may_ask(self) -> bool:

@@ -10,27 +10,27 @@ from ..domain.moments import iso, moment_of
 from ..domain.story import sentence
 
 if TYPE_CHECKING:
+    from ..application.workspace import Workspace
     from ..domain.ids import Repo
     from ..domain.requests import Target
     from ..domain.rows import RequestRow
-    from ..store.reading import Store
     from .output import Row
 
 MOST = 200  # entries of one attempt
 
 
-def attempts_of(store: Store, repo: Repo, target: Target) -> Sequence[RequestRow]:
+def attempts_of(workspace: Workspace, repo: Repo, target: Target) -> Sequence[RequestRow]:
     """All attempts of whoever is meant, the oldest first; () when the store does not know them."""
     for text in filter(None, (target.request_id, target.user_id, target.username)):
-        found = store.find(repo, text)
+        found = workspace.store.find(repo, text)
         if found:
-            return store.attempts(repo, found[-1].person.id)
+            return workspace.store.attempts(repo, found[-1].person.id)
     return ()
 
 
-def history_rows(store: Store, attempts: Sequence[RequestRow]) -> list[dict[str, object]]:
+def history_rows(workspace: Workspace, attempts: Sequence[RequestRow]) -> list[dict[str, object]]:
     """The entries about these attempts, the oldest first. Texts of people are in it, as they wrote them."""
-    found = [row for attempt in attempts for row in store.entries(request=attempt.id, limit=MOST)]
+    found = [row for attempt in attempts for row in workspace.store.entries(request=attempt.id, limit=MOST)]
     return [
         {
             "at": iso(moment_of(row.link.at)),

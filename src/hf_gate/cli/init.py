@@ -14,11 +14,11 @@ from ..domain.ids import Repo, parse_repo
 from ..domain.lifecycle import Status
 from ..errors import HfGateError, NotAllowed, UsageError
 from ..private_files import write_private_file
-from .desk import open_desk
 from .frame import Run, command, repo_type_option
 from .output import numbered
 from .sync import Reading
 from .tokens import owners_of
+from .workspace import open_workspace
 
 if TYPE_CHECKING:
     from ..domain.accounts import TokenRights
@@ -45,11 +45,8 @@ def init(run: Run, *, repos: tuple[str, ...], repo_type: str | None) -> int:
     reviewed, left_out = _reviewable(run, found, is_named=bool(repos))
     rights = _said_rights(run, reviewed)
     _write(folder, reviewed, [form for repo in reviewed if (form := _form(run, repo)) is not None])
-    run.flags["workspace"] = str(folder)
-    vars(run).pop("settings", None)  # they know of the new desk from here on
-    vars(run).pop("location", None)
-    desk = open_desk(run, writes=True)
-    reading = Reading(desk, full=True)
+    run.move_to(folder)
+    reading = Reading(run, open_workspace(run, writes=True), full=True)
     for repo in reviewed:
         reading.read(repo)
     differing = [line for repo in reviewed for line in _against_report(run, reading, repo)]
@@ -66,7 +63,7 @@ def init(run: Run, *, repos: tuple[str, ...], repo_type: str | None) -> int:
 
 def _check(folder: Path) -> None:
     """Refuses to write over anything."""
-    from .. import bootstrap  # noqa: PLC0415 - help needs none of it
+    from ..application.workspace import CONFIG_FILE  # noqa: PLC0415 - help needs none of it
 
     for name in ("policies", ".gitignore"):
         if (folder / name).is_symlink():
@@ -74,9 +71,9 @@ def _check(folder: Path) -> None:
                 f"{folder / name} is a symbolic link, and init writes through none; nothing was written.",
                 hint="Put a folder or a file in its place, or make another workspace: `hf-gate init --workspace DIR`.",
             )
-    for name in (bootstrap.CONFIG_FILE, "policies/starter.yaml", "desk.db"):
+    for name in (CONFIG_FILE, "policies/starter.yaml", "desk.db"):
         if os.path.lexists(folder / name):
-            what = "is a workspace already" if name == bootstrap.CONFIG_FILE else f"has a {name} already"
+            what = "is a workspace already" if name == CONFIG_FILE else f"has a {name} already"
             raise UsageError(
                 f"{folder} {what}; nothing was written.",
                 hint="Use it (`hf-gate status`), add repos in hf-gate.yaml, or make another: `hf-gate init --workspace DIR`.",
@@ -127,12 +124,13 @@ def _form(run: Run, repo: Repo) -> GateForm | None:
 def _write(folder: Path, repos: Sequence[Repo], forms: Sequence[GateForm]) -> None:
     from .. import bootstrap  # noqa: PLC0415 - as above
     from ..application import adopt  # noqa: PLC0415 - as above
+    from ..application.workspace import CONFIG_FILE  # noqa: PLC0415 - as above
 
     write_private_file(folder / "policies" / "starter.yaml", adopt.starter_text(repos, forms).encode())
     ignore = folder / ".gitignore"
     before = ignore.read_text("utf-8", "surrogateescape") if ignore.exists() else ""
     write_private_file(ignore, adopt.ignored(before).encode("utf-8", "surrogateescape"))
-    write_private_file(folder / bootstrap.CONFIG_FILE, adopt.desk_text(repos, bootstrap.local_zone()).encode())
+    write_private_file(folder / CONFIG_FILE, adopt.desk_text(repos, bootstrap.local_zone()).encode())
 
 
 def _against_report(run: Run, reading: Reading, repo: Repo) -> list[str]:
@@ -174,6 +172,6 @@ def _next_steps(folder: Path, reading: Reading, repos: Sequence[Repo]) -> Iterat
 def _longest_waiting(reading: Reading, pending: Mapping[Repo, int]) -> str | None:
     """USER@REPO of the request that has waited longest in the repo with the most of them."""
     repo = max(pending, key=lambda each: pending[each])
-    row = next(iter(reading.desk.store.walk(repo, Status.PENDING)), None)
+    row = next(iter(reading.workspace.store.walk(repo, Status.PENDING)), None)
     name = row.request.username if row is not None and row.request is not None else None
     return f"{name}@{repo}" if name else None

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
-from zoneinfo import ZoneInfo
 
 from ..application.records import RequestRecord, stored_request
 from ..domain.lifecycle import STATUSES
@@ -13,14 +12,15 @@ from ..domain.moments import moment_of, ms
 from ..domain.query import Pattern, Query, Term
 from ..domain.query_reading import parse_query
 from ..errors import HfGateError
-from .desk import OpenDesk, stored
 from .output import FIRST_ROWS, Column, Format, age
 from .table import ls_columns, name_of, who
+from .workspace import stored
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from ..application.judging import StandingVerdicts
+    from ..application.workspace import Workspace
     from ..domain.ids import Repo
     from ..domain.rows import RepoRow, RequestRow
     from .frame import Run
@@ -41,24 +41,24 @@ class Asked:
 
 def kept_rows(run: Run, asked: Asked) -> Kept | None:
     """The store's answer, or None when it has not got all of these repos read whole."""
-    desk = stored(run)
-    if desk is None:
+    workspace = stored(run)
+    if workspace is None:
         return None
-    known = {row.repo: row for row in desk.store.repos() if row.full_at is not None}
+    known = {row.repo: row for row in workspace.store.repos() if row.full_at is not None}
     if asked.repos:
         rows = [known[repo] for repo in asked.repos if repo in known]
-        return Kept(desk, rows, asked) if len(rows) == len(asked.repos) else None
-    if desk.location.folder is None:
+        return Kept(workspace, rows, asked) if len(rows) == len(asked.repos) else None
+    if workspace.location.folder is None:
         return None  # which repos are the account's own, the Hub alone can say
-    rows = [row for repo, row in sorted(known.items()) if desk.location.config.includes(repo)]
-    return Kept(desk, rows, asked) if rows else None
+    rows = [row for repo, row in sorted(known.items()) if workspace.location.config.includes(repo)]
+    return Kept(workspace, rows, asked) if rows else None
 
 
 class Kept:
     """One answer of the store."""
 
-    def __init__(self, desk: OpenDesk, repos: Sequence[RepoRow], asked: Asked) -> None:
-        self.desk, self.repos, self.asked = desk, repos, asked
+    def __init__(self, workspace: Workspace, repos: Sequence[RepoRow], asked: Asked) -> None:
+        self.workspace, self.repos, self.asked = workspace, repos, asked
         own = parse_query(asked.query)
         keys = {term.key for term in own.terms if not term.is_not}
         terms = [_one_of("repo", [str(row.repo) for row in repos])]
@@ -66,18 +66,18 @@ class Kept:
             terms.append(_one_of("status", asked.statuses))
         self.query = Query((*terms, *own.terms))
         self.is_whole = not own.terms
-        self.verdicts = standing_verdicts(desk.location.folder)
+        self.verdicts = standing_verdicts(workspace.location.folder)
 
     # ---- rows ----------------------------------------------------------------------------------------------------------
 
     def requests(self, limit: int | None) -> Iterator[RequestRow]:
         """In order, as many as are asked for and one more."""
-        left, cursor, now = limit, None, ms(self.desk.now())
+        left, cursor, now = limit, None, ms(self.workspace.now())
         while left is None or left > 0:
-            page = self.desk.store.query(
+            page = self.workspace.store.query(
                 self.query,
                 now=now,
-                zone=ZoneInfo(self.desk.location.config.timezone),
+                zone=self.workspace.zone,
                 limit=PAGE if left is None else min(PAGE, left),
                 newest_first=not self.asked.oldest_first,
                 cursor=cursor,
@@ -126,7 +126,7 @@ class Kept:
 
     def _age(self) -> str:
         read = [max(filter(None, (row.quick_at, row.full_at))) for row in self.repos]
-        return age(moment_of(min(read)), self.desk.now())
+        return age(moment_of(min(read)), self.workspace.now())
 
 
 def standing_verdicts(folder: Path | None) -> StandingVerdicts:

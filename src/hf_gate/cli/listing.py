@@ -21,6 +21,7 @@ from .progress import Progress
 from .table import ls_columns, name_of
 from .targets import named_repo
 from .tokens import owners_of
+from .workspace import announce
 
 if TYPE_CHECKING:
     from ..domain.requests import AccessRequest
@@ -90,7 +91,7 @@ def ls(
             "--query, --sort and --by ask the store, and these repos are not in it.",
             hint="hf-gate sync REPO reads them.",
         )
-    run.announce()
+    announce(run)
     reading = _Reading(run, named or _own_repos(run), statuses, is_named=bool(named))
     weighs = run.out.format in {Format.JSON, Format.JSONL, Format.AGENT}  # the others do not show it
     rows: Iterable[RequestRecord] = (request_record(request, with_quality=weighs) for request in reading.requests())

@@ -13,14 +13,15 @@ from ..application.records import AttemptRecord, attempt_record, stored_attempt
 from ..domain.ids import Repo, parse_repo
 from ..domain.text import one_line
 from ..errors import NotAllowed, RequestNotFound
-from .desk import OpenDesk, stored, wanted_repos
 from .frame import Run, command, repo_type_option
 from .history import history_lines, history_rows
 from .kept import standing_verdicts, verdict_cell
 from .output import Format, age
 from .table import name_of, spelt
+from .workspace import announce, stored, wanted_repos
 
 if TYPE_CHECKING:
+    from ..application.workspace import Workspace
     from ..domain.rows import RequestRow
 
 
@@ -36,36 +37,36 @@ def person(run: Run, *, user: str, repo: str | None, repo_type: str | None, live
     one, else from the Hub, which knows no earlier attempts.
     """
     only = None if repo is None else parse_repo(repo, repo_type)
-    desk = None if live else stored(run)
-    rows = _asked(run, user, only) if desk is None else _stored(desk, user, only)
+    workspace = None if live else stored(run)
+    rows = _asked(run, user, only) if workspace is None else _stored(workspace, user, only)
     if not rows:
-        where = "the Hub's lists" if desk is None else "the store"
+        where = "the Hub's lists" if workspace is None else "the store"
         raise RequestNotFound(
             f"nobody called {user} is in {where}.", hint="hf-gate ls --query WORD looks for a part of a name."
         )
     if run.out.format is Format.HUMAN:
-        for line in _live_lines(run, rows) if desk is None else _lines(run, desk, user, only):
+        for line in _live_lines(run, rows) if workspace is None else _lines(run, workspace, user, only):
             run.out.line(one_line(line))
         return 0
     run.out.records(AttemptRecord, rows, (), name=name_of, limit=-1)
     return 0
 
 
-def _stored(desk: OpenDesk, user: str, repo: Repo | None) -> list[AttemptRecord]:
-    verdicts = standing_verdicts(desk.location.folder)
-    return [stored_attempt(row, verdicts) for row in _attempts(desk, user, repo)]
+def _stored(workspace: Workspace, user: str, repo: Repo | None) -> list[AttemptRecord]:
+    verdicts = standing_verdicts(workspace.location.folder)
+    return [stored_attempt(row, verdicts) for row in _attempts(workspace, user, repo)]
 
 
-def _attempts(desk: OpenDesk, user: str, repo: Repo | None) -> list[RequestRow]:
+def _attempts(workspace: Workspace, user: str, repo: Repo | None) -> list[RequestRow]:
     """Repo by repo, the attempts at each in their order."""
-    people = dict.fromkeys(row.person.id for row in desk.store.find(None, user))
-    found = [row for ident in people for row in desk.store.attempts(repo, ident)]
+    people = dict.fromkeys(row.person.id for row in workspace.store.find(None, user))
+    found = [row for ident in people for row in workspace.store.attempts(repo, ident)]
     return sorted(found, key=lambda row: (row.repo, row.person.id, row.state.asked_at))
 
 
 def _asked(run: Run, user: str, repo: Repo | None) -> list[AttemptRecord]:
     """What the Hub knows, one repo after the other; a repo whose requests may not be read is left out."""
-    run.announce()
+    announce(run)
     found = []
     for each in [repo] if repo else wanted_repos(run, (), None):
         try:
@@ -81,21 +82,21 @@ def _asked(run: Run, user: str, repo: Repo | None) -> list[AttemptRecord]:
 # ---- for people --------------------------------------------------------------------------------------------------------
 
 
-def _lines(run: Run, desk: OpenDesk, user: str, repo: Repo | None) -> Iterator[str]:
-    attempts = _attempts(desk, user, repo)
+def _lines(run: Run, workspace: Workspace, user: str, repo: Repo | None) -> Iterator[str]:
+    attempts = _attempts(workspace, user, repo)
     for _, theirs in groupby(sorted(attempts, key=lambda row: row.person.id), lambda row: row.person.id):
-        yield from _person_lines(run, desk, list(theirs))
+        yield from _person_lines(run, workspace, list(theirs))
 
 
-def _person_lines(run: Run, desk: OpenDesk, attempts: Sequence[RequestRow]) -> Iterator[str]:
+def _person_lines(run: Run, workspace: Workspace, attempts: Sequence[RequestRow]) -> Iterator[str]:
     who = attempts[-1].person
     known = who.identity
     names = [text for text in (known.fullname, known.email, known.user_id) if text]
     yield f"{known.username or '(hidden)'}  {'  '.join(names)}  {who.pseudonym}"
     for _, here in groupby(sorted(attempts, key=lambda row: row.repo), lambda row: row.repo):
         theirs = list(here)
-        yield f"  {_standing(run, stored_attempt(theirs[-1], standing_verdicts(desk.location.folder)))}"
-        yield from history_lines(history_rows(desk.store, theirs))
+        yield f"  {_standing(run, stored_attempt(theirs[-1], standing_verdicts(workspace.location.folder)))}"
+        yield from history_lines(history_rows(workspace, theirs))
 
 
 def _standing(run: Run, row: AttemptRecord) -> str:

@@ -15,14 +15,23 @@ from ..errors import UsageError
 from .brakes import check_plan
 from .carried import carry_run, run_result
 from .frame import command
-from .office import check_in_force, looking_seldom, new_run_id, office, speaks
 from .output import clock_off, in_words, numbered
-from .second import author_for, resumed
+from .second import author_for, resume_run
+from .workspace import (
+    actor_of,
+    check_in_force,
+    needs_policies,
+    new_run_id,
+    open_for_runs,
+    open_with_policies,
+    rare_garbage_collection,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from ..application.planning import Desk
+    from ..application.policy_bundle import PolicyBundle
+    from ..application.workspace import Workspace
     from ..plan.model import Plan
     from .frame import Run
 
@@ -50,23 +59,24 @@ def plan(run: Run, path: Path | None, valid: str, moment: str | None, profiles: 
     """
     from datetime import timedelta  # noqa: PLC0415 - only here
 
+    from ..application.evaluation_pool import EvaluationPool  # noqa: PLC0415 - only who plans
     from ..application.made import remember  # noqa: PLC0415 - only who plans
-    from ..application.planning import planned  # noqa: PLC0415 - only who plans
+    from ..application.planning import make_plan  # noqa: PLC0415 - only who plans
     from ..config import parse_seconds  # noqa: PLC0415 - only here
     from ..plan.model import encode_plan  # noqa: PLC0415 - only who plans
     from ..private_files import write_private_file  # noqa: PLC0415 - only who plans
 
     lasting = timedelta(seconds=parse_seconds(valid, "--valid"))
-    desk = office(run)
-    with looking_seldom():
-        found = planned(desk, profiles=profiles, moment=_moment(moment), valid=lasting)
+    workspace, bundle = open_with_policies(run)
+    with rare_garbage_collection(), EvaluationPool(workspace, bundle) as pool:
+        found = make_plan(workspace, bundle, pool.evaluate, profiles=profiles, moment=_moment(moment), valid=lasting)
     made = found.plan
     if found.skew is not None:
         run.out.warn(f"No grant is ended by this plan: {clock_off(found.skew)}")
-    remember(desk.store, made, desk.clock.now())
+    remember(workspace.store, made, workspace.clock.now())
     if path is not None:
         write_private_file(path, encode_plan(made))
-    run.out.document(_document(made), lambda: _for_people(desk, made, path))
+    run.out.document(_document(made), lambda: _for_people(workspace, bundle, made, path))
     return CHANGES if detailed_exitcode and made.changes else 0
 
 
@@ -89,18 +99,18 @@ def _document(made: Plan) -> dict[str, object]:
     return found
 
 
-def _for_people(desk: Desk, made: Plan, path: Path | None) -> Sequence[str]:
+def _for_people(workspace: Workspace, bundle: PolicyBundle, made: Plan, path: Path | None) -> Sequence[str]:
     from ..plan.render import estimate_calls, format_validity, render_plan  # noqa: PLC0415 - only for people
 
-    rows = desk.store.repos()
+    rows = workspace.store.repos()
     waiting = count_pending(rows)
-    names = ", ".join(f"{policy.name}@{policy.digest[:8]} ({policy.mode})" for policy in desk.policies) or "none"
+    names = ", ".join(f"{policy.name}@{policy.digest[:8]} ({policy.mode})" for policy in bundle.policies) or "none"
     synced = min((row.quick_at or row.full_at or 0 for row in rows), default=0)
-    ago = in_words(desk.clock.now().timestamp() - synced / 1000) + " ago" if synced else "never"
+    ago = in_words(workspace.clock.now().timestamp() - synced / 1000) + " ago" if synced else "never"
     lines = [f"Policies   {names}", f"Data       {waiting:,} pending in {numbered(len(rows), 'repo')}, synced {ago}"]
     lines += render_plan(made, calls=estimate_calls(made))
     if path is not None:
-        lines.append(f"Saved {path} ({format_validity(made, desk.clock.now())}).  Next: hf-gate apply {path}")
+        lines.append(f"Saved {path} ({format_validity(made, workspace.clock.now())}).  Next: hf-gate apply {path}")
     elif made.changes:
         lines.append("Nothing was sent. To let it happen: hf-gate plan --out plan.json, then hf-gate apply plan.json")
     return lines
@@ -127,25 +137,26 @@ def apply(run: Run, file: Path, yes: bool, max_changes: int | None) -> int:
     from ..plan.model import decode_plan  # noqa: PLC0415 - only who applies
 
     made = decode_plan(_bytes(file), str(file))
-    desk = office(run, judges=speaks(made))
-    known = desk.store.run_of_plan(made.digest)
+    workspace, bundle = open_with_policies(run) if needs_policies(made) else (open_for_runs(run), None)
+    store = workspace.store
+    known = store.run_of_plan(made.digest)
     if known is not None and runs.is_over(known):
         run.out.say(f"This plan was applied in run {known.id}; nothing was sent.")
-        return run_result(run, desk.store, known)
-    check_in_force(desk, made)
+        return run_result(run, workspace, known)
+    check_in_force(workspace, bundle, made)
     if known is None:
-        check_made_here(desk.store, made)
-        check_plan(run, desk, made.changes, yes=yes, max_changes=max_changes)
-        now, acts = desk.clock.now(), Counter(change.action for change in made.changes)
-        author = author_for(run, desk.store, now, acts, plan=made.digest, about=_decided_by_hand(made))
+        check_made_here(store, made)
+        check_plan(run, workspace, made.changes, yes=yes, max_changes=max_changes)
+        now, acts = workspace.clock.now(), Counter(change.action for change in made.changes)
+        author = author_for(run, workspace, acts, plan=made.digest, about=_decided_by_hand(made))
         known = runs.begin(
-            desk.store, made, ident=new_run_id(), kind=RunKind.PLAN, actor=desk.actor, now=now, author=author
+            workspace.store, made, ident=new_run_id(), kind=RunKind.PLAN, actor=actor_of(run), now=now, author=author
         )  # fmt: skip
     else:
-        known = resumed(run, desk.store, known, desk.actor, desk.clock.now())
-        if desk.store.wish(known.id) == "pause":  # a second apply resumes the run; a wish to stop stays
-            desk.store.wish_for(known.id, None)
-    return carry_run(run, desk, known)
+        known = resume_run(run, workspace, known, actor_of(run))
+        if workspace.store.wish(known.id) == "pause":  # a second apply resumes the run; a wish to stop stays
+            workspace.store.wish_for(known.id, None)
+    return carry_run(run, workspace, known)
 
 
 def _decided_by_hand(made: Plan) -> Iterator[tuple[str | None, str | None]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -97,6 +96,7 @@ def read_policies(
     which desk it is, on stderr. `counts_matches`: also how many pending requests each table lists.
     """
     from .. import bootstrap  # noqa: PLC0415 - help needs none of it
+    from ..application.workspace import WorkspaceLocation  # noqa: PLC0415 - as above
     from ..policy.workspace_config import WorkspaceConfig  # noqa: PLC0415 - as above
 
     folder = bootstrap.find_folder(run.settings)
@@ -111,7 +111,7 @@ def read_policies(
     if folder is None:
         return _checked(run, None, None, {name: _parsed(name) for name in files})
     if is_said:
-        run.out.say(f"workspace {bootstrap.WorkspaceLocation(folder, WorkspaceConfig()).title}", "dim")
+        run.out.say(f"workspace {WorkspaceLocation(folder, WorkspaceConfig()).title}", "dim")
     desk, sources, problems = _read_desk(folder)
     if desk is None:
         return Policies(folder, None, sources=sources, problems=problems)
@@ -204,9 +204,9 @@ def _forms(run: Run) -> dict[str, GateForm]:
     try:
         if not bootstrap.has_store(run.settings, run.location):
             return {}
-        store = bootstrap.open_store(run.settings, run.location, read_only=True)
+        workspace = bootstrap.open_workspace(run.connection, run.location, read_only=True)
     except HfGateError as problem:
         run.out.warn(f"the forms of the repos were not looked at: {problem}")
         return {}
-    with closing(store):
-        return {str(row.repo): form_of_json(row.form_card) for row in store.repos() if row.form_card}
+    with workspace:
+        return {str(row.repo): form_of_json(row.form_card) for row in workspace.store.repos() if row.form_card}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Final
 from ..domain.moments import ms
 from ..domain.text import visible
 from ..errors import HfGateError, UsageError
-from .desk import open_desk
 from .frame import Run
 from .output import Row, numbered
+from .workspace import actor_of, open_workspace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ..application.workspace import Workspace
     from ..policy.model import Policy, PolicyProblem, TableSpec
     from ..policy.tables import Table
     from ..sources.workspace_folder import WorkspaceFolder
-    from ..store.reading import Store
 
 _ROWS_TOLD: Final = 10  # problems with rows that are told of one table
 
@@ -82,16 +82,16 @@ def shown_name(folder: Path, name: str) -> str:
 
 def check_tables(run: Run, folder: Path, policies: Sequence[Policy], *, counts: bool) -> list[CheckedTable]:
     """The tables of the workspace and of these policies. `counts`: also how many pending requests each lists."""
-    from .. import bootstrap, joining  # noqa: PLC0415 - help needs none of it
+    from ..application.policy_bundle import load_tables  # noqa: PLC0415 - help needs none of it
     from ..sources.workspace_folder import read_folder, read_tables  # noqa: PLC0415 - as above
 
     read = read_folder(folder)
-    with _store(run, folder) as store:
-        if store is None:
-            tables = read_tables(read, policies, now=bootstrap.now(), previous={})
+    with _workspace(run, folder) as workspace:
+        if workspace is None:
+            tables = read_tables(read, policies, now=run.now(), previous={})
         else:
-            tables = joining.tables_of(read, policies, store, bootstrap.now())
-        found = _counted(read, policies, tables, store) if counts and store is not None else {}
+            tables = load_tables(read, policies, workspace.store, run.now())
+        found = _counted(read, policies, tables, workspace) if counts and workspace is not None else {}
     specs = {spec.name: spec for spec in _specs(read, policies)}
     return [
         CheckedTable(
@@ -111,37 +111,36 @@ def _specs(folder: WorkspaceFolder, policies: Sequence[Policy]) -> Iterator[Tabl
 
 
 def _counted(
-    folder: WorkspaceFolder, policies: Sequence[Policy], tables: Mapping[str, Table], store: Store
+    folder: WorkspaceFolder, policies: Sequence[Policy], tables: Mapping[str, Table], workspace: Workspace
 ) -> Mapping[str, tuple[int, int]]:
-    from .. import bootstrap  # noqa: PLC0415 - help needs none of it
-    from ..application.judging import count_matches  # noqa: PLC0415 - as above
+    from ..application.judging import count_matches  # noqa: PLC0415 - help needs none of it
     from ..policy.literals import glob_matches  # noqa: PLC0415 - as above
-    from ..sources.fact_sources import FactSources  # noqa: PLC0415 - as above
 
+    store = workspace.store
     ours = [row.repo for row in store.repos() if folder.config.includes(row.repo)]
     repos = {spec.name: ours for spec in folder.config.tables}
     for policy in policies:
         mine = [repo for repo in ours if any(glob_matches(glob, repo) for glob in policy.applies_to)]
         repos |= {spec.name: mine for spec in policy.tables}
-    return count_matches(store, tables, repos, FactSources(None), bootstrap.now())
+    return count_matches(store, tables, repos, workspace.sources, workspace.now())
 
 
 @contextmanager
-def _store(run: Run, folder: Path) -> Iterator[Store | None]:
-    """The store of this workspace, to read; None where there is none, and a word where it cannot be read."""
+def _workspace(run: Run, folder: Path) -> Iterator[Workspace | None]:
+    """The workspace in this folder, to read; None where there is none, and a word where it cannot be read."""
     from .. import bootstrap  # noqa: PLC0415 - help needs none of it
 
     try:
         there = run.location.folder == folder and bootstrap.has_store(run.settings, run.location)
-        store = bootstrap.open_store(run.settings, run.location, read_only=True) if there else None
+        workspace = bootstrap.open_workspace(run.connection, run.location, read_only=True) if there else None
     except HfGateError as problem:
         run.out.warn(f"the requests were not compared with the tables: {problem}")
-        store = None
-    if store is None:
+        workspace = None
+    if workspace is None:
         yield None
     else:
-        with closing(store):
-            yield store
+        with workspace:
+            yield workspace
 
 
 def accept_table(run: Run, name: str) -> int:
@@ -149,10 +148,10 @@ def accept_table(run: Run, name: str) -> int:
     from ..application.planning import accept_rows  # noqa: PLC0415 - as above
     from ..sources.workspace_folder import read_folder, read_tables  # noqa: PLC0415 - help needs none of it
 
-    desk = open_desk(run, needs_folder=True, writes=True)
-    if desk.location.folder is None:
+    workspace = open_workspace(run, needs_folder=True, writes=True)
+    if workspace.location.folder is None:
         raise AssertionError("a workspace was asked for")
-    folder = read_folder(desk.location.folder)
+    folder = read_folder(workspace.location.folder)
     policies = [parsed.policy for parsed in folder.files.values() if parsed.policy is not None]
     names = [spec.name for spec in _specs(folder, policies)]
     if name not in names:
@@ -160,8 +159,8 @@ def accept_table(run: Run, name: str) -> int:
             f"no table is called {visible(name, one_line=True)[:60]}.",
             hint=f"Its tables are {', '.join(names) or 'none: write one into hf-gate.yaml'}.",
         )
-    table = read_tables(folder, policies, now=desk.now(), previous={name: 0})[name]
+    table = read_tables(folder, policies, now=workspace.now(), previous={name: 0})[name]
     if table.refusal:
         raise UsageError(f"{table.refusal}.", hint="Only lost rows can be accepted; mend the file.")
-    accept_rows(desk.store, table, desk.actor, ms(desk.now()))
+    accept_rows(workspace.store, table, actor_of(run), ms(workspace.now()))
     return len(table.rows)

@@ -15,7 +15,8 @@ from .output import numbered
 from .policyfiles import read_policies, refuse
 
 if TYPE_CHECKING:
-    from ..application.planning import Desk
+    from ..application.policy_bundle import PolicyBundle
+    from ..application.workspace import Workspace
     from ..plan.model import Change
     from ..policy.model import Policy
 
@@ -35,15 +36,15 @@ def policy_promote(run: Run, *, name: str, yes: bool, max_changes: int | None) -
         return refuse(run, found)
     from ..application.orders import is_promoted, promote  # noqa: PLC0415 - as above
     from ..domain.moments import ms  # noqa: PLC0415 - help needs none of it
-    from .office import office  # noqa: PLC0415 - as above
+    from .workspace import actor_of, open_with_policies  # noqa: PLC0415 - as above
 
-    desk = office(run)
-    policy = _enforced(desk, name)
-    is_known = is_promoted(desk.store, policy)
-    changes = [] if is_known else _first_turn(desk, policy)
+    workspace, bundle = open_with_policies(run)
+    policy = _enforced(bundle, name)
+    is_known = is_promoted(workspace.store, policy)
+    changes = [] if is_known else _first_turn(workspace, bundle, policy)
     if not is_known:
-        _confirm(run, desk, policy, changes, yes=yes, max_changes=max_changes)
-        promote(desk.store, policy, desk.actor, ms(desk.clock.now()))
+        _confirm(run, workspace, policy, changes, yes=yes, max_changes=max_changes)
+        promote(workspace.store, policy, actor_of(run), ms(workspace.clock.now()))
     doc = {
         "schema_version": 1,
         "policy": policy.name,
@@ -56,13 +57,13 @@ def policy_promote(run: Run, *, name: str, yes: bool, max_changes: int | None) -
     return 0
 
 
-def _enforced(desk: Desk, name: str) -> Policy:
+def _enforced(bundle: PolicyBundle, name: str) -> Policy:
     from ..policy.model import PolicyMode  # noqa: PLC0415 - as above
     from ..policy.strictyaml import suggest  # noqa: PLC0415 - as above
 
-    policy = next((each for each in desk.policies if each.name == name), None)
+    policy = next((each for each in bundle.policies if each.name == name), None)
     if policy is None:
-        names = [each.name for each in desk.policies]
+        names = [each.name for each in bundle.policies]
         near = suggest(name, names)
         there = f"The policies here: {', '.join(names)}." if names else "This workspace has no policy."
         raise UsageError(f"there is no policy {name!r}.", hint=f"Did you mean {near}?" if near else there)
@@ -74,16 +75,18 @@ def _enforced(desk: Desk, name: str) -> Policy:
     return policy
 
 
-def _first_turn(desk: Desk, policy: Policy) -> list[Change]:
+def _first_turn(workspace: Workspace, bundle: PolicyBundle, policy: Policy) -> list[Change]:
     """What the next turn of `run` would do by this policy, were it to act on all at once."""
-    from ..application.planning import planned  # noqa: PLC0415 - as above
+    from ..application.evaluation_pool import EvaluationPool  # noqa: PLC0415 - as above
+    from ..application.planning import make_plan  # noqa: PLC0415 - as above
 
-    plan = planned(desk, profiles=0).plan
+    with EvaluationPool(workspace, bundle) as pool:
+        plan = make_plan(workspace, bundle, pool.evaluate, profiles=0).plan
     return [change for change in plan.changes if change.policy_digest == policy.digest]
 
 
 def _confirm(
-    run: Run, desk: Desk, policy: Policy, changes: Sequence[Change], *, yes: bool, max_changes: int | None
+    run: Run, workspace: Workspace, policy: Policy, changes: Sequence[Change], *, yes: bool, max_changes: int | None
 ) -> None:
     """The ladder of every change, with one difference: what acts on its own needs a yes even for nobody or one."""
     from ..plan.guards import Confirmation, plan_confirmation  # noqa: PLC0415 - as above
@@ -91,9 +94,9 @@ def _confirm(
 
     for line in _told(policy, changes):
         run.out.say(line)
-    waiting = count_pending(desk.store.repos())
+    waiting = count_pending(workspace.store.repos())
     if plan_confirmation(changes, waiting) is not Confirmation.NONE:
-        check_plan(run, desk, changes, yes=yes, max_changes=max_changes)
+        check_plan(run, workspace, changes, yes=yes, max_changes=max_changes)
         return
     if yes or (run.may_ask and click.confirm("Go on?", err=True)):
         return

@@ -18,6 +18,7 @@ from .output import Column
 from .table import spelt
 from .targets import named_repo
 from .tokens import owners_of
+from .workspace import announce
 
 if TYPE_CHECKING:
     from ..domain.accounts import Gate
@@ -39,7 +40,7 @@ repos = GateGroup(
 @click.argument("owners", nargs=-1, metavar="[OWNER]...")
 def repos_ls(run: Run, *, owners: tuple[str, ...]) -> int:
     """List gated repos; without an OWNER, those of the token's account and its organisations."""
-    run.announce()
+    announce(run)
     if not owners:
         owners = owners_of(run)
     rows = (gate_record(gate) for owner in owners for gate in run.hub.gated_repos(owner))
@@ -57,7 +58,7 @@ def repos_ls(run: Run, *, owners: tuple[str, ...]) -> int:
 def repos_show(run: Run, *, repo: str, repo_type: str | None) -> int:
     """Show how a repo is gated, what its form asks, and how many people are on each list."""
     where = named_repo(repo, repo_type)
-    run.announce()
+    announce(run)
     gate = run.hub.gate(where)
     form, counts = _form_of(run, where), _counts(run, where)
     record = replace(
@@ -113,7 +114,7 @@ def _about(gate: Gate, form: GateForm | None, counts: dict[str, int] | None) -> 
 def repos_report(run: Run, *, repo: str, repo_type: str | None) -> int:
     """Print the Hub's own report: all requests in all statuses, without the answers."""
     where = named_repo(repo, repo_type)
-    run.announce()
+    announce(run)
     rows = [_report_row(where, record) for record in run.hub.access_report(where)]
     columns: list[Column[ReportRecord]] = [
         Column("USER", lambda row: row.user or "-"),

@@ -16,6 +16,7 @@ from ..domain.text import clip
 from ..errors import NotGated, RequestNotFound, UsageError
 from .frame import Run, command, repo_type_option
 from .output import Row, numbered
+from .workspace import announce
 
 if TYPE_CHECKING:
     from ..domain.forms import Field, GateForm
@@ -51,7 +52,7 @@ def ask(
     """Ask for access as the token's account. Your name, e-mail and answers go to the owners of the repo."""
     where = parse_repo(repo, repo_type)
     answers = {**_read(file), **dict(map(_pair, given))}
-    run.announce(writes=True)
+    announce(run, writes=True)
     if run.hub.gate(where).mode is False:
         raise NotGated(f"{where} is not gated: no need to ask.", hint="Download it as it is.")
     answers = _complete(run, where, answers, leave_out=yes)
@@ -70,7 +71,7 @@ def ask(
 def withdraw(run: Run, *, repo: str, dry_run: bool, repo_type: str | None) -> int:
     """Take back your own pending request; the Hub then forgets it."""
     where = parse_repo(repo, repo_type)
-    run.announce(writes=True)
+    announce(run, writes=True)
     if dry_run:
         run.out.say("Dry run: nothing was sent.")
     else:

@@ -22,12 +22,12 @@ from .detail import request_lines
 from .frame import Run, command, repo_type_option
 from .keys import Keys
 from .layout import width_of, wrapped
-from .office import new_run_id
 from .output import Format, Output, numbered
 from .progress import Progress
 from .targets import named_repo
 from .telling import label_of, summary
 from .wish import NOTE_LIMIT, Template, checked_note, template_of
+from .workspace import actor_of, announce, new_run_id
 
 if TYPE_CHECKING:
     from ..domain.ids import Repo
@@ -58,7 +58,7 @@ class Held:
 
 
 @dataclass(slots=True)
-class Desk:
+class ReviewSession:
     """The list, the place in it, the one decision that is held, and what became of those that left."""
 
     requests: list[AccessRequest]
@@ -96,18 +96,18 @@ def review(run: Run, *, repo: str, newest_first: bool, repo_type: str | None) ->
         raise UsageError(
             "review needs a terminal.", hint="Without one: `hf-gate ls --format jsonl`, then `hf-gate accept -`."
         )
-    run.announce(writes=True)
+    announce(run, writes=True)
     found = _waiting(run, where)
     found.sort(key=lambda request: request.asked_at, reverse=newest_first)
-    desk = Desk(found, Counsel(run, where), _templates(run, where))
-    result = Result(desk.outcomes)
+    session = ReviewSession(found, Counsel(run, where), _templates(run, where))
+    result = Result(session.outcomes)
     try:
-        _decide_all(run, desk)
+        _decide_all(run, session)
     except BaseException as problem:  # noqa: BLE001 - what was done is told first; `Result.end` raises it again
         result.stopped_by = problem
-        if desk.held is not None:
-            run.out.say(f"Not sent: {desk.held.verb} {desk.held.request.person}.")
-    unwritten = run.out.written(lambda: _report(run, desk), is_changed=result.is_changed)
+        if session.held is not None:
+            run.out.say(f"Not sent: {session.held.verb} {session.held.request.person}.")
+    unwritten = run.out.written(lambda: _report(run, session), is_changed=result.is_changed)
     return result.end() or unwritten
 
 
@@ -116,14 +116,14 @@ def _waiting(run: Run, where: Repo) -> list[AccessRequest]:
     from .. import bootstrap  # noqa: PLC0415 - help needs none of it
 
     if bootstrap.has_store(run.settings, run.location):
-        with writing(run) as opened:
-            known = opened.store.repo(where)
+        with writing(run) as workspace:
+            known = workspace.store.repo(where)
             if known is not None and known.full_at is not None:
                 from ..application.cadence import SyncKind  # noqa: PLC0415 - as above
                 from ..application.sync import sync  # noqa: PLC0415 - as above
 
-                sync(run.hub, opened.store, opened.clock, where, SyncKind.QUICK, actor=opened.actor)
-                rows = opened.store.walk(where, Status.PENDING)
+                sync(run.hub, workspace.store, workspace.clock, where, SyncKind.QUICK, actor=actor_of(run))
+                rows = workspace.store.walk(where, Status.PENDING)
                 return [row.request for row in rows if row.request is not None and row.state.open_run is None]
     return _listed(run, where)
 
@@ -152,83 +152,83 @@ def _templates(run: Run, where: Repo) -> list[Template]:
     return found[:_NUMBERED]
 
 
-def _decide_all(run: Run, desk: Desk) -> None:
+def _decide_all(run: Run, session: ReviewSession) -> None:
     keys = Keys()
     while True:
-        while desk.current is not None:
-            _show(run, desk, desk.current)
-            if not _take(run, desk, keys, keys.read()):
+        while session.current is not None:
+            _show(run, session, session.current)
+            if not _take(run, session, keys, keys.read()):
                 return
-        if desk.held is None:
+        if session.held is None:
             return
-        if not _last_chance(run, desk, keys):
+        if not _last_chance(run, session, keys):
             return
 
 
-def _last_chance(run: Run, desk: Desk, keys: Keys) -> bool:
+def _last_chance(run: Run, session: ReviewSession, keys: Keys) -> bool:
     """After the last request one decision is still held: z takes it back, every other key sends it."""
-    held = desk.held
+    held = session.held
     if held is not None:
         _ask(
             run.out,
             f"That was the last one. {held.verb} {held.request.person} leaves with the next key; z takes it back.",
         )
         if keys.read().lower() == "z":
-            _take_back(desk)
+            _take_back(session)
             return True
-        _send(run, desk)
+        _send(run, session)
     return False
 
 
-def _take(run: Run, desk: Desk, keys: Keys, key: str) -> bool:
+def _take(run: Run, session: ReviewSession, keys: Keys, key: str) -> bool:
     """What one key does; False: the end."""
     act: dict[str, Callable[[], None]] = {
-        "a": lambda: _hold(run, desk, "accept", None),
-        "s": lambda: _with_reason(run, desk, keys, "reset"),
-        "r": lambda: _with_reason(run, desk, keys, "reject"),
-        "n": lambda: _note(run, desk, keys),
-        " ": lambda: _skip(run, desk),
-        "z": lambda: _take_back(desk),
+        "a": lambda: _hold(run, session, "accept", None),
+        "s": lambda: _with_reason(run, session, keys, "reset"),
+        "r": lambda: _with_reason(run, session, keys, "reject"),
+        "n": lambda: _note(run, session, keys),
+        " ": lambda: _skip(run, session),
+        "z": lambda: _take_back(session),
     }
     key = key.lower()
     if key == "q":
-        _send(run, desk)
+        _send(run, session)
         return False
     if key in act:
         act[key]()
     else:
-        desk.shows_help = True
-        desk.note = "" if key == "?" else f"{key!r} is no key here."
+        session.shows_help = True
+        session.note = "" if key == "?" else f"{key!r} is no key here."
     return True
 
 
-def _hold(run: Run, desk: Desk, verb: str, reason: str | None) -> None:
-    request = desk.current
-    _send(run, desk)
+def _hold(run: Run, session: ReviewSession, verb: str, reason: str | None) -> None:
+    request = session.current
+    _send(run, session)
     if request is not None:
-        desk.held = Held(request, verb, reason, desk.index)
-        desk.index += 1
+        session.held = Held(request, verb, reason, session.index)
+        session.index += 1
 
 
-def _skip(run: Run, desk: Desk) -> None:
-    _send(run, desk)
-    desk.index += 1
-    desk.skipped += 1
+def _skip(run: Run, session: ReviewSession) -> None:
+    _send(run, session)
+    session.index += 1
+    session.skipped += 1
 
 
-def _take_back(desk: Desk) -> None:
-    if desk.held is None:
-        desk.note = "Nothing is held: what has left can only be decided anew."
+def _take_back(session: ReviewSession) -> None:
+    if session.held is None:
+        session.note = "Nothing is held: what has left can only be decided anew."
         return
-    desk.index, desk.note = desk.held.index, f"Taken back: {desk.held.verb} {desk.held.request.person}."
-    desk.held = None
+    session.index, session.note = session.held.index, f"Taken back: {session.held.verb} {session.held.request.person}."
+    session.held = None
 
 
-def _with_reason(run: Run, desk: Desk, keys: Keys, verb: str) -> None:
+def _with_reason(run: Run, session: ReviewSession, keys: Keys, verb: str) -> None:
     """A reason, typed as a line, or the number of a template; `!` goes back to the request."""
     act, what = ("Send back", "may ask again") if verb == "reset" else ("Reject", "cannot ask again")
     _ask(run.out, f"{act}: they {what}. Type a reason, which is shown to them, and Enter.")
-    texts = {str(number): template for number, template in enumerate(desk.templates, 1)}
+    texts = {str(number): template for number, template in enumerate(session.templates, 1)}
     for number, template in texts.items():
         _ask(run.out, f"{number} and Enter: {template.text} ({template.name})")
     _ask(run.out, "! or Escape: back, nothing is decided.")
@@ -236,13 +236,13 @@ def _with_reason(run: Run, desk: Desk, keys: Keys, verb: str) -> None:
         reason = keys.line().strip()
         if not reason and not _means_no_reason(run.out, keys):
             continue
-        if reason in texts and desk.current is not None:
-            reason = texts[reason].filled(desk.current.repo, desk.current.username)
+        if reason in texts and session.current is not None:
+            reason = texts[reason].filled(session.current.repo, session.current.username)
         length = utf16_units(reason)
         if reason == "!" or "\x1b" in reason:
             return
         if length <= REASON_LIMIT:
-            _hold(run, desk, verb, reason or None)
+            _hold(run, session, verb, reason or None)
             return
         run.out.say(f"{length} characters; the Hub takes {REASON_LIMIT}. Shorter:")
 
@@ -253,65 +253,65 @@ def _means_no_reason(out: Output, keys: Keys) -> bool:
     return keys.read().lower() == "y"
 
 
-def _note(run: Run, desk: Desk, keys: Keys) -> None:
+def _note(run: Run, session: ReviewSession, keys: Keys) -> None:
     """A note about the request that is shown; it is written at once, and never shown to the person."""
     _ask(run.out, "A note for the ledger, never shown to them. Enter alone or !: none.")
     text = keys.line().strip()
-    if not text or text == "!" or "\x1b" in text or desk.current is None:
+    if not text or text == "!" or "\x1b" in text or session.current is None:
         return
     note = checked_note(text[:NOTE_LIMIT])
-    with writing(run) as opened:
-        direct(opened).note(desk.current, note or "")
-    desk.note = "Noted."
+    with writing(run) as workspace:
+        direct(run, workspace).note(session.current, note or "")
+    session.note = "Noted."
 
 
-def _send(run: Run, desk: Desk) -> None:
+def _send(run: Run, session: ReviewSession) -> None:
     """The held decision leaves."""
-    held, desk.held = desk.held, None
+    held, session.held = session.held, None
     if held is None:
         return
     from ..application.decisions import Ask, Choice  # noqa: PLC0415 - only who decides
 
     request, decided = held.request, None
     try:
-        with writing(run) as opened:
+        with writing(run) as workspace:
             ask = Ask(request.repo, target_of(request), held.reason)
-            decided = direct(opened, new={held.verb: 1}, asks=[ask]).decide(
+            decided = direct(run, workspace, new={held.verb: 1}, asks=[ask]).decide(
                 [ask], Choice(TARGET_OF[held.verb]), ident=new_run_id()
             )
     except BaseException:
-        desk.held = None if decided is not None else held  # not sent, and said so at the end
+        session.held = None if decided is not None else held  # not sent, and said so at the end
         raise
     outcome = decided.outcomes[0]
     problem = decided.stopped_by or alone(outcome)
     if isinstance(problem, HfGateError) and law_of(problem, listed=True).ends is not Ends.ONE:
-        desk.held = held
+        session.held = held
         raise problem
-    desk.outcomes.append(outcome)
+    session.outcomes.append(outcome)
     if outcome.kind is OutcomeKind.DONE and decided.run is not None:
-        desk.runs.append(decided.run)
+        session.runs.append(decided.run)
     if problem is not None and not isinstance(problem, HfGateError):
         raise problem
     if outcome.kind is not OutcomeKind.DONE:
-        desk.note = f"{label_of(outcome)}: {outcome.kind}: {outcome.why}"
+        session.note = f"{label_of(outcome)}: {outcome.kind}: {outcome.why}"
 
 
-def _show(run: Run, desk: Desk, request: AccessRequest) -> None:
+def _show(run: Run, session: ReviewSession, request: AccessRequest) -> None:
     """One screen, written at once."""
     out, columns = run.out, width_of(sys.stderr)
-    lines = [out.styled(f"Request {desk.index + 1} of {len(desk.requests)}", "bold", sys.stderr)]
-    if desk.note:
-        lines[:0] = _styled(out, desk.note, "yellow")
-        desk.note = ""
-    if desk.held is not None:
-        held = f"Held: {desk.held.verb} {desk.held.request.person}. It is sent when you go on; z takes it back."
+    lines = [out.styled(f"Request {session.index + 1} of {len(session.requests)}", "bold", sys.stderr)]
+    if session.note:
+        lines[:0] = _styled(out, session.note, "yellow")
+        session.note = ""
+    if session.held is not None:
+        held = f"Held: {session.held.verb} {session.held.request.person}. It is sent when you go on; z takes it back."
         lines += _styled(out, held, "cyan")
     lines += request_lines(request, run.now(), {}, columns)
-    for line in desk.counsel.lines(request):
+    for line in session.counsel.lines(request):
         lines += wrapped(one_line(line), columns, 12)
-    if desk.shows_help:
+    if session.shows_help:
         lines += ["", *(line for text in _HELP for line in wrapped(text, columns, 7))]
-        desk.shows_help = False
+        session.shows_help = False
     lines += ["", *_styled(out, _KEYS, "dim")]
     clear = "\x1b[H\x1b[2J" if os.environ.get("TERM", "dumb") != "dumb" else "\n"
     sys.stderr.write(clear + "\n".join(lines) + "\n")
@@ -328,17 +328,17 @@ def _ask(out: Output, text: str) -> None:
     out.talk("\n".join(wrapped(one_line(text), width_of(sys.stderr))) + "\n")
 
 
-def _report(run: Run, desk: Desk) -> None:
+def _report(run: Run, session: ReviewSession) -> None:
     out = run.out
     if out.format in {Format.JSON, Format.JSONL}:
-        out.document(summary(list(map(outcome_record, desk.outcomes)), len(desk.outcomes), None), lambda: ())
+        out.document(summary(list(map(outcome_record, session.outcomes)), len(session.outcomes), None), lambda: ())
         return
-    done = sum(outcome.kind is OutcomeKind.DONE for outcome in desk.outcomes)
-    others = [outcome for outcome in desk.outcomes if outcome.kind is not OutcomeKind.DONE]
-    left = len(desk.requests) - done
+    done = sum(outcome.kind is OutcomeKind.DONE for outcome in session.outcomes)
+    others = [outcome for outcome in session.outcomes if outcome.kind is not OutcomeKind.DONE]
+    left = len(session.requests) - done
     for outcome in others:
         out.line(f"{label_of(outcome)}: {outcome.kind}: {outcome.why}")
-    out.line(f"{numbered(done, 'request')} decided, {left:,} left.{_way_back(desk.runs)}")
+    out.line(f"{numbered(done, 'request')} decided, {left:,} left.{_way_back(session.runs)}")
 
 
 def _way_back(runs: Sequence[str]) -> str:

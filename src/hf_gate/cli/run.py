@@ -15,18 +15,18 @@ from ..domain.outcomes import OutcomeKind, exit_code_of_counts
 from ..domain.runs import ChangeState, RunState
 from ..errors import HfGateError, NotAllowed, UsageError
 from .carried import done_changes, done_words
-from .desk import open_desk, wanted_repos
 from .frame import Entry, GateGroup, command
-from .office import carrier_of, new_run_id, office
 from .output import FIRST_ROWS, Column, clock_off, ends_in, in_words, numbered
 from .table import spelt
+from .workspace import actor_of, executor_of, new_run_id, open_with_policies, open_workspace, wanted_repos
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from ..application.orders import Waiting
-    from ..application.planning import Desk
+    from ..application.policy_bundle import PolicyBundle
     from ..application.run import Turn
+    from ..application.workspace import Workspace
     from ..domain.ids import Repo
     from ..plan.model import Change
     from .frame import Run
@@ -80,9 +80,7 @@ class _Loop:
 
     def for_ever(self, pause: float | None) -> int:
         """Until somebody ends it, or the token is refused."""
-        from ..bootstrap import HubClock  # noqa: PLC0415 - only who loops
-
-        clock = HubClock(self.run.hub)
+        clock = self.run.connection.clock
         while True:
             began = clock.now().timestamp()
             self.found = False
@@ -114,34 +112,31 @@ class _Loop:
 
     def turn(self) -> int:
         """One turn, told in a line; its exit code."""
-        vars(self.run).pop("location", None)  # hf-gate.yaml may have been edited since the last turn
-        desk = office(self.run)
-        try:
-            return self._turn(desk)
-        finally:
-            desk.store.close()
+        self.run.read_location_again()  # hf-gate.yaml may have been edited since the last turn
+        workspace, bundle = open_with_policies(self.run)
+        with workspace:
+            return self._turn(workspace, bundle)
 
-    def _turn(self, desk: Desk) -> int:
-        from ..application.run import told, turn  # noqa: PLC0415 - only who runs
+    def _turn(self, workspace: Workspace, bundle: PolicyBundle) -> int:
+        from ..application.evaluation_pool import EvaluationPool  # noqa: PLC0415 - only who runs
+        from ..application.run import TurnContext, run_turn, told  # noqa: PLC0415 - as above
 
-        done = turn(
-            desk,
-            lambda run: carrier_of(desk, run),
-            self.repos(desk),
-            ident=new_run_id(),
-            profile_budget=self.profiles,
-        )
+        with EvaluationPool(workspace, bundle) as pool:
+            context = TurnContext(
+                workspace, bundle, actor_of(self.run), pool.evaluate, lambda run: executor_of(workspace, run)
+            )
+            done = run_turn(context, self.repos(workspace), ident=new_run_id(), profile_budget=self.profiles)
         self.found = done.found
         if done.skew is not None:
             self.run.out.warn(f"No grant was ended: {clock_off(done.skew)}")
-        changes = [] if done.run is None else done_changes(desk.store, done.run)
+        changes = [] if done.run is None else done_changes(workspace, done.run)
         document = {**told(done), "done": _done_rows(changes)}
         self.run.out.document(document, lambda: list(_lines(done, changes)))
         return _code(done)
 
-    def repos(self, desk: Desk) -> list[Repo]:
+    def repos(self, workspace: Workspace) -> list[Repo]:
         """The repos of the workspace; what globs mean is asked again every hour."""
-        now = desk.clock.now().timestamp()
+        now = workspace.clock.now().timestamp()
         if now - self._looked >= _LOOK_FOR_REPOS:
             self._repos, self._looked = wanted_repos(self.run, (), None), now
         return self._repos
@@ -262,10 +257,10 @@ def ends(run: Run, within: str, limit: int | None, everything: bool) -> int:
     """Grants with an end, the first to end first. `hf-gate run` plans each end when it is due."""
     from ..config import parse_seconds  # noqa: PLC0415 - only here
 
-    desk = open_desk(run)
-    now = desk.now()
+    workspace = open_workspace(run)
+    now = workspace.now()
     last = round((now.timestamp() + parse_seconds(within, "--within")) * 1000)
-    rows = map(grant_end_record, desk.store.due(last))
+    rows = map(grant_end_record, workspace.store.due(last))
 
     columns: Sequence[Column[GrantEndRecord]] = (
         Column("ENDS", lambda row: ends_in((datetime.fromisoformat(row.until) - now).total_seconds())),

@@ -13,19 +13,17 @@ from ..domain.outcomes import OutcomeKind
 from ..domain.runs import KIND_WORDS, UNDER_WAY, RunKind
 from ..errors import StoreBusy, UsageError
 from .carried import carry_run, done_changes, done_words, run_result
-from .desk import OpenDesk, open_desk
 from .frame import Entry, GateGroup, command, said_again
-from .office import carrier_of, check_in_force, judging, office
 from .output import FIRST_ROWS, Column
-from .second import resumed
+from .second import resume_run
+from .workspace import actor_of, check_in_force, executor_of, open_for_runs, open_workspace, policies_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..application.planning import Desk
+    from ..application.workspace import Workspace
     from ..domain.rows import RunRow
     from ..plan.model import Plan
-    from ..store.reading import Store
     from .frame import Run
 
 _ALL: Final = 2**31 - 1
@@ -51,7 +49,7 @@ def ls(run: Run, limit: int | None, everything: bool) -> int:
     """Runs, the newest first."""
     asked = -1 if everything else FIRST_ROWS if limit is None and run.out.is_human else limit
     read = _ALL if asked is None or asked < 0 else asked + 1
-    rows = map(run_record, open_desk(run).store.runs(read))
+    rows = map(run_record, open_workspace(run).store.runs(read))
     columns: Sequence[Column[RunRecord]] = (
         Column("RUN", lambda row: row.run),
         Column("KIND", lambda row: KIND_WORDS.get(row.kind, row.kind)),
@@ -70,8 +68,8 @@ def ls(run: Run, limit: int | None, everything: bool) -> int:
 @click.argument("ident", metavar="RUN")
 def show(run: Run, ident: str) -> int:
     """One run with the outcome of each change."""
-    store = open_desk(run).store
-    run_result(run, store, run_named(store, ident), whole=True)
+    workspace = open_workspace(run)
+    run_result(run, workspace, run_named(workspace, ident), whole=True)
     return 0
 
 
@@ -106,8 +104,8 @@ def _wish(run: Run, ident: str, word: str) -> int:
     from .. import bootstrap  # noqa: PLC0415 - only who works at a workspace
     from ..application.runs import is_over  # noqa: PLC0415 - as above
 
-    with bootstrap.open_store(run.settings, run.location, read_only=True) as store:
-        known = run_named(store, ident)
+    with bootstrap.open_workspace(run.connection, run.location, read_only=True) as workspace:
+        known = run_named(workspace, ident)
         if is_over(known):
             more = (
                 " Its policies go on in `hf-gate run`: mode: shadow in their files ends that."
@@ -116,25 +114,26 @@ def _wish(run: Run, ident: str, word: str) -> int:
             )
             run.out.say(f"Run {known.id} has {known.state} already.{more}")
             return 0
-        store.wish_for(known.id, word)
+        workspace.store.wish_for(known.id, word)
     try:
-        with bootstrap.open_store(run.settings, run.location, waits=False, command=f"hf-gate runs {word}") as store:
-            told = _halted(OpenDesk(run, run.location, store), known.id, word)
+        command = f"hf-gate runs {word}"
+        with bootstrap.open_workspace(run.connection, run.location, waits=False, command=command) as workspace:
+            told = _halted(workspace, known.id, word)
     except StoreBusy:  # whoever writes may be the one who carries it
         told = f"Run {known.id} is asked to {word}: it ends after the batch in flight."
     run.out.line(told)
     return 0
 
 
-def _halted(opened: OpenDesk, ident: str, word: str) -> str:
+def _halted(workspace: Workspace, ident: str, word: str) -> str:
     """Nobody carries it, so that it is over at once."""
     from ..application.carry import WISHED, halt  # noqa: PLC0415 - as above
     from ..application.runs import is_over  # noqa: PLC0415 - as above
     from ..domain.moments import ms  # noqa: PLC0415 - only here
 
-    store, known = opened.store, run_named(opened.store, ident)
+    store, known = workspace.store, run_named(workspace, ident)
     if known.state != WISHED[word] and not is_over(known):
-        known = halt(store, known, word, ms(opened.now()))
+        known = halt(store, known, word, ms(workspace.now()))
     further = f"hf-gate runs resume {ident}"
     if store.changes(ident, UNDER_WAY, 1):
         return f"Run {ident} has {known.state}. Some of it was under way: {further} reads what became of that first."
@@ -148,20 +147,20 @@ def resume(run: Run, ident: str) -> int:
     from ..application.runs import is_over  # noqa: PLC0415 - only here
     from ..plan.model import decode_plan  # noqa: PLC0415 - only here
 
-    desk = office(run, judges=False)
-    known = run_named(desk.store, ident)
-    if not is_over(known) or desk.store.changes(ident, UNDER_WAY, 1):
-        known = carrier_of(desk, known).settle_left(known)  # what is under way is never too old to be read
+    workspace = open_for_runs(run)
+    store, known = workspace.store, run_named(workspace, ident)
+    if not is_over(known) or store.changes(ident, UNDER_WAY, 1):
+        known = executor_of(workspace, known).settle_left(known)  # what is under way is never too old to be read
     if is_over(known):
         run.out.say(f"Run {known.id} has {known.state}: nothing of it is left to send.")
-        return run_result(run, desk.store, known)
-    document = None if known.plan is None else desk.store.plan(known.plan)
+        return run_result(run, workspace, known)
+    document = None if known.plan is None else store.plan(known.plan)
     if document is not None:
         made = decode_plan(document, f"the plan of run {known.id}")
-        check_in_force(judging(run, desk, made), made)
-    known = resumed(run, desk.store, known, desk.actor, desk.clock.now())
-    desk.store.wish_for(known.id, None)
-    return carry_run(run, desk, known)
+        check_in_force(workspace, policies_for(workspace, made), made)
+    known = resume_run(run, workspace, known, actor_of(run))
+    workspace.store.wish_for(known.id, None)
+    return carry_run(run, workspace, known)
 
 
 @command(
@@ -180,12 +179,13 @@ def retry(run: Run, ident: str, path: Path | None) -> int:
     """
     from ..application import runs as run_cases  # noqa: PLC0415 - only here
 
-    desk = office(run, judges=False)
-    known, now = run_named(desk.store, ident), desk.clock.now()
-    made = run_cases.retry(desk.store, known, now=now)
-    versions = run_cases.versions_of(judging(run, desk, made).policies)
-    made = run_cases.retry(desk.store, known, now=now, versions=versions)
-    return _saved(run, desk, known.id, made, path, ())
+    workspace = open_for_runs(run)
+    known, now = run_named(workspace, ident), workspace.clock.now()
+    made = run_cases.retry(workspace.store, known, now=now)
+    bundle = policies_for(workspace, made)
+    versions = run_cases.versions_of(() if bundle is None else bundle.policies)
+    made = run_cases.retry(workspace.store, known, now=now, versions=versions)
+    return _saved(run, workspace, known.id, made, path, ())
 
 
 @command(
@@ -205,29 +205,29 @@ def undo(run: Run, ident: str | None, path: Path | None) -> int:
     """
     from ..application import runs as run_cases  # noqa: PLC0415 - only here
 
-    desk = office(run, judges=False)
-    known = _latest(run, desk.store) if ident is None else run_named(desk.store, ident)
-    made, notes = run_cases.undo(desk.store, known, now=desk.clock.now())
-    if made.changes and any(change.policy for change in done_changes(desk.store, known)):
+    workspace = open_for_runs(run)
+    known = _latest(run, workspace) if ident is None else run_named(workspace, ident)
+    made, notes = run_cases.undo(workspace.store, known, now=workspace.clock.now())
+    if made.changes and any(change.policy for change in done_changes(workspace, known)):
         notes.append(
             "The policies in force would plan the same again: change the rule, or write mode: shadow, before the next run."
         )
-    return _saved(run, desk, known.id, made, path, notes)
+    return _saved(run, workspace, known.id, made, path, notes)
 
 
-def _latest(run: Run, store: Store) -> RunRow:
+def _latest(run: Run, workspace: Workspace) -> RunRow:
     """The run that somebody means who wants to take back what was just done."""
-    found = next((each for each in store.runs(_ALL) if each.counts.get(OutcomeKind.DONE.value)), None)
+    found = next((each for each in workspace.store.runs(_ALL) if each.counts.get(OutcomeKind.DONE.value)), None)
     if found is None:
         raise UsageError("no run did anything yet, so there is nothing to take back.", hint="hf-gate runs ls")
-    words = done_words(done_changes(store, found))
+    words = done_words(done_changes(workspace, found))
     made = f"{moment_of(found.made_at):%Y-%m-%d %H:%M}"
     kind = KIND_WORDS[found.kind]
     run.out.say(f"The latest run that did something is {found.id} ({kind}, {made}, by {found.actor}): {words}.")
     return found
 
 
-def _saved(run: Run, desk: Desk, ident: str, made: Plan, path: Path | None, notes: Sequence[str]) -> int:
+def _saved(run: Run, workspace: Workspace, ident: str, made: Plan, path: Path | None, notes: Sequence[str]) -> int:
     """Shows a plan with each change, and writes it into a file if one was named."""
     import msgspec  # noqa: PLC0415 - only here
 
@@ -238,7 +238,7 @@ def _saved(run: Run, desk: Desk, ident: str, made: Plan, path: Path | None, note
 
     following = "Nothing was saved."
     if made.changes and path is not None:
-        write_private_file(path, encode_plan(remember(desk.store, made, desk.clock.now())))
+        write_private_file(path, encode_plan(remember(workspace.store, made, workspace.clock.now())))
         following = f"Saved {path}.  Next: hf-gate apply {path}"
     elif made.changes:
         again = said_again([ident])
@@ -250,9 +250,9 @@ def _saved(run: Run, desk: Desk, ident: str, made: Plan, path: Path | None, note
     return 0
 
 
-def run_named(store: Store, ident: str) -> RunRow:
+def run_named(workspace: Workspace, ident: str) -> RunRow:
     """The run of that id, or one clear line."""
-    found = store.run(ident)
+    found = workspace.store.run(ident)
     if found is None:
         raise UsageError(f"there is no run {ident!r}.", hint="hf-gate runs ls shows them.")
     return found

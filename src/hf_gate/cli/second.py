@@ -9,15 +9,14 @@ from ..errors import Guarded, NotAllowed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from datetime import datetime
 
+    from ..application.workspace import Workspace
     from ..domain.rows import RunRow
-    from ..store.reading import Store
     from .frame import Run
 
 
 def author_for(
-    run: Run, store: Store, now: datetime, new: Mapping[str, int], *, plan: str | None = None,
+    run: Run, workspace: Workspace, new: Mapping[str, int], *, plan: str | None = None,
     about: Iterable[tuple[str | None, str | None]] = (),
 ) -> Author:  # fmt: skip
     """How a run of these changes is written down; refuses those that need a second person who has not agreed.
@@ -28,7 +27,7 @@ def author_for(
     from ..application.second_person import agreed_to, need_of, team_of  # noqa: PLC0415 - as above
     from ..store.tray import Tray  # noqa: PLC0415 - only who decides
 
-    me = _me(run)
+    me, store, now = _me(run), workspace.store, workspace.clock.now()
     team = team_of(store, me, now)
     if team.is_alone:
         return Author(account=me.user_id, is_free=True)
@@ -42,12 +41,13 @@ def author_for(
     return need.author
 
 
-def resumed(run: Run, store: Store, known: RunRow, actor: str, now: datetime) -> RunRow:
+def resume_run(run: Run, workspace: Workspace, known: RunRow, actor: str) -> RunRow:
     """Record that this user resumes a run; refuse if a second person has to."""
     from ..application.runs import resume  # noqa: PLC0415 - only who resumes
     from ..application.second_person import need_to_resume, team_of  # noqa: PLC0415 - as above
     from ..store.tray import Tray  # noqa: PLC0415 - as above
 
+    store, now = workspace.store, workspace.clock.now()
     need = need_to_resume(store, team_of(store, _me(run), now), known, Tray(store).waiting(), now)
     if need.is_open:
         hint = f"Another admin whose account is proven may resume it; or end it: hf-gate runs stop {known.id}"

@@ -15,7 +15,6 @@ from ..domain.lifecycle import Status
 from ..domain.moments import iso
 from ..domain.text import one_line
 from ..errors import HfGateError, RequestNotFound
-from .desk import OpenDesk, stored
 from .detail import request_lines
 from .frame import Run, command, repo_type_option
 from .history import attempts_of, history_lines, history_rows
@@ -25,8 +24,10 @@ from .nearest import did_you_mean
 from .output import Row
 from .table import name_of
 from .targets import Aim, read_aims
+from .workspace import announce, stored
 
 if TYPE_CHECKING:
+    from ..application.workspace import Workspace
     from ..domain.accounts import Profile
     from ..domain.requests import AccessRequest
     from ..domain.rows import RequestRow
@@ -44,10 +45,10 @@ def show(run: Run, *, target: tuple[str, ...], repo: str | None, repo_type: str 
     aims = read_aims(target, None, repo, repo_type)
     if len(aims) != 1:
         raise click.UsageError(f"{len(aims)} people are named; show takes one.")
-    run.announce()
-    desk = stored(run)
-    attempts = () if desk is None else attempts_of(desk.store, aims[0].repo, aims[0].target)
-    row, request = _now(run, desk, aims[0], attempts)
+    announce(run)
+    workspace = stored(run)
+    attempts = () if workspace is None else attempts_of(workspace, aims[0].repo, aims[0].target)
+    row, request = _now(run, workspace, aims[0], attempts)
     profile = _profile(run, request)
     doc = {
         "schema_version": 1,
@@ -63,17 +64,17 @@ def show(run: Run, *, target: tuple[str, ...], repo: str | None, repo_type: str 
             "datasets": profile.datasets,
             "followers": profile.followers,
         },
-        "history": None if desk is None else history_rows(desk.store, attempts),
+        "history": None if workspace is None else history_rows(workspace, attempts),
     }
     run.out.document(doc, lambda: _lines(request, row, doc, run.now()), quiet=[name_of(row)])
     return 0
 
 
 def _now(
-    run: Run, desk: OpenDesk | None, aim: Aim, attempts: Sequence[RequestRow]
+    run: Run, workspace: Workspace | None, aim: Aim, attempts: Sequence[RequestRow]
 ) -> tuple[RequestRecord, AccessRequest]:
     """As the Hub tells it now, with the verdict that the store has; who is in no list any more, as the store has them."""
-    verdicts = standing_verdicts(None if desk is None else desk.location.folder)
+    verdicts = standing_verdicts(None if workspace is None else workspace.location.folder)
     try:
         request = find_request(run, aim)
     except RequestNotFound:

@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import tzinfo
 from typing import TYPE_CHECKING, Final
-from zoneinfo import ZoneInfo
 
 import click
 
 from ..application.records import run_record
 from ..domain.moments import iso, iso_ms, moment_of
 from ..errors import HfGateError, NotAllowed
-from .desk import OpenDesk, no_store, stored
 from .frame import Run, command
-from .office import refusal_of
 from .output import age, clock_off, numbered
+from .workspace import describe_refusal, no_store, stored
 
 if TYPE_CHECKING:
     from ..application.standing import Budget, RepoStanding, Standing
+    from ..application.workspace import Workspace
 
 
 _UNKNOWN: Final[Mapping[str, object]] = {
@@ -36,33 +35,29 @@ _UNKNOWN: Final[Mapping[str, object]] = {
 @click.option("--markdown", is_flag=True, help="The lines for a card: how far requests are answered. No personal data.")
 def status(run: Run, *, markdown: bool) -> int:
     """Show what waits and how long, when each repo was read, the token's budget, and what is stuck or unfinished."""
+    from ..application.policy_bundle import refused_tables  # noqa: PLC0415 - help needs none of it
     from ..application.standing import standing  # noqa: PLC0415 - as above
-    from ..joining import refused_tables  # noqa: PLC0415 - help needs none of it
 
     token = _UNKNOWN if markdown else _token(run)
     run.is_announced = token["ok"] is not True  # whoever asks how a dead token is must not be stopped by it
-    desk = stored(run)
-    if desk is None:
+    workspace = stored(run)
+    if workspace is None:
         raise no_store()
-    guards = desk.location.config.guards
-    rates = (
-        {}
-        if desk.location.folder is None
-        else {name: getattr(guards, name) for name in ("accept", "reset", "reject", "remove")}
-    )
-    found = standing(desk.store, rates, desk.now())
-    refused = refused_tables(desk.location, desk.store, desk.now())
-    zone = ZoneInfo(desk.location.config.timezone)
+    location = workspace.location
+    rates = {} if location.folder is None else location.config.guards.budgets
+    found = standing(workspace.store, rates, workspace.now())
+    refused = refused_tables(workspace)
+    zone = workspace.zone
     if markdown:
         for line in _markdown(found, zone):
             run.out.line(line)
         return 0
-    doc = _document(desk, found, token, zone) | {
+    doc = _document(workspace, found, token, zone) | {
         "refused_tables": [{"table": table.name, "why": table.refusal} for table in refused]
     }
     run.out.document(
         doc,
-        lambda: [*map(refusal_of, refused), *_lines(found, token, zone)],
+        lambda: [*map(describe_refusal, refused), *_lines(found, token, zone)],
         quiet=[str(one.repo) for one in found.repos if one.waiting],
     )
     return 4 if token["ok"] is False else 0
@@ -85,11 +80,11 @@ def _token(run: Run) -> dict[str, object]:
 # ---- JSON --------------------------------------------------------------------------------------------------------------
 
 
-def _document(desk: OpenDesk, found: Standing, token: Mapping[str, object], zone: tzinfo) -> dict[str, object]:
+def _document(workspace: Workspace, found: Standing, token: Mapping[str, object], zone: tzinfo) -> dict[str, object]:
     return {
         "schema_version": 1,
-        "endpoint": desk.store.endpoint,
-        "desk": None if desk.location.folder is None else str(desk.location.folder),
+        "endpoint": workspace.store.endpoint,
+        "desk": None if workspace.location.folder is None else str(workspace.location.folder),
         "at": iso(found.at),
         "repos": [_repo(one, found, zone) for one in found.repos],
         "token": dict(token),

@@ -12,12 +12,12 @@ import click
 from ..domain.moments import ms
 from ..errors import Guarded, StoreBusy, StoreDamaged, UsageError
 from ..private_files import make_private_folder
-from .desk import OpenDesk, local_user, open_desk, waiting_notice
 from .frame import Entry, GateGroup, Run, command
 from .output import numbered
+from .workspace import local_user, open_workspace, waiting_notice
 
 if TYPE_CHECKING:
-    from ..bootstrap import WorkspaceLocation
+    from ..application.workspace import Workspace, WorkspaceLocation
     from ..store.locking import Holder
 
 store = GateGroup(
@@ -55,14 +55,14 @@ def this_process() -> Holder:
     return Holder(os.getpid(), gethostname(), click.get_current_context().command_path)
 
 
-def open_store(run: Run) -> OpenDesk:
+def open_store(run: Run) -> Workspace:
     """The store, open for reading. Whose token it is does not matter here, so the Hub is not asked."""
     from .. import bootstrap  # noqa: PLC0415 - as above
 
     if not run.is_announced:
         run.is_announced = True
         run.out.say(f"{bootstrap.hub_name(run.settings)}, store {_called(run)}", "dim")
-    return open_desk(run)
+    return open_workspace(run)
 
 
 def check_no_desk(run: Run) -> None:
@@ -84,17 +84,17 @@ def _file_of(run: Run, server_command: str) -> Path:
     return path
 
 
-def owned_files(place: WorkspaceLocation) -> list[Path]:
+def owned_files(location: WorkspaceLocation) -> list[Path]:
     """The files of a workspace that its owner wrote: hf-gate.yaml, policies and tables."""
-    from ..bootstrap import CONFIG_FILE  # noqa: PLC0415 - as above
+    from ..application.workspace import CONFIG_FILE  # noqa: PLC0415 - as above
 
-    folder = place.folder
+    folder = location.folder
     if folder is None:
         return []
     found = [folder / CONFIG_FILE]
-    for glob in place.config.policies:
+    for glob in location.config.policies:
         found += sorted(folder.glob(glob))
-    found += [folder / table.file for table in place.config.tables if table.file]
+    found += [folder / table.file for table in location.config.tables if table.file]
     return [path for path in dict.fromkeys(found) if path.is_file()]
 
 
@@ -159,15 +159,15 @@ def store_export(run: Run, *, folder: Path) -> int:
     return 0
 
 
-def _owned_content(place: WorkspaceLocation) -> dict[str, bytes]:
+def _owned_content(location: WorkspaceLocation) -> dict[str, bytes]:
     found = {}
-    for path in owned_files(place):
+    for path in owned_files(location):
         with path.open("rb") as file:
             content = file.read(_MOST + 1)
         if len(content) > _MOST:
             raise UsageError(f"{path} is larger than {_MOST >> 20} MB.", hint="Copy it yourself.")
-        inside = place.folder is not None and path.resolve().is_relative_to(place.folder.resolve())
-        name = path.relative_to(place.folder).as_posix() if inside and place.folder else f"elsewhere/{path.name}"
+        inside = location.folder is not None and path.resolve().is_relative_to(location.folder.resolve())
+        name = path.relative_to(location.folder).as_posix() if inside and location.folder else f"elsewhere/{path.name}"
         found[name if ".." not in name else f"elsewhere/{path.name}"] = content
     return found
 
@@ -217,6 +217,7 @@ def store_restore(run: Run, *, file: Path, yes: bool) -> int:
     from .. import bootstrap  # noqa: PLC0415 - as above
     from ..application import keys  # noqa: PLC0415 - as above
     from ..application.restored import check_ledger  # noqa: PLC0415 - as above
+    from ..hub.local_world import world_of  # noqa: PLC0415 - as above
     from ..store.copies import Restore, restore  # noqa: PLC0415 - as above
 
     path = _file_of(run, "pg_restore --clean --dbname=URL FILE, with every hf-gate stopped")
@@ -230,7 +231,7 @@ def store_restore(run: Run, *, file: Path, yes: bool) -> int:
     if run.location.folder is None:
         make_private_folder(path.parent)
     endpoint, moment = bootstrap.endpoint_of(run.settings), bootstrap.now()
-    settings, world = {keys.RESTORED: str(ms(moment))}, bootstrap.world_of(endpoint)
+    settings, world = {keys.RESTORED: str(ms(moment))}, world_of(endpoint)
     wish = Restore(file, path, endpoint, world, settings, check_ledger, local_user(), ms(moment))
     replaced = restore(wish, this_process(), wait=bootstrap.patience(run.settings), on_wait=waiting_notice(run))
     repos = [str(row.repo) for row in open_store(run).store.repos()]

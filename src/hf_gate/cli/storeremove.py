@@ -12,10 +12,10 @@ import click
 from ..domain.text import to_json
 from ..errors import Guarded, StoreDamaged, UsageError
 from ..private_files import write_private_file
-from .desk import waiting_notice
 from .frame import Run, command
 from .output import numbered
 from .store import check_no_desk, open_store, owned_files, store_path, this_process
+from .workspace import waiting_notice
 
 
 @dataclass(frozen=True, slots=True)

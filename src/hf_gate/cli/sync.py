@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import HfGateError, HubUnavailable, Offline
-from .desk import OpenDesk, open_desk, wanted_repos
 from .frame import Run, command, repo_type_option
-from .office import looking_seldom
 from .output import numbered
 from .progress import Progress
+from .workspace import actor_of, open_workspace, rare_garbage_collection, wanted_repos
 
 if TYPE_CHECKING:
     from ..application.cadence import Due
     from ..application.sync import Synced
+    from ..application.workspace import Workspace
     from ..domain.ids import Repo
 
 
@@ -30,11 +30,11 @@ def sync(run: Run, *, repos: tuple[str, ...], repo_type: str | None, full: bool)
     A quick reading takes the first page of each list and finds what is new. A full one takes all four lists to their
     end, and alone finds who is gone; it is made of a repo that was never read whole, once a day, and with --full.
     """
-    desk = open_desk(run, writes=True)
+    workspace = open_workspace(run, writes=True)
     wanted = wanted_repos(run, repos, repo_type)
     if not wanted:
         run.out.say("No gated repo of this workspace or account was found.")
-    reading = Reading(desk, full=full)
+    reading = Reading(run, workspace, full=full)
     for repo in wanted:
         reading.read(repo)
     run.out.document(reading.document(), reading.lines, quiet=[str(one.repo) for one, _ in reading.done if one.news])
@@ -44,8 +44,8 @@ def sync(run: Run, *, repos: tuple[str, ...], repo_type: str | None, full: bool)
 class Reading:
     """Several repos read one after the other; one that cannot be read does not keep the others from it."""
 
-    def __init__(self, desk: OpenDesk, *, full: bool) -> None:
-        self.desk, self.full = desk, full
+    def __init__(self, run: Run, workspace: Workspace, *, full: bool) -> None:
+        self.run, self.workspace, self.full = run, workspace, full
         self.done: list[tuple[Synced, Due]] = []
         self.failed: list[tuple[Repo, HfGateError]] = []
 
@@ -53,16 +53,16 @@ class Reading:
         """One repo, by the kind that is due."""
         from ..application.sync import sync as read  # noqa: PLC0415 - help needs none of it
 
-        run, due = self.desk.run, self._due(repo)
+        run, workspace, due = self.run, self.workspace, self._due(repo)
         try:
-            with Progress(run.out, f"{due.kind} reading of {repo}") as bar, looking_seldom():
+            with Progress(run.out, f"{due.kind} reading of {repo}") as bar, rare_garbage_collection():
                 synced = read(
-                    run.hub,
-                    self.desk.store,
-                    self.desk.clock,
+                    workspace.hub,
+                    workspace.store,
+                    workspace.clock,
                     repo,
                     due.kind,
-                    actor=self.desk.actor,
+                    actor=actor_of(run),
                     tick=lambda count: bar.tick(many=count),
                 )
         except (HubUnavailable, Offline):
@@ -79,8 +79,8 @@ class Reading:
 
         if self.full:
             return Due(SyncKind.FULL, "requested")
-        store = self.desk.store
-        return due_kind(store.repo(repo), ms(self.desk.now()), note_of(store, repo))
+        store = self.workspace.store
+        return due_kind(store.repo(repo), ms(self.workspace.now()), note_of(store, repo))
 
     def code(self, wanted: int) -> int:
         """0 when all is read and nothing is in doubt; else 5, or the error's own when nothing was read."""

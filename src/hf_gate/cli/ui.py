@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from ..errors import UsageError
-from .desk import OpenDesk, open_desk, wanted_repos
 from .frame import Run, command
 from .output import Format
+from .workspace import actor_of, open_workspace, wanted_repos
 
 if TYPE_CHECKING:
+    from ..application.workspace import Workspace
     from ..domain.ids import Repo
     from ..web.server import Server
 
@@ -116,12 +117,12 @@ def _serve(run: Run, *, host: str, port: int, public_url: str | None, no_open: b
     seconds = parse_seconds(hold, "--hold")
     if not 0 <= seconds <= HOLD_MOST:
         raise UsageError(f"--hold {hold}: a decision is held for at most an hour.")
-    opened = open_desk(run, writes=True, lends=True)
-    office = Office(run.settings, opened.location, run.hub, opened.store, opened.actor, seconds)
+    workspace = open_workspace(run, writes=True, lends=True)
+    office = Office(workspace, actor_of(run), seconds)
     office.owner_id = run.account.id if run.account else None
     office.token_role = run.account.token_role if run.account else None
     try:
-        server = Server(office, _repos(run, opened), host, port, public)
+        server = Server(office, _repos(run, workspace), host, port, public)
     except OSError as problem:
         raise UsageError(
             f"{host}:{port} cannot be served: {problem.strerror}.", hint="--port 0 takes one that is free."
@@ -182,12 +183,12 @@ def _lines(told: Mapping[str, Any]) -> Iterator[str]:
         yield f"{told['name']} is out: the link is void, and every session has ended."
 
 
-def _repos(run: Run, opened: OpenDesk) -> Callable[[], Sequence[Repo]]:
+def _repos(run: Run, workspace: Workspace) -> Callable[[], Sequence[Repo]]:
     """Which repos are read: those of the workspace, or without one those that the store has."""
 
     def repos() -> Sequence[Repo]:
-        if opened.location.folder is None:
-            return [row.repo for row in opened.store.repos()]
+        if workspace.location.folder is None:
+            return [row.repo for row in workspace.store.repos()]
         return wanted_repos(run, (), None)
 
     return repos

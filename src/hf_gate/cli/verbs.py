@@ -20,6 +20,7 @@ from .nearest import did_you_mean, meant
 from .targets import Aim, read_aims
 from .telling import print_dry_run, print_result
 from .wish import Template, Wish, checked_note, checked_until, template_of
+from .workspace import announce
 
 
 def _options(function: Callable[..., object]) -> Callable[..., object]:
@@ -131,7 +132,7 @@ def _decide(run: Run, verb: str, given: dict[str, object]) -> int:
     if not wish.aims:
         print_result(run, wish, Result())
         return 0
-    run.announce(writes=True)
+    announce(run, writes=True)
     if wish.dry_run:
         print_dry_run(run, wish)
         return 0

@@ -58,6 +58,11 @@ class RunGuards:
     remove: Rate = _REMOVE
     protected: tuple[str, ...] = ()
 
+    @property
+    def budgets(self) -> Map[str, Rate]:
+        """The limits by verb."""
+        return {verb: getattr(self, verb) for verb in _RATES}
+
 
 @dataclass(frozen=True, slots=True)
 class WorkspaceConfig:

@@ -1,8 +1,8 @@
-"""The sources of one workspace behind one face: shipped lists, and profiles that are read from the Hub only when asked for."""
+"""Facts from outside a request: shipped lists, and profiles that are read from the Hub only when asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from functools import cached_property
 
@@ -16,10 +16,10 @@ from .profile import ProfilePort, current_profile, decode_profile, encode_profil
 
 
 class FactSources:
-    """what the application calls `SourcesPort`. The lists are loaded at the first address: about 0.2 s."""
+    """Facts from lists and profiles. The lists are loaded at the first address (about 0.2 s), the Hub at the first profile."""
 
-    def __init__(self, hub: ProfilePort | None) -> None:
-        self._hub = hub
+    def __init__(self, open_hub: Callable[[], ProfilePort] | None) -> None:
+        self._open_hub = open_hub
 
     @cached_property
     def _lists(self) -> DomainLists:
@@ -45,17 +45,17 @@ class FactSources:
 
     def fetch(self, people: Iterable[Person], now: datetime, budget: int) -> Mapping[str, bytes]:
         """Reads profiles from the Hub, one call each, at most `budget`; by `profile_key`. Whoever is left out stays unknown."""
-        if self._hub is None:
+        if self._open_hub is None:
             return {}
-        fetched = fetch_profiles(self._hub, people, now=now, budget=budget)
+        fetched = fetch_profiles(self._open_hub(), people, now=now, budget=budget)
         return {key: encode_profile(fact) for key, fact in fetched.facts.items()}
 
     def account(self, username: str) -> str | None:
         """The id of the account of that name, `NOBODY` when there is none; None when the Hub cannot be asked now."""
-        if self._hub is None:
+        if self._open_hub is None:
             return None
         try:
-            return self._hub.profile(username).person.id
+            return self._open_hub().profile(username).person.id
         except PersonNotFound:
             return NO_ACCOUNT
         except HfGateError:

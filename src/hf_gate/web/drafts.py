@@ -257,8 +257,8 @@ class Bar:
         """Those that it asks: as the desk has read them where it means the same table, else read now."""
         asked = {name.split(".")[1] for name in self._report.facts if name.startswith("tables.")}
         specs = [spec for spec in (*folder.config.tables, *self.policy.tables) if spec.name in asked]
-        bench = self.visit.office.bench
-        read_already = {} if bench is None else bench.tables
+        bundle = self.visit.office.policies
+        read_already = {} if bundle is None else bundle.tables
         same = {spec.name for spec in specs if spec.name in read_already and _is_same(spec, known.get(spec.name))}
         others = replace(self.policy, tables=tuple(spec for spec in specs if spec.name not in same))
         without = replace(folder, config=replace(folder.config, tables=()))

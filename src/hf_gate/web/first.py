@@ -133,10 +133,10 @@ def _policy(visit: Visit) -> _Look:
     office = visit.office
     if office.location.folder is None:
         return _Look(False, "A policy needs a workspace, and there is none yet.", "hf-gate init")
-    bench = office.bench
-    policies = () if bench is None else bench.policies
-    if office.bench_problem is not None:
-        text = f"A file of the desk has a fault: {office.bench_problem}"
+    bundle = office.policies
+    policies = () if bundle is None else bundle.policies
+    if office.policy_problem is not None:
+        text = f"A file of the desk has a fault: {office.policy_problem}"
         return _Look(False, text, "hf-gate policy check", "/policies", "Policies")
     if not policies:
         text = "It says what it would do beside each request, and does nothing (mode: shadow)."

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
-from .. import joining
 from ..application.cadence import SHARE, due_kind, next_pause, note_of
+from ..application.policy_bundle import PolicyBundle
 from ..application.propose import propose
 from ..application.sync import sync
 from ..domain.ids import Repo
@@ -34,7 +34,7 @@ class Keeper:
     _stop: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
     _read_now: threading.Event = field(default_factory=threading.Event)
-    _judged: joining.Bench | None = None
+    _judged: PolicyBundle | None = None
 
     def start(self) -> None:
         for name, work in (("hf-gate-tray", self._send), ("hf-gate-reader", self._read)):
@@ -138,9 +138,16 @@ class Keeper:
 
     def _judge(self, *, found: bool) -> None:
         """Enters the verdicts that are new, so that the queue can be asked for them. Plans nothing, sends nothing."""
-        bench = self.office.bench
-        if bench is None or (not found and self._judged is bench):
+        bundle = self.office.policies
+        if bundle is None or (not found and self._judged is bundle):
             return
-        self._judged, hear = bench, self.office.hall(bench).hear
-        with self.office.store.working():
-            propose(self.office.store, bench.courts(), hear, now=self.office.now(), policies=bench.policies)
+        self._judged, workspace = bundle, self.office.workspace
+        with workspace.store.working():
+            courts = bundle.for_repos(workspace.store, workspace.sources)
+            propose(
+                workspace.store,
+                courts,
+                self.office.pool(bundle).evaluate,
+                now=workspace.now(),
+                policies=bundle.policies,
+            )

@@ -169,8 +169,8 @@ def about_person(office: Office, row: RequestRow, now: datetime) -> str:
     who = row.person.identity
     if who.username is None:
         return "this repo shares no names"
-    bench = office.bench
-    mail = None if bench is None else bench.sources.email(who.email)
+    bundle = office.policies
+    mail = None if bundle is None else office.workspace.sources.email(who.email)
     made = id_time(who.user_id) if who.user_id else None
     domain = mail.domain if mail else (who.email or "").rpartition("@")[2]
     parts = (mail_kind(mail), words.years(now - made) if made else "", domain or "")

@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from dataclasses import replace
 from typing import Final
 
 import msgspec
 
-from .. import joining
-from ..application.planning import Desk, planned
+from ..application.planning import make_plan
+from ..application.policy_bundle import PolicyBundle
 from ..domain.members import Member
 from ..domain.moments import ms
 from ..errors import HfGateError, UsageError
@@ -59,35 +58,30 @@ class Maker:
 
     def make(self, by: Member, wait: float) -> None:
         """Begins to make one, and waits so many seconds for it. Refuses where no policies can be asked."""
-        bench = self._office.bench
-        if bench is None:
-            raise self._office.bench_problem or UsageError(
+        bundle = self._office.policies
+        if bundle is None:
+            raise self._office.policy_problem or UsageError(
                 "There is no workspace here, so there are no policies.", hint="hf-gate init makes one."
             )
         with self._lock:
             if not self.is_busy:
                 self.digest = self.problem = None
-                self._thread = threading.Thread(target=self._work, args=(bench, by), name="hf-gate-plan", daemon=True)
+                self._thread = threading.Thread(target=self._work, args=(bundle, by), name="hf-gate-plan", daemon=True)
                 self._thread.start()
             thread = self._thread
         if thread is not None:
             thread.join(wait)
 
-    def _work(self, bench: joining.Bench, by: Member) -> None:
+    def _work(self, bundle: PolicyBundle, by: Member) -> None:
         try:
-            found = planned(self._desk(bench, by.name), profiles=PROFILES)
-            self.digest = keep(self._office, found.plan, by, "policies")
+            office = self._office
+            found = make_plan(office.workspace, bundle, office.pool(bundle).evaluate, profiles=PROFILES)
+            self.digest = keep(office, found.plan, by, "policies")
         except HfGateError as problem:
             self.problem = problem
         except Exception:  # noqa: BLE001 - told on the page, and the log has the rest
             _log.exception("no plan was made")
             self.problem = HfGateError("A fault of hf-gate; the log has it.", hint="Please report it.")
-
-    def _desk(self, bench: joining.Bench, by: str) -> Desk:
-        """As the command line has it, but judging where the pages judge: those processes are there already."""
-        office = self._office
-        desk = joining.join_desk(office.settings, office.location, office.hub, office.store, actor=by)
-        return replace(desk, hearing=office.hall(bench).hear)
 
 
 _once: Final = threading.Lock()

@@ -98,7 +98,7 @@ def _read(office: Office, rows: Iterable[RepoRow]) -> Iterator[Sample]:
 
 
 def _has_no_fault(office: Office) -> bool:
-    return office.location.folder is None or office.bench is not None
+    return office.location.folder is None or office.policies is not None
 
 
 def _tray(office: Office) -> Iterator[Sample]:

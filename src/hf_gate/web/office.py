@@ -9,18 +9,21 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, tzinfo
+from datetime import datetime, tzinfo
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Final
-from zoneinfo import ZoneInfo
 
-from .. import bootstrap, joining
+from .. import bootstrap
 from ..application import keys
 from ..application.decide import Direct
+from ..application.evaluation_pool import EvaluationPool
 from ..application.judging import Court, StandingVerdicts
+from ..application.policy_bundle import PolicyBundle, load_policies
+from ..application.ports import ClockPort
 from ..application.second_person import Need, Team, need_of, need_to_resume, owner_member, team_of
 from ..application.tray import Clearing, Wish
+from ..application.workspace import CONFIG_FILE, Workspace, WorkspaceLocation
 from ..config import Settings
 from ..domain.ids import Repo
 from ..domain.members import Author, Member, Role
@@ -29,6 +32,7 @@ from ..domain.rows import RepoRow, RequestRow, RunRow
 from ..domain.tray import Held
 from ..errors import Guarded, HfGateError
 from ..hub.client import Hub
+from ..hub.local_world import world_of
 from ..policy.literals import glob_matches
 from ..store.carried import Carried
 from ..store.members import Members
@@ -63,10 +67,7 @@ class Pulse:
 class Office:
     """One desk, held open by this process. `hold`: seconds a decision stays in the tray."""
 
-    settings: Settings
-    location: bootstrap.WorkspaceLocation
-    hub: Hub
-    store: Store
+    workspace: Workspace
     owner: str
     hold: float = 10.0
     url: str = ""
@@ -80,24 +81,39 @@ class Office:
     sending: threading.RLock = field(default_factory=threading.RLock)  # from a look at the limit to what it allows
     drafts: Drafts = field(default_factory=Drafts)
     account_codes: OneTimeCodes = field(default_factory=OneTimeCodes)
-    _hall: tuple[joining.Bench, joining.Hall] | None = None
+    _pool: tuple[PolicyBundle, EvaluationPool] | None = None
     _looked_at: float | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _seen: tuple[float, object] = (0.0, None)
-    _bench: joining.Bench | None = None
-    bench_problem: HfGateError | None = None
+    _policies: PolicyBundle | None = None
+    policy_problem: HfGateError | None = None
     _courts: dict[str, tuple[object, Court | None]] = field(default_factory=dict)
 
     # ---- fixed things ------------------------------------------------------------------------------------------------
 
-    @cached_property
-    def clock(self) -> bootstrap.HubClock:
-        """The Hub client's clock: a local Hub's, when HF_GATE_CLOCK says so."""
-        return bootstrap.HubClock(self.hub)
+    @property
+    def settings(self) -> Settings:
+        return self.workspace.settings
 
-    @cached_property
+    @property
+    def location(self) -> WorkspaceLocation:
+        return self.workspace.location
+
+    @property
+    def hub(self) -> Hub:
+        return self.workspace.hub
+
+    @property
+    def store(self) -> Store:
+        return self.workspace.store
+
+    @property
+    def clock(self) -> ClockPort:
+        return self.workspace.clock
+
+    @property
     def zone(self) -> tzinfo:
-        return ZoneInfo(self.location.config.timezone) if self.location.folder is not None else UTC
+        return self.workspace.zone
 
     @cached_property
     def tray(self) -> Tray:
@@ -129,7 +145,7 @@ class Office:
     @cached_property
     def is_local(self) -> bool:
         """Whether the Hub is one on this machine, with invented people."""
-        return bootstrap.world_of(self.store.endpoint) is not None
+        return world_of(self.store.endpoint) is not None
 
     def now(self) -> datetime:
         """This moment, by the clock of the Hub client."""
@@ -252,8 +268,8 @@ class Office:
     # ---- policies, as the files have them now ------------------------------------------------------------------------
 
     @property
-    def bench(self) -> joining.Bench | None:
-        """What judges; None without a desk, and while a file of it is wrong (`bench_problem` says how)."""
+    def policies(self) -> PolicyBundle | None:
+        """What judges; None without a desk, and while a file of it is wrong (`policy_problem` says how)."""
         folder = self.location.folder
         if folder is None:
             return None
@@ -263,42 +279,41 @@ class Office:
                 if (state, self._accepted()) != self._seen[1]:
                     self._read()
                 self._seen = (time.monotonic(), (state, self._accepted()))
-            return self._bench
+            return self._policies
 
     @property
     def standing_verdicts(self) -> StandingVerdicts:
         """The verdicts that were entered and stand by the policies as they are now."""
-        bench = self.bench
-        return StandingVerdicts(None if bench is None else bench.policies)
+        bundle = self.policies
+        return StandingVerdicts(None if bundle is None else bundle.policies)
 
     def _accepted(self) -> tuple[str | None, ...]:
         """How many rows of each refused table the store knows: a person may accept it as it is."""
-        tables = [] if self._bench is None else sorted(self._bench.tables.items())
+        tables = [] if self._policies is None else sorted(self._policies.tables.items())
         return tuple(self.store.setting(keys.rows(name)) for name, table in tables if table.refusal)
 
     def _read(self) -> None:
         self._courts.clear()
         try:
-            self._bench = joining.read_bench(self.location, self.store, self.hub, self.now())
-            self.bench_problem = None
+            self._policies, self.policy_problem = load_policies(self.workspace), None
         except HfGateError as problem:
-            self._bench, self.bench_problem = None, problem
+            self._policies, self.policy_problem = None, problem
 
-    def hall(self, bench: joining.Bench) -> joining.Hall:
-        """Where long lists are judged; its processes are kept for the next list."""
-        if self._hall is None or self._hall[0] is not bench:
-            self._hall = (bench, joining.Hall(self.settings, bench))
-        return self._hall[1]
+    def pool(self, bundle: PolicyBundle) -> EvaluationPool:
+        """Where long lists are evaluated; its processes stay for the next list."""
+        if self._pool is None or self._pool[0] is not bundle:
+            self._pool = (bundle, EvaluationPool(self.workspace, bundle))
+        return self._pool[1]
 
     def court(self, row: RepoRow) -> Court | None:
         """Who judges at a repo, made once for each version of policies and form."""
-        bench = self.bench
-        if bench is None:
+        bundle = self.policies
+        if bundle is None:
             return None
-        key = (id(bench), row.form_card)
+        key = (id(bundle), row.form_card)
         known = self._courts.get(str(row.repo))
         if known is None or known[0] != key:
-            known = (key, bench.court(row))
+            known = (key, bundle.for_repo(row, self.workspace.sources))
             self._courts[str(row.repo)] = known
         return known[1]
 
@@ -311,7 +326,7 @@ def _names(globs: tuple[str, ...] | None, repo: Repo) -> bool:
 
 def _state_of(folder: Path, globs: Sequence[str]) -> tuple[object, ...]:
     """What tells whether any file of the desk was written: names, times and sizes."""
-    files = [folder / bootstrap.CONFIG_FILE, *(file for glob in globs for file in sorted(folder.glob(glob)))]
+    files = [folder / CONFIG_FILE, *(file for glob in globs for file in sorted(folder.glob(glob)))]
     files += sorted(folder.glob("tables/*"))
     found = []
     for file in files:

@@ -282,11 +282,11 @@ def _may_apply(visit: Visit, sight: Sight) -> bool:
 def _refusal(office: Office, plan: Plan, visit: Visit) -> tuple[str, str]:
     digest, versions = None, None
     if plan.plan.policy_digest or any(change.policy for change in plan.changes):
-        bench = office.bench
-        if bench is None:
+        bundle = office.policies
+        if bundle is None:
             return "The policies of this desk cannot be read now, so a plan of theirs is not let go.", ""
-        digest = policies_digest(bench.policies) if plan.plan.policy_digest else None
-        versions = run_cases.versions_of(bench.policies)
+        digest = policies_digest(bundle.policies) if plan.plan.policy_digest else None
+        versions = run_cases.versions_of(bundle.policies)
     own = next((n for n, change in enumerate(plan.changes, start=1) if _is_own(change, visit.member)), None)
     if own is not None:
         no = f"Nobody decides a request of their own, and change {own} is about yours."

@@ -73,13 +73,13 @@ def page(visit: Visit) -> Response:
     except HfGateError as problem:
         return visit.page("policies.html", title="Policies", texts=[], tables=[], clashes=[], problem=problem)
     texts, known = texts_of(visit, folder), tables_known(visit, folder)
-    bench = visit.office.bench
+    bundle = visit.office.policies
     return visit.page(
         "policies.html",
         title="Policies",
         texts=texts,
         targets={text.name: visible_targets(visit, text.policy) for text in texts if text.policy is not None},
-        tables=[] if bench is None else [table for name, table in sorted(bench.tables.items()) if name in known],
+        tables=[] if bundle is None else [table for name, table in sorted(bundle.tables.items()) if name in known],
         clashes=check_unique_names([text.checked for text in texts]),
         problem=None,
     )

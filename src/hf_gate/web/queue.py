@@ -76,7 +76,7 @@ def page(visit: Visit) -> Response:
         more=more,
         standing=standing,
         exports=[(kind, _file(asked.text, kind, by)) for kind in ("csv", "json")],
-        problem=visit.office.bench_problem,
+        problem=visit.office.policy_problem,
         unread=unread(visit),
         refused_tables=refused_tables(visit),
         picked=visit.office.picks.count(visit.selection),
@@ -170,11 +170,11 @@ def unread(visit: Visit) -> list[tuple[str, str, str]]:
 
 def refused_tables(visit: Visit) -> list[str]:
     """Why tables that this person may know of are unknown to every rule."""
-    bench = visit.office.bench
-    if bench is None or not any(table.refusal for table in bench.tables.values()):
+    bundle = visit.office.policies
+    if bundle is None or not any(table.refusal for table in bundle.tables.values()):
         return []
-    known = tables_known(visit, bench.folder)
-    return [table.refusal for name, table in sorted(bench.tables.items()) if table.refusal and name in known]
+    known = tables_known(visit, bundle.folder)
+    return [table.refusal for name, table in sorted(bundle.tables.items()) if table.refusal and name in known]
 
 
 def empty(visit: Visit, asked: Asked, pending: int) -> dict[str, Any]:

@@ -124,7 +124,7 @@ def page(visit: Visit) -> Response:
         lines=lines,
         waiting=sum(line.count(Status.PENDING) for line in lines),
         unread=[str(repo) for repo in _named(visit) if not any(line.repo == repo for line in lines)],
-        problem=visit.office.bench_problem,
+        problem=visit.office.policy_problem,
     )
 
 
@@ -172,8 +172,8 @@ def form_and_problems(row: RepoRow) -> tuple[GateForm | None, list[FormProblem]]
 
 def policies_of(visit: Visit, repo: Repo) -> list[Policy]:
     """The policies that are for a repo; none while a file is wrong."""
-    bench = visit.office.bench
-    found = () if bench is None else bench.policies
+    bundle = visit.office.policies
+    found = () if bundle is None else bundle.policies
     return [each for each in found if any(glob_matches(glob, repo) for glob in each.applies_to)]
 
 
@@ -203,7 +203,7 @@ def repo_page(visit: Visit) -> Response:
         full=None if row.full_at is None else moment_of(row.full_at),
         write_only=WRITE_ONLY,
         said_lines=describe_policies(line.policies) if line.policies else [],
-        problem=office.bench_problem,
+        problem=office.policy_problem,
         hub_url=f"{office.store.endpoint}/{row.repo.web_path}",
     )
 

@@ -136,11 +136,11 @@ class _Quiet:
 def heard(visit: Visit, row: RequestRow) -> Hearing | None:
     """The request before the policies of its repo; None when there are none to ask."""
     office = visit.office
-    bench, repo = office.bench, office.store.repo(row.repo)
-    if bench is None or repo is None or row.request is None:
+    bundle, repo = office.policies, office.store.repo(row.repo)
+    if bundle is None or repo is None or row.request is None:
         return None
     try:
-        return hear(office.store, office.court(repo), _Quiet(bench.sources), row, visit.now)  # type: ignore[arg-type]
+        return hear(office.store, office.court(repo), _Quiet(office.workspace.sources), row, visit.now)  # type: ignore[arg-type]
     except (HfGateError, LookupError):
         return None
 
@@ -306,8 +306,8 @@ def _suggested(visit: Visit, said: Said | None, verb: str) -> list[tuple[str, st
         _, policy, ident = said.shadow
     else:
         return []
-    bench = visit.office.bench
-    policies = () if bench is None else bench.policies
+    bundle = visit.office.policies
+    policies = () if bundle is None else bundle.policies
     rules = (rule for each in policies if each.name == policy for rule in each.rules if rule.id == ident)
     rule = next(rules, None)
     texts = _by_language(f"rule {ident}", (rule.reason if rule is not None else None) or said.reason)

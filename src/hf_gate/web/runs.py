@@ -336,8 +336,8 @@ def _retry(visit: Visit, going: Going) -> Response:
     """A plan of those that were refused or stayed open, as far as they still stand where they stood."""
     if not run_cases.is_over(going.run):
         return _page(visit, going, wrong="It has not ended: let it go on, or stop it first.", status=409)
-    bench = visit.office.bench
-    versions = None if bench is None else run_cases.versions_of(bench.policies)
+    bundle = visit.office.policies
+    versions = None if bundle is None else run_cases.versions_of(bundle.policies)
     made = run_cases.retry(visit.office.store, going.run, now=visit.now, versions=versions)
     left_out, outdated = made.summary.get("left_out", 0), made.summary.get("outdated", 0)
     notes = [f"{left_out} moved on since: they are left alone."] if left_out else []

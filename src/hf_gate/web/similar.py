@@ -48,11 +48,11 @@ def groups_of(visit: Visit, line: Line) -> list[Alike]:
 
 
 def _by_domain(visit: Visit, row: RequestRow) -> Alike:
-    mail, bench = row.person.identity.email, visit.office.bench
+    mail, bundle = row.person.identity.email, visit.office.policies
     domain = (mail or "").rpartition("@")[2].lower()
     if not domain:
         return Alike("From the same mail domain", [], False, None, "No mail address is shared.")
-    known = None if bench is None else bench.sources.email(mail)
+    known = None if bundle is None else visit.office.workspace.sources.email(mail)
     if known is not None and known.free:
         return Alike(f"From {domain}", [], False, None, f"{domain} is open to everybody: it says nothing.")
     return _found(visit, row, f"From {domain}", Term("domain", (Pattern((domain,)),)))

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from starlette.responses import JSONResponse, Response
 
 from .. import bootstrap
+from ..application.workspace import WorkspaceLocation
 from ..config import Settings
 from ..domain.members import NAME, ROLES, TAKEN, Member, Role
 from ..domain.moments import ms
@@ -26,7 +27,7 @@ from .office import Office
 from .sign_in import Door
 
 
-def _file(settings: Settings, place: bootstrap.WorkspaceLocation) -> Path:
+def _file(settings: Settings, place: WorkspaceLocation) -> Path:
     """Where a running desk says how it is reached; one for each store."""
     name = hashlib.sha256(bootstrap.store_url(settings, place).encode()).hexdigest()[:16]
     return settings.paths.state / "ui" / f"{name}.json"
@@ -130,7 +131,7 @@ def _told(member: Member) -> dict[str, Any]:
 # ---- the side of the terminal ------------------------------------------------------------------------------------------
 
 
-def running(settings: Settings, place: bootstrap.WorkspaceLocation) -> dict[str, Any] | None:
+def running(settings: Settings, place: WorkspaceLocation) -> dict[str, Any] | None:
     """The desk that runs at this store on this machine, if one does."""
     return read_announcement(_file(settings, place))
 

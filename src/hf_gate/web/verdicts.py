@@ -78,11 +78,11 @@ def _court(office: Office, repo: RepoRow | None) -> Court | None:
 def _heard(
     office: Office, court: Court, rows: Sequence[RequestRow], now: datetime, *, hides: bool
 ) -> dict[int, Said]:  # fmt: skip
-    bench = office.bench
-    if bench is None or not rows:
+    bundle = office.policies
+    if bundle is None or not rows:
         return {}
     found = {}
-    for case in cases_of(office.store, court, bench.sources, rows, now):
+    for case in cases_of(office.store, court, office.workspace.sources, rows, now):
         verdict = court.judge.evaluate(case.facts, now=now, status=case.row.state.status)
         if verdict is not None:
             found[case.row.id] = said_of(verdict, _Fewer(court.judge, case.facts, hides))

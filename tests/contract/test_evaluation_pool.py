@@ -13,14 +13,15 @@ import pytest
 
 from hf_gate import Hub
 from hf_gate.application.cadence import SyncKind
+from hf_gate.application.evaluation_pool import EvaluationPool
 from hf_gate.application.judging import cases
+from hf_gate.application.policy_bundle import load_policies
 from hf_gate.application.propose import Room, propose
 from hf_gate.application.sync import sync
-from hf_gate.bootstrap import HubClock, open_store, read_location
+from hf_gate.bootstrap import Connection, HubClock, open_store, open_workspace, read_location
 from hf_gate.config import Paths, Settings
 from hf_gate.domain.ids import parse_repo
 from hf_gate.errors import Guarded
-from hf_gate.joining import Hall, read_bench
 from hf_gate.plan.changes import PlanSubject, change_for_verdict
 from hf_gate.plan.model import encode_plan
 from hf_gate.testing import LocalHub
@@ -59,7 +60,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
         with open_store(settings, read_location(settings)) as store:
             for line in local.repos:
                 repo = parse_repo(line["repo"], line["repo_type"])
-                sync(hub, store, HubClock(hub), repo, SyncKind.FULL, actor="lena")
+                sync(hub, store, HubClock(hub.endpoint, lambda: hub), repo, SyncKind.FULL, actor="lena")
         yield settings
 
 
@@ -70,17 +71,15 @@ def judged(
     assert desk.workspace is not None
     shutil.copytree(desk.workspace, folder)
     settings = replace(desk, workspace=folder)
-    with open_store(settings, read_location(settings)) as store:
-        bench = read_bench(read_location(settings), store, None, NOW)
-        hall = Hall(settings, bench, processes=processes, worth=10, part=part)
+    with open_workspace(Connection(settings), read_location(settings)) as workspace:
+        store, bundle = workspace.store, load_policies(workspace)
         heads = dict(store.chains())
         before = entries_of(heads)
-        try:
+        with EvaluationPool(workspace, bundle, processes=processes, worth=10, part=part) as pool:
+            courts = bundle.for_repos(store, workspace.sources)
             proposal = propose(
-                store, bench.courts(), hall.hear, now=NOW, policies=bench.policies, most=most, enters=enters
+                store, courts, pool.evaluate, now=NOW, policies=bundle.policies, most=most, enters=enters
             )
-        finally:
-            hall.close()
         after = dict(store.chains())
         assert (entries_of(after) - before > 300) is enters
         assert (after == heads) is not enters
@@ -121,19 +120,19 @@ def test_a_plan_without_room_for_all_is_the_same_too_and_holds_the_oldest(desk: 
 
 
 def test_a_plan_tells_the_reasons_of_the_whole_verdict(desk: Settings) -> None:
-    with open_store(desk, read_location(desk), read_only=True) as store:
-        bench = read_bench(read_location(desk), store, None, NOW)
-        hall = Hall(desk, bench, processes=1)
-        courts = bench.courts()
+    with open_workspace(Connection(desk), read_location(desk), read_only=True) as workspace:
+        store, bundle = workspace.store, load_policies(workspace)
+        pool = EvaluationPool(workspace, bundle, processes=1)
+        courts = bundle.for_repos(store, workspace.sources)
         told = {
             change.row: change
             for court in courts
-            for heard in hall.hear(court, "pending", NOW, Room())
+            for heard in pool.evaluate(court, "pending", NOW, Room())
             for change in heard.changes
         }
         assert {change.rule for change in told.values()} == {"say-more", "known"}
         for court in courts:
-            for case in cases(store, court, bench.sources, "pending", NOW):
+            for case in cases(store, court, workspace.sources, "pending", NOW):
                 verdict = court.judge.evaluate_with_traces(case.facts, now=NOW)
                 assert verdict is not None
                 assert case.row.request is not None
@@ -147,12 +146,10 @@ def test_nothing_is_planned_when_the_policies_changed_while_they_were_judged(des
     folder = tmp_path / "desk"
     shutil.copytree(desk.workspace, folder)
     settings = replace(desk, workspace=folder)
-    with open_store(settings, read_location(settings)) as store:
-        bench = read_bench(read_location(settings), store, None, NOW)
-        hall = Hall(settings, bench, processes=2, worth=10, part=50)
+    with open_workspace(Connection(settings), read_location(settings)) as workspace:
+        store, bundle = workspace.store, load_policies(workspace)
+        pool = EvaluationPool(workspace, bundle, processes=2, worth=10, part=50)
         (folder / "policies" / "welcome.yaml").write_text(POLICY.replace("until: 1y", "until: 2y"), "utf-8")
-        try:
-            with pytest.raises(Guarded, match="policies changed"):
-                propose(store, bench.courts(), hall.hear, now=NOW, policies=bench.policies)
-        finally:
-            hall.close()
+        courts = bundle.for_repos(store, workspace.sources)
+        with pool, pytest.raises(Guarded, match="policies changed"):
+            propose(store, courts, pool.evaluate, now=NOW, policies=bundle.policies)

@@ -1,0 +1,132 @@
+"""Evaluates long lists of requests in as many processes as there are cores; the results and their order stay the same."""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Self
+
+import msgspec
+
+from ..domain.rows import Part
+from ..errors import Guarded
+from .judging import Court
+from .policy_bundle import PolicyBundle, load_policies
+from .propose import Heard, Room, hear
+from .workspace import Workspace
+
+WORTH: Final = 20_000  # requests in one list: below, another process costs more than it brings
+PART: Final = 5_000  # requests that a process evaluates before it returns results
+_AHEAD: Final = 2  # parts in flight for each process, so that results do not fill the memory
+_MOST: Final = 8
+
+
+class EvaluationPool:
+    """Evaluates the lists of one workspace by one policy bundle. The processes start at the first long list."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        bundle: PolicyBundle,
+        *,
+        processes: int | None = None,
+        worth: int = WORTH,
+        part: int = PART,
+    ) -> None:
+        """`processes`: one a core unless given; a list of fewer than `worth` requests is evaluated in this process."""
+        self._workspace, self._bundle = workspace, bundle
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        self._count = min(_MOST, processes or cores or 1)
+        self._worth, self._part = worth, part
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the processes; without this they end with this one."""
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
+
+    def evaluate(self, court: Court, status: str, now: datetime, room: Room) -> Iterator[Heard]:
+        """Yield the results of one list part by part, the oldest requests first."""
+        workspace, reopen = self._workspace, self._workspace.reopen
+        row = workspace.store.repo(court.repo)
+        if self._count < 2 or reopen is None or row is None or row.counts.get(status, 0) < self._worth:
+            yield from hear(workspace.store, court, workspace.sources, status, now, room=room)
+            return
+        cuts = workspace.store.cuts(court.repo, status, self._part)
+        parts: Iterable[Part] = zip((None, *cuts), (*cuts, None), strict=True)
+        tasks = (_Task(str(court.repo), status, now, part, room.last, room.enters) for part in parts)
+        yield from self._in_order(tasks, reopen)
+
+    def _in_order(self, tasks: Iterable[_Task], reopen: Callable[[], Workspace]) -> Iterator[Heard]:
+        if self._pool is None:  # stays for the next list
+            context = multiprocessing.get_context("spawn")
+            arguments = (reopen, self._bundle.digest)
+            self._pool = ProcessPoolExecutor(self._count, context, _start_worker, arguments)
+        waiting: deque[Future[bytes]] = deque()
+        for task in tasks:
+            waiting.append(self._pool.submit(_evaluate_part, task))
+            if len(waiting) > self._count * _AHEAD:
+                yield from _unpack(waiting.popleft().result())
+        while waiting:
+            yield from _unpack(waiting.popleft().result())
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """A part of a list that is to be evaluated as of one moment."""
+
+    repo: str
+    status: str
+    now: datetime
+    part: Part
+    last: int | None  # the plan has no room for changes of requests that are newer than this
+    enters: bool  # whether new verdicts become ledger entries
+
+
+class _Worker:
+    """Evaluates in another process; forms are read anew for each moment, since a sync may have changed them."""
+
+    def __init__(self, reopen: Callable[[], Workspace], digest: str) -> None:
+        self._workspace = reopen()
+        self._bundle = load_policies(self._workspace)
+        self._is_same = self._bundle.digest == digest
+        self._courts: dict[str, Court] = {}
+        self._now: datetime | None = None
+
+    def evaluate(self, task: _Task) -> list[Heard]:
+        if not self._is_same:
+            raise Guarded("the policies changed during the evaluation; nothing was planned.", hint="Run it again.")
+        store, sources = self._workspace.store, self._workspace.sources
+        if self._now != task.now:
+            self._courts, self._now = {str(one.repo): one for one in self._bundle.for_repos(store, sources)}, task.now
+        room = Room(last=task.last, enters=task.enters)
+        return list(hear(store, self._courts[task.repo], sources, task.status, task.now, task.part, room))
+
+
+_workers: list[_Worker] = []  # the one of this process
+
+
+def _start_worker(reopen: Callable[[], Workspace], digest: str) -> None:
+    gc.set_threshold(100_000, *gc.get_threshold()[1:])  # requests form no cycles, and GC takes time
+    _workers.append(_Worker(reopen, digest))
+
+
+def _evaluate_part(task: _Task) -> bytes:
+    return _pack(_workers[0].evaluate(task))
+
+
+_pack = msgspec.msgpack.Encoder().encode  # pickling so many values takes a third of the time of the evaluation
+_unpack = msgspec.msgpack.Decoder(list[Heard]).decode

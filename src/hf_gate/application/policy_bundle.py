@@ -1,0 +1,95 @@
+"""The policies of a workspace with all that they need, as its files were at one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, tzinfo
+
+from ..domain.forms import form_of_json
+from ..domain.ids import Repo
+from ..domain.rows import RepoRow
+from ..errors import HfGateError, UsageError
+from ..policy.evaluate import CompiledPolicy
+from ..policy.facts import QualityCache
+from ..policy.model import Policy
+from ..policy.tables import Table
+from ..policy.workspace_config import WorkspaceConfig
+from ..sources.workspace_folder import WorkspaceFolder, format_problem, read_folder, read_tables
+from ..store.reading import Store
+from . import keys
+from .judging import Court, SourcesPort, compiled, court_of, with_texts
+from .propose import policies_digest
+from .workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyBundle:
+    """Policies, compiled, with their tables. It never changes: files that changed are loaded into another one."""
+
+    folder: WorkspaceFolder
+    policies: tuple[Policy, ...]
+    compiled: Mapping[str, CompiledPolicy]
+    tables: Mapping[str, Table]
+    digest: str
+    cache: QualityCache = field(default_factory=QualityCache)
+
+    @property
+    def config(self) -> WorkspaceConfig:
+        """hf-gate.yaml as it was read together with the policies."""
+        return self.folder.config
+
+    @property
+    def zone(self) -> tzinfo:
+        """The time zone in which days end."""
+        return self.folder.zone
+
+    def for_repo(self, row: RepoRow, sources: SourcesPort) -> Court | None:
+        """Return what evaluates the requests of a repo; None if no policy applies to it."""
+        return court_of(row, self.compiled, self.tables, sources, zone=self.zone, memo=self.cache)
+
+    def for_repos(self, store: Store, sources: SourcesPort) -> list[Court]:
+        """Return the same for each repo of the workspace to which a policy applies, sorted by name."""
+        rows = sorted((row for row in store.repos() if self.governs(row.repo)), key=lambda row: row.repo)
+        return [court for row in rows if (court := self.for_repo(row, sources)) is not None]
+
+    def governs(self, repo: Repo) -> bool:
+        """Whether a repo belongs to the workspace."""
+        return self.config.includes(repo)
+
+
+def load_policies(workspace: Workspace) -> PolicyBundle:
+    """Read policies and tables; UsageError with the first error in any policy file."""
+    location, store = workspace.location, workspace.store
+    if location.folder is None:
+        raise UsageError("there is no workspace here.", hint="Make one: hf-gate init, or name it: --workspace DIR.")
+    folder = read_folder(location.folder)
+    forms = {str(row.repo): form_of_json(row.form_card) for row in store.repos() if row.form_card}
+    policies, problems = folder.check(forms)
+    if wrong := [format_problem(each) for each in problems if each.is_error]:
+        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        raise UsageError(f"{wrong[0]}{more}", hint="`hf-gate policy check` shows each in its place.")
+    policies = tuple(with_texts(policy, folder.config.templates) for policy in policies)
+    tables = load_tables(folder, policies, store, workspace.now())
+    return PolicyBundle(folder, policies, compiled(policies, tables), tables, policies_digest(policies))
+
+
+def load_tables(folder: WorkspaceFolder, policies: Iterable[Policy], store: Store, now: datetime) -> dict[str, Table]:
+    """Read every table of the workspace; one that lost many rows since the store knows it is refused."""
+    several = tuple(policies)
+    specs = (*folder.config.tables, *(spec for policy in several for spec in policy.tables))
+    previous = {spec.name: int(rows) for spec in specs if (rows := store.setting(keys.rows(spec.name)))}
+    return read_tables(folder, several, now=now, previous=previous)
+
+
+def refused_tables(workspace: Workspace) -> list[Table]:
+    """Return the tables that cannot be used now; none if the files cannot be read, which is reported elsewhere."""
+    if workspace.location.folder is None:
+        return []
+    try:
+        folder = read_folder(workspace.location.folder)
+        policies = [parsed.policy for parsed in folder.files.values() if parsed.policy is not None]
+        tables = load_tables(folder, policies, workspace.store, workspace.now())
+    except HfGateError:
+        return []
+    return [table for _, table in sorted(tables.items()) if table.refusal]

@@ -1,0 +1,71 @@
+"""Asks a Hub on this machine which world it serves and what its clock says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from socket import SHUT_RDWR, socket
+from threading import Event, Timer
+from typing import Final
+from urllib.parse import urlsplit
+
+from ..errors import HubUnavailable
+from .credentials import is_loopback
+
+PROBE_S: Final = 5.0
+
+
+def world_of(endpoint: str, limit: float = PROBE_S) -> str | None:
+    """Return the id of a local Hub's world, which is on every answer of it; None for any other Hub.
+
+    `limit`: seconds after which a local Hub that has not answered counts as away.
+    """
+    world = stated_headers(endpoint, limit).get("x-hf-gate-world", "")
+    return world if re.fullmatch(r"[0-9a-zA-Z-]{1,64}", world) else None
+
+
+def stated_headers(endpoint: str, limit: float = PROBE_S) -> Mapping[str, str]:
+    """Return the headers that a local Hub puts on every answer; empty for any other Hub, which is not asked."""
+    if not is_loopback(endpoint):
+        return {}
+    from http.client import HTTPConnection, HTTPException, HTTPSConnection
+
+    url = urlsplit(endpoint)
+    made = HTTPSConnection if url.scheme == "https" else HTTPConnection
+    connection = made(url.hostname or "", url.port, timeout=limit)
+    try:
+        connection.connect()
+        with _cut_after(limit, connection.sock) as is_cut:
+            connection.request("GET", "/_hf_gate/clock")
+            headers = {name.lower(): value for name, value in connection.getresponse().headers.items()}
+        problem = f"no whole answer in {limit:g} s" if is_cut.is_set() else None  # the headers end where they were cut
+    except (OSError, HTTPException) as error:
+        headers, problem = {}, str(error)
+    finally:
+        connection.close()
+    if problem is not None:
+        raise HubUnavailable(
+            f"the local Hub at {endpoint} does not answer ({problem}).",
+            hint="Start it again, or unset HF_ENDPOINT to work on huggingface.co. Nothing was changed.",
+        )
+    return headers
+
+
+@contextmanager
+def _cut_after(seconds: float, connection: socket) -> Iterator[Event]:
+    """Shut a connection down when so many seconds are over; the event says whether that happened."""
+    is_cut = Event()
+
+    def cut() -> None:
+        is_cut.set()
+        with suppress(OSError):
+            connection.shutdown(SHUT_RDWR)
+
+    timer = Timer(seconds, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield is_cut
+    finally:
+        timer.cancel()
