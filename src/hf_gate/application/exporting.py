@@ -29,7 +29,7 @@ TABLES: Final[Mapping[str, str]] = {
     "members": "who may use the desk",
     "views": "saved views",
     "bindings": "which account a key of a table means",
-    "settings": "what hf-gate noted for itself",
+    "settings": "internal settings of hf-gate",
 }
 """Tables that are exported as they are, one JSON object a line, and what each holds."""
 

@@ -122,7 +122,7 @@ def _desk(run: Run) -> Finding:
 
     folder = run.location.folder
     if folder is None:
-        return Finding("workspace", True, "no workspace here, none is needed: commands use your personal store")
+        return Finding("workspace", True, "no workspace here; commands use your personal store")
     if names := tracked(folder):
         shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
         return Finding(

@@ -37,7 +37,7 @@ class _Removal:
 @click.option("-y", "--yes", is_flag=True, help="Do not ask; needs --name.")
 @click.option("--name", metavar="NAME", help="The name that would have to be typed.")
 @click.option(
-    "--checkpoint", metavar="FILE", type=click.Path(path_type=Path), help="Write the heads of the ledger first."
+    "--checkpoint", metavar="FILE", type=click.Path(path_type=Path), help="Save a checkpoint of the audit log first."
 )
 @click.option(
     "--all-hubs", is_flag=True, help="Every store of yours that belongs to no workspace, whatever its Hub is."

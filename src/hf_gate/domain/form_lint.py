@@ -74,7 +74,10 @@ def about_field(key: Scalar, spec: Node, kind: str, options: Sequence[tuple[str,
     """What is odd about one field that was read."""
     if key.text in GATE_KEYS:
         yield _at(
-            key, "field_named_like_key", f"A field is named {key.text}.", "If no label was meant, move it out of here."
+            key,
+            "field_named_like_key",
+            f"A field is named {key.text}.",
+            "If you did not mean it as a label, move it out of here.",
         )
         yield from _nested(spec, key.text)
     if _PLACEHOLDER.search(key.text) or (isinstance(spec, Scalar) and _PLACEHOLDER.search(spec.text)):
@@ -100,7 +103,7 @@ def about_field(key: Scalar, spec: Node, kind: str, options: Sequence[tuple[str,
         yield _at(
             key,
             "options_unused",
-            f"Only a select has options, this is a {kind}.",
+            f"Only a select has options; this field is a {kind}.",
             "Write `type: select`, or remove the options.",
         )
 

@@ -72,7 +72,7 @@ def _about_delimiters(lines: list[str], start: int, end: int) -> Iterator[Proble
                 row + 1,
                 4,
                 "delimiter_blanks",
-                "Blanks follow the ---, so some readers take it for text.",
+                "Spaces follow the ---, so some readers treat it as text.",
                 "Remove them.",
             )
 

@@ -283,13 +283,13 @@ def _short(text: str) -> str:
 
 _SIMPLE_KEY = 1024  # a longer plain key is no key in YAML
 _BROKEN: tuple[tuple[str, str, str, str], ...] = (
-    (r"character '\\t'", "yaml_tab", "A tab cannot indent YAML.", "Use blanks."),
+    (r"character '\\t'", "yaml_tab", "A tab cannot indent YAML.", "Use spaces."),
     (r"character '[@`%]'", "yaml_reserved", "Text cannot begin with this character.", "Put the whole text in quotes."),
     (
         r"mapping values are not",
         "yaml_colon",
         "`: ` makes a key here.",
-        "Put text that holds a colon in quotes, or mend the indentation.",
+        "Quote text that contains a colon, or fix the indentation.",
     ),
     (
         r"expected ':'|simple key",
