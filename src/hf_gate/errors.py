@@ -27,6 +27,7 @@
     ├── StoreUnavailable                 75   the store is not there, or cannot be written now: a full disk, no rights
     │   └── StoreBusy                    75   another process writes to it
     ├── StoreDamaged                      1   the file is not what a store is; nothing was written
+    ├── StoreTooOld                       1   a pre-release of hf-gate made it; nothing was written
     ├── StoreTooNew                       1   a newer hf-gate made it; nothing was written
     ├── Stale                             6   the request moved since it was read; nothing was sent
     ├── Guarded                           6   a brake held: more than --max, no yes, a plan that changed
@@ -230,6 +231,12 @@ class StoreDamaged(HfGateError):
     """The file is not what a store is; nothing was written."""
 
     default_hint = "Restore it from a backup; requests can be read from the Hub again: hf-gate sync --full."
+
+
+class StoreTooOld(HfGateError):
+    """A pre-release of hf-gate made this store; nothing was written."""
+
+    default_hint = "Make it anew from the Hub: hf-gate store remove, then hf-gate sync --full."
 
 
 class StoreTooNew(HfGateError):

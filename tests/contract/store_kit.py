@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
+import stat
 import subprocess
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -19,8 +21,10 @@ from hf_gate.domain.ids import Repo, RepoType
 from hf_gate.domain.requests import AccessRequest
 from hf_gate.domain.state import Seen, content_digest, news, raw_digest
 from hf_gate.protocol.codec import read_page
-from hf_gate.store.opening import open_store
+from hf_gate.store.opening import open_store, path_of
 from hf_gate.store.reading import Store
+from hf_gate.store.sql import Postgres, Sqlite
+from hf_gate.store.versions import SHAPES, Shapes
 
 ENDPOINT = "https://huggingface.co"
 EEG = Repo(RepoType.DATASET, "acme", "eeg-1")
@@ -68,6 +72,41 @@ def store(place: str) -> Iterator[Store]:
     """An empty store, open for writing."""
     with open_store(place, endpoint=ENDPOINT, country_of=country_of) as opened:
         yield opened
+
+
+_NEXT = """
+from __future__ import annotations
+import sqlalchemy as sa
+from alembic import op
+revision = "9999"
+down_revision = "{head}"
+def upgrade() -> None:
+    op.add_column("settings", sa.Column("note", sa.Text, nullable=True))
+    op.execute("UPDATE settings SET note = 'moved'")
+    {more}
+"""
+
+
+def shapes_with(folder: Path, more: str = "") -> Shapes:
+    """The revisions of an hf-gate that has one more, with its scripts in this folder. `more`: what else it does."""
+    (folder / "versions").mkdir(parents=True, exist_ok=True)
+    for file in (SHAPES.folder / "versions").glob("0*.py"):
+        (folder / "versions" / file.name).write_bytes(file.read_bytes())
+    (folder / "versions" / "9999_next.py").write_text(_NEXT.format(more=more, head=SHAPES.head))
+    return Shapes((*SHAPES.revisions, "9999"), folder)
+
+
+def label_revision(place: str, revision: str) -> None:
+    """Makes a store say that it is of another revision."""
+    is_server = place.startswith("postgres")
+    db = Postgres(place, writes=True, name="test") if is_server else Sqlite(path_of(place), writes=True)
+    db.run("UPDATE alembic_version SET version_num = ?", (revision,))
+    db.close()
+
+
+def mode_of(path: Path) -> int:
+    """The rights of a file."""
+    return stat.S_IMODE(path.stat().st_mode)
 
 
 def country_of(request: AccessRequest) -> str | None:

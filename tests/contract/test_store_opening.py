@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
-import stat
 import subprocess
 import sys
 import textwrap
@@ -21,20 +20,19 @@ from hf_gate.errors import ForeignStore, HfGateError, StoreBusy, StoreDamaged, S
 from hf_gate.store.locking import FileLock, Holder, holder_of, lock_files
 from hf_gate.store.opening import open_store, path_of
 from hf_gate.store.reading import Store
-from hf_gate.store.sql import Postgres, Sqlite
-from hf_gate.store.versions import SHAPES, Shapes
-from tests.contract.store_kit import EEG, ENDPOINT, place, postgres_uri, record, store, take
+from tests.contract.store_kit import EEG, ENDPOINT, mode_of, place, postgres_uri, record, store, take
 
 __all__ = ["place", "postgres_uri", "store"]
+
+
+def _old(place: str) -> None:
+    with open_store(place, endpoint=ENDPOINT) as store, store.writing() as write:
+        write.setting("a", "1")
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "a" / "desk.db"
-
-
-def _mode(path: Path) -> int:
-    return stat.S_IMODE(path.stat().st_mode)
 
 
 # ---- the file ------------------------------------------------------------------------------------------------------------
@@ -44,16 +42,16 @@ def test_everything_on_the_disk_is_this_users_alone(path: Path) -> None:
     with open_store(path, endpoint=ENDPOINT) as store:
         take(store, EEG, [record(1)])
         store.repos()
-        modes = {file.name: _mode(file) for file in path.parent.iterdir()}
+        modes = {file.name: mode_of(file) for file in path.parent.iterdir()}
     assert modes == dict.fromkeys(["desk.db", "desk.db-wal", "desk.db-shm", "desk.db.lock", "desk.db.holder"], 0o600)
-    assert _mode(path.parent) == 0o700
+    assert mode_of(path.parent) == 0o700
 
 
 def test_a_file_that_others_could_read_is_closed_to_them(path: Path) -> None:
     open_store(path, endpoint=ENDPOINT).close()
     path.chmod(0o644)
     open_store(path, endpoint=ENDPOINT).close()
-    assert _mode(path) == 0o600
+    assert mode_of(path) == 0o600
 
 
 def test_a_symbolic_link_is_refused(path: Path, tmp_path: Path) -> None:
@@ -169,7 +167,7 @@ def test_a_store_that_was_removed_while_somebody_waited_for_it_is_made_anew_and_
             file.unlink()
         lock.release()
         waiting.result(20).close()
-    assert {_mode(file) for file in path.parent.iterdir()} == {0o600}
+    assert {mode_of(file) for file in path.parent.iterdir()} == {0o600}
 
 
 def test_the_right_to_write_ends_with_its_process_however_that_ends(place: str) -> None:
@@ -209,93 +207,6 @@ def test_the_ledger_is_only_added_to(store: Store, sql: str) -> None:
     with pytest.raises((sqlite3.Error, psycopg.Error)):
         store._writes.run(sql)
     assert len(list(store.links("datasets/acme/eeg-1"))) == 1
-
-
-# ---- shapes --------------------------------------------------------------------------------------------------------------
-
-_NEXT = """
-from __future__ import annotations
-import sqlalchemy as sa
-from alembic import op
-revision = "9999"
-down_revision = "{head}"
-def upgrade() -> None:
-    op.add_column("settings", sa.Column("note", sa.Text, nullable=True))
-    op.execute("UPDATE settings SET note = 'moved'")
-    {more}
-"""
-
-
-@pytest.fixture
-def newer(tmp_path: Path) -> Shapes:
-    """The shapes of an hf-gate that has one revision more."""
-    return _shapes(tmp_path, "")
-
-
-def _shapes(tmp_path: Path, more: str) -> Shapes:
-    folder = tmp_path / "scripts"
-    (folder / "versions").mkdir(parents=True, exist_ok=True)
-    for file in (SHAPES.folder / "versions").glob("0*.py"):
-        (folder / "versions" / file.name).write_bytes(file.read_bytes())
-    (folder / "versions" / "9999_next.py").write_text(_NEXT.format(more=more, head=SHAPES.head))
-    return Shapes((*SHAPES.revisions, "9999"), folder)
-
-
-def _old(place: str) -> None:
-    with open_store(place, endpoint=ENDPOINT) as store, store.writing() as write:
-        write.setting("a", "1")
-
-
-def test_an_older_store_is_brought_up_behind_a_copy(place: str, newer: Shapes) -> None:
-    _old(place)
-    with pytest.raises(StoreUnavailable, match="older shape"):
-        open_store(place, endpoint=ENDPOINT, read_only=True, shapes=newer)
-    with open_store(place, endpoint=ENDPOINT, shapes=newer) as store:
-        assert store._db.rows("SELECT key, value, note FROM settings") == [("a", "1", "moved")]
-    open_store(place, endpoint=ENDPOINT, shapes=newer, read_only=True).close()
-    if place.startswith("sqlite"):
-        copy = path_of(place).with_name("desk.db.before-9999")
-        assert _mode(copy) == 0o600
-        with open_store(copy, endpoint=ENDPOINT) as kept:
-            assert kept.setting("a") == "1"
-
-
-def test_an_upgrade_that_fails_leaves_the_store_as_it_was(place: str, tmp_path: Path) -> None:
-    _old(place)
-    with pytest.raises(ZeroDivisionError):
-        open_store(place, endpoint=ENDPOINT, shapes=_shapes(tmp_path, "1 / 0"))
-    with open_store(place, endpoint=ENDPOINT) as store:
-        assert store._db.rows("SELECT * FROM settings") == [("a", "1")]
-
-
-def test_a_store_that_is_not_of_the_shape_that_it_says_is_refused_and_left_as_it_was(place: str) -> None:
-    _old(place)
-    _label(place, "0001")
-    with pytest.raises(StoreDamaged, match="says that its shape is 0001") as refused:
-        open_store(place, endpoint=ENDPOINT)
-    assert "backup" in refused.value.hint
-    if place.startswith("sqlite"):
-        assert not list(path_of(place).parent.glob("*.before-*"))
-    _label(place, SHAPES.head)
-    with open_store(place, endpoint=ENDPOINT) as store:
-        assert store.setting("a") == "1"
-
-
-def _label(place: str, revision: str) -> None:
-    db = (
-        Sqlite(path_of(place), writes=True) if place.startswith("sqlite") else Postgres(place, writes=True, name="test")
-    )
-    db.run("UPDATE alembic_version SET version_num = ?", (revision,))
-    db.close()
-
-
-def test_a_newer_store_is_refused_and_left_alone(place: str, newer: Shapes) -> None:
-    open_store(place, endpoint=ENDPOINT, shapes=newer).close()
-    before = path_of(place).read_bytes() if place.startswith("sqlite") else b""
-    for read_only in (True, False):
-        with pytest.raises(StoreTooNew, match="9999"):
-            open_store(place, endpoint=ENDPOINT, read_only=read_only)
-    assert before == (path_of(place).read_bytes() if place.startswith("sqlite") else b"")
 
 
 # ---- a store that is lost -----------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""A store of the first shape, brought up step by step, has the shape that a new one is made with."""
+"""Upgrades of a store: what a later revision does, what an interrupted one leaves, and what is refused."""
 
 from __future__ import annotations
 
@@ -7,69 +7,104 @@ from pathlib import Path
 
 import pytest
 
+from hf_gate.errors import StoreDamaged, StoreTooNew, StoreTooOld, StoreUnavailable
+from hf_gate.store.copies import Restore, restore, write_backup
+from hf_gate.store.locking import Holder
 from hf_gate.store.opening import open_store, path_of
-from hf_gate.store.sql import Database, Postgres, Sqlite
-from tests.contract.store_kit import EEG, ENDPOINT, new_schema, place, postgres_uri, record, take
+from hf_gate.store.removal import remove_files, remove_tables
+from hf_gate.store.versions import SHAPES, Shapes
+from tests.contract.store_kit import (
+    EEG,
+    ENDPOINT,
+    label_revision,
+    mode_of,
+    place,
+    postgres_uri,
+    record,
+    shapes_with,
+    take,
+)
 
 __all__ = ["place", "postgres_uri"]
 
-_DATA = Path(__file__).parent / "data"
+
+@pytest.fixture
+def newer(tmp_path: Path) -> Shapes:
+    """The revisions of an hf-gate that has one more."""
+    return shapes_with(tmp_path / "scripts")
 
 
-def _first_shape(place: str) -> None:
-    """What the first version made, statement by statement."""
+def _old(place: str) -> None:
+    with open_store(place, endpoint=ENDPOINT) as store, store.writing() as write:
+        write.setting("a", "1")
+
+
+def test_an_older_store_is_upgraded_behind_a_copy(place: str, newer: Shapes) -> None:
+    _old(place)
+    with pytest.raises(StoreUnavailable, match="older shape"):
+        open_store(place, endpoint=ENDPOINT, read_only=True, shapes=newer)
+    with open_store(place, endpoint=ENDPOINT, shapes=newer) as store:
+        assert store._db.rows("SELECT key, value, note FROM settings") == [("a", "1", "moved")]
+    open_store(place, endpoint=ENDPOINT, shapes=newer, read_only=True).close()
     if place.startswith("sqlite"):
-        db: Database = Sqlite(path_of(place), writes=True)
-        text = (_DATA / "store-0001-sqlite.sql").read_text("utf-8")
+        copy = path_of(place).with_name("desk.db.before-9999")
+        assert mode_of(copy) == 0o600
+        with open_store(copy, endpoint=ENDPOINT) as kept:
+            assert kept.setting("a") == "1"
+
+
+def test_an_upgrade_that_fails_leaves_the_store_as_it_was(place: str, tmp_path: Path) -> None:
+    _old(place)
+    with pytest.raises(ZeroDivisionError):
+        open_store(place, endpoint=ENDPOINT, shapes=shapes_with(tmp_path / "scripts", "1 / 0"))
+    with open_store(place, endpoint=ENDPOINT) as store:
+        assert store._db.rows("SELECT * FROM settings") == [("a", "1")]
+
+
+def test_a_store_that_has_not_the_schema_it_names_is_refused_and_left_as_it_was(place: str, newer: Shapes) -> None:
+    _old(place)
+    open_store(place, endpoint=ENDPOINT, shapes=newer).close()
+    for copy in path_of(place).parent.glob("*.before-*") if place.startswith("sqlite") else ():
+        copy.unlink()
+    label_revision(place, SHAPES.head)
+    with pytest.raises(StoreDamaged, match=f"says that its shape is {SHAPES.head}") as refused:
+        open_store(place, endpoint=ENDPOINT, shapes=newer)
+    assert "backup" in refused.value.hint
+    if place.startswith("sqlite"):
+        assert not list(path_of(place).parent.glob("*.before-*"))
+
+
+def test_a_newer_store_is_refused_and_left_alone(place: str, newer: Shapes) -> None:
+    open_store(place, endpoint=ENDPOINT, shapes=newer).close()
+    before = path_of(place).read_bytes() if place.startswith("sqlite") else b""
+    for read_only in (True, False):
+        with pytest.raises(StoreTooNew, match="9999"):
+            open_store(place, endpoint=ENDPOINT, read_only=read_only)
+    assert before == (path_of(place).read_bytes() if place.startswith("sqlite") else b"")
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_store_of_a_pre_release_is_refused_until_it_is_removed(place: str, read_only: bool) -> None:
+    _old(place)
+    label_revision(place, "0006")
+    with pytest.raises(StoreTooOld, match="made by a pre-release of hf-gate") as refused:
+        open_store(place, endpoint=ENDPOINT, read_only=read_only)
+    assert refused.value.exit_code == 1
+    assert "hf-gate store remove" in refused.value.hint
+    if place.startswith("sqlite"):
+        remove_files(path_of(place), Holder(1), wait=0, check=lambda: None)
     else:
-        db = Postgres(place, writes=True, name="test")
-        text = (_DATA / "store-0001-postgresql.sql").read_text("utf-8")
-    db.begin()
-    for statement in text.split("\n;;\n"):
-        db.run(statement)
-    db.run("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
-    db.run("INSERT INTO alembic_version (version_num) VALUES ('0001')")
-    db.run("INSERT INTO repos (id, type, namespace, name) VALUES (0, 'desk', '', '')")
-    db.run("INSERT INTO about (key, value) VALUES ('endpoint', ?)", (ENDPOINT,))
-    db.commit()
-    db.close()
-
-
-def _shape(place: str) -> set[tuple[object, ...]]:
-    with open_store(place, endpoint=ENDPOINT, read_only=True) as store:
-        rows = store._db.rows
-        if not place.startswith("sqlite"):
-            columns = rows(
-                "SELECT table_name, column_name, data_type, is_nullable, column_default FROM information_schema.columns"
-                " WHERE table_schema = current_schema()"
-            )
-            indexes = rows(
-                "SELECT tablename, replace(indexdef, schemaname || '.', '') FROM pg_indexes WHERE schemaname = current_schema()"
-            )
-            keys = rows(
-                "SELECT conrelid::regclass::text, pg_get_constraintdef(oid) FROM pg_constraint"
-                " WHERE connamespace = current_schema()::regnamespace AND contype <> 'n'"
-            )
-            return {*columns, *indexes, *keys}
-        tables = [name for (name,) in rows("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        found: set[tuple[object, ...]] = set()
-        for table in tables:
-            found |= {(table, *column[1:]) for column in rows(f"PRAGMA table_info({table})")}
-            found |= {(table, "to", *key[2:5]) for key in rows(f"PRAGMA foreign_key_list({table})")}
-        for kind, name, sql in rows(
-            "SELECT type, name, sql FROM sqlite_master WHERE type <> 'table' AND sql IS NOT NULL"
-        ):
-            found.add((kind, name, re.sub(r"\s+", " ", sql)))
-        return found
-
-
-def test_an_upgraded_store_has_the_shape_of_a_new_one(
-    place: str, request: pytest.FixtureRequest, tmp_path: Path
-) -> None:
-    _first_shape(place)
+        remove_tables(place, Holder(1), wait=0, check=lambda _: None)
     with open_store(place, endpoint=ENDPOINT) as store:
         assert len(take(store, EEG, [record(1)])) == 1
-    is_file = place.startswith("sqlite")
-    fresh = f"sqlite:///{tmp_path / 'new.db'}" if is_file else new_schema(request.getfixturevalue("postgres_uri"))
-    open_store(fresh, endpoint=ENDPOINT).close()
-    assert _shape(place) == _shape(fresh)
+
+
+def test_a_backup_of_a_pre_release_is_refused(tmp_path: Path) -> None:
+    store, backup = tmp_path / "desk.db", tmp_path / "copy.db"
+    _old(str(store))
+    label_revision(str(store), "0006")
+    write_backup(store, backup)
+    wish = Restore(backup, tmp_path / "new.db", ENDPOINT, None, {}, lambda _: None, "lena", 1)
+    with pytest.raises(StoreTooOld, match=re.escape(str(backup))):
+        restore(wish, Holder(1), wait=0)
+    assert not (tmp_path / "new.db").exists()

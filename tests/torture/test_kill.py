@@ -13,13 +13,14 @@ import pytest
 
 from hf_gate.application.verify import verify
 from hf_gate.store.opening import open_store
+from hf_gate.store.versions import SHAPES
 from hf_gate.testing import LocalHub
 from tests.contract.store_kit import EEG, ENDPOINT, record, take
-from tests.contract.test_store_upgrade import _first_shape
 
 from .books import moves_of
 from .killing import RATE, WEATHER, Life, live
 from .nursery import Nursery
+from .parts import later_shapes
 
 KILLS: Final = {"dev": 12, "ci": 50, "torture": 1000}[os.environ.get("HF_GATE_TEST_PROFILE", "dev")]
 POINTS: Final = (
@@ -145,10 +146,11 @@ def test_killed_at_any_statement_that_makes_a_store_or_brings_it_up(
     for at in range(1, 500):
         path = tmp_path / f"{at}.db"
         if part == "upgrading":
-            _first_shape(f"sqlite:///{path}")
+            open_store(path, endpoint=ENDPOINT).close()
         child = nursery.bear(dict(os.environ), tmp_path, part=part, path=str(path), at=at)
         assert nursery.wait(child, 20.0)
-        with open_store(path, endpoint=ENDPOINT) as store:
+        shapes = later_shapes(path) if part == "upgrading" else SHAPES
+        with open_store(path, endpoint=ENDPOINT, shapes=shapes) as store:
             assert len(take(store, EEG, [record(1)])) == 1
             assert verify(store, fold=True).ok
         if child.code == 0:

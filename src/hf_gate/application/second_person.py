@@ -136,7 +136,7 @@ def need_to_resume(store: Store, team: Team, run: RunRow, waiting: Iterable[Held
     left = counts.get(ChangeState.PLANNED, 0)
     if run.kind is RunKind.AUTO or run.is_free or not left:
         return Need(team, is_large=False, is_met=False, why="")
-    new = {verb: min(n, left) for verb, n in _verbs(run).items()}
+    new = {verb: min(n, left) for verb, n in run.verbs.items()}
     sent = replace(run, state=RunState.ENDED, counts=counts)
     return need_of(store, team, new, waiting, now, agreed=[run.account] if run.account else (), resumed=sent)
 
@@ -183,17 +183,11 @@ def _is_another(me: Member, account: str | None) -> bool:
 
 
 def _sent(run: RunRow) -> dict[str, int]:
-    """By kind, at most what was sent of a run that is over; without verbs every kind may be all of it."""
+    """Count by kind; of a run that is over at most what was sent."""
     if not is_over(run):
-        return _verbs(run)
+        return dict(run.verbs)
     most = sum(run.counts.get(kind, 0) for kind in _SENT)
-    return {verb: min(n, most) for verb, n in _verbs(run).items()}
-
-
-def _verbs(run: RunRow) -> dict[str, int]:
-    if run.verbs is None:
-        return dict.fromkeys(("accept", "reset", "reject", "cancel"), run.total)
-    return dict(run.verbs)
+    return {verb: min(n, most) for verb, n in run.verbs.items()}
 
 
 # ---- a plan ------------------------------------------------------------------------------------------------------------

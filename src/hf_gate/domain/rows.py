@@ -119,7 +119,7 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     counts: Mapping[str, int] = {}
     member: str | None = None  # the own id of the member who began it; None: a command
     account: str | None = None  # their Hub account, if it was proven then
-    verbs: Mapping[str, int] | None = None  # how many changes of which kind; None: not written down
+    verbs: Mapping[str, int] = {}  # how many changes of which kind it was begun with
     is_free: bool = False  # does not count towards the limit of one person
 
 

@@ -14,10 +14,10 @@ from itertools import count
 from pathlib import Path
 from typing import Final
 
-from ..errors import HfGateError, StoreBusy, StoreDamaged, StoreTooNew, StoreUnavailable, UsageError
+from ..errors import HfGateError, StoreBusy, StoreDamaged, StoreUnavailable, UsageError
 from .locking import Holder, OnWait, untold
 from .members import Members
-from .opening import belongs, open_store, revision_of
+from .opening import belongs, check_revision, open_store, revision_of
 from .reading import Store
 from .removal import BEFORE_RESTORE, RESTORING, files_of, sole_access
 from .shape import shape_faults, trigger_faults
@@ -218,8 +218,7 @@ def _check_file(draft: Path, wish: Restore) -> None:
         revision = revision_of(db)
         if revision is None:
             raise StoreDamaged(f"{draft} is empty.")
-        if revision not in SHAPES.revisions:
-            raise StoreTooNew(f"{wish.backup} was made by a newer hf-gate (its shape is {revision}).")
+        check_revision(revision, str(wish.backup), SHAPES)
         belongs(db, wish.endpoint, wish.world, at=str(wish.backup))
         if revision != SHAPES.head:
             from .making import upgrade  # noqa: PLC0415 - SQLAlchemy is slow to import

@@ -13,7 +13,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from ..domain.requests import AccessRequest
-from ..errors import ForeignStore, StoreDamaged, StoreTooNew, StoreUnavailable, UsageError
+from ..errors import ForeignStore, StoreDamaged, StoreTooNew, StoreTooOld, StoreUnavailable, UsageError
 from .locking import FileLock, Holder, OnWait, ServerLock, lock_files, untold
 from .reading import Store
 from .sql import Database, Postgres, Sqlite
@@ -179,10 +179,7 @@ def _ready(db: Database, path: Path | None, wish: _Wish, *, was_there: bool = Fa
         about = {"endpoint": wish.endpoint} | ({"world": wish.world} if wish.world else {})
         make(db, about, shapes.head)
         return
-    if revision not in shapes.revisions:
-        raise StoreTooNew(
-            f"{db.at} was made by a newer hf-gate (its shape is {revision}, this one knows {shapes.head}); it was left alone."
-        )
+    check_revision(revision, db.at, shapes)
     if isinstance(db, Sqlite) and not wish.read_only:
         _check(db)
         db.rows("PRAGMA journal_mode = WAL")  # a copy that somebody put here may have another
@@ -193,6 +190,19 @@ def _ready(db: Database, path: Path | None, wish: _Wish, *, was_there: bool = Fa
         from .making import upgrade  # noqa: PLC0415 - as above
 
         upgrade(db, path, revision, shapes)
+
+
+def check_revision(revision: str, at: str, shapes: Shapes) -> None:
+    """Refuse a store of a pre-release or of a newer hf-gate. `at`: how it is called."""
+    if shapes.is_pre_release(revision):
+        raise StoreTooOld(
+            f"{at} was made by a pre-release of hf-gate: its schema is {revision}, this one reads {shapes.revisions[0]}"
+            " and later. It was left alone."
+        )
+    if revision not in shapes.revisions:
+        raise StoreTooNew(
+            f"{at} was made by a newer hf-gate (its schema is {revision}, this one knows {shapes.head}); it was left alone."
+        )
 
 
 def revision_of(db: Database) -> str | None:

@@ -121,8 +121,7 @@ class Packer:
         way = self._ways.get(number)
         if way is None:
             known = self._load(number) if number else PLAIN
-            # Stores of before revision 0005 have dictionaries to deflate with.
-            way = _Phrased(filter(None, known.split(b"\0"))) if known.startswith(b"\0") else _Deflated(known)
+            way = _Phrased(filter(None, known.split(b"\0"))) if number else _Deflated(known)
             self._ways[number] = way
         return way
 

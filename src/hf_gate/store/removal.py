@@ -130,8 +130,8 @@ def _drop(db: Postgres) -> None:
     names = [table.name for table in metadata.sorted_tables]
     db.begin()
     try:
-        db.run(f"DROP TABLE {', '.join([*names, 'alembic_version'])}")
-        db.run(f"DROP FUNCTION {', '.join(_FUNCTIONS)}")
+        db.run(f"DROP TABLE IF EXISTS {', '.join([*names, 'alembic_version'])}")
+        db.run(f"DROP FUNCTION IF EXISTS {', '.join(_FUNCTIONS)}")
         db.commit()
     except BaseException:
         db.rollback()

@@ -28,7 +28,7 @@ def write_run(db: Database, row: RunRow) -> None:
     values = (
         row.id, row.kind, row.actor, row.state, row.made_at, row.plan, row.total,
         msgspec.json.encode(row.counts).decode(), row.member, row.account,
-        None if row.verbs is None else msgspec.json.encode(row.verbs).decode(), row.is_free,
+        msgspec.json.encode(row.verbs).decode(), row.is_free,
     )  # fmt: skip
     db.run(_UPSERT, values)
 
@@ -73,7 +73,7 @@ def _run(row: Row) -> RunRow:
         "kind": RunKind(row[1]),
         "state": RunState(row[3]),
         "counts": _counts(row[7]),
-        "verbs": None if row[10] is None else _counts(row[10]),
+        "verbs": _counts(row[10]),
         "is_free": bool(row[11]),
     }
     return RunRow(**values)  # type: ignore[arg-type]

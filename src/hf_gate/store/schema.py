@@ -265,7 +265,7 @@ runs = Table(
     _text("counts"),
     _text("member", null=True),  # the own id of the member who began it; null: a command
     _text("account", null=True),  # the Hub account of that person, where it was proven
-    _text("verbs", null=True),  # how many changes of which kind it was begun with; null: before 0006
+    _text("verbs"),  # how many changes of which kind it was begun with
     _flag("is_free"),  # does not count towards the limit of one person
     Index("runs_made", "made_at"),
     _part("runs_plan", "plan", where="plan IS NOT NULL"),

@@ -1,4 +1,4 @@
-"""Which shapes of the store there have been; read at every opening, so it imports nothing heavy."""
+"""The revisions of the store's schema; read at every opening, so it imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -9,15 +9,22 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Shapes:
-    """Revisions, the oldest first, with a file for each in a folder; the last is what this hf-gate works with."""
+    """Revisions in the order of their numbers, with a file for each in a folder; the last is what this hf-gate works with.
+
+    The first is the baseline: stores of lower numbers were made by pre-releases and are refused.
+    """
 
     revisions: tuple[str, ...]
     folder: Path
 
     @property
     def head(self) -> str:
-        """Today's."""
+        """Return today's revision."""
         return self.revisions[-1]
 
+    def is_pre_release(self, revision: str) -> bool:
+        """Return whether a store of this revision was made before the baseline."""
+        return revision < self.revisions[0]
 
-SHAPES: Final = Shapes(("0001", "0002", "0003", "0004", "0005", "0006"), Path(__file__).parent / "migrations")
+
+SHAPES: Final = Shapes(("0007",), Path(__file__).parent / "migrations")
