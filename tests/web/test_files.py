@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import re
+from pathlib import Path
 
 import pytest
 
@@ -71,3 +72,10 @@ def test_a_page_of_the_queue_is_light(crowded: Room) -> None:
     body = crowded.visitor().get("/queue").body
     assert body.count("data-request-id") == 50
     assert len(body.encode()) < 120_000
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
+def test_a_template_is_laid_out_for_its_readers(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert [line for line in text.splitlines() if len(line) > 140] == []
+    assert re.findall(r"\{% endif %\}\n\s+[a-z-]+=", text) == [], "the attribute would stick to the one before"

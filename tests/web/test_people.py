@@ -37,7 +37,7 @@ def _href(room: Room, name: str) -> str:
 
 
 def _picks(body: str) -> list[str]:
-    return re.findall(r'name="pick" value="([^"]+)"', body)
+    return re.findall(r'name="pick"\s+value="([^"]+)"', body)
 
 
 def _status(room: Room, name: str) -> dict[str, str]:
@@ -129,7 +129,7 @@ def test_nothing_is_decided_without_a_tick_or_for_somebody_else(three: Room) -> 
 def test_what_is_in_the_tray_cannot_be_ticked_again(three: Room) -> None:
     lena, path = three.visitor(), _href(three, "ada")
     _decide(lena, path, "accept", _picks(lena.get(path).body)[:1])
-    assert len(re.findall(r'name="pick" value="[^"]+" disabled', lena.get(path).body)) == 1
+    assert len(re.findall(r'name="pick"\s+value="[^"]+" disabled', lena.get(path).body)) == 1
 
 
 def test_a_reviewer_sees_the_attempts_at_their_own_repos_alone(three: Room) -> None:

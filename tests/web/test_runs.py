@@ -222,7 +222,7 @@ def test_a_run_is_watched_paused_and_goes_on(held: tuple[Room, Held]) -> None:
     assert "Applying 600 changes" in said
     assert "running" in words(lena.get("/plans"))
     part = lena.get(f"{run}/live", hx_request="true").body
-    assert part.lstrip().startswith('<div id="live" data-events=')
+    assert re.match(r'<div id="live"\s+data-events=', part)
     assert re.search(r'data-said="\d+ percent\. [^"]+\."', part), part[:300]
     assert lena.post(run, {"do": "undo"}).status == 409
     lena.post(run, {"do": "pause"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,6 +10,7 @@ from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from jinja2.ext import Extension
 from starlette.responses import RedirectResponse, Response
 
 from ..domain.ids import Repo
@@ -148,8 +150,25 @@ def _visible(value: object) -> object:
     return value if hasattr(value, "__html__") else visible(str(value))
 
 
+_INDENTATION: Final = re.compile(r"^[ \t]+", re.MULTILINE)
+_AFTER_START_TAG: Final = re.compile(r"(<(?!(?:br|hr|img|input|link|meta|path)\b)(?:[a-z]|/t[dh]\b)[^<]*>)\n")
+_BEFORE_END_TAG: Final = re.compile(r"\n(?=</)")
+
+
+class DropLayout(Extension):
+    """Drops the white space that only lays out a template: indentation, line breaks after a start tag, before an end tag
+    and between the cells of a table.
+
+    Templates can be formatted one element a line without a space in front of every cell and button, and pages stay small.
+    """
+
+    def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:  # noqa: ARG002 - jinja2's signature
+        return _BEFORE_END_TAG.sub("", _AFTER_START_TAG.sub(r"\1", _INDENTATION.sub("", source)))
+
+
 def _environment() -> Environment:
     made = Environment(
+        extensions=[DropLayout],
         loader=FileSystemLoader(FOLDER / "templates"),
         autoescape=select_autoescape(default=True, default_for_string=True),
         undefined=StrictUndefined,
