@@ -17,7 +17,7 @@ from ..domain.lifecycle import MOVES, TARGET_OF, Status
 from ..domain.members import Member
 from ..domain.moments import moment_of, ms
 from ..domain.outcomes import Outcome, OutcomeKind
-from ..domain.requests import Target, checked_reason, target_of
+from ..domain.requests import Target, target_of
 from ..domain.rows import ChangeRow, RequestRow
 from ..domain.runs import UNDER_WAY, ChangeState
 from ..domain.tray import VERBS, Held, ground_of
@@ -87,7 +87,6 @@ class Clearing:
 
         What can never be meant is refused whole: a verb for another status, one's own request, a reason too long.
         """
-        reason = checked_reason((wish.reason or "").strip() or None)
         if wish.verb not in VERBS:
             raise UsageError(f"{wish.verb!r} is no decision.", hint=f"It is one of {', '.join(VERBS)}.")
         rows = self.store.requests(list(wish.seen))
@@ -102,7 +101,7 @@ class Clearing:
                 request=row.id,
                 ground=wish.seen[row.id],
                 verb=wish.verb,
-                reason=reason if wish.verb in {"reset", "reject"} else None,
+                reason=wish.reason,
                 actor=wish.by.name,
                 member=wish.by.id,
                 batch=batch,

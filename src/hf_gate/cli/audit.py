@@ -76,14 +76,15 @@ def audit_ls(
     For people, four or more like entries in a row, such as what one run did to many, are one row; json, jsonl, csv and quiet list each.
     """
     from ..application.entries import audit_record  # noqa: PLC0415 - help needs none of it
+    from ..application.inputs import parse_event_kind  # noqa: PLC0415 - as above
 
     workspace = _opened(run)
-    _check_kind(kind)
+    kind = None if kind is None else parse_event_kind(kind)
 
     def is_wanted(link: Link) -> bool:
         return (
             (request is None or link.request == request)
-            and (kind is None or link.kind.lower() == kind.lower())
+            and (kind is None or link.kind == kind)
             and (actor is None or link.actor == actor or link.actor.startswith(f"{actor}@"))
         )
 
@@ -356,13 +357,6 @@ def _writing(target: str | None) -> Iterator[Callable[[bytes], object]]:
         return
     with open_private_file(Path(target)) as file:
         yield file.write
-
-
-def _check_kind(kind: str | None) -> None:
-    from ..domain.events import KINDS  # noqa: PLC0415 - as above
-
-    if kind is not None and kind.lower() not in {each.lower() for each in KINDS}:
-        raise UsageError(f"there is no kind of entry {kind!r}.", hint=f"Kinds: {', '.join(KINDS)}.")
 
 
 def _opened(run: Run) -> Workspace:

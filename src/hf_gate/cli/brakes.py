@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from ..application.inputs import confirms
 from ..domain.rows import count_pending
 from ..domain.text import to_json
 from ..errors import Guarded
@@ -106,7 +107,7 @@ def _check_yes(
     show()
     if is_typed:
         answer = click.prompt(f"{question} Type {count} to go on", default="", show_default=False, err=True)
-        if answer.strip().replace(",", "") == str(count):
+        if confirms(answer, count):
             return
     elif click.confirm(question, err=True):
         return

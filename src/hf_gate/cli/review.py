@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from ..application.inputs import NOTE_LIMIT, ReasonTemplate, parse_note, usable_templates
 from ..application.records import outcome_record
 from ..domain.lifecycle import TARGET_OF, Status
 from ..domain.outcomes import Ends, Outcome, OutcomeKind, law_of
@@ -26,7 +27,6 @@ from .output import Format, Output, numbered
 from .progress import Progress
 from .targets import named_repo
 from .telling import label_of, summary
-from .wish import NOTE_LIMIT, Template, checked_note, template_of
 from .workspace import actor_of, announce, new_run_id
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class ReviewSession:
 
     requests: list[AccessRequest]
     counsel: Counsel
-    templates: list[Template] = field(default_factory=list)
+    templates: list[ReasonTemplate] = field(default_factory=list)
     index: int = 0
     held: Held | None = None
     outcomes: list[Outcome] = field(default_factory=list)
@@ -141,15 +141,15 @@ def _listed(run: Run, where: Repo) -> list[AccessRequest]:
     return found
 
 
-def _templates(run: Run, where: Repo) -> list[Template]:
+def _templates(run: Run, where: Repo) -> list[ReasonTemplate]:
     """The workspace's texts that can be sent here, in the order of their names."""
     found = []
-    for name in sorted(run.location.config.templates):
-        try:
-            found.append(template_of(run.location.config.templates, name, [where]))
-        except UsageError as problem:
-            run.out.warn(f"{problem}")
-    return found[:_NUMBERED]
+    for each in usable_templates(run.location.config.templates, [where]):
+        if isinstance(each, UsageError):
+            run.out.warn(f"{each}")
+        else:
+            found.append(each)
+    return sorted(found, key=lambda each: each.name)[:_NUMBERED]
 
 
 def _decide_all(run: Run, session: ReviewSession) -> None:
@@ -259,9 +259,8 @@ def _note(run: Run, session: ReviewSession, keys: Keys) -> None:
     text = keys.line().strip()
     if not text or text == "!" or "\x1b" in text or session.current is None:
         return
-    note = checked_note(text[:NOTE_LIMIT])
     with writing(run) as workspace:
-        direct(run, workspace).note(session.current, note or "")
+        direct(run, workspace).note(session.current, parse_note(text[:NOTE_LIMIT]))
     session.note = "Noted."
 
 

@@ -8,6 +8,7 @@ from typing import Final
 
 import click
 
+from ..application.inputs import ReasonTemplate, find_template, parse_end, parse_note
 from ..domain.ids import Repo
 from ..domain.outcomes import OutcomeKind
 from ..domain.requests import checked_reason
@@ -19,7 +20,7 @@ from .frame import GateCommand, Run, command, repo_type_option
 from .nearest import did_you_mean, meant
 from .targets import Aim, read_aims
 from .telling import print_dry_run, print_result
-from .wish import Template, Wish, checked_note, checked_until, template_of
+from .wish import Wish
 from .workspace import announce
 
 
@@ -153,7 +154,7 @@ def _wish(run: Run, verb: str, given: dict[str, object]) -> Wish:
             "--reason is empty; nothing was sent.",
             hint="--reason TEXT tells people why; --no-reason sends none, on purpose.",
         )
-    note = checked_note(given["note"])  # type: ignore[arg-type]
+    note = None if given["note"] is None else parse_note(str(given["note"]))
     words, file = list(given["targets"]), given["file"]  # type: ignore[call-overload]
     repo, repo_type = given["repo"], given["repo_type"]
     aims = read_aims(spread(run, words, verb, repo_type), file, repo, repo_type)  # type: ignore[arg-type]
@@ -191,7 +192,7 @@ def _ask_reason(run: Run, wish: Wish) -> str | None:
             run.out.say(str(problem))
 
 
-def _template(run: Run, given: dict[str, object], aims: Sequence[Aim]) -> Template | None:
+def _template(run: Run, given: dict[str, object], aims: Sequence[Aim]) -> ReasonTemplate | None:
     name = given.get("reason_template")
     if sum(bool(given.get(key)) for key in ("reason", "reason_template", "no_reason")) > 1:
         raise UsageError("--reason, --reason-template and --no-reason: give one of them.")
@@ -204,8 +205,12 @@ def _template(run: Run, given: dict[str, object], aims: Sequence[Aim]) -> Templa
         return None
     if language:
         name = f"{name}:{language}"
-    _needs_desk(run, "a template needs a workspace (it stands in hf-gate.yaml)")
-    return template_of(run.location.config.templates, str(name), list(dict.fromkeys(aim.repo for aim in aims)))
+    if run.location.folder is None:
+        raise UsageError(
+            "a template needs a workspace (it stands in hf-gate.yaml); there is none here.",
+            hint="`hf-gate init` makes one.",
+        )
+    return find_template(run.location.config.templates, str(name), list(dict.fromkeys(aim.repo for aim in aims)))
 
 
 def _until(run: Run, text: object) -> str | None:
@@ -213,13 +218,8 @@ def _until(run: Run, text: object) -> str | None:
         return None
     from zoneinfo import ZoneInfo  # noqa: PLC0415 - only with --until
 
-    _needs_desk(run, "an end needs a workspace, whose runs carry it out")
-    return checked_until(str(text), run.now(), ZoneInfo(run.location.config.timezone))
-
-
-def _needs_desk(run: Run, why: str) -> None:
-    if run.location.folder is None:
-        raise UsageError(f"{why}; there is none here.", hint="`hf-gate init` makes one.")
+    zone = ZoneInfo(run.location.config.timezone)
+    return parse_end(str(text), run.now(), zone, has_workspace=run.location.folder is not None)
 
 
 def _check_size(wish: Wish) -> None:

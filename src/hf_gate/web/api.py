@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ..application.inputs import parse_reason
 from ..application.records import Record, RequestRecord, stored_fields
 from ..application.tray import Wish
 from ..domain.members import Member, Role
@@ -19,7 +20,7 @@ from ..domain.moments import iso, moment_of, ms
 from ..domain.tray import Held, ground_of
 from ..errors import HfGateError
 from .asking import PENDING, asked_of, read
-from .ending import checked_end
+from .ending import typed_end
 from .exports import EscapedJSON
 from .finding import request_of
 from .lines import key_of
@@ -184,7 +185,8 @@ class _Api:
         def work(visit: Visit) -> Record:
             rows = {one.id: request_of(visit, one.id) for one in decisions.requests}
             seen = {rows[one.id].id: one.version for one in decisions.requests}
-            wish = Wish(decisions.verb, seen, visit.member, decisions.reason, _end_of(visit, decisions))
+            reason = parse_reason(decisions.reason, decisions.verb, is_silent=True)
+            wish = Wish(decisions.verb, seen, visit.member, reason, _end_of(visit, decisions))
             taken = visit.office.clearing.take(wish, visit.now, decisions.hold)
             visit.office.wake.set()
             out = {row.id for row in taken.moved} | {item.request for item in taken.clashes}
@@ -274,7 +276,7 @@ def _end_of(visit: Visit, decisions: DecisionsIn) -> str | None:
         return None
     if decisions.verb != "accept":
         raise Refused("Only an acceptance has an end.", hint="Leave `until` out, or send the verb accept.")
-    return checked_end(visit, decisions.until.strip())
+    return typed_end(visit, decisions.until)
 
 
 def _mine(visit: Visit) -> list[Held]:

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 from starlette.responses import Response
 
 from ..application.entries import audit_record, group_like, key_of_group, summary_of
+from ..application.inputs import parse_event_kind
 from ..application.records import AuditRecord
 from ..domain.events import KINDS, EventKind
 from ..domain.ids import Repo, parse_repo
@@ -71,9 +72,10 @@ def asked_of(visit: Visit) -> Asked:
     elif words["repo"]:
         repos, with_desk = _repos_named(visit, words["repo"]), False
         problem = "" if repos else f"No repo {words['repo']} is here."
-    kind = next((each for each in KINDS if each.lower() == words["kind"].lower()), None)
-    if words["kind"] and kind is None:
-        problem = f"There is no kind of entry {words['kind']}."
+    try:
+        kind = parse_event_kind(words["kind"]) if words["kind"] else None
+    except UsageError as error:
+        kind, problem = None, str(error)
     requests: list[int] | None = None
     if words["person"]:
         requests = _requests_of(visit, words["person"])

@@ -11,16 +11,16 @@ from urllib.parse import urlencode
 from starlette.responses import RedirectResponse, Response
 
 from ..application.bulk import Order, begin_bulk
+from ..application.inputs import REASONED, confirms, parse_reason
 from ..application.records import RequestRecord
 from ..application.runs import direct_change
 from ..application.second_person import Need
 from ..application.tray import Wish
 from ..domain.lifecycle import MOVES, TARGET_OF, Status
 from ..domain.moments import ms
-from ..domain.requests import checked_reason
 from ..domain.rows import RequestRow, RunRow, count_pending
 from ..domain.tray import VERBS, ground_of
-from ..errors import Guarded
+from ..errors import Guarded, UsageError
 from ..plan import guards
 from ..plan.guards import Confirmation, required_confirmation
 from ..plan.model import make_plan
@@ -195,9 +195,9 @@ def _page(
         pick=pick,
         weighed=weighed,
         verb=verb,
-        takes_reason=verb in {"reset", "reject"},
+        takes_reason=verb in REASONED,
         reason=reason if reason is not None else "",
-        texts=texts if verb in {"reset", "reject"} else [],
+        texts=texts if verb in REASONED else [],
         sample=sample,
         is_typed=needed(visit, weighed) is Confirmation.TYPED,
         wrong=wrong,
@@ -237,15 +237,14 @@ def confirm(visit: Visit) -> Response:
         return _page(
             visit, pick, verb, wrong="The numbers have moved since you looked. Look again.", reason=reason, status=409
         )
-    if needed(visit, weighed) is Confirmation.TYPED and visit.said("typed").strip().replace(",", "") != str(
-        weighed.count
-    ):
+    if needed(visit, weighed) is Confirmation.TYPED and not confirms(visit.said("typed"), weighed.count):
         return _page(visit, pick, verb, wrong=f"Type {weighed.count} to confirm.", reason=reason, status=422)
-    if verb in {"reset", "reject"} and not reason and visit.said("silent") != "yes":
-        return _page(visit, pick, verb, wrong="Say why, or tick that no reason is given.", reason=reason, status=422)
+    try:
+        told = parse_reason(reason, verb, is_silent=visit.said("silent") == "yes")
+    except UsageError as problem:
+        return _page(visit, pick, verb, wrong=f"{problem} {problem.hint}", reason=reason, status=422)
     if not weighed.count:
         raise Refused("Nobody of the selection can be decided so.")
-    told = checked_reason(reason or None) if verb in {"reset", "reject"} else None
     way = _way_of(weighed, visit.office.need(visit.member, {verb: weighed.count}))
     if way != "tray":
         return (_as_plan if way == "plan" else _as_run)(visit, weighed, told)

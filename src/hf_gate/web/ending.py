@@ -9,14 +9,14 @@ from typing import Final
 from starlette.responses import Response
 
 from ..application.decisions import end_entry
+from ..application.inputs import NO_WORKSPACE, parse_end
 from ..application.second_person import why_no_more_ends
 from ..domain.grants import end_of
 from ..domain.lifecycle import Status
 from ..domain.moments import moment_of, ms
 from ..domain.rows import RequestRow
 from ..domain.tray import ground_of
-from ..errors import Guarded, NotAllowed
-from ..policy.literals import InvalidLiteralError, parse_until
+from ..errors import Guarded, NotAllowed, UsageError
 from . import words
 from .finding import request_of
 from .lines import key_of
@@ -61,11 +61,8 @@ def ends_of(visit: Visit, row: RequestRow | None = None) -> Ends:
     first, last = today + timedelta(days=1), today + timedelta(days=3650)
     until = None if row is None else row.state.until
     current = "" if until is None else words.day(moment_of(until), zone, visit.now)
-    problem = "" if _is_desk(visit) else NO_DESK
+    problem = "" if _is_desk(visit) else NO_WORKSPACE
     return Ends(presets, first.isoformat(), last.isoformat(), problem, is_change=row is not None, current=current)
-
-
-NO_DESK: Final = "An end needs a workspace, whose runs carry it out. There is none here: hf-gate init makes one."
 
 
 def _is_desk(visit: Visit) -> bool:
@@ -73,25 +70,14 @@ def _is_desk(visit: Visit) -> bool:
 
 
 def until_of(visit: Visit) -> str | None:
-    """The end that was chosen in a form: a length of time, or the day of the calendar; None: no end was asked for."""
+    """Return the end that was chosen in a form: a length of time, or a date of the calendar; None: no end."""
     chosen = visit.said("until")
-    return checked_end(visit, visit.said("day").strip() if chosen == "day" else chosen) if chosen else None
+    return typed_end(visit, visit.said("day") if chosen == "day" else chosen) if chosen else None
 
 
-def checked_end(visit: Visit, text: str) -> str:
-    """Return the end as it was written; Refused if it is none, is over, or if there is no workspace whose runs carry it out."""
-    if not _is_desk(visit):
-        raise Refused(NO_DESK)
-    if not text:
-        raise Refused("Until when?", hint="Choose a day, or a length of time.")
-    try:
-        parse_until(text)
-        is_over = end_of(text, visit.now, visit.office.zone) <= visit.now
-    except (InvalidLiteralError, ValueError):
-        raise Refused(f"{text[:40]!r} is no day.", hint="Choose one of the calendar, or a length of time.") from None
-    if is_over:
-        raise Refused(f"{text} is over already.", hint="Choose a day that is still to come.")
-    return text
+def typed_end(visit: Visit, text: str) -> str:
+    """Return the end as it was written, if it can be one."""
+    return parse_end(text, visit.now, visit.office.zone, has_workspace=_is_desk(visit))
 
 
 def day_of(visit: Visit, written: str) -> str:
@@ -108,7 +94,7 @@ def change_end(visit: Visit) -> Response:
     if not visit.said("until"):
         raise Refused("Until when?", hint="Choose a day, a length of time, or no end.")
     if not _is_desk(visit):
-        raise Refused(NO_DESK)
+        raise UsageError(NO_WORKSPACE, hint="`hf-gate init` makes one.")
     until = None if visit.said("until") == NO_END else until_of(visit)
     with office.store.writing() as write:
         _check_change(visit, office.store.request(row.id))

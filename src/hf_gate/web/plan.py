@@ -14,6 +14,7 @@ from starlette.responses import RedirectResponse, Response
 
 from ..application import keys
 from ..application import runs as run_cases
+from ..application.inputs import confirms
 from ..application.propose import policies_digest
 from ..application.records import ChangeRecord, change_record
 from ..application.second_person import Need
@@ -343,8 +344,8 @@ def _checked(visit: Visit, sight: Sight) -> Response | None:
     if yes.no:
         return _page(visit, sight, wrong=yes.no, status=409)
     count = len(sight.changes)
-    typed = visit.said("count").strip().replace(",", "")
-    if yes.rung is Confirmation.TYPED and typed != str(count):
+    typed = visit.said("count").strip()
+    if yes.rung is Confirmation.TYPED and not confirms(typed, count):
         said = f"You typed {typed[:12]}; it is {count:,}." if typed else f"Type {count} to confirm."
         return _page(visit, sight, wrong=said, status=422)
     return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlencode
@@ -11,16 +10,18 @@ from starlette.responses import Response
 
 from ..application.decisions import note_entry
 from ..application.hearing import Hearing, hear
+from ..application.inputs import REASONED, ReasonTemplate, parse_note, texts_by_language, usable_templates
 from ..domain.events import EventKind
 from ..domain.forms import fold, form_of_json
+from ..domain.ids import Repo
 from ..domain.lifecycle import MEANING, Status
-from ..domain.moments import moment_of
+from ..domain.moments import moment_of, ms
 from ..domain.rows import RepoRow, RequestRow
 from ..domain.tray import VERBS
 from ..errors import HfGateError
 from ..policy.explain import ExplanationLine as Explained
 from ..policy.explain import explain_verdict
-from ..policy.reasons import choose_text, fill_reason
+from ..policy.reasons import fill_reason
 from ..store.search import cursor_of
 from . import words
 from .asking import PENDING, asked_of, read, scoped
@@ -31,9 +32,8 @@ from .history import history_of
 from .lines import Line, key_of, lines_of
 from .reversal import Reversal, reversal_of
 from .verdicts import Said
-from .visit import NotFound, Refused, Visit
+from .visit import NotFound, Visit
 
-NOTE_LIMIT = 4000
 UNTIL = "until"  # beside the verbs: an acceptance with an end
 END = "end"  # another end for somebody who is in
 
@@ -205,13 +205,9 @@ def facts(visit: Visit, line: Line) -> list[tuple[str, str, str, str]]:
 def note(visit: Visit) -> Response:
     """Keeps a reviewer's own words; nothing is sent."""
     row = request_of(visit, visit.params["id"])
-    text = visit.said("note").strip()
-    if not text or len(text) > NOTE_LIMIT:
-        raise Refused("The note is empty." if not text else f"A note has {NOTE_LIMIT:,} characters at most.")
-    clean = text.encode("utf-8", "replace").decode()
-    at = round(visit.now.timestamp() * 1000)
+    text = parse_note(visit.said("note"))
     with visit.office.store.writing() as write:
-        write.append(row.repo, [note_entry(row, clean, visit.member.name, at)])
+        write.append(row.repo, [note_entry(row, text, visit.member.name, ms(visit.now))])
     return visit.back(f"/requests/{key_of(row)}#notes")
 
 
@@ -255,11 +251,11 @@ def ends_for(visit: Visit, line: Line, verb: str) -> Ends | None:
 
 def sheet_of(visit: Visit, line: Line, verb: str) -> Sheet:
     """With the texts to start from: what the policies would say, then the desk's own."""
-    user, repo = line.row.person.identity.username or "you", line.row.repo.id
+    user, repo = line.row.person.identity.username or "you", line.row.repo
     suggested = _suggested(visit, line.said, verb)
-    texts = [(label, fill_reason(text, repo=repo, user=user, rule=rule)) for rule, label, text in suggested]
+    texts = [(label, fill_reason(text, repo=repo.id, user=user, rule=rule)) for rule, label, text in suggested]
     texts += texts_for(visit, user, repo)
-    takes = verb in {"reset", "reject"}
+    takes = verb in REASONED
     back = reversal_of(visit, line.row) if visit.asked("back") else None
     return Sheet(
         verb,
@@ -279,21 +275,14 @@ def selected_beside(visit: Visit, row: RequestRow) -> int:
     return visit.office.picks.count(visit.selection, besides=row.id)
 
 
-def texts_for(visit: Visit, user: str, repo: str | None) -> list[tuple[str, str]]:
-    """The desk's own texts by their names, filled; for many people at once those that name nobody."""
-    found = []
-    for name, template in visit.office.location.config.templates.items():
-        for label, text in _by_language(name, template):
-            if "{rule}" not in text and (repo is not None or "{" not in text):
-                found.append((label, fill_reason(text, repo=repo or "", user=user, rule="")))
-    return found
-
-
-def _by_language(name: str, template: str | Mapping[str, str]) -> list[tuple[str, str]]:
-    """A text under its name; one in several languages once for each, as `--reason-template NAME:de` names them."""
-    if isinstance(template, str) or len(template) == 1:
-        return [(name, choose_text(template))]
-    return [(f"{name}:{language}", text) for language, text in template.items()]
+def texts_for(visit: Visit, user: str, repo: Repo | None) -> list[tuple[str, str]]:
+    """The workspace's own texts by their names, filled; for many people at once those that name nobody."""
+    templates = usable_templates(visit.office.location.config.templates, [] if repo is None else [repo])
+    return [
+        (each.name, each.text if repo is None else each.filled(repo, user))
+        for each in templates
+        if isinstance(each, ReasonTemplate) and (repo is not None or "{" not in each.text)
+    ]
 
 
 def _suggested(visit: Visit, said: Said | None, verb: str) -> list[tuple[str, str, str]]:
@@ -310,6 +299,6 @@ def _suggested(visit: Visit, said: Said | None, verb: str) -> list[tuple[str, st
     policies = () if bundle is None else bundle.policies
     rules = (rule for each in policies if each.name == policy for rule in each.rules if rule.id == ident)
     rule = next(rules, None)
-    texts = _by_language(f"rule {ident}", (rule.reason if rule is not None else None) or said.reason)
+    texts = texts_by_language(f"rule {ident}", (rule.reason if rule is not None else None) or said.reason)
     texts.sort(key=lambda each: each[1] != said.reason)  # the one that the policy would send comes first
     return [(ident, label, text) for label, text in texts]

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from starlette.responses import Response
 
+from ..application.inputs import parse_reason
 from ..application.tray import Taken, Wish
 from ..domain.events import EventKind
 from ..domain.moments import ms
-from ..domain.requests import REASON_LIMIT, utf16_units
 from ..domain.rows import RequestRow
 from ..domain.tray import VERBS, Held
 from . import words
@@ -122,9 +122,7 @@ def decide(visit: Visit) -> Response:
     """Puts one decision into the tray. What was seen when it was taken must still be so."""
     verb, key, version = _decided(visit)
     row = request_of(visit, key)
-    reason = visit.said("reason")
-    if verb in {"reset", "reject"}:
-        _check_reason(verb, reason, allowed=visit.said("silent") == "yes")
+    reason = parse_reason(visit.said("reason"), verb, is_silent=visit.said("silent") == "yes")
     office, until = visit.office, until_of(visit) if verb == "accept" else None
     hold = None if visit.said("when") == "later" else office.hold
     taken = office.clearing.take(Wish(verb, {row.id: version}, visit.member, reason, until), visit.now, hold)
@@ -146,15 +144,6 @@ def _decided(visit: Visit) -> tuple[str, str, str]:
             key, _, version = visit.said(verb).partition(":")
             return verb, key, version
     raise Refused("Nothing was decided.", hint="Press one of the buttons beside a request.")
-
-
-def _check_reason(verb: str, reason: str, *, allowed: bool) -> None:
-    units = utf16_units(reason.strip())
-    if units > REASON_LIMIT:
-        raise Refused(f"The reason has {units} characters, the Hub takes {REASON_LIMIT}.", hint="Shorten it.")
-    if not units and not allowed:
-        word = "rejected" if verb == "reject" else "sent back"
-        raise Refused(f"Say why they are {word}.", hint="Or tick that no reason is given.")
 
 
 def _in_words(hold: float | None) -> str:

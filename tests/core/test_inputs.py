@@ -1,0 +1,88 @@
+"""What people type is read alike everywhere, and refused with its next step."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from hf_gate.application.inputs import (
+    ReasonTemplate,
+    confirms,
+    find_template,
+    parse_end,
+    parse_event_kind,
+    parse_note,
+    parse_reason,
+    usable_templates,
+)
+from hf_gate.domain.ids import Repo, RepoType
+from hf_gate.errors import ReasonTooLong, UsageError
+
+NOW = datetime(2026, 10, 1, 12, tzinfo=UTC)
+REPO = Repo(RepoType.DATASET, "acme", "eeg")
+TEMPLATES = {
+    "more": {"en": "Please say more, {user}.", "de": "Bitte mehr."},
+    "rule": "By {rule}.",
+    "long": "{user} " * 30,
+    "bye": "Bye.",
+}
+
+
+@pytest.mark.parametrize("text", ["90d", "12w", "6mo", "1y", " 2028-11-30 ", "2026-10-01"])
+def test_an_end_is_a_length_of_time_or_a_date_to_come(text: str) -> None:
+    assert parse_end(text, NOW, UTC, has_workspace=True) == text.strip()
+
+
+@pytest.mark.parametrize("text", ["", "soon", "2026-09-30", "9999-12-31", "2027-02-30", "3 weeks", "-1d"])
+def test_what_is_no_end_is_refused_before_anything_is_sent(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_end(text, NOW, UTC, has_workspace=True)
+
+
+def test_an_end_needs_a_workspace_that_carries_it_out() -> None:
+    with pytest.raises(UsageError, match="needs a workspace") as raised:
+        parse_end("90d", NOW, UTC, has_workspace=False)
+    assert "hf-gate init" in (raised.value.hint or "")
+
+
+def test_a_reason_goes_with_reset_and_reject_alone() -> None:
+    assert parse_reason(" why ", "reset", is_silent=False) == "why"
+    assert parse_reason(None, "reject", is_silent=True) is None
+    assert parse_reason("why", "accept", is_silent=False) is None
+    with pytest.raises(UsageError, match="missing"):
+        parse_reason("  ", "reject", is_silent=False)
+    with pytest.raises(ReasonTooLong):
+        parse_reason("x" * 201, "reset", is_silent=False)
+
+
+@pytest.mark.parametrize("text", ["  ", "x" * 4001, "half \ud800"])
+def test_a_note_that_cannot_be_stored_is_refused(text: str) -> None:
+    assert parse_note(" kept ") == "kept"
+    with pytest.raises(UsageError):
+        parse_note(text)
+
+
+def test_a_count_is_confirmed_by_itself_alone() -> None:
+    assert confirms(" 1,204 ", 1204)
+    assert not confirms("1205", 1204)
+    assert not confirms("yes", 1)
+
+
+def test_a_template_is_named_with_its_language() -> None:
+    assert find_template(TEMPLATES, "more:de", [REPO]) == ReasonTemplate("more:de", "Bitte mehr.")
+    assert find_template(TEMPLATES, "more", [REPO]).filled(REPO, "ada") == "Please say more, ada."
+    for word in ("none", "more:fr", "bye:de", "rule", "long"):
+        with pytest.raises(UsageError):
+            find_template(TEMPLATES, word, [REPO])
+
+
+def test_templates_are_offered_in_each_language_if_they_can_be_sent() -> None:
+    usable = [each.name for each in usable_templates(TEMPLATES, [REPO]) if isinstance(each, ReasonTemplate)]
+    assert usable == ["more:en", "more:de", "bye"]
+
+
+def test_a_kind_of_entry_is_known_in_any_case() -> None:
+    assert parse_event_kind("notewritten") == "NoteWritten"
+    with pytest.raises(UsageError, match="no kind"):
+        parse_event_kind("gossip")
