@@ -100,12 +100,21 @@ def test_letters_digits_and_points_are_never_touched(text: str) -> None:
     assert visible(text) is text
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+49", "-2", "@SUM(1)", "\t=1", "\rx", "\x00x", "\n=1", " =1", "＝1", "＋1", "－1", "＠x", "\ufeff=1", "\u200b=1"])  # fmt: skip
+@pytest.mark.parametrize("text", ["=1+1", "+49", "-2", "@SUM(1)", "\t=1", "\rx", "\x00x", "\nx", " =1", "＝1", "＋1", "－1", "＠x", "\ufeff=1", "\u200b=1"])  # fmt: skip
 def test_a_cell_that_looks_like_a_formula_gets_a_guard(text: str) -> None:
     assert csv_cell(text) == f"'{text}"
 
 
-@pytest.mark.parametrize("text", ["", "a=1", "a@b.test", "1-2", "'=1", "东京", "(−1)"])
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [("x;=1;y", "x;'=1;y"), ("x\n=1", "x\n'=1"), ("x\r\n +1", "x\r\n' +1"), ("\n=1", "'\n'=1"), (";@x", ";'@x")],
+)
+def test_a_formula_behind_a_semicolon_or_a_line_break_gets_a_guard_too(text: str, cell: str) -> None:
+    """A spreadsheet whose list separator is the semicolon splits there, also within quotes."""
+    assert csv_cell(text) == cell
+
+
+@pytest.mark.parametrize("text", ["", "a=1", "a; b", "a\nb", "a@b.test", "1-2", "'=1", "东京", "(−1)"])
 def test_a_cell_that_bites_nobody_stays(text: str) -> None:
     assert csv_cell(text) == text
 

@@ -109,12 +109,19 @@ def _selects(text: str, index: int) -> bool:
 
 # ---- cells and columns -----------------------------------------------------------------------------------------------
 
-_FORMULA = re.compile("[\\s\x00\u00ad\u200b-\u200f\u2060\ufeff]*[=+\\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n\x00]")
+_BLANK = "\\s\x00\u00ad\u200b-\u200f\u2060\ufeff"
+_SIGN = "=+\\-@\uff1d\uff0b\uff0d\uff20"
+_FORMULA = re.compile(f"[{_BLANK}]*[{_SIGN}]|[\t\r\n\x00]")
+_FORMULA_INSIDE = re.compile(f"(?<=[;\r\n])(?=(?:(?![\r\n])[{_BLANK}])*[{_SIGN}])")
 
 
 def csv_cell(text: str) -> str:
-    """The text as a cell that no spreadsheet takes for a formula: one that begins like one gets a `'` before it."""
-    return f"'{text}" if _FORMULA.match(text) else text
+    """The text as a cell that no spreadsheet takes for a formula: one that begins like one gets a `'` before it.
+
+    Where the list separator is a semicolon, a spreadsheet also begins a cell behind one, and a row at a line break.
+    """
+    guarded = _FORMULA_INSIDE.sub("'", text)
+    return f"'{guarded}" if _FORMULA.match(text) else guarded
 
 
 def to_json(value: object) -> str:
