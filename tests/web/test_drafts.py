@@ -10,13 +10,15 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 from urllib.parse import urlencode
 
 import pytest
 
 from hf_gate.domain.ids import parse_repo
 from hf_gate.domain.members import Member, Role
-from hf_gate.web.draft_pool import DraftProcess, Drafts
+from hf_gate.policy.model import Facts
+from hf_gate.web.draft_pool import DraftFailed, DraftProcess, Drafts
 from tests.web.kit import GOOD, HOME, POLICY, Room, Visitor, a_room, called, parsed
 
 
@@ -45,6 +47,17 @@ def test_a_draft_that_needs_too_much_memory_is_stopped(asked: Room) -> None:
     asked.office.drafts.memory = 1 << 20
     body = asked.visitor().post("/policies/house", {"src": POLICY}).body
     assert "needed too much memory" in body
+
+
+def test_a_fault_of_ours_in_a_draft_is_not_told_as_too_much_memory_or_time(
+    asked: Room, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = cast("Facts", None)
+    with asked.office.drafts.opened("mia") as process:
+        with pytest.raises(DraftFailed, match="a fault of hf-gate; the log has it"):
+            process.judge([broken], asked.office.now())
+        assert "draft_worker.py" in caplog.text
+        assert process.judge([], asked.office.now()) == ()
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from hf_gate.web.carrying import carrying_of
 from hf_gate.web.plan import read_plan
 from hf_gate.web.shield import BIGGEST
 from hf_gate.web.turns import MOST
-from tests.web.kit import GOOD, HOME, Room, Visitor, a_room, called
+from tests.web.kit import GOOD, HOME, Answer, Room, Visitor, a_room, called
 
 PART = 1 << 16
 MANY = 20 * BIGGEST // PART
@@ -212,12 +212,13 @@ def test_a_query_of_hundreds_of_patterns_over_thousands_of_requests_is_refused_b
         assert (lena.get(f"/queue?{few}").status, vic.get(f"/queue?{few}").status) == (200, 200)
 
 
-async def _asked_together(visitor: Visitor, paths: list[str], then: Callable[[], Awaitable[None]]) -> list[int]:
-    """The statuses of requests of one member that are under way together; `then` happens while they are."""
+async def _asked_together(visitor: Visitor, paths: list[str], then: Callable[[], Awaitable[None]]) -> list[Answer]:
+    """The answers to pages that one member opens together; `then` happens while they are under way."""
     cookies = "; ".join(f"{name}={value}" for name, value in visitor.cookies.items())
-    calls = [asyncio.ensure_future(called(visitor.app, "GET", path, b"", HOME | {"cookie": cookies})) for path in paths]
+    headers = HOME | {"cookie": cookies, "sec-fetch-mode": "navigate"}
+    calls = [asyncio.ensure_future(called(visitor.app, "GET", path, b"", headers)) for path in paths]
     await then()
-    return [answer.status for answer in await asyncio.gather(*calls)]
+    return await asyncio.gather(*calls)
 
 
 def test_a_member_with_many_slow_pages_keeps_nobody_else_waiting(room: Room) -> None:
@@ -235,8 +236,12 @@ def test_a_member_with_many_slow_pages_keeps_nobody_else_waiting(room: Room) -> 
     slow.acquire()
     with ThreadPoolExecutor(1) as apart:
         found = apart.submit(asyncio.run, _asked_together(mia, ["/policies"] * 2 * MOST, then)).result(60)
-    assert set(found) == {200, 429}
-    assert found.count(200) >= MOST
+    statuses = [answer.status for answer in found]
+    assert set(statuses) == {200, 429}
+    assert statuses.count(200) >= MOST
+    refused = next(answer for answer in found if answer.status == 429)
+    assert "Wait a moment, then reload this page." in refused.body
+    assert refused.headers["content-type"].startswith("text/html")
 
 
 def test_a_member_has_twenty_sessions_at_most(room: Room) -> None:

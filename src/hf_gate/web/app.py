@@ -32,6 +32,7 @@ from . import (
     plan,
     plans,
     policies,
+    private_host,
     proofs,
     queue,
     repos,
@@ -214,6 +215,8 @@ class Desk:
         async with self._turns.turn(member.id) as has_turn:
             if has_turn:
                 return await self.aside(lambda: work(member), pool)
+        if private_host.is_navigation(request):
+            return self.door.busy_page()
         return EscapedJSON({"error": "Too many of your requests are under way.", "hint": "Try again in a moment."}, 429)
 
     # ---- in front of the sign-in -------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import threading
 import time
@@ -14,8 +15,9 @@ from ..errors import UsageError
 from ..policy.explain import ExplanationLine
 from ..policy.model import Facts
 from . import draft_worker
-from .draft_worker import Ask, Draft, Explaining, Judging, Report, Verdicts
+from .draft_worker import Ask, Draft, Explaining, Fault, Judging, Report, Verdicts
 
+_log = logging.getLogger("hf_gate.web")
 _DRAFTS: Final = 20  # that one process tries, one after the other
 _START: Final = 60.0  # seconds that a process may take to begin, on a busy machine
 
@@ -30,6 +32,12 @@ class DraftStopped(UsageError):
     """A draft was stopped before it was done."""
 
     default_hint = "Use fewer lists inside lists, fewer names of `let`, or fewer tests."
+
+
+class DraftFailed(DraftStopped):
+    """A draft met a fault of hf-gate."""
+
+    default_hint = "Please report it."
 
 
 class Drafts:
@@ -141,7 +149,11 @@ class DraftProcess:
             raise DraftStopped(f"The draft took longer than {self._seconds:g} s and was stopped.")
         try:
             self._used_at = time.monotonic()
-            return self._pipe.recv()
+            answer = self._pipe.recv()
         except (EOFError, OSError):
             self._is_stopped = True
             raise DraftStopped("The draft needed too much memory or time and was stopped.") from None
+        if isinstance(answer, Fault):
+            _log.error("a draft met a fault: %s", answer.where)
+            raise DraftFailed("The draft could not be tried: a fault of hf-gate; the log has it.")
+        return answer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import signal
+import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -75,8 +76,15 @@ class Explaining:
     now: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Tells that a draft met a fault of hf-gate. `where` holds the stack without the message, which may quote a request."""
+
+    where: str
+
+
 Ask: TypeAlias = "Draft | Judging | Explaining"
-Answer: TypeAlias = "Report | Verdicts | tuple[ExplanationLine, ...]"
+Answer: TypeAlias = "Fault | Report | Verdicts | tuple[ExplanationLine, ...]"
 
 
 # ---- the process -----------------------------------------------------------------------------------------------------------
@@ -90,7 +98,15 @@ def serve(pipe: Any, seconds: int, memory: int) -> None:  # noqa: ANN401 - a Con
     pipe.send(READY)
     with suppress(EOFError, OSError, MemoryError):
         while pipe.poll(IDLE):
-            pipe.send(worker.answer(pipe.recv()))
+            ask = pipe.recv()
+            try:
+                answer = worker.answer(ask)
+            except (MemoryError, OSError):  # the limits
+                raise
+            except Exception as problem:  # noqa: BLE001 - the desk logs it
+                stack = "".join(traceback.format_tb(problem.__traceback__))
+                answer = Fault(f"{type(problem).__name__}\n{stack}")
+            pipe.send(answer)
 
 
 def _limit(seconds: int, memory: int) -> None:

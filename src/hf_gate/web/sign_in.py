@@ -142,6 +142,10 @@ class Door:
         """The page that everybody sees who is not in, whatever they asked for."""
         return self._page("sign-in.html", status, headers, problem=problem)
 
+    def busy_page(self) -> Response:
+        """Return the page for a member with too many requests under way; it reads nothing from the store."""
+        return self._page("busy.html", 429, {"retry-after": "5"})
+
     def _page(
         self, template: str, status: int = 200, headers: dict[str, str] | None = None, **values: str | None
     ) -> Response:
