@@ -294,3 +294,17 @@ def test_whom_no_policy_judges_any_more_has_no_verdict_in_rows_files_and_the_api
         assert [row["verdict"] for row in lena.get("/api/v1/requests").json["requests"]] == [None]
         assert [row["verdict"] for row in lena.get("/people/ada.json").json] == [None]
         assert 'sub-rule m">rest<' not in lena.get("/queue").body
+
+
+def test_the_words_of_a_verdict_are_explained_where_they_stand(tmp_path: Path) -> None:
+    with a_room(tmp_path, SHADOW) as room:
+        room.ask([{"username": "bob"}], {"Purpose": "test"})
+        _judge(room)
+        for path in ("/queue", "/queue?by=person"):
+            body = room.visitor().get(path).body
+            assert 'title="Needs review: a person decides">human<' in body
+            assert 'title="No rule of an enforced policy matches">no rule<' in body
+        assert (
+            'title="A policy in shadow mode would do this; it changes nothing">shadow<'
+            in room.visitor().get("/queue").body
+        )

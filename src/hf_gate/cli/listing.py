@@ -79,7 +79,8 @@ def ls(
     """List access requests of one or several repos; without a REPO, those of the workspace, else all gated ones of the account.
 
     Repos that were read whole (`hf-gate sync`) are listed from the store, which says how old that is; others, and all
-    with --live, from the Hub. `hf-gate help queries` explains --query.
+    with --live, from the Hub. `hf-gate help queries` explains --query. VERDICT is what the policies say: `human` means
+    that a person decides, `no rule` that no rule of an enforced policy matches.
     """
     statuses = _statuses(status)
     named = list(dict.fromkeys(named_repo(text, repo_type) for text in repos))
