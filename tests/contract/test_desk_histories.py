@@ -93,6 +93,23 @@ def test_an_undo_right_after_its_run_is_not_taken_for_done_by_a_list_that_lags(d
     assert days.scene.where("ada") == "pending"
 
 
+def test_a_paused_run_takes_no_newer_request_of_the_same_person_for_the_one_it_planned(days: Days) -> None:
+    """They withdrew and asked again, and another run accepted the newer request before the first one was resumed."""
+    steps: list[Step] = [
+        ("all_ask", {"wish": "accept", "at": 0}),
+        ("quiet", {}),
+        ("is_planned", {"at": 0}),
+        ("is_applied_in_steps", {"steps": 0}),
+        ("withdraws", ADA),
+        ("asks", {**ADA, "wish": "accept"}),
+        ("takes_a_turn", {}),
+        ("resumes", {}),
+        ("quiet", {}),
+    ]
+    play(days, steps)
+    assert days.scene.where("ada", days.repo(0)) == "accepted"
+
+
 @pytest.mark.parametrize("dies", [False, True])
 def test_a_clock_that_comes_back_to_the_moment_of_our_change_hides_nobodys_decision(days: Days, *, dies: bool) -> None:
     """It is set back by two hours, and two hours later a list is read: seconds after our change, as the desk has it."""

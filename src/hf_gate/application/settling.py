@@ -74,15 +74,25 @@ def ground_of_change(item: Item, now: AccessRequest | None, *, complete: bool) -
         return Settled(
             item, OutcomeKind.DEFERRED, "it was not found, and the lists could not be read whole", unsent=True
         )
+    if is_other_attempt(item, now):
+        return Settled(item, OutcomeKind.STALE, "it is a new attempt")
     if now.status == change.after:
         return Settled(item, OutcomeKind.ALREADY, f"it is {change.after} already", "read", since=ms(now.reviewed_at))
     if now.status != change.before:
         return Settled(item, OutcomeKind.STALE, f"it was {change.before}, now it is {now.status}")
-    if iso(now.asked_at) != change.asked_at:
-        return Settled(item, OutcomeKind.STALE, "it is a new attempt")
     if answers_digest(now) != change.answers_digest:
         return Settled(item, OutcomeKind.STALE, "its answers changed")
     return None
+
+
+def is_other_attempt(item: Item, now: AccessRequest) -> bool:
+    """Whether the person withdrew the planned request and asked again: a decision about one says nothing of the other."""
+    if item.row is None:
+        return False
+    planned = item.row.state.hub_request
+    if planned and now.request_id:
+        return planned != now.request_id
+    return iso(now.asked_at) != item.change.asked_at
 
 
 def _is_so(now: AccessRequest | None, change: Change) -> bool:
@@ -94,6 +104,8 @@ def read_back(item: Item, now: AccessRequest | None, *, complete: bool) -> Settl
     change = item.change
     if now is None and item.row is not None:
         return Settled(item, OutcomeKind.GONE, "it is in no list any more", "read") if complete else None
+    if now is not None and is_other_attempt(item, now):
+        return Settled(item, OutcomeKind.STALE, "it is a new attempt", "read") if complete else None
     if _is_so(now, change):
         since = None if now is None else ms(now.reviewed_at)
         return Settled(item, OutcomeKind.DONE, "its answer was lost; read back", "read", since=since)
