@@ -44,7 +44,7 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
         "tests/core/test_people.py",
         "tests/core/test_query.py",
         "tests/core/test_ratelimit_headers.py",
-        "tests/core/test_spelling.py",
+        "tests/core/test_literals.py",
         "tests/core/test_state.py",
         "tests/core/test_text.py",
         "tests/core/test_yamltext.py",

@@ -79,7 +79,7 @@ human: rule `rest` of policy `eeg`; queue data-office
     ✗ say-more (reset) does not match
       ✗ answers.purpose.quality in ["empty", "junk"]
         answers.purpose.quality = "good" (form, claimed, 3 d old)
-      it would match if `answers.purpose.quality in ["empty", "junk"]` were true
+      it matches if `answers.purpose.quality in ["empty", "junk"]` is true
     ✗ signed (accept) does not match
       ✗ known && person.account_days > 30
         ✓ known
@@ -93,8 +93,8 @@ human: rule `rest` of policy `eeg`; queue data-office
       ✓ !(email.free)
         ✗ email.free
           email.free = false (list:free, account)
-      it would match if `person.account_days > 30` were true
-    ✓ rest (human) matches, it always does"""
+      it matches if `person.account_days > 30` is true
+    ✓ rest (human) matches, because it has no condition"""
     )
 
 
@@ -106,13 +106,13 @@ def test_an_open_verdict_names_what_is_missing_and_what_could_come_out() -> None
     old = {**unknown, "person.account_days": Fact(400, Trust.ACCOUNT, "account id")}
     lines = told(old, EEG)
     assert lines[0].text == (
-        "human: rule `signed` of policy `eeg`; missing: email.academic, tables.dua; it could be human or accept"
+        "human: rule `signed` of policy `eeg`; missing: email.academic, tables.dua; possible: human or accept"
     )
     soon = {
         name: structs.replace(fact, why=UnknownReason.NOT_YET) if fact.value is None else fact
         for name, fact in old.items()
     }
-    assert "waits one cycle for email.academic, tables.dua" in told(soon, EEG)[0].text
+    assert "waits one turn for email.academic, tables.dua" in told(soon, EEG)[0].text
 
 
 def test_a_reason_stands_below_the_verdict_on_one_line() -> None:
@@ -126,12 +126,12 @@ def test_policies_without_an_opinion_and_in_shadow_are_told_too() -> None:
     text = "\n".join(map(str, told(GOOD, silent, shadow)))
     assert text.startswith("human: no enforced rule matches\n")
     assert "policy `silent`: no rule matches, it has no opinion\n    ✗ say-more (reset) does not match" in text
-    assert "policy `zshadow`, shadow: recorded, never counted: human by rule `rest`" in text
+    assert "policy `zshadow`, shadow: recorded only: human by rule `rest`" in text
 
 
 def test_a_rule_that_no_change_makes_match_is_told_so() -> None:
     never = replace(EEG, rules=(Rule("never", Action.ACCEPT, when="false && email.free"), RULES[2]))
-    assert "no small change would make it match" in "\n".join(map(str, told(GOOD, never)))
+    assert "no small change makes it match" in "\n".join(map(str, told(GOOD, never)))
 
 
 def test_an_error_is_told_where_it_happened() -> None:
@@ -164,15 +164,15 @@ def test_the_headline_tells_terms() -> None:
 
 def test_what_a_rule_accepts_and_leaves_to_people_is_told_so_with_why() -> None:
     two = Verdict(Action.ACCEPT, "eeg", "signed", reviewers=2)
-    assert str(explain_verdict(two, NOW)[1]) == "  left to people: the rule asks for 2 reviewers"
+    assert str(explain_verdict(two, NOW)[1]) == "  people decide: the rule requires 2 reviewers"
     past = Verdict(Action.ACCEPT, "eeg", "signed", until=date(2020, 1, 1))
-    line = "  left to people: the access would be over already: it was to end with 2020-01-01"
+    line = "  people decide: access would have ended already (2020-01-01)"
     assert str(explain_verdict(past, NOW)[1]) == line
     alone = (
         Verdict(Action.ACCEPT, "eeg", "signed", until=Duration(365)),
         Verdict(Action.HUMAN, "eeg", "rest", reviewers=2),
     )
-    assert not any("left to people" in str(line) for verdict in alone for line in explain_verdict(verdict, NOW))
+    assert not any("people decide" in str(line) for verdict in alone for line in explain_verdict(verdict, NOW))
 
 
 # ---- harmless --------------------------------------------------------------------------------------------------------------

@@ -70,7 +70,7 @@ def test_a_value_that_doubles_with_each_let_is_refused_when_it_is_checked(
     ],
 )
 def test_no_single_expression_makes_a_large_value(source: str) -> None:
-    with pytest.raises(ExpressionProblem, match="this can become"):
+    with pytest.raises(ExpressionProblem, match="the result can be"):
         compile_expression(source, DECLARED)
 
 

@@ -63,8 +63,8 @@ def test_a_fault_of_ours_in_a_draft_is_not_told_as_too_much_memory_or_time(
 @pytest.mark.parametrize(
     ("lets", "condition", "code"),
     [
-        ({f"a{n + 1}": f"a{n} + a{n}" for n in range(24)}, 'a24 != ""', "this can become a text of"),
-        ({f"a{n + 1}": f"a{n} == a{n} ? a{n} : a{n}" for n in range(24)}, 'a24 != ""', "written out with its names"),
+        ({f"a{n + 1}": f"a{n} + a{n}" for n in range(24)}, 'a24 != ""', "the result can be a text of"),
+        ({f"a{n + 1}": f"a{n} == a{n} ? a{n} : a{n}" for n in range(24)}, 'a24 != ""', "with its `let` names expanded"),
     ],
 )
 def test_a_draft_whose_values_double_is_refused_before_it_is_tried(

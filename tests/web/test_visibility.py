@@ -88,7 +88,7 @@ def test_a_request_does_not_show_whether_a_rule_that_counts_other_repos_matched(
             said = words(rob.get(path))
             assert "known (accept) is unknown" in said
             assert f"unknown: history.elsewhere == {times}" in said
-            assert "would match if" not in said
+            assert "it matches if" not in said
             assert "no small change" not in said
         assert "accept if" not in words(rob.get("/queue"))
     finally:

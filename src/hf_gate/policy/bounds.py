@@ -1,6 +1,6 @@
-"""Upper bounds for a checked expression: how large its values can become, and how much work it can be.
+"""Computes upper bounds for the size and the cost of a checked expression.
 
-Bounds are computed from the checked tree alone, before anything runs. They assume the largest facts that the engine is given.
+The bounds come from the checked tree alone, before anything runs. They assume facts of the largest size.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from .tokens import TokenizedSource
 
 MAX_TEXT: Final = 8_192  # code points of a text given to the engine
 MAX_LIST: Final = 1_000  # items of a list given to the engine
-MAX_LETS: Final = 1 << 20  # code points of all values of `let` of one request together
-MAX_JOINED_TEXT: Final = 65_536  # code points that `+` may come to
-MAX_JOINED_LIST: Final = 10_000  # items that a list may come to inside an expression
-MAX_COST: Final = 1_000_000  # of one expression, about 100 ns each
-MAX_POLICY_COST: Final = 4_000_000  # of all expressions of a policy, for one request
-MAX_TESTS_COST: Final = 100_000_000  # of all tests of a policy
+MAX_LETS: Final = 1 << 20  # code points of all `let` values of one request
+MAX_JOINED_TEXT: Final = 65_536  # code points of a text joined with `+`
+MAX_JOINED_LIST: Final = 10_000  # items of a list made by an expression
+MAX_COST: Final = 1_000_000  # steps of one expression, about 100 ns each
+MAX_POLICY_COST: Final = 4_000_000  # steps of all expressions of a policy, for one request
+MAX_TESTS_COST: Final = 100_000_000  # steps of all tests of a policy
 MAX_POLICY_UNFOLDED: Final = 20_000  # nodes of all conditions of a policy
-MAX_UNFOLDED: Final = 5_000  # nodes of one expression with its names of `let` written out
-_ROUNDS: Final = 10_000  # iterations after which the engine itself stops
+MAX_UNFOLDED: Final = 5_000  # nodes of one expression with its `let` names expanded
+_ROUNDS: Final = 10_000  # iterations after which the engine stops
 _SCALAR: Final = 64  # code points of a number, moment or span as text
 
 
 @dataclass(frozen=True, slots=True)
 class ValueSize:
-    """`text`: code points of a text, or of the largest text inside; `items`: of a list or map, with those of lists inside."""
+    """The size of a value: code points of its largest text, and items of lists and maps including nested ones."""
 
     text: int = _SCALAR
     items: int = 0
@@ -40,7 +40,7 @@ class ValueSize:
 
 @dataclass(frozen=True, slots=True)
 class ExpressionBounds:
-    """The bounds of one expression. `unfolded`: its nodes with every name of `let` written out, conditions of `?:` twice."""
+    """The bounds of one expression. `unfolded` counts nodes with `let` names expanded and `?:` conditions twice."""
 
     size: ValueSize
     cost: int
@@ -50,48 +50,51 @@ class ExpressionBounds:
 def compute_bounds(
     root: ExpressionNode, words: TokenizedSource, lets: Mapping[str, ExpressionBounds]
 ) -> ExpressionBounds:
-    """Return the bounds of an expression over the bounds of the `let` names. Raises ExpressionProblem beyond the limits."""
+    """Return the bounds of an expression, given those of the `let` names. Raises ExpressionProblem beyond the limits."""
     sizes = {name: each.size for name, each in lets.items()}
     size = _SizeCalculator(words).size_of(root, sizes)
     cost = _estimate_cost(root)
     if cost > MAX_COST:
-        raise ExpressionProblem("too-costly", "this goes through lists too many times", 0, len(words.source))
+        raise ExpressionProblem(
+            "too-costly",
+            "this expression searches lists too often; split it or search fewer lists",
+            0,
+            len(words.source),
+        )
     unfolded = _count_unfolded(root, lets)
     if unfolded > MAX_UNFOLDED:
-        message = (
-            f"written out with its names of `let`, this has {unfolded:,} parts; at most {MAX_UNFOLDED:,} are judged"
-        )
+        message = f"with its `let` names expanded, this has {unfolded:,} parts; at most {MAX_UNFOLDED:,} are allowed"
         raise ExpressionProblem("too-costly", message, 0, len(words.source))
     return ExpressionBounds(size, cost, unfolded)
 
 
 def policy_cost(expressions: Iterable[ExpressionBounds]) -> int:
-    """The work of judging one request by all expressions of a policy."""
+    """Return the cost of evaluating one request with all expressions of a policy."""
     return sum(each.cost for each in expressions)
 
 
 def policy_cost_problem(lets: Iterable[ExpressionBounds], conditions: Iterable[ExpressionBounds], tests: int) -> str:
-    """Why a policy is not judged although each of its expressions could be; "" when it is."""
+    """Return why a policy as a whole costs too much to evaluate; empty if it does not."""
     several = tuple(conditions)
     cost, unfolded = policy_cost((*lets, *several)), sum(each.unfolded for each in several)
     if cost > MAX_POLICY_COST:
         share = f"{cost / MAX_POLICY_COST:.1f} times"
-        return f"all conditions together go through lists and texts too often: {share} as much as a policy may."
+        return f"all conditions together search lists and texts too often: {share} the limit of a policy."
     if cost * tests > MAX_TESTS_COST:
-        return f"{tests} tests of conditions that go through lists take too long; leave out some."
+        return f"{tests} tests of conditions that search lists take too long; remove some tests."
     if unfolded > MAX_POLICY_UNFOLDED:
-        parts = f"{unfolded:,} parts; at most {MAX_POLICY_UNFOLDED:,} are judged"
-        return f"written out with their names of `let`, all conditions together have {parts}."
+        parts = f"{unfolded:,} parts; at most {MAX_POLICY_UNFOLDED:,} are allowed"
+        return f"with their `let` names expanded, all conditions together have {parts}."
     return ""
 
 
-# ---- values, when they are there -----------------------------------------------------------------------------------------
+# ---- limits of values ---------------------------------------------------------------------------------------------------
 
 _HALF: Final = re.compile("[\ud800-\udfff]")
 
 
 def truncate_fact(value: FactValue) -> object:
-    """A fact as the engine is given it, cut to the limits."""
+    """Return a fact as passed to the engine, truncated to the limits."""
     if isinstance(value, str):
         return _text(value)
     if isinstance(value, Mapping):
@@ -105,7 +108,7 @@ def _text(value: str) -> str:
 
 
 def text_length(value: object) -> int:
-    """Code points of all texts in a value."""
+    """Return the number of code points of all texts in a value."""
     if isinstance(value, str):
         return len(value)
     if isinstance(value, Mapping):
@@ -114,12 +117,12 @@ def text_length(value: object) -> int:
 
 
 def let_size_problem(value: object, left: int) -> str:
-    """Why the value of a `let` is not used; "" when it is. A value that was cut short would be a wrong one."""
+    """Return why the value of a `let` is too large to use; empty if it is not. A truncated value would be wrong."""
     if isinstance(value, str) and len(value) > MAX_TEXT:
-        return f"has {len(value):,} characters; at most {MAX_TEXT:,} are judged"
+        return f"has {len(value):,} characters; at most {MAX_TEXT:,} are allowed"
     if isinstance(value, list | Mapping) and len(value) > MAX_LIST:
-        return f"has {len(value):,} items; at most {MAX_LIST:,} are judged"
-    return "" if left >= 0 else f"is too large: all of `let` together have at most {MAX_LETS:,} characters"
+        return f"has {len(value):,} items; at most {MAX_LIST:,} are allowed"
+    return "" if left >= 0 else f"is too large: all `let` values together have at most {MAX_LETS:,} characters"
 
 
 # ---- sizes ---------------------------------------------------------------------------------------------------------------
@@ -140,7 +143,7 @@ class _SizeCalculator:
         self._words = words
 
     def size_of(self, node: ExpressionNode, names: Mapping[str, ValueSize]) -> ValueSize:
-        """The size of one node; `names` are those of `let` and the variables of loops around it."""
+        """Return the size of a node. `names` holds the sizes of `let` names and of enclosing loop variables."""
         if node.kind is NodeKind.CONST:
             return ValueSize(len(node.value) if isinstance(node.value, str | bytes) else _SCALAR)
         if node.kind is NodeKind.NAME:
@@ -165,7 +168,7 @@ class _SizeCalculator:
         return ValueSize(found.text) if node.type in _WITHOUT_ITEMS else found
 
     def _loop(self, node: ExpressionNode, names: Mapping[str, ValueSize]) -> ValueSize:
-        """The range, then what the rounds gather: each round adds what one round adds to nothing."""
+        """Return the size of a loop's result: the start value plus one iteration's size for each iteration."""
         around = self.size_of(node.children[0], names)
         start = self.size_of(node.children[1], names)
         inside = {**names, node.variable: around, node.name: start}
@@ -177,12 +180,12 @@ class _SizeCalculator:
     def _check_size(self, node: ExpressionNode, size: ValueSize) -> ValueSize:
         what = ""
         if size.text > MAX_JOINED_TEXT:
-            what = f"a text of {size.text:,} characters; at most {MAX_JOINED_TEXT:,} are joined"
+            what = f"a text of {size.text:,} characters; at most {MAX_JOINED_TEXT:,} are allowed"
         elif size.items > MAX_JOINED_LIST:
-            what = f"a list of {size.items:,} items; at most {MAX_JOINED_LIST:,} are made"
+            what = f"a list of {size.items:,} items; at most {MAX_JOINED_LIST:,} are allowed"
         if what:
             span = self._words.span([each.at for each in node.walk()])
-            raise ExpressionProblem("too-large", f"this can become {what}", *span)
+            raise ExpressionProblem("too-large", f"the result can be {what}", *span)
         return size
 
 
@@ -191,14 +194,14 @@ _WITHOUT_ITEMS: Final = _SCALARS | {"string", "bytes"}
 
 # ---- work ----------------------------------------------------------------------------------------------------------------
 
-_NAMES: Final = {"list": 300, "map": 300, "string": 10}  # the engine takes a fact anew each time
+_NAMES: Final = {"list": 300, "map": 300, "string": 10}  # the engine converts a fact on each use
 _CALLS: Final = {"matches": 300, "contains": 10, "@in": 100, "_==_": 2, "_!=_": 2, "size": 10}
-_SCANS: Final = {"matches": 900, "contains": 700, "startsWith": 30, "endsWith": 30}  # once, over the longest text
-_RUN: Final = 150  # to run a program at all
+_SCANS: Final = {"matches": 900, "contains": 700, "startsWith": 30, "endsWith": 30}  # one call over the longest text
+_RUN: Final = 150  # overhead of running a program
 
 
 def _estimate_cost(root: ExpressionNode) -> int:
-    """An upper bound of the work of one evaluation, texts and lists weighed by how long they can be."""
+    """Return an upper bound of the steps of one evaluation, weighted by the possible length of texts and lists."""
     return _RUN + _count_steps(root, 1)
 
 
@@ -219,9 +222,9 @@ def _count_steps(node: ExpressionNode, times: int) -> int:
 
 
 def _count_unfolded(node: ExpressionNode, lets: Mapping[str, ExpressionBounds]) -> int:
-    """How many nodes it has when names of `let` are written out. A reason is told for each branch, so this bounds that work.
+    """Count the nodes with `let` names expanded: a trace holds one entry for each.
 
-    The condition of `?:` counts twice: its reasons are sought for both outcomes.
+    The condition of `?:` counts twice, because it is traced for both outcomes.
     """
     if node.kind is NodeKind.NAME and node.name in lets:
         return 1 + lets[node.name].unfolded

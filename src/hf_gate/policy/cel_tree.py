@@ -1,7 +1,7 @@
-"""Reads the tree out of a serialized `cel.expr.CheckedExpr`: what the engine understood, never what we think it reads.
+"""Decodes the tree of a serialized `cel.expr.CheckedExpr`, and encodes one branch as a message of its own.
 
-A small reader of the wire format by hand (varints and length-delimited fields), and the cutting out of one branch as
-a message of its own. It knows nothing of the engine that wrote the bytes.
+We inspect the tree that the engine checked, not our own parse. The protobuf wire format (varints and length-delimited
+fields) is read by hand; decision 12 says why.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _Raw: TypeAlias = "int | bytes"
 
 
 class NodeKind(StrEnum):
-    """The kinds of nodes that CEL has."""
+    """The kinds of CEL nodes."""
 
     CONST = "const"
     NAME = "name"
@@ -25,15 +25,15 @@ class NodeKind(StrEnum):
     CALL = "call"
     LIST = "list"
     MAP = "map"
-    LOOP = "loop"  # what `all`, `exists`, `exists_one`, `map` and `filter` become
+    LOOP = "loop"  # the expansion of `all`, `exists`, `exists_one`, `map` and `filter`
 
 
 @dataclass(frozen=True, slots=True)
 class ExpressionNode:
-    """One node. `name`: of the fact, variable, field, function, message, or what a loop gathers in; `at`: code points from the start.
+    """One node. `name` is that of a fact, variable, field, function, message or loop accumulator; `at` is its offset.
 
-    `children` in the order written; of a method the first is what stands before the dot. A loop has its range, then
-    its start, condition, step and result, made by the engine. `raw` is the node as it was serialized.
+    `children` are in source order; the first child of a method is its receiver. The children of a loop are range,
+    start, condition, step and result. `raw` is the serialized node.
     """
 
     kind: NodeKind
@@ -46,10 +46,10 @@ class ExpressionNode:
     is_test: bool = False  # `has(x.y)`
     is_method: bool = False
     variable: str = ""  # of a loop
-    id: int = 0  # as the message numbers it
+    id: int = 0  # as numbered by the message
 
     def walk(self) -> Iterator[ExpressionNode]:
-        """This node and all below it, from the left."""
+        """Yield this node and all its descendants in source order."""
         yield self
         for child in self.children:
             yield from child.walk()
@@ -57,19 +57,19 @@ class ExpressionNode:
 
 @dataclass(frozen=True, slots=True)
 class CheckedExpression:
-    """The whole message: its tree, and what is needed to cut a branch out of it."""
+    """A decoded message: the tree, and what is needed to encode one of its branches."""
 
     root: ExpressionNode
     type_url: bytes
-    annotations: dict[int, bytes]  # by the number of a node, what else the message says of it: its types and references
+    annotations: dict[int, bytes]  # serialized types and references by node id
 
     def encode_branch(self, node: ExpressionNode) -> bytes:
-        """A message whose whole expression is that branch, with nothing about other branches: there are many."""
+        """Encode a branch as a message of its own, with the annotations of its nodes only."""
         about = b"".join(self.annotations.get(each.id, b"") for each in node.walk())
         return _encode_field(1, self.type_url) + _encode_field(2, about + _encode_field(_TREE, node.raw))
 
 
-# ---- the fields of the messages that are read: github.com/google/cel-spec, proto/cel/expr ------------------------------
+# ---- field numbers: github.com/google/cel-spec, proto/cel/expr ------------------------------
 
 _REFERENCES, _TYPES, _TREE, _SOURCE = 2, 3, 4, 5
 _POSITIONS = 4
@@ -88,7 +88,7 @@ _TYPE_FIELDS = {1: "dyn", 2: "null", 6: "list", 7: "map"}
 
 
 def decode_checked_expression(serialized: bytes) -> CheckedExpression:
-    """The message of an `Any`. Raises ValueError if these bytes are none."""
+    """Decode the message of an `Any`. Raises ValueError if the bytes hold no checked expression."""
     try:
         outer = dict(_decode_fields(serialized))
         fields = tuple((field, _as_bytes(value)) for field, value in _decode_fields(_as_bytes(outer[2])))
@@ -96,7 +96,7 @@ def decode_checked_expression(serialized: bytes) -> CheckedExpression:
         tree = next(value for field, value in fields if field == _TREE)
         root = about.node(tree)
     except (KeyError, IndexError, StopIteration, TypeError, struct.error) as error:
-        raise ValueError(f"no checked expression: {error}") from error
+        raise ValueError(f"not a checked expression: {error}") from error
     return CheckedExpression(root, _as_bytes(outer[1]), _annotations_by_node(fields))
 
 
@@ -113,7 +113,7 @@ class _TreeDecoder:
             elif field in _KINDS:
                 kind, body = _KINDS[field], _as_bytes(value)
         if kind is None:
-            raise TypeError("a node of no kind")
+            raise TypeError("a node without a kind")
         at, of_type = self.positions.get(identity, 0), self.types.get(identity, "other")
         return replace(_READERS[kind](self, at, raw, of_type, body), id=identity)
 
@@ -265,7 +265,7 @@ def _decode_fields(data: bytes) -> Iterator[tuple[int, _Raw]]:
             case _:
                 raise TypeError("an unknown wire type")
         if index + size > len(data):
-            raise IndexError("a field longer than its message")
+            raise IndexError("a field is longer than its message")
         yield key >> 3, data[index : index + size]
         index += size
 
@@ -299,13 +299,13 @@ def _encode_varint(number: int) -> bytes:
 def _as_bytes(value: _Raw) -> bytes:
     if isinstance(value, bytes):
         return value
-    raise TypeError("a number where a message was meant")
+    raise TypeError("expected a message, found a number")
 
 
 def _as_int(value: _Raw) -> int:
     if isinstance(value, int):
         return value
-    raise TypeError("a message where a number was meant")
+    raise TypeError("expected a number, found a message")
 
 
 def _as_text(value: _Raw) -> str:

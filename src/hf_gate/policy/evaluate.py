@@ -1,7 +1,7 @@
-"""From facts to a verdict: each policy's rules from the top, in three values, then the strictest of all policies.
+"""Evaluates the policies of a repo on the facts of a request, and returns the verdict.
 
-Two ways lead to the same verdict: `quick` runs many rules as one program and tells no reasons, `verdict` tries rule by
-rule and keeps the whole tree. Where anything is unknown or goes wrong the quick way takes the other one.
+`Evaluator.evaluate` runs many rules as one program and returns no traces; `evaluate_with_traces` evaluates rule by rule.
+Both give the same verdict: where a value is unknown or fails, `evaluate` evaluates that rule by itself.
 """
 
 from __future__ import annotations
@@ -57,28 +57,31 @@ Condition: TypeAlias = "tuple[Expression | None, Expression | None]"
 
 
 class MergedConditions:
-    """The conditions of a policy, `r1 ? 1 : r2 ? 2 : ... : 0`, in chunks."""
+    """The conditions of a policy as few programs of the form `r1 ? 1 : r2 ? 2 : ... : 0`.
+
+    It gives the same result as the conditions one by one, and is faster.
+    """
 
     __slots__ = ("_conditions", "_declared", "_lets", "_open", "_plain")
 
     def __init__(
         self, conditions: Sequence[Condition], declared: Mapping[str, CelType], lets: Mapping[str, Expression]
     ) -> None:
-        """Raises ValueError when the engine finds it too deep."""
+        """Compile the conditions. Raises ValueError if they are nested too deeply for the engine."""
         self._conditions, self._declared, self._lets = tuple(conditions), declared, lets
         self._plain = self._chain(0, "{}")
         self._open: dict[int, tuple[IntegerProgram, ...]] = {}
 
     def first_match(self, bound: BoundFacts) -> int | None:
-        """The place of the first condition that holds, NONE_HOLDS, or None: something on the way is not known."""
+        """Return the index of the first true condition or NONE_HOLDS; None if an earlier value is unknown."""
         return _run_programs(self._plain, bound)
 
     def first_possible_match(self, bound: BoundFacts, start: int) -> int | None:
-        """From there on the first that holds or is unknown, NONE_HOLDS, or None: that cannot be told this way."""
+        """Return the index of the first true or unknown condition from `start`, or NONE_HOLDS; None if undecided."""
         numbers = self._open.get(start)
         if numbers is None:
             try:
-                # True of what is unknown, so no rule may call it; here it only says where to look closer.
+                # This function is true for unknown values, so rules may not call it. Here it finds candidates.
                 numbers = self._chain(start, "__not_strictly_false__({})")
             except ValueError:
                 numbers = ()
@@ -102,7 +105,7 @@ def merge_conditions(
     declared: Mapping[str, CelType],
     lets: Mapping[str, Expression] = MappingProxyType({}),
 ) -> MergedConditions | None:
-    """None: the engine finds it too deep."""
+    """Merge the conditions; return None if they are nested too deeply for the engine."""
     try:
         return MergedConditions(conditions, declared, lets)
     except ValueError:
@@ -120,7 +123,7 @@ def _run_programs(numbers: Sequence[IntegerProgram], bound: BoundFacts) -> int |
 
 
 def _condition_source(when: Expression | None, unless: Expression | None) -> str:
-    """The pair as one condition. A line end closes a comment; what binds less than `?` goes into brackets."""
+    """Join `when` and `unless` into one condition. A line end closes a comment; brackets protect weaker operators."""
     if when and not unless and when.op != "?:":
         return f"{when.full_source}\n"
     parts = [f"({when.full_source}\n)"] if when else []
@@ -133,12 +136,12 @@ _ASKED_AT = "request.asked_at"
 _REMEMBERED = 10_000  # verdicts
 
 _Found: TypeAlias = tuple[tuple[Branch, ...], Branch | None]
-"""The rules that came out unknown, and the first that matched."""
+"""The unknown rules, and the first rule that matched."""
 
 
 @dataclass(frozen=True, slots=True)
 class CompiledPolicy:
-    """One policy with its expressions. `conditions`: of each rule its `when` (None: always) and `unless` (None: never)."""
+    """A policy with its compiled expressions; `conditions` are in the order of the rules."""
 
     policy: Policy
     lets: Mapping[str, Expression]
@@ -148,7 +151,7 @@ class CompiledPolicy:
 
 
 def compile_policy(policy: Policy, declared: Mapping[str, CelType]) -> CompiledPolicy:
-    """Raises ExpressionProblem at the first mistake; its `let`, or `rule` and `key`, say where."""
+    """Compile a policy. Raises ExpressionProblem at the first mistake, with its `let`, or `rule` and `key`."""
     lets = compile_lets(policy.let, declared)
     conditions = tuple(
         (
@@ -178,7 +181,7 @@ def _compile_condition(
 
 
 def _evaluate_condition(condition: tuple[Expression | None, Expression | None], bound: BoundFacts) -> TruthValue:
-    """`when && !unless` as CEL joins them: one side that is surely false is enough."""
+    """Evaluate `when && !unless`; a false side makes the result false even if the other is unknown."""
     when, unless = condition
     held = when.evaluate(bound) if when else TruthValue(True)
     if held.value is False or unless is None:
@@ -192,7 +195,7 @@ def _evaluate_condition(condition: tuple[Expression | None, Expression | None], 
 
 
 def evaluate_policy(compiled: CompiledPolicy, facts: Facts, moment: EvaluationTime) -> Opinion | None:
-    """What one policy says, with all rules that were tried; None: no rule matches, it has no opinion."""
+    """Return the opinion of one policy with its rule traces; None if no rule matches."""
     said = _evaluate_rules(compiled, facts, moment)
     return said if isinstance(said, Opinion) else None
 
@@ -213,7 +216,7 @@ def _evaluate_rules(compiled: CompiledPolicy, facts: Facts, moment: EvaluationTi
 
 
 def _possible_branches(compiled: CompiledPolicy, facts: Facts, bound: BoundFacts, moment: EvaluationTime) -> _Found:
-    """The same ways as rule by rule, looking closely only at rules that are not surely false."""
+    """Return the branches that `_evaluate_rules` finds, but skip rules that are certainly false."""
     rules, merged = compiled.policy.rules, compiled.merged
     sure = merged.first_match(bound) if merged else None
     if sure is not None:
@@ -238,7 +241,7 @@ def _abstain(compiled: CompiledPolicy) -> Abstention:
 
 
 def _known_values(facts: Facts, names: Iterable[str]) -> dict[str, FactValue]:
-    """Only what is known: an unknown fact is left out, never filled in."""
+    """Return the known values; unknown facts are left out, never filled in."""
     if isinstance(facts, RequestFacts):
         return facts.known_values(names)
     known = {}
@@ -253,7 +256,7 @@ def _known_values(facts: Facts, names: Iterable[str]) -> dict[str, FactValue]:
 
 
 class Evaluator:
-    """The policies of one repo. `facts` are all that they name; give no fewer, for what is not given is unavailable."""
+    """Evaluates the policies of one repo. Pass all of `facts`: a fact that is not passed counts as unavailable."""
 
     def __init__(self, policies: Iterable[CompiledPolicy], *, zone: tzinfo = UTC) -> None:
         self.policies = tuple(sorted(policies, key=lambda each: each.policy.name))
@@ -268,7 +271,7 @@ class Evaluator:
         return any(rule.then is Action.WAIT for each in self.policies for rule in each.policy.rules)
 
     def policies_for(self, status: str) -> tuple[CompiledPolicy, ...]:
-        """The policies that judge requests of that status: none, ever, of rejected or reset ones."""
+        """Return the policies for requests of a status; rejected and reset requests have none."""
         if status not in EVALUATED_STATUSES:
             return ()
         return tuple(each for each in self.policies if status in each.policy.judges)
@@ -276,9 +279,9 @@ class Evaluator:
     def evaluate_with_traces(
         self, facts: Facts, *, now: datetime, status: str = Status.PENDING, since: datetime | None = None
     ) -> Verdict | None:
-        """With every rule that was tried. `since`: when it began to wait, by default when the person asked.
+        """Return the verdict with rule traces. `since` is the start of a wait, by default the time of the request.
 
-        None: requests of that status are not judged. A pending one that no policy judges goes to a human.
+        Returns None if no policy covers the status. A pending request without a policy needs review.
         """
         judging = self.policies_for(status)
         if not judging and status != Status.PENDING:
@@ -289,7 +292,7 @@ class Evaluator:
     def evaluate(
         self, facts: Facts, *, now: datetime, status: str = Status.PENDING, since: datetime | None = None
     ) -> Verdict | None:
-        """The same verdict without `tried`. The object may be shared by many requests."""
+        """Return the verdict without rule traces. Requests with equal results share one object."""
         judging = self.policies_for(status)
         if not judging and status != Status.PENDING:
             return None
@@ -306,7 +309,7 @@ class Evaluator:
         return found
 
     def trace_conditions(self, facts: Facts, policy: str, rule: str) -> tuple[ConditionTrace, ...]:
-        """Why one rule comes out as it does: what `tried` of the same verdict has of it, without the price of the others."""
+        """Trace the conditions of one rule, without the cost of tracing the others."""
         for each in self.policies:
             for one, condition in zip(each.policy.rules, each.conditions, strict=True):
                 if (each.policy.name, one.id) == (policy, rule):
@@ -314,7 +317,7 @@ class Evaluator:
         return ()
 
     def trace_rules(self, facts: Facts, policy: str, wanted: Callable[[Rule], bool]) -> Iterator[RuleTrace]:
-        """The wanted rules of a policy as `tried` of the same verdict has them, without the price of the others."""
+        """Trace the wanted rules of a policy, without the cost of tracing the others."""
         for each in self.policies:
             if each.policy.name == policy:
                 bound = bind_facts(_known_values(facts, each.facts), each.lets)
@@ -331,7 +334,7 @@ class Evaluator:
     def _find_branches(
         self, judging: tuple[CompiledPolicy, ...], facts: Facts, moment: EvaluationTime
     ) -> tuple[_Found, ...]:
-        """Of each policy the ways that are left. Policies without `let` share what is bound."""
+        """Return the branches of each policy. Policies without `let` share the bound facts."""
         shared: BoundFacts | None = None
         found = []
         for each in judging:

@@ -1,7 +1,6 @@
-"""A verdict in words, for `explain`, plan, ledger and desk alike: every rule tried, why, and what would have to differ.
+"""Renders a verdict as lines of text: each rule, its conditions, its facts, and what would make it match.
 
-Text from people, cards and the Hub is made visible and short here; whoever prints the lines need not know where it
-came from.
+Hostile text is made visible and short here, so callers can print the lines as they are.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ from ..domain.text import clip, visible
 from .model import Action, ConditionFlip, ConditionTrace, Fact, FactValue, Opinion, PolicyMode, RuleTrace, Verdict
 from .opinions import why_people_decide
 
-VALUE_COLUMNS = 80  # of one value that is shown
+VALUE_COLUMNS = 80  # of one value
 EXPR_COLUMNS = 160
 
 
 class LineMark(StrEnum):
-    """How a line came out."""
+    """The mark in front of a line."""
 
     YES = "✓"
     NO = "✗"
@@ -31,7 +30,7 @@ class LineMark(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ExplanationLine:
-    """One line of an explanation; `depth` 0 is the verdict itself."""
+    """One line of an explanation; the verdict has `depth` 0."""
 
     depth: int
     mark: LineMark
@@ -43,15 +42,15 @@ class ExplanationLine:
 
 
 def explain_verdict(verdict: Verdict, now: datetime, zone: tzinfo = UTC) -> tuple[ExplanationLine, ...]:
-    """The verdict, then each policy with its rules; shadow policies last. Ages of facts are counted to `now`.
+    """Return the verdict, then each policy with its rules, shadow policies last. Ages of facts are as of `now`.
 
-    `zone` is that of the workspace, in which a day ends.
+    `zone` is the time zone of the workspace.
     """
     return tuple(_verdict_lines(verdict, now, zone))
 
 
 def summarize_verdict(verdict: Verdict) -> str:
-    """The verdict in one line: what, by which rule, on which terms, or what is missing."""
+    """Return the verdict in one line: action, rule and policy, terms, and what is missing."""
     by = f"rule `{verdict.rule}` of policy `{verdict.policy}`" if verdict.policy else "no enforced rule matches"
     return "; ".join([f"{verdict.action}: {by}", *_describe_terms(verdict)])
 
@@ -64,7 +63,7 @@ def _describe_terms(verdict: Verdict | Opinion) -> Iterator[str]:
     if verdict.queue:
         yield f"queue {_one_line(verdict.queue)}"
     if verdict.needs:
-        yield f"waits one cycle for {', '.join(verdict.needs)}"
+        yield f"waits one turn for {', '.join(verdict.needs)}"
     if verdict.missing:
         yield f"missing: {', '.join(verdict.missing)}"
     if verdict.possible:
@@ -72,13 +71,13 @@ def _describe_terms(verdict: Verdict | Opinion) -> Iterator[str]:
             *verdict.possible,
             *(["no opinion"] if isinstance(verdict, Opinion) and verdict.can_abstain else []),
         ]
-        yield f"it could be {' or '.join(outcomes)}"
+        yield f"possible: {' or '.join(outcomes)}"
 
 
 def _verdict_lines(verdict: Verdict, now: datetime, zone: tzinfo) -> Iterator[ExplanationLine]:
     yield ExplanationLine(0, LineMark.PLAIN, summarize_verdict(verdict))
     if (why := why_people_decide(verdict, now, zone)) is not None:
-        yield ExplanationLine(1, LineMark.PLAIN, f"left to people: {why}")
+        yield ExplanationLine(1, LineMark.PLAIN, f"people decide: {why}")
     if verdict.reason:
         yield ExplanationLine(1, LineMark.PLAIN, f"reason: {_one_line(verdict.reason, EXPR_COLUMNS * 2)}")
     for opinion in (*verdict.opinions, *verdict.shadow):
@@ -101,7 +100,7 @@ def _opinion_lines(opinion: Opinion, now: datetime) -> Iterator[ExplanationLine]
 
 
 def _shadow_note(mode: PolicyMode) -> str:
-    return ", shadow: recorded, never counted" if mode is PolicyMode.SHADOW else ""
+    return ", shadow: recorded only" if mode is PolicyMode.SHADOW else ""
 
 
 _MATCHED = {True: "matches", False: "does not match", None: "is unknown"}
@@ -109,7 +108,7 @@ _MARKS = {True: LineMark.YES, False: LineMark.NO, None: LineMark.UNKNOWN}
 
 
 def _rule_lines(tried: RuleTrace, now: datetime) -> Iterator[ExplanationLine]:
-    always = ", it always does" if tried.matched and not tried.conditions else ""
+    always = ", because it has no condition" if tried.matched and not tried.conditions else ""
     yield ExplanationLine(2, _MARKS[tried.matched], f"{tried.rule} ({tried.then}) {_MATCHED[tried.matched]}{always}")
     for because in tried.conditions:
         yield from _condition_lines(because, 3, now)
@@ -130,19 +129,19 @@ def _condition_lines(because: ConditionTrace, depth: int, now: datetime) -> Iter
 
 def _describe_ways_to_match(ways: tuple[tuple[ConditionFlip, ...], ...]) -> str:
     if not ways:
-        return "no small change would make it match"
-    return "it would match if " + "; or if ".join(_describe_flips(way) for way in ways)
+        return "no small change makes it match"
+    return "it matches if " + "; or if ".join(_describe_flips(way) for way in ways)
 
 
 def _describe_flips(way: Iterable[ConditionFlip]) -> str:
-    return " and ".join(f"`{_one_line(flip.expr, EXPR_COLUMNS)}` were {str(flip.value).lower()}" for flip in way)
+    return " and ".join(f"`{_one_line(flip.expr, EXPR_COLUMNS)}` is {str(flip.value).lower()}" for flip in way)
 
 
 # ---- facts -----------------------------------------------------------------------------------------------------------------
 
 
 def format_fact(name: str, fact: Fact, now: datetime) -> str:
-    """`email.domain = "acme.org" (hub, account, 3 d old)`; of an unknown fact why it is unknown."""
+    """Format a fact: `email.domain = "acme.org" (hub, account, 3 d old)`, or the reason why it is unknown."""
     about = [_one_line(fact.source), fact.trust.value]
     if fact.as_of is not None:
         about.append(_describe_age(now - fact.as_of))
@@ -155,7 +154,7 @@ def format_fact(name: str, fact: Fact, now: datetime) -> str:
 
 
 def format_value(value: FactValue) -> str:
-    """A value on one line, without anything that acts on a terminal, at most 80 columns."""
+    """Format a value on one line of at most 80 columns, safe for a terminal."""
     if isinstance(value, bool | int):
         return str(value).lower()
     if isinstance(value, datetime):

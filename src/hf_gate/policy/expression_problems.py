@@ -1,4 +1,4 @@
-"""The mistakes that people make in expressions, each told in one friendly line with what to write instead."""
+"""Explains mistakes in expressions in one line, with the text to write instead."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .tokens import SourceToken, TokenizedSource
 
 
 class ExpressionProblem(ValueError):
-    """Why an expression is refused. `offset` and `length` are code points; `fix`, put there, makes it right."""
+    """A mistake in an expression. `offset` and `length` count code points; `fix` replaces that piece."""
 
     def __init__(self, code: str, message: str, offset: int = 0, length: int = 1, fix: str | None = None) -> None:
         super().__init__(message)
@@ -22,12 +22,12 @@ class ExpressionProblem(ValueError):
         self.offset = offset
         self.length = max(length, 1)
         self.fix = fix
-        self.let = self.rule = self.key = ""  # where it stands, once that is known
+        self.let = self.rule = self.key = ""  # set by the caller once known
 
 
-# ---- before the engine sees it -----------------------------------------------------------------------------------------
+# ---- syntax of other languages -------------------------------------------------------------------------------------------
 
-_WORDS = {  # what other languages write, and CEL
+_WORDS = {  # words of other languages and their CEL form
     "and": ("&&", "`and` is written `&&`"),
     "or": ("||", "`or` is written `||`"),
     "not": ("!", "`not x` is written `!x`"),
@@ -47,17 +47,17 @@ _SIGNS = {
     "\u2260": ("!=", "`≠` is written `!=`"),
     "\u2264": ("<=", "`≤` is written `<=`"),
     "\u2265": (">=", "`≥` is written `>=`"),
-    "\u00a0": (" ", "a space that does not break is no space here"),
+    "\u00a0": (" ", "a non-breaking space is not allowed here"),
 }
 
 
 def find_foreign_syntax(words: TokenizedSource) -> ExpressionProblem | None:
-    """The first mistake that needs no types."""
+    """Return the first mistake that can be seen without types."""
     hidden = visible(words.source)
     if hidden != words.source:
         at = next((i for i, (a, b) in enumerate(zip(words.source, hidden, strict=False)) if a != b), 0)
         code = ord(words.source[at]) if at < len(words.source) else 0
-        return ExpressionProblem("hidden-character", f"a character that cannot be seen (U+{code:04X})", at, 1, "")
+        return ExpressionProblem("hidden-character", f"an invisible character (U+{code:04X}); remove it", at, 1, "")
     for index, token in enumerate(words.tokens):
         problem = _check_word(words, index, token) if token.kind == "name" else _check_sign(words.source, token)
         if problem is not None:
@@ -95,7 +95,7 @@ def _not_problem(words: TokenizedSource, index: int, token: SourceToken) -> Expr
 
 
 def _has_problem(words: TokenizedSource, index: int) -> ExpressionProblem | None:
-    """`has()` on a fact would give the fact itself, and a rule that can ask for the unknown opens by failure."""
+    """Reject `has()` on a fact: a rule that can test for unknown facts could accept because a source failed."""
     close = words.matching_bracket[index + 1]
     inside = [token.text for token in words.tokens[index + 2 : close]]
     if len(inside) == 3 and inside[:2] == ["form", "."]:
@@ -104,11 +104,11 @@ def _has_problem(words: TokenizedSource, index: int) -> ExpressionProblem | None
     label = inside[2] if len(inside) == 4 and inside[0] == "form" and inside[1] == "[" else None
     if label is not None:
         return ExpressionProblem(
-            "has", "`has()` takes `form.x`; with a label in quotes write `in`", start, end - start, f"{label} in form"
+            "has", "`has()` takes `form.x`; use `in` for a label in quotes", start, end - start, f"{label} in form"
         )
     return ExpressionProblem(
         "has",
-        "`has()` works on `form` only: no rule can ask whether a fact is known; an unknown fact makes the rule unknown",
+        "`has()` works on `form` only: a rule cannot test whether a fact is known; an unknown fact makes the rule unknown",
         start,
         end - start,
     )
@@ -120,7 +120,7 @@ _QUOTES = "\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f`\xab\xbb"
 
 def _check_sign(source: str, token: SourceToken) -> ExpressionProblem | None:
     if token.kind == "sign" and token.text in _QUOTES:
-        message = f'`{token.text}` is no quotation mark here: write `"`'
+        message = f'`{token.text}` is not a quotation mark here: write `"`'
         if quoted := _QUOTED.match(source, token.start):
             return ExpressionProblem("foreign-sign", message, token.start, len(quoted[0]), f'"{quoted[1]}"')
         return ExpressionProblem("foreign-sign", message, token.start, 1, '"')
@@ -128,11 +128,11 @@ def _check_sign(source: str, token: SourceToken) -> ExpressionProblem | None:
         new, message = _SIGNS[token.text]
         return ExpressionProblem("foreign-sign", message, token.start, token.end - token.start, new)
     if token.kind == "sign" and token.text in ('"', "'"):
-        return ExpressionProblem("open-text", "a text is opened here and never closed", token.start, 1)
+        return ExpressionProblem("open-text", "this quotation mark is never closed", token.start, 1)
     return None
 
 
-# ---- what the engine says about it --------------------------------------------------------------------------------------
+# ---- errors of the engine -----------------------------------------------------------------------------------------------
 
 MACROS: tuple[str, ...] = ("all", "exists", "exists_one", "filter", "map", "has")
 FUNCTIONS: tuple[str, ...] = (
@@ -148,26 +148,26 @@ _UNDECLARED = re.compile(r"undeclared reference to '([^']*)'")
 _OVERLOAD = re.compile(r"found no matching overload for '([^']*)' applied to '\((.*)\)'")
 _SELECT = re.compile(r"expression of type '([^']*)' cannot be the operand of a select")
 _TYPES = {
-    "bool": "true or false",
+    "bool": "a boolean",
     "int": "a whole number",
     "double": "a decimal number",
     "string": "a text",
-    "google.protobuf.Timestamp": "a moment",
-    "google.protobuf.Duration": "a time span",
+    "google.protobuf.Timestamp": "a timestamp",
+    "google.protobuf.Duration": "a duration",
     "null_type": "null",
-    "timestamp": "a moment",
-    "duration": "a time span",
+    "timestamp": "a timestamp",
+    "duration": "a duration",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class NameSuggestions:
-    """What can be meant by a wrong name."""
+    """Suggests declared names for a wrong name."""
 
     declared: Collection[str]
 
     def suggest(self, name: str) -> str | None:
-        """The declared name that is spelt most like it."""
+        """Return the declared name with the most similar spelling."""
         if name.rpartition(".")[2] in ("domain", "address") and f"email.{name.rpartition('.')[2]}" in self.declared:
             return f"email.{name.rpartition('.')[2]}"
         close = difflib.get_close_matches(name.lower(), list(self.declared), n=1, cutoff=0.6)
@@ -177,18 +177,18 @@ class NameSuggestions:
         return tails[0] if tails else None
 
     def below(self, name: str) -> tuple[str, ...]:
-        """The declared names that begin with `name.`."""
+        """Return the declared names that begin with `name.`."""
         return tuple(sorted(each for each in self.declared if each.startswith(name + ".")))
 
 
 def translate_engine_error(text: str, words: TokenizedSource, names: NameSuggestions) -> ExpressionProblem:
-    """What the engine refuses, in our words; a position it does not know is the whole expression."""
+    """Translate an error of the engine. Without a known position the problem covers the whole expression."""
     for line, column, said in _LINE.findall(text):
         offset = _offset(words.source, int(line), int(column))
         return _translate_message(said, offset, words, names)
     if "recursion" in text or "depth" in text:
         return _too_deep_problem(words)
-    return ExpressionProblem("cel", "this is no expression", 0, len(words.source))
+    return ExpressionProblem("cel", "this is not a valid expression", 0, len(words.source))
 
 
 def _translate_message(
@@ -209,7 +209,7 @@ def _translate_message(
 
 
 def _too_deep_problem(words: TokenizedSource) -> ExpressionProblem:
-    hint = "this is nested too deeply; write lists with `in [...]`, or split it with `let`"
+    hint = "this is nested too deeply; use `in [...]` for lists, or split it with `let`"
     return ExpressionProblem("too-deep", hint, 0, len(words.source))
 
 
@@ -217,14 +217,14 @@ def _syntax_problem(offset: int, words: TokenizedSource) -> ExpressionProblem:
     if offset >= words.tokens[-1].end:
         last = words.tokens[-1]
         return ExpressionProblem(
-            "syntax", "the expression ends too early: something is missing", last.start, last.end - last.start
+            "syntax", "the expression ends too early; complete it", last.start, last.end - last.start
         )
     token = words.tokens[words.index_at(offset)]
-    what = f"`{visible(token.text, one_line=True)[:40]}` cannot stand here"
+    what = f"unexpected `{visible(token.text, one_line=True)[:40]}`"
     if token.kind in ("name", "text", "number") and token.start > 0:
         what += "; is an operator (`&&`, `||`, `==`) or a comma missing before it?"
     if token.text in ("days", "day", "d", "weeks", "hours"):
-        what = f"`{token.text}` cannot stand here: the facts `*_days` are whole days, write the number alone"
+        what = f"unexpected `{token.text}`: the facts `*_days` count whole days, so write the number alone"
     return ExpressionProblem("syntax", what, token.start, token.end - token.start)
 
 
@@ -247,25 +247,25 @@ def _undeclared_problem(name: str, offset: int, words: TokenizedSource, names: N
         lower = [each for each in FUNCTIONS if each.lower() == name.lower().replace("_", "")]
         fix = next(iter(lower or close), None)
         meant = f"; did you mean `{fix}`?" if fix else ""
-        return ExpressionProblem("unknown-function", f"there is no function `{name}`{meant}", start, length, fix)
+        return ExpressionProblem("unknown-function", f"unknown function `{name}`{meant}", start, length, fix)
     return unknown_name_problem(name, start, length, names)
 
 
 def unknown_name_problem(name: str, start: int, length: int, names: NameSuggestions) -> ExpressionProblem:
-    """There is no such fact; with the nearest that there is."""
+    """Return the problem of an unknown fact, with the most similar known one."""
     shown = visible(name, one_line=True)[:80]
     below = names.below(name)
     if below:
         some = ", ".join(f"`{each}`" for each in below[:4])
-        return ExpressionProblem("unknown-fact", f"`{shown}` is no fact by itself; there are {some}", start, length)
+        return ExpressionProblem("unknown-fact", f"`{shown}` is not a fact by itself; use one of {some}", start, length)
     if name.lower() in ("yes", "no"):
         truth = "true" if name.lower() == "yes" else "false"
         return ExpressionProblem("foreign-word", f"`{name}` is written `{truth}`", start, length, truth)
     near = names.suggest(name)
     if near is None:
-        message = f"there is no fact `{shown}`; if it is meant as a text, put it in quotes"
+        message = f"unknown fact `{shown}`; if it is a text, put it in quotes"
         return ExpressionProblem("unknown-fact", message, start, length)
-    return ExpressionProblem("unknown-fact", f"there is no fact `{shown}`; did you mean `{near}`?", start, length, near)
+    return ExpressionProblem("unknown-fact", f"unknown fact `{shown}`; did you mean `{near}`?", start, length, near)
 
 
 def _name_span(name: str, offset: int, words: TokenizedSource) -> tuple[int, int]:
@@ -284,7 +284,7 @@ def _name_span(name: str, offset: int, words: TokenizedSource) -> tuple[int, int
 
 
 def _split_types(types: str) -> list[str]:
-    """`map(string, string), int` is two types."""
+    """Split a list of types: `map(string, string), int` holds two."""
     parts, depth, start = [], 0, 0
     for index, char in enumerate(types):
         depth += (char == "(") - (char == ")")
@@ -295,7 +295,7 @@ def _split_types(types: str) -> list[str]:
 
 
 def describe_type(name: str) -> str:
-    """A type in plain words."""
+    """Return a type in plain words."""
     low = name.lower()
     if low.startswith("list"):
         return "a list"
@@ -312,9 +312,7 @@ def _overload_problem(function: str, types: list[str], offset: int, words: Token
         return null_problem(token.start, token.end - token.start)
     if sign in ("&&", "||", "!", "?_:"):
         wrong = next((each for each in types if each != "bool"), types[0])
-        message = (
-            f"`{token.text}` joins conditions, but here is {describe_type(wrong)}: compare it with something first"
-        )
+        message = f"`{token.text}` joins conditions, but this is {describe_type(wrong)}: compare it with a value first"
         return ExpressionProblem("type", message, token.start, token.end - token.start)
     for problem in _literal_repairs(sign, types, index, words):
         return problem
@@ -324,18 +322,18 @@ def _overload_problem(function: str, types: list[str], offset: int, words: Token
 
 
 def null_problem(start: int, length: int) -> ExpressionProblem:
-    """Nothing is null here."""
+    """Return the problem of a comparison with null."""
     return ExpressionProblem(
         "null",
-        "nothing is ever compared with null: an unknown fact makes the rule unknown by itself; "
-        'for what was left empty ask `answers.ROLE.present`, `email.present` or `"Label" in form`',
+        "do not compare with null: an unknown fact makes the rule unknown by itself; "
+        'for an empty answer use `answers.ROLE.present`, `email.present` or `"Label" in form`',
         start,
         length,
     )
 
 
 def _literal_repairs(sign: str, types: list[str], index: int, words: TokenizedSource) -> Iterator[ExpressionProblem]:
-    """What can be written instead, where one side is a literal of the wrong type."""
+    """Yield replacements for a literal of the wrong type."""
     if len(types) != 2 or sign not in ("==", "!=", "<", "<=", ">", ">=", "in", "+", "-"):
         return
     for place, (wrong, other) in ((index + 1, (types[1], types[0])), (index - 1, (types[0], types[1]))):
@@ -350,13 +348,13 @@ def _literal_repairs(sign: str, types: list[str], index: int, words: TokenizedSo
         token = words.tokens[index]
         if sign == "==":
             yield ExpressionProblem(
-                "type", "a text is looked up in a list with `in`", token.start, token.end - token.start, "in"
+                "type", "use `in` to look up a text in a list", token.start, token.end - token.start, "in"
             )
     if types == ["google.protobuf.Duration", "int"]:
         token = words.tokens[index]
         yield ExpressionProblem(
             "type",
-            'a time span is compared with a time span, as `duration("720h")`; the facts `*_days` are whole numbers',
+            'compare a duration with a duration, as in `duration("720h")`; the facts `*_days` are whole numbers',
             token.start,
             token.end - token.start,
         )
@@ -367,7 +365,7 @@ def _mirror(sign: str) -> str:
 
 
 def _repair_literal(token: SourceToken, wrong: str, other: str, sign: str) -> tuple[str, str] | None:
-    """The literal that was meant, and the sentence that says so."""
+    """Return the corrected literal and the sentence that explains it."""
     if token.kind == "number":
         return _repair_number(token.text, wrong, other, sign)
     return _repair_text(token.text, other, sign) if token.kind == "text" else None
@@ -375,10 +373,10 @@ def _repair_literal(token: SourceToken, wrong: str, other: str, sign: str) -> tu
 
 def _repair_number(text: str, wrong: str, other: str, sign: str) -> tuple[str, str] | None:
     if other == "string" and sign in ("==", "!="):
-        return f'"{text}"', "a text is compared with a text: put it in quotes"
+        return f'"{text}"', "compare a text with a text: put it in quotes"
     if (wrong, other) != ("double", "int"):
         return None
-    number, message = float(text), "a whole number is compared with a whole number"
+    number, message = float(text), "compare a whole number with a whole number"
     if number.is_integer():
         return str(int(number)), message
     if sign in (">", "<="):
@@ -389,16 +387,16 @@ def _repair_number(text: str, wrong: str, other: str, sign: str) -> tuple[str, s
 def _repair_text(text: str, other: str, sign: str) -> tuple[str, str] | None:
     inside = text.strip("\"'")
     fixes = {
-        "int": (r"-?\d{1,15}", inside, "a number is written without quotes"),
-        "bool": (r"true|false", inside, f"`{inside}` is written without quotes"),
+        "int": (r"-?\d{1,15}", inside, "write a number without quotes"),
+        "bool": (r"true|false", inside, f"write `{inside}` without quotes"),
         "google.protobuf.Timestamp": (
             r"\d{4}-\d\d-\d\d",
             f'timestamp("{inside}T00:00:00Z")',
-            "a moment is compared with a moment",
+            "compare a timestamp with a timestamp",
         ),
-        "google.protobuf.Duration": (r".*", f"duration({text})", "a time span is compared with a time span"),
+        "google.protobuf.Duration": (r".*", f"duration({text})", "compare a duration with a duration"),
     }
     if other == "string" and sign == "in":
-        return f"[{text}]", f"`in` looks into a list: write `in [{text}]`, or `.contains({text})` for a part of a text"
+        return f"[{text}]", f"`in` needs a list: write `in [{text}]`, or `.contains({text})` for a part of a text"
     pattern, new, message = fixes.get(other, ("(?!)", "", ""))
     return (new, message) if re.fullmatch(pattern, inside) else None

@@ -1,8 +1,8 @@
-"""The one door to CEL: compiles conditions against the declared facts, and evaluates them in three values.
+"""Compiles CEL conditions against the declared facts, and evaluates them to true, false or unknown.
 
-The engine answers an error as a value whose text is truthy. So nothing here is taken for true but type BOOL with value
-True, and an unknown fact is left out of what the engine is given, never filled in. Which facts are missing is read from
-the checked tree, not from what the engine says about it.
+This is the only module that imports the engine. The engine returns an error as a truthy value, so only a value of type
+BOOL that is True counts as true. Unknown facts are left out, never filled in. Missing facts are read from the checked
+tree, not from the engine's messages.
 """
 
 from __future__ import annotations
@@ -44,7 +44,12 @@ __all__ = [
 ]
 
 MAX_SOURCE = 4096  # bytes
-_FAILURES = (RuntimeError, ValueError, TypeError, OverflowError)  # what the engine raises: its budget is a RuntimeError
+_FAILURES = (
+    RuntimeError,
+    ValueError,
+    TypeError,
+    OverflowError,
+)  # raised by the engine; an exceeded budget is a RuntimeError
 _NOTHING: Mapping[str, Expression] = MappingProxyType({})
 
 Value: TypeAlias = "FactValue | float | timedelta | list[object] | dict[object, object]"
@@ -55,11 +60,11 @@ _TRUE, _FALSE = TruthValue(True), TruthValue(False)
 
 @dataclass(slots=True)
 class BoundFacts:
-    """The known facts of one request, as the engine takes them; built once, for all expressions."""
+    """The known facts of one request as passed to the engine; built once for all expressions."""
 
     values: dict[str, object]
     engine: cel.Activation
-    unknown_lets: dict[str, TruthValue] = field(default_factory=dict)  # names of `let` that came out unknown
+    unknown_lets: dict[str, TruthValue] = field(default_factory=dict)  # `let` names with an unknown value
 
 
 # ---- compiling -----------------------------------------------------------------------------------------------------------
@@ -72,15 +77,15 @@ def compile_expression(
     *,
     is_let: bool = False,
 ) -> Expression:
-    """A condition over the declared facts and the names of `lets`; a `let` may be of other types than bool.
+    """Compile a condition over declared facts and `let` names. A `let` may have other types than bool.
 
-    Raises ExpressionProblem with the place of the mistake.
+    Raises ExpressionProblem with the position of the mistake.
     """
     if len(source.encode("utf-8", "replace")) > MAX_SOURCE:
-        raise ExpressionProblem("too-long", "an expression is at most 4 KiB; split it with `let`", 0, len(source))
+        raise ExpressionProblem("too-long", "an expression has at most 4 KiB; split it with `let`", 0, len(source))
     words = tokenize(source)
     if not words.tokens:
-        raise ExpressionProblem("empty", "an expression is empty; leave the key out to mean always", 0, len(source))
+        raise ExpressionProblem("empty", "the expression is empty; remove the key to match always", 0, len(source))
     if problem := find_foreign_syntax(words):
         raise problem
     env = _environment(declared, lets)
@@ -99,7 +104,7 @@ def compile_expression(
 
 
 def compile_lets(sources: Mapping[str, str], declared: Mapping[str, CelType]) -> dict[str, Expression]:
-    """In the order written: each may use those before it. Raises ExpressionProblem; `let` tells in which."""
+    """Compile `let` expressions in order; each may use those before it. Raises ExpressionProblem with its `let` name."""
     lets: dict[str, Expression] = {}
     for name, source in sources.items():
         try:
@@ -119,7 +124,9 @@ def _check_type(of_type: str, words: TokenizedSource, *, is_let: bool) -> None:
         raise ExpressionProblem("type", f"a `let` cannot be {describe_type(of_type)}", *span)
     if not is_let and of_type != "bool":
         what = describe_type(of_type)
-        raise ExpressionProblem("type", f"a condition is true or false, and this is {what}: compare it", *span)
+        raise ExpressionProblem(
+            "type", f"a condition must be true or false, but this is {what}: compare it with a value", *span
+        )
 
 
 _SIMPLE = {
@@ -162,13 +169,13 @@ _EMPTY_ENV = cel.NewEnv()
 
 @dataclass(frozen=True, slots=True)
 class _BranchEvaluator:
-    """Evaluates branches that name no fact, when a policy is checked."""
+    """Evaluates branches without facts while a policy is checked."""
 
     env: cel.Env
     checked: CheckedExpression
 
     def evaluation_error(self, node: ExpressionNode) -> str | None:
-        """What goes wrong in a branch without names; None: nothing."""
+        """Return the error of a branch without names; None if it evaluates."""
         try:
             found = self.env.deserialize(self.checked.encode_branch(node)).eval(_EMPTY_ENV.Activation({}))
         except _FAILURES as error:
@@ -176,7 +183,7 @@ class _BranchEvaluator:
         return str(found.plain_value()) if found.type() == cel.Type.ERROR else None
 
     def pattern_error(self, pattern: str) -> str | None:
-        """What is wrong with a regular expression; None: nothing."""
+        """Return the error of a regular expression; None if it is valid."""
         quoted = "".join(char if char.isalnum() else f"\\U{ord(char):08x}" for char in pattern)
         try:
             found = _EMPTY_ENV.compile(f'"".matches("{quoted}")').eval(_EMPTY_ENV.Activation({}))
@@ -186,21 +193,21 @@ class _BranchEvaluator:
 
 
 class IntegerProgram:
-    """A whole number that the engine computes from conditions that were compiled before: see `merging`."""
+    """A program that computes an integer from conditions that were already checked; used by `MergedConditions`."""
 
     __slots__ = ("_program",)
 
     def __init__(self, source: str, declared: Mapping[str, CelType], lets: Mapping[str, Expression] = _NOTHING) -> None:
-        """Raises ValueError when the engine does not take it."""
+        """Compile the source. Raises ValueError if the engine rejects it."""
         try:
             self._program = _environment(declared, lets).compile(source)
         except _FAILURES as error:
             raise ValueError(str(error)) from error
         if self._program.return_type() != cel.Type.INT:
-            raise ValueError("no whole number")
+            raise ValueError("not an integer")
 
     def run(self, bound: BoundFacts) -> int | None:
-        """None: something in it is not known, or it went wrong."""
+        """Return the integer; None if a fact is unknown or the evaluation failed."""
         try:
             found = self._program.eval(bound.engine).value()
         except _FAILURES:
@@ -213,7 +220,7 @@ class IntegerProgram:
 
 @dataclass(frozen=True, slots=True)
 class _ExpressionContext:
-    """What an expression and its branches have in common."""
+    """The data shared by an expression and its branches."""
 
     env: cel.Env
     checked: CheckedExpression
@@ -228,10 +235,10 @@ _LOGIC = {"_&&_": "&&", "_||_": "||", "!_": "!", "_?_:_": "?:"}
 
 
 class Expression:
-    """A compiled expression, or one of its true-or-false branches.
+    """A compiled expression, or one of its boolean branches.
 
-    `op` is `&&`, `||`, `!`, `?:` (its three parts in the order written) or "" for a leaf, which has no parts.
-    `facts` are those used here and through `lets`; `labels` those of the form that are named; offsets are code points.
+    `op` is `&&`, `||`, `!`, `?:` (three parts in source order) or "" for a leaf, which has no parts. `facts` includes
+    those used through `lets`; `labels` are form labels; offsets count code points.
     """
 
     __slots__ = (
@@ -284,21 +291,21 @@ class Expression:
 
     @property
     def bounds(self) -> ExpressionBounds:
-        """How large and how costly the whole expression can be."""
+        """The size and cost bounds of the whole expression."""
         return self._shared.bounds
 
     @property
     def full_source(self) -> str:
-        """As it stands in the policy, comments and line ends too."""
+        """The source in the policy, including comments and line ends."""
         return self._shared.words.source
 
     @property
     def used_lets(self) -> Mapping[str, Expression]:
-        """The expressions behind the names of `let` that stand here."""
+        """The `let` expressions used here, by name."""
         return {name: self._shared.lets[name] for name in self.lets}
 
     def evaluate(self, bound: BoundFacts) -> TruthValue:
-        """True, false, or unknown with what is missing."""
+        """Return true, false, or unknown with the missing facts."""
         found, error = self._run(self._node, bound)
         if found is True:
             return _TRUE
@@ -308,10 +315,10 @@ class Expression:
             return self._evaluate_ternary(bound)
         if self.op:
             return combine_unknowns(part.evaluate(bound) for part in self.parts)
-        return self._unknown_value(bound, error or "it is neither true nor false")
+        return self._unknown_value(bound, error or "the result is neither true nor false")
 
     def _evaluate_ternary(self, bound: BoundFacts) -> TruthValue:
-        """Of `?:` with a known condition only the branch that is taken can matter."""
+        """Evaluate `?:`. If its condition is known, only the chosen branch matters."""
         condition, yes, no = self.parts
         test = condition.evaluate(bound)
         if test.value is None:
@@ -319,7 +326,7 @@ class Expression:
         return (yes if test.value else no).evaluate(bound)
 
     def compute(self, bound: BoundFacts) -> tuple[Value | None, TruthValue]:
-        """The value of a `let` of any type; None, and why, when it is unknown."""
+        """Return the value of a `let` of any type; None with the reason if it is unknown."""
         try:
             found = self._program_of(self._node).eval(bound.engine)
             plain = found.plain_value()
@@ -343,7 +350,7 @@ class Expression:
         return TruthValue(None, error=error)
 
     def _unknown_names(self, node: ExpressionNode, bound: BoundFacts) -> frozenset[str]:
-        """The unknown names that this branch came to: not those of a way of `?:` that was not taken."""
+        """Return the unknown names that affect a branch, without those in a `?:` branch that was not chosen."""
         if node.kind is NodeKind.NAME:
             known = node.name in bound.values
             is_ours = node.name in self._shared.declared or node.name in self._shared.lets
@@ -370,7 +377,7 @@ class Expression:
             return False
 
     def _run(self, node: ExpressionNode, bound: BoundFacts) -> tuple[bool | None, str | None]:
-        """True or False if the engine says so with the right type; else None and what it said, for people to read."""
+        """Return the boolean result; for anything else None and a text for people."""
         try:
             found = self._program_of(node).eval(bound.engine)
             plain = found.plain_value()
@@ -389,7 +396,7 @@ class Expression:
 
 
 def _flatten_operands(node: ExpressionNode, op: str) -> Iterable[ExpressionNode]:
-    """`a && b && c` has three operands, however the engine pairs them."""
+    """Yield the operands of a chain: `a && b && c` has three, however the engine nests them."""
     for child in node.children:
         if op in ("&&", "||") and child.kind is NodeKind.CALL and _LOGIC.get(child.name) == op:
             yield from _flatten_operands(child, op)
@@ -400,17 +407,17 @@ def _flatten_operands(node: ExpressionNode, op: str) -> Iterable[ExpressionNode]
 # ---- values for the engine ---------------------------------------------------------------------------------------------
 
 
-_AS_THEY_ARE = (bool, int, datetime)
+_UNLIMITED_TYPES = (bool, int, datetime)
 
 
 def bind_facts(facts: Mapping[str, FactValue], lets: Mapping[str, Expression] = _NOTHING) -> BoundFacts:
-    """The known facts, cut to the limits, and the values of the `lets`, each evaluated once.
+    """Truncate the known facts to the limits and evaluate each `let` once.
 
-    A `let` whose value is too large is unknown: it would double with each further name that joins it to itself.
+    A `let` with a too large value is unknown: otherwise each further `let` could double it.
     """
     values: dict[str, object] = {}
     for name, value in facts.items():
-        values[name] = value if value.__class__ in _AS_THEY_ARE else truncate_fact(value)
+        values[name] = value if value.__class__ in _UNLIMITED_TYPES else truncate_fact(value)
     if not lets:
         return BoundFacts(values, _make_activation(values))
     few = {name: values[name] for let in lets.values() for name in let.own_facts if name in values}
@@ -432,7 +439,7 @@ def bind_facts(facts: Mapping[str, FactValue], lets: Mapping[str, Expression] = 
 
 
 def _make_activation(values: dict[str, object]) -> cel.Activation:
-    """The engine takes a moment or a time span only from an environment that declares its name and has compiled it."""
+    """Create an activation. The engine accepts timestamps and durations only for names that an environment has compiled."""
     times = tuple((name, _TIMES[value.__class__]) for name, value in values.items() if value.__class__ in _TIMES)
     return (_time_environment(times) if times else _EMPTY_ENV).Activation(values)
 

@@ -1,4 +1,4 @@
-"""Whether a condition can come out at all: contradictions and matters of course among comparisons of one fact."""
+"""Detects conditions that are always true or never true, from the comparisons of each fact."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ _NEGATED = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">", 
 
 
 def is_always_true(condition: Expression) -> bool:
-    """Whether it is true whatever the facts are; False when that cannot be seen."""
+    """Tell whether the condition is true for all facts; False if that cannot be decided."""
     return _constant_value(condition) is True or _has_contradiction(condition, negated=True)
 
 
 def is_never_true(condition: Expression) -> bool:
-    """Whether it is false whatever the facts are; False when that cannot be seen."""
+    """Tell whether the condition is false for all facts; False if that cannot be decided."""
     return _constant_value(condition) is False or _has_contradiction(condition, negated=False)
 
 
 def _constant_value(condition: Expression) -> bool | None:
-    """What comes out when nothing at all is known; it is the same then whatever is known."""
+    """Return the value without any facts; a known value then holds for all facts."""
     return condition.evaluate(bind_facts({}, collect_lets(condition))).value
 
 
 def collect_lets(condition: Expression) -> dict[str, Expression]:
-    """The names of `let` behind a condition, in an order in which they can be evaluated."""
+    """Return the `let` expressions that a condition needs, in an order in which they can be evaluated."""
     found: dict[str, Expression] = {}
     for name, each in condition.used_lets.items():
         found.update(collect_lets(each))
@@ -36,7 +36,7 @@ def collect_lets(condition: Expression) -> dict[str, Expression]:
 
 
 def _has_contradiction(condition: Expression, *, negated: bool) -> bool:
-    """Whether the condition (or its contrary) is an `and` of which two comparisons contradict each other."""
+    """Tell whether the condition (or its negation) is a conjunction with contradicting comparisons."""
     joint = "||" if negated else "&&"
     parts = _leaves(condition, joint) if condition.op in ("", joint) else []
     by_fact: dict[str, list[tuple[str, tuple[object, ...]]]] = {}
@@ -54,7 +54,7 @@ def _leaves(condition: Expression, joint: str) -> list[Expression]:
 
 
 def _comparison(part: Expression, *, negated: bool) -> tuple[str, str, tuple[object, ...]] | None:
-    """One comparison as (fact, operator, values); a bare fact of true or false as one with true."""
+    """Return a comparison as (fact, operator, values). A bare boolean fact is compared with true."""
     if part.op == "!":
         return _comparison(part.parts[0], negated=not negated)
     op: str
@@ -74,17 +74,17 @@ def _comparison(part: Expression, *, negated: bool) -> tuple[str, str, tuple[obj
 
 
 def _is_bare_comparison(part: Expression, found: Comparison) -> bool:
-    """Whether the comparison is all that there is: both sides bare."""
+    """Tell whether the expression consists of this comparison only."""
     return found.length >= part.length - 2
 
 
 def _is_satisfiable(fact: str, tests: list[tuple[str, tuple[object, ...]]]) -> bool:
-    """Whether one value can pass all tests: those named, all that the fact can have, and what lies between."""
-    law = find_declaration(fact)
+    """Tell whether one value can pass all tests. Candidates: named values, declared values and their neighbours."""
+    declaration = find_declaration(fact)
     named = [value for _, values in tests for value in values]
     candidates: list[object] = [*named]
-    if law is not None and law.values is not None:
-        candidates = [*law.values]
+    if declaration is not None and declaration.values is not None:
+        candidates = [*declaration.values]
     elif all(isinstance(value, bool) for value in named):
         candidates = [True, False]
     elif all(isinstance(value, int) and not isinstance(value, bool) for value in named):

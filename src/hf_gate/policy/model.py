@@ -1,4 +1,4 @@
-"""What a policy is once it is read, and what it says about one request: values only."""
+"""The values of the policy engine: policies, rules and facts, and the opinions and verdicts they give."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..domain.lifecycle import Status
 
 
 class Action(StrEnum):
-    """What a rule wants for a request, from the strictest to the most lenient (`STRICTNESS`)."""
+    """What a rule does with a request. `STRICTNESS` orders the actions from the strictest."""
 
     REJECT = "reject"
     RESET = "reset"
@@ -28,14 +28,14 @@ STRICTNESS: tuple[Action, ...] = (Action.REJECT, Action.RESET, Action.WAIT, Acti
 
 
 class PolicyMode(StrEnum):
-    """Shadow: the verdict is recorded and nothing is changed. Enforce: it counts."""
+    """Shadow: the verdict is recorded and changes nothing. Enforce: the verdict takes effect."""
 
     SHADOW = "shadow"
     ENFORCE = "enforce"
 
 
 class Trust(StrEnum):
-    """Who controls a fact, from the applicant's own word to the owner's."""
+    """Who controls a fact: from the requester (lowest) to the owner of the repo (highest)."""
 
     CLAIMED = "claimed"  # answers, full name
     ACCOUNT = "account"  # age, activity, e-mail as the Hub shows it
@@ -51,16 +51,16 @@ FactValue: TypeAlias = (
 
 
 class UnknownReason(StrEnum):
-    """Why a fact is unknown: its source will still be asked, or asking gave nothing."""
+    """Why a fact is unknown: its source was not read yet, or it gave no value."""
 
     NOT_YET = "not yet known"
     UNAVAILABLE = "unavailable"
 
 
 class Fact(msgspec.Struct, frozen=True, gc=False):
-    """One fact about a request. `value` None: unknown, for the reason `why`; `note` says what stands in the way.
+    """One fact about a request. A `value` of None means unknown; `why` and `note` give the reason.
 
-    `source` names where it came from (`hub`, `request`, `form`, `profile`, `list:academic@2026-11`,
+    `source` names the origin (`hub`, `request`, `form`, `profile`, `list:academic@2026-11`,
     `table:partners@<digest8>`, `history`, `clock`); `as_of` is when that source was read.
     """
 
@@ -73,12 +73,12 @@ class Fact(msgspec.Struct, frozen=True, gc=False):
 
 
 Facts: TypeAlias = Mapping[str, Fact]
-"""Dotted name (`email.academic`, `answers.purpose.quality`, `tables.dua.state`, `form`) to fact."""
+"""Facts by dotted name: `email.academic`, `answers.purpose.quality`, `tables.dua.state`, `form`."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourcePosition:
-    """Where something stands in a policy file; both count from 1."""
+    """A line and a column in a policy file, counted from 1."""
 
     line: int = 1
     column: int = 1
@@ -86,13 +86,13 @@ class SourcePosition:
 
 @dataclass(frozen=True, slots=True)
 class Duration:
-    """`30d`, `12w`, `6mo`, `1y` as written; months and years are calendar months."""
+    """A length of time: `30d`, `12w`, `6mo` or `1y`. Months and years are calendar months."""
 
     days: int = 0
     months: int = 0
 
     def after(self, moment: datetime) -> datetime:
-        """The moment that lies this far ahead."""
+        """Return the moment this long after `moment`."""
         return later(moment, self.days, self.months)
 
     def __str__(self) -> str:
@@ -102,12 +102,12 @@ class Duration:
 
 
 Until: TypeAlias = Duration | date
-"""A span counts from acceptance; a date means the end of that day in the workspace's time zone."""
+"""When access ends: a duration after acceptance, or the end of a day in the workspace's time zone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule as it is written. `when`/`unless` are CEL source, None: always / never."""
+    """One rule of a policy. `when` and `unless` are CEL sources; None means always and never."""
 
     id: str
     then: Action
@@ -130,7 +130,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class PolicyTest:
-    """`tests:` beside the rules: under these facts this verdict is wanted. `then`/`rule` None: not asked for."""
+    """One entry of `tests:`: the facts and the expected verdict. A `then` or `rule` of None is not checked."""
 
     name: str
     facts: Mapping[str, object]
@@ -141,7 +141,7 @@ class PolicyTest:
 
 @dataclass(frozen=True, slots=True)
 class TableSpec:
-    """A table that a policy may ask: a file (`file`, `key`), or its rows in place (`rows`)."""
+    """A table declared in YAML: a file (`file`, `key`) or inline rows (`rows`)."""
 
     name: str
     key: tuple[str, ...] = ("user_id",)  # user_id, username, email
@@ -152,7 +152,7 @@ class TableSpec:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """One file of rules. `digest` is over what it means: comments and layout do not count."""
+    """One policy file. `digest` covers its meaning: comments and layout do not change it."""
 
     name: str
     applies_to: tuple[str, ...]
@@ -184,12 +184,12 @@ class PolicyProblem:
     length: int = 1
 
 
-# ---- what it says about one request ------------------------------------------------------------------------------------
+# ---- results of an evaluation ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class ConditionTrace:
-    """One expression with what came out. `value` None: unknown or in error (`note`); `facts` are those it used."""
+    """One evaluated expression and the facts it used. A `value` of None means unknown or failed (see `note`)."""
 
     expr: str
     value: bool | None
@@ -200,7 +200,7 @@ class ConditionTrace:
 
 @dataclass(frozen=True, slots=True)
 class ConditionFlip:
-    """One expression that would have to come out otherwise: as `value`."""
+    """One expression that must evaluate to `value` for the rule to match."""
 
     expr: str
     value: bool
@@ -296,7 +296,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class TruthValue:
-    """What came out. `value` None: unknown, for want of the facts `missing`, or for the `error`, or for both."""
+    """True, False or unknown (None). Unknown comes from the facts in `missing`, from an `error`, or from both."""
 
     value: bool | None
     missing: frozenset[str] = frozenset()
@@ -304,7 +304,7 @@ class TruthValue:
 
 
 def combine_unknowns(truths: Iterable[TruthValue]) -> TruthValue:
-    """Unknown, for all that is missing in those that are unknown, and the first of their errors."""
+    """Return an unknown value with all missing facts of the unknown inputs and their first error."""
     unknown = [truth for truth in truths if truth.value is None]
     missing = frozenset[str]().union(*(truth.missing for truth in unknown))
     return TruthValue(None, missing, next((truth.error for truth in unknown if truth.error), None))

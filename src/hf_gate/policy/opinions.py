@@ -1,4 +1,8 @@
-"""What one policy says once its rules were tried: the ways that an unknown rule leaves open, and what they agree on."""
+"""Combines rule results into the opinion of a policy, and opinions into the verdict of a repo.
+
+The strictest opinion wins. A rule with an unknown result leaves two branches open; if all branches agree, so does the
+opinion. Without any opinion a request needs review.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,6 @@ from types import MappingProxyType
 
 from ..domain.grants import end_of_day
 from ..domain.lifecycle import Status
-from .expressions import TruthValue
 from .model import (
     STRICTNESS,
     Abstention,
@@ -19,6 +22,7 @@ from .model import (
     Policy,
     PolicyMode,
     Rule,
+    TruthValue,
     UnknownReason,
     Until,
     Verdict,
@@ -27,7 +31,7 @@ from .model import (
 
 @dataclass(frozen=True, slots=True)
 class EvaluationTime:
-    """When it is judged, since when the request waits (None: not known), and where days end."""
+    """The time of an evaluation, the start of the request's wait (None if unknown), and the time zone."""
 
     now: datetime
     since: datetime | None
@@ -36,7 +40,7 @@ class EvaluationTime:
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """One rule that may decide. `soft`: facts it lacks that are not yet known; `hard`: what no fetching settles."""
+    """A rule that may decide. `pending` facts can still be fetched; `unavailable` facts and errors cannot."""
 
     rule_index: int
     action: Action
@@ -45,21 +49,24 @@ class Branch:
 
 
 def current_action(rule: Rule, moment: EvaluationTime) -> Action:
-    """What the rule wants now: a `wait` whose time is up wants what stands in `after`."""
+    """Return the action of a rule now: `after` once the time of a `wait` is over."""
     if rule.then is Action.WAIT and rule.at_most and rule.after and moment.since is not None:
         return rule.after if rule.at_most.after(moment.since) <= moment.now else Action.WAIT
     return rule.then
 
 
 def unknown_branch(place: int, action: Action, rule: Rule, truth: TruthValue, facts: Facts) -> Branch:
-    """The way of a rule that came out unknown. A fact that nobody gave counts as unavailable."""
+    """Return the branch of an unknown rule. A fact that was not passed counts as unavailable."""
     soft = frozenset(name for name in truth.missing if name in facts and facts[name].why is UnknownReason.NOT_YET)
     hard = truth.missing - soft
     return Branch(place, action, soft, hard | {f"rule {rule.id}"} if truth.error else hard)
 
 
 def form_opinion(policy: Policy, ways: Sequence[Branch], last: Branch | None, moment: EvaluationTime) -> Opinion | None:
-    """`ways`: the rules that came out unknown before `last`, the first that matched (None: none did)."""
+    """Return the opinion of a policy; None if no branch is left.
+
+    `ways` are the unknown rules before `last`, the first rule that matched (None if none did).
+    """
     every = [*ways, last] if last else list(ways)
     actions = {way.action for way in every}
     if not every:
@@ -87,7 +94,7 @@ def form_opinion(policy: Policy, ways: Sequence[Branch], last: Branch | None, mo
 
 
 def _deciding_branches(ways: Sequence[Branch], last: Branch | None) -> list[Branch]:
-    """Those from which on not all lead to the same: only what they lack can change the outcome."""
+    """Return the branches whose missing facts can change the action."""
     onwards: set[Action | None] = {last.action if last else None}
     found = []
     for way in reversed(ways):
@@ -98,7 +105,7 @@ def _deciding_branches(ways: Sequence[Branch], last: Branch | None) -> list[Bran
 
 
 def _can_be_settled(ways: Sequence[Branch], last: Branch | None) -> bool:
-    """Whether facts that can be fetched may leave ways that all agree; what cannot be fetched stays open."""
+    """Tell whether fetching the pending facts may lead to branches that all agree."""
     if not any(way.pending for way in ways):
         return False
     kept: set[Action | None] = set()
@@ -116,7 +123,7 @@ def _can_be_settled(ways: Sequence[Branch], last: Branch | None) -> bool:
 
 
 def _agreed_opinion(policy: Policy, ways: Sequence[Branch], moment: EvaluationTime) -> Opinion:
-    """All ways lead to one action: that, with the strictest terms of all these rules."""
+    """Return the opinion of branches with one action, with the strictest terms of their rules."""
     rules = [policy.rules[way.rule_index] for way in ways]
     place = _strictest_rule_index(ways, rules, moment)
     rule, action = policy.rules[place], ways[-1].action
@@ -145,7 +152,7 @@ def _agreed_opinion(policy: Policy, ways: Sequence[Branch], moment: EvaluationTi
 
 
 def _strictest_rule_index(ways: Sequence[Branch], rules: Sequence[Rule], moment: EvaluationTime) -> int:
-    """Of the rule that ends first; where none does, of the one that surely matched."""
+    """Return the index of the rule with the earliest end; without an end, of the rule that matched."""
     ends = [
         (grant_end(rule.until, moment.now, moment.zone), -way.rule_index)
         for way, rule in zip(ways, rules, strict=True)
@@ -155,12 +162,12 @@ def _strictest_rule_index(ways: Sequence[Branch], rules: Sequence[Rule], moment:
 
 
 def _with_default_end(rule: Rule) -> Rule:
-    """With what `at_end` means when it is not written."""
+    """Return the rule with `at_end` set to its default, if it has an end."""
     return rule if rule.until is None or rule.at_end else replace(rule, at_end=Action.RESET)
 
 
 def _opinion_of_rule(policy: Policy, rule: Rule, place: int, action: Action) -> Opinion:
-    """What one rule wants, with its own terms."""
+    """Return the opinion of a single rule with its own terms."""
     accepts, waits, ending = action is Action.ACCEPT, action is Action.WAIT, _with_default_end(rule)
     return Opinion(
         policy.name,
@@ -183,7 +190,7 @@ def _opinion_of_rule(policy: Policy, rule: Rule, place: int, action: Action) -> 
 
 
 def default_reason(rule: Rule) -> str | None:
-    """As it is written, not filled in; of texts in several languages the English one, else the first."""
+    """Return the reason of a rule without filling placeholders: the English text, or else the first."""
     if isinstance(rule.reason, Mapping):
         return rule.reason.get("en") or next(iter(rule.reason.values()), None)
     return rule.reason
@@ -193,7 +200,7 @@ def default_reason(rule: Rule) -> str | None:
 
 
 RANK: Mapping[Action, int] = MappingProxyType({action: rank for rank, action in enumerate(STRICTNESS)})
-"""0 is the strictest."""
+"""The rank of each action; 0 is the strictest."""
 
 STATUS_AFTER: Mapping[tuple[Status, Action], Status] = MappingProxyType(
     {
@@ -204,50 +211,50 @@ STATUS_AFTER: Mapping[tuple[Status, Action], Status] = MappingProxyType(
         (Status.ACCEPTED, Action.REJECT): Status.REJECTED,
     }
 )
-"""Where a verdict moves a request; what does not stand here moves nothing. Rejected and reset ones are never judged."""
+"""The status that a verdict gives a request. Other pairs change nothing."""
 
 EVALUATED_STATUSES: tuple[Status, ...] = (Status.PENDING, Status.ACCEPTED)
 NO_RULE = "none"
 
 
 def strictest_action(actions: Iterable[Action]) -> Action | None:
-    """None of none."""
+    """Return the strictest action; None if there is none."""
     return min(actions, key=RANK.__getitem__, default=None)
 
 
 def grant_end(until: Until, accepted: datetime, zone: tzinfo) -> datetime:
-    """When a grant ends that is given at that moment; a date means the end of that day."""
+    """Return when access ends that is given at `accepted`; a date means the end of that day."""
     return end_of_day(until, zone) if isinstance(until, date) else until.after(accepted)
 
 
 def earliest_end(untils: Iterable[Until | None], now: datetime, zone: tzinfo) -> Until | None:
-    """The first end of those that there are."""
+    """Return the earliest end; None if there is none."""
     return min((each for each in untils if each is not None), key=lambda each: grant_end(each, now, zone), default=None)
 
 
 def why_people_decide(verdict: Verdict, now: datetime, zone: tzinfo) -> str | None:
-    """Why an acceptance is none that a policy makes by itself, in words; None: it makes it, or it is no acceptance.
+    """Return why people must decide an accept verdict; None if the policy may accept, or for other actions.
 
-    Two reviewers are two people, and a grant whose end lies behind it would be ended by the next turn, and begin again.
+    Two reviewers are two people. Access whose end has passed would be removed by the next turn and given again.
     """
     if verdict.action is not Action.ACCEPT:
         return None
     if verdict.reviewers > 1:
-        return f"the rule asks for {verdict.reviewers} reviewers"
+        return f"the rule requires {verdict.reviewers} reviewers"
     ends = verdict.until_all or ((verdict.until,) if verdict.until is not None else ())
     over = next((end for end in ends if grant_end(end, now, zone) <= now), None)
-    return None if over is None else f"the access would be over already: it was to end with {over}"
+    return None if over is None else f"access would have ended already ({over})"
 
 
 def is_waiting_for_facts(opinion: Opinion) -> bool:
-    """Whether it is open, and facts that can still be fetched may settle it."""
+    """Tell whether the opinion is open and waits for facts that can be fetched."""
     return bool(opinion.needs)
 
 
 def combine_opinions(
     opinions: Sequence[Opinion], now: datetime, zone: tzinfo = UTC, *, silent: Iterable[Abstention] = ()
 ) -> Verdict:
-    """One verdict of all opinions, in any order. Opinions of shadow policies are reported beside and never counted."""
+    """Combine opinions, in any order, into one verdict. Shadow opinions are reported and never counted."""
     said = tuple(sorted(opinions, key=lambda opinion: opinion.policy))
     shadow = tuple(opinion for opinion in said if opinion.mode is PolicyMode.SHADOW)
     mute = tuple(sorted(silent, key=lambda each: each.policy))
@@ -262,7 +269,7 @@ def combine_opinions(
 
 
 def _relevant_opinions(opinions: Sequence[Opinion]) -> tuple[Opinion, ...]:
-    """Without those that wait for facts which cannot make the others stricter. Beside an accept nothing is left out."""
+    """Drop opinions that wait for facts and cannot become stricter than a settled one. An accept drops none."""
     settled = strictest_action(opinion.action for opinion in opinions if not is_waiting_for_facts(opinion))
     if settled is None or settled is Action.ACCEPT:
         return tuple(opinions)

@@ -1,4 +1,4 @@
-"""The words of an expression and where they stand; enough to point at a mistake, not to understand CEL."""
+"""Splits an expression into tokens with their offsets, to locate mistakes; it does not parse CEL."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PAIRS = {"(": ")", "[": "]", "{": "}"}
 
 @dataclass(frozen=True, slots=True)
 class SourceToken:
-    """One word; `start` and `end` are code points from the start of the source."""
+    """One token; `start` and `end` are code point offsets in the source."""
 
     kind: str  # text, number, name, sign
     text: str
@@ -34,21 +34,21 @@ class SourceToken:
 
 @dataclass(frozen=True, slots=True)
 class TokenizedSource:
-    """All words of a source, without space and comments, and which bracket belongs to which."""
+    """The tokens of a source without spaces and comments, with matching brackets."""
 
     source: str
     tokens: tuple[SourceToken, ...]
-    matching_bracket: tuple[int, ...]  # index of the other bracket; its own index where there is none
+    matching_bracket: tuple[int, ...]  # index of the matching bracket; the own index if there is none
 
     def index_at(self, offset: int) -> int:
-        """The word that covers the offset, or the next one; the last at the end."""
+        """Return the index of the token at or after the offset; the last one beyond the end."""
         for index, token in enumerate(self.tokens):
             if token.end > offset:
                 return index
         return len(self.tokens) - 1
 
     def span(self, offsets: Sequence[int]) -> tuple[int, int]:
-        """Offset and length of the smallest whole piece of source that holds all these positions of one branch."""
+        """Return offset and length of the smallest balanced piece of source that holds all offsets."""
         if not self.tokens:
             return 0, len(self.source)
         indexes = [self.index_at(offset) for offset in offsets]
@@ -56,7 +56,7 @@ class TokenizedSource:
         return self.tokens[first].start, self.tokens[last].end - self.tokens[first].start
 
     def text(self, span: tuple[int, int]) -> str:
-        """The source of a span on one line, without comments."""
+        """Return the source of a span on one line, without comments."""
         kept = [token for token in self.tokens if span[0] <= token.start < span[0] + span[1]]
         parts = [token.text for token in kept]
         gaps = [" " if left.end < right.start else "" for left, right in pairwise(kept)]
@@ -75,7 +75,7 @@ class TokenizedSource:
                 return before
 
     def _chain(self, first: int) -> int:
-        """Back over `size` before its bracket and `a.b` before a dot: the start of what a position in it belongs to."""
+        """Move back over a callee before `(` and an operand before `.` to the start of the operand."""
         while first > 0:
             before = self.tokens[first - 1]
             ends_operand = before.kind in ("name", "text", "number") or before.text in (")", "]", "}")
@@ -88,12 +88,12 @@ class TokenizedSource:
         return first
 
     def is_sign(self, index: int, sign: str) -> bool:
-        """Whether the word there is this sign or name; False beyond either end."""
+        """Tell whether the token at `index` is `sign`; False outside the source."""
         return 0 <= index < len(self.tokens) and self.tokens[index].text == sign
 
 
 def tokenize(source: str) -> TokenizedSource:
-    """Never fails: what is no word of CEL is a sign of one character."""
+    """Split a source into tokens. Never fails: an unknown character becomes a sign."""
     tokens = []
     for match in _TOKEN.finditer(source):
         kind = match.lastgroup or "sign"

@@ -1,4 +1,4 @@
-"""Why a rule came out as it did: every branch with its value and its facts, and what would have to be different."""
+"""Traces a rule: the value and the facts of each expression, and the smallest changes that make the rule match."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from ..domain.text import visible
 from .expressions import BoundFacts, Expression, TruthValue
 from .model import ConditionFlip, ConditionTrace, Facts, Rule, RuleTrace
 
-MAX_WAYS = 3  # of becoming different, the shortest
-_MAX_KEPT = 12  # while they are put together
-_MAX_COMBINATIONS = 64  # combinations looked at
+MAX_WAYS = 3  # ways to match, the shortest
+_MAX_KEPT = 12  # candidates while combining
+_MAX_COMBINATIONS = 64  # combinations tried
 
 _Way = tuple[ConditionFlip, ...]
 
@@ -24,7 +24,7 @@ def trace_rule(
     bound: BoundFacts,
     facts: Facts,
 ) -> RuleTrace:
-    """One rule with its branches."""
+    """Return the trace of one rule."""
     when, unless = condition
     differ: tuple[_Way, ...] = ()
     if truth.value is not True:
@@ -37,7 +37,7 @@ def trace_rule(
 def trace_conditions(
     condition: tuple[Expression | None, Expression | None], bound: BoundFacts, facts: Facts
 ) -> tuple[ConditionTrace, ...]:
-    """Both sides of a rule's condition."""
+    """Return the traces of `when` and of the negated `unless`."""
     when, unless = condition
     because = [trace_expression(when, bound, facts)] if when else []
     if unless:
@@ -51,7 +51,7 @@ def _negate(inside: ConditionTrace) -> ConditionTrace:
 
 
 def trace_expression(expression: Expression, bound: BoundFacts, facts: Facts) -> ConditionTrace:
-    """The branch and all below it, in the order written; below a name of `let` stands what it means."""
+    """Trace an expression and its parts in source order; a `let` name is followed by its expression."""
     truth = expression.evaluate(bound)
     used = {name: facts[name] for name in sorted(expression.own_facts) if name in facts} if not expression.op else {}
     parts = tuple(trace_expression(part, bound, facts) for part in expression.parts)
@@ -75,7 +75,7 @@ def _trace_let(name: str, let: Expression, bound: BoundFacts, facts: Facts) -> C
 
 
 def _unknown_note(truth: TruthValue, facts: Facts) -> str:
-    """Why it is unknown: the facts that are missing, or what went wrong."""
+    """Return why a value is unknown: the missing facts or the error; empty if it is known."""
     if truth.value is not None:
         return ""
     lacking = [_describe_missing_fact(name, facts) for name in sorted(truth.missing)]
@@ -90,11 +90,11 @@ def _describe_missing_fact(name: str, facts: Facts) -> str:
     return f"{name} {why}" + (f" ({visible(fact.note, one_line=True)})" if fact is not None and fact.note else "")
 
 
-# ---- what would have to be different -------------------------------------------------------------------------------------
+# ---- ways to match -----------------------------------------------------------------------------------------------------
 
 
 def find_flips(expression: Expression, *, wanted: bool, bound: BoundFacts) -> tuple[_Way, ...]:
-    """The shortest ways in which it would come out as wanted; `((),)` when it does."""
+    """Return the shortest ways to give an expression the wanted value; `((),)` if it has it already."""
     if expression.evaluate(bound).value is wanted:
         return ((),)
     match expression.op:
@@ -122,18 +122,18 @@ def _flip_leaf(expression: Expression, bound: BoundFacts, *, wanted: bool) -> tu
     if let is not None:
         return find_flips(let, wanted=wanted, bound=bound)
     if expression.source in ("true", "false"):
-        return ()  # no request can change it
+        return ()  # a constant
     return ((ConditionFlip(expression.source, wanted),),)
 
 
 def _let_behind(expression: Expression) -> Expression | None:
-    """The true-or-false `let` that this leaf is, and nothing more."""
+    """Return the boolean `let` if the leaf is just its name."""
     let = expression.used_lets.get(expression.source)
     return let if let is not None and let.type == "bool" else None
 
 
 def _would_match(condition: tuple[Expression | None, Expression | None], way: _Way, bound: BoundFacts) -> bool:
-    """Whether it does what it promises: a branch may stand twice, and be good in one place as it is."""
+    """Tell whether the flips make the rule match; an expression may occur twice with opposite effects."""
     when, unless = condition
     forced = {flip.expr: flip.value for flip in way}
     held = when is None or _evaluate_with(when, forced, bound) is True
@@ -141,7 +141,7 @@ def _would_match(condition: tuple[Expression | None, Expression | None], way: _W
 
 
 def _evaluate_with(expression: Expression, forced: Mapping[str, bool], bound: BoundFacts) -> bool | None:
-    """What would come out if these leaves came out so."""
+    """Evaluate an expression with the values of some leaves replaced."""
     if not expression.op:
         let = _let_behind(expression)
         if let is not None:
@@ -165,7 +165,7 @@ def _combine_ways(sides: list[tuple[_Way, ...]]) -> tuple[_Way, ...]:
 
 
 def _is_consistent(way: _Way) -> bool:
-    """Nothing comes out both ways."""
+    """Tell whether no expression is flipped both ways."""
     return all(ConditionFlip(flip.expr, not flip.value) not in way for flip in way)
 
 

@@ -1,4 +1,4 @@
-"""What is read from a checked expression, and what is refused in it although its types are right."""
+"""Collects the names in a checked expression, and rejects constructs that are well typed but not allowed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .tokens import TokenizedSource
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A fact beside literals: `fact op value`, turned round where the literal stands first; also `in` and methods."""
+    """A fact compared with literals, normalised to `fact op value`; `op` may be `in` or a method."""
 
     fact: str
     op: str  # == != < <= > >= in, startsWith endsWith contains matches
@@ -26,7 +26,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class BranchNames:
-    """What one branch names. `lets` in the order of their first use."""
+    """The names used in a branch. `lets` are in the order of their first use."""
 
     facts: frozenset[str]
     lets: tuple[str, ...]
@@ -37,7 +37,7 @@ class BranchNames:
 def collect_names(
     root: ExpressionNode, words: TokenizedSource, declared: Container[str], lets: Container[str]
 ) -> BranchNames:
-    """The facts, names, labels and comparisons of a branch."""
+    """Return the facts, `let` names, labels and comparisons of a branch."""
     facts, used, labels, comparisons = set(), dict[str, None](), set(), []
     for node in root.walk():
         if node.kind is NodeKind.NAME and node.name in declared:
@@ -58,7 +58,7 @@ def _is_form_map(node: ExpressionNode) -> bool:
 
 
 def _label(node: ExpressionNode) -> str | None:
-    """The label of the form that is asked for: `form["x"]`, `form.x` or `"x" in form`."""
+    """Return the form label that a node uses: `form["x"]`, `form.x` or `"x" in form`."""
     if node.kind is NodeKind.SELECT and _is_form_map(node.children[0]):
         return node.name
     if node.kind is NodeKind.CALL and len(node.children) == 2:
@@ -91,14 +91,14 @@ def _comparison(node: ExpressionNode, words: TokenizedSource, declared: Containe
     return Comparison(left.name, op, tuple(each.value for each in literals), offset, length)
 
 
-# ---- refused although the types are right --------------------------------------------------------------------------------
+# ---- constructs that are not allowed -------------------------------------------------------------------------------------
 
-MAX_LOOPS = 2  # one inside the other
+MAX_LOOPS = 2  # nested
 MAX_PATTERN = 256  # code points of a regular expression
 
 
 class BranchEvaluator(Protocol):
-    """Evaluates what needs no fact."""
+    """Evaluates branches that use no fact."""
 
     def evaluation_error(self, node: ExpressionNode) -> str | None: ...
 
@@ -108,7 +108,7 @@ class BranchEvaluator(Protocol):
 def check_tree(
     root: ExpressionNode, words: TokenizedSource, declared: Container[str], lets: Container[str], trial: BranchEvaluator
 ) -> None:
-    """Raises ExpressionProblem for what opens by failure, literals that always fail, and loops inside loops."""
+    """Raise ExpressionProblem for unsafe functions, literals that always fail, bad patterns and deeply nested loops."""
     _check_nodes(root, frozenset(), words, declared, lets)
     for node in root.walk():
         if node.kind is NodeKind.CALL and node.name == "matches":
@@ -124,7 +124,7 @@ _STRICT = frozenset(
         *(name for name in FUNCTIONS if name not in MACROS),
     )
 )
-"""All that may be called. The engine has more, and some of it (`__not_strictly_false__`, `type`) is true of an unknown."""
+"""All functions that may be called. The engine has others, and some of them are true for unknown values."""
 
 
 def _check_nodes(
@@ -134,25 +134,25 @@ def _check_nodes(
     declared: Container[str],
     lets: Container[str],
 ) -> None:
-    """What does not stand in the language of policies, although the engine would take it."""
+    """Raise ExpressionProblem for constructs that the engine accepts and the policy language does not."""
     refused = ""
     if node.kind is NodeKind.CALL and node.name not in _STRICT:
-        refused = f"there is no function `{node.name}`"
+        refused = f"unknown function `{node.name}`"
     elif node.kind is NodeKind.MAP and node.name:
-        refused = "messages are not made here"
+        refused = "messages cannot be constructed here"
     elif (
         node.kind is NodeKind.NAME
         and node.name not in variables
         and node.name not in declared
         and node.name not in lets
     ):
-        refused = f"`{node.name}` is the name of a type, not of a fact"
+        refused = f"`{node.name}` is a type, not a fact"
     elif node.kind is NodeKind.CONST and node.value is None:
         raise null_problem(*_span(node, words))
     if refused:
         raise ExpressionProblem("not-here", visible(refused, one_line=True), *_span(node, words))
     if node.kind is NodeKind.LOOP:
-        # Range, start, condition, step, result: the condition is the engine's own, all that people wrote is in the rest.
+        # Children: range, start, condition, step, result. Only the condition is generated by the engine.
         inside = variables | {node.variable, node.name}
         for place, child in enumerate(node.children):
             if place != 2:
@@ -170,17 +170,17 @@ def _check_pattern(node: ExpressionNode, words: TokenizedSource, trial: BranchEv
     pattern = node.children[-1]
     span = _span(pattern, words)
     if not isinstance(pattern.value, str):
-        raise ExpressionProblem(
-            "pattern", "the pattern of `matches` is written out in quotes, never taken from a fact", *span
-        )
+        raise ExpressionProblem("pattern", "the pattern of `matches` must be a quoted literal, not a fact", *span)
     if len(pattern.value) > MAX_PATTERN:
-        raise ExpressionProblem("pattern", f"a pattern is at most {MAX_PATTERN} characters", *span)
+        raise ExpressionProblem("pattern", f"a pattern has at most {MAX_PATTERN} characters", *span)
     if re.search(r"\{\d*,?\d{3,}", pattern.value) or len(re.findall(r"\{\d", pattern.value)) > 8:
-        raise ExpressionProblem("pattern", "a pattern repeats at most 99 times, and in at most 8 places", *span)
+        raise ExpressionProblem("pattern", "a pattern may repeat at most 99 times, in at most 8 places", *span)
     failed = trial.pattern_error(pattern.value)
     if failed is not None:
         why = failed.partition("invalid regular expression: ")[2] or failed
-        raise ExpressionProblem("pattern", f"this is no regular expression: {visible(why, one_line=True)[:80]}", *span)
+        raise ExpressionProblem(
+            "pattern", f"this is not a regular expression: {visible(why, one_line=True)[:80]}", *span
+        )
 
 
 def _check_loops(
@@ -188,19 +188,17 @@ def _check_loops(
 ) -> None:
     if node.kind is NodeKind.LOOP:
         if depth == MAX_LOOPS:
-            raise ExpressionProblem(
-                "too-costly", "at most two lists are gone through inside each other", *_span(node, words)
-            )
+            raise ExpressionProblem("too-costly", "at most two loops over lists can be nested", *_span(node, words))
         _check_variable(node, words, declared, lets)
     for place, child in enumerate(node.children):
         inside = depth + 1 if node.kind is NodeKind.LOOP and place else depth
         if inside and _is_concatenation(child):
-            raise ExpressionProblem("too-costly", "nothing is joined with `+` inside a loop", *_span(child, words))
+            raise ExpressionProblem("too-costly", "`+` cannot join texts or lists inside a loop", *_span(child, words))
         _check_loops(child, inside, words, declared, lets)
 
 
 def _is_concatenation(node: ExpressionNode) -> bool:
-    """Whether texts or lists grow here; not `@result + [x]`, into which the engine turns `map` and `filter`."""
+    """Tell whether a node joins texts or lists, except `@result + [x]` from the expansion of `map` and `filter`."""
     if node.kind is not NodeKind.CALL or node.name != "_+_" or node.type not in ("string", "bytes", "list"):
         return False
     return not (node.children[0].kind is NodeKind.NAME and node.children[0].name.startswith("@"))
@@ -213,7 +211,7 @@ def _check_variable(
     taken = any(name in declared or name in lets for name in names)
     roots = {"request", "person", "email", "answers", "tables", "history", "terms", "form", "now"}
     if taken or node.variable in roots:
-        what = f"`{visible(node.variable, one_line=True)}` is the name of facts; call the item otherwise"
+        what = f"`{visible(node.variable, one_line=True)}` is the name of a fact; choose another name for the item"
         raise ExpressionProblem("shadow", what, *_span(node, words))
 
 
@@ -225,7 +223,7 @@ def _check_literals(root: ExpressionNode, words: TokenizedSource, trial: BranchE
 
 
 def _constant_calls(node: ExpressionNode) -> Iterator[ExpressionNode]:
-    """The innermost calls whose outcome depends on no name at all, before those around them."""
+    """Yield the calls that depend on no name, innermost first."""
     if node.kind is NodeKind.LOOP:
         yield from _constant_calls(node.children[0])
         return
@@ -247,13 +245,13 @@ def _literal_problem(node: ExpressionNode, failed: str, words: TokenizedSource) 
         found = _SPAN.match(literal.strip())
         hours = int(found[1]) * _HOURS.get(found[2][0], 0) if found and not found[2].startswith("mo") else 0
         fix = f'duration("{hours}h")' if hours else None
-        how = f"write `{fix}`, or" if fix else "hours are the largest unit, as in `720h`;"
-        message = f"a time span has no days: {how} compare a fact in days, such as `person.account_days`"
+        how = f"write `{fix}`, or" if fix else "the largest unit is hours, as in `720h`;"
+        message = f"a duration has no days: {how} compare a fact in days, such as `person.account_days`"
         return ExpressionProblem("duration", message, offset, length, fix)
     if node.name == "timestamp" and isinstance(literal, str):
         whole = literal.strip()
         fix = f'timestamp("{whole}T00:00:00Z")' if _DATE.match(whole) else None
         how = f"write `{fix}`" if fix else 'as in `timestamp("2027-06-30T00:00:00Z")`'
-        return ExpressionProblem("timestamp", f"a moment is written in full: {how}", offset, length, fix)
+        return ExpressionProblem("timestamp", f"a timestamp needs a date and a time: {how}", offset, length, fix)
     why = visible(failed.partition(": ")[2] or failed, one_line=True)[:100]
-    return ExpressionProblem("literal", f"this always fails: {why}", offset, length)
+    return ExpressionProblem("literal", f"this literal always fails: {why}", offset, length)
