@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
+from hf_gate.application.record_builders import request_record
 from hf_gate.application.record_files import csv_lines, json_array, json_lines, spooled
-from hf_gate.application.records import Record, RequestRecord, RunRecord, request_record
+from hf_gate.application.records import Record, RequestRecord, RunRecord
 from hf_gate.domain.flat import ANSWER_COLUMNS
 from tests.core.test_flat import asked
 

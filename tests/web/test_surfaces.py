@@ -17,6 +17,7 @@ from hf_gate.application.records import (
     AttemptRecord,
     AuditRecord,
     ChangeRecord,
+    ExportedRequest,
     GrantEndRecord,
     OutcomeRecord,
     PersonRecord,
@@ -209,3 +210,13 @@ def test_the_api_gives_requests_with_their_id_and_version(scene: Scene) -> None:
         assert {key: row[key] for key in keys_of(RequestRecord)} == known[row["id"]]
     told = scene.lena.get("/api/openapi.json").json["components"]["schemas"]["ApiRequest"]
     assert list(told["properties"]) == list(rows[0])
+
+
+def test_an_export_of_the_store_has_the_same_records(scene: Scene, tmp_path: Path) -> None:
+    scene.run(["store", "export", str(tmp_path / "out")])
+    rows = _lines((tmp_path / "out" / "requests.jsonl").read_text())
+    assert {tuple(row) for row in rows} == {keys_of(ExportedRequest)}
+    known = {row["request_id"]: row for row in _lines(scene.file("/queue.{kind}?q=", "jsonl"))}
+    for row in rows:
+        listed = known[row["request_id"]] | {"quality": None, "verdict": row["verdict"]}
+        assert {key: row[key] for key in keys_of(RequestRecord)} == listed

@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 from ..domain.events import EventKind, event_of
 from ..domain.ids import Repo, RepoType
 from ..domain.ledger import DESK, Link
-from ..domain.moments import iso, moment_of
+from ..domain.moments import iso_ms
 from ..domain.rows import LedgerRow
 from ..domain.story import sentence
 from ..store.reading import Store
@@ -119,7 +119,7 @@ def audit_record(link: Link, private: Mapping[str, object] | None = None) -> Aud
     repo = repo_of(link.chain)
     return AuditRecord(
         id=name_of(link),
-        at=iso(moment_of(link.at)),
+        at=iso_ms(link.at),
         kind=link.kind,
         actor=link.actor,
         repo=None if repo is None else repo.id,

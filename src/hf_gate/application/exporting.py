@@ -11,11 +11,12 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from ..domain.ids import RepoType
-from ..domain.moments import iso, moment_of
+from ..domain.moments import iso, iso_ms
 from ..domain.rows import RequestRow
 from ..store.reading import Store
+from .judging import StandingVerdicts
 from .ledger_files import checkpoint_json, export
+from .record_builders import exported_request
 
 TABLES: Final[Mapping[str, str]] = {
     "about": "whose store it is",
@@ -46,48 +47,15 @@ def export_files(
     store: Store, dump: DumpPort, owned: Mapping[str, bytes], now: datetime
 ) -> Iterator[tuple[str, Iterable[bytes]]]:
     """Names of files with their lines; to be written within `dump.snapshot`. `owned`: files of the workspace."""
+    verdicts = StandingVerdicts(None)
     yield "README.txt", [_readme(store.endpoint, now).encode()]
-    yield "requests.jsonl", (_line(request_row(row)) for row in dump.requests())
+    yield "requests.jsonl", (_line(exported_request(row, verdicts)) for row in dump.requests())
     yield "ledger.jsonl", export(store, now, personal=True)
     yield "checkpoints.jsonl", (_line(checkpoint_json(one, store.endpoint)) for one in store.checkpoints())
     for table in TABLES:
         yield f"{table}.jsonl", (_line(_readable(row)) for row in dump.table(table))
     for name, content in owned.items():
         yield f"workspace/{name}", [content]
-
-
-def request_row(row: RequestRow) -> dict[str, object]:
-    """One attempt with all that is known of it."""
-    state, who, record = row.state, row.person.identity, row.request
-    return {
-        "id": row.id,
-        "repo": row.repo.id,
-        "repo_type": "dataset" if row.repo.type is RepoType.DATASET else "model",
-        "person": row.person.id,
-        "user_id": who.user_id,
-        "user": who.username,
-        "fullname": who.fullname,
-        "email": who.email,
-        "status": state.status,
-        "asked_at": _time(state.asked_at),
-        "reviewed_at": _time(state.reviewed_at),
-        "attempt": state.attempt,
-        "follows": state.after,
-        "is_current": row.is_current,
-        "first_seen_at": _time(row.first_seen_at),
-        "until": _time(state.until),
-        "at_end": state.at_end,
-        "verdict": None if state.verdict is None else dict(zip(_VERDICT, state.verdict, strict=True)),
-        "answers": None if record is None else dict(record.answers),
-        "record": None if record is None else json.loads(record.raw_json),
-    }
-
-
-_VERDICT: Final = ("action", "policy", "rule", "digest")
-
-
-def _time(at: int | None) -> str | None:
-    return None if at is None else iso(moment_of(at))
 
 
 def _readable(row: Mapping[str, Any]) -> dict[str, object]:
@@ -97,7 +65,7 @@ def _readable(row: Mapping[str, Any]) -> dict[str, object]:
 
 def _value(key: str, value: object) -> object:
     if isinstance(value, int) and not isinstance(value, bool) and (key == "at" or key.endswith("_at")):
-        return _time(value)
+        return iso_ms(value)
     if not isinstance(value, bytes | memoryview):
         return value
     data = bytes(value)

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from ..domain.ledger import Break, Checkpoint, Link
-from ..domain.moments import iso, moment_of, ms
+from ..domain.moments import iso, iso_ms, ms
 from ..errors import UsageError
 from ..store.reading import Store
 from .verify import Proof, Sealed, Verified
@@ -38,7 +38,7 @@ def checkpoint_json(checkpoint: Checkpoint, endpoint: str) -> dict[str, object]:
     return {
         "schema_version": SCHEMA,
         "endpoint": endpoint,
-        "at": iso(moment_of(checkpoint.at)),
+        "at": iso_ms(checkpoint.at),
         "heads": {chain: [length, last] for chain, (length, last) in sorted(checkpoint.heads.items())},
         "digest": checkpoint.digest,
     }
@@ -112,7 +112,7 @@ def _line_of(entry: Sealed, *, personal: bool) -> _Line:
     return _Line(
         link.chain,
         link.seq,
-        iso(moment_of(link.at)),
+        iso_ms(link.at),
         link.kind,
         link.actor,
         link.request,

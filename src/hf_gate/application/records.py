@@ -1,35 +1,19 @@
 """Output records: what `--json`, CSV, the files of the desk, the JSON API and `schema` give, one struct for each kind.
 
-To add a field, add it to the struct and to the function that makes it. Every surface follows.
+To add a field, add it to the struct here and to its function in `record_builders.py`. Every surface follows.
 What is absent, unknown or hidden from the reader is null, never a missing key.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
 
-from ..domain.ids import Person, RepoType
-from ..domain.lifecycle import STATUSES
-from ..domain.moments import iso, iso_ms, moment_of
-from ..domain.outcomes import Outcome, OutcomeKind
-from ..domain.requests import AccessRequest
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from ..domain.accounts import Gate
-    from ..domain.forms import GateForm
-    from ..domain.rows import ChangeRow, PersonRow, RepoRow, RequestRow, RunRow
-    from ..plan.model import Change
-    from ..policy.checking import CheckedPolicy
-    from ..policy.model import PolicyProblem
-    from ..policy.policy_tests import PolicyTestResult
-    from ..policy.trust import AcceptRequirement
-    from .judging import StandingVerdicts
+from ..domain.ids import RepoType
+from ..domain.outcomes import OutcomeKind
 
 Time = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")]
 Count = Annotated[int, Meta(ge=0)]
@@ -87,82 +71,16 @@ class AttemptRecord(RequestRecord, frozen=True, kw_only=True):
     until: Annotated[Time | None, Meta(description="when the access ends")]
 
 
-def request_record(request: AccessRequest, *, with_quality: bool = True) -> RequestRecord:
-    """Make the record of a request read from the Hub; without `quality`, which takes longer than the rest, on demand."""
-    return RequestRecord(**_request_fields(request, request.person, request.email, with_quality=with_quality))
+class ExportedRequest(AttemptRecord, frozen=True, kw_only=True):
+    """One request in the export of a store, with the Hub's own record; `quality` is left null, which is computed."""
 
-
-def stored_request(row: RequestRow, verdicts: StandingVerdicts, *, with_quality: bool = True) -> RequestRecord:
-    """Make the record of a stored request. `verdicts` leaves out a verdict that no policy stands by any more."""
-    return RequestRecord(**stored_fields(row, verdicts, with_quality=with_quality))
-
-
-def stored_attempt(row: RequestRow, verdicts: StandingVerdicts) -> AttemptRecord:
-    """Make the record of a stored request with its number and its end."""
-    return AttemptRecord(**stored_fields(row, verdicts), attempt=row.state.attempt, until=iso_ms(row.state.until))
-
-
-def attempt_record(request: AccessRequest) -> AttemptRecord:
-    """Make the same record of a request read from the Hub, which knows neither number nor end."""
-    return AttemptRecord(**_request_fields(request, request.person, request.email), attempt=None, until=None)
-
-
-def stored_fields(row: RequestRow, verdicts: StandingVerdicts, *, with_quality: bool = True) -> dict[str, Any]:
-    """Return the fields of a stored request, with the names that were read last."""
-    known, request = row.person.identity, row.request or _without_record(row)
-    told = request.person
-    person = Person(known.user_id or told.id, known.username or told.username, known.fullname or told.fullname)
-    fields = _request_fields(request, person, known.email or request.email, with_quality=with_quality)
-    verdict = verdicts.of(row)
-    if verdict is not None:
-        action, policy, rule, digest = verdict
-        fields["verdict"] = VerdictRecord(action=action, policy=policy, rule=rule, digest=digest)
-    return fields
-
-
-def _request_fields(
-    request: AccessRequest, person: Person, email: str | None, *, with_quality: bool = True
-) -> dict[str, Any]:
-    return {
-        "repo": request.repo.id,
-        "repo_type": request.repo.type,
-        "request_id": request.request_id,
-        "user_id": person.id,
-        "user": person.username,
-        "fullname": person.fullname,
-        "email": email,
-        "status": str(request.status),
-        "asked_at": iso(request.asked_at),
-        "reviewed_at": iso(request.reviewed_at),
-        "answers": dict(request.answers) if request.has_form else None,
-        "quality": quality_of(request) if with_quality else None,
-        "verdict": None,
-    }
-
-
-def quality_of(request: AccessRequest) -> dict[str, str] | None:
-    """Rate each text answer; ticked boxes are left out. None without a form."""
-    if not request.has_form:
-        return None
-    from ..domain.quality import quality  # noqa: PLC0415 - its word lists take long to load
-
-    names = tuple(filter(None, (request.person.username, request.person.fullname)))
-    return {
-        label: quality(text, label, None, names).value for label, text in request.answers.items() if text not in TICKS
-    }
-
-
-def _without_record(row: RequestRow) -> AccessRequest:
-    """Return what is left of a request whose record was erased."""
-    state = row.state
-    return AccessRequest(
-        repo=row.repo,
-        status=state.status,
-        asked_at=moment_of(state.asked_at),
-        person=Person(row.person.identity.user_id, row.person.identity.username),
-        request_id=state.hub_request,
-        reviewed_at=None if state.reviewed_at is None else moment_of(state.reviewed_at),
-    )
+    id: Annotated[int, Meta(description="the number that other files of the export name it by")]
+    person: Annotated[int, Meta(description="the number of the person in people.jsonl")]
+    follows: Annotated[int | None, Meta(description="the id of the attempt before")]
+    is_current: bool
+    first_seen_at: Time | None
+    at_end: str | None
+    record: dict[str, Any] | None
 
 
 class ReportRecord(Record, frozen=True, kw_only=True):
@@ -192,21 +110,6 @@ class GrantEndRecord(Record, frozen=True, kw_only=True):
     rule: Annotated[str | None, Meta(description="null when a person set the end")]
 
 
-def grant_end_record(row: RequestRow) -> GrantEndRecord:
-    """Make the record of a stored request whose access ends."""
-    known, state = row.person.identity, row.state
-    return GrantEndRecord(
-        until=iso(moment_of(state.until or 0)),
-        user=known.username,
-        user_id=known.user_id,
-        request_id=state.hub_request,
-        repo=row.repo.id,
-        repo_type=row.repo.type,
-        at_end=state.at_end,
-        rule=state.until_rule,
-    )
-
-
 # ---- people and repos --------------------------------------------------------------------------------------------------
 
 
@@ -219,19 +122,6 @@ class PersonRecord(Record, frozen=True, kw_only=True):
     fullname: str | None
     email: str | None
     requests: Annotated[dict[str, str], Meta(description="status by repo")]
-
-
-def person_record(person: PersonRow, requests: Mapping[str, str]) -> PersonRecord:
-    """Make the record of a stored person."""
-    known = person.identity
-    return PersonRecord(
-        person=person.pseudonym,
-        user_id=known.user_id,
-        user=known.username,
-        fullname=known.fullname,
-        email=known.email,
-        requests=dict(requests),
-    )
 
 
 class RepoRecord(Record, frozen=True, kw_only=True):
@@ -250,33 +140,6 @@ class RepoRecord(Record, frozen=True, kw_only=True):
     form_problems: Count | None = None
     fingerprint: str | None = None
     policies: list[str] | None = None
-
-
-def repo_record(
-    row: RepoRow, oldest: datetime | None, form: GateForm | None, form_problems: int, policies: Sequence[str]
-) -> RepoRecord:
-    """Make the record of a stored repo; `form` is None when the card was never read."""
-    is_open = row.gated is None and row.full_at is not None
-    return RepoRecord(
-        repo=row.repo.id,
-        repo_type=row.repo.type,
-        gated=False if is_open else row.gated,
-        counts={**dict.fromkeys(STATUSES, 0), **row.counts},
-        oldest_asked_at=iso(oldest),
-        quick_at=iso_ms(row.quick_at),
-        full_at=iso_ms(row.full_at),
-        complete=row.is_complete,
-        problem=row.problem,
-        fields=None if form is None else [field.label for field in form.fields],
-        form_problems=form_problems,
-        fingerprint=None if form is None else form.fingerprint,
-        policies=list(policies),
-    )
-
-
-def gate_record(gate: Gate) -> RepoRecord:
-    """Make the record of a repo of which only the gate is known."""
-    return RepoRecord(repo=gate.repo.id, repo_type=gate.repo.type, gated=gate.mode)
 
 
 # ---- plans, runs and their changes -------------------------------------------------------------------------------------
@@ -339,76 +202,6 @@ class RunRecord(Record, frozen=True, kw_only=True):
     counts: Annotated[dict[str, Count], Meta(description="changes by outcome, or by state while open")]
 
 
-def change_record(n: int, change: Change, row: ChangeRow | None = None) -> ChangeRecord:
-    """Make the record of a change of a plan, or of a run with its outcome."""
-    outcome, why = (None, None) if row is None else _outcome_of(row)
-    return ChangeRecord(
-        n=n,
-        repo=change.repo,
-        repo_type=RepoType(change.repo_type),
-        request_id=change.request_id,
-        user_id=change.user_id,
-        user=change.user,
-        asked_at=change.asked_at or None,
-        before=change.before or None,
-        after=change.after,
-        reason=change.reason,
-        rule=change.rule,
-        policy=change.policy,
-        until=change.until,
-        outcome=outcome,
-        why=why,
-    )
-
-
-def outcome_of_change(change: Change, row: ChangeRow) -> OutcomeRecord:
-    """Make the outcome of a change of a run."""
-    outcome, why = _outcome_of(row)
-    return OutcomeRecord(
-        user=change.user,
-        user_id=change.user_id,
-        request_id=change.request_id,
-        repo=change.repo,
-        repo_type=RepoType(change.repo_type),
-        outcome=outcome,
-        why=why,
-    )
-
-
-def outcome_record(outcome: Outcome) -> OutcomeRecord:
-    """Make the record of an outcome that the Hub client returned."""
-    return OutcomeRecord(
-        user=outcome.person.username,
-        user_id=outcome.person.id,
-        request_id=outcome.request_id,
-        repo=outcome.repo.id,
-        repo_type=outcome.repo.type,
-        outcome=outcome.kind,
-        why=outcome.why or None,
-    )
-
-
-def run_record(row: RunRow) -> RunRecord:
-    """Make the record of a stored run."""
-    return RunRecord(
-        run=row.id,
-        kind=row.kind,
-        state=row.state,
-        actor=row.actor,
-        made_at=iso(moment_of(row.made_at)),
-        plan=row.plan,
-        planned=row.total,
-        counts=dict(row.counts),
-    )
-
-
-def _outcome_of(row: ChangeRow) -> tuple[OutcomeKind, str | None]:
-    """Return how a change of a run ended; what has not ended is open."""
-    if row.state.value in set(OutcomeKind):
-        return OutcomeKind(row.state), row.why or None
-    return OutcomeKind.OPEN, row.why or "not sent yet"
-
-
 # ---- audit log and policies --------------------------------------------------------------------------------------------
 
 
@@ -440,21 +233,6 @@ class ProblemRecord(Record, frozen=True, kw_only=True):
     fix: Annotated[str | None, Meta(description="what to write in place of `length` letters from there on")]
 
 
-def problem_record(problem: PolicyProblem) -> ProblemRecord:
-    """Make the record of a problem."""
-    return ProblemRecord(
-        file=problem.source,
-        line=problem.position.line,
-        column=problem.position.column,
-        length=problem.length,
-        level="error" if problem.is_error else "warning",
-        code=problem.code,
-        message=problem.message,
-        hint=problem.hint or None,
-        fix=problem.fix,
-    )
-
-
 class AcceptRequirementRecord(Record, frozen=True, kw_only=True):
     """The least that an applicant must control to be accepted by one rule."""
 
@@ -477,32 +255,3 @@ class PolicyRecord(Record, frozen=True, kw_only=True):
     warnings: Count
     failing_tests: list[str] | None = None
     accepts: list[AcceptRequirementRecord] | None = None
-
-
-def policy_record(
-    file: str,
-    name: str,
-    checked: CheckedPolicy,
-    applies_to: Sequence[str],
-    ways: Iterable[AcceptRequirement] | None = None,
-    failing: Iterable[PolicyTestResult] = (),
-) -> PolicyRecord:
-    """Make the record of a checked policy file; `ways` and `failing` only where they were computed."""
-    policy, errors = checked.policy, sum(problem.is_error for problem in checked.problems)
-    return PolicyRecord(
-        policy=name,
-        file=file,
-        mode=None if policy is None else policy.mode.value,
-        digest=None if policy is None else policy.digest,
-        applies_to=list(applies_to),
-        rules=0 if policy is None else len(policy.rules),
-        tests=0 if policy is None else len(policy.tests),
-        errors=errors,
-        warnings=len(checked.problems) - errors,
-        failing_tests=None if ways is None else [each.test.name for each in failing],
-        accepts=None if ways is None else [_requirement(way) for way in ways],
-    )
-
-
-def _requirement(way: AcceptRequirement) -> AcceptRequirementRecord:
-    return AcceptRequirementRecord(rule=way.rule, trust=way.trust.value if way.trust else None, facts=list(way.facts))

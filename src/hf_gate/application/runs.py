@@ -12,7 +12,7 @@ import msgspec
 from ..domain import events as e
 from ..domain.lifecycle import Status
 from ..domain.members import NOBODY, Author
-from ..domain.moments import iso, moment_of, ms
+from ..domain.moments import iso_ms, ms
 from ..domain.outcomes import OutcomeKind
 from ..domain.rows import ChangeRow, RequestRow, RunRow
 from ..domain.runs import OVER, ChangeOrigin, ChangeState, RunKind, RunState
@@ -239,7 +239,7 @@ def _end_before(store: Store, run: RunRow, request: RequestRow) -> e.GrantDated 
 
 def _reversed(change: Change, subject: PlanSubject, end: e.GrantDated | None) -> Change:
     """The way back; whoever is let in again has access as long as before, and no longer."""
-    until = None if end is None or end.until is None else iso(moment_of(end.until))
+    until = None if end is None else iso_ms(end.until)
     at_end = None if end is None else end.at_end
     return make_change(subject, change.before or Status.RESET, rule=ChangeOrigin.UNDO, until=until, at_end=at_end)
 

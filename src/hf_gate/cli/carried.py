@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from ..application.records import OutcomeRecord, outcome_of_change
+from ..application.record_builders import outcome_of_change
+from ..application.records import OutcomeRecord
 from ..domain.outcomes import OutcomeKind, exit_code_of_counts
 from ..domain.runs import UNDER_WAY, ChangeOrigin, ChangeState
 from .carrying import take_along

@@ -13,7 +13,8 @@ from typing import Any, Final
 
 import click
 
-from ..application.records import RequestRecord, quality_of, request_record
+from ..application.record_builders import quality_of, request_record
+from ..application.records import RequestRecord
 from ..domain.ids import Repo, parse_repo
 from ..domain.lifecycle import Status
 from ..domain.outcomes import OutcomeKind

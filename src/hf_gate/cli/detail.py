@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from ..application.records import quality_of
+from ..application.record_builders import quality_of
 from ..domain.lifecycle import MEANING, STATUSES, Status
 from ..domain.moments import iso
 from ..domain.text import one_line

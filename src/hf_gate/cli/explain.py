@@ -12,7 +12,7 @@ import click
 
 from ..domain.ids import Repo, is_id
 from ..domain.lifecycle import Status
-from ..domain.moments import iso, moment_of
+from ..domain.moments import iso, iso_ms, moment_of
 from ..domain.story import WAYS
 from ..errors import RequestNotFound, UsageError
 from .frame import Run, command, repo_type_option
@@ -222,10 +222,10 @@ def _document(heard: Hearing, way: Came | None) -> Row:
         "user_id": row.person.identity.user_id,
         "user": row.person.identity.username,
         "status": row.state.status,
-        "asked_at": iso(moment_of(row.state.asked_at)),
+        "asked_at": iso_ms(row.state.asked_at),
         "attempt": row.state.attempt,
         "came": None if way is None else _came(way),
-        "until": None if row.state.until is None else iso(moment_of(row.state.until)),
+        "until": iso_ms(row.state.until),
         "at_end": row.state.at_end,
         "is_judged": heard.is_judged,
         "is_stored": heard.is_stored,
@@ -236,7 +236,7 @@ def _document(heard: Hearing, way: Came | None) -> Row:
 
 
 def _came(way: Came) -> Row:
-    return {"at": iso(moment_of(way.at)), "actor": way.actor, "by": way.by, "run": way.run, "rule": way.rule}
+    return {"at": iso_ms(way.at), "actor": way.actor, "by": way.by, "run": way.run, "rule": way.rule}
 
 
 def _voices(verdict: Verdict) -> list[Opinion | Abstention]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ..domain.events import event_of
-from ..domain.moments import iso, moment_of
+from ..domain.moments import iso_ms
 from ..domain.story import sentence
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def history_rows(workspace: Workspace, attempts: Sequence[RequestRow]) -> list[d
     found = [row for attempt in attempts for row in workspace.store.entries(request=attempt.id, limit=MOST)]
     return [
         {
-            "at": iso(moment_of(row.link.at)),
+            "at": iso_ms(row.link.at),
             "attempt": next(one.state.attempt for one in attempts if one.id == row.link.request),
             "kind": row.link.kind,
             "actor": row.link.actor,

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from ..application.records import RequestRecord, stored_request
+from ..application.record_builders import stored_request
+from ..application.records import RequestRecord
 from ..domain.lifecycle import STATUSES
 from ..domain.moments import moment_of, ms
 from ..domain.query import Pattern, Query, Term

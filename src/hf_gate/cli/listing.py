@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from ..application.records import RequestRecord, request_record
+from ..application.record_builders import request_record
+from ..application.records import RequestRecord
 from ..domain.completeness import NO_RESET_LIST
 from ..domain.ids import Repo
 from ..domain.lifecycle import STATUSES, Status

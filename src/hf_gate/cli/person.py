@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..application.records import AttemptRecord, attempt_record, stored_attempt
+from ..application.record_builders import attempt_record, stored_attempt
+from ..application.records import AttemptRecord
 from ..domain.ids import Repo, parse_repo
 from ..domain.text import one_line
 from ..errors import NotAllowed, RequestNotFound

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from ..application.records import PolicyRecord, policy_record, problem_record
+from ..application.record_builders import policy_record, problem_record
+from ..application.records import PolicyRecord
 from ..domain.text import visible
 from ..errors import UsageError
 from .frame import Entry, GateGroup, Run, command, repo_type_option

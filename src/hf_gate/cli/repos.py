@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from msgspec.structs import asdict, replace
 
-from ..application.records import RepoRecord, ReportRecord, gate_record
+from ..application.record_builders import gate_record
+from ..application.records import RepoRecord, ReportRecord
 from ..domain.forms import GateForm
 from ..domain.ids import Repo
 from ..errors import HfGateError, NotAllowed

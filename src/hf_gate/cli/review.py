@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from ..application.inputs import NOTE_LIMIT, ReasonTemplate, parse_note, usable_templates
-from ..application.records import outcome_record
+from ..application.record_builders import outcome_record
 from ..domain.lifecycle import TARGET_OF, Status
 from ..domain.outcomes import Ends, Outcome, OutcomeKind, law_of
 from ..domain.requests import REASON_LIMIT, target_of, utf16_units

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from ..application.records import GrantEndRecord, grant_end_record
+from ..application.record_builders import grant_end_record
+from ..application.records import GrantEndRecord
 from ..domain.moments import moment_of
 from ..domain.outcomes import OutcomeKind, exit_code_of_counts
 from ..domain.runs import ChangeState, RunState

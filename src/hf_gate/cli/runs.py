@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from ..application.records import RunRecord, run_record
+from ..application.record_builders import run_record
+from ..application.records import RunRecord
 from ..domain.moments import moment_of
 from ..domain.outcomes import OutcomeKind
 from ..domain.runs import KIND_WORDS, UNDER_WAY, RunKind

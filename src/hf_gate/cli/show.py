@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from ..application.records import RequestRecord, request_record, stored_request
+from ..application.record_builders import request_record, stored_request
+from ..application.records import RequestRecord
 from ..domain.lifecycle import Status
 from ..domain.moments import iso
 from ..domain.text import one_line

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from ..application.records import run_record
+from ..application.record_builders import run_record
 from ..domain.moments import iso, iso_ms, moment_of
 from ..errors import HfGateError, NotAllowed
 from .frame import Run, command

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
-from ..application.records import OutcomeRecord, outcome_record
+from ..application.record_builders import outcome_record
+from ..application.records import OutcomeRecord
 from ..domain.outcomes import Outcome, OutcomeKind
 from ..domain.text import to_json
 from .carrying import Result, untold

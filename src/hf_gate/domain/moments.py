@@ -33,6 +33,12 @@ def iso(moment: datetime | None) -> str | None:
     return None if moment is None else moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+@overload
+def iso_ms(milliseconds: int) -> str: ...
+@overload
+def iso_ms(milliseconds: None) -> None: ...
+@overload
+def iso_ms(milliseconds: int | None) -> str | None: ...
 def iso_ms(milliseconds: int | None) -> str | None:
     """Return a stored time in the same form."""
     return None if milliseconds is None else iso(moment_of(milliseconds))

@@ -13,10 +13,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..application.inputs import parse_reason
-from ..application.records import Record, RequestRecord, stored_fields
+from ..application.record_builders import stored_fields
+from ..application.records import Record, RequestRecord
 from ..application.tray import Wish
 from ..domain.members import Member, Role
-from ..domain.moments import iso, moment_of, ms
+from ..domain.moments import iso_ms, ms
 from ..domain.tray import Held, ground_of
 from ..errors import HfGateError
 from .asking import PENDING, asked_of, read
@@ -302,8 +303,8 @@ def _held(item: Held, row: RequestRow | None) -> HeldOut:
         verb=item.verb,
         request=None if row is None else key_of(row),
         batch=item.batch,
-        made_at=iso(moment_of(item.made_at)),
-        leaves_at=None if item.leaves_at is None else iso(moment_of(item.leaves_at)),
+        made_at=iso_ms(item.made_at),
+        leaves_at=iso_ms(item.leaves_at),
         until=item.until,
         is_leaving=item.run is not None,
     )

@@ -12,7 +12,8 @@ from urllib.parse import quote, urlencode
 from starlette.responses import RedirectResponse, Response
 
 from ..application.hearing import Came, came
-from ..application.records import AttemptRecord, PersonRecord, person_record, stored_attempt
+from ..application.record_builders import person_record, stored_attempt
+from ..application.records import AttemptRecord, PersonRecord
 from ..application.tray import Wish
 from ..domain.events import EventKind
 from ..domain.forms import fold

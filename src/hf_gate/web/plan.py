@@ -16,7 +16,8 @@ from ..application import keys
 from ..application import runs as run_cases
 from ..application.inputs import confirms
 from ..application.propose import policies_digest
-from ..application.records import ChangeRecord, change_record
+from ..application.record_builders import change_record
+from ..application.records import ChangeRecord
 from ..application.second_person import Need
 from ..domain.events import Entry, PlanAgreed
 from ..domain.ids import Repo

@@ -9,7 +9,7 @@ from starlette.responses import RedirectResponse, Response
 
 from ..application.records import PlanRecord
 from ..domain.members import Role
-from ..domain.moments import iso, moment_of
+from ..domain.moments import iso_ms, moment_of
 from ..store.carried import Carried, PlanRow
 from .carrying import state_of
 from .exports import exported
@@ -57,7 +57,7 @@ def index_file(visit: Visit) -> Response:
     rows = (
         PlanRecord(
             digest=one.ident,
-            made_at=iso(moment_of(one.made_at)),
+            made_at=iso_ms(one.made_at),
             by=one.by,
             kind=one.kind,
             changes=one.changes,

@@ -13,7 +13,8 @@ from weakref import WeakKeyDictionary
 from starlette.responses import Response
 
 from ..application.judging import with_texts
-from ..application.records import PolicyRecord, policy_record
+from ..application.record_builders import policy_record
+from ..application.records import PolicyRecord
 from ..domain.lifecycle import Status
 from ..errors import HfGateError
 from ..policy.checking import check_unique_names

@@ -10,7 +10,8 @@ from urllib.parse import urlencode
 
 from starlette.responses import RedirectResponse, Response
 
-from ..application.records import RequestRecord, stored_request
+from ..application.record_builders import stored_request
+from ..application.records import RequestRecord
 from ..domain.lifecycle import Status
 from ..domain.members import Role
 from ..domain.moments import moment_of, ms

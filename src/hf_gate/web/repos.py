@@ -12,7 +12,8 @@ from urllib.parse import urlencode
 
 from starlette.responses import RedirectResponse, Response
 
-from ..application.records import RepoRecord, repo_record
+from ..application.record_builders import repo_record
+from ..application.records import RepoRecord
 from ..application.standing import repo_standing, serving_line
 from ..domain.forms import GateForm, form_of_json
 from ..domain.ids import Repo, RepoType, parse_repo

@@ -16,7 +16,8 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from ..application import runs as run_cases
-from ..application.records import ChangeRecord, change_record
+from ..application.record_builders import change_record
+from ..application.records import ChangeRecord
 from ..domain.ids import Repo
 from ..domain.members import Role
 from ..domain.moments import moment_of
