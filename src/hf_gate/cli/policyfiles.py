@@ -1,4 +1,4 @@
-"""What the policy commands work on: the workspace's policies or given files, read, checked, and named as people see them."""
+"""Reads and checks the policies that a command works on: given files, or those of the workspace."""
 
 from __future__ import annotations
 
@@ -25,37 +25,37 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Policies:
-    """What was read. `problems` are all there are, of hf-gate.yaml and of tables too; files go by names to be opened from here."""
+    """The policies that were read. `problems` include those of hf-gate.yaml and tables; file names are relative to here."""
 
     folder: Path | None
     config: WorkspaceConfig | None
     checked: Mapping[str, CheckedPolicy] = field(default_factory=dict)
     sources: Mapping[str, SourceText] = field(default_factory=dict)
     problems: tuple[PolicyProblem, ...] = ()
-    forms: tuple[str, ...] = ()  # repos whose forms were looked at
+    forms: tuple[str, ...] = ()  # repos whose forms were checked
     tables: tuple[CheckedTable, ...] = ()
 
     @property
     def has_errors(self) -> bool:
-        """Whether anything of it cannot be used."""
+        """Whether any problem is an error."""
         return any(each.is_error for each in self.problems)
 
     def counts(self) -> Counter[str]:
-        """How many errors and warnings."""
+        """Return the number of errors and of warnings."""
         return Counter("error" if each.is_error else "warning" for each in self.problems)
 
     def without_errors(self) -> Iterable[tuple[str, CheckedPolicy, Policy]]:
-        """The usable ones."""
+        """Return the policies without errors."""
         return [(name, each, each.policy) for name, each in self.checked.items() if each.policy is not None]
 
     def line_of(self, problem: PolicyProblem) -> str:
-        """The line of the file that a problem is about."""
+        """Return the line of text that a problem is about."""
         source = self.sources.get(problem.source)
         return source.line(problem.position.line) if source else ""
 
 
 def tell_problems(run: Run, found: Policies, problems: Iterable[PolicyProblem], *, as_talk: bool = False) -> None:
-    """The problems for people: on stdout, or as talk on stderr where another thing was asked for."""
+    """Print problems for people, on stdout. `as_talk`: on stderr, because stdout carries something else."""
     from ..domain.text import visible  # noqa: PLC0415 - help needs none of it
 
     for problem in problems:
@@ -68,7 +68,7 @@ def tell_problems(run: Run, found: Policies, problems: Iterable[PolicyProblem], 
 
 
 def refuse(run: Run, found: Policies) -> int:
-    """Says what is wrong where a policy had to be right: exit code 2."""
+    """Print the errors that keep a command from going on; return exit code 2."""
     errors = [each for each in found.problems if each.is_error]
     tell_problems(run, found, errors, as_talk=True)
     run.out.say(f"Error: {_counted(len(errors))} in the policies; nothing was done.", "red")
@@ -90,17 +90,17 @@ def read_policies(
     is_said: bool = True,
     counts_matches: bool = False,
 ) -> Policies:
-    """The given files, else those of the workspace, checked against the workspace and the forms that its store knows.
+    """Read the given files, else those of the workspace, and check them against the workspace and the stored forms.
 
-    What is wrong in a file is a problem, also in hf-gate.yaml; that there is nothing to read is a UsageError. `is_said`:
-    which desk it is, on stderr. `counts_matches`: also how many pending requests each table lists.
+    A fault in a file, also in hf-gate.yaml, is a problem; nothing to read is a UsageError. `is_said`: print the workspace
+    on stderr. `counts_matches`: also count the pending requests that each table lists.
     """
     from .. import bootstrap  # noqa: PLC0415 - help needs none of it
     from ..application.workspace import WorkspaceLocation  # noqa: PLC0415 - as above
     from ..policy.workspace_config import WorkspaceConfig  # noqa: PLC0415 - as above
 
     folder = bootstrap.find_folder(run.settings)
-    if folder is None and files and files[0] != "-":  # a file's own desk knows its tables
+    if folder is None and files and files[0] != "-":  # the workspace of the file defines its tables
         folder = bootstrap.find_folder(run.settings, Path(files[0]).absolute().parent)
     if folder is None and (needs_desk or not files):
         raise UsageError(
@@ -161,7 +161,7 @@ def _parsed(name: str) -> ParsedPolicy:
 
 
 def _text(path: Path, *, may_lead_on: bool = True) -> str:
-    """`may_lead_on`: whoever named the file meant it, wherever a link leads."""
+    """Read a file. `may_lead_on`: follow links, because the user named the file."""
     from ..sources.table_files import is_own_file  # noqa: PLC0415 - as above
     from ..sources.workspace_folder import MAX_BYTES  # noqa: PLC0415 - as above
 
@@ -197,7 +197,7 @@ def _checked(
 
 
 def _forms(run: Run) -> dict[str, GateForm]:
-    """The gate forms that the store knows; none where there is no store, and a word where it cannot be read."""
+    """Return the gate forms in the store; none without a store. Warns if the store cannot be read."""
     from .. import bootstrap  # noqa: PLC0415 - as above
     from ..domain.forms import form_of_json  # noqa: PLC0415 - as above
 

@@ -1,4 +1,4 @@
-"""Runs the `tests:` of a policy: each test's facts through the same judge as real requests, and why where it fails."""
+"""Runs the `tests:` of a policy with the evaluator of real requests, and explains failures."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from .model import ConditionTrace, PolicyMode, PolicyTest, RuleTrace, Verdict
 from .test_facts import NOT_STATED, build_test_facts
 
 NO_RULE = "none"
-MAX_TRACED_PARTS = 50_000  # parts of conditions whose values are told in all reasons together
+MAX_TRACED_PARTS = 50_000  # parts of conditions whose values all explanations may show together
 _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyTestResult:
-    """One test with what came out; `message` is one line a failed test is told by, `why` the rules that were tried."""
+    """The result of one test. For a failed test, `message` is one line and `why` lists the rules that were tried."""
 
     __test__ = False  # pytest would take it for a class of tests
 
@@ -31,10 +31,10 @@ class PolicyTestResult:
 
 
 def run_policy_tests(checked: CheckedPolicy) -> tuple[PolicyTestResult, ...]:
-    """Run all tests of a policy that has no errors (none of one that has). Shadow policies are tested as if they counted.
+    """Run all tests of a policy without errors; return none if it has errors. Shadow policies are tested as if enforced.
 
-    `now` is what the test says, else a fixed day: only `wait` looks at it, and a test that says nothing of
-    `request.asked_at` is judged as on the day it was asked. Reasons are told for as many failed tests as the work allows.
+    `now` is the test's own, else the time of its request, else a fixed day. The number of explained failures is limited
+    by the size of the conditions.
     """
     if checked.policy is None:
         return ()

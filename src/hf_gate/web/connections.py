@@ -1,4 +1,4 @@
-"""Bounds what connections may hold: how many there are, how long a request may take to arrive, how often a failure is logged."""
+"""Limits connections: their number, the time a request may take to arrive, and how often a failure is logged."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _BIGGEST_HEAD: Final = 1 << 16  # bytes of a request head, as uvicorn has it
 
 
 class RateLimitedLog:
-    """Logs a kind of warning once a minute at most, and says how often it happened meanwhile."""
+    """Logs each warning at most once a minute, with the number of times it was left out."""
 
     PAUSE: ClassVar[float] = 60.0
 
@@ -26,7 +26,7 @@ class RateLimitedLog:
         self._next: dict[str, tuple[float, int]] = {}  # when the next line may be written, and how many were left out
 
     def warning(self, text: str) -> None:
-        """Log it, unless it was logged within the last minute."""
+        """Log a warning, unless it was logged within the last minute."""
         now = time.monotonic()
         at, left_out = self._next.get(text, (now, 0))
         self._next[text] = (at, left_out + 1) if now < at else (now + self.PAUSE, 0)
@@ -38,7 +38,7 @@ _log: Final = RateLimitedLog(logging.getLogger("hf_gate.web"))
 
 
 class _NoChunks(h11.Connection):
-    """Refuses a body that comes in chunks, before it is read: chunks of one byte each keep the event loop busy for minutes."""
+    """Refuses chunked bodies before they are read: chunks of one byte keep the event loop busy for minutes."""
 
     def next_event(self) -> Any:  # noqa: ANN401 - as h11 has it
         event = super().next_event()
@@ -48,11 +48,11 @@ class _NoChunks(h11.Connection):
 
 
 class BoundedConnection(H11Protocol):
-    """An HTTP/1.1 connection with deadlines. A body has to say its length.
+    """An HTTP/1.1 connection with deadlines. A body needs a Content-Length.
 
     It is closed if a request head takes longer than `head_seconds`, a body longer than `body_seconds`, or if the client
-    reads nothing of its answer for `read_seconds`. Beyond `most` connections, the one that has waited longest for its client
-    makes room for the new one.
+    reads nothing of its answer for `read_seconds`. If more than `most` connections are open, the one that has waited
+    longest for its client is closed.
     """
 
     most: ClassVar[int] = 128
@@ -67,7 +67,7 @@ class BoundedConnection(H11Protocol):
 
     @property
     def is_waiting(self) -> bool:
-        """Whether no whole request is here that has not been answered."""
+        """Whether the connection waits for its client: no complete request is unanswered."""
         current = self._current
         return current is None or current.response_complete or current.more_body
 
@@ -77,12 +77,12 @@ class BoundedConnection(H11Protocol):
 
     @property
     def waits_until(self) -> float | None:
-        """When its client has used up its time; None while the desk itself is at work for it."""
+        """When the client's deadline ends; None while the desk works on its request."""
         timer = self._stalled or self._deadline
         return None if timer is None else timer.when()
 
     def abort(self) -> None:
-        """Close it at once; what was not sent yet is dropped."""
+        """Close the connection at once and drop what was not sent."""
         self.is_aborted = True
         self.transport.abort()
 
@@ -98,7 +98,7 @@ class BoundedConnection(H11Protocol):
             (_longest_waiting([one for one in here if one is not self], 1) or [self])[0].abort()
 
     def send_400_response(self, msg: str) -> None:
-        """Say what may be wrong; uvicorn asks for it when it cannot read a request."""
+        """Answer a request that uvicorn cannot read, with a hint at the likely cause."""
         super().send_400_response(f"{msg} A body needs a Content-Length.\n")
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -126,7 +126,7 @@ class BoundedConnection(H11Protocol):
             self._stalled = None
 
     def _watch(self) -> None:
-        """Run one deadline for each head and one for each body; bytes that drip in do not extend it."""
+        """Start one deadline for each head and one for each body. Slow bytes do not extend it."""
         current = self._current
         is_same = self._deadline is not None and current is self._watched_cycle
         if self.is_waiting and is_same:
@@ -156,8 +156,8 @@ def _longest_waiting(connections: Iterable[BoundedConnection], most: int) -> lis
 def handle_loop_error(connections: Collection[object]) -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]], None]:
     """Return an exception handler for an event loop that accepts these connections.
 
-    Without a free file descriptor nobody can come in any more. asyncio reports that once for each connection that waits to be
-    accepted, with a traceback. This handler writes one line, and closes half of the connections that wait for their client.
+    Without a free file descriptor no connection can be accepted. asyncio logs a traceback for each one that waits. This
+    handler writes one line, and closes half of the connections that wait for their client.
     """
 
     def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

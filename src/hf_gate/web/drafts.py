@@ -1,4 +1,4 @@
-"""A policy's text tried where nothing follows from it: what is wrong with it, what its tests say, what it makes of real requests."""
+"""Checks policy drafts and tries them on real requests, without any effect."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ from .lines import Line, lines_of
 from .verdicts import Said, verdicts_of
 from .visit import NotFound, Visit
 
-SHOWN: Final = 12  # requests about which a draft says something else than the desk
+SHOWN: Final = 12  # requests shown for which the draft and the desk disagree
 
 
 @lru_cache(1)
 def _quiet() -> FactSources:
-    """Lists, and profiles that were read before; a draft is worth no call of the Hub."""
+    """Return fact sources that call no Hub: lists, and profiles that were read before."""
     return FactSources(None)
 
 
@@ -54,7 +54,7 @@ def _quiet() -> FactSources:
 
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """A problem with the line that it is about, cut at the place."""
+    """A problem with its line of text, split around the marked place."""
 
     problem: PolicyProblem
     before: str
@@ -63,16 +63,16 @@ class Marked:
 
     @property
     def key(self) -> str:
-        """What a button says that mends it, so that a text which changed meanwhile is not mended elsewhere."""
+        """The value of the fix button. It names the place, so that a text that changed meanwhile is not fixed elsewhere."""
         place = self.problem.position
         return f"{place.line}:{place.column}:{self.problem.code}"
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A policy as it is written, with all that is wrong with it. `policy` is there also when it cannot be used yet.
+    """The text of a policy with its problems. `policy` is set even if it has errors.
 
-    `report` says what came out of its tests and rules, where that was asked; `checked` of a draft has no expressions.
+    `report` holds the results of its tests and rules, if they were run. `checked` of a draft has no expressions.
     """
 
     file: str
@@ -91,40 +91,40 @@ class Text:
 
     @property
     def name(self) -> str:
-        """What its address calls it: the policy's own name, else the file's."""
+        """The name in its address: the policy's own name, else the file's."""
         return self.policy.name if self.policy is not None else PurePath(self.file).stem
 
     @property
     def lines(self) -> list[tuple[int, bool]]:
-        """Its line numbers, each with whether an error stands there."""
+        """Line numbers, each with whether the line has an error."""
         wrong = {each.position.line for each in self.checked.problems if each.is_error}
         return [(n, n in wrong) for n in range(1, self.source.lines + 1)]
 
     @property
     def ways(self) -> Sequence[AcceptRequirement]:
-        """The least that it takes to pass each rule that accepts."""
+        """The weakest requirement to pass each accept rule."""
         return () if self.report is None else self.report.ways
 
     @property
     def tests(self) -> Sequence[PolicyTestResult]:
-        """What its own tests say."""
+        """The results of its own tests."""
         return () if self.report is None else self.report.tests
 
     @property
     def failing(self) -> list[PolicyTestResult]:
-        """Those of its tests that fail."""
+        """The results of the tests that fail."""
         return [test for test in self.tests if not test.has_passed]
 
     @property
     def doubts(self) -> list[str]:
-        """Why nobody should use it without a second look: tests that fail, rules that accept on the applicant's word alone."""
+        """Reasons to confirm before use: failing tests, and rules that accept on the applicant's word alone."""
         failing = [f"The test {test.test.name} fails: {test.message}." for test in self.failing]
         weak = [f"The rule {way.rule} accepts on {way}." for way in self.ways if way.is_weak and way.trust is not None]
         everybody = [f"The rule {way.rule} accepts everybody." for way in self.ways if way.trust is None]
         return [*failing, *weak, *everybody]
 
     def mended(self, key: str) -> str | None:
-        """Itself with one problem mended; None when there is no such problem any more."""
+        """Return the text with one problem fixed; None if it no longer has that problem."""
         found = next((each.problem for each in self.problems if each.key == key), None)
         return None if found is None else apply_fix(self.source.text, found)
 
@@ -136,7 +136,7 @@ def _marked(source: SourceText, problem: PolicyProblem) -> Marked:
 
 
 def folder_of(visit: Visit) -> WorkspaceFolder:
-    """The files as they lie there now. UsageError when hf-gate.yaml is wrong, or there is no workspace."""
+    """Read the workspace's files. Raises UsageError without a workspace, or if hf-gate.yaml is wrong."""
     place = visit.office.location
     if place.folder is None:
         raise UsageError("There is no workspace here, so there are no policies.", hint="Make one: hf-gate init")
@@ -144,27 +144,27 @@ def folder_of(visit: Visit) -> WorkspaceFolder:
 
 
 def texts_of(visit: Visit, folder: WorkspaceFolder) -> list[Text]:
-    """Every policy file of the desk that this person may know of."""
+    """Return every policy file that the visitor may see."""
     forms = _forms(visit)
     found = [_text(file, parsed, folder, forms) for file, parsed in folder.files.items()]
     return [text for text in found if may_know(visit, text.policy)]
 
 
 def may_know(visit: Visit, policy: Policy | None) -> bool:
-    """Whether a policy is for any repo of theirs; one that cannot be read yet is for those who see all."""
+    """Whether the visitor may see a policy: it applies to one of their repos. Only members of all repos see an unreadable one."""
     if visit.member.repos is None:
         return True
     return policy is not None and bool(repos_of(visit, policy))
 
 
 def repos_of(visit: Visit, policy: Policy) -> list[Repo]:
-    """The repos for which it is, as far as this person sees them."""
+    """Return the repos that the policy applies to and the visitor may see."""
     rows = visit.office.repos(visit.member)
     return [row.repo for row in rows if any(glob_matches(glob, row.repo) for glob in policy.applies_to)]
 
 
 def draft_of(process: DraftProcess, visit: Visit, text: str, file: str, folder: WorkspaceFolder) -> Text:
-    """What somebody typed, read as if it lay there under that name; a draft that was stopped has that as its one problem."""
+    """Check a draft as if it were the file of that name. If the check was stopped, that is the only problem."""
     source = SourceText(text, file)
     try:
         report = process.check(Draft(text, file, _desk(visit, folder), _forms(visit), folder.zone))
@@ -175,26 +175,26 @@ def draft_of(process: DraftProcess, visit: Visit, text: str, file: str, folder: 
 
 
 def _desk(visit: Visit, folder: WorkspaceFolder) -> WorkspaceConfig:
-    """What a draft is checked against: to a member of some repos the desk names theirs alone."""
+    """Return the config to check a draft against; for a member of some repos it names only those."""
     if visit.member.repos is None:
         return folder.config
     return replace(folder.config, repos=tuple(str(row.repo) for row in visit.office.repos(visit.member)))
 
 
 def visible_targets(visit: Visit, policy: Policy) -> list[str]:
-    """What a policy is for: its `applies_to`, or for a member of some repos the names of theirs."""
+    """Return the `applies_to` of a policy; for a member of some repos, the names of their repos that it matches."""
     if visit.member.repos is None:
         return list(policy.applies_to)
     return [str(repo) for repo in repos_of(visit, policy)]
 
 
 def our_text(visit: Visit, text: str, file: str, folder: WorkspaceFolder) -> Text:
-    """A text of our own, which no other process needs to check."""
+    """Check a text of our own within this process."""
     return with_results(_text(file, parse_policy(text, file), folder, _forms(visit)))
 
 
 def with_results(text: Text) -> Text:
-    """A policy of the desk with what its tests and rules come to."""
+    """Return a policy of the workspace with the results of its tests and rules."""
     policy, checked = text.checked.policy, text.checked
     ways = () if policy is None else accept_requirements(policy, checked.conditions)
     return replace(text, report=Report(text.policy, policy, checked.problems, ways, run_policy_tests(checked)))
@@ -205,12 +205,12 @@ def _text(file: str, parsed: ParsedPolicy, folder: WorkspaceFolder, forms: Mappi
 
 
 def _forms(visit: Visit) -> dict[str, GateForm]:
-    """The forms of the repos that this person sees: a label that is nearly right is told."""
+    """Return the forms of the repos that the visitor sees, to find misspelt labels."""
     return {str(row.repo): form_of_json(row.form_card) for row in visit.office.repos(visit.member) if row.form_card}
 
 
 def tables_known(visit: Visit, folder: WorkspaceFolder) -> dict[str, TableSpec]:
-    """The tables that this person may know of: those of hf-gate.yaml, and of the policies that they see."""
+    """Return the tables that the visitor may see: those of hf-gate.yaml and of the policies that they see."""
     seen = [parsed.policy for parsed in folder.files.values() if may_know(visit, parsed.policy)]
     specs = (*folder.config.tables, *(spec for policy in seen if policy is not None for spec in policy.tables))
     return {spec.name: spec for spec in specs}
@@ -221,7 +221,7 @@ def tables_known(visit: Visit, folder: WorkspaceFolder) -> dict[str, TableSpec]:
 
 @dataclass(slots=True)
 class Trial:
-    """What came out: how often each rule decided, and the requests about which the desk says something else."""
+    """The result of a trial: how often each rule decided, and the requests where the desk says something else."""
 
     looked_at: int = 0
     by_rule: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -232,7 +232,7 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """One request, explained."""
+    """One request with the explanation of its verdict."""
 
     line: Line
     why: Sequence[Explained]
@@ -240,7 +240,7 @@ class Told:
 
 
 class Bar:
-    """Tries a draft alone, as if it were in force: the facts of requests are read here, the process of the draft judges."""
+    """Tries a draft alone, as if it were enforced. This process reads the facts; the draft's process evaluates them."""
 
     def __init__(self, process: DraftProcess, visit: Visit, folder: WorkspaceFolder, text: Text) -> None:
         if text.report is None or text.report.usable is None:
@@ -254,7 +254,7 @@ class Bar:
         self._store: Any = store if seen is None else VisibleStore(store, seen)
 
     def _read_tables(self, folder: WorkspaceFolder, known: Mapping[str, TableSpec]) -> Mapping[str, Table]:
-        """Those that it asks: as the desk has read them where it means the same table, else read now."""
+        """Return the tables that the draft asks: as the desk read them if the definition is the same, else read now."""
         asked = {name.split(".")[1] for name in self._report.facts if name.startswith("tables.")}
         specs = [spec for spec in (*folder.config.tables, *self.policy.tables) if spec.name in asked]
         bundle = self.visit.office.policies
@@ -266,14 +266,14 @@ class Bar:
         return found | {name: read_already[name] for name in same}
 
     def _court(self, repo: Repo) -> Court | None:
-        """What reads the facts of a repo's requests; None when the draft is not for it."""
+        """Return what reads the facts of a repo's requests; None if the draft does not apply to it."""
         row = self.visit.office.store.repo(repo)
         if row is None or not any(glob_matches(glob, repo) for glob in self.policy.applies_to):
             return None
         return reading_court(row, self.policy, self._report.facts, self._tables, _quiet())
 
     def try_all(self) -> Trial:
-        """On those who wait at its repos, the oldest first."""
+        """Try the draft on the pending requests of its repos, oldest first."""
         trial, said = Trial(), dict[int, Said]()
         rows = list(self._waiting())
         for repo in {row.repo for row in rows}:
@@ -304,7 +304,7 @@ class Bar:
         return {case.row.id: Said(*verdict) for case, verdict in zip(cases, verdicts, strict=True)}
 
     def explain(self, who: str) -> Told:
-        """One request with every rule that was tried."""
+        """Return one request with every rule that was tried."""
         row, store = meant(self.visit, who, self.policy), self._store
         court = self._court(row.repo)
         if court is None:
@@ -318,7 +318,7 @@ class Bar:
 
 
 def _sent(facts: Facts) -> Facts:
-    """Facts as they are sent to another process: values, all of them computed."""
+    """Return facts with all values computed, to be sent to another process."""
     return {name: _plain(facts[name]) for name in facts}
 
 
@@ -335,7 +335,7 @@ def _is_same(spec: TableSpec, other: TableSpec | None) -> bool:
 
 
 def _check_files(known: Mapping[str, TableSpec], policy: Policy) -> None:
-    """A draft comes from a browser: it may ask no file but those of tables that this person may know of."""
+    """Refuse files that no visible table names: a draft comes from a browser and must not read others."""
     files = {spec.file for spec in known.values()}
     for spec in policy.tables:
         if spec.file is not None and spec.file not in files:
@@ -346,7 +346,7 @@ def _check_files(known: Mapping[str, TableSpec], policy: Policy) -> None:
 
 
 def meant(visit: Visit, who: str, policy: Policy) -> RequestRow:
-    """`USER@REPO`, a request id, or a name: the latest request of theirs where the policy holds."""
+    """Return the request that `USER@REPO`, a request id or a name means: the latest one where the policy applies."""
     name, at, where = who.strip().rpartition("@")
     try:
         repo = parse_repo(where) if at and "/" in where else None

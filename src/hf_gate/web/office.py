@@ -1,4 +1,4 @@
-"""What the pages work with: the store, the desk's policies as they are now, the tray, who may come in, and the clock."""
+"""Holds the state that all pages share: store, Hub client, policies, tray, members and clock."""
 
 from __future__ import annotations
 
@@ -43,19 +43,19 @@ from .draft_pool import Drafts
 from .looking import Looks
 from .one_time import OneTimeCodes
 
-_LOOK: Final = 2.0  # seconds between two looks at the files of the desk
+_LOOK: Final = 2.0  # seconds between two checks of the workspace's files
 _WATCHED: Final = 180.0  # seconds
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
 def new_id(letter: str = "r") -> str:
-    """A letter, `_` and 12 characters that nobody confuses."""
+    """Return a letter, `_` and 12 random characters, without those that look alike."""
     return f"{letter}_" + "".join(secrets.choice(_ALPHABET) for _ in range(12))
 
 
 @dataclass(slots=True)
 class Pulse:
-    """How the reading of the Hub goes; written by the keeper, shown on every page."""
+    """The state of the last sync. The keeper writes it, and every page shows it."""
 
     read_at: datetime | None = None
     next_at: datetime | None = None
@@ -65,20 +65,22 @@ class Pulse:
 
 @dataclass
 class Office:
-    """One desk, held open by this process. `hold`: seconds a decision stays in the tray."""
+    """The state of one desk in this process. `hold`: how many seconds a decision stays in the tray."""
 
     workspace: Workspace
     owner: str
     hold: float = 10.0
     url: str = ""
-    owner_id: str | None = None  # the owner's account id, as the Hub told it
-    token_role: str | None = None  # as the Hub told it: write, read, fineGrained
+    owner_id: str | None = None  # the owner's account id on the Hub
+    token_role: str | None = None  # the Hub's word for it: write, read or fineGrained
     pulse: Pulse = field(default_factory=Pulse)
     wake: threading.Event = field(default_factory=threading.Event)
     read_now: Callable[[], None] = lambda: None
     looks: Looks = field(default_factory=Looks)
-    streams: Counter[str] = field(default_factory=Counter)  # pages of runs that hear news, by member
-    sending: threading.RLock = field(default_factory=threading.RLock)  # from a look at the limit to what it allows
+    streams: Counter[str] = field(default_factory=Counter)  # open event streams of run pages, by member
+    sending: threading.RLock = field(
+        default_factory=threading.RLock
+    )  # held from checking a limit to storing what it allows
     drafts: Drafts = field(default_factory=Drafts)
     account_codes: OneTimeCodes = field(default_factory=OneTimeCodes)
     _pool: tuple[PolicyBundle, EvaluationPool] | None = None
@@ -133,26 +135,26 @@ class Office:
 
     @property
     def title(self) -> str:
-        """Which Hub and desk this is, for the foot of each page."""
+        """The names of the Hub and the workspace, for the footer of each page."""
         desk = "" if self.location.folder is None else f" · desk {self.location.folder.name}"
         return f"{bootstrap.hub_name(self.settings)}{desk}"
 
     @property
     def is_https(self) -> bool:
-        """Whether browsers come by TLS."""
+        """Whether the desk is served over HTTPS."""
         return self.url.startswith("https:")
 
     @cached_property
     def is_local(self) -> bool:
-        """Whether the Hub is one on this machine, with invented people."""
+        """Whether the Hub is a local one, with invented people."""
         return world_of(self.store.endpoint) is not None
 
     def now(self) -> datetime:
-        """This moment, by the clock of the Hub client."""
+        """Return the current time by the Hub client's clock."""
         return self.clock.now()
 
     def direct(self, actor: str, member: str | None = None) -> Direct:
-        """Decides as somebody. `member`: their own id."""
+        """Return what sends decisions for an actor. `member`: the id of the member who decides."""
         found = self.member_of_id(member)
         author = Author(member=member)
         if found is not None:
@@ -162,11 +164,11 @@ class Office:
 
     @property
     def is_watched(self) -> bool:
-        """Whether anybody looked at a page in the last minutes."""
+        """Whether a page was opened in the last three minutes."""
         return self._looked_at is not None and time.monotonic() - self._looked_at < _WATCHED
 
     def looked_at(self) -> None:
-        """Somebody looks; after a while without anybody the Hub is read at once."""
+        """Record that a page was opened. After a pause the Hub is read at once."""
         was, self._looked_at = self.is_watched, time.monotonic()
         if not was:
             self.read_now()
@@ -175,11 +177,11 @@ class Office:
 
     @cached_property
     def owner_member(self) -> Member:
-        """The account whose token the desk uses. The Hub told whose it is, so it is proven."""
+        """The account whose token the desk uses. The Hub named it, so it is proven."""
         return owner_member(self.owner, self.owner_id)
 
     def admit_owner(self) -> None:
-        """Says in the store who the owner is. A member invited under the owner's name is somebody else, and is put out."""
+        """Store who the owner is. A member invited under the owner's name is another person and is revoked."""
         told = json.dumps({"name": self.owner, "user_id": self.owner_id})
         if self.store.setting(keys.OWNER) != told:
             with self.store.writing() as write:
@@ -189,41 +191,41 @@ class Office:
             self.put_out(namesake, self.owner)
 
     def member(self, name: str) -> Member | None:
-        """Somebody who may be here now: the owner of the token, or who was invited and still is."""
+        """Return a member who may sign in now, by name: the token's owner, or an invited member with a link."""
         if name == self.owner:
             return self.owner_member
         found = self.members.named(name)
         return found if found is not None and found.has_link else None
 
     def member_of_id(self, ident: str | None) -> Member | None:
-        """The same by a member's own id."""
+        """Return a member who may sign in now, by id."""
         if ident == self.owner_member.id:
             return self.owner_member
         found = None if ident is None else self.members.of_id(ident)
         return found if found is not None and found.has_link else None
 
     def invite(self, member: Member, secret: str, by: str | None = None) -> Member:
-        """Lets somebody in by a link. `by`: the actor in the ledger, else the owner."""
+        """Invite a member by a link. `by`: the actor in the ledger; the owner if None."""
         return self.members.invite(member, secret, by or self.owner, ms(self.now()))
 
     def put_out(self, member: Member, by: str | None = None) -> None:
-        """Takes somebody's link, sessions, views, selection and what has not left their tray; their runs stop."""
+        """Revoke a member: delete link, sessions, views, selection and unsent decisions. Their runs stop."""
         at = ms(self.now())
         self.members.revoke(member, by or self.owner, at)
         self.tray.take_back([item.id for item in self.tray.waiting() if item.member == member.id], at)
         self.picks.clear(f"s_{member.id}")
 
     def repos(self, member: Member) -> list[RepoRow]:
-        """The repos that somebody sees, in the order of their names."""
+        """Return the repos that a member may see, sorted by name."""
         return [row for row in self.store.repos() if self.sees(member, row.repo)]
 
     def sees(self, member: Member, repo: Repo) -> bool:
-        """Whether a repo is of this desk, and one of theirs."""
+        """Whether the workspace covers a repo and the member may see it."""
         ours = None if self.location.folder is None else self.location.config.repos
         return _names(ours, repo) and _names(member.repos, repo)
 
     def _may_decide(self, item: Held, row: RequestRow) -> bool:
-        """Whether a decision may leave now: its member is in, may decide at that repo, and it is not about themselves."""
+        """Whether a decision may be sent: its member may still decide at the repo, and it is not about their own request."""
         member, who = self.member_of_id(item.member), row.person.identity
         return (
             member is not None
@@ -233,7 +235,7 @@ class Office:
         )
 
     def may_go_on(self, run: RunRow) -> bool:
-        """Whether a run's member may still decide at all of its repos. What a command or an owner began goes on."""
+        """Whether a run's member may still decide at all its repos. Runs of commands and of the owner go on."""
         if run.member is None or run.member.startswith("owner:"):
             return True
         member = self.member_of_id(run.member)
@@ -244,20 +246,20 @@ class Office:
     # ---- a second person ---------------------------------------------------------------------------------------------
 
     def team(self, member: Member) -> Team:
-        """Who else decides here now, as this member sees it."""
+        """Return who else can decide now, seen from this member."""
         return team_of(self.store, member, self.now())
 
     def need(self, member: Member, new: Mapping[str, int], *, whole: int = 0, agreed: Collection[str] = ()) -> Need:
-        """Whether somebody may send these changes (how many of which verb) alone."""
+        """Return whether a member needs a second person for these changes, counted by verb."""
         now, team = self.now(), self.team(member)
         return need_of(self.store, team, new, self.tray.waiting(), now, whole=whole, agreed=agreed)
 
     def need_to_resume(self, member: Member, run: RunRow) -> Need:
-        """Whether somebody may let a run go on alone."""
+        """Return whether a member needs a second person to resume a run."""
         return need_to_resume(self.store, self.team(member), run, self.tray.waiting(), self.now())
 
     def _limit(self, wish: Wish, count: int) -> None:
-        """Refuses decisions by which one person would send more than they may alone."""
+        """Raise Guarded if these decisions exceed what one person may send alone."""
         need = self.need(wish.by, {wish.verb: count})
         if need.is_large:
             raise Guarded(
@@ -269,7 +271,7 @@ class Office:
 
     @property
     def policies(self) -> PolicyBundle | None:
-        """What judges; None without a desk, and while a file of it is wrong (`policy_problem` says how)."""
+        """The policies as the files have them now; None without a workspace, or if a file is wrong (see `policy_problem`)."""
         folder = self.location.folder
         if folder is None:
             return None
@@ -283,12 +285,12 @@ class Office:
 
     @property
     def standing_verdicts(self) -> StandingVerdicts:
-        """The verdicts that were entered and stand by the policies as they are now."""
+        """The recorded verdicts that the current policies still stand behind."""
         bundle = self.policies
         return StandingVerdicts(None if bundle is None else bundle.policies)
 
     def _accepted(self) -> tuple[str | None, ...]:
-        """How many rows of each refused table the store knows: a person may accept it as it is."""
+        """Return the stored row count of each refused table; it changes when a person accepts the table."""
         tables = [] if self._policies is None else sorted(self._policies.tables.items())
         return tuple(self.store.setting(keys.rows(name)) for name, table in tables if table.refusal)
 
@@ -300,13 +302,13 @@ class Office:
             self._policies, self.policy_problem = None, problem
 
     def pool(self, bundle: PolicyBundle) -> EvaluationPool:
-        """Where long lists are evaluated; its processes stay for the next list."""
+        """Return the pool that evaluates long lists; its processes are reused."""
         if self._pool is None or self._pool[0] is not bundle:
             self._pool = (bundle, EvaluationPool(self.workspace, bundle))
         return self._pool[1]
 
     def court(self, row: RepoRow) -> Court | None:
-        """Who judges at a repo, made once for each version of policies and form."""
+        """Return what evaluates a repo's requests; cached for each version of policies and form."""
         bundle = self.policies
         if bundle is None:
             return None
@@ -320,12 +322,12 @@ class Office:
 
 @lru_cache(8192)
 def _names(globs: tuple[str, ...] | None, repo: Repo) -> bool:
-    """Whether any of these means the repo; without any said, all repos are meant."""
+    """Whether a glob matches the repo; None matches every repo."""
     return globs is None or any(glob_matches(glob, repo) for glob in globs)
 
 
 def _state_of(folder: Path, globs: Sequence[str]) -> tuple[object, ...]:
-    """What tells whether any file of the desk was written: names, times and sizes."""
+    """Return names, times and sizes of the workspace's files, to detect changes."""
     files = [folder / CONFIG_FILE, *(file for glob in globs for file in sorted(folder.glob(glob)))]
     files += sorted(folder.glob("tables/*"))
     found = []

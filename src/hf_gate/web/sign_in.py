@@ -1,4 +1,4 @@
-"""Signing in: a one-time link that the terminal printed, or somebody's own link; a session that ends by itself."""
+"""Signs members in by a one-time or a personal link, and keeps their sessions."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from . import private_host
 from .office import Office
 from .visit import ENVIRONMENT
 
-_TRIES: Final = 10  # wrong links a minute, from everywhere together: 256 bits need no more
+_TRIES: Final = 10  # wrong links a minute from all clients together; a link has 256 bits
 _WINDOW: Final = 60.0
 _LINK_LIVES: Final = 15 * 60.0  # seconds
 
 
 @dataclass
 class Door:
-    """Who comes in. One-time links live in this process only; sessions and personal links in the store."""
+    """Signs members in. One-time links are kept in this process, sessions and personal links in the store."""
 
     office: Office
     cookie: str = "hf-gate"
@@ -39,18 +39,18 @@ class Door:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        """The owner is the account whose token it is now."""
+        """Store the owner: the account of the token in use."""
         self.office.admit_owner()
 
     def link(self) -> str:
-        """A new secret that opens the door once, within a quarter of an hour."""
+        """Return a new secret that signs the owner in once, within 15 minutes."""
         secret = secrets.token_urlsafe(32)
         with self._lock:
             self._links[secret] = time.monotonic() + _LINK_LIVES
         return secret
 
     def name_of(self, request: Request) -> str | None:
-        """The member whose session the browser has."""
+        """Return the name of the member whose session the browser has."""
         secret = self._session_of(request.cookies.get(self.cookie, ""))
         name = None if secret is None else self.office.members.whose(secret, _now(), renew=not _is_by_itself(request))
         if name is not None:
@@ -58,16 +58,16 @@ class Door:
         return name
 
     def _session_of(self, cookie: str) -> str | None:
-        """The session that a cookie stands for. Without TLS, a session ends with this process.
+        """Return the session that belongs to a cookie. Without HTTPS, a session ends with this process.
 
-        Another program could listen at the port after it, and be sent the cookies of pages that are still open.
+        Another program could later listen at the same port and receive the cookies of pages that are still open.
         """
         return None if not cookie else cookie if self.is_https else f"{self._key}{cookie}"
 
     def open_link(self, request: Request, secret: str, *, is_staying: bool) -> Response:
-        """Answer a link that a browser opened: lead it to the private name, ask if another site led here, else sign in.
+        """Answer a link that a browser opened: redirect to the private host, ask if another site opened it, or sign in.
 
-        The link is spent only by signing in. `is_staying`: the user chose the address they are at.
+        Only signing in uses the link up. `is_staying`: the user chose the current address.
         """
         name = self._name_by(secret)
         if name is not None and self._is_to_be_led(request, is_staying=is_staying):
@@ -80,20 +80,20 @@ class Door:
         return self.enter(request, secret)
 
     def submit_link(self, request: Request, secret: str, *, is_staying: bool) -> Response:
-        """Answer a link that was pasted, or the button of the page that asks."""
+        """Answer a pasted link, or the button of the confirmation page."""
         if self._name_by(secret) is not None and self._is_to_be_led(request, is_staying=is_staying):
             there = f"{self.private_origin}/sign-in?t={secret}"
             return self._page("sign-in-address.html", there=there, here=f"/sign-in?t={secret}&stay=1")
         return self.enter(request, secret)
 
     def _is_to_be_led(self, request: Request, *, is_staying: bool) -> bool:
-        """Whether a browser opens the desk at an address whose cookies other programs get."""
+        """Whether a browser opens the desk at an address whose cookies other programs receive."""
         if self.private_origin is None or is_staying or not private_host.is_navigation(request):
             return False
         return request.headers.get("host", "").lower() != self.private_origin.partition("://")[2]
 
     def enter(self, request: Request, secret: str) -> Response:
-        """Take a link, and open a new session in place of any old one. A right one opens also while others guess."""
+        """Check a link and replace the session. A valid link works even while wrong ones are being limited."""
         name = self._owner_of(secret)
         if name is None:
             return self._no(self._wait())
@@ -117,7 +117,7 @@ class Door:
         return name if name is not None and self.office.member(name) is not None else None
 
     def _back(self, secret: str, name: str) -> None:
-        """A one-time link that was used for nothing."""
+        """Make a one-time link valid again after a failure of ours."""
         if name == self.office.owner:
             self._links[secret] = time.monotonic() + _WINDOW
 
@@ -128,18 +128,18 @@ class Door:
         return self.page(401, "That link is not valid, or was used before.")
 
     def forget(self, answer: Response) -> Response:
-        """With what makes the browser forget its session."""
+        """Delete the session cookie in a response."""
         answer.delete_cookie(self.cookie, path="/", secure=self.is_https, httponly=True, samesite="lax")
         return answer
 
     def leave(self, request: Request) -> None:
-        """Ends the session that the browser has."""
+        """End the browser's session."""
         old = self._session_of(request.cookies.get(self.cookie, ""))
         if old is not None:
             self.office.members.close(old)
 
     def page(self, status: int, problem: str = "", headers: dict[str, str] | None = None) -> Response:
-        """The page that everybody sees who is not in, whatever they asked for."""
+        """Return the sign-in page, which every address shows without a session."""
         return self._page("sign-in.html", status, headers, problem=problem)
 
     def busy_page(self) -> Response:
@@ -153,14 +153,14 @@ class Door:
         return Response(text, status, headers, media_type="text/html")
 
     def _owner_of(self, secret: str) -> str | None:
-        """Who comes in by a link; a one-time link is spent."""
+        """Return the name of a link's member, and use a one-time link up."""
         name = self._name_by(secret)
         with self._lock:
             was_there = self._links.pop(secret, None) is not None
-        return name if was_there or name != self.office.owner else None  # another call may have spent it meanwhile
+        return name if was_there or name != self.office.owner else None  # another call may have used it up meanwhile
 
     def _name_by(self, secret: str) -> str | None:
-        """Who would come in by a link."""
+        """Return the name of the member that a link signs in, without using it up."""
         with self._lock:
             until = self._links.get(secret)
         if until is not None:
@@ -169,7 +169,7 @@ class Door:
         return None if member is None else member.name
 
     def _wait(self) -> float:
-        """Seconds until a wrong link is answered as such again."""
+        """Return the seconds until wrong links are checked again."""
         now = time.monotonic()
         while self._wrong and now - self._wrong[0] > _WINDOW:
             self._wrong.popleft()
@@ -177,7 +177,7 @@ class Door:
 
 
 def _is_by_itself(request: Request) -> bool:
-    """Whether an open page asks without anybody's doing: that keeps nobody signed in."""
+    """Whether an open page sent the request by itself; that does not extend the session."""
     path = request.url.path
     is_part = request.headers.get("hx-request") == "true"
     if is_part and request.method == "GET" and request.headers.get("hx-trigger") == "via-poll":
@@ -190,5 +190,5 @@ def _is_by_itself(request: Request) -> bool:
 
 
 def _now() -> int:
-    """Sessions go by the clock on the wall, also where the desk follows a local Hub's."""
+    """Return the time for sessions: the system clock, even if the desk follows a local Hub's clock."""
     return ms(bootstrap.now())
