@@ -30,6 +30,13 @@ def test_a_page_of_another_site_signs_nobody_in_without_a_click(room: Room, site
     assert mia.get("/queue").status == 200
 
 
+def test_a_browser_that_fetches_a_link_before_anybody_opens_it_spends_nothing(room: Room) -> None:
+    link, browser = room.door.link(), Visitor(room.app)
+    guessed = browser.get(f"/sign-in?t={link}", sec_fetch_site="none", sec_purpose="prefetch;prerender")
+    assert (guessed.status, browser.cookies) == (200, {})
+    assert browser.get(f"/sign-in?t={link}", sec_fetch_site="none").status == 303
+
+
 def test_who_is_in_is_told_that_another_sites_link_is_somebody_elses(room: Room) -> None:
     lena = room.visitor()
     room.reviewer("mia")

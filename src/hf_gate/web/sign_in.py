@@ -75,7 +75,7 @@ class Door:
             if private_host.resolves_localhost(request):
                 return RedirectResponse(there, 303)
             return self._page("sign-in-address.html", there=there, here=f"/sign-in?t={secret}&stay=1")
-        if name is not None and request.headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
+        if name is not None and _is_not_asked_for(request):
             return self._page("sign-in-confirm.html", name=name, now=self._who_is_in(request), secret=secret)
         return self.enter(request, secret)
 
@@ -174,6 +174,12 @@ class Door:
         while self._wrong and now - self._wrong[0] > _WINDOW:
             self._wrong.popleft()
         return 0.0 if len(self._wrong) < _TRIES else _WINDOW - (now - self._wrong[0])
+
+
+def _is_not_asked_for(request: Request) -> bool:
+    """Whether another site led here, or the browser only guesses that the page will be wanted."""
+    is_led = request.headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}
+    return is_led or "prefetch" in request.headers.get("sec-purpose", "")
 
 
 def _is_by_itself(request: Request) -> bool:
