@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from hf_gate.policy.bounds import MAX_TEXT
+from hf_gate.policy.bounds import MAX_ITEM, MAX_LIST, MAX_MAP, MAX_TEXT
 from hf_gate.policy.checking import CheckedPolicy, check_policy
 from hf_gate.policy.evaluate import Evaluator, compile_policy
 from hf_gate.policy.expression_problems import ExpressionProblem
 from hf_gate.policy.expressions import bind_facts, compile_expression, compile_lets
 from hf_gate.policy.fact_table import ANSWER_ROLES, fact_types
-from hf_gate.policy.model import Action, Fact, Trust
+from hf_gate.policy.model import Action, Fact, FactValue, Trust
 from hf_gate.policy.parse import parse_policy
 from hf_gate.policy.policy_tests import run_policy_tests
 
@@ -137,6 +137,53 @@ def _many(condition: str, count: int, more: str = "") -> CheckedPolicy:
 def test_loops_that_are_legal_one_by_one_are_refused_when_there_are_too_many() -> None:
     assert codes(_many(_LOOP, 3)) == []
     assert codes(_many(_LOOP, 6)) == ["too_costly"]
+
+
+AFFILIATION = "answers.affiliation.text"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        f"person.orgs.exists(o, {TEXT}.contains({AFFILIATION}))",
+        f"form.exists(label, form[label].contains({TEXT}))",
+        f"person.orgs.exists(o, ({TEXT} + {TEXT}).matches('(a|aa)+$b'))",
+    ],
+)
+def test_a_long_text_that_is_searched_in_each_round_is_too_costly(source: str) -> None:
+    with pytest.raises(ExpressionProblem, match="searches lists too often"):
+        compile_expression(source, DECLARED)
+
+
+def test_a_search_costs_as_much_in_each_round_of_a_loop_as_outside() -> None:
+    once = compile_expression(f"{TEXT}.contains('a lab')", DECLARED).bounds.cost
+    assert compile_expression(f"[1, 2].exists(i, {TEXT}.contains('a lab'))", DECLARED).bounds.cost > 2 * (once - 150)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "person.orgs.exists(o, o.contains('uni') || o.contains('hospital'))",
+        "person.orgs.exists(o, o.matches('(?i)^uni'))",
+        "form.exists(label, form[label].contains('http'))",
+        f"['lab', 'clinic', 'school'].exists(word, {TEXT}.contains(word))",
+    ],
+)
+def test_searches_that_people_write_are_not_too_costly(source: str) -> None:
+    compile_expression(source, DECLARED)
+
+
+def test_facts_are_cut_to_the_sizes_that_the_bounds_assume() -> None:
+    facts: dict[str, FactValue] = {
+        "form": {f"q{n}": "x" * 9_000 for n in range(300)},
+        "person.orgs": ("x" * 9_000,) * 1_100,
+    }
+    values = bind_facts(facts).values
+    form, orgs = values["form"], values["person.orgs"]
+    assert isinstance(form, dict)
+    assert isinstance(orgs, list)
+    assert (len(form), {len(text) for text in form.values()}) == (MAX_MAP, {MAX_TEXT})
+    assert (len(orgs), {len(text) for text in orgs}) == (MAX_LIST, {MAX_ITEM})
 
 
 def test_more_tests_than_a_costly_policy_can_run_are_refused() -> None:

@@ -6,9 +6,10 @@ The bounds come from the checked tree alone, before anything runs. They assume f
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Final
 
 from .cel_tree import ExpressionNode, NodeKind
@@ -18,6 +19,8 @@ from .tokens import TokenizedSource
 
 MAX_TEXT: Final = 8_192  # code points of a text given to the engine
 MAX_LIST: Final = 1_000  # items of a list given to the engine
+MAX_ITEM: Final = 512  # code points of a text in a list given to the engine: the name of an organisation
+MAX_MAP: Final = 200  # entries of a map given to the engine: the questions of a form, the columns of a table
 MAX_LETS: Final = 1 << 20  # code points of all `let` values of one request
 MAX_JOINED_TEXT: Final = 65_536  # code points of a text joined with `+`
 MAX_JOINED_LIST: Final = 10_000  # items of a list made by an expression
@@ -52,8 +55,9 @@ def compute_bounds(
 ) -> ExpressionBounds:
     """Return the bounds of an expression, given those of the `let` names. Raises ExpressionProblem beyond the limits."""
     sizes = {name: each.size for name, each in lets.items()}
-    size = _SizeCalculator(words).size_of(root, sizes)
-    cost = _estimate_cost(root)
+    calculator = _SizeCalculator(words)
+    size = calculator.size_of(root, sizes)
+    cost = _CostEstimator(calculator).cost_of(root, sizes)
     if cost > MAX_COST:
         raise ExpressionProblem(
             "too-costly",
@@ -98,12 +102,12 @@ def truncate_fact(value: FactValue) -> object:
     if isinstance(value, str):
         return _text(value)
     if isinstance(value, Mapping):
-        return {_text(key): _text(each) for key, each in value.items()}
-    return value if isinstance(value, bool | int | datetime) else [_text(each) for each in value[:MAX_LIST]]
+        return {_text(key): _text(each) for key, each in islice(value.items(), MAX_MAP)}
+    return value if isinstance(value, bool | int | datetime) else [_text(each, MAX_ITEM) for each in value[:MAX_LIST]]
 
 
-def _text(value: str) -> str:
-    short = value if len(value) <= MAX_TEXT else value[:MAX_TEXT]
+def _text(value: str, most: int = MAX_TEXT) -> str:
+    short = value if len(value) <= most else value[:most]
     return short if short.isascii() else _HALF.sub("\ufffd", short)
 
 
@@ -129,8 +133,8 @@ def let_size_problem(value: object, left: int) -> str:
 
 _OF_TYPE: Final = {
     "string": ValueSize(MAX_TEXT),
-    "list": ValueSize(MAX_TEXT, MAX_LIST),
-    "map": ValueSize(MAX_TEXT, MAX_LIST),
+    "list": ValueSize(MAX_ITEM, MAX_LIST),
+    "map": ValueSize(MAX_TEXT, MAX_MAP),
 }
 
 
@@ -171,11 +175,16 @@ class _SizeCalculator:
         """Return the size of a loop's result: the start value plus one iteration's size for each iteration."""
         around = self.size_of(node.children[0], names)
         start = self.size_of(node.children[1], names)
-        inside = {**names, node.variable: around, node.name: start}
+        inside = self.names_in_loop(node, names)
         one = _largest([self.size_of(child, inside) for child in node.children[2:4]])
         if node.type in _SCALARS:
             return ValueSize()
         return ValueSize(max(one.text, start.text), start.items + min(around.items, _ROUNDS) * one.items)
+
+    def names_in_loop(self, node: ExpressionNode, names: Mapping[str, ValueSize]) -> Mapping[str, ValueSize]:
+        """The sizes of the names inside a loop, with its variable and what its rounds gather."""
+        around, start = (self.size_of(child, names) for child in node.children[:2])
+        return {**names, node.variable: around, node.name: start}
 
     def _check_size(self, node: ExpressionNode, size: ValueSize) -> ValueSize:
         what = ""
@@ -195,30 +204,64 @@ _WITHOUT_ITEMS: Final = _SCALARS | {"string", "bytes"}
 # ---- work ----------------------------------------------------------------------------------------------------------------
 
 _NAMES: Final = {"list": 300, "map": 300, "string": 10}  # the engine converts a fact on each use
-_CALLS: Final = {"matches": 300, "contains": 10, "@in": 100, "_==_": 2, "_!=_": 2, "size": 10}
-_SCANS: Final = {"matches": 900, "contains": 700, "startsWith": 30, "endsWith": 30}  # one call over the longest text
+_CALLS: Final = {"matches": 300, "startsWith": 4, "endsWith": 4, "@in": 100, "_==_": 2, "_!=_": 2}
 _RUN: Final = 150  # overhead of running a program
 
 
-def _estimate_cost(root: ExpressionNode) -> int:
-    """Return an upper bound of the steps of one evaluation, weighted by the possible length of texts and lists."""
-    return _RUN + _count_steps(root, 1)
+class _CostEstimator:
+    """Computes an upper bound of the steps of one evaluation, weighted by the possible length of texts and lists."""
 
+    def __init__(self, sizes: _SizeCalculator) -> None:
+        self._sizes = sizes
 
-def _count_steps(node: ExpressionNode, times: int) -> int:
-    if node.kind is NodeKind.LOOP:
-        around = node.children[0]
-        rounds = len(around.children) if around.kind is NodeKind.LIST else MAX_LIST
-        inside = min(times * max(rounds, 1), _ROUNDS)
-        return _count_steps(around, times) + sum(_count_steps(child, max(inside, 2)) for child in node.children[1:])
-    weight = 1
-    if node.kind is NodeKind.CALL:
-        weight = (_CALLS if times > 1 else _SCANS).get(node.name, 1)
+    def cost_of(self, root: ExpressionNode, names: Mapping[str, ValueSize]) -> int:
+        """Return the steps of an expression; `names` are the sizes of the names of `let`."""
+        return _RUN + self._steps(root, names, 1)
+
+    def _steps(self, node: ExpressionNode, names: Mapping[str, ValueSize], times: int) -> int:
+        if node.kind is NodeKind.LOOP:
+            return self._loop(node, names, times)
+        weight = 1
+        if node.kind is NodeKind.CALL:
+            weight = self._call(node, names, is_repeated=times > 1)
+        elif node.kind is NodeKind.NAME and times > 1 and not node.name.startswith("@"):
+            weight = _NAMES.get(node.type, 1)
+        return weight * times + sum(self._steps(child, names, times) for child in node.children)
+
+    def _loop(self, node: ExpressionNode, names: Mapping[str, ValueSize], times: int) -> int:
+        around = self._sizes.size_of(node.children[0], names)
+        rounds = min(around.items, MAX_LIST)
+        inside = self._sizes.names_in_loop(node, names)
+        repeated = max(min(times * max(rounds, 1), _ROUNDS), 2)
+        start, *rest = node.children[1:]
+        cost = self._steps(node.children[0], names, times) + self._steps(start, names, repeated)
+        return cost + sum(self._steps(child, inside, repeated) for child in rest)
+
+    def _call(self, node: ExpressionNode, names: Mapping[str, ValueSize], *, is_repeated: bool) -> int:
+        weight = _CALLS.get(node.name, 1) if is_repeated else 1
         if node.name == "@in" and node.children[-1].kind is NodeKind.LIST:
-            weight = 1
-    elif node.kind is NodeKind.NAME and times > 1 and not node.name.startswith("@"):
-        weight = _NAMES.get(node.type, 1)
-    return weight * times + sum(_count_steps(child, times) for child in node.children)
+            return 1
+        if node.name not in _SCANS:
+            return weight
+        text, *others = (self._sizes.size_of(child, names).text for child in node.children)
+        return max(weight, _SCANS[node.name](text, max(others, default=0)))
+
+
+def _find_cost(text: int, part: int) -> int:
+    """Return the steps of `contains`: at each place of the text the part may differ only at its end."""
+    shift = min(part, text // 2)
+    return 10 + text // 5 + (text - shift) * shift // 2_000
+
+
+_SCANS: Final[Mapping[str, Callable[[int, int], int]]] = {
+    "contains": _find_cost,
+    "matches": lambda text, _: text // 9,
+    "startsWith": lambda text, _: text // 270,
+    "endsWith": lambda text, _: text // 270,
+    "size": lambda text, _: 10 + text // 60,
+    "_+_": lambda text, other: 1 + (text + other) // 500,
+}
+"""The steps of a call by the sizes of the text and of the other operand."""
 
 
 def _count_unfolded(node: ExpressionNode, lets: Mapping[str, ExpressionBounds]) -> int:
