@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote_plus
 
+from hf_gate.web.app_state import AppState
 from hf_gate.web.files import FOLDER
-from hf_gate.web.office import Office
 
 from . import document
 from . import store as filling
@@ -71,11 +71,11 @@ def web(sizes: Sizes) -> Iterator[Row]:
 
 def measured(folder: Path, sizes: Sizes) -> Iterator[Row]:
     count = sizes.desk_requests
-    with a_web_desk(folder, count, REPOS) as (office, door, app):
+    with a_web_desk(folder, count, REPOS) as (app_state, door, app):
         visitor = Visitor(app, door)
         try:
             largest = 0
-            for key, what, paths in _kinds(office):
+            for key, what, paths in _kinds(app_state):
                 asked = _asked(visitor, paths, sizes.web_rounds)
                 largest = max(largest, asked.largest)
                 yield Row(
@@ -87,15 +87,15 @@ def measured(folder: Path, sizes: Sizes) -> Iterator[Row]:
                 aim=f"< {_MOST_KB} kB", reached=largest < _MOST_KB * 1000,
             )  # fmt: skip
             yield _scripts()
-            yield from _bulk(office, visitor, count)
+            yield from _bulk(app_state, visitor, count)
         finally:
             visitor.close()
-        yield from _keys(felt(office, sizes.web_rounds))
+        yield from _keys(felt(app_state, sizes.web_rounds))
 
 
-def _kinds(office: Office) -> Iterator[tuple[str, str, list[str]]]:
+def _kinds(app_state: AppState) -> Iterator[tuple[str, str, list[str]]]:
     """What is looked at, by kind."""
-    store = office.store
+    store = app_state.store
     repos = [str(row.repo) for row in store.repos()]
     rows = store.reads.rows
     requests = [
@@ -150,10 +150,10 @@ def _scripts() -> Row:
     )  # fmt: skip
 
 
-def _bulk(office: Office, visitor: Visitor, count: int) -> Iterator[Row]:
+def _bulk(app_state: AppState, visitor: Visitor, count: int) -> Iterator[Row]:
     """A quarter of everybody, by a query: selected, and what would follow."""
     wanted, terms, n = count // 4, list[str](), 0
-    for row in sorted(office.store.repos(), key=lambda row: -row.counts.get("pending", 0)):
+    for row in sorted(app_state.store.repos(), key=lambda row: -row.counts.get("pending", 0)):
         if n < wanted:
             terms.append(str(row.repo))
             n += row.counts.get("pending", 0)

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, cast
 import uvicorn
 
 from hf_gate.web.app import build
-from hf_gate.web.office import Office
-from hf_gate.web.sign_in import Door
+from hf_gate.web.app_state import AppState
+from hf_gate.web.sign_in import Authenticator
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 
@@ -46,7 +46,7 @@ class Felt(NamedTuple):
     next_page: float
 
 
-def felt(office: Office, rounds: int) -> Felt | None:
+def felt(app_state: AppState, rounds: int) -> Felt | None:
     """None where there is no Chromium to drive."""
     path = next((found for name in _NAMES if (found := shutil.which(name))), None)
     try:
@@ -55,7 +55,7 @@ def felt(office: Office, rounds: int) -> Felt | None:
         return None
     if path is None:
         return None
-    with _served(office) as (url, door), sync_playwright() as driver:
+    with _served(app_state) as (url, door), sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         page.goto(f"{url}/sign-in?t={door.link()}")
@@ -68,14 +68,14 @@ def felt(office: Office, rounds: int) -> Felt | None:
                 page.keyboard.press("]")
             turned.append(float(page.evaluate(_DRAWN)))
         browser.close()
-    _undo(office)
+    _undo(app_state)
     return Felt(_p95([one[0] for one in pressed]), _p95([one[1] for one in pressed]), _p95(turned))
 
 
-def _undo(office: Office) -> None:
+def _undo(app_state: AppState) -> None:
     """Nothing stays in the tray for the next run."""
-    waiting = office.tray.waiting()
-    office.tray.take_back([one.id for one in waiting], waiting[0].made_at if waiting else 0)
+    waiting = app_state.tray.waiting()
+    app_state.tray.take_back([one.id for one in waiting], waiting[0].made_at if waiting else 0)
 
 
 def _p95(values: list[float]) -> float:
@@ -85,11 +85,11 @@ def _p95(values: list[float]) -> float:
 
 
 @contextmanager
-def _served(office: Office) -> Iterator[tuple[str, Door]]:
+def _served(app_state: AppState) -> Iterator[tuple[str, Authenticator]]:
     """The pages alone: nothing leaves the tray, and the Hub is not read."""
-    door = Door(office)
+    door = Authenticator(app_state)
     config = uvicorn.Config(
-        cast("Any", build(office, door, None)),
+        cast("Any", build(app_state, door, None)),
         port=0,
         lifespan="off",
         log_level="critical",

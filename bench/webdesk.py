@@ -15,9 +15,9 @@ from hf_gate import bootstrap
 from hf_gate.config import Flags, read_settings
 from hf_gate.store.reading import Store
 from hf_gate.web.app import build
-from hf_gate.web.office import Office
-from hf_gate.web.shield import Shield
-from hf_gate.web.sign_in import Door
+from hf_gate.web.app_state import AppState
+from hf_gate.web.security import SecurityMiddleware
+from hf_gate.web.sign_in import Authenticator
 
 from . import store as filling
 from .desk import RULES, policy
@@ -39,7 +39,7 @@ class Answer(NamedTuple):
 
 
 @contextmanager
-def a_web_desk(folder: Path, count: int, repos: int) -> Iterator[tuple[Office, Door, Shield]]:
+def a_web_desk(folder: Path, count: int, repos: int) -> Iterator[tuple[AppState, Authenticator, SecurityMiddleware]]:
     """A desk in this folder; filled when it is not there yet."""
     is_new = not (folder / "desk.db").exists()
     if is_new:
@@ -48,21 +48,21 @@ def a_web_desk(folder: Path, count: int, repos: int) -> Iterator[tuple[Office, D
             _fill(store, count, repos)
             names = [str(row.repo) for row in store.repos()]
         _write(folder, names)
-    with _opened(folder) as (office, _):
-        door = Door(office)
+    with _opened(folder) as (app_state, _):
+        door = Authenticator(app_state)
         gc.collect()
         gc.freeze()  # as the server does when it begins
-        yield office, door, build(office, door, frozenset({HOST}))
+        yield app_state, door, build(app_state, door, frozenset({HOST}))
 
 
 @contextmanager
-def _opened(folder: Path) -> Iterator[tuple[Office, Store]]:
+def _opened(folder: Path) -> Iterator[tuple[AppState, Store]]:
     settings = read_settings(Flags(endpoint=ENDPOINT, token="hf_bench", workspace=str(folder)), {}, folder)  # noqa: S106
     with (
         bootstrap.Connection(settings) as connection,
         bootstrap.open_workspace(connection, bootstrap.read_location(settings)) as workspace,
     ):
-        yield Office(workspace, OWNER, 600.0, f"http://{HOST}"), workspace.store
+        yield AppState(workspace, OWNER, 600.0, f"http://{HOST}"), workspace.store
 
 
 def _write(folder: Path, repos: list[str]) -> None:
@@ -101,7 +101,7 @@ def _fill(store: Store, count: int, repos: int) -> None:
 class Visitor:
     """Asks one page after the other on one event loop, as a server does."""
 
-    def __init__(self, app: Shield, door: Door) -> None:
+    def __init__(self, app: SecurityMiddleware, door: Authenticator) -> None:
         self._app, self._cookie = app, ""
         self._runner = asyncio.Runner()
         entered = self.get(f"/sign-in?t={door.link()}")

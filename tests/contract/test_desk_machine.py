@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from hf_gate.application import runs
 from hf_gate.application.cadence import SyncKind
-from hf_gate.application.carry import Carrier
+from hf_gate.application.carry import RunExecutor
 from hf_gate.domain.ids import Repo
 from hf_gate.domain.rows import RunRow
 from hf_gate.errors import HfGateError
@@ -59,7 +59,7 @@ names, places = st.sampled_from(NAMES), st.integers(0, 1)
 class Days(RuleBasedStateMachine):
     """`check` after every step; `quiet` makes the Hub well again, lets everything end, and asks whether all is as it should be."""
 
-    carrier: CarrierOf = Carrier
+    carrier: CarrierOf = RunExecutor
 
     def __init__(self) -> None:
         super().__init__()
@@ -262,7 +262,7 @@ class Days(RuleBasedStateMachine):
         with suppress(HfGateError, Killed):
             self.scene.carry(run, store=store, watch=watch)
 
-    def carrier_of(self, _: RunRow) -> Carrier:
+    def carrier_of(self, _: RunRow) -> RunExecutor:
         return self.scene.carrier(self.scene.store, self.scene.hub, self.scene.clock, self.scene.zone)
 
     def land(self) -> None:

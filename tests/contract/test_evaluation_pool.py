@@ -14,9 +14,9 @@ import pytest
 from hf_gate import Hub
 from hf_gate.application.cadence import SyncKind
 from hf_gate.application.evaluation_pool import EvaluationPool
-from hf_gate.application.judging import cases
+from hf_gate.application.judging import read_inputs
 from hf_gate.application.policy_bundle import load_policies
-from hf_gate.application.propose import Room, propose
+from hf_gate.application.propose import PlanBuffer, propose
 from hf_gate.application.sync import sync
 from hf_gate.bootstrap import Connection, HubClock, open_store, open_workspace, read_location
 from hf_gate.config import Paths, Settings
@@ -127,13 +127,13 @@ def test_a_plan_tells_the_reasons_of_the_whole_verdict(desk: Settings) -> None:
         told = {
             change.row: change
             for court in courts
-            for heard in pool.evaluate(court, "pending", NOW, Room())
+            for heard in pool.evaluate(court, "pending", NOW, PlanBuffer())
             for change in heard.changes
         }
         assert {change.rule for change in told.values()} == {"say-more", "known"}
         for court in courts:
-            for case in cases(store, court, workspace.sources, "pending", NOW):
-                verdict = court.judge.evaluate_with_traces(case.facts, now=NOW)
+            for case in read_inputs(store, court, workspace.sources, "pending", NOW):
+                verdict = court.evaluator.evaluate_with_traces(case.facts, now=NOW)
                 assert verdict is not None
                 assert case.row.request is not None
                 whole = change_for_verdict(PlanSubject(case.row.request, case.row.state, case.row.id), verdict)

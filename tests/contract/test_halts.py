@@ -11,7 +11,7 @@ from hf_gate.application.carry import halt
 from hf_gate.application.decide import Direct
 from hf_gate.application.decisions import Ask, Choice
 from hf_gate.application.orders import lift, promote
-from hf_gate.application.run import told
+from hf_gate.application.run import turn_to_dict
 from hf_gate.application.standing import standing
 from hf_gate.domain.lifecycle import Status
 from hf_gate.domain.moments import ms
@@ -46,7 +46,7 @@ def test_what_somebody_halted_the_next_turn_does_not_begin_anew(scene: Scene, wo
     done = scene.turn()
     assert stand(scene) | {scene.where("dee")} == {"pending"}
     assert done.run is None
-    assert told(done)["halted"] == [{"run": run.id, "state": state, "count": 4}]
+    assert turn_to_dict(done)["halted"] == [{"run": run.id, "state": state, "count": 4}]
     scene.check_over()
 
 
@@ -55,7 +55,7 @@ def test_what_was_paused_goes_on_with_everybody_else_when_somebody_says_so(scene
     scene.store.wish_for(run.id, None)
     assert scene.carry(run).state == "ended"
     scene.ask(["dee"])
-    assert told(scene.turn())["halted"] == []
+    assert turn_to_dict(scene.turn())["halted"] == []
     assert scene.where("dee") == "accepted"
 
 
@@ -63,7 +63,7 @@ def test_a_policy_that_was_edited_acts_again_where_a_run_of_it_was_stopped(scene
     halted(scene, "stop")
     desk_folder(scene.folder, ending("1y"))
     scene.join()
-    assert told(scene.turn())["halted"] == []
+    assert turn_to_dict(scene.turn())["halted"] == []
     assert stand(scene) == {"accepted"}
 
 
@@ -72,7 +72,7 @@ def test_a_version_that_was_let_go_on_acts_again_where_a_run_of_it_was_stopped(s
     (policy,) = scene.bundle.policies
     with scene.store.writing() as write:
         lift(scene.store, write, policy.digest)
-    assert told(scene.turn())["halted"] == []
+    assert turn_to_dict(scene.turn())["halted"] == []
     assert stand(scene) == {"accepted"}
 
 
@@ -85,7 +85,7 @@ def test_what_was_let_go_on_is_not_halted_again_by_reading_what_was_under_way(sc
     halt(scene.store, scene.again(run), "stop", ms(scene.clock.now()))
     (policy,) = scene.bundle.policies
     promote(scene.store, policy, "lena", ms(scene.clock.now()))
-    assert told(scene.turn())["halted"] == []
+    assert turn_to_dict(scene.turn())["halted"] == []
     assert stand(scene) == {"accepted"}
 
 
@@ -103,7 +103,7 @@ def test_ends_that_somebody_stopped_are_left_to_people_and_others_end(scene: Sce
     assert run is not None
     assert stand(scene) == {"accepted"}
     scene.near.time.advance(86_400)
-    assert told(scene.turn())["halted"] == [{"run": run.id, "state": "stopped", "count": 2}]
+    assert turn_to_dict(scene.turn())["halted"] == [{"run": run.id, "state": "stopped", "count": 2}]
     assert [scene.where(name) for name in ("ada", "bo", "cy")] == ["accepted", "accepted", "reset"]
 
 
@@ -128,11 +128,11 @@ def test_a_first_cycle_that_was_halted_is_not_taken_for_one_that_is_over(scene: 
     run = scene.approve(scene.plan())  # by a person: the version never acted on its own
     scene.store.wish_for(run.id, "pause")
     scene.carry(run, watch=lambda: scene.store.wish(run.id))
-    assert told(scene.turn())["halted"] == [{"run": run.id, "state": "paused", "count": 60}]
+    assert turn_to_dict(scene.turn())["halted"] == [{"run": run.id, "state": "paused", "count": 60}]
     (policy,) = scene.bundle.policies
     with scene.store.writing() as write:
         lift(scene.store, write, policy.digest)
-    done = told(scene.turn())
+    done = turn_to_dict(scene.turn())
     assert (done["held"], done["run"]) == ({"wishes": 60}, None)
 
 
@@ -143,12 +143,12 @@ def test_what_is_held_until_somebody_lets_it_act_is_told_by_how_the_desk_stands(
     (policy,) = scene.bundle.policies
     promote(scene.store, policy, "lena", 1)
     assert standing(scene.store, {}, scene.clock.now()).held == {}
-    assert told(scene.turn())["held"] == {}
+    assert turn_to_dict(scene.turn())["held"] == {}
     assert scene.store.setting("held") is None
 
 
 def test_a_wish_that_a_dead_process_did_not_hear_holds_in_the_next_turn(scene: Scene) -> None:
     run = left_half_way(scene)
     scene.store.wish_for(run.id, "pause")
-    assert told(scene.turn())["halted"] == [{"run": run.id, "state": "paused", "count": 3}]
+    assert turn_to_dict(scene.turn())["halted"] == [{"run": run.id, "state": "paused", "count": 3}]
     assert stand(scene) == {"pending"}

@@ -11,7 +11,7 @@ import pytest
 
 from hf_gate.application.decide import Direct
 from hf_gate.application.decisions import Ask, Choice
-from hf_gate.application.run import told
+from hf_gate.application.run import turn_to_dict
 from hf_gate.application.runs import check, retry, undo, versions_of
 from hf_gate.domain.lifecycle import Status
 from hf_gate.domain.requests import Target
@@ -54,7 +54,7 @@ def test_what_an_earlier_turn_left_is_planned_anew_while_the_policy_still_wants_
 
 def test_a_turn_says_what_became_of_the_one_before(scene: Scene) -> None:
     run = left_half_way(scene)
-    assert told(scene.turn())["resumed"] == [{"run": run.id, "state": "stopped", "counts": {"planned": 3}}]
+    assert turn_to_dict(scene.turn())["resumed"] == [{"run": run.id, "state": "stopped", "counts": {"planned": 3}}]
 
 
 # ---- what is told at the end of a grant --------------------------------------------------------------------------------
@@ -286,10 +286,10 @@ def test_a_clock_that_is_wrong_ends_no_grant_and_says_so(scene: Scene, skew: flo
     scene.near.skew = skew
     done = scene.turn()
     assert [scene.where(name) for name in ("ada", "bo", "cy")] == ["accepted"] * 3, "who may come in is let in"
-    assert told(done)["clock_skew_s"] == -round(skew)
+    assert turn_to_dict(done)["clock_skew_s"] == -round(skew)
     scene.near.skew = 0.0
     scene.near.time.advance(skew)
-    assert told(scene.turn())["clock_skew_s"] is None
+    assert turn_to_dict(scene.turn())["clock_skew_s"] is None
     assert [scene.where(name) for name in ("ada", "bo")] == ["reset"] * 2
 
 

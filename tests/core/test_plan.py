@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.application.propose import Room
+from hf_gate.application.propose import PlanBuffer
 from hf_gate.errors import Guarded, UsageError
 from hf_gate.plan import guards, render
 from hf_gate.plan.model import Change, ChangeReason, Plan, decode_plan, digest_of, encode_plan, make_plan
@@ -209,7 +209,7 @@ def test_who_is_held_or_protected_takes_nobodys_place() -> None:
     held = [change(n, policy="new", policy_digest="f" * 64) for n in range(10, 100)]
     others = [change(n) for n in range(100, 106)]
     doors = guards.FirstTurnHold(lambda start: start[0] != "new")
-    room = Room(most=5, doors=doors, is_protected=guards.protection_check(["robot"]))
+    room = PlanBuffer(most=5, filter=doors, is_protected=guards.protection_check(["robot"]))
     for each in (*waiting, *held, *others):
         room.offer(each)
     assert [each.row for each in room.fill()] == [100, 101, 102, 103, 104]

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from hf_gate.application.carry import Carrier
+from hf_gate.application.carry import RunExecutor
 from hf_gate.domain import events as e
 from hf_gate.domain.ids import Repo
 from hf_gate.domain.moments import ms
@@ -100,7 +100,7 @@ class _HalfTold:
 # ---- what forgets a duty -----------------------------------------------------------------------------------------------
 
 
-class Believing(Carrier):
+class Believing(RunExecutor):
     """Does not read what became of started changes: takes them all for done."""
 
     def settle(self, run: RunRow) -> None:
@@ -153,7 +153,7 @@ class _AsItWas(_Through):
         return _Found({n: target.request for n, target in enumerate(targets) if target.request is not None})
 
 
-class Hopeful(Carrier):
+class Hopeful(RunExecutor):
     """Takes a lost answer for a good one."""
 
     def __init__(self, store: Any, hub: Any, *more: Any, **named: Any) -> None:
@@ -166,7 +166,7 @@ class _Hopeful(_Through):
             yield replace(outcome, kind=OutcomeKind.DONE, error=None) if outcome.kind is OutcomeKind.OPEN else outcome
 
 
-class Hasty(Carrier):
+class Hasty(RunExecutor):
     """Writes no intents."""
 
     def __init__(self, store: Any, *more: Any, **named: Any) -> None:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from hf_gate.application.carry import Carrier
+from hf_gate.application.carry import RunExecutor
 from hf_gate.application.ledger_files import checkpoint_now
 from hf_gate.config import Flags
 from hf_gate.domain.ids import Repo
@@ -108,7 +108,7 @@ def in_wal_checkpoint() -> None:
     """Every commit copies the log into the file; whoever is killed meanwhile is killed there."""
     with desk() as (store, hub, clock):
         store._writes.raw.execute("PRAGMA wal_autocheckpoint = 1")  # type: ignore[union-attr]
-        _carrier("", store, hub, clock).carry(latest(store))
+        _carrier("", store, hub, clock).execute(latest(store))
 
 
 class _DeadAtReply(_Through):
@@ -156,7 +156,7 @@ def _dying(path: str, at: int) -> Sqlite:
 
 def wrong(name: str) -> None:
     with desk() as (store, hub, clock):
-        _carrier(name, store, hub, clock).carry(latest(store))
+        _carrier(name, store, hub, clock).execute(latest(store))
 
 
 def on_small_disk(most: int) -> int:
@@ -165,7 +165,7 @@ def on_small_disk(most: int) -> int:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
         try:
-            _carrier("", store, hub, clock).carry(latest(store))
+            _carrier("", store, hub, clock).execute(latest(store))
         except Exception as problem:  # noqa: BLE001 - told as the program tells it
             resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
             print(f"{type(problem).__name__}: {problem}", flush=True)  # noqa: T201 - read by the test
@@ -175,11 +175,11 @@ def on_small_disk(most: int) -> int:
 
 def _carry(store: Callable[[Store], Any] = lambda s: s, hub: Callable[[Any], Any] = lambda h: h) -> None:
     with desk() as (real, client, clock):
-        _carrier("", store(real), hub(client), clock).carry(latest(real))
+        _carrier("", store(real), hub(client), clock).execute(latest(real))
 
 
-def _carrier(name: str, store: Any, hub: Any, clock: Any) -> Carrier:
+def _carrier(name: str, store: Any, hub: Any, clock: Any) -> RunExecutor:
     from zoneinfo import ZoneInfo  # noqa: PLC0415 - as above
 
-    made: type[Carrier] = WRONG.get(name, Carrier)
+    made: type[RunExecutor] = WRONG.get(name, RunExecutor)
     return made(store, hub, clock, ZoneInfo("UTC"))

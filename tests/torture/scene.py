@@ -11,12 +11,12 @@ from typing import Any, cast
 
 from hf_gate.application import runs
 from hf_gate.application.cadence import SyncKind
-from hf_gate.application.carry import Carrier
-from hf_gate.application.judging import Court
-from hf_gate.application.planning import Planned, make_plan
+from hf_gate.application.carry import RunExecutor
+from hf_gate.application.judging import RepoPolicies
+from hf_gate.application.planning import PlanResult, make_plan
 from hf_gate.application.policy_bundle import PolicyBundle, load_policies
 from hf_gate.application.ports import ClockPort, HubPort
-from hf_gate.application.propose import Heard, Room, hear, propose
+from hf_gate.application.propose import EvaluatedPart, PlanBuffer, evaluate_part, propose
 from hf_gate.application.run import ExecutorFactory, Turn, TurnContext, run_turn
 from hf_gate.application.sync import Synced, sync
 from hf_gate.application.workspace import Workspace
@@ -67,7 +67,7 @@ rules:
 STRICT = POLICY.replace("then: accept\n  - id: rest", "then: human\n  - id: rest")
 """The same, but whoever only wishes to be accepted waits for a person."""
 
-CarrierOf = Callable[..., Carrier]
+CarrierOf = Callable[..., RunExecutor]
 _BUNDLES: dict[str, PolicyBundle] = {}
 
 
@@ -90,7 +90,7 @@ class Scene:
 
     folder: Path
     near: Near
-    carrier: CarrierOf = Carrier
+    carrier: CarrierOf = RunExecutor
     actor: str = "lena-brandt"
     store: Store = field(init=False)
     hub: NearHub = field(init=False)
@@ -128,11 +128,11 @@ class Scene:
     def zone(self) -> tzinfo:
         return self.workspace.zone
 
-    def evaluate(self, court: Court, status: str, now: datetime, _: Room) -> Iterator[Heard]:
+    def evaluate(self, court: RepoPolicies, status: str, now: datetime, _: PlanBuffer) -> Iterator[EvaluatedPart]:
         """Evaluate a list in this process, without room for what a plan keeps."""
-        return hear(self.store, court, self.workspace.sources, status, now)
+        return evaluate_part(self.store, court, self.workspace.sources, status, now)
 
-    def make_plan(self) -> Planned:
+    def make_plan(self) -> PlanResult:
         """A plan as the command makes it."""
         return make_plan(self.workspace, self.bundle, self.evaluate, profiles=0)
 
@@ -175,7 +175,7 @@ class Scene:
 
     def carry(self, run: RunRow, store: Store | None = None, hub: HubPort | None = None, **more: Any) -> RunRow:
         carrier = self.carrier(store or self.store, hub or self.hub, self.clock, self.zone, **more)
-        return carrier.carry(run)
+        return carrier.execute(run)
 
     def die_while_sending(self, run: RunRow) -> None:
         """The process dies when the first decisions of a run are on their way; another one opens what it left."""
@@ -190,7 +190,7 @@ class Scene:
         """One turn of `run`, which hears what somebody wishes of its run."""
         self.count += 1
 
-        def carrier(run: RunRow) -> Carrier:
+        def carrier(run: RunRow) -> RunExecutor:
             return self.carrier(self.store, self.hub, self.clock, self.zone, watch=lambda: self.store.wish(run.id))
 
         return self.run_turn(carrier)

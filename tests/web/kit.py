@@ -36,10 +36,10 @@ from hf_gate.store.reading import Store
 from hf_gate.store.writer import Writer
 from hf_gate.testing import LocalHub
 from hf_gate.web.app import build
+from hf_gate.web.app_state import AppState
 from hf_gate.web.connections import BoundedConnection
-from hf_gate.web.office import Office
-from hf_gate.web.shield import Shield
-from hf_gate.web.sign_in import Door
+from hf_gate.web.security import SecurityMiddleware
+from hf_gate.web.sign_in import Authenticator
 
 HOST = "127.0.0.1:7860"
 HOME = {"host": HOST, "sec-fetch-site": "same-origin", "origin": f"http://{HOST}"}
@@ -91,7 +91,7 @@ class Answer:
 class Visitor:
     """A browser without a window: keeps cookies, sends what a page of the desk would send."""
 
-    app: Shield
+    app: SecurityMiddleware
     cookies: dict[str, str] = field(default_factory=dict)
 
     def get(self, path: str, **headers: str) -> Answer:
@@ -116,7 +116,7 @@ class Visitor:
         return answer
 
 
-async def called(app: Shield, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+async def called(app: SecurityMiddleware, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
     bare, _, query = path.partition("?")
     scope = {
         "type": "http", "http_version": "1.1", "method": method, "scheme": "http", "path": unquote(bare), "raw_path": bare.encode(),
@@ -148,9 +148,9 @@ class Room:
     """A desk with its local Hub, read whole."""
 
     local: LocalHub
-    office: Office
-    app: Shield
-    door: Door
+    app_state: AppState
+    app: SecurityMiddleware
+    door: Authenticator
     repo: Repo
 
     def visitor(self, member: Member | None = None) -> Visitor:
@@ -160,15 +160,15 @@ class Room:
             link = self.door.link()
         else:
             link = f"link-of-{member.name}"
-            self.office.invite(member, link)
+            self.app_state.invite(member, link)
         assert visitor.get(f"/sign-in?t={link}").status == 303
         return visitor
 
     def out(self, name: str) -> None:
         """Puts a member out."""
-        member = self.office.members.named(name)
+        member = self.app_state.members.named(name)
         assert member is not None
-        self.office.put_out(member)
+        self.app_state.put_out(member)
 
     def proven(self, member: Member) -> Visitor:
         """A member who is invited, proves the Hub account of their name, and comes in by the link that only they have."""
@@ -206,18 +206,18 @@ class Room:
 
     def read(self, kind: SyncKind = SyncKind.QUICK) -> None:
         """As the keeper does it."""
-        office = self.office
+        app_state = self.app_state
         for line in self.local.repos:
             repo = parse_repo(line["repo"], line["repo_type"])
-            sync(office.hub, office.store, office.clock, repo, kind, actor="lena")
+            sync(app_state.hub, app_state.store, app_state.clock, repo, kind, actor="lena")
 
     def row(self, name: str) -> RequestRow:
-        return self.office.store.find(None, name)[0]
+        return self.app_state.store.find(None, name)[0]
 
     def leave(self) -> None:
         """The time of everything in the tray has come."""
-        self.office.tray.leave_at([one.id for one in self.office.tray.waiting()], ms(self.office.now()))
-        self.office.clearing.send_due(self.office.now())
+        self.app_state.tray.leave_at([one.id for one in self.app_state.tray.waiting()], ms(self.app_state.now()))
+        self.app_state.tray_service.send_due(self.app_state.now())
 
     def writes(self) -> int:
         """How often the Hub was told something."""
@@ -236,17 +236,17 @@ def a_room(folder: Path, policy: str | None = POLICY, desk: str = "", **made: An
             bootstrap.Connection(settings) as connection,
             bootstrap.open_workspace(connection, bootstrap.read_location(settings)) as workspace,
         ):
-            office = Office(workspace, "lena-brandt", 10.0, f"http://{HOST}")
-            office.owner_id = workspace.hub.whoami().id
-            door = Door(office)
+            app_state = AppState(workspace, "lena-brandt", 10.0, f"http://{HOST}")
+            app_state.owner_id = workspace.hub.whoami().id
+            door = Authenticator(app_state)
             line = local.repos[0]
-            app = build(office, door, frozenset({HOST}))
-            room = Room(local, office, app, door, parse_repo(line["repo"], line["repo_type"]))
+            app = build(app_state, door, frozenset({HOST}))
+            room = Room(local, app_state, app, door, parse_repo(line["repo"], line["repo_type"]))
             room.read(SyncKind.FULL)
             try:
                 yield room
             finally:
-                office.drafts.close()
+                app_state.drafts.close()
 
 
 def write_desk(folder: Path, local: LocalHub, policy: str | None = POLICY, more: str = "") -> None:
@@ -263,7 +263,7 @@ def write_desk(folder: Path, local: LocalHub, policy: str | None = POLICY, more:
 @contextmanager
 def served(room: Room, http: type[H11Protocol] = BoundedConnection) -> Iterator[str]:
     """The same desk on a port of this machine, without a reader of the Hub; its address."""
-    app = cast("Any", build(room.office, room.door, None))
+    app = cast("Any", build(room.app_state, room.door, None))
     config = uvicorn.Config(app, port=0, lifespan="off", log_config=None, ws="none", http=http)
     server, socket = uvicorn.Server(config), config.bind_socket()
     socket.listen()  # whoever connects before the server has started waits

@@ -46,7 +46,7 @@ def test_a_decision_goes_through_the_tray(asked: Room) -> None:
     (held,) = lena.get("/api/v1/tray").json["held"]
     assert (held["verb"], held["leaves_at"]) == ("accept", None)
     assert _post(lena, "/tray/send", {}).json["count"] == 1
-    asked.office.clearing.send_due(asked.office.now())
+    asked.app_state.tray_service.send_due(asked.app_state.now())
     assert asked.row("ada").state.status == "accepted"
     _post(lena, "/decisions", _decision(asked, "bob", "reset", reason="Please say more."))
     assert _post(lena, "/tray/undo", {}).json["count"] == 1
@@ -59,7 +59,7 @@ def test_an_acceptance_takes_an_end(asked: Room) -> None:
     (held,) = lena.get("/api/v1/tray").json["held"]
     assert (held["verb"], held["until"]) == ("accept", "90d")
     asked.leave()
-    now = asked.office.now()
+    now = asked.app_state.now()
     days = (moment_of(asked.row("ada").state.until or 0) - now).days
     assert days in {89, 90}
 
@@ -77,7 +77,7 @@ def test_an_acceptance_takes_an_end(asked: Room) -> None:
 def test_an_end_that_cannot_be_is_refused(asked: Room, verb: str, until: str, why: str) -> None:
     answer = _post(asked.visitor(), "/decisions", _decision(asked, "ada", verb, until=until))
     assert (answer.status, answer.json["error"]) == (422, why)
-    assert asked.office.tray.waiting() == []
+    assert asked.app_state.tray.waiting() == []
 
 
 def test_the_loser_of_a_race_is_told(asked: Room) -> None:
@@ -104,7 +104,7 @@ def test_what_is_not_asked_for_is_refused(asked: Room) -> None:
     assert lena.get("/api/v1/requests?q=colour:red").status == 422
     assert lena.get("/api/v1/requests?limit=0").status == 422
     assert lena.get("/api/v1/requests/" + "0" * 24).status == 404
-    assert asked.office.tray.waiting() == []
+    assert asked.app_state.tray.waiting() == []
 
 
 def test_more_than_the_ladder_lets_pass_without_a_look_is_not_taken(asked: Room) -> None:

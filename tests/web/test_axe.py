@@ -12,7 +12,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # it ships none
 from playwright.sync_api import Browser, Page, expect
 
-from hf_gate.web.app import WAYS
+from hf_gate.web.app import ROUTES
 from tests.web.hostile_scene import a_hostile_room
 from tests.web.kit import POLICY, Room, a_room, served
 from tests.web.test_plans import ended, made
@@ -51,7 +51,7 @@ def _pages(room: Room, folder: Path) -> dict[str, tuple[str, ...]]:
     lena = room.visitor()
     rows = lena.get("/queue.json").json
     key = rows[2]["request_id"]
-    person = room.office.store.find(None, key)[0].person.pseudonym
+    person = room.app_state.store.find(None, key)[0].person.pseudonym
     lena.post(f"/requests/{key}/note", {"note": "Asked their supervisor."})
     lena.post("/views", {"name": "Mine", "q": "status:pending age:>1d"})
     applied = made(room, lena)
@@ -69,7 +69,7 @@ def _pages(room: Room, folder: Path) -> dict[str, tuple[str, ...]]:
     (folder / "policies" / "wrong.yaml").write_text(
         POLICY.replace("house", "wrong").replace("academic\n", "acadmic\n"), "utf-8"
     )
-    entry = room.office.store.entries(limit=1)[0].link
+    entry = room.app_state.store.entries(limit=1)[0].link
     repo = f"/repos/{room.repo.type.value}s/{room.repo.id}"
     return {
         "/queue": ("/queue", "/queue?q=status:pending+colour:red", "/queue?q=nobody-at-all", "/queue?q=", "/queue?by=person"),
@@ -103,7 +103,7 @@ def _button(body: str) -> str:
 
 
 def test_every_way_is_looked_at_or_gives_a_file(desk: Desk) -> None:
-    ways = {way.path for way in WAYS if way.method == "GET" and not way.path.endswith(FILES)}
+    ways = {way.path for way in ROUTES if way.method == "GET" and not way.path.endswith(FILES)}
     assert ways - set(desk.pages) - PARTS == set()
 
 

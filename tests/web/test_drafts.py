@@ -33,18 +33,18 @@ def asked(tmp_path: Path) -> Iterator[Room]:
 
 
 def test_a_draft_that_takes_too_long_is_stopped_and_the_text_stays(asked: Room) -> None:
-    asked.office.drafts.seconds = 0.0
+    asked.app_state.drafts.seconds = 0.0
     answer = asked.visitor().post("/policies/house", {"src": POLICY})
     assert answer.status == 200
     assert "The draft took longer than 0 s and was stopped" in answer.body
     assert "policy: house" in answer.body
-    asked.office.drafts.seconds = 10.0
+    asked.app_state.drafts.seconds = 10.0
     assert "On the 1 that wait longest" in asked.visitor().post("/policies/house", {"src": POLICY}).body
 
 
 @pytest.mark.skipif(importlib.util.find_spec("resource") is None, reason="this system limits no process")
 def test_a_draft_that_needs_too_much_memory_is_stopped(asked: Room) -> None:
-    asked.office.drafts.memory = 1 << 20
+    asked.app_state.drafts.memory = 1 << 20
     body = asked.visitor().post("/policies/house", {"src": POLICY}).body
     assert "needed too much memory" in body
 
@@ -118,7 +118,7 @@ def _posted(visitor: Visitor) -> int:
 
 
 def test_pages_are_drawn_while_every_draft_takes_its_time_and_each_member_has_one(asked: Room) -> None:
-    held = asked.office.drafts = _Held()
+    held = asked.app_state.drafts = _Held()
     visitors = [asked.reviewer(f"mia{n}") for n in range(6)]
     threads = ThreadPoolExecutor(7)
     try:

@@ -11,10 +11,10 @@ from hf_gate import bootstrap
 from hf_gate.config import Flags, read_settings
 from hf_gate.domain.members import Role
 from hf_gate.testing import LocalHub
-from hf_gate.web.app import WAYS, build
+from hf_gate.web.app import ROUTES, build
+from hf_gate.web.app_state import AppState
 from hf_gate.web.members import ACTS
-from hf_gate.web.office import Office
-from hf_gate.web.sign_in import Door
+from hf_gate.web.sign_in import Authenticator
 from tests.web.kit import GOOD, HOST, Room, Visitor, write_desk
 
 
@@ -32,15 +32,15 @@ def test_a_desk_that_was_never_read_shows_the_steps_in_place_of_an_empty_queue(t
             bootstrap.Connection(settings) as connection,
             bootstrap.open_workspace(connection, bootstrap.read_location(settings)) as workspace,
         ):
-            office = Office(workspace, "lena-brandt", 10.0, f"http://{HOST}")
-            door = Door(office)
-            visitor = Visitor(build(office, door, frozenset({HOST})))
+            app_state = AppState(workspace, "lena-brandt", 10.0, f"http://{HOST}")
+            door = Authenticator(app_state)
+            visitor = Visitor(build(app_state, door, frozenset({HOST})))
             visitor.get(f"/sign-in?t={door.link()}")
             body = visitor.get("/queue").body
             assert "Five steps, two are done" in body
             assert body.count('<li class="ok">') == 2
             assert 'aria-current="step"' in body
-            office.pulse.problem = "the Hub is away"
+            app_state.sync_status.problem = "the Hub is away"
             assert "the Hub is away" in _titles(visitor.get("/queue").body)
 
 
@@ -63,17 +63,20 @@ def test_who_was_invited_is_told_nothing_of_setting_up(room: Room) -> None:
 
 
 def test_the_frame_says_what_the_token_cannot_do_and_when_the_hub_is_read_next(room: Room) -> None:
-    lena, office = room.visitor(), room.office
+    lena, app_state = room.visitor(), room.app_state
     assert "READ-ONLY" not in lena.get("/keys").body
-    office.token_role = "read"
-    office.pulse.read_at, office.pulse.next_at = office.now(), office.now() + timedelta(seconds=90)
+    app_state.token_role = "read"
+    app_state.sync_status.read_at, app_state.sync_status.next_at = (
+        app_state.now(),
+        app_state.now() + timedelta(seconds=90),
+    )
     body = lena.get("/keys").body
     assert "READ-ONLY" in body
     assert re.search(r"next in (89|90) s", body)
 
 
 def test_what_each_role_may_do_is_what_the_ways_say() -> None:
-    least = {f"{way.method} {way.path}": way.role for way in WAYS}
+    least = {f"{way.method} {way.path}": way.role for way in ROUTES}
     assert [(text, least.get(way)) for text, _, way in ACTS] == [(text, role) for text, role, _ in ACTS]
     assert {role for _, role, _ in ACTS} == set(Role)
 
@@ -89,10 +92,10 @@ def test_everybody_sees_what_they_can_do_and_where(crowded: Room) -> None:
         assert f"yours is {role}" in body
         assert body.count('<td class="is-yours">') == len(ACTS)
         assert f"<code>{repo}</code>" in body
-    others = [str(row.repo) for row in crowded.office.store.repos() if str(row.repo) != repo]
+    others = [str(row.repo) for row in crowded.app_state.store.repos() if str(row.repo) != repo]
     assert not any(other in crowded.reviewer("mia", repo).get("/settings").body for other in others)
 
 
 def test_a_desk_without_a_token_names_the_page_about_tokens(room: Room) -> None:
-    room.office.workspace.settings = replace(room.office.settings, token=None)
+    room.app_state.workspace.settings = replace(room.app_state.settings, token=None)
     assert "`hf-gate help token` (docs/token.md)" in room.visitor().get("/first-steps").body

@@ -12,12 +12,11 @@ from urllib.parse import parse_qs, urlencode
 
 import pytest
 
-from hf_gate.application.tray import Wish
+from hf_gate.application.tray import DecisionRequest
 from hf_gate.domain.members import Member, Role
 from hf_gate.domain.tray import ground_of
-from hf_gate.web.carrying import carrying_of
 from hf_gate.web.plan import read_plan
-from hf_gate.web.shield import BIGGEST
+from hf_gate.web.security import BIGGEST
 from hf_gate.web.turns import MOST
 from tests.web.kit import GOOD, HOME, Answer, Room, Visitor, a_room, called
 
@@ -93,13 +92,13 @@ def test_what_lies_in_the_tray_of_who_may_not_decide_any_more_is_not_sent(room: 
         row = room.row(name)
         assert who.post("/tray", {"accept": f"{row.state.hub_request}:{ground_of(row)}"}).status == 303
     if then.has_link:
-        room.office.invite(then, "another link")
+        room.app_state.invite(then, "another link")
     else:
-        known = room.office.members.named("mia")
+        known = room.app_state.members.named("mia")
         assert known is not None
-        room.office.members.revoke(known, "lena-brandt", 0)
+        room.app_state.members.revoke(known, "lena-brandt", 0)
     room.leave()
-    ada = room.office.tray.about([room.row("ada").id])[room.row("ada").id]
+    ada = room.app_state.tray.about([room.row("ada").id])[room.row("ada").id]
     assert (ada.outcome, ada.why) == ("refused", "mia may not decide here any more")
     assert (room.row("ada").state.status, room.row("bob").state.status) == ("pending", "accepted")
     assert room.writes() == before + 1
@@ -114,17 +113,17 @@ def test_nobody_decides_their_own_request_by_turning_a_run_back(room: Room) -> N
         values = {"verb": "reject", "key": row.state.hub_request or "", "version": ground_of(row), "reason": "No."}
         assert lena.post("/tray", values).status == 303
     room.leave()
-    run = room.office.store.runs(1)[0]
+    run = room.app_state.store.runs(1)[0]
     assert (run.total, room.row("bea").state.status) == (2, "rejected")
     plan = bea.post(f"/runs/{run.id}", {"do": "undo"}).headers["location"]
-    own = 1 + [change.user for change in read_plan(room.office, plan.rpartition("/")[2]).changes].index("bea")
+    own = 1 + [change.user for change in read_plan(room.app_state, plan.rpartition("/")[2]).changes].index("bea")
     refused = bea.post(plan, {"do": "apply", "count": "2"})
     assert refused.status == 409
     assert f"Nobody decides a request of their own, and change {own} is about yours." in refused.body
     less = bea.post(plan, {"do": "exclude", "n": str(own)}).headers["location"]
     assert "/runs/" in bea.post(less, {"do": "apply", "count": "1"}).headers["location"]
     assert "/runs/" in lena.post(plan, {"do": "apply", "count": "2"}).headers["location"]
-    carrying_of(room.office).stop()
+    room.app_state.run_worker.stop()
 
 
 def test_an_admin_of_some_repos_lets_nobody_into_the_others(room: Room) -> None:
@@ -134,7 +133,7 @@ def test_an_admin_of_some_repos_lets_nobody_into_the_others(room: Room) -> None:
         ("/settings/revoke", {"name": "sam"}),
     ):
         assert some.post(path, values).status == 403
-    assert [one.name for one in room.office.members.all()] == ["sam"]
+    assert [one.name for one in room.app_state.members.all()] == ["sam"]
     assert "Invite somebody" not in some.get("/settings").body
     answer = room.visitor().post("/settings/invite", {"name": "eve", "role": "viewer", "repos": ""})
     assert (answer.status, "this machine's alone" in answer.body) == (200, True)
@@ -142,12 +141,14 @@ def test_an_admin_of_some_repos_lets_nobody_into_the_others(room: Room) -> None:
 
 def test_an_acceptance_that_lay_in_the_tray_until_its_end_was_over_is_not_sent(room: Room) -> None:
     room.ask([{"username": "ada"}], {"Purpose": GOOD})
-    office, row, before = room.office, room.row("ada"), room.writes()
-    over = (office.now() - timedelta(days=2)).date().isoformat()
-    office.clearing.take(Wish("accept", {row.id: ground_of(row)}, office.owner_member, until=over), office.now(), None)
+    app_state, row, before = room.app_state, room.row("ada"), room.writes()
+    over = (app_state.now() - timedelta(days=2)).date().isoformat()
+    app_state.tray_service.take(
+        DecisionRequest("accept", {row.id: ground_of(row)}, app_state.owner_member, until=over), app_state.now(), None
+    )
     room.leave()
     assert room.writes() == before
-    held = office.tray.about([row.id])[row.id]
+    held = app_state.tray.about([row.id])[row.id]
     assert (held.outcome, held.why) == ("stale", f"{over} was over when it was to leave")
 
 
@@ -157,7 +158,7 @@ def test_a_day_that_has_no_end_is_none_for_an_access(room: Room, day: str) -> No
     row, lena = room.row("ada"), room.visitor()
     values = {"verb": "accept", "key": row.state.hub_request or "", "version": ground_of(row), "until": "day"}
     assert lena.post("/tray", {**values, "day": day}).status == 422
-    assert room.office.tray.waiting() == []
+    assert room.app_state.tray.waiting() == []
 
 
 def test_a_digit_that_is_no_number_names_nothing(room: Room) -> None:
@@ -176,7 +177,7 @@ def test_who_is_put_out_leaves_nothing_to_whoever_has_the_name_next(room: Room) 
     assert lena.post("/settings/revoke", {"name": "mia"}).status == 303
     mia = room.reviewer()
     assert mia.post("/bulk", {"verb": "accept"}).status == 422, "nobody is selected"
-    assert room.office.tray.waiting() == []
+    assert room.app_state.tray.waiting() == []
     room.leave()
     assert room.row("ada").state.status == "pending"
 
@@ -223,7 +224,7 @@ async def _asked_together(visitor: Visitor, paths: list[str], then: Callable[[],
 
 def test_a_member_with_many_slow_pages_keeps_nobody_else_waiting(room: Room) -> None:
     mia, vic = room.reviewer(), room.viewer()
-    slow = room.office._lock  # whoever has it keeps every page waiting that needs the policies
+    slow = room.app_state._lock  # whoever has it keeps every page waiting that needs the policies
 
     async def then() -> None:
         cookie = "; ".join(f"{name}={value}" for name, value in vic.cookies.items())
@@ -248,7 +249,7 @@ def test_a_member_has_twenty_sessions_at_most(room: Room) -> None:
     first = room.reviewer()
     others = [Visitor(room.app) for _ in range(20)]
     for number, other in enumerate(others):
-        with room.office.store.writing() as write:
+        with room.app_state.store.writing() as write:
             write.db.run("UPDATE sessions SET seen_at = seen_at - 1000")
         assert other.get("/sign-in?t=link-of-mia").status == 303, number
     lena = room.visitor()
@@ -262,11 +263,11 @@ def test_a_member_hears_news_on_eight_pages_at_most(room: Room) -> None:
     lena, row = room.visitor(), room.row("ada")
     assert lena.post("/tray", {"accept": f"{row.state.hub_request}:{ground_of(row)}"}).status == 303
     room.leave()
-    events = f"/runs/{room.office.store.runs(1)[0].id}/events"
-    member = room.office.member("lena-brandt")
+    events = f"/runs/{room.app_state.store.runs(1)[0].id}/events"
+    member = room.app_state.member("lena-brandt")
     assert member is not None
-    room.office.streams[member.id] = 8
+    room.app_state.streams[member.id] = 8
     assert lena.get(events).status == 429
-    room.office.streams[member.id] = 7
+    room.app_state.streams[member.id] = 7
     assert lena.get(events).status == 200
-    assert room.office.streams[member.id] == 7, "one that has ended is not counted"
+    assert room.app_state.streams[member.id] == 7, "one that has ended is not counted"

@@ -14,7 +14,7 @@ import pytest
 from hf_gate.domain.ids import Repo, parse_repo
 from hf_gate.domain.members import Member, Role
 from hf_gate.domain.tray import ground_of
-from hf_gate.web.app import WAYS
+from hf_gate.web.app import ROUTES
 from tests.web.kit import GOOD, POLICY, Answer, Room, Visitor, a_room
 from tests.web.test_plans import ended, made
 
@@ -29,7 +29,7 @@ API: Final[Mapping[tuple[str, str], Role]] = {
     ("GET", "/api/v1/tray"): REVIEWER, ("POST", "/api/v1/tray/undo"): REVIEWER, ("POST", "/api/v1/tray/send"): REVIEWER,
     ("GET", "/api/openapi.json"): VIEWER,
 }  # fmt: skip
-LEAST: Final[Mapping[tuple[str, str], Role]] = {**{(way.method, way.path): way.role for way in WAYS}, **API}
+LEAST: Final[Mapping[tuple[str, str], Role]] = {**{(way.method, way.path): way.role for way in ROUTES}, **API}
 ROUTES: Final = tuple(sorted(LEAST))
 WHOLE: Final = frozenset({
     "/audit/export", "/audit/verify", "/audit/checkpoint", "/audit/desk/{seq}", "/settings/invite", "/settings/revoke",
@@ -295,7 +295,7 @@ def test_what_is_not_theirs_is_not_there_in_a_body_either(halves: Halves) -> Non
             told.append([_alike(answer) for answer in answers])
         assert told[0] == told[1]
     assert rob.get(f"/tray?rows={key}", hx_request="true").body.count("data-request-id") == 0
-    assert halves.room.office.tray.waiting() == []
+    assert halves.room.app_state.tray.waiting() == []
 
 
 def test_a_selection_by_query_takes_only_what_is_theirs(halves: Halves) -> None:

@@ -88,7 +88,11 @@ def test_no_call_meets_a_fault(schema: Any, lena: Visitor, method: str, path: st
 
 def test_a_document_tells_of_real_requests_as_it_says(schema: Any, lena: Visitor, open_room: Room) -> None:
     """With ids that are there and versions that are true, as no generator finds them."""
-    rows = [row for repo in open_room.office.store.repos() for row in open_room.office.store.walk(repo.repo, "pending")]
+    rows = [
+        row
+        for repo in open_room.app_state.store.repos()
+        for row in open_room.app_state.store.walk(repo.repo, "pending")
+    ]
     real = [{"id": row.state.hub_request, "version": ground_of(row)} for row in rows]
     decide, one, tray = (
         schema["/api/v1/decisions"]["POST"],

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.application.propose import hear, propose
+from hf_gate.application.propose import evaluate_part, propose
 from tests.web.kit import GOOD, POLICY, Room, a_room, parsed
 
 WATCHER = """\
@@ -35,8 +35,8 @@ def asked(tmp_path: Path) -> Iterator[Room]:
 
 
 def _folder(room: Room) -> Path:
-    assert room.office.location.folder is not None
-    return room.office.location.folder
+    assert room.app_state.location.folder is not None
+    return room.app_state.location.folder
 
 
 def _text(body: str) -> str:
@@ -129,14 +129,14 @@ def test_somebody_who_is_not_there_is_said_to_be_so_and_the_rest_stands(asked: R
 
 def test_nothing_of_a_draft_is_written_or_sent(asked: Room) -> None:
     before = {file: file.read_bytes() for file in _folder(asked).rglob("*.yaml")}
-    entries, calls = asked.office.store.chains(), asked.local.stats()["calls"]
+    entries, calls = asked.app_state.store.chains(), asked.local.stats()["calls"]
     lena = asked.visitor()
     draft = POLICY.replace("mode: enforce", "mode: shadow")
     for values in ({"src": draft}, {"src": draft, "who": "ada"}, {"src": draft, "do": "download"}):
         assert lena.post("/policies/house", values).status == 200
     assert lena.post("/policies", {"src": draft}).status == 200
     assert {file: file.read_bytes() for file in _folder(asked).rglob("*.yaml")} == before
-    assert asked.office.store.chains() == entries
+    assert asked.app_state.store.chains() == entries
     assert asked.local.stats()["calls"] == calls
 
 
@@ -172,12 +172,12 @@ def test_its_own_tests_say_what_came_out(asked: Room) -> None:
 
 
 def test_what_a_watching_policy_would_do_stands_beside_what_the_desk_says(asked: Room) -> None:
-    office = asked.office
-    bundle = office.policies
+    app_state = asked.app_state
+    bundle = app_state.policies
     assert bundle is not None
-    sources = office.workspace.sources
-    courts = bundle.for_repos(office.store, sources)
-    propose(office.store, courts, lambda c, s, now, _: hear(office.store, c, sources, s, now), now=office.now(), policies=bundle.policies)  # fmt: skip
+    sources = app_state.workspace.sources
+    courts = bundle.for_repos(app_state.store, sources)
+    propose(app_state.store, courts, lambda c, s, now, _: evaluate_part(app_state.store, c, sources, s, now), now=app_state.now(), policies=bundle.policies)  # fmt: skip
     told = _section(asked.visitor().get("/policies/next").body, "h-c")
     assert "What it would do" in told
     assert "everybody-waits wait 2" in told

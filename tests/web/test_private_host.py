@@ -20,7 +20,7 @@ from hf_gate.testing import LocalHub
 from hf_gate.web.app import build
 from hf_gate.web.private_host import listen_beside, private_host
 from hf_gate.web.server import Server, hosts_of
-from hf_gate.web.sign_in import Door
+from hf_gate.web.sign_in import Authenticator
 from tests.web.kit import HOST, Room, Visitor, a_program, origin_of, write_desk
 
 NAME = "desk-0123456789.localhost"
@@ -36,8 +36,8 @@ SAFARI = CHROME | {"user_agent": "Mozilla/5.0 (Macintosh) Version/18.1 Safari/60
 @pytest.fixture
 def local_desk(room: Room) -> Room:
     """The same desk as `hf-gate ui` serves it on this machine."""
-    door = Door(room.office, private_origin=ORIGIN)
-    return replace(room, door=door, app=build(room.office, door, hosts_of("127.0.0.1", 7860, None, NAME)))
+    door = Authenticator(room.app_state, private_origin=ORIGIN)
+    return replace(room, door=door, app=build(room.app_state, door, hosts_of("127.0.0.1", 7860, None, NAME)))
 
 
 def test_a_browser_is_led_to_the_private_name_before_its_link_is_spent(local_desk: Room) -> None:
@@ -107,19 +107,19 @@ def test_a_change_comes_from_the_private_name_to_the_private_name(local_desk: Ro
 
 
 def test_a_workspace_keeps_its_name(room: Room) -> None:
-    assert private_host(room.office.store) == private_host(room.office.store)
-    with closing(Server(room.office, list, port=0)) as server:
-        assert server.private_host == private_host(room.office.store)
+    assert private_host(room.app_state.store) == private_host(room.app_state.store)
+    with closing(Server(room.app_state, list, port=0)) as server:
+        assert server.private_host == private_host(room.app_state.store)
         assert server.url == f"http://127.0.0.1:{server.port}"
 
 
 def test_a_host_that_a_crafted_store_names_is_not_where_links_lead(room: Room) -> None:
     for host in ("evil.example", "desk-0123456789abcdef0123.localhost.evil.example", "desk-x.localhost\r\nx: y"):
-        with room.office.store.writing() as write:
+        with room.app_state.store.writing() as write:
             write.setting("desk host", host)
-        name = private_host(room.office.store)
+        name = private_host(room.app_state.store)
         assert re.fullmatch(r"desk-[0-9a-f]{20}\.localhost", name)
-        assert private_host(room.office.store) == name
+        assert private_host(room.app_state.store) == name
 
 
 def test_where_another_program_has_the_other_loopback_address_there_is_no_private_name(room: Room) -> None:
@@ -133,7 +133,7 @@ def test_where_another_program_has_the_other_loopback_address_there_is_no_privat
     for one in beside:
         assert one.getsockname() == ("127.0.0.1", port)
         one.close()
-    with closing(Server(room.office, list, port=0, public_url="https://desk.example.org")) as server:
+    with closing(Server(room.app_state, list, port=0, public_url="https://desk.example.org")) as server:
         assert server.private_host is None
 
 

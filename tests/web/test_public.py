@@ -10,7 +10,7 @@ import pytest
 from hf_gate.errors import UsageError
 from hf_gate.web.app import build
 from hf_gate.web.server import hosts_of, public_origin
-from hf_gate.web.sign_in import Door
+from hf_gate.web.sign_in import Authenticator
 from tests.web.kit import GOOD, HOST, Answer, Room, Visitor
 
 PUBLIC = "https://desk.example.org"
@@ -20,9 +20,9 @@ NAME = "desk.example.org"
 @pytest.fixture
 def public(room: Room) -> Room:
     """The same desk as `hf-gate ui --public-url` serves it."""
-    room.office.url = PUBLIC
-    door = Door(room.office, "__Host-hf-gate", is_https=True)
-    app = build(room.office, door, hosts_of("127.0.0.1", 7860, PUBLIC), public=PUBLIC)
+    room.app_state.url = PUBLIC
+    door = Authenticator(room.app_state, "__Host-hf-gate", is_https=True)
+    app = build(room.app_state, door, hosts_of("127.0.0.1", 7860, PUBLIC), public=PUBLIC)
     return replace(room, door=door, app=app)
 
 

@@ -9,27 +9,27 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.application.propose import hear, propose
+from hf_gate.application.propose import evaluate_part, propose
 from hf_gate.domain.moments import ms
 from hf_gate.domain.query_reading import parse_query
 from tests.web.kit import GOOD, POLICY, Room, a_room, parsed
 
 
 def _all(room: Room, query: str) -> list[str]:
-    office = room.office
-    page = office.store.query(parse_query(query), now=ms(office.now()), limit=1000)
+    app_state = room.app_state
+    page = app_state.store.query(parse_query(query), now=ms(app_state.now()), limit=1000)
     return [row.state.hub_request or "" for row in page.rows]
 
 
 def _judge(room: Room) -> None:
-    bundle = room.office.policies
+    bundle = room.app_state.policies
     assert bundle is not None
-    sources = room.office.workspace.sources
+    sources = room.app_state.workspace.sources
     propose(
-        room.office.store,
-        bundle.for_repos(room.office.store, sources),
-        lambda court, status, now, _: hear(room.office.store, court, sources, status, now),
-        now=room.office.now(),
+        room.app_state.store,
+        bundle.for_repos(room.app_state.store, sources),
+        lambda court, status, now, _: evaluate_part(room.app_state.store, court, sources, status, now),
+        now=room.app_state.now(),
         policies=bundle.policies,
     )
 
@@ -131,15 +131,15 @@ def test_nothing_found_says_what_could_be_dropped(crowded: Room) -> None:
 
 
 def test_a_queue_that_is_clear_says_so(room: Room) -> None:
-    room.office.pulse.read_at = room.office.now()
+    room.app_state.sync_status.read_at = room.app_state.now()
     assert "Queue clear." in room.visitor().get("/queue").body
 
 
 def test_a_policy_with_a_fault_is_told_and_the_queue_goes_on(room: Room) -> None:
     room.ask([{"username": "ada"}], {"Purpose": GOOD})
-    assert room.office.location.folder is not None
-    (room.office.location.folder / "policies" / "house.yaml").write_text("version: 1\npolicy: house\nruls: []\n")
-    room.office._seen = (0.0, None)
+    assert room.app_state.location.folder is not None
+    (room.app_state.location.folder / "policies" / "house.yaml").write_text("version: 1\npolicy: house\nruls: []\n")
+    room.app_state._seen = (0.0, None)
     answer = room.visitor().get("/queue")
     assert answer.rows
     assert "house.yaml" in answer.body
@@ -199,7 +199,7 @@ def test_the_views_that_everybody_has_hold_what_they_say(crowded: Room) -> None:
 
 
 def test_a_filter_without_rows_is_no_clear_queue(room: Room) -> None:
-    room.office.pulse.read_at = room.office.now()
+    room.app_state.sync_status.read_at = room.app_state.now()
     body = room.visitor().get("/queue?q=status:accepted+rule:nobody").body
     assert "0 requests fit." in body
     assert "Nobody waits at all." in body
@@ -209,16 +209,16 @@ def test_a_filter_without_rows_is_no_clear_queue(room: Room) -> None:
 def test_a_clear_queue_says_what_was_decided_and_how_fast(room: Room) -> None:
     room.ask([{"username": name} for name in ("ada", "bob", "cyd")], {"Purpose": GOOD})
     for name in ("ada", "bob", "cyd"):
-        room.office.hub.accept(room.repo, name)
+        room.app_state.hub.accept(room.repo, name)
     room.read()
-    room.office.pulse.read_at = room.office.now()
+    room.app_state.sync_status.read_at = room.app_state.now()
     body = room.visitor().get("/queue").body
     assert "3 decided this week, half of them within" in body
 
 
 def test_a_repo_that_could_not_be_read_is_named_with_the_age_of_its_rows(room: Room) -> None:
     room.ask([{"username": "ada"}], {"Purpose": GOOD})
-    with room.office.store.writing() as write:
+    with room.app_state.store.writing() as write:
         write.repo_changed(room.repo, {"problem": "The Hub says 403: <no> access\u202e."})
     body = room.visitor().get("/queue").body
     assert "The Hub says 403: &lt;no&gt; access<span" in body
@@ -236,7 +236,7 @@ def test_a_desk_that_was_never_read_says_so_and_looks_again(tmp_path: Path) -> N
         mia, noa = room.reviewer("mia", str(room.repo)), room.reviewer("noa", "somebody/else")
         assert "Not read yet." in mia.get("/queue").body
         assert "No repo yet." in noa.get("/queue").body
-        room.office.pulse.problem = "The token is not valid."
+        room.app_state.sync_status.problem = "The token is not valid."
         assert "The token is not valid.</bdi> It is tried again by itself" in mia.get("/queue").body
 
 
@@ -269,14 +269,14 @@ def test_a_table_that_lost_rows_is_told_above_the_queue_until_it_is_accepted(tmp
     with a_room(tmp_path, policy=POLICY.replace("email.academic", "tables.partners"), desk=desk) as room:
         (tmp_path / "tables").mkdir()
         (tmp_path / "tables" / "partners.csv").write_text("email\nada@ethz.ch\n", "utf-8")
-        with room.office.store.writing() as write:
+        with room.app_state.store.writing() as write:
             write.setting("rows partners", "10")
         visitor = room.visitor()
         for path in ("/queue", "/policies"):
             assert "1 row where there were 10: it may be half a file" in visitor.get(path).body
-        with room.office.store.writing() as write:
+        with room.app_state.store.writing() as write:
             write.setting("rows partners", "1")
-        room.office._seen = (0.0, room.office._seen[1])
+        room.app_state._seen = (0.0, room.app_state._seen[1])
         assert "half a file" not in visitor.get("/queue").body
 
 
@@ -289,7 +289,7 @@ def test_whom_no_policy_judges_any_more_has_no_verdict_in_rows_files_and_the_api
         assert 'sub-rule m">rest<' in lena.get("/queue").body
         elsewhere = POLICY.replace('["*/*", "datasets/*/*"]', '["somebody/else"]')
         (tmp_path / "policies" / "house.yaml").write_text(elsewhere, "utf-8")
-        room.office._seen = (0.0, room.office._seen[1])
+        room.app_state._seen = (0.0, room.app_state._seen[1])
         assert lena.get(f"/api/v1/requests/{key}").json["verdict"] is None
         assert [row["verdict"] for row in lena.get("/api/v1/requests").json["requests"]] == [None]
         assert [row["verdict"] for row in lena.get("/people/ada.json").json] == [None]

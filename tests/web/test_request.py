@@ -13,7 +13,7 @@ from hf_gate.application.cadence import SyncKind
 from hf_gate.domain.members import Member, Role
 from hf_gate.domain.moments import ms
 from hf_gate.domain.tray import ground_of
-from hf_gate.web.looking import BEAT, LEASE, Looks
+from hf_gate.web.presence import BEAT, LEASE, Presence
 from tests.web.kit import GOOD, POLICY, Answer, Room, Visitor, a_room
 
 
@@ -44,7 +44,7 @@ def test_an_acceptance_ends_on_the_day_that_was_chosen(asked: Room) -> None:
     lena = asked.visitor()
     assert _decide(asked, lena, "accept", "ada", until="30d").status == 303
     assert " until " in lena.get("/queue").body
-    before = asked.office.now()
+    before = asked.app_state.now()
     asked.leave()
     state = asked.row("ada").state
     assert state.status == "accepted"
@@ -83,12 +83,12 @@ def test_the_sheet_says_the_days_and_what_happens_then(asked: Room) -> None:
 )
 def test_an_end_that_is_none_lets_nobody_in(asked: Room, more: dict[str, str]) -> None:
     assert _decide(asked, asked.visitor(), "accept", "ada", **more).status == 422
-    assert asked.office.tray.waiting() == []
+    assert asked.app_state.tray.waiting() == []
 
 
 def test_a_reset_has_no_end(asked: Room) -> None:
     assert _decide(asked, asked.visitor(), "reset", "ada", reason="Say more.", until="30d").status == 303
-    assert asked.office.tray.waiting()[0].until is None
+    assert asked.app_state.tray.waiting()[0].until is None
 
 
 # ---- reversing -----------------------------------------------------------------------------------------------------------
@@ -135,7 +135,7 @@ def test_what_others_moved_on_the_hub_is_not_ours_to_reverse(asked: Room) -> Non
     asked.leave()
     with Hub(asked.local.tokens["admin"], asked.local.url) as other:
         other.reject(asked.repo, "ada", reason="outside")
-    with asked.office.store.writing() as write:  # near our own change another status would be no news
+    with asked.app_state.store.writing() as write:  # near our own change another status would be no news
         write.db.run("UPDATE requests SET moved_at = moved_at - ? WHERE id = ?", (3_600_000, asked.row("ada").id))
     asked.read(SyncKind.FULL)
     page = _page(asked, lena, "ada")
@@ -204,7 +204,7 @@ def test_the_others_see_who_looks_and_may_decide_all_the_same(asked: Room) -> No
 
 def test_a_look_ends_with_its_page_and_after_five_minutes_at_the_latest() -> None:
     now = [0.0]
-    looks = Looks(lambda: now[0])
+    looks = Presence(lambda: now[0])
     looks.at(1, "mia", anew=True)
     now[0] = BEAT + 1
     assert looks.others([1], "lena") == {}

@@ -26,8 +26,8 @@ from hf_gate.domain.rows import RunRow
 from hf_gate.domain.runs import RunKind, RunState
 from hf_gate.plan.model import Plan, make_partial_plan
 from hf_gate.testing import LocalHub
-from hf_gate.web.carrying import Load, carrying_of
 from hf_gate.web.plan import read_plan
+from hf_gate.web.run_worker import RunJob
 from hf_gate.web.runs import Beats
 from tests.web.kit import GOOD, POLICY, Program, Room, Visitor, a_program, a_room, write_desk
 from tests.web.test_plans import ended, made, words
@@ -48,9 +48,9 @@ def applied(room: Room, visitor: Visitor, **more: str) -> str:
 def begun(room: Room, visitor: Visitor) -> str:
     """The address of a run that is written down and that nobody carries."""
     digest = made(room, visitor).rpartition("/")[2]
-    office = room.office
+    app_state = room.app_state
     run = run_cases.begin(
-        office.store, read_plan(office, digest), ident="r_0123456789ab", kind=RunKind.PLAN, actor="lena-brandt", now=office.now()
+        app_state.store, read_plan(app_state, digest), ident="r_0123456789ab", kind=RunKind.PLAN, actor="lena-brandt", now=app_state.now()
     )  # fmt: skip
     return f"/runs/{run.id}"
 
@@ -88,7 +88,7 @@ def test_a_run_that_nobody_began_says_so_and_can_be_stopped_for_good(asked: Room
     ended(asked, run)
     assert "Stopped: 4 changes" in words(lena.get(run))
     lena.post(run, {"do": "resume"})
-    assert not carrying_of(asked.office).is_live(run.rpartition("/")[2])
+    assert not asked.app_state.run_worker.is_live(run.rpartition("/")[2])
     assert asked.writes() == before
 
 
@@ -97,7 +97,7 @@ def test_a_hub_that_is_away_interrupts_a_run_that_goes_on_when_it_is_back(asked:
     place = made(asked, lena)
     asked.local.set_faults(["down:s=3600"])
     with Hub(asked.local.tokens["owner"], asked.local.url, max_wait=0.0) as impatient:
-        asked.office.workspace.hub = impatient
+        asked.app_state.workspace.hub = impatient
         run = lena.post(place, {"do": "apply"}).headers["location"]
         ended(asked, run)
         said = words(lena.get(run))
@@ -105,7 +105,7 @@ def test_a_hub_that_is_away_interrupts_a_run_that_goes_on_when_it_is_back(asked:
         assert "0 of 4 are settled" in said
     asked.local.set_faults([])
     with Hub(asked.local.tokens["owner"], asked.local.url) as patient:
-        asked.office.workspace.hub = patient
+        asked.app_state.workspace.hub = patient
         lena.post(run, {"do": "resume"})
         ended(asked, run)
         assert "done 4" in words(lena.get(run))
@@ -117,7 +117,7 @@ def test_a_hub_that_is_away_interrupts_a_run_that_goes_on_when_it_is_back(asked:
 def test_those_that_failed_are_tried_again_and_no_others(asked: Room) -> None:
     lena = asked.visitor()
     run = begun(asked, lena)
-    ident, store = run.rpartition("/")[2], asked.office.store
+    ident, store = run.rpartition("/")[2], asked.app_state.store
     with store.writing() as write:  # as if the Hub had refused two and done the others
         states = [(n, "refused" if n < 3 else "done", "the Hub said no" if n < 3 else "") for n in range(1, 5)]
         write.change_states(ident, states)
@@ -137,15 +137,15 @@ def test_those_that_failed_are_tried_again_and_no_others(asked: Room) -> None:
 def test_what_policies_decided_that_were_changed_since_is_not_tried_again(asked: Room) -> None:
     lena = asked.visitor()
     run = begun(asked, lena)
-    ident, store = run.rpartition("/")[2], asked.office.store
+    ident, store = run.rpartition("/")[2], asked.app_state.store
     with store.writing() as write:
         write.change_states(ident, [(n, "refused", "the Hub said no") for n in range(1, 5)])
         write.run(RunRow(id=ident, kind=RunKind.PLAN, actor="lena-brandt", state=RunState.ENDED, made_at=1, total=4))
-    folder = asked.office.location.folder
+    folder = asked.app_state.location.folder
     assert folder is not None
     text = (folder / "policies" / "house.yaml").read_text()
     (folder / "policies" / "house.yaml").write_text(text.replace("email.academic", "email.present"))
-    asked.office._seen = (0.0, None)
+    asked.app_state._seen = (0.0, None)
     answer = lena.post(run, {"do": "retry"})
     assert answer.status == 409
     assert "4 were decided by policies that were changed since" in words(answer)
@@ -206,11 +206,11 @@ def held(tmp_path: Path) -> Iterator[tuple[Room, Held]]:
     with a_room(tmp_path) as room:
         room.ask([{"username": f"p{n:03}"} for n in range(600)], {"Purpose": "test"})
         room.read(SyncKind.FULL)
-        hub = Held(room.office.hub)
-        vars(room.office)["hub"] = hub  # it is all that a run asks of a Hub
+        hub = Held(room.app_state.hub)
+        room.app_state.workspace.hub = hub  # it is all that a run asks of a Hub
         yield room, hub
         hub.go.set()
-        carrying_of(room.office).stop()
+        room.app_state.run_worker.stop()
 
 
 def test_a_run_is_watched_paused_and_goes_on(held: tuple[Room, Held]) -> None:
@@ -244,10 +244,10 @@ def test_the_runs_of_somebody_who_is_put_out_stop_by_themselves(held: tuple[Room
     plan = made(room, lena)
     run = mia.post(plan, {"do": "apply", "count": "600"}).headers["location"]
     assert hub.is_here.wait(60.0)
-    member = room.office.member("mia")
+    member = room.app_state.member("mia")
     assert member is not None
     idle = run_cases.begin(
-        room.office.store, _one_of(room, plan), ident="r_0123456789ab", kind=RunKind.PLAN, actor="mia", now=room.office.now(),
+        room.app_state.store, _one_of(room, plan), ident="r_0123456789ab", kind=RunKind.PLAN, actor="mia", now=room.app_state.now(),
         author=Author(member=member.id),
     )  # fmt: skip
     assert lena.post("/settings/revoke", {"name": "mia"}).status == 303
@@ -262,12 +262,12 @@ def test_the_runs_of_somebody_who_is_put_out_stop_by_themselves(held: tuple[Room
 
 def _one_of(room: Room, plan: str) -> Plan:
     """The plan with its last change alone."""
-    whole = read_plan(room.office, plan.rpartition("/")[2])
+    whole = read_plan(room.app_state, plan.rpartition("/")[2])
     return make_partial_plan(whole, whole.changes[-1:])
 
 
 def test_news_is_heard_until_the_run_is_over() -> None:
-    moments = iter([Load("r_x", beat=1), Load("r_x", beat=1), Load("r_x", beat=7), Load("r_x", is_over=True)])
+    moments = iter([RunJob("r_x", beat=1), RunJob("r_x", beat=1), RunJob("r_x", beat=7), RunJob("r_x", is_over=True)])
     heard: list[bytes] = []
 
     async def receive() -> dict[str, Any]:
@@ -290,7 +290,7 @@ def test_who_hung_up_is_told_nothing_more() -> None:
     async def send(message: Any) -> None:
         heard.append(message.get("body", b""))
 
-    asyncio.run(Beats(lambda: Load("r_x", beat=1), pause=0.01)({"type": "http"}, receive, send))
+    asyncio.run(Beats(lambda: RunJob("r_x", beat=1), pause=0.01)({"type": "http"}, receive, send))
     assert b"".join(heard).count(b"beat") <= 1
 
 
@@ -317,7 +317,7 @@ def test_a_viewer_sees_no_names_and_a_reviewer_steers_no_run_of_others(asked: Ro
     assert "bob" in words(mia.get(run))
     assert mia.post(run, {"do": "stop"}).status == 403
     assert asked.reviewer("ola", "no/such").get(run).status == 404
-    assert asked.office.store.wish(run.rpartition("/")[2]) is None
+    assert asked.app_state.store.wish(run.rpartition("/")[2]) is None
 
 
 # ---- a power cut ---------------------------------------------------------------------------------------------------------

@@ -8,26 +8,26 @@ from collections.abc import Iterator
 import pytest
 
 from hf_gate.domain.members import Member, Role
-from hf_gate.web.app import WAYS, Way
+from hf_gate.web.app import ROUTES, Route
 from hf_gate.web.files import static_url
 from tests.web.kit import GOOD, Room, Visitor
 
 OPEN = ("/sign-in", static_url("desk.css"), "/static/0/nothing.css", "/healthz", "/readyz", "/metrics")
 
 
-def _path(way: Way, key: str) -> str:
+def _path(way: Route, key: str) -> str:
     return (
         way.path.replace("{id}", key).replace("{kind}", "json").replace("{verb}", "reset").replace("{digest}", "0" * 64)
     )
 
 
-def _ask(visitor: Visitor, way: Way, key: str) -> int:
+def _ask(visitor: Visitor, way: Route, key: str) -> int:
     path = _path(way, key)
     return (visitor.get(path) if way.method == "GET" else visitor.post(path)).status
 
 
-@pytest.mark.parametrize("way", WAYS, ids=lambda way: f"{way.method} {way.path}")
-def test_without_a_session_every_way_leads_to_the_sign_in(crowded: Room, way: Way) -> None:
+@pytest.mark.parametrize("way", ROUTES, ids=lambda way: f"{way.method} {way.path}")
+def test_without_a_session_every_way_leads_to_the_sign_in(crowded: Room, way: Route) -> None:
     key = crowded.visitor().get("/queue").rows[0]
     stranger = Visitor(crowded.app, {"hf-gate": "guessed"})
     path = _path(way, key)
@@ -108,7 +108,7 @@ def test_a_write_from_elsewhere_changes_nothing(room: Room, what: str) -> None:
     assert visitor.ask("POST", "/tray", b"x", {}).status != 403
     answer = visitor.post("/tray", values, **headers)
     assert answer.status == 403
-    assert room.office.tray.waiting() == []
+    assert room.app_state.tray.waiting() == []
     assert visitor.post("/tray", values).status == 303
 
 
@@ -117,7 +117,7 @@ def test_a_get_decides_nothing(room: Room) -> None:
     visitor = room.visitor()
     assert visitor.get("/tray?verb=accept&key=x").status == 200
     assert visitor.get("/tray/send").status == 404
-    assert room.office.tray.waiting() == []
+    assert room.app_state.tray.waiting() == []
 
 
 def test_another_name_for_this_machine_is_not_answered(crowded: Room) -> None:
@@ -149,7 +149,7 @@ def test_a_session_that_was_there_before_is_not_the_one_afterwards(crowded: Room
 
 def test_a_session_is_kept_as_a_digest_only(crowded: Room) -> None:
     visitor = crowded.visitor()
-    kept = crowded.office.store.reads.rows("SELECT id FROM sessions")
+    kept = crowded.app_state.store.reads.rows("SELECT id FROM sessions")
     assert kept
     assert all(visitor.cookies["hf-gate"] not in str(row) and len(row[0]) == 64 for row in kept)
 
@@ -179,7 +179,7 @@ def test_who_is_uninvited_is_out_with_the_next_click(room: Room) -> None:
 
 def test_a_session_ends_when_nobody_is_there_and_after_twelve_hours(room: Room) -> None:
     visitor = room.visitor()
-    store = room.office.store
+    store = room.app_state.store
     with store.writing() as write:
         write.db.run("UPDATE sessions SET seen_at = seen_at - ?", (31 * 60_000,))
     assert visitor.get("/queue").status == 401
@@ -191,7 +191,7 @@ def test_a_session_ends_when_nobody_is_there_and_after_twelve_hours(room: Room) 
 
 def test_a_page_that_is_left_open_keeps_nobody_signed_in(room: Room) -> None:
     room.ask([{"username": "ada"}], {"Purpose": GOOD})
-    visitor, store = room.visitor(), room.office.store
+    visitor, store = room.visitor(), room.app_state.store
     key = room.row("ada").state.hub_request
     polls = (("GET", "/tray?rows="), ("POST", f"/requests/{key}/looking"))
 
@@ -233,8 +233,8 @@ def _member(role: Role) -> Member:
 
 
 @pytest.mark.parametrize("role", list(Role), ids=str)
-@pytest.mark.parametrize("way", WAYS, ids=lambda way: f"{way.method} {way.path}")
-def test_a_role_goes_the_ways_of_its_role_and_no_others(crowded: Room, way: Way, role: Role) -> None:
+@pytest.mark.parametrize("way", ROUTES, ids=lambda way: f"{way.method} {way.path}")
+def test_a_role_goes_the_ways_of_its_role_and_no_others(crowded: Room, way: Route, role: Role) -> None:
     key = crowded.visitor().get("/queue").rows[0]
     status = _ask(crowded.visitor(_member(role)), way, key)
     if role.covers(way.role):

@@ -10,7 +10,7 @@ from hf_gate import bootstrap
 from hf_gate.domain.members import Member, Role
 from hf_gate.domain.moments import ms
 from hf_gate.web.app import build
-from hf_gate.web.sign_in import Door
+from hf_gate.web.sign_in import Authenticator
 from tests.web.kit import HOST, Room, Visitor
 
 
@@ -56,8 +56,8 @@ def test_who_was_invited_by_the_name_of_the_tokens_account_is_not_its_owner(room
     room.reviewer("mia")
     mia = Visitor(room.app)
     assert mia.get("/sign-in?t=link-of-mia").status == 303
-    office = replace(room.office, owner="mia")
-    again = Visitor(build(office, Door(office), frozenset({HOST})))
+    app_state = replace(room.app_state, owner="mia")
+    again = Visitor(build(app_state, Authenticator(app_state), frozenset({HOST})))
     again.cookies.update(mia.cookies)
     assert again.get("/settings").status != 200
     assert again.get("/sign-in?t=link-of-mia").status == 401
@@ -72,10 +72,10 @@ def test_nobody_is_called_as_the_ledger_calls_others(room: Room) -> None:
 
 
 def test_a_link_that_is_revoked_while_it_is_opened_opens_nothing(room: Room) -> None:
-    members, mia = room.office.members, Member(name="mia", role=Role.REVIEWER)
-    room.office.invite(mia, "first")
+    members, mia = room.app_state.members, Member(name="mia", role=Role.REVIEWER)
+    room.app_state.invite(mia, "first")
     assert members.open("a session", "mia", ms(bootstrap.now()), "first")
-    room.office.invite(mia, "second")
+    room.app_state.invite(mia, "second")
     assert not members.open("another session", "mia", ms(bootstrap.now()), "first")
     assert members.whose("another session", ms(bootstrap.now())) is None
     assert Visitor(room.app).get("/sign-in?t=second").status == 303
@@ -85,14 +85,14 @@ def test_without_tls_a_session_ends_with_the_process_that_gave_it(room: Room) ->
     """Another program could have listened at the port meanwhile, and taken the cookies of open pages."""
     lena = room.visitor()
     assert lena.get("/queue").status == 200
-    again = Visitor(build(room.office, Door(room.office), frozenset({HOST})), dict(lena.cookies))
+    again = Visitor(build(room.app_state, Authenticator(room.app_state), frozenset({HOST})), dict(lena.cookies))
     assert again.get("/queue").status == 401
     assert lena.get("/queue").status == 200
 
 
 def test_behind_tls_a_session_outlives_the_process(room: Room) -> None:
-    doors = [Door(room.office, "__Host-hf-gate", is_https=True) for _ in range(2)]
-    first, second = (Visitor(build(room.office, door, frozenset({HOST}))) for door in doors)
+    doors = [Authenticator(room.app_state, "__Host-hf-gate", is_https=True) for _ in range(2)]
+    first, second = (Visitor(build(room.app_state, door, frozenset({HOST}))) for door in doors)
     assert first.get(f"/sign-in?t={doors[0].link()}").status == 303
     second.cookies.update(first.cookies)
     assert second.get("/queue").status == 200

@@ -34,18 +34,18 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Room, Repo, 
     """Fay waits at one repo, and is in at the other."""
     with a_room(tmp_path_factory.mktemp("two"), policy=None, repos=2) as room:
         mine, other = (parse_repo(line["repo"], line["repo_type"]) for line in room.local.repos)
-        assert room.office.location.folder is not None
-        file = room.office.location.folder / "policies" / "house.yaml"
+        assert room.app_state.location.folder is not None
+        file = room.app_state.location.folder / "policies" / "house.yaml"
         file.write_text(POLICY.format(mine=mine, other=other), "utf-8")
         for repo in (mine, other):
             room.ask([{"username": "fay"}], {"Purpose": GOOD}, repo)
-        room.office.hub.accept(other, "fay")
+        room.app_state.hub.accept(other, "fay")
         room.read(SyncKind.FULL)
         yield room, mine, other
 
 
 def waiting(room: Room, repo: Repo) -> str:
-    (row,) = room.office.store.find(repo, "fay")
+    (row,) = room.app_state.store.find(repo, "fay")
     return row.state.hub_request or ""
 
 
@@ -75,13 +75,13 @@ def test_a_request_does_not_show_whether_a_rule_that_counts_other_repos_matched(
     two: tuple[Room, Repo, Repo], rob: Visitor, times: int
 ) -> None:
     room, mine, other = two
-    assert room.office.location.folder is not None
-    file, key = room.office.location.folder / "policies" / "house.yaml", waiting(room, mine)
+    assert room.app_state.location.folder is not None
+    file, key = room.app_state.location.folder / "policies" / "house.yaml", waiting(room, mine)
     before = file.read_text("utf-8")
     rules = f"    when: history.elsewhere == {times}\n    then: accept\n"
     try:
         file.write_text(POLICY.format(mine=mine, other=other).partition("    when")[0] + rules + REST, "utf-8")
-        room.office._seen = (0.0, room.office._seen[1])
+        room.app_state._seen = (0.0, room.app_state._seen[1])
         whole = words(room.visitor().get(f"/requests/{key}"))
         assert ("known (accept) matches" in whole) == (times == 1)
         for path in (f"/requests/{key}", f"/requests/{key}/why"):
@@ -93,7 +93,7 @@ def test_a_request_does_not_show_whether_a_rule_that_counts_other_repos_matched(
         assert "accept if" not in words(rob.get("/queue"))
     finally:
         file.write_text(before, "utf-8")
-        room.office._seen = (0.0, room.office._seen[1])
+        room.app_state._seen = (0.0, room.app_state._seen[1])
 
 
 def test_a_draft_counts_the_repos_that_its_writer_sees(two: tuple[Room, Repo, Repo], rob: Visitor) -> None:

@@ -15,7 +15,7 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page
 
-from hf_gate.web.app import WAYS
+from hf_gate.web.app import ROUTES
 from tests.web.hostile_scene import TURNS, Field, Scene, a_hostile_room, plain
 from tests.web.kit import Answer, Room, Visitor, served
 from tests.web.payloads import CLASSES, PAYLOADS, number_of, payload
@@ -53,7 +53,7 @@ def test_there_are_two_hundred_payloads_and_all_are_used() -> None:
 
 
 def test_every_way_that_shows_something_is_looked_at(scene: Scene) -> None:
-    missing = {way.path for way in WAYS if way.method == "GET"} - set(scene.pages(0))
+    missing = {way.path for way in ROUTES if way.method == "GET"} - set(scene.pages(0))
     assert not missing, "say in hostile_scene.py by which addresses it is seen"
 
 
@@ -162,7 +162,7 @@ def test_on_no_page_a_text_is_more_than_text(scene: Scene) -> None:
 
 
 def test_a_draft_that_is_tried_stays_text(scene: Scene) -> None:
-    file = (scene.room.office.location.folder or Path()) / "policies" / "turn-0.yaml"
+    file = (scene.room.app_state.location.folder or Path()) / "policies" / "turn-0.yaml"
     for turn in TURNS:
         text = payload(Field.QUERY, turn)
         for src in (text, f"version: 1\n{text}", file.read_text("utf-8") + f"# {text}\n{text}"):
@@ -187,7 +187,7 @@ def test_whatever_a_form_sends_comes_back_as_text(scene: Scene) -> None:
             "/people/{id}": f"/people/{row.person.pseudonym}", "/policies/{name}": f"/policies/turn-{turn}",
         }  # fmt: skip
         sent, wrong = dict.fromkeys(FORMS, text), []
-        for number, way in enumerate(way for way in WAYS if way.method == "POST"):
+        for number, way in enumerate(way for way in ROUTES if way.method == "POST"):
             start = next((start for start in there if way.path.startswith(start)), "")
             path = way.path.replace(start, there[start]) if start else way.path
             assert "{" not in path
@@ -209,7 +209,7 @@ def test_who_is_not_in_sees_no_more_than_text(scene: Scene) -> None:
 
 
 def test_a_file_that_is_wrong_stays_text(room: Room) -> None:
-    lena, file = room.visitor(), (room.office.location.folder or Path()) / "policies" / "broken.yaml"
+    lena, file = room.visitor(), (room.app_state.location.folder or Path()) / "policies" / "broken.yaml"
     for turn in TURNS:
         text = plain(payload(Field.POLICY_REASON, turn))
         for said in (

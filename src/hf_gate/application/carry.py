@@ -28,7 +28,7 @@ from ..plan.model import Change
 from ..protocol.skew import is_clock_off
 from ..store.reading import Store
 from ..store.writer import Writer
-from .flight import Flight, alone
+from .flight import InFlightBatch, alone
 from .observing import observe
 from .orders import keep_halt
 from .ports import ClockPort, SendPort
@@ -49,7 +49,7 @@ Call: TypeAlias = Callable[[Repo, Iterator[Decision]], Iterator[Outcome]]
 
 
 @dataclass(slots=True)
-class Carrier:
+class RunExecutor:
     """One run under way. `watch` is asked between batches and answers `pause` or `stop` when somebody wished so."""
 
     store: Store
@@ -64,7 +64,7 @@ class Carrier:
     _wish: str | None = field(default=None, init=False)
     _looked: set[Repo] = field(default_factory=set, init=False)
 
-    def carry(self, run: RunRow) -> RunRow:
+    def execute(self, run: RunRow) -> RunRow:
         """Settles what a dead process left, then sends what is planned; returns the run as it stands afterwards.
 
         An error that ends the whole run (no permission, the Hub away) is raised after the state is written.
@@ -209,7 +209,7 @@ class Carrier:
 
     def _send(self, run: RunRow, repo: Repo, items: Sequence[Item], call: Call, group: int) -> None:
         """One pass of batches. Whatever was started and not told when it breaks is written as it is known."""
-        flight = Flight({item.n: item for item in items})
+        flight = InFlightBatch({item.n: item for item in items})
         looked_at = self.clock.now().timestamp()
         try:
             for outcome in call(repo, self._decisions(run, repo, items, flight, looked_at, group)):
@@ -228,7 +228,7 @@ class Carrier:
             yield from alone(repo, decision.target, self.hub.grant_access)
 
     def _decisions(
-        self, run: RunRow, repo: Repo, items: Sequence[Item], flight: Flight, looked_at: float, size: int
+        self, run: RunRow, repo: Repo, items: Sequence[Item], flight: InFlightBatch, looked_at: float, size: int
     ) -> Iterator[Decision]:
         for start in range(0, len(items), size):
             if self._wished() or (start and self.clock.now().timestamp() - looked_at > FRESH):
@@ -241,7 +241,7 @@ class Carrier:
                 target = item.as_seen(self.clock.now().timestamp())
                 yield Decision(Status(item.change.after), target, item.change.reason)
 
-    def _flush(self, run: RunRow, repo: Repo, flight: Flight) -> None:
+    def _flush(self, run: RunRow, repo: Repo, flight: InFlightBatch) -> None:
         told, flight.told = flight.told, []
         self._write(run, repo, told)
         self.progress(sum(not one.unsent for one in told))

@@ -26,7 +26,7 @@ from ..errors import HfGateError
 from ..protocol.flows.deciding import build_outcome
 from ..store.reading import Store
 from ..store.writer import Writer
-from .carry import Carrier
+from .carry import RunExecutor
 from .decisions import (
     TWICE,
     UNSENT,
@@ -85,11 +85,11 @@ class Direct:
         run = self._begin(cases, choice, ident)
         told: list[Outcome] = []
         sender: SendPort = _Singly(self.hub) if len(cases) == 1 else self.hub
-        carrier = Carrier(
+        carrier = RunExecutor(
             self.store, sender, self.clock, self.zone, progress=self.progress, told=told.append, was_looked=True
         )
         try:
-            carrier.carry(run)
+            carrier.execute(run)
             self._afterwards(cases, choice, run)
         except BaseException as problem:  # noqa: BLE001 - the caller tells what was done, and raises it again
             stop = stop or problem
@@ -192,7 +192,7 @@ class Direct:
             if run is None:
                 continue
             self.say(f"Run {ident} was cut off: what became of it is read first.")
-            Carrier(self.store, self.hub, self.clock, self.zone).settle_left(run)
+            RunExecutor(self.store, self.hub, self.clock, self.zone).settle_left(run)
         return self.store.requests(list(rows)) if runs else rows
 
     # ---- written down ------------------------------------------------------------------------------------------------

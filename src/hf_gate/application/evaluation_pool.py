@@ -16,9 +16,9 @@ import msgspec
 
 from ..domain.rows import Part
 from ..errors import Guarded
-from .judging import Court
+from .judging import RepoPolicies
 from .policy_bundle import PolicyBundle, load_policies
-from .propose import Heard, Room, hear
+from .propose import EvaluatedPart, PlanBuffer, evaluate_part
 from .workspace import Workspace
 
 WORTH: Final = 20_000  # requests in one list: below, another process costs more than it brings
@@ -58,19 +58,19 @@ class EvaluationPool:
             self._pool.shutdown()
             self._pool = None
 
-    def evaluate(self, court: Court, status: str, now: datetime, room: Room) -> Iterator[Heard]:
+    def evaluate(self, court: RepoPolicies, status: str, now: datetime, room: PlanBuffer) -> Iterator[EvaluatedPart]:
         """Yield the results of one list part by part, the oldest requests first."""
         workspace, reopen = self._workspace, self._workspace.reopen
         row = workspace.store.repo(court.repo)
         if self._count < 2 or reopen is None or row is None or row.counts.get(status, 0) < self._worth:
-            yield from hear(workspace.store, court, workspace.sources, status, now, room=room)
+            yield from evaluate_part(workspace.store, court, workspace.sources, status, now, room=room)
             return
         cuts = workspace.store.cuts(court.repo, status, self._part)
         parts: Iterable[Part] = zip((None, *cuts), (*cuts, None), strict=True)
         tasks = (_Task(str(court.repo), status, now, part, room.last, room.enters) for part in parts)
         yield from self._in_order(tasks, reopen)
 
-    def _in_order(self, tasks: Iterable[_Task], reopen: Callable[[], Workspace]) -> Iterator[Heard]:
+    def _in_order(self, tasks: Iterable[_Task], reopen: Callable[[], Workspace]) -> Iterator[EvaluatedPart]:
         if self._pool is None:  # stays for the next list
             context = multiprocessing.get_context("spawn")
             arguments = (reopen, self._bundle.digest)
@@ -103,17 +103,17 @@ class _Worker:
         self._workspace = reopen()
         self._bundle = load_policies(self._workspace)
         self._is_same = self._bundle.digest == digest
-        self._courts: dict[str, Court] = {}
+        self._courts: dict[str, RepoPolicies] = {}
         self._now: datetime | None = None
 
-    def evaluate(self, task: _Task) -> list[Heard]:
+    def evaluate(self, task: _Task) -> list[EvaluatedPart]:
         if not self._is_same:
             raise Guarded("the policies changed during the evaluation; nothing was planned.", hint="Run it again.")
         store, sources = self._workspace.store, self._workspace.sources
         if self._now != task.now:
             self._courts, self._now = {str(one.repo): one for one in self._bundle.for_repos(store, sources)}, task.now
-        room = Room(last=task.last, enters=task.enters)
-        return list(hear(store, self._courts[task.repo], sources, task.status, task.now, task.part, room))
+        room = PlanBuffer(last=task.last, enters=task.enters)
+        return list(evaluate_part(store, self._courts[task.repo], sources, task.status, task.now, task.part, room))
 
 
 _workers: list[_Worker] = []  # the one of this process
@@ -129,4 +129,4 @@ def _evaluate_part(task: _Task) -> bytes:
 
 
 _pack = msgspec.msgpack.Encoder().encode  # pickling so many values takes a third of the time of the evaluation
-_unpack = msgspec.msgpack.Decoder(list[Heard]).decode
+_unpack = msgspec.msgpack.Decoder(list[EvaluatedPart]).decode

@@ -12,7 +12,7 @@ from ..errors import HfGateError
 from .settling import Item, Settled, settled_by
 
 
-class Flight:
+class InFlightBatch:
     """What was given to the Hub client and has not come back: each outcome finds its change again."""
 
     def __init__(self, items: Mapping[int, Item]) -> None:

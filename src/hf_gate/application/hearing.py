@@ -19,14 +19,14 @@ from ..domain.state import RequestState
 from ..policy.evaluate import Evaluator
 from ..policy.model import Facts, Verdict
 from ..store.reading import Store
-from .judging import Court, SourcesPort, cases_of
+from .judging import RepoPolicies, SourcesPort, inputs_of
 from .planning import enrich
 
 _ENTRIES: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Hearing:
+class Evaluation:
     """What came out. Not `is_judged`: no policy judges requests of that status, and this is what they would say of a pending one."""
 
     row: RequestRow
@@ -36,19 +36,27 @@ class Hearing:
     is_stored: bool
 
 
-def hear(store: Store, court: Court | None, sources: SourcesPort, row: RequestRow, now: datetime) -> Hearing:
-    """A request by the policies of its repo, as the next plan will see it: a profile that can change it is read first.
+def evaluate_request(
+    store: Store,
+    policies: RepoPolicies | None,
+    sources: SourcesPort,
+    row: RequestRow,
+    now: datetime,
+    *,
+    reads_profile: bool = True,
+) -> Evaluation:
+    """Evaluate a request as the next plan will: a profile that can change the verdict is read first if `reads_profile`.
 
-    `court` None: no policy is for the repo. Raises `LookupError` when the store does not have the record any more.
+    `policies` None: no policy applies to the repo. Raises `LookupError` if the store has no record of the request.
     """
-    row = dated(store, row)
-    found = _heard(store, court, sources, row, now)
-    if found.verdict.needs and found.is_stored and enrich(store, sources, [row.person], now, 1):
-        return _heard(store, court, sources, row, now)
+    row = with_read_time(store, row)
+    found = _evaluate(store, policies, sources, row, now)
+    if reads_profile and found.verdict.needs and found.is_stored and enrich(store, sources, [row.person], now, 1):
+        return _evaluate(store, policies, sources, row, now)
     return found
 
 
-def dated(store: Store, row: RequestRow) -> RequestRow:
+def with_read_time(store: Store, row: RequestRow) -> RequestRow:
     """A request with when its record was surely read, for the age of its facts: by the last full reading, or when it was met."""
     known = store.repo(row.repo) if row.id > 0 else None
     if row.request is None or known is None:
@@ -57,20 +65,22 @@ def dated(store: Store, row: RequestRow) -> RequestRow:
     return structs.replace(row, request=structs.replace(row.request, read_at=read_at))
 
 
-def _heard(store: Store, court: Court | None, sources: SourcesPort, row: RequestRow, now: datetime) -> Hearing:
-    case = next(cases_of(store, court, sources, [row], now), None) if court is not None else None
+def _evaluate(
+    store: Store, court: RepoPolicies | None, sources: SourcesPort, row: RequestRow, now: datetime
+) -> Evaluation:
+    case = next(inputs_of(store, court, sources, [row], now), None) if court is not None else None
     if court is not None and case is None:
         raise LookupError(row.id)
-    judge, facts = (court.judge, case.facts) if court is not None and case is not None else (Evaluator(()), {})
+    judge, facts = (court.evaluator, case.facts) if court is not None and case is not None else (Evaluator(()), {})
     verdict = judge.evaluate_with_traces(facts, now=now, status=row.state.status)
     as_pending = verdict or judge.evaluate_with_traces(facts, now=now, status=Status.PENDING)
     if as_pending is None:
         raise AssertionError("a pending request is always judged")
-    return Hearing(row, facts, as_pending, is_judged=verdict is not None, is_stored=row.id > 0)
+    return Evaluation(row, facts, as_pending, is_judged=verdict is not None, is_stored=row.id > 0)
 
 
 @dataclass(frozen=True, slots=True)
-class Came:
+class LastTransition:
     """How a request came to stand where it stands. `actor` outside: on the Hub; then `by` is who, where it told.
 
     `run` and `rule` are of our own change; `is_first`: it stood there when it was first seen.
@@ -84,9 +94,9 @@ class Came:
     is_first: bool = False
 
 
-def came(store: Store, row: RequestRow) -> Came | None:
+def last_transition(store: Store, row: RequestRow) -> LastTransition | None:
     """By the ledger's latest entries about it; None when they do not tell."""
-    settled: Came | None = None
+    settled: LastTransition | None = None
     for entry in store.entries(request=row.id, limit=_ENTRIES) if row.id > 0 else ():
         event, link = e.event_of(entry.link.body), entry.link
         match event:
@@ -95,17 +105,17 @@ def came(store: Store, row: RequestRow) -> Came | None:
             case e.ChangeSettled(kind=OutcomeKind.DONE | OutcomeKind.ALREADY) if (
                 settled is None and event.after == row.state.status
             ):
-                settled = Came(link.at, link.actor, run=event.run)
+                settled = LastTransition(link.at, link.actor, run=event.run)
             case e.StatusMoved() if settled is None and event.after == row.state.status:
                 granter = (entry.private or {}).get("granted_by")
                 by = granter.get("user") if isinstance(granter, Mapping) else None
-                return Came(link.at, link.actor, by=by if isinstance(by, str) else None)
+                return LastTransition(link.at, link.actor, by=by if isinstance(by, str) else None)
             case e.RequestSeen() if settled is None and event.status == row.state.status:
-                return Came(link.at, link.actor, is_first=True)
+                return LastTransition(link.at, link.actor, is_first=True)
     return settled
 
 
-def stranger(request: AccessRequest) -> RequestRow:
+def unstored_row(request: AccessRequest) -> RequestRow:
     """A request that the store does not have, as a row of it: without history."""
     person = request.person
     state = RequestState("", request.status, ms(request.asked_at), hub_request=request.request_id)
@@ -113,6 +123,6 @@ def stranger(request: AccessRequest) -> RequestRow:
     return RequestRow(id=0, repo=request.repo, person=PersonRow(0, "", identity), state=state, request=request)
 
 
-def chosen(rows: Sequence[RequestRow]) -> RequestRow | None:
+def latest_of(rows: Sequence[RequestRow]) -> RequestRow | None:
     """The one that is meant where several answer to a name: the one that was made last."""
     return max(rows, key=lambda row: (row.state.asked_at, row.id), default=None)

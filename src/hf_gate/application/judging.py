@@ -60,11 +60,11 @@ class SourcesPort(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Court:
+class RepoPolicies:
     """The policies of one repo, ready to judge. `reader` reads every fact that any of them names, and no other."""
 
     repo: Repo
-    judge: Evaluator
+    evaluator: Evaluator
     reader: FactReader
     form: FormRoles
     tables: Mapping[str, Table]
@@ -82,13 +82,13 @@ class Court:
         return any(name.startswith(_HISTORY) for name in self.reader.wanted)
 
 
-def compiled(policies: Iterable[Policy], tables: Mapping[str, Table]) -> dict[str, CompiledPolicy]:
+def compile_policies(policies: Iterable[Policy], tables: Mapping[str, Table]) -> dict[str, CompiledPolicy]:
     """Each policy made ready once, by its name; many repos share it."""
     declared = fact_types(tables=tables)
     return {policy.name: compile_policy(policy, declared) for policy in policies}
 
 
-def court_of(
+def policies_of_repo(
     row: RepoRow,
     policies: Mapping[str, CompiledPolicy],
     tables: Mapping[str, Table],
@@ -96,7 +96,7 @@ def court_of(
     *,
     zone: tzinfo,
     memo: QualityCache | None = None,
-) -> Court | None:
+) -> RepoPolicies | None:
     """Who judges at this repo; None when no policy is for it. Raises where two of them contradict each other's form."""
     mine = [one for one in policies.values() if any(glob_matches(glob, row.repo) for glob in one.policy.applies_to)]
     if not mine:
@@ -108,16 +108,16 @@ def court_of(
     statuses = tuple(dict.fromkeys(status for one in mine for status in one.policy.judges))
     reader = FactReader(judge.facts, sources.countries, memo)
     versions = {f"table:{name}": table.digest[:8] for name, table in known.items()}
-    return Court(row.repo, judge, reader, form, known, statuses, {**_lists_asked(judge, sources), **versions})
+    return RepoPolicies(row.repo, judge, reader, form, known, statuses, {**_lists_asked(judge, sources), **versions})
 
 
-def reading_court(
+def facts_only(
     row: RepoRow, policy: Policy, facts: Iterable[str], tables: Mapping[str, Table], sources: SourcesPort
-) -> Court:
+) -> RepoPolicies:
     """A court that reads these facts of requests for a policy that is judged elsewhere, and judges nobody itself."""
     form = form_roles(_form(row), _stated(row.repo, [policy]))
     reader = FactReader(facts, sources.countries)
-    return Court(row.repo, Evaluator(()), reader, form, tables, policy.judges)
+    return RepoPolicies(row.repo, Evaluator(()), reader, form, tables, policy.judges)
 
 
 class StandingVerdicts:
@@ -159,11 +159,11 @@ def count_matches(
     found = dict.fromkeys(tables, (0, 0))
     for row in store.repos():
         mine = {name: table for name, table in tables.items() if row.repo in repos[name] and not table.refusal}
-        court = Court(
+        court = RepoPolicies(
             row.repo, Evaluator(()), FactReader((), sources.countries), NO_FORM, mine, (Status.PENDING.value,)
         )
         looked, listed = 0, Counter[str]()
-        for case in islice(cases(store, court, sources, Status.PENDING, now) if mine else (), LOOKED_AT):
+        for case in islice(read_inputs(store, court, sources, Status.PENDING, now) if mine else (), LOOKED_AT):
             looked += 1
             listed.update(case.tables)
         for name in mine:
@@ -177,7 +177,7 @@ def _lists_asked(judge: Evaluator, sources: SourcesPort) -> dict[str, str]:
     return {name: version for name, version in sources.list_versions().items() if name in asked}
 
 
-def with_texts(policy: Policy, templates: Mapping[str, str | Mapping[str, str]]) -> Policy:
+def with_templates(policy: Policy, templates: Mapping[str, str | Mapping[str, str]]) -> Policy:
     """The policy with the workspace's named texts in the place of their names: another text is another version."""
     named = [templates.get(rule.reason_template or "") for rule in policy.rules]
     rules = tuple(
@@ -209,7 +209,7 @@ def _stated(repo: Repo, policies: Iterable[Policy]) -> dict[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class EvaluationInput:
     """One request with what is known about it; `tables` are the owner's tables that list it."""
 
     row: RequestRow
@@ -217,22 +217,22 @@ class Case:
     tables: tuple[str, ...] = ()
 
 
-def cases(
-    store: Store, court: Court, sources: SourcesPort, status: str, now: datetime, part: Part = (None, None)
-) -> Iterator[Case]:
+def read_inputs(
+    store: Store, court: RepoPolicies, sources: SourcesPort, status: str, now: datetime, part: Part = (None, None)
+) -> Iterator[EvaluationInput]:
     """Every request of one status at this repo with its facts, the oldest first; or a part of them."""
     chunk: list[RequestRow] = []
     for row in store.walk(court.repo, status, part=part):
         chunk.append(row)
         if len(chunk) >= CHUNK:
-            yield from cases_of(store, court, sources, chunk, now)
+            yield from inputs_of(store, court, sources, chunk, now)
             chunk = []
-    yield from cases_of(store, court, sources, chunk, now)
+    yield from inputs_of(store, court, sources, chunk, now)
 
 
-def cases_of(
-    store: Store, court: Court, sources: SourcesPort, rows: Sequence[RequestRow], now: datetime
-) -> Iterator[Case]:
+def inputs_of(
+    store: Store, court: RepoPolicies, sources: SourcesPort, rows: Sequence[RequestRow], now: datetime
+) -> Iterator[EvaluationInput]:
     """The same for given requests of this repo."""
     people = [row.person.id for row in rows]
     profiles = store.profiles(people) if court.asks_profile and rows else {}
@@ -255,7 +255,7 @@ def cases_of(
         facts = court.reader.facts(
             request, now=now, form=court.form, email=email, profile=profile, tables=hits, history=past
         )
-        yield Case(row, facts, tuple(sorted(name for name, hit in hits.items() if hit.state == "valid")))
+        yield EvaluationInput(row, facts, tuple(sorted(name for name, hit in hits.items() if hit.state == "valid")))
 
 
 def _history(row: RequestRow, past: HistoryRow | None, repo: RepoRow | None, *, complete: bool) -> DecisionHistory:

@@ -162,7 +162,7 @@ class Waiting:
     policies: set[str] = field(default_factory=set)
 
 
-class TurnDoors:
+class TurnFilter:
     """The `Doors` of a turn that nobody looks at: nothing that somebody halted, and no first cycle that is large.
 
     Nothing either at repos that are `away`: what could not be read could not be decided, and would be begun each turn.

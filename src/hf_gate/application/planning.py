@@ -21,12 +21,12 @@ from ..store.reading import Store
 from . import keys
 from .judging import SourcesPort
 from .policy_bundle import PolicyBundle
-from .propose import Doors, Hears, OpenDoors, Proposal, propose
+from .propose import AllowAll, ChangeFilter, EvaluateList, Proposal, propose
 from .workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class PlanResult:
     """A plan, and how many profiles were read for it. `skew`: so many seconds the clock is off, and no grant is ended."""
 
     plan: Plan
@@ -37,13 +37,13 @@ class Planned:
 def make_plan(
     workspace: Workspace,
     bundle: PolicyBundle,
-    evaluate: Hears,
+    evaluate: EvaluateList,
     *,
     profiles: int,
     moment: datetime | None = None,
     valid: timedelta = VALIDITY,
-    doors: Callable[[], Doors] = OpenDoors,
-) -> Planned:
+    new_filter: Callable[[], ChangeFilter] = AllowAll,
+) -> PlanResult:
     """Return a plan; if profiles can change verdicts, read at most `profiles` of them and plan once more.
 
     With another `moment` than now nothing is read, bound or entered. `doors`: what changes pass, each time anew.
@@ -65,14 +65,14 @@ def make_plan(
             governs=bundle.governs if skew is None else lambda _: False,
             valid=valid,
             enters=is_now,
-            doors=doors(),
+            change_filter=new_filter(),
         )
 
     proposal, read = once(), 0
     if is_now and profiles and proposal.needs:
         read = enrich(store, sources, proposal.needs, now, profiles)
     plan = once().plan if read else proposal.plan
-    return Planned(plan if skew is None else _with_skew(plan, skew), read, skew)
+    return PlanResult(plan if skew is None else _with_skew(plan, skew), read, skew)
 
 
 def _with_skew(plan: Plan, skew: float) -> Plan:

@@ -18,7 +18,7 @@ from ..policy.workspace_config import WorkspaceConfig
 from ..sources.workspace_folder import WorkspaceFolder, format_problem, read_folder, read_tables
 from ..store.reading import Store
 from . import keys
-from .judging import Court, SourcesPort, compiled, court_of, with_texts
+from .judging import RepoPolicies, SourcesPort, compile_policies, policies_of_repo, with_templates
 from .propose import policies_digest
 from .workspace import Workspace
 
@@ -44,11 +44,11 @@ class PolicyBundle:
         """The time zone in which days end."""
         return self.folder.zone
 
-    def for_repo(self, row: RepoRow, sources: SourcesPort) -> Court | None:
+    def for_repo(self, row: RepoRow, sources: SourcesPort) -> RepoPolicies | None:
         """Return what evaluates the requests of a repo; None if no policy applies to it."""
-        return court_of(row, self.compiled, self.tables, sources, zone=self.zone, memo=self.cache)
+        return policies_of_repo(row, self.compiled, self.tables, sources, zone=self.zone, memo=self.cache)
 
-    def for_repos(self, store: Store, sources: SourcesPort) -> list[Court]:
+    def for_repos(self, store: Store, sources: SourcesPort) -> list[RepoPolicies]:
         """Return the same for each repo of the workspace to which a policy applies, sorted by name."""
         rows = sorted((row for row in store.repos() if self.governs(row.repo)), key=lambda row: row.repo)
         return [court for row in rows if (court := self.for_repo(row, sources)) is not None]
@@ -69,9 +69,9 @@ def load_policies(workspace: Workspace) -> PolicyBundle:
     if wrong := [format_problem(each) for each in problems if each.is_error]:
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
         raise UsageError(f"{wrong[0]}{more}", hint="`hf-gate policy check` shows each in its place.")
-    policies = tuple(with_texts(policy, folder.config.templates) for policy in policies)
+    policies = tuple(with_templates(policy, folder.config.templates) for policy in policies)
     tables = load_tables(folder, policies, store, workspace.now())
-    return PolicyBundle(folder, policies, compiled(policies, tables), tables, policies_digest(policies))
+    return PolicyBundle(folder, policies, compile_policies(policies, tables), tables, policies_digest(policies))
 
 
 def load_tables(folder: WorkspaceFolder, policies: Iterable[Policy], store: Store, now: datetime) -> dict[str, Table]:

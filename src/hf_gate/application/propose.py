@@ -32,7 +32,7 @@ from ..plan.render import SHADOW
 from ..policy.model import Action, Facts, Policy, Verdict
 from ..policy.opinions import NO_RULE, why_people_decide
 from ..store.reading import Store
-from .judging import CHUNK, Case, Court, SourcesPort, cases
+from .judging import CHUNK, EvaluationInput, RepoPolicies, SourcesPort, read_inputs
 
 POLICY: Final = "policy"
 
@@ -45,14 +45,14 @@ class Proposal:
     needs: list[PersonRow] = field(default_factory=list)
 
 
-class Doors(Protocol):
+class ChangeFilter(Protocol):
     """What a change has to pass before it takes a place in a plan: it goes now, or with the `few` at the end, or not at all."""
 
     def allows(self, change: Change) -> bool: ...
     def small_starts(self) -> Iterable[Change]: ...
 
 
-class OpenDoors:
+class AllowAll:
     """No doors: where a person looks at the plan."""
 
     def allows(self, change: Change) -> bool:  # noqa: ARG002 - as Doors has it
@@ -63,7 +63,7 @@ class OpenDoors:
 
 
 @dataclass(slots=True)
-class Room:
+class PlanBuffer:
     """The oldest changes, at most so many; the rest is counted. `last`: who asked later (ms) finds no room any more.
 
     `enters` False: the moment is only supposed, so that no verdict becomes an entry. `protected` counts those who take no
@@ -72,7 +72,7 @@ class Room:
 
     most: int = MAX_CHANGES
     enters: bool = True
-    doors: Doors = field(default_factory=OpenDoors)
+    filter: ChangeFilter = field(default_factory=AllowAll)
     is_protected: Callable[[Change], bool] = lambda _: False
     protected: int = 0
     kept: list[Change] = field(default_factory=list)
@@ -83,7 +83,7 @@ class Room:
         """One more, if it may go; it may be put out by older ones."""
         if self.is_protected(change):
             self.protected += 1
-        elif self.doors.allows(change):
+        elif self.filter.allows(change):
             self.add(change)
 
     def add(self, change: Change) -> None:
@@ -94,7 +94,7 @@ class Room:
 
     def fill(self) -> list[Change]:
         """What it holds at the end."""
-        for change in self.doors.small_starts():
+        for change in self.filter.small_starts():
             self.add(change)
         self.close()
         return self.kept
@@ -108,7 +108,7 @@ class Room:
             self.last = ms(datetime.fromisoformat(self.kept[-1].asked_at))
 
 
-class Heard(msgspec.Struct):
+class EvaluatedPart(msgspec.Struct):
     """What came out of a part of a list: the changes that it asks for, the verdicts that are news, whose profile is missing.
 
     `late` counts the changes that no plan has room for; `out` are the requests of those whom a verdict puts out.
@@ -122,14 +122,14 @@ class Heard(msgspec.Struct):
     counts: dict[str, int] = {}
 
 
-Hears: TypeAlias = Callable[[Court, str, datetime, Room], Iterator[Heard]]
+EvaluateList: TypeAlias = Callable[[RepoPolicies, str, datetime, PlanBuffer], Iterator[EvaluatedPart]]
 """Judges one status list of a court's repo, part by part; what is judged meanwhile fills the room."""
 
 
 def propose(
     store: Store,
-    courts: Sequence[Court],
-    hearing: Hears,
+    courts: Sequence[RepoPolicies],
+    hearing: EvaluateList,
     *,
     now: datetime,
     policies: Collection[Policy],
@@ -138,14 +138,17 @@ def propose(
     valid: timedelta = VALIDITY,
     most: int = MAX_CHANGES,
     enters: bool = True,
-    doors: Doors | None = None,
+    change_filter: ChangeFilter | None = None,
 ) -> Proposal:
     """Judges all that waits at these repos (and who is in, where a policy says so), and seals what is to change.
 
     Verdicts that differ from the last ones are entered into the ledger on the way, unless the moment is only supposed
     (`enters` False); nothing else is changed. Grants end at all repos that the workspace `governs`, judged or not.
     """
-    room, counts = Room(most, enters, doors or OpenDoors(), guards.protection_check(protected)), Counter[str]()
+    room, counts = (
+        PlanBuffer(most, enters, change_filter or AllowAll(), guards.protection_check(protected)),
+        Counter[str](),
+    )
     needs: dict[int, PersonRow] = {}
     out: set[int] = set()  # who is put out by a verdict
     for court in courts:
@@ -184,7 +187,7 @@ def _shadows(counts: Counter[str]) -> dict[str, int]:
     return {key: counts[key] for key in sorted(counts) if key.startswith(SHADOW)}
 
 
-def _enter(store: Store, court: Court, news: Sequence[e.Entry]) -> None:
+def _enter(store: Store, court: RepoPolicies, news: Sequence[e.Entry]) -> None:
     if news:
         with store.writing() as write:
             write.append(court.repo, news)
@@ -210,28 +213,28 @@ def policies_digest(policies: Iterable[Policy]) -> str:
     return hashlib.sha256(e.canonical(sorted((policy.name, policy.digest) for policy in policies))).hexdigest()
 
 
-def hear(
+def evaluate_part(
     store: Store,
-    court: Court,
+    court: RepoPolicies,
     sources: SourcesPort,
     status: str,
     now: datetime,
     part: Part = (None, None),
-    room: Room | None = None,
-) -> Iterator[Heard]:
+    room: PlanBuffer | None = None,
+) -> Iterator[EvaluatedPart]:
     """Judges a part of a list, a thousand at a time. Reads only, so that many may do it at once."""
-    sitting = _Sitting(court, now, room or Room())
-    for number, case in enumerate(cases(store, court, sources, status, now, part), start=1):
+    sitting = _PartEvaluation(court, now, room or PlanBuffer())
+    for number, case in enumerate(read_inputs(store, court, sources, status, now, part), start=1):
         sitting.judge(case)
         if number % CHUNK == 0:
             yield sitting.heard()
     yield sitting.heard()
 
 
-class _Sitting:
+class _PartEvaluation:
     """A part of one list under judgement."""
 
-    def __init__(self, court: Court, now: datetime, room: Room) -> None:
+    def __init__(self, court: RepoPolicies, now: datetime, room: PlanBuffer) -> None:
         self.court, self.now, self.at, self.room = court, now, ms(now), room
         self._begin()
 
@@ -243,23 +246,23 @@ class _Sitting:
         self.out: list[int] = []
         self.late = 0
 
-    def heard(self) -> Heard:
+    def heard(self) -> EvaluatedPart:
         """What came out so far; a new part begins."""
-        done = Heard(self.changes, self.late, self.out, self.news, self.needs, dict(self.counts))
+        done = EvaluatedPart(self.changes, self.late, self.out, self.news, self.needs, dict(self.counts))
         self._begin()
         return done
 
-    def judge(self, case: Case) -> None:
+    def judge(self, case: EvaluationInput) -> None:
         """One request: quickly, and with its reasons only where something is to change."""
         row, facts = case.row, case.facts
-        verdict = self.court.judge.evaluate(facts, now=self.now, status=row.state.status)
+        verdict = self.court.evaluator.evaluate(facts, now=self.now, status=row.state.status)
         if verdict is None or row.request is None:
             return
         if row.state.status != Status.PENDING and verdict.rule == NO_RULE:
             return  # who is in stays in, and nobody has to look
         self.counts["judged"] += 1
         self.counts.update(f"{SHADOW}{one.policy}/{one.action}" for one in verdict.shadow)
-        if why_people_decide(verdict, self.now, self.court.judge.zone) is not None:
+        if why_people_decide(verdict, self.now, self.court.evaluator.zone) is not None:
             self.counts.update(("human", "accept_human"))
         elif (after := status_after(row.state, verdict)) is not None:
             self._plan(row, facts, verdict, after)
@@ -281,12 +284,12 @@ class _Sitting:
             self.late += 1
             return
         if row.request is not None:
-            why = self.court.judge.trace_conditions(facts, verdict.policy or "", verdict.rule)
+            why = self.court.evaluator.trace_conditions(facts, verdict.policy or "", verdict.rule)
             change = change_for_verdict(PlanSubject(row.request, row.state, row.id), verdict, why)
             if change is not None:
                 self.changes.append(change)
 
-    def _entry(self, case: Case, verdict: Verdict) -> e.Entry:
+    def _entry(self, case: EvaluationInput, verdict: Verdict) -> e.Entry:
         private = {
             "facts": {name: fact_to_json(fact) for name, fact in sorted(case.facts.items())},
             "tables": list(case.tables),

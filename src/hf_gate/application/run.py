@@ -20,11 +20,11 @@ from ..policy.model import PolicyMode
 from ..store.reading import Store
 from . import keys
 from .cadence import SyncKind, due_kind, note_of
-from .carry import Carrier
-from .orders import Refusal, TurnDoors, Waiting, hold, refuse, refused
-from .planning import Planned, make_plan
+from .carry import RunExecutor
+from .orders import Refusal, TurnFilter, Waiting, hold, refuse, refused
+from .planning import PlanResult, make_plan
 from .policy_bundle import PolicyBundle
-from .propose import Hears
+from .propose import EvaluateList
 from .runs import begin
 from .sync import Synced, report_counts, sync
 from .workspace import Workspace
@@ -60,7 +60,7 @@ class Turn:
         return any(one.news for one in self.synced)
 
 
-ExecutorFactory: TypeAlias = Callable[[RunRow], Carrier]
+ExecutorFactory: TypeAlias = Callable[[RunRow], RunExecutor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class TurnContext:
     workspace: Workspace
     bundle: PolicyBundle
     actor: str
-    evaluate: Hears
+    evaluate: EvaluateList
     executor_of: ExecutorFactory
 
 
@@ -88,7 +88,7 @@ def run_turn(context: TurnContext, repos: Sequence[Repo], *, ident: str, profile
         run = begin(store, plan, ident=ident, kind=RunKind.AUTO, actor=context.actor, now=clock.now())
         done.run = run
         try:
-            done.run = context.executor_of(run).carry(run)
+            done.run = context.executor_of(run).execute(run)
         except HfGateError as problem:  # what was done before is told as well
             done.run, done.stopped = store.run(run.id) or run, problem
             if law_of(problem, listed=True).ends is Ends.REPO:
@@ -145,17 +145,17 @@ def _may_count(store: Store, repo: Repo, now: int) -> bool:
     return True
 
 
-def _make_plan(context: TurnContext, done: Turn, profile_budget: int) -> Planned:
+def _make_plan(context: TurnContext, done: Turn, profile_budget: int) -> PlanResult:
     """Plan a turn: without what needs a person's word first, which is counted."""
     store, now = context.workspace.store, ms(context.workspace.clock.now())
     lately = refused(store, [row.repo for row in store.repos()], now)
-    made: list[TurnDoors] = []  # the last ones are those of the plan that came out
+    made: list[TurnFilter] = []  # the last ones are those of the plan that came out
 
-    def anew() -> TurnDoors:
-        made.append(TurnDoors(store, (*done.failed, *lately)))
+    def anew() -> TurnFilter:
+        made.append(TurnFilter(store, (*done.failed, *lately)))
         return made[-1]
 
-    found = make_plan(context.workspace, context.bundle, context.evaluate, profiles=profile_budget, doors=anew)
+    found = make_plan(context.workspace, context.bundle, context.evaluate, profiles=profile_budget, new_filter=anew)
     doors = made[-1]
     done.profiles, done.held, done.halted = found.profiles, doors.held, list(doors.waiting.values())
     done.refused = {repo: refusal for repo, refusal in lately.items() if doors.kept_back[str(repo)]}
@@ -184,7 +184,7 @@ def _remember(context: TurnContext, done: Turn) -> None:
     judged = {
         (one.policy.digest, str(court.repo))
         for court in context.bundle.for_repos(store, context.workspace.sources)
-        for one in court.judge.policies
+        for one in court.evaluator.policies
         if one.policy.mode is PolicyMode.ENFORCE and court.repo not in done.failed
     }
     hold(store, done.held)
@@ -203,7 +203,7 @@ def by_policy(held: Mapping[PolicyStart, int]) -> dict[str, int]:
     return dict(sorted(found.items()))
 
 
-def told(done: Turn) -> dict[str, object]:
+def turn_to_dict(done: Turn) -> dict[str, object]:
     """One turn as a JSON document."""
     plan, run, held = done.plan, done.run, by_policy(done.held)
     return {

@@ -19,7 +19,7 @@ from ..domain.members import TAKEN, Author, Member, Role
 from ..domain.moments import moment_of, ms
 from ..domain.rows import RunRow
 from ..domain.runs import UNDER_WAY, ChangeState, RunKind, RunState
-from ..domain.tray import Held
+from ..domain.tray import QueuedDecision
 from ..store.carried import Carried
 from ..store.reading import Store
 from ..store.timeline import ends_changed
@@ -109,7 +109,7 @@ def _is_same(one: Member, other: Member) -> bool:
 
 
 def need_of(
-    store: Store, team: Team, new: Mapping[str, int], waiting: Iterable[Held], now: datetime,
+    store: Store, team: Team, new: Mapping[str, int], waiting: Iterable[QueuedDecision], now: datetime,
     *, whole: int = 0, agreed: Collection[str] = (), resumed: RunRow | None = None,
 ) -> Need:  # fmt: skip
     """What changes need, counted by what they do (accept, reset, reject, cancel).
@@ -127,7 +127,7 @@ def need_of(
     return Need(team, is_large=is_large, is_met=len(accounts) > 1, why=_why(total, sum(new.values()), worst))
 
 
-def need_to_resume(store: Store, team: Team, run: RunRow, waiting: Iterable[Held], now: datetime) -> Need:
+def need_to_resume(store: Store, team: Team, run: RunRow, waiting: Iterable[QueuedDecision], now: datetime) -> Need:
     """Return what the rest of a run needs: it may have waited while other changes were sent.
 
     Who began the run has agreed to it, so another person may resume it.
@@ -150,7 +150,9 @@ def _why(total: int, count: int, worst: tuple[int, str]) -> str:
     return f"With what was sent within 24 hours {these}, and more than {LIMIT} need two people."
 
 
-def _spent(store: Store, team: Team, waiting: Iterable[Held], now: datetime, resumed: RunRow | None) -> Counter[str]:
+def _spent(
+    store: Store, team: Team, waiting: Iterable[QueuedDecision], now: datetime, resumed: RunRow | None
+) -> Counter[str]:
     """What could be of the same person within the window, also what lies in the tray."""
     found = Counter[str]()
     runs = store.runs_since(ms(now - WINDOW))

@@ -20,10 +20,10 @@ from ..domain.outcomes import Outcome, OutcomeKind
 from ..domain.requests import Target, target_of
 from ..domain.rows import ChangeRow, RequestRow
 from ..domain.runs import UNDER_WAY, ChangeState
-from ..domain.tray import VERBS, Held, ground_of
+from ..domain.tray import VERBS, QueuedDecision, ground_of
 from ..errors import HfGateError, NotAllowed, UsageError
 from ..store.reading import Store
-from .carry import Carrier
+from .carry import RunExecutor
 from .decide import Direct
 from .decisions import Ask, Choice
 from .runs import is_over
@@ -35,9 +35,9 @@ _ENDED: Final = frozenset(ChangeState(kind) for kind in OutcomeKind if kind is n
 class TrayPort(Protocol):
     """Where decisions lie until they leave."""
 
-    def put(self, items: Sequence[Held]) -> list[Held]: ...
-    def waiting(self) -> list[Held]: ...
-    def due(self, now: int) -> list[Held]: ...
+    def put(self, items: Sequence[QueuedDecision]) -> list[QueuedDecision]: ...
+    def waiting(self) -> list[QueuedDecision]: ...
+    def due(self, now: int) -> list[QueuedDecision]: ...
     def take_back(self, ids: Sequence[int], at: int) -> int: ...
     def leave_at(self, ids: Sequence[int], at: int | None) -> int: ...
     def carried_by(self, ids: Sequence[int], run: str | None) -> int: ...
@@ -45,7 +45,7 @@ class TrayPort(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class DecisionRequest:
     """What somebody decides about some requests, each as they saw it. `until`: when an acceptance ends, as rules write it."""
 
     verb: str
@@ -56,17 +56,17 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class QueueResult:
     """What went into the tray, and what did not: `clashes` are held already, `moved` are not what was seen any more."""
 
     batch: str
     count: int
-    clashes: list[Held] = field(default_factory=list)
+    clashes: list[QueuedDecision] = field(default_factory=list)
     moved: list[RequestRow] = field(default_factory=list)
 
 
 @dataclass(slots=True)
-class Clearing:
+class TrayService:
     """Takes decisions in and lets them leave. `problem` says why the last ones stayed.
 
     `direct_of` decides as an actor and a member's own id. `may`: whether a decision may still leave when its time comes.
@@ -77,12 +77,12 @@ class Clearing:
     tray: TrayPort
     direct_of: Callable[[str, str | None], Direct]
     new_id: Callable[[], str]
-    may: Callable[[Held, RequestRow], bool] = lambda _, __: True
-    limit: Callable[[Wish, int], None] = lambda _, __: None
+    may: Callable[[QueuedDecision, RequestRow], bool] = lambda _, __: True
+    limit: Callable[[DecisionRequest, int], None] = lambda _, __: None
     sending: threading.RLock = field(default_factory=threading.RLock)
     problem: str | None = None
 
-    def take(self, wish: Wish, now: datetime, hold: float | None) -> Taken:
+    def take(self, wish: DecisionRequest, now: datetime, hold: float | None) -> QueueResult:
         """Puts decisions into the tray for `hold` seconds (None: until somebody sends them). Sends nothing.
 
         What can never be meant is refused whole: a verb for another status, one's own request, a reason too long.
@@ -96,7 +96,7 @@ class Clearing:
             _check(row, wish)
         at, batch = ms(now), self.new_id()
         items = [
-            Held(
+            QueuedDecision(
                 id=0,
                 request=row.id,
                 ground=wish.seen[row.id],
@@ -114,18 +114,18 @@ class Clearing:
         with self.sending, self.store.working():  # no thread and no process sends others between the limit and this
             self.limit(wish, len(items))
             clashes = self.tray.put(items)
-        return Taken(batch, len(items) - len(clashes), clashes, moved)
+        return QueueResult(batch, len(items) - len(clashes), clashes, moved)
 
     # ---- leaving -----------------------------------------------------------------------------------------------------
 
     def send_due(self, now: datetime) -> int:
         """Sends those whose time has come; how many found their end. What could not be sent stays, and is tried again."""
-        groups: dict[tuple[str | None, ...], list[Held]] = {}
+        groups: dict[tuple[str | None, ...], list[QueuedDecision]] = {}
         for item in self.tray.due(ms(now)):
             groups.setdefault((item.actor, item.member, item.verb, item.until), []).append(item)
         return sum(self._send(items, ms(now)) for items in groups.values())
 
-    def _send(self, items: Sequence[Held], now: int) -> int:
+    def _send(self, items: Sequence[QueuedDecision], now: int) -> int:
         """Decisions that are alike."""
         first = items[0]
         rows = self.store.requests([item.request for item in items])
@@ -152,7 +152,7 @@ class Clearing:
         pairs = zip(ready, decided.outcomes, strict=True)
         return over + self._told([(item, one, states.get(n)) for n, (item, one) in enumerate(pairs, 1)], now)
 
-    def _end(self, item: Held, row: RequestRow | None, *, is_late: bool) -> tuple[OutcomeKind, str] | None:
+    def _end(self, item: QueuedDecision, row: RequestRow | None, *, is_late: bool) -> tuple[OutcomeKind, str] | None:
         """How a decision ends that must not leave; None: it may."""
         if row is None or ground_of(row) != item.ground:
             return OutcomeKind.STALE, _moved(row)
@@ -160,14 +160,14 @@ class Clearing:
             return OutcomeKind.REFUSED, f"{item.actor} may not decide here any more"
         return (OutcomeKind.STALE, f"{item.until} was over when it was to leave") if is_late else None
 
-    def _is_ahead(self, item: Held, now: int) -> bool:
+    def _is_ahead(self, item: QueuedDecision, now: int) -> bool:
         """Whether the end that an acceptance was given is still to come: it may have lain here for long."""
         return (
             item.until is None
             or ms(end_of(item.until, moment_of(now), self.direct_of(item.actor, item.member).zone)) > now
         )
 
-    def _told(self, cases: Iterable[tuple[Held, Outcome, ChangeRow | None]], now: int) -> int:
+    def _told(self, cases: Iterable[tuple[QueuedDecision, Outcome, ChangeRow | None]], now: int) -> int:
         ended, left = [], []
         for item, outcome, row in cases:
             if outcome.kind is not OutcomeKind.OPEN or row is None:
@@ -179,7 +179,7 @@ class Clearing:
             self._stay(left, self.problem or "the run ended before their turn", now)
         return len(ended)
 
-    def _stay(self, items: Sequence[Held], why: str, now: int) -> None:
+    def _stay(self, items: Sequence[QueuedDecision], why: str, now: int) -> None:
         """Not sent: they lie in the tray as before, and are tried again a little later."""
         self.problem = why
         ids = [item.id for item in items]
@@ -190,20 +190,20 @@ class Clearing:
 
     def recover(self, now: datetime) -> int:
         """Finds out what became of decisions that a dead process carried; how many are still unknown."""
-        runs: dict[str, list[Held]] = {}
+        runs: dict[str, list[QueuedDecision]] = {}
         for item in self.tray.waiting():
             if item.run is not None:
                 runs.setdefault(item.run, []).append(item)
         return sum(self._read_back(run, items, ms(now)) for run, items in runs.items())
 
-    def _read_back(self, ident: str, items: Sequence[Held], now: int) -> int:
+    def _read_back(self, ident: str, items: Sequence[QueuedDecision], now: int) -> int:
         run = self.store.run(ident)
         if run is None:
             self.tray.carried_by([item.id for item in items], None)
             return 0
         if not is_over(run) or self.store.changes(ident, UNDER_WAY, 1):
             direct = self.direct_of(run.actor, run.member)
-            Carrier(self.store, direct.hub, direct.clock, direct.zone).settle_left(run)
+            RunExecutor(self.store, direct.hub, direct.clock, direct.zone).settle_left(run)
         states = {row.request: row for row in self.store.changes(ident)}
         ended = [
             (one.id, row.state, row.why) for one in items if (row := states.get(one.request)) and row.state in _ENDED
@@ -214,7 +214,7 @@ class Clearing:
         return len(items) - len(ended) - len(back)
 
 
-def _check(row: RequestRow, wish: Wish) -> None:
+def _check(row: RequestRow, wish: DecisionRequest) -> None:
     status = row.state.status
     if not any(move.verb == wish.verb and move.before == status for move in MOVES):
         raise UsageError(f"a request that is {status} cannot be decided so: {wish.verb}.", hint="Look at it again.")

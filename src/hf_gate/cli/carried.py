@@ -33,7 +33,7 @@ def carry_run(run: Run, workspace: Workspace, begun: RunRow) -> int:
     """Sends what is planned and tells what became of it, also when it was ended early."""
     try:
         with Progress(run.out, "apply", begun.total) as bar:
-            executor_of(workspace, begun, lambda many: bar.tick(many=many)).carry(begun)
+            executor_of(workspace, begun, lambda many: bar.tick(many=many)).execute(begun)
     except KeyboardInterrupt:
         ended = _again(workspace, begun)
         run_result(run, workspace, ended)

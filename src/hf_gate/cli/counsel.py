@@ -15,7 +15,7 @@ from .output import age
 from .workspace import stored
 
 if TYPE_CHECKING:
-    from ..application.judging import Court
+    from ..application.judging import RepoPolicies
     from ..application.policy_bundle import PolicyBundle
     from ..application.workspace import Workspace
     from ..domain.ids import Repo
@@ -68,7 +68,7 @@ class Counsel:
             return None
 
     @cached_property
-    def _court(self) -> Court | None:
+    def _court(self) -> RepoPolicies | None:
         workspace, bundle = self._workspace, self._bundle
         row = None if workspace is None else workspace.store.repo(self.repo)
         if workspace is None or bundle is None or row is None or not bundle.governs(self.repo):
@@ -95,14 +95,16 @@ class Counsel:
             yield f"  verdict   {action}: rule `{rule}`{by}, when it was last judged"
 
     def _judged(self, row: RequestRow) -> Verdict | None:
-        from ..application.judging import cases_of  # noqa: PLC0415 - only where there is a workspace
+        from ..application.judging import inputs_of  # noqa: PLC0415 - only where there is a workspace
 
         workspace, court = self._workspace, self._court
         if workspace is None or court is None:
             return None
         now = workspace.clock.now()
-        case = next(cases_of(workspace.store, court, workspace.sources, [row], now), None)
-        return None if case is None else court.judge.evaluate_with_traces(case.facts, now=now, status=row.state.status)
+        case = next(inputs_of(workspace.store, court, workspace.sources, [row], now), None)
+        return (
+            None if case is None else court.evaluator.evaluate_with_traces(case.facts, now=now, status=row.state.status)
+        )
 
     def _notes(self, row: RequestRow) -> Iterator[str]:
         store = self._workspace.store if self._workspace is not None else None

@@ -23,8 +23,8 @@ from .targets import Aim, read_aims
 from .workspace import open_workspace
 
 if TYPE_CHECKING:
-    from ..application.hearing import Came, Hearing
-    from ..application.judging import Court
+    from ..application.hearing import Evaluation, LastTransition
+    from ..application.judging import RepoPolicies
     from ..application.policy_bundle import PolicyBundle
     from ..application.workspace import Workspace
     from ..domain.rows import RepoRow, RequestRow
@@ -54,7 +54,7 @@ def explain(run: Run, *, target: tuple[str, ...], repo: str | None, file: str | 
 
     Each fact comes with its source, its age and who controls it. Nothing is changed.
     """
-    from ..application.hearing import came  # noqa: PLC0415 - help needs none of it
+    from ..application.hearing import last_transition  # noqa: PLC0415 - help needs none of it
     from ..application.policy_bundle import load_policies  # noqa: PLC0415 - as above
 
     found = read_policies(run, (file,) if file else (), needs_desk=True, is_said=False)
@@ -66,7 +66,7 @@ def explain(run: Run, *, target: tuple[str, ...], repo: str | None, file: str | 
     heard = _heard(workspace, bundle, row, found if file else None)
     if not heard.is_stored:
         run.out.say("Not in the store yet: judged by what the Hub shows now, without history. hf-gate sync reads it.")
-    way = came(workspace.store, heard.row)
+    way = last_transition(workspace.store, heard.row)
     doc = _document(heard, way)
     now, zone = workspace.clock.now(), workspace.zone
     run.out.document(doc, lambda: _lines(heard, way, now, zone), quiet=[str(heard.verdict.action)])
@@ -77,10 +77,10 @@ def explain(run: Run, *, target: tuple[str, ...], repo: str | None, file: str | 
 
 
 def _aim(workspace: Workspace, words: tuple[str, ...], repo: str | None, repo_type: str | None) -> Aim | RequestRow:
-    from ..application.hearing import chosen  # noqa: PLC0415 - as above
+    from ..application.hearing import latest_of  # noqa: PLC0415 - as above
 
     if len(words) == 1 and repo is None and is_id(words[0]):
-        row = chosen(workspace.store.find(None, words[0]))
+        row = latest_of(workspace.store.find(None, words[0]))
         if row is None:
             raise RequestNotFound(f"the store knows no request {words[0]}.", hint="Say where it was made: --repo REPO.")
         return row
@@ -92,7 +92,7 @@ def _aim(workspace: Workspace, words: tuple[str, ...], repo: str | None, repo_ty
 
 def _row(run: Run, workspace: Workspace, aim: Aim | RequestRow) -> RequestRow:
     """From the store, else from the Hub."""
-    from ..application.hearing import chosen, stranger  # noqa: PLC0415 - as above
+    from ..application.hearing import latest_of, unstored_row  # noqa: PLC0415 - as above
 
     if not isinstance(aim, Aim):
         return aim
@@ -104,30 +104,30 @@ def _row(run: Run, workspace: Workspace, aim: Aim | RequestRow) -> RequestRow:
         )
     target = aim.target
     key = target.request_id or target.user_id or target.username or ""
-    return chosen(workspace.store.find(aim.repo, key)) or stranger(find_request(run, aim))
+    return latest_of(workspace.store.find(aim.repo, key)) or unstored_row(find_request(run, aim))
 
 
 # ---- by whom --------------------------------------------------------------------------------------------------------------
 
 
-def _heard(workspace: Workspace, bundle: PolicyBundle, row: RequestRow, drafts: Policies | None) -> Hearing:
-    from ..application.hearing import hear  # noqa: PLC0415 - as above
+def _heard(workspace: Workspace, bundle: PolicyBundle, row: RequestRow, drafts: Policies | None) -> Evaluation:
+    from ..application.hearing import evaluate_request  # noqa: PLC0415 - as above
 
     if drafts is None:
         court = bundle.for_repo(_repo_row(workspace, row.repo), workspace.sources)
     else:
         court = _draft_court(workspace, row.repo, drafts)
     try:
-        return hear(workspace.store, court, workspace.sources, row, workspace.clock.now())
+        return evaluate_request(workspace.store, court, workspace.sources, row, workspace.clock.now())
     except LookupError:
         raise RequestNotFound(
             f"the store no longer has what this person wrote at {row.repo}.", hint="hf-gate sync --full reads it anew."
         ) from None
 
 
-def _draft_court(workspace: Workspace, repo: Repo, drafts: Policies) -> Court:
+def _draft_court(workspace: Workspace, repo: Repo, drafts: Policies) -> RepoPolicies:
     """Given files in the place of the workspace's policies, with the workspace's tables and texts, as if they were in force."""
-    from ..application.judging import compiled, court_of, with_texts  # noqa: PLC0415 - as above
+    from ..application.judging import compile_policies, policies_of_repo, with_templates  # noqa: PLC0415 - as above
     from ..policy.model import PolicyMode  # noqa: PLC0415 - as above
     from ..sources.workspace_folder import read_folder, read_tables  # noqa: PLC0415 - as above
 
@@ -135,12 +135,12 @@ def _draft_court(workspace: Workspace, repo: Repo, drafts: Policies) -> Court:
         raise AssertionError("explain needs a workspace")
     texts = drafts.config.templates
     policies = [
-        replace(with_texts(policy, texts), mode=PolicyMode.ENFORCE, judges=("pending",))
+        replace(with_templates(policy, texts), mode=PolicyMode.ENFORCE, judges=("pending",))
         for _, _, policy in drafts.without_errors()
     ]
     tables = read_tables(read_folder(drafts.folder), policies, now=workspace.clock.now(), previous={})
     row = _repo_row(workspace, repo)
-    court = court_of(row, compiled(policies, tables), tables, workspace.sources, zone=workspace.zone)
+    court = policies_of_repo(row, compile_policies(policies, tables), tables, workspace.sources, zone=workspace.zone)
     if court is None:
         globs = ", ".join(glob for policy in policies for glob in policy.applies_to)
         raise UsageError(f"that policy is not for {repo}.", hint=f"Its applies_to names {globs}.")
@@ -161,7 +161,7 @@ def _repo_row(workspace: Workspace, repo: Repo) -> RepoRow:
 # ---- told -----------------------------------------------------------------------------------------------------------------
 
 
-def _lines(heard: Hearing, way: Came | None, now: datetime, zone: tzinfo) -> Iterator[str]:
+def _lines(heard: Evaluation, way: LastTransition | None, now: datetime, zone: tzinfo) -> Iterator[str]:
     from ..policy.explain import explain_verdict  # noqa: PLC0415 - as above
 
     row = heard.row
@@ -182,7 +182,7 @@ def _lines(heard: Hearing, way: Came | None, now: datetime, zone: tzinfo) -> Ite
         yield f"The ledger's last verdict was {action}: {by}."
 
 
-def _how(way: Came) -> str:
+def _how(way: LastTransition) -> str:
     """When, by whom, and by which rule or command."""
     when = f"{moment_of(way.at):%Y-%m-%d %H:%M}"
     if way.is_first:
@@ -211,7 +211,7 @@ def _who(row: RequestRow) -> str:
     return person.username or (f"(hidden #{person.user_id[-6:]})" if person.user_id else "(hidden)")
 
 
-def _document(heard: Hearing, way: Came | None) -> Row:
+def _document(heard: Evaluation, way: LastTransition | None) -> Row:
     row, verdict = heard.row, heard.verdict
     entered = row.state.verdict
     return {
@@ -235,7 +235,7 @@ def _document(heard: Hearing, way: Came | None) -> Row:
     }
 
 
-def _came(way: Came) -> Row:
+def _came(way: LastTransition) -> Row:
     return {"at": iso_ms(way.at), "actor": way.actor, "by": way.by, "run": way.run, "rule": way.rule}
 
 

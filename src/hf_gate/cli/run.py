@@ -120,7 +120,7 @@ class _Loop:
 
     def _turn(self, workspace: Workspace, bundle: PolicyBundle) -> int:
         from ..application.evaluation_pool import EvaluationPool  # noqa: PLC0415 - only who runs
-        from ..application.run import TurnContext, run_turn, told  # noqa: PLC0415 - as above
+        from ..application.run import TurnContext, run_turn, turn_to_dict  # noqa: PLC0415 - as above
 
         with EvaluationPool(workspace, bundle) as pool:
             context = TurnContext(
@@ -131,7 +131,7 @@ class _Loop:
         if done.skew is not None:
             self.run.out.warn(f"No grant was ended: {clock_off(done.skew)}")
         changes = [] if done.run is None else done_changes(workspace, done.run)
-        document = {**told(done), "done": _done_rows(changes)}
+        document = {**turn_to_dict(done), "done": _done_rows(changes)}
         self.run.out.document(document, lambda: list(_lines(done, changes)))
         return _code(done)
 

@@ -110,7 +110,7 @@ def in_notebook(environ: Mapping[str, str], modules: Container[str]) -> bool:
 
 def _serve(run: Run, *, host: str, port: int, public_url: str | None, no_open: bool, hold: str) -> int:
     from ..config import parse_seconds  # noqa: PLC0415 - help needs none of it
-    from ..web.office import Office  # noqa: PLC0415 - as above
+    from ..web.app_state import AppState  # noqa: PLC0415 - as above
     from ..web.server import Server, public_origin  # noqa: PLC0415 - as above
 
     public = None if public_url is None else public_origin(public_url)
@@ -118,11 +118,11 @@ def _serve(run: Run, *, host: str, port: int, public_url: str | None, no_open: b
     if not 0 <= seconds <= HOLD_MOST:
         raise UsageError(f"--hold {hold}: a decision is held for at most an hour.")
     workspace = open_workspace(run, writes=True, lends=True)
-    office = Office(workspace, actor_of(run), seconds)
-    office.owner_id = run.account.id if run.account else None
-    office.token_role = run.account.token_role if run.account else None
+    app_state = AppState(workspace, actor_of(run), seconds)
+    app_state.owner_id = run.account.id if run.account else None
+    app_state.token_role = run.account.token_role if run.account else None
     try:
-        server = Server(office, _repos(run, workspace), host, port, public)
+        server = Server(app_state, _repos(run, workspace), host, port, public)
     except OSError as problem:
         raise UsageError(
             f"{host}:{port} cannot be served: {problem.strerror}.", hint="--port 0 takes one that is free."

@@ -18,7 +18,7 @@ from .tokens import owners_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from ..application.carry import Carrier
+    from ..application.carry import RunExecutor
     from ..application.policy_bundle import PolicyBundle
     from ..application.workspace import Workspace
     from ..domain.rows import RunRow
@@ -192,13 +192,13 @@ def new_run_id() -> str:
     return "r_" + "".join(secrets.choice(_ALPHABET) for _ in range(12))
 
 
-def executor_of(workspace: Workspace, run: RunRow, tick: Callable[[int], None] = lambda _: None) -> Carrier:
+def executor_of(workspace: Workspace, run: RunRow, tick: Callable[[int], None] = lambda _: None) -> RunExecutor:
     """Return what executes a run and stops when somebody asked for that."""
-    from ..application.carry import Carrier  # noqa: PLC0415 - only who sends
+    from ..application.carry import RunExecutor  # noqa: PLC0415 - only who sends
 
     store = workspace.store
     watch = lambda: store.wish(run.id)  # noqa: E731 - asked between batches
-    return Carrier(store, workspace.hub, workspace.clock, workspace.zone, watch=watch, progress=tick)
+    return RunExecutor(store, workspace.hub, workspace.clock, workspace.zone, watch=watch, progress=tick)
 
 
 @contextmanager

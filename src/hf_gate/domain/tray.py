@@ -15,7 +15,7 @@ VERBS: Final = ("accept", "reset", "reject", "cancel")
 """What a person can decide at the desk."""
 
 
-class Held(msgspec.Struct, frozen=True, kw_only=True):
+class QueuedDecision(msgspec.Struct, frozen=True, kw_only=True):
     """One decision. `leaves_at` None: it stays until somebody sends it. `outcome` None: it has not ended yet.
 
     `until`: when an acceptance ends, as rules write it. `member`: the own id of the member who decided.

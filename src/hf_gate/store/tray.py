@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ..domain.outcomes import OutcomeKind
-from ..domain.tray import Held
+from ..domain.tray import QueuedDecision
 from .reading import Store
 
 _NAMES = (
@@ -24,9 +24,9 @@ class Tray:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def put(self, items: Sequence[Held]) -> list[Held]:
+    def put(self, items: Sequence[QueuedDecision]) -> list[QueuedDecision]:
         """Takes decisions in, each under a number of its own; returns those whose request is decided already, as they lie there."""
-        clashes: list[Held] = []
+        clashes: list[QueuedDecision] = []
         with self._store.writing() as write:
             for item in items:
                 found = write.db.row(f"{_SELECT} WHERE request_id = ? AND outcome IS NULL", (item.request,))
@@ -37,30 +37,30 @@ class Tray:
                 write.db.run(_INSERT, values)
         return clashes
 
-    def waiting(self) -> list[Held]:
+    def waiting(self) -> list[QueuedDecision]:
         """All that have not ended, the first to leave first."""
         return self._some("outcome IS NULL ORDER BY leaves_at IS NULL, leaves_at, id")
 
-    def due(self, now: int) -> list[Held]:
+    def due(self, now: int) -> list[QueuedDecision]:
         """Those whose time has come and that nobody carries yet, in the order in which they were taken."""
         return self._some("outcome IS NULL AND run IS NULL AND leaves_at <= ? ORDER BY id", now)
 
-    def about(self, requests: Iterable[int]) -> dict[int, Held]:
+    def about(self, requests: Iterable[int]) -> dict[int, QueuedDecision]:
         """The latest decision about each of these requests, ended or not."""
         among, value = self._store.reads.among(list(requests))
         return {item.request: item for item in self._some(f"request_id {among} ORDER BY id", value)}
 
-    def sent(self, member: str, since: int, limit: int) -> list[Held]:
+    def sent(self, member: str, since: int, limit: int) -> list[QueuedDecision]:
         """What a member decided that came about from a moment on (ms), the latest first."""
         where = "outcome IN (?, ?) AND member = ? AND ended_at >= ? AND run IS NOT NULL"
         return self._some(f"{where} ORDER BY ended_at DESC, id DESC LIMIT ?", *_GOOD, member, since, limit)
 
-    def ended_badly(self, member: str) -> list[Held]:
+    def ended_badly(self, member: str) -> list[QueuedDecision]:
         """What a member decided that did not come about, and that they have not put aside yet."""
         bad = "outcome IS NOT NULL AND outcome NOT IN (?, ?, 'undone', 'seen')"
         return self._some(f"{bad} AND member = ? ORDER BY id", *_GOOD, member)
 
-    def _some(self, where: str, *values: object) -> list[Held]:
+    def _some(self, where: str, *values: object) -> list[QueuedDecision]:
         return [_held(row) for row in self._store.reads.rows(f"{_SELECT} WHERE {where}", values)]
 
     # ---- changes -------------------------------------------------------------------------------------------------------
@@ -96,5 +96,5 @@ class Tray:
             return write.db.run(f"UPDATE tray SET {what} WHERE id {among} AND {where}", (*values, value))
 
 
-def _held(row: Sequence[object]) -> Held:
-    return Held(**dict(zip(Held.__struct_fields__, row, strict=True)))  # type: ignore[arg-type]
+def _held(row: Sequence[object]) -> QueuedDecision:
+    return QueuedDecision(**dict(zip(QueuedDecision.__struct_fields__, row, strict=True)))  # type: ignore[arg-type]

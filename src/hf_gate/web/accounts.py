@@ -22,7 +22,7 @@ from ..domain.accounts import Account
 from ..domain.members import Member
 from ..domain.moments import ms
 from ..errors import HfGateError, HubUnavailable, NotAllowed, Offline, PersonNotFound, StoreBusy, UsageError
-from .office import Office
+from .app_state import AppState
 
 _TOKEN: Final = re.compile(r"[!-~]{8,400}\Z")
 _BIGGEST: Final = 2048  # bytes of a proof
@@ -46,18 +46,18 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def link_for(office: Office, member: Member) -> str:
+def link_for(app_state: AppState, member: Member) -> str:
     """A link for `hf-gate ui prove`. The code is in the fragment, which browsers send to nobody."""
-    return f"{office.url}/settings#prove={office.account_codes.issue(member.id)}"
+    return f"{app_state.url}/settings#prove={app_state.account_codes.issue(member.id)}"
 
 
-def account_named(office: Office, name: str, *, is_guess: bool) -> tuple[str, str | None] | None:
+def account_named(app_state: AppState, name: str, *, is_guess: bool) -> tuple[str, str | None] | None:
     """Return name and id of a Hub account; None for a guess that the Hub does not know.
 
     Raises UsageError if the Hub does not answer: without the id, a member who was renamed could decide their own request.
     """
     try:
-        person = office.hub.profile(name).person
+        person = app_state.hub.profile(name).person
     except PersonNotFound:
         if is_guess:
             return None
@@ -126,13 +126,13 @@ def send_proof(link: ProofLink, token: str) -> dict[str, str]:
 # ---- the proof -----------------------------------------------------------------------------------------------------------
 
 
-def answer(office: Office, body: bytes, *, is_private: bool) -> Response:
+def answer(app_state: AppState, body: bytes, *, is_private: bool) -> Response:
     """Take one proof. `is_private`: nobody on the way could read it."""
     if not is_private:
         error = "a token is taken by https only, or on this machine. Start the desk with --public-url."
         return JSONResponse({"error": error}, 403)
     try:
-        return JSONResponse(_proved(office, _read(body)))
+        return JSONResponse(_proved(app_state, _read(body)))
     except NotProven as problem:
         return JSONResponse({"error": str(problem)}, problem.status)
 
@@ -150,31 +150,31 @@ def _read(body: bytes) -> tuple[str, str]:
     return code, token
 
 
-def _proved(office: Office, sent: tuple[str, str]) -> dict[str, str]:
+def _proved(app_state: AppState, sent: tuple[str, str]) -> dict[str, str]:
     code, token = sent
-    ident = office.account_codes.take(code)
-    member = office.member_of_id(ident)
+    ident = app_state.account_codes.take(code)
+    member = app_state.member_of_id(ident)
     if ident is None or member is None:
         raise NotProven("this link is not valid any more. Get a new one on the settings page.", 404)
     try:
-        account = bootstrap.account_of_token(office.settings, token)
-        user_id = _checked(office, member, account)
-        secret, at = secrets.token_urlsafe(32), ms(office.now())
-        if not office.members.prove(member, account.name, user_id, secret, at):
+        account = bootstrap.account_of_token(app_state.settings, token)
+        user_id = _checked(app_state, member, account)
+        secret, at = secrets.token_urlsafe(32), ms(app_state.now())
+        if not app_state.members.prove(member, account.name, user_id, secret, at):
             raise NotProven(f"{member.name} was revoked.", 404)
     except (HubUnavailable, Offline, StoreBusy) as problem:
-        office.account_codes.put_back(code, ident)
+        app_state.account_codes.put_back(code, ident)
         raise NotProven(f"{problem} Try again in a moment.", 503) from None
     except NotAllowed:
-        hub = bootstrap.hub_name(office.settings)
+        hub = bootstrap.hub_name(app_state.settings)
         raise NotProven(f"{hub} does not know this token.", 403) from None
     except HfGateError as problem:
         raise NotProven(str(problem), 422) from None
-    link = f"{office.url}/sign-in?t={secret}"
+    link = f"{app_state.url}/sign-in?t={secret}"
     return {"name": member.name, "role": member.role.value, "account": account.name, "link": link}
 
 
-def _checked(office: Office, member: Member, account: Account) -> str:
+def _checked(app_state: AppState, member: Member, account: Account) -> str:
     """The id of an account that this member may have."""
     if account.id is None or account.raw.get("type", "user") != "user":
         raise NotProven("this token is not of a person's account.", 403)
@@ -183,7 +183,7 @@ def _checked(office: Office, member: Member, account: Account) -> str:
         is_invited = member.account is None or member.account.lower() == account.name.lower()
     if member.account is not None and not is_invited:
         raise NotProven(f"{member.name} was invited as {member.account}; this token is of {account.name}.", 409)
-    others = (office.owner_member, *(one for one in office.members.all() if one.has_link))
+    others = (app_state.owner_member, *(one for one in app_state.members.all() if one.has_link))
     other = next((one for one in others if one.proven_account == account.id and one.id != member.id), None)
     if other is not None:
         raise NotProven(f"{account.name} is {other.name} here already; one account is one person.", 409)

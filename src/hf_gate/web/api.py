@@ -15,21 +15,21 @@ from starlette.responses import Response
 from ..application.inputs import parse_reason
 from ..application.record_builders import stored_fields
 from ..application.records import Record, RequestRecord
-from ..application.tray import Wish
+from ..application.tray import DecisionRequest
 from ..domain.members import Member, Role
 from ..domain.moments import iso_ms, ms
-from ..domain.tray import Held, ground_of
+from ..domain.tray import QueuedDecision, ground_of
 from ..errors import HfGateError
 from .asking import PENDING, asked_of, read
 from .ending import typed_end
 from .exports import EscapedJSON
 from .finding import request_of
 from .lines import key_of
-from .visit import NotFound, Refused, Visit
+from .request_context import NotFound, Refused, RequestContext
 
 if TYPE_CHECKING:
     from ..domain.rows import RequestRow
-    from .app import Desk
+    from .app import DeskApp
 
 MOST: Final = 500
 
@@ -131,7 +131,7 @@ _TROUBLE: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
-def add(app: FastAPI, desk: Desk) -> None:
+def add(app: FastAPI, desk: DeskApp) -> None:
     """Puts the API beside the pages."""
     api = _Api(desk)
     ways: tuple[tuple[str, str, Callable[..., Any], type[Record], str], ...] = (
@@ -159,7 +159,7 @@ def add(app: FastAPI, desk: Desk) -> None:
 class _Api:
     """One method a way. What it returns is a document, or an answer that says why not."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: DeskApp) -> None:
         self._desk = desk
 
     async def requests(
@@ -170,26 +170,28 @@ class _Api:
         limit: Annotated[int, Query(ge=1, le=MOST)] = 50,
         order: Literal["oldest", "newest"] = "oldest",
     ) -> Response:
-        def work(visit: Visit) -> Record:
-            asked = asked_of(visit, q)
+        def work(context: RequestContext) -> Record:
+            asked = asked_of(context, q)
             if asked.problem is not None:
                 raise asked.problem
-            page = read(visit, asked.query, limit=limit, cursor=cursor, newest_first=order == "newest")
-            return RequestsOut(requests=_requests(visit, page.rows), next=page.next)
+            page = read(context, asked.query, limit=limit, cursor=cursor, newest_first=order == "newest")
+            return RequestsOut(requests=_requests(context, page.rows), next=page.next)
 
         return await self._done(request, Role.REVIEWER, work)
 
     async def request(self, request: Request, id: str) -> Response:  # noqa: A002 - the name in the address
-        return await self._done(request, Role.REVIEWER, lambda visit: _requests(visit, [request_of(visit, id)])[0])
+        return await self._done(
+            request, Role.REVIEWER, lambda context: _requests(context, [request_of(context, id)])[0]
+        )
 
     async def decide(self, request: Request, decisions: DecisionsIn) -> Response:
-        def work(visit: Visit) -> Record:
-            rows = {one.id: request_of(visit, one.id) for one in decisions.requests}
+        def work(context: RequestContext) -> Record:
+            rows = {one.id: request_of(context, one.id) for one in decisions.requests}
             seen = {rows[one.id].id: one.version for one in decisions.requests}
             reason = parse_reason(decisions.reason, decisions.verb, is_silent=True)
-            wish = Wish(decisions.verb, seen, visit.member, reason, _end_of(visit, decisions))
-            taken = visit.office.clearing.take(wish, visit.now, decisions.hold)
-            visit.office.wake.set()
+            wish = DecisionRequest(decisions.verb, seen, context.member, reason, _end_of(context, decisions))
+            taken = context.app_state.tray_service.take(wish, context.now, decisions.hold)
+            context.app_state.wake.set()
             out = {row.id for row in taken.moved} | {item.request for item in taken.clashes}
             lost = [key for key, row in rows.items() if row.id in out]
             return DecisionsOut(batch=taken.batch, taken=taken.count, lost=lost)
@@ -197,24 +199,24 @@ class _Api:
         return await self._done(request, Role.REVIEWER, work)
 
     async def tray(self, request: Request) -> Response:
-        def work(visit: Visit) -> Record:
-            mine = _mine(visit)
-            rows = visit.office.store.requests([item.request for item in mine])
+        def work(context: RequestContext) -> Record:
+            mine = _mine(context)
+            rows = context.app_state.store.requests([item.request for item in mine])
             return TrayOut(held=[_held(item, rows.get(item.request)) for item in mine])
 
         return await self._done(request, Role.REVIEWER, work)
 
     async def undo(self, request: Request) -> Response:
-        def work(visit: Visit) -> Record:
-            ids = [item.id for item in _mine(visit)]
-            return Counted(count=visit.office.tray.take_back(ids, ms(visit.now)))
+        def work(context: RequestContext) -> Record:
+            ids = [item.id for item in _mine(context)]
+            return Counted(count=context.app_state.tray.take_back(ids, ms(context.now)))
 
         return await self._done(request, Role.REVIEWER, work)
 
     async def send(self, request: Request) -> Response:
-        def work(visit: Visit) -> Record:
-            count = visit.office.tray.leave_at([item.id for item in _mine(visit)], ms(visit.now))
-            visit.office.wake.set()
+        def work(context: RequestContext) -> Record:
+            count = context.app_state.tray.leave_at([item.id for item in _mine(context)], ms(context.now))
+            context.app_state.wake.set()
             return Counted(count=count)
 
         return await self._done(request, Role.REVIEWER, work)
@@ -244,22 +246,22 @@ class _Api:
 
     # ---- one call ----------------------------------------------------------------------------------------------------
 
-    async def _done(self, request: Request, role: Role, work: Callable[[Visit], Record]) -> Response:
-        return await self._answered(request, role, lambda visit: EscapedJSON(work(visit)))
+    async def _done(self, request: Request, role: Role, work: Callable[[RequestContext], Record]) -> Response:
+        return await self._answered(request, role, lambda context: EscapedJSON(work(context)))
 
-    async def _answered(self, request: Request, role: Role, work: Callable[[Visit], Response]) -> Response:
+    async def _answered(self, request: Request, role: Role, work: Callable[[RequestContext], Response]) -> Response:
         return await self._desk.for_member(request, lambda member: self._tried(request, member, role, work))
 
     def _tried(
-        self, request: Request, member: Member | None, role: Role, work: Callable[[Visit], Response]
+        self, request: Request, member: Member | None, role: Role, work: Callable[[RequestContext], Response]
     ) -> Response:
         if member is None:
             return _no(401, "You are not signed in.", "Open the link that the desk printed.")
-        visit = self._desk.visit_of(request, member)
-        if not visit.member.role.covers(role):
-            return _no(403, f"A {visit.member.role} may not do this.", "An admin of the desk can.")
+        context = self._desk.context_of(request, member)
+        if not context.member.role.covers(role):
+            return _no(403, f"A {context.member.role} may not do this.", "An admin of the desk can.")
         try:
-            return work(visit)
+            return work(context)
         except NotFound:
             return _no(404, "There is nothing here.", "It may have been withdrawn, or is not one of your repos.")
         except Refused as problem:
@@ -272,20 +274,20 @@ def _no(status: int, error: str, hint: str) -> Response:
     return EscapedJSON({"error": error, "hint": hint}, status)
 
 
-def _end_of(visit: Visit, decisions: DecisionsIn) -> str | None:
+def _end_of(context: RequestContext, decisions: DecisionsIn) -> str | None:
     if decisions.until is None:
         return None
     if decisions.verb != "accept":
         raise Refused("Only an acceptance has an end.", hint="Leave `until` out, or send the verb accept.")
-    return typed_end(visit, decisions.until)
+    return typed_end(context, decisions.until)
 
 
-def _mine(visit: Visit) -> list[Held]:
-    return [item for item in visit.office.tray.waiting() if item.member == visit.member.id and item.run is None]
+def _mine(context: RequestContext) -> list[QueuedDecision]:
+    return [item for item in context.app_state.tray.waiting() if item.member == context.member.id and item.run is None]
 
 
-def _requests(visit: Visit, rows: Iterable[RequestRow]) -> list[ApiRequest]:
-    verdicts = visit.office.standing_verdicts
+def _requests(context: RequestContext, rows: Iterable[RequestRow]) -> list[ApiRequest]:
+    verdicts = context.app_state.standing_verdicts
     return [ApiRequest(id=key_of(row), version=ground_of(row), **stored_fields(row, verdicts)) for row in rows]
 
 
@@ -297,7 +299,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
     return document
 
 
-def _held(item: Held, row: RequestRow | None) -> HeldOut:
+def _held(item: QueuedDecision, row: RequestRow | None) -> HeldOut:
     return HeldOut(
         id=item.id,
         verb=item.verb,

@@ -43,20 +43,20 @@ from . import (
     words,
 )
 from .accounts import is_loopback
+from .app_state import AppState
 from .draft_pool import DraftBusy
 from .ending import day_of
 from .exports import EscapedJSON
-from .office import Office
-from .shield import BIGGEST, Shield
-from .sign_in import Door
+from .request_context import ENVIRONMENT, NotFound, Page, Refused, RequestContext, fields, local
+from .security import BIGGEST, SecurityMiddleware
+from .sign_in import Authenticator
 from .terminal import Terminal
 from .turns import MemberTurns
-from .visit import ENVIRONMENT, NotFound, Page, Refused, Visit, fields, local
 
 ENVIRONMENT.globals |= {
     "strip_of": tray.strip_of,
     "until_day": day_of,
-    "until_moment": lambda visit, at: words.span(at - visit.now),
+    "until_moment": lambda context, at: words.span(at - context.now),
     "first_steps": first.steps_of,
 }
 _log = logging.getLogger("hf_gate.web")
@@ -66,7 +66,7 @@ _DRAFT_THREADS: Final = 2
 _VIEWER, _REVIEWER, _ADMIN = Role.VIEWER, Role.REVIEWER, Role.ADMIN
 
 
-class Way(NamedTuple):
+class Route(NamedTuple):
     """One thing that can be asked for, and the least role that may."""
 
     method: str
@@ -76,67 +76,67 @@ class Way(NamedTuple):
     is_draft: bool = False  # can try a policy on requests, which takes long
 
 
-WAYS: Final = (
-    Way("GET", "/", _VIEWER, queue.home),
-    Way("GET", "/queue", _VIEWER, queue.page),
-    Way("GET", "/queue.{kind}", _VIEWER, queue.export),
-    Way("POST", "/views", _VIEWER, queue.save_view),
-    Way("GET", "/requests/{id}", _VIEWER, request.page),
-    Way("GET", "/requests/{id}/why", _VIEWER, request.why),
-    Way("GET", "/requests/{id}/similar", _REVIEWER, similar.part),
-    Way("GET", "/requests/{id}/{verb}", _REVIEWER, request.sheet),
-    Way("POST", "/requests/{id}/note", _REVIEWER, request.note),
-    Way("POST", "/requests/{id}/end", _REVIEWER, ending.change_end),
-    Way("POST", "/requests/{id}/looking", _REVIEWER, request.looking),
-    Way("GET", "/tray", _VIEWER, tray.page),
-    Way("POST", "/tray", _REVIEWER, tray.decide),
-    Way("POST", "/tray/undo", _REVIEWER, tray.undo),
-    Way("POST", "/tray/hold", _REVIEWER, tray.hold),
-    Way("POST", "/tray/send", _REVIEWER, tray.send),
-    Way("POST", "/tray/seen", _REVIEWER, tray.seen),
-    Way("POST", "/selection", _REVIEWER, bulk.select),
-    Way("POST", "/bulk", _REVIEWER, bulk.begin),
-    Way("GET", "/bulk/{id}.{kind}", _REVIEWER, bulk.export),
-    Way("GET", "/bulk/{id}", _REVIEWER, bulk.page),
-    Way("POST", "/bulk/{id}", _REVIEWER, bulk.confirm),
-    Way("GET", "/plans", _VIEWER, plans.index),
-    Way("GET", "/plans.{kind}", _REVIEWER, plans.index_file),
-    Way("POST", "/plans", _ADMIN, plans.make),
-    Way("GET", "/plans/{digest}.{kind}", _REVIEWER, plan.plan_file),
-    Way("GET", "/plans/{digest}", _VIEWER, plan.page),
-    Way("POST", "/plans/{digest}", _REVIEWER, plan.act),
-    Way("GET", "/runs/{id}.{kind}", _REVIEWER, runs.run_file),
-    Way("GET", "/runs/{id}", _VIEWER, runs.page),
-    Way("GET", "/runs/{id}/live", _VIEWER, runs.live),
-    Way("GET", "/runs/{id}/events", _VIEWER, runs.events),
-    Way("POST", "/runs/{id}", _REVIEWER, runs.act),
-    Way("GET", "/repos", _VIEWER, repos.page),
-    Way("GET", "/repos.{kind}", _VIEWER, repos.export),
-    Way("GET", "/repos/{type}/{ns}/{name}", _VIEWER, repos.repo_page),
-    Way("POST", "/repos/{type}/{ns}/{name}/sync", _REVIEWER, repos.sync_now),
-    Way("GET", "/people", _VIEWER, people.index),
-    Way("GET", "/people.{kind}", _REVIEWER, people.index_export),
-    Way("GET", "/people/{id}", _VIEWER, people.page),
-    Way("POST", "/people/{id}", _REVIEWER, people.decide),
-    Way("GET", "/policies", _VIEWER, policies.page),
-    Way("GET", "/policies.{kind}", _VIEWER, policies.export),
-    Way("POST", "/policies", _REVIEWER, policies.try_draft, is_draft=True),
-    Way("GET", "/policies/{name}", _VIEWER, policies.policy_page, is_draft=True),
-    Way("POST", "/policies/{name}", _REVIEWER, policies.try_draft, is_draft=True),
-    Way("GET", "/audit", _VIEWER, audit.page),
-    Way("GET", "/audit.{kind}", _VIEWER, audit.export),
-    Way("GET", "/audit/export", _VIEWER, proofs.whole),
-    Way("POST", "/audit/verify", _VIEWER, proofs.prove),
-    Way("POST", "/audit/checkpoint", _REVIEWER, proofs.checkpoint),
-    Way("GET", "/audit/desk/{seq}", _VIEWER, entries.entry),
-    Way("GET", "/audit/{type}/{ns}/{name}/{seq}", _VIEWER, entries.entry),
-    Way("GET", "/keys", _VIEWER, keys.page),
-    Way("POST", "/theme", _VIEWER, keys.theme),
-    Way("GET", "/first-steps", _VIEWER, first.page),
-    Way("GET", "/settings", _VIEWER, members.page),
-    Way("POST", "/settings/prove", _VIEWER, members.prove),
-    Way("POST", "/settings/invite", _ADMIN, members.invite),
-    Way("POST", "/settings/revoke", _ADMIN, members.revoke),
+ROUTES: Final = (
+    Route("GET", "/", _VIEWER, queue.home),
+    Route("GET", "/queue", _VIEWER, queue.page),
+    Route("GET", "/queue.{kind}", _VIEWER, queue.export),
+    Route("POST", "/views", _VIEWER, queue.save_view),
+    Route("GET", "/requests/{id}", _VIEWER, request.page),
+    Route("GET", "/requests/{id}/why", _VIEWER, request.why),
+    Route("GET", "/requests/{id}/similar", _REVIEWER, similar.part),
+    Route("GET", "/requests/{id}/{verb}", _REVIEWER, request.sheet),
+    Route("POST", "/requests/{id}/note", _REVIEWER, request.note),
+    Route("POST", "/requests/{id}/end", _REVIEWER, ending.change_end),
+    Route("POST", "/requests/{id}/looking", _REVIEWER, request.looking),
+    Route("GET", "/tray", _VIEWER, tray.page),
+    Route("POST", "/tray", _REVIEWER, tray.decide),
+    Route("POST", "/tray/undo", _REVIEWER, tray.undo),
+    Route("POST", "/tray/hold", _REVIEWER, tray.hold),
+    Route("POST", "/tray/send", _REVIEWER, tray.send),
+    Route("POST", "/tray/seen", _REVIEWER, tray.seen),
+    Route("POST", "/selection", _REVIEWER, bulk.select),
+    Route("POST", "/bulk", _REVIEWER, bulk.begin),
+    Route("GET", "/bulk/{id}.{kind}", _REVIEWER, bulk.export),
+    Route("GET", "/bulk/{id}", _REVIEWER, bulk.page),
+    Route("POST", "/bulk/{id}", _REVIEWER, bulk.confirm),
+    Route("GET", "/plans", _VIEWER, plans.index),
+    Route("GET", "/plans.{kind}", _REVIEWER, plans.index_file),
+    Route("POST", "/plans", _ADMIN, plans.make),
+    Route("GET", "/plans/{digest}.{kind}", _REVIEWER, plan.plan_file),
+    Route("GET", "/plans/{digest}", _VIEWER, plan.page),
+    Route("POST", "/plans/{digest}", _REVIEWER, plan.act),
+    Route("GET", "/runs/{id}.{kind}", _REVIEWER, runs.run_file),
+    Route("GET", "/runs/{id}", _VIEWER, runs.page),
+    Route("GET", "/runs/{id}/live", _VIEWER, runs.live),
+    Route("GET", "/runs/{id}/events", _VIEWER, runs.events),
+    Route("POST", "/runs/{id}", _REVIEWER, runs.act),
+    Route("GET", "/repos", _VIEWER, repos.page),
+    Route("GET", "/repos.{kind}", _VIEWER, repos.export),
+    Route("GET", "/repos/{type}/{ns}/{name}", _VIEWER, repos.repo_page),
+    Route("POST", "/repos/{type}/{ns}/{name}/sync", _REVIEWER, repos.sync_now),
+    Route("GET", "/people", _VIEWER, people.index),
+    Route("GET", "/people.{kind}", _REVIEWER, people.index_export),
+    Route("GET", "/people/{id}", _VIEWER, people.page),
+    Route("POST", "/people/{id}", _REVIEWER, people.decide),
+    Route("GET", "/policies", _VIEWER, policies.page),
+    Route("GET", "/policies.{kind}", _VIEWER, policies.export),
+    Route("POST", "/policies", _REVIEWER, policies.try_draft, is_draft=True),
+    Route("GET", "/policies/{name}", _VIEWER, policies.policy_page, is_draft=True),
+    Route("POST", "/policies/{name}", _REVIEWER, policies.try_draft, is_draft=True),
+    Route("GET", "/audit", _VIEWER, audit.page),
+    Route("GET", "/audit.{kind}", _VIEWER, audit.export),
+    Route("GET", "/audit/export", _VIEWER, proofs.whole),
+    Route("POST", "/audit/verify", _VIEWER, proofs.prove),
+    Route("POST", "/audit/checkpoint", _REVIEWER, proofs.checkpoint),
+    Route("GET", "/audit/desk/{seq}", _VIEWER, entries.entry),
+    Route("GET", "/audit/{type}/{ns}/{name}/{seq}", _VIEWER, entries.entry),
+    Route("GET", "/keys", _VIEWER, keys.page),
+    Route("POST", "/theme", _VIEWER, keys.theme),
+    Route("GET", "/first-steps", _VIEWER, first.page),
+    Route("GET", "/settings", _VIEWER, members.page),
+    Route("POST", "/settings/prove", _VIEWER, members.prove),
+    Route("POST", "/settings/invite", _ADMIN, members.invite),
+    Route("POST", "/settings/revoke", _ADMIN, members.revoke),
 )
 """Everything behind the sign-in. What is in front of it: /sign-in, /sign-out, /static, /healthz, /readyz, /metrics."""
 
@@ -148,29 +148,29 @@ _NO_TELEMETRY: Final[TelemetryConfig] = {
 
 
 def build(
-    office: Office,
-    door: Door,
+    app_state: AppState,
+    door: Authenticator,
     hosts: frozenset[str] | None,
     terminal: Terminal | None = None,
     *,
     public: str | None = None,
-) -> Shield:
+) -> SecurityMiddleware:
     """The whole application, shielded. `public`: its origin, where TLS ends before it."""
     app = FastAPI(title="hf-gate", docs_url=None, redoc_url=None, openapi_url=None, telemetry=_NO_TELEMETRY)
     pool = ThreadPoolExecutor(_THREADS, "hf-gate-page")
-    desk = Desk(office, door, pool, terminal, ThreadPoolExecutor(_DRAFT_THREADS, "hf-gate-draft"))
+    desk = DeskApp(app_state, door, pool, terminal, ThreadPoolExecutor(_DRAFT_THREADS, "hf-gate-draft"))
     desk.counts_are_open = hosts is not None and public is None
-    for way in WAYS:
+    for way in ROUTES:
         app.add_api_route(way.path, desk.endpoint(way), methods=[way.method], include_in_schema=False)
     for method, path, endpoint in desk.open_ways:
         app.add_api_route(path, endpoint, methods=[method], include_in_schema=False, response_model=None)
     api.add(app, desk)
     app.add_exception_handler(404, desk.nowhere)
     app.add_exception_handler(405, desk.nowhere)
-    return Shield(app, hosts, public)
+    return SecurityMiddleware(app, hosts, public)
 
 
-class Desk:
+class DeskApp:
     """Turns calls into pages, each on a thread of a small pool: the store is read there without anybody waiting for it.
 
     Drafts of policies are tried on threads of their own (`drafts`), so that they never keep a page waiting.
@@ -181,20 +181,20 @@ class Desk:
 
     def __init__(
         self,
-        office: Office,
-        door: Door,
+        app_state: AppState,
+        door: Authenticator,
         pool: ThreadPoolExecutor,
         terminal: Terminal | None,
         drafts: ThreadPoolExecutor,
     ) -> None:
-        self.office, self.door, self._pool, self._terminal, self._drafts = office, door, pool, terminal, drafts
+        self.app_state, self.door, self._pool, self._terminal, self._drafts = app_state, door, pool, terminal, drafts
         self._turns = MemberTurns()
 
     async def aside(self, work: Callable[[], _T], pool: ThreadPoolExecutor | None = None) -> _T:
         """Does something that may take a while."""
         return await asyncio.get_running_loop().run_in_executor(pool or self._pool, work)
 
-    def endpoint(self, way: Way) -> Callable[[Request], Any]:
+    def endpoint(self, way: Route) -> Callable[[Request], Any]:
         """What answers one way."""
 
         async def endpoint(request: Request) -> Response:
@@ -275,8 +275,8 @@ class Desk:
     async def prove_account(self, request: Request) -> Response:
         """What `hf-gate ui prove LINK` sends. A token is taken only where nobody on the way can read it."""
         body = await _body(request)
-        is_private = self.office.is_https or (request.client is not None and is_loopback(request.client.host))
-        return await self.aside(lambda: accounts.answer(self.office, body, is_private=is_private))
+        is_private = self.app_state.is_https or (request.client is not None and is_loopback(request.client.host))
+        return await self.aside(lambda: accounts.answer(self.app_state, body, is_private=is_private))
 
     async def healthz(self) -> Response:
         """Whether this process answers."""
@@ -287,7 +287,7 @@ class Desk:
 
         def look() -> Response:
             try:
-                self.office.store.setting("ready")
+                self.app_state.store.setting("ready")
             except HfGateError:
                 return Response("the store cannot be read\n", 503, media_type="text/plain")
             return Response("ok\n", media_type="text/plain")
@@ -305,15 +305,15 @@ class Desk:
             if member is None and not is_local:
                 return self._signed_out(request)
             try:
-                return metrics.answer(self.office, member)
+                return metrics.answer(self.app_state, member)
             except HfGateError as problem:
                 return Response(f"{problem}\n", _status_of(problem), media_type="text/plain")
 
         return await self.for_member(request, figures)
 
-    def visit_of(self, request: Request, member: Member) -> Visit:
+    def context_of(self, request: Request, member: Member) -> RequestContext:
         """Who asks, and for what."""
-        return self._visit(request, member, b"")
+        return self._context(request, member, b"")
 
     @staticmethod
     def status_of(problem: HfGateError) -> int:
@@ -324,30 +324,30 @@ class Desk:
         """No such way: told to who is in; who is not sees what they always see."""
 
         def page(member: Member | None) -> Response:
-            return self.door.page(401) if member is None else self._no(self._visit(request, member, b""), 404)
+            return self.door.page(401) if member is None else self._no(self._context(request, member, b""), 404)
 
         return await self.for_member(request, page)
 
     # ---- one call ----------------------------------------------------------------------------------------------------
 
-    def _answer(self, way: Way, request: Request, member: Member | None, body: bytes) -> Response:
+    def _answer(self, way: Route, request: Request, member: Member | None, body: bytes) -> Response:
         if member is None:
             return self._signed_out(request)
-        visit = self._visit(request, member, body)
+        context = self._context(request, member, body)
         if not member.role.covers(way.role):
-            return self._no(visit, 404 if way.method == "GET" else 403)
+            return self._no(context, 404 if way.method == "GET" else 403)
         try:
-            return way.page(visit)
+            return way.page(context)
         except NotFound:
-            return self._no(visit, 404)
+            return self._no(context, 404)
         except Refused as problem:
-            return _told(visit, str(problem), problem.hint, problem.status)
+            return _told(context, str(problem), problem.hint, problem.status)
         except HfGateError as problem:
-            return _told(visit, str(problem), problem.hint or "", _status_of(problem))
+            return _told(context, str(problem), problem.hint or "", _status_of(problem))
         except Exception:  # noqa: BLE001 - whatever it is, the reader gets a page and the log the rest
             _log.exception("no page for %s %s", way.method, way.path)
             return _told(
-                visit, "This page cannot be shown: a fault of hf-gate.", "The log has it; please report it.", 500
+                context, "This page cannot be shown: a fault of hf-gate.", "The log has it; please report it.", 500
             )
 
     def _signed_out(self, request: Request) -> Response:
@@ -357,12 +357,12 @@ class Desk:
 
     def _member(self, request: Request) -> Member | None:
         name = self.door.name_of(request)
-        return None if name is None else self.office.member(name)
+        return None if name is None else self.app_state.member(name)
 
-    def _visit(self, request: Request, member: Member, body: bytes) -> Visit:
+    def _context(self, request: Request, member: Member, body: bytes) -> RequestContext:
         theme = request.cookies.get("theme")
-        return Visit(
-            self.office,
+        return RequestContext(
+            self.app_state,
             request.url.path,
             member,
             request.state.nonce,
@@ -373,20 +373,20 @@ class Desk:
             theme=theme if theme in {"light", "dark"} else None,
             at_url=f"{request.url.path}{'?' if request.url.query else ''}{request.url.query}",
             from_url=_page_of(request),
-            now=self.office.now(),
+            now=self.app_state.now(),
         )
 
-    def _no(self, visit: Visit, status: int) -> Response:
+    def _no(self, context: RequestContext, status: int) -> Response:
         if status == 404:
             return _told(
-                visit, "There is nothing here.", "It may have been withdrawn, or is not one of your repos.", 404
+                context, "There is nothing here.", "It may have been withdrawn, or is not one of your repos.", 404
             )
-        return _told(visit, f"A {visit.member.role} may not do this.", "An admin of the desk can.", status)
+        return _told(context, f"A {context.member.role} may not do this.", "An admin of the desk can.", status)
 
 
-def _told(visit: Visit, message: str, hint: str, status: int) -> Response:
-    template = "parts/notice.html" if visit.is_part else "refused.html"
-    return visit.page(template, status, message=message, hint=hint, is_bad=True, title=message)
+def _told(context: RequestContext, message: str, hint: str, status: int) -> Response:
+    template = "parts/notice.html" if context.is_part else "refused.html"
+    return context.page(template, status, message=message, hint=hint, is_bad=True, title=message)
 
 
 def _status_of(problem: HfGateError) -> int:

@@ -11,7 +11,7 @@ from ..domain.query_reading import parse_query
 from ..domain.rows import QueryPage
 from ..errors import InvalidQuery, QueryTooLarge
 from ..store.facets import first_page
-from .visit import Visit
+from .request_context import RequestContext
 
 PENDING: Final = "status:pending"
 
@@ -39,16 +39,16 @@ class Asked:
         return str(found[0].values[0]) if len(found) == 1 and len(found[0].values) == 1 else None
 
 
-def asked_of(visit: Visit, text: str | None = None) -> Asked:
+def asked_of(context: RequestContext, text: str | None = None) -> Asked:
     """Read a query, by default the one behind `q`; without one, who is pending. Raises `QueryTooLarge`: such a query has no page."""
-    text = (visit.asked("q", PENDING) if text is None else text).strip()
+    text = (context.query_value("q", PENDING) if text is None else text).strip()
     try:
         query, problem = parse_query(text), None
     except QueryTooLarge:
         raise
     except InvalidQuery as wrong:
         query, problem = _understood(text, wrong), wrong
-    if visit.masks:
+    if context.masks:
         query, problem = _of_viewers(query, problem)
     return Asked(text, query, problem)
 
@@ -76,33 +76,42 @@ def _of_viewers(query: Query, problem: InvalidQuery | None) -> tuple[Query, Inva
     )
 
 
-def scoped(visit: Visit, query: Query) -> Query:
+def scoped(context: RequestContext, query: Query) -> Query:
     """A query that finds nothing beyond the repos that this person sees; who sees all repos of the store needs no fence."""
-    office = visit.office
-    repos = [row.repo for row in office.store.repos()]
-    theirs = [repo for repo in repos if visit.sees(repo)]
+    app_state = context.app_state
+    repos = [row.repo for row in app_state.store.repos()]
+    theirs = [repo for repo in repos if context.sees(repo)]
     if len(theirs) == len(repos):
         return query
     paths = [str(repo) for repo in theirs] or ["nobody/nothing"]
     return Query((Term("repo", tuple(Pattern((path,)) for path in paths)), *query.terms))
 
 
-def read_and_count(visit: Visit, query: Query, *, limit: int, most: int, newest_first: bool) -> tuple[QueryPage, int]:
+def read_and_count(
+    context: RequestContext, query: Query, *, limit: int, most: int, newest_first: bool
+) -> tuple[QueryPage, int]:
     """The first page of what this person sees of a query, and how many that is; `most` and one when there are more."""
     return first_page(
-        visit.office.store,
-        scoped(visit, query),
-        now=ms(visit.now),
-        zone=visit.office.zone,
+        context.app_state.store,
+        scoped(context, query),
+        now=ms(context.now),
+        zone=context.app_state.zone,
         limit=limit,
         most=most,
         newest_first=newest_first,
     )
 
 
-def read(visit: Visit, query: Query, *, limit: int, cursor: str | None, newest_first: bool = False) -> QueryPage:
+def read(
+    context: RequestContext, query: Query, *, limit: int, cursor: str | None, newest_first: bool = False
+) -> QueryPage:
     """One page of what this person sees of a query."""
-    office = visit.office
-    return office.store.query(
-        scoped(visit, query), now=ms(visit.now), zone=office.zone, limit=limit, cursor=cursor, newest_first=newest_first
+    app_state = context.app_state
+    return app_state.store.query(
+        scoped(context, query),
+        now=ms(context.now),
+        zone=app_state.zone,
+        limit=limit,
+        cursor=cursor,
+        newest_first=newest_first,
     )

@@ -26,7 +26,7 @@ from .entries import WORDS, Line, lines_of, number_in
 from .exports import exported
 from .finding import request_of
 from .proofs import entries_in, is_whole, last_proof
-from .visit import Visit
+from .request_context import RequestContext
 
 PAGE: Final = 50
 _CHUNK: Final = 200  # entries that are read at once, to be grouped
@@ -60,17 +60,17 @@ class Asked:
         return f"{path}?{urlencode(said)}" if said else path
 
 
-def asked_of(visit: Visit) -> Asked:
+def asked_of(context: RequestContext) -> Asked:
     """By repo, kind, actor, person and run; never beyond the repos that this person sees."""
-    words = {key: visit.asked(key).strip()[:200] for key in ("repo", "kind", "actor", "person", "request")}
-    mine = [row.repo for row in visit.office.repos(visit.member)]
-    is_all = len(mine) == len(visit.office.store.repos())
+    words = {key: context.query_value(key).strip()[:200] for key in ("repo", "kind", "actor", "person", "request")}
+    mine = [row.repo for row in context.app_state.repos(context.member)]
+    is_all = len(mine) == len(context.app_state.store.repos())
     repos: list[Repo] | None = None if is_all else mine
-    with_desk, problem = is_whole(visit), ""
+    with_desk, problem = is_whole(context), ""
     if words["repo"] == DESK:
         repos, problem = [], "" if with_desk else "No repo desk is here."
     elif words["repo"]:
-        repos, with_desk = _repos_named(visit, words["repo"]), False
+        repos, with_desk = _repos_named(context, words["repo"]), False
         problem = "" if repos else f"No repo {words['repo']} is here."
     try:
         kind = parse_event_kind(words["kind"]) if words["kind"] else None
@@ -78,64 +78,66 @@ def asked_of(visit: Visit) -> Asked:
         kind, problem = None, str(error)
     requests: list[int] | None = None
     if words["person"]:
-        requests = _requests_of(visit, words["person"])
+        requests = _requests_of(context, words["person"])
         problem = problem or ("" if requests else "Nobody of that name is here.")
     if words["request"]:
-        requests = [request_of(visit, words["request"]).id]
+        requests = [request_of(context, words["request"]).id]
     return Asked(words, Wanted(repos, with_desk, kind, words["actor"] or None, requests), problem)
 
 
-def _repos_named(visit: Visit, text: str) -> list[Repo]:
+def _repos_named(context: RequestContext, text: str) -> list[Repo]:
     try:
         repo = parse_repo(text)
     except HfGateError:
         return []
-    return [row.repo for row in visit.office.repos(visit.member) if row.repo == repo]
+    return [row.repo for row in context.app_state.repos(context.member) if row.repo == repo]
 
 
-def _requests_of(visit: Visit, text: str) -> list[int]:
+def _requests_of(context: RequestContext, text: str) -> list[int]:
     """Every attempt of whoever is called so; a viewer knows pseudonyms only."""
-    if visit.masks and not is_pseudonym(text):
+    if context.masks and not is_pseudonym(text):
         return []
-    people = {row.person.id for row in visit.office.store.find(None, text)}
-    return [row.id for ident in people for row in visit.office.store.attempts(None, ident) if visit.sees(row.repo)]
+    people = {row.person.id for row in context.app_state.store.find(None, text)}
+    return [
+        row.id for ident in people for row in context.app_state.store.attempts(None, ident) if context.sees(row.repo)
+    ]
 
 
-def _read(visit: Visit, asked: Asked, limit: int, before: int | None) -> Stretch:
+def _read(context: RequestContext, asked: Asked, limit: int, before: int | None) -> Stretch:
     if asked.problem:
         return Stretch([])
-    return timeline(visit.office.store, asked.wanted, limit=limit, before=before)
+    return timeline(context.app_state.store, asked.wanted, limit=limit, before=before)
 
 
 # ---- the timeline --------------------------------------------------------------------------------------------------------
 
 
-def page(visit: Visit) -> Response:
+def page(context: RequestContext) -> Response:
     """One stretch of the timeline, the newest first, day by day."""
-    asked = asked_of(visit)
-    each, before = number_in(visit.asked("each")), number_in(visit.asked("before"))
-    found = _grouped(visit, asked, before) if each is None else _one_by_one(visit, asked, each, before)
-    groups = _groups_of(visit, asked, found, before)
-    days = [(day, list(some)) for day, some in groupby(groups, key=lambda group: _day(visit, group.first.at))]
-    return visit.page(
+    asked = asked_of(context)
+    each, before = number_in(context.query_value("each")), number_in(context.query_value("before"))
+    found = _grouped(context, asked, before) if each is None else _one_by_one(context, asked, each, before)
+    groups = _groups_of(context, asked, found, before)
+    days = [(day, list(some)) for day, some in groupby(groups, key=lambda group: _day(context, group.first.at))]
+    return context.page(
         "audit.html",
         title="Ledger",
         asked=asked,
         days=days,
         count=sum(group.count for group in groups),
-        older=asked.href(before=found.next, each=visit.asked("each")) if found.next is not None else None,
+        older=asked.href(before=found.next, each=context.query_value("each")) if found.next is not None else None,
         each=each,
         is_cut=found.is_cut,
-        is_first=not visit.asked("before"),
+        is_first=not context.query_value("before"),
         kinds=[(kind, WORDS[kind]) for kind in KINDS],
-        repos=[str(row.repo) for row in visit.office.repos(visit.member)],
+        repos=[str(row.repo) for row in context.app_state.repos(context.member)],
         views=[
             (name, "/audit" + (f"?{urlencode(some)}" if some else ""), _is_view(asked, some)) for name, some in VIEWS
         ],
-        total=entries_in(visit.office.store),
-        is_whole=is_whole(visit),
-        proof=last_proof(visit.office.store),
-        checkpoints=visit.office.store.checkpoints()[-1:] if is_whole(visit) else [],
+        total=entries_in(context.app_state.store),
+        is_whole=is_whole(context),
+        proof=last_proof(context.app_state.store),
+        checkpoints=context.app_state.store.checkpoints()[-1:] if is_whole(context) else [],
         moment_of=moment_of,
     )
 
@@ -164,15 +166,15 @@ class Group:
         return self.lines[0]
 
 
-def _grouped(visit: Visit, asked: Asked, before: int | None) -> Page:
+def _grouped(context: RequestContext, asked: Asked, before: int | None) -> Page:
     """Read until a page is full of groups; a page holds a bounded number of entries."""
 
     def key(row: LedgerRow) -> tuple[object, ...]:
-        return _day(visit, moment_of(row.link.at)), *key_of_group(row.link)
+        return _day(context, moment_of(row.link.at)), *key_of_group(row.link)
 
     rows: list[LedgerRow] = []
     while True:
-        found = _read(visit, asked, _CHUNK, before)
+        found = _read(context, asked, _CHUNK, before)
         rows += found.rows
         groups = list(group_like(rows, key))
         if len(groups) > PAGE:
@@ -182,20 +184,20 @@ def _grouped(visit: Visit, asked: Asked, before: int | None) -> Page:
         before = found.next
 
 
-def _one_by_one(visit: Visit, asked: Asked, each: int, before: int | None) -> Page:
+def _one_by_one(context: RequestContext, asked: Asked, each: int, before: int | None) -> Page:
     """Read entries without grouping them, down to the one with this number."""
-    found = _read(visit, asked, PAGE, before)
+    found = _read(context, asked, PAGE, before)
     rows = [[row] for row in found.rows if row.id >= each]
     return Page(rows, found.next if len(rows) == len(found.rows) else None, found.is_cut)
 
 
-def _groups_of(visit: Visit, asked: Asked, page: Page, before: int | None) -> list[Group]:
-    lines = iter(lines_of(visit, [row for rows in page.groups for row in rows[:_NAMED]]))
+def _groups_of(context: RequestContext, asked: Asked, page: Page, before: int | None) -> list[Group]:
+    lines = iter(lines_of(context, [row for rows in page.groups for row in rows[:_NAMED]]))
     groups = []
     for rows in page.groups:
         named = list(islice(lines, min(len(rows), _NAMED)))
         text = named[0].text if len(rows) == 1 else summary_of([row.link for row in rows])
-        since = moment_of(rows[-1].link.at).astimezone(visit.office.zone)
+        since = moment_of(rows[-1].link.at).astimezone(context.app_state.zone)
         href = asked.href(before=before, each=rows[-1].id)
         groups.append(Group(named, len(rows), text, f"{since:%H:%M:%S}", href))
         before = rows[-1].id
@@ -206,23 +208,23 @@ def _is_view(asked: Asked, some: Mapping[str, str]) -> bool:
     return {key: value for key, value in asked.words.items() if value} == dict(some)
 
 
-def _day(visit: Visit, at: datetime) -> str:
-    there = at.astimezone(visit.office.zone)
+def _day(context: RequestContext, at: datetime) -> str:
+    there = at.astimezone(context.app_state.zone)
     return f"{there:%A}, {there.day} {there:%B} {there.year}"
 
 
-def export(visit: Visit) -> Response:
+def export(context: RequestContext) -> Response:
     """Every entry that the filters find, with the keys of `hf-gate audit ls`: without names, answers, reasons and notes."""
-    asked = asked_of(visit)
+    asked = asked_of(context)
     if asked.problem:
         raise UsageError(asked.problem)
-    return exported("ledger-entries", visit.params["kind"], AuditRecord, _all(visit, asked))
+    return exported("ledger-entries", context.params["kind"], AuditRecord, _all(context, asked))
 
 
-def _all(visit: Visit, asked: Asked) -> Iterator[AuditRecord]:
+def _all(context: RequestContext, asked: Asked) -> Iterator[AuditRecord]:
     before = None
     while True:
-        found = _read(visit, asked, 1000, before)
+        found = _read(context, asked, 1000, before)
         yield from (audit_record(row.link) for row in found.rows)
         before = found.next
         if before is None:

@@ -16,7 +16,7 @@ from ..domain.text import clip
 from ..plan.model import Change, ChangeReason
 from ..plan.render import describe_end
 from . import words
-from .visit import Visit
+from .request_context import RequestContext
 
 MARK: Final = {"remove": "end"}
 """How a verb is drawn where that is not by its own name."""
@@ -62,9 +62,9 @@ def rule_of(change: Change) -> str:
     return f"{change.policy}/{change.rule}" if change.policy else change.rule
 
 
-def line_of(visit: Visit, n: int, change: Change, row: ChangeRow | None = None) -> ChangeLine:
+def line_of(context: RequestContext, n: int, change: Change, row: ChangeRow | None = None) -> ChangeLine:
     """A change as a row; who may see no names sees none, nor the values that a rule looked at."""
-    masked = visit.masks
+    masked = context.masks
     name = change.user or f"(hidden #{(change.request_id or change.user_id or '------')[-6:]})"
     return ChangeLine(
         n=n,
@@ -77,15 +77,15 @@ def line_of(visit: Visit, n: int, change: Change, row: ChangeRow | None = None) 
         rule=rule_of(change),
         why="" if masked else _because(change.because),
         reason=None if masked else change.reason,
-        age=words.age(datetime.fromisoformat(change.asked_at), visit.now) if change.asked_at else "",
+        age=words.age(datetime.fromisoformat(change.asked_at), context.now) if change.asked_at else "",
         outcome=None if row is None else OutcomeKind.OPEN.value if row.state in OPEN_STATES else row.state,
         note="" if row is None or masked else row.why or _NOT_YET.get(row.state, ""),
     )
 
 
-def carried_line(visit: Visit, row: ChangeRow) -> ChangeLine:
+def carried_line(context: RequestContext, row: ChangeRow) -> ChangeLine:
     """The same of a change that lies in a run."""
-    return line_of(visit, row.n, msgspec.json.decode(row.change, type=Change), row)
+    return line_of(context, row.n, msgspec.json.decode(row.change, type=Change), row)
 
 
 def _because(reasons: Iterable[ChangeReason]) -> str:
@@ -101,9 +101,9 @@ def _part(one: ChangeReason) -> str:
     return one.expr + (f" ({', '.join(shown)})" if shown else "")
 
 
-def visible_repos(visit: Visit, repos: Collection[Repo]) -> list[Repo] | None:
+def visible_repos(context: RequestContext, repos: Collection[Repo]) -> list[Repo] | None:
     """Those of a plan's or run's repos that this person sees; None: every one of them."""
-    if visit.member.repos is None:
+    if context.member.repos is None:
         return None
-    seen = [repo for repo in repos if visit.sees(repo)]
+    seen = [repo for repo in repos if context.sees(repo)]
     return None if len(seen) == len(repos) else seen

@@ -15,7 +15,7 @@ from ..domain.tray import VERBS
 from ..store.crowd import PeoplePage, by_person
 from .asking import scoped
 from .lines import Line, lines_of
-from .visit import Visit
+from .request_context import RequestContext
 
 BY: Final = "person"
 PAGE: Final = 30
@@ -59,41 +59,43 @@ class Somebody:
         return [verb for verb in VERBS if verb in able]
 
 
-def way(visit: Visit) -> str | None:
+def way(context: RequestContext) -> str | None:
     """How the rows are to be grouped: by person, or not."""
-    return BY if visit.asked("by") == BY else None
+    return BY if context.query_value("by") == BY else None
 
 
 def read_people(
-    visit: Visit, query: Query, *, cursor: str | None, newest_first: bool = False
+    context: RequestContext, query: Query, *, cursor: str | None, newest_first: bool = False
 ) -> tuple[list[Somebody], str | None]:
     """One page of people, and where the next one begins."""
-    found = _page(visit, query, PAGE, cursor, newest_first=newest_first)
+    found = _page(context, query, PAGE, cursor, newest_first=newest_first)
     shown = [rows[:SHOWN] for rows in found.people if rows]
-    lines = {line.row.id: line for line in lines_of(visit, [row for rows in shown for row in rows])}
+    lines = {line.row.id: line for line in lines_of(context, [row for rows in shown for row in rows])}
     counts = [len(rows) for rows in found.people if rows]
     people = [Somebody([lines[row.id] for row in rows], n) for rows, n in zip(shown, counts, strict=True)]
     return people, found.next
 
 
-def _page(visit: Visit, query: Query, limit: int, cursor: str | None, *, newest_first: bool = False) -> PeoplePage:
+def _page(
+    context: RequestContext, query: Query, limit: int, cursor: str | None, *, newest_first: bool = False
+) -> PeoplePage:
     """What this person sees of a query."""
     return by_person(
-        visit.office.store,
-        scoped(visit, query),
-        now=ms(visit.now),
-        zone=visit.office.zone,
+        context.app_state.store,
+        scoped(context, query),
+        now=ms(context.now),
+        zone=context.app_state.zone,
         limit=limit,
         newest_first=newest_first,
         cursor=cursor,
     )
 
 
-def rows_of(visit: Visit, query: Query) -> Iterator[RequestRow]:
+def rows_of(context: RequestContext, query: Query) -> Iterator[RequestRow]:
     """Everybody's rows for a file, those of one person together."""
     cursor = None
     while True:
-        found = _page(visit, query, _MANY, cursor)
+        found = _page(context, query, _MANY, cursor)
         for rows in found.people:
             yield from rows
         cursor = found.next

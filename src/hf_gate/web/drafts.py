@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from msgspec import structs
 
-from ..application.hearing import dated
-from ..application.judging import Court, cases_of, reading_court
+from ..application.hearing import with_read_time
+from ..application.judging import RepoPolicies, facts_only, inputs_of
 from ..domain.forms import GateForm, form_of_json
 from ..domain.ids import Repo, parse_repo
 from ..domain.lifecycle import Status
@@ -37,8 +37,8 @@ from .draft_worker import Draft, Report
 from .finding import request_of
 from .hiding import VisibleStore
 from .lines import Line, lines_of
+from .request_context import NotFound, RequestContext
 from .verdicts import Said, verdicts_of
-from .visit import NotFound, Visit
 
 SHOWN: Final = 12  # requests shown for which the draft and the desk disagree
 
@@ -135,62 +135,62 @@ def _marked(source: SourceText, problem: PolicyProblem) -> Marked:
     return Marked(problem, line[:start][-160:], line[start:end][:160], line[end:][:160])
 
 
-def folder_of(visit: Visit) -> WorkspaceFolder:
+def folder_of(context: RequestContext) -> WorkspaceFolder:
     """Read the workspace's files. Raises UsageError without a workspace, or if hf-gate.yaml is wrong."""
-    place = visit.office.location
+    place = context.app_state.location
     if place.folder is None:
         raise UsageError("There is no workspace here, so there are no policies.", hint="Make one: hf-gate init")
     return read_folder(place.folder)
 
 
-def texts_of(visit: Visit, folder: WorkspaceFolder) -> list[Text]:
+def texts_of(context: RequestContext, folder: WorkspaceFolder) -> list[Text]:
     """Return every policy file that the visitor may see."""
-    forms = _forms(visit)
+    forms = _forms(context)
     found = [_text(file, parsed, folder, forms) for file, parsed in folder.files.items()]
-    return [text for text in found if may_know(visit, text.policy)]
+    return [text for text in found if may_know(context, text.policy)]
 
 
-def may_know(visit: Visit, policy: Policy | None) -> bool:
+def may_know(context: RequestContext, policy: Policy | None) -> bool:
     """Whether the visitor may see a policy: it applies to one of their repos. Only members of all repos see an unreadable one."""
-    if visit.member.repos is None:
+    if context.member.repos is None:
         return True
-    return policy is not None and bool(repos_of(visit, policy))
+    return policy is not None and bool(repos_of(context, policy))
 
 
-def repos_of(visit: Visit, policy: Policy) -> list[Repo]:
+def repos_of(context: RequestContext, policy: Policy) -> list[Repo]:
     """Return the repos that the policy applies to and the visitor may see."""
-    rows = visit.office.repos(visit.member)
+    rows = context.app_state.repos(context.member)
     return [row.repo for row in rows if any(glob_matches(glob, row.repo) for glob in policy.applies_to)]
 
 
-def draft_of(process: DraftProcess, visit: Visit, text: str, file: str, folder: WorkspaceFolder) -> Text:
+def draft_of(process: DraftProcess, context: RequestContext, text: str, file: str, folder: WorkspaceFolder) -> Text:
     """Check a draft as if it were the file of that name. If the check was stopped, that is the only problem."""
     source = SourceText(text, file)
     try:
-        report = process.check(Draft(text, file, _desk(visit, folder), _forms(visit), folder.zone))
+        report = process.check(Draft(text, file, _desk(context, folder), _forms(context), folder.zone))
     except DraftStopped as stopped:
         problem = PolicyProblem("stopped", str(stopped), file, SourcePosition(1, 1), hint=stopped.hint or "")
         report = Report(None, None, (problem,))
     return Text(file, source, report.policy, CheckedPolicy(report.usable, report.problems), report)
 
 
-def _desk(visit: Visit, folder: WorkspaceFolder) -> WorkspaceConfig:
+def _desk(context: RequestContext, folder: WorkspaceFolder) -> WorkspaceConfig:
     """Return the config to check a draft against; for a member of some repos it names only those."""
-    if visit.member.repos is None:
+    if context.member.repos is None:
         return folder.config
-    return replace(folder.config, repos=tuple(str(row.repo) for row in visit.office.repos(visit.member)))
+    return replace(folder.config, repos=tuple(str(row.repo) for row in context.app_state.repos(context.member)))
 
 
-def visible_targets(visit: Visit, policy: Policy) -> list[str]:
+def visible_targets(context: RequestContext, policy: Policy) -> list[str]:
     """Return the `applies_to` of a policy; for a member of some repos, the names of their repos that it matches."""
-    if visit.member.repos is None:
+    if context.member.repos is None:
         return list(policy.applies_to)
-    return [str(repo) for repo in repos_of(visit, policy)]
+    return [str(repo) for repo in repos_of(context, policy)]
 
 
-def our_text(visit: Visit, text: str, file: str, folder: WorkspaceFolder) -> Text:
+def our_text(context: RequestContext, text: str, file: str, folder: WorkspaceFolder) -> Text:
     """Check a text of our own within this process."""
-    return with_results(_text(file, parse_policy(text, file), folder, _forms(visit)))
+    return with_results(_text(file, parse_policy(text, file), folder, _forms(context)))
 
 
 def with_results(text: Text) -> Text:
@@ -204,14 +204,16 @@ def _text(file: str, parsed: ParsedPolicy, folder: WorkspaceFolder, forms: Mappi
     return Text(file, parsed.document.source, parsed.policy, check_policy(parsed, config=folder.config, forms=forms))
 
 
-def _forms(visit: Visit) -> dict[str, GateForm]:
+def _forms(context: RequestContext) -> dict[str, GateForm]:
     """Return the forms of the repos that the visitor sees, to find misspelt labels."""
-    return {str(row.repo): form_of_json(row.form_card) for row in visit.office.repos(visit.member) if row.form_card}
+    return {
+        str(row.repo): form_of_json(row.form_card) for row in context.app_state.repos(context.member) if row.form_card
+    }
 
 
-def tables_known(visit: Visit, folder: WorkspaceFolder) -> dict[str, TableSpec]:
+def tables_known(context: RequestContext, folder: WorkspaceFolder) -> dict[str, TableSpec]:
     """Return the tables that the visitor may see: those of hf-gate.yaml and of the policies that they see."""
-    seen = [parsed.policy for parsed in folder.files.values() if may_know(visit, parsed.policy)]
+    seen = [parsed.policy for parsed in folder.files.values() if may_know(context, parsed.policy)]
     specs = (*folder.config.tables, *(spec for policy in seen if policy is not None for spec in policy.tables))
     return {spec.name: spec for spec in specs}
 
@@ -242,35 +244,35 @@ class Told:
 class Bar:
     """Tries a draft alone, as if it were enforced. This process reads the facts; the draft's process evaluates them."""
 
-    def __init__(self, process: DraftProcess, visit: Visit, folder: WorkspaceFolder, text: Text) -> None:
+    def __init__(self, process: DraftProcess, context: RequestContext, folder: WorkspaceFolder, text: Text) -> None:
         if text.report is None or text.report.usable is None:
             raise AssertionError("only a draft without errors is tried")
-        self._process, self.visit = process, visit
+        self._process, self.context = process, context
         self._report, self.policy = text.report, text.report.usable
-        known = tables_known(visit, folder)
+        known = tables_known(context, folder)
         _check_files(known, self.policy)
         self._tables = self._read_tables(folder, known)
-        store, seen = visit.office.store, visit.repo_ids
+        store, seen = context.app_state.store, context.repo_ids
         self._store: Any = store if seen is None else VisibleStore(store, seen)
 
     def _read_tables(self, folder: WorkspaceFolder, known: Mapping[str, TableSpec]) -> Mapping[str, Table]:
         """Return the tables that the draft asks: as the desk read them if the definition is the same, else read now."""
         asked = {name.split(".")[1] for name in self._report.facts if name.startswith("tables.")}
         specs = [spec for spec in (*folder.config.tables, *self.policy.tables) if spec.name in asked]
-        bundle = self.visit.office.policies
+        bundle = self.context.app_state.policies
         read_already = {} if bundle is None else bundle.tables
         same = {spec.name for spec in specs if spec.name in read_already and _is_same(spec, known.get(spec.name))}
         others = replace(self.policy, tables=tuple(spec for spec in specs if spec.name not in same))
         without = replace(folder, config=replace(folder.config, tables=()))
-        found = read_tables(without, [others], now=self.visit.now, previous={})
+        found = read_tables(without, [others], now=self.context.now, previous={})
         return found | {name: read_already[name] for name in same}
 
-    def _court(self, repo: Repo) -> Court | None:
+    def _court(self, repo: Repo) -> RepoPolicies | None:
         """Return what reads the facts of a repo's requests; None if the draft does not apply to it."""
-        row = self.visit.office.store.repo(repo)
+        row = self.context.app_state.store.repo(repo)
         if row is None or not any(glob_matches(glob, repo) for glob in self.policy.applies_to):
             return None
-        return reading_court(row, self.policy, self._report.facts, self._tables, _quiet())
+        return facts_only(row, self.policy, self._report.facts, self._tables, _quiet())
 
     def try_all(self) -> Trial:
         """Try the draft on the pending requests of its repos, oldest first."""
@@ -278,43 +280,45 @@ class Bar:
         rows = list(self._waiting())
         for repo in {row.repo for row in rows}:
             said |= self._judged(repo, [row for row in rows if row.repo == repo])
-        now_said = verdicts_of(self.visit.office, rows, self.visit.now, hides=self.visit.member.repos is not None)
+        now_said = verdicts_of(
+            self.context.app_state, rows, self.context.now, hides=self.context.member.repos is not None
+        )
         trial.looked_at = len(said)
         trial.by_rule.update((one.action, one.rule) for one in said.values())
         differ = [row for row in rows if row.id in said and _differs(said[row.id], now_said.get(row.id))]
         trial.differing = len(differ)
-        trial.differ = [(line, said[line.row.id]) for line in lines_of(self.visit, differ[:SHOWN])]
+        trial.differ = [(line, said[line.row.id]) for line in lines_of(self.context, differ[:SHOWN])]
         return trial
 
     def _waiting(self) -> Iterator[RequestRow]:
-        repos = repos_of(self.visit, self.policy)
+        repos = repos_of(self.context, self.policy)
         if repos:
             terms = (
                 Term("repo", tuple(Pattern((str(repo),)) for repo in repos)),
                 Term("status", (Pattern((Status.PENDING.value,)),)),
             )
-            yield from read(self.visit, Query(terms), limit=self._report.most, cursor=None).rows
+            yield from read(self.context, Query(terms), limit=self._report.most, cursor=None).rows
 
     def _judged(self, repo: Repo, rows: Sequence[RequestRow]) -> dict[int, Said]:
-        court, now = self._court(repo), self.visit.now
+        court, now = self._court(repo), self.context.now
         if court is None:
             return {}
-        cases = list(cases_of(self._store, court, _quiet(), rows, now))
+        cases = list(inputs_of(self._store, court, _quiet(), rows, now))
         verdicts = self._process.judge([_sent(case.facts) for case in cases], now)
         return {case.row.id: Said(*verdict) for case, verdict in zip(cases, verdicts, strict=True)}
 
     def explain(self, who: str) -> Told:
         """Return one request with every rule that was tried."""
-        row, store = meant(self.visit, who, self.policy), self._store
+        row, store = meant(self.context, who, self.policy), self._store
         court = self._court(row.repo)
         if court is None:
-            globs = ", ".join(visible_targets(self.visit, self.policy)) or "none of your repos"
+            globs = ", ".join(visible_targets(self.context, self.policy)) or "none of your repos"
             raise UsageError(f"This policy is not for {row.repo}.", hint=f"Its applies_to names {globs}.")
-        case = next(cases_of(store, court, _quiet(), [dated(store, row)], self.visit.now), None)
+        case = next(inputs_of(store, court, _quiet(), [with_read_time(store, row)], self.context.now), None)
         if case is None:
             raise RequestNotFound("What this person wrote is no longer kept.", hint="")
-        why = self._process.explain(_sent(case.facts), self.visit.now)
-        return Told(lines_of(self.visit, [row])[0], why, row.state.status == Status.PENDING)
+        why = self._process.explain(_sent(case.facts), self.context.now)
+        return Told(lines_of(self.context, [row])[0], why, row.state.status == Status.PENDING)
 
 
 def _sent(facts: Facts) -> Facts:
@@ -345,7 +349,7 @@ def _check_files(known: Mapping[str, TableSpec], policy: Policy) -> None:
             )
 
 
-def meant(visit: Visit, who: str, policy: Policy) -> RequestRow:
+def meant(context: RequestContext, who: str, policy: Policy) -> RequestRow:
     """Return the request that `USER@REPO`, a request id or a name means: the latest one where the policy applies."""
     name, at, where = who.strip().rpartition("@")
     try:
@@ -354,11 +358,11 @@ def meant(visit: Visit, who: str, policy: Policy) -> RequestRow:
         repo = None
     if repo is None:
         try:
-            return request_of(visit, who.strip())
+            return request_of(context, who.strip())
         except NotFound:
             pass
-    rows = [row for row in visit.office.store.find(repo, name if repo else who.strip()) if visit.sees(row.repo)]
-    here = set(repos_of(visit, policy))
+    rows = [row for row in context.app_state.store.find(repo, name if repo else who.strip()) if context.sees(row.repo)]
+    here = set(repos_of(context, policy))
     rows = sorted(rows, key=lambda row: (row.repo in here, row.state.asked_at))
     if not rows:
         raise RequestNotFound(f"Nobody called {who.strip()[:100]} is here.", hint="Write USER@REPO, or a request's id.")

@@ -20,7 +20,7 @@ from ..domain.rows import LedgerRow, RequestRow
 from .lines import hidden_name, key_of
 from .people import href_of
 from .proofs import is_whole
-from .visit import NotFound, Visit
+from .request_context import NotFound, RequestContext
 
 WORDS: Final[Mapping[str, str]] = {
     EventKind.REQUEST_SEEN: "seen",
@@ -66,13 +66,13 @@ class Line:
     verb: str = ""
 
 
-def lines_of(visit: Visit, rows: Sequence[LedgerRow]) -> list[Line]:
+def lines_of(context: RequestContext, rows: Sequence[LedgerRow]) -> list[Line]:
     """Entries as rows; whose requests they are about is looked up together."""
-    about = visit.office.store.requests([row.link.request for row in rows if row.link.request is not None])
-    return [line_of(visit, row.link, row.private, about.get(row.link.request or -1)) for row in rows]
+    about = context.app_state.store.requests([row.link.request for row in rows if row.link.request is not None])
+    return [line_of(context, row.link, row.private, about.get(row.link.request or -1)) for row in rows]
 
 
-def line_of(visit: Visit, link: Link, private: Mapping[str, Any] | None, row: RequestRow | None) -> Line:
+def line_of(context: RequestContext, link: Link, private: Mapping[str, Any] | None, row: RequestRow | None) -> Line:
     """One entry, about that request; names and private parts are hidden from viewers."""
     at = moment_of(link.at)
     who = "" if row is None else row.person.identity.username or hidden_name(row)
@@ -80,13 +80,13 @@ def line_of(visit: Visit, link: Link, private: Mapping[str, Any] | None, row: Re
         name=name_of(link),
         href=f"/audit/{link.chain}/{link.seq}",
         at=at,
-        clock=f"{at.astimezone(visit.office.zone):%H:%M:%S}",
+        clock=f"{at.astimezone(context.app_state.zone):%H:%M:%S}",
         kind=link.kind,
         word=WORDS.get(link.kind, link.kind),
         actor=link.actor,
         repo=repo_of(link.chain),
-        text=text_of(link, None if visit.masks else private),
-        who=row.person.pseudonym if row is not None and visit.masks else who,
+        text=text_of(link, None if context.masks else private),
+        who=row.person.pseudonym if row is not None and context.masks else who,
         about="" if row is None else f"/requests/{key_of(row)}",
         is_outside=link.kind == EventKind.STATUS_MOVED,
         verb=_verb(link),
@@ -110,23 +110,23 @@ def number_in(text: str) -> int | None:
 # ---- a page of its own ---------------------------------------------------------------------------------------------------
 
 
-def entry(visit: Visit) -> Response:
+def entry(context: RequestContext) -> Response:
     """One entry: what everybody may read, what is kept of the person besides, and what seals it."""
-    chain = DESK if "type" not in visit.params else "/".join(visit.params[key] for key in ("type", "ns", "name"))
-    seq = number_in(visit.params["seq"])
-    if seq is None or not _sees_chain(visit, chain):
+    chain = DESK if "type" not in context.params else "/".join(context.params[key] for key in ("type", "ns", "name"))
+    seq = number_in(context.params["seq"])
+    if seq is None or not _sees_chain(context, chain):
         raise NotFound
-    found = entry_at(visit.office.store, chain, seq)
+    found = entry_at(context.app_state.store, chain, seq)
     if found is None:
         raise NotFound
     link = found.link
-    private = None if found.private is None or visit.masks else json.loads(found.private)
-    row = None if link.request is None else visit.office.store.request(link.request)
-    length = visit.office.store.chains()[chain][0]
-    return visit.page(
+    private = None if found.private is None or context.masks else json.loads(found.private)
+    row = None if link.request is None else context.app_state.store.request(link.request)
+    length = context.app_state.store.chains()[chain][0]
+    return context.page(
         "entry.html",
         title=name_of(link),
-        line=line_of(visit, link, private, row),
+        line=line_of(context, link, private, row),
         link=link,
         person=None if row is None else href_of(row.person),
         body=[(key, _told(value)) for key, value in body_of(link).items()],
@@ -139,14 +139,14 @@ def entry(visit: Visit) -> Response:
     )
 
 
-def _sees_chain(visit: Visit, chain: str) -> bool:
+def _sees_chain(context: RequestContext, chain: str) -> bool:
     if chain == DESK:
-        return is_whole(visit)
+        return is_whole(context)
     try:
         repo = repo_of(chain)
     except ValueError:
         return False
-    return repo is not None and visit.sees(repo) and chain in visit.office.store.chains()
+    return repo is not None and context.sees(repo) and chain in context.app_state.store.chains()
 
 
 def _told(value: object) -> str:

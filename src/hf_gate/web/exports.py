@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from ..application.record_files import csv_lines, json_array, json_lines, spooled
 from ..application.records import R
 from ..domain.text import to_json
-from .visit import NotFound
+from .request_context import NotFound
 
 _TYPES: Final = {
     "json": "application/json",

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from ..domain.ids import is_id
 from ..domain.rows import RequestRow
-from .visit import NotFound, Visit
+from .request_context import NotFound, RequestContext
 
 
-def request_of(visit: Visit, key: str) -> RequestRow:
+def request_of(context: RequestContext, key: str) -> RequestRow:
     """By the Hub's id, or by our own number (`n17`); whatever is not theirs is not there."""
-    row = _found(visit, key)
-    if row is None or not visit.sees(row.repo):
+    row = _found(context, key)
+    if row is None or not context.sees(row.repo):
         raise NotFound
     return row
 
 
-def _found(visit: Visit, key: str) -> RequestRow | None:
-    store = visit.office.store
+def _found(context: RequestContext, key: str) -> RequestRow | None:
+    store = context.app_state.store
     if is_id(key):
         return store.of_hub(key)
     number = key.removeprefix("n")

@@ -12,7 +12,7 @@ from .. import bootstrap
 from ..domain.members import Role
 from ..errors import NO_TOKEN_HINT, HfGateError
 from ..policy.model import PolicyMode
-from .visit import Visit
+from .request_context import RequestContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +49,15 @@ class Steps:
         return f"Five steps, {words[self.done]} done"
 
 
-def page(visit: Visit) -> Response:
+def page(context: RequestContext) -> Response:
     """On a page of its own, also later."""
-    return visit.page("first-steps.html", title="First steps", first=steps_of(visit))
+    return context.page("first-steps.html", title="First steps", first=steps_of(context))
 
 
-def steps_of(visit: Visit) -> Steps:
+def steps_of(context: RequestContext) -> Steps:
     """As they stand at this moment; asks the Hub nothing that is not remembered."""
     found: list[Step] = []
-    for title, look in _all(visit):
+    for title, look in _all(context):
         is_first = not look.is_done and all(one.state == "ok" for one in found)
         state: Literal["ok", "now", "later"] = "ok" if look.is_done else "now" if is_first else "later"
         found.append(Step(title, state, *look[1:]))
@@ -76,41 +76,45 @@ class _Look(NamedTuple):
     of: int = 0
 
 
-def _all(visit: Visit) -> Iterator[tuple[str, _Look]]:
-    yield "Token", _token(visit)
-    yield "Repos", _repos(visit)
-    yield "First reading", _reading(visit)
-    yield "A policy, which first only watches", _policy(visit)
-    yield "Somebody beside you", _others(visit)
+def _all(context: RequestContext) -> Iterator[tuple[str, _Look]]:
+    yield "Token", _token(context)
+    yield "Repos", _repos(context)
+    yield "First reading", _reading(context)
+    yield "A policy, which first only watches", _policy(context)
+    yield "Somebody beside you", _others(context)
 
 
-def _token(visit: Visit) -> _Look:
-    office = visit.office
-    has = bootstrap.has_token(office.settings)
+def _token(context: RequestContext) -> _Look:
+    app_state = context.app_state
+    has = bootstrap.has_token(app_state.settings)
     text = (
-        f"The desk acts as {office.owner} on {bootstrap.hub_name(office.settings)}."
+        f"The desk acts as {app_state.owner} on {bootstrap.hub_name(app_state.settings)}."
         if has
         else f"No token was found. {NO_TOKEN_HINT} Then start the desk again."
     )
     return _Look(has, text, "hf-gate doctor")
 
 
-def _repos(visit: Visit) -> _Look:
-    office = visit.office
-    if office.location.folder is None:
+def _repos(context: RequestContext) -> _Look:
+    app_state = context.app_state
+    if app_state.location.folder is None:
         text = "There is no workspace here: you can read and decide, without policies, texts of reasons and ends of access."
         return _Look(False, text, "hf-gate init")
-    globs, n = len(office.location.config.repos), len(office.repos(visit.member))
+    globs, n = len(app_state.location.config.repos), len(app_state.repos(context.member))
     what = f"{n:,} {'repo is' if n == 1 else 'repos are'} known" if n else "none of them was read yet"
     text = f"hf-gate.yaml names {globs:,} {'repo or pattern' if globs == 1 else 'repos or patterns'}; {what}."
     return _Look(bool(globs), text, "hf-gate init", "/repos", "Repos")
 
 
-def _reading(visit: Visit) -> _Look:
-    office = visit.office
-    rows = office.repos(visit.member)
+def _reading(context: RequestContext) -> _Look:
+    app_state = context.app_state
+    rows = app_state.repos(context.member)
     whole, people = sum(row.full_at is not None for row in rows), sum(sum(row.counts.values()) for row in rows)
-    named = [] if visit.member.repos is not None else [glob for glob in office.location.config.repos if "*" not in glob]
+    named = (
+        []
+        if context.member.repos is not None
+        else [glob for glob in app_state.location.config.repos if "*" not in glob]
+    )
     of = max(len(rows), len(named))
     is_done = bool(rows) and whole == of
     if is_done:
@@ -119,8 +123,8 @@ def _reading(visit: Visit) -> _Look:
             if len(rows) > 1
             else f"{people:,} requests were read."
         )
-    elif office.pulse.problem:
-        text = f"The Hub could not be read: {office.pulse.problem} It is tried again by itself."
+    elif app_state.sync_status.problem:
+        text = f"The Hub could not be read: {app_state.sync_status.problem} It is tried again by itself."
     elif rows:
         text = f"{whole:,} of {of:,} {'repo is' if of == 1 else 'repos are'} read whole, {people:,} requests so far. What was read can be decided already."
     else:
@@ -129,14 +133,14 @@ def _reading(visit: Visit) -> _Look:
     return _Look(is_done, text, "hf-gate sync", href, "Open the queue", done, of)
 
 
-def _policy(visit: Visit) -> _Look:
-    office = visit.office
-    if office.location.folder is None:
+def _policy(context: RequestContext) -> _Look:
+    app_state = context.app_state
+    if app_state.location.folder is None:
         return _Look(False, "A policy needs a workspace, and there is none yet.", "hf-gate init")
-    bundle = office.policies
+    bundle = app_state.policies
     policies = () if bundle is None else bundle.policies
-    if office.policy_problem is not None:
-        text = f"A file of the desk has a fault: {office.policy_problem}"
+    if app_state.policy_problem is not None:
+        text = f"A file of the desk has a fault: {app_state.policy_problem}"
         return _Look(False, text, "hf-gate policy check", "/policies", "Policies")
     if not policies:
         text = "It says what it would do beside each request, and does nothing (mode: shadow)."
@@ -149,11 +153,11 @@ def _policy(visit: Visit) -> _Look:
     return _Look(True, text, "hf-gate policy check", "/policies", "Policies")
 
 
-def _others(visit: Visit) -> _Look:
+def _others(context: RequestContext) -> _Look:
     try:
-        n = sum(member.has_link for member in visit.office.members.all())
+        n = sum(member.has_link for member in context.app_state.members.all())
     except HfGateError:
         n = 0
     text = f"{n:,} invited." if n else "A second reviewer, if you like. One person is fine."
-    href = "/settings#h-m" if visit.member.role is Role.ADMIN else None
+    href = "/settings#h-m" if context.member.role is Role.ADMIN else None
     return _Look(bool(n), text, "hf-gate ui invite NAME --role reviewer", href, "Invite")

@@ -11,7 +11,7 @@ from ..domain.outcomes import OutcomeKind
 from ..domain.rows import LedgerRow, RequestRow
 from ..domain.story import sentence
 from . import words
-from .visit import Visit
+from .request_context import RequestContext
 
 _ENTRIES = 200  # of one attempt
 
@@ -29,26 +29,26 @@ class Happened:
     attempt: int
 
 
-def history_of(visit: Visit, attempts: Sequence[RequestRow]) -> list[Happened]:
+def history_of(context: RequestContext, attempts: Sequence[RequestRow]) -> list[Happened]:
     """Every entry about these attempts, the latest first."""
     number = {one.id: one.state.attempt for one in attempts}
-    found = [row for attempt in attempts for row in visit.office.store.entries(request=attempt.id, limit=_ENTRIES)]
+    found = [row for attempt in attempts for row in context.app_state.store.entries(request=attempt.id, limit=_ENTRIES)]
     began = {key: row for row in found if (key := _begun(row)) is not None}
     told = []
     for row in sorted(found, key=lambda row: row.id, reverse=True):
         event, at = event_of(row.link.body), moment_of(row.link.at)
-        private = None if visit.masks else row.private
+        private = None if context.masks else row.private
         if row.link.kind == EventKind.NOTE_WRITTEN:
             text = str((private or {}).get("note", "a note"))
         elif isinstance(event, ChangeSettled) and (first := began.pop((row.link.request, event.run), None)):
-            text = _whole(sentence(event_of(first.link.body), None if visit.masks else first.private), event, private)
+            text = _whole(sentence(event_of(first.link.body), None if context.masks else first.private), event, private)
         elif isinstance(event, ChangeStarted) and (row.link.request, event.run) not in began:
             continue  # told with what became of it
         else:
             text = sentence(event, private)
         told.append(
             Happened(
-                words.when(at, visit.office.zone, visit.now),
+                words.when(at, context.app_state.zone, context.now),
                 iso(at),
                 text,
                 row.link.actor,

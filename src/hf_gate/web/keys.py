@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from starlette.responses import RedirectResponse, Response
 
-from .visit import Visit, local
+from .request_context import RequestContext, local
 
 
-def page(visit: Visit) -> Response:
+def page(context: RequestContext) -> Response:
     """Every key, what the words mean, and the ladder of brakes."""
-    return visit.page("parts/keys.html" if visit.is_part else "keys.html", title="Keys and words")
+    return context.page("parts/keys.html" if context.is_part else "keys.html", title="Keys and words")
 
 
-def theme(visit: Visit) -> Response:
+def theme(context: RequestContext) -> Response:
     """Remembers light or dark for this browser; anything else follows the system."""
-    wanted = visit.said("theme")
-    answer, is_https = RedirectResponse(local(visit.said("next")) or "/queue", 303), visit.office.is_https
+    wanted = context.form_value("theme")
+    answer, is_https = RedirectResponse(local(context.form_value("next")) or "/queue", 303), context.app_state.is_https
     if wanted in {"light", "dark"}:
         answer.set_cookie(
             "theme", wanted, max_age=365 * 86_400, httponly=True, samesite="lax", secure=is_https, path="/"

@@ -14,12 +14,12 @@ from ..domain.lifecycle import MOVES, Status
 from ..domain.moments import iso, moment_of, ms
 from ..domain.roles import Role, role_of
 from ..domain.rows import RepoRow, RequestRow
-from ..domain.tray import Held, ground_of
+from ..domain.tray import QueuedDecision, ground_of
 from ..policy.fact_values import EmailFacts
 from . import words
-from .office import Office
+from .app_state import AppState
+from .request_context import RequestContext
 from .verdicts import Said, repos_of, verdicts_of
-from .visit import Visit
 
 TICKS: Final = {"true": "ticked", "on": "ticked", "false": "not ticked", "off": "not ticked"}
 NEW: Final = timedelta(days=7)  # an account younger than this is pointed out
@@ -54,7 +54,7 @@ class Line:
     answers: list[Answer]
     said: Said | None
     flags: list[str] = field(default_factory=list)
-    held: Held | None = None
+    held: QueuedDecision | None = None
     seconds_left: int | None = None
     verbs: tuple[str, ...] = ()
     is_masked: bool = False
@@ -112,26 +112,28 @@ def key_of(row: RequestRow) -> str:
     return row.state.hub_request if row.state.hub_request and row.is_current else f"n{row.id}"
 
 
-def lines_of(visit: Visit, rows: Sequence[RequestRow]) -> list[Line]:
+def lines_of(context: RequestContext, rows: Sequence[RequestRow]) -> list[Line]:
     """These requests as lines, in their order; each repo's are judged together."""
-    office = visit.office
-    repos = repos_of(office, rows)
-    said = verdicts_of(office, rows, visit.now, repos, hides=visit.member.repos is not None)
-    held = office.tray.about(row.id for row in rows)
-    lines = [_line(visit, row, repos.get(row.repo), said.get(row.id), held.get(row.id)) for row in rows]
-    for request, others in office.looks.others([row.id for row in rows], visit.member.name).items():
+    app_state = context.app_state
+    repos = repos_of(app_state, rows)
+    said = verdicts_of(app_state, rows, context.now, repos, hides=context.member.repos is not None)
+    held = app_state.tray.about(row.id for row in rows)
+    lines = [_line(context, row, repos.get(row.repo), said.get(row.id), held.get(row.id)) for row in rows]
+    for request, others in app_state.presence.others([row.id for row in rows], context.member.name).items():
         next(line for line in lines if line.row.id == request).flags.append(f"eye:{others[0][0]} is looking")
     return lines
 
 
-def _line(visit: Visit, row: RequestRow, repo: RepoRow | None, said: Said | None, held: Held | None) -> Line:
+def _line(
+    context: RequestContext, row: RequestRow, repo: RepoRow | None, said: Said | None, held: QueuedDecision | None
+) -> Line:
     who, asked = row.person.identity, moment_of(row.state.asked_at)
-    masked = visit.masks
+    masked = context.masks
     said = replace(said, why="", shadow_why="", reason=None) if masked and said is not None else said
     name = who.username or hidden_name(row)
     is_over = held is not None and held.outcome is not None
     held = None if is_over and held is not None and held.outcome in {"undone", "seen"} else held
-    left = None if held is None or held.leaves_at is None else max(0, -(-(held.leaves_at - ms(visit.now)) // 1000))
+    left = None if held is None or held.leaves_at is None else max(0, -(-(held.leaves_at - ms(context.now)) // 1000))
     return Line(
         row=row,
         key=key_of(row),
@@ -139,12 +141,12 @@ def _line(visit: Visit, row: RequestRow, repo: RepoRow | None, said: Said | None
         who=row.person.pseudonym if masked else name,
         fullname=None if masked else who.fullname,
         is_hidden=who.username is None,
-        about="" if masked else about_person(visit.office, row, visit.now),
+        about="" if masked else about_person(context.app_state, row, context.now),
         asked=asked,
-        age=words.age(asked, visit.now),
+        age=words.age(asked, context.now),
         answers=[] if masked else answers_of(row, repo),
         said=said,
-        flags=flags_of(row, visit.now),
+        flags=flags_of(row, context.now),
         held=held,
         seconds_left=left,
         verbs=() if masked else verbs_for(row.state.status),
@@ -164,13 +166,13 @@ def hidden_name(row: RequestRow) -> str:
     return f"(hidden #{ident[-6:]})"
 
 
-def about_person(office: Office, row: RequestRow, now: datetime) -> str:
+def about_person(app_state: AppState, row: RequestRow, now: datetime) -> str:
     """`academic · 3 y · rheinau.example`: the kind of mail, the age of the account, the domain."""
     who = row.person.identity
     if who.username is None:
         return "this repo shares no names"
-    bundle = office.policies
-    mail = None if bundle is None else office.workspace.sources.email(who.email)
+    bundle = app_state.policies
+    mail = None if bundle is None else app_state.workspace.sources.email(who.email)
     made = id_time(who.user_id) if who.user_id else None
     domain = mail.domain if mail else (who.email or "").rpartition("@")[2]
     parts = (mail_kind(mail), words.years(now - made) if made else "", domain or "")

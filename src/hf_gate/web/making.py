@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -16,7 +16,9 @@ from ..domain.moments import ms
 from ..errors import HfGateError, UsageError
 from ..plan.model import Plan
 from ..store.carried import Carried
-from .office import Office
+
+if TYPE_CHECKING:
+    from .app_state import AppState
 
 _log = logging.getLogger("hf_gate.web")
 PROFILES: Final = 200  # read for one plan at most
@@ -36,17 +38,19 @@ def about(plan: Plan, by: Member, kind: str, **more: object) -> dict[str, object
     }
 
 
-def keep(office: Office, plan: Plan, by: Member, kind: str, **more: object) -> str:
+def keep(app_state: AppState, plan: Plan, by: Member, kind: str, **more: object) -> str:
     """Keeps a plan, so that it has a page; its digest."""
-    Carried(office.store).keep(plan.digest, msgspec.json.encode(plan), ms(office.now()), about(plan, by, kind, **more))
+    Carried(app_state.store).keep(
+        plan.digest, msgspec.json.encode(plan), ms(app_state.now()), about(plan, by, kind, **more)
+    )
     return plan.digest
 
 
-class Maker:
+class PlanMaker:
     """One plan at a time; whoever asks while one is made gets that one."""
 
-    def __init__(self, office: Office) -> None:
-        self._office = office
+    def __init__(self, app_state: AppState) -> None:
+        self._office = app_state
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self.digest: str | None = None
@@ -74,23 +78,11 @@ class Maker:
 
     def _work(self, bundle: PolicyBundle, by: Member) -> None:
         try:
-            office = self._office
-            found = make_plan(office.workspace, bundle, office.pool(bundle).evaluate, profiles=PROFILES)
-            self.digest = keep(office, found.plan, by, "policies")
+            app_state = self._office
+            found = make_plan(app_state.workspace, bundle, app_state.pool(bundle).evaluate, profiles=PROFILES)
+            self.digest = keep(app_state, found.plan, by, "policies")
         except HfGateError as problem:
             self.problem = problem
         except Exception:  # noqa: BLE001 - told on the page, and the log has the rest
             _log.exception("no plan was made")
             self.problem = HfGateError("A fault of hf-gate; the log has it.", hint="Please report it.")
-
-
-_once: Final = threading.Lock()
-
-
-def maker_of(office: Office) -> Maker:
-    """What makes the plans of a desk; it lives as long as the desk is open."""
-    with _once:
-        found = vars(office).get("plans_under_way")
-        if not isinstance(found, Maker):
-            found = vars(office)["plans_under_way"] = Maker(office)
-        return found

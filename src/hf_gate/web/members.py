@@ -13,10 +13,9 @@ from ..domain.members import MEANING, ROLES, Role
 from ..domain.moments import ms
 from . import words
 from .accounts import link_for
-from .carrying import carrying_of
 from .proofs import is_whole, must_be_whole
+from .request_context import Refused, RequestContext
 from .terminal import account_of, invited
-from .visit import Refused, Visit
 
 ACTS: Final = (
     ("see requests, verdicts, repos, policies, plans and the ledger", Role.VIEWER, "GET /queue"),
@@ -35,66 +34,70 @@ ACTS: Final = (
 _WHERE: Final = 12  # repos that are named
 
 
-def _where(visit: Visit) -> list[tuple[Repo, str]]:
+def _where(context: RequestContext) -> list[tuple[Repo, str]]:
     """The repos that somebody sees, and what they may do there."""
-    may = "see" if visit.masks else "see and decide"
-    return [(row.repo, may) for row in visit.office.repos(visit.member)]
+    may = "see" if context.masks else "see and decide"
+    return [(row.repo, may) for row in context.app_state.repos(context.member)]
 
 
-def page(visit: Visit, link: str | None = None, for_whom: str | None = None, proof: str | None = None) -> Response:
+def page(
+    context: RequestContext, link: str | None = None, for_whom: str | None = None, proof: str | None = None
+) -> Response:
     """What a member may see of the others; links are shown once, when they are made."""
-    is_admin = visit.member.role is Role.ADMIN and is_whole(visit)
+    is_admin = context.member.role is Role.ADMIN and is_whole(context)
     clock = bootstrap.now()
-    return visit.page(
+    return context.page(
         "settings.html",
         title="Settings",
-        members=visit.office.members.all() if is_admin else [],
+        members=context.app_state.members.all() if is_admin else [],
         sessions=[
             (name, words.age(words.moment(since), clock), words.age(words.moment(seen), clock))
-            for name, since, seen in (visit.office.members.sessions(ms(clock)) if is_admin else [])
+            for name, since, seen in (context.app_state.members.sessions(ms(clock)) if is_admin else [])
         ],
         roles=[(role, MEANING[role]) for role in ROLES],
         acts=[(text, [role.covers(least) for role in ROLES]) for text, least, _ in ACTS],
-        where=_where(visit),
+        where=_where(context),
         most=_WHERE,
         link=link,
         invited=for_whom,
         proof=proof,
-        hub=bootstrap.hub_name(visit.office.settings),
+        hub=bootstrap.hub_name(context.app_state.settings),
         account_of=account_of,
         is_admin=is_admin,
         headers={"cache-control": "no-store"},
     )
 
 
-def invite(visit: Visit) -> Response:
+def invite(context: RequestContext) -> Response:
     """Makes a personal link; an earlier one of the same name is not valid any more."""
-    _check(visit)
-    wish = {key: visit.said(key) for key in ("name", "role", "account")} | {"repos": visit.said("repos").split()}
+    _check(context)
+    wish = {key: context.form_value(key) for key in ("name", "role", "account")} | {
+        "repos": context.form_value("repos").split()
+    }
     secret = secrets.token_urlsafe(32)
-    member = visit.office.invite(invited(wish, visit.office), secret, visit.member.name)
-    return page(visit, link=secret, for_whom=member.name)
+    member = context.app_state.invite(invited(wish, context.app_state), secret, context.member.name)
+    return page(context, link=secret, for_whom=member.name)
 
 
-def prove(visit: Visit) -> Response:
+def prove(context: RequestContext) -> Response:
     """Makes a one-time link by which this member proves their Hub account."""
-    if visit.member.proven_account is not None:
+    if context.member.proven_account is not None:
         raise Refused("Your account is proven already.")
-    return page(visit, proof=link_for(visit.office, visit.member))
+    return page(context, proof=link_for(context.app_state, context.member))
 
 
-def _check(visit: Visit) -> None:
+def _check(context: RequestContext) -> None:
     """Who is let into some repos could make an admin of all of them, and be that."""
-    must_be_whole(visit, "Who is let into some repos only invites nobody, and puts nobody out.")
+    must_be_whole(context, "Who is let into some repos only invites nobody, and puts nobody out.")
 
 
-def revoke(visit: Visit) -> Response:
+def revoke(context: RequestContext) -> Response:
     """Takes somebody's link away and ends their sessions."""
-    _check(visit)
-    name = visit.said("name")
-    member = visit.office.members.named(name)
+    _check(context)
+    name = context.form_value("name")
+    member = context.app_state.members.named(name)
     if member is None:
         raise Refused("There is no such member.")
-    visit.office.put_out(member, visit.member.name)
-    carrying_of(visit.office).stop_those_of(member)
-    return visit.back("/settings")
+    context.app_state.put_out(member, context.member.name)
+    context.app_state.run_worker.stop_those_of(member)
+    return context.back("/settings")

@@ -14,7 +14,7 @@ from ..domain.members import Member
 from ..domain.moments import ms
 from ..domain.rows import RepoRow
 from ..store.facets import cube
-from .office import Office
+from .app_state import AppState
 
 TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -34,32 +34,34 @@ class Family(NamedTuple):
     samples: Iterable[Sample]
 
 
-def answer(office: Office, member: Member | None) -> Response:
+def answer(app_state: AppState, member: Member | None) -> Response:
     """All repos of the desk, or those that a member sees. Names nobody."""
-    return Response("".join(_lines(families(office, member))), media_type=TYPE)
+    return Response("".join(_lines(families(app_state, member))), media_type=TYPE)
 
 
-def families(office: Office, member: Member | None) -> Iterator[Family]:
+def families(app_state: AppState, member: Member | None) -> Iterator[Family]:
     """In the order in which they are told."""
-    rows = [row for row in office.store.repos() if member is None or office.sees(member, row.repo)]
+    rows = [row for row in app_state.store.repos() if member is None or app_state.sees(member, row.repo)]
     rows = [
         row
         for row in rows
-        if member is not None or office.location.folder is None or office.location.config.includes(row.repo)
+        if member is not None or app_state.location.folder is None or app_state.location.config.includes(row.repo)
     ]
     yield Family("build_info", "The version that serves this.", [Sample(1, {"version": __version__})])
-    yield Family("requests", "Current requests by repo, status and verdict.", _requests(office, rows))
-    yield Family("oldest_pending_seconds", "How long the oldest pending request has waited.", _oldest(office, rows))
-    yield Family("read_seconds_ago", "Since the last reading of a repo ended, by its kind.", _read(office, rows))
+    yield Family("requests", "Current requests by repo, status and verdict.", _requests(app_state, rows))
+    yield Family("oldest_pending_seconds", "How long the oldest pending request has waited.", _oldest(app_state, rows))
+    yield Family("read_seconds_ago", "Since the last reading of a repo ended, by its kind.", _read(app_state, rows))
     yield Family(
         "reading_complete",
         "1: the last whole reading proved the lists whole.",
         [Sample(int(bool(row.is_complete)), _of(row.repo)) for row in rows if row.full_at is not None],
     )
-    yield Family("reader_ok", "0: the Hub or the store could not be read.", [Sample(int(office.pulse.problem is None))])
-    yield Family("policies_ok", "0: a file of the desk has a fault.", [Sample(int(_has_no_fault(office)))])
-    yield Family("tray_decisions", "Decisions of people that have not left.", _tray(office))
-    outlook = office.hub.outlook()
+    yield Family(
+        "reader_ok", "0: the Hub or the store could not be read.", [Sample(int(app_state.sync_status.problem is None))]
+    )
+    yield Family("policies_ok", "0: a file of the desk has a fault.", [Sample(int(_has_no_fault(app_state)))])
+    yield Family("tray_decisions", "Decisions of people that have not left.", _tray(app_state))
+    outlook = app_state.hub.outlook()
     known = ((outlook.remaining, "left"), (outlook.quota, "quota"))
     yield Family(
         "hub_calls",
@@ -72,9 +74,9 @@ def _of(repo: Repo) -> dict[str, str]:
     return {"repo": str(repo)}
 
 
-def _requests(office: Office, rows: Iterable[RepoRow]) -> Iterator[Sample]:
+def _requests(app_state: AppState, rows: Iterable[RepoRow]) -> Iterator[Sample]:
     ours, found = {str(row.repo) for row in rows}, dict[tuple[str, str, str], int]()
-    for cell in cube(office.store):
+    for cell in cube(app_state.store):
         if cell.repo in ours:
             key = (cell.repo, cell.status, cell.action or "none")
             found[key] = found.get(key, 0) + cell.n
@@ -82,27 +84,27 @@ def _requests(office: Office, rows: Iterable[RepoRow]) -> Iterator[Sample]:
         yield Sample(n, {"repo": repo, "status": status, "verdict": verdict})
 
 
-def _oldest(office: Office, rows: Iterable[RepoRow]) -> Iterator[Sample]:
-    now = ms(office.now())
+def _oldest(app_state: AppState, rows: Iterable[RepoRow]) -> Iterator[Sample]:
+    now = ms(app_state.now())
     for row in rows:
-        first = next(iter(office.store.walk(row.repo, Status.PENDING, with_record=False)), None)
+        first = next(iter(app_state.store.walk(row.repo, Status.PENDING, with_record=False)), None)
         yield Sample(0 if first is None else max(0, now - first.state.asked_at) / 1000, _of(row.repo))
 
 
-def _read(office: Office, rows: Iterable[RepoRow]) -> Iterator[Sample]:
-    now = ms(office.now())
+def _read(app_state: AppState, rows: Iterable[RepoRow]) -> Iterator[Sample]:
+    now = ms(app_state.now())
     for row in rows:
         for kind, at in (("quick", row.quick_at), ("full", row.full_at)):
             if at is not None:
                 yield Sample(max(0, now - at) / 1000, {**_of(row.repo), "kind": kind})
 
 
-def _has_no_fault(office: Office) -> bool:
-    return office.location.folder is None or office.policies is not None
+def _has_no_fault(app_state: AppState) -> bool:
+    return app_state.location.folder is None or app_state.policies is not None
 
 
-def _tray(office: Office) -> Iterator[Sample]:
-    waiting = office.tray.waiting()
+def _tray(app_state: AppState) -> Iterator[Sample]:
+    waiting = app_state.tray.waiting()
     under_way = sum(item.run is not None for item in waiting)
     held = sum(item.run is None and item.leaves_at is None for item in waiting)
     for state, n in (("leaving", len(waiting) - under_way - held), ("held", held), ("under_way", under_way)):

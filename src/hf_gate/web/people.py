@@ -11,10 +11,10 @@ from urllib.parse import quote, urlencode
 
 from starlette.responses import RedirectResponse, Response
 
-from ..application.hearing import Came, came
+from ..application.hearing import LastTransition, last_transition
 from ..application.record_builders import person_record, stored_attempt
 from ..application.records import AttemptRecord, PersonRecord
-from ..application.tray import Wish
+from ..application.tray import DecisionRequest
 from ..domain.events import EventKind
 from ..domain.forms import fold
 from ..domain.ids import Repo, id_time
@@ -27,14 +27,14 @@ from ..domain.rows import PersonRow, RequestRow
 from ..domain.story import WAYS
 from ..domain.tray import VERBS, ground_of
 from . import words
+from .app_state import new_id
 from .asking import read
 from .bulk import to_weigh
 from .exports import exported
 from .finding import request_of
 from .history import Happened, history_of
 from .lines import Answer, Line, about_person, answers_of, hidden_name, key_of, lines_of
-from .office import new_id
-from .visit import NotFound, Refused, Visit
+from .request_context import NotFound, Refused, RequestContext
 
 PAGE: Final = 50
 SIDE: Final = 6  # attempts whose answers stand side by side
@@ -51,23 +51,23 @@ def href_of(person: PersonRow) -> str:
     return f"/people/{quote(person.pseudonym, safe='')}"
 
 
-def _people(visit: Visit, text: str) -> list[PersonRow]:
+def _people(context: RequestContext, text: str) -> list[PersonRow]:
     """Whoever is called exactly so and asked at a repo that this person sees. Without names to see, none to ask for."""
-    if visit.masks and not is_pseudonym(text):
+    if context.masks and not is_pseudonym(text):
         return []
-    found = {row.person.id: row.person for row in visit.office.store.find(None, text) if visit.sees(row.repo)}
+    found = {row.person.id: row.person for row in context.app_state.store.find(None, text) if context.sees(row.repo)}
     return list(found.values())
 
 
-def _attempts(visit: Visit, person: PersonRow) -> list[RequestRow]:
+def _attempts(context: RequestContext, person: PersonRow) -> list[RequestRow]:
     """Repo by repo, the attempts at each in their order; of repos that this person sees."""
-    found = [row for row in visit.office.store.attempts(None, person.id) if visit.sees(row.repo)]
+    found = [row for row in context.app_state.store.attempts(None, person.id) if context.sees(row.repo)]
     return sorted(found, key=lambda row: (row.repo, row.state.asked_at))
 
 
-def _name(visit: Visit, row: RequestRow) -> str:
+def _name(context: RequestContext, row: RequestRow) -> str:
     who = row.person.identity.username or hidden_name(row)
-    return row.person.pseudonym if visit.masks else who
+    return row.person.pseudonym if context.masks else who
 
 
 # ---- the list ------------------------------------------------------------------------------------------------------------
@@ -88,37 +88,41 @@ class Somebody:
         return href_of(self.person)
 
 
-def index(visit: Visit) -> Response:
+def index(context: RequestContext) -> Response:
     """Whoever is looked for; without a word, those who asked last."""
-    return visit.page(
-        "people.html", title="People", text=visit.asked("q").strip()[:MAX_CHARACTERS], people=_found(visit), most=PAGE
+    return context.page(
+        "people.html",
+        title="People",
+        text=context.query_value("q").strip()[:MAX_CHARACTERS],
+        people=_found(context),
+        most=PAGE,
     )
 
 
-def index_export(visit: Visit) -> Response:
+def index_export(context: RequestContext) -> Response:
     """The same people as a file."""
     rows = [
-        person_record(each.person, {str(row.repo): row.state.status for row in each.rows}) for each in _found(visit)
+        person_record(each.person, {str(row.repo): row.state.status for row in each.rows}) for each in _found(context)
     ]
-    return exported("people", visit.params["kind"], PersonRecord, rows)
+    return exported("people", context.params["kind"], PersonRecord, rows)
 
 
-def _found(visit: Visit) -> list[Somebody]:
-    text = visit.asked("q").strip()[:MAX_CHARACTERS]
-    people = {each.id: each for each in _people(visit, text)} if text else {}
-    if not text or not visit.masks:
+def _found(context: RequestContext) -> list[Somebody]:
+    text = context.query_value("q").strip()[:MAX_CHARACTERS]
+    people = {each.id: each for each in _people(context, text)} if text else {}
+    if not text or not context.masks:
         terms = (Term("", (Pattern((text,)),)),) if text else ()
-        page = read(visit, Query(terms), limit=PAGE, cursor=None, newest_first=True)
+        page = read(context, Query(terms), limit=PAGE, cursor=None, newest_first=True)
         people |= {row.person.id: row.person for row in page.rows if row.person.id not in people}
-    return [_somebody(visit, person) for person in list(people.values())[:PAGE]]
+    return [_somebody(context, person) for person in list(people.values())[:PAGE]]
 
 
-def _somebody(visit: Visit, person: PersonRow) -> Somebody:
-    rows = [row for row in _attempts(visit, person) if row.is_current]
+def _somebody(context: RequestContext, person: PersonRow) -> Somebody:
+    rows = [row for row in _attempts(context, person) if row.is_current]
     latest = max(rows, key=lambda row: row.state.asked_at)
-    about = "" if visit.masks else about_person(visit.office, latest, visit.now)
-    fullname = None if visit.masks else latest.person.identity.fullname
-    return Somebody(person, _name(visit, latest), fullname, about, rows)
+    about = "" if context.masks else about_person(context.app_state, latest, context.now)
+    fullname = None if context.masks else latest.person.identity.fullname
+    return Somebody(person, _name(context, latest), fullname, about, rows)
 
 
 # ---- one of them -----------------------------------------------------------------------------------------------------------
@@ -130,7 +134,7 @@ class Place:
 
     line: Line
     attempts: Sequence[RequestRow]
-    came: Came | None
+    came: LastTransition | None
 
     @property
     def since(self) -> datetime:
@@ -174,70 +178,70 @@ class Act:
     entry: Happened
 
 
-def page(visit: Visit) -> Response:
+def page(context: RequestContext) -> Response:
     """Everything about one person; with an ending of a file, their requests as a file."""
-    name, dot, kind = visit.params["id"].rpartition(".")
+    name, dot, kind = context.params["id"].rpartition(".")
     if dot and kind in _KINDS and name:
-        return _export(visit, name, kind)
-    people = _people(visit, visit.params["id"])
+        return _export(context, name, kind)
+    people = _people(context, context.params["id"])
     if len(people) > 1:  # a name that changed hands: nobody is guessed
-        return RedirectResponse(f"/people?{urlencode({'q': visit.params['id']})}", 303)
+        return RedirectResponse(f"/people?{urlencode({'q': context.params['id']})}", 303)
     if not people:
         raise NotFound
-    return _page(visit, people[0])
+    return _page(context, people[0])
 
 
-def _page(visit: Visit, person: PersonRow) -> Response:
-    attempts = _attempts(visit, person)
-    places = _places(visit, attempts)
-    acts = _acts(visit, attempts)
+def _page(context: RequestContext, person: PersonRow) -> Response:
+    attempts = _attempts(context, person)
+    places = _places(context, attempts)
+    acts = _acts(context, attempts)
     latest = max(attempts, key=lambda row: row.state.asked_at)
-    shown = [] if visit.masks else sorted(attempts, key=lambda row: row.state.asked_at, reverse=True)
+    shown = [] if context.masks else sorted(attempts, key=lambda row: row.state.asked_at, reverse=True)
     with_answers = [row for row in shown if row.request is not None and row.request.answers][:SIDE]
     identity = latest.person.identity
-    return visit.page(
+    return context.page(
         "person.html",
-        title=_name(visit, latest),
-        name=_name(visit, latest),
+        title=_name(context, latest),
+        name=_name(context, latest),
         person=person,
-        identity=None if visit.masks else identity,
-        made=None if visit.masks or not identity.user_id else id_time(identity.user_id),
+        identity=None if context.masks else identity,
+        made=None if context.masks or not identity.user_id else id_time(identity.user_id),
         places=places,
-        never=len(visit.office.repos(visit.member)) - len(places),
+        never=len(context.app_state.repos(context.member)) - len(places),
         verbs=[verb for verb in VERBS if any(verb in place.line.verbs for place in places)],
         written=[(key_of(row), row) for row in with_answers],
-        asked=side_by_side(visit, with_answers),
+        asked=side_by_side(context, with_answers),
         acts=[act for act in acts if act.entry.kind != EventKind.NOTE_WRITTEN],
-        notes=[] if visit.masks else [act for act in acts if act.entry.kind == EventKind.NOTE_WRITTEN],
+        notes=[] if context.masks else [act for act in acts if act.entry.kind == EventKind.NOTE_WRITTEN],
         href=href_of(person),
         years=words.years,
         asked_at=lambda row: moment_of(row.state.asked_at),
     )
 
 
-def _places(visit: Visit, attempts: Sequence[RequestRow]) -> list[Place]:
+def _places(context: RequestContext, attempts: Sequence[RequestRow]) -> list[Place]:
     found = []
     for _, here in groupby(attempts, key=lambda row: row.repo):
         theirs = list(here)
         current = next((row for row in theirs if row.is_current), theirs[-1])
-        found.append(Place(lines_of(visit, [current])[0], theirs, came(visit.office.store, current)))
+        found.append(Place(lines_of(context, [current])[0], theirs, last_transition(context.app_state.store, current)))
     return found
 
 
-def _acts(visit: Visit, attempts: Sequence[RequestRow]) -> list[Act]:
+def _acts(context: RequestContext, attempts: Sequence[RequestRow]) -> list[Act]:
     found = [
         Act(repo, entry)
         for repo, here in groupby(attempts, key=lambda row: row.repo)
-        for entry in history_of(visit, list(here))
+        for entry in history_of(context, list(here))
     ]
     return sorted(found, key=lambda act: act.entry.at_iso, reverse=True)
 
 
-def side_by_side(visit: Visit, attempts: Sequence[RequestRow]) -> list[Asked]:
+def side_by_side(context: RequestContext, attempts: Sequence[RequestRow]) -> list[Asked]:
     """What was answered each time; questions that ask for the same are one, whatever their label."""
     told: dict[str, tuple[str, Role, dict[int, Answer]]] = {}
     for column, row in enumerate(attempts):
-        for answer in answers_of(row, visit.office.store.repo(row.repo)):
+        for answer in answers_of(row, context.app_state.store.repo(row.repo)):
             key = f"role {answer.role}" if answer.role is not Role.OTHER else fold(answer.label).casefold()
             if key in told and column in told[key][2]:  # the second that asks for it in one form
                 key = fold(answer.label).casefold()
@@ -250,30 +254,30 @@ def side_by_side(visit: Visit, attempts: Sequence[RequestRow]) -> list[Asked]:
     return rows
 
 
-def _export(visit: Visit, name: str, kind: str) -> Response:
-    people = _people(visit, name)
-    if visit.masks or not people:
+def _export(context: RequestContext, name: str, kind: str) -> Response:
+    people = _people(context, name)
+    if context.masks or not people:
         raise NotFound
-    verdicts = visit.office.standing_verdicts
-    rows = [stored_attempt(row, verdicts) for person in people for row in _attempts(visit, person)]
+    verdicts = context.app_state.standing_verdicts
+    rows = [stored_attempt(row, verdicts) for person in people for row in _attempts(context, person)]
     return exported("person", kind, AttemptRecord, rows)
 
 
 # ---- one decision ------------------------------------------------------------------------------------------------------------
 
 
-def decide(visit: Visit) -> Response:
+def decide(context: RequestContext) -> Response:
     """The ticked repos as a selection, each as it was seen; what follows is the same page and the same yes as for any other."""
-    people = _people(visit, visit.params["id"])
+    people = _people(context, context.params["id"])
     if len(people) != 1:
         raise NotFound
-    verb = visit.said("verb")
+    verb = context.form_value("verb")
     if verb not in VERBS:
         raise Refused("Nothing was decided.", hint="Choose what shall become of what is ticked.")
     seen: dict[int, str] = {}
-    for pick in visit.sent.get("pick", []):
+    for pick in context.sent.get("pick", []):
         key, _, ground = pick.partition(":")
-        row = request_of(visit, key)
+        row = request_of(context, key)
         if row.person.id != people[0].id:
             raise NotFound
         if ground != ground_of(row):
@@ -281,15 +285,15 @@ def decide(visit: Visit) -> Response:
         seen[row.id] = ground
     if not seen:
         raise Refused("No repo is ticked.", hint="Tick where the decision shall hold.")
-    office, ident = visit.office, new_id("b")
+    app_state, ident = context.app_state, new_id("b")
     if len(seen) == 1 and verb in {"accept", "cancel"}:  # as by the button of its row: the tray can be taken back
-        taken = office.clearing.take(Wish(verb, seen, visit.member), visit.now, office.hold)
+        taken = app_state.tray_service.take(DecisionRequest(verb, seen, context.member), context.now, app_state.hold)
         if not taken.count:
             other = next(iter(taken.clashes), None)
-            is_mine = other is not None and other.member == visit.member.id
+            is_mine = other is not None and other.member == context.member.id
             who = "You have" if is_mine else f"{'somebody' if other is None else other.actor} has"
             raise Refused(f"Nothing was decided: {who} decided this already.", hint="It is in a tray.", status=409)
-        office.wake.set()
-        return visit.back(href_of(people[0]))
-    office.picks.add(ident, visit.member.id, seen, ms(visit.now))
-    return to_weigh(visit, ident, verb)
+        app_state.wake.set()
+        return context.back(href_of(people[0]))
+    app_state.picks.add(ident, context.member.id, seen, ms(context.now))
+    return to_weigh(context, ident, verb)

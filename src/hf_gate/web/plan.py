@@ -32,12 +32,12 @@ from ..plan.model import CLOCK_SKEW, Change, Plan, encode_plan, make_partial_pla
 from ..plan.render import SHADOW, estimate_calls
 from ..store.carried import Carried, PlanRow
 from . import words
-from .carrying import carrying_of, state_of
+from .app_state import AppState, new_id
 from .changes import MARK, NAMED, ChangeLine, line_of, rule_of, visible_repos
 from .exports import exported, file_of
 from .making import keep
-from .office import Office, new_id
-from .visit import NotFound, Refused, Visit
+from .request_context import NotFound, Refused, RequestContext
+from .run_worker import state_of
 
 PAGE: Final = 50
 EXAMPLES: Final = 3  # of each group
@@ -50,11 +50,11 @@ _read_lately: OrderedDict[str, Plan] = OrderedDict()  # a digest stands for the 
 _MOST_READ: Final = 3
 
 
-def read_plan(office: Office, digest: str) -> Plan:
+def read_plan(app_state: AppState, digest: str) -> Plan:
     """The plan of a digest; the last few stay read."""
     known = _read_lately.get(digest)
     if known is None:
-        document = office.store.plan(digest)
+        document = app_state.store.plan(digest)
         if document is None:
             raise NotFound
         known = _read_lately[digest] = msgspec.json.decode(document, type=Plan)
@@ -104,13 +104,13 @@ class Sight:
         return self.row.about.get(key, otherwise)
 
 
-def _sight(visit: Visit) -> Sight:
-    row = Carried(visit.office.store).plan(visit.params["digest"])
+def _sight(context: RequestContext) -> Sight:
+    row = Carried(context.app_state.store).plan(context.params["digest"])
     if row is None:
         raise NotFound
-    plan = read_plan(visit.office, row.digest)
+    plan = read_plan(context.app_state, row.digest)
     here = {change.repo_ref for change in plan.changes}
-    repos = visible_repos(visit, here)
+    repos = visible_repos(context, here)
     numbered = list(enumerate(plan.changes, start=1))
     if repos is not None:
         if not repos:
@@ -120,9 +120,9 @@ def _sight(visit: Visit) -> Sight:
     return Sight(row, plan, repos, numbered)
 
 
-def page(visit: Visit) -> Response:
+def page(context: RequestContext) -> Response:
     """The plan by rules with examples, or all changes of a rule, page by page."""
-    return _page(visit, _sight(visit))
+    return _page(context, _sight(context))
 
 
 def _clock_off(skew: int) -> str:
@@ -132,15 +132,15 @@ def _clock_off(skew: int) -> str:
     return f"{words.span(timedelta(seconds=abs(skew)))} {'behind' if skew > 0 else 'ahead of'}"
 
 
-def _page(visit: Visit, sight: Sight, *, wrong: str = "", status: int = 200) -> Response:
-    groups = _groups(visit, sight)
-    chosen, after = visit.asked("group"), _number(visit.asked("after"))
-    lines, following = _lines(visit, sight, chosen, after) if chosen else ([], None)
-    yes = _yes(visit, sight)
+def _page(context: RequestContext, sight: Sight, *, wrong: str = "", status: int = 200) -> Response:
+    groups = _groups(context, sight)
+    chosen, after = context.query_value("group"), _number(context.query_value("after"))
+    lines, following = _lines(context, sight, chosen, after) if chosen else ([], None)
+    yes = _yes(context, sight)
     verbs: dict[str, list[Group]] = {}
     for group in groups:
         verbs.setdefault(group.verb, []).append(group)
-    return visit.page(
+    return context.page(
         "plan.html",
         status,
         title=f"Plan: {len(sight.changes):,} {'change' if len(sight.changes) == 1 else 'changes'}",
@@ -176,29 +176,29 @@ def _number(text: str) -> int:
     return int(text) if text.isdecimal() and len(text) < 12 else 0
 
 
-def _groups(visit: Visit, sight: Sight) -> list[Group]:
+def _groups(context: RequestContext, sight: Sight) -> list[Group]:
     """By what happens and by which rule, the many before the few."""
     found: dict[tuple[str, str], Group] = {}
     for n, change in sight.changes:
         key = (change.verb, rule_of(change))
         group = found.get(key)
         if group is None:
-            group = found[key] = Group(*key, reason=None if visit.masks else change.reason)
+            group = found[key] = Group(*key, reason=None if context.masks else change.reason)
         group.n += 1
-        group.differs |= not visit.masks and change.reason != group.reason
+        group.differs |= not context.masks and change.reason != group.reason
         if len(group.examples) < EXAMPLES:
-            group.examples.append(line_of(visit, n, change))
+            group.examples.append(line_of(context, n, change))
     return sorted(found.values(), key=lambda group: (ORDER.index(group.verb), -group.n, group.rule))
 
 
-def _lines(visit: Visit, sight: Sight, chosen: str, after: int) -> tuple[list[ChangeLine], int | None]:
+def _lines(context: RequestContext, sight: Sight, chosen: str, after: int) -> tuple[list[ChangeLine], int | None]:
     fitting = (
         (n, change)
         for n, change in sight.changes
         if n > after and chosen in {"all", f"{change.verb}:{rule_of(change)}"}
     )
     found = [pair for pair, _ in zip(fitting, range(PAGE + 1), strict=False)]
-    lines = [line_of(visit, n, change) for n, change in found[:PAGE]]
+    lines = [line_of(context, n, change) for n, change in found[:PAGE]]
     return lines, lines[-1].n if len(found) > PAGE else None
 
 
@@ -212,10 +212,10 @@ def _shadows(plan: Plan) -> list[tuple[str, list[tuple[str, int]]]]:
     return list(found.items())
 
 
-def plan_file(visit: Visit) -> Response:
+def plan_file(context: RequestContext) -> Response:
     """`.json` is the plan itself, as `hf-gate apply` takes it; the others its changes."""
-    sight = _sight(visit)
-    kind = visit.params["kind"]
+    sight = _sight(context)
+    kind = context.params["kind"]
     if kind == "json":
         if not sight.is_whole:
             raise NotFound
@@ -244,20 +244,20 @@ class YesFor:
     run_state: str | None = None
 
 
-def _yes(visit: Visit, sight: Sight) -> YesFor:
-    run = None if sight.row.run is None else visit.office.store.run(sight.row.run)
-    rung = guards.plan_confirmation([change for _, change in sight.changes], _waiting(visit.office))
+def _yes(context: RequestContext, sight: Sight) -> YesFor:
+    run = None if sight.row.run is None else context.app_state.store.run(sight.row.run)
+    rung = guards.plan_confirmation([change for _, change in sight.changes], _waiting(context.app_state))
     approved = tuple(sight.about("approved", ()))
     if run is not None:
-        return YesFor(rung, approved=approved, run=run.id, run_state=state_of(visit.office, run))
-    may = _may_apply(visit, sight)
+        return YesFor(rung, approved=approved, run=run.id, run_state=state_of(context.app_state, run))
+    may = _may_apply(context, sight)
     no, hint = ("", "") if sight.plan.changes else ("Nothing is to change.", "")
     if not no and not may:
-        no, hint = f"A {visit.member.role} may look at it.", "An admin of the desk lets it go."
+        no, hint = f"A {context.member.role} may look at it.", "An admin of the desk lets it go."
     if not no:
-        no, hint = _refusal(visit.office, sight.plan, visit)
-    need = _need(visit, sight) if may and not no else None
-    is_large, mine = need is not None and need.is_large, visit.member.proven_account
+        no, hint = _refusal(context.app_state, sight.plan, context)
+    need = _need(context, sight) if may and not no else None
+    is_large, mine = need is not None and need.is_large, context.member.proven_account
     return YesFor(
         rung,
         no,
@@ -271,31 +271,31 @@ def _yes(visit: Visit, sight: Sight) -> YesFor:
     )  # fmt: skip
 
 
-def _may_apply(visit: Visit, sight: Sight) -> bool:
+def _may_apply(context: RequestContext, sight: Sight) -> bool:
     """An admin; and whoever began the run that it follows from, if all of it is at their repos."""
     if not sight.is_whole:
         return False
-    if visit.member.role.covers(Role.ADMIN):
+    if context.member.role.covers(Role.ADMIN):
         return True
-    is_own = sight.about("kind") in _OWN and sight.about("by_id") == visit.member.id
-    return is_own and visit.member.role.covers(Role.REVIEWER)
+    is_own = sight.about("kind") in _OWN and sight.about("by_id") == context.member.id
+    return is_own and context.member.role.covers(Role.REVIEWER)
 
 
-def _refusal(office: Office, plan: Plan, visit: Visit) -> tuple[str, str]:
+def _refusal(app_state: AppState, plan: Plan, context: RequestContext) -> tuple[str, str]:
     digest, versions = None, None
     if plan.plan.policy_digest or any(change.policy for change in plan.changes):
-        bundle = office.policies
+        bundle = app_state.policies
         if bundle is None:
             return "The policies of this desk cannot be read now, so a plan of theirs is not let go.", ""
         digest = policies_digest(bundle.policies) if plan.plan.policy_digest else None
         versions = run_cases.versions_of(bundle.policies)
-    own = next((n for n, change in enumerate(plan.changes, start=1) if _is_own(change, visit.member)), None)
+    own = next((n for n, change in enumerate(plan.changes, start=1) if _is_own(change, context.member)), None)
     if own is not None:
         no = f"Nobody decides a request of their own, and change {own} is about yours."
         return no, "Leave it out, or let somebody else let it go."
-    endpoint = office.store.endpoint
+    endpoint = app_state.store.endpoint
     try:
-        run_cases.check(plan, endpoint=endpoint, policy_digest=digest, now=visit.now, versions=versions)
+        run_cases.check(plan, endpoint=endpoint, policy_digest=digest, now=context.now, versions=versions)
     except Guarded as problem:
         return f"{str(problem)[:1].upper()}{str(problem)[1:]}", "Make a new one."
     return "", ""
@@ -307,90 +307,90 @@ def _is_own(change: Change, member: Member) -> bool:
     return is_personal and member.is_own(change.user, change.user_id)
 
 
-def _waiting(office: Office) -> int:
-    return count_pending(office.store.repos())
+def _waiting(app_state: AppState) -> int:
+    return count_pending(app_state.store.repos())
 
 
-def _need(visit: Visit, sight: Sight) -> Need:
+def _need(context: RequestContext, sight: Sight) -> Need:
     """Whether two people have to agree, and whether they have: who made it, who agreed to it, and who asks."""
     acts = Counter(change.action for change in sight.plan.changes)
     whole, seen = sight.about("need", 0), sight.about("seen", ())
-    return visit.office.need(visit.member, acts, whole=whole, agreed=seen)
+    return context.app_state.need(context.member, acts, whole=whole, agreed=seen)
 
 
-def act(visit: Visit) -> Response:
+def act(context: RequestContext) -> Response:
     """Lets a plan go, agrees to it, leaves people out of it, or throws it away."""
-    sight = _sight(visit)
-    if not _may_apply(visit, sight):
-        raise Refused(f"A {visit.member.role} may not do this.", hint="An admin of the desk can.", status=403)
-    do = visit.said("do")
+    sight = _sight(context)
+    if not _may_apply(context, sight):
+        raise Refused(f"A {context.member.role} may not do this.", hint="An admin of the desk can.", status=403)
+    do = context.form_value("do")
     if sight.row.run is not None:
         return RedirectResponse(f"/runs/{sight.row.run}", 303)
     if do == "apply":
-        return _apply(visit, sight)
+        return _apply(context, sight)
     if do == "approve":
-        return _approve(visit, sight)
+        return _approve(context, sight)
     if do == "exclude":
-        return _exclude(visit, sight)
+        return _exclude(context, sight)
     if do == "discard":
-        Carried(visit.office.store).discard([sight.plan.digest])
+        Carried(context.app_state.store).discard([sight.plan.digest])
         _read_lately.pop(sight.plan.digest, None)
         return RedirectResponse("/plans", 303)
     raise Refused("Nothing was done.", hint="Press one of the buttons of the page.")
 
 
-def _checked(visit: Visit, sight: Sight) -> Response | None:
+def _checked(context: RequestContext, sight: Sight) -> Response | None:
     """A page that says what is missing; None: the yes is as strong as it must be."""
-    yes = _yes(visit, sight)
+    yes = _yes(context, sight)
     if yes.no:
-        return _page(visit, sight, wrong=yes.no, status=409)
+        return _page(context, sight, wrong=yes.no, status=409)
     count = len(sight.changes)
-    typed = visit.said("count").strip()
+    typed = context.form_value("count").strip()
     if yes.rung is Confirmation.TYPED and not confirms(typed, count):
         said = f"You typed {typed[:12]}; it is {count:,}." if typed else f"Type {count} to confirm."
-        return _page(visit, sight, wrong=said, status=422)
+        return _page(context, sight, wrong=said, status=422)
     return None
 
 
-def _apply(visit: Visit, sight: Sight) -> Response:
-    refused = _checked(visit, sight)
+def _apply(context: RequestContext, sight: Sight) -> Response:
+    refused = _checked(context, sight)
     if refused is not None:
         return refused
-    need = _need(visit, sight)
+    need = _need(context, sight)
     if need.is_open:
-        return _page(visit, sight, wrong=f"A second person has to agree first. {need.team.next_step()}", status=409)
-    office, plan, ident = visit.office, sight.plan, new_id("r")
+        return _page(context, sight, wrong=f"A second person has to agree first. {need.team.next_step()}", status=409)
+    app_state, plan, ident = context.app_state, sight.plan, new_id("r")
     kind = RunKind.UNDO if sight.about("kind") == RunKind.UNDO else RunKind.PLAN
 
     def begin() -> RunRow:
-        with office.sending:
-            need = _need(visit, sight)
+        with app_state.sending:
+            need = _need(context, sight)
             if need.is_open:
                 raise Guarded(f"A second person has to agree first. {need.team.next_step()}")
-            name, now = visit.member.name, office.now()
+            name, now = context.member.name, app_state.now()
             return run_cases.begin(
-                office.store, plan, ident=ident, kind=kind, actor=name, now=now, author=need.author
+                app_state.store, plan, ident=ident, kind=kind, actor=name, now=now, author=need.author
             )  # fmt: skip
 
-    load = carrying_of(office).take_up(ident, begin)
+    load = app_state.run_worker.take_up(ident, begin)
     load.is_written.wait(PATIENCE)
-    if load.is_over and office.store.run(ident) is None:
-        known = office.store.run_of_plan(plan.digest)  # somebody was faster, or it could not begin
+    if load.is_over and app_state.store.run(ident) is None:
+        known = app_state.store.run_of_plan(plan.digest)  # somebody was faster, or it could not begin
         if known is None:
-            return _page(visit, sight, wrong=load.problem or "It could not be begun.", status=409)
+            return _page(context, sight, wrong=load.problem or "It could not be begun.", status=409)
         return RedirectResponse(f"/runs/{known.id}", 303)
     return RedirectResponse(f"/runs/{ident}", 303)
 
 
-def _approve(visit: Visit, sight: Sight) -> Response:
+def _approve(context: RequestContext, sight: Sight) -> Response:
     """Agrees, so that another one may let it go."""
-    refused = _checked(visit, sight)
+    refused = _checked(context, sight)
     if refused is not None:
         return refused
-    account = visit.member.proven_account
+    account = context.member.proven_account
     if account is None:
-        return _page(visit, sight, wrong=_need(visit, sight).team.next_step(), status=409)
-    store, digest = visit.office.store, sight.plan.digest
+        return _page(context, sight, wrong=_need(context, sight).team.next_step(), status=409)
+    store, digest = context.app_state.store, sight.plan.digest
     event = PlanAgreed(plan=digest, changes=len(sight.plan.changes), account=account)
     with store.writing() as write:
         row = Carried(store).plan(
@@ -400,33 +400,33 @@ def _approve(visit: Visit, sight: Sight) -> Response:
             raise NotFound
         seen = {*row.about.get("seen", ())}
         if account not in seen:
-            names = sorted({*row.about.get("approved", ()), visit.member.name})
+            names = sorted({*row.about.get("approved", ()), context.member.name})
             about = {**row.about, "approved": names, "seen": sorted({*seen, account})}
             write.setting(keys.about(digest), msgspec.json.encode(about).decode())
-            write.append(None, [Entry(event=event, at=ms(visit.now), actor=visit.member.name)])
+            write.append(None, [Entry(event=event, at=ms(context.now), actor=context.member.name)])
     return RedirectResponse(f"/plans/{digest}", 303)
 
 
-def _exclude(visit: Visit, sight: Sight) -> Response:
+def _exclude(context: RequestContext, sight: Sight) -> Response:
     """A plan of its own without those that were ticked; the one that it comes from stays as it is."""
-    out = {_number(text) for text in visit.sent.get("n", [])} - {0}
+    out = {_number(text) for text in context.sent.get("n", [])} - {0}
     rest = [change for n, change in sight.changes if n not in out]
     if not out or len(rest) == len(sight.changes):
-        return _page(visit, sight, wrong="Nobody was ticked, so nobody was left out.", status=422)
+        return _page(context, sight, wrong="Nobody was ticked, so nobody was left out.", status=422)
     digest = keep(
-        visit.office, _less(visit.office, sight.plan, rest), visit.member, sight.about("kind", "part"),
+        context.app_state, _less(context.app_state, sight.plan, rest), context.member, sight.about("kind", "part"),
         need=max(sight.about("need", 0), len(sight.plan.changes)),
         of=sight.plan.digest, notes=sight.about("notes", []), out=sight.about("out", 0) + len(sight.changes) - len(rest),
     )  # fmt: skip
     return RedirectResponse(f"/plans/{digest}", 303)
 
 
-def _less(office: Office, plan: Plan, rest: Sequence[Change]) -> Plan:
+def _less(app_state: AppState, plan: Plan, rest: Sequence[Change]) -> Plan:
     """The same plan with some of its changes, and with counts and guards that are true of it."""
     protected = next((guard.value for guard in plan.guards if guard.name == "protected"), 0)
     verbs = Counter(change.verb for change in rest)
     counts = {key: verbs[key] for key in ("accept", "reject", "reset", "remove") if key in plan.summary}
     part = msgspec.structs.replace(
-        plan, summary={**plan.summary, **counts}, guards=guards.guard_report(rest, _waiting(office), protected)
+        plan, summary={**plan.summary, **counts}, guards=guards.guard_report(rest, _waiting(app_state), protected)
     )
     return make_partial_plan(part, rest)

@@ -11,12 +11,11 @@ from ..application.records import PlanRecord
 from ..domain.members import Role
 from ..domain.moments import iso_ms, moment_of
 from ..store.carried import Carried, PlanRow
-from .carrying import state_of
+from .app_state import AppState
 from .exports import exported
-from .making import maker_of
-from .office import Office
 from .plan import ORDER, PATIENCE, read_plan
-from .visit import ENVIRONMENT, Visit
+from .request_context import ENVIRONMENT, RequestContext
+from .run_worker import state_of
 
 ENVIRONMENT.filters["moment"] = moment_of
 
@@ -36,23 +35,23 @@ class Listed:
     counts: dict[str, int] = field(default_factory=dict)
 
 
-def index(visit: Visit) -> Response:
+def index(context: RequestContext) -> Response:
     """Plans that were made, and runs; and where to make a plan now."""
-    maker = maker_of(visit.office)
+    maker = context.app_state.plan_maker
     problem = maker.problem
-    return visit.page(
+    return context.page(
         "plans.html",
         title="Plans",
-        plans=_listed(visit),
-        runs=_runs(visit),
-        may_make=visit.member.role.covers(Role.ADMIN) and visit.office.location.folder is not None,
+        plans=_listed(context),
+        runs=_runs(context),
+        may_make=context.member.role.covers(Role.ADMIN) and context.app_state.location.folder is not None,
         is_making=maker.is_busy,
         problem=None if problem is None else str(problem),
         hint="" if problem is None else problem.hint,
     )
 
 
-def index_file(visit: Visit) -> Response:
+def index_file(context: RequestContext) -> Response:
     """The list of plans as a file."""
     rows = (
         PlanRecord(
@@ -64,23 +63,25 @@ def index_file(visit: Visit) -> Response:
             run=one.run,
             state=one.state,
         )
-        for one in _listed(visit)
+        for one in _listed(context)
     )
-    return exported("plans", visit.params["kind"], PlanRecord, rows)
+    return exported("plans", context.params["kind"], PlanRecord, rows)
 
 
-def _listed(visit: Visit) -> list[Listed]:
-    if visit.member.repos is not None:  # whom it would hit is not all theirs to see; they are led to it by its address
+def _listed(context: RequestContext) -> list[Listed]:
+    if (
+        context.member.repos is not None
+    ):  # whom it would hit is not all theirs to see; they are led to it by its address
         return []
-    return [_as_listed(visit.office, row) for row in Carried(visit.office.store).plans()]
+    return [_as_listed(context.app_state, row) for row in Carried(context.app_state.store).plans()]
 
 
-def _as_listed(office: Office, row: PlanRow) -> Listed:
+def _as_listed(app_state: AppState, row: PlanRow) -> Listed:
     told = row.about
     if "changes" not in told:  # made elsewhere, as by `hf-gate apply` or `hf-gate run`
-        plan = read_plan(office, row.digest)
+        plan = read_plan(app_state, row.digest)
         verbs = Counter(change.verb for change in plan.changes)
-        run = None if row.run is None else office.store.run(row.run)
+        run = None if row.run is None else app_state.store.run(row.run)
         by, kind = ("", "file") if run is None else (run.actor, run.kind)
         return Listed(row.digest, row.made_at, by, kind, len(plan.changes), _sorted(verbs), row.run, row.state)
     verbs = Counter(told.get("verbs", {}))
@@ -93,22 +94,24 @@ def _sorted(verbs: Counter[str]) -> list[tuple[str, int]]:
     return [(verb, verbs[verb]) for verb in ORDER if verbs[verb]]
 
 
-def _runs(visit: Visit) -> list[Listed]:
+def _runs(context: RequestContext) -> list[Listed]:
     """The latest runs of more than one change; single decisions stand in the ledger."""
-    office = visit.office
-    found = [run for run in office.store.runs(100) if run.total > 1]
-    if visit.member.repos is not None:
-        found = [run for run in found if run.member == visit.member.id]
+    app_state = context.app_state
+    found = [run for run in app_state.store.runs(100) if run.total > 1]
+    if context.member.repos is not None:
+        found = [run for run in found if run.member == context.member.id]
     return [
-        Listed(run.id, run.made_at, run.actor, run.kind, run.total, [], run.id, state_of(office, run), dict(run.counts))
+        Listed(
+            run.id, run.made_at, run.actor, run.kind, run.total, [], run.id, state_of(app_state, run), dict(run.counts)
+        )
         for run in found[:20]
     ]
 
 
-def make(visit: Visit) -> Response:
+def make(context: RequestContext) -> Response:
     """Judges everybody anew and leads to the plan; when that takes longer, to the list, where it will stand."""
-    maker = maker_of(visit.office)
-    maker.make(visit.member, PATIENCE)
+    maker = context.app_state.plan_maker
+    maker.make(context.member, PATIENCE)
     if maker.digest is not None and not maker.is_busy:
         return RedirectResponse(f"/plans/{maker.digest}", 303)
     return RedirectResponse("/plans", 303)

@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 from starlette.responses import Response
 
-from ..application.judging import with_texts
+from ..application.judging import with_templates
 from ..application.record_builders import policy_record
 from ..application.records import PolicyRecord
 from ..domain.lifecycle import Status
@@ -42,7 +42,7 @@ from .drafts import (
 from .exports import exported, file_of
 from .hiding import names_others
 from .proofs import entries_in
-from .visit import NotFound, Refused, Visit
+from .request_context import NotFound, Refused, RequestContext
 
 _ANYWAY: Final = "download-anyway"  # although there are doubts about it
 _DRAFT: Final = "draft.yaml"  # as a draft of no file is called
@@ -65,36 +65,36 @@ rules:
 # ---- all of them -------------------------------------------------------------------------------------------------------
 
 
-def page(visit: Visit) -> Response:
+def page(context: RequestContext) -> Response:
     """Every policy of the desk, its mode and what is wrong with it; and the tables that they ask."""
-    if visit.asked("draft") and not visit.masks:
-        return new_draft(visit)
+    if context.query_value("draft") and not context.masks:
+        return new_draft(context)
     try:
-        folder = folder_of(visit)
+        folder = folder_of(context)
     except HfGateError as problem:
-        return visit.page("policies.html", title="Policies", texts=[], tables=[], clashes=[], problem=problem)
-    texts, known = texts_of(visit, folder), tables_known(visit, folder)
-    bundle = visit.office.policies
-    return visit.page(
+        return context.page("policies.html", title="Policies", texts=[], tables=[], clashes=[], problem=problem)
+    texts, known = texts_of(context, folder), tables_known(context, folder)
+    bundle = context.app_state.policies
+    return context.page(
         "policies.html",
         title="Policies",
         texts=texts,
-        targets={text.name: visible_targets(visit, text.policy) for text in texts if text.policy is not None},
+        targets={text.name: visible_targets(context, text.policy) for text in texts if text.policy is not None},
         tables=[] if bundle is None else [table for name, table in sorted(bundle.tables.items()) if name in known],
         clashes=check_unique_names([text.checked for text in texts]),
         problem=None,
     )
 
 
-def export(visit: Visit) -> Response:
+def export(context: RequestContext) -> Response:
     """The same rows as a file."""
     rows = [
         policy_record(
-            text.file, text.name, text.checked, [] if text.policy is None else visible_targets(visit, text.policy)
+            text.file, text.name, text.checked, [] if text.policy is None else visible_targets(context, text.policy)
         )
-        for text in texts_of(visit, folder_of(visit))
+        for text in texts_of(context, folder_of(context))
     ]
-    return exported("policies", visit.params["kind"], PolicyRecord, rows)
+    return exported("policies", context.params["kind"], PolicyRecord, rows)
 
 
 # ---- one of them -------------------------------------------------------------------------------------------------------
@@ -115,51 +115,55 @@ class Counts:
         return sum(n for (ours, desk), n in self.beside.items() if ours != desk)
 
 
-def policy_page(visit: Visit) -> Response:
+def policy_page(context: RequestContext) -> Response:
     """One policy as its file has it now; with `who`, also what it makes of one request."""
-    folder = folder_of(visit)
-    text = next((one for one in texts_of(visit, folder) if one.name == visit.params["name"]), None)
+    folder = folder_of(context)
+    text = next((one for one in texts_of(context, folder) if one.name == context.params["name"]), None)
     if text is None:
         raise NotFound
-    if visit.masks or not visit.asked("who").strip():
-        return _show(visit, folder, with_results(text), None)
-    with visit.office.drafts.opened(visit.member.id) as process:
-        text = draft_of(process, visit, text.source.text, text.file, folder)
+    if context.masks or not context.query_value("who").strip():
+        return _show(context, folder, with_results(text), None)
+    with context.app_state.drafts.opened(context.member.id) as process:
+        text = draft_of(process, context, text.source.text, text.file, folder)
         return _show(
-            visit, folder, text, _Asked(process, visit, folder, text, visit.asked("who").strip()), is_file=True
+            context,
+            folder,
+            text,
+            _Asked(process, context, folder, text, context.query_value("who").strip()),
+            is_file=True,
         )
 
 
-def new_draft(visit: Visit) -> Response:
+def new_draft(context: RequestContext) -> Response:
     """A draft of nobody's file."""
-    folder = folder_of(visit)
-    return _show(visit, folder, our_text(visit, BEGINNING, _DRAFT, folder), None)
+    folder = folder_of(context)
+    return _show(context, folder, our_text(context, BEGINNING, _DRAFT, folder), None)
 
 
-def try_draft(visit: Visit) -> Response:
+def try_draft(context: RequestContext) -> Response:
     """What was typed: checked, tried, mended where a button said so, or handed out as a file. Nothing is written."""
-    folder = folder_of(visit)
-    name = visit.params.get("name")
-    known = None if name is None else next((one for one in texts_of(visit, folder) if one.name == name), None)
+    folder = folder_of(context)
+    name = context.params.get("name")
+    known = None if name is None else next((one for one in texts_of(context, folder) if one.name == name), None)
     if name is not None and known is None:
         raise NotFound
     file = _DRAFT if known is None else known.file
-    typed = visit.said("src").replace("\r\n", "\n").replace("\r", "\n")
-    with visit.office.drafts.opened(visit.member.id) as process:
-        text, note = draft_of(process, visit, typed, file, folder), ""
-        if visit.said("do") == _ANYWAY or (visit.said("do") == "download" and not text.doubts):
+    typed = context.form_value("src").replace("\r\n", "\n").replace("\r", "\n")
+    with context.app_state.drafts.opened(context.member.id) as process:
+        text, note = draft_of(process, context, typed, file, folder), ""
+        if context.form_value("do") == _ANYWAY or (context.form_value("do") == "download" and not text.doubts):
             return file_of([typed.encode("utf-8", "replace")], "application/yaml", _file_name(file))
-        if visit.said("fix"):
-            mended = text.mended(visit.said("fix"))
+        if context.form_value("fix"):
+            mended = text.mended(context.form_value("fix"))
             if mended is None:
                 note = "The text has changed since; nothing was mended. The problems below are those of now."
             else:
-                text = draft_of(process, visit, mended, file, folder)
-        if text.policy is not None and not may_know(visit, text.policy):
+                text = draft_of(process, context, mended, file, folder)
+        if text.policy is not None and not may_know(context, text.policy):
             raise Refused("That draft is for none of your repos.", hint="Name one of yours in applies_to.")
         is_file = known is not None and text.source.text == known.source.text
-        asked = _Asked(process, visit, folder, text, visit.said("who").strip(), is_trial=True)
-        return _show(visit, folder, text, asked, is_file=is_file, note=note, file_of_desk=known)
+        asked = _Asked(process, context, folder, text, context.form_value("who").strip(), is_trial=True)
+        return _show(context, folder, text, asked, is_file=is_file, note=note, file_of_desk=known)
 
 
 def _file_name(file: str) -> str:
@@ -172,7 +176,7 @@ class _Asked:
     def __init__(
         self,
         process: DraftProcess,
-        visit: Visit,
+        context: RequestContext,
         folder: WorkspaceFolder,
         text: Text,
         who: str,
@@ -185,7 +189,7 @@ class _Asked:
         if text.checked.policy is None or not (who or is_trial):
             return
         try:
-            bar = Bar(process, visit, folder, text)
+            bar = Bar(process, context, folder, text)
             self.trial = bar.try_all() if is_trial else None
             self.told = bar.explain(who) if who else None
         except (HfGateError, NotFound) as problem:
@@ -194,7 +198,7 @@ class _Asked:
 
 
 def _show(
-    visit: Visit,
+    context: RequestContext,
     folder: WorkspaceFolder,
     text: Text,
     asked: _Asked | None,
@@ -203,23 +207,25 @@ def _show(
     note: str = "",
     file_of_desk: Text | None = None,
 ) -> Response:
-    policy = None if text.policy is None else with_texts(text.policy, folder.config.templates)  # as the ledger names it
+    policy = (
+        None if text.policy is None else with_templates(text.policy, folder.config.templates)
+    )  # as the ledger names it
     is_new, is_draft = text.file == _DRAFT, asked is not None and not is_file
-    return visit.page(
+    return context.page(
         "policy.html",
         title=f"Policy {text.name}",
         text=text,
         policy=policy,
-        said_lines=[] if policy is None else _sentences(visit, policy),
-        repos=[] if policy is None else repos_of(visit, policy),
-        counts=counts_of(visit, policy) if policy is not None and not is_draft and not is_new else None,
-        is_hidden=(is_file or (asked is None and not is_new)) and _is_hidden(visit, text),
+        said_lines=[] if policy is None else _sentences(context, policy),
+        repos=[] if policy is None else repos_of(context, policy),
+        counts=counts_of(context, policy) if policy is not None and not is_draft and not is_new else None,
+        is_hidden=(is_file or (asked is None and not is_new)) and _is_hidden(context, text),
         is_shadow=policy is not None and policy.mode is PolicyMode.SHADOW,
         is_draft=is_draft,
         is_new=is_new,
         note=note,
-        doubts=[] if visit.masks else text.doubts,
-        asks_download=visit.said("do") == "download",
+        doubts=[] if context.masks else text.doubts,
+        asks_download=context.form_value("do") == "download",
         who="" if asked is None else asked.who,
         trial=None if asked is None else asked.trial,
         told=None if asked is None else asked.told,
@@ -228,21 +234,21 @@ def _show(
     )
 
 
-def _is_hidden(visit: Visit, text: Text) -> bool:
+def _is_hidden(context: RequestContext, text: Text) -> bool:
     """Whether the text of a file would tell a member of some repos about others."""
-    if visit.member.repos is None or text.policy is None:
+    if context.member.repos is None or text.policy is None:
         return False
-    return names_others(text.policy, repos_of(visit, text.policy))
+    return names_others(text.policy, repos_of(context, text.policy))
 
 
-def _sentences(visit: Visit, policy: Policy) -> list[str]:
-    return list(describe_policy(replace(policy, applies_to=tuple(visible_targets(visit, policy)))))
+def _sentences(context: RequestContext, policy: Policy) -> list[str]:
+    return list(describe_policy(replace(policy, applies_to=tuple(visible_targets(context, policy)))))
 
 
-def counts_of(visit: Visit, policy: Policy) -> Counts:
+def counts_of(context: RequestContext, policy: Policy) -> Counts:
     """By the verdicts that were entered last, of those who wait at repos that this person sees."""
-    found, mine = Counts(), set(repos_of(visit, policy))
-    for one in _tallies_of(visit.office.store):
+    found, mine = Counts(), set(repos_of(context, policy))
+    for one in _tallies_of(context.app_state.store):
         if one.repo not in mine:
             continue
         if one.policy == policy.name:

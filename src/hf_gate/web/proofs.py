@@ -16,17 +16,17 @@ from ..application.ledger_files import checkpoint_json, checkpoint_now, export
 from ..application.verify import Verified, verify
 from ..store.reading import Store
 from .exports import file_of
-from .visit import Refused, Visit
+from .request_context import Refused, RequestContext
 
 
-def is_whole(visit: Visit) -> bool:
+def is_whole(context: RequestContext) -> bool:
     """Whether this person is let into every repo of the desk, and so into its own chain and its proofs."""
-    return visit.member.repos is None
+    return context.member.repos is None
 
 
-def must_be_whole(visit: Visit, no: str) -> None:
+def must_be_whole(context: RequestContext, no: str) -> None:
     """Refuses who is let into some repos only."""
-    if not is_whole(visit):
+    if not is_whole(context):
         raise Refused(no, hint="An admin of all repos can.", status=403)
 
 
@@ -58,30 +58,30 @@ _proofs: WeakKeyDictionary[Store, Proof] = WeakKeyDictionary()
 _proving: Final = threading.Lock()
 
 
-def prove(visit: Visit) -> Response:
+def prove(context: RequestContext) -> Response:
     """Proves every chain, every seal and every checkpoint that is kept; one proof at a time."""
-    must_be_whole(visit, _AS_A_WHOLE)
+    must_be_whole(context, _AS_A_WHOLE)
     if not _proving.acquire(blocking=False):
         raise Refused("The ledger is being proved already.", hint="Load the page again in a moment.", status=409)
     try:
-        store, begun = visit.office.store, time.monotonic()
+        store, begun = context.app_state.store, time.monotonic()
         head = entries_in(store)
         result = verify(store)
-        _proofs[store] = Proof(result, visit.office.now(), time.monotonic() - begun, head, visit.member.name)
+        _proofs[store] = Proof(result, context.app_state.now(), time.monotonic() - begun, head, context.member.name)
     finally:
         _proving.release()
     return RedirectResponse("/audit", 303)
 
 
-def checkpoint(visit: Visit) -> Response:
+def checkpoint(context: RequestContext) -> Response:
     """The heads of all chains, kept in the store and handed out as a file: it proves later that nothing was cut off."""
-    must_be_whole(visit, _AS_A_WHOLE)
-    made = checkpoint_now(visit.office.store, visit.now)
-    text = json.dumps(checkpoint_json(made, visit.office.store.endpoint), indent=1) + "\n"
-    return file_of([text.encode()], "application/json", f"checkpoint-{visit.now:%Y%m%dT%H%M%SZ}.json")
+    must_be_whole(context, _AS_A_WHOLE)
+    made = checkpoint_now(context.app_state.store, context.now)
+    text = json.dumps(checkpoint_json(made, context.app_state.store.endpoint), indent=1) + "\n"
+    return file_of([text.encode()], "application/json", f"checkpoint-{context.now:%Y%m%dT%H%M%SZ}.json")
 
 
-def whole(visit: Visit) -> Response:
+def whole(context: RequestContext) -> Response:
     """The ledger as `hf-gate audit verify --file` proves it; personal data only comes from the command line."""
-    must_be_whole(visit, _AS_A_WHOLE)
-    return file_of(export(visit.office.store, visit.now), "application/x-ndjson", "ledger.jsonl")
+    must_be_whole(context, _AS_A_WHOLE)
+    return file_of(export(context.app_state.store, context.now), "application/x-ndjson", "ledger.jsonl")

@@ -25,8 +25,8 @@ from .asking import PENDING, Asked, asked_of, read, read_and_count
 from .drafts import tables_known
 from .exports import exported
 from .lines import lines_of
+from .request_context import NotFound, Refused, RequestContext
 from .tallies import MOST, about, address, cells_of, counted, facets_of, standing_of, total_of
-from .visit import NotFound, Refused, Visit
 
 PAGE: Final = 50
 VIEWS: Final = (
@@ -43,7 +43,7 @@ _WEEK: Final = timedelta(days=7)
 _LATELY: Final = 1000  # decisions of the last week that are looked at, to say how long they took
 
 
-def home(visit: Visit) -> Response:  # noqa: ARG001 - as every page
+def home(context: RequestContext) -> Response:  # noqa: ARG001 - as every page
     """The desk begins with its queue."""
     return RedirectResponse("/queue", 303)
 
@@ -51,17 +51,17 @@ def home(visit: Visit) -> Response:  # noqa: ARG001 - as every page
 # ---- the page ----------------------------------------------------------------------------------------------------------
 
 
-def page(visit: Visit) -> Response:
+def page(context: RequestContext) -> Response:
     """One page of the queue with its facets; by person when that is asked for."""
-    asked = asked_of(visit)
-    by, order = crowd.way(visit), "newest" if visit.asked("order") == "newest" else None
-    after = visit.asked("after") or None
-    cells = cells_of(visit)
+    asked = asked_of(context)
+    by, order = crowd.way(context), "newest" if context.query_value("order") == "newest" else None
+    after = context.query_value("after") or None
+    cells = cells_of(context)
     matching = counted(asked.query, cells)
-    shown = _rows(visit, asked, order, after, is_known=by is not None or matching is not None)
+    shown = _rows(context, asked, order, after, is_known=by is not None or matching is not None)
     following, total = shown.pop("next"), shown.pop("total", None)
     standing, more = standing_of(cells), f"&by={by}" if by else ""
-    return visit.page(
+    return context.page(
         "queue.html",
         **shown,
         asked=asked,
@@ -71,44 +71,46 @@ def page(visit: Visit) -> Response:
         regrouped=address(asked.text, by=None if by else crowd.BY, order=order),
         newest=order is not None,
         by=by,
-        total=total or total_of(visit, asked.query, cells),
-        views=views_of(visit, asked, cells, by),
+        total=total or total_of(context, asked.query, cells),
+        views=views_of(context, asked, cells, by),
         facets=facets_of(asked, cells, more),
         more=more,
         standing=standing,
         exports=[(kind, _file(asked.text, kind, by)) for kind in ("csv", "json")],
-        problem=visit.office.policy_problem,
-        unread=unread(visit),
-        refused_tables=refused_tables(visit),
-        picked=visit.office.picks.count(visit.selection),
+        problem=context.app_state.policy_problem,
+        unread=unread(context),
+        refused_tables=refused_tables(context),
+        picked=context.app_state.picks.count(context.selection),
         matching=matching,
         query_text=asked.text,
-        **({} if shown["lines"] else empty(visit, asked, standing[Status.PENDING])),
+        **({} if shown["lines"] else empty(context, asked, standing[Status.PENDING])),
     )
 
 
-def _rows(visit: Visit, asked: Asked, order: str | None, after: str | None, *, is_known: bool) -> dict[str, Any]:
+def _rows(
+    context: RequestContext, asked: Asked, order: str | None, after: str | None, *, is_known: bool
+) -> dict[str, Any]:
     """The rows, and where they go on. `is_known`: how many there are is not asked here."""
-    if crowd.way(visit):
-        return _people(visit, asked, order, after)
+    if crowd.way(context):
+        return _people(context, asked, order, after)
     if after is None and not is_known:
-        return _searched(visit, asked, order)
-    return _shown(visit, read(visit, asked.query, limit=PAGE, cursor=after, newest_first=order is not None))
+        return _searched(context, asked, order)
+    return _shown(context, read(context, asked.query, limit=PAGE, cursor=after, newest_first=order is not None))
 
 
-def _searched(visit: Visit, asked: Asked, order: str | None) -> dict[str, Any]:
+def _searched(context: RequestContext, asked: Asked, order: str | None) -> dict[str, Any]:
     """The first page of what no counter knows: it is looked for once, for the rows and for their number."""
-    found, count = read_and_count(visit, asked.query, limit=PAGE, most=MOST, newest_first=order is not None)
-    return _shown(visit, found) | {"total": about(count)}
+    found, count = read_and_count(context, asked.query, limit=PAGE, most=MOST, newest_first=order is not None)
+    return _shown(context, found) | {"total": about(count)}
 
 
-def _shown(visit: Visit, found: QueryPage) -> dict[str, Any]:
-    picks = visit.office.picks.among(visit.selection, [row.id for row in found.rows])
-    return {"lines": lines_of(visit, found.rows), "picks": picks, "next": found.next}
+def _shown(context: RequestContext, found: QueryPage) -> dict[str, Any]:
+    picks = context.app_state.picks.among(context.selection, [row.id for row in found.rows])
+    return {"lines": lines_of(context, found.rows), "picks": picks, "next": found.next}
 
 
-def _people(visit: Visit, asked: Asked, order: str | None, after: str | None) -> dict[str, Any]:
-    people, following = crowd.read_people(visit, asked.query, cursor=after, newest_first=order is not None)
+def _people(context: RequestContext, asked: Asked, order: str | None, after: str | None) -> dict[str, Any]:
+    people, following = crowd.read_people(context, asked.query, cursor=after, newest_first=order is not None)
     return {"lines": people, "hidden": sum(one.is_hidden for one in people), "next": following}
 
 
@@ -116,9 +118,11 @@ def _file(text: str, kind: str, by: str | None) -> str:
     return f"/queue.{kind}?{urlencode({'q': text} | ({'by': by} if by else {}))}"
 
 
-def views_of(visit: Visit, asked: Asked, cells: Sequence[Cell], by: str | None = None) -> list[dict[str, object]]:
+def views_of(
+    context: RequestContext, asked: Asked, cells: Sequence[Cell], by: str | None = None
+) -> list[dict[str, object]]:
     """The saved views, each with how many it holds where that is known without looking."""
-    own = visit.office.members.views(visit.member.id)
+    own = context.app_state.members.views(context.member.id)
     named = [*((name, query, False) for name, query in VIEWS), *((name, query, True) for name, query in own)]
     return [
         {
@@ -139,17 +143,17 @@ def _how_many(query: str, cells: Sequence[Cell]) -> int | None:
         return None
 
 
-def save_view(visit: Visit) -> Response:
+def save_view(context: RequestContext) -> Response:
     """Keeps the query under a name, or forgets a name."""
-    name, query = visit.said("name").strip()[:40], visit.said("q").strip()
+    name, query = context.form_value("name").strip()[:40], context.form_value("q").strip()
     if not name:
         raise Refused("A view needs a name.")
-    if visit.said("do") == "forget":
-        visit.office.members.save_view(visit.member.id, name, None, ms(visit.now))
-        return visit.back()
-    if (problem := asked_of(visit, query).problem) is not None:
+    if context.form_value("do") == "forget":
+        context.app_state.members.save_view(context.member.id, name, None, ms(context.now))
+        return context.back()
+    if (problem := asked_of(context, query).problem) is not None:
         raise problem
-    if not visit.office.members.save_view(visit.member.id, name, query, ms(visit.now)):
+    if not context.app_state.members.save_view(context.member.id, name, query, ms(context.now)):
         raise Refused(
             f"You have {MOST_VIEWS} saved views, and no more are kept.", hint="Forget one that you do not use."
         )
@@ -159,44 +163,44 @@ def save_view(visit: Visit) -> Response:
 # ---- nobody is there -----------------------------------------------------------------------------------------------------
 
 
-def unread(visit: Visit) -> list[tuple[str, str, str]]:
+def unread(context: RequestContext) -> list[tuple[str, str, str]]:
     """Repos whose last reading did not end well: which, why, and how old what is shown of it is."""
     found = []
-    for row in visit.office.repos(visit.member):
+    for row in context.app_state.repos(context.member):
         if row.problem:
             at = max((one for one in (row.quick_at, row.full_at) if one is not None), default=None)
-            found.append((str(row.repo), row.problem, "" if at is None else visit.ago(moment_of(at))))
+            found.append((str(row.repo), row.problem, "" if at is None else context.ago(moment_of(at))))
     return found
 
 
-def refused_tables(visit: Visit) -> list[str]:
+def refused_tables(context: RequestContext) -> list[str]:
     """Why tables that this person may know of are unknown to every rule."""
-    bundle = visit.office.policies
+    bundle = context.app_state.policies
     if bundle is None or not any(table.refusal for table in bundle.tables.values()):
         return []
-    known = tables_known(visit, bundle.folder)
+    known = tables_known(context, bundle.folder)
     return [table.refusal for name, table in sorted(bundle.tables.items()) if table.refusal and name in known]
 
 
-def empty(visit: Visit, asked: Asked, pending: int) -> dict[str, Any]:
+def empty(context: RequestContext, asked: Asked, pending: int) -> dict[str, Any]:
     """What there is to say where no row is."""
-    office = visit.office
-    repos, soon = office.repos(visit.member), office.pulse.next_at
+    app_state = context.app_state
+    repos, soon = app_state.repos(context.member), app_state.sync_status.next_at
     if pending or str(asked.query) != PENDING:
         return {"repos": repos, "decided": None, "open_gates": [], "soon": ""}
     return {
-        "soon": words.span(soon - visit.now) if soon is not None and soon > visit.now else "",
+        "soon": words.span(soon - context.now) if soon is not None and soon > context.now else "",
         "repos": repos,
-        "decided": None if office.pulse.read_at is None else _decided(visit),
+        "decided": None if app_state.sync_status.read_at is None else _decided(context),
         "open_gates": [row.repo for row in repos if row.gated == "auto"],
     }
 
 
-def _decided(visit: Visit) -> tuple[str, str] | None:
+def _decided(context: RequestContext) -> tuple[str, str] | None:
     """How many of those who asked in the last month were decided in the last week, and how long half of them waited."""
-    week, month = (moment_of(ms(visit.now)) - each for each in (_WEEK, 30 * timedelta(days=1)))
+    week, month = (moment_of(ms(context.now)) - each for each in (_WEEK, 30 * timedelta(days=1)))
     text = f"asked:>={month:%Y-%m-%d} reviewed:>={week:%Y-%m-%d}"
-    found = read(visit, parse_query(text), limit=_LATELY, cursor=None, newest_first=True)
+    found = read(context, parse_query(text), limit=_LATELY, cursor=None, newest_first=True)
     waits = [row.state.reviewed_at - row.state.asked_at for row in found.rows if row.state.reviewed_at]
     if not waits:
         return None
@@ -207,27 +211,27 @@ def _decided(visit: Visit) -> tuple[str, str] | None:
 # ---- files ---------------------------------------------------------------------------------------------------------------
 
 
-def export(visit: Visit) -> Response:
+def export(context: RequestContext) -> Response:
     """All rows of the query, as a file, those of one person together when asked so; who sees no names gets none."""
-    if not visit.member.role.covers(Role.REVIEWER):
+    if not context.member.role.covers(Role.REVIEWER):
         raise NotFound
-    asked = asked_of(visit)
+    asked = asked_of(context)
     if asked.problem is not None:
         raise asked.problem
-    rows = crowd.rows_of(visit, asked.query) if crowd.way(visit) else _all(visit, asked)
-    return exported("requests", visit.params["kind"], RequestRecord, request_records(visit, rows))
+    rows = crowd.rows_of(context, asked.query) if crowd.way(context) else _all(context, asked)
+    return exported("requests", context.params["kind"], RequestRecord, request_records(context, rows))
 
 
-def request_records(visit: Visit, rows: Iterable[RequestRow]) -> Iterator[RequestRecord]:
+def request_records(context: RequestContext, rows: Iterable[RequestRow]) -> Iterator[RequestRecord]:
     """Make the records of these requests, rated where the file shows it."""
-    verdicts = visit.office.standing_verdicts
-    return (stored_request(row, verdicts, with_quality=visit.params.get("kind") != "csv") for row in rows)
+    verdicts = context.app_state.standing_verdicts
+    return (stored_request(row, verdicts, with_quality=context.params.get("kind") != "csv") for row in rows)
 
 
-def _all(visit: Visit, asked: Asked) -> Iterator[RequestRow]:
+def _all(context: RequestContext, asked: Asked) -> Iterator[RequestRow]:
     cursor = None
     while True:
-        found = read(visit, asked.query, limit=500, cursor=cursor)
+        found = read(context, asked.query, limit=500, cursor=cursor)
         yield from found.rows
         cursor = found.next
         if cursor is None:

@@ -27,7 +27,7 @@ from ..policy.literals import glob_matches
 from ..policy.model import Policy
 from .exports import exported
 from .markdown import parse_markdown
-from .visit import NotFound, Visit
+from .request_context import NotFound, RequestContext
 
 MODES: Final = {
     "manual": ("by hand", "each request waits for a review"),
@@ -100,14 +100,14 @@ def href_of(repo: Repo) -> str:
     return f"/repos/{repo.type.value}s/{repo.id}"
 
 
-def repo_named(visit: Visit) -> RepoRow:
+def repo_named(context: RequestContext) -> RepoRow:
     """Which repo the address means, if this person sees it."""
     words = {f"{kind.value}s": kind for kind in RepoType}
-    kind = words.get(visit.params["type"])
+    kind = words.get(context.params["type"])
     if kind is None:
         raise NotFound
-    repo = Repo(kind, visit.params["ns"], visit.params["name"])
-    row = visit.office.store.repo(repo) if visit.sees(repo) else None
+    repo = Repo(kind, context.params["ns"], context.params["name"])
+    row = context.app_state.store.repo(repo) if context.sees(repo) else None
     if row is None:
         raise NotFound
     return row
@@ -116,16 +116,16 @@ def repo_named(visit: Visit) -> RepoRow:
 # ---- all of them -------------------------------------------------------------------------------------------------------
 
 
-def page(visit: Visit) -> Response:
+def page(context: RequestContext) -> Response:
     """Every repo of the desk that this person sees; who waits longest first."""
-    lines = sorted((line_of(visit, row) for row in visit.office.repos(visit.member)), key=_by_age)
-    return visit.page(
+    lines = sorted((line_of(context, row) for row in context.app_state.repos(context.member)), key=_by_age)
+    return context.page(
         "repos.html",
         title="Repos",
         lines=lines,
         waiting=sum(line.count(Status.PENDING) for line in lines),
-        unread=[str(repo) for repo in _named(visit) if not any(line.repo == repo for line in lines)],
-        problem=visit.office.policy_problem,
+        unread=[str(repo) for repo in _named(context) if not any(line.repo == repo for line in lines)],
+        problem=context.app_state.policy_problem,
     )
 
 
@@ -133,32 +133,32 @@ def _by_age(line: RepoLine) -> tuple[bool, float, Repo]:
     return line.oldest is None, line.oldest.timestamp() if line.oldest else 0.0, line.repo
 
 
-def _named(visit: Visit) -> Iterator[Repo]:
+def _named(context: RequestContext) -> Iterator[Repo]:
     """Repos that the desk names one by one, so that one which was never read is missed."""
-    for text in visit.office.location.config.repos if visit.office.location.folder is not None else ():
+    for text in context.app_state.location.config.repos if context.app_state.location.folder is not None else ():
         with suppress(HfGateError):  # a glob
             repo = parse_repo(text)
-            if visit.sees(repo):
+            if context.sees(repo):
                 yield repo
 
 
-def export(visit: Visit) -> Response:
+def export(context: RequestContext) -> Response:
     """The same rows as a file."""
-    rows = [_record(line_of(visit, row)) for row in visit.office.repos(visit.member)]
-    return exported("repos", visit.params["kind"], RepoRecord, rows)
+    rows = [_record(line_of(context, row)) for row in context.app_state.repos(context.member)]
+    return exported("repos", context.params["kind"], RepoRecord, rows)
 
 
-def line_of(visit: Visit, row: RepoRow) -> RepoLine:
+def line_of(context: RequestContext, row: RepoRow) -> RepoLine:
     """One repo with what its row shows."""
     form, problems = form_and_problems(row)
-    return RepoLine(row, _oldest(visit, row), form, problems, policies_of(visit, row.repo))
+    return RepoLine(row, _oldest(context, row), form, problems, policies_of(context, row.repo))
 
 
-def _oldest(visit: Visit, row: RepoRow) -> datetime | None:
+def _oldest(context: RequestContext, row: RepoRow) -> datetime | None:
     if not row.counts.get(Status.PENDING, 0):
         return None
     terms = (Term("repo", (Pattern((str(row.repo),)),)), Term("status", (Pattern((Status.PENDING.value,)),)))
-    found = visit.office.store.query(Query(terms), now=ms(visit.now), limit=1, with_record=False).rows
+    found = context.app_state.store.query(Query(terms), now=ms(context.now), limit=1, with_record=False).rows
     return moment_of(found[0].state.asked_at) if found else None
 
 
@@ -171,9 +171,9 @@ def form_and_problems(row: RepoRow) -> tuple[GateForm | None, list[FormProblem]]
     return form_of_json(row.form_card), problems
 
 
-def policies_of(visit: Visit, repo: Repo) -> list[Policy]:
+def policies_of(context: RequestContext, repo: Repo) -> list[Policy]:
     """The policies that are for a repo; none while a file is wrong."""
-    bundle = visit.office.policies
+    bundle = context.app_state.policies
     found = () if bundle is None else bundle.policies
     return [each for each in found if any(glob_matches(glob, repo) for glob in each.applies_to)]
 
@@ -185,13 +185,13 @@ def _record(line: RepoLine) -> RepoRecord:
 # ---- one of them -------------------------------------------------------------------------------------------------------
 
 
-def repo_page(visit: Visit) -> Response:
+def repo_page(context: RequestContext) -> Response:
     """One repo: its gate, its readings, its form as a requester meets it, and what holds there in words."""
-    row = repo_named(visit)
-    line, office = line_of(visit, row), visit.office
-    standing = repo_standing(office.store, row, visit.now)
+    row = repo_named(context)
+    line, app_state = line_of(context, row), context.app_state
+    standing = repo_standing(app_state.store, row, context.now)
     pending = line.count(Status.PENDING)
-    return visit.page(
+    return context.page(
         "repo.html",
         title=str(row.repo),
         line=line,
@@ -199,18 +199,18 @@ def repo_page(visit: Visit) -> Response:
         statuses=[(status.value, line.count(status)) for status in STATUSES],
         others=[(name, n) for name, n in row.counts.items() if n and name not in set(STATUSES)],
         median=standing.median if pending else None,
-        serving=serving_line(standing.answered_before, visit.now, office.zone),
+        serving=serving_line(standing.answered_before, context.now, app_state.zone),
         quick=None if row.quick_at is None else moment_of(row.quick_at),
         full=None if row.full_at is None else moment_of(row.full_at),
         write_only=WRITE_ONLY,
         said_lines=describe_policies(line.policies) if line.policies else [],
-        problem=office.policy_problem,
-        hub_url=f"{office.store.endpoint}/{row.repo.web_path}",
+        problem=app_state.policy_problem,
+        hub_url=f"{app_state.store.endpoint}/{row.repo.web_path}",
     )
 
 
-def sync_now(visit: Visit) -> Response:
+def sync_now(context: RequestContext) -> Response:
     """Asks the reader of this desk to look now; it goes on by its own rules, so nobody reads twice at once."""
-    row = repo_named(visit)
-    visit.office.read_now()
+    row = repo_named(context)
+    context.app_state.read_now()
     return RedirectResponse(f"{href_of(row.repo)}?asked=1", 303)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from urllib.parse import urlencode
 
 from starlette.responses import Response
 
 from ..application.decisions import note_entry
-from ..application.hearing import Hearing, hear
+from ..application.hearing import Evaluation, evaluate_request
 from ..application.inputs import REASONED, ReasonTemplate, parse_note, texts_by_language, usable_templates
 from ..domain.events import EventKind
 from ..domain.forms import fold, form_of_json
@@ -30,130 +29,128 @@ from .finding import request_of
 from .hiding import without_counts
 from .history import history_of
 from .lines import Line, key_of, lines_of
+from .request_context import NotFound, RequestContext
 from .reversal import Reversal, reversal_of
 from .verdicts import Said
-from .visit import NotFound, Visit
 
 UNTIL = "until"  # beside the verbs: an acceptance with an end
 END = "end"  # another end for somebody who is in
 
 
-def page(visit: Visit) -> Response:
+def page(context: RequestContext) -> Response:
     """The whole of it."""
-    row = request_of(visit, visit.params["id"])
-    line = lines_of(visit, [row])[0]
-    attempts = visit.office.store.attempts(row.repo, row.person.id)
-    repo = visit.office.store.repo(row.repo)
-    verb = visit.asked("verb")
-    history = history_of(visit, attempts)
-    before, after = neighbours(visit, row)
-    return visit.page(
+    row = request_of(context, context.params["id"])
+    line = lines_of(context, [row])[0]
+    attempts = context.app_state.store.attempts(row.repo, row.person.id)
+    repo = context.app_state.store.repo(row.repo)
+    verb = context.query_value("verb")
+    history = history_of(context, attempts)
+    before, after = neighbours(context, row)
+    return context.page(
         "request.html",
-        query=visit.asked("q", PENDING),
-        queue_url="/queue?" + urlencode({"q": visit.asked("q", PENDING)}),
+        query=context.query_value("q", PENDING),
+        queue_url="/queue?" + urlencode({"q": context.query_value("q", PENDING)}),
         before=before,
         after=after,
         title=f"{line.who} asks for {row.repo}",
         line=line,
         attempts=attempts,
         form=_form_changes(row, repo),
-        why=lines_of_why(visit, row),
+        why=lines_of_why(context, row),
         history=[one for one in history if one.kind != EventKind.NOTE_WRITTEN],
         notes=[one for one in history if one.kind == EventKind.NOTE_WRITTEN],
-        elsewhere=elsewhere(visit, row),
-        facts=facts(visit, line),
-        reversal=None if line.is_leaving else reversal_of(visit, row),
-        others=visit.office.looks.others([row.id], visit.member.name).get(row.id, []),
-        ends=ends_for(visit, line, verb),
+        elsewhere=elsewhere(context, row),
+        facts=facts(context, line),
+        reversal=None if line.is_leaving else reversal_of(context, row),
+        others=context.app_state.presence.others([row.id], context.member.name).get(row.id, []),
+        ends=ends_for(context, line, verb),
         still_selected=0,
-        sheet=sheet_of(visit, line, verb) if verb in line.verbs and (verb != "accept" or visit.asked("back")) else None,
-        ends_on=_end_of(visit, row),
+        sheet=sheet_of(context, line, verb)
+        if verb in line.verbs and (verb != "accept" or context.query_value("back"))
+        else None,
+        ends_on=_end_of(context, row),
         meaning=MEANING.get(row.state.status, ""),  # type: ignore[call-overload]
     )
 
 
-def _end_of(visit: Visit, row: RequestRow) -> str | None:
+def _end_of(context: RequestContext, row: RequestRow) -> str | None:
     """The last day of an access that ends."""
     until = row.state.until if row.state.status == Status.ACCEPTED else None
-    return None if until is None else words.day(moment_of(until), visit.office.zone, visit.now)
+    return None if until is None else words.day(moment_of(until), context.app_state.zone, context.now)
 
 
-def neighbours(visit: Visit, row: RequestRow) -> tuple[str | None, str | None]:
+def neighbours(context: RequestContext, row: RequestRow) -> tuple[str | None, str | None]:
     """The addresses of the requests before and after this one in the queue that it was opened from."""
-    asked = asked_of(visit)
-    cursor = cursor_of(scoped(visit, asked.query), (row.state.asked_at, row.id), newest_first=False)
-    back = cursor_of(scoped(visit, asked.query), (row.state.asked_at, row.id), newest_first=True)
+    asked = asked_of(context)
+    cursor = cursor_of(scoped(context, asked.query), (row.state.asked_at, row.id), newest_first=False)
+    back = cursor_of(scoped(context, asked.query), (row.state.asked_at, row.id), newest_first=True)
     found = (
-        read(visit, asked.query, limit=1, cursor=back, newest_first=True).rows,
-        read(visit, asked.query, limit=1, cursor=cursor).rows,
+        read(context, asked.query, limit=1, cursor=back, newest_first=True).rows,
+        read(context, asked.query, limit=1, cursor=cursor).rows,
     )
     tail = urlencode({"q": asked.text})
     before, after = (f"/requests/{key_of(rows[0])}?{tail}" if rows else None for rows in found)
     return before, after
 
 
-def looking(visit: Visit) -> Response:
+def looking(context: RequestContext) -> Response:
     """Somebody has it open: who else has. It keeps nobody from deciding."""
-    row = request_of(visit, visit.params["id"])
-    if visit.said("gone") == "yes":
-        visit.office.looks.gone(row.id, visit.member.name)
+    row = request_of(context, context.params["id"])
+    if context.form_value("gone") == "yes":
+        context.app_state.presence.gone(row.id, context.member.name)
     else:
-        visit.office.looks.at(row.id, visit.member.name, anew=visit.said("anew") == "yes")
-    others = visit.office.looks.others([row.id], visit.member.name).get(row.id, [])
-    return visit.page("parts/looking.html", others=others, key=key_of(row))
+        context.app_state.presence.at(row.id, context.member.name, anew=context.form_value("anew") == "yes")
+    others = context.app_state.presence.others([row.id], context.member.name).get(row.id, [])
+    return context.page("parts/looking.html", others=others, key=key_of(row))
 
 
-def why(visit: Visit) -> Response:
+def why(context: RequestContext) -> Response:
     """The reasons alone, for a row that unfolds."""
-    row = request_of(visit, visit.params["id"])
-    return visit.page("parts/why.html", line=lines_of(visit, [row])[0], why=lines_of_why(visit, row))
+    row = request_of(context, context.params["id"])
+    return context.page("parts/why.html", line=lines_of(context, [row])[0], why=lines_of_why(context, row))
 
 
-def elsewhere(visit: Visit, row: RequestRow) -> list[Line]:
+def elsewhere(context: RequestContext, row: RequestRow) -> list[Line]:
     """The same person at other repos."""
-    if visit.masks:
+    if context.masks:
         return []
-    others = visit.office.store.attempts(None, row.person.id)
-    return lines_of(visit, [one for one in others if one.repo != row.repo and one.is_current and visit.sees(one.repo)])
+    others = context.app_state.store.attempts(None, row.person.id)
+    return lines_of(
+        context, [one for one in others if one.repo != row.repo and one.is_current and context.sees(one.repo)]
+    )
 
 
 # ---- why ---------------------------------------------------------------------------------------------------------------
 
 
-class _Quiet:
-    """The sources, asked for what they know without a call."""
-
-    def __init__(self, sources: object) -> None:
-        self._sources = sources
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._sources, name)
-
-    def fetch(self, people: object, now: datetime, budget: int) -> dict[str, bytes]:  # noqa: ARG002 - as the sources have it
-        return {}
-
-
-def heard(visit: Visit, row: RequestRow) -> Hearing | None:
+def heard(context: RequestContext, row: RequestRow) -> Evaluation | None:
     """The request before the policies of its repo; None when there are none to ask."""
-    office = visit.office
-    bundle, repo = office.policies, office.store.repo(row.repo)
+    app_state = context.app_state
+    bundle, repo = app_state.policies, app_state.store.repo(row.repo)
     if bundle is None or repo is None or row.request is None:
         return None
     try:
-        return hear(office.store, office.court(repo), _Quiet(office.workspace.sources), row, visit.now)  # type: ignore[arg-type]
+        return evaluate_request(
+            app_state.store,
+            app_state.repo_policies(repo),
+            app_state.workspace.sources,
+            row,
+            context.now,
+            reads_profile=False,
+        )
     except (HfGateError, LookupError):
         return None
 
 
-def lines_of_why(visit: Visit, row: RequestRow) -> list[Explained]:
+def lines_of_why(context: RequestContext, row: RequestRow) -> list[Explained]:
     """The verdict and each rule that was tried; values of people are hidden from who may not see them."""
-    if visit.masks:
+    if context.masks:
         return []
-    found = heard(visit, row)
+    found = heard(context, row)
     if found is None:
         return []
-    verdict = found.verdict if visit.member.repos is None else without_counts(found.verdict)
-    return list(explain_verdict(verdict, visit.now))
+    verdict = found.verdict if context.member.repos is None else without_counts(found.verdict)
+    return list(explain_verdict(verdict, context.now))
 
 
 # ---- answers, form, facts ----------------------------------------------------------------------------------------------
@@ -169,15 +166,15 @@ def _form_changes(row: RequestRow, repo: RepoRow | None) -> dict[str, list[str]]
     return {"added": added, "gone": [label for label in saw if label not in now]}
 
 
-def facts(visit: Visit, line: Line) -> list[tuple[str, str, str, str]]:
+def facts(context: RequestContext, line: Line) -> list[tuple[str, str, str, str]]:
     """What is known of the person: name, value, who controls it, source."""
-    if visit.masks:
+    if context.masks:
         return []
     row, who = line.row, line.row.person.identity
     made = row.request.person.created_at if row.request else None
-    past = visit.office.store.history(row.repo, [row.person.id], within=visit.repo_ids)[row.person.id]
+    past = context.app_state.store.history(row.repo, [row.person.id], within=context.repo_ids)[row.person.id]
     found = [
-        ("Account", f"{words.years(visit.now - made)} old" if made else "hidden", "account", "its id on the Hub"),
+        ("Account", f"{words.years(context.now - made)} old" if made else "hidden", "account", "its id on the Hub"),
         ("E-mail", who.email or "not shared", "account", "the request"),
         ("Full name", who.fullname or "not given", "claimed", "the request"),
     ]
@@ -202,13 +199,13 @@ def facts(visit: Visit, line: Line) -> list[tuple[str, str, str, str]]:
 # ---- notes -------------------------------------------------------------------------------------------------------------
 
 
-def note(visit: Visit) -> Response:
+def note(context: RequestContext) -> Response:
     """Keeps a reviewer's own words; nothing is sent."""
-    row = request_of(visit, visit.params["id"])
-    text = parse_note(visit.said("note"))
-    with visit.office.store.writing() as write:
-        write.append(row.repo, [note_entry(row, text, visit.member.name, ms(visit.now))])
-    return visit.back(f"/requests/{key_of(row)}#notes")
+    row = request_of(context, context.params["id"])
+    text = parse_note(context.form_value("note"))
+    with context.app_state.store.writing() as write:
+        write.append(row.repo, [note_entry(row, text, context.member.name, ms(context.now))])
+    return context.back(f"/requests/{key_of(row)}#notes")
 
 
 # ---- the sheet of a decision -------------------------------------------------------------------------------------------
@@ -227,36 +224,36 @@ class Sheet:
     still_selected: int = 0  # other rows of the queue that are ticked, and are not decided by it
 
 
-def sheet(visit: Visit) -> Response:
+def sheet(context: RequestContext) -> Response:
     """The same as a part of its own, for a dialog."""
-    row = request_of(visit, visit.params["id"])
-    line = lines_of(visit, [row])[0]
-    verb = visit.params["verb"]
-    ends = ends_for(visit, line, verb)
+    row = request_of(context, context.params["id"])
+    line = lines_of(context, [row])[0]
+    verb = context.params["verb"]
+    ends = ends_for(context, line, verb)
     if ends is None and (verb not in VERBS or verb not in line.verbs):
         raise NotFound
-    if not visit.is_part:
-        return page(visit)
+    if not context.is_part:
+        return page(context)
     if ends is not None:
-        return visit.page("parts/until.html", line=line, ends=ends, still_selected=selected_beside(visit, row))
-    return visit.page("parts/sheet.html", sheet=sheet_of(visit, line, verb))
+        return context.page("parts/until.html", line=line, ends=ends, still_selected=selected_beside(context, row))
+    return context.page("parts/sheet.html", sheet=sheet_of(context, line, verb))
 
 
-def ends_for(visit: Visit, line: Line, verb: str) -> Ends | None:
+def ends_for(context: RequestContext, line: Line, verb: str) -> Ends | None:
     """Return the ends that can be chosen for an acceptance, or for somebody who is in; None if none can."""
     if verb == UNTIL and "accept" in line.verbs:
-        return ends_of(visit)
-    return ends_of(visit, line.row) if verb == END and line.has_end_to_change else None
+        return ends_of(context)
+    return ends_of(context, line.row) if verb == END and line.has_end_to_change else None
 
 
-def sheet_of(visit: Visit, line: Line, verb: str) -> Sheet:
+def sheet_of(context: RequestContext, line: Line, verb: str) -> Sheet:
     """With the texts to start from: what the policies would say, then the desk's own."""
     user, repo = line.row.person.identity.username or "you", line.row.repo
-    suggested = _suggested(visit, line.said, verb)
+    suggested = _suggested(context, line.said, verb)
     texts = [(label, fill_reason(text, repo=repo.id, user=user, rule=rule)) for rule, label, text in suggested]
-    texts += texts_for(visit, user, repo)
+    texts += texts_for(context, user, repo)
     takes = verb in REASONED
-    back = reversal_of(visit, line.row) if visit.asked("back") else None
+    back = reversal_of(context, line.row) if context.query_value("back") else None
     return Sheet(
         verb,
         line,
@@ -264,20 +261,20 @@ def sheet_of(visit: Visit, line: Line, verb: str) -> Sheet:
         texts[:9] if takes else [],
         takes,
         back if back is not None and back.verb == verb else None,
-        selected_beside(visit, line.row),
+        selected_beside(context, line.row),
     )
 
 
-def selected_beside(visit: Visit, row: RequestRow) -> int:
+def selected_beside(context: RequestContext, row: RequestRow) -> int:
     """Return how many other requests stay selected when this one is decided alone from the queue."""
-    if not visit.from_url.startswith("/queue"):
+    if not context.from_url.startswith("/queue"):
         return 0
-    return visit.office.picks.count(visit.selection, besides=row.id)
+    return context.app_state.picks.count(context.selection, besides=row.id)
 
 
-def texts_for(visit: Visit, user: str, repo: Repo | None) -> list[tuple[str, str]]:
+def texts_for(context: RequestContext, user: str, repo: Repo | None) -> list[tuple[str, str]]:
     """The workspace's own texts by their names, filled; for many people at once those that name nobody."""
-    templates = usable_templates(visit.office.location.config.templates, [] if repo is None else [repo])
+    templates = usable_templates(context.app_state.location.config.templates, [] if repo is None else [repo])
     return [
         (each.name, each.text if repo is None else each.filled(repo, user))
         for each in templates
@@ -285,7 +282,7 @@ def texts_for(visit: Visit, user: str, repo: Repo | None) -> list[tuple[str, str
     ]
 
 
-def _suggested(visit: Visit, said: Said | None, verb: str) -> list[tuple[str, str, str]]:
+def _suggested(context: RequestContext, said: Said | None, verb: str) -> list[tuple[str, str, str]]:
     """Return the reason of the rule that asks for this verb, in each of its languages: rule, label, text."""
     if said is None or said.reason is None:
         return []
@@ -295,7 +292,7 @@ def _suggested(visit: Visit, said: Said | None, verb: str) -> list[tuple[str, st
         _, policy, ident = said.shadow
     else:
         return []
-    bundle = visit.office.policies
+    bundle = context.app_state.policies
     policies = () if bundle is None else bundle.policies
     rules = (rule for each in policies if each.name == policy for rule in each.rules if rule.id == ident)
     rule = next(rules, None)

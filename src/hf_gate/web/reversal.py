@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from ..application.hearing import came
+from ..application.hearing import last_transition
 from ..domain.events import ChangeStarted, event_of
 from ..domain.lifecycle import VERB_TO, Status
 from ..domain.moments import moment_of
 from ..domain.rows import RequestRow
 from .lines import verbs_for
-from .visit import Visit
+from .request_context import RequestContext
 
 _STAYS: Final = {
     "accepted": "What they downloaded meanwhile stays with them.",
@@ -40,14 +40,14 @@ class Reversal:
     stays: str
 
 
-def reversal_of(visit: Visit, row: RequestRow) -> Reversal | None:
+def reversal_of(context: RequestContext, row: RequestRow) -> Reversal | None:
     """Of the act of this desk that brought a request to where it stands; None: it was moved elsewhere, or not yet."""
-    if visit.masks or not row.is_current:
+    if context.masks or not row.is_current:
         return None
-    how = came(visit.office.store, row)
+    how = last_transition(context.app_state.store, row)
     if how is None or how.run is None or how.is_first:
         return None
-    before = _before(visit, row, how.run)
+    before = _before(context, row, how.run)
     if before is None or before == row.state.status:
         return None
     verb = VERB_TO[before]
@@ -56,16 +56,16 @@ def reversal_of(visit: Visit, row: RequestRow) -> Reversal | None:
     return Reversal(
         verb,
         row.state.status if row.state.status != Status.PENDING else "put back to pending",
-        visit.ago(moment_of(how.at)),
-        "you" if how.actor == visit.member.name else how.actor,
+        context.ago(moment_of(how.at)),
+        "you" if how.actor == context.member.name else how.actor,
         f"{_THEN[verb]}{_WITHOUT[row.state.status]}.",
         _STAYS[row.state.status],
     )
 
 
-def _before(visit: Visit, row: RequestRow, run: str) -> str | None:
+def _before(context: RequestContext, row: RequestRow, run: str) -> str | None:
     """Where it stood when that run moved it; who had no request goes back to one that is cleared."""
-    for entry in visit.office.store.entries(request=row.id, run=run, limit=10):
+    for entry in context.app_state.store.entries(request=row.id, run=run, limit=10):
         event = event_of(entry.link.body)
         if isinstance(event, ChangeStarted):
             return event.before if event.before in VERB_TO else "reset"

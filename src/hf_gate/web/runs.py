@@ -29,11 +29,11 @@ from ..plan.model import Change
 from ..protocol.pacing import Outlook
 from ..store.carried import Carried
 from . import words
-from .carrying import PAUSE, STOP, Load, carrying_of, state_of
 from .changes import OPEN_STATES, carried_line, visible_repos
 from .exports import exported
 from .making import keep
-from .visit import NotFound, Refused, Visit
+from .request_context import NotFound, Refused, RequestContext
+from .run_worker import PAUSE, STOP, RunJob, state_of
 
 PAGE: Final = 50
 TROUBLE: Final = (OutcomeKind.REFUSED.value, OutcomeKind.OPEN.value, OutcomeKind.STALE.value, OutcomeKind.GONE.value)
@@ -58,7 +58,7 @@ class Going:
     counts: dict[str, int]  # by kind; what is planned or started is open
     unknown: int  # started, and its outcome is not known
     repos: list[Repo] | None
-    load: Load | None
+    load: RunJob | None
     outlook: Outlook
     left: tuple[timedelta, timedelta] | None = None
 
@@ -109,24 +109,24 @@ class Going:
 # ---- how it stands -----------------------------------------------------------------------------------------------------
 
 
-def _going(visit: Visit) -> Going:
-    office, ident = visit.office, visit.params["id"]
-    carrying, run = carrying_of(office), office.store.run(ident)
+def _going(context: RequestContext) -> Going:
+    app_state, ident = context.app_state, context.params["id"]
+    carrying, run = app_state.run_worker, app_state.store.run(ident)
     load = carrying.load(ident)
     if run is None:
         raise NotFound
-    carried = Carried(office.store)
-    repos = visible_repos(visit, carried.repos(ident))
+    carried = Carried(app_state.store)
+    repos = visible_repos(context, carried.repos(ident))
     if repos is not None and not repos:
         raise NotFound
     states = carried.counts(ident, repos)
     counts = Counter[str]()
     for state, n in states.items():
         counts[OutcomeKind.OPEN.value if state in OPEN_STATES else state] += n
-    outlook = office.hub.outlook()
+    outlook = app_state.hub.outlook()
     return Going(
         run,
-        _state(visit, run, load),
+        _state(context, run, load),
         dict(counts),
         sum(states.get(state, 0) for state in UNDER_WAY),
         repos,
@@ -136,15 +136,15 @@ def _going(visit: Visit) -> Going:
     )
 
 
-def _state(visit: Visit, run: RunRow, load: Load | None) -> str:
+def _state(context: RequestContext, run: RunRow, load: RunJob | None) -> str:
     if load is None or load.is_over:
-        return state_of(visit.office, run)
-    if load.wish is not None or (wish := visit.office.store.wish(run.id)) is not None:
+        return state_of(context.app_state, run)
+    if load.wish is not None or (wish := context.app_state.store.wish(run.id)) is not None:
         return {PAUSE: "pausing", STOP: "stopping"}.get(load.wish or wish or "", "running")
     return "waiting" if load.started is None else "running"
 
 
-def _left(load: Load | None, count: int) -> tuple[timedelta, timedelta] | None:
+def _left(load: RunJob | None, count: int) -> tuple[timedelta, timedelta] | None:
     """How long what is left takes, at the least and at the most."""
     rate = None if load is None or load.is_over else load.rate(time.monotonic())
     if not rate or not count:
@@ -165,43 +165,43 @@ def in_words(left: tuple[timedelta, timedelta] | None) -> str:
 # ---- the page ----------------------------------------------------------------------------------------------------------
 
 
-def page(visit: Visit) -> Response:
+def page(context: RequestContext) -> Response:
     """The run with its changes, those first that need somebody."""
-    load = carrying_of(visit.office).load(visit.params["id"])
+    load = context.app_state.run_worker.load(context.params["id"])
     if load is not None and not load.is_written.is_set():
-        return visit.page("run-begins.html", title="A run begins")
-    return _page(visit, _going(visit))
+        return context.page("run-begins.html", title="A run begins")
+    return _page(context, _going(context))
 
 
-def _page(visit: Visit, going: Going, *, wrong: str = "", status: int = 200) -> Response:
-    asked = visit.asked("outcome") or _most_wanted(going)
-    after = int(text) if (text := visit.asked("after")).isdecimal() and len(text) < 12 else 0
-    rows = Carried(visit.office.store).page(
+def _page(context: RequestContext, going: Going, *, wrong: str = "", status: int = 200) -> Response:
+    asked = context.query_value("outcome") or _most_wanted(going)
+    after = int(text) if (text := context.query_value("after")).isdecimal() and len(text) < 12 else 0
+    rows = Carried(context.app_state.store).page(
         going.run.id, states=_states(asked), repos=going.repos, after=after, limit=PAGE + 1
     )
     following = rows[PAGE - 1].n if len(rows) > PAGE else None
-    return visit.page(
+    return context.page(
         "run.html",
         status,
         asked=asked,
-        lines=[carried_line(visit, row) for row in rows[:PAGE]],
+        lines=[carried_line(context, row) for row in rows[:PAGE]],
         following=None if following is None else _at(going, asked, following),
         first=_at(going, asked) if after else None,
-        may_steer=_may_steer(visit, going),
+        may_steer=_may_steer(context, going),
         wrong=wrong,
-        **_told(visit, going),
+        **_told(context, going),
     )
 
 
-def live(visit: Visit) -> Response:
+def live(context: RequestContext) -> Response:
     """What moves while a run goes, as a part of its page."""
-    going = _going(visit)
-    if not visit.is_part:
+    going = _going(context)
+    if not context.is_part:
         return RedirectResponse(f"/runs/{going.run.id}", 303)
-    return visit.page("parts/run-live.html", may_steer=_may_steer(visit, going), **_told(visit, going))
+    return context.page("parts/run-live.html", may_steer=_may_steer(context, going), **_told(context, going))
 
 
-def _told(visit: Visit, going: Going) -> dict[str, Any]:
+def _told(context: RequestContext, going: Going) -> dict[str, Any]:
     left = in_words(going.left)
     return {
         "going": going,
@@ -209,14 +209,14 @@ def _told(visit: Visit, going: Going) -> dict[str, Any]:
         "plan": going.run.plan,
         "made_at": moment_of(going.run.made_at),
         "left": left,
-        "ends_about": "" if going.left is None else f"{_clock(visit, visit.now + going.left[1])}",
+        "ends_about": "" if going.left is None else f"{_clock(context, context.now + going.left[1])}",
         "now_doing": _doing(going),
         "spoken": f"{going.share} percent. {_doing(going)}.",
     }
 
 
-def _clock(visit: Visit, moment: datetime) -> str:
-    return f"{moment.astimezone(visit.office.zone):%H:%M}"
+def _clock(context: RequestContext, moment: datetime) -> str:
+    return f"{moment.astimezone(context.app_state.zone):%H:%M}"
 
 
 def _title(going: Going) -> str:
@@ -260,110 +260,110 @@ def _at(going: Going, asked: str, after: int = 0) -> str:
     return f"/runs/{going.run.id}?{urlencode(query)}"
 
 
-def run_file(visit: Visit) -> Response:
+def run_file(context: RequestContext) -> Response:
     """All changes with their outcomes as a file."""
-    going = _going(visit)
+    going = _going(context)
     rows = (
         change_record(row.n, msgspec.json.decode(row.change, type=Change), row)
-        for row in Carried(visit.office.store).all(going.run.id, going.repos)
+        for row in Carried(context.app_state.store).all(going.run.id, going.repos)
     )
-    return exported(f"run-{going.run.id}", visit.params["kind"], ChangeRecord, rows)
+    return exported(f"run-{going.run.id}", context.params["kind"], ChangeRecord, rows)
 
 
 # ---- steering ----------------------------------------------------------------------------------------------------------
 
 
-def _may_steer(visit: Visit, going: Going) -> bool:
+def _may_steer(context: RequestContext, going: Going) -> bool:
     """An admin, and whoever began it; all of it must be theirs to see."""
     if going.repos is not None:
         return False
-    return visit.member.role is Role.ADMIN or (
-        visit.member.role.covers(Role.REVIEWER) and visit.member.id == going.run.member
+    return context.member.role is Role.ADMIN or (
+        context.member.role.covers(Role.REVIEWER) and context.member.id == going.run.member
     )
 
 
-def act(visit: Visit) -> Response:
+def act(context: RequestContext) -> Response:
     """Pauses, resumes or stops a run; makes the plan that tries again, or the one that leads back."""
-    going = _going(visit)
-    if not _may_steer(visit, going):
+    going = _going(context)
+    if not _may_steer(context, going):
         raise Refused("You may not do this with somebody else's run.", hint="An admin of the desk can.", status=403)
-    acts: dict[str, Callable[[Visit, Going], Response]] = {
+    acts: dict[str, Callable[[RequestContext, Going], Response]] = {
         "pause": _pause, "resume": _resume, "stop": _stop, "retry": _retry, "undo": _undo,
     }  # fmt: skip
-    found = acts.get(visit.said("do"))
+    found = acts.get(context.form_value("do"))
     if found is None:
         raise Refused("Nothing was done.", hint="Press one of the buttons of the page.")
-    return found(visit, going)
+    return found(context, going)
 
 
 def _back(going: Going) -> Response:
     return RedirectResponse(f"/runs/{going.run.id}", 303)
 
 
-def _pause(visit: Visit, going: Going) -> Response:
+def _pause(context: RequestContext, going: Going) -> Response:
     if going.is_live:
-        visit.office.store.wish_for(going.run.id, PAUSE)
+        context.app_state.store.wish_for(going.run.id, PAUSE)
     return _back(going)
 
 
-def _resume(visit: Visit, going: Going) -> Response:
+def _resume(context: RequestContext, going: Going) -> Response:
     """Goes on; a pause that has not come about yet is taken back."""
-    office, run = visit.office, going.run
+    app_state, run = context.app_state, going.run
 
     def begin() -> RunRow:
-        with office.sending:
-            need = office.need_to_resume(visit.member, run)
+        with app_state.sending:
+            need = app_state.need_to_resume(context.member, run)
             if need.is_open:
                 raise Guarded(f"{need.why} {_OTHERS_MAY}")
-            return run_cases.resume(office.store, run, visit.member.name, office.now())
+            return run_cases.resume(app_state.store, run, context.member.name, app_state.now())
 
-    if going.may_go_on and (need := office.need_to_resume(visit.member, run)).is_open:
-        return _page(visit, going, wrong=f"{need.why} {_OTHERS_MAY}", status=409)
+    if going.may_go_on and (need := app_state.need_to_resume(context.member, run)).is_open:
+        return _page(context, going, wrong=f"{need.why} {_OTHERS_MAY}", status=409)
     if going.is_live or going.may_go_on:
-        office.store.wish_for(run.id, None)
-        carrying_of(office).take_up(run.id, begin)
+        app_state.store.wish_for(run.id, None)
+        app_state.run_worker.take_up(run.id, begin)
     return _back(going)
 
 
-def _stop(visit: Visit, going: Going) -> Response:
+def _stop(context: RequestContext, going: Going) -> Response:
     """For good: what is unknown is still read back, and nothing more is sent."""
     if going.is_live or going.may_go_on:
-        visit.office.store.wish_for(going.run.id, STOP)
-        carrying_of(visit.office).take_up(going.run.id).ended.wait(_BEAT)
+        context.app_state.store.wish_for(going.run.id, STOP)
+        context.app_state.run_worker.take_up(going.run.id).ended.wait(_BEAT)
     return _back(going)
 
 
-def _retry(visit: Visit, going: Going) -> Response:
+def _retry(context: RequestContext, going: Going) -> Response:
     """A plan of those that were refused or stayed open, as far as they still stand where they stood."""
     if not run_cases.is_over(going.run):
-        return _page(visit, going, wrong="It has not ended: let it go on, or stop it first.", status=409)
-    bundle = visit.office.policies
+        return _page(context, going, wrong="It has not ended: let it go on, or stop it first.", status=409)
+    bundle = context.app_state.policies
     versions = None if bundle is None else run_cases.versions_of(bundle.policies)
-    made = run_cases.retry(visit.office.store, going.run, now=visit.now, versions=versions)
+    made = run_cases.retry(context.app_state.store, going.run, now=context.now, versions=versions)
     left_out, outdated = made.summary.get("left_out", 0), made.summary.get("outdated", 0)
     notes = [f"{left_out} moved on since: they are left alone."] if left_out else []
     if outdated:
         notes.append(f"{outdated} were decided by policies that were changed since: make a plan of those of today.")
     if not made.changes:
         wrong = " ".join(notes) if outdated else "Nobody of those still stands where they stood."
-        return _page(visit, going, wrong=wrong, status=409)
-    return _led(keep(visit.office, made, visit.member, "retry", of=going.run.id, notes=notes))
+        return _page(context, going, wrong=wrong, status=409)
+    return _led(keep(context.app_state, made, context.member, "retry", of=going.run.id, notes=notes))
 
 
-def _undo(visit: Visit, going: Going) -> Response:
+def _undo(context: RequestContext, going: Going) -> Response:
     """The plan that leads back, and what no plan can take back."""
     if going.is_live:
-        return _page(visit, going, wrong="It is still going: pause or stop it first.", status=409)
-    made, notes = run_cases.undo(visit.office.store, going.run, now=visit.now)
+        return _page(context, going, wrong="It is still going: pause or stop it first.", status=409)
+    made, notes = run_cases.undo(context.app_state.store, going.run, now=context.now)
     if not made.changes:
-        return _page(visit, going, wrong=f"There is nobody to put back. {' '.join(notes)}".strip(), status=409)
-    if any(change.policy for change in _decided(visit, going)):
+        return _page(context, going, wrong=f"There is nobody to put back. {' '.join(notes)}".strip(), status=409)
+    if any(change.policy for change in _decided(context, going)):
         notes.append("The policies in force would plan the same again: change the rule, or write mode: shadow, first.")
-    return _led(keep(visit.office, made, visit.member, "undo", of=going.run.id, notes=notes))
+    return _led(keep(context.app_state, made, context.member, "undo", of=going.run.id, notes=notes))
 
 
-def _decided(visit: Visit, going: Going) -> list[Change]:
-    rows = Carried(visit.office.store).page(going.run.id, states=[OutcomeKind.DONE.value], limit=1)
+def _decided(context: RequestContext, going: Going) -> list[Change]:
+    rows = Carried(context.app_state.store).page(going.run.id, states=[OutcomeKind.DONE.value], limit=1)
     return [msgspec.json.decode(row.change, type=Change) for row in rows]
 
 
@@ -374,12 +374,12 @@ def _led(digest: str) -> Response:
 # ---- news --------------------------------------------------------------------------------------------------------------
 
 
-def events(visit: Visit) -> Response:
+def events(context: RequestContext) -> Response:
     """Server-sent events while a run goes: `beat` when there is news, `end` when nobody carries it any more."""
-    going, streams = _going(visit), visit.office.streams
-    if streams[visit.member.id] >= _STREAMS:
+    going, streams = _going(context), context.app_state.streams
+    if streams[context.member.id] >= _STREAMS:
         raise Refused(f"You watch {_STREAMS} runs already.", hint="Close the page of another run.", status=429)
-    return Beats(lambda: carrying_of(visit.office).load(going.run.id), counted=(streams, visit.member.id))
+    return Beats(lambda: context.app_state.run_worker.load(going.run.id), counted=(streams, context.member.id))
 
 
 class Beats(Response):
@@ -388,7 +388,7 @@ class Beats(Response):
     media_type = "text/event-stream"
 
     def __init__(
-        self, load: Callable[[], Load | None], pause: float = _BEAT, counted: tuple[Counter[str], str] | None = None
+        self, load: Callable[[], RunJob | None], pause: float = _BEAT, counted: tuple[Counter[str], str] | None = None
     ) -> None:
         super().__init__(None, 200, {"x-accel-buffering": "no"}, "text/event-stream")
         self._load, self._pause, self._counted = load, pause, counted

@@ -17,11 +17,10 @@ from ..domain.ids import Repo
 from ..errors import UsageError
 from .accounts import is_loopback
 from .app import build
-from .carrying import carrying_of
-from .keeper import Keeper
-from .office import Office
+from .app_state import AppState
+from .background_worker import BackgroundWorker
 from .private_host import listen_beside, private_host
-from .sign_in import Door
+from .sign_in import Authenticator
 from .terminal import Terminal
 
 _BACKLOG = 128  # connections that wait to be accepted
@@ -31,14 +30,14 @@ _BACKLOG = 128  # connections that wait to be accepted
 class Server:
     """One desk on one address. OSError when that is taken."""
 
-    office: Office
+    app_state: AppState
     repos: Callable[[], Sequence[Repo]]
     host: str = "127.0.0.1"
     port: int = 7860
     public_url: str | None = None  # an origin, as `public_origin` makes it
     url: str = field(init=False)  # as browsers know it
     local_url: str = field(init=False)  # where it listens
-    door: Door = field(init=False)
+    door: Authenticator = field(init=False)
     private_host: str | None = field(init=False, default=None)  # NAME.localhost, where it has one
     _sockets: list[socket.socket] = field(init=False)
 
@@ -47,13 +46,15 @@ class Server:
         self._sockets = [socket.create_server((self.host, self.port), family=family, backlog=_BACKLOG)]
         self.port = self._sockets[0].getsockname()[1]
         self.local_url = f"http://{_shown(self.host)}:{self.port}"
-        self.url = self.office.url = self.public_url or self.local_url
+        self.url = self.app_state.url = self.public_url or self.local_url
         is_https = self.public_url is not None
-        self.door = Door(self.office, "__Host-hf-gate" if is_https else f"hf-gate-{self.port}", is_https=is_https)
+        self.door = Authenticator(
+            self.app_state, "__Host-hf-gate" if is_https else f"hf-gate-{self.port}", is_https=is_https
+        )
         beside = None if is_https else listen_beside(self.host, self.port, _BACKLOG)
         if beside is not None:
             self._sockets += beside
-            self.private_host = private_host(self.office.store)
+            self.private_host = private_host(self.app_state.store)
             self.door.private_origin = f"http://{self.private_host}:{self.port}"
         for one in self._sockets:
             one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -73,11 +74,11 @@ class Server:
 
         from .connections import BoundedConnection, handle_loop_error  # noqa: PLC0415 - as above
 
-        keeper = Keeper(self.office, self.repos)
-        self.office.read_now = keeper.read_now
-        terminal = Terminal(self.office, self.door, self.local_url)
+        keeper = BackgroundWorker(self.app_state, self.repos)
+        self.app_state.read_now = keeper.read_now
+        terminal = Terminal(self.app_state, self.door, self.local_url)
         hosts = hosts_of(self.host, self.port, self.public_url, self.private_host)
-        app = build(self.office, self.door, hosts, terminal, public=self.public_url)
+        app = build(self.app_state, self.door, hosts, terminal, public=self.public_url)
         config = uvicorn.Config(
             cast("Any", app), lifespan="off", log_config=None, log_level="critical", access_log=False, ws="none",
             timeout_graceful_shutdown=2, server_header=False, date_header=True, proxy_headers=False,
@@ -107,8 +108,8 @@ class Server:
             for which, handler in before.items():
                 signal.signal(which, handler)
             keeper.stop()
-            carrying_of(self.office).stop()
-            self.office.drafts.close()
+            self.app_state.run_worker.stop()
+            self.app_state.drafts.close()
             self.close()
 
     def close(self) -> None:

@@ -17,8 +17,8 @@ from ..domain.moments import ms
 from ..errors import StoreBusy
 from ..store.members import LIVES
 from . import private_host
-from .office import Office
-from .visit import ENVIRONMENT
+from .app_state import AppState
+from .request_context import ENVIRONMENT
 
 _TRIES: Final = 10  # wrong links a minute from all clients together; a link has 256 bits
 _WINDOW: Final = 60.0
@@ -26,10 +26,10 @@ _LINK_LIVES: Final = 15 * 60.0  # seconds
 
 
 @dataclass
-class Door:
+class Authenticator:
     """Signs members in. One-time links are kept in this process, sessions and personal links in the store."""
 
-    office: Office
+    app_state: AppState
     cookie: str = "hf-gate"
     is_https: bool = False
     private_origin: str | None = None  # http://NAME.localhost:PORT
@@ -40,7 +40,7 @@ class Door:
 
     def __post_init__(self) -> None:
         """Store the owner: the account of the token in use."""
-        self.office.admit_owner()
+        self.app_state.admit_owner()
 
     def link(self) -> str:
         """Return a new secret that signs the owner in once, within 15 minutes."""
@@ -52,9 +52,11 @@ class Door:
     def name_of(self, request: Request) -> str | None:
         """Return the name of the member whose session the browser has."""
         secret = self._session_of(request.cookies.get(self.cookie, ""))
-        name = None if secret is None else self.office.members.whose(secret, _now(), renew=not _is_by_itself(request))
+        name = (
+            None if secret is None else self.app_state.members.whose(secret, _now(), renew=not _is_by_itself(request))
+        )
         if name is not None:
-            self.office.looked_at()
+            self.app_state.looked_at()
         return name
 
     def _session_of(self, cookie: str) -> str | None:
@@ -100,8 +102,8 @@ class Door:
         cookie = secrets.token_urlsafe(32)
         try:
             self.leave(request)
-            by_link = None if name == self.office.owner else secret
-            if not self.office.members.open(self._session_of(cookie) or "", name, _now(), by_link):
+            by_link = None if name == self.app_state.owner else secret
+            if not self.app_state.members.open(self._session_of(cookie) or "", name, _now(), by_link):
                 return self._no(self._wait())  # revoked in this moment
         except StoreBusy as problem:
             self._back(secret, name)
@@ -114,11 +116,11 @@ class Door:
 
     def _who_is_in(self, request: Request) -> str | None:
         name = self.name_of(request)
-        return name if name is not None and self.office.member(name) is not None else None
+        return name if name is not None and self.app_state.member(name) is not None else None
 
     def _back(self, secret: str, name: str) -> None:
         """Make a one-time link valid again after a failure of ours."""
-        if name == self.office.owner:
+        if name == self.app_state.owner:
             self._links[secret] = time.monotonic() + _WINDOW
 
     def _no(self, wait: float) -> Response:
@@ -136,7 +138,7 @@ class Door:
         """End the browser's session."""
         old = self._session_of(request.cookies.get(self.cookie, ""))
         if old is not None:
-            self.office.members.close(old)
+            self.app_state.members.close(old)
 
     def page(self, status: int, problem: str = "", headers: dict[str, str] | None = None) -> Response:
         """Return the sign-in page, which every address shows without a session."""
@@ -149,7 +151,7 @@ class Door:
     def _page(
         self, template: str, status: int = 200, headers: dict[str, str] | None = None, **values: str | None
     ) -> Response:
-        text = ENVIRONMENT.get_template(template).render(office=self.office, **values)
+        text = ENVIRONMENT.get_template(template).render(app_state=self.app_state, **values)
         return Response(text, status, headers, media_type="text/html")
 
     def _owner_of(self, secret: str) -> str | None:
@@ -157,15 +159,15 @@ class Door:
         name = self._name_by(secret)
         with self._lock:
             was_there = self._links.pop(secret, None) is not None
-        return name if was_there or name != self.office.owner else None  # another call may have used it up meanwhile
+        return name if was_there or name != self.app_state.owner else None  # another call may have used it up meanwhile
 
     def _name_by(self, secret: str) -> str | None:
         """Return the name of the member that a link signs in, without using it up."""
         with self._lock:
             until = self._links.get(secret)
         if until is not None:
-            return self.office.owner if time.monotonic() < until else None
-        member = self.office.members.by_link(secret) if secret else None
+            return self.app_state.owner if time.monotonic() < until else None
+        member = self.app_state.members.by_link(secret) if secret else None
         return None if member is None else member.name
 
     def _wait(self) -> float:

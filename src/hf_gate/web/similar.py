@@ -14,7 +14,7 @@ from ..domain.rows import RequestRow
 from .asking import read
 from .finding import request_of
 from .lines import Answer, Line, lines_of
-from .visit import NotFound, Visit
+from .request_context import NotFound, RequestContext
 
 SHOWN: Final = 5
 LONG: Final = 24  # characters: below, the same words are chance
@@ -32,46 +32,46 @@ class Alike:
     note: str = ""
 
 
-def part(visit: Visit) -> Response:
+def part(context: RequestContext) -> Response:
     """The lists alone, or on a page of their own where no script asks."""
-    row = request_of(visit, visit.params["id"])
-    if visit.masks:
+    row = request_of(context, context.params["id"])
+    if context.masks:
         raise NotFound
-    line = lines_of(visit, [row])[0]
-    template = "parts/similar.html" if visit.is_part else "similar.html"
-    return visit.page(template, title=f"Like {line.who}'s request", line=line, groups=groups_of(visit, line))
+    line = lines_of(context, [row])[0]
+    template = "parts/similar.html" if context.is_part else "similar.html"
+    return context.page(template, title=f"Like {line.who}'s request", line=line, groups=groups_of(context, line))
 
 
-def groups_of(visit: Visit, line: Line) -> list[Alike]:
+def groups_of(context: RequestContext, line: Line) -> list[Alike]:
     """By mail domain, and by words."""
-    return [_by_domain(visit, line.row), _by_words(visit, line)]
+    return [_by_domain(context, line.row), _by_words(context, line)]
 
 
-def _by_domain(visit: Visit, row: RequestRow) -> Alike:
-    mail, bundle = row.person.identity.email, visit.office.policies
+def _by_domain(context: RequestContext, row: RequestRow) -> Alike:
+    mail, bundle = row.person.identity.email, context.app_state.policies
     domain = (mail or "").rpartition("@")[2].lower()
     if not domain:
         return Alike("From the same mail domain", [], False, None, "No mail address is shared.")
-    known = None if bundle is None else visit.office.workspace.sources.email(mail)
+    known = None if bundle is None else context.app_state.workspace.sources.email(mail)
     if known is not None and known.free:
         return Alike(f"From {domain}", [], False, None, f"{domain} is open to everybody: it says nothing.")
-    return _found(visit, row, f"From {domain}", Term("domain", (Pattern((domain,)),)))
+    return _found(context, row, f"From {domain}", Term("domain", (Pattern((domain,)),)))
 
 
-def _by_words(visit: Visit, line: Line) -> Alike:
+def _by_words(context: RequestContext, line: Line) -> Alike:
     told = [each for each in (*line.rest, *line.answers) if _is_telling(each)]
     if not told:
         return Alike("With the same words", [], False, None, "No answer is long enough to be compared.")
     text = max(told[:3], key=lambda each: len(each.text)).text.strip()
-    return _found(visit, line.row, "With the same words", Term("answer", (Pattern((text,)),)))
+    return _found(context, line.row, "With the same words", Term("answer", (Pattern((text,)),)))
 
 
 def _is_telling(answer: Answer) -> bool:
     return not answer.is_tick and LONG <= len(answer.text.strip()) <= _ODD and answer.type not in {"select", "country"}
 
 
-def _found(visit: Visit, row: RequestRow, what: str, term: Term) -> Alike:
-    page = read(visit, Query((term,)), limit=4 * SHOWN, cursor=None, newest_first=True)
+def _found(context: RequestContext, row: RequestRow, what: str, term: Term) -> Alike:
+    page = read(context, Query((term,)), limit=4 * SHOWN, cursor=None, newest_first=True)
     others = [one for one in page.rows if one.person.id != row.person.id]
     href = "/queue?" + urlencode({"q": str(Query((term,)))})
-    return Alike(what, lines_of(visit, others[:SHOWN]), len(others) > SHOWN, href, "" if others else "Nobody else.")
+    return Alike(what, lines_of(context, others[:SHOWN]), len(others) > SHOWN, href, "" if others else "Nobody else.")

@@ -13,7 +13,7 @@ from ..domain.moments import ms
 from ..domain.query import Query, Term
 from ..store.facets import Cell, count, cube
 from .asking import Asked, scoped
-from .visit import Visit
+from .request_context import RequestContext
 
 MOST: Final = 200  # up to here requests are counted for a query that no counter knows
 _PLACE: Final = {"repo": 0, "status": 1, "verdict": 2, "rule": 3}  # of a key in a cell
@@ -21,10 +21,10 @@ _FACETS: Final = (("Repo", "repo"), ("Verdict", "verdict"), ("Rule", "rule"), ("
 _SHOWN: Final = 12  # choices of a facet
 
 
-def cells_of(visit: Visit) -> list[Cell]:
+def cells_of(context: RequestContext) -> list[Cell]:
     """How many stand where, of the repos that this person sees."""
-    seen = {str(row.repo) for row in visit.office.repos(visit.member)}
-    return [cell for cell in cube(visit.office.store) if cell.repo in seen]
+    seen = {str(row.repo) for row in context.app_state.repos(context.member)}
+    return [cell for cell in cube(context.app_state.store) if cell.repo in seen]
 
 
 def counted(query: Query, cells: Sequence[Cell]) -> int | None:
@@ -55,12 +55,16 @@ def _fits(term: Term, value: str | None) -> bool:
     return fits != term.is_not
 
 
-def total_of(visit: Visit, query: Query, cells: Sequence[Cell]) -> str:
+def total_of(context: RequestContext, query: Query, cells: Sequence[Cell]) -> str:
     """`1,204`, or `more than 1,000`."""
     known = counted(query, cells)
     if known is not None:
         return f"{known:,}"
-    return about(count(visit.office.store, scoped(visit, query), now=ms(visit.now), zone=visit.office.zone, most=MOST))
+    return about(
+        count(
+            context.app_state.store, scoped(context, query), now=ms(context.now), zone=context.app_state.zone, most=MOST
+        )
+    )
 
 
 def about(count: int) -> str:

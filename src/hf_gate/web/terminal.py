@@ -22,9 +22,8 @@ from ..domain.moments import ms
 from ..errors import HfGateError, UsageError
 from ..locks import read_announcement
 from .accounts import account_named
-from .carrying import carrying_of
-from .office import Office
-from .sign_in import Door
+from .app_state import AppState
+from .sign_in import Authenticator
 
 
 def _file(settings: Settings, place: WorkspaceLocation) -> Path:
@@ -39,8 +38,8 @@ def _file(settings: Settings, place: WorkspaceLocation) -> Path:
 class Terminal:
     """Answers those who have the key. `at`: where this process listens."""
 
-    def __init__(self, office: Office, door: Door, at: str) -> None:
-        self._office, self._door, self._at = office, door, at
+    def __init__(self, app_state: AppState, door: Authenticator, at: str) -> None:
+        self._office, self._door, self._at = app_state, door, at
         self._key = secrets.token_urlsafe(32)
 
     @contextmanager
@@ -61,33 +60,33 @@ class Terminal:
             return JSONResponse({"error": str(problem)}, 422)
 
     def _done(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        office = self._office
+        app_state = self._office
         match asked.get("do"):
             case "link":
-                return {"login_url": f"{office.url}/sign-in?t={self._door.link()}"}
+                return {"login_url": f"{app_state.url}/sign-in?t={self._door.link()}"}
             case "invite":
                 secret = secrets.token_urlsafe(32)
-                member = office.invite(invited(asked, office), secret)
-                link = f"{office.url}/sign-in?t={secret}"
+                member = app_state.invite(invited(asked, app_state), secret)
+                link = f"{app_state.url}/sign-in?t={secret}"
                 account = {"account": account_of(member), "account_id": member.user_id}
                 return {"name": member.name, "role": member.role.value, "link": link, **account}
             case "revoke":
-                known = office.members.named(str(asked.get("name")))
+                known = app_state.members.named(str(asked.get("name")))
                 if known is None:
                     raise UsageError(f"there is no member {asked.get('name')!r}.")
-                office.put_out(known)
-                carrying_of(office).stop_those_of(known)
+                app_state.put_out(known)
+                app_state.run_worker.stop_those_of(known)
                 return {"name": known.name}
             case "members":
-                return {"members": [_told(one) for one in office.members.all()]}
+                return {"members": [_told(one) for one in app_state.members.all()]}
             case _:
                 raise UsageError("that is nothing to ask of a desk.")
 
 
-def invited(asked: Mapping[str, Any], office: Office) -> Member:
+def invited(asked: Mapping[str, Any], app_state: AppState) -> Member:
     """Who is to be let in, or a clear refusal."""
     name, role = str(asked.get("name") or "").strip().lower(), str(asked.get("role") or "reviewer")
-    if not NAME.match(name) or name in TAKEN or name == office.owner.lower():
+    if not NAME.match(name) or name in TAKEN or name == app_state.owner.lower():
         raise UsageError(
             f"{name!r} is no name for a member.",
             hint=f"Small letters, digits, dots and dashes; not the token's account, nor {', '.join(sorted(TAKEN))}.",
@@ -95,20 +94,20 @@ def invited(asked: Mapping[str, Any], office: Office) -> Member:
     if role not in ROLES:
         raise UsageError(f"{role!r} is no role.", hint="It is viewer, reviewer or admin.")
     globs = tuple(str(glob) for glob in asked.get("repos") or ()) or None
-    account, user_id = _account(office, name, str(asked.get("account") or "").strip())
+    account, user_id = _account(app_state, name, str(asked.get("account") or "").strip())
     return Member(
-        name=name, role=Role(role), repos=globs, made_at=ms(office.now()), account=account, user_id=user_id
+        name=name, role=Role(role), repos=globs, made_at=ms(app_state.now()), account=account, user_id=user_id
     )  # fmt: skip
 
 
-def _account(office: Office, name: str, account: str) -> tuple[str | None, str | None]:
+def _account(app_state: AppState, name: str, account: str) -> tuple[str | None, str | None]:
     """The Hub account that is meant: the one that was named, else the one that is called like the member."""
     if account:
-        return account_named(office, account, is_guess=False) or (None, None)
-    known = office.members.named(name)
+        return account_named(app_state, account, is_guess=False) or (None, None)
+    known = app_state.members.named(name)
     if known is not None and known.has_link:
         return None, None  # it stays as it is
-    found = account_named(office, name, is_guess=True)
+    found = account_named(app_state, name, is_guess=True)
     return None, None if found is None else found[1]
 
 

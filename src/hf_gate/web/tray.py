@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from starlette.responses import Response
 
 from ..application.inputs import parse_reason
-from ..application.tray import Taken, Wish
+from ..application.tray import DecisionRequest, QueueResult
 from ..domain.events import EventKind
 from ..domain.moments import ms
 from ..domain.rows import RequestRow
-from ..domain.tray import VERBS, Held
+from ..domain.tray import VERBS, QueuedDecision
 from . import words
 from .ending import day_of, until_of
 from .finding import request_of
 from .lines import Line, key_of, lines_of
+from .request_context import NotFound, Refused, RequestContext
 from .reversal import Reversal, reversal_of
-from .visit import NotFound, Refused, Visit
 
 _DAYS = 7  # of what has left
 _MANY = 20
@@ -30,11 +30,11 @@ _SHOWN = 8  # decisions that are named in the strip
 class Strip:
     """The tray as its strip shows it. `left`: seconds until the first leaves; None: nothing leaves by itself."""
 
-    items: list[tuple[Held, str]]
+    items: list[tuple[QueuedDecision, str]]
     count: int
     left: int | None
     is_held: bool
-    failed: list[tuple[Held, str, str]]  # decision, who, key; the first of them
+    failed: list[tuple[QueuedDecision, str, str]]  # decision, who, key; the first of them
     failures: int
     problem: str | None
 
@@ -43,14 +43,14 @@ class Strip:
         return ",".join(str(item.id) for item, _ in self.items)
 
 
-def strip_of(visit: Visit) -> Strip:
+def strip_of(context: RequestContext) -> Strip:
     """What this person has in the tray, and what of it did not come about."""
-    office = visit.office
-    mine = [item for item in office.tray.waiting() if item.member == visit.member.id]
-    failed = office.tray.ended_badly(visit.member.id)
-    rows = office.store.requests([item.request for item in (*mine[:_SHOWN], *failed[:_SHOWN])])
+    app_state = context.app_state
+    mine = [item for item in app_state.tray.waiting() if item.member == context.member.id]
+    failed = app_state.tray.ended_badly(context.member.id)
+    rows = app_state.store.requests([item.request for item in (*mine[:_SHOWN], *failed[:_SHOWN])])
     leaving = [item.leaves_at for item in mine if item.leaves_at is not None and item.run is None]
-    left = max(0, -(-(min(leaving) - ms(visit.now)) // 1000)) if leaving else None
+    left = max(0, -(-(min(leaving) - ms(context.now)) // 1000)) if leaving else None
     return Strip(
         [(item, _who(rows.get(item.request))) for item in mine[:_SHOWN]],
         len(mine),
@@ -58,7 +58,7 @@ def strip_of(visit: Visit) -> Strip:
         bool(mine) and not leaving and all(item.run is None for item in mine),
         [(item, _who(row), key_of(row)) for item in failed[:_SHOWN] if (row := rows.get(item.request))],
         len(failed),
-        office.clearing.problem if mine else None,
+        app_state.tray_service.problem if mine else None,
     )
 
 
@@ -68,38 +68,40 @@ def _who(row: RequestRow | None) -> str:
     return row.person.identity.username or f"(hidden #{key_of(row)[-6:]})"
 
 
-def page(visit: Visit) -> Response:
+def page(context: RequestContext) -> Response:
     """The strip, and the rows that a page which is open asks about, as they stand now."""
-    keys = [key for key in visit.asked("rows").split(",") if key][:200]
+    keys = [key for key in context.query_value("rows").split(",") if key][:200]
     rows = []
     for key in keys:
         try:
-            rows.append(request_of(visit, key))
+            rows.append(request_of(context, key))
         except NotFound:
             continue
-    if not visit.is_part:
-        return visit.page("tray.html", title="Tray", sent=_sent(visit), days=_DAYS, most=_MANY)
-    return visit.page("parts/answer.html", lines=lines_of(visit, rows), is_poll=True)
+    if not context.is_part:
+        return context.page("tray.html", title="Tray", sent=_sent(context), days=_DAYS, most=_MANY)
+    return context.page("parts/answer.html", lines=lines_of(context, rows), is_poll=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
     """A decision that came about. `back`: what leads back, where nobody has moved it since."""
 
-    item: Held
+    item: QueuedDecision
     line: Line
     when: str
     back: Reversal | None
 
 
-def _sent(visit: Visit) -> list[Sent]:
+def _sent(context: RequestContext) -> list[Sent]:
     """What this person decided in the last days, the latest first."""
-    office = visit.office
-    held = office.tray.sent(visit.member.id, ms(visit.now) - _DAYS * 86_400_000, _MANY)
+    app_state = context.app_state
+    held = app_state.tray.sent(context.member.id, ms(context.now) - _DAYS * 86_400_000, _MANY)
     rows = {
-        row.id: row for row in office.store.requests([one.request for one in held]).values() if visit.sees(row.repo)
+        row.id: row
+        for row in app_state.store.requests([one.request for one in held]).values()
+        if context.sees(row.repo)
     }
-    lines = {line.row.id: line for line in lines_of(visit, list(rows.values()))}
+    lines = {line.row.id: line for line in lines_of(context, list(rows.values()))}
     latest: dict[int, int] = {}
     for one in held:
         latest.setdefault(one.request, one.id)
@@ -107,8 +109,8 @@ def _sent(visit: Visit) -> list[Sent]:
         Sent(
             one,
             lines[one.request],
-            visit.when(words.moment(one.ended_at or one.made_at)),
-            reversal_of(visit, rows[one.request]) if latest[one.request] == one.id else None,
+            context.when(words.moment(one.ended_at or one.made_at)),
+            reversal_of(context, rows[one.request]) if latest[one.request] == one.id else None,
         )
         for one in held
         if one.request in rows
@@ -118,30 +120,32 @@ def _sent(visit: Visit) -> list[Sent]:
 # ---- decisions ---------------------------------------------------------------------------------------------------------
 
 
-def decide(visit: Visit) -> Response:
+def decide(context: RequestContext) -> Response:
     """Puts one decision into the tray. What was seen when it was taken must still be so."""
-    verb, key, version = _decided(visit)
-    row = request_of(visit, key)
-    reason = parse_reason(visit.said("reason"), verb, is_silent=visit.said("silent") == "yes")
-    office, until = visit.office, until_of(visit) if verb == "accept" else None
-    hold = None if visit.said("when") == "later" else office.hold
-    taken = office.clearing.take(Wish(verb, {row.id: version}, visit.member, reason, until), visit.now, hold)
-    office.wake.set()
-    line = lines_of(visit, [row])[0]
-    office.looks.gone(row.id, visit.member.name)
+    verb, key, version = _decided(context)
+    row = request_of(context, key)
+    reason = parse_reason(context.form_value("reason"), verb, is_silent=context.form_value("silent") == "yes")
+    app_state, until = context.app_state, until_of(context) if verb == "accept" else None
+    hold = None if context.form_value("when") == "later" else app_state.hold
+    taken = app_state.tray_service.take(
+        DecisionRequest(verb, {row.id: version}, context.member, reason, until), context.now, hold
+    )
+    app_state.wake.set()
+    line = lines_of(context, [row])[0]
+    app_state.presence.gone(row.id, context.member.name)
     if taken.count:
-        end = f" until {day_of(visit, until)}" if until else ""
-        return _done(visit, [line], f"{words.DONE[verb]} {line.who}{end}. {_in_words(hold)}")
-    return _lost(visit, taken, line)
+        end = f" until {day_of(context, until)}" if until else ""
+        return _done(context, [line], f"{words.DONE[verb]} {line.who}{end}. {_in_words(hold)}")
+    return _lost(context, taken, line)
 
 
-def _decided(visit: Visit) -> tuple[str, str, str]:
+def _decided(context: RequestContext) -> tuple[str, str, str]:
     """The verb, the request and its version: by the fields of a sheet, or by the button of a row."""
-    if visit.said("verb"):
-        return visit.said("verb"), visit.said("key"), visit.said("version")
+    if context.form_value("verb"):
+        return context.form_value("verb"), context.form_value("key"), context.form_value("version")
     for verb in VERBS:
-        if visit.said(verb):
-            key, _, version = visit.said(verb).partition(":")
+        if context.form_value(verb):
+            key, _, version = context.form_value(verb).partition(":")
             return verb, key, version
     raise Refused("Nothing was decided.", hint="Press one of the buttons beside a request.")
 
@@ -150,91 +154,93 @@ def _in_words(hold: float | None) -> str:
     return "It stays until you send it." if hold is None else f"{hold:g} seconds to undo."
 
 
-def _lost(visit: Visit, taken: Taken, line: Line) -> Response:
+def _lost(context: RequestContext, taken: QueueResult, line: Line) -> Response:
     """Somebody else was there before: what they did is shown, and nothing of ours is sent."""
     if taken.clashes:
         other = taken.clashes[0]
-        who = "You have" if other.member == visit.member.id else f"{other.actor} has"
+        who = "You have" if other.member == context.member.id else f"{other.actor} has"
         text = f"{who} decided this already: {other.verb} {line.who}."
-        hint = "It has not left yet: take it back first." if other.member == visit.member.id else "It is in their tray."
+        hint = (
+            "It has not left yet: take it back first." if other.member == context.member.id else "It is in their tray."
+        )
     else:
-        text, hint = f"Nothing was sent: {line.who} is {line.status} now.", _by_whom(visit, line)
-    if visit.is_part:
-        return visit.page("parts/answer.html", 409, lines=[line], message=text, hint=hint, is_bad=True)
-    return visit.page("refused.html", 409, message=text, hint=hint, title=text)
+        text, hint = f"Nothing was sent: {line.who} is {line.status} now.", _by_whom(context, line)
+    if context.is_part:
+        return context.page("parts/answer.html", 409, lines=[line], message=text, hint=hint, is_bad=True)
+    return context.page("refused.html", 409, message=text, hint=hint, title=text)
 
 
-def _by_whom(visit: Visit, line: Line) -> str:
+def _by_whom(context: RequestContext, line: Line) -> str:
     """Who moved it, and when."""
-    for entry in visit.office.store.entries(request=line.row.id, limit=20):
+    for entry in context.app_state.store.entries(request=line.row.id, limit=20):
         if entry.link.kind in {EventKind.CHANGE_SETTLED, EventKind.STATUS_MOVED, EventKind.CHANGE_STARTED}:
             who = "On the Hub, outside this desk" if entry.link.actor == "outside" else entry.link.actor
             return (
-                f"{who}, {words.age(words.moment(entry.link.at), visit.now)} ago. Look at it again before you decide."
+                f"{who}, {words.age(words.moment(entry.link.at), context.now)} ago. Look at it again before you decide."
             )
     return "It reads differently now. Look at it again before you decide."
 
 
-def _done(visit: Visit, lines: Sequence[Line], text: str, undone: str = "") -> Response:
+def _done(context: RequestContext, lines: Sequence[Line], text: str, undone: str = "") -> Response:
     """Answer with the rows as they are now. `undone`: the key of the row to which the cursor returns."""
-    if not visit.is_part:
-        return visit.back()
+    if not context.is_part:
+        return context.back()
     headers = {"hx-trigger": json.dumps({"desk-said": text})}
     if undone:
         headers["hx-trigger-after-settle"] = json.dumps({"desk-undone": undone})
-    return visit.page("parts/answer.html", lines=lines, headers=headers)
+    return context.page("parts/answer.html", lines=lines, headers=headers)
 
 
 # ---- undo, hold, send ----------------------------------------------------------------------------------------------------
 
 
-def _mine(visit: Visit) -> list[Held]:
+def _mine(context: RequestContext) -> list[QueuedDecision]:
     """Which decisions are meant: those named, or all of this person's; `last`: the latest batch."""
-    waiting = [one for one in visit.office.tray.waiting() if one.member == visit.member.id and one.run is None]
-    if visit.said("key"):
-        row = request_of(visit, visit.said("key"))
+    waiting = [one for one in context.app_state.tray.waiting() if one.member == context.member.id and one.run is None]
+    if context.form_value("key"):
+        row = request_of(context, context.form_value("key"))
         return [one for one in waiting if one.request == row.id]
-    if visit.said("which") == "last" and waiting:
+    if context.form_value("which") == "last" and waiting:
         latest = max(waiting, key=lambda one: one.id).batch
         return [one for one in waiting if one.batch == latest]
     return waiting
 
 
-def undo(visit: Visit) -> Response:
+def undo(context: RequestContext) -> Response:
     """Takes decisions back that have not left: nobody hears of them."""
-    mine = _mine(visit)
-    count = visit.office.tray.take_back([one.id for one in mine], ms(visit.now))
+    mine = _mine(context)
+    count = context.app_state.tray.take_back([one.id for one in mine], ms(context.now))
     text = (
         f"{count} taken back."
         if count
         else "Nothing to take back: it has left. The page of the tray (g t) shows what leads back."
     )
-    lines = _lines(visit, mine)
-    return _done(visit, lines, text, lines[0].key if count and lines else "")
+    lines = _lines(context, mine)
+    return _done(context, lines, text, lines[0].key if count and lines else "")
 
 
-def hold(visit: Visit) -> Response:
+def hold(context: RequestContext) -> Response:
     """They stay until somebody sends them."""
-    mine = _mine(visit)
-    visit.office.tray.leave_at([one.id for one in mine], None)
-    return _done(visit, _lines(visit, mine), f"{len(mine)} stay until you send them.")
+    mine = _mine(context)
+    context.app_state.tray.leave_at([one.id for one in mine], None)
+    return _done(context, _lines(context, mine), f"{len(mine)} stay until you send them.")
 
 
-def send(visit: Visit) -> Response:
+def send(context: RequestContext) -> Response:
     """They leave now."""
-    mine = _mine(visit)
-    visit.office.tray.leave_at([one.id for one in mine], ms(visit.now))
-    visit.office.wake.set()
-    return _done(visit, _lines(visit, mine), f"{len(mine)} on their way.")
+    mine = _mine(context)
+    context.app_state.tray.leave_at([one.id for one in mine], ms(context.now))
+    context.app_state.wake.set()
+    return _done(context, _lines(context, mine), f"{len(mine)} on their way.")
 
 
-def seen(visit: Visit) -> Response:
+def seen(context: RequestContext) -> Response:
     """What did not come about has been read."""
-    failed = visit.office.tray.ended_badly(visit.member.id)
-    visit.office.tray.seen([one.id for one in failed])
-    return _done(visit, [], "Put aside.")
+    failed = context.app_state.tray.ended_badly(context.member.id)
+    context.app_state.tray.seen([one.id for one in failed])
+    return _done(context, [], "Put aside.")
 
 
-def _lines(visit: Visit, items: Sequence[Held]) -> list[Line]:
-    rows = visit.office.store.requests([one.request for one in items[:200]])
-    return lines_of(visit, list(rows.values()))
+def _lines(context: RequestContext, items: Sequence[QueuedDecision]) -> list[Line]:
+    rows = context.app_state.store.requests([one.request for one in items[:200]])
+    return lines_of(context, list(rows.values()))

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
 
-from ..application.judging import Court, StandingVerdicts, cases_of
+from ..application.judging import RepoPolicies, StandingVerdicts, inputs_of
 from ..domain.ids import Repo
 from ..domain.rows import RepoRow, RequestRow
 from ..errors import HfGateError
 from ..policy.evaluate import Evaluator
 from ..policy.model import Action, ConditionTrace, Facts, Opinion, RuleTrace, Verdict
 from . import words
+from .app_state import AppState
 from .hiding import without_count
-from .office import Office
 
 _FEW: Final = 4  # repos; of more, all are read at once
 
@@ -33,15 +33,15 @@ class Said:
     reason: str | None = None  # what the person would be told
 
 
-def repos_of(office: Office, rows: Iterable[RequestRow]) -> dict[Repo, RepoRow]:
+def repos_of(app_state: AppState, rows: Iterable[RequestRow]) -> dict[Repo, RepoRow]:
     """The repos of some requests as the store has them, read once."""
     wanted = {row.repo for row in rows}
-    found = map(office.store.repo, wanted) if len(wanted) < _FEW else office.store.repos()
+    found = map(app_state.store.repo, wanted) if len(wanted) < _FEW else app_state.store.repos()
     return {row.repo: row for row in found if row is not None and row.repo in wanted}
 
 
 def verdicts_of(
-    office: Office,
+    app_state: AppState,
     rows: Sequence[RequestRow],
     now: datetime,
     repos: Mapping[Repo, RepoRow] | None = None,
@@ -52,40 +52,40 @@ def verdicts_of(
 
     `hides`: without what rules saw of other repos.
     """
-    repos = repos_of(office, rows) if repos is None else repos
+    repos = repos_of(app_state, rows) if repos is None else repos
     groups: dict[Repo, list[RequestRow]] = {}
     for row in rows:
         groups.setdefault(row.repo, []).append(row)
     found: dict[int, Said] = {}
-    standing = office.standing_verdicts
+    standing = app_state.standing_verdicts
     for repo, group in groups.items():
-        court = _court(office, repos.get(repo))
+        court = _court(app_state, repos.get(repo))
         if court is not None:
             found |= _heard(
-                office, court, [row for row in group if row.state.status in court.statuses], now, hides=hides
+                app_state, court, [row for row in group if row.state.status in court.statuses], now, hides=hides
             )
         found |= {row.id: said for row in group if row.id not in found and (said := _entered(row, standing))}
     return found
 
 
-def _court(office: Office, repo: RepoRow | None) -> Court | None:
+def _court(app_state: AppState, repo: RepoRow | None) -> RepoPolicies | None:
     try:
-        return None if repo is None else office.court(repo)
+        return None if repo is None else app_state.repo_policies(repo)
     except HfGateError:
         return None
 
 
 def _heard(
-    office: Office, court: Court, rows: Sequence[RequestRow], now: datetime, *, hides: bool
+    app_state: AppState, court: RepoPolicies, rows: Sequence[RequestRow], now: datetime, *, hides: bool
 ) -> dict[int, Said]:  # fmt: skip
-    bundle = office.policies
+    bundle = app_state.policies
     if bundle is None or not rows:
         return {}
     found = {}
-    for case in cases_of(office.store, court, office.workspace.sources, rows, now):
-        verdict = court.judge.evaluate(case.facts, now=now, status=case.row.state.status)
+    for case in inputs_of(app_state.store, court, app_state.workspace.sources, rows, now):
+        verdict = court.evaluator.evaluate(case.facts, now=now, status=case.row.state.status)
         if verdict is not None:
-            found[case.row.id] = said_of(verdict, _Fewer(court.judge, case.facts, hides))
+            found[case.row.id] = said_of(verdict, _Fewer(court.evaluator, case.facts, hides))
     return found
 
 

@@ -1,4 +1,4 @@
-"""One call of a page: who asks, what was sent along, and the answers that a page can give."""
+"""One request to a page: the member, the form and the query, and the responses that a page can give."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from ..domain.ids import Repo
 from ..domain.members import Member, Role
 from ..domain.text import visible
 from . import words
+from .app_state import AppState
 from .files import FOLDER, static_url
-from .office import Office
 
 
 class NotFound(Exception):
@@ -34,10 +34,10 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
+class RequestContext:
     """What a page is given. `sent` is the form of a POST, `query` what stands behind the question mark."""
 
-    office: Office
+    app_state: AppState
     path: str
     member: Member
     nonce: str
@@ -50,11 +50,11 @@ class Visit:
     from_url: str = ""  # the page that a part is for
     now: datetime = field(default_factory=lambda: words.EPOCH)
 
-    def asked(self, name: str, otherwise: str = "") -> str:
+    def query_value(self, name: str, otherwise: str = "") -> str:
         """The last value of a name in the query."""
         return (self.query.get(name) or [otherwise])[-1]
 
-    def said(self, name: str, otherwise: str = "") -> str:
+    def form_value(self, name: str, otherwise: str = "") -> str:
         """The last value of a name in the form."""
         return (self.sent.get(name) or [otherwise])[-1]
 
@@ -65,7 +65,7 @@ class Visit:
 
     def sees(self, repo: Repo) -> bool:
         """Whether a repo is one of theirs."""
-        return self.office.sees(self.member, repo)
+        return self.app_state.sees(self.member, repo)
 
     @property
     def selection(self) -> str:
@@ -75,7 +75,7 @@ class Visit:
     @property
     def repo_ids(self) -> list[int] | None:
         """The numbers of the repos that this person sees; None: all of the store count."""
-        return None if self.member.repos is None else [row.id for row in self.office.repos(self.member)]
+        return None if self.member.repos is None else [row.id for row in self.app_state.repos(self.member)]
 
     @property
     def nav(self) -> tuple[tuple[str, str], ...]:
@@ -93,7 +93,7 @@ class Visit:
 
     def when(self, moment: datetime) -> str:
         """In the desk's zone."""
-        return words.when(moment, self.office.zone, self.now)
+        return words.when(moment, self.app_state.zone, self.now)
 
     # ---- answers -----------------------------------------------------------------------------------------------------
 
@@ -106,12 +106,12 @@ class Visit:
         **values: Any,  # noqa: ANN401 - whatever a template shows
     ) -> Response:
         """A page, or a part of one."""
-        text = ENVIRONMENT.get_template(template).render(visit=self, office=self.office, **values)
+        text = ENVIRONMENT.get_template(template).render(context=self, app_state=self.app_state, **values)
         return Response(text, status, headers, media_type="text/html")
 
     def back(self, otherwise: str = "/queue") -> Response:
         """To the page that a form was sent from, if it is one of ours."""
-        return RedirectResponse(local(self.said("next")) or otherwise, 303)
+        return RedirectResponse(local(self.form_value("next")) or otherwise, 303)
 
 
 def local(path: str) -> str | None:
@@ -133,7 +133,7 @@ def fields(text: str) -> dict[str, list[str]]:
         return {}
 
 
-Page = Callable[[Visit], Response]
+Page = Callable[[RequestContext], Response]
 
 NAV: Final = (
     ("Queue", "/queue", Role.VIEWER),

@@ -1,4 +1,4 @@
-"""Runs under way in this process: one after the other on a thread of their own, each watched by whoever opens its page.
+"""Executes the runs of this process, one after the other in a thread; pages show how each goes.
 
 What a page shows of a run lies in the store. Here is only what the store does not know: that somebody carries it now,
 how fast it goes, and what ended it. A process that dies takes nothing along but that.
@@ -12,9 +12,9 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from ..application.carry import Carrier
+from ..application.carry import RunExecutor
 from ..application.runs import is_over
 from ..domain.members import Member
 from ..domain.outcomes import Outcome
@@ -22,7 +22,9 @@ from ..domain.rows import RunRow
 from ..domain.runs import UNDER_WAY, ChangeState, RunState
 from ..errors import HfGateError
 from ..store.carried import Carried
-from .office import Office
+
+if TYPE_CHECKING:
+    from .app_state import AppState
 
 _log = logging.getLogger("hf_gate.web")
 _KEPT: Final = 100  # runs of which it is remembered how they ended here
@@ -30,7 +32,7 @@ PAUSE, STOP = "pause", "stop"
 
 
 @dataclass(slots=True)
-class Load:
+class RunJob:
     """One run that this process took up. Times by the process's own clock; `beat` grows whenever there is news."""
 
     run: str
@@ -52,20 +54,20 @@ class Load:
         return self.answered / (now - self.started)
 
 
-class Carrying:
+class RunWorker:
     """Takes runs up and carries them to their end, one at a time, for they share the limits of one token."""
 
-    def __init__(self, office: Office) -> None:
-        self._office = office
-        self._loads: OrderedDict[str, Load] = OrderedDict()
-        self._waiting: deque[Load] = deque()
+    def __init__(self, app_state: AppState) -> None:
+        self._office = app_state
+        self._loads: OrderedDict[str, RunJob] = OrderedDict()
+        self._waiting: deque[RunJob] = deque()
         self._news = threading.Condition()
         self._thread: threading.Thread | None = None
         self._is_ending = False
 
     # ---- asked by pages ----------------------------------------------------------------------------------------------
 
-    def load(self, run: str) -> Load | None:
+    def load(self, run: str) -> RunJob | None:
         """What this process knows of a run that it took up; it may be over."""
         return self._loads.get(run)
 
@@ -74,13 +76,13 @@ class Carrying:
         load = self._loads.get(run)
         return load is not None and not load.is_over
 
-    def take_up(self, run: str, begin: Callable[[], RunRow] | None = None) -> Load:
+    def take_up(self, run: str, begin: Callable[[], RunRow] | None = None) -> RunJob:
         """Carries a run from where it stands; `begin` writes it down first. One that is under way is left to it."""
         with self._news:
             known = self._loads.get(run)
             if known is not None and not known.is_over:
                 return known
-            load = self._loads[run] = Load(run, begin)
+            load = self._loads[run] = RunJob(run, begin)
             self._loads.move_to_end(run)
             while len(self._loads) > _KEPT and next(iter(self._loads.values())).is_over:
                 self._loads.popitem(last=False)
@@ -128,8 +130,8 @@ class Carrying:
             load.is_written.set()
             load.ended.set()
 
-    def _carry(self, load: Load) -> None:
-        office, store = self._office, self._office.store
+    def _carry(self, load: RunJob) -> None:
+        app_state, store = self._office, self._office.store
         run = load.begin() if load.begin is not None else store.run(load.run)
         load.begin = None
         load.beat += 1
@@ -140,7 +142,7 @@ class Carrying:
 
         def watch() -> str | None:
             load.wish = PAUSE if self._is_ending else store.wish(load.run)
-            if load.wish != PAUSE and not office.may_go_on(run):
+            if load.wish != PAUSE and not app_state.may_go_on(run):
                 load.wish = STOP
             return load.wish
 
@@ -152,8 +154,10 @@ class Carrying:
             load.beat += 1
 
         def carry(run: RunRow) -> RunRow:
-            carrier = Carrier(store, office.hub, office.clock, office.zone, watch=watch, progress=progress, told=told)
-            return carrier.carry(run)
+            carrier = RunExecutor(
+                store, app_state.hub, app_state.clock, app_state.zone, watch=watch, progress=progress, told=told
+            )
+            return carrier.execute(run)
 
         ended = carry(run)
         if ended.state is RunState.PAUSED and not store.changes(run.id, (ChangeState.PLANNED, *UNDER_WAY), 1):
@@ -161,23 +165,11 @@ class Carrying:
             carry(ended)
 
 
-_lock: Final = threading.Lock()
-
-
-def carrying_of(office: Office) -> Carrying:
-    """What carries the runs of a desk; it lives as long as the desk is open."""
-    with _lock:
-        found = vars(office).get("runs_under_way")
-        if not isinstance(found, Carrying):
-            found = vars(office)["runs_under_way"] = Carrying(office)
-        return found
-
-
-def state_of(office: Office, run: RunRow) -> str:
+def state_of(app_state: AppState, run: RunRow) -> str:
     """How a run stands, also where a dead process could not write it down."""
-    if carrying_of(office).is_live(run.id):
+    if app_state.run_worker.is_live(run.id):
         return "running"
     if run.state is not RunState.READY:
         return run.state
-    counts = Carried(office.store).counts(run.id)
+    counts = Carried(app_state.store).counts(run.id)
     return "not begun" if set(counts) <= {ChangeState.PLANNED} else RunState.INTERRUPTED

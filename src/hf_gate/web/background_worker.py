@@ -1,4 +1,4 @@
-"""What goes on behind the pages: decisions leave the tray at their time, and the Hub is read so that the queue is fresh."""
+"""Sends decisions from the tray when their time comes, and reads the Hub so that the queue is fresh."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..application.sync import sync
 from ..domain.ids import Repo
 from ..domain.moments import ms
 from ..errors import HfGateError
-from .office import Office
+from .app_state import AppState
 
 _log = logging.getLogger("hf_gate.web")
 _SOON, _LATER = 15.0, 60.0  # seconds between two looks while somebody watches
@@ -26,10 +26,10 @@ _UNKNOWN: Final = 30.0  # seconds until what a crash left unknown is asked again
 
 
 @dataclass
-class Keeper:
+class BackgroundWorker:
     """Two threads of one desk, which end when they are told to. `repos`: which to read; asked anew each time."""
 
-    office: Office
+    app_state: AppState
     repos: Callable[[], Sequence[Repo]]
     _stop: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
@@ -46,7 +46,7 @@ class Keeper:
         """Lets what is under way come to its end; what is in the tray stays there."""
         self._stop.set()
         self._read_now.set()
-        self.office.wake.set()
+        self.app_state.wake.set()
         end = time.monotonic() + wait
         for thread in self._threads:
             thread.join(max(0.1, end - time.monotonic()))
@@ -66,88 +66,92 @@ class Keeper:
                     recovered_at = time.monotonic()
                 self._send_due()
             except HfGateError as problem:
-                self.office.clearing.problem = str(problem)
+                self.app_state.tray_service.problem = str(problem)
             except OSError as problem:
                 _log.warning("sending from the tray failed: %s", problem.strerror)
-                self.office.clearing.problem = f"this machine: {problem.strerror}"
+                self.app_state.tray_service.problem = f"this machine: {problem.strerror}"
             except Exception:  # noqa: BLE001 - a thread that dies would leave the tray lying
                 _log.exception("sending from the tray failed")
-                self.office.clearing.problem = "a fault of hf-gate; the log has it"
-            self.office.wake.wait(_TICK)
-            self.office.wake.clear()
+                self.app_state.tray_service.problem = "a fault of hf-gate; the log has it"
+            self.app_state.wake.wait(_TICK)
+            self.app_state.wake.clear()
 
     def _recover(self) -> None:
-        office = self.office
-        if any(item.run is not None for item in office.tray.waiting()):
-            with office.store.working():
-                office.clearing.recover(office.now())
+        app_state = self.app_state
+        if any(item.run is not None for item in app_state.tray.waiting()):
+            with app_state.store.working():
+                app_state.tray_service.recover(app_state.now())
 
     def _send_due(self) -> None:
-        office = self.office
-        if office.tray.due(ms(office.now())):
-            with office.store.working():
-                office.clearing.send_due(office.now())
+        app_state = self.app_state
+        if app_state.tray.due(ms(app_state.now())):
+            with app_state.store.working():
+                app_state.tray_service.send_due(app_state.now())
 
     # ---- reading -----------------------------------------------------------------------------------------------------
 
     def _read(self) -> None:
         pause = _SOON
         while not self._stop.is_set():
-            self.office.pulse.is_reading = True
+            self.app_state.sync_status.is_reading = True
             try:
                 pause = self._pause(pause, found=self._read_all())
             except HfGateError as problem:
-                self.office.pulse.problem = str(problem)
+                self.app_state.sync_status.problem = str(problem)
             except OSError as problem:  # such as no free file descriptor, while others hold all connections
                 _log.warning("reading the Hub failed: %s", problem.strerror)
-                self.office.pulse.problem = f"this machine: {problem.strerror}"
+                self.app_state.sync_status.problem = f"this machine: {problem.strerror}"
             except Exception:  # noqa: BLE001 - a thread that dies would never read again
                 _log.exception("reading the Hub failed")
-                self.office.pulse.problem = "a fault of hf-gate; the log has it"
-            self.office.pulse.is_reading = False
-            self.office.pulse.next_at = self.office.now() + timedelta(seconds=pause)
+                self.app_state.sync_status.problem = "a fault of hf-gate; the log has it"
+            self.app_state.sync_status.is_reading = False
+            self.app_state.sync_status.next_at = self.app_state.now() + timedelta(seconds=pause)
             if self._read_now.wait(pause):
                 self._read_now.clear()
                 pause = _SOON
 
     def _pause(self, before: float, *, found: bool) -> float:
         """Seconds until the next look: short while somebody is there to see, and never more than a share of the calls."""
-        outlook, repos = self.office.hub.outlook(), max(1, len(self.office.store.repos()))
+        outlook, repos = self.app_state.hub.outlook(), max(1, len(self.app_state.store.repos()))
         calls, quota, window = 4 * repos, outlook.quota, outlook.window_s
-        if not self.office.is_watched:
+        if not self.app_state.is_watched:
             return next_pause(before, found=found, calls=calls, quota=quota, window=window)
         floor = calls * window / (SHARE * quota) if quota and window else 0.0
         return max(floor, _SOON, min(_LATER, before / 2 if found else before * 1.5))
 
     def _read_all(self) -> bool:
-        office, found, problem = self.office, False, None
+        app_state, found, problem = self.app_state, False, None
         for repo in self.repos():
             if self._stop.is_set():
                 return found
             try:
-                with office.store.working():
-                    due = due_kind(office.store.repo(repo), ms(office.now()), note_of(office.store, repo))
-                    found |= bool(sync(office.hub, office.store, office.clock, repo, due.kind, actor=office.owner).news)
+                with app_state.store.working():
+                    due = due_kind(app_state.store.repo(repo), ms(app_state.now()), note_of(app_state.store, repo))
+                    found |= bool(
+                        sync(
+                            app_state.hub, app_state.store, app_state.clock, repo, due.kind, actor=app_state.owner
+                        ).news
+                    )
             except HfGateError as trouble:
                 problem = f"{repo}: {trouble}"
-        office.pulse.problem = problem
+        app_state.sync_status.problem = problem
         if problem is None:
-            office.pulse.read_at = office.now()
+            app_state.sync_status.read_at = app_state.now()
         self._judge(found=found)
         return found
 
     def _judge(self, *, found: bool) -> None:
         """Enters the verdicts that are new, so that the queue can be asked for them. Plans nothing, sends nothing."""
-        bundle = self.office.policies
+        bundle = self.app_state.policies
         if bundle is None or (not found and self._judged is bundle):
             return
-        self._judged, workspace = bundle, self.office.workspace
+        self._judged, workspace = bundle, self.app_state.workspace
         with workspace.store.working():
             courts = bundle.for_repos(workspace.store, workspace.sources)
             propose(
                 workspace.store,
                 courts,
-                self.office.pool(bundle).evaluate,
+                self.app_state.pool(bundle).evaluate,
                 now=workspace.now(),
                 policies=bundle.policies,
             )

@@ -1,4 +1,4 @@
-"""Holds the state that all pages share: store, Hub client, policies, tray, members and clock."""
+"""Holds the state that all pages share: workspace, policies, tray, members and what runs in threads."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from .. import bootstrap
 from ..application import keys
 from ..application.decide import Direct
 from ..application.evaluation_pool import EvaluationPool
-from ..application.judging import Court, StandingVerdicts
+from ..application.judging import RepoPolicies, StandingVerdicts
 from ..application.policy_bundle import PolicyBundle, load_policies
 from ..application.ports import ClockPort
 from ..application.second_person import Need, Team, need_of, need_to_resume, owner_member, team_of
-from ..application.tray import Clearing, Wish
+from ..application.tray import DecisionRequest, TrayService
 from ..application.workspace import CONFIG_FILE, Workspace, WorkspaceLocation
 from ..config import Settings
 from ..domain.ids import Repo
 from ..domain.members import Author, Member, Role
 from ..domain.moments import ms
 from ..domain.rows import RepoRow, RequestRow, RunRow
-from ..domain.tray import Held
+from ..domain.tray import QueuedDecision
 from ..errors import Guarded, HfGateError
 from ..hub.client import Hub
 from ..hub.local_world import world_of
@@ -40,8 +40,10 @@ from ..store.picks import Picks
 from ..store.reading import Store
 from ..store.tray import Tray
 from .draft_pool import Drafts
-from .looking import Looks
+from .making import PlanMaker
 from .one_time import OneTimeCodes
+from .presence import Presence
+from .run_worker import RunWorker
 
 _LOOK: Final = 2.0  # seconds between two checks of the workspace's files
 _WATCHED: Final = 180.0  # seconds
@@ -54,7 +56,7 @@ def new_id(letter: str = "r") -> str:
 
 
 @dataclass(slots=True)
-class Pulse:
+class SyncStatus:
     """The state of the last sync. The keeper writes it, and every page shows it."""
 
     read_at: datetime | None = None
@@ -64,7 +66,7 @@ class Pulse:
 
 
 @dataclass
-class Office:
+class AppState:
     """The state of one desk in this process. `hold`: how many seconds a decision stays in the tray."""
 
     workspace: Workspace
@@ -73,23 +75,28 @@ class Office:
     url: str = ""
     owner_id: str | None = None  # the owner's account id on the Hub
     token_role: str | None = None  # the Hub's word for it: write, read or fineGrained
-    pulse: Pulse = field(default_factory=Pulse)
+    sync_status: SyncStatus = field(default_factory=SyncStatus)
     wake: threading.Event = field(default_factory=threading.Event)
     read_now: Callable[[], None] = lambda: None
-    looks: Looks = field(default_factory=Looks)
+    presence: Presence = field(default_factory=Presence)
     streams: Counter[str] = field(default_factory=Counter)  # open event streams of run pages, by member
     sending: threading.RLock = field(
         default_factory=threading.RLock
     )  # held from checking a limit to storing what it allows
     drafts: Drafts = field(default_factory=Drafts)
     account_codes: OneTimeCodes = field(default_factory=OneTimeCodes)
+    run_worker: RunWorker = field(init=False)
+    plan_maker: PlanMaker = field(init=False)
     _pool: tuple[PolicyBundle, EvaluationPool] | None = None
     _looked_at: float | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _seen: tuple[float, object] = (0.0, None)
     _policies: PolicyBundle | None = None
     policy_problem: HfGateError | None = None
-    _courts: dict[str, tuple[object, Court | None]] = field(default_factory=dict)
+    _courts: dict[str, tuple[object, RepoPolicies | None]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.run_worker, self.plan_maker = RunWorker(self), PlanMaker(self)
 
     # ---- fixed things ------------------------------------------------------------------------------------------------
 
@@ -130,8 +137,8 @@ class Office:
         return Members(self.store)
 
     @cached_property
-    def clearing(self) -> Clearing:
-        return Clearing(self.store, self.tray, self.direct, new_id, self._may_decide, self._limit, self.sending)
+    def tray_service(self) -> TrayService:
+        return TrayService(self.store, self.tray, self.direct, new_id, self._may_decide, self._limit, self.sending)
 
     @property
     def title(self) -> str:
@@ -224,7 +231,7 @@ class Office:
         ours = None if self.location.folder is None else self.location.config.repos
         return _names(ours, repo) and _names(member.repos, repo)
 
-    def _may_decide(self, item: Held, row: RequestRow) -> bool:
+    def _may_decide(self, item: QueuedDecision, row: RequestRow) -> bool:
         """Whether a decision may be sent: its member may still decide at the repo, and it is not about their own request."""
         member, who = self.member_of_id(item.member), row.person.identity
         return (
@@ -258,7 +265,7 @@ class Office:
         """Return whether a member needs a second person to resume a run."""
         return need_to_resume(self.store, self.team(member), run, self.tray.waiting(), self.now())
 
-    def _limit(self, wish: Wish, count: int) -> None:
+    def _limit(self, wish: DecisionRequest, count: int) -> None:
         """Raise Guarded if these decisions exceed what one person may send alone."""
         need = self.need(wish.by, {wish.verb: count})
         if need.is_large:
@@ -307,7 +314,7 @@ class Office:
             self._pool = (bundle, EvaluationPool(self.workspace, bundle))
         return self._pool[1]
 
-    def court(self, row: RepoRow) -> Court | None:
+    def repo_policies(self, row: RepoRow) -> RepoPolicies | None:
         """Return what evaluates a repo's requests; cached for each version of policies and form."""
         bundle = self.policies
         if bundle is None:

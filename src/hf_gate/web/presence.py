@@ -1,4 +1,4 @@
-"""Who has which request open just now: a hint to the others, kept in memory for minutes, that keeps nobody from anything."""
+"""Tells reviewers who else has a request open now; kept in memory for minutes, and blocks nobody."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MOST: Final = 2_000
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class OpenRequest:
     """Somebody's look at a request. Times by the clock of this process."""
 
     member: str
@@ -27,11 +27,11 @@ class Look:
 
 
 @dataclass
-class Looks:
+class Presence:
     """All of a desk. `clock`: seconds that only grow."""
 
     clock: Callable[[], float] = time.monotonic
-    _known: OrderedDict[tuple[int, str], Look] = field(default_factory=OrderedDict)
+    _known: OrderedDict[tuple[int, str], OpenRequest] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def at(self, request: int, member: str, *, anew: bool) -> None:
@@ -39,7 +39,7 @@ class Looks:
         now, key = self.clock(), (request, member)
         with self._lock:
             before = None if anew else self._known.get(key)
-            self._known[key] = Look(member, now if before is None else before.since, now)
+            self._known[key] = OpenRequest(member, now if before is None else before.since, now)
             self._known.move_to_end(key)
             while len(self._known) > _MOST:
                 self._known.popitem(last=False)

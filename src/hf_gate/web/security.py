@@ -1,4 +1,4 @@
-"""What stands before every page: whose host, from where a write comes, how large it is, and the headers of every answer."""
+"""Guards every page: checks the host, the origin of writes and the size of bodies, and sets the security headers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ALWAYS: Final = {
 }
 
 
-class Shield:
+class SecurityMiddleware:
     """An ASGI application around another one. `hosts`: the values of Host that are answered; None: any.
 
     `public`: the origin under which browsers know the desk where TLS ends before it, `https://desk.example.org`.
