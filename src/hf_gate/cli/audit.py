@@ -14,13 +14,14 @@ import click
 from msgspec.structs import asdict, replace
 
 from ..application.records import AuditRecord
+from ..application.targets import RequestTarget
 from ..domain.ids import Repo, parse_repo
 from ..errors import RequestNotFound, UsageError
 from ..private_files import open_private_file, write_private_file
 from .frame import Entry, GateGroup, Run, command, repo_type_option
 from .history import attempts_of
 from .output import FIRST_ROWS, Column, numbered, paragraphs
-from .targets import Aim, person_or_repo
+from .targets import person_or_repo
 from .workspace import no_store, open_workspace, stored
 
 if TYPE_CHECKING:
@@ -99,21 +100,21 @@ def audit_ls(
     return 0
 
 
-def _meant(target: str | None, repo: str | None, repo_type: str | None) -> Aim | Repo | None:
+def _meant(target: str | None, repo: str | None, repo_type: str | None) -> RequestTarget | Repo | None:
     home = None if repo is None else parse_repo(repo, repo_type)
     found = home if target is None else person_or_repo(target, repo_type)
-    if home is not None and home != (found.repo if isinstance(found, Aim) else found):
+    if home is not None and home != (found.repo if isinstance(found, RequestTarget) else found):
         raise UsageError(f"{target} and --repo {home} are two repos.", hint="Name one of them.")
     return found
 
 
 def _links(
-    workspace: Workspace, meant: Aim | Repo | None, request: int | None, is_wanted: Callable[[Link], bool]
+    workspace: Workspace, meant: RequestTarget | Repo | None, request: int | None, is_wanted: Callable[[Link], bool]
 ) -> Iterator[Link]:
     """The entries that are meant, each looked up where that reads least."""
     from ..application.entries import about, newest  # noqa: PLC0415 - help needs none of it
 
-    if not isinstance(meant, Aim):
+    if not isinstance(meant, RequestTarget):
         if request is not None and meant is None:
             return about(workspace.store, [request], is_wanted)
         return newest(workspace.store, None if meant is None else [chain_of(meant)], is_wanted)

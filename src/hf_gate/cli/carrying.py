@@ -17,9 +17,9 @@ from .workspace import actor_of, new_run_id, open_workspace
 if TYPE_CHECKING:
     from ..application.decide import Direct
     from ..application.decisions import Ask
+    from ..application.targets import RequestTarget
     from ..application.workspace import Workspace
     from .frame import Run
-    from .targets import Aim
     from .wish import Wish
 
 
@@ -130,7 +130,7 @@ def _kind_alone(wish: Wish, stop: BaseException | None) -> OutcomeKind:
     return OutcomeKind.OPEN
 
 
-def untold(kind: OutcomeKind, aim: Aim, problem: BaseException | None) -> Outcome:
+def untold(kind: OutcomeKind, aim: RequestTarget, problem: BaseException | None) -> Outcome:
     """An outcome that no Hub told: one that ended the run, or was never sent."""
     target = aim.target
     person = target.request.person if target.request else Person(target.user_id, target.username)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..application.targets import RequestTarget
 from ..domain.ids import Repo, is_id
 from ..domain.lifecycle import Status
 from ..domain.moments import iso, iso_ms, moment_of
@@ -19,7 +20,7 @@ from .frame import Run, command, repo_type_option
 from .output import Row, age, ends_in
 from .policyfiles import Policies, read_policies, refuse
 from .show import find_request
-from .targets import Aim, read_aims
+from .targets import read_aims
 from .workspace import open_workspace
 
 if TYPE_CHECKING:
@@ -76,7 +77,9 @@ def explain(run: Run, *, target: tuple[str, ...], repo: str | None, file: str | 
 # ---- whom -----------------------------------------------------------------------------------------------------------------
 
 
-def _aim(workspace: Workspace, words: tuple[str, ...], repo: str | None, repo_type: str | None) -> Aim | RequestRow:
+def _aim(
+    workspace: Workspace, words: tuple[str, ...], repo: str | None, repo_type: str | None
+) -> RequestTarget | RequestRow:
     from ..application.hearing import latest_of  # noqa: PLC0415 - as above
 
     if len(words) == 1 and repo is None and is_id(words[0]):
@@ -90,11 +93,11 @@ def _aim(workspace: Workspace, words: tuple[str, ...], repo: str | None, repo_ty
     return aims[0]
 
 
-def _row(run: Run, workspace: Workspace, aim: Aim | RequestRow) -> RequestRow:
+def _row(run: Run, workspace: Workspace, aim: RequestTarget | RequestRow) -> RequestRow:
     """From the store, else from the Hub."""
     from ..application.hearing import latest_of, unstored_row  # noqa: PLC0415 - as above
 
-    if not isinstance(aim, Aim):
+    if not isinstance(aim, RequestTarget):
         return aim
     config = workspace.location.config
     if not config.includes(aim.repo):

@@ -12,6 +12,7 @@ import msgspec
 
 from ..application.record_builders import request_record, stored_request
 from ..application.records import RequestRecord
+from ..application.targets import RequestTarget
 from ..domain.lifecycle import Status
 from ..domain.moments import iso
 from ..domain.text import one_line
@@ -24,7 +25,7 @@ from .layout import width_of
 from .nearest import did_you_mean
 from .output import Row
 from .table import name_of
-from .targets import Aim, read_aims
+from .targets import read_aims
 from .workspace import announce, stored
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def show(run: Run, *, target: tuple[str, ...], repo: str | None, repo_type: str 
 
 
 def _now(
-    run: Run, workspace: Workspace | None, aim: Aim, attempts: Sequence[RequestRow]
+    run: Run, workspace: Workspace | None, aim: RequestTarget, attempts: Sequence[RequestRow]
 ) -> tuple[RequestRecord, AccessRequest]:
     """As the Hub tells it now, with the verdict that the store has; who is in no list any more, as the store has them."""
     verdicts = standing_verdicts(None if workspace is None else workspace.location.folder)
@@ -98,7 +99,7 @@ def _lines(request: AccessRequest, row: RequestRecord, doc: Row, now: datetime) 
         yield f"Next: hf-gate accept {request.person.username}@{request.repo}   (or reset, reject with --reason)"
 
 
-def find_request(run: Run, aim: Aim) -> AccessRequest:
+def find_request(run: Run, aim: RequestTarget) -> AccessRequest:
     """The request as it stands now, from whichever list holds it; else an error that says whom the Hub knows instead."""
     target = aim.target
     who = target.request or target.username

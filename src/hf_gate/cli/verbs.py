@@ -9,6 +9,7 @@ from typing import Final
 import click
 
 from ..application.inputs import ReasonTemplate, find_template, parse_end, parse_note
+from ..application.targets import RequestTarget
 from ..domain.ids import Repo
 from ..domain.outcomes import OutcomeKind
 from ..domain.requests import checked_reason
@@ -18,7 +19,7 @@ from .carrying import Result, carry_out
 from .everywhere import spread
 from .frame import GateCommand, Run, command, repo_type_option
 from .nearest import did_you_mean, meant
-from .targets import Aim, read_aims
+from .targets import read_aims
 from .telling import print_dry_run, print_result
 from .wish import Wish
 from .workspace import announce
@@ -192,7 +193,7 @@ def _ask_reason(run: Run, wish: Wish) -> str | None:
             run.out.say(str(problem))
 
 
-def _template(run: Run, given: dict[str, object], aims: Sequence[Aim]) -> ReasonTemplate | None:
+def _template(run: Run, given: dict[str, object], aims: Sequence[RequestTarget]) -> ReasonTemplate | None:
     name = given.get("reason_template")
     if sum(bool(given.get(key)) for key in ("reason", "reason_template", "no_reason")) > 1:
         raise UsageError("--reason, --reason-template and --no-reason: give one of them.")
@@ -249,7 +250,7 @@ def _advise(run: Run, wish: Wish, result: Result) -> None:
             run.out.hint(sentence)
 
 
-def _next_step(wish: Wish, aim: Aim, problem: PersonNotFound | RequestNotFound) -> str:
+def _next_step(wish: Wish, aim: RequestTarget, problem: PersonNotFound | RequestNotFound) -> str:
     if isinstance(problem, PersonNotFound):
         return problem.hint
     if wish.verb == "accept":

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..application.inputs import REASONED, ReasonTemplate
+from ..application.targets import RequestTarget
 from ..domain.lifecycle import TARGET_OF
-from .targets import Aim
 
 if TYPE_CHECKING:
     from ..application.decisions import Ask, Choice
@@ -19,7 +19,7 @@ class Wish:
     """What was asked for on the command line, for everybody alike."""
 
     verb: str
-    aims: Sequence[Aim]
+    aims: Sequence[RequestTarget]
     reason: str | None = None
     template: ReasonTemplate | None = None
     how: str = "reset"
@@ -54,7 +54,7 @@ class Wish:
 
         return [Ask(aim.repo, aim.target, self.reason_for(aim)) for aim in self.aims]
 
-    def reason_for(self, aim: Aim) -> str | None:
+    def reason_for(self, aim: RequestTarget) -> str | None:
         """What this person is told."""
         if self.effect not in REASONED:
             return None
