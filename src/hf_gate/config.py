@@ -1,7 +1,7 @@
-"""Reads flags, environment and the configuration file once into one frozen Settings; knows no Hub and opens no connection.
+"""Reads flags, environment and the configuration file into one frozen `Settings`.
 
-Precedence: flag, then profile, then environment, then file. A profile that is named and is not there is an error: it
-never falls back to the real Hub.
+Precedence: flag, profile, environment, file. A named profile that does not exist is an error: hf-gate never falls back
+to the real Hub.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SECONDS: Final = {"ms": 0.001, None: 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d"
 
 @dataclass(frozen=True, slots=True)
 class Paths:
-    """Where files live, as XDG says; each name is a key of `hf-gate config path`."""
+    """The folders for files, by the XDG standard. `hf-gate config path` prints each one under its name here."""
 
     config: Path
     data: Path
@@ -32,28 +32,28 @@ class Paths:
 
     @property
     def config_file(self) -> Path:
-        """The one file that a person writes."""
+        """The configuration file, which the user writes."""
         return self.config / "config.toml"
 
     @property
     def profiles(self) -> Path:
-        """Profiles that live only as long as the process that made them."""
+        """The folder of profiles that last as long as the process that made them."""
         return self.state / "profiles"
 
     @property
     def stores(self) -> Path:
-        """What is remembered for work without a workspace: one file a Hub."""
+        """The folder of stores used without a workspace: one file for each Hub."""
         return self.data / "stores"
 
     @property
     def accounts(self) -> Path:
-        """Which account is behind which token, under the token's hash."""
+        """The file that caches the account of each token, by the token's hash."""
         return self.cache / "accounts.json"
 
 
 @dataclass(frozen=True, slots=True)
 class Flags:
-    """What the command line said of the connection; None: nothing."""
+    """The connection options of the command line; None means not given."""
 
     endpoint: str | None = None
     token: str | None = field(default=None, repr=False)
@@ -68,9 +68,10 @@ class Flags:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that was configured. `token` None: as `huggingface_hub` finds it. Times in seconds.
+    """The effective configuration; times are in seconds.
 
-    `workspace`: the folder that was named; None: the nearest one upwards with an hf-gate.yaml, if there is one.
+    Without a `token`, the client finds one as `huggingface_hub` does. Without a `workspace` folder, the
+    nearest parent folder with an hf-gate.yaml is used, if there is one.
     """
 
     paths: Paths
@@ -87,7 +88,7 @@ class Settings:
 
 
 def resolve_paths(environ: Mapping[str, str], home: Path) -> Paths:
-    """The folders of this user. A relative XDG value is ignored, as XDG asks."""
+    """Return the folders of this user. Relative XDG values are ignored, as the standard demands."""
 
     def folder(name: str, default: str) -> Path:
         value = environ.get(name, "")
@@ -102,35 +103,37 @@ def resolve_paths(environ: Mapping[str, str], home: Path) -> Paths:
 
 
 def is_true(text: str | None) -> bool:
-    """Whether an environment variable says yes, in `huggingface_hub`'s words."""
+    """Return whether the value of an environment variable means yes, by `huggingface_hub`'s rule."""
     return (text or "").strip().upper() in {"1", "ON", "YES", "TRUE"}
 
 
 def parse_seconds(text: str, name: str) -> float:
-    """`30`, `30s`, `5m`, `2h`, `500ms` in seconds."""
+    """Parse `30`, `30s`, `5m`, `2h` or `500ms` into seconds."""
     match = _DURATION.match(text.strip())
     if not match:
-        raise UsageError(f"{name}: {text!r} is no length of time.", hint="Write 30s, 5m or 2h.")
+        raise UsageError(f"{name}: {text!r} is not a duration.", hint="Write 30s, 5m or 2h.")
     return float(match[1]) * _SECONDS[match[2]]
 
 
 def read_settings(flags: Flags, environ: Mapping[str, str], home: Path) -> Settings:
-    """One Settings from all that was said; whatever cannot be read is a `UsageError` that names its place."""
+    """Combine all sources into one `Settings`; raise a `UsageError` that names the source of an invalid value."""
     paths = resolve_paths(environ, home)
     file = _read_file(paths.config_file)
-    profile = flags.profile or environ.get("HF_GATE_PROFILE") or _text(file, "profile", paths.config_file)
-    chosen = _profile(profile, file, paths) if profile else {}
-    token, token_from = _token(flags, chosen, profile, paths.config)
-    written = _text(file, "endpoint", paths.config_file)
-    max_wait = flags.max_wait or environ.get("HF_GATE_MAX_WAIT") or _length(file, "max_wait")
-    timeout = flags.timeout or environ.get("HF_GATE_TIMEOUT") or _length(file, "timeout")
-    workspace = flags.workspace or _text(chosen, "workspace", f"profile {profile}") or environ.get("HF_GATE_WORKSPACE")
+    profile = flags.profile or environ.get("HF_GATE_PROFILE") or _get_text(file, "profile", paths.config_file)
+    chosen = _load_profile(profile, file, paths) if profile else {}
+    token, token_from = _resolve_token(flags, chosen, profile, paths.config)
+    written = _get_text(file, "endpoint", paths.config_file)
+    max_wait = flags.max_wait or environ.get("HF_GATE_MAX_WAIT") or _get_duration(file, "max_wait")
+    timeout = flags.timeout or environ.get("HF_GATE_TIMEOUT") or _get_duration(file, "timeout")
+    workspace = (
+        flags.workspace or _get_text(chosen, "workspace", f"profile {profile}") or environ.get("HF_GATE_WORKSPACE")
+    )
     insecure = flags.insecure_http or chosen.get("insecure_http") or file.get("insecure_http")
     return Settings(
         paths=paths,
         profile=profile,
         endpoint=flags.endpoint
-        or _text(chosen, "endpoint", f"profile {profile}")
+        or _get_text(chosen, "endpoint", f"profile {profile}")
         or environ.get("HF_ENDPOINT")
         or written,
         token=token,
@@ -140,18 +143,18 @@ def read_settings(flags: Flags, environ: Mapping[str, str], home: Path) -> Setti
         insecure_http=insecure is True or is_true(environ.get("HF_GATE_INSECURE_HTTP")),
         debug=is_true(environ.get("HF_GATE_DEBUG")) or is_true(environ.get("HF_DEBUG")),
         workspace=Path(workspace).expanduser() if workspace else None,
-        reserve=_share(flags.reserve or environ.get("HF_GATE_RESERVE") or "25"),
+        reserve=_parse_reserve(flags.reserve or environ.get("HF_GATE_RESERVE") or "25"),
     )
 
 
-def _share(text: str) -> float:
-    """`25` or `25%` as a share of one."""
+def _parse_reserve(text: str) -> float:
+    """Parse `25` or `25%` into 0.25."""
     try:
         share = float(text.strip().removesuffix("%")) / 100
     except ValueError:
         share = -1.0
     if not 0 <= share < 1:
-        raise UsageError(f"reserve: {text!r} is no share.", hint="Write a percentage from 0 to 99, such as 25.")
+        raise UsageError(f"reserve: {text!r} is not a percentage.", hint="Write a number from 0 to 99, such as 25.")
     return share
 
 
@@ -162,7 +165,7 @@ def _read_file(path: Path) -> dict[str, object]:
         return {}
     except OSError as problem:
         raise UsageError(f"{path} cannot be read: {problem.strerror}.") from None
-    import tomllib  # noqa: PLC0415 - most people have no file, and need not wait for a parser
+    import tomllib  # noqa: PLC0415 - most users have no file and need no parser
 
     try:
         found = tomllib.loads(raw.decode("utf-8-sig"))
@@ -175,25 +178,25 @@ def _read_file(path: Path) -> dict[str, object]:
 def _check_keys(found: Mapping[str, object], known: frozenset[str], place: str) -> None:
     for key in found:
         if key not in known:
-            raise UsageError(f"{place}: unknown key {key!r}.", hint=f"Known are {', '.join(sorted(known))}.")
+            raise UsageError(f"{place}: unknown key {key!r}.", hint=f"Known keys: {', '.join(sorted(known))}.")
 
 
-def _text(found: Mapping[str, object], key: str, place: object) -> str | None:
+def _get_text(found: Mapping[str, object], key: str, place: object) -> str | None:
     value = found.get(key)
     if value is not None and not isinstance(value, str):
         raise UsageError(f"{place}: {key} must be text.", hint=f'Write {key} = "...".')
     return value
 
 
-def _length(found: Mapping[str, object], key: str) -> str | None:
+def _get_duration(found: Mapping[str, object], key: str) -> str | None:
     value = found.get(key)
     return None if value is None else str(value)
 
 
-def _profile(name: str, file: Mapping[str, object], paths: Paths) -> Mapping[str, object]:
-    """A profile by name: one of the file's, or one that a running process such as `demo` keeps."""
+def _load_profile(name: str, file: Mapping[str, object], paths: Paths) -> Mapping[str, object]:
+    """Return a profile: from the configuration file, or from a running process such as `demo`."""
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name):
-        raise UsageError(f"{name!r} is no name of a profile.")
+        raise UsageError(f"{name!r} is not a profile name.", hint="Use letters, digits, - and _ (at most 64).")
     table = file.get("profiles", {})
     if isinstance(table, dict) and name in table:
         chosen = table[name]
@@ -204,47 +207,47 @@ def _profile(name: str, file: Mapping[str, object], paths: Paths) -> Mapping[str
     running = read_announcement(paths.profiles / f"{name}.json")
     if running is None:
         hint = (
-            "Start it with `hf-gate demo`, and leave that running. For a Hub of yours: unset HF_GATE_PROFILE."
+            "Start it with `hf-gate demo` and keep that running. To use your own Hub, unset HF_GATE_PROFILE."
             if name == "demo"
             else None
         )
         raise UsageError(
-            f"there is no profile {name!r}: nothing was sent.",
-            hint=hint or f"Write [profiles.{name}] with an endpoint into {paths.config_file}.",
+            f"profile {name!r} does not exist; nothing was sent.",
+            hint=hint or f"Add [profiles.{name}] with an endpoint to {paths.config_file}.",
         )
     return running
 
 
-def _token(
+def _resolve_token(
     flags: Flags, chosen: Mapping[str, object], profile: str | None, base: Path
 ) -> tuple[str | None, str | None]:
     if flags.token is not None and flags.token_file is not None:
-        raise UsageError("--token and --token-file: give one of the two.")
+        raise UsageError("--token and --token-file exclude each other.", hint="Give one of the two.")
     if flags.token is not None:
-        return _clean(flags.token, "--token"), "--token"
+        return _clean_token(flags.token, "--token"), "--token"
     if flags.token_file is not None:
-        return _from_file(Path(flags.token_file)), f"--token-file {flags.token_file}"
+        return _read_token_file(Path(flags.token_file)), f"--token-file {flags.token_file}"
     place = f"profile {profile}"
-    if said := _text(chosen, "token", place):
-        return _clean(said, place), place
-    if named := _text(chosen, "token_file", place):
-        return _from_file(base / Path(named).expanduser()), place
+    if token := _get_text(chosen, "token", place):
+        return _clean_token(token, place), place
+    if token_file := _get_text(chosen, "token_file", place):
+        return _read_token_file(base / Path(token_file).expanduser()), place
     return None, None
 
 
-def _from_file(path: Path) -> str:
+def _read_token_file(path: Path) -> str:
     try:
         text = path.read_text("utf-8-sig")
     except (OSError, ValueError) as problem:
         why = problem.strerror if isinstance(problem, OSError) else "it is not text"
         raise UsageError(f"the token file {path} cannot be read: {why}.") from None
-    return _clean(text, str(path))
+    return _clean_token(text, str(path))
 
 
-def _clean(text: str, place: str) -> str:
+def _clean_token(text: str, place: str) -> str:
     token = text.strip()
     if not token:
         raise UsageError(f"{place} holds no token.")
     if not token.isascii() or not token.isprintable() or " " in token:
-        raise UsageError(f"{place} holds something that is no token.")  # and is not shown
+        raise UsageError(f"the value of {place} is not a token.", hint="Copy the token again.")  # never show the value
     return token

@@ -1,41 +1,41 @@
-"""Everything that can go wrong, as one tree; each leaf knows its exit code, and each instance its next step.
+"""Defines every error of hf-gate, with its exit code and a hint for the next step.
 
     HfGateError
-    ├── UsageError (also ValueError)      2   what was asked for cannot be asked
+    ├── UsageError (also ValueError)      2   the input is invalid; nothing was sent
     │   ├── InvalidRepo                       not a repo id, URL or path
     │   ├── SpaceNotSupported                 Spaces have no access requests on the Hub
     │   ├── InvalidStatus                     not pending, accepted, rejected or reset
-    │   ├── InvalidTarget                     a person or request that cannot be read, or two of them
+    │   ├── InvalidTarget                     not a person or request, or more than one
     │   ├── ReasonTooLong                     over 200 UTF-16 units
-    │   ├── InsecureEndpoint                  a token would travel in the clear
-    │   ├── InvalidQuery                      not a query of requests
-    │   │   └── QueryTooLarge                 more characters, terms or values than a query may have
+    │   ├── InsecureEndpoint                  a token would be sent unencrypted
+    │   ├── InvalidQuery                      not a search query for requests
+    │   │   └── QueryTooLarge                 more characters, terms or values than allowed
     │   └── ForeignStore                      the store belongs to another Hub
-    ├── HubError                          1   the Hub's answer, with its status, code and request id
-    │   ├── NotAllowed                    4   401, or 403: no token, a wrong one, or one that may not
+    ├── HubError                          1   an error answer of the Hub: status, code and request id
+    │   ├── NotAllowed                    4   401 or 403: no token, an invalid one, or no permission
     │   ├── RepoNotFound                  1
-    │   │   └── WrongRepoType (UsageError)  2   that name is a dataset, or a model
-    │   ├── RepoMoved                     1   renamed: the Hub points to another name
+    │   │   └── WrongRepoType (UsageError)  2   a repo of the other type has that name
+    │   ├── RepoMoved                     1   the repo was renamed or moved
     │   ├── NotGated                      1
     │   ├── PersonNotFound                1   no such account
-    │   ├── RequestNotFound               1   that person has no request there
-    │   ├── BadRequest                    1   the Hub refuses what was sent
-    │   ├── UnexpectedAnswer              1   not what the protocol promises: HTML, truncated, too large
+    │   ├── RequestNotFound               1   the person has no request for this repo
+    │   ├── BadRequest                    1   the Hub rejected the call
+    │   ├── UnexpectedAnswer              1   not an answer of the Hub: HTML, truncated or too large
     │   ├── ForeignOrigin                 1   the Hub pointed to another host; nothing was sent there
-    │   └── HubUnavailable               75   silent, failing or out of calls for longer than allowed; nothing was sent
+    │   └── HubUnavailable               75   no answer, errors or a used-up rate limit for too long
     ├── Offline                          75   HF_HUB_OFFLINE is set
-    ├── StoreUnavailable                 75   the store is not there, or cannot be written now: a full disk, no rights
-    │   └── StoreBusy                    75   another process writes to it
-    ├── StoreDamaged                      1   the file is not what a store is; nothing was written
-    ├── StoreTooOld                       1   a pre-release of hf-gate made it; nothing was written
-    ├── StoreTooNew                       1   a newer hf-gate made it; nothing was written
-    ├── Stale                             6   the request moved since it was read; nothing was sent
-    ├── Guarded                           6   a brake held: more than --max, no yes, a plan that changed
-    ├── OutcomeUnknown                    5   sent, and reading could not tell what happened
-    └── Incomplete                        5   a listing that is not proved whole, or a run done in part
+    ├── StoreUnavailable                 75   the store is missing, or cannot be read or written now
+    │   └── StoreBusy                    75   another process writes to the store
+    ├── StoreDamaged                      1   the file is not a valid store; nothing was written
+    ├── StoreTooOld                       1   a pre-release of hf-gate made the store; nothing was written
+    ├── StoreTooNew                       1   a newer hf-gate made the store; nothing was written
+    ├── Stale                             6   the request changed since it was read; nothing was sent
+    ├── Guarded                           6   a safety limit stopped the command; nothing was sent
+    ├── OutcomeUnknown                    5   sent, but reading could not tell what happened
+    └── Incomplete                        5   a listing that is not proved complete, or a partly done run
 
-Errors that carry an answer of the Hub are, when raised to a caller, also `huggingface_hub.errors.HfHubHTTPError`
-or its fitting leaf (`hub/errors.py` joins them, since that import costs 60 ms).
+An error that carries an answer of the Hub is also an instance of the matching `huggingface_hub.errors` class when it
+reaches the caller. `hub/errors.py` adds that base class, because the import costs 60 ms.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ NO_TOKEN_HINT = f"Set HF_TOKEN, or `hf auth login`. {ACCESS_HELP}"
 
 
 class HfGateError(Exception):
-    """Anything that hf-gate raises on purpose. `hint` is one line: what to do next."""
+    """Base class of all errors of hf-gate. `hint` says in one line what to do next."""
 
     exit_code = 1
     default_hint = ""
@@ -60,13 +60,13 @@ class HfGateError(Exception):
 
 
 class UsageError(HfGateError, ValueError):
-    """What was asked for cannot be asked; nothing was sent."""
+    """The input is invalid; nothing was sent."""
 
     exit_code = 2
 
 
 class InvalidRepo(UsageError):
-    """Not a repo id, a path or a URL of one."""
+    """The text is not a repo id, nor a path or URL of a repo."""
 
     default_hint = "Write ns/name for a model, datasets/ns/name for a dataset, or paste the Hub's URL."
 
@@ -78,28 +78,28 @@ class SpaceNotSupported(UsageError):
 
 
 class InvalidStatus(UsageError):
-    """Not one of pending, accepted, rejected, reset."""
+    """The status is not one of pending, accepted, rejected, reset."""
 
 
 class InvalidTarget(UsageError):
-    """A person or a request that cannot be read, or more than one where one is meant."""
+    """The target is not a person or a request, or there is more than one."""
 
 
 class ReasonTooLong(UsageError):
-    """The Hub takes at most 200 UTF-16 code units of reason."""
+    """The reason is longer than the 200 UTF-16 code units that the Hub accepts."""
 
 
 class InsecureEndpoint(UsageError):
-    """A token would travel over plain http beyond this machine."""
+    """A token would be sent over plain http to another machine."""
 
-    default_hint = "Use an https endpoint, or --insecure-http if you know that network."
+    default_hint = "Use an https endpoint, or --insecure-http if you trust the network."
 
 
 class HubError(HfGateError):
-    """An answer of the Hub that is not the wished one.
+    """The Hub answered with an error, or did not answer.
 
-    `status` is the HTTP status (None when no answer came), `code` the Hub's X-Error-Code, `request_id` its
-    x-request-id for a report to the Hub's support, `server_message` the Hub's own words (text from outside).
+    `status` is the HTTP status (None without an answer), `code` the Hub's X-Error-Code, `request_id` its x-request-id
+    (name it when you contact the Hub's support), `server_message` the Hub's own text (untrusted).
     """
 
     def __init__(
@@ -120,72 +120,72 @@ class HubError(HfGateError):
 
 
 class NotAllowed(HubError):
-    """No token, a wrong one, or one that may not do this."""
+    """The call had no token, an invalid one, or one without the permission."""
 
     exit_code = 4
     default_hint = (
-        "Looking needs repo.content.read and repo.access.read, deciding also repo.write, or a token with the write role. "
+        "Reading requests needs repo.content.read and repo.access.read; deciding also needs repo.write (or the write role). "
         + NO_TOKEN_HINT
     )
 
 
 class RepoNotFound(HubError):
-    """No such repo, or this token may not see it."""
+    """The repo does not exist, or the token cannot see it."""
 
-    default_hint = "Check the spelling; a dataset is datasets/ns/name, and a private repo needs a token that sees it."
+    default_hint = "Check the spelling. A dataset is datasets/ns/name. A private repo needs a token that can see it."
 
 
 class WrongRepoType(RepoNotFound, UsageError):
-    """The name exists, as the other type of repo."""
+    """The other type of repo has this name."""
 
     exit_code = 2
 
 
 class RepoMoved(HubError):
-    """The repo was renamed or moved; decisions are not carried over to another name by themselves."""
+    """The repo was renamed or moved. Decisions are not sent to the new name automatically."""
 
-    default_hint = "Look at the new name, and use it if it is the same repo."
+    default_hint = "Check that the new name is the same repo, then use it."
 
 
 class NotGated(HubError):
-    """The repo is not gated, so nobody needs access."""
+    """The repo is not gated, so it has no access requests."""
 
     default_hint = "Gate it first: `hf repos settings REPO --gated manual`."
 
 
 class PersonNotFound(HubError):
-    """No account of that name or id on the Hub."""
+    """No account on the Hub has this name or id."""
 
     default_hint = "Check the spelling of the username (not the full name)."
 
 
 class RequestNotFound(HubError):
-    """That person has no request there (or took it back)."""
+    """The person has no request for this repo, or withdrew it."""
 
-    default_hint = "To let somebody in who has not asked: `hf-gate grant USER@REPO`."
+    default_hint = "To give access without a request: `hf-gate grant USER@REPO`."
 
 
 class BadRequest(HubError):
-    """The Hub refuses what was sent."""
+    """The Hub rejected the call as invalid."""
 
 
 class UnexpectedAnswer(HubError):
-    """Not what the protocol promises: HTML from a proxy, a truncated or oversized body."""
+    """The answer does not follow the Hub's protocol: HTML from a proxy, a truncated or oversized body."""
 
-    default_hint = "Is the endpoint a Hub, and is no sign-in page of a network in between?"
+    default_hint = "Check that the endpoint is a Hub, and that no network sign-in page answers in its place."
 
 
 class ForeignOrigin(HubError):
-    """The Hub pointed to another host; the token stays here and nothing was sent there."""
+    """The Hub pointed to another host; nothing was sent there."""
 
-    default_hint = "Check the endpoint; if the Hub itself does this, report it."
+    default_hint = "Check the endpoint. If the Hub itself does this, report it."
 
 
 class HubUnavailable(HubError):
-    """The Hub was silent, failing or out of calls for longer than allowed; nothing of this was sent."""
+    """The Hub gave no answer, errors or a used-up rate limit for longer than allowed; nothing was changed."""
 
     exit_code = 75
-    default_hint = "Nothing was changed; the same command can be repeated as it is."
+    default_hint = "Nothing was changed. Run the same command again later."
 
 
 class Offline(HfGateError):
@@ -196,7 +196,7 @@ class Offline(HfGateError):
 
 
 class InvalidQuery(UsageError):
-    """Not a query of requests. `at` is the place from 0, `suggestion` the whole query as it may have been meant."""
+    """The text is not a search query. `at` is the position from 0, `suggestion` a corrected query."""
 
     def __init__(self, message: str, *, hint: str, at: int, suggestion: str) -> None:
         super().__init__(message, hint=hint)
@@ -205,32 +205,32 @@ class InvalidQuery(UsageError):
 
 
 class QueryTooLarge(InvalidQuery):
-    """A query with more characters, terms or values than are read."""
+    """The query has more characters, terms or values than allowed."""
 
 
 class ForeignStore(UsageError):
-    """The store belongs to another Hub than the one that is meant."""
+    """The store belongs to another Hub."""
 
     default_hint = "Give each Hub a store of its own: --workspace DIR, or another `store:` in hf-gate.yaml."
 
 
 class StoreUnavailable(HfGateError):
-    """The store is not there, or cannot be read or written now; nothing was written."""
+    """The store is missing, or cannot be read or written now; nothing was written."""
 
     exit_code = 75
-    default_hint = "Check the path and its rights; the same command can be repeated as it is."
+    default_hint = "Check the path and its permissions, then run the same command again."
 
 
 class StoreBusy(StoreUnavailable):
     """Another process writes to the store."""
 
-    default_hint = "Wait until it is done, or stop it; reading is possible meanwhile."
+    default_hint = "Wait until it ends, or stop it. You can still read the store."
 
 
 class StoreDamaged(HfGateError):
-    """The file is not what a store is; nothing was written."""
+    """The file is not a valid store; nothing was written."""
 
-    default_hint = "Restore it from a backup; requests can be read from the Hub again: hf-gate sync --full."
+    default_hint = "Restore it from a backup. Requests can be read from the Hub again: hf-gate sync --full."
 
 
 class StoreTooOld(HfGateError):
@@ -246,26 +246,26 @@ class StoreTooNew(HfGateError):
 
 
 class Stale(HfGateError):
-    """The request moved since it was read; nothing was sent."""
+    """The request changed since it was read; nothing was sent."""
 
     exit_code = 6
-    default_hint = "Read it again and decide on what it says now."
+    default_hint = "Read the request again, then decide."
 
 
 class Guarded(HfGateError):
-    """A brake held; nothing was sent."""
+    """A safety limit stopped the command (too many changes, no confirmation, a changed plan); nothing was sent."""
 
     exit_code = 6
 
 
 class OutcomeUnknown(HfGateError):
-    """A change was sent and reading could not tell whether it happened."""
+    """A change was sent, but reading could not tell whether it happened."""
 
     exit_code = 5
-    default_hint = "List the request before deciding again: the change may have happened, or may still arrive."
+    default_hint = "List the request before you decide again: the change may have happened, or may still happen."
 
 
 class Incomplete(HfGateError):
-    """A listing that is not proved whole, or a run that was done in part."""
+    """A listing is not proved complete, or a run was done in part."""
 
     exit_code = 5

@@ -1,4 +1,4 @@
-"""Locks between processes on every operating system, and files that count only while the process that wrote them lives."""
+"""Locks between processes on every operating system, and announcement files of running processes."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 
 class ProcessLock:
-    """A lock file that one process at a time holds, until it releases it or ends, however it ends.
+    """A file lock that one process holds until it releases it or ends.
 
-    The file stays after the release, so that two processes never lock two different files. Raises OSError when the
-    file cannot be made or the file system has no locks.
+    The file stays after the release, so that two processes never lock two different files. Raises OSError if the file
+    cannot be created or the file system has no locks.
     """
 
     def __init__(self, path: Path) -> None:
@@ -21,7 +21,7 @@ class ProcessLock:
         self._lock = FileLock(path, mode=0o600, thread_local=False, preserve_lock_file=True, fallback_to_soft=False)
 
     def acquire(self, wait: float = 0.0) -> bool:
-        """Whether the lock is ours; False when another process kept it for `wait` seconds."""
+        """Acquire the lock; return False if another process held it for `wait` seconds."""
         try:
             self._lock.acquire(timeout=wait, poll_interval=0.05)
         except self._timeout:
@@ -29,12 +29,12 @@ class ProcessLock:
         return True
 
     def release(self) -> None:
-        """Let others have it. Does nothing when it is not ours."""
+        """Release the lock. Does nothing if this process does not hold it."""
         self._lock.release(force=True)
 
 
 def is_held(path: Path) -> bool:
-    """Whether a living process holds the lock at a path. A lock that cannot be looked at counts as not held."""
+    """Return whether a running process holds the lock at a path. An unreadable lock counts as not held."""
     if not path.is_file():
         return False
     lock = ProcessLock(path)
@@ -47,7 +47,7 @@ def is_held(path: Path) -> bool:
 
 
 def read_announcement(path: Path) -> dict[str, Any] | None:
-    """What a running process says of itself in a file; None when that process has ended (see `bootstrap.announce`)."""
+    """Return the content of an announcement file; None if its process has ended (see `bootstrap.announce`)."""
     try:
         found = json.loads(path.read_bytes())
         lock = path.with_name(str(found["lock"]))

@@ -1,4 +1,4 @@
-"""Writes files that only this user may read: whole or not at all, and never through a symbolic link."""
+"""Writes files that only this user can read: atomically, and never through a symbolic link."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import BinaryIO
 
 @contextmanager
 def open_private_file(path: Path) -> Iterator[BinaryIO]:
-    """Yield a file to write; it stands at `path` with mode 0600 once the block has ended without an error.
+    """Yield a temporary file that replaces `path` with mode 0600 when the block ends without an error.
 
-    A regular file that is there already is replaced. OSError if something else is there.
+    Raises OSError if `path` is something other than a regular file.
     """
     make_private_folder(path.parent)
     if path.is_symlink() or (path.exists() and not path.is_file()):
@@ -33,14 +33,14 @@ def open_private_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_private_file(path: Path, data: bytes) -> None:
-    """Write a file with `private_file`."""
+    """Write `data` to a private file."""
     with open_private_file(path) as file:
         file.write(data)
 
 
 def make_private_folder(folder: Path) -> None:
-    """Make a folder, with mode 0700 from the last `hf-gate` in its path down; what is above is the user's own."""
+    """Create a folder; the part from the last `hf-gate` in its path gets mode 0700, the folders above do not."""
     names = folder.parts
     depth = len(names) - names[::-1].index("hf-gate") if "hf-gate" in names else len(names)
-    for end in range(depth, len(names) + 1):  # `mode` of mkdir counts for the last folder alone
+    for end in range(depth, len(names) + 1):  # mkdir applies `mode` to the last folder only
         Path(*names[:end]).mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -140,9 +140,7 @@ class Direct:
             request = case.ask.target.request
             if request is not None and request.status == choice.to:
                 case.row = self._stored(repo, case.ask.target)
-                case.early = build_outcome(
-                    OutcomeKind.ALREADY, repo, case.ask.target, f"it is {request.status} already"
-                )
+                case.early = build_outcome(OutcomeKind.ALREADY, repo, case.ask.target, f"already {request.status}")
             else:
                 sought.append(case)
         if sought:

@@ -24,7 +24,7 @@ from ..plan.model import Change
 from ..protocol.flows.deciding import check_unchanged, get_person
 from .runs import direct_change
 
-TWICE: Final = "this run decided so already"
+TWICE: Final = "already decided in this run"
 UNSENT: Final = frozenset({OutcomeKind.OPEN, OutcomeKind.REFUSED})
 """Clear before anything was sent, and no outcome of the request: its repo could not be read."""
 _SETTLED: Final = frozenset(ChangeState(kind) for kind in OutcomeKind)

@@ -65,9 +65,7 @@ def ground_of_change(item: Item, now: AccessRequest | None, *, complete: bool) -
     """Whether a planned change still stands on the ground that it was planned on; None: send it."""
     change = item.change
     if item.row is None:
-        return (
-            Settled(item, OutcomeKind.ALREADY, f"it is {change.after} already", "read") if _is_so(now, change) else None
-        )
+        return Settled(item, OutcomeKind.ALREADY, f"already {change.after}", "read") if _is_so(now, change) else None
     if now is None:
         if complete:
             return Settled(item, OutcomeKind.GONE, "it is in no list any more")
@@ -77,7 +75,7 @@ def ground_of_change(item: Item, now: AccessRequest | None, *, complete: bool) -
     if is_other_attempt(item, now):
         return Settled(item, OutcomeKind.STALE, "it is a new attempt")
     if now.status == change.after:
-        return Settled(item, OutcomeKind.ALREADY, f"it is {change.after} already", "read", since=ms(now.reviewed_at))
+        return Settled(item, OutcomeKind.ALREADY, f"already {change.after}", "read", since=ms(now.reviewed_at))
     if now.status != change.before:
         return Settled(item, OutcomeKind.STALE, f"it was {change.before}, now it is {now.status}")
     if answers_digest(now) != change.answers_digest:

@@ -1,4 +1,4 @@
-"""Bytes of the Hub to values: tolerant of what is missing or new, never silent about what it cannot read."""
+"""Parses the Hub's answers. Missing and unknown parts are tolerated; unreadable records are reported, never dropped."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class UnreadableBody(ValueError):
-    """A body that is not the JSON it should be."""
+    """The body is not the expected JSON."""
 
 
 class _UserRecord(msgspec.Struct, frozen=True, gc=False):
@@ -44,7 +44,7 @@ class _RequestRecord(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """A record that could not be read, kept with the reason; the rest of its page went on."""
+    """A record that could not be read, with the reason; the other records of its page are not affected."""
 
     reason: str
     raw: str
@@ -52,30 +52,30 @@ class Quarantined:
 
 @dataclass(frozen=True, slots=True)
 class RequestPage:
-    """The records of one page in the Hub's order, and those that could not be read."""
+    """One page of a list: the requests in the Hub's order, and the records that could not be read."""
 
     rows: tuple[AccessRequest, ...]
     quarantined: tuple[Quarantined, ...] = ()
 
     @property
     def size(self) -> int:
-        """How many records the page held on the wire."""
+        """The number of records that the Hub sent."""
         return len(self.rows) + len(self.quarantined)
 
 
-MAX_RECORDS = 100_000  # a page was asked for with 1,000; millions of tiny records would fill the memory
+MAX_RECORDS = 100_000  # a page has 1,000 at most; millions of tiny records would fill the memory
 _split_records = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_record = msgspec.json.Decoder(_RequestRecord).decode
 
 
 def read_page(body: bytes, repo: Repo, at: float) -> RequestPage:
-    """One page of a list. A page that is no JSON array raises `Unreadable`; a bad record is quarantined."""
+    """Parse one page of a list. A body that is not a JSON array raises `UnreadableBody`; a bad record is quarantined."""
     try:
         records: Sequence[bytes | msgspec.Raw] = _split_records(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         records = [_encode_json(record) for record in _expect_array(load_json(body))]
     if len(records) > MAX_RECORDS:
-        raise UnreadableBody(f"a page of {len(records):,} records, of which {MAX_RECORDS:,} are read at most")
+        raise UnreadableBody(f"the page has {len(records):,} records; the limit is {MAX_RECORDS:,}")
     rows: list[AccessRequest] = []
     bad: list[Quarantined] = []
     for record in records:
@@ -95,15 +95,15 @@ def _read_record(record: bytes, repo: Repo, at: float) -> AccessRequest:
 
 
 def load_json(body: bytes) -> Any:
-    """JSON of any shape; half characters become U+FFFD; anything else that is wrong raises `Unreadable`."""
+    """Parse JSON of any shape. Lone surrogates become U+FFFD; invalid JSON raises `UnreadableBody`."""
     try:
         return _replace_surrogates(json.loads(body, parse_int=_parse_int))
     except (ValueError, RecursionError, UnicodeDecodeError) as problem:
-        raise UnreadableBody(f"no JSON: {problem}") from None
+        raise UnreadableBody(f"not JSON: {problem}") from None
 
 
 def _parse_int(digits: str) -> int | None:
-    """A whole number, or None where the digits are no number that anybody counts with."""
+    """Parse an integer; None for absurdly long ones, because parsing them is slow."""
     return int(digits) if len(digits) < 100 else None
 
 
@@ -123,7 +123,7 @@ def _encode_json(value: Any) -> bytes:
 
 def _expect_array(value: Any) -> list[Any]:
     if not isinstance(value, list):
-        raise UnreadableBody(f"a list of requests was expected, not {type(value).__name__}")
+        raise UnreadableBody(f"expected an array, not {type(value).__name__}")
     return value
 
 
@@ -152,15 +152,15 @@ def _build_request(item: _RequestRecord, record: bytes, repo: Repo, at: float) -
         read_at=at,
     )
     if not request.key:
-        raise ValueError("neither a request id, nor an account id, nor a username")
+        raise ValueError("no request id, account id or username")
     return request
 
 
 def _read_lenient(record: bytes, repo: Repo, at: float) -> AccessRequest:
-    """A record whose optional parts have odd shapes; only what a request cannot be without is insisted on."""
+    """Parse a record whose optional parts have unexpected types; only status, time and identity are required."""
     value = load_json(record)
     if not isinstance(value, dict):
-        raise ValueError(f"a record is an object, not {type(value).__name__}")
+        raise ValueError(f"expected an object, not {type(value).__name__}")
     status, time = value.get("status"), value.get("timestamp")
     if not isinstance(status, str):
         raise ValueError("no status")
@@ -180,7 +180,7 @@ def _read_lenient(record: bytes, repo: Repo, at: float) -> AccessRequest:
 
 
 def normalize_answers(fields: Mapping[str, Any]) -> dict[str, str]:
-    """Answers as text, whatever JSON they came as: a checkbox `true` is "true", null an empty answer."""
+    """Return the answers as text: `true` of a checkbox becomes "true", null an empty answer."""
     return {
         label: value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
         for label, value in fields.items()
@@ -205,7 +205,7 @@ def _parse_time(value: Any) -> datetime | None:
 
 
 def format_time(time: datetime) -> str:
-    """A time as the Hub writes it: milliseconds and Z."""
+    """Format a time as the Hub does: milliseconds and Z."""
     return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -214,7 +214,7 @@ _REL_NEXT = re.compile(r'rel\s*=\s*(?:"[^"]*\bnext\b[^"]*"|next\b)', re.IGNORECA
 
 
 def find_next_link(headers: Mapping[str, str]) -> str | None:
-    """The URL with rel="next" in a Link header, as it stands."""
+    """Return the URL with rel="next" from the Link header, unchanged."""
     for match in _LINK.finditer(headers.get("link", "")):
         if _REL_NEXT.search(match[2]):
             return match[1]
@@ -222,7 +222,7 @@ def find_next_link(headers: Mapping[str, str]) -> str | None:
 
 
 def same_origin_path(url: str, origin: str) -> str | None:
-    """Path and query of a URL on `origin`, or None when it names any other origin, or none that can be read."""
+    """Return path and query of a URL on `origin`; None for another origin or an invalid URL."""
     try:
         there, here = urlsplit(url), urlsplit(origin)
         if not there.scheme and not there.netloc:
@@ -241,16 +241,13 @@ def same_origin_path(url: str, origin: str) -> str | None:
 
 
 def read_profile(body: bytes) -> Profile:
-    """A user overview."""
-    value = _object(body)
-    orgs = value.get("orgs")
+    """Parse a user overview."""
+    value = read_object(body)
     return Profile(
         person=Person(_as_text(value.get("_id")), _as_text(value.get("user")), _as_text(value.get("fullname"))),
         created_at=_parse_time(value.get("createdAt")),
         is_pro=value.get("isPro") is True,
-        orgs=tuple(o["name"] for o in orgs if isinstance(o, dict) and isinstance(o.get("name"), str))
-        if isinstance(orgs, list)
-        else (),
+        orgs=_read_org_names(value),
         models=_as_count(value.get("numModels")),
         datasets=_as_count(value.get("numDatasets")),
         followers=_as_count(value.get("numFollowers")),
@@ -259,29 +256,26 @@ def read_profile(body: bytes) -> Profile:
 
 
 def read_account(body: bytes) -> Account:
-    """The answer of whoami-v2."""
-    value = _object(body)
+    """Parse an answer of whoami-v2."""
+    value = read_object(body)
     name = value.get("name")
     if not isinstance(name, str):
         raise UnreadableBody("whoami without a name")
-    orgs = value.get("orgs")
     auth = value.get("auth")
     token = auth.get("accessToken") if isinstance(auth, dict) else None
     rights = _read_rights(token) if isinstance(token, dict) else TokenRights()
-    return Account(
-        name,
-        _as_text(value.get("id")),
-        tuple(o["name"] for o in orgs if isinstance(o, dict) and isinstance(o.get("name"), str))
-        if isinstance(orgs, list)
-        else (),
-        rights.role,
-        value,
-        rights,
-    )
+    return Account(name, _as_text(value.get("id")), _read_org_names(value), rights.role, value, rights)
+
+
+def _read_org_names(value: Mapping[str, Any]) -> tuple[str, ...]:
+    orgs = value.get("orgs")
+    if not isinstance(orgs, list):
+        return ()
+    return tuple(org["name"] for org in orgs if isinstance(org, dict) and isinstance(org.get("name"), str))
 
 
 def _read_rights(token: Mapping[str, Any]) -> TokenRights:
-    """A part that is no scope makes the rest no less true: it is one at an entity that is not told."""
+    """Read the rights of a token. An unreadable scope stays in the result, with an unknown entity."""
     fine = token.get("fineGrained")
     scoped = fine.get("scoped") if isinstance(fine, dict) else None
     scopes = tuple(map(_read_scope, scoped)) if isinstance(scoped, list) else None
@@ -301,20 +295,16 @@ def _read_scope(value: Any) -> TokenScope:
 
 
 def read_object(body: bytes) -> dict[str, Any]:
-    """A JSON object, or `Unreadable`."""
-    return _object(body)
+    """Parse a JSON object; raise `UnreadableBody` for anything else."""
+    value = load_json(body)
+    if not isinstance(value, dict):
+        raise UnreadableBody(f"expected an object, not {type(value).__name__}")
+    return value
 
 
 def read_array(body: bytes) -> list[Any]:
-    """A JSON array, or `Unreadable`."""
+    """Parse a JSON array; raise `UnreadableBody` for anything else."""
     return _expect_array(load_json(body))
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    value = load_json(body)
-    if not isinstance(value, dict):
-        raise UnreadableBody(f"an object was expected, not {type(value).__name__}")
-    return value
 
 
 def _as_count(value: Any) -> int | None:

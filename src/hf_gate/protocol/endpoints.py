@@ -1,4 +1,4 @@
-"""Each endpoint of the Hub once: builds a `Send` for the client and recognises the call for the local Hub."""
+"""Lists the Hub's endpoints: builds each call for the client and recognizes it for the local Hub."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from urllib.parse import quote, unquote, urlencode
 from ..domain.ids import Repo, RepoType
 from .messages import MIB, HubCall, Lane
 
-MAX_PAGE_SIZE = 1000  # the most that one page of a list holds; also what the Hub takes when nothing is said
-MIN_PAGE_SIZE = 10  # the least that may be asked for
+MAX_PAGE_SIZE = 1000  # also the Hub's default
+MIN_PAGE_SIZE = 10
 MAX_BATCH_SIZE = 100  # people in one batch
 
 
 class Endpoint(NamedTuple):
-    """One endpoint. `{T}` is models or datasets, `{W}` nothing or datasets/, `{path}` the rest of the path."""
+    """One endpoint. In `template`, `{T}` is models or datasets, `{W}` nothing or datasets/, `{path}` the rest."""
 
     name: str
     method: str
@@ -65,7 +65,7 @@ _PLACEHOLDERS = {"T": "(?P<T>models|datasets)", "W": "(?P<W>datasets/)?", "path"
 
 @dataclass(frozen=True, slots=True)
 class RecognizedCall:
-    """A call that the local Hub recognised: the route and the parts of the path, decoded."""
+    """A call to the local Hub: its endpoint and the decoded parts of its path."""
 
     endpoint: Endpoint
     parts: Mapping[str, str]
@@ -85,7 +85,7 @@ def _compile_path(route: Endpoint) -> re.Pattern[str]:
 
 
 def match_call(method: str, path: str) -> RecognizedCall | None:
-    """The route of a call by method and undecoded path without its query; None for what the Hub does not have."""
+    """Find the endpoint for a method and an undecoded path without query; None if the Hub has no such endpoint."""
     for route in ENDPOINTS:
         if route.method == method and (match := _compile_path(route).fullmatch(path)):
             if match.groupdict().get("ns") in {"api", "datasets", "spaces"}:
@@ -97,80 +97,80 @@ def match_call(method: str, path: str) -> RecognizedCall | None:
 def list_page(
     repo: Repo, status: str, *, limit: int = MAX_PAGE_SIZE, before: str | None = None, q: str | None = None
 ) -> HubCall:
-    """One page of a list. Every page after the first comes from the Link header, verbatim."""
+    """Build the call for one page of a list. Later pages come from the Link header instead."""
     query = {"limit": str(limit)} | ({"before": before} if before else {}) | ({"q": q} if q else {})
     return _build_call("list", repo, query=query, lane=Lane.READ, status=status)
 
 
 def handle(repo: Repo, who: Mapping[str, str], status: str, reason: str | None) -> HubCall:
-    """One decision about one person: `who` is exactly one of user, userId, requestId."""
+    """Build a decision about one person: `who` holds exactly one of user, userId, requestId."""
     return _build_call("handle", repo, body={**who, "status": status, **_build_reason(status, reason)}, lane=Lane.WRITE)
 
 
 def batch(repo: Repo, people: Sequence[Mapping[str, str]], status: str, reason: str | None) -> HubCall:
-    """One decision about 1 to 100 people, each `{user}` or `{userId}`."""
+    """Build the same decision about 1 to 100 people, each `{user}` or `{userId}`."""
     body = {"status": status, **_build_reason(status, reason), "requests": [dict(who) for who in people]}
     return _build_call("batch", repo, body=body, lane=Lane.BULK_WRITE)
 
 
 def grant(repo: Repo, who: Mapping[str, str]) -> HubCall:
-    """Access without a request."""
+    """Build a grant of access without a request."""
     return _build_call("grant", repo, body=dict(who), lane=Lane.WRITE)
 
 
 def withdraw(repo: Repo) -> HubCall:
-    """The requester takes a pending request back."""
+    """Build the requester's withdrawal of a pending request."""
     return _build_call("cancel", repo, lane=Lane.WRITE)
 
 
 def ask(repo: Repo, answers: Mapping[str, str]) -> HubCall:
-    """The requester asks; answers by label."""
+    """Build a request for access with answers by label."""
     return _build_call("ask", repo, body=dict(answers), lane=Lane.WRITE)
 
 
 def settings(repo: Repo, values: Mapping[str, Any]) -> HubCall:
-    """Change gate settings."""
+    """Build a change of gate settings."""
     return _build_call("settings", repo, body=dict(values), lane=Lane.WRITE)
 
 
 def report(repo: Repo, *, max_bytes: int = 384 * MIB) -> HubCall:
-    """The whole report: one JSON array. A million rows of 380 bytes, with long names and a reviewer each, fit."""
+    """Build the call for the whole access report: one JSON array. A million rows of 380 bytes fit."""
     return _build_call("report", repo, max_bytes=max_bytes)
 
 
 def info(repo: Repo) -> HubCall:
-    """The gate mode of a repo, read without opening it."""
+    """Build the call for the gate mode and card metadata of a repo."""
     return _build_call("info", repo, query=[("expand[]", "gated"), ("expand[]", "cardData")])
 
 
 def card(repo: Repo) -> HubCall:
-    """The card's text; the gate never hides README.md."""
+    """Build the call for the card's text; the gate never hides README.md."""
     return _build_call("resolve", repo, revision="main", path="README.md", accept="*/*", max_bytes=8 * MIB)
 
 
 def auth_check(repo: Repo) -> HubCall:
-    """May this token read the files?"""
+    """Build the call that checks whether the token can read the files."""
     return _build_call("auth-check", repo, accept="*/*")
 
 
 def gated_repos(repo_type: RepoType, owner: str) -> HubCall:
-    """The first page of an owner's gated repos of one type."""
+    """Build the call for the first page of an owner's gated repos of one type."""
     query = [("author", owner), ("gated", "true"), ("limit", "1000"), ("expand[]", "gated")]
     return _build_call("repos", None, query=query, T=f"{repo_type.value}s")
 
 
 def overview(user: str) -> HubCall:
-    """A public profile."""
+    """Build the call for a public profile."""
     return _build_call("overview", None, user=user)
 
 
 def whoami() -> HubCall:
-    """Whose token this is. Heavily limited by the Hub: ask once."""
+    """Build the call for the token's account. The Hub limits it strictly: send it once."""
     return _build_call("whoami", None)
 
 
 def follow(first: HubCall, path: str) -> HubCall:
-    """The call of a next page: the same in all but its path, and bulk from now on."""
+    """Build the call for a next page: like `first` with another path, and with bulk priority."""
     lane = Lane.BULK_READ if first.lane is Lane.READ else first.lane
     return HubCall(
         first.endpoint, first.method, path, None, lane, first.bucket, first.is_change, first.max_bytes, first.accept

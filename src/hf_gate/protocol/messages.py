@@ -1,4 +1,4 @@
-"""What a flow may ask of its driver, and what it is told: values, so that a flow runs without network or clock."""
+"""Defines the steps that a flow yields to its driver, and the answers. They are values: a flow needs no network or clock."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MIB = 1 << 20
 
 
 class Lane(StrEnum):
-    """Who goes first when calls are scarce: writes before reads; bulk work leaves the reserve alone."""
+    """The priority of a call: writes go before reads, and bulk work leaves the reserve free."""
 
     WRITE = "write"
     BULK_WRITE = "bulk-write"
@@ -20,21 +20,22 @@ class Lane(StrEnum):
 
 
 class FailureReason(StrEnum):
-    """Why no usable reply came."""
+    """Why a call has no usable reply."""
 
-    CONNECT = "connect"  # no connection: nothing left this machine
-    TIMEOUT = "timeout"  # silent for longer than allowed
+    CONNECT = "connect"  # no connection: nothing was sent
+    TIMEOUT = "timeout"  # no answer for longer than allowed
     BROKEN = "broken"  # the connection ended early
-    TOO_LARGE = "too large"  # the body passed the cap
-    WAIT_TOO_LONG = "waited"  # not sent: it would have waited longer than `max_wait`
-    NOT_SENT = "not sent"  # not sent: the run was stopped before its turn
+    TOO_LARGE = "too large"  # the body exceeds `max_bytes`
+    WAIT_TOO_LONG = "waited"  # not sent: the wait would exceed `max_wait`
+    NOT_SENT = "not sent"  # not sent: the run was stopped first
 
 
 @dataclass(frozen=True, slots=True)
 class HubCall:
-    """One call. `path` starts with `/` and holds the query; `changes` is True when the Hub's state may change.
+    """One call to send. `path` starts with `/` and includes the query; `is_change` marks calls that may change the Hub.
 
-    `within`: seconds until its answer must be whole, the wait for its turn included; None: the client's `max_wait`.
+    `within` limits the seconds until the complete answer, the wait for the rate limit included; None means the client's
+    `max_wait`.
     """
 
     endpoint: str
@@ -46,15 +47,15 @@ class HubCall:
     is_change: bool = False
     max_bytes: int = 32 * MIB
     accept: str = "application/json"
-    within: float | None = field(default=None, compare=False)  # two calls are the same however long they may take
+    within: float | None = field(default=None, compare=False)  # calls are equal whatever their time limit
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One answer; header names in lower case, `at` the driver's clock (epoch seconds) when it was whole.
+    """A complete answer. Header names are in lower case; `received_at` is epoch seconds by the driver's clock.
 
-    `took`: seconds of that clock since the flow asked for the call, the wait for its turn included. `route`: the call
-    that was refused, so that an error can name the permission that it needs.
+    `elapsed` counts seconds since the flow asked for the call, the wait for the rate limit included. `endpoint` is set
+    on a refused call, so that the error can name the missing permission.
     """
 
     status: int
@@ -67,7 +68,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class NoReply:
-    """No usable answer. `sent` is False only when it is certain that nothing reached the Hub."""
+    """A call without a usable answer. `sent` is False only if nothing can have reached the Hub."""
 
     reason: FailureReason
     sent: bool
@@ -81,21 +82,21 @@ Answer = Reply | NoReply
 
 @dataclass(frozen=True, slots=True)
 class StartCall:
-    """Begin a call without waiting for it; the driver answers with a ticket for `Finish`."""
+    """Start a call without waiting for it; the driver answers with a ticket for `AwaitCall`."""
 
     send: HubCall
 
 
 @dataclass(frozen=True, slots=True)
 class AwaitCall:
-    """Wait for a call that was begun; the driver answers with its `Answer`."""
+    """Wait for a started call; the driver answers with its `Answer`."""
 
     ticket: Any
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Let `seconds` pass; with `jitter`, a random share of them."""
+    """Wait for `seconds`, or with `jitter` for a random share of them."""
 
     seconds: float
     reason: str = ""
@@ -104,21 +105,21 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class AwaitSlot:
-    """Wait until this call could leave, and send nothing; the driver answers with its clock, that of `Reply.at`."""
+    """Wait until this call could be sent, but do not send it; the driver answers with the time by its clock."""
 
     send: HubCall
 
 
 @dataclass(frozen=True, slots=True)
 class TakeItems:
-    """Ask the caller's iterable for at most `limit` more items; the driver answers with a tuple, empty at its end."""
+    """Take at most `limit` items from the caller's iterable; the driver answers with a tuple, empty at the end."""
 
     limit: int
 
 
 @dataclass(frozen=True, slots=True)
 class EmitValue:
-    """Hand a value to the caller."""
+    """Pass a value to the caller."""
 
     value: Any
 

@@ -1,7 +1,7 @@
-"""When the next call of one token may leave: windows that the Hub announces, ceilings that it does not, its bad hours.
+"""Decides when the next call of a token may be sent: by announced windows, learned ceilings and outages of the Hub.
 
-Knows no clock, no threads and no chance: `now` (epoch seconds, of one clock that only goes forward) and random numbers
-come in. A driver guards a `Pacer` with its lock and, while calls wait, asks again after each answer.
+It has no clock, threads or randomness: `now` (epoch seconds of a monotonic clock) and random numbers are arguments.
+A driver guards a `Pacer` with a lock and, while calls wait, asks again after each answer.
 """
 
 from __future__ import annotations
@@ -17,39 +17,39 @@ from .limits import Ceiling, LimitWindow
 from .messages import Answer, FailureReason, HubCall, Lane, NoReply, Reply
 from .ratelimit_headers import AnnouncedLimit, parse_retry_after, read_limits
 
-MAX_LIMITS: Final = 32  # names of limits that are followed; each answer could announce others
-POLL_S: Final = 0.05  # come back after this long when it is an answer that one waits for
-MIN_WAIT_S: Final = 0.001  # a wait is never so small that adding it to the clock changes nothing
-WRITES_PER_READ: Final = 4  # after so many writes went before a waiting read, one read goes first
+MAX_LIMITS: Final = 32  # limits tracked at most; hostile answers could announce new ones forever
+POLL_S: Final = 0.05  # ask again after this time when waiting for an answer
+MIN_WAIT_S: Final = 0.001  # a smaller wait would not move the clock
+WRITES_PER_READ: Final = 4  # after so many writes, a waiting read goes first
 
-# Each good answer lets one more call fly; that of a read three, where the limit is announced and no hidden one was met. It is
-# the changes that the Hub limits without announcing it.
+# Each success allows one more parallel call; a read allows three more if its limit is announced and no ceiling is known.
+# The Hub's unannounced limits apply to changes.
 _GROWTH_IF_SURE: Final = 3
 
 _BULK: Final = frozenset({Lane.BULK_WRITE, Lane.BULK_READ})
 _WRITES: Final = frozenset({Lane.WRITE, Lane.BULK_WRITE})
 _UNREACHABLE: Final = frozenset({FailureReason.CONNECT, FailureReason.TIMEOUT, FailureReason.BROKEN})
 
-# Server errors: after so many in a row one call asks, first after 30 s, at last every 5 minutes.
+# Circuit breaker: after so many server errors in a row, one call probes after 30 s, later every 5 minutes.
 _BREAKER_THRESHOLD: Final = 5
 _BREAKER_S, _MAX_BREAKER_S = 30.0, 300.0
 
 
 class WaitReason(StrEnum):
-    """What a call waits for, in words for people."""
+    """Why a call waits, as text for users."""
 
     NONE = ""
-    PROBE = "one call asks first"
-    WINDOW = "the Hub's limit is used up until it resets"
-    RESERVE = "the rest of this window is left to other work"
+    PROBE = "waiting for the answer of a first call"
+    WINDOW = "the Hub's rate limit is used up until it resets"
+    RESERVE = "the rest of the rate limit is reserved for other work"
     RETRY_AFTER = "the Hub asked to wait"
-    CEILING = "the Hub has a limit that it does not announce"
+    CEILING = "the Hub has an unannounced rate limit"
     UNAVAILABLE = "the Hub answers with errors or not at all"
 
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """The tightest announced window of a bucket (None: none heard of) and what bulk work waits for at this moment."""
+    """The tightest announced window of a bucket (None: unknown), and why bulk work waits at this moment."""
 
     remaining: int | None
     quota: int | None
@@ -61,9 +61,9 @@ class Outlook:
 
 @dataclass(slots=True)
 class _Bucket:
-    """Calls that share their fate. A new generation begins with one call alone; each good answer lets more fly."""
+    """Calls with shared limits. A generation starts with one call alone; each success allows more in parallel."""
 
-    names: set[str] = field(default_factory=set)  # the limits that its answers announced
+    names: set[str] = field(default_factory=set)  # of the limits that its answers announced
     generation: int = 0
     max_in_flight: int = 1
     generation_in_flight: int = 0  # of this generation
@@ -71,7 +71,7 @@ class _Bucket:
     errors_in_a_row: int = 0
     pause_until: float = -math.inf
     pause_reason: WaitReason = WaitReason.NONE
-    writes_before_read: int = 0  # writes that went since a read began to wait
+    writes_before_read: int = 0  # sent since a read started to wait
     ceilings: dict[bool, Ceiling] = field(default_factory=lambda: {True: Ceiling(), False: Ceiling()})
 
     def restart_with_one_call(self) -> None:
@@ -83,22 +83,22 @@ class _Bucket:
 
 
 class Pacer:
-    """The budget of one token in one process. `reserve` is the share of each window that bulk lanes leave free."""
+    """Paces the calls of one token in one process. `reserve` is the share of each window that bulk lanes leave free."""
 
     def __init__(self, reserve: float = 0.25) -> None:
         if not 0 <= reserve < 1:
-            raise ValueError(f"reserve is a share of the window, 0 <= reserve < 1, not {reserve}")
+            raise ValueError(f"reserve must be at least 0 and below 1, not {reserve}")
         self._reserve = reserve
         self._buckets: dict[str, _Bucket] = {}
         self._windows: dict[str, LimitWindow] = {}
         self._calls_in_flight: dict[
             HubCall, deque[tuple[float, int]]
-        ] = {}  # start and generation of each call on its way
+        ] = {}  # start and generation of each call in flight
         self._waiting: dict[int, HubCall] = {}
         self._tickets = 0
 
     def register(self, send: HubCall) -> int:
-        """Say that `send` waits, so that others yield to it; whoever joins must `leave`, also when cancelled."""
+        """Register a waiting call, so that others yield to it. The caller must `unregister`, also when cancelled."""
         self._tickets += 1
         self._waiting[self._tickets] = send
         return self._tickets
@@ -107,14 +107,14 @@ class Pacer:
         self._waiting.pop(ticket, None)
 
     def try_start(self, now: float, send: HubCall) -> float:
-        """0.0: go now, the call is counted. Else seconds after which to ask again; an earlier answer may free it."""
+        """Count the call and return 0.0 if it can go now; else return seconds until asking again is worthwhile."""
         wait = self.wait_time(now, send)
         if wait <= 0:
             self._record_start(now, self._get_bucket(send.bucket), send)
         return wait
 
     def wait_time(self, now: float, send: HubCall) -> float:
-        """What `ask` would say; nothing is counted."""
+        """Return what `try_start` would, without counting the call."""
         bucket = self._refresh_bucket(now, send.bucket)
         wait, why = self._required_wait(now, bucket, send)
         if wait <= 0 and self._must_yield(now, bucket, send):
@@ -128,7 +128,7 @@ class Pacer:
         return 0.0
 
     def record_answer(self, now: float, send: HubCall, answer: Answer, chance: float) -> None:
-        """Learn from the answer to a call that `ask` let go; `chance` in [0, 1) spreads what waits for a refusal."""
+        """Learn from the answer to a started call; `chance` in [0, 1) spreads the waits after a refusal."""
         bucket = self._refresh_bucket(now, send.bucket)
         started, generation = self._end_call(bucket, send, now)
         is_current = generation == bucket.generation
@@ -157,11 +157,11 @@ class Pacer:
             bucket.restart_with_one_call()
 
     def record_lost_call(self, send: HubCall) -> None:
-        """A call that `ask` let go and of which nothing will be heard. The Hub may have counted it, so we do."""
+        """End a started call whose answer is lost. It stays counted, because the Hub may have counted it."""
         self._end_call(self._get_bucket(send.bucket), send, 0.0)
 
     def outlook(self, now: float, bucket: str = "api") -> Outlook:
-        """For progress and ETA; sends and counts nothing."""
+        """Return the state of a bucket for progress displays."""
         state = self._refresh_bucket(now, bucket)
         known = [w for w in (self._windows[name] for name in state.names) if w.remaining is not None]
         tight = min(known, key=lambda w: (w.remaining or 0) / (w.quota or 1), default=LimitWindow())
@@ -176,12 +176,12 @@ class Pacer:
             self._required_wait(now, state, bulk)[1],
         )
 
-    # ---- may it go? --------------------------------------------------------------------------------------------------
+    # ---- deciding whether a call can go ------------------------------------------------------------------------------
 
     def _required_wait(
         self, now: float, bucket: _Bucket, send: HubCall, ahead: Collection[HubCall] = (), ready: int = 0
     ) -> tuple[float, WaitReason]:
-        """How long `send` must wait and why, when `ahead` go before it, `ready` of them at once; changes nothing."""
+        """Return the wait of `send` and its reason if `ahead` go first, `ready` of them at once; changes nothing."""
         if now < bucket.pause_until:
             return bucket.pause_until - now, bucket.pause_reason
         for window in (self._windows[name] for name in bucket.names):
@@ -200,13 +200,13 @@ class Pacer:
         return 0.0, WaitReason.NONE
 
     def _must_yield(self, now: float, bucket: _Bucket, send: HubCall) -> bool:
-        """Whether going now would take the place of waiting calls that come first."""
+        """Return whether sending now would take the slot of waiting calls with priority."""
         is_write = send.lane in _WRITES
         if is_write == (bucket.writes_before_read < WRITES_PER_READ):
             return False
         rivals = [w for w in self._waiting.values() if w.bucket == send.bucket and (w.lane in _WRITES) != is_write]
         ready = [w for w in rivals if self._required_wait(now, bucket, w)[0] <= 0]
-        if is_write:  # one read, and only when it can go
+        if is_write:  # one read, and only if it can go
             rivals = ready = ready[:1]
         return bool(rivals) and self._required_wait(now, bucket, send, rivals, len(ready))[0] > 0
 
@@ -223,7 +223,7 @@ class Pacer:
         elif any(w.bucket == send.bucket and w.lane not in _WRITES for w in self._waiting.values()):
             bucket.writes_before_read += 1
 
-    # ---- what does the answer teach? ---------------------------------------------------------------------------------
+    # ---- learning from answers ---------------------------------------------------------------------------------------
 
     def _update_windows(self, now: float, started: float, bucket: _Bucket, limits: tuple[AnnouncedLimit, ...]) -> bool:
         is_early = False
@@ -247,7 +247,7 @@ class Pacer:
     ) -> None:
         bucket, asked = self._buckets[send.bucket], parse_retry_after(answer.headers, now)
         empty = [self._windows[limit.name] for limit in limits if limit.remaining == 0 and limit.name in self._windows]
-        if empty and asked is not None:  # it goes before t: when it is over, one call asks anew
+        if empty and asked is not None:  # it overrides t: afterwards one call finds out
             for window in empty:
                 window.remaining, window.started_at = None, now
             bucket.pause(now + asked + chance, WaitReason.RETRY_AFTER)
@@ -271,7 +271,7 @@ class Pacer:
         return self._buckets.setdefault(name, _Bucket())
 
     def _refresh_bucket(self, now: float, name: str) -> _Bucket:
-        """The bucket, its windows brought up to `now`."""
+        """Return the bucket after rolling its windows over to `now`."""
         bucket = self._get_bucket(name)
         for limit in bucket.names:
             if self._windows[limit].roll_over(now, self._count_in_flight(limit)):

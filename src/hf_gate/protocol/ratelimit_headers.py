@@ -1,7 +1,7 @@
-"""What the Hub says about its limits in headers: `RateLimit`, `RateLimit-Policy`, `Retry-After`; hostile text allowed.
+"""Parses the rate-limit headers `RateLimit`, `RateLimit-Policy` and `Retry-After`.
 
-The two limit fields follow the IETF draft on rate-limit headers: lists of names with parameters. What is malformed is
-left out, member by member; nothing here raises. Units: calls and seconds.
+The first two follow the IETF draft on rate-limit headers: lists of names with parameters. Malformed members are
+skipped; nothing here raises, even for hostile text. Units are calls and seconds.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-MAX_WAIT_S: Final = 86_400  # nobody is believed who says to wait for more than a day
+MAX_WAIT_S: Final = 86_400  # longer waits are not believed
 
-_MAX_TEXT: Final = 8192  # no honest field is longer
+_MAX_TEXT: Final = 8192
 _PIECE: Final = re.compile(r'((?:"(?:[^"\\]|\\["\\])*+"|[^",;])*+)([,;]|\Z)')
 _STRING: Final = re.compile(r'"((?:[^"\\]|\\["\\])*+)"')
 _TOKEN: Final = re.compile(r"[A-Za-z*][A-Za-z0-9:/!#$%&'*+.^_`|~-]*")
@@ -23,7 +23,7 @@ _SECONDS: Final = re.compile(r"([0-9]{1,15})(\.[0-9]{1,9})?")
 
 _MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _CLOCK: Final = r"(?P<h>[0-9]{2}):(?P<m>[0-9]{2}):(?P<s>[0-9]{2})"
-_DATES: Final = tuple(  # the three spellings that a reader of HTTP has to accept, the first alone is still written
+_DATES: Final = tuple(  # HTTP requires accepting three date formats; only the first is still written
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
         rf"[a-z]{{3}}, (?P<day>[0-9]{{2}}) (?P<month>[a-z]{{3}}) (?P<year>[0-9]{{4}}) {_CLOCK} GMT",
@@ -35,7 +35,7 @@ _DATES: Final = tuple(  # the three spellings that a reader of HTTP has to accep
 
 @dataclass(frozen=True, slots=True)
 class AnnouncedLimit:
-    """One announced limit, counted in calls. `reset_s` counts from the answer; `window_s` stands for it when absent."""
+    """One announced limit, in calls. `reset_s` counts from the answer; if absent, it is `window_s`."""
 
     name: str
     remaining: int
@@ -52,11 +52,11 @@ class _LimitPolicy:
 
 
 def read_limits(headers: Mapping[str, str]) -> tuple[AnnouncedLimit, ...]:
-    """The limits that one answer announces, each name once (its tightest); names of `headers` in lower case.
+    """Return the limits that an answer announces, the tightest one of each name. Header names are in lower case.
 
-    The Hub writes `ratelimit: "api";r=495;t=23` and `ratelimit-policy: "fixed window";"api";q=500;w=300`: the second is
-    no legal structured field (a string where a parameter belongs), so a member goes by the last of its names.
-    Left out: members without `r`, without both `t` and a window, or that count something else than calls (`qu`).
+    The Hub writes `ratelimit: "api";r=495;t=23` and `ratelimit-policy: "fixed window";"api";q=500;w=300`. The second is
+    not a valid structured field (a string in place of a parameter), so the last name of a member counts. Members are
+    skipped without `r`, without both `t` and a window, and if they count something other than calls (`qu`).
     """
     policies = {
         name: _LimitPolicy(
@@ -76,7 +76,7 @@ def read_limits(headers: Mapping[str, str]) -> tuple[AnnouncedLimit, ...]:
 
 
 def parse_retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds to wait as `Retry-After` says, in seconds or as an HTTP date; 0 for the past, at most a day."""
+    """Return the seconds to wait by `Retry-After` (seconds or HTTP date): 0 for the past, at most a day."""
     text = headers.get("retry-after", "")[:_MAX_TEXT].strip(" \t")
     if _SECONDS.fullmatch(text):
         return min(float(text), MAX_WAIT_S)
@@ -95,7 +95,7 @@ def _build_limit(name: str, parameters: Mapping[str, str], policy: _LimitPolicy)
 
 
 def _iterate_members(text: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """Each member's name and raw parameters. A quote that never closes ends the reading: the rest means nothing."""
+    """Yield the name and raw parameters of each member. An unclosed quote ends the list."""
     pieces: list[str] = []
     position, text = 0, text[:_MAX_TEXT]
     while piece := _PIECE.match(text, position):
@@ -142,7 +142,11 @@ def _parse_http_date(text: str) -> float | None:
             year = int(parts["year"]) + (2000 if len(parts["year"]) == 2 else 0)
             month = _MONTHS.index(parts["month"].lower()) + 1
             try:
-                clock = int(parts["h"]), int(parts["m"]), min(int(parts["s"]), 59)  # a leap second is the one before
+                clock = (
+                    int(parts["h"]),
+                    int(parts["m"]),
+                    min(int(parts["s"]), 59),
+                )  # treat a leap second as the one before
                 return datetime(year, month, int(parts["day"]), *clock, tzinfo=UTC).timestamp()
             except ValueError:
                 return None

@@ -1,4 +1,4 @@
-"""How far a clock is from the Hub's, as the Date of an answer proves it."""
+"""Measures how far the local clock is from the Hub's, by the Date header of an answer."""
 
 from __future__ import annotations
 
@@ -8,29 +8,30 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 WARN_ABOVE_S: Final = 60.0
-"""Seconds by which clocks may differ before people are told."""
+"""Above this many seconds of skew, users are warned."""
 
 MAX_TRUSTED_S: Final = 300.0
-"""Seconds by which clocks may differ before nothing is ended any more because its time is over."""
+"""Above this many seconds of skew, no grant is ended by the local clock."""
 
 
 def is_clock_off(skew: float | None) -> bool:
-    """Whether a clock is too far from the Hub's to end a grant by it."""
+    """Return whether the clock is too far from the Hub's to end grants by it."""
     return skew is not None and abs(skew) > MAX_TRUSTED_S
 
 
-def measure_skew(headers: Mapping[str, str], sent: float, heard: float) -> float | None:
-    """Seconds that the Hub's clock is ahead of ours (behind: negative), no more than is certain; None: not told.
+def measure_skew(headers: Mapping[str, str], sent: float, received: float) -> float | None:
+    """Return the least skew that an answer proves, in seconds; None without a usable Date header.
 
-    `sent` and `heard`: our clock before the call, and when the headers of its answer were there.
+    Positive: the Hub's clock is ahead. `sent` and `received` are local times: before the call, and when the headers of
+    the answer arrived.
     """
-    if "age" in headers:  # a cache on the way kept it, with the date of that time
+    if "age" in headers:  # from a cache, with the date at which it was stored
         return None
     try:
         date = parsedate_to_datetime(headers.get("date", ""))
-        told = date.replace(tzinfo=date.tzinfo or UTC).timestamp()
+        hub_time = date.replace(tzinfo=date.tzinfo or UTC).timestamp()
     except (ValueError, TypeError, OverflowError):
         return None
-    if told > heard:
-        return told - heard
-    return min(0.0, told + 1 - sent)  # a Date is cut to the second
+    if hub_time > received:
+        return hub_time - received
+    return min(0.0, hub_time + 1 - sent)  # a Date is truncated to the second

@@ -1,1 +1,1 @@
-"""What a client does, as generators that yield steps and are sent answers: no network, no clock, no threads."""
+"""The client's operations as generators that yield steps and receive answers: without network, clock or threads."""

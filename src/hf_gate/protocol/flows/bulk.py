@@ -1,4 +1,4 @@
-"""Many decisions: looked at once more, grouped by status and reason, sent by the hundred, each told apart."""
+"""Sends many decisions: re-reads old requests, groups by status and reason, sends batches of 100, reports each outcome."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ from .deciding import (
 )
 from .finding import choose_statuses, find_requests, order_statuses
 
-MAX_AGE_S = 10.0  # how long a reading holds as the ground of a decision that has not left yet
+MAX_AGE_S = 10.0  # a request read longer ago is read again before its decision is sent
 
 _Group = tuple[Status, str | None]
 
 
 @dataclass(slots=True)
 class _BulkRun:
-    """What one run remembers: whom it decided and how, and whether this Hub has batch."""
+    """The state of one run: the decisions made and waiting, and whether the Hub has the batch endpoint."""
 
     repo: Repo
     context: FlowContext
@@ -49,30 +49,30 @@ class _BulkRun:
     has_batch: bool = True
 
     def enqueue(self, decision: Decision) -> None:
-        """To be sent, together with those of the same status and reason."""
+        """Add a decision to the group of its status and reason."""
         self.groups.setdefault((decision.to, decision.reason), []).append(decision)
 
     def record_decision(self, decision: Decision) -> Decision | None:
-        """The decision about the same person that this run took before, and a note of this one."""
+        """Record a decision; return an earlier one of this run about the same person, if there is one."""
         target = decision.target
-        keys = [("r", target.request_id), ("i", target.user_id), ("u", target.username)]
-        named = [(kind, value.lower()) for kind, value in keys if value]
-        before = [self.decided[key] for key in named if key in self.decided]
-        known = next((one for one in before if _may_be_same_person(one.target, target)), None)
-        for key in named:
-            self.decided.setdefault(key, known or decision)  # one that was refused decided nothing
-        return known
+        identifiers = [("r", target.request_id), ("i", target.user_id), ("u", target.username)]
+        keys = [(kind, value.lower()) for kind, value in identifiers if value]
+        candidates = [self.decided[key] for key in keys if key in self.decided]
+        earlier = next((one for one in candidates if _may_be_same_person(one.target, target)), None)
+        for key in keys:
+            self.decided.setdefault(key, earlier or decision)  # a conflicting decision has no effect
+        return earlier
 
 
 def _may_be_same_person(one: Target, other: Target) -> bool:
-    """Whether two that share a name or an id are one person: two accounts may have had one name."""
+    """Return whether targets that share a name or an id are one person: two accounts may have had the same name."""
     if one.user_id and other.user_id:
         return one.user_id.lower() == other.user_id.lower()
     return not (one.request_id and other.request_id) or one.request_id.lower() == other.request_id.lower()
 
 
 def decide_many(repo: Repo, context: FlowContext) -> Flow[None]:
-    """Takes decisions from the caller, emits outcomes as they come; raises only for what stops the whole run."""
+    """Take decisions from the caller and emit their outcomes; raise only for errors that stop the whole run."""
     run = _BulkRun(repo, context)
     try:
         while items := (yield TakeItems(endpoints.MAX_PAGE_SIZE)):
@@ -92,30 +92,30 @@ def _validate_decision(item: object, repo: Repo) -> Decision:
     if not isinstance(item, Decision):
         raise InvalidTarget(f"decide_many takes Decisions, not {type(item).__name__}.", hint="Decision.accept(request)")
     if item.target.request is not None and item.target.request.repo != repo:
-        raise InvalidTarget(f"that request is one of {item.target.request.repo}, not of {repo}.")
+        raise InvalidTarget(f"the request belongs to {item.target.request.repo}, not to {repo}.")
     return item
 
 
 def _skip_settled(run: _BulkRun, decisions: Sequence[Decision]) -> Flow[list[Decision]]:
-    """Leave out what needs no call: decided before in this run, or so already."""
+    """Emit the outcomes of decisions that need no call (repeated or already so); return the others."""
     left: list[Decision] = []
     for decision in decisions:
         target = decision.target
         before = run.record_decision(decision)
         if before is not None and (before.to, before.reason) != (decision.to, decision.reason):
-            error = BadRequest(f"{target.label}: this run decided {before.to} about this person already.")
+            error = BadRequest(f"{target.label}: this run already decided {before.to} for this person.")
             yield EmitValue(build_error_outcome(run.repo, target, error))
         elif before is not None:
-            yield EmitValue(build_outcome(OutcomeKind.ALREADY, run.repo, target, "this run decided so already"))
+            yield EmitValue(build_outcome(OutcomeKind.ALREADY, run.repo, target, "already decided in this run"))
         elif target.request is not None and target.request.status == decision.to:
-            yield EmitValue(build_outcome(OutcomeKind.ALREADY, run.repo, target, f"it is {decision.to} already"))
+            yield EmitValue(build_outcome(OutcomeKind.ALREADY, run.repo, target, f"already {decision.to}"))
         else:
             left.append(decision)
     return left
 
 
 def _recheck_requests(run: _BulkRun, decisions: Sequence[Decision], since: float) -> Flow[None]:
-    """Requests that were read before `since` are read again; all join their group but those that moved."""
+    """Read requests from before `since` again, and enqueue all decisions except those whose request changed."""
     old: list[Decision] = []
     for decision in decisions:
         if decision.target.request and decision.target.request.read_at < since:
@@ -136,12 +136,12 @@ def _recheck_requests(run: _BulkRun, decisions: Sequence[Decision], since: float
         moved = check_unchanged(run.repo, decision.target, now, complete=found.complete)
         if moved is not None:
             yield EmitValue(moved)
-        else:  # what was read just now is the ground from here on
+        else:  # from now on, the decision refers to the request as just read
             run.enqueue(replace(decision, target=replace(decision.target, request=now)))
 
 
 def _send_batches(run: _BulkRun, key: _Group, *, least: int) -> Flow[None]:
-    """Send a group by the hundred while it holds at least `least`; what was not reached stays in it."""
+    """Send a group in batches while it holds at least `least` decisions; the rest stays in it."""
     while run.groups.get(key) and len(run.groups[key]) >= least:
         yield from _refresh_old_requests(run, endpoints.batch(run.repo, [], *key))
         group = run.groups.get(key, [])
@@ -152,7 +152,7 @@ def _send_batches(run: _BulkRun, key: _Group, *, least: int) -> Flow[None]:
 
 
 def _refresh_old_requests(run: _BulkRun, send: HubCall) -> Flow[None]:
-    """When a call of this kind could leave: if what waits was read too long ago, because calls are scarce, it is read again."""
+    """Wait until this call could be sent, and read waiting requests again that have become too old meanwhile."""
     now: float = yield AwaitSlot(send)
     waiting = [d for group in run.groups.values() for d in group]
     if any(_is_old(d, now) for d in waiting):
@@ -178,7 +178,7 @@ def _send_slice(run: _BulkRun, key: _Group, batch: list[Decision]) -> Flow[None]
 
 
 def _emit_outcome(run: _BulkRun, key: _Group, decision: Decision, result: Outcome) -> Flow[None]:
-    """Told: the decision leaves its group, so that nothing is told twice and nothing is forgotten."""
+    """Emit an outcome and remove its decision from the group, so that each decision gets exactly one outcome."""
     run.groups[key].remove(decision)
     yield EmitValue(result)
 
@@ -196,7 +196,7 @@ def _send_batch(run: _BulkRun, key: _Group, batch: Sequence[Decision]) -> Flow[N
         if not is_outcome_unknown(answer) and not is_ok(answer):
             yield from _handle_batch_refusal(run, key, left, answer, resent=round_ > 1)
             return
-        yield Pause(run.context.retry_policy.pause_after(round_), reason="what became of a batch is being read")
+        yield Pause(run.context.retry_policy.pause_after(round_), reason="reading back a batch with a lost answer")
         left = yield from _settle_batch(run, key, left, answer)
         if not left:
             return
@@ -205,7 +205,7 @@ def _send_batch(run: _BulkRun, key: _Group, batch: Sequence[Decision]) -> Flow[N
 
 
 def _parse_rows(answer: Answer, people: Sequence[Mapping[str, str]]) -> list[dict[str, object]] | None:
-    """The outcomes of a batch in the order sent, or None when the answer is not that."""
+    """Return the result rows of a batch in the order sent; None if the answer holds something else."""
     if not is_ok(answer) or not isinstance(answer, Reply):
         return None
     try:
@@ -218,7 +218,7 @@ def _parse_rows(answer: Answer, people: Sequence[Mapping[str, str]]) -> list[dic
 
 
 def _is_echo(sent: Mapping[str, str], row: dict[str, object]) -> bool:
-    """Whether a row speaks of the person sent at its place: whatever it names must be what was sent."""
+    """Return whether a result row is about the person sent at its position: its identifiers must be those sent."""
     return all(str(row[key]).lower() == value.lower() for key, value in sent.items() if key in row) and not any(
         key in row and key not in sent for key in ("user", "userId")
     )
@@ -231,18 +231,18 @@ def _build_row_outcome(run: _BulkRun, decision: Decision, row: dict[str, object]
     if row.get("error") == "user_not_found":
         error: HubError = PersonNotFound(f"no account named {target.label} on the Hub.", status=404)
     elif row.get("error") == "request_not_found":
-        error = RequestNotFound(f"{target.label} has no request at {repo}.", status=404)
+        error = RequestNotFound(f"{target.label} has no request for {repo}.", status=404)
     else:
-        error = BadRequest(f"{target.label} at {repo}: the Hub says {str(row.get('error'))[:200]!r}.")
+        error = BadRequest(f"{target.label} at {repo}: the Hub answered {str(row.get('error'))[:200]!r}.")
     return build_error_outcome(repo, target, error)
 
 
 def _handle_batch_refusal(
     run: _BulkRun, key: _Group, batch: Sequence[Decision], answer: Answer, *, resent: bool = False
 ) -> Flow[None]:
-    """No answer for the whole batch: a Hub without batch, one bad name that spoils it, or an end of the run."""
+    """Handle a refusal of a whole batch: the Hub has no batch, one name is invalid (split it), or the run must end."""
     error = build_error(answer, run.repo)
-    if resent:  # it was sent before, and that may have worked: a later no is no proof that nothing happened
+    if resent:  # an earlier try may have worked, so a later refusal does not prove that nothing happened
         for decision in batch:
             yield from _emit_outcome(run, key, decision, build_unknown_outcome(run.repo, decision.target))
         raise error
@@ -259,7 +259,7 @@ def _handle_batch_refusal(
 
 
 def _settle_batch(run: _BulkRun, key: _Group, left: Sequence[Decision], answer: Answer) -> Flow[list[Decision]]:
-    """Read what became of a batch whose answer was lost; returns those that stand as before and may be sent again."""
+    """Read back a batch whose answer was lost; return the decisions that had no effect and can be sent again."""
     try:
         found = yield from find_requests(run.repo, [d.target for d in left], order_statuses(key[0]), run.context)
     except HubError:
@@ -285,21 +285,21 @@ def _settle_batch(run: _BulkRun, key: _Group, left: Sequence[Decision], answer: 
 
 
 def _send_one_by_one(run: _BulkRun, key: _Group, items: Sequence[Decision]) -> Flow[None]:
-    """One `handle` each, several in flight; a stop, or a reading that got old, lets no further one start."""
+    """Send one `handle` call each, several in parallel; after an error or once requests are too old, start no more."""
     waiting, has_begun = deque(items), False
-    flying: deque[tuple[Decision, HubCall, object]] = deque()
+    in_flight: deque[tuple[Decision, HubCall, object]] = deque()
     stop: HubError | None = None
-    while waiting or flying:
-        while waiting and stop is None and len(flying) < run.context.max_parallel:
+    while waiting or in_flight:
+        while waiting and stop is None and len(in_flight) < run.context.max_parallel:
             send = endpoints.handle(run.repo, choose_identifier(waiting[0].target, for_handle=True), *key)
             if has_begun and _is_old(waiting[0], (yield AwaitSlot(send))):
                 waiting.clear()  # they stay in their group
                 break
             decision, has_begun = waiting.popleft(), True
-            flying.append((decision, send, (yield StartCall(send))))
-        if not flying:
+            in_flight.append((decision, send, (yield StartCall(send))))
+        if not in_flight:
             break
-        decision, send, ticket = flying.popleft()
+        decision, send, ticket = in_flight.popleft()
         answer: Answer = yield AwaitCall(ticket)
         try:
             result = yield from send_and_settle(

@@ -1,4 +1,4 @@
-"""One call, repeated where repeating is safe: reads, and writes of which nothing left this machine."""
+"""Sends one call and repeats it where that is safe: reads, and writes of which nothing was sent."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ..replies import build_error, is_ok, is_transient
 T = TypeVar("T")
 Flow = Generator[Step, Any, T]
 
-_MIN_TRY_S = 0.1  # seconds: with less left of `max_wait` another try makes no sense
+_MIN_TRY_S = 0.1  # no further try with less time left
 _REDIRECTS = frozenset({301, 302, 307, 308})
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How long a call is tried again. `max_wait` bounds one call, all its tries and waits; None leaves `tries`."""
+    """When to give up on a call. `max_wait` limits one call with all its tries and waits; without it, `max_tries` does."""
 
     max_wait: float | None = None
     max_tries: int = 5
@@ -29,20 +29,20 @@ class RetryPolicy:
     longest_pause: float = 30.0
 
     def pause_after(self, failures: int) -> float:
-        """The upper bound of the pause after so many failures; the driver takes a random share of it."""
+        """Return the longest pause after so many failures; the driver waits for a random share of it."""
         return min(self.longest_pause, self.first_pause * 2.0 ** min(failures - 1, 16))
 
     def is_exhausted(self, failures: int, left: float, answer: Answer) -> bool:
-        """Whether to give up after so many failures, with so many seconds left of `max_wait`."""
+        """Return whether to give up after so many failures, with `left` seconds of `max_wait`."""
         if left < math.inf:
             return left < _MIN_TRY_S
-        nobody_there = isinstance(answer, NoReply) and answer.reason is FailureReason.CONNECT
-        return failures >= (3 if nobody_there else self.max_tries)
+        is_unreachable = isinstance(answer, NoReply) and answer.reason is FailureReason.CONNECT
+        return failures >= (3 if is_unreachable else self.max_tries)
 
 
 @dataclass(slots=True)
 class FlowContext:
-    """What every flow of one client knows: its origin, its patience, and when the present run began."""
+    """What a flow needs to know: the Hub's origin, when to give up, and when the operation started."""
 
     origin: str
     retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
@@ -53,9 +53,9 @@ class FlowContext:
 def send_call(
     send: HubCall, context: FlowContext, first: Answer | None = None, *, within: float | None = None
 ) -> Flow[Answer]:
-    """The answer of a call after all repeats that are safe. `first` is an answer that is there already.
+    """Send a call, repeat it while that is safe, and return its answer. `first` is an answer that was already received.
 
-    `within`: seconds for all of it, in the place of the context's `max_wait`.
+    `within` limits the seconds for all tries, in place of `max_wait`.
     """
     limit = within if within is not None else context.retry_policy.max_wait
     failures, left = 0, math.inf if limit is None else limit
@@ -64,12 +64,12 @@ def send_call(
         answer: Answer = first if first is not None else (yield capped)
         first, left = None, left - answer.elapsed
         if isinstance(answer, Reply) and answer.status == 429:
-            if left >= _MIN_TRY_S:  # nothing was done, and the driver's pacer makes the next try wait
+            if left >= _MIN_TRY_S:  # nothing was done, and the pacer delays the next try
                 continue
             return NoReply(
                 FailureReason.WAIT_TOO_LONG,
                 sent=False,
-                detail="the Hub takes no more calls (429)",
+                detail="the rate limit is used up (429)",
                 received_at=answer.received_at,
             )
         if isinstance(answer, Reply) and answer.status in (401, 403):
@@ -83,7 +83,7 @@ def send_call(
             return answer
         pause = min(context.retry_policy.pause_after(failures), left / 2)
         left -= pause
-        why = "the Hub does not answer" if isinstance(answer, NoReply) else "the Hub fails"
+        why = "the Hub does not answer" if isinstance(answer, NoReply) else "the Hub answers with errors"
         yield Pause(pause, reason=why, jitter=True)
 
 
@@ -98,15 +98,15 @@ def _mark_foreign_redirect(answer: Reply, origin: str) -> Reply:
 
 
 def follow_link(url: str, origin: str) -> str:
-    """Path and query of a link that the Hub gave; another origin is refused before a byte is sent there."""
+    """Return path and query of a link from the Hub; raise ForeignOrigin if it names another host."""
     path = same_origin_path(url, origin)
     if path is None:
-        raise ForeignOrigin("the Hub's next link names another host; it was not followed and nothing was sent there.")
+        raise ForeignOrigin("the Hub's next link names another host; it was not followed.")
     return path
 
 
 def read_reply(send: HubCall, context: FlowContext, repo: Any = None) -> Flow[Reply]:
-    """A read that must succeed: its reply, or the fitting error raised."""
+    """Send a read and return its reply; raise the matching error unless it succeeded."""
     answer = yield from send_call(send, context)
     if not is_ok(answer):
         raise build_error(answer, repo)
@@ -115,7 +115,7 @@ def read_reply(send: HubCall, context: FlowContext, repo: Any = None) -> Flow[Re
 
 
 def build_unreadable_error(problem: UnreadableBody, reply: Reply, repo: Any) -> HubError:
-    """The error for a 200 whose body is not what it should be."""
+    """Return the error for a successful answer with an unreadable body."""
     error = build_error(reply, repo)
     error.message = f"{error.message[:-1]}: {problem}."
     return error

@@ -1,4 +1,4 @@
-"""One decision about one person: sent once, settled by reading, and told as it is."""
+"""Sends one decision about one person; a lost answer is settled by reading the request back."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SETTLE_ROUNDS = 6
 
 
 def get_person(target: Target) -> Person:
-    """The person as well as it is known."""
+    """Return the person of a target."""
     return target.request.person if target.request else Person(target.user_id, target.username)
 
 
@@ -41,19 +41,19 @@ def build_outcome(
     error: Exception | None = None,
     reply: Answer | None = None,
 ) -> Outcome:
-    """An outcome about a target."""
+    """Build an outcome for a target."""
     hub_id = reply.headers.get("x-request-id") if isinstance(reply, Reply) else None
     return Outcome(kind, repo, get_person(target), target.request_id, why, hub_id, error)
 
 
 def build_error_outcome(repo: Repo, target: Target, error: HfGateError) -> Outcome:
-    """An outcome that a single verb raises as `error`; its kind is what the law makes of that."""
+    """Build the outcome for an error; the error rules choose its kind."""
     kind = law_of(error, listed=target.request is not None).kind
     return build_outcome(kind, repo, target, error.message, error)
 
 
 def choose_identifier(target: Target, *, for_handle: bool) -> Mapping[str, str]:
-    """The one identifier to send: the surest that the endpoint takes. Names can be re-used, ids cannot."""
+    """Return the most reliable identifier that the endpoint accepts. Names can be reused, ids cannot."""
     if target.request_id and for_handle:
         return {"requestId": target.request_id}
     if target.user_id:
@@ -62,7 +62,7 @@ def choose_identifier(target: Target, *, for_handle: bool) -> Mapping[str, str]:
 
 
 def decide_one(repo: Repo, decision: Decision, context: FlowContext) -> Flow[Outcome]:
-    """The outcome of one decision through `handle`."""
+    """Send one decision through `handle` and return its outcome."""
     target, request = decision.target, decision.target.request
     if request is not None:
         early = yield from _check_request(repo, decision, request, context)
@@ -75,12 +75,12 @@ def decide_one(repo: Repo, decision: Decision, context: FlowContext) -> Flow[Out
 def _check_request(
     repo: Repo, decision: Decision, request: AccessRequest, context: FlowContext
 ) -> Flow[Outcome | None]:
-    """A request object was handed in: nothing is sent when it says so already, is gone, or moved since."""
+    """Return an outcome if the given request needs no call: already decided so, gone, or changed since it was read."""
     target = decision.target
     if request.repo != repo:
-        raise InvalidTarget(f"that request is one of {request.repo}, not of {repo}.")
+        raise InvalidTarget(f"the request belongs to {request.repo}, not to {repo}.")
     if request.status == decision.to:
-        return build_outcome(OutcomeKind.ALREADY, repo, target, f"it is {request.status} already")
+        return build_outcome(OutcomeKind.ALREADY, repo, target, f"already {request.status}")
     if request.read_at >= context.started_at > 0:
         return None
     found = yield from find_requests(repo, [target], order_statuses(request.status), context)
@@ -88,16 +88,16 @@ def _check_request(
 
 
 def check_unchanged(repo: Repo, target: Target, now: AccessRequest | None, *, complete: bool) -> Outcome | None:
-    """Whether a decision on an earlier reading still holds: None, or stale, gone, open."""
+    """Return None if the request is as it was when the decision was made, else the outcome: stale, gone or open."""
     assert target.request is not None
     if now is None and not complete:
-        unsure = OutcomeUnknown(f"{target.label}: the lists could not be read whole, so nothing was sent.")
-        return build_error_outcome(repo, target, unsure)
+        error = OutcomeUnknown(f"{target.label}: the lists could not be read completely, so nothing was sent.")
+        return build_error_outcome(repo, target, error)
     if now is None:
-        return build_error_outcome(repo, target, RequestNotFound(f"{target.label} has no request at {repo} any more."))
+        return build_error_outcome(repo, target, RequestNotFound(f"{target.label} no longer has a request for {repo}."))
     moved = now.moved_since(target.request)
     if moved:
-        return build_error_outcome(repo, target, Stale(f"{target.label} at {repo} moved since it was read: {moved}."))
+        return build_error_outcome(repo, target, Stale(f"{target.label} at {repo} changed since it was read: {moved}."))
     return None
 
 
@@ -111,9 +111,9 @@ def send_and_settle(
     first: Answer | None = None,
     may_resend: bool = True,
 ) -> Flow[Outcome]:
-    """Send a change for one person, and find out what became of it. `first` is an answer that came already.
+    """Send a change for one person and return its outcome. `first` is an answer that was already received.
 
-    Raises only when nothing of it happened for certain; after a lost answer no later "no" proves that.
+    Raises only if the change certainly did not happen. After a lost answer, a later refusal does not prove that.
     """
     for round_ in range(1, SETTLE_ROUNDS + 1):
         answer, first = (yield from send_call(send, context, first)), None
@@ -121,7 +121,7 @@ def send_and_settle(
             return build_outcome(OutcomeKind.DONE, repo, target, reply=answer)
         if not is_doubtful(answer):
             return (yield from explain_refusal(answer, repo, target, to, context, resent=round_ > 1))
-        yield Pause(context.retry_policy.pause_after(round_), reason="what became of a change is being read")
+        yield Pause(context.retry_policy.pause_after(round_), reason="reading back a change with a lost answer")
         found = yield from _try_find(repo, target, to, context)
         now = found.requests.get(0) if found else None
         if now is not None and now.status == to:
@@ -134,8 +134,8 @@ def send_and_settle(
 
 
 def build_unknown_outcome(repo: Repo, target: Target) -> Outcome:
-    """Sent, and nobody can tell."""
-    why = f"{target.label} at {repo}: the change was sent, and reading could not tell whether it happened."
+    """Build the outcome of a change that was sent and whose result is unknown."""
+    why = f"{target.label} at {repo}: the change was sent, but reading could not tell whether it happened."
     return build_error_outcome(repo, target, OutcomeUnknown(why))
 
 
@@ -147,7 +147,7 @@ def _try_find(repo: Repo, target: Target, to: Status, context: FlowContext) -> F
 
 
 def is_done(answer: Answer) -> bool:
-    """Whether a write was answered as done: a 2xx whose body is a JSON object."""
+    """Return whether the Hub confirmed a write: a 2xx with a JSON object."""
     if not is_ok(answer) or not isinstance(answer, Reply):
         return False
     try:
@@ -157,19 +157,19 @@ def is_done(answer: Answer) -> bool:
 
 
 def is_doubtful(answer: Answer) -> bool:
-    """Whether a write may have happened: no answer, a failing one, or a 200 that is no answer of the Hub."""
+    """Return whether a write may have happened: no answer, a server error, or a 2xx without a JSON object."""
     return is_outcome_unknown(answer) or (is_ok(answer) and not is_done(answer))
 
 
 def explain_refusal(
     answer: Answer, repo: Repo, target: Target, to: Status, context: FlowContext, *, resent: bool = False
 ) -> Flow[Outcome]:
-    """Why the Hub said no; a bare 404 or 400 is settled by reading, because it may mean that all is as wished."""
+    """Return the outcome of a refused change. A 400 or 404 without code is checked by reading: it may be done already."""
     error = build_error(answer, repo)
-    bare = isinstance(answer, Reply) and answer.status in (400, 404) and error.code is None
-    if not bare and resent:
+    is_ambiguous = isinstance(answer, Reply) and answer.status in (400, 404) and error.code is None
+    if not is_ambiguous and resent:
         return build_unknown_outcome(repo, target)
-    if not bare:
+    if not is_ambiguous:
         raise error
     try:
         found = yield from find_requests(repo, [target], order_statuses(to), context)
@@ -180,39 +180,39 @@ def explain_refusal(
     now = found.requests.get(0)
     if now is not None and now.status == to:
         kind = OutcomeKind.DONE if resent else OutcomeKind.ALREADY
-        return build_outcome(kind, repo, target, "" if resent else f"it is {to} already", reply=answer)
+        return build_outcome(kind, repo, target, "" if resent else f"already {to}", reply=answer)
     if now is not None and isinstance(error, RequestNotFound):
-        stands = f"{target.label} at {repo}: the Hub refuses {to}, and it is {now.status} now."
-        return build_error_outcome(repo, target, _with_message(BadRequest, stands, error))
+        why = f"{target.label} at {repo}: the Hub refused {to}; the request is {now.status} now."
+        return build_error_outcome(repo, target, _with_message(BadRequest, why, error))
     if now is not None:
         return build_error_outcome(repo, target, error)
     if not found.complete:
-        why = f"{target.label} at {repo}: the Hub found nothing to change, and reading could not tell whether it is so already."
+        why = f"{target.label} at {repo}: the Hub found nothing to change, and reading could not tell why."
         return build_error_outcome(repo, target, OutcomeUnknown(why))
     return (yield from explain_missing_request(repo, target, context, error))
 
 
 def explain_missing_request(repo: Repo, target: Target, context: FlowContext, error: HubError) -> Flow[Outcome]:
-    """Nobody of that name has a request: no such account, or no request, or one that is gone."""
+    """Return the outcome for a target without a request: no such account, no request, or one that is gone."""
     if target.request is not None:
-        gone = f"{target.label} has no request at {repo} any more."
+        gone = f"{target.label} no longer has a request for {repo}."
         return build_error_outcome(repo, target, _with_message(RequestNotFound, gone, error))
     if (yield from account_exists(target, context)) is False:
         return build_error_outcome(
             repo, target, _with_message(PersonNotFound, f"no account named {target.label} on the Hub.", error)
         )
     return build_error_outcome(
-        repo, target, _with_message(RequestNotFound, f"{target.label} has no request at {repo}.", error)
+        repo, target, _with_message(RequestNotFound, f"{target.label} has no request for {repo}.", error)
     )
 
 
-def _with_message(leaf: type[HubError], message: str, error: HubError) -> HubError:
-    """The same answer of the Hub, understood better."""
-    return leaf(message, status=error.status, request_id=error.request_id, server_message=error.server_message)
+def _with_message(error_class: type[HubError], message: str, error: HubError) -> HubError:
+    """Return an error of another class and message for the same answer of the Hub."""
+    return error_class(message, status=error.status, request_id=error.request_id, server_message=error.server_message)
 
 
 def grant_access(repo: Repo, target: Target, context: FlowContext) -> Flow[Outcome]:
-    """Let somebody in, asked or not."""
+    """Give a person access, with or without a request."""
     who = choose_identifier(target, for_handle=False)
     if not who:
         return (yield from decide_one(repo, Decision(Status.ACCEPTED, target), context))
@@ -222,6 +222,6 @@ def grant_access(repo: Repo, target: Target, context: FlowContext) -> Flow[Outco
             return early
     result = yield from send_and_settle(endpoints.grant(repo, who), repo, target, Status.ACCEPTED, context)
     if isinstance(result.error, RequestNotFound) and target.request is None:
-        no_one = PersonNotFound(f"no account named {target.label} on the Hub.", status=404)
-        return build_error_outcome(repo, target, no_one)
+        error = PersonNotFound(f"no account named {target.label} on the Hub.", status=404)
+        return build_error_outcome(repo, target, error)
     return result

@@ -1,4 +1,4 @@
-"""Where given people stand now: looked for by when they asked, by name, or in whole lists, whichever is less."""
+"""Finds the current requests of given people: by the time of asking, by name, or in whole lists, whichever is cheapest."""
 
 from __future__ import annotations
 
@@ -24,36 +24,34 @@ _MS = timedelta(milliseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The requests that were found, by the index of their target; `complete` when an absence means something."""
+    """The requests that were found, by the index of their target. If `complete`, a missing person has no request."""
 
     requests: Mapping[int, AccessRequest] = field(default_factory=dict)
     complete: bool = True
 
 
 def order_statuses(*first: str) -> tuple[str, ...]:
-    """All statuses, the given ones at the front."""
+    """Return all statuses with the given ones first."""
     return (*dict.fromkeys(first), *(s for s in STATUSES if s not in first))
 
 
 def choose_statuses(targets: Sequence[Target]) -> tuple[str, ...]:
-    """The lists in which to look for people: first those in which they stood when they were read."""
-    stood = (target.request.status for target in targets if target.request)
-    return order_statuses(
-        *(status for status in stood if status in STATUSES)
-    )  # a store knows who withdrew, no list does
+    """Return the lists to search for people, starting with those in which they were last seen."""
+    last_seen = (target.request.status for target in targets if target.request)
+    return order_statuses(*(status for status in last_seen if status in STATUSES))  # withdrawn requests are in no list
 
 
-_Identifiers = tuple[str | None, str | None, str | None]  # request id, account id, username: the surest first
+_Identifiers = tuple[str | None, str | None, str | None]  # request id, account id, username: the most reliable first
 
 
 class _Search:
-    """Targets by whatever they are known by, so that a page costs a few look-ups a row, and what was found of them."""
+    """Targets indexed by each of their identifiers, and the requests found for them."""
 
     def __init__(self, targets: Sequence[Target]) -> None:
         self.targets = targets
         self.found: dict[int, AccessRequest] = {}
         self._by_key: dict[tuple[int, str], list[int]] = {}
-        self._nameless: set[frozenset[int]] = set()  # how rows were known that were not known by everything
+        self._nameless: set[frozenset[int]] = set()  # which identifiers rows had that lacked some
         for index, target in enumerate(targets):
             for kind, value in enumerate((target.request_id, target.user_id, target.username)):
                 if value:
@@ -77,7 +75,7 @@ class _Search:
             self._nameless.add(_list_known_kinds(names))
 
     def result(self, *, complete: bool) -> Found:
-        """What was found. Absent is only who could have been recognised in every row."""
+        """Return what was found. It is complete only if each missing target could have been recognized in every row."""
         missing = [self.targets[index] for index in self.missing]
         hidden = any(
             known.isdisjoint(_list_known_kinds((target.request_id, target.user_id, target.username)))
@@ -92,27 +90,27 @@ def _list_known_kinds(names: _Identifiers) -> frozenset[int]:
 
 
 def _is_new_attempt(target: Target, row: AccessRequest) -> bool:
-    """The same account under another request id: found, so that the caller can say that it moved."""
+    """Return whether a row is a newer request of the target's account; the caller reports it as changed."""
     return bool(target.user_id and row.person.id and target.user_id.lower() == row.person.id.lower())
 
 
 def find_one(repo: Repo, target: Target, context: FlowContext) -> Flow[AccessRequest | None]:
-    """One person's request as it stands now; None when nobody of that name or id has one."""
+    """Return one person's current request; None if the person has none."""
     found = yield from find_requests(repo, [target], choose_statuses([target]), context)
     if not found.requests and not found.complete:
         raise Incomplete(
-            f"{target.label} was not found at {repo}, and the lists could not be read whole.",
-            hint="Whether there is a request is not known: try again, or name the person by request id or user id.",
+            f"{target.label} was not found at {repo}, but the lists could not be read completely.",
+            hint="Try again, or name the person by request id or user id.",
         )
     return found.requests.get(0)
 
 
 def find_requests(repo: Repo, targets: Sequence[Target], statuses: Iterable[str], context: FlowContext) -> Flow[Found]:
-    """Where the targets stand; the lists are gone through in the given order, and each no further than needed.
+    """Find the current requests of the targets; each list is read in the given order and only as far as needed.
 
-    Requests that were read before are first looked for by when they asked. Who is left is asked for by name, a call for
-    each, or the whole list is read, whichever turns out to be less. Absent is only who is in no list that was read
-    whole, or in no answer to a name that still is that account's.
+    Requests that were read before are first searched by the time of asking. The others are searched by name with a call
+    each, or the whole list is read, whichever takes fewer calls. A person counts as absent only if complete lists lack
+    the person, or if searches for a name that is still the account's find nothing.
     """
     search, order = _Search(targets), tuple(statuses)
     if len(targets) > 1:
@@ -140,18 +138,18 @@ def _add_rows(search: _Search, rows: Sequence[AccessRequest]) -> bool:
 
 
 def _search_by_time(repo: Repo, order: Iterable[str], search: _Search, context: FlowContext) -> Flow[None]:
-    """By when they asked, which no decision changes. Who asked anew, or a Hub that reads `before` otherwise, is left over."""
+    """Search by the time of asking, which decisions do not change. People who asked again are found later."""
     for status in order:
         stood = {i: request.asked_at for i in search.missing if (request := search.targets[i].request)}
         if len(stood) < max(len(search.missing), 1) or max(stood.values()).year >= 9999:
-            return  # the lists have to be read for the others anyway
+            return  # the lists must be read for the others anyway
         flow = list_requests(repo, status, context, before=format_time(max(stood.values()) + _MS), ahead=False)
         with suppress(BadRequest):
             yield from _read_until(flow, _TimeStop(search, stood), most=len(stood))
 
 
 class _TimeStop:
-    """Whether all of some people were found, or a list has come to those who asked before any of them."""
+    """Tells when a search by time can stop: all people are found, or the list has passed their times."""
 
     def __init__(self, search: _Search, stood: Mapping[int, datetime]) -> None:
         self._search, self._stood, self._oldest = search, stood.keys(), min(stood.values())
@@ -162,7 +160,7 @@ class _TimeStop:
 
 
 def _search_list(repo: Repo, status: str, search: _Search, asked: set[int], context: FlowContext) -> Flow[bool]:
-    """One list, whole or by the names in it; True when all of that came to a proved end, or everybody was found."""
+    """Search one list, whole or by name; return True if it was proved complete or everybody was found."""
     missing = search.missing
     has_names = all(search.targets[index].username for index in missing)
     if not has_names or len(missing) > 1:
@@ -189,25 +187,25 @@ def _search_list(repo: Repo, status: str, search: _Search, asked: set[int], cont
 def _search_by_name(
     repo: Repo, status: str, search: _Search, name: str, context: FlowContext
 ) -> Flow[tuple[bool, bool]]:
-    """One name in one list: whether that came to a proved end, and whether it was the whole list.
+    """Search one list by name; return whether the answer was proved complete, and whether it was the whole list.
 
-    A Hub that does not know `q` sends the whole list. One that does may look at more than the username: at whatever it
-    looks, it is in the record.
+    A Hub without `q` sends the whole list: then there are records that do not contain the name. A Hub with `q` may search
+    more than the username, but only in the record.
     """
-    strangers: list[AccessRequest] = []
+    unrelated: list[AccessRequest] = []
 
     def is_enough(rows: Sequence[AccessRequest]) -> bool:
-        strangers.extend(row for row in rows if name.lower().encode() not in row.raw_json.lower())
+        unrelated.extend(row for row in rows if name.lower().encode() not in row.raw_json.lower())
         return _add_rows(search, rows)
 
     proved = yield from _read_until(list_requests(repo, status, context, q=name), is_enough)
-    return bool(proved), bool(strangers)
+    return bool(proved), bool(unrelated)
 
 
 def _read_until(
     flow: Flow[Completeness], is_enough: Callable[[Sequence[AccessRequest]], bool], *, most: int | None = None
 ) -> Flow[bool | None]:
-    """A list until it is enough; True then and at a proved end, None when that would take more than so many calls."""
+    """Read a list until `is_enough`; return True then or if it is proved complete, None if it takes more than `most` calls."""
     answer, calls = None, 0
     while True:
         try:
@@ -227,7 +225,7 @@ def _read_until(
 
 
 def _has_current_name(target: Target, context: FlowContext) -> Flow[bool]:
-    """Whether a search by name could find the person: names change hands, so an account known by id is asked for its own."""
+    """Return whether the username still belongs to the target's account, so that a search by name can find it."""
     if target.user_id is None or target.username is None:
         return target.request_id is None
     answer = yield from send_call(endpoints.overview(target.username), context)
@@ -240,7 +238,7 @@ def _has_current_name(target: Target, context: FlowContext) -> Flow[bool]:
 
 
 def account_exists(who: Target, context: FlowContext) -> Flow[bool | None]:
-    """Whether an account exists; None when it is known by no name, or the Hub cannot say."""
+    """Return whether an account exists; None if the username is unknown or the Hub cannot tell."""
     if who.username is None:
         return None
     answer = yield from send_call(endpoints.overview(who.username), context)

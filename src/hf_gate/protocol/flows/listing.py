@@ -1,4 +1,4 @@
-"""One status list of a repo: lazy, one page ahead, and honest about how complete it is."""
+"""Reads one status list of a repo: lazily, one page ahead, and with a statement of how complete it is."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from ..messages import MIB, AwaitCall, EmitValue, HubCall, Pause, Reply, StartCa
 from ..replies import build_error, is_ok
 from .calling import Flow, FlowContext, build_unreadable_error, follow_link, send_call
 
-# A page may be cut at a size of the server's own choosing; a list that ends at exactly one of these is asked once more.
+# The server may choose a smaller page size; a list that ends at exactly one of these sizes may continue.
 _COMMON_PAGE_SIZES = frozenset({10, 20, 25, 50, 100, 200, 250, 500})
 _MAX_REPORT_ROWS = 20_000
-_MAX_REPORT_BYTES = 64 * MIB  # it holds the requests of every status
+_MAX_REPORT_BYTES = 64 * MIB  # the report holds all statuses
 _MAX_EMPTY_PAGES = 20
 _MS = timedelta(milliseconds=1)
 
 
 @dataclass(slots=True)
 class _Pagination:
-    """One pages along a list: what is read, what was seen so far, and every reason to doubt that it is all."""
+    """The state of reading one list: what was seen so far, and each reason to doubt that it is complete."""
 
     repo: Repo
     status: str
@@ -49,16 +49,16 @@ class _Pagination:
     oldest: datetime | None = None
     is_ordered: bool = True
     has_link: bool = False
-    is_by_time: bool = False  # no link came after a full page, so that pages are asked for by `before`
+    is_by_time: bool = False  # a full page had no link, so pages are requested by `before`
     should_compare_report: bool = False
-    empty_pages: int = 0  # pages in a row that brought nobody new
+    empty_pages: int = 0  # in a row
 
     def add_doubt(self, why: str) -> None:
         if why not in self.doubts:
             self.doubts.append(why)
 
     def add(self, page: RequestPage) -> list[AccessRequest]:
-        """The rows of a page that were not seen before."""
+        """Return the rows of a page that were not seen before."""
         border = self.oldest if self.is_by_time else None
         fresh: list[AccessRequest] = []
         for row in page.rows:
@@ -66,7 +66,7 @@ class _Pagination:
                 self.seen_keys.add(row.key)
                 fresh.append(row)
             elif border is None or row.asked_at < border:
-                self.add_doubt("a request came twice, so the list changed or the Hub repeated itself")
+                self.add_doubt("a request appeared twice: the list changed, or the Hub repeated rows")
         times = [row.asked_at for row in fresh]
         if times:
             self.is_ordered = self.is_ordered and all(a >= b for a, b in pairwise(times))
@@ -91,11 +91,10 @@ def list_requests(
     before: str | None = None,
     ahead: bool = True,
 ) -> Flow[Completeness]:
-    """Emits `Page`s as the caller takes them, each request once; returns how complete they were together.
+    """Emit a list as `RequestPage`s, each request once; return how complete it is.
 
-    `ahead` asks for a next page once half of one was taken. With `before` the completeness is that of the part.
-
-    A Hub before September 2026 knows no reset: nobody stands there, and the completeness says why the list is empty.
+    With `ahead`, the next page is requested once half of a page was taken. With `before`, the completeness is that of
+    the part. Hubs before September 2026 have no reset list: it is empty, and the completeness says why.
     """
     pages = _Pagination(repo, status, context, limit)
     send: HubCall | None = endpoints.list_page(repo, status, limit=limit, before=before, q=q)
@@ -115,7 +114,7 @@ def list_requests(
         half = (len(fresh) + 1) // 2 if ahead else len(fresh)
         yield EmitValue(RequestPage(tuple(fresh[:half]), page.quarantined))
         if send is not None and ticket is None and ahead:
-            # The caller has taken half a page: it will most likely want the next one, so fetch that meanwhile.
+            # The caller took half a page and will probably want the next one.
             ticket = yield StartCall(send)
         if fresh[half:]:
             yield EmitValue(RequestPage(tuple(fresh[half:])))
@@ -126,7 +125,7 @@ def list_requests(
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The first page of a list: as a rule those who came last. `has_more`: the list goes on behind it."""
+    """The first page of a list, usually the newest requests. `has_more` tells whether the list continues."""
 
     requests: tuple[AccessRequest, ...] = ()
     has_more: bool = False
@@ -134,7 +133,7 @@ class Head:
 
 
 def read_head(repo: Repo, status: str, context: FlowContext, *, limit: int = endpoints.MAX_PAGE_SIZE) -> Flow[Head]:
-    """One call, one page, and nothing fetched ahead. Who is not on it may well be on the list."""
+    """Read the first page of a list with one call. People who are not on it may still be on the list."""
     pages, send = _Pagination(repo, status, context, limit), endpoints.list_page(repo, status, limit=limit)
     try:
         reply, page, _ = yield from _read_page(pages, send, None)
@@ -147,7 +146,7 @@ def read_head(repo: Repo, status: str, context: FlowContext, *, limit: int = end
 
 
 def _has_other_lists(repo: Repo, context: FlowContext, refusal: BadRequest) -> Flow[bool]:
-    """Whether it is this one list that the Hub refuses: it says so in words only, so another list is asked for."""
+    """Return whether the Hub refused only this list. Its error has no code, so another list is requested."""
     if refusal.status != 400 or refusal.code is not None:
         return False
     answer = yield from send_call(endpoints.list_page(repo, Status.PENDING, limit=endpoints.MIN_PAGE_SIZE), context)
@@ -158,9 +157,9 @@ _NextPage = tuple[HubCall, object]
 
 
 def _read_page(pages: _Pagination, send: HubCall, ticket: object) -> Flow[tuple[Reply, RequestPage, _NextPage | None]]:
-    """One page that can be read; a garbled one is asked for again, as a failing one is.
+    """Read one page; an unreadable answer is requested again, like a failed call.
 
-    From the second page on the caller is known to want more, so the next page is begun before this one is decoded.
+    From the second page on, the next page is requested before this one is decoded.
     """
     context = pages.context
     ahead: _NextPage | None = None
@@ -183,11 +182,11 @@ def _read_page(pages: _Pagination, send: HubCall, ticket: object) -> Flow[tuple[
             left = None if left is None else left - answer.elapsed - pause
             if failures >= context.retry_policy.max_tries or (left is not None and left <= 0):
                 raise build_unreadable_error(problem, answer, pages.repo) from None
-            yield Pause(pause, reason="the Hub's answer is garbled", jitter=True)
+            yield Pause(pause, reason="the Hub's answer is unreadable", jitter=True)
 
 
 def _find_trusted_next(pages: _Pagination, sent: HubCall, reply: Reply) -> HubCall | None:
-    """The page behind a link that is beyond doubt; what is not is judged, and named, by `_find_next_call`."""
+    """Return the call for a next link that is beyond doubt; `_find_next_call` handles the others."""
     link = find_next_link(reply.headers)
     path = None if link is None else same_origin_path(link, pages.context.origin)
     if path is None or path in pages.paths or urlsplit(path).path != urlsplit(sent.path).path:
@@ -196,58 +195,58 @@ def _find_trusted_next(pages: _Pagination, sent: HubCall, reply: Reply) -> HubCa
 
 
 def _find_next_call(pages: _Pagination, sent: HubCall, reply: Reply, size: int) -> HubCall | None:
-    """The call for the next page after one of so many records that was added, or None at the end of the list."""
+    """Return the call for the page after one of `size` records; None at the end of the list."""
     link = find_next_link(reply.headers)
     if link is not None:
         return _follow_next_link(pages, sent, link)
     has_fresh, by_time = pages.empty_pages == 0, pages.is_by_time
     is_full = size >= pages.limit or size in _COMMON_PAGE_SIZES
     if by_time and is_full and not has_fresh and (size >= pages.limit or not pages.has_link):
-        pages.add_doubt("a full page brought nobody new, so more may share its time, and the Hub gave no next link")
+        pages.add_doubt("a full page held nobody new and had no next link, so more requests may share its time")
     pages.should_compare_report = pages.should_compare_report or (by_time and has_fresh)
     if not is_full or (by_time and not has_fresh) or pages.oldest is None:
         if by_time and not pages.is_ordered:
-            pages.add_doubt("the list is in no order of time, so whether more lies behind a full page cannot be known")
+            pages.add_doubt("the list is not ordered by time, so more requests may follow a full page")
         return None
     pages.should_compare_report = pages.should_compare_report or size >= pages.limit
     return _request_older_page(pages, sent, pages.oldest)
 
 
 def _follow_next_link(pages: _Pagination, sent: HubCall, link: str) -> HubCall | None:
-    """The page behind a next link, unless that leads astray or round and round."""
+    """Return the call for a next link, unless it leads to another list or loops."""
     pages.has_link = True
     path = follow_link(link, pages.context.origin)
     if urlsplit(path).path != urlsplit(sent.path).path:
         pages.add_doubt("the next link led to another list")
     elif pages.empty_pages >= _MAX_EMPTY_PAGES:
-        pages.add_doubt(f"{_MAX_EMPTY_PAGES} pages in a row brought nobody new")
+        pages.add_doubt(f"{_MAX_EMPTY_PAGES} pages in a row held nobody new")
     elif path in pages.paths:
-        pages.add_doubt("a next link led back to a page that was read already")
+        pages.add_doubt("a next link led back to an earlier page")
     else:
         return endpoints.follow(sent, path)
     return None
 
 
 def _request_older_page(pages: _Pagination, sent: HubCall, oldest: datetime) -> HubCall | None:
-    """After a full page without a link: ask for what is older than the oldest, overlapping by a millisecond."""
+    """Return the call for requests older than `oldest`, with a millisecond of overlap; for full pages without link."""
     pages.is_by_time = True
     if oldest.year >= 9999:
-        pages.add_doubt("the list holds times at the end of the calendar")
+        pages.add_doubt("the list holds times beyond the year 9998")
         return None
     page = endpoints.list_page(pages.repo, pages.status, limit=pages.limit, before=format_time(oldest + _MS))
     if page.path in pages.paths:
-        pages.add_doubt("more than a page of requests share one millisecond, and the Hub gave no next link")
+        pages.add_doubt("more than a page of requests share one millisecond, and there is no next link")
         return None
     return endpoints.follow(sent, page.path)
 
 
 def _compare_with_report(pages: _Pagination) -> Flow[None]:
-    """Compare a list that was read by time, without links, with the total in the Hub's report; a difference is a doubt.
+    """Compare a list that was read without links with the total in the Hub's report; a difference is a doubt.
 
-    Every row was given already, so a report that cannot be read is a doubt too, and never an error.
+    All rows were already emitted, so an unreadable report is a doubt too, not an error.
     """
     if len(pages.seen_keys) > _MAX_REPORT_ROWS:
-        pages.add_doubt("a full page came without a next link, and the report is too large to compare with")
+        pages.add_doubt("a full page had no next link, and the report is too large for a comparison")
         return
     answer = yield from send_call(endpoints.report(pages.repo, max_bytes=_MAX_REPORT_BYTES), pages.context)
     try:
@@ -257,7 +256,7 @@ def _compare_with_report(pages: _Pagination) -> Flow[None]:
     except (HubError, UnreadableBody) as problem:
         status = problem.status if isinstance(problem, HubError) else None
         why = f"the Hub answered {status}" if status else problem
-        pages.add_doubt(f"a full page came without a next link, and the report could not be read ({why})")
+        pages.add_doubt(f"a full page had no next link, and the report could not be read ({why})")
         return
     if total != len(pages.seen_keys):
         pages.add_doubt(

@@ -1,4 +1,4 @@
-"""Everything about a repo or an account that is no decision: gate, form, report, asking, who one is."""
+"""Operations on repos and accounts other than decisions: gate, card, report, profile, and one's own access."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MAX_PAGES = 1000  # of the repos of one owner
 
 
 def with_type_hint(flow: Flow[T], repo: Repo, context: FlowContext) -> Flow[T]:
-    """Runs a flow; when the repo is not found, says so if the other type has one of that name."""
+    """Run a flow; if the repo is not found but exists as the other type, raise WrongRepoType."""
     try:
         return (yield from flow)
     except RepoNotFound as error:
@@ -37,7 +37,7 @@ def with_type_hint(flow: Flow[T], repo: Repo, context: FlowContext) -> Flow[T]:
         if not is_ok(answer):
             raise
         raise WrongRepoType(
-            f"there is no {repo.type} {repo.id}, but a {other.type} of that name.",
+            f"there is no {repo.type} {repo.id}, but a {other.type} with that name.",
             hint=f"Write {'datasets/' + repo.id if other.type is RepoType.DATASET else 'model:' + repo.id}.",
             status=error.status,
             code=error.code,
@@ -46,19 +46,19 @@ def with_type_hint(flow: Flow[T], repo: Repo, context: FlowContext) -> Flow[T]:
 
 
 def fetch_gate(repo: Repo, context: FlowContext) -> Flow[Gate]:
-    """How the repo is gated now."""
+    """Return how the repo is gated now."""
     value = yield from _fetch_object(endpoints.info(repo), context, repo)
     return Gate(repo, value.get("gated", False))
 
 
 def set_gate(repo: Repo, values: Mapping[str, Any], context: FlowContext) -> Flow[Gate]:
-    """Change the gate; the answer echoes the mode alone."""
+    """Change the gate settings and return the new mode."""
     answer = yield from send_call(endpoints.settings(repo, values), context)
     if is_outcome_unknown(answer):
         now = yield from fetch_gate(repo, context)
         if values.keys() == {"gated"} and now.mode == values["gated"]:
             return now
-        raise OutcomeUnknown(f"{repo}: the settings were sent and the answer was lost.", hint=_LOOK_HINT)
+        raise OutcomeUnknown(f"{repo}: the settings were sent, but the answer was lost.", hint=_LOOK_HINT)
     if not is_ok(answer) or not isinstance(answer, Reply):
         raise build_error(answer, repo)
     return Gate(repo, values["gated"]) if "gated" in values else (yield from fetch_gate(repo, context))
@@ -73,7 +73,7 @@ def _fetch_object(send: Any, context: FlowContext, repo: Repo) -> Flow[dict[str,
 
 
 def fetch_card(repo: Repo, context: FlowContext) -> Flow[str]:
-    """The text of README.md, empty when there is none."""
+    """Return the text of README.md; empty if there is none."""
     send = endpoints.card(repo)
     answer = yield from send_call(send, context)
     for _ in range(3):
@@ -89,7 +89,7 @@ def fetch_card(repo: Repo, context: FlowContext) -> Flow[str]:
 
 
 def fetch_report(repo: Repo, context: FlowContext) -> Flow[list[dict[str, Any]]]:
-    """Return the Hub's own report: all statuses in one answer, keys as the Hub names them."""
+    """Return the Hub's access report: all statuses in one answer, with the Hub's keys."""
     try:
         reply = yield from read_reply(endpoints.report(repo), context, repo)
     except UnexpectedAnswer as problem:
@@ -102,13 +102,13 @@ def fetch_report(repo: Repo, context: FlowContext) -> Flow[list[dict[str, Any]]]
 
 
 def list_gated_repos(owner: str, context: FlowContext) -> Flow[None]:
-    """Emits a `Gate` for each gated model, then each gated dataset of an owner."""
+    """Emit a `Gate` for each gated model, then for each gated dataset of an owner."""
     for repo_type in RepoType:
         send, seen = endpoints.gated_repos(repo_type, owner), set[str]()
         while send.path not in seen:
             seen.add(send.path)
             if len(seen) > _MAX_PAGES:
-                raise UnexpectedAnswer(f"the Hub names more than {_MAX_PAGES:,} pages of repos of {owner}.")
+                raise UnexpectedAnswer(f"the Hub lists more than {_MAX_PAGES:,} pages of repos of {owner}.")
             reply = yield from read_reply(send, context)
             try:
                 rows = read_array(reply.body)
@@ -123,11 +123,11 @@ def list_gated_repos(owner: str, context: FlowContext) -> Flow[None]:
                 break
             send = endpoints.follow(send, follow_link(link, context.origin))
             if not rows:
-                break  # a link behind nothing may lead to nothing for ever
+                break  # an empty page with a link could go on forever
 
 
 def fetch_profile(user: str, context: FlowContext) -> Flow[Profile]:
-    """A public profile; one call of the token's budget each."""
+    """Return a public profile with one call."""
     answer = yield from send_call(endpoints.overview(user), context)
     if isinstance(answer, Reply) and answer.status == 404:
         raise PersonNotFound(f"no account named {user} on the Hub.", status=404)
@@ -140,7 +140,7 @@ def fetch_profile(user: str, context: FlowContext) -> Flow[Profile]:
 
 
 def fetch_account(context: FlowContext) -> Flow[Account]:
-    """Whose token this is. The Hub limits this call heavily: ask once."""
+    """Return the token's account. The Hub limits this call strictly: send it once."""
     reply = yield from read_reply(endpoints.whoami(), context)
     try:
         return read_account(reply.body)
@@ -148,9 +148,9 @@ def fetch_account(context: FlowContext) -> Flow[Account]:
         raise build_unreadable_error(problem, reply, None) from None
 
 
-_LOOK_HINT = "Look at it before trying again: the change may have happened, or may still arrive."
+_LOOK_HINT = "Check the state before you try again: the change may have happened, or may still happen."
 
-# The Hub gives one code for all of these; only its sentence tells them apart.
+# The Hub has one error code for all of these states; only its text differs.
 _ACCESS_STATES = (
     ("awaiting a review", "pending"),
     ("has been rejected", "rejected"),
@@ -160,7 +160,7 @@ _ACCESS_STATES = (
 
 
 def check_access(repo: Repo, context: FlowContext) -> Flow[str]:
-    """What this token may do with the files: granted, ask, pending, rejected, reset, sign_in or unknown."""
+    """Return the token's access to the files: granted, ask, pending, rejected, reset, sign_in or unknown."""
     answer = yield from send_call(endpoints.auth_check(repo), context)
     if is_ok(answer):
         return "granted"
@@ -169,26 +169,26 @@ def check_access(repo: Repo, context: FlowContext) -> Flow[str]:
     if answer.status == 401:
         return "sign_in"
     if answer.status == 403:
-        said = server_message(answer)
-        return next((state for words, state in _ACCESS_STATES if words in said), "unknown")
+        text = server_message(answer)
+        return next((state for words, state in _ACCESS_STATES if words in text), "unknown")
     raise build_error(answer, repo)
 
 
 def ask_access(repo: Repo, answers: Mapping[str, str], context: FlowContext) -> Flow[str]:
-    """Ask for access as this token's account; returns what `check_access` says afterwards."""
+    """Ask for access as the token's account; return the state of `check_access` afterwards."""
     answer = yield from send_call(endpoints.ask(repo, answers), context)
-    asked = isinstance(answer, Reply) and (answer.status in (302, 303) or is_ok(answer))
-    lost = not isinstance(answer, Reply) or answer.status >= 500
-    if not asked and not lost:
+    is_accepted = isinstance(answer, Reply) and (answer.status in (302, 303) or is_ok(answer))
+    is_lost = not isinstance(answer, Reply) or answer.status >= 500
+    if not is_accepted and not is_lost:
         raise build_error(answer, repo)
     state = yield from check_access(repo, context)
-    if lost and state in ("ask", "reset"):
-        raise OutcomeUnknown(f"{repo}: the request was sent and the answer was lost.", hint=_LOOK_HINT)
+    if is_lost and state in ("ask", "reset"):
+        raise OutcomeUnknown(f"{repo}: the request was sent, but the answer was lost.", hint=_LOOK_HINT)
     return state
 
 
 def withdraw_request(repo: Repo, context: FlowContext) -> Flow[Outcome]:
-    """Take this account's pending request back; it is deleted."""
+    """Withdraw the account's pending request; the Hub deletes it."""
     answer = yield from send_call(endpoints.withdraw(repo), context)
     if is_ok(answer):
         return Outcome(OutcomeKind.DONE, repo, Person())
@@ -196,8 +196,8 @@ def withdraw_request(repo: Repo, context: FlowContext) -> Flow[Outcome]:
         state = yield from check_access(repo, context)
         if state == "ask":
             return Outcome(OutcomeKind.DONE, repo, Person(), why="the answer was lost; read back")
-        raise OutcomeUnknown(f"{repo}: the withdrawal was sent and the answer was lost.", hint=_LOOK_HINT)
+        raise OutcomeUnknown(f"{repo}: the withdrawal was sent, but the answer was lost.", hint=_LOOK_HINT)
     error: HubError = build_error(answer, repo)
     if isinstance(error, RequestNotFound) and not isinstance(error, NotAllowed):
-        raise RequestNotFound(f"you have no pending request at {repo}.", hint="", status=404, code=error.code)
+        raise RequestNotFound(f"you have no pending request for {repo}.", hint="", status=404, code=error.code)
     raise error
