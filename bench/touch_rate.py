@@ -13,7 +13,7 @@ from importlib.resources import files
 from hf_gate.domain.forms import parse_gate_form
 from hf_gate.domain.ids import Person, Repo, RepoType
 from hf_gate.domain.requests import AccessRequest
-from hf_gate.localhub.people import Drawn, Scene, scene
+from hf_gate.localhub.scene import GeneratedRequest, Scene, build_scene
 from hf_gate.policy.checking import check_policy
 from hf_gate.policy.evaluate import Evaluator, compile_policy
 from hf_gate.policy.facts import FactReader, QualityCache, form_roles
@@ -66,7 +66,7 @@ class Touch:
 
 def measure(preset: str, requests: int = 20_000, repos: int = 3, seed: int = 7) -> Touch:
     """Judge every pending request of a generated world by the example that was written for its kind."""
-    world = scene(seed, requests, repos, preset, int(NOW.timestamp() * _MS))
+    world = build_scene(seed, requests, repos, preset, int(NOW.timestamp() * _MS))
     checked = check_policy(parse_policy(example(preset), f"{preset}.yaml"))
     if checked.policy is None:
         raise ValueError(f"the example {preset} is no policy: {checked.problems[0].message}")
@@ -87,7 +87,7 @@ def measure(preset: str, requests: int = 20_000, repos: int = 3, seed: int = 7) 
         verdict = judge.evaluate(facts, now=NOW)
         if verdict is None:
             raise ValueError("a pending request was not judged")
-        found.pairs[verdict.action, row.truth.should] += 1
+        found.pairs[verdict.action, row.truth.expected_decision] += 1
         found.rules[verdict.rule] += 1
         if verdict.action is Action.ACCEPT and row.truth.hostile_kind is not None:
             found.accepted_hostile += 1
@@ -99,7 +99,7 @@ def example(name: str) -> str:
     return (files("hf_gate") / "examples" / f"{name}.yaml").read_text("utf-8")
 
 
-def request_of(world: Scene, row: Drawn) -> AccessRequest:
+def request_of(world: Scene, row: GeneratedRequest) -> AccessRequest:
     """A generated row as the client would have read it."""
     account, gate = world.accounts[row.person_index], world.gates[row.repo_index]
     return AccessRequest(
@@ -142,7 +142,7 @@ def _roster(world: Scene) -> Iterator[str]:
 def _signers(world: Scene) -> Iterator[str]:
     """Four of five people who work somewhere; machines sign nothing."""
     for number, (account, persona) in enumerate(zip(world.accounts, world.personas, strict=True)):
-        if persona.kind != "bot" and persona.place is not None and (number * 7919 % 100) < SIGNED * 100:
+        if persona.kind != "bot" and persona.institution is not None and (number * 7919 % 100) < SIGNED * 100:
             yield account.id
 
 

@@ -19,7 +19,7 @@ from typing import Final, Literal, NamedTuple
 from PIL import Image
 from playwright.sync_api import Browser, Page, StorageState, expect, sync_playwright
 
-from hf_gate.localhub.server import Serving, build
+from hf_gate.localhub.server import LocalHubServer, build_app
 from tools.terminal_picture import IMAGES, POLICY, REPO, ROOT
 
 MOMENT: Final = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
@@ -94,10 +94,10 @@ PICTURES: Final[Mapping[str, Picture]] = {
 @contextmanager
 def _hub() -> Iterator[tuple[str, str]]:
     """A local Hub with the demo's people whose clock begins at the moment; its address, and the owner's token."""
-    app = build(seed=7, requests=700)
+    app = build_app(seed=7, requests=700)
     app.clock._ahead = MOMENT.timestamp() - app.clock.now()  # noqa: SLF001 - a clock is pushed ahead only, and this one is set
     app.reset()
-    serving = Serving(app)
+    serving = LocalHubServer(app)
     thread = threading.Thread(target=serving.run, daemon=True)
     thread.start()
     serving.wait_ready()

@@ -52,7 +52,7 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
     ),
     "hub": (
         "tests/contract/test_lifecycle_machine.py",
-        "tests/contract/test_local_hub_shelf.py",
+        "tests/contract/test_local_hub_paging.py",
         "tests/contract/test_local_hub_states.py",
     ),
     "store": (

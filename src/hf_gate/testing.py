@@ -1,4 +1,4 @@
-"""The local Hub for tests, yours too: a context manager, and the pytest fixture `hf_local_hub`. Heavy parts load when first used."""
+"""The local Hub for tests: the context manager `LocalHub` and the pytest fixture `hf_local_hub`."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from urllib.parse import urlsplit
 
 try:
     import pytest
-except ImportError:  # the local Hub is of use without pytest
+except ImportError:  # the local Hub works without pytest
     pytest = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
-    from .localhub.server import Serving
+    from .localhub.server import LocalHubServer
 
 
 class ClockControl:
-    """The local Hub's clock, from outside."""
+    """Reads and advances the local Hub's clock."""
 
     def __init__(self, hub: LocalHub) -> None:
         self._hub = hub
 
     def now(self) -> float:
-        """Seconds since 1970, by the Hub's clock."""
+        """Return seconds since 1970 by the Hub's clock."""
         return float(self._hub.control("GET", "clock")["now"])
 
     def advance(self, by: str) -> None:
-        """Push it ahead: `48h`, `90s`, `30d`."""
+        """Advance the clock: `48h`, `90s`, `30d`."""
         self._hub.control("POST", "clock", {"advance": by})
 
 
 class LocalHub:
-    """A Hub on a port of this machine, in a thread of this process, for as long as the `with` lasts.
+    """A local Hub on a port of this machine, in a thread of this process, within a `with` block.
 
-    `people` are put in at the start, as `add_people` takes them. `.tokens` are by name: owner, admin, writer, reader,
-    stranger, owner_read, fine_write, fine_access, fine_content, fine_look, fine_decide, and by username those of added people.
+    `people` are added at the start, see `add_people`. `.tokens` has tokens by name (owner, admin, writer, reader, stranger,
+    owner_read, fine_write, fine_access, fine_content, fine_look, fine_decide) and those of added people by username.
     """
 
     def __init__(
@@ -60,17 +60,17 @@ class LocalHub:
             "seed": seed, "requests": requests, "repos": repos, "preset": preset, "quota": quota, "latency_s": latency,
             "page_size": page_size, "protocol": protocol, "faults": tuple(faults), "clock": clock,
         }  # fmt: skip
-        self._serving: Serving | None = None
+        self._serving: LocalHubServer | None = None
         self._thread: threading.Thread | None = None
         self.url = ""
         self.tokens: dict[str, str] = {}
         self.clock = ClockControl(self)
 
     def __enter__(self) -> Self:
-        from .localhub.server import Serving, build  # noqa: PLC0415 - a test run that uses no Hub loads none
+        from .localhub.server import LocalHubServer, build_app  # noqa: PLC0415 - tests without a Hub need not load it
 
-        app = build(**self._made)
-        self._serving = serving = Serving(app)
+        app = build_app(**self._made)
+        self._serving = serving = LocalHubServer(app)
         self._thread = threading.Thread(target=serving.run, name="hf-local-hub", daemon=True)
         self._thread.start()
         serving.wait_ready()
@@ -88,48 +88,48 @@ class LocalHub:
 
     @property
     def repos(self) -> list[dict[str, Any]]:
-        """`repo, repo_type, gated` and how many requests are in each status."""
+        """Each repo with `repo, repo_type, gated` and its number of requests by status."""
         return list(self.control("GET", "repos"))
 
     def journal(self, after: int = 0) -> list[dict[str, Any]]:
-        """Every change of a request since line `after`, oldest first."""
+        """Return every change of a request after line `after`, oldest first."""
         return list(self.control("GET", f"journal?after={after}"))
 
     def stats(self) -> dict[str, Any]:
-        """How many calls of each kind came, and how they were answered."""
+        """Return the number of calls by endpoint and of answers by status."""
         return dict(self.control("GET", "stats"))
 
     def set_faults(self, specs: Iterable[str]) -> None:
-        """These from now on, and no others."""
+        """Replace all faults by these."""
         self.control("POST", "faults", {"set": list(specs)})
 
     def add_people(self, people: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
-        """`username` and, if wished, `fullname, email, created_at`; gives `id, username, token` of each."""
+        """Add people by `username`, optionally `fullname, email, created_at`; return `id, username, token` of each."""
         made: list[dict[str, str]] = self.control("POST", "people", [dict(person) for person in people])
         self.tokens |= {person["username"]: person["token"] for person in made}
         return made
 
     def add_requests(self, requests: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
-        """`repo, user, answers` and, if wished, `repo_type, asked_at`; gives the `request_id` of each."""
+        """Add requests by `repo, user, answers`, optionally `repo_type, asked_at`; return the `request_id` of each."""
         return list(self.control("POST", "requests", [dict(request) for request in requests]))
 
     def rename(self, user: str, to: str) -> None:
-        """Give a person another username; the old one is free from then on, for `add_people` too."""
+        """Give a person another username; the old one becomes free, also for `add_people`."""
         person = self.control("POST", "rename", {"user": user, "to": to})
         if self.tokens.get(user) == person["token"]:
             del self.tokens[user]
         self.tokens[person["username"]] = person["token"]
 
     def set_card(self, repo: str, text: str, repo_type: str | None = None) -> None:
-        """Put another README.md into a repo, and with it another gate form."""
+        """Replace the README.md of a repo, and thus its gate form."""
         self.control("POST", "card", {"repo": repo, "repo_type": repo_type, "text": text})
 
     def reset(self) -> None:
-        """The world as at the start, without faults; those who were added are gone."""
+        """Return to the initial world without faults and added people."""
         self.control("POST", "reset", {})
 
     def control(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - JSON
-        """One call to the Hub's own door, `/_hf_gate`; ValueError with its words when it refuses."""
+        """Call the control API `/_hf_gate`; raise ValueError with its message for an error."""
         connection = HTTPConnection(urlsplit(self.url).netloc, timeout=60)
         try:
             data = None if body is None else json.dumps(body).encode()
@@ -147,6 +147,6 @@ if pytest is not None:
 
     @pytest.fixture
     def hf_local_hub() -> Iterator[LocalHub]:
-        """A local Hub with one manually gated model and nobody asking."""
+        """A local Hub with one manually gated model and no requests."""
         with LocalHub(requests=0, repos=1) as hub:
             yield hub

@@ -11,12 +11,11 @@ from urllib.parse import urlsplit
 from hf_gate.domain.ids import Repo, RepoType
 from hf_gate.domain.lifecycle import Status
 from hf_gate.localhub.faults import FaultSet
-from hf_gate.localhub.handlers import answer, route_of
+from hf_gate.localhub.handlers import answer_call, find_call
 from hf_gate.localhub.handlers_files import commit_files
-from hf_gate.localhub.records import Account, Gated, Token
-from hf_gate.localhub.seeding import fixed_id
-from hf_gate.localhub.shelf import Row
-from hf_gate.localhub.wire import PLAIN, Answered, Asked, View
+from hf_gate.localhub.records import HubAccount, HubRepo, HubToken, StoredRequest
+from hf_gate.localhub.seeding import make_id
+from hf_gate.localhub.wire import PLAIN_VIEW, HttpRequest, HttpResponse, ReadView
 from hf_gate.localhub.world import World
 from hf_gate.testing import LocalHub
 
@@ -35,16 +34,16 @@ class Bench:
 
     def __post_init__(self) -> None:
         for name in ("ona", "ada", "wim", "rosa", "kit", "bea", "Cleo", "dan"):
-            self.world.add_account(Account(fixed_id(name, T0 - 10**10), name, name.title(), f"{name}@example.org"))
+            self.world.add_account(HubAccount(make_id(name, T0 - 10**10), name, name.title(), f"{name}@example.org"))
             self.token(name)
-        org = self.world.add_org(Account(fixed_id("acme", T0 - 10**10), "acme", "Acme", kind="org"))
+        org = self.world.add_org(HubAccount(make_id("acme", T0 - 10**10), "acme", "Acme", kind="org"))
         names = {"ona": "admin", "ada": "admin", "wim": "write", "rosa": "read", "kit": "contributor"}
         org.roles.update({self.world.names[name].id: role for name, role in names.items()})
         self.gated = self.add_repo(RepoType.MODEL, "model")
 
-    def add_repo(self, of: RepoType, name: str) -> Gated:
+    def add_repo(self, of: RepoType, name: str) -> HubRepo:
         repo = Repo(of, "acme", name)
-        made = Gated(repo, fixed_id(str(repo), T0), self.world.names["ona"], T0 - 10**9, gated="manual")
+        made = HubRepo(repo, make_id(str(repo), T0), self.world.names["ona"], T0 - 10**9, gated="manual")
         card = b"---\nlicense: mit\n---\n# Model\n"
         commit_files(made, {"README.md": card, "config.json": b"{}", "sub/a.bin": b"123"}, "initial", T0 - 10**9)
         return self.world.add_repo(made)
@@ -52,7 +51,7 @@ class Bench:
     def token(self, name: str, role: str = "write", *permissions: str, label: str = "") -> str:
         secret = f"hf_local_{label or name}_7"
         self.world.add_token(
-            Token(label or name, secret, self.world.names[name.lower()], role, frozenset(permissions), T0)
+            HubToken(label or name, secret, self.world.names[name.lower()], role, frozenset(permissions), T0)
         )
         return secret
 
@@ -63,11 +62,11 @@ class Bench:
         body: Any = None,
         *,
         by: str | None = "ona",
-        view: View = PLAIN,
+        view: ReadView = PLAIN_VIEW,
         headers: Any = None,
-    ) -> Answered:
+    ) -> HttpResponse:
         self.now_ms += 1000
-        return answer(self.world, self.asked(method, path, body, by=by, view=view, headers=headers))
+        return answer_call(self.world, self.asked(method, path, body, by=by, view=view, headers=headers))
 
     def asked(
         self,
@@ -76,48 +75,52 @@ class Bench:
         body: Any = None,
         *,
         by: str | None = "ona",
-        view: View = PLAIN,
+        view: ReadView = PLAIN_VIEW,
         headers: Any = None,
-    ) -> Asked:
+    ) -> HttpRequest:
         raw = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         sent = dict(headers or {}) | ({"authorization": f"Bearer hf_local_{by}_7"} if by else {})
         path, _, query = path.partition("?")
-        return Asked(method, path, query, sent, raw, self.now_ms, "http://hub.test", view)
+        return HttpRequest(method, path, query, sent, raw, self.now_ms, "http://hub.test", view)
 
-    def faulty(self, faults: FaultSet, method: str, path: str, body: Any = None, *, by: str | None = "ona") -> Answered:
+    def faulty(
+        self, faults: FaultSet, method: str, path: str, body: Any = None, *, by: str | None = "ona"
+    ) -> HttpResponse:
         """As the server does it, without time: what the faults say instead, or the answer as they change it."""
         self.now_ms += 1000
         asked = self.asked(method, path, body, by=by)
-        plan = faults.plan(asked, route_of(asked), self.world)
-        answered = plan.instead or answer(self.world, plan.asked, plan.call)
-        if plan.instead is None:
-            for change in plan.mend:
+        plan = faults.plan_call(asked, find_call(asked), self.world)
+        answered = plan.replacement or answer_call(self.world, plan.request, plan.call)
+        if plan.replacement is None:
+            for change in plan.changes:
                 answered = change(answered)
         return answered
 
-    def ask(self, by: str, answers: dict[str, str] | None = None, repo: str = REPO) -> Answered:
+    def ask(self, by: str, answers: dict[str, str] | None = None, repo: str = REPO) -> HttpResponse:
         return self.call("POST", f"/{repo}/ask-access", answers or {}, by=by)
 
-    def decide(self, user: str, status: str, **more: str) -> Answered:
+    def decide(self, user: str, status: str, **more: str) -> HttpResponse:
         return self.call("POST", f"{ACCESS}/handle", {"user": user, "status": status, **more})
 
-    def listed(self, status: str, query: str = "", view: View = PLAIN) -> list[dict[str, Any]]:
+    def listed(self, status: str, query: str = "", view: ReadView = PLAIN_VIEW) -> list[dict[str, Any]]:
         answered = self.call("GET", f"{ACCESS}/{status}{query}", view=view)
         assert answered.status == 200, answered.body
         rows: list[dict[str, Any]] = json.loads(answered.body)
         return rows
 
-    def crowd(self, count: int, *, tied: bool = False) -> list[Row]:
+    def crowd(self, count: int, *, tied: bool = False) -> list[StoredRequest]:
         """Pending requests of new people, a second apart or all in one millisecond."""
         for n in range(count):
             name = f"person-{n:04}"
-            account = self.world.add_account(Account(fixed_id(name, T0), name, f"Person {n}", f"{name}@example.org"))
+            account = self.world.add_account(HubAccount(make_id(name, T0), name, f"Person {n}", f"{name}@example.org"))
             at = T0 if tied else T0 + n * 1000
-            self.world.enter(self.gated, Row(self.world.new_id(at), account, PENDING, at), at, "ask", name)
+            self.world.add_request(
+                self.gated, StoredRequest(self.world.new_id(at), account, PENDING, at), at, "ask", name
+            )
         return list(self.gated.lists[PENDING])
 
 
-def error(answered: Answered) -> tuple[int, str, str | None]:
+def error(answered: HttpResponse) -> tuple[int, str, str | None]:
     return answered.status, json.loads(answered.body)["error"], answered.headers.get("X-Error-Code")
 
 

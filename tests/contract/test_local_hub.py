@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hf_gate.localhub.wire import json_answer
+from hf_gate.localhub.wire import json_response
 from tests.contract.local_hub_kit import ACCESS, Bench, error
 
 NOT_FOUND = (404, "No access request found matching your criteria", None)
@@ -23,8 +23,8 @@ def bench() -> Bench:
 
 
 def test_bodies_carry_the_etags_that_were_recorded(bench: Bench) -> None:
-    assert json_answer({}).headers["ETag"] == 'W/"2-vyGp6PvFo4RvsFtPoIWeCReyIC8"'
-    assert json_answer([]).headers["ETag"] == 'W/"2-l9Fw4VUO7kr8CvBlt4zaMCqXZ0w"'
+    assert json_response({}).headers["ETag"] == 'W/"2-vyGp6PvFo4RvsFtPoIWeCReyIC8"'
+    assert json_response([]).headers["ETag"] == 'W/"2-l9Fw4VUO7kr8CvBlt4zaMCqXZ0w"'
     bench.ask("bea")
     bench.decide("bea", "accepted")
     again = bench.decide("bea", "accepted")

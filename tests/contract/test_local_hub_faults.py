@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from hf_gate.localhub.faults import BAD_RECORDS, KINDS, FaultSet, parse_spec
-from hf_gate.localhub.handlers import route_of
+from hf_gate.localhub.faults import BAD_RECORDS, FAULT_KINDS, FaultSet, parse_spec
+from hf_gate.localhub.handlers import find_call
 from hf_gate.testing import LocalHub
 from tests.contract.local_hub_kit import ACCESS, Bench
 
@@ -70,7 +70,7 @@ def test_a_fault_leaves_alone_what_another_has_broken_already(bench: Bench, firs
 def test_limit_bare_says_429_and_nothing_else(bench: Bench) -> None:
     faults = FaultSet(["limit_bare:on=handle"])
     asked = bench.asked("POST", HANDLE, ACCEPT)
-    assert faults.plan(asked, route_of(asked), bench.world).is_bare
+    assert faults.plan_call(asked, find_call(asked), bench.world).is_bare
     answered = bench.faulty(faults, "POST", HANDLE, ACCEPT)
     assert (answered.status, "Retry-After" in answered.headers, _status(bench)) == (429, False, "pending")
 
@@ -81,8 +81,8 @@ def test_hidden_limit_lets_so_many_decisions_through_in_a_second(bench: Bench) -
     def burst() -> list[int]:
         bench.now_ms += 1000
         asked = bench.asked("POST", f"{ACCESS}/batch", {})
-        plans = [faults.plan(asked, route_of(asked), bench.world) for _ in range(4)]
-        return [429 if plan.instead else 200 for plan in plans]
+        plans = [faults.plan_call(asked, find_call(asked), bench.world) for _ in range(4)]
+        return [429 if plan.replacement else 200 for plan in plans]
 
     assert burst() == burst() == [200, 200, 429, 429]
 
@@ -99,7 +99,7 @@ def test_fail_after_has_done_it(bench: Bench) -> None:
 
 def test_delay_before_and_delay_after_are_told_to_the_server(bench: Bench) -> None:
     asked = bench.asked("POST", HANDLE, ACCEPT)
-    plan = FaultSet(["delay_before:s=0.5", "delay_after:s=2"]).plan(asked, route_of(asked), bench.world)
+    plan = FaultSet(["delay_before:s=0.5", "delay_after:s=2"]).plan_call(asked, find_call(asked), bench.world)
     assert (plan.delay_before, plan.delay_after) == (0.5, 2.0)
 
 
@@ -318,15 +318,15 @@ def test_chance_is_seeded() -> None:
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        ("explode", "no fault 'explode'; there are limit_bare, hidden_limit, fail_before"),
-        ("lag:ms=3", "lag has no key 'ms'; it has s, p, call, on, times"),
-        ("lag:s=soon", "s=soon is no number"),
-        ("reset_at:byte=x", "byte=x is no count"),
-        ("truncate:p=2", "p=2 is no chance"),
-        ("truncate:call=0", "call=0 is no call"),
-        ("truncate:on=everything", "on=everything is no route; there are handle, batch"),
-        ("truncate:times=0", "times=0 is no count"),
-        ("bad_record:kind=odd", "bad_record knows no kind 'odd'; it knows time, user"),
+        ("explode", "unknown fault 'explode'; known faults: limit_bare, hidden_limit, fail_before"),
+        ("lag:ms=3", "lag has no key 'ms'; its keys: s, p, call, on, times"),
+        ("lag:s=soon", "s=soon is not a number"),
+        ("reset_at:byte=x", "byte=x is not a count"),
+        ("truncate:p=2", "p=2 is not a probability"),
+        ("truncate:call=0", "call=0 is not a call number"),
+        ("truncate:on=everything", "on=everything is not an endpoint; known endpoints: handle, batch"),
+        ("truncate:times=0", "times=0 is not a count"),
+        ("bad_record:kind=odd", "bad_record has no kind 'odd'; its kinds: time, user"),
     ],
 )
 def test_what_is_no_spec_is_told_what_there_is(spec: str, words: str) -> None:
@@ -365,12 +365,12 @@ def test_every_fault_of_the_contract_is_here() -> None:
         "no_batch",
         "drop_user",
     ]
-    assert set(KINDS) == set(contract)
+    assert set(FAULT_KINDS) == set(contract)
 
 
 def test_the_page_about_the_local_hub_has_a_line_for_each_fault() -> None:
     page = (Path(__file__).resolve().parents[2] / "docs" / "local-hub.md").read_text(encoding="utf-8")
-    for name, kind in KINDS.items():
+    for name, kind in FAULT_KINDS.items():
         (line,) = [line for line in page.splitlines() if line.startswith(f"| `{name}` |")]
-        assert line.endswith(f" | {kind.about} |")
+        assert line.endswith(f" | {kind.description} |")
         assert all(f"`{key}=" in line for key in kind.keys)

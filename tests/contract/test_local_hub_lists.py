@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hf_gate.localhub.wire import Answered, View
+from hf_gate.localhub.wire import HttpResponse, ReadView
 from tests.contract.local_hub_kit import ACCESS, Bench, error
 
 
@@ -17,12 +17,12 @@ def bench() -> Bench:
     return Bench()
 
 
-def _next(answered: Answered) -> str | None:
+def _next(answered: HttpResponse) -> str | None:
     link = answered.headers.get("Link")
     return None if link is None else link.partition(">")[0].removeprefix("<http://hub.test")
 
 
-def _pages(bench: Bench, path: str, view: View) -> list[list[dict[str, Any]]]:
+def _pages(bench: Bench, path: str, view: ReadView) -> list[list[dict[str, Any]]]:
     pages, there = [], path
     while there:
         answered = bench.call("GET", there, view=view)
@@ -35,7 +35,7 @@ def _pages(bench: Bench, path: str, view: View) -> list[list[dict[str, Any]]]:
 @pytest.mark.parametrize("shuffled", [False, True])
 def test_pages_hold_everybody_once(bench: Bench, *, tied: bool, shuffled: bool) -> None:
     rows = bench.crowd(45, tied=tied)
-    pages = _pages(bench, f"{ACCESS}/pending?limit=10", View(shuffled=shuffled))
+    pages = _pages(bench, f"{ACCESS}/pending?limit=10", ReadView(shuffled=shuffled))
     assert [len(page) for page in pages] == [10, 10, 10, 10, 5]
     seen = [row["requestId"] for page in pages for row in page]
     assert sorted(seen) == sorted(row.id for row in rows)

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from hf_gate.domain.ids import RepoType
-from hf_gate.localhub.wire import Answered
+from hf_gate.localhub.wire import HttpResponse
 from tests.contract.local_hub_kit import T0, Bench
 
 
@@ -17,7 +17,7 @@ def bench() -> Bench:
 
 
 def test_a_commit_on_a_parent_that_is_no_more_is_refused(bench: Bench) -> None:
-    def commit(parent: str) -> Answered:
+    def commit(parent: str) -> HttpResponse:
         lines = [
             {"key": "header", "value": {"summary": "s", "parentCommit": parent}},
             {"key": "file", "value": {"path": "a.txt", "content": "aGk=", "encoding": "base64"}},

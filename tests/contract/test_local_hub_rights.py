@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hf_gate.domain.ids import RepoType
-from hf_gate.localhub.wire import Answered
+from hf_gate.localhub.wire import HttpResponse
 from tests.contract.local_hub_kit import ACCESS, Bench, error
 
 NO_RIGHT = (403, "You have read access but not the required permissions for this operation", None)
@@ -66,7 +66,7 @@ def test_a_private_repo_is_missing_to_others(bench: Bench) -> None:
 # ---- the gate -----------------------------------------------------------------------------------------------------------
 
 
-def _gate(bench: Bench, by: str | None, path: str = "/acme/model/resolve/main/config.json") -> Answered:
+def _gate(bench: Bench, by: str | None, path: str = "/acme/model/resolve/main/config.json") -> HttpResponse:
     return bench.call("GET", path, by=by)
 
 

@@ -16,9 +16,9 @@ import pytest
 from huggingface_hub import HfApi, hf_hub_download
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
 
-from hf_gate.localhub.clock import HubClock, seconds_of
-from hf_gate.localhub.quota import Limiter, parse_quota
-from hf_gate.localhub.server import build
+from hf_gate.localhub.clock import LocalHubClock, parse_duration
+from hf_gate.localhub.quota import RateLimiter, parse_quota
+from hf_gate.localhub.server import build_app
 from hf_gate.testing import LocalHub
 from tests.contract.local_hub_kit import fetch
 
@@ -113,7 +113,7 @@ def test_a_used_up_quota_is_429_until_the_window_ends() -> None:
 
 
 def test_the_time_left_is_rounded_up() -> None:
-    headers, refused = Limiter(parse_quota("5/3")).take("t", "api", 3001.2)
+    headers, refused = RateLimiter(parse_quota("5/3")).count_call("t", "api", 3001.2)
     assert headers == {"ratelimit": '"api";r=4;t=2', "ratelimit-policy": '"fixed window";"api";q=5;w=3'}
     assert refused is None
 
@@ -145,23 +145,23 @@ def test_calls_that_move_nobody_leave_nothing_behind() -> None:
             fetch(hub, "POST", f"{path}/handle", {"user": f"nobody-{n}", "status": "accepted"})
             fetch(hub, "GET", f"/{repo}/resolve/main/none-{n}", authorization=f"Bearer nobody-{n}")
             fetch(hub, "GET", f"/api/unknown/{n}")
-        assert (len(world.journal), len(world.outbox), len(world.before), len(world.accounts)) == (0, 0, 0, accounts)
+        assert (len(world.journal), len(world.outbox), len(world.past_rows), len(world.accounts)) == (0, 0, 0, accounts)
         assert len(hub.stats()["calls"]) < 8
 
 
 @pytest.mark.parametrize("text", ["", "5", "0/3", "5/0", "x/y"])
 def test_what_is_no_quota_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="no quota: write CALLS/SECONDS"):
+    with pytest.raises(ValueError, match="is not a quota: write CALLS/SECONDS"):
         parse_quota(text)
 
 
 def test_lengths_of_time() -> None:
-    assert [seconds_of(text) for text in ("48h", "90s", "50ms", "2", "30d")] == [172800, 90, 0.05, 2, 2592000]
+    assert [parse_duration(text) for text in ("48h", "90s", "50ms", "2", "30d")] == [172800, 90, 0.05, 2, 2592000]
     for text in ("", "h", "-3s", "3y"):
-        with pytest.raises(ValueError, match="no length of time"):
-            seconds_of(text)
-    with pytest.raises(ValueError, match="no clock"):
-        HubClock("x0")
+        with pytest.raises(ValueError, match="not a duration"):
+            parse_duration(text)
+    with pytest.raises(ValueError, match="is not a clock"):
+        LocalHubClock("x0")
 
 
 def test_the_clock_can_be_pushed_and_people_are_older_then(hub: LocalHub) -> None:
@@ -181,7 +181,7 @@ def test_no_thread_is_left_behind() -> None:
 
 
 def test_the_same_seed_makes_the_same_people() -> None:
-    first, second = (build(seed=3, requests=200, repos=3) for _ in range(2))
+    first, second = (build_app(seed=3, requests=200, repos=3) for _ in range(2))
     assert list(first.world.names) == list(second.world.names)
     assert first.world.world_id != second.world.world_id
     assert sum(len(gated.requests) for gated in first.world.repos.values()) == 200
@@ -190,7 +190,7 @@ def test_the_same_seed_makes_the_same_people() -> None:
 def test_what_cannot_be_had_is_refused_in_a_line() -> None:
     for wrong in ({"protocol": "2025"}, {"page_size": 5}, {"preset": "none"}, {"clock": "fast"}, {"faults": ["x"]}):
         with pytest.raises(ValueError, match=r"\A[^\n]+\Z"):
-            build(**{"requests": 0, "repos": 1, **wrong})  # type: ignore[arg-type] # wrong on purpose
+            build_app(**{"requests": 0, "repos": 1, **wrong})  # type: ignore[arg-type] # wrong on purpose
 
 
 SERVE = """
@@ -244,8 +244,8 @@ def test_a_kept_world_goes_on_where_it_stopped(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_world_is_refused(tmp_path: Path) -> None:
     (tmp_path / "world.json").write_text("{}")
-    with pytest.raises(ValueError, match="is no world of a local Hub"):
-        build(requests=0, repos=1, data_dir=tmp_path)
+    with pytest.raises(ValueError, match="is not a saved local Hub"):
+        build_app(requests=0, repos=1, data_dir=tmp_path)
 
 
 def test_the_plugin_loads_nothing_heavy_until_used() -> None:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from hf_gate.domain.lifecycle import MOVES, STATUSES, Status
-from hf_gate.localhub.shelf import place
+from hf_gate.localhub.records import sort_key
 from tests.contract.local_hub_kit import ACCESS, Bench
 
 WHO = st.sampled_from(["bea", "Cleo", "dan"])
@@ -58,7 +58,7 @@ class Acts(RuleBasedStateMachine):
         gated = self.bench.gated
         for status in STATUSES:
             shelf = gated.lists[status]
-            assert list(shelf) == sorted(shelf, key=place)
+            assert list(shelf) == sorted(shelf, key=sort_key)
             assert {row.account.username for row in shelf} == {who for who, of in self.model.items() if of is status}
             assert all(row.status is status and gated.requests[row.id] is row for row in shelf)
         assert len(gated.people) == len(gated.requests) == sum(map(len, gated.lists.values()))

@@ -67,7 +67,7 @@ def serve(
 
     _check_clock(str(world["clock"]))
     try:
-        app = server.build(
+        app = server.build_app(
             **world,  # type: ignore[arg-type]
             latency_s=parse_seconds(latency, "latency"),
             data_dir=Path(data) if data else None,
@@ -77,7 +77,9 @@ def serve(
     except ValueError as problem:
         raise UsageError(str(problem).rstrip(".") + ".") from None
     try:
-        server.run(app, host, port, lambda url: _tell(run, app.first_line(url, os.getpid()), advises=not no_advice))
+        server.serve(
+            app, host, port, lambda url: _tell(run, app.describe_start(url, os.getpid()), advises=not no_advice)
+        )
     except OSError as problem:
         raise UsageError(
             f"{host}:{port} cannot be served: {problem.strerror}.", hint="--port 0 takes one that is free."

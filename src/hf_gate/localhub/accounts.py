@@ -1,4 +1,4 @@
-"""Invented people: the account that the Hub shows, and beside it what is true of its bearer."""
+"""Generates invented people: the account that the Hub shows, and the facts about its owner."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import msgspec
 
 from . import mail
 from .hostile import NAMES
-from .names import Named, draw_name, full_name, user_name
-from .pools import Country, Place, Pools
+from .names import InventedName, draw_full_name, draw_name, draw_username
+from .pools import Country, Institution, Pools
 
 MAX_NAME: Final = 96
 
 
-class Org(msgspec.Struct, frozen=True, gc=False):
+class ProfileOrg(msgspec.Struct, frozen=True, gc=False):
     id: str
     name: str
     fullname: str
 
 
-class Account(msgspec.Struct, frozen=True, gc=False):
-    """What the Hub knows of somebody. The first 8 digits of `id` are the second of creation; `country` never goes on the wire."""
+class InventedAccount(msgspec.Struct, frozen=True, gc=False):
+    """An account as the Hub knows it. The first 8 digits of `id` are the second of creation; `country` is never sent."""
 
     id: str
     username: str
@@ -30,7 +30,7 @@ class Account(msgspec.Struct, frozen=True, gc=False):
     email: str | None
     is_pro: bool
     verified_orgs: tuple[str, ...]
-    orgs: tuple[Org, ...]
+    orgs: tuple[ProfileOrg, ...]
     created_ms: int
     num_models: int
     num_datasets: int
@@ -39,7 +39,7 @@ class Account(msgspec.Struct, frozen=True, gc=False):
 
 
 class Persona(msgspec.Struct, frozen=True, gc=False):
-    """What is true of an account's bearer; two accounts of one person share `person_id`. For answers and oracle only."""
+    """The facts about an account's owner, for answers and the oracle only. Two accounts of one person share `person_id`."""
 
     person_id: int
     kind: str
@@ -47,7 +47,7 @@ class Persona(msgspec.Struct, frozen=True, gc=False):
     given: str
     family: str
     family_first: bool
-    place: Place | None
+    institution: Institution | None
     country: Country
     text: str | None = None
     hostile_kind: str | None = None
@@ -57,53 +57,58 @@ class Persona(msgspec.Struct, frozen=True, gc=False):
         return f"{self.given} {self.family}"
 
 
-# kind of person by class of mail, out of 20
+# Kind of person by class of mail, out of 20.
 _KINDS: Final[dict[str, tuple[str, ...]]] = {
     "academic": ("student",) * 12 + ("academic",) * 8,
     "company": ("industry",) * 20,
     "": ("student",) * 8 + ("hobbyist",) * 3 + ("industry",) * 5 + ("academic",) * 4,
 }
-_PLACE_KIND: Final = {"student": "university", "academic": "university", "clinician": "hospital", "industry": "company"}
+_INSTITUTION_KIND: Final = {
+    "student": "university",
+    "academic": "university",
+    "clinician": "hospital",
+    "industry": "company",
+}
 
 
-class Crowd:
-    """Draws people one after the other from one seed; the same seed and the same calls give the same people."""
+class PersonGenerator:
+    """Draws people from a seed; the same seed and the same calls give the same people."""
 
-    def __init__(self, pools: Pools, rng: Random, preset: str, home: Place | None = None) -> None:
-        self.accounts: list[Account] = []
+    def __init__(self, pools: Pools, rng: Random, preset: str, home: Institution | None = None) -> None:
+        self.accounts: list[InventedAccount] = []
         self.personas: list[Persona] = []
         self._pools, self._rng, self._preset, self._home = pools, rng, preset, home
         self._seen: set[str] = set()
         self._machines = tuple(f"{rng.getrandbits(40):010x}" for _ in range(8))
-        self._classes = _spread(mail.CLASSES[preset])
+        self._classes = _expand_weights(mail.CLASSES[preset])
         self._countries = tuple(country for country in pools.countries for _ in range(country.weight))
         self._by_code = {country.code: country for country in pools.countries}
-        self._cultures = {country.code: _spread(country.cultures) for country in pools.countries}
-        self._places: dict[tuple[str, str], list[Place]] = {}
+        self._cultures = {country.code: _expand_weights(country.cultures) for country in pools.countries}
+        self._places: dict[tuple[str, str], list[Institution]] = {}
         for place in pools.places:
             for key in ((place.kind, place.country), (place.kind, "")):
                 self._places.setdefault(key, []).append(place)
-        self._orgs: dict[str, Org] = {}
+        self._orgs: dict[str, ProfileOrg] = {}
 
-    def add(self, created_ms: int, *, course: tuple[Place, str] | None = None) -> None:
-        """A new person; `course` is where and with which words a whole class asks."""
+    def add_person(self, created_ms: int, *, course: tuple[Institution, str] | None = None) -> None:
+        """Add a person; `course` is the university and the text with which a whole class asks."""
         rng = self._rng
         r = rng.random
         country = self._countries[int(r() * len(self._countries))]
         mail_class = "academic" if course else self._classes[int(r() * len(self._classes))]
-        kind = "student" if course else self._kind(mail_class)
-        place = course[0] if course else self._place(kind, mail_class, country.code)
+        kind = "student" if course else self._draw_kind(mail_class)
+        place = course[0] if course else self._draw_institution(kind, mail_class, country.code)
         kind = kind if place is not None else "hobbyist"
         if place is not None and place.country != country.code and r() < 0.6:
             country = self._by_code[place.country]
         cultures = self._cultures[country.code]
         culture = cultures[int(r() * len(cultures))]
         name = draw_name(rng, culture, self._pools.cultures[culture])
-        username = self._unique(user_name(rng, name, self._pools.texts.handles))
+        username = self._make_unique(draw_username(rng, name, self._pools.texts.handles))
         if r() < 0.001 and self.accounts and self.accounts[-1].username[0].islower():
-            username = self.accounts[-1].username.capitalize()  # differs from somebody else's by its capital only
-        email = self._email(mail_class, kind, place, country.code, name)
-        hostile, fullname = NAMES[int(r() * len(NAMES))] if r() < 0.001 else (None, full_name(rng, name, username))
+            username = self.accounts[-1].username.capitalize()  # differs from another username only by its capital
+        email = self._draw_email(mail_class, kind, place, country.code, name)
+        hostile, fullname = NAMES[int(r() * len(NAMES))] if r() < 0.001 else (None, draw_full_name(rng, name, username))
         persona = Persona(
             person_id=len(self.accounts),
             kind=kind,
@@ -111,23 +116,23 @@ class Crowd:
             given=name.given,
             family=name.family,
             family_first=name.family_first,
-            place=place,
+            institution=place,
             country=country,
             text=course[1] if course else None,
             hostile_kind=hostile,
         )
-        self._keep(persona, username, fullname, email, created_ms)
+        self._append_account(persona, username, fullname, email, created_ms)
 
     def add_twin(self, created_ms: int) -> None:
-        """Another account of the person added last: another username, the same mailbox in another spelling."""
+        """Add another account of the last person: another username, the same mailbox in another spelling."""
         account, persona = self.accounts[-1], self.personas[-1]
-        username = self._unique(account.username.rstrip("0123456789") + str(int(self._rng.random() * 90 + 10)))
-        email = mail.variant(self._rng, account.email) if account.email else None
-        self._keep(persona, username, account.fullname, email, max(created_ms, account.created_ms))
+        username = self._make_unique(account.username.rstrip("0123456789") + str(int(self._rng.random() * 90 + 10)))
+        email = mail.vary_spelling(self._rng, account.email) if account.email else None
+        self._append_account(persona, username, account.fullname, email, max(created_ms, account.created_ms))
 
     def add_bot(self, created_ms: int, stem: str, number: int, domain: str) -> None:
-        """One of a row of machine-made accounts."""
-        username = self._unique(f"{stem}{number}")
+        """Add one of a series of machine-made accounts."""
+        username = self._make_unique(f"{stem}{number}")
         persona = Persona(
             person_id=len(self.accounts),
             kind="bot",
@@ -135,40 +140,42 @@ class Crowd:
             given=username,
             family="",
             family_first=False,
-            place=None,
+            institution=None,
             country=self._countries[number * 7919 % len(self._countries)],
             text="research",
         )
-        self._keep(persona, username, username, f"{username}@{domain}", created_ms)
+        self._append_account(persona, username, username, f"{username}@{domain}", created_ms)
 
     # --- parts -------------------------------------------------------------------------------------------------
 
-    def _kind(self, mail_class: str) -> str:
+    def _draw_kind(self, mail_class: str) -> str:
         kinds = _KINDS.get(mail_class, _KINDS[""])
         kind = kinds[int(self._rng.random() * len(kinds))]
         clinical = self._preset == "medical" and kind != "student" and mail_class != "academic"
         return "clinician" if clinical and self._rng.random() < 0.6 else kind
 
-    def _place(self, kind: str, mail_class: str, country: str) -> Place | None:
+    def _draw_institution(self, kind: str, mail_class: str, country: str) -> Institution | None:
         r = self._rng.random
         if self._home is not None and mail_class in {"academic", "free"} and r() < 0.97:
             return self._home
-        wanted = _PLACE_KIND.get(kind)
+        wanted = _INSTITUTION_KIND.get(kind)
         if wanted is None or (mail_class not in {"academic", "company"} and r() < 0.05):
             return None
         places = self._places.get((wanted, country)) or self._places[wanted, ""]
         return places[int(r() * len(places))]
 
-    def _email(self, mail_class: str, kind: str, place: Place | None, country: str, name: Named) -> str | None:
+    def _draw_email(
+        self, mail_class: str, kind: str, place: Institution | None, country: str, name: InventedName
+    ) -> str | None:
         given, family = name.plain_given, name.plain_family
         if mail_class in {"academic", "company"} and place is not None:
-            return mail.at_place(self._rng, place, given, family, student=kind == "student")
+            return mail.draw_institution_address(self._rng, place, given, family, student=kind == "student")
         if mail_class == "free":
-            return mail.free(self._rng, country, given, family)
-        return mail.unusual(self._rng, mail_class, given, family)
+            return mail.draw_free_address(self._rng, country, given, family)
+        return mail.draw_unusual_address(self._rng, mail_class, given, family)
 
-    def _unique(self, base: str) -> str:
-        """Unique whatever the capitals; `add` makes the one exception."""
+    def _make_unique(self, base: str) -> str:
+        """Return a username that is unique regardless of case; `add_person` makes the only exception."""
         base = base[:40].strip("-_.")
         stem = base = base if len(base) > 1 else f"{base}-hf"
         while base.lower() in self._seen:
@@ -176,20 +183,24 @@ class Crowd:
         self._seen.add(base.lower())
         return base
 
-    def _org(self, place: Place) -> Org:
+    def _get_org(self, place: Institution) -> ProfileOrg:
         org = self._orgs.get(place.name)
         if org is None:
             second = 0x5F000000 + len(self._orgs) * 86_413
             identifier = f"{second:08x}{self._machines[0]}{len(self._orgs):06x}"
-            org = self._orgs[place.name] = Org(identifier, place.staff[0].replace(".", "-"), place.name)
+            org = self._orgs[place.name] = ProfileOrg(identifier, place.staff[0].replace(".", "-"), place.name)
         return org
 
-    def _keep(self, persona: Persona, username: str, fullname: str, email: str | None, created_ms: int) -> None:
+    def _append_account(
+        self, persona: Persona, username: str, fullname: str, email: str | None, created_ms: int
+    ) -> None:
         r, index, human = self._rng.random, len(self.accounts), persona.kind != "bot"
-        orgs: tuple[Org, ...] = (self._org(persona.place),) if persona.place is not None and r() < 0.07 else ()
+        orgs: tuple[ProfileOrg, ...] = (
+            (self._get_org(persona.institution),) if persona.institution is not None and r() < 0.07 else ()
+        )
         verified = orgs and persona.mail in {"academic", "company"} and r() < 0.6
         active = human and r() < 0.45
-        account = Account(
+        account = InventedAccount(
             id=f"{created_ms // 1000:08x}{self._machines[index & 7]}{index * 7919 & 0xFFFFFF:06x}",
             username=username,
             fullname=fullname[:MAX_NAME],
@@ -207,5 +218,5 @@ class Crowd:
         self.personas.append(persona)
 
 
-def _spread(weights: tuple[tuple[str, int], ...]) -> tuple[str, ...]:
+def _expand_weights(weights: tuple[tuple[str, int], ...]) -> tuple[str, ...]:
     return tuple(name for name, weight in weights for _ in range(weight))

@@ -1,4 +1,4 @@
-"""What a person writes into a gate's form, and how good each answer truly is; the truth goes to the oracle, never on the wire."""
+"""Fills in gate forms for invented people, and records how good each answer is. The records go to the oracle only."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from typing import Final, NamedTuple
 from unicodedata import normalize
 
 from . import mail
-from .gates import DemoGate, Field
+from .answer_texts import MISSING, AnswerFunction, AnswerWriter, Requester
+from .gates import DemoField, DemoGate
 from .hostile import HOSTILE
-from .pools import Pools, Texts
-from .tellers import MISSING, Teller, Tellers, Who
+from .pools import AnswerTexts, Pools
 
 
-class Filled(NamedTuple):
-    """`quality`: label to good, thin, junk, empty, missing or hostile, text answers only. `manner`: what is special about an answer."""
+class FilledForm(NamedTuple):
+    """A form with answers. By label, `quality` rates text answers (good, thin, junk, empty, missing or hostile), and
+    `manner` tells what is special about an answer.
+    """
 
     answers: dict[str, str]
     quality: dict[str, str]
@@ -22,36 +24,41 @@ class Filled(NamedTuple):
     hostile_kind: str | None
 
 
-# Where a text answer falls, by how much care somebody takes: upper edges for good, thin, empty, missing, junk, template; the rest
-# is another language. Weighted by MOODS, all rows together come to 59, 18, 6, 3, 9, 4 and 1 %.
+# Quality of text answers by how careful a person is: upper edges for good, thin, empty, missing, junk, template; the rest is
+# in another language. Weighted by _MOODS, the shares of all rows are 59, 18, 6, 3, 9, 4 and 1 %.
 _CARE: Final = {
     "careful": (0.86, 0.91, 0.925, 0.945, 0.955, 0.985),
     "lazy": (0.22, 0.67, 0.77, 0.82, 0.92, 0.99),
     "careless": (0.10, 0.27, 0.45, 0.48, 0.98, 1.0),
 }
-# Out of 100 requests of a status, how many are careful, lazy (the rest is careless).
+# Upper edges for careful and lazy people out of 100 requests of a status; the rest are careless.
 _MOODS: Final = {"pending": (60, 88), "accepted": (82, 97), "rejected": (20, 55), "reset": (15, 75)}
 HOSTILE_SHARE: Final = 0.0043  # with the hostile names this makes 0.5 % of the rows
 DRIFT_SHARE: Final = 0.03
 
 
-class Form:
-    """A gate's fields, made ready to be filled in many times."""
+class FormFiller:
+    """Fills in the form of one gate, many times."""
 
     def __init__(self, gate: DemoGate, pools: Pools) -> None:
         self._texts = pools.texts
-        tell = Tellers(gate, pools)
+        tell = AnswerWriter(gate, pools)
         self._fields = [
-            (field, tell.text(field) if field.type == "text" else tell.typed(field), field.type == "text")
+            (
+                field,
+                tell.get_text_function(field) if field.type == "text" else tell.get_choice_function(field),
+                field.type == "text",
+            )
             for field in gate.fields
         ]
         self._former = [
-            (field, tell.text(field) if field.type == "text" else tell.typed(field)) for field in gate.former
+            (field, tell.get_text_function(field) if field.type == "text" else tell.get_choice_function(field))
+            for field in gate.former_fields
         ]
         self._labels = [field.label for field in gate.fields if field.type == "text"]
 
-    def fill(self, rng: Random, who: Who, status: str, *, old: bool) -> Filled:
-        """`old` requests may carry an answer to a question that the form no longer asks."""
+    def fill(self, rng: Random, who: Requester, status: str, *, old: bool) -> FilledForm:
+        """Fill in the form; `old` requests may answer a question that the form no longer asks."""
         r = rng.random
         mood = r() * 100
         careful, lazy = _MOODS[status]
@@ -68,55 +75,59 @@ class Form:
                 if value != MISSING:
                     answers[label] = value
             else:
-                kind, value, special = self._text(rng, who, field, teller, edges)
+                kind, value, special = self._draw_text_answer(rng, who, field, teller, edges)
                 quality[label] = kind
                 if kind != "missing":
                     answers[label] = value
             if special:
                 manner[label] = special
         if old and self._former and r() < 5 * DRIFT_SHARE:
-            self._drift(rng, who, answers, manner)
+            self._add_former_answer(rng, who, answers, manner)
         hostile = None
         if self._labels and r() < HOSTILE_SHARE:
             label = self._labels[int(r() * len(self._labels))]
             hostile, answers[label] = HOSTILE[int(r() * len(HOSTILE))]
             quality[label] = "hostile"
-        return Filled(answers, quality, manner, hostile)
+        return FilledForm(answers, quality, manner, hostile)
 
-    def _drift(self, rng: Random, who: Who, answers: dict[str, str], manner: dict[str, str]) -> None:
+    def _add_former_answer(self, rng: Random, who: Requester, answers: dict[str, str], manner: dict[str, str]) -> None:
         field, teller = self._former[int(rng.random() * len(self._former))]
         value, _ = teller(rng, who)
         if value != MISSING:
             answers[field.label] = value
             manner[field.label] = "former field"
 
-    def _text(
-        self, rng: Random, who: Who, field: Field, teller: Teller, edges: tuple[float, ...]
+    def _draw_text_answer(
+        self, rng: Random, who: Requester, field: DemoField, teller: AnswerFunction, edges: tuple[float, ...]
     ) -> tuple[str, str, str]:
-        """Quality, answer, manner."""
-        persona, purpose = who.persona, field.ask == "purpose"
+        """Return quality, answer and manner."""
+        persona, purpose = who.persona, field.question == "purpose"
         if purpose and persona.text is not None:
             return ("thin" if persona.kind == "bot" else "good"), persona.text, "same as the others"
-        if field.ask == "email":
-            return _email(rng, who, self._texts)
+        if field.question == "email":
+            return _draw_email_answer(rng, who, self._texts)
         x = rng.random()
         if x >= edges[4] and purpose:
-            return _shared(rng, self._texts) if x < edges[5] else _own_language(rng, who, self._texts, teller)
+            return (
+                _draw_shared_text(rng, self._texts)
+                if x < edges[5]
+                else _draw_own_language(rng, who, self._texts, teller)
+            )
         if x < edges[0] or x >= edges[4]:
             return ("good", *teller(rng, who))
         if x < edges[1]:
-            return _thin(rng, who, field.ask, self._texts)
+            return _draw_thin_answer(rng, who, field.question, self._texts)
         if x < edges[2]:
             return "empty", "" if rng.random() < 0.85 else " ", ""
-        return ("missing", "", "") if x < edges[3] else ("junk", _junk(rng, who, field, self._texts), "")
+        return ("missing", "", "") if x < edges[3] else ("junk", _draw_junk_answer(rng, who, field, self._texts), "")
 
 
-def _shared(rng: Random, texts: Texts) -> tuple[str, str, str]:
+def _draw_shared_text(rng: Random, texts: AnswerTexts) -> tuple[str, str, str]:
     shared = texts.shared["texts"]
     return "thin", shared[int(rng.random() * len(shared))], "template"
 
 
-def _own_language(rng: Random, who: Who, texts: Texts, teller: Teller) -> tuple[str, str, str]:
+def _draw_own_language(rng: Random, who: Requester, texts: AnswerTexts, teller: AnswerFunction) -> tuple[str, str, str]:
     written = texts.languages.get(who.persona.country.language)
     if not written:
         value, manner = teller(rng, who)
@@ -124,63 +135,65 @@ def _own_language(rng: Random, who: Who, texts: Texts, teller: Teller) -> tuple[
     return "good", written[int(rng.random() * len(written))], "own language"
 
 
-def _thin(rng: Random, who: Who, ask: str, texts: Texts) -> tuple[str, str, str]:
+def _draw_thin_answer(rng: Random, who: Requester, ask: str, texts: AnswerTexts) -> tuple[str, str, str]:
     persona = who.persona
     if ask == "first_name" or (ask == "name" and rng.random() < 0.75):
         return "good", persona.given, "given name only" if ask == "name" else ""
     if ask in {"name", "last_name"}:
         return "thin", (persona.family or persona.given)[:1] + ("." if rng.random() < 0.5 else ""), ""
-    key = _THIN_PLACES.get(persona.kind, ask) if ask == "affiliation" else ask
+    key = _THIN_AFFILIATIONS.get(persona.kind, ask) if ask == "affiliation" else ask
     words = texts.thin.get(key, texts.thin["other"])
     return "thin", words[int(rng.random() * len(words))], ""
 
 
-_THIN_PLACES: Final = {
+_THIN_AFFILIATIONS: Final = {
     "industry": "affiliation_work",
     "clinician": "affiliation_clinic",
     "hobbyist": "affiliation_none",
 }
 
 
-def _junk(rng: Random, who: Who, field: Field, texts: Texts) -> str:
+def _draw_junk_answer(rng: Random, who: Requester, field: DemoField, texts: AnswerTexts) -> str:
     x = rng.random()
     if x < 0.06 and len(field.label) < 60:
         return field.label if x < 0.03 else field.label.lower()
-    if x < 0.12 and "name" not in field.ask and who.account.fullname and who.persona.hostile_kind is None:
+    if x < 0.12 and "name" not in field.question and who.account.fullname and who.persona.hostile_kind is None:
         return who.account.fullname
-    return _junk_word(rng, who, texts)
+    return _draw_junk_word(rng, who, texts)
 
 
-def _junk_word(rng: Random, who: Who, texts: Texts) -> str:
+def _draw_junk_word(rng: Random, who: Requester, texts: AnswerTexts) -> str:
     own = texts.junk.get(who.persona.country.language)
     words = own if own and rng.random() < 0.25 else texts.junk["any"]
     return words[int(rng.random() * len(words))]
 
 
-def _email(rng: Random, who: Who, texts: Texts) -> tuple[str, str, str]:
-    """The form's e-mail against the account's: same, another of the same person, another spelling, somebody else's, junk, empty."""
+def _draw_email_answer(rng: Random, who: Requester, texts: AnswerTexts) -> tuple[str, str, str]:
+    """Return an e-mail: the account's, another one of the person, another spelling, somebody else's, junk or empty."""
     x = rng.random()
     persona, address = who.persona, who.account.email
     if address is None or 0.70 <= x < 0.85:
         return (
             "good",
-            mail.free(rng, persona.country.code, _plain(persona.given), _plain(persona.family)),
+            mail.draw_free_address(
+                rng, persona.country.code, _to_ascii_letters(persona.given), _to_ascii_letters(persona.family)
+            ),
             "another address",
         )
     if x < 0.70:
         return "good", address, ""
     if x < 0.88:
-        return "good", mail.variant(rng, address), "another spelling"
+        return "good", mail.vary_spelling(rng, address), "another spelling"
     if x < 0.89:
-        return "good", f"office{int(rng.random() * 90)}@{_SOMEBODY[int(rng.random() * 3)]}", "somebody else's"
+        return "good", f"office{int(rng.random() * 90)}@{_OTHER_DOMAINS[int(rng.random() * 3)]}", "somebody else's"
     if x < 0.97:
-        return "junk", _junk_word(rng, who, texts), ""
+        return "junk", _draw_junk_word(rng, who, texts), ""
     return "empty", "", ""
 
 
-def _plain(name: str) -> str:
+def _to_ascii_letters(name: str) -> str:
     letters = "".join(c for c in normalize("NFD", name.lower()) if "a" <= c <= "z")
     return letters or "me"
 
 
-_SOMEBODY: Final = ("example.org", "example.net", "example.com")
+_OTHER_DOMAINS: Final = ("example.org", "example.net", "example.com")

@@ -1,4 +1,4 @@
-"""When requests come in: launches and their tails, the day as three continents live it, quiet weekends; pure arithmetic, no clock."""
+"""Models when requests arrive: launches and their decline, working hours on three continents, quiet weekends."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ HOUR: Final = 3_600_000
 MINUTE: Final = 60_000
 _MONDAY: Final = 4 * DAY  # 1970-01-05
 _WEEKEND: Final = 0.6
-# How awake people are at each hour of their own day, and the share of people at each offset from UTC.
+# Activity at each hour of the local day, and the share of people at each offset from UTC.
 _AWAKE: Final = (2, 1, 1, 1, 1, 2, 3, 5, 8, 11, 12, 12, 10, 10, 12, 12, 12, 11, 9, 8, 8, 8, 6, 4)
 _OFFSETS: Final = ((-6, 35), (1, 25), (7, 40))
 
 
-def _day_curve() -> tuple[float, ...]:
+def _build_day_curve() -> tuple[float, ...]:
     hours = [sum(share * _AWAKE[(hour + offset) % 24] for offset, share in _OFFSETS) for hour in range(24)]
     total, edges = sum(hours), [0.0]
     for hour in hours:
@@ -25,7 +25,7 @@ def _day_curve() -> tuple[float, ...]:
     return tuple(edges)
 
 
-_CURVE: Final = _day_curve()
+_CURVE: Final = _build_day_curve()
 
 
 def _share_before(ms_of_day: int) -> float:
@@ -33,20 +33,20 @@ def _share_before(ms_of_day: int) -> float:
     return _CURVE[hour] + (_CURVE[hour + 1] - _CURVE[hour]) * rest / HOUR
 
 
-def _ms_of_day(share: float) -> int:
+def _time_of_day(share: float) -> int:
     hour = min(23, bisect_right(_CURVE, share) - 1)
     return int((hour + (share - _CURVE[hour]) / (_CURVE[hour + 1] - _CURVE[hour])) * HOUR)
 
 
 class Timeline:
-    """The inverse of a repo's arrival curve: `at(share)` is when that share of its requests had come. Monotone in `share`."""
+    """The inverse of a repo's arrival curve: `at(share)` is when that share of its requests had arrived."""
 
     __slots__ = ("_edges", "_first", "_lead", "_scale", "start")
 
     def __init__(
         self, start_ms: int, now_ms: int, launches: tuple[tuple[float, float, float], ...], base: float
     ) -> None:
-        """`launches` are (days after the start, height of the wave, days until it has fallen to a third)."""
+        """`launches` are (days after the start, height of the peak, days until it has fallen to a third)."""
         self.start = start_ms
         self._first = start_ms // DAY
         days = now_ms // DAY - self._first + 1
@@ -69,10 +69,10 @@ class Timeline:
         return weight * (_WEEKEND if weekday >= 5 else 1.0)
 
     def at(self, share: float) -> int:
-        """Milliseconds since 1970; `share` in [0, 1)."""
+        """Return milliseconds since 1970 for a `share` in [0, 1)."""
         edges = self._edges
         wanted = share * edges[-1]
         day = min(len(self._scale), bisect_right(edges, wanted)) - 1
         width = edges[day + 1] - edges[day]
         within = (wanted - edges[day]) / width if width else 0.0
-        return (self._first + day) * DAY + _ms_of_day(min(0.999999999, self._lead[day] + within * self._scale[day]))
+        return (self._first + day) * DAY + _time_of_day(min(0.999999999, self._lead[day] + within * self._scale[day]))

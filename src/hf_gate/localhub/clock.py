@@ -1,4 +1,4 @@
-"""The local Hub's clock: real time, sped up, and pushed ahead; the one place here that looks at the machine's."""
+"""The local Hub's clock: real time, optionally faster, and advanced on request."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ import time
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
 
-def seconds_of(text: str) -> float:
-    """`48h`, `90s`, `50ms`, `30d`, or a bare number of seconds; ValueError for anything else."""
+def parse_duration(text: str) -> float:
+    """Parse `48h`, `90s`, `50ms`, `30d` or a number of seconds; raise ValueError for anything else."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|min|m|h|d|w)?", text.strip())
     if match is None:
-        raise ValueError(f"{text!r} is no length of time: write 90s, 5m, 48h or 30d")
+        raise ValueError(f"{text!r} is not a duration: write 90s, 5m, 48h or 30d")
     return float(match[1]) * _UNITS[match[2] or "s"]
 
 
-class HubClock:
-    """`real`, or `x60` for a clock that runs sixty times as fast. It only ever goes forward."""
+class LocalHubClock:
+    """A clock by spec: `real`, or `x60` for one that runs sixty times as fast. It never goes back."""
 
     def __init__(self, spec: str = "real") -> None:
         match = re.fullmatch(r"real|x(\d+(?:\.\d+)?)", spec)
         if match is None or match[1] == "0":
-            raise ValueError(f"{spec!r} is no clock: write real, or x60 for one that runs sixty times as fast")
+            raise ValueError(f"{spec!r} is not a clock: write real, or x60 for one that runs sixty times as fast")
         self.rate = float(match[1] or 1)
-        self._started, self._from = time.monotonic(), time.time()  # noqa: TID251 - this is the clock that hands it out
+        self._started, self._from = time.monotonic(), time.time()  # noqa: TID251 - the only use of the real time
         self._ahead = 0.0
 
     def now(self) -> float:
-        """Seconds since 1970, by this clock."""
+        """Return seconds since 1970 by this clock."""
         return self._from + (time.monotonic() - self._started) * self.rate + self._ahead
 
     def now_ms(self) -> int:
@@ -39,5 +39,5 @@ class HubClock:
 
     @property
     def header(self) -> str:
-        """What each answer says, so that a client can follow: `1764073800.123456;rate=60`."""
+        """The clock header of each answer, so that a client can follow: `1764073800.123456;rate=60`."""
         return f"{self.now():.6f};rate={self.rate:g}"

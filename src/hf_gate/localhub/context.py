@@ -1,4 +1,4 @@
-"""One recognised call with its world: who calls, which repo is meant, and may they; in the order in which the Hub checks."""
+"""The context of one call: caller, repo and permissions, checked in the Hub's order."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from functools import cached_property
 
 from ..domain.ids import Repo
 from ..protocol.endpoints import RecognizedCall
-from .records import Gated, Token
-from .wire import Asked, Refusal
+from .records import HubRepo, HubToken
+from .wire import HttpError, HttpRequest
 from .world import World
 
 BAD_LOGIN = "Invalid username or password."
@@ -15,61 +15,61 @@ NO_RIGHT = "You have read access but not the required permissions for this opera
 NO_PAGE = "Sorry, we can't find the page you are looking for."
 
 
-class Context:
-    """What every handler gets."""
+class CallContext:
+    """What a handler gets: the world, the request and the recognized call."""
 
-    def __init__(self, world: World, asked: Asked, call: RecognizedCall) -> None:
-        self.world, self.asked, self.call = world, asked, call
-        self.now_ms = asked.now_ms
+    def __init__(self, world: World, request: HttpRequest, call: RecognizedCall) -> None:
+        self.world, self.request, self.call = world, request, call
+        self.now_ms = request.now_ms
 
     @cached_property
-    def token(self) -> Token | None:
-        """The caller, or None when anonymous; a token that nobody has is refused on every route."""
-        secret = self.asked.bearer
+    def token(self) -> HubToken | None:
+        """The caller's token; None for anonymous calls. An unknown token is refused at every endpoint."""
+        secret = self.request.bearer_token
         if secret is None:
             return None
-        token = self.world.token(secret)
+        token = self.world.find_token(secret)
         if token is None:
-            raise Refusal(401, BAD_LOGIN)
+            raise HttpError(401, BAD_LOGIN)
         return token
 
     @property
-    def caller(self) -> Token:
+    def caller(self) -> HubToken:
         if self.token is None:
-            raise Refusal(401, BAD_LOGIN)
+            raise HttpError(401, BAD_LOGIN)
         return self.token
 
     @cached_property
-    def gated(self) -> Gated:
-        """The repo in the path. A missing or private one is 401 to the anonymous, 404 to others; a renamed one is 307."""
+    def hub_repo(self) -> HubRepo:
+        """The repo in the path. A missing or private repo is 401 for anonymous calls, else 404; a renamed one is 307."""
         named = self.call.repo
         if named is None:
-            raise Refusal(404, NO_PAGE)
-        return self.repo(named)
+            raise HttpError(404, NO_PAGE)
+        return self.find_repo(named)
 
-    def repo(self, named: Repo) -> Gated:
+    def find_repo(self, named: Repo) -> HubRepo:
         token = self.token
         if (renamed := self.world.renamed.get((named.type, named.id.lower()))) is not None:
-            path = self.asked.path.replace(f"/{named.id}", f"/{renamed.id}", 1)
-            query = f"?{self.asked.query}" if self.asked.query else ""
-            raise Refusal(307, f"Temporary Redirect. Redirecting to {path}", Location=f"{path}{query}")
-        found = self.world.find(named)
-        if found is None or not self.world.may_see(token, found):
-            raise Refusal(401, BAD_LOGIN) if token is None else Refusal(404, "Repository not found", "RepoNotFound")
+            path = self.request.path.replace(f"/{named.id}", f"/{renamed.id}", 1)
+            query = f"?{self.request.query}" if self.request.query else ""
+            raise HttpError(307, f"Temporary Redirect. Redirecting to {path}", Location=f"{path}{query}")
+        found = self.world.find_repo(named)
+        if found is None or not self.world.can_see(token, found):
+            raise HttpError(401, BAD_LOGIN) if token is None else HttpError(404, "Repository not found", "RepoNotFound")
         return found
 
-    def reviewing(self, *, deciding: bool) -> tuple[Token, Gated]:
-        """A caller who may see the requests of the repo or, if `deciding`, change them."""
+    def require_reviewer(self, *, can_decide: bool) -> tuple[HubToken, HubRepo]:
+        """Return caller and repo if the caller can see the repo's requests and, with `can_decide`, change them."""
         caller = self.caller
-        gated = self.gated
-        may = self.world.may_write if deciding else self.world.may_list
-        if not may(caller, gated):
-            raise Refusal(403, NO_RIGHT)
-        return caller, gated
+        hub_repo = self.hub_repo
+        may = self.world.can_write if can_decide else self.world.can_list
+        if not may(caller, hub_repo):
+            raise HttpError(403, NO_RIGHT)
+        return caller, hub_repo
 
-    def deciding(self) -> tuple[Token, Gated]:
-        """A reviewer of a repo that is gated."""
-        caller, gated = self.reviewing(deciding=True)
-        if gated.gated is False:
-            raise Refusal(400, f"{gated.repo.type.value} {gated.repo.id} is not gated", "RepoNotGated")
-        return caller, gated
+    def require_decider(self) -> tuple[HubToken, HubRepo]:
+        """Return caller and repo if the caller can decide and the repo is gated."""
+        caller, hub_repo = self.require_reviewer(can_decide=True)
+        if hub_repo.gated is False:
+            raise HttpError(400, f"{hub_repo.repo.type.value} {hub_repo.repo.id} is not gated", "RepoNotGated")
+        return caller, hub_repo

@@ -1,4 +1,4 @@
-"""The local Hub's own door, `/_hf_gate`: what tests and demos ask of it and do to it; never reachable from another machine or page."""
+"""The control API of the local Hub, `/_hf_gate`, for tests and demos; not reachable from other machines or web pages."""
 
 from __future__ import annotations
 
@@ -9,45 +9,48 @@ from typing import Any
 
 from ..domain.ids import Repo, parse_repo
 from ..errors import HfGateError
-from .clock import seconds_of
+from .body_validation import BodyValidator
+from .clock import parse_duration
 from .faults import parse_spec
-from .handlers_access import ask_for
+from .handlers_access import add_request
 from .handlers_files import commit_files
-from .records import Account, Gated
-from .running import Running
-from .wire import Answered, Asked, Refusal, iso, json_answer, ms_of
+from .hub_state import HubState
+from .records import HubAccount, HubRepo
+from .wire import HttpError, HttpRequest, HttpResponse, format_ms, json_response, parse_ms
 from .world import World
-from .zod import Body
 
 PREFIX = "/_hf_gate/"
 _USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 
 
-def answer(app: Running, asked: Asked, client: str) -> Answered:
-    """One call to the door. Every refusal is JSON with one line."""
+def answer_control_call(app: HubState, request: HttpRequest, client: str) -> HttpResponse:
+    """Answer one control call. Every error is JSON with one line."""
     try:
-        _guard(asked, client)
-        handler = _HANDLERS.get((asked.method, asked.path.removeprefix(PREFIX)))
+        _check_caller(request, client)
+        handler = _HANDLERS.get((request.method, request.path.removeprefix(PREFIX)))
         if handler is None:
             known = ", ".join(f"{method} {name}" for method, name in _HANDLERS)
-            return Refusal(404, f"Known here: {known}").answered("json")
-        return json_answer(handler(app, asked))
-    except Refusal as refusal:
-        return refusal.answered("json")
+            return HttpError(404, f"Unknown control call. Available: {known}").to_response("json")
+        return json_response(handler(app, request))
+    except HttpError as refusal:
+        return refusal.to_response("json")
     except (ValueError, HfGateError) as error:
-        return Refusal(400, str(error)).answered("json")
+        return HttpError(400, str(error)).to_response("json")
 
 
-def _guard(asked: Asked, client: str) -> None:
-    if not _is_loopback(client) or not _is_loopback(_host(asked.headers.get("host", ""))):
-        raise Refusal(403, "Only from this machine, by a loopback name")
-    if asked.headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
-        raise Refusal(403, "Not for other pages")
-    if asked.method == "POST" and asked.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
-        raise Refusal(415, "JSON only: send content-type application/json")
+def _check_caller(request: HttpRequest, client: str) -> None:
+    if not _is_loopback(client) or not _is_loopback(_parse_host(request.headers.get("host", ""))):
+        raise HttpError(403, "Control calls are allowed only from this machine, by a loopback name")
+    if request.headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
+        raise HttpError(403, "Control calls are not allowed from other web pages")
+    if (
+        request.method == "POST"
+        and request.headers.get("content-type", "").partition(";")[0].strip() != "application/json"
+    ):
+        raise HttpError(415, "Send JSON with content-type application/json")
 
 
-def _host(header: str) -> str:
+def _parse_host(header: str) -> str:
     name = header.rpartition(":")[0] if header.rpartition(":")[2].isdecimal() else header
     return name.strip("[]")
 
@@ -62,234 +65,239 @@ def _is_loopback(host: str) -> bool:
 # ---- reading ------------------------------------------------------------------------------------------------------------
 
 
-def _journal(app: Running, asked: Asked) -> list[dict[str, object]]:
-    after = asked.params.get("after", "0")
+def _get_journal(app: HubState, request: HttpRequest) -> list[dict[str, object]]:
+    after = request.params.get("after", "0")
     if not after.isdecimal():
-        raise Refusal(400, "after is the last seq that you have, a number")
+        raise HttpError(400, "after must be the number of the last line that you have")
     world = app.world
     first = world.journal[0].seq if world.journal else 1
     return [
         {
-            "seq": m.seq, "time": iso(m.at_ms), "repo": m.repo.id, "repo_type": m.repo.type.value, "request_id": m.request_id,
+            "seq": m.seq, "time": format_ms(m.at_ms), "repo": m.repo.id, "repo_type": m.repo.type.value, "request_id": m.request_id,
             "user_id": m.account.id, "user": m.user, "from": m.before, "to": m.after, "route": m.route, "token": m.token,
         }
         for m in world.journal[max(0, int(after) + 1 - first) :]
     ]  # fmt: skip
 
 
-def _stats(app: Running, _: Asked) -> dict[str, object]:
+def _get_stats(app: HubState, _: HttpRequest) -> dict[str, object]:
     return {"calls": dict(app.calls), "replies": dict(app.replies), "world_id": app.world.world_id}
 
 
-def _clock(app: Running, _: Asked) -> dict[str, object]:
+def _get_clock(app: HubState, _: HttpRequest) -> dict[str, object]:
     return {"now": app.clock.now(), "rate": app.clock.rate}
 
 
-def _outbox(app: Running, _: Asked) -> list[dict[str, str | None]]:
+def _get_outbox(app: HubState, _: HttpRequest) -> list[dict[str, str | None]]:
     return app.world.outbox
 
 
-def _repos(app: Running, _: Asked) -> list[dict[str, object]]:
-    return app.repo_lines()
+def _get_repos(app: HubState, _: HttpRequest) -> list[dict[str, object]]:
+    return app.describe_repos()
 
 
-def _faults(app: Running, _: Asked) -> list[str]:
+def _get_faults(app: HubState, _: HttpRequest) -> list[str]:
     return [fault.spec for fault in app.faults.active]
 
 
-# ---- doing --------------------------------------------------------------------------------------------------------------
+# ---- changing -----------------------------------------------------------------------------------------------------------
 
 
-def _set_faults(app: Running, asked: Asked) -> list[str]:
-    body = _body(asked, {"set", "add", "clear"})
-    fresh = [parse_spec(_word(spec)) for key in ("set", "add") for spec in _list(body.get(key, []))]
+def _set_faults(app: HubState, request: HttpRequest) -> list[str]:
+    body = _parse_body(request, {"set", "add", "clear"})
+    fresh = [parse_spec(_expect_text(spec)) for key in ("set", "add") for spec in _expect_list(body.get(key, []))]
     if body.get("clear") or "set" in body:
         app.faults.clear()
     for fault in fresh:
         app.faults.add(fault)
-    return _faults(app, asked)
+    return _get_faults(app, request)
 
 
-def _advance(app: Running, asked: Asked) -> dict[str, object]:
-    app.clock.advance(seconds_of(_word(_body(asked, {"advance"}).get("advance"))))
-    return _clock(app, asked)
+def _advance_clock(app: HubState, request: HttpRequest) -> dict[str, object]:
+    app.clock.advance(parse_duration(_expect_text(_parse_body(request, {"advance"}).get("advance"))))
+    return _get_clock(app, request)
 
 
-def _people(app: Running, asked: Asked) -> list[dict[str, object]]:
-    """All of them or none."""
+def _add_people(app: HubState, request: HttpRequest) -> list[dict[str, object]]:
+    """Add all of the people or, after an error, none."""
     world, ready = app.world, dict[str, tuple[str, str, str, int]]()
-    for raw in _list(_json(asked)):
-        line = _known(raw, {"username", "fullname", "email", "created_at"})
-        name = _new_name(world, line.get("username"))
+    for raw in _expect_list(_parse_json(request)):
+        line = _check_keys(raw, {"username", "fullname", "email", "created_at"})
+        name = _validate_name(world, line.get("username"))
         if name.lower() in ready:
-            raise Refusal(400, f"{name!r} is there twice in this call")
-        email = _text(line, "email") or f"{name}@example.org"
-        ready[name.lower()] = name, _text(line, "fullname"), email, _time(line.get("created_at"), asked.now_ms)
-    accounts = [Account(world.new_id(made), name, full, email) for name, full, email, made in ready.values()]
-    return [_person(world, world.add_account(account)) for account in accounts]
+            raise HttpError(400, f"{name!r} appears twice in this call")
+        email = _get_text(line, "email") or f"{name}@example.org"
+        ready[name.lower()] = (
+            name,
+            _get_text(line, "fullname"),
+            email,
+            _parse_time(line.get("created_at"), request.now_ms),
+        )
+    accounts = [HubAccount(world.new_id(made), name, full, email) for name, full, email, made in ready.values()]
+    return [_describe_person(world, world.add_account(account)) for account in accounts]
 
 
-def _person(world: World, account: Account) -> dict[str, object]:
+def _describe_person(world: World, account: HubAccount) -> dict[str, object]:
     return {"id": account.id, "username": account.username, "token": world.personal_secret(account)}
 
 
-def _new_name(world: World, value: object, *, of: Account | None = None) -> str:
-    """A username that nobody has, but for `of`, who may want other capitals."""
-    name = _word(value)
+def _validate_name(world: World, value: object, *, of: HubAccount | None = None) -> str:
+    """Return a username that is free, or belongs to `of` (who may want other capitals)."""
+    name = _expect_text(value)
     if not _USERNAME.fullmatch(name):
-        raise Refusal(400, f"{name!r} is no username: letters, digits, - _ . only")
+        raise HttpError(400, f"{name!r} is not a username: use letters, digits, - _ . only")
     if world.names.get(name.lower(), of) is not of:
-        raise Refusal(400, f"there is somebody of the name {name!r} already")
+        raise HttpError(400, f"the username {name!r} is taken")
     return name
 
 
-def _rename(app: Running, asked: Asked) -> dict[str, object]:
-    """The old name is free from then on; id, token and requests stay. Owners of repos cannot: their repos carry the name."""
-    line, world = _body(asked, {"user", "to"}), app.world
-    account = _named(world, line.get("user"))
-    name = _new_name(world, line.get("to"), of=account)
-    if any(gated.repo.namespace.lower() == account.username.lower() for gated in world.repos.values()):
-        raise Refusal(400, f"{account.username} has repos under that name: rename somebody who has none")
+def _rename_person(app: HubState, request: HttpRequest) -> dict[str, object]:
+    """Give a person another username. The old one becomes free. Owners of repos cannot be renamed."""
+    line, world = _parse_body(request, {"user", "to"}), app.world
+    account = _find_account(world, line.get("user"))
+    name = _validate_name(world, line.get("to"), of=account)
+    if any(hub_repo.repo.namespace.lower() == account.username.lower() for hub_repo in world.repos.values()):
+        raise HttpError(400, f"{account.username} owns repos under that name: rename somebody without repos")
     world.rename_account(account, name)
-    return _person(world, account)
+    return _describe_person(world, account)
 
 
-def _requests(app: Running, asked: Asked) -> list[dict[str, object]]:
-    """In the given order; the first line that is wrong stops them all, and none of them has happened."""
-    world, ready = app.world, dict[tuple[str, str], tuple[Gated, Account, dict[str, str], int]]()
-    for raw in _list(_json(asked)):
-        line = _known(raw, {"repo", "repo_type", "user", "answers", "asked_at"})
-        gated, account = _gated(world, line), _named(world, line.get("user"))
-        if (there := gated.people.get(account.id)) is not None and there.status != "reset":
-            raise Refusal(400, f"{account.username} has a request at {gated.repo} already")
-        if (gated.id, account.id) in ready:
-            raise Refusal(400, f"{account.username} asks at {gated.repo} twice in this call")
-        asked_ms = _time(line.get("asked_at"), asked.now_ms)
-        ready[gated.id, account.id] = gated, account, _answers(line), asked_ms
+def _add_requests(app: HubState, request: HttpRequest) -> list[dict[str, object]]:
+    """Add all of the requests in the given order or, after an error, none."""
+    world, ready = app.world, dict[tuple[str, str], tuple[HubRepo, HubAccount, dict[str, str], int]]()
+    for raw in _expect_list(_parse_json(request)):
+        line = _check_keys(raw, {"repo", "repo_type", "user", "answers", "asked_at"})
+        hub_repo, account = _find_repo(world, line), _find_account(world, line.get("user"))
+        if (there := hub_repo.people.get(account.id)) is not None and there.status != "reset":
+            raise HttpError(400, f"{account.username} already has a request for {hub_repo.repo}")
+        if (hub_repo.id, account.id) in ready:
+            raise HttpError(400, f"{account.username} asks for {hub_repo.repo} twice in this call")
+        asked_ms = _parse_time(line.get("asked_at"), request.now_ms)
+        ready[hub_repo.id, account.id] = hub_repo, account, _parse_answers(line), asked_ms
     rows = [
-        ask_for(world, gated, account, answers, asked.now_ms, account.username, asked_ms)
-        for gated, account, answers, asked_ms in ready.values()
+        add_request(world, hub_repo, account, answers, request.now_ms, account.username, asked_ms)
+        for hub_repo, account, answers, asked_ms in ready.values()
     ]
     return [{"request_id": row.id} for row in rows]
 
 
-def _answers(line: Mapping[str, Any]) -> dict[str, str]:
+def _parse_answers(line: Mapping[str, Any]) -> dict[str, str]:
     answers = line.get("answers") or {}
     if not isinstance(answers, dict) or not all(isinstance(value, str) for value in answers.values()):
-        raise Refusal(400, "answers is an object: label to text")
+        raise HttpError(400, "answers must be an object of label and text")
     return answers
 
 
-def _card(app: Running, asked: Asked) -> dict[str, object]:
-    """Another README.md, and so another gate form; requests keep the labels that they answered."""
-    line = _body(asked, {"repo", "repo_type", "text"})
-    gated = _gated(app.world, line)
-    files = gated.head.files | {"README.md": _text(line, "text").encode()}
-    return {"commit": commit_files(gated, files, "change the card", asked.now_ms).oid}
+def _set_card(app: HubState, request: HttpRequest) -> dict[str, object]:
+    """Replace README.md and thus the gate form; requests keep the labels that they answered."""
+    line = _parse_body(request, {"repo", "repo_type", "text"})
+    hub_repo = _find_repo(app.world, line)
+    files = hub_repo.head.files | {"README.md": _get_text(line, "text").encode()}
+    return {"commit": commit_files(hub_repo, files, "change the card", request.now_ms).oid}
 
 
-def _settings(app: Running, asked: Asked) -> dict[str, object]:
-    """What the Hub has no known route for: hiding names and addresses of those who ask."""
-    line = _body(asked, {"repo", "repo_type", "hide_usernames", "hide_emails"})
-    gated = _gated(app.world, line)
-    gated.hide_usernames = bool(line.get("hide_usernames", gated.hide_usernames))
-    gated.hide_emails = bool(line.get("hide_emails", gated.hide_emails))
-    return {"hide_usernames": gated.hide_usernames, "hide_emails": gated.hide_emails}
+def _change_settings(app: HubState, request: HttpRequest) -> dict[str, object]:
+    """Hide usernames or addresses of requesters, for which the Hub has no known endpoint."""
+    line = _parse_body(request, {"repo", "repo_type", "hide_usernames", "hide_emails"})
+    hub_repo = _find_repo(app.world, line)
+    hub_repo.hide_usernames = bool(line.get("hide_usernames", hub_repo.hide_usernames))
+    hub_repo.hide_emails = bool(line.get("hide_emails", hub_repo.hide_emails))
+    return {"hide_usernames": hub_repo.hide_usernames, "hide_emails": hub_repo.hide_emails}
 
 
-def _reset(app: Running, asked: Asked) -> dict[str, object]:
-    _body(asked, set())
+def _reset_world(app: HubState, request: HttpRequest) -> dict[str, object]:
+    _parse_body(request, set())
     app.reset()
     return {"world_id": app.world.world_id}
 
 
-def _save(app: Running, asked: Asked) -> dict[str, object]:
-    _body(asked, set())
+def _save_world(app: HubState, request: HttpRequest) -> dict[str, object]:
+    _parse_body(request, set())
     return {"saved": app.save()}
 
 
-_HANDLERS: dict[tuple[str, str], Callable[[Running, Asked], object]] = {
-    ("GET", "journal"): _journal,
-    ("GET", "stats"): _stats,
-    ("GET", "clock"): _clock,
-    ("GET", "outbox"): _outbox,
-    ("GET", "repos"): _repos,
-    ("GET", "faults"): _faults,
+_HANDLERS: dict[tuple[str, str], Callable[[HubState, HttpRequest], object]] = {
+    ("GET", "journal"): _get_journal,
+    ("GET", "stats"): _get_stats,
+    ("GET", "clock"): _get_clock,
+    ("GET", "outbox"): _get_outbox,
+    ("GET", "repos"): _get_repos,
+    ("GET", "faults"): _get_faults,
     ("POST", "faults"): _set_faults,
-    ("POST", "clock"): _advance,
-    ("POST", "people"): _people,
-    ("POST", "requests"): _requests,
-    ("POST", "rename"): _rename,
-    ("POST", "card"): _card,
-    ("POST", "settings"): _settings,
-    ("POST", "reset"): _reset,
-    ("POST", "save"): _save,
+    ("POST", "clock"): _advance_clock,
+    ("POST", "people"): _add_people,
+    ("POST", "requests"): _add_requests,
+    ("POST", "rename"): _rename_person,
+    ("POST", "card"): _set_card,
+    ("POST", "settings"): _change_settings,
+    ("POST", "reset"): _reset_world,
+    ("POST", "save"): _save_world,
 }
 
 
-# ---- what was sent ------------------------------------------------------------------------------------------------------
+# ---- parsing the body ---------------------------------------------------------------------------------------------------
 
 
-def _json(asked: Asked) -> object:
-    if asked.body.lstrip()[:1] == b"[":
-        return Body(b'{"_":' + asked.body + b"}").values["_"]
-    body = Body(asked.body)
-    body.settle()
+def _parse_json(request: HttpRequest) -> object:
+    if request.body.lstrip()[:1] == b"[":
+        return BodyValidator(b'{"_":' + request.body + b"}").values["_"]
+    body = BodyValidator(request.body)
+    body.raise_problems()
     return body.values
 
 
-def _body(asked: Asked, keys: set[str]) -> dict[str, Any]:
-    return _known(_json(asked), keys)
+def _parse_body(request: HttpRequest, keys: set[str]) -> dict[str, Any]:
+    return _check_keys(_parse_json(request), keys)
 
 
-def _known(line: object, keys: set[str]) -> dict[str, Any]:
+def _check_keys(line: object, keys: set[str]) -> dict[str, Any]:
     if not isinstance(line, dict):
-        raise Refusal(400, "an object is wanted here")
+        raise HttpError(400, "send an object")
     unknown = sorted(set(line) - keys)
     if unknown:
-        raise Refusal(400, f"unknown key {unknown[0]!r}; there are {', '.join(sorted(keys)) or 'none'}")
+        raise HttpError(400, f"unknown key {unknown[0]!r}; known keys: {', '.join(sorted(keys)) or 'none'}")
     return line
 
 
-def _list(value: object) -> list[Any]:
+def _expect_list(value: object) -> list[Any]:
     if not isinstance(value, list):
-        raise Refusal(400, "a list is wanted here")
+        raise HttpError(400, "send a list")
     return value
 
 
-def _word(value: object) -> str:
+def _expect_text(value: object) -> str:
     if not isinstance(value, str) or not value:
-        raise Refusal(400, f"a text is wanted where {value!r} stands")
+        raise HttpError(400, f"{value!r} must be a non-empty text")
     return value
 
 
-def _text(line: Mapping[str, Any], key: str) -> str:
-    """A text that may be missing, then empty."""
+def _get_text(line: Mapping[str, Any], key: str) -> str:
+    """Return a text, empty if missing."""
     value = line.get(key)
     if value is not None and not isinstance(value, str):
-        raise Refusal(400, f"{key} is a text")
+        raise HttpError(400, f"{key} must be a text")
     return value or ""
 
 
-def _time(value: object, default: int) -> int:
+def _parse_time(value: object, default: int) -> int:
     if value is None:
         return default
-    ms = ms_of(value) if isinstance(value, str) else None
+    ms = parse_ms(value) if isinstance(value, str) else None
     if ms is None:
-        raise Refusal(400, f"{value!r} is no time: write 2026-11-25T10:00:00.000Z")
+        raise HttpError(400, f"{value!r} is not a time: write 2026-11-25T10:00:00.000Z")
     return ms
 
 
-def _gated(world: World, line: Mapping[str, Any]) -> Gated:
-    repo: Repo = parse_repo(_word(line.get("repo")), line.get("repo_type"))
-    gated = world.find(repo)
-    if gated is None:
-        raise Refusal(400, f"there is no {repo.type.value} {repo.id} here")
-    return gated
+def _find_repo(world: World, line: Mapping[str, Any]) -> HubRepo:
+    repo: Repo = parse_repo(_expect_text(line.get("repo")), line.get("repo_type"))
+    hub_repo = world.find_repo(repo)
+    if hub_repo is None:
+        raise HttpError(400, f"there is no {repo.type.value} {repo.id} here")
+    return hub_repo
 
 
-def _named(world: World, value: object) -> Account:
-    account = world.named(_word(value))
+def _find_account(world: World, value: object) -> HubAccount:
+    account = world.find_user(_expect_text(value))
     if account is None:
-        raise Refusal(400, f"nobody here is called {value!r}: add them by POST people")
+        raise HttpError(400, f"there is no person {value!r}: add them by POST people")
     return account

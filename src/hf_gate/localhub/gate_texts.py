@@ -1,4 +1,4 @@
-"""The words of the invented gates, as data: per preset the hand-written ones, then what variants of them are made from."""
+"""Texts of the invented gates, as data: the hand-written gates of each preset, and the parts for variants of them."""
 
 from __future__ import annotations
 
@@ -224,7 +224,7 @@ _MEDICAL: Final[tuple[dict[str, object], ...]] = (
 
 GATES: Final = {"consumer": _CONSUMER, "class": _CLASS, "medical": _MEDICAL}
 
-# --- what variants are made from -----------------------------------------------------------------------------
+# --- parts of variants ---------------------------------------------------------------------------------------
 
 NAMESPACES: Final = (
     "lumen-labs",

@@ -1,4 +1,4 @@
-"""Invented organisations and the gates that they put before their models and datasets, each as a card and as the fields it holds."""
+"""Builds invented gated repos: the card with its gate form, and the fields of the form."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _PLAIN = re.compile(r"[A-Za-z][\w ()/.,'+-]*\Z")
 _RESERVED = {"yes", "no", "on", "off", "true", "false", "null", "y", "n"}
 
 
-class Field(msgspec.Struct, frozen=True):
-    """One line of a form: `ask` says what a person understands by it, `type` is the card's word."""
+class DemoField(msgspec.Struct, frozen=True):
+    """One field of a form: `question` is what it means to a person, `type` is the card's type."""
 
     label: str
     type: str
-    ask: str
+    question: str
     options: tuple[tuple[str, str], ...] = ()
 
     @property
     def role(self) -> str:
-        return _ROLES.get(self.ask, "other")
+        return _ROLES.get(self.question, "other")
 
 
 _ROLES = {
@@ -46,7 +46,7 @@ _ROLES = {
 
 
 class DemoGate(msgspec.Struct, frozen=True):
-    """A gated repo that never existed. `card` is the whole README.md; `former` are fields that its form once had."""
+    """An invented gated repo. `card` is the whole README.md; `former_fields` are fields that its form once had."""
 
     repo_type: RepoType
     namespace: str
@@ -56,28 +56,28 @@ class DemoGate(msgspec.Struct, frozen=True):
     owner_kind: Literal["org", "user"]
     description: str
     topic: str
-    fields: tuple[Field, ...]
-    former: tuple[Field, ...]
+    fields: tuple[DemoField, ...]
+    former_fields: tuple[DemoField, ...]
     wants_institution: bool
 
 
 def demo_gates(preset: str, count: int) -> tuple[DemoGate, ...]:
-    """The first `count` gates of a preset: the hand-written ones, then variants of them under other names and with other forms."""
+    """Return `count` gates of a preset: the hand-written ones, then variants with other names and forms."""
     if preset not in GATES:
-        raise ValueError(f"no preset {preset!r}; there are {', '.join(GATES)}")
+        raise ValueError(f"unknown preset {preset!r}; known presets: {', '.join(GATES)}")
     written = GATES[preset]
-    return tuple(_gate(written[i % len(written)], i // len(written), i) for i in range(count))
+    return tuple(_build_gate(written[i % len(written)], i // len(written), i) for i in range(count))
 
 
-def _gate(source: dict[str, object], turn: int, index: int) -> DemoGate:
+def _build_gate(source: dict[str, object], turn: int, index: int) -> DemoGate:
     text = {key: str(value) for key, value in source.items() if isinstance(value, str)}
-    fields = tuple(_field(str(line)) for line in _lines(source["fields"]))
-    former = tuple(_field(str(line)) for line in _lines(source.get("former", ())))
+    fields = tuple(_parse_field(str(line)) for line in _get_lines(source["fields"]))
+    former = tuple(_parse_field(str(line)) for line in _get_lines(source.get("former", ())))
     name, namespace, title = text["name"], text["namespace"], text["title"]
     shape, mode = text.get("shape", "mapping"), text.get("mode", "manual")
     if turn:
-        name, namespace, title = _renamed(text["topic"], turn, index)
-        fields = _reworded(fields, turn)
+        name, namespace, title = _vary_name(text["topic"], turn, index)
+        fields = _vary_fields(fields, turn)
         shape = ("mapping", "list", "objects")[(turn + index) % 3]
         mode = "auto" if index % 7 == 6 else "manual"
     repo_type: RepoType = "dataset" if text["type"] == "dataset" else "model"
@@ -85,7 +85,7 @@ def _gate(source: dict[str, object], turn: int, index: int) -> DemoGate:
         repo_type,
         namespace,
         name,
-        _card(text | {"title": title, "shape": shape}, fields),
+        _build_card(text | {"title": title, "shape": shape}, fields),
         "auto" if mode == "auto" else "manual",
         "user" if text.get("owner") == "user" and not turn else "org",
         text["about"],
@@ -96,32 +96,32 @@ def _gate(source: dict[str, object], turn: int, index: int) -> DemoGate:
     )
 
 
-def _lines(value: object) -> tuple[str, ...]:
+def _get_lines(value: object) -> tuple[str, ...]:
     return tuple(value) if isinstance(value, tuple) else ()
 
 
-def _field(line: str) -> Field:
-    """`label | type | ask | option; label=value; ...` as a field."""
+def _parse_field(line: str) -> DemoField:
+    """Parse `label | type | question | option; label=value; ...`."""
     label, kind, ask, *rest = (part.strip() for part in line.split("|"))
     options = tuple(
         (o.partition("=")[0].strip(), o.rpartition("=")[2].strip()) for o in (rest[0].split(";") if rest else ())
     )
-    return Field(label, kind, ask, options)
+    return DemoField(label, kind, ask, options)
 
 
-def _renamed(topic: str, turn: int, index: int) -> tuple[str, str, str]:
+def _vary_name(topic: str, turn: int, index: int) -> tuple[str, str, str]:
     namespace = NAMESPACES[(index * 7 + turn) % len(NAMESPACES)]
     stem, title = STEMS[(index * 5 + turn) % len(STEMS)], TITLES[topic]
     return f"{stem}-{title.replace(' ', '-')}-{index}".lower(), namespace, f"{stem} {title}"
 
 
-def _reworded(fields: tuple[Field, ...], turn: int) -> tuple[Field, ...]:
-    """The same questions as another team would put them: other labels, another order, sometimes one less."""
-    asked: dict[str, Field] = {}
+def _vary_fields(fields: tuple[DemoField, ...], turn: int) -> tuple[DemoField, ...]:
+    """Return the same questions with other labels, in another order, sometimes one fewer."""
+    asked: dict[str, DemoField] = {}
     for field in fields:
-        words = CONSENTS if field.ask == "consent" else OTHER_WORDS.get(field.ask, ())
+        words = CONSENTS if field.question == "consent" else OTHER_WORDS.get(field.question, ())
         label = words[(turn + len(asked)) % len(words)] if words else field.label
-        asked.setdefault(label, Field(label, field.type, field.ask, field.options))
+        asked.setdefault(label, DemoField(label, field.type, field.question, field.options))
     kept = list(asked.values())
     tail = [field for field in kept if field.type == "checkbox"]
     head = [field for field in kept if field.type != "checkbox"]
@@ -136,7 +136,7 @@ def _reworded(fields: tuple[Field, ...], turn: int) -> tuple[Field, ...]:
 # --- the card ------------------------------------------------------------------------------------------------
 
 
-def _scalar(text: str) -> str:
+def _to_yaml_scalar(text: str) -> str:
     return (
         text
         if _PLAIN.match(text) and text.lower() not in _RESERVED and not text.endswith(" ")
@@ -144,40 +144,40 @@ def _scalar(text: str) -> str:
     )
 
 
-def _card(text: dict[str, str], fields: tuple[Field, ...]) -> str:
+def _build_card(text: dict[str, str], fields: tuple[DemoField, ...]) -> str:
     front = [
         f"license: {text.get('license', 'other')}",
         "language:",
         "- en",
-        f"pretty_name: {_scalar(text['title'])}",
+        f"pretty_name: {_to_yaml_scalar(text['title'])}",
         f"tags: [{text['topic']}]",
     ]
-    front += [f"extra_gated_{key}: {_scalar(text[key])}" for key in ("heading", "description") if key in text]
+    front += [f"extra_gated_{key}: {_to_yaml_scalar(text[key])}" for key in ("heading", "description") if key in text]
     if "prompt" in text:
         front += ["extra_gated_prompt: |-", *(f"  {line}" if line else "" for line in text["prompt"].split("\n"))]
     if fields:
-        front += ["extra_gated_fields:", *_field_lines(fields, text.get("shape", "mapping"))]
+        front += ["extra_gated_fields:", *_build_field_lines(fields, text.get("shape", "mapping"))]
     if "button" in text:
-        front.append(f"extra_gated_button_content: {_scalar(text['button'])}")
+        front.append(f"extra_gated_button_content: {_to_yaml_scalar(text['button'])}")
     if text.get("eu") == "disallowed":
         front.append("extra_gated_eu_disallowed: true")
     body = f"# {text['title']}\n\n{text['about']}\n\n## Access\n\n{text.get('access', 'Requests are read by hand, usually within a week.')}\n"
     return "---\n" + "\n".join(front) + "\n---\n\n" + body
 
 
-def _field_lines(fields: tuple[Field, ...], shape: str) -> list[str]:
+def _build_field_lines(fields: tuple[DemoField, ...], shape: str) -> list[str]:
     lead, inner = ("- ", "    ") if shape == "list" else ("  ", "    ")
     lines = []
     for field in fields:
         if not field.options and shape != "objects":
-            lines.append(f"{lead}{_scalar(field.label)}: {field.type}")
+            lines.append(f"{lead}{_to_yaml_scalar(field.label)}: {field.type}")
             continue
-        lines += [f"{lead}{_scalar(field.label)}:", f"{inner}type: {field.type}"]
+        lines += [f"{lead}{_to_yaml_scalar(field.label)}:", f"{inner}type: {field.type}"]
         if field.options:
             lines.append(f"{inner}options:")
         for label, value in field.options:
             if label == value:
-                lines.append(f"{inner}- {_scalar(label)}")
+                lines.append(f"{inner}- {_to_yaml_scalar(label)}")
             else:
-                lines += [f"{inner}- label: {_scalar(label)}", f"{inner}  value: {_scalar(value)}"]
+                lines += [f"{inner}- label: {_to_yaml_scalar(label)}", f"{inner}  value: {_to_yaml_scalar(value)}"]
     return lines

@@ -1,4 +1,4 @@
-"""The one function that answers: recognises a call, has it answered, and turns a refusal into the shape of its route."""
+"""Answers calls to the local Hub: finds the handler of a call, and formats errors as its endpoint does."""
 
 from __future__ import annotations
 
@@ -9,53 +9,53 @@ from . import handlers_access as access
 from . import handlers_files as files
 from . import handlers_lists as lists
 from . import handlers_repos as repos
-from .context import NO_PAGE, Context
-from .wire import Answered, Asked, Refusal
+from .context import NO_PAGE, CallContext
+from .wire import HttpError, HttpRequest, HttpResponse
 from .world import World
 
-HANDLERS: dict[str, Callable[[Context], Answered]] = {
+HANDLERS: dict[str, Callable[[CallContext], HttpResponse]] = {
     "list": lists.list_requests,
     "handle": access.handle,
     "batch": access.batch,
     "grant": access.grant,
     "cancel": access.cancel,
     "ask": access.ask,
-    "report": lists.report,
+    "report": lists.build_report,
     "settings": access.change_settings,
     "auth-check": access.auth_check,
     "auth-check-write": access.auth_check_write,
-    "resolve": files.resolve,
-    "raw": files.raw,
-    "tree": files.tree,
-    "commit": files.commit,
+    "resolve": files.resolve_file,
+    "raw": files.read_raw_file,
+    "tree": files.list_tree,
+    "commit": files.create_commit,
     "preupload": files.preupload,
     "validate-yaml": files.validate_yaml,
-    "info": repos.info,
-    "info-at": repos.info,
+    "info": repos.describe_repo,
+    "info-at": repos.describe_repo,
     "repos": repos.list_repos,
     "create-repo": repos.create_repo,
     "delete-repo": repos.delete_repo,
-    "whoami": repos.whoami,
-    "overview": repos.overview,
-    "members": repos.members,
+    "whoami": repos.describe_token,
+    "overview": repos.describe_user,
+    "members": repos.list_members,
 }
-# Only the official client calls it, before a README is committed; hf-gate never does, so it is no route of the client's.
+# Only the official client calls it, before it commits a README; hf-gate does not, so it is not among its endpoints.
 _VALIDATE = Endpoint("validate-yaml", "POST", "/api/validate-yaml")
 _SHAPES = {"resolve": "text", "raw": "text", "report": "html", "ask": "html"}
 
 
-def route_of(asked: Asked) -> RecognizedCall | None:
-    if asked.method == "POST" and asked.path == _VALIDATE.template:
+def find_call(request: HttpRequest) -> RecognizedCall | None:
+    if request.method == "POST" and request.path == _VALIDATE.template:
         return RecognizedCall(_VALIDATE, {})
-    return match_call(asked.method, asked.path)
+    return match_call(request.method, request.path)
 
 
-def answer(world: World, asked: Asked, call: RecognizedCall | None = None) -> Answered:
-    """What the Hub says to a call, and what it does to the world."""
-    call = call or route_of(asked)
+def answer_call(world: World, request: HttpRequest, call: RecognizedCall | None = None) -> HttpResponse:
+    """Answer a call and apply its changes to the world."""
+    call = call or find_call(request)
     if call is None:
-        return Refusal(404, NO_PAGE).answered("json" if asked.path.startswith("/api/") else "html")
+        return HttpError(404, NO_PAGE).to_response("json" if request.path.startswith("/api/") else "html")
     try:
-        return HANDLERS[call.endpoint.name](Context(world, asked, call))
-    except Refusal as refusal:
-        return refusal.answered(_SHAPES.get(call.endpoint.name, "json"))
+        return HANDLERS[call.endpoint.name](CallContext(world, request, call))
+    except HttpError as refusal:
+        return refusal.to_response(_SHAPES.get(call.endpoint.name, "json"))

@@ -1,4 +1,4 @@
-"""The Hub's answers about access requests: the decisions, asking and taking back, the gate itself."""
+"""Handlers for decisions, for asking and withdrawing, and for the gate itself."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ import msgspec
 
 from ..domain.lifecycle import Status
 from ..protocol.endpoints import MAX_BATCH_SIZE
-from .context import NO_RIGHT, Context
-from .reading import request_of
-from .records import Account, Gated, Token
-from .shelf import Row
-from .wire import Answered, Refusal, json_answer, text_answer
-from .world import TARGETS, World, who
-from .zod import Body, kind
+from .body_validation import BodyValidator, get_json_type
+from .context import NO_RIGHT, CallContext
+from .records import HubAccount, HubRepo, HubToken, StoredRequest
+from .request_lists import find_request
+from .wire import HttpError, HttpResponse, json_response, text_response
+from .world import ALLOWED_MOVES, World, find_account
 
 NOT_FOUND = "No access request found matching your criteria"
 ONE_OF_TWO = "Either userId or user must be provided, but not both"
@@ -26,180 +25,190 @@ _NOBODY: dict[str, str] = {}
 # ---- the decisions ------------------------------------------------------------------------------------------------------
 
 
-def handle(c: Context) -> Answered:
-    caller, gated = c.deciding()
-    body = Body(c.asked.body)
-    row_or_person = _identifier(c.world, body)
-    status, reason = _decision(c.world, body)
-    body.settle()
-    row = _row(c.world, gated, row_or_person)
-    if row is None or (row.status, status) not in TARGETS["handle"]:
-        raise Refusal(404, NOT_FOUND)
-    c.world.review(gated, row, status, c.now_ms, "handle", caller, reason)
-    return json_answer({})
+def handle(context: CallContext) -> HttpResponse:
+    caller, hub_repo = context.require_decider()
+    body = BodyValidator(context.request.body)
+    row_or_person = _parse_identifier(context.world, body)
+    status, reason = _parse_decision(context.world, body)
+    body.raise_problems()
+    row = _find_row(context.world, hub_repo, row_or_person)
+    if row is None or (row.status, status) not in ALLOWED_MOVES["handle"]:
+        raise HttpError(404, NOT_FOUND)
+    context.world.review_request(hub_repo, row, status, context.now_ms, "handle", caller, reason)
+    return json_response({})
 
 
-def _identifier(world: World, body: Body) -> dict[str, str]:
+def _parse_identifier(world: World, body: BodyValidator) -> dict[str, str]:
     keys = ("user", "userId") if world.is_old else ("user", "userId", "requestId")
-    given = {key: text for key in keys if (text := body.text(key)) is not None}
+    given = {key: text for key in keys if (text := body.get_text(key)) is not None}
     for key in ("userId", "requestId"):
         if key in given and not _is_hub_id(given[key]):
-            body.say("Invalid string: must match pattern /^[0-9a-f]{24}$/i", key)
+            body.add_problem("Invalid string: must match pattern /^[0-9a-f]{24}$/i", key)
     if len(given) != 1 and not body.problems:
-        body.say(ONE_OF_TWO)
+        body.add_problem(ONE_OF_TWO)
     return given
 
 
 def _is_hub_id(text: str) -> bool:
-    return len(text) == 24 and all(c in "0123456789abcdefABCDEF" for c in text)
+    return len(text) == 24 and all(context in "0123456789abcdefABCDEF" for context in text)
 
 
-def _decision(world: World, body: Body) -> tuple[Status, str | None]:
-    """Order of the four words as the Hub names them in its error."""
+def _parse_decision(world: World, body: BodyValidator) -> tuple[Status, str | None]:
+    """Parse status and reason; the order of the options is that of the Hub's error message."""
     options = [s for s in ("accepted", "rejected", "pending", "reset") if s in world.statuses]
-    status = Status(body.option("status", options))
-    rejection = body.text("rejectionReason", most=200)
-    reset = None if world.is_old else body.text("resetReason", most=200)
+    status = Status(body.get_option("status", options))
+    rejection = body.get_text("rejectionReason", most=200)
+    reset = None if world.is_old else body.get_text("resetReason", most=200)
     return status, {Status.REJECTED: rejection, Status.RESET: reset}.get(status)
 
 
-def _row(world: World, gated: Gated, given: dict[str, str]) -> Row | None:
+def _find_row(world: World, hub_repo: HubRepo, given: dict[str, str]) -> StoredRequest | None:
     if "requestId" in given:
-        return gated.requests.get(given["requestId"].lower())
-    account = who(world, given)
+        return hub_repo.requests.get(given["requestId"].lower())
+    account = find_account(world, given)
     if account is None:
-        raise Refusal(404, "User not found")
-    return gated.people.get(account.id)
+        raise HttpError(404, "User not found")
+    return hub_repo.people.get(account.id)
 
 
-def batch(c: Context) -> Answered:
-    caller, gated = c.deciding()
-    body = Body(c.asked.body)
-    status, reason = _decision(c.world, body)
-    items = [_item(c.world, body, n, item) for n, item in enumerate(body.items("requests", MAX_BATCH_SIZE))]
-    body.settle()
-    return json_answer([_batched(c, caller, gated, given, status, reason) for given in items])
+def batch(context: CallContext) -> HttpResponse:
+    caller, hub_repo = context.require_decider()
+    body = BodyValidator(context.request.body)
+    status, reason = _parse_decision(context.world, body)
+    items = [
+        _parse_item(context.world, body, n, item) for n, item in enumerate(body.get_items("requests", MAX_BATCH_SIZE))
+    ]
+    body.raise_problems()
+    return json_response([_decide_item(context, caller, hub_repo, given, status, reason) for given in items])
 
 
-def _item(world: World, body: Body, n: int, item: object) -> dict[str, str]:
-    part = Body(item if isinstance(item, dict) else {}, f"requests[{n}]")
+def _parse_item(world: World, body: BodyValidator, n: int, item: object) -> dict[str, str]:
+    part = BodyValidator(item if isinstance(item, dict) else {}, f"requests[{n}]")
     if not isinstance(item, dict):
-        part.say(f"Invalid input: expected object, received {kind(item)}")
-    given = _identifier(world, part) if not part.problems else _NOBODY
+        part.add_problem(f"Invalid input: expected object, received {get_json_type(item)}")
+    given = _parse_identifier(world, part) if not part.problems else _NOBODY
     body.problems += part.problems
     return given
 
 
-def _batched(
-    c: Context, caller: Token, gated: Gated, given: dict[str, str], status: Status, reason: str | None
+def _decide_item(
+    context: CallContext, caller: HubToken, hub_repo: HubRepo, given: dict[str, str], status: Status, reason: str | None
 ) -> dict[str, object]:
-    """Same status is fine here, and leaves the request as it was."""
+    """Decide one person of a batch. The same status is no error and changes nothing."""
     try:
-        row = _row(c.world, gated, given)
-    except Refusal:
+        row = _find_row(context.world, hub_repo, given)
+    except HttpError:
         return {**given, "ok": False, "error": "user_not_found"}
     if row is None:
         return {**given, "ok": False, "error": "request_not_found"}
     if row.status is not status:
-        c.world.review(gated, row, status, c.now_ms, "batch", caller, reason)
+        context.world.review_request(hub_repo, row, status, context.now_ms, "batch", caller, reason)
     return {**given, "ok": True}
 
 
-def grant(c: Context) -> Answered:
-    caller, gated = c.deciding()
-    body = Body(c.asked.body)
-    given = {key: text for key in ("user", "userId") if (text := body.text(key)) is not None}
+def grant(context: CallContext) -> HttpResponse:
+    caller, hub_repo = context.require_decider()
+    body = BodyValidator(context.request.body)
+    given = {key: text for key in ("user", "userId") if (text := body.get_text(key)) is not None}
     if len(given) != 1 and not body.problems:
-        body.say(ONE_OF_TWO)
-    body.settle()
-    account = who(c.world, given)
+        body.add_problem(ONE_OF_TWO)
+    body.raise_problems()
+    account = find_account(context.world, given)
     if account is None:
-        raise Refusal(404, "User not found")
-    row = gated.people.get(account.id)
+        raise HttpError(404, "User not found")
+    row = hub_repo.people.get(account.id)
     if row is None:
-        row = Row(c.world.new_id(c.now_ms), account, Status.ACCEPTED, c.now_ms, c.now_ms, caller.account, mailed=False)
-        c.world.enter(gated, row, c.now_ms, "grant", caller.name)
-    elif (row.status, Status.ACCEPTED) not in TARGETS["grant"]:
-        raise Refusal(400, "That user already has access to the repo")
+        row = StoredRequest(
+            context.world.new_id(context.now_ms),
+            account,
+            Status.ACCEPTED,
+            context.now_ms,
+            context.now_ms,
+            caller.account,
+            mailed=False,
+        )
+        context.world.add_request(hub_repo, row, context.now_ms, "grant", caller.name)
+    elif (row.status, Status.ACCEPTED) not in ALLOWED_MOVES["grant"]:
+        raise HttpError(400, "That user already has access to the repo")
     else:
-        c.world.review(gated, row, Status.ACCEPTED, c.now_ms, "grant", caller)
-    return json_answer({})
+        context.world.review_request(hub_repo, row, Status.ACCEPTED, context.now_ms, "grant", caller)
+    return json_response({})
 
 
 # ---- the requester's side -----------------------------------------------------------------------------------------------
 
 
-def cancel(c: Context) -> Answered:
-    caller, gated = c.caller, c.gated
-    row = gated.people.get(caller.account.id)
-    if row is None or (row.status, None) not in TARGETS["cancel"]:
-        raise Refusal(404, "No pending access request found for this repo and this user")
-    c.world.leave(gated, row, c.now_ms, "cancel", caller.name)
-    return json_answer({"ok": True})
+def cancel(context: CallContext) -> HttpResponse:
+    caller, hub_repo = context.caller, context.hub_repo
+    row = hub_repo.people.get(caller.account.id)
+    if row is None or (row.status, None) not in ALLOWED_MOVES["cancel"]:
+        raise HttpError(404, "No pending access request found for this repo and this user")
+    context.world.withdraw_request(hub_repo, row, context.now_ms, "cancel", caller.name)
+    return json_response({"ok": True})
 
 
-def ask(c: Context) -> Answered:
-    """Always 303, also where nothing changes: only nobody's and a reset request make a new one."""
-    caller, gated = c.caller, c.gated
-    answers = _answers(c)
-    row = gated.people.get(caller.account.id)
-    if gated.gated is not False and (row is None or row.status is Status.RESET):
-        ask_for(c.world, gated, caller.account, answers, c.now_ms, caller.name)
-    page = f"{c.asked.base_url}/{gated.repo.web_path}"
-    return text_answer(f"See Other. Redirecting to {page}", 303, Location=page)
+def ask(context: CallContext) -> HttpResponse:
+    """Make a request if the caller has none or a reset one. The answer is always 303."""
+    caller, hub_repo = context.caller, context.hub_repo
+    answers = _parse_answers(context)
+    row = hub_repo.people.get(caller.account.id)
+    if hub_repo.gated is not False and (row is None or row.status is Status.RESET):
+        add_request(context.world, hub_repo, caller.account, answers, context.now_ms, caller.name)
+    page = f"{context.request.base_url}/{hub_repo.repo.web_path}"
+    return text_response(f"See Other. Redirecting to {page}", 303, Location=page)
 
 
-def ask_for(
+def add_request(
     world: World,
-    gated: Gated,
-    account: Account,
+    hub_repo: HubRepo,
+    account: HubAccount,
     answers: dict[str, str],
     now_ms: int,
     token: str,
     asked_ms: int | None = None,
-) -> Row:
-    """A new attempt: waiting in manual mode, in at once in auto mode. It takes the place of a reset one."""
-    status = Status.ACCEPTED if gated.gated == "auto" else Status.PENDING
+) -> StoredRequest:
+    """Add a request, pending in manual mode and accepted in auto mode. It replaces a reset one."""
+    status = Status.ACCEPTED if hub_repo.gated == "auto" else Status.PENDING
     asked = now_ms if asked_ms is None else asked_ms
     reviewed = asked if status is Status.ACCEPTED else None
-    old = gated.people.get(account.id)
-    row = Row(old.id if old else world.new_id(asked), account, status, asked, reviewed)
+    old = hub_repo.people.get(account.id)
+    row = StoredRequest(old.id if old else world.new_id(asked), account, status, asked, reviewed)
     row.answers = _encode(answers) if answers else None
     if old is None:
-        world.enter(gated, row, now_ms, "ask", token)
+        world.add_request(hub_repo, row, now_ms, "ask", token)
     else:
-        world.ask_again(gated, old, row, now_ms, token)
+        world.ask_again(hub_repo, old, row, now_ms, token)
     return row
 
 
-def _answers(c: Context) -> dict[str, str]:
-    if c.asked.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
-        pairs = parse_qsl(c.asked.body.decode("utf-8", "replace"), keep_blank_values=True)
+def _parse_answers(context: CallContext) -> dict[str, str]:
+    if context.request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        pairs = parse_qsl(context.request.body.decode("utf-8", "replace"), keep_blank_values=True)
         return {key: value for key, value in pairs if key != "csrf"}
-    body = Body(c.asked.body.strip() or b"{}")
-    body.settle()
+    body = BodyValidator(context.request.body.strip() or b"{}")
+    body.raise_problems()
     return {key: value if isinstance(value, str) else _encode(value).decode() for key, value in body.values.items()}
 
 
 # ---- the gate ----------------------------------------------------------------------------------------------------------
 
 
-def check_gate(c: Context) -> None:
-    """Raises the refusal that somebody without access gets, before it is looked whether the file exists."""
-    gated, token = c.gated, c.token
-    if gated.gated is False:
+def check_gate(context: CallContext) -> None:
+    """Raise the Hub's error if the caller has no access, before checking whether the file exists."""
+    hub_repo, token = context.hub_repo, context.token
+    if hub_repo.gated is False:
         return
-    what = f"{gated.repo.type.value} {gated.repo.id}"
-    page = f"https://huggingface.co/{gated.repo.web_path}"
+    what = f"{hub_repo.repo.type.value} {hub_repo.repo.id}"
+    page = f"https://huggingface.co/{hub_repo.repo.web_path}"
     if token is None:
         words = "You must have access to it and be authenticated to access it. Please log in."
-        raise Refusal(401, f"Access to {what} is restricted. {words}", "GatedRepo")
-    if c.world.passes_gate(token, gated):
+        raise HttpError(401, f"Access to {what} is restricted. {words}", "GatedRepo")
+    if context.world.can_pass_gate(token, hub_repo):
         return
-    row = request_of(c.world, gated, token.account, c.asked.view, c.now_ms)
+    row = find_request(context.world, hub_repo, token.account, context.request.view, context.now_ms)
     status = None if row is None else row.status
     if status is not Status.ACCEPTED:
-        raise Refusal(403, _REFUSALS[status].format(what=what, page=page), "GatedRepo")
+        raise HttpError(403, _REFUSALS[status].format(what=what, page=page), "GatedRepo")
 
 
 _REFUSALS: dict[Status | None, str] = {
@@ -212,46 +221,48 @@ _REFUSALS: dict[Status | None, str] = {
 }
 
 
-def auth_check(c: Context) -> Answered:
-    check_gate(c)
-    return text_answer("OK")
+def auth_check(context: CallContext) -> HttpResponse:
+    check_gate(context)
+    return text_response("OK")
 
 
-def auth_check_write(c: Context) -> Answered:
-    caller = c.caller
-    if not c.world.may_write(caller, c.gated):
-        raise Refusal(403, NO_RIGHT)
-    return text_answer("OK")
+def auth_check_write(context: CallContext) -> HttpResponse:
+    caller = context.caller
+    if not context.world.can_write(caller, context.hub_repo):
+        raise HttpError(403, NO_RIGHT)
+    return text_response("OK")
 
 
-def change_settings(c: Context) -> Answered:
-    """Only the mode and the visibility come back; who is mailed and how can be written, never read."""
-    _, gated = c.reviewing(deciding=True)
-    body = Body(c.asked.body)
+def change_settings(context: CallContext) -> HttpResponse:
+    """Change gate settings. Only mode and visibility are echoed; the notification settings are write-only."""
+    _, hub_repo = context.require_reviewer(can_decide=True)
+    body = BodyValidator(context.request.body)
     mode = body.values.get("gated")
     if "gated" in body.values and not (mode is False or mode in ("auto", "manual")):
-        body.say("Invalid input", "gated")
-    private, members = body.flag("private"), body.flag("orgMembersGated")
-    visibility = body.option("visibility", ("public", "private", "protected")) if "visibility" in body.values else None
+        body.add_problem("Invalid input", "gated")
+    private, members = body.get_flag("private"), body.get_flag("orgMembersGated")
+    visibility = (
+        body.get_option("visibility", ("public", "private", "protected")) if "visibility" in body.values else None
+    )
     notify = (
-        body.option("gatedNotificationsMode", ("bulk", "real-time"))
+        body.get_option("gatedNotificationsMode", ("bulk", "real-time"))
         if "gatedNotificationsMode" in body.values
         else None
     )
-    email = body.text("gatedNotificationsEmail", most=320)
+    email = body.get_text("gatedNotificationsEmail", most=320)
     if email is not None and ("@" not in email or " " in email):
-        body.say("Invalid email address", "gatedNotificationsEmail")
-    body.settle()
+        body.add_problem("Invalid email address", "gatedNotificationsEmail")
+    body.raise_problems()
     echo: dict[str, object] = {}
     if "gated" in body.values:
-        gated.gated = echo["gated"] = cast("str | bool", mode)
+        hub_repo.gated = echo["gated"] = cast("str | bool", mode)
     if private is not None and visibility is None:
         visibility = "private" if private else "public"
         echo["private"] = private
     if visibility is not None:
-        gated.visibility = visibility
+        hub_repo.visibility = visibility
         if "visibility" in body.values:
             echo["visibility"] = visibility
-    gated.org_members_gated = gated.org_members_gated if members is None else members
-    gated.notify_mode, gated.notify_email = notify or gated.notify_mode, email or gated.notify_email
-    return json_answer(echo)
+    hub_repo.org_members_gated = hub_repo.org_members_gated if members is None else members
+    hub_repo.notify_mode, hub_repo.notify_email = notify or hub_repo.notify_mode, email or hub_repo.notify_email
+    return json_response(echo)

@@ -1,4 +1,4 @@
-"""The Hub's answers about the files of a repo: reading them past the gate, and committing small ones."""
+"""Handlers for the files of a repo: reading them if the gate allows it, and committing small ones."""
 
 from __future__ import annotations
 
@@ -12,64 +12,66 @@ import msgspec
 
 from ..domain.frontmatter import front_matter
 from ..domain.yamltext import parse
-from .context import NO_RIGHT, Context
+from .body_validation import BodyValidator
+from .context import NO_RIGHT, CallContext
 from .handlers_access import check_gate
-from .records import Commit, Gated
-from .wire import Answered, Refusal, json_answer
-from .zod import Body
+from .records import Commit, HubRepo
+from .wire import HttpError, HttpResponse, json_response
 
 OPEN_FILES = frozenset(
     {"README.md", "LICENSE", "LICENSE.md", "LICENSE.txt"}
 )  # the gate never hides these from `resolve`
-SMALL = 5 << 20  # bytes of a file that is kept; larger ones belong in LFS, which is not here
+MAX_FILE_SIZE = 5 << 20  # larger files need LFS, which the local Hub lacks
 
 
 # ---- files --------------------------------------------------------------------------------------------------------------
 
 
-def blob_id(content: bytes) -> str:
-    """Git's name of a file's content."""
+def make_blob_id(content: bytes) -> str:
+    """Return Git's object id of a file's content."""
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
-def commit_files(gated: Gated, files: dict[str, bytes], title: str, at_ms: int) -> Commit:
-    parent = gated.commits[-1].oid if gated.commits else ""
-    names = "".join(f"{path}\0{blob_id(content)}\0" for path, content in sorted(files.items()))
-    seed = f"{parent}|{gated.id}|{title}|{at_ms}|{len(gated.commits)}|{names}"
+def commit_files(hub_repo: HubRepo, files: dict[str, bytes], title: str, at_ms: int) -> Commit:
+    parent = hub_repo.commits[-1].oid if hub_repo.commits else ""
+    names = "".join(f"{path}\0{make_blob_id(content)}\0" for path, content in sorted(files.items()))
+    seed = f"{parent}|{hub_repo.id}|{title}|{at_ms}|{len(hub_repo.commits)}|{names}"
     commit = Commit(hashlib.sha1(seed.encode(), usedforsecurity=False).hexdigest(), at_ms, title, files)
-    gated.commits.append(commit)
+    hub_repo.commits.append(commit)
     return commit
 
 
-def commit_at(c: Context) -> Commit:
-    revision = c.call.parts.get("revision", "main")
-    gated = c.gated
+def find_commit(context: CallContext) -> Commit:
+    revision = context.call.parts.get("revision", "main")
+    hub_repo = context.hub_repo
     if revision in {"main", "refs/heads/main"}:
-        return gated.head
-    found = next((commit for commit in gated.commits if len(revision) >= 7 and commit.oid.startswith(revision)), None)
+        return hub_repo.head
+    found = next(
+        (commit for commit in hub_repo.commits if len(revision) >= 7 and commit.oid.startswith(revision)), None
+    )
     if found is None:
-        raise Refusal(404, f"Invalid rev id: {revision}", "RevisionNotFound")
+        raise HttpError(404, f"Invalid rev id: {revision}", "RevisionNotFound")
     return found
 
 
-def resolve(c: Context) -> Answered:
-    path = c.call.parts["path"]
+def resolve_file(context: CallContext) -> HttpResponse:
+    path = context.call.parts["path"]
     if path not in OPEN_FILES:
-        check_gate(c)
-    return _file(c, path)
+        check_gate(context)
+    return _build_file_response(context, path)
 
 
-def raw(c: Context) -> Answered:
-    check_gate(c)
-    return _file(c, c.call.parts["path"])
+def read_raw_file(context: CallContext) -> HttpResponse:
+    check_gate(context)
+    return _build_file_response(context, context.call.parts["path"])
 
 
-def _file(c: Context, path: str) -> Answered:
-    commit = commit_at(c)
+def _build_file_response(context: CallContext, path: str) -> HttpResponse:
+    commit = find_commit(context)
     content = commit.files.get(path)
     if content is None:
-        raise Refusal(404, "Entry not found", "EntryNotFound", X_Repo_Commit=commit.oid)
-    oid = blob_id(content)
+        raise HttpError(404, "Entry not found", "EntryNotFound", X_Repo_Commit=commit.oid)
+    oid = make_blob_id(content)
     headers = {
         "Content-Type": "text/plain; charset=utf-8" if path.endswith((".md", ".txt")) else "application/octet-stream",
         "ETag": f'"{oid}"',
@@ -79,95 +81,95 @@ def _file(c: Context, path: str) -> Answered:
         "Accept-Ranges": "bytes",
         "Content-Disposition": f"inline; filename*=UTF-8''{quote(path.rpartition('/')[2], safe='')}",
     }
-    span = c.asked.headers.get("range", "")
+    span = context.request.headers.get("range", "")
     if span.startswith("bytes=") and span.endswith("-") and span[6:-1].isdecimal():
         start = min(int(span[6:-1]), len(content))
         headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
-        return Answered(206, headers, content[start:])
-    return Answered(200, headers, content)
+        return HttpResponse(206, headers, content[start:])
+    return HttpResponse(200, headers, content)
 
 
-def tree(c: Context) -> Answered:
-    commit = commit_at(c)
-    below = c.call.parts.get("path", "").strip("/")
-    deep = c.asked.params.get("recursive", "").lower() in {"true", "1"}
+def list_tree(context: CallContext) -> HttpResponse:
+    commit = find_commit(context)
+    below = context.call.parts.get("path", "").strip("/")
+    deep = context.request.params.get("recursive", "").lower() in {"true", "1"}
     prefix = f"{below}/" if below else ""
     entries: dict[str, dict[str, object]] = {}
     for path, content in sorted(commit.files.items()):
         if path.startswith(prefix):
-            for folder in _folders(path, prefix) if deep else _folders(path, prefix)[:1]:
+            for folder in _list_folders(path, prefix) if deep else _list_folders(path, prefix)[:1]:
                 oid = hashlib.sha1(folder.encode(), usedforsecurity=False).hexdigest()
                 entries.setdefault(folder, {"type": "directory", "oid": oid, "size": 0, "path": folder})
             if deep or "/" not in path[len(prefix) :]:
-                entries[path] = {"type": "file", "oid": blob_id(content), "size": len(content), "path": path}
+                entries[path] = {"type": "file", "oid": make_blob_id(content), "size": len(content), "path": path}
     if below and not entries:
-        raise Refusal(404, f'{below} does not exist on "main"', "EntryNotFound")
-    return json_answer(list(entries.values()))
+        raise HttpError(404, f'{below} does not exist on "main"', "EntryNotFound")
+    return json_response(list(entries.values()))
 
 
-def _folders(path: str, prefix: str) -> list[str]:
+def _list_folders(path: str, prefix: str) -> list[str]:
     parts = path[len(prefix) :].split("/")[:-1]
     return [prefix + "/".join(parts[: n + 1]) for n in range(len(parts))]
 
 
-def preupload(c: Context) -> Answered:
-    """Every file goes the plain way: the local Hub has no LFS."""
-    gated = _writable(c)
-    body = Body(c.asked.body)
-    files = body.items("files", 1000)
-    body.settle()
-    here = gated.head.files
+def preupload(context: CallContext) -> HttpResponse:
+    """Tell the client to upload every file directly: the local Hub has no LFS."""
+    hub_repo = _require_writer(context)
+    body = BodyValidator(context.request.body)
+    files = body.get_items("files", 1000)
+    body.raise_problems()
+    here = hub_repo.head.files
     answers: list[dict[str, object]] = []
     for file in files:
         path = str(file.get("path", "")) if isinstance(file, dict) else ""
         line: dict[str, object] = {"path": path, "uploadMode": "regular", "shouldIgnore": False}
-        answers.append(line | ({"oid": blob_id(here[path])} if path in here else {}))
-    return json_answer({"files": answers, "commitOid": gated.head.oid})
+        answers.append(line | ({"oid": make_blob_id(here[path])} if path in here else {}))
+    return json_response({"files": answers, "commitOid": hub_repo.head.oid})
 
 
-def commit(c: Context) -> Answered:
-    gated = _writable(c)
-    if c.call.parts["revision"] not in {"main", "refs/heads/main"}:
-        raise Refusal(404, f"Invalid rev id: {c.call.parts['revision']}", "RevisionNotFound")
-    title, files = "", dict(gated.head.files)
-    for key, value in _commit_lines(c.asked.body):
+def create_commit(context: CallContext) -> HttpResponse:
+    hub_repo = _require_writer(context)
+    if context.call.parts["revision"] not in {"main", "refs/heads/main"}:
+        raise HttpError(404, f"Invalid rev id: {context.call.parts['revision']}", "RevisionNotFound")
+    title, files = "", dict(hub_repo.head.files)
+    for key, value in _parse_commit_lines(context.request.body):
         if key == "header":
             title = str(value.get("summary", ""))
             parent = value.get("parentCommit")
-            if parent is not None and parent != gated.head.oid:
-                raise Refusal(412, "A commit has happened since. Please refresh and try again.")
+            if parent is not None and parent != hub_repo.head.oid:
+                raise HttpError(412, "A commit has happened since. Please refresh and try again.")
         else:
-            _apply(files, key, value)
-    made = commit_files(gated, files, title, c.now_ms)
-    url = f"{c.asked.base_url}/{gated.repo.web_path}/commit/{made.oid}"
-    return json_answer({"success": True, "commitOid": made.oid, "commitUrl": url, "hookOutput": ""})
+            _apply_line(files, key, value)
+    made = commit_files(hub_repo, files, title, context.now_ms)
+    url = f"{context.request.base_url}/{hub_repo.repo.web_path}/commit/{made.oid}"
+    return json_response({"success": True, "commitOid": made.oid, "commitUrl": url, "hookOutput": ""})
 
 
-def _commit_lines(body: bytes) -> Iterator[tuple[str, dict[str, Any]]]:
+def _parse_commit_lines(body: bytes) -> Iterator[tuple[str, dict[str, Any]]]:
     for text in body.splitlines():
         if not text.strip():
             continue
         try:
             line = msgspec.json.decode(text)
         except msgspec.DecodeError:
-            raise Refusal(400, "✖ Invalid JSON") from None
+            raise HttpError(400, "✖ Invalid JSON") from None
         if not (isinstance(line, dict) and isinstance(line.get("key"), str) and isinstance(line.get("value"), dict)):
-            raise Refusal(400, "✖ Invalid input: expected a key and a value on each line")
+            raise HttpError(400, "✖ Invalid input: expected a key and a value on each line")
         yield line["key"], line["value"]
 
 
-def _apply(files: dict[str, bytes], key: str, value: dict[str, Any]) -> None:
+def _apply_line(files: dict[str, bytes], key: str, value: dict[str, Any]) -> None:
     path = value.get("path")
     if not isinstance(path, str) or not path or ".." in path.split("/") or path.startswith("/"):
-        raise Refusal(400, "✖ Invalid path\n  → at path")
+        raise HttpError(400, "✖ Invalid path\n  → at path")
     if key == "file":
         content = str(value.get("content", ""))
         try:
             data = b64decode(content, validate=True) if value.get("encoding") == "base64" else content.encode()
         except ValueError:
-            raise Refusal(400, "✖ Invalid base64\n  → at content") from None
-        if len(data) > SMALL:
-            raise Refusal(400, "The local Hub keeps small files only")
+            raise HttpError(400, "✖ Invalid base64\n  → at content") from None
+        if len(data) > MAX_FILE_SIZE:
+            raise HttpError(400, "The local Hub stores small files only")
         files[path] = data
     elif key in {"deletedFile", "deletedFolder"}:
         gone = [
@@ -176,26 +178,28 @@ def _apply(files: dict[str, bytes], key: str, value: dict[str, Any]) -> None:
             if name == path or (key == "deletedFolder" and name.startswith(path.rstrip("/") + "/"))
         ]
         if not gone:
-            raise Refusal(404, "A file with this name doesn't exist", "EntryNotFound")
+            raise HttpError(404, "A file with this name doesn't exist", "EntryNotFound")
         for name in gone:
             del files[name]
     else:
-        raise Refusal(400, f"The local Hub keeps small files only, and knows no {key}")
+        raise HttpError(400, f"The local Hub stores small files only and does not support {key}")
 
 
-def _writable(c: Context) -> Gated:
-    caller = c.caller
-    gated = c.gated
-    if not c.world.may_write(caller, gated):
-        raise Refusal(403, NO_RIGHT)
-    return gated
+def _require_writer(context: CallContext) -> HubRepo:
+    caller = context.caller
+    hub_repo = context.hub_repo
+    if not context.world.can_write(caller, hub_repo):
+        raise HttpError(403, NO_RIGHT)
+    return hub_repo
 
 
-def validate_yaml(c: Context) -> Answered:
-    """The official client has card metadata checked before each commit of a README."""
-    body = Body(c.asked.body)
-    text = body.text("content", needed=True) or ""
-    body.settle()
+def validate_yaml(context: CallContext) -> HttpResponse:
+    """Check card metadata; the official client calls this before each commit of a README."""
+    body = BodyValidator(context.request.body)
+    text = body.get_text("content", needed=True) or ""
+    body.raise_problems()
     block = front_matter(text)
     problems = parse(block.text).problems if block.text is not None else ()
-    return json_answer({"errors": [{"message": p.message} for p in problems], "warnings": []}, 400 if problems else 200)
+    return json_response(
+        {"errors": [{"message": p.message} for p in problems], "warnings": []}, 400 if problems else 200
+    )

@@ -1,4 +1,4 @@
-"""Texts that somebody could send to harm whoever shows, exports, parses or judges them; all legal on the wire (no lone surrogates)."""
+"""Hostile texts that attack whatever shows, exports, parses or evaluates them. All are valid JSON (no lone surrogates)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who asks where and when, as a plan from which single rows can be drawn: the crowd, the accounts made for one repo, the bursts."""
+"""Plans who asks where and when: people who ask at several repos, new accounts made for one repo, and bursts."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from math import gcd, log
 from random import Random
 from typing import Final, NamedTuple
 
-from .accounts import Crowd
+from .accounts import PersonGenerator
 from .arrival import DAY, HOUR, MINUTE, Timeline
 from .gates import DemoGate
-from .pools import Place, Pools
+from .pools import Institution, Pools
 
-BLOCK: Final = 1000
-# Of ten requests three come from accounts made for them, shortly before.
-NEW: Final = 3
-# How often somebody of the common crowd asks: this many repos each, on average.
+BLOCK_SIZE: Final = 1000
+# Three of ten requests come from accounts that were made for them shortly before.
+NEW_IN_TEN: Final = 3
+# At how many repos a shared person asks, on average.
 _REPOS_EACH: Final = 1.35
 _QUIET: Final = 120
 _BOT_STEMS: Final = ("datauser", "mluser", "getmodel", "hfreader", "airesearch")
 _BOT_DOMAINS: Final = ("mailinator.com", "yopmail.com", "guerrillamail.com")
-# kind, share of a repo's requests, least and most people
+# Kind, share of a repo's requests, least and most people.
 _BURSTS: Final = (("course", 0.02, 16, 40), ("bot", 0.007, 8, 30))
 
 
 class Burst(NamedTuple):
-    """People who ask together; `outcome` is the status of those of them who are decided."""
+    """People who ask together; `outcome` is the status of those who are decided."""
 
     outcome: str
     first_person: int
@@ -35,7 +35,7 @@ class Burst(NamedTuple):
 
 
 class RepoPlan(NamedTuple):
-    """`main` rows come by the timeline, those of the bursts follow. Every person has at most one row here."""
+    """The rows of a repo: `main` rows by the timeline, then those of the bursts. Each person has at most one row."""
 
     timeline: Timeline
     main: int
@@ -44,18 +44,18 @@ class RepoPlan(NamedTuple):
     stride: int
     shift: int
     bursts: tuple[Burst, ...]
-    auto: bool
+    is_auto: bool
 
-    def person(self, slot: int) -> int:
-        """Who is behind a row: a new account, or the next of the common crowd, which is walked in big steps."""
-        mine = slot * NEW // 10
-        if (slot + 1) * NEW // 10 != mine:
+    def person_index(self, slot: int) -> int:
+        """Return the person of a row: a new account, or the next shared person, chosen in large steps."""
+        mine = slot * NEW_IN_TEN // 10
+        if (slot + 1) * NEW_IN_TEN // 10 != mine:
             return self.first_new + mine
         return ((slot - mine) * self.stride + self.shift) % self.shared
 
 
-class Block(NamedTuple):
-    """Up to a thousand rows of a timeline, or all rows of a repo's bursts (then `low` is the repo's `main`)."""
+class RowBlock(NamedTuple):
+    """Up to 1,000 rows of a timeline, or all rows of a repo's bursts (then `low` is the repo's `main`)."""
 
     repo: int
     low: int
@@ -63,34 +63,34 @@ class Block(NamedTuple):
     first_row: int
 
 
-class Planner:
-    """Draws everybody: first the common crowd, then for each repo the accounts made for it, then its bursts."""
+class ScenePlanner:
+    """Draws all people: first the shared people, then for each repo its new accounts and its bursts."""
 
-    def __init__(self, crowd: Crowd, rng: Random, preset: str, now_ms: int, words: Pools) -> None:
+    def __init__(self, crowd: PersonGenerator, rng: Random, preset: str, now_ms: int, words: Pools) -> None:
         self._crowd, self._rng, self._preset, self._now, self._words = crowd, rng, preset, now_ms, words
 
-    def plan(self, requests: int, gates: tuple[DemoGate, ...]) -> list[RepoPlan]:
-        rng, sizes = self._rng, _sizes(requests, len(gates))
+    def plan_repos(self, requests: int, gates: tuple[DemoGate, ...]) -> list[RepoPlan]:
+        rng, sizes = self._rng, _draw_sizes(requests, len(gates))
         drafts = []
         for index, (size, gate) in enumerate(zip(sizes, gates, strict=True)):
-            timeline = self._timeline(quiet=len(sizes) >= 5 and index == len(sizes) - 1)
-            bursts = [] if gate.mode == "auto" else self._burst_sizes(size, first=index == 0)
+            timeline = self._draw_timeline(quiet=len(sizes) >= 5 and index == len(sizes) - 1)
+            bursts = [] if gate.mode == "auto" else self._draw_burst_sizes(size, first=index == 0)
             drafts.append((gate, timeline, size - sum(count for _, count in bursts), bursts))
-        ordinary = [main - main * NEW // 10 for _, _, main, _ in drafts]
+        ordinary = [main - main * NEW_IN_TEN // 10 for _, _, main, _ in drafts]
         shared = max([*ordinary, int(sum(ordinary) / _REPOS_EACH)], default=0)
-        self._common_crowd(shared, min((timeline.start for _, timeline, _, _ in drafts), default=self._now))
+        self._add_shared_people(shared, min((timeline.start for _, timeline, _, _ in drafts), default=self._now))
         plans = []
         for gate, timeline, main, bursts in drafts:
             first_new = len(self._crowd.accounts)
-            self._new_accounts(timeline, main)
-            drawn = tuple(self._burst(kind, count, timeline, gate.topic) for kind, count in bursts)
+            self._add_new_accounts(timeline, main)
+            drawn = tuple(self._add_burst(kind, count, timeline, gate.topic) for kind, count in bursts)
             shift = int(rng.random() * max(1, shared))
-            stride = _stride(rng, shared)
+            stride = _draw_stride(rng, shared)
             plans.append(RepoPlan(timeline, main, first_new, shared, stride, shift, drawn, gate.mode == "auto"))
         return plans
 
-    def _common_crowd(self, count: int, before_ms: int) -> None:
-        """Accounts older than the oldest repo, so that they can have asked anywhere; one in a hundred is a second one."""
+    def _add_shared_people(self, count: int, before_ms: int) -> None:
+        """Add accounts older than the oldest repo, so that they can ask anywhere; one in a hundred is a second account."""
         rng = self._rng
         for i in range(count):
             age = HOUR + int(-420 * DAY * log(1 - rng.random()))
@@ -98,14 +98,14 @@ class Planner:
             if i and rng.random() < 0.01:
                 self._crowd.add_twin(min(before_ms - HOUR, created + 90 * DAY))
             else:
-                self._crowd.add(created)
+                self._crowd.add_person(created)
 
-    def _new_accounts(self, timeline: Timeline, main: int) -> None:
-        for mine in range(main * NEW // 10):
-            slot = -(-(mine + 1) * 10 // NEW) - 1
-            self._crowd.add(timeline.at(slot / main) - MINUTE - int(self._rng.random() ** 6 * 20 * DAY))
+    def _add_new_accounts(self, timeline: Timeline, main: int) -> None:
+        for mine in range(main * NEW_IN_TEN // 10):
+            slot = -(-(mine + 1) * 10 // NEW_IN_TEN) - 1
+            self._crowd.add_person(timeline.at(slot / main) - MINUTE - int(self._rng.random() ** 6 * 20 * DAY))
 
-    def _timeline(self, *, quiet: bool) -> Timeline:
+    def _draw_timeline(self, *, quiet: bool) -> Timeline:
         rng, now = self._rng, self._now
         if self._preset == "class":
             start = now - int(9 + rng.random() * 8) * DAY
@@ -120,8 +120,8 @@ class Planner:
         )
         return Timeline(start, now, ((0.0, 30.0, 1.5), *later), 1.0)
 
-    def _burst_sizes(self, size: int, *, first: bool) -> list[tuple[str, int]]:
-        """A repo with fewer than 300 requests has none; in a world of classes everything is a course already."""
+    def _draw_burst_sizes(self, size: int, *, first: bool) -> list[tuple[str, int]]:
+        """Draw the sizes of bursts. Repos with fewer than 300 requests have none; the preset `class` has no courses."""
         found: list[tuple[str, int]] = []
         for kind, share, least, most in _BURSTS if size >= 300 else ():
             left = int(size * share)
@@ -135,24 +135,24 @@ class Planner:
                 left -= count
         return found
 
-    def _burst(self, kind: str, count: int, timeline: Timeline, topic: str) -> Burst:
-        return self._course(count, timeline, topic) if kind == "course" else self._bots(count, timeline)
+    def _add_burst(self, kind: str, count: int, timeline: Timeline, topic: str) -> Burst:
+        return self._add_course(count, timeline, topic) if kind == "course" else self._add_bots(count, timeline)
 
-    def _course(self, count: int, timeline: Timeline, topic: str) -> Burst:
-        """A class asks within an hour, from one university, with one text."""
+    def _add_course(self, count: int, timeline: Timeline, topic: str) -> Burst:
+        """Add a class that asks within an hour, from one university, with one text."""
         rng, first = self._rng, len(self._crowd.accounts)
         start = timeline.at(0.1 + 0.8 * rng.random()) // HOUR * HOUR + 5 * MINUTE
         start = min(start, self._now - HOUR)
-        place = a_university(self._words, rng)
+        place = draw_university(self._words, rng)
         tasks = self._words.texts.tasks[topic]
         task = tasks[int(rng.random() * len(tasks))].replace("{language}", "English")
         text = f"We need it in our course at {place.short} to {task}."
         for _ in range(count):
             created = start - 10 * MINUTE - int(rng.random() ** 3 * 300 * DAY)
-            self._crowd.add(created, course=(place, text))
+            self._crowd.add_person(created, course=(place, text))
         return Burst("accepted", first, start, count, 55 * MINUTE // count)
 
-    def _bots(self, count: int, timeline: Timeline) -> Burst:
+    def _add_bots(self, count: int, timeline: Timeline) -> Burst:
         rng, first = self._rng, len(self._crowd.accounts)
         start = min(timeline.at(0.2 + 0.75 * rng.random()), self._now - HOUR)
         stem = _BOT_STEMS[int(rng.random() * len(_BOT_STEMS))]
@@ -163,25 +163,25 @@ class Planner:
         return Burst("rejected", first, start, count, 4_000 + int(rng.random() * 9_000))
 
 
-def blocks_of(plans: list[RepoPlan]) -> list[Block]:
+def split_into_blocks(plans: list[RepoPlan]) -> list[RowBlock]:
     found, row = [], 0
     for index, plan in enumerate(plans):
-        edges = [*range(0, plan.main, BLOCK), plan.main] if plan.main else []
+        edges = [*range(0, plan.main, BLOCK_SIZE), plan.main] if plan.main else []
         spans = [*pairwise(edges), (plan.main, plan.main + sum(burst.size for burst in plan.bursts))]
         for low, high in spans:
             if high > low:
-                found.append(Block(index, low, high, row))
+                found.append(RowBlock(index, low, high, row))
                 row += high - low
     return found
 
 
-def a_university(words: Pools, rng: Random) -> Place:
+def draw_university(words: Pools, rng: Random) -> Institution:
     schools = [place for place in words.places if place.kind == "university"]
     return schools[int(rng.random() * len(schools))]
 
 
-def _sizes(requests: int, repos: int) -> list[int]:
-    """The first repo is the one that everybody wants; the last of five or more gets a request a week."""
+def _draw_sizes(requests: int, repos: int) -> list[int]:
+    """Return the number of requests for each repo: the first is popular; the last of five or more gets one a week."""
     weights = [1 / (i + 1) ** 0.9 for i in range(repos)]
     total = sum(weights)
     sizes = [int(requests * weight / total) for weight in weights]
@@ -192,8 +192,8 @@ def _sizes(requests: int, repos: int) -> list[int]:
     return sizes
 
 
-def _stride(rng: Random, shared: int) -> int:
-    """A step that visits each of `shared` people once before it comes back."""
+def _draw_stride(rng: Random, shared: int) -> int:
+    """Return a step that visits each of `shared` people once before it returns to the start."""
     stride = int(shared * (0.3 + 0.4 * rng.random())) | 1
     while shared > 1 and gcd(stride, shared) != 1:
         stride += 2

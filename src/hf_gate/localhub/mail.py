@@ -1,13 +1,13 @@
-"""Invented mail addresses by class; no local part is anybody's, and nothing may ever be sent to one of them."""
+"""Draws invented mail addresses by class. Never send mail to them."""
 
 from __future__ import annotations
 
 from random import Random
 from typing import Final
 
-from .pools import Place
+from .pools import Institution
 
-# Out of 1,000 people of a preset. Assumed, see docs/generator.md: nobody has published such figures for the Hub.
+# Out of 1,000 people of a preset. These shares are assumed, see docs/generator.md: no figures for the Hub are published.
 CLASSES: Final[dict[str, tuple[tuple[str, int], ...]]] = {
     "consumer": (
         ("free", 800),
@@ -82,26 +82,26 @@ _RESERVED: Final = ("test", "invalid", "example.org", "example.net", "example.co
 _LETTERS: Final = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
-def _spread(text: str) -> tuple[str, ...]:
-    """A table of about 200 entries to be indexed by chance; cheaper than weights at each draw."""
+def _expand_weights(text: str) -> tuple[str, ...]:
+    """Return a table of about 200 entries for random indexing, which is faster than weighted choices."""
     pairs = [part.split(":") for part in text.split()]
     total = sum(float(weight) for _, weight in pairs)
     return tuple(domain for domain, weight in pairs for _ in range(max(1, round(200 * float(weight) / total))))
 
 
-FREE_DOMAINS: Final = {country: _spread(text) for country, text in _FREE.items()}
+FREE_DOMAINS: Final = {country: _expand_weights(text) for country, text in _FREE.items()}
 _KNOWN: Final = frozenset(domain for table in FREE_DOMAINS.values() for domain in table) | {*_DISPOSABLE, *_RELAY}
 
 
 def is_allowed(address: str, places: frozenset[str]) -> bool:
-    """Whether the generator may write this address: a public mail service, a domain of `places`, or a reserved name."""
+    """Return whether the generator may use this address: a public mail service, a domain of `places`, a reserved name."""
     domain = address.rpartition("@")[2].lower().rstrip(".")
     return (
         domain in _KNOWN or domain in places or any(domain == name or domain.endswith("." + name) for name in _RESERVED)
     )
 
 
-def free(rng: Random, country: str, given: str, family: str) -> str:
+def draw_free_address(rng: Random, country: str, given: str, family: str) -> str:
     r = rng.random
     table = FREE_DOMAINS.get(country) or FREE_DOMAINS[""]
     domain = table[int(r() * len(table))]
@@ -120,7 +120,7 @@ def free(rng: Random, country: str, given: str, family: str) -> str:
     return f"{family}{given[:2]}.{number}@{domain}"
 
 
-def at_place(rng: Random, place: Place, given: str, family: str, *, student: bool) -> str:
+def draw_institution_address(rng: Random, place: Institution, given: str, family: str, *, student: bool) -> str:
     r = rng.random
     domains = place.students if student else place.staff
     domain = domains[int(r() * len(domains))]
@@ -140,11 +140,11 @@ def at_place(rng: Random, place: Place, given: str, family: str, *, student: boo
     return f"{given[:1]}{family[:6]}{int(11 + r() * 988)}@{domain}"
 
 
-def _word(rng: Random, length: int) -> str:
+def _draw_letters(rng: Random, length: int) -> str:
     return "".join(_LETTERS[int(rng.random() * 36)] for _ in range(length))
 
 
-def odd(rng: Random, given: str, family: str) -> str:
+def draw_odd_address(rng: Random, given: str, family: str) -> str:
     forms = (
         f'"{given} {family}"@example.org',
         f"{given.upper()}.{family.upper()}@EXAMPLE.ORG",
@@ -159,8 +159,8 @@ def odd(rng: Random, given: str, family: str) -> str:
     return forms[int(rng.random() * len(forms))]
 
 
-def unusual(rng: Random, kind: str, given: str, family: str) -> str | None:
-    """An address of the classes relay, disposable, lookalike, odd; none for absent."""
+def draw_unusual_address(rng: Random, kind: str, given: str, family: str) -> str | None:
+    """Return an address of the classes relay, disposable, lookalike or odd; None for absent."""
     number = int(rng.random() * 9000 + 1000)
     if kind == "relay":
         domain = _RELAY[int(rng.random() * len(_RELAY))]
@@ -169,17 +169,17 @@ def unusual(rng: Random, kind: str, given: str, family: str) -> str | None:
         return (
             f"{number}{given}+{family}{number}@{domain}"
             if domain.startswith("users.")
-            else f"{_word(rng, 10)}@{domain}"
+            else f"{_draw_letters(rng, 10)}@{domain}"
         )
     if kind == "disposable":
-        return f"{_word(rng, 9)}@{_DISPOSABLE[int(rng.random() * len(_DISPOSABLE))]}"
+        return f"{_draw_letters(rng, 9)}@{_DISPOSABLE[int(rng.random() * len(_DISPOSABLE))]}"
     if kind == "lookalike":
         return f"{given}.{family}{number % 100}@{_LOOKALIKE[int(rng.random() * len(_LOOKALIKE))]}"
-    return odd(rng, given, family) if kind == "odd" else None
+    return draw_odd_address(rng, given, family) if kind == "odd" else None
 
 
-def variant(rng: Random, address: str) -> str:
-    """The same mailbox in another spelling: dots, a tag, capitals."""
+def vary_spelling(rng: Random, address: str) -> str:
+    """Return the same mailbox in another spelling: dots, a tag or capitals."""
     local, _, domain = address.rpartition("@")
     choice = rng.random()
     if domain == "gmail.com" and choice < 0.5 and len(local) > 4:

@@ -1,4 +1,4 @@
-"""What invented people are called, and what they call themselves: full names as typed into a profile, and usernames."""
+"""Draws names of invented people, full names as typed into a profile, and usernames."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Final, NamedTuple
 from .pools import Culture
 
 
-class Named(NamedTuple):
-    """`shown_...` is in the script that the bearer uses for a profile, `plain_...` in ASCII letters."""
+class InventedName(NamedTuple):
+    """A person's name: `shown_...` in the script of the profile, `plain_...` in ASCII letters."""
 
     given: str
     family: str
@@ -48,20 +48,20 @@ _RARE: Final = (
 _ORG_LIKE: Final = ("ai", "lab", "research", "ml", "group", "data", "tech", "nlp")
 
 
-def draw_name(rng: Random, name: str, culture: Culture) -> Named:
+def draw_name(rng: Random, name: str, culture: Culture) -> InventedName:
     g, f = int(rng.random() * len(culture.given[0])), int(rng.random() * len(culture.family[0]))
     (native_given, given, plain_given), (native_family, family, plain_family) = (
         [column[at] for column in columns] for columns, at in ((culture.given, g), (culture.family, f))
     )
     first = culture.order == "family"
     if native_given != given and rng.random() < _NATIVE_SHARE.get(name, 0.4):
-        return Named(given, family, plain_given, plain_family, native_given, native_family, culture.joint, first)
+        return InventedName(given, family, plain_given, plain_family, native_given, native_family, culture.joint, first)
     first = first and (native_given == given or rng.random() < 0.25)
-    return Named(given, family, plain_given, plain_family, given, family, " ", first)
+    return InventedName(given, family, plain_given, plain_family, given, family, " ", first)
 
 
-def full_name(rng: Random, name: Named, username: str) -> str:
-    """Mostly the name; else one part of it, the username, nothing, an emoji or a title more, something rare."""
+def draw_full_name(rng: Random, name: InventedName, username: str) -> str:
+    """Return what a profile shows: mostly the name; else a part of it, the username, nothing, extras or something rare."""
     r = rng.random
     style = r()
     parts = (name.shown_family, name.shown_given) if name.family_first else (name.shown_given, name.shown_family)
@@ -79,8 +79,8 @@ def full_name(rng: Random, name: Named, username: str) -> str:
     return unicodedata.normalize("NFD", written) if r() < 0.3 else _RARE[int(r() * len(_RARE))]
 
 
-def user_name(rng: Random, name: Named, handles: dict[str, tuple[str, ...]]) -> str:
-    """A wish, not yet unique."""
+def draw_username(rng: Random, name: InventedName, handles: dict[str, tuple[str, ...]]) -> str:
+    """Return a username that may be taken."""
     r, given, family = rng.random, name.plain_given, name.plain_family
     style = r()
     if style < 0.35:

@@ -1,4 +1,4 @@
-"""The frozen words that invented people and their answers are drawn from; `tools/make_pools.py` made the file."""
+"""Loads the texts from which invented people and answers are drawn. `tools/make_pools.py` makes the file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 
 
 class Culture(msgspec.Struct, frozen=True, gc=False):
-    """Names as columns: native script, Latin letters, ASCII lower case; `order` is `given` or `family` first."""
+    """The names of a culture as columns: native script, Latin letters, ASCII. `order` is `given` or `family` first."""
 
     order: str
     joint: str
@@ -28,8 +28,8 @@ class Country(msgspec.Struct, frozen=True, gc=False, array_like=True):
     language: str
 
 
-class Place(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """Where somebody works or studies. Universities are real and so are their domains; hospitals and companies are invented."""
+class Institution(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """Where a person works or studies. Universities and their domains are real; hospitals and companies are invented."""
 
     kind: str
     country: str
@@ -41,7 +41,7 @@ class Place(msgspec.Struct, frozen=True, gc=False, array_like=True):
     misspelt: str
 
 
-class Texts(msgspec.Struct, frozen=True, gc=False):
+class AnswerTexts(msgspec.Struct, frozen=True, gc=False):
     openers: tuple[str, ...]
     contexts: tuple[str, ...]
     extras: tuple[str, ...]
@@ -64,15 +64,15 @@ class Texts(msgspec.Struct, frozen=True, gc=False):
 class Pools(msgspec.Struct, frozen=True):
     cultures: dict[str, Culture]
     countries: tuple[Country, ...]
-    places: tuple[Place, ...]
-    texts: Texts
+    places: tuple[Institution, ...]
+    texts: AnswerTexts
 
 
 @cache
-def pools() -> Pools:
+def load_pools() -> Pools:
     return msgspec.json.decode(Path(__file__).with_name("pools.json").read_bytes(), type=Pools)
 
 
-def chance(name: str) -> Random:
-    """A stream of chance that depends on its name alone, the same on every machine."""
+def seed_random(name: str) -> Random:
+    """Return a random stream that depends only on its name, on every machine."""
     return Random(name)

@@ -1,4 +1,4 @@
-"""Counts calls in fixed windows, one budget per token and bucket, and says so in the Hub's two headers."""
+"""The rate limit of the local Hub: fixed windows for each token and bucket, announced in the Hub's two headers."""
 
 from __future__ import annotations
 
@@ -7,36 +7,36 @@ import re
 from collections import Counter
 from typing import NamedTuple
 
-from .wire import Answered, Refusal
+from .wire import HttpError, HttpResponse
 
 
 class Quota(NamedTuple):
-    """So many calls in so many seconds of the Hub's clock."""
+    """The calls allowed in a window of seconds by the Hub's clock."""
 
     calls: int = 1_000_000
     seconds: float = 300.0
 
 
 def parse_quota(text: str | None) -> Quota:
-    """`50/3` is 50 calls in 3 seconds; None is a quota that nobody reaches. ValueError for anything else."""
+    """Parse `50/3` (50 calls in 3 seconds); None means practically unlimited. Raise ValueError for anything else."""
     if text is None:
         return Quota()
     match = re.fullmatch(r"(\d+)/(\d+(?:\.\d+)?)s?", text)
     if match is None or int(match[1]) < 1 or float(match[2]) <= 0:
-        raise ValueError(f"{text!r} is no quota: write CALLS/SECONDS, such as 1000/300")
+        raise ValueError(f"{text!r} is not a quota: write CALLS/SECONDS, such as 1000/300")
     return Quota(int(match[1]), float(match[2]))
 
 
-class Limiter:
-    """The windows of all callers."""
+class RateLimiter:
+    """Counts the calls of all callers in the current window."""
 
     def __init__(self, quota: Quota) -> None:
         self.quota = quota
         self._window = 0
-        self._used: Counter[tuple[str, str]] = Counter()  # in this window, which is the same for all callers
+        self._used: Counter[tuple[str, str]] = Counter()  # by caller and bucket
 
-    def take(self, caller: str, bucket: str, now: float) -> tuple[dict[str, str], Answered | None]:
-        """Count one call: the headers for its answer and, when it is one too many, the 429 instead of it."""
+    def count_call(self, caller: str, bucket: str, now: float) -> tuple[dict[str, str], HttpResponse | None]:
+        """Count a call; return the headers for its answer and, above the quota, a 429 to send instead."""
         calls, seconds = self.quota
         window = int(now // seconds)
         if window != self._window:
@@ -52,5 +52,5 @@ class Limiter:
         if used <= calls:
             return headers, None
         words = f"We had to rate limit you: {calls} calls in {seconds:g} seconds are used up"
-        refused = Refusal(429, words, Retry_After=str(max(1, math.ceil(left)))).answered("json")
+        refused = HttpError(429, words, Retry_After=str(max(1, math.ceil(left)))).to_response("json")
         return headers, refused

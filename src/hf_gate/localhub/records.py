@@ -1,19 +1,20 @@
-"""The values that a Hub holds beside requests: accounts, tokens, commits, repos, organisations, lines of the journal."""
+"""The records of a local Hub: accounts, tokens, commits, repos, requests, organisations and journal entries."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from operator import attrgetter
+from typing import Final, NamedTuple
 
 from sortedcontainers import SortedKeyList
 
 from ..domain.ids import Repo
 from ..domain.lifecycle import STATUSES, Status
-from .shelf import Row, ordered
 
 
-class Account:
-    """A user or an organisation. The first 8 digits of `id` are the second in which it was made."""
+class HubAccount:
+    """A user or an organisation. The first 8 digits of `id` are the second of creation."""
 
     __slots__ = ("counts", "email", "fullname", "id", "is_pro", "kind", "orgs", "username", "verified_orgs")
 
@@ -43,15 +44,15 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
-    """What a caller carries: whose it is, and its role (write, read, fineGrained) with its permissions if fine-grained.
+class HubToken:
+    """An access token with its account and role (write, read or fineGrained); `permissions` apply to fineGrained.
 
-    `repos`: ids of the only repos at which the permissions count; None: all of its account and its organisations.
+    `repos` limits the permissions to repos by id; None means all repos of the account and its organisations.
     """
 
     name: str
     secret: str
-    account: Account
+    account: HubAccount
     role: str = "write"
     permissions: frozenset[str] = frozenset()
     created_ms: int = 0
@@ -59,7 +60,7 @@ class Token:
 
 
 class Commit(NamedTuple):
-    """One commit and every file as it was after it."""
+    """One commit, with all files as they were after it."""
 
     oid: str
     at_ms: int
@@ -67,13 +68,56 @@ class Commit(NamedTuple):
     files: dict[str, bytes]
 
 
+class StoredRequest:
+    """One access request. `mailed` is False for one made by a grant; `answers` is JSON, as lists show it."""
+
+    __slots__ = ("account", "answers", "asked_ms", "granter", "id", "mailed", "reviewed_ms", "status")
+
+    def __init__(
+        self,
+        request_id: str,
+        account: HubAccount,
+        status: Status,
+        asked_ms: int,
+        reviewed_ms: int | None = None,
+        granter: HubAccount | None = None,
+        *,
+        mailed: bool = True,
+        answers: bytes | None = None,
+    ) -> None:
+        self.id, self.account, self.status, self.asked_ms = request_id, account, status, asked_ms
+        self.reviewed_ms, self.granter, self.mailed, self.answers = reviewed_ms, granter, mailed, answers
+
+    def copy(self) -> StoredRequest:
+        return StoredRequest(
+            self.id, self.account, self.status, self.asked_ms, self.reviewed_ms, self.granter,
+            mailed=self.mailed, answers=self.answers,
+        )  # fmt: skip
+
+
+# Lists are sorted by time of asking, then by id, and read from the end: newest first.
+sort_key: Final[Callable[[StoredRequest], tuple[int, str]]] = attrgetter("asked_ms", "id")
+
+
+def sort_requests(rows: Iterable[StoredRequest] = ()) -> SortedKeyList[StoredRequest, tuple[int, str]]:
+    """Return a sorted list of requests, oldest first. Adding, removing and reading a page is fast at any position."""
+    return SortedKeyList(rows, key=sort_key)
+
+
+def newest_first(
+    rows: SortedKeyList[StoredRequest, tuple[int, str]], below: tuple[int, str] | None = None
+) -> Iterator[StoredRequest]:
+    """Iterate over the rows below a key. Do not add or remove rows meanwhile."""
+    return rows.irange_key(max_key=below, inclusive=(True, False), reverse=True)
+
+
 @dataclass(slots=True)
-class Gated:
-    """A repo with its gate settings, its history and its requests."""
+class HubRepo:
+    """A repo with its gate settings, commits and requests."""
 
     repo: Repo
     id: str
-    creator: Account
+    creator: HubAccount
     created_ms: int
     gated: str | bool = False
     visibility: str = "public"
@@ -83,10 +127,10 @@ class Gated:
     hide_usernames: bool = False
     hide_emails: bool = False
     commits: list[Commit] = field(default_factory=list)
-    people: dict[str, Row] = field(default_factory=dict)  # by account id
-    requests: dict[str, Row] = field(default_factory=dict)  # by request id
-    lists: dict[Status, SortedKeyList[Row, tuple[int, str]]] = field(
-        default_factory=lambda: {status: ordered() for status in STATUSES}
+    people: dict[str, StoredRequest] = field(default_factory=dict)  # by account id
+    requests: dict[str, StoredRequest] = field(default_factory=dict)  # by request id
+    lists: dict[Status, SortedKeyList[StoredRequest, tuple[int, str]]] = field(
+        default_factory=lambda: {status: sort_requests() for status in STATUSES}
     )
 
     @property
@@ -94,21 +138,21 @@ class Gated:
         return self.commits[-1]
 
 
-class Org(NamedTuple):
-    """An organisation and the roles of its members: admin, write, contributor, read."""
+class HubOrg(NamedTuple):
+    """An organisation and the roles of its members: admin, write, contributor or read."""
 
-    account: Account
+    account: HubAccount
     roles: dict[str, str]  # by account id
 
 
-class Moved(NamedTuple):
-    """One line of the journal; `user` is what the person was called then."""
+class JournalEntry(NamedTuple):
+    """One change of a request; `user` is the username at that time."""
 
     seq: int
     at_ms: int
     repo: Repo
     request_id: str
-    account: Account
+    account: HubAccount
     before: Status | None
     after: Status | None
     route: str

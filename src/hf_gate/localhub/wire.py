@@ -1,4 +1,4 @@
-"""What goes over the local Hub's wire: a call as it came, an answer as it leaves, and how the Hub says no."""
+"""HTTP requests and responses of the local Hub, its errors, and its time format."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ _encode = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True)
-class View:
-    """How a fault lets the lists be seen: in no order, or as they were some milliseconds ago."""
+class ReadView:
+    """How a fault distorts the lists: shuffled, or as they were some milliseconds ago."""
 
     shuffled: bool = False
     lag_ms: int = 0
 
 
-PLAIN = View()
+PLAIN_VIEW = ReadView()
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One call as it came. `path` is undecoded and without its query; header names are in lower case."""
+class HttpRequest:
+    """One request. `path` is undecoded and without query; header names are in lower case."""
 
     method: str
     path: str
@@ -45,11 +45,11 @@ class Asked:
     body: bytes = b""
     now_ms: int = 0
     base_url: str = "http://127.0.0.1"
-    view: View = PLAIN
+    view: ReadView = PLAIN_VIEW
 
     @cached_property
     def params(self) -> dict[str, str]:
-        """The query; of a key that comes twice the last one."""
+        """The query parameters; the last one of repeated keys."""
         return dict(self.pairs)
 
     @cached_property
@@ -57,91 +57,91 @@ class Asked:
         return parse_qsl(self.query, keep_blank_values=True)
 
     @property
-    def bearer(self) -> str | None:
-        """The token that came with it, or None for an anonymous call."""
+    def bearer_token(self) -> str | None:
+        """The token, or None for an anonymous call."""
         kind, _, secret = self.headers.get("authorization", "").partition(" ")
         return secret.strip() if kind.lower() == "bearer" else None
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
-    """One answer. Header names as they leave; `content-length` is the skin's."""
+class HttpResponse:
+    """One response. The server adds `content-length`."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
 
-    def having(self, **headers: str) -> Answered:
-        """The same with more headers; `_` in a name stands for `-`."""
+    def with_headers(self, **headers: str) -> HttpResponse:
+        """Return a copy with more headers; `_` in a name stands for `-`."""
         more = {name.replace("_", "-"): value for name, value in headers.items()}
         return replace(self, headers={**self.headers, **more})
 
 
-class Refusal(Exception):
-    """How a handler says no: the status, the Hub's words, and its X-Error-Code where it has one."""
+class HttpError(Exception):
+    """An error answer: status, the Hub's message, and its X-Error-Code if there is one."""
 
     def __init__(self, status: int, message: str, code: str | None = None, **headers: str) -> None:
         super().__init__(message)
         self.status, self.message, self.code = status, message, code
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
-    def answered(self, shape: str) -> Answered:
-        """`shape` is json, text or html: what kind of route was asked."""
-        headers = {"X-Error-Message": header_copy(self.message)} | self.headers
+    def to_response(self, shape: str) -> HttpResponse:
+        """Return the response; `shape` is json, text or html, depending on the endpoint."""
+        headers = {"X-Error-Message": to_header_text(self.message)} | self.headers
         if self.code:
             headers["X-Error-Code"] = self.code
         if self.status == 401:
             headers["WWW-Authenticate"] = 'Bearer realm="Authentication required", charset="UTF-8"'
         if shape == "json":
-            return json_answer({"error": self.message}, self.status).having(**headers)
+            return json_response({"error": self.message}, self.status).with_headers(**headers)
         if shape == "text":
-            return Answered(self.status, {"Content-Type": TEXT_TYPE, **headers}, self.message.encode())
-        page = f"<!doctype html><title>{self.status}</title><h1>{self.status}</h1><p>{html_text(self.message)}</p>"
-        return Answered(self.status, {"Content-Type": HTML_TYPE, **headers}, page.encode())
+            return HttpResponse(self.status, {"Content-Type": TEXT_TYPE, **headers}, self.message.encode())
+        page = f"<!doctype html><title>{self.status}</title><h1>{self.status}</h1><p>{escape_html(self.message)}</p>"
+        return HttpResponse(self.status, {"Content-Type": HTML_TYPE, **headers}, page.encode())
 
 
-def json_answer(value: object, status: int = 200, *, raw: bytes | None = None) -> Answered:
-    """Compact JSON with the Hub's weak ETag; `raw` is a body that is encoded already."""
+def json_response(value: object, status: int = 200, *, raw: bytes | None = None) -> HttpResponse:
+    """Return compact JSON with the Hub's weak ETag; `raw` is an encoded body."""
     body = _encode(value) if raw is None else raw
-    return Answered(status, {"Content-Type": JSON_TYPE, "ETag": weak_etag(body)}, body)
+    return HttpResponse(status, {"Content-Type": JSON_TYPE, "ETag": make_etag(body)}, body)
 
 
-def text_answer(text: str, status: int = 200, **headers: str) -> Answered:
-    return Answered(status, {"Content-Type": TEXT_TYPE, **headers}, text.encode())
+def text_response(text: str, status: int = 200, **headers: str) -> HttpResponse:
+    return HttpResponse(status, {"Content-Type": TEXT_TYPE, **headers}, text.encode())
 
 
-def weak_etag(body: bytes) -> str:
-    """As Express makes it: length in hex and the first 27 characters of the SHA-1 in base64."""
+def make_etag(body: bytes) -> str:
+    """Return an ETag like Express: the length in hex and the first 27 characters of the SHA-1 in base64."""
     digest = b64encode(hashlib.sha1(body, usedforsecurity=False).digest()).decode()
     return f'W/"{len(body):x}-{digest[:27]}"'
 
 
-def header_copy(message: str) -> str:
-    """The ASCII copy of a message for X-Error-Message: `*` for what is not printable ASCII, white space folded."""
+def to_header_text(message: str) -> str:
+    """Return a message for X-Error-Message: `*` for characters outside printable ASCII, white space folded."""
     return re.sub(r"\s+", " ", "".join(c if " " <= c <= "~" or c.isspace() else "*" for c in message)).strip()
 
 
-def html_text(text: str) -> str:
+def escape_html(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 _MINUTES = [f"{hour:02d}:{minute:02d}:" for hour in range(24) for minute in range(60)]
 
 
-def iso(ms: int) -> str:
-    """Milliseconds since 1970 as the Hub writes times: `2026-10-06T13:49:34.895Z`."""
+def format_ms(ms: int) -> str:
+    """Format milliseconds since 1970 as the Hub does: `2026-10-06T13:49:34.895Z`."""
     day, rest = divmod(ms, 86_400_000)
-    return f"{_day(day)}{_MINUTES[rest // 60_000]}{rest % 60_000 // 1000:02d}.{rest % 1000:03d}Z"
+    return f"{_format_day(day)}{_MINUTES[rest // 60_000]}{rest % 60_000 // 1000:02d}.{rest % 1000:03d}Z"
 
 
 @lru_cache(maxsize=4096)
-def _day(days: int) -> str:
-    """Kept, for the requests of a page have it in common."""
+def _format_day(days: int) -> str:
+    """Format a day. It is cached, because the requests of a page share it."""
     return datetime.fromtimestamp(days * 86_400, UTC).isoformat()[:11]
 
 
-def ms_of(text: str) -> int | None:
-    """The reverse of `iso`, for any ISO 8601 time with a zone; None for what is none."""
+def parse_ms(text: str) -> int | None:
+    """Parse an ISO 8601 time with a zone into milliseconds; None for anything else."""
     try:
         when = datetime.fromisoformat(text)
     except ValueError:

@@ -1,0 +1,155 @@
+"""A page of a list and a change of a status cost the same at any length of the list."""
+
+from __future__ import annotations
+
+import json
+from itertools import islice
+from random import Random
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from hf_gate.domain.lifecycle import Status
+from hf_gate.localhub import request_lists
+from hf_gate.localhub.records import HubAccount, StoredRequest, newest_first, sort_key, sort_requests
+from hf_gate.localhub.request_lists import ListQuery, read_page
+from hf_gate.localhub.world import World
+from tests.contract.local_hub_kit import ACCESS, PENDING, Bench
+
+WHO = HubAccount("a" * 24, "who")
+TIMES = st.integers(0, 12)
+
+
+def _row(asked_ms: int, number: int) -> StoredRequest:
+    return StoredRequest(f"{number:024x}", WHO, PENDING, asked_ms)
+
+
+class SortedLists(RuleBasedStateMachine):
+    """The model is a plain list that is sorted at each look."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.plain = [_row(n % 5, n) for n in range(7)]
+        self.rows = sort_requests(self.plain)
+        self.made = len(self.plain)
+
+    @rule(asked_ms=TIMES)
+    def enter(self, asked_ms: int) -> None:
+        self.made += 1
+        row = _row(asked_ms, self.made * 7919 % 1000 * 1000 + self.made)  # ids in no order
+        self.plain.append(row)
+        self.rows.add(row)
+
+    @rule(which=st.integers(0, 10_000))
+    def leave(self, which: int) -> None:
+        if self.plain:
+            self.rows.remove(self.plain.pop(which % len(self.plain)))
+
+    @rule(asked_ms=TIMES, of_a_row=st.booleans(), which=st.integers(0, 10_000))
+    def look_down(self, asked_ms: int, which: int, *, of_a_row: bool) -> None:
+        below = sort_key(self.plain[which % len(self.plain)]) if of_a_row and self.plain else (asked_ms, "")
+        wanted = sorted((row for row in self.plain if sort_key(row) < below), key=sort_key, reverse=True)
+        assert list(newest_first(self.rows, below)) == wanted
+
+    @invariant()
+    def is_the_plain_list(self) -> None:
+        wanted = sorted(self.plain, key=sort_key)
+        assert list(self.rows) == wanted
+        assert list(newest_first(self.rows)) == wanted[::-1]
+        assert len(self.rows) == len(wanted)
+
+
+TestSortedLists = SortedLists.TestCase
+
+
+# ---- what it costs ------------------------------------------------------------------------------------------------------
+
+
+class _Watched:
+    """Counts how often a row is looked at: by its time, which every order asks for, or by whose it is."""
+
+    looked_at = 0
+
+
+class _WatchedRow(StoredRequest):
+    __slots__ = ()
+
+    def __getattribute__(self, name: str) -> object:
+        if name in {"asked_ms", "account"}:
+            _Watched.looked_at += 1
+        return super().__getattribute__(name)
+
+
+def _large(count: int) -> tuple[World, Bench]:
+    bench = Bench()
+    rows = []
+    for n in range(count):
+        account = bench.world.add_account(HubAccount(f"{n:024x}", f"{'abcdefghij'[n % 10]}{n:06}"))
+        rows.append(_WatchedRow(f"{n + count:024x}", account, PENDING, 1000 + n))
+    bench.world.load_requests(bench.gated, rows)
+    bench.world.find_accounts_by_prefix("")
+    return bench.world, bench
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        ListQuery(100),
+        ListQuery(100, before_ms=1500),
+        ListQuery(100, after_row=(3000, "f" * 24)),
+        ListQuery(100, prefix="a0000"),
+        ListQuery(100, prefix="a"),
+        ListQuery(100, prefix="nobody"),
+    ],
+    ids=["first", "by time", "by cursor", "few are called so", "many are called so", "nobody is called so"],
+)
+def test_a_page_looks_at_no_more_rows_than_a_few_pages_hold_wherever_it_is(wanted: ListQuery) -> None:
+    world, bench = _large(20_000)
+    _Watched.looked_at = 0
+    read_page(world, bench.gated, PENDING, wanted)
+    assert _Watched.looked_at < 2000
+
+
+def test_a_decision_looks_at_a_few_rows_of_a_long_list() -> None:
+    world, bench = _large(20_000)
+    _Watched.looked_at = 0
+    body = {"status": "accepted", "requests": [{"userId": f"{n * 199:024x}"} for n in range(100)]}
+    assert json.loads(bench.call("POST", f"{ACCESS}/batch", body).body)[99]["ok"]
+    assert _Watched.looked_at < 100 * 60
+    assert len(bench.gated.lists[Status.ACCEPTED]) == 100
+    assert world.journal[-1].after is Status.ACCEPTED
+
+
+# ---- who is called so ---------------------------------------------------------------------------------------------------
+
+
+def test_a_search_finds_the_same_by_name_and_by_looking_at_everybody() -> None:
+    """`q` has two ways; the second is the one of a list that a fault lets be seen late."""
+    world, bench = _large(500)
+    rng = Random(7)
+    for row in rng.sample(list(bench.gated.requests.values()), 200):
+        bench.decide(row.account.username, rng.choice(["accepted", "rejected", "pending"]))
+    for prefix in ("a", "a0", "b00011", "zz", "j000"):
+        for status in (PENDING, Status.ACCEPTED):
+            for wanted in (ListQuery(1000, prefix=prefix), ListQuery(7, (1400, ""), prefix=prefix, after_ms=1100)):
+                every = (row for row in request_lists.read_all_rows(world, bench.gated) if row.status is status)
+                fit = [
+                    r
+                    for r in every
+                    if request_lists._is_match(r, wanted) and sort_key(r) < (wanted.after_row or (9e9, ""))
+                ]
+                assert read_page(world, bench.gated, status, wanted).rows == fit[: wanted.limit]
+
+
+def test_who_has_come_or_was_renamed_is_found_by_the_name_of_today() -> None:
+    world, bench = _large(300)
+    mia = world.add_account(HubAccount("f" * 24, "Mia"))
+    assert world.find_accounts_by_prefix("mi") == [mia]
+    world.rename_account(mia, "nora")
+    assert (world.find_accounts_by_prefix("mi"), world.find_accounts_by_prefix("nora")) == ([], [mia])
+    assert (world.find_user("mia"), world.find_user("NORA")) == (None, mia)
+    for n in range(250):
+        world.add_account(HubAccount(f"{n + 9000:024x}", f"Mia-{n}"))
+    assert len(world.find_accounts_by_prefix("mia-")) == 250
+    assert list(islice(bench.gated.lists[PENDING], 2)) == list(bench.gated.people.values())[:2]
