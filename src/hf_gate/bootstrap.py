@@ -311,7 +311,7 @@ class HubClock:
         """Let so many seconds of this clock pass; wake early when a local Hub's clock was advanced."""
         end = self._clock.now() + seconds
         while (left := end - self._clock.now()) > 0:
-            time.sleep(max(0.001, self._clock.real(left)))
+            time.sleep(max(0.001, self._clock.to_real_seconds(left)))
             with suppress(HubUnavailable):
                 self._follow()
 
@@ -320,7 +320,7 @@ class HubClock:
         if self._follows:
             from .hub.local_world import stated_headers  # noqa: PLC0415 - only with HF_GATE_CLOCK=hub
 
-            self._clock.heard(stated_headers(self._endpoint).get("x-hf-gate-clock"))
+            self._clock.follow(stated_headers(self._endpoint).get("x-hf-gate-clock"))
 
 
 class Connection:

@@ -181,7 +181,7 @@ def test_the_token_goes_to_the_configured_origin_only(trick: str) -> None:
 def test_a_token_never_shows(world: World, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     hub = Hub(CANARY, world.local.url)
-    told = [repr(hub), str(vars(hub)), repr(hub._driver.transport._wire)]
+    told = [repr(hub), str(vars(hub)), repr(hub._driver.transport._connection)]
     try:
         hub.accept(world.repo, "ada")
     except HfGateError as error:
@@ -338,4 +338,4 @@ def test_a_listing_that_is_not_whole_says_why_in_its_repr(world: World) -> None:
     world.local.set_faults(["dup_rows:n=1"])
     listing = world.owner.list_pending(world.repo)
     assert len(listing.to_rows()) == 1
-    assert "1 row so far, not proved whole: a request came twice" in repr(listing)
+    assert "1 row so far, not proved whole: a request appeared twice" in repr(listing)

@@ -87,7 +87,7 @@ def test_whom_we_decided_is_found_by_the_day_of_it_also_after_a_full_reading(sce
     decide(scene, ACCEPT, "ada")
     if not has_time:
         world = scene.near.app.world
-        gated, account = world.find(scene.repos[0]), world.named("ada")
+        gated, account = world.find_repo(scene.repos[0]), world.find_user("ada")
         assert gated is not None
         assert account is not None
         gated.people[account.id].reviewed_ms = None
@@ -192,7 +192,7 @@ def test_what_is_so_already_is_told_and_nothing_is_sent(scene: Scene) -> None:
     scene.decide("ada", "accepted")
     moves = len(scene.near.journal())
     decided = decide(scene, ACCEPT, "ada")
-    assert (decided.outcomes[0].kind, decided.outcomes[0].why) == (OutcomeKind.ALREADY, "it is accepted already")
+    assert (decided.outcomes[0].kind, decided.outcomes[0].why) == (OutcomeKind.ALREADY, "already accepted")
     assert decide(scene, ACCEPT, listed(scene, "ada")).outcomes[0].kind is OutcomeKind.ALREADY
     assert len(scene.near.journal()) == moves
     assert "POST handle" not in {name for name, count in calls(scene).items() if count > 1}

@@ -110,7 +110,7 @@ def test_an_absence_where_names_are_hidden_is_not_known(world: World, both: Both
     world.ask("ada")
     listed = world.request("ada")
     hide_names(world)
-    with pytest.raises(Incomplete, match="could not be read whole"):
+    with pytest.raises(Incomplete, match="could not be read completely"):
         both.find(world.repo, user_id=listed.person.id)
     with pytest.raises(Incomplete):
         both.find(world.repo, "ada")
@@ -123,7 +123,7 @@ def test_a_no_of_the_hub_where_names_are_hidden_is_not_told_as_nobody_there(worl
     world.ask("ada")
     world.owner.accept(world.repo, "ada")
     hide_names(world)
-    with pytest.raises(OutcomeUnknown, match="so already"):
+    with pytest.raises(OutcomeUnknown, match="could not tell why"):
         world.owner.accept(world.repo, "ada")
     with pytest.raises(RequestNotFound):
         world.owner.accept(world.repo, "bob")

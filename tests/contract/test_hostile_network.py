@@ -11,7 +11,7 @@ import pytest
 
 from hf_gate import AsyncHub, Hub
 from hf_gate.errors import HfGateError, InsecureEndpoint, UnexpectedAnswer, UsageError
-from hf_gate.hub.halt import Backend, Deadline
+from hf_gate.hub.deadlines import Deadline, DeadlineBackend
 from hf_gate.protocol.codec import MAX_RECORDS, UnreadableBody, find_next_link, read_page
 from hf_gate.protocol.flows.calling import FlowContext
 from hf_gate.protocol.flows.repos import list_gated_repos
@@ -115,7 +115,7 @@ def test_a_name_with_many_addresses_is_tried_no_longer_than_one_call_may_take() 
             caller.connect_ex(("127.0.0.1", port))
             held.append(caller)
         with pytest.raises(httpcore2.ConnectTimeout):
-            Backend(deadline).connect_first(["127.0.0.1"] * 50, port, 5.0)
+            DeadlineBackend(deadline).connect_first(["127.0.0.1"] * 50, port, 5.0)
         for caller in held:
             caller.close()
     assert time.monotonic() - start < 3

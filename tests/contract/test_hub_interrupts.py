@@ -15,12 +15,12 @@ import pytest
 
 from hf_gate import AsyncHub, Decision, Hub, NotAllowed
 from hf_gate.errors import HfGateError, HubUnavailable, InsecureEndpoint, OutcomeUnknown
-from hf_gate.hub.async_driver import Queues
-from hf_gate.hub.budget import Budget
+from hf_gate.hub.async_driver import CallQueues
+from hf_gate.hub.budget import CallBudget
 from hf_gate.hub.clock import RealClock
 from hf_gate.hub.driver import Driver
-from hf_gate.hub.errors import dressed
-from hf_gate.hub.transport import AsyncTransport, BlockingTransport, Wire
+from hf_gate.hub.errors import to_huggingface_error
+from hf_gate.hub.transport import AsyncTransport, BlockingTransport, HubConnection
 from hf_gate.protocol.messages import AwaitCall, EmitValue, FailureReason, HubCall, NoReply, Reply, StartCall
 from hf_gate.protocol.pacing import WaitReason
 
@@ -134,7 +134,10 @@ def test_closing_an_async_client_ends_its_waiting_tasks() -> None:
 def test_leaving_a_run_lets_no_waiting_change_go_afterwards() -> None:
     with raw_hub(refuse_writes) as hub:
         driver = Driver(
-            BlockingTransport(Wire(hub.url, RealClock(), 5), time.monotonic), Budget(0.25), RealClock(), None
+            BlockingTransport(HubConnection(hub.url, RealClock(), 5), time.monotonic),
+            CallBudget(0.25),
+            RealClock(),
+            None,
         )
 
         def flow() -> Iterator[object]:
@@ -158,22 +161,22 @@ def test_leaving_a_run_lets_no_waiting_change_go_afterwards() -> None:
 
 
 def test_waiting_tasks_are_called_one_after_the_other_by_news_from_another_thread() -> None:
-    budget, send, went, in_vain = Budget(0.25), HubCall("list", "GET", "/x"), list[str](), asyncio.Event()
+    budget, send, went, in_vain = CallBudget(0.25), HubCall("list", "GET", "/x"), list[str](), asyncio.Event()
 
-    async def one(queues: Queues, name: str, *, goes: bool) -> None:
-        queue = queues.of(send)
+    async def one(queues: CallQueues, name: str, *, goes: bool) -> None:
+        queue = queues.queue_for(send)
         await queue.wait(600, is_new=True)
         went.append(name)
         if goes:
-            queue.call()
+            queue.wake_first()
         else:
             in_vain.set()
             await queue.wait(600, is_new=False)  # called in vain: it is still the first
             went.append(f"{name} again")
 
     async def run() -> None:
-        queues = Queues()
-        budget.tell(queues)
+        queues = CallQueues()
+        budget.add_listener(queues)
         async with asyncio.timeout(60):
             tasks = [
                 asyncio.ensure_future(one(queues, name, goes=goes))
@@ -184,10 +187,10 @@ def test_waiting_tasks_are_called_one_after_the_other_by_news_from_another_threa
             await tasks[0]
             await in_vain.wait()
             assert went == ["first", "second"]
-            budget.heard(0.0, send, Reply(200))
+            budget.record_answer(0.0, send, Reply(200))
             await tasks[1]
             assert not tasks[2].done()
-            budget.dropped(send)
+            budget.record_lost_call(send)
             await tasks[2]
 
     asyncio.run(run())
@@ -249,7 +252,7 @@ READ = HubCall("list", "GET", "/x")
 @pytest.mark.parametrize("say", DRIPS.values(), ids=DRIPS)
 def test_a_dripping_answer_ends_at_the_limit_of_a_whole_call(say: Say) -> None:
     with raw_hub(say) as hub:
-        wire = Wire(hub.url, RealClock(), timeout=0.15)
+        wire = HubConnection(hub.url, RealClock(), timeout=0.15)
         blocking = BlockingTransport(wire, time.monotonic)
         told = blocking.exchange(READ)
         blocking.close()
@@ -262,7 +265,7 @@ def test_a_dripping_answer_ends_at_the_limit_of_a_whole_call(say: Say) -> None:
 
         for one in (told, asyncio.run(run())):
             assert isinstance(one, NoReply)
-            assert (one.reason, one.sent, one.detail) == (FailureReason.TIMEOUT, True, "not whole after 0.9 s")
+            assert (one.reason, one.sent, one.detail) == (FailureReason.TIMEOUT, True, "incomplete after 0.9 s")
 
 
 def test_the_limit_holds_on_a_connection_that_is_used_again() -> None:
@@ -275,7 +278,7 @@ def test_the_limit_holds_on_a_connection_that_is_used_again() -> None:
             slow(hub, caller, line)
 
     with raw_hub(say) as hub:
-        transport = BlockingTransport(Wire(hub.url, RealClock(), timeout=0.15), time.monotonic)
+        transport = BlockingTransport(HubConnection(hub.url, RealClock(), timeout=0.15), time.monotonic)
         assert isinstance(transport.exchange(HubCall("list", "GET", "/fast")), Reply)
         assert isinstance(transport.exchange(READ), NoReply)
         transport.close()
@@ -350,7 +353,7 @@ def test_an_error_in_hostile_words_is_still_that_error(body: bytes, headers: lis
 
 def test_an_error_made_by_hand_with_a_lone_surrogate_is_dressed() -> None:
     bare = NotAllowed("no \ud800", status=403, server_message="\ud800", code="é\n", request_id="\ud800")
-    error: HfGateError = dressed(bare)
+    error: HfGateError = to_huggingface_error(bare)
     assert error.response.json() == {"error": "?"}  # type: ignore[attr-defined]
     assert dict(error.response.headers)["x-error-code"] == "??"  # type: ignore[attr-defined]
 

@@ -95,7 +95,7 @@ def test_a_walk_whose_report_is_refused_ends_unproved_with_the_reason(status: in
     [
         (NoReply(FailureReason.TOO_LARGE, False, "the answer is larger than 64 MiB"), "larger than 64 MiB"),
         (NoReply(FailureReason.TIMEOUT, True, "silent for 10 s"), "silent for 10 s"),
-        (Reply(200, {}, b"<html>"), "no JSON"),
+        (Reply(200, {}, b"<html>"), "not JSON"),
     ],
 )
 def test_a_walk_whose_report_cannot_be_used_ends_unproved_with_the_reason(answer: Answer, why: str) -> None:

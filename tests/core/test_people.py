@@ -20,18 +20,18 @@ from hf_gate.localhub import mail
 from hf_gate.localhub.arrival import Timeline
 from hf_gate.localhub.gates import demo_gates
 from hf_gate.localhub.hostile import BY_KIND, HOSTILE, LONGEST
-from hf_gate.localhub.people import PRESETS, Account, Drawn, Scene, oracle_line, scene
-from hf_gate.localhub.pools import pools
+from hf_gate.localhub.pools import load_pools
+from hf_gate.localhub.scene import PRESETS, GeneratedRequest, InventedAccount, Scene, build_scene, encode_oracle_line
 
 NOW = 1_792_800_000_000  # 2026-10-23
 DAY = 86_400_000
 ROOT = Path(__file__).resolve().parents[2]
-PLACES = frozenset(domain for place in pools().places for domain in (*place.staff, *place.students))
+PLACES = frozenset(domain for place in load_pools().places for domain in (*place.staff, *place.students))
 
 
 @pytest.fixture(scope="module")
-def consumer() -> tuple[Scene, list[Drawn]]:
-    drawn = scene(7, 20_000, 3, "consumer", NOW)
+def consumer() -> tuple[Scene, list[GeneratedRequest]]:
+    drawn = build_scene(7, 20_000, 3, "consumer", NOW)
     return drawn, list(drawn.rows)
 
 
@@ -48,30 +48,30 @@ def shares(counts: Counter[str]) -> dict[str, float]:
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_gives_others(preset: str) -> None:
-    assert as_bytes(scene(7, 600, 3, preset, NOW)) == as_bytes(scene(7, 600, 3, preset, NOW))
-    assert as_bytes(scene(7, 600, 3, preset, NOW)) != as_bytes(scene(8, 600, 3, preset, NOW))
+    assert as_bytes(build_scene(7, 600, 3, preset, NOW)) == as_bytes(build_scene(7, 600, 3, preset, NOW))
+    assert as_bytes(build_scene(7, 600, 3, preset, NOW)) != as_bytes(build_scene(8, 600, 3, preset, NOW))
 
 
 def test_a_block_drawn_alone_is_the_block_of_the_whole() -> None:
-    whole = scene(3, 5_000, 3, "medical", NOW)
+    whole = build_scene(3, 5_000, 3, "medical", NOW)
     rows = list(whole.rows)
-    other = scene(3, 5_000, 3, "medical", NOW)
-    last = other.block(other.blocks - 1)
+    other = build_scene(3, 5_000, 3, "medical", NOW)
+    last = other.draw_block(other.block_count - 1)
     assert rows[-len(last) :] == last
     assert list(whole.rows) == rows
 
 
 def test_there_are_exactly_as_many_requests_as_wanted_and_none_at_all_is_a_number_too() -> None:
     for requests, repos in ((0, 0), (0, 3), (1, 1), (10, 3), (2_000, 3), (777, 20)):
-        drawn = scene(1, requests, repos, "consumer", NOW)
+        drawn = build_scene(1, requests, repos, "consumer", NOW)
         assert (len(list(drawn.rows)), len(drawn), len(drawn.gates)) == (requests, requests, repos)
 
 
 def test_an_unknown_preset_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match="consumer, medical, class"):
-        scene(1, 10, 1, "party", NOW)
+        build_scene(1, 10, 1, "party", NOW)
     with pytest.raises(ValueError, match="at least one repo"):
-        scene(1, 10, 0, "class", NOW)
+        build_scene(1, 10, 0, "class", NOW)
 
 
 # --- each row is valid ----------------------------------------------------------------------------------------
@@ -89,18 +89,18 @@ def check_accounts(drawn: Scene) -> None:
         assert set(account.verified_orgs) <= {org.name for org in account.orgs}
 
 
-def check_rows(drawn: Scene, rows: list[Drawn], now: int) -> None:
+def check_rows(drawn: Scene, rows: list[GeneratedRequest], now: int) -> None:
     assert len({row.request_id for row in rows}) == len(rows)
     assert len({(row.person_index, row.repo_index) for row in rows}) == len(rows)
     labels = [{field.label for field in gate.fields} for gate in drawn.gates]
-    former = [{field.label for field in gate.former} for gate in drawn.gates]
+    former = [{field.label for field in gate.former_fields} for gate in drawn.gates]
     for row in rows:
         assert re.fullmatch(r"[0-9a-f]{24}", row.request_id)
         assert int(row.request_id[:8], 16) == row.asked_ms // 1000
         assert drawn.accounts[row.person_index].created_ms <= row.asked_ms <= now
         assert (row.reviewed_ms is None) == (row.status == "pending")
         assert row.reviewed_ms is None or row.asked_ms <= row.reviewed_ms <= now
-        if row.granted:
+        if row.is_granted:
             assert (row.status, row.answers) == ("accepted", None)
         else:
             assert row.answers is not None
@@ -120,12 +120,12 @@ def check_rows(drawn: Scene, rows: list[Drawn], now: int) -> None:
 def test_every_world_holds_only_valid_people_and_one_request_for_each_person_and_repo(
     seed: int, requests: int, repos: int, preset: str, now: int
 ) -> None:
-    drawn = scene(seed, requests, repos, preset, now)
+    drawn = build_scene(seed, requests, repos, preset, now)
     check_accounts(drawn)
     check_rows(drawn, list(drawn.rows), now)
 
 
-def test_the_large_world_is_valid_too(consumer: tuple[Scene, list[Drawn]]) -> None:
+def test_the_large_world_is_valid_too(consumer: tuple[Scene, list[GeneratedRequest]]) -> None:
     drawn, rows = consumer
     check_accounts(drawn)
     check_rows(drawn, rows, NOW)
@@ -134,7 +134,7 @@ def test_the_large_world_is_valid_too(consumer: tuple[Scene, list[Drawn]]) -> No
 # --- believable in the large ----------------------------------------------------------------------------------
 
 
-def test_most_requests_wait_and_the_newest_wait_most(consumer: tuple[Scene, list[Drawn]]) -> None:
+def test_most_requests_wait_and_the_newest_wait_most(consumer: tuple[Scene, list[GeneratedRequest]]) -> None:
     _, rows = consumer
     found = shares(Counter(row.status for row in rows))
     for status, share in {"pending": 0.69, "accepted": 0.21, "rejected": 0.06, "reset": 0.04}.items():
@@ -143,7 +143,7 @@ def test_most_requests_wait_and_the_newest_wait_most(consumer: tuple[Scene, list
     tenth = len(first) // 10
     old, new = (sum(row.status == "pending" for row in part) for part in (first[:tenth], first[-tenth:]))
     assert new > 1.5 * old
-    assert sum(row.granted for row in rows) / len(rows) == pytest.approx(0.01, abs=0.003)
+    assert sum(row.is_granted for row in rows) / len(rows) == pytest.approx(0.01, abs=0.003)
 
 
 @pytest.mark.parametrize(
@@ -155,21 +155,21 @@ def test_most_requests_wait_and_the_newest_wait_most(consumer: tuple[Scene, list
     ],
 )
 def test_classes_of_mail_follow_the_preset(preset: str, wanted: dict[str, float]) -> None:
-    found = shares(Counter(persona.mail for persona in scene(5, 8_000, 2, preset, NOW).personas))
+    found = shares(Counter(persona.mail for persona in build_scene(5, 8_000, 2, preset, NOW).personas))
     for name, share in wanted.items():
         assert found[name] == pytest.approx(share, abs=0.03), name
 
 
 def test_a_class_asks_from_one_university_and_mostly_within_two_days() -> None:
-    drawn = scene(4, 1_500, 1, "class", NOW)
-    schools = Counter(p.place.name for p in drawn.personas if p.mail == "academic" and p.place)
+    drawn = build_scene(4, 1_500, 1, "class", NOW)
+    schools = Counter(p.institution.name for p in drawn.personas if p.mail == "academic" and p.institution)
     assert schools.most_common(1)[0][1] > 0.9 * schools.total()
     times = sorted(row.asked_ms for row in drawn.rows)
     busiest = max(sum(start <= time < start + 2 * DAY for time in times) for start in times[::50])
     assert busiest > 0.6 * len(times)
 
 
-def test_answers_are_as_good_and_as_bad_as_assumed(consumer: tuple[Scene, list[Drawn]]) -> None:
+def test_answers_are_as_good_and_as_bad_as_assumed(consumer: tuple[Scene, list[GeneratedRequest]]) -> None:
     _, rows = consumer
     purposes = Counter(
         row.truth.quality[label]
@@ -196,9 +196,9 @@ def test_answers_are_as_good_and_as_bad_as_assumed(consumer: tuple[Scene, list[D
     assert 0.005 < drifted / len(rows) < 0.05
 
 
-def test_good_purposes_hardly_repeat(consumer: tuple[Scene, list[Drawn]]) -> None:
+def test_good_purposes_hardly_repeat(consumer: tuple[Scene, list[GeneratedRequest]]) -> None:
     drawn, rows = consumer
-    label = next(field.label for field in drawn.gates[0].fields if field.ask == "purpose")
+    label = next(field.label for field in drawn.gates[0].fields if field.question == "purpose")
     texts = [
         row.answers[label]
         for row in rows
@@ -210,17 +210,19 @@ def test_good_purposes_hardly_repeat(consumer: tuple[Scene, list[Drawn]]) -> Non
     assert len(set(texts)) > 0.8 * len(texts)
 
 
-def test_accepted_people_answered_better_than_rejected_ones(consumer: tuple[Scene, list[Drawn]]) -> None:
+def test_accepted_people_answered_better_than_rejected_ones(consumer: tuple[Scene, list[GeneratedRequest]]) -> None:
     _, rows = consumer
     good = {
-        status: sum(row.truth.should == "accept" for row in rows if row.status == status and not row.granted)
-        / sum(row.status == status and not row.granted for row in rows)
+        status: sum(
+            row.truth.expected_decision == "accept" for row in rows if row.status == status and not row.is_granted
+        )
+        / sum(row.status == status and not row.is_granted for row in rows)
         for status in ("accepted", "rejected", "reset")
     }
     assert good["accepted"] > 2 * max(good["rejected"], good["reset"])
 
 
-def test_names_come_in_fourteen_scripts_and_more(consumer: tuple[Scene, list[Drawn]]) -> None:
+def test_names_come_in_fourteen_scripts_and_more(consumer: tuple[Scene, list[GeneratedRequest]]) -> None:
     drawn, _ = consumer
     plain = [
         account.fullname
@@ -234,7 +236,7 @@ def test_names_come_in_fourteen_scripts_and_more(consumer: tuple[Scene, list[Dra
     assert any(name == "" for name in plain)
 
 
-def test_people_ask_at_several_repos_and_some_have_two_accounts(consumer: tuple[Scene, list[Drawn]]) -> None:
+def test_people_ask_at_several_repos_and_some_have_two_accounts(consumer: tuple[Scene, list[GeneratedRequest]]) -> None:
     drawn, rows = consumer
     repos_each = Counter(Counter(row.person_index for row in rows).values())
     assert repos_each[2] > 1_000
@@ -248,22 +250,22 @@ def test_people_ask_at_several_repos_and_some_have_two_accounts(consumer: tuple[
     assert _mailbox(one) == _mailbox(other)
 
 
-def _mailbox(account: Account) -> str:
+def _mailbox(account: InventedAccount) -> str:
     local, _, domain = (account.email or "").lower().partition("@")
     return f"{local.partition('+')[0].replace('.', '')}@{domain}"
 
 
-def test_a_few_usernames_differ_by_capitals_only(consumer: tuple[Scene, list[Drawn]]) -> None:
+def test_a_few_usernames_differ_by_capitals_only(consumer: tuple[Scene, list[GeneratedRequest]]) -> None:
     drawn, _ = consumer
     lower = Counter(account.username.lower() for account in drawn.accounts)
     assert 0 < sum(count > 1 for count in lower.values()) / len(lower) < 0.003
 
 
-def test_courses_and_machines_come_in_bursts(consumer: tuple[Scene, list[Drawn]]) -> None:
+def test_courses_and_machines_come_in_bursts(consumer: tuple[Scene, list[GeneratedRequest]]) -> None:
     _, rows = consumer
-    bots = [row for row in rows if row.truth.klass == "bot"]
-    course = [row for row in rows if row.truth.klass == "student" and row.truth.persona.text]
-    assert all(row.truth.should == "reject" for row in bots)
+    bots = [row for row in rows if row.truth.person_kind == "bot"]
+    course = [row for row in rows if row.truth.person_kind == "student" and row.truth.persona.text]
+    assert all(row.truth.expected_decision == "reject" for row in bots)
     assert 0.003 < len(bots) / len(rows) < 0.01
     by_text = Counter(row.truth.persona.text for row in course)
     text, size = by_text.most_common(1)[0]
@@ -284,7 +286,7 @@ def test_weekends_and_nights_are_quieter() -> None:
     assert max(hour.values()) > 1.5 * min(hour.values())
 
 
-def test_a_launch_is_the_loudest_week_of_a_repo(consumer: tuple[Scene, list[Drawn]]) -> None:
+def test_a_launch_is_the_loudest_week_of_a_repo(consumer: tuple[Scene, list[GeneratedRequest]]) -> None:
     _, rows = consumer
     mine = [row.asked_ms for row in rows if row.repo_index == 0]
     start = min(mine)
@@ -293,9 +295,9 @@ def test_a_launch_is_the_loudest_week_of_a_repo(consumer: tuple[Scene, list[Draw
 
 
 def test_a_page_ends_between_two_requests_of_one_millisecond() -> None:
-    rows: list[Drawn] = []
+    rows: list[GeneratedRequest] = []
     for requests, end in ((2_000, 100), (6_000, 100), (6_000, 1_000)):
-        rows = list(scene(7, requests, 3, "consumer", NOW).rows)
+        rows = list(build_scene(7, requests, 3, "consumer", NOW).rows)
         times = sorted((row.asked_ms for row in rows if row.repo_index == 0 and row.status == "pending"), reverse=True)
         assert times[end - 1] == times[end]
     ties = Counter((row.repo_index, row.asked_ms) for row in rows)
@@ -344,7 +346,7 @@ def test_the_hostile_texts_are_many_different_and_legal_on_the_wire() -> None:
 
 
 def test_one_request_in_two_hundred_is_hostile_and_it_says_so_in_the_oracle_only(
-    consumer: tuple[Scene, list[Drawn]],
+    consumer: tuple[Scene, list[GeneratedRequest]],
 ) -> None:
     drawn, rows = consumer
     hostile = [row for row in rows if row.truth.hostile_kind]
@@ -354,16 +356,18 @@ def test_one_request_in_two_hundred_is_hostile_and_it_says_so_in_the_oracle_only
     for row in hostile:
         shown = {drawn.accounts[row.person_index].fullname, *(row.answers or {}).values()}
         assert shown & texts
-        assert row.truth.should in {"human", "reject"}
+        assert row.truth.expected_decision in {"human", "reject"}
 
 
 # --- oracle ---------------------------------------------------------------------------------------------------
 
 
-def test_the_oracle_has_one_line_a_request_with_all_that_a_score_needs(consumer: tuple[Scene, list[Drawn]]) -> None:
+def test_the_oracle_has_one_line_a_request_with_all_that_a_score_needs(
+    consumer: tuple[Scene, list[GeneratedRequest]],
+) -> None:
     _, rows = consumer
     for row in rows[::37]:
-        line = oracle_line(row)
+        line = encode_oracle_line(row)
         assert line.endswith(b"\n")
         assert line.count(b"\n") == 1
         told = json.loads(line)
@@ -375,9 +379,9 @@ def test_the_oracle_has_one_line_a_request_with_all_that_a_score_needs(consumer:
         }  # fmt: skip
 
 
-def test_nothing_of_the_truth_stands_in_what_goes_on_the_wire(consumer: tuple[Scene, list[Drawn]]) -> None:
+def test_nothing_of_the_truth_stands_in_what_goes_on_the_wire(consumer: tuple[Scene, list[GeneratedRequest]]) -> None:
     drawn, rows = consumer
-    assert {field.name for field in msgspec.structs.fields(Account)} == {
+    assert {field.name for field in msgspec.structs.fields(InventedAccount)} == {
         "id", "username", "fullname", "email", "is_pro", "verified_orgs", "orgs", "created_ms", "num_models", "num_datasets",
         "num_followers", "country",
     }  # fmt: skip

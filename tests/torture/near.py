@@ -13,17 +13,17 @@ from uuid import UUID
 
 from hf_gate import Hub
 from hf_gate.domain.ids import Repo
-from hf_gate.hub.budget import Budget
+from hf_gate.hub.budget import CallBudget
 from hf_gate.hub.credentials import resolve_token
 from hf_gate.hub.driver import Driver
-from hf_gate.hub.transport import BlockingTransport, Wire
+from hf_gate.hub.transport import BlockingTransport, HubConnection
 from hf_gate.localhub import control, handlers
-from hf_gate.localhub.clock import HubClock
-from hf_gate.localhub.faults import FaultSet, Plan, parse_spec
-from hf_gate.localhub.quota import Limiter, parse_quota
+from hf_gate.localhub.clock import LocalHubClock
+from hf_gate.localhub.faults import FaultPlan, FaultSet, parse_spec
+from hf_gate.localhub.quota import RateLimiter, parse_quota
 from hf_gate.localhub.seeding import seed_world
-from hf_gate.localhub.server import App
-from hf_gate.localhub.wire import Asked
+from hf_gate.localhub.server import LocalHubApp
+from hf_gate.localhub.wire import HttpRequest
 from hf_gate.localhub.world import World
 from hf_gate.protocol.messages import Answer, FailureReason, HubCall, NoReply, Reply
 
@@ -32,7 +32,7 @@ CALL_S = 0.05  # what a call takes
 ORIGIN = "https://hub.test"  # a name that leads nowhere; nobody is called
 
 
-class StillClock(HubClock):
+class StillClock(LocalHubClock):
     """Time that passes only when somebody lets it."""
 
     def __init__(self) -> None:
@@ -62,10 +62,10 @@ class Near:
             world.page_size = page_size
             return world
 
-        self.app = App(make, self.time, Limiter(parse_quota(quota)), FaultSet((), 7))
+        self.app = LocalHubApp(make, self.time, RateLimiter(parse_quota(quota)), FaultSet((), 7))
         self.tokens = {token.name: token.secret for token in self.app.world.tokens.values()}
         self._turn = threading.RLock()
-        self.late: list[tuple[float, Plan]] = []  # calls that nobody waits for any more, and when they arrive
+        self.late: list[tuple[float, FaultPlan]] = []  # calls that nobody waits for any more, and when they arrive
 
     # ---- the door --------------------------------------------------------------------------------------------------
 
@@ -74,8 +74,8 @@ class Near:
         sent = {"host": "127.0.0.1", "content-type": "application/json"}
         data = b"" if body is None else json.dumps(body).encode()
         path, _, query = path.partition("?")
-        asked = Asked(method, control.PREFIX + path, query, sent, data, self.time.now_ms())
-        answered = control.answer(self.app, asked, "127.0.0.1")
+        asked = HttpRequest(method, control.PREFIX + path, query, sent, data, self.time.now_ms())
+        answered = control.answer_control_call(self.app, asked, "127.0.0.1")
         told = json.loads(answered.body)
         if answered.status != 200:
             raise ValueError(told["error"])
@@ -104,7 +104,7 @@ class Near:
 
     def gate(self, repo: Repo, mode: Any) -> None:
         """Another mode of the gate."""
-        found = self.app.world.find(repo)
+        found = self.app.world.find_repo(repo)
         assert found is not None
         found.gated = mode
 
@@ -117,7 +117,7 @@ class Near:
         """Repos that moved are called as before."""
         for (of, old), now in list(self.app.world.renamed.items()):
             found = self.app.world.repos[of, now.id.lower()]
-            self.app.world.rename(found, old.partition("/")[2])
+            self.app.world.rename_repo(found, old.partition("/")[2])
 
     def journal(self, after: int = 0) -> list[dict[str, Any]]:
         """Every change of a request."""
@@ -131,16 +131,16 @@ class Near:
 
     # ---- a call ----------------------------------------------------------------------------------------------------
 
-    def call(self, asked: Asked, timeout: float) -> tuple[int, dict[str, str], bytes] | str:
+    def call(self, asked: HttpRequest, timeout: float) -> tuple[int, dict[str, str], bytes] | str:
         """The answer, or why there was none: `timeout` or `broken`."""
         with self._turn:  # as in the event loop of a real one
             return self._call(asked, timeout)
 
-    def _call(self, asked: Asked, timeout: float) -> tuple[int, dict[str, str], bytes] | str:
+    def _call(self, asked: HttpRequest, timeout: float) -> tuple[int, dict[str, str], bytes] | str:
         self.arrive()
-        call = handlers.route_of(asked)
+        call = handlers.find_call(asked)
         self.app.calls[f"{asked.method} {call.endpoint.name if call else 'other'}"] += 1
-        plan = self.app.faults.plan(asked, call, self.app.world)
+        plan = self.app.faults.plan_call(asked, call, self.app.world)
         if plan.delay_before >= timeout:
             self.late.append((self.time.now() + plan.delay_before, plan))
             self.time.advance(timeout)
@@ -162,9 +162,9 @@ class Near:
             self.app.exchange(replace_time(plan, due))
 
 
-def replace_time(plan: Plan, due: float) -> Plan:
+def replace_time(plan: FaultPlan, due: float) -> FaultPlan:
     """The same call, at the moment of its arrival."""
-    plan.asked = replace(plan.asked, now_ms=round(due * 1000))
+    plan.request = replace(plan.request, now_ms=round(due * 1000))
     return plan
 
 
@@ -179,15 +179,15 @@ class NearClock:
         """Epoch seconds as the desk's machine has them."""
         return self._near.time.now() + self._near.skew
 
-    def real(self, seconds: float) -> float:
-        """No real time at all."""
+    def to_real_seconds(self, seconds: float) -> float:
+        """Waits take no real time; they advance the clock."""
         self._near.time.advance(seconds)
         return 0.0
 
-    def heard(self, header: str | None) -> None:
-        """It is the same clock."""
+    def follow(self, header: str | None) -> None:
+        """Do nothing: it is the same clock."""
 
-    def met(self, headers: Mapping[str, str], sent: float) -> None:  # noqa: ARG002 - nothing takes time
+    def record_skew(self, headers: Mapping[str, str], sent: float) -> None:  # noqa: ARG002 - nothing takes time
         """An answer tells how far the Hub is ahead of the desk's machine."""
         self.skew = -self._near.skew
 
@@ -204,14 +204,14 @@ class DeskClock:
 
     def sleep(self, seconds: float) -> None:
         """Lets time pass."""
-        self._clock.real(seconds)
+        self._clock.to_real_seconds(seconds)
 
 
 class NearTransport(BlockingTransport):
     """Carries calls to a `Near` instead of a socket."""
 
-    def __init__(self, wire: Wire, near: Near) -> None:
-        self._wire, self._near = wire, near
+    def __init__(self, connection: HubConnection, near: Near) -> None:
+        self._connection, self._near = connection, near
 
     def exchange(
         self,
@@ -220,18 +220,20 @@ class NearTransport(BlockingTransport):
         within: float = math.inf,  # noqa: ARG002 - as above
     ) -> Answer:
         """One call."""
-        wire, near = self._wire, self._near
+        connection, near = self._connection, self._near
         near.seen(send)
         path, _, query = send.path.partition("?")
-        asked = Asked(send.method, path, query, wire.headers(send), send.body or b"", near.time.now_ms(), ORIGIN)
-        answered = near.call(asked, wire.timeout)
+        asked = HttpRequest(
+            send.method, path, query, connection.build_headers(send), send.body or b"", near.time.now_ms(), ORIGIN
+        )
+        answered = near.call(asked, connection.timeout)
         near.heard(send)
-        at = wire.clock.now()
+        at = connection.clock.now()
         if answered == "timeout":
             return NoReply(FailureReason.TIMEOUT, True, "silent", at)
         if isinstance(answered, str):
             return NoReply(FailureReason.BROKEN, True, "the connection ended early", at)
-        wire.clock.met(answered[1], at)
+        connection.clock.record_skew(answered[1], at)
         return Reply(*answered, at)
 
     def close(self) -> None:
@@ -245,5 +247,5 @@ class NearHub(Hub):
         super().__init__(near.tokens.get(holder, holder), ORIGIN, max_wait=max_wait)
         self._driver.close()
         self._clock = clock = NearClock(near)
-        wire = Wire(ORIGIN, clock, 10.0, resolve_token(near.tokens.get(holder, holder)))
-        self._driver = Driver(NearTransport(wire, near), Budget(0.25), clock, max_wait)
+        connection = HubConnection(ORIGIN, clock, 10.0, resolve_token(near.tokens.get(holder, holder)))
+        self._driver = Driver(NearTransport(connection, near), CallBudget(0.25), clock, max_wait)

@@ -238,8 +238,8 @@ class Scene:
 
     def where(self, name: str, repo: Repo | None = None) -> str | None:
         """Where a person stands on the Hub."""
-        gated = self.near.app.world.find(repo or self.repos[0])
-        account = self.near.app.world.named(name)
+        gated = self.near.app.world.find_repo(repo or self.repos[0])
+        account = self.near.app.world.find_user(name)
         row = None if gated is None or account is None else gated.people.get(account.id)
         return None if row is None else row.status.value
 

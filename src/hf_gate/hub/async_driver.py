@@ -1,4 +1,4 @@
-"""Runs a flow on an event loop: the twin of `driver.py`, step for step."""
+"""Runs flows on an event loop; the async counterpart of `driver.py`."""
 
 from __future__ import annotations
 
@@ -25,133 +25,133 @@ from ..protocol.messages import (
     StartCall,
     TakeItems,
 )
-from .budget import Budget, seconds_left
+from .budget import CallBudget, seconds_left
 from .clock import Clock
-from .errors import dressed
+from .errors import to_huggingface_error
 from .transport import AsyncTransport
 
 Items = Iterable[Any] | AsyncIterable[Any]
 
 
-async def _nothing() -> None:
+async def _do_nothing() -> None:
     return
 
 
 class AsyncDriver:
-    """The async end of one `AsyncHub`."""
+    """Runs the flows of one `AsyncHub`."""
 
-    def __init__(self, transport: AsyncTransport, budget: Budget, clock: Clock, max_wait: float | None) -> None:
+    def __init__(self, transport: AsyncTransport, budget: CallBudget, clock: Clock, max_wait: float | None) -> None:
         self.transport, self.budget, self.clock, self.max_wait = transport, budget, clock, max_wait
         self._pid = os.getpid()
         self._closing = asyncio.Event()
-        self._queues = Queues()
-        budget.tell(self._queues)
+        self._queues = CallQueues()
+        budget.add_listener(self._queues)
 
     async def run(
         self,
         flow: Flow[Any],
         source: Items = (),
         *,
-        done: Callable[[Any], None] | None = None,
-        before_change: Callable[[], Awaitable[None]] = _nothing,
+        on_result: Callable[[Any], None] | None = None,
+        before_change: Callable[[], Awaitable[None]] = _do_nothing,
     ) -> AsyncGenerator[Any, None]:
-        """What the flow emits, as the caller takes it; its result goes to `done`."""
+        """Yield what the flow emits, as the caller takes it; pass its result to `on_result`."""
         self._check_use()
-        run, answer = _Run(self, source, before_change), None
+        run, answer = _AsyncFlowRun(self, source, before_change), None
         try:
             while True:
                 try:
                     step = flow.send(answer)
                 except StopIteration as end:
-                    if done is not None:
-                        done(end.value)
+                    if on_result is not None:
+                        on_result(end.value)
                     return
                 if isinstance(step, EmitValue):
                     yield step.value
                     answer = None
                 else:
-                    answer = await run.take(step)
+                    answer = await run.perform(step)
         except HubError as error:
-            raise dressed(error) from None
+            raise to_huggingface_error(error) from None
         finally:
             flow.close()
-            run.drop()
+            run.cancel_calls()
 
-    async def result(self, flow: Flow[T]) -> T:
-        """The result of a flow that emits nothing."""
+    async def run_to_result(self, flow: Flow[T]) -> T:
+        """Run a flow that emits nothing and return its result."""
         results: list[T] = []
-        async for _ in self.run(flow, done=results.append):
+        async for _ in self.run(flow, on_result=results.append):
             pass
         return results[0]
 
     async def exchange(self, send: HubCall) -> Answer:
-        """One paced call. A change that is cancelled on its way raises `OutcomeUnknown`, for nobody heard what became of it."""
+        """Send one paced call. Cancelling a change in flight raises `OutcomeUnknown`, because its answer is lost."""
         self._check_fork()
         began = self.clock.now()
         answer = await self._exchange(send)
         return replace(answer, elapsed=self.clock.now() - began)
 
     async def _exchange(self, send: HubCall) -> Answer:
-        start, limit = time.monotonic(), self._limit(send)
-        unsent = await self._pace(send)
+        start, limit = time.monotonic(), self._time_limit(send)
+        unsent = await self._acquire_slot(send)
         if unsent is not None:
             return unsent
         try:
             answer = await self.transport.exchange(send, seconds_left(limit, time.monotonic() - start))
         except asyncio.CancelledError:
-            self.budget.dropped(send)
+            self.budget.record_lost_call(send)
             if send.is_change:
                 raise OutcomeUnknown("the call was cancelled after the change was sent.") from None
             raise
         except BaseException:
-            self.budget.dropped(send)
+            self.budget.record_lost_call(send)
             raise
-        self.budget.heard(self.clock.now(), send, answer)
+        self.budget.record_answer(self.clock.now(), send, answer)
         return answer
 
-    async def turn(self, send: HubCall) -> float:
-        """When the call could leave, or will not; a wait that is too long is told by the call itself."""
-        await self._pace(send, goes=False)
+    async def wait_for_slot(self, send: HubCall) -> float:
+        """Wait until the call could be sent and return the time. If the wait is too long, the call itself reports it."""
+        await self._acquire_slot(send, should_start=False)
         return self.clock.now()
 
-    def _limit(self, send: HubCall) -> float | None:
+    def _time_limit(self, send: HubCall) -> float | None:
         return self.max_wait if send.within is None else send.within
 
-    async def _pace(self, send: HubCall, *, goes: bool = True) -> NoReply | None:
-        start, queue, is_new, limit = self.clock.now(), self._queues.of(send), True, self._limit(send)
-        ticket = self.budget.join(send)
+    async def _acquire_slot(self, send: HubCall, *, should_start: bool = True) -> NoReply | None:
+        start, queue, is_new, limit = self.clock.now(), self._queues.queue_for(send), True, self._time_limit(send)
+        ticket = self.budget.register(send)
         try:
             while not self._closing.is_set():
-                wait = self.budget.wait_of(self.clock.now(), send, goes=goes)
+                wait = self.budget.wait_time(self.clock.now(), send, should_start=should_start)
                 if wait <= 0:
-                    queue.call()  # the next of its kind may go as well
+                    queue.wake_first()  # the next call of this kind may be free too
                     return None
                 waited = self.clock.now() - start
                 if limit is not None and waited + wait > limit:
                     return NoReply(
                         FailureReason.WAIT_TOO_LONG,
                         False,
-                        f"it would have to wait {waited + wait:.0f} s for calls to be free",
+                        f"the rate limit would delay this by {waited + wait:.0f} s",
                     )
-                await queue.wait(max(self.clock.real(wait), 0.0005), is_new=is_new)
+                await queue.wait(max(self.clock.to_real_seconds(wait), 0.0005), is_new=is_new)
                 is_new = False
             return NoReply(FailureReason.NOT_SENT, False, "the client was closed", self.clock.now())
         except asyncio.CancelledError:
-            queue.call()  # it may have been this one's turn
+            queue.wake_first()  # this call may have been the one woken
             raise
         finally:
-            self.budget.leave(ticket)
+            self.budget.unregister(ticket)
 
     async def sleep(self, seconds: float) -> None:
-        """Let so many seconds of the clock pass."""
+        """Wait for so many seconds of the clock."""
         end = self.clock.now() + seconds
         while (left := end - self.clock.now()) > 0 and not self._closing.is_set():
-            await self.nap(left)
+            await self._sleep_slice(left)
 
-    async def nap(self, seconds: float) -> None:
-        """Part of a wait; a close ends it."""
+    async def _sleep_slice(self, seconds: float) -> None:
+        """Wait for a part of the seconds; `close` ends the wait."""
         try:
-            async with asyncio.timeout(max(self.clock.real(seconds), 0.0005)):
+            async with asyncio.timeout(max(self.clock.to_real_seconds(seconds), 0.0005)):
                 await self._closing.wait()
         except TimeoutError:
             return
@@ -166,56 +166,56 @@ class AsyncDriver:
             raise ValueError("this AsyncHub is closed.")
 
     async def close(self) -> None:
-        """Let no waiting call go any more, and let go of connections."""
+        """Send no waiting call any more and close the connections."""
         self._closing.set()
-        self._queues.call_all()
+        self._queues.wake_all()
         await self.transport.close()
 
 
-class Queues:
-    """The calls of one event loop that wait for an answer to free them, each kind in its order."""
+class CallQueues:
+    """The waiting calls of one event loop, one queue for each kind of call."""
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._by_kind: dict[tuple[str, str, bool], Queue] = {}
+        self._by_kind: dict[tuple[str, str, bool], CallQueue] = {}
 
-    def of(self, send: HubCall) -> Queue:
-        """The queue of the calls that may go whenever this one may."""
+    def queue_for(self, send: HubCall) -> CallQueue:
+        """Return the queue of the calls that share all limits with this one."""
         self._loop = asyncio.get_running_loop()
-        return self._by_kind.setdefault((send.bucket, send.lane, send.is_change), Queue())
+        return self._by_kind.setdefault((send.bucket, send.lane, send.is_change), CallQueue())
 
-    def news(self) -> None:
-        """An answer came, here or in another thread: the first of each kind looks again."""
+    def notify(self) -> None:
+        """Wake the first call of each queue after an answer, from any thread."""
         loop = self._loop
         if loop is None or not any(self._by_kind.values()):
             return
         with suppress(RuntimeError):  # no loop runs in this thread, or that one was closed
             if asyncio.get_running_loop() is loop:
-                self._call_first()
+                self._wake_first()
                 return
         with suppress(RuntimeError):
-            loop.call_soon_threadsafe(self._call_first)
+            loop.call_soon_threadsafe(self._wake_first)
 
-    def _call_first(self) -> None:
+    def _wake_first(self) -> None:
         for queue in self._by_kind.values():
-            queue.call()
+            queue.wake_first()
 
-    def call_all(self) -> None:
+    def wake_all(self) -> None:
         for queue in self._by_kind.values():
             for turn in queue:
                 if not turn.done():
                     turn.set_result(None)
 
 
-class Queue(deque["asyncio.Future[None]"]):
-    """Calls of one kind; the first is called, and calls the next when it can go."""
+class CallQueue(deque["asyncio.Future[None]"]):
+    """Waiting calls of one kind. The first is woken; when it can go, it wakes the next."""
 
-    def call(self) -> None:
+    def wake_first(self) -> None:
         if self and not self[0].done():
             self[0].set_result(None)
 
     async def wait(self, seconds: float, *, is_new: bool) -> None:
-        """Until called, or so many real seconds. Who was called in vain waits at the front again."""
+        """Wait until woken, at most so many real seconds. A call that was woken in vain returns to the front."""
         turn = asyncio.get_running_loop().create_future()
         (self.append if is_new else self.appendleft)(turn)
         try:
@@ -227,14 +227,14 @@ class Queue(deque["asyncio.Future[None]"]):
             self.remove(turn)
 
 
-class _Run:
-    """One flow's calls under way and its source of items."""
+class _AsyncFlowRun:
+    """One running flow: its calls in flight and its source of items."""
 
     def __init__(self, driver: AsyncDriver, source: Items, before_change: Callable[[], Awaitable[None]]) -> None:
-        self._driver, self._source, self._before_change = driver, _each(source), before_change
+        self._driver, self._source, self._before_change = driver, _iterate_items(source), before_change
         self._tickets: set[asyncio.Task[Answer]] = set()
 
-    async def take(self, step: Any) -> Any:
+    async def perform(self, step: Any) -> Any:
         match step:
             case HubCall():
                 if step.is_change:
@@ -252,13 +252,13 @@ class _Run:
             case Pause(seconds, _, jitter):
                 return await self._driver.sleep(seconds * (self._driver.budget.jitter() if jitter else 1.0))
             case AwaitSlot(send):
-                return await self._driver.turn(send)
+                return await self._driver.wait_for_slot(send)
             case TakeItems(limit):
-                return await self._some(limit)
+                return await self._take_items(limit)
             case _:
                 raise TypeError(f"a flow asked for {type(step).__name__}")
 
-    async def _some(self, limit: int) -> tuple[Any, ...]:
+    async def _take_items(self, limit: int) -> tuple[Any, ...]:
         items: list[Any] = []
         async for item in self._source:
             items.append(item)
@@ -266,13 +266,13 @@ class _Run:
                 break
         return tuple(items)
 
-    def drop(self) -> None:
+    def cancel_calls(self) -> None:
         for ticket in self._tickets:
             ticket.cancel()
         self._tickets.clear()
 
 
-async def _each(source: Items) -> AsyncIterator[Any]:
+async def _iterate_items(source: Items) -> AsyncIterator[Any]:
     if isinstance(source, AsyncIterable):
         async for item in source:
             yield item

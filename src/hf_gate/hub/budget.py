@@ -1,4 +1,4 @@
-"""One budget of calls for each token and Hub, shared by every open client of this process; forgotten with the last."""
+"""Shares one rate-limit budget for each token and Hub between all open clients of this process."""
 
 from __future__ import annotations
 
@@ -14,105 +14,106 @@ from ..protocol.messages import Answer, HubCall, Reply
 from ..protocol.pacing import Outlook, Pacer
 
 _log = logging.getLogger("hf_gate")
-_log.addHandler(logging.NullHandler())  # silent until somebody listens
+_log.addHandler(logging.NullHandler())  # silent unless the application configures logging
 
 
-LEAST_S = 1.0  # a single try may take so long, however little of `max_wait` is left
+MIN_TRY_S = 1.0  # a single try may always take this long, however little of `max_wait` is left
 
 
 def seconds_left(limit: float | None, spent: float) -> float:
-    """How long the present try of a call may take, of whose limit so many seconds are spent."""
-    return math.inf if limit is None else max(limit - spent, LEAST_S)
+    """Return how long a try may take when `spent` seconds of the call's limit are used up."""
+    return math.inf if limit is None else max(limit - spent, MIN_TRY_S)
 
 
-class Listener(Protocol):
-    """Somebody whose waiting calls cannot rest in a thread. `news` is called from any thread and returns at once."""
+class AnswerListener(Protocol):
+    """Is notified of answers. `notify` is called from any thread and must not block."""
 
-    def news(self) -> None: ...
+    def notify(self) -> None: ...
 
 
-class Budget:
-    """A pacer behind a lock. Whoever wants to call asks, and comes back when told to wait."""
+class CallBudget:
+    """A thread-safe `Pacer` that wakes waiting calls after each answer."""
 
     def __init__(self, reserve: float) -> None:
         self._lock = threading.Condition()
         self._pacer = Pacer(reserve=reserve)
         self._chance = random.Random()
-        self._listeners: WeakSet[Listener] = WeakSet()
+        self._listeners: WeakSet[AnswerListener] = WeakSet()
 
-    def tell(self, listener: Listener) -> None:
-        """Have a listener told, from whichever thread, of each answer that may free a call; forgotten when it is."""
+    def add_listener(self, listener: AnswerListener) -> None:
+        """Notify a listener of each answer that may free a call. Only a weak reference to it is kept."""
         with self._lock:
             self._listeners.add(listener)
 
-    def join(self, send: HubCall) -> int:
-        """A call begins to wait; writes are let pass. Whoever joins must `leave`."""
+    def register(self, send: HubCall) -> int:
+        """Register a waiting call. The caller must `unregister` it."""
         with self._lock:
             return self._pacer.register(send)
 
-    def leave(self, ticket: int) -> None:
-        """It waits no longer."""
+    def unregister(self, ticket: int) -> None:
+        """Remove a call that no longer waits."""
         with self._lock:
             self._pacer.unregister(ticket)
 
-    def wait_of(self, now: float, send: HubCall, *, goes: bool = True) -> float:
-        """0.0: go now, and report with `heard`. Else so many seconds until asking again is worth it.
+    def wait_time(self, now: float, send: HubCall, *, should_start: bool = True) -> float:
+        """Return 0.0 if the call can go now, else the seconds until asking again is worthwhile.
 
-        Without `goes` nothing is counted, and nothing may be sent on that.
+        With `should_start` the call is counted; the caller must report its end with `record_answer` or
+        `record_lost_call`. Without it, the caller must not send.
         """
         with self._lock:
-            return self._pacer.try_start(now, send) if goes else self._pacer.wait_time(now, send)
+            return self._pacer.try_start(now, send) if should_start else self._pacer.wait_time(now, send)
 
-    def rest(self, seconds: float, unless: Callable[[], bool]) -> None:
-        """Let real seconds pass, or fewer when an answer comes that may free the next call, or after `wake`."""
+    def wait_for_answer(self, seconds: float, unless: Callable[[], bool]) -> None:
+        """Wait for an answer that may free the next call, for `wake`, or for so many real seconds."""
         with self._lock:
-            if not unless():  # asked under the lock, so that no `wake` is missed
+            if not unless():  # under the lock, so that no `wake` is missed
                 self._lock.wait(seconds)
 
     def wake(self) -> None:
-        """Let all who rest look again."""
+        """Make all waiting calls check again."""
         with self._lock:
-            self._news()
+            self._notify_all()
 
-    def heard(self, now: float, send: HubCall, answer: Answer) -> None:
-        """What came back. The log tells the route and how it ended, never a path: paths hold names."""
+    def record_answer(self, now: float, send: HubCall, answer: Answer) -> None:
+        """Record an answer. The log names the endpoint, never the path: paths contain names."""
         _log.debug(
             "%s %s: %s", send.method, send.endpoint, answer.status if isinstance(answer, Reply) else answer.reason
         )
         with self._lock:
             self._pacer.record_answer(now, send, answer, self._chance.random())
-            self._news()
+            self._notify_all()
 
-    def dropped(self, send: HubCall) -> None:
-        """A call that was let go was never made, or its answer will never be known."""
+    def record_lost_call(self, send: HubCall) -> None:
+        """Record that a started call was not sent, or that its answer is lost."""
         with self._lock:
             self._pacer.record_lost_call(send)
-            self._news()
+            self._notify_all()
 
-    def _news(self) -> None:
+    def _notify_all(self) -> None:
         self._lock.notify_all()
         for listener in self._listeners:
-            listener.news()
+            listener.notify()
 
     def outlook(self, now: float) -> Outlook:
-        """What is left, for progress and ETA."""
+        """Return the state of the rate limits for progress displays."""
         with self._lock:
             return self._pacer.outlook(now)
 
     def jitter(self) -> float:
-        """A share between 0 and 1."""
+        """Return a random share between 0 and 1."""
         with self._lock:
             return self._chance.random()
 
 
-_shared: WeakValueDictionary[tuple[str, str], Budget] = WeakValueDictionary()
+_shared: WeakValueDictionary[tuple[str, str], CallBudget] = WeakValueDictionary()
 _guard = threading.Lock()
 
 
-def budget_for(origin: str, token_fingerprint: str, reserve: float) -> Budget:
-    """The budget of a token at a Hub; made at its first use, with that use's reserve."""
+def budget_for(origin: str, token_fingerprint: str, reserve: float) -> CallBudget:
+    """Return the budget of a token at a Hub. The first client decides the reserve."""
     with _guard:
         budget = _shared.get((origin, token_fingerprint))
         if budget is None:
-            budget = _shared[origin, token_fingerprint] = Budget(reserve)
+            budget = _shared[origin, token_fingerprint] = CallBudget(reserve)
         return budget

@@ -1,4 +1,4 @@
-"""The blocking client."""
+"""The blocking client `Hub`."""
 
 from __future__ import annotations
 
@@ -25,56 +25,56 @@ from .budget import budget_for
 from .clock import clock_for
 from .credentials import check_channel, check_online, resolve_endpoint, resolve_token
 from .driver import Driver
-from .errors import dressed
+from .errors import to_huggingface_error
 from .listing import Listing
-from .transport import BlockingTransport, Wire, user_agent
+from .transport import BlockingTransport, HubConnection, build_user_agent
 
 if TYPE_CHECKING:
     from ..domain.forms import GateForm
     from ..protocol.flows.finding import Found
 
-Who = str | Person | AccessRequest | None
-How = Literal["reset", "reject", "cancel"]
-HOW: dict[str, Status] = {"reset": Status.RESET, "reject": Status.REJECTED, "cancel": Status.PENDING}
-Whom = str | Person | AccessRequest | Target
+UserRef = str | Person | AccessRequest | None
+RevocationMode = Literal["reset", "reject", "cancel"]
+REVOCATION_STATUS: dict[str, Status] = {"reset": Status.RESET, "reject": Status.REJECTED, "cancel": Status.PENDING}
+TargetRef = str | Person | AccessRequest | Target
 UNSET: Any = object()
 
 
-def wire_of(token: Any, endpoint: str | None, timeout: float, *, insecure_http: bool) -> Wire:
-    """Where to call, as whom; refuses before anything is sent."""
+def resolve_connection(token: Any, endpoint: str | None, timeout: float, *, insecure_http: bool) -> HubConnection:
+    """Resolve endpoint and token; raise before anything is sent if they cannot be used."""
     if not timeout > 0:
-        raise UsageError(f"timeout={timeout!r}: a positive number of seconds is needed.")
+        raise UsageError(f"timeout={timeout!r} is not a positive number of seconds.")
     origin, secret = resolve_endpoint(endpoint), resolve_token(token)
     check_channel(origin, secret, insecure_http=insecure_http)
-    return Wire(origin, clock_for(origin), timeout, secret, user_agent(__version__))
+    return HubConnection(origin, clock_for(origin), timeout, secret, build_user_agent(__version__))
 
 
-def targeted(who: Whom) -> Target:
-    """Who is meant."""
+def to_target(who: TargetRef) -> Target:
+    """Return the target for a person or request."""
     return who if isinstance(who, Target) else target_of(who)
 
 
-def known_status(status: str) -> Status:
-    """One of the four lists, or a clear refusal."""
+def parse_status(status: str) -> Status:
+    """Parse the name of one of the four lists."""
     word = status.strip().lower()
     if word not in STATUSES:
         raise InvalidStatus(f"unknown status {status!r}.", hint=f"Write one of {', '.join(STATUSES)}.")
     return Status(word)
 
 
-def revoke_status(how: str, reason: str | None) -> Status:
-    """Where a revocation sends a person."""
-    if how not in HOW:
+def revocation_status(how: str, reason: str | None) -> Status:
+    """Return the status that a revocation sets."""
+    if how not in REVOCATION_STATUS:
         raise UsageError(f"unknown how={how!r}.", hint="Write reset, reject or cancel.")
     if how == "cancel" and reason is not None:
-        raise UsageError("cancel carries no reason.", hint='Use how="reset" or how="reject" to give one.')
-    return HOW[how]
+        raise UsageError("cancel takes no reason.", hint='Use how="reset" or how="reject" to give one.')
+    return REVOCATION_STATUS[how]
 
 
-def gate_values(
+def build_gate_settings(
     mode: Any, org_members_gated: bool | None, notify_email: str | None, notify_mode: str | None
 ) -> dict[str, Any]:
-    """The body of a settings call; an unknown value is refused before it is sent."""
+    """Return the body of a settings call; raise UsageError for unknown values."""
     if mode is not UNSET and mode not in (False, "auto", "manual"):
         raise UsageError(f"unknown gate mode {mode!r}.", hint='Write "auto", "manual" or False.')
     if notify_mode not in (None, "bulk", "real-time"):
@@ -91,14 +91,13 @@ def gate_values(
 class Hub:
     """Access requests of gated repositories on one Hub, as one account. Thread-safe.
 
-    `token` and `endpoint` are found as `huggingface_hub` finds them (`token=False`: none). `timeout`: seconds of
-    silence after which a try is given up; a whole try, slow headers and bodies included, may take six times that.
-    `max_wait`: the most seconds a call may take with all its tries, its waits for the rate limit and for an absent Hub;
-    then `HubUnavailable` (None: announced limits are waited for, an absent Hub is tried a few times). A single try
-    always gets a second, and reading back what became of a change as long again. `reserve`: the share of the token's
-    calls that bulk work leaves free.
+    `token` and `endpoint` are found as `huggingface_hub` finds them (`token=False`: no token). `timeout` is in seconds of
+    silence; a whole try, slow headers and bodies included, may take six times as long. `max_wait` limits the seconds of
+    a call with all its tries and waits, then `HubUnavailable` is raised (None: wait for announced limits, and try an
+    unreachable Hub a few times). A single try always gets a second, and reading back a change takes as long again.
+    `reserve` is the share of the token's calls that bulk work leaves free.
 
-    Every change is told as it is: done, or already so; else an error is raised. See `docs/outcomes.md`.
+    A change returns an outcome, done or already so, or raises an error. See `docs/outcomes.md`.
     """
 
     def __init__(
@@ -111,10 +110,10 @@ class Hub:
         reserve: float = 0.25,
         insecure_http: bool = False,
     ) -> None:
-        wire = wire_of(token, endpoint, timeout, insecure_http=insecure_http)
-        self.endpoint, self._clock = wire.origin, wire.clock
-        budget = budget_for(wire.origin, wire.token.fingerprint if wire.token else "", reserve)
-        self._driver = Driver(BlockingTransport(wire, time.monotonic), budget, wire.clock, max_wait)
+        connection = resolve_connection(token, endpoint, timeout, insecure_http=insecure_http)
+        self.endpoint, self._clock = connection.origin, connection.clock
+        budget = budget_for(connection.origin, connection.token.fingerprint if connection.token else "", reserve)
+        self._driver = Driver(BlockingTransport(connection, time.monotonic), budget, connection.clock, max_wait)
         self._patience = RetryPolicy(max_wait)
         self._listings: WeakSet[Listing] = WeakSet()
         self._lock = threading.Lock()
@@ -137,60 +136,60 @@ class Hub:
     # ---- listing -------------------------------------------------------------------------------------------------
 
     def list(self, repo: str | Repo, status: str, *, repo_type: str | None = None) -> Listing:
-        """The requests in one of the four lists, lazily, each once. Order is the Hub's: as a rule the newest first."""
+        """List the requests of a status, lazily and each once, in the Hub's order (usually the newest first)."""
         check_online()
-        where, wanted = parse_repo(repo, repo_type), known_status(status)
-        setting = self._setting()
+        where, wanted = parse_repo(repo, repo_type), parse_status(status)
+        setting = self._new_context()
         flow = repos.with_type_hint(list_requests(where, wanted, setting), where, setting)
-        listing = Listing(where, wanted, lambda done: self._driver.run(flow, done=done))
+        listing = Listing(where, wanted, lambda done: self._driver.run(flow, on_result=done))
         with self._lock:
             self._listings.add(listing)
         return listing
 
     def list_pending(self, repo: str | Repo, *, repo_type: str | None = None) -> Listing:
-        """Who waits for a review."""
+        """List the requests that wait for a review."""
         return self.list(repo, Status.PENDING, repo_type=repo_type)
 
     def list_accepted(self, repo: str | Repo, *, repo_type: str | None = None) -> Listing:
-        """Who may download: accepted, or granted without asking (then without e-mail and answers)."""
+        """List the people with access: accepted, or granted without a request (then without e-mail and answers)."""
         return self.list(repo, Status.ACCEPTED, repo_type=repo_type)
 
     def list_rejected(self, repo: str | Repo, *, repo_type: str | None = None) -> Listing:
-        """Who was turned away and cannot ask again."""
+        """List the rejected requests; these people cannot ask again."""
         return self.list(repo, Status.REJECTED, repo_type=repo_type)
 
     def list_reset(self, repo: str | Repo, *, repo_type: str | None = None) -> Listing:
-        """Who was sent back and has not asked again yet."""
+        """List the requests that were sent back; these people have not asked again yet."""
         return self.list(repo, Status.RESET, repo_type=repo_type)
 
     def head(self, repo: str | Repo, status: str, *, repo_type: str | None = None) -> Head:
-        """The first page of one of the four lists, in one call; enough to see who is new, never who is gone."""
-        where, wanted = parse_repo(repo, repo_type), known_status(status)
-        return self._ask(where, lambda setting: read_head(where, wanted, setting))
+        """Return the first page of a list with one call: enough to see who is new, but not who is gone."""
+        where, wanted = parse_repo(repo, repo_type), parse_status(status)
+        return self._fetch(where, lambda setting: read_head(where, wanted, setting))
 
     # ---- finding -------------------------------------------------------------------------------------------------
 
     def find(
         self,
         repo: str | Repo,
-        user: Who = None,
+        user: UserRef = None,
         *,
         request_id: str | None = None,
         user_id: str | None = None,
         repo_type: str | None = None,
     ) -> AccessRequest | None:
-        """One person's request as it stands now, from whichever list holds it; None when there is none.
+        """Return one person's current request from any list; None if there is none.
 
-        By name the Hub is asked, a call for each list; by id alone the lists are read until it is found. `Incomplete`
-        when nobody was found and it cannot be known whether that is all, as where a repo hides names.
+        A search by name takes a call for each list; by id alone, the lists are read until the request is found. Raises
+        `Incomplete` if nothing was found and the lists cannot be proved complete, for example if the repo hides names.
         """
         where, target = parse_repo(repo, repo_type), target_of(user, request_id=request_id, user_id=user_id)
-        return self._ask(where, lambda setting: finding.find_one(where, target, setting))
+        return self._fetch(where, lambda setting: finding.find_one(where, target, setting))
 
-    def find_many(self, repo: str | Repo, targets: Iterable[Whom], *, repo_type: str | None = None) -> Found:
-        """Several people's requests as they stand now, by their place in `targets`; each list is read once at most."""
-        where, sought = parse_repo(repo, repo_type), [targeted(who) for who in targets]
-        return self._ask(
+    def find_many(self, repo: str | Repo, targets: Iterable[TargetRef], *, repo_type: str | None = None) -> Found:
+        """Return the current requests of several people, by their index in `targets`; reads each list at most once."""
+        where, sought = parse_repo(repo, repo_type), [to_target(who) for who in targets]
+        return self._fetch(
             where, lambda setting: finding.find_requests(where, sought, finding.choose_statuses(sought), setting)
         )
 
@@ -199,93 +198,94 @@ class Hub:
     def accept(
         self,
         repo: str | Repo,
-        user: Who = None,
+        user: UserRef = None,
         *,
         request_id: str | None = None,
         user_id: str | None = None,
         repo_type: str | None = None,
     ) -> Outcome:
-        """The person may download at once. The Hub sends them no mail, as far as is known."""
+        """Give the person access. As far as known, the Hub sends them no mail."""
         return self._decide(Status.ACCEPTED, None, repo, user, request_id, user_id, repo_type)
 
     def reject(
         self,
         repo: str | Repo,
-        user: Who = None,
+        user: UserRef = None,
         *,
         reason: str | None,
         request_id: str | None = None,
         user_id: str | None = None,
         repo_type: str | None = None,
     ) -> Outcome:
-        """No files, and the person **cannot ask again**; `reason` (200 UTF-16 units at most) is shown to them.
+        """Deny access; the person **cannot ask again** and sees `reason` (at most 200 UTF-16 units).
 
-        `reset` is the gentle no: it lets them ask once more.
+        Use `reset` to let them ask again.
         """
         return self._decide(Status.REJECTED, reason, repo, user, request_id, user_id, repo_type)
 
     def cancel(
         self,
         repo: str | Repo,
-        user: Who = None,
+        user: UserRef = None,
         *,
         request_id: str | None = None,
         user_id: str | None = None,
         repo_type: str | None = None,
     ) -> Outcome:
-        """Back to pending. A person who was in loses access; they can do nothing until somebody reviews them again."""
+        """Return the request to pending. An accepted person loses access until somebody reviews the request again."""
         return self._decide(Status.PENDING, None, repo, user, request_id, user_id, repo_type)
 
     def reset(
         self,
         repo: str | Repo,
-        user: Who = None,
+        user: UserRef = None,
         *,
         reason: str | None = None,
         request_id: str | None = None,
         user_id: str | None = None,
         repo_type: str | None = None,
     ) -> Outcome:
-        """No files, and the person may fill in the form again; the Hub mails them `reason` (200 UTF-16 units at most)."""
+        """Send the request back: the person can fill in the form again. The Hub mails `reason` (at most 200 UTF-16 units)."""
         return self._decide(Status.RESET, reason, repo, user, request_id, user_id, repo_type)
 
     def grant_access(
         self,
         repo: str | Repo,
-        user: Who = None,
+        user: UserRef = None,
         *,
         request_id: str | None = None,
         user_id: str | None = None,
         repo_type: str | None = None,
     ) -> Outcome:
-        """Let somebody in who need not have asked. A new entry carries no e-mail and no answers."""
+        """Give a person access without a request. A new entry has no e-mail and no answers."""
         where, target = parse_repo(repo, repo_type), target_of(user, request_id=request_id, user_id=user_id)
-        return self._single(where, lambda setting: deciding.grant_access(where, target, setting))
+        return self._run_single(where, lambda setting: deciding.grant_access(where, target, setting))
 
     def revoke_access(
         self,
         repo: str | Repo,
-        user: Who = None,
+        user: UserRef = None,
         *,
-        how: How = "reset",
+        how: RevocationMode = "reset",
         reason: str | None = None,
         request_id: str | None = None,
         user_id: str | None = None,
         repo_type: str | None = None,
     ) -> Outcome:
-        """Take access away; what was downloaded stays downloaded. `how`: reset (may ask again), reject (may not), cancel."""
-        return self._decide(revoke_status(how, reason), reason, repo, user, request_id, user_id, repo_type)
+        """Take access away; downloaded files stay with the person. `how`: reset (may ask again), reject (may not), cancel."""
+        return self._decide(revocation_status(how, reason), reason, repo, user, request_id, user_id, repo_type)
 
     def decide_many(
         self, repo: str | Repo, decisions: Iterable[Decision], *, repo_type: str | None = None
     ) -> Iterator[Outcome]:
-        """Any number of decisions, by the hundred; outcomes come as they are known, in no fixed order.
+        """Send any number of decisions in batches of 100; yield outcomes as they become known, in any order.
 
-        Raises only for what stops the whole run (no permission, not gated, the Hub away); what was taken and not
-        sent comes before as `open`. Requests read before this call are read again, and left alone if they moved.
+        Raises only errors that stop the whole run (no permission, not gated, Hub unavailable); before that, decisions
+        that were taken but not sent are reported as `open`. Requests that were read before this call are read again, and
+        not changed if they differ.
         """
         check_online()
-        where, setting = parse_repo(repo, repo_type), self._setting()
+        where, setting = parse_repo(repo, repo_type), self._new_context()
         flow = repos.with_type_hint(bulk.decide_many(where, setting), where, setting)
         return self._run_changing(where, flow, decisions)
 
@@ -294,22 +294,22 @@ class Hub:
         to: Status,
         reason: str | None,
         repo: str | Repo,
-        user: Who,
+        user: UserRef,
         request_id: str | None,
         user_id: str | None,
         repo_type: str | None,
     ) -> Outcome:
         where = parse_repo(repo, repo_type)
         decision = Decision(to, target_of(user, request_id=request_id, user_id=user_id), checked_reason(reason))
-        return self._single(where, lambda setting: deciding.decide_one(where, decision, setting))
+        return self._run_single(where, lambda setting: deciding.decide_one(where, decision, setting))
 
-    def _single(self, repo: Repo, make: Callable[[FlowContext], Flow[Outcome]]) -> Outcome:
+    def _run_single(self, repo: Repo, make: Callable[[FlowContext], Flow[Outcome]]) -> Outcome:
         check_online()
-        setting = self._setting()
+        setting = self._new_context()
         flow = repos.with_type_hint(make(setting), repo, setting)
-        outcome: Outcome = list(self._run_changing(repo, emitted(flow), ()))[-1]
+        outcome: Outcome = list(self._run_changing(repo, emit_result(flow), ()))[-1]
         if isinstance(outcome.error, HubError):
-            raise dressed(outcome.error) from None
+            raise to_huggingface_error(outcome.error) from None
         if outcome.error is not None:
             raise outcome.error
         return outcome
@@ -326,9 +326,9 @@ class Hub:
     # ---- gates, people, one's own access -------------------------------------------------------------------------
 
     def gate(self, repo: str | Repo, *, repo_type: str | None = None) -> Gate:
-        """How a repo is gated."""
+        """Return how a repo is gated."""
         where = parse_repo(repo, repo_type)
-        return self._ask(where, lambda setting: repos.fetch_gate(where, setting))
+        return self._fetch(where, lambda setting: repos.fetch_gate(where, setting))
 
     def set_gate(
         self,
@@ -340,81 +340,81 @@ class Hub:
         notify_mode: Literal["bulk", "real-time"] | None = None,
         repo_type: str | None = None,
     ) -> Gate:
-        """Change the gate. No request moves by it; with False the files are public and the requests are kept.
+        """Change the gate settings. Requests stay as they are; with mode False the files are public.
 
-        Whom the Hub notifies and whether members are gated cannot be read back through the API.
+        The notification settings and `org_members_gated` cannot be read back through the API.
         """
         where = parse_repo(repo, repo_type)
-        values = gate_values(mode, org_members_gated, notify_email, notify_mode)
-        return self._ask(where, lambda setting: repos.set_gate(where, values, setting))
+        values = build_gate_settings(mode, org_members_gated, notify_email, notify_mode)
+        return self._fetch(where, lambda setting: repos.set_gate(where, values, setting))
 
     def gate_form(self, repo: str | Repo, *, repo_type: str | None = None) -> GateForm:
-        """The gate form in the repo's card as it stands now; earlier requests may have answered another one."""
-        from ..domain.forms import parse_gate_form  # 0.15 s: only when a form is read
+        """Return the current gate form of the repo's card; earlier requests may have answered another form."""
+        from ..domain.forms import parse_gate_form  # takes 0.15 s
 
         where = parse_repo(repo, repo_type)
-        return parse_gate_form(self._ask(where, lambda setting: repos.fetch_card(where, setting)))
+        return parse_gate_form(self._fetch(where, lambda setting: repos.fetch_card(where, setting)))
 
     def access_report(self, repo: str | Repo, *, repo_type: str | None = None) -> Sequence[dict[str, Any]]:
-        """The Hub's own report: one answer with all statuses, without answers to the form; keys are the Hub's."""
+        """Return the Hub's access report: all statuses, without answers to the form, with the Hub's keys."""
         where = parse_repo(repo, repo_type)
-        return self._ask(where, lambda setting: repos.fetch_report(where, setting))
+        return self._fetch(where, lambda setting: repos.fetch_report(where, setting))
 
     def gated_repos(self, owner: str) -> Iterator[Gate]:
-        """The gated models, then the gated datasets of a person or an organisation."""
+        """Yield the gated models, then the gated datasets of a person or organisation."""
         check_online()
-        return self._driver.run(repos.list_gated_repos(owner, self._setting()))
+        return self._driver.run(repos.list_gated_repos(owner, self._new_context()))
 
     def profile(self, user: str | Person) -> Profile:
-        """A public profile; one call each."""
+        """Return a public profile; takes one call."""
         name = user.username if isinstance(user, Person) else user
         if not name:
-            raise UsageError("that Person has no username, and profiles are found by name only.")
-        return self._ask(None, lambda setting: repos.fetch_profile(name, setting))
+            raise UsageError("the Person has no username; profiles are found by username only.")
+        return self._fetch(None, lambda setting: repos.fetch_profile(name, setting))
 
     def whoami(self) -> Account:
-        """Whose token this is. The Hub limits this call heavily: keep the answer."""
-        return self._ask(None, repos.fetch_account)
+        """Return the token's account. The Hub limits this call strictly: keep the answer."""
+        return self._fetch(None, repos.fetch_account)
 
     def ask_access(
         self, repo: str | Repo, answers: Mapping[str, str] | None = None, *, repo_type: str | None = None
     ) -> str:
-        """Ask as this token's account, with answers by label; returns what `check_access` says then.
+        """Ask for access as the token's account, with answers by label; return the state of `check_access` afterwards.
 
-        A person who is pending, in or rejected changes nothing by asking: the Hub answers alike.
+        Asking changes nothing for a person who is pending, accepted or rejected; the Hub's answer is the same.
         """
         where = parse_repo(repo, repo_type)
-        return self._ask(where, lambda setting: repos.ask_access(where, dict(answers or {}), setting))
+        return self._fetch(where, lambda setting: repos.ask_access(where, dict(answers or {}), setting))
 
     def withdraw(self, repo: str | Repo, *, repo_type: str | None = None) -> Outcome:
-        """Take one's own pending request back: the Hub deletes it from every list."""
+        """Withdraw one's own pending request; the Hub deletes it."""
         where = parse_repo(repo, repo_type)
-        return self._ask(where, lambda setting: repos.withdraw_request(where, setting))
+        return self._fetch(where, lambda setting: repos.withdraw_request(where, setting))
 
     def check_access(self, repo: str | Repo, *, repo_type: str | None = None) -> str:
-        """One of granted | ask | pending | rejected | reset | sign_in | unknown, for this token's account."""
+        """Return the access of the token's account: granted, ask, pending, rejected, reset, sign_in or unknown."""
         where = parse_repo(repo, repo_type)
-        return self._ask(where, lambda setting: repos.check_access(where, setting))
+        return self._fetch(where, lambda setting: repos.check_access(where, setting))
 
     def outlook(self) -> Outlook:
-        """How much of the token's calls is left, for progress and ETA."""
+        """Return the state of the token's rate limits, for progress displays."""
         return self._driver.budget.outlook(self._clock.now())
 
     @property
     def skew(self) -> float | None:
-        """Seconds that the Hub's clock is ahead of this one's, as its last answer proved it; None before one told."""
+        """Seconds that the Hub's clock is ahead of this machine's, as proved by its last answer; None before the first."""
         return self._clock.skew
 
-    def _ask(self, repo: Repo | None, make: Callable[[FlowContext], Flow[T]]) -> T:
+    def _fetch(self, repo: Repo | None, make: Callable[[FlowContext], Flow[T]]) -> T:
         check_online()
-        setting = self._setting()
+        setting = self._new_context()
         flow = make(setting)
-        return self._driver.result(flow if repo is None else repos.with_type_hint(flow, repo, setting))
+        return self._driver.run_to_result(flow if repo is None else repos.with_type_hint(flow, repo, setting))
 
-    def _setting(self) -> FlowContext:
+    def _new_context(self) -> FlowContext:
         return FlowContext(self.endpoint, self._patience, self._clock.now())
 
 
-def emitted(flow: Flow[Any]) -> Flow[None]:
-    """A flow that emits its result."""
+def emit_result(flow: Flow[Any]) -> Flow[None]:
+    """Run a flow and emit its result."""
     yield EmitValue((yield from flow))

@@ -1,4 +1,4 @@
-"""The time that waits and limits are measured in: this machine's, or a local Hub's that can be sped up."""
+"""Clocks for waits and limits: this machine's, or that of a local Hub, which can run faster."""
 
 from __future__ import annotations
 
@@ -13,52 +13,50 @@ from .credentials import is_loopback
 
 
 class Clock(Protocol):
-    """Epoch seconds, and how many real seconds a wait of so many takes from now.
-
-    `skew`: seconds that the Hub's clock is ahead, as its last answer proved it; None before one told.
-    """
+    """A clock in epoch seconds."""
 
     @property
-    def skew(self) -> float | None: ...
+    def skew(self) -> float | None:
+        """Seconds that the Hub's clock is ahead, as proved by its last answer; None before the first proof."""
 
-    def now(self) -> float: ...
+    def now(self) -> float:
+        """Return epoch seconds."""
 
-    def real(self, seconds: float) -> float: ...
+    def to_real_seconds(self, seconds: float) -> float:
+        """Return how many real seconds to wait for so many seconds of this clock, or for a part of them."""
 
-    def heard(self, header: str | None) -> None: ...
+    def follow(self, header: str | None) -> None:
+        """Set the clock by a local Hub's clock header, `<epoch seconds>;rate=<n>`; anything else is ignored."""
 
-    def met(self, headers: Mapping[str, str], sent: float) -> None: ...
+    def record_skew(self, headers: Mapping[str, str], sent: float) -> None:
+        """Measure the skew by the headers (in lower case) of an answer whose call was sent at `sent`."""
 
 
 class RealClock:
-    """This machine's clock: monotone, laid on the epoch once."""
+    """This machine's monotonic clock, set to the epoch once. It ignores a local Hub's clock."""
 
     def __init__(self) -> None:
-        self._offset = time.time() - time.monotonic()  # noqa: TID251 - this is the clock that is handed out
+        self._offset = time.time() - time.monotonic()  # noqa: TID251 - the only use of the real time
         self.skew: float | None = None
 
     def now(self) -> float:
-        """Epoch seconds."""
         return self._offset + time.monotonic()
 
-    def real(self, seconds: float) -> float:
-        """A second is a second."""
+    def to_real_seconds(self, seconds: float) -> float:
         return seconds
 
-    def heard(self, header: str | None) -> None:
-        """The clock of a local Hub does not matter here."""
+    def follow(self, header: str | None) -> None:
+        """Do nothing."""
 
-    def met(self, headers: Mapping[str, str], sent: float) -> None:
-        """The headers of an answer are there, in lower case; its call was sent at a moment of this clock."""
-        told = measure_skew(headers, sent, self.now())
-        self.skew = self.skew if told is None else told
+    def record_skew(self, headers: Mapping[str, str], sent: float) -> None:
+        skew = measure_skew(headers, sent, self.now())
+        self.skew = self.skew if skew is None else skew
 
 
-class FollowedClock:
-    """A local Hub's clock, learnt from the header it puts on each answer; waits end early when it is advanced."""
+class FollowingClock:
+    """A copy of a local Hub's clock, set by the header of each answer."""
 
-    # A wait is cut into naps of at most so many real seconds, so that an advanced clock is noticed.
-    _NAP = 0.25
+    _SLICE_S = 0.25  # waits are split into slices, so that an advanced clock ends them early
     skew: float | None = 0.0
 
     def __init__(self) -> None:
@@ -66,17 +64,14 @@ class FollowedClock:
         self._base, self._at, self._rate = time.time(), time.monotonic(), 1.0  # noqa: TID251 - as above
 
     def now(self) -> float:
-        """Epoch seconds on the Hub's clock, as last heard and carried on."""
         with self._lock:
             return self._base + (time.monotonic() - self._at) * self._rate
 
-    def real(self, seconds: float) -> float:
-        """So many Hub seconds in real ones, a nap at most."""
+    def to_real_seconds(self, seconds: float) -> float:
         with self._lock:
-            return min(seconds / self._rate, self._NAP)
+            return min(seconds / self._rate, self._SLICE_S)
 
-    def heard(self, header: str | None) -> None:
-        """`<epoch seconds>;rate=<n>`; anything else is ignored."""
+    def follow(self, header: str | None) -> None:
         if not header:
             return
         seconds, _, rest = header.partition(";")
@@ -87,12 +82,12 @@ class FollowedClock:
         with self._lock:
             self._base, self._at, self._rate = base, time.monotonic(), max(rate, 1e-3)
 
-    def met(self, headers: Mapping[str, str], sent: float) -> None:
-        """A clock that follows is never behind."""
+    def record_skew(self, headers: Mapping[str, str], sent: float) -> None:
+        """Do nothing: a clock that follows has no skew."""
 
 
 def clock_for(endpoint: str) -> Clock:
-    """The Hub's clock when HF_GATE_CLOCK=hub and the Hub is on this machine, else the real one."""
+    """Return the Hub's clock if HF_GATE_CLOCK=hub and the Hub is on this machine, else the real clock."""
     if os.environ.get("HF_GATE_CLOCK", "").strip().lower() == "hub" and is_loopback(endpoint):
-        return FollowedClock()
+        return FollowingClock()
     return RealClock()

@@ -1,4 +1,4 @@
-"""Runs a flow, blocking: sends what it asks for, sleeps when it waits, hands on what it emits."""
+"""Runs flows with blocking calls: sends the calls they ask for, waits, and passes on what they emit."""
 
 from __future__ import annotations
 
@@ -23,122 +23,122 @@ from ..protocol.messages import (
     StartCall,
     TakeItems,
 )
-from .budget import Budget, seconds_left
+from .budget import CallBudget, seconds_left
 from .clock import Clock
-from .errors import dressed
-from .halt import GRACE_S, Halt
+from .deadlines import GRACE_S, StopSignal
+from .errors import to_huggingface_error
 from .transport import BlockingTransport
 
 
 class Driver:
-    """The blocking end of one `Hub`."""
+    """Runs the flows of one `Hub`."""
 
-    def __init__(self, transport: BlockingTransport, budget: Budget, clock: Clock, max_wait: float | None) -> None:
+    def __init__(self, transport: BlockingTransport, budget: CallBudget, clock: Clock, max_wait: float | None) -> None:
         self.transport, self.budget, self.clock, self.max_wait = transport, budget, clock, max_wait
         self._pool: ThreadPoolExecutor | None = None
         self._pid = os.getpid()
-        self._halt = Halt()  # set by close
+        self._stop_signal = StopSignal()  # set by close
 
     def run(
         self,
         flow: Flow[Any],
         source: Iterable[Any] = (),
         *,
-        done: Callable[[Any], None] | None = None,
+        on_result: Callable[[Any], None] | None = None,
         before_change: Callable[[], None] = lambda: None,
     ) -> Generator[Any, None, Any]:
-        """What the flow emits, as the caller takes it; its result goes to `done` and is returned.
+        """Yield what the flow emits, as the caller takes it; pass its result to `on_result` and return it.
 
         `before_change` runs before each call that may change something. After Ctrl-C no further change is sent; the
-        flow settles and tells what is under way for at most `GRACE_S`, and then the KeyboardInterrupt is raised.
+        flow settles and reports calls in flight for at most `GRACE_S`; then the KeyboardInterrupt is raised.
         """
         self.check_fork()
-        if self._halt.is_set:
+        if self._stop_signal.is_set:
             raise ValueError("this Hub is closed.")
-        run, answer = _Run(self, iter(source), before_change), None
+        run, answer = _FlowRun(self, iter(source), before_change), None
         try:
             while True:
                 try:
                     step = flow.send(answer)
                 except StopIteration as end:
-                    if done is not None:
-                        done(end.value)
+                    if on_result is not None:
+                        on_result(end.value)
                     run.raise_if_stopped()
                     return end.value
                 if isinstance(step, EmitValue):
                     yield step.value
                     answer = None
                 else:
-                    answer = run.take(step)
+                    answer = run.perform(step)
         except HubError as error:
             run.raise_if_stopped()
-            raise dressed(error) from None
+            raise to_huggingface_error(error) from None
         finally:
             flow.close()
-            run.drop()
+            run.cancel_calls()
 
-    def result(self, flow: Flow[T]) -> T:
-        """The result of a flow that emits nothing."""
+    def run_to_result(self, flow: Flow[T]) -> T:
+        """Run a flow that emits nothing and return its result."""
         results: list[T] = []
-        for _ in self.run(flow, done=results.append):
+        for _ in self.run(flow, on_result=results.append):
             pass
         return results[0]
 
-    def begin(self, send: HubCall, halt: Halt, ticket: Future[Answer]) -> None:
-        """Make the call in a thread of its own, made at the first need; the ticket is told the answer."""
+    def submit(self, send: HubCall, stop_signal: StopSignal, ticket: Future[Answer]) -> None:
+        """Make the call in a worker thread; the ticket receives the answer."""
         if self._pool is None:
             self._pool = ThreadPoolExecutor(16, thread_name_prefix="hf-gate")
         try:
-            self._pool.submit(self._carry, send, halt, ticket)
-        except RuntimeError:  # closed meanwhile
-            ticket.set_result(self._unsent())
+            self._pool.submit(self._run_submitted, send, stop_signal, ticket)
+        except RuntimeError:  # the client was closed
+            ticket.set_result(self._build_not_sent())
 
-    def _carry(self, send: HubCall, halt: Halt, ticket: Future[Answer]) -> None:
+    def _run_submitted(self, send: HubCall, stop_signal: StopSignal, ticket: Future[Answer]) -> None:
         if not ticket.set_running_or_notify_cancel():
             return
         try:
-            ticket.set_result(self.exchange(send, halt))
+            ticket.set_result(self.exchange(send, stop_signal))
         except BaseException as problem:  # noqa: BLE001 - raised where the ticket is awaited
             ticket.set_exception(problem)
 
-    def exchange(self, send: HubCall, halt: Halt) -> Answer:
-        """One paced call."""
+    def exchange(self, send: HubCall, stop_signal: StopSignal) -> Answer:
+        """Send one paced call."""
         self.check_fork()
         began = self.clock.now()
-        answer = self._exchange(send, halt)
+        answer = self._exchange(send, stop_signal)
         return replace(answer, elapsed=self.clock.now() - began)
 
-    def _exchange(self, send: HubCall, halt: Halt) -> Answer:
-        start, limit = time.monotonic(), self._limit(send)
-        unsent = self._pace(send, halt)
+    def _exchange(self, send: HubCall, stop_signal: StopSignal) -> Answer:
+        start, limit = time.monotonic(), self._time_limit(send)
+        unsent = self._acquire_slot(send, stop_signal)
         if unsent is not None:
             return unsent
         try:
-            if self._forbids(send, halt):
-                self.budget.dropped(send)
-                return self._unsent()
+            if self._is_forbidden(send, stop_signal):
+                self.budget.record_lost_call(send)
+                return self._build_not_sent()
             within = seconds_left(limit, time.monotonic() - start)
-            answer = self.transport.exchange(send, lambda: min(halt.until, self._halt.until), within)
+            answer = self.transport.exchange(send, lambda: min(stop_signal.until, self._stop_signal.until), within)
         except BaseException:
-            self.budget.dropped(send)
+            self.budget.record_lost_call(send)
             raise
-        self.budget.heard(self.clock.now(), send, answer)
+        self.budget.record_answer(self.clock.now(), send, answer)
         return answer
 
-    def turn(self, send: HubCall, halt: Halt) -> float:
-        """When the call could leave, or will not; a wait that is too long is told by the call itself."""
-        self._pace(send, halt, goes=False)
+    def wait_for_slot(self, send: HubCall, stop_signal: StopSignal) -> float:
+        """Wait until the call could be sent and return the time. If the wait is too long, the call itself reports it."""
+        self._acquire_slot(send, stop_signal, should_start=False)
         return self.clock.now()
 
-    def _limit(self, send: HubCall) -> float | None:
+    def _time_limit(self, send: HubCall) -> float | None:
         return self.max_wait if send.within is None else send.within
 
-    def _pace(self, send: HubCall, halt: Halt, *, goes: bool = True) -> NoReply | None:
-        start, limit = self.clock.now(), self._limit(send)
-        ticket = self.budget.join(send)
+    def _acquire_slot(self, send: HubCall, stop_signal: StopSignal, *, should_start: bool = True) -> NoReply | None:
+        start, limit = self.clock.now(), self._time_limit(send)
+        ticket = self.budget.register(send)
         try:
-            while not self._forbids(send, halt):
-                wait = self.budget.wait_of(self.clock.now(), send, goes=goes)
+            while not self._is_forbidden(send, stop_signal):
+                wait = self.budget.wait_time(self.clock.now(), send, should_start=should_start)
                 if wait <= 0:
                     return None
                 waited = self.clock.now() - start
@@ -146,105 +146,109 @@ class Driver:
                     return NoReply(
                         FailureReason.WAIT_TOO_LONG,
                         False,
-                        f"it would have to wait {waited + wait:.0f} s for calls to be free",
+                        f"the rate limit would delay this by {waited + wait:.0f} s",
                     )
-                left = max(min(halt.until, self._halt.until) - time.monotonic(), 0.0)
-                self.budget.rest(min(self.clock.real(wait), left), lambda: self._forbids(send, halt))
-            return self._unsent()
+                left = max(min(stop_signal.until, self._stop_signal.until) - time.monotonic(), 0.0)
+                self.budget.wait_for_answer(
+                    min(self.clock.to_real_seconds(wait), left), lambda: self._is_forbidden(send, stop_signal)
+                )
+            return self._build_not_sent()
         finally:
-            self.budget.leave(ticket)
+            self.budget.unregister(ticket)
 
-    def _forbids(self, send: HubCall, halt: Halt) -> bool:
-        return any(one.forbids(changes=send.is_change) for one in (halt, self._halt))
+    def _is_forbidden(self, send: HubCall, stop_signal: StopSignal) -> bool:
+        return any(one.forbids_call(changes=send.is_change) for one in (stop_signal, self._stop_signal))
 
-    def _unsent(self) -> NoReply:
-        why = "the client was closed" if self._halt.is_set else "the run was stopped"
+    def _build_not_sent(self) -> NoReply:
+        why = "the client was closed" if self._stop_signal.is_set else "the run was stopped"
         return NoReply(FailureReason.NOT_SENT, False, why, self.clock.now())
 
     def sleep(self, seconds: float) -> None:
-        """Let so many seconds of the clock pass; a close ends it."""
+        """Wait for so many seconds of the clock; `close` ends the wait."""
         end = self.clock.now() + seconds
-        while (left := end - self.clock.now()) > 0 and not self._halt.is_set:
-            self.budget.rest(max(self.clock.real(left), 0.0005), lambda: self._halt.is_set)
+        while (left := end - self.clock.now()) > 0 and not self._stop_signal.is_set:
+            self.budget.wait_for_answer(max(self.clock.to_real_seconds(left), 0.0005), lambda: self._stop_signal.is_set)
 
     def check_fork(self) -> None:
-        """Refuse to work in a child process: threads and connections are its parent's."""
+        """Raise OutcomeUnknown in a forked child process: threads and connections belong to its parent."""
         if os.getpid() != self._pid:
             raise OutcomeUnknown("this Hub was made before a fork.", hint="Make a new Hub in the child process.")
 
     def close(self) -> None:
-        """Let no waiting change go any more, settle for at most `GRACE_S`, and let go of threads and connections."""
-        self._halt.stop()
+        """Send no waiting change any more, settle for at most `GRACE_S`, and end threads and connections."""
+        self._stop_signal.stop()
         if os.getpid() == self._pid:
             self.budget.wake()
             if self._pool is not None:
-                self._pool.shutdown(wait=True)  # what waits there ends by itself and says so
+                self._pool.shutdown(wait=True)  # waiting calls end by themselves with an answer
         self.transport.close()
 
 
-class _Run:
-    """One flow's calls under way, its source of items, and whether somebody pressed Ctrl-C."""
+class _FlowRun:
+    """One running flow: its calls in flight, its source of items, and whether Ctrl-C was pressed."""
 
     def __init__(self, driver: Driver, source: Iterator[Any], before_change: Callable[[], None]) -> None:
         self._driver, self._source, self._before_change = driver, source, before_change
         self._tickets: set[Future[Answer]] = set()
-        self._halt = Halt()
-        self._stop: KeyboardInterrupt | None = None
-        self._has_begun = False  # whether a change was let go, so that there may be something to settle
-        # Of the present step: what an interrupted one has done already and must not do again.
-        self._begun: Future[Answer] | None = None
-        self._taken: list[Any] = []
+        self._stop_signal = StopSignal()
+        self._interrupt: KeyboardInterrupt | None = None
+        self._has_changed = False  # whether a change was started that may have to be settled
+        # The parts of the current step that were done before an interrupt and must not be done twice.
+        self._started_call: Future[Answer] | None = None
+        self._taken_items: list[Any] = []
 
-    def take(self, step: Any) -> Any:
-        """The answer to a step. At Ctrl-C the step is taken once more, under the stop; a second one is raised."""
-        self._begun, self._taken = None, []
+    def perform(self, step: Any) -> Any:
+        """Perform a step and return its answer. After Ctrl-C, perform it again under the stop signal; raise the second."""
+        self._started_call, self._taken_items = None, []
         try:
-            return self._take(step)
+            return self._perform(step)
         except KeyboardInterrupt as stop:
-            if self._stop is not None:
+            if self._interrupt is not None:
                 raise
-            self._stop = stop
-            self._halt.stop(GRACE_S if self._has_begun else 0.0)
+            self._interrupt = stop
+            self._stop_signal.stop(GRACE_S if self._has_changed else 0.0)
             self._driver.budget.wake()
-            return self._take(step)
+            return self._perform(step)
 
-    def _take(self, step: Any) -> Any:
+    def _perform(self, step: Any) -> Any:
         match step:
             case HubCall(is_change=False):
-                return self._driver.exchange(step, self._halt)
+                return self._driver.exchange(step, self._stop_signal)
             case HubCall():
-                # In a thread, so that Ctrl-C stops the waiting and not the change, whose answer is then still heard.
-                return self._await(self._begin(step))
+                # In a thread, so that Ctrl-C ends the wait but not the change, whose answer is still received.
+                return self._await_call(self._start_call(step))
             case StartCall(send):
-                return self._begin(send)
+                return self._start_call(send)
             case AwaitCall(ticket):
-                return self._await(ticket)
+                return self._await_call(ticket)
             case Pause(seconds, _, jitter):
-                if self._stop is None:
+                if self._interrupt is None:
                     self._driver.sleep(seconds * (self._driver.budget.jitter() if jitter else 1.0))
                 return None
             case AwaitSlot(send):
-                return self._driver.turn(send, self._halt)
+                return self._driver.wait_for_slot(send, self._stop_signal)
             case TakeItems(limit):
-                return self._some(limit)
+                return self._take_items(limit)
             case _:
                 raise TypeError(f"a flow asked for {type(step).__name__}")
 
-    def _begin(self, send: HubCall) -> Future[Answer]:
-        if self._begun is not None:
-            return self._begun
+    def _start_call(self, send: HubCall) -> Future[Answer]:
+        if self._started_call is not None:
+            return self._started_call
         self._driver.check_fork()
-        if send.is_change and self._stop is None:
+        if send.is_change and self._interrupt is None:
             self._before_change()
-            self._has_begun = True
-        self._begun = ticket = Future[Answer]()
+            self._has_changed = True
+        self._started_call = ticket = Future[Answer]()
         self._tickets.add(ticket)
-        self._driver.begin(send, self._halt, ticket)
+        self._driver.submit(send, self._stop_signal, ticket)
         return ticket
 
-    def _await(self, ticket: Future[Answer]) -> Answer:
+    def _await_call(self, ticket: Future[Answer]) -> Answer:
         try:
-            answer = ticket.result(max(self._halt.until - time.monotonic(), 0.0) if self._halt.is_set else None)
+            answer = ticket.result(
+                max(self._stop_signal.until - time.monotonic(), 0.0) if self._stop_signal.is_set else None
+            )
         except TimeoutError:
             answer = NoReply(FailureReason.BROKEN, True, "interrupted before the answer came", self._driver.clock.now())
         except CancelledError:
@@ -252,23 +256,23 @@ class _Run:
         self._tickets.discard(ticket)
         return answer
 
-    def _some(self, limit: int) -> tuple[Any, ...]:
-        while self._stop is None and len(self._taken) < limit:
+    def _take_items(self, limit: int) -> tuple[Any, ...]:
+        while self._interrupt is None and len(self._taken_items) < limit:
             try:
-                self._taken.append(next(self._source))
+                self._taken_items.append(next(self._source))
             except StopIteration:
                 break
-        return tuple(self._taken)
+        return tuple(self._taken_items)
 
     def raise_if_stopped(self) -> None:
-        """Ctrl-C, once all is told."""
-        if self._stop is not None:
-            raise self._stop
+        """Raise the KeyboardInterrupt after all outcomes are reported."""
+        if self._interrupt is not None:
+            raise self._interrupt
 
-    def drop(self) -> None:
-        """Nobody listens any more: what is not sent yet is not sent."""
+    def cancel_calls(self) -> None:
+        """Cancel calls that are not sent yet, because nobody awaits them any more."""
         if self._tickets:
-            self._halt.stop()
+            self._stop_signal.stop()
             for ticket in self._tickets:
                 ticket.cancel()
             self._tickets.clear()

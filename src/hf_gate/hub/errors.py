@@ -1,4 +1,4 @@
-"""Makes errors that carry an answer of the Hub also huggingface_hub's own, so that existing `except` lines hold."""
+"""Adds huggingface_hub's error classes to errors that carry an answer of the Hub, so that existing `except` lines work."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 from ..errors import BadRequest, HfGateError, HubError, NotAllowed, NotGated, RepoNotFound
 
 
-def dressed(error: HfGateError) -> HfGateError:
-    """The same error, also an instance of the fitting leaf of `huggingface_hub.errors` when it carries a status."""
+def to_huggingface_error(error: HfGateError) -> HfGateError:
+    """Return the error as an instance of the matching `huggingface_hub.errors` class too, if it has a status."""
     if not isinstance(error, HubError) or error.status is None:
         return error
     import httpx2
@@ -24,30 +24,30 @@ def dressed(error: HfGateError) -> HfGateError:
         leaf = theirs.GatedRepoError
     elif isinstance(error, NotGated | BadRequest) and error.status == 400:
         leaf = theirs.BadRequestError
-    joined = _joined(type(error), leaf)  # type: ignore[arg-type]  # classes are hashable
-    both: Any = OSError.__new__(joined)  # the one base with a layout of its own
+    joined = _combine_classes(type(error), leaf)  # type: ignore[arg-type]  # classes are hashable
+    both: Any = OSError.__new__(joined)  # the only base with a memory layout of its own
     both.__dict__.update(error.__dict__)
     both.args = (error.message,)
     request = httpx2.Request("GET", "https://hub.invalid/")
     both.response = httpx2.Response(
         error.status,
-        headers={"x-request-id": _ascii(error.request_id), "x-error-code": _ascii(error.code)},
-        json={"error": _mended(error.server_message or error.message)},
+        headers={"x-request-id": _to_ascii(error.request_id), "x-error-code": _to_ascii(error.code)},
+        json={"error": _replace_surrogates(error.server_message or error.message)},
         request=request,
     )
-    both._request = request  # noqa: SLF001 - where httpx2's errors keep it
+    both._request = request  # noqa: SLF001 - the attribute of httpx2's errors
     both.__cause__, both.__traceback__ = error.__cause__, error.__traceback__
     return both  # type: ignore[no-any-return]
 
 
-def _ascii(text: str | None) -> str:
+def _to_ascii(text: str | None) -> str:
     return "".join(c if " " <= c <= "~" else "?" for c in text or "")
 
 
-def _mended(text: str) -> str:
-    return text.encode("utf-8", "replace").decode()  # a lone surrogate cannot be written
+def _replace_surrogates(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()  # a lone surrogate cannot be encoded
 
 
 @cache
-def _joined(ours: type[HubError], leaf: type[Exception]) -> type[HubError]:
+def _combine_classes(ours: type[HubError], leaf: type[Exception]) -> type[HubError]:
     return type(ours.__name__, (ours, leaf), {"__doc__": ours.__doc__, "__module__": "hf_gate"})

@@ -1,7 +1,7 @@
-"""The functions of `huggingface_hub` by the same names: an existing script changes its import and nothing else.
+"""Functions with the names and parameters of `huggingface_hub`: an existing script only changes its import.
 
-Parameters and returns are theirs. One point differs, on purpose: a person who is already in the wished list is no
-error here (there: HTTP 404, or 400 for a grant).
+One point differs on purpose: it is not an error if the person is already in the wanted list (in `huggingface_hub`: HTTP
+404, or 400 for a grant).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from ..domain.lifecycle import Status
 from ..domain.requests import AccessRequest
 from ..errors import InvalidTarget
-from .client import How, Hub
+from .client import Hub, RevocationMode
 
 Token = bool | str | None
 
@@ -19,28 +19,28 @@ Token = bool | str | None
 def list_pending_access_requests(
     repo_id: str, *, repo_type: str | None = None, token: Token = None
 ) -> Iterable[AccessRequest]:
-    """Who waits for a review. Lazy, and every page, as far as the Hub tells."""
+    """List the pending requests, lazily and over all pages."""
     return _list(repo_id, Status.PENDING, repo_type, token)
 
 
 def list_accepted_access_requests(
     repo_id: str, *, repo_type: str | None = None, token: Token = None
 ) -> Iterable[AccessRequest]:
-    """Who may download."""
+    """List the accepted requests."""
     return _list(repo_id, Status.ACCEPTED, repo_type, token)
 
 
 def list_rejected_access_requests(
     repo_id: str, *, repo_type: str | None = None, token: Token = None
 ) -> Iterable[AccessRequest]:
-    """Who was turned away."""
+    """List the rejected requests."""
     return _list(repo_id, Status.REJECTED, repo_type, token)
 
 
 def list_reset_access_requests(
     repo_id: str, *, repo_type: str | None = None, token: Token = None
 ) -> Iterable[AccessRequest]:
-    """Who was sent back to ask again (new: `huggingface_hub` has none)."""
+    """List the requests that were sent back (new: `huggingface_hub` has no such function)."""
     return _list(repo_id, Status.RESET, repo_type, token)
 
 
@@ -52,7 +52,7 @@ def accept_access_request(
     repo_type: str | None = None,
     token: Token = None,
 ) -> None:
-    """The person may download at once."""
+    """Give the person access."""
     _check(user, request_id)
     with Hub(token) as hub:
         hub.accept(repo_id, user, request_id=request_id, repo_type=repo_type)
@@ -67,7 +67,7 @@ def reject_access_request(
     rejection_reason: str | None,
     token: Token = None,
 ) -> None:
-    """No files, and the person cannot ask again."""
+    """Deny access; the person cannot ask again."""
     _check(user, request_id)
     with Hub(token) as hub:
         hub.reject(repo_id, user, request_id=request_id, repo_type=repo_type, reason=rejection_reason)
@@ -81,7 +81,7 @@ def cancel_access_request(
     repo_type: str | None = None,
     token: Token = None,
 ) -> None:
-    """Back to pending; a person who was in loses access."""
+    """Return the request to pending; an accepted person loses access."""
     _check(user, request_id)
     with Hub(token) as hub:
         hub.cancel(repo_id, user, request_id=request_id, repo_type=repo_type)
@@ -96,14 +96,14 @@ def reset_access_request(
     reset_reason: str | None = None,
     token: Token = None,
 ) -> None:
-    """No files, and the person may ask again (new: `huggingface_hub` has none)."""
+    """Send the request back; the person can ask again (new: `huggingface_hub` has no such function)."""
     _check(user, request_id)
     with Hub(token) as hub:
         hub.reset(repo_id, user, request_id=request_id, repo_type=repo_type, reason=reset_reason)
 
 
 def grant_access(repo_id: str, user: str, *, repo_type: str | None = None, token: Token = None) -> None:
-    """Let somebody in who need not have asked."""
+    """Give a person access without a request."""
     with Hub(token) as hub:
         hub.grant_access(repo_id, user, repo_type=repo_type)
 
@@ -113,12 +113,12 @@ def revoke_access(
     user: str | None = None,
     *,
     request_id: str | None = None,
-    how: How = "reset",
+    how: RevocationMode = "reset",
     reason: str | None = None,
     repo_type: str | None = None,
     token: Token = None,
 ) -> None:
-    """Take access away (new: the Hub has no such route; this is reset, reject or cancel)."""
+    """Take access away by reset, reject or cancel (new: `huggingface_hub` has no such function)."""
     _check(user, request_id)
     with Hub(token) as hub:
         hub.revoke_access(repo_id, user, request_id=request_id, how=how, reason=reason, repo_type=repo_type)

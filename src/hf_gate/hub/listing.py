@@ -1,4 +1,4 @@
-"""A lazy listing that knows how complete it is."""
+"""Lazy listings of access requests that tell how complete they are."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from ..domain.requests import AccessRequest
 from ..protocol.codec import Quarantined, RequestPage
 
 
-class _Told:
-    """What both kinds of listing tell about themselves."""
+class _ListingState:
+    """The common state of blocking and async listings."""
 
     repo: Repo
     status: str
@@ -50,12 +50,12 @@ class _Told:
         self.quarantined.extend(page.quarantined)
 
 
-class Listing(_Told, Iterator[AccessRequest]):
-    """Requests as they are read, a page ahead at most.
+class Listing(_ListingState, Iterator[AccessRequest]):
+    """An iterator over requests that reads at most a page ahead.
 
-    `completeness` says "not read to the end" until the end, then whether the listing is proved whole, else why not.
-    `quarantined` holds records that could not be read. A write to the same repo through the same `Hub` first reads
-    the listing to its end, into memory, so that nobody is skipped.
+    `completeness` tells at the end whether the listing is proved complete, and otherwise why not. `quarantined` holds
+    records that could not be read. A write to the same repo through the same `Hub` first reads the rest of the listing
+    into memory, so that no request is skipped.
     """
 
     def __init__(
@@ -68,10 +68,10 @@ class Listing(_Told, Iterator[AccessRequest]):
     def __next__(self) -> AccessRequest:
         with self._lock:
             while not self._rows:
-                self._turn()
+                self._read_page()
             return self._rows.popleft()
 
-    def _turn(self) -> None:
+    def _read_page(self) -> None:
         self.is_open = True
         try:
             self._add(next(self._pages))
@@ -83,18 +83,18 @@ class Listing(_Told, Iterator[AccessRequest]):
             raise
 
     def read_ahead(self) -> None:
-        """Read to the end, into memory, if it was begun."""
+        """Read the rest of a started listing into memory."""
         with self._lock:
             while self.is_open:
                 try:
-                    self._turn()
+                    self._read_page()
                 except StopIteration:
                     return
 
     def to_rows(self) -> list[dict[str, Cell]]:
-        """Read what is left into flat dicts with the same keys: `pandas.DataFrame(rows)` takes them.
+        """Read the rest and return flat dicts with the same keys, for example for `pandas.DataFrame(rows)`.
 
-        Times are `datetime` in UTC, each answer has a key `answer: LABEL`, and None is what the Hub did not tell.
+        Times are `datetime` in UTC. Each answer has a key `answer: LABEL`. Unknown values are None.
         """
         return flat_rows(self)
 
@@ -105,26 +105,26 @@ class Listing(_Told, Iterator[AccessRequest]):
             self._pages.close()
 
 
-class AsyncListing(_Told, AsyncIterator[AccessRequest]):
-    """The same, for `async for`."""
+class AsyncListing(_ListingState, AsyncIterator[AccessRequest]):
+    """An async iterator over requests; see `Listing`."""
 
     def __init__(
         self, repo: Repo, status: str, start: Callable[[Callable[[Any], None]], AsyncGenerator[RequestPage, None]]
     ) -> None:
         super().__init__(repo, status)
-        # Held for one page and never while a row is with the caller: reading a page runs nothing of the caller's, so
-        # whoever holds it waits for nobody who wants it, not even for a write that a row of this listing led to.
+        # Held while one page is read, never while the caller has a row. Reading a page runs no code of the caller, so
+        # this cannot deadlock with a write that the caller makes because of a row.
         self._lock = asyncio.Lock()
         self._pages = start(self._end)
 
     async def __anext__(self) -> AccessRequest:
         while not self._rows:
             async with self._lock:
-                if not self._rows:  # else another task read on meanwhile
-                    await self._turn()
+                if not self._rows:  # another task may have read a page meanwhile
+                    await self._read_page()
         return self._rows.popleft()
 
-    async def _turn(self) -> None:
+    async def _read_page(self) -> None:
         self.is_open = True
         try:
             self._add(await anext(self._pages))
@@ -136,17 +136,17 @@ class AsyncListing(_Told, AsyncIterator[AccessRequest]):
             raise
 
     async def read_ahead(self) -> None:
-        """Read to the end, into memory, if it was begun."""
+        """Read the rest of a started listing into memory."""
         while self.is_open:
             async with self._lock:
                 try:
                     if self.is_open:
-                        await self._turn()
+                        await self._read_page()
                 except StopAsyncIteration:
                     return
 
     async def to_rows(self) -> list[dict[str, Cell]]:
-        """The same as `Listing.to_rows`."""
+        """Read the rest and return flat dicts; see `Listing.to_rows`."""
         return flat_rows([request async for request in self])
 
     async def aclose(self) -> None:
