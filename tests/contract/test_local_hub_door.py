@@ -196,7 +196,7 @@ def test_a_name_changes_hands_and_the_requests_stay_with_the_person(hf_local_hub
         ("nobody", "x", "there is no person 'nobody'"),
         ("mia", "max", "the username 'max' is taken"),
         ("mia", "../x", "'../x' is not a username"),
-        ("mia", "", "a text is wanted"),
+        ("mia", "", "must be a non-empty text"),
     ],
 )
 def test_a_rename_that_cannot_be_leaves_the_name(hf_local_hub: LocalHub, user: str, to: str, words: str) -> None:

@@ -196,9 +196,9 @@ def test_what_cannot_be_had_is_refused_in_a_line() -> None:
 SERVE = """
 import json, os, sys
 from pathlib import Path
-from hf_gate.localhub.server import build, run
-app = build(requests=50, repos=2, data_dir=Path(sys.argv[1]))
-run(app, ready=lambda url: print(json.dumps(app.first_line(url, os.getpid())), flush=True))
+from hf_gate.localhub.server import build_app, serve
+app = build_app(requests=50, repos=2, data_dir=Path(sys.argv[1]))
+serve(app, ready=lambda url: print(json.dumps(app.describe_start(url, os.getpid())), flush=True))
 """
 
 

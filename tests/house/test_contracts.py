@@ -14,7 +14,7 @@ from tests.house.tree import PACKAGE, ROOT
 pytestmark = pytest.mark.slow
 
 VIOLATIONS = {
-    "the core looks upstairs": ("layers", "domain/ids.py", "from hf_gate.protocol import routes"),
+    "the core looks upstairs": ("layers", "domain/ids.py", "from hf_gate.protocol import endpoints"),
     "a shell sees another shell": ("layers", "hub/__init__.py", "import hf_gate.localhub"),
     "the local Hub uses the client": ("layers", "localhub/__init__.py", "import hf_gate.hub"),
     "a room that is on no plan": ("layers", "attic/__init__.py", '"""Nobody\'s room."""'),
