@@ -296,8 +296,8 @@ def test_each_rule_is_judged_by_its_own_condition_and_what_must_be_written_is_na
     (way,) = accept_requirements(found.policy, found.conditions)
     assert way.trust is Trust.CLAIMED
     assert str(way) == (
-        'the applicant\'s own word: anyone who writes "University" gets in (answers.affiliation.text);'
-        " the rules above ask besides for account, what the Hub shows of it (email.free)"
+        'the requester\'s own claims: anyone who writes "University" is accepted (answers.affiliation.text);'
+        " the rules above also require account data from the Hub (email.free)"
     )
     assert codes(found) == ["accepts_on_claims"]
 
@@ -328,13 +328,13 @@ def _run(tests: str) -> list[tuple[bool, str]]:
 def test_a_test_passes_when_verdict_and_rule_are_those_that_are_wanted() -> None:
     facts = "facts: {email.academic: true, tables.dua.state: valid}"
     assert _run(f"  - {{name: a, {facts}, want: {{then: accept, rule: ours}}}}\n") == [(True, "")]
-    assert _run(f"  - {{name: a, {facts}, want: {{rule: rest}}}}\n") == [(False, "wanted rest, got accept by ours")]
+    assert _run(f"  - {{name: a, {facts}, want: {{rule: rest}}}}\n") == [(False, "expected rest, got accept by ours")]
 
 
 def test_what_a_test_does_not_say_is_unknown_in_it_and_a_failure_names_it() -> None:
     [(passed, message)] = _run("  - {name: a, facts: {email.academic: true}, want: {then: accept}}\n")
     assert not passed
-    assert message.endswith("it does not say tables.dua.state")
+    assert message.endswith("the test does not state tables.dua.state")
 
 
 def test_a_failed_test_shows_every_rule_that_was_tried_and_its_parts() -> None:
@@ -342,7 +342,7 @@ def test_a_failed_test_shows_every_rule_that_was_tried_and_its_parts() -> None:
     why = "\n".join(run_policy_tests(found)[0].why)
     assert "rule ours (accept) does not match" in why
     assert "email.academic is false (email.academic = false)" in why
-    assert "tables.dua.state == 'valid' is unknown (tables.dua.state: the test does not say)" in why, why
+    assert "tables.dua.state == 'valid' is unknown (tables.dua.state: the test does not state it)" in why, why
 
 
 @pytest.mark.parametrize(
@@ -394,12 +394,12 @@ def test_a_policy_reads_as_one_numbered_list_of_sentences() -> None:
     found = checked(text).policy
     assert found is not None
     assert number_lines(describe_policies([found])).split("\n") == [
-        "1. Policy p judges pending requests in `acme/model`; the first rule that matches decides.",
-        "2. A request where `answers.purpose.quality == 'thin'` is sent back and may ask again, with the words “Say more.” (ask).",
-        "3. A request where `tables.dua.state == 'missing'` waits for at most 30 days, judged again each cycle, and then goes to a person (paper).",
-        "4. A request where `known` (known means `email.academic || tables.partners`) is accepted for 1 year; then the access ends and the person may ask again (ours).",
-        "5. Every other request goes to a person in the queue office (rest).",
-        "6. A request that hangs on a fact which cannot be known goes to a person, never in.",
+        "1. Policy p covers pending requests in `acme/model`; the first rule that matches decides.",
+        "2. A request where `answers.purpose.quality == 'thin'` is sent back and may be made again, with the reason “Say more.” (ask).",
+        "3. A request where `tables.dua.state == 'missing'` is on hold for at most 30 days, is evaluated again each turn, and then needs review (paper).",
+        "4. A request where `known` (known means `email.academic || tables.partners`) is accepted for 1 year; then access ends and the person may request it again (ours).",
+        "5. Every other request needs review in the queue office (rest).",
+        "6. A request that depends on an unavailable fact needs review; it is never accepted.",
     ]
 
 

@@ -67,7 +67,7 @@ def test_a_mistake_is_told_with_its_place_its_line_and_what_to_write(
 def test_a_desk_in_order_says_what_it_takes_to_be_accepted(fresh: LocalHub, folder: Path) -> None:
     ended = run(fresh, desk(folder), "check")
     assert ended.code == 0
-    assert "signed accepts; the least it takes: account, what the Hub shows of it" in ended.out
+    assert "signed accepts; the least it takes: account data from the Hub" in ended.out
     assert ended.out.endswith("1 policy: nothing wrong.\n")
     assert ended.err == f"workspace {folder}\n"
 
@@ -76,7 +76,9 @@ def test_an_accept_on_the_applicants_own_word_is_warned_of(fresh: LocalHub, fold
     text = EEG.replace("institutional && person.account_days > 30", 'answers.affiliation.text == "ETH"')
     ended = run(fresh, desk(folder, {"eeg.yaml": text.partition("tests:")[0]}), "check")
     assert ended.code == 0
-    assert 'warning: rule signed accepts on the applicant\'s own word: anyone who writes "ETH" gets in' in ended.out
+    assert (
+        'warning: rule signed accepts on the requester\'s own claims: anyone who writes "ETH" is accepted' in ended.out
+    )
     shown = run(fresh, folder, "check", "--json").json
     assert shown["policies"][0]["accepts"][0]["trust"] == "claimed"
     assert [each["code"] for each in shown["problems"] if each["level"] == "error"] == []
@@ -187,7 +189,7 @@ def test_tests_beside_the_rules_are_run_and_one_that_fails_says_what_came_out_an
     ended = run(fresh, folder, "test")
     assert ended.code == 1
     assert re.search(r"\u2717 eeg: from a university \(.*eeg\.yaml:17\)", ended.out)
-    assert "wanted accept by signed, got human by rest" in ended.out
+    assert "expected accept by signed, got human by rest" in ended.out
     assert "person.account_days > 30 is false (person.account_days = 3)" in ended.out
     assert ended.out.endswith("1 test: 0 passed, 1 failed.\n")
 

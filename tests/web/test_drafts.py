@@ -64,7 +64,7 @@ def test_a_fault_of_ours_in_a_draft_is_not_told_as_too_much_memory_or_time(
     ("lets", "condition", "code"),
     [
         ({f"a{n + 1}": f"a{n} + a{n}" for n in range(24)}, 'a24 != ""', "the result can be a text of"),
-        ({f"a{n + 1}": f"a{n} == a{n} ? a{n} : a{n}" for n in range(24)}, 'a24 != ""', "with its `let` names expanded"),
+        ({f"a{n + 1}": f"a{n} == a{n} ? a{n} : a{n}" for n in range(24)}, 'a24 != ""', "names expanded, this has"),
     ],
 )
 def test_a_draft_whose_values_double_is_refused_before_it_is_tried(
@@ -222,7 +222,9 @@ def test_failing_tests_and_rules_that_take_anybody_at_their_word_lead_the_page(a
     words = _words(asked.visitor().post("/policies/house", {"src": OPEN + TESTS}).body)
     assert "2 of its 3 tests fail" in words
     assert words.index("The test a stranger waits fails: wanted human, got") < words.index("Check and try")
-    assert 'The rule academic accepts on the applicant\'s own word: anyone who writes "University" gets in' in words
+    assert (
+        'The rule academic accepts on the requester\'s own claims: anyone who writes "University" is accepted' in words
+    )
     assert "Nothing wrong" not in words
     assert "is enough" not in words
 

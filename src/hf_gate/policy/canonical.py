@@ -1,4 +1,4 @@
-"""What a policy means, as one JSON text and its digest: layout, comments, defaults and tests leave no trace."""
+"""Computes the canonical JSON and the digest of a policy, without layout, comments, defaults and tests."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _PIECE = re.compile(
 
 
 def policy_digest(policy: Policy) -> str:
-    """SHA-256 in hex over `policy_meaning`."""
+    """Return the SHA-256 of `canonical_policy` in hex."""
     return hashlib.sha256(canonical_policy(policy).encode()).hexdigest()
 
 
 def canonical_policy(policy: Policy) -> str:
-    """Canonical JSON (sorted keys, no blanks) of everything that can change a verdict or its terms.
+    """Return the canonical JSON of everything that can change a verdict or its terms.
 
-    The order of rules counts; that of repos, tables, roles, lets and judged statuses does not, nor do blanks and
-    comments of expressions.
+    The order of rules matters. The order of repos, tables, roles, `let` and `judges` does not, nor do spaces and
+    comments in expressions.
     """
     document = {
         "policy": policy.name,
@@ -41,7 +41,7 @@ def canonical_policy(policy: Policy) -> str:
 
 
 def normalize_expression(source: str) -> str:
-    """An expression with single blanks and no comments; what stands in quotes is kept as it is."""
+    """Return an expression with single spaces and without comments; quoted text is unchanged."""
     return _PIECE.sub(lambda match: match["text"] or " ", source).strip()
 
 

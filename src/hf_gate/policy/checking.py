@@ -1,4 +1,4 @@
-"""A parsed policy against the workspace that it will run on: expressions compiled, names, constants, labels and tests checked."""
+"""Checks a parsed policy: compiles its expressions and checks names, constants, form labels and tests."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from .strictyaml import Node, Scalar, ScalarSource, nodes_of_lets, nodes_of_rule
 from .test_facts import check_tests
 from .workspace_config import WorkspaceConfig
 
-_MAX_FIXES = 6  # mistakes mended one after the other in one expression, to see whether they all go
+_MAX_FIXES = 6  # fixes applied to one expression, one after the other
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedPolicy:
-    """A policy with its expressions; `policy` is None when any problem is an error.
+    """A policy with its compiled expressions. `policy` is None if any problem is an error.
 
-    `conditions` are by rule id and key (`when`, `unless`); `repos` are the governed ones whose forms were given.
+    `conditions` are keyed by rule id and key (`when`, `unless`); `repos` are the covered repos with a known form.
     """
 
     policy: Policy | None
@@ -40,9 +40,9 @@ class CheckedPolicy:
 def check_policy(
     parsed: ParsedPolicy, *, config: WorkspaceConfig | None = None, forms: Mapping[str, GateForm] | None = None
 ) -> CheckedPolicy:
-    """Everything about one policy that can be known before it runs.
+    """Check one policy without running it. Never raises.
 
-    `forms` are the gate forms of the workspace's repos by their path (`ns/name`, `datasets/ns/name`). Never raises.
+    `forms` are the gate forms of the workspace's repos by their path (`ns/name`, `datasets/ns/name`).
     """
     if parsed.policy is None:
         return CheckedPolicy(None, parsed.problems)
@@ -57,7 +57,7 @@ _ADVICE_CODES = ("unused", "no_catch_all", "accepts_everybody", "accepts_on_clai
 
 
 def _sort_key(problem: PolicyProblem) -> tuple[bool, int, int, int]:
-    """Errors first, then what is hardly meant, then what is only said; in each the order of the file."""
+    """Sort errors first, then warnings, then advice; each in the order of the file."""
     rank = _ADVICE_CODES.index(problem.code) + 1 if problem.code in _ADVICE_CODES else 0
     return not problem.is_error, rank, problem.position.line, problem.position.column
 
@@ -70,7 +70,7 @@ def check_unique_names(policies: Sequence[CheckedPolicy]) -> tuple[PolicyProblem
             continue
         first = seen.setdefault(policy.name, policy)
         if first is not policy:
-            words = f"policy `{policy.name}` is also the name of {first.source}: a name is used once."
+            words = f"{first.source} also has the policy name `{policy.name}`: names must be unique."
             found.append(PolicyProblem("policy_twice", words, policy.source, hint="Rename one of the two."))
     return tuple(found)
 
@@ -88,7 +88,7 @@ class _PolicyChecker:
         self.forms = {repo: form for repo, form in forms.items() if _governs(policy, config, repo)}
         self.declared = fact_types(ANSWER_ROLES, table_names(policy, config))
         self.lets: dict[str, Expression] = {}
-        self.broken_lets: set[str] = set()  # names of `let` that have been told already
+        self.broken_lets: set[str] = set()  # `let` names with a reported problem
         self.conditions: dict[tuple[str, str], Expression] = {}
         self.rule_nodes = nodes_of_rules(parsed.document)
 
@@ -115,7 +115,7 @@ class _PolicyChecker:
                 self.lets[name] = expression
             else:
                 self.broken_lets.add(name)
-        if self.broken_lets:  # each rule that uses it would say so again
+        if self.broken_lets:  # rules that use it would report the same problem
             return
         for rule, rule_node in self.rule_nodes.items():
             for key in ("when", "unless"):
@@ -127,7 +127,7 @@ class _PolicyChecker:
                         self.conditions[rule, key] = expression
 
     def _check_cost(self) -> Iterator[PolicyProblem]:
-        """The whole may be too much where no part is: whoever judges by it, or tells its reasons, would not come to an end."""
+        """Report a policy whose expressions are allowed one by one, but cost too much together."""
         lets, conditions = ([each.bounds for each in some.values()] for some in (self.lets, self.conditions))
         words = policy_cost_problem(lets, conditions, len(self.policy.tests))
         if words:
@@ -157,11 +157,11 @@ class _PolicyChecker:
         code, message, fix = problem.code.replace("-", "_"), f"{where}: {problem.message}", problem.fix
         piece = source[problem.offset : problem.offset + problem.length]
         if piece.startswith("terms."):
-            words = f"{where}: the facts of `terms` belong to a later version: leave them out."
+            words = f"{where}: the facts of `terms` are not supported yet; remove them."
             return spelling.problem("later", words, lead + problem.offset, problem.length)
         below = self._is_later_let(piece)
         if below:
-            return spelling.problem(code, f"{where}: `{piece}` stands further down in `let`: move it up.", lead + problem.offset, problem.length)  # fmt: skip
+            return spelling.problem(code, f"{where}: `{piece}` is defined further down in `let`; move it up.", lead + problem.offset, problem.length)  # fmt: skip
         if fix is not None:
             once = _apply_expression_fix(source, problem)
             whole = self._fix_repeatedly(once, is_let=is_let)
@@ -174,7 +174,7 @@ class _PolicyChecker:
         return name in self.policy.let and name not in self.lets
 
     def _fix_repeatedly(self, source: str, *, is_let: bool) -> str | None:
-        """The expression once all its mistakes are mended one after the other; None if it cannot be."""
+        """Apply the fixes one after the other; return None if the expression still has a mistake."""
         for _ in range(_MAX_FIXES):
             try:
                 compile_expression(source, self.declared, self.lets, is_let=is_let)
@@ -186,7 +186,7 @@ class _PolicyChecker:
                 return source
         return None
 
-    # ---- the rest ----------------------------------------------------------------------------------------------------
+    # ---- names, reasons, repos ----------------------------------------------------------------------------------------------------
 
     def _check_names(self) -> Iterator[PolicyProblem]:
         of_desk = {table.name for table in self.config.tables} if self.config else set()
@@ -221,7 +221,7 @@ class _PolicyChecker:
             words = reason_length_problem(text, self.forms, rule)
             node = value_of(self.rule_nodes.get(rule), key)
             if words and node is not None:
-                yield PolicyProblem("reason_too_long", f"rule {rule}: filled, this can be {words}", self.policy.source, SourcePosition(node.line, node.column))  # fmt: skip
+                yield PolicyProblem("reason_too_long", f"rule {rule}: with placeholders filled in, this can have {words}", self.policy.source, SourcePosition(node.line, node.column))  # fmt: skip
 
     def _check_repos(self) -> Iterator[PolicyProblem]:
         globs = value_of(self.parsed.document.root, "applies_to")

@@ -1,4 +1,4 @@
-"""Which one country an answer names: by code, name, flag, or as the last part of a place; two countries are none."""
+"""Finds the one country that an answer names: by code, name, flag, or as the last part of a place."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _LIMIT = 200
 
 
 def country_key(text: str) -> str:
-    """How names of countries are compared: case, accents, dots and a leading article do not count."""
+    """Normalise a country name: ignore case, accents, dots and a leading article."""
     plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text)).casefold()
     plain = "".join(char for char in plain if not unicodedata.combining(char) or ord(char) > 0x0370)
     plain = unicodedata.normalize("NFC", plain)
@@ -48,9 +48,10 @@ def _letter(char: str) -> str:
 
 
 def country_code(text: str, names: Mapping[str, str]) -> str | None:
-    """The alpha-2 code of the one country that a text names; `names` maps keys (`country_key`) and three-letter codes to codes.
+    """Return the alpha-2 code of the only country in a text; None if there is none, or more than one.
 
-    `Paris, France` is FR; `France, Germany`, `Georgia, USA` and `France or so` are none.
+    `names` maps `country_key` values and alpha-3 codes to alpha-2 codes. `Paris, France` gives FR; `France, Germany`,
+    `Georgia, USA` and `France or so` give None.
     """
     text = text.strip()[:_LIMIT]
     found = _match_country(text, names)
@@ -63,7 +64,7 @@ def country_code(text: str, names: Mapping[str, str]) -> str | None:
 
 
 def _codes_in_place(text: str, names: Mapping[str, str]) -> set[str | None]:
-    """The codes among the parts of `Town, Region, Country`; None when its last part is no country."""
+    """Return the codes in `Town, Region, Country`, with None added if the last part is not a country."""
     parts = [part for part in re.split(r"\s*[,(]\s*|\s+-\s+", text.rstrip(") ")) if part]
     codes = [_match_country(part, names) for part in parts]
     return {code for code in codes if code} | ({None} if not codes or codes[-1] is None else set())

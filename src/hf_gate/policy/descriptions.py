@@ -1,4 +1,4 @@
-"""A repo's policies as sentences, in the order in which they are tried: what `policy show` prints."""
+"""Describes the policies of a repo as sentences, as `policy show` prints them."""
 
 from __future__ import annotations
 
@@ -13,55 +13,57 @@ from .model import Action, Duration, Policy, PolicyMode, Rule, Until
 _UNITS = {"d": "day", "mo": "month", "y": "year"}
 _VERBS = {
     Action.ACCEPT: "is accepted",
-    Action.HUMAN: "goes to a person",
-    Action.WAIT: "waits",
-    Action.RESET: "is sent back and may ask again",
-    Action.REJECT: "is rejected for good",
+    Action.HUMAN: "needs review",
+    Action.WAIT: "is on hold",
+    Action.RESET: "is sent back and may be made again",
+    Action.REJECT: "is rejected and cannot be made again",
 }
 _AFTER = {
-    Action.RESET: "is then sent back and may ask again",
-    Action.REJECT: "is then rejected for good",
-    Action.HUMAN: "then goes to a person",
+    Action.RESET: "is then sent back and may be made again",
+    Action.REJECT: "is then rejected and cannot be made again",
+    Action.HUMAN: "then needs review",
 }
 _ENDS = {
-    Action.RESET: "then the access ends and the person may ask again",
-    Action.REJECT: "then the access ends for good",
-    Action.HUMAN: "then a person decides whether it ends",
+    Action.RESET: "then access ends and the person may request it again",
+    Action.REJECT: "then access ends and the person cannot request it again",
+    Action.HUMAN: "then a reviewer decides whether access ends",
 }
 
 
 def describe_policies(policies: Iterable[Policy]) -> list[str]:
-    """The effective policy of a repo: each rule of each policy that applies to it, and how they combine."""
+    """Describe each rule of each policy, and how the policies combine."""
     ordered = sorted(policies, key=lambda each: (each.mode is PolicyMode.SHADOW, each.name))
     found = [line for policy in ordered for line in describe_policy(policy)]
     counted = [policy for policy in ordered if policy.mode is PolicyMode.ENFORCE]
     if len(counted) > 1:
         found.append(
-            "Where these policies differ, the strictest counts: reject, then reset, wait, a person, accept; "
-            "and the earliest end of access."
+            "If these policies differ, the strictest wins: reject, then reset, wait, human, accept. "
+            "The earliest end of access applies."
         )
     if any(not _has_catch_all(policy) for policy in counted) or not counted:
-        found.append("A request about which none of them says anything goes to a person.")
-    found.append("A request that hangs on a fact which cannot be known goes to a person, never in.")
+        found.append("A request that matches no rule needs review.")
+    found.append("A request that depends on an unavailable fact needs review; it is never accepted.")
     return found
 
 
 def number_lines(lines: Sequence[str]) -> str:
-    """Sentences with their numbers, one below the other."""
+    """Return the lines with their numbers."""
     width = len(str(len(lines)))
     return "\n".join(f"{number:>{width}}. {line}" for number, line in enumerate(lines, 1))
 
 
 def describe_policy(policy: Policy) -> list[str]:
-    """One policy: first what it judges, then a sentence a rule."""
+    """Describe one policy: first what it covers, then each rule."""
     shadow = (
-        " It is in shadow: its verdicts are recorded, and change nothing." if policy.mode is PolicyMode.SHADOW else ""
+        " It is in shadow mode: its verdicts are recorded and change nothing."
+        if policy.mode is PolicyMode.SHADOW
+        else ""
     )
-    judged = "pending requests" if Status.ACCEPTED not in policy.judges else "people who are in"
+    judged = "pending requests" if Status.ACCEPTED not in policy.judges else "people with access"
     if set(policy.judges) == {Status.PENDING, Status.ACCEPTED}:
-        judged = "pending requests, and people who are in (whom it may reset or reject),"
+        judged = "pending requests, and people with access (it may reset or reject them),"
     repos = _and([f"`{glob}`" for glob in policy.applies_to])
-    opening = f"Policy {policy.name} judges {judged} in {repos}; the first rule that matches decides.{shadow}"
+    opening = f"Policy {policy.name} covers {judged} in {repos}; the first rule that matches decides.{shadow}"
     return [opening, *(_describe_rule(rule, policy.let, first=number == 0) for number, rule in enumerate(policy.rules))]
 
 
@@ -88,7 +90,7 @@ def _describe_condition(rule: Rule, let: Mapping[str, str]) -> str:
 
 
 def _lets_in(source: str, let: Mapping[str, str]) -> list[str]:
-    """The names of `let` in an expression, and those that these use in turn."""
+    """Return the `let` names in an expression, including those used by other `let` names."""
     found: list[str] = []
     todo = [source]
     while todo:
@@ -103,7 +105,7 @@ def _lets_in(source: str, let: Mapping[str, str]) -> list[str]:
 def _describe_outcome(rule: Rule) -> str:
     words = _VERBS[rule.then]
     if rule.then is Action.WAIT and rule.at_most and rule.after:
-        return f"{words} for at most {format_duration(rule.at_most)}, judged again each cycle, and {_AFTER[rule.after]}"
+        return f"{words} for at most {format_duration(rule.at_most)}, is evaluated again each turn, and {_AFTER[rule.after]}"
     if rule.until is not None:
         words += f" {format_until(rule.until)}; {_ENDS[rule.at_end or Action.RESET]}"
     extra = []
@@ -114,32 +116,34 @@ def _describe_outcome(rule: Rule) -> str:
     if rule.priority:
         extra.append(f"with priority {rule.priority}")
     if rule.reviewers > 1:
-        extra.append(f"by {rule.reviewers} reviewers{', never by itself' if rule.then is Action.ACCEPT else ''}")
+        extra.append(f"by {rule.reviewers} reviewers{', never automatically' if rule.then is Action.ACCEPT else ''}")
     return f"{words} {', '.join(extra)}" if extra else words
 
 
 def _describe_reason(rule: Rule) -> str:
     told = []
     if rule.reason_template:
-        told.append(f"with the text of the template {rule.reason_template}")
+        told.append(f"with the template {rule.reason_template}")
     elif isinstance(rule.reason, str):
-        told.append(f"with the words \u201c{rule.reason}\u201d")
+        told.append(f"with the reason \u201c{rule.reason}\u201d")
     elif rule.reason:
-        told.append("with the words " + " / ".join(f"{lang}: \u201c{text}\u201d" for lang, text in rule.reason.items()))
+        told.append(
+            "with the reasons " + " / ".join(f"{lang}: \u201c{text}\u201d" for lang, text in rule.reason.items())
+        )
     if rule.end_reason:
-        told.append(f"at the end with \u201c{rule.end_reason}\u201d")
+        told.append(f"at the end with the reason \u201c{rule.end_reason}\u201d")
     return f", {', '.join(told)}" if told else ""
 
 
 def format_duration(span: Duration) -> str:
-    """`30 days`, `6 months`, `1 year`."""
+    """Format a duration: `30 days`, `6 months`, `1 year`."""
     text = str(span)
     number = text.rstrip("dwmoy")
     return f"{number} {_UNITS[text[len(number) :]]}{'' if number == '1' else 's'}"
 
 
 def format_until(until: Until) -> str:
-    """`for 1 year`, `until the end of 2027-06-30`."""
+    """Format an end: `for 1 year`, `until the end of 2027-06-30`."""
     return f"until the end of {until.isoformat()}" if isinstance(until, date) else f"for {format_duration(until)}"
 
 

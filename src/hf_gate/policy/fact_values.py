@@ -1,4 +1,4 @@
-"""How each fact is computed from what was handed in: one small function a fact, beside the law in `fact_table.py`."""
+"""Computes the value of each fact; `fact_table.py` declares the same facts."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from .model import FactValue, UnknownReason
 
 @dataclass(frozen=True, slots=True)
 class EmailFacts:
-    """An address as the lists see it. `domain` None: the text is no single address, and nothing else is known of it.
+    """An e-mail address classified by the domain lists.
 
-    `registrable` None: the domain is itself a public suffix. `lists` names the versions that were asked.
+    `domain` is None if the text is not one valid address; the other fields then mean nothing. `registrable` is None if
+    the domain is a public suffix.
     """
 
     address: str
@@ -31,12 +32,12 @@ class EmailFacts:
     free: bool = False
     disposable: bool = False
     academic: bool = False
-    versions: Mapping[str, str] = field(default_factory=dict)  # `academic` to `2026-10`
+    versions: Mapping[str, str] = field(default_factory=dict)  # version of each list, such as `academic`: `2026-10`
 
 
 @dataclass(frozen=True, slots=True)
 class ProfileFact:
-    """A profile with the moment it was read; without one, why not."""
+    """A profile and when it was read, or the reason why there is none."""
 
     profile: Profile | None = None
     read_at: datetime | None = None
@@ -46,7 +47,7 @@ class ProfileFact:
 
 @dataclass(frozen=True, slots=True)
 class TableHit:
-    """What a table says about one person. With `why` it says nothing at all: not even that they are missing."""
+    """The result of a table lookup for one person. With `why` set, it is unknown whether the person is listed."""
 
     state: str = "missing"  # valid, expired, missing
     expires: datetime | None = None
@@ -59,7 +60,7 @@ class TableHit:
 
 @dataclass(frozen=True, slots=True)
 class DecisionHistory:
-    """What the store has of one person. Unless `complete` (synced in full) only `attempt` counts."""
+    """Earlier decisions about one person. Unless `is_complete` (after a full sync) only `attempt` is reliable."""
 
     attempt: int = 1
     accepted: int = 0
@@ -73,7 +74,7 @@ class DecisionHistory:
 
 
 TEXT_LIMIT = 8192
-"""Bytes of UTF-8 of one text that expressions see; the rest of a longer answer is cut off."""
+"""The largest size of a text in bytes of UTF-8; longer answers are truncated."""
 
 LIST_LIMIT = 1000
 
@@ -81,7 +82,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class UnknownValue(NamedTuple):
-    """In place of a value: why there is none."""
+    """The reason why a fact has no value."""
 
     why: UnknownReason
     note: str
@@ -90,14 +91,14 @@ class UnknownValue(NamedTuple):
 Getter: TypeAlias = "Callable[[FactInputs], FactValue | UnknownValue]"
 _T = TypeVar("_T")
 
-_HIDDEN = UnknownValue(UnknownReason.UNAVAILABLE, "the repo hides who asks")
+_HIDDEN = UnknownValue(UnknownReason.UNAVAILABLE, "the repo hides requesters")
 _NO_ID = UnknownValue(UnknownReason.UNAVAILABLE, "the repo hides the account's id")
-_NOT_SENT = UnknownValue(UnknownReason.UNAVAILABLE, "the Hub did not tell it")
-_NO_MAIL = UnknownValue(UnknownReason.UNAVAILABLE, "the Hub shows no e-mail")
-_BAD_MAIL = UnknownValue(UnknownReason.UNAVAILABLE, "the account's e-mail is no address that can be read in one way")
-_NO_FIELD = UnknownValue(UnknownReason.UNAVAILABLE, "no field of the form asks for it")
-_NO_STORE = UnknownValue(UnknownReason.UNAVAILABLE, "the history is not read")
-_NOT_FULL = UnknownValue(UnknownReason.UNAVAILABLE, "the store was not synced in full: hf-gate sync --full")
+_NOT_SENT = UnknownValue(UnknownReason.UNAVAILABLE, "the Hub did not send it")
+_NO_MAIL = UnknownValue(UnknownReason.UNAVAILABLE, "the Hub shows no e-mail address")
+_BAD_MAIL = UnknownValue(UnknownReason.UNAVAILABLE, "the account's e-mail address is not valid")
+_NO_FIELD = UnknownValue(UnknownReason.UNAVAILABLE, "the form has no such field")
+_NO_STORE = UnknownValue(UnknownReason.UNAVAILABLE, "the history was not read")
+_NOT_FULL = UnknownValue(UnknownReason.UNAVAILABLE, "no full sync was done: run hf-gate sync --full")
 
 
 class _RawAccount(msgspec.Struct, frozen=True):
@@ -113,7 +114,7 @@ _decode_raw_record = msgspec.json.Decoder(_RawRecord).decode
 
 
 class FactInputs:
-    """Everything that the facts of one request are made of; what several facts need is made once, when first asked."""
+    """The inputs for the facts of one request; values that several facts need are computed once, on first use."""
 
     __slots__ = (
         "_layout", "_told", "countries", "email", "form", "history", "memo", "now", "profile", "request", "tables",
@@ -145,7 +146,7 @@ class FactInputs:
 
     @property
     def raw_account(self) -> _RawAccount:
-        """What only the raw record of the Hub says of the account."""
+        """The account fields that only the raw Hub record has."""
         if self._told is None:
             try:
                 self._told = _decode_raw_record(self.request.raw_json).user or _RawAccount()
@@ -158,14 +159,14 @@ class FactInputs:
 
 
 def clean_text(text: str) -> str:
-    """A text as expressions can take it: half characters replaced, cut at `TEXT_LIMIT`."""
+    """Replace surrogates and truncate a text to `TEXT_LIMIT`."""
     if len(text) > TEXT_LIMIT // 4:
         text = _SURROGATE.sub("\ufffd", text).encode()[:TEXT_LIMIT].decode("utf-8", "ignore")
     return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 
 def days_between(earlier: datetime, later: datetime) -> int:
-    """Whole days, never below 0: clocks differ."""
+    """Return the whole days between two moments, at least 0 because clocks differ."""
     return max(0, (later - earlier).days)
 
 
@@ -193,7 +194,7 @@ def _orgs_verified(at: FactInputs) -> tuple[str, ...] | None:
 
 
 def account_created_at(at: FactInputs) -> datetime | UnknownValue:
-    """The profile's word where it is read, else the second in which the id was made."""
+    """Return when the account was created: from the profile, or else from the account id."""
     profile = at.profile.profile if at.profile else None
     made = (profile.created_at if profile else None) or at.request.person.created_at
     return _NO_ID if made is None else made
@@ -210,7 +211,7 @@ def _profile_getter(get: Callable[[FactInputs], FactValue | None]) -> Getter:
             return _HIDDEN
         if at.profile is None or at.profile.profile is None:
             known = at.profile or ProfileFact()
-            return UnknownValue(known.why, known.note or "the profile is not read yet")
+            return UnknownValue(known.why, known.note or "the profile was not read yet")
         found = get(at)
         return _NOT_SENT if found is None else found
 
@@ -260,7 +261,7 @@ def _form(at: FactInputs) -> Mapping[str, str]:
 
 
 def answer_getters(role: str) -> dict[str, Getter]:
-    """The getters of `answers.ROLE.*` for one role, by the last part of the name."""
+    """Return the getters of `answers.ROLE.*` for one role, by the last part of the name."""
     kind = Role(role)
 
     def best(at: FactInputs) -> tuple[str, str | None]:
@@ -286,14 +287,14 @@ def _country(at: FactInputs) -> str | UnknownValue:
         return _NO_FIELD
     codes = {country_code(at.request.answers[label], at.countries) for label in labels}
     code = codes.pop() if len(codes) == 1 else None
-    return UnknownValue(UnknownReason.UNAVAILABLE, "the answer names not exactly one country") if code is None else code
+    return UnknownValue(UnknownReason.UNAVAILABLE, "the answer is not exactly one country") if code is None else code
 
 
 def _all_ticked(at: FactInputs) -> bool | UnknownValue:
     if not at.form.is_known:
-        return UnknownValue(UnknownReason.UNAVAILABLE, "the card with the form is not read")
+        return UnknownValue(UnknownReason.UNAVAILABLE, "the repo card with the form was not read")
     if not at.form.boxes:
-        return UnknownValue(UnknownReason.UNAVAILABLE, "the form has no box that agrees to something")
+        return UnknownValue(UnknownReason.UNAVAILABLE, "the form has no consent box")
     where = at.layout
     return where.has_all_boxes and all(is_ticked(at.request.answers[label]) for label in where.boxes)
 
@@ -302,8 +303,8 @@ def _all_ticked(at: FactInputs) -> bool | UnknownValue:
 
 
 def table_getters(name: str) -> dict[str, Getter]:
-    """The getters of `tables.NAME` ("") and `tables.NAME.*` for one table, by the last part of the name."""
-    absent = TableHit(why=UnknownReason.UNAVAILABLE, note="the table is not read")
+    """Return the getters of `tables.NAME` ("") and `tables.NAME.*` for one table, by the last part of the name."""
+    absent = TableHit(why=UnknownReason.UNAVAILABLE, note="the table was not read")
 
     def about(get: Callable[[TableHit], FactValue | None], lacking: str) -> Getter:
         def of(at: FactInputs) -> FactValue | UnknownValue:
@@ -318,7 +319,7 @@ def table_getters(name: str) -> dict[str, Getter]:
     return {
         "": about(lambda hit: hit.state == "valid", ""),
         "state": about(lambda hit: hit.state, ""),
-        "expires": about(lambda hit: hit.expires, "the row has no date, or there is none"),
+        "expires": about(lambda hit: hit.expires, "there is no row, or it has no date"),
         "row": about(lambda hit: hit.row, "there is no row"),
     }
 
@@ -339,7 +340,7 @@ def _since_last(at: FactInputs) -> int | UnknownValue:
         return _NOT_FULL
     last = at.history.last_at
     return (
-        UnknownValue(UnknownReason.UNAVAILABLE, "there was no decision before")
+        UnknownValue(UnknownReason.UNAVAILABLE, "there is no earlier decision")
         if last is None
         else days_between(last, at.now)
     )
@@ -383,9 +384,9 @@ GETTERS: Mapping[str, Getter] = {
     "history.days_since_last": _since_last,
     "now": lambda at: at.now,
 }
-"""By name; those of roles and tables are made by `answer_getters` and `table_getters`."""
+"""The getters by fact name; `answer_getters` and `table_getters` make those of roles and tables."""
 
 
 def request_read_at(request: AccessRequest) -> datetime | None:
-    """When a request was read from the Hub, where the reader said so."""
+    """Return when a request was read from the Hub, if known."""
     return datetime.fromtimestamp(request.read_at, UTC) if request.read_at > 1e9 else None

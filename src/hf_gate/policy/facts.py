@@ -1,4 +1,4 @@
-"""The facts about one request, computed from values alone: only those that are wanted, and unknown ones left unknown."""
+"""Computes the facts of a request from its record, form, profile, tables and history."""
 
 from __future__ import annotations
 
@@ -61,14 +61,14 @@ def compute_facts(
     memo: QualityCache | None = None,
     wanted: Collection[str] | None = None,
 ) -> Facts:
-    """The wanted facts of one request, None: all. For many requests make one `FactReader` instead."""
+    """Return the wanted facts of one request (all if None). Use one `FactReader` for many requests."""
     names = fact_types(tables=tables) if wanted is None else wanted
     reader = FactReader(names, countries, memo)
     return reader.facts(request, now=now, form=form, email=email, profile=profile, tables=tables, history=history)
 
 
 class FactReader:
-    """Reads the same facts of many requests. Names that are no facts raise `KeyError` when it is made."""
+    """Computes the same facts for many requests. The constructor raises `KeyError` for unknown names."""
 
     def __init__(
         self, wanted: Iterable[str], countries: Mapping[str, str] = _NONE, memo: QualityCache | None = None
@@ -80,7 +80,7 @@ class FactReader:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What it reads."""
+        """The names of the facts that are computed."""
         return tuple(self._declarations)
 
     def facts(
@@ -94,13 +94,13 @@ class FactReader:
         tables: Mapping[str, TableHit] = _NO_TABLES,
         history: DecisionHistory | None = None,
     ) -> RequestFacts:
-        """Every fact that it reads, the unknown ones with their reason."""
+        """Return the facts of one request; unknown ones have a reason."""
         at = FactInputs(request, now, form, email, profile, tables, history, self._countries, self._memo)
         return RequestFacts(at, self._declarations, {name: get(at) for name, get in self._getters})
 
 
 class RequestFacts(Mapping[str, Fact]):
-    """The facts of one request. Where each came from and how old it is, which few ask, is told when it is asked."""
+    """The facts of one request. Source and age of a fact are computed on access, because few callers need them."""
 
     __slots__ = ("_declarations", "_inputs", "_values")
 
@@ -121,7 +121,7 @@ class RequestFacts(Mapping[str, Fact]):
         return len(self._values)
 
     def known_values(self, names: Iterable[str]) -> dict[str, FactValue]:
-        """Name to value of those that are known."""
+        """Return the known values by name."""
         known: dict[str, FactValue] = {}
         for name in names:
             value = self._values.get(name)
@@ -144,31 +144,33 @@ def _getter(name: str) -> Getter:
 
 
 def _declaration(name: str) -> FactDeclaration:
-    law = find_declaration(name)
-    if law is None or law.is_planned:
+    declaration = find_declaration(name)
+    if declaration is None or declaration.is_planned:
         raise KeyError(name)
-    return law
+    return declaration
 
 
 def _make_fact(
-    at: FactInputs, value: FactValue | UnknownValue, name: str, law: FactDeclaration, seen: datetime | None
+    at: FactInputs, value: FactValue | UnknownValue, name: str, declaration: FactDeclaration, seen: datetime | None
 ) -> Fact:
-    source, as_of = _origin(at, name, law, seen)
+    source, as_of = _origin(at, name, declaration, seen)
     if isinstance(value, UnknownValue):
-        return Fact(None, law.trust, source, as_of, value.why, value.note)
-    return Fact(value, law.trust, source, as_of)
+        return Fact(None, declaration.trust, source, as_of, value.why, value.note)
+    return Fact(value, declaration.trust, source, as_of)
 
 
-def _origin(at: FactInputs, name: str, law: FactDeclaration, seen: datetime | None) -> tuple[str, datetime | None]:
-    """Where a fact came from, and when that was read."""
-    if law.source == "table":
+def _origin(
+    at: FactInputs, name: str, declaration: FactDeclaration, seen: datetime | None
+) -> tuple[str, datetime | None]:
+    """Return the source of a fact and when it was read."""
+    if declaration.source == "table":
         hit = at.tables.get(name.split(".")[1])
         return (hit.source, hit.as_of) if hit else (f"table:{name.split('.')[1]}", None)
-    if law.source == "history":
+    if declaration.source == "history":
         return "history", at.history.as_of if at.history else None
-    if law.source == "profile" or (law.source == "account id" and at.profile and at.profile.profile):
+    if declaration.source == "profile" or (declaration.source == "account id" and at.profile and at.profile.profile):
         return "profile", at.profile.read_at if at.profile else None
-    if law.source == "clock":
+    if declaration.source == "clock":
         return "clock", at.now
-    version = at.email.versions.get(law.source.removeprefix("list:")) if at.email else None
-    return (f"{law.source}@{version}" if version else law.source), seen
+    version = at.email.versions.get(declaration.source.removeprefix("list:")) if at.email else None
+    return (f"{declaration.source}@{version}" if version else declaration.source), seen

@@ -1,4 +1,4 @@
-"""What the answers of one request say, by the role of each field; labels differ from form to form, roles do not."""
+"""Maps the answers of a request to the roles of form fields, and rates them. Labels vary by form, roles do not."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..domain.roles import Role, role_of
 from .mail import parse_address
 
 TICKED = frozenset({"on", "true", "yes", "1", "checked"})
-"""How a ticked box arrives, as the Hub sends strings only; anything else, and no answer at all, is not ticked."""
+"""The strings that mean a ticked box. Any other answer, or none, means not ticked."""
 
 _NOT_TICKED = frozenset({"", "off", "false", "no", "0", "unchecked"})
 _RANK = {Quality.EMPTY: 0, Quality.JUNK: 1, Quality.THIN: 2, Quality.GOOD: 3}
@@ -20,14 +20,14 @@ _RANK = {Quality.EMPTY: 0, Quality.JUNK: 1, Quality.THIN: 2, Quality.GOOD: 3}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FormRoles:
-    """What each field of a repo's form asks for. `is_known` False: the card was not read, so nothing is known of boxes.
+    """The role of each field of a form. If `is_known` is false, the card was not read and the boxes are unknown.
 
-    Labels are folded; `stated` are the roles that a policy names itself.
+    Labels are folded; `overrides` are the roles set by a policy.
     """
 
     roles: Mapping[str, Role] = field(default_factory=dict)
-    boxes: tuple[str, ...] = ()  # checkboxes that agree to something
-    overrides: Mapping[str, str] = field(default_factory=dict)  # role to its label
+    boxes: tuple[str, ...] = ()  # consent checkboxes
+    overrides: Mapping[str, str] = field(default_factory=dict)  # label by role
     is_known: bool = False
 
 
@@ -35,7 +35,7 @@ NO_FORM = FormRoles()
 
 
 def form_roles(form: GateForm | None, overrides: Mapping[str, str] | None = None) -> FormRoles:
-    """The roles of a form's fields; `stated` overrides the guess: the role is that label, and no other, whatever its type."""
+    """Return the roles of a form's fields. `overrides` maps a role to its only label and replaces the guess."""
     overrides = {role: fold(label) for role, label in (overrides or {}).items()}
     fields = form.fields if form else ()
     roles = {each.label: _override_role(each.label, each.role, overrides) for each in fields}
@@ -52,9 +52,9 @@ def _override_role(label: str, guess: Role, stated: Mapping[str, str]) -> Role:
 
 @dataclass(frozen=True, slots=True)
 class AnswerLayout:
-    """Where what stands among the answers of requests with the same labels; labels here as the Hub spells them."""
+    """Which labels belong to which role, for requests with the same labels; labels as sent by the Hub."""
 
-    folded: tuple[tuple[str, str], ...]  # as sent, folded
+    folded: tuple[tuple[str, str], ...]  # (label as sent, folded label)
     by_role: Mapping[str, tuple[str, ...]]
     boxes: tuple[str, ...]
     has_all_boxes: bool
@@ -62,7 +62,7 @@ class AnswerLayout:
 
 @lru_cache(maxsize=1024)
 def layout_answers(form: FormRoles, labels: tuple[str, ...]) -> AnswerLayout:
-    """The layout of answers with these labels. A label that the form has no more keeps the role that its words tell."""
+    """Return the layout of answers with these labels. The role of a label missing in the form is guessed."""
     folded = tuple((label, fold(label)) for label in labels)
     by_role: dict[str, tuple[str, ...]] = {}
     for label, plain in folded:
@@ -74,9 +74,9 @@ def layout_answers(form: FormRoles, labels: tuple[str, ...]) -> AnswerLayout:
 
 
 class QualityCache:
-    """Answers already weighed, for many people give the same; a cache of bounded size, handed in by who has many.
+    """A bounded cache of rated answers, because many people give the same answer.
 
-    At most `size` are kept: the newer half for sure, the older as long as there is room.
+    It holds at most `size` entries and drops the older half when it is full.
     """
 
     def __init__(self, size: int = 100_000) -> None:
@@ -88,7 +88,7 @@ class QualityCache:
         return len(self._new) + len(self._old)
 
     def quality(self, answer: str, label: str, role: Role, names: Sequence[str]) -> Quality:
-        """As `domain.quality.quality`."""
+        """Return the quality as `domain.quality.quality` does."""
         key = (answer, label, role)
         found = self._new.get(key)
         if found is None:
@@ -102,7 +102,7 @@ class QualityCache:
 def best_answer(
     answers: Mapping[str, str], labels: Sequence[str], role: Role, names: Sequence[str], memo: QualityCache | None
 ) -> tuple[Quality, str | None]:
-    """The quality and the text of the best of the answers to fields of one role, the first of equals."""
+    """Return quality and text of the best answer to the fields of a role; the first of equals."""
     best: tuple[Quality, str | None] = (Quality.MISSING, None)
     for label in labels:
         text = answers[label]
@@ -118,10 +118,10 @@ def best_answer(
 
 
 def is_ticked(answer: str) -> bool:
-    """Whether a box arrived ticked."""
+    """Tell whether an answer means a ticked box."""
     return answer.strip().lower() in TICKED
 
 
 def contains_address(answers: Mapping[str, str], labels: Sequence[str], address: str) -> bool:
-    """Whether one of the answers is this address, whatever its case."""
+    """Tell whether one of the answers is this address, ignoring case."""
     return any((stated := parse_address(answers[label])) is not None and str(stated) == address for label in labels)

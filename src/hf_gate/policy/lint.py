@@ -1,4 +1,4 @@
-"""What is allowed in a policy and is hardly meant: rejects on what people say of themselves, rules that never match."""
+"""Warns about valid policies that are probably not intended, such as rules that never match."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Conditions = Mapping[tuple[str, str], Expression]
 def lint_policy(
     read: YamlDocument, policy: Policy, lets: Mapping[str, Expression], conditions: Conditions
 ) -> list[PolicyProblem]:
-    """Warnings about a policy that is valid; `fix` where there is one text that mends it."""
+    """Return the warnings for a valid policy, with a `fix` where there is exactly one."""
     nodes = nodes_of_rules(read)
     return [
         *_rejects_on_claims(read, policy, nodes, conditions),
@@ -54,7 +54,7 @@ def _warn(policy: Policy, code: str, words: str, place: SourcePosition, hint: st
 def _rejects_on_claims(
     read: YamlDocument, policy: Policy, nodes: Mapping[str, Node], conditions: Conditions
 ) -> Iterator[PolicyProblem]:
-    """A reject cannot be taken back by the person: what they wrote is rarely worth that."""
+    """Warn about rejects that depend on claims: a rejected person cannot request access again."""
     for rule in policy.rules:
         for key, then in (("then", rule.then), ("after", rule.after)):
             node = value_of(nodes.get(rule.id), key)
@@ -63,9 +63,8 @@ def _rejects_on_claims(
             claimed = ", ".join(name for name in sorted(_facts(rule, conditions)) if is_claim(name))
             if not claimed:
                 continue
-            why = f"it hangs on what people say of themselves ({claimed})"
-            words = f"rule {rule.id}: `{key}: reject` is for good, and {why}: did you mean reset?"
-            yield ScalarSource(read.source, node).problem("reject_on_claims", words, fix="reset", hint="reset lets them ask again.", is_error=False)  # fmt: skip
+            words = f"rule {rule.id}: `{key}: reject` is final, but depends on the requester's own claims ({claimed})."
+            yield ScalarSource(read.source, node).problem("reject_on_claims", words, fix="reset", hint="Did you mean reset? It lets them request access again.", is_error=False)  # fmt: skip
 
 
 def _facts(rule: Rule, conditions: Conditions) -> frozenset[str]:
@@ -88,7 +87,7 @@ def _dead_rules(read: YamlDocument, policy: Policy, conditions: Conditions) -> I
             continue
         here = normalize_expression(when.source)
         if here in earlier:
-            words = f"rule {rule.id} never matches: rule {earlier[here]} above takes the same requests."
+            words = f"rule {rule.id} never matches: rule {earlier[here]} above matches the same requests."
             yield _warn(
                 policy, "dead_rule", words, rule.key_positions.get("when", rule.position), "Remove one of the two."
             )
@@ -103,11 +102,11 @@ def _is_always(rule: Rule, conditions: Conditions) -> bool:
 
 
 def _unreachable_rules(read: YamlDocument, policy: Policy, number: int) -> PolicyProblem:
-    """A rule without condition that is not the last: the fix puts it there."""
+    """Report a rule without a condition that is not the last; the fix moves it to the end."""
     rule = policy.rules[number]
     behind = ", ".join(each.id for each in policy.rules[number + 1 :][:4])
-    words = f"rule {rule.id} takes every request, so the rules below it never match: {behind}."
-    hint = f"Put {rule.id} last, or give it a `when`."
+    words = f"rule {rule.id} matches every request, so the rules below it never match: {behind}."
+    hint = f"Move {rule.id} to the end, or add a `when`."
     block = _move_rule_to_end(read, number)
     if block is None:
         return _warn(policy, "dead_rule", words, rule.position, hint)
@@ -117,7 +116,7 @@ def _unreachable_rules(read: YamlDocument, policy: Policy, number: int) -> Polic
 
 
 def _move_rule_to_end(read: YamlDocument, number: int) -> tuple[int, int, str] | None:
-    """Where the rules from this one on stand, and their text with this one behind the others."""
+    """Return offset and length of the rules from this one on, and their text with this one moved to the end."""
     rules = value_of(read.root, "rules")
     if not isinstance(rules, Sequence) or any(not isinstance(each, Map) for each in rules.items):
         return None
@@ -133,7 +132,7 @@ def _move_rule_to_end(read: YamlDocument, number: int) -> tuple[int, int, str] |
 
 
 def _last_line(read: YamlDocument, lines: list[int]) -> int:
-    """The last line that still belongs to the rules: the one before the next key of the file."""
+    """Return the last line of the rules: the one before the next key of the file."""
     source, number = read.source, lines[-1]
     while number < source.lines and (
         not source.line(number + 1).strip() or source.line(number + 1).startswith((" ", "- "))
@@ -154,20 +153,20 @@ def _constant_conditions(
                 continue
             spelling = ScalarSource(read.source, node)
             if is_never_true(condition):
-                effect = "the rule never matches" if key == "when" else "it excepts nobody"
+                effect = "the rule never matches" if key == "when" else "it excludes nobody"
                 fix = _or_for_and(condition)
                 hint = f"Did you mean `{fix}`?" if fix else ""
                 words = f"rule {rule.id}: `{key}` can never be true, so {effect}."
                 yield spelling.problem("dead_rule", words, fix=fix, hint=hint, is_error=False)
             elif is_always_true(condition) and normalize_expression(condition.source) != "true":
                 fix = _and_for_or(condition)
-                hint = f"Did you mean `{fix}`?" if fix else "Leave it out."
+                hint = f"Did you mean `{fix}`?" if fix else "Remove it."
                 words = f"rule {rule.id}: `{key}` is always true."
                 yield spelling.problem("always_true", words, fix=fix, hint=hint, is_error=False)
 
 
 def _or_for_and(condition: Expression) -> str | None:
-    """`x == "a" && x == "b"` was meant as `||`."""
+    """Return the fix for `x == "a" && x == "b"`, which was meant as `||`."""
     if condition.op != "&&" or any(part.op or is_never_true(part) or not _is_equal(part) for part in condition.parts):
         return None
     return " || ".join(part.source for part in condition.parts)
@@ -178,49 +177,49 @@ def _is_equal(part: Expression) -> bool:
 
 
 def _and_for_or(condition: Expression) -> str | None:
-    """`x != "a" || x != "b"` was meant as `&&`."""
+    """Return the fix for `x != "a" || x != "b"`, which was meant as `&&`."""
     if condition.op != "||" or any(part.op or is_always_true(part) for part in condition.parts):
         return None
     return " && ".join(part.source for part in condition.parts)
 
 
-# ---- who gets in -----------------------------------------------------------------------------------------------------
+# ---- accepts and the catch-all rule -----------------------------------------------------------------------------------------------------
 
 
 def _weak_accepts(policy: Policy, ways: tuple[AcceptRequirement, ...]) -> Iterator[PolicyProblem]:
     for way in ways:
         rule = next(each for each in policy.rules if each.id == way.rule)
         if way.trust is None:
-            words = f"rule {way.rule} accepts everybody: nothing has to be shown."
+            words = f"rule {way.rule} accepts everybody without any condition."
             yield _warn(
-                policy, "accepts_everybody", words, rule.position, "Meant so for an open model; else add a `when`."
+                policy, "accepts_everybody", words, rule.position, "This suits an open model; otherwise add a `when`."
             )
         elif way.is_weak:
             words = f"rule {way.rule} accepts on {way}."
-            hint = "Ask also for an e-mail domain, a verified organisation or a table of yours."
+            hint = "Also require an e-mail domain, a verified organisation or a table of yours."
             yield _warn(policy, "accepts_on_claims", words, rule.position, hint)
 
 
 def _no_catch_all(policy: Policy) -> Iterator[PolicyProblem]:
     if all(rule.when is not None or rule.unless is not None for rule in policy.rules):
-        words = "no rule is without condition: a request that none matches is no matter of this policy."
+        words = "no catch-all rule: the policy has no opinion on requests that match no rule."
         yield _warn(
             policy,
             "no_catch_all",
             words,
             policy.rules[-1].position,
-            "End with `- id: rest` and `then: human` to say so.",
+            "End with `- id: rest` and `then: human`.",
         )
 
 
 def _useless_accepts(policy: Policy) -> Iterator[PolicyProblem]:
     if set(policy.judges) == {Status.ACCEPTED} and any(rule.then is Action.ACCEPT for rule in policy.rules):
         rule = next(rule for rule in policy.rules if rule.then is Action.ACCEPT)
-        words = f"rule {rule.id} accepts, but the policy judges only people who are in: it never matters."
+        words = f"rule {rule.id} accepts, but the policy covers only accepted people: it has no effect."
         yield _warn(policy, "dead_rule", words, rule.position, "Add pending to `judges`.")
 
 
-# ---- what nothing uses -----------------------------------------------------------------------------------------------
+# ---- unused names ----------------------------------------------------------------------------------------------------
 
 
 def _unused_names(
@@ -229,15 +228,13 @@ def _unused_names(
     used = frozenset[str]().union(*(_used_lets(each) for each in conditions.values()))
     for name, node in nodes_of_lets(read).items():
         if name in lets and name not in used:
-            yield _warn(policy, "unused", f"let {name} is used by no rule.", position_of(node), "Remove it.")
+            yield _warn(policy, "unused", f"no rule uses let {name}.", position_of(node), "Remove it.")
     facts = frozenset[str]().union(*(each.facts for each in conditions.values()))
     tables = value_of(read.root, "tables")
     for table in policy.tables:
         pair = pair_of(tables, table.name)
         if pair and not any(name.split(".")[1] == table.name for name in facts if name.startswith("tables.")):
-            yield _warn(
-                policy, "unused", f"table {table.name} is asked by no rule.", position_of(pair[0]), "Remove it."
-            )
+            yield _warn(policy, "unused", f"no rule uses table {table.name}.", position_of(pair[0]), "Remove it.")
 
 
 def _used_lets(expression: Expression) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""How the small words of policies are spelt: lengths of time, dates, rates, globs of repos; each says how it should be."""
+"""Parses the literals of policy files: durations, dates, rates and repo globs, with suggestions for mistakes."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from .model import Duration, Until
 
 
 class InvalidLiteralError(ValueError):
-    """What was written is not what belongs there; `fix` is what was probably meant."""
+    """A text is not a valid literal; `fix` is what was probably meant."""
 
     def __init__(self, message: str, fix: str | None = None) -> None:
         super().__init__(message)
         self.fix = fix
 
 
-# ---- lengths of time -------------------------------------------------------------------------------------------------
+# ---- durations -------------------------------------------------------------------------------------------------------
 
-SPANS = "a length of time: 30d, 12w, 6mo or 1y"
+DURATIONS = "a duration such as 30d, 12w, 6mo or 1y"
 _LIKE_SPAN = re.compile(r"(?:P\s?)?(\d{1,6})\s*-?\s*([A-Za-z]*)\.?\Z")
-_MOST_DAYS, _MOST_MONTHS = 36_525, 1_200  # a hundred years
+_MOST_DAYS, _MOST_MONTHS = 36_525, 1_200  # 100 years
 _UNITS: dict[str, str] = {
     **dict.fromkeys(("", "d", "day", "days", "tage", "tag", "jours"), "d"),
     **dict.fromkeys(("w", "wk", "wks", "week", "weeks"), "w"),
@@ -40,12 +40,12 @@ _IN_DAY: dict[str, int] = {
 
 
 def parse_duration(text: str) -> Duration:
-    """`30d`, `12w`, `6mo`, `1y`, up to a hundred years; raises MisspeltError."""
+    """Parse `30d`, `12w`, `6mo` or `1y`, up to 100 years. Raises InvalidLiteralError."""
     length = length_of(text)
     if length is None:
-        raise InvalidLiteralError(f"`{text[:40]}` is not {SPANS}.", _suggest_span(text))
+        raise InvalidLiteralError(f"`{text[:40]}` is not {DURATIONS}.", _suggest_span(text))
     if length.days > _MOST_DAYS or length.months > _MOST_MONTHS:
-        raise InvalidLiteralError(f"`{text}` is longer than a hundred years.", "100y")
+        raise InvalidLiteralError(f"`{text}` is longer than 100 years.", "100y")
     return Duration(*length)
 
 
@@ -61,7 +61,7 @@ def _suggest_span(text: str) -> str | None:
     return None
 
 
-# ---- ends ------------------------------------------------------------------------------------------------------------
+# ---- ends of access ------------------------------------------------------------------------------------------------------------
 
 _ISO = re.compile(r"(\d{4})-(\d{2})-(\d{2})\Z", re.ASCII)
 _YEAR_FIRST = re.compile(r"(\d{4})[-/. ](\d{1,2})[-/. ](\d{1,2})(?:[T ].*)?\Z")
@@ -71,7 +71,7 @@ _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct",
 
 
 def parse_until(text: str) -> Until:
-    """A length of time, or a day as 2027-06-30; raises MisspeltError."""
+    """Parse a duration, or a date such as 2027-06-30. Raises InvalidLiteralError."""
     if length_of(text) is not None:
         return parse_duration(text)
     match = _ISO.match(text)
@@ -80,13 +80,15 @@ def parse_until(text: str) -> Until:
             day = date(int(match[1]), int(match[2]), int(match[3]))
         except ValueError:
             raise InvalidLiteralError(
-                f"there is no day {text}.", _last_valid_day(int(match[1]), int(match[2]))
+                f"the date {text} does not exist.", _last_valid_day(int(match[1]), int(match[2]))
             ) from None
-        if day.year == MAXYEAR:  # the moment at which its last day ends cannot be told
-            raise InvalidLiteralError(f"{text} is no end: what never ends has none.", None)
+        if day.year == MAXYEAR:  # the end of this year cannot be represented
+            raise InvalidLiteralError(
+                f"{text} is too far in the future; leave the end out for access without an end.", None
+            )
         return day
     meant = _suggest_date(text.strip()) or _suggest_span(text)
-    raise InvalidLiteralError(f"`{text[:40]}` is no end: write {SPANS}, or a day as 2027-06-30.", meant)
+    raise InvalidLiteralError(f"`{text[:40]}` is not an end: write {DURATIONS}, or a date such as 2027-06-30.", meant)
 
 
 def _suggest_date(text: str) -> str | None:
@@ -109,7 +111,7 @@ def _iso(year: int, month: int, day: int) -> str | None:
 
 
 def _last_valid_day(year: int, month: int) -> str | None:
-    """The last day of a month that was given a day too many."""
+    """Return the last day of the month for a day that does not exist."""
     for day in (31, 30, 29, 28):
         try:
             return date(year, month, day).isoformat()
@@ -133,7 +135,7 @@ _PERIODS = {
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """So many in any stretch of so many seconds."""
+    """At most `limit` in any period of `seconds`."""
 
     limit: int
     seconds: int
@@ -143,7 +145,7 @@ class Rate:
 
 
 def parse_rate(text: str) -> Rate:
-    """`20000/h`, `25/day`, also per `min` and `week`; 0 is never. Raises MisspeltError."""
+    """Parse `20000/h` or `25/day`, also per `min` and `week`; 0 means never. Raises InvalidLiteralError."""
     match = _RATE.match(text)
     if match:
         return Rate(int(match[1]), _PER[match[2]])
@@ -151,19 +153,19 @@ def parse_rate(text: str) -> Rate:
     if like := _LIKE_RATE.match(text.strip()):
         number, period = re.sub(r"\D", "", like[1]), _PERIODS.get(like[2].lower())
         meant = f"{int(number)}/{period}" if number and period else None
-    raise InvalidLiteralError(f"`{text[:40]}` is no rate: write 200/h or 25/day.", meant)
+    raise InvalidLiteralError(f"`{text[:40]}` is not a rate: write 200/h or 25/day.", meant)
 
 
-# ---- globs of repos --------------------------------------------------------------------------------------------------
+# ---- repo globs ------------------------------------------------------------------------------------------------------
 
 _SEGMENT = re.compile(r"[A-Za-z0-9_*?](?:[A-Za-z0-9._*?-]{0,94}[A-Za-z0-9_*?-])?\Z")
 _KINDS = {"model": "", "models": "", "dataset": "datasets/", "datasets": "datasets/"}
 
 
 def parse_glob(text: str) -> str:
-    """One spelling for each set of repos: `ns/name` or `datasets/ns/name`, with `*` and `?` within a part.
+    """Return the canonical form of a glob: `ns/name` or `datasets/ns/name`, with `*` and `?` within a part.
 
-    A bare name is a model. Raises MisspeltError.
+    A bare name is a model. Raises InvalidLiteralError.
     """
     if not re.search(r"[*?\[{]", text):
         try:
@@ -180,12 +182,10 @@ def parse_glob(text: str) -> str:
     if kind is None:
         raise InvalidLiteralError(f"`{text[:60]}`: Spaces have no access requests on the Hub.")
     if len(parts) == 1 and parts[0]:
-        raise InvalidLiteralError(
-            f"`{text[:60]}` names no repos: a namespace and a name are needed.", f"{kind}{path}/*"
-        )
+        raise InvalidLiteralError(f"`{text[:60]}` is not a repo: write namespace/name.", f"{kind}{path}/*")
     if len(parts) != 2 or "**" in path or not all(_SEGMENT.match(part) for part in parts):
         meant = f"{kind}{path.replace('**', '*')}" if len(parts) == 2 and "**" in path else None
-        raise InvalidLiteralError(f"`{text[:60]}` names no repos: write ns/name-* or datasets/ns/name-*.", meant)
+        raise InvalidLiteralError(f"`{text[:60]}` is not a repo: write ns/name-* or datasets/ns/name-*.", meant)
     return f"{kind}{path}"
 
 
@@ -204,19 +204,19 @@ def _kind_of(text: str) -> tuple[str | None, str]:
 
 
 def glob_matches(glob: str, repo: Repo) -> bool:
-    """Whether a glob of `parse_glob` names this repo; `*` never crosses a slash, and capitals do not count."""
+    """Tell whether a glob of `parse_glob` matches a repo, ignoring case; `*` does not match a slash."""
     return glob_matches_path(glob, repo.web_path)
 
 
 @lru_cache(maxsize=8192)
 def glob_matches_path(glob: str, path: str) -> bool:
-    """The same for a repo's path: `ns/name` or `datasets/ns/name`."""
+    """Tell whether a glob matches a path: `ns/name` or `datasets/ns/name`."""
     globs, parts = glob.lower().split("/"), path.lower().split("/")
     return len(globs) == len(parts) and all(map(_part_matches, globs, parts))
 
 
 def _part_matches(glob: str, text: str) -> bool:
-    """One part. Only the last star ever gives more: a regular expression of many of them tries for years."""
+    """Match one part. Only the last `*` backtracks, so that many of them do not take exponential time."""
     at = n = 0
     star: tuple[int, int] | None = None
     while n < len(text):
@@ -234,7 +234,7 @@ def _part_matches(glob: str, text: str) -> bool:
 
 
 def globs_overlap(one: str, other: str) -> bool:
-    """Whether there can be a repo that both globs name."""
+    """Tell whether a repo can exist that matches both globs."""
     one_parts, other_parts = one.lower().split("/"), other.lower().split("/")
     return len(one_parts) == len(other_parts) and all(map(_parts_overlap, one_parts, other_parts))
 

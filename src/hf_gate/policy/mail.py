@@ -1,4 +1,4 @@
-"""Mail addresses as DNS sees them: what is one address, whose domain it is, and when two are the same. No list is asked."""
+"""Parses e-mail addresses and domains into one canonical spelling."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _UPPER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz
 
 @dataclass(frozen=True, slots=True)
 class EmailAddress:
-    """One mailbox. `domain` as DNS spells it (`xn--...` for other scripts), so that what only looks alike differs."""
+    """An address. `domain` is in its DNS form (`xn--...`), so look-alike domains differ."""
 
     local: str
     domain: str
@@ -27,7 +27,7 @@ class EmailAddress:
 
 
 def parse_address(text: str) -> EmailAddress | None:
-    """The one address that a text is, in small letters; None when it is none, or more than one reading is possible."""
+    """Return the address in lower case; None if the text is not exactly one valid address."""
     text = text.strip()
     if len(text) > 320:
         return None
@@ -40,7 +40,7 @@ def parse_address(text: str) -> EmailAddress | None:
 
 @lru_cache(maxsize=16384)
 def parse_domain(text: str) -> str | None:
-    """A domain as DNS spells it: small letters, no dot at its end, other scripts as `xn--` (IDNA 2008, nothing guessed)."""
+    """Return a domain in its DNS form: lower case, no trailing dot, IDNA 2008. None if it is invalid."""
     name = text.strip().rstrip(".").translate(_UPPER)
     if not name.isascii():
         try:
@@ -52,11 +52,11 @@ def parse_domain(text: str) -> str | None:
 
 
 def _lower(name: str) -> str:
-    """Small letters; a letter whose small form is of another script (the Kelvin sign) stays, and IDNA refuses it."""
+    """Lower-case a name. A letter that would become ASCII (the Kelvin sign) stays, so that IDNA rejects it."""
     return "".join(small if len(small := char.lower()) == 1 and not small.isascii() else char for char in name)
 
 
 def parent_domains(domain: str) -> tuple[str, ...]:
-    """The domain and every domain above it, the longest first: how lists are asked, label by label."""
+    """Return the domain and its parent domains, the longest first."""
     labels = domain.split(".")
     return tuple(".".join(labels[at:]) for at in range(len(labels)))

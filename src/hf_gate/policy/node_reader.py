@@ -1,4 +1,4 @@
-"""Nodes of a strictly read file as the values that belong there; what does not fit becomes a problem with its place."""
+"""Reads YAML nodes as typed values, and collects a problem with its position for each node that does not fit."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ NAME = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
 
 
 class NodeReader:
-    """Reads one file's nodes and keeps what is wrong with them; a reader that found something wrong answers None."""
+    """Reads the nodes of one file and collects problems. A method that reports a problem returns None."""
 
     def __init__(self, source: SourceText) -> None:
         self.source = source
         self.problems: list[PolicyProblem] = []
 
-    # ---- saying what is wrong ----------------------------------------------------------------------------------------
+    # ---- problems ----------------------------------------------------------------------------------------------------
 
     def add_problem(self, node: Node, code: str, message: str, *, fix: str | None = None, hint: str = "") -> None:
-        """A problem with a whole node; the fix is a text for a scalar (quoted here where it must be)."""
+        """Add a problem with a whole node; `fix` is the text of a scalar and is quoted as needed."""
         if isinstance(node, Scalar):
             self.problems.append(ScalarSource(self.source, node).problem(code, message, fix=fix, hint=hint))
         else:
@@ -37,7 +37,7 @@ class NodeReader:
     def add_yaml_fix(
         self, node: Node, code: str, message: str, fix: str, *, hint: str = "", length: int | None = None
     ) -> None:
-        """A problem whose fix is YAML, put in the place of the scalar, or of `length` characters from the node on."""
+        """Add a problem with a fix in YAML; it replaces the scalar, or `length` characters from the node on."""
         if length is None:
             length = ScalarSource(self.source, node).end - self.source.index(node) if isinstance(node, Scalar) else 0
         self.problems.append(
@@ -47,7 +47,7 @@ class NodeReader:
     def add_missing_key(
         self, home: Mapping, after: Node, code: str, message: str, added: str, *, hint: str = ""
     ) -> None:
-        """A key is missing: the fix writes `added` (key and value) behind the scalar `after`."""
+        """Add a problem of a missing key; the fix inserts `added` (key and value) after the scalar `after`."""
         if not isinstance(after, Scalar):
             self.problems.append(
                 PolicyProblem(code, message, self.source.name, position_of(home), hint=hint or f"Add `{added}`.")
@@ -67,14 +67,14 @@ class NodeReader:
         self, node: Node, what: str, known: Iterable[str], *, synonyms: Map[str, str] | None = None,
         planned: Map[str, str] | None = None,
     ) -> Keys | None:  # fmt: skip
-        """The keys of a map whose keys are known; others are refused with the nearest known one."""
+        """Read a map with known keys; report unknown keys with a suggestion."""
         if not isinstance(node, Mapping):
-            self.add_problem(node, "not_a_map", f"{what} is written as `key: value` lines.")
+            self.add_problem(node, "not_a_map", f"{what} must be written as `key: value` lines.")
             return None
         choices, found = tuple(known), {}
         for key, value in node.pairs:
             if not isinstance(key, Scalar):
-                self.add_problem(key, "odd_key", "A key is a plain word.")
+                self.add_problem(key, "odd_key", "Write the key as a plain word.")
             elif key.text in choices:
                 found[key.text] = (key, value)
             elif planned and key.text in planned:
@@ -89,38 +89,38 @@ class NodeReader:
         self, key: Scalar, what: str, free: list[str], choices: tuple[str, ...], synonyms: Map[str, str] | None
     ) -> None:
         near = suggest(key.text, free, dict(synonyms or {}))
-        hint = f"Did you mean `{near}`?" if near else f"Known here are {', '.join(choices)}."
+        hint = f"Did you mean `{near}`?" if near else f"The keys are {', '.join(choices)}."
         self.add_problem(key, "unknown_key", f"{what} has no key `{key.text[:40]}`.", fix=near, hint=hint)
 
     def names(self, node: Node, what: str) -> list[tuple[Scalar, Node]]:
-        """The pairs of a map whose keys are free names `[a-z][a-z0-9_]*`."""
+        """Read the pairs of a map whose keys are names: `[a-z][a-z0-9_]*`."""
         if not isinstance(node, Mapping):
-            self.add_problem(node, "not_a_map", f"{what} is written as `name: value` lines.")
+            self.add_problem(node, "not_a_map", f"{what} must be written as `name: value` lines.")
             return []
         found: list[tuple[Scalar, Node]] = []
         for key, value in node.pairs:
             if not isinstance(key, Scalar):
-                self.add_problem(key, "odd_key", "A name is a plain word.")
+                self.add_problem(key, "odd_key", "Write the name as a plain word.")
             elif not NAME.match(key.text):
-                words = f"`{key.text[:40]}` is no name: small letters, digits and _, a letter first."
+                words = f"`{key.text[:40]}` is not a name: use a-z, 0-9 and _, with a letter first."
                 self.add_problem(key, "bad_name", words, fix=_suggest_name(key.text))
             else:
                 found.append((key, value))
         return found
 
     def text(self, node: Node, what: str) -> str | None:
-        """One text that is not empty."""
+        """Read a text that is not empty."""
         if not isinstance(node, Scalar):
             self._add_not_text(node, what)
             return None
         if not node.text.strip() or (node.plain and node.text in ("~", "null", "Null", "NULL")):
-            self.add_problem(node, "empty", f"{what} is empty: write it, or remove the key.")
+            self.add_problem(node, "empty", f"{what} is empty; write a value or remove the key.")
             return None
         self._check_comment(node, what)
         return node.text
 
     def _check_comment(self, node: Scalar, what: str) -> None:
-        """` #` in a text that goes on: brackets or quotes were left open, or no blank follows the `#`."""
+        """Report ` #` that was probably meant as text: an open bracket or quote before it, or no space after it."""
         if not node.plain:
             return
         end = ScalarSource(self.source, node).end
@@ -132,33 +132,33 @@ class NodeReader:
             return
         whole = self.source.text[self.source.index(node) : end] + rest
         fix = quote_scalar(whole)
-        words = f"{what}: YAML takes ` #` for the beginning of a comment. Write `{fix}`."
+        words = f"{what}: in YAML ` #` begins a comment. Write `{fix}`."
         self.add_yaml_fix(node, "yaml_comment", words, fix, length=len(whole))
 
     def _add_not_text(self, node: Node, what: str) -> None:
-        """A list or a map where a text belongs: a leading bracket or brace, as a rule."""
+        """Report a list or a map in place of a text, which mostly comes from a leading bracket or brace."""
         line = self.source.line(node.line)[node.column - 1 :].rstrip()
         inline = line[:1] in "[{"
-        words = f"{what} is one text; YAML takes a leading bracket or brace for a list or a map."
+        words = f"{what} must be a text; in YAML a leading bracket or brace begins a list or a map."
         if inline and isinstance(node, Sequence | Mapping) and _is_closed(line):
             fix = quote_scalar(line)
             self.add_yaml_fix(node, "not_text", f"{words} Write `{fix}`.", fix, length=len(line))
         else:
-            self.add_problem(node, "not_text", f"{what} is one text, not a list or a map.")
+            self.add_problem(node, "not_text", f"{what} must be a text, not a list or a map.")
 
     def items(self, node: Node, what: str, example: str) -> list[Node]:
-        """The items of a list that is not empty."""
+        """Read the items of a list that is not empty."""
         if isinstance(node, Sequence) and node.items:
             return list(node.items)
         if isinstance(node, Scalar) and node.text.strip():
             written = self.source.text[self.source.index(node) : ScalarSource(self.source, node).end]
-            self.add_yaml_fix(node, "not_a_list", f"{what} is a list: {example}.", f"[{written}]")
+            self.add_yaml_fix(node, "not_a_list", f"{what} must be a list: {example}.", f"[{written}]")
         else:
-            self.add_problem(node, "not_a_list", f"{what} is a list: {example}.")
+            self.add_problem(node, "not_a_list", f"{what} must be a list: {example}.")
         return []
 
     def parse(self, node: Node, what: str, code: str, parse: Callable[[str], T]) -> T | None:
-        """A text read by one of the parsers of `spelling`."""
+        """Read a text with one of the parsers of `literals`."""
         text = self.text(node, what)
         if text is None:
             return None
@@ -178,7 +178,7 @@ class NodeReader:
             return text
         near = suggest(text, known, dict(synonyms or {}))
         hint = f"Did you mean `{near}`?" if near else ""
-        words = f"{what} is {_join_or(known)}, not `{text[:40]}`."
+        words = f"{what} must be {_join_or(known)}, not `{text[:40]}`."
         self.add_problem(node, "bad_value", words, fix=near, hint=hint)
         return None
 
@@ -190,7 +190,9 @@ class NodeReader:
             return int(text)
         number = int(text) if re.fullmatch(r"-?\d{1,4}", text) else None
         fix = None if number is None else str(min(max(number, low), high))
-        self.add_problem(node, "bad_number", f"{what} is a number from {low} to {high}, not `{text[:40]}`.", fix=fix)
+        self.add_problem(
+            node, "bad_number", f"{what} must be a number from {low} to {high}, not `{text[:40]}`.", fix=fix
+        )
         return None
 
     def id(self, node: Node, what: str) -> str | None:
@@ -198,7 +200,7 @@ class NodeReader:
         if text is None or ID.match(text):
             return text
         fix = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:64] or None
-        self.add_problem(node, "bad_id", f"{what} `{text[:40]}` holds more than small letters, digits and -.", fix=fix)
+        self.add_problem(node, "bad_id", f"{what} `{text[:40]}` is not valid: use a-z, 0-9 and - only.", fix=fix)
         return None
 
 

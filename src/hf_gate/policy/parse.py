@@ -1,4 +1,4 @@
-"""A policy file's text as a Policy, or what is wrong with it: shape and spelling only; `checking` reads expressions."""
+"""Parses the text of a policy file. Expressions are checked in `checking`."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ _RESERVED = frozenset({"request", "person", "email", "form", "answers", "tables"
     *("filter", "map", "matches", "duration", "timestamp", "bool", "int", "uint", "double", "string", "bytes", "list"),
     *("type", "dyn"),
 }
-"""The first parts of facts, and the words of CEL: no `let` may hide them."""
+"""Names that a `let` may not have: the first parts of facts, and reserved words of CEL."""
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedPolicy:
-    """`policy` is None when any of the problems is an error; `read` is the file that its places count in."""
+    """The result of parsing. `policy` is None if any problem is an error; positions refer to `document`."""
 
     policy: Policy | None
     problems: tuple[PolicyProblem, ...]
@@ -67,13 +67,13 @@ class ParsedPolicy:
 
 
 def parse_policy(text: str, source: str = "policy.yaml") -> ParsedPolicy:
-    """Read one policy file; `source` is its name for messages. Never raises."""
+    """Parse one policy file; `source` is its name in messages. Never raises."""
     read = read_yaml(text, source)
     if read.problems:
         return ParsedPolicy(None, read.problems, read)
     reader = NodeReader(read.source)
     if read.root is None:
-        return ParsedPolicy(None, (PolicyProblem("empty", "There is nothing in this file.", source),), read)
+        return ParsedPolicy(None, (PolicyProblem("empty", "The file is empty.", source),), read)
     policy = _policy(reader, read.root, read.source)
     problems = tuple(sorted(reader.problems, key=lambda each: (each.position.line, each.position.column)))
     if policy is None or any(each.is_error for each in problems):
@@ -82,17 +82,17 @@ def parse_policy(text: str, source: str = "policy.yaml") -> ParsedPolicy:
 
 
 def read_version(reader: NodeReader, keys: Map[str, tuple[Scalar, Node]], root: Node) -> None:
-    """`version: 1`, as both kinds of file begin."""
+    """Check `version: 1`, which policy files and hf-gate.yaml begin with."""
     if "version" not in keys:
         first = root.pairs[0][0] if isinstance(root, Mapping) and root.pairs else None
-        words = "The file does not say its version: begin it with `version: 1`."
+        words = "The file has no version: begin it with `version: 1`."
         if isinstance(first, Scalar) and root.column == 1:
             reader.add_yaml_fix(first, "no_version", words, "version: 1\n", length=0)
         else:
             reader.add_problem(root, "no_version", words)
     elif (text := reader.text(keys["version"][1], "version")) is not None and text != "1":
         reader.add_problem(
-            keys["version"][1], "bad_version", f"version {text[:20]} is not known here: this reads 1.", fix="1"
+            keys["version"][1], "bad_version", f"version {text[:20]} is not supported; use version 1.", fix="1"
         )
 
 
@@ -148,14 +148,14 @@ def _name(reader: NodeReader, keys: Map[str, tuple[Scalar, Node]], root: Node) -
 def _globs(reader: NodeReader, keys: Map[str, tuple[Scalar, Node]], root: Node) -> tuple[str, ...]:
     if "applies_to" not in keys:
         if _all_known(keys, root):
-            words = "The policy does not say which repos it is for."
+            words = "The policy has no repos."
             reader.add_problem(root, "no_repos", words, hint="Write `applies_to: [ns/name]`.")
         return ()
     return read_globs(reader, keys["applies_to"][1], "applies_to")
 
 
 def read_globs(reader: NodeReader, node: Node, what: str) -> tuple[str, ...]:
-    """Globs of repos in their one spelling."""
+    """Read repo globs in their canonical form."""
     items = reader.items(node, what, f"`{what}: [datasets/ns/name-*, ns/name]`")
     found = [reader.parse(item, what, "bad_glob", parse_glob) for item in items]
     return tuple(dict.fromkeys(each for each in found if each is not None))
@@ -171,7 +171,7 @@ def _required_rules(reader: NodeReader, keys: Map[str, tuple[Scalar, Node]], roo
 
 
 def _all_known(keys: Map[str, tuple[Scalar, Node]], root: Node) -> bool:
-    """Whether no key was unknown: one that was is probably the one that seems to be missing."""
+    """Tell whether all keys are known: an unknown key is probably the misspelled missing one."""
     return isinstance(root, Mapping) and len(keys) == len(root.pairs)
 
 
@@ -180,7 +180,7 @@ def _judges(reader: NodeReader, node: Node) -> tuple[str, ...]:
     for item in reader.items(node, "judges", "`judges: [pending, accepted]`"):
         text = item.text if isinstance(item, Scalar) else ""
         if text in (Status.REJECTED, Status.RESET):
-            reader.add_problem(item, "bad_judges", f"people who are {text} are never judged: pending or accepted.")
+            reader.add_problem(item, "bad_judges", f"policies do not cover {text} requests; write pending or accepted.")
             continue
         word = reader.one_of(item, "judges", (Status.PENDING.value, Status.ACCEPTED.value))
         if word:
@@ -191,7 +191,7 @@ def _judges(reader: NodeReader, node: Node) -> tuple[str, ...]:
 def _roles(reader: NodeReader, node: Node) -> dict[str, str]:
     found: dict[str, str] = {}
     if not isinstance(node, Mapping):
-        reader.add_problem(node, "not_a_map", "roles is written as `role: Label of the form` lines.")
+        reader.add_problem(node, "not_a_map", "Write roles as `role: Label of the form` lines.")
         return found
     known = reader.keys(node, "roles", ANSWER_ROLES, synonyms=_ROLE_SYNONYMS) or {}
     for role, (_, value) in known.items():
@@ -222,7 +222,7 @@ def _let(reader: NodeReader, node: Node) -> dict[str, str]:
     found: dict[str, str] = {}
     for key, value in reader.names(node, "let"):
         if key.text in _RESERVED:
-            words = f"`{key.text}` already means something in expressions: take another name."
+            words = f"`{key.text}` is reserved in expressions; choose another name."
             reader.add_problem(key, "taken_name", words, fix=f"is_{key.text}")
         text = reader.text(value, f"let {key.text}")
         if text is not None:
@@ -259,12 +259,12 @@ def _test(reader: NodeReader, node: Node) -> PolicyTest | None:
 
 def _want(reader: NodeReader, node: Node) -> tuple[str | None, str | None]:
     if isinstance(node, Scalar) and node.text in ACTIONS:
-        reader.add_yaml_fix(node, "not_a_map", f"want is written as `{{then: {node.text}}}`.", f"{{then: {node.text}}}")
+        reader.add_yaml_fix(node, "not_a_map", f"Write want as `{{then: {node.text}}}`.", f"{{then: {node.text}}}")
         return None, None
     keys = reader.keys(node, "want", ("then", "rule"), synonyms={"action": "then", "verdict": "then", "id": "rule"})
     if not keys:
         if keys is not None:
-            reader.add_problem(node, "empty", "want says neither `then` nor `rule`.")
+            reader.add_problem(node, "empty", "want needs `then` or `rule`.")
         return None, None
     then = reader.one_of(keys["then"][1], "then", tuple(ACTIONS), ACTION_SYNONYMS) if "then" in keys else None
     rule = reader.id(keys["rule"][1], "rule") if "rule" in keys else None
@@ -272,14 +272,14 @@ def _want(reader: NodeReader, node: Node) -> tuple[str | None, str | None]:
 
 
 def _facts(reader: NodeReader, node: Node) -> dict[str, object]:
-    """Dotted names to source texts, lists or maps of them; `checking` reads them as the types of the facts."""
+    """Return fact names with their source texts, or lists or maps of them; `test_facts` converts them."""
     if not isinstance(node, Mapping):
-        reader.add_problem(node, "not_a_map", "facts is written as `email.academic: true` lines.")
+        reader.add_problem(node, "not_a_map", "Write facts as `email.academic: true` lines.")
         return {}
     found: dict[str, object] = {}
     for key, value in node.pairs:
         if not isinstance(key, Scalar):
-            reader.add_problem(key, "odd_key", "A fact's name is a plain word with dots.")
+            reader.add_problem(key, "odd_key", "Write a fact name as a plain word with dots.")
             continue
         found[key.text] = _fact_value(reader, value)
     return found
@@ -315,8 +315,8 @@ _TABLE_KEY_SYNONYMS = {
     "address": "email",
 }
 _PLANNED_TABLE_KEYS = {
-    "register": "`register:` belongs to a later version: export the agreements to a CSV and write `file:` and `key:`.",
-    "match": "fuzzy tables (`match:`) belong to a later version: list user ids, usernames or addresses.",
+    "register": "`register:` is not supported yet; export the agreements to a CSV and write `file:` and `key:`.",
+    "match": "`match:` is not supported yet; list user ids, usernames or addresses.",
 }
 _TABLE_EXAMPLES = 'name: {file: tables/name.csv, key: email} or name: ["@example.edu"]'
 _DOMAIN = re.compile(
@@ -327,7 +327,7 @@ _USERNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,95})\Z")
 
 
 def read_tables(reader: NodeReader, node: Node) -> tuple[TableSpec, ...]:
-    """The tables of one `tables:` map, by name."""
+    """Read the tables of a `tables:` map."""
     found = []
     for key, value in reader.names(node, "tables"):
         table = _table(reader, key, value)
@@ -340,17 +340,15 @@ def _table(reader: NodeReader, name: Scalar, node: Node) -> TableSpec | None:
     if isinstance(node, Sequence):
         rows = [row for item in node.items if (row := _row(reader, item)) is not None]
         if not node.items:
-            reader.add_problem(
-                node, "empty_table", f"table `{name.text}` has no rows: everybody would be missing from it."
-            )
+            reader.add_problem(node, "empty_table", f"table `{name.text}` has no rows; add at least one.")
         return TableSpec(name.text, ("username", "email"), rows=tuple(rows), position=position_of(name))
     if isinstance(node, Mapping):
         return _file_table(reader, name, node)
     fix = f"{{file: {node.text}, key: email}}" if isinstance(node, Scalar) and node.text.endswith(".csv") else None
     if fix:
-        reader.add_yaml_fix(node, "not_a_table", f"A table is written as {_TABLE_EXAMPLES}.", fix)
+        reader.add_yaml_fix(node, "not_a_table", f"Write a table as {_TABLE_EXAMPLES}.", fix)
     else:
-        reader.add_problem(node, "not_a_table", f"A table is written as {_TABLE_EXAMPLES}.")
+        reader.add_problem(node, "not_a_table", f"Write a table as {_TABLE_EXAMPLES}.")
     return None
 
 
@@ -361,14 +359,14 @@ def _file_table(reader: NodeReader, name: Scalar, node: Mapping) -> TableSpec | 
     said_later = any(isinstance(key, Scalar) and key.text in _PLANNED_TABLE_KEYS for key, _ in node.pairs)
     if "file" not in keys:
         if not said_later and len(keys) == len(node.pairs):
-            reader.add_problem(node, "no_file", f"table `{name.text}` has no `file`: write {_TABLE_EXAMPLES}.")
+            reader.add_problem(node, "no_file", f"table `{name.text}` has no `file`; write {_TABLE_EXAMPLES}.")
         return None
     file = reader.text(keys["file"][1], "file")
     if file is not None and not file.endswith((".csv", ".jsonl", ".ndjson")):
-        words = "a table is a .csv or a .jsonl file."
+        words = "a table must be a .csv or .jsonl file."
         reader.add_problem(keys["file"][1], "bad_file", f"`{file[-40:]}`: {words}", hint="Export it as CSV (UTF-8).")
     if "key" not in keys:
-        words = f"table `{name.text}` does not say by which column people are found: user_id, username or email."
+        words = f"table `{name.text}` has no `key`, the column that identifies people: user_id, username or email."
         reader.add_missing_key(node, keys["file"][1], "no_key", words, "key: email")
         return None
     key = _key(reader, keys["key"][1])
@@ -380,12 +378,12 @@ def _key(reader: NodeReader, node: Node) -> tuple[str, ...]:
     words = [reader.one_of(each, "key", _TABLE_KEYS, _TABLE_KEY_SYNONYMS) for each in nodes]
     found = tuple(word for word in words if word is not None)
     if len(set(found)) < len(found):
-        reader.add_problem(node, "twice", "key names a column twice.")
+        reader.add_problem(node, "twice", "key has a duplicate column.")
     return found if len(found) == len(nodes) else ()
 
 
 def _row(reader: NodeReader, node: Node) -> str | None:
-    """`name`, `a@b.org`, `@b.org` or `@*.b.org`."""
+    """Read a row: `name`, `a@b.org`, `@b.org` or `@*.b.org`."""
     text = reader.text(node, "A row of a table")
     if text is None:
         return None
@@ -393,22 +391,22 @@ def _row(reader: NodeReader, node: Node) -> str | None:
     domain = text.removeprefix("*@") if text.startswith("*@") else text
     if text.startswith("@") and "." not in text:
         reader.add_problem(
-            node, "bad_row", f"`{text[:60]}` is no domain.", fix=text[1:] or None, hint="A username stands without @."
+            node, "bad_row", f"`{text[:60]}` is not a domain.", fix=text[1:] or None, hint="Write a username without @."
         )
     elif text.startswith("@*") and not text.startswith("@*."):
         reader.add_problem(
-            node, "bad_row", f"`{text[:60]}`: `*` stands for whole parts of a domain.", fix=f"@*.{text[2:]}"
+            node, "bad_row", f"`{text[:60]}`: `*` matches whole parts of a domain only.", fix=f"@*.{text[2:]}"
         )
     elif text.startswith("@") and _DOMAIN.match(text):
         return text.lower()
     elif text != domain or (_DOMAIN.match(text) and "@" not in text):
-        words = f"`{text[:60]}` would be a username: a domain begins with @."
+        words = f"`{text[:60]}` looks like a domain; begin it with @."
         reader.add_problem(node, "bad_row", words, fix=f"@{domain}")
     elif _MAILBOX.match(text) and "*" not in text:
         return text.lower()
     elif _USERNAME.match(text):
         return text
     else:
-        words = f"`{text[:60]}` is no username, no address, no @domain and no @*.domain."
+        words = f"`{text[:60]}` is not a row; write a username, an address, @domain or @*.domain."
         reader.add_problem(node, "bad_row", words)
     return None

@@ -59,7 +59,7 @@ def _run(judge: Evaluator, test: PolicyTest, checked: CheckedPolicy, *, with_rea
     since = asked if isinstance(asked, datetime) else now
     verdict = judge.evaluate(facts, now=now, since=since)
     if verdict is None:
-        raise AssertionError("a pending request is always judged")
+        raise AssertionError("a pending request always has a verdict")
     wrong = _difference(test, verdict)
     if not wrong:
         return PolicyTestResult(test, verdict, has_passed=True)
@@ -71,18 +71,18 @@ def _run(judge: Evaluator, test: PolicyTest, checked: CheckedPolicy, *, with_rea
 
 def _difference(test: PolicyTest, verdict: Verdict) -> str:
     wanted = " by ".join(word for word in (test.then.value if test.then else "", test.rule or "") if word)
-    came = f"{verdict.action.value} by {verdict.rule}"
+    actual = f"{verdict.action.value} by {verdict.rule}"
     if test.then not in (None, verdict.action) or test.rule not in (None, verdict.rule):
-        return f"wanted {wanted}, got {came}"
+        return f"expected {wanted}, got {actual}"
     return ""
 
 
 def _missing(verdict: Verdict) -> str:
     names = sorted({*verdict.missing, *verdict.needs})
-    return f": it does not say {', '.join(names)}" if names else ""
+    return f": the test does not state {', '.join(names)}" if names else ""
 
 
-_SAID = {True: "matches", False: "does not match", None: "cannot be told"}
+_SAID = {True: "matches", False: "does not match", None: "is unknown"}
 
 
 def _tried(tried: RuleTrace) -> Iterator[str]:

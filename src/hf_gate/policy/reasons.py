@@ -1,4 +1,4 @@
-"""What a person is told: texts with the few places that are filled in, their limit, and the filling."""
+"""Checks and fills the reasons that people read: placeholders and the Hub's length limit."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from .strictyaml import suggest
 
 PLACEHOLDERS = ("repo", "user", "rule")
 LONGEST_USER = 42
-"""As long as the Hub lets a username be; what fits with it fits with every other."""
+"""The longest username on the Hub."""
 
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_][\w.-]{0,40})\}")
 
 
 @dataclass(frozen=True, slots=True)
 class ReasonFault:
-    """What is wrong with a text for people; offset and length count in the text."""
+    """A problem in a reason; `offset` and `length` count in the text."""
 
     code: str
     message: str
@@ -28,7 +28,7 @@ class ReasonFault:
 
 
 def fill_reason(text: str, *, repo: str, user: str, rule: str) -> str:
-    """The text as the person gets it; cut at the Hub's limit, so that no name, however long, stops a decision."""
+    """Fill the placeholders. The text is truncated at the Hub's limit, so that a long name stops no decision."""
     values = {"repo": repo, "user": user, "rule": rule}
     filled = _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), text)
     return _truncate(filled)
@@ -43,7 +43,7 @@ def _truncate(text: str) -> str:
 
 
 def check_reason(text: str) -> Iterable[ReasonFault]:
-    """What can be seen in the text alone."""
+    """Yield the problems that the text alone shows."""
     for match in _PLACEHOLDER.finditer(text):
         if match[1] not in PLACEHOLDERS:
             near = suggest(match[1], PLACEHOLDERS, _SYNONYMS)
@@ -62,7 +62,7 @@ def check_reason(text: str) -> Iterable[ReasonFault]:
     if any(char < " " and char != "\n" for char in text):
         yield ReasonFault(
             "reason_control",
-            "the text holds a control character: remove it.",
+            "the text contains a control character; remove it.",
             0,
             len(text),
             _remove_control_characters(text),
@@ -70,7 +70,7 @@ def check_reason(text: str) -> Iterable[ReasonFault]:
 
 
 def reason_length_problem(text: str, repos: Iterable[str], rule: str) -> str | None:
-    """Words when the text passes the limit for the longest of these repos and the longest of names."""
+    """Return a message if the text exceeds the limit with the longest repo and username; None otherwise."""
     if not _PLACEHOLDER.search(text):
         return None
     longest = max(repos, key=len, default="x" * 40)
@@ -82,7 +82,7 @@ def reason_length_problem(text: str, repos: Iterable[str], rule: str) -> str | N
 
 
 def choose_text(reason: str | Mapping[str, str], language: str | None = None) -> str:
-    """The text in a language, else in the first that is written."""
+    """Return the text in a language, or else the first."""
     if isinstance(reason, str):
         return reason
     return reason.get(language or "") or next(iter(reason.values()))
@@ -105,11 +105,11 @@ _SYNONYMS = {
 
 
 def _length_message(units: int) -> str:
-    return f"{units} characters, the Hub takes {REASON_LIMIT}: shorten it by {units - REASON_LIMIT}."
+    return f"{units} characters; the Hub allows {REASON_LIMIT}. Shorten it by {units - REASON_LIMIT}."
 
 
 def _shorten(text: str) -> str | None:
-    """As many whole sentences as fit."""
+    """Return as many whole sentences as fit."""
     kept = ""
     for sentence in re.findall(r"[^.!?]*[.!?]+\s*|[^.!?]+$", text):
         if utf16_units((kept + sentence).strip()) > REASON_LIMIT:

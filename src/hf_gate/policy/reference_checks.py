@@ -1,4 +1,4 @@
-"""Constants that stand beside facts in expressions, compared with the values that those facts can have."""
+"""Checks what expressions refer to: constants, form labels and form roles."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _SYNONYMS = {
 
 @dataclass(frozen=True, slots=True)
 class ExpressionFault:
-    """Something about a piece of an expression; offset and length count in the source that was given."""
+    """A problem in a piece of an expression; `offset` and `length` count in its source."""
 
     code: str
     message: str
@@ -59,7 +59,7 @@ class ExpressionFault:
 def check_constants(
     expression: Expression, source: str, policy: Policy, repos: Sequence[str]
 ) -> Iterator[ExpressionFault]:
-    """What is wrong with the constants of an expression, from the left."""
+    """Yield the problems of the constants in an expression, from left to right."""
     for found in sorted(expression.comparisons, key=lambda each: each.offset):
         known = find_declaration(found.fact)
         if known is None:
@@ -75,12 +75,12 @@ def check_constants(
 
 
 def suggest_value(law: str, value: str, values: tuple[str, ...]) -> str | None:
-    """Which of the values that a fact can have was probably meant."""
+    """Return the declared value that was probably meant."""
     return suggest(value, values, _SYNONYMS.get(law))
 
 
 def find_literal(found: Comparison, source: str, value: str) -> tuple[int, int] | None:
-    """Where a text stands, quotes and all, within a comparison."""
+    """Return offset and length of a quoted text in a comparison."""
     piece = source[found.offset : found.offset + found.length]
     match = re.search(r"r?(\"{0}\"|'{0}')".format(re.escape(value)), piece)
     return (found.offset + match.start(), len(match[0])) if match else None
@@ -99,7 +99,7 @@ def _check_values(found: Comparison, source: str, law: str, values: tuple[str, .
             continue
         near = suggest_value(law, value, values)
         hint = f'Did you mean "{near}"?' if near else ""
-        words = f"`{found.fact}` is never {value[:40]!r}: it is {', '.join(values)}."
+        words = f"`{found.fact}` is never {value[:40]!r}; its values are {', '.join(values)}."
         yield ExpressionFault("unknown_value", words, offset, length, near and f'"{near}"', hint)
 
 
@@ -107,7 +107,7 @@ _DOMAIN = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*\Z")
 
 
 def _check_domain(found: Comparison, source: str) -> Iterator[ExpressionFault]:
-    """Domains are written in small letters, without @; a suffix begins with its dot, for `evilmit.edu` ends like `mit.edu`."""
+    """Check that a domain is in lower case and without @, and that a suffix begins with a dot."""
     for value, offset, length in _text_constants(found, source):
         plain = value.strip().lower()
         if found.op == "matches":
@@ -115,7 +115,7 @@ def _check_domain(found: Comparison, source: str) -> Iterator[ExpressionFault]:
         if found.fact != "email.address" and plain.startswith("@") and found.op in (*_EQUAL, "endsWith"):
             yield from _at_sign_fault(found, value, plain, offset, length)
         elif plain != value:
-            words = f"`{found.fact}` is in small letters: {value!r} never matches."
+            words = f"`{found.fact}` is in lower case: {value!r} never matches."
             yield ExpressionFault("capitals", words, offset, length, f'"{plain}"', f'Write "{plain}".')
         elif found.op == "endsWith" and _DOMAIN.match(plain) and not plain.startswith((".", "@")):
             yield _suffix_fault(found, plain)
@@ -123,7 +123,7 @@ def _check_domain(found: Comparison, source: str) -> Iterator[ExpressionFault]:
 
 def _at_sign_fault(found: Comparison, value: str, plain: str, offset: int, length: int) -> Iterator[ExpressionFault]:
     bare = plain.removeprefix("@").removeprefix("*.")
-    words = f"`{found.fact}` is what stands after the @: {value!r} never matches."
+    words = f"`{found.fact}` is the part after the @: {value!r} never matches."
     if found.op == "endsWith":
         yield ExpressionFault(
             "domain_at", words, found.offset, found.length, f'{found.fact} == "{bare}"', f'Write == "{bare}".'
@@ -133,7 +133,7 @@ def _at_sign_fault(found: Comparison, value: str, plain: str, offset: int, lengt
 
 
 def _suffix_fault(found: Comparison, plain: str) -> ExpressionFault:
-    words = f'endsWith("{plain}") also holds for "evil{plain}": a domain ends with its dot.'
+    words = f'endsWith("{plain}") also matches "evil{plain}": begin the suffix with a dot.'
     if found.fact == "email.address":
         fix = f'{found.fact}.endsWith("@{plain}")'
     elif "." in plain:
@@ -151,7 +151,7 @@ def _check_country(found: Comparison, source: str) -> Iterator[ExpressionFault]:
             continue
         upper = value.strip().upper()
         fix = "GB" if upper == "UK" else upper if re.fullmatch(r"[A-Z]{2}", upper) else _NAMES.get(upper)
-        words = f"`{found.fact}` is a code of two capitals (DE, CH, US): {value[:40]!r} never matches."
+        words = f"`{found.fact}` is a two-letter code (DE, CH, US): {value[:40]!r} never matches."
         yield ExpressionFault(
             "country_code", words, offset, length, fix and f'"{fix}"', f'Write "{fix}".' if fix else ""
         )
@@ -188,7 +188,7 @@ def _check_repo(found: Comparison, source: str, policy: Policy, repos: Sequence[
         if any(glob_matches_path(glob, value) for glob in policy.applies_to):
             continue
         near = next((r for r in (f"datasets/{value}", value.removeprefix("datasets/"), *_strip_repo_prefix(value)) if any(glob_matches_path(g, r) for g in policy.applies_to)), None) or suggest(value, repos)  # fmt: skip
-        words = f"this policy judges no repo {value[:80]!r}: `request.repo` is ns/name, or datasets/ns/name."
+        words = f"this policy does not cover the repo {value[:80]!r}: `request.repo` is ns/name or datasets/ns/name."
         yield ExpressionFault("unknown_repo", words, offset, length, near and f'"{near}"', f'Did you mean "{near}"?' if near else "", is_error=False)  # fmt: skip
 
 
@@ -201,11 +201,11 @@ def _strip_repo_prefix(value: str) -> tuple[str, ...]:
 
 
 def check_labels(expression: Expression, source: str, forms: Mapping[str, GateForm]) -> Iterator[ExpressionFault]:
-    """Labels that no governed form has, or that some of them lack."""
+    """Yield problems of labels that no covered form has, or that only some forms have."""
     for label in sorted(expression.labels):
         at = _label_at(source, label)
         if fold(label) != label:
-            yield ExpressionFault("label_blanks", f"blanks of labels are folded: {label[:60]!r} is never there.", *at, f'"{_escape(fold(label))}"')  # fmt: skip
+            yield ExpressionFault("label_blanks", f"white space in labels is folded: {label[:60]!r} never matches.", *at, f'"{_escape(fold(label))}"')  # fmt: skip
             continue
         have = [repo for repo, form in forms.items() if any(field.label == label for field in form.fields)]
         if not forms or len(have) == len(forms):
@@ -214,7 +214,7 @@ def check_labels(expression: Expression, source: str, forms: Mapping[str, GateFo
             yield _unknown_label(label, at, forms)
         elif not re.search(rf"[\"']{re.escape(_escape(label))}[\"']\s+in\s+form", source):
             lacks = next(repo for repo in forms if repo not in have)
-            words = f"the form of {lacks} has no {label[:60]!r}: there this is an error, and a person decides."
+            words = f"the form of {lacks} has no {label[:60]!r}: the rule fails there, and a person decides."
             hint = f'Guard it: `"{label[:60]}" in form && ...`.'
             yield ExpressionFault("label_not_everywhere", words, *at, None, hint, is_error=False)
 
@@ -224,8 +224,8 @@ def _unknown_label(label: str, at: tuple[int, int], forms: Mapping[str, GateForm
     near = suggest(label, labels) or next((each for each in labels if each.lower() == label.lower()), None)
     near = near or _nearest_folded(label, labels)
     repos = ", ".join(list(forms)[:3])
-    hint = f"Did you mean {near!r}?" if near else f"Its labels are {', '.join(repr(each) for each in labels[:8])}."
-    words = f"no form of {repos} asks for {label[:60]!r}."
+    hint = f"Did you mean {near!r}?" if near else f"The labels are {', '.join(repr(each) for each in labels[:8])}."
+    words = f"no form of {repos} has the label {label[:60]!r}."
     return ExpressionFault("unknown_label", words, *at, near and f'"{_escape(near)}"', hint)
 
 
@@ -256,7 +256,7 @@ def check_roles(
     conditions: Mapping[tuple[str, str], Expression],
     forms: Mapping[str, GateForm],
 ) -> Iterator[PolicyProblem]:
-    """`roles:` that name no label, and rules about answers that a governed form does not ask for."""
+    """Yield problems of `roles:` without a label, and of rules about answers that a covered form lacks."""
     yield from _check_role_labels(read, policy, forms)
     nodes = nodes_of_rules(read)
     said: set[tuple[str, str]] = set()
@@ -267,10 +267,8 @@ def check_roles(
             if not lacks or node is None or (rule, role) in said:
                 continue
             said.add((rule, role))
-            words = (
-                f"rule {rule}: the form of {lacks[0]} has no field for `{role}`, so its answer is always missing there."
-            )
-            hint = f"Say which one it is: `roles: {{{role}: Label}}`, or leave the repo out."
+            words = f"rule {rule}: the form of {lacks[0]} has no `{role}` field, so the answer is always missing there."
+            hint = f"Name the field: `roles: {{{role}: Label}}`, or remove the repo from `applies_to`."
             yield PolicyProblem(
                 "no_such_answer",
                 words,
@@ -293,6 +291,6 @@ def _check_role_labels(read: YamlDocument, policy: Policy, forms: Mapping[str, G
         if not forms or label in labels or pair is None or not isinstance(pair[1], Scalar):
             continue
         near = suggest(label, labels) or _nearest_folded(label, labels)
-        hint = f"Did you mean {near!r}?" if near else f"Labels are {', '.join(repr(each) for each in labels[:8])}."
-        words = f"roles: no governed form has the label {label[:60]!r}."
+        hint = f"Did you mean {near!r}?" if near else f"The labels are {', '.join(repr(each) for each in labels[:8])}."
+        words = f"roles: no covered form has the label {label[:60]!r}."
         yield ScalarSource(read.source, pair[1]).problem("unknown_label", words, fix=near, hint=hint)

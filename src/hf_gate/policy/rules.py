@@ -1,4 +1,4 @@
-"""`rules:` as values: which keys go with which verdict is a table, and what a later version will read is refused."""
+"""Reads `rules:`. A table says which keys go with which action; keys of later versions are rejected."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ENDS = ("reset", "reject", "human")
 _ASK = (Action.RESET, Action.REJECT)
 _QUEUED = (Action.HUMAN, Action.ACCEPT)
 
-# key to the verdicts that it goes with
+# the actions that each key goes with
 _BELONGS: Map[str, tuple[Action, ...]] = {
     "reason": (*_ASK, Action.WAIT),
     "reason_template": (*_ASK, Action.WAIT),
@@ -71,18 +71,18 @@ _SYNONYMS = {
     "reviewer": "reviewers",
 }
 _PLANNED_KEYS = {
-    "keep_while": "`keep_while` belongs to a later version: date the grant with `until`.",
-    "grace": "`grace` belongs to a later version, with `keep_while`.",
-    "notice": "`notice` belongs to a later version: nobody is told before the end yet.",
-    "audit": "`audit` belongs to a later version: let a share go to people by a rule of its own.",
+    "keep_while": "`keep_while` is not supported yet; set an end with `until`.",
+    "grace": "`grace` is not supported yet; remove it.",
+    "notice": "`notice` is not supported yet; remove it. People are not notified before the end.",
+    "audit": "`audit` is not supported yet; send a share of requests to people with a separate rule.",
 }
-_FACT = re.compile(r"[a-z_]+\.[a-z_]|form\[|now\b")  # as facts are written
+_FACT = re.compile(r"[a-z_]+\.[a-z_]|form\[|now\b")  # how facts look
 _DEFAULT_REASON = "Please complete your answers, then ask again."
 _DEFAULT_REFUSAL = "Your request does not meet the terms of this repository."
 
 
 def read_rules(reader: NodeReader, node: Node) -> tuple[Rule, ...]:
-    """The rules in their order; their ids are different."""
+    """Return the rules in order and report duplicate ids."""
     found: list[Rule] = []
     seen: dict[str, SourcePosition] = {}
     for number, item in enumerate(reader.items(node, "rules", "`- id: rest` with `then: human`"), 1):
@@ -90,7 +90,7 @@ def read_rules(reader: NodeReader, node: Node) -> tuple[Rule, ...]:
         if rule is None:
             continue
         if rule.id in seen and isinstance(item, Mapping):
-            words = f"rule `{rule.id}` stands here again (first on line {seen[rule.id].line})."
+            words = f"duplicate rule id `{rule.id}` (first used on line {seen[rule.id].line})."
             reader.add_problem(_value(item, "id") or item, "rule_twice", words, fix=f"{rule.id}-{number}")
         seen.setdefault(rule.id, rule.position)
         found.append(rule)
@@ -150,11 +150,14 @@ def _id(reader: NodeReader, keys: Keys, node: Mapping, number: int) -> str | Non
         name = reader.id(keys["id"][1], "id")
         if name == "none":
             reader.add_problem(
-                keys["id"][1], "taken_name", "`none` is what no rule at all is called: take another id.", fix="rest"
+                keys["id"][1],
+                "taken_name",
+                "`none` is reserved for verdicts without a rule; choose another id.",
+                fix="rest",
             )
         return name
     first = node.pairs[0][0] if node.pairs else None
-    words = "The rule has no id, by which plans and ledger name it."
+    words = "The rule has no id. Plans and the audit log need it."
     if isinstance(first, Scalar) and len(keys) == len(node.pairs):
         joint = ", " if reader.source.text[reader.source.index(node)] == "{" else "\n" + " " * (node.column - 1)
         reader.add_yaml_fix(
@@ -169,9 +172,7 @@ def _then(reader: NodeReader, keys: Keys, node: Mapping) -> str | None:
     if "then" in keys:
         return reader.one_of(keys["then"][1], "then", tuple(ACTIONS), ACTION_SYNONYMS)
     if len(keys) == len(node.pairs):
-        reader.add_problem(
-            node, "no_then", "The rule does not say what is done.", hint=f"Write `then:` {', '.join(ACTIONS)}."
-        )
+        reader.add_problem(node, "no_then", "The rule has no action.", hint=f"Write `then:` {', '.join(ACTIONS)}.")
     return None
 
 
@@ -179,13 +180,13 @@ def _check_belongs(reader: NodeReader, keys: Keys, node: Mapping, then: Action) 
     for name, (key, value) in keys.items():
         if name in _BELONGS and then not in _BELONGS[name]:
             fits = " or ".join(action.value for action in _BELONGS[name])
-            _without_effect(reader, node, key, value, f"`{name}` goes with {fits}, and does nothing with {then.value}.")
+            _without_effect(reader, node, key, value, f"`{name}` goes with {fits}; it has no effect with {then.value}.")
     if "at_end" in keys and "until" not in keys and then is Action.ACCEPT:
-        words = "`at_end` without `until`: this access has no end."
+        words = "`at_end` needs `until`: this access has no end."
         reader.add_missing_key(node, keys["at_end"][1], "no_until", words, "until: 1y")
     if "end_reason" in keys and "until" not in keys and "at_end" not in keys and then is Action.ACCEPT:
         reader.add_missing_key(
-            node, keys["end_reason"][1], "no_until", "`end_reason` without `until`: no end.", "until: 1y"
+            node, keys["end_reason"][1], "no_until", "`end_reason` needs `until`: this access has no end.", "until: 1y"
         )
 
 
@@ -205,7 +206,7 @@ def _check_needs(reader: NodeReader, keys: Keys, node: Mapping, then: Action) ->
             added for name, added in (("at_most", "at_most: 14d"), ("after", "after: human")) if name not in keys
         ]
         if missing:
-            words = "`wait` needs `at_most`, how long at the longest, and `after`, what is done then."
+            words = "`wait` needs `at_most`, the longest wait, and `after`, the action then."
             joint = ", " if reader.source.text[reader.source.index(node)] == "{" else "\n" + " " * (node.column - 1)
             reader.add_missing_key(node, said, "wait_incomplete", words, joint.join(missing), hint=f"Add {' and '.join(f'`{each}`' for each in missing)}.")  # fmt: skip
     after = keys["after"][1] if "after" in keys else None
@@ -215,16 +216,16 @@ def _check_needs(reader: NodeReader, keys: Keys, node: Mapping, then: Action) ->
     elif then is Action.WAIT and ends == "human":
         for name in ("reason", "reason_template"):
             if name in keys:
-                _without_effect(reader, node, *keys[name], f"`{name}` does nothing with `after: human`.")
+                _without_effect(reader, node, *keys[name], f"`{name}` has no effect with `after: human`.")
 
 
 def _need_reason(reader: NodeReader, keys: Keys, node: Mapping, action: str) -> None:
     if "reason" in keys and "reason_template" in keys:
         reader.add_problem(
-            keys["reason_template"][0], "reason_twice", "`reason` and `reason_template`: give one of the two."
+            keys["reason_template"][0], "reason_twice", "Use either `reason` or `reason_template`, not both."
         )
     elif "reason" not in keys and "reason_template" not in keys:
-        words = f"`{action}` needs a `reason`, which the person is told (at most 200 characters)."
+        words = f"`{action}` needs a `reason` for the person (at most 200 characters)."
         text = _DEFAULT_REFUSAL if action == "reject" else _DEFAULT_REASON
         reader.add_missing_key(node, keys["then"][1], "no_reason", words, f"reason: {text}")
 
@@ -247,7 +248,7 @@ def _until(reader: NodeReader, keys: Keys) -> Until | None:
     node = keys["until"][1]
     if isinstance(node, Scalar) and _FACT.match(node.text):
         reader.add_problem(
-            node, "later", "`until` with a fact belongs to a later version: write 1y, or a day as 2027-06-30."
+            node, "later", "facts in `until` are not supported yet; write 1y, or a date such as 2027-06-30."
         )
         return None
     return reader.parse(node, "until", "bad_until", parse_until)
@@ -258,7 +259,7 @@ def _choice(reader: NodeReader, keys: Keys, name: str, known: tuple[str, ...], m
         return None
     node = keys[name][1]
     if isinstance(node, Scalar) and node.text == "cancel":
-        words = f"{name}: `cancel` is no end, an accept rule would take the person straight back."
+        words = f"{name}: `cancel` does not end access: an accept rule would accept the person again."
         reader.add_problem(node, "cancel_no_end", words, fix="reset", hint="Did you mean `reset`?")
         return None
     word = reader.one_of(node, name, known, meant)
@@ -278,13 +279,13 @@ def _reason(reader: NodeReader, keys: Keys, name: str) -> str | dict[str, str] |
 
 
 def read_reasons(reader: NodeReader, node: Node, what: str) -> str | dict[str, str] | None:
-    """One text for people, or one per language."""
+    """Read one text for people, or one for each language."""
     if not isinstance(node, Mapping):
         return read_reason(reader, node, what)
     found: dict[str, str] = {}
     for key, value in node.pairs:
         if not isinstance(key, Scalar) or not _is_language(key.text):
-            reader.add_problem(key, "bad_language", f"{what}: a language is written as `en`, `de` or `zh`.")
+            reader.add_problem(key, "bad_language", f"{what}: write a language code such as `en`, `de` or `zh`.")
             continue
         text = read_reason(reader, value, f"{what} in {key.text}")
         if text is not None:
@@ -297,7 +298,7 @@ def _is_language(text: str) -> bool:
 
 
 def read_reason(reader: NodeReader, node: Node, what: str) -> str | None:
-    """One text for people, its placeholders known and its length within the Hub's limit."""
+    """Read one text for people and check its placeholders and its length."""
     text = reader.text(node, what)
     if text is None or not isinstance(node, Scalar):
         return None

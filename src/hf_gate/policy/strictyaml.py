@@ -1,7 +1,7 @@
-"""YAML read strictly, with every place kept: what a policy or hf-gate.yaml says, or what is wrong with it and how to mend it.
+"""Parses YAML strictly, keeps all positions, and suggests fixes for common mistakes.
 
-It knows neither policies nor desks. A text with any trouble at all is refused; the trouble of the sort that everybody
-meets (`when: !x`, a leading quote, ` #` or `: ` in an expression) comes with the line as it should be written.
+Any problem rejects the file. Common mistakes (`when: !x`, a leading quote, ` #` or `: ` in an expression) come with
+the corrected line.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from ..domain.yamltext import Alias, Limits, Mapping, Node, Scalar, Sequence
 from .model import PolicyProblem, SourcePosition
 
 LIMITS = Limits(size=64 * 1024, depth=12, nodes=4_000, problems=20)
-"""A policy is written by hand: what is larger is no policy, and would only cost time."""
+"""The limits of a file: policies are written by hand, so a larger file is a mistake."""
 
 _MOST_LINES = 5_000
-_MEND_WITHIN = 8 * 1024  # a larger broken text is refused without looking for the mended line
+_MEND_WITHIN = 8 * 1024  # no fix is searched for in larger files
 
 
 class SourceText:
-    """The text of one file with its name; turns places into indexes and back."""
+    """The text of a file with its name; converts positions to indexes and back."""
 
     def __init__(self, text: str, name: str) -> None:
         self.text, self.name = text, name
@@ -39,7 +39,7 @@ class SourceText:
         return SourcePosition(row + 1, index - self._starts[row] + 1)
 
     def line(self, number: int) -> str:
-        """A line by its number, without its end; empty beyond the last."""
+        """Return a line by its number, without its line end; empty if there is none."""
         if not 0 < number <= len(self._starts):
             return ""
         start = self._starts[number - 1]
@@ -56,7 +56,7 @@ def position_of(node: Node) -> SourcePosition:
 
 
 def apply_fix(text: str, problem: PolicyProblem) -> str | None:
-    """The file's text with a problem's fix pasted in its place; None when it offers none."""
+    """Return the file with the fix of a problem applied; None if the problem has no fix."""
     if problem.fix is None:
         return None
     start = SourceText(text, problem.source).index(problem.position)
@@ -64,7 +64,7 @@ def apply_fix(text: str, problem: PolicyProblem) -> str | None:
 
 
 def suggest(word: str, choices: Iterable[str], other_words: dict[str, str] | None = None) -> str | None:
-    """What was probably meant: a word for the same thing, or one that is spelt nearly so."""
+    """Return the choice that was probably meant: by a synonym or by similar spelling."""
     known = list(choices)
     folded = word.strip().lower().replace(" ", "_")
     for spelt in (folded, folded.replace("_", "-"), folded.replace("-", "_")):
@@ -78,7 +78,7 @@ def suggest(word: str, choices: Iterable[str], other_words: dict[str, str] | Non
 
 
 def quote_scalar(text: str) -> str:
-    """A text as a YAML scalar in quotes, on one line."""
+    """Return a text as a quoted YAML scalar on one line."""
     if any(char < " " or char in "\x7f\x85\u2028\u2029\ufeff" for char in text):
         escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
         return '"' + re.sub("[\x00-\x1f\x7f\x85\u2028\u2029\ufeff]", lambda m: f"\\u{ord(m[0]):04x}", escaped) + '"'
@@ -88,7 +88,7 @@ def quote_scalar(text: str) -> str:
 
 
 def plain_or_quoted(text: str) -> str:
-    """A text as YAML writes it: bare where that reads back as the same text."""
+    """Return a text as a YAML scalar, without quotes if it reads back as the same text."""
     bare = bool(re.match(r"[^\W_]|[(.\-]\S", text)) and not re.search(r"[\x00-\x1f]|: | #|:$|\s$", text)
     return text if bare and _reads_back(text) else quote_scalar(text)
 
@@ -107,7 +107,7 @@ def _reads_back(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class YamlDocument:
-    """One document. `root` is None when there are problems, or when there is nothing in it."""
+    """A parsed YAML file. `root` is None if the file is empty or has problems."""
 
     source: SourceText
     root: Node | None
@@ -115,13 +115,13 @@ class YamlDocument:
 
 
 def read_yaml(text: str, name: str) -> YamlDocument:
-    """Read one YAML document strictly; whatever is the matter with it comes as problems, the first one with a fix."""
+    """Parse one YAML document strictly. Any problem rejects it; the first problem has a fix if possible."""
     source = SourceText(text, name)
     if text.startswith("\ufeff"):
-        words = "The file begins with an invisible mark (BOM): save it as UTF-8 without."
+        words = "The file begins with a byte order mark (BOM); save it as UTF-8 without BOM."
         return YamlDocument(source, None, (PolicyProblem("yaml_bom", words, name, fix="", length=1),))
     if text.count("\n") > _MOST_LINES:
-        words = f"Over {_MOST_LINES:,} lines: more than is read here. Put long lists into a table's file."
+        words = f"The file has more than {_MOST_LINES:,} lines. Move long lists into a table file."
         return YamlDocument(source, None, (PolicyProblem("yaml_too_large", words, name),))
     parsed = yamltext.parse(text, limits=LIMITS)
     found = tuple(PolicyProblem(p.code, p.sentence, name, SourcePosition(p.line, p.column)) for p in parsed.problems)
@@ -142,18 +142,18 @@ def _problem_message(problem: PolicyProblem, mended: PolicyProblem) -> str:
 
 
 _WHY = {
-    "yaml_tag": "YAML takes a leading `!` for a tag.",
-    "yaml_alias": "YAML takes a leading `*` for an alias.",
-    "yaml_anchor": "YAML takes a leading `&` for an anchor.",
-    "yaml_star": "YAML takes a leading `*` or `&` for an alias or an anchor.",
-    "yaml_reserved": "YAML allows no text to begin with this character.",
-    "yaml_colon": "YAML takes `: ` for the end of a key.",
-    "yaml_comment": "YAML takes ` #` for the beginning of a comment.",
-    "yaml_indent": "YAML takes a leading quote or bracket for the whole value, and text follows it.",
-    "yaml_quote": "YAML takes a leading quote for the whole value.",
-    "yaml_flow": "YAML takes a leading bracket or brace for a list or a map.",
-    "yaml_key": "YAML takes this for the beginning of a key.",
-    "yaml_broken": "YAML cannot read this line as it stands.",
+    "yaml_tag": "In YAML a leading `!` is a tag.",
+    "yaml_alias": "In YAML a leading `*` is an alias.",
+    "yaml_anchor": "In YAML a leading `&` is an anchor.",
+    "yaml_star": "In YAML a leading `*` or `&` is an alias or an anchor.",
+    "yaml_reserved": "In YAML a text cannot begin with this character.",
+    "yaml_colon": "In YAML `: ` ends a key.",
+    "yaml_comment": "In YAML ` #` begins a comment.",
+    "yaml_indent": "In YAML a value in quotes or brackets ends with them, but text follows.",
+    "yaml_quote": "In YAML a leading quote must enclose the whole value.",
+    "yaml_flow": "In YAML a leading bracket or brace begins a list or a map.",
+    "yaml_key": "In YAML this begins a key.",
+    "yaml_broken": "YAML cannot parse this line.",
 }
 
 _VALUE = re.compile(r"(?P<lead>\s*(?:- +)*(?:[A-Za-z_][\w-]*:[ \t]+|- +))(?P<value>\S.*?)\s*$")
@@ -163,7 +163,7 @@ _ANCHOR = re.compile(r"&[A-Za-z][\w-]* +(?=[\w\[{\"'])")
 
 
 def _suggest_fix(source: SourceText, problem: yamltext.Problem) -> PolicyProblem | None:
-    """The first line near a problem that, its value put in quotes, takes the problem away."""
+    """Return a fix: the first line near the problem whose value, put in quotes, solves it."""
     if problem.code == "yaml_tab":
         return _suggest_spaces(source, problem)
     if problem.code == "yaml_character":
@@ -197,7 +197,7 @@ def _unescape(text: str) -> str:
 
 
 def _strip_comment(value: str) -> str:
-    """A value without the comment behind it, which is one when the quotes before it are closed."""
+    """Return a value without the comment after it; a comment begins where all quotes are closed."""
     for match in re.finditer(r"\s+#", value):
         before = value[: match.start()]
         if before.count('"') % 2 == 0 and before.count("'") % 2 == 0:
@@ -221,13 +221,13 @@ def _is_improvement(source: SourceText, problem: yamltext.Problem, offer: Policy
     return not after or after[0].line > problem.line
 
 
-# ---- where each letter of a scalar stands ----------------------------------------------------------------------------
+# ---- positions in a scalar ------------------------------------------------------------------------------------------
 
 _ESCAPE = re.compile(r"\\(x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|\r?\n[ \t]*|.)", re.DOTALL)
 
 
 class ScalarSource:
-    """How a scalar stands in its file: the index of each of its letters, the end, and how to write a piece of it."""
+    """Maps the characters of a scalar to indexes in its file, and makes problems and fixes for pieces of it."""
 
     def __init__(self, source: SourceText, node: Scalar) -> None:
         self.source, self.node = source, node
@@ -237,7 +237,7 @@ class ScalarSource:
         self._letters, self.end = self._align()
 
     def index(self, offset: int) -> int:
-        """The index in the file of a letter of the text; that of its end for the length of the text."""
+        """Return the index in the file of a character of the text; of its end for the length of the text."""
         if offset < len(self._letters):
             return self._letters[offset]
         return self._letters[-1] + 1 if self._letters else self.start
@@ -246,7 +246,7 @@ class ScalarSource:
         self, code: str, message: str, offset: int = 0, length: int | None = None, fix: str | None = None, hint: str = "",
         *, is_error: bool = True,
     ) -> PolicyProblem:  # fmt: skip
-        """A problem with a piece of the text (None: with all of it); `fix` is the new piece as the reader would see it."""
+        """Return a problem with a piece of the text (all of it if `length` is None); `fix` is the new unquoted text."""
         whole = length is None
         start = self.start if whole else self.index(offset)
         end = self.end if whole else max(self.index(offset + (length or 0)), start + 1)
@@ -292,7 +292,7 @@ class ScalarSource:
         return letters, min(at + closing, len(raw))
 
     def _skip(self, raw: str, at: int) -> int:
-        """Over what stands for nothing: blanks that a line break folds, and escaped line ends."""
+        """Skip source without a character in the text: folded white space and escaped line ends."""
         if self.style == "block":
             return at
         while self.style == '"' and (match := _ESCAPE.match(raw, at)) and match[1].strip() == "":
@@ -345,29 +345,29 @@ __all__ = [
 
 
 def value_of(node: Node | None, name: str) -> Node | None:
-    """The value of a key of a map."""
+    """Return the value of a key in a map."""
     pair = pair_of(node, name)
     return pair[1] if pair else None
 
 
 def pair_of(node: Node | None, name: str) -> tuple[Scalar, Node] | None:
-    """A key of a map with its value."""
+    """Return a key in a map with its value."""
     return next(((key, value) for key, value in pairs_of(node) if key.text == name), None)
 
 
 def pairs_of(node: Node | None) -> Iterator[tuple[Scalar, Node]]:
-    """The pairs of a map; nothing for anything else."""
+    """Yield the pairs of a map; nothing for other nodes."""
     if isinstance(node, Mapping):
         yield from ((key, value) for key, value in node.pairs if isinstance(key, Scalar))
 
 
 def items_of(node: Node | None) -> tuple[Node, ...]:
-    """The items of a list; nothing for anything else."""
+    """Return the items of a list; nothing for other nodes."""
     return node.items if isinstance(node, Sequence) else ()
 
 
 def nodes_of_rules(read: YamlDocument) -> Map[str, Node]:
-    """Each rule's map by its id."""
+    """Return the nodes of the rules by id."""
     found: dict[str, Node] = {}
     for rule in items_of(value_of(read.root, "rules")):
         name = value_of(rule, "id")
@@ -377,10 +377,10 @@ def nodes_of_rules(read: YamlDocument) -> Map[str, Node]:
 
 
 def nodes_of_lets(read: YamlDocument) -> Map[str, Scalar]:
-    """Each `let`'s expression by its name."""
+    """Return the nodes of the `let` expressions by name."""
     return {key.text: value for key, value in pairs_of(value_of(read.root, "let")) if isinstance(value, Scalar)}
 
 
 def nodes_of_tests(read: YamlDocument) -> tuple[Node, ...]:
-    """The maps of the tests, in their order."""
+    """Return the nodes of the tests in order."""
     return items_of(value_of(read.root, "tests"))

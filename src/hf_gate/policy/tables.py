@@ -1,4 +1,4 @@
-"""A table of the owner's, once it is read: whom its rows mean, and what it says about one person. No file is known here."""
+"""Looks up people in the owner's tables, once their rows are read."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from .mail import parent_domains
 from .model import UnknownReason
 
 KEYS: tuple[str, ...] = ("user_id", "email", "username")
-"""The columns that can name a person, from the surest to the least sure."""
+"""The columns that can identify a person, the most reliable first."""
 
 NO_ACCOUNT = ""
-"""As a binding: when the row was first read there was no such account, so that whoever takes the name later is not meant."""
+"""The binding of a username without an account when its row was first read; a later account is not meant."""
 
 _FOR_EVER = datetime.max.replace(tzinfo=UTC)
 _EMPTY: Mapping[str, str] = MappingProxyType({})
 _UNBOUND = "the username is not bound to an account yet"
-_LATER = "when the table was first read there was no such account: write its user_id or e-mail beside it"
+_NO_ACCOUNT_THEN = "the account did not exist when the table was first read; add its user_id or e-mail to the row"
 
 
 @dataclass(frozen=True, slots=True)
 class TableRow:
-    """One line. `domain` is `mit.edu` or `*.mit.edu`; `flaw` says why its date cannot be read: then nothing is known."""
+    """One row. `domain` is `mit.edu` or `*.mit.edu`. `date_problem` says why the date is invalid; the row is then unknown."""
 
     line: int
     user_id: str | None = None
     email: str | None = None
-    username: str | None = None  # in small letters
+    username: str | None = None  # lower case
     domain: str | None = None
     expires: datetime | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class TableRow:
 
 @dataclass(frozen=True, slots=True)
 class TableProblem:
-    """Something about a file that its owner must know. `line` counts from 1, 0: the whole file."""
+    """A problem in a table file. `line` counts from 1; 0 means the whole file."""
 
     line: int
     code: str
@@ -54,9 +54,9 @@ class TableProblem:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table as it was read. `refused` says why it is no source at all; `skipped` lines could not be read.
+    """A table. `refusal` says why it cannot be used at all; `skipped_lines` could not be read.
 
-    `digest` (64 hex) is over what it says; how a file is laid out does not count. Rows are looked up by `hit`.
+    `digest` (64 hex digits) covers the content, not the layout. `find` looks up a person.
     """
 
     name: str
@@ -71,23 +71,23 @@ class Table:
 
     @property
     def source(self) -> str:
-        """As facts name it: `table:partners@1a2b3c4d`."""
+        """The source of its facts: `table:partners@1a2b3c4d`."""
         return f"table:{self.name}@{self.digest[:8]}"
 
     def usernames(self) -> tuple[str, ...]:
-        """The names that rows go by, for `unbound`; empty when names are no key."""
+        """Return the usernames in the rows; empty if the username is not a key."""
         return tuple(self._index.by["username"]) if self._index and "username" in self.key else ()
 
     def find(
         self, person: Person, address: str | None, *, now: datetime, bindings: Mapping[str, str] = _EMPTY
     ) -> TableHit:
-        """What the table says about one account. `address` is the account's, as `EmailFacts` spells it, never the form's.
+        """Look up one account. `address` is the account's e-mail address, never the one in the form.
 
-        `bindings` maps usernames of rows to account ids (`NOBODY`: none at load); hand in a new mapping when it changes. A row by username that is not bound,
-        and whose e-mail is not the account's, leaves it unknown whether this account is meant.
+        `bindings` maps usernames to account ids (`NO_ACCOUNT` if there was none); pass a new mapping when it changes. A
+        row with an unbound username and another e-mail address makes the result unknown.
         """
         if self.refusal or self._index is None:
-            return self._unknown(self.refusal or "the table is not read")
+            return self._unknown(self.refusal or "the table was not read")
         found, doubt = self._matching_rows(person, address, bindings, self._index)
         flawed = next((row for row in found if row.date_problem), None)
         if flawed:
@@ -118,13 +118,13 @@ class Table:
         return found, doubt
 
     def _absence_doubt(self, person: Person, address: str | None, index: _RowIndex) -> str:
-        """Why it cannot be said that somebody is not listed; empty when it can."""
+        """Return why it is uncertain that a person is not listed; empty if it is certain."""
         if self.skipped_lines:
             return f"line {self.skipped_lines[0]} of the table cannot be read"
         shown = {"user_id": person.id, "email": address, "username": person.username}
         hidden = frozenset(key for key, value in shown.items() if not value)
         if any(ways <= hidden for ways in index.ways):
-            return "the Hub hides what the table knows people by"
+            return "the Hub hides the data that the table needs to find people"
         return ""
 
 
@@ -132,7 +132,7 @@ def build_table(
     name: str, key: Sequence[str], rows: Iterable[TableRow], digest: str, problems: Iterable[TableProblem] = (),
     *, skipped: Sequence[int] = (), as_of: datetime | None = None,
 ) -> Table:  # fmt: skip
-    """A table ready to be asked."""
+    """Build a table with its index."""
     rows = tuple(rows)
     return Table(
         name, tuple(key), rows, digest, tuple(problems), tuple(skipped), "", as_of, _RowIndex(rows, tuple(key))
@@ -140,7 +140,7 @@ def build_table(
 
 
 class _RowIndex:
-    """Rows by each way to name a person. `ways` are the sets of keys by which single rows can be found."""
+    """The rows by each key. `ways` holds the sets of keys by which single rows can be found."""
 
     def __init__(self, rows: tuple[TableRow, ...], key: tuple[str, ...]) -> None:
         self.by: dict[str, dict[str, list[TableRow]]] = {each: {} for each in (*KEYS, "domain")}
@@ -167,7 +167,7 @@ class _RowIndex:
     def of_username(
         self, person: Person, address: str | None, bindings: Mapping[str, str]
     ) -> tuple[list[TableRow], str]:
-        """Rows bound to this account, and those of its name whose e-mail is its own; beside them, a doubt."""
+        """Return the rows bound to this account or with its name and address, and a reason for doubt."""
         names = self.by["username"]
         if not names:
             return [], ""
@@ -180,7 +180,7 @@ class _RowIndex:
             if row.email and row.email == address:
                 found.append(row)
             else:
-                doubt = f"line {row.line}: {_UNBOUND if bound is None else _LATER}"
+                doubt = f"line {row.line}: {_UNBOUND if bound is None else _NO_ACCOUNT_THEN}"
         return found, doubt
 
     def _rows_of(self, bindings: Mapping[str, str]) -> dict[str, list[TableRow]]:
@@ -194,14 +194,14 @@ class _RowIndex:
 
 
 def unbound_usernames(tables: Iterable[Table], bindings: Mapping[str, str]) -> tuple[str, ...]:
-    """The usernames of rows that were never looked up: each is looked up once, when it is first read."""
+    """Return the usernames in rows without a binding; each is looked up once, when its row is first read."""
     names = dict.fromkeys(name for each in tables for name in each.usernames())
     return tuple(name for name in names if name not in bindings)
 
 
 def bind_usernames(names: Iterable[str], find: Callable[[str], str | None]) -> dict[str, str]:
-    """The bindings of names by looking each up: its account's id, or `NOBODY` when there is no such account.
+    """Look up the account id of each name; `NO_ACCOUNT` if there is none.
 
-    `find` raises where it could not ask; such a name stays unbound, so the error is the caller's to catch.
+    `find` raises if the lookup fails; the name then stays unbound, and the caller handles the error.
     """
     return {name.lower(): (find(name) or NO_ACCOUNT).lower() for name in names}

@@ -1,4 +1,4 @@
-"""The least that an applicant must control to be accepted by a rule: claims, the account, what others verified, or your own lists."""
+"""Computes what a requester must at least control to be accepted by a rule: a claim, the account, or your lists."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from .logic import collect_lets
 from .model import TRUST_ORDER, Action, FactValue, Policy, Trust
 
 _SAID = {
-    Trust.ACCOUNT: "account, what the Hub shows of it",
-    Trust.VERIFIED: "verified, by the Hub",
-    Trust.YOURS: "yours, by your own lists and history",
+    Trust.ACCOUNT: "account data from the Hub",
+    Trust.VERIFIED: "data verified by the Hub",
+    Trust.YOURS: "an entry in your own table or history",
 }
-_UNCLAIMED = ("request.", "now")  # time and the Hub make these, nobody claims them
-_SHOWN = 3  # words of a claim
+_UNCLAIMED = ("request.", "now")  # set by the Hub or the clock, so not a claim
+_SHOWN = 3  # words of a claim in a message
 
 
 @dataclass(frozen=True, slots=True)
 class AcceptRequirement:
-    """The easiest way to fulfil the condition of one accept rule. `trust` None: there is nothing to fulfil.
+    """The easiest way to satisfy an accept rule. `trust` is None if there is nothing to satisfy.
 
-    A rule that asks nothing itself passes on what the rules above it left. `words` are what a claim must say;
-    `above` is what the rules above ask besides, where that is harder.
+    A rule without a condition of its own requires what the rules above it leave over. `words` are what a claim must
+    say; `above` is a stronger requirement of the rules above.
     """
 
     rule: str
@@ -36,21 +36,21 @@ class AcceptRequirement:
 
     @property
     def is_weak(self) -> bool:
-        """Whether anybody can fulfil it, by their own word at most."""
+        """Tell whether anybody can satisfy it, at most with a claim."""
         return self.trust in (None, Trust.CLAIMED)
 
     def __str__(self) -> str:
         if self.trust is None:
-            return "nothing: anyone gets in"
+            return "nothing: everybody is accepted"
         said = f"{self._claim()} ({', '.join(self.facts)})" if self.is_weak else _describe_trust(self.trust, self.facts)
-        return said if self.above is None else f"{said}; the rules above ask besides for {_describe_trust(*self.above)}"
+        return said if self.above is None else f"{said}; the rules above also require {_describe_trust(*self.above)}"
 
     def _claim(self) -> str:
         if not self.words:
-            return "the applicant's own word: anyone gets in by what they say of themselves"
+            return "the requester's own claims: everybody can satisfy it"
         shown = ", ".join(json.dumps(word[:60], ensure_ascii=False) for word in self.words[:_SHOWN])
         more = f" or {len(self.words) - _SHOWN} more" if len(self.words) > _SHOWN else ""
-        return f"the applicant's own word: anyone who writes {shown}{more} gets in"
+        return f"the requester's own claims: anyone who writes {shown}{more} is accepted"
 
 
 def _describe_trust(trust: Trust, facts: Iterable[str]) -> str:
@@ -59,7 +59,7 @@ def _describe_trust(trust: Trust, facts: Iterable[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Requirement:
-    """What one outcome of a condition takes; `level` -1: nothing, or what no applicant can hinder."""
+    """What one outcome of a condition requires. A `level` of -1 requires nothing."""
 
     level: int = -1
     facts: frozenset[str] = frozenset()
@@ -74,15 +74,15 @@ _FREE = _Requirement()
 
 
 def is_claim(name: str) -> bool:
-    """Whether a fact is the applicant's own word."""
-    law = find_declaration(name)
-    return law is not None and law.trust is Trust.CLAIMED and not name.startswith(_UNCLAIMED)
+    """Tell whether a fact is a claim of the requester."""
+    declaration = find_declaration(name)
+    return declaration is not None and declaration.trust is Trust.CLAIMED and not name.startswith(_UNCLAIMED)
 
 
 def accept_requirements(
     policy: Policy, conditions: Mapping[tuple[str, str], Expression]
 ) -> tuple[AcceptRequirement, ...]:
-    """For each accept rule the least that an applicant must control to fulfil it."""
+    """Return, for each accept rule, what a requester must at least control to satisfy it."""
     needs = _RequirementFinder(conditions.values())
     found, above = [], _FREE
     for rule in policy.rules:
@@ -105,7 +105,7 @@ def _accept_requirement(rule: str, own: _Requirement, above: _Requirement) -> Ac
 
 
 class _RequirementFinder:
-    """What the conditions of one policy take."""
+    """Finds what the conditions of one policy require."""
 
     def __init__(self, conditions: Iterable[Expression]) -> None:
         lets: dict[str, Expression] = {}
@@ -116,7 +116,7 @@ class _RequirementFinder:
         self._stranger = bind_facts(_STRANGER_FACTS | _stranger_tables(facts), lets)
 
     def requirement_of(self, condition: Expression | None, *, wanted: bool) -> _Requirement:
-        """The least that it takes to make a condition come out as wanted."""
+        """Return the least requirement for a condition to evaluate to `wanted`."""
         if condition is None:
             return _FREE
         if condition.op == "!":
@@ -142,7 +142,7 @@ _WRITTEN = ("==", "in", "contains", "startsWith", "endsWith")
 
 
 def _words(condition: Expression) -> Iterator[str]:
-    """The words that somebody has to write where a condition compares what was written."""
+    """Yield the words that a requester must write to satisfy a condition on answers."""
     for each in condition.comparisons:
         if each.op in _WRITTEN and (each.fact.endswith(".text") or each.fact == "person.fullname"):
             yield from (value for value in each.values if isinstance(value, str))
@@ -158,7 +158,7 @@ _STRANGER_FACTS: dict[str, FactValue] = {
     "email.present": True,
     "email.disposable": False,
 }
-"""What is true of an account that was made yesterday, with a free mailbox: it costs nothing to be in no list of yours."""
+"""The facts of a new account with a free mailbox: satisfying them costs a requester nothing."""
 
 
 def _stranger_tables(facts: Iterable[str]) -> dict[str, FactValue]:
@@ -168,14 +168,16 @@ def _stranger_tables(facts: Iterable[str]) -> dict[str, FactValue]:
 
 
 def _fact_requirement(name: str, words: tuple[str, ...]) -> _Requirement:
-    law = find_declaration(name)
-    if law is None or name.startswith(_UNCLAIMED):
+    declaration = find_declaration(name)
+    if declaration is None or name.startswith(_UNCLAIMED):
         return _FREE
-    return _Requirement(TRUST_ORDER.index(law.trust), frozenset((name,)), words if law.trust is Trust.CLAIMED else ())
+    return _Requirement(
+        TRUST_ORDER.index(declaration.trust), frozenset((name,)), words if declaration.trust is Trust.CLAIMED else ()
+    )
 
 
 def _require_all(needs: Iterable[_Requirement]) -> _Requirement:
-    """All of these are needed: the hardest counts."""
+    """Combine requirements that must all be met: the strongest counts."""
     listed = list(needs)
     level = max((each.level for each in listed), default=-1)
     hardest = [each for each in listed if each.level == level and level >= 0]
@@ -184,7 +186,7 @@ def _require_all(needs: Iterable[_Requirement]) -> _Requirement:
 
 
 def _require_any(needs: Iterable[_Requirement]) -> _Requirement:
-    """One of these is enough: the easiest counts."""
+    """Combine alternatives: the weakest counts."""
     listed = list(needs)
     if not listed:
         return _FREE

@@ -1,4 +1,4 @@
-"""hf-gate.yaml as a Desk: which repos, which policies, which tables, where the store is and what the guards allow."""
+"""Parses hf-gate.yaml: repos, policies, tables, store, time zone, guards and templates."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _ACCEPT, _RESET, _REJECT, _REMOVE = Rate(20_000, 3600), Rate(200, 3600), Rate(50
 
 @dataclass(frozen=True, slots=True)
 class RunGuards:
-    """How much `run` may do in a stretch of time, and who is never removed (usernames)."""
+    """The rate limits of `run`, and the usernames that it never removes."""
 
     accept: Rate = _ACCEPT
     reset: Rate = _RESET
@@ -66,7 +66,7 @@ class RunGuards:
 
 @dataclass(frozen=True, slots=True)
 class WorkspaceConfig:
-    """What hf-gate.yaml says. `policies` are globs of files, beside hf-gate.yaml; `templates` are named texts for people."""
+    """The content of hf-gate.yaml. `policies` are file globs relative to it; `templates` are named reasons."""
 
     repos: tuple[str, ...] = ()
     store: str = "sqlite:///desk.db"
@@ -78,25 +78,25 @@ class WorkspaceConfig:
     source: str = "hf-gate.yaml"
 
     def includes(self, repo: Repo) -> bool:
-        """Whether the workspace looks after this repo."""
+        """Tell whether the workspace covers a repo."""
         return any(glob_matches(glob, repo) for glob in self.repos)
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedConfig:
-    """`desk` is None when any of the problems is an error."""
+    """The result of parsing. `config` is None if any problem is an error."""
 
     config: WorkspaceConfig | None
     problems: tuple[PolicyProblem, ...] = ()
 
 
 def parse_config(text: str, source: str = "hf-gate.yaml", *, zones: Collection[str] = ()) -> ParsedConfig:
-    """Read an hf-gate.yaml; `zones` are the names of time zones that this machine knows (empty: any is taken). Never raises."""
+    """Parse an hf-gate.yaml. `zones` are the known time zones; if empty, any name is accepted. Never raises."""
     read = read_yaml(text, source)
     if read.problems:
         return ParsedConfig(None, read.problems)
     if read.root is None:
-        return ParsedConfig(None, (PolicyProblem("empty", "There is nothing in this file.", source),))
+        return ParsedConfig(None, (PolicyProblem("empty", "The file is empty.", source),))
     reader = NodeReader(read.source)
     config = _read_config(reader, read.root, zones)
     problems = tuple(sorted(reader.problems, key=lambda each: (each.position.line, each.position.column)))
@@ -134,7 +134,7 @@ def _store(reader: NodeReader, keys: Keys) -> str | None:
         return text
     if text.startswith("hf://"):
         reader.add_problem(
-            node, "later", "a store on the Hub (`hf://`) belongs to a later version: sqlite:/// or postgresql://."
+            node, "later", "a store on the Hub (`hf://`) is not supported yet; use sqlite:/// or postgresql://."
         )
         return None
     fix = None
@@ -142,7 +142,7 @@ def _store(reader: NodeReader, keys: Keys) -> str | None:
         fix = "sqlite:///" + re.sub(r"^sqlite:/{0,2}", "", text)
     elif text.startswith("postgres://"):
         fix = "postgresql://" + text.removeprefix("postgres://")
-    words = "store is sqlite:///FILE or postgresql://HOST/NAME."
+    words = "store must be sqlite:///FILE or postgresql://HOST/NAME."
     reader.add_problem(node, "bad_store", words, fix=fix, hint=f"Did you mean `{fix}`?" if fix else "")
     return None
 
@@ -164,7 +164,7 @@ def _timezone(reader: NodeReader, keys: Keys, zones: Collection[str]) -> str | N
         return text
     by_word = {zone.rpartition("/")[2].lower().replace("_", " "): zone for zone in sorted(zones, reverse=True)}
     near = by_word.get(text.lower().replace("_", " ")) or next((z for z in zones if z.lower() == text.lower()), None)
-    words = f"timezone `{text[:40]}` is not known: write one as Europe/Zurich or UTC."
+    words = f"unknown timezone `{text[:40]}`: write a name such as Europe/Zurich or UTC."
     reader.add_problem(node, "bad_timezone", words, fix=near, hint=f"Did you mean `{near}`?" if near else "")
     return None
 
@@ -182,7 +182,7 @@ def _guards(reader: NodeReader, node: Node) -> RunGuards:
             name_text = reader.text(item, "protected")
             if name_text is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}", name_text):
                 reader.add_problem(
-                    item, "bad_username", f"`{name_text[:40]}` is no username.", fix=_username(name_text)
+                    item, "bad_username", f"`{name_text[:40]}` is not a username.", fix=_username(name_text)
                 )
             elif name_text is not None:
                 protected.append(name_text)
@@ -197,7 +197,7 @@ def _username(text: str) -> str | None:
 def _templates(reader: NodeReader, node: Node) -> dict[str, str | Map[str, str]]:
     found: dict[str, str | Map[str, str]] = {}
     if not isinstance(node, Mapping):
-        reader.add_problem(node, "not_a_map", "templates is written as `name: text` lines.")
+        reader.add_problem(node, "not_a_map", "Write templates as `name: text` lines.")
         return found
     for key, value in node.pairs:
         name = reader.id(key, "A template's name") if isinstance(key, Scalar) else None

@@ -18,8 +18,8 @@ from ..policy.model import UnknownReason
 MAX_AGE: Final = timedelta(days=7)
 """A profile older than this is read again when a verdict asks for it; until then it is used with its age."""
 
-_HIDDEN: Final = ProfileFact(why=UnknownReason.UNAVAILABLE, note="the repo hides who asks")
-_UNREAD: Final = ProfileFact(note="the profile is not read yet")
+_HIDDEN: Final = ProfileFact(why=UnknownReason.UNAVAILABLE, note="the repo hides requesters")
+_UNREAD: Final = ProfileFact(note="the profile was not read yet")
 
 
 class ProfilePort(Protocol):
