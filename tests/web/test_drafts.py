@@ -49,15 +49,32 @@ def test_a_draft_that_needs_too_much_memory_is_stopped(asked: Room) -> None:
     assert "needed too much memory" in body
 
 
+def test_the_tests_of_a_saved_policy_run_within_the_limits_of_a_draft_and_once(asked: Room) -> None:
+    drafts, lena = asked.app_state.drafts, asked.visitor()
+    path = asked.app_state.location.folder
+    assert path is not None
+    file = path / "policies" / "house.yaml"
+    file.write_text(f"{POLICY}tests:\n  - {{name: unlisted, facts: {{}}, want: {{then: accept}}}}\n", "utf-8")
+    drafts.seconds = 0.0
+    stopped = lena.get("/policies/house")
+    assert (stopped.status, "took longer than 0 s and was stopped" in stopped.body) == (200, True)
+    file.write_text(f"{file.read_text('utf-8')}# another version\n", "utf-8")
+    drafts.seconds = 10.0
+    first = lena.get("/policies/house")
+    drafts.seconds = 0.0
+    assert lena.get("/policies/house").body.count("unlisted") == first.body.count("unlisted") > 0
+    assert "was stopped" not in first.body
+
+
 def test_a_fault_of_ours_in_a_draft_is_not_told_as_too_much_memory_or_time(
     asked: Room, caplog: pytest.LogCaptureFixture
 ) -> None:
     broken = cast("Facts", None)
-    with asked.office.drafts.opened("mia") as process:
+    with asked.app_state.drafts.opened("mia") as process:
         with pytest.raises(DraftFailed, match="a fault of hf-gate; the log has it"):
-            process.judge([broken], asked.office.now())
+            process.judge([broken], asked.app_state.now())
         assert "draft_worker.py" in caplog.text
-        assert process.judge([], asked.office.now()) == ()
+        assert process.judge([], asked.app_state.now()) == ()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import multiprocessing
 import threading
@@ -9,7 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Final, cast
+from typing import Final, NamedTuple, cast
 
 from ..errors import UsageError
 from ..policy.explain import ExplanationLine
@@ -19,6 +20,8 @@ from .draft_worker import Ask, Draft, Explaining, Fault, Judging, Report, Verdic
 
 _log = logging.getLogger("hf_gate.web")
 _DRAFTS: Final = 20  # that one process tries, one after the other
+_FILES: Final = 100  # versions of saved policies whose report is kept
+_STOPPED_FOR: Final = 300.0  # seconds until a saved policy that was stopped is tried again
 _START: Final = 60.0  # seconds that a process may take to begin, on a busy machine
 
 
@@ -40,12 +43,20 @@ class DraftFailed(DraftStopped):
     default_hint = "Please report it."
 
 
+class _FileReport(NamedTuple):
+    """What the check of a saved policy found, and until when (monotonic) a stop is not tried again."""
+
+    result: Report | DraftStopped
+    until: float
+
+
 class Drafts:
     """`seconds` and `memory` (bytes) are the limits of one draft."""
 
     def __init__(self, seconds: float = 10.0, memory: int = 512 << 20) -> None:
         self.seconds, self.memory = seconds, memory
         self._lock, self._busy = threading.Lock(), set[str]()
+        self._file_turn, self._reports = threading.Lock(), dict[bytes, _FileReport]()
         self._spare: DraftProcess | None = None  # to begin one takes longer than most drafts
 
     @contextmanager
@@ -66,6 +77,29 @@ class Drafts:
         finally:
             with self._lock:
                 self._busy.discard(member)
+
+    def report_on_file(self, draft: Draft) -> Report:
+        """Check a saved policy within the limits of a draft, once for each version of it and for all members together.
+
+        Raises DraftStopped, again for some minutes: else everybody who opens its page would wait for the limit.
+        """
+        key = hashlib.sha256(repr(draft).encode()).digest()
+        with self._file_turn:
+            known = self._reports.get(key)
+            if known is None or (isinstance(known.result, DraftStopped) and time.monotonic() > known.until):
+                known = self._reports[key] = _FileReport(self._check_file(draft), time.monotonic() + _STOPPED_FOR)
+                while len(self._reports) > _FILES:
+                    self._reports.pop(next(iter(self._reports)))
+        if isinstance(known.result, DraftStopped):
+            raise known.result
+        return known.result
+
+    def _check_file(self, draft: Draft) -> Report | DraftStopped:
+        try:
+            with self.opened("") as process:
+                return process.check(draft)
+        except DraftStopped as stopped:
+            return stopped
 
     def close(self) -> None:
         """End the process that is kept for the next draft."""

@@ -169,8 +169,7 @@ def draft_of(process: DraftProcess, context: RequestContext, text: str, file: st
     try:
         report = process.check(Draft(text, file, _desk(context, folder), _forms(context), folder.zone))
     except DraftStopped as stopped:
-        problem = PolicyProblem("stopped", str(stopped), file, SourcePosition(1, 1), hint=stopped.hint or "")
-        report = Report(None, None, (problem,))
+        report = Report(None, None, (_stop_problem(stopped, file),))
     return Text(file, source, report.policy, CheckedPolicy(report.usable, report.problems), report)
 
 
@@ -190,14 +189,28 @@ def visible_targets(context: RequestContext, policy: Policy) -> list[str]:
 
 def our_text(context: RequestContext, text: str, file: str, folder: WorkspaceFolder) -> Text:
     """Check a text of our own within this process."""
-    return with_results(_text(file, parse_policy(text, file), folder, _forms(context)))
+    found = _text(file, parse_policy(text, file), folder, _forms(context))
+    return _reported(found, run_policy_tests(found.checked))
 
 
-def with_results(text: Text) -> Text:
-    """Return a policy of the workspace with the results of its tests and rules."""
+def with_results(context: RequestContext, text: Text, folder: WorkspaceFolder) -> Text:
+    """Return a policy of the workspace with the results of its rules and of its tests, which run in another process."""
+    draft = Draft(text.source.text, text.file, folder.config, _forms(context), folder.zone)
+    try:
+        return _reported(text, context.app_state.drafts.report_on_file(draft).tests if text.policy is not None else ())
+    except DraftStopped as stopped:
+        problem = _stop_problem(stopped, text.file)
+        return _reported(replace(text, checked=replace(text.checked, problems=(*text.checked.problems, problem))), ())
+
+
+def _reported(text: Text, tests: tuple[PolicyTestResult, ...]) -> Text:
     policy, checked = text.checked.policy, text.checked
     ways = () if policy is None else accept_requirements(policy, checked.conditions)
-    return replace(text, report=Report(text.policy, policy, checked.problems, ways, run_policy_tests(checked)))
+    return replace(text, report=Report(text.policy, policy, checked.problems, ways, tests))
+
+
+def _stop_problem(stopped: DraftStopped, file: str) -> PolicyProblem:
+    return PolicyProblem("stopped", str(stopped), file, SourcePosition(1, 1), hint=stopped.hint or "")
 
 
 def _text(file: str, parsed: ParsedPolicy, folder: WorkspaceFolder, forms: Mapping[str, GateForm]) -> Text:

@@ -122,7 +122,7 @@ def policy_page(context: RequestContext) -> Response:
     if text is None:
         raise NotFound
     if context.masks or not context.query_value("who").strip():
-        return _show(context, folder, with_results(text), None)
+        return _show(context, folder, with_results(context, text, folder), None)
     with context.app_state.drafts.opened(context.member.id) as process:
         text = draft_of(process, context, text.source.text, text.file, folder)
         return _show(
