@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import threading
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import cast
 
@@ -16,11 +19,33 @@ from hf_gate.domain.events import MemberInvited, PlanAgreed
 from hf_gate.domain.members import Member, Role
 from hf_gate.domain.story import sentence
 from hf_gate.domain.tray import ground_of
-from hf_gate.errors import UsageError
+from hf_gate.errors import HfGateError, UsageError
 from hf_gate.store.members import Members
 from hf_gate.store.reading import Store
 from hf_gate.web import accounts
 from tests.web.kit import GOOD, HOST, Interrupted, Room, Visitor
+
+
+@pytest.mark.parametrize(
+    "body", [b"{}", b"[]", b"", b'{"link":"x"}', b'{"a":' + b"[" * 30_000, b'{"a":"' + b"x" * 100_000]
+)
+def test_a_proof_sent_to_something_that_is_no_desk_ends_in_a_plain_error(body: bytes) -> None:
+    class NoDesk(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            with suppress(OSError):
+                self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), NoDesk) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        link = accounts.proof_link(f"http://127.0.0.1:{server.server_port}/settings#prove=x")
+        with pytest.raises(HfGateError, match="the desk"):
+            accounts.send_proof(link, "hf_token_of_noor")
+        thread.join()
 
 
 def invited(room: Room, by: Visitor, **values: str) -> Visitor:

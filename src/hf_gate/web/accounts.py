@@ -114,11 +114,11 @@ def send_proof(link: ProofLink, token: str) -> dict[str, str]:
         reply = connection.getresponse()
         body = reply.read(1 << 16)
         told = json.loads(body) if body.startswith(b"{") else {"error": f"the desk answered {reply.status}."}
-    except (OSError, HTTPException, ValueError) as problem:
+    except (OSError, HTTPException, ValueError, RecursionError) as problem:
         raise HfGateError(f"the desk at {link.origin} does not answer: {problem}.") from None
     finally:
         connection.close()
-    if reply.status != 200:
+    if reply.status != 200 or not {"name", "role", "account", "link"} <= told.keys():
         raise UsageError(str(told.get("error") or f"the desk answered {reply.status}."))
     return {key: str(value) for key, value in told.items()}
 
