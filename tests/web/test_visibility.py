@@ -118,6 +118,25 @@ def test_policies_name_only_repos_that_one_sees(two: tuple[Room, Repo, Repo], ro
     assert "names repos that you do not see" in rob.get("/policies/house").body
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("policies/secret.yaml", "version: 1\npolicy: of-others\nrules: nothing\n"), ("hf-gate.yaml", "of-others: 1\n")],
+)
+def test_a_fault_in_a_file_is_not_told_to_a_member_of_some_repos(
+    two: tuple[Room, Repo, Repo], rob: Visitor, name: str, text: str
+) -> None:
+    room, mine, _ = two
+    folder, lena = room.app_state.location.folder, room.visitor()
+    assert folder is not None
+    (folder / name).write_text(text, "utf-8")
+    room.app_state._seen = (-1e9, None)
+    paths = ("/queue", "/repos", f"/repos/{mine.type.value}s/{mine.id}", "/first-steps", "/policies")
+    whole, parts = [[words(each.get(path)) for path in paths] for each in (lena, rob)]
+    assert any("secret.yaml" in page or "of-others" in page for page in whole)
+    assert not [page for page in parts if "secret" in page or "of-others" in page or "hf-gate.yaml:" in page]
+    assert any("A file of the workspace has a fault" in page for page in parts)
+
+
 def test_no_problem_of_a_draft_tells_of_a_repo_that_one_does_not_see(
     two: tuple[Room, Repo, Repo], rob: Visitor
 ) -> None:

@@ -30,7 +30,7 @@ from ..domain.members import Author, Member, Role
 from ..domain.moments import ms
 from ..domain.rows import RepoRow, RequestRow, RunRow
 from ..domain.tray import QueuedDecision
-from ..errors import Guarded, HfGateError
+from ..errors import Guarded, HfGateError, UsageError
 from ..hub.client import Hub
 from ..hub.local_world import world_of
 from ..policy.literals import glob_matches
@@ -290,6 +290,10 @@ class AppState:
                 self._seen = (time.monotonic(), (state, self._accepted()))
             return self._policies
 
+    def policy_problem_for(self, member: Member) -> HfGateError | None:
+        """Return why the policies cannot be read; a member of some repos learns nothing of a file that may be of others."""
+        return None if self.policy_problem is None else told_to(member, self.policy_problem)
+
     @property
     def standing_verdicts(self) -> StandingVerdicts:
         """The recorded verdicts that the current policies still stand behind."""
@@ -325,6 +329,13 @@ class AppState:
             known = (key, bundle.for_repo(row, self.workspace.sources))
             self._courts[str(row.repo)] = known
         return known[1]
+
+
+def told_to(member: Member, problem: HfGateError) -> HfGateError:
+    """Return a problem with a file of the workspace as this member may see it."""
+    if member.repos is None:
+        return problem
+    return UsageError("A file of the workspace has a fault.", hint="Ask somebody who sees all repos.")
 
 
 @lru_cache(8192)

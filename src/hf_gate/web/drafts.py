@@ -31,6 +31,7 @@ from ..policy.trust import AcceptRequirement, accept_requirements
 from ..policy.workspace_config import WorkspaceConfig
 from ..sources.fact_sources import FactSources
 from ..sources.workspace_folder import WorkspaceFolder, read_folder, read_tables
+from .app_state import told_to
 from .asking import read
 from .draft_pool import DraftProcess, DraftStopped
 from .draft_worker import Draft, Report
@@ -140,7 +141,10 @@ def folder_of(context: RequestContext) -> WorkspaceFolder:
     place = context.app_state.location
     if place.folder is None:
         raise UsageError("There is no workspace here, so there are no policies.", hint="Make one: hf-gate init")
-    return read_folder(place.folder)
+    try:
+        return read_folder(place.folder)
+    except HfGateError as problem:
+        raise told_to(context.member, problem) from None
 
 
 def texts_of(context: RequestContext, folder: WorkspaceFolder) -> list[Text]:

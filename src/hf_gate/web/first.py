@@ -139,8 +139,9 @@ def _policy(context: RequestContext) -> _Look:
         return _Look(False, "A policy needs a workspace, and there is none yet.", "hf-gate init")
     bundle = app_state.policies
     policies = () if bundle is None else bundle.policies
-    if app_state.policy_problem is not None:
-        text = f"A file of the desk has a fault: {app_state.policy_problem}"
+    problem = app_state.policy_problem_for(context.member)
+    if problem is not None:
+        text = f"A file of the desk has a fault: {problem}"
         return _Look(False, text, "hf-gate policy check", "/policies", "Policies")
     if not policies:
         text = "It says what it would do beside each request, and does nothing (mode: shadow)."

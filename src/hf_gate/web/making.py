@@ -64,7 +64,7 @@ class PlanMaker:
         """Begins to make one, and waits so many seconds for it. Refuses where no policies can be asked."""
         bundle = self._office.policies
         if bundle is None:
-            raise self._office.policy_problem or UsageError(
+            raise self._office.policy_problem_for(by) or UsageError(
                 "There is no workspace here, so there are no policies.", hint="hf-gate init makes one."
             )
         with self._lock:

@@ -77,7 +77,7 @@ def page(context: RequestContext) -> Response:
         more=more,
         standing=standing,
         exports=[(kind, _file(asked.text, kind, by)) for kind in ("csv", "json")],
-        problem=context.app_state.policy_problem,
+        problem=context.app_state.policy_problem_for(context.member),
         unread=unread(context),
         refused_tables=refused_tables(context),
         picked=context.app_state.picks.count(context.selection),

@@ -125,7 +125,7 @@ def page(context: RequestContext) -> Response:
         lines=lines,
         waiting=sum(line.count(Status.PENDING) for line in lines),
         unread=[str(repo) for repo in _named(context) if not any(line.repo == repo for line in lines)],
-        problem=context.app_state.policy_problem,
+        problem=context.app_state.policy_problem_for(context.member),
     )
 
 
@@ -204,7 +204,7 @@ def repo_page(context: RequestContext) -> Response:
         full=None if row.full_at is None else moment_of(row.full_at),
         write_only=WRITE_ONLY,
         said_lines=describe_policies(line.policies) if line.policies else [],
-        problem=app_state.policy_problem,
+        problem=app_state.policy_problem_for(context.member),
         hub_url=f"{app_state.store.endpoint}/{row.repo.web_path}",
     )
 
