@@ -119,12 +119,12 @@ def test_a_json_file_cut_off_in_its_last_line_is_no_source() -> None:
 def test_a_table_that_lost_more_than_a_quarter_is_taken_for_half_a_file() -> None:
     rows = "".join(f"p{number}@example.org\n" for number in range(75))
     assert not read("email\n" + rows, previous_rows=100).refusal
-    assert "half a file" in read("email\n" + rows, previous_rows=101).refusal
+    assert "may be incomplete" in read("email\n" + rows, previous_rows=101).refusal
 
 
 def test_a_file_that_is_not_there_is_a_table_that_cannot_be_asked(tmp_path: Path) -> None:
     table = load_table(tmp_path / "none.csv", "dua", ("email",))
-    assert "cannot be read" in table.refusal
+    assert "no valid row" in table.refusal
     assert state(table) is None
 
 

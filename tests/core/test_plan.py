@@ -87,7 +87,7 @@ def test_any_other_value_in_the_file_is_refused_and_another_layout_is_not(
     victim = data.draw(st.sampled_from(document["changes"]))
     key = data.draw(st.sampled_from(["user", "to", "asked_at", "answers_digest", "rule", "repo"]))
     victim[key] = f"{victim[key]}x"
-    with pytest.raises(Guarded, match="was changed after it was made"):
+    with pytest.raises(Guarded, match="was changed after the plan was made"):
         decode_plan(json.dumps(document).encode(), "plan.json")
 
 
@@ -101,24 +101,24 @@ def test_a_key_that_was_added_by_hand_is_a_change_too() -> None:
 @pytest.mark.parametrize(
     ("other", "words"),
     [
-        ({"after": "banished"}, "'banished' is no status"),
-        ({"before": ""}, "'' is no status"),
+        ({"after": "banished"}, "'banished' is not a status"),
+        ({"before": ""}, "'' is not a status"),
         ({"until": "soon"}, "until 'soon'"),
         ({"until": "30d,0d"}, "until '30d,0d'"),
         ({"at_end": "accept"}, "at_end 'accept'"),
         ({"repo": "../../x"}, "'../../x' is no repo"),
-        ({"repo_type": "datasets"}, "'datasets' is no repo type"),
+        ({"repo_type": "datasets"}, "'datasets' is not a repo type"),
         ({"asked_at": "lately"}, "asked_at 'lately'"),
     ],
 )
 def test_a_sealed_plan_that_could_not_be_carried_to_its_end_is_none(other: dict[str, object], words: str) -> None:
-    with pytest.raises(UsageError, match=r"is no plan of hf-gate") as told:
+    with pytest.raises(UsageError, match=r"is not a plan of hf-gate") as told:
         decode_plan(encode_plan(plan_of([msgspec.structs.replace(change(), **other)])), "plan.json")
     assert words in str(told.value)
 
 
 def test_a_sealed_plan_with_two_changes_of_one_request_is_none() -> None:
-    with pytest.raises(UsageError, match="two changes of one request"):
+    with pytest.raises(UsageError, match="two changes for one request"):
         decode_plan(encode_plan(plan_of([change(1), change(1, after="rejected")])), "plan.json")
 
 
@@ -134,7 +134,7 @@ def test_a_sealed_plan_of_no_moment_is_none(key: str, moment: str) -> None:
 
 @pytest.mark.parametrize("text", [b"", b"[]", b"{}", b"\xff", b'{"plan": 1}', b"[" * 100_000, b"null"])
 def test_what_is_no_plan_gets_one_line_with_the_next_step(text: bytes) -> None:
-    with pytest.raises(UsageError, match=r"is no plan of hf-gate") as told:
+    with pytest.raises(UsageError, match=r"is not a plan of hf-gate") as told:
         decode_plan(text, "plan.json")
     assert "hf-gate plan --out" in told.value.hint
 
@@ -225,7 +225,7 @@ def test_the_words_of_a_plan_make_hostile_text_visible() -> None:
 
 
 def test_a_plan_for_nobody_says_so() -> None:
-    assert list(render.render_plan(plan_of([])))[-1] == "Plan: nothing to change."
+    assert list(render.render_plan(plan_of([])))[-1] == "Plan: no changes."
 
 
 def test_a_plan_without_brakes_has_no_line_for_them_and_one_call_is_one() -> None:

@@ -102,7 +102,7 @@ def test_the_desk_file_and_the_tables_are_checked_too(fresh: LocalHub, folder: P
     (folder / "tables" / "partners.csv").write_text("email\nada@unibas.example\nno address\n", "utf-8")
     ended = run(fresh, folder, "check")
     assert ended.code == 0
-    assert "tables/partners.csv:3:1: warning: table partners: 'no address' is no e-mail address." in ended.out
+    assert "tables/partners.csv:3:1: warning: table partners: 'no address' is not an e-mail address." in ended.out
     (folder / "tables" / "partners.csv").unlink()
     ended = run(fresh, folder, "check")
     assert ended.code == 2

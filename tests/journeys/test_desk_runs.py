@@ -121,7 +121,7 @@ def test_only_of_a_policys_changes_it_is_said_that_they_come_again(console: Cons
 def test_the_numbers_of_a_plan_stand_below_each_other_also_beside_those_who_are_in(console: Console) -> None:
     console.run("run", "--once")
     lines = [line for line in console.run("undo", "--out", "back.json").out.splitlines() if "undo" in line][:2]
-    assert [re.sub(r"\s+", " ", line) for line in lines] == [" · cancel 1 undo 1", " × cancel, who are in 1 undo 1"]
+    assert [re.sub(r"\s+", " ", line) for line in lines] == [" · cancel 1 undo 1", " × cancel, with access 1 undo 1"]
     assert len({line.index("1   undo") for line in lines}) == 1
 
 
@@ -154,7 +154,7 @@ def test_the_starter_sends_nobody_back_for_ever(
     assert console.run("init", DATASET).code == 0
     starter = tmp_path / "policies" / "starter.yaml"
     watched = console.run("run", "--once").out
-    assert "starter would reset 1. It changes nothing until its file says mode: enforce." in watched
+    assert "starter would reset 1. It changes nothing until its file has mode: enforce." in watched
     starter.write_text(starter.read_text("utf-8").replace("mode: shadow", "mode: enforce"), "utf-8")
     assert console.run("policy", "test", "--json").json["passed"] == 3
     assert "1 reset (say-more)" in console.run("run", "--once").out

@@ -273,7 +273,7 @@ def test_a_table_that_lost_rows_is_told_above_the_queue_until_it_is_accepted(tmp
             write.setting("rows partners", "10")
         visitor = room.visitor()
         for path in ("/queue", "/policies"):
-            assert "1 row where there were 10: it may be half a file" in visitor.get(path).body
+            assert "1 row instead of 10; the file may be incomplete" in visitor.get(path).body
         with room.app_state.store.writing() as write:
             write.setting("rows partners", "1")
         room.app_state._seen = (0.0, room.app_state._seen[1])

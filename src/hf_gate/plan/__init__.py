@@ -1,1 +1,1 @@
-"""From wish and reality to an ordered list of changes: values only; nothing here sends or stores."""
+"""Plans: ordered lists of changes with reasons and limits. Pure values; nothing here sends or stores."""

@@ -1,4 +1,4 @@
-"""From a verdict to the change that it asks for, if it asks for one: what is wished beside what is."""
+"""Builds the changes of a plan from verdicts and from ended grants."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..policy.opinions import STATUS_AFTER
 from ..policy.reasons import fill_reason
 from .model import END_EXPRESSION, Change, ChangeReason
 
-_END_REASONS: Final = {  # whoever is rejected cannot
+_END_REASONS: Final = {  # a rejected person cannot request access again
     Status.RESET: "Your access has come to its end. You may ask again.",
     Status.REJECTED: "Your access has come to its end.",
 }
@@ -26,7 +26,7 @@ _END_REASONS: Final = {  # whoever is rejected cannot
 
 @dataclass(frozen=True, slots=True)
 class PlanSubject:
-    """One request as a plan sees it: the record, what the store made of it, and its number there."""
+    """A request for a plan: its record, its stored state and its row id."""
 
     request: AccessRequest
     state: RequestState
@@ -45,7 +45,7 @@ def make_change(
     until: str | None = None,
     at_end: str | None = None,
 ) -> Change:
-    """The change of a request from where it stands to another status. `until` ends by a reset, unless `at_end` says how."""
+    """Build the change of a request to another status. `at_end` says how `until` ends; the default is reset."""
     request, state = subject.request, subject.state
     return Change(
         repo=request.repo.id,
@@ -71,7 +71,7 @@ def make_change(
 def make_change_without_request(
     repo: Repo, target: Target, after: str, *, rule: str, reason: str | None = None, until: str | None = None
 ) -> Change:
-    """The same for somebody of whom the Hub shows no request: it says of them what the caller knew."""
+    """Build the change of a person without a request on the Hub, from what the caller knows."""
     return Change(
         repo=repo.id,
         repo_type=repo.type.value,
@@ -94,7 +94,7 @@ def make_change_without_request(
 
 
 def status_after(state: RequestState, verdict: Verdict) -> Status | None:
-    """Where a verdict moves a request that stands so; None: nowhere. One that is under way is left alone."""
+    """Return the status that a verdict gives a request; None if it stays. A change in progress is left alone."""
     if state.open_after is not None or state.status not in STATUSES:
         return None
     return STATUS_AFTER.get((Status(state.status), verdict.action))
@@ -103,10 +103,10 @@ def status_after(state: RequestState, verdict: Verdict) -> Status | None:
 def change_for_verdict(
     subject: PlanSubject, verdict: Verdict, why: Iterable[ConditionTrace] | None = None
 ) -> Change | None:
-    """The change that a verdict asks for; None when it asks for patience, a human, or what is so already.
+    """Return the change that a verdict requires; None if the request stays as it is.
 
-    A person who is in is only ever put out by it, never let in again; rejected and reset ones are not judged. `why`: the
-    branches of the rule that decided, of a verdict that does not hold them.
+    A verdict can only remove a person who has access. `why` holds the condition traces of the deciding rule, for a
+    verdict without traces.
     """
     state, request = subject.state, subject.request
     after = status_after(state, verdict)
@@ -128,7 +128,7 @@ def change_for_verdict(
 
 
 def _reason_for(verdict: Verdict, request: AccessRequest) -> str | None:
-    """What the person is told, with its places filled in."""
+    """Return the reason for the person with its placeholders filled."""
     if verdict.reason is None:
         return None
     return _fill(verdict.reason, request, verdict.rule)
@@ -139,7 +139,7 @@ def _fill(text: str, request: AccessRequest, rule: str) -> str:
 
 
 def reasons_of(verdict: Verdict) -> list[ChangeReason]:
-    """The parts of the rule that decided, as far down as they have a value of their own, with the facts they looked at."""
+    """Return the leaf conditions of the deciding rule with their values and facts."""
     own = next((opinion for opinion in verdict.opinions if opinion.policy == verdict.policy), None)
     tried = [] if own is None else [one for one in own.rule_traces if one.rule == own.rule]
     return _reasons_of_conditions(because for one in tried for because in one.conditions)
@@ -164,7 +164,7 @@ def _leaf_conditions(because: ConditionTrace) -> Iterator[ConditionTrace]:
 
 
 def fact_to_json(fact: Fact) -> Any:  # noqa: ANN401 - JSON
-    """A fact's value as JSON has it; null when it is unknown."""
+    """Return the value of a fact as JSON; null if it is unknown."""
     value = fact.value
     if isinstance(value, datetime):
         return iso(value)
@@ -174,7 +174,7 @@ def fact_to_json(fact: Fact) -> Any:  # noqa: ANN401 - JSON
 
 
 def verdict_event(verdict: Verdict, lists: Mapping[str, str]) -> VerdictReached:
-    """What the ledger keeps of a verdict; the values that it saw are the private part."""
+    """Return the ledger event of a verdict. Fact values are stored separately, as private data."""
     return VerdictReached(
         action=str(verdict.action),
         rule=verdict.rule,
@@ -188,14 +188,14 @@ def verdict_event(verdict: Verdict, lists: Mapping[str, str]) -> VerdictReached:
 
 
 def is_new_verdict(state: RequestState, verdict: Verdict) -> bool:
-    """Whether a verdict differs from the one that was entered last; the same one makes no entry."""
+    """Tell whether a verdict differs from the one recorded last."""
     return (str(verdict.action), verdict.policy, verdict.rule, verdict.digest) != state.verdict or (
         tuple(sorted((one.policy, one.rule, str(one.action)) for one in verdict.shadow)) != state.shadow
     )
 
 
 def change_for_end(subject: PlanSubject, at: datetime, *, end_reason: str | None, rule: str) -> Change | None:
-    """The change that ends a grant whose time is over; None when its end is a human's, or it is not in any more."""
+    """Return the change that ends an expired grant; None if a person decides, or if access is gone already."""
     state, request = subject.state, subject.request
     after = TARGET_OF.get(state.at_end or "reset")
     if after is None or state.status != Status.ACCEPTED or state.until is None or state.open_after is not None:

@@ -1,4 +1,4 @@
-"""The brakes: how strong a yes a plan needs when somebody is there, and how much of it a run may do when nobody is."""
+"""Limits of a plan: the confirmation that a person must give, and the budgets of an unattended run."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Final, TypeAlias
 from ..policy.literals import Rate
 from .model import Change, GuardResult
 
-MAX_CONFIRMED: Final = 20  # rejections, resets, cancellations and removals: above, the number must be typed
-MAX_CONFIRMED_ACCEPTS: Final = 50  # acceptances: above this and above a tenth of who waits
-ACCEPT_SHARE: Final = 10  # a tenth
+MAX_CONFIRMED: Final = 20  # other changes than accepts; above this the number must be typed
+MAX_CONFIRMED_ACCEPTS: Final = 50  # accepts; above this and a tenth of the pending requests the number must be typed
+ACCEPT_SHARE: Final = 10  # one tenth
 _NOT_ACCEPTED: Final = ("reject", "reset", "remove")
-MAX_FIRST_TURN: Final = 50  # a policy version acts on a repo without being asked up to here
+MAX_FIRST_TURN: Final = 50  # changes that a new policy version may make in a repo without confirmation
 
 
 class Confirmation(StrEnum):
-    """What a person must do before a plan is sent."""
+    """What a person must do before changes are sent."""
 
     NONE = "none"
     CONFIRM = "confirm"
@@ -26,12 +26,12 @@ class Confirmation(StrEnum):
 
 
 def plan_confirmation(changes: Collection[Change], waiting: int) -> Confirmation:
-    """The ladder for the changes of a plan. `waiting`: pending requests in all."""
+    """Return the confirmation for the changes of a plan. `waiting` is the number of pending requests."""
     return required_confirmation(Counter(change.verb for change in changes), waiting)
 
 
 def required_confirmation(count: Mapping[str, int], waiting: int) -> Confirmation:
-    """By verb: one change needs no word, a few a yes, many their number."""
+    """Return the confirmation for changes counted by verb: none for one, yes for a few, the typed number for many."""
     total, accepts = sum(count.values()), count.get("accept", 0)
     if total - accepts > MAX_CONFIRMED or accepts > max(MAX_CONFIRMED_ACCEPTS, waiting // ACCEPT_SHARE):
         return Confirmation.TYPED
@@ -41,7 +41,7 @@ def required_confirmation(count: Mapping[str, int], waiting: int) -> Confirmatio
 def apply_budgets(
     changes: Iterable[Change], budgets: Mapping[str, Rate], used: Mapping[str, int]
 ) -> tuple[list[Change], list[Change]]:
-    """What a run may do now, the oldest first, and what is deferred. `used`: done in each verb's window so far."""
+    """Split changes, oldest first, into those within the budgets and those deferred. `used` counts by verb."""
     left = {verb: max(0, budget.limit - used.get(verb, 0)) for verb, budget in budgets.items()}
     take: list[Change] = []
     deferred: list[Change] = []
@@ -56,14 +56,14 @@ def apply_budgets(
 
 
 PolicyStart: TypeAlias = tuple[str, str, str]
-"""A policy, the digest of its version, and a repo where that begins to act."""
+"""A policy name, the digest of its version, and a repo where that version starts."""
 
 
 class FirstTurnHold:
-    """Holds a policy version back that never acted at a repo when it would begin there with many changes; a few may go.
+    """Holds back a policy version that is new in a repo and would start with many changes.
 
-    What is held is counted as it comes and not kept, so that it takes nobody's place. Changes without a policy (ends of
-    grants) go. `may_act` tells which versions may act where.
+    Held changes are counted, not stored, so they take no room in a plan. Changes without a policy (ended grants) pass.
+    `may_act` tells which versions may act in which repo.
     """
 
     def __init__(self, may_act: Callable[[PolicyStart], bool]) -> None:
@@ -72,7 +72,7 @@ class FirstTurnHold:
         self._waiting: dict[PolicyStart, list[Change]] = {}
 
     def allows(self, change: Change) -> bool:
-        """Whether it may go now; if not, it may be among the `few` at the end."""
+        """Tell whether a change may be made now. If not, `small_starts` may still yield it."""
         start = (change.policy or "", change.policy_digest or "", str(change.repo_ref))
         if not start[1] or self._may_act(start):
             return True
@@ -86,13 +86,13 @@ class FirstTurnHold:
         return False
 
     def small_starts(self) -> Iterator[Change]:
-        """Of versions that begin with few."""
+        """Yield the changes of versions that start with few changes."""
         for aside in self._waiting.values():
             yield from aside
 
 
 def protection_check(names: Collection[str]) -> Callable[[Change], bool]:
-    """Tells whether a change rejects, resets or removes somebody on the list of protected names or ids."""
+    """Return a function that tells whether a change removes, resets or rejects a protected name or id."""
     known = {name.lower() for name in names}
 
     def is_protected(change: Change) -> bool:
@@ -103,7 +103,7 @@ def protection_check(names: Collection[str]) -> Callable[[Change], bool]:
 
 
 def guard_report(changes: Sequence[Change], waiting: int, protected: int) -> list[GuardResult]:
-    """The limits of the ladder with what these changes come to; who is not let in counts together."""
+    """Return the limits with the counts of these changes; all verbs but accept share one limit."""
     count = Counter(change.verb for change in changes)
     out = sum(count.values()) - count["accept"]
     most = max(MAX_CONFIRMED_ACCEPTS, waiting // ACCEPT_SHARE)

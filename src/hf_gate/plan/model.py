@@ -1,4 +1,4 @@
-"""What a plan is: an ordered list of changes with their reasons, sealed by a digest; read back only if nothing was changed."""
+"""The plan: an ordered list of changes with reasons and a digest, and its encoding as JSON."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from ..errors import Guarded, UsageError
 
 SCHEMA_VERSION: Final = 1
 MAX_CHANGES: Final = 100_000
-"""More changes than this do not go into one plan: the oldest first, and the plan says how many remain."""
+"""The most changes in one plan. The oldest come first, and the plan says how many remain."""
 
 VALIDITY: Final = timedelta(hours=24)
 END_EXPRESSION: Final = "until <= now"
-"""The expression of the reason why a grant ends."""
+"""The expression in the reason of a change that ends a grant."""
 
 CLOCK_SKEW: Final = "clock_skew_s"
 """In a plan's summary: how many seconds the Hub's clock is ahead of ours, if that is too far to end a grant."""
 
 
 class ChangeReason(msgspec.Struct, frozen=True, kw_only=True):
-    """One expression of the rule with what came out, and the facts that it looked at."""
+    """One expression of the rule with its value and the facts it used."""
 
     expr: str
     value: bool | None
@@ -37,10 +37,10 @@ class ChangeReason(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """One request that is to move. It is left alone (stale) when status, attempt or answers are others by then.
+    """One change of a request. It is skipped as stale if status, attempt or answers have changed since.
 
-    `until` is written as the rule says it (`30d`, `2027-06-30`, several joined by a comma: the earliest counts); it
-    begins with the acceptance. `row` is the number of the request in the store that the plan was made from.
+    `until` is as written in the rule: `30d`, `2027-06-30`, or several separated by commas, of which the earliest
+    applies. Durations begin with the accept. `row` is the id of the request in the store that made the plan.
     """
 
     repo: str
@@ -63,28 +63,28 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def repo_ref(self) -> Repo:
-        """The repo as a value."""
+        """The repo as a `Repo`."""
         namespace, _, name = self.repo.partition("/")
         return Repo(RepoType(self.repo_type), namespace, name)
 
     @property
     def action(self) -> str:
-        """accept, reject, reset or cancel, as the Hub is told."""
+        """The action on the Hub: accept, reject, reset or cancel."""
         return VERB_TO[self.after]
 
     @property
     def verb(self) -> str:
-        """The same as guards count it: `remove` when somebody who is in is to be out."""
+        """The action as counted by guards: `remove` if the person has access."""
         return "remove" if self.before == Status.ACCEPTED else self.action
 
     @property
     def sort_key(self) -> tuple[str, str, str, str]:
-        """By type, repo, age, id: the oldest first."""
+        """The sort key: type, repo, time of the request, id."""
         return (self.repo_type, self.repo, self.asked_at, self.request_id or self.user_id or self.user or "")
 
 
 class GuardResult(msgspec.Struct, frozen=True, kw_only=True):
-    """A limit with what the plan comes to; `ok` False: it needs a stronger yes, or something was left out."""
+    """A limit with the value of the plan. `ok` is false if it needs a typed number, or if changes were left out."""
 
     name: str
     ok: bool
@@ -93,7 +93,7 @@ class GuardResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PlanHeader(msgspec.Struct, frozen=True, kw_only=True):
-    """What a plan was made from, and how long it holds."""
+    """What a plan was made from, and until when it is valid."""
 
     digest: str
     policy_digest: str
@@ -103,7 +103,7 @@ class PlanHeader(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """A sealed list of changes. `summary` counts what is planned and what is left, with why."""
+    """A list of changes with a digest. `summary` counts the changes and the requests left out, by reason."""
 
     schema_version: int
     plan: PlanHeader
@@ -132,7 +132,7 @@ def make_plan(
     most: int = MAX_CHANGES,
     dropped: int = 0,
 ) -> Plan:
-    """A plan of these changes in their order, with its digest; what is over `most` (and was `dropped`) is for the next."""
+    """Make a plan of sorted changes with its digest. Changes beyond `most` are dropped and counted as remaining."""
     ordered = sorted(changes, key=lambda change: change.sort_key)
     kept = ordered if len(ordered) <= most else sorted(sorted(ordered, key=_age_key)[:most], key=lambda c: c.sort_key)
     head = PlanHeader(
@@ -144,7 +144,7 @@ def make_plan(
 
 
 def make_partial_plan(plan: Plan, changes: Iterable[Change]) -> Plan:
-    """The same plan with only some of its changes: a plan of its own."""
+    """Return a plan with only some changes of another one."""
     part = msgspec.structs.replace(plan, changes=sorted(changes, key=lambda change: change.sort_key))
     return msgspec.structs.replace(part, plan=msgspec.structs.replace(plan.plan, digest=digest_of(part)))
 
@@ -154,14 +154,14 @@ def _age_key(change: Change) -> tuple[str, tuple[str, str, str, str]]:
 
 
 def digest_of(plan: Plan) -> str:
-    """SHA-256 over the canonical JSON without the digest itself: layout does not count, anything else does."""
+    """Return the SHA-256 of the plan's canonical JSON without the digest."""
     document = msgspec.to_builtins(plan)
     del document["plan"]["digest"]
     return hashlib.sha256(canonical(document)).hexdigest()
 
 
 def encode_plan(plan: Plan) -> bytes:
-    """The file: JSON that people can read."""
+    """Encode a plan as indented JSON."""
     return msgspec.json.format(msgspec.json.encode(plan), indent=1) + b"\n"
 
 
@@ -171,13 +171,13 @@ _DECODER = msgspec.json.Decoder(Plan, strict=True)
 
 
 def decode_plan(document: bytes, source: str) -> Plan:
-    """The plan in a file, or one clear line: not a plan, or a changed one. Key order and layout do not count."""
+    """Decode a plan file and check its digest. Key order and layout do not matter."""
     try:
         plan = _DECODER.decode(document)
         raw = msgspec.json.decode(document)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
         raise UsageError(
-            f"{source} is no plan of hf-gate: {problem}.", hint="Make one: hf-gate plan --out plan.json"
+            f"{source} is not a plan of hf-gate: {problem}.", hint="Make one: hf-gate plan --out plan.json"
         ) from None
     if plan.schema_version != SCHEMA_VERSION:
         raise UsageError(
@@ -187,12 +187,12 @@ def decode_plan(document: bytes, source: str) -> Plan:
     _check_digest(plan, raw, source)
     fault = next(_find_faults(plan), None)
     if fault is not None:
-        raise UsageError(f"{source} is no plan of hf-gate: {fault}.", hint="Make one: hf-gate plan --out plan.json")
+        raise UsageError(f"{source} is not a plan of hf-gate: {fault}.", hint="Make one: hf-gate plan --out plan.json")
     return plan
 
 
 def decode_stored_plan(document: bytes, digest: str) -> Plan | None:
-    """The plan of a document that was kept under its digest; None when it is another one."""
+    """Decode a plan from the store; return None if it does not match the digest."""
     try:
         plan, raw = _DECODER.decode(document), msgspec.json.decode(document)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -202,19 +202,19 @@ def decode_stored_plan(document: bytes, digest: str) -> Plan | None:
 
 
 def _find_faults(plan: Plan) -> Iterator[str]:
-    """What no plan of ours says, and nothing could carry to its end: a seal can be put on anything."""
+    """Yield what is invalid in a plan: a correct digest does not prove that hf-gate made it."""
     for name, moment in (("made_at", plan.plan.made_at), ("expires_at", plan.plan.expires_at)):
         if not _is_moment(moment):
-            yield f"{name} {moment!r} is no moment"
+            yield f"{name} {moment!r} is not a timestamp"
     for repo, repo_type in {(change.repo, change.repo_type) for change in plan.changes}:
         if repo_type not in tuple(RepoType):
-            yield f"{repo_type!r} is no repo type"
+            yield f"{repo_type!r} is not a repo type"
         try:
             parse_repo(repo)
         except UsageError as problem:
             yield str(problem).rstrip(".")
     if len({change.row for change in plan.changes}) < len(plan.changes):
-        yield "it has two changes of one request"
+        yield "it has two changes for one request"
     for change in plan.changes:
         yield from _change_faults(change)
 
@@ -222,16 +222,16 @@ def _find_faults(plan: Plan) -> Iterator[str]:
 def _change_faults(change: Change) -> Iterator[str]:
     for status in (change.before, change.after):
         if status not in STATUSES:
-            yield f"{status!r} is no status"
+            yield f"{status!r} is not a status"
     if not _is_moment(change.asked_at):
-        yield f"asked_at {change.asked_at!r} is no moment"
+        yield f"asked_at {change.asked_at!r} is not a timestamp"
     if change.at_end not in _AT_END:
-        yield f"at_end {change.at_end!r} is no end"
+        yield f"at_end {change.at_end!r} is not an action"
     if change.until is not None:
         try:
             end_of(change.until, _ANY_MOMENT, UTC)
         except (ValueError, OverflowError):
-            yield f"until {change.until!r} is no end"
+            yield f"until {change.until!r} is not a date or a duration"
 
 
 def _is_moment(text: str) -> bool:
@@ -242,10 +242,10 @@ def _is_moment(text: str) -> bool:
 
 
 def _check_digest(plan: Plan, raw: dict[str, Any], source: str) -> None:
-    """What the file says, unknown keys included, must be what was sealed."""
+    """Check that the content, including unknown keys, matches the digest."""
     told = raw["plan"].pop("digest")
     if hashlib.sha256(canonical(raw)).hexdigest() != told or digest_of(plan) != told:
         raise Guarded(
-            f"{source} was changed after it was made; nothing was sent.",
-            hint="A plan is never edited: change the policy, and make it anew with `hf-gate plan --out`.",
+            f"{source} was changed after the plan was made; nothing was sent.",
+            hint="Do not edit a plan: change the policy and make a new plan with `hf-gate plan --out`.",
         )

@@ -1,4 +1,4 @@
-"""A plan in words for people: what would happen, by whose rule, to whom for example, and what the brakes say."""
+"""Renders a plan as text: changes by rule, examples, shadow verdicts, limits and totals."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from ..domain.text import clip, visible
 from .model import END_EXPRESSION, Change, ChangeReason, Plan
 
 SHADOW: Final = "shadow/"
-"""Begins the keys of a plan's summary that count what policies in shadow mode would do: `shadow/POLICY/ACTION`."""
+"""The prefix of summary keys that count shadow verdicts: `shadow/POLICY/ACTION`."""
 
 _SIGNS: Final = {"accept": "+", "reject": "-", "reset": "↺", "cancel": "·"}
 _ACTIONS: Final = ("accept", "reset", "reject", "wait", "human")
 _WOULD: Final = {"wait": "hold {:,}", "human": "leave {:,} to reviewers"}
 _LEFT: Final = {
-    "human": "left for people",
-    "accept_human": "of these are for a rule to accept, but not by itself: two reviewers, or an end that has come",
-    "end_human": "are over and in until a person decides: hf-gate expire ls",
-    "wait": "wait for something outside, or for a fact",
-    "deferred": "deferred by a budget",
-    "outdated": "decided by policies as they are no more: hf-gate plan asks those of today",
-    "remaining": "did not fit into this plan: make the next one after this one is applied",
+    "human": "need review",
+    "accept_human": "matched an accept rule but need a person (two reviewers, or the end has passed)",
+    "end_human": "ended, and keep access until a person decides: hf-gate expire ls",
+    "wait": "on hold, for a fact or for something outside hf-gate",
+    "deferred": "deferred by a rate limit",
+    "outdated": "decided by older policies: make a new plan with hf-gate plan",
+    "remaining": "did not fit into this plan; apply it, then make the next one",
 }
 _KEYS: Final = {"end_human": "ends", "accept_human": "accept"}
 _EXAMPLES: Final = 6
@@ -32,9 +32,9 @@ _VALUE: Final = 40
 
 
 def render_plan(plan: Plan, *, calls: int | None = None) -> Iterator[str]:
-    """The plan as lines; text of strangers is made visible and cut."""
+    """Render a plan as lines; hostile text is made visible and short."""
     lines = [
-        ("×", f"{act}, who are in", len(changes), _count_by_rule(changes))
+        ("×", f"{act}, with access", len(changes), _count_by_rule(changes))
         if is_in
         else (_SIGNS[act], act, len(changes), _count_by_rule(changes))
         for (is_in, act), changes in _group_by_action(plan.changes).items()
@@ -48,14 +48,14 @@ def render_plan(plan: Plan, *, calls: int | None = None) -> Iterator[str]:
     yield from _render_examples(plan)
     yield from render_shadow_actions(plan)
     if plan.changes and plan.guards:
-        yield "Brakes     " + " · ".join(
+        yield "Limits     " + " · ".join(
             _format_guard(guard.name, guard.value, guard.limit, ok=guard.ok) for guard in plan.guards
         )
     yield _summary_line(plan, calls)
 
 
 def _group_by_action(changes: Iterable[Change]) -> dict[tuple[bool, str], list[Change]]:
-    """Those who come in, those who do not, and last those who are in and are to be out."""
+    """Group changes by action: accepts first, removals of people with access last."""
     found: dict[tuple[bool, str], list[Change]] = {}
     for change in changes:
         found.setdefault((change.verb == "remove", change.action), []).append(change)
@@ -64,7 +64,7 @@ def _group_by_action(changes: Iterable[Change]) -> dict[tuple[bool, str], list[C
 
 
 def render_shadow_actions(plan: Plan) -> Iterator[str]:
-    """What policies in shadow mode would do: recorded, never counted."""
+    """Render what policies in shadow mode would do."""
     found: dict[str, dict[str, int]] = {}
     for key, number in plan.summary.items():
         if key.startswith(SHADOW):
@@ -74,7 +74,7 @@ def render_shadow_actions(plan: Plan) -> Iterator[str]:
         parts = ", ".join(
             _WOULD.get(action, f"{action} {{:,}}").format(actions[action]) for action in _ACTIONS if action in actions
         )
-        yield f"Shadow     {policy} would {parts}. It changes nothing until its file says mode: enforce."
+        yield f"Shadow     {policy} would {parts}. It changes nothing until its file has mode: enforce."
 
 
 def _count_by_rule(changes: list[Change]) -> str:
@@ -84,7 +84,7 @@ def _count_by_rule(changes: list[Change]) -> str:
 
 
 def _render_examples(plan: Plan) -> Iterator[str]:
-    """The first of each rule: a reader recognises a wrong rule by whom it hits."""
+    """Render the first change of each rule, so that a reader can recognise a wrong rule."""
     firsts: dict[tuple[str, str], Change] = {}
     for change in plan.changes:
         firsts.setdefault((change.verb, change.rule), change)
@@ -108,7 +108,7 @@ def _describe_reasons(change: Change) -> str:
 
 
 def _describe_reason(one: ChangeReason) -> str:
-    """`email.academic`, or with the value that it saw where the words do not say it: `person.account_days > 30 (1204)`."""
+    """Format a reason with the values it used: `person.account_days > 30 (1204)`."""
     if (words := describe_end(one)) is not None:
         return words
     seen = [
@@ -120,7 +120,7 @@ def _describe_reason(one: ChangeReason) -> str:
 
 
 def describe_end(one: ChangeReason) -> str | None:
-    """`access ended on 2026-02-28, 99 days ago`, for the reason of a change that ends a grant; None for any other."""
+    """Return `access ended on 2026-02-28, 99 days ago` for the end of a grant; None for other reasons."""
     if one.expr != END_EXPRESSION:
         return None
     until, late = one.facts.get("until"), one.facts.get("days_late")
@@ -138,20 +138,20 @@ def _format_value(value: object) -> str:
 
 def _format_guard(name: str, value: int, limit: int, *, ok: bool) -> str:
     if name == "protected":
-        return f"protected: {value} left out" if value else "protected: nobody hit"
-    return f"{name} {value:,}{'' if ok else f' (more than {limit:,}: the number must be typed)'}"
+        return f"protected users left out: {value}" if value else "protected users affected: none"
+    return f"{name} {value:,}{'' if ok else f' (above {limit:,}: type the number to confirm)'}"
 
 
 def summarize_changes(changes: Iterable[Change]) -> str:
-    """`611 to accept, 9 to reset`."""
+    """Return `611 to accept, 9 to reset`."""
     groups = _group_by_action(changes)
     return ", ".join(
-        f"{len(each):,} to {act}{' (who are in)' if is_in else ''}" for (is_in, act), each in groups.items()
+        f"{len(each):,} to {act}{' (with access)' if is_in else ''}" for (is_in, act), each in groups.items()
     )
 
 
 def render_changes(changes: Iterable[Change]) -> Iterator[str]:
-    """One line for each change: whom it moves, and by which rule."""
+    """Render one line for each change: action, person, repo and rule."""
     for change in changes:
         yield f"  {'×' if change.verb == 'remove' else _SIGNS[change.action]} {change.action} {_describe_person(change)}  {change.rule}"
 
@@ -159,18 +159,18 @@ def render_changes(changes: Iterable[Change]) -> Iterator[str]:
 def _summary_line(plan: Plan, calls: int | None) -> str:
     parts = summarize_changes(plan.changes)
     if not parts:
-        return "Plan: nothing to change."
+        return "Plan: no changes."
     return f"Plan: {parts}." + (f"  About {calls:,} {'call' if calls == 1 else 'calls'}." if calls is not None else "")
 
 
 def estimate_calls(plan: Plan) -> int:
-    """The batches that the changes need, a hundred at most in each; looking once more before costs a page each thousand."""
+    """Return the number of batch calls for the changes, at most 100 changes each."""
     groups = Counter((c.repo_type, c.repo, c.after, c.reason) for c in plan.changes)
     return sum(-(-number // 100) for number in groups.values())
 
 
 def format_validity(plan: Plan, now: datetime) -> str:
-    """How long the plan still holds."""
+    """Return the short digest and how long the plan is valid."""
     hours = (plan.expires_at - now).total_seconds() / 3600
     return (
         f"digest {plan.digest[:8]}, valid {hours:.0f}h"

@@ -1,4 +1,4 @@
-"""Facts from outside a request: shipped lists, and profiles that are read from the Hub only when asked for."""
+"""Reads facts from outside a request: domain and country lists, and profiles from the Hub on demand."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .profile import ProfilePort, current_profile, decode_profile, encode_profil
 
 
 class FactSources:
-    """Facts from lists and profiles. The lists are loaded at the first address (about 0.2 s), the Hub at the first profile."""
+    """Reads facts from lists and profiles. The lists load on first use (about 0.2 s), the Hub at the first profile."""
 
     def __init__(self, open_hub: Callable[[], ProfilePort] | None) -> None:
         self._open_hub = open_hub
@@ -27,31 +27,31 @@ class FactSources:
 
     @property
     def countries(self) -> Mapping[str, str]:
-        """Names, codes and aliases to alpha-2 codes."""
+        """Alpha-2 codes by country name, code and alias."""
         return self._lists.countries
 
     def email(self, text: str | None) -> EmailFacts | None:
-        """What the lists know of an address."""
+        """Classify an address."""
         return None if text is None else self._lists.email(text)
 
     def list_versions(self) -> Mapping[str, str]:
-        """Each list with its version, for the ledger."""
+        """Return the version of each list, for the ledger."""
         return {each.name: each.version for each in self._lists.versions()}
 
     def profile(self, person: Person, kept: tuple[bytes | None, int] | None, now: datetime) -> ProfileFact:
-        """A profile as far as it is known without a call."""
+        """Return a stored profile without a call."""
         fact = None if kept is None or kept[0] is None else decode_profile(kept[0], moment_of(kept[1]))
         return current_profile(person, fact, now)
 
     def fetch(self, people: Iterable[Person], now: datetime, budget: int) -> Mapping[str, bytes]:
-        """Reads profiles from the Hub, one call each, at most `budget`; by `profile_key`. Whoever is left out stays unknown."""
+        """Read at most `budget` profiles from the Hub, one call each; keyed by `profile_key`. Others stay unknown."""
         if self._open_hub is None:
             return {}
         fetched = fetch_profiles(self._open_hub(), people, now=now, budget=budget)
         return {key: encode_profile(fact) for key, fact in fetched.facts.items()}
 
     def account(self, username: str) -> str | None:
-        """The id of the account of that name, `NOBODY` when there is none; None when the Hub cannot be asked now."""
+        """Return the account id of a username, `NO_ACCOUNT` if there is none, None if the Hub is unavailable."""
         if self._open_hub is None:
             return None
         try:
@@ -63,5 +63,5 @@ class FactSources:
 
     @staticmethod
     def key(person: Person) -> str | None:
-        """By what `fetch` names somebody."""
+        """Return the key of a person in the result of `fetch`."""
         return profile_key(person)

@@ -1,4 +1,7 @@
-"""The one door to the lists that are shipped with packages, and to our own beside them: what a domain is, which countries."""
+"""Classifies e-mail domains and names countries, with lists from packages and lists of our own.
+
+This is the only module that imports the list packages.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ _CACHED_DOMAINS: Final = 50_000
 
 @dataclass(frozen=True, slots=True)
 class ListVersion:
-    """Which list was asked, for the ledger: the package's version, and our own file's date and digest."""
+    """The version of a list: that of its package, and date and digest of our own file."""
 
     name: str
     version: str
@@ -35,7 +38,7 @@ class ListVersion:
 
 @dataclass(frozen=True, slots=True)
 class OwnDomainList:
-    """One of our own files: domains to add (`plus`) and to take away (`minus`), and the rules that files may hold."""
+    """One of our own lists: domains added to and removed from the package's list, and further rules."""
 
     version: str
     added: frozenset[str]
@@ -56,9 +59,9 @@ class _DomainFacts:
 
 
 class DomainLists:
-    """Asks the lists about addresses. `without` names domains that our own files shall not know (for the error table).
+    """Classifies addresses. Our own lists ignore the domains in `without` (for the error table).
 
-    `own` False asks the shipped lists alone. The first question loads them: about 0.2 s and 20 MB.
+    With `use_own` false only the package lists are used. Loading takes about 0.2 s and 20 MB.
     """
 
     def __init__(self, *, without: Collection[str] = (), use_own: bool = True) -> None:
@@ -69,7 +72,7 @@ class DomainLists:
         self._cache: dict[str, _DomainFacts] = {}
 
     def email(self, text: str | None) -> EmailFacts | None:
-        """What the lists know of an account's address; None without one. Text that is no single address has no domain."""
+        """Classify an account's address; None without one. The domain is None for an invalid address."""
         if text is None or not text.strip():
             return None
         address = parse_address(text)
@@ -87,15 +90,15 @@ class DomainLists:
         )
 
     def registrable(self, domain: str) -> str | None:
-        """The part that somebody registered; None when the domain is itself a public suffix."""
+        """Return the registrable domain; None if the domain is a public suffix."""
         return self._suffixes.privatesuffix(domain)
 
     @cached_property
     def countries(self) -> Mapping[str, str]:
-        """Every name, code and alias of a country, as `country_key` spells it, to its alpha-2 code."""
+        """Alpha-2 codes by each name, code and alias of a country, normalised with `country_key`."""
         names = {country_key(alias): code for code, aliases in _country_aliases() for alias in aliases}
         for each in iso3166.countries:
-            names[each.alpha3] = each.alpha2  # in capitals only: `nga` is Russia in Vietnamese, NGA is Nigeria
+            names[each.alpha3] = each.alpha2  # upper case only: `nga` is Russia in Vietnamese, NGA is Nigeria
             for name in (each.name, each.apolitical_name, each.alpha2):
                 names[country_key(name)] = each.alpha2
                 names[country_key(name.partition(",")[0].partition("(")[0])] = each.alpha2
@@ -104,12 +107,12 @@ class DomainLists:
             "congo",
             "virgin islands",
             "saint martin",
-        ):  # of two countries, cut off before the comma
+        ):  # shared by two countries once cut at the comma
             names.pop(shared, None)
         return names
 
     def versions(self) -> tuple[ListVersion, ...]:
-        """Each list with its version and size, for `doctor` and the ledger."""
+        """Return each list with its version and size, for `doctor` and the ledger."""
         counts = _shipped_counts() | {"suffixes": _suffix_count(), "countries": len(self.countries)}
         versions = {**self._versions, "countries": f"iso3166-{version('iso3166')}+{_file_version(_text('countries'))}"}
         own = {name: each.count for name, each in self._own.items()}
@@ -151,7 +154,7 @@ class DomainLists:
         return registrable is not None and registrable.partition(".")[0] in own.rules["+any"]
 
     def _is_academic(self, above: tuple[str, ...], registrable: str | None) -> bool:
-        """Our own word first, the longer rule before the shorter; then the shipped list; then suffixes kept for such names."""
+        """Check our own list first (longer names first), then the package's list, then academic suffixes."""
         own = self._own["academic"]
         labels = set(above[0].split("."))
         if registrable is None or not own.rules["-label"].isdisjoint(labels):
@@ -174,7 +177,7 @@ def _text(name: str) -> str:
 
 
 def _file_version(text: str) -> str:
-    """The date that a file of ours states, and the beginning of its digest, so that it cannot change unseen."""
+    """Return the date in one of our files and the start of its digest, so that every change shows."""
     date = next(line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("# version:"))
     return f"{date}.{hashlib.sha256(text.encode()).hexdigest()[:6]}"
 

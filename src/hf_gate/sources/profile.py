@@ -1,4 +1,4 @@
-"""Public profiles, read only for whom they can change the verdict: remembered with their age, within a budget of calls."""
+"""Reads public profiles from the Hub within a budget of calls, and encodes them for the store."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from ..policy.fact_values import ProfileFact
 from ..policy.model import UnknownReason
 
 MAX_AGE: Final = timedelta(days=7)
-"""A profile older than this is read again when a verdict asks for it; until then it is used with its age."""
+"""The age after which a profile is read again if a verdict needs it."""
 
 _HIDDEN: Final = ProfileFact(why=UnknownReason.UNAVAILABLE, note="the repo hides requesters")
 _UNREAD: Final = ProfileFact(note="the profile was not read yet")
 
 
 class ProfilePort(Protocol):
-    """The part of the Hub that is asked; one call of the API budget each."""
+    """The part of the Hub client that reads profiles, at one API call each."""
 
     def profile(self, user: str) -> Profile: ...
 
 
 @dataclass(frozen=True, slots=True)
 class FetchedProfiles:
-    """What was read now: by account id, or by username where the id is hidden. `left` were not asked, and why."""
+    """The profiles that were read, keyed by `profile_key`. `left` counts the others; `stopped` says why."""
 
     facts: Mapping[str, ProfileFact]
     calls: int
@@ -39,14 +39,14 @@ class FetchedProfiles:
 
 
 def profile_key(person: Person) -> str | None:
-    """By what a profile is remembered; None when the person is hidden."""
+    """Return the key of a profile: account id or username; None for a hidden person."""
     return person.id or person.username
 
 
 def current_profile(
     person: Person, kept: ProfileFact | None, now: datetime, max_age: timedelta = MAX_AGE
 ) -> ProfileFact:
-    """What is known without a call. A profile of too great an age is not known any more, so that it is asked for again."""
+    """Return the stored profile if it is recent enough; otherwise it counts as not yet read."""
     if person.username is None:
         return _HIDDEN
     if kept is None or kept.read_at is None or now - kept.read_at > max_age:
@@ -55,17 +55,17 @@ def current_profile(
 
 
 def fetch_profiles(hub: ProfilePort, people: Iterable[Person], *, now: datetime, budget: int) -> FetchedProfiles:
-    """Reads profiles, each person once and at most `budget` calls; those left over stay not yet known.
+    """Read the profile of each person once, with at most `budget` calls; the others stay not yet known.
 
-    No such account, or one that took over the name, is an answer, and remembered. A Hub that is away or says no ends
-    the reading; any other error leaves that person for the next time.
+    A missing account, or another account with the same name, is a result and is stored. An unavailable Hub or a refusal
+    stops the loop; after any other error that person is read next time.
     """
     wanted = {key: each for each in people if each.username and (key := profile_key(each))}
     facts: dict[str, ProfileFact] = {}
     calls, stopped = 0, ""
     for key, person in wanted.items():
         if calls >= budget:
-            stopped = "the budget for profiles is used up"
+            stopped = "the budget for profiles is spent"
             break
         calls += 1
         try:
@@ -75,20 +75,20 @@ def fetch_profiles(hub: ProfilePort, people: Iterable[Person], *, now: datetime,
         except (HubUnavailable, NotAllowed, Offline) as problem:
             stopped = str(problem)
             break
-        except HfGateError as problem:  # this one is for the next time; it keeps nobody behind it waiting
+        except HfGateError as problem:  # read next time; the others are not delayed
             stopped = str(problem)
     return FetchedProfiles(facts, calls, len(wanted) - len(facts), stopped)
 
 
 def _check_account(profile: Profile, person: Person, now: datetime) -> ProfileFact:
-    """Names are used again: the profile counts only for the account that asked."""
+    """Accept a profile only if it belongs to the requesting account: usernames can be reused."""
     told = profile.person.id
     if person.id and told and told.lower() != person.id.lower():
         return ProfileFact(None, now, UnknownReason.UNAVAILABLE, "the username belongs to another account now")
     return ProfileFact(profile, now)
 
 
-# ---- as the store keeps it -------------------------------------------------------------------------------------------
+# ---- encoding for the store ------------------------------------------------------------------------------------------
 
 
 class _StoredProfile(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -101,7 +101,7 @@ class _StoredProfile(msgspec.Struct, frozen=True, omit_defaults=True):
     models: int | None = None
     datasets: int | None = None
     followers: int | None = None
-    note: str = ""  # why there is none
+    note: str = ""  # why there is no profile
 
 
 _encode = msgspec.json.Encoder().encode
@@ -109,7 +109,7 @@ _decode = msgspec.json.Decoder(_StoredProfile).decode
 
 
 def encode_profile(fact: ProfileFact) -> bytes:
-    """A profile that was read, as the document that the store keeps beside the moment."""
+    """Encode a profile for the store."""
     if fact.profile is None:
         return _encode(_StoredProfile(note=fact.note))
     it, who = fact.profile, fact.profile.person
@@ -121,7 +121,7 @@ def encode_profile(fact: ProfileFact) -> bytes:
 
 
 def decode_profile(document: bytes, at: datetime) -> ProfileFact:
-    """The document of the store as it was; one that cannot be read is not yet known."""
+    """Decode a profile from the store; an invalid document counts as not yet read."""
     try:
         kept = _decode(document)
     except (msgspec.DecodeError, UnicodeDecodeError):

@@ -1,4 +1,4 @@
-"""Reads the owner's tables, CSV and JSON lines as spreadsheets and scripts write them; tells every oddity with its line."""
+"""Reads table files (CSV and JSON lines) and reports each problem with its line."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ..policy.tables import KEYS, Table, TableProblem, TableRow, build_table
 MAX_BYTES = 64 << 20
 MAX_ROWS = 1_000_000
 SHRINK_LIMIT = 0.25
-"""A table that lost more than this share of its rows since it was last read is taken for half a file, until a person accepts it."""
+"""The share of rows that a table may lose between two reads; above it the file counts as incomplete until accepted."""
 
 _USERNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_-])?\Z")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
@@ -39,7 +39,7 @@ _COLUMN_ALIASES = {
 
 @dataclass(frozen=True, slots=True)
 class _ParsedFile:
-    """The cells of a file: its header, its records with their lines, and what was wrong."""
+    """The header, the records with their lines, and the problems of a file."""
 
     header: tuple[str, ...] = ()
     records: tuple[tuple[int, Mapping[str, str]], ...] = ()
@@ -51,9 +51,9 @@ class _ParsedFile:
 def load_table(
     path: Path, name: str, key: Sequence[str], *, zone: tzinfo = UTC, previous_rows: int | None = None, now: datetime | None = None
 ) -> Table:  # fmt: skip
-    """A table from its file: JSON lines when it ends in .jsonl or .ndjson, else CSV. Never raises for what is in the file.
+    """Load a table file: JSON lines for .jsonl and .ndjson, otherwise CSV. Never raises for its content.
 
-    A file that cannot be read is a table that is `refused`: unknown to everybody, never empty.
+    A file that cannot be used gives a table with a `refusal`: every lookup is unknown, never "missing".
     """
     try:
         if not is_own_file(path):
@@ -68,8 +68,10 @@ def load_table(
 
 
 def is_own_file(path: Path) -> bool:
-    """Whether this is a file, and a link only to one of its kind: what is wrong in a file is shown, and whoever proposes
-    a policy can propose a link to whatever the machine keeps to itself. Raises OSError where nothing is.
+    """Tell whether a path is a regular file, or a link to a file with the same extension.
+
+    Error messages quote the file, so a link in a proposed policy could otherwise expose any file of the machine. Raises
+    OSError if there is no file.
     """
     return stat.S_ISREG(path.stat().st_mode) and path.resolve().suffix.lower() == path.suffix.lower()
 
@@ -78,23 +80,24 @@ def parse_table(
     content: bytes, name: str, key: Sequence[str], *, is_json: bool = False, zone: tzinfo = UTC,
     previous_rows: int | None = None, now: datetime | None = None,
 ) -> Table:  # fmt: skip
-    """A table from the bytes of a file. `zone` is where a date ends its day; `previous_rows` is the count when last
-    read; 0: an empty table was accepted.
+    """Parse the content of a table file. A date ends with its day in `zone`.
+
+    `previous_rows` is the number of rows at the last read; 0 means that an empty table was accepted.
     """
     text = _text(content)
     if text is None:
-        return _refused_table(name, key, "the file is no UTF-8: save it as CSV UTF-8", now)
+        return _refused_table(name, key, "the file is not UTF-8; save it as CSV UTF-8", now)
     read = _parse_json_lines(text) if is_json else _parse_csv(text, key)
     if not read.refused and read.header and not any(each in read.header for each in key):
         wanted = " or ".join(key)
-        read = replace(read, refused=f"no column {wanted}: its columns are {', '.join(read.header)[:200] or 'none'}")
+        read = replace(read, refused=f"no column {wanted}; its columns are {', '.join(read.header)[:200] or 'none'}")
     if read.refused:
         return _refused_table(name, key, read.refused, now, read.problems)
     return _make_table(read, name, key, zone, previous_rows, now)
 
 
 def inline_table(name: str, rows: Iterable[str], now: datetime | None = None) -> Table:
-    """A table that stands in a policy file: usernames, addresses, `@domain` and `@*.domain`."""
+    """Build a table from inline rows: usernames, addresses, `@domain` and `@*.domain`."""
     made: list[TableRow] = []
     problems: list[TableProblem] = []
     for number, text in enumerate(rows, 1):
@@ -132,9 +135,9 @@ def _make_table(
             rows.append(row)
     if not rows and (skipped or previous_rows != 0):
         mend = "" if skipped else f" ({_acceptance_hint(name)})"
-        return _refused_table(name, key, f"the file has no row that can be read{mend}", now, problems)
+        return _refused_table(name, key, f"the file has no valid row{mend}", now, problems)
     if previous_rows and len(rows) < previous_rows * (1 - SHRINK_LIMIT):
-        why = f"{len(rows)} row{'s' * (len(rows) != 1)} where there were {previous_rows}: it may be half a file ({_acceptance_hint(name)})"
+        why = f"{len(rows)} row{'s' * (len(rows) != 1)} instead of {previous_rows}; the file may be incomplete ({_acceptance_hint(name)})"
         return _refused_table(name, key, why, now, problems)
     problems += _duplicates(rows, key)
     problems.sort(key=lambda each: each.line)
@@ -142,11 +145,11 @@ def _make_table(
 
 
 def _acceptance_hint(name: str) -> str:
-    return f"if it is meant so: hf-gate policy check --accept-table {name}"
+    return f"to accept it: hf-gate policy check --accept-table {name}"
 
 
 def _digest(key: Sequence[str], rows: Iterable[TableRow]) -> str:
-    """Over what each row says; the order of rows and where they stand do not count."""
+    """Return the digest of the rows; their order and lines do not matter."""
     said = sorted(
         json.dumps(
             [row.user_id, row.email, row.username, row.domain, row.expires and row.expires.astimezone(UTC).isoformat(),
@@ -167,7 +170,7 @@ def _duplicates(rows: Iterable[TableRow], key: Sequence[str]) -> Iterator[TableP
             if first is row:
                 continue
             differs = first.expires != row.expires
-            words = "with another date: the later one counts" if differs else "again"
+            words = "with another date; the later one applies" if differs else "is repeated"
             yield TableProblem(row.line, "duplicate_row", f"{each} of line {first.line} {words}.", is_error=False)
             break
 
@@ -183,7 +186,7 @@ def _text(content: bytes) -> str | None:
 
 
 def _column_name(name: str) -> str:
-    """A column that means something to us in our spelling; others as they are written."""
+    """Return the canonical name of a known column; other names unchanged."""
     plain = "_".join(re.split(r"[\s_-]+", name.strip().lower()))
     plain = _COLUMN_ALIASES.get(plain, plain)
     return plain if plain in _KNOWN_COLUMNS else name.strip()
@@ -214,19 +217,19 @@ def _parse_csv(text: str, key: Sequence[str]) -> _ParsedFile:
             else:
                 records.append((at, dict(zip(header, cells, strict=True))))
     except csv.Error as problem:
-        return _ParsedFile(header, refused=f"line {line}: {problem}; a file cut off in the middle looks like that")
+        return _ParsedFile(header, refused=f"line {line}: {problem}; the file may be incomplete")
     return _check_ending(
         _ParsedFile(header, tuple(records), tuple(problems), tuple(each.line for each in problems)), header
     )
 
 
 def _check_ending(read: _ParsedFile, header: tuple[str, ...]) -> _ParsedFile:
-    """A file whose last record is broken was cut off; a header that says one column twice cannot be read."""
+    """Reject a file with an incomplete last record or a duplicate column."""
     last = read.records[-1][0] if read.records else 0
     if read.skipped and read.skipped[-1] > last:
-        return replace(read, refused=f"line {read.skipped[-1]}, its last, is not whole: it may be half a file")
+        return replace(read, refused=f"the last line, {read.skipped[-1]}, is incomplete; the file may be cut off")
     twice = next((name for name in header if name and header.count(name) > 1), None)
-    return replace(read, refused=f"two columns are called {twice}") if twice else read
+    return replace(read, refused=f"duplicate column {twice}") if twice else read
 
 
 def _count_known_columns(line: str, sign: str, key: Sequence[str]) -> int:
@@ -255,17 +258,17 @@ def _parse_json_lines(text: str) -> _ParsedFile:
 
 
 def _parse_object(line: str) -> dict[str, str] | str:
-    """One JSON line as cells, or what is wrong with it."""
+    """Parse one JSON line as cells; return a message if it is invalid."""
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):
-        return "No JSON: one object a line is wanted."
+        return "Not JSON: write one object for each line."
     if not isinstance(value, dict):
-        return "No object: `{...}` is wanted."
+        return "Not an object: write `{...}`."
     cells: dict[str, str] = {}
     for name, item in value.items():
         if isinstance(item, (dict, list)):
-            return f"{name[:60]} holds a list or an object; a text is wanted."
+            return f"{name[:60]} is a list or an object; write a text."
         text = "" if item is None else item if isinstance(item, str) else json.dumps(item)
         cells[_column_name(name)] = text
     return cells
@@ -276,7 +279,7 @@ def _parse_object(line: str) -> dict[str, str] | str:
 
 @dataclass(frozen=True, slots=True)
 class _Record:
-    """One record on its way to a row; what is odd goes into `problems`."""
+    """Converts one record to a row, and adds what is wrong to `problems`."""
 
     cells: Mapping[str, str]
     line: int
@@ -284,7 +287,7 @@ class _Record:
     problems: list[TableProblem]
 
     def to_row(self, key: Sequence[str]) -> TableRow | None:
-        """The row, or None when none of its keys can be read."""
+        """Return the row; None if none of its keys is valid."""
         before = len(self.problems)
         user_id, username = self._user_id(), self._username()
         email, domain = self._email()
@@ -298,7 +301,7 @@ class _Record:
         if any(row.key_value(each) for each in key) or (domain and "email" in key):
             return row
         if not any(each.is_error for each in self.problems[before:]):
-            self._add_problem("no_key", f"Nothing in {' or '.join(key)}: whom does this line mean?")
+            self._add_problem("no_key", f"No value in {' or '.join(key)}; the line identifies nobody.")
         return None
 
     def _add_problem(self, code: str, message: str, *, is_error: bool = True) -> None:
@@ -310,7 +313,7 @@ class _Record:
     def _user_id(self) -> str | None:
         text = self._cell("user_id")
         if text and not is_id(text):
-            self._add_problem("no_user_id", f"{text[:60]!r} is no id of the Hub: 24 hex digits.")
+            self._add_problem("no_user_id", f"{text[:60]!r} is not a Hub id (24 hex digits).")
         return text.lower() if is_id(text) else None
 
     def _username(self) -> str | None:
@@ -319,14 +322,14 @@ class _Record:
             return None
         name = _strip_username(text)
         if not _USERNAME.match(name):
-            self._add_problem("no_username", f"{text[:60]!r} is no username of the Hub.")
+            self._add_problem("no_username", f"{text[:60]!r} is not a Hub username.")
             return None
         if name != text:
             self._add_problem("tidied", f"{text[:60]!r} was read as {name!r}.", is_error=False)
         return name.lower()
 
     def _email(self) -> tuple[str | None, str | None]:
-        """An address, or the domain that a whole row means."""
+        """Return an address, or the domain of a row for a whole domain."""
         text = self._cell("email").removeprefix("mailto:")
         if not text:
             return None, None
@@ -335,40 +338,40 @@ class _Record:
             plain = parse_domain(name.removeprefix("*."))
             if plain and "." in plain:
                 return None, f"*.{plain}" if name.startswith("*.") else plain
-            self._add_problem("no_domain", f"{text[:60]!r} is no domain.")
+            self._add_problem("no_domain", f"{text[:60]!r} is not a domain.")
             return None, None
         wrapped = re.fullmatch(r"[^<>]*<([^<>]+)>", text)
         address = parse_address(wrapped[1] if wrapped else text)
         if address is None:
-            self._add_problem("no_email", f"{text[:60]!r} is no e-mail address.")
+            self._add_problem("no_email", f"{text[:60]!r} is not an e-mail address.")
             return None, None
         return str(address), None
 
     def _expires(self) -> tuple[datetime | None, str]:
-        """When the row ends: a date ends its day in `zone`. A date that cannot be read makes the row a doubt."""
+        """Return when the row expires, and the problem if the date is invalid. The row is then unknown."""
         text = self._cell("expires")
         if not text:
             return None, ""
         try:
             return _parse_expiry(text, self.zone), ""
         except (ValueError, OverflowError):
-            flaw = f"expires {text[:40]!r} is no date: write 2027-06-30"
+            flaw = f"expires {text[:40]!r} is not a date; write it as 2027-06-30"
             self._add_problem("no_date", f"{flaw[0].upper()}{flaw[1:]}.")
             return None, flaw
 
 
 def _parse_expiry(text: str, zone: tzinfo) -> datetime:
-    """A date ends with its day, a moment at that moment, in `zone` unless it names its own."""
+    """Parse an expiry: the end of a date, or a moment, in `zone` unless the text has a zone."""
     if _DATE.match(text):
         return end_of_day(date.fromisoformat(text), zone)
-    if ":" not in text:  # 20270630 and 2027-W26 are dates that nobody here means
+    if ":" not in text:  # reject 20270630 and 2027-W26, which fromisoformat accepts
         raise ValueError(text)
     moment = datetime.fromisoformat(text)
     return moment.replace(tzinfo=zone) if moment.tzinfo is None else moment
 
 
 def _strip_username(text: str) -> str:
-    """A username out of what people paste: `@name`, the page of an account, blanks around it."""
+    """Return the username in pasted text: `@name`, the page of an account, surrounding spaces."""
     if "://" in text or text.lower().startswith(("huggingface.co/", "hf.co/")):
         try:
             path = urlsplit(text if "://" in text else f"https://{text}").path.strip("/")

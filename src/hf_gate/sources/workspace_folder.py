@@ -1,4 +1,4 @@
-"""A workspace's folder as it lies on the disk: hf-gate.yaml, the policies it names, its tables; nothing is judged here."""
+"""Reads the files of a workspace: hf-gate.yaml, its policies and its tables."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MAX_BYTES: Final = 4 << 20
 
 @dataclass(frozen=True, slots=True)
 class WorkspaceFolder:
-    """What was read. `files` are the policies by their name below the folder, with whatever is wrong in them."""
+    """The parsed files of a workspace. `files` are the policies by their path in the folder."""
 
     path: Path
     config: WorkspaceConfig
@@ -32,14 +32,14 @@ class WorkspaceFolder:
     files: Mapping[str, ParsedPolicy] = field(default_factory=dict)
 
     def check(self, forms: Mapping[str, GateForm]) -> tuple[tuple[Policy, ...], tuple[PolicyProblem, ...]]:
-        """The policies without errors, and all that is to be said about any of them. `forms`: by the repo's path."""
+        """Check all policies; return those without errors, and all problems. `forms` are keyed by repo path."""
         each = [check_policy(parsed, config=self.config, forms=forms) for parsed in self.files.values()]
         problems = (*(problem for one in each for problem in one.problems), *check_unique_names(each))
         return tuple(one.policy for one in each if one.policy is not None), problems
 
 
 def read_folder(path: Path) -> WorkspaceFolder:
-    """Reads everything once. An hf-gate.yaml that is wrong is an error; what is wrong with a policy is told when it is checked."""
+    """Read hf-gate.yaml and the policies. Raises UsageError for an invalid hf-gate.yaml; `check` reports policy problems."""
     text = _read_text(path / CONFIG_NAME)
     parsed = parse_config(text, CONFIG_NAME, zones=available_timezones())
     if parsed.config is None:
@@ -55,7 +55,7 @@ def read_folder(path: Path) -> WorkspaceFolder:
 
 
 def format_problem(problem: PolicyProblem) -> str:
-    """One problem as a line: where, what, and what to write instead."""
+    """Format a problem as one line: position, message and hint."""
     hint = f" {problem.hint}" if problem.hint else ""
     return f"{problem.source}:{problem.position.line}:{problem.position.column}: {problem.message}{hint}"
 
@@ -63,14 +63,14 @@ def format_problem(problem: PolicyProblem) -> str:
 def read_tables(
     folder: WorkspaceFolder, policies: Iterable[Policy], *, now: datetime, previous: Mapping[str, int]
 ) -> dict[str, Table]:
-    """Every table of the workspace and of its policies by name. `previous`: how many rows each had when it was last read."""
+    """Read all tables of the workspace and of the policies by name. `previous` is the number of rows at the last read."""
     specs: dict[str, TableSpec] = {}
     for spec in (*folder.config.tables, *(spec for policy in policies for spec in policy.tables)):
         known = specs.setdefault(spec.name, spec)
         if (known.file, known.key, known.rows) != (spec.file, spec.key, spec.rows):
             raise UsageError(
-                f"table {spec.name} stands in two places with different contents.",
-                hint="Give one of them another name.",
+                f"table {spec.name} is defined twice with different contents.",
+                hint="Rename one of the two.",
             )
     return {name: _load(folder, spec, now, previous.get(name)) for name, spec in specs.items()}
 
@@ -85,7 +85,8 @@ def _read_text(path: Path) -> str:
     try:
         if not is_own_file(path):
             raise UsageError(
-                f"{path.name} is a link to a file of another kind, or no file.", hint="Put the file there."
+                f"{path.name} is not a regular file, or links to a file of another type.",
+                hint="Replace it with the file itself.",
             )
         if path.stat().st_size > MAX_BYTES:
             raise UsageError(f"{path.name} is larger than {MAX_BYTES >> 20} MiB.")
