@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from hf_gate.application import runs
+from hf_gate.application.carry import GRACE
 from hf_gate.application.decide import Direct
 from hf_gate.application.decisions import TWICE, Ask, Choice, Decided
 from hf_gate.application.verify import verify
@@ -343,6 +344,16 @@ def test_the_next_decision_first_reads_what_became_of_one_that_was_cut_off(scene
     assert run is not None
     assert (run.state, dict(run.counts)) == ("stopped", {"planned" if when == "before" else "done": 1})
     scene.check_over()
+
+
+def test_a_call_of_a_dead_process_gets_its_time_also_where_the_clock_was_set_forward(scene: Scene) -> None:
+    scene.ask(["ada"])
+    decide(scene, ACCEPT, "ada", hub=Dying(scene.hub, "after"))
+    scene.near.skew += 2 * 3600
+    scene.restart()
+    before = scene.near.time.now()
+    decide(scene, ACCEPT, "ada")
+    assert scene.near.time.now() - before >= GRACE
 
 
 def test_a_decision_about_somebody_whom_a_plan_left_under_way_tells_how_that_plan_stands(scene: Scene) -> None:

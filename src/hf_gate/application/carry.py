@@ -135,10 +135,12 @@ class RunExecutor:
     def _wait_for_late_ones(self, run: RunRow, items: Sequence[Item]) -> None:
         """A call that left before the process died may arrive after our reading: give it its time.
 
-        When it left is not known: it may have waited for its turn long after its intent was written.
+        When it left is not known: it may have waited for its turn long after its intent was written. A change that is
+        still marked as started was left by a process that died, and the clock may have been set since.
         """
+        was_cut_off = bool(self.store.changes(run.id, (ChangeState.STARTED,), 1))
         moments = [run.made_at if item.row is None else item.row.started_at or 0 for item in items]
-        if self.clock.now().timestamp() - max(moments, default=0) / 1000 < LONG_AGO:
+        if was_cut_off or self.clock.now().timestamp() - max(moments, default=0) / 1000 < LONG_AGO:
             self.clock.sleep(self.grace)
 
     # ---- sending -----------------------------------------------------------------------------------------------------
