@@ -124,7 +124,7 @@ def test_a_table_that_lost_more_than_a_quarter_is_taken_for_half_a_file() -> Non
 
 def test_a_file_that_is_not_there_is_a_table_that_cannot_be_asked(tmp_path: Path) -> None:
     table = load_table(tmp_path / "none.csv", "dua", ("email",))
-    assert "no valid row" in table.refusal
+    assert "cannot be read" in table.refusal
     assert state(table) is None
 
 
