@@ -10,13 +10,14 @@ import pytest
 from hf_gate.application.carry import halt
 from hf_gate.application.decide import Direct
 from hf_gate.application.decisions import Ask, Choice
-from hf_gate.application.orders import lift, promote
+from hf_gate.application.orders import promote
 from hf_gate.application.run import turn_to_dict
 from hf_gate.application.standing import standing
 from hf_gate.domain.lifecycle import Status
 from hf_gate.domain.moments import ms
 from hf_gate.domain.requests import Target
 from hf_gate.domain.rows import RunRow
+from hf_gate.store.promotions import delete_halts_of
 from tests.contract.turn_kit import ending, in_for_thirty_days, left_half_way, stand
 from tests.torture.near import Near
 from tests.torture.scene import Scene, desk_folder
@@ -71,7 +72,7 @@ def test_a_version_that_was_let_go_on_acts_again_where_a_run_of_it_was_stopped(s
     halted(scene, "stop")
     (policy,) = scene.bundle.policies
     with scene.store.writing() as write:
-        lift(scene.store, write, policy.digest)
+        delete_halts_of(write, policy.digest)
     assert turn_to_dict(scene.turn())["halted"] == []
     assert stand(scene) == {"accepted"}
 
@@ -131,7 +132,7 @@ def test_a_first_cycle_that_was_halted_is_not_taken_for_one_that_is_over(scene: 
     assert turn_to_dict(scene.turn())["halted"] == [{"run": run.id, "state": "paused", "count": 60}]
     (policy,) = scene.bundle.policies
     with scene.store.writing() as write:
-        lift(scene.store, write, policy.digest)
+        delete_halts_of(write, policy.digest)
     done = turn_to_dict(scene.turn())
     assert (done["held"], done["run"]) == ({"wishes": 60}, None)
 

@@ -203,7 +203,7 @@ def test_what_was_written_is_there_after_opening_again(place: str) -> None:
     with open_store(place, endpoint=ENDPOINT) as store:
         assert store.requests(idents) == before
         (more,) = take(store, EEG, [record(99)])
-        assert more == max(idents) + 1
+        assert more > max(idents)
         (head,) = prove(store.links("datasets/acme/eeg-1"))
         assert isinstance(head, Link)
         assert store.chains()["datasets/acme/eeg-1"] == (61, head.hash)

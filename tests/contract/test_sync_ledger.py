@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from hf_gate.application import keys
 from hf_gate.application.entries import entry_at, name_of, newest, parse_name
 from hf_gate.application.ledger_files import checkpoint_json, checkpoint_now, export, read_checkpoint, verify_lines
 from hf_gate.application.verify import Verified, verify
 from hf_gate.domain.events import ChangeSettled, ChangeStarted, Entry, PolicyPromoted, SyncEnded
 from hf_gate.domain.ledger import Checkpoint
 from hf_gate.errors import UsageError
+from hf_gate.store.promotions import write_promotion
 
 from .desk_kit import Desk, a_desk
 
@@ -180,9 +180,9 @@ def test_an_entry_that_is_filed_under_another_run_than_it_names_is_found_by_the_
 def test_a_policy_that_may_act_though_nobody_promoted_it_is_found_by_the_fold(desk: Desk) -> None:
     with desk.store.writing() as write:
         write.append(None, [Entry(event=PolicyPromoted(policy="mine", digest="aa" * 32), at=1, actor="lena")])
-        write.setting(keys.promoted("mine"), "aa" * 32)
+        write_promotion(write, "mine", "aa" * 32)
     assert verify(desk.store, fold=True).ok
-    tamper(desk, "UPDATE settings SET value = replace(value, 'aa', 'bb') WHERE key = 'promoted mine'")
+    tamper(desk, "UPDATE promotions SET digest = replace(digest, 'aa', 'bb')")
     (found,) = verify(desk.store, fold=True).broken
     assert found.what == "policy mine may act as bbbbbbbb, and no entry tells who promoted that"
 

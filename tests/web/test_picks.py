@@ -48,7 +48,6 @@ def test_what_is_kept_of_plans_is_found_and_goes_with_them(place: str) -> None:
         assert [row.about["changes"] for row in carried.plans()] == [2, 1, 0]
         assert carried.discard(["1" * 64]) == 1
         assert carried.plan("1" * 64) is None
-        assert store.setting("plan " + "1" * 64) is None
         assert len(carried.plans()) == 2
         assert carried.counts("r_none") == {}
         assert carried.page("r_none", states=["done"], repos=[EEG]) == []

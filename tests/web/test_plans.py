@@ -280,7 +280,7 @@ def test_a_plan_of_another_process_has_a_page_too(asked: Room) -> None:
     place = made(asked, lena)
     digest = place.rpartition("/")[2]
     with asked.app_state.store.writing() as write:
-        write.setting(f"plan {digest}", None)
+        write.db.run("UPDATE plans SET about = NULL WHERE digest = ?", (digest,))
     plan._read_lately.clear()
     assert "Plan: 4 changes" in words(lena.get(place))
     assert "from a file" in words(lena.get("/plans"))
@@ -317,7 +317,7 @@ def test_a_plan_of_a_clock_that_is_wrong_says_that_it_ends_nothing(asked: Room, 
     place = made(asked, lena)
     if not is_ours:
         with asked.app_state.store.writing() as write:
-            write.setting(f"plan {place.rpartition('/')[2]}", None)
+            write.db.run("UPDATE plans SET about = NULL WHERE digest = ?", (place.rpartition("/")[2],))
     page = words(lena.get(place))
     assert re.search(r"This plan ends no access: this machine's clock is (69|70) min behind the Hub's\.", page)
     assert "access ended on" not in page
@@ -337,7 +337,7 @@ def test_a_plan_of_an_unattended_run_says_so(asked: Room) -> None:
         now=app_state.now(),
     )
     with app_state.store.writing() as write:
-        write.setting(f"plan {digest}", None)
+        write.db.run("UPDATE plans SET about = NULL WHERE digest = ?", (digest,))
     listed = words(lena.get("/plans"))
     assert "by hf-gate run" in listed
     assert "from a file" not in listed

@@ -12,7 +12,6 @@ from ..domain.ids import Repo
 from ..domain.lifecycle import STATUSES
 from ..domain.rows import RepoRow
 from ..store.reading import Store
-from . import keys
 
 DAY: Final = 24 * 3_600_000  # ms between two full readings
 RETRY: Final = 3_600_000  # ms before a full reading that could not prove itself is tried again
@@ -44,8 +43,8 @@ class Note(msgspec.Struct, frozen=True):
 
 def note_of(store: Store, repo: Repo) -> Note | None:
     """What the last full reading of a repo left behind."""
-    text = store.setting(keys.full(repo))
-    return None if text is None else msgspec.json.decode(text, type=Note)
+    row = store.repo(repo)
+    return None if row is None or row.tried_at is None else Note(row.tried_at, row.tried_complete, row.tried_counts)
 
 
 def due_kind(row: RepoRow | None, now: int, note: Note | None = None, report: Mapping[str, int] | None = None) -> Due:

@@ -30,6 +30,10 @@ TABLES: Final[Mapping[str, str]] = {
     "members": "who may use the desk",
     "views": "saved views",
     "bindings": "which account a key of a table means",
+    "promotions": "which version of each policy may act unattended",
+    "first_turns": "versions of policies whose first turn at a repo is over",
+    "halted_versions": "versions of policies that wait because somebody paused or stopped a run",
+    "halted_ends": "ends of grants that wait for the same reason",
     "settings": "internal settings of hf-gate",
 }
 """Tables that are exported as they are, one JSON object a line, and what each holds."""

@@ -110,13 +110,12 @@ def bind_tables(workspace: Workspace, bundle: PolicyBundle, budget: int) -> int:
     names = [(table, name) for table in tables for name in unbound_usernames([table], store.bindings(table.name))][
         :budget
     ]
-    now = ms(workspace.clock.now())
     found = {name: workspace.sources.account(name) for name in dict.fromkeys(name for _, name in names)}
     with store.writing() as write:
         for table, name in names:
             ident = found[name]
             if ident is not None:
-                write.bind(table.name, name, ident, "load", now)
+                write.bind(table.name, name, ident)
         for table in tables:
             write.setting(keys.rows(table.name), str(len(table.rows)))
     return len(found)

@@ -17,8 +17,8 @@ from ..plan import guards
 from ..plan.guards import PolicyStart
 from ..plan.model import Change, Plan, make_partial_plan
 from ..policy.model import PolicyMode
+from ..store.promotions import read_first_turns, write_first_turns
 from ..store.reading import Store
-from . import keys
 from .cadence import SyncKind, due_kind, note_of
 from .carry import RunExecutor
 from .orders import Refusal, TurnFilter, Waiting, hold, refuse, refused
@@ -137,18 +137,18 @@ def _read(workspace: Workspace, repo: Repo, done: Turn, actor: str) -> None:
 
 def _may_count(store: Store, repo: Repo, now: int) -> bool:
     """Whether the Hub's report may be read: once an hour, since one answer is as long as the repo is large."""
-    last = store.setting(keys.counted(repo))
-    if last is not None and 0 <= now - int(last) < _COUNTED:
+    row = store.repo(repo)
+    if row is not None and row.counted_at is not None and 0 <= now - row.counted_at < _COUNTED:
         return False
     with store.writing() as write:
-        write.setting(keys.counted(repo), str(now))
+        write.repo_changed(repo, {"counted_at": now})
     return True
 
 
 def _make_plan(context: TurnContext, done: Turn, profile_budget: int) -> PlanResult:
     """Plan a turn: without what needs a person's word first, which is counted."""
     store, now = context.workspace.store, ms(context.workspace.clock.now())
-    lately = refused(store, [row.repo for row in store.repos()], now)
+    lately = refused(store.repos(), now)
     made: list[TurnFilter] = []  # the last ones are those of the plan that came out
 
     def anew() -> TurnFilter:
@@ -182,17 +182,17 @@ def _remember(context: TurnContext, done: Turn) -> None:
     store = context.workspace.store
     waiting = {(digest, repo) for _, digest, repo in done.held} | done.passed_over
     judged = {
-        (one.policy.digest, str(court.repo))
+        (one.policy.digest, court.repo)
         for court in context.bundle.for_repos(store, context.workspace.sources)
         for one in court.evaluator.policies
         if one.policy.mode is PolicyMode.ENFORCE and court.repo not in done.failed
     }
     hold(store, done.held)
-    fresh = [pair for pair in sorted(judged - waiting) if not store.setting(keys.acted(*pair))]
+    known = read_first_turns(store)
+    fresh = [pair for pair in sorted(judged - known) if (pair[0], str(pair[1])) not in waiting]
     if fresh:
         with store.writing() as write:
-            for digest, repo in fresh:
-                write.setting(keys.acted(digest, repo), "1")
+            write_first_turns(write, fresh)
 
 
 def by_policy(held: Mapping[PolicyStart, int]) -> dict[str, int]:

@@ -197,6 +197,6 @@ def _sent(run: RunRow) -> dict[str, int]:
 
 def agreed_to(store: Store, digest: str) -> tuple[int, list[str]]:
     """How many changes the whole had that a plan is a part of, and the accounts that made it or agreed to it."""
-    text = store.setting(keys.about(digest))
-    told: dict[str, Any] = {} if text is None else json.loads(text)
+    row = Carried(store).plan(digest)
+    told: Mapping[str, Any] = {} if row is None else row.about
     return int(told.get("need", 0)), list(told.get("seen", ()))

@@ -25,7 +25,6 @@ from ..domain.state import Known, Seen, is_of, told
 from ..errors import HfGateError
 from ..store.reading import Store
 from ..store.writer import Writer
-from . import keys
 from .cadence import Note, SyncKind, note_of
 from .ports import ClockPort, HubPort
 from .restored import note_read_whole
@@ -278,8 +277,8 @@ class _Reading:
     def _enter(self, write: Writer, synced: Synced, before: Note | None, actor: str) -> None:
         """The end of a full reading stands in the ledger when it says something else than the last one did."""
         at, complete = self._now(), bool(synced.complete)
-        note = {"at": at, "complete": complete, "counts": dict(synced.counts)}
-        write.setting(keys.full(self.repo), msgspec.json.encode(note).decode())
+        counts = msgspec.json.encode(synced.counts).decode()
+        write.repo_changed(self.repo, {"tried_at": at, "tried_complete": complete, "tried_counts": counts})
         if complete:
             note_read_whole(self.store, write, self.repo)
         if before is None or (before.complete, before.counts) != (complete, synced.counts):

@@ -17,8 +17,8 @@ from ..domain.members import Member
 from ..domain.rows import RequestRow
 from ..domain.state import RequestState, evolve
 from ..store.member_rows import read_seals
+from ..store.promotions import read_promotions
 from ..store.reading import Store
-from . import keys
 from .derived import NOT_PROVED, Reasons, differing_rows
 
 _LOOKS: Final = 3  # so often a row is compared with its events before it is said to differ
@@ -152,7 +152,7 @@ def _beyond(store: Store, heads: Iterable[tuple[str, tuple[int, bytes]]]) -> Ite
 
 def _refolded(store: Store, chains: Sequence[str], reasons: Reasons) -> Iterator[Break]:
     """Where something beside the ledger says something else than its events do."""
-    acting = store.settings(keys.promoted(""))  # first: what is promoted meanwhile is entered as well
+    acting = read_promotions(store)  # first: what is promoted meanwhile is entered as well
     told, promoted = set[int](), set[tuple[str, str]]()
     for chain in sorted({*chains, DESK}):  # a row needs no entry to be there
         fold = _Fold(store, chain)

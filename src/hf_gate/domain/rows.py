@@ -98,6 +98,12 @@ class RepoRow(msgspec.Struct, frozen=True, kw_only=True):
     full_at: int | None = None  # the last full reading that was complete
     is_complete: bool = False
     problem: str | None = None  # why the last sync did not end well
+    counted_at: int | None = None  # when the Hub's own report was counted last
+    refused_at: int | None = None  # when the Hub refused the decisions of a turn for the whole repo
+    refused_why: str | None = None
+    tried_at: int | None = None  # the last full reading, proved or not
+    tried_complete: bool = False
+    tried_counts: Mapping[str, int] = {}
     counts: Mapping[str, int] = {}
 
 

@@ -34,8 +34,7 @@ class Carried:
     def plans(self, limit: int = 50) -> list[PlanRow]:
         """The latest first."""
         rows = self._store.reads.rows(
-            "SELECT p.digest, p.made_at, s.value FROM plans p LEFT JOIN settings s ON s.key = 'plan ' || p.digest"
-            " ORDER BY p.made_at DESC, p.digest LIMIT ?",
+            "SELECT p.digest, p.made_at, p.about FROM plans p ORDER BY p.made_at DESC, p.digest LIMIT ?",
             (limit,),
         )
         return [self._plan(*row) for row in rows]
@@ -43,8 +42,7 @@ class Carried:
     def plan(self, digest: str) -> PlanRow | None:
         """None when there is none of that digest."""
         row = self._store.reads.row(
-            "SELECT p.digest, p.made_at, s.value FROM plans p LEFT JOIN settings s ON s.key = 'plan ' || p.digest"
-            " WHERE p.digest = ?",
+            "SELECT p.digest, p.made_at, p.about FROM plans p WHERE p.digest = ?",
             (digest,),
         )
         return None if row is None else self._plan(*row)
@@ -58,7 +56,7 @@ class Carried:
         """Keeps a plan with what is said beside it; of a plan that is kept already only the latter."""
         with self._store.writing() as write:
             write.plan(digest, document, made_at)
-            write.setting(f"plan {digest}", json.dumps(about))
+            write.plan_about(digest, about)
 
     def discard(self, digests: Collection[str]) -> int:
         """Forgets plans, with the names in them, unless a run was begun of one; how many went."""
@@ -70,8 +68,6 @@ class Carried:
             ]
             among, value = write.db.among(gone)
             write.db.run(f"DELETE FROM plans WHERE digest {among}", (value,))
-            for digest in gone:
-                write.setting(f"plan {digest}", None)
         return len(gone)
 
     # ---- runs ----------------------------------------------------------------------------------------------------------

@@ -35,8 +35,8 @@ _DISARM: Final = (
     "DELETE FROM picks",
     "UPDATE members SET link = NULL",
     "UPDATE tray SET leaves_at = NULL WHERE outcome IS NULL",
-    "UPDATE repos SET quick_at = NULL, full_at = NULL, is_complete = FALSE",
-    "DELETE FROM settings WHERE key LIKE 'full %' OR key LIKE 'acted %'",  # when repos were read, and where policies acted
+    "UPDATE repos SET quick_at = NULL, full_at = NULL, is_complete = FALSE, tried_at = NULL",
+    "DELETE FROM first_turns",
 )
 
 # ---- backup ------------------------------------------------------------------------------------------------------------

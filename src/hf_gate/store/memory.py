@@ -1,8 +1,9 @@
-"""What the writer keeps in mind between transactions, since nobody else writes: numbers, heads of chains, verdicts, repos."""
+"""What the writer keeps in mind between transactions, since nobody else writes: reserved numbers, heads of chains, verdicts, repos."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Final
 
 from ..domain.ids import Repo
 from ..domain.ledger import GENESIS
@@ -10,6 +11,8 @@ from ..domain.requests import AccessRequest
 from .packing import Packer
 from .sql import Database
 from .states import Verdicts
+
+_MOST: Final = 1000  # numbers reserved at once
 
 
 class Memory:
@@ -20,19 +23,20 @@ class Memory:
         self.verdicts = Verdicts()
         self.packer = Packer(lambda number: dictionary(db, number))
         self._db = db
-        self._numbers: dict[str, int] = {}
+        self._numbers: dict[str, Iterator[int]] = {}
+        self._reserved: dict[str, int] = {}
         self.repos: dict[Repo, int] = {}
         self.heads: dict[int, tuple[int, bytes]] = {}
         self.dictionaries: dict[int, int] = {}
 
-    def take(self, table: str, count: int = 1) -> int:
-        """The first of so many numbers that no row of the table has."""
-        if table not in self._numbers:
-            found = self._db.row(f"SELECT max(id) FROM {table}")
-            self._numbers[table] = (found and found[0]) or 0
-        first = self._numbers[table] + 1
-        self._numbers[table] += count
-        return first
+    def take(self, table: str) -> int:
+        """A number that no row of the table has; the database is asked for twice as many each time."""
+        number = next(self._numbers.get(table, iter(())), None)
+        if number is None:
+            self._reserved[table] = min(2 * self._reserved.get(table, 0) + 1, _MOST)
+            self._numbers[table] = iter(self._db.reserve(table, self._reserved[table]))
+            number = next(self._numbers[table])
+        return number
 
     def head(self, repo_id: int) -> tuple[int, bytes]:
         """Length and last hash of a chain."""
@@ -44,6 +48,7 @@ class Memory:
     def forget(self) -> None:
         """After a rollback nothing of this is sure."""
         self._numbers.clear()
+        self._reserved.clear()
         self.repos.clear()
         self.heads.clear()
         self.dictionaries.clear()

@@ -21,16 +21,16 @@ class Picks:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def add(self, pick: str, member: str, requests: Iterable[int], at: int, query: str | None = None) -> None:
+    def add(self, pick: str, member: str, requests: Iterable[int], at: int) -> None:
         """Takes requests in, by their numbers, each as it looks now; one that is in already is taken in anew."""
         with self._store.writing() as write:
-            _begin(write, pick, member, query, at)
+            _begin(write, pick, member, at)
             _take(write, pick, list(requests))
 
     def fill(self, pick: str, member: str, query: Query, at: int, zone: tzinfo) -> None:
         """Takes in everybody whom a query finds at this moment; whoever comes later is not in it. At once, or not at all."""
         with self._store.writing() as write:
-            _begin(write, pick, member, str(query), at)
+            _begin(write, pick, member, at)
             found = conditions(query, write.db, now=at, zone=zone)
             after: Key | None = None
             while True:
@@ -98,11 +98,9 @@ class Picks:
         return {row[0]: row[1] for row in rows}
 
 
-def _begin(write: Writer, pick: str, member: str, query: str | None, at: int) -> None:
-    write.db.run(
-        "INSERT INTO picks (id, member, query, made_at) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
-        (pick, member, query, at),
-    )
+def _begin(write: Writer, pick: str, member: str, at: int) -> None:
+    sql = "INSERT INTO picks (id, member, made_at) VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING"
+    write.db.run(sql, (pick, member, at))
 
 
 def _take(write: Writer, pick: str, requests: Sequence[int]) -> None:

@@ -162,12 +162,12 @@ class Projection:
             verdicts.read(self._db)
         if verdict not in verdicts.ids:
             assert verdict[0] is not None
-            ident = self._memory.take("verdicts")
-            self._db.run(
-                "INSERT INTO verdicts (id, action, policy, rule, digest, shadow) VALUES (?, ?, ?, ?, ?, ?)",
-                (ident, *verdict[0], json.dumps(verdict[1])),
+            made = self._db.row(
+                "INSERT INTO verdicts (action, policy, rule, digest, shadow) VALUES (?, ?, ?, ?, ?) RETURNING id",
+                (*verdict[0], json.dumps(verdict[1])),
             )
-            verdicts.add(ident, verdict)
+            assert made is not None
+            verdicts.add(made[0], verdict)
         return verdicts.ids[verdict]
 
     def _count(self, repo_id: int, state: RequestState, n: int) -> None:

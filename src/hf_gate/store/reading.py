@@ -405,6 +405,10 @@ class Store:
         rows = self._db.rows(f"SELECT person_id, document, at FROM profiles WHERE person_id {among}", (value,))
         return {person: (document and self._packer.unpack(document), at) for person, document, at in rows}
 
+    def is_plan_made(self, digest: str) -> bool:
+        """Whether a plan was made here, and its time is not long over."""
+        return self._db.row("SELECT 1 FROM made_plans WHERE digest = ?", (digest,)) is not None
+
     def bindings(self, table: str) -> Mapping[str, str]:
         """Keys of an owner's table to the account ids that they mean."""
         return dict(self._db.rows("SELECT key, user_id FROM bindings WHERE owner_table = ?", (table,)))
@@ -414,23 +418,20 @@ class Store:
         found = self._db.row("SELECT value FROM settings WHERE key = ?", (key,))
         return None if found is None else str(found[0])
 
-    def settings(self, prefix: str) -> Mapping[str, str]:
-        """Those whose keys begin so, by the rest of their keys."""
-        rows = self._db.rows("SELECT key, value FROM settings WHERE substr(key, 1, ?) = ?", (len(prefix), prefix))
-        return {key[len(prefix) :]: value for key, value in rows}
-
     def wish(self, run: str) -> str | None:
         """What somebody wishes of the process that carries a run: pause or stop."""
-        return self.setting(f"wish {run}") or None
+        found = self._db.row("SELECT action FROM stop_requests WHERE run = ?", (run,))
+        return None if found is None else str(found[0])
 
     def wish_for(self, run: str, word: str | None) -> None:
         """Tells that process; the one write that needs no right to write, so that whoever has it can be asked to end."""
         db = self._aside()
         try:
-            db.run(
-                "INSERT INTO settings (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-                (f"wish {run}", word or ""),
-            )
+            if word is None:
+                db.run("DELETE FROM stop_requests WHERE run = ?", (run,))
+            else:
+                sql = "INSERT INTO stop_requests (run, action) VALUES (?, ?) ON CONFLICT (run) DO UPDATE SET action = excluded.action"
+                db.run(sql, (run, word))
         finally:
             db.close()
 

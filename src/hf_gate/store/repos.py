@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 from ..domain.ids import Repo
 from ..domain.rows import RepoRow
 from .sql import Database, Row
 from .states import repo_of
 
-_COLUMNS = "id, type, namespace, name, gated, form_card, quick_at, full_at, is_complete, problem"
+_COLUMNS = (
+    "id, type, namespace, name, gated, form_card, quick_at, full_at, is_complete, problem, counted_at, refused_at,"
+    " refused_why, tried_at, tried_complete, tried_counts"
+)
 _COUNTS = "SELECT repo_id, name, n FROM counters WHERE kind = ? AND n > 0"
 
 
@@ -42,7 +47,8 @@ def tally(db: Database, kind: str) -> dict[Repo, dict[str, int]]:
 
 
 def _repo(row: Row, counts: dict[str, int]) -> RepoRow:
-    ident, kind, namespace, name, gated, form_card, quick_at, full_at, is_complete, problem = row
+    ident, kind, namespace, name, gated, form_card, quick_at, full_at, is_complete, problem, *more = row
+    counted_at, refused_at, refused_why, tried_at, tried_complete, tried_counts = more
     return RepoRow(
         id=ident,
         repo=repo_of(kind, namespace, name),
@@ -52,5 +58,11 @@ def _repo(row: Row, counts: dict[str, int]) -> RepoRow:
         full_at=full_at,
         is_complete=bool(is_complete),
         problem=problem,
+        counted_at=counted_at,
+        refused_at=refused_at,
+        refused_why=refused_why,
+        tried_at=tried_at,
+        tried_complete=bool(tried_complete),
+        tried_counts={} if tried_counts is None else json.loads(tried_counts),
         counts=counts,
     )

@@ -9,6 +9,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     ForeignKey,
+    Identity,
     Index,
     Integer,
     LargeBinary,
@@ -28,8 +29,12 @@ def _number(name: str, *, null: bool = False) -> Column[int]:
     return Column(name, _BIG, nullable=null)
 
 
-def _id(name: str = "id") -> Column[int]:
-    return Column(name, _BIG, primary_key=True, autoincrement=False)  # the one writer counts
+def _id() -> Column[int]:
+    return Column("id", _BIG, Identity(), primary_key=True)  # made by the database: an identity, or SQLite's rowid
+
+
+def _id_of(name: str) -> Column[int]:
+    return Column(name, _BIG, primary_key=True, autoincrement=False)  # given by another table, or counted in a run
 
 
 def _text(name: str, *, null: bool = False) -> Column[str]:
@@ -74,6 +79,12 @@ repos = Table(
     _number("full_at", null=True),
     _flag("is_complete"),
     _text("problem", null=True),
+    _number("counted_at", null=True),
+    _number("refused_at", null=True),
+    _text("refused_why", null=True),
+    _number("tried_at", null=True),
+    _flag("tried_complete"),
+    _text("tried_counts", null=True),
     Index("repos_name", "type", "namespace", "name", unique=True),
 )
 
@@ -198,8 +209,6 @@ bindings = Table(
     Column("owner_table", Text, primary_key=True),
     Column("key", Text, primary_key=True),
     _text("user_id"),
-    _text("how"),
-    _number("at"),
 )
 
 # ---- what was done ----------------------------------------------------------------------------------------------------
@@ -228,7 +237,7 @@ ledger = Table(
 private = Table(  # what is about people: can be deleted, and the chain still holds
     "private",
     metadata,
-    _id(),  # that of the ledger
+    _id_of("id"),  # that of the ledger
     _number("person_id"),
     _bytes("data"),
     Index("private_person", "person_id"),
@@ -240,7 +249,7 @@ done = Table(
     "done",
     metadata,
     Column("verb", Text, primary_key=True),
-    _id("ledger_id"),
+    _id_of("ledger_id"),
     _number("at"),
     Index("done_at", "verb", "at"),
     sqlite_with_rowid=False,
@@ -250,7 +259,18 @@ checkpoints = Table("checkpoints", metadata, _id(), _number("at"), _text("heads"
 
 # ---- plans and runs ---------------------------------------------------------------------------------------------------
 
-plans = Table("plans", metadata, Column("digest", Text, primary_key=True), _bytes("document"), _number("made_at"))
+plans = Table(
+    "plans",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    _bytes("document"),
+    _number("made_at"),
+    _text("about", null=True),  # what is said of it where it is not read whole, as JSON
+)
+
+made_plans = Table(  # a plan in a file may be applied only if it was made here
+    "made_plans", metadata, Column("digest", Text, primary_key=True), _number("valid_until")
+)
 
 runs = Table(
     "runs",
@@ -275,13 +295,51 @@ changes = Table(
     "changes",
     metadata,
     Column("run", Text, ForeignKey("runs.id"), primary_key=True),
-    _id("n"),
+    _id_of("n"),
     _to("repos", "repo_id"),
     _number("request_id", null=True),
     _bytes("change"),
     _text("state"),
     _text("why"),
     Index("changes_state", "run", "state", "n"),
+)
+
+stop_requests = Table(  # to the process that executes a run: pause or stop
+    "stop_requests", metadata, Column("run", Text, primary_key=True), _text("action")
+)
+
+# ---- what policies may do unattended ----------------------------------------------------------------------------------
+
+promotions = Table("promotions", metadata, Column("policy", Text, primary_key=True), _text("digest"))
+
+first_turns = Table(  # versions of policies whose first turn at a repo is over
+    "first_turns",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    _to("repos", "repo_id", key=True),
+    sqlite_with_rowid=False,
+)
+
+held_changes = Table(  # how many changes the last turn held back of a policy
+    "held_changes", metadata, Column("policy", Text, primary_key=True), _text("digest"), _number("n")
+)
+
+halted_versions = Table(  # what runs were about that somebody paused or stopped
+    "halted_versions",
+    metadata,
+    Column("run", Text, ForeignKey("runs.id"), primary_key=True),
+    Column("digest", Text, primary_key=True),
+    _to("repos", "repo_id", key=True),
+    sqlite_with_rowid=False,
+)
+
+halted_ends = Table(
+    "halted_ends",
+    metadata,
+    Column("run", Text, ForeignKey("runs.id"), primary_key=True),
+    _to("requests", "request_id", key=True),
+    Column("until_at", _BIG, primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
 )
 
 # ---- the desk in the browser ------------------------------------------------------------------------------------------
@@ -345,7 +403,6 @@ picks = Table(  # what somebody selected, as it was when they did
     metadata,
     Column("id", Text, primary_key=True),
     _text("member"),
-    _text("query", null=True),
     _number("made_at"),
 )
 

@@ -19,6 +19,7 @@ Row: TypeAlias = tuple[Any, ...]
 Values: TypeAlias = Sequence[object]
 
 BUSY_MS: Final = 5000
+_LAST: Final = 1 << 62
 _CACHE_KIB: Final = 65_536
 _WAL_PAGES: Final = 32_000  # 128 MB: a page that many transactions touch is copied into the file once for all of them
 
@@ -80,6 +81,11 @@ class Sqlite:
             fail_sqlite(problem, self.at)
 
     insert_many = run_many
+
+    def reserve(self, table: str, size: int) -> range:  # noqa: ARG002 - as the other one
+        """Numbers for new rows of a table, good until the transaction ends: nobody else makes any meanwhile."""
+        found = self.row(f"SELECT coalesce(max(id), 0) FROM {table}")
+        return range(1 if found is None else found[0] + 1, _LAST)
 
     def among(self, values: Collection[object]) -> tuple[str, object]:
         """What stands behind a column that must be one of these, and its one value."""
@@ -170,6 +176,13 @@ class Postgres:
             self.fail(problem)
 
     insert_many = run_many
+
+    def reserve(self, table: str, size: int) -> range:
+        """So many numbers for new rows of a table, from its identity; they are ours for ever, used or not."""
+        sequence = "pg_get_serial_sequence(?, 'id')"
+        found = self.row(f"SELECT setval({sequence}, nextval({sequence}) + ? - 1)", (table, table, size))
+        last = 0 if found is None else int(found[0])
+        return range(last - size + 1, last + 1)
 
     def among(self, values: Collection[object]) -> tuple[str, object]:
         """What stands behind a column that must be one of these, and its one value."""

@@ -13,7 +13,7 @@ _NAMES = (
     "ended_at", "until", "member",
 )  # fmt: skip
 _SELECT = f"SELECT {', '.join(_NAMES)} FROM tray"
-_INSERT = f"INSERT INTO tray ({', '.join(_NAMES)}) VALUES ({', '.join('?' * len(_NAMES))})"
+_INSERT = f"INSERT INTO tray ({', '.join(_NAMES[1:])}) VALUES ({', '.join('?' * len(_NAMES[1:]))})"
 _GOOD = (OutcomeKind.DONE, OutcomeKind.ALREADY)
 _KEPT = 1000  # of those that have ended, the last so many
 
@@ -33,8 +33,7 @@ class Tray:
                 if found is not None:
                     clashes.append(_held(found))
                     continue
-                values = (write.take("tray"), *[getattr(item, name) for name in item.__struct_fields__[1:]])
-                write.db.run(_INSERT, values)
+                write.db.run(_INSERT, [getattr(item, name) for name in item.__struct_fields__[1:]])
         return clashes
 
     def waiting(self) -> list[QueuedDecision]:

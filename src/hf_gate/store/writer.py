@@ -31,7 +31,10 @@ from .texts import Text, clean, search_text
 
 OUTSIDE: Final = "outside"
 """The actor of what others did: askers, the Hub's page, other tools."""
-_REPO_COLUMNS: Final = frozenset({"gated", "form_card", "quick_at", "full_at", "is_complete", "problem"})
+_REPO_COLUMNS: Final = frozenset(
+    {"gated", "form_card", "quick_at", "full_at", "is_complete", "problem", "counted_at", "refused_at", "refused_why",
+     "tried_at", "tried_complete", "tried_counts"}
+)  # fmt: skip
 _LEARN_FROM: Final = 50  # records make a dictionary
 
 
@@ -50,35 +53,32 @@ class Writer:
         """The connection of the transaction, for the other modules of this room."""
         return self._db
 
-    def take(self, table: str) -> int:
-        """A number that no row of a table has."""
-        return self._memory.take(table)
-
     # ---- repos ---------------------------------------------------------------------------------------------------------
 
     def repo(self, repo: Repo) -> RepoRow:
         """The row of a repo; made when there is none."""
-        found = read_repo(self._db, self._repo_id(repo))
+        found = read_repo(self._db, self.repo_id(repo))
         assert found is not None
         return found
 
     def repo_changed(self, repo: Repo, columns: Mapping[str, Any]) -> None:
-        """Sets some of gated, form_card, quick_at, full_at, is_complete, problem."""
+        """Sets some of the columns that do not name it."""
         if strange := set(columns) - _REPO_COLUMNS:
             raise KeyError(f"no columns of a repo: {sorted(strange)}")
         if columns:
             parts = ", ".join(f"{name} = ?" for name in columns)
-            self._db.run(f"UPDATE repos SET {parts} WHERE id = ?", (*columns.values(), self._repo_id(repo)))
+            self._db.run(f"UPDATE repos SET {parts} WHERE id = ?", (*columns.values(), self.repo_id(repo)))
 
-    def _repo_id(self, repo: Repo | None) -> int:
+    def repo_id(self, repo: Repo | None) -> int:
+        """Return the number of a repo, made when there is none; 0 for the desk."""
         if repo is None:
             return 0
         if repo not in self._memory.repos:
             where = (repo.type.value, repo.namespace, repo.name)
             found = self._db.row("SELECT id FROM repos WHERE type = ? AND namespace = ? AND name = ?", where)
             if found is None:
-                found = (self._memory.take("repos"),)
-                self._db.run("INSERT INTO repos (id, type, namespace, name) VALUES (?, ?, ?, ?)", (*found, *where))
+                found = self._db.row("INSERT INTO repos (type, namespace, name) VALUES (?, ?, ?) RETURNING id", where)
+            assert found is not None
             self._memory.repos[repo] = found[0]
         return self._memory.repos[repo]
 
@@ -89,7 +89,7 @@ class Writer:
 
         Of a person who stands twice among the records of a transaction the second is compared with the first.
         """
-        repo_id = self._repo_id(repo)
+        repo_id = self.repo_id(repo)
         told = [one for one in seen if one.events]
         log = Log(self._db, self._memory, repo_id, chain_of(repo), self._dictionary(repo_id, told))
         people = iter(self._people.of(told))
@@ -169,18 +169,18 @@ class Writer:
             found = self._db.row("SELECT max(id) FROM dictionaries WHERE repo_id = ?", (repo_id,))
             known[repo_id] = (found and found[0]) or 0
         if not known[repo_id] and len(told) >= _LEARN_FROM:
-            ident = self._memory.take("dictionaries")
-            if ident < 1 << 16:
-                data = learn(one.request for one in told)
-                self._db.run("INSERT INTO dictionaries (id, repo_id, data) VALUES (?, ?, ?)", (ident, repo_id, data))
-                known[repo_id] = ident
+            data = learn(one.request for one in told)
+            made = self._db.row("INSERT INTO dictionaries (repo_id, data) VALUES (?, ?) RETURNING id", (repo_id, data))
+            assert made is not None
+            if made[0] < 1 << 16:  # else two bytes cannot name it
+                known[repo_id] = made[0]
         return known[repo_id]
 
     # ---- the ledger ----------------------------------------------------------------------------------------------------
 
     def append(self, repo: Repo | None, entries: Sequence[Entry]) -> None:
         """Adds entries to a repo's chain (None: the workspace's), and moves the requests that they are about."""
-        log = Log(self._db, self._memory, self._repo_id(repo), chain_of(repo))
+        log = Log(self._db, self._memory, self.repo_id(repo), chain_of(repo))
         about = [entry.request for entry in entries if entry.request is not None]
         self._rows.load(about)
         salts = self._people.salts(entry.person for entry in entries if entry.private and entry.person is not None)
@@ -217,8 +217,7 @@ class Writer:
     def checkpoint(self, checkpoint: Checkpoint) -> None:
         """Keeps the heads of all chains at a moment."""
         heads = msgspec.json.encode(checkpoint.heads).decode()
-        ident = self._memory.take("checkpoints")
-        self._db.run("INSERT INTO checkpoints (id, at, heads) VALUES (?, ?, ?)", (ident, checkpoint.at, heads))
+        self._db.run("INSERT INTO checkpoints (at, heads) VALUES (?, ?)", (checkpoint.at, heads))
 
     # ---- plans and runs ------------------------------------------------------------------------------------------------
 
@@ -228,7 +227,7 @@ class Writer:
 
     def changes(self, rows: Sequence[ChangeRow]) -> None:
         """Keeps the changes of a run that begins."""
-        runs.write_changes(self._db, [(row, self._repo_id(row.repo)) for row in rows])
+        runs.write_changes(self._db, [(row, self.repo_id(row.repo)) for row in rows])
 
     def change_states(self, run: str, states: Sequence[tuple[int, str, str]]) -> None:
         """Sets state and why of changes by their numbers."""
@@ -245,6 +244,16 @@ class Writer:
         sql = "INSERT INTO plans (digest, document, made_at) VALUES (?, ?, ?) ON CONFLICT (digest) DO NOTHING"
         self._db.run(sql, (digest, packed, made_at))
 
+    def plan_about(self, digest: str, about: Mapping[str, Any]) -> None:
+        """Keeps what is said of a plan beside its document."""
+        self._db.run("UPDATE plans SET about = ? WHERE digest = ?", (msgspec.json.encode(about).decode(), digest))
+
+    def made_plan(self, digest: str, valid_until: int, now: int) -> None:
+        """Keeps that a plan was made here; forgets those whose time is over (ms)."""
+        self._db.run("DELETE FROM made_plans WHERE valid_until <= ?", (now,))
+        sql = "INSERT INTO made_plans (digest, valid_until) VALUES (?, ?) ON CONFLICT (digest) DO NOTHING"
+        self._db.run(sql, (digest, valid_until))
+
     # ---- odds and ends -------------------------------------------------------------------------------------------------
 
     def profile(self, person: int, document: bytes | None, at: int) -> None:
@@ -255,13 +264,13 @@ class Writer:
         )
         self._db.run(sql, (person, document and self._memory.packer.pack(0, document), at))
 
-    def bind(self, table: str, key: str, user_id: str, how: str, at: int) -> None:
+    def bind(self, table: str, key: str, user_id: str) -> None:
         """Says which account a key of an owner's table means."""
         sql = (
-            "INSERT INTO bindings (owner_table, key, user_id, how, at) VALUES (?, ?, ?, ?, ?)"
-            " ON CONFLICT (owner_table, key) DO UPDATE SET user_id = excluded.user_id, how = excluded.how, at = excluded.at"
+            "INSERT INTO bindings (owner_table, key, user_id) VALUES (?, ?, ?)"
+            " ON CONFLICT (owner_table, key) DO UPDATE SET user_id = excluded.user_id"
         )
-        self._db.run(sql, (table, key, user_id, how, at))
+        self._db.run(sql, (table, key, user_id))
 
     def setting(self, key: str, value: str | None) -> None:
         """Keeps a setting; None removes it."""

@@ -12,7 +12,6 @@ from urllib.parse import urlencode
 import msgspec
 from starlette.responses import RedirectResponse, Response
 
-from ..application import keys
 from ..application import runs as run_cases
 from ..application.inputs import confirms
 from ..application.propose import policies_digest
@@ -402,7 +401,7 @@ def _approve(context: RequestContext, sight: Sight) -> Response:
         if account not in seen:
             names = sorted({*row.about.get("approved", ()), context.member.name})
             about = {**row.about, "approved": names, "seen": sorted({*seen, account})}
-            write.setting(keys.about(digest), msgspec.json.encode(about).decode())
+            write.plan_about(digest, about)
             write.append(None, [Entry(event=event, at=ms(context.now), actor=context.member.name)])
     return RedirectResponse(f"/plans/{digest}", 303)
 

@@ -1,0 +1,104 @@
+"""What policies may do unattended: promotions, first turns that are over, halted runs, and changes that are held back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from ..domain.ids import Repo
+from .reading import Store
+from .states import repo_of
+from .writer import Writer
+
+VersionAtRepo: TypeAlias = tuple[str, Repo]
+"""A version of a policy, by its digest, and a repo."""
+
+GrantEnd: TypeAlias = tuple[int, int]
+"""The number of a request, and when its grant was to end (ms). Another date makes it another end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """What a run was about that somebody paused or stopped: versions of policies at repos, and grants that had ended."""
+
+    versions: frozenset[VersionAtRepo]
+    ends: frozenset[GrantEnd]
+
+
+# ---- promotions and first turns ------------------------------------------------------------------------------------------
+
+
+def read_promotions(store: Store) -> dict[str, str]:
+    """Return the digest of the promoted version of each policy, by the policy's name."""
+    return dict(store.reads.rows("SELECT policy, digest FROM promotions"))
+
+
+def write_promotion(write: Writer, policy: str, digest: str) -> None:
+    """Let this version of a policy act unattended, in place of the one before."""
+    sql = "INSERT INTO promotions (policy, digest) VALUES (?, ?) ON CONFLICT (policy) DO UPDATE SET digest = excluded.digest"
+    write.db.run(sql, (policy, digest))
+
+
+def read_first_turns(store: Store) -> frozenset[VersionAtRepo]:
+    """Return the versions whose first turn at a repo is over."""
+    rows = store.reads.rows(
+        "SELECT f.digest, o.type, o.namespace, o.name FROM first_turns f JOIN repos o ON o.id = f.repo_id"
+    )
+    return frozenset((row[0], repo_of(*row[1:])) for row in rows)
+
+
+def write_first_turns(write: Writer, versions: Iterable[VersionAtRepo]) -> None:
+    """Note that the first turn of these versions is over."""
+    rows = [(digest, write.repo_id(repo)) for digest, repo in versions]
+    write.db.run_many("INSERT INTO first_turns (digest, repo_id) VALUES (?, ?) ON CONFLICT DO NOTHING", rows)
+
+
+# ---- halts ---------------------------------------------------------------------------------------------------------------
+
+
+def read_halts(store: Store) -> dict[str, Halt]:
+    """Return what each halted run was about, by the run's id."""
+    versions: dict[str, set[VersionAtRepo]] = {}
+    ends: dict[str, set[GrantEnd]] = {}
+    for run, digest, *where in store.reads.rows(
+        "SELECT h.run, h.digest, o.type, o.namespace, o.name FROM halted_versions h JOIN repos o ON o.id = h.repo_id"
+    ):
+        versions.setdefault(run, set()).add((digest, repo_of(*where)))
+    for run, request, until in store.reads.rows("SELECT run, request_id, until_at FROM halted_ends"):
+        ends.setdefault(run, set()).add((request, until))
+    return {
+        run: Halt(frozenset(versions.get(run, ())), frozenset(ends.get(run, ())))
+        for run in versions.keys() | ends.keys()
+    }
+
+
+def write_halt(write: Writer, run: str, halt: Halt | None) -> None:
+    """Keep what a halted run was about, in place of what was kept; None forgets it."""
+    for table in ("halted_versions", "halted_ends"):
+        write.db.run(f"DELETE FROM {table} WHERE run = ?", (run,))
+    if halt is not None:
+        versions = [(run, digest, write.repo_id(repo)) for digest, repo in halt.versions]
+        write.db.run_many("INSERT INTO halted_versions (run, digest, repo_id) VALUES (?, ?, ?)", versions)
+        ends = [(run, *end) for end in halt.ends]
+        write.db.run_many("INSERT INTO halted_ends (run, request_id, until_at) VALUES (?, ?, ?)", ends)
+
+
+def delete_halts_of(write: Writer, digest: str) -> None:
+    """Let a version of a policy go on wherever a run of it was halted."""
+    write.db.run("DELETE FROM halted_versions WHERE digest = ?", (digest,))
+
+
+# ---- changes that are held back ------------------------------------------------------------------------------------------
+
+
+def read_held_changes(store: Store) -> dict[str, tuple[str, int]]:
+    """Return how many changes of which version the last turn held back, by the policy's name."""
+    return {row[0]: (row[1], row[2]) for row in store.reads.rows("SELECT policy, digest, n FROM held_changes")}
+
+
+def write_held_changes(write: Writer, held: Mapping[str, tuple[str, int]]) -> None:
+    """Keep these counts in place of those of the turn before."""
+    write.db.run("DELETE FROM held_changes")
+    rows = [(policy, digest, n) for policy, (digest, n) in held.items()]
+    write.db.run_many("INSERT INTO held_changes (policy, digest, n) VALUES (?, ?, ?)", rows)
