@@ -84,8 +84,9 @@ def remove_files(
             folder = os.open(store.parent, os.O_RDONLY)
             os.fsync(folder)
             os.close(folder)
-    for path in found:
-        _unlink(path)  # Windows does not delete a file that is locked
+    if os.name == "nt":  # it deletes no file that is locked; elsewhere another process may have made a new store by now
+        for path in found:
+            _unlink(path)
     return found
 
 
