@@ -187,6 +187,16 @@ def test_links_in_the_way_are_removed_and_what_they_point_to_stays(
     assert not list(place.glob("desk.db*"))
 
 
+def test_a_workspace_called_all_is_one_store_like_any_other(
+    console: Console, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = place.rename(place.with_name("all"))
+    monkeypatch.chdir(folder)
+    ended = console.run("store", "remove", "--checkpoint", "heads.json", "--yes", "--name", "all")
+    assert ended.code == 0, ended.err
+    assert json.loads((folder / "heads.json").read_text())["heads"]
+
+
 def test_every_store_of_a_user_goes_at_once_also_of_hubs_that_are_gone(place: Path) -> None:
     with LocalHub(requests=0) as one, LocalHub(requests=0) as two:
         for hub in (one, two):

@@ -25,6 +25,7 @@ class _Removal:
     name: str
     paths: Sequence[Path] = ()
     url: str | None = None
+    is_all_hubs: bool = False
 
 
 @command(
@@ -75,7 +76,7 @@ def _meant(run: Run, *, all_hubs: bool) -> _Removal:
     from ..store.sql import without_password  # noqa: PLC0415 - as above
 
     if all_hubs:
-        return _Removal("all", sorted(run.settings.paths.stores.glob("*.db")))
+        return _Removal("all", sorted(run.settings.paths.stores.glob("*.db")), is_all_hubs=True)
     path = store_path(run)
     if path is None:
         return _Removal(
@@ -118,7 +119,7 @@ def _write_checkpoint(run: Run, removal: _Removal, target: Path | None, *, asks:
     from .. import bootstrap  # noqa: PLC0415 - as above
     from ..application.ledger_files import checkpoint_json, heads_now  # noqa: PLC0415 - as above
 
-    if removal.name == "all":
+    if removal.is_all_hubs:
         if target is not None:
             raise UsageError("--checkpoint is for one store.", hint="Leave out --all-hubs.")
         return
