@@ -403,7 +403,8 @@ def announce(path: Path, about: Mapping[str, object]) -> Iterator[None]:
     _remove_lock_of_ended(path)
     lock_path = path.with_name(f"{path.name}.{secrets.token_hex(4)}.lock")
     lock = ProcessLock(lock_path)
-    lock.acquire(1.0)
+    if not lock.acquire(1.0):
+        raise UsageError(f"{lock_path} cannot be locked.", hint="Start the command again.")
     try:
         write_private_file(path, json.dumps({**about, "pid": os.getpid(), "lock": lock_path.name}).encode())
         yield

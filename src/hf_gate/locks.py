@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +35,21 @@ class ProcessLock:
 
 
 def is_held(path: Path) -> bool:
-    """Return whether a running process holds the lock at a path. An unreadable lock counts as not held."""
-    if not path.is_file():
-        return False
-    lock = ProcessLock(path)
+    """Return whether a running process may hold the lock at a path. An unreadable lock counts as held."""
+    return _probe(path) is not False
+
+
+def _probe(path: Path) -> bool | None:
+    """Return whether a running process holds the lock at a path; None if the lock is unreadable."""
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            return False
+        lock = ProcessLock(path)
         is_free = lock.acquire()
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
+    except OSError:
+        return None
     lock.release()
     return not is_free
 
@@ -53,4 +61,4 @@ def read_announcement(path: Path) -> dict[str, Any] | None:
         lock = path.with_name(str(found["lock"]))
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
-    return dict(found) if is_held(lock) else None
+    return dict(found) if _probe(lock) else None

@@ -51,6 +51,15 @@ def test_what_a_process_announces_counts_until_it_ends(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_lock_that_cannot_be_looked_at_may_be_held_and_makes_no_announcement_valid(tmp_path: Path) -> None:
+    lock, path = tmp_path / "desk.json.0123abcd.lock", tmp_path / "desk.json"
+    lock.symlink_to(lock)
+    path.write_text(json.dumps({"url": "http://127.0.0.1:1", "lock": lock.name}), "utf-8")
+    assert is_held(lock)
+    assert read_announcement(path) is None
+    assert not is_held(tmp_path / "none.lock")
+
+
 def test_what_a_killed_process_announced_is_void_and_the_next_one_clears_it_away(tmp_path: Path) -> None:
     path = tmp_path / "desk.json"
     with _announcing(path) as child:
