@@ -79,3 +79,10 @@ def test_many_rows_take_no_more_memory_than_few(form: str) -> None:
     tracemalloc.stop()
     assert size > 10_000_000
     assert peak < 6_000_000
+
+
+def test_half_a_character_stops_no_file() -> None:
+    record = request_record(asked("ada", {"Purpose": "half \ud800"}))
+    assert json.loads("".join(json_lines([record])))["answers"]["Purpose"] == "half \ud800"
+    (row,) = _table(RequestRecord, [record])
+    assert row["answers.Purpose"] == "half ⟨U+D800⟩"

@@ -58,13 +58,28 @@ def _spread_sheet(keys: list[str], spread: Sequence[str], records: Iterable[Reco
         for record in records:
             for key in spread:
                 counts.update((key, label) for label in getattr(record, key) or ())
-            yield to_json(record).encode() + b"\n"
+            yield _packed(record) + b"\n"
 
     with spooled(encoded()) as file:
         shown = list(counts) if len(counts) <= ANSWER_COLUMNS else most_frequent(counts)
         others = [f"other {key}" for key in spread] if len(shown) < len(counts) else []
-        rows = (_flat(json.loads(line), spread, set(shown)) for line in file)
+        rows = (_flat(_unpacked(line), spread, set(shown)) for line in file)
         yield from _sheet([*keys, *(f"{key}.{label}" for key, label in shown), *others], rows)
+
+
+def _packed(record: Record) -> bytes:
+    try:
+        return msgspec.json.encode(record)
+    except UnicodeEncodeError:  # half a character
+        return to_json(record).encode()
+
+
+def _unpacked(line: bytes) -> dict[str, Any]:
+    try:
+        row: dict[str, Any] = msgspec.json.decode(line)
+    except msgspec.DecodeError:
+        row = json.loads(line)
+    return row
 
 
 def _flat(row: dict[str, Any], spread: Sequence[str], shown: set[tuple[str, str]]) -> dict[str, Any]:

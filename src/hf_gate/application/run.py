@@ -25,6 +25,7 @@ from .orders import Refusal, TurnFilter, Waiting, hold, refuse, refused
 from .planning import PlanResult, make_plan
 from .policy_bundle import PolicyBundle
 from .propose import EvaluateList
+from .record_builders import run_record
 from .runs import begin
 from .sync import Synced, report_counts, sync
 from .workspace import Workspace
@@ -221,7 +222,7 @@ def turn_to_dict(done: Turn) -> dict[str, object]:
         "stopped": None if done.stopped is None else str(done.stopped),
         "profiles": done.profiles,
         "clock_skew_s": None if done.skew is None else round(done.skew),
-        "resumed": [{"run": run.id, "state": run.state, "counts": dict(run.counts)} for run in done.resumed],
+        "resumed": list(map(run_record, done.resumed)),
         "planned": 0 if plan is None else len(plan.changes) + sum(held.values()) + sum(one.count for one in done.halted),
         "run": None if run is None else run.id,
         "counts": {} if run is None else dict(run.counts),
