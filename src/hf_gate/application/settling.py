@@ -78,8 +78,9 @@ def ground_of_change(item: Item, now: AccessRequest | None, *, complete: bool) -
         return Settled(item, OutcomeKind.ALREADY, f"already {change.after}", "read", since=ms(now.reviewed_at))
     if now.status != change.before:
         return Settled(item, OutcomeKind.STALE, f"it was {change.before}, now it is {now.status}")
-    if answers_digest(now) != change.answers_digest:
-        return Settled(item, OutcomeKind.STALE, "its answers changed")
+    is_new = iso(now.asked_at) != change.asked_at  # a reset request keeps its id when its person asks again
+    if is_new or answers_digest(now) != change.answers_digest:
+        return Settled(item, OutcomeKind.STALE, "it is a new attempt" if is_new else "its answers changed")
     return None
 
 
