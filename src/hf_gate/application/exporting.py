@@ -5,14 +5,13 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import msgspec
 
 from ..domain.moments import iso, iso_ms
-from ..domain.rows import RequestRow
+from ..store.dumping import Dump
 from ..store.reading import Store
 from .judging import StandingVerdicts
 from .ledger_files import checkpoint_json, export
@@ -39,16 +38,8 @@ TABLES: Final[Mapping[str, str]] = {
 """Tables that are exported as they are, one JSON object a line, and what each holds."""
 
 
-class DumpPort(Protocol):
-    """What an export reads beside the usual."""
-
-    def snapshot(self) -> AbstractContextManager[None]: ...
-    def requests(self) -> Iterator[RequestRow]: ...
-    def table(self, name: str) -> Iterator[dict[str, Any]]: ...
-
-
 def export_files(
-    store: Store, dump: DumpPort, owned: Mapping[str, bytes], now: datetime
+    store: Store, dump: Dump, owned: Mapping[str, bytes], now: datetime
 ) -> Iterator[tuple[str, Iterable[bytes]]]:
     """Names of files with their lines; to be written within `dump.snapshot`. `owned`: files of the workspace."""
     verdicts = StandingVerdicts(None)

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Final
 
 from ..domain.grants import end_of
 from ..domain.lifecycle import MOVES, TARGET_OF, Status
@@ -23,6 +23,7 @@ from ..domain.runs import UNDER_WAY, ChangeState
 from ..domain.tray import VERBS, QueuedDecision, ground_of
 from ..errors import HfGateError, NotAllowed, UsageError
 from ..store.reading import Store
+from ..store.tray import Tray
 from .carry import RunExecutor
 from .decide import Direct
 from .decisions import Ask, Choice
@@ -30,18 +31,6 @@ from .runs import is_over
 
 AGAIN: Final = 30_000  # ms until what could not be sent is tried once more
 _ENDED: Final = frozenset(ChangeState(kind) for kind in OutcomeKind if kind is not OutcomeKind.OPEN)
-
-
-class TrayPort(Protocol):
-    """Where decisions lie until they leave."""
-
-    def put(self, items: Sequence[QueuedDecision]) -> list[QueuedDecision]: ...
-    def waiting(self) -> list[QueuedDecision]: ...
-    def due(self, now: int) -> list[QueuedDecision]: ...
-    def take_back(self, ids: Sequence[int], at: int) -> int: ...
-    def leave_at(self, ids: Sequence[int], at: int | None) -> int: ...
-    def carried_by(self, ids: Sequence[int], run: str | None) -> int: ...
-    def ended(self, outcomes: Sequence[tuple[int, str, str]], at: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +63,7 @@ class TrayService:
     """
 
     store: Store
-    tray: TrayPort
+    tray: Tray
     direct_of: Callable[[str, str | None], Direct]
     new_id: Callable[[], str]
     may: Callable[[QueuedDecision, RequestRow], bool] = lambda _, __: True

@@ -21,7 +21,7 @@ _PACKED: Final = frozenset({("plans", "document"), ("profiles", "document")})
 
 
 class Dump:
-    """Reads whole tables of a store. Satisfies `application.exporting.DumpPort`."""
+    """Reads whole tables of a store."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

@@ -19,7 +19,7 @@ _KEPT = 1000  # of those that have ended, the last so many
 
 
 class Tray:
-    """What `application.tray.TrayPort` asks for."""
+    """Decisions that were not sent yet, and lately sent ones."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
