@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from .records import (
     RepoRecord,
     RequestRecord,
     RunRecord,
+    StandingRecord,
     VerdictRecord,
 )
 
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ..domain.accounts import Gate
-    from ..domain.forms import GateForm
     from ..domain.rows import ChangeRow, PersonRow, RepoRow, RequestRow, RunRow
     from ..plan.model import Change
     from ..policy.checking import CheckedPolicy
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from ..policy.policy_tests import PolicyTestResult
     from ..policy.trust import AcceptRequirement
     from .judging import StandingVerdicts
+    from .standing import RepoStanding
 
 
 # ---- requests ----------------------------------------------------------------------------------------------------------
@@ -170,26 +172,41 @@ def person_record(person: PersonRow, requests: Mapping[str, str]) -> PersonRecor
     )
 
 
-def repo_record(
-    row: RepoRow, oldest: datetime | None, form: GateForm | None, form_problems: int, policies: Sequence[str]
-) -> RepoRecord:
-    """Make the record of a stored repo; `form` is None when the card was never read."""
-    is_open = row.gated is None and row.full_at is not None
-    return RepoRecord(
-        repo=row.repo.id,
-        repo_type=row.repo.type,
-        gated=False if is_open else row.gated,
-        counts={**dict.fromkeys(STATUSES, 0), **row.counts},
-        oldest_asked_at=iso(oldest),
-        quick_at=iso_ms(row.quick_at),
-        full_at=iso_ms(row.full_at),
-        complete=row.is_complete,
-        problem=row.problem,
-        fields=None if form is None else [field.label for field in form.fields],
-        form_problems=form_problems,
-        fingerprint=None if form is None else form.fingerprint,
-        policies=list(policies),
+def repo_record(row: RepoRow, oldest: datetime | None, policies: Sequence[str] | None) -> RepoRecord:
+    """Make the record of a stored repo."""
+    return RepoRecord(**_repo_fields(row, oldest), policies=None if policies is None else list(policies))
+
+
+def standing_record(standing: RepoStanding, answered: str) -> StandingRecord:
+    """Make the record of a stored repo with how long people wait there."""
+    median = standing.median
+    return StandingRecord(
+        **_repo_fields(standing.row, standing.oldest),
+        waiting=standing.waiting,
+        median_wait_s=None if median is None else round(median.total_seconds()),
+        answered=answered or None,
     )
+
+
+def _repo_fields(row: RepoRow, oldest: datetime | None) -> dict[str, Any]:
+    from ..domain.forms import form_of_json  # noqa: PLC0415 - ls needs no form
+
+    is_open = row.gated is None and row.full_at is not None
+    form = None if row.form_card is None else form_of_json(row.form_card)
+    return {
+        "repo": row.repo.id,
+        "repo_type": row.repo.type,
+        "gated": False if is_open else row.gated,
+        "counts": {**dict.fromkeys(STATUSES, 0), **row.counts},
+        "oldest_asked_at": iso(oldest),
+        "quick_at": iso_ms(row.quick_at),
+        "full_at": iso_ms(row.full_at),
+        "complete": row.is_complete,
+        "problem": row.problem,
+        "fields": None if form is None else [field.label for field in form.fields],
+        "form_problems": None if row.form_card is None else len(json.loads(row.form_card).get("problems", ())),
+        "fingerprint": None if form is None else form.fingerprint,
+    }
 
 
 def gate_record(gate: Gate) -> RepoRecord:

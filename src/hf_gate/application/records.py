@@ -142,6 +142,14 @@ class RepoRecord(Record, frozen=True, kw_only=True):
     policies: list[str] | None = None
 
 
+class StandingRecord(RepoRecord, frozen=True, kw_only=True):
+    """One stored repo with how long people wait there; `policies` is null, since no policy is read."""
+
+    waiting: Count
+    median_wait_s: Annotated[Count | None, Meta(description="of those who wait")]
+    answered: Annotated[str | None, Meta(description="up to when all complete requests have an answer, as a sentence")]
+
+
 # ---- plans, runs and their changes -------------------------------------------------------------------------------------
 
 

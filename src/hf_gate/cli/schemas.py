@@ -22,6 +22,7 @@ from ..application.records import (
     ReportRecord,
     RequestRecord,
     RunRecord,
+    StandingRecord,
     keys_of,
 )
 from ..domain.lifecycle import STATUSES
@@ -124,19 +125,6 @@ _READINGS: Final[dict[str, object]] = {
     ),
     "failed": _array(_object(repo=_TEXT, repo_type=_REPO_TYPE, why=_TEXT)),
 }
-_STANDING: Final = _object(
-    repo=_TEXT,
-    repo_type=_REPO_TYPE,
-    counts=_map(_COUNT),
-    waiting=_COUNT,
-    oldest_asked_at=_MAYBE_TIME,
-    median_wait_s=_MAYBE_COUNT,
-    quick_at=_MAYBE_TIME,
-    full_at=_MAYBE_TIME,
-    complete=_BOOL,
-    problem=_MAYBE,
-    answered=_MAYBE,
-)
 _MODE: Final[Schema] = {"enum": ["shadow", "enforce"]}
 _TABLE: Final = _object(
     table=_TEXT,
@@ -241,7 +229,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         endpoint=_TEXT,
         desk=_MAYBE,
         at=_TIME,
-        repos=_array(_STANDING),
+        repos=_array(_record(StandingRecord)),
         token=_object(
             ok=_MAYBE_BOOL,
             account=_MAYBE,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from ..application.record_builders import run_record
-from ..domain.moments import iso, iso_ms, moment_of
+from ..application.record_builders import run_record, standing_record
+from ..domain.moments import iso, moment_of
 from ..errors import HfGateError, NotAllowed
 from .frame import Run, command
 from .output import age, clock_off, numbered
@@ -81,35 +81,18 @@ def _token(run: Run) -> dict[str, object]:
 
 
 def _document(workspace: Workspace, found: Standing, token: Mapping[str, object], zone: tzinfo) -> dict[str, object]:
+    from ..application.standing import serving_line  # noqa: PLC0415 - as above
+
     return {
         "schema_version": 1,
         "endpoint": workspace.store.endpoint,
         "desk": None if workspace.location.folder is None else str(workspace.location.folder),
         "at": iso(found.at),
-        "repos": [_repo(one, found, zone) for one in found.repos],
+        "repos": [standing_record(one, serving_line(one.answered_before, found.at, zone)) for one in found.repos],
         "token": dict(token),
         "guards": [_guard(one) for one in found.budgets],
         "held": dict(found.held),
         "runs": list(map(run_record, found.runs)),
-    }
-
-
-def _repo(one: RepoStanding, found: Standing, zone: tzinfo) -> dict[str, object]:
-    from ..application.standing import serving_line  # noqa: PLC0415 - as above
-
-    row = one.row
-    return {
-        "repo": row.repo.id,
-        "repo_type": row.repo.type.value,
-        "counts": dict(row.counts),
-        "waiting": one.waiting,
-        "oldest_asked_at": iso(one.oldest),
-        "median_wait_s": None if one.median is None else round(one.median.total_seconds()),
-        "quick_at": iso_ms(row.quick_at),
-        "full_at": iso_ms(row.full_at),
-        "complete": row.is_complete,
-        "problem": row.problem,
-        "answered": serving_line(one.answered_before, found.at, zone) or None,
     }
 
 

@@ -144,7 +144,10 @@ def _named(context: RequestContext) -> Iterator[Repo]:
 
 def export(context: RequestContext) -> Response:
     """The same rows as a file."""
-    rows = [_record(line_of(context, row)) for row in context.app_state.repos(context.member)]
+    rows = [
+        repo_record(row, _oldest(context, row), [each.name for each in policies_of(context, row.repo)])
+        for row in context.app_state.repos(context.member)
+    ]
     return exported("repos", context.params["kind"], RepoRecord, rows)
 
 
@@ -176,10 +179,6 @@ def policies_of(context: RequestContext, repo: Repo) -> list[Policy]:
     bundle = context.app_state.policies
     found = () if bundle is None else bundle.policies
     return [each for each in found if any(glob_matches(glob, repo) for glob in each.applies_to)]
-
-
-def _record(line: RepoLine) -> RepoRecord:
-    return repo_record(line.row, line.oldest, line.form, len(line.problems), [each.name for each in line.policies])
 
 
 # ---- one of them -------------------------------------------------------------------------------------------------------
