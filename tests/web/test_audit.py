@@ -215,7 +215,7 @@ def test_a_reviewer_sees_the_chains_of_their_repos_and_proves_nothing(crowded: R
 
 def test_a_proof_says_that_all_is_whole_and_what_came_since(told: Room) -> None:
     lena = told.visitor()
-    assert "Not proved yet" in lena.get("/audit").body
+    assert "Not verified yet" in lena.get("/audit").body
     assert lena.post("/audit/verify").status == 303
     count = sum(length for length, _ in told.app_state.store.chains().values())
     assert f"All {count} entries" in lena.get("/audit").body

@@ -183,7 +183,7 @@ def _go(page: Page, desk: Desk, path: str) -> None:
     elif path == "a link":
         page.goto(f"{url}/settings")
         page.get_by_label("Name", exact=True).fill("noor")
-        page.get_by_role("button", name="Make a link").click()
+        page.get_by_role("button", name="Create link").click()
         expect(page.locator(".msg-ok code").first).to_be_visible()
     elif path == "a link of another site":
         page.goto(f"{url}/queue".replace("127.0.0.1", "localhost"))

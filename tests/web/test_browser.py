@@ -126,7 +126,7 @@ def test_the_loser_of_a_race_is_shown_the_winner(browser: Browser, local: LocalH
         _rows(lena, 1)
         lena.goto(f"{origin_of(lena)}/settings")
         lena.get_by_label("Name", exact=True).fill("mia")
-        lena.get_by_role("button", name="Make a link").click()
+        lena.get_by_role("button", name="Create link").click()
         link = lena.locator(".msg-ok code").first.inner_text()
         with _page(browser, link) as mia:
             _rows(mia, 1)

@@ -68,7 +68,7 @@ def test_a_plan_is_applied_and_watched_to_its_end_by_keys_alone(browser: Browser
             assert room.local.journal()[-1]["route"] not in {"handle", "batch"}
             expect(page.get_by_role("heading", level=1)).to_contain_text("25 changes: ended", timeout=30_000)
             expect(page.locator("#live")).to_contain_text("25 of 25")
-            expect(page.get_by_role("button", name="Make a plan that leads back")).to_be_visible()
+            expect(page.get_by_role("button", name="Plan an undo")).to_be_visible()
         assert _status(room.local) == dict.fromkeys(good, "accepted") | dict.fromkeys(poor, "reset")
 
 

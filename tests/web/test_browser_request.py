@@ -107,7 +107,7 @@ def test_what_was_sent_is_reversed_by_keys_and_what_is_like_it_comes_by_itself(p
 def test_a_request_that_is_open_elsewhere_says_who_looks(browser: Browser, page: Page) -> None:
     page.goto(f"{origin_of(page)}/settings")
     page.locator("#name").fill("mia")
-    page.get_by_role("button", name="Make a link").click()
+    page.get_by_role("button", name="Create link").click()
     link = page.locator(".msg-ok code").first.inner_text()
     page.goto(f"{origin_of(page)}/queue?q=cyd")
     key = page.locator(".row").first.get_attribute("data-request-id")

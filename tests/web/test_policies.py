@@ -66,7 +66,7 @@ def test_every_policy_is_listed_also_one_that_cannot_be_read(asked: Room) -> Non
     assert set(rows) == {"house", "next", "broken"}
     assert rows["broken"]["errors"]
     assert lena.get("/policies/broken").status == 200
-    assert "While a file is wrong, no policy judges" in lena.get("/policies").body
+    assert "While a file has errors, no policy is evaluated" in lena.get("/policies").body
 
 
 def test_a_mistake_stands_at_its_line_and_one_press_mends_it(asked: Room) -> None:
@@ -106,7 +106,7 @@ def test_a_draft_is_tried_on_who_waits_and_says_where_it_differs(asked: Room) ->
 
 def test_the_file_itself_differs_from_the_desk_about_nobody(asked: Room) -> None:
     body = asked.visitor().post("/policies/house", {"src": POLICY}).body
-    assert "The desk says the same about all of them now" in body
+    assert "The desk decides the same about all of them now" in body
     assert "your draft" not in body
 
 
@@ -168,7 +168,7 @@ def test_its_own_tests_say_what_came_out(asked: Room) -> None:
     tests = "tests:\n  - {name: good, facts: {email.academic: true}, want: {then: reset}}\n"
     body = asked.visitor().post("/policies/house", {"src": POLICY + tests}).body
     assert "failed: " in body
-    assert "wanted reset" in body
+    assert "expected reset" in body
 
 
 def test_what_a_watching_policy_would_do_stands_beside_what_the_desk_says(asked: Room) -> None:
@@ -181,7 +181,7 @@ def test_what_a_watching_policy_would_do_stands_beside_what_the_desk_says(asked:
     told = _section(asked.visitor().get("/policies/next").body, "h-c")
     assert "What it would do" in told
     assert "everybody-waits wait 2" in told
-    assert "something else than the desk about 2 of 2" in told
+    assert "It differs from the desk for 2 of 2" in told
     now = _section(asked.visitor().get("/policies/house").body, "h-c")
     assert "academic accept 1" in now
     assert "rest human 1" in now

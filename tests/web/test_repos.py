@@ -58,7 +58,7 @@ def test_how_far_requests_are_answered_is_said_in_the_words_of_status(room: Room
     room.ask([{"username": "ada"}], {"Purpose": GOOD})
     body = room.visitor().get(_href(room)).body
     assert "Answered: every complete request made before" in body
-    assert "proved by the last full reading" in body
+    assert "complete as of the last full sync" in body
 
 
 def test_a_reading_that_did_not_end_well_is_told_on_both_pages(room: Room) -> None:
@@ -68,7 +68,7 @@ def test_a_reading_that_did_not_end_well_is_told_on_both_pages(room: Room) -> No
     for path in ("/repos", _href(room)):
         body = lena.get(path).body
         assert "the list of &lt;b&gt;pending&lt;/b&gt; moved" in body
-        assert "not proved" in body
+        assert "not complete" in body
 
 
 def test_sync_now_wakes_the_one_reader_and_reads_nothing_itself(room: Room) -> None:

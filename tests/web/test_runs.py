@@ -82,7 +82,7 @@ def test_the_page_says_how_many_came_out_how_and_names_each(asked: Room) -> None
 def test_a_run_that_nobody_began_says_so_and_can_be_stopped_for_good(asked: Room) -> None:
     lena, before = asked.visitor(), asked.writes()
     run = begun(asked, lena)
-    assert "nothing of it was sent" in words(lena.get(run))
+    assert "nothing was sent" in words(lena.get(run))
     assert "not begun" in words(lena.get("/plans"))
     lena.post(run, {"do": "stop"})
     ended(asked, run)

@@ -80,7 +80,7 @@ def test_the_page_says_where_those_stand_that_were_sent_before_the_latest(room: 
     for name in names[19:]:
         _decide(room, lena, "accept", name)
     room.leave()
-    assert 'These are the latest 20; those before stand in <a href="/audit">the ledger</a>.' in lena.get("/tray").body
+    assert 'These are the latest 20; earlier ones are in <a href="/audit">the audit log</a>.' in lena.get("/tray").body
 
 
 def test_held_until_somebody_sends_it(asked: Room) -> None:

@@ -70,7 +70,7 @@ def _of_viewers(query: Query, problem: InvalidQuery | None) -> tuple[Query, Inva
     what = f"{closed.key}:" if closed.key else f"the word {closed}"
     return kept, InvalidQuery(
         f"{what} asks for what a viewer does not see.",
-        hint=f"A viewer can ask for {', '.join(sorted(OPEN))}, and for user: with a pseudonym of the ledger.",
+        hint=f"A viewer can ask for {', '.join(sorted(OPEN))}, and for user: with a pseudonym from the audit log.",
         at=closed.at,
         suggestion=str(kept),
     )

@@ -121,7 +121,7 @@ def page(context: RequestContext) -> Response:
     days = [(day, list(some)) for day, some in groupby(groups, key=lambda group: _day(context, group.first.at))]
     return context.page(
         "audit.html",
-        title="Ledger",
+        title="Audit log",
         asked=asked,
         days=days,
         count=sum(group.count for group in groups),

@@ -18,7 +18,7 @@ from .request_context import Refused, RequestContext
 from .terminal import account_of, invited
 
 ACTS: Final = (
-    ("see requests, verdicts, repos, policies, plans and the ledger", Role.VIEWER, "GET /queue"),
+    ("see requests, verdicts, repos, policies, plans and the audit log", Role.VIEWER, "GET /queue"),
     ("try a draft of a policy on requests", Role.REVIEWER, "POST /policies"),
     ("read names, mail addresses, answers, reasons and notes", Role.REVIEWER, "GET /requests/{id}/{verb}"),
     ("take rows as a file", Role.REVIEWER, "GET /people.{kind}"),

@@ -141,7 +141,7 @@ NAV: Final = (
     ("Repos", "/repos", Role.VIEWER),
     ("People", "/people", Role.VIEWER),
     ("Policies", "/policies", Role.VIEWER),
-    ("Ledger", "/audit", Role.VIEWER),
+    ("Audit log", "/audit", Role.VIEWER),
 )
 
 

@@ -78,7 +78,7 @@ def page(context: RequestContext) -> Response:
         except NotFound:
             continue
     if not context.is_part:
-        return context.page("tray.html", title="Tray", sent=_sent(context), days=_DAYS, most=_MANY)
+        return context.page("tray.html", title="Unsent", sent=_sent(context), days=_DAYS, most=_MANY)
     return context.page("parts/answer.html", lines=lines_of(context, rows), is_poll=True)
 
 
