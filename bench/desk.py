@@ -104,9 +104,9 @@ def _asking(here: Desk, count: int, sizes: Sizes) -> Iterator[Row]:
 
 
 def _world(here: Desk) -> str | None:
-    from hf_gate.hub.local_world import world_of  # noqa: PLC0415 - only where the store of a local Hub is opened by hand
+    from hf_gate.hub.local_world import get_world_id  # noqa: PLC0415 - only where the store of a local Hub is opened by hand
 
-    return world_of(here.env["HF_ENDPOINT"])
+    return get_world_id(here.env["HF_ENDPOINT"])
 
 
 def _judging(here: Desk, count: int) -> Iterator[Row]:

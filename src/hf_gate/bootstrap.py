@@ -215,7 +215,7 @@ def open_store(
     `lends`: other processes may write while this one does not (see `Store.working`). Not `waits`: StoreBusy at once
     when another process has it. `command`: what others are told about us meanwhile. `on_wait`: see `store.locking`.
     """
-    from .hub.local_world import world_of  # noqa: PLC0415 - as in open_hub
+    from .hub.local_world import get_world_id  # noqa: PLC0415 - as in open_hub
     from .store.opening import WAIT  # noqa: PLC0415 - only who needs a store
     from .store.opening import open_store as opened  # noqa: PLC0415 - as above
 
@@ -225,7 +225,7 @@ def open_store(
     return opened(
         url,
         endpoint=endpoint,
-        world=world_of(endpoint, _probe_limit(settings)),
+        world=get_world_id(endpoint, _probe_limit(settings)),
         read_only=read_only,
         lends=lends,
         wait=min(patience(settings), WAIT if lends else math.inf) if waits else 0.0,  # pages must not wait long
@@ -275,9 +275,9 @@ def _country_of() -> Callable[[AccessRequest], str | None]:
 
 def _store_name(endpoint: str, limit: float) -> str:
     """A file for each Hub; a local one is told apart by the world that it states, for every start of it is another Hub."""
-    from .hub.local_world import world_of  # noqa: PLC0415 - as in open_hub
+    from .hub.local_world import get_world_id  # noqa: PLC0415 - as in open_hub
 
-    world = world_of(endpoint, limit)
+    world = get_world_id(endpoint, limit)
     name = re.sub(r"[^a-z0-9.-]+", "-", endpoint.partition("://")[2].lower()).strip("-")
     return f"{name}.{world}.db" if world else f"{name}.db"
 
@@ -318,9 +318,9 @@ class HubClock:
     def _follow(self) -> None:
         """Ask a local Hub for its time if its clock is followed: it announces nothing by itself."""
         if self._follows:
-            from .hub.local_world import stated_headers  # noqa: PLC0415 - only with HF_GATE_CLOCK=hub
+            from .hub.local_world import fetch_local_headers  # noqa: PLC0415 - only with HF_GATE_CLOCK=hub
 
-            self._clock.follow(stated_headers(self._endpoint).get("x-hf-gate-clock"))
+            self._clock.follow(fetch_local_headers(self._endpoint).get("x-hf-gate-clock"))
 
 
 class Connection:

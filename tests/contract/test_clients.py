@@ -317,9 +317,9 @@ def test_a_client_that_follows_the_clock_of_a_local_hub_is_never_off(monkeypatch
 def test_a_listing_shows_where_it_stands_and_becomes_flat_rows(world: World) -> None:
     world.ask("ada", "bob", Purpose="to learn")
     listing = world.owner.list_pending(world.repo)
-    assert repr(listing) == f"<Listing {world.repo} pending: 0 rows so far, not proved whole: not read to the end>"
+    assert repr(listing) == f"<Listing {world.repo} pending: 0 rows so far, not proved complete: not read to the end>"
     rows = listing.to_rows()
-    assert repr(listing) == f"<Listing {world.repo} pending: 2 rows, proved whole>"
+    assert repr(listing) == f"<Listing {world.repo} pending: 2 rows, complete>"
     assert sorted((row["user"], row["answer: Purpose"]) for row in rows) == [("ada", "to learn"), ("bob", "to learn")]
     assert [row["user_id"] for row in rows] == [r.user_id for r in world.owner.list_pending(world.repo)]
     assert listing.to_rows() == []
@@ -330,7 +330,7 @@ def test_a_listing_shows_where_it_stands_and_becomes_flat_rows(world: World) -> 
             read = await pending.to_rows()
             return [dict(row) for row in read], repr(pending)
 
-    assert asyncio.run(later()) == (rows, f"<AsyncListing {world.repo} pending: 2 rows, proved whole>")
+    assert asyncio.run(later()) == (rows, f"<AsyncListing {world.repo} pending: 2 rows, complete>")
 
 
 def test_a_listing_that_is_not_whole_says_why_in_its_repr(world: World) -> None:
@@ -338,4 +338,4 @@ def test_a_listing_that_is_not_whole_says_why_in_its_repr(world: World) -> None:
     world.local.set_faults(["dup_rows:n=1"])
     listing = world.owner.list_pending(world.repo)
     assert len(listing.to_rows()) == 1
-    assert "1 row so far, not proved whole: a request appeared twice" in repr(listing)
+    assert "1 row so far, not proved complete: a request appeared twice" in repr(listing)

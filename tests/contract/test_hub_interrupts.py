@@ -265,7 +265,7 @@ def test_a_dripping_answer_ends_at_the_limit_of_a_whole_call(say: Say) -> None:
 
         for one in (told, asyncio.run(run())):
             assert isinstance(one, NoReply)
-            assert (one.reason, one.sent, one.detail) == (FailureReason.TIMEOUT, True, "incomplete after 0.9 s")
+            assert (one.reason, one.is_sent, one.detail) == (FailureReason.TIMEOUT, True, "incomplete after 0.9 s")
 
 
 def test_the_limit_holds_on_a_connection_that_is_used_again() -> None:

@@ -35,7 +35,7 @@ def _pages(bench: Bench, path: str, view: ReadView) -> list[list[dict[str, Any]]
 @pytest.mark.parametrize("shuffled", [False, True])
 def test_pages_hold_everybody_once(bench: Bench, *, tied: bool, shuffled: bool) -> None:
     rows = bench.crowd(45, tied=tied)
-    pages = _pages(bench, f"{ACCESS}/pending?limit=10", ReadView(shuffled=shuffled))
+    pages = _pages(bench, f"{ACCESS}/pending?limit=10", ReadView(is_shuffled=shuffled))
     assert [len(page) for page in pages] == [10, 10, 10, 10, 5]
     seen = [row["requestId"] for page in pages for row in page]
     assert sorted(seen) == sorted(row.id for row in rows)

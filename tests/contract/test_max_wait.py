@@ -11,7 +11,7 @@ import pytest
 
 from hf_gate import AsyncHub, Hub
 from hf_gate.errors import HubUnavailable, OutcomeUnknown, UnexpectedAnswer
-from hf_gate.hub.local_world import world_of
+from hf_gate.hub.local_world import get_world_id
 
 from .raw_hub import DRIPS, RawHub, Say, answer, raw_hub
 
@@ -115,7 +115,7 @@ def test_asking_a_local_hub_for_its_world_ends_in_time(say: Say) -> None:
     with raw_hub(say) as hub:
         start = time.monotonic()
         with suppress(HubUnavailable):
-            assert world_of(hub.url, 0.5) is None
+            assert get_world_id(hub.url, 0.5) is None
         assert time.monotonic() - start < LATEST
 
 
@@ -126,4 +126,4 @@ def test_a_local_hub_that_states_its_world_and_then_drips_is_not_believed() -> N
             caller.sendall(b"x: y\r\n")
 
     with raw_hub(say) as hub, pytest.raises(HubUnavailable, match="does not answer"):
-        world_of(hub.url, 0.5)
+        get_world_id(hub.url, 0.5)

@@ -54,7 +54,7 @@ def _answer(step: Any, played: Played, hub: Hub, source: Iterator[Any], clock: C
         case EmitValue(value):
             played.emitted.append(value)
         case HubCall() | StartCall():
-            send = step.send if isinstance(step, StartCall) else step
+            send = step.call if isinstance(step, StartCall) else step
             played.sent.append(send)
             return hub(send)  # the ticket of a Start is the answer itself
         case AwaitCall(ticket):

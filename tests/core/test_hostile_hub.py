@@ -10,7 +10,7 @@ from hf_gate import Decision
 from hf_gate.domain.ids import Repo, RepoType
 from hf_gate.domain.outcomes import OutcomeKind
 from hf_gate.errors import BadRequest, HubUnavailable, NotAllowed, OutcomeUnknown
-from hf_gate.protocol.endpoints import list_page
+from hf_gate.protocol.endpoints import build_list_call
 from hf_gate.protocol.flows import bulk, deciding, repos
 from hf_gate.protocol.flows.calling import FlowContext, RetryPolicy, send_call
 from hf_gate.protocol.flows.listing import list_requests
@@ -75,7 +75,8 @@ def test_and_so_for_a_single_verb() -> None:
 
 
 @pytest.mark.parametrize(
-    "lost", [reply(status=502), NoReply(FailureReason.BROKEN, sent=True), NoReply(FailureReason.TIMEOUT, sent=True)]
+    "lost",
+    [reply(status=502), NoReply(FailureReason.BROKEN, is_sent=True), NoReply(FailureReason.TIMEOUT, is_sent=True)],
 )
 def test_a_lost_answer_to_settings_is_unknown_unless_the_gate_reads_as_wished(lost: Answer) -> None:
     def hub(mode: Any) -> Any:
@@ -100,7 +101,7 @@ def test_refusals_for_ever_end_with_max_wait() -> None:
         return Reply(429, {"retry-after": "0"}, b"", elapsed=1.0)
 
     played = play(
-        send_call(list_page(REPO, "pending"), FlowContext("https://hub.test", RetryPolicy(max_wait=3.0))), busy
+        send_call(build_list_call(REPO, "pending"), FlowContext("https://hub.test", RetryPolicy(max_wait=3.0))), busy
     )
     assert isinstance(played.result, NoReply)
     assert isinstance(build_error(played.result, REPO), HubUnavailable)

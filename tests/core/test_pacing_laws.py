@@ -65,7 +65,7 @@ def test_a_first_call_that_is_dropped_or_lost_is_followed_by_another_alone() -> 
     pacer = Pacer()
     assert pacer.try_start(START, call()) == 0
     pacer.record_lost_call(call())
-    go(pacer, call(), NoReply(FailureReason.TIMEOUT, sent=True))
+    go(pacer, call(), NoReply(FailureReason.TIMEOUT, is_sent=True))
     assert pacer.try_start(START, call()) == 0
     assert pacer.try_start(START, call()) > 0
 
@@ -130,9 +130,9 @@ def test_five_server_errors_in_a_row_open_the_breaker_and_one_call_asks_at_last_
     pacer, now = known(), START
     failures: list[Answer] = [
         Reply(502),
-        NoReply(FailureReason.CONNECT, sent=False),
+        NoReply(FailureReason.CONNECT, is_sent=False),
         Reply(500),
-        NoReply(FailureReason.BROKEN, sent=True),
+        NoReply(FailureReason.BROKEN, is_sent=True),
     ]
     for answer in failures:
         go(pacer, call(Lane.READ), answer)

@@ -276,7 +276,7 @@ def test_courses_and_machines_come_in_bursts(consumer: tuple[Scene, list[Generat
 
 def test_weekends_and_nights_are_quieter() -> None:
     timeline = Timeline(NOW - 700 * DAY, NOW, (), 1.0)
-    times = [timeline.at(i / 20_000) for i in range(20_000)]
+    times = [timeline.get_time(i / 20_000) for i in range(20_000)]
     assert times == sorted(times)
     assert NOW - 700 * DAY - 1 <= times[0] <= times[-1] <= NOW
     weekday = Counter((time // DAY + 3) % 7 for time in times)

@@ -20,7 +20,7 @@ from hf_gate.cli.run import greed
 from hf_gate.domain.events import Entry, GrantDated, canonical
 from hf_gate.domain.moments import ms
 from hf_gate.domain.runs import RunKind
-from hf_gate.hub.local_world import world_of
+from hf_gate.hub.local_world import get_world_id
 from hf_gate.plan.model import decode_plan
 from hf_gate.store.opening import open_store
 from hf_gate.testing import LocalHub
@@ -245,7 +245,7 @@ def cut_off(console: Console, tmp_path: Path) -> str:
     console.run("sync")
     made = decode_plan(console.run("plan", "--json").out.encode(), "the plan")
     url = console.hub.url
-    with open_store(tmp_path / "desk.db", endpoint=url, world=world_of(url)) as store:
+    with open_store(tmp_path / "desk.db", endpoint=url, world=get_world_id(url)) as store:
         return begin(
             store,
             made,
@@ -324,7 +324,7 @@ def test_the_end_of_a_grant_is_told_in_words(console: Console) -> None:
 def test_apply_by_a_clock_that_is_off_ends_no_grant_and_says_so(console: Console) -> None:
     console.run("run", "--once")
     at, url = ms(now()), console.hub.url
-    with open_store(Path("desk.db").absolute(), endpoint=url, world=world_of(url)) as store:
+    with open_store(Path("desk.db").absolute(), endpoint=url, world=get_world_id(url)) as store:
         (row,) = (each for each in store.find(None, "ada-l") if each.state.status == "accepted")
         ended = GrantDated(until=at - 86_400_000, at_end="reset", rule="voices/all", written="1y")
         with store.writing() as write:

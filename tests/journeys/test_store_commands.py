@@ -16,7 +16,7 @@ import pytest
 from hf_gate.application.ledger_files import verify_lines
 from hf_gate.cli.schemas import SCHEMAS
 from hf_gate.domain.members import Member, Role
-from hf_gate.hub.local_world import world_of
+from hf_gate.hub.local_world import get_world_id
 from hf_gate.store.members import Members
 from hf_gate.store.opening import open_store
 from hf_gate.testing import LocalHub
@@ -82,7 +82,9 @@ def test_the_first_write_without_a_workspace_says_once_where_names_are_kept(fres
 
 
 def test_a_command_waits_for_a_process_that_has_the_store_and_names_it_meanwhile(console: Console, place: Path) -> None:
-    with open_store(place / "desk.db", endpoint=console.hub.url, world=world_of(console.hub.url), command="hf-gate ui"):
+    with open_store(
+        place / "desk.db", endpoint=console.hub.url, world=get_world_id(console.hub.url), command="hf-gate ui"
+    ):
         waiting = console.start("accept", f"bob@{MODEL}")
         assert waiting.stderr is not None
         said = next((line.decode() for line in waiting.stderr if b"Waiting" in line), "")
@@ -93,7 +95,9 @@ def test_a_command_waits_for_a_process_that_has_the_store_and_names_it_meanwhile
 
 
 def test_a_command_waits_no_longer_than_it_may(console: Console, place: Path) -> None:
-    with open_store(place / "desk.db", endpoint=console.hub.url, world=world_of(console.hub.url), command="hf-gate ui"):
+    with open_store(
+        place / "desk.db", endpoint=console.hub.url, world=get_world_id(console.hub.url), command="hf-gate ui"
+    ):
         ended = console.run("accept", f"bob@{MODEL}", "--max-wait", "1s")
     assert ended.code == 75
     assert f"is being written by pid {os.getpid()} (hf-gate ui)" in ended.error
@@ -231,7 +235,7 @@ def test_an_export_holds_everything_and_proves_its_ledger(console: Console, plac
 def test_an_export_does_not_tell_the_private_host_name_of_the_desk(console: Console, place: Path) -> None:
     with database(place / "desk.db") as db:
         (endpoint,) = db.execute("SELECT value FROM about WHERE key = 'endpoint'").fetchone()
-    with open_store(place / "desk.db", endpoint=endpoint, world=world_of(endpoint)) as store:
+    with open_store(place / "desk.db", endpoint=endpoint, world=get_world_id(endpoint)) as store:
         name = private_host(store)
     assert console.run("store", "export", "out").code == 0
     files = [path for path in (place / "out").rglob("*") if path.is_file()]
@@ -359,7 +363,7 @@ def test_a_backup_that_is_not_whole_or_not_ours_is_refused_and_the_store_stays(
 
 
 def _invite(hub: LocalHub, path: Path, name: str) -> None:
-    with open_store(path, endpoint=hub.url, world=world_of(hub.url)) as store:
+    with open_store(path, endpoint=hub.url, world=get_world_id(hub.url)) as store:
         Members(store).invite(Member(name=name, role=Role.REVIEWER), "a secret", "lena", 1)
 
 

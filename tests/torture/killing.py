@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from hf_gate.domain.rows import RunRow
-from hf_gate.hub.local_world import world_of
+from hf_gate.hub.local_world import get_world_id
 from hf_gate.store.opening import open_store
 from hf_gate.testing import LocalHub
 
@@ -140,14 +140,14 @@ class Life:
 
     def check(self, *, is_over: bool = False) -> list[str]:
         """What does not hold; opened as the next process would."""
-        world = world_of(self.local.url)
+        world = get_world_id(self.local.url)
         with open_store(self.folder / "desk.db", endpoint=self.local.url, world=world, wait=5.0) as store:
             # First the journal: a call that is still under way may arrive in between, but its intent is older.
             return (settled if is_over else broken)(store, self.local.journal())
 
     def latest(self) -> RunRow:
         with open_store(
-            self.folder / "desk.db", endpoint=self.local.url, world=world_of(self.local.url), read_only=True
+            self.folder / "desk.db", endpoint=self.local.url, world=get_world_id(self.local.url), read_only=True
         ) as store:
             return store.runs()[0]
 

@@ -217,7 +217,7 @@ def store_restore(run: Run, *, file: Path, yes: bool) -> int:
     from .. import bootstrap  # noqa: PLC0415 - as above
     from ..application import keys  # noqa: PLC0415 - as above
     from ..application.restored import check_ledger  # noqa: PLC0415 - as above
-    from ..hub.local_world import world_of  # noqa: PLC0415 - as above
+    from ..hub.local_world import get_world_id  # noqa: PLC0415 - as above
     from ..store.copies import Restore, restore  # noqa: PLC0415 - as above
 
     path = _file_of(run, "pg_restore --clean --dbname=URL FILE, with every hf-gate stopped")
@@ -231,7 +231,7 @@ def store_restore(run: Run, *, file: Path, yes: bool) -> int:
     if run.location.folder is None:
         make_private_folder(path.parent)
     endpoint, moment = bootstrap.endpoint_of(run.settings), bootstrap.now()
-    settings, world = {keys.RESTORED: str(ms(moment))}, world_of(endpoint)
+    settings, world = {keys.RESTORED: str(ms(moment))}, get_world_id(endpoint)
     wish = Restore(file, path, endpoint, world, settings, check_ledger, local_user(), ms(moment))
     replaced = restore(wish, this_process(), wait=bootstrap.patience(run.settings), on_wait=waiting_notice(run))
     repos = [str(row.repo) for row in open_store(run).store.repos()]

@@ -33,9 +33,9 @@ class StopSignal:
         """Forbid further changes. A second stop does not extend the grace period."""
         self.until = min(self.until, time.monotonic() + grace)
 
-    def forbids_call(self, *, changes: bool) -> bool:
+    def is_forbidden(self, *, is_change: bool) -> bool:
         """Return whether a call that changes something (or not) is forbidden now."""
-        return self.is_set and (changes or time.monotonic() >= self.until)
+        return self.is_set and (is_change or time.monotonic() >= self.until)
 
 
 class Deadline(threading.local):

@@ -157,7 +157,7 @@ class Driver:
             self.budget.unregister(ticket)
 
     def _is_forbidden(self, send: HubCall, stop_signal: StopSignal) -> bool:
-        return any(one.forbids_call(changes=send.is_change) for one in (stop_signal, self._stop_signal))
+        return any(one.is_forbidden(is_change=send.is_change) for one in (stop_signal, self._stop_signal))
 
     def _build_not_sent(self) -> NoReply:
         why = "the client was closed" if self._stop_signal.is_set else "the run was stopped"

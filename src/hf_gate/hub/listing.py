@@ -34,7 +34,7 @@ class _ListingState:
     def __repr__(self) -> str:
         is_whole, why = self.completeness.proved, self.completeness.why
         so_far = "" if is_whole else " so far"
-        state = "proved whole" + (f" ({why})" if why else "") if is_whole else f"not proved whole: {why}"
+        state = "complete" + (f" ({why})" if why else "") if is_whole else f"not proved complete: {why}"
         rows = f"{self._count} row{'' if self._count == 1 else 's'}{so_far}"
         return f"<{type(self).__name__} {self.repo} {self.status}: {rows}, {state}>"
 

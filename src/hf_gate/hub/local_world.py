@@ -16,16 +16,16 @@ from .credentials import is_loopback
 PROBE_S: Final = 5.0
 
 
-def world_of(endpoint: str, limit: float = PROBE_S) -> str | None:
+def get_world_id(endpoint: str, limit: float = PROBE_S) -> str | None:
     """Return the id of a local Hub's world, which is on every answer of it; None for any other Hub.
 
     `limit`: seconds after which a local Hub that has not answered counts as away.
     """
-    world = stated_headers(endpoint, limit).get("x-hf-gate-world", "")
+    world = fetch_local_headers(endpoint, limit).get("x-hf-gate-world", "")
     return world if re.fullmatch(r"[0-9a-zA-Z-]{1,64}", world) else None
 
 
-def stated_headers(endpoint: str, limit: float = PROBE_S) -> Mapping[str, str]:
+def fetch_local_headers(endpoint: str, limit: float = PROBE_S) -> Mapping[str, str]:
     """Return the headers that a local Hub puts on every answer; empty for any other Hub, which is not asked."""
     if not is_loopback(endpoint):
         return {}

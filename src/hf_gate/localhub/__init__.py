@@ -1,1 +1,1 @@
-"""A Hub for gated repos on this machine: its world in memory, its answers, its tantrums and its HTTP skin."""
+"""A Hub for gated repos on this machine, for tests and demos: its data in memory, its answers, its faults and its server."""

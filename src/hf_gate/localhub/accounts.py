@@ -46,7 +46,7 @@ class Persona(msgspec.Struct, frozen=True, gc=False):
     mail: str
     given: str
     family: str
-    family_first: bool
+    is_family_first: bool
     institution: Institution | None
     country: Country
     text: str | None = None
@@ -115,7 +115,7 @@ class PersonGenerator:
             mail=mail_class,
             given=name.given,
             family=name.family,
-            family_first=name.family_first,
+            is_family_first=name.is_family_first,
             institution=place,
             country=country,
             text=course[1] if course else None,
@@ -139,7 +139,7 @@ class PersonGenerator:
             mail="disposable",
             given=username,
             family="",
-            family_first=False,
+            is_family_first=False,
             institution=None,
             country=self._countries[number * 7919 % len(self._countries)],
             text="research",

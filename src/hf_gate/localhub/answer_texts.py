@@ -101,7 +101,7 @@ class AnswerWriter:
         persona, x = who.persona, rng.random()
         if x < 0.25 and who.account.fullname and persona.hostile_kind is None:
             return who.account.fullname, ""
-        if persona.family_first and x < 0.4:
+        if persona.is_family_first and x < 0.4:
             return f"{persona.family} {persona.given}", ""
         return (persona.name.strip() if x < 0.92 else persona.name.strip().lower()), ""
 

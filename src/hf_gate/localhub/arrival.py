@@ -68,7 +68,7 @@ class Timeline:
                 weight += height * exp((begin - day) / fall) + 0.12 * height / (day - begin + 1)
         return weight * (_WEEKEND if weekday >= 5 else 1.0)
 
-    def at(self, share: float) -> int:
+    def get_time(self, share: float) -> int:
         """Return milliseconds since 1970 for a `share` in [0, 1)."""
         edges = self._edges
         wanted = share * edges[-1]

@@ -180,11 +180,11 @@ def _empty_200(_: ActiveFault, plan: FaultPlan) -> None:
 
 
 def _lag(fault: ActiveFault, plan: FaultPlan) -> None:
-    plan.request = replace(plan.request, view=ReadView(plan.request.view.shuffled, int(fault.values["s"] * 1000)))
+    plan.request = replace(plan.request, view=ReadView(plan.request.view.is_shuffled, int(fault.values["s"] * 1000)))
 
 
 def _shuffle(_: ActiveFault, plan: FaultPlan) -> None:
-    plan.request = replace(plan.request, view=ReadView(shuffled=True, lag_ms=plan.request.view.lag_ms))
+    plan.request = replace(plan.request, view=ReadView(is_shuffled=True, lag_ms=plan.request.view.lag_ms))
 
 
 def _dup_rows(fault: ActiveFault, plan: FaultPlan) -> None:

@@ -58,7 +58,7 @@ class DemoGate(msgspec.Struct, frozen=True):
     topic: str
     fields: tuple[DemoField, ...]
     former_fields: tuple[DemoField, ...]
-    wants_institution: bool
+    is_for_institutions: bool
 
 
 def demo_gates(preset: str, count: int) -> tuple[DemoGate, ...]:

@@ -50,7 +50,9 @@ def _build_user(account: HubAccount, *, is_granter: bool = False, mailed: bool =
 def _build_row(hub_repo: HubRepo, row: StoredRequest, status: str, *, is_old: bool) -> WireRow:
     return WireRow(
         UNSET if is_old else row.id,
-        UNSET if hub_repo.hide_usernames else _build_user(row.account, mailed=row.mailed and not hub_repo.hide_emails),
+        UNSET
+        if hub_repo.hide_usernames
+        else _build_user(row.account, mailed=row.has_email and not hub_repo.hide_emails),
         format_ms(row.asked_ms),
         UNSET if row.reviewed_ms is None else format_ms(row.reviewed_ms),
         status,
@@ -80,7 +82,7 @@ def list_requests(context: CallContext) -> HttpResponse:
     answer = json_response(None, raw=_encode([_build_row(hub_repo, row, word, is_old=is_old) for row in rows]))
     if not has_more:
         return answer
-    last = (shuffled_key if view.shuffled else sort_key)(rows[-1])
+    last = (shuffled_key if view.is_shuffled else sort_key)(rows[-1])
     return answer.with_headers(
         Link=build_next_link(context, urlsafe_b64encode(f"{last[0]}:{last[1]}".encode()).decode().rstrip("="))
     )
@@ -145,7 +147,10 @@ def build_report(context: CallContext) -> HttpResponse:
 
 def _build_report_line(hub_repo: HubRepo, row: StoredRequest, status: str) -> _ReportLine:
     account, granter = row.account, row.granter
-    is_hidden, mailed = hub_repo.hide_usernames, row.mailed and not hub_repo.hide_emails and not hub_repo.hide_usernames
+    is_hidden, mailed = (
+        hub_repo.hide_usernames,
+        row.has_email and not hub_repo.hide_emails and not hub_repo.hide_usernames,
+    )
     return _ReportLine(
         UNSET if is_hidden else account.fullname,
         UNSET if is_hidden else account.username,

@@ -103,7 +103,7 @@ class ScenePlanner:
     def _add_new_accounts(self, timeline: Timeline, main: int) -> None:
         for mine in range(main * NEW_IN_TEN // 10):
             slot = -(-(mine + 1) * 10 // NEW_IN_TEN) - 1
-            self._crowd.add_person(timeline.at(slot / main) - MINUTE - int(self._rng.random() ** 6 * 20 * DAY))
+            self._crowd.add_person(timeline.get_time(slot / main) - MINUTE - int(self._rng.random() ** 6 * 20 * DAY))
 
     def _draw_timeline(self, *, quiet: bool) -> Timeline:
         rng, now = self._rng, self._now
@@ -141,7 +141,7 @@ class ScenePlanner:
     def _add_course(self, count: int, timeline: Timeline, topic: str) -> Burst:
         """Add a class that asks within an hour, from one university, with one text."""
         rng, first = self._rng, len(self._crowd.accounts)
-        start = timeline.at(0.1 + 0.8 * rng.random()) // HOUR * HOUR + 5 * MINUTE
+        start = timeline.get_time(0.1 + 0.8 * rng.random()) // HOUR * HOUR + 5 * MINUTE
         start = min(start, self._now - HOUR)
         place = draw_university(self._words, rng)
         tasks = self._words.texts.tasks[topic]
@@ -154,7 +154,7 @@ class ScenePlanner:
 
     def _add_bots(self, count: int, timeline: Timeline) -> Burst:
         rng, first = self._rng, len(self._crowd.accounts)
-        start = min(timeline.at(0.2 + 0.75 * rng.random()), self._now - HOUR)
+        start = min(timeline.get_time(0.2 + 0.75 * rng.random()), self._now - HOUR)
         stem = _BOT_STEMS[int(rng.random() * len(_BOT_STEMS))]
         domain = _BOT_DOMAINS[int(rng.random() * len(_BOT_DOMAINS))]
         number = int(rng.random() * 9000 + 100)

@@ -19,7 +19,7 @@ class InventedName(NamedTuple):
     shown_given: str
     shown_family: str
     joint: str
-    family_first: bool
+    is_family_first: bool
 
 
 # The share of people of a culture who write their name in its own script.
@@ -64,7 +64,7 @@ def draw_full_name(rng: Random, name: InventedName, username: str) -> str:
     """Return what a profile shows: mostly the name; else a part of it, the username, nothing, extras or something rare."""
     r = rng.random
     style = r()
-    parts = (name.shown_family, name.shown_given) if name.family_first else (name.shown_given, name.shown_family)
+    parts = (name.shown_family, name.shown_given) if name.is_family_first else (name.shown_given, name.shown_family)
     written = name.joint.join(parts)
     if style < 0.76:
         return written if r() < 0.97 else written.lower() if r() < 0.7 else written.upper()

@@ -71,7 +71,7 @@ class Commit(NamedTuple):
 class StoredRequest:
     """One access request. `mailed` is False for one made by a grant; `answers` is JSON, as lists show it."""
 
-    __slots__ = ("account", "answers", "asked_ms", "granter", "id", "mailed", "reviewed_ms", "status")
+    __slots__ = ("account", "answers", "asked_ms", "granter", "has_email", "id", "reviewed_ms", "status")
 
     def __init__(
         self,
@@ -86,12 +86,12 @@ class StoredRequest:
         answers: bytes | None = None,
     ) -> None:
         self.id, self.account, self.status, self.asked_ms = request_id, account, status, asked_ms
-        self.reviewed_ms, self.granter, self.mailed, self.answers = reviewed_ms, granter, mailed, answers
+        self.reviewed_ms, self.granter, self.has_email, self.answers = reviewed_ms, granter, mailed, answers
 
     def copy(self) -> StoredRequest:
         return StoredRequest(
             self.id, self.account, self.status, self.asked_ms, self.reviewed_ms, self.granter,
-            mailed=self.mailed, answers=self.answers,
+            mailed=self.has_email, answers=self.answers,
         )  # fmt: skip
 
 

@@ -36,14 +36,14 @@ def read_page(
     world: World, hub_repo: HubRepo, status: Status, query: ListQuery, view: ReadView = PLAIN_VIEW, now_ms: int = 0
 ) -> ListPage:
     """Read one page, newest first. The cost depends on the limit, not on the list's length, unless it is shuffled."""
-    rows = _shuffle_rows(world, hub_repo, status, query, view, now_ms) if view.shuffled else None
+    rows = _shuffle_rows(world, hub_repo, status, query, view, now_ms) if view.is_shuffled else None
     if rows is None and query.prefix and view is PLAIN_VIEW:
         rows = _find_by_name(world, hub_repo, status, query)
     if rows is None:
         rows = _newest_first(world, hub_repo, status, _find_upper_bound(query), view, now_ms)
         if query.prefix:
             rows = (row for row in rows if row.account.username.lower().startswith(query.prefix))
-    if (after_ms := query.after_ms) is not None and not view.shuffled:
+    if (after_ms := query.after_ms) is not None and not view.is_shuffled:
         rows = takewhile(lambda row: row.asked_ms > after_ms, rows)
     found = list(islice(rows, query.limit + 1))
     return ListPage(found[: query.limit], len(found) > query.limit)

@@ -155,7 +155,7 @@ def _to_saved_world(world: World, now_ms: int) -> SavedWorld:
 def _to_saved_repo(hub_repo: HubRepo) -> _SavedRepo:
     rows = [
         _SavedRequest(
-            r.id, r.account.id, r.status, r.asked_ms, r.reviewed_ms, r.granter.id if r.granter else None, r.mailed,
+            r.id, r.account.id, r.status, r.asked_ms, r.reviewed_ms, r.granter.id if r.granter else None, r.has_email,
             Raw(r.answers or b"null"),
         )
         for r in hub_repo.requests.values()

@@ -139,8 +139,8 @@ class _RowOutline(NamedTuple):
     person: int
     asked_ms: int
     status: str
-    granted: bool = False
-    old: bool = False
+    is_granted: bool = False
+    is_old: bool = False
 
 
 class Scene:
@@ -188,20 +188,20 @@ class Scene:
         account, persona = self.accounts[spine.person], self.personas[spine.person]
         gate, roles, asked = self.gates[repo], self._roles[repo], spine.asked_ms
         answers = None
-        at_once = spine.granted or (spine.status == "accepted" and self._plans[repo].is_auto)
+        at_once = spine.is_granted or (spine.status == "accepted" and self._plans[repo].is_auto)
         reviewed = asked if at_once else _draw_review_time(rng, spine, self._now)
-        if spine.granted:
-            truth = RequestTruth(persona, account.email, roles, gate.wants_institution)
+        if spine.is_granted:
+            truth = RequestTruth(persona, account.email, roles, gate.is_for_institutions)
         else:
-            filled = self._forms[repo].fill(rng, Requester(account, persona, asked), spine.status, old=spine.old)
+            filled = self._forms[repo].fill(rng, Requester(account, persona, asked), spine.status, old=spine.is_old)
             answers = filled.answers
             hostile = filled.hostile_kind or persona.hostile_kind
             truth = RequestTruth(
-                persona, account.email, roles, gate.wants_institution, filled.quality, filled.manner or None, hostile
+                persona, account.email, roles, gate.is_for_institutions, filled.quality, filled.manner or None, hostile
             )
         request_id = f"{asked // 1000:08x}{self._machine}{self._counter + row & 0xFFFFFF:06x}"
         return GeneratedRequest(
-            request_id, repo, spine.person, asked, spine.status, reviewed, spine.granted, answers, truth
+            request_id, repo, spine.person, asked, spine.status, reviewed, spine.is_granted, answers, truth
         )
 
     # --- when, who, which status -------------------------------------------------------------------------------
@@ -226,7 +226,7 @@ class Scene:
     def _draw_times(self, rng: Random, block: RowBlock) -> list[int]:
         """Draw one time from each row's part of the timeline, so that slots are ordered by time; a few times are equal."""
         r, plan = rng.random, self._plans[block.repo]
-        at, main = plan.timeline.at, plan.main
+        at, main = plan.timeline.get_time, plan.main
         times = [at((slot + r()) / main) for slot in range(block.low, block.high)]
         for i in range(len(times) - 1):
             if r() < _TIES:

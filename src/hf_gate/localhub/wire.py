@@ -27,7 +27,7 @@ _encode = msgspec.json.Encoder().encode
 class ReadView:
     """How a fault distorts the lists: shuffled, or as they were some milliseconds ago."""
 
-    shuffled: bool = False
+    is_shuffled: bool = False
     lag_ms: int = 0
 
 

@@ -25,19 +25,19 @@ class UnreadableBody(ValueError):
     """The body is not the expected JSON."""
 
 
-class _UserRecord(msgspec.Struct, frozen=True, gc=False):
+class _RawUser(msgspec.Struct, frozen=True, gc=False):
     id: str | None = msgspec.field(name="_id", default=None)
     user: str | None = None
     fullname: str | None = None
     email: str | None = None
 
 
-class _RequestRecord(msgspec.Struct, frozen=True, gc=False):
+class _RawRequest(msgspec.Struct, frozen=True, gc=False):
     status: str
     timestamp: datetime
     requestId: str | None = None  # noqa: N815 - the Hub's spelling
-    user: _UserRecord | None = None
-    grantedBy: _UserRecord | None = None  # noqa: N815
+    user: _RawUser | None = None
+    grantedBy: _RawUser | None = None  # noqa: N815
     reviewedAt: datetime | None = None  # noqa: N815
     fields: dict[str, str] | None = None
 
@@ -65,7 +65,7 @@ class RequestPage:
 
 MAX_RECORDS = 100_000  # a page has 1,000 at most; millions of tiny records would fill the memory
 _split_records = msgspec.json.Decoder(list[msgspec.Raw]).decode
-_decode_record = msgspec.json.Decoder(_RequestRecord).decode
+_decode_record = msgspec.json.Decoder(_RawRequest).decode
 
 
 def read_page(body: bytes, repo: Repo, at: float) -> RequestPage:
@@ -131,11 +131,11 @@ def _to_utc(time: datetime) -> datetime:
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
-def _build_person(user: _UserRecord | None) -> Person:
+def _build_person(user: _RawUser | None) -> Person:
     return Person() if user is None else Person(user.id, user.user, user.fullname)
 
 
-def _build_request(item: _RequestRecord, record: bytes, repo: Repo, at: float) -> AccessRequest:
+def _build_request(item: _RawRequest, record: bytes, repo: Repo, at: float) -> AccessRequest:
     granted = item.grantedBy
     request = AccessRequest(
         repo=repo,
@@ -167,7 +167,7 @@ def _read_lenient(record: bytes, repo: Repo, at: float) -> AccessRequest:
     if not isinstance(time, str):
         raise ValueError("no timestamp")
     fields = value.get("fields")
-    item = _RequestRecord(
+    item = _RawRequest(
         status=status,
         timestamp=datetime.fromisoformat(time),
         requestId=_as_text(value.get("requestId")),
@@ -191,10 +191,10 @@ def _as_text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _read_user(value: Any) -> _UserRecord | None:
+def _read_user(value: Any) -> _RawUser | None:
     if not isinstance(value, dict):
         return None
-    return _UserRecord(*(_as_text(value.get(key)) for key in ("_id", "user", "fullname", "email")))
+    return _RawUser(*(_as_text(value.get(key)) for key in ("_id", "user", "fullname", "email")))
 
 
 def _parse_time(value: Any) -> datetime | None:

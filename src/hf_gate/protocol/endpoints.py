@@ -94,7 +94,7 @@ def match_call(method: str, path: str) -> RecognizedCall | None:
     return None
 
 
-def list_page(
+def build_list_call(
     repo: Repo, status: str, *, limit: int = MAX_PAGE_SIZE, before: str | None = None, q: str | None = None
 ) -> HubCall:
     """Build the call for one page of a list. Later pages come from the Link header instead."""
@@ -102,74 +102,74 @@ def list_page(
     return _build_call("list", repo, query=query, lane=Lane.READ, status=status)
 
 
-def handle(repo: Repo, who: Mapping[str, str], status: str, reason: str | None) -> HubCall:
+def build_handle_call(repo: Repo, who: Mapping[str, str], status: str, reason: str | None) -> HubCall:
     """Build a decision about one person: `who` holds exactly one of user, userId, requestId."""
     return _build_call("handle", repo, body={**who, "status": status, **_build_reason(status, reason)}, lane=Lane.WRITE)
 
 
-def batch(repo: Repo, people: Sequence[Mapping[str, str]], status: str, reason: str | None) -> HubCall:
+def build_batch_call(repo: Repo, people: Sequence[Mapping[str, str]], status: str, reason: str | None) -> HubCall:
     """Build the same decision about 1 to 100 people, each `{user}` or `{userId}`."""
     body = {"status": status, **_build_reason(status, reason), "requests": [dict(who) for who in people]}
     return _build_call("batch", repo, body=body, lane=Lane.BULK_WRITE)
 
 
-def grant(repo: Repo, who: Mapping[str, str]) -> HubCall:
+def build_grant_call(repo: Repo, who: Mapping[str, str]) -> HubCall:
     """Build a grant of access without a request."""
     return _build_call("grant", repo, body=dict(who), lane=Lane.WRITE)
 
 
-def withdraw(repo: Repo) -> HubCall:
+def build_cancel_call(repo: Repo) -> HubCall:
     """Build the requester's withdrawal of a pending request."""
     return _build_call("cancel", repo, lane=Lane.WRITE)
 
 
-def ask(repo: Repo, answers: Mapping[str, str]) -> HubCall:
+def build_ask_call(repo: Repo, answers: Mapping[str, str]) -> HubCall:
     """Build a request for access with answers by label."""
     return _build_call("ask", repo, body=dict(answers), lane=Lane.WRITE)
 
 
-def settings(repo: Repo, values: Mapping[str, Any]) -> HubCall:
+def build_settings_call(repo: Repo, values: Mapping[str, Any]) -> HubCall:
     """Build a change of gate settings."""
     return _build_call("settings", repo, body=dict(values), lane=Lane.WRITE)
 
 
-def report(repo: Repo, *, max_bytes: int = 384 * MIB) -> HubCall:
+def build_report_call(repo: Repo, *, max_bytes: int = 384 * MIB) -> HubCall:
     """Build the call for the whole access report: one JSON array. A million rows of 380 bytes fit."""
     return _build_call("report", repo, max_bytes=max_bytes)
 
 
-def info(repo: Repo) -> HubCall:
+def build_info_call(repo: Repo) -> HubCall:
     """Build the call for the gate mode and card metadata of a repo."""
     return _build_call("info", repo, query=[("expand[]", "gated"), ("expand[]", "cardData")])
 
 
-def card(repo: Repo) -> HubCall:
+def build_card_call(repo: Repo) -> HubCall:
     """Build the call for the card's text; the gate never hides README.md."""
     return _build_call("resolve", repo, revision="main", path="README.md", accept="*/*", max_bytes=8 * MIB)
 
 
-def auth_check(repo: Repo) -> HubCall:
+def build_auth_check_call(repo: Repo) -> HubCall:
     """Build the call that checks whether the token can read the files."""
     return _build_call("auth-check", repo, accept="*/*")
 
 
-def gated_repos(repo_type: RepoType, owner: str) -> HubCall:
+def build_repos_call(repo_type: RepoType, owner: str) -> HubCall:
     """Build the call for the first page of an owner's gated repos of one type."""
     query = [("author", owner), ("gated", "true"), ("limit", "1000"), ("expand[]", "gated")]
     return _build_call("repos", None, query=query, T=f"{repo_type.value}s")
 
 
-def overview(user: str) -> HubCall:
+def build_profile_call(user: str) -> HubCall:
     """Build the call for a public profile."""
     return _build_call("overview", None, user=user)
 
 
-def whoami() -> HubCall:
+def build_whoami_call() -> HubCall:
     """Build the call for the token's account. The Hub limits it strictly: send it once."""
     return _build_call("whoami", None)
 
 
-def follow(first: HubCall, path: str) -> HubCall:
+def build_next_call(first: HubCall, path: str) -> HubCall:
     """Build the call for a next page: like `first` with another path, and with bulk priority."""
     lane = Lane.BULK_READ if first.lane is Lane.READ else first.lane
     return HubCall(

@@ -71,7 +71,7 @@ class NoReply:
     """A call without a usable answer. `sent` is False only if nothing can have reached the Hub."""
 
     reason: FailureReason
-    sent: bool
+    is_sent: bool
     detail: str = ""
     received_at: float = 0.0
     elapsed: float = 0.0
@@ -84,7 +84,7 @@ Answer = Reply | NoReply
 class StartCall:
     """Start a call without waiting for it; the driver answers with a ticket for `AwaitCall`."""
 
-    send: HubCall
+    call: HubCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +100,14 @@ class Pause:
 
     seconds: float
     reason: str = ""
-    jitter: bool = False
+    has_jitter: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class AwaitSlot:
     """Wait until this call could be sent, but do not send it; the driver answers with the time by its clock."""
 
-    send: HubCall
+    call: HubCall
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ class AnnouncedLimit:
 class _LimitPolicy:
     quota: int | None
     window_s: int | None
-    counts_calls: bool
+    is_call_limit: bool
 
 
 def read_limits(headers: Mapping[str, str]) -> tuple[AnnouncedLimit, ...]:
@@ -68,7 +68,7 @@ def read_limits(headers: Mapping[str, str]) -> tuple[AnnouncedLimit, ...]:
     }
     found: dict[str, AnnouncedLimit] = {}
     for name, parameters in _iterate_members(headers.get("ratelimit", "")):
-        policy = policies.get(name, _LimitPolicy(None, None, counts_calls=True))
+        policy = policies.get(name, _LimitPolicy(None, None, is_call_limit=True))
         limit = _build_limit(name, parameters, policy)
         if limit is not None and (name not in found or limit.remaining < found[name].remaining):
             found[name] = limit
@@ -87,7 +87,7 @@ def parse_retry_after(headers: Mapping[str, str], now: float) -> float | None:
 def _build_limit(name: str, parameters: Mapping[str, str], policy: _LimitPolicy) -> AnnouncedLimit | None:
     remaining = _parse_count(parameters.get("r"))
     reset = _parse_count(parameters["t"]) if "t" in parameters else policy.window_s
-    if remaining is None or reset is None or not policy.counts_calls:
+    if remaining is None or reset is None or not policy.is_call_limit:
         return None
     return AnnouncedLimit(
         name, remaining, min(reset, policy.window_s or MAX_WAIT_S, MAX_WAIT_S), policy.quota, policy.window_s

@@ -129,7 +129,7 @@ def is_transient(answer: Answer) -> bool:
 def is_outcome_unknown(answer: Answer) -> bool:
     """Return whether a write with this answer may have happened."""
     if isinstance(answer, NoReply):
-        return answer.sent
+        return answer.is_sent
     return answer.status >= 500 or answer.status == 408
 
 

@@ -32,7 +32,7 @@ from ..domain.rows import RepoRow, RequestRow, RunRow
 from ..domain.tray import QueuedDecision
 from ..errors import Guarded, HfGateError, UsageError
 from ..hub.client import Hub
-from ..hub.local_world import world_of
+from ..hub.local_world import get_world_id
 from ..policy.literals import glob_matches
 from ..store.carried import Carried
 from ..store.members import Members
@@ -154,7 +154,7 @@ class AppState:
     @cached_property
     def is_local(self) -> bool:
         """Whether the Hub is a local one, with invented people."""
-        return world_of(self.store.endpoint) is not None
+        return get_world_id(self.store.endpoint) is not None
 
     def now(self) -> datetime:
         """Return the current time by the Hub client's clock."""

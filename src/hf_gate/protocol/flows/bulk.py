@@ -143,7 +143,7 @@ def _recheck_requests(run: _BulkRun, decisions: Sequence[Decision], since: float
 def _send_batches(run: _BulkRun, key: _Group, *, least: int) -> Flow[None]:
     """Send a group in batches while it holds at least `least` decisions; the rest stays in it."""
     while run.groups.get(key) and len(run.groups[key]) >= least:
-        yield from _refresh_old_requests(run, endpoints.batch(run.repo, [], *key))
+        yield from _refresh_old_requests(run, endpoints.build_batch_call(run.repo, [], *key))
         group = run.groups.get(key, [])
         if len(group) >= least and group:
             yield from _send_slice(run, key, group[: endpoints.MAX_BATCH_SIZE])
@@ -187,7 +187,7 @@ def _send_batch(run: _BulkRun, key: _Group, batch: Sequence[Decision]) -> Flow[N
     left = list(batch)
     for round_ in range(1, SETTLE_ROUNDS + 1):
         people = [choose_identifier(d.target, for_handle=False) for d in left]
-        answer = yield from send_call(endpoints.batch(run.repo, people, *key), run.context)
+        answer = yield from send_call(endpoints.build_batch_call(run.repo, people, *key), run.context)
         rows = _parse_rows(answer, people)
         if rows is not None:
             for decision, row in zip(list(left), rows, strict=True):
@@ -291,7 +291,7 @@ def _send_one_by_one(run: _BulkRun, key: _Group, items: Sequence[Decision]) -> F
     stop: HubError | None = None
     while waiting or in_flight:
         while waiting and stop is None and len(in_flight) < run.context.max_parallel:
-            send = endpoints.handle(run.repo, choose_identifier(waiting[0].target, for_handle=True), *key)
+            send = endpoints.build_handle_call(run.repo, choose_identifier(waiting[0].target, for_handle=True), *key)
             if has_begun and _is_old(waiting[0], (yield AwaitSlot(send))):
                 waiting.clear()  # they stay in their group
                 break

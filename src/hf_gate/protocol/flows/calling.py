@@ -68,7 +68,7 @@ def send_call(
                 continue
             return NoReply(
                 FailureReason.WAIT_TOO_LONG,
-                sent=False,
+                is_sent=False,
                 detail="the rate limit is used up (429)",
                 received_at=answer.received_at,
             )
@@ -84,11 +84,11 @@ def send_call(
         pause = min(context.retry_policy.pause_after(failures), left / 2)
         left -= pause
         why = "the Hub does not answer" if isinstance(answer, NoReply) else "the Hub answers with errors"
-        yield Pause(pause, reason=why, jitter=True)
+        yield Pause(pause, reason=why, has_jitter=True)
 
 
 def _is_unsent(answer: Answer) -> bool:
-    return isinstance(answer, NoReply) and not answer.sent
+    return isinstance(answer, NoReply) and not answer.is_sent
 
 
 def _mark_foreign_redirect(answer: Reply, origin: str) -> Reply:

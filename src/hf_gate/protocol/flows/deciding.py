@@ -68,7 +68,7 @@ def decide_one(repo: Repo, decision: Decision, context: FlowContext) -> Flow[Out
         early = yield from _check_request(repo, decision, request, context)
         if early is not None:
             return early
-    send = endpoints.handle(repo, choose_identifier(target, for_handle=True), decision.to, decision.reason)
+    send = endpoints.build_handle_call(repo, choose_identifier(target, for_handle=True), decision.to, decision.reason)
     return (yield from send_and_settle(send, repo, target, decision.to, context))
 
 
@@ -220,7 +220,7 @@ def grant_access(repo: Repo, target: Target, context: FlowContext) -> Flow[Outco
         early = yield from _check_request(repo, Decision(Status.ACCEPTED, target), target.request, context)
         if early is not None:
             return early
-    result = yield from send_and_settle(endpoints.grant(repo, who), repo, target, Status.ACCEPTED, context)
+    result = yield from send_and_settle(endpoints.build_grant_call(repo, who), repo, target, Status.ACCEPTED, context)
     if isinstance(result.error, RequestNotFound) and target.request is None:
         error = PersonNotFound(f"no account named {target.label} on the Hub.", status=404)
         return build_error_outcome(repo, target, error)

@@ -228,7 +228,7 @@ def _has_current_name(target: Target, context: FlowContext) -> Flow[bool]:
     """Return whether the username still belongs to the target's account, so that a search by name can find it."""
     if target.user_id is None or target.username is None:
         return target.request_id is None
-    answer = yield from send_call(endpoints.overview(target.username), context)
+    answer = yield from send_call(endpoints.build_profile_call(target.username), context)
     if not is_ok(answer) or not isinstance(answer, Reply):
         return False
     try:
@@ -241,7 +241,7 @@ def account_exists(who: Target, context: FlowContext) -> Flow[bool | None]:
     """Return whether an account exists; None if the username is unknown or the Hub cannot tell."""
     if who.username is None:
         return None
-    answer = yield from send_call(endpoints.overview(who.username), context)
+    answer = yield from send_call(endpoints.build_profile_call(who.username), context)
     if is_ok(answer):
         return True
     return False if isinstance(answer, Reply) and answer.status == 404 else None

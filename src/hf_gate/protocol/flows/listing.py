@@ -97,7 +97,7 @@ def list_requests(
     the part. Hubs before September 2026 have no reset list: it is empty, and the completeness says why.
     """
     pages = _Pagination(repo, status, context, limit)
-    send: HubCall | None = endpoints.list_page(repo, status, limit=limit, before=before, q=q)
+    send: HubCall | None = endpoints.build_list_call(repo, status, limit=limit, before=before, q=q)
     ticket = None
     while send is not None:
         pages.paths.add(send.path)
@@ -134,7 +134,7 @@ class Head:
 
 def read_head(repo: Repo, status: str, context: FlowContext, *, limit: int = endpoints.MAX_PAGE_SIZE) -> Flow[Head]:
     """Read the first page of a list with one call. People who are not on it may still be on the list."""
-    pages, send = _Pagination(repo, status, context, limit), endpoints.list_page(repo, status, limit=limit)
+    pages, send = _Pagination(repo, status, context, limit), endpoints.build_list_call(repo, status, limit=limit)
     try:
         reply, page, _ = yield from _read_page(pages, send, None)
     except BadRequest as refusal:
@@ -149,7 +149,9 @@ def _has_other_lists(repo: Repo, context: FlowContext, refusal: BadRequest) -> F
     """Return whether the Hub refused only this list. Its error has no code, so another list is requested."""
     if refusal.status != 400 or refusal.code is not None:
         return False
-    answer = yield from send_call(endpoints.list_page(repo, Status.PENDING, limit=endpoints.MIN_PAGE_SIZE), context)
+    answer = yield from send_call(
+        endpoints.build_list_call(repo, Status.PENDING, limit=endpoints.MIN_PAGE_SIZE), context
+    )
     return is_ok(answer)
 
 
@@ -182,7 +184,7 @@ def _read_page(pages: _Pagination, send: HubCall, ticket: object) -> Flow[tuple[
             left = None if left is None else left - answer.elapsed - pause
             if failures >= context.retry_policy.max_tries or (left is not None and left <= 0):
                 raise build_unreadable_error(problem, answer, pages.repo) from None
-            yield Pause(pause, reason="the Hub's answer is unreadable", jitter=True)
+            yield Pause(pause, reason="the Hub's answer is unreadable", has_jitter=True)
 
 
 def _find_trusted_next(pages: _Pagination, sent: HubCall, reply: Reply) -> HubCall | None:
@@ -191,7 +193,7 @@ def _find_trusted_next(pages: _Pagination, sent: HubCall, reply: Reply) -> HubCa
     path = None if link is None else same_origin_path(link, pages.context.origin)
     if path is None or path in pages.paths or urlsplit(path).path != urlsplit(sent.path).path:
         return None
-    return endpoints.follow(sent, path)
+    return endpoints.build_next_call(sent, path)
 
 
 def _find_next_call(pages: _Pagination, sent: HubCall, reply: Reply, size: int) -> HubCall | None:
@@ -223,7 +225,7 @@ def _follow_next_link(pages: _Pagination, sent: HubCall, link: str) -> HubCall |
     elif path in pages.paths:
         pages.add_doubt("a next link led back to an earlier page")
     else:
-        return endpoints.follow(sent, path)
+        return endpoints.build_next_call(sent, path)
     return None
 
 
@@ -233,11 +235,11 @@ def _request_older_page(pages: _Pagination, sent: HubCall, oldest: datetime) -> 
     if oldest.year >= 9999:
         pages.add_doubt("the list holds times beyond the year 9998")
         return None
-    page = endpoints.list_page(pages.repo, pages.status, limit=pages.limit, before=format_time(oldest + _MS))
+    page = endpoints.build_list_call(pages.repo, pages.status, limit=pages.limit, before=format_time(oldest + _MS))
     if page.path in pages.paths:
         pages.add_doubt("more than a page of requests share one millisecond, and there is no next link")
         return None
-    return endpoints.follow(sent, page.path)
+    return endpoints.build_next_call(sent, page.path)
 
 
 def _compare_with_report(pages: _Pagination) -> Flow[None]:
@@ -248,7 +250,7 @@ def _compare_with_report(pages: _Pagination) -> Flow[None]:
     if len(pages.seen_keys) > _MAX_REPORT_ROWS:
         pages.add_doubt("a full page had no next link, and the report is too large for a comparison")
         return
-    answer = yield from send_call(endpoints.report(pages.repo, max_bytes=_MAX_REPORT_BYTES), pages.context)
+    answer = yield from send_call(endpoints.build_report_call(pages.repo, max_bytes=_MAX_REPORT_BYTES), pages.context)
     try:
         if not is_ok(answer) or not isinstance(answer, Reply):
             raise build_error(answer, pages.repo)

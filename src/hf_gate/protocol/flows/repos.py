@@ -33,7 +33,7 @@ def with_type_hint(flow: Flow[T], repo: Repo, context: FlowContext) -> Flow[T]:
         return (yield from flow)
     except RepoNotFound as error:
         other = Repo(RepoType.DATASET if repo.type is RepoType.MODEL else RepoType.MODEL, repo.namespace, repo.name)
-        answer = yield from send_call(endpoints.info(other), context)
+        answer = yield from send_call(endpoints.build_info_call(other), context)
         if not is_ok(answer):
             raise
         raise WrongRepoType(
@@ -47,13 +47,13 @@ def with_type_hint(flow: Flow[T], repo: Repo, context: FlowContext) -> Flow[T]:
 
 def fetch_gate(repo: Repo, context: FlowContext) -> Flow[Gate]:
     """Return how the repo is gated now."""
-    value = yield from _fetch_object(endpoints.info(repo), context, repo)
+    value = yield from _fetch_object(endpoints.build_info_call(repo), context, repo)
     return Gate(repo, value.get("gated", False))
 
 
 def set_gate(repo: Repo, values: Mapping[str, Any], context: FlowContext) -> Flow[Gate]:
     """Change the gate settings and return the new mode."""
-    answer = yield from send_call(endpoints.settings(repo, values), context)
+    answer = yield from send_call(endpoints.build_settings_call(repo, values), context)
     if is_outcome_unknown(answer):
         now = yield from fetch_gate(repo, context)
         if values.keys() == {"gated"} and now.mode == values["gated"]:
@@ -74,12 +74,12 @@ def _fetch_object(send: Any, context: FlowContext, repo: Repo) -> Flow[dict[str,
 
 def fetch_card(repo: Repo, context: FlowContext) -> Flow[str]:
     """Return the text of README.md; empty if there is none."""
-    send = endpoints.card(repo)
+    send = endpoints.build_card_call(repo)
     answer = yield from send_call(send, context)
     for _ in range(3):
         if not (isinstance(answer, Reply) and 300 <= answer.status < 400 and "x-hf-gate-foreign" not in answer.headers):
             break
-        send = endpoints.follow(send, follow_link(answer.headers.get("location", ""), context.origin))
+        send = endpoints.build_next_call(send, follow_link(answer.headers.get("location", ""), context.origin))
         answer = yield from send_call(send, context)
     if isinstance(answer, Reply) and answer.status == 404 and answer.headers.get("x-error-code") == "EntryNotFound":
         return ""
@@ -91,7 +91,7 @@ def fetch_card(repo: Repo, context: FlowContext) -> Flow[str]:
 def fetch_report(repo: Repo, context: FlowContext) -> Flow[list[dict[str, Any]]]:
     """Return the Hub's access report: all statuses in one answer, with the Hub's keys."""
     try:
-        reply = yield from read_reply(endpoints.report(repo), context, repo)
+        reply = yield from read_reply(endpoints.build_report_call(repo), context, repo)
     except UnexpectedAnswer as problem:
         problem.hint = f"`hf-gate ls {repo} --status all --live` reads the same requests page by page."
         raise
@@ -104,7 +104,7 @@ def fetch_report(repo: Repo, context: FlowContext) -> Flow[list[dict[str, Any]]]
 def list_gated_repos(owner: str, context: FlowContext) -> Flow[None]:
     """Emit a `Gate` for each gated model, then for each gated dataset of an owner."""
     for repo_type in RepoType:
-        send, seen = endpoints.gated_repos(repo_type, owner), set[str]()
+        send, seen = endpoints.build_repos_call(repo_type, owner), set[str]()
         while send.path not in seen:
             seen.add(send.path)
             if len(seen) > _MAX_PAGES:
@@ -121,14 +121,14 @@ def list_gated_repos(owner: str, context: FlowContext) -> Flow[None]:
             link = find_next_link(reply.headers)
             if link is None:
                 break
-            send = endpoints.follow(send, follow_link(link, context.origin))
+            send = endpoints.build_next_call(send, follow_link(link, context.origin))
             if not rows:
                 break  # an empty page with a link could go on forever
 
 
 def fetch_profile(user: str, context: FlowContext) -> Flow[Profile]:
     """Return a public profile with one call."""
-    answer = yield from send_call(endpoints.overview(user), context)
+    answer = yield from send_call(endpoints.build_profile_call(user), context)
     if isinstance(answer, Reply) and answer.status == 404:
         raise PersonNotFound(f"no account named {user} on the Hub.", status=404)
     if not is_ok(answer) or not isinstance(answer, Reply):
@@ -141,7 +141,7 @@ def fetch_profile(user: str, context: FlowContext) -> Flow[Profile]:
 
 def fetch_account(context: FlowContext) -> Flow[Account]:
     """Return the token's account. The Hub limits this call strictly: send it once."""
-    reply = yield from read_reply(endpoints.whoami(), context)
+    reply = yield from read_reply(endpoints.build_whoami_call(), context)
     try:
         return read_account(reply.body)
     except UnreadableBody as problem:
@@ -161,7 +161,7 @@ _ACCESS_STATES = (
 
 def check_access(repo: Repo, context: FlowContext) -> Flow[str]:
     """Return the token's access to the files: granted, ask, pending, rejected, reset, sign_in or unknown."""
-    answer = yield from send_call(endpoints.auth_check(repo), context)
+    answer = yield from send_call(endpoints.build_auth_check_call(repo), context)
     if is_ok(answer):
         return "granted"
     if not isinstance(answer, Reply) or answer.status >= 500:
@@ -176,7 +176,7 @@ def check_access(repo: Repo, context: FlowContext) -> Flow[str]:
 
 def ask_access(repo: Repo, answers: Mapping[str, str], context: FlowContext) -> Flow[str]:
     """Ask for access as the token's account; return the state of `check_access` afterwards."""
-    answer = yield from send_call(endpoints.ask(repo, answers), context)
+    answer = yield from send_call(endpoints.build_ask_call(repo, answers), context)
     is_accepted = isinstance(answer, Reply) and (answer.status in (302, 303) or is_ok(answer))
     is_lost = not isinstance(answer, Reply) or answer.status >= 500
     if not is_accepted and not is_lost:
@@ -189,7 +189,7 @@ def ask_access(repo: Repo, answers: Mapping[str, str], context: FlowContext) -> 
 
 def withdraw_request(repo: Repo, context: FlowContext) -> Flow[Outcome]:
     """Withdraw the account's pending request; the Hub deletes it."""
-    answer = yield from send_call(endpoints.withdraw(repo), context)
+    answer = yield from send_call(endpoints.build_cancel_call(repo), context)
     if is_ok(answer):
         return Outcome(OutcomeKind.DONE, repo, Person())
     if not isinstance(answer, Reply) or answer.status >= 500:
