@@ -1,4 +1,4 @@
-"""One small world for the contract of the library: an owner, a few people, one gated model and one gated dataset."""
+"""A small world for the tests of the library: an owner, a few people, a gated model and a gated dataset."""
 
 from __future__ import annotations
 

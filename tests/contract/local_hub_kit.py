@@ -1,4 +1,4 @@
-"""For the tests of the local Hub: a small world without a server, and one call to a Hub that is served."""
+"""Helpers for tests of the local Hub: a small world without a server, and a call to a running Hub."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ACCESS = "/api/models/acme/model/user-access-request"
 
 
 @dataclass
-class Bench:
+class LocalHubKit:
     """One gated model of an organisation, its staff, three who may ask, and a clock that goes 1 s at each call."""
 
     world: World = field(default_factory=lambda: World(7, "w" * 32))

@@ -1,4 +1,4 @@
-"""The Hub's own OpenAPI as a judge of recorded exchanges: routes, keys, types and enums, in both directions."""
+"""Checks recorded exchanges against the Hub's OpenAPI: endpoints, keys, types and enums."""
 
 from __future__ import annotations
 

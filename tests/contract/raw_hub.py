@@ -1,4 +1,4 @@
-"""A Hub made of a bare socket, whose answers are whatever bytes a test says."""
+"""A Hub on a bare socket that answers with any bytes a test chooses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A door between clients and a local Hub that writes down every exchange, byte for byte, and changes none."""
+"""A proxy between clients and a local Hub that records every exchange unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The two clients and the module functions: one surface, one origin, nothing remembered, nothing leaked."""
+"""Both clients and the module functions have one interface, call one origin and leak nothing."""
 
 from __future__ import annotations
 
@@ -103,14 +103,14 @@ def test_errors_are_also_huggingface_hubs(world: World) -> None:
         lambda hub, repo: list(hub.decide_many(repo, ["ada"])),
     ],
 )
-def test_whom_is_meant_must_be_said_exactly_once(world: World, call: object) -> None:
+def test_the_person_must_be_named_exactly_once(world: World, call: object) -> None:
     with pytest.raises(InvalidTarget):
         call(world.owner, world.repo)  # type: ignore[operator]
     assert world.calls("POST handle", "POST batch") == 0
 
 
 @pytest.mark.parametrize("reason", ["x" * 201, "😀" * 101, "\ud800"])
-def test_a_reason_that_the_hub_would_not_take_is_refused_before_anything_is_sent(world: World, reason: str) -> None:
+def test_a_reason_that_is_too_long_is_refused_before_anything_is_sent(world: World, reason: str) -> None:
     world.ask("ada")
     with pytest.raises(UsageError) as raised:
         world.owner.reject(world.repo, "ada", reason=reason)
@@ -119,7 +119,7 @@ def test_a_reason_that_the_hub_would_not_take_is_refused_before_anything_is_sent
     world.owner.reject(world.repo, "ada", reason="😀" * 100)
 
 
-class _Canary(BaseHTTPRequestHandler):
+class _CanaryServer(BaseHTTPRequestHandler):
     """A foreign host that notes every call, and a Hub that points to it in every way there is."""
 
     seen: ClassVar[list[str | None]] = []
@@ -127,14 +127,14 @@ class _Canary(BaseHTTPRequestHandler):
     trick = "link"
 
     def do_GET(self) -> None:
-        if cast("HTTPServer", self.server).server_port == int(_Canary.evil.rsplit(":", 1)[1]):
-            _Canary.seen.append(self.headers.get("authorization"))
-        if _Canary.trick == "link":
+        if cast("HTTPServer", self.server).server_port == int(_CanaryServer.evil.rsplit(":", 1)[1]):
+            _CanaryServer.seen.append(self.headers.get("authorization"))
+        if _CanaryServer.trick == "link":
             self.send_response(200)
-            self.send_header("link", f'<{_Canary.evil}/next>; rel="next"')
+            self.send_header("link", f'<{_CanaryServer.evil}/next>; rel="next"')
         else:
-            self.send_response(int(_Canary.trick))
-            self.send_header("location", f"{_Canary.evil}/there")
+            self.send_response(int(_CanaryServer.trick))
+            self.send_header("location", f"{_CanaryServer.evil}/there")
         self.send_header("content-length", "2")
         self.end_headers()
         self.wfile.write(b"[]")
@@ -146,8 +146,8 @@ class _Canary(BaseHTTPRequestHandler):
 
 @pytest.mark.parametrize("trick", ["link", "301", "302", "307", "308"])
 def test_the_token_goes_to_the_configured_origin_only(trick: str) -> None:
-    evil, hub_server = HTTPServer(("127.0.0.1", 0), _Canary), HTTPServer(("127.0.0.1", 0), _Canary)
-    _Canary.seen, _Canary.trick, _Canary.evil = [], trick, f"http://127.0.0.1:{evil.server_port}"
+    evil, hub_server = HTTPServer(("127.0.0.1", 0), _CanaryServer), HTTPServer(("127.0.0.1", 0), _CanaryServer)
+    _CanaryServer.seen, _CanaryServer.trick, _CanaryServer.evil = [], trick, f"http://127.0.0.1:{evil.server_port}"
     threads = [
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}) for server in (evil, hub_server)
     ]
@@ -175,7 +175,7 @@ def test_the_token_goes_to_the_configured_origin_only(trick: str) -> None:
             server.server_close()
         for thread in threads:
             thread.join()
-    assert _Canary.seen == []
+    assert _CanaryServer.seen == []
 
 
 def test_a_token_never_shows(world: World, caplog: pytest.LogCaptureFixture) -> None:
@@ -192,7 +192,7 @@ def test_a_token_never_shows(world: World, caplog: pytest.LogCaptureFixture) -> 
     assert all(CANARY not in text for text in [*told, caplog.text])
 
 
-def test_a_token_does_not_travel_in_the_clear_beyond_this_machine() -> None:
+def test_a_token_is_not_sent_unencrypted_to_another_machine() -> None:
     with pytest.raises(InsecureEndpoint):
         Hub(CANARY, "http://hub.example.org")
     Hub(CANARY, "http://hub.example.org", insecure_http=True).close()
@@ -203,12 +203,12 @@ def test_a_token_does_not_travel_in_the_clear_beyond_this_machine() -> None:
     "endpoint",
     ["ftp://x", "https://a:b@hub.test", "https://hub.test/path", "nonsense", "https://[", "https://hub.test:x"],
 )
-def test_an_endpoint_that_is_none_is_refused(endpoint: str) -> None:
+def test_an_invalid_endpoint_is_refused(endpoint: str) -> None:
     with pytest.raises(UsageError):
         Hub(False, endpoint)
 
 
-def test_offline_means_offline(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_mode_sends_no_call(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(Offline) as raised:
         world.owner.accept(world.repo, "ada")
@@ -247,7 +247,7 @@ def test_many_threads_share_one_hub(world: World) -> None:
     assert {r.username for r in world.owner.list_accepted(world.repo)} == set(names)
 
 
-def test_a_cancelled_change_says_that_its_outcome_is_unknown(world: World) -> None:
+def test_a_cancelled_change_has_an_unknown_outcome(world: World) -> None:
     world.ask("ada")
     world.local.set_faults(["delay_after:s=600:on=handle"])
 
@@ -276,7 +276,7 @@ def test_decisions_may_come_from_an_async_iterator(world: World) -> None:
     assert set(asyncio.run(run())) == {"ada", "bob"}
 
 
-def test_the_log_tells_routes_and_statuses_and_no_names(world: World, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_has_endpoints_and_statuses_but_no_names(world: World, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, logger="hf_gate")
     world.ask("ada")
     world.owner.accept(world.repo, world.request("ada"))
@@ -289,7 +289,7 @@ def test_the_log_tells_routes_and_statuses_and_no_names(world: World, caplog: py
 # ---- whose clock is right --------------------------------------------------------------------------------------------
 
 
-def test_a_client_knows_how_far_the_clock_of_the_hub_is_from_this_one() -> None:
+def test_a_client_measures_the_skew_of_the_hub() -> None:
     with LocalHub(requests=0, repos=1) as local, Hub(local.tokens["owner"], local.url) as hub:
         assert hub.skew is None, "nobody was asked yet"
         hub.whoami()
@@ -306,7 +306,7 @@ def test_a_client_knows_how_far_the_clock_of_the_hub_is_from_this_one() -> None:
         assert asyncio.run(told()) == pytest.approx(400 * 3600, abs=60)
 
 
-def test_a_client_that_follows_the_clock_of_a_local_hub_is_never_off(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_that_follows_a_local_hub_has_no_skew(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_GATE_CLOCK", "hub")
     with LocalHub(requests=0, repos=1) as local, Hub(local.tokens["owner"], local.url) as hub:
         local.clock.advance("400h")
@@ -314,7 +314,7 @@ def test_a_client_that_follows_the_clock_of_a_local_hub_is_never_off(monkeypatch
         assert hub.skew == 0
 
 
-def test_a_listing_shows_where_it_stands_and_becomes_flat_rows(world: World) -> None:
+def test_a_listing_shows_its_state_and_converts_to_flat_rows(world: World) -> None:
     world.ask("ada", "bob", Purpose="to learn")
     listing = world.owner.list_pending(world.repo)
     assert repr(listing) == f"<Listing {world.repo} pending: 0 rows so far, not proved complete: not read to the end>"
@@ -333,7 +333,7 @@ def test_a_listing_shows_where_it_stands_and_becomes_flat_rows(world: World) -> 
     assert asyncio.run(later()) == (rows, f"<AsyncListing {world.repo} pending: 2 rows, complete>")
 
 
-def test_a_listing_that_is_not_whole_says_why_in_its_repr(world: World) -> None:
+def test_the_repr_of_an_incomplete_listing_tells_why(world: World) -> None:
     world.ask("ada")
     world.local.set_faults(["dup_rows:n=1"])
     listing = world.owner.list_pending(world.repo)

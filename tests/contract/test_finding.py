@@ -1,4 +1,4 @@
-"""Finding people: from whichever list holds them, by the surest name, and None only when nobody is there."""
+"""Finding people: in any list, by the most reliable identifier; None only if there is no request."""
 
 from __future__ import annotations
 
@@ -79,20 +79,20 @@ def test_a_person_is_found_in_whichever_list_holds_them(world: World, both: Both
         assert (found.request_id, found.status) == (listed.request_id, status)
 
 
-def test_nobody_is_none_and_costs_one_call_a_list(world: World, both: Both) -> None:
+def test_a_missing_person_is_none_and_takes_one_call_for_each_list(world: World, both: Both) -> None:
     world.ask("ada")
     assert both.find(world.repo, "bob") is None
     assert both.find(world.repo, "nobody-at-all") is None
     assert world.calls("GET list") == 8
 
 
-def test_a_name_that_another_name_begins_with_finds_only_its_own(world: World, both: Both) -> None:
+def test_a_name_that_is_a_prefix_of_another_finds_only_its_own(world: World, both: Both) -> None:
     world.local.add_people([{"username": "adam"}])
     world.ask("adam")
     assert both.find(world.repo, "ada") is None
 
 
-def test_a_request_that_was_taken_back_is_none(world: World, both: Both) -> None:
+def test_a_withdrawn_request_is_none(world: World, both: Both) -> None:
     world.ask("ada")
     listed = world.request("ada")
     with Hub(world.local.tokens["ada"], world.local.url) as ada:
@@ -106,7 +106,7 @@ def test_an_account_known_by_id_is_found_under_its_new_name(world: World, both: 
     assert both.find(world.repo, Person(person.id, "the-name-ada-had-before")) is not None
 
 
-def test_an_absence_where_names_are_hidden_is_not_known(world: World, both: Both) -> None:
+def test_absence_is_unknown_where_names_are_hidden(world: World, both: Both) -> None:
     world.ask("ada")
     listed = world.request("ada")
     hide_names(world)
@@ -119,7 +119,7 @@ def test_an_absence_where_names_are_hidden_is_not_known(world: World, both: Both
     assert found.username is None
 
 
-def test_a_no_of_the_hub_where_names_are_hidden_is_not_told_as_nobody_there(world: World) -> None:
+def test_a_refusal_where_names_are_hidden_is_not_reported_as_no_request(world: World) -> None:
     world.ask("ada")
     world.owner.accept(world.repo, "ada")
     hide_names(world)
@@ -129,25 +129,25 @@ def test_a_no_of_the_hub_where_names_are_hidden_is_not_told_as_nobody_there(worl
         world.owner.accept(world.repo, "bob")
 
 
-def test_a_list_that_is_not_whole_makes_an_absence_unknown(world: World, both: Both) -> None:
+def test_absence_is_unknown_with_an_incomplete_list(world: World, both: Both) -> None:
     world.ask("ada")
     world.local.set_faults(["bad_record"])
     with pytest.raises(Incomplete):
         both.find(world.repo, user_id="f" * 24)
 
 
-def test_a_token_that_may_not_review_is_refused(world: World) -> None:
+def test_a_token_without_permission_is_refused(world: World) -> None:
     for is_async in (False, True):
         with pytest.raises(NotAllowed):
             Both(world.local, world.local.tokens["reader"], is_async=is_async).find(world.repo, "ada")
 
 
-def test_exactly_one_person_is_meant(both: Both, world: World) -> None:
+def test_find_takes_exactly_one_person(both: Both, world: World) -> None:
     with pytest.raises(InvalidTarget):
         both.find(world.repo)
 
 
-def test_many_are_found_by_their_places_and_each_list_is_read_once(world: World, both: Both) -> None:
+def test_many_people_are_found_and_each_list_is_read_once(world: World, both: Both) -> None:
     world.ask("ada", "bob", "cem")
     ada = world.request("ada")
     world.owner.accept(world.repo, "bob")
@@ -169,7 +169,7 @@ def old() -> Iterator[tuple[LocalHub, str]]:
 
 
 @pytest.mark.parametrize("is_async", [False, True])
-def test_a_hub_that_knows_no_search_is_read_instead(old: tuple[LocalHub, str], *, is_async: bool) -> None:
+def test_without_search_the_lists_are_read(old: tuple[LocalHub, str], *, is_async: bool) -> None:
     local, repo = old
     both = Both(local, local.tokens["owner"], is_async=is_async)
     found = both.find(repo, "bob")
@@ -179,7 +179,7 @@ def test_a_hub_that_knows_no_search_is_read_instead(old: tuple[LocalHub, str], *
     assert both.many(repo, ["ada", "cem", "bob"]) == ({0: "pending", 2: "pending"}, True)
 
 
-def test_a_hub_that_knows_no_reset_has_an_empty_list_of_it_that_says_why(old: tuple[LocalHub, str]) -> None:
+def test_a_hub_without_reset_has_an_empty_reset_list_with_the_reason(old: tuple[LocalHub, str]) -> None:
     local, repo = old
 
     async def awaited() -> tuple[int, Completeness]:

@@ -1,4 +1,4 @@
-"""What ends a call before its answer: Ctrl-C, a closed client, a fork, a Hub that drips; and nobody hangs or is misled."""
+"""Calls that end early (Ctrl-C, a closed client, a fork, a slow Hub) neither hang nor mislead."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def press_ctrl_c() -> None:
 # ---- Ctrl-C ----------------------------------------------------------------------------------------------------------
 
 
-def test_ctrl_c_stops_a_change_that_waits_for_its_turn() -> None:
+def test_ctrl_c_stops_a_waiting_change() -> None:
     with raw_hub(refuse_writes) as hub, Hub(TOKEN, hub.url, timeout=5) as client:
         presser = after(hub.answered, press_ctrl_c)
         with pytest.raises(KeyboardInterrupt):
@@ -69,7 +69,7 @@ def test_ctrl_c_stops_a_change_that_waits_for_its_turn() -> None:
         assert len([line for line in hub.lines if line.startswith("POST")]) == 1
 
 
-def test_ctrl_c_in_a_run_tells_the_rest_as_open_and_then_raises() -> None:
+def test_ctrl_c_in_a_run_reports_the_rest_as_open_then_raises() -> None:
     told = []
     with raw_hub(refuse_writes) as hub, Hub(TOKEN, hub.url, timeout=5) as client:
         presser = after(hub.answered, press_ctrl_c)
@@ -80,7 +80,7 @@ def test_ctrl_c_in_a_run_tells_the_rest_as_open_and_then_raises() -> None:
     assert told == [("ada", "open"), ("bob", "open")]
 
 
-def test_a_change_on_its_way_is_settled_within_seconds_after_ctrl_c() -> None:
+def test_a_change_in_flight_is_settled_within_seconds_after_ctrl_c() -> None:
     with raw_hub(silent) as hub, Hub(TOKEN, hub.url, timeout=300) as client:
         presser = after(hub.came, press_ctrl_c)
         with pytest.raises(KeyboardInterrupt):
@@ -131,7 +131,7 @@ def test_closing_an_async_client_ends_its_waiting_tasks() -> None:
         assert len(hub.lines) == 1
 
 
-def test_leaving_a_run_lets_no_waiting_change_go_afterwards() -> None:
+def test_no_waiting_change_is_sent_after_a_run_is_left() -> None:
     with raw_hub(refuse_writes) as hub:
         driver = Driver(
             BlockingTransport(HubConnection(hub.url, RealClock(), 5), time.monotonic),
@@ -160,7 +160,7 @@ def test_leaving_a_run_lets_no_waiting_change_go_afterwards() -> None:
 # ---- whose turn it is ------------------------------------------------------------------------------------------------
 
 
-def test_waiting_tasks_are_called_one_after_the_other_by_news_from_another_thread() -> None:
+def test_an_answer_in_another_thread_wakes_waiting_tasks_one_by_one() -> None:
     budget, send, went, in_vain = CallBudget(0.25), HubCall("list", "GET", "/x"), list[str](), asyncio.Event()
 
     async def one(queues: CallQueues, name: str, *, goes: bool) -> None:
@@ -223,7 +223,7 @@ def test_a_write_after_a_fork_is_refused_and_does_not_hang(world: World) -> None
     assert world.status("ada") == "accepted"
 
 
-def test_a_run_that_a_fork_took_along_sends_nothing(world: World) -> None:
+def test_a_run_inherited_by_a_fork_sends_nothing(world: World) -> None:
     world.ask("ada", "bob")
     world.owner.accept(world.repo, "ada")
     decisions = [Decision.accept(world.request("ada", "accepted")), Decision.accept("bob")]
@@ -250,7 +250,7 @@ READ = HubCall("list", "GET", "/x")
 
 
 @pytest.mark.parametrize("say", DRIPS.values(), ids=DRIPS)
-def test_a_dripping_answer_ends_at_the_limit_of_a_whole_call(say: Say) -> None:
+def test_a_slow_answer_ends_at_the_time_limit_of_the_call(say: Say) -> None:
     with raw_hub(say) as hub:
         wire = HubConnection(hub.url, RealClock(), timeout=0.15)
         blocking = BlockingTransport(wire, time.monotonic)
@@ -268,7 +268,7 @@ def test_a_dripping_answer_ends_at_the_limit_of_a_whole_call(say: Say) -> None:
             assert (one.reason, one.is_sent, one.detail) == (FailureReason.TIMEOUT, True, "incomplete after 0.9 s")
 
 
-def test_the_limit_holds_on_a_connection_that_is_used_again() -> None:
+def test_the_time_limit_applies_to_a_reused_connection() -> None:
     slow = DRIPS["a header"]
 
     def say(hub: RawHub, caller: socket.socket, line: str) -> None:
@@ -293,7 +293,7 @@ def many(world: World, count: int) -> None:
     world.ask(*names)
 
 
-def test_a_write_beside_the_reader_of_a_listing_disturbs_neither(world: World) -> None:
+def test_a_write_during_a_listing_disturbs_neither(world: World) -> None:
     many(world, 40)
 
     async def run() -> list[str | None]:
@@ -337,7 +337,7 @@ def test_a_listing_may_be_the_source_of_the_decisions_that_read_it_ahead(world: 
         (b"<html>", ["x-error-message: ü".encode(), b"x-request-id: \xe9"]),
     ],
 )
-def test_an_error_in_hostile_words_is_still_that_error(body: bytes, headers: list[bytes]) -> None:
+def test_an_error_with_hostile_text_keeps_its_class(body: bytes, headers: list[bytes]) -> None:
     def say(_hub: RawHub, caller: socket.socket, _line: str) -> None:
         answer(caller, "403 Forbidden", body, *headers)
 
@@ -351,7 +351,7 @@ def test_an_error_in_hostile_words_is_still_that_error(body: bytes, headers: lis
         assert all(value.isascii() for value in response.headers.values())
 
 
-def test_an_error_made_by_hand_with_a_lone_surrogate_is_dressed() -> None:
+def test_an_error_with_a_lone_surrogate_converts_to_huggingface_hub() -> None:
     bare = NotAllowed("no \ud800", status=403, server_message="\ud800", code="é\n", request_id="\ud800")
     error: HfGateError = to_huggingface_error(bare)
     assert error.response.json() == {"error": "?"}  # type: ignore[attr-defined]
@@ -359,12 +359,12 @@ def test_an_error_made_by_hand_with_a_lone_surrogate_is_dressed() -> None:
 
 
 @pytest.mark.parametrize("host", ["127.evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "[::2]"])
-def test_a_name_that_only_looks_like_this_machine_is_another(host: str) -> None:
+def test_a_name_that_looks_like_localhost_is_another_machine(host: str) -> None:
     with pytest.raises(InsecureEndpoint):
         Hub(TOKEN, f"http://{host}")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9:80", "localhost", "[::1]:80"])
-def test_this_machine_needs_no_secure_channel(host: str) -> None:
+def test_this_machine_needs_no_encryption(host: str) -> None:
     with Hub(TOKEN, f"http://{host}") as hub:
         assert hub.endpoint == f"http://{host}"

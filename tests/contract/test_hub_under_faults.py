@@ -1,4 +1,4 @@
-"""A Hub that is silent, slow, lying, truncated or failing: no hang, no loss, nothing twice, an honest outcome."""
+"""A silent, slow, wrong or failing Hub: nothing hangs, is lost or is done twice, and outcomes are true."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def asks(repo: str) -> list[dict[str, object]]:
     ]
 
 
-class Ward:
+class LocalWorld:
     """230 people ask at one repo of a Hub that is about to misbehave; its clock runs sixty times as fast."""
 
     def __init__(self, local: LocalHub, hub: Hub) -> None:
@@ -48,12 +48,12 @@ class Ward:
 
 
 @pytest.fixture
-def ward(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ward]:
+def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalWorld]:
     monkeypatch.setenv("HF_GATE_CLOCK", "hub")
     with LocalHub(requests=0, repos=1, people=[{"username": n} for n in NAMES], clock="x60", page_size=100) as local:
         local.add_requests(asks(local.repos[0]["repo"]))
         with Hub(local.tokens["owner"], local.url, timeout=0.4) as hub:
-            yield Ward(local, hub)
+            yield LocalWorld(local, hub)
 
 
 # A passing fault on the write: whatever happened, everybody ends decided exactly once, and the outcome says done.
@@ -77,31 +77,31 @@ PASSING = [
 
 
 @pytest.mark.parametrize("fault", PASSING)
-def test_a_passing_fault_loses_nobody_and_decides_nobody_twice(ward: Ward, fault: str) -> None:
-    ward.local.set_faults([fault])
-    outcomes = list(ward.hub.decide_many(ward.repo, [Decision.accept(name) for name in NAMES]))
+def test_a_transient_fault_loses_no_decision_and_repeats_none(world: LocalWorld, fault: str) -> None:
+    world.local.set_faults([fault])
+    outcomes = list(world.hub.decide_many(world.repo, [Decision.accept(name) for name in NAMES]))
     assert Counter(o.kind for o in outcomes) in (
         Counter({OutcomeKind.DONE: 230}),
         Counter({OutcomeKind.DONE: 230 - 1, OutcomeKind.ALREADY: 1}),
     )
-    assert ward.moves() == Counter(NAMES)
-    assert ward.accepted() == set(NAMES)
+    assert world.moves() == Counter(NAMES)
+    assert world.accepted() == set(NAMES)
 
 
 @pytest.mark.parametrize(
     "fault", [f.replace("on=batch", "on=handle") for f in PASSING if "batch" not in f or "on=batch" in f]
 )
-def test_and_so_does_a_single_verb(ward: Ward, fault: str) -> None:
-    ward.local.set_faults([fault])
-    assert ward.hub.accept(ward.repo, "p007").kind is OutcomeKind.DONE
-    assert ward.moves() == Counter(["p007"])
+def test_a_transient_fault_does_not_repeat_a_single_decision(world: LocalWorld, fault: str) -> None:
+    world.local.set_faults([fault])
+    assert world.hub.accept(world.repo, "p007").kind is OutcomeKind.DONE
+    assert world.moves() == Counter(["p007"])
 
 
-def test_a_change_that_arrives_late_is_found_by_reading(ward: Ward) -> None:
-    ward.local.set_faults(["delay_before:s=1:call=1:on=batch"])
-    outcomes = list(ward.hub.decide_many(ward.repo, [Decision.accept(name) for name in NAMES[:50]]))
+def test_a_late_change_is_found_by_reading(world: LocalWorld) -> None:
+    world.local.set_faults(["delay_before:s=1:call=1:on=batch"])
+    outcomes = list(world.hub.decide_many(world.repo, [Decision.accept(name) for name in NAMES[:50]]))
     assert {o.kind for o in outcomes} == {OutcomeKind.DONE}
-    assert ward.moves() == Counter(NAMES[:50])
+    assert world.moves() == Counter(NAMES[:50])
 
 
 # The run stops, what was not reached is open, and the error says why.
@@ -113,31 +113,29 @@ STOPPING: list[tuple[str, type[HfGateError]]] = [
 
 
 @pytest.mark.parametrize(("fault", "error"), STOPPING)
-def test_what_ends_a_run_leaves_the_rest_open_and_nothing_half_told(
-    ward: Ward, fault: str, error: type[HfGateError]
-) -> None:
-    ward.local.set_faults([fault])
+def test_an_error_that_ends_a_run_leaves_the_rest_open(world: LocalWorld, fault: str, error: type[HfGateError]) -> None:
+    world.local.set_faults([fault])
     kinds: list[OutcomeKind] = []
     with pytest.raises(error) as raised:
-        kinds.extend(o.kind for o in ward.hub.decide_many(ward.repo, [Decision.accept(name) for name in NAMES]))
+        kinds.extend(o.kind for o in world.hub.decide_many(world.repo, [Decision.accept(name) for name in NAMES]))
     assert raised.value.hint
 
 
 @pytest.mark.parametrize(("fault", "error"), STOPPING)
-def test_each_decision_is_told_exactly_once_even_when_the_run_ends(
-    ward: Ward, fault: str, error: type[HfGateError]
+def test_each_decision_has_exactly_one_outcome_even_when_the_run_ends(
+    world: LocalWorld, fault: str, error: type[HfGateError]
 ) -> None:
-    ward.local.set_faults([fault])
+    world.local.set_faults([fault])
     told: Counter[str | None] = Counter()
     kinds: Counter[OutcomeKind] = Counter()
     try:
-        for outcome in ward.hub.decide_many(ward.repo, [Decision.accept(name) for name in NAMES]):
+        for outcome in world.hub.decide_many(world.repo, [Decision.accept(name) for name in NAMES]):
             told[outcome.user] += 1
             kinds[outcome.kind] += 1
     except error:
         pass
     assert told == Counter(NAMES)
-    assert kinds == {OutcomeKind.DONE: len(ward.moves()), OutcomeKind.OPEN: 230 - len(ward.moves())}
+    assert kinds == {OutcomeKind.DONE: len(world.moves()), OutcomeKind.OPEN: 230 - len(world.moves())}
 
 
 LYING: list[tuple[str, type[HfGateError]]] = [
@@ -155,11 +153,11 @@ LYING: list[tuple[str, type[HfGateError]]] = [
 
 
 @pytest.mark.parametrize(("fault", "error"), LYING)
-def test_a_list_that_cannot_be_read_ends_in_words_and_is_not_proved(
-    ward: Ward, fault: str, error: type[HfGateError]
+def test_an_unreadable_list_ends_with_a_reason_and_is_not_proved(
+    world: LocalWorld, fault: str, error: type[HfGateError]
 ) -> None:
-    ward.local.set_faults([fault])
-    listing = ward.hub.list_pending(ward.repo)
+    world.local.set_faults([fault])
+    listing = world.hub.list_pending(world.repo)
     with pytest.raises(error) as raised:
         list(listing)
     assert raised.value.hint
@@ -167,11 +165,11 @@ def test_a_list_that_cannot_be_read_ends_in_words_and_is_not_proved(
     assert "error" in listing.completeness.why
 
 
-def test_a_renamed_repo_is_not_followed_by_itself(ward: Ward) -> None:
-    ward.local.set_faults(["rename_repo"])
+def test_a_renamed_repo_is_not_followed_automatically(world: LocalWorld) -> None:
+    world.local.set_faults(["rename_repo"])
     with pytest.raises((RepoMoved, RepoNotFound)):
-        ward.hub.accept(ward.repo, "p001")
-    assert ward.moves() == Counter()
+        world.hub.accept(world.repo, "p001")
+    assert world.moves() == Counter()
 
 
 LISTS: list[tuple[str, bool, Callable[[str], bool]]] = [
@@ -189,11 +187,11 @@ LISTS: list[tuple[str, bool, Callable[[str], bool]]] = [
 
 
 @pytest.mark.parametrize(("fault", "is_whole", "why"), LISTS)
-def test_a_list_under_faults_is_whole_or_says_why_not(
-    ward: Ward, fault: str, is_whole: bool, why: Callable[[str], bool]
+def test_a_list_under_faults_is_complete_or_tells_why_not(
+    world: LocalWorld, fault: str, is_whole: bool, why: Callable[[str], bool]
 ) -> None:
-    ward.local.set_faults([fault])
-    listing = ward.hub.list_pending(ward.repo)
+    world.local.set_faults([fault])
+    listing = world.hub.list_pending(world.repo)
     rows = list(listing)
     assert len({r.key for r in rows}) == len(rows)
     assert not listing.completeness.proved or len(rows) == 230
@@ -202,21 +200,21 @@ def test_a_list_under_faults_is_whole_or_says_why_not(
     assert why(listing.completeness.why), listing.completeness.why
 
 
-def test_shuffled_pages_without_links_are_never_called_whole(ward: Ward) -> None:
-    ward.local.set_faults(["shuffle", "no_link"])
-    listing = ward.hub.list_pending(ward.repo)
+def test_shuffled_pages_without_links_are_never_proved_complete(world: LocalWorld) -> None:
+    world.local.set_faults(["shuffle", "no_link"])
+    listing = world.hub.list_pending(world.repo)
     rows = list(listing)
     assert not listing.completeness.proved or len(rows) == 230
 
 
-def test_a_change_nobody_can_read_back_is_unknown_and_not_called_done(ward: Ward) -> None:
-    ward.local.set_faults(["fail_after:status=500:on=handle", "fail_before:status=500:on=list"])
+def test_a_change_that_cannot_be_read_back_is_unknown(world: LocalWorld) -> None:
+    world.local.set_faults(["fail_after:status=500:on=handle", "fail_before:status=500:on=list"])
     with pytest.raises(OutcomeUnknown) as raised:
-        ward.hub.accept(ward.repo, "p001")
+        world.hub.accept(world.repo, "p001")
     assert raised.value.exit_code == 5
 
 
-def test_the_window_is_kept_without_a_single_429(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_rate_limit_is_kept_without_a_429(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_GATE_CLOCK", "hub")
     people = [{"username": n} for n in NAMES]
     with LocalHub(requests=0, repos=1, people=people, quota="10/60", clock="x60", page_size=10) as local:
@@ -229,7 +227,7 @@ def test_the_window_is_kept_without_a_single_429(monkeypatch: pytest.MonkeyPatch
         assert "429" not in local.stats()["replies"]
 
 
-def test_a_wait_longer_than_max_wait_is_told_and_nothing_of_it_is_sent() -> None:
+def test_a_wait_longer_than_max_wait_raises_and_nothing_is_sent() -> None:
     with LocalHub(requests=0, repos=1, people=[{"username": "ada"}], quota="2/3000") as local:
         repo = local.repos[0]["repo"]
         with Hub(local.tokens["owner"], local.url, max_wait=1.0) as hub:

@@ -1,4 +1,4 @@
-"""Random acts of a reviewer and of people who ask, against the table of lawful moves: client and local Hub agree after each of them."""
+"""Random acts of reviewers and requesters: client and local Hub agree with the table of transitions after each."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ CHOICE: Final = st.sampled_from(
 )
 
 
-class Law(RuleBasedStateMachine):
+class LifecycleMachine(RuleBasedStateMachine):
     """The model is the table; the rules are what people do; after each, all that can be read must agree with the model."""
 
     scene: Scene
@@ -377,8 +377,8 @@ def scene() -> Iterator[Scene]:
 
 
 @pytest.mark.slow
-def test_client_and_local_hub_keep_the_law_whatever_people_do(scene: Scene) -> None:
-    class Here(Law):
+def test_client_and_local_hub_follow_the_lifecycle_whatever_people_do(scene: Scene) -> None:
+    class Here(LifecycleMachine):
         pass
 
     Here.scene = scene

@@ -1,4 +1,4 @@
-"""Each fault of the local Hub by its name, and what its SPEC may say."""
+"""Each fault of the local Hub, and the syntax of its SPEC."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ import pytest
 from hf_gate.localhub.faults import BAD_RECORDS, FAULT_KINDS, FaultSet, parse_spec
 from hf_gate.localhub.handlers import find_call
 from hf_gate.testing import LocalHub
-from tests.contract.local_hub_kit import ACCESS, Bench
+from tests.contract.local_hub_kit import ACCESS, LocalHubKit
 
 HANDLE, PENDING, ACCEPT = f"{ACCESS}/handle", f"{ACCESS}/pending", {"user": "bea", "status": "accepted"}
 
 
 @pytest.fixture
-def bench() -> Bench:
+def kit() -> LocalHubKit:
     """With one request of bea."""
-    bench = Bench()
-    bench.ask("bea", {"Purpose": "sleep"})
-    return bench
+    kit = LocalHubKit()
+    kit.ask("bea", {"Purpose": "sleep"})
+    return kit
 
 
-def _status(bench: Bench) -> str:
-    return bench.gated.people[bench.world.names["bea"].id].status.value
+def _status(kit: LocalHubKit) -> str:
+    return kit.gated.people[kit.world.names["bea"].id].status.value
 
 
-def _rows(bench: Bench, spec: str, path: str = PENDING) -> list[Any]:
-    rows: list[Any] = json.loads(bench.faulty(FaultSet([spec]), "GET", path).body)
+def _rows(kit: LocalHubKit, spec: str, path: str = PENDING) -> list[Any]:
+    rows: list[Any] = json.loads(kit.faulty(FaultSet([spec]), "GET", path).body)
     return rows
 
 
@@ -56,9 +56,9 @@ RECORDS = ["drop_user", *(f"bad_record:kind={kind}" for kind in BAD_RECORDS)]
 
 
 @pytest.mark.parametrize(("first", "second"), list(permutations(BODIES + RECORDS, 2)))
-def test_a_fault_leaves_alone_what_another_has_broken_already(bench: Bench, first: str, second: str) -> None:
-    alone = bench.faulty(FaultSet([first]), "GET", PENDING)
-    both = bench.faulty(FaultSet([first, second]), "GET", PENDING)
+def test_a_fault_ignores_answers_that_another_fault_has_broken(kit: LocalHubKit, first: str, second: str) -> None:
+    alone = kit.faulty(FaultSet([first]), "GET", PENDING)
+    both = kit.faulty(FaultSet([first, second]), "GET", PENDING)
     assert both.status in {200, 500}
     if first in {"truncate", "empty_200", "deep_json", "fail_after"} and second in RECORDS:
         assert both.body == alone.body
@@ -67,181 +67,181 @@ def test_a_fault_leaves_alone_what_another_has_broken_already(bench: Bench, firs
 # ---- before and after the work ------------------------------------------------------------------------------------------
 
 
-def test_limit_bare_says_429_and_nothing_else(bench: Bench) -> None:
+def test_limit_bare_says_429_and_nothing_else(kit: LocalHubKit) -> None:
     faults = FaultSet(["limit_bare:on=handle"])
-    asked = bench.asked("POST", HANDLE, ACCEPT)
-    assert faults.plan_call(asked, find_call(asked), bench.world).is_bare
-    answered = bench.faulty(faults, "POST", HANDLE, ACCEPT)
-    assert (answered.status, "Retry-After" in answered.headers, _status(bench)) == (429, False, "pending")
+    asked = kit.asked("POST", HANDLE, ACCEPT)
+    assert faults.plan_call(asked, find_call(asked), kit.world).is_bare
+    answered = kit.faulty(faults, "POST", HANDLE, ACCEPT)
+    assert (answered.status, "Retry-After" in answered.headers, _status(kit)) == (429, False, "pending")
 
 
-def test_hidden_limit_lets_so_many_decisions_through_in_a_second(bench: Bench) -> None:
+def test_hidden_limit_allows_so_many_decisions_a_second(kit: LocalHubKit) -> None:
     faults = FaultSet(["hidden_limit:rate=2"])
 
     def burst() -> list[int]:
-        bench.now_ms += 1000
-        asked = bench.asked("POST", f"{ACCESS}/batch", {})
-        plans = [faults.plan_call(asked, find_call(asked), bench.world) for _ in range(4)]
+        kit.now_ms += 1000
+        asked = kit.asked("POST", f"{ACCESS}/batch", {})
+        plans = [faults.plan_call(asked, find_call(asked), kit.world) for _ in range(4)]
         return [429 if plan.replacement else 200 for plan in plans]
 
     assert burst() == burst() == [200, 200, 429, 429]
 
 
-def test_fail_before_leaves_the_request_as_it_was(bench: Bench) -> None:
-    answered = bench.faulty(FaultSet(["fail_before:status=503:on=handle"]), "POST", HANDLE, ACCEPT)
-    assert (answered.status, _status(bench)) == (503, "pending")
+def test_fail_before_leaves_the_request_as_it_was(kit: LocalHubKit) -> None:
+    answered = kit.faulty(FaultSet(["fail_before:status=503:on=handle"]), "POST", HANDLE, ACCEPT)
+    assert (answered.status, _status(kit)) == (503, "pending")
 
 
-def test_fail_after_has_done_it(bench: Bench) -> None:
-    answered = bench.faulty(FaultSet(["fail_after"]), "POST", HANDLE, ACCEPT)
-    assert (answered.status, _status(bench)) == (500, "accepted")
+def test_fail_after_makes_the_change(kit: LocalHubKit) -> None:
+    answered = kit.faulty(FaultSet(["fail_after"]), "POST", HANDLE, ACCEPT)
+    assert (answered.status, _status(kit)) == (500, "accepted")
 
 
-def test_delay_before_and_delay_after_are_told_to_the_server(bench: Bench) -> None:
-    asked = bench.asked("POST", HANDLE, ACCEPT)
-    plan = FaultSet(["delay_before:s=0.5", "delay_after:s=2"]).plan_call(asked, find_call(asked), bench.world)
+def test_delay_before_and_delay_after_are_told_to_the_server(kit: LocalHubKit) -> None:
+    asked = kit.asked("POST", HANDLE, ACCEPT)
+    plan = FaultSet(["delay_before:s=0.5", "delay_after:s=2"]).plan_call(asked, find_call(asked), kit.world)
     assert (plan.delay_before, plan.delay_after) == (0.5, 2.0)
 
 
-def test_truncate_cuts_the_body_in_half(bench: Bench) -> None:
-    whole = bench.call("GET", PENDING).body
-    assert bench.faulty(FaultSet(["truncate"]), "GET", PENDING).body == whole[: len(whole) // 2]
+def test_truncate_cuts_the_body_in_half(kit: LocalHubKit) -> None:
+    whole = kit.call("GET", PENDING).body
+    assert kit.faulty(FaultSet(["truncate"]), "GET", PENDING).body == whole[: len(whole) // 2]
 
 
-def test_html_200_is_a_wall_before_the_hub(bench: Bench) -> None:
-    answered = bench.faulty(FaultSet(["html_200"]), "POST", HANDLE, ACCEPT)
-    assert (answered.status, _status(bench)) == (200, "pending")
+def test_html_200_answers_in_place_of_the_hub(kit: LocalHubKit) -> None:
+    answered = kit.faulty(FaultSet(["html_200"]), "POST", HANDLE, ACCEPT)
+    assert (answered.status, _status(kit)) == (200, "pending")
     assert answered.headers["Content-Type"].startswith("text/html")
 
 
-def test_empty_200_has_done_it_and_says_nothing(bench: Bench) -> None:
-    answered = bench.faulty(FaultSet(["empty_200"]), "POST", HANDLE, ACCEPT)
-    assert (answered.status, answered.body, _status(bench)) == (200, b"", "accepted")
+def test_empty_200_makes_the_change_and_sends_no_body(kit: LocalHubKit) -> None:
+    answered = kit.faulty(FaultSet(["empty_200"]), "POST", HANDLE, ACCEPT)
+    assert (answered.status, answered.body, _status(kit)) == (200, b"", "accepted")
 
 
-def test_huge_body_is_valid_and_too_long(bench: Bench) -> None:
-    answered = bench.faulty(FaultSet(["huge_body:mb=2"]), "GET", PENDING)
+def test_huge_body_is_valid_and_too_long(kit: LocalHubKit) -> None:
+    answered = kit.faulty(FaultSet(["huge_body:mb=2"]), "GET", PENDING)
     assert len(answered.body) > 2 << 20
     assert len(json.loads(answered.body)) == 1
 
 
-def test_deep_json_is_brackets(bench: Bench) -> None:
-    assert bench.faulty(FaultSet(["deep_json:n=3"]), "GET", PENDING).body == b"[[[]]]"
+def test_deep_json_is_brackets(kit: LocalHubKit) -> None:
+    assert kit.faulty(FaultSet(["deep_json:n=3"]), "GET", PENDING).body == b"[[[]]]"
 
 
-def test_redirect_evil_points_elsewhere_and_does_nothing(bench: Bench) -> None:
-    answered = bench.faulty(FaultSet(["redirect_evil:url=http://127.0.0.1:9/x"]), "POST", HANDLE, ACCEPT)
-    assert (answered.status, answered.headers["Location"], _status(bench)) == (307, "http://127.0.0.1:9/x", "pending")
+def test_redirect_evil_points_elsewhere_and_does_nothing(kit: LocalHubKit) -> None:
+    answered = kit.faulty(FaultSet(["redirect_evil:url=http://127.0.0.1:9/x"]), "POST", HANDLE, ACCEPT)
+    assert (answered.status, answered.headers["Location"], _status(kit)) == (307, "http://127.0.0.1:9/x", "pending")
 
 
-def test_no_batch_has_no_such_page_but_handles(bench: Bench) -> None:
+def test_no_batch_has_no_such_page_but_handles(kit: LocalHubKit) -> None:
     faults = FaultSet(["no_batch"])
     body = {"status": "accepted", "requests": [{"user": "bea"}]}
-    assert bench.faulty(faults, "POST", f"{ACCESS}/batch", body).status == 404
-    assert bench.faulty(faults, "POST", HANDLE, ACCEPT).status == 200
+    assert kit.faulty(faults, "POST", f"{ACCESS}/batch", body).status == 404
+    assert kit.faulty(faults, "POST", HANDLE, ACCEPT).status == 200
 
 
 # ---- lists --------------------------------------------------------------------------------------------------------------
 
 
-def test_dup_rows_repeats_the_first_of_a_page(bench: Bench) -> None:
-    bench.crowd(5)
-    ids = [row["requestId"] for row in _rows(bench, "dup_rows:n=2")]
+def test_dup_rows_repeats_the_first_of_a_page(kit: LocalHubKit) -> None:
+    kit.crowd(5)
+    ids = [row["requestId"] for row in _rows(kit, "dup_rows:n=2")]
     assert ids[6:] == ids[:2]
 
 
-def test_no_link_leaves_a_full_page_without_a_next(bench: Bench) -> None:
-    bench.crowd(20)
+def test_no_link_leaves_a_full_page_without_a_next(kit: LocalHubKit) -> None:
+    kit.crowd(20)
     path = f"{PENDING}?limit=10"
-    assert "Link" in bench.call("GET", path).headers
-    assert "Link" not in bench.faulty(FaultSet(["no_link"]), "GET", path).headers
+    assert "Link" in kit.call("GET", path).headers
+    assert "Link" not in kit.faulty(FaultSet(["no_link"]), "GET", path).headers
 
 
-def test_link_loop_names_the_page_itself(bench: Bench) -> None:
-    answered = bench.faulty(FaultSet(["link_loop"]), "GET", f"{PENDING}?limit=10")
+def test_link_loop_links_the_page_itself(kit: LocalHubKit) -> None:
+    answered = kit.faulty(FaultSet(["link_loop"]), "GET", f"{PENDING}?limit=10")
     assert answered.headers["Link"] == f'<http://hub.test{PENDING}?limit=10>; rel="next"'
 
 
-def test_link_evil_names_another_host(bench: Bench) -> None:
-    answered = bench.faulty(FaultSet(["link_evil:url=https://evil.invalid/a?b=c"]), "GET", PENDING)
+def test_link_evil_links_another_host(kit: LocalHubKit) -> None:
+    answered = kit.faulty(FaultSet(["link_evil:url=https://evil.invalid/a?b=c"]), "GET", PENDING)
     assert answered.headers["Link"] == '<https://evil.invalid/a?b=c>; rel="next"'
 
 
-def test_shuffle_keeps_everybody_and_no_order(bench: Bench) -> None:
-    bench.crowd(50)
-    plain, mixed = bench.listed("pending"), _rows(bench, "shuffle")
+def test_shuffle_keeps_everybody_and_no_order(kit: LocalHubKit) -> None:
+    kit.crowd(50)
+    plain, mixed = kit.listed("pending"), _rows(kit, "shuffle")
     assert plain != mixed
     key = str
     assert sorted(plain, key=key) == sorted(mixed, key=key)
 
 
-def test_lag_shows_lists_and_gate_as_they_were(bench: Bench) -> None:
-    bench.now_ms += 60_000
-    bench.decide("bea", "accepted")
-    assert [row["status"] for row in _rows(bench, "lag:s=30")] == ["pending"]
-    assert _rows(bench, "lag:s=30", f"{ACCESS}/accepted") == []
+def test_lag_shows_lists_and_gate_as_they_were(kit: LocalHubKit) -> None:
+    kit.now_ms += 60_000
+    kit.decide("bea", "accepted")
+    assert [row["status"] for row in _rows(kit, "lag:s=30")] == ["pending"]
+    assert _rows(kit, "lag:s=30", f"{ACCESS}/accepted") == []
     check = "/api/models/acme/model/auth-check"
-    assert bench.faulty(FaultSet(["lag:s=30"]), "GET", check, by="bea").status == 403
-    report = bench.faulty(FaultSet(["lag:s=30"]), "GET", "/acme/model/user-access-report")
+    assert kit.faulty(FaultSet(["lag:s=30"]), "GET", check, by="bea").status == 403
+    report = kit.faulty(FaultSet(["lag:s=30"]), "GET", "/acme/model/user-access-report")
     assert json.loads(report.body)[0]["status"] == "pending"
-    bench.now_ms += 30_000
-    assert [row["status"] for row in _rows(bench, "lag:s=30", f"{ACCESS}/accepted")] == ["accepted"]
+    kit.now_ms += 30_000
+    assert [row["status"] for row in _rows(kit, "lag:s=30", f"{ACCESS}/accepted")] == ["accepted"]
 
 
-def test_lag_hides_who_asked_just_now(bench: Bench) -> None:
-    bench.now_ms += 60_000
-    bench.ask("dan")
-    assert [row["user"]["user"] for row in _rows(bench, "lag:s=30")] == ["bea"]
+def test_lag_hides_who_asked_just_now(kit: LocalHubKit) -> None:
+    kit.now_ms += 60_000
+    kit.ask("dan")
+    assert [row["user"]["user"] for row in _rows(kit, "lag:s=30")] == ["bea"]
 
 
 @pytest.mark.parametrize("kind", BAD_RECORDS)
-def test_bad_record_breaks_the_first_row_only(bench: Bench, kind: str) -> None:
-    bench.crowd(2)
-    plain, broken = bench.listed("pending"), _rows(bench, f"bad_record:kind={kind}")
+def test_bad_record_breaks_the_first_row_only(kit: LocalHubKit, kind: str) -> None:
+    kit.crowd(2)
+    plain, broken = kit.listed("pending"), _rows(kit, f"bad_record:kind={kind}")
     assert plain[1:] == broken[1:]
     assert plain[0] != broken[0]
 
 
-def test_bad_record_can_be_half_a_surrogate_pair(bench: Bench) -> None:
-    assert b"\\ud800" in bench.faulty(FaultSet(["bad_record:kind=surrogate"]), "GET", PENDING).body
+def test_bad_record_can_be_half_a_surrogate_pair(kit: LocalHubKit) -> None:
+    assert b"\\ud800" in kit.faulty(FaultSet(["bad_record:kind=surrogate"]), "GET", PENDING).body
 
 
-def test_drop_user_leaves_rows_without_a_person(bench: Bench) -> None:
-    bench.crowd(3)
-    assert ["user" in row for row in _rows(bench, "drop_user:every=2")] == [False, True, False, True]
+def test_drop_user_leaves_rows_without_a_person(kit: LocalHubKit) -> None:
+    kit.crowd(3)
+    assert ["user" in row for row in _rows(kit, "drop_user:every=2")] == [False, True, False, True]
 
 
 # ---- the world changes --------------------------------------------------------------------------------------------------
 
 
-def test_ungate_opens_the_repo_at_the_call_that_was_named(bench: Bench) -> None:
+def test_ungate_opens_the_repo_at_the_call_that_was_named(kit: LocalHubKit) -> None:
     faults = FaultSet(["ungate:on=handle:call=2"])
-    assert bench.faulty(faults, "POST", HANDLE, ACCEPT).status == 200
-    answered = bench.faulty(faults, "POST", HANDLE, {"user": "bea", "status": "reset"})
+    assert kit.faulty(faults, "POST", HANDLE, ACCEPT).status == 200
+    answered = kit.faulty(faults, "POST", HANDLE, {"user": "bea", "status": "reset"})
     assert (answered.status, answered.headers["X-Error-Code"]) == (400, "RepoNotGated")
 
 
-def test_revoke_token_makes_it_nobodys(bench: Bench) -> None:
+def test_revoke_token_revokes_it(kit: LocalHubKit) -> None:
     faults = FaultSet(["revoke_token:token=ona"])
-    assert bench.faulty(faults, "GET", PENDING).status == 401
-    assert bench.call("GET", PENDING, by="ada").status == 200
+    assert kit.faulty(faults, "GET", PENDING).status == 401
+    assert kit.call("GET", PENDING, by="ada").status == 200
 
 
-def test_rename_repo_points_to_the_new_name(bench: Bench) -> None:
-    answered = bench.faulty(FaultSet(["rename_repo"]), "GET", f"{PENDING}?limit=10")
+def test_rename_repo_points_to_the_new_name(kit: LocalHubKit) -> None:
+    answered = kit.faulty(FaultSet(["rename_repo"]), "GET", f"{PENDING}?limit=10")
     new = "/api/models/acme/model-renamed/user-access-request/pending?limit=10"
     assert (answered.status, answered.headers["Location"]) == (307, new)
-    assert bench.call("GET", new).status == 200
+    assert kit.call("GET", new).status == 200
 
 
-def test_down_lasts_by_the_hubs_clock(bench: Bench) -> None:
+def test_down_ends_by_the_hubs_clock(kit: LocalHubKit) -> None:
     faults = FaultSet(["down:s=60:call=2"])
-    assert bench.faulty(faults, "GET", PENDING).status == 200
-    assert bench.faulty(faults, "POST", HANDLE, ACCEPT).status == 503
-    assert bench.faulty(faults, "GET", "/api/whoami-v2").status == 503
-    bench.now_ms += 60_000
-    assert bench.faulty(faults, "GET", PENDING).status == 200
-    assert _status(bench) == "pending"
+    assert kit.faulty(faults, "GET", PENDING).status == 200
+    assert kit.faulty(faults, "POST", HANDLE, ACCEPT).status == 503
+    assert kit.faulty(faults, "GET", "/api/whoami-v2").status == 503
+    kit.now_ms += 60_000
+    assert kit.faulty(faults, "GET", PENDING).status == 200
+    assert _status(kit) == "pending"
 
 
 # ---- the connection -----------------------------------------------------------------------------------------------------
@@ -262,7 +262,7 @@ def test_reset_at_ends_the_connection_in_the_middle_of_the_body(hf_local_hub: Lo
     assert len(cut.value.partial) == 40
 
 
-def test_slow_body_comes_whole_in_many_pieces(hf_local_hub: LocalHub) -> None:
+def test_slow_body_arrives_complete_in_many_pieces(hf_local_hub: LocalHub) -> None:
     with _get(hf_local_hub, "/api/whoami-v2") as response:
         whole = response.read()
     hf_local_hub.set_faults(["slow_body:bps=300"])
@@ -281,7 +281,7 @@ def test_slow_body_comes_whole_in_many_pieces(hf_local_hub: LocalHub) -> None:
     assert any(0 < length < len(whole) for length in lengths)
 
 
-def test_a_delay_does_not_hold_up_the_end_of_the_hub_and_who_waits_is_answered() -> None:
+def test_a_delay_does_not_delay_the_shutdown_and_waiting_calls_are_answered() -> None:
     with LocalHub(requests=0, repos=1, faults=["delay_before:s=3600"]) as hub:
         host = urlsplit(hub.url)
         raw = socket.create_connection((str(host.hostname), int(host.port or 0)), 20)
@@ -296,8 +296,8 @@ def test_a_delay_does_not_hold_up_the_end_of_the_hub_and_who_waits_is_answered()
 
 
 def _fires(spec: str, calls: int, seed: int = 7) -> list[int]:
-    bench, faults = Bench(), FaultSet([spec], seed)
-    return [n for n in range(1, calls + 1) if bench.faulty(faults, "GET", PENDING).status == 502]
+    kit, faults = LocalHubKit(), FaultSet([spec], seed)
+    return [n for n in range(1, calls + 1) if kit.faulty(faults, "GET", PENDING).status == 502]
 
 
 def test_a_fault_fires_at_the_calls_it_names() -> None:
@@ -329,13 +329,13 @@ def test_chance_is_seeded() -> None:
         ("bad_record:kind=odd", "bad_record has no kind 'odd'; its kinds: time, user"),
     ],
 )
-def test_what_is_no_spec_is_told_what_there_is(spec: str, words: str) -> None:
+def test_an_invalid_spec_lists_the_choices(spec: str, words: str) -> None:
     with pytest.raises(ValueError, match="^" + words.replace("(", r"\(")) as told:
         parse_spec(spec)
     assert "\n" not in str(told.value)
 
 
-def test_every_fault_of_the_contract_is_here() -> None:
+def test_every_documented_fault_exists() -> None:
     contract = [
         "limit_bare",
         "hidden_limit",

@@ -1,4 +1,4 @@
-"""The lists of the local Hub: pages, times, search, what is hidden, and the same at any depth."""
+"""The lists of the local Hub: pages, times, search, hidden fields, and the cost of any page."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from hf_gate.localhub.wire import HttpResponse, ReadView
-from tests.contract.local_hub_kit import ACCESS, Bench, error
+from tests.contract.local_hub_kit import ACCESS, LocalHubKit, error
 
 
 @pytest.fixture
-def bench() -> Bench:
-    return Bench()
+def kit() -> LocalHubKit:
+    return LocalHubKit()
 
 
 def _next(answered: HttpResponse) -> str | None:
@@ -22,10 +22,10 @@ def _next(answered: HttpResponse) -> str | None:
     return None if link is None else link.partition(">")[0].removeprefix("<http://hub.test")
 
 
-def _pages(bench: Bench, path: str, view: ReadView) -> list[list[dict[str, Any]]]:
+def _pages(kit: LocalHubKit, path: str, view: ReadView) -> list[list[dict[str, Any]]]:
     pages, there = [], path
     while there:
-        answered = bench.call("GET", there, view=view)
+        answered = kit.call("GET", there, view=view)
         pages.append(json.loads(answered.body))
         there = _next(answered) or ""
     return pages
@@ -33,9 +33,9 @@ def _pages(bench: Bench, path: str, view: ReadView) -> list[list[dict[str, Any]]
 
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("shuffled", [False, True])
-def test_pages_hold_everybody_once(bench: Bench, *, tied: bool, shuffled: bool) -> None:
-    rows = bench.crowd(45, tied=tied)
-    pages = _pages(bench, f"{ACCESS}/pending?limit=10", ReadView(is_shuffled=shuffled))
+def test_pages_hold_everybody_once(kit: LocalHubKit, *, tied: bool, shuffled: bool) -> None:
+    rows = kit.crowd(45, tied=tied)
+    pages = _pages(kit, f"{ACCESS}/pending?limit=10", ReadView(is_shuffled=shuffled))
     assert [len(page) for page in pages] == [10, 10, 10, 10, 5]
     seen = [row["requestId"] for page in pages for row in page]
     assert sorted(seen) == sorted(row.id for row in rows)
@@ -44,25 +44,25 @@ def test_pages_hold_everybody_once(bench: Bench, *, tied: bool, shuffled: bool) 
         assert all(a >= b for a, b in pairwise(times))
 
 
-def test_a_decision_between_two_pages_neither_skips_nor_repeats_the_others(bench: Bench) -> None:
-    bench.crowd(30)
-    first = bench.call("GET", f"{ACCESS}/pending?limit=10")
+def test_a_decision_between_two_pages_neither_skips_nor_repeats_the_others(kit: LocalHubKit) -> None:
+    kit.crowd(30)
+    first = kit.call("GET", f"{ACCESS}/pending?limit=10")
     for row in json.loads(first.body):
-        bench.decide(row["user"]["user"], "accepted")
-    second = json.loads(bench.call("GET", str(_next(first))).body)
+        kit.decide(row["user"]["user"], "accepted")
+    second = json.loads(kit.call("GET", str(_next(first))).body)
     assert [row["user"]["user"] for row in second] == [f"person-{n:04}" for n in range(19, 9, -1)]
 
 
-def test_times_are_exclusive_and_q_is_a_prefix_of_the_username(bench: Bench) -> None:
-    bench.crowd(20)
-    bench.now_ms += 60_000
-    bench.ask("Cleo")
-    names = [row["user"]["user"] for row in bench.listed("pending", "?before=2026-09-21T14:13:23.000Z")]
+def test_times_are_exclusive_and_q_is_a_prefix_of_the_username(kit: LocalHubKit) -> None:
+    kit.crowd(20)
+    kit.now_ms += 60_000
+    kit.ask("Cleo")
+    names = [row["user"]["user"] for row in kit.listed("pending", "?before=2026-09-21T14:13:23.000Z")]
     assert names == ["person-0002", "person-0001", "person-0000"]
-    names = [row["user"]["user"] for row in bench.listed("pending", "?after=2026-09-21T14:13:37.000Z&q=PERSON")]
+    names = [row["user"]["user"] for row in kit.listed("pending", "?after=2026-09-21T14:13:37.000Z&q=PERSON")]
     assert names == ["person-0019", "person-0018"]
-    assert [row["user"]["user"] for row in bench.listed("pending", "?q=cL")] == ["Cleo"]
-    assert bench.listed("pending", "?q=leo") == []
+    assert [row["user"]["user"] for row in kit.listed("pending", "?q=cL")] == ["Cleo"]
+    assert kit.listed("pending", "?q=leo") == []
 
 
 @pytest.mark.parametrize(
@@ -76,28 +76,28 @@ def test_times_are_exclusive_and_q_is_a_prefix_of_the_username(bench: Bench) -> 
         (f"q={'x' * 251}", "✖ Too big: expected string to have <=250 characters\n  → at q"),
     ],
 )
-def test_a_wrong_query_is_named(bench: Bench, query: str, message: str) -> None:
-    assert error(bench.call("GET", f"{ACCESS}/pending?{query}")) == (400, message, None)
+def test_an_invalid_query_lists_its_problems(kit: LocalHubKit, query: str, message: str) -> None:
+    assert error(kit.call("GET", f"{ACCESS}/pending?{query}")) == (400, message, None)
 
 
-def test_a_repo_can_hide_who_asks(bench: Bench) -> None:
-    bench.ask("bea")
-    bench.gated.hide_emails = True
-    assert "email" not in bench.listed("pending")[0]["user"]
-    bench.gated.hide_usernames = True
-    (row,) = bench.listed("pending")
+def test_a_repo_can_hide_who_asks(kit: LocalHubKit) -> None:
+    kit.ask("bea")
+    kit.gated.hide_emails = True
+    assert "email" not in kit.listed("pending")[0]["user"]
+    kit.gated.hide_usernames = True
+    (row,) = kit.listed("pending")
     assert "user" not in row
-    assert bench.call("POST", f"{ACCESS}/handle", {"requestId": row["requestId"], "status": "accepted"}).status == 200
+    assert kit.call("POST", f"{ACCESS}/handle", {"requestId": row["requestId"], "status": "accepted"}).status == 200
 
 
-def test_a_hub_of_august_knows_no_reset_no_request_id_and_no_q(bench: Bench) -> None:
-    bench.world.protocol = "2026-08"
-    bench.ask("bea")
-    (row,) = bench.listed("pending", "?q=zzz")
+def test_the_hub_of_august_has_no_reset_request_id_and_q(kit: LocalHubKit) -> None:
+    kit.world.protocol = "2026-08"
+    kit.ask("bea")
+    (row,) = kit.listed("pending", "?q=zzz")
     assert "requestId" not in row
     wanted = '✖ Invalid option: expected one of "accepted"|"rejected"|"pending"\n  → at status'
-    assert error(bench.decide("bea", "reset")) == (400, wanted, None)
-    assert bench.call("GET", f"{ACCESS}/reset").status == 400
+    assert error(kit.decide("bea", "reset")) == (400, wanted, None)
+    assert kit.call("GET", f"{ACCESS}/reset").status == 400
     neither = "✖ Either userId or user must be provided, but not both"
-    answered = bench.call("POST", f"{ACCESS}/handle", {"requestId": "a" * 24, "status": "accepted"})
+    answered = kit.call("POST", f"{ACCESS}/handle", {"requestId": "a" * 24, "status": "accepted"})
     assert error(answered) == (400, neither, None)

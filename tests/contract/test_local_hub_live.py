@@ -1,4 +1,4 @@
-"""`make live` on the local Hub: it plays the whole law, tells what differs, touches nobody else, and refuses what is no sandbox."""
+"""`make live` against the local Hub: plays all transitions, reports differences, touches nothing else, needs a sandbox."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def hub(hf_local_hub: LocalHub) -> LocalHub:
     return hf_local_hub
 
 
-def test_the_whole_law_is_played_and_agrees(hub: LocalHub) -> None:
+def test_all_transitions_are_played_and_agree(hub: LocalHub) -> None:
     repo = hub.repos[0]["repo"]
     hub.set_card(repo, "---\nextra_gated_fields:\n  Why: text\n  I agree: checkbox\n  From: country\n---\n")
     ended = _live(hub, repo, second="mia", typed=f"{repo}\n")
@@ -57,7 +57,7 @@ def test_the_whole_law_is_played_and_agrees(hub: LocalHub) -> None:
     assert sum(hub.repos[0][status] for status in STATUSES) == hub.repos[0]["pending"] == 1
 
 
-def test_it_goes_on_from_where_the_request_stands(hub: LocalHub) -> None:
+def test_it_continues_from_the_current_state(hub: LocalHub) -> None:
     repo = hub.repos[0]["repo"]
     hub.add_requests([{"repo": repo, "user": "mia"}])
     ended = _live(hub, repo, "--yes", second="mia")
@@ -83,7 +83,7 @@ def test_without_a_second_token_it_reads_only(hub: LocalHub) -> None:
         ("deep_json:on=report", None, "stopped: "),
     ],
 )
-def test_what_differs_is_told_and_is_no_success(hub: LocalHub, fault: str, second: str | None, words: str) -> None:
+def test_a_difference_is_reported_and_fails(hub: LocalHub, fault: str, second: str | None, words: str) -> None:
     hub.set_faults([fault])
     ended = _live(hub, hub.repos[0]["repo"], "--yes", "--patience", "0", second=second)
     assert ended.code == 1, ended
@@ -92,7 +92,7 @@ def test_what_differs_is_told_and_is_no_success(hub: LocalHub, fault: str, secon
 
 
 @pytest.mark.parametrize("start", [None, *STATUSES])
-def test_the_walk_makes_every_move_and_leaves_no_request(start: Status | None) -> None:
+def test_the_comparison_makes_every_transition_and_leaves_no_request(start: Status | None) -> None:
     path = walk(start)
     assert set(path) == set(MOVES)
     assert [move.before for move in path] == [start, *(move.after for move in path[:-1])]
@@ -116,7 +116,7 @@ def test_a_name_that_is_not_typed_changes_nothing(hub: LocalHub) -> None:
         _refused(hub, _live(hub, repo, second="mia", typed=typed), "the name was not typed, so nothing was done")
 
 
-def test_a_repo_of_somebody_else_is_left_alone(hub: LocalHub) -> None:
+def test_a_repo_of_another_owner_is_not_touched(hub: LocalHub) -> None:
     ended = _live(hub, hub.repos[0]["repo"], "--yes", by="stranger", second="mia")
     _refused(hub, ended, "belongs neither to sam-stranger nor to an organisation of theirs")
 
@@ -130,12 +130,12 @@ def test_only_a_manual_gate_is_compared(hub: LocalHub, mode: object, words: str)
     _refused(hub, _live(hub, repo, "--yes", second="mia"), words)
 
 
-def test_a_second_account_that_passes_anyway_is_refused(hub: LocalHub) -> None:
+def test_a_second_account_with_access_is_refused(hub: LocalHub) -> None:
     for second in ("reader", "owner"):
         _refused(hub, _live(hub, hub.repos[0]["repo"], "--yes", second=second), "passes the gate anyway")
 
 
-def test_a_repo_where_many_wait_is_no_sandbox() -> None:
+def test_a_repo_with_many_pending_requests_is_refused() -> None:
     with LocalHub(requests=200, repos=1) as hub:
         ended = _live(hub, hub.repos[0]["repo"], "--yes", second="stranger")
         assert (ended.code, hub.journal()) == (2, [])

@@ -15,7 +15,7 @@ from hf_gate.localhub import request_lists
 from hf_gate.localhub.records import HubAccount, StoredRequest, newest_first, sort_key, sort_requests
 from hf_gate.localhub.request_lists import ListQuery, read_page
 from hf_gate.localhub.world import World
-from tests.contract.local_hub_kit import ACCESS, PENDING, Bench
+from tests.contract.local_hub_kit import ACCESS, PENDING, LocalHubKit
 
 WHO = HubAccount("a" * 24, "who")
 TIMES = st.integers(0, 12)
@@ -81,15 +81,15 @@ class _WatchedRow(StoredRequest):
         return super().__getattribute__(name)
 
 
-def _large(count: int) -> tuple[World, Bench]:
-    bench = Bench()
+def _large(count: int) -> tuple[World, LocalHubKit]:
+    kit = LocalHubKit()
     rows = []
     for n in range(count):
-        account = bench.world.add_account(HubAccount(f"{n:024x}", f"{'abcdefghij'[n % 10]}{n:06}"))
+        account = kit.world.add_account(HubAccount(f"{n:024x}", f"{'abcdefghij'[n % 10]}{n:06}"))
         rows.append(_WatchedRow(f"{n + count:024x}", account, PENDING, 1000 + n))
-    bench.world.load_requests(bench.gated, rows)
-    bench.world.find_accounts_by_prefix("")
-    return bench.world, bench
+    kit.world.load_requests(kit.gated, rows)
+    kit.world.find_accounts_by_prefix("")
+    return kit.world, kit
 
 
 @pytest.mark.parametrize(
@@ -105,19 +105,19 @@ def _large(count: int) -> tuple[World, Bench]:
     ids=["first", "by time", "by cursor", "few are called so", "many are called so", "nobody is called so"],
 )
 def test_a_page_looks_at_no_more_rows_than_a_few_pages_hold_wherever_it_is(wanted: ListQuery) -> None:
-    world, bench = _large(20_000)
+    world, kit = _large(20_000)
     _Watched.looked_at = 0
-    read_page(world, bench.gated, PENDING, wanted)
+    read_page(world, kit.gated, PENDING, wanted)
     assert _Watched.looked_at < 2000
 
 
 def test_a_decision_looks_at_a_few_rows_of_a_long_list() -> None:
-    world, bench = _large(20_000)
+    world, kit = _large(20_000)
     _Watched.looked_at = 0
     body = {"status": "accepted", "requests": [{"userId": f"{n * 199:024x}"} for n in range(100)]}
-    assert json.loads(bench.call("POST", f"{ACCESS}/batch", body).body)[99]["ok"]
+    assert json.loads(kit.call("POST", f"{ACCESS}/batch", body).body)[99]["ok"]
     assert _Watched.looked_at < 100 * 60
-    assert len(bench.gated.lists[Status.ACCEPTED]) == 100
+    assert len(kit.gated.lists[Status.ACCEPTED]) == 100
     assert world.journal[-1].after is Status.ACCEPTED
 
 
@@ -126,24 +126,24 @@ def test_a_decision_looks_at_a_few_rows_of_a_long_list() -> None:
 
 def test_a_search_finds_the_same_by_name_and_by_looking_at_everybody() -> None:
     """`q` has two ways; the second is the one of a list that a fault lets be seen late."""
-    world, bench = _large(500)
+    world, kit = _large(500)
     rng = Random(7)
-    for row in rng.sample(list(bench.gated.requests.values()), 200):
-        bench.decide(row.account.username, rng.choice(["accepted", "rejected", "pending"]))
+    for row in rng.sample(list(kit.gated.requests.values()), 200):
+        kit.decide(row.account.username, rng.choice(["accepted", "rejected", "pending"]))
     for prefix in ("a", "a0", "b00011", "zz", "j000"):
         for status in (PENDING, Status.ACCEPTED):
             for wanted in (ListQuery(1000, prefix=prefix), ListQuery(7, (1400, ""), prefix=prefix, after_ms=1100)):
-                every = (row for row in request_lists.read_all_rows(world, bench.gated) if row.status is status)
+                every = (row for row in request_lists.read_all_rows(world, kit.gated) if row.status is status)
                 fit = [
                     r
                     for r in every
                     if request_lists._is_match(r, wanted) and sort_key(r) < (wanted.after_row or (9e9, ""))
                 ]
-                assert read_page(world, bench.gated, status, wanted).rows == fit[: wanted.limit]
+                assert read_page(world, kit.gated, status, wanted).rows == fit[: wanted.limit]
 
 
-def test_who_has_come_or_was_renamed_is_found_by_the_name_of_today() -> None:
-    world, bench = _large(300)
+def test_new_and_renamed_people_are_found_by_their_current_name() -> None:
+    world, kit = _large(300)
     mia = world.add_account(HubAccount("f" * 24, "Mia"))
     assert world.find_accounts_by_prefix("mi") == [mia]
     world.rename_account(mia, "nora")
@@ -152,4 +152,4 @@ def test_who_has_come_or_was_renamed_is_found_by_the_name_of_today() -> None:
     for n in range(250):
         world.add_account(HubAccount(f"{n + 9000:024x}", f"Mia-{n}"))
     assert len(world.find_accounts_by_prefix("mia-")) == 250
-    assert list(islice(bench.gated.lists[PENDING], 2)) == list(bench.gated.people.values())[:2]
+    assert list(islice(kit.gated.lists[PENDING], 2)) == list(kit.gated.people.values())[:2]

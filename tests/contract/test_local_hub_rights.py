@@ -1,4 +1,4 @@
-"""Who may do what on the local Hub: the order of its checks, roles and tokens, and the gate before the files."""
+"""Permissions on the local Hub: the order of checks, roles and tokens, and the gate before the files."""
 
 from __future__ import annotations
 
@@ -6,30 +6,30 @@ import pytest
 
 from hf_gate.domain.ids import RepoType
 from hf_gate.localhub.wire import HttpResponse
-from tests.contract.local_hub_kit import ACCESS, Bench, error
+from tests.contract.local_hub_kit import ACCESS, LocalHubKit, error
 
 NO_RIGHT = (403, "You have read access but not the required permissions for this operation", None)
 BAD_LOGIN = (401, "Invalid username or password.", None)
 
 
 @pytest.fixture
-def bench() -> Bench:
-    return Bench()
+def kit() -> LocalHubKit:
+    return LocalHubKit()
 
 
 # ---- who may ------------------------------------------------------------------------------------------------------------
 
 
-def test_checks_come_in_the_order_of_the_hub(bench: Bench) -> None:
+def test_checks_come_in_the_order_of_the_hub(kit: LocalHubKit) -> None:
     handle, missing = f"{ACCESS}/handle", "/api/models/acme/none/user-access-request/handle"
-    assert error(bench.call("POST", missing, {}, by="nobody")) == BAD_LOGIN
-    assert error(bench.call("POST", missing, {}, by=None)) == BAD_LOGIN
-    assert error(bench.call("POST", missing, {}, by="rosa")) == (404, "Repository not found", "RepoNotFound")
-    bench.gated.gated = False
-    assert error(bench.call("POST", handle, {}, by="rosa")) == NO_RIGHT
-    assert error(bench.call("POST", handle, {}, by="wim"))[2] == "RepoNotGated"
-    bench.gated.gated = "manual"
-    assert error(bench.call("POST", handle, {"user": "nope", "status": "?"}, by="wim"))[0] == 400
+    assert error(kit.call("POST", missing, {}, by="nobody")) == BAD_LOGIN
+    assert error(kit.call("POST", missing, {}, by=None)) == BAD_LOGIN
+    assert error(kit.call("POST", missing, {}, by="rosa")) == (404, "Repository not found", "RepoNotFound")
+    kit.gated.gated = False
+    assert error(kit.call("POST", handle, {}, by="rosa")) == NO_RIGHT
+    assert error(kit.call("POST", handle, {}, by="wim"))[2] == "RepoNotGated"
+    kit.gated.gated = "manual"
+    assert error(kit.call("POST", handle, {"user": "nope", "status": "?"}, by="wim"))[0] == 400
 
 
 @pytest.mark.parametrize(
@@ -46,31 +46,31 @@ def test_checks_come_in_the_order_of_the_hub(bench: Bench) -> None:
     ],
 )
 def test_who_may_review(
-    bench: Bench, holder: str, role: str, permissions: list[str], *, may_list: bool, may_decide: bool
+    kit: LocalHubKit, holder: str, role: str, permissions: list[str], *, may_list: bool, may_decide: bool
 ) -> None:
-    bench.ask("dan")
-    bench.token(holder, role, *permissions, label="tried")
+    kit.ask("dan")
+    kit.token(holder, role, *permissions, label="tried")
     for path in (f"{ACCESS}/pending", "/acme/model/user-access-report"):
-        assert bench.call("GET", path, by="tried").status == (200 if may_list else 403)
-    decided = bench.call("POST", f"{ACCESS}/handle", {"user": "dan", "status": "accepted"}, by="tried")
+        assert kit.call("GET", path, by="tried").status == (200 if may_list else 403)
+    decided = kit.call("POST", f"{ACCESS}/handle", {"user": "dan", "status": "accepted"}, by="tried")
     assert decided.status == (200 if may_decide else 403)
 
 
-def test_a_private_repo_is_missing_to_others(bench: Bench) -> None:
-    bench.call("PUT", "/api/models/acme/model/settings", {"private": True})
-    assert error(bench.call("GET", "/api/models/acme/model", by=None)) == BAD_LOGIN
-    assert error(bench.call("GET", "/api/models/acme/model", by="bea"))[2] == "RepoNotFound"
-    assert bench.call("GET", "/api/models/acme/model", by="rosa").status == 200
+def test_a_private_repo_is_missing_to_others(kit: LocalHubKit) -> None:
+    kit.call("PUT", "/api/models/acme/model/settings", {"private": True})
+    assert error(kit.call("GET", "/api/models/acme/model", by=None)) == BAD_LOGIN
+    assert error(kit.call("GET", "/api/models/acme/model", by="bea"))[2] == "RepoNotFound"
+    assert kit.call("GET", "/api/models/acme/model", by="rosa").status == 200
 
 
 # ---- the gate -----------------------------------------------------------------------------------------------------------
 
 
-def _gate(bench: Bench, by: str | None, path: str = "/acme/model/resolve/main/config.json") -> HttpResponse:
-    return bench.call("GET", path, by=by)
+def _gate(kit: LocalHubKit, by: str | None, path: str = "/acme/model/resolve/main/config.json") -> HttpResponse:
+    return kit.call("GET", path, by=by)
 
 
-def test_the_gate_says_what_the_caller_can_do(bench: Bench) -> None:
+def test_the_gate_says_what_the_caller_can_do(kit: LocalHubKit) -> None:
     what = "model acme/model"
     visit = "Visit https://huggingface.co/acme/model"
     words = {
@@ -78,45 +78,42 @@ def test_the_gate_says_what_the_caller_can_do(bench: Bench) -> None:
         "bea": f"Access to {what} is restricted and you are not in the authorized list. {visit} to ask for access.",
     }
     for by, text in words.items():
-        answered = _gate(bench, by)
+        answered = _gate(kit, by)
         assert (answered.status, answered.headers["X-Error-Code"]) == (401 if by is None else 403, "GatedRepo")
         assert answered.body.decode() == answered.headers["X-Error-Message"] == text
-    bench.ask("bea")
+    kit.ask("bea")
     assert (
-        _gate(bench, "bea").body.decode()
-        == f"Your request to access {what} is awaiting a review from the repo authors."
+        _gate(kit, "bea").body.decode() == f"Your request to access {what} is awaiting a review from the repo authors."
     )
-    bench.decide("bea", "rejected")
-    assert (
-        _gate(bench, "bea").body.decode() == f"Your request to access {what} has been rejected by the repo's authors."
-    )
-    bench.decide("bea", "reset")
+    kit.decide("bea", "rejected")
+    assert _gate(kit, "bea").body.decode() == f"Your request to access {what} has been rejected by the repo's authors."
+    kit.decide("bea", "reset")
     reset = f"Your request to access {what} has been reset by the repo's authors. {visit} to submit a new request."
-    assert error(_gate(bench, "bea", "/api/models/acme/model/auth-check")) == (403, reset, "GatedRepo")
-    bench.decide("bea", "accepted")
-    assert _gate(bench, "bea").body == b"{}"
-    assert _gate(bench, "bea", "/api/models/acme/model/auth-check").body == b"OK"
+    assert error(_gate(kit, "bea", "/api/models/acme/model/auth-check")) == (403, reset, "GatedRepo")
+    kit.decide("bea", "accepted")
+    assert _gate(kit, "bea").body == b"{}"
+    assert _gate(kit, "bea", "/api/models/acme/model/auth-check").body == b"OK"
 
 
-def test_the_gate_comes_before_the_question_whether_the_file_exists(bench: Bench) -> None:
-    assert _gate(bench, "bea", "/acme/model/resolve/nowhere/none.bin").status == 403
-    assert _gate(bench, None, "/acme/model/resolve/main/README.md").status == 200
-    assert _gate(bench, None, "/acme/model/raw/main/README.md").status == 401
-    missing = _gate(bench, None, "/acme/model/resolve/main/LICENSE")
+def test_the_gate_comes_before_the_question_whether_the_file_exists(kit: LocalHubKit) -> None:
+    assert _gate(kit, "bea", "/acme/model/resolve/nowhere/none.bin").status == 403
+    assert _gate(kit, None, "/acme/model/resolve/main/README.md").status == 200
+    assert _gate(kit, None, "/acme/model/raw/main/README.md").status == 401
+    missing = _gate(kit, None, "/acme/model/resolve/main/LICENSE")
     assert (missing.status, missing.body, missing.headers["X-Error-Code"]) == (404, b"Entry not found", "EntryNotFound")
-    assert _gate(bench, None, "/acme/model/resolve/main/readme.md").status == 401
+    assert _gate(kit, None, "/acme/model/resolve/main/readme.md").status == 401
 
 
-def test_members_pass_unless_they_are_gated_too(bench: Bench) -> None:
-    assert _gate(bench, "rosa").status == 200
-    bench.call("PUT", "/api/models/acme/model/settings", {"orgMembersGated": True})
-    assert _gate(bench, "rosa").status == 403
-    assert _gate(bench, "ada").status == 200
+def test_members_pass_unless_they_are_gated_too(kit: LocalHubKit) -> None:
+    assert _gate(kit, "rosa").status == 200
+    kit.call("PUT", "/api/models/acme/model/settings", {"orgMembersGated": True})
+    assert _gate(kit, "rosa").status == 403
+    assert _gate(kit, "ada").status == 200
 
 
-def test_a_dataset_speaks_of_itself(bench: Bench) -> None:
-    bench.add_repo(RepoType.DATASET, "eeg")
-    answered = bench.call("GET", "/datasets/acme/eeg/resolve/main/config.json", by="bea")
+def test_errors_of_a_dataset_name_the_dataset(kit: LocalHubKit) -> None:
+    kit.add_repo(RepoType.DATASET, "eeg")
+    answered = kit.call("GET", "/datasets/acme/eeg/resolve/main/config.json", by="bea")
     assert "dataset acme/eeg" in answered.body.decode()
     assert "https://huggingface.co/datasets/acme/eeg to ask" in answered.body.decode()
-    assert bench.ask("bea", repo="datasets/acme/eeg").headers["Location"] == "http://hub.test/datasets/acme/eeg"
+    assert kit.ask("bea", repo="datasets/acme/eeg").headers["Location"] == "http://hub.test/datasets/acme/eeg"

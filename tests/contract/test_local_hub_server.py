@@ -1,4 +1,4 @@
-"""The local Hub as it is served: its headers, its quota, its clock, how it starts and stops, and the official client."""
+"""The local Hub as a server: headers, rate limit, clock, start and stop, and the official client."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def hub() -> Iterator[LocalHub]:
 # ---- the outside witness, in short --------------------------------------------------------------------------------------
 
 
-def test_the_official_client_lives_a_whole_life_here(hf_local_hub: LocalHub, tmp_path: Path) -> None:
+def test_the_official_client_works_with_the_local_hub(hf_local_hub: LocalHub, tmp_path: Path) -> None:
     hub = hf_local_hub
     api, kit = HfApi(endpoint=hub.url, token=hub.tokens["owner"]), HfApi(endpoint=hub.url, token=hub.tokens["stranger"])
     repo = f"{api.whoami()['name']}/thing"
@@ -83,7 +83,7 @@ def test_the_official_client_reads_a_list_to_its_end_over_pages() -> None:
 # ---- headers, quota, clock ----------------------------------------------------------------------------------------------
 
 
-def test_every_answer_says_the_time_the_world_and_what_is_left(hub: LocalHub) -> None:
+def test_every_answer_has_the_time_the_world_and_the_rate_limit(hub: LocalHub) -> None:
     got = fetch(hub, "GET", "/api/whoami-v2")
     assert re.fullmatch(r"\d{10}\.\d{6};rate=60", got.headers["x-hf-gate-clock"])
     assert got.headers["x-hf-gate-world"] == hub.stats()["world_id"]
@@ -118,7 +118,7 @@ def test_the_time_left_is_rounded_up() -> None:
     assert refused is None
 
 
-def test_tokens_that_nobody_has_are_one_caller_and_a_window_that_ended_is_forgotten() -> None:
+def test_unknown_tokens_share_one_budget_and_old_windows_are_dropped() -> None:
     with LocalHub(requests=0, repos=1, quota="100/3600") as hub:
         hub.clock.advance(f"{3600 - hub.clock.now() % 3600}s")
         said = [fetch(hub, "GET", "/api/whoami-v2", authorization=f"Bearer nobody-{n}").headers for n in range(20)]
@@ -133,7 +133,7 @@ def test_tokens_that_nobody_has_are_one_caller_and_a_window_that_ended_is_forgot
         assert len(limiter._used) == 1
 
 
-def test_calls_that_move_nobody_leave_nothing_behind() -> None:
+def test_calls_without_changes_use_no_memory() -> None:
     with LocalHub(requests=40, repos=1) as hub:
         repo = hub.repos[0]["repo"]
         path = f"/api/models/{repo}/user-access-request"
@@ -150,12 +150,12 @@ def test_calls_that_move_nobody_leave_nothing_behind() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "5", "0/3", "5/0", "x/y"])
-def test_what_is_no_quota_is_refused(text: str) -> None:
+def test_an_invalid_quota_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not a quota: write CALLS/SECONDS"):
         parse_quota(text)
 
 
-def test_lengths_of_time() -> None:
+def test_durations_are_parsed() -> None:
     assert [parse_duration(text) for text in ("48h", "90s", "50ms", "2", "30d")] == [172800, 90, 0.05, 2, 2592000]
     for text in ("", "h", "-3s", "3y"):
         with pytest.raises(ValueError, match="not a duration"):
@@ -164,7 +164,7 @@ def test_lengths_of_time() -> None:
         LocalHubClock("x0")
 
 
-def test_the_clock_can_be_pushed_and_people_are_older_then(hub: LocalHub) -> None:
+def test_the_clock_can_be_advanced_and_requests_get_older(hub: LocalHub) -> None:
     before = hub.clock.now()
     hub.clock.advance("48h")
     assert hub.clock.now() - before >= 172800
@@ -187,7 +187,7 @@ def test_the_same_seed_makes_the_same_people() -> None:
     assert sum(len(gated.requests) for gated in first.world.repos.values()) == 200
 
 
-def test_what_cannot_be_had_is_refused_in_a_line() -> None:
+def test_invalid_options_are_refused_in_one_line() -> None:
     for wrong in ({"protocol": "2025"}, {"page_size": 5}, {"preset": "none"}, {"clock": "fast"}, {"faults": ["x"]}):
         with pytest.raises(ValueError, match=r"\A[^\n]+\Z"):
             build_app(**{"requests": 0, "repos": 1, **wrong})  # type: ignore[arg-type] # wrong on purpose
@@ -215,7 +215,7 @@ def _stop(process: subprocess.Popen[str]) -> int:
         return process.wait(20)
 
 
-def test_a_kept_world_goes_on_where_it_stopped(tmp_path: Path) -> None:
+def test_a_saved_world_continues_where_it_stopped(tmp_path: Path) -> None:
     process, first = _serve(tmp_path)
     assert list(first) == ["url", "pid", "tokens", "repos", "control"]
     assert (first["pid"], first["control"]) == (process.pid, f"{first['url']}/_hf_gate")
@@ -242,7 +242,7 @@ def test_a_kept_world_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert len(oracle) == 50
 
 
-def test_a_file_that_is_no_world_is_refused(tmp_path: Path) -> None:
+def test_an_invalid_world_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "world.json").write_text("{}")
     with pytest.raises(ValueError, match="is not a saved local Hub"):
         build_app(requests=0, repos=1, data_dir=tmp_path)

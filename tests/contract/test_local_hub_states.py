@@ -1,4 +1,4 @@
-"""Whatever reviewers and requesters do, the local Hub moves requests only as the lifecycle allows, and its lists stay true."""
+"""Whatever reviewers and requesters do, the local Hub allows only the transitions of the lifecycle."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from hf_gate.domain.lifecycle import MOVES, STATUSES, Status
 from hf_gate.localhub.records import sort_key
-from tests.contract.local_hub_kit import ACCESS, Bench
+from tests.contract.local_hub_kit import ACCESS, LocalHubKit
 
 WHO = st.sampled_from(["bea", "Cleo", "dan"])
 CALLS = {move.call: {(m.before, m.after) for m in MOVES if m.call == move.call} for move in MOVES}
@@ -18,7 +18,7 @@ class Acts(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.bench = Bench()
+        self.kit = LocalHubKit()
         self.model: dict[str, Status | None] = dict.fromkeys(["bea", "Cleo", "dan"])
 
     def _moves(self, who: str, call: str, after: Status | None, *, was_done: bool) -> None:
@@ -29,33 +29,33 @@ class Acts(RuleBasedStateMachine):
 
     @rule(who=WHO, after=st.sampled_from(STATUSES))
     def handle(self, who: str, after: Status) -> None:
-        self._moves(who, "handle", after, was_done=self.bench.decide(who, after.value).status == 200)
+        self._moves(who, "handle", after, was_done=self.kit.decide(who, after.value).status == 200)
 
     @rule(who=st.lists(WHO, min_size=1), after=st.sampled_from(STATUSES))
     def batch(self, who: list[str], after: Status) -> None:
         body = {"status": after.value, "requests": [{"user": name} for name in who]}
-        self.bench.call("POST", f"{ACCESS}/batch", body)
+        self.kit.call("POST", f"{ACCESS}/batch", body)
         self.model |= {name: after for name in who if self.model[name] is not None}
 
     @rule(who=WHO)
     def grant(self, who: str) -> None:
-        answered = self.bench.call("POST", f"{ACCESS}/grant", {"user": who})
+        answered = self.kit.call("POST", f"{ACCESS}/grant", {"user": who})
         self._moves(who, "grant", Status.ACCEPTED, was_done=answered.status == 200)
 
     @rule(who=WHO)
     def withdraw(self, who: str) -> None:
-        answered = self.bench.call("POST", f"{ACCESS}/cancel", by=who)
+        answered = self.kit.call("POST", f"{ACCESS}/cancel", by=who)
         self._moves(who, "cancel", None, was_done=answered.status == 200)
 
     @rule(who=WHO)
     def ask(self, who: str) -> None:
-        before = len(self.bench.world.journal)
-        assert self.bench.ask(who).status == 303
-        self._moves(who, "ask-access", Status.PENDING, was_done=len(self.bench.world.journal) > before)
+        before = len(self.kit.world.journal)
+        assert self.kit.ask(who).status == 303
+        self._moves(who, "ask-access", Status.PENDING, was_done=len(self.kit.world.journal) > before)
 
     @invariant()
     def lists_hold_each_person_once_and_in_order(self) -> None:
-        gated = self.bench.gated
+        gated = self.kit.gated
         for status in STATUSES:
             shelf = gated.lists[status]
             assert list(shelf) == sorted(shelf, key=sort_key)

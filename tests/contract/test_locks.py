@@ -1,4 +1,4 @@
-"""Locks between processes: held while their process lives, free when it was killed, whoever has its number then."""
+"""Locks between processes are held while the process lives and free after it was killed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _announcing(path: Path) -> Iterator[subprocess.Popen[str]]:
             child.kill()
 
 
-def test_what_a_process_announces_counts_until_it_ends(tmp_path: Path) -> None:
+def test_an_announcement_is_valid_until_its_process_ends(tmp_path: Path) -> None:
     path = tmp_path / "desk.json"
     with _announcing(path) as child:
         found = read_announcement(path)
@@ -60,7 +60,7 @@ def test_a_lock_that_cannot_be_looked_at_may_be_held_and_makes_no_announcement_v
     assert not is_held(tmp_path / "none.lock")
 
 
-def test_what_a_killed_process_announced_is_void_and_the_next_one_clears_it_away(tmp_path: Path) -> None:
+def test_the_announcement_of_a_killed_process_is_invalid_and_removed(tmp_path: Path) -> None:
     path = tmp_path / "desk.json"
     with _announcing(path) as child:
         child.kill()
@@ -72,7 +72,7 @@ def test_what_a_killed_process_announced_is_void_and_the_next_one_clears_it_away
         assert len(list(tmp_path.glob("*.lock"))) == 1
 
 
-def test_a_pid_that_belongs_to_another_program_now_is_no_running_process(tmp_path: Path) -> None:
+def test_a_reused_pid_does_not_count_as_the_running_process(tmp_path: Path) -> None:
     path = tmp_path / "demo.json"
     path.write_text(json.dumps({"pid": os.getpid(), "lock": "demo.json.00000000.lock"}))
     assert read_announcement(path) is None
@@ -81,7 +81,7 @@ def test_a_pid_that_belongs_to_another_program_now_is_no_running_process(tmp_pat
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"lock": "../elsewhere"}', '{"lock": 3}', "[" * 100_000])
-def test_a_damaged_announcement_is_none(tmp_path: Path, text: str) -> None:
+def test_a_damaged_announcement_is_ignored(tmp_path: Path, text: str) -> None:
     path = tmp_path / "demo.json"
     path.write_text(text)
     assert read_announcement(path) is None
@@ -109,7 +109,7 @@ def test_one_process_at_a_time_holds_a_lock_and_the_file_stays(tmp_path: Path) -
     second.release()
 
 
-def test_who_comes_second_to_a_store_is_told_pid_host_and_command(tmp_path: Path) -> None:
+def test_a_second_process_is_told_pid_host_and_command_of_the_first(tmp_path: Path) -> None:
     store = tmp_path / "desk.db"
     first = FileLock(store, Holder(4711, "box", "hf-gate run"), wait=0)
     with pytest.raises(StoreBusy, match=r"desk\.db is being written by pid 4711 on box \(hf-gate run\)"):
@@ -123,7 +123,7 @@ def test_who_comes_second_to_a_store_is_told_pid_host_and_command(tmp_path: Path
     first.release()
 
 
-def test_a_damaged_holder_file_counts_as_a_store_that_has_been_there(tmp_path: Path) -> None:
+def test_a_damaged_holder_file_counts_as_an_existing_store(tmp_path: Path) -> None:
     store = tmp_path / "desk.db"
     store.with_name("desk.db.holder").write_bytes(b"\x00torn")
     lock = FileLock(store, Holder(1), wait=0)

@@ -1,4 +1,4 @@
-"""Everything that the local Hub says and that hf-gate sends agrees with the Hub's own OpenAPI of August 2026, and since then with one patch."""
+"""All exchanges of hf-gate and the local Hub agree with the Hub's OpenAPI of August 2026 plus one patch."""
 
 from __future__ import annotations
 

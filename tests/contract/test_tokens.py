@@ -1,4 +1,4 @@
-"""Tokens on the local Hub: one to look and one to decide at one repo, and a refusal names the permission that is missing."""
+"""Tokens for reading and for deciding on the local Hub; a refusal names the missing permission."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ def refusal(hub: LocalHub, token: str, act: Act, repo: Repo) -> NotAllowed:
 
 @pytest.mark.parametrize("act", LOOKING.values(), ids=LOOKING)
 @pytest.mark.parametrize("token", ["fine_content", "owner_read", "stranger"])
-def test_who_may_not_look_is_told_the_permission_to_look(local: LocalHub, token: str, act: Act) -> None:
+def test_a_refused_read_names_the_permission_to_read(local: LocalHub, token: str, act: Act) -> None:
     told = refusal(local, token, act, repo_of(local, 0))
     assert (told.status, "repo.content.read and repo.access.read" in told.hint) == (403, True)
 
 
 @pytest.mark.parametrize("act", DECIDING.values(), ids=DECIDING)
 @pytest.mark.parametrize("token", ["fine_look", "fine_access", "owner_read", "stranger"])
-def test_who_may_not_decide_is_told_the_permission_to_decide(local: LocalHub, token: str, act: Act) -> None:
+def test_a_refused_decision_names_the_permission_to_decide(local: LocalHub, token: str, act: Act) -> None:
     told = refusal(local, token, act, repo_of(local, 0))
     assert (told.status, "Needed: repo.write (" in told.hint) == (403, True)
 
@@ -67,16 +67,14 @@ def test_who_may_not_decide_is_told_the_permission_to_decide(local: LocalHub, to
     ("act", "needed"),
     [(LOOKING["list"], "repo.access.read"), (DECIDING["accept"], "repo.write"), (lambda hub, _: hub.whoami(), "")],
 )
-def test_a_token_that_the_hub_does_not_know_is_told_what_a_known_one_needs(
-    local: LocalHub, act: Act, needed: str
-) -> None:
+def test_an_unknown_token_names_the_permissions_of_a_valid_one(local: LocalHub, act: Act, needed: str) -> None:
     told = refusal(local, "hf_local_nobodys", act, repo_of(local, 0))
     assert told.status == 401
     assert "HF_TOKEN" in told.hint
     assert needed in told.hint
 
 
-def test_a_fine_grained_token_counts_at_the_repo_that_it_names_and_says_so(local: LocalHub) -> None:
+def test_a_fine_grained_token_is_valid_for_its_repo_and_shows_it(local: LocalHub) -> None:
     first, second = repo_of(local, 0), repo_of(local, 1)
     for token, decides in (("fine_look", False), ("fine_decide", True)):
         with Hub(local.tokens[token], local.url) as hub:
@@ -89,7 +87,7 @@ def test_a_fine_grained_token_counts_at_the_repo_that_it_names_and_says_so(local
         assert "repo.write" in refusal(local, token, DECIDING["accept"], second).hint
 
 
-def test_the_token_to_decide_decides_at_its_repo() -> None:
+def test_the_deciding_token_can_decide_at_its_repo() -> None:
     with LocalHub(requests=0, repos=1, people=[{"username": "ada"}]) as local:
         local.add_requests([{**places(local)[0], "user": "ada", "answers": {}}])
         with Hub(local.tokens["fine_decide"], local.url) as hub:
@@ -99,7 +97,7 @@ def test_the_token_to_decide_decides_at_its_repo() -> None:
 @pytest.mark.parametrize(
     ("token", "beyond"), [("owner", "every repo that its account"), ("fine_write", "every repo of ")]
 )
-def test_a_token_for_everything_says_that_it_reaches_further(local: LocalHub, token: str, beyond: str) -> None:
+def test_a_classic_token_shows_that_it_reaches_more_repos(local: LocalHub, token: str, beyond: str) -> None:
     with Hub(local.tokens[token], local.url) as hub:
         rights = hub.whoami().rights
     assert rights.may_decide(repo_of(local, 0)) is True

@@ -1,4 +1,4 @@
-"""What was recorded of the real Hub, word for word: shapes, status lines, error sentences and ETags, asked of the local one."""
+"""Recorded exchanges with the real Hub (shapes, statuses, errors, ETags), compared with the local Hub."""
 
 from __future__ import annotations
 

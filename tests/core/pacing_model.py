@@ -1,4 +1,4 @@
-"""Small Hubs that only count, a crowd that only asks, and time that passes by itself: what the tests of pacing play with."""
+"""Simulated Hubs, workers and time for the tests of pacing."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ Hub = FixedWindows | FirstHitWindows | TokenBucket | SlidingSecond
 
 
 @dataclass
-class Story:
+class PacingRun:
     """What happened: each answer with the moment at which the Hub gave it."""
 
     answers: list[tuple[float, int, Lane]] = field(default_factory=list)
@@ -142,9 +142,9 @@ def play(  # noqa: C901 - four small acts that share one stage
     begin: float = START,
     until: float = math.inf,
     seed: int = 7,
-) -> Story:
+) -> PacingRun:
     """Workers share `sends`: each asks, waits, calls, hears, and takes a refused call up again."""
-    story, chances, left = Story(), Random(seed), iter(sends)
+    story, chances, left = PacingRun(), Random(seed), iter(sends)
     order = itertools.count()
     agenda: list[tuple[float, int, int, Callable[[float], None]]] = []
     waiting: dict[int, tuple[HubCall, int]] = {}

@@ -1,4 +1,4 @@
-"""Plays a flow with answers made from values: no network, no clock, no event loop."""
+"""Runs a flow with answers from values: without network, clock or event loop."""
 
 from __future__ import annotations
 

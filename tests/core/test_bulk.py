@@ -1,4 +1,4 @@
-"""Many decisions on requests that were read earlier: read again before they leave, as seldom as that is true."""
+"""Many decisions about requests that were read earlier are checked before they are sent, with few calls."""
 
 from __future__ import annotations
 
@@ -99,13 +99,13 @@ def test_requests_of_a_plan_are_read_again_by_the_thousand_wherever_they_stand(o
     assert hub.calls.count("list") <= 10
 
 
-def test_a_hub_that_reads_before_otherwise_costs_calls_and_no_truth() -> None:
+def test_another_meaning_of_before_costs_calls_but_stays_correct() -> None:
     hub = Lists(2500, knows_before=False)
     assert kinds(decided(hub, hub.requests[::-1])) == {OutcomeKind.DONE: 2500}
 
 
 @pytest.mark.parametrize("batch", [True, False], ids=["batch", "one by one"])
-def test_what_waits_long_for_its_turn_is_read_again_before_it_leaves(*, batch: bool) -> None:
+def test_requests_that_wait_long_are_read_again_before_they_are_sent(*, batch: bool) -> None:
     hub = Lists(300, step=MAX_AGE_S + 1 if batch else 1.0, batch=batch)
     people = list(hub.rows.values())
 
@@ -119,14 +119,14 @@ def test_what_waits_long_for_its_turn_is_read_again_before_it_leaves(*, batch: b
     assert people[299]["status"] == "rejected"
 
 
-def test_what_goes_at_once_is_not_read_again() -> None:
+def test_requests_that_are_sent_at_once_are_not_read_again() -> None:
     hub = Lists(3000, step=0.05)
     fresh = list(hub.read(list(hub.rows.values()), at=BEGAN))
     assert kinds(decided(hub, fresh)) == {OutcomeKind.DONE: 3000}
     assert hub.calls == ["batch"] * 30
 
 
-def test_few_that_are_gone_are_asked_for_by_name_and_no_long_list_is_read_for_them() -> None:
+def test_a_few_missing_people_are_searched_by_name() -> None:
     hub = Lists(5000)
     for r in list(hub.rows.values())[1000:]:
         r["status"] = "accepted"
@@ -137,7 +137,7 @@ def test_few_that_are_gone_are_asked_for_by_name_and_no_long_list_is_read_for_th
     assert hub.calls.count("list") < 25
 
 
-def test_rests_of_groups_that_waited_for_the_end_are_read_again() -> None:
+def test_partial_groups_that_waited_for_the_end_are_read_again() -> None:
     hub = Lists(40)
 
     def items() -> Any:
@@ -152,7 +152,7 @@ def test_rests_of_groups_that_waited_for_the_end_are_read_again() -> None:
     }
 
 
-def test_two_accounts_of_one_name_are_two_people() -> None:
+def test_two_accounts_with_one_name_are_two_people() -> None:
     hub = Lists(3)
     for n, name in enumerate(("Echo", "echo", "echo")):
         list(hub.rows.values())[n]["user"]["user"] = name

@@ -1,4 +1,4 @@
-"""A Hub that answers in bad faith: what it says is believed only as far as it can be."""
+"""A dishonest Hub: its answers are believed only as far as they can be checked."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ def test_a_batch_answer_in_another_order_is_not_matched_by_position() -> None:
     assert kinds["bad"] is not OutcomeKind.DONE
 
 
-def test_a_batch_answer_about_strangers_is_read_back_instead() -> None:
+def test_a_batch_answer_about_other_people_is_settled_by_reading() -> None:
     kinds, _ = decided(lambda _: reply([{"user": "mallory", "ok": True}]), "ada", ada="pending")
     assert kinds == {"ada": OutcomeKind.OPEN}
 
 
-def test_a_no_after_a_lost_answer_is_no_proof_that_nothing_happened() -> None:
+def test_a_refusal_after_a_lost_answer_does_not_prove_that_nothing_happened() -> None:
     answers = iter([reply(status=500), *[reply({"error": "no"}, status=403)] * 9])
     kinds, played = decided(lambda _: next(answers), "ada", ada="pending")
     assert kinds == {"ada": OutcomeKind.OPEN}
@@ -67,7 +67,7 @@ def test_a_no_after_a_lost_answer_is_no_proof_that_nothing_happened() -> None:
     assert isinstance(played.error, NotAllowed)
 
 
-def test_and_so_for_a_single_verb() -> None:
+def test_a_refusal_of_a_single_decision_after_a_lost_answer_proves_nothing() -> None:
     answers = iter([reply(status=500), *[reply({"error": "no"}, status=403)] * 9])
     flow = deciding.decide_one(REPO, Decision.accept("ada"), SETTING)
     played = play(flow, Lists(lambda _: next(answers), ada="pending"))
@@ -78,7 +78,7 @@ def test_and_so_for_a_single_verb() -> None:
     "lost",
     [reply(status=502), NoReply(FailureReason.BROKEN, is_sent=True), NoReply(FailureReason.TIMEOUT, is_sent=True)],
 )
-def test_a_lost_answer_to_settings_is_unknown_unless_the_gate_reads_as_wished(lost: Answer) -> None:
+def test_lost_settings_are_unknown_unless_the_gate_shows_them(lost: Answer) -> None:
     def hub(mode: Any) -> Any:
         return lambda send: lost if send.is_change else reply({"gated": mode})
 
@@ -87,7 +87,7 @@ def test_a_lost_answer_to_settings_is_unknown_unless_the_gate_reads_as_wished(lo
     assert isinstance(play(repos.ask_access(REPO, {}, SETTING), lambda s: lost if s.is_change else reply({"error": "you are not in the authorized list"}, status=403)).error, OutcomeUnknown)  # fmt: skip
 
 
-def test_a_stop_of_any_kind_leaves_everybody_told() -> None:
+def test_after_any_stop_each_decision_has_an_outcome() -> None:
     def hub(send: HubCall) -> Answer:
         return Reply(307, {"location": "https://evil.test/"}, b"", 1.0) if send.is_change else reply([])
 
@@ -96,7 +96,7 @@ def test_a_stop_of_any_kind_leaves_everybody_told() -> None:
     assert played.error is not None
 
 
-def test_refusals_for_ever_end_with_max_wait() -> None:
+def test_endless_refusals_end_with_max_wait() -> None:
     def busy(_: HubCall) -> Answer:
         return Reply(429, {"retry-after": "0"}, b"", elapsed=1.0)
 
@@ -108,7 +108,7 @@ def test_refusals_for_ever_end_with_max_wait() -> None:
     assert len(played.sent) < 6
 
 
-def test_empty_pages_with_ever_new_links_come_to_an_end() -> None:
+def test_empty_pages_with_endless_links_end() -> None:
     numbers = iter(range(10_000))
 
     def hub(_: HubCall) -> Answer:
@@ -126,18 +126,18 @@ def test_a_time_outside_the_calendar_quarantines_its_record_and_no_other(time: A
     assert "1 records" in played.result.why
 
 
-def test_times_at_the_end_of_the_calendar_are_no_reason_to_crash() -> None:
+def test_times_at_the_end_of_the_calendar_do_not_crash() -> None:
     rows = [row(n) | {"timestamp": "9999-12-31T23:59:59.999Z"} for n in range(10)]
     assert not play(list_requests(REPO, "pending", SETTING), lambda _: reply(rows)).result.proved
 
 
-def test_a_number_of_thousands_of_digits_does_not_refuse_the_page() -> None:
+def test_a_number_with_thousands_of_digits_does_not_break_the_page() -> None:
     body = b'[{"requestId":"000000000000000000000001","timestamp":"2026-10-01T00:00:00.000Z","status":"pending","fields":{"n":' + b"9" * 5000 + b"}}]"  # fmt: skip
     played = play(list_requests(REPO, "pending", SETTING), lambda _: Reply(200, {}, body, 1.0))
     assert len(played.emitted[0].rows) == 1
 
 
-def test_an_error_with_half_a_character_is_told_in_words() -> None:
+def test_an_error_with_a_lone_surrogate_is_readable() -> None:
     error = build_error(Reply(422, {}, b'{"error":"\\ud800"}', 1.0), REPO)
     assert isinstance(error, BadRequest)
     str(error).encode()

@@ -1,4 +1,4 @@
-"""A listing is whole, or says why it may not be."""
+"""A listing is complete, or tells why it may not be."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def listed(hub: Any, **more: Any) -> Played:
 
 
 @given(count=st.integers(0, 60), size=st.integers(1, 13))
-def test_links_are_followed_to_the_end_and_everybody_comes_once_in_order(count: int, size: int) -> None:
+def test_links_are_followed_to_the_end_and_each_request_is_listed_once(count: int, size: int) -> None:
     rows = by_time(count)
     played = listed(Pages(rows, size), limit=1000)
     assert keys(played) == [r["requestId"] for r in rows]
@@ -68,21 +68,21 @@ def test_links_are_followed_to_the_end_and_everybody_comes_once_in_order(count: 
 
 
 @given(count=st.integers(0, 90), size=st.sampled_from([10, 20]))
-def test_a_full_page_without_link_is_walked_on_by_before(count: int, size: int) -> None:
+def test_after_a_full_page_without_link_pages_are_requested_by_before(count: int, size: int) -> None:
     rows = by_time(count)
     played = listed(Pages(rows, size, links=False), limit=size)
     assert keys(played) == [r["requestId"] for r in rows]
     assert played.result.proved, played.result.why
 
 
-def test_a_walk_that_the_report_contradicts_is_not_proved() -> None:
+def test_a_list_that_the_report_contradicts_is_not_proved() -> None:
     played = listed(Pages(by_time(45), 10, links=False, report=46), limit=10)
     assert not played.result.proved
     assert "report counts 46" in played.result.why
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 302, 500])
-def test_a_walk_whose_report_is_refused_ends_unproved_with_the_reason(status: int) -> None:
+def test_a_list_whose_report_is_refused_ends_unproved_with_the_reason(status: int) -> None:
     pages = Pages(by_time(45), 10, links=False)
     played = listed(lambda send: reply(status=status) if send.endpoint == "report" else pages(send), limit=10)
     assert (played.error, len(keys(played))) == (None, 45)
@@ -98,7 +98,7 @@ def test_a_walk_whose_report_is_refused_ends_unproved_with_the_reason(status: in
         (Reply(200, {}, b"<html>"), "not JSON"),
     ],
 )
-def test_a_walk_whose_report_cannot_be_used_ends_unproved_with_the_reason(answer: Answer, why: str) -> None:
+def test_a_list_whose_report_is_unusable_ends_unproved_with_the_reason(answer: Answer, why: str) -> None:
     pages = Pages(by_time(45), 10, links=False)
     played = listed(lambda send: answer if send.endpoint == "report" else pages(send), limit=10)
     assert (played.error, len(keys(played))) == (None, 45)
@@ -106,7 +106,7 @@ def test_a_walk_whose_report_cannot_be_used_ends_unproved_with_the_reason(answer
     assert next(send.max_bytes for send in played.sent if send.endpoint == "report") == 64 << 20
 
 
-def test_without_order_a_walk_says_that_it_cannot_know() -> None:
+def test_an_unordered_list_without_links_is_not_proved() -> None:
     rows = by_time(40)
     played = listed(Pages(rows[::2][::-1] + rows[1::2], 20, links=False), limit=20)
     assert not played.result.proved
@@ -119,12 +119,12 @@ def test_more_requests_in_one_millisecond_than_a_page_holds_are_not_proved() -> 
     assert not played.result.proved
 
 
-def test_a_page_cut_short_at_a_usual_size_without_link_is_not_taken_for_the_end() -> None:
+def test_a_page_of_a_common_size_without_link_is_not_taken_as_the_end() -> None:
     played = listed(Pages(by_time(250), 100, links=False))
     assert len(keys(played)) == 250
 
 
-def test_a_request_that_comes_twice_is_told_once_and_leaves_a_doubt() -> None:
+def test_a_repeated_request_is_listed_once_and_leaves_a_doubt() -> None:
     rows = by_time(12)
     played = listed(Pages([*rows[:5], rows[2], *rows[5:]], 6))
     assert keys(played) == [r["requestId"] for r in rows]
@@ -132,7 +132,7 @@ def test_a_request_that_comes_twice_is_told_once_and_leaves_a_doubt() -> None:
     assert "twice" in played.result.why
 
 
-def test_a_link_that_leads_back_ends_the_listing_with_a_doubt() -> None:
+def test_a_link_that_loops_ends_the_listing_with_a_doubt() -> None:
     def hub(send: HubCall) -> Answer:
         return reply(
             [row(1)] if "cursor=1" not in send.path else [row(2)], link=f'<https://hub.test{LIST}?cursor=1>; rel="next"'
@@ -150,7 +150,7 @@ def test_a_link_to_another_origin_is_refused_before_anything_is_sent_there(link:
     assert len(played.sent) == 1
 
 
-def test_a_bad_record_is_quarantined_with_its_reason_and_the_page_goes_on() -> None:
+def test_an_unreadable_record_is_quarantined_and_the_page_continues() -> None:
     bad = [{"status": "pending"}, 7, {"timestamp": "2026-10-01T00:00:00Z", "status": "pending"}]
     played = listed(lambda _: reply([row(1), *bad, row(2)]))
     assert len(keys(played)) == 2
@@ -158,7 +158,7 @@ def test_a_bad_record_is_quarantined_with_its_reason_and_the_page_goes_on() -> N
     assert "3 records" in played.result.why
 
 
-def test_odd_shapes_are_read_and_unknown_statuses_kept() -> None:
+def test_unexpected_types_are_read_and_unknown_statuses_stay() -> None:
     odd = row(1, status="on-hold", fields={"Agree": True, "Age": 7, "Note": None}, user=None)
     half = row(2, user={"user": "bob", "fullname": 5}, fields=None, newKey={"a": 1})
     played = listed(lambda _: reply([odd, half]))
@@ -172,20 +172,20 @@ def test_odd_shapes_are_read_and_unknown_statuses_kept() -> None:
     assert second.raw["newKey"] == {"a": 1}
 
 
-def test_half_characters_become_a_replacement_sign_and_are_no_reason_for_quarantine() -> None:
+def test_lone_surrogates_become_replacement_characters() -> None:
     body = b'[{"requestId":"000000000000000000000001","timestamp":"2026-10-01T00:00:00.000Z","status":"pending","fields":{"a":"x\\ud800y"}}]'
     played = listed(lambda _: Reply(200, {}, body, 1.0))
     assert played.emitted[0].rows[0].answers == {"a": "x�y"}
     assert played.result.proved
 
 
-def test_a_garbled_page_is_asked_for_again_and_then_given_up_in_words() -> None:
+def test_an_unreadable_page_is_requested_again_then_raises_with_a_reason() -> None:
     answers = iter([Reply(200, {}, b"<html>sign in</html>", 1.0), Reply(200, {}, b"", 1.0), reply([row(1)])])
     assert len(keys(listed(lambda _: next(answers)))) == 1
     assert isinstance(listed(lambda _: Reply(200, {}, b"<html>", 1.0)).error, UnexpectedAnswer)
 
 
-def test_a_failing_hub_is_tried_again_and_then_named() -> None:
+def test_a_failing_hub_is_tried_again_then_reported() -> None:
     answers = iter([reply(status=502), NoReply(FailureReason.TIMEOUT, True), reply([row(1)])])
     played = listed(lambda _: next(answers))
     assert len(keys(played)) == 1
@@ -210,7 +210,7 @@ def test_the_next_page_is_fetched_only_after_half_a_page_was_taken() -> None:
 OLD_HUB = reply({"error": "✖ Invalid option"}, status=400)
 
 
-def test_a_hub_that_knows_no_reset_has_nobody_there_and_says_why() -> None:
+def test_a_hub_without_reset_gives_an_empty_list_and_the_reason() -> None:
     played = play(list_requests(REPO, "reset", SETTING), lambda send: OLD_HUB if "/reset" in send.path else reply([]))
     assert keys(played) == []
     assert played.result == NO_RESET_LIST
@@ -227,11 +227,11 @@ def test_a_hub_that_knows_no_reset_has_nobody_there_and_says_why() -> None:
         ("reset", lambda send: reply(status=422) if "/reset" in send.path else reply([])),
     ],
 )
-def test_no_other_refusal_is_taken_for_an_empty_list(status: str, hub: Any) -> None:
+def test_other_refusals_are_not_taken_as_an_empty_list(status: str, hub: Any) -> None:
     assert isinstance(play(list_requests(REPO, status, SETTING), hub).error, BadRequest | NotGated)
 
 
-def test_a_refusal_in_the_middle_of_a_list_is_no_empty_list() -> None:
+def test_a_refusal_in_the_middle_of_a_list_is_an_error() -> None:
     next_page = f'<https://hub.test{LIST.replace("pending", "reset")}?cursor=6>; rel="next"'
 
     def hub(send: HubCall) -> Answer:
@@ -244,23 +244,23 @@ def test_a_refusal_in_the_middle_of_a_list_is_no_empty_list() -> None:
 
 
 @given(count=st.integers(0, 30), size=st.integers(1, 9))
-def test_the_head_of_a_list_is_one_page_in_one_call_and_says_whether_there_is_more(count: int, size: int) -> None:
+def test_the_head_of_a_list_takes_one_call_and_tells_whether_there_is_more(count: int, size: int) -> None:
     played = play(read_head(REPO, "pending", SETTING), Pages(by_time(count), size))
     assert len(played.sent) == 1
     assert [r.request_id for r in played.result.requests] == [r["requestId"] for r in by_time(count)[:size]]
     assert played.result.has_more == (count > size)
 
 
-def test_a_full_head_without_a_link_may_go_on() -> None:
+def test_a_full_head_without_a_link_may_have_more() -> None:
     played = play(read_head(REPO, "pending", SETTING, limit=5), Pages(by_time(5), 5, links=False))
     assert played.result.has_more
 
 
-def test_a_record_of_a_head_that_cannot_be_read_is_told() -> None:
+def test_an_unreadable_record_of_a_head_is_reported() -> None:
     played = play(read_head(REPO, "pending", SETTING), lambda _: reply([row(1), {"status": "pending"}]))
     assert len(played.result.requests) == len(played.result.quarantined) == 1
 
 
-def test_a_hub_that_knows_no_reset_has_an_empty_head_there() -> None:
+def test_a_hub_without_reset_has_an_empty_head() -> None:
     played = play(read_head(REPO, "reset", SETTING), lambda send: OLD_HUB if "/reset" in send.path else reply([]))
     assert played.result == Head()

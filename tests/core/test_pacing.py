@@ -1,4 +1,4 @@
-"""Pacing in virtual time: windows that are announced and limits that are not, entered by a crowd of workers."""
+"""Pacing in virtual time: announced and unannounced limits under many workers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ WINDOWS: Final = [(50, 3, 0.0, 0), (50, 3, 1.3, 0), (1000, 300, 0.0, 0), (500, 3
 @pytest.mark.parametrize("workers", [1, 16])
 @pytest.mark.parametrize("rtt", [0.0, 0.05])
 @pytest.mark.parametrize(("quota", "length", "phase", "used"), WINDOWS)
-def test_a_told_window_is_used_to_the_last_call_and_never_beyond(
+def test_all_calls_of_an_announced_window_are_used_and_no_more(
     quota: int, length: int, phase: float, used: int, rtt: float, workers: int, share: float
 ) -> None:
     hub = FixedWindows(quota, length, phase, used)
@@ -57,7 +57,7 @@ def test_a_told_window_is_used_to_the_last_call_and_never_beyond(
 @pytest.mark.parametrize("workers", [1, 16])
 @pytest.mark.parametrize("rtt", [0.0, 0.05])
 @pytest.mark.parametrize(("quota", "length", "phase", "used"), WINDOWS)
-def test_a_hub_that_rounds_its_reset_down_teaches_it_with_one_refusal_at_most(
+def test_a_rounded_down_reset_is_learned_with_one_refusal_at_most(
     quota: int, length: int, phase: float, used: int, rtt: float, workers: int, share: float, rounding: str
 ) -> None:
     hub = FixedWindows(quota, length, phase, used, rounding)
@@ -84,7 +84,7 @@ def test_single_calls_may_use_what_bulk_work_leaves() -> None:
     assert pacer.try_start(START + 60, call(Lane.WRITE)) == pytest.approx(240, abs=2)
 
 
-def test_what_others_take_with_the_same_token_is_followed() -> None:
+def test_calls_of_other_tools_with_the_same_token_are_counted() -> None:
     pacer = Pacer(0.0)
     assert pacer.try_start(START, call()) == 0
     pacer.record_answer(START, call(), told(40, 3), 0.5)
@@ -105,7 +105,7 @@ def test_what_others_take_with_the_same_token_is_followed() -> None:
     seed=st.integers(0, 1000),
 )
 @example(quota=4, length=3, phase=0.0, gone=0.0, workers=1, share=0.0, slowest=1.9, seed=0)
-def test_no_window_of_a_truthful_hub_ever_holds_more_calls_than_it_may(
+def test_no_window_of_a_truthful_hub_holds_more_calls_than_its_quota(
     quota: int, length: int, phase: float, gone: float, workers: int, share: float, slowest: float, seed: int
 ) -> None:
     hub = FixedWindows(quota, length, phase * length, math.floor(gone * quota))
@@ -126,7 +126,7 @@ def test_no_window_of_a_truthful_hub_ever_holds_more_calls_than_it_may(
 @pytest.mark.parametrize("rate", [2, 7, 20, 50])
 @pytest.mark.parametrize("kind", [TokenBucket, SlidingSecond])
 @pytest.mark.parametrize(("workers", "rtt"), [(1, 0.01), (16, 0.05), (16, 0.0)])
-def test_a_hidden_limit_is_found_in_two_minutes_with_few_refusals(
+def test_an_unannounced_limit_is_found_in_two_minutes_with_few_refusals(
     rate: int, kind: type[TokenBucket | SlidingSecond], workers: int, rtt: float
 ) -> None:
     story = play(
@@ -157,7 +157,7 @@ def test_a_limit_that_is_lifted_is_noticed() -> None:
     assert (later.outlook(START + 300).ceiling_per_s or 0) > 10
 
 
-def test_a_hidden_limit_on_writes_leaves_reads_alone() -> None:
+def test_an_unannounced_limit_on_writes_does_not_slow_reads() -> None:
     pacer = known(remaining=1000, quota=1000, window=300)
     go(pacer, call(), Reply(429), chance=0.9)
     assert pacer.try_start(START, call()) == pytest.approx(0.9)
@@ -174,7 +174,7 @@ def test_pauses_after_refusals_in_a_row_are_random_shares_of_a_doubling_minute_a
         assert pauses == pytest.approx(expected, rel=0.01)
 
 
-def test_a_long_run_of_refusals_is_soon_forgotten() -> None:
+def test_the_rate_recovers_soon_after_many_refusals() -> None:
     pacer, now = Pacer(), START
     for _ in range(12):
         go(pacer, call(), Reply(429), now=now)

@@ -1,4 +1,4 @@
-"""Pacing, one answer after the other: what each teaches, who goes first, and that everybody goes in the end."""
+"""Pacing answer by answer: what each answer teaches, who has priority, and that every call goes eventually."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.core.pacing_model import (
 # ---- what single answers teach --------------------------------------------------------------------------------------
 
 
-def test_one_call_asks_first_and_each_good_answer_lets_one_more_fly() -> None:
+def test_one_call_goes_first_and_each_success_allows_one_more() -> None:
     pacer = Pacer()
     assert pacer.try_start(START, call()) == 0
     assert pacer.try_start(START, call()) > 0
@@ -50,7 +50,7 @@ def test_reads_under_an_announced_limit_spread_faster(lane: Lane, answer: Answer
     assert [pacer.try_start(START, call(lane)) > 0 for _ in range(more + 1)] == [False] * more + [True]
 
 
-def test_reads_that_met_a_limit_that_is_not_announced_spread_as_changes_do() -> None:
+def test_reads_under_an_unannounced_limit_spread_like_changes() -> None:
     pacer, read, later = Pacer(), call(Lane.READ), START + 600
     go(pacer, read, told(40, 3, status=429))
     assert pacer.try_start(later, read) == 0
@@ -70,7 +70,7 @@ def test_a_first_call_that_is_dropped_or_lost_is_followed_by_another_alone() -> 
     assert pacer.try_start(START, call()) > 0
 
 
-def test_a_bucket_whose_answers_name_another_limit_spends_from_that_one() -> None:
+def test_a_bucket_uses_the_limit_that_its_answers_name() -> None:
     pacer = known(remaining=2)
     go(pacer, call(bucket="pages"), told(1, 3))
     assert pacer.try_start(START, call(bucket="pages")) == 0
@@ -78,7 +78,7 @@ def test_a_bucket_whose_answers_name_another_limit_spends_from_that_one() -> Non
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_several_limits_hold_together(order: int) -> None:
+def test_all_announced_limits_apply_together(order: int) -> None:
     pacer = Pacer(0.0)
     limit = ", ".join(['"burst";r=1;t=2', '"day";r=500;t=9000'][::order])
     go(pacer, call(), Reply(200, {"ratelimit": limit, "ratelimit-policy": '"burst";q=9;w=2, "day";q=999;w=86400'}))
@@ -98,7 +98,7 @@ def test_several_limits_hold_together(order: int) -> None:
         (Reply(503, {"retry-after": "7"}), 7.5),
     ],
 )
-def test_a_refusal_is_waited_out_as_the_hub_says_and_then_one_call_asks(answer: Reply, wait: float) -> None:
+def test_after_a_refusal_the_pacer_waits_as_told_then_sends_one_call(answer: Reply, wait: float) -> None:
     pacer = known()
     go(pacer, call(), answer)
     said = pacer.try_start(START, call())
@@ -126,7 +126,7 @@ def test_a_wait_is_never_too_small_for_the_clock() -> None:
     assert pacer.try_start(START + pacer.try_start(START, call()) - 1e-6, call()) >= 0.001
 
 
-def test_five_server_errors_in_a_row_open_the_breaker_and_one_call_asks_at_last_every_five_minutes() -> None:
+def test_five_server_errors_open_the_breaker_and_probes_slow_to_five_minutes() -> None:
     pacer, now = known(), START
     failures: list[Answer] = [
         Reply(502),
@@ -148,7 +148,7 @@ def test_five_server_errors_in_a_row_open_the_breaker_and_one_call_asks_at_last_
     assert pacer.try_start(now, call(Lane.READ)) == 0
 
 
-def test_late_news_of_the_window_before_changes_nothing() -> None:
+def test_a_late_answer_of_the_previous_window_changes_nothing() -> None:
     pacer = known(remaining=20, reset=1)
     late = call(route="late")
     assert pacer.try_start(START, late) == 0
@@ -157,7 +157,7 @@ def test_late_news_of_the_window_before_changes_nothing() -> None:
     assert pacer.outlook(START + 1.1).remaining == 48  # the quota less one call on its way and one that started
 
 
-def test_news_that_the_window_turned_sooner_than_thought_is_taken_less_what_is_on_its_way() -> None:
+def test_an_earlier_new_window_is_accepted_minus_calls_in_flight() -> None:
     pacer = known(remaining=9, reset=2)
     late = call(route="late")
     assert pacer.try_start(START + 1.1, late) == 0
@@ -169,7 +169,7 @@ def test_news_that_the_window_turned_sooner_than_thought_is_taken_less_what_is_o
     assert look.reset_in == pytest.approx(3.009, abs=0.001)
 
 
-def test_news_that_the_window_was_not_over_takes_the_turn_back_and_makes_wary() -> None:
+def test_an_answer_of_an_unfinished_window_undoes_the_rollover() -> None:
     pacer = known(remaining=20, reset=1)
     go(pacer, call(), told(5, 1), now=START + 1.1)
     look = pacer.outlook(START + 1.1)
@@ -179,13 +179,13 @@ def test_news_that_the_window_was_not_over_takes_the_turn_back_and_makes_wary() 
     assert pacer.try_start(START + 1.1, call()) > 0
 
 
-def test_a_reset_of_zero_is_taken_for_up_to_a_second() -> None:
+def test_a_reset_of_zero_means_up_to_a_second() -> None:
     pacer = known(reset=1)
     go(pacer, call(), told(5, 0))
     assert pacer.outlook(START).reset_in == pytest.approx(1.009, abs=0.001)
 
 
-def test_a_ceiling_that_nobody_touches_does_not_grow() -> None:
+def test_an_unused_ceiling_does_not_grow() -> None:
     pacer, now = known(remaining=1000, quota=1000, window=300), START
     go(pacer, call(), Reply(429))
     for _ in range(20):
@@ -194,7 +194,7 @@ def test_a_ceiling_that_nobody_touches_does_not_grow() -> None:
     assert pacer.outlook(now).ceiling_per_s == pytest.approx(15)
 
 
-def test_a_driver_that_wakes_a_little_late_loses_nothing() -> None:
+def test_a_driver_that_wakes_a_little_late_catches_up() -> None:
     pacer = known(remaining=1000, quota=1000, window=300)
     go(pacer, call(), Reply(429))
     go(pacer, call(), Reply(200), now=START + 10)
@@ -203,7 +203,7 @@ def test_a_driver_that_wakes_a_little_late_loses_nothing() -> None:
     assert pacer.try_start(START + 10.1, call()) < 1 / 15 - 0.03
 
 
-def test_a_limit_without_a_policy_is_obeyed_and_asked_again_after_its_reset() -> None:
+def test_a_limit_without_a_policy_is_obeyed_until_its_reset() -> None:
     pacer = Pacer(0.0)
     go(pacer, call(), Reply(200, {"ratelimit": '"api";r=1;t=5'}))
     assert pacer.try_start(START, call()) == 0
@@ -219,7 +219,7 @@ def test_the_smallest_window_leaves_bulk_work_one_call() -> None:
     assert window.reserved_calls(0.25) == 0
 
 
-def test_a_reserve_is_a_share() -> None:
+def test_the_reserve_must_be_a_share() -> None:
     for wrong in (-0.1, 1.0, math.nan):
         with pytest.raises(ValueError, match="share"):
             Pacer(wrong)
@@ -228,7 +228,7 @@ def test_a_reserve_is_a_share() -> None:
 # ---- writes go before reads -----------------------------------------------------------------------------------------
 
 
-def test_a_read_leaves_the_last_calls_of_a_window_to_writes_that_wait() -> None:
+def test_a_read_yields_the_last_calls_of_a_window_to_waiting_writes() -> None:
     pacer = known(remaining=2)
     tickets = [pacer.register(call(Lane.WRITE)), pacer.register(call(Lane.WRITE))]
     assert pacer.try_start(START, call(Lane.READ)) > 0
@@ -237,7 +237,7 @@ def test_a_read_leaves_the_last_calls_of_a_window_to_writes_that_wait() -> None:
     assert pacer.try_start(START, call(Lane.WRITE)) == 0
 
 
-def test_a_read_does_not_ask_first_while_a_write_waits() -> None:
+def test_a_read_does_not_probe_while_a_write_waits() -> None:
     pacer = Pacer()
     pacer.register(call(Lane.WRITE))
     assert pacer.try_start(START, call(Lane.READ)) > 0
@@ -250,7 +250,7 @@ def test_a_read_does_not_wait_for_writes_that_could_not_go_anyway() -> None:
     assert pacer.try_start(START, call(Lane.READ)) == 0
 
 
-def test_a_read_that_waits_goes_before_the_fifth_write() -> None:
+def test_a_waiting_read_goes_before_the_fifth_write() -> None:
     pacer = known(remaining=5)
     pacer.register(call(Lane.READ))
     for _ in range(5):
@@ -262,7 +262,7 @@ def test_a_read_that_waits_goes_before_the_fifth_write() -> None:
     assert pacer.try_start(START, call(Lane.READ)) == 0
 
 
-def test_when_a_read_went_first_writes_go_first_again() -> None:
+def test_after_a_read_went_first_writes_have_priority_again() -> None:
     pacer = known(remaining=7)
     for lane in [Lane.READ, Lane.READ, Lane.READ, *[Lane.WRITE] * 5]:
         pacer.register(call(lane))
@@ -272,7 +272,7 @@ def test_when_a_read_went_first_writes_go_first_again() -> None:
     assert pacer.try_start(START, call(Lane.READ)) > 0
 
 
-def test_reads_come_through_a_flood_of_writes_in_windows_smaller_than_the_crowd() -> None:
+def test_reads_are_not_starved_by_many_writes_in_small_windows() -> None:
     sends = [call(Lane.BULK_WRITE)] * 7 + [call(Lane.BULK_READ)] + [call(Lane.BULK_WRITE)] * 100
     story = play(Pacer(0.0), FixedWindows(5, 3), sends, workers=8, rtt=lambda: 0.05)
     lanes = [lane for _, _, lane in story.answers]
@@ -305,7 +305,7 @@ sends = st.builds(call, st.sampled_from(Lane), st.sampled_from(["api", "pages"])
 
 
 @given(st.lists(st.tuples(sends, answers, st.floats(0, 0.999), st.floats(0, 500), st.booleans(), st.booleans())))
-def test_no_wait_is_negative_or_endless_and_whoever_asks_again_goes_in_the_end(
+def test_no_wait_is_negative_or_endless_and_every_call_goes_eventually(
     acts: list[tuple[HubCall, Answer, float, float, bool, bool]],
 ) -> None:
     pacer, now, flying = Pacer(), START, deque[tuple[HubCall, Answer]]()

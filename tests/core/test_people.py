@@ -1,4 +1,4 @@
-"""The local Hub's invented people and requests: repeatable, believable in the large, valid in each row, truth kept apart."""
+"""The local Hub's invented people and requests are reproducible, plausible and valid, and their facts stay separate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The package works where POSIX's own modules are missing, as on Windows."""
+"""The package works without POSIX modules, as on Windows."""
 
 from __future__ import annotations
 

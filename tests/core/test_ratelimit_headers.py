@@ -1,4 +1,4 @@
-"""The headers that tell of limits, well written, badly written and hostile."""
+"""Rate-limit headers: valid, malformed and hostile."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def limits(limit: str, policy: str = "") -> tuple[AnnouncedLimit, ...]:
     return read_limits({"ratelimit": limit, "ratelimit-policy": policy})
 
 
-def test_the_hubs_own_form_is_read() -> None:
+def test_the_hubs_own_headers_are_read() -> None:
     assert read_limits(HUB) == (AnnouncedLimit("api", 495, 23, 500, 300),)
 
 
@@ -104,7 +104,7 @@ fields = st.one_of(
 
 
 @given(fields, fields, fields)
-def test_no_text_makes_the_header_readers_stumble(limit: str, policy: str, after: str) -> None:
+def test_no_text_makes_the_header_parsers_raise(limit: str, policy: str, after: str) -> None:
     for found in limits(limit, policy):
         assert found.name
         assert found.remaining >= 0
@@ -121,7 +121,7 @@ def test_no_text_makes_the_header_readers_stumble(limit: str, policy: str, after
     ),
     st.randoms(use_true_random=False),
 )
-def test_what_is_written_in_any_order_is_read(table: dict[str, tuple[int, int, int, int]], chance: Random) -> None:
+def test_members_in_any_order_are_read(table: dict[str, tuple[int, int, int, int]], chance: Random) -> None:
     def member(name: str, **parameters: int) -> str:
         pieces = [f";{key}={value}" for key, value in parameters.items()]
         chance.shuffle(pieces)

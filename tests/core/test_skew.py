@@ -1,4 +1,4 @@
-"""How far the clocks are apart is told by the Date of an answer, never as more than that answer proves."""
+"""The skew of the clocks is measured by the Date of an answer, and never exceeds what the answer proves."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NOON = 1_795_608_000.0
         (NOON + 3601, NOON + 3700, -3600.0),
     ],
 )
-def test_clocks_differ_by_no_less_than_is_told(sent: float, heard: float, skew: float) -> None:
+def test_the_skew_is_the_least_that_an_answer_proves(sent: float, heard: float, skew: float) -> None:
     assert measure_skew(TOLD, sent, heard) == pytest.approx(skew)
 
 
@@ -35,5 +35,5 @@ def test_clocks_differ_by_no_less_than_is_told(sent: float, heard: float, skew: 
         {**TOLD, "age": "3600"},
     ],
 )
-def test_an_answer_without_a_date_of_its_own_tells_nothing(headers: dict[str, str]) -> None:
+def test_an_answer_without_its_own_date_gives_no_skew(headers: dict[str, str]) -> None:
     assert measure_skew(headers, NOON, NOON) is None

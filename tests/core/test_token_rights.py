@@ -1,4 +1,4 @@
-"""What a token may do is read from what the Hub tells of it; what it does not tell is not known."""
+"""The permissions of a token are read from the Hub's answer; what it does not contain is unknown."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.conftest import ROOT
 
-CTRL_C = "tests/contract/test_hub_interrupts.py::test_ctrl_c_stops_a_change_that_waits_for_its_turn"
+CTRL_C = "tests/contract/test_hub_interrupts.py::test_ctrl_c_stops_a_waiting_change"
 HANGS = """\
 import threading
 

@@ -1,4 +1,4 @@
-"""Files that commands write are for this user alone, whole or not there, and never written through a link."""
+"""Files that commands write are readable by this user only, atomic, and never written through a link."""
 
 from __future__ import annotations
 

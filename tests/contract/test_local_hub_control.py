@@ -1,4 +1,4 @@
-"""The local Hub's own door: who may come through it, and that what is asked there is done whole or not at all."""
+"""The control API of the local Hub: who can call it, and that each call is done completely or not at all."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def hub() -> Iterator[LocalHub]:
         yield hub
 
 
-def test_people_and_requests_can_be_put_in(hf_local_hub: LocalHub) -> None:
+def test_people_and_requests_can_be_added(hf_local_hub: LocalHub) -> None:
     hub = hf_local_hub
     repo = hub.repos[0]["repo"]
     (mia,) = hub.add_people(
@@ -84,20 +84,20 @@ def test_names_and_addresses_can_be_hidden(hf_local_hub: LocalHub) -> None:
         ({"host": "[::1]:1"}, 200),
     ],
 )
-def test_the_door_opens_to_this_machine_and_to_no_page_only(
+def test_the_control_api_answers_this_machine_but_no_web_page(
     hub: LocalHub, headers: dict[str, str], status: int
 ) -> None:
     assert fetch(hub, "POST", "/_hf_gate/faults", {"clear": True}, **headers).status == status
 
 
-def test_an_unknown_fault_is_told_what_there_is(hub: LocalHub) -> None:
+def test_an_unknown_fault_lists_the_known_ones(hub: LocalHub) -> None:
     with pytest.raises(ValueError, match="unknown fault 'explode'; known faults: limit_bare"):
         hub.set_faults(["truncate", "explode"])
     assert fetch(hub, "GET", "/_hf_gate/faults").body == []
     assert fetch(hub, "GET", "/_hf_gate/nothing").status == 404
 
 
-def test_the_door_takes_no_name_that_cannot_stand_in_a_path(hf_local_hub: LocalHub) -> None:
+def test_the_control_api_refuses_names_that_are_no_usernames(hf_local_hub: LocalHub) -> None:
     with pytest.raises(ValueError, match="is not a username"):
         hf_local_hub.add_people([{"username": "a/b"}])
 
@@ -119,7 +119,7 @@ WHEN = "2026-01-02T03:04:05.678Z"
         ([{"username": "mia"}, {"username": "ada-admin"}], "the username 'ada-admin' is taken"),
     ],
 )
-def test_people_come_in_all_or_none(hf_local_hub: LocalHub, lines: list[Any], words: str) -> None:
+def test_all_people_of_a_call_are_added_or_none(hf_local_hub: LocalHub, lines: list[Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         hf_local_hub.control("POST", "people", lines)
     assert fetch(hf_local_hub, "GET", "/api/users/mia/overview").status == 404
@@ -136,7 +136,7 @@ def test_people_come_in_all_or_none(hf_local_hub: LocalHub, lines: list[Any], wo
         ({"user": "max", "repo": "no/where"}, "there is no model no/where here"),
     ],
 )
-def test_requests_come_in_all_or_none(hf_local_hub: LocalHub, second: dict[str, Any], words: str) -> None:
+def test_all_requests_of_a_call_are_added_or_none(hf_local_hub: LocalHub, second: dict[str, Any], words: str) -> None:
     hub, repo = hf_local_hub, hf_local_hub.repos[0]["repo"]
     hub.add_people([{"username": "mia"}, {"username": "max"}])
     with pytest.raises(ValueError, match=words):
@@ -145,7 +145,7 @@ def test_requests_come_in_all_or_none(hf_local_hub: LocalHub, second: dict[str, 
     assert hub.repos[0]["pending"] == 0
 
 
-def test_who_was_reset_asks_again_through_the_door_once(hf_local_hub: LocalHub) -> None:
+def test_a_reset_person_can_be_given_one_new_request(hf_local_hub: LocalHub) -> None:
     hub, repo = hf_local_hub, hf_local_hub.repos[0]["repo"]
     hub.add_people([{"username": "mia"}])
     (first,) = hub.add_requests([{"repo": repo, "user": "mia"}])
@@ -158,7 +158,7 @@ def test_who_was_reset_asks_again_through_the_door_once(hf_local_hub: LocalHub) 
     assert [(move["from"], move["to"]) for move in hub.journal()[-2:]] == [("pending", "reset"), ("reset", "pending")]
 
 
-def test_thousands_come_in_by_one_call(hf_local_hub: LocalHub) -> None:
+def test_one_call_can_add_thousands(hf_local_hub: LocalHub) -> None:
     hub, repo = hf_local_hub, hf_local_hub.repos[0]["repo"]
     hub.add_people([{"username": f"person-{n}"} for n in range(5000)])
     lines = [{"repo": repo, "user": f"person-{n}", "asked_at": WHEN, "answers": {"Purpose": "x"}} for n in range(5000)]
@@ -171,7 +171,7 @@ def test_thousands_come_in_by_one_call(hf_local_hub: LocalHub) -> None:
 # ---- the world moves ----------------------------------------------------------------------------------------------------
 
 
-def test_a_name_changes_hands_and_the_requests_stay_with_the_person(hf_local_hub: LocalHub) -> None:
+def test_requests_stay_with_a_renamed_person(hf_local_hub: LocalHub) -> None:
     hub, repo = hf_local_hub, hf_local_hub.repos[0]["repo"]
     (mia,) = hub.add_people([{"username": "mia"}])
     (made,) = hub.add_requests([{"repo": repo, "user": "mia"}])
@@ -199,14 +199,14 @@ def test_a_name_changes_hands_and_the_requests_stay_with_the_person(hf_local_hub
         ("mia", "", "must be a non-empty text"),
     ],
 )
-def test_a_rename_that_cannot_be_leaves_the_name(hf_local_hub: LocalHub, user: str, to: str, words: str) -> None:
+def test_an_invalid_rename_changes_nothing(hf_local_hub: LocalHub, user: str, to: str, words: str) -> None:
     hf_local_hub.add_people([{"username": "mia"}, {"username": "max"}])
     with pytest.raises(ValueError, match=words):
         hf_local_hub.rename(user, to)
     assert fetch(hf_local_hub, "GET", "/api/users/mia/overview").status == 200
 
 
-def test_an_owner_of_repos_keeps_the_name_and_anybody_may_change_its_capitals(hf_local_hub: LocalHub) -> None:
+def test_owners_of_repos_cannot_be_renamed_but_capitals_can_change(hf_local_hub: LocalHub) -> None:
     hub = hf_local_hub
     hub.add_people([{"username": "mia"}])
     mine = {"authorization": f"Bearer {hub.tokens['mia']}"}
@@ -234,7 +234,7 @@ def test_a_card_can_be_changed_and_requests_keep_their_labels(hf_local_hub: Loca
         hub.set_card(repo, card, repo_type="dataset")
 
 
-def test_people_of_the_door_take_back_what_they_asked_and_others_decide_with_their_own_tokens(
+def test_added_people_and_reviewers_act_with_their_own_tokens(
     hf_local_hub: LocalHub,
 ) -> None:
     hub, repo = hf_local_hub, hf_local_hub.repos[0]["repo"]
