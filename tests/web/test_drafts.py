@@ -238,7 +238,7 @@ def _words(body: str) -> str:
 def test_failing_tests_and_rules_that_take_anybody_at_their_word_lead_the_page(asked: Room) -> None:
     words = _words(asked.visitor().post("/policies/house", {"src": OPEN + TESTS}).body)
     assert "2 of its 3 tests fail" in words
-    assert words.index("The test a stranger waits fails: wanted human, got") < words.index("Check and try")
+    assert words.index("The test a stranger waits fails: expected human, got") < words.index("Check and try")
     assert (
         'The rule academic accepts on the requester\'s own claims: anyone who writes "University" is accepted' in words
     )

@@ -131,10 +131,10 @@ def _reason_for(verdict: Verdict, request: AccessRequest) -> str | None:
     """Return the reason for the person with its placeholders filled."""
     if verdict.reason is None:
         return None
-    return _fill(verdict.reason, request, verdict.rule)
+    return _fill_text(verdict.reason, request, verdict.rule)
 
 
-def _fill(text: str, request: AccessRequest, rule: str) -> str:
+def _fill_text(text: str, request: AccessRequest, rule: str) -> str:
     return fill_reason(text, repo=request.repo.id, user=request.person.username or "you", rule=rule)
 
 
@@ -203,5 +203,5 @@ def change_for_end(subject: PlanSubject, at: datetime, *, end_reason: str | None
     late = (at.timestamp() * 1000 - state.until) / 86_400_000
     because = [ChangeReason(expr=END_EXPRESSION, value=True, facts={"until": state.until, "days_late": int(late)})]
     told = end_reason or _END_REASONS[after]
-    reason = _fill(told, request, (state.until_rule or rule).rpartition("/")[2])
+    reason = _fill_text(told, request, (state.until_rule or rule).rpartition("/")[2])
     return make_change(subject, after, rule=rule, reason=reason, because=because)

@@ -243,8 +243,8 @@ def _is_moment(text: str) -> bool:
 
 def _check_digest(plan: Plan, raw: dict[str, Any], source: str) -> None:
     """Check that the content, including unknown keys, matches the digest."""
-    told = raw["plan"].pop("digest")
-    if hashlib.sha256(canonical(raw)).hexdigest() != told or digest_of(plan) != told:
+    expected = raw["plan"].pop("digest")
+    if hashlib.sha256(canonical(raw)).hexdigest() != expected or digest_of(plan) != expected:
         raise Guarded(
             f"{source} was changed after the plan was made; nothing was sent.",
             hint="Do not edit a plan: change the policy and make a new plan with `hf-gate plan --out`.",

@@ -100,13 +100,17 @@ _HALF: Final = re.compile("[\ud800-\udfff]")
 def truncate_fact(value: FactValue) -> object:
     """Return a fact as passed to the engine, truncated to the limits."""
     if isinstance(value, str):
-        return _text(value)
+        return _truncate_text(value)
     if isinstance(value, Mapping):
-        return {_text(key): _text(each) for key, each in islice(value.items(), MAX_MAP)}
-    return value if isinstance(value, bool | int | datetime) else [_text(each, MAX_ITEM) for each in value[:MAX_LIST]]
+        return {_truncate_text(key): _truncate_text(each) for key, each in islice(value.items(), MAX_MAP)}
+    return (
+        value
+        if isinstance(value, bool | int | datetime)
+        else [_truncate_text(each, MAX_ITEM) for each in value[:MAX_LIST]]
+    )
 
 
-def _text(value: str, most: int = MAX_TEXT) -> str:
+def _truncate_text(value: str, most: int = MAX_TEXT) -> str:
     short = value if len(value) <= most else value[:most]
     return short if short.isascii() else _HALF.sub("\ufffd", short)
 
@@ -138,7 +142,7 @@ _OF_TYPE: Final = {
 }
 
 
-def _largest(sizes: list[ValueSize]) -> ValueSize:
+def _largest_size(sizes: list[ValueSize]) -> ValueSize:
     return ValueSize(max((each.text for each in sizes), default=0), max((each.items for each in sizes), default=0))
 
 
@@ -154,29 +158,29 @@ class _SizeCalculator:
             found = names.get(node.name, _OF_TYPE.get(node.type, ValueSize()))
             return ValueSize(found.text) if node.type in _WITHOUT_ITEMS else found
         if node.kind is NodeKind.LOOP:
-            return self._check_size(node, self._loop(node, names))
+            return self._check_size(node, self._size_of_loop(node, names))
         below = [self.size_of(child, names) for child in node.children]
         if node.kind in (NodeKind.LIST, NodeKind.MAP):
-            inside = _largest(below)
+            inside = _largest_size(below)
             return self._check_size(node, ValueSize(inside.text, len(below) + sum(each.items for each in below)))
-        return self._check_size(node, self._call(node, below))
+        return self._check_size(node, self._size_of_call(node, below))
 
-    def _call(self, node: ExpressionNode, below: list[ValueSize]) -> ValueSize:
+    def _size_of_call(self, node: ExpressionNode, below: list[ValueSize]) -> ValueSize:
         if node.type in _SCALARS:
             return ValueSize()
         if node.name == "_+_":
             if node.type in ("string", "bytes"):
                 return ValueSize(sum(each.text for each in below))
             return ValueSize(max(each.text for each in below), sum(each.items for each in below))
-        found = _largest(below[1:] if node.name == "_?_:_" else below)
+        found = _largest_size(below[1:] if node.name == "_?_:_" else below)
         return ValueSize(found.text) if node.type in _WITHOUT_ITEMS else found
 
-    def _loop(self, node: ExpressionNode, names: Mapping[str, ValueSize]) -> ValueSize:
+    def _size_of_loop(self, node: ExpressionNode, names: Mapping[str, ValueSize]) -> ValueSize:
         """Return the size of a loop's result: the start value plus one iteration's size for each iteration."""
         around = self.size_of(node.children[0], names)
         start = self.size_of(node.children[1], names)
         inside = self.names_in_loop(node, names)
-        one = _largest([self.size_of(child, inside) for child in node.children[2:4]])
+        one = _largest_size([self.size_of(child, inside) for child in node.children[2:4]])
         if node.type in _SCALARS:
             return ValueSize()
         return ValueSize(max(one.text, start.text), start.items + min(around.items, _ROUNDS) * one.items)

@@ -32,10 +32,10 @@ def canonical_policy(policy: Policy) -> str:
         "applies_to": sorted(policy.applies_to),
         "mode": None if policy.mode is PolicyMode.SHADOW else policy.mode.value,
         "judges": sorted(policy.judges),
-        "tables": {table.name: _table(table) for table in policy.tables},
+        "tables": {table.name: _table_document(table) for table in policy.tables},
         "roles": dict(policy.roles),
         "let": {name: normalize_expression(source) for name, source in policy.let.items()},
-        "rules": [_rule(rule) for rule in policy.rules],
+        "rules": [_rule_document(rule) for rule in policy.rules],
     }
     return json.dumps(document, ensure_ascii=True, sort_keys=True, separators=(",", ":"))
 
@@ -45,11 +45,11 @@ def normalize_expression(source: str) -> str:
     return _PIECE.sub(lambda match: match["text"] or " ", source).strip()
 
 
-def _table(table: TableSpec) -> dict[str, object]:
+def _table_document(table: TableSpec) -> dict[str, object]:
     return {"file": table.file, "key": list(table.key), "rows": sorted(table.rows)}
 
 
-def _rule(rule: Rule) -> dict[str, object]:
+def _rule_document(rule: Rule) -> dict[str, object]:
     found: dict[str, object] = {
         "id": rule.id,
         "then": rule.then.value,
@@ -57,22 +57,22 @@ def _rule(rule: Rule) -> dict[str, object]:
         "unless": None if rule.unless is None else normalize_expression(rule.unless),
         "reason": list(map(list, rule.reason.items())) if isinstance(rule.reason, Mapping) else rule.reason,
         "reason_template": rule.reason_template,
-        "at_most": _span(rule.at_most),
-        "after": _word(rule.after),
-        "until": rule.until.isoformat() if isinstance(rule.until, date) else _span(rule.until),
-        "at_end": _word(rule.at_end),
+        "at_most": _duration_text(rule.at_most),
+        "after": _action_text(rule.after),
+        "until": rule.until.isoformat() if isinstance(rule.until, date) else _duration_text(rule.until),
+        "at_end": _action_text(rule.at_end),
         "end_reason": rule.end_reason,
         "queue": rule.queue,
-        "due": _span(rule.due),
+        "due": _duration_text(rule.due),
         "priority": rule.priority,
         "reviewers": rule.reviewers if rule.reviewers != 1 else None,
     }
     return {key: value for key, value in found.items() if value is not None}
 
 
-def _span(span: Duration | None) -> str | None:
+def _duration_text(span: Duration | None) -> str | None:
     return None if span is None else f"{span.months}mo{span.days}d"
 
 
-def _word(action: Action | None) -> str | None:
+def _action_text(action: Action | None) -> str | None:
     return None if action is None else action.value

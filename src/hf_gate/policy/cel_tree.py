@@ -92,9 +92,9 @@ def decode_checked_expression(serialized: bytes) -> CheckedExpression:
     try:
         outer = dict(_decode_fields(serialized))
         fields = tuple((field, _as_bytes(value)) for field, value in _decode_fields(_as_bytes(outer[2])))
-        about = _TreeDecoder(_types(fields), _positions(fields))
+        about = _TreeDecoder(_decode_types(fields), _decode_positions(fields))
         tree = next(value for field, value in fields if field == _TREE)
-        root = about.node(tree)
+        root = about.decode(tree)
     except (KeyError, IndexError, StopIteration, TypeError, struct.error) as error:
         raise ValueError(f"not a checked expression: {error}") from error
     return CheckedExpression(root, _as_bytes(outer[1]), _annotations_by_node(fields))
@@ -105,7 +105,7 @@ class _TreeDecoder:
     types: dict[int, str]
     positions: dict[int, int]
 
-    def node(self, raw: bytes) -> ExpressionNode:
+    def decode(self, raw: bytes) -> ExpressionNode:
         identity, kind, body = 0, None, b""
         for field, value in _decode_fields(raw):
             if field == 2:
@@ -117,51 +117,51 @@ class _TreeDecoder:
         at, of_type = self.positions.get(identity, 0), self.types.get(identity, "other")
         return replace(_READERS[kind](self, at, raw, of_type, body), id=identity)
 
-    def const(self, at: int, raw: bytes, of_type: str, body: bytes) -> ExpressionNode:
+    def decode_const(self, at: int, raw: bytes, of_type: str, body: bytes) -> ExpressionNode:
         value: Constant = None
         for field, found in _decode_fields(body):
-            value = _constant(field, found)
+            value = _decode_constant(field, found)
         return ExpressionNode(NodeKind.CONST, at, raw, value=value, type=of_type)
 
-    def name(self, at: int, raw: bytes, of_type: str, body: bytes) -> ExpressionNode:
+    def decode_name(self, at: int, raw: bytes, of_type: str, body: bytes) -> ExpressionNode:
         name = next((_as_text(value) for field, value in _decode_fields(body) if field == 1), "")
         return ExpressionNode(NodeKind.NAME, at, raw, name=name, type=of_type)
 
-    def select(self, at: int, raw: bytes, of_type: str, body: bytes) -> ExpressionNode:
+    def decode_select(self, at: int, raw: bytes, of_type: str, body: bytes) -> ExpressionNode:
         fields = dict(_decode_fields(body))
-        below = (self.node(_as_bytes(fields[1])),)
+        below = (self.decode(_as_bytes(fields[1])),)
         is_test = bool(fields.get(3, 0))
         return ExpressionNode(
             NodeKind.SELECT, at, raw, name=_as_text(fields.get(2, b"")), children=below, type=of_type, is_test=is_test
         )
 
-    def call(self, at: int, raw: bytes, of_type: str, body: bytes) -> ExpressionNode:
+    def decode_call(self, at: int, raw: bytes, of_type: str, body: bytes) -> ExpressionNode:
         name, target, arguments = "", list[ExpressionNode](), list[ExpressionNode]()
         for field, value in _decode_fields(body):
             if field == 1:
-                target.append(self.node(_as_bytes(value)))
+                target.append(self.decode(_as_bytes(value)))
             elif field == 2:
                 name = _as_text(value)
             elif field == 3:
-                arguments.append(self.node(_as_bytes(value)))
+                arguments.append(self.decode(_as_bytes(value)))
         below = (*target, *arguments)
         return ExpressionNode(NodeKind.CALL, at, raw, name=name, children=below, type=of_type, is_method=bool(target))
 
-    def list(self, at: int, raw: bytes, of_type: str, body: bytes) -> ExpressionNode:
-        below = tuple(self.node(_as_bytes(value)) for field, value in _decode_fields(body) if field == 1)
+    def decode_list(self, at: int, raw: bytes, of_type: str, body: bytes) -> ExpressionNode:
+        below = tuple(self.decode(_as_bytes(value)) for field, value in _decode_fields(body) if field == 1)
         return ExpressionNode(NodeKind.LIST, at, raw, children=below, type=of_type)
 
-    def map(self, at: int, raw: bytes, of_type: str, body: bytes) -> ExpressionNode:
+    def decode_map(self, at: int, raw: bytes, of_type: str, body: bytes) -> ExpressionNode:
         name, below = "", list[ExpressionNode]()
         for field, value in _decode_fields(body):
             if field == 1:
                 name = _as_text(value)
             elif field == 2:
                 entry = dict(_decode_fields(_as_bytes(value)))
-                below += [self.node(_as_bytes(entry[part])) for part in (3, 4) if part in entry]
+                below += [self.decode(_as_bytes(entry[part])) for part in (3, 4) if part in entry]
         return ExpressionNode(NodeKind.MAP, at, raw, name=name, children=tuple(below), type=of_type)
 
-    def loop(self, at: int, raw: bytes, of_type: str, body: bytes) -> ExpressionNode:
+    def decode_loop(self, at: int, raw: bytes, of_type: str, body: bytes) -> ExpressionNode:
         variable, gathered, below = "", "", list[ExpressionNode]()
         for field, value in _decode_fields(body):
             if field == 1:
@@ -169,24 +169,24 @@ class _TreeDecoder:
             elif field == 3:
                 gathered = _as_text(value)
             elif field in (2, 4, 5, 6, 7):
-                below.append(self.node(_as_bytes(value)))
+                below.append(self.decode(_as_bytes(value)))
         return ExpressionNode(
             NodeKind.LOOP, at, raw, name=gathered, variable=variable, children=tuple(below), type=of_type
         )
 
 
 _READERS = {
-    NodeKind.CONST: _TreeDecoder.const,
-    NodeKind.NAME: _TreeDecoder.name,
-    NodeKind.SELECT: _TreeDecoder.select,
-    NodeKind.CALL: _TreeDecoder.call,
-    NodeKind.LIST: _TreeDecoder.list,
-    NodeKind.MAP: _TreeDecoder.map,
-    NodeKind.LOOP: _TreeDecoder.loop,
+    NodeKind.CONST: _TreeDecoder.decode_const,
+    NodeKind.NAME: _TreeDecoder.decode_name,
+    NodeKind.SELECT: _TreeDecoder.decode_select,
+    NodeKind.CALL: _TreeDecoder.decode_call,
+    NodeKind.LIST: _TreeDecoder.decode_list,
+    NodeKind.MAP: _TreeDecoder.decode_map,
+    NodeKind.LOOP: _TreeDecoder.decode_loop,
 }
 
 
-def _constant(field: int, value: _Raw) -> Constant:
+def _decode_constant(field: int, value: _Raw) -> Constant:
     match field:
         case 2:
             return bool(value)
@@ -205,7 +205,7 @@ def _constant(field: int, value: _Raw) -> Constant:
             return None
 
 
-def _types(fields: tuple[tuple[int, bytes], ...]) -> dict[int, str]:
+def _decode_types(fields: tuple[tuple[int, bytes], ...]) -> dict[int, str]:
     types = {}
     for field, value in fields:
         if field == _TYPES:
@@ -233,7 +233,7 @@ def _annotations_by_node(fields: tuple[tuple[int, bytes], ...]) -> dict[int, byt
     return found
 
 
-def _positions(fields: tuple[tuple[int, bytes], ...]) -> dict[int, int]:
+def _decode_positions(fields: tuple[tuple[int, bytes], ...]) -> dict[int, int]:
     positions = {}
     for field, value in fields:
         if field == _SOURCE:

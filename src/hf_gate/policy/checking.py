@@ -85,7 +85,7 @@ class _PolicyChecker:
         self, parsed: ParsedPolicy, policy: Policy, config: WorkspaceConfig | None, forms: Mapping[str, GateForm]
     ) -> None:
         self.parsed, self.policy, self.config = parsed, policy, config
-        self.forms = {repo: form for repo, form in forms.items() if _governs(policy, config, repo)}
+        self.forms = {repo: form for repo, form in forms.items() if _covers(policy, config, repo)}
         self.declared = fact_types(ANSWER_ROLES, table_names(policy, config))
         self.lets: dict[str, Expression] = {}
         self.broken_lets: set[str] = set()  # `let` names with a reported problem
@@ -225,7 +225,7 @@ class _PolicyChecker:
 
     def _check_repos(self) -> Iterator[PolicyProblem]:
         globs = value_of(self.parsed.document.root, "applies_to")
-        for glob, node in zip(self.policy.applies_to, _items(globs), strict=False):
+        for glob, node in zip(self.policy.applies_to, _items_of(globs), strict=False):
             if self.config is not None and not any(globs_overlap(glob, other) for other in self.config.repos):
                 near = _other_type(glob, self.config.repos) or suggest(glob, self.config.repos)
                 hint = (
@@ -247,7 +247,7 @@ def _apply_expression_fix(source: str, problem: ExpressionProblem) -> str:
     return source[: problem.offset] + (problem.fix or "") + source[problem.offset + problem.length :]
 
 
-def _governs(policy: Policy, config: WorkspaceConfig | None, repo: str) -> bool:
+def _covers(policy: Policy, config: WorkspaceConfig | None, repo: str) -> bool:
     ours = any(glob_matches_path(glob, repo) for glob in policy.applies_to)
     return ours and (config is None or any(glob_matches_path(glob, repo) for glob in config.repos))
 
@@ -258,5 +258,5 @@ def _other_type(glob: str, globs: Sequence[str]) -> str | None:
     return other if any(globs_overlap(other, each) for each in globs) else None
 
 
-def _items(node: Node | None) -> tuple[Node, ...]:
+def _items_of(node: Node | None) -> tuple[Node, ...]:
     return getattr(node, "items", ())

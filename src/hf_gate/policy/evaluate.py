@@ -133,9 +133,9 @@ def _condition_source(when: Expression | None, unless: Expression | None) -> str
 
 
 _ASKED_AT = "request.asked_at"
-_REMEMBERED = 10_000  # verdicts
+_CACHE_SIZE = 10_000  # verdicts
 
-_Found: TypeAlias = tuple[tuple[Branch, ...], Branch | None]
+_Branches: TypeAlias = tuple[tuple[Branch, ...], Branch | None]
 """The unknown rules, and the first rule that matched."""
 
 
@@ -183,57 +183,57 @@ def _compile_condition(
 def _evaluate_condition(condition: tuple[Expression | None, Expression | None], bound: BoundFacts) -> TruthValue:
     """Evaluate `when && !unless`; a false side makes the result false even if the other is unknown."""
     when, unless = condition
-    held = when.evaluate(bound) if when else TruthValue(True)
-    if held.value is False or unless is None:
-        return held
-    barred = unless.evaluate(bound)
-    if barred.value is True:
+    matches = when.evaluate(bound) if when else TruthValue(True)
+    if matches.value is False or unless is None:
+        return matches
+    excluded = unless.evaluate(bound)
+    if excluded.value is True:
         return TruthValue(False)
-    if held.value is True and barred.value is False:
-        return held
-    return combine_unknowns((held, barred))
+    if matches.value is True and excluded.value is False:
+        return matches
+    return combine_unknowns((matches, excluded))
 
 
-def evaluate_policy(compiled: CompiledPolicy, facts: Facts, moment: EvaluationTime) -> Opinion | None:
+def evaluate_policy(compiled: CompiledPolicy, facts: Facts, time: EvaluationTime) -> Opinion | None:
     """Return the opinion of one policy with its rule traces; None if no rule matches."""
-    said = _evaluate_rules(compiled, facts, moment)
-    return said if isinstance(said, Opinion) else None
+    result = _evaluate_rules(compiled, facts, time)
+    return result if isinstance(result, Opinion) else None
 
 
 def _evaluate_rules(compiled: CompiledPolicy, facts: Facts, moment: EvaluationTime) -> Opinion | Abstention:
     bound = bind_facts(_known_values(facts, compiled.facts), compiled.lets)
-    ways, last, tried = list[Branch](), None, list[RuleTrace]()
-    for place, (rule, condition) in enumerate(zip(compiled.policy.rules, compiled.conditions, strict=True)):
+    unknown, matched, traces = list[Branch](), None, list[RuleTrace]()
+    for index, (rule, condition) in enumerate(zip(compiled.policy.rules, compiled.conditions, strict=True)):
         truth = _evaluate_condition(condition, bound)
-        tried.append(trace_rule(compiled.policy.name, rule, condition, truth, bound, facts))
+        traces.append(trace_rule(compiled.policy.name, rule, condition, truth, bound, facts))
         if truth.value is True:
-            last = Branch(place, current_action(rule, moment))
+            matched = Branch(index, current_action(rule, moment))
             break
         if truth.value is None:
-            ways.append(unknown_branch(place, current_action(rule, moment), rule, truth, facts))
-    said = form_opinion(compiled.policy, ways, last, moment) or _abstain(compiled)
-    return replace(said, rule_traces=tuple(tried))
+            unknown.append(unknown_branch(index, current_action(rule, moment), rule, truth, facts))
+    opinion = form_opinion(compiled.policy, unknown, matched, moment) or _abstain(compiled)
+    return replace(opinion, rule_traces=tuple(traces))
 
 
-def _possible_branches(compiled: CompiledPolicy, facts: Facts, bound: BoundFacts, moment: EvaluationTime) -> _Found:
+def _possible_branches(compiled: CompiledPolicy, facts: Facts, bound: BoundFacts, moment: EvaluationTime) -> _Branches:
     """Return the branches that `_evaluate_rules` finds, but skip rules that are certainly false."""
     rules, merged = compiled.policy.rules, compiled.merged
-    sure = merged.first_match(bound) if merged else None
-    if sure is not None:
-        return (), None if sure == NONE_HOLDS else Branch(sure, current_action(rules[sure], moment))
-    ways, place = list[Branch](), 0
-    while place < len(rules):
-        next_one = merged.first_possible_match(bound, place) if merged else None
+    certain = merged.first_match(bound) if merged else None
+    if certain is not None:
+        return (), None if certain == NONE_HOLDS else Branch(certain, current_action(rules[certain], moment))
+    unknown, index = list[Branch](), 0
+    while index < len(rules):
+        next_one = merged.first_possible_match(bound, index) if merged else None
         if next_one == NONE_HOLDS:
             break
-        place = place if next_one is None else next_one
-        truth, rule = _evaluate_condition(compiled.conditions[place], bound), rules[place]
+        index = index if next_one is None else next_one
+        truth, rule = _evaluate_condition(compiled.conditions[index], bound), rules[index]
         if truth.value is True:
-            return tuple(ways), Branch(place, current_action(rule, moment))
+            return tuple(unknown), Branch(index, current_action(rule, moment))
         if truth.value is None:
-            ways.append(unknown_branch(place, current_action(rule, moment), rule, truth, facts))
-        place += 1
-    return tuple(ways), None
+            unknown.append(unknown_branch(index, current_action(rule, moment), rule, truth, facts))
+        index += 1
+    return tuple(unknown), None
 
 
 def _abstain(compiled: CompiledPolicy) -> Abstention:
@@ -263,9 +263,9 @@ class Evaluator:
         self.zone = zone
         names = frozenset[str]().union(*(each.facts for each in self.policies))
         self.facts: frozenset[str] = names | {_ASKED_AT} if self._has_wait_rule() else names
-        self._plain = frozenset[str]().union(*(each.facts for each in self.policies if not each.lets))
-        self._memory: dict[tuple[str, tuple[_Found, ...]], Verdict] = {}
-        self._remembered: datetime | None = None
+        self._shared_facts = frozenset[str]().union(*(each.facts for each in self.policies if not each.lets))
+        self._cache: dict[tuple[str, tuple[_Branches, ...]], Verdict] = {}
+        self._cached_at: datetime | None = None
 
     def _has_wait_rule(self) -> bool:
         return any(rule.then is Action.WAIT for each in self.policies for rule in each.policy.rules)
@@ -283,29 +283,29 @@ class Evaluator:
 
         Returns None if no policy covers the status. A pending request without a policy needs review.
         """
-        judging = self.policies_for(status)
-        if not judging and status != Status.PENDING:
+        policies = self.policies_for(status)
+        if not policies and status != Status.PENDING:
             return None
         moment = self._evaluation_time(facts, now, since)
-        return self._combine((_evaluate_rules(each, facts, moment) for each in judging), moment)
+        return self._combine((_evaluate_rules(each, facts, moment) for each in policies), moment)
 
     def evaluate(
         self, facts: Facts, *, now: datetime, status: str = Status.PENDING, since: datetime | None = None
     ) -> Verdict | None:
         """Return the verdict without rule traces. Requests with equal results share one object."""
-        judging = self.policies_for(status)
-        if not judging and status != Status.PENDING:
+        policies = self.policies_for(status)
+        if not policies and status != Status.PENDING:
             return None
         moment = self._evaluation_time(facts, now, since)
-        key = self._find_branches(judging, facts, moment)
-        if self._remembered != now or len(self._memory) > _REMEMBERED:
-            self._memory.clear()
-            self._remembered = now
-        found = self._memory.get((status, key))
+        key = self._find_branches(policies, facts, moment)
+        if self._cached_at != now or len(self._cache) > _CACHE_SIZE:
+            self._cache.clear()
+            self._cached_at = now
+        found = self._cache.get((status, key))
         if found is None:
-            said = (form_opinion(each.policy, *ways, moment) for each, ways in zip(judging, key, strict=True))
-            found = self._combine((each or _abstain(of) for each, of in zip(said, judging, strict=True)), moment)
-            self._memory[status, key] = found
+            opinions = (form_opinion(each.policy, *ways, moment) for each, ways in zip(policies, key, strict=True))
+            found = self._combine((each or _abstain(of) for each, of in zip(opinions, policies, strict=True)), moment)
+            self._cache[status, key] = found
         return found
 
     def trace_conditions(self, facts: Facts, policy: str, rule: str) -> tuple[ConditionTrace, ...]:
@@ -332,24 +332,24 @@ class Evaluator:
         return EvaluationTime(now, since, self.zone)
 
     def _find_branches(
-        self, judging: tuple[CompiledPolicy, ...], facts: Facts, moment: EvaluationTime
-    ) -> tuple[_Found, ...]:
+        self, policies: tuple[CompiledPolicy, ...], facts: Facts, moment: EvaluationTime
+    ) -> tuple[_Branches, ...]:
         """Return the branches of each policy. Policies without `let` share the bound facts."""
         shared: BoundFacts | None = None
         found = []
-        for each in judging:
+        for each in policies:
             if each.lets:
                 bound = bind_facts(_known_values(facts, each.facts), each.lets)
             else:
-                bound = shared = shared or bind_facts(_known_values(facts, self._plain))
+                bound = shared = shared or bind_facts(_known_values(facts, self._shared_facts))
             found.append(_possible_branches(each, facts, bound, moment))
         return tuple(found)
 
-    def _combine(self, said: Iterable[Opinion | Abstention], moment: EvaluationTime) -> Verdict:
+    def _combine(self, results: Iterable[Opinion | Abstention], moment: EvaluationTime) -> Verdict:
         opinions, silent = list[Opinion](), list[Abstention]()
-        for each in said:
+        for each in results:
             if isinstance(each, Opinion):
                 opinions.append(each)
             else:
                 silent.append(each)
-        return combine_opinions(opinions, moment.now, self.zone, silent=silent)
+        return combine_opinions(opinions, moment.now, self.zone, abstaining=silent)

@@ -82,21 +82,21 @@ def _verdict_lines(verdict: Verdict, now: datetime, zone: tzinfo) -> Iterator[Ex
         yield ExplanationLine(1, LineMark.PLAIN, f"reason: {_one_line(verdict.reason, EXPR_COLUMNS * 2)}")
     for opinion in (*verdict.opinions, *verdict.shadow):
         yield from _opinion_lines(opinion, now)
-    for silent in verdict.abstentions:
+    for abstention in verdict.abstentions:
         yield ExplanationLine(
             1,
             LineMark.PLAIN,
-            f"policy `{silent.policy}`{_shadow_note(silent.mode)}: no rule matches, it has no opinion",
+            f"policy `{abstention.policy}`{_shadow_note(abstention.mode)}: no rule matches, it has no opinion",
         )
-        for tried in silent.rule_traces:
-            yield from _rule_lines(tried, now)
+        for trace in abstention.rule_traces:
+            yield from _rule_lines(trace, now)
 
 
 def _opinion_lines(opinion: Opinion, now: datetime) -> Iterator[ExplanationLine]:
     terms = "; ".join([f"{opinion.action} by rule `{opinion.rule}`", *_describe_terms(opinion)])
     yield ExplanationLine(1, LineMark.PLAIN, f"policy `{opinion.policy}`{_shadow_note(opinion.mode)}: {terms}")
-    for tried in opinion.rule_traces:
-        yield from _rule_lines(tried, now)
+    for trace in opinion.rule_traces:
+        yield from _rule_lines(trace, now)
 
 
 def _shadow_note(mode: PolicyMode) -> str:
@@ -107,23 +107,23 @@ _MATCHED = {True: "matches", False: "does not match", None: "is unknown"}
 _MARKS = {True: LineMark.YES, False: LineMark.NO, None: LineMark.UNKNOWN}
 
 
-def _rule_lines(tried: RuleTrace, now: datetime) -> Iterator[ExplanationLine]:
-    always = ", because it has no condition" if tried.matched and not tried.conditions else ""
-    yield ExplanationLine(2, _MARKS[tried.matched], f"{tried.rule} ({tried.then}) {_MATCHED[tried.matched]}{always}")
-    for because in tried.conditions:
+def _rule_lines(trace: RuleTrace, now: datetime) -> Iterator[ExplanationLine]:
+    always = ", because it has no condition" if trace.matched and not trace.conditions else ""
+    yield ExplanationLine(2, _MARKS[trace.matched], f"{trace.rule} ({trace.then}) {_MATCHED[trace.matched]}{always}")
+    for because in trace.conditions:
         yield from _condition_lines(because, 3, now)
-    if tried.matched is False or tried.ways_to_match:
-        yield ExplanationLine(3, LineMark.PLAIN, _describe_ways_to_match(tried.ways_to_match))
+    if trace.matched is False or trace.ways_to_match:
+        yield ExplanationLine(3, LineMark.PLAIN, _describe_ways_to_match(trace.ways_to_match))
 
 
-def _condition_lines(because: ConditionTrace, depth: int, now: datetime) -> Iterator[ExplanationLine]:
-    told_below = because.parts or any(fact.value is None for fact in because.facts.values())
-    note = f" ({because.note})" if because.note and not told_below else ""
-    mark = LineMark.PLAIN if because.value is None and because.note.startswith("=") else _MARKS[because.value]
-    yield ExplanationLine(depth, mark, f"{_one_line(because.expr, EXPR_COLUMNS)}{note}")
-    for name, fact in because.facts.items():
+def _condition_lines(trace: ConditionTrace, depth: int, now: datetime) -> Iterator[ExplanationLine]:
+    is_explained_below = trace.parts or any(fact.value is None for fact in trace.facts.values())
+    note = f" ({trace.note})" if trace.note and not is_explained_below else ""
+    mark = LineMark.PLAIN if trace.value is None and trace.note.startswith("=") else _MARKS[trace.value]
+    yield ExplanationLine(depth, mark, f"{_one_line(trace.expr, EXPR_COLUMNS)}{note}")
+    for name, fact in trace.facts.items():
         yield ExplanationLine(depth + 1, LineMark.PLAIN, format_fact(name, fact, now))
-    for part in because.parts:
+    for part in trace.parts:
         yield from _condition_lines(part, depth + 1, now)
 
 

@@ -184,7 +184,7 @@ class NameSuggestions:
 def translate_engine_error(text: str, words: TokenizedSource, names: NameSuggestions) -> ExpressionProblem:
     """Translate an error of the engine. Without a known position the problem covers the whole expression."""
     for line, column, said in _LINE.findall(text):
-        offset = _offset(words.source, int(line), int(column))
+        offset = _offset_of(words.source, int(line), int(column))
         return _translate_message(said, offset, words, names)
     if "recursion" in text or "depth" in text:
         return _too_deep_problem(words)
@@ -228,7 +228,7 @@ def _syntax_problem(offset: int, words: TokenizedSource) -> ExpressionProblem:
     return ExpressionProblem("syntax", what, token.start, token.end - token.start)
 
 
-def _offset(source: str, line: int, column: int) -> int | None:
+def _offset_of(source: str, line: int, column: int) -> int | None:
     if line < 1 or column < 1:
         return None
     start = 0
@@ -314,7 +314,7 @@ def _overload_problem(function: str, types: list[str], offset: int, words: Token
         wrong = next((each for each in types if each != "bool"), types[0])
         message = f"`{token.text}` joins conditions, but this is {describe_type(wrong)}: compare it with a value first"
         return ExpressionProblem("type", message, token.start, token.end - token.start)
-    for problem in _literal_repairs(sign, types, index, words):
+    for problem in _suggest_literals(sign, types, index, words):
         return problem
     shown = " and ".join(describe_type(each) for each in types)
     what = f"`{sign}`" if not function.startswith("_[") else "`[...]`"
@@ -332,7 +332,7 @@ def null_problem(start: int, length: int) -> ExpressionProblem:
     )
 
 
-def _literal_repairs(sign: str, types: list[str], index: int, words: TokenizedSource) -> Iterator[ExpressionProblem]:
+def _suggest_literals(sign: str, types: list[str], index: int, words: TokenizedSource) -> Iterator[ExpressionProblem]:
     """Yield replacements for a literal of the wrong type."""
     if len(types) != 2 or sign not in ("==", "!=", "<", "<=", ">", ">=", "in", "+", "-"):
         return

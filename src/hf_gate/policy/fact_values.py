@@ -183,7 +183,7 @@ def _person_getter(get: Callable[[FactInputs], _T | None]) -> Callable[[FactInpu
     return of
 
 
-def _fullname(at: FactInputs) -> str | None:
+def _clean_fullname(at: FactInputs) -> str | None:
     name = at.request.person.fullname
     return None if name is None else clean_text(name)
 
@@ -255,7 +255,7 @@ def _email_matches_form(at: FactInputs) -> bool | UnknownValue:
 # ---- the form --------------------------------------------------------------------------------------------------------
 
 
-def _form(at: FactInputs) -> Mapping[str, str]:
+def _form_answers(at: FactInputs) -> Mapping[str, str]:
     answers = at.request.answers
     return {clean_text(plain): clean_text(answers[label]) for label, plain in at.layout.folded[:LIST_LIMIT]}
 
@@ -281,7 +281,7 @@ def answer_getters(role: str) -> dict[str, Getter]:
     }
 
 
-def _country(at: FactInputs) -> str | UnknownValue:
+def _country_code_of(at: FactInputs) -> str | UnknownValue:
     labels = at.labels_of("country")
     if not labels:
         return _NO_FIELD
@@ -356,7 +356,7 @@ GETTERS: Mapping[str, Getter] = {
     "request.has_form": lambda at: at.request.has_form,
     "person.hidden": lambda at: at.request.person.username is None,
     "person.username": _person_getter(lambda at: clean_text(at.request.person.username or "")),
-    "person.fullname": _person_getter(_fullname),
+    "person.fullname": _person_getter(_clean_fullname),
     "person.is_pro": _person_getter(lambda at: at.raw_account.isPro),
     "person.verified_orgs": _person_getter(_orgs_verified),
     "person.created_at": account_created_at,
@@ -373,8 +373,8 @@ GETTERS: Mapping[str, Getter] = {
     "email.disposable": _email_getter("disposable"),
     "email.academic": _email_getter("academic"),
     "email.matches_form": _email_matches_form,
-    "form": _form,
-    "answers.country.code": _country,
+    "form": _form_answers,
+    "answers.country.code": _country_code_of,
     "answers.consent.all_ticked": _all_ticked,
     "history.accepted": _history_getter(lambda at: at.accepted),
     "history.rejected": _history_getter(lambda at: at.rejected),

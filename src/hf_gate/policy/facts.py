@@ -74,8 +74,8 @@ class FactReader:
         self, wanted: Iterable[str], countries: Mapping[str, str] = _NONE, memo: QualityCache | None = None
     ) -> None:
         self._countries, self._memo = countries, memo
-        self._getters = tuple((name, _getter(name)) for name in dict.fromkeys(wanted))
-        self._declarations = {name: _declaration(name) for name, _ in self._getters}
+        self._getters = tuple((name, _find_getter(name)) for name in dict.fromkeys(wanted))
+        self._declarations = {name: _usable_declaration(name) for name, _ in self._getters}
         self.wanted = frozenset(self._declarations)
 
     @property
@@ -131,7 +131,7 @@ class RequestFacts(Mapping[str, Fact]):
 
 
 @lru_cache(maxsize=4096)
-def _getter(name: str) -> Getter:
+def _find_getter(name: str) -> Getter:
     if name in GETTERS:
         return GETTERS[name]
     head, _, rest = name.partition(".")
@@ -143,7 +143,7 @@ def _getter(name: str) -> Getter:
     raise KeyError(name)
 
 
-def _declaration(name: str) -> FactDeclaration:
+def _usable_declaration(name: str) -> FactDeclaration:
     declaration = find_declaration(name)
     if declaration is None or declaration.is_planned:
         raise KeyError(name)
@@ -153,13 +153,13 @@ def _declaration(name: str) -> FactDeclaration:
 def _make_fact(
     at: FactInputs, value: FactValue | UnknownValue, name: str, declaration: FactDeclaration, seen: datetime | None
 ) -> Fact:
-    source, as_of = _origin(at, name, declaration, seen)
+    source, as_of = _source_and_age(at, name, declaration, seen)
     if isinstance(value, UnknownValue):
         return Fact(None, declaration.trust, source, as_of, value.why, value.note)
     return Fact(value, declaration.trust, source, as_of)
 
 
-def _origin(
+def _source_and_age(
     at: FactInputs, name: str, declaration: FactDeclaration, seen: datetime | None
 ) -> tuple[str, datetime | None]:
     """Return the source of a fact and when it was read."""

@@ -44,7 +44,7 @@ def lint_policy(
     ]
 
 
-def _warn(policy: Policy, code: str, words: str, place: SourcePosition, hint: str = "") -> PolicyProblem:
+def _warning(policy: Policy, code: str, words: str, place: SourcePosition, hint: str = "") -> PolicyProblem:
     return PolicyProblem(code, words, policy.source, place, is_error=False, hint=hint)
 
 
@@ -60,14 +60,14 @@ def _rejects_on_claims(
             node = value_of(nodes.get(rule.id), key)
             if then is not Action.REJECT or not isinstance(node, Scalar):
                 continue
-            claimed = ", ".join(name for name in sorted(_facts(rule, conditions)) if is_claim(name))
+            claimed = ", ".join(name for name in sorted(_facts_of(rule, conditions)) if is_claim(name))
             if not claimed:
                 continue
             words = f"rule {rule.id}: `{key}: reject` is final, but depends on the requester's own claims ({claimed})."
             yield ScalarSource(read.source, node).problem("reject_on_claims", words, fix="reset", hint="Did you mean reset? It lets them request access again.", is_error=False)  # fmt: skip
 
 
-def _facts(rule: Rule, conditions: Conditions) -> frozenset[str]:
+def _facts_of(rule: Rule, conditions: Conditions) -> frozenset[str]:
     parts = (conditions.get((rule.id, key)) for key in ("when", "unless"))
     return frozenset[str]().union(*(part.facts for part in parts if part is not None))
 
@@ -88,7 +88,7 @@ def _dead_rules(read: YamlDocument, policy: Policy, conditions: Conditions) -> I
         here = normalize_expression(when.source)
         if here in earlier:
             words = f"rule {rule.id} never matches: rule {earlier[here]} above matches the same requests."
-            yield _warn(
+            yield _warning(
                 policy, "dead_rule", words, rule.key_positions.get("when", rule.position), "Remove one of the two."
             )
         if rule.unless is None:
@@ -109,7 +109,7 @@ def _unreachable_rules(read: YamlDocument, policy: Policy, number: int) -> Polic
     hint = f"Move {rule.id} to the end, or add a `when`."
     block = _move_rule_to_end(read, number)
     if block is None:
-        return _warn(policy, "dead_rule", words, rule.position, hint)
+        return _warning(policy, "dead_rule", words, rule.position, hint)
     start, length, fix = block
     place = read.source.position(start)
     return PolicyProblem("dead_rule", words, policy.source, place, is_error=False, hint=hint, fix=fix, length=length)
@@ -186,24 +186,24 @@ def _and_for_or(condition: Expression) -> str | None:
 # ---- accepts and the catch-all rule -----------------------------------------------------------------------------------------------------
 
 
-def _weak_accepts(policy: Policy, ways: tuple[AcceptRequirement, ...]) -> Iterator[PolicyProblem]:
-    for way in ways:
-        rule = next(each for each in policy.rules if each.id == way.rule)
-        if way.trust is None:
-            words = f"rule {way.rule} accepts everybody without any condition."
-            yield _warn(
+def _weak_accepts(policy: Policy, requirements: tuple[AcceptRequirement, ...]) -> Iterator[PolicyProblem]:
+    for requirement in requirements:
+        rule = next(each for each in policy.rules if each.id == requirement.rule)
+        if requirement.trust is None:
+            words = f"rule {requirement.rule} accepts everybody without any condition."
+            yield _warning(
                 policy, "accepts_everybody", words, rule.position, "This suits an open model; otherwise add a `when`."
             )
-        elif way.is_weak:
-            words = f"rule {way.rule} accepts on {way}."
+        elif requirement.is_weak:
+            words = f"rule {requirement.rule} accepts on {requirement}."
             hint = "Also require an e-mail domain, a verified organisation or a table of yours."
-            yield _warn(policy, "accepts_on_claims", words, rule.position, hint)
+            yield _warning(policy, "accepts_on_claims", words, rule.position, hint)
 
 
 def _no_catch_all(policy: Policy) -> Iterator[PolicyProblem]:
     if all(rule.when is not None or rule.unless is not None for rule in policy.rules):
         words = "no catch-all rule: the policy has no opinion on requests that match no rule."
-        yield _warn(
+        yield _warning(
             policy,
             "no_catch_all",
             words,
@@ -216,7 +216,7 @@ def _useless_accepts(policy: Policy) -> Iterator[PolicyProblem]:
     if set(policy.judges) == {Status.ACCEPTED} and any(rule.then is Action.ACCEPT for rule in policy.rules):
         rule = next(rule for rule in policy.rules if rule.then is Action.ACCEPT)
         words = f"rule {rule.id} accepts, but the policy covers only accepted people: it has no effect."
-        yield _warn(policy, "dead_rule", words, rule.position, "Add pending to `judges`.")
+        yield _warning(policy, "dead_rule", words, rule.position, "Add pending to `judges`.")
 
 
 # ---- unused names ----------------------------------------------------------------------------------------------------
@@ -228,13 +228,13 @@ def _unused_names(
     used = frozenset[str]().union(*(_used_lets(each) for each in conditions.values()))
     for name, node in nodes_of_lets(read).items():
         if name in lets and name not in used:
-            yield _warn(policy, "unused", f"no rule uses let {name}.", position_of(node), "Remove it.")
+            yield _warning(policy, "unused", f"no rule uses let {name}.", position_of(node), "Remove it.")
     facts = frozenset[str]().union(*(each.facts for each in conditions.values()))
     tables = value_of(read.root, "tables")
     for table in policy.tables:
         pair = pair_of(tables, table.name)
         if pair and not any(name.split(".")[1] == table.name for name in facts if name.startswith("tables.")):
-            yield _warn(policy, "unused", f"no rule uses table {table.name}.", position_of(pair[0]), "Remove it.")
+            yield _warning(policy, "unused", f"no rule uses table {table.name}.", position_of(pair[0]), "Remove it.")
 
 
 def _used_lets(expression: Expression) -> frozenset[str]:

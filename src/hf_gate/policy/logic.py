@@ -38,25 +38,25 @@ def collect_lets(condition: Expression) -> dict[str, Expression]:
 def _has_contradiction(condition: Expression, *, negated: bool) -> bool:
     """Tell whether the condition (or its negation) is a conjunction with contradicting comparisons."""
     joint = "||" if negated else "&&"
-    parts = _leaves(condition, joint) if condition.op in ("", joint) else []
+    parts = _flatten(condition, joint) if condition.op in ("", joint) else []
     by_fact: dict[str, list[tuple[str, tuple[object, ...]]]] = {}
     for part in parts:
-        found = _comparison(part, negated=negated)
+        found = _comparison_of(part, negated=negated)
         if found is not None:
             by_fact.setdefault(found[0], []).append(found[1:])
     return any(not _is_satisfiable(fact, tests) for fact, tests in by_fact.items())
 
 
-def _leaves(condition: Expression, joint: str) -> list[Expression]:
+def _flatten(condition: Expression, joint: str) -> list[Expression]:
     if condition.op != joint:
         return [condition]
-    return [leaf for part in condition.parts for leaf in _leaves(part, joint)]
+    return [leaf for part in condition.parts for leaf in _flatten(part, joint)]
 
 
-def _comparison(part: Expression, *, negated: bool) -> tuple[str, str, tuple[object, ...]] | None:
+def _comparison_of(part: Expression, *, negated: bool) -> tuple[str, str, tuple[object, ...]] | None:
     """Return a comparison as (fact, operator, values). A bare boolean fact is compared with true."""
     if part.op == "!":
-        return _comparison(part.parts[0], negated=not negated)
+        return _comparison_of(part.parts[0], negated=not negated)
     op: str
     values: tuple[object, ...]
     if not part.op and not part.lets and part.facts == {part.source}:
@@ -95,7 +95,7 @@ def _is_satisfiable(fact: str, tests: list[tuple[str, tuple[object, ...]]]) -> b
         candidates += ["\0any other text"]
     else:
         return True
-    return any(all(_passes(value, op, values) for op, values in tests) for value in candidates)
+    return any(all(_passes_test(value, op, values) for op, values in tests) for value in candidates)
 
 
 _TESTS: dict[str, Callable[[int, int], bool]] = {
@@ -106,7 +106,7 @@ _TESTS: dict[str, Callable[[int, int], bool]] = {
 }
 
 
-def _passes(value: object, op: str, values: Iterable[object]) -> bool:
+def _passes_test(value: object, op: str, values: Iterable[object]) -> bool:
     listed = list(values)
     if op in ("==", "in"):
         return value in listed

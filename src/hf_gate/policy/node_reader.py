@@ -92,7 +92,7 @@ class NodeReader:
         hint = f"Did you mean `{near}`?" if near else f"The keys are {', '.join(choices)}."
         self.add_problem(key, "unknown_key", f"{what} has no key `{key.text[:40]}`.", fix=near, hint=hint)
 
-    def names(self, node: Node, what: str) -> list[tuple[Scalar, Node]]:
+    def read_names(self, node: Node, what: str) -> list[tuple[Scalar, Node]]:
         """Read the pairs of a map whose keys are names: `[a-z][a-z0-9_]*`."""
         if not isinstance(node, Mapping):
             self.add_problem(node, "not_a_map", f"{what} must be written as `name: value` lines.")

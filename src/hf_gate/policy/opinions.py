@@ -62,21 +62,23 @@ def unknown_branch(place: int, action: Action, rule: Rule, truth: TruthValue, fa
     return Branch(place, action, soft, hard | {f"rule {rule.id}"} if truth.error else hard)
 
 
-def form_opinion(policy: Policy, ways: Sequence[Branch], last: Branch | None, moment: EvaluationTime) -> Opinion | None:
+def form_opinion(
+    policy: Policy, unknown: Sequence[Branch], matched: Branch | None, moment: EvaluationTime
+) -> Opinion | None:
     """Return the opinion of a policy; None if no branch is left.
 
     `ways` are the unknown rules before `last`, the first rule that matched (None if none did).
     """
-    every = [*ways, last] if last else list(ways)
-    actions = {way.action for way in every}
-    if not every:
+    branches = [*unknown, matched] if matched else list(unknown)
+    actions = {way.action for way in branches}
+    if not branches:
         return None
-    if len(actions) == 1 and last:
-        return _agreed_opinion(policy, every, moment)
-    first, rule = every[0], policy.rules[every[0].rule_index]
+    if len(actions) == 1 and matched:
+        return _agreed_opinion(policy, branches, moment)
+    first, rule = branches[0], policy.rules[branches[0].rule_index]
     possible = tuple(action for action in STRICTNESS if action in actions)
-    deciding = _deciding_branches(ways, last)
-    opened = Opinion(
+    deciding = _deciding_branches(unknown, matched)
+    open_opinion = Opinion(
         policy.name,
         policy.digest,
         policy.mode,
@@ -84,51 +86,51 @@ def form_opinion(policy: Policy, ways: Sequence[Branch], last: Branch | None, mo
         rule.id,
         first.rule_index,
         possible=possible,
-        can_abstain=not last,
+        can_abstain=not matched,
     )
-    if _can_be_settled(ways, last):
+    if _can_be_settled(unknown, matched):
         needs = frozenset[str]().union(*(way.pending for way in deciding))
-        return replace(opened, action=Action.WAIT, needs=tuple(sorted(needs)))
+        return replace(open_opinion, action=Action.WAIT, needs=tuple(sorted(needs)))
     missing = frozenset[str]().union(*(way.pending | way.unavailable for way in deciding))
-    return replace(opened, missing=tuple(sorted(missing)))
+    return replace(open_opinion, missing=tuple(sorted(missing)))
 
 
-def _deciding_branches(ways: Sequence[Branch], last: Branch | None) -> list[Branch]:
+def _deciding_branches(unknown: Sequence[Branch], matched: Branch | None) -> list[Branch]:
     """Return the branches whose missing facts can change the action."""
-    onwards: set[Action | None] = {last.action if last else None}
+    later_actions: set[Action | None] = {matched.action if matched else None}
     found = []
-    for way in reversed(ways):
-        onwards.add(way.action)
-        if len(onwards) > 1:
+    for way in reversed(unknown):
+        later_actions.add(way.action)
+        if len(later_actions) > 1:
             found.append(way)
     return found
 
 
-def _can_be_settled(ways: Sequence[Branch], last: Branch | None) -> bool:
+def _can_be_settled(unknown: Sequence[Branch], matched: Branch | None) -> bool:
     """Tell whether fetching the pending facts may lead to branches that all agree."""
-    if not any(way.pending for way in ways):
+    if not any(way.pending for way in unknown):
         return False
-    kept: set[Action | None] = set()
-    for way in ways:
-        if way.pending and kept <= {way.action}:
+    fixed_actions: set[Action | None] = set()
+    for way in unknown:
+        if way.pending and fixed_actions <= {way.action}:
             return True
         if not way.pending:
-            kept.add(way.action)
-        if len(kept) > 1:
+            fixed_actions.add(way.action)
+        if len(fixed_actions) > 1:
             return False
-    return kept <= {last.action if last else None}
+    return fixed_actions <= {matched.action if matched else None}
 
 
 # ---- terms -----------------------------------------------------------------------------------------------------------------
 
 
-def _agreed_opinion(policy: Policy, ways: Sequence[Branch], moment: EvaluationTime) -> Opinion:
+def _agreed_opinion(policy: Policy, branches: Sequence[Branch], moment: EvaluationTime) -> Opinion:
     """Return the opinion of branches with one action, with the strictest terms of their rules."""
-    rules = [policy.rules[way.rule_index] for way in ways]
-    place = _strictest_rule_index(ways, rules, moment)
-    rule, action = policy.rules[place], ways[-1].action
+    rules = [policy.rules[way.rule_index] for way in branches]
+    place = _strictest_rule_index(branches, rules, moment)
+    rule, action = policy.rules[place], branches[-1].action
     first = _opinion_of_rule(policy, rule, place, action)
-    if len(ways) == 1:
+    if len(branches) == 1:
         return first
     at_end = (
         strictest_action(each.at_end for each in map(_with_default_end, rules) if each.at_end)
@@ -151,14 +153,14 @@ def _agreed_opinion(policy: Policy, ways: Sequence[Branch], moment: EvaluationTi
     )
 
 
-def _strictest_rule_index(ways: Sequence[Branch], rules: Sequence[Rule], moment: EvaluationTime) -> int:
+def _strictest_rule_index(branches: Sequence[Branch], rules: Sequence[Rule], moment: EvaluationTime) -> int:
     """Return the index of the rule with the earliest end; without an end, of the rule that matched."""
     ends = [
         (grant_end(rule.until, moment.now, moment.zone), -way.rule_index)
-        for way, rule in zip(ways, rules, strict=True)
+        for way, rule in zip(branches, rules, strict=True)
         if rule.until is not None
     ]
-    return -min(ends)[1] if ends else ways[-1].rule_index
+    return -min(ends)[1] if ends else branches[-1].rule_index
 
 
 def _with_default_end(rule: Rule) -> Rule:
@@ -252,20 +254,20 @@ def is_waiting_for_facts(opinion: Opinion) -> bool:
 
 
 def combine_opinions(
-    opinions: Sequence[Opinion], now: datetime, zone: tzinfo = UTC, *, silent: Iterable[Abstention] = ()
+    opinions: Sequence[Opinion], now: datetime, zone: tzinfo = UTC, *, abstaining: Iterable[Abstention] = ()
 ) -> Verdict:
     """Combine opinions, in any order, into one verdict. Shadow opinions are reported and never counted."""
-    said = tuple(sorted(opinions, key=lambda opinion: opinion.policy))
-    shadow = tuple(opinion for opinion in said if opinion.mode is PolicyMode.SHADOW)
-    mute = tuple(sorted(silent, key=lambda each: each.policy))
-    enforced = tuple(opinion for opinion in said if opinion.mode is PolicyMode.ENFORCE)
+    ordered = tuple(sorted(opinions, key=lambda opinion: opinion.policy))
+    shadow = tuple(opinion for opinion in ordered if opinion.mode is PolicyMode.SHADOW)
+    abstentions = tuple(sorted(abstaining, key=lambda each: each.policy))
+    enforced = tuple(opinion for opinion in ordered if opinion.mode is PolicyMode.ENFORCE)
     if not enforced:
-        return Verdict(Action.HUMAN, None, NO_RULE, shadow=shadow, abstentions=mute)
+        return Verdict(Action.HUMAN, None, NO_RULE, shadow=shadow, abstentions=abstentions)
     counted = _relevant_opinions(enforced)
     action = strictest_action(opinion.action for opinion in counted) or Action.HUMAN
     agreeing = tuple(opinion for opinion in counted if opinion.action is action)
     verdict = _make_verdict(action, agreeing, counted, now, zone)
-    return replace(verdict, opinions=enforced, shadow=shadow, abstentions=mute)
+    return replace(verdict, opinions=enforced, shadow=shadow, abstentions=abstentions)
 
 
 def _relevant_opinions(opinions: Sequence[Opinion]) -> tuple[Opinion, ...]:

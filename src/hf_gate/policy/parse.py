@@ -74,7 +74,7 @@ def parse_policy(text: str, source: str = "policy.yaml") -> ParsedPolicy:
     reader = NodeReader(read.source)
     if read.root is None:
         return ParsedPolicy(None, (PolicyProblem("empty", "The file is empty.", source),), read)
-    policy = _policy(reader, read.root, read.source)
+    policy = _read_policy(reader, read.root, read.source)
     problems = tuple(sorted(reader.problems, key=lambda each: (each.position.line, each.position.column)))
     if policy is None or any(each.is_error for each in problems):
         return ParsedPolicy(None, problems, read)
@@ -96,13 +96,13 @@ def read_version(reader: NodeReader, keys: Map[str, tuple[Scalar, Node]], root: 
         )
 
 
-def _policy(reader: NodeReader, root: Node, source: SourceText) -> Policy | None:
+def _read_policy(reader: NodeReader, root: Node, source: SourceText) -> Policy | None:
     keys = reader.keys(root, "A policy", KEYS, synonyms=_SYNONYMS)
     if keys is None:
         return None
     read_version(reader, keys, root)
-    name = _name(reader, keys, root)
-    rules = _required_rules(reader, keys, root)
+    name = _read_name(reader, keys, root)
+    rules = _read_required_rules(reader, keys, root)
     mode = (
         reader.one_of(keys["mode"][1], "mode", tuple(PolicyMode), _MODE_SYNONYMS)
         if "mode" in keys
@@ -110,14 +110,14 @@ def _policy(reader: NodeReader, root: Node, source: SourceText) -> Policy | None
     )
     policy = Policy(
         name=name or "",
-        applies_to=_globs(reader, keys, root),
+        applies_to=_read_applies_to(reader, keys, root),
         rules=rules,
         mode=PolicyMode(mode) if mode else PolicyMode.SHADOW,
-        judges=_judges(reader, keys["judges"][1]) if "judges" in keys else (Status.PENDING,),
+        judges=_read_judges(reader, keys["judges"][1]) if "judges" in keys else (Status.PENDING,),
         tables=read_tables(reader, keys["tables"][1]) if "tables" in keys else (),
-        roles=_roles(reader, keys["roles"][1]) if "roles" in keys else {},
-        let=_let(reader, keys["let"][1]) if "let" in keys else {},
-        tests=_tests(reader, keys["tests"][1]) if "tests" in keys else (),
+        roles=_read_roles(reader, keys["roles"][1]) if "roles" in keys else {},
+        let=_read_lets(reader, keys["let"][1]) if "let" in keys else {},
+        tests=_read_tests(reader, keys["tests"][1]) if "tests" in keys else (),
         source=source.name,
     )
     return policy if name else None
@@ -137,17 +137,17 @@ _MODE_SYNONYMS = {
 }
 
 
-def _name(reader: NodeReader, keys: Map[str, tuple[Scalar, Node]], root: Node) -> str | None:
+def _read_name(reader: NodeReader, keys: Map[str, tuple[Scalar, Node]], root: Node) -> str | None:
     if "policy" in keys:
         return reader.id(keys["policy"][1], "policy")
-    if _all_known(keys, root):
+    if _are_all_keys_known(keys, root):
         reader.add_problem(root, "no_name", "The policy has no name.", hint="Write `policy: NAME`.")
     return None
 
 
-def _globs(reader: NodeReader, keys: Map[str, tuple[Scalar, Node]], root: Node) -> tuple[str, ...]:
+def _read_applies_to(reader: NodeReader, keys: Map[str, tuple[Scalar, Node]], root: Node) -> tuple[str, ...]:
     if "applies_to" not in keys:
-        if _all_known(keys, root):
+        if _are_all_keys_known(keys, root):
             words = "The policy has no repos."
             reader.add_problem(root, "no_repos", words, hint="Write `applies_to: [ns/name]`.")
         return ()
@@ -161,21 +161,21 @@ def read_globs(reader: NodeReader, node: Node, what: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(each for each in found if each is not None))
 
 
-def _required_rules(reader: NodeReader, keys: Map[str, tuple[Scalar, Node]], root: Node) -> tuple[Rule, ...]:
+def _read_required_rules(reader: NodeReader, keys: Map[str, tuple[Scalar, Node]], root: Node) -> tuple[Rule, ...]:
     if "rules" in keys:
         return read_rules(reader, keys["rules"][1])
-    if _all_known(keys, root):
+    if _are_all_keys_known(keys, root):
         hint = "Write `rules:` with at least `- id: rest` and `then: human`."
         reader.add_problem(root, "no_rules", "The policy has no rules.", hint=hint)
     return ()
 
 
-def _all_known(keys: Map[str, tuple[Scalar, Node]], root: Node) -> bool:
+def _are_all_keys_known(keys: Map[str, tuple[Scalar, Node]], root: Node) -> bool:
     """Tell whether all keys are known: an unknown key is probably the misspelled missing one."""
     return isinstance(root, Mapping) and len(keys) == len(root.pairs)
 
 
-def _judges(reader: NodeReader, node: Node) -> tuple[str, ...]:
+def _read_judges(reader: NodeReader, node: Node) -> tuple[str, ...]:
     found = []
     for item in reader.items(node, "judges", "`judges: [pending, accepted]`"):
         text = item.text if isinstance(item, Scalar) else ""
@@ -188,7 +188,7 @@ def _judges(reader: NodeReader, node: Node) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found)) or (Status.PENDING,)
 
 
-def _roles(reader: NodeReader, node: Node) -> dict[str, str]:
+def _read_roles(reader: NodeReader, node: Node) -> dict[str, str]:
     found: dict[str, str] = {}
     if not isinstance(node, Mapping):
         reader.add_problem(node, "not_a_map", "Write roles as `role: Label of the form` lines.")
@@ -218,9 +218,9 @@ _ROLE_SYNONYMS = {
 }
 
 
-def _let(reader: NodeReader, node: Node) -> dict[str, str]:
+def _read_lets(reader: NodeReader, node: Node) -> dict[str, str]:
     found: dict[str, str] = {}
-    for key, value in reader.names(node, "let"):
+    for key, value in reader.read_names(node, "let"):
         if key.text in _RESERVED:
             words = f"`{key.text}` is reserved in expressions; choose another name."
             reader.add_problem(key, "taken_name", words, fix=f"is_{key.text}")
@@ -236,12 +236,12 @@ _TEST_KEYS = ("name", "facts", "want")
 _TEST_SYNONYMS = {"given": "facts", "expect": "want", "expected": "want", "then": "want", "id": "name", "title": "name"}
 
 
-def _tests(reader: NodeReader, node: Node) -> tuple[PolicyTest, ...]:
+def _read_tests(reader: NodeReader, node: Node) -> tuple[PolicyTest, ...]:
     items = reader.items(node, "tests", "`- {name: ..., facts: {...}, want: {then: accept}}`")
-    return tuple(test for item in items if (test := _test(reader, item)) is not None)
+    return tuple(test for item in items if (test := _read_test(reader, item)) is not None)
 
 
-def _test(reader: NodeReader, node: Node) -> PolicyTest | None:
+def _read_test(reader: NodeReader, node: Node) -> PolicyTest | None:
     keys = reader.keys(node, "A test", _TEST_KEYS, synonyms=_TEST_SYNONYMS)
     if keys is None:
         return None
@@ -250,14 +250,14 @@ def _test(reader: NodeReader, node: Node) -> PolicyTest | None:
             reader.add_problem(node, "test_incomplete", f"A test needs `{key}`.")
             return None
     name = reader.text(keys["name"][1], "name")
-    facts = _facts(reader, keys["facts"][1])
-    then, rule = _want(reader, keys["want"][1])
+    facts = _read_facts(reader, keys["facts"][1])
+    then, rule = _read_expectation(reader, keys["want"][1])
     if name is None or (then is None and rule is None):
         return None
     return PolicyTest(name, facts, ACTIONS[then] if then else None, rule, position_of(node))
 
 
-def _want(reader: NodeReader, node: Node) -> tuple[str | None, str | None]:
+def _read_expectation(reader: NodeReader, node: Node) -> tuple[str | None, str | None]:
     if isinstance(node, Scalar) and node.text in ACTIONS:
         reader.add_yaml_fix(node, "not_a_map", f"Write want as `{{then: {node.text}}}`.", f"{{then: {node.text}}}")
         return None, None
@@ -271,7 +271,7 @@ def _want(reader: NodeReader, node: Node) -> tuple[str | None, str | None]:
     return then, rule
 
 
-def _facts(reader: NodeReader, node: Node) -> dict[str, object]:
+def _read_facts(reader: NodeReader, node: Node) -> dict[str, object]:
     """Return fact names with their source texts, or lists or maps of them; `test_facts` converts them."""
     if not isinstance(node, Mapping):
         reader.add_problem(node, "not_a_map", "Write facts as `email.academic: true` lines.")
@@ -281,11 +281,11 @@ def _facts(reader: NodeReader, node: Node) -> dict[str, object]:
         if not isinstance(key, Scalar):
             reader.add_problem(key, "odd_key", "Write a fact name as a plain word with dots.")
             continue
-        found[key.text] = _fact_value(reader, value)
+        found[key.text] = _read_fact_value(reader, value)
     return found
 
 
-def _fact_value(reader: NodeReader, node: Node) -> object:
+def _read_fact_value(reader: NodeReader, node: Node) -> object:
     if isinstance(node, Scalar):
         return node.text
     if isinstance(node, Sequence):
@@ -329,21 +329,21 @@ _USERNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,95})\Z")
 def read_tables(reader: NodeReader, node: Node) -> tuple[TableSpec, ...]:
     """Read the tables of a `tables:` map."""
     found = []
-    for key, value in reader.names(node, "tables"):
-        table = _table(reader, key, value)
+    for key, value in reader.read_names(node, "tables"):
+        table = _read_table(reader, key, value)
         if table is not None:
             found.append(table)
     return tuple(found)
 
 
-def _table(reader: NodeReader, name: Scalar, node: Node) -> TableSpec | None:
+def _read_table(reader: NodeReader, name: Scalar, node: Node) -> TableSpec | None:
     if isinstance(node, Sequence):
-        rows = [row for item in node.items if (row := _row(reader, item)) is not None]
+        rows = [row for item in node.items if (row := _read_row(reader, item)) is not None]
         if not node.items:
             reader.add_problem(node, "empty_table", f"table `{name.text}` has no rows; add at least one.")
         return TableSpec(name.text, ("username", "email"), rows=tuple(rows), position=position_of(name))
     if isinstance(node, Mapping):
-        return _file_table(reader, name, node)
+        return _read_file_table(reader, name, node)
     fix = f"{{file: {node.text}, key: email}}" if isinstance(node, Scalar) and node.text.endswith(".csv") else None
     if fix:
         reader.add_yaml_fix(node, "not_a_table", f"Write a table as {_TABLE_EXAMPLES}.", fix)
@@ -352,7 +352,7 @@ def _table(reader: NodeReader, name: Scalar, node: Node) -> TableSpec | None:
     return None
 
 
-def _file_table(reader: NodeReader, name: Scalar, node: Mapping) -> TableSpec | None:
+def _read_file_table(reader: NodeReader, name: Scalar, node: Mapping) -> TableSpec | None:
     keys = reader.keys(node, f"table `{name.text}`", ("file", "key"), synonyms={"path": "file", "csv": "file", "by": "key", "column": "key", "on": "key"}, planned=_PLANNED_TABLE_KEYS)  # fmt: skip
     if keys is None:
         return None
@@ -369,11 +369,11 @@ def _file_table(reader: NodeReader, name: Scalar, node: Mapping) -> TableSpec | 
         words = f"table `{name.text}` has no `key`, the column that identifies people: user_id, username or email."
         reader.add_missing_key(node, keys["file"][1], "no_key", words, "key: email")
         return None
-    key = _key(reader, keys["key"][1])
+    key = _read_key(reader, keys["key"][1])
     return TableSpec(name.text, key, file=file, position=position_of(name)) if file and key else None
 
 
-def _key(reader: NodeReader, node: Node) -> tuple[str, ...]:
+def _read_key(reader: NodeReader, node: Node) -> tuple[str, ...]:
     nodes = list(node.items) if isinstance(node, Sequence) else [node]
     words = [reader.one_of(each, "key", _TABLE_KEYS, _TABLE_KEY_SYNONYMS) for each in nodes]
     found = tuple(word for word in words if word is not None)
@@ -382,7 +382,7 @@ def _key(reader: NodeReader, node: Node) -> tuple[str, ...]:
     return found if len(found) == len(nodes) else ()
 
 
-def _row(reader: NodeReader, node: Node) -> str | None:
+def _read_row(reader: NodeReader, node: Node) -> str | None:
     """Read a row: `name`, `a@b.org`, `@b.org` or `@*.b.org`."""
     text = reader.text(node, "A row of a table")
     if text is None:

@@ -44,13 +44,13 @@ def run_policy_tests(checked: CheckedPolicy) -> tuple[PolicyTestResult, ...]:
     left = max(1, MAX_TRACED_PARTS // max(1, parts))
     results = list[PolicyTestResult]()
     for test in policy.tests:
-        result = _run(judge, test, checked, with_reasons=left > 0)
+        result = _run_test(judge, test, checked, with_reasons=left > 0)
         left -= not result.has_passed
         results.append(result)
     return tuple(results)
 
 
-def _run(judge: Evaluator, test: PolicyTest, checked: CheckedPolicy, *, with_reasons: bool) -> PolicyTestResult:
+def _run_test(judge: Evaluator, test: PolicyTest, checked: CheckedPolicy, *, with_reasons: bool) -> PolicyTestResult:
     facts = build_test_facts(test, checked.declared)
     asked = facts["request.asked_at"].value
     now = facts["now"].value or asked or _EPOCH
@@ -60,16 +60,16 @@ def _run(judge: Evaluator, test: PolicyTest, checked: CheckedPolicy, *, with_rea
     verdict = judge.evaluate(facts, now=now, since=since)
     if verdict is None:
         raise AssertionError("a pending request always has a verdict")
-    wrong = _difference(test, verdict)
+    wrong = _describe_difference(test, verdict)
     if not wrong:
         return PolicyTestResult(test, verdict, has_passed=True)
     explained = judge.evaluate_with_traces(facts, now=now, since=since) if with_reasons else None
     opinions = () if explained is None else explained.opinions
-    why = tuple(line for opinion in opinions for each in opinion.rule_traces for line in _tried(each))
-    return PolicyTestResult(test, verdict, has_passed=False, message=f"{wrong}{_missing(verdict)}", why=why)
+    why = tuple(line for opinion in opinions for each in opinion.rule_traces for line in _rule_lines(each))
+    return PolicyTestResult(test, verdict, has_passed=False, message=f"{wrong}{_describe_missing(verdict)}", why=why)
 
 
-def _difference(test: PolicyTest, verdict: Verdict) -> str:
+def _describe_difference(test: PolicyTest, verdict: Verdict) -> str:
     wanted = " by ".join(word for word in (test.then.value if test.then else "", test.rule or "") if word)
     actual = f"{verdict.action.value} by {verdict.rule}"
     if test.then not in (None, verdict.action) or test.rule not in (None, verdict.rule):
@@ -77,29 +77,29 @@ def _difference(test: PolicyTest, verdict: Verdict) -> str:
     return ""
 
 
-def _missing(verdict: Verdict) -> str:
+def _describe_missing(verdict: Verdict) -> str:
     names = sorted({*verdict.missing, *verdict.needs})
     return f": the test does not state {', '.join(names)}" if names else ""
 
 
-_SAID = {True: "matches", False: "does not match", None: "is unknown"}
+_RESULT_WORDS = {True: "matches", False: "does not match", None: "is unknown"}
 
 
-def _tried(tried: RuleTrace) -> Iterator[str]:
-    yield f"rule {tried.rule} ({tried.then.value}) {_SAID[tried.matched]}"
+def _rule_lines(tried: RuleTrace) -> Iterator[str]:
+    yield f"rule {tried.rule} ({tried.then.value}) {_RESULT_WORDS[tried.matched]}"
     for because in tried.conditions:
-        yield from _because(because, "  ")
+        yield from _condition_lines(because, "  ")
 
 
-def _because(because: ConditionTrace, lead: str) -> Iterator[str]:
+def _condition_lines(because: ConditionTrace, lead: str) -> Iterator[str]:
     value = {True: "true", False: "false", None: "unknown"}[because.value]
-    facts = ", ".join(f"{name}{_shown(fact.value)}" for name, fact in sorted(because.facts.items()))
+    facts = ", ".join(f"{name}{_format_value(fact.value)}" for name, fact in sorted(because.facts.items()))
     yield f"{lead}{because.expr} is {value}{f' ({facts})' if facts and not because.parts else ''}"
     for part in because.parts:
-        yield from _because(part, lead + "  ")
+        yield from _condition_lines(part, lead + "  ")
 
 
-def _shown(value: object) -> str:
+def _format_value(value: object) -> str:
     if value is None:
         return f": {NOT_STATED}"
     return f" = {str(value).lower() if isinstance(value, bool) else repr(value)}"

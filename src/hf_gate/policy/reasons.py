@@ -110,12 +110,12 @@ def _length_message(units: int) -> str:
 
 def _shorten(text: str) -> str | None:
     """Return as many whole sentences as fit."""
-    kept = ""
+    result = ""
     for sentence in re.findall(r"[^.!?]*[.!?]+\s*|[^.!?]+$", text):
-        if utf16_units((kept + sentence).strip()) > REASON_LIMIT:
+        if utf16_units((result + sentence).strip()) > REASON_LIMIT:
             break
-        kept += sentence
-    return kept.strip() or None
+        result += sentence
+    return result.strip() or None
 
 
 def _remove_control_characters(text: str) -> str:

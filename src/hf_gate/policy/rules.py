@@ -19,25 +19,25 @@ ACTION_SYNONYMS = {
     **dict.fromkeys(("return", "send_back", "retry", "again", "cancel", "pending"), "reset"),
     **dict.fromkeys(("hold", "defer", "later", "delay"), "wait"),
 }
-_ENDS = ("reset", "reject", "human")
-_ASK = (Action.RESET, Action.REJECT)
-_QUEUED = (Action.HUMAN, Action.ACCEPT)
+_END_ACTIONS = ("reset", "reject", "human")
+_REASON_ACTIONS = (Action.RESET, Action.REJECT)
+_QUEUE_ACTIONS = (Action.HUMAN, Action.ACCEPT)
 
 # the actions that each key goes with
-_BELONGS: Map[str, tuple[Action, ...]] = {
-    "reason": (*_ASK, Action.WAIT),
-    "reason_template": (*_ASK, Action.WAIT),
+_KEY_ACTIONS: Map[str, tuple[Action, ...]] = {
+    "reason": (*_REASON_ACTIONS, Action.WAIT),
+    "reason_template": (*_REASON_ACTIONS, Action.WAIT),
     "at_most": (Action.WAIT,),
     "after": (Action.WAIT,),
     "until": (Action.ACCEPT,),
     "at_end": (Action.ACCEPT,),
     "end_reason": (Action.ACCEPT,),
-    "queue": _QUEUED,
-    "due": _QUEUED,
-    "priority": _QUEUED,
-    "reviewers": _QUEUED,
+    "queue": _QUEUE_ACTIONS,
+    "due": _QUEUE_ACTIONS,
+    "priority": _QUEUE_ACTIONS,
+    "reviewers": _QUEUE_ACTIONS,
 }
-_KEYS = ("id", "when", "unless", "then", *_BELONGS)
+_KEYS = ("id", "when", "unless", "then", *_KEY_ACTIONS)
 _SYNONYMS = {
     "name": "id",
     "rule": "id",
@@ -76,7 +76,7 @@ _PLANNED_KEYS = {
     "notice": "`notice` is not supported yet; remove it. People are not notified before the end.",
     "audit": "`audit` is not supported yet; send a share of requests to people with a separate rule.",
 }
-_FACT = re.compile(r"[a-z_]+\.[a-z_]|form\[|now\b")  # how facts look
+_FACT_PATTERN = re.compile(r"[a-z_]+\.[a-z_]|form\[|now\b")  # how facts look
 _DEFAULT_REASON = "Please complete your answers, then ask again."
 _DEFAULT_REFUSAL = "Your request does not meet the terms of this repository."
 
@@ -86,48 +86,48 @@ def read_rules(reader: NodeReader, node: Node) -> tuple[Rule, ...]:
     found: list[Rule] = []
     seen: dict[str, SourcePosition] = {}
     for number, item in enumerate(reader.items(node, "rules", "`- id: rest` with `then: human`"), 1):
-        rule = _rule(reader, item, number)
+        rule = _read_rule(reader, item, number)
         if rule is None:
             continue
         if rule.id in seen and isinstance(item, Mapping):
             words = f"duplicate rule id `{rule.id}` (first used on line {seen[rule.id].line})."
-            reader.add_problem(_value(item, "id") or item, "rule_twice", words, fix=f"{rule.id}-{number}")
+            reader.add_problem(_value_of(item, "id") or item, "rule_twice", words, fix=f"{rule.id}-{number}")
         seen.setdefault(rule.id, rule.position)
         found.append(rule)
     return tuple(found)
 
 
-def _value(node: Mapping, name: str) -> Node | None:
+def _value_of(node: Mapping, name: str) -> Node | None:
     return next((value for key, value in node.pairs if isinstance(key, Scalar) and key.text == name), None)
 
 
-def _rule(reader: NodeReader, node: Node, number: int) -> Rule | None:
+def _read_rule(reader: NodeReader, node: Node, number: int) -> Rule | None:
     keys = reader.keys(node, "A rule", _KEYS, synonyms=_SYNONYMS, planned=_PLANNED_KEYS)
     if keys is None or not isinstance(node, Mapping):
         return None
-    name = _id(reader, keys, node, number)
-    said = _then(reader, keys, node)
+    name = _read_id(reader, keys, node, number)
+    said = _read_action(reader, keys, node)
     if said is None or name is None:
         return None
     then = ACTIONS[said]
-    _check_belongs(reader, keys, node, then)
-    _check_needs(reader, keys, node, then)
-    until = _until(reader, keys)
-    at_end = _choice(reader, keys, "at_end", _ENDS, _END_SYNONYMS)
+    _check_key_fits_action(reader, keys, node, then)
+    _check_required_keys(reader, keys, node, then)
+    until = _read_until(reader, keys)
+    at_end = _read_choice(reader, keys, "at_end", _END_ACTIONS, _END_SYNONYMS)
     return Rule(
         id=name,
         then=then,
-        when=_expression(reader, keys, "when"),
-        unless=_expression(reader, keys, "unless"),
-        reason=_reason(reader, keys, "reason"),
-        reason_template=_name(reader, keys, "reason_template"),
-        at_most=_span(reader, keys, "at_most"),
-        after=_choice(reader, keys, "after", _ENDS, ACTION_SYNONYMS),
+        when=_read_expression(reader, keys, "when"),
+        unless=_read_expression(reader, keys, "unless"),
+        reason=_read_texts(reader, keys, "reason"),
+        reason_template=_read_name(reader, keys, "reason_template"),
+        at_most=_read_duration(reader, keys, "at_most"),
+        after=_read_choice(reader, keys, "after", _END_ACTIONS, ACTION_SYNONYMS),
         until=until,
         at_end=at_end or (Action.RESET if until is not None else None),
-        end_reason=_one_text(reader, keys, "end_reason"),
+        end_reason=_read_one_text(reader, keys, "end_reason"),
         queue=reader.id(keys["queue"][1], "queue") if "queue" in keys else None,
-        due=_span(reader, keys, "due"),
+        due=_read_duration(reader, keys, "due"),
         priority=reader.number(keys["priority"][1], "priority", 1, 3) if "priority" in keys else None,
         reviewers=(reader.number(keys["reviewers"][1], "reviewers", 1, 2) or 1) if "reviewers" in keys else 1,
         position=position_of(node),
@@ -145,7 +145,7 @@ _END_SYNONYMS = {
 }
 
 
-def _id(reader: NodeReader, keys: Keys, node: Mapping, number: int) -> str | None:
+def _read_id(reader: NodeReader, keys: Keys, node: Mapping, number: int) -> str | None:
     if "id" in keys:
         name = reader.id(keys["id"][1], "id")
         if name == "none":
@@ -168,7 +168,7 @@ def _id(reader: NodeReader, keys: Keys, node: Mapping, number: int) -> str | Non
     return None
 
 
-def _then(reader: NodeReader, keys: Keys, node: Mapping) -> str | None:
+def _read_action(reader: NodeReader, keys: Keys, node: Mapping) -> str | None:
     if "then" in keys:
         return reader.one_of(keys["then"][1], "then", tuple(ACTIONS), ACTION_SYNONYMS)
     if len(keys) == len(node.pairs):
@@ -176,11 +176,11 @@ def _then(reader: NodeReader, keys: Keys, node: Mapping) -> str | None:
     return None
 
 
-def _check_belongs(reader: NodeReader, keys: Keys, node: Mapping, then: Action) -> None:
+def _check_key_fits_action(reader: NodeReader, keys: Keys, node: Mapping, then: Action) -> None:
     for name, (key, value) in keys.items():
-        if name in _BELONGS and then not in _BELONGS[name]:
-            fits = " or ".join(action.value for action in _BELONGS[name])
-            _without_effect(reader, node, key, value, f"`{name}` goes with {fits}; it has no effect with {then.value}.")
+        if name in _KEY_ACTIONS and then not in _KEY_ACTIONS[name]:
+            fits = " or ".join(action.value for action in _KEY_ACTIONS[name])
+            _add_no_effect(reader, node, key, value, f"`{name}` goes with {fits}; it has no effect with {then.value}.")
     if "at_end" in keys and "until" not in keys and then is Action.ACCEPT:
         words = "`at_end` needs `until`: this access has no end."
         reader.add_missing_key(node, keys["at_end"][1], "no_until", words, "until: 1y")
@@ -190,7 +190,7 @@ def _check_belongs(reader: NodeReader, keys: Keys, node: Mapping, then: Action) 
         )
 
 
-def _without_effect(reader: NodeReader, node: Mapping, key: Scalar, value: Node, words: str) -> None:
+def _add_no_effect(reader: NodeReader, node: Mapping, key: Scalar, value: Node, words: str) -> None:
     flow = reader.source.text[reader.source.index(node)] == "{"
     if flow or not isinstance(value, Scalar) or reader.source.line(key.line)[: key.column - 1].strip():
         reader.add_problem(key, "no_effect", words, hint="Remove it.")
@@ -199,7 +199,7 @@ def _without_effect(reader: NodeReader, node: Mapping, key: Scalar, value: Node,
     reader.add_yaml_fix(key, "no_effect", words, "", hint="Remove it.", length=length)
 
 
-def _check_needs(reader: NodeReader, keys: Keys, node: Mapping, then: Action) -> None:
+def _check_required_keys(reader: NodeReader, keys: Keys, node: Mapping, then: Action) -> None:
     said = keys["then"][1]
     if then is Action.WAIT:
         missing = [
@@ -211,15 +211,15 @@ def _check_needs(reader: NodeReader, keys: Keys, node: Mapping, then: Action) ->
             reader.add_missing_key(node, said, "wait_incomplete", words, joint.join(missing), hint=f"Add {' and '.join(f'`{each}`' for each in missing)}.")  # fmt: skip
     after = keys["after"][1] if "after" in keys else None
     ends = after.text if isinstance(after, Scalar) else ""
-    if then in _ASK or (then is Action.WAIT and ends in ("reset", "reject")):
-        _need_reason(reader, keys, node, then.value if then in _ASK else ends)
+    if then in _REASON_ACTIONS or (then is Action.WAIT and ends in ("reset", "reject")):
+        _require_reason(reader, keys, node, then.value if then in _REASON_ACTIONS else ends)
     elif then is Action.WAIT and ends == "human":
         for name in ("reason", "reason_template"):
             if name in keys:
-                _without_effect(reader, node, *keys[name], f"`{name}` has no effect with `after: human`.")
+                _add_no_effect(reader, node, *keys[name], f"`{name}` has no effect with `after: human`.")
 
 
-def _need_reason(reader: NodeReader, keys: Keys, node: Mapping, action: str) -> None:
+def _require_reason(reader: NodeReader, keys: Keys, node: Mapping, action: str) -> None:
     if "reason" in keys and "reason_template" in keys:
         reader.add_problem(
             keys["reason_template"][0], "reason_twice", "Use either `reason` or `reason_template`, not both."
@@ -233,20 +233,20 @@ def _need_reason(reader: NodeReader, keys: Keys, node: Mapping, action: str) -> 
 # ---- single keys -----------------------------------------------------------------------------------------------------
 
 
-def _expression(reader: NodeReader, keys: Keys, name: str) -> str | None:
+def _read_expression(reader: NodeReader, keys: Keys, name: str) -> str | None:
     text = reader.text(keys[name][1], name) if name in keys else None
     return None if text is None else text.strip()
 
 
-def _span(reader: NodeReader, keys: Keys, name: str) -> Duration | None:
+def _read_duration(reader: NodeReader, keys: Keys, name: str) -> Duration | None:
     return reader.parse(keys[name][1], name, "bad_span", parse_duration) if name in keys else None
 
 
-def _until(reader: NodeReader, keys: Keys) -> Until | None:
+def _read_until(reader: NodeReader, keys: Keys) -> Until | None:
     if "until" not in keys:
         return None
     node = keys["until"][1]
-    if isinstance(node, Scalar) and _FACT.match(node.text):
+    if isinstance(node, Scalar) and _FACT_PATTERN.match(node.text):
         reader.add_problem(
             node, "later", "facts in `until` are not supported yet; write 1y, or a date such as 2027-06-30."
         )
@@ -254,7 +254,9 @@ def _until(reader: NodeReader, keys: Keys) -> Until | None:
     return reader.parse(node, "until", "bad_until", parse_until)
 
 
-def _choice(reader: NodeReader, keys: Keys, name: str, known: tuple[str, ...], meant: Map[str, str]) -> Action | None:
+def _read_choice(
+    reader: NodeReader, keys: Keys, name: str, known: tuple[str, ...], synonyms: Map[str, str]
+) -> Action | None:
     if name not in keys:
         return None
     node = keys[name][1]
@@ -262,19 +264,19 @@ def _choice(reader: NodeReader, keys: Keys, name: str, known: tuple[str, ...], m
         words = f"{name}: `cancel` does not end access: an accept rule would accept the person again."
         reader.add_problem(node, "cancel_no_end", words, fix="reset", hint="Did you mean `reset`?")
         return None
-    word = reader.one_of(node, name, known, meant)
+    word = reader.one_of(node, name, known, synonyms)
     return ACTIONS[word] if word else None
 
 
-def _name(reader: NodeReader, keys: Keys, name: str) -> str | None:
+def _read_name(reader: NodeReader, keys: Keys, name: str) -> str | None:
     return reader.id(keys[name][1], name) if name in keys else None
 
 
-def _one_text(reader: NodeReader, keys: Keys, name: str) -> str | None:
+def _read_one_text(reader: NodeReader, keys: Keys, name: str) -> str | None:
     return read_reason(reader, keys[name][1], name) if name in keys else None
 
 
-def _reason(reader: NodeReader, keys: Keys, name: str) -> str | dict[str, str] | None:
+def _read_texts(reader: NodeReader, keys: Keys, name: str) -> str | dict[str, str] | None:
     return read_reasons(reader, keys[name][1], name) if name in keys else None
 
 

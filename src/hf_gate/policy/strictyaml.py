@@ -253,21 +253,21 @@ class ScalarSource:
         if fix is not None:
             text = self.node.text
             new = fix if whole else text[:offset] + fix + text[offset + (length or 0) :]
-            written = self._piece(fix) if not whole else None
+            written = self._escape_piece(fix) if not whole else None
             if written is None or (self.style == "plain" and plain_or_quoted(new) != new):
-                start, end, written = self.start, self.end, self._whole(new)
+                start, end, written = self.start, self.end, self._quote_whole(new)
             fix = written
         place = self.source.position(start)
         return PolicyProblem(code, message, self.source.name, place, is_error, hint, fix, max(1, end - start))
 
-    def _whole(self, text: str) -> str:
+    def _quote_whole(self, text: str) -> str:
         return (
             plain_or_quoted(text)
             if self.style == "plain"
             else quote_scalar(text) + ("\n" if self.style == "block" else "")
         )
 
-    def _piece(self, text: str) -> str | None:
+    def _escape_piece(self, text: str) -> str | None:
         if "\n" in text:
             return None
         if self.style == "'":
@@ -285,13 +285,13 @@ class ScalarSource:
             at += 1
         letters: list[int] = []
         for char in text:
-            at = self._skip(raw, at)
+            at = self._skip_invisible(raw, at)
             letters.append(min(at, len(raw)))
-            at = self._after(raw, at, char, indent)
+            at = self._index_after(raw, at, char, indent)
         closing = 1 if self.style in "'\"" else 0
         return letters, min(at + closing, len(raw))
 
-    def _skip(self, raw: str, at: int) -> int:
+    def _skip_invisible(self, raw: str, at: int) -> int:
         """Skip source without a character in the text: folded white space and escaped line ends."""
         if self.style == "block":
             return at
@@ -301,16 +301,16 @@ class ScalarSource:
                 break
         return at
 
-    def _after(self, raw: str, at: int, char: str, indent: int) -> int:
+    def _index_after(self, raw: str, at: int, char: str, indent: int) -> int:
         if self.style == '"' and (match := _ESCAPE.match(raw, at)):
             return match.end()
         if self.style == "'" and char == "'":
             return at + 2
         if char in " \n" and re.match(r"[ \t]*\r?\n", raw[at : at + 200]):
-            return self._over_break(raw, at, indent)
+            return self._index_after_break(raw, at, indent)
         return at + 1
 
-    def _over_break(self, raw: str, at: int, indent: int) -> int:
+    def _index_after_break(self, raw: str, at: int, indent: int) -> int:
         if self.style != "block":
             found = re.compile(r"\s*").match(raw, at)
             return found.end() if found else at + 1

@@ -37,7 +37,7 @@ class TableRow:
     columns: Mapping[str, str] = field(default_factory=dict)
     date_problem: str = ""
 
-    def key_value(self, key: str) -> str | None:
+    def value_of_key(self, key: str) -> str | None:
         value: str | None = getattr(self, key)
         return value
 
@@ -147,9 +147,9 @@ class _RowIndex:
         ways: set[frozenset[str]] = set()
         self._bound: tuple[object, dict[str, list[TableRow]]] = (None, {})
         for row in rows:
-            filled = {each for each in key if row.key_value(each)}
+            filled = {each for each in key if row.value_of_key(each)}
             for each in filled:
-                self.by[each].setdefault(row.key_value(each) or "", []).append(row)
+                self.by[each].setdefault(row.value_of_key(each) or "", []).append(row)
             if row.domain and "email" in key:
                 self.by["domain"].setdefault(row.domain, []).append(row)
                 filled.add("email")

@@ -28,7 +28,7 @@ def build_test_facts(test: PolicyTest, known: Mapping[str, CelType]) -> Facts:
     values = {name: parse_fact_value(name, value, known) for name, value in test.facts.items()}
     for name in [each for each in values if each.startswith("tables.")]:
         _add_implied_table_facts(values, name, known)
-    return {name: _fact(name, values.get(name)) for name in known}
+    return {name: _make_fact(name, values.get(name)) for name in known}
 
 
 def _add_implied_table_facts(values: dict[str, FactValue], name: str, known: Mapping[str, CelType]) -> None:
@@ -40,7 +40,7 @@ def _add_implied_table_facts(values: dict[str, FactValue], name: str, known: Map
         values.setdefault(f"{table}.state", "valid")
 
 
-def _fact(name: str, value: FactValue | None) -> Fact:
+def _make_fact(name: str, value: FactValue | None) -> Fact:
     declaration = find_declaration(name)
     trust = declaration.trust if declaration else Trust.CLAIMED
     if value is None:
@@ -66,10 +66,10 @@ def parse_fact_value(name: str, written: object, known: Mapping[str, CelType]) -
         return {str(key): str(value) for key, value in written.items()}
     if not isinstance(written, str):
         raise FactValueError(f"{name} must be one value, not a list or a map.")
-    return _simple(name, written, kind)
+    return _parse_scalar(name, written, kind)
 
 
-def _simple(name: str, written: str, kind: CelType) -> FactValue:
+def _parse_scalar(name: str, written: str, kind: CelType) -> FactValue:
     if kind is CelType.BOOL:
         if written in ("true", "false"):
             return written == "true"
@@ -82,7 +82,7 @@ def _simple(name: str, written: str, kind: CelType) -> FactValue:
         digits = re.match(r"\d{1,12}", written)
         raise FactValueError(f"{name} must be a whole number, not `{written[:40]}`.", digits[0] if digits else None)
     if kind is CelType.TIMESTAMP:
-        return _moment(name, written)
+        return _parse_timestamp(name, written)
     declaration = find_declaration(name)
     if declaration is not None and declaration.values is not None and written not in declaration.values:
         near = suggest_value(declaration.name, written, declaration.values)
@@ -90,7 +90,7 @@ def _simple(name: str, written: str, kind: CelType) -> FactValue:
     return written
 
 
-def _moment(name: str, written: str) -> datetime:
+def _parse_timestamp(name: str, written: str) -> datetime:
     if _MOMENT.match(written):
         try:
             found = datetime.fromisoformat(written)

@@ -11,7 +11,7 @@ from .fact_table import find_declaration
 from .logic import collect_lets
 from .model import TRUST_ORDER, Action, FactValue, Policy, Trust
 
-_SAID = {
+_TRUST_WORDS = {
     Trust.ACCOUNT: "account data from the Hub",
     Trust.VERIFIED: "data verified by the Hub",
     Trust.YOURS: "an entry in your own table or history",
@@ -42,10 +42,14 @@ class AcceptRequirement:
     def __str__(self) -> str:
         if self.trust is None:
             return "nothing: everybody is accepted"
-        said = f"{self._claim()} ({', '.join(self.facts)})" if self.is_weak else _describe_trust(self.trust, self.facts)
+        said = (
+            f"{self._describe_claim()} ({', '.join(self.facts)})"
+            if self.is_weak
+            else _describe_trust(self.trust, self.facts)
+        )
         return said if self.above is None else f"{said}; the rules above also require {_describe_trust(*self.above)}"
 
-    def _claim(self) -> str:
+    def _describe_claim(self) -> str:
         if not self.words:
             return "the requester's own claims: everybody can satisfy it"
         shown = ", ".join(json.dumps(word[:60], ensure_ascii=False) for word in self.words[:_SHOWN])
@@ -54,7 +58,7 @@ class AcceptRequirement:
 
 
 def _describe_trust(trust: Trust, facts: Iterable[str]) -> str:
-    return f"{_SAID[trust]} ({', '.join(facts)})"
+    return f"{_TRUST_WORDS[trust]} ({', '.join(facts)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,14 +138,14 @@ class _RequirementFinder:
             return self.requirement_of(condition.used_lets[condition.lets[0]], wanted=wanted)
         if condition.evaluate(self._stranger).value is wanted:
             return _FREE
-        words = tuple(dict.fromkeys(_words(condition))) if wanted else ()
+        words = tuple(dict.fromkeys(_words_to_write(condition))) if wanted else ()
         return _require_any([_fact_requirement(name, words) for name in sorted(condition.facts)])
 
 
 _WRITTEN = ("==", "in", "contains", "startsWith", "endsWith")
 
 
-def _words(condition: Expression) -> Iterator[str]:
+def _words_to_write(condition: Expression) -> Iterator[str]:
     """Yield the words that a requester must write to satisfy a condition on answers."""
     for each in condition.comparisons:
         if each.op in _WRITTEN and (each.fact.endswith(".text") or each.fact == "person.fullname"):

@@ -115,17 +115,17 @@ def _read_config(reader: NodeReader, root: Node, zones: Collection[str]) -> Work
     plain = WorkspaceConfig()
     return WorkspaceConfig(
         repos=read_globs(reader, keys["repos"][1], "repos") if "repos" in keys else (),
-        store=_store(reader, keys) or plain.store,
-        policies=_files(reader, keys["policies"][1]) if "policies" in keys else plain.policies,
+        store=_read_store(reader, keys) or plain.store,
+        policies=_read_files(reader, keys["policies"][1]) if "policies" in keys else plain.policies,
         tables=read_tables(reader, keys["tables"][1]) if "tables" in keys else (),
-        timezone=_timezone(reader, keys, zones) or plain.timezone,
-        guards=_guards(reader, keys["guards"][1]) if "guards" in keys else plain.guards,
-        templates=_templates(reader, keys["templates"][1]) if "templates" in keys else {},
+        timezone=_read_timezone(reader, keys, zones) or plain.timezone,
+        guards=_read_guards(reader, keys["guards"][1]) if "guards" in keys else plain.guards,
+        templates=_read_templates(reader, keys["templates"][1]) if "templates" in keys else {},
         source=reader.source.name,
     )
 
 
-def _store(reader: NodeReader, keys: Keys) -> str | None:
+def _read_store(reader: NodeReader, keys: Keys) -> str | None:
     if "store" not in keys:
         return None
     node = keys["store"][1]
@@ -147,13 +147,13 @@ def _store(reader: NodeReader, keys: Keys) -> str | None:
     return None
 
 
-def _files(reader: NodeReader, node: Node) -> tuple[str, ...]:
+def _read_files(reader: NodeReader, node: Node) -> tuple[str, ...]:
     items = reader.items(node, "policies", "`policies: [policies/*.yaml]`")
     found = [text for item in items if (text := reader.text(item, "policies")) is not None]
     return tuple(dict.fromkeys(found))
 
 
-def _timezone(reader: NodeReader, keys: Keys, zones: Collection[str]) -> str | None:
+def _read_timezone(reader: NodeReader, keys: Keys, zones: Collection[str]) -> str | None:
     if "timezone" not in keys:
         return None
     node = keys["timezone"][1]
@@ -169,7 +169,7 @@ def _timezone(reader: NodeReader, keys: Keys, zones: Collection[str]) -> str | N
     return None
 
 
-def _guards(reader: NodeReader, node: Node) -> RunGuards:
+def _read_guards(reader: NodeReader, node: Node) -> RunGuards:
     keys = reader.keys(node, "guards", (*_RATES, "protected"), synonyms=_GUARD_SYNONYMS) or {}
     rates: dict[str, Rate] = {}
     for name in _RATES:
@@ -182,19 +182,19 @@ def _guards(reader: NodeReader, node: Node) -> RunGuards:
             name_text = reader.text(item, "protected")
             if name_text is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}", name_text):
                 reader.add_problem(
-                    item, "bad_username", f"`{name_text[:40]}` is not a username.", fix=_username(name_text)
+                    item, "bad_username", f"`{name_text[:40]}` is not a username.", fix=_suggest_username(name_text)
                 )
             elif name_text is not None:
                 protected.append(name_text)
     return RunGuards(**rates, protected=tuple(protected))
 
 
-def _username(text: str) -> str | None:
+def _suggest_username(text: str) -> str | None:
     name = text.strip().removeprefix("@").rstrip("/").rpartition("/")[2]
     return name if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}", name) else None
 
 
-def _templates(reader: NodeReader, node: Node) -> dict[str, str | Map[str, str]]:
+def _read_templates(reader: NodeReader, node: Node) -> dict[str, str | Map[str, str]]:
     found: dict[str, str | Map[str, str]] = {}
     if not isinstance(node, Mapping):
         reader.add_problem(node, "not_a_map", "Write templates as `name: text` lines.")

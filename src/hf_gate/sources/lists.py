@@ -114,7 +114,10 @@ class DomainLists:
     def versions(self) -> tuple[ListVersion, ...]:
         """Return each list with its version and size, for `doctor` and the ledger."""
         counts = _shipped_counts() | {"suffixes": _suffix_count(), "countries": len(self.countries)}
-        versions = {**self._versions, "countries": f"iso3166-{version('iso3166')}+{_file_version(_text('countries'))}"}
+        versions = {
+            **self._versions,
+            "countries": f"iso3166-{version('iso3166')}+{_file_version(_read_file('countries'))}",
+        }
         own = {name: each.count for name, each in self._own.items()}
         return tuple(ListVersion(name, versions[name], counts[name] + own.get(name, 0)) for name in versions)
 
@@ -172,7 +175,7 @@ class DomainLists:
 _OWN_FILES: Final = {"academic": "academic", "free": "free_mail", "disposable": "disposable"}
 
 
-def _text(name: str) -> str:
+def _read_file(name: str) -> str:
     return (_DATA / f"{name}.txt").read_text("utf-8")
 
 
@@ -183,7 +186,7 @@ def _file_version(text: str) -> str:
 
 
 def _read_own_list(name: str, without: frozenset[str], *, use: bool) -> OwnDomainList:
-    text = _text(_OWN_FILES[name])
+    text = _read_file(_OWN_FILES[name])
     parts: dict[str, set[str]] = {"+": set(), "-": set(), "+suffix": set(), "-label": set(), "+any": set()}
     for line in text.splitlines() if use else ():
         words = line.split()
@@ -196,7 +199,7 @@ def _read_own_list(name: str, without: frozenset[str], *, use: bool) -> OwnDomai
 
 
 def _country_aliases() -> Iterator[tuple[str, list[str]]]:
-    for line in _text("countries").splitlines():
+    for line in _read_file("countries").splitlines():
         if line and not line.startswith("#"):
             code, _, names = line.partition(":")
             yield code, [name.strip() for name in names.split(",")]

@@ -84,7 +84,7 @@ def parse_table(
 
     `previous_rows` is the number of rows at the last read; 0 means that an empty table was accepted.
     """
-    text = _text(content)
+    text = _decode(content)
     if text is None:
         return _refused_table(name, key, "the file is not UTF-8; save it as CSV UTF-8", now)
     read = _parse_json_lines(text) if is_json else _parse_csv(text, key)
@@ -106,7 +106,7 @@ def inline_table(name: str, rows: Iterable[str], now: datetime | None = None) ->
         if row:
             made.append(row)
     skipped = [each.line for each in problems if each.is_error]
-    return build_table(name, KEYS, made, _digest(KEYS, made), problems, skipped=skipped, as_of=now)
+    return build_table(name, KEYS, made, _compute_digest(KEYS, made), problems, skipped=skipped, as_of=now)
 
 
 def _refused_table(
@@ -139,16 +139,16 @@ def _make_table(
     if previous_rows and len(rows) < previous_rows * (1 - SHRINK_LIMIT):
         why = f"{len(rows)} row{'s' * (len(rows) != 1)} instead of {previous_rows}; the file may be incomplete ({_acceptance_hint(name)})"
         return _refused_table(name, key, why, now, problems)
-    problems += _duplicates(rows, key)
+    problems += _find_duplicates(rows, key)
     problems.sort(key=lambda each: each.line)
-    return build_table(name, key, rows, _digest(key, rows), problems, skipped=sorted(skipped), as_of=now)
+    return build_table(name, key, rows, _compute_digest(key, rows), problems, skipped=sorted(skipped), as_of=now)
 
 
 def _acceptance_hint(name: str) -> str:
     return f"to accept it: hf-gate policy check --accept-table {name}"
 
 
-def _digest(key: Sequence[str], rows: Iterable[TableRow]) -> str:
+def _compute_digest(key: Sequence[str], rows: Iterable[TableRow]) -> str:
     """Return the digest of the rows; their order and lines do not matter."""
     said = sorted(
         json.dumps(
@@ -161,11 +161,11 @@ def _digest(key: Sequence[str], rows: Iterable[TableRow]) -> str:
     return hashlib.sha256("\n".join([",".join(key), *said]).encode()).hexdigest()
 
 
-def _duplicates(rows: Iterable[TableRow], key: Sequence[str]) -> Iterator[TableProblem]:
+def _find_duplicates(rows: Iterable[TableRow], key: Sequence[str]) -> Iterator[TableProblem]:
     seen: dict[tuple[str, str], TableRow] = {}
     for row in rows:
         for each in (*key, "domain"):
-            value = row.key_value(each)
+            value = row.value_of_key(each)
             first = seen.setdefault((each, value), row) if value else row
             if first is row:
                 continue
@@ -178,7 +178,7 @@ def _duplicates(rows: Iterable[TableRow], key: Sequence[str]) -> Iterator[TableP
 # ---- from bytes to cells ---------------------------------------------------------------------------------------------
 
 
-def _text(content: bytes) -> str | None:
+def _decode(content: bytes) -> str | None:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -289,16 +289,16 @@ class _Record:
     def to_row(self, key: Sequence[str]) -> TableRow | None:
         """Return the row; None if none of its keys is valid."""
         before = len(self.problems)
-        user_id, username = self._user_id(), self._username()
-        email, domain = self._email()
-        expires, flaw = self._expires()
+        user_id, username = self._read_user_id(), self._read_username()
+        email, domain = self._read_email()
+        expires, flaw = self._read_expires()
         columns = {
             clean_text(name): clean_text(cell)
             for name, cell in self.cells.items()
             if name and name not in _KNOWN_COLUMNS
         }
         row = TableRow(self.line, user_id, email, username, domain, expires, columns, flaw)
-        if any(row.key_value(each) for each in key) or (domain and "email" in key):
+        if any(row.value_of_key(each) for each in key) or (domain and "email" in key):
             return row
         if not any(each.is_error for each in self.problems[before:]):
             self._add_problem("no_key", f"No value in {' or '.join(key)}; the line identifies nobody.")
@@ -310,13 +310,13 @@ class _Record:
     def _cell(self, name: str) -> str:
         return self.cells.get(name, "").strip()
 
-    def _user_id(self) -> str | None:
+    def _read_user_id(self) -> str | None:
         text = self._cell("user_id")
         if text and not is_id(text):
             self._add_problem("no_user_id", f"{text[:60]!r} is not a Hub id (24 hex digits).")
         return text.lower() if is_id(text) else None
 
-    def _username(self) -> str | None:
+    def _read_username(self) -> str | None:
         text = self._cell("username")
         if not text:
             return None
@@ -328,7 +328,7 @@ class _Record:
             self._add_problem("tidied", f"{text[:60]!r} was read as {name!r}.", is_error=False)
         return name.lower()
 
-    def _email(self) -> tuple[str | None, str | None]:
+    def _read_email(self) -> tuple[str | None, str | None]:
         """Return an address, or the domain of a row for a whole domain."""
         text = self._cell("email").removeprefix("mailto:")
         if not text:
@@ -347,7 +347,7 @@ class _Record:
             return None, None
         return str(address), None
 
-    def _expires(self) -> tuple[datetime | None, str]:
+    def _read_expires(self) -> tuple[datetime | None, str]:
         """Return when the row expires, and the problem if the date is invalid. The row is then unknown."""
         text = self._cell("expires")
         if not text:
