@@ -87,7 +87,11 @@ def resolve_endpoint(endpoint: str | None) -> str:
 
 def is_loopback(endpoint: str) -> bool:
     """Return whether the endpoint is on this machine."""
-    host = urlsplit(endpoint).hostname or ""
+    return is_loopback_host(urlsplit(endpoint).hostname or "")
+
+
+def is_loopback_host(host: str) -> bool:
+    """Return whether only this machine can be reached by this name or address."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:  # any other name can resolve to another machine

@@ -5,7 +5,6 @@ The desk itself asks its Hub whose token it is. The token goes there and nowhere
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import re
 import secrets
@@ -22,6 +21,7 @@ from ..domain.accounts import Account
 from ..domain.members import Member
 from ..domain.moments import ms
 from ..errors import HfGateError, HubUnavailable, NotAllowed, Offline, PersonNotFound, StoreBusy, UsageError
+from ..hub.credentials import is_loopback_host
 from .app_state import AppState
 
 _TOKEN: Final = re.compile(r"[!-~]{8,400}\Z")
@@ -34,16 +34,6 @@ class NotProven(Exception):
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
         self.status = status
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach it."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def link_for(app_state: AppState, member: Member) -> str:
@@ -93,7 +83,7 @@ def proof_link(text: str) -> ProofLink:
         raise UsageError(
             "that is no link of a desk's settings page.", hint="Open Settings on the desk, get a link, quote it."
         )
-    if url.scheme == "http" and not (is_loopback(host) or host.endswith(".localhost")):
+    if url.scheme == "http" and not (is_loopback_host(host) or host.endswith(".localhost")):
         raise UsageError(
             f"{url.netloc} is plain http: a token sent there can be read on the way; nothing was sent.",
             hint="The desk needs TLS before it: hf-gate ui --public-url https://HOST",

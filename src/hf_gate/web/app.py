@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from ..domain.members import Member, Role
 from ..errors import Guarded, HfGateError, HubUnavailable, NotAllowed, Offline, Stale, StoreUnavailable, UsageError
+from ..hub.credentials import is_loopback_host
 from . import (
     accounts,
     api,
@@ -42,7 +43,6 @@ from . import (
     tray,
     words,
 )
-from .accounts import is_loopback
 from .app_state import AppState
 from .draft_pool import DraftBusy
 from .ending import day_of
@@ -275,7 +275,7 @@ class DeskApp:
     async def prove_account(self, request: Request) -> Response:
         """What `hf-gate ui prove LINK` sends. A token is taken only where nobody on the way can read it."""
         body = await _body(request)
-        is_private = self.app_state.is_https or (request.client is not None and is_loopback(request.client.host))
+        is_private = self.app_state.is_https or (request.client is not None and is_loopback_host(request.client.host))
         return await self.aside(lambda: accounts.answer(self.app_state, body, is_private=is_private))
 
     async def healthz(self) -> Response:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from ..domain.ids import Repo
 from ..errors import UsageError
-from .accounts import is_loopback
+from ..hub.credentials import is_loopback_host
 from .app import build
 from .app_state import AppState
 from .background_worker import BackgroundWorker
@@ -62,7 +62,7 @@ class Server:
     @property
     def is_open_to_others(self) -> bool:
         """Whether other machines reach it without TLS."""
-        return self.public_url is None and not is_loopback(self.host)
+        return self.public_url is None and not is_loopback_host(self.host)
 
     def login_url(self) -> str:
         """A link that signs its reader in, once."""
@@ -136,7 +136,7 @@ def hosts_of(host: str, port: int, public: str | None = None, private: str | Non
     own = {f"{name}:{port}" for name in names}
     if public is not None:
         return frozenset({*own, public.partition("://")[2]})
-    return frozenset(own) if is_loopback(host) else None
+    return frozenset(own) if is_loopback_host(host) else None
 
 
 def public_origin(text: str) -> str:
