@@ -95,7 +95,7 @@ def measured(folder: Path, sizes: Sizes) -> Iterator[Row]:
 
 def _kinds(app_state: AppState) -> Iterator[tuple[str, str, list[str]]]:
     """What is looked at, by kind."""
-    store = app_state.store
+    store = app_state.workspace.store
     repos = [str(row.repo) for row in store.repos()]
     rows = store.reads.rows
     requests = [
@@ -153,7 +153,7 @@ def _scripts() -> Row:
 def _bulk(app_state: AppState, visitor: Visitor, count: int) -> Iterator[Row]:
     """A quarter of everybody, by a query: selected, and what would follow."""
     wanted, terms, n = count // 4, list[str](), 0
-    for row in sorted(app_state.store.repos(), key=lambda row: -row.counts.get("pending", 0)):
+    for row in sorted(app_state.workspace.store.repos(), key=lambda row: -row.counts.get("pending", 0)):
         if n < wanted:
             terms.append(str(row.repo))
             n += row.counts.get("pending", 0)

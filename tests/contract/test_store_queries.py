@@ -17,9 +17,9 @@ from hf_gate.domain.query import Age, Day, Pattern, Query, Term
 from hf_gate.domain.query_reading import parse_query
 from hf_gate.domain.rows import RequestRow
 from hf_gate.errors import UsageError
-from hf_gate.store.crowd import by_person
 from hf_gate.store.opening import open_store
 from hf_gate.store.query_sql import conditions
+from hf_gate.store.queue_queries import QueueQueries
 from hf_gate.store.reading import Store
 from hf_gate.store.search import Wanted, cursor_of, keys_of
 from tests.contract.store_kit import (
@@ -272,7 +272,7 @@ def test_by_person_each_stands_once_where_their_first_stood_with_all_that_the_qu
         want.setdefault(filled.requests([ident])[ident].person.id, []).append(ident)
     found, cursor = list[list[int]](), None
     while True:
-        page = by_person(filled, query, now=NOW, limit=limit, newest_first=newest_first, cursor=cursor)
+        page = QueueQueries(filled).by_person(query, now=NOW, limit=limit, newest_first=newest_first, cursor=cursor)
         assert len(page.people) <= limit
         found += [[row.id for row in rows] for rows in page.people]
         cursor = page.next
@@ -286,7 +286,7 @@ def test_somebody_whose_name_is_the_same_is_another_person(place_of_two: Sequenc
     for store in place_of_two:
         take(store, EEG, [record(1, name="ada"), record(2, name="bob")])
         take(store, MED, [record(1, name="ada", request=7), record(3, name="ada-2", request=8)])
-        found = by_person(store, parse_query("status:pending"), now=NOW).people
+        found = QueueQueries(store).by_person(parse_query("status:pending"), now=NOW).people
         assert sorted(len(rows) for rows in found) == [1, 1, 2]
 
 

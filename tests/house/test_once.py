@@ -14,12 +14,21 @@ from hf_gate.domain.runs import ChangeState, RunKind, RunState
 from tests.house.tree import PACKAGE, modules
 
 _SETTING = re.compile(r"\.setting\(\s*f?[\"']")
+_STORE_IMPORT = re.compile(
+    r"^\s*(?:from|import) (?:\.\.|hf_gate\.)store\b|^\s*from (?:\.\.|hf_gate) import .*\bstore\b", re.MULTILINE
+)
 _CHANGE = re.compile(r"(?<!class )\bChange\(")
 
 
 def test_no_use_case_or_command_spells_the_name_of_a_setting_by_itself() -> None:
     files = [*(PACKAGE / "application").glob("*.py"), *(PACKAGE / "cli").glob("*.py")]
     assert [file.name for file in files if _SETTING.search(file.read_text("utf-8"))] == []
+
+
+def test_cli_and_web_do_not_import_the_store_not_even_for_a_type() -> None:
+    files = [*(PACKAGE / "cli").glob("*.py"), *(PACKAGE / "web").glob("*.py")]
+    assert [file.name for file in files if _STORE_IMPORT.search(file.read_text("utf-8"))] == []
+    assert _STORE_IMPORT.search("if TYPE_CHECKING:\n    from ..store.reading import Store")
 
 
 def test_the_change_of_a_plan_is_built_in_one_module() -> None:

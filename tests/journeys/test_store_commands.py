@@ -9,11 +9,14 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from hf_gate.application.ledger_files import verify_lines
+from hf_gate.application.workspace import Workspace
 from hf_gate.cli.schemas import SCHEMAS
 from hf_gate.domain.members import Member, Role
 from hf_gate.hub.local_world import get_world_id
@@ -236,7 +239,7 @@ def test_an_export_does_not_tell_the_private_host_name_of_the_desk(console: Cons
     with database(place / "desk.db") as db:
         (endpoint,) = db.execute("SELECT value FROM about WHERE key = 'endpoint'").fetchone()
     with open_store(place / "desk.db", endpoint=endpoint, world=get_world_id(endpoint)) as store:
-        name = private_host(store)
+        name = private_host(cast("Workspace", SimpleNamespace(store=store)))
     assert console.run("store", "export", "out").code == 0
     files = [path for path in (place / "out").rglob("*") if path.is_file()]
     assert files

@@ -39,7 +39,7 @@ PAYLOADS: Final = (
     "<template><tr id=rows hx-swap-oob=true></tr></template>",
     "<dialog open><form method=dialog><button autofocus>OK</button></form></dialog>",
     "{{ 7 * 7 }} {% for x in ().__class__.__base__.__subclasses__() %}{{ x }}{% endfor %}",
-    "{{ context.app_state.settings.token }} ${7*7} <%= 7*7 %> #{7*7}",
+    "{{ context.app_state.workspace.settings.token }} ${7*7} <%= 7*7 %> #{7*7}",
     "&lt;script&gt;alert(1)&lt;/script&gt; &#x3c;img src=x onerror=alert(1)&#x3e;",
     "%3Cscript%3Ealert(1)%3C/script%3E",
     "\u003cscript\u003ealert(1)\u003c/script\u003e",

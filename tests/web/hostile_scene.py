@@ -145,8 +145,8 @@ class Scene:
         app_state = self.room.app_state
         app_state.sync_status.problem = payload(Field.PULSE_PROBLEM, turn)
         app_state.policy_problem = UsageError(payload(Field.BENCH_PROBLEM, turn))
-        desk = replace(app_state.location.config, templates={f"t{turn}": desk_text(turn)})
-        app_state.workspace.location = replace(app_state.location, config=desk)
+        desk = replace(app_state.workspace.location.config, templates={f"t{turn}": desk_text(turn)})
+        app_state.workspace.location = replace(app_state.workspace.location, config=desk)
 
     def pages(self, turn: int) -> dict[str, list[str]]:
         """Every GET way with the addresses that show it in a turn."""
@@ -157,7 +157,7 @@ class Scene:
         text = payload(Field.QUERY, turn)
         asked = urlencode(dict.fromkeys(NAMES, text))
         chain = f"/audit/{repo.type.value}s/{repo.id}"
-        store = self.room.app_state.store
+        store = self.room.app_state.workspace.store
         entries = [row for one in (gone, waits, self.refused[turn]) for row in store.entries(request=one.id, limit=50)]
         return {
             "/": ["/"],
@@ -219,7 +219,7 @@ def a_hostile_room(folder: Path) -> Iterator[Scene]:
         rows = {
             (row.person.identity.user_id, repo): row
             for repo in repos
-            for row in room.app_state.store.walk(repo, "pending")
+            for row in room.app_state.workspace.store.walk(repo, "pending")
         }
         ids = _ids(room)
         sent_back = [rows[ids[turn], repos[turn]] for turn in TURNS]
@@ -269,7 +269,7 @@ def _ask(room: Room, repos: list[Repo]) -> None:
 
 def _ids(room: Room) -> list[str]:
     """The account of each turn, by the full name that stays."""
-    people = room.app_state.store.reads.rows("SELECT user_id, fullname FROM people")
+    people = room.app_state.workspace.store.reads.rows("SELECT user_id, fullname FROM people")
     by_name = {str(fullname): str(ident) for ident, fullname in people}
     return [by_name[payload(Field.FULLNAME, turn)] for turn in TURNS]
 
@@ -292,7 +292,7 @@ def _refuse(visitor: Visitor, rows: list[RequestRow]) -> None:
 
 def _spoil(room: Room, repos: list[Repo], waiting: list[RequestRow], gone: list[RequestRow], visitor: Visitor) -> None:
     """What the Hub says when it refuses, who let somebody in elsewhere, how a reading went."""
-    store = room.app_state.store
+    store = room.app_state.workspace.store
     _refuse(visitor, [store.request(row.id) or row for row in waiting])
     for turn, (repo, waits, back) in enumerate(zip(repos, waiting, gone, strict=True)):
         granter = {"granted_by": {"user": payload(Field.GRANTER, turn), "fullname": payload(Field.GRANTER, turn)}}

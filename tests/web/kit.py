@@ -166,7 +166,7 @@ class Room:
 
     def out(self, name: str) -> None:
         """Puts a member out."""
-        member = self.app_state.members.named(name)
+        member = self.app_state.workspace.members.named(name)
         assert member is not None
         self.app_state.put_out(member)
 
@@ -209,14 +209,18 @@ class Room:
         app_state = self.app_state
         for line in self.local.repos:
             repo = parse_repo(line["repo"], line["repo_type"])
-            sync(app_state.hub, app_state.store, app_state.clock, repo, kind, actor="lena")
+            sync(
+                app_state.workspace.hub, app_state.workspace.store, app_state.workspace.clock, repo, kind, actor="lena"
+            )
 
     def row(self, name: str) -> RequestRow:
-        return self.app_state.store.find(None, name)[0]
+        return self.app_state.workspace.store.find(None, name)[0]
 
     def leave(self) -> None:
         """The time of everything in the tray has come."""
-        self.app_state.tray.leave_at([one.id for one in self.app_state.tray.waiting()], ms(self.app_state.now()))
+        self.app_state.workspace.tray.leave_at(
+            [one.id for one in self.app_state.workspace.tray.waiting()], ms(self.app_state.now())
+        )
         self.app_state.tray_service.send_due(self.app_state.now())
 
     def writes(self) -> int:

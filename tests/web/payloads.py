@@ -70,7 +70,7 @@ CLASSES: Final[dict[str, tuple[str, ...]]] = {
         '" hx-get="/tray?§" hx-trigger="load" x="', "<div hx-headers='js:{x:§}' hx-delete=/tray hx-trigger=load>x</div>",
     ),
     "template": (
-        "{{ 7 * 7 }} {% raw %}§{% endraw %}", "{{ context.app_state.settings.token }} §", "{% for x in ().__class__.__base__.__subclasses__() %}{{ x }}§{% endfor %}",
+        "{{ 7 * 7 }} {% raw %}§{% endraw %}", "{{ context.app_state.workspace.settings.token }} §", "{% for x in ().__class__.__base__.__subclasses__() %}{{ x }}§{% endfor %}",
         "{{ '§'|safe }}<b>x</b>", "${§}", "#{§}", "<%= § %>", "[[${§}]]", "{{constructor.constructor('§')()}}", "{# § #}", "{user} {repo} {rule} {0.__class__} §",
         "%(user)s %s %n §", "$(§) `§` ${{ § }}",
     ),

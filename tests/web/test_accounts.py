@@ -89,7 +89,7 @@ def test_a_member_whose_account_was_renamed_decides_no_request_of_their_own(room
     assert "Accept 1 request?" in weighed.body.replace("</span>", "")
     assert lena.post("/tray", {"accept": f"{key}:{version}"}).status == 303
     room.leave()
-    run = room.app_state.store.runs(1)[0]
+    run = room.app_state.workspace.store.runs(1)[0]
     plan = mia.post(f"/runs/{run.id}", {"do": "undo"}).headers["location"]
     assert mia.post(plan, {"do": "apply"}).status == 409, "an undo decides, too"
     assert room.writes() == before + 1
@@ -113,11 +113,11 @@ def test_nobody_is_invited_while_the_hub_cannot_say_whose_account_it_is(room: Ro
     room.local.add_people([{"username": "mia"}, {"username": "mia-schmidt"}])
     lena = room.visitor()
     room.local.set_faults(["down:s=3600"])
-    with Hub(room.local.tokens["owner"], room.local.url, max_wait=0.0) as room.app_state.hub:
+    with Hub(room.local.tokens["owner"], room.local.url, max_wait=0.0) as room.app_state.workspace.hub:
         refused = lena.post("/settings/invite", {"name": "mia", "role": "admin", "repos": "", "account": account})
     assert refused.status == 422
     assert "the Hub could not be asked about the account" in refused.body
-    assert room.app_state.members.named("mia") is None
+    assert room.app_state.workspace.members.named("mia") is None
 
 
 def test_a_member_whose_account_has_no_id_yet_is_proven_by_that_account_alone(room: Room) -> None:
@@ -135,7 +135,7 @@ def test_a_decision_that_turns_out_to_be_about_its_member_does_not_leave(room: R
     assert mia.post("/tray", {"accept": f"{row.state.hub_request}:{ground_of(row)}"}).status == 303
     assert room.prove(code_of(mia), room.local.tokens["mia-schmidt"]).status == 200
     room.leave()
-    held = room.app_state.tray.about([row.id])[row.id]
+    held = room.app_state.workspace.tray.about([row.id])[row.id]
     assert (held.outcome, room.writes()) == ("refused", before)
 
 
@@ -151,18 +151,21 @@ def test_a_name_given_anew_inherits_no_views_selection_tray_or_runs(room: Room) 
         row = room.row(name)
         assert before.post("/tray", {"accept": f"{row.state.hub_request}:{ground_of(row)}"}).status == 303
     room.leave()
-    run = room.app_state.store.runs(1)[0]
+    run = room.app_state.workspace.store.runs(1)[0]
     row = room.row("cyd")
     assert before.post("/tray", {"accept": f"{row.state.hub_request}:{ground_of(row)}"}).status == 303
     assert lena.post("/settings/revoke", {"name": "mia"}).status == 303
     after = invited(room, lena, name="mia")
     assert "her view" not in after.get("/queue").body
     assert 'data-picked="1"' not in after.get("/queue").body
-    assert not room.app_state.tray.waiting()
+    assert not room.app_state.workspace.tray.waiting()
     for name in ("ada", "bob", "cyd"):
         assert f">{name}<" not in after.get("/tray").body
     assert after.post(f"/runs/{run.id}", {"do": "undo"}).status == 403
-    assert [link.actor for link in newest(room.app_state.store) if link.kind == "ChangeStarted"] == ["mia", "mia"]
+    assert [link.actor for link in newest(room.app_state.workspace.store) if link.kind == "ChangeStarted"] == [
+        "mia",
+        "mia",
+    ]
 
 
 # ---- proofs --------------------------------------------------------------------------------------------------------------
@@ -186,7 +189,7 @@ def test_a_member_proves_their_account_and_everybody_who_had_their_link_is_out(r
     assert files
     assert not [file for file in files if token.encode() in file.read_bytes()], "the token is not kept"
     room.app_state.invite(Member(name="noor", role=Role.ADMIN), "a link that its maker has seen")
-    known = room.app_state.members.named("noor")
+    known = room.app_state.workspace.members.named("noor")
     assert known is not None
     assert known.proven_account is None
 
@@ -208,7 +211,7 @@ def test_what_proves_nothing_is_refused(room: Room) -> None:
         room.app_state, json.dumps({"code": code_of(mia), "token": token}).encode(), is_private=False
     )
     assert in_the_clear.status_code == 403
-    assert [one.proven_account for one in room.app_state.members.all()] == [None, None]
+    assert [one.proven_account for one in room.app_state.workspace.members.all()] == [None, None]
 
 
 @pytest.mark.parametrize(
@@ -230,32 +233,32 @@ def test_a_link_that_would_carry_a_token_in_the_clear_is_refused_before_anything
 
 def test_the_ledger_tells_of_invitations_proofs_and_revocations_by_ids(room: Room) -> None:
     room.proven(Member(name="noor", role=Role.ADMIN))
-    noor = room.app_state.members.named("noor")
+    noor = room.app_state.workspace.members.named("noor")
     assert noor is not None
     room.out("noor")
-    told = [text_of(link, None) for link in newest(room.app_state.store, ["desk"])]
+    told = [text_of(link, None) for link in newest(room.app_state.workspace.store, ["desk"])]
     assert told == [
         f"member {noor.id} revoked",
         f"member {noor.id} proved that Hub account {noor.user_id} is theirs",
         f"member {noor.id} invited as admin",
     ]
     assert "noor" not in " ".join(told)
-    assert verify(room.app_state.store, fold=True).ok
+    assert verify(room.app_state.workspace.store, fold=True).ok
     assert "member revoked" in room.visitor().get("/audit?q=chain:desk").body
 
 
 def test_a_member_whom_no_entry_tells_of_is_found(room: Room) -> None:
     room.reviewer("mia")
-    with room.app_state.store.writing() as write:
+    with room.app_state.workspace.store.writing() as write:
         write.db.run("UPDATE members SET role = 'admin', user_id = 'x', proven_at = 1 WHERE name = 'mia'")
         write.db.run("INSERT INTO members (name, role, made_at, id, link) VALUES ('eve', 'admin', 1, 'm_eve', 'd')")
-    what = " ".join(each.what for each in verify(room.app_state.store, fold=True).broken)
+    what = " ".join(each.what for each in verify(room.app_state.workspace.store, fold=True).broken)
     assert "member eve (m_eve) is there, and no entry tells who invited them" in what
     assert "member mia" in what
 
 
 def test_a_name_that_two_admins_invite_at_once_is_one_member(room: Room) -> None:
-    mia, store = Member(name="mia", role=Role.REVIEWER), room.app_state.store
+    mia, store = Member(name="mia", role=Role.REVIEWER), room.app_state.workspace.store
     other = Interrupted(store, lambda: room.app_state.invite(mia, "the link of one admin", "noor"))
     Members(cast("Store", other)).invite(mia, "the link of the other", "lena-brandt", 1)
     assert verify(store, fold=True).broken == []
@@ -263,10 +266,10 @@ def test_a_name_that_two_admins_invite_at_once_is_one_member(room: Room) -> None
 
 @pytest.mark.parametrize("ident", ["old_eve", "m_eve"])
 def test_a_member_added_by_sql_is_no_member_after_a_restart_either(room: Room, ident: str) -> None:
-    with room.app_state.store.writing() as write:
+    with room.app_state.workspace.store.writing() as write:
         write.db.run("INSERT INTO members (name, role, made_at, id, link) VALUES ('eve', 'admin', 1, ?, 'd')", (ident,))
     room.app_state.admit_owner()
-    what = [each.what for each in verify(room.app_state.store, fold=True).broken]
+    what = [each.what for each in verify(room.app_state.workspace.store, fold=True).broken]
     assert what == [f"member eve ({ident}) is there, and no entry tells who invited them"]
 
 
@@ -276,11 +279,11 @@ def test_a_member_added_by_sql_is_no_member_after_a_restart_either(room: Room, i
 def test_a_changed_link_or_account_of_a_member_is_found(room: Room, change: str) -> None:
     room.reviewer("mia")
     room.proven(Member(name="noor", role=Role.REVIEWER))
-    assert verify(room.app_state.store, fold=True).ok
+    assert verify(room.app_state.workspace.store, fold=True).ok
     for name in ("mia", "noor"):
-        with room.app_state.store.writing() as write:
+        with room.app_state.workspace.store.writing() as write:
             write.db.run(f"UPDATE members SET {change} WHERE name = ?", (name,))  # noqa: S608 - of this test
-    assert len(verify(room.app_state.store, fold=True).broken) == 2
+    assert len(verify(room.app_state.workspace.store, fold=True).broken) == 2
 
 
 def test_each_new_kind_of_entry_is_a_sentence() -> None:

@@ -11,9 +11,9 @@ import pytest
 
 from hf_gate import Hub
 from hf_gate.application.ledger_files import read_checkpoint, verify_lines
-from hf_gate.domain.rows import LedgerRow
+from hf_gate.domain.rows import LedgerRow, TimelineFilter
 from hf_gate.domain.tray import ground_of
-from hf_gate.store.timeline import Wanted, timeline
+from hf_gate.store.timeline import timeline
 from tests.web.kit import GOOD, Room
 
 
@@ -40,9 +40,9 @@ def test_the_newest_stands_first_and_every_entry_leads_to_its_page(told: Room) -
     lena = told.visitor()
     rows = lena.get("/audit.json").json
     assert all(a["at"] >= b["at"] for a, b in pairwise(rows))
-    assert len(rows) == sum(length for length, _ in told.app_state.store.chains().values())
+    assert len(rows) == sum(length for length, _ in told.app_state.workspace.store.chains().values())
     body = lena.get("/audit").body
-    for chain, (length, _) in told.app_state.store.chains().items():
+    for chain, (length, _) in told.app_state.workspace.store.chains().items():
         for seq in range(1, length + 1):
             assert f'href="/audit/{chain}/{seq}"' in body
             assert lena.get(f"/audit/{chain}/{seq}").status == 200
@@ -70,7 +70,7 @@ def test_an_actor_is_found_without_its_version(room: Room) -> None:
     from hf_gate.domain.events import Entry, PolicyPromoted  # noqa: PLC0415 - only here
 
     event = PolicyPromoted(policy="house", digest="0" * 64)
-    with room.app_state.store.writing() as write:
+    with room.app_state.workspace.store.writing() as write:
         write.append(None, [Entry(event=event, at=1, actor=actor) for actor in ("policy:house@1a", "policy:houses")])
     found = room.visitor().get("/audit.json?actor=policy:house").json
     assert [row["actor"] for row in found] == ["policy:house@1a"]
@@ -145,15 +145,18 @@ def test_grouped_pages_miss_nothing_and_tell_nothing_twice(decided: Room) -> Non
 
 @pytest.mark.parametrize("look", [1, 2, 7, 1000])
 def test_looking_back_in_short_stretches_misses_nothing(told: Room, look: int) -> None:
-    store, mine = told.app_state.store, told.row("ada").id
+    store, mine = told.app_state.workspace.store, told.row("ada").id
     whole = store.entries(limit=1000)
     for wanted, found in (
-        (Wanted(), whole),
-        (Wanted(kind="StatusMoved"), [row for row in whole if row.link.kind == "StatusMoved"]),
-        (Wanted([], with_desk=True), [row for row in whole if row.link.chain == "desk"]),
-        (Wanted([told.repo], with_desk=False, actor="outside"), [row for row in whole if row.link.actor == "outside"]),
-        (Wanted([told.repo], with_desk=True), whole),
-        (Wanted(requests=[mine]), [row for row in whole if row.link.request == mine]),
+        (TimelineFilter(), whole),
+        (TimelineFilter(kind="StatusMoved"), [row for row in whole if row.link.kind == "StatusMoved"]),
+        (TimelineFilter([], with_desk=True), [row for row in whole if row.link.chain == "desk"]),
+        (
+            TimelineFilter([told.repo], with_desk=False, actor="outside"),
+            [row for row in whole if row.link.actor == "outside"],
+        ),
+        (TimelineFilter([told.repo], with_desk=True), whole),
+        (TimelineFilter(requests=[mine]), [row for row in whole if row.link.request == mine]),
     ):
         got: list[LedgerRow] = []
         before = None
@@ -186,7 +189,7 @@ def test_an_entry_shows_what_is_kept_of_the_person(told: Room) -> None:
 
 
 def test_a_viewer_sees_entries_without_names_and_words(told: Room) -> None:
-    vic, length = told.viewer(), told.app_state.store.chains()[_chain(told)][0]
+    vic, length = told.viewer(), told.app_state.workspace.store.chains()[_chain(told)][0]
     pages = ["/audit", "/audit.csv", *(f"/audit/{_chain(told)}/{seq}" for seq in range(1, length + 1))]
     for path in pages:
         body = vic.get(path).body
@@ -198,7 +201,7 @@ def test_a_viewer_sees_entries_without_names_and_words(told: Room) -> None:
 
 
 def test_a_reviewer_sees_the_chains_of_their_repos_and_proves_nothing(crowded: Room) -> None:
-    chains = [chain for chain in crowded.app_state.store.chains() if chain != "desk"]
+    chains = [chain for chain in crowded.app_state.workspace.store.chains() if chain != "desk"]
     mine, foreign = chains[0], chains[1]
     mia = crowded.reviewer("mia", mine.removeprefix("models/"))
     rows = mia.get("/audit.json").json
@@ -217,14 +220,14 @@ def test_a_proof_says_that_all_is_whole_and_what_came_since(told: Room) -> None:
     lena = told.visitor()
     assert "Not verified yet" in lena.get("/audit").body
     assert lena.post("/audit/verify").status == 303
-    count = sum(length for length, _ in told.app_state.store.chains().values())
+    count = sum(length for length, _ in told.app_state.workspace.store.chains().values())
     assert f"All {count} entries" in lena.get("/audit").body
     told.ask([{"username": "cyd"}], {"Purpose": GOOD})
     assert "1 came since" in lena.get("/audit").body
 
 
 def test_a_proof_finds_what_was_touched(told: Room) -> None:
-    with told.app_state.store.writing() as write:
+    with told.app_state.workspace.store.writing() as write:
         write.db.run("DROP TRIGGER ledger_no_update")
         write.db.run("UPDATE ledger SET actor = 'mallory' WHERE kind = 'NoteWritten'")
     lena = told.visitor()
@@ -239,7 +242,7 @@ def test_the_files_prove_the_ledger_where_the_store_is_not(told: Room) -> None:
     answer = lena.post("/audit/checkpoint")
     assert "attachment" in answer.headers["content-disposition"]
     checkpoint = read_checkpoint(answer.body.encode(), "the file")
-    assert told.app_state.store.checkpoints()[-1].digest == checkpoint.digest
+    assert told.app_state.workspace.store.checkpoints()[-1].digest == checkpoint.digest
     exported = lena.get("/audit/export").body
     assert "ethz" not in exported
     assert "friend" not in exported

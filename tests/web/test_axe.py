@@ -51,7 +51,7 @@ def _pages(room: Room, folder: Path) -> dict[str, tuple[str, ...]]:
     lena = room.visitor()
     rows = lena.get("/queue.json").json
     key = rows[2]["request_id"]
-    person = room.app_state.store.find(None, key)[0].person.pseudonym
+    person = room.app_state.workspace.store.find(None, key)[0].person.pseudonym
     lena.post(f"/requests/{key}/note", {"note": "Asked their supervisor."})
     lena.post("/views", {"name": "Mine", "q": "status:pending age:>1d"})
     applied = made(room, lena)
@@ -69,7 +69,7 @@ def _pages(room: Room, folder: Path) -> dict[str, tuple[str, ...]]:
     (folder / "policies" / "wrong.yaml").write_text(
         POLICY.replace("house", "wrong").replace("academic\n", "acadmic\n"), "utf-8"
     )
-    entry = room.app_state.store.entries(limit=1)[0].link
+    entry = room.app_state.workspace.store.entries(limit=1)[0].link
     repo = f"/repos/{room.repo.type.value}s/{room.repo.id}"
     return {
         "/queue": ("/queue", "/queue?q=status:pending+colour:red", "/queue?q=nobody-at-all", "/queue?q=", "/queue?by=person"),

@@ -13,13 +13,15 @@ from tests.web.kit import GOOD, Answer, Room, Visitor
 
 def _ids(room: Room, query: str) -> set[int]:
     app_state = room.app_state
-    return {row.id for row in app_state.store.query(parse_query(query), now=ms(app_state.now()), limit=5000).rows}
+    return {
+        row.id for row in app_state.workspace.store.query(parse_query(query), now=ms(app_state.now()), limit=5000).rows
+    }
 
 
 def _picked(room: Room, name: str = "lena-brandt") -> set[int]:
     member = room.app_state.member(name)
     assert member is not None
-    return set(room.app_state.picks.all(f"s_{member.id}"))
+    return set(room.app_state.workspace.selections.all(f"s_{member.id}"))
 
 
 def _begin(visitor: Visitor, verb: str) -> str:
@@ -70,7 +72,7 @@ def test_a_few_leave_after_a_yes_and_can_be_taken_back_whole(room: Room) -> None
     path = _begin(lena, "reset")
     assert _confirm(lena, path).status == 422  # no reason
     assert _confirm(lena, path, reason="Please say more.").status == 303
-    assert len(room.app_state.tray.waiting()) == 12
+    assert len(room.app_state.workspace.tray.waiting()) == 12
     assert _picked(room) == set()
     lena.post("/tray/undo", {"which": "last"})
     room.leave()
@@ -90,9 +92,9 @@ def test_more_than_twenty_resets_need_their_number(room: Room) -> None:
     assert "To confirm, type 21" in lena.get(path).body
     for typed in ("", "20", "yes"):
         assert _confirm(lena, path, reason="x", typed=typed).status == 422
-    assert room.app_state.tray.waiting() == []
+    assert room.app_state.workspace.tray.waiting() == []
     assert _confirm(lena, path, reason="x", typed="21").status == 303
-    assert len(room.app_state.tray.waiting()) == 21
+    assert len(room.app_state.workspace.tray.waiting()) == 21
 
 
 def test_who_moved_since_they_were_selected_is_left_out_and_told(room: Room) -> None:
@@ -101,7 +103,7 @@ def test_who_moved_since_they_were_selected_is_left_out_and_told(room: Room) -> 
     lena.post("/selection", {"do": "all", "q": "status:pending"})
     path = _begin(lena, "accept")
     count = _confirm  # the numbers of the page as it is read inside
-    room.app_state.hub.accept(room.repo, "ada")
+    room.app_state.workspace.hub.accept(room.repo, "ada")
     room.read()
     body = lena.get(path).body
     assert "Accept</span> 2 requests" in body
@@ -120,7 +122,7 @@ def test_a_selection_of_somebody_else_is_not_there(room: Room) -> None:
     assert mia.get(path).status == 404
     assert mia.post(path.partition("?")[0], {"verb": "accept", "count": "2"}).status == 404
     assert mia.post("/bulk", {"verb": "accept"}).status == 422
-    assert room.app_state.tray.waiting() == []
+    assert room.app_state.workspace.tray.waiting() == []
 
 
 def test_nobody_of_another_repo_comes_into_a_reviewers_selection(crowded: Room) -> None:
@@ -128,6 +130,6 @@ def test_nobody_of_another_repo_comes_into_a_reviewers_selection(crowded: Room) 
     glob = repos[0][1] if repos[0][0] == "model" else f"datasets/{repos[0][1]}"
     mia = crowded.reviewer("mia", glob)
     mia.post("/selection", {"do": "all", "q": "status:pending"})
-    rows = crowded.app_state.store.requests(list(_picked(crowded, "mia"))).values()
+    rows = crowded.app_state.workspace.store.requests(list(_picked(crowded, "mia"))).values()
     assert rows
     assert {row.repo.id for row in rows} == {repos[0][1]}

@@ -18,7 +18,7 @@ from hf_gate.application.cadence import SyncKind
 from hf_gate.domain.members import Member, Role
 from hf_gate.errors import Guarded
 from hf_gate.store import weighing
-from hf_gate.store.carried import Carried
+from hf_gate.store.plans_and_runs import PlansAndRuns
 from hf_gate.web.bulk import weigh
 from hf_gate.web.request_context import RequestContext
 from tests.web.kit import GOOD, Room, Visitor, a_room
@@ -52,7 +52,7 @@ def test_more_than_the_tray_holds_become_a_run_of_exactly_those_who_were_shown(f
     place = _sheet(lena)
     assert "become a run" in words(lena.get(place))
     full.ask([{"username": "late"}], {"Purpose": GOOD})
-    full.app_state.hub.accept(full.repo, "p0000")
+    full.app_state.workspace.hub.accept(full.repo, "p0000")
     full.read()
     assert _yes(lena, place, "7") == ""
     assert "p0005" in lena.get(place.replace("?", ".csv?")).body
@@ -68,7 +68,7 @@ def test_more_than_the_tray_holds_become_a_run_of_exactly_those_who_were_shown(f
     assert set(sent.values()) == {1}
     assert full.row("late").state.status == "pending"
     assert full.row("p0005").state.moved_at is not None
-    assert full.app_state.store.entries(request=full.row("p0005").id)[0].link.actor == "lena-brandt"
+    assert full.app_state.workspace.store.entries(request=full.row("p0005").id)[0].link.actor == "lena-brandt"
     back = lena.post(run, {"do": "undo"}).headers["location"]
     assert f"Plan: {MANY - 1:,} changes" in words(lena.get(back))
 
@@ -89,7 +89,7 @@ def test_where_two_must_agree_very_many_become_a_plan(full: Room) -> None:
 def test_a_run_whose_writing_down_was_cut_off_sends_nothing_and_cannot_go_on(full: Room) -> None:
     lena, before = full.visitor(), full.writes()
     _sheet(lena)
-    store = full.app_state.store
+    store = full.app_state.workspace.store
     idents = [row.id for row in store.walk(full.repo, "pending")]
     order = Order("r_0123456789ab", "lena-brandt", "reset", None, MANY)
 
@@ -102,7 +102,7 @@ def test_a_run_whose_writing_down_was_cut_off_sends_nothing_and_cannot_go_on(ful
 
     with pytest.raises(PowerCutError):
         begin_bulk(store, order, parts(), full.app_state.now())
-    assert Carried(store).counts(order.ident) == {"planned": 500}
+    assert PlansAndRuns(store).counts(order.ident) == {"planned": 500}
     assert "Stopped" in words(lena.get(f"/runs/{order.ident}"))
     lena.post(f"/runs/{order.ident}", {"do": "resume"})
     with pytest.raises(Guarded):
@@ -115,8 +115,8 @@ def test_a_run_whose_writing_down_was_cut_off_sends_nothing_and_cannot_go_on(ful
 def test_everybody_who_is_left_out_is_told_with_why(full: Room) -> None:
     lena = full.visitor()
     place = _sheet(lena)
-    full.app_state.hub.accept(full.repo, "p0000")
-    full.app_state.hub.reject(full.repo, "p0001", reason="no")
+    full.app_state.workspace.hub.accept(full.repo, "p0000")
+    full.app_state.workspace.hub.reject(full.repo, "p0001", reason="no")
     full.read()
     row = full.row("p0003")
     lena.post("/tray", {"accept": f"{row.state.hub_request}:{_version(lena, row.state.hub_request or '')}"})
@@ -132,7 +132,7 @@ def test_everybody_who_is_left_out_is_told_with_why(full: Room) -> None:
         "your own request": 1,
     }
     assert found.count + found.out.total() == MANY
-    assert sum(map(len, weighing.ready(full.app_state.store, found.aim, 100))) == found.count
+    assert sum(map(len, weighing.ready(full.app_state.workspace.store, found.aim, 100))) == found.count
 
 
 def _version(visitor: Visitor, key: str) -> str:
@@ -161,9 +161,9 @@ with a_room(folder, requests=many, repos=1, preset=sys.argv[3]) as room:
     place = timed("select", lambda: _sheet(lena))
     timed("page", lambda: lena.get(place))
     run = timed("confirm", lambda: _yes(lena, place))
-    room.app_state.store.wish_for(run.rpartition("/")[2], "pause")
+    room.app_state.workspace.store.wish_for(run.rpartition("/")[2], "pause")
     timed("write down", lambda: room.app_state.run_worker.load(run.rpartition("/")[2]).ended.wait(900))
-    total = room.app_state.store.run(run.rpartition("/")[2]).total
+    total = room.app_state.workspace.store.run(run.rpartition("/")[2]).total
     timed("run page", lambda: lena.get(run))
     print(json.dumps({"took": took, "grew": peak() - before, "total": total, "said": words(lena.get(run))[:900]}))
 """

@@ -17,7 +17,7 @@ from tests.web.kit import GOOD, Answer, Room, Visitor
 def granted(room: Room) -> Room:
     """Ada is in, without an end; bob waits."""
     room.ask([{"username": name, "email": f"{name}@ethz.ch"} for name in ("ada", "bob")], {"Purpose": GOOD})
-    room.app_state.hub.accept(room.repo, "ada")
+    room.app_state.workspace.hub.accept(room.repo, "ada")
     room.read()
     return room
 
@@ -45,7 +45,7 @@ def test_an_end_is_changed_to_a_date_and_taken_away_again(granted: Room) -> None
     assert granted.row("ada").state.until is None
     assert "access has no end any more" in lena.get(page).body
     assert granted.writes() == writes, "the Hub knows no ends"
-    entries = granted.app_state.store.entries(request=granted.row("ada").id, limit=20)
+    entries = granted.app_state.workspace.store.entries(request=granted.row("ada").id, limit=20)
     dated = [one.link for one in entries if isinstance(event_of(one.link.body), GrantDated)]
     assert {link.actor for link in dated} == {"lena-brandt"}
     assert len(dated) == 3

@@ -92,10 +92,10 @@ def test_everybody_sees_what_they_can_do_and_where(crowded: Room) -> None:
         assert f"yours is {role}" in body
         assert body.count('<td class="is-yours">') == len(ACTS)
         assert f"<code>{repo}</code>" in body
-    others = [str(row.repo) for row in crowded.app_state.store.repos() if str(row.repo) != repo]
+    others = [str(row.repo) for row in crowded.app_state.workspace.store.repos() if str(row.repo) != repo]
     assert not any(other in crowded.reviewer("mia", repo).get("/settings").body for other in others)
 
 
 def test_a_desk_without_a_token_names_the_page_about_tokens(room: Room) -> None:
-    room.app_state.workspace.settings = replace(room.app_state.settings, token=None)
+    room.app_state.workspace.settings = replace(room.app_state.workspace.settings, token=None)
     assert "`hf-gate help token` (docs/token.md)" in room.visitor().get("/first-steps").body

@@ -37,7 +37,7 @@ def _addresses(room: Room, visitor: Visitor) -> list[str]:
     assert visitor.post("/selection", {"do": "add", "key": key or ""}).status == 303
     bulk = visitor.post("/bulk", {"verb": "accept"}).headers["location"].partition("?")[0]
     plan = visitor.post("/plans").headers["location"]
-    run = f"/runs/{room.app_state.store.runs(1)[0].id}"
+    run = f"/runs/{room.app_state.workspace.store.runs(1)[0].id}"
     tables = ["/queue", f"/people/{person}", "/people", bulk, plan, run, "/repos", "/policies", "/audit", "/plans"]
     files = [f"{table}.{kind}" for table in tables for kind in ("csv", "json", "jsonl")]
     shown = [f"/requests/{key}{part}" for part in ("", "/why", "/similar", "/accept", "/reset")]

@@ -94,11 +94,11 @@ def test_what_lies_in_the_tray_of_who_may_not_decide_any_more_is_not_sent(room: 
     if then.has_link:
         room.app_state.invite(then, "another link")
     else:
-        known = room.app_state.members.named("mia")
+        known = room.app_state.workspace.members.named("mia")
         assert known is not None
-        room.app_state.members.revoke(known, "lena-brandt", 0)
+        room.app_state.workspace.members.revoke(known, "lena-brandt", 0)
     room.leave()
-    ada = room.app_state.tray.about([room.row("ada").id])[room.row("ada").id]
+    ada = room.app_state.workspace.tray.about([room.row("ada").id])[room.row("ada").id]
     assert (ada.outcome, ada.why) == ("refused", "mia may not decide here any more")
     assert (room.row("ada").state.status, room.row("bob").state.status) == ("pending", "accepted")
     assert room.writes() == before + 1
@@ -113,7 +113,7 @@ def test_nobody_decides_their_own_request_by_turning_a_run_back(room: Room) -> N
         values = {"verb": "reject", "key": row.state.hub_request or "", "version": ground_of(row), "reason": "No."}
         assert lena.post("/tray", values).status == 303
     room.leave()
-    run = room.app_state.store.runs(1)[0]
+    run = room.app_state.workspace.store.runs(1)[0]
     assert (run.total, room.row("bea").state.status) == (2, "rejected")
     plan = bea.post(f"/runs/{run.id}", {"do": "undo"}).headers["location"]
     own = 1 + [change.user for change in read_plan(room.app_state, plan.rpartition("/")[2]).changes].index("bea")
@@ -133,7 +133,7 @@ def test_an_admin_of_some_repos_lets_nobody_into_the_others(room: Room) -> None:
         ("/settings/revoke", {"name": "sam"}),
     ):
         assert some.post(path, values).status == 403
-    assert [one.name for one in room.app_state.members.all()] == ["sam"]
+    assert [one.name for one in room.app_state.workspace.members.all()] == ["sam"]
     assert "Invite a member" not in some.get("/settings").body
     answer = room.visitor().post("/settings/invite", {"name": "eve", "role": "viewer", "repos": ""})
     assert (answer.status, "Only this machine can open that address" in answer.body) == (200, True)
@@ -148,7 +148,7 @@ def test_an_acceptance_that_lay_in_the_tray_until_its_end_was_over_is_not_sent(r
     )
     room.leave()
     assert room.writes() == before
-    held = app_state.tray.about([row.id])[row.id]
+    held = app_state.workspace.tray.about([row.id])[row.id]
     assert (held.outcome, held.why) == ("stale", f"{over} was over when it was to leave")
 
 
@@ -158,7 +158,7 @@ def test_a_day_that_has_no_end_is_none_for_an_access(room: Room, day: str) -> No
     row, lena = room.row("ada"), room.visitor()
     values = {"verb": "accept", "key": row.state.hub_request or "", "version": ground_of(row), "until": "day"}
     assert lena.post("/tray", {**values, "day": day}).status == 422
-    assert room.app_state.tray.waiting() == []
+    assert room.app_state.workspace.tray.waiting() == []
 
 
 def test_a_digit_that_is_no_number_names_nothing(room: Room) -> None:
@@ -177,7 +177,7 @@ def test_who_is_put_out_leaves_nothing_to_whoever_has_the_name_next(room: Room) 
     assert lena.post("/settings/revoke", {"name": "mia"}).status == 303
     mia = room.reviewer()
     assert mia.post("/bulk", {"verb": "accept"}).status == 422, "nobody is selected"
-    assert room.app_state.tray.waiting() == []
+    assert room.app_state.workspace.tray.waiting() == []
     room.leave()
     assert room.row("ada").state.status == "pending"
 
@@ -249,7 +249,7 @@ def test_a_member_has_twenty_sessions_at_most(room: Room) -> None:
     first = room.reviewer()
     others = [Visitor(room.app) for _ in range(20)]
     for number, other in enumerate(others):
-        with room.app_state.store.writing() as write:
+        with room.app_state.workspace.store.writing() as write:
             write.db.run("UPDATE sessions SET seen_at = seen_at - 1000")
         assert other.get("/sign-in?t=link-of-mia").status == 303, number
     lena = room.visitor()
@@ -263,7 +263,7 @@ def test_a_member_hears_news_on_eight_pages_at_most(room: Room) -> None:
     lena, row = room.visitor(), room.row("ada")
     assert lena.post("/tray", {"accept": f"{row.state.hub_request}:{ground_of(row)}"}).status == 303
     room.leave()
-    events = f"/runs/{room.app_state.store.runs(1)[0].id}/events"
+    events = f"/runs/{room.app_state.workspace.store.runs(1)[0].id}/events"
     member = room.app_state.member("lena-brandt")
     assert member is not None
     room.app_state.streams[member.id] = 8

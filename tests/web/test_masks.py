@@ -114,7 +114,7 @@ def test_no_page_that_a_link_leads_them_to_names_anybody(room: Room) -> None:
     room.leave()
     lena.post("/plans")
     vic, seen, waiting = room.viewer(), set[str](), ["/queue", "/queue?by=person", "/people", "/settings", "/tray"]
-    waiting += [f"/runs/{run.id}" for run in room.app_state.store.runs()]
+    waiting += [f"/runs/{run.id}" for run in room.app_state.workspace.store.runs()]
     while waiting and len(seen) < 150:
         path = waiting.pop(0)
         if path in seen:

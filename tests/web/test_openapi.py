@@ -90,8 +90,8 @@ def test_a_document_tells_of_real_requests_as_it_says(schema: Any, lena: Visitor
     """With ids that are there and versions that are true, as no generator finds them."""
     rows = [
         row
-        for repo in open_room.app_state.store.repos()
-        for row in open_room.app_state.store.walk(repo.repo, "pending")
+        for repo in open_room.app_state.workspace.store.repos()
+        for row in open_room.app_state.workspace.store.walk(repo.repo, "pending")
     ]
     real = [{"id": row.state.hub_request, "version": ground_of(row)} for row in rows]
     decide, one, tray = (

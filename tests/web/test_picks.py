@@ -5,11 +5,10 @@ from __future__ import annotations
 from datetime import UTC
 
 from hf_gate.domain.query_reading import parse_query
-from hf_gate.store import weighing
-from hf_gate.store.carried import Carried
+from hf_gate.domain.rows import GONE, OWN, PROTECTED, SelectionScope
 from hf_gate.store.opening import open_store
-from hf_gate.store.picks import Picks
-from hf_gate.store.weighing import Aim
+from hf_gate.store.plans_and_runs import PlansAndRuns
+from hf_gate.store.selections import Selections
 from tests.contract.store_kit import EEG, ENDPOINT, place, postgres_uri, record, take
 
 __all__ = ["place", "postgres_uri"]
@@ -19,7 +18,7 @@ AT = 1_900_000_000_000
 def test_what_is_selected_by_a_query_is_weighed_where_it_lies(place: str) -> None:
     with open_store(place, endpoint=ENDPOINT) as store:
         take(store, EEG, [record(n) for n in range(30)])
-        picks, repo = Picks(store), store.repo(EEG)
+        picks, repo = Selections(store), store.repo(EEG)
         assert repo is not None
         picks.fill("b_x", "lena", parse_query("status:pending"), AT, UTC)
         everybody = set(picks.all("b_x"))
@@ -27,22 +26,24 @@ def test_what_is_selected_by_a_query_is_weighed_where_it_lies(place: str) -> Non
         one = store.request(min(everybody))
         assert one is not None
         own = one.person.identity.username or ""
-        aim = Aim("b_x", {"pending"}, [repo.id], {own.lower()})
-        found = {heap.why: heap.n for heap in weighing.heaps(store, aim)}
-        assert found == {"": len(everybody) - 1, weighing.OWN: 1}
-        parts = list(weighing.ready(store, aim, 7))
+        aim = SelectionScope("b_x", {"pending"}, [repo.id], {own.lower()})
+        found = {heap.why: heap.n for heap in Selections(store).buckets(aim)}
+        assert found == {"": len(everybody) - 1, OWN: 1}
+        parts = list(Selections(store).ready(aim, 7))
         assert [len(part) for part in parts[:-1]] == [7] * (len(parts) - 1)
         assert sorted(everybody - {one.id}) == [ident for part in parts for ident in part]
-        assert set(weighing.sample(store, aim, 5)) < everybody
-        assert {h.why for h in weighing.heaps(store, Aim("b_x", {"accepted"}, [repo.id], {""}))} == {"status pending"}
-        assert {h.why for h in weighing.heaps(store, Aim("b_x", {"pending"}, [], {""}))} == {weighing.GONE}
-        protected = weighing.heaps(store, Aim("b_x", {"pending"}, [repo.id], {""}, [own]))
-        assert sum(h.n for h in protected if h.why == weighing.PROTECTED) == 1
+        assert set(Selections(store).sample(aim, 5)) < everybody
+        assert {h.why for h in Selections(store).buckets(SelectionScope("b_x", {"accepted"}, [repo.id], {""}))} == {
+            "status pending"
+        }
+        assert {h.why for h in Selections(store).buckets(SelectionScope("b_x", {"pending"}, [], {""}))} == {GONE}
+        protected = Selections(store).buckets(SelectionScope("b_x", {"pending"}, [repo.id], {""}, [own]))
+        assert sum(h.n for h in protected if h.why == PROTECTED) == 1
 
 
 def test_what_is_kept_of_plans_is_found_and_goes_with_them(place: str) -> None:
     with open_store(place, endpoint=ENDPOINT) as store:
-        carried = Carried(store)
+        carried = PlansAndRuns(store)
         for n in range(3):
             carried.keep(f"{n}" * 64, b"{}", AT + n, {"by": "lena", "changes": n})
         assert [row.about["changes"] for row in carried.plans()] == [2, 1, 0]
@@ -57,13 +58,13 @@ def test_what_is_kept_of_plans_is_found_and_goes_with_them(place: str) -> None:
 def test_a_sample_of_many_is_full_also_when_few_of_them_can_be_decided(place: str) -> None:
     with open_store(place, endpoint=ENDPOINT) as store:
         take(store, EEG, [record(n, "pending" if n % 40 == 0 else "accepted") for n in range(1200)])
-        picks, repo = Picks(store), store.repo(EEG)
+        picks, repo = Selections(store), store.repo(EEG)
         assert repo is not None
         picks.fill("b_x", "lena", parse_query(""), AT, UTC)
         for status, size in (("accepted", 20), ("pending", 20), ("pending", 50)):
-            aim = Aim("b_x", {status}, [repo.id], {"nobody"})
-            found = weighing.sample(store, aim, size)
-            assert found == weighing.sample(store, aim, size)
+            aim = SelectionScope("b_x", {status}, [repo.id], {"nobody"})
+            found = Selections(store).sample(aim, size)
+            assert found == Selections(store).sample(aim, size)
             assert len(found) == min(size, 1170 if status == "accepted" else 30)
             assert {row.state.status for row in store.requests(found).values()} == {status}
 
@@ -71,7 +72,7 @@ def test_a_sample_of_many_is_full_also_when_few_of_them_can_be_decided(place: st
 def test_what_another_selection_has_is_let_go_and_nothing_else(place: str) -> None:
     with open_store(place, endpoint=ENDPOINT) as store:
         idents = take(store, EEG, [record(n) for n in range(6)])
-        picks = Picks(store)
+        picks = Selections(store)
         picks.add("s_lena", "lena", idents[:4], AT)
         picks.add("b_x", "lena", idents[2:], AT)
         picks.let_go("s_lena", "b_x")

@@ -16,7 +16,7 @@ from hf_gate.domain.events import Entry, GrantDated
 from hf_gate.domain.members import Member, Role
 from hf_gate.domain.moments import moment_of, ms
 from hf_gate.domain.runs import RunKind
-from hf_gate.store.carried import Carried
+from hf_gate.store.plans_and_runs import PlansAndRuns
 from hf_gate.web import plan
 from tests.web.kit import GOOD, Answer, Room, Visitor, a_room, parsed
 
@@ -117,7 +117,7 @@ def test_nobody_ticked_makes_no_other_plan(asked: Room) -> None:
 def test_a_plan_whose_policies_changed_is_not_let_go(asked: Room) -> None:
     lena, before = asked.visitor(), asked.writes()
     place = made(asked, lena)
-    folder = asked.app_state.location.folder
+    folder = asked.app_state.workspace.location.folder
     assert folder is not None
     text = (folder / "policies" / "house.yaml").read_text()
     (folder / "policies" / "house.yaml").write_text(text.replace("email.academic", "email.present"))
@@ -133,7 +133,7 @@ def test_a_plan_that_is_thrown_away_is_gone_with_the_names_in_it(asked: Room) ->
     place = made(asked, lena)
     assert lena.post(place, {"do": "discard"}).headers["location"] == "/plans"
     assert lena.get(place).status == 404
-    assert asked.app_state.store.plan(place.rpartition("/")[2]) is None
+    assert asked.app_state.workspace.store.plan(place.rpartition("/")[2]) is None
 
 
 def test_a_plan_that_was_begun_is_not_thrown_away(asked: Room) -> None:
@@ -141,7 +141,7 @@ def test_a_plan_that_was_begun_is_not_thrown_away(asked: Room) -> None:
     place = made(asked, lena)
     ended(asked, lena.post(place, {"do": "apply"}).headers["location"])
     assert lena.post(place, {"do": "discard"}).headers["location"].startswith("/runs/")
-    assert Carried(asked.app_state.store).discard([place.rpartition("/")[2]]) == 0
+    assert PlansAndRuns(asked.app_state.workspace.store).discard([place.rpartition("/")[2]]) == 0
     assert lena.get(place).status == 200
 
 
@@ -170,7 +170,7 @@ def test_many_need_their_number_typed(full: Room, planned: str) -> None:
         assert answer.status == 422
         assert "700" in words(answer)
     assert full.writes() == before
-    assert full.app_state.store.run_of_plan(planned.rpartition("/")[2]) is None
+    assert full.app_state.workspace.store.run_of_plan(planned.rpartition("/")[2]) is None
 
 
 def test_all_changes_come_page_by_page_and_each_once(full: Room, planned: str) -> None:
@@ -233,7 +233,7 @@ def test_a_viewer_sees_counts_and_no_names_and_a_reviewer_lets_nothing_go(asked:
     assert "bob" in words(mia.get(place))
     assert mia.post(place, {"do": "apply"}).status == 403
     assert mia.post("/plans").status == 403
-    assert asked.app_state.store.run_of_plan(place.rpartition("/")[2]) is None
+    assert asked.app_state.workspace.store.run_of_plan(place.rpartition("/")[2]) is None
 
 
 def test_a_reviewer_sees_the_changes_at_their_own_repos(tmp_path: Path) -> None:
@@ -267,8 +267,8 @@ def test_hostile_text_is_text(room: Room) -> None:
 
 def test_without_a_desk_nothing_is_planned(tmp_path: Path) -> None:
     with a_room(tmp_path) as room:
-        assert room.app_state.location.folder is not None
-        (room.app_state.location.folder / "policies" / "house.yaml").write_text("policy: [", "utf-8")
+        assert room.app_state.workspace.location.folder is not None
+        (room.app_state.workspace.location.folder / "policies" / "house.yaml").write_text("policy: [", "utf-8")
         room.app_state._seen = (0.0, None)
         answer = room.visitor().post("/plans")
         assert answer.status == 422
@@ -279,7 +279,7 @@ def test_a_plan_of_another_process_has_a_page_too(asked: Room) -> None:
     lena = asked.visitor()
     place = made(asked, lena)
     digest = place.rpartition("/")[2]
-    with asked.app_state.store.writing() as write:
+    with asked.app_state.workspace.store.writing() as write:
         write.db.run("UPDATE plans SET about = NULL WHERE digest = ?", (digest,))
     plan._read_lately.clear()
     assert "Plan: 4 changes" in words(lena.get(place))
@@ -289,13 +289,13 @@ def test_a_plan_of_another_process_has_a_page_too(asked: Room) -> None:
 
 def _over(room: Room, name: str, days: int) -> int:
     """Somebody's access ended so many days ago; the moment."""
-    room.app_state.hub.accept(room.repo, name)
+    room.app_state.workspace.hub.accept(room.repo, name)
     room.read()
     row, at = room.row(name), ms(room.app_state.now())
     until = at - days * 86_400_000 - 1000
     event = GrantDated(until=until)
     entry = Entry(event=event, at=at, actor="lena-brandt", request=row.id, person=row.person.id)
-    with room.app_state.store.writing() as write:
+    with room.app_state.workspace.store.writing() as write:
         write.append(row.repo, [entry])
     return until
 
@@ -313,10 +313,10 @@ def test_a_plan_of_a_clock_that_is_wrong_says_that_it_ends_nothing(asked: Room, 
     lena = asked.visitor()
     _over(asked, "ada", 1)
     asked.local.clock.advance("70m")
-    asked.app_state.hub.gate(asked.repo)
+    asked.app_state.workspace.hub.gate(asked.repo)
     place = made(asked, lena)
     if not is_ours:
-        with asked.app_state.store.writing() as write:
+        with asked.app_state.workspace.store.writing() as write:
             write.db.run("UPDATE plans SET about = NULL WHERE digest = ?", (place.rpartition("/")[2],))
     page = words(lena.get(place))
     assert re.search(r"This plan ends no access: this machine's clock is (69|70) min behind the Hub's\.", page)
@@ -329,14 +329,14 @@ def test_a_plan_of_an_unattended_run_says_so(asked: Room) -> None:
     digest = place.rpartition("/")[2]
     app_state = asked.app_state
     begin(
-        app_state.store,
+        app_state.workspace.store,
         plan.read_plan(app_state, digest),
         ident="r_turn",
         kind=RunKind.AUTO,
         actor="policy",
         now=app_state.now(),
     )
-    with app_state.store.writing() as write:
+    with app_state.workspace.store.writing() as write:
         write.db.run("UPDATE plans SET about = NULL WHERE digest = ?", (digest,))
     listed = words(lena.get("/plans"))
     assert "by hf-gate run" in listed

@@ -35,8 +35,8 @@ def asked(tmp_path: Path) -> Iterator[Room]:
 
 
 def _folder(room: Room) -> Path:
-    assert room.app_state.location.folder is not None
-    return room.app_state.location.folder
+    assert room.app_state.workspace.location.folder is not None
+    return room.app_state.workspace.location.folder
 
 
 def _text(body: str) -> str:
@@ -129,14 +129,14 @@ def test_somebody_who_is_not_there_is_said_to_be_so_and_the_rest_stands(asked: R
 
 def test_nothing_of_a_draft_is_written_or_sent(asked: Room) -> None:
     before = {file: file.read_bytes() for file in _folder(asked).rglob("*.yaml")}
-    entries, calls = asked.app_state.store.chains(), asked.local.stats()["calls"]
+    entries, calls = asked.app_state.workspace.store.chains(), asked.local.stats()["calls"]
     lena = asked.visitor()
     draft = POLICY.replace("mode: enforce", "mode: shadow")
     for values in ({"src": draft}, {"src": draft, "who": "ada"}, {"src": draft, "do": "download"}):
         assert lena.post("/policies/house", values).status == 200
     assert lena.post("/policies", {"src": draft}).status == 200
     assert {file: file.read_bytes() for file in _folder(asked).rglob("*.yaml")} == before
-    assert asked.app_state.store.chains() == entries
+    assert asked.app_state.workspace.store.chains() == entries
     assert asked.local.stats()["calls"] == calls
 
 
@@ -176,8 +176,8 @@ def test_what_a_watching_policy_would_do_stands_beside_what_the_desk_says(asked:
     bundle = app_state.policies
     assert bundle is not None
     sources = app_state.workspace.sources
-    courts = bundle.for_repos(app_state.store, sources)
-    propose(app_state.store, courts, lambda c, s, now, _: evaluate_part(app_state.store, c, sources, s, now), now=app_state.now(), policies=bundle.policies)  # fmt: skip
+    courts = bundle.for_repos(app_state.workspace.store, sources)
+    propose(app_state.workspace.store, courts, lambda c, s, now, _: evaluate_part(app_state.workspace.store, c, sources, s, now), now=app_state.now(), policies=bundle.policies)  # fmt: skip
     told = _section(asked.visitor().get("/policies/next").body, "h-c")
     assert "What it would do" in told
     assert "everybody-waits wait 2" in told

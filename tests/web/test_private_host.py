@@ -107,19 +107,19 @@ def test_a_change_comes_from_the_private_name_to_the_private_name(local_desk: Ro
 
 
 def test_a_workspace_keeps_its_name(room: Room) -> None:
-    assert private_host(room.app_state.store) == private_host(room.app_state.store)
+    assert private_host(room.app_state.workspace) == private_host(room.app_state.workspace)
     with closing(Server(room.app_state, list, port=0)) as server:
-        assert server.private_host == private_host(room.app_state.store)
+        assert server.private_host == private_host(room.app_state.workspace)
         assert server.url == f"http://127.0.0.1:{server.port}"
 
 
 def test_a_host_that_a_crafted_store_names_is_not_where_links_lead(room: Room) -> None:
     for host in ("evil.example", "desk-0123456789abcdef0123.localhost.evil.example", "desk-x.localhost\r\nx: y"):
-        with room.app_state.store.writing() as write:
+        with room.app_state.workspace.store.writing() as write:
             write.setting("desk host", host)
-        name = private_host(room.app_state.store)
+        name = private_host(room.app_state.workspace)
         assert re.fullmatch(r"desk-[0-9a-f]{20}\.localhost", name)
-        assert private_host(room.app_state.store) == name
+        assert private_host(room.app_state.workspace) == name
 
 
 def test_where_another_program_has_the_other_loopback_address_there_is_no_private_name(room: Room) -> None:

@@ -17,7 +17,7 @@ from tests.web.kit import GOOD, POLICY, Room, a_room, parsed
 
 def _all(room: Room, query: str) -> list[str]:
     app_state = room.app_state
-    page = app_state.store.query(parse_query(query), now=ms(app_state.now()), limit=1000)
+    page = app_state.workspace.store.query(parse_query(query), now=ms(app_state.now()), limit=1000)
     return [row.state.hub_request or "" for row in page.rows]
 
 
@@ -26,9 +26,9 @@ def _judge(room: Room) -> None:
     assert bundle is not None
     sources = room.app_state.workspace.sources
     propose(
-        room.app_state.store,
-        bundle.for_repos(room.app_state.store, sources),
-        lambda court, status, now, _: evaluate_part(room.app_state.store, court, sources, status, now),
+        room.app_state.workspace.store,
+        bundle.for_repos(room.app_state.workspace.store, sources),
+        lambda court, status, now, _: evaluate_part(room.app_state.workspace.store, court, sources, status, now),
         now=room.app_state.now(),
         policies=bundle.policies,
     )
@@ -137,8 +137,10 @@ def test_a_queue_that_is_clear_says_so(room: Room) -> None:
 
 def test_a_policy_with_a_fault_is_told_and_the_queue_goes_on(room: Room) -> None:
     room.ask([{"username": "ada"}], {"Purpose": GOOD})
-    assert room.app_state.location.folder is not None
-    (room.app_state.location.folder / "policies" / "house.yaml").write_text("version: 1\npolicy: house\nruls: []\n")
+    assert room.app_state.workspace.location.folder is not None
+    (room.app_state.workspace.location.folder / "policies" / "house.yaml").write_text(
+        "version: 1\npolicy: house\nruls: []\n"
+    )
     room.app_state._seen = (0.0, None)
     answer = room.visitor().get("/queue")
     assert answer.rows
@@ -209,7 +211,7 @@ def test_a_filter_without_rows_is_no_clear_queue(room: Room) -> None:
 def test_a_clear_queue_says_what_was_decided_and_how_fast(room: Room) -> None:
     room.ask([{"username": name} for name in ("ada", "bob", "cyd")], {"Purpose": GOOD})
     for name in ("ada", "bob", "cyd"):
-        room.app_state.hub.accept(room.repo, name)
+        room.app_state.workspace.hub.accept(room.repo, name)
     room.read()
     room.app_state.sync_status.read_at = room.app_state.now()
     body = room.visitor().get("/queue").body
@@ -218,7 +220,7 @@ def test_a_clear_queue_says_what_was_decided_and_how_fast(room: Room) -> None:
 
 def test_a_repo_that_could_not_be_read_is_named_with_the_age_of_its_rows(room: Room) -> None:
     room.ask([{"username": "ada"}], {"Purpose": GOOD})
-    with room.app_state.store.writing() as write:
+    with room.app_state.workspace.store.writing() as write:
         write.repo_changed(room.repo, {"problem": "The Hub says 403: <no> access\u202e."})
     body = room.visitor().get("/queue").body
     assert "The Hub says 403: &lt;no&gt; access<span" in body
@@ -269,12 +271,12 @@ def test_a_table_that_lost_rows_is_told_above_the_queue_until_it_is_accepted(tmp
     with a_room(tmp_path, policy=POLICY.replace("email.academic", "tables.partners"), desk=desk) as room:
         (tmp_path / "tables").mkdir()
         (tmp_path / "tables" / "partners.csv").write_text("email\nada@ethz.ch\n", "utf-8")
-        with room.app_state.store.writing() as write:
+        with room.app_state.workspace.store.writing() as write:
             write.setting("rows partners", "10")
         visitor = room.visitor()
         for path in ("/queue", "/policies"):
             assert "1 row instead of 10; the file may be incomplete" in visitor.get(path).body
-        with room.app_state.store.writing() as write:
+        with room.app_state.workspace.store.writing() as write:
             write.setting("rows partners", "1")
         room.app_state._seen = (0.0, room.app_state._seen[1])
         assert "half a file" not in visitor.get("/queue").body

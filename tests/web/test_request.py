@@ -83,12 +83,12 @@ def test_the_sheet_says_the_days_and_what_happens_then(asked: Room) -> None:
 )
 def test_an_end_that_is_none_lets_nobody_in(asked: Room, more: dict[str, str]) -> None:
     assert _decide(asked, asked.visitor(), "accept", "ada", **more).status == 422
-    assert asked.app_state.tray.waiting() == []
+    assert asked.app_state.workspace.tray.waiting() == []
 
 
 def test_a_reset_has_no_end(asked: Room) -> None:
     assert _decide(asked, asked.visitor(), "reset", "ada", reason="Say more.", until="30d").status == 303
-    assert asked.app_state.tray.waiting()[0].until is None
+    assert asked.app_state.workspace.tray.waiting()[0].until is None
 
 
 # ---- reversing -----------------------------------------------------------------------------------------------------------
@@ -135,7 +135,7 @@ def test_what_others_moved_on_the_hub_is_not_ours_to_reverse(asked: Room) -> Non
     asked.leave()
     with Hub(asked.local.tokens["admin"], asked.local.url) as other:
         other.reject(asked.repo, "ada", reason="outside")
-    with asked.app_state.store.writing() as write:  # near our own change another status would be no news
+    with asked.app_state.workspace.store.writing() as write:  # near our own change another status would be no news
         write.db.run("UPDATE requests SET moved_at = moved_at - ? WHERE id = ?", (3_600_000, asked.row("ada").id))
     asked.read(SyncKind.FULL)
     page = _page(asked, lena, "ada")

@@ -50,7 +50,7 @@ def begun(room: Room, visitor: Visitor) -> str:
     digest = made(room, visitor).rpartition("/")[2]
     app_state = room.app_state
     run = run_cases.begin(
-        app_state.store, read_plan(app_state, digest), ident="r_0123456789ab", kind=RunKind.PLAN, actor="lena-brandt", now=app_state.now()
+        app_state.workspace.store, read_plan(app_state, digest), ident="r_0123456789ab", kind=RunKind.PLAN, actor="lena-brandt", now=app_state.now()
     )  # fmt: skip
     return f"/runs/{run.id}"
 
@@ -117,7 +117,7 @@ def test_a_hub_that_is_away_interrupts_a_run_that_goes_on_when_it_is_back(asked:
 def test_those_that_failed_are_tried_again_and_no_others(asked: Room) -> None:
     lena = asked.visitor()
     run = begun(asked, lena)
-    ident, store = run.rpartition("/")[2], asked.app_state.store
+    ident, store = run.rpartition("/")[2], asked.app_state.workspace.store
     with store.writing() as write:  # as if the Hub had refused two and done the others
         states = [(n, "refused" if n < 3 else "done", "the Hub said no" if n < 3 else "") for n in range(1, 5)]
         write.change_states(ident, states)
@@ -137,11 +137,11 @@ def test_those_that_failed_are_tried_again_and_no_others(asked: Room) -> None:
 def test_what_policies_decided_that_were_changed_since_is_not_tried_again(asked: Room) -> None:
     lena = asked.visitor()
     run = begun(asked, lena)
-    ident, store = run.rpartition("/")[2], asked.app_state.store
+    ident, store = run.rpartition("/")[2], asked.app_state.workspace.store
     with store.writing() as write:
         write.change_states(ident, [(n, "refused", "the Hub said no") for n in range(1, 5)])
         write.run(RunRow(id=ident, kind=RunKind.PLAN, actor="lena-brandt", state=RunState.ENDED, made_at=1, total=4))
-    folder = asked.app_state.location.folder
+    folder = asked.app_state.workspace.location.folder
     assert folder is not None
     text = (folder / "policies" / "house.yaml").read_text()
     (folder / "policies" / "house.yaml").write_text(text.replace("email.academic", "email.present"))
@@ -206,7 +206,7 @@ def held(tmp_path: Path) -> Iterator[tuple[Room, Held]]:
     with a_room(tmp_path) as room:
         room.ask([{"username": f"p{n:03}"} for n in range(600)], {"Purpose": "test"})
         room.read(SyncKind.FULL)
-        hub = Held(room.app_state.hub)
+        hub = Held(room.app_state.workspace.hub)
         room.app_state.workspace.hub = hub  # it is all that a run asks of a Hub
         yield room, hub
         hub.go.set()
@@ -247,7 +247,7 @@ def test_the_runs_of_somebody_who_is_put_out_stop_by_themselves(held: tuple[Room
     member = room.app_state.member("mia")
     assert member is not None
     idle = run_cases.begin(
-        room.app_state.store, _one_of(room, plan), ident="r_0123456789ab", kind=RunKind.PLAN, actor="mia", now=room.app_state.now(),
+        room.app_state.workspace.store, _one_of(room, plan), ident="r_0123456789ab", kind=RunKind.PLAN, actor="mia", now=room.app_state.now(),
         author=Author(member=member.id),
     )  # fmt: skip
     assert lena.post("/settings/revoke", {"name": "mia"}).status == 303
@@ -317,7 +317,7 @@ def test_a_viewer_sees_no_names_and_a_reviewer_steers_no_run_of_others(asked: Ro
     assert "bob" in words(mia.get(run))
     assert mia.post(run, {"do": "stop"}).status == 403
     assert asked.reviewer("ola", "no/such").get(run).status == 404
-    assert asked.app_state.store.wish(run.rpartition("/")[2]) is None
+    assert asked.app_state.workspace.store.wish(run.rpartition("/")[2]) is None
 
 
 # ---- a power cut ---------------------------------------------------------------------------------------------------------

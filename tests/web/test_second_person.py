@@ -65,7 +65,9 @@ def select(room: Room, visitor: Visitor, first: int, end: int, verb: str = "acce
     """The page that says what follows for some of them, and the answer to its yes."""
     visitor.post("/selection", {"do": "clear"})
     rows = [room.row(f"p{n:03}") for n in range(first, end)]
-    room.app_state.picks.add(f"s_{_of(room, visitor).id}", _of(room, visitor).id, [row.id for row in rows], 1)
+    room.app_state.workspace.selections.add(
+        f"s_{_of(room, visitor).id}", _of(room, visitor).id, [row.id for row in rows], 1
+    )
     place = visitor.post("/bulk", {"verb": verb}).headers["location"]
     page = visitor.get(place)
     values = {"verb": verb, "count": str(end - first), "typed": str(end - first)}
@@ -101,7 +103,7 @@ def test_a_part_of_a_plan_needs_the_second_person_of_the_whole(full: Room) -> No
     assert full.writes() == before
     assert noor.post(less, {"do": "approve", "count": "50"}).status == 303
     ended(full, lena.post(less, {"do": "apply", "count": "50"}).headers["location"])
-    assert full.app_state.store.runs(1)[0].is_free, "what two agreed to counts for nobody"
+    assert full.app_state.workspace.store.runs(1)[0].is_free, "what two agreed to counts for nobody"
 
 
 def test_what_one_person_sent_within_a_day_counts_together(full: Room) -> None:
@@ -128,8 +130,8 @@ def test_decisions_on_their_way_to_the_hub_count_before_their_run_is_written(ful
     lena = full.visitor()
     full.proven(admin("noor"))
     assert select(full, lena, 0, 500)[1].headers["location"] == "/queue"
-    lying = full.app_state.tray.waiting()
-    full.app_state.tray.carried_by([one.id for one in lying], "r_notyetwritten")
+    lying = full.app_state.workspace.tray.waiting()
+    full.app_state.workspace.tray.carried_by([one.id for one in lying], "r_notyetwritten")
     assert "these are 501 to accept" in words(one(full, lena, 600))
 
 
@@ -166,7 +168,7 @@ def test_what_a_command_sends_meanwhile_counts_too(full: Room) -> None:
 
 def test_ends_that_one_person_sets_within_a_day_count_together(tmp_path: Path) -> None:
     with a_room(tmp_path, requests=2_700) as room:
-        lena, noor, store = room.visitor(), room.proven(admin("noor")), room.app_state.store
+        lena, noor, store = room.visitor(), room.proven(admin("noor")), room.app_state.workspace.store
         rows = list(store.walk(room.repo, "accepted"))[:502]
 
         def change(visitor: Visitor, row: RequestRow, until: str) -> Answer:
@@ -174,7 +176,7 @@ def test_ends_that_one_person_sets_within_a_day_count_together(tmp_path: Path) -
             return visitor.post(f"/requests/{row.state.hub_request}/end", values)
 
         with store.writing() as write:
-            now, zone = ms(room.app_state.now()), room.app_state.zone
+            now, zone = ms(room.app_state.now()), room.app_state.workspace.zone
             write.append(room.repo, [end_entry(row, "1d", "lena-brandt", now, zone) for row in rows[:499]])
         assert change(lena, rows[499], "1d").status == 303
         refused = change(lena, rows[500], "1d")
@@ -188,12 +190,14 @@ def run_of(room: Room, ident: str, first: int, end: int, days: int) -> None:
     app_state = room.app_state
     changes = [runs.direct_change(room.row(f"p{n:03}"), "accepted", None) for n in range(first, end)]
     at, author = app_state.now() - timedelta(days=days), Author(account=app_state.owner_id)
-    plan = make_plan(changes, policy_digest="", endpoint=app_state.store.endpoint, now=at, summary={}, guards=[])
-    run = runs.begin(
-        app_state.store, plan, ident=ident, kind=RunKind.BULK, actor=app_state.owner, now=at, author=author
+    plan = make_plan(
+        changes, policy_digest="", endpoint=app_state.workspace.store.endpoint, now=at, summary={}, guards=[]
     )
-    app_state.store.wish_for(ident, "pause")
-    halt(app_state.store, run, "pause", ms(at))
+    run = runs.begin(
+        app_state.workspace.store, plan, ident=ident, kind=RunKind.BULK, actor=app_state.owner, now=at, author=author
+    )
+    app_state.workspace.store.wish_for(ident, "pause")
+    halt(app_state.workspace.store, run, "pause", ms(at))
 
 
 def test_runs_that_were_paused_on_earlier_days_are_not_resumed_all_at_once_by_one_person(full: Room) -> None:
@@ -202,16 +206,18 @@ def test_runs_that_were_paused_on_earlier_days_are_not_resumed_all_at_once_by_on
         run_of(full, f"r_day{days}", 200 * (days - 1), 200 * days, days + 1)
     for days in (3, 2):
         ended(full, lena.post(f"/runs/r_day{days}", {"do": "resume"}).headers["location"])
-        assert full.app_state.store.run(f"r_day{days}").counts == {"done": 200}  # type: ignore[union-attr]
+        assert full.app_state.workspace.store.run(f"r_day{days}").counts == {"done": 200}  # type: ignore[union-attr]
     before = full.writes()
     refused = lena.post("/runs/r_day1", {"do": "resume"})
     assert (refused.status, full.writes()) == (409, before)
     assert "these are 600 to accept" in words(refused)
     ended(full, noor.post("/runs/r_day1", {"do": "resume"}).headers["location"])
-    assert full.app_state.store.run("r_day1").counts == {"done": 200}  # type: ignore[union-attr]
-    told = [text_of(link, None) for link in newest(full.app_state.store, ["desk"]) if link.kind == "RunResumed"]
+    assert full.app_state.workspace.store.run("r_day1").counts == {"done": 200}  # type: ignore[union-attr]
+    told = [
+        text_of(link, None) for link in newest(full.app_state.workspace.store, ["desk"]) if link.kind == "RunResumed"
+    ]
     assert told[0] == "run r_day1 resumed: 200 changes left"
-    assert verify(full.app_state.store, fold=True).ok
+    assert verify(full.app_state.workspace.store, fold=True).ok
 
 
 def test_who_is_the_only_admin_needs_nobody_and_who_was_until_just_now_does(full: Room) -> None:
@@ -233,7 +239,7 @@ def test_apply_in_the_terminal_asks_for_the_second_person_too(full: Room, tmp_pa
     assert noor.post(agreed, {"do": "approve", "count": "1"}).status == 303
     for plan in (whole, alone, agreed):
         (tmp_path / f"{plan[7:15]}.json").write_text(lena.get(f"{plan}.json").body, "utf-8")
-    full.app_state.store.close()
+    full.app_state.workspace.store.close()
 
     def applied(plan: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "hf_gate", "apply", f"{plan[7:15]}.json", "--yes", "--max-changes", str(MANY)]
@@ -247,7 +253,9 @@ def test_apply_in_the_terminal_asks_for_the_second_person_too(full: Room, tmp_pa
         assert (refused.returncode, "Ask noor to open the plan and agree." in refused.stderr) == (6, True), (
             refused.stderr
         )
-    with bootstrap.open_store(full.app_state.settings, full.app_state.location) as full.app_state.workspace.store:
+    with bootstrap.open_store(
+        full.app_state.workspace.settings, full.app_state.workspace.location
+    ) as full.app_state.workspace.store:
         run_of(full, "r_old", 0, 400, 0)
         run_of(full, "r_new", 400, 600, 0)
     resumed = [sys.executable, "-m", "hf_gate", "runs", "resume", "r_old"]
@@ -277,7 +285,7 @@ def test_a_second_name_of_one_person_is_no_second_person(full: Room) -> None:
     assert (agreed.status, "Your account is not proven" in words(agreed)) == (409, True)
     assert sock.post(plan, {"do": "apply", "count": str(MANY)}).status == 409
     assert full.writes() == before
-    assert not [link for link in newest(full.app_state.store, ["desk"]) if link.kind == "PlanAgreed"]
+    assert not [link for link in newest(full.app_state.workspace.store, ["desk"]) if link.kind == "PlanAgreed"]
 
 
 def test_what_an_unproven_account_sent_counts_for_everybody_and_what_a_proven_one_sent_for_them(full: Room) -> None:
@@ -290,7 +298,7 @@ def test_what_an_unproven_account_sent_counts_for_everybody_and_what_a_proven_on
 
 def test_of_two_people_who_agree_at_once_none_is_lost(full: Room) -> None:
     lena, noor, mara = full.visitor(), full.proven(admin("noor")), full.proven(admin("mara"))
-    plan, store = made(full, lena), full.app_state.store
+    plan, store = made(full, lena), full.app_state.workspace.store
     agree = {"do": "approve", "count": str(MANY)}
     full.app_state.workspace.store = cast("Store", Interrupted(store, lambda: mara.post(plan, agree)))
     assert noor.post(plan, agree).status == 303
@@ -305,7 +313,7 @@ def test_an_agreement_is_an_entry_of_the_ledger_and_ends_with_its_member(full: R
     assert member is not None
     assert noor.post(plan, {"do": "approve", "count": str(MANY)}).status == 303
     assert noor.post(plan, {"do": "approve", "count": str(MANY)}).status == 303
-    told = [link for link in newest(full.app_state.store, ["desk"]) if link.kind == "PlanAgreed"]
+    told = [link for link in newest(full.app_state.workspace.store, ["desk"]) if link.kind == "PlanAgreed"]
     assert [(link.actor, json.loads(link.body)["account"]) for link in told] == [("noor", member.user_id)]
     full.app_state.invite(admin("noor"), "a link that lena has seen")
     assert lena.post(plan, {"do": "apply", "count": str(MANY)}).status == 409

@@ -108,7 +108,7 @@ def test_a_write_from_elsewhere_changes_nothing(room: Room, what: str) -> None:
     assert visitor.ask("POST", "/tray", b"x", {}).status != 403
     answer = visitor.post("/tray", values, **headers)
     assert answer.status == 403
-    assert room.app_state.tray.waiting() == []
+    assert room.app_state.workspace.tray.waiting() == []
     assert visitor.post("/tray", values).status == 303
 
 
@@ -117,7 +117,7 @@ def test_a_get_decides_nothing(room: Room) -> None:
     visitor = room.visitor()
     assert visitor.get("/tray?verb=accept&key=x").status == 200
     assert visitor.get("/tray/send").status == 404
-    assert room.app_state.tray.waiting() == []
+    assert room.app_state.workspace.tray.waiting() == []
 
 
 def test_another_name_for_this_machine_is_not_answered(crowded: Room) -> None:
@@ -149,7 +149,7 @@ def test_a_session_that_was_there_before_is_not_the_one_afterwards(crowded: Room
 
 def test_a_session_is_kept_as_a_digest_only(crowded: Room) -> None:
     visitor = crowded.visitor()
-    kept = crowded.app_state.store.reads.rows("SELECT id FROM sessions")
+    kept = crowded.app_state.workspace.store.reads.rows("SELECT id FROM sessions")
     assert kept
     assert all(visitor.cookies["hf-gate"] not in str(row) and len(row[0]) == 64 for row in kept)
 
@@ -179,7 +179,7 @@ def test_who_is_uninvited_is_out_with_the_next_click(room: Room) -> None:
 
 def test_a_session_ends_when_nobody_is_there_and_after_twelve_hours(room: Room) -> None:
     visitor = room.visitor()
-    store = room.app_state.store
+    store = room.app_state.workspace.store
     with store.writing() as write:
         write.db.run("UPDATE sessions SET seen_at = seen_at - ?", (31 * 60_000,))
     assert visitor.get("/queue").status == 401
@@ -191,7 +191,7 @@ def test_a_session_ends_when_nobody_is_there_and_after_twelve_hours(room: Room) 
 
 def test_a_page_that_is_left_open_keeps_nobody_signed_in(room: Room) -> None:
     room.ask([{"username": "ada"}], {"Purpose": GOOD})
-    visitor, store = room.visitor(), room.app_state.store
+    visitor, store = room.visitor(), room.app_state.workspace.store
     key = room.row("ada").state.hub_request
     polls = (("GET", "/tray?rows="), ("POST", f"/requests/{key}/looking"))
 

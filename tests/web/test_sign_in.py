@@ -72,7 +72,7 @@ def test_nobody_is_called_as_the_ledger_calls_others(room: Room) -> None:
 
 
 def test_a_link_that_is_revoked_while_it_is_opened_opens_nothing(room: Room) -> None:
-    members, mia = room.app_state.members, Member(name="mia", role=Role.REVIEWER)
+    members, mia = room.app_state.workspace.members, Member(name="mia", role=Role.REVIEWER)
     room.app_state.invite(mia, "first")
     assert members.open("a session", "mia", ms(bootstrap.now()), "first")
     room.app_state.invite(mia, "second")

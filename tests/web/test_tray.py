@@ -24,7 +24,7 @@ def _decide(room: Room, visitor: Visitor, verb: str, name: str, **more: str) -> 
 
 def _status(room: Room, name: str) -> str:
     """As the Hub has it."""
-    found = room.app_state.hub.find(room.repo, name)
+    found = room.app_state.workspace.hub.find(room.repo, name)
     return str(found.status) if found else "gone"
 
 
@@ -64,9 +64,9 @@ def test_its_time_come_it_leaves_once_and_stands_in_the_ledger(asked: Room) -> N
     assert asked.writes() == before + 2
     asked.leave()
     assert asked.writes() == before + 2
-    kinds = [row.link.kind for row in asked.app_state.store.entries(request=asked.row("ada").id)]
+    kinds = [row.link.kind for row in asked.app_state.workspace.store.entries(request=asked.row("ada").id)]
     assert kinds[:2] == ["ChangeSettled", "ChangeStarted"]
-    assert asked.app_state.store.entries(request=asked.row("ada").id)[0].link.actor == "lena-brandt"
+    assert asked.app_state.workspace.store.entries(request=asked.row("ada").id)[0].link.actor == "lena-brandt"
 
 
 def test_the_page_says_where_those_stand_that_were_sent_before_the_latest(room: Room) -> None:
@@ -87,7 +87,7 @@ def test_held_until_somebody_sends_it(asked: Room) -> None:
     lena = asked.visitor()
     _decide(asked, lena, "accept", "ada")
     lena.post("/tray/hold")
-    assert asked.app_state.tray.due(1 << 60) == []
+    assert asked.app_state.workspace.tray.due(1 << 60) == []
     assert "for you to send" in lena.get("/queue").body
     lena.post("/tray/send")
     asked.app_state.tray_service.send_due(asked.app_state.now())
@@ -100,7 +100,7 @@ def test_who_is_refused_is_told_why_unless_it_is_meant(asked: Room, verb: str) -
     assert _decide(asked, lena, verb, "ada").status == 422
     assert _decide(asked, lena, verb, "ada", reason="x" * 201).status == 422
     assert _decide(asked, lena, verb, "ada", reason="😀" * 101).status == 422
-    assert asked.app_state.tray.waiting() == []
+    assert asked.app_state.workspace.tray.waiting() == []
     assert _decide(asked, lena, verb, "ada", silent="yes").status == 303
 
 
@@ -132,7 +132,7 @@ def test_what_was_seen_before_somebody_decided_decides_nothing(asked: Room) -> N
     assert lost.status == 409
     assert "ada is accepted now" in lost.body
     assert "lena-brandt" in lost.body
-    assert asked.app_state.tray.waiting() == []
+    assert asked.app_state.workspace.tray.waiting() == []
 
 
 def test_what_moved_on_the_hub_meanwhile_is_left_alone(asked: Room) -> None:
@@ -154,7 +154,7 @@ def test_another_persons_tray_is_not_mine(asked: Room) -> None:
     mia.post("/tray/undo")
     mia.post("/tray/send")
     mia.post("/tray/undo", {"key": asked.row("ada").state.hub_request or ""})
-    assert len(asked.app_state.tray.waiting()) == 1
+    assert len(asked.app_state.workspace.tray.waiting()) == 1
     assert "by lena-brandt" in mia.get("/queue").body
 
 
@@ -189,7 +189,7 @@ def test_while_the_hub_is_away_decisions_stay_in_the_tray(asked: Room) -> None:
     with Hub(asked.local.tokens["owner"], asked.local.url, max_wait=0.0) as impatient:
         asked.app_state.workspace.hub = impatient
         asked.leave()
-    waiting = asked.app_state.tray.waiting()
+    waiting = asked.app_state.workspace.tray.waiting()
     assert [(one.run, one.outcome) for one in waiting] == [(None, None)]
     assert asked.app_state.tray_service.problem
     asked.local.set_faults([])
@@ -202,8 +202,8 @@ def test_while_the_hub_is_away_decisions_stay_in_the_tray(asked: Room) -> None:
 
 def test_a_decision_that_was_marked_and_never_begun_is_sent_after_a_restart(asked: Room) -> None:
     _decide(asked, asked.visitor(), "accept", "ada")
-    item = asked.app_state.tray.waiting()[0]
-    asked.app_state.tray.carried_by([item.id], "r_neverbegun00")
+    item = asked.app_state.workspace.tray.waiting()[0]
+    asked.app_state.workspace.tray.carried_by([item.id], "r_neverbegun00")
     asked.leave()
     assert _status(asked, "ada") == "pending"
     assert asked.app_state.tray_service.recover(asked.app_state.now()) == 0
@@ -214,12 +214,12 @@ def test_a_decision_that_was_marked_and_never_begun_is_sent_after_a_restart(aske
 def test_a_decision_whose_answer_was_lost_is_read_back_and_not_sent_again(asked: Room) -> None:
     lena = asked.visitor()
     _decide(asked, lena, "accept", "ada")
-    item = asked.app_state.tray.waiting()[0]
+    item = asked.app_state.workspace.tray.waiting()[0]
     asked.leave()
     writes = asked.writes()
-    with asked.app_state.store.writing() as write:  # as a process that died between the answer and the tray
+    with asked.app_state.workspace.store.writing() as write:  # as a process that died between the answer and the tray
         write.db.run("UPDATE tray SET outcome = NULL WHERE id = ?", (item.id,))
     asked.app_state.tray_service.recover(asked.app_state.now())
     asked.leave()
     assert asked.writes() == writes
-    assert asked.app_state.tray.about([item.request])[item.request].outcome == OutcomeKind.DONE
+    assert asked.app_state.workspace.tray.about([item.request])[item.request].outcome == OutcomeKind.DONE

@@ -34,18 +34,18 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Room, Repo, 
     """Fay waits at one repo, and is in at the other."""
     with a_room(tmp_path_factory.mktemp("two"), policy=None, repos=2) as room:
         mine, other = (parse_repo(line["repo"], line["repo_type"]) for line in room.local.repos)
-        assert room.app_state.location.folder is not None
-        file = room.app_state.location.folder / "policies" / "house.yaml"
+        assert room.app_state.workspace.location.folder is not None
+        file = room.app_state.workspace.location.folder / "policies" / "house.yaml"
         file.write_text(POLICY.format(mine=mine, other=other), "utf-8")
         for repo in (mine, other):
             room.ask([{"username": "fay"}], {"Purpose": GOOD}, repo)
-        room.app_state.hub.accept(other, "fay")
+        room.app_state.workspace.hub.accept(other, "fay")
         room.read(SyncKind.FULL)
         yield room, mine, other
 
 
 def waiting(room: Room, repo: Repo) -> str:
-    (row,) = room.app_state.store.find(repo, "fay")
+    (row,) = room.app_state.workspace.store.find(repo, "fay")
     return row.state.hub_request or ""
 
 
@@ -75,8 +75,8 @@ def test_a_request_does_not_show_whether_a_rule_that_counts_other_repos_matched(
     two: tuple[Room, Repo, Repo], rob: Visitor, times: int
 ) -> None:
     room, mine, other = two
-    assert room.app_state.location.folder is not None
-    file, key = room.app_state.location.folder / "policies" / "house.yaml", waiting(room, mine)
+    assert room.app_state.workspace.location.folder is not None
+    file, key = room.app_state.workspace.location.folder / "policies" / "house.yaml", waiting(room, mine)
     before = file.read_text("utf-8")
     rules = f"    when: history.elsewhere == {times}\n    then: accept\n"
     try:

@@ -162,7 +162,7 @@ def test_on_no_page_a_text_is_more_than_text(scene: Scene) -> None:
 
 
 def test_a_draft_that_is_tried_stays_text(scene: Scene) -> None:
-    file = (scene.room.app_state.location.folder or Path()) / "policies" / "turn-0.yaml"
+    file = (scene.room.app_state.workspace.location.folder or Path()) / "policies" / "turn-0.yaml"
     for turn in TURNS:
         text = payload(Field.QUERY, turn)
         for src in (text, f"version: 1\n{text}", file.read_text("utf-8") + f"# {text}\n{text}"):
@@ -209,7 +209,7 @@ def test_who_is_not_in_sees_no_more_than_text(scene: Scene) -> None:
 
 
 def test_a_file_that_is_wrong_stays_text(room: Room) -> None:
-    lena, file = room.visitor(), (room.app_state.location.folder or Path()) / "policies" / "broken.yaml"
+    lena, file = room.visitor(), (room.app_state.workspace.location.folder or Path()) / "policies" / "broken.yaml"
     for turn in TURNS:
         text = plain(payload(Field.POLICY_REASON, turn))
         for said in (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, tzinfo
 from itertools import islice
@@ -231,12 +231,18 @@ def read_inputs(
 
 
 def inputs_of(
-    store: Store, court: RepoPolicies, sources: SourcesPort, rows: Sequence[RequestRow], now: datetime
+    store: Store,
+    court: RepoPolicies,
+    sources: SourcesPort,
+    rows: Sequence[RequestRow],
+    now: datetime,
+    *,
+    seen: Collection[int] | None = None,
 ) -> Iterator[EvaluationInput]:
-    """The same for given requests of this repo."""
+    """Yield given requests of this repo with their facts. `seen`: histories count only these repos (their numbers)."""
     people = [row.person.id for row in rows]
     profiles = store.profiles(people) if court.asks_profile and rows else {}
-    history = store.history(court.repo, people) if court.asks_history and rows else {}
+    history = store.history(court.repo, people, within=seen) if court.asks_history and rows else {}
     bindings = {name: store.bindings(name) for name in court.tables} if rows else {}
     whole = store.repo(court.repo) if court.asks_history and rows else None
     complete = whole is not None and whole.full_at is not None

@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import Final
 
 from ..domain.members import TEAM
+from ..store import dumping
 
 RESTORED: Final = "restored"
 """When the store was restored from a backup (ms), until every repo was read whole again."""
 
 OWNER: Final = "desk owner"
 """The account whose token the desk in the browser used last: name and id, as JSON."""
+
+PRIVATE_HOST: Final = dumping.PRIVATE_HOST
+"""The desk's private host name; never exported."""
 
 TEAM_UNTIL: Final = TEAM
 """Until when (ms) the store counts as one of several admins, though the others were put out."""

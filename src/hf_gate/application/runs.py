@@ -20,7 +20,7 @@ from ..errors import Guarded, StoreDamaged, UsageError
 from ..plan.changes import PlanSubject, make_change
 from ..plan.model import Change, Plan, decode_stored_plan, make_plan
 from ..policy.model import Policy
-from ..store.carried import Carried
+from ..store.plans_and_runs import PlansAndRuns
 from ..store.reading import Store
 
 AHEAD: Final = timedelta(minutes=5)  # clocks of two machines differ; a supposed moment lies further ahead
@@ -143,7 +143,7 @@ def check_kept(store: Store, run: RunRow) -> None:
 
 def resume(store: Store, run: RunRow, actor: str, now: datetime) -> RunRow:
     """Record that a person lets a run go on; what it sends from now on counts for the day that begins now."""
-    resumed = e.RunResumed(run=run.id, changes=Carried(store).counts(run.id).get(ChangeState.PLANNED, 0))
+    resumed = e.RunResumed(run=run.id, changes=PlansAndRuns(store).counts(run.id).get(ChangeState.PLANNED, 0))
     with store.writing() as write:
         write.append(None, [e.Entry(event=resumed, at=ms(now), actor=actor)])
     return run

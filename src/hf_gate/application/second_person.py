@@ -20,7 +20,7 @@ from ..domain.moments import moment_of, ms
 from ..domain.rows import RunRow
 from ..domain.runs import UNDER_WAY, ChangeState, RunKind, RunState
 from ..domain.tray import QueuedDecision
-from ..store.carried import Carried
+from ..store.plans_and_runs import PlansAndRuns
 from ..store.reading import Store
 from ..store.timeline import ends_changed
 from . import keys
@@ -132,7 +132,7 @@ def need_to_resume(store: Store, team: Team, run: RunRow, waiting: Iterable[Queu
 
     Who began the run has agreed to it, so another person may resume it.
     """
-    counts = Carried(store).counts(run.id)
+    counts = PlansAndRuns(store).counts(run.id)
     left = counts.get(ChangeState.PLANNED, 0)
     if run.kind is RunKind.AUTO or run.is_free or not left:
         return Need(team, is_large=False, is_met=False, why="")
@@ -197,6 +197,6 @@ def _sent(run: RunRow) -> dict[str, int]:
 
 def agreed_to(store: Store, digest: str) -> tuple[int, list[str]]:
     """How many changes the whole had that a plan is a part of, and the accounts that made it or agreed to it."""
-    row = Carried(store).plan(digest)
+    row = PlansAndRuns(store).plan(digest)
     told: Mapping[str, Any] = {} if row is None else row.about
     return int(told.get("need", 0)), list(told.get("seen", ()))

@@ -12,10 +12,16 @@ if TYPE_CHECKING:
     from datetime import datetime, tzinfo
 
     from ..config import Settings
+    from ..domain.rows import TimelineFilter, TimelinePage
     from ..hub.client import Hub
     from ..policy.workspace_config import WorkspaceConfig
     from ..sources.fact_sources import FactSources
+    from ..store.members import Members
+    from ..store.plans_and_runs import PlansAndRuns
+    from ..store.queue_queries import QueueQueries
     from ..store.reading import Store
+    from ..store.selections import Selections
+    from ..store.tray import Tray
     from .ports import ClockPort
 
 CONFIG_FILE: Final = "hf-gate.yaml"
@@ -81,6 +87,47 @@ class Workspace:
         from ..sources.fact_sources import FactSources  # noqa: PLC0415 - only evaluation needs facts
 
         return FactSources(lambda: self.hub)
+
+    @cached_property
+    def tray(self) -> Tray:
+        """Decisions that were not sent yet."""
+        from ..store.tray import Tray  # noqa: PLC0415 - only decisions need a tray
+
+        return Tray(self.store)
+
+    @cached_property
+    def members(self) -> Members:
+        """Who may use the desk, with sessions and saved views."""
+        from ..store.members import Members  # noqa: PLC0415 - only the desk has members
+
+        return Members(self.store)
+
+    @cached_property
+    def selections(self) -> Selections:
+        """Which requests each member selected."""
+        from ..store.selections import Selections  # noqa: PLC0415 - as above
+
+        return Selections(self.store)
+
+    @cached_property
+    def queue(self) -> QueueQueries:
+        """Counts and pages of the queue."""
+        from ..store.queue_queries import QueueQueries  # noqa: PLC0415 - as above
+
+        return QueueQueries(self.store)
+
+    @cached_property
+    def plans_and_runs(self) -> PlansAndRuns:
+        """Plans and runs as pages show them."""
+        from ..store.plans_and_runs import PlansAndRuns  # noqa: PLC0415 - as above
+
+        return PlansAndRuns(self.store)
+
+    def timeline(self, wanted: TimelineFilter, *, limit: int, before: int | None = None) -> TimelinePage:
+        """Return entries of the audit log before one, the newest first."""
+        from ..store.timeline import timeline  # noqa: PLC0415 - as above
+
+        return timeline(self.store, wanted, limit=limit, before=before)
 
     def now(self) -> datetime:
         """This moment, in UTC."""

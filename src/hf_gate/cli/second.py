@@ -25,7 +25,6 @@ def author_for(
     ids of the people whom this user decides about; where others could, nobody decides a request of their own.
     """
     from ..application.second_person import agreed_to, need_of, team_of  # noqa: PLC0415 - as above
-    from ..store.tray import Tray  # noqa: PLC0415 - only who decides
 
     me, store, now = _me(run), workspace.store, workspace.clock.now()
     team = team_of(store, me, now)
@@ -34,7 +33,7 @@ def author_for(
     if any(me.is_own(name, ident) for name, ident in about):
         raise NotAllowed("nobody decides a request of their own; nothing was sent.", hint="Let another admin do it.")
     whole, agreed = (0, []) if plan is None else agreed_to(store, plan)
-    need = need_of(store, team, new, Tray(store).waiting(), now, whole=whole, agreed=agreed)
+    need = need_of(store, team, new, workspace.tray.waiting(), now, whole=whole, agreed=agreed)
     if need.is_open:
         where = "" if plan is None else f" The plan is on the desk: /plans/{plan}."
         raise Guarded(f"{need.why} Nothing was sent.", hint=f"{need.team.next_step()}{where}")
@@ -45,10 +44,9 @@ def resume_run(run: Run, workspace: Workspace, known: RunRow, actor: str) -> Run
     """Record that this user resumes a run; refuse if a second person has to."""
     from ..application.runs import resume  # noqa: PLC0415 - only who resumes
     from ..application.second_person import need_to_resume, team_of  # noqa: PLC0415 - as above
-    from ..store.tray import Tray  # noqa: PLC0415 - as above
 
     store, now = workspace.store, workspace.clock.now()
-    need = need_to_resume(store, team_of(store, _me(run), now), known, Tray(store).waiting(), now)
+    need = need_to_resume(store, team_of(store, _me(run), now), known, workspace.tray.waiting(), now)
     if need.is_open:
         hint = f"Another admin whose account is proven may resume it; or end it: hf-gate runs stop {known.id}"
         raise Guarded(f"{need.why} Nothing was sent.", hint=hint)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from ..domain.moments import ms
 from ..errors import Guarded, StoreBusy, StoreDamaged, UsageError
 from ..private_files import make_private_folder
 from .frame import Entry, GateGroup, Run, command
@@ -18,7 +17,6 @@ from .workspace import local_user, open_workspace, waiting_notice
 
 if TYPE_CHECKING:
     from ..application.workspace import Workspace, WorkspaceLocation
-    from ..store.locking import Holder
 
 store = GateGroup(
     "store",
@@ -40,19 +38,9 @@ _MOST: Final = 4 << 20  # bytes of a file of the workspace that an export takes 
 def store_path(run: Run) -> Path | None:
     """The file of the store that is meant; None if it lies on a server."""
     from .. import bootstrap  # noqa: PLC0415 - help needs none of it
-    from ..store.opening import path_of  # noqa: PLC0415 - as above
+    from ..application.store_care import file_of_store  # noqa: PLC0415 - as above
 
-    url = bootstrap.store_url(run.settings, run.location)
-    return None if url.startswith("postgres") else path_of(url).absolute()
-
-
-def this_process() -> Holder:
-    """What other processes are told about this one while it has the store."""
-    from socket import gethostname  # noqa: PLC0415 - as above
-
-    from ..store.locking import Holder  # noqa: PLC0415 - as above
-
-    return Holder(os.getpid(), gethostname(), click.get_current_context().command_path)
+    return file_of_store(bootstrap.store_url(run.settings, run.location))
 
 
 def open_store(run: Run) -> Workspace:
@@ -110,19 +98,15 @@ def store_check(run: Run) -> int:
     path = store_path(run)
     findings: list[str] = []
     if path is not None:
-        from ..store.removal import mode_faults  # noqa: PLC0415 - as above
+        from ..application.store_care import mode_faults  # noqa: PLC0415 - as above
 
         findings += mode_faults(path)  # first: to open a store closes its file to others
     entries = 0
     try:
-        opened = open_store(run)
-        from ..application.verify import verify  # noqa: PLC0415 - as above
-        from ..store.shape import file_faults  # noqa: PLC0415 - as above
+        from ..application.store_care import check_store  # noqa: PLC0415 - as above
 
-        findings += file_faults(opened.store.reads)
-        proof = verify(opened.store, fold=True)
-        entries = proof.entries
-        findings += [f"{each.chain}#{each.seq}: {each.what}" for each in proof.broken]
+        damage, entries = check_store(open_store(run))
+        findings += damage
     except StoreDamaged as problem:
         findings.append(str(problem))
     findings = list(dict.fromkeys(findings))
@@ -146,14 +130,9 @@ def store_export(run: Run, *, folder: Path) -> int:
 
     One JSON object a line. DIR must not exist or be empty; nobody else can read it. README.txt says what each file holds.
     """
-    from ..application.exporting import export_files  # noqa: PLC0415 - as above
-    from ..store.dumping import Dump, write_folder  # noqa: PLC0415 - as above
+    from ..application.store_care import export_store  # noqa: PLC0415 - as above
 
-    opened = open_store(run)
-    dump = Dump(opened.store)
-    with dump.snapshot():
-        files = export_files(opened.store, dump, _owned_content(run.location), opened.now())
-        lines = write_folder(folder, files)
+    lines = export_store(open_store(run), folder, _owned_content(run.location))
     doc = {"schema_version": 1, "folder": str(folder.absolute()), "files": lines}
     run.out.document(doc, lambda: _exported(folder, lines), quiet=[str(folder)])
     return 0
@@ -192,7 +171,7 @@ def store_backup(run: Run, *, file: Path) -> int:
     FILE must not exist; nobody else can read it. It holds personal data, and everything but your own files: keep
     hf-gate.yaml, policies and tables elsewhere.
     """
-    from ..store.copies import write_backup  # noqa: PLC0415 - as above
+    from ..application.store_care import write_backup  # noqa: PLC0415 - as above
 
     path = _file_of(run, "pg_dump --format=custom --file=FILE, and pg_restore to put it back")
     open_store(run)  # refuses what is no store of this Hub
@@ -215,10 +194,7 @@ def store_restore(run: Run, *, file: Path, yes: bool) -> int:
     is sent to a repo before it was read whole: hf-gate sync --full.
     """
     from .. import bootstrap  # noqa: PLC0415 - as above
-    from ..application import keys  # noqa: PLC0415 - as above
-    from ..application.restored import check_ledger  # noqa: PLC0415 - as above
-    from ..hub.local_world import get_world_id  # noqa: PLC0415 - as above
-    from ..store.copies import Restore, restore  # noqa: PLC0415 - as above
+    from ..application.store_care import restore_backup  # noqa: PLC0415 - as above
 
     path = _file_of(run, "pg_restore --clean --dbname=URL FILE, with every hf-gate stopped")
     check_no_desk(run)
@@ -230,10 +206,16 @@ def store_restore(run: Run, *, file: Path, yes: bool) -> int:
         _confirm_replacing(run, path)
     if run.location.folder is None:
         make_private_folder(path.parent)
-    endpoint, moment = bootstrap.endpoint_of(run.settings), bootstrap.now()
-    settings, world = {keys.RESTORED: str(ms(moment))}, get_world_id(endpoint)
-    wish = Restore(file, path, endpoint, world, settings, check_ledger, local_user(), ms(moment))
-    replaced = restore(wish, this_process(), wait=bootstrap.patience(run.settings), on_wait=waiting_notice(run))
+    replaced = restore_backup(
+        file,
+        path,
+        endpoint=bootstrap.endpoint_of(run.settings),
+        actor=local_user(),
+        now=bootstrap.now(),
+        command=click.get_current_context().command_path,
+        wait=bootstrap.patience(run.settings),
+        on_wait=waiting_notice(run),
+    )
     repos = [str(row.repo) for row in open_store(run).store.repos()]
     doc = {
         "schema_version": 1,

@@ -14,7 +14,7 @@ from ..errors import Guarded, StoreDamaged, UsageError
 from ..private_files import write_private_file
 from .frame import Run, command
 from .output import numbered
-from .store import check_no_desk, open_store, owned_files, store_path, this_process
+from .store import check_no_desk, open_store, owned_files, store_path
 from .workspace import waiting_notice
 
 
@@ -73,22 +73,20 @@ def store_remove(
 
 def _meant(run: Run, *, all_hubs: bool) -> _Removal:
     from .. import bootstrap  # noqa: PLC0415 - help needs none of it
-    from ..store.sql import without_password  # noqa: PLC0415 - as above
+    from ..application.store_care import name_of_server_store  # noqa: PLC0415 - as above
 
     if all_hubs:
         return _Removal("all", sorted(run.settings.paths.stores.glob("*.db")), is_all_hubs=True)
     path = store_path(run)
     if path is None:
-        return _Removal(
-            without_password(bootstrap.store_url(run.settings, run.location)).rpartition("/")[2], url="server"
-        )
+        return _Removal(name_of_server_store(bootstrap.store_url(run.settings, run.location)), url="server")
     folder = run.location.folder
     return _Removal(bootstrap.hub_name(run.settings) if folder is None else folder.name, [path])
 
 
 def _settled_check(removal: _Removal, *, damaged: bool) -> Callable[[], None]:
     """Refuses while changes are unsettled: without the store nobody could find out what became of them."""
-    from ..store.removal import count_unsettled  # noqa: PLC0415 - as above
+    from ..application.store_care import count_unsettled  # noqa: PLC0415 - as above
 
     def check() -> None:
         for path in removal.paths:
@@ -161,22 +159,28 @@ def _confirm(run: Run, removal: _Removal, *, yes: bool, name: str | None) -> Non
 
 def _remove(run: Run, removal: _Removal, check: Callable[[], None]) -> list[Path]:
     from .. import bootstrap  # noqa: PLC0415 - as above
-    from ..store import removal as adapter  # noqa: PLC0415 - as above
+    from ..application import store_care  # noqa: PLC0415 - as above
 
     tell = waiting_notice(run)
-    wait, who, paths = bootstrap.patience(run.settings), this_process(), run.settings.paths
+    wait, who, paths = (
+        bootstrap.patience(run.settings),
+        store_care.this_process(click.get_current_context().command_path),
+        run.settings.paths,
+    )
     removed: list[Path] = []
     for path in removal.paths:
-        if adapter.files_of(path):
-            removed += adapter.remove_files(path, who, wait=wait, check=check, on_wait=tell)
+        if store_care.files_of(path):
+            removed += store_care.remove_files(path, who, wait=wait, check=check, on_wait=tell)
     if removal.url:
         url = bootstrap.store_url(run.settings, run.location)
-        adapter.remove_tables(url, who, wait=wait, check=lambda count: check_settled(count, removal.name), on_wait=tell)
-    removed += adapter.remove_traces(paths.state, [paths.accounts])
+        store_care.remove_tables(
+            url, who, wait=wait, check=lambda count: check_settled(count, removal.name), on_wait=tell
+        )
+    removed += store_care.remove_traces(paths.state, [paths.accounts])
     folder = run.location.folder
     beside = [path.parent for path in removal.paths if folder is not None and path.parent != folder]
     ours = [paths.stores, paths.data, paths.state / "ui", paths.profiles, paths.state, paths.cache]
-    return removed + adapter.remove_empty_folders([*beside, *ours])
+    return removed + store_care.remove_empty_folders([*beside, *ours])
 
 
 def _stays(run: Run, removal: _Removal) -> list[Path]:

@@ -15,6 +15,10 @@ TAKEN: Final = frozenset({"outside", "desk", "policy", "local"})
 """Who else stands in the ledger as an actor: no member is called so."""
 
 
+SESSION_LIFETIME: Final = 12 * 3_600_000
+"""How many ms after its start a session ends."""
+MOST_VIEWS: Final = 50  # saved by one member
+
 TEAM: Final = "team until"
 """The setting in which the store says until when (ms) an admin who was put out still counts as being there."""
 TEAM_LASTS: Final = 24 * 3_600_000  # ms

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -139,3 +139,89 @@ class ChangeRow(msgspec.Struct, frozen=True, kw_only=True):
     change: bytes  # the plan's change, as JSON
     state: ChangeState = ChangeState.PLANNED
     why: str = ""
+
+
+class QueueCount(NamedTuple):
+    """How many current requests of a repo have a status and a verdict; `action` None: not evaluated."""
+
+    repo: str
+    status: str
+    action: str | None
+    rule: str | None
+    n: int
+
+
+class VerdictCount(NamedTuple):
+    """How many current requests of a repo have a verdict; `shadow`: what policies in shadow mode say (policy, rule, action)."""
+
+    repo: Repo
+    action: str
+    policy: str | None
+    rule: str
+    digest: str | None
+    shadow: tuple[tuple[str, str, str], ...]
+    n: int
+
+
+class PeoplePage(NamedTuple):
+    """The requests of each person together; `next` is the cursor of the following page, None at the end."""
+
+    people: list[list[RequestRow]]
+    next: str | None
+
+
+class PlanRow(NamedTuple):
+    """A plan that is kept. `about`: what was written beside it when it was made; `run` and `state` of its latest run."""
+
+    digest: str
+    made_at: int  # ms
+    about: Mapping[str, Any]
+    run: str | None
+    state: str | None
+
+
+class TimelineFilter(NamedTuple):
+    """Which entries. `repos` None: of every repo; `with_desk`: also of the workspace's own chain; `actor` also without `@version`."""
+
+    repos: Collection[Repo] | None = None
+    with_desk: bool = True
+    kind: str | None = None
+    actor: str | None = None
+    requests: Collection[int] | None = None
+
+
+class TimelinePage(NamedTuple):
+    """Entries, the newest first. `next`: from where to go on (None: that was all); `is_cut`: the search stopped at its limit."""
+
+    rows: list[LedgerRow]
+    next: int | None = None
+    is_cut: bool = False
+
+
+class SelectionScope(NamedTuple):
+    """A verb about a selection. `able`: the statuses that it applies to; `repos`: the numbers of those that count."""
+
+    pick: str
+    able: Collection[str]
+    repos: Collection[int]
+    own: Collection[str]  # names and ids, in lower case, of the account that must not decide about itself
+    protected: Collection[str] = ()
+
+
+class SelectionBucket(NamedTuple):
+    """How many of a selection are alike. `why` they are left out; empty: they can be decided."""
+
+    why: str
+    repo: str
+    status: str
+    action: str | None
+    rule: str | None
+    is_again: bool
+    was_in: bool
+    n: int
+
+
+GONE, MOVED, OWN, PROTECTED, HELD, CARRIED = "gone", "moved", "own", "protected", "held", "carried"
+"""Why one of a selection is left out."""
+STATUS_REASON: Final = "status "
+"""Begins the reason of those to whose status the verb does not apply; the status follows."""

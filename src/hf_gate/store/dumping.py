@@ -15,7 +15,7 @@ from .requests import PAGE
 
 SECRET: Final = frozenset({"link", "salt"})
 """Columns that are never exported: digests of sign-in links, and what would let others guess at erased people."""
-HOST: Final = "desk host"
+PRIVATE_HOST: Final = "desk host"
 """The setting with the desk's private host name: only browsers with a valid link are told it, so no export is."""
 _PACKED: Final = frozenset({("plans", "document"), ("profiles", "document")})
 
@@ -47,7 +47,7 @@ class Dump:
         """The rows of a table, without what is secret; documents as the text that was packed."""
         unpack = self._store.unpack
         for row in self._store.reads.stream(f"SELECT * FROM {name}"):
-            if name == "settings" and row["key"] == HOST:
+            if name == "settings" and row["key"] == PRIVATE_HOST:
                 continue
             yield {
                 key: unpack(value) if (name, key) in _PACKED and value is not None else value

@@ -11,16 +11,14 @@ from msgspec.structs import replace
 
 from ..domain import events as e
 from ..domain.events import Entry
-from ..domain.members import TEAM, TEAM_LASTS, Member, Role
+from ..domain.members import MOST_VIEWS, SESSION_LIFETIME, TEAM, TEAM_LASTS, Member, Role
 from ..errors import StoreBusy
 from . import member_rows
 from .reading import Store
 from .writer import Writer
 
 IDLE: Final = 30 * 60_000
-LIVES: Final = 12 * 3_600_000
 MOST_SESSIONS: Final = 20  # of one member; the one that was used longest ago ends
-MOST_VIEWS: Final = 50  # of one member
 
 
 def new_id() -> str:
@@ -118,7 +116,7 @@ class Members:
             theirs = "SELECT 1 FROM members WHERE name = ? AND link = ?"
             if link is not None and write.db.row(theirs, (member, digest_of(link))) is None:
                 return False
-            write.db.run("DELETE FROM sessions WHERE seen_at < ? OR made_at < ?", (at - IDLE, at - LIVES))
+            write.db.run("DELETE FROM sessions WHERE seen_at < ? OR made_at < ?", (at - IDLE, at - SESSION_LIFETIME))
             newest = "SELECT id FROM sessions WHERE member = ? ORDER BY seen_at DESC, id LIMIT ?"
             oldest = f"DELETE FROM sessions WHERE member = ? AND id NOT IN ({newest})"
             write.db.run(oldest, (member, member, MOST_SESSIONS - 1))
@@ -130,7 +128,7 @@ class Members:
         """The member of a session that is not over; `renew`: they are there just now."""
         row = self._store.reads.row(
             "SELECT member, seen_at FROM sessions WHERE id = ? AND seen_at >= ? AND made_at >= ?",
-            (digest_of(secret), at - IDLE, at - LIVES),
+            (digest_of(secret), at - IDLE, at - SESSION_LIFETIME),
         )
         if row is None:
             return None
@@ -148,7 +146,7 @@ class Members:
         """Who is in: member, since when and last seen when (ms)."""
         return self._store.reads.rows(
             "SELECT member, made_at, seen_at FROM sessions WHERE seen_at >= ? AND made_at >= ? ORDER BY seen_at DESC",
-            (at - IDLE, at - LIVES),
+            (at - IDLE, at - SESSION_LIFETIME),
         )
 
     # ---- saved views ---------------------------------------------------------------------------------------------------

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from ..domain.ids import Repo
 from ..domain.ledger import Link
-from ..domain.rows import LedgerRow
+from ..domain.rows import LedgerRow, TimelineFilter, TimelinePage
 from .ledger import names
 from .memory import dictionary
 from .packing import Packer, private_of
@@ -19,27 +18,9 @@ from .states import chain_of
 LOOK: Final = 200_000  # entries that one page looks back over, at most; it says where it stopped
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which entries. `repos` None: of every repo; `with_desk`: also of the workspace's own chain; `actor` also without `@version`."""
-
-    repos: Collection[Repo] | None = None
-    with_desk: bool = True
-    kind: str | None = None
-    actor: str | None = None
-    requests: Collection[int] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Stretch:
-    """Some of the timeline. `next`: from where it goes on (None: that was all); `is_cut`: because enough was looked at."""
-
-    rows: list[LedgerRow]
-    next: int | None = None
-    is_cut: bool = False
-
-
-def timeline(store: Store, wanted: Wanted, *, limit: int, before: int | None = None, look: int = LOOK) -> Stretch:
+def timeline(
+    store: Store, wanted: TimelineFilter, *, limit: int, before: int | None = None, look: int = LOOK
+) -> TimelinePage:
     """The newest entries before one (the store's number of it); `look` back over so many."""
     db, called = store.reads, names(store.reads)
     where = _conditions(db, wanted, called, before, look)
@@ -55,8 +36,8 @@ def timeline(store: Store, wanted: Wanted, *, limit: int, before: int | None = N
         private = None if data is None else private_of(packer.unpack(data))
         rows.append(LedgerRow(id=ident, link=link, private=private, person=person))
     if len(found) > limit:
-        return Stretch(rows, rows[-1].id)
-    return Stretch(rows, where.floor, is_cut=True) if where.floor is not None else Stretch(rows)
+        return TimelinePage(rows, rows[-1].id)
+    return TimelinePage(rows, where.floor, is_cut=True) if where.floor is not None else TimelinePage(rows)
 
 
 def ends_changed(store: Store, since: int) -> list[tuple[str, int]]:
@@ -83,7 +64,9 @@ class _Where:
         self.values.extend(some)
 
 
-def _conditions(db: Database, wanted: Wanted, called: Mapping[int, str], before: int | None, look: int) -> _Where:
+def _conditions(
+    db: Database, wanted: TimelineFilter, called: Mapping[int, str], before: int | None, look: int
+) -> _Where:
     where = _Where()
     if wanted.kind is not None:
         where.say("l.kind = ?", wanted.kind)
@@ -108,7 +91,7 @@ def _conditions(db: Database, wanted: Wanted, called: Mapping[int, str], before:
     return where
 
 
-def _chains(wanted: Wanted, called: Mapping[int, str]) -> list[int] | None:
+def _chains(wanted: TimelineFilter, called: Mapping[int, str]) -> list[int] | None:
     """The numbers of the chains that are asked for; None: all."""
     if wanted.repos is None and wanted.with_desk:
         return None

@@ -47,7 +47,7 @@ def account_named(app_state: AppState, name: str, *, is_guess: bool) -> tuple[st
     Raises UsageError if the Hub does not answer: without the id, a member who was renamed could decide their own request.
     """
     try:
-        person = app_state.hub.profile(name).person
+        person = app_state.workspace.hub.profile(name).person
     except PersonNotFound:
         if is_guess:
             return None
@@ -147,16 +147,16 @@ def _proved(app_state: AppState, sent: tuple[str, str]) -> dict[str, str]:
     if ident is None or member is None:
         raise NotProven("this link is not valid any more. Get a new one on the settings page.", 404)
     try:
-        account = bootstrap.account_of_token(app_state.settings, token)
+        account = bootstrap.account_of_token(app_state.workspace.settings, token)
         user_id = _checked(app_state, member, account)
         secret, at = secrets.token_urlsafe(32), ms(app_state.now())
-        if not app_state.members.prove(member, account.name, user_id, secret, at):
+        if not app_state.workspace.members.prove(member, account.name, user_id, secret, at):
             raise NotProven(f"{member.name} was revoked.", 404)
     except (HubUnavailable, Offline, StoreBusy) as problem:
         app_state.account_codes.put_back(code, ident)
         raise NotProven(f"{problem} Try again in a moment.", 503) from None
     except NotAllowed:
-        hub = bootstrap.hub_name(app_state.settings)
+        hub = bootstrap.hub_name(app_state.workspace.settings)
         raise NotProven(f"{hub} does not know this token.", 403) from None
     except HfGateError as problem:
         raise NotProven(str(problem), 422) from None
@@ -173,7 +173,7 @@ def _checked(app_state: AppState, member: Member, account: Account) -> str:
         is_invited = member.account is None or member.account.lower() == account.name.lower()
     if member.account is not None and not is_invited:
         raise NotProven(f"{member.name} was invited as {member.account}; this token is of {account.name}.", 409)
-    others = (app_state.owner_member, *(one for one in app_state.members.all() if one.has_link))
+    others = (app_state.owner_member, *(one for one in app_state.workspace.members.all() if one.has_link))
     other = next((one for one in others if one.proven_account == account.id and one.id != member.id), None)
     if other is not None:
         raise NotProven(f"{account.name} is {other.name} here already; one account is one person.", 409)

@@ -201,7 +201,7 @@ class _Api:
     async def tray(self, request: Request) -> Response:
         def work(context: RequestContext) -> Record:
             mine = _mine(context)
-            rows = context.app_state.store.requests([item.request for item in mine])
+            rows = context.workspace.store.requests([item.request for item in mine])
             return TrayOut(held=[_held(item, rows.get(item.request)) for item in mine])
 
         return await self._done(request, Role.REVIEWER, work)
@@ -209,13 +209,13 @@ class _Api:
     async def undo(self, request: Request) -> Response:
         def work(context: RequestContext) -> Record:
             ids = [item.id for item in _mine(context)]
-            return Counted(count=context.app_state.tray.take_back(ids, ms(context.now)))
+            return Counted(count=context.workspace.tray.take_back(ids, ms(context.now)))
 
         return await self._done(request, Role.REVIEWER, work)
 
     async def send(self, request: Request) -> Response:
         def work(context: RequestContext) -> Record:
-            count = context.app_state.tray.leave_at([item.id for item in _mine(context)], ms(context.now))
+            count = context.workspace.tray.leave_at([item.id for item in _mine(context)], ms(context.now))
             context.app_state.wake.set()
             return Counted(count=count)
 
@@ -283,7 +283,7 @@ def _end_of(context: RequestContext, decisions: DecisionsIn) -> str | None:
 
 
 def _mine(context: RequestContext) -> list[QueuedDecision]:
-    return [item for item in context.app_state.tray.waiting() if item.member == context.member.id and item.run is None]
+    return [item for item in context.workspace.tray.waiting() if item.member == context.member.id and item.run is None]
 
 
 def _requests(context: RequestContext, rows: Iterable[RequestRow]) -> list[ApiRequest]:

@@ -287,7 +287,7 @@ class DeskApp:
 
         def look() -> Response:
             try:
-                self.app_state.store.setting("ready")
+                self.app_state.workspace.store.setting("ready")
             except HfGateError:
                 return Response("the store cannot be read\n", 503, media_type="text/plain")
             return Response("ok\n", media_type="text/plain")

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, tzinfo
+from datetime import datetime
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Final
@@ -20,25 +20,17 @@ from ..application.decide import Direct
 from ..application.evaluation_pool import EvaluationPool
 from ..application.judging import RepoPolicies, StandingVerdicts
 from ..application.policy_bundle import PolicyBundle, load_policies
-from ..application.ports import ClockPort
 from ..application.second_person import Need, Team, need_of, need_to_resume, owner_member, team_of
 from ..application.tray import DecisionRequest, TrayService
-from ..application.workspace import CONFIG_FILE, Workspace, WorkspaceLocation
-from ..config import Settings
+from ..application.workspace import CONFIG_FILE, Workspace
 from ..domain.ids import Repo
 from ..domain.members import Author, Member, Role
 from ..domain.moments import ms
 from ..domain.rows import RepoRow, RequestRow, RunRow
 from ..domain.tray import QueuedDecision
 from ..errors import Guarded, HfGateError, UsageError
-from ..hub.client import Hub
 from ..hub.local_world import get_world_id
 from ..policy.literals import glob_matches
-from ..store.carried import Carried
-from ..store.members import Members
-from ..store.picks import Picks
-from ..store.reading import Store
-from ..store.tray import Tray
 from .draft_pool import Drafts
 from .making import PlanMaker
 from .one_time import OneTimeCodes
@@ -100,51 +92,17 @@ class AppState:
 
     # ---- fixed things ------------------------------------------------------------------------------------------------
 
-    @property
-    def settings(self) -> Settings:
-        return self.workspace.settings
-
-    @property
-    def location(self) -> WorkspaceLocation:
-        return self.workspace.location
-
-    @property
-    def hub(self) -> Hub:
-        return self.workspace.hub
-
-    @property
-    def store(self) -> Store:
-        return self.workspace.store
-
-    @property
-    def clock(self) -> ClockPort:
-        return self.workspace.clock
-
-    @property
-    def zone(self) -> tzinfo:
-        return self.workspace.zone
-
-    @cached_property
-    def tray(self) -> Tray:
-        return Tray(self.store)
-
-    @cached_property
-    def picks(self) -> Picks:
-        return Picks(self.store)
-
-    @cached_property
-    def members(self) -> Members:
-        return Members(self.store)
-
     @cached_property
     def tray_service(self) -> TrayService:
-        return TrayService(self.store, self.tray, self.direct, new_id, self._may_decide, self._limit, self.sending)
+        return TrayService(
+            self.workspace.store, self.workspace.tray, self.direct, new_id, self._may_decide, self._limit, self.sending
+        )
 
     @property
     def title(self) -> str:
         """The names of the Hub and the workspace, for the footer of each page."""
-        desk = "" if self.location.folder is None else f" · desk {self.location.folder.name}"
-        return f"{bootstrap.hub_name(self.settings)}{desk}"
+        desk = "" if self.workspace.location.folder is None else f" · desk {self.workspace.location.folder.name}"
+        return f"{bootstrap.hub_name(self.workspace.settings)}{desk}"
 
     @property
     def is_https(self) -> bool:
@@ -154,20 +112,22 @@ class AppState:
     @cached_property
     def is_local(self) -> bool:
         """Whether the Hub is a local one, with invented people."""
-        return get_world_id(self.store.endpoint) is not None
+        return get_world_id(self.workspace.store.endpoint) is not None
 
     def now(self) -> datetime:
         """Return the current time by the Hub client's clock."""
-        return self.clock.now()
+        return self.workspace.clock.now()
 
     def direct(self, actor: str, member: str | None = None) -> Direct:
         """Return what sends decisions for an actor. `member`: the id of the member who decides."""
         found = self.member_of_id(member)
         author = Author(member=member)
         if found is not None:
-            is_free = team_of(self.store, found, self.now()).is_alone
+            is_free = team_of(self.workspace.store, found, self.now()).is_alone
             author = Author(member=member, account=found.proven_account, is_free=is_free)
-        return Direct(self.store, self.hub, self.clock, self.zone, actor, author=author)
+        return Direct(
+            self.workspace.store, self.workspace.hub, self.workspace.clock, self.workspace.zone, actor, author=author
+        )
 
     @property
     def is_watched(self) -> bool:
@@ -190,10 +150,10 @@ class AppState:
     def admit_owner(self) -> None:
         """Store who the owner is. A member invited under the owner's name is another person and is revoked."""
         told = json.dumps({"name": self.owner, "user_id": self.owner_id})
-        if self.store.setting(keys.OWNER) != told:
-            with self.store.writing() as write:
+        if self.workspace.store.setting(keys.OWNER) != told:
+            with self.workspace.store.writing() as write:
                 write.setting(keys.OWNER, told)
-        namesake = self.members.named(self.owner)
+        namesake = self.workspace.members.named(self.owner)
         if namesake is not None and namesake.has_link:
             self.put_out(namesake, self.owner)
 
@@ -201,34 +161,36 @@ class AppState:
         """Return a member who may sign in now, by name: the token's owner, or an invited member with a link."""
         if name == self.owner:
             return self.owner_member
-        found = self.members.named(name)
+        found = self.workspace.members.named(name)
         return found if found is not None and found.has_link else None
 
     def member_of_id(self, ident: str | None) -> Member | None:
         """Return a member who may sign in now, by id."""
         if ident == self.owner_member.id:
             return self.owner_member
-        found = None if ident is None else self.members.of_id(ident)
+        found = None if ident is None else self.workspace.members.of_id(ident)
         return found if found is not None and found.has_link else None
 
     def invite(self, member: Member, secret: str, by: str | None = None) -> Member:
         """Invite a member by a link. `by`: the actor in the ledger; the owner if None."""
-        return self.members.invite(member, secret, by or self.owner, ms(self.now()))
+        return self.workspace.members.invite(member, secret, by or self.owner, ms(self.now()))
 
     def put_out(self, member: Member, by: str | None = None) -> None:
         """Revoke a member: delete link, sessions, views, selection and unsent decisions. Their runs stop."""
         at = ms(self.now())
-        self.members.revoke(member, by or self.owner, at)
-        self.tray.take_back([item.id for item in self.tray.waiting() if item.member == member.id], at)
-        self.picks.clear(f"s_{member.id}")
+        self.workspace.members.revoke(member, by or self.owner, at)
+        self.workspace.tray.take_back(
+            [item.id for item in self.workspace.tray.waiting() if item.member == member.id], at
+        )
+        self.workspace.selections.clear(f"s_{member.id}")
 
     def repos(self, member: Member) -> list[RepoRow]:
         """Return the repos that a member may see, sorted by name."""
-        return [row for row in self.store.repos() if self.sees(member, row.repo)]
+        return [row for row in self.workspace.store.repos() if self.sees(member, row.repo)]
 
     def sees(self, member: Member, repo: Repo) -> bool:
         """Whether the workspace covers a repo and the member may see it."""
-        ours = None if self.location.folder is None else self.location.config.repos
+        ours = None if self.workspace.location.folder is None else self.workspace.location.config.repos
         return _names(ours, repo) and _names(member.repos, repo)
 
     def _may_decide(self, item: QueuedDecision, row: RequestRow) -> bool:
@@ -248,22 +210,22 @@ class AppState:
         member = self.member_of_id(run.member)
         if member is None or not member.role.covers(Role.REVIEWER):
             return False
-        return all(self.sees(member, repo) for repo in Carried(self.store).repos(run.id))
+        return all(self.sees(member, repo) for repo in self.workspace.plans_and_runs.repos(run.id))
 
     # ---- a second person ---------------------------------------------------------------------------------------------
 
     def team(self, member: Member) -> Team:
         """Return who else can decide now, seen from this member."""
-        return team_of(self.store, member, self.now())
+        return team_of(self.workspace.store, member, self.now())
 
     def need(self, member: Member, new: Mapping[str, int], *, whole: int = 0, agreed: Collection[str] = ()) -> Need:
         """Return whether a member needs a second person for these changes, counted by verb."""
         now, team = self.now(), self.team(member)
-        return need_of(self.store, team, new, self.tray.waiting(), now, whole=whole, agreed=agreed)
+        return need_of(self.workspace.store, team, new, self.workspace.tray.waiting(), now, whole=whole, agreed=agreed)
 
     def need_to_resume(self, member: Member, run: RunRow) -> Need:
         """Return whether a member needs a second person to resume a run."""
-        return need_to_resume(self.store, self.team(member), run, self.tray.waiting(), self.now())
+        return need_to_resume(self.workspace.store, self.team(member), run, self.workspace.tray.waiting(), self.now())
 
     def _limit(self, wish: DecisionRequest, count: int) -> None:
         """Raise Guarded if these decisions exceed what one person may send alone."""
@@ -279,12 +241,12 @@ class AppState:
     @property
     def policies(self) -> PolicyBundle | None:
         """The policies as the files have them now; None without a workspace, or if a file is wrong (see `policy_problem`)."""
-        folder = self.location.folder
+        folder = self.workspace.location.folder
         if folder is None:
             return None
         with self._lock:
             if time.monotonic() - self._seen[0] >= _LOOK:
-                state = _state_of(folder, self.location.config.policies)
+                state = _state_of(folder, self.workspace.location.config.policies)
                 if (state, self._accepted()) != self._seen[1]:
                     self._read()
                 self._seen = (time.monotonic(), (state, self._accepted()))
@@ -303,7 +265,7 @@ class AppState:
     def _accepted(self) -> tuple[str | None, ...]:
         """Return the stored row count of each refused table; it changes when a person accepts the table."""
         tables = [] if self._policies is None else sorted(self._policies.tables.items())
-        return tuple(self.store.setting(keys.rows(name)) for name, table in tables if table.refusal)
+        return tuple(self.workspace.store.setting(keys.rows(name)) for name, table in tables if table.refusal)
 
     def _read(self) -> None:
         self._courts.clear()

@@ -10,7 +10,6 @@ from ..domain.query import OPEN, Pattern, Query, Term, is_open
 from ..domain.query_reading import parse_query
 from ..domain.rows import QueryPage
 from ..errors import InvalidQuery, QueryTooLarge
-from ..store.facets import first_page
 from .request_context import RequestContext
 
 PENDING: Final = "status:pending"
@@ -79,7 +78,7 @@ def _of_viewers(query: Query, problem: InvalidQuery | None) -> tuple[Query, Inva
 def scoped(context: RequestContext, query: Query) -> Query:
     """A query that finds nothing beyond the repos that this person sees; who sees all repos of the store needs no fence."""
     app_state = context.app_state
-    repos = [row.repo for row in app_state.store.repos()]
+    repos = [row.repo for row in app_state.workspace.store.repos()]
     theirs = [repo for repo in repos if context.sees(repo)]
     if len(theirs) == len(repos):
         return query
@@ -91,11 +90,10 @@ def read_and_count(
     context: RequestContext, query: Query, *, limit: int, most: int, newest_first: bool
 ) -> tuple[QueryPage, int]:
     """The first page of what this person sees of a query, and how many that is; `most` and one when there are more."""
-    return first_page(
-        context.app_state.store,
+    return context.workspace.queue.first_page(
         scoped(context, query),
         now=ms(context.now),
-        zone=context.app_state.zone,
+        zone=context.workspace.zone,
         limit=limit,
         most=most,
         newest_first=newest_first,
@@ -107,10 +105,10 @@ def read(
 ) -> QueryPage:
     """One page of what this person sees of a query."""
     app_state = context.app_state
-    return app_state.store.query(
+    return app_state.workspace.store.query(
         scoped(context, query),
         now=ms(context.now),
-        zone=app_state.zone,
+        zone=app_state.workspace.zone,
         limit=limit,
         cursor=cursor,
         newest_first=newest_first,

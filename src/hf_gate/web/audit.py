@@ -19,9 +19,8 @@ from ..domain.ids import Repo, parse_repo
 from ..domain.ledger import DESK
 from ..domain.moments import moment_of
 from ..domain.query import is_pseudonym
-from ..domain.rows import LedgerRow
+from ..domain.rows import LedgerRow, TimelineFilter, TimelinePage
 from ..errors import HfGateError, UsageError
-from ..store.timeline import Stretch, Wanted, timeline
 from .entries import WORDS, Line, lines_of, number_in
 from .exports import exported
 from .finding import request_of
@@ -51,7 +50,7 @@ class Asked:
     """The filters as they were written, what they mean, and what of them means nothing."""
 
     words: Mapping[str, str]
-    wanted: Wanted
+    wanted: TimelineFilter
     problem: str = ""
 
     def href(self, path: str = "/audit", **more: object) -> str:
@@ -64,7 +63,7 @@ def asked_of(context: RequestContext) -> Asked:
     """By repo, kind, actor, person and run; never beyond the repos that this person sees."""
     words = {key: context.query_value(key).strip()[:200] for key in ("repo", "kind", "actor", "person", "request")}
     mine = [row.repo for row in context.app_state.repos(context.member)]
-    is_all = len(mine) == len(context.app_state.store.repos())
+    is_all = len(mine) == len(context.workspace.store.repos())
     repos: list[Repo] | None = None if is_all else mine
     with_desk, problem = is_whole(context), ""
     if words["repo"] == DESK:
@@ -82,7 +81,7 @@ def asked_of(context: RequestContext) -> Asked:
         problem = problem or ("" if requests else "Nobody of that name is here.")
     if words["request"]:
         requests = [request_of(context, words["request"]).id]
-    return Asked(words, Wanted(repos, with_desk, kind, words["actor"] or None, requests), problem)
+    return Asked(words, TimelineFilter(repos, with_desk, kind, words["actor"] or None, requests), problem)
 
 
 def _repos_named(context: RequestContext, text: str) -> list[Repo]:
@@ -97,16 +96,16 @@ def _requests_of(context: RequestContext, text: str) -> list[int]:
     """Every attempt of whoever is called so; a viewer knows pseudonyms only."""
     if context.masks and not is_pseudonym(text):
         return []
-    people = {row.person.id for row in context.app_state.store.find(None, text)}
+    people = {row.person.id for row in context.workspace.store.find(None, text)}
     return [
-        row.id for ident in people for row in context.app_state.store.attempts(None, ident) if context.sees(row.repo)
+        row.id for ident in people for row in context.workspace.store.attempts(None, ident) if context.sees(row.repo)
     ]
 
 
-def _read(context: RequestContext, asked: Asked, limit: int, before: int | None) -> Stretch:
+def _read(context: RequestContext, asked: Asked, limit: int, before: int | None) -> TimelinePage:
     if asked.problem:
-        return Stretch([])
-    return timeline(context.app_state.store, asked.wanted, limit=limit, before=before)
+        return TimelinePage([])
+    return context.workspace.timeline(asked.wanted, limit=limit, before=before)
 
 
 # ---- the timeline --------------------------------------------------------------------------------------------------------
@@ -134,10 +133,10 @@ def page(context: RequestContext) -> Response:
         views=[
             (name, "/audit" + (f"?{urlencode(some)}" if some else ""), _is_view(asked, some)) for name, some in VIEWS
         ],
-        total=entries_in(context.app_state.store),
+        total=entries_in(context.workspace),
         is_whole=is_whole(context),
-        proof=last_proof(context.app_state.store),
-        checkpoints=context.app_state.store.checkpoints()[-1:] if is_whole(context) else [],
+        proof=last_proof(context.workspace),
+        checkpoints=context.workspace.store.checkpoints()[-1:] if is_whole(context) else [],
         moment_of=moment_of,
     )
 
@@ -197,7 +196,7 @@ def _groups_of(context: RequestContext, asked: Asked, page: Page, before: int | 
     for rows in page.groups:
         named = list(islice(lines, min(len(rows), _NAMED)))
         text = named[0].text if len(rows) == 1 else summary_of([row.link for row in rows])
-        since = moment_of(rows[-1].link.at).astimezone(context.app_state.zone)
+        since = moment_of(rows[-1].link.at).astimezone(context.workspace.zone)
         href = asked.href(before=before, each=rows[-1].id)
         groups.append(Group(named, len(rows), text, f"{since:%H:%M:%S}", href))
         before = rows[-1].id
@@ -209,7 +208,7 @@ def _is_view(asked: Asked, some: Mapping[str, str]) -> bool:
 
 
 def _day(context: RequestContext, at: datetime) -> str:
-    there = at.astimezone(context.app_state.zone)
+    there = at.astimezone(context.workspace.zone)
     return f"{there:%A}, {there.day} {there:%B} {there.year}"
 
 

@@ -78,14 +78,14 @@ class BackgroundWorker:
 
     def _recover(self) -> None:
         app_state = self.app_state
-        if any(item.run is not None for item in app_state.tray.waiting()):
-            with app_state.store.working():
+        if any(item.run is not None for item in app_state.workspace.tray.waiting()):
+            with app_state.workspace.store.working():
                 app_state.tray_service.recover(app_state.now())
 
     def _send_due(self) -> None:
         app_state = self.app_state
-        if app_state.tray.due(ms(app_state.now())):
-            with app_state.store.working():
+        if app_state.workspace.tray.due(ms(app_state.now())):
+            with app_state.workspace.store.working():
                 app_state.tray_service.send_due(app_state.now())
 
     # ---- reading -----------------------------------------------------------------------------------------------------
@@ -112,7 +112,7 @@ class BackgroundWorker:
 
     def _pause(self, before: float, *, found: bool) -> float:
         """Seconds until the next look: short while somebody is there to see, and never more than a share of the calls."""
-        outlook, repos = self.app_state.hub.outlook(), max(1, len(self.app_state.store.repos()))
+        outlook, repos = self.app_state.workspace.hub.outlook(), max(1, len(self.app_state.workspace.store.repos()))
         calls, quota, window = 4 * repos, outlook.quota, outlook.window_s
         if not self.app_state.is_watched:
             return next_pause(before, found=found, calls=calls, quota=quota, window=window)
@@ -125,11 +125,20 @@ class BackgroundWorker:
             if self._stop.is_set():
                 return found
             try:
-                with app_state.store.working():
-                    due = due_kind(app_state.store.repo(repo), ms(app_state.now()), note_of(app_state.store, repo))
+                with app_state.workspace.store.working():
+                    due = due_kind(
+                        app_state.workspace.store.repo(repo),
+                        ms(app_state.now()),
+                        note_of(app_state.workspace.store, repo),
+                    )
                     found |= bool(
                         sync(
-                            app_state.hub, app_state.store, app_state.clock, repo, due.kind, actor=app_state.owner
+                            app_state.workspace.hub,
+                            app_state.workspace.store,
+                            app_state.workspace.clock,
+                            repo,
+                            due.kind,
+                            actor=app_state.owner,
                         ).news
                     )
             except HfGateError as trouble:

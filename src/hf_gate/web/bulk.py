@@ -18,14 +18,24 @@ from ..application.second_person import Need
 from ..application.tray import DecisionRequest
 from ..domain.lifecycle import MOVES, TARGET_OF, Status
 from ..domain.moments import ms
-from ..domain.rows import RequestRow, RunRow, count_pending
+from ..domain.rows import (
+    CARRIED,
+    GONE,
+    HELD,
+    MOVED,
+    OWN,
+    PROTECTED,
+    RequestRow,
+    RunRow,
+    SelectionBucket,
+    SelectionScope,
+    count_pending,
+)
 from ..domain.tray import VERBS, ground_of
 from ..errors import Guarded, UsageError
 from ..plan import guards
 from ..plan.guards import Confirmation, required_confirmation
 from ..plan.model import make_plan
-from ..store import weighing
-from ..store.weighing import Aim, Heap
 from . import words
 from .app_state import new_id
 from .asking import asked_of, scoped
@@ -43,12 +53,12 @@ HOLD: Final = 60.0  # seconds, for many together
 SAMPLE: Final = 20
 _PAGE: Final = 500
 _OUT: Final = {
-    weighing.GONE: "not there any more",
-    weighing.MOVED: "changed since they were selected",
-    weighing.OWN: "your own request",
-    weighing.PROTECTED: "protected by the desk",
-    weighing.HELD: "in a tray already",
-    weighing.CARRIED: "under way in a run",
+    GONE: "not there any more",
+    MOVED: "changed since they were selected",
+    OWN: "your own request",
+    PROTECTED: "protected by the desk",
+    HELD: "in a tray already",
+    CARRIED: "under way in a run",
 }
 
 
@@ -60,13 +70,13 @@ def select(context: RequestContext) -> Response:
     app_state, pick, do = context.app_state, context.selection, context.form_value("do")
     rows = [request_of(context, key) for key in context.sent.get("key", [])[:_PAGE] if key]
     if do == "add":
-        app_state.picks.add(pick, context.member.id, [row.id for row in rows], ms(context.now))
+        app_state.workspace.selections.add(pick, context.member.id, [row.id for row in rows], ms(context.now))
     elif do == "remove":
-        app_state.picks.remove(pick, [row.id for row in rows])
+        app_state.workspace.selections.remove(pick, [row.id for row in rows])
     elif do == "all":
         _select_all(context, pick)
     elif do == "clear":
-        app_state.picks.clear(pick)
+        app_state.workspace.selections.clear(pick)
     else:
         raise Refused("That is no way to select.")
     if context.is_part:
@@ -79,14 +89,16 @@ def _select_all(context: RequestContext, pick: str) -> None:
     asked, app_state = asked_of(context, context.form_value("q")), context.app_state
     if asked.problem is not None:
         raise asked.problem
-    app_state.picks.fill(pick, context.member.id, scoped(context, asked.query), ms(context.now), app_state.zone)
+    app_state.workspace.selections.fill(
+        pick, context.member.id, scoped(context, asked.query), ms(context.now), app_state.workspace.zone
+    )
 
 
 def bar(context: RequestContext, text: str) -> dict[str, Any]:
     """What the bar above the rows shows."""
     asked = asked_of(context, text)
     return {
-        "picked": context.app_state.picks.count(context.selection),
+        "picked": context.workspace.selections.count(context.selection),
         "query_text": text,
         "matching": counted(asked.query, cells_of(context)) if asked.problem is None else None,
     }
@@ -99,9 +111,11 @@ def begin(context: RequestContext) -> Response:
         raise Refused("Nothing was decided.", hint="Choose what shall become of the selection.")
     rows = [request_of(context, key) for key in context.sent.get("key", [])[:_PAGE] if key]
     if rows:
-        app_state.picks.add(context.selection, context.member.id, [row.id for row in rows], ms(context.now))
+        app_state.workspace.selections.add(
+            context.selection, context.member.id, [row.id for row in rows], ms(context.now)
+        )
     ident = new_id("b")
-    if not app_state.picks.freeze(context.selection, ident, context.member.id, ms(context.now)):
+    if not app_state.workspace.selections.freeze(context.selection, ident, context.member.id, ms(context.now)):
         raise Refused("Nobody is selected.", hint="Tick some rows first, or press x on them.")
     return to_weigh(context, ident, verb)
 
@@ -120,7 +134,7 @@ class Weighed:
     """A selection and a verb: how many can be decided so, and who is left out and why."""
 
     verb: str
-    aim: Aim
+    aim: SelectionScope
     count: int = 0
     by_status: Counter[str] = field(default_factory=Counter)
     out: Counter[str] = field(default_factory=Counter)
@@ -132,11 +146,11 @@ class Weighed:
 def weigh(context: RequestContext, pick: str, verb: str) -> Weighed:
     """Looks at every one of a selection as it stands now, where it lies: they may be very many."""
     app_state = context.app_state
-    protected = app_state.location.config.guards.protected if verb != "accept" else ()
+    protected = app_state.workspace.location.config.guards.protected if verb != "accept" else ()
     able = {move.before.value for move in MOVES if move.verb == verb and move.before is not None}
     repos = [row.id for row in app_state.repos(context.member)]
-    found = Weighed(verb, Aim(pick, able, repos, context.member.own_keys, protected))
-    for heap in weighing.heaps(app_state.store, found.aim):
+    found = Weighed(verb, SelectionScope(pick, able, repos, context.member.own_keys, protected))
+    for heap in app_state.workspace.selections.buckets(found.aim):
         if heap.why:
             found.out[_OUT.get(heap.why) or f"{heap.status}, which cannot be decided so"] += heap.n
         else:
@@ -144,7 +158,7 @@ def weigh(context: RequestContext, pick: str, verb: str) -> Weighed:
     return found
 
 
-def _count(found: Weighed, heap: Heap) -> None:
+def _count(found: Weighed, heap: SelectionBucket) -> None:
     found.count += heap.n
     found.by_status[heap.status] += heap.n
     found.by_repo[heap.repo] += heap.n
@@ -159,7 +173,7 @@ def _count(found: Weighed, heap: Heap) -> None:
 
 def _mine(context: RequestContext) -> str:
     pick = context.params["id"]
-    if not pick.startswith("b_") or context.app_state.picks.owner(pick) != context.member.id:
+    if not pick.startswith("b_") or context.workspace.selections.owner(pick) != context.member.id:
         raise NotFound
     return pick
 
@@ -184,8 +198,8 @@ def _page(
     weighed = weigh(context, pick, verb)
     need = context.app_state.need(context.member, {verb: weighed.count})
     texts = texts_for(context, "you", None)
-    store = context.app_state.store
-    rows = store.requests(weighing.sample(store, weighed.aim, SAMPLE))
+    store = context.workspace.store
+    rows = store.requests(context.workspace.selections.sample(weighed.aim, SAMPLE))
     sample: list[Line] = lines_of(context, list(rows.values()))
     return context.page(
         "bulk.html",
@@ -251,14 +265,14 @@ def confirm(context: RequestContext) -> Response:
     seen = {row.id: ground_of(row) for row in rows}
     hold = context.app_state.hold if len(rows) == 1 else max(HOLD, context.app_state.hold)
     context.app_state.tray_service.take(DecisionRequest(verb, seen, context.member, told), context.now, hold)
-    context.app_state.picks.let_go(context.selection, pick)
+    context.workspace.selections.let_go(context.selection, pick)
     context.app_state.wake.set()
     return RedirectResponse(_back(context), 303)
 
 
 def _rows(context: RequestContext, weighed: Weighed) -> Iterator[list[RequestRow]]:
-    store = context.app_state.store
-    for idents in weighing.ready(store, weighed.aim):
+    store = context.workspace.store
+    for idents in context.workspace.selections.ready(weighed.aim):
         yield list(store.requests(idents).values())
 
 
@@ -281,16 +295,18 @@ def _as_run(context: RequestContext, weighed: Weighed, reason: str | None) -> Re
             if need.is_large:
                 raise Guarded(f"Nothing was sent. {need.why}", hint=need.team.next_step())
             mine = replace(order, author=need.author)
-            return begin_bulk(app_state.store, mine, weighing.ready(app_state.store, weighed.aim), context.now)
+            return begin_bulk(
+                app_state.workspace.store, mine, app_state.workspace.selections.ready(weighed.aim), context.now
+            )
 
     app_state.run_worker.take_up(ident, begin)
-    app_state.picks.let_go(context.selection, weighed.aim.pick)
+    app_state.workspace.selections.let_go(context.selection, weighed.aim.pick)
     return RedirectResponse(f"/runs/{ident}", 303)
 
 
 def _as_plan(context: RequestContext, weighed: Weighed, reason: str | None) -> Response:
     """Makes a plan of them (of the first, when they are more than a plan holds), for somebody else to agree to."""
-    store, after = context.app_state.store, TARGET_OF[weighed.verb].value
+    store, after = context.workspace.store, TARGET_OF[weighed.verb].value
     changes = [direct_change(row, after, reason) for part in _rows(context, weighed) for row in part]
     waiting = count_pending(store.repos())
     plan = make_plan(
@@ -302,5 +318,5 @@ def _as_plan(context: RequestContext, weighed: Weighed, reason: str | None) -> R
         guards=guards.guard_report(changes, waiting, 0),
     )
     digest = keep(context.app_state, plan, context.member, "bulk", need=len(changes))
-    context.app_state.picks.let_go(context.selection, weighed.aim.pick)
+    context.workspace.selections.let_go(context.selection, weighed.aim.pick)
     return RedirectResponse(f"/plans/{digest}", 303)

@@ -10,9 +10,8 @@ from typing import Final
 from ..domain.lifecycle import Status
 from ..domain.moments import ms
 from ..domain.query import Query
-from ..domain.rows import RequestRow
+from ..domain.rows import PeoplePage, RequestRow
 from ..domain.tray import VERBS
-from ..store.crowd import PeoplePage, by_person
 from .asking import scoped
 from .lines import Line, lines_of
 from .request_context import RequestContext
@@ -80,11 +79,10 @@ def _page(
     context: RequestContext, query: Query, limit: int, cursor: str | None, *, newest_first: bool = False
 ) -> PeoplePage:
     """What this person sees of a query."""
-    return by_person(
-        context.app_state.store,
+    return context.workspace.queue.by_person(
         scoped(context, query),
         now=ms(context.now),
-        zone=context.app_state.zone,
+        zone=context.workspace.zone,
         limit=limit,
         newest_first=newest_first,
         cursor=cursor,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import PurePath
-from typing import Any, Final
+from typing import Final
 
 from msgspec import structs
 
@@ -36,7 +36,6 @@ from .asking import read
 from .draft_pool import DraftProcess, DraftStopped
 from .draft_worker import Draft, Report
 from .finding import request_of
-from .hiding import VisibleStore
 from .lines import Line, lines_of
 from .request_context import NotFound, RequestContext
 from .verdicts import Said, verdicts_of
@@ -138,7 +137,7 @@ def _marked(source: SourceText, problem: PolicyProblem) -> Marked:
 
 def folder_of(context: RequestContext) -> WorkspaceFolder:
     """Read the workspace's files. Raises UsageError without a workspace, or if hf-gate.yaml is wrong."""
-    place = context.app_state.location
+    place = context.workspace.location
     if place.folder is None:
         raise UsageError("There is no workspace here, so there are no policies.", hint="Make one: hf-gate init")
     try:
@@ -269,8 +268,6 @@ class Bar:
         known = tables_known(context, folder)
         _check_files(known, self.policy)
         self._tables = self._read_tables(folder, known)
-        store, seen = context.app_state.store, context.repo_ids
-        self._store: Any = store if seen is None else VisibleStore(store, seen)
 
     def _read_tables(self, folder: WorkspaceFolder, known: Mapping[str, TableSpec]) -> Mapping[str, Table]:
         """Return the tables that the draft asks: as the desk read them if the definition is the same, else read now."""
@@ -286,7 +283,7 @@ class Bar:
 
     def _court(self, repo: Repo) -> RepoPolicies | None:
         """Return what reads the facts of a repo's requests; None if the draft does not apply to it."""
-        row = self.context.app_state.store.repo(repo)
+        row = self.context.workspace.store.repo(repo)
         if row is None or not any(glob_matches(glob, repo) for glob in self.policy.applies_to):
             return None
         return facts_only(row, self.policy, self._report.facts, self._tables, _quiet())
@@ -320,18 +317,19 @@ class Bar:
         court, now = self._court(repo), self.context.now
         if court is None:
             return {}
-        cases = list(inputs_of(self._store, court, _quiet(), rows, now))
+        cases = list(inputs_of(self.context.workspace.store, court, _quiet(), rows, now, seen=self.context.repo_ids))
         verdicts = self._process.judge([_sent(case.facts) for case in cases], now)
         return {case.row.id: Said(*verdict) for case, verdict in zip(cases, verdicts, strict=True)}
 
     def explain(self, who: str) -> Told:
         """Return one request with every rule that was tried."""
-        row, store = meant(self.context, who, self.policy), self._store
+        row, store = meant(self.context, who, self.policy), self.context.workspace.store
         court = self._court(row.repo)
         if court is None:
             globs = ", ".join(visible_targets(self.context, self.policy)) or "none of your repos"
             raise UsageError(f"This policy is not for {row.repo}.", hint=f"Its applies_to names {globs}.")
-        case = next(inputs_of(store, court, _quiet(), [with_read_time(store, row)], self.context.now), None)
+        rows, seen = [with_read_time(store, row)], self.context.repo_ids
+        case = next(inputs_of(store, court, _quiet(), rows, self.context.now, seen=seen), None)
         if case is None:
             raise RequestNotFound("What this person wrote is no longer kept.", hint="")
         why = self._process.explain(_sent(case.facts), self.context.now)
@@ -378,7 +376,7 @@ def meant(context: RequestContext, who: str, policy: Policy) -> RequestRow:
             return request_of(context, who.strip())
         except NotFound:
             pass
-    rows = [row for row in context.app_state.store.find(repo, name if repo else who.strip()) if context.sees(row.repo)]
+    rows = [row for row in context.workspace.store.find(repo, name if repo else who.strip()) if context.sees(row.repo)]
     here = set(repos_of(context, policy))
     rows = sorted(rows, key=lambda row: (row.repo in here, row.state.asked_at))
     if not rows:

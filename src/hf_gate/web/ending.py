@@ -54,7 +54,7 @@ class Ends:
 
 def ends_of(context: RequestContext, row: RequestRow | None = None) -> Ends:
     """Counted from this moment, as they will be from the moment of sending. `row`: somebody who is in already."""
-    zone, today = context.app_state.zone, context.now.astimezone(context.app_state.zone).date()
+    zone, today = context.workspace.zone, context.now.astimezone(context.workspace.zone).date()
     presets = [
         End(written, label, words.day(end_of(written, context.now, zone), zone, context.now))
         for written, label in PRESETS
@@ -67,7 +67,7 @@ def ends_of(context: RequestContext, row: RequestRow | None = None) -> Ends:
 
 
 def _is_desk(context: RequestContext) -> bool:
-    return context.app_state.location.folder is not None
+    return context.workspace.location.folder is not None
 
 
 def until_of(context: RequestContext) -> str | None:
@@ -78,12 +78,12 @@ def until_of(context: RequestContext) -> str | None:
 
 def typed_end(context: RequestContext, text: str) -> str:
     """Return the end as it was written, if it can be one."""
-    return parse_end(text, context.now, context.app_state.zone, has_workspace=_is_desk(context))
+    return parse_end(text, context.now, context.workspace.zone, has_workspace=_is_desk(context))
 
 
 def day_of(context: RequestContext, written: str) -> str:
     """The day that an end means, if it was sent now."""
-    return words.day(end_of(written, context.now, context.app_state.zone), context.app_state.zone, context.now)
+    return words.day(end_of(written, context.now, context.workspace.zone), context.workspace.zone, context.now)
 
 
 # ---- of somebody who is in ---------------------------------------------------------------------------------------------
@@ -97,13 +97,13 @@ def change_end(context: RequestContext) -> Response:
     if not _is_desk(context):
         raise UsageError(NO_WORKSPACE, hint="`hf-gate init` makes one.")
     until = None if context.form_value("until") == NO_END else until_of(context)
-    with app_state.store.writing() as write:
-        _check_change(context, app_state.store.request(row.id))
+    with app_state.workspace.store.writing() as write:
+        _check_change(context, app_state.workspace.store.request(row.id))
         if until is not None and (
-            why := why_no_more_ends(app_state.store, app_state.team(context.member), context.now)
+            why := why_no_more_ends(app_state.workspace.store, app_state.team(context.member), context.now)
         ):
             raise Guarded(why, hint="Let another admin set the others.")
-        write.append(row.repo, [end_entry(row, until, context.member.name, ms(context.now), app_state.zone)])
+        write.append(row.repo, [end_entry(row, until, context.member.name, ms(context.now), app_state.workspace.zone)])
     return context.back(f"/requests/{key_of(row)}")
 
 
@@ -111,7 +111,7 @@ def _check_change(context: RequestContext, row: RequestRow | None) -> None:
     """Refuse what moved since the page was drawn, what is on its way to another status, and one's own access."""
     if row is None or row.state.status != Status.ACCEPTED or ground_of(row) != context.form_value("version"):
         raise Refused("They moved since you looked.", hint="Look at the request again.", status=409)
-    held = context.app_state.tray.about([row.id]).get(row.id)
+    held = context.workspace.tray.about([row.id]).get(row.id)
     if row.state.open_run is not None or (held is not None and held.outcome is None):
         raise Refused(
             "A decision about them is on its way.", hint="Undo it first, or wait until it is sent.", status=409

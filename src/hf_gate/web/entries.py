@@ -68,7 +68,7 @@ class Line:
 
 def lines_of(context: RequestContext, rows: Sequence[LedgerRow]) -> list[Line]:
     """Entries as rows; whose requests they are about is looked up together."""
-    about = context.app_state.store.requests([row.link.request for row in rows if row.link.request is not None])
+    about = context.workspace.store.requests([row.link.request for row in rows if row.link.request is not None])
     return [line_of(context, row.link, row.private, about.get(row.link.request or -1)) for row in rows]
 
 
@@ -80,7 +80,7 @@ def line_of(context: RequestContext, link: Link, private: Mapping[str, Any] | No
         name=name_of(link),
         href=f"/audit/{link.chain}/{link.seq}",
         at=at,
-        clock=f"{at.astimezone(context.app_state.zone):%H:%M:%S}",
+        clock=f"{at.astimezone(context.workspace.zone):%H:%M:%S}",
         kind=link.kind,
         word=WORDS.get(link.kind, link.kind),
         actor=link.actor,
@@ -116,13 +116,13 @@ def entry(context: RequestContext) -> Response:
     seq = number_in(context.params["seq"])
     if seq is None or not _sees_chain(context, chain):
         raise NotFound
-    found = entry_at(context.app_state.store, chain, seq)
+    found = entry_at(context.workspace.store, chain, seq)
     if found is None:
         raise NotFound
     link = found.link
     private = None if found.private is None or context.masks else json.loads(found.private)
-    row = None if link.request is None else context.app_state.store.request(link.request)
-    length = context.app_state.store.chains()[chain][0]
+    row = None if link.request is None else context.workspace.store.request(link.request)
+    length = context.workspace.store.chains()[chain][0]
     return context.page(
         "entry.html",
         title=name_of(link),
@@ -146,7 +146,7 @@ def _sees_chain(context: RequestContext, chain: str) -> bool:
         repo = repo_of(chain)
     except ValueError:
         return False
-    return repo is not None and context.sees(repo) and chain in context.app_state.store.chains()
+    return repo is not None and context.sees(repo) and chain in context.workspace.store.chains()
 
 
 def _told(value: object) -> str:

@@ -16,7 +16,7 @@ def request_of(context: RequestContext, key: str) -> RequestRow:
 
 
 def _found(context: RequestContext, key: str) -> RequestRow | None:
-    store = context.app_state.store
+    store = context.workspace.store
     if is_id(key):
         return store.of_hub(key)
     number = key.removeprefix("n")

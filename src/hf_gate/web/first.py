@@ -86,9 +86,9 @@ def _all(context: RequestContext) -> Iterator[tuple[str, _Look]]:
 
 def _token(context: RequestContext) -> _Look:
     app_state = context.app_state
-    has = bootstrap.has_token(app_state.settings)
+    has = bootstrap.has_token(app_state.workspace.settings)
     text = (
-        f"The desk acts as {app_state.owner} on {bootstrap.hub_name(app_state.settings)}."
+        f"The desk acts as {app_state.owner} on {bootstrap.hub_name(app_state.workspace.settings)}."
         if has
         else f"No token was found. {NO_TOKEN_HINT} Then start the desk again."
     )
@@ -97,10 +97,10 @@ def _token(context: RequestContext) -> _Look:
 
 def _repos(context: RequestContext) -> _Look:
     app_state = context.app_state
-    if app_state.location.folder is None:
+    if app_state.workspace.location.folder is None:
         text = "There is no workspace here: you can read and decide, without policies, texts of reasons and ends of access."
         return _Look(False, text, "hf-gate init")
-    globs, n = len(app_state.location.config.repos), len(app_state.repos(context.member))
+    globs, n = len(app_state.workspace.location.config.repos), len(app_state.repos(context.member))
     what = f"{n:,} {'repo is' if n == 1 else 'repos are'} known" if n else "none of them was read yet"
     text = f"hf-gate.yaml names {globs:,} {'repo or pattern' if globs == 1 else 'repos or patterns'}; {what}."
     return _Look(bool(globs), text, "hf-gate init", "/repos", "Repos")
@@ -113,7 +113,7 @@ def _reading(context: RequestContext) -> _Look:
     named = (
         []
         if context.member.repos is not None
-        else [glob for glob in app_state.location.config.repos if "*" not in glob]
+        else [glob for glob in app_state.workspace.location.config.repos if "*" not in glob]
     )
     of = max(len(rows), len(named))
     is_done = bool(rows) and whole == of
@@ -135,7 +135,7 @@ def _reading(context: RequestContext) -> _Look:
 
 def _policy(context: RequestContext) -> _Look:
     app_state = context.app_state
-    if app_state.location.folder is None:
+    if app_state.workspace.location.folder is None:
         return _Look(False, "A policy needs a workspace, and there is none yet.", "hf-gate init")
     bundle = app_state.policies
     policies = () if bundle is None else bundle.policies
@@ -156,7 +156,7 @@ def _policy(context: RequestContext) -> _Look:
 
 def _others(context: RequestContext) -> _Look:
     try:
-        n = sum(member.has_link for member in context.app_state.members.all())
+        n = sum(member.has_link for member in context.workspace.members.all())
     except HfGateError:
         n = 0
     text = f"{n:,} invited." if n else "A second reviewer, if you like. One person is fine."

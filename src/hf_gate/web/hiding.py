@@ -2,35 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection
 from dataclasses import replace
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
 from ..domain.ids import Repo
-from ..domain.rows import HistoryRow
 from ..policy.literals import glob_matches
 from ..policy.model import Abstention, ConditionTrace, Fact, Opinion, Policy, RuleTrace, UnknownReason, Verdict
-from ..store.reading import Store
 
 COUNTS_OTHERS: Final = "history.elsewhere"
 Part = TypeVar("Part", Opinion, Abstention)
 _NOTE: Final = "it counts repos that you do not see"
-
-
-class VisibleStore:
-    """A store in which a person's history is that of some repos alone: for rules that a member of these wrote."""
-
-    def __init__(self, store: Store, repos: Collection[int]) -> None:
-        self._store, self._repos = store, repos
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - as the store has it
-        return getattr(self._store, name)
-
-    def history(self, repo: Repo, people: Sequence[int]) -> Mapping[int, HistoryRow]:
-        """What happened to people, as far as these repos tell."""
-        return self._store.history(repo, people, within=self._repos)
 
 
 def without_counts(verdict: Verdict) -> Verdict:

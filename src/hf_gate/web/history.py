@@ -32,7 +32,7 @@ class Happened:
 def history_of(context: RequestContext, attempts: Sequence[RequestRow]) -> list[Happened]:
     """Every entry about these attempts, the latest first."""
     number = {one.id: one.state.attempt for one in attempts}
-    found = [row for attempt in attempts for row in context.app_state.store.entries(request=attempt.id, limit=_ENTRIES)]
+    found = [row for attempt in attempts for row in context.workspace.store.entries(request=attempt.id, limit=_ENTRIES)]
     began = {key: row for row in found if (key := _begun(row)) is not None}
     told = []
     for row in sorted(found, key=lambda row: row.id, reverse=True):
@@ -48,7 +48,7 @@ def history_of(context: RequestContext, attempts: Sequence[RequestRow]) -> list[
             text = sentence(event, private)
         told.append(
             Happened(
-                words.when(at, context.app_state.zone, context.now),
+                words.when(at, context.workspace.zone, context.now),
                 iso(at),
                 text,
                 row.link.actor,

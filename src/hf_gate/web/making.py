@@ -15,7 +15,6 @@ from ..domain.members import Member
 from ..domain.moments import ms
 from ..errors import HfGateError, UsageError
 from ..plan.model import Plan
-from ..store.carried import Carried
 
 if TYPE_CHECKING:
     from .app_state import AppState
@@ -40,7 +39,7 @@ def about(plan: Plan, by: Member, kind: str, **more: object) -> dict[str, object
 
 def keep(app_state: AppState, plan: Plan, by: Member, kind: str, **more: object) -> str:
     """Keeps a plan, so that it has a page; its digest."""
-    Carried(app_state.store).keep(
+    app_state.workspace.plans_and_runs.keep(
         plan.digest, msgspec.json.encode(plan), ms(app_state.now()), about(plan, by, kind, **more)
     )
     return plan.digest
@@ -50,7 +49,7 @@ class PlanMaker:
     """One plan at a time; whoever asks while one is made gets that one."""
 
     def __init__(self, app_state: AppState) -> None:
-        self._office = app_state
+        self._app_state = app_state
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self.digest: str | None = None
@@ -62,9 +61,9 @@ class PlanMaker:
 
     def make(self, by: Member, wait: float) -> None:
         """Begins to make one, and waits so many seconds for it. Refuses where no policies can be asked."""
-        bundle = self._office.policies
+        bundle = self._app_state.policies
         if bundle is None:
-            raise self._office.policy_problem_for(by) or UsageError(
+            raise self._app_state.policy_problem_for(by) or UsageError(
                 "There is no workspace here, so there are no policies.", hint="hf-gate init makes one."
             )
         with self._lock:
@@ -78,7 +77,7 @@ class PlanMaker:
 
     def _work(self, bundle: PolicyBundle, by: Member) -> None:
         try:
-            app_state = self._office
+            app_state = self._app_state
             found = make_plan(app_state.workspace, bundle, app_state.pool(bundle).evaluate, profiles=PROFILES)
             self.digest = keep(app_state, found.plan, by, "policies")
         except HfGateError as problem:

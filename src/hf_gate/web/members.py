@@ -49,10 +49,10 @@ def page(
     return context.page(
         "settings.html",
         title="Settings",
-        members=context.app_state.members.all() if is_admin else [],
+        members=context.workspace.members.all() if is_admin else [],
         sessions=[
             (name, words.age(words.moment(since), clock), words.age(words.moment(seen), clock))
-            for name, since, seen in (context.app_state.members.sessions(ms(clock)) if is_admin else [])
+            for name, since, seen in (context.workspace.members.sessions(ms(clock)) if is_admin else [])
         ],
         roles=[(role, MEANING[role]) for role in ROLES],
         acts=[(text, [role.covers(least) for role in ROLES]) for text, least, _ in ACTS],
@@ -61,7 +61,7 @@ def page(
         link=link,
         invited=for_whom,
         proof=proof,
-        hub=bootstrap.hub_name(context.app_state.settings),
+        hub=bootstrap.hub_name(context.workspace.settings),
         account_of=account_of,
         is_admin=is_admin,
         headers={"cache-control": "no-store"},
@@ -95,7 +95,7 @@ def revoke(context: RequestContext) -> Response:
     """Takes somebody's link away and ends their sessions."""
     _check(context)
     name = context.form_value("name")
-    member = context.app_state.members.named(name)
+    member = context.workspace.members.named(name)
     if member is None:
         raise Refused("There is no such member.")
     context.app_state.put_out(member, context.member.name)

@@ -13,7 +13,6 @@ from ..domain.lifecycle import Status
 from ..domain.members import Member
 from ..domain.moments import ms
 from ..domain.rows import RepoRow
-from ..store.facets import cube
 from .app_state import AppState
 
 TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -41,11 +40,13 @@ def answer(app_state: AppState, member: Member | None) -> Response:
 
 def families(app_state: AppState, member: Member | None) -> Iterator[Family]:
     """In the order in which they are told."""
-    rows = [row for row in app_state.store.repos() if member is None or app_state.sees(member, row.repo)]
+    rows = [row for row in app_state.workspace.store.repos() if member is None or app_state.sees(member, row.repo)]
     rows = [
         row
         for row in rows
-        if member is not None or app_state.location.folder is None or app_state.location.config.includes(row.repo)
+        if member is not None
+        or app_state.workspace.location.folder is None
+        or app_state.workspace.location.config.includes(row.repo)
     ]
     yield Family("build_info", "The version that serves this.", [Sample(1, {"version": __version__})])
     yield Family("requests", "Current requests by repo, status and verdict.", _requests(app_state, rows))
@@ -61,7 +62,7 @@ def families(app_state: AppState, member: Member | None) -> Iterator[Family]:
     )
     yield Family("policies_ok", "0: a file of the desk has a fault.", [Sample(int(_has_no_fault(app_state)))])
     yield Family("tray_decisions", "Decisions of people that have not left.", _tray(app_state))
-    outlook = app_state.hub.outlook()
+    outlook = app_state.workspace.hub.outlook()
     known = ((outlook.remaining, "left"), (outlook.quota, "quota"))
     yield Family(
         "hub_calls",
@@ -76,7 +77,7 @@ def _of(repo: Repo) -> dict[str, str]:
 
 def _requests(app_state: AppState, rows: Iterable[RepoRow]) -> Iterator[Sample]:
     ours, found = {str(row.repo) for row in rows}, dict[tuple[str, str, str], int]()
-    for cell in cube(app_state.store):
+    for cell in app_state.workspace.queue.counts():
         if cell.repo in ours:
             key = (cell.repo, cell.status, cell.action or "none")
             found[key] = found.get(key, 0) + cell.n
@@ -87,7 +88,7 @@ def _requests(app_state: AppState, rows: Iterable[RepoRow]) -> Iterator[Sample]:
 def _oldest(app_state: AppState, rows: Iterable[RepoRow]) -> Iterator[Sample]:
     now = ms(app_state.now())
     for row in rows:
-        first = next(iter(app_state.store.walk(row.repo, Status.PENDING, with_record=False)), None)
+        first = next(iter(app_state.workspace.store.walk(row.repo, Status.PENDING, with_record=False)), None)
         yield Sample(0 if first is None else max(0, now - first.state.asked_at) / 1000, _of(row.repo))
 
 
@@ -100,11 +101,11 @@ def _read(app_state: AppState, rows: Iterable[RepoRow]) -> Iterator[Sample]:
 
 
 def _has_no_fault(app_state: AppState) -> bool:
-    return app_state.location.folder is None or app_state.policies is not None
+    return app_state.workspace.location.folder is None or app_state.policies is not None
 
 
 def _tray(app_state: AppState) -> Iterator[Sample]:
-    waiting = app_state.tray.waiting()
+    waiting = app_state.workspace.tray.waiting()
     under_way = sum(item.run is not None for item in waiting)
     held = sum(item.run is None and item.leaves_at is None for item in waiting)
     for state, n in (("leaving", len(waiting) - under_way - held), ("held", held), ("under_way", under_way)):

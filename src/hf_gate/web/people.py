@@ -55,13 +55,13 @@ def _people(context: RequestContext, text: str) -> list[PersonRow]:
     """Whoever is called exactly so and asked at a repo that this person sees. Without names to see, none to ask for."""
     if context.masks and not is_pseudonym(text):
         return []
-    found = {row.person.id: row.person for row in context.app_state.store.find(None, text) if context.sees(row.repo)}
+    found = {row.person.id: row.person for row in context.workspace.store.find(None, text) if context.sees(row.repo)}
     return list(found.values())
 
 
 def _attempts(context: RequestContext, person: PersonRow) -> list[RequestRow]:
     """Repo by repo, the attempts at each in their order; of repos that this person sees."""
-    found = [row for row in context.app_state.store.attempts(None, person.id) if context.sees(row.repo)]
+    found = [row for row in context.workspace.store.attempts(None, person.id) if context.sees(row.repo)]
     return sorted(found, key=lambda row: (row.repo, row.state.asked_at))
 
 
@@ -224,7 +224,7 @@ def _places(context: RequestContext, attempts: Sequence[RequestRow]) -> list[Pla
     for _, here in groupby(attempts, key=lambda row: row.repo):
         theirs = list(here)
         current = next((row for row in theirs if row.is_current), theirs[-1])
-        found.append(Place(lines_of(context, [current])[0], theirs, last_transition(context.app_state.store, current)))
+        found.append(Place(lines_of(context, [current])[0], theirs, last_transition(context.workspace.store, current)))
     return found
 
 
@@ -241,7 +241,7 @@ def side_by_side(context: RequestContext, attempts: Sequence[RequestRow]) -> lis
     """What was answered each time; questions that ask for the same are one, whatever their label."""
     told: dict[str, tuple[str, Role, dict[int, Answer]]] = {}
     for column, row in enumerate(attempts):
-        for answer in answers_of(row, context.app_state.store.repo(row.repo)):
+        for answer in answers_of(row, context.workspace.store.repo(row.repo)):
             key = f"role {answer.role}" if answer.role is not Role.OTHER else fold(answer.label).casefold()
             if key in told and column in told[key][2]:  # the second that asks for it in one form
                 key = fold(answer.label).casefold()
@@ -295,5 +295,5 @@ def decide(context: RequestContext) -> Response:
             raise Refused(f"Nothing was decided: {who} decided this already.", hint="It is in a tray.", status=409)
         app_state.wake.set()
         return context.back(href_of(people[0]))
-    app_state.picks.add(ident, context.member.id, seen, ms(context.now))
+    app_state.workspace.selections.add(ident, context.member.id, seen, ms(context.now))
     return to_weigh(context, ident, verb)

@@ -22,14 +22,13 @@ from ..domain.events import Entry, PlanAgreed
 from ..domain.ids import Repo
 from ..domain.members import Member, Role
 from ..domain.moments import moment_of, ms
-from ..domain.rows import RunRow, count_pending
+from ..domain.rows import PlanRow, RunRow, count_pending
 from ..domain.runs import ChangeOrigin, RunKind
 from ..errors import Guarded
 from ..plan import guards
 from ..plan.guards import Confirmation
 from ..plan.model import CLOCK_SKEW, Change, Plan, encode_plan, make_partial_plan
 from ..plan.render import SHADOW, estimate_calls
-from ..store.carried import Carried, PlanRow
 from . import words
 from .app_state import AppState, new_id
 from .changes import MARK, NAMED, ChangeLine, line_of, rule_of, visible_repos
@@ -53,7 +52,7 @@ def read_plan(app_state: AppState, digest: str) -> Plan:
     """The plan of a digest; the last few stay read."""
     known = _read_lately.get(digest)
     if known is None:
-        document = app_state.store.plan(digest)
+        document = app_state.workspace.store.plan(digest)
         if document is None:
             raise NotFound
         known = _read_lately[digest] = msgspec.json.decode(document, type=Plan)
@@ -104,7 +103,7 @@ class Sight:
 
 
 def _sight(context: RequestContext) -> Sight:
-    row = Carried(context.app_state.store).plan(context.params["digest"])
+    row = context.workspace.plans_and_runs.plan(context.params["digest"])
     if row is None:
         raise NotFound
     plan = read_plan(context.app_state, row.digest)
@@ -244,7 +243,7 @@ class YesFor:
 
 
 def _yes(context: RequestContext, sight: Sight) -> YesFor:
-    run = None if sight.row.run is None else context.app_state.store.run(sight.row.run)
+    run = None if sight.row.run is None else context.workspace.store.run(sight.row.run)
     rung = guards.plan_confirmation([change for _, change in sight.changes], _waiting(context.app_state))
     approved = tuple(sight.about("approved", ()))
     if run is not None:
@@ -292,7 +291,7 @@ def _refusal(app_state: AppState, plan: Plan, context: RequestContext) -> tuple[
     if own is not None:
         no = f"Nobody decides a request of their own, and change {own} is about yours."
         return no, "Leave it out, or let somebody else let it go."
-    endpoint = app_state.store.endpoint
+    endpoint = app_state.workspace.store.endpoint
     try:
         run_cases.check(plan, endpoint=endpoint, policy_digest=digest, now=context.now, versions=versions)
     except Guarded as problem:
@@ -307,7 +306,7 @@ def _is_own(change: Change, member: Member) -> bool:
 
 
 def _waiting(app_state: AppState) -> int:
-    return count_pending(app_state.store.repos())
+    return count_pending(app_state.workspace.store.repos())
 
 
 def _need(context: RequestContext, sight: Sight) -> Need:
@@ -332,7 +331,7 @@ def act(context: RequestContext) -> Response:
     if do == "exclude":
         return _exclude(context, sight)
     if do == "discard":
-        Carried(context.app_state.store).discard([sight.plan.digest])
+        context.workspace.plans_and_runs.discard([sight.plan.digest])
         _read_lately.pop(sight.plan.digest, None)
         return RedirectResponse("/plans", 303)
     raise Refused("Nothing was done.", hint="Press one of the buttons of the page.")
@@ -368,13 +367,13 @@ def _apply(context: RequestContext, sight: Sight) -> Response:
                 raise Guarded(f"A second person has to agree first. {need.team.next_step()}")
             name, now = context.member.name, app_state.now()
             return run_cases.begin(
-                app_state.store, plan, ident=ident, kind=kind, actor=name, now=now, author=need.author
+                app_state.workspace.store, plan, ident=ident, kind=kind, actor=name, now=now, author=need.author
             )  # fmt: skip
 
     load = app_state.run_worker.take_up(ident, begin)
     load.is_written.wait(PATIENCE)
-    if load.is_over and app_state.store.run(ident) is None:
-        known = app_state.store.run_of_plan(plan.digest)  # somebody was faster, or it could not begin
+    if load.is_over and app_state.workspace.store.run(ident) is None:
+        known = app_state.workspace.store.run_of_plan(plan.digest)  # somebody was faster, or it could not begin
         if known is None:
             return _page(context, sight, wrong=load.problem or "It could not be begun.", status=409)
         return RedirectResponse(f"/runs/{known.id}", 303)
@@ -389,12 +388,10 @@ def _approve(context: RequestContext, sight: Sight) -> Response:
     account = context.member.proven_account
     if account is None:
         return _page(context, sight, wrong=_need(context, sight).team.next_step(), status=409)
-    store, digest = context.app_state.store, sight.plan.digest
+    store, digest = context.workspace.store, sight.plan.digest
     event = PlanAgreed(plan=digest, changes=len(sight.plan.changes), account=account)
     with store.writing() as write:
-        row = Carried(store).plan(
-            digest
-        )  # again: somebody else may have agreed or discarded it since the page was read
+        row = context.workspace.plans_and_runs.plan(digest)  # again: somebody may have agreed or discarded it since
         if row is None:
             raise NotFound
         seen = {*row.about.get("seen", ())}

@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 from ..application.records import PlanRecord
 from ..domain.members import Role
 from ..domain.moments import iso_ms, moment_of
-from ..store.carried import Carried, PlanRow
+from ..domain.rows import PlanRow
 from .app_state import AppState
 from .exports import exported
 from .plan import ORDER, PATIENCE, read_plan
@@ -44,7 +44,7 @@ def index(context: RequestContext) -> Response:
         title="Plans",
         plans=_listed(context),
         runs=_runs(context),
-        may_make=context.member.role.covers(Role.ADMIN) and context.app_state.location.folder is not None,
+        may_make=context.member.role.covers(Role.ADMIN) and context.workspace.location.folder is not None,
         is_making=maker.is_busy,
         problem=None if problem is None else str(problem),
         hint="" if problem is None else problem.hint,
@@ -73,7 +73,7 @@ def _listed(context: RequestContext) -> list[Listed]:
         context.member.repos is not None
     ):  # whom it would hit is not all theirs to see; they are led to it by its address
         return []
-    return [_as_listed(context.app_state, row) for row in Carried(context.app_state.store).plans()]
+    return [_as_listed(context.app_state, row) for row in context.workspace.plans_and_runs.plans()]
 
 
 def _as_listed(app_state: AppState, row: PlanRow) -> Listed:
@@ -81,7 +81,7 @@ def _as_listed(app_state: AppState, row: PlanRow) -> Listed:
     if "changes" not in told:  # made elsewhere, as by `hf-gate apply` or `hf-gate run`
         plan = read_plan(app_state, row.digest)
         verbs = Counter(change.verb for change in plan.changes)
-        run = None if row.run is None else app_state.store.run(row.run)
+        run = None if row.run is None else app_state.workspace.store.run(row.run)
         by, kind = ("", "file") if run is None else (run.actor, run.kind)
         return Listed(row.digest, row.made_at, by, kind, len(plan.changes), _sorted(verbs), row.run, row.state)
     verbs = Counter(told.get("verbs", {}))
@@ -97,7 +97,7 @@ def _sorted(verbs: Counter[str]) -> list[tuple[str, int]]:
 def _runs(context: RequestContext) -> list[Listed]:
     """The latest runs of more than one change; single decisions stand in the ledger."""
     app_state = context.app_state
-    found = [run for run in app_state.store.runs(100) if run.total > 1]
+    found = [run for run in app_state.workspace.store.runs(100) if run.total > 1]
     if context.member.repos is not None:
         found = [run for run in found if run.member == context.member.id]
     return [

@@ -15,14 +15,14 @@ from starlette.responses import Response
 from ..application.judging import with_templates
 from ..application.record_builders import policy_record
 from ..application.records import PolicyRecord
+from ..application.workspace import Workspace
 from ..domain.lifecycle import Status
+from ..domain.rows import VerdictCount
 from ..errors import HfGateError
 from ..policy.checking import check_unique_names
 from ..policy.descriptions import describe_policy
 from ..policy.model import Policy, PolicyMode
 from ..sources.workspace_folder import WorkspaceFolder
-from ..store.opinions import Tally, opinions
-from ..store.reading import Store
 from .draft_pool import DraftProcess
 from .drafts import (
     Bar,
@@ -248,7 +248,7 @@ def _sentences(context: RequestContext, policy: Policy) -> list[str]:
 def counts_of(context: RequestContext, policy: Policy) -> Counts:
     """By the verdicts that were entered last, of those who wait at repos that this person sees."""
     found, mine = Counts(), set(repos_of(context, policy))
-    for one in _tallies_of(context.app_state.store):
+    for one in _tallies_of(context.workspace):
         if one.repo not in mine:
             continue
         if one.policy == policy.name:
@@ -270,15 +270,15 @@ class _Counted:
     entries: int
     made_at: float
     took: float
-    tallies: list[Tally]
+    tallies: list[VerdictCount]
 
 
-_counted: WeakKeyDictionary[Store, _Counted] = WeakKeyDictionary()
+_counted: WeakKeyDictionary[Workspace, _Counted] = WeakKeyDictionary()
 
 
-def _tallies_of(store: Store) -> list[Tally]:
-    known, entries, begun = _counted.get(store), entries_in(store), time.monotonic()
+def _tallies_of(workspace: Workspace) -> list[VerdictCount]:
+    known, entries, begun = _counted.get(workspace), entries_in(workspace), time.monotonic()
     if known is None or (known.entries != entries and begun - known.made_at > _PATIENCE * known.took):
-        tallies = opinions(store, Status.PENDING.value)
-        known = _counted[store] = _Counted(entries, begun, time.monotonic() - begun, tallies)
+        tallies = workspace.queue.verdict_counts(Status.PENDING.value)
+        known = _counted[workspace] = _Counted(entries, begun, time.monotonic() - begun, tallies)
     return known.tallies

@@ -15,8 +15,8 @@ from typing import Final
 
 from starlette.requests import Request
 
-from ..store.dumping import HOST
-from ..store.reading import Store
+from ..application.keys import PRIVATE_HOST
+from ..application.workspace import Workspace
 
 _NAME: Final = re.compile(r"desk-[0-9a-f]{20}\.localhost")
 _LOOPBACKS: Final = {"127.0.0.1": "::1", "localhost": "::1", "::1": "127.0.0.1"}
@@ -24,22 +24,23 @@ _RESOLVES: Final = re.compile(r"(?:Chrome|Firefox)/")
 """User agents that look .localhost up by themselves; Safari asks the system, which may not know it."""
 
 
-def private_host(store: Store) -> str:
+def private_host(workspace: Workspace) -> str:
     """Return the name that the store keeps; the first call makes it.
 
     Browsers are led there with their sign-in link, so another host in a crafted store is not believed.
     """
-    known = _known(store)
+    store = workspace.store
+    known = _known(workspace)
     if known is not None:
         return known
     with store.writing() as write:
-        known = _known(store) or f"desk-{secrets.token_hex(10)}.localhost"
-        write.setting(HOST, known)
+        known = _known(workspace) or f"desk-{secrets.token_hex(10)}.localhost"
+        write.setting(PRIVATE_HOST, known)
     return known
 
 
-def _known(store: Store) -> str | None:
-    name = store.setting(HOST)
+def _known(workspace: Workspace) -> str | None:
+    name = workspace.store.setting(PRIVATE_HOST)
     return name if name is not None and _NAME.fullmatch(name) else None
 
 

@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse, Response
 
 from ..application.ledger_files import checkpoint_json, checkpoint_now, export
 from ..application.verify import Verified, verify
-from ..store.reading import Store
+from ..application.workspace import Workspace
 from .exports import file_of
 from .request_context import Refused, RequestContext
 
@@ -33,14 +33,14 @@ def must_be_whole(context: RequestContext, no: str) -> None:
 _AS_A_WHOLE: Final = "The ledger can be proved as a whole only, and not all of its repos are yours."
 
 
-def entries_in(store: Store) -> int:
+def entries_in(workspace: Workspace) -> int:
     """How many entries all chains have together."""
-    return sum(length for length, _ in store.chains().values())
+    return sum(length for length, _ in workspace.store.chains().values())
 
 
-def last_proof(store: Store) -> Proof | None:
+def last_proof(workspace: Workspace) -> Proof | None:
     """What was found last, in this process."""
-    return _proofs.get(store)
+    return _proofs.get(workspace)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Proof:
     by: str
 
 
-_proofs: WeakKeyDictionary[Store, Proof] = WeakKeyDictionary()
+_proofs: WeakKeyDictionary[Workspace, Proof] = WeakKeyDictionary()
 _proving: Final = threading.Lock()
 
 
@@ -64,10 +64,10 @@ def prove(context: RequestContext) -> Response:
     if not _proving.acquire(blocking=False):
         raise Refused("The ledger is being proved already.", hint="Load the page again in a moment.", status=409)
     try:
-        store, begun = context.app_state.store, time.monotonic()
-        head = entries_in(store)
-        result = verify(store)
-        _proofs[store] = Proof(result, context.app_state.now(), time.monotonic() - begun, head, context.member.name)
+        workspace, begun = context.workspace, time.monotonic()
+        head = entries_in(workspace)
+        result = verify(workspace.store)
+        _proofs[workspace] = Proof(result, context.app_state.now(), time.monotonic() - begun, head, context.member.name)
     finally:
         _proving.release()
     return RedirectResponse("/audit", 303)
@@ -76,12 +76,12 @@ def prove(context: RequestContext) -> Response:
 def checkpoint(context: RequestContext) -> Response:
     """The heads of all chains, kept in the store and handed out as a file: it proves later that nothing was cut off."""
     must_be_whole(context, _AS_A_WHOLE)
-    made = checkpoint_now(context.app_state.store, context.now)
-    text = json.dumps(checkpoint_json(made, context.app_state.store.endpoint), indent=1) + "\n"
+    made = checkpoint_now(context.workspace.store, context.now)
+    text = json.dumps(checkpoint_json(made, context.workspace.store.endpoint), indent=1) + "\n"
     return file_of([text.encode()], "application/json", f"checkpoint-{context.now:%Y%m%dT%H%M%SZ}.json")
 
 
 def whole(context: RequestContext) -> Response:
     """The ledger as `hf-gate audit verify --file` proves it; personal data only comes from the command line."""
     must_be_whole(context, _AS_A_WHOLE)
-    return file_of(export(context.app_state.store, context.now), "application/x-ndjson", "ledger.jsonl")
+    return file_of(export(context.workspace.store, context.now), "application/x-ndjson", "ledger.jsonl")

@@ -13,13 +13,11 @@ from starlette.responses import RedirectResponse, Response
 from ..application.record_builders import stored_request
 from ..application.records import RequestRecord
 from ..domain.lifecycle import Status
-from ..domain.members import Role
+from ..domain.members import MOST_VIEWS, Role
 from ..domain.moments import moment_of, ms
 from ..domain.query_reading import parse_query
-from ..domain.rows import QueryPage, RequestRow
+from ..domain.rows import QueryPage, QueueCount, RequestRow
 from ..errors import InvalidQuery
-from ..store.facets import Cell
-from ..store.members import MOST_VIEWS
 from . import crowd, words
 from .asking import PENDING, Asked, asked_of, read, read_and_count
 from .drafts import tables_known
@@ -80,7 +78,7 @@ def page(context: RequestContext) -> Response:
         problem=context.app_state.policy_problem_for(context.member),
         unread=unread(context),
         refused_tables=refused_tables(context),
-        picked=context.app_state.picks.count(context.selection),
+        picked=context.workspace.selections.count(context.selection),
         matching=matching,
         query_text=asked.text,
         **({} if shown["lines"] else empty(context, asked, standing[Status.PENDING])),
@@ -105,7 +103,7 @@ def _searched(context: RequestContext, asked: Asked, order: str | None) -> dict[
 
 
 def _shown(context: RequestContext, found: QueryPage) -> dict[str, Any]:
-    picks = context.app_state.picks.among(context.selection, [row.id for row in found.rows])
+    picks = context.workspace.selections.among(context.selection, [row.id for row in found.rows])
     return {"lines": lines_of(context, found.rows), "picks": picks, "next": found.next}
 
 
@@ -119,10 +117,10 @@ def _file(text: str, kind: str, by: str | None) -> str:
 
 
 def views_of(
-    context: RequestContext, asked: Asked, cells: Sequence[Cell], by: str | None = None
+    context: RequestContext, asked: Asked, cells: Sequence[QueueCount], by: str | None = None
 ) -> list[dict[str, object]]:
     """The saved views, each with how many it holds where that is known without looking."""
-    own = context.app_state.members.views(context.member.id)
+    own = context.workspace.members.views(context.member.id)
     named = [*((name, query, False) for name, query in VIEWS), *((name, query, True) for name, query in own)]
     return [
         {
@@ -136,7 +134,7 @@ def views_of(
     ]
 
 
-def _how_many(query: str, cells: Sequence[Cell]) -> int | None:
+def _how_many(query: str, cells: Sequence[QueueCount]) -> int | None:
     try:
         return counted(parse_query(query), cells)
     except InvalidQuery:  # a view of an earlier version; its page says what is wrong
@@ -149,11 +147,11 @@ def save_view(context: RequestContext) -> Response:
     if not name:
         raise Refused("A view needs a name.")
     if context.form_value("do") == "forget":
-        context.app_state.members.save_view(context.member.id, name, None, ms(context.now))
+        context.workspace.members.save_view(context.member.id, name, None, ms(context.now))
         return context.back()
     if (problem := asked_of(context, query).problem) is not None:
         raise problem
-    if not context.app_state.members.save_view(context.member.id, name, query, ms(context.now)):
+    if not context.workspace.members.save_view(context.member.id, name, query, ms(context.now)):
         raise Refused(
             f"You have {MOST_VIEWS} saved views, and no more are kept.", hint="Forget one that you do not use."
         )

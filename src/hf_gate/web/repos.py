@@ -107,7 +107,7 @@ def repo_named(context: RequestContext) -> RepoRow:
     if kind is None:
         raise NotFound
     repo = Repo(kind, context.params["ns"], context.params["name"])
-    row = context.app_state.store.repo(repo) if context.sees(repo) else None
+    row = context.workspace.store.repo(repo) if context.sees(repo) else None
     if row is None:
         raise NotFound
     return row
@@ -135,7 +135,7 @@ def _by_age(line: RepoLine) -> tuple[bool, float, Repo]:
 
 def _named(context: RequestContext) -> Iterator[Repo]:
     """Repos that the desk names one by one, so that one which was never read is missed."""
-    for text in context.app_state.location.config.repos if context.app_state.location.folder is not None else ():
+    for text in context.workspace.location.config.repos if context.workspace.location.folder is not None else ():
         with suppress(HfGateError):  # a glob
             repo = parse_repo(text)
             if context.sees(repo):
@@ -161,7 +161,7 @@ def _oldest(context: RequestContext, row: RepoRow) -> datetime | None:
     if not row.counts.get(Status.PENDING, 0):
         return None
     terms = (Term("repo", (Pattern((str(row.repo),)),)), Term("status", (Pattern((Status.PENDING.value,)),)))
-    found = context.app_state.store.query(Query(terms), now=ms(context.now), limit=1, with_record=False).rows
+    found = context.workspace.store.query(Query(terms), now=ms(context.now), limit=1, with_record=False).rows
     return moment_of(found[0].state.asked_at) if found else None
 
 
@@ -188,7 +188,7 @@ def repo_page(context: RequestContext) -> Response:
     """One repo: its gate, its readings, its form as a requester meets it, and what holds there in words."""
     row = repo_named(context)
     line, app_state = line_of(context, row), context.app_state
-    standing = repo_standing(app_state.store, row, context.now)
+    standing = repo_standing(app_state.workspace.store, row, context.now)
     pending = line.count(Status.PENDING)
     return context.page(
         "repo.html",
@@ -198,13 +198,13 @@ def repo_page(context: RequestContext) -> Response:
         statuses=[(status.value, line.count(status)) for status in STATUSES],
         others=[(name, n) for name, n in row.counts.items() if n and name not in set(STATUSES)],
         median=standing.median if pending else None,
-        serving=serving_line(standing.answered_before, context.now, app_state.zone),
+        serving=serving_line(standing.answered_before, context.now, app_state.workspace.zone),
         quick=None if row.quick_at is None else moment_of(row.quick_at),
         full=None if row.full_at is None else moment_of(row.full_at),
         write_only=WRITE_ONLY,
         said_lines=describe_policies(line.policies) if line.policies else [],
         problem=app_state.policy_problem_for(context.member),
-        hub_url=f"{app_state.store.endpoint}/{row.repo.web_path}",
+        hub_url=f"{app_state.workspace.store.endpoint}/{row.repo.web_path}",
     )
 
 

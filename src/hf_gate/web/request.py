@@ -21,7 +21,6 @@ from ..errors import HfGateError
 from ..policy.explain import ExplanationLine as Explained
 from ..policy.explain import explain_verdict
 from ..policy.reasons import fill_reason
-from ..store.search import cursor_of
 from . import words
 from .asking import PENDING, asked_of, read, scoped
 from .ending import Ends, ends_of
@@ -41,8 +40,8 @@ def page(context: RequestContext) -> Response:
     """The whole of it."""
     row = request_of(context, context.params["id"])
     line = lines_of(context, [row])[0]
-    attempts = context.app_state.store.attempts(row.repo, row.person.id)
-    repo = context.app_state.store.repo(row.repo)
+    attempts = context.workspace.store.attempts(row.repo, row.person.id)
+    repo = context.workspace.store.repo(row.repo)
     verb = context.query_value("verb")
     history = history_of(context, attempts)
     before, after = neighbours(context, row)
@@ -76,14 +75,16 @@ def page(context: RequestContext) -> Response:
 def _end_of(context: RequestContext, row: RequestRow) -> str | None:
     """The last day of an access that ends."""
     until = row.state.until if row.state.status == Status.ACCEPTED else None
-    return None if until is None else words.day(moment_of(until), context.app_state.zone, context.now)
+    return None if until is None else words.day(moment_of(until), context.workspace.zone, context.now)
 
 
 def neighbours(context: RequestContext, row: RequestRow) -> tuple[str | None, str | None]:
     """The addresses of the requests before and after this one in the queue that it was opened from."""
     asked = asked_of(context)
-    cursor = cursor_of(scoped(context, asked.query), (row.state.asked_at, row.id), newest_first=False)
-    back = cursor_of(scoped(context, asked.query), (row.state.asked_at, row.id), newest_first=True)
+    cursor = context.workspace.queue.cursor(
+        scoped(context, asked.query), (row.state.asked_at, row.id), newest_first=False
+    )
+    back = context.workspace.queue.cursor(scoped(context, asked.query), (row.state.asked_at, row.id), newest_first=True)
     found = (
         read(context, asked.query, limit=1, cursor=back, newest_first=True).rows,
         read(context, asked.query, limit=1, cursor=cursor).rows,
@@ -114,7 +115,7 @@ def elsewhere(context: RequestContext, row: RequestRow) -> list[Line]:
     """The same person at other repos."""
     if context.masks:
         return []
-    others = context.app_state.store.attempts(None, row.person.id)
+    others = context.workspace.store.attempts(None, row.person.id)
     return lines_of(
         context, [one for one in others if one.repo != row.repo and one.is_current and context.sees(one.repo)]
     )
@@ -126,12 +127,12 @@ def elsewhere(context: RequestContext, row: RequestRow) -> list[Line]:
 def heard(context: RequestContext, row: RequestRow) -> Evaluation | None:
     """The request before the policies of its repo; None when there are none to ask."""
     app_state = context.app_state
-    bundle, repo = app_state.policies, app_state.store.repo(row.repo)
+    bundle, repo = app_state.policies, app_state.workspace.store.repo(row.repo)
     if bundle is None or repo is None or row.request is None:
         return None
     try:
         return evaluate_request(
-            app_state.store,
+            app_state.workspace.store,
             app_state.repo_policies(repo),
             app_state.workspace.sources,
             row,
@@ -172,7 +173,7 @@ def facts(context: RequestContext, line: Line) -> list[tuple[str, str, str, str]
         return []
     row, who = line.row, line.row.person.identity
     made = row.request.person.created_at if row.request else None
-    past = context.app_state.store.history(row.repo, [row.person.id], within=context.repo_ids)[row.person.id]
+    past = context.workspace.store.history(row.repo, [row.person.id], within=context.repo_ids)[row.person.id]
     found = [
         ("Account", f"{words.years(context.now - made)} old" if made else "hidden", "account", "its id on the Hub"),
         ("E-mail", who.email or "not shared", "account", "the request"),
@@ -203,7 +204,7 @@ def note(context: RequestContext) -> Response:
     """Keeps a reviewer's own words; nothing is sent."""
     row = request_of(context, context.params["id"])
     text = parse_note(context.form_value("note"))
-    with context.app_state.store.writing() as write:
+    with context.workspace.store.writing() as write:
         write.append(row.repo, [note_entry(row, text, context.member.name, ms(context.now))])
     return context.back(f"/requests/{key_of(row)}#notes")
 
@@ -269,12 +270,12 @@ def selected_beside(context: RequestContext, row: RequestRow) -> int:
     """Return how many other requests stay selected when this one is decided alone from the queue."""
     if not context.from_url.startswith("/queue"):
         return 0
-    return context.app_state.picks.count(context.selection, besides=row.id)
+    return context.workspace.selections.count(context.selection, besides=row.id)
 
 
 def texts_for(context: RequestContext, user: str, repo: Repo | None) -> list[tuple[str, str]]:
     """The workspace's own texts by their names, filled; for many people at once those that name nobody."""
-    templates = usable_templates(context.app_state.location.config.templates, [] if repo is None else [repo])
+    templates = usable_templates(context.workspace.location.config.templates, [] if repo is None else [repo])
     return [
         (each.name, each.text if repo is None else each.filled(repo, user))
         for each in templates

@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from jinja2.ext import Extension
 from starlette.responses import RedirectResponse, Response
 
+from ..application.workspace import Workspace
 from ..domain.ids import Repo
 from ..domain.members import Member, Role
 from ..domain.text import visible
@@ -49,6 +50,11 @@ class RequestContext:
     at_url: str = ""
     from_url: str = ""  # the page that a part is for
     now: datetime = field(default_factory=lambda: words.EPOCH)
+
+    @property
+    def workspace(self) -> Workspace:
+        """The workspace of this desk."""
+        return self.app_state.workspace
 
     def query_value(self, name: str, otherwise: str = "") -> str:
         """The last value of a name in the query."""
@@ -93,7 +99,7 @@ class RequestContext:
 
     def when(self, moment: datetime) -> str:
         """In the desk's zone."""
-        return words.when(moment, self.app_state.zone, self.now)
+        return words.when(moment, self.workspace.zone, self.now)
 
     # ---- answers -----------------------------------------------------------------------------------------------------
 

@@ -44,7 +44,7 @@ def reversal_of(context: RequestContext, row: RequestRow) -> Reversal | None:
     """Of the act of this desk that brought a request to where it stands; None: it was moved elsewhere, or not yet."""
     if context.masks or not row.is_current:
         return None
-    how = last_transition(context.app_state.store, row)
+    how = last_transition(context.workspace.store, row)
     if how is None or how.run is None or how.is_first:
         return None
     before = _before(context, row, how.run)
@@ -65,7 +65,7 @@ def reversal_of(context: RequestContext, row: RequestRow) -> Reversal | None:
 
 def _before(context: RequestContext, row: RequestRow, run: str) -> str | None:
     """Where it stood when that run moved it; who had no request goes back to one that is cleared."""
-    for entry in context.app_state.store.entries(request=row.id, run=run, limit=10):
+    for entry in context.workspace.store.entries(request=row.id, run=run, limit=10):
         event = event_of(entry.link.body)
         if isinstance(event, ChangeStarted):
             return event.before if event.before in VERB_TO else "reset"

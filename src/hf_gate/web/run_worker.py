@@ -21,7 +21,6 @@ from ..domain.outcomes import Outcome
 from ..domain.rows import RunRow
 from ..domain.runs import UNDER_WAY, ChangeState, RunState
 from ..errors import HfGateError
-from ..store.carried import Carried
 
 if TYPE_CHECKING:
     from .app_state import AppState
@@ -58,7 +57,7 @@ class RunWorker:
     """Takes runs up and carries them to their end, one at a time, for they share the limits of one token."""
 
     def __init__(self, app_state: AppState) -> None:
-        self._office = app_state
+        self._app_state = app_state
         self._loads: OrderedDict[str, RunJob] = OrderedDict()
         self._waiting: deque[RunJob] = deque()
         self._news = threading.Condition()
@@ -95,8 +94,8 @@ class RunWorker:
 
     def stop_those_of(self, member: Member) -> None:
         """Stops the runs of a member for good: what is unknown is still read back, and nothing more is sent."""
-        for run in self._office.store.runs_of(member.id):
-            self._office.store.wish_for(run.id, STOP)
+        for run in self._app_state.workspace.store.runs_of(member.id):
+            self._app_state.workspace.store.wish_for(run.id, STOP)
             self.take_up(run.id)
 
     def stop(self, wait: float = 10.0) -> None:
@@ -118,7 +117,7 @@ class RunWorker:
                     return
                 load = self._waiting.popleft()
             try:
-                with self._office.store.working():  # nobody else may think that a dead process left it
+                with self._app_state.workspace.store.working():  # nobody else may think that a dead process left it
                     self._carry(load)
             except HfGateError as problem:
                 load.problem, load.hint = str(problem), problem.hint or ""
@@ -131,7 +130,7 @@ class RunWorker:
             load.ended.set()
 
     def _carry(self, load: RunJob) -> None:
-        app_state, store = self._office, self._office.store
+        app_state, store = self._app_state, self._app_state.workspace.store
         run = load.begin() if load.begin is not None else store.run(load.run)
         load.begin = None
         load.beat += 1
@@ -155,7 +154,13 @@ class RunWorker:
 
         def carry(run: RunRow) -> RunRow:
             carrier = RunExecutor(
-                store, app_state.hub, app_state.clock, app_state.zone, watch=watch, progress=progress, told=told
+                store,
+                app_state.workspace.hub,
+                app_state.workspace.clock,
+                app_state.workspace.zone,
+                watch=watch,
+                progress=progress,
+                told=told,
             )
             return carrier.execute(run)
 
@@ -171,5 +176,5 @@ def state_of(app_state: AppState, run: RunRow) -> str:
         return "running"
     if run.state is not RunState.READY:
         return run.state
-    counts = Carried(app_state.store).counts(run.id)
+    counts = app_state.workspace.plans_and_runs.counts(run.id)
     return "not begun" if set(counts) <= {ChangeState.PLANNED} else RunState.INTERRUPTED

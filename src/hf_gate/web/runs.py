@@ -27,7 +27,6 @@ from ..domain.runs import UNDER_WAY, ChangeState, RunState
 from ..errors import Guarded
 from ..plan.model import Change
 from ..protocol.pacing import Outlook
-from ..store.carried import Carried
 from . import words
 from .changes import OPEN_STATES, carried_line, visible_repos
 from .exports import exported
@@ -111,11 +110,11 @@ class Going:
 
 def _going(context: RequestContext) -> Going:
     app_state, ident = context.app_state, context.params["id"]
-    carrying, run = app_state.run_worker, app_state.store.run(ident)
+    carrying, run = app_state.run_worker, app_state.workspace.store.run(ident)
     load = carrying.load(ident)
     if run is None:
         raise NotFound
-    carried = Carried(app_state.store)
+    carried = app_state.workspace.plans_and_runs
     repos = visible_repos(context, carried.repos(ident))
     if repos is not None and not repos:
         raise NotFound
@@ -123,7 +122,7 @@ def _going(context: RequestContext) -> Going:
     counts = Counter[str]()
     for state, n in states.items():
         counts[OutcomeKind.OPEN.value if state in OPEN_STATES else state] += n
-    outlook = app_state.hub.outlook()
+    outlook = app_state.workspace.hub.outlook()
     return Going(
         run,
         _state(context, run, load),
@@ -139,7 +138,7 @@ def _going(context: RequestContext) -> Going:
 def _state(context: RequestContext, run: RunRow, load: RunJob | None) -> str:
     if load is None or load.is_over:
         return state_of(context.app_state, run)
-    if load.wish is not None or (wish := context.app_state.store.wish(run.id)) is not None:
+    if load.wish is not None or (wish := context.workspace.store.wish(run.id)) is not None:
         return {PAUSE: "pausing", STOP: "stopping"}.get(load.wish or wish or "", "running")
     return "waiting" if load.started is None else "running"
 
@@ -176,7 +175,7 @@ def page(context: RequestContext) -> Response:
 def _page(context: RequestContext, going: Going, *, wrong: str = "", status: int = 200) -> Response:
     asked = context.query_value("outcome") or _most_wanted(going)
     after = int(text) if (text := context.query_value("after")).isdecimal() and len(text) < 12 else 0
-    rows = Carried(context.app_state.store).page(
+    rows = context.workspace.plans_and_runs.page(
         going.run.id, states=_states(asked), repos=going.repos, after=after, limit=PAGE + 1
     )
     following = rows[PAGE - 1].n if len(rows) > PAGE else None
@@ -216,7 +215,7 @@ def _told(context: RequestContext, going: Going) -> dict[str, Any]:
 
 
 def _clock(context: RequestContext, moment: datetime) -> str:
-    return f"{moment.astimezone(context.app_state.zone):%H:%M}"
+    return f"{moment.astimezone(context.workspace.zone):%H:%M}"
 
 
 def _title(going: Going) -> str:
@@ -265,7 +264,7 @@ def run_file(context: RequestContext) -> Response:
     going = _going(context)
     rows = (
         change_record(row.n, msgspec.json.decode(row.change, type=Change), row)
-        for row in Carried(context.app_state.store).all(going.run.id, going.repos)
+        for row in context.workspace.plans_and_runs.all(going.run.id, going.repos)
     )
     return exported(f"run-{going.run.id}", context.params["kind"], ChangeRecord, rows)
 
@@ -302,7 +301,7 @@ def _back(going: Going) -> Response:
 
 def _pause(context: RequestContext, going: Going) -> Response:
     if going.is_live:
-        context.app_state.store.wish_for(going.run.id, PAUSE)
+        context.workspace.store.wish_for(going.run.id, PAUSE)
     return _back(going)
 
 
@@ -315,12 +314,12 @@ def _resume(context: RequestContext, going: Going) -> Response:
             need = app_state.need_to_resume(context.member, run)
             if need.is_open:
                 raise Guarded(f"{need.why} {_OTHERS_MAY}")
-            return run_cases.resume(app_state.store, run, context.member.name, app_state.now())
+            return run_cases.resume(app_state.workspace.store, run, context.member.name, app_state.now())
 
     if going.may_go_on and (need := app_state.need_to_resume(context.member, run)).is_open:
         return _page(context, going, wrong=f"{need.why} {_OTHERS_MAY}", status=409)
     if going.is_live or going.may_go_on:
-        app_state.store.wish_for(run.id, None)
+        app_state.workspace.store.wish_for(run.id, None)
         app_state.run_worker.take_up(run.id, begin)
     return _back(going)
 
@@ -328,7 +327,7 @@ def _resume(context: RequestContext, going: Going) -> Response:
 def _stop(context: RequestContext, going: Going) -> Response:
     """For good: what is unknown is still read back, and nothing more is sent."""
     if going.is_live or going.may_go_on:
-        context.app_state.store.wish_for(going.run.id, STOP)
+        context.workspace.store.wish_for(going.run.id, STOP)
         context.app_state.run_worker.take_up(going.run.id).ended.wait(_BEAT)
     return _back(going)
 
@@ -339,7 +338,7 @@ def _retry(context: RequestContext, going: Going) -> Response:
         return _page(context, going, wrong="It has not ended: let it go on, or stop it first.", status=409)
     bundle = context.app_state.policies
     versions = None if bundle is None else run_cases.versions_of(bundle.policies)
-    made = run_cases.retry(context.app_state.store, going.run, now=context.now, versions=versions)
+    made = run_cases.retry(context.workspace.store, going.run, now=context.now, versions=versions)
     left_out, outdated = made.summary.get("left_out", 0), made.summary.get("outdated", 0)
     notes = [f"{left_out} moved on since: they are left alone."] if left_out else []
     if outdated:
@@ -354,7 +353,7 @@ def _undo(context: RequestContext, going: Going) -> Response:
     """The plan that leads back, and what no plan can take back."""
     if going.is_live:
         return _page(context, going, wrong="It is still going: pause or stop it first.", status=409)
-    made, notes = run_cases.undo(context.app_state.store, going.run, now=context.now)
+    made, notes = run_cases.undo(context.workspace.store, going.run, now=context.now)
     if not made.changes:
         return _page(context, going, wrong=f"There is nobody to put back. {' '.join(notes)}".strip(), status=409)
     if any(change.policy for change in _decided(context, going)):
@@ -363,7 +362,7 @@ def _undo(context: RequestContext, going: Going) -> Response:
 
 
 def _decided(context: RequestContext, going: Going) -> list[Change]:
-    rows = Carried(context.app_state.store).page(going.run.id, states=[OutcomeKind.DONE.value], limit=1)
+    rows = context.workspace.plans_and_runs.page(going.run.id, states=[OutcomeKind.DONE.value], limit=1)
     return [msgspec.json.decode(row.change, type=Change) for row in rows]
 
 

@@ -54,7 +54,7 @@ class Server:
         beside = None if is_https else listen_beside(self.host, self.port, _BACKLOG)
         if beside is not None:
             self._sockets += beside
-            self.private_host = private_host(self.app_state.store)
+            self.private_host = private_host(self.app_state.workspace)
             self.door.private_origin = f"http://{self.private_host}:{self.port}"
         for one in self._sockets:
             one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

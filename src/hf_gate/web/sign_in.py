@@ -13,9 +13,9 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from .. import bootstrap
+from ..domain.members import SESSION_LIFETIME
 from ..domain.moments import ms
 from ..errors import StoreBusy
-from ..store.members import LIVES
 from . import private_host
 from .app_state import AppState
 from .request_context import ENVIRONMENT
@@ -53,7 +53,9 @@ class Authenticator:
         """Return the name of the member whose session the browser has."""
         secret = self._session_of(request.cookies.get(self.cookie, ""))
         name = (
-            None if secret is None else self.app_state.members.whose(secret, _now(), renew=not _is_by_itself(request))
+            None
+            if secret is None
+            else self.app_state.workspace.members.whose(secret, _now(), renew=not _is_by_itself(request))
         )
         if name is not None:
             self.app_state.looked_at()
@@ -103,14 +105,20 @@ class Authenticator:
         try:
             self.leave(request)
             by_link = None if name == self.app_state.owner else secret
-            if not self.app_state.members.open(self._session_of(cookie) or "", name, _now(), by_link):
+            if not self.app_state.workspace.members.open(self._session_of(cookie) or "", name, _now(), by_link):
                 return self._no(self._wait())  # revoked in this moment
         except StoreBusy as problem:
             self._back(secret, name)
             return self.page(503, f"{problem} Open the link again in a moment.")
         answer = RedirectResponse("/queue", 303)
         answer.set_cookie(
-            self.cookie, cookie, max_age=LIVES // 1000, httponly=True, samesite="lax", secure=self.is_https, path="/"
+            self.cookie,
+            cookie,
+            max_age=SESSION_LIFETIME // 1000,
+            httponly=True,
+            samesite="lax",
+            secure=self.is_https,
+            path="/",
         )
         return answer
 
@@ -138,7 +146,7 @@ class Authenticator:
         """End the browser's session."""
         old = self._session_of(request.cookies.get(self.cookie, ""))
         if old is not None:
-            self.app_state.members.close(old)
+            self.app_state.workspace.members.close(old)
 
     def page(self, status: int, problem: str = "", headers: dict[str, str] | None = None) -> Response:
         """Return the sign-in page, which every address shows without a session."""
@@ -167,7 +175,7 @@ class Authenticator:
             until = self._links.get(secret)
         if until is not None:
             return self.app_state.owner if time.monotonic() < until else None
-        member = self.app_state.members.by_link(secret) if secret else None
+        member = self.app_state.workspace.members.by_link(secret) if secret else None
         return None if member is None else member.name
 
     def _wait(self) -> float:

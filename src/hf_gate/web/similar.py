@@ -52,7 +52,7 @@ def _by_domain(context: RequestContext, row: RequestRow) -> Alike:
     domain = (mail or "").rpartition("@")[2].lower()
     if not domain:
         return Alike("From the same mail domain", [], False, None, "No mail address is shared.")
-    known = None if bundle is None else context.app_state.workspace.sources.email(mail)
+    known = None if bundle is None else context.workspace.sources.email(mail)
     if known is not None and known.free:
         return Alike(f"From {domain}", [], False, None, f"{domain} is open to everybody: it says nothing.")
     return _found(context, row, f"From {domain}", Term("domain", (Pattern((domain,)),)))

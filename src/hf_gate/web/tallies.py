@@ -11,7 +11,7 @@ from ..domain.folding import folded
 from ..domain.lifecycle import Status
 from ..domain.moments import ms
 from ..domain.query import Query, Term
-from ..store.facets import Cell, count, cube
+from ..domain.rows import QueueCount
 from .asking import Asked, scoped
 from .request_context import RequestContext
 
@@ -21,19 +21,19 @@ _FACETS: Final = (("Repo", "repo"), ("Verdict", "verdict"), ("Rule", "rule"), ("
 _SHOWN: Final = 12  # choices of a facet
 
 
-def cells_of(context: RequestContext) -> list[Cell]:
+def cells_of(context: RequestContext) -> list[QueueCount]:
     """How many stand where, of the repos that this person sees."""
     seen = {str(row.repo) for row in context.app_state.repos(context.member)}
-    return [cell for cell in cube(context.app_state.store) if cell.repo in seen]
+    return [cell for cell in context.workspace.queue.counts() if cell.repo in seen]
 
 
-def counted(query: Query, cells: Sequence[Cell]) -> int | None:
+def counted(query: Query, cells: Sequence[QueueCount]) -> int | None:
     """How many a query of statuses, repos and verdicts holds for; None for any other."""
     fitting = _fitting(query.terms, cells)
     return None if fitting is None else sum(cell.n for cell in fitting)
 
 
-def _fitting(terms: Iterable[Term], cells: Sequence[Cell]) -> Sequence[Cell] | None:
+def _fitting(terms: Iterable[Term], cells: Sequence[QueueCount]) -> Sequence[QueueCount] | None:
     """The cells for which all terms hold; each different value is looked at once."""
     for term in terms:
         place = _PLACE.get(term.key)
@@ -55,14 +55,14 @@ def _fits(term: Term, value: str | None) -> bool:
     return fits != term.is_not
 
 
-def total_of(context: RequestContext, query: Query, cells: Sequence[Cell]) -> str:
+def total_of(context: RequestContext, query: Query, cells: Sequence[QueueCount]) -> str:
     """`1,204`, or `more than 1,000`."""
     known = counted(query, cells)
     if known is not None:
         return f"{known:,}"
     return about(
-        count(
-            context.app_state.store, scoped(context, query), now=ms(context.now), zone=context.app_state.zone, most=MOST
+        context.workspace.queue.count(
+            scoped(context, query), now=ms(context.now), zone=context.workspace.zone, most=MOST
         )
     )
 
@@ -72,7 +72,7 @@ def about(count: int) -> str:
     return f"more than {MOST:,}" if count > MOST else f"{count:,}"
 
 
-def standing_of(cells: Sequence[Cell]) -> Counter[str]:
+def standing_of(cells: Sequence[QueueCount]) -> Counter[str]:
     """How many wait, and how many of them with which verdict."""
     found: Counter[str] = Counter()
     for cell in cells:
@@ -82,7 +82,7 @@ def standing_of(cells: Sequence[Cell]) -> Counter[str]:
     return found
 
 
-def facets_of(asked: Asked, cells: Sequence[Cell], more: str = "") -> list[dict[str, object]]:
+def facets_of(asked: Asked, cells: Sequence[QueueCount], more: str = "") -> list[dict[str, object]]:
     """Counts that narrow; of a query with other terms, the choices without counts. `more` stays in each address."""
     facets = []
     for title, key in _FACETS:

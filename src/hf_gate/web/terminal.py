@@ -39,14 +39,14 @@ class Terminal:
     """Answers those who have the key. `at`: where this process listens."""
 
     def __init__(self, app_state: AppState, door: Authenticator, at: str) -> None:
-        self._office, self._door, self._at = app_state, door, at
+        self._app_state, self._door, self._at = app_state, door, at
         self._key = secrets.token_urlsafe(32)
 
     @contextmanager
     def open(self) -> Iterator[None]:
         """Says where the desk is, as long as it is there."""
-        path = _file(self._office.settings, self._office.location)
-        with bootstrap.announce(path, {"url": self._office.url, "at": self._at, "key": self._key}):
+        path = _file(self._app_state.workspace.settings, self._app_state.workspace.location)
+        with bootstrap.announce(path, {"url": self._app_state.url, "at": self._at, "key": self._key}):
             yield
 
     def answer(self, authorization: str, body: bytes) -> Response:
@@ -60,7 +60,7 @@ class Terminal:
             return JSONResponse({"error": str(problem)}, 422)
 
     def _done(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        app_state = self._office
+        app_state = self._app_state
         match asked.get("do"):
             case "link":
                 return {"login_url": f"{app_state.url}/sign-in?t={self._door.link()}"}
@@ -71,14 +71,14 @@ class Terminal:
                 account = {"account": account_of(member), "account_id": member.user_id}
                 return {"name": member.name, "role": member.role.value, "link": link, **account}
             case "revoke":
-                known = app_state.members.named(str(asked.get("name")))
+                known = app_state.workspace.members.named(str(asked.get("name")))
                 if known is None:
                     raise UsageError(f"there is no member {asked.get('name')!r}.")
                 app_state.put_out(known)
                 app_state.run_worker.stop_those_of(known)
                 return {"name": known.name}
             case "members":
-                return {"members": [_told(one) for one in app_state.members.all()]}
+                return {"members": [_told(one) for one in app_state.workspace.members.all()]}
             case _:
                 raise UsageError("that is nothing to ask of a desk.")
 
@@ -104,7 +104,7 @@ def _account(app_state: AppState, name: str, account: str) -> tuple[str | None, 
     """The Hub account that is meant: the one that was named, else the one that is called like the member."""
     if account:
         return account_named(app_state, account, is_guess=False) or (None, None)
-    known = app_state.members.named(name)
+    known = app_state.workspace.members.named(name)
     if known is not None and known.has_link:
         return None, None  # it stays as it is
     found = account_named(app_state, name, is_guess=True)

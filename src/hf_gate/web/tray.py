@@ -46,9 +46,9 @@ class Strip:
 def strip_of(context: RequestContext) -> Strip:
     """What this person has in the tray, and what of it did not come about."""
     app_state = context.app_state
-    mine = [item for item in app_state.tray.waiting() if item.member == context.member.id]
-    failed = app_state.tray.ended_badly(context.member.id)
-    rows = app_state.store.requests([item.request for item in (*mine[:_SHOWN], *failed[:_SHOWN])])
+    mine = [item for item in app_state.workspace.tray.waiting() if item.member == context.member.id]
+    failed = app_state.workspace.tray.ended_badly(context.member.id)
+    rows = app_state.workspace.store.requests([item.request for item in (*mine[:_SHOWN], *failed[:_SHOWN])])
     leaving = [item.leaves_at for item in mine if item.leaves_at is not None and item.run is None]
     left = max(0, -(-(min(leaving) - ms(context.now)) // 1000)) if leaving else None
     return Strip(
@@ -95,10 +95,10 @@ class Sent:
 def _sent(context: RequestContext) -> list[Sent]:
     """What this person decided in the last days, the latest first."""
     app_state = context.app_state
-    held = app_state.tray.sent(context.member.id, ms(context.now) - _DAYS * 86_400_000, _MANY)
+    held = app_state.workspace.tray.sent(context.member.id, ms(context.now) - _DAYS * 86_400_000, _MANY)
     rows = {
         row.id: row
-        for row in app_state.store.requests([one.request for one in held]).values()
+        for row in app_state.workspace.store.requests([one.request for one in held]).values()
         if context.sees(row.repo)
     }
     lines = {line.row.id: line for line in lines_of(context, list(rows.values()))}
@@ -172,7 +172,7 @@ def _lost(context: RequestContext, taken: QueueResult, line: Line) -> Response:
 
 def _by_whom(context: RequestContext, line: Line) -> str:
     """Who moved it, and when."""
-    for entry in context.app_state.store.entries(request=line.row.id, limit=20):
+    for entry in context.workspace.store.entries(request=line.row.id, limit=20):
         if entry.link.kind in {EventKind.CHANGE_SETTLED, EventKind.STATUS_MOVED, EventKind.CHANGE_STARTED}:
             who = "On the Hub, outside this desk" if entry.link.actor == "outside" else entry.link.actor
             return (
@@ -196,7 +196,7 @@ def _done(context: RequestContext, lines: Sequence[Line], text: str, undone: str
 
 def _mine(context: RequestContext) -> list[QueuedDecision]:
     """Which decisions are meant: those named, or all of this person's; `last`: the latest batch."""
-    waiting = [one for one in context.app_state.tray.waiting() if one.member == context.member.id and one.run is None]
+    waiting = [one for one in context.workspace.tray.waiting() if one.member == context.member.id and one.run is None]
     if context.form_value("key"):
         row = request_of(context, context.form_value("key"))
         return [one for one in waiting if one.request == row.id]
@@ -209,7 +209,7 @@ def _mine(context: RequestContext) -> list[QueuedDecision]:
 def undo(context: RequestContext) -> Response:
     """Takes decisions back that have not left: nobody hears of them."""
     mine = _mine(context)
-    count = context.app_state.tray.take_back([one.id for one in mine], ms(context.now))
+    count = context.workspace.tray.take_back([one.id for one in mine], ms(context.now))
     text = (
         f"{count} taken back."
         if count
@@ -222,25 +222,25 @@ def undo(context: RequestContext) -> Response:
 def hold(context: RequestContext) -> Response:
     """They stay until somebody sends them."""
     mine = _mine(context)
-    context.app_state.tray.leave_at([one.id for one in mine], None)
+    context.workspace.tray.leave_at([one.id for one in mine], None)
     return _done(context, _lines(context, mine), f"{len(mine)} stay until you send them.")
 
 
 def send(context: RequestContext) -> Response:
     """They leave now."""
     mine = _mine(context)
-    context.app_state.tray.leave_at([one.id for one in mine], ms(context.now))
+    context.workspace.tray.leave_at([one.id for one in mine], ms(context.now))
     context.app_state.wake.set()
     return _done(context, _lines(context, mine), f"{len(mine)} on their way.")
 
 
 def seen(context: RequestContext) -> Response:
     """What did not come about has been read."""
-    failed = context.app_state.tray.ended_badly(context.member.id)
-    context.app_state.tray.seen([one.id for one in failed])
+    failed = context.workspace.tray.ended_badly(context.member.id)
+    context.workspace.tray.seen([one.id for one in failed])
     return _done(context, [], "Put aside.")
 
 
 def _lines(context: RequestContext, items: Sequence[QueuedDecision]) -> list[Line]:
-    rows = context.app_state.store.requests([one.request for one in items[:200]])
+    rows = context.workspace.store.requests([one.request for one in items[:200]])
     return lines_of(context, list(rows.values()))

@@ -36,7 +36,7 @@ class Said:
 def repos_of(app_state: AppState, rows: Iterable[RequestRow]) -> dict[Repo, RepoRow]:
     """The repos of some requests as the store has them, read once."""
     wanted = {row.repo for row in rows}
-    found = map(app_state.store.repo, wanted) if len(wanted) < _FEW else app_state.store.repos()
+    found = map(app_state.workspace.store.repo, wanted) if len(wanted) < _FEW else app_state.workspace.store.repos()
     return {row.repo: row for row in found if row is not None and row.repo in wanted}
 
 
@@ -82,7 +82,7 @@ def _heard(
     if bundle is None or not rows:
         return {}
     found = {}
-    for case in inputs_of(app_state.store, court, app_state.workspace.sources, rows, now):
+    for case in inputs_of(app_state.workspace.store, court, app_state.workspace.sources, rows, now):
         verdict = court.evaluator.evaluate(case.facts, now=now, status=case.row.state.status)
         if verdict is not None:
             found[case.row.id] = said_of(verdict, _Fewer(court.evaluator, case.facts, hides))

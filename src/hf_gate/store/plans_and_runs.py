@@ -4,27 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..domain.ids import Repo
-from ..domain.rows import ChangeRow
+from ..domain.rows import ChangeRow, PlanRow
 from ..domain.runs import ChangeState
 from .reading import Store
 from .states import repo_of
 
 
-class PlanRow(NamedTuple):
-    """A plan that is kept. `about`: what was written beside it when it was made; `run` and `state` of its latest run."""
-
-    digest: str
-    made_at: int  # ms
-    about: Mapping[str, Any]
-    run: str | None
-    state: str | None
-
-
-class Carried:
-    """What is planned and what is carried, for whoever looks on."""
+class PlansAndRuns:
+    """Reads plans and runs for pages, and keeps plans."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

@@ -1,0 +1,88 @@
+"""Checks, exports, copies, restores and removes a store."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from socket import gethostname
+
+from ..domain.moments import ms
+from ..errors import StoreDamaged
+from ..hub.local_world import get_world_id
+from ..store.copies import Restore, restore, write_backup
+from ..store.dumping import Dump, write_folder
+from ..store.locking import Holder
+from ..store.opening import path_of
+from ..store.removal import (
+    count_unsettled,
+    files_of,
+    mode_faults,
+    remove_empty_folders,
+    remove_files,
+    remove_tables,
+    remove_traces,
+)
+from ..store.shape import file_faults
+from ..store.sql import without_password
+from . import keys
+from .exporting import export_files
+from .restored import check_ledger
+from .verify import verify
+from .workspace import Workspace
+
+__all__ = [
+    "check_store", "count_unsettled", "export_store", "file_of_store", "files_of", "mode_faults", "name_of_server_store",
+    "remove_empty_folders", "remove_files", "remove_tables", "remove_traces", "restore_backup", "this_process",
+    "write_backup",
+]  # fmt: skip
+
+
+def file_of_store(url: str) -> Path | None:
+    """Return the file of a store; None if it lies on a server."""
+    return None if url.startswith("postgres") else path_of(url).absolute()
+
+
+def name_of_server_store(url: str) -> str:
+    """Return the name of the database, without user and password."""
+    return without_password(url).rpartition("/")[2]
+
+
+def this_process(command: str) -> Holder:
+    """Return what other processes are told about this one while it has the store."""
+    return Holder(os.getpid(), gethostname(), command)
+
+
+def check_store(workspace: Workspace) -> tuple[list[str], int]:
+    """Look for damage in the file and the audit log; return what was found and how many entries were checked."""
+    found = file_faults(workspace.store.reads)
+    try:
+        proof = verify(workspace.store, fold=True)
+    except StoreDamaged as problem:
+        return [*found, str(problem)], 0
+    return [*found, *(f"{each.chain}#{each.seq}: {each.what}" for each in proof.broken)], proof.entries
+
+
+def export_store(workspace: Workspace, folder: Path, owned: Mapping[str, bytes]) -> dict[str, int]:
+    """Write everything that the store knows and the owner's files into a folder; return the lines of each file."""
+    dump = Dump(workspace.store)
+    with dump.snapshot():
+        return write_folder(folder, export_files(workspace.store, dump, owned, workspace.now()))
+
+
+def restore_backup(
+    backup: Path,
+    path: Path,
+    *,
+    endpoint: str,
+    actor: str,
+    now: datetime,
+    command: str,
+    wait: float,
+    on_wait: Callable[[str, float], None],
+) -> Path | None:
+    """Put a backup in the place of a store; return where the replaced store lies now, None if there was none."""
+    settings = {keys.RESTORED: str(ms(now))}
+    wish = Restore(backup, path, endpoint, get_world_id(endpoint), settings, check_ledger, actor, ms(now))
+    return restore(wish, this_process(command), wait=wait, on_wait=on_wait)
