@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from ..application.inputs import NOTE_LIMIT, ReasonTemplate, parse_note, usable_templates
+from ..application.inputs import NOTE_LIMIT, ReasonTemplate, parse_note, parse_reason, usable_templates
 from ..application.record_builders import outcome_record
 from ..domain.lifecycle import TARGET_OF, Status
 from ..domain.outcomes import Ends, Outcome, OutcomeKind, law_of
-from ..domain.requests import REASON_LIMIT, target_of, utf16_units
+from ..domain.requests import target_of
 from ..domain.text import one_line
-from ..errors import HfGateError, NotGated, UsageError
+from ..errors import HfGateError, NotGated, ReasonTooLong, UsageError
 from .carrying import Result, alone, direct, writing
 from .counsel import Counsel
 from .detail import request_lines
@@ -238,13 +238,15 @@ def _with_reason(run: Run, session: ReviewSession, keys: Keys, verb: str) -> Non
             continue
         if reason in texts and session.current is not None:
             reason = texts[reason].filled(session.current.repo, session.current.username)
-        length = utf16_units(reason)
         if reason == "!" or "\x1b" in reason:
             return
-        if length <= REASON_LIMIT:
-            _hold(run, session, verb, reason or None)
+        try:
+            told = parse_reason(reason, verb, is_silent=True)
+        except ReasonTooLong as problem:
+            run.out.say(f"{problem} Type a shorter one:")
+        else:
+            _hold(run, session, verb, told)
             return
-        run.out.say(f"{length} characters; the Hub takes {REASON_LIMIT}. Shorter:")
 
 
 def _means_no_reason(out: Output, keys: Keys) -> bool:
