@@ -79,8 +79,8 @@ def opened(store: Store) -> Books:
 def with_meant(books: Books, journal: Iterable[Move], ours: Collection[str]) -> list[Move]:
     """The journal with `meant` beside each move: the request that our decision was about.
 
-    That is the request that moved, but for one case that nobody can know when the call is sent (docs/reliability.md, "What
-    nobody can know"): the Hub's batch names accounts, and the person withdrew that request and asked anew so shortly before
+    That is the request that moved, but for one case that nobody can know when the call is sent (docs/reliability.md, "Known
+    limits"): the Hub's batch names accounts, and the person withdrew that request and asked anew so shortly before
     that no list had to show it. Nothing else is exempt: the older request must have a decision that is told as done, or not
     yet told, and that moved nothing else; the newer one must be younger than `UNSEEN`.
     """
