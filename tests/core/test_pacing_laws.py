@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.protocol.limits import LimitWindow
 from hf_gate.protocol.messages import Answer, FailureReason, HubCall, Lane, NoReply, Reply
-from hf_gate.protocol.pacing import Pacer, WaitReason
+from hf_gate.protocol.pacing import LimitWindow, Pacer, WaitReason
 from hf_gate.protocol.ratelimit_headers import MAX_WAIT_S, AnnouncedLimit
 from tests.core.pacing_model import (
     START,

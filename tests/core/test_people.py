@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from hf_gate.domain.forms import parse_gate_form
 from hf_gate.localhub import mail
-from hf_gate.localhub.arrival import Timeline
 from hf_gate.localhub.gates import demo_gates
 from hf_gate.localhub.hostile import BY_KIND, HOSTILE, LONGEST
+from hf_gate.localhub.layout import Timeline
 from hf_gate.localhub.pools import load_pools
 from hf_gate.localhub.scene import PRESETS, GeneratedRequest, InventedAccount, Scene, build_scene, encode_oracle_line
 

@@ -7,8 +7,8 @@ from random import Random
 from typing import Final, NamedTuple
 
 from .accounts import InventedAccount, Persona
-from .arrival import DAY
 from .gates import DemoField, DemoGate
+from .layout import DAY
 from .pools import Pools
 
 MISSING: Final = "\0missing"  # the answer is left out

@@ -16,9 +16,8 @@ import msgspec
 from .accounts import InventedAccount, Persona, PersonGenerator, ProfileOrg
 from .answer_texts import Requester
 from .answers import FormFiller
-from .arrival import DAY, HOUR, MINUTE
 from .gates import DemoGate, demo_gates
-from .layout import BLOCK_SIZE, Burst, RowBlock, ScenePlanner, draw_university, split_into_blocks
+from .layout import BLOCK_SIZE, DAY, HOUR, MINUTE, Burst, RowBlock, ScenePlanner, draw_university, split_into_blocks
 from .mail import CLASSES
 from .pools import load_pools, seed_random
 
