@@ -26,26 +26,26 @@ class World:
     owner: Hub
 
     def ask(self, *names: str, **answers: str) -> None:
-        """These people ask."""
+        """Make requests of these people."""
         self.local.add_requests([{"repo": self.repo, "user": name, "answers": answers} for name in names])
 
     def request(self, name: str, status: str = "pending") -> AccessRequest:
-        """The listed request of one person."""
+        """Return one person's request from the lists."""
         return next(r for r in self.owner.list(self.repo, status) if r.username == name)
 
     def status(self, name: str) -> str | None:
-        """In which list a person is now."""
+        """Return the current status of a person."""
         for status in ("pending", "accepted", "rejected", "reset"):
             if any(r.username == name for r in self.owner.list(self.repo, status)):
                 return status
         return None
 
     def moves(self) -> list[tuple[Any, Any, Any]]:
-        """Who moved from where to where, in the Hub's own words."""
+        """Return all changes of status, from the local Hub's journal."""
         return [(m["user"], m["from"], m["to"]) for m in self.local.journal() if m["from"] is not None]
 
     def calls(self, *names: str) -> int:
-        """How many calls of these kinds came."""
+        """Return the number of calls of these kinds."""
         return sum(self.local.stats()["calls"].get(name, 0) for name in names)
 
 

@@ -27,7 +27,7 @@ ACCESS = "/api/models/acme/model/user-access-request"
 
 @dataclass
 class LocalHubKit:
-    """One gated model of an organisation, its staff, three who may ask, and a clock that goes 1 s at each call."""
+    """A gated model of an organisation, its staff, three requesters, and a clock that advances by 1 s with each call."""
 
     world: World = field(default_factory=lambda: World(7, "w" * 32))
     now_ms: int = T0
@@ -86,7 +86,7 @@ class LocalHubKit:
     def faulty(
         self, faults: FaultSet, method: str, path: str, body: Any = None, *, by: str | None = "ona"
     ) -> HttpResponse:
-        """As the server does it, without time: what the faults say instead, or the answer as they change it."""
+        """Answer a call with faults like the server, but without delays."""
         self.now_ms += 1000
         asked = self.asked(method, path, body, by=by)
         plan = faults.plan_call(asked, find_call(asked), self.world)
@@ -109,7 +109,7 @@ class LocalHubKit:
         return rows
 
     def crowd(self, count: int, *, tied: bool = False) -> list[StoredRequest]:
-        """Pending requests of new people, a second apart or all in one millisecond."""
+        """Add pending requests of new people, a second apart or all in one millisecond."""
         for n in range(count):
             name = f"person-{n:04}"
             account = self.world.add_account(HubAccount(make_id(name, T0), name, f"Person {n}", f"{name}@example.org"))

@@ -16,7 +16,7 @@ _ABOUT_ACCESS = re.compile(r"user-access|ask-access|/settings$")
 
 
 class Exchange(NamedTuple):
-    """One call and its answer, as they went over the wire.
+    """One call and its answer, as they were sent.
 
     `is_ours`: sent by hf-gate, so its request is judged too. `is_next`: the address came whole from a Link header.
     """
@@ -68,7 +68,7 @@ class Spec:
         ]  # fmt: skip
 
     def find(self, exchange: Exchange) -> tuple[Operation, dict[str, str]] | None:
-        """The operation of a call and the parts of its path."""
+        """Return the operation of a call and the parts of its path."""
         path = urlsplit(exchange.target).path
         for pattern, names, operation in self._operations:
             if operation.method == exchange.method.lower() and (match := pattern.fullmatch(path)):
@@ -76,7 +76,7 @@ class Spec:
         return None
 
     def faults(self, exchange: Exchange) -> Iterator[str]:
-        """What is wrong with the request, if it is ours, and with the answer."""
+        """Yield what is wrong with the request, if it is ours, and with the answer."""
         found = self.find(exchange)
         if found is None:
             if _ABOUT_ACCESS.search(urlsplit(exchange.target).path) and (exchange.is_ours or exchange.status < 400):
@@ -140,7 +140,7 @@ def _request_faults(operation: Operation, parts: Mapping[str, str], exchange: Ex
 
 
 def _answer_faults(operation: Operation, exchange: Exchange) -> Iterator[str]:
-    """Answers that say no are not described; they are one object with one sentence (or that sentence as text or page)."""
+    """Check an answer. Errors are not in the OpenAPI; they are an object with one sentence, or that sentence as text or HTML."""
     answers = operation.document["answer"]
     if exchange.status >= 400:
         body = _json(exchange.body) if operation.path.startswith("/api/") else {"error": ""}
@@ -152,7 +152,7 @@ def _answer_faults(operation: Operation, exchange: Exchange) -> Iterator[str]:
     elif str(exchange.status) not in answers:
         yield f"status {exchange.status} is not described"
     else:
-        # A file for the reader to keep is described as a text; everything else by what the JSON holds.
+        # The OpenAPI describes a download as text, and everything else by its JSON.
         is_file = exchange.headers.get("content-disposition", "").startswith("attachment")
         schema = answers[str(exchange.status)]
         is_any = not set(schema) - {"$schema"}
@@ -180,5 +180,5 @@ def _json(body: bytes) -> Any:
 
 
 def all_faults(spec: Spec, exchanges: Iterable[Exchange]) -> list[str]:
-    """Every fault of every exchange, each once."""
+    """Return all faults of all exchanges, each once."""
     return list(dict.fromkeys(fault for exchange in exchanges for fault in spec.faults(exchange)))

@@ -11,7 +11,7 @@ Say = Callable[["RawHub", socket.socket, str], None]
 
 
 class RawHub:
-    """A socket that notes each request's first line and its headers, and answers with what `say` writes, byte for byte."""
+    """A socket that records the first line and headers of each request and answers with the bytes that `say` writes."""
 
     def __init__(self, say: Say) -> None:
         self._say, self.lines, self.headers = say, list[str](), list[bytes]()

@@ -16,7 +16,7 @@ _NOT_HANDED_ON = {"connection", "transfer-encoding", "keep-alive", "date", "serv
 
 
 class Recording:
-    """The address to call instead of the Hub's, and what was exchanged so far."""
+    """The proxy's address and the exchanges so far."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -27,7 +27,7 @@ class Recording:
     def note(
         self, method: str, target: str, agent: str, sent: bytes, status: int, headers: dict[str, str], body: bytes
     ) -> None:
-        """One exchange, in the order in which answers came."""
+        """Record one exchange, in the order of the answers."""
         with self._lock:
             is_next = target in self._next
             self.exchanges.append(
@@ -40,7 +40,7 @@ class Recording:
 
 @contextmanager
 def recording(hub_url: str) -> Iterator[Recording]:
-    """Opens the door to the Hub at `hub_url` for as long as the `with` lasts."""
+    """Run a proxy to the Hub at `hub_url` within a `with` block."""
     record = Recording()
     place = urlsplit(hub_url).netloc
 
@@ -65,7 +65,7 @@ def recording(hub_url: str) -> Iterator[Recording]:
         do_GET = do_POST = do_PUT = do_HEAD = do_DELETE = _pass  # noqa: N815 - the names that http.server calls
 
         def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - its name there
-            """Says nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Door)
     server.daemon_threads = True

@@ -64,7 +64,7 @@ def test_an_existing_script_changes_its_import_and_nothing_else(world: World, mo
     people = {r.username: r.fields for r in hf_gate.list_pending_access_requests(world.repo)}
     assert people == {"ada": {"Purpose": "to learn"}, "bob": {"Purpose": "to learn"}}
     hf_gate.accept_access_request(world.repo, "ada")
-    hf_gate.accept_access_request(world.repo, "ada")  # there: HTTP 404
+    hf_gate.accept_access_request(world.repo, "ada")  # in huggingface_hub: HTTP 404
     hf_gate.reject_access_request(world.repo, "bob", rejection_reason=None)
     hf_gate.cancel_access_request(world.repo, "bob")
     hf_gate.reset_access_request(world.repo, "bob", reset_reason="please say more")
@@ -120,7 +120,7 @@ def test_a_reason_that_is_too_long_is_refused_before_anything_is_sent(world: Wor
 
 
 class _CanaryServer(BaseHTTPRequestHandler):
-    """A foreign host that notes every call, and a Hub that points to it in every way there is."""
+    """A foreign host that records every call, and a Hub that points to it in every possible way."""
 
     seen: ClassVar[list[str | None]] = []
     evil = ""
@@ -254,7 +254,7 @@ def test_a_cancelled_change_has_an_unknown_outcome(world: World) -> None:
     async def run() -> None:
         async with AsyncHub(world.local.tokens["owner"], world.local.url, timeout=600) as hub, asyncio.timeout(60):
             task = asyncio.ensure_future(hub.accept(world.repo, "ada"))
-            while await asyncio.to_thread(world.moves) == []:  # each look is a call to the local Hub's own door
+            while await asyncio.to_thread(world.moves) == []:  # each check calls the control API
                 assert not task.done()
             task.cancel()
             with pytest.raises(OutcomeUnknown):
@@ -286,7 +286,7 @@ def test_the_log_has_endpoints_and_statuses_but_no_names(world: World, caplog: p
     assert any(isinstance(handler, logging.NullHandler) for handler in logging.getLogger("hf_gate").handlers)
 
 
-# ---- whose clock is right --------------------------------------------------------------------------------------------
+# ---- clocks ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_client_measures_the_skew_of_the_hub() -> None:

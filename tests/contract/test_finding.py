@@ -27,7 +27,7 @@ from .conftest import PEOPLE, World
 
 
 class Both:
-    """`find` and `find_many` of one kind of client, called alike."""
+    """`find` and `find_many` of either client, called in the same way."""
 
     def __init__(self, local: LocalHub, token: str, *, is_async: bool) -> None:
         self.local, self.token, self.is_async = local, token, is_async
@@ -161,7 +161,7 @@ def test_many_people_are_found_and_each_list_is_read_once(world: World, both: Bo
 
 @pytest.fixture
 def old() -> Iterator[tuple[LocalHub, str]]:
-    """A Hub of August 2026, at which Ada and Bob wait."""
+    """A Hub of August 2026 with pending requests of Ada and Bob."""
     with LocalHub(requests=0, repos=1, people=PEOPLE, protocol="2026-08") as local:
         repo = local.repos[0]["repo"]
         local.add_requests([{"repo": repo, "user": name, "answers": {}} for name in ("ada", "bob")])

@@ -105,7 +105,7 @@ def test_a_name_with_many_addresses_obeys_the_time_limit_of_a_call() -> None:
     deadline = Deadline()
     start = time.monotonic()
     deadline.until = lambda: start + 0.5
-    # a backlog that is full takes no connection and refuses none
+    # a full backlog neither accepts nor refuses a connection
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
         port = full.getsockname()[1]
         held = []

@@ -31,7 +31,7 @@ TOKEN = "hf_local_token"
 
 
 def refuse_writes(_hub: RawHub, caller: socket.socket, line: str) -> None:
-    """Every write is told to come back in 10 minutes; reads find nobody."""
+    """Answer every write with 429 for 10 minutes, and every read with an empty list."""
     if line.startswith("POST"):
         answer(caller, "429 Too Many Requests", b"{}", b"retry-after: 600")
     else:
@@ -65,7 +65,7 @@ def test_ctrl_c_stops_a_waiting_change() -> None:
         with pytest.raises(KeyboardInterrupt):
             client.accept("a/b", "ada")
         presser.join()
-        client.close()  # would wait for a change that still waits
+        client.close()  # would block if a change still waited
         assert len([line for line in hub.lines if line.startswith("POST")]) == 1
 
 
@@ -142,22 +142,22 @@ def test_no_waiting_change_is_sent_after_a_run_is_left() -> None:
 
         def flow() -> Iterator[object]:
             send = HubCall("handle", "POST", "/x", b"{}", is_change=True)
-            yield AwaitCall((yield StartCall(send)))  # the 429, by which the next has to wait
+            yield AwaitCall((yield StartCall(send)))  # the 429 delays the next call
             yield StartCall(send)
             yield EmitValue("one")
 
         run = driver.run(flow())  # type: ignore[arg-type]
         assert next(run) == "one"
         while not driver.budget._pacer._waiting:
-            time.sleep(0.01)  # the second is in its thread
+            time.sleep(0.01)  # the second call runs in its thread
         run.close()
         assert driver._pool is not None
-        driver._pool.shutdown(wait=True)  # lasts as long as the second waits
+        driver._pool.shutdown(wait=True)  # blocks while the second call waits
         driver.close()
         assert len(hub.lines) == 1
 
 
-# ---- whose turn it is ------------------------------------------------------------------------------------------------
+# ---- order of waiting calls ------------------------------------------------------------------------------------------
 
 
 def test_an_answer_in_another_thread_wakes_waiting_tasks_one_by_one() -> None:
@@ -171,7 +171,7 @@ def test_an_answer_in_another_thread_wakes_waiting_tasks_one_by_one() -> None:
             queue.wake_first()
         else:
             in_vain.set()
-            await queue.wait(600, is_new=False)  # called in vain: it is still the first
+            await queue.wait(600, is_new=False)  # woken in vain: it stays first
             went.append(f"{name} again")
 
     async def run() -> None:
@@ -202,7 +202,7 @@ def test_an_answer_in_another_thread_wakes_waiting_tasks_one_by_one() -> None:
 
 def test_a_write_after_a_fork_is_refused_and_does_not_hang(world: World) -> None:
     world.ask("ada")
-    world.owner.accept(world.repo, "ada")  # so that the parent has its threads
+    world.owner.accept(world.repo, "ada")  # so that the parent has worker threads
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -243,7 +243,7 @@ def test_a_run_inherited_by_a_fork_sends_nothing(world: World) -> None:
     assert [str(outcome.kind) for outcome in run] == ["done"]
 
 
-# ---- a Hub that drips ------------------------------------------------------------------------------------------------
+# ---- a slow Hub ------------------------------------------------------------------------------------------------------
 
 
 READ = HubCall("list", "GET", "/x")
@@ -304,7 +304,7 @@ def test_a_write_during_a_listing_disturbs_neither(world: World) -> None:
                 return [r.username async for r in pending]
 
             reading = [asyncio.ensure_future(read()) for _ in range(2)]
-            await asyncio.sleep(0)  # the readers have begun, and none has its page
+            await asyncio.sleep(0)  # the readers have started, and none has a page yet
             await asyncio.gather(hub.accept(world.repo, "n000"), hub.accept(world.repo, "n001"))
             return [name for part in await asyncio.gather(*reading) for name in part]
 
@@ -313,7 +313,7 @@ def test_a_write_during_a_listing_disturbs_neither(world: World) -> None:
 
 
 def test_a_listing_may_be_the_source_of_the_decisions_that_read_it_ahead(world: World) -> None:
-    many(world, 130)  # more than one take, so that a write comes while the listing is open
+    many(world, 130)  # several batches, so that a write happens while the listing is open
 
     async def run() -> set[str | None]:
         async with AsyncHub(world.local.tokens["owner"], world.local.url) as hub:
@@ -326,7 +326,7 @@ def test_a_listing_may_be_the_source_of_the_decisions_that_read_it_ahead(world: 
     assert list(world.owner.list_pending(world.repo)) == []
 
 
-# ---- hostile words ---------------------------------------------------------------------------------------------------
+# ---- hostile text ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ NAMES = [f"p{n:03}" for n in range(230)]
 
 
 def asks(repo: str) -> list[dict[str, object]]:
-    """Everybody asks, a second apart."""
+    """Make requests of all people, a second apart."""
     return [
         {"repo": repo, "user": n, "answers": {}, "asked_at": f"2026-10-01T00:{i // 60:02}:{i % 60:02}.000Z"}
         for i, n in enumerate(NAMES)
@@ -34,7 +34,7 @@ def asks(repo: str) -> list[dict[str, object]]:
 
 
 class LocalWorld:
-    """230 people ask at one repo of a Hub that is about to misbehave; its clock runs sixty times as fast."""
+    """A local Hub with 230 pending requests for one repo and a clock that runs sixty times as fast."""
 
     def __init__(self, local: LocalHub, hub: Hub) -> None:
         self.local, self.hub, self.repo = local, hub, local.repos[0]["repo"]
@@ -56,7 +56,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalWorld]:
             yield LocalWorld(local, hub)
 
 
-# A passing fault on the write: whatever happened, everybody ends decided exactly once, and the outcome says done.
+# Transient faults of writes: each person is decided exactly once, and the outcome is done.
 PASSING = [
     "fail_before:status=502:p=0.3",
     "fail_before:status=503:call=1-2:on=batch",
@@ -104,7 +104,7 @@ def test_a_late_change_is_found_by_reading(world: LocalWorld) -> None:
     assert world.moves() == Counter(NAMES[:50])
 
 
-# The run stops, what was not reached is open, and the error says why.
+# The run stops, the remaining decisions are open, and the error tells why.
 STOPPING: list[tuple[str, type[HfGateError]]] = [
     ("ungate:call=2:on=batch", NotGated),
     ("revoke_token:token=owner:call=2:on=batch", NotAllowed),

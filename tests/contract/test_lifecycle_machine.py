@@ -25,10 +25,10 @@ from hf_gate.errors import HfGateError
 from hf_gate.testing import LocalHub
 
 STRANGERS: Final = ("ada", "bob")
-EVERYBODY: Final = (*STRANGERS, "dan", "nobody-here")  # dan has an account and never asks; the last has none
+EVERYBODY: Final = (*STRANGERS, "dan", "nobody-here")  # dan has an account but no request; the last has no account
 STEP: Final = {(m.before, m.verb): m for m in MOVES}
-STARTS: Final = [(), ("ask",), ("ask", "accept"), ("ask", "reject"), ("ask", "reset")]  # where those who ask begin
-# What a person is told who looks at the gate.
+STARTS: Final = [(), ("ask",), ("ask", "accept"), ("ask", "reject"), ("ask", "reset")]  # initial states of requesters
+# What the gate tells a person.
 SEEN: Final[dict[Status | None, str]] = {
     None: "ask", Status.PENDING: "pending", Status.ACCEPTED: "granted", Status.REJECTED: "rejected", Status.RESET: "reset",
 }  # fmt: skip
@@ -40,7 +40,7 @@ Expected = OutcomeKind | type[HfGateError]
 
 
 class Scene:
-    """One local Hub for all examples, and the clients of those who act on it."""
+    """One local Hub for all examples, and clients for its people."""
 
     def __init__(self, local: LocalHub) -> None:
         self.local = local
@@ -73,7 +73,7 @@ class Scene:
         return f"{self.owner_name}/{name}"
 
     def act(self, verb: str, *given: Any, is_async: bool, **more: Any) -> Any:
-        """A verb of the owner's, by the blocking client or by the other."""
+        """Run an operation of the owner with either client."""
         if not is_async:
             return getattr(self.owner, verb)(*given, **more)
         return self.runner.run(getattr(self.same_owner, verb)(*given, **more))
@@ -81,7 +81,7 @@ class Scene:
     def act_many(
         self, repo: str, decisions: Sequence[Decision], took: list[Any], *, is_async: bool, **more: Any
     ) -> None:
-        """Many decisions; what was told before an error stays in `took`."""
+        """Run many decisions; outcomes before an error stay in `took`."""
         if not is_async:
             took.extend(self.owner.decide_many(repo, decisions, **more))
             return
@@ -95,7 +95,7 @@ class Scene:
 
 @dataclass(slots=True)
 class Known:
-    """What the model holds about one person's request. `attempt` counts submissions, `life` requests with one id."""
+    """The model of one person's request. `attempt` counts submissions, `life` requests with one id."""
 
     status: Status | None = None
     attempt: int = 0
@@ -105,7 +105,7 @@ class Known:
 
 
 class Read(NamedTuple):
-    """A request as it was read some time ago, and the model's counters of that time."""
+    """A request as it was read earlier, and the model's counters of that time."""
 
     row: AccessRequest
     attempt: int
@@ -119,7 +119,7 @@ class Choice(NamedTuple):
     reason: str | None
 
 
-# Drawn as one from all there are, which spreads wider than four draws do; more often about those who ask, and on a request.
+# One draw from all combinations covers more than four draws; requesters and request objects are drawn more often.
 CHOICE: Final = st.sampled_from(
     [
         Choice(verb, who, way, reason)
@@ -137,7 +137,7 @@ CHOICE: Final = st.sampled_from(
 
 
 class LifecycleMachine(RuleBasedStateMachine):
-    """The model is the table; the rules are what people do; after each, all that can be read must agree with the model."""
+    """The model is the table of transitions and the rules are people's acts; after each, everything readable must agree."""
 
     scene: Scene
 
@@ -163,7 +163,7 @@ class LifecycleMachine(RuleBasedStateMachine):
     # ---- the model -----------------------------------------------------------------------------------------------
 
     def step(self, who: str, verb: str, call: str = "") -> None:
-        """A lawful move happens in the model."""
+        """Apply an allowed transition to the model."""
         now, move = self.known[who], STEP[self.known[who].status, verb]
         after = Status.ACCEPTED if verb == "ask" and self.mode == "auto" else move.after
         route = {"ask-access": "ask"}.get(move.call, move.call)
@@ -175,12 +175,12 @@ class LifecycleMachine(RuleBasedStateMachine):
         now.status, now.granter = after, after is Status.ACCEPTED and move.hand is Hand.REVIEWER
 
     def stands(self, who: str, read: Read | None) -> bool:
-        """Whether a decision on that reading still holds."""
+        """Return whether a decision about that request is still valid."""
         now = self.known[who]
         return read is None or (read.row.status == now.status and (read.attempt, read.life) == (now.attempt, now.life))
 
     def by_request(self, choice: Choice) -> Expected | None:
-        """How a decision on a request that was handed in ends before anything is sent; None for one that is sent."""
+        """Return the outcome of a decision about a request object before sending; None if it is sent."""
         read = self.read.get(choice.who) if choice.way == "request" else None
         if read is None:
             return None
@@ -191,7 +191,7 @@ class LifecycleMachine(RuleBasedStateMachine):
         return None if self.stands(choice.who, read) else Stale
 
     def one(self, choice: Choice) -> Expected:
-        """What the contract's table says about a single verb."""
+        """Return the expected outcome of a single operation."""
         if (early := self.by_request(choice)) is not None:
             return early
         if self.mode is False:
@@ -205,7 +205,7 @@ class LifecycleMachine(RuleBasedStateMachine):
         return OutcomeKind.ALREADY if now.status is TARGET_OF[choice.verb] else OutcomeKind.DONE
 
     def named(self, choice: Choice) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """How the caller names that person: positionally, by keyword."""
+        """Return how the caller names the person: positional and keyword arguments."""
         read, hub_id = self.read.get(choice.who), self.scene.ids[choice.who]
         match choice.way:
             case "request" if read:
@@ -227,7 +227,7 @@ class LifecycleMachine(RuleBasedStateMachine):
 
     @rule(choice=CHOICE, is_async=st.booleans())
     def grant(self, choice: Choice, is_async: bool) -> None:
-        if choice.way != "request_id":  # a grant by request id is an accept by another name
+        if choice.way != "request_id":  # a grant by request id is an accept
             self.single(choice._replace(verb="grant"), "grant_access", is_async=is_async)
 
     @rule(choice=CHOICE, how=st.sampled_from(["reset", "reject", "cancel"]), is_async=st.booleans())
@@ -264,7 +264,7 @@ class LifecycleMachine(RuleBasedStateMachine):
         assert Counter((o.user, o.kind) for o in took) == expected
 
     def many(self, choices: list[Choice]) -> tuple[Counter[tuple[str | None, OutcomeKind]], bool]:
-        """What the contract's table says about many at once, and whether the whole run is stopped."""
+        """Return the expected outcomes of many decisions, and whether the run stops."""
         told: Counter[tuple[str | None, OutcomeKind]] = Counter()
         first: dict[str, Choice] = {}
         left: list[Choice] = []
@@ -288,7 +288,7 @@ class LifecycleMachine(RuleBasedStateMachine):
         return told, bool(left) and self.mode is False
 
     def early(self, choice: Choice, before: Choice | None) -> OutcomeKind | None:
-        """How a decision among many ends before anything is sent; None for one that is sent."""
+        """Return the outcome of one of many decisions before sending; None if it is sent."""
         if before is not None:
             is_same = (before.verb, before.reason) == (choice.verb, choice.reason)
             return OutcomeKind.ALREADY if is_same else OutcomeKind.REFUSED
@@ -321,7 +321,7 @@ class LifecycleMachine(RuleBasedStateMachine):
 
     @rule(who=st.sampled_from(EVERYBODY))
     def look_again(self, who: str) -> None:
-        """Whoever decides on a request read it when it was first there; here they read it once more."""
+        """Read the requests again; otherwise decisions use the first reading."""
         self.read.pop(who, None)
 
     # ---- what must agree --------------------------------------------------------------------------------------------
@@ -384,9 +384,7 @@ def test_client_and_local_hub_follow_the_lifecycle_whatever_people_do(scene: Sce
     Here.scene = scene
     profile = os.environ.get("HF_GATE_TEST_PROFILE", "dev")
     examples, steps = SIZES[profile]
-    phases = (
-        tuple(Phase) if profile == "dev" else (Phase.generate,)
-    )  # making a failure small takes minutes: by hand only
+    phases = tuple(Phase) if profile == "dev" else (Phase.generate,)  # shrinking takes minutes: run it by hand
     run_state_machine_as_test(
         Here, settings=settings(max_examples=examples, stateful_step_count=steps, deadline=None, phases=phases)
     )

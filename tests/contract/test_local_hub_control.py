@@ -102,7 +102,7 @@ def test_the_control_api_refuses_names_that_are_no_usernames(hf_local_hub: Local
         hf_local_hub.add_people([{"username": "a/b"}])
 
 
-# ---- whole or not at all ------------------------------------------------------------------------------------------------
+# ---- all or nothing -----------------------------------------------------------------------------------------------------
 
 WHEN = "2026-01-02T03:04:05.678Z"
 
@@ -168,7 +168,7 @@ def test_one_call_can_add_thousands(hf_local_hub: LocalHub) -> None:
     assert [(row["user"]["user"], row["timestamp"]) for row in found] == [("person-4999", WHEN)]
 
 
-# ---- the world moves ----------------------------------------------------------------------------------------------------
+# ---- changes ------------------------------------------------------------------------------------------------------------
 
 
 def test_requests_stay_with_a_renamed_person(hf_local_hub: LocalHub) -> None:

@@ -24,7 +24,7 @@ HANDLE, PENDING, ACCEPT = f"{ACCESS}/handle", f"{ACCESS}/pending", {"user": "bea
 
 @pytest.fixture
 def kit() -> LocalHubKit:
-    """With one request of bea."""
+    """A world with one request of bea."""
     kit = LocalHubKit()
     kit.ask("bea", {"Purpose": "sleep"})
     return kit
@@ -39,7 +39,7 @@ def _rows(kit: LocalHubKit, spec: str, path: str = PENDING) -> list[Any]:
     return rows
 
 
-# ---- together ------------------------------------------------------------------------------------------------------------
+# ---- combinations --------------------------------------------------------------------------------------------------------
 
 BODIES = [
     "truncate",
@@ -64,7 +64,7 @@ def test_a_fault_ignores_answers_that_another_fault_has_broken(kit: LocalHubKit,
         assert both.body == alone.body
 
 
-# ---- before and after the work ------------------------------------------------------------------------------------------
+# ---- before and after the change ----------------------------------------------------------------------------------------
 
 
 def test_limit_bare_says_429_and_nothing_else(kit: LocalHubKit) -> None:
@@ -277,7 +277,7 @@ def test_slow_body_arrives_complete_in_many_pieces(hf_local_hub: LocalHub) -> No
             came += raw.recv(1 << 16)
             lengths.append(len(came.partition(b"\r\n\r\n")[2]))
     assert came.endswith(whole)
-    # The head is one piece; the first of the body's are read with it or next, long before the last are sent.
+    # The head is one piece; the first pieces of the body arrive long before the last are sent.
     assert any(0 < length < len(whole) for length in lengths)
 
 
@@ -292,7 +292,7 @@ def test_a_delay_does_not_delay_the_shutdown_and_waiting_calls_are_answered() ->
         assert raw.recv(1 << 16).startswith(b"HTTP/1.1 401 ")
 
 
-# ---- when they fire -----------------------------------------------------------------------------------------------------
+# ---- triggers -----------------------------------------------------------------------------------------------------------
 
 
 def _fires(spec: str, calls: int, seed: int = 7) -> list[int]:

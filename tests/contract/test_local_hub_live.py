@@ -38,7 +38,7 @@ def _live(
 
 @pytest.fixture
 def hub(hf_local_hub: LocalHub) -> LocalHub:
-    """With mia, who plays, and max, who waits."""
+    """A Hub with mia, who plays all transitions, and max, who is pending."""
     hf_local_hub.add_people([{"username": "mia"}, {"username": "max"}])
     hf_local_hub.add_requests([{"repo": hf_local_hub.repos[0]["repo"], "user": "max"}])
     return hf_local_hub

@@ -26,7 +26,7 @@ def _row(asked_ms: int, number: int) -> StoredRequest:
 
 
 class SortedLists(RuleBasedStateMachine):
-    """The model is a plain list that is sorted at each look."""
+    """The model is a plain list that is sorted for each comparison."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class SortedLists(RuleBasedStateMachine):
     @rule(asked_ms=TIMES)
     def enter(self, asked_ms: int) -> None:
         self.made += 1
-        row = _row(asked_ms, self.made * 7919 % 1000 * 1000 + self.made)  # ids in no order
+        row = _row(asked_ms, self.made * 7919 % 1000 * 1000 + self.made)  # unordered ids
         self.plain.append(row)
         self.rows.add(row)
 
@@ -63,11 +63,11 @@ class SortedLists(RuleBasedStateMachine):
 TestSortedLists = SortedLists.TestCase
 
 
-# ---- what it costs ------------------------------------------------------------------------------------------------------
+# ---- cost ---------------------------------------------------------------------------------------------------------------
 
 
 class _Watched:
-    """Counts how often a row is looked at: by its time, which every order asks for, or by whose it is."""
+    """Counts how often a row is read: its time, which every sort reads, or its account."""
 
     looked_at = 0
 
@@ -121,11 +121,11 @@ def test_a_decision_looks_at_a_few_rows_of_a_long_list() -> None:
     assert world.journal[-1].after is Status.ACCEPTED
 
 
-# ---- who is called so ---------------------------------------------------------------------------------------------------
+# ---- search by name -----------------------------------------------------------------------------------------------------
 
 
 def test_a_search_finds_the_same_by_name_and_by_looking_at_everybody() -> None:
-    """`q` has two ways; the second is the one of a list that a fault lets be seen late."""
+    """`q` has two implementations; the second serves lists that a fault shows with a lag."""
     world, kit = _large(500)
     rng = Random(7)
     for row in rng.sample(list(kit.gated.requests.values()), 200):

@@ -29,7 +29,7 @@ def hub() -> Iterator[LocalHub]:
         yield hub
 
 
-# ---- the outside witness, in short --------------------------------------------------------------------------------------
+# ---- the official client ------------------------------------------------------------------------------------------------
 
 
 def test_the_official_client_works_with_the_local_hub(hf_local_hub: LocalHub, tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_the_clock_can_be_advanced_and_requests_get_older(hub: LocalHub) -> None
     assert hub.clock.now() - before >= 172800
 
 
-# ---- starting, stopping, keeping ----------------------------------------------------------------------------------------
+# ---- starting, stopping, saving -----------------------------------------------------------------------------------------
 
 
 def test_no_thread_is_left_behind() -> None:

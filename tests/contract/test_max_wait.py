@@ -16,7 +16,7 @@ from hf_gate.hub.local_world import get_world_id
 from .raw_hub import DRIPS, RawHub, Say, answer, raw_hub
 
 TOKEN = "hf_local_token"
-MAX_WAIT, LATEST = 1.2, 3.0  # seconds; a single try takes at most twelve where nothing else ends it
+MAX_WAIT, LATEST = 1.2, 3.0  # seconds; a single try takes at most twelve without it
 
 
 def silent(hub: RawHub, _caller: socket.socket, _line: str) -> None:
@@ -98,7 +98,7 @@ def test_a_change_whose_answer_drips_is_read_back_once_and_then_unknown() -> Non
         start = time.monotonic()
         with pytest.raises(OutcomeUnknown):
             client.accept("a/b", "ada")
-        assert time.monotonic() - start < 2 * LATEST  # reading back has as long again
+        assert time.monotonic() - start < 2 * LATEST  # reading back may take as long again
 
 
 def test_a_healthy_answer_takes_a_second_at_most_even_where_nothing_may_be_waited_for() -> None:

@@ -31,7 +31,7 @@ class Answer(NamedTuple):
 
 
 class World:
-    """A gated repo of the owner's, one person who asks, and raw calls: no client of ours stands in between."""
+    """A gated repo, one requester, and raw calls without a client of ours."""
 
     def __init__(self, hub: LocalHub, repo: str, repo_type: str) -> None:
         self.hub, self.repo, self.repo_type = hub, repo, repo_type
@@ -77,7 +77,7 @@ def says(answer: Answer, status: int, reason: str, text: str) -> None:
 
 
 def fits(value: Any, shape: Mapping[str, str]) -> None:
-    """The keys in their order, and each value as text."""
+    """Check the keys in their order, and each value as text."""
     assert list(value) == list(shape)
     assert [key for key, pattern in shape.items() if not re.fullmatch(pattern, json.dumps(value[key]), re.DOTALL)] == []
 
@@ -93,7 +93,7 @@ ANY: Final = r".*"
 def test_1_a_pending_request_has_this_shape(world: World) -> None:
     world.ask()
     (item,) = world.listed("pending").json
-    item.pop("requestId")  # newer than the recording; its place in the object is not known
+    item.pop("requestId")  # newer than the recording; its position is unknown
     fits(item, {"user": ANY, "timestamp": f'"{TIME}"', "status": '"pending"'})
     fits(item["user"], ASKED)
 

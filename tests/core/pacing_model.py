@@ -30,12 +30,12 @@ def told(remaining: int, reset: int, *, status: int = 200, quota: int = 50, wind
     )
 
 
-# ---- a small Hub and a small crowd ----------------------------------------------------------------------------------
+# ---- simulated Hubs and workers -------------------------------------------------------------------------------------
 
 
 @dataclass
 class FixedWindows:
-    """`quota` calls in each window; `used` of the first one are gone, and `phase` seconds of it."""
+    """A limit of `quota` calls in each window; `used` calls and `phase` seconds of the first one are already over."""
 
     quota: int
     length: int
@@ -62,7 +62,7 @@ class FixedWindows:
 
 @dataclass
 class FirstHitWindows:
-    """As many limiters do it: a window begins with the first call after the last one."""
+    """A limit whose window starts with the first call after the previous window."""
 
     quota: int
     length: int
@@ -80,7 +80,7 @@ class FirstHitWindows:
 
 @dataclass
 class TokenBucket:
-    """A limit of which no header tells."""
+    """A limit without headers."""
 
     rate: float
     tokens: float = 0.0
@@ -100,7 +100,7 @@ class TokenBucket:
 
 @dataclass
 class SlidingSecond:
-    """A hidden limit beside an announced one that has plenty left."""
+    """An unannounced limit beside an announced one with many calls left."""
 
     rate: int
     taken: deque[float] = field(default_factory=deque)
@@ -119,7 +119,7 @@ Hub = FixedWindows | FirstHitWindows | TokenBucket | SlidingSecond
 
 @dataclass
 class PacingRun:
-    """What happened: each answer with the moment at which the Hub gave it."""
+    """The result of a simulation: each answer with its time at the Hub."""
 
     answers: list[tuple[float, int, Lane]] = field(default_factory=list)
     ended: float = START
@@ -143,7 +143,7 @@ def play(  # noqa: C901 - four small acts that share one stage
     until: float = math.inf,
     seed: int = 7,
 ) -> PacingRun:
-    """Workers share `sends`: each asks, waits, calls, hears, and takes a refused call up again."""
+    """Simulate workers that share `sends`: each waits for the pacer, calls, records the answer and repeats a refused call."""
     story, chances, left = PacingRun(), Random(seed), iter(sends)
     order = itertools.count()
     agenda: list[tuple[float, int, int, Callable[[float], None]]] = []
@@ -191,7 +191,7 @@ def play(  # noqa: C901 - four small acts that share one stage
 
 
 def fastest(hub: FixedWindows, calls: int, share: float, workers: int, rtt: float) -> float:
-    """Nobody can be done sooner, going by the reset that the Hub announced at the start."""
+    """Return the earliest possible end, by the reset that the Hub announced at the start."""
     kept = math.ceil(hub.quota * share)
     begin = max(0, hub.quota - hub.used - kept)
     if rtt:
@@ -209,7 +209,7 @@ def go(pacer: Pacer, send: HubCall, answer: Answer, *, now: float = START, chanc
 
 
 def known(*, remaining: int = 50, reset: int = 3, quota: int = 50, window: int = 3, share: float = 0.0) -> Pacer:
-    """A pacer that has heard so much and lets 30 calls fly."""
+    """Return a pacer that knows this answer and allows 30 parallel calls."""
     pacer = Pacer(share)
     for left in range(remaining + 30, remaining, -1):
         go(pacer, call(Lane.WRITE), told(left - 1, reset, quota=quota, window=window))

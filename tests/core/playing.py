@@ -24,7 +24,7 @@ Hub = Callable[[HubCall], Answer]
 
 @dataclass
 class Played:
-    """What a flow did and said."""
+    """What a flow sent, emitted and returned."""
 
     result: Any = None
     error: Exception | None = None
@@ -71,13 +71,13 @@ def _answer(step: Any, played: Played, hub: Hub, source: Iterator[Any], clock: C
 
 
 def reply(body: Any = None, status: int = 200, **headers: str) -> Reply:
-    """An answer with a JSON body."""
+    """Build an answer with a JSON body."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return Reply(status, named, json.dumps({} if body is None else body).encode(), received_at=1.0)
 
 
 def row(n: int, status: str = "pending", **more: Any) -> dict[str, Any]:
-    """A record of a list; the higher the number, the older."""
+    """Build a record of a list; a higher number means an older request."""
     return {
         "requestId": f"{n:024x}",
         "user": {

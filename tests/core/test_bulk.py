@@ -24,7 +24,7 @@ BEGAN = 1_000.0
 
 
 class Lists:
-    """A Hub of so many pending requests; each change takes `step` seconds."""
+    """A Hub with so many pending requests; each change takes `step` seconds."""
 
     def __init__(self, count: int, *, step: float = 0.0, batch: bool = True, knows_before: bool = True) -> None:
         self.now, self.step, self.batch, self.knows_before = BEGAN, step, batch, knows_before
@@ -33,7 +33,7 @@ class Lists:
         self.accounts = {r["user"]["user"]: r["user"]["_id"] for r in rows}
         self.requests = list(self.read(rows, at=BEGAN - 500))
         self.calls: list[str] = []
-        self.meanwhile: dict[int, Any] = {}  # after so many changes something happens
+        self.meanwhile: dict[int, Any] = {}  # what happens after so many changes
 
     def read(self, rows: list[dict[str, Any]], at: float) -> tuple[AccessRequest, ...]:
         return read_page(msgspec.json.encode(rows), REPO, at).rows
@@ -76,7 +76,7 @@ class Lists:
 
 
 def iso_of(n: int) -> str:
-    """The higher the number, the older; a second between each."""
+    """Return the time of a request; a higher number is older, by a second each."""
     return f"2026-10-{28 - n // 86400:02d}T{23 - n // 3600 % 24:02d}:{59 - n // 60 % 60:02d}:{59 - n % 60:02d}.000Z"
 
 
@@ -142,7 +142,7 @@ def test_partial_groups_that_waited_for_the_end_are_read_again() -> None:
 
     def items() -> Any:
         yield from map(Decision.accept, hub.requests)
-        hub.now += MAX_AGE_S + 1  # the caller took long to say that this was all
+        hub.now += MAX_AGE_S + 1  # the caller was slow to end its items
         next(iter(hub.rows.values()))["status"] = "rejected"
 
     setting = FlowContext("https://hub.test", started_at=BEGAN)

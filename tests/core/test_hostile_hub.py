@@ -24,7 +24,7 @@ SETTING = FlowContext("https://hub.test", RetryPolicy(max_tries=2), started_at=0
 
 
 class Lists:
-    """Lists that can be read, and any answer to a write."""
+    """A Hub with readable lists and any answer to a write."""
 
     def __init__(self, write: Any, **people: str) -> None:
         self.write, self.people = write, people

@@ -28,7 +28,7 @@ def keys(played: Played) -> list[str]:
 
 
 class Pages:
-    """A list of records, served in pages; `links=False` keeps the Link header back."""
+    """A list of records, served in pages; `links=False` omits the Link header."""
 
     def __init__(self, rows: list[dict[str, Any]], size: int, *, links: bool = True, report: int | None = None) -> None:
         self.rows, self.size, self.links, self.report = rows, size, links, report

@@ -48,7 +48,7 @@ def test_all_calls_of_an_announced_window_are_used_and_no_more(
     for number in range(1, 4):
         assert 0.98 * allowed <= hub.counts[number] <= allowed
     slack = min(1.0, 0.003 * length)
-    ramp = 5 * rtt  # one call asks, then two, four, eight
+    ramp = 5 * rtt  # one call, then two, four, eight
     assert story.ended - START <= 1.02 * fastest(hub, calls, share, workers, rtt) + slack + ramp
 
 
@@ -117,10 +117,10 @@ def test_no_window_of_a_truthful_hub_holds_more_calls_than_its_quota(
     assert story.refused == 0
     assert hub.counts.pop(0) <= max(allowed, hub.used + 1)
     assert all(count <= allowed for count in hub.counts.values())
-    assert len(story.answers) == 3 * allowed  # so everybody was let go in the end
+    assert len(story.answers) == 3 * allowed  # so all calls went eventually
 
 
-# ---- limits that nobody announces -----------------------------------------------------------------------------------
+# ---- unannounced limits ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("rate", [2, 7, 20, 50])

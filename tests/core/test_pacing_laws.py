@@ -22,7 +22,7 @@ from tests.core.pacing_model import (
     told,
 )
 
-# ---- what single answers teach --------------------------------------------------------------------------------------
+# ---- learning from single answers -----------------------------------------------------------------------------------
 
 
 def test_one_call_goes_first_and_each_success_allows_one_more() -> None:
@@ -40,7 +40,7 @@ def test_one_call_goes_first_and_each_success_allows_one_more() -> None:
         (Lane.BULK_READ, told(40, 3), 4),
         (Lane.READ, told(40, 3), 4),
         (Lane.READ, Reply(200), 2),  # nothing is announced
-        (Lane.BULK_WRITE, told(40, 3), 2),  # changes have limits that are not announced
+        (Lane.BULK_WRITE, told(40, 3), 2),  # changes have unannounced limits
     ],
 )
 def test_reads_under_an_announced_limit_spread_faster(lane: Lane, answer: Answer, more: int) -> None:
@@ -90,7 +90,7 @@ def test_all_announced_limits_apply_together(order: int) -> None:
 @pytest.mark.parametrize(
     ("answer", "wait"),
     [
-        (told(0, 2, status=429, after="7"), 7.5),  # Retry-After goes before t
+        (told(0, 2, status=429, after="7"), 7.5),  # Retry-After overrides t
         (told(0, 200, status=429, window=300, after="7"), 7.5),
         (told(0, 2, status=429), 2.5),  # then t, when nothing remains
         (told(9, 2, status=429, after="7"), 7.5),
@@ -113,10 +113,10 @@ def test_refusals_of_one_burst_count_once() -> None:
         assert pacer.try_start(START, call()) == 0
     for _ in range(8):
         pacer.record_answer(START, call(), told(900, 200, status=429, quota=1000, window=300), 0.5)
-    assert pacer.outlook(START).ceiling_per_s == pytest.approx(15)  # half of the 30 that went in the last second
+    assert pacer.outlook(START).ceiling_per_s == pytest.approx(15)  # half of the 30 of the last second
     now = START + pacer.try_start(START, call())
     assert pacer.try_start(now, call()) == 0
-    assert pacer.try_start(now, call(Lane.READ)) > 0  # one call asks first, however many of the burst came back
+    assert pacer.try_start(now, call(Lane.READ)) > 0  # one call goes first, however many of the burst were refused
 
 
 def test_a_wait_is_never_too_small_for_the_clock() -> None:
@@ -153,7 +153,7 @@ def test_a_late_answer_of_the_previous_window_changes_nothing() -> None:
     assert pacer.try_start(START, late) == 0
     assert pacer.try_start(START + 1.1, call()) == 0
     pacer.record_answer(START + 1.1, late, told(0, 0), 0.5)
-    assert pacer.outlook(START + 1.1).remaining == 48  # the quota less one call on its way and one that started
+    assert pacer.outlook(START + 1.1).remaining == 48  # the quota minus one call in flight and one that started
 
 
 def test_an_earlier_new_window_is_accepted_minus_calls_in_flight() -> None:
@@ -162,7 +162,7 @@ def test_an_earlier_new_window_is_accepted_minus_calls_in_flight() -> None:
     assert pacer.try_start(START + 1.1, late) == 0
     go(pacer, call(), told(49, 3), now=START + 1.2)
     assert pacer.outlook(START + 1.2).remaining == 48
-    pacer.record_answer(START + 1.2, late, told(3, 1), 0.5)  # it was answered in the window before
+    pacer.record_answer(START + 1.2, late, told(3, 1), 0.5)  # it was answered in the previous window
     look = pacer.outlook(START + 1.2)
     assert look.remaining == 48
     assert look.reset_in == pytest.approx(3.009, abs=0.001)
@@ -220,11 +220,11 @@ def test_the_smallest_window_leaves_bulk_work_one_call() -> None:
 
 def test_the_reserve_must_be_a_share() -> None:
     for wrong in (-0.1, 1.0, math.nan):
-        with pytest.raises(ValueError, match="share"):
+        with pytest.raises(ValueError, match="reserve must be"):
             Pacer(wrong)
 
 
-# ---- writes go before reads -----------------------------------------------------------------------------------------
+# ---- writes before reads --------------------------------------------------------------------------------------------
 
 
 def test_a_read_yields_the_last_calls_of_a_window_to_waiting_writes() -> None:
@@ -279,7 +279,7 @@ def test_reads_are_not_starved_by_many_writes_in_small_windows() -> None:
     assert len(lanes) == len(sends)
 
 
-# ---- whatever happens -----------------------------------------------------------------------------------------------
+# ---- any sequence of events -----------------------------------------------------------------------------------------
 
 answers = st.one_of(
     st.builds(
@@ -323,14 +323,14 @@ def test_no_wait_is_negative_or_endless_and_every_call_goes_eventually(
         assert look.ceiling_per_s is None or look.ceiling_per_s > 0
     while flying:
         pacer.record_lost_call(flying.popleft()[0])
-    for ticket in range(1, len(acts) + 1):  # what has joined and never asks is the driver's to take out
+    for ticket in range(1, len(acts) + 1):  # the driver must unregister calls that never start
         pacer.unregister(ticket)
     for lane in Lane:
         assert patience(pacer, call(lane), now) < math.inf
 
 
 def patience(pacer: Pacer, send: HubCall, now: float) -> float:
-    """Seconds until a call that asks as it is told may go."""
+    """Return the seconds until a call can go that asks again after each wait."""
     begin = now
     for _ in range(20):
         wait = pacer.try_start(now, send)

@@ -43,7 +43,7 @@ def shares(counts: Counter[str]) -> dict[str, float]:
     return {name: count / counts.total() for name, count in counts.items()}
 
 
-# --- repeatable -----------------------------------------------------------------------------------------------
+# --- reproducible ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -74,7 +74,7 @@ def test_an_unknown_preset_is_refused_with_the_known_ones() -> None:
         build_scene(1, 10, 0, "class", NOW)
 
 
-# --- each row is valid ----------------------------------------------------------------------------------------
+# --- valid rows -----------------------------------------------------------------------------------------------
 
 
 def check_accounts(drawn: Scene) -> None:
@@ -131,7 +131,7 @@ def test_the_large_world_is_valid_too(consumer: tuple[Scene, list[GeneratedReque
     check_rows(drawn, rows, NOW)
 
 
-# --- believable in the large ----------------------------------------------------------------------------------
+# --- plausible distributions ----------------------------------------------------------------------------------
 
 
 def test_most_requests_wait_and_the_newest_wait_most(consumer: tuple[Scene, list[GeneratedRequest]]) -> None:
@@ -391,7 +391,7 @@ def test_nothing_of_the_truth_stands_in_what_goes_on_the_wire(consumer: tuple[Sc
         assert not told.search(wire.replace("\\u0000", "\0"))
 
 
-# --- the frozen words -----------------------------------------------------------------------------------------
+# --- the word lists -------------------------------------------------------------------------------------------
 
 
 def test_the_frozen_file_is_small_and_holds_the_hand_written_words_of_today() -> None:

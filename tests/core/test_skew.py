@@ -14,8 +14,8 @@ NOON = 1_795_608_000.0
     ("sent", "heard", "skew"),
     [
         (NOON, NOON + 0.2, 0.0),
-        (NOON - 45, NOON + 45, 0.0),  # it was long under way: any moment of that may be meant
-        (NOON + 0.9, NOON + 1.1, 0.0),  # the Date is cut to the second
+        (NOON - 45, NOON + 45, 0.0),  # a slow answer: the Date can be any moment of it
+        (NOON + 0.9, NOON + 1.1, 0.0),  # the Date is truncated to the second
         (NOON - 3700, NOON - 3600, 3600.0),
         (NOON + 3601, NOON + 3700, -3600.0),
     ],

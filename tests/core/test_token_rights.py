@@ -47,7 +47,7 @@ def at(kind: str, name: str | None, permissions: list[str]) -> dict[str, Any]:
         (rights("fineGrained", at("org", "Acme", DECIDE)), True, True),
         (rights("fineGrained", at("user", "lena", DECIDE), at("org", "acme", LOOK)), True, False),
         (rights("fineGrained", at("collection", "acme/eeg", DECIDE)), False, False),
-        # what the Hub does not tell in words that are known here
+        # permissions with unknown names
         (rights("fineGrained", at("resource-group", "eeg", DECIDE)), None, None),
         (rights("fineGrained", at("dataset", None, DECIDE)), None, None),
         (rights("fineGrained", at("dataset", "eeg", DECIDE)), None, None),

@@ -67,10 +67,10 @@ class Near:
         self._turn = threading.RLock()
         self.late: list[tuple[float, FaultPlan]] = []  # calls that nobody waits for any more, and when they arrive
 
-    # ---- the door --------------------------------------------------------------------------------------------------
+    # ---- control API ------------------------------------------------------------------------------------------------
 
     def door(self, method: str, path: str, body: object = None) -> Any:
-        """One call to the Hub's own door."""
+        """Make one call to the control API."""
         sent = {"host": "127.0.0.1", "content-type": "application/json"}
         data = b"" if body is None else json.dumps(body).encode()
         path, _, query = path.partition("?")

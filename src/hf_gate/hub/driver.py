@@ -250,7 +250,9 @@ class _FlowRun:
                 max(self._stop_signal.until - time.monotonic(), 0.0) if self._stop_signal.is_set else None
             )
         except TimeoutError:
-            answer = NoReply(FailureReason.BROKEN, True, "interrupted before the answer came", self._driver.clock.now())
+            answer = NoReply(
+                FailureReason.BROKEN, True, "interrupted before the answer arrived", self._driver.clock.now()
+            )
         except CancelledError:
             answer = NoReply(FailureReason.NOT_SENT, False, "the run was stopped", self._driver.clock.now())
         self._tickets.discard(ticket)

@@ -1,4 +1,4 @@
-"""Asks a Hub on this machine which world it serves and what its clock says."""
+"""Reads the world id and the clock of a local Hub from the headers of its answers."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def fetch_local_headers(endpoint: str, limit: float = PROBE_S) -> Mapping[str, s
     from http.client import HTTPConnection, HTTPException, HTTPSConnection
 
     url = urlsplit(endpoint)
-    made = HTTPSConnection if url.scheme == "https" else HTTPConnection
-    connection = made(url.hostname or "", url.port, timeout=limit)
+    connection_class = HTTPSConnection if url.scheme == "https" else HTTPConnection
+    connection = connection_class(url.hostname or "", url.port, timeout=limit)
     try:
         connection.connect()
-        with _cut_after(limit, connection.sock) as is_cut:
+        with _shut_down_after(limit, connection.sock) as is_over:
             connection.request("GET", "/_hf_gate/clock")
             headers = {name.lower(): value for name, value in connection.getresponse().headers.items()}
-        problem = f"no whole answer in {limit:g} s" if is_cut.is_set() else None  # the headers end where they were cut
+        problem = f"no complete answer in {limit:g} s" if is_over.is_set() else None  # the headers may be incomplete
     except (OSError, HTTPException) as error:
         headers, problem = {}, str(error)
     finally:
@@ -47,25 +47,25 @@ def fetch_local_headers(endpoint: str, limit: float = PROBE_S) -> Mapping[str, s
     if problem is not None:
         raise HubUnavailable(
             f"the local Hub at {endpoint} does not answer ({problem}).",
-            hint="Start it again, or unset HF_ENDPOINT to work on huggingface.co. Nothing was changed.",
+            hint="Start it again, or unset HF_ENDPOINT to use huggingface.co. Nothing was changed.",
         )
     return headers
 
 
 @contextmanager
-def _cut_after(seconds: float, connection: socket) -> Iterator[Event]:
-    """Shut a connection down when so many seconds are over; the event says whether that happened."""
-    is_cut = Event()
+def _shut_down_after(seconds: float, connection: socket) -> Iterator[Event]:
+    """Shut down a connection after so many seconds; the event tells whether that happened."""
+    is_over = Event()
 
-    def cut() -> None:
-        is_cut.set()
+    def shut_down() -> None:
+        is_over.set()
         with suppress(OSError):
             connection.shutdown(SHUT_RDWR)
 
-    timer = Timer(seconds, cut)
+    timer = Timer(seconds, shut_down)
     timer.daemon = True
     timer.start()
     try:
-        yield is_cut
+        yield is_over
     finally:
         timer.cancel()
