@@ -202,6 +202,5 @@ def change_for_end(subject: PlanSubject, at: datetime, *, end_reason: str | None
         return None
     late = (at.timestamp() * 1000 - state.until) / 86_400_000
     because = [ChangeReason(expr=END_EXPRESSION, value=True, facts={"until": state.until, "days_late": int(late)})]
-    told = end_reason or _END_REASONS[after]
-    reason = _fill_text(told, request, (state.until_rule or rule).rpartition("/")[2])
+    reason = _fill_text(end_reason or _END_REASONS[after], request, (state.until_rule or rule).rpartition("/")[2])
     return make_change(subject, after, rule=rule, reason=reason, because=because)

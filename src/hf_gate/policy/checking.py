@@ -15,7 +15,17 @@ from .model import Policy, PolicyProblem, SourcePosition
 from .parse import ParsedPolicy
 from .reasons import choose_text, reason_length_problem
 from .reference_checks import check_constants, check_labels, check_roles
-from .strictyaml import Node, Scalar, ScalarSource, nodes_of_lets, nodes_of_rules, suggest, value_of
+from .strictyaml import (
+    Node,
+    Scalar,
+    ScalarSource,
+    items_of,
+    nodes_of_lets,
+    nodes_of_rules,
+    position_of,
+    suggest,
+    value_of,
+)
 from .test_facts import check_tests
 from .workspace_config import WorkspaceConfig
 
@@ -63,7 +73,7 @@ def _sort_key(problem: PolicyProblem) -> tuple[bool, int, int, int]:
 
 
 def check_unique_names(policies: Sequence[CheckedPolicy]) -> tuple[PolicyProblem, ...]:
-    """What is wrong between the policies of one workspace: names that two of them have."""
+    """Report policies with the same name."""
     found, seen = [], dict[str, Policy]()
     for policy in (each.policy for each in policies):
         if policy is None:
@@ -76,7 +86,7 @@ def check_unique_names(policies: Sequence[CheckedPolicy]) -> tuple[PolicyProblem
 
 
 def table_names(policy: Policy, config: WorkspaceConfig | None) -> tuple[str, ...]:
-    """The tables that a policy may ask: the workspace's and its own."""
+    """Return the tables that a policy may use: those of hf-gate.yaml and its own."""
     return tuple(dict.fromkeys(table.name for table in (*(config.tables if config else ()), *policy.tables)))
 
 
@@ -189,10 +199,10 @@ class _PolicyChecker:
     # ---- names, reasons, repos ----------------------------------------------------------------------------------------------------
 
     def _check_names(self) -> Iterator[PolicyProblem]:
-        of_desk = {table.name for table in self.config.tables} if self.config else set()
+        shared = {table.name for table in self.config.tables} if self.config else set()
         for table in self.policy.tables:
-            if table.name in of_desk:
-                words = f"table `{table.name}` stands in hf-gate.yaml too: a name means one table."
+            if table.name in shared:
+                words = f"hf-gate.yaml also defines table `{table.name}`: names must be unique."
                 yield PolicyProblem(
                     "table_twice", words, self.policy.source, table.position, hint="Rename one of the two."
                 )
@@ -202,8 +212,8 @@ class _PolicyChecker:
             if name is None or name in templates or not isinstance(node, Scalar) or self.config is None:
                 continue
             near = suggest(name, templates)
-            hint = f"Did you mean `{near}`?" if near else f"Write it into `templates:` of {self.config.source}."
-            words = f"rule {rule.id}: the workspace has no template `{name}`."
+            hint = f"Did you mean `{near}`?" if near else f"Add it to `templates:` in {self.config.source}."
+            words = f"rule {rule.id}: unknown template `{name}`."
             yield self._problem_at(node, "unknown_template", words, near, hint)
 
     def _check_reasons(self) -> Iterator[PolicyProblem]:
@@ -221,26 +231,22 @@ class _PolicyChecker:
             words = reason_length_problem(text, self.forms, rule)
             node = value_of(self.rule_nodes.get(rule), key)
             if words and node is not None:
-                yield PolicyProblem("reason_too_long", f"rule {rule}: with placeholders filled in, this can have {words}", self.policy.source, SourcePosition(node.line, node.column))  # fmt: skip
+                yield PolicyProblem("reason_too_long", f"rule {rule}: with placeholders filled in, this can have {words}", self.policy.source, position_of(node))  # fmt: skip
 
     def _check_repos(self) -> Iterator[PolicyProblem]:
         globs = value_of(self.parsed.document.root, "applies_to")
-        for glob, node in zip(self.policy.applies_to, _items_of(globs), strict=False):
+        for glob, node in zip(self.policy.applies_to, items_of(globs), strict=False):
             if self.config is not None and not any(globs_overlap(glob, other) for other in self.config.repos):
                 near = _other_type(glob, self.config.repos) or suggest(glob, self.config.repos)
-                hint = (
-                    f"Did you mean `{near}`?"
-                    if near
-                    else f"The workspace looks after {', '.join(self.config.repos[:5])}."
-                )
-                words = f"applies_to: `{glob}` names none of the repos of the workspace."
+                hint = f"Did you mean `{near}`?" if near else f"The repos are {', '.join(self.config.repos[:5])}."
+                words = f"applies_to: `{glob}` matches no repo of the workspace."
                 yield replace(self._problem_at(node, "no_such_repo", words, near, hint), is_error=False)
         yield from check_roles(self.parsed.document, self.policy, self.conditions, self.forms)
 
     def _problem_at(self, node: Node, code: str, words: str, fix: str | None, hint: str) -> PolicyProblem:
         if isinstance(node, Scalar):
             return ScalarSource(self.parsed.document.source, node).problem(code, words, fix=fix, hint=hint)
-        return PolicyProblem(code, words, self.policy.source, SourcePosition(node.line, node.column), hint=hint)
+        return PolicyProblem(code, words, self.policy.source, position_of(node), hint=hint)
 
 
 def _apply_expression_fix(source: str, problem: ExpressionProblem) -> str:
@@ -253,10 +259,6 @@ def _covers(policy: Policy, config: WorkspaceConfig | None, repo: str) -> bool:
 
 
 def _other_type(glob: str, globs: Sequence[str]) -> str | None:
-    """The same name as the other type of repo: a bare `ns/name` is a model."""
+    """Return the glob for the other repo type if it matches a repo: a bare `ns/name` is a model."""
     other = glob.removeprefix("datasets/") if glob.startswith("datasets/") else f"datasets/{glob}"
     return other if any(globs_overlap(other, each) for each in globs) else None
-
-
-def _items_of(node: Node | None) -> tuple[Node, ...]:
-    return getattr(node, "items", ())

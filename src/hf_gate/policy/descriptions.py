@@ -59,11 +59,11 @@ def describe_policy(policy: Policy) -> list[str]:
         if policy.mode is PolicyMode.SHADOW
         else ""
     )
-    judged = "pending requests" if Status.ACCEPTED not in policy.judges else "people with access"
+    covered = "pending requests" if Status.ACCEPTED not in policy.judges else "people with access"
     if set(policy.judges) == {Status.PENDING, Status.ACCEPTED}:
-        judged = "pending requests, and people with access (it may reset or reject them),"
+        covered = "pending requests, and people with access (it may reset or reject them),"
     repos = _and([f"`{glob}`" for glob in policy.applies_to])
-    opening = f"Policy {policy.name} covers {judged} in {repos}; the first rule that matches decides.{shadow}"
+    opening = f"Policy {policy.name} covers {covered} in {repos}; the first rule that matches decides.{shadow}"
     return [opening, *(_describe_rule(rule, policy.let, first=number == 0) for number, rule in enumerate(policy.rules))]
 
 
@@ -121,18 +121,18 @@ def _describe_outcome(rule: Rule) -> str:
 
 
 def _describe_reason(rule: Rule) -> str:
-    told = []
+    parts = []
     if rule.reason_template:
-        told.append(f"with the template {rule.reason_template}")
+        parts.append(f"with the template {rule.reason_template}")
     elif isinstance(rule.reason, str):
-        told.append(f"with the reason \u201c{rule.reason}\u201d")
+        parts.append(f"with the reason \u201c{rule.reason}\u201d")
     elif rule.reason:
-        told.append(
+        parts.append(
             "with the reasons " + " / ".join(f"{lang}: \u201c{text}\u201d" for lang, text in rule.reason.items())
         )
     if rule.end_reason:
-        told.append(f"at the end with the reason \u201c{rule.end_reason}\u201d")
-    return f", {', '.join(told)}" if told else ""
+        parts.append(f"at the end with the reason \u201c{rule.end_reason}\u201d")
+    return f", {', '.join(parts)}" if parts else ""
 
 
 def format_duration(span: Duration) -> str:

@@ -89,14 +89,14 @@ def _verdict_lines(verdict: Verdict, now: datetime, zone: tzinfo) -> Iterator[Ex
             f"policy `{abstention.policy}`{_shadow_note(abstention.mode)}: no rule matches, it has no opinion",
         )
         for trace in abstention.rule_traces:
-            yield from _rule_lines(trace, now)
+            yield from explain_rule(trace, now)
 
 
 def _opinion_lines(opinion: Opinion, now: datetime) -> Iterator[ExplanationLine]:
     terms = "; ".join([f"{opinion.action} by rule `{opinion.rule}`", *_describe_terms(opinion)])
     yield ExplanationLine(1, LineMark.PLAIN, f"policy `{opinion.policy}`{_shadow_note(opinion.mode)}: {terms}")
     for trace in opinion.rule_traces:
-        yield from _rule_lines(trace, now)
+        yield from explain_rule(trace, now)
 
 
 def _shadow_note(mode: PolicyMode) -> str:
@@ -107,13 +107,16 @@ _MATCHED = {True: "matches", False: "does not match", None: "is unknown"}
 _MARKS = {True: LineMark.YES, False: LineMark.NO, None: LineMark.UNKNOWN}
 
 
-def _rule_lines(trace: RuleTrace, now: datetime) -> Iterator[ExplanationLine]:
+def explain_rule(trace: RuleTrace, now: datetime, depth: int = 2) -> Iterator[ExplanationLine]:
+    """Yield the result of a rule, its conditions with their facts, and what would make it match."""
     always = ", because it has no condition" if trace.matched and not trace.conditions else ""
-    yield ExplanationLine(2, _MARKS[trace.matched], f"{trace.rule} ({trace.then}) {_MATCHED[trace.matched]}{always}")
-    for because in trace.conditions:
-        yield from _condition_lines(because, 3, now)
+    yield ExplanationLine(
+        depth, _MARKS[trace.matched], f"{trace.rule} ({trace.then}) {_MATCHED[trace.matched]}{always}"
+    )
+    for condition in trace.conditions:
+        yield from _condition_lines(condition, depth + 1, now)
     if trace.matched is False or trace.ways_to_match:
-        yield ExplanationLine(3, LineMark.PLAIN, _describe_ways_to_match(trace.ways_to_match))
+        yield ExplanationLine(depth + 1, LineMark.PLAIN, _describe_ways_to_match(trace.ways_to_match))
 
 
 def _condition_lines(trace: ConditionTrace, depth: int, now: datetime) -> Iterator[ExplanationLine]:

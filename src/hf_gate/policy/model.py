@@ -160,7 +160,7 @@ class Policy:
     mode: PolicyMode = PolicyMode.SHADOW
     judges: tuple[str, ...] = (Status.PENDING,)
     tables: tuple[TableSpec, ...] = ()
-    roles: Mapping[str, str] = field(default_factory=dict)  # role to the label that has it
+    roles: Mapping[str, str] = field(default_factory=dict)  # label by role
     let: Mapping[str, str] = field(default_factory=dict)
     tests: tuple[PolicyTest, ...] = ()
     source: str = ""  # the file's name, for messages
@@ -169,10 +169,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class PolicyProblem:
-    """Something about a policy or hf-gate.yaml that somebody must know; `code` is stable.
-
-    `fix` is what can be put in the place of the marked text so that the file is valid and means what was meant.
-    """
+    """A problem in a policy or in hf-gate.yaml. `code` is stable; `fix` replaces the marked text."""
 
     code: str
     message: str
@@ -195,7 +192,7 @@ class ConditionTrace:
     value: bool | None
     facts: Mapping[str, Fact] = field(default_factory=dict)
     note: str = ""
-    parts: tuple[ConditionTrace, ...] = ()  # its sub-expressions, in the order written
+    parts: tuple[ConditionTrace, ...] = ()  # sub-expressions in source order
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,10 +205,10 @@ class ConditionFlip:
 
 @dataclass(frozen=True, slots=True)
 class RuleTrace:
-    """One rule that was tried: `matched` None when it came out unknown.
+    """One evaluated rule; `matched` is None if the result is unknown.
 
-    It matches when all of `because` are true (`unless` stands there as `!(...)`). `differ` are the shortest ways in
-    which it would have matched: any one of them, and of that one all.
+    A rule matches if all `conditions` are true (`unless` is negated). Each of `ways_to_match` is a set of flips that
+    together would make the rule match; the shortest come first.
     """
 
     policy: str
@@ -224,14 +221,14 @@ class RuleTrace:
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """What one policy says about one request; None in place of an Opinion: it has none."""
+    """The opinion of one policy on one request."""
 
     policy: str
     digest: str
     mode: PolicyMode
     action: Action
     rule: str
-    rule_index: int  # of the rule in its policy, from 0
+    rule_index: int  # index of the rule in its policy
     reason: str | None = None
     until: Until | None = None
     at_end: Action | None = None
@@ -243,15 +240,15 @@ class Opinion:
     at_most: Duration | None = None
     after: Action | None = None
     rule_traces: tuple[RuleTrace, ...] = ()
-    needs: tuple[str, ...] = ()  # facts not yet known that could change it: they are fetched for the next cycle
-    missing: tuple[str, ...] = ()  # facts that are unavailable, or expressions in error, behind a `human`
-    possible: tuple[Action, ...] = ()  # the outcomes between which the missing facts decide
-    can_abstain: bool = False  # with `possible`: or no rule matches, and the policy has no opinion
+    needs: tuple[str, ...] = ()  # facts to fetch for the next turn, because they can change the action
+    missing: tuple[str, ...] = ()  # unavailable facts and failed rules that led to `human`
+    possible: tuple[Action, ...] = ()  # the actions that the missing facts decide between
+    can_abstain: bool = False  # whether no rule may match either
 
 
 @dataclass(frozen=True, slots=True)
 class Abstention:
-    """A policy that has no opinion on one request, since none of its rules matched."""
+    """A policy without an opinion on a request, because no rule matched."""
 
     policy: str
     digest: str
@@ -261,9 +258,9 @@ class Abstention:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What all policies together say about one request. `shadow` are reported beside it, never counted.
+    """The verdict of all policies on one request. `shadow` opinions are reported and never counted.
 
-    Rule `none` with action human: no policy had an opinion.
+    The rule is `none` if no policy had an opinion.
     """
 
     action: Action
@@ -271,7 +268,7 @@ class Verdict:
     rule: str
     opinions: tuple[Opinion, ...] = ()
     shadow: tuple[Opinion, ...] = ()
-    abstentions: tuple[Abstention, ...] = ()  # policies without an opinion, in either mode
+    abstentions: tuple[Abstention, ...] = ()  # in either mode
     reason: str | None = None
     until: Until | None = None
     until_all: tuple[Until, ...] = ()

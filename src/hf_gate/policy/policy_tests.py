@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from ..domain.lifecycle import Status
 from .checking import CheckedPolicy
 from .evaluate import Evaluator, compile_policy
-from .model import ConditionTrace, PolicyMode, PolicyTest, RuleTrace, Verdict
-from .test_facts import NOT_STATED, build_test_facts
+from .explain import explain_rule
+from .model import PolicyMode, PolicyTest, Verdict
+from .test_facts import build_test_facts
 
-NO_RULE = "none"
 MAX_TRACED_PARTS = 50_000  # parts of conditions whose values all explanations may show together
 _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -39,33 +38,37 @@ def run_policy_tests(checked: CheckedPolicy) -> tuple[PolicyTestResult, ...]:
     if checked.policy is None:
         return ()
     policy = replace(checked.policy, mode=PolicyMode.ENFORCE, judges=(Status.PENDING,))
-    judge = Evaluator([compile_policy(policy, checked.declared)])
+    evaluator = Evaluator([compile_policy(policy, checked.declared)])
     parts = sum(each.bounds.unfolded for each in checked.conditions.values())
     left = max(1, MAX_TRACED_PARTS // max(1, parts))
     results = list[PolicyTestResult]()
     for test in policy.tests:
-        result = _run_test(judge, test, checked, with_reasons=left > 0)
+        result = _run_test(evaluator, test, checked, with_reasons=left > 0)
         left -= not result.has_passed
         results.append(result)
     return tuple(results)
 
 
-def _run_test(judge: Evaluator, test: PolicyTest, checked: CheckedPolicy, *, with_reasons: bool) -> PolicyTestResult:
+def _run_test(
+    evaluator: Evaluator, test: PolicyTest, checked: CheckedPolicy, *, with_reasons: bool
+) -> PolicyTestResult:
     facts = build_test_facts(test, checked.declared)
     asked = facts["request.asked_at"].value
     now = facts["now"].value or asked or _EPOCH
     if not isinstance(now, datetime):
         now = _EPOCH
     since = asked if isinstance(asked, datetime) else now
-    verdict = judge.evaluate(facts, now=now, since=since)
+    verdict = evaluator.evaluate(facts, now=now, since=since)
     if verdict is None:
         raise AssertionError("a pending request always has a verdict")
     wrong = _describe_difference(test, verdict)
     if not wrong:
         return PolicyTestResult(test, verdict, has_passed=True)
-    explained = judge.evaluate_with_traces(facts, now=now, since=since) if with_reasons else None
+    explained = evaluator.evaluate_with_traces(facts, now=now, since=since) if with_reasons else None
     opinions = () if explained is None else explained.opinions
-    why = tuple(line for opinion in opinions for each in opinion.rule_traces for line in _rule_lines(each))
+    why = tuple(
+        str(line) for opinion in opinions for each in opinion.rule_traces for line in explain_rule(each, now, depth=0)
+    )
     return PolicyTestResult(test, verdict, has_passed=False, message=f"{wrong}{_describe_missing(verdict)}", why=why)
 
 
@@ -80,26 +83,3 @@ def _describe_difference(test: PolicyTest, verdict: Verdict) -> str:
 def _describe_missing(verdict: Verdict) -> str:
     names = sorted({*verdict.missing, *verdict.needs})
     return f": the test does not state {', '.join(names)}" if names else ""
-
-
-_RESULT_WORDS = {True: "matches", False: "does not match", None: "is unknown"}
-
-
-def _rule_lines(tried: RuleTrace) -> Iterator[str]:
-    yield f"rule {tried.rule} ({tried.then.value}) {_RESULT_WORDS[tried.matched]}"
-    for because in tried.conditions:
-        yield from _condition_lines(because, "  ")
-
-
-def _condition_lines(because: ConditionTrace, lead: str) -> Iterator[str]:
-    value = {True: "true", False: "false", None: "unknown"}[because.value]
-    facts = ", ".join(f"{name}{_format_value(fact.value)}" for name, fact in sorted(because.facts.items()))
-    yield f"{lead}{because.expr} is {value}{f' ({facts})' if facts and not because.parts else ''}"
-    for part in because.parts:
-        yield from _condition_lines(part, lead + "  ")
-
-
-def _format_value(value: object) -> str:
-    if value is None:
-        return f": {NOT_STATED}"
-    return f" = {str(value).lower() if isinstance(value, bool) else repr(value)}"

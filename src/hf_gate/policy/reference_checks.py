@@ -11,8 +11,8 @@ from .expressions import Expression
 from .fact_table import find_declaration
 from .form_facts import form_roles
 from .literals import glob_matches_path
-from .model import Policy, PolicyProblem, SourcePosition
-from .strictyaml import Scalar, ScalarSource, YamlDocument, nodes_of_rules, pair_of, suggest, value_of
+from .model import Policy, PolicyProblem
+from .strictyaml import Scalar, ScalarSource, YamlDocument, nodes_of_rules, pair_of, position_of, suggest, value_of
 from .tree_checks import Comparison
 
 _EQUAL = ("==", "!=", "in")
@@ -273,7 +273,7 @@ def check_roles(
                 "no_such_answer",
                 words,
                 policy.source,
-                SourcePosition(node.line, node.column),
+                position_of(node),
                 is_error=False,
                 hint=hint,
             )

@@ -110,7 +110,7 @@ def _read_config(reader: NodeReader, root: Node, zones: Collection[str]) -> Work
     read_version(reader, keys, root)
     if "repos" not in keys and isinstance(root, Mapping) and len(keys) == len(root.pairs):
         reader.add_problem(
-            root, "no_repos", "The workspace names no repos.", hint="Write `repos: [ns/name, datasets/ns/name-*]`."
+            root, "no_repos", "The workspace has no repos.", hint="Write `repos: [ns/name, datasets/ns/name-*]`."
         )
     plain = WorkspaceConfig()
     return WorkspaceConfig(

@@ -82,8 +82,8 @@ def fetch_profiles(hub: ProfilePort, people: Iterable[Person], *, now: datetime,
 
 def _check_account(profile: Profile, person: Person, now: datetime) -> ProfileFact:
     """Accept a profile only if it belongs to the requesting account: usernames can be reused."""
-    told = profile.person.id
-    if person.id and told and told.lower() != person.id.lower():
+    found = profile.person.id
+    if person.id and found and found.lower() != person.id.lower():
         return ProfileFact(None, now, UnknownReason.UNAVAILABLE, "the username belongs to another account now")
     return ProfileFact(profile, now)
 
