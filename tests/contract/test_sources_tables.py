@@ -141,7 +141,7 @@ def test_a_link_shows_nothing_of_what_is_no_table_and_a_pipe_is_not_waited_for(t
     os.mkfifo(pipe)
     for file in (link, pipe):
         table = load_table(file, "dua", ["email"], now=NOW)
-        assert table.refusal == f"table dua: {file.name} is a link to a file of another kind, or no file"
+        assert table.refusal == f"table dua: {file.name} is not a regular file, or links to a file of another type"
         assert state(table) is None
     other = tmp_path / "other.csv"
     other.write_text("email\nalice@example.org\n")

@@ -168,7 +168,7 @@ def _text(path: Path, *, may_lead_on: bool = True) -> str:
     try:
         if not (may_lead_on or is_own_file(path)):
             raise UsageError(
-                f"{path.name} is a link to a file of another kind, or no file.", hint="Put the file there."
+                f"{path.name} is not a regular file, or links to a file of another type.", hint="Put the file there."
             )
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)

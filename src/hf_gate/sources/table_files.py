@@ -57,7 +57,9 @@ def load_table(
     """
     try:
         if not is_own_file(path):
-            return _refused_table(name, key, f"{path.name} is a link to a file of another kind, or no file", now)
+            return _refused_table(
+                name, key, f"{path.name} is not a regular file, or links to a file of another type", now
+            )
         if path.stat().st_size > MAX_BYTES:
             return _refused_table(name, key, f"{path.name} is larger than {MAX_BYTES >> 20} MiB", now)
         content = path.read_bytes()
