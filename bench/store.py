@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from hf_gate import Hub
 from hf_gate.domain.ids import Repo, parse_repo
-from hf_gate.domain.ledger import Link, prove
+from hf_gate.domain.ledger import LedgerLink, verify_chain
 from hf_gate.domain.query_reading import parse_query
 from hf_gate.domain.requests import AccessRequest
 from hf_gate.domain.state import Seen, told
@@ -111,9 +111,9 @@ def each(times: int, act: Callable[[int], object]) -> tuple[float, float, float]
     return took[len(took) // 2], took[int(len(took) * 0.95)], took[-1]
 
 
-def verified(links: Iterator[Link]) -> int:
+def verified(links: Iterator[LedgerLink]) -> int:
     """How many entries a chain has that holds."""
-    (last,) = prove(links)
+    (last,) = verify_chain(links)
     return last.seq
 
 

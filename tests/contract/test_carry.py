@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from hf_gate.domain.ids import parse_repo
-from hf_gate.domain.moments import moment_of
+from hf_gate.domain.moments import from_ms
 from hf_gate.domain.rows import RunRow
 from hf_gate.errors import Guarded, HfGateError, HubUnavailable, NotAllowed, NotGated, RepoMoved, StoreUnavailable
 from hf_gate.protocol.messages import HubCall
@@ -418,7 +418,7 @@ def test_an_access_that_is_read_back_late_ends_by_when_it_began(scene: Scene) ->
     assert scene.carry(scene.again(run)).counts == {"done": 1}
     until = scene.row("ada").state.until
     assert until is not None
-    assert moment_of(until) == datetime.fromisoformat(move["time"]) + timedelta(days=30)
+    assert from_ms(until) == datetime.fromisoformat(move["time"]) + timedelta(days=30)
 
 
 def test_a_call_that_left_long_after_its_intent_is_waited_for_as_well(scene: Scene) -> None:

@@ -17,7 +17,7 @@ from hf_gate.application.verify import verify
 from hf_gate.domain import events as e
 from hf_gate.domain.ids import Repo
 from hf_gate.domain.lifecycle import Status
-from hf_gate.domain.moments import ms
+from hf_gate.domain.moments import to_ms
 from hf_gate.domain.outcomes import OutcomeKind
 from hf_gate.domain.query_reading import parse_query
 from hf_gate.domain.requests import AccessRequest, Target, target_of
@@ -96,9 +96,9 @@ def test_whom_we_decided_is_found_by_the_day_of_it_also_after_a_full_reading(sce
     for _ in range(2):
         row = scene.row("ada")
         assert row.request is not None
-        assert row.state.reviewed_at == ms(row.request.reviewed_at)
-        assert abs((row.state.reviewed_at or 0) - ms(now)) < 10_000
-        found = scene.store.query(parse_query(f"reviewed:{now:%Y-%m-%d}"), now=ms(now))
+        assert row.state.reviewed_at == to_ms(row.request.reviewed_at)
+        assert abs((row.state.reviewed_at or 0) - to_ms(now)) < 10_000
+        found = scene.store.query(parse_query(f"reviewed:{now:%Y-%m-%d}"), now=to_ms(now))
         assert [one.id for one in found.rows] == [row.id]
         scene.sync()
     assert verify(scene.store, fold=True).ok

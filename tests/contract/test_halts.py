@@ -14,7 +14,7 @@ from hf_gate.application.orders import promote
 from hf_gate.application.run import turn_to_dict
 from hf_gate.application.standing import standing
 from hf_gate.domain.lifecycle import Status
-from hf_gate.domain.moments import ms
+from hf_gate.domain.moments import to_ms
 from hf_gate.domain.requests import Target
 from hf_gate.domain.rows import RunRow
 from hf_gate.store.promotions import delete_halts_of
@@ -83,9 +83,9 @@ def test_what_was_let_go_on_is_not_halted_again_by_reading_what_was_under_way(sc
     run = scene.approve(scene.plan())
     scene.die_while_sending(run)
     scene.store.wish_for(run.id, "stop")
-    halt(scene.store, scene.again(run), "stop", ms(scene.clock.now()))
+    halt(scene.store, scene.again(run), "stop", to_ms(scene.clock.now()))
     (policy,) = scene.bundle.policies
-    promote(scene.store, policy, "lena", ms(scene.clock.now()))
+    promote(scene.store, policy, "lena", to_ms(scene.clock.now()))
     assert turn_to_dict(scene.turn())["halted"] == []
     assert stand(scene) == {"accepted"}
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from hf_gate import AccessRequest, AsyncHub, Decision, Hub, NotGated, Person, PersonNotFound, RequestNotFound, Stale
-from hf_gate.domain.lifecycle import MOVES, STATUSES, TARGET_OF, Hand, Status
+from hf_gate.domain.lifecycle import MOVES, STATUSES, TARGET_OF, Actor, Status
 from hf_gate.domain.outcomes import OutcomeKind
 from hf_gate.errors import HfGateError
 from hf_gate.testing import LocalHub
@@ -172,7 +172,7 @@ class LifecycleMachine(RuleBasedStateMachine):
             now.life += 1
         if now.status is None or verb == "ask":
             now.attempt, now.mailed = now.attempt + 1, verb != "grant"
-        now.status, now.granter = after, after is Status.ACCEPTED and move.hand is Hand.REVIEWER
+        now.status, now.granter = after, after is Status.ACCEPTED and move.hand is Actor.REVIEWER
 
     def stands(self, who: str, read: Read | None) -> bool:
         """Return whether a decision about that request is still valid."""

@@ -27,7 +27,7 @@ from hf_gate.domain.events import (
     commitment_of,
     event_of,
 )
-from hf_gate.domain.ledger import Break, Checkpoint, prove
+from hf_gate.domain.ledger import ChainBreak, Checkpoint, verify_chain
 from hf_gate.domain.query_reading import parse_query
 from hf_gate.domain.rows import ChangeRow, RunRow
 from hf_gate.domain.runs import UNDER_WAY, ChangeState, RunKind, RunState
@@ -266,9 +266,9 @@ def test_a_tampered_entry_is_found(store: Store) -> None:
     )
     for sql in (*triggers, "UPDATE ledger SET actor = 'me' WHERE seq = 3"):
         store._writes.run(sql)
-    assert [(one.seq, type(one)) for one in prove(store.links("datasets/acme/eeg-1")) if isinstance(one, Break)] == [
-        (3, Break)
-    ]
+    assert [
+        (one.seq, type(one)) for one in verify_chain(store.links("datasets/acme/eeg-1")) if isinstance(one, ChainBreak)
+    ] == [(3, ChainBreak)]
 
 
 def test_checkpoints_and_the_desks_own_chain(store: Store) -> None:

@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 from hf_gate.domain import events as e
 from hf_gate.domain.events import Entry, canonical, commitment_of, event_of
 from hf_gate.domain.ids import Repo
-from hf_gate.domain.ledger import GENESIS, Link, prove
+from hf_gate.domain.ledger import GENESIS, LedgerLink, verify_chain
 from hf_gate.domain.lifecycle import STATUSES
 from hf_gate.domain.state import RequestState, evolve
 from hf_gate.store.opening import open_store
@@ -126,9 +126,9 @@ class _Machine(RuleBasedStateMachine):
     @invariant()
     def chains_hold_and_commitments_fit(self) -> None:
         for chain, (length, head) in self.store.chains().items():
-            assert [(link.seq, link.hash) for link in prove(self.store.links(chain)) if isinstance(link, Link)] == [
-                (length, head)
-            ]
+            assert [
+                (link.seq, link.hash) for link in verify_chain(self.store.links(chain)) if isinstance(link, LedgerLink)
+            ] == [(length, head)]
             for link, salt, private in self.store.sealed(chain):
                 if private is not None:
                     assert salt is not None

@@ -15,7 +15,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from hf_gate.domain.ledger import Link, prove
+from hf_gate.domain.ledger import LedgerLink, verify_chain
 from hf_gate.errors import ForeignStore, HfGateError, StoreBusy, StoreDamaged, StoreTooNew, StoreUnavailable, UsageError
 from hf_gate.store.locking import FileLock, Holder, holder_of, lock_files
 from hf_gate.store.opening import open_store, path_of
@@ -297,8 +297,8 @@ def test_a_full_disk_is_told_and_nothing_is_half_written(path: Path) -> None:
     assert "full" in told or "written" in told
     assert "Make room" in told
     with open_store(path, endpoint=ENDPOINT) as store:
-        (head,) = prove(store.links("datasets/acme/eeg-1"))
-        assert isinstance(head, Link)
+        (head,) = verify_chain(store.links("datasets/acme/eeg-1"))
+        assert isinstance(head, LedgerLink)
         assert head.seq == int(count) == len(list(store.walk(EEG, "pending")))
 
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hf_gate.domain.events import ChangeSettled, ChangeStarted, Entry, VerdictReached
-from hf_gate.domain.folding import folded
+from hf_gate.domain.folding import fold_for_search
 from hf_gate.domain.query import Age, Day, Pattern, Query, Term
 from hf_gate.domain.query_reading import parse_query
 from hf_gate.domain.rows import RequestRow
@@ -117,7 +117,7 @@ def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def _some(term: Term, *values: str | None) -> bool:
-    return any(p.fits(folded(value)) for p in term.patterns for value in values if value is not None)
+    return any(p.matches(fold_for_search(value)) for p in term.patterns for value in values if value is not None)
 
 
 def _age(term: Term, row: RequestRow) -> bool:
@@ -143,19 +143,19 @@ def _day(term: Term, moment: int | None) -> bool:
 def _word(term: Term, row: RequestRow) -> bool:
     who = row.person.identity
     return any(
-        term.patterns[0].within(folded(text or ""))
+        term.patterns[0].matches_within(fold_for_search(text or ""))
         for text in (who.fullname, who.username, who.email, *_answers(row).values())
     )
 
 
 def _answers(row: RequestRow) -> dict[str, str]:
     assert row.request is not None
-    return {folded(label).strip(): answer for label, answer in row.request.answers.items()}
+    return {fold_for_search(label).strip(): answer for label, answer in row.request.answers.items()}
 
 
 def _repo(term: Term, row: RequestRow) -> bool:
     path, name = row.repo.web_path, row.repo.name
-    return any(p.fits(path if "/" in "".join(p.parts) or p.is_any else name) for p in term.patterns)
+    return any(p.matches(path if "/" in "".join(p.parts) or p.is_any else name) for p in term.patterns)
 
 
 def _user(term: Term, row: RequestRow) -> bool:
@@ -185,7 +185,7 @@ _HOLDS: dict[str, Callable[[Store, Term, RequestRow], bool]] = {
     "shadow": lambda _, t, row: _some(t, *(action for _, _, action in row.state.shadow)),
     "table": lambda store, t, row: _some(t, *_column(store, "SELECT name FROM hits WHERE request_id = ?", row)),
     "reason": lambda store, t, row: _some(t, *_column(store, "SELECT reason FROM requests WHERE id = ?", row)),
-    "form": lambda _, t, row: _some(t, _answers(row).get(folded(t.label or "").strip())),
+    "form": lambda _, t, row: _some(t, _answers(row).get(fold_for_search(t.label or "").strip())),
     "answer": lambda _, t, row: _some(t, *_answers(row).values()),
     "queue": lambda _, t, row: _some(t, row.state.queue),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hf_gate.domain.events import Entry, RequestWithdrawn, StatusMoved
-from hf_gate.domain.ledger import Link, prove
+from hf_gate.domain.ledger import LedgerLink, verify_chain
 from hf_gate.domain.state import RequestState
 from hf_gate.store.opening import open_store
 from hf_gate.store.reading import Store
@@ -204,8 +204,8 @@ def test_what_was_written_is_there_after_opening_again(place: str) -> None:
         assert store.requests(idents) == before
         (more,) = take(store, EEG, [record(99)])
         assert more > max(idents)
-        (head,) = prove(store.links("datasets/acme/eeg-1"))
-        assert isinstance(head, Link)
+        (head,) = verify_chain(store.links("datasets/acme/eeg-1"))
+        assert isinstance(head, LedgerLink)
         assert store.chains()["datasets/acme/eeg-1"] == (61, head.hash)
 
 

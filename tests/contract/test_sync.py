@@ -18,7 +18,7 @@ from hf_gate.bootstrap import HubClock
 from hf_gate.domain import events as e
 from hf_gate.domain.completeness import PROVED, Completeness
 from hf_gate.domain.lifecycle import STATUSES
-from hf_gate.domain.moments import ms
+from hf_gate.domain.moments import to_ms
 
 from .desk_kit import Desk, a_desk
 
@@ -304,7 +304,7 @@ def test_a_head_on_which_somebody_is_known_is_not_read_on(tmp_path: Path) -> Non
 
 def enter(desk: Desk, name: str, event: e.AnyEvent, ago_s: int = 0) -> None:
     """An entry of ours about somebody's request."""
-    row, at = desk.row(name), ms(HubClock(desk.hub.endpoint, lambda: desk.hub).now()) - ago_s * 1000
+    row, at = desk.row(name), to_ms(HubClock(desk.hub.endpoint, lambda: desk.hub).now()) - ago_s * 1000
     with desk.store.writing() as write:
         write.append(desk.repo, [e.Entry(event=event, at=at, actor="lena", request=row.id, person=row.person.id)])
 

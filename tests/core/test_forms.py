@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.domain.forms import Field, GateForm, Option, fold, form_json, parse_gate_form
+from hf_gate.domain.forms import Field, GateForm, Option, collapse_whitespace, form_to_json, parse_gate_form
 from hf_gate.domain.roles import Role
 from tests.shared import shared_file
 
@@ -66,7 +66,7 @@ def test_a_whole_form_is_read_in_the_order_of_the_card() -> None:
 
 
 def test_the_json_object_has_every_key_of_the_contract_and_null_for_absent() -> None:
-    full, empty = form_json(read(WHOLE)), form_json(read("license: mit\n"))
+    full, empty = form_to_json(read(WHOLE)), form_to_json(read("license: mit\n"))
     assert list(full) == list(empty) == [
         "fields", "prompt", "heading", "description", "button", "eu_disallowed", "fingerprint", "prompt_fingerprint",
         "problems",
@@ -395,7 +395,7 @@ def expected(fields: object) -> list[tuple[str, str, list[tuple[str, str]]]]:
     for label, spec in rows:
         kind, options = (spec, []) if isinstance(spec, str) else (spec["type"], spec.get("options", []))
         pairs = [(o, o) if isinstance(o, str) else (o["label"], o["value"]) for o in options]
-        found.append((fold(label), kind, pairs))
+        found.append((collapse_whitespace(label), kind, pairs))
     return found
 
 
@@ -421,7 +421,7 @@ ROLES_OF_THE_CORPUS = {
 @given(st.one_of(st.text(), st.text(alphabet="-\n :extra_gated_fields[]{}'\"|>#&*!? \t\r`", max_size=200)))
 def test_any_text_gives_a_form(text: str) -> None:
     form = parse_gate_form(text)
-    json.dumps(form_json(form)).encode()
+    json.dumps(form_to_json(form)).encode()
     assert all(re.fullmatch(r"[a-z_0-9]+", problem.code) for problem in form.problems)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import pytest
@@ -21,7 +22,7 @@ from hf_gate.errors import ReasonTooLong, UsageError
 
 NOW = datetime(2026, 10, 1, 12, tzinfo=UTC)
 REPO = Repo(RepoType.DATASET, "acme", "eeg")
-TEMPLATES = {
+TEMPLATES: Mapping[str, str | Mapping[str, str]] = {
     "more": {"en": "Please say more, {user}.", "de": "Bitte mehr."},
     "rule": "By {rule}.",
     "long": "{user} " * 30,

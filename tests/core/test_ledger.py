@@ -9,12 +9,20 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.domain.ledger import GENESIS, Break, Checkpoint, Link, against, link_hash, prove
+from hf_gate.domain.ledger import (
+    GENESIS,
+    ChainBreak,
+    Checkpoint,
+    LedgerLink,
+    link_hash,
+    verify_chain,
+    verify_checkpoint,
+)
 
 CHAIN = "datasets/acme/eeg"
 
 
-def chained(links: Sequence[Link], start: bytes = GENESIS) -> list[Link]:
+def chained(links: Sequence[LedgerLink], start: bytes = GENESIS) -> list[LedgerLink]:
     """The same entries, each with the hash that belongs to it."""
     done, before = [], start
     for link in links:
@@ -23,51 +31,51 @@ def chained(links: Sequence[Link], start: bytes = GENESIS) -> list[Link]:
     return done
 
 
-def chain(count: int, name: str = CHAIN) -> list[Link]:
+def chain(count: int, name: str = CHAIN) -> list[LedgerLink]:
     return chained([
-        Link(name, seq, 1_790_000_000_000 + seq, "NoteWritten", f"actor{seq % 3}", seq if seq % 2 else None,
+        LedgerLink(name, seq, 1_790_000_000_000 + seq, "NoteWritten", f"actor{seq % 3}", seq if seq % 2 else None,
              b'{"n":%d,"type":"NoteWritten"}' % seq, bytes([seq % 256]) * 32 if seq % 4 else None)
         for seq in range(1, count + 1)
     ])  # fmt: skip
 
 
-def breaks(links: Sequence[Link]) -> list[Break]:
-    return [found for found in prove(links) if isinstance(found, Break)]
+def breaks(links: Sequence[LedgerLink]) -> list[ChainBreak]:
+    return [found for found in verify_chain(links) if isinstance(found, ChainBreak)]
 
 
-def checkpoint_of(links: Sequence[Link]) -> Checkpoint:
+def checkpoint_of(links: Sequence[LedgerLink]) -> Checkpoint:
     return Checkpoint(1_790_000_000_000, {CHAIN: (len(links), links[-1].hash.hex())})
 
 
-def found_against(checkpoint: Checkpoint, links: Sequence[Link]) -> list[Break]:
+def found_against(checkpoint: Checkpoint, links: Sequence[LedgerLink]) -> list[ChainBreak]:
     length = checkpoint.heads[CHAIN][0]
     heads = {CHAIN: [link.hash for link in links if link.seq == length][:1]}
-    return against(checkpoint, heads, {CHAIN: len(links)})
+    return verify_checkpoint(checkpoint, heads, {CHAIN: len(links)})
 
 
 @given(st.integers(0, 40))
 def test_an_untouched_chain_holds_and_ends_with_its_head(count: int) -> None:
     links = chain(count)
-    assert list(prove(links)) == links[-1:]
+    assert list(verify_chain(links)) == links[-1:]
 
 
 @given(st.integers(1, 30), st.integers(0, 30))
 def test_a_chain_is_proved_on_from_any_entry_that_is_known(count: int, cut: int) -> None:
     links, cut = chain(count), min(cut, count - 1)
     start = links[cut - 1].hash if cut else GENESIS
-    assert list(prove(links[cut:], start=start, first=cut + 1)) == links[-1:]
+    assert list(verify_chain(links[cut:], start=start, first=cut + 1)) == links[-1:]
 
 
 # ---- a thousand ways to touch it ----------------------------------------------------------------------------------------
 
-Touch = Callable[[list[Link], random.Random], list[Link]]
+Touch = Callable[[list[LedgerLink], random.Random], list[LedgerLink]]
 
 
-def _with(links: list[Link], index: int, **columns: object) -> list[Link]:
+def _with(links: list[LedgerLink], index: int, **columns: object) -> list[LedgerLink]:
     return [*links[:index], replace(links[index], **columns), *links[index + 1 :]]  # type: ignore[arg-type]
 
 
-def one_column(links: list[Link], rng: random.Random) -> list[Link]:
+def one_column(links: list[LedgerLink], rng: random.Random) -> list[LedgerLink]:
     index = rng.randrange(len(links))
     link = links[index]
     at = rng.randrange(len(link.body))
@@ -86,40 +94,40 @@ def one_column(links: list[Link], rng: random.Random) -> list[Link]:
     return _with(links, index, **rng.choice(columns))
 
 
-def one_out(links: list[Link], rng: random.Random) -> list[Link]:
+def one_out(links: list[LedgerLink], rng: random.Random) -> list[LedgerLink]:
     index = rng.randrange(len(links))
     return links[:index] + links[index + 1 :]
 
 
-def one_twice(links: list[Link], rng: random.Random) -> list[Link]:
+def one_twice(links: list[LedgerLink], rng: random.Random) -> list[LedgerLink]:
     index = rng.randrange(len(links))
     return [*links[: index + 1], *links[index:]]
 
 
-def two_swapped(links: list[Link], rng: random.Random) -> list[Link]:
+def two_swapped(links: list[LedgerLink], rng: random.Random) -> list[LedgerLink]:
     a, b = sorted(rng.sample(range(len(links)), 2))
     other = list(links)
     other[a], other[b] = links[b], links[a]
     return other
 
 
-def tail_cut(links: list[Link], rng: random.Random) -> list[Link]:
+def tail_cut(links: list[LedgerLink], rng: random.Random) -> list[LedgerLink]:
     return links[: rng.randrange(len(links))]
 
 
-def rewritten(links: list[Link], rng: random.Random) -> list[Link]:
+def rewritten(links: list[LedgerLink], rng: random.Random) -> list[LedgerLink]:
     """Somebody who knows how: one entry changed, and every hash after it made to fit."""
     index = rng.randrange(len(links))
     return chained(_with(links, index, actor="somebody else"))
 
 
-def renumbered(links: list[Link], rng: random.Random) -> list[Link]:
+def renumbered(links: list[LedgerLink], rng: random.Random) -> list[LedgerLink]:
     """One entry taken out, the rest numbered and hashed anew."""
     fewer = one_out(links, rng)
     return chained([replace(link, seq=seq) for seq, link in enumerate(fewer, 1)])
 
 
-def topped_up(links: list[Link], rng: random.Random) -> list[Link]:
+def topped_up(links: list[LedgerLink], rng: random.Random) -> list[LedgerLink]:
     """As renumbered, and filled up with an invented entry to the old length."""
     fewer = renumbered(links, rng)
     return chained([*fewer, replace(links[-1], actor="invented")])

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from hf_gate.domain.ids import Person, Repo, RepoType
-from hf_gate.domain.outcomes import Ends, Outcome, OutcomeKind, exit_code_of, exit_code_of_counts, law_of
+from hf_gate.domain.outcomes import ErrorScope, Outcome, OutcomeKind, classify_error, exit_code_of, exit_code_of_counts
 from hf_gate.errors import (
     BadRequest,
     ForeignOrigin,
@@ -80,25 +80,25 @@ def test_what_ended_a_run_decides_when_surely_nothing_was_done(
 @pytest.mark.parametrize(
     ("error", "typed", "listed", "ends"),
     [
-        (Stale, OutcomeKind.STALE, OutcomeKind.STALE, Ends.ONE),
-        (PersonNotFound, OutcomeKind.REFUSED, OutcomeKind.GONE, Ends.ONE),
-        (RequestNotFound, OutcomeKind.REFUSED, OutcomeKind.GONE, Ends.ONE),
-        (OutcomeUnknown, OutcomeKind.OPEN, OutcomeKind.OPEN, Ends.ONE),
-        (BadRequest, OutcomeKind.REFUSED, OutcomeKind.REFUSED, Ends.ONE),
-        (ReasonTooLong, OutcomeKind.REFUSED, OutcomeKind.REFUSED, Ends.ONE),
-        (ForeignOrigin, OutcomeKind.REFUSED, OutcomeKind.REFUSED, Ends.ONE),
-        (NotAllowed, OutcomeKind.OPEN, OutcomeKind.OPEN, Ends.REPO),
-        (NotGated, OutcomeKind.REFUSED, OutcomeKind.REFUSED, Ends.REPO),
-        (RepoNotFound, OutcomeKind.REFUSED, OutcomeKind.REFUSED, Ends.REPO),
-        (WrongRepoType, OutcomeKind.REFUSED, OutcomeKind.REFUSED, Ends.REPO),
-        (RepoMoved, OutcomeKind.REFUSED, OutcomeKind.REFUSED, Ends.REPO),
-        (HubUnavailable, OutcomeKind.OPEN, OutcomeKind.OPEN, Ends.RUN),
-        (Offline, OutcomeKind.OPEN, OutcomeKind.OPEN, Ends.RUN),
+        (Stale, OutcomeKind.STALE, OutcomeKind.STALE, ErrorScope.ONE),
+        (PersonNotFound, OutcomeKind.REFUSED, OutcomeKind.GONE, ErrorScope.ONE),
+        (RequestNotFound, OutcomeKind.REFUSED, OutcomeKind.GONE, ErrorScope.ONE),
+        (OutcomeUnknown, OutcomeKind.OPEN, OutcomeKind.OPEN, ErrorScope.ONE),
+        (BadRequest, OutcomeKind.REFUSED, OutcomeKind.REFUSED, ErrorScope.ONE),
+        (ReasonTooLong, OutcomeKind.REFUSED, OutcomeKind.REFUSED, ErrorScope.ONE),
+        (ForeignOrigin, OutcomeKind.REFUSED, OutcomeKind.REFUSED, ErrorScope.ONE),
+        (NotAllowed, OutcomeKind.OPEN, OutcomeKind.OPEN, ErrorScope.REPO),
+        (NotGated, OutcomeKind.REFUSED, OutcomeKind.REFUSED, ErrorScope.REPO),
+        (RepoNotFound, OutcomeKind.REFUSED, OutcomeKind.REFUSED, ErrorScope.REPO),
+        (WrongRepoType, OutcomeKind.REFUSED, OutcomeKind.REFUSED, ErrorScope.REPO),
+        (RepoMoved, OutcomeKind.REFUSED, OutcomeKind.REFUSED, ErrorScope.REPO),
+        (HubUnavailable, OutcomeKind.OPEN, OutcomeKind.OPEN, ErrorScope.RUN),
+        (Offline, OutcomeKind.OPEN, OutcomeKind.OPEN, ErrorScope.RUN),
     ],
 )
 def test_an_error_has_one_meaning_for_a_typed_name_and_one_for_a_request_that_was_read(
-    error: type[HfGateError], typed: OutcomeKind, listed: OutcomeKind, ends: Ends
+    error: type[HfGateError], typed: OutcomeKind, listed: OutcomeKind, ends: ErrorScope
 ) -> None:
-    by_name, by_request = law_of(error("so"), listed=False), law_of(error("so"), listed=True)
+    by_name, by_request = classify_error(error("so"), listed=False), classify_error(error("so"), listed=True)
     assert (by_name.kind, by_request.kind) == (typed, listed)
     assert by_name.ends is by_request.ends is ends

@@ -72,9 +72,10 @@ def test_every_form_of_a_record_says_the_same() -> None:
 
 @pytest.mark.parametrize("form", ["json", "csv"])
 def test_many_rows_take_no_more_memory_than_few(form: str) -> None:
-    made = {"json": json_array, "csv": lambda records: csv_lines(RequestRecord, records)}[form]
+    records = _requests(5_000)
+    lines = json_array(records) if form == "json" else csv_lines(RequestRecord, records)
     tracemalloc.start()
-    with spooled(map(str.encode, made(_requests(5_000)))) as file:
+    with spooled(map(str.encode, lines)) as file:
         size, (_, peak) = file.seek(0, 2), tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert size > 10_000_000

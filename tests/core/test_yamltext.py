@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.domain.yamltext import Alias, Limits, Mapping, Node, Problem, Scalar, Sequence, parse
+from hf_gate.domain.yamltext import Alias, Limits, Mapping, Node, Problem, Scalar, Sequence, parse_yaml
 
 
 def codes(text: str) -> list[str]:
-    return [problem.code for problem in parse(text).problems]
+    return [problem.code for problem in parse_yaml(text).problems]
 
 
 def plain(node: Node | None) -> object:
@@ -28,20 +28,20 @@ def plain(node: Node | None) -> object:
 
 
 def test_every_scalar_is_its_source_text() -> None:
-    parsed = parse("yes: [No, 1.0, 0x1F, 2024-01-01, ~, null, 1e400]\n")
+    parsed = parse_yaml("yes: [No, 1.0, 0x1F, 2024-01-01, ~, null, 1e400]\n")
     assert plain(parsed.root) == [("yes", ["No", "1.0", "0x1F", "2024-01-01", "~", "null", "1e400"])]
     assert not parsed.problems
 
 
 def test_quoted_and_plain_are_told_apart() -> None:
-    root = parse("a: true\nb: 'true'\n").root
+    root = parse_yaml("a: true\nb: 'true'\n").root
     assert isinstance(root, Mapping)
     assert [value.plain for _, value in root.pairs if isinstance(value, Scalar)] == [True, False]
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
 def test_positions_count_from_the_line_of_the_file(newline: str) -> None:
-    root = parse(newline.join(["a: b", "c:", "  - d", ""]), first_line=10).root
+    root = parse_yaml(newline.join(["a: b", "c:", "  - d", ""]), first_line=10).root
     assert isinstance(root, Mapping)
     (_, first), (_, second) = root.pairs
     assert (first.line, first.column) == (10, 4)
@@ -50,20 +50,20 @@ def test_positions_count_from_the_line_of_the_file(newline: str) -> None:
 
 
 def test_a_line_separator_inside_a_text_does_not_shift_the_lines() -> None:
-    root = parse('a: "x\u2028y\x85z"\nb: c\n').root
+    root = parse_yaml('a: "x\u2028y\x85z"\nb: c\n').root
     assert isinstance(root, Mapping)
     assert root.pairs[1][0].line == 2
 
 
 def test_duplicate_keys_are_told_and_kept() -> None:
-    parsed = parse("a: 1\nb: 2\na: 3\n")
+    parsed = parse_yaml("a: 1\nb: 2\na: 3\n")
     assert plain(parsed.root) == [("a", "1"), ("b", "2"), ("a", "3")]
     assert [(p.line, p.column, p.code) for p in parsed.problems] == [(3, 1, "duplicate_key")]
     assert "line 1" in parsed.problems[0].message
 
 
 def test_anchors_aliases_tags_and_merges_are_told_and_not_followed() -> None:
-    parsed = parse("a: &x {b: c}\nd: *x\ne: !!python/object:os.system f\n<<: *x\n")
+    parsed = parse_yaml("a: &x {b: c}\nd: *x\ne: !!python/object:os.system f\n<<: *x\n")
     assert [(p.line, p.code) for p in parsed.problems] == [
         (1, "yaml_anchor"),
         (2, "yaml_alias"),
@@ -75,7 +75,7 @@ def test_anchors_aliases_tags_and_merges_are_told_and_not_followed() -> None:
 
 
 def test_only_the_first_document_is_read() -> None:
-    parsed = parse("a: b\n---\nc: d\n")
+    parsed = parse_yaml("a: b\n---\nc: d\n")
     assert plain(parsed.root) == [("a", "b")]
     assert [(p.line, p.code) for p in parsed.problems] == [(2, "yaml_second_document")]
 
@@ -99,14 +99,14 @@ def test_only_the_first_document_is_read() -> None:
     ],
 )
 def test_broken_yaml_gives_no_node_and_one_place(text: str, where: tuple[int, int], code: str) -> None:
-    parsed = parse(text)
+    parsed = parse_yaml(text)
     assert parsed.root is None
     last = parsed.problems[-1]
     assert ((last.line, last.column), last.code) == (where, code)
 
 
 def test_half_a_character_from_an_escape_is_replaced() -> None:
-    assert plain(parse('"\\ud800"').root) == "\ufffd"
+    assert plain(parse_yaml('"\\ud800"').root) == "\ufffd"
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_half_a_character_from_an_escape_is_replaced() -> None:
     ],
 )
 def test_bombs_are_refused_whole(bomb: str, code: str) -> None:
-    parsed = parse(bomb)
+    parsed = parse_yaml(bomb)
     assert parsed.root is None
     assert parsed.problems[-1].code == code
     assert len(parsed.problems) <= 101
@@ -140,24 +140,24 @@ def test_billion_laughs_stay_as_small_as_they_are_written() -> None:
         "a: &a [lol, lol]",
         *(f"{b}: &{b} [*{a}, *{a}, *{a}]" for a, b in zip("abcdefgh", "bcdefghi", strict=True)),
     ]
-    parsed = parse("\n".join(lines))
+    parsed = parse_yaml("\n".join(lines))
     assert isinstance(parsed.root, Mapping)
     assert plain(parsed.root.pairs[-1][1]) == ["*h", "*h", "*h"]
 
 
 def test_a_long_text_with_many_commas_and_brackets_is_no_bomb() -> None:
     prompt = "  " + "[[[[ , , , {{{{ " * 500 + "\n"
-    parsed = parse("prompt: |\n" + prompt * 20 + "a: b\n")
+    parsed = parse_yaml("prompt: |\n" + prompt * 20 + "a: b\n")
     assert not parsed.problems
     assert isinstance(parsed.root, Mapping)
 
 
 def test_limits_hold_to_the_node() -> None:
     limits = Limits(size=1000, depth=3, nodes=6)
-    assert parse("[a, b, c, d, e]", limits=limits).root is not None
-    assert parse("[a, b, c, d, e, f]", limits=limits).root is None
-    assert parse("[[[a]]]", limits=limits).root is not None
-    assert parse("[[[[a]]]]", limits=limits).root is None
+    assert parse_yaml("[a, b, c, d, e]", limits=limits).root is not None
+    assert parse_yaml("[a, b, c, d, e, f]", limits=limits).root is None
+    assert parse_yaml("[[[a]]]", limits=limits).root is not None
+    assert parse_yaml("[[[[a]]]]", limits=limits).root is None
 
 
 _YAMLISH = st.text(alphabet=" \n\t-:?#&*!|>'\"%@`[]{},ab\\~\r\u2028\x85\x00é\ud800", max_size=80)
@@ -165,7 +165,7 @@ _YAMLISH = st.text(alphabet=" \n\t-:?#&*!|>'\"%@`[]{},ab\\~\r\u2028\x85\x00é\ud
 
 @given(st.one_of(st.text(), _YAMLISH))
 def test_any_text_gives_a_value(text: str) -> None:
-    parsed = parse(text)
+    parsed = parse_yaml(text)
     lines = text.count("\n") + text.count("\r") + 1
     for problem in parsed.problems:
         assert isinstance(problem, Problem)
@@ -191,6 +191,6 @@ def test_what_was_written_in_quotes_comes_back(value: object) -> None:
             return "{" + ", ".join(f"? {quoted(key)} : {written(item)}" for key, item in node) + "}"
         return "[" + ", ".join(map(written, node)) + "]"
 
-    parsed = parse(written(value))
+    parsed = parse_yaml(written(value))
     assert not parsed.problems
     assert plain(parsed.root) == value

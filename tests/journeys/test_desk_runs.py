@@ -18,7 +18,7 @@ from hf_gate.application.runs import begin
 from hf_gate.bootstrap import now
 from hf_gate.cli.run import greed
 from hf_gate.domain.events import Entry, GrantDated, canonical
-from hf_gate.domain.moments import ms
+from hf_gate.domain.moments import to_ms
 from hf_gate.domain.runs import RunKind
 from hf_gate.hub.local_world import get_world_id
 from hf_gate.plan.model import decode_plan
@@ -323,7 +323,7 @@ def test_the_end_of_a_grant_is_told_in_words(console: Console) -> None:
 
 def test_apply_by_a_clock_that_is_off_ends_no_grant_and_says_so(console: Console) -> None:
     console.run("run", "--once")
-    at, url = ms(now()), console.hub.url
+    at, url = to_ms(now()), console.hub.url
     with open_store(Path("desk.db").absolute(), endpoint=url, world=get_world_id(url)) as store:
         (row,) = (each for each in store.find(None, "ada-l") if each.state.status == "accepted")
         ended = GrantDated(until=at - 86_400_000, at_end="reset", rule="voices/all", written="1y")

@@ -18,7 +18,7 @@ import pytest
 from hf_gate.application.ledger_files import verify_lines
 from hf_gate.application.workspace import Workspace
 from hf_gate.cli.schemas import SCHEMAS
-from hf_gate.domain.members import Member, Role
+from hf_gate.domain.members import Member, MemberRole
 from hf_gate.hub.local_world import get_world_id
 from hf_gate.store.members import Members
 from hf_gate.store.opening import open_store
@@ -367,7 +367,7 @@ def test_a_backup_that_is_not_whole_or_not_ours_is_refused_and_the_store_stays(
 
 def _invite(hub: LocalHub, path: Path, name: str) -> None:
     with open_store(path, endpoint=hub.url, world=get_world_id(hub.url)) as store:
-        Members(store).invite(Member(name=name, role=Role.REVIEWER), "a secret", "lena", 1)
+        Members(store).invite(Member(name=name, role=MemberRole.REVIEWER), "a secret", "lena", 1)
 
 
 def _rewrite(path: Path) -> None:

@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hf_gate.application.carry import RunExecutor
 from hf_gate.domain import events as e
 from hf_gate.domain.ids import Repo
-from hf_gate.domain.moments import ms
+from hf_gate.domain.moments import to_ms
 from hf_gate.domain.outcomes import Outcome, OutcomeKind
 from hf_gate.domain.requests import AccessRequest, Decision, Target
 from hf_gate.domain.rows import RunRow
 from hf_gate.errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    from hf_gate.store.reading import Store
+else:
+    Store = object  # these wrap a store and hand on what they do not override
 
 
 class Killed(BaseException):
@@ -26,7 +31,7 @@ def disk_full() -> StoreUnavailable:
     return StoreUnavailable("the disk is full; nothing was written.")
 
 
-class Failing:
+class Failing(Store):
     """A store whose n-th transaction from now (1, 2, ...) and all after it fail: `before`, `in` it just before its commit,
     or `after` it. `times` 1: that one only, as on a disk where somebody made room.
     """
@@ -69,7 +74,7 @@ class Failing:
             raise self._error()
 
 
-class HalfTold:
+class HalfTold(Store):
     """A store whose process dies in the transaction that settles: when the outcome is in the ledger, and the change is not."""
 
     def __init__(self, store: Any, die: Callable[[], None]) -> None:
@@ -107,7 +112,7 @@ class Believing(RunExecutor):
         self._mark(run, "done")
 
     def _mark(self, run: RunRow, kind: str) -> None:
-        at, left = ms(self.clock.now()), self.store.changes(run.id, ("started", "open"))
+        at, left = to_ms(self.clock.now()), self.store.changes(run.id, ("started", "open"))
         if not left:  # as the real one, which writes nothing then: both die at the same write
             return
         known = self.store.requests([row.request for row in left if row.request])
@@ -173,7 +178,7 @@ class Hasty(RunExecutor):
         super().__init__(_WithoutIntents(store), *more, **named)
 
 
-class _WithoutIntents:
+class _WithoutIntents(Store):
     def __init__(self, store: Any) -> None:
         self._store = store
 

@@ -94,7 +94,7 @@ def requests(request: AccessRequest) -> None:
     assert_type(request.fullname, str | None)
     assert_type(request.timestamp, datetime)
     assert_type(request.fields, dict[str, str] | None)
-    assert_type(request.moved_since(request), str | None)
+    assert_type(request.describe_changes_since(request), str | None)
     request.status = "accepted"  # type: ignore[misc]
     request.answers["Purpose"] = "another"  # type: ignore[index]
     request.fields["Purpose"]  # type: ignore[index]

@@ -29,8 +29,8 @@ from hf_gate.application.cadence import SyncKind
 from hf_gate.application.sync import sync
 from hf_gate.config import Flags, read_settings
 from hf_gate.domain.ids import Repo, parse_repo
-from hf_gate.domain.members import Member, Role
-from hf_gate.domain.moments import ms
+from hf_gate.domain.members import Member, MemberRole
+from hf_gate.domain.moments import to_ms
 from hf_gate.domain.rows import RequestRow
 from hf_gate.store.reading import Store
 from hf_gate.store.writer import Writer
@@ -188,10 +188,10 @@ class Room:
         return Visitor(self.app).ask("POST", "/account/prove", json.dumps({"code": code, "token": token}).encode())
 
     def reviewer(self, name: str = "mia", *repos: str) -> Visitor:
-        return self.visitor(Member(name=name, role=Role.REVIEWER, repos=repos or None))
+        return self.visitor(Member(name=name, role=MemberRole.REVIEWER, repos=repos or None))
 
     def viewer(self, name: str = "vic") -> Visitor:
-        return self.visitor(Member(name=name, role=Role.VIEWER))
+        return self.visitor(Member(name=name, role=MemberRole.VIEWER))
 
     def ask(self, people: Sequence[Mapping[str, str]], answers: Mapping[str, str], repo: Repo | None = None) -> None:
         """These people ask, and are read."""
@@ -219,7 +219,7 @@ class Room:
     def leave(self) -> None:
         """The time of everything in the tray has come."""
         self.app_state.workspace.tray.leave_at(
-            [one.id for one in self.app_state.workspace.tray.waiting()], ms(self.app_state.now())
+            [one.id for one in self.app_state.workspace.tray.waiting()], to_ms(self.app_state.now())
         )
         self.app_state.tray_service.send_due(self.app_state.now())
 

@@ -16,7 +16,7 @@ from hf_gate import Hub
 from hf_gate.application.entries import newest, text_of
 from hf_gate.application.verify import verify
 from hf_gate.domain.events import MemberInvited, PlanAgreed
-from hf_gate.domain.members import Member, Role
+from hf_gate.domain.members import Member, MemberRole
 from hf_gate.domain.story import sentence
 from hf_gate.domain.tray import ground_of
 from hf_gate.errors import HfGateError, UsageError
@@ -122,7 +122,7 @@ def test_nobody_is_invited_while_the_hub_cannot_say_whose_account_it_is(room: Ro
 
 def test_a_member_whose_account_has_no_id_yet_is_proven_by_that_account_alone(room: Room) -> None:
     room.local.add_people([{"username": "mia-schmidt"}, {"username": "eve"}])
-    mia = room.visitor(Member(name="mia", role=Role.ADMIN, account="mia-schmidt"))
+    mia = room.visitor(Member(name="mia", role=MemberRole.ADMIN, account="mia-schmidt"))
     refused = room.prove(code_of(mia), room.local.tokens["eve"])
     assert (refused.status, "mia was invited as mia-schmidt" in refused.body) == (409, True)
     assert room.prove(code_of(mia), room.local.tokens["mia-schmidt"]).status == 200
@@ -173,7 +173,7 @@ def test_a_name_given_anew_inherits_no_views_selection_tray_or_runs(room: Room) 
 
 def test_a_member_proves_their_account_and_everybody_who_had_their_link_is_out(room: Room, tmp_path: Path) -> None:
     room.local.add_people([{"username": "noor-h"}])
-    noor = room.visitor(Member(name="noor", role=Role.ADMIN))
+    noor = room.visitor(Member(name="noor", role=MemberRole.ADMIN))
     inviter = Visitor(room.app)
     assert inviter.get("/sign-in?t=link-of-noor").status == 303
     code, token = code_of(noor), room.local.tokens["noor-h"]
@@ -188,7 +188,7 @@ def test_a_member_proves_their_account_and_everybody_who_had_their_link_is_out(r
     files = [file for file in tmp_path.rglob("*") if file.is_file()]
     assert files
     assert not [file for file in files if token.encode() in file.read_bytes()], "the token is not kept"
-    room.app_state.invite(Member(name="noor", role=Role.ADMIN), "a link that its maker has seen")
+    room.app_state.invite(Member(name="noor", role=MemberRole.ADMIN), "a link that its maker has seen")
     known = room.app_state.workspace.members.named("noor")
     assert known is not None
     assert known.proven_account is None
@@ -232,7 +232,7 @@ def test_a_link_that_would_carry_a_token_in_the_clear_is_refused_before_anything
 
 
 def test_the_ledger_tells_of_invitations_proofs_and_revocations_by_ids(room: Room) -> None:
-    room.proven(Member(name="noor", role=Role.ADMIN))
+    room.proven(Member(name="noor", role=MemberRole.ADMIN))
     noor = room.app_state.workspace.members.named("noor")
     assert noor is not None
     room.out("noor")
@@ -258,7 +258,7 @@ def test_a_member_whom_no_entry_tells_of_is_found(room: Room) -> None:
 
 
 def test_a_name_that_two_admins_invite_at_once_is_one_member(room: Room) -> None:
-    mia, store = Member(name="mia", role=Role.REVIEWER), room.app_state.workspace.store
+    mia, store = Member(name="mia", role=MemberRole.REVIEWER), room.app_state.workspace.store
     other = Interrupted(store, lambda: room.app_state.invite(mia, "the link of one admin", "noor"))
     Members(cast("Store", other)).invite(mia, "the link of the other", "lena-brandt", 1)
     assert verify(store, fold=True).broken == []
@@ -278,7 +278,7 @@ def test_a_member_added_by_sql_is_no_member_after_a_restart_either(room: Room, i
 )
 def test_a_changed_link_or_account_of_a_member_is_found(room: Room, change: str) -> None:
     room.reviewer("mia")
-    room.proven(Member(name="noor", role=Role.REVIEWER))
+    room.proven(Member(name="noor", role=MemberRole.REVIEWER))
     assert verify(room.app_state.workspace.store, fold=True).ok
     for name in ("mia", "noor"):
         with room.app_state.workspace.store.writing() as write:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hf_gate.domain.moments import moment_of
+from hf_gate.domain.moments import from_ms
 from hf_gate.domain.tray import ground_of
 from tests.web.kit import GOOD, Answer, Room, Visitor
 
@@ -60,7 +60,7 @@ def test_an_acceptance_takes_an_end(asked: Room) -> None:
     assert (held["verb"], held["until"]) == ("accept", "90d")
     asked.leave()
     now = asked.app_state.now()
-    days = (moment_of(asked.row("ada").state.until or 0) - now).days
+    days = (from_ms(asked.row("ada").state.until or 0) - now).days
     assert days in {89, 90}
 
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from hf_gate.domain.moments import ms
+from hf_gate.domain.moments import to_ms
 from hf_gate.domain.query_reading import parse_query
 from tests.web.kit import GOOD, Answer, Room, Visitor
 
@@ -14,7 +14,8 @@ from tests.web.kit import GOOD, Answer, Room, Visitor
 def _ids(room: Room, query: str) -> set[int]:
     app_state = room.app_state
     return {
-        row.id for row in app_state.workspace.store.query(parse_query(query), now=ms(app_state.now()), limit=5000).rows
+        row.id
+        for row in app_state.workspace.store.query(parse_query(query), now=to_ms(app_state.now()), limit=5000).rows
     }
 
 

@@ -15,10 +15,10 @@ import pytest
 
 from hf_gate.application.bulk import Order, begin_bulk
 from hf_gate.application.cadence import SyncKind
-from hf_gate.domain.members import Member, Role
+from hf_gate.domain.members import Member, MemberRole
 from hf_gate.errors import Guarded
-from hf_gate.store import weighing
 from hf_gate.store.plans_and_runs import PlansAndRuns
+from hf_gate.store.selections import Selections
 from hf_gate.web.bulk import weigh
 from hf_gate.web.request_context import RequestContext
 from tests.web.kit import GOOD, Room, Visitor, a_room
@@ -74,13 +74,13 @@ def test_more_than_the_tray_holds_become_a_run_of_exactly_those_who_were_shown(f
 
 
 def test_where_two_must_agree_very_many_become_a_plan(full: Room) -> None:
-    mia = full.proven(Member(name="mia", role=Role.REVIEWER))
+    mia = full.proven(Member(name="mia", role=MemberRole.REVIEWER))
     place = _sheet(mia)
     assert "for a second person to agree to" in words(mia.get(place))
     plan = _yes(mia, place)
     assert plan.startswith("/plans/")
     assert mia.post(plan, {"do": "apply", "count": str(MANY)}).status == 403
-    noor = full.proven(Member(name="noor", role=Role.ADMIN))
+    noor = full.proven(Member(name="noor", role=MemberRole.ADMIN))
     run = noor.post(plan, {"do": "apply", "count": str(MANY)}).headers["location"]
     ended(full, run)
     assert f"done {MANY:,}" in words(noor.get(run))
@@ -121,7 +121,7 @@ def test_everybody_who_is_left_out_is_told_with_why(full: Room) -> None:
     row = full.row("p0003")
     lena.post("/tray", {"accept": f"{row.state.hub_request}:{_version(lena, row.state.hub_request or '')}"})
     context = RequestContext(
-        full.app_state, "/", Member(name="p0004", role=Role.ADMIN), "", {}, now=full.app_state.now()
+        full.app_state, "/", Member(name="p0004", role=MemberRole.ADMIN), "", {}, now=full.app_state.now()
     )
     pick = place.partition("?")[0].rpartition("/")[2]
     found = weigh(context, pick, "accept")
@@ -132,7 +132,7 @@ def test_everybody_who_is_left_out_is_told_with_why(full: Room) -> None:
         "your own request": 1,
     }
     assert found.count + found.out.total() == MANY
-    assert sum(map(len, weighing.ready(full.app_state.workspace.store, found.aim, 100))) == found.count
+    assert sum(map(len, Selections(full.app_state.workspace.store).ready(found.aim, 100))) == found.count
 
 
 def _version(visitor: Visitor, key: str) -> str:

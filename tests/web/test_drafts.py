@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 import pytest
 
 from hf_gate.domain.ids import parse_repo
-from hf_gate.domain.members import Member, Role
+from hf_gate.domain.members import Member, MemberRole
 from hf_gate.policy.model import Facts
 from hf_gate.web.draft_pool import DraftFailed, DraftProcess, Drafts
 from tests.web.kit import GOOD, HOME, POLICY, Room, Visitor, a_room, called, parsed
@@ -51,7 +51,7 @@ def test_a_draft_that_needs_too_much_memory_is_stopped(asked: Room) -> None:
 
 def test_the_tests_of_a_saved_policy_run_within_the_limits_of_a_draft_and_once(asked: Room) -> None:
     drafts, lena = asked.app_state.drafts, asked.visitor()
-    path = asked.app_state.location.folder
+    path = asked.app_state.workspace.location.folder
     assert path is not None
     file = path / "policies" / "house.yaml"
     file.write_text(f"{POLICY}tests:\n  - {{name: unlisted, facts: {{}}, want: {{then: accept}}}}\n", "utf-8")
@@ -178,7 +178,7 @@ def _near(room: Room) -> Visitor:
     """A reviewer of the first repo alone."""
     line = room.local.repos[0]
     repo = str(parse_repo(line["repo"], line["repo_type"]))
-    return room.visitor(Member(name="nia", role=Role.REVIEWER, repos=(repo,)))
+    return room.visitor(Member(name="nia", role=MemberRole.REVIEWER, repos=(repo,)))
 
 
 def _with_table(room: Room, name: str, file: str) -> dict[str, str]:

@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 
 from hf_gate.domain.events import GrantDated, event_of
-from hf_gate.domain.members import Member, Role
-from hf_gate.domain.moments import ms
+from hf_gate.domain.members import Member, MemberRole
+from hf_gate.domain.moments import to_ms
 from hf_gate.domain.tray import ground_of
 from tests.web.kit import GOOD, Answer, Room, Visitor
 
@@ -40,7 +40,7 @@ def test_an_end_is_changed_to_a_date_and_taken_away_again(granted: Room) -> None
     _change(granted, lena, until="90d")
     until = granted.row("ada").state.until
     assert until is not None
-    assert 0 <= until - ms(before + timedelta(days=90)) < 60_000
+    assert 0 <= until - to_ms(before + timedelta(days=90)) < 60_000
     _change(granted, lena, until="none")
     assert granted.row("ada").state.until is None
     assert "access has no end any more" in lena.get(page).body
@@ -67,7 +67,7 @@ def test_who_moved_meanwhile_or_is_not_in_gets_no_end(granted: Room) -> None:
 
 
 def test_nobody_changes_the_end_of_their_own_access(granted: Room) -> None:
-    ada = granted.visitor(Member(name="ada", role=Role.REVIEWER))
+    ada = granted.visitor(Member(name="ada", role=MemberRole.REVIEWER))
     assert _change(granted, ada, until="none").status == 403
 
 

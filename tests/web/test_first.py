@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hf_gate import bootstrap
 from hf_gate.config import Flags, read_settings
-from hf_gate.domain.members import Role
+from hf_gate.domain.members import MemberRole
 from hf_gate.testing import LocalHub
 from hf_gate.web.app import ROUTES, build
 from hf_gate.web.app_state import AppState
@@ -78,7 +78,7 @@ def test_the_frame_says_what_the_token_cannot_do_and_when_the_hub_is_read_next(r
 def test_what_each_role_may_do_is_what_the_ways_say() -> None:
     least = {f"{way.method} {way.path}": way.role for way in ROUTES}
     assert [(text, least.get(way)) for text, _, way in ACTS] == [(text, role) for text, role, _ in ACTS]
-    assert {role for _, role, _ in ACTS} == set(Role)
+    assert {role for _, role, _ in ACTS} == set(MemberRole)
 
 
 def test_everybody_sees_what_they_can_do_and_where(crowded: Room) -> None:

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlencode
 import pytest
 
 from hf_gate.application.tray import DecisionRequest
-from hf_gate.domain.members import Member, Role
+from hf_gate.domain.members import Member, MemberRole
 from hf_gate.domain.tray import ground_of
 from hf_gate.web.plan import read_plan
 from hf_gate.web.security import BIGGEST
@@ -79,9 +79,9 @@ def test_what_begins_like_a_pseudonym_finds_a_viewer_nobody(room: Room) -> None:
 @pytest.mark.parametrize(
     "then",
     [
-        Member(name="mia", role=Role.REVIEWER),
-        Member(name="mia", role=Role.VIEWER, has_link=True),
-        Member(name="mia", role=Role.REVIEWER, repos=("elsewhere/*",), has_link=True),
+        Member(name="mia", role=MemberRole.REVIEWER),
+        Member(name="mia", role=MemberRole.VIEWER, has_link=True),
+        Member(name="mia", role=MemberRole.REVIEWER, repos=("elsewhere/*",), has_link=True),
     ],
     ids=["put out", "made a viewer", "let into other repos"],
 )
@@ -107,7 +107,7 @@ def test_what_lies_in_the_tray_of_who_may_not_decide_any_more_is_not_sent(room: 
 
 def test_nobody_decides_their_own_request_by_turning_a_run_back(room: Room) -> None:
     room.ask([{"username": "bea"}, {"username": "ada"}], {"Purpose": GOOD})
-    bea, lena = room.visitor(Member(name="bea", role=Role.ADMIN)), room.visitor()
+    bea, lena = room.visitor(Member(name="bea", role=MemberRole.ADMIN)), room.visitor()
     for name in ("bea", "ada"):
         row = room.row(name)
         values = {"verb": "reject", "key": row.state.hub_request or "", "version": ground_of(row), "reason": "No."}
@@ -127,7 +127,7 @@ def test_nobody_decides_their_own_request_by_turning_a_run_back(room: Room) -> N
 
 
 def test_an_admin_of_some_repos_lets_nobody_into_the_others(room: Room) -> None:
-    some = room.visitor(Member(name="sam", role=Role.ADMIN, repos=("acme/*",)))
+    some = room.visitor(Member(name="sam", role=MemberRole.ADMIN, repos=("acme/*",)))
     for path, values in (
         ("/settings/invite", {"name": "eve", "role": "admin", "repos": ""}),
         ("/settings/revoke", {"name": "sam"}),

@@ -12,25 +12,25 @@ from urllib.parse import quote
 import pytest
 
 from hf_gate.domain.ids import Repo, parse_repo
-from hf_gate.domain.members import Member, Role
+from hf_gate.domain.members import Member, MemberRole
 from hf_gate.domain.tray import ground_of
 from hf_gate.web.app import ROUTES
 from tests.web.kit import GOOD, POLICY, Answer, Room, Visitor, a_room
 from tests.web.test_plans import ended, made
 
-VIEWER, REVIEWER, ADMIN = Role.VIEWER, Role.REVIEWER, Role.ADMIN
+VIEWER, REVIEWER, ADMIN = MemberRole.VIEWER, MemberRole.REVIEWER, MemberRole.ADMIN
 OPEN: Final = frozenset({
     ("GET", "/static/{version}/{name}"), ("GET", "/sign-in"), ("POST", "/sign-in"), ("POST", "/sign-out"), ("GET", "/healthz"),
     ("GET", "/readyz"), ("POST", "/terminal"), ("GET", "/metrics"), ("POST", "/account/prove"),
 })  # fmt: skip
 """In front of the sign-in; what each of them gives a stranger is tested where it is made."""
-API: Final[Mapping[tuple[str, str], Role]] = {
+API: Final[Mapping[tuple[str, str], MemberRole]] = {
     ("GET", "/api/v1/requests"): REVIEWER, ("GET", "/api/v1/requests/{id}"): REVIEWER, ("POST", "/api/v1/decisions"): REVIEWER,
     ("GET", "/api/v1/tray"): REVIEWER, ("POST", "/api/v1/tray/undo"): REVIEWER, ("POST", "/api/v1/tray/send"): REVIEWER,
     ("GET", "/api/openapi.json"): VIEWER,
 }  # fmt: skip
-LEAST: Final[Mapping[tuple[str, str], Role]] = {**{(way.method, way.path): way.role for way in ROUTES}, **API}
-ROUTES: Final = tuple(sorted(LEAST))
+LEAST: Final[Mapping[tuple[str, str], MemberRole]] = {**{(way.method, way.path): way.role for way in ROUTES}, **API}
+PATHS: Final = tuple(sorted(LEAST))
 WHOLE: Final = frozenset({
     "/audit/export", "/audit/verify", "/audit/checkpoint", "/audit/desk/{seq}", "/settings/invite", "/settings/revoke",
 })  # fmt: skip
@@ -111,7 +111,7 @@ def _ids(room: Room, rob: Visitor) -> dict[str, dict[str, dict[str, str]]]:
         place = visitor.post("/bulk", {"verb": "reset", "key": sides[side]["id"]}).headers["location"]
         sides[side]["pick"] = place.partition("?")[0].rpartition("/")[2]
     names = {"/runs/": "run", "/bulk/": "pick", "/people/": "person", "/policies/": "policy"}
-    for _, path in ROUTES:
+    for _, path in PATHS:
         if "{" not in path.replace(".{kind}", "") or path == "/audit/desk/{seq}":
             continue
         name = next((key for start, key in names.items() if path.startswith(start)), None)
@@ -163,11 +163,11 @@ def test_every_route_of_the_router_has_its_row(halves: Halves) -> None:
 
 
 def test_every_address_with_a_name_in_it_is_tried_with_what_is_not_theirs(halves: Halves) -> None:
-    named = {path for _, path in ROUTES if "{" in path.replace(".{kind}", "")}
+    named = {path for _, path in PATHS if "{" in path.replace(".{kind}", "")}
     assert named - set(halves.ids) == {"/audit/desk/{seq}"}
 
 
-@pytest.mark.parametrize(("method", "path"), ROUTES)
+@pytest.mark.parametrize(("method", "path"), PATHS)
 def test_a_stranger_goes_no_way(halves: Halves, method: str, path: str) -> None:
     answers = [_call(halves, "stranger", method, path, side) for side in ("own", "nowhere")]
     assert [answer.status for answer in answers] == [401, 401]
@@ -193,7 +193,7 @@ def test_in_front_of_the_sign_in_nobody_is_named(halves: Halves, method: str, pa
 
 
 @pytest.mark.parametrize("who", ROLE)
-@pytest.mark.parametrize(("method", "path"), ROUTES)
+@pytest.mark.parametrize(("method", "path"), PATHS)
 def test_with_what_is_theirs_everybody_goes_the_ways_of_their_role(
     halves: Halves, method: str, path: str, who: str
 ) -> None:
@@ -219,7 +219,7 @@ def _alike(answer: Answer) -> str:
 
 
 @pytest.mark.parametrize("who", OF_ONE)
-@pytest.mark.parametrize(("method", "path"), [route for route in ROUTES if "{" in route[1].replace(".{kind}", "")])
+@pytest.mark.parametrize(("method", "path"), [route for route in PATHS if "{" in route[1].replace(".{kind}", "")])
 def test_what_is_not_theirs_is_not_there_in_the_same_words(halves: Halves, method: str, path: str, who: str) -> None:
     if path not in halves.ids:
         return
@@ -241,7 +241,7 @@ def test_who_is_let_into_all_sees_all(halves: Halves) -> None:
 
 LISTS: Final = tuple(
     path.replace("{kind}", "json")
-    for method, path in ROUTES
+    for method, path in PATHS
     if method == "GET" and path.replace("{kind}", "").count("{") == 0
 )
 
@@ -262,7 +262,7 @@ def test_what_is_not_theirs_is_in_no_list_and_no_file(halves: Halves, path: str,
 
 @pytest.mark.parametrize("who", ["viewer", "viewer of one"])
 def test_a_viewer_reads_nobodys_name_and_words_on_any_page(halves: Halves, who: str) -> None:
-    for method, path in ROUTES:
+    for method, path in PATHS:
         if method == "GET":
             for side in ("own", "other"):
                 body = _call(halves, who, method, path, side).body

@@ -13,8 +13,8 @@ import pytest
 from hf_gate.application.cadence import SyncKind
 from hf_gate.application.runs import begin
 from hf_gate.domain.events import Entry, GrantDated
-from hf_gate.domain.members import Member, Role
-from hf_gate.domain.moments import moment_of, ms
+from hf_gate.domain.members import Member, MemberRole
+from hf_gate.domain.moments import from_ms, to_ms
 from hf_gate.domain.runs import RunKind
 from hf_gate.store.plans_and_runs import PlansAndRuns
 from hf_gate.web import plan
@@ -201,7 +201,7 @@ def test_who_is_alone_lets_a_large_plan_go_alone(full: Room, planned: str) -> No
 
 def test_where_there_are_two_admins_both_look_at_a_large_plan(full: Room, planned: str) -> None:
     lena = full.visitor()
-    noor = full.proven(Member(name="noor", role=Role.ADMIN))
+    noor = full.proven(Member(name="noor", role=MemberRole.ADMIN))
     try:
         assert "second person must agree" in words(lena.get(planned))
         refused = lena.post(planned, {"do": "apply", "count": "700"})
@@ -211,7 +211,7 @@ def test_where_there_are_two_admins_both_look_at_a_large_plan(full: Room, planne
         assert noor.post(planned, {"do": "approve", "count": "7"}).status == 422
         assert noor.post(planned, {"do": "approve", "count": "700"}).status == 303
         assert "second person must agree" not in words(lena.get(planned))
-        full.visitor(Member(name="kim", role=Role.ADMIN))
+        full.visitor(Member(name="kim", role=MemberRole.ADMIN))
         full.out("noor")
         assert "second person must agree" in words(lena.get(planned)), "whoever agreed was put out"
     finally:
@@ -284,14 +284,14 @@ def test_a_plan_of_another_process_has_a_page_too(asked: Room) -> None:
     plan._read_lately.clear()
     assert "Plan: 4 changes" in words(lena.get(place))
     assert "from a file" in words(lena.get("/plans"))
-    assert ms(asked.app_state.now())
+    assert to_ms(asked.app_state.now())
 
 
 def _over(room: Room, name: str, days: int) -> int:
     """Somebody's access ended so many days ago; the moment."""
     room.app_state.workspace.hub.accept(room.repo, name)
     room.read()
-    row, at = room.row(name), ms(room.app_state.now())
+    row, at = room.row(name), to_ms(room.app_state.now())
     until = at - days * 86_400_000 - 1000
     event = GrantDated(until=until)
     entry = Entry(event=event, at=at, actor="lena-brandt", request=row.id, person=row.person.id)
@@ -302,7 +302,7 @@ def _over(room: Room, name: str, days: int) -> int:
 
 def test_an_end_that_has_come_is_told_in_words(asked: Room) -> None:
     lena = asked.visitor()
-    day = f"{moment_of(_over(asked, 'ada', 99)):%Y-%m-%d}"
+    day = f"{from_ms(_over(asked, 'ada', 99)):%Y-%m-%d}"
     page = words(lena.get(made(asked, lena)))
     assert f"access ended on {day}, 99 days ago" in page
     assert "until <= now" not in page

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from hf_gate.application.propose import evaluate_part, propose
-from hf_gate.domain.moments import ms
+from hf_gate.domain.moments import to_ms
 from hf_gate.domain.query_reading import parse_query
 from tests.web.kit import GOOD, POLICY, Room, a_room, parsed
 
 
 def _all(room: Room, query: str) -> list[str]:
     app_state = room.app_state
-    page = app_state.workspace.store.query(parse_query(query), now=ms(app_state.now()), limit=1000)
+    page = app_state.workspace.store.query(parse_query(query), now=to_ms(app_state.now()), limit=1000)
     return [row.state.hub_request or "" for row in page.rows]
 
 

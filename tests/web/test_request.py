@@ -10,8 +10,8 @@ import pytest
 
 from hf_gate import Hub
 from hf_gate.application.cadence import SyncKind
-from hf_gate.domain.members import Member, Role
-from hf_gate.domain.moments import ms
+from hf_gate.domain.members import Member, MemberRole
+from hf_gate.domain.moments import to_ms
 from hf_gate.domain.tray import ground_of
 from hf_gate.web.presence import BEAT, LEASE, Presence
 from tests.web.kit import GOOD, POLICY, Answer, Room, Visitor, a_room
@@ -49,7 +49,7 @@ def test_an_acceptance_ends_on_the_day_that_was_chosen(asked: Room) -> None:
     state = asked.row("ada").state
     assert state.status == "accepted"
     assert state.until is not None
-    assert 0 <= state.until - ms(before + timedelta(days=30)) < 60_000
+    assert 0 <= state.until - to_ms(before + timedelta(days=30)) < 60_000
     page = _page(asked, lena, "ada")
     assert "access ends after <b>" in page
     assert "then reset" in page
@@ -220,7 +220,7 @@ def test_a_look_ends_with_its_page_and_after_five_minutes_at_the_latest() -> Non
 
 
 def test_a_viewer_claims_nothing_and_sees_nothing_alike(asked: Room) -> None:
-    vic = asked.visitor(Member(name="vic", role=Role.VIEWER))
+    vic = asked.visitor(Member(name="vic", role=MemberRole.VIEWER))
     key = _key(asked, "ada")
     assert vic.post(f"/requests/{key}/looking").status == 403
     assert vic.get(f"/requests/{key}/similar").status == 404

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode, urlsplit
 
 import pytest
@@ -19,7 +19,7 @@ from hf_gate import Hub
 from hf_gate.application import runs as run_cases
 from hf_gate.application.cadence import SyncKind
 from hf_gate.domain.ids import Repo
-from hf_gate.domain.members import Author, Member, Role
+from hf_gate.domain.members import Member, MemberRole, RunAuthor
 from hf_gate.domain.outcomes import Outcome
 from hf_gate.domain.requests import Decision
 from hf_gate.domain.rows import RunRow
@@ -207,7 +207,7 @@ def held(tmp_path: Path) -> Iterator[tuple[Room, Held]]:
         room.ask([{"username": f"p{n:03}"} for n in range(600)], {"Purpose": "test"})
         room.read(SyncKind.FULL)
         hub = Held(room.app_state.workspace.hub)
-        room.app_state.workspace.hub = hub  # it is all that a run asks of a Hub
+        room.app_state.workspace.hub = cast("Hub", hub)  # it is all that a run asks of a Hub
         yield room, hub
         hub.go.set()
         room.app_state.run_worker.stop()
@@ -240,7 +240,7 @@ def test_a_run_is_watched_paused_and_goes_on(held: tuple[Room, Held]) -> None:
 
 def test_the_runs_of_somebody_who_is_put_out_stop_by_themselves(held: tuple[Room, Held]) -> None:
     room, hub = held
-    lena, mia = room.visitor(), room.proven(Member(name="mia", role=Role.ADMIN))
+    lena, mia = room.visitor(), room.proven(Member(name="mia", role=MemberRole.ADMIN))
     plan = made(room, lena)
     run = mia.post(plan, {"do": "apply", "count": "600"}).headers["location"]
     assert hub.is_here.wait(60.0)
@@ -248,7 +248,7 @@ def test_the_runs_of_somebody_who_is_put_out_stop_by_themselves(held: tuple[Room
     assert member is not None
     idle = run_cases.begin(
         room.app_state.workspace.store, _one_of(room, plan), ident="r_0123456789ab", kind=RunKind.PLAN, actor="mia", now=room.app_state.now(),
-        author=Author(member=member.id),
+        author=RunAuthor(member=member.id),
     )  # fmt: skip
     assert lena.post("/settings/revoke", {"name": "mia"}).status == 303
     hub.go.set()

@@ -26,8 +26,8 @@ from hf_gate.application.entries import newest, text_of
 from hf_gate.application.tray import DecisionRequest
 from hf_gate.application.verify import verify
 from hf_gate.application.workspace import Workspace
-from hf_gate.domain.members import Author, Member, Role
-from hf_gate.domain.moments import ms
+from hf_gate.domain.members import Member, MemberRole, RunAuthor
+from hf_gate.domain.moments import to_ms
 from hf_gate.domain.rows import RequestRow, RunRow
 from hf_gate.domain.runs import RunKind, RunState
 from hf_gate.domain.tray import ground_of
@@ -51,7 +51,7 @@ def full(tmp_path: Path) -> Iterator[Room]:
 
 
 def admin(name: str) -> Member:
-    return Member(name=name, role=Role.ADMIN)
+    return Member(name=name, role=MemberRole.ADMIN)
 
 
 def without(visitor: Visitor, plan: str, count: int) -> str:
@@ -140,12 +140,14 @@ def test_what_a_command_sends_meanwhile_counts_too(full: Room) -> None:
     full.visitor()
     full.proven(admin("noor"))
     old, is_waiting = full.app_state, Event()
-    old.store.close()
+    old.workspace.store.close()
 
-    connection = bootstrap.Connection(old.settings)
+    connection = bootstrap.Connection(old.workspace.settings)
 
     def opened(*, lends: bool) -> Workspace:
-        return bootstrap.open_workspace(connection, old.location, lends=lends, on_wait=lambda *_: is_waiting.set())
+        return bootstrap.open_workspace(
+            connection, old.workspace.location, lends=lends, on_wait=lambda *_: is_waiting.set()
+        )
 
     with connection, opened(lends=True) as workspace:
         lent = workspace.store
@@ -153,7 +155,7 @@ def test_what_a_command_sends_meanwhile_counts_too(full: Room) -> None:
         row = lent.find(None, "p600")[0]
         wish, now = DecisionRequest("accept", {row.id: ground_of(row)}, desk.owner_member), desk.now()
         run = RunRow(
-            id="r_command", kind=RunKind.DIRECT, actor=old.owner, state=RunState.READY, made_at=ms(now), total=500,
+            id="r_command", kind=RunKind.DIRECT, actor=old.owner, state=RunState.READY, made_at=to_ms(now), total=500,
             verbs={"accept": 500}, account=old.owner_id,
         )  # fmt: skip
         with ThreadPoolExecutor(1) as aside:
@@ -176,7 +178,7 @@ def test_ends_that_one_person_sets_within_a_day_count_together(tmp_path: Path) -
             return visitor.post(f"/requests/{row.state.hub_request}/end", values)
 
         with store.writing() as write:
-            now, zone = ms(room.app_state.now()), room.app_state.workspace.zone
+            now, zone = to_ms(room.app_state.now()), room.app_state.workspace.zone
             write.append(room.repo, [end_entry(row, "1d", "lena-brandt", now, zone) for row in rows[:499]])
         assert change(lena, rows[499], "1d").status == 303
         refused = change(lena, rows[500], "1d")
@@ -189,7 +191,7 @@ def run_of(room: Room, ident: str, first: int, end: int, days: int) -> None:
     """A run that lena began some days ago, and that was paused at once."""
     app_state = room.app_state
     changes = [runs.direct_change(room.row(f"p{n:03}"), "accepted", None) for n in range(first, end)]
-    at, author = app_state.now() - timedelta(days=days), Author(account=app_state.owner_id)
+    at, author = app_state.now() - timedelta(days=days), RunAuthor(account=app_state.owner_id)
     plan = make_plan(
         changes, policy_digest="", endpoint=app_state.workspace.store.endpoint, now=at, summary={}, guards=[]
     )
@@ -197,7 +199,7 @@ def run_of(room: Room, ident: str, first: int, end: int, days: int) -> None:
         app_state.workspace.store, plan, ident=ident, kind=RunKind.BULK, actor=app_state.owner, now=at, author=author
     )
     app_state.workspace.store.wish_for(ident, "pause")
-    halt(app_state.workspace.store, run, "pause", ms(at))
+    halt(app_state.workspace.store, run, "pause", to_ms(at))
 
 
 def test_runs_that_were_paused_on_earlier_days_are_not_resumed_all_at_once_by_one_person(full: Room) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from hf_gate.domain.members import Member, Role
+from hf_gate.domain.members import Member, MemberRole
 from hf_gate.web.app import ROUTES, Route
 from hf_gate.web.files import static_url
 from tests.web.kit import GOOD, Room, Visitor
@@ -228,13 +228,13 @@ def test_a_link_that_was_used_before_leads_to_another(room: Room) -> None:
 # ---- roles -----------------------------------------------------------------------------------------------------------------
 
 
-def _member(role: Role) -> Member:
+def _member(role: MemberRole) -> Member:
     return Member(name=f"the-{role}", role=role)
 
 
-@pytest.mark.parametrize("role", list(Role), ids=str)
+@pytest.mark.parametrize("role", list(MemberRole), ids=str)
 @pytest.mark.parametrize("way", ROUTES, ids=lambda way: f"{way.method} {way.path}")
-def test_a_role_goes_the_ways_of_its_role_and_no_others(crowded: Room, way: Route, role: Role) -> None:
+def test_a_role_goes_the_ways_of_its_role_and_no_others(crowded: Room, way: Route, role: MemberRole) -> None:
     key = crowded.visitor().get("/queue").rows[0]
     status = _ask(crowded.visitor(_member(role)), way, key)
     if role.covers(way.role):

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from hf_gate import bootstrap
-from hf_gate.domain.members import Member, Role
-from hf_gate.domain.moments import ms
+from hf_gate.domain.members import Member, MemberRole
+from hf_gate.domain.moments import to_ms
 from hf_gate.web.app import build
 from hf_gate.web.sign_in import Authenticator
 from tests.web.kit import HOST, Room, Visitor
@@ -72,12 +72,12 @@ def test_nobody_is_called_as_the_ledger_calls_others(room: Room) -> None:
 
 
 def test_a_link_that_is_revoked_while_it_is_opened_opens_nothing(room: Room) -> None:
-    members, mia = room.app_state.workspace.members, Member(name="mia", role=Role.REVIEWER)
+    members, mia = room.app_state.workspace.members, Member(name="mia", role=MemberRole.REVIEWER)
     room.app_state.invite(mia, "first")
-    assert members.open("a session", "mia", ms(bootstrap.now()), "first")
+    assert members.open("a session", "mia", to_ms(bootstrap.now()), "first")
     room.app_state.invite(mia, "second")
-    assert not members.open("another session", "mia", ms(bootstrap.now()), "first")
-    assert members.whose("another session", ms(bootstrap.now())) is None
+    assert not members.open("another session", "mia", to_ms(bootstrap.now()), "first")
+    assert members.whose("another session", to_ms(bootstrap.now())) is None
     assert Visitor(room.app).get("/sign-in?t=second").status == 303
 
 

@@ -126,7 +126,7 @@ def test_a_fault_in_a_file_is_not_told_to_a_member_of_some_repos(
     two: tuple[Room, Repo, Repo], rob: Visitor, name: str, text: str
 ) -> None:
     room, mine, _ = two
-    folder, lena = room.app_state.location.folder, room.visitor()
+    folder, lena = room.app_state.workspace.location.folder, room.visitor()
     assert folder is not None
     (folder / name).write_text(text, "utf-8")
     room.app_state._seen = (-1e9, None)

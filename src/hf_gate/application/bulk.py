@@ -10,8 +10,8 @@ from datetime import datetime
 import msgspec
 
 from ..domain import events as e
-from ..domain.members import NOBODY, Author
-from ..domain.moments import ms
+from ..domain.members import NOBODY, RunAuthor
+from ..domain.moments import to_ms
 from ..domain.rows import ChangeRow, RunRow
 from ..domain.runs import RunKind, RunState
 from ..errors import Guarded
@@ -28,7 +28,7 @@ class Order:
     after: str
     reason: str | None
     total: int
-    author: Author = NOBODY
+    author: RunAuthor = NOBODY
 
 
 def begin_bulk(store: Store, order: Order, parts: Iterable[Sequence[int]], now: datetime) -> RunRow:
@@ -38,7 +38,7 @@ def begin_bulk(store: Store, order: Order, parts: Iterable[Sequence[int]], now: 
     Raises `Guarded`, and leaves it so, when others can be decided by then than were shown.
     """
     run = RunRow(
-        id=order.ident, kind=RunKind.BULK, actor=order.actor, state=RunState.STOPPED, made_at=ms(now), total=order.total,
+        id=order.ident, kind=RunKind.BULK, actor=order.actor, state=RunState.STOPPED, made_at=to_ms(now), total=order.total,
         member=order.author.member, account=order.author.account, is_free=order.author.is_free,
     )  # fmt: skip
     verbs = Counter[str]()
@@ -64,5 +64,5 @@ def begin_bulk(store: Store, order: Order, parts: Iterable[Sequence[int]], now: 
     approved = e.PlanApproved(run=run.id, changes=n)
     with store.writing() as write:
         write.run(begun)
-        write.append(None, [e.Entry(event=approved, at=ms(now), actor=order.actor)])
+        write.append(None, [e.Entry(event=approved, at=to_ms(now), actor=order.actor)])
     return begun

@@ -17,8 +17,8 @@ import msgspec
 from ..domain import events as e
 from ..domain.ids import Repo
 from ..domain.lifecycle import Status
-from ..domain.moments import ms
-from ..domain.outcomes import Ends, Outcome, OutcomeKind, law_of
+from ..domain.moments import to_ms
+from ..domain.outcomes import ErrorScope, Outcome, OutcomeKind, classify_error
 from ..domain.requests import AccessRequest, Decision
 from ..domain.rows import RunRow
 from ..domain.runs import UNDER_WAY, UNFINISHED, ChangeOrigin, ChangeState, RunKind, RunState
@@ -78,7 +78,7 @@ class RunExecutor:
                 try:
                     self._carry_repo(run, repo)
                 except HfGateError as problem:
-                    if law_of(problem, listed=True).ends is not Ends.REPO:
+                    if classify_error(problem, listed=True).ends is not ErrorScope.REPO:
                         raise
                     stop = stop or problem
                 if self._wish:
@@ -316,7 +316,7 @@ class RunExecutor:
             return close_run(write, run, state, self._at())
 
     def _at(self) -> int:
-        return ms(self.clock.now())
+        return to_ms(self.clock.now())
 
     # ---- reading -----------------------------------------------------------------------------------------------------
 

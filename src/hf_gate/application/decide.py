@@ -16,9 +16,9 @@ from typing import Protocol
 from ..domain import events as e
 from ..domain.ids import Person, Repo
 from ..domain.lifecycle import Status
-from ..domain.members import NOBODY, Author
-from ..domain.moments import ms
-from ..domain.outcomes import Ends, Outcome, OutcomeKind, law_of
+from ..domain.members import NOBODY, RunAuthor
+from ..domain.moments import to_ms
+from ..domain.outcomes import ErrorScope, Outcome, OutcomeKind, classify_error
 from ..domain.requests import AccessRequest, Decision, Target, target_of
 from ..domain.rows import RequestRow, RunRow
 from ..domain.runs import ChangeState, RunKind, RunState
@@ -71,7 +71,7 @@ class Direct:
     clock: ClockPort
     zone: tzinfo
     actor: str
-    author: Author = NOBODY
+    author: RunAuthor = NOBODY
     progress: Callable[[int], None] = lambda _: None
     say: Callable[[str], None] = lambda _: None
 
@@ -114,8 +114,8 @@ class Direct:
             try:
                 self._look_at(repo, here, choice)
             except HfGateError as problem:
-                law = law_of(problem, listed=False)
-                if law.ends is not Ends.REPO:
+                law = classify_error(problem, listed=False)
+                if law.ends is not ErrorScope.REPO:
                     raise
                 stop = stop or problem
                 for case in here:
@@ -253,7 +253,7 @@ class Direct:
         return [outcome_in(case, states.get(case.n), said, stop) for case in cases]
 
     def _at(self) -> int:
-        return ms(self.clock.now())
+        return to_ms(self.clock.now())
 
 
 class _Singly:

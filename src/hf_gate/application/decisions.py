@@ -10,10 +10,10 @@ from typing import Final
 import msgspec
 
 from ..domain import events as e
-from ..domain.grants import end_of
+from ..domain.grants import grant_end
 from ..domain.ids import Person, Repo
 from ..domain.lifecycle import Status
-from ..domain.moments import moment_of, ms
+from ..domain.moments import from_ms, to_ms
 from ..domain.outcomes import Outcome, OutcomeKind
 from ..domain.requests import Target
 from ..domain.rows import ChangeRow, RequestRow, RunRow
@@ -155,6 +155,6 @@ def note_entry(row: RequestRow, note: str, actor: str, at: int) -> e.Entry:
 
 def end_entry(row: RequestRow, until: str | None, actor: str, at: int, zone: tzinfo) -> e.Entry:
     """Give an access that exists another end, as rules write it. None: it has no end any more."""
-    end = None if until is None else ms(end_of(until, moment_of(at), zone))
+    end = None if until is None else to_ms(grant_end(until, from_ms(at), zone))
     event = e.GrantDated(until=end, rule=ChangeOrigin.DIRECT, written=until)
     return e.Entry(event=event, at=at, actor=actor, request=row.id, person=row.person.id)

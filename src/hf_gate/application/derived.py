@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from ..domain.events import EventKind, canonical
-from ..domain.ledger import Break
+from ..domain.ledger import ChainBreak
 from ..domain.rows import DerivedRow, LedgerRow
 from ..store.reading import Store
 
@@ -63,7 +63,7 @@ def _digest(reason: str | None) -> bytes:
     return hashlib.blake2b(text.encode(), digest_size=8).digest()
 
 
-def differing_rows(store: Store, chain: str, requests: Sequence[int], reasons: Reasons) -> Iterator[Break]:
+def differing_rows(store: Store, chain: str, requests: Sequence[int], reasons: Reasons) -> Iterator[ChainBreak]:
     """Requests of a chain whose mail domain or last reason is not the one that follows."""
     for start in range(0, len(requests), _CHUNK):
         rows = store.derived(requests[start : start + _CHUNK])
@@ -73,7 +73,7 @@ def differing_rows(store: Store, chain: str, requests: Sequence[int], reasons: R
         for number, row in store.derived(doubted).items():  # it may have changed since its entries were read
             fault = _fault(number, row, _reasons_now(store, number))
             if fault:
-                yield Break(chain, 0, f"request {number} {fault}")
+                yield ChainBreak(chain, 0, f"request {number} {fault}")
 
 
 def _reasons_now(store: Store, request: int) -> Reasons:

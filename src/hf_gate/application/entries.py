@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 from ..domain.events import EventKind, event_of
 from ..domain.ids import Repo, RepoType
-from ..domain.ledger import DESK, Link
+from ..domain.ledger import DESK, LedgerLink
 from ..domain.moments import iso_ms
 from ..domain.rows import LedgerRow
 from ..domain.story import sentence
@@ -28,8 +28,8 @@ T = TypeVar("T")
 
 
 def newest(
-    store: Store, chains: Iterable[str] | None = None, keep: Callable[[Link], bool] = lambda _: True
-) -> Iterator[Link]:
+    store: Store, chains: Iterable[str] | None = None, keep: Callable[[LedgerLink], bool] = lambda _: True
+) -> Iterator[LedgerLink]:
     """The entries of these chains (None: of all) that are to be kept, the newest first."""
     known = store.chains()
     wanted = known if chains is None else [chain for chain in chains if chain in known]
@@ -38,7 +38,9 @@ def newest(
     return filter(keep, merged)
 
 
-def about(store: Store, requests: Iterable[int], keep: Callable[[Link], bool] = lambda _: True) -> Iterator[Link]:
+def about(
+    store: Store, requests: Iterable[int], keep: Callable[[LedgerLink], bool] = lambda _: True
+) -> Iterator[LedgerLink]:
     """The entries about these requests (the store's numbers) that are to be kept, the newest first."""
     merged = heapq.merge(*(_pages(store, each) for each in requests), key=lambda row: row.id, reverse=True)
     return filter(keep, (row.link for row in merged))
@@ -51,7 +53,7 @@ def _pages(store: Store, request: int) -> Iterator[LedgerRow]:
         before = page[-1].id
 
 
-def _backwards(store: Store, chain: str, length: int) -> Iterator[Link]:
+def _backwards(store: Store, chain: str, length: int) -> Iterator[LedgerLink]:
     while length > 0:
         first = max(1, length - _CHUNK + 1)
         some = [link for _, link in zip(range(length - first + 1), store.links(chain, first), strict=False)]
@@ -65,7 +67,7 @@ def entry_at(store: Store, chain: str, seq: int) -> Sealed | None:
     return Sealed(*found) if found is not None and found[0].seq == seq else None
 
 
-def name_of(link: Link) -> str:
+def name_of(link: LedgerLink) -> str:
     """How an entry is named to people, its repo spelt as commands take it: `datasets/ns/name#12`, of a model `ns/name#12`."""
     return f"{link.chain.removeprefix(_MODELS)}#{link.seq}"
 
@@ -92,7 +94,7 @@ def group_like(items: Iterable[T], key: Callable[[T], object]) -> Iterator[list[
                 yield part
 
 
-def key_of_group(link: Link) -> tuple[object, ...]:
+def key_of_group(link: LedgerLink) -> tuple[object, ...]:
     """What entries of one group share: what one run did to many, or what was read or judged of many in a row.
 
     Notes, and entries that are not about a request, stay alone.
@@ -102,7 +104,7 @@ def key_of_group(link: Link) -> tuple[object, ...]:
     return link.chain, link.kind, link.actor, body_of(link).get("run")
 
 
-def summary_of(links: Sequence[Link]) -> str:
+def summary_of(links: Sequence[LedgerLink]) -> str:
     """Return the commonest sentences of a group with how often each stands in it: `218 times: to pending: done`."""
     counts = Counter(text_of(link, None) for link in links)
     first = counts.most_common(_SENTENCES)
@@ -114,7 +116,7 @@ def summary_of(links: Sequence[Link]) -> str:
 # ---- as a record ---------------------------------------------------------------------------------------------------------
 
 
-def audit_record(link: Link, private: Mapping[str, object] | None = None) -> AuditRecord:
+def audit_record(link: LedgerLink, private: Mapping[str, object] | None = None) -> AuditRecord:
     """Make the record of an entry; what is private of it stands in its sentence only."""
     repo = repo_of(link.chain)
     return AuditRecord(
@@ -138,7 +140,7 @@ def repo_of(chain: str) -> Repo | None:
     return Repo(RepoType(kind.removesuffix("s")), namespace, name)
 
 
-def text_of(link: Link, private: Mapping[str, object] | None) -> str:
+def text_of(link: LedgerLink, private: Mapping[str, object] | None) -> str:
     """What happened, in a sentence."""
     try:
         return sentence(event_of(link.body), private)
@@ -146,7 +148,7 @@ def text_of(link: Link, private: Mapping[str, object] | None) -> str:
         return "this version cannot read it"
 
 
-def body_of(link: Link) -> Mapping[str, object]:
+def body_of(link: LedgerLink) -> Mapping[str, object]:
     """The public part, without its kind."""
     try:
         body = json.loads(link.body)

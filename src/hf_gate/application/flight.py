@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from ..domain.ids import Person, Repo
-from ..domain.outcomes import Ends, Outcome, law_of
+from ..domain.outcomes import ErrorScope, Outcome, classify_error
 from ..domain.requests import Target
 from ..errors import HfGateError
 from .settling import Item, Settled, settled_by
@@ -45,7 +45,7 @@ def alone(repo: Repo, target: Target, call: Callable[..., Outcome]) -> Iterator[
         else:
             yield call(repo, request_id=target.request_id)
     except HfGateError as problem:
-        law = law_of(problem, listed=False)
+        law = classify_error(problem, listed=False)
         yield Outcome(law.kind, repo, person, target.request_id, str(problem), error=problem)
-        if law.ends is not Ends.ONE:
+        if law.ends is not ErrorScope.ONE:
             raise

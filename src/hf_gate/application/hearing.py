@@ -11,7 +11,7 @@ from msgspec import structs
 
 from ..domain import events as e
 from ..domain.lifecycle import Status
-from ..domain.moments import ms
+from ..domain.moments import to_ms
 from ..domain.outcomes import OutcomeKind
 from ..domain.requests import AccessRequest
 from ..domain.rows import Identity, PersonRow, RequestRow
@@ -118,7 +118,7 @@ def last_transition(store: Store, row: RequestRow) -> LastTransition | None:
 def unstored_row(request: AccessRequest) -> RequestRow:
     """A request that the store does not have, as a row of it: without history."""
     person = request.person
-    state = RequestState("", request.status, ms(request.asked_at), hub_request=request.request_id)
+    state = RequestState("", request.status, to_ms(request.asked_at), hub_request=request.request_id)
     identity = Identity(person.id, person.username, person.fullname, request.email)
     return RequestRow(id=0, repo=request.repo, person=PersonRow(0, "", identity), state=state, request=request)
 

@@ -11,9 +11,9 @@ from datetime import datetime, tzinfo
 from typing import Final, TypeAlias
 
 from ..domain.events import KINDS
-from ..domain.grants import end_of
+from ..domain.grants import grant_end
 from ..domain.ids import Repo
-from ..domain.requests import checked_reason
+from ..domain.requests import check_reason
 from ..errors import ReasonTooLong, UsageError
 from ..policy.literals import InvalidLiteralError, parse_until
 from ..policy.reasons import choose_text, fill_reason, reason_length_problem
@@ -40,7 +40,7 @@ def parse_end(text: str, now: datetime, zone: tzinfo, *, has_workspace: bool) ->
         parse_until(written)
     except InvalidLiteralError as problem:
         raise UsageError(str(problem), hint=f"Did you mean {problem.fix}?" if problem.fix else "") from None
-    if end_of(written, now, zone) <= now:
+    if grant_end(written, now, zone) <= now:
         raise UsageError(f"{written} is over already.", hint="Give a date that is still to come.")
     return written
 
@@ -64,7 +64,7 @@ def parse_reason(text: str | None, verb: str, *, is_silent: bool) -> str | None:
     reason = (text or "").strip()
     if not reason and not is_silent:
         raise UsageError("A reason is missing.", hint="Say why, or choose that no reason is given.")
-    return checked_reason(reason or None)
+    return check_reason(reason or None)
 
 
 def parse_event_kind(text: str) -> str:
@@ -133,5 +133,5 @@ def find_template(templates: Templates, word: str, repos: Sequence[Repo]) -> Rea
         )
     if too_long := reason_length_problem(text, [repo.id for repo in repos], ""):
         raise ReasonTooLong(f"The template {name!r} when it is filled: {too_long}", hint="Nothing was sent.")
-    checked_reason(text if "{" not in text else None)
+    check_reason(text if "{" not in text else None)
     return ReasonTemplate(word, text)

@@ -9,10 +9,10 @@ from datetime import datetime, tzinfo
 from itertools import islice
 from typing import Final, Protocol
 
-from ..domain.forms import GateForm, form_of_json
+from ..domain.forms import GateForm, form_from_json
 from ..domain.ids import Person, Repo
 from ..domain.lifecycle import Status
-from ..domain.moments import moment_of
+from ..domain.moments import from_ms
 from ..domain.rows import HistoryRow, Part, RepoRow, RequestRow
 from ..errors import UsageError
 from ..policy.canonical import policy_digest
@@ -190,7 +190,7 @@ def with_templates(policy: Policy, templates: Mapping[str, str | Mapping[str, st
 
 
 def _form(row: RepoRow) -> GateForm | None:
-    return None if row.form_card is None else form_of_json(row.form_card)
+    return None if row.form_card is None else form_from_json(row.form_card)
 
 
 def _stated(repo: Repo, policies: Iterable[Policy]) -> dict[str, str]:
@@ -265,7 +265,7 @@ def inputs_of(
 
 
 def _history(row: RequestRow, past: HistoryRow | None, repo: RepoRow | None, *, complete: bool) -> DecisionHistory:
-    as_of = moment_of(repo.full_at) if repo is not None and repo.full_at is not None else None
+    as_of = from_ms(repo.full_at) if repo is not None and repo.full_at is not None else None
     if past is None:
         return DecisionHistory(attempt=row.state.attempt, is_complete=complete, as_of=as_of)
     return DecisionHistory(
@@ -275,7 +275,7 @@ def _history(row: RequestRow, past: HistoryRow | None, repo: RepoRow | None, *, 
         past.resets,
         past.elsewhere,
         past.last_decision,
-        None if past.last_at is None else moment_of(past.last_at),
+        None if past.last_at is None else from_ms(past.last_at),
         is_complete=complete,
         as_of=as_of,
     )

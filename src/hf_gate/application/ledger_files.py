@@ -9,8 +9,8 @@ from typing import Final
 
 import msgspec
 
-from ..domain.ledger import Break, Checkpoint, Link
-from ..domain.moments import iso, iso_ms, ms
+from ..domain.ledger import ChainBreak, Checkpoint, LedgerLink
+from ..domain.moments import iso, iso_ms, to_ms
 from ..errors import UsageError
 from ..store.reading import Store
 from .verify import Proof, Sealed, Verified
@@ -22,7 +22,7 @@ SCHEMA: Final = 1
 
 def heads_now(store: Store, now: datetime) -> Checkpoint:
     """The heads of all chains as they are."""
-    return Checkpoint(ms(now), {chain: (length, last.hex()) for chain, (length, last) in store.chains().items()})
+    return Checkpoint(to_ms(now), {chain: (length, last.hex()) for chain, (length, last) in store.chains().items()})
 
 
 def checkpoint_now(store: Store, now: datetime) -> Checkpoint:
@@ -55,7 +55,7 @@ def read_checkpoint(text: bytes, source: str) -> Checkpoint:
     """A checkpoint as it was written out; one that does not carry its own digest is refused."""
     try:
         read = msgspec.json.decode(text, type=_CheckpointFile)
-        checkpoint = Checkpoint(ms(read.at), read.heads)
+        checkpoint = Checkpoint(to_ms(read.at), read.heads)
     except (msgspec.DecodeError, ValueError, OverflowError) as problem:
         raise UsageError(
             f"{source} is no checkpoint: {problem}.", hint="hf-gate audit checkpoint --out FILE writes one."
@@ -135,11 +135,11 @@ def verify_lines(lines: Iterable[bytes], source: str, checkpoints: Sequence[Chec
         is_new = chain not in proof.result.chains
         if not is_new or head is None:
             what = "the header does not know this chain" if is_new else "it goes on after another chain"
-            proof.result.broken.append(Break(chain, 1, what))
+            proof.result.broken.append(ChainBreak(chain, 1, what))
         proof.walk(chain, some, None if head is None else (head[0], bytes.fromhex(head[1])))
     for chain, (length, _) in sorted(header.heads.items()):
         if length and chain not in proof.result.chains:
-            proof.result.broken.append(Break(chain, 1, f"all {length} entries are missing"))
+            proof.result.broken.append(ChainBreak(chain, 1, f"all {length} entries are missing"))
     return proof.end()
 
 
@@ -147,7 +147,7 @@ def _entries_of(lines: Iterable[bytes], result: Verified, source: str) -> Iterat
     for number, line in enumerate(lines, 2):
         entry = _entry_of(line)
         if entry is None:
-            result.broken.append(Break(source, number, "that line is no entry as it was written out"))
+            result.broken.append(ChainBreak(source, number, "that line is no entry as it was written out"))
         else:
             yield entry
 
@@ -167,14 +167,14 @@ def _header(line: bytes, source: str) -> Header:
 def _entry_of(line: bytes) -> Sealed | None:
     try:
         read = msgspec.json.decode(line, type=_Line)
-        at = ms(datetime.fromisoformat(read.at))
+        at = to_ms(datetime.fromisoformat(read.at))
         commitment = None if read.commitment is None else bytes.fromhex(read.commitment)
         body, last = read.body.encode(), bytes.fromhex(read.hash)
         private = None if read.private is None else read.private.encode()
         salt = None if read.salt is None else bytes.fromhex(read.salt)
     except (msgspec.DecodeError, ValueError, OverflowError):
         return None
-    link = Link(read.chain, read.seq, at, read.kind, read.actor, read.request, body, commitment, last)
+    link = LedgerLink(read.chain, read.seq, at, read.kind, read.actor, read.request, body, commitment, last)
     entry = Sealed(link, salt, private)
     # Read tolerantly, a line may say the same in other letters: what was written out is written in one way alone.
     return entry if msgspec.json.encode(_line_of(entry, personal=True)) == line.rstrip(b"\n") else None

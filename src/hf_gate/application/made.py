@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from ..domain.moments import ms
+from ..domain.moments import to_ms
 from ..errors import Guarded
 from ..plan.model import Plan
 from ..store.reading import Store
@@ -14,7 +14,7 @@ def remember(store: Store, plan: Plan, now: datetime) -> Plan:
     """The same plan, known to the store as long as it may be applied."""
     if plan.changes:
         with store.writing() as write:
-            write.made_plan(plan.digest, ms(plan.expires_at), ms(now))
+            write.made_plan(plan.digest, to_ms(plan.expires_at), to_ms(now))
     return plan
 
 

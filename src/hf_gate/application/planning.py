@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from ..domain.events import Entry, TableAccepted
 from ..domain.ids import Person
-from ..domain.moments import ms
+from ..domain.moments import to_ms
 from ..domain.rows import PersonRow
 from ..errors import HfGateError
 from ..plan.model import CLOCK_SKEW, VALIDITY, Plan, make_partial_plan
@@ -83,7 +83,7 @@ def _with_skew(plan: Plan, skew: float) -> Plan:
 def _excessive_skew(workspace: Workspace, now: datetime) -> float | None:
     """Return how many seconds the Hub's clock is ahead, if that is too much to end a grant by ours; else None."""
     hub = workspace.hub
-    if hub.skew is None and (due := next(iter(workspace.store.due(ms(now))), None)) is not None:
+    if hub.skew is None and (due := next(iter(workspace.store.due(to_ms(now))), None)) is not None:
         with suppress(HfGateError):
             hub.gate(due.repo)  # nothing was asked yet, and any answer tells the time
     return hub.skew if is_clock_off(hub.skew) else None
@@ -97,7 +97,7 @@ def enrich(store: Store, sources: SourcesPort, people: Sequence[PersonRow], now:
         for ident, person in wanted.items():
             document = fetched.get(sources.key(person) or "")
             if document is not None:
-                write.profile(ident, document, ms(now))
+                write.profile(ident, document, to_ms(now))
     return len(fetched)
 
 

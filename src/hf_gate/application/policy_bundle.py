@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 
-from ..domain.forms import form_of_json
+from ..domain.forms import form_from_json
 from ..domain.ids import Repo
 from ..domain.rows import RepoRow
 from ..errors import HfGateError, UsageError
@@ -64,7 +64,7 @@ def load_policies(workspace: Workspace) -> PolicyBundle:
     if location.folder is None:
         raise UsageError("there is no workspace here.", hint="Make one: hf-gate init, or name it: --workspace DIR.")
     folder = read_folder(location.folder)
-    forms = {str(row.repo): form_of_json(row.form_card) for row in store.repos() if row.form_card}
+    forms = {str(row.repo): form_from_json(row.form_card) for row in store.repos() if row.form_card}
     policies, problems = folder.check(forms)
     if wrong := [format_problem(each) for each in problems if each.is_error]:
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""

@@ -14,7 +14,7 @@ import msgspec
 from ..domain import events as e
 from ..domain.ids import Repo
 from ..domain.lifecycle import VERB_TO, Status
-from ..domain.moments import ms
+from ..domain.moments import to_ms
 from ..domain.rows import Part, PersonRow, RequestRow, count_pending
 from ..domain.runs import ChangeOrigin
 from ..plan import guards
@@ -105,7 +105,7 @@ class PlanBuffer:
             self.kept.sort(key=lambda one: (one.asked_at, one.sort_key))
             self.dropped += len(self.kept) - self.most
             del self.kept[self.most :]
-            self.last = ms(datetime.fromisoformat(self.kept[-1].asked_at))
+            self.last = to_ms(datetime.fromisoformat(self.kept[-1].asked_at))
 
 
 class EvaluatedPart(msgspec.Struct):
@@ -235,7 +235,7 @@ class _PartEvaluation:
     """A part of one list under judgement."""
 
     def __init__(self, court: RepoPolicies, now: datetime, room: PlanBuffer) -> None:
-        self.court, self.now, self.at, self.room = court, now, ms(now), room
+        self.court, self.now, self.at, self.room = court, now, to_ms(now), room
         self._begin()
 
     def _begin(self) -> None:
@@ -309,7 +309,7 @@ def _ends(
     """
     reasons = {f"{policy.name}/{rule.id}": rule.end_reason for policy in policies for rule in policy.rules}
     found, humans = [], 0
-    for row in store.due(ms(now)):
+    for row in store.due(to_ms(now)):
         if not governs(row.repo) or row.request is None:
             continue
         humans += row.state.at_end == Action.HUMAN

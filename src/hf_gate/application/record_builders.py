@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..domain.ids import Person, RepoType
 from ..domain.lifecycle import STATUSES
-from ..domain.moments import iso, iso_ms, moment_of
+from ..domain.moments import from_ms, iso, iso_ms
 from ..domain.outcomes import Outcome, OutcomeKind
 from ..domain.requests import AccessRequest
 from .records import (
@@ -134,10 +134,10 @@ def _without_record(row: RequestRow) -> AccessRequest:
     return AccessRequest(
         repo=row.repo,
         status=state.status,
-        asked_at=moment_of(state.asked_at),
+        asked_at=from_ms(state.asked_at),
         person=Person(row.person.identity.user_id, row.person.identity.username),
         request_id=state.hub_request,
-        reviewed_at=None if state.reviewed_at is None else moment_of(state.reviewed_at),
+        reviewed_at=None if state.reviewed_at is None else from_ms(state.reviewed_at),
     )
 
 
@@ -189,10 +189,10 @@ def standing_record(standing: RepoStanding, answered: str) -> StandingRecord:
 
 
 def _repo_fields(row: RepoRow, oldest: datetime | None) -> dict[str, Any]:
-    from ..domain.forms import form_of_json  # noqa: PLC0415 - ls needs no form
+    from ..domain.forms import form_from_json  # noqa: PLC0415 - ls needs no form
 
     is_open = row.gated is None and row.full_at is not None
-    form = None if row.form_card is None else form_of_json(row.form_card)
+    form = None if row.form_card is None else form_from_json(row.form_card)
     return {
         "repo": row.repo.id,
         "repo_type": row.repo.type,

@@ -15,7 +15,7 @@ from typing import IO, Any, Final
 
 import msgspec
 
-from ..domain.flat import ANSWER_COLUMNS, most_frequent
+from ..domain.flat import ANSWER_COLUMNS, most_frequent_labels
 from ..domain.text import csv_cell, csv_value, to_json, visible
 from .records import R, Record, keys_of
 
@@ -61,7 +61,7 @@ def _spread_sheet(keys: list[str], spread: Sequence[str], records: Iterable[Reco
             yield _packed(record) + b"\n"
 
     with spooled(encoded()) as file:
-        shown = list(counts) if len(counts) <= ANSWER_COLUMNS else most_frequent(counts)
+        shown = list(counts) if len(counts) <= ANSWER_COLUMNS else most_frequent_labels(counts)
         others = [f"other {key}" for key in spread] if len(shown) < len(counts) else []
         rows = (_flat(_unpacked(line), spread, set(shown)) for line in file)
         yield from _sheet([*keys, *(f"{key}.{label}" for key, label in shown), *others], rows)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from ..domain.ids import Repo
-from ..domain.moments import ms
-from ..domain.outcomes import Ends, OutcomeKind, law_of
+from ..domain.moments import to_ms
+from ..domain.outcomes import ErrorScope, OutcomeKind, classify_error
 from ..domain.rows import RunRow
 from ..domain.runs import UNFINISHED, ChangeState, RunKind
 from ..errors import HfGateError
@@ -92,9 +92,9 @@ def run_turn(context: TurnContext, repos: Sequence[Repo], *, ident: str, profile
             done.run = context.executor_of(run).execute(run)
         except HfGateError as problem:  # what was done before is told as well
             done.run, done.stopped = store.run(run.id) or run, problem
-            if law_of(problem, listed=True).ends is Ends.REPO:
+            if classify_error(problem, listed=True).ends is ErrorScope.REPO:
                 left = store.changed_repos(run.id, (ChangeState.PLANNED,))
-                refuse(store, left, str(problem), ms(clock.now()))
+                refuse(store, left, str(problem), to_ms(clock.now()))
     _remember(context, done)
     return done
 
@@ -125,12 +125,12 @@ def _read(workspace: Workspace, repo: Repo, done: Turn, actor: str) -> None:
     hub, store, clock = workspace.hub, workspace.store, workspace.clock
     row, note = store.repo(repo), note_of(store, repo)
     try:
-        due = due_kind(row, ms(clock.now()), note)
+        due = due_kind(row, to_ms(clock.now()), note)
         synced = sync(hub, store, clock, repo, due.kind, actor=actor)
         done.synced.append(synced)
-        if due.kind is SyncKind.QUICK and synced.news and _may_count(store, repo, ms(clock.now())):
+        if due.kind is SyncKind.QUICK and synced.news and _may_count(store, repo, to_ms(clock.now())):
             report = report_counts(hub, repo)
-            if due_kind(store.repo(repo), ms(clock.now()), note, report).kind is SyncKind.FULL:
+            if due_kind(store.repo(repo), to_ms(clock.now()), note, report).kind is SyncKind.FULL:
                 done.synced.append(sync(hub, store, clock, repo, SyncKind.FULL, actor=actor))
     except HfGateError as problem:
         done.failed[repo] = problem
@@ -148,7 +148,7 @@ def _may_count(store: Store, repo: Repo, now: int) -> bool:
 
 def _make_plan(context: TurnContext, done: Turn, profile_budget: int) -> PlanResult:
     """Plan a turn: without what needs a person's word first, which is counted."""
-    store, now = context.workspace.store, ms(context.workspace.clock.now())
+    store, now = context.workspace.store, to_ms(context.workspace.clock.now())
     lately = refused(store.repos(), now)
     made: list[TurnFilter] = []  # the last ones are those of the plan that came out
 
@@ -169,7 +169,7 @@ def _make_plan(context: TurnContext, done: Turn, profile_budget: int) -> PlanRes
 
 def _within_budgets(context: TurnContext, plan: Plan, done: Turn) -> list[Change]:
     budgets, store = context.bundle.config.guards.budgets, context.workspace.store
-    now = ms(context.workspace.clock.now())
+    now = to_ms(context.workspace.clock.now())
     used = {verb: store.done_since(verb, now - rate.seconds * 1000) for verb, rate in budgets.items()}
     take, done.deferred = guards.apply_budgets(plan.changes, budgets, used)
     return take

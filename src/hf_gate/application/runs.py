@@ -11,8 +11,8 @@ import msgspec
 
 from ..domain import events as e
 from ..domain.lifecycle import Status
-from ..domain.members import NOBODY, Author
-from ..domain.moments import iso_ms, ms
+from ..domain.members import NOBODY, RunAuthor
+from ..domain.moments import iso_ms, to_ms
 from ..domain.outcomes import OutcomeKind
 from ..domain.rows import ChangeRow, RequestRow, RunRow
 from ..domain.runs import OVER, ChangeOrigin, ChangeState, RunKind, RunState
@@ -72,7 +72,7 @@ def _is_in_force(change: Change, versions: Versions) -> bool:
 
 
 def begin(
-    store: Store, plan: Plan, *, ident: str, kind: RunKind, actor: str, now: datetime, author: Author = NOBODY
+    store: Store, plan: Plan, *, ident: str, kind: RunKind, actor: str, now: datetime, author: RunAuthor = NOBODY
 ) -> RunRow:
     """The run of a plan: the one that was begun before, or a new one, approved and written down. Sends nothing.
 
@@ -82,7 +82,7 @@ def begin(
     if earlier is not None:
         return earlier
     _check_rows(store, plan.changes)
-    at = ms(now)
+    at = to_ms(now)
     run = RunRow(
         id=ident, kind=kind, actor=actor, state=RunState.READY, made_at=at, plan=plan.digest, total=len(plan.changes),
         verbs=Counter(change.action for change in plan.changes), member=author.member, account=author.account,
@@ -145,7 +145,7 @@ def resume(store: Store, run: RunRow, actor: str, now: datetime) -> RunRow:
     """Record that a person lets a run go on; what it sends from now on counts for the day that begins now."""
     resumed = e.RunResumed(run=run.id, changes=PlansAndRuns(store).counts(run.id).get(ChangeState.PLANNED, 0))
     with store.writing() as write:
-        write.append(None, [e.Entry(event=resumed, at=ms(now), actor=actor)])
+        write.append(None, [e.Entry(event=resumed, at=to_ms(now), actor=actor)])
     return run
 
 
@@ -189,7 +189,7 @@ def undo(store: Store, run: RunRow, *, now: datetime) -> tuple[Plan, list[str]]:
             moved += 1
             continue
         end = _end_before(store, run, request) if change.before == Status.ACCEPTED else None
-        if end is not None and end.until is not None and end.until <= ms(now):
+        if end is not None and end.until is not None and end.until <= to_ms(now):
             over += 1
             continue
         back.append(_reversed(change, PlanSubject(record, request.state, request.id), end))

@@ -15,8 +15,8 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from ..domain.members import TAKEN, Author, Member, Role
-from ..domain.moments import moment_of, ms
+from ..domain.members import TAKEN, Member, MemberRole, RunAuthor
+from ..domain.moments import from_ms, to_ms
 from ..domain.rows import RunRow
 from ..domain.runs import UNDER_WAY, ChangeState, RunKind, RunState
 from ..domain.tray import QueuedDecision
@@ -48,7 +48,7 @@ class Team:
 
     def agreed(self, accounts: Iterable[str | None]) -> frozenset[str]:
         """Which of these accounts are people who may decide here now."""
-        able = {one.proven_account for one in self.everybody if one.role.covers(Role.REVIEWER)}
+        able = {one.proven_account for one in self.everybody if one.role.covers(MemberRole.REVIEWER)}
         return frozenset(account for account in accounts if account and account in able)
 
     def next_step(self) -> str:
@@ -80,10 +80,10 @@ class Need:
         return self.is_large and not self.is_met
 
     @property
-    def author(self) -> Author:
+    def author(self) -> RunAuthor:
         """How a run of these changes is written down."""
         me, is_free = self.team.me, self.team.is_alone or (self.is_large and self.is_met)
-        return Author(member=me.id or None, account=me.proven_account, is_free=is_free)
+        return RunAuthor(member=me.id or None, account=me.proven_account, is_free=is_free)
 
 
 def team_of(store: Store, me: Member, now: datetime) -> Team:
@@ -91,16 +91,16 @@ def team_of(store: Store, me: Member, now: datetime) -> Team:
     text = store.setting(keys.OWNER)
     owner = [] if text is None else [owner_member(**json.loads(text))]
     everybody = [*owner, *(one for one in store.members() if one.has_link)]
-    others = [one for one in everybody if one.role is Role.ADMIN and not _is_same(one, me)]
+    others = [one for one in everybody if one.role is MemberRole.ADMIN and not _is_same(one, me)]
     until = int(store.setting(keys.TEAM_UNTIL) or 0)
-    return Team(me, others, [*everybody, me], moment_of(until) if until > ms(now) else None)
+    return Team(me, others, [*everybody, me], from_ms(until) if until > to_ms(now) else None)
 
 
 def owner_member(name: str, user_id: str | None) -> Member:
     """The account whose token a desk uses. The Hub told whose it is, so it is proven."""
     proven_at = None if user_id is None else 0
     ident = f"owner:{user_id or name}"
-    return Member(name=name, role=Role.ADMIN, has_link=True, id=ident, user_id=user_id, proven_at=proven_at)
+    return Member(name=name, role=MemberRole.ADMIN, has_link=True, id=ident, user_id=user_id, proven_at=proven_at)
 
 
 def _is_same(one: Member, other: Member) -> bool:
@@ -155,7 +155,7 @@ def _spent(
 ) -> Counter[str]:
     """What could be of the same person within the window, also what lies in the tray."""
     found = Counter[str]()
-    runs = store.runs_since(ms(now - WINDOW))
+    runs = store.runs_since(to_ms(now - WINDOW))
     for run in runs:
         if run.kind is not RunKind.AUTO and not run.is_free and not _is_another(team.me, run.account):
             found.update(_sent(run if resumed is None or run.id != resumed.id else resumed))
@@ -174,7 +174,7 @@ def why_no_more_ends(store: Store, team: Team, now: datetime) -> str:
     accounts = {one.name: one.proven_account for one in team.everybody}
     changed = sum(
         count
-        for actor, count in ends_changed(store, ms(now - WINDOW))
+        for actor, count in ends_changed(store, to_ms(now - WINDOW))
         if actor not in TAKEN and not _is_another(team.me, accounts.get(actor))
     )
     return f"You set {changed} ends within 24 hours, and more than {LIMIT} need two people." if changed >= LIMIT else ""

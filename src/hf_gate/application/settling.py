@@ -8,11 +8,11 @@ from datetime import tzinfo
 import msgspec
 
 from ..domain import events as e
-from ..domain.grants import end_of
+from ..domain.grants import grant_end
 from ..domain.ids import Repo
 from ..domain.lifecycle import Status
-from ..domain.moments import iso, moment_of, ms
-from ..domain.outcomes import Outcome, OutcomeKind, law_of
+from ..domain.moments import from_ms, iso, to_ms
+from ..domain.outcomes import Outcome, OutcomeKind, classify_error
 from ..domain.requests import AccessRequest, Target
 from ..domain.rows import RequestRow, RunRow
 from ..domain.state import answers_digest
@@ -75,7 +75,7 @@ def ground_of_change(item: Item, now: AccessRequest | None, *, complete: bool) -
     if is_other_attempt(item, now):
         return Settled(item, OutcomeKind.STALE, "it is a new attempt")
     if now.status == change.after:
-        return Settled(item, OutcomeKind.ALREADY, f"already {change.after}", "read", since=ms(now.reviewed_at))
+        return Settled(item, OutcomeKind.ALREADY, f"already {change.after}", "read", since=to_ms(now.reviewed_at))
     if now.status != change.before:
         return Settled(item, OutcomeKind.STALE, f"it was {change.before}, now it is {now.status}")
     is_new = iso(now.asked_at) != change.asked_at  # a reset request keeps its id when its person asks again
@@ -106,7 +106,7 @@ def read_back(item: Item, now: AccessRequest | None, *, complete: bool) -> Settl
     if now is not None and is_other_attempt(item, now):
         return Settled(item, OutcomeKind.STALE, "it is a new attempt", "read") if complete else None
     if _is_so(now, change):
-        since = None if now is None else ms(now.reviewed_at)
+        since = None if now is None else to_ms(now.reviewed_at)
         return Settled(item, OutcomeKind.DONE, "its answer was lost; read back", "read", since=since)
     unsent = Settled(item, OutcomeKind.DEFERRED, "it had not reached the Hub", "read", unsent=True)
     if item.row is None or now is None:
@@ -123,7 +123,7 @@ def settled_by(item: Item, outcome: Outcome) -> Settled:
         return Settled(item, OutcomeKind.DEFERRED, outcome.why, unsent=True)
     kind, why = outcome.kind, outcome.why
     if kind is OutcomeKind.REFUSED and isinstance(error, HfGateError):
-        kind = law_of(error, listed=item.row is not None).kind
+        kind = classify_error(error, listed=item.row is not None).kind
     # What went well has nothing to say unless its answer was lost.
     how = "read" if kind is OutcomeKind.DONE and why else "told"
     return Settled(item, kind, why, how, outcome.hub_request_id)
@@ -163,9 +163,9 @@ def told_entries(one: Settled, run: RunRow, at: int, zone: tzinfo, skew: float) 
     )
     entries = [_entry(one.item, event, at, actor, {"why": one.why} if one.why else None)]
     if one.kind is OutcomeKind.DONE and change.after == Status.ACCEPTED and change.until:
-        end = end_of(change.until, moment_of(at if one.since is None else one.since), zone)
+        end = grant_end(change.until, from_ms(at if one.since is None else one.since), zone)
         rule = f"{change.policy}/{change.rule}" if change.policy else change.rule
-        dated = e.GrantDated(until=ms(end), at_end=change.at_end or "reset", rule=rule, written=change.until)
+        dated = e.GrantDated(until=to_ms(end), at_end=change.at_end or "reset", rule=rule, written=change.until)
         entries.append(_entry(one.item, dated, at, actor, None))
     return entries
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from ..domain.ids import Repo
 from ..domain.lifecycle import Status
-from ..domain.moments import moment_of, ms
+from ..domain.moments import from_ms, to_ms
 from ..domain.rows import RepoRow, RunRow
 from ..domain.runs import UNDER_WAY, RunKind, RunState
 from ..policy.literals import Rate
@@ -68,7 +68,7 @@ class Standing:
 
 def standing(store: Store, rates: Mapping[str, Rate], now: datetime) -> Standing:
     """What the store tells; asks the Hub nothing."""
-    at = ms(now)
+    at = to_ms(now)
     budgets = [Budget(name, rate, store.done_since(name, at - rate.seconds * 1000)) for name, rate in rates.items()]
     runs = [run for run in store.runs() if _needs_attention(run)]
     repos = [repo_standing(store, row, now) for row in store.repos()]
@@ -86,8 +86,8 @@ def repo_standing(store: Store, row: RepoRow, now: datetime) -> RepoStanding:
         row,
         count,
         oldest,
-        max(now - moment_of(middle[0][0]), timedelta()) if middle else None,
-        (unanswered or moment_of(read)) if known and read is not None else None,
+        max(now - from_ms(middle[0][0]), timedelta()) if middle else None,
+        (unanswered or from_ms(read)) if known and read is not None else None,
     )
 
 
@@ -98,7 +98,7 @@ def waiting(store: Store, repo: Repo, most: int) -> tuple[datetime | None, datet
     """
     oldest = None
     for place, request in enumerate(store.walk(repo, Status.PENDING, with_record=False), start=1):
-        asked = moment_of(request.state.asked_at)
+        asked = from_ms(request.state.asked_at)
         oldest = oldest or asked
         verdict = request.state.verdict
         if verdict is None or verdict[0] != WAIT or place >= most:

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from socket import gethostname
 
-from ..domain.moments import ms
+from ..domain.moments import to_ms
 from ..errors import StoreDamaged
 from ..hub.local_world import get_world_id
 from ..store.copies import Restore, restore, write_backup
@@ -83,6 +83,6 @@ def restore_backup(
     on_wait: Callable[[str, float], None],
 ) -> Path | None:
     """Put a backup in the place of a store; return where the replaced store lies now, None if there was none."""
-    settings = {keys.RESTORED: str(ms(now))}
-    wish = Restore(backup, path, endpoint, get_world_id(endpoint), settings, check_ledger, actor, ms(now))
+    settings = {keys.RESTORED: str(to_ms(now))}
+    wish = Restore(backup, path, endpoint, get_world_id(endpoint), settings, check_ledger, actor, to_ms(now))
     return restore(wish, this_process(command), wait=wait, on_wait=on_wait)

@@ -15,10 +15,10 @@ from typing import Final, TypeVar
 import msgspec
 
 from ..domain import events as e
-from ..domain.forms import form_json
+from ..domain.forms import form_to_json
 from ..domain.ids import Repo
 from ..domain.lifecycle import STATUSES, WITHDRAWN
-from ..domain.moments import ms
+from ..domain.moments import to_ms
 from ..domain.requests import AccessRequest, Target
 from ..domain.rows import RequestRow
 from ..domain.state import Known, Seen, is_of, told
@@ -177,7 +177,7 @@ class _Reading:
         """The gate and its form as they stand, which policies need; not a reason for a reading to fail."""
         try:
             mode = self.hub.gate(self.repo).mode
-            form = form_json(self.hub.gate_form(self.repo))
+            form = form_to_json(self.hub.gate_form(self.repo))
         except HfGateError:
             return {}
         return {"gated": str(mode) if mode else None, "form_card": e.canonical(form).decode()}
@@ -286,7 +286,7 @@ class _Reading:
             write.append(self.repo, [e.Entry(event=ended, at=at, actor=actor)])
 
     def _now(self) -> int:
-        return ms(self.clock.now())
+        return to_ms(self.clock.now())
 
 
 def report_counts(hub: HubPort, repo: Repo) -> dict[str, int]:
@@ -312,7 +312,7 @@ def _name_of(event: e.AnyEvent) -> str:
 
 def _is_older(known: Known, request: AccessRequest) -> bool:
     """Met twice in one reading, with two reviews of the Hub's: the newer one is true."""
-    reviewed, before = ms(request.reviewed_at), known.state.reviewed_at
+    reviewed, before = to_ms(request.reviewed_at), known.state.reviewed_at
     if reviewed is None or before is None or before == known.state.moved_at:  # our own clock may be ahead of the Hub's
         return False
     return reviewed < before

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from ..domain.grants import end_of
+from ..domain.grants import grant_end
 from ..domain.lifecycle import MOVES, TARGET_OF, Status
 from ..domain.members import Member
-from ..domain.moments import moment_of, ms
+from ..domain.moments import from_ms, to_ms
 from ..domain.outcomes import Outcome, OutcomeKind
 from ..domain.requests import Target, target_of
 from ..domain.rows import ChangeRow, RequestRow
@@ -83,7 +83,7 @@ class TrayService:
         fresh = [row for row in rows.values() if row not in moved]
         for row in fresh:
             _check(row, wish)
-        at, batch = ms(now), self.new_id()
+        at, batch = to_ms(now), self.new_id()
         items = [
             QueuedDecision(
                 id=0,
@@ -110,9 +110,9 @@ class TrayService:
     def send_due(self, now: datetime) -> int:
         """Sends those whose time has come; how many found their end. What could not be sent stays, and is tried again."""
         groups: dict[tuple[str | None, ...], list[QueuedDecision]] = {}
-        for item in self.tray.due(ms(now)):
+        for item in self.tray.due(to_ms(now)):
             groups.setdefault((item.actor, item.member, item.verb, item.until), []).append(item)
-        return sum(self._send(items, ms(now)) for items in groups.values())
+        return sum(self._send(items, to_ms(now)) for items in groups.values())
 
     def _send(self, items: Sequence[QueuedDecision], now: int) -> int:
         """Decisions that are alike."""
@@ -153,7 +153,7 @@ class TrayService:
         """Whether the end that an acceptance was given is still to come: it may have lain here for long."""
         return (
             item.until is None
-            or ms(end_of(item.until, moment_of(now), self.direct_of(item.actor, item.member).zone)) > now
+            or to_ms(grant_end(item.until, from_ms(now), self.direct_of(item.actor, item.member).zone)) > now
         )
 
     def _told(self, cases: Iterable[tuple[QueuedDecision, Outcome, ChangeRow | None]], now: int) -> int:
@@ -183,7 +183,7 @@ class TrayService:
         for item in self.tray.waiting():
             if item.run is not None:
                 runs.setdefault(item.run, []).append(item)
-        return sum(self._read_back(run, items, ms(now)) for run, items in runs.items())
+        return sum(self._read_back(run, items, to_ms(now)) for run, items in runs.items())
 
     def _read_back(self, ident: str, items: Sequence[QueuedDecision], now: int) -> int:
         run = self.store.run(ident)

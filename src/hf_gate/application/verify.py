@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from ..domain import events as e
-from ..domain.ledger import DESK, Break, Checkpoint, Link, against, prove
+from ..domain.ledger import DESK, ChainBreak, Checkpoint, LedgerLink, verify_chain, verify_checkpoint
 from ..domain.lifecycle import STATUSES, WITHDRAWN
 from ..domain.members import Member
 from ..domain.rows import RequestRow
@@ -27,7 +27,7 @@ _LOOKS: Final = 3  # so often a row is compared with its events before it is sai
 class Sealed(NamedTuple):
     """One entry with its private part and the salt that seals it; both None once they were erased, or not exported."""
 
-    link: Link
+    link: LedgerLink
     salt: bytes | None = None
     private: bytes | None = None
 
@@ -39,7 +39,7 @@ class Verified:
     entries: int = 0
     private: int = 0
     chains: dict[str, int] = field(default_factory=dict)
-    broken: list[Break] = field(default_factory=list)
+    broken: list[ChainBreak] = field(default_factory=list)
     not_proved: tuple[str, ...] = ()  # what a comparison with the ledger (`fold`) leaves out
 
     @property
@@ -63,9 +63,9 @@ class Proof:
 
     def walk(self, chain: str, entries: Iterable[Sealed], head: tuple[int, bytes] | None = None) -> None:
         """One chain from its beginning; `head` is how long it should be, and its last hash."""
-        last: Link | None = None
-        for found in prove(self._looked_at(chain, entries)):
-            if isinstance(found, Break):
+        last: LedgerLink | None = None
+        for found in verify_chain(self._looked_at(chain, entries)):
+            if isinstance(found, ChainBreak):
                 self.result.broken.append(found)
             else:
                 last = found
@@ -73,7 +73,7 @@ class Proof:
         self.result.chains[chain] = length
         if head is not None and head != (length, b"" if last is None else last.hash):
             what = f"its head is entry {head[0]}, and the last one that is there is entry {length}"
-            self.result.broken.append(Break(chain, length + 1, what))
+            self.result.broken.append(ChainBreak(chain, length + 1, what))
 
     def end(self) -> Verified:
         """What was found, once all chains were walked."""
@@ -83,10 +83,10 @@ class Proof:
                 for chain, (length, _) in checkpoint.heads.items()
                 if (chain, length) in self._found
             }
-            self.result.broken += against(checkpoint, heads, self.result.chains)
+            self.result.broken += verify_checkpoint(checkpoint, heads, self.result.chains)
         return self.result
 
-    def _looked_at(self, chain: str, entries: Iterable[Sealed]) -> Iterator[Link]:
+    def _looked_at(self, chain: str, entries: Iterable[Sealed]) -> Iterator[LedgerLink]:
         """Each link on its way to the proof of the chain; what a chain does not cover is looked at here."""
         wanted = self._wanted.get(chain, frozenset[int]())
         for entry in entries:
@@ -105,13 +105,13 @@ class Proof:
                 self._found[chain, link.seq] = link.hash
             yield link
 
-    def _check_seal(self, link: Link, private: bytes, salt: bytes | None) -> None:
+    def _check_seal(self, link: LedgerLink, private: bytes, salt: bytes | None) -> None:
         self.result.private += 1
         if salt is None or e.commitment_of(salt, private) != link.commitment:
             self._say(link, "its private part is not the one that was sealed")
 
-    def _say(self, link: Link, what: str) -> None:
-        self.result.broken.append(Break(link.chain, link.seq, what))
+    def _say(self, link: LedgerLink, what: str) -> None:
+        self.result.broken.append(ChainBreak(link.chain, link.seq, what))
 
 
 def verify(store: Store, checkpoints: Sequence[Checkpoint] = (), *, fold: bool = False) -> Verified:
@@ -140,17 +140,19 @@ def _is_within(length: int, entry: Sealed) -> bool:
     return entry.link.seq <= length
 
 
-def _beyond(store: Store, heads: Iterable[tuple[str, tuple[int, bytes]]]) -> Iterator[Break]:
+def _beyond(store: Store, heads: Iterable[tuple[str, tuple[int, bytes]]]) -> Iterator[ChainBreak]:
     """Entries behind what a head says, unless the head has moved with them since."""
     last = {chain: max((link.seq for link in store.links(chain, head[0] + 1)), default=0) for chain, head in heads}
     now = store.chains()
     for chain, seq in last.items():
         length = now.get(chain, (0, b""))[0]
         if seq > length:
-            yield Break(chain, length + 1, f"its head is entry {length}, and the last one that is there is entry {seq}")
+            yield ChainBreak(
+                chain, length + 1, f"its head is entry {length}, and the last one that is there is entry {seq}"
+            )
 
 
-def _refolded(store: Store, chains: Sequence[str], reasons: Reasons) -> Iterator[Break]:
+def _refolded(store: Store, chains: Sequence[str], reasons: Reasons) -> Iterator[ChainBreak]:
     """Where something beside the ledger says something else than its events do."""
     acting = read_promotions(store)  # first: what is promoted meanwhile is entered as well
     told, promoted = set[int](), set[tuple[str, str]]()
@@ -163,15 +165,15 @@ def _refolded(store: Store, chains: Sequence[str], reasons: Reasons) -> Iterator
         if chain == DESK:
             yield from _differing_members(store, fold)
     yield from _untold(store, told)
-    yield from (Break(DESK, 0, fault) for fault in store.trigger_faults())
+    yield from (ChainBreak(DESK, 0, fault) for fault in store.trigger_faults())
     for policy, digest in sorted(acting.items()):
         if (policy, digest) not in promoted:
-            yield Break(DESK, 0, f"policy {policy} may act as {digest[:8]}, and no entry tells who promoted that")
+            yield ChainBreak(DESK, 0, f"policy {policy} may act as {digest[:8]}, and no entry tells who promoted that")
 
 
-def _differing_members(store: Store, fold: _Fold) -> list[Break]:
+def _differing_members(store: Store, fold: _Fold) -> list[ChainBreak]:
     """Where the table of members says something else than the events do."""
-    found: list[Break] = []
+    found: list[ChainBreak] = []
     for _ in range(_LOOKS):  # somebody may have been invited since the events were read
         rows, seals = store.members(), read_seals(store.reads)
         fold.go_on()
@@ -181,24 +183,26 @@ def _differing_members(store: Store, fold: _Fold) -> list[Break]:
     return found
 
 
-def _other_members(rows: Sequence[Member], seals: Mapping[str, str], told: Mapping[str, _Told]) -> Iterator[Break]:
+def _other_members(rows: Sequence[Member], seals: Mapping[str, str], told: Mapping[str, _Told]) -> Iterator[ChainBreak]:
     """Members whose row differs from their events."""
     for row in rows:
         entered = told.get(row.id)
         if entered is None:
-            yield Break(DESK, 0, f"member {row.name} ({row.id}) is there, and no entry tells who invited them")
+            yield ChainBreak(DESK, 0, f"member {row.name} ({row.id}) is there, and no entry tells who invited them")
             continue
         is_in = row.has_link
         if (row.role, row.repos, is_in) != (entered.role, entered.repos, entered.is_in):
-            yield Break(
+            yield ChainBreak(
                 DESK, 0, f"member {row.name} ({row.id}) has another role, other repos or another link than entered"
             )
         elif is_in and row.proven_account != entered.account:
-            yield Break(DESK, 0, f"member {row.name} ({row.id}) has a proven account that no entry tells of")
+            yield ChainBreak(DESK, 0, f"member {row.name} ({row.id}) has a proven account that no entry tells of")
         elif is_in and seals.get(row.id) != entered.seal:
-            yield Break(DESK, 0, f"member {row.name} ({row.id}) has another name, Hub account or link than entered")
+            yield ChainBreak(
+                DESK, 0, f"member {row.name} ({row.id}) has another name, Hub account or link than entered"
+            )
     for ident in {ident for ident, one in told.items() if one.is_in} - {row.id for row in rows}:
-        yield Break(DESK, 0, f"member {ident} was invited, and is not there")
+        yield ChainBreak(DESK, 0, f"member {ident} was invited, and is not there")
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,14 +228,14 @@ def _member_after(known: _Told | None, event: e.AnyEvent) -> _Told | None:
             return known
 
 
-def _untold(store: Store, told: set[int]) -> Iterator[Break]:
+def _untold(store: Store, told: set[int]) -> Iterator[ChainBreak]:
     """Rows of requests that the ledger has never heard of."""
     for row in store.repos():
         chain = f"{row.repo.type.value}s/{row.repo.id}"
         for status in (*STATUSES, WITHDRAWN):
             for request in store.walk(row.repo, status, with_record=False):
                 if request.id not in told and not store.entries(request=request.id, limit=1):
-                    yield Break(chain, 0, f"request {request.id} is there, and no entry tells of it")
+                    yield ChainBreak(chain, 0, f"request {request.id} is there, and no entry tells of it")
 
 
 class _Fold:
@@ -241,7 +245,7 @@ class _Fold:
         self.states: dict[int, RequestState] = {}
         self.promoted: set[tuple[str, str]] = set()  # policies, and digests of their versions
         self.members: dict[str, _Told] = {}
-        self.broken: list[Break] = []
+        self.broken: list[ChainBreak] = []
         self.chain = chain
         self._store, self._next = store, 1
 
@@ -255,7 +259,7 @@ class _Fold:
                 continue
             if run != getattr(event, "run", None):
                 self.broken.append(
-                    Break(self.chain, link.seq, f"it is found by run {run}, which its body does not name")
+                    ChainBreak(self.chain, link.seq, f"it is found by run {run}, which its body does not name")
                 )
             if isinstance(event, e.PolicyPromoted):
                 self.promoted.add((event.policy, event.digest))
@@ -280,7 +284,7 @@ class _Fold:
                     yield number, row
 
 
-def _differing(fold: _Fold, told: set[int]) -> Iterator[Break]:
+def _differing(fold: _Fold, told: set[int]) -> Iterator[ChainBreak]:
     """Where the table of requests says something else than the events do; `told` hears of whom there are any."""
     fold.go_on()
     doubted = sorted(fold.states)
@@ -295,4 +299,6 @@ def _differing(fold: _Fold, told: set[int]) -> Iterator[Break]:
     for number, row in differing.items():
         state = fold.states[number]
         where = "is not there" if row is None else f"says {row.state.status}, version {row.state.version}"
-        yield Break(fold.chain, 0, f"request {number} {where}; its events say {state.status}, version {state.version}")
+        yield ChainBreak(
+            fold.chain, 0, f"request {number} {where}; its events say {state.status}, version {state.version}"
+        )

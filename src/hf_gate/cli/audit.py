@@ -27,7 +27,7 @@ from .workspace import no_store, open_workspace, stored
 if TYPE_CHECKING:
     from ..application.verify import Sealed, Verified
     from ..application.workspace import Workspace
-    from ..domain.ledger import Checkpoint, Link
+    from ..domain.ledger import Checkpoint, LedgerLink
 
 audit = GateGroup(
     "audit",
@@ -82,7 +82,7 @@ def audit_ls(
     workspace = _opened(run)
     kind = None if kind is None else parse_event_kind(kind)
 
-    def is_wanted(link: Link) -> bool:
+    def is_wanted(link: LedgerLink) -> bool:
         return (
             (request is None or link.request == request)
             and (kind is None or link.kind == kind)
@@ -109,8 +109,11 @@ def _meant(target: str | None, repo: str | None, repo_type: str | None) -> Reque
 
 
 def _links(
-    workspace: Workspace, meant: RequestTarget | Repo | None, request: int | None, is_wanted: Callable[[Link], bool]
-) -> Iterator[Link]:
+    workspace: Workspace,
+    meant: RequestTarget | Repo | None,
+    request: int | None,
+    is_wanted: Callable[[LedgerLink], bool],
+) -> Iterator[LedgerLink]:
     """The entries that are meant, each looked up where that reads least."""
     from ..application.entries import about, newest  # noqa: PLC0415 - help needs none of it
 
@@ -127,7 +130,7 @@ def _links(
     return about(workspace.store, [attempt.id for attempt in attempts], is_wanted)
 
 
-def _grouped(links: Iterator[Link]) -> Iterator[AuditRecord]:
+def _grouped(links: Iterator[LedgerLink]) -> Iterator[AuditRecord]:
     """Like entries as one row: the newest of them, with what the others say and where they end."""
     from ..application.entries import audit_record, group_like, key_of_group, summary_of  # noqa: PLC0415 - help needs none of it
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from ..domain.ids import Person
-from ..domain.outcomes import Outcome, OutcomeKind, exit_code_of, law_of
+from ..domain.outcomes import Outcome, OutcomeKind, classify_error, exit_code_of
 from ..errors import Guarded, HfGateError, HubUnavailable
 from .progress import Progress
 from .second import author_for
@@ -126,7 +126,7 @@ def alone(outcome: Outcome) -> Exception | None:
 def _kind_alone(wish: Wish, stop: BaseException | None) -> OutcomeKind:
     """What an error before anything was sent makes of a single decision; of several it leaves all open."""
     if len(wish.aims) == 1 and isinstance(stop, HfGateError):
-        return law_of(stop, listed=wish.aims[0].target.request is not None).kind
+        return classify_error(stop, listed=wish.aims[0].target.request is not None).kind
     return OutcomeKind.OPEN
 
 

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from ..domain.events import NoteWritten, event_of
-from ..domain.moments import moment_of
+from ..domain.moments import from_ms
 from ..domain.text import clip
 from ..errors import HfGateError
 from .kept import standing_verdicts
@@ -112,7 +112,7 @@ class Counsel:
         notes = [each for each in entries if isinstance(event_of(each.link.body), NoteWritten)]
         for each in reversed(notes[:_NOTES]):
             text = str((each.private or {}).get("note", "(erased)"))
-            when = age(moment_of(each.link.at), self.run.now())
+            when = age(from_ms(each.link.at), self.run.now())
             yield f"  note      {clip(text, _COLUMNS)} ({each.link.actor}, {when} ago)"
 
 

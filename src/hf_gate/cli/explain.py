@@ -13,7 +13,7 @@ import click
 from ..application.targets import RequestTarget
 from ..domain.ids import Repo, is_id
 from ..domain.lifecycle import Status
-from ..domain.moments import iso, iso_ms, moment_of
+from ..domain.moments import from_ms, iso, iso_ms
 from ..domain.story import WAYS
 from ..errors import RequestNotFound, UsageError
 from .frame import Run, command, repo_type_option
@@ -152,13 +152,13 @@ def _draft_court(workspace: Workspace, repo: Repo, drafts: Policies) -> RepoPoli
 
 def _repo_row(workspace: Workspace, repo: Repo) -> RepoRow:
     """The repo as the store knows it; of one that was never read, the form is read now."""
-    from ..domain.forms import form_json  # noqa: PLC0415 - as above
+    from ..domain.forms import form_to_json  # noqa: PLC0415 - as above
     from ..domain.rows import RepoRow  # noqa: PLC0415 - as above
 
     known = workspace.store.repo(repo)
     if known is not None:
         return known
-    return RepoRow(id=0, repo=repo, form_card=json.dumps(form_json(workspace.hub.gate_form(repo))))
+    return RepoRow(id=0, repo=repo, form_card=json.dumps(form_to_json(workspace.hub.gate_form(repo))))
 
 
 # ---- told -----------------------------------------------------------------------------------------------------------------
@@ -168,7 +168,7 @@ def _lines(heard: Evaluation, way: LastTransition | None, now: datetime, zone: t
     from ..policy.explain import explain_verdict  # noqa: PLC0415 - as above
 
     row = heard.row
-    asked = moment_of(row.state.asked_at)
+    asked = from_ms(row.state.asked_at)
     yield f"{_who(row)} at {row.repo}: {row.state.status}, asked {age(asked, now)} ago, attempt {row.state.attempt}"
     if way is not None and row.state.status != Status.PENDING:
         yield f"{row.state.status} {_how(way)}"
@@ -187,7 +187,7 @@ def _lines(heard: Evaluation, way: LastTransition | None, now: datetime, zone: t
 
 def _how(way: LastTransition) -> str:
     """When, by whom, and by which rule or command."""
-    when = f"{moment_of(way.at):%Y-%m-%d %H:%M}"
+    when = f"{from_ms(way.at):%Y-%m-%d %H:%M}"
     if way.is_first:
         return f"already when it was first seen, {when}"
     if way.run is None:
@@ -198,7 +198,7 @@ def _how(way: LastTransition) -> str:
 def _end(state: RequestState, now: datetime) -> str:
     if state.until is None:
         return "Access has no end."
-    until = moment_of(state.until)
+    until = from_ms(state.until)
     when = ends_in((until - now).total_seconds())
     then = "a person decides" if state.at_end == "human" else state.at_end
     rule = "" if state.until_rule in WAYS else f", by rule `{state.until_rule}`"

@@ -10,8 +10,8 @@ from typing import Final
 import click
 
 from ..domain.form_lint import is_error
-from ..domain.form_report import counts, markdown, verdict, what_requesters_see
-from ..domain.forms import GateForm, form_json, parse_gate_form
+from ..domain.form_report import count_problems, render_markdown, requester_view, summarize_problems
+from ..domain.forms import GateForm, form_to_json, parse_gate_form
 from ..domain.ids import Repo
 from ..errors import NotAllowed, RepoNotFound, UsageError
 from .frame import Entry, GateGroup, Run, command, repo_type_option
@@ -60,9 +60,9 @@ def form_check(run: Run, *, repo: str | None, card: str | None, as_markdown: boo
     where = None if repo is None else named_repo(repo, repo_type)
     mode, found = _on_the_hub(run, where) if where is not None else (None, _on_this_machine(card or "-"))
     title, about = str(where or ("stdin" if card == "-" else card)), _MODES.get(mode, f"gated: {mode}.")
-    errors, warnings = counts(found)
+    errors, warnings = count_problems(found)
     if as_markdown:
-        for line in markdown(title, _sentence(about), found):
+        for line in render_markdown(title, _sentence(about), found):
             run.out.line(line)
         return 1 if errors else 0
     doc = {
@@ -72,7 +72,7 @@ def form_check(run: Run, *, repo: str | None, card: str | None, as_markdown: boo
         "gated": mode,
         "errors": errors,
         "warnings": warnings,
-        **form_json(found),
+        **form_to_json(found),
     }
     run.out.document(doc, lambda: _lines(title, about, found), quiet=[field.label for field in found.fields])
     return 1 if errors else 0
@@ -113,14 +113,14 @@ def _lines(title: str, about: str, found: GateForm) -> Iterator[str]:
     yield f"{title}: {about}"
     yield ""
     yield "What a requester meets:" if found.fields else "The form asks no question. What a requester meets:"
-    for name, text in what_requesters_see(found):
+    for name, text in requester_view(found):
         lines = list(paragraphs(text))
         yield f"  {name:12} {lines[0]}"
         yield from (f"  {'':12} {line}" for line in lines[1:_PROMPT_LINES])
         if len(lines) > _PROMPT_LINES:
             yield f"  {'':12} ... {len(lines) - _PROMPT_LINES} more lines"
     yield ""
-    yield verdict(found)
+    yield summarize_problems(found)
     for each in found.problems:
         yield f"  {each.line}:{each.column} {'error' if is_error(each) else 'warning'} {each.code}: {each.message}"
         if each.fix:

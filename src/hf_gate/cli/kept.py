@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from ..application.record_builders import stored_request
 from ..application.records import RequestRecord
 from ..domain.lifecycle import STATUSES
-from ..domain.moments import moment_of, ms
+from ..domain.moments import from_ms, to_ms
 from ..domain.query import Pattern, Query, Term
 from ..domain.query_reading import parse_query
 from ..errors import HfGateError
@@ -73,7 +73,7 @@ class Kept:
 
     def requests(self, limit: int | None) -> Iterator[RequestRow]:
         """In order, as many as are asked for and one more."""
-        left, cursor, now = limit, None, ms(self.workspace.now())
+        left, cursor, now = limit, None, to_ms(self.workspace.now())
         while left is None or left > 0:
             page = self.workspace.store.query(
                 self.query,
@@ -127,7 +127,7 @@ class Kept:
 
     def _age(self) -> str:
         read = [max(filter(None, (row.quick_at, row.full_at))) for row in self.repos]
-        return age(moment_of(min(read)), self.workspace.now())
+        return age(from_ms(min(read)), self.workspace.now())
 
 
 def standing_verdicts(folder: Path | None) -> StandingVerdicts:

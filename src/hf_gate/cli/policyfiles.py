@@ -199,7 +199,7 @@ def _checked(
 def _forms(run: Run) -> dict[str, GateForm]:
     """Return the gate forms in the store; none without a store. Warns if the store cannot be read."""
     from .. import bootstrap  # noqa: PLC0415 - as above
-    from ..domain.forms import form_of_json  # noqa: PLC0415 - as above
+    from ..domain.forms import form_from_json  # noqa: PLC0415 - as above
 
     try:
         if not bootstrap.has_store(run.settings, run.location):
@@ -209,4 +209,4 @@ def _forms(run: Run) -> dict[str, GateForm]:
         run.out.warn(f"the forms of the repos were not looked at: {problem}")
         return {}
     with workspace:
-        return {str(row.repo): form_of_json(row.form_card) for row in workspace.store.repos() if row.form_card}
+        return {str(row.repo): form_from_json(row.form_card) for row in workspace.store.repos() if row.form_card}

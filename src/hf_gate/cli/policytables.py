@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ..domain.moments import ms
+from ..domain.moments import to_ms
 from ..domain.text import visible
 from ..errors import HfGateError, UsageError
 from .frame import Run
@@ -162,5 +162,5 @@ def accept_table(run: Run, name: str) -> int:
     table = read_tables(folder, policies, now=workspace.now(), previous={name: 0})[name]
     if table.refusal:
         raise UsageError(f"{table.refusal}.", hint="Only lost rows can be accepted; mend the file.")
-    accept_rows(workspace.store, table, actor_of(run), ms(workspace.now()))
+    accept_rows(workspace.store, table, actor_of(run), to_ms(workspace.now()))
     return len(table.rows)

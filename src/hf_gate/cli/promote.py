@@ -35,7 +35,7 @@ def policy_promote(run: Run, *, name: str, yes: bool, max_changes: int | None) -
     if found.has_errors:
         return refuse(run, found)
     from ..application.orders import is_promoted, promote  # noqa: PLC0415 - as above
-    from ..domain.moments import ms  # noqa: PLC0415 - help needs none of it
+    from ..domain.moments import to_ms  # noqa: PLC0415 - help needs none of it
     from .workspace import actor_of, open_with_policies  # noqa: PLC0415 - as above
 
     workspace, bundle = open_with_policies(run)
@@ -44,7 +44,7 @@ def policy_promote(run: Run, *, name: str, yes: bool, max_changes: int | None) -
     changes = [] if is_known else _first_turn(workspace, bundle, policy)
     if not is_known:
         _confirm(run, workspace, policy, changes, yes=yes, max_changes=max_changes)
-        promote(workspace.store, policy, actor_of(run), ms(workspace.clock.now()))
+        promote(workspace.store, policy, actor_of(run), to_ms(workspace.clock.now()))
     doc = {
         "schema_version": 1,
         "policy": policy.name,

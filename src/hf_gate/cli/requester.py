@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from ..domain.forms import fold
+from ..domain.forms import collapse_whitespace
 from ..domain.ids import Repo, parse_repo
 from ..domain.text import clip
 from ..errors import NotGated, RequestNotFound, UsageError
@@ -93,7 +93,7 @@ def _pair(text: str) -> tuple[str, str]:
     label, equals, answer = text.partition("=")
     if not equals:
         raise UsageError(f"{text!r} is no LABEL=TEXT.", hint="`hf-gate form check REPO` shows the labels.")
-    return fold(label), answer
+    return collapse_whitespace(label), answer
 
 
 def _read(file: str | None) -> dict[str, str]:
@@ -112,7 +112,7 @@ def _read(file: str | None) -> dict[str, str]:
         raise UsageError(
             f"{file} is no JSON object of label to text.", hint='Write {"Affiliation": "University of Basel"}.'
         )
-    return {fold(label): value for label, value in found.items()}
+    return {collapse_whitespace(label): value for label, value in found.items()}
 
 
 def _complete(run: Run, repo: Repo, answers: dict[str, str], *, leave_out: bool) -> dict[str, str]:

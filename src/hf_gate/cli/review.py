@@ -13,7 +13,7 @@ import click
 from ..application.inputs import NOTE_LIMIT, ReasonTemplate, parse_note, parse_reason, usable_templates
 from ..application.record_builders import outcome_record
 from ..domain.lifecycle import TARGET_OF, Status
-from ..domain.outcomes import Ends, Outcome, OutcomeKind, law_of
+from ..domain.outcomes import ErrorScope, Outcome, OutcomeKind, classify_error
 from ..domain.requests import target_of
 from ..domain.text import one_line
 from ..errors import HfGateError, NotGated, ReasonTooLong, UsageError
@@ -285,7 +285,7 @@ def _send(run: Run, session: ReviewSession) -> None:
         raise
     outcome = decided.outcomes[0]
     problem = decided.stopped_by or alone(outcome)
-    if isinstance(problem, HfGateError) and law_of(problem, listed=True).ends is not Ends.ONE:
+    if isinstance(problem, HfGateError) and classify_error(problem, listed=True).ends is not ErrorScope.ONE:
         session.held = held
         raise problem
     session.outcomes.append(outcome)

@@ -11,7 +11,7 @@ import click
 
 from ..application.record_builders import grant_end_record
 from ..application.records import GrantEndRecord
-from ..domain.moments import moment_of
+from ..domain.moments import from_ms
 from ..domain.outcomes import OutcomeKind, exit_code_of_counts
 from ..domain.runs import ChangeState, RunState
 from ..errors import HfGateError, NotAllowed, UsageError
@@ -206,7 +206,7 @@ def _left(done: Turn) -> Iterator[str]:
     from ..application.run import by_policy  # noqa: PLC0415 - as above
 
     for repo, refusal in done.refused.items():
-        again = moment_of(refusal.at + REST)
+        again = from_ms(refusal.at + REST)
         yield (
             f"  {repo} took no decisions lately: {refusal.why} Tried again after {again:%H:%M} UTC;"
             " sooner by hand: hf-gate plan --out plan.json."

@@ -9,7 +9,7 @@ import click
 
 from ..application.record_builders import run_record
 from ..application.records import RunRecord
-from ..domain.moments import moment_of
+from ..domain.moments import from_ms
 from ..domain.outcomes import OutcomeKind
 from ..domain.runs import KIND_WORDS, UNDER_WAY, RunKind
 from ..errors import StoreBusy, UsageError
@@ -130,11 +130,11 @@ def _halted(workspace: Workspace, ident: str, word: str) -> str:
     """Nobody carries it, so that it is over at once."""
     from ..application.carry import WISHED, halt  # noqa: PLC0415 - as above
     from ..application.runs import is_over  # noqa: PLC0415 - as above
-    from ..domain.moments import ms  # noqa: PLC0415 - only here
+    from ..domain.moments import to_ms  # noqa: PLC0415 - only here
 
     store, known = workspace.store, run_named(workspace, ident)
     if known.state != WISHED[word] and not is_over(known):
-        known = halt(store, known, word, ms(workspace.now()))
+        known = halt(store, known, word, to_ms(workspace.now()))
     further = f"hf-gate runs resume {ident}"
     if store.changes(ident, UNDER_WAY, 1):
         return f"Run {ident} has {known.state}. Some of it was under way: {further} reads what became of that first."
@@ -222,7 +222,7 @@ def _latest(run: Run, workspace: Workspace) -> RunRow:
     if found is None:
         raise UsageError("no run did anything yet, so there is nothing to take back.", hint="hf-gate runs ls")
     words = done_words(done_changes(workspace, found))
-    made = f"{moment_of(found.made_at):%Y-%m-%d %H:%M}"
+    made = f"{from_ms(found.made_at):%Y-%m-%d %H:%M}"
     kind = KIND_WORDS[found.kind]
     run.out.say(f"The latest run that did something is {found.id} ({kind}, {made}, by {found.actor}): {words}.")
     return found

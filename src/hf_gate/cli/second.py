@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..domain.members import Author, Member, Role
+from ..domain.members import Member, MemberRole, RunAuthor
 from ..errors import Guarded, NotAllowed
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def author_for(
     run: Run, workspace: Workspace, new: Mapping[str, int], *, plan: str | None = None,
     about: Iterable[tuple[str | None, str | None]] = (),
-) -> Author:  # fmt: skip
+) -> RunAuthor:  # fmt: skip
     """How a run of these changes is written down; refuses those that need a second person who has not agreed.
 
     `plan`: the digest of the plan that they are of, to which others may have agreed on the desk. `about`: names and account
@@ -29,7 +29,7 @@ def author_for(
     me, store, now = _me(run), workspace.store, workspace.clock.now()
     team = team_of(store, me, now)
     if team.is_alone:
-        return Author(account=me.user_id, is_free=True)
+        return RunAuthor(account=me.user_id, is_free=True)
     if any(me.is_own(name, ident) for name, ident in about):
         raise NotAllowed("nobody decides a request of their own; nothing was sent.", hint="Let another admin do it.")
     whole, agreed = (0, []) if plan is None else agreed_to(store, plan)
@@ -58,7 +58,7 @@ def _me(run: Run) -> Member:
     user_id = None if account is None else account.id
     return Member(
         name=account.name if account else "",
-        role=Role.ADMIN,
+        role=MemberRole.ADMIN,
         has_link=True,
         user_id=user_id,
         proven_at=None if user_id is None else 0,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from ..application.record_builders import run_record, standing_record
-from ..domain.moments import iso, moment_of
+from ..domain.moments import from_ms, iso
 from ..errors import HfGateError, NotAllowed
 from .frame import Run, command
 from .output import age, clock_off, numbered
@@ -144,7 +144,7 @@ def _repo_lines(one: RepoStanding, found: Standing, zone: tzinfo) -> Iterator[st
         wait = f", the oldest for {age(one.oldest, found.at)}, half of them for {age(found.at - one.median, found.at)} or longer"
     yield f"{one.repo}: {numbered(one.waiting, 'request')} waiting{wait}."
     read = [
-        f"{kind} {age(moment_of(at), found.at)} ago"
+        f"{kind} {age(from_ms(at), found.at)} ago"
         for kind, at in (("quick", one.row.quick_at), ("full", one.row.full_at))
         if at
     ]

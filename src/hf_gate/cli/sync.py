@@ -75,12 +75,12 @@ class Reading:
 
     def _due(self, repo: Repo) -> Due:
         from ..application.cadence import Due, SyncKind, due_kind, note_of  # noqa: PLC0415 - as above
-        from ..domain.moments import ms  # noqa: PLC0415 - as above
+        from ..domain.moments import to_ms  # noqa: PLC0415 - as above
 
         if self.full:
             return Due(SyncKind.FULL, "requested")
         store = self.workspace.store
-        return due_kind(store.repo(repo), ms(self.workspace.now()), note_of(store, repo))
+        return due_kind(store.repo(repo), to_ms(self.workspace.now()), note_of(store, repo))
 
     def code(self, wanted: int) -> int:
         """0 when all is read and nothing is in doubt; else 5, or the error's own when nothing was read."""

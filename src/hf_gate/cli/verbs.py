@@ -12,7 +12,7 @@ from ..application.inputs import ReasonTemplate, find_template, parse_end, parse
 from ..application.targets import RequestTarget
 from ..domain.ids import Repo
 from ..domain.outcomes import OutcomeKind
-from ..domain.requests import checked_reason
+from ..domain.requests import check_reason
 from ..errors import Guarded, PersonNotFound, ReasonTooLong, RequestNotFound, UsageError
 from .brakes import check_brakes
 from .carrying import Result, carry_out
@@ -149,7 +149,7 @@ def _decide(run: Run, verb: str, given: dict[str, object]) -> int:
 
 def _wish(run: Run, verb: str, given: dict[str, object]) -> Wish:
     """Everything that was given, read and checked before anything is sent."""
-    reason = checked_reason(given.get("reason"))  # type: ignore[arg-type]
+    reason = check_reason(given.get("reason"))  # type: ignore[arg-type]
     if reason is not None and not reason.strip():
         raise UsageError(
             "--reason is empty; nothing was sent.",
@@ -188,7 +188,7 @@ def _ask_reason(run: Run, wish: Wish) -> str | None:
         if not text and not click.confirm("Send no reason? They are left to guess", err=True):
             continue
         try:
-            return checked_reason(text or None)
+            return check_reason(text or None)
         except ReasonTooLong as problem:
             run.out.say(str(problem))
 

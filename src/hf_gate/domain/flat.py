@@ -24,11 +24,11 @@ def flat_rows(requests: Iterable[AccessRequest]) -> list[dict[str, Cell]]:
     """
     read = list(requests)
     counts = Counter(label for request in read for label in request.answers)
-    labels = list(counts) if len(counts) <= ANSWER_COLUMNS else most_frequent(counts)
+    labels = list(counts) if len(counts) <= ANSWER_COLUMNS else most_frequent_labels(counts)
     return [_row(request, labels, has_others=len(counts) > ANSWER_COLUMNS) for request in read]
 
 
-def most_frequent(counts: Counter[_T]) -> list[_T]:
+def most_frequent_labels(counts: Counter[_T]) -> list[_T]:
     """Return as many labels as get a column of their own, in the order in which they were met."""
     chosen = {label for label, _ in counts.most_common(ANSWER_COLUMNS)}
     return [label for label in counts if label in chosen]

@@ -10,10 +10,10 @@ _STRANGE = re.compile("[\x00-\x1f\x7f-\x9f\ue000-\uf8ff\ud800-\udfff]")
 
 def domain_of(email: str | None) -> str | None:
     """What stands behind the last @ of an address, folded."""
-    return folded(email.rpartition("@")[2]) if email and "@" in email else None
+    return fold_for_search(email.rpartition("@")[2]) if email and "@" in email else None
 
 
-def folded(text: str) -> str:
+def fold_for_search(text: str) -> str:
     """The text without those differences; control characters, private use and half characters become spaces."""
     if text.isascii():
         low = text.lower()

@@ -41,7 +41,7 @@ def is_error(problem: Problem) -> bool:
     return problem.code not in WARNINGS
 
 
-def about_card(root: Mapping, card: str) -> Iterator[Problem]:
+def card_problems(root: Mapping, card: str) -> Iterator[Problem]:
     """Gate keys that do nothing where they stand, and placeholders that nobody filled in."""
     has_gate = False
     for key, value in root.pairs:
@@ -51,15 +51,15 @@ def about_card(root: Mapping, card: str) -> Iterator[Problem]:
             has_gate = True
             yield from _placeholders(value, card, key)
         elif _GATE_LIKE.match(key.text):
-            yield _stray_key(key)
+            yield _stray_key_problem(key)
         if key.text not in ("extra_gated_fields", *_MODELSCOPE):
-            yield from _nested(value, key.text)
+            yield from _nested_gate_keys(value, key.text)
     for key, value in root.pairs:
         if has_gate and isinstance(key, Scalar) and key.text == "gated":
             off = isinstance(value, Scalar) and value.text.lower() in ("false", "no")
             if off:
                 words = "The card says that the repo is not gated, and yet it has gate keys."
-                yield _at(
+                yield _problem_at(
                     key,
                     "gated_false_in_card",
                     words,
@@ -67,40 +67,42 @@ def about_card(root: Mapping, card: str) -> Iterator[Problem]:
                 )
             else:
                 words = "`gated` in the card sets nothing."
-                yield _at(key, "gated_in_card", words, "Remove this line; gate the repo in its settings.")
+                yield _problem_at(key, "gated_in_card", words, "Remove this line; gate the repo in its settings.")
 
 
-def about_field(key: Scalar, spec: Node, kind: str, options: Sequence[tuple[str, str]]) -> Iterator[Problem]:
+def field_problems(key: Scalar, spec: Node, kind: str, options: Sequence[tuple[str, str]]) -> Iterator[Problem]:
     """What is odd about one field that was read."""
     if key.text in GATE_KEYS:
-        yield _at(
+        yield _problem_at(
             key,
             "field_named_like_key",
             f"A field is named {key.text}.",
             "If you did not mean it as a label, move it out of here.",
         )
-        yield from _nested(spec, key.text)
+        yield from _nested_gate_keys(spec, key.text)
     if _PLACEHOLDER.search(key.text) or (isinstance(spec, Scalar) and _PLACEHOLDER.search(spec.text)):
-        yield _at(key, "placeholder", "This is a template's placeholder.", "Write the real text.")
+        yield _problem_at(key, "placeholder", "This is a template's placeholder.", "Write the real text.")
     if kind == "select" and len(options) == 1:
-        yield _at(key, "single_option", "A select with one choice asks nothing.", "Add a choice, or use a checkbox.")
+        yield _problem_at(
+            key, "single_option", "A select with one choice asks nothing.", "Add a choice, or use a checkbox."
+        )
     values = [value for _, value in options]
     if len(set(values)) < len(values):
-        yield _at(
+        yield _problem_at(
             key,
             "duplicate_option",
             "Two choices have the same value, so their answers cannot be told apart.",
             "Give each choice a value of its own.",
         )
     if any(_PROMISE.search(label) for label, _ in options):
-        yield _at(
+        yield _problem_at(
             key,
             "option_promises_field",
             "A choice asks to explain elsewhere.",
             "See that there is a text field for it.",
         )
     if options and kind and kind != "select":
-        yield _at(
+        yield _problem_at(
             key,
             "options_unused",
             f"Only a select has options; this field is a {kind}.",
@@ -108,7 +110,7 @@ def about_field(key: Scalar, spec: Node, kind: str, options: Sequence[tuple[str,
         )
 
 
-def about_order(fields: Mapping) -> Iterator[Problem]:
+def order_problems(fields: Mapping) -> Iterator[Problem]:
     """Whether a tool sorted the keys, so that the order of the form is lost."""
     labels = [key.text for key, _ in fields.pairs if isinstance(key, Scalar)]
     specs = [
@@ -118,7 +120,7 @@ def about_order(fields: Mapping) -> Iterator[Problem]:
     ]
     before = any("options" in keys and "type" in keys and keys.index("options") < keys.index("type") for keys in specs)
     if len(labels) > 2 and before and labels == sorted(labels):
-        yield _at(
+        yield _problem_at(
             fields,
             "keys_sorted",
             "The fields stand in alphabetical order, sorted by a tool.",
@@ -126,26 +128,26 @@ def about_order(fields: Mapping) -> Iterator[Problem]:
         )
 
 
-def _stray_key(key: Scalar) -> Problem:
+def _stray_key_problem(key: Scalar) -> Problem:
     if key.text in _MODELSCOPE:
         words = "This is ModelScope's dialect, the Hub does not read it."
-        return _at(key, "modelscope_dialect", words, "Use extra_gated_prompt and extra_gated_fields.")
-    return _at(key, "unknown_gate_key", "The Hub knows no such key.", f"Use one of {', '.join(GATE_KEYS)}.")
+        return _problem_at(key, "modelscope_dialect", words, "Use extra_gated_prompt and extra_gated_fields.")
+    return _problem_at(key, "unknown_gate_key", "The Hub knows no such key.", f"Use one of {', '.join(GATE_KEYS)}.")
 
 
-def _nested(node: Node, parent: str) -> Iterator[Problem]:
+def _nested_gate_keys(node: Node, parent: str) -> Iterator[Problem]:
     """Gate keys below other keys; the nodes' depth is limited where they are made."""
     if isinstance(node, List):
         for item in node.items:
-            yield from _nested(item, parent)
+            yield from _nested_gate_keys(item, parent)
     if not isinstance(node, Mapping):
         return
     for key, value in node.pairs:
         name = key.text if isinstance(key, Scalar) else ""
         if _GATE_LIKE.match(name):
             words = f"{name} is nested below another key, so it does nothing."
-            yield _at(key, "nested_key", words, "Move it to the first column.")
-        yield from _nested(value, parent)
+            yield _problem_at(key, "nested_key", words, "Move it to the first column.")
+        yield from _nested_gate_keys(value, parent)
 
 
 def _placeholders(value: Node, card: str, key: Scalar) -> Iterator[Problem]:
@@ -162,5 +164,5 @@ def _placeholders(value: Node, card: str, key: Scalar) -> Iterator[Problem]:
     yield Problem(line, column, "placeholder", "This is a template's placeholder.", "Write the real text.")
 
 
-def _at(node: Node, code: str, message: str, fix: str) -> Problem:
+def _problem_at(node: Node, code: str, message: str, fix: str) -> Problem:
     return Problem(node.line, node.column, code, message, fix)

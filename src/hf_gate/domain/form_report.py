@@ -20,28 +20,28 @@ _ANSWERED_BY: Final = {
 }
 
 
-def counts(form: GateForm) -> tuple[int, int]:
+def count_problems(form: GateForm) -> tuple[int, int]:
     """How many errors and how many warnings."""
     errors = sum(map(is_error, form.problems))
     return errors, len(form.problems) - errors
 
 
-def verdict(form: GateForm) -> str:
+def summarize_problems(form: GateForm) -> str:
     """One sentence about the problems."""
-    errors, warnings = counts(form)
+    errors, warnings = count_problems(form)
     if not form.problems:
         return "No problems."
-    parts = [_number(count, word) for count, word in ((errors, "error"), (warnings, "warning")) if count]
+    parts = [_count_of(count, word) for count, word in ((errors, "error"), (warnings, "warning")) if count]
     return f"{', '.join(parts)}."
 
 
-def what_requesters_see(form: GateForm) -> Iterator[tuple[str, str]]:
+def requester_view(form: GateForm) -> Iterator[tuple[str, str]]:
     """What a requester reads and gives, as names with values, in the order in which the Hub shows them."""
     for name in ("heading", "prompt", "description"):
         if text := getattr(form, name):
             yield name, text
     for number, field in enumerate(form.fields, 1):
-        yield f"question {number}", f"{field.label} ({_input(field)})"
+        yield f"question {number}", f"{field.label} ({_describe_input(field)})"
     yield "always", "the username and the e-mail address of the account"
     if form.button:
         yield "button", form.button
@@ -49,36 +49,36 @@ def what_requesters_see(form: GateForm) -> Iterator[tuple[str, str]]:
         yield "note", "The card says that the EU is not allowed."
 
 
-def _input(field: Field) -> str:
+def _describe_input(field: Field) -> str:
     words = _ANSWERED_BY.get(
         field.type, f"type {field.type!r}, which the Hub does not know" if field.type else "no type"
     )
     return f"{words}: {', '.join(option.label for option in field.options)}" if field.options else words
 
 
-def markdown(title: str, mode: str, form: GateForm) -> Iterator[str]:
+def render_markdown(title: str, mode: str, form: GateForm) -> Iterator[str]:
     """The check as Markdown, for a pull request or a job summary; nothing that the card says acts as Markdown."""
-    yield f"## Gate form of {_escaped(title)}"
+    yield f"## Gate form of {_escape_markdown(title)}"
     yield ""
-    yield _escaped(mode)
+    yield _escape_markdown(mode)
     yield ""
-    yield f"**{verdict(form)}**"
+    yield f"**{summarize_problems(form)}**"
     if form.problems:
         yield from ("", "| line | column | severity | code | problem | fix |", "|---|---|---|---|---|---|")
         for each in form.problems:
             severity = "error" if is_error(each) else "warning"
-            words = f"`{each.code}` | {_escaped(each.message)} | {_escaped(each.fix)}"
+            words = f"`{each.code}` | {_escape_markdown(each.message)} | {_escape_markdown(each.fix)}"
             yield f"| {each.line} | {each.column} | {severity} | {words} |"
     yield from ("", "### What a requester meets", "")
-    yield from (f"- **{name}**: {_escaped(text)}" for name, text in what_requesters_see(form))
+    yield from (f"- **{name}**: {_escape_markdown(text)}" for name, text in requester_view(form))
 
 
-def _escaped(text: str) -> str:
+def _escape_markdown(text: str) -> str:
     """A text on one line on which Markdown and HTML do not act, and which names nobody by @."""
     line = visible(" ".join(text.split()), one_line=True)
     safe = re.sub(r"([\\`*_\[\]|~$])", r"\\\1", line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))
     return safe.replace("@", "@<!-- -->")
 
 
-def _number(count: int, word: str) -> str:
+def _count_of(count: int, word: str) -> str:
     return f"{count} {word}{'' if count == 1 else 's'}"

@@ -7,10 +7,10 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from .form_lint import about_card, about_field, about_order, is_error
-from .frontmatter import front_matter
+from .form_lint import card_problems, field_problems, is_error, order_problems
+from .frontmatter import find_front_matter
 from .roles import Role, role_of
-from .yamltext import Mapping, Node, Parsed, Problem, Scalar, parse
+from .yamltext import Mapping, Node, ParsedYaml, Problem, Scalar, parse_yaml
 from .yamltext import Sequence as List
 
 KNOWN_TYPES = ("text", "checkbox", "select", "country", "date_picker", "ip_location")
@@ -82,21 +82,21 @@ class GateForm:
 
 def parse_gate_form(card_text: str) -> GateForm:
     """The gate form of a README. Never raises; line and column of problems count in the whole card."""
-    block = front_matter(card_text)
+    block = find_front_matter(card_text)
     problems = list(block.problems)
     if block.text is None:
-        return GateForm(problems=_in_order(problems))
-    parsed = parse(block.text, first_line=block.first_line)
-    problems += _mended(parsed, block.text, block.first_line)
+        return GateForm(problems=_sort_by_place(problems))
+    parsed = parse_yaml(block.text, first_line=block.first_line)
+    problems += _explain_yaml_problems(parsed, block.text, block.first_line)
     if not isinstance(parsed.root, Mapping):
         if parsed.root is not None and not _is_null(parsed.root):
             words = "The front matter is no list of `key: value` lines."
             problems.append(_problem(parsed.root, "front_matter_no_map", words, "Write each key on a line of its own."))
-        return GateForm(problems=_in_order(problems))
-    gate = _Gate(parsed.root, problems)
+        return GateForm(problems=_sort_by_place(problems))
+    gate = _GateFormParser(parsed.root, problems)
     form = gate.form()
-    problems += about_card(parsed.root, card_text)
-    return replace(form, problems=_in_order(problems))
+    problems += card_problems(parsed.root, card_text)
+    return replace(form, problems=_sort_by_place(problems))
 
 
 def fingerprint(fields: Sequence[Field]) -> str:
@@ -105,12 +105,12 @@ def fingerprint(fields: Sequence[Field]) -> str:
     return _sha256(json.dumps(rows, ensure_ascii=False, separators=(",", ":")))
 
 
-def fold(text: str) -> str:
+def collapse_whitespace(text: str) -> str:
     """White space folded: how labels are compared, since cards wrap the same sentence differently."""
     return " ".join(text.split())
 
 
-def form_json(form: GateForm) -> dict[str, object]:
+def form_to_json(form: GateForm) -> dict[str, object]:
     """The object that `form check --json` prints of a form."""
     return {
         "fields": [
@@ -145,7 +145,7 @@ def form_json(form: GateForm) -> dict[str, object]:
     }
 
 
-def form_of_json(document: str) -> GateForm:
+def form_from_json(document: str) -> GateForm:
     """The form behind what `form_json` made of it and a store kept; problems of the card are not brought back."""
     told = json.loads(document)
     fields = tuple(
@@ -167,7 +167,7 @@ def form_of_json(document: str) -> GateForm:
 
 
 @dataclass(slots=True)
-class _Gate:
+class _GateFormParser:
     """Reads the top level of one front matter; what is wrong goes into `problems`."""
 
     root: Mapping
@@ -190,7 +190,7 @@ class _Gate:
             written_as=self.written_as,
         )
 
-    def _say(self, node: Node, code: str, message: str, fix: str) -> None:
+    def _report(self, node: Node, code: str, message: str, fix: str) -> None:
         self.problems.append(_problem(node, code, message, fix))
 
     def _entry(self, name: str) -> tuple[Node, Node] | None:
@@ -207,7 +207,7 @@ class _Gate:
         if node is None:
             return None
         if not isinstance(node, Scalar):
-            self._say(node, "not_text", f"{name} must be text.", "Put it in quotes, or after `|`.")
+            self._report(node, "not_text", f"{name} must be text.", "Put it in quotes, or after `|`.")
             return None
         return node.text
 
@@ -215,9 +215,9 @@ class _Gate:
         node = self._value(name)
         if node is None:
             return None
-        truth = _truth(node)
+        truth = _parse_bool(node)
         if truth is None:
-            self._say(
+            self._report(
                 node,
                 "not_a_bool",
                 f"{name} must be true or false.",
@@ -230,7 +230,7 @@ class _Gate:
             return
         key, node = entry
         if _is_null(node) or (isinstance(node, Mapping | List) and not _children(node)):
-            self._say(
+            self._report(
                 key,
                 "fields_empty",
                 "extra_gated_fields holds no field.",
@@ -248,30 +248,30 @@ class _Gate:
                 "extra_gated_fields holds text, no fields.",
                 "Write `Label: type` lines; a label with ` #` in it needs quotes.",
             )
-            self._say(node, "fields_no_map", words, fix)
+            self._report(node, "fields_no_map", words, fix)
 
     def _item(self, item: Node) -> Iterator[Field]:
         if not isinstance(item, Mapping):
-            self._say(item, "list_item", "This item names no type.", "Write `- Label: type`.")
+            self._report(item, "list_item", "This item names no type.", "Write `- Label: type`.")
             return
         keys = {key.text for key, _ in item.pairs if isinstance(key, Scalar)}
         if "type" in keys and keys & {"name", "label"}:
-            self._say(item, "list_item", "The Hub knows no items with `name` and `type`.", "Write `- Label: type`.")
+            self._report(item, "list_item", "The Hub knows no items with `name` and `type`.", "Write `- Label: type`.")
         yield from self._pairs(item)
 
     def _pairs(self, node: Mapping) -> Iterator[Field]:
-        self.problems += about_order(node)
+        self.problems += order_problems(node)
         for key, spec in node.pairs:
             if not isinstance(key, Scalar):
                 code = "placeholder" if isinstance(key, Mapping) else "label_no_text"
-                self._say(key, code, "This label is no text.", "Fill in the template, or put the label in quotes.")
+                self._report(key, code, "This label is no text.", "Fill in the template, or put the label in quotes.")
                 continue
-            label = fold(key.text)
+            label = collapse_whitespace(key.text)
             self._label(label, key)
             if not label:
-                self._say(key, "label_empty", "This field has no label.", "Write what is asked for.")
+                self._report(key, "label_empty", "This field has no label.", "Write what is asked for.")
             item = self._field(label, key, spec)
-            self.problems += about_field(key, spec, item.type, [(each.label, each.value) for each in item.options])
+            self.problems += field_problems(key, spec, item.type, [(each.label, each.value) for each in item.options])
             yield item
 
     def _label(self, label: str, key: Scalar) -> None:
@@ -279,21 +279,21 @@ class _Gate:
         told = any((each.line, each.column) == (key.line, key.column) for each in self.problems)
         if first is not key and not told:  # the same text twice in one mapping is a duplicate_key already
             words = f"The same label stands on line {first.line}, so answers to the two cannot be told apart."
-            self._say(key, "duplicate_label", words, "Give each field a label of its own.")
+            self._report(key, "duplicate_label", words, "Give each field a label of its own.")
 
     def _field(self, label: str, key: Scalar, spec: Node) -> Field:
         kind, options, required = self._spec(key, spec)
         known = kind in KNOWN_TYPES
         if not kind:
-            self._say(key, "type_missing", "This field has no type.", f"Write `Label: type` with {_TYPES}.")
+            self._report(key, "type_missing", "This field has no type.", f"Write `Label: type` with {_TYPES}.")
         elif not known:
             guess = f"{kind.lower()}, in small letters" if kind.lower() in KNOWN_TYPES else _TYPES
-            self._say(spec, "unknown_type", f"The Hub has no type {kind[:60]!r}.", f"Write {guess}.")
+            self._report(spec, "unknown_type", f"The Hub has no type {kind[:60]!r}.", f"Write {guess}.")
         return Field(label, kind, role_of(label, kind.lower()), options, required, known)
 
     def _spec(self, field_key: Scalar, spec: Node) -> tuple[str, tuple[Option, ...], bool | None]:
         if isinstance(spec, Scalar):
-            kind = "" if _is_null(spec) else fold(spec.text)
+            kind = "" if _is_null(spec) else collapse_whitespace(spec.text)
             self._no_options(field_key, kind)
             return kind, (), None
         if not isinstance(spec, Mapping):
@@ -306,21 +306,21 @@ class _Gate:
             else:
                 self._stray(key, value)
             if name in _UNDOCUMENTED:
-                self._say(key, "undocumented_key", *_UNDOCUMENTED[name])
+                self._report(key, "undocumented_key", *_UNDOCUMENTED[name])
         node = found.get("type")
-        kind = fold(node.text) if isinstance(node, Scalar) and not _is_null(node) else ""
+        kind = collapse_whitespace(node.text) if isinstance(node, Scalar) and not _is_null(node) else ""
         if "options" not in found:
             self._no_options(field_key, kind)
-        return kind, tuple(self._options(found.get("options"))), _required(found)
+        return kind, tuple(self._options(found.get("options"))), _is_required(found)
 
     def _stray(self, key: Node, value: Node) -> None:
         inner = _type_of(value)
         if inner in KNOWN_TYPES:
-            name = fold(key.text)[:60] if isinstance(key, Scalar) else "this"
+            name = collapse_whitespace(key.text)[:60] if isinstance(key, Scalar) else "this"
             words = f"{name!r} looks like a field of its own that slipped into the one above."
-            self._say(key, "field_misindented", words, "Indent it like that field.")
+            self._report(key, "field_misindented", words, "Indent it like that field.")
         else:
-            self._say(
+            self._report(
                 key,
                 "unknown_field_key",
                 "The Hub knows no such key of a field.",
@@ -329,7 +329,7 @@ class _Gate:
 
     def _no_options(self, key: Scalar, kind: str) -> None:
         if kind == "select":
-            self._say(
+            self._report(
                 key,
                 "options_missing",
                 "This select has no choices.",
@@ -340,12 +340,12 @@ class _Gate:
         if node is None:
             return
         if not isinstance(node, List):
-            self._say(node, "options_no_list", "options must be a list.", "Write each choice as `- choice`.")
+            self._report(node, "options_no_list", "options must be a list.", "Write each choice as `- choice`.")
             return
         for item in node.items:
             option = _option(item)
             if option is None:
-                self._say(
+                self._report(
                     item,
                     "option_unclear",
                     "This choice is neither a text nor a label with a value.",
@@ -357,20 +357,22 @@ class _Gate:
 
 def _option(item: Node) -> Option | None:
     if isinstance(item, Scalar):
-        return Option(fold(item.text), item.text)
+        return Option(collapse_whitespace(item.text), item.text)
     if not isinstance(item, Mapping):
         return None
     parts = {key.text: value.text for key, value in item.pairs if isinstance(key, Scalar) and isinstance(value, Scalar)}
     label, value = parts.get("label"), parts.get("value")
     if label is None and value is None:
         return None
-    return Option(fold(label if label is not None else value or ""), value if value is not None else label or "")
+    return Option(
+        collapse_whitespace(label if label is not None else value or ""), value if value is not None else label or ""
+    )
 
 
-def _required(found: dict[str, Node]) -> bool | None:
+def _is_required(found: dict[str, Node]) -> bool | None:
     if "required" in found:
-        return _truth(found["required"])
-    optional = _truth(found["optional"]) if "optional" in found else None
+        return _parse_bool(found["required"])
+    optional = _parse_bool(found["optional"]) if "optional" in found else None
     return None if optional is None else not optional
 
 
@@ -379,14 +381,14 @@ def _type_of(node: Node) -> str:
     if isinstance(node, Mapping):
         found = [value for key, value in node.pairs if isinstance(key, Scalar) and key.text == "type"]
         node = found[0] if found else node
-    return fold(node.text) if isinstance(node, Scalar) else ""
+    return collapse_whitespace(node.text) if isinstance(node, Scalar) else ""
 
 
 def _is_null(node: Node) -> bool:
     return isinstance(node, Scalar) and node.plain and node.text in ("", "~", "null", "Null", "NULL")
 
 
-def _truth(node: Node) -> bool | None:
+def _parse_bool(node: Node) -> bool | None:
     """True or False as YAML 1.2 spells them; anything else is neither."""
     word = node.text.lower() if isinstance(node, Scalar) and node.plain else ""
     if isinstance(node, Scalar) and node.text not in (word, word.upper(), word.title()):
@@ -398,7 +400,7 @@ def _children(node: Mapping | List) -> int:
     return len(node.pairs) if isinstance(node, Mapping) else len(node.items)
 
 
-def _mended(parsed: Parsed, text: str, first_line: int) -> Iterator[Problem]:
+def _explain_yaml_problems(parsed: ParsedYaml, text: str, first_line: int) -> Iterator[Problem]:
     """The problems of the YAML; broken YAML that is a fence or a spoilt list gets the name of its cause."""
     for each in parsed.problems:
         row = each.line - first_line
@@ -414,7 +416,7 @@ def _problem(node: Node, code: str, message: str, fix: str) -> Problem:
     return Problem(node.line, node.column, code, message, fix)
 
 
-def _in_order(problems: Sequence[Problem]) -> tuple[Problem, ...]:
+def _sort_by_place(problems: Sequence[Problem]) -> tuple[Problem, ...]:
     return tuple(sorted(problems, key=lambda each: (each.line, each.column)))
 
 

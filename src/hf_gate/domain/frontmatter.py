@@ -24,13 +24,13 @@ _GATE_KEY = re.compile(r"extra[_-]gated[\w-]*[ \t]*:")
 _YAML_KEY = re.compile(r"[a-z_][\w-]*[ \t]*:(?:[ \t]|$)")
 
 
-def front_matter(card: str) -> FrontMatter:
+def find_front_matter(card: str) -> FrontMatter:
     """The first block of a card, as `huggingface_hub` delimits it; blank lines before it are fine, text is not."""
     lines = re.split(r"\r\n|\n|\r", card)
     start = next((row for row, line in enumerate(lines) if line.strip("\ufeff \t")), len(lines))
     head = lines[start].lstrip("\ufeff") if start < len(lines) else ""
     if not _DELIMITER.match(head):
-        return FrontMatter(None, 1, (_not_found(lines),))
+        return FrontMatter(None, 1, (_explain_missing(lines),))
     end = next((row for row in range(start + 1, len(lines)) if _DELIMITER.match(lines[row])), None)
     if end is None:
         words, fix = (
@@ -38,11 +38,11 @@ def front_matter(card: str) -> FrontMatter:
             "Put --- on a line of its own after the YAML.",
         )
         return FrontMatter(None, 1, (Problem(start + 1, 1, "front_matter_open", words, fix),))
-    problems = (*_about_delimiters(lines, start, end), *_about_body(lines, end))
+    problems = (*_delimiter_problems(lines, start, end), *_body_problems(lines, end))
     return FrontMatter("\n".join(lines[start + 1 : end]) + "\n", start + 2, problems)
 
 
-def _not_found(lines: list[str]) -> Problem:
+def _explain_missing(lines: list[str]) -> Problem:
     for row, line in enumerate(lines[:-1]):
         if _DELIMITER.match(line) and (_YAML_KEY.match(lines[row + 1]) or _GATE_KEY.match(lines[row + 1])):
             if any(_FENCE.match(before) for before in lines[:row]):
@@ -61,7 +61,7 @@ def _not_found(lines: list[str]) -> Problem:
     )
 
 
-def _about_delimiters(lines: list[str], start: int, end: int) -> Iterator[Problem]:
+def _delimiter_problems(lines: list[str], start: int, end: int) -> Iterator[Problem]:
     if lines[0].startswith("\ufeff"):
         words = "A byte order mark stands before the ---, so some readers find no metadata."
         yield Problem(1, 1, "bom", words, "Save the file without BOM.")
@@ -77,9 +77,9 @@ def _about_delimiters(lines: list[str], start: int, end: int) -> Iterator[Proble
             )
 
 
-def _about_body(lines: list[str], end: int) -> Iterator[Problem]:
+def _body_problems(lines: list[str], end: int) -> Iterator[Problem]:
     """Whether what looks like more metadata stands below the block: closed too early, or a second block."""
-    body = list(_unfenced(lines, end + 1))
+    body = list(_without_code_fence(lines, end + 1))
     first = next((row for row in body if lines[row].strip()), None)
     if first is None:
         return
@@ -105,7 +105,7 @@ def _closes_yaml(lines: list[str], opener: int, delimiters: list[int]) -> bool:
     return bool(inside) and bool(_YAML_KEY.match(inside[0]))
 
 
-def _unfenced(lines: list[str], start: int) -> Iterator[int]:
+def _without_code_fence(lines: list[str], start: int) -> Iterator[int]:
     fence: str | None = None
     for row in range(start, len(lines)):
         match = _FENCE.match(lines[row])

@@ -10,26 +10,26 @@ _SPAN: Final = re.compile(r"([1-9]\d{0,4})(d|w|mo|y)\Z", re.ASCII)
 _FAR: Final = datetime(9999, 12, 31, tzinfo=UTC)
 
 
-class Length(NamedTuple):
+class TimeSpan(NamedTuple):
     """A span of time; months are calendar months."""
 
     days: int = 0
     months: int = 0
 
 
-def end_of(written: str, accepted_at: datetime, zone: tzinfo) -> datetime:
+def grant_end(written: str, accepted_at: datetime, zone: tzinfo) -> datetime:
     """The end that `30d`, `12w`, `6mo`, `1y` or `2027-06-30` means; of several joined by a comma, the earliest.
 
     A date is the end of that day in `zone`; a span counts in days, or in calendar months (the 31st becomes the last
     day of a shorter month). A moment (`2027-06-30T09:30:00.000Z`, as what was taken back gets its end again) is itself.
     Raises ValueError for anything else.
     """
-    return min(_end(part.strip(), accepted_at, zone) for part in written.split(","))
+    return min(_parse_end(part.strip(), accepted_at, zone) for part in written.split(","))
 
 
-def _end(written: str, accepted_at: datetime, zone: tzinfo) -> datetime:
-    if (length := length_of(written)) is not None:
-        return later(accepted_at, *length)
+def _parse_end(written: str, accepted_at: datetime, zone: tzinfo) -> datetime:
+    if (length := parse_time_span(written)) is not None:
+        return add_time_span(accepted_at, *length)
     if "T" in written:
         moment = datetime.fromisoformat(written)
         if moment.tzinfo is None:
@@ -38,18 +38,18 @@ def _end(written: str, accepted_at: datetime, zone: tzinfo) -> datetime:
     return end_of_day(date.fromisoformat(written), zone)
 
 
-def length_of(written: str) -> Length | None:
+def parse_time_span(written: str) -> TimeSpan | None:
     """What `30d`, `12w`, `6mo` or `1y` means; None for anything else."""
     match = _SPAN.match(written)
     if match is None:
         return None
     number, unit = int(match[1]), match[2]
     if unit in ("d", "w"):
-        return Length(days=number * (7 if unit == "w" else 1))
-    return Length(months=number * (12 if unit == "y" else 1))
+        return TimeSpan(days=number * (7 if unit == "w" else 1))
+    return TimeSpan(months=number * (12 if unit == "y" else 1))
 
 
-def later(moment: datetime, days: int, months: int) -> datetime:
+def add_time_span(moment: datetime, days: int, months: int) -> datetime:
     """So much after a moment; the 31st becomes the last day of a shorter month. What no calendar holds is very far."""
     month = moment.month - 1 + months
     year, month = moment.year + month // 12, month % 12 + 1

@@ -15,7 +15,7 @@ DESK: Final = "desk"
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class LedgerLink:
     """The public columns of one entry, as they lie in the store."""
 
     chain: str  # `models/ns/name`, `datasets/ns/name`, or `desk`
@@ -30,7 +30,7 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
-class Break:
+class ChainBreak:
     """Where a chain does not hold, and what is wrong there."""
 
     chain: str
@@ -51,7 +51,7 @@ class Checkpoint:
         return hashlib.sha256(canonical({"at": self.at, "heads": self.heads})).hexdigest()
 
 
-def link_hash(before: bytes, link: Link) -> bytes:
+def link_hash(before: bytes, link: LedgerLink) -> bytes:
     """The hash of an entry: over the hash before it and every public column, each with its length."""
     number = b"" if link.request is None else str(link.request).encode()
     head = f"{link.chain}\x1f{link.seq}\x1f{link.at}\x1f{link.kind}\x1f{link.actor}\x1f".encode()
@@ -63,30 +63,34 @@ def link_hash(before: bytes, link: Link) -> bytes:
     return hashlib.sha256(b"".join(text)).digest()
 
 
-def prove(links: Iterable[Link], *, start: bytes = GENESIS, first: int = 1) -> Iterator[Break | Link]:
+def verify_chain(
+    links: Iterable[LedgerLink], *, start: bytes = GENESIS, first: int = 1
+) -> Iterator[ChainBreak | LedgerLink]:
     """Walks one chain; yields a `Break` wherever it does not hold (then goes on from what is written), at last its head."""
     before, seq, last = start, first - 1, None
     for link in links:
         seq += 1
         if link.seq != seq:
             missing = f"entry {seq} is missing" if link.seq > seq else f"entry {link.seq} stands twice or out of order"
-            yield Break(link.chain, seq, missing)
+            yield ChainBreak(link.chain, seq, missing)
             seq = link.seq
         elif link_hash(before, link) != link.hash:
-            yield Break(link.chain, link.seq, "its content is not what its hash was taken over")
+            yield ChainBreak(link.chain, link.seq, "its content is not what its hash was taken over")
         before, last = link.hash, link
     if last is not None:
         yield last
 
 
-def against(checkpoint: Checkpoint, heads: Mapping[str, Sequence[bytes]], lengths: Mapping[str, int]) -> list[Break]:
+def verify_checkpoint(
+    checkpoint: Checkpoint, heads: Mapping[str, Sequence[bytes]], lengths: Mapping[str, int]
+) -> list[ChainBreak]:
     """What a checkpoint shows: `heads[chain]` is (hash at the checkpoint's length,) or empty when it is not there."""
     broken = []
     for chain, (length, known) in sorted(checkpoint.heads.items()):
         found = heads.get(chain, ())
         if not found:
             have = lengths.get(chain, 0)
-            broken.append(Break(chain, have + 1, f"cut off: {length} entries at the checkpoint, {have} now"))
+            broken.append(ChainBreak(chain, have + 1, f"cut off: {length} entries at the checkpoint, {have} now"))
         elif found[0].hex() != known:
-            broken.append(Break(chain, length, "rewritten: its hash is not the one of the checkpoint"))
+            broken.append(ChainBreak(chain, length, "rewritten: its hash is not the one of the checkpoint"))
     return broken

@@ -21,7 +21,7 @@ WITHDRAWN: Final = "withdrawn"
 """The status of a request that is in none of the Hub's lists any more."""
 
 
-class Hand(StrEnum):
+class Actor(StrEnum):
     """Who moves a request."""
 
     REQUESTER = "requester"
@@ -33,13 +33,13 @@ class Move(NamedTuple):
 
     before: Status | None
     verb: str
-    hand: Hand
+    hand: Actor
     call: str
     after: Status | None
 
 
 _P, _A, _R, _Z = Status.PENDING, Status.ACCEPTED, Status.REJECTED, Status.RESET
-_ASK, _REVIEW = Hand.REQUESTER, Hand.REVIEWER
+_ASK, _REVIEW = Actor.REQUESTER, Actor.REVIEWER
 
 # Sources: the transition table of the Hub (recorded exchanges), its OpenAPI and hub-docs' "Review access requests".
 MOVES: tuple[Move, ...] = (

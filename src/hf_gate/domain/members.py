@@ -24,23 +24,23 @@ TEAM: Final = "team until"
 TEAM_LASTS: Final = 24 * 3_600_000  # ms
 
 
-class Role(StrEnum):
+class MemberRole(StrEnum):
     """From the one who may least to the one who may most."""
 
     VIEWER = "viewer"
     REVIEWER = "reviewer"
     ADMIN = "admin"
 
-    def covers(self, other: Role) -> bool:
+    def covers(self, other: MemberRole) -> bool:
         """Whether this role may do what the other may."""
         return ROLES.index(self) >= ROLES.index(other)
 
 
-ROLES: Final = tuple(Role)
-MEANING: Final[dict[Role, str]] = {
-    Role.VIEWER: "sees requests without names, mail addresses and answers; decides nothing",
-    Role.REVIEWER: "sees and decides requests of their own repos",
-    Role.ADMIN: "also applies plans, invites and ends sessions",
+ROLES: Final = tuple(MemberRole)
+MEANING: Final[dict[MemberRole, str]] = {
+    MemberRole.VIEWER: "sees requests without names, mail addresses and answers; decides nothing",
+    MemberRole.REVIEWER: "sees and decides requests of their own repos",
+    MemberRole.ADMIN: "also applies plans, invites and ends sessions",
 }
 
 
@@ -52,7 +52,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     name: str
-    role: Role
+    role: MemberRole
     repos: tuple[str, ...] | None = None
     has_link: bool = False
     made_at: int = 0  # ms
@@ -76,7 +76,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
         return any(key.lower() in self.own_keys for key in (username, user_id) if key)
 
 
-class Author(msgspec.Struct, frozen=True, kw_only=True):
+class RunAuthor(msgspec.Struct, frozen=True, kw_only=True):
     """Whose a run is, beside the name in the ledger. `is_free`: it does not count towards the limit of one person."""
 
     member: str | None = None
@@ -84,5 +84,5 @@ class Author(msgspec.Struct, frozen=True, kw_only=True):
     is_free: bool = False
 
 
-NOBODY: Final = Author()
+NOBODY: Final = RunAuthor()
 """Of a run that counts for nobody in particular."""

@@ -7,17 +7,17 @@ from typing import overload
 
 
 @overload
-def ms(moment: datetime) -> int: ...
+def to_ms(moment: datetime) -> int: ...
 @overload
-def ms(moment: None) -> None: ...
+def to_ms(moment: None) -> None: ...
 @overload
-def ms(moment: datetime | None) -> int | None: ...
-def ms(moment: datetime | None) -> int | None:
+def to_ms(moment: datetime | None) -> int | None: ...
+def to_ms(moment: datetime | None) -> int | None:
     """Whole milliseconds since 1970, UTC."""
     return None if moment is None else round(moment.timestamp() * 1000)
 
 
-def moment_of(milliseconds: int) -> datetime:
+def from_ms(milliseconds: int) -> datetime:
     """The way back."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
@@ -41,4 +41,4 @@ def iso_ms(milliseconds: None) -> None: ...
 def iso_ms(milliseconds: int | None) -> str | None: ...
 def iso_ms(milliseconds: int | None) -> str | None:
     """Return a stored time in the same form."""
-    return None if milliseconds is None else iso(moment_of(milliseconds))
+    return None if milliseconds is None else iso(from_ms(milliseconds))

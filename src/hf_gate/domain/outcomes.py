@@ -57,7 +57,7 @@ class Outcome:
         return self.person.username
 
 
-class Ends(StrEnum):
+class ErrorScope(StrEnum):
     """How much an error ends: this one decision, its repo's part of a run, or the whole run."""
 
     ONE = "one"
@@ -65,32 +65,32 @@ class Ends(StrEnum):
     RUN = "run"
 
 
-class Law(NamedTuple):
+class ErrorRule(NamedTuple):
     """What an error makes of the decision that met it, and what it ends. `listed`: whether a request was handed in."""
 
     error: type[HfGateError]
     listed: bool | None
     kind: OutcomeKind
-    ends: Ends
+    ends: ErrorScope
 
 
 # The first row that fits decides; None fits both. An error's exit code stands at its class.
 _LAWS: Final = (
-    Law(Stale, None, OutcomeKind.STALE, Ends.ONE),
-    Law(PersonNotFound, True, OutcomeKind.GONE, Ends.ONE),
-    Law(RequestNotFound, True, OutcomeKind.GONE, Ends.ONE),
-    Law(OutcomeUnknown, None, OutcomeKind.OPEN, Ends.ONE),
-    Law(NotAllowed, None, OutcomeKind.OPEN, Ends.REPO),
-    Law(NotGated, None, OutcomeKind.REFUSED, Ends.REPO),
-    Law(RepoNotFound, None, OutcomeKind.REFUSED, Ends.REPO),
-    Law(RepoMoved, None, OutcomeKind.REFUSED, Ends.REPO),
-    Law(HubUnavailable, None, OutcomeKind.OPEN, Ends.RUN),
-    Law(Offline, None, OutcomeKind.OPEN, Ends.RUN),
-    Law(HfGateError, None, OutcomeKind.REFUSED, Ends.ONE),
+    ErrorRule(Stale, None, OutcomeKind.STALE, ErrorScope.ONE),
+    ErrorRule(PersonNotFound, True, OutcomeKind.GONE, ErrorScope.ONE),
+    ErrorRule(RequestNotFound, True, OutcomeKind.GONE, ErrorScope.ONE),
+    ErrorRule(OutcomeUnknown, None, OutcomeKind.OPEN, ErrorScope.ONE),
+    ErrorRule(NotAllowed, None, OutcomeKind.OPEN, ErrorScope.REPO),
+    ErrorRule(NotGated, None, OutcomeKind.REFUSED, ErrorScope.REPO),
+    ErrorRule(RepoNotFound, None, OutcomeKind.REFUSED, ErrorScope.REPO),
+    ErrorRule(RepoMoved, None, OutcomeKind.REFUSED, ErrorScope.REPO),
+    ErrorRule(HubUnavailable, None, OutcomeKind.OPEN, ErrorScope.RUN),
+    ErrorRule(Offline, None, OutcomeKind.OPEN, ErrorScope.RUN),
+    ErrorRule(HfGateError, None, OutcomeKind.REFUSED, ErrorScope.ONE),
 )
 
 
-def law_of(error: HfGateError, *, listed: bool) -> Law:
+def classify_error(error: HfGateError, *, listed: bool) -> ErrorRule:
     """The row that fits an error; `listed` when the decision was on a request that had been read."""
     return next(law for law in _LAWS if isinstance(error, law.error) and law.listed in {None, listed})
 
@@ -106,12 +106,12 @@ def exit_code_of(outcomes: Iterable[Outcome], stop: BaseException | None = None)
     for outcome in outcomes:
         count[outcome.kind] += 1
         if outcome.kind is OutcomeKind.OPEN:
-            reasons.add(_own(outcome.error, 5))
+            reasons.add(_kind_of_own_error(outcome.error, 5))
     if stop is None and not (count[OutcomeKind.REFUSED] or count[OutcomeKind.OPEN]):
         return 0
     if count[OutcomeKind.DONE] or 5 in reasons:
         return 5
-    return min(reasons, default=1) if stop is None else _own(stop, 1)
+    return min(reasons, default=1) if stop is None else _kind_of_own_error(stop, 1)
 
 
 def exit_code_of_counts(count: Mapping[str, int]) -> int:
@@ -121,5 +121,5 @@ def exit_code_of_counts(count: Mapping[str, int]) -> int:
     return 1 if count.get(OutcomeKind.REFUSED) else 0
 
 
-def _own(error: BaseException | None, otherwise: int) -> int:
+def _kind_of_own_error(error: BaseException | None, otherwise: int) -> int:
     return error.exit_code if isinstance(error, HfGateError) else otherwise

@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Final, NamedTuple
 
 from . import quality_words as words
-from .quality_reading import Given, folded, label_says, phrases, seen, vocabulary, words_of
+from .quality_reading import AnswerText, fold_answer, fold_phrases, fold_words, label_matches, visible_part, words_of
 from .roles import Role, role_of
 
 
@@ -49,7 +49,7 @@ class Weighed(NamedTuple):
 
 def weighed(answer: str, label: str, role: Role) -> Weighed:
     """The part of the work that is the same for all who give the same answer."""
-    text = seen(answer)
+    text = visible_part(answer)
     if not text:
         return Weighed(Quality.EMPTY, 0)
     given = _given(text, label, role, ())
@@ -65,36 +65,36 @@ def signed(found: Weighed, answer: str, label: str, role: Role, names: Collectio
     """The quality of a weighed answer from somebody with these names: one's own name is no answer."""
     for name in names if found.words else ():
         if len(_own(name)) == found.words:  # few have as many words as one's name: only those are looked at again
-            given = _given(seen(answer), label, role, names)
+            given = _given(visible_part(answer), label, role, names)
             return Quality.JUNK if _repeats_ones_name(given) else found.quality
     return found.quality
 
 
-def _given(text: str, label: str, role: Role, names: Collection[str]) -> Given:
-    plain = folded(text)
-    return Given(text, plain, words_of(plain), label, role, names)
+def _given(text: str, label: str, role: Role, names: Collection[str]) -> AnswerText:
+    plain = fold_answer(text)
+    return AnswerText(text, plain, words_of(plain), label, role, names)
 
 
 # ---- the word lists, folded as answers are ---------------------------------------------------------------------------
 
-_HARD = phrases(words.HARD_REFUSALS)
-_REFUSALS = phrases(words.REFUSALS) | _HARD
-_STUDENT = phrases(words.STUDENT_WORDS)
-_YES_NO = phrases(words.YES_OR_NO)
-_GREETINGS = phrases(words.GREETINGS)
-_STOP = vocabulary(words.STOP_WORDS)
-_GENERIC = vocabulary(words.GENERIC_WORDS)
-_PLACES = vocabulary(words.GENERIC_PLACES)
-_RUN_WORDS = vocabulary(words.RUN_WORDS)
-_SHORT_RUNS = vocabulary(words.SHORT_RUNS)
+_HARD = fold_phrases(words.HARD_REFUSALS)
+_REFUSALS = fold_phrases(words.REFUSALS) | _HARD
+_STUDENT = fold_phrases(words.STUDENT_WORDS)
+_YES_NO = fold_phrases(words.YES_OR_NO)
+_GREETINGS = fold_phrases(words.GREETINGS)
+_STOP = fold_words(words.STOP_WORDS)
+_GENERIC = fold_words(words.GENERIC_WORDS)
+_PLACES = fold_words(words.GENERIC_PLACES)
+_RUN_WORDS = fold_words(words.RUN_WORDS)
+_SHORT_RUNS = fold_words(words.SHORT_RUNS)
 _WALKS = frozenset(
     row[start:end]
     for each in words.KEY_ROWS
-    for row in (folded(each), folded(each)[::-1])
+    for row in (fold_answer(each), fold_answer(each)[::-1])
     for start in range(len(row))
     for end in range(start + 2, len(row) + 1)
 )
-_FILLERS = re.compile("|".join(sorted(map(re.escape, phrases(words.UNSPACED_GENERIC)), key=len, reverse=True)))
+_FILLERS = re.compile("|".join(sorted(map(re.escape, fold_phrases(words.UNSPACED_GENERIC)), key=len, reverse=True)))
 
 
 # ---- answers that fit their role by their look -----------------------------------------------------------------------
@@ -108,46 +108,46 @@ _CODE = re.compile(r"[a-z]{2}")
 _FLAG = re.compile("[\U0001f1e6-\U0001f1ff]{2}")
 
 
-def _never(_: Given) -> bool:
+def _never(_: AnswerText) -> bool:
     return False
 
 
-def _is_invited(given: Given) -> bool:
+def _is_invited(given: AnswerText) -> bool:
     """A refusal where the label says "if any", a yes or no where it asks whether, a date where it gives the format."""
-    if _fits_date(given) and label_says(given.label, words.LABEL_IS_A_DATE):
+    if _fits_date(given) and label_matches(given.label, words.LABEL_IS_A_DATE):
         return True
-    if given.joined in _YES_NO and label_says(given.label, words.LABEL_ASKS_YES):
+    if given.joined in _YES_NO and label_matches(given.label, words.LABEL_ASKS_YES):
         return True
-    return given.joined in _REFUSALS and label_says(given.label, words.LABEL_IS_OPTIONAL)
+    return given.joined in _REFUSALS and label_matches(given.label, words.LABEL_IS_OPTIONAL)
 
 
-def _is_date_asked_for(given: Given) -> bool:
+def _is_date_asked_for(given: AnswerText) -> bool:
     """A bare date where the label asks when, and perhaps more: it is no junk, and may be thin."""
-    return len(given.folded) <= 40 and _fits_date(given) and label_says(given.label, words.LABEL_ASKS_DATE)
+    return len(given.folded) <= 40 and _fits_date(given) and label_matches(given.label, words.LABEL_ASKS_DATE)
 
 
-def _fits_email(given: Given) -> bool:
+def _fits_email(given: AnswerText) -> bool:
     return bool(_EMAIL.search(given.text))
 
 
-def _fits_date(given: Given) -> bool:
+def _fits_date(given: AnswerText) -> bool:
     return bool(_DATE.search(given.folded))
 
 
-def _fits_country(given: Given) -> bool:
+def _fits_country(given: AnswerText) -> bool:
     """Two letters are a code: NO is Norway, NA is Namibia. A flag is a code too."""
     return bool(_CODE.fullmatch(given.folded) or _FLAG.fullmatch(given.text))
 
 
-def _fits_job(given: Given) -> bool:
+def _fits_job(given: AnswerText) -> bool:
     return given.joined in _STUDENT
 
 
-def _fits_consent(given: Given) -> bool:
+def _fits_consent(given: AnswerText) -> bool:
     return given.joined in _YES_NO
 
 
-def _fits_place(given: Given) -> bool:
+def _fits_place(given: AnswerText) -> bool:
     """An acronym (MIT, DFG), or a name in digits (42)."""
     if given.text in words.NUMBER_NAMES:
         return True
@@ -160,7 +160,7 @@ def _fits_place(given: Given) -> bool:
     return len(given.text) == 1 and given.text in "XQ"
 
 
-def _fits_name(given: Given) -> bool:
+def _fits_name(given: AnswerText) -> bool:
     """People are called Null, No, Na and Asd; they write themselves with a capital, or are one letter."""
     bare = given.solid
     if len(bare) == 1 and bare.isalpha():
@@ -168,19 +168,19 @@ def _fits_name(given: Given) -> bool:
     return given.text.istitle() and len(given.words) == 1 and given.joined not in _HARD - {"null", "test"}
 
 
-def _fits_other(given: Given) -> bool:
+def _fits_other(given: AnswerText) -> bool:
     text = given.folded
-    if given.joined in _YES_NO and label_says(given.label, words.LABEL_IS_QUESTION):
+    if given.joined in _YES_NO and label_matches(given.label, words.LABEL_IS_QUESTION):
         return True
     if _LINK.search(text) or _DATE.search(text) or _EMAIL.search(text):
         return True
     digits = "".join(filter(str.isdigit, text))
     if not digits or any(char.isalpha() for char in text):
         return False
-    return label_says(given.label, words.LABEL_ASKS_NUMBER) or (bool(given.label) and not _is_counting(digits))
+    return label_matches(given.label, words.LABEL_ASKS_NUMBER) or (bool(given.label) and not _is_counting(digits))
 
 
-_FITS: dict[Role, Callable[[Given], bool]] = {
+_FITS: dict[Role, Callable[[AnswerText], bool]] = {
     Role.EMAIL: _fits_email,
     Role.BIRTH_DATE: _fits_date,
     Role.COUNTRY: _fits_country,
@@ -200,14 +200,14 @@ _JAMO = re.compile("[\u1100-\u11ff\u3131-\u318e]+")
 _HOME_ROW = re.compile("[asdfghjkl]{7,}")
 
 
-def _says_nothing(given: Given) -> bool:
+def _says_nothing(given: AnswerText) -> bool:
     """Neither a letter nor, where a number may answer, a digit."""
     if given.role is Role.BIRTH_DATE and any(map(str.isdigit, given.text)):
         return False
     return not any(unicodedata.category(char)[0] in "LM" for char in given.folded)
 
 
-def _declines(given: Given) -> bool:
+def _declines(given: AnswerText) -> bool:
     if given.role is Role.NAME:
         return given.joined in _HARD
     if given.joined in _REFUSALS:
@@ -217,11 +217,11 @@ def _declines(given: Given) -> bool:
     )
 
 
-def _is_only_a_student(given: Given) -> bool:
+def _is_only_a_student(given: AnswerText) -> bool:
     return given.joined in _STUDENT and given.role in (Role.AFFILIATION, Role.PURPOSE, Role.COUNTRY, Role.EMAIL)
 
 
-def _repeats_characters(given: Given) -> bool:
+def _repeats_characters(given: AnswerText) -> bool:
     text = given.solid
     if len(text) >= 3 and len(set(text)) == 1:
         return not (given.role is Role.AFFILIATION and given.text.isupper() and len(text) == 3)  # AAA, CCC, III
@@ -234,7 +234,7 @@ def _repeats_characters(given: Given) -> bool:
     return len(text) >= 6 and _UNIT.fullmatch(text[:200]) is not None
 
 
-def _is_typed_at_random(given: Given) -> bool:
+def _is_typed_at_random(given: AnswerText) -> bool:
     if len(given.text) > 200 or given.solid.isdigit():
         return False
     return all(_is_struck(word) or word in _REFUSALS or word.isdigit() for word in given.words) and not (
@@ -270,7 +270,7 @@ def _walks(word: str) -> list[int]:
     return lengths
 
 
-def _is_without_vowels(given: Given) -> bool:
+def _is_without_vowels(given: AnswerText) -> bool:
     """A purpose in one long word of consonants or of the home row alone."""
     if given.role is not Role.PURPOSE or len(given.words) != 1 or not given.text.islower():
         return False
@@ -281,14 +281,14 @@ def _is_without_vowels(given: Given) -> bool:
     return mash or (len(word) >= 6 and not set(word) & set("aeiouy"))
 
 
-def _is_one_letter(given: Given) -> bool:
+def _is_one_letter(given: AnswerText) -> bool:
     return (
         len(given.solid) == 1 and given.solid.isascii() and given.role in (Role.PURPOSE, Role.AFFILIATION, Role.EMAIL)
     )
 
 
-def _repeats_the_label(given: Given) -> bool:
-    label = words_of(folded(seen(given.label)))
+def _repeats_the_label(given: AnswerText) -> bool:
+    label = words_of(fold_answer(visible_part(given.label)))
     if not label or not given.words:
         return False
     if given.words == label:
@@ -303,7 +303,7 @@ def _parts(label: str, role: Role) -> frozenset[str]:
     """The halves of a label such as `Company / Organization` or `單位(Affiliation)` that are labels themselves."""
     pieces = re.split(r"[/／()（）|:：]", label[:500])
     return frozenset(
-        " ".join(words_of(folded(seen(piece))))
+        " ".join(words_of(fold_answer(visible_part(piece))))
         for piece in pieces
         if len(pieces) > 1 and role_of(piece.strip()) is role and role is not Role.OTHER
     ) - {""}
@@ -315,10 +315,10 @@ _NAMELESS: Final = (Role.NAME, Role.COUNTRY, Role.JOB)  # where one's name may s
 @lru_cache(maxsize=256)
 def _own(name: str) -> tuple[str, ...]:
     """The words of a person's name."""
-    return words_of(folded(seen(name[:200])))
+    return words_of(fold_answer(visible_part(name[:200])))
 
 
-def _repeats_ones_name(given: Given) -> bool:
+def _repeats_ones_name(given: AnswerText) -> bool:
     if given.role in _NAMELESS or _is_allowed_name(given):
         return False
     for name in given.names:
@@ -328,10 +328,10 @@ def _repeats_ones_name(given: Given) -> bool:
     return False
 
 
-def _is_allowed_name(given: Given) -> bool:
+def _is_allowed_name(given: AnswerText) -> bool:
     if given.role is Role.AFFILIATION:  # an organisation's account, written as the organisation writes itself
         return given.text.isupper() and len(given.words) == 1
-    return given.role is Role.OTHER and label_says(given.label, words.LABEL_IS_ACCOUNT)
+    return given.role is Role.OTHER and label_matches(given.label, words.LABEL_IS_ACCOUNT)
 
 
 def _is_counting(digits: str) -> bool:
@@ -342,11 +342,11 @@ def _is_counting(digits: str) -> bool:
     return len(steps) == 1 and steps <= {0, 1, 9}
 
 
-def _is_filler_text(given: Given) -> bool:
+def _is_filler_text(given: AnswerText) -> bool:
     return given.joined.startswith("lorem ipsum")
 
 
-_JUNK: tuple[Callable[[Given], bool], ...] = (
+_JUNK: tuple[Callable[[AnswerText], bool], ...] = (
     _says_nothing,
     _declines,
     _is_only_a_student,
@@ -375,7 +375,7 @@ _COMPOUNDING = re.compile(words.COMPOUNDING)
 _ATTACHED = re.compile("^(?:لل|وال|ال|ول|بال|[لبو]|[לבהו])")
 
 
-def _is_thin_purpose(given: Given) -> bool:
+def _is_thin_purpose(given: AnswerText) -> bool:
     """Fewer than three words with content, or none among them that says which.
 
     A letter of an unspaced script counts as a part of a word; two such words that are not generic are enough.
@@ -407,7 +407,7 @@ def _is_generic(word: str) -> bool:
     return word in _GENERIC or (not word.isascii() and _ATTACHED.sub("", word) in _GENERIC)
 
 
-def _is_thin_place(given: Given) -> bool:
+def _is_thin_place(given: AnswerText) -> bool:
     if given.joined in _GREETINGS or (len(given.solid) == 1 and not given.solid.isascii()):
         return True
     if len(given.solid) == 3 and len(set(given.solid)) == 1:
@@ -415,19 +415,19 @@ def _is_thin_place(given: Given) -> bool:
     return all(word in _PLACES or word in _STOP for word in given.words) and not _PLACES.isdisjoint(given.words)
 
 
-def _is_thin_email(given: Given) -> bool:
+def _is_thin_email(given: AnswerText) -> bool:
     return not _fits_email(given)
 
 
-def _is_thin_date(given: Given) -> bool:
+def _is_thin_date(given: AnswerText) -> bool:
     return not any(char.isdigit() for char in given.text)
 
 
-def _is_thin_name(given: Given) -> bool:
+def _is_thin_name(given: AnswerText) -> bool:
     return given.joined in {"user", "admin", "me", "myself", "anonymous", "someone", "somebody", "anon", "person"}
 
 
-def _is_thin_country(given: Given) -> bool:
+def _is_thin_country(given: AnswerText) -> bool:
     return given.joined in _GREETINGS | {
         "earth",
         "world",
@@ -440,11 +440,11 @@ def _is_thin_country(given: Given) -> bool:
     }
 
 
-def _is_thin_job(given: Given) -> bool:
+def _is_thin_job(given: AnswerText) -> bool:
     return given.joined in _GREETINGS | {"work", "working", "job", "employee", "me"}
 
 
-_THIN: dict[Role, Callable[[Given], bool]] = {
+_THIN: dict[Role, Callable[[AnswerText], bool]] = {
     Role.PURPOSE: _is_thin_purpose,
     Role.AFFILIATION: _is_thin_place,
     Role.EMAIL: _is_thin_email,

@@ -12,7 +12,7 @@ from .roles import Role
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class AnswerText:
     """An answer in the forms in which the rules look at it."""
 
     text: str  # as seen
@@ -42,14 +42,14 @@ _ASCII_WORD = re.compile("[a-z0-9]+")
 _APOSTROPHES = re.compile("['`\u2018\u2019\u02bc\u05f3\u05f4\"]")
 
 
-def seen(answer: str) -> str:
+def visible_part(answer: str) -> str:
     """What of an answer can be seen; a stranger may put a million invisible characters first."""
     text = answer if len(answer) <= _LIMIT else _INVISIBLE.sub("", answer).lstrip()[:_LIMIT]
     text = unicodedata.normalize("NFKC", text)
     return text.strip() if text.isascii() and text.isprintable() else _INVISIBLE.sub("", text).strip()
 
 
-def folded(text: str) -> str:
+def fold_answer(text: str) -> str:
     if text.isascii():
         return text.lower()
     plain = _ACCENTS.sub("", unicodedata.normalize("NFD", text.casefold()))
@@ -64,17 +64,20 @@ def words_of(folded: str) -> tuple[str, ...]:
     return tuple("".join(char if unicodedata.category(char)[0] in "LMN" else " " for char in text).split())
 
 
-def phrases(text: str) -> frozenset[str]:
+def fold_phrases(text: str) -> frozenset[str]:
     """A list of phrases, folded as answers are."""
     return frozenset(
-        " ".join(words_of(folded(seen(item)))) for line in text.splitlines() for item in line.split("|") if item
+        " ".join(words_of(fold_answer(visible_part(item))))
+        for line in text.splitlines()
+        for item in line.split("|")
+        if item
     )
 
 
-def vocabulary(text: str) -> frozenset[str]:
-    return frozenset(word for item in text.split() for word in words_of(folded(seen(item))))
+def fold_words(text: str) -> frozenset[str]:
+    return frozenset(word for item in text.split() for word in words_of(fold_answer(visible_part(item))))
 
 
 @lru_cache(maxsize=4096)
-def label_says(label: str, pattern: str) -> bool:
+def label_matches(label: str, pattern: str) -> bool:
     return re.search(pattern, label[:2000].casefold()) is not None

@@ -15,7 +15,7 @@ from datetime import date, timedelta
 from functools import cached_property
 from typing import Final, TypeAlias
 
-from .folding import folded
+from .folding import fold_for_search
 from .lifecycle import STATUSES, WITHDRAWN
 
 # ---- values ------------------------------------------------------------------------------------------------------------
@@ -40,9 +40,9 @@ class Pattern:
     @cached_property
     def folded_parts(self) -> tuple[str, ...]:
         """The parts as they are compared."""
-        return tuple(folded(part) for part in self.parts)
+        return tuple(fold_for_search(part) for part in self.parts)
 
-    def fits(self, text: str) -> bool:
+    def matches(self, text: str) -> bool:
         """Whether a whole folded text is like this."""
         if self.is_any:
             return bool(text)
@@ -51,18 +51,18 @@ class Pattern:
             return text == first
         end = len(text) - len(last)
         is_framed = len(first) <= end and text.startswith(first) and text.endswith(last)
-        return is_framed and _stand(self.folded_parts[1:-1], text, len(first), end)
+        return is_framed and _follow_each_other(self.folded_parts[1:-1], text, len(first), end)
 
-    def within(self, text: str) -> bool:
+    def matches_within(self, text: str) -> bool:
         """Whether it stands somewhere in a folded text."""
-        return _stand(self.folded_parts, text, 0, len(text))
+        return _follow_each_other(self.folded_parts, text, 0, len(text))
 
     def __str__(self) -> str:
         text = "*".join(re.sub(r'([\\"*])', r"\\\1", part) for part in self.parts)
         return f'"{text}"' if not text or _NEEDS_QUOTES.search(text) else text
 
 
-def _stand(parts: Iterable[str], text: str, at: int, end: int) -> bool:
+def _follow_each_other(parts: Iterable[str], text: str, at: int, end: int) -> bool:
     """Whether parts follow each other in a text, each as early as it can: a regular expression of many gaps tries for years."""
     for part in parts:
         at = text.find(part, at, end)
@@ -131,7 +131,7 @@ class Term:
         values = ",".join(map(str, self.values))
         if not self.key:
             values = values if values.startswith('"') or not _NO_BARE.search(values) else f'"{values}"'
-        name = f'form."{escaped(self.label)}"' if self.label is not None else self.key
+        name = f'form."{escape_quoted(self.label)}"' if self.label is not None else self.key
         return f"{'-' if self.is_not else ''}{name}{':' if self.key else ''}{values}"
 
 
@@ -180,7 +180,7 @@ OPEN: Final = frozenset({"status", "repo", "age", "asked", "reviewed", "rule", "
 """Keys by which nobody learns what a person is called, wrote or was told; and `user` asks for pseudonyms as well."""
 
 
-def is_open(term: Term) -> bool:
+def is_open_to_viewers(term: Term) -> bool:
     """Whether somebody who sees no names, mail and answers may ask for this: by the answer they would see them."""
     if term.key == "user":
         return all(pattern.is_plain and is_pseudonym(pattern.parts[0]) for pattern in term.patterns)
@@ -198,6 +198,6 @@ _NEEDS_QUOTES = re.compile(r"[\s,]|^[<>]")
 _NO_BARE = re.compile(r"[:,]|^-")
 
 
-def escaped(text: str) -> str:
+def escape_quoted(text: str) -> str:
     """Text as it stands in quotes."""
     return re.sub(r'([\\"])', r"\\\1", text)

@@ -10,7 +10,7 @@ from typing import Final
 
 from ..errors import InvalidQuery, InvalidRepo, QueryTooLarge
 from .ids import parse_repo
-from .query import KEYS, WORDS, Age, Day, Pattern, Query, Term, Value, escaped
+from .query import KEYS, WORDS, Age, Day, Pattern, Query, Term, Value, escape_quoted
 
 _NAME: Final = re.compile(r'[^\s:"\\*,]*')
 _TOKEN: Final = re.compile(r"\S*")
@@ -30,7 +30,7 @@ def parse_query(text: str) -> Query:
         )
     terms: list[Term] = []
     values = 0
-    for term in _Reading(text).terms():
+    for term in _QueryParser(text).terms():
         terms.append(term)
         values += len(term.values)
         if len(terms) > MAX_TERMS:
@@ -45,7 +45,7 @@ def _too_large(text: str, at: int, what: str) -> QueryTooLarge:
     return QueryTooLarge(f"{what}.", hint=hint, at=at, suggestion=text[:at].strip())
 
 
-class _Reading:
+class _QueryParser:
     """One pass over a text, from the left."""
 
     def __init__(self, text: str) -> None:
@@ -64,38 +64,38 @@ class _Reading:
         is_not = self._next() == "-"
         self.at += is_not
         if self.at >= len(self.text) or self.text[self.at].isspace():
-            raise self._wrong(start, "a minus stands alone", "put it right before a term, or in quotes", '"-"')
-        name = _run(_NAME, self.text, self.at)
+            raise self._error(start, "a minus stands alone", "put it right before a term, or in quotes", '"-"')
+        name = _match_at(_NAME, self.text, self.at)
         end = self.at + len(name)
         if name.lower() == "form." and self._next(end) == '"':
             self.at = end
-            label = self._quoted(stars=False)[0]
-            return self._keyed(start, "form", label, is_not=is_not)
+            label = self._quoted_pattern(stars=False)[0]
+            return self._keyed_term(start, "form", label, is_not=is_not)
         if self._next(end) != ":":
             return self._word(start, is_not=is_not)
         key, dot, label = name.partition(".")
         if key.lower() == "form" and dot and label:
             self.at = end
-            return self._keyed(start, "form", label, is_not=is_not)
+            return self._keyed_term(start, "form", label, is_not=is_not)
         if name.lower() not in KEYS:
-            raise self._no_key(start, end, name)
+            raise self._unknown_key(start, end, name)
         if name.lower() == "form":
             mend = self.text[:end] + '."Label"' + self.text[end:]
-            raise self._wrong(start, "form needs the label of a question", 'write form."Label":value', mend, whole=True)
+            raise self._error(start, "form needs the label of a question", 'write form."Label":value', mend, whole=True)
         self.at = end
-        return self._keyed(start, name.lower(), None, is_not=is_not)
+        return self._keyed_term(start, name.lower(), None, is_not=is_not)
 
     def _word(self, start: int, *, is_not: bool) -> Term:
         pattern = self._pattern(stop="")
         if pattern.parts == ("",):
-            raise self._wrong(start, "an empty word is in every text", "leave it out", "")
+            raise self._error(start, "an empty word is in every text", "leave it out", "")
         return Term("", (pattern,), is_not, None, start)
 
-    def _keyed(self, start: int, key: str, label: str | None, *, is_not: bool) -> Term:
+    def _keyed_term(self, start: int, key: str, label: str | None, *, is_not: bool) -> Term:
         if self._next() != ":":
             mend = f"{self.text[: self.at]}:*{self.text[self.at :]}"
             hint = 'write form."Label":value'
-            raise self._wrong(start, "a label is not followed by a colon", hint, mend, whole=True)
+            raise self._error(start, "a label is not followed by a colon", hint, mend, whole=True)
         self.at += 1
         values = [self._value(key)]
         while self._next() == ",":
@@ -107,7 +107,7 @@ class _Reading:
         start, is_quoted = self.at, self._next() == '"'
         pattern = self._pattern(stop=",")
         if not is_quoted and pattern.parts == ("",):
-            raise self._wrong(
+            raise self._error(
                 start, f"{key}: has no value", f"{KEYS[key]}; {key}:* is any, -{key}:* none", "*", insert=True
             )
         if key == "age":
@@ -115,30 +115,30 @@ class _Reading:
         if key in {"asked", "reviewed"}:
             return self._day(start, pattern, key)
         if key in WORDS and pattern.is_plain and pattern.folded_parts[0] not in WORDS[key]:
-            raise self._no_word(start, key, pattern.parts[0])
+            raise self._unknown_value(start, key, pattern.parts[0])
         if key == "repo" and pattern.is_plain and "/" in pattern.parts[0]:
             return self._repo(start, pattern.parts[0])
         return pattern
 
     def _age(self, start: int, pattern: Pattern) -> Age:
         text = "*".join(pattern.parts)
-        sign, span_text = _signed(text)
+        sign, span_text = _split_sign(text)
         span = _SPAN.match(span_text.lower())
         if span is None:
-            raise self._wrong(start, f"{text!r} is no age", "units are h, d, w, mo, y: age:>2d", ">2d")
+            raise self._error(start, f"{text!r} is no age", "units are h, d, w, mo, y: age:>2d", ">2d")
         if not sign:
-            raise self._wrong(
+            raise self._error(
                 start, f"age:{text} says neither older nor younger", f"write age:>{text} or age:<{text}", f">{text}"
             )
         return Age(sign, int(span[1]), span[2])
 
     def _day(self, start: int, pattern: Pattern, key: str) -> Day:
         text = "*".join(pattern.parts)
-        sign, day_text = _signed(text)
-        day = _day_of(day_text)
+        sign, day_text = _split_sign(text)
+        day = _parse_day(day_text)
         if day is None:
             hint = f"write a day: {key}:>2026-11-01" + ("; for how long ago, age:>2d" if key == "asked" else "")
-            raise self._wrong(start, f"{day_text!r} is no day", hint, f"{sign}2026-11-01")
+            raise self._error(start, f"{day_text!r} is no day", hint, f"{sign}2026-11-01")
         return Day(sign, day)
 
     def _repo(self, start: int, text: str) -> Pattern:
@@ -146,7 +146,7 @@ class _Reading:
             return Pattern((parse_repo(text).web_path,))
         except InvalidRepo as problem:
             hint = "write ns/name, datasets/ns/name, or a pattern: datasets/acme/eeg-*"
-            raise self._wrong(start, problem.message.rstrip("."), hint, "*") from None
+            raise self._error(start, problem.message.rstrip("."), hint, "*") from None
 
     # ---- characters --------------------------------------------------------------------------------------------------
 
@@ -158,64 +158,64 @@ class _Reading:
         """Text with stars, up to a blank or `stop`; in quotes up to the closing one."""
         if self._next() == '"':
             start = self.at
-            quoted = self._quoted(stars=True)
+            quoted = self._quoted_pattern(stars=True)
             if (after := self._next()) and not after.isspace() and after not in (stop or " "):
                 mend = f"{self.text[: self.at]} {self.text[self.at :]}"
-                raise self._wrong(start, "text follows a closing quote", "put a blank between", mend, whole=True)
+                raise self._error(start, "text follows a closing quote", "put a blank between", mend, whole=True)
             return Pattern(quoted)
         parts = [""]
         while (char := self._next()) and not char.isspace() and (not stop or char not in stop):
             self.at += 1
             if char == "\\":
-                parts[-1] += self._escaped()
+                parts[-1] += self._escaped_char()
             elif char == "*":
                 parts.append("")
             else:
                 parts[-1] += char
-        return Pattern(_squeezed(parts))
+        return Pattern(_merge_stars(parts))
 
-    def _quoted(self, *, stars: bool) -> tuple[str, ...]:
+    def _quoted_pattern(self, *, stars: bool) -> tuple[str, ...]:
         start = self.at
         self.at += 1
         parts = [""]
         while char := self._next():
             self.at += 1
             if char == '"':
-                return _squeezed(parts)
+                return _merge_stars(parts)
             if char == "\\":
-                parts[-1] += self._escaped()
+                parts[-1] += self._escaped_char()
             elif char == "*" and stars:
                 parts.append("")
             else:
                 parts[-1] += char
-        raise self._wrong(start, "a quote is not closed", "close it", self.text + '"', whole=True)
+        raise self._error(start, "a quote is not closed", "close it", self.text + '"', whole=True)
 
-    def _escaped(self) -> str:
+    def _escaped_char(self) -> str:
         char = self._next()
         if not char:
-            raise self._wrong(self.at - 1, "a backslash stands at the end", "double it, if it is meant", "\\\\")
+            raise self._error(self.at - 1, "a backslash stands at the end", "double it, if it is meant", "\\\\")
         self.at += 1
         return char
 
     # ---- what is wrong -----------------------------------------------------------------------------------------------
 
-    def _no_key(self, start: int, end: int, name: str) -> InvalidQuery:
+    def _unknown_key(self, start: int, end: int, name: str) -> InvalidQuery:
         near = difflib.get_close_matches(name.lower(), KEYS, 1, 0.6)
         begin = end - len(name)
         if near:
             mend = self.text[:begin] + near[0] + self.text[end:]
-            return self._wrong(start, f"there is no key {name!r}", f"did you mean {near[0]}?", mend, whole=True)
-        token = _run(_TOKEN, self.text, begin)
-        mend = f'{self.text[:begin]}"{escaped(token)}"{self.text[begin + len(token) :]}'
+            return self._error(start, f"there is no key {name!r}", f"did you mean {near[0]}?", mend, whole=True)
+        token = _match_at(_TOKEN, self.text, begin)
+        mend = f'{self.text[:begin]}"{escape_quoted(token)}"{self.text[begin + len(token) :]}'
         hint = f"keys are {', '.join(KEYS)}; to look for the text itself, put it in quotes"
-        return self._wrong(start, f"there is no key {name!r}", hint, mend, whole=True)
+        return self._error(start, f"there is no key {name!r}", hint, mend, whole=True)
 
-    def _no_word(self, start: int, key: str, word: str) -> InvalidQuery:
+    def _unknown_value(self, start: int, key: str, word: str) -> InvalidQuery:
         near = difflib.get_close_matches(word.lower(), WORDS[key], 1, 0.4)
         hint = f"did you mean {near[0]}?" if near else f"it is one of {', '.join(WORDS[key])}"
-        return self._wrong(start, f"{word!r} is no {key}", hint, near[0] if near else "*")
+        return self._error(start, f"{word!r} is no {key}", hint, near[0] if near else "*")
 
-    def _wrong(
+    def _error(
         self, at: int, what: str, hint: str, mend: str, *, whole: bool = False, insert: bool = False
     ) -> InvalidQuery:
         """The error; `mend` replaces the text from `at` up to where reading has come, or the whole text."""
@@ -223,25 +223,25 @@ class _Reading:
         return InvalidQuery(f"column {at + 1}: {what}.", hint=hint[0].upper() + hint[1:], at=at, suggestion=suggestion)
 
 
-def _squeezed(parts: list[str]) -> tuple[str, ...]:
+def _merge_stars(parts: list[str]) -> tuple[str, ...]:
     """Stars in a row are one."""
     if len(parts) < 3:
         return tuple(parts)
     return (parts[0], *(part for part in parts[1:-1] if part), parts[-1])
 
 
-def _run(what: re.Pattern[str], text: str, at: int) -> str:
+def _match_at(what: re.Pattern[str], text: str, at: int) -> str:
     """As much as fits from a place on."""
     match = what.match(text, at)
     return match[0] if match else ""
 
 
-def _signed(text: str) -> tuple[str, str]:
+def _split_sign(text: str) -> tuple[str, str]:
     sign = next((sign for sign in (">=", "<=", ">", "<") if text.startswith(sign)), "")
     return sign, text[len(sign) :]
 
 
-def _day_of(text: str) -> date | None:
+def _parse_day(text: str) -> date | None:
     try:
         return date.fromisoformat(text) if _DAY.match(text) and text < "9999-12-31" else None
     except ValueError:

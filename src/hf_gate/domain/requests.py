@@ -74,7 +74,7 @@ class AccessRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         """As `huggingface_hub` names it: the answers, or None without a form."""
         return dict(self.answers) if self.has_form else None
 
-    def moved_since(self, earlier: AccessRequest) -> str | None:
+    def describe_changes_since(self, earlier: AccessRequest) -> str | None:
         """What changed since `earlier` was read, in words; None when a decision on it still holds."""
         if self.status != earlier.status:
             return f"it was {earlier.status}, now it is {self.status}"
@@ -146,12 +146,12 @@ class Decision:
     @classmethod
     def reject(cls, who: str | Person | AccessRequest, *, reason: str | None) -> Decision:
         """No files, and the person cannot ask again; `reason` is shown to them (None: no reason is given)."""
-        return cls(Status.REJECTED, target_of(who), checked_reason(reason))
+        return cls(Status.REJECTED, target_of(who), check_reason(reason))
 
     @classmethod
     def reset(cls, who: str | Person | AccessRequest, *, reason: str | None = None) -> Decision:
         """No files, and the person may ask again; the Hub mails them `reason`."""
-        return cls(Status.RESET, target_of(who), checked_reason(reason))
+        return cls(Status.RESET, target_of(who), check_reason(reason))
 
     @classmethod
     def cancel(cls, who: str | Person | AccessRequest) -> Decision:
@@ -164,7 +164,7 @@ def utf16_units(text: str) -> int:
     return len(text) + sum(ch > "\uffff" for ch in text)
 
 
-def checked_reason(reason: str | None) -> str | None:
+def check_reason(reason: str | None) -> str | None:
     """The reason unchanged, or a clear refusal before anything is sent."""
     if reason is None:
         return None

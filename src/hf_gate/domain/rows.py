@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import msgspec
 
 from .ids import Repo
-from .ledger import Link
+from .ledger import LedgerLink
 from .lifecycle import Status
 from .requests import AccessRequest
 from .runs import ChangeState, RunKind, RunState
@@ -82,7 +82,7 @@ class LedgerRow(msgspec.Struct, frozen=True, kw_only=True):
     """One entry as it lies in the store. `id` is its number there, by which pages go on; `private` None: none, or erased."""
 
     id: int
-    link: Link
+    link: LedgerLink
     private: Mapping[str, Any] | None = None
     person: int | None = None
 

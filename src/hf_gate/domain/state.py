@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from . import events as e
 from .lifecycle import WITHDRAWN, Status
-from .moments import ms
+from .moments import to_ms
 from .outcomes import OutcomeKind
 from .requests import AccessRequest
 
@@ -144,7 +144,7 @@ def told(known: Known | None, request: AccessRequest, skew: float = 0.0) -> Seen
 
 def is_of(known: Known, request: AccessRequest) -> bool:
     """Whether a record is of that attempt: one of an earlier attempt says nothing of it, not even that it is still there."""
-    return ms(request.asked_at) == known.state.asked_at
+    return to_ms(request.asked_at) == known.state.asked_at
 
 
 def raw_digest(request: AccessRequest) -> bytes:
@@ -169,7 +169,7 @@ def news(known: Known | None, seen: AccessRequest, skew: float = 0.0) -> tuple[e
 
     `person` of a `RequestSeen` is left empty: the store fills in the pseudonym. `skew` as for `told`.
     """
-    asked_at = ms(seen.asked_at)
+    asked_at = to_ms(seen.asked_at)
     if known is None:
         return (_seen(seen, asked_at, 1, None),)
     state = known.state
@@ -188,7 +188,7 @@ def news(known: Known | None, seen: AccessRequest, skew: float = 0.0) -> tuple[e
                 before=state.status,
                 after=seen.status,
                 # never the time of our own change: it does not hold any more
-                reviewed_at=None if seen.status == Status.PENDING else ms(seen.reviewed_at),
+                reviewed_at=None if seen.status == Status.PENDING else to_ms(seen.reviewed_at),
                 cause="superseded" if state.moved_at is not None else "outside",
                 has_granter=seen.granted_by is not None,
             )
@@ -227,7 +227,7 @@ def _later_review(state: RequestState, seen: AccessRequest) -> int | None:
     """When the Hub says that a request was reviewed, if that is later than what is known; a later status tells it itself."""
     if seen.status != state.status or seen.status == Status.PENDING or state.open_after is not None:
         return None
-    reviewed_at = ms(seen.reviewed_at)
+    reviewed_at = to_ms(seen.reviewed_at)
     return reviewed_at if reviewed_at is not None and reviewed_at > (state.reviewed_at or 0) else None
 
 
@@ -238,6 +238,6 @@ def _seen(seen: AccessRequest, asked_at: int, attempt: int, after: int | None) -
         asked_at=asked_at,
         attempt=attempt,
         hub_request=seen.request_id,
-        reviewed_at=ms(seen.reviewed_at),
+        reviewed_at=to_ms(seen.reviewed_at),
         after=after,
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from . import events as e
-from .moments import moment_of
+from .moments import from_ms
 from .runs import ChangeOrigin
 
 WAYS: Final[Mapping[str | None, str]] = {
@@ -23,7 +23,7 @@ def sentence(event: e.AnyEvent, private: e.Private | None = None) -> str:
     """What happened. Words of people, from the private part, stand in quotes; they are not safe to print as they are."""
     match event:
         case e.RequestSeen():
-            return _seen(event)
+            return _describe_request_seen(event)
         case e.RequestChanged():
             return "name, mail or answers read differently now"
         case e.StatusMoved():
@@ -33,28 +33,30 @@ def sentence(event: e.AnyEvent, private: e.Private | None = None) -> str:
         case e.RequestWithdrawn():
             return f"gone from all lists, was {event.before}"
         case e.VerdictReached():
-            return _verdict(event)
+            return _describe_verdict(event)
         case e.NoteWritten():
-            return f"note{_quoted((private or {}).get('note'))}"
+            return f"note{_quote((private or {}).get('note'))}"
         case _:
-            return _of_ours(event, private) or _of_members(event) or _of_the_desk(event)
+            return _describe_change(event, private) or _describe_member_event(event) or _describe_desk_event(event)
 
 
-def _of_ours(event: e.AnyEvent, private: e.Private | None) -> str:
+def _describe_change(event: e.AnyEvent, private: e.Private | None) -> str:
     match event:
         case e.ChangeStarted():
-            return f"{event.before or 'no request'} to {event.after}: begun{_by_rule(event.rule)}{_said(private)}"
+            return f"{event.before or 'no request'} to {event.after}: begun{_rule_phrase(event.rule)}{_reason_phrase(private)}"
         case e.ChangeSettled():
-            return f"to {event.after}: {event.kind}{' (read back)' if event.how == 'read' else ''}{_why(private)}"
+            return (
+                f"to {event.after}: {event.kind}{' (read back)' if event.how == 'read' else ''}{_why_phrase(private)}"
+            )
         case e.GrantDated():
             if event.until is None:
                 return "access has no end any more"
-            return f"access ends {moment_of(event.until):%Y-%m-%d %H:%M} UTC, then {event.at_end}"
+            return f"access ends {from_ms(event.until):%Y-%m-%d %H:%M} UTC, then {event.at_end}"
         case _:
             return ""
 
 
-def _of_the_desk(event: e.AnyEvent) -> str:
+def _describe_desk_event(event: e.AnyEvent) -> str:
     match event:
         case e.PlanApproved():
             what = f"plan {event.plan[:8]}" if event.plan else "a direct decision"
@@ -62,19 +64,19 @@ def _of_the_desk(event: e.AnyEvent) -> str:
         case e.RunResumed():
             return f"run {event.run} resumed: {event.changes:,} change{'' if event.changes == 1 else 's'} left"
         case e.RunEnded():
-            return f"run {event.run} {event.state}: {_counts(event.counts)}"
+            return f"run {event.run} {event.state}: {_list_counts(event.counts)}"
         case e.PolicyPromoted():
             return f"policy {event.policy}@{event.digest[:8]} may act without being asked"
         case e.TableAccepted():
             before = "" if event.rows_before is None else f" where there were {event.rows_before:,}"
             return f"table {event.table} accepted with {event.rows_after:,} row{'' if event.rows_after == 1 else 's'}{before}"
         case e.SyncEnded():
-            return f"read whole: {_counts(event.counts)}" if event.complete else "read, and not proved whole"
+            return f"read whole: {_list_counts(event.counts)}" if event.complete else "read, and not proved whole"
         case _:
             return e.kind_of(event)
 
 
-def _of_members(event: e.AnyEvent) -> str:
+def _describe_member_event(event: e.AnyEvent) -> str:
     match event:
         case e.MemberInvited():
             account = f", Hub account {event.account} (not proven)" if event.account else ""
@@ -91,22 +93,22 @@ def _of_members(event: e.AnyEvent) -> str:
             return ""
 
 
-def _seen(event: e.RequestSeen) -> str:
+def _describe_request_seen(event: e.RequestSeen) -> str:
     """The entry is of the moment when it was read, which may be long after somebody asked."""
-    asked = f"{moment_of(event.asked_at):%Y-%m-%d}"
+    asked = f"{from_ms(event.asked_at):%Y-%m-%d}"
     if event.attempt > 1:
         return f"seen: {event.status}, asked again {asked}, attempt {event.attempt}"
     return f"seen: {event.status}, asked {asked}"
 
 
-def _verdict(event: e.VerdictReached) -> str:
+def _describe_verdict(event: e.VerdictReached) -> str:
     rule = f"rule {event.rule} of {event.policy}@{(event.digest or '')[:8]}" if event.policy else "no rule"
     missing = f", without {', '.join(event.missing)}" if event.missing else ""
     shadow = "".join(f"; shadow {policy}: {action} ({rule})" for policy, rule, action in event.shadow)
     return f"verdict {event.action}: {rule}{missing}{shadow}"
 
 
-def _by_rule(rule: str | None) -> str:
+def _rule_phrase(rule: str | None) -> str:
     if rule in {None, ChangeOrigin.DIRECT}:
         return ""
     return f" {WAYS[rule]}" if rule in WAYS else f" by rule {rule}"
@@ -119,19 +121,19 @@ def _granter(private: e.Private | None) -> str:
     return str(granter.get("user") or granter.get("id") or "")
 
 
-def _said(private: e.Private | None) -> str:
+def _reason_phrase(private: e.Private | None) -> str:
     reason = (private or {}).get("reason")
-    return f", with the reason{_quoted(reason)}" if reason else ""
+    return f", with the reason{_quote(reason)}" if reason else ""
 
 
-def _why(private: e.Private | None) -> str:
+def _why_phrase(private: e.Private | None) -> str:
     why = (private or {}).get("why")
     return f" ({why})" if isinstance(why, str) and why else ""
 
 
-def _quoted(text: object) -> str:
+def _quote(text: object) -> str:
     return f' "{text}"' if isinstance(text, str) and text else ""
 
 
-def _counts(counts: Mapping[str, int]) -> str:
+def _list_counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {name}" for name, count in sorted(counts.items()) if count) or "nothing"

@@ -58,11 +58,11 @@ def visible(text: str, *, one_line: bool = False) -> str:
     danger = _DANGER_IN_LINE if one_line else _DANGER
     if not danger.search(text):
         return text
-    shown = danger.sub(_shown, text)
+    shown = danger.sub(_replacement, text)
     return text if shown == text else shown
 
 
-def _shown(match: re.Match[str]) -> str:
+def _replacement(match: re.Match[str]) -> str:
     char = match[0]
     code = ord(char[0])
     if code < 0x20:
@@ -70,17 +70,17 @@ def _shown(match: re.Match[str]) -> str:
     if code == 0x7F:
         return "\u2421"
     if char[0] in _JOINERS:
-        return char if _joins(match.string, match.start()) else _token(code)
+        return char if _is_joining(match.string, match.start()) else _code_point(code)
     if code == 0x034F or not unicodedata.category(char[0]).startswith("M"):
-        return _token(code)
+        return _code_point(code)
     if _is_selector(code):
-        return char if _selects(match.string, match.start()) else _token(code)
+        return char if _is_selecting(match.string, match.start()) else _code_point(code)
     if 0x17B4 <= code <= 0x17B5:
-        return _token(code)
+        return _code_point(code)
     return f"\u27e8+{len(char)} marks\u27e9"
 
 
-def _token(code: int) -> str:
+def _code_point(code: int) -> str:
     return f"\u27e8U+{code:04X}\u27e9"
 
 
@@ -88,7 +88,7 @@ def _is_selector(code: int) -> bool:
     return 0xFE00 <= code <= 0xFE0F or 0xE0100 <= code <= 0xE01EF or code in (0x180B, 0x180C, 0x180D, 0x180F)
 
 
-def _joins(text: str, index: int) -> bool:
+def _is_joining(text: str, index: int) -> bool:
     """Whether a joiner stands inside a word of a joining script, or (ZWJ) between two emoji."""
     before, after = text[index - 1 : index] if index else "", text[index + 1 : index + 2]
     if _JOINED.match(before) and (_JOINED.match(after) or (text[index] == "\u200d" and not after.strip())):
@@ -99,7 +99,7 @@ def _joins(text: str, index: int) -> bool:
     return bool(_EMOJI.match(base))
 
 
-def _selects(text: str, index: int) -> bool:
+def _is_selecting(text: str, index: int) -> bool:
     """Whether a variation selector follows a character that has variants."""
     before, code = text[index - 1 : index] if index else "", ord(text[index])
     if code in (0xFE0E, 0xFE0F):

@@ -98,21 +98,21 @@ _SHORTER = "Shorten the text, or put what begins with !, & or * in quotes."
 
 
 @dataclass(frozen=True, slots=True)
-class Parsed:
+class ParsedYaml:
     """The first document of a text. `root` is None when there is none, or when it could not be read to its end."""
 
     root: Node | None
     problems: tuple[Problem, ...] = ()
 
 
-def parse(text: str, *, first_line: int = 1, limits: Limits = LIMITS) -> Parsed:
+def parse_yaml(text: str, *, first_line: int = 1, limits: Limits = LIMITS) -> ParsedYaml:
     """Read one YAML 1.2 document; `first_line` is the line of the file on which the text begins."""
     refusal = _too_much(text, limits)
     places = _Places(text, first_line)
     if refusal is not None:
         index, code, message = refusal
-        return Parsed(None, (places.problem(index, code, message, _SHORTER),))
-    return _Reader(places, limits).read(text)
+        return ParsedYaml(None, (places.problem(index, code, message, _SHORTER),))
+    return _YamlReader(places, limits).read(text)
 
 
 class _Places:
@@ -153,7 +153,7 @@ class _PastLimitError(Exception):
     """A limit was passed: no root."""
 
 
-class _Open:
+class _OpenNode:
     """A list or mapping whose end has not come yet."""
 
     __slots__ = ("children", "index", "is_mapping", "keys")
@@ -164,15 +164,15 @@ class _Open:
         self.keys: dict[str, Scalar] = {}
 
 
-class _Reader:
+class _YamlReader:
     def __init__(self, places: _Places, limits: Limits) -> None:
         self.places, self.limits = places, limits
         self.problems: list[Problem] = []
         self.count = self.documents = 0
-        self.open: list[_Open] = []
+        self.open: list[_OpenNode] = []
         self.root: Node | None = None
 
-    def read(self, text: str) -> Parsed:
+    def read(self, text: str) -> ParsedYaml:
         try:
             for event in _events(text):
                 if not self._take(event):
@@ -180,9 +180,9 @@ class _Reader:
         except _PastLimitError:
             self.root = None
         except (YAMLError, *_LEAKS) as error:
-            self.problems.append(_what_broke(error, self.places))
+            self.problems.append(_describe_yaml_error(error, self.places))
             self.root = None
-        return Parsed(self.root, tuple(self.problems))
+        return ParsedYaml(self.root, tuple(self.problems))
 
     def _take(self, event: Event) -> bool:
         index: int = event.start_mark.index
@@ -199,7 +199,7 @@ class _Reader:
         elif isinstance(event, NodeEvent):
             self._node(event, index)
         elif isinstance(event, (MappingEndEvent, SequenceEndEvent)):
-            self._add(self._closed(self.open.pop()))
+            self._add(self._close(self.open.pop()))
         return True
 
     def _node(self, event: NodeEvent, index: int) -> None:
@@ -207,16 +207,16 @@ class _Reader:
         if self.count > self.limits.nodes:
             self._stop(index, "yaml_too_many_nodes", _too_many(self.limits))
         if isinstance(event, AliasEvent):
-            self._report(index, "yaml_alias", f"*{_short(event.anchor)} is an alias.", "Write the value out here.")
+            self._report(index, "yaml_alias", f"*{_shorten(event.anchor)} is an alias.", "Write the value out here.")
             self._add(Alias(*self.places.at(index), str(event.anchor)))
             return
         if event.anchor is not None:
             self._report(
-                index, "yaml_anchor", f"&{_short(event.anchor)} is an anchor.", "Remove it, aliases are not followed."
+                index, "yaml_anchor", f"&{_shorten(event.anchor)} is an anchor.", "Remove it, aliases are not followed."
             )
         if isinstance(event, (ScalarEvent, MappingStartEvent, SequenceStartEvent)) and event.tag is not None:
             self._report(
-                index, "yaml_tag", f"{_short(str(event.tag))} is a tag.", "Remove it, every value is read as text."
+                index, "yaml_tag", f"{_shorten(str(event.tag))} is a tag.", "Remove it, every value is read as text."
             )
         if isinstance(event, ScalarEvent):
             text = re.sub("[\ud800-\udfff]", "\ufffd", event.value)
@@ -224,9 +224,9 @@ class _Reader:
         elif isinstance(event, (MappingStartEvent, SequenceStartEvent)):
             if len(self.open) >= self.limits.depth:
                 self._stop(index, "yaml_too_deep", _too_deep(self.limits))
-            self.open.append(_Open(index, is_mapping=isinstance(event, MappingStartEvent)))
+            self.open.append(_OpenNode(index, is_mapping=isinstance(event, MappingStartEvent)))
 
-    def _closed(self, done: _Open) -> Node:
+    def _close(self, done: _OpenNode) -> Node:
         line, column = self.places.at(done.index)
         if not done.is_mapping:
             return Sequence(line, column, tuple(done.children))
@@ -243,16 +243,18 @@ class _Reader:
 
     def _key(self, key: Scalar, seen: dict[str, Scalar]) -> None:
         if key.text == "<<" and key.plain:
-            self._say(Problem(key.line, key.column, "yaml_merge", "`<<` does not merge here.", "Write the keys out."))
+            self._report_problem(
+                Problem(key.line, key.column, "yaml_merge", "`<<` does not merge here.", "Write the keys out.")
+            )
         first = seen.setdefault(key.text, key)
         if first is not key:
-            words = f"{_short(key.text)} stands here again (first on line {first.line})."
-            self._say(Problem(key.line, key.column, "duplicate_key", words, "Keep one of the two."))
+            words = f"{_shorten(key.text)} stands here again (first on line {first.line})."
+            self._report_problem(Problem(key.line, key.column, "duplicate_key", words, "Keep one of the two."))
 
     def _report(self, index: int, code: str, message: str, fix: str) -> None:
-        self._say(self.places.problem(index, code, message, fix))
+        self._report_problem(self.places.problem(index, code, message, fix))
 
-    def _say(self, problem: Problem) -> None:
+    def _report_problem(self, problem: Problem) -> None:
         self.problems.append(problem)
         if len(self.problems) >= self.limits.problems:
             words = f"{self.limits.problems} problems so far, the rest of the text was not read."
@@ -274,7 +276,7 @@ def _events(text: str) -> Iterator[Event]:
     yield from yaml.parse(text)
 
 
-def _short(text: str) -> str:
+def _shorten(text: str) -> str:
     folded = " ".join(text.split())
     return repr(folded if len(folded) <= 60 else folded[:57] + "...")
 
@@ -319,7 +321,7 @@ _BROKEN: tuple[tuple[str, str, str, str], ...] = (
 )
 
 
-def _what_broke(error: Exception, places: _Places) -> Problem:
+def _describe_yaml_error(error: Exception, places: _Places) -> Problem:
     if isinstance(error, ReaderError):
         char = places.text[error.position : error.position + 1]
         words = f"The character U+{ord(char or chr(0)):04X} cannot stand in YAML."
@@ -372,7 +374,7 @@ def _too_much(text: str, limits: Limits) -> tuple[int, str, str] | None:
         nodes += 2 * colons + line.count(",") * (2 if "{" in line else 1) + line.count("- ") + line.count("? ")
         if nodes > limits.nodes:
             return index, "yaml_too_many_nodes", _too_many(limits)
-        if line.count("[") + line.count("{") > limits.depth and _deepest(line, limits.depth) > limits.depth:
+        if line.count("[") + line.count("{") > limits.depth and _deepest_nesting(line, limits.depth) > limits.depth:
             return index, "yaml_too_deep", _too_deep(limits)
         if len(line) > 1000 and _LONG_NAME.search(line):
             return index, "yaml_broken", "A tag, an anchor or an alias has over 1,000 characters."
@@ -393,7 +395,7 @@ def _outside_blocks(text: str) -> Iterator[str]:
             base = indent if _BLOCK_HEADER.search(line) else None
 
 
-def _deepest(line: str, enough: int) -> int:
+def _deepest_nesting(line: str, enough: int) -> int:
     depth = deepest = 0
     for bracket in _BRACKETS.findall(line):
         depth += 1 if bracket in "[{" else -1

@@ -11,7 +11,7 @@ from ..domain.accounts import Account, Gate, Profile
 from ..domain.ids import Person, Repo, parse_repo
 from ..domain.lifecycle import Status
 from ..domain.outcomes import Outcome
-from ..domain.requests import AccessRequest, Decision, checked_reason, target_of
+from ..domain.requests import AccessRequest, Decision, check_reason, target_of
 from ..errors import HubError, UsageError
 from ..protocol.flows import bulk, deciding, finding, repos
 from ..protocol.flows.calling import Flow, FlowContext, RetryPolicy, T
@@ -212,7 +212,7 @@ class AsyncHub:
         repo_type: str | None,
     ) -> Outcome:
         where = parse_repo(repo, repo_type)
-        decision = Decision(to, target_of(user, request_id=request_id, user_id=user_id), checked_reason(reason))
+        decision = Decision(to, target_of(user, request_id=request_id, user_id=user_id), check_reason(reason))
         return await self._run_single(where, lambda setting: deciding.decide_one(where, decision, setting))
 
     async def _run_single(self, repo: Repo, make: Callable[[FlowContext], Flow[Outcome]]) -> Outcome:

@@ -14,7 +14,7 @@ from ..domain.accounts import Account, Gate, Profile
 from ..domain.ids import Person, Repo, parse_repo
 from ..domain.lifecycle import STATUSES, Status
 from ..domain.outcomes import Outcome
-from ..domain.requests import AccessRequest, Decision, Target, checked_reason, target_of
+from ..domain.requests import AccessRequest, Decision, Target, check_reason, target_of
 from ..errors import HubError, InvalidStatus, UsageError
 from ..protocol.flows import bulk, deciding, finding, repos
 from ..protocol.flows.calling import Flow, FlowContext, RetryPolicy, T
@@ -300,7 +300,7 @@ class Hub:
         repo_type: str | None,
     ) -> Outcome:
         where = parse_repo(repo, repo_type)
-        decision = Decision(to, target_of(user, request_id=request_id, user_id=user_id), checked_reason(reason))
+        decision = Decision(to, target_of(user, request_id=request_id, user_id=user_id), check_reason(reason))
         return self._run_single(where, lambda setting: deciding.decide_one(where, decision, setting))
 
     def _run_single(self, repo: Repo, make: Callable[[FlowContext], Flow[Outcome]]) -> Outcome:

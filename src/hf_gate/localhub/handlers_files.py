@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 import msgspec
 
-from ..domain.frontmatter import front_matter
-from ..domain.yamltext import parse
+from ..domain.frontmatter import find_front_matter
+from ..domain.yamltext import parse_yaml
 from .body_validation import BodyValidator
 from .context import NO_RIGHT, CallContext
 from .handlers_access import check_gate
@@ -198,8 +198,8 @@ def validate_yaml(context: CallContext) -> HttpResponse:
     body = BodyValidator(context.request.body)
     text = body.get_text("content", needed=True) or ""
     body.raise_problems()
-    block = front_matter(text)
-    problems = parse(block.text).problems if block.text is not None else ()
+    block = find_front_matter(text)
+    problems = parse_yaml(block.text).problems if block.text is not None else ()
     return json_response(
         {"errors": [{"message": p.message} for p in problems], "warnings": []}, 400 if problems else 200
     )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..domain.frontmatter import front_matter
+from ..domain.frontmatter import find_front_matter
 from ..domain.ids import Repo, RepoType, parse_repo
-from ..domain.yamltext import Mapping, Node, Scalar, Sequence, parse
+from ..domain.yamltext import Mapping, Node, Scalar, Sequence, parse_yaml
 from ..errors import InvalidRepo
 from .body_validation import BodyValidator, parse_number
 from .context import NO_RIGHT, CallContext
@@ -65,8 +65,8 @@ def _describe(hub_repo: HubRepo, at: Commit, keys: tuple[str, ...]) -> dict[str,
 
 def parse_card_data(readme: bytes) -> dict[str, Any]:
     """Return the metadata of a card as JSON; empty if it is not valid YAML."""
-    block = front_matter(readme.decode("utf-8", "replace"))
-    root = parse(block.text).root if block.text is not None else None
+    block = find_front_matter(readme.decode("utf-8", "replace"))
+    root = parse_yaml(block.text).root if block.text is not None else None
     value = _to_json(root) if isinstance(root, Mapping) else {}
     return value if isinstance(value, dict) else {}
 

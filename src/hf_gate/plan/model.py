@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from ..domain.events import canonical
-from ..domain.grants import end_of
+from ..domain.grants import grant_end
 from ..domain.ids import Repo, RepoType, parse_repo
 from ..domain.lifecycle import STATUSES, VERB_TO, Status
 from ..domain.moments import iso
@@ -229,7 +229,7 @@ def _change_faults(change: Change) -> Iterator[str]:
         yield f"at_end {change.at_end!r} is not an action"
     if change.until is not None:
         try:
-            end_of(change.until, _ANY_MOMENT, UTC)
+            grant_end(change.until, _ANY_MOMENT, UTC)
         except (ValueError, OverflowError):
             yield f"until {change.until!r} is not a date or a duration"
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Final
 
-from ..domain.moments import moment_of
+from ..domain.moments import from_ms
 from ..domain.text import clip, visible
 from .model import END_EXPRESSION, Change, ChangeReason, Plan
 
@@ -124,7 +124,7 @@ def describe_end(one: ChangeReason) -> str | None:
     if one.expr != END_EXPRESSION:
         return None
     until, late = one.facts.get("until"), one.facts.get("days_late")
-    day = f" on {moment_of(until):%Y-%m-%d}" if isinstance(until, int) else ""
+    day = f" on {from_ms(until):%Y-%m-%d}" if isinstance(until, int) else ""
     days = late if isinstance(late, int) else 0
     ago = f", {days} {'day' if days == 1 else 'days'} ago" if days else ""
     return f"access ended{day}{ago}"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from ..domain.forms import GateForm, fold
+from ..domain.forms import GateForm, collapse_whitespace
 from ..domain.quality import Quality, Weighed, quality, signed, weighed
 from ..domain.roles import Role, role_of
 from .mail import parse_address
@@ -36,7 +36,7 @@ NO_FORM = FormRoles()
 
 def form_roles(form: GateForm | None, overrides: Mapping[str, str] | None = None) -> FormRoles:
     """Return the roles of a form's fields. `overrides` maps a role to its only label and replaces the guess."""
-    overrides = {role: fold(label) for role, label in (overrides or {}).items()}
+    overrides = {role: collapse_whitespace(label) for role, label in (overrides or {}).items()}
     fields = form.fields if form else ()
     roles = {each.label: _override_role(each.label, each.role, overrides) for each in fields}
     boxes = tuple(each.label for each in fields if each.type == "checkbox" and roles[each.label] is Role.CONSENT)
@@ -63,7 +63,7 @@ class AnswerLayout:
 @lru_cache(maxsize=1024)
 def layout_answers(form: FormRoles, labels: tuple[str, ...]) -> AnswerLayout:
     """Return the layout of answers with these labels. The role of a label missing in the form is guessed."""
-    folded = tuple((label, fold(label)) for label in labels)
+    folded = tuple((label, collapse_whitespace(label)) for label in labels)
     by_role: dict[str, tuple[str, ...]] = {}
     for label, plain in folded:
         role = form.roles.get(plain) or _override_role(plain, role_of(plain), form.overrides)

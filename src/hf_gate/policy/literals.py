@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import MAXYEAR, date
 from functools import lru_cache
 
-from ..domain.grants import length_of
+from ..domain.grants import parse_time_span
 from ..domain.ids import Repo, parse_repo
 from ..errors import UsageError
 from .model import Duration, Until
@@ -41,7 +41,7 @@ _IN_DAY: dict[str, int] = {
 
 def parse_duration(text: str) -> Duration:
     """Parse `30d`, `12w`, `6mo` or `1y`, up to 100 years. Raises InvalidLiteralError."""
-    length = length_of(text)
+    length = parse_time_span(text)
     if length is None:
         raise InvalidLiteralError(f"`{text[:40]}` is not {DURATIONS}.", _suggest_span(text))
     if length.days > _MOST_DAYS or length.months > _MOST_MONTHS:
@@ -72,7 +72,7 @@ _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct",
 
 def parse_until(text: str) -> Until:
     """Parse a duration, or a date such as 2027-06-30. Raises InvalidLiteralError."""
-    if length_of(text) is not None:
+    if parse_time_span(text) is not None:
         return parse_duration(text)
     match = _ISO.match(text)
     if match:

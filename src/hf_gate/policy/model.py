@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from ..domain.grants import later
+from ..domain.grants import add_time_span
 from ..domain.lifecycle import Status
 
 
@@ -93,7 +93,7 @@ class Duration:
 
     def after(self, moment: datetime) -> datetime:
         """Return the moment this long after `moment`."""
-        return later(moment, self.days, self.months)
+        return add_time_span(moment, self.days, self.months)
 
     def __str__(self) -> str:
         if self.months and self.months % 12 == 0:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..domain.forms import GateForm, fold
+from ..domain.forms import GateForm, collapse_whitespace
 from .expressions import Expression
 from .fact_table import find_declaration
 from .form_facts import form_roles
@@ -204,8 +204,8 @@ def check_labels(expression: Expression, source: str, forms: Mapping[str, GateFo
     """Yield problems of labels that no covered form has, or that only some forms have."""
     for label in sorted(expression.labels):
         at = _label_at(source, label)
-        if fold(label) != label:
-            yield ExpressionFault("label_blanks", f"white space in labels is folded: {label[:60]!r} never matches.", *at, f'"{_escape(fold(label))}"')  # fmt: skip
+        if collapse_whitespace(label) != label:
+            yield ExpressionFault("label_blanks", f"white space in labels is folded: {label[:60]!r} never matches.", *at, f'"{_escape(collapse_whitespace(label))}"')  # fmt: skip
             continue
         have = [repo for repo, form in forms.items() if any(field.label == label for field in form.fields)]
         if not forms or len(have) == len(forms):

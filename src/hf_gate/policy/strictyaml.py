@@ -94,7 +94,7 @@ def plain_or_quoted(text: str) -> str:
 
 
 def _reads_back(text: str) -> bool:
-    read = yamltext.parse(f"k: {text}\n")
+    read = yamltext.parse_yaml(f"k: {text}\n")
     root = read.root
     if read.problems or not isinstance(root, Mapping) or len(root.pairs) != 1:
         return False
@@ -123,7 +123,7 @@ def read_yaml(text: str, name: str) -> YamlDocument:
     if text.count("\n") > _MOST_LINES:
         words = f"The file has more than {_MOST_LINES:,} lines. Move long lists into a table file."
         return YamlDocument(source, None, (PolicyProblem("yaml_too_large", words, name),))
-    parsed = yamltext.parse(text, limits=LIMITS)
+    parsed = yamltext.parse_yaml(text, limits=LIMITS)
     found = tuple(PolicyProblem(p.code, p.sentence, name, SourcePosition(p.line, p.column)) for p in parsed.problems)
     if not found:
         return YamlDocument(source, parsed.root)
@@ -217,7 +217,7 @@ def _suggest_spaces(source: SourceText, problem: yamltext.Problem) -> PolicyProb
 
 
 def _is_improvement(source: SourceText, problem: yamltext.Problem, offer: PolicyProblem) -> bool:
-    after = yamltext.parse(apply_fix(source.text, offer) or "", limits=LIMITS).problems
+    after = yamltext.parse_yaml(apply_fix(source.text, offer) or "", limits=LIMITS).problems
     return not after or after[0].line > problem.line
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import cached_property
 
 from ..domain.ids import Person
-from ..domain.moments import moment_of
+from ..domain.moments import from_ms
 from ..errors import HfGateError, PersonNotFound
 from ..policy.fact_values import EmailFacts, ProfileFact
 from ..policy.tables import NO_ACCOUNT
@@ -40,7 +40,7 @@ class FactSources:
 
     def profile(self, person: Person, kept: tuple[bytes | None, int] | None, now: datetime) -> ProfileFact:
         """Return a stored profile without a call."""
-        fact = None if kept is None or kept[0] is None else decode_profile(kept[0], moment_of(kept[1]))
+        fact = None if kept is None or kept[0] is None else decode_profile(kept[0], from_ms(kept[1]))
         return current_profile(person, fact, now)
 
     def fetch(self, people: Iterable[Person], now: datetime, budget: int) -> Mapping[str, bytes]:

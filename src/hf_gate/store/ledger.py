@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from ..domain.ledger import DESK, Checkpoint, Link
+from ..domain.ledger import DESK, Checkpoint, LedgerLink
 from ..domain.rows import LedgerRow
 from ..domain.runs import RunKind
 from .packing import Packer, private_of
@@ -41,21 +41,23 @@ def chains(db: Database) -> dict[str, tuple[int, bytes]]:
     return dict(sorted((called[repo_id], head) for repo_id, head in (headless | heads).items()))
 
 
-def links(db: Database, chain: str, first: int) -> Iterator[Link]:
+def links(db: Database, chain: str, first: int) -> Iterator[LedgerLink]:
     """A chain from an entry on, as it lies there."""
     for page in _pages(db, f"SELECT {_LINK} FROM ledger l", chain, first):
         for seq, at, kind, actor, request, body, commitment, digest in page:
-            yield Link(chain, seq, at, kind, actor, request, body.encode(), commitment, digest)
+            yield LedgerLink(chain, seq, at, kind, actor, request, body.encode(), commitment, digest)
 
 
-def filed(db: Database, chain: str, first: int) -> Iterator[tuple[Link, str | None]]:
+def filed(db: Database, chain: str, first: int) -> Iterator[tuple[LedgerLink, str | None]]:
     """The same, each with the run that it is found by, which is in no hash: the body must say so too."""
     for page in _pages(db, f"SELECT {_LINK}, l.run FROM ledger l", chain, first):
         for seq, at, kind, actor, request, body, commitment, digest, run in page:
-            yield Link(chain, seq, at, kind, actor, request, body.encode(), commitment, digest), run
+            yield LedgerLink(chain, seq, at, kind, actor, request, body.encode(), commitment, digest), run
 
 
-def sealed(db: Database, packer: Packer, chain: str, first: int) -> Iterator[tuple[Link, bytes | None, bytes | None]]:
+def sealed(
+    db: Database, packer: Packer, chain: str, first: int
+) -> Iterator[tuple[LedgerLink, bytes | None, bytes | None]]:
     """The same, each with salt and private part, None where they were erased; from 1 on also what stands before it.
 
     The salt without the private part: that is gone, though its person was not erased.
@@ -68,7 +70,7 @@ def sealed(db: Database, packer: Packer, chain: str, first: int) -> Iterator[tup
     )
     for page in _pages(db, select, chain, first):
         for seq, at, kind, actor, request, body, commitment, digest, salt, data in page:
-            link = Link(chain, seq, at, kind, actor, request, body.encode(), commitment, digest)
+            link = LedgerLink(chain, seq, at, kind, actor, request, body.encode(), commitment, digest)
             yield link, salt, None if data is None else packer.unpack(data)
 
 
@@ -96,7 +98,7 @@ def entries(
     for ident, repo_id, seq, at, kind, actor, about, body, commitment, digest, data, person in db.rows(
         sql, (*(value for _, value in parts), limit)
     ):
-        link = Link(called[repo_id], seq, at, kind, actor, about, body.encode(), commitment, bytes(digest))
+        link = LedgerLink(called[repo_id], seq, at, kind, actor, about, body.encode(), commitment, bytes(digest))
         private = None if data is None else private_of(packer.unpack(data))
         found.append(LedgerRow(id=ident, link=link, private=private, person=person))
     return found

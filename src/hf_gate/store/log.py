@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..domain.events import AnyEvent, body_of, commitment_of, kind_of
-from ..domain.ledger import Link, link_hash
+from ..domain.ledger import LedgerLink, link_hash
 from .memory import Memory
 from .sql import Database, Row
 
@@ -45,7 +45,7 @@ class Log:
             commitment = commitment_of(salt, private)
             self._private.append((ident, person, self._memory.packer.pack(self._dictionary, private)))
         kind, body = kind_of(event), body_of(event)
-        link = Link(self._chain, self._seq, at, kind, actor, request, body, commitment)
+        link = LedgerLink(self._chain, self._seq, at, kind, actor, request, body, commitment)
         self._head = link_hash(self._head, link)
         run = getattr(event, "run", None)
         self._rows.append(

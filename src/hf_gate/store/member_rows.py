@@ -7,7 +7,7 @@ import json
 from typing import Final
 
 from ..domain.events import canonical
-from ..domain.members import Member, Role
+from ..domain.members import Member, MemberRole
 from .sql import Database, Row
 
 _COLUMNS: Final = "id, name, role, repos, link, made_at, account, user_id, proven_at"
@@ -49,7 +49,7 @@ def _member(row: Row) -> Member:
     ident, name, role, repos, link, made_at, account, user_id, proven_at = row
     return Member(
         name=name,
-        role=Role(role),
+        role=MemberRole(role),
         repos=None if repos is None else tuple(json.loads(repos)),
         has_link=link is not None,
         made_at=made_at,

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from ..domain import events as e
 from ..domain.events import Entry
-from ..domain.members import MOST_VIEWS, SESSION_LIFETIME, TEAM, TEAM_LASTS, Member, Role
+from ..domain.members import MOST_VIEWS, SESSION_LIFETIME, TEAM, TEAM_LASTS, Member, MemberRole
 from ..errors import StoreBusy
 from . import member_rows
 from .reading import Store
@@ -170,4 +170,4 @@ class Members:
 
 
 def _is_admin(member: Member) -> bool:
-    return member.has_link and member.role is Role.ADMIN
+    return member.has_link and member.role is MemberRole.ADMIN

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ..domain.folding import folded
+from ..domain.folding import fold_for_search
 from ..domain.requests import AccessRequest
 from ..domain.state import Seen
 from .memory import Memory
@@ -35,7 +35,7 @@ class Someone:
     @property
     def key(self) -> str | None:
         """What somebody without an account id is known by."""
-        return folded(self.username) if self.username and self.user_id is None else None
+        return fold_for_search(self.username) if self.username and self.user_id is None else None
 
 
 class People:
@@ -57,7 +57,9 @@ class People:
         self._load(
             "user_id", {one.request.person.id.lower() for one in seen if one.request.person.id} - self._by_user.keys()
         )
-        nameless = {folded(p.username) for p in (one.request.person for one in seen) if p.username and not p.id}
+        nameless = {
+            fold_for_search(p.username) for p in (one.request.person for one in seen) if p.username and not p.id
+        }
         self._load("user_key", nameless - self._by_name.keys(), " AND user_id IS NULL")
         return [self._take_in(one) for one in seen]
 
@@ -93,7 +95,7 @@ class People:
         if someone.user_id is not None:
             self._by_user[someone.user_id] = someone
         elif someone.username:
-            self._by_name[folded(someone.username)] = someone
+            self._by_name[fold_for_search(someone.username)] = someone
 
     def _take_in(self, one: Seen) -> Someone:
         request = one.request
@@ -104,7 +106,7 @@ class People:
         elif user_id is not None:
             found = self._by_user.get(user_id)
         else:
-            found = self._by_name.get(folded(request.person.username)) if request.person.username else None
+            found = self._by_name.get(fold_for_search(request.person.username)) if request.person.username else None
         return self._make(request, user_id) if found is None else self._update(found, request, user_id)
 
     def _make(self, request: AccessRequest, user_id: str | None) -> Someone:

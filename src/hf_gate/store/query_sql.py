@@ -9,7 +9,7 @@ from datetime import UTC, datetime, time, tzinfo
 from functools import cached_property
 from typing import Final
 
-from ..domain.folding import folded
+from ..domain.folding import fold_for_search
 from ..domain.ids import is_id
 from ..domain.query import Age, Day, Pattern, Query, Term
 from .sql import Database, Row
@@ -106,7 +106,7 @@ class _Making:
 
 
 def _fits(patterns: Sequence[Pattern], value: str | None) -> bool:
-    return value is not None and any(pattern.fits(folded(value)) for pattern in patterns)
+    return value is not None and any(pattern.matches(fold_for_search(value)) for pattern in patterns)
 
 
 def _both(old: list[int] | None, new: list[int]) -> list[int]:
@@ -126,9 +126,9 @@ def _status(making: _Making, term: Term) -> None:
 def _repo(making: _Making, term: Term) -> None:
     fitting = []
     for ident, kind, namespace, name in making.db.rows("SELECT id, type, namespace, name FROM repos WHERE id > 0"):
-        path = folded(repo_of(kind, namespace, name).web_path)
+        path = fold_for_search(repo_of(kind, namespace, name).web_path)
         is_like = any(
-            pattern.fits(path if "/" in "".join(pattern.parts) or pattern.is_any else folded(name))
+            pattern.matches(path if "/" in "".join(pattern.parts) or pattern.is_any else fold_for_search(name))
             for pattern in term.patterns
         )
         if is_like != term.is_not:
@@ -180,7 +180,7 @@ def _country(making: _Making, term: Term) -> None:
 
 
 def _domain(making: _Making, term: Term) -> None:
-    making.either((_like("r.domain", p, folded) for p in term.patterns), is_not=term.is_not)
+    making.either((_like("r.domain", p, fold_for_search) for p in term.patterns), is_not=term.is_not)
     if not term.is_not and len(term.patterns) == 1 and not term.patterns[0].is_any:
         parts = term.patterns[0].folded_parts
         making.into.needles += ["@" + parts[0], *parts[1:]]
@@ -231,7 +231,7 @@ def _word(making: _Making, term: Term) -> None:
         making.either([making.holding(pattern.folded_parts[0])], is_not=term.is_not)
         making.into.needles += () if term.is_not else pattern.folded_parts
     else:
-        _checked(making, term, lambda found: any(pattern.within(value) for _, value in found.parts))
+        _checked(making, term, lambda found: any(pattern.matches_within(value) for _, value in found.parts))
         _must(making, term, pattern.folded_parts)
 
 
@@ -270,7 +270,7 @@ def _only(making: _Making, term: Term, people: str, values: list[object]) -> Non
 def _ids_and_stars(making: _Making, term: Term, people: str, values: list[object]) -> None:
     """Ids and patterns in one term: the ids become names, and the rest is looked at."""
     rows = making.db.rows(f"SELECT username FROM people WHERE id IN ({people})", values)
-    known = {folded(row[0]) for row in rows if row[0]}
+    known = {fold_for_search(row[0]) for row in rows if row[0]}
     _checked(
         making,
         term,
@@ -305,7 +305,7 @@ def _reason(making: _Making, term: Term) -> None:
 
 
 def _fits_folded(term: Term, values: Sequence[str]) -> bool:
-    return any(pattern.fits(value) for pattern in term.patterns for value in values)
+    return any(pattern.matches(value) for pattern in term.patterns for value in values)
 
 
 def _checked(making: _Making, term: Term, holds: Callable[[Found], bool]) -> None:

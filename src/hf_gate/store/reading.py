@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from datetime import UTC, tzinfo
 from typing import Self
 
-from ..domain.folding import folded
+from ..domain.folding import fold_for_search
 from ..domain.ids import Repo, is_id
-from ..domain.ledger import Checkpoint, Link
+from ..domain.ledger import Checkpoint, LedgerLink
 from ..domain.members import Member
 from ..domain.query import Pattern, Query, Term
 from ..domain.requests import AccessRequest
@@ -233,7 +233,7 @@ class Store:
 
     def find(self, repo: Repo | None, text: str) -> Sequence[RequestRow]:
         """The current requests of whoever is called so: username, account id, request id, e-mail or pseudonym, exactly."""
-        key = folded(text.strip())
+        key = fold_for_search(text.strip())
         if not key:
             return []
         found = set(self._named(key))
@@ -367,15 +367,15 @@ class Store:
         """Length and last hash of every chain."""
         return ledger.chains(self._db)
 
-    def links(self, chain: str, first: int = 1) -> Iterator[Link]:
+    def links(self, chain: str, first: int = 1) -> Iterator[LedgerLink]:
         """The entries of a chain from one on, as they lie there."""
         return ledger.links(self._db, chain, first)
 
-    def filed(self, chain: str, first: int = 1) -> Iterator[tuple[Link, str | None]]:
+    def filed(self, chain: str, first: int = 1) -> Iterator[tuple[LedgerLink, str | None]]:
         """The same with the runs that they are found by."""
         return ledger.filed(self._db, chain, first)
 
-    def sealed(self, chain: str, first: int = 1) -> Iterator[tuple[Link, bytes | None, bytes | None]]:
+    def sealed(self, chain: str, first: int = 1) -> Iterator[tuple[LedgerLink, bytes | None, bytes | None]]:
         """The same with what its commitments can be proved by: salt and private part, None where they were erased."""
         return ledger.sealed(self._db, self._packer, chain, first)
 

@@ -7,10 +7,10 @@ from typing import Final
 
 import msgspec
 
-from ..domain.folding import domain_of, folded
+from ..domain.folding import domain_of, fold_for_search
 from ..domain.ids import Repo
 from ..domain.lifecycle import WITHDRAWN, Status
-from ..domain.moments import moment_of, ms
+from ..domain.moments import from_ms, to_ms
 from ..domain.requests import AccessRequest
 from ..domain.rows import Cut, DerivedRow, Identity, Part, PersonRow, RequestRow
 from ..domain.state import Known
@@ -66,11 +66,11 @@ class Reader:
             ident, _, _, _, person_id, user_id, username, fullname, email, is_current, has_notes, first_seen, started,
         ) = row[:_STATE_AT]  # fmt: skip
         state = state_of(row, _STATE_AT, self._verdict_of)
-        if record is not None and (record.status != state.status or ms(record.reviewed_at) != state.reviewed_at):
+        if record is not None and (record.status != state.status or to_ms(record.reviewed_at) != state.reviewed_at):
             record = msgspec.structs.replace(
                 record,
                 status=_STATUS.get(state.status, state.status),
-                reviewed_at=None if state.reviewed_at is None else moment_of(state.reviewed_at),
+                reviewed_at=None if state.reviewed_at is None else from_ms(state.reviewed_at),
             )
         return RequestRow(
             id=ident,
@@ -120,14 +120,14 @@ class Knower:
     def _among_hidden(self, seen: Sequence[AccessRequest], found: list[Known | None], left: Sequence[int]) -> None:
         bare = {ident.lower() for index in left if (ident := seen[index].request_id) and not seen[index].person.id}
         requests = {ident.lower() for index in left if (ident := seen[index].request_id)} - bare
-        names = {folded(name) for index in left if (name := seen[index].person.username)}
+        names = {fold_for_search(name) for index in left if (name := seen[index].person.username)}
         by_request = self._by("r.hub_request", requests, " AND p.user_id IS NULL") | self._by("r.hub_request", bare)
         by_name = self._by("p.user_key", names, " AND p.user_id IS NULL")
         for index in left:
             one = seen[index]
             known = by_request.get(one.request_id.lower()) if one.request_id else None
             if known is None and one.person.username:
-                known = by_name.get(folded(one.person.username))
+                known = by_name.get(fold_for_search(one.person.username))
             found[index] = known
 
     def _by(self, column: str, values: Collection[str], more: str = "") -> dict[str, Known]:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from itertools import chain
 from typing import Final, TypeAlias
 
-from ..domain.folding import folded
+from ..domain.folding import fold_for_search
 from ..domain.requests import AccessRequest
 
 _FIRST, _COUNT = 0xE000, 0x18FE  # private use: taken out of what people write
@@ -35,7 +35,7 @@ def clean(text: str) -> str:
 @lru_cache(maxsize=4096)
 def label_mark(label: str) -> str:
     """Two characters that stand for a label; labels that fold alike have the same."""
-    number = int.from_bytes(hashlib.blake2b(folded(label).strip().encode(), digest_size=8).digest())
+    number = int.from_bytes(hashlib.blake2b(fold_for_search(label).strip().encode(), digest_size=8).digest())
     return chr(_FIRST + number % _COUNT) + chr(_FIRST + number // _COUNT % _COUNT)
 
 
@@ -53,13 +53,13 @@ def search_text(fullname: str | None, username: str | None, email: str | None, r
     if whole.isascii() and whole.isprintable():  # most are: folding is then no more than small letters
         parts = "\x1f".join(values).lower().split("\x1f")
         return "".join(chain.from_iterable(zip(marks, parts, strict=True))), ""
-    return with_extra("".join([mark + folded(value) for mark, value in zip(marks, values, strict=True)]))
+    return with_extra("".join([mark + fold_for_search(value) for mark, value in zip(marks, values, strict=True)]))
 
 
 def renamed(text: str, fullname: str | None, username: str | None, email: str | None) -> str:
     """A search text under other names."""
     rest = [mark + value for mark, value in _PART.findall(text) if mark != NAME]
-    return "".join([NAME + folded(part or "") for part in (fullname, username, email)] + rest)
+    return "".join([NAME + fold_for_search(part or "") for part in (fullname, username, email)] + rest)
 
 
 def parts_of(text: str) -> list[tuple[str, str]]:

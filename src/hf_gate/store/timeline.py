@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from ..domain.ledger import Link
+from ..domain.ledger import LedgerLink
 from ..domain.rows import LedgerRow, TimelineFilter, TimelinePage
 from .ledger import names
 from .memory import dictionary
@@ -32,7 +32,7 @@ def timeline(
     found = db.rows(sql, (*where.values, limit + 1))
     packer, rows = Packer(lambda number: dictionary(db, number)), []
     for ident, repo_id, seq, at, kind, actor, about, body, commitment, digest, data, person in found[:limit]:
-        link = Link(called[repo_id], seq, at, kind, actor, about, body.encode(), commitment, bytes(digest))
+        link = LedgerLink(called[repo_id], seq, at, kind, actor, about, body.encode(), commitment, bytes(digest))
         private = None if data is None else private_of(packer.unpack(data))
         rows.append(LedgerRow(id=ident, link=link, private=private, person=person))
     if len(found) > limit:

@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse, Response
 from .. import bootstrap
 from ..domain.accounts import Account
 from ..domain.members import Member
-from ..domain.moments import ms
+from ..domain.moments import to_ms
 from ..errors import HfGateError, HubUnavailable, NotAllowed, Offline, PersonNotFound, StoreBusy, UsageError
 from ..hub.credentials import is_loopback_host
 from .app_state import AppState
@@ -149,7 +149,7 @@ def _proved(app_state: AppState, sent: tuple[str, str]) -> dict[str, str]:
     try:
         account = bootstrap.account_of_token(app_state.workspace.settings, token)
         user_id = _checked(app_state, member, account)
-        secret, at = secrets.token_urlsafe(32), ms(app_state.now())
+        secret, at = secrets.token_urlsafe(32), to_ms(app_state.now())
         if not app_state.workspace.members.prove(member, account.name, user_id, secret, at):
             raise NotProven(f"{member.name} was revoked.", 404)
     except (HubUnavailable, Offline, StoreBusy) as problem:

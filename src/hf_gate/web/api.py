@@ -16,8 +16,8 @@ from ..application.inputs import parse_reason
 from ..application.record_builders import stored_fields
 from ..application.records import Record, RequestRecord
 from ..application.tray import DecisionRequest
-from ..domain.members import Member, Role
-from ..domain.moments import iso_ms, ms
+from ..domain.members import Member, MemberRole
+from ..domain.moments import iso_ms, to_ms
 from ..domain.tray import QueuedDecision, ground_of
 from ..errors import HfGateError
 from .asking import PENDING, asked_of, read
@@ -177,11 +177,11 @@ class _Api:
             page = read(context, asked.query, limit=limit, cursor=cursor, newest_first=order == "newest")
             return RequestsOut(requests=_requests(context, page.rows), next=page.next)
 
-        return await self._done(request, Role.REVIEWER, work)
+        return await self._done(request, MemberRole.REVIEWER, work)
 
     async def request(self, request: Request, id: str) -> Response:  # noqa: A002 - the name in the address
         return await self._done(
-            request, Role.REVIEWER, lambda context: _requests(context, [request_of(context, id)])[0]
+            request, MemberRole.REVIEWER, lambda context: _requests(context, [request_of(context, id)])[0]
         )
 
     async def decide(self, request: Request, decisions: DecisionsIn) -> Response:
@@ -196,7 +196,7 @@ class _Api:
             lost = [key for key, row in rows.items() if row.id in out]
             return DecisionsOut(batch=taken.batch, taken=taken.count, lost=lost)
 
-        return await self._done(request, Role.REVIEWER, work)
+        return await self._done(request, MemberRole.REVIEWER, work)
 
     async def tray(self, request: Request) -> Response:
         def work(context: RequestContext) -> Record:
@@ -204,22 +204,22 @@ class _Api:
             rows = context.workspace.store.requests([item.request for item in mine])
             return TrayOut(held=[_held(item, rows.get(item.request)) for item in mine])
 
-        return await self._done(request, Role.REVIEWER, work)
+        return await self._done(request, MemberRole.REVIEWER, work)
 
     async def undo(self, request: Request) -> Response:
         def work(context: RequestContext) -> Record:
             ids = [item.id for item in _mine(context)]
-            return Counted(count=context.workspace.tray.take_back(ids, ms(context.now)))
+            return Counted(count=context.workspace.tray.take_back(ids, to_ms(context.now)))
 
-        return await self._done(request, Role.REVIEWER, work)
+        return await self._done(request, MemberRole.REVIEWER, work)
 
     async def send(self, request: Request) -> Response:
         def work(context: RequestContext) -> Record:
-            count = context.workspace.tray.leave_at([item.id for item in _mine(context)], ms(context.now))
+            count = context.workspace.tray.leave_at([item.id for item in _mine(context)], to_ms(context.now))
             context.app_state.wake.set()
             return Counted(count=count)
 
-        return await self._done(request, Role.REVIEWER, work)
+        return await self._done(request, MemberRole.REVIEWER, work)
 
     async def invalid(self, request: Request, problem: Exception) -> Response:
         """What was sent is not what the API takes; told to those alone who are in."""
@@ -227,33 +227,35 @@ class _Api:
         where = ".".join(str(part) for part in first.get("loc", ()))
         said = str(first.get("msg", "not what is asked for"))
         return await self._answered(
-            request, Role.VIEWER, lambda _: _no(422, f"{where}: {said}", "/api/openapi.json tells what is taken.")
+            request, MemberRole.VIEWER, lambda _: _no(422, f"{where}: {said}", "/api/openapi.json tells what is taken.")
         )
 
     async def unreadable(self, request: Request, _: Exception) -> Response:
         """A body that is no text, or no JSON at all."""
         return await self._answered(
-            request, Role.VIEWER, lambda _: _no(400, "The body cannot be read as JSON.", "Send JSON in UTF-8.")
+            request, MemberRole.VIEWER, lambda _: _no(400, "The body cannot be read as JSON.", "Send JSON in UTF-8.")
         )
 
     def openapi(self, app: FastAPI) -> Callable[[Request], Any]:
         """What the API is, for who is in."""
 
         async def openapi(request: Request) -> Response:
-            return await self._answered(request, Role.VIEWER, lambda _: EscapedJSON(_document(app)))
+            return await self._answered(request, MemberRole.VIEWER, lambda _: EscapedJSON(_document(app)))
 
         return openapi
 
     # ---- one call ----------------------------------------------------------------------------------------------------
 
-    async def _done(self, request: Request, role: Role, work: Callable[[RequestContext], Record]) -> Response:
+    async def _done(self, request: Request, role: MemberRole, work: Callable[[RequestContext], Record]) -> Response:
         return await self._answered(request, role, lambda context: EscapedJSON(work(context)))
 
-    async def _answered(self, request: Request, role: Role, work: Callable[[RequestContext], Response]) -> Response:
+    async def _answered(
+        self, request: Request, role: MemberRole, work: Callable[[RequestContext], Response]
+    ) -> Response:
         return await self._desk.for_member(request, lambda member: self._tried(request, member, role, work))
 
     def _tried(
-        self, request: Request, member: Member | None, role: Role, work: Callable[[RequestContext], Response]
+        self, request: Request, member: Member | None, role: MemberRole, work: Callable[[RequestContext], Response]
     ) -> Response:
         if member is None:
             return _no(401, "You are not signed in.", "Open the link that the desk printed.")

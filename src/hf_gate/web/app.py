@@ -14,7 +14,7 @@ from fastapi.telemetry import TelemetryConfig
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..domain.members import Member, Role
+from ..domain.members import Member, MemberRole
 from ..errors import Guarded, HfGateError, HubUnavailable, NotAllowed, Offline, Stale, StoreUnavailable, UsageError
 from ..hub.credentials import is_loopback_host
 from . import (
@@ -63,7 +63,7 @@ _log = logging.getLogger("hf_gate.web")
 _T = TypeVar("_T")
 _THREADS: Final = 6
 _DRAFT_THREADS: Final = 2
-_VIEWER, _REVIEWER, _ADMIN = Role.VIEWER, Role.REVIEWER, Role.ADMIN
+_VIEWER, _REVIEWER, _ADMIN = MemberRole.VIEWER, MemberRole.REVIEWER, MemberRole.ADMIN
 
 
 class Route(NamedTuple):
@@ -71,7 +71,7 @@ class Route(NamedTuple):
 
     method: str
     path: str
-    role: Role
+    role: MemberRole
     page: Page
     is_draft: bool = False  # can try a policy on requests, which takes long
 

@@ -24,8 +24,8 @@ from ..application.second_person import Need, Team, need_of, need_to_resume, own
 from ..application.tray import DecisionRequest, TrayService
 from ..application.workspace import CONFIG_FILE, Workspace
 from ..domain.ids import Repo
-from ..domain.members import Author, Member, Role
-from ..domain.moments import ms
+from ..domain.members import Member, MemberRole, RunAuthor
+from ..domain.moments import to_ms
 from ..domain.rows import RepoRow, RequestRow, RunRow
 from ..domain.tray import QueuedDecision
 from ..errors import Guarded, HfGateError, UsageError
@@ -121,10 +121,10 @@ class AppState:
     def direct(self, actor: str, member: str | None = None) -> Direct:
         """Return what sends decisions for an actor. `member`: the id of the member who decides."""
         found = self.member_of_id(member)
-        author = Author(member=member)
+        author = RunAuthor(member=member)
         if found is not None:
             is_free = team_of(self.workspace.store, found, self.now()).is_alone
-            author = Author(member=member, account=found.proven_account, is_free=is_free)
+            author = RunAuthor(member=member, account=found.proven_account, is_free=is_free)
         return Direct(
             self.workspace.store, self.workspace.hub, self.workspace.clock, self.workspace.zone, actor, author=author
         )
@@ -173,11 +173,11 @@ class AppState:
 
     def invite(self, member: Member, secret: str, by: str | None = None) -> Member:
         """Invite a member by a link. `by`: the actor in the ledger; the owner if None."""
-        return self.workspace.members.invite(member, secret, by or self.owner, ms(self.now()))
+        return self.workspace.members.invite(member, secret, by or self.owner, to_ms(self.now()))
 
     def put_out(self, member: Member, by: str | None = None) -> None:
         """Revoke a member: delete link, sessions, views, selection and unsent decisions. Their runs stop."""
-        at = ms(self.now())
+        at = to_ms(self.now())
         self.workspace.members.revoke(member, by or self.owner, at)
         self.workspace.tray.take_back(
             [item.id for item in self.workspace.tray.waiting() if item.member == member.id], at
@@ -198,7 +198,7 @@ class AppState:
         member, who = self.member_of_id(item.member), row.person.identity
         return (
             member is not None
-            and member.role.covers(Role.REVIEWER)
+            and member.role.covers(MemberRole.REVIEWER)
             and self.sees(member, row.repo)
             and not member.is_own(who.username, who.user_id)
         )
@@ -208,7 +208,7 @@ class AppState:
         if run.member is None or run.member.startswith("owner:"):
             return True
         member = self.member_of_id(run.member)
-        if member is None or not member.role.covers(Role.REVIEWER):
+        if member is None or not member.role.covers(MemberRole.REVIEWER):
             return False
         return all(self.sees(member, repo) for repo in self.workspace.plans_and_runs.repos(run.id))
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from ..domain.moments import ms
-from ..domain.query import OPEN, Pattern, Query, Term, is_open
+from ..domain.moments import to_ms
+from ..domain.query import OPEN, Pattern, Query, Term, is_open_to_viewers
 from ..domain.query_reading import parse_query
 from ..domain.rows import QueryPage
 from ..errors import InvalidQuery, QueryTooLarge
@@ -62,10 +62,10 @@ def _understood(text: str, problem: InvalidQuery) -> Query:
 
 def _of_viewers(query: Query, problem: InvalidQuery | None) -> tuple[Query, InvalidQuery | None]:
     """Who finds somebody by a name, a mail address or a word knows it: a viewer may ask for neither."""
-    kept = Query(tuple(term for term in query.terms if is_open(term)))
+    kept = Query(tuple(term for term in query.terms if is_open_to_viewers(term)))
     if len(kept.terms) == len(query.terms):
         return query, problem
-    closed = next(term for term in query.terms if not is_open(term))
+    closed = next(term for term in query.terms if not is_open_to_viewers(term))
     what = f"{closed.key}:" if closed.key else f"the word {closed}"
     return kept, InvalidQuery(
         f"{what} asks for what a viewer does not see.",
@@ -92,7 +92,7 @@ def read_and_count(
     """The first page of what this person sees of a query, and how many that is; `most` and one when there are more."""
     return context.workspace.queue.first_page(
         scoped(context, query),
-        now=ms(context.now),
+        now=to_ms(context.now),
         zone=context.workspace.zone,
         limit=limit,
         most=most,
@@ -107,7 +107,7 @@ def read(
     app_state = context.app_state
     return app_state.workspace.store.query(
         scoped(context, query),
-        now=ms(context.now),
+        now=to_ms(context.now),
         zone=app_state.workspace.zone,
         limit=limit,
         cursor=cursor,

@@ -17,7 +17,7 @@ from ..application.records import AuditRecord
 from ..domain.events import KINDS, EventKind
 from ..domain.ids import Repo, parse_repo
 from ..domain.ledger import DESK
-from ..domain.moments import moment_of
+from ..domain.moments import from_ms
 from ..domain.query import is_pseudonym
 from ..domain.rows import LedgerRow, TimelineFilter, TimelinePage
 from ..errors import HfGateError, UsageError
@@ -137,7 +137,7 @@ def page(context: RequestContext) -> Response:
         is_whole=is_whole(context),
         proof=last_proof(context.workspace),
         checkpoints=context.workspace.store.checkpoints()[-1:] if is_whole(context) else [],
-        moment_of=moment_of,
+        from_ms=from_ms,
     )
 
 
@@ -169,7 +169,7 @@ def _grouped(context: RequestContext, asked: Asked, before: int | None) -> Page:
     """Read until a page is full of groups; a page holds a bounded number of entries."""
 
     def key(row: LedgerRow) -> tuple[object, ...]:
-        return _day(context, moment_of(row.link.at)), *key_of_group(row.link)
+        return _day(context, from_ms(row.link.at)), *key_of_group(row.link)
 
     rows: list[LedgerRow] = []
     while True:
@@ -196,7 +196,7 @@ def _groups_of(context: RequestContext, asked: Asked, page: Page, before: int | 
     for rows in page.groups:
         named = list(islice(lines, min(len(rows), _NAMED)))
         text = named[0].text if len(rows) == 1 else summary_of([row.link for row in rows])
-        since = moment_of(rows[-1].link.at).astimezone(context.workspace.zone)
+        since = from_ms(rows[-1].link.at).astimezone(context.workspace.zone)
         href = asked.href(before=before, each=rows[-1].id)
         groups.append(Group(named, len(rows), text, f"{since:%H:%M:%S}", href))
         before = rows[-1].id

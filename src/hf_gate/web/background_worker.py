@@ -15,7 +15,7 @@ from ..application.policy_bundle import PolicyBundle
 from ..application.propose import propose
 from ..application.sync import sync
 from ..domain.ids import Repo
-from ..domain.moments import ms
+from ..domain.moments import to_ms
 from ..errors import HfGateError
 from .app_state import AppState
 
@@ -84,7 +84,7 @@ class BackgroundWorker:
 
     def _send_due(self) -> None:
         app_state = self.app_state
-        if app_state.workspace.tray.due(ms(app_state.now())):
+        if app_state.workspace.tray.due(to_ms(app_state.now())):
             with app_state.workspace.store.working():
                 app_state.tray_service.send_due(app_state.now())
 
@@ -128,7 +128,7 @@ class BackgroundWorker:
                 with app_state.workspace.store.working():
                     due = due_kind(
                         app_state.workspace.store.repo(repo),
-                        ms(app_state.now()),
+                        to_ms(app_state.now()),
                         note_of(app_state.workspace.store, repo),
                     )
                     found |= bool(

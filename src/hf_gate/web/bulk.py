@@ -17,7 +17,7 @@ from ..application.runs import direct_change
 from ..application.second_person import Need
 from ..application.tray import DecisionRequest
 from ..domain.lifecycle import MOVES, TARGET_OF, Status
-from ..domain.moments import ms
+from ..domain.moments import to_ms
 from ..domain.rows import (
     CARRIED,
     GONE,
@@ -70,7 +70,7 @@ def select(context: RequestContext) -> Response:
     app_state, pick, do = context.app_state, context.selection, context.form_value("do")
     rows = [request_of(context, key) for key in context.sent.get("key", [])[:_PAGE] if key]
     if do == "add":
-        app_state.workspace.selections.add(pick, context.member.id, [row.id for row in rows], ms(context.now))
+        app_state.workspace.selections.add(pick, context.member.id, [row.id for row in rows], to_ms(context.now))
     elif do == "remove":
         app_state.workspace.selections.remove(pick, [row.id for row in rows])
     elif do == "all":
@@ -90,7 +90,7 @@ def _select_all(context: RequestContext, pick: str) -> None:
     if asked.problem is not None:
         raise asked.problem
     app_state.workspace.selections.fill(
-        pick, context.member.id, scoped(context, asked.query), ms(context.now), app_state.workspace.zone
+        pick, context.member.id, scoped(context, asked.query), to_ms(context.now), app_state.workspace.zone
     )
 
 
@@ -112,10 +112,10 @@ def begin(context: RequestContext) -> Response:
     rows = [request_of(context, key) for key in context.sent.get("key", [])[:_PAGE] if key]
     if rows:
         app_state.workspace.selections.add(
-            context.selection, context.member.id, [row.id for row in rows], ms(context.now)
+            context.selection, context.member.id, [row.id for row in rows], to_ms(context.now)
         )
     ident = new_id("b")
-    if not app_state.workspace.selections.freeze(context.selection, ident, context.member.id, ms(context.now)):
+    if not app_state.workspace.selections.freeze(context.selection, ident, context.member.id, to_ms(context.now)):
         raise Refused("Nobody is selected.", hint="Tick some rows first, or press x on them.")
     return to_weigh(context, ident, verb)
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from ..domain.lifecycle import Status
-from ..domain.moments import ms
+from ..domain.moments import to_ms
 from ..domain.query import Query
 from ..domain.rows import PeoplePage, RequestRow
 from ..domain.tray import VERBS
@@ -81,7 +81,7 @@ def _page(
     """What this person sees of a query."""
     return context.workspace.queue.by_person(
         scoped(context, query),
-        now=ms(context.now),
+        now=to_ms(context.now),
         zone=context.workspace.zone,
         limit=limit,
         newest_first=newest_first,

@@ -13,7 +13,7 @@ from msgspec import structs
 
 from ..application.hearing import with_read_time
 from ..application.judging import RepoPolicies, facts_only, inputs_of
-from ..domain.forms import GateForm, form_of_json
+from ..domain.forms import GateForm, form_from_json
 from ..domain.ids import Repo, parse_repo
 from ..domain.lifecycle import Status
 from ..domain.query import Pattern, Query, Term
@@ -223,7 +223,7 @@ def _text(file: str, parsed: ParsedPolicy, folder: WorkspaceFolder, forms: Mappi
 def _forms(context: RequestContext) -> dict[str, GateForm]:
     """Return the forms of the repos that the visitor sees, to find misspelt labels."""
     return {
-        str(row.repo): form_of_json(row.form_card) for row in context.app_state.repos(context.member) if row.form_card
+        str(row.repo): form_from_json(row.form_card) for row in context.app_state.repos(context.member) if row.form_card
     }
 
 

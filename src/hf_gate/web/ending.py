@@ -11,9 +11,9 @@ from starlette.responses import Response
 from ..application.decisions import end_entry
 from ..application.inputs import NO_WORKSPACE, parse_end
 from ..application.second_person import why_no_more_ends
-from ..domain.grants import end_of
+from ..domain.grants import grant_end
 from ..domain.lifecycle import Status
-from ..domain.moments import moment_of, ms
+from ..domain.moments import from_ms, to_ms
 from ..domain.rows import RequestRow
 from ..domain.tray import ground_of
 from ..errors import Guarded, NotAllowed, UsageError
@@ -56,12 +56,12 @@ def ends_of(context: RequestContext, row: RequestRow | None = None) -> Ends:
     """Counted from this moment, as they will be from the moment of sending. `row`: somebody who is in already."""
     zone, today = context.workspace.zone, context.now.astimezone(context.workspace.zone).date()
     presets = [
-        End(written, label, words.day(end_of(written, context.now, zone), zone, context.now))
+        End(written, label, words.day(grant_end(written, context.now, zone), zone, context.now))
         for written, label in PRESETS
     ]
     first, last = today + timedelta(days=1), today + timedelta(days=3650)
     until = None if row is None else row.state.until
-    current = "" if until is None else words.day(moment_of(until), zone, context.now)
+    current = "" if until is None else words.day(from_ms(until), zone, context.now)
     problem = "" if _is_desk(context) else NO_WORKSPACE
     return Ends(presets, first.isoformat(), last.isoformat(), problem, is_change=row is not None, current=current)
 
@@ -83,7 +83,7 @@ def typed_end(context: RequestContext, text: str) -> str:
 
 def day_of(context: RequestContext, written: str) -> str:
     """The day that an end means, if it was sent now."""
-    return words.day(end_of(written, context.now, context.workspace.zone), context.workspace.zone, context.now)
+    return words.day(grant_end(written, context.now, context.workspace.zone), context.workspace.zone, context.now)
 
 
 # ---- of somebody who is in ---------------------------------------------------------------------------------------------
@@ -103,7 +103,9 @@ def change_end(context: RequestContext) -> Response:
             why := why_no_more_ends(app_state.workspace.store, app_state.team(context.member), context.now)
         ):
             raise Guarded(why, hint="Let another admin set the others.")
-        write.append(row.repo, [end_entry(row, until, context.member.name, ms(context.now), app_state.workspace.zone)])
+        write.append(
+            row.repo, [end_entry(row, until, context.member.name, to_ms(context.now), app_state.workspace.zone)]
+        )
     return context.back(f"/requests/{key_of(row)}")
 
 

@@ -14,8 +14,8 @@ from starlette.responses import Response
 from ..application.entries import body_of, entry_at, name_of, repo_of, text_of
 from ..domain.events import EventKind, event_of
 from ..domain.ids import Repo
-from ..domain.ledger import DESK, Link
-from ..domain.moments import moment_of
+from ..domain.ledger import DESK, LedgerLink
+from ..domain.moments import from_ms
 from ..domain.rows import LedgerRow, RequestRow
 from .lines import hidden_name, key_of
 from .people import href_of
@@ -72,9 +72,11 @@ def lines_of(context: RequestContext, rows: Sequence[LedgerRow]) -> list[Line]:
     return [line_of(context, row.link, row.private, about.get(row.link.request or -1)) for row in rows]
 
 
-def line_of(context: RequestContext, link: Link, private: Mapping[str, Any] | None, row: RequestRow | None) -> Line:
+def line_of(
+    context: RequestContext, link: LedgerLink, private: Mapping[str, Any] | None, row: RequestRow | None
+) -> Line:
     """One entry, about that request; names and private parts are hidden from viewers."""
-    at = moment_of(link.at)
+    at = from_ms(link.at)
     who = "" if row is None else row.person.identity.username or hidden_name(row)
     return Line(
         name=name_of(link),
@@ -93,7 +95,7 @@ def line_of(context: RequestContext, link: Link, private: Mapping[str, Any] | No
     )
 
 
-def _verb(link: Link) -> str:
+def _verb(link: LedgerLink) -> str:
     try:
         event = event_of(link.body)
     except ValueError:

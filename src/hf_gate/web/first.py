@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from starlette.responses import Response
 
 from .. import bootstrap
-from ..domain.members import Role
+from ..domain.members import MemberRole
 from ..errors import NO_TOKEN_HINT, HfGateError
 from ..policy.model import PolicyMode
 from .request_context import RequestContext
@@ -160,5 +160,5 @@ def _others(context: RequestContext) -> _Look:
     except HfGateError:
         n = 0
     text = f"{n:,} invited." if n else "A second reviewer, if you like. One person is fine."
-    href = "/settings#h-m" if context.member.role is Role.ADMIN else None
+    href = "/settings#h-m" if context.member.role is MemberRole.ADMIN else None
     return _Look(bool(n), text, "hf-gate ui invite NAME --role reviewer", href, "Invite")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..domain.events import ChangeSettled, ChangeStarted, EventKind, StatusMoved, event_of
-from ..domain.moments import iso, moment_of
+from ..domain.moments import from_ms, iso
 from ..domain.outcomes import OutcomeKind
 from ..domain.rows import LedgerRow, RequestRow
 from ..domain.story import sentence
@@ -36,7 +36,7 @@ def history_of(context: RequestContext, attempts: Sequence[RequestRow]) -> list[
     began = {key: row for row in found if (key := _begun(row)) is not None}
     told = []
     for row in sorted(found, key=lambda row: row.id, reverse=True):
-        event, at = event_of(row.link.body), moment_of(row.link.at)
+        event, at = event_of(row.link.body), from_ms(row.link.at)
         private = None if context.masks else row.private
         if row.link.kind == EventKind.NOTE_WRITTEN:
             text = str((private or {}).get("note", "a note"))

@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
-from ..domain.forms import fold, form_of_json
+from ..domain.forms import collapse_whitespace, form_from_json
 from ..domain.ids import id_time
 from ..domain.lifecycle import MOVES, Status
-from ..domain.moments import iso, moment_of, ms
+from ..domain.moments import from_ms, iso, to_ms
 from ..domain.roles import Role, role_of
 from ..domain.rows import RepoRow, RequestRow
 from ..domain.tray import QueuedDecision, ground_of
@@ -127,13 +127,13 @@ def lines_of(context: RequestContext, rows: Sequence[RequestRow]) -> list[Line]:
 def _line(
     context: RequestContext, row: RequestRow, repo: RepoRow | None, said: Said | None, held: QueuedDecision | None
 ) -> Line:
-    who, asked = row.person.identity, moment_of(row.state.asked_at)
+    who, asked = row.person.identity, from_ms(row.state.asked_at)
     masked = context.masks
     said = replace(said, why="", shadow_why="", reason=None) if masked and said is not None else said
     name = who.username or hidden_name(row)
     is_over = held is not None and held.outcome is not None
     held = None if is_over and held is not None and held.outcome in {"undone", "seen"} else held
-    left = None if held is None or held.leaves_at is None else max(0, -(-(held.leaves_at - ms(context.now)) // 1000))
+    left = None if held is None or held.leaves_at is None else max(0, -(-(held.leaves_at - to_ms(context.now)) // 1000))
     return Line(
         row=row,
         key=key_of(row),
@@ -204,11 +204,13 @@ def answers_of(row: RequestRow, repo: RepoRow | None) -> list[Answer]:
         return []
     known = {} if repo is None or repo.form_card is None else _fields(repo.form_card)
     return [
-        Answer(label, *known.get(fold(label), (role_of(label), "")), TICKS.get(text, text), text in TICKS)
+        Answer(
+            label, *known.get(collapse_whitespace(label), (role_of(label), "")), TICKS.get(text, text), text in TICKS
+        )
         for label, text in row.request.answers.items()
     ]
 
 
 @lru_cache(256)
 def _fields(form_card: str) -> dict[str, tuple[Role, str]]:
-    return {each.label: (each.role, each.type) for each in form_of_json(form_card).fields}
+    return {each.label: (each.role, each.type) for each in form_from_json(form_card).fields}

@@ -12,7 +12,7 @@ import msgspec
 from ..application.planning import make_plan
 from ..application.policy_bundle import PolicyBundle
 from ..domain.members import Member
-from ..domain.moments import ms
+from ..domain.moments import to_ms
 from ..errors import HfGateError, UsageError
 from ..plan.model import Plan
 
@@ -32,7 +32,7 @@ def about(plan: Plan, by: Member, kind: str, **more: object) -> dict[str, object
         "kind": kind,
         "changes": len(plan.changes),
         "verbs": dict(Counter(change.verb for change in plan.changes)),
-        "expires_at": ms(plan.expires_at),
+        "expires_at": to_ms(plan.expires_at),
         **more,
     }
 
@@ -40,7 +40,7 @@ def about(plan: Plan, by: Member, kind: str, **more: object) -> dict[str, object
 def keep(app_state: AppState, plan: Plan, by: Member, kind: str, **more: object) -> str:
     """Keeps a plan, so that it has a page; its digest."""
     app_state.workspace.plans_and_runs.keep(
-        plan.digest, msgspec.json.encode(plan), ms(app_state.now()), about(plan, by, kind, **more)
+        plan.digest, msgspec.json.encode(plan), to_ms(app_state.now()), about(plan, by, kind, **more)
     )
     return plan.digest
 

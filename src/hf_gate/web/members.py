@@ -9,8 +9,8 @@ from starlette.responses import Response
 
 from .. import bootstrap
 from ..domain.ids import Repo
-from ..domain.members import MEANING, ROLES, Role
-from ..domain.moments import ms
+from ..domain.members import MEANING, ROLES, MemberRole
+from ..domain.moments import to_ms
 from . import words
 from .accounts import link_for
 from .proofs import is_whole, must_be_whole
@@ -18,16 +18,16 @@ from .request_context import Refused, RequestContext
 from .terminal import account_of, invited
 
 ACTS: Final = (
-    ("see requests, verdicts, repos, policies, plans and the audit log", Role.VIEWER, "GET /queue"),
-    ("try a draft of a policy on requests", Role.REVIEWER, "POST /policies"),
-    ("read names, mail addresses, answers, reasons and notes", Role.REVIEWER, "GET /requests/{id}/{verb}"),
-    ("take rows as a file", Role.REVIEWER, "GET /people.{kind}"),
-    ("accept, reset, reject and cancel, one by one", Role.REVIEWER, "POST /tray"),
-    ("decide for a selection of many", Role.REVIEWER, "POST /bulk"),
-    ("write notes", Role.REVIEWER, "POST /requests/{id}/note"),
-    ("read the Hub now", Role.REVIEWER, "POST /repos/{type}/{ns}/{name}/sync"),
-    ("make a plan of what the policies ask, and apply it", Role.ADMIN, "POST /plans"),
-    ("invite others and end their sessions", Role.ADMIN, "POST /settings/invite"),
+    ("see requests, verdicts, repos, policies, plans and the audit log", MemberRole.VIEWER, "GET /queue"),
+    ("try a draft of a policy on requests", MemberRole.REVIEWER, "POST /policies"),
+    ("read names, mail addresses, answers, reasons and notes", MemberRole.REVIEWER, "GET /requests/{id}/{verb}"),
+    ("take rows as a file", MemberRole.REVIEWER, "GET /people.{kind}"),
+    ("accept, reset, reject and cancel, one by one", MemberRole.REVIEWER, "POST /tray"),
+    ("decide for a selection of many", MemberRole.REVIEWER, "POST /bulk"),
+    ("write notes", MemberRole.REVIEWER, "POST /requests/{id}/note"),
+    ("read the Hub now", MemberRole.REVIEWER, "POST /repos/{type}/{ns}/{name}/sync"),
+    ("make a plan of what the policies ask, and apply it", MemberRole.ADMIN, "POST /plans"),
+    ("invite others and end their sessions", MemberRole.ADMIN, "POST /settings/invite"),
 )
 """What there is to do at the desk, the least role that may, and the way by which a test holds it to be so."""
 
@@ -44,7 +44,7 @@ def page(
     context: RequestContext, link: str | None = None, for_whom: str | None = None, proof: str | None = None
 ) -> Response:
     """What a member may see of the others; links are shown once, when they are made."""
-    is_admin = context.member.role is Role.ADMIN and is_whole(context)
+    is_admin = context.member.role is MemberRole.ADMIN and is_whole(context)
     clock = bootstrap.now()
     return context.page(
         "settings.html",
@@ -52,7 +52,7 @@ def page(
         members=context.workspace.members.all() if is_admin else [],
         sessions=[
             (name, words.age(words.moment(since), clock), words.age(words.moment(seen), clock))
-            for name, since, seen in (context.workspace.members.sessions(ms(clock)) if is_admin else [])
+            for name, since, seen in (context.workspace.members.sessions(to_ms(clock)) if is_admin else [])
         ],
         roles=[(role, MEANING[role]) for role in ROLES],
         acts=[(text, [role.covers(least) for role in ROLES]) for text, least, _ in ACTS],

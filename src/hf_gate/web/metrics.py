@@ -11,7 +11,7 @@ from .. import __version__
 from ..domain.ids import Repo
 from ..domain.lifecycle import Status
 from ..domain.members import Member
-from ..domain.moments import ms
+from ..domain.moments import to_ms
 from ..domain.rows import RepoRow
 from .app_state import AppState
 
@@ -86,14 +86,14 @@ def _requests(app_state: AppState, rows: Iterable[RepoRow]) -> Iterator[Sample]:
 
 
 def _oldest(app_state: AppState, rows: Iterable[RepoRow]) -> Iterator[Sample]:
-    now = ms(app_state.now())
+    now = to_ms(app_state.now())
     for row in rows:
         first = next(iter(app_state.workspace.store.walk(row.repo, Status.PENDING, with_record=False)), None)
         yield Sample(0 if first is None else max(0, now - first.state.asked_at) / 1000, _of(row.repo))
 
 
 def _read(app_state: AppState, rows: Iterable[RepoRow]) -> Iterator[Sample]:
-    now = ms(app_state.now())
+    now = to_ms(app_state.now())
     for row in rows:
         for kind, at in (("quick", row.quick_at), ("full", row.full_at)):
             if at is not None:

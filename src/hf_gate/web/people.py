@@ -16,10 +16,10 @@ from ..application.record_builders import person_record, stored_attempt
 from ..application.records import AttemptRecord, PersonRecord
 from ..application.tray import DecisionRequest
 from ..domain.events import EventKind
-from ..domain.forms import fold
+from ..domain.forms import collapse_whitespace
 from ..domain.ids import Repo, id_time
 from ..domain.lifecycle import Status
-from ..domain.moments import moment_of, ms
+from ..domain.moments import from_ms, to_ms
 from ..domain.query import Pattern, Query, Term, is_pseudonym
 from ..domain.query_reading import MAX_CHARACTERS
 from ..domain.roles import Role
@@ -140,13 +140,13 @@ class Place:
     def since(self) -> datetime:
         state = self.line.row.state
         if state.status == Status.PENDING or self.came is None or self.came.is_first:
-            return moment_of(state.reviewed_at or state.asked_at)
-        return moment_of(self.came.at)
+            return from_ms(state.reviewed_at or state.asked_at)
+        return from_ms(self.came.at)
 
     @property
     def until(self) -> datetime | None:
         until = self.line.row.state.until
-        return None if until is None else moment_of(until)
+        return None if until is None else from_ms(until)
 
     @property
     def by(self) -> tuple[str, str]:
@@ -215,7 +215,7 @@ def _page(context: RequestContext, person: PersonRow) -> Response:
         notes=[] if context.masks else [act for act in acts if act.entry.kind == EventKind.NOTE_WRITTEN],
         href=href_of(person),
         years=words.years,
-        asked_at=lambda row: moment_of(row.state.asked_at),
+        asked_at=lambda row: from_ms(row.state.asked_at),
     )
 
 
@@ -242,13 +242,15 @@ def side_by_side(context: RequestContext, attempts: Sequence[RequestRow]) -> lis
     told: dict[str, tuple[str, Role, dict[int, Answer]]] = {}
     for column, row in enumerate(attempts):
         for answer in answers_of(row, context.workspace.store.repo(row.repo)):
-            key = f"role {answer.role}" if answer.role is not Role.OTHER else fold(answer.label).casefold()
+            key = (
+                f"role {answer.role}" if answer.role is not Role.OTHER else collapse_whitespace(answer.label).casefold()
+            )
             if key in told and column in told[key][2]:  # the second that asks for it in one form
-                key = fold(answer.label).casefold()
+                key = collapse_whitespace(answer.label).casefold()
             told.setdefault(key, (answer.label, answer.role, {}))[2][column] = answer
     rows = []
     for label, role, answers in told.values():
-        texts = {fold(each.text).casefold() for each in answers.values() if each.text.strip()}
+        texts = {collapse_whitespace(each.text).casefold() for each in answers.values() if each.text.strip()}
         is_odd = role in _SAME and len(texts) > 1
         rows.append(Asked(label, [answers.get(n) for n in range(len(attempts))], len(texts) if is_odd else 0))
     return rows
@@ -295,5 +297,5 @@ def decide(context: RequestContext) -> Response:
             raise Refused(f"Nothing was decided: {who} decided this already.", hint="It is in a tray.", status=409)
         app_state.wake.set()
         return context.back(href_of(people[0]))
-    app_state.workspace.selections.add(ident, context.member.id, seen, ms(context.now))
+    app_state.workspace.selections.add(ident, context.member.id, seen, to_ms(context.now))
     return to_weigh(context, ident, verb)

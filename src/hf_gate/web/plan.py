@@ -20,8 +20,8 @@ from ..application.records import ChangeRecord
 from ..application.second_person import Need
 from ..domain.events import Entry, PlanAgreed
 from ..domain.ids import Repo
-from ..domain.members import Member, Role
-from ..domain.moments import moment_of, ms
+from ..domain.members import Member, MemberRole
+from ..domain.moments import from_ms, to_ms
 from ..domain.rows import PlanRow, RunRow, count_pending
 from ..domain.runs import ChangeOrigin, RunKind
 from ..errors import Guarded
@@ -144,7 +144,7 @@ def _page(context: RequestContext, sight: Sight, *, wrong: str = "", status: int
         title=f"Plan: {len(sight.changes):,} {'change' if len(sight.changes) == 1 else 'changes'}",
         sight=sight,
         digest=sight.plan.digest,
-        made_at=moment_of(sight.row.made_at),
+        made_at=from_ms(sight.row.made_at),
         clock_off=_clock_off(sight.plan.summary.get(CLOCK_SKEW, 0)),
         expires_at=sight.plan.expires_at,
         groups=groups,
@@ -273,10 +273,10 @@ def _may_apply(context: RequestContext, sight: Sight) -> bool:
     """An admin; and whoever began the run that it follows from, if all of it is at their repos."""
     if not sight.is_whole:
         return False
-    if context.member.role.covers(Role.ADMIN):
+    if context.member.role.covers(MemberRole.ADMIN):
         return True
     is_own = sight.about("kind") in _OWN and sight.about("by_id") == context.member.id
-    return is_own and context.member.role.covers(Role.REVIEWER)
+    return is_own and context.member.role.covers(MemberRole.REVIEWER)
 
 
 def _refusal(app_state: AppState, plan: Plan, context: RequestContext) -> tuple[str, str]:
@@ -399,7 +399,7 @@ def _approve(context: RequestContext, sight: Sight) -> Response:
             names = sorted({*row.about.get("approved", ()), context.member.name})
             about = {**row.about, "approved": names, "seen": sorted({*seen, account})}
             write.plan_about(digest, about)
-            write.append(None, [Entry(event=event, at=ms(context.now), actor=context.member.name)])
+            write.append(None, [Entry(event=event, at=to_ms(context.now), actor=context.member.name)])
     return RedirectResponse(f"/plans/{digest}", 303)
 
 

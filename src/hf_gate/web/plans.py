@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from starlette.responses import RedirectResponse, Response
 
 from ..application.records import PlanRecord
-from ..domain.members import Role
-from ..domain.moments import iso_ms, moment_of
+from ..domain.members import MemberRole
+from ..domain.moments import from_ms, iso_ms
 from ..domain.rows import PlanRow
 from .app_state import AppState
 from .exports import exported
@@ -17,7 +17,7 @@ from .plan import ORDER, PATIENCE, read_plan
 from .request_context import ENVIRONMENT, RequestContext
 from .run_worker import state_of
 
-ENVIRONMENT.filters["moment"] = moment_of
+ENVIRONMENT.filters["moment"] = from_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ def index(context: RequestContext) -> Response:
         title="Plans",
         plans=_listed(context),
         runs=_runs(context),
-        may_make=context.member.role.covers(Role.ADMIN) and context.workspace.location.folder is not None,
+        may_make=context.member.role.covers(MemberRole.ADMIN) and context.workspace.location.folder is not None,
         is_making=maker.is_busy,
         problem=None if problem is None else str(problem),
         hint="" if problem is None else problem.hint,

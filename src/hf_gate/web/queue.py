@@ -13,8 +13,8 @@ from starlette.responses import RedirectResponse, Response
 from ..application.record_builders import stored_request
 from ..application.records import RequestRecord
 from ..domain.lifecycle import Status
-from ..domain.members import MOST_VIEWS, Role
-from ..domain.moments import moment_of, ms
+from ..domain.members import MOST_VIEWS, MemberRole
+from ..domain.moments import from_ms, to_ms
 from ..domain.query_reading import parse_query
 from ..domain.rows import QueryPage, QueueCount, RequestRow
 from ..errors import InvalidQuery
@@ -147,11 +147,11 @@ def save_view(context: RequestContext) -> Response:
     if not name:
         raise Refused("A view needs a name.")
     if context.form_value("do") == "forget":
-        context.workspace.members.save_view(context.member.id, name, None, ms(context.now))
+        context.workspace.members.save_view(context.member.id, name, None, to_ms(context.now))
         return context.back()
     if (problem := asked_of(context, query).problem) is not None:
         raise problem
-    if not context.workspace.members.save_view(context.member.id, name, query, ms(context.now)):
+    if not context.workspace.members.save_view(context.member.id, name, query, to_ms(context.now)):
         raise Refused(
             f"You have {MOST_VIEWS} saved views, and no more are kept.", hint="Forget one that you do not use."
         )
@@ -167,7 +167,7 @@ def unread(context: RequestContext) -> list[tuple[str, str, str]]:
     for row in context.app_state.repos(context.member):
         if row.problem:
             at = max((one for one in (row.quick_at, row.full_at) if one is not None), default=None)
-            found.append((str(row.repo), row.problem, "" if at is None else context.ago(moment_of(at))))
+            found.append((str(row.repo), row.problem, "" if at is None else context.ago(from_ms(at))))
     return found
 
 
@@ -196,7 +196,7 @@ def empty(context: RequestContext, asked: Asked, pending: int) -> dict[str, Any]
 
 def _decided(context: RequestContext) -> tuple[str, str] | None:
     """How many of those who asked in the last month were decided in the last week, and how long half of them waited."""
-    week, month = (moment_of(ms(context.now)) - each for each in (_WEEK, 30 * timedelta(days=1)))
+    week, month = (from_ms(to_ms(context.now)) - each for each in (_WEEK, 30 * timedelta(days=1)))
     text = f"asked:>={month:%Y-%m-%d} reviewed:>={week:%Y-%m-%d}"
     found = read(context, parse_query(text), limit=_LATELY, cursor=None, newest_first=True)
     waits = [row.state.reviewed_at - row.state.asked_at for row in found.rows if row.state.reviewed_at]
@@ -211,7 +211,7 @@ def _decided(context: RequestContext) -> tuple[str, str] | None:
 
 def export(context: RequestContext) -> Response:
     """All rows of the query, as a file, those of one person together when asked so; who sees no names gets none."""
-    if not context.member.role.covers(Role.REVIEWER):
+    if not context.member.role.covers(MemberRole.REVIEWER):
         raise NotFound
     asked = asked_of(context)
     if asked.problem is not None:

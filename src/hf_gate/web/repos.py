@@ -15,10 +15,10 @@ from starlette.responses import RedirectResponse, Response
 from ..application.record_builders import repo_record
 from ..application.records import RepoRecord
 from ..application.standing import repo_standing, serving_line
-from ..domain.forms import GateForm, form_of_json
+from ..domain.forms import GateForm, form_from_json
 from ..domain.ids import Repo, RepoType, parse_repo
 from ..domain.lifecycle import STATUSES, Status
-from ..domain.moments import moment_of, ms
+from ..domain.moments import from_ms, to_ms
 from ..domain.query import Pattern, Query, Term
 from ..domain.rows import RepoRow
 from ..errors import HfGateError
@@ -80,7 +80,7 @@ class RepoLine:
     def read_at(self) -> datetime | None:
         """The last reading of either kind."""
         moments = [at for at in (self.row.quick_at, self.row.full_at) if at is not None]
-        return moment_of(max(moments)) if moments else None
+        return from_ms(max(moments)) if moments else None
 
     @property
     def asks(self) -> list[str]:
@@ -161,8 +161,8 @@ def _oldest(context: RequestContext, row: RepoRow) -> datetime | None:
     if not row.counts.get(Status.PENDING, 0):
         return None
     terms = (Term("repo", (Pattern((str(row.repo),)),)), Term("status", (Pattern((Status.PENDING.value,)),)))
-    found = context.workspace.store.query(Query(terms), now=ms(context.now), limit=1, with_record=False).rows
-    return moment_of(found[0].state.asked_at) if found else None
+    found = context.workspace.store.query(Query(terms), now=to_ms(context.now), limit=1, with_record=False).rows
+    return from_ms(found[0].state.asked_at) if found else None
 
 
 def form_and_problems(row: RepoRow) -> tuple[GateForm | None, list[FormProblem]]:
@@ -171,7 +171,7 @@ def form_and_problems(row: RepoRow) -> tuple[GateForm | None, list[FormProblem]]
         return None, []
     told = json.loads(row.form_card).get("problems", [])
     problems = [FormProblem(each["line"], each["column"], each["code"], each["message"]) for each in told]
-    return form_of_json(row.form_card), problems
+    return form_from_json(row.form_card), problems
 
 
 def policies_of(context: RequestContext, repo: Repo) -> list[Policy]:
@@ -199,8 +199,8 @@ def repo_page(context: RequestContext) -> Response:
         others=[(name, n) for name, n in row.counts.items() if n and name not in set(STATUSES)],
         median=standing.median if pending else None,
         serving=serving_line(standing.answered_before, context.now, app_state.workspace.zone),
-        quick=None if row.quick_at is None else moment_of(row.quick_at),
-        full=None if row.full_at is None else moment_of(row.full_at),
+        quick=None if row.quick_at is None else from_ms(row.quick_at),
+        full=None if row.full_at is None else from_ms(row.full_at),
         write_only=WRITE_ONLY,
         said_lines=describe_policies(line.policies) if line.policies else [],
         problem=app_state.policy_problem_for(context.member),

@@ -11,10 +11,10 @@ from ..application.decisions import note_entry
 from ..application.hearing import Evaluation, evaluate_request
 from ..application.inputs import REASONED, ReasonTemplate, parse_note, texts_by_language, usable_templates
 from ..domain.events import EventKind
-from ..domain.forms import fold, form_of_json
+from ..domain.forms import collapse_whitespace, form_from_json
 from ..domain.ids import Repo
 from ..domain.lifecycle import MEANING, Status
-from ..domain.moments import moment_of, ms
+from ..domain.moments import from_ms, to_ms
 from ..domain.rows import RepoRow, RequestRow
 from ..domain.tray import VERBS
 from ..errors import HfGateError
@@ -75,7 +75,7 @@ def page(context: RequestContext) -> Response:
 def _end_of(context: RequestContext, row: RequestRow) -> str | None:
     """The last day of an access that ends."""
     until = row.state.until if row.state.status == Status.ACCEPTED else None
-    return None if until is None else words.day(moment_of(until), context.workspace.zone, context.now)
+    return None if until is None else words.day(from_ms(until), context.workspace.zone, context.now)
 
 
 def neighbours(context: RequestContext, row: RequestRow) -> tuple[str | None, str | None]:
@@ -161,8 +161,8 @@ def _form_changes(row: RequestRow, repo: RepoRow | None) -> dict[str, list[str]]
     """What the form of today asks otherwise than the one they saw."""
     if repo is None or repo.form_card is None or row.request is None or not row.request.has_form:
         return {"added": [], "gone": []}
-    now = {each.label: each.type for each in form_of_json(repo.form_card).fields}
-    saw = [fold(label) for label in row.request.answers]
+    now = {each.label: each.type for each in form_from_json(repo.form_card).fields}
+    saw = [collapse_whitespace(label) for label in row.request.answers]
     added = [label for label, kind in now.items() if label not in saw and kind != "ip_location"]
     return {"added": added, "gone": [label for label in saw if label not in now]}
 
@@ -205,7 +205,7 @@ def note(context: RequestContext) -> Response:
     row = request_of(context, context.params["id"])
     text = parse_note(context.form_value("note"))
     with context.workspace.store.writing() as write:
-        write.append(row.repo, [note_entry(row, text, context.member.name, ms(context.now))])
+        write.append(row.repo, [note_entry(row, text, context.member.name, to_ms(context.now))])
     return context.back(f"/requests/{key_of(row)}#notes")
 
 

@@ -15,7 +15,7 @@ from starlette.responses import RedirectResponse, Response
 
 from ..application.workspace import Workspace
 from ..domain.ids import Repo
-from ..domain.members import Member, Role
+from ..domain.members import Member, MemberRole
 from ..domain.text import visible
 from . import words
 from .app_state import AppState
@@ -67,7 +67,7 @@ class RequestContext:
     @property
     def masks(self) -> bool:
         """Whether names, mail and answers are hidden from this person."""
-        return not self.member.role.covers(Role.REVIEWER)
+        return not self.member.role.covers(MemberRole.REVIEWER)
 
     def sees(self, repo: Repo) -> bool:
         """Whether a repo is one of theirs."""
@@ -142,12 +142,12 @@ def fields(text: str) -> dict[str, list[str]]:
 Page = Callable[[RequestContext], Response]
 
 NAV: Final = (
-    ("Queue", "/queue", Role.VIEWER),
-    ("Plans", "/plans", Role.VIEWER),
-    ("Repos", "/repos", Role.VIEWER),
-    ("People", "/people", Role.VIEWER),
-    ("Policies", "/policies", Role.VIEWER),
-    ("Audit log", "/audit", Role.VIEWER),
+    ("Queue", "/queue", MemberRole.VIEWER),
+    ("Plans", "/plans", MemberRole.VIEWER),
+    ("Repos", "/repos", MemberRole.VIEWER),
+    ("People", "/people", MemberRole.VIEWER),
+    ("Policies", "/policies", MemberRole.VIEWER),
+    ("Audit log", "/audit", MemberRole.VIEWER),
 )
 
 

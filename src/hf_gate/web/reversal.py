@@ -8,7 +8,7 @@ from typing import Final
 from ..application.hearing import last_transition
 from ..domain.events import ChangeStarted, event_of
 from ..domain.lifecycle import VERB_TO, Status
-from ..domain.moments import moment_of
+from ..domain.moments import from_ms
 from ..domain.rows import RequestRow
 from .lines import verbs_for
 from .request_context import RequestContext
@@ -56,7 +56,7 @@ def reversal_of(context: RequestContext, row: RequestRow) -> Reversal | None:
     return Reversal(
         verb,
         row.state.status if row.state.status != Status.PENDING else "put back to pending",
-        context.ago(moment_of(how.at)),
+        context.ago(from_ms(how.at)),
         "you" if how.actor == context.member.name else how.actor,
         f"{_THEN[verb]}{_WITHOUT[row.state.status]}.",
         _STAYS[row.state.status],

@@ -19,8 +19,8 @@ from ..application import runs as run_cases
 from ..application.record_builders import change_record
 from ..application.records import ChangeRecord
 from ..domain.ids import Repo
-from ..domain.members import Role
-from ..domain.moments import moment_of
+from ..domain.members import MemberRole
+from ..domain.moments import from_ms
 from ..domain.outcomes import OutcomeKind
 from ..domain.rows import RunRow
 from ..domain.runs import UNDER_WAY, ChangeState, RunState
@@ -206,7 +206,7 @@ def _told(context: RequestContext, going: Going) -> dict[str, Any]:
         "going": going,
         "title": _title(going),
         "plan": going.run.plan,
-        "made_at": moment_of(going.run.made_at),
+        "made_at": from_ms(going.run.made_at),
         "left": left,
         "ends_about": "" if going.left is None else f"{_clock(context, context.now + going.left[1])}",
         "now_doing": _doing(going),
@@ -276,8 +276,8 @@ def _may_steer(context: RequestContext, going: Going) -> bool:
     """An admin, and whoever began it; all of it must be theirs to see."""
     if going.repos is not None:
         return False
-    return context.member.role is Role.ADMIN or (
-        context.member.role.covers(Role.REVIEWER) and context.member.id == going.run.member
+    return context.member.role is MemberRole.ADMIN or (
+        context.member.role.covers(MemberRole.REVIEWER) and context.member.id == going.run.member
     )
 
 

@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse, Response
 
 from .. import bootstrap
 from ..domain.members import SESSION_LIFETIME
-from ..domain.moments import ms
+from ..domain.moments import to_ms
 from ..errors import StoreBusy
 from . import private_host
 from .app_state import AppState
@@ -207,4 +207,4 @@ def _is_by_itself(request: Request) -> bool:
 
 def _now() -> int:
     """Return the time for sessions: the system clock, even if the desk follows a local Hub's clock."""
-    return ms(bootstrap.now())
+    return to_ms(bootstrap.now())

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 from urllib.parse import urlencode
 
-from ..domain.folding import folded
+from ..domain.folding import fold_for_search
 from ..domain.lifecycle import Status
-from ..domain.moments import ms
+from ..domain.moments import to_ms
 from ..domain.query import Query, Term
 from ..domain.rows import QueueCount
 from .asking import Asked, scoped
@@ -48,10 +48,12 @@ def _fits(term: Term, value: str | None) -> bool:
     if value is None:
         return term.is_not
     if term.key == "repo":
-        name = folded(value.rpartition("/")[2])
-        fits = any(p.fits(folded(value) if "/" in "".join(p.parts) or p.is_any else name) for p in term.patterns)
+        name = fold_for_search(value.rpartition("/")[2])
+        fits = any(
+            p.matches(fold_for_search(value) if "/" in "".join(p.parts) or p.is_any else name) for p in term.patterns
+        )
     else:
-        fits = any(pattern.fits(folded(value)) for pattern in term.patterns)
+        fits = any(pattern.matches(fold_for_search(value)) for pattern in term.patterns)
     return fits != term.is_not
 
 
@@ -62,7 +64,7 @@ def total_of(context: RequestContext, query: Query, cells: Sequence[QueueCount])
         return f"{known:,}"
     return about(
         context.workspace.queue.count(
-            scoped(context, query), now=ms(context.now), zone=context.workspace.zone, most=MOST
+            scoped(context, query), now=to_ms(context.now), zone=context.workspace.zone, most=MOST
         )
     )
 

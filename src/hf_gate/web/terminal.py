@@ -17,8 +17,8 @@ from starlette.responses import JSONResponse, Response
 from .. import bootstrap
 from ..application.workspace import WorkspaceLocation
 from ..config import Settings
-from ..domain.members import NAME, ROLES, TAKEN, Member, Role
-from ..domain.moments import ms
+from ..domain.members import NAME, ROLES, TAKEN, Member, MemberRole
+from ..domain.moments import to_ms
 from ..errors import HfGateError, UsageError
 from ..locks import read_announcement
 from .accounts import account_named
@@ -96,7 +96,7 @@ def invited(asked: Mapping[str, Any], app_state: AppState) -> Member:
     globs = tuple(str(glob) for glob in asked.get("repos") or ()) or None
     account, user_id = _account(app_state, name, str(asked.get("account") or "").strip())
     return Member(
-        name=name, role=Role(role), repos=globs, made_at=ms(app_state.now()), account=account, user_id=user_id
+        name=name, role=MemberRole(role), repos=globs, made_at=to_ms(app_state.now()), account=account, user_id=user_id
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from ..application.inputs import parse_reason
 from ..application.tray import DecisionRequest, QueueResult
 from ..domain.events import EventKind
-from ..domain.moments import ms
+from ..domain.moments import to_ms
 from ..domain.rows import RequestRow
 from ..domain.tray import VERBS, QueuedDecision
 from . import words
@@ -50,7 +50,7 @@ def strip_of(context: RequestContext) -> Strip:
     failed = app_state.workspace.tray.ended_badly(context.member.id)
     rows = app_state.workspace.store.requests([item.request for item in (*mine[:_SHOWN], *failed[:_SHOWN])])
     leaving = [item.leaves_at for item in mine if item.leaves_at is not None and item.run is None]
-    left = max(0, -(-(min(leaving) - ms(context.now)) // 1000)) if leaving else None
+    left = max(0, -(-(min(leaving) - to_ms(context.now)) // 1000)) if leaving else None
     return Strip(
         [(item, _who(rows.get(item.request))) for item in mine[:_SHOWN]],
         len(mine),
@@ -95,7 +95,7 @@ class Sent:
 def _sent(context: RequestContext) -> list[Sent]:
     """What this person decided in the last days, the latest first."""
     app_state = context.app_state
-    held = app_state.workspace.tray.sent(context.member.id, ms(context.now) - _DAYS * 86_400_000, _MANY)
+    held = app_state.workspace.tray.sent(context.member.id, to_ms(context.now) - _DAYS * 86_400_000, _MANY)
     rows = {
         row.id: row
         for row in app_state.workspace.store.requests([one.request for one in held]).values()
@@ -209,7 +209,7 @@ def _mine(context: RequestContext) -> list[QueuedDecision]:
 def undo(context: RequestContext) -> Response:
     """Takes decisions back that have not left: nobody hears of them."""
     mine = _mine(context)
-    count = context.workspace.tray.take_back([one.id for one in mine], ms(context.now))
+    count = context.workspace.tray.take_back([one.id for one in mine], to_ms(context.now))
     text = (
         f"{count} taken back."
         if count
@@ -229,7 +229,7 @@ def hold(context: RequestContext) -> Response:
 def send(context: RequestContext) -> Response:
     """They leave now."""
     mine = _mine(context)
-    context.workspace.tray.leave_at([one.id for one in mine], ms(context.now))
+    context.workspace.tray.leave_at([one.id for one in mine], to_ms(context.now))
     context.app_state.wake.set()
     return _done(context, _lines(context, mine), f"{len(mine)} on their way.")
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from ..domain.moments import moment_of
+from ..domain.moments import from_ms
 from ..domain.text import visible
 from ..policy.explain import format_value
 from ..policy.model import Fact
@@ -157,4 +157,4 @@ def _fact(name: str, fact: Fact) -> str:
 
 def moment(milliseconds: int) -> datetime:
     """A time of the ledger."""
-    return moment_of(milliseconds)
+    return from_ms(milliseconds)

@@ -276,7 +276,7 @@ def _settle_batch(run: _BulkRun, key: _Group, left: Sequence[Decision], answer: 
             )
             yield from _emit_outcome(run, key, decision, done)
         elif (now is None and not found.complete) or (
-            request is not None and now is not None and now.moved_since(request)
+            request is not None and now is not None and now.describe_changes_since(request)
         ):
             yield from _emit_outcome(run, key, decision, build_unknown_outcome(run.repo, decision.target))
         else:

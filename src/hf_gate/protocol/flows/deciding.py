@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from ...domain.ids import Person, Repo
 from ...domain.lifecycle import Status
-from ...domain.outcomes import Outcome, OutcomeKind, law_of
+from ...domain.outcomes import Outcome, OutcomeKind, classify_error
 from ...domain.requests import AccessRequest, Decision, Target
 from ...errors import (
     BadRequest,
@@ -48,7 +48,7 @@ def build_outcome(
 
 def build_error_outcome(repo: Repo, target: Target, error: HfGateError) -> Outcome:
     """Build the outcome for an error; the error rules choose its kind."""
-    kind = law_of(error, listed=target.request is not None).kind
+    kind = classify_error(error, listed=target.request is not None).kind
     return build_outcome(kind, repo, target, error.message, error)
 
 
@@ -95,7 +95,7 @@ def check_unchanged(repo: Repo, target: Target, now: AccessRequest | None, *, co
         return build_error_outcome(repo, target, error)
     if now is None:
         return build_error_outcome(repo, target, RequestNotFound(f"{target.label} no longer has a request for {repo}."))
-    moved = now.moved_since(target.request)
+    moved = now.describe_changes_since(target.request)
     if moved:
         return build_error_outcome(repo, target, Stale(f"{target.label} at {repo} changed since it was read: {moved}."))
     return None
@@ -128,7 +128,7 @@ def send_and_settle(
             return build_outcome(OutcomeKind.DONE, repo, target, "the answer was lost; read back", reply=answer)
         if found is None or not may_resend or (now is None and not (found.complete and send.endpoint == "grant")):
             break
-        if target.request and now and now.moved_since(target.request):
+        if target.request and now and now.describe_changes_since(target.request):
             break
     return build_unknown_outcome(repo, target)
 
