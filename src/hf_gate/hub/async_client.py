@@ -76,11 +76,9 @@ class AsyncHub:
         await self._driver.close()
 
     def list(self, repo: str | Repo, status: str, *, repo_type: str | None = None) -> AsyncListing:
-        check_online()
-        where, wanted = parse_repo(repo, repo_type), parse_status(status)
-        setting = self._new_context()
-        flow = repos.with_type_hint(list_requests(where, wanted, setting), where, setting)
-        listing = AsyncListing(where, wanted, lambda done: self._driver.run(flow, on_result=done))
+        wanted = parse_status(status)
+        target, flow = self._start(repo, repo_type, lambda target, context: list_requests(target, wanted, context))
+        listing = AsyncListing(target, wanted, lambda done: self._driver.run(flow, on_result=done))
         self._listings.add(listing)
         return listing
 
@@ -97,8 +95,8 @@ class AsyncHub:
         return self.list(repo, Status.RESET, repo_type=repo_type)
 
     async def head(self, repo: str | Repo, status: str, *, repo_type: str | None = None) -> Head:
-        where, wanted = parse_repo(repo, repo_type), parse_status(status)
-        return await self._fetch(where, lambda setting: read_head(where, wanted, setting))
+        wanted = parse_status(status)
+        return await self._fetch(repo, repo_type, lambda target, context: read_head(target, wanted, context))
 
     async def find(
         self,
@@ -109,13 +107,14 @@ class AsyncHub:
         user_id: str | None = None,
         repo_type: str | None = None,
     ) -> AccessRequest | None:
-        where, target = parse_repo(repo, repo_type), target_of(user, request_id=request_id, user_id=user_id)
-        return await self._fetch(where, lambda setting: finding.find_one(where, target, setting))
+        person = target_of(user, request_id=request_id, user_id=user_id)
+        return await self._fetch(repo, repo_type, lambda target, context: finding.find_one(target, person, context))
 
     async def find_many(self, repo: str | Repo, targets: Iterable[TargetRef], *, repo_type: str | None = None) -> Found:
-        where, sought = parse_repo(repo, repo_type), [to_target(who) for who in targets]
+        people = [to_target(who) for who in targets]
+        statuses = finding.choose_statuses(people)
         return await self._fetch(
-            where, lambda setting: finding.find_requests(where, sought, finding.choose_statuses(sought), setting)
+            repo, repo_type, lambda target, context: finding.find_requests(target, people, statuses, context)
         )
 
     async def accept(
@@ -173,8 +172,10 @@ class AsyncHub:
         user_id: str | None = None,
         repo_type: str | None = None,
     ) -> Outcome:
-        where, target = parse_repo(repo, repo_type), target_of(user, request_id=request_id, user_id=user_id)
-        return await self._run_single(where, lambda setting: deciding.grant_access(where, target, setting))
+        person = target_of(user, request_id=request_id, user_id=user_id)
+        return await self._run_single(
+            repo, repo_type, lambda target, context: deciding.grant_access(target, person, context)
+        )
 
     async def revoke_access(
         self,
@@ -196,10 +197,8 @@ class AsyncHub:
         *,
         repo_type: str | None = None,
     ) -> AsyncIterator[Outcome]:
-        check_online()
-        where, setting = parse_repo(repo, repo_type), self._new_context()
-        flow = repos.with_type_hint(bulk.decide_many(where, setting), where, setting)
-        return self._run_changing(where, flow, decisions)
+        target, flow = self._start(repo, repo_type, bulk.decide_many)
+        return self._run_changing(target, flow, decisions)
 
     async def _decide(
         self,
@@ -211,15 +210,16 @@ class AsyncHub:
         user_id: str | None,
         repo_type: str | None,
     ) -> Outcome:
-        where = parse_repo(repo, repo_type)
         decision = Decision(to, target_of(user, request_id=request_id, user_id=user_id), check_reason(reason))
-        return await self._run_single(where, lambda setting: deciding.decide_one(where, decision, setting))
+        return await self._run_single(
+            repo, repo_type, lambda target, context: deciding.decide_one(target, decision, context)
+        )
 
-    async def _run_single(self, repo: Repo, make: Callable[[FlowContext], Flow[Outcome]]) -> Outcome:
-        check_online()
-        setting = self._new_context()
-        flow = repos.with_type_hint(make(setting), repo, setting)
-        outcome: Outcome = [one async for one in self._run_changing(repo, emit_result(flow), ())][-1]
+    async def _run_single(
+        self, repo: str | Repo, repo_type: str | None, make: Callable[[Repo, FlowContext], Flow[Outcome]]
+    ) -> Outcome:
+        target, flow = self._start(repo, repo_type, make)
+        outcome: Outcome = [one async for one in self._run_changing(target, emit_result(flow), ())][-1]
         if outcome.error is not None:
             raise to_huggingface_error(outcome.error) if isinstance(outcome.error, HubError) else outcome.error
         return outcome
@@ -232,8 +232,7 @@ class AsyncHub:
         return self._driver.run(flow, source, before_change=read_open_listings)
 
     async def gate(self, repo: str | Repo, *, repo_type: str | None = None) -> Gate:
-        where = parse_repo(repo, repo_type)
-        return await self._fetch(where, lambda setting: repos.fetch_gate(where, setting))
+        return await self._fetch(repo, repo_type, repos.fetch_gate)
 
     async def set_gate(
         self,
@@ -245,19 +244,16 @@ class AsyncHub:
         notify_mode: Literal["bulk", "real-time"] | None = None,
         repo_type: str | None = None,
     ) -> Gate:
-        where = parse_repo(repo, repo_type)
         values = build_gate_settings(mode, org_members_gated, notify_email, notify_mode)
-        return await self._fetch(where, lambda setting: repos.set_gate(where, values, setting))
+        return await self._fetch(repo, repo_type, lambda target, context: repos.set_gate(target, values, context))
 
     async def gate_form(self, repo: str | Repo, *, repo_type: str | None = None) -> GateForm:
         from ..domain.forms import parse_gate_form  # takes 0.15 s
 
-        where = parse_repo(repo, repo_type)
-        return parse_gate_form(await self._fetch(where, lambda setting: repos.fetch_card(where, setting)))
+        return parse_gate_form(await self._fetch(repo, repo_type, repos.fetch_card))
 
     async def access_report(self, repo: str | Repo, *, repo_type: str | None = None) -> Sequence[dict[str, Any]]:
-        where = parse_repo(repo, repo_type)
-        return await self._fetch(where, lambda setting: repos.fetch_report(where, setting))
+        return await self._fetch(repo, repo_type, repos.fetch_report)
 
     def gated_repos(self, owner: str) -> AsyncIterator[Gate]:
         check_online()
@@ -267,24 +263,22 @@ class AsyncHub:
         name = user.username if isinstance(user, Person) else user
         if not name:
             raise UsageError("the Person has no username; profiles are found by username only.")
-        return await self._fetch(None, lambda setting: repos.fetch_profile(name, setting))
+        return await self._run_flow(lambda context: repos.fetch_profile(name, context))
 
     async def whoami(self) -> Account:
-        return await self._fetch(None, repos.fetch_account)
+        return await self._run_flow(repos.fetch_account)
 
     async def ask_access(
         self, repo: str | Repo, answers: Mapping[str, str] | None = None, *, repo_type: str | None = None
     ) -> str:
-        where = parse_repo(repo, repo_type)
-        return await self._fetch(where, lambda setting: repos.ask_access(where, dict(answers or {}), setting))
+        form = dict(answers or {})
+        return await self._fetch(repo, repo_type, lambda target, context: repos.ask_access(target, form, context))
 
     async def withdraw(self, repo: str | Repo, *, repo_type: str | None = None) -> Outcome:
-        where = parse_repo(repo, repo_type)
-        return await self._fetch(where, lambda setting: repos.withdraw_request(where, setting))
+        return await self._fetch(repo, repo_type, repos.withdraw_request)
 
     async def check_access(self, repo: str | Repo, *, repo_type: str | None = None) -> str:
-        where = parse_repo(repo, repo_type)
-        return await self._fetch(where, lambda setting: repos.check_access(where, setting))
+        return await self._fetch(repo, repo_type, repos.check_access)
 
     def outlook(self) -> Outlook:
         return self._driver.budget.outlook(self._clock.now())
@@ -293,11 +287,20 @@ class AsyncHub:
     def skew(self) -> float | None:
         return self._clock.skew
 
-    async def _fetch(self, repo: Repo | None, make: Callable[[FlowContext], Flow[T]]) -> T:
+    async def _fetch(self, repo: str | Repo, repo_type: str | None, make: Callable[[Repo, FlowContext], Flow[T]]) -> T:
+        return await self._driver.run_to_result(self._start(repo, repo_type, make)[1])
+
+    async def _run_flow(self, make: Callable[[FlowContext], Flow[T]]) -> T:
         check_online()
-        setting = self._new_context()
-        flow = make(setting)
-        return await self._driver.run_to_result(flow if repo is None else repos.with_type_hint(flow, repo, setting))
+        return await self._driver.run_to_result(make(self._new_context()))
+
+    def _start(
+        self, repo: str | Repo, repo_type: str | None, make: Callable[[Repo, FlowContext], Flow[T]]
+    ) -> tuple[Repo, Flow[T]]:
+        """Return the parsed repo and a flow for it; raise before anything is sent if the Hub must not be called."""
+        target, context = parse_repo(repo, repo_type), self._new_context()
+        check_online()
+        return target, repos.with_type_hint(make(target, context), target, context)
 
     def _new_context(self) -> FlowContext:
         return FlowContext(self.endpoint, self._patience, self._clock.now())

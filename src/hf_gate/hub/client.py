@@ -137,11 +137,9 @@ class Hub:
 
     def list(self, repo: str | Repo, status: str, *, repo_type: str | None = None) -> Listing:
         """List the requests of a status, lazily and each once, in the Hub's order (usually the newest first)."""
-        check_online()
-        where, wanted = parse_repo(repo, repo_type), parse_status(status)
-        setting = self._new_context()
-        flow = repos.with_type_hint(list_requests(where, wanted, setting), where, setting)
-        listing = Listing(where, wanted, lambda done: self._driver.run(flow, on_result=done))
+        wanted = parse_status(status)
+        target, flow = self._start(repo, repo_type, lambda target, context: list_requests(target, wanted, context))
+        listing = Listing(target, wanted, lambda done: self._driver.run(flow, on_result=done))
         with self._lock:
             self._listings.add(listing)
         return listing
@@ -164,8 +162,8 @@ class Hub:
 
     def head(self, repo: str | Repo, status: str, *, repo_type: str | None = None) -> Head:
         """Return the first page of a list with one call: enough to see who is new, but not who is gone."""
-        where, wanted = parse_repo(repo, repo_type), parse_status(status)
-        return self._fetch(where, lambda setting: read_head(where, wanted, setting))
+        wanted = parse_status(status)
+        return self._fetch(repo, repo_type, lambda target, context: read_head(target, wanted, context))
 
     # ---- finding -------------------------------------------------------------------------------------------------
 
@@ -183,14 +181,15 @@ class Hub:
         A search by name takes a call for each list; by id alone, the lists are read until the request is found. Raises
         `Incomplete` if nothing was found and the lists cannot be proved complete, for example if the repo hides names.
         """
-        where, target = parse_repo(repo, repo_type), target_of(user, request_id=request_id, user_id=user_id)
-        return self._fetch(where, lambda setting: finding.find_one(where, target, setting))
+        person = target_of(user, request_id=request_id, user_id=user_id)
+        return self._fetch(repo, repo_type, lambda target, context: finding.find_one(target, person, context))
 
     def find_many(self, repo: str | Repo, targets: Iterable[TargetRef], *, repo_type: str | None = None) -> Found:
         """Return the current requests of several people, by their index in `targets`; reads each list at most once."""
-        where, sought = parse_repo(repo, repo_type), [to_target(who) for who in targets]
+        people = [to_target(who) for who in targets]
+        statuses = finding.choose_statuses(people)
         return self._fetch(
-            where, lambda setting: finding.find_requests(where, sought, finding.choose_statuses(sought), setting)
+            repo, repo_type, lambda target, context: finding.find_requests(target, people, statuses, context)
         )
 
     # ---- deciding ------------------------------------------------------------------------------------------------
@@ -258,8 +257,8 @@ class Hub:
         repo_type: str | None = None,
     ) -> Outcome:
         """Give a person access without a request. A new entry has no e-mail and no answers."""
-        where, target = parse_repo(repo, repo_type), target_of(user, request_id=request_id, user_id=user_id)
-        return self._run_single(where, lambda setting: deciding.grant_access(where, target, setting))
+        person = target_of(user, request_id=request_id, user_id=user_id)
+        return self._run_single(repo, repo_type, lambda target, context: deciding.grant_access(target, person, context))
 
     def revoke_access(
         self,
@@ -284,10 +283,8 @@ class Hub:
         that were taken but not sent are reported as `open`. Requests that were read before this call are read again, and
         not changed if they differ.
         """
-        check_online()
-        where, setting = parse_repo(repo, repo_type), self._new_context()
-        flow = repos.with_type_hint(bulk.decide_many(where, setting), where, setting)
-        return self._run_changing(where, flow, decisions)
+        target, flow = self._start(repo, repo_type, bulk.decide_many)
+        return self._run_changing(target, flow, decisions)
 
     def _decide(
         self,
@@ -299,15 +296,14 @@ class Hub:
         user_id: str | None,
         repo_type: str | None,
     ) -> Outcome:
-        where = parse_repo(repo, repo_type)
         decision = Decision(to, target_of(user, request_id=request_id, user_id=user_id), check_reason(reason))
-        return self._run_single(where, lambda setting: deciding.decide_one(where, decision, setting))
+        return self._run_single(repo, repo_type, lambda target, context: deciding.decide_one(target, decision, context))
 
-    def _run_single(self, repo: Repo, make: Callable[[FlowContext], Flow[Outcome]]) -> Outcome:
-        check_online()
-        setting = self._new_context()
-        flow = repos.with_type_hint(make(setting), repo, setting)
-        outcome: Outcome = list(self._run_changing(repo, emit_result(flow), ()))[-1]
+    def _run_single(
+        self, repo: str | Repo, repo_type: str | None, make: Callable[[Repo, FlowContext], Flow[Outcome]]
+    ) -> Outcome:
+        target, flow = self._start(repo, repo_type, make)
+        outcome: Outcome = list(self._run_changing(target, emit_result(flow), ()))[-1]
         if isinstance(outcome.error, HubError):
             raise to_huggingface_error(outcome.error) from None
         if outcome.error is not None:
@@ -327,8 +323,7 @@ class Hub:
 
     def gate(self, repo: str | Repo, *, repo_type: str | None = None) -> Gate:
         """Return how a repo is gated."""
-        where = parse_repo(repo, repo_type)
-        return self._fetch(where, lambda setting: repos.fetch_gate(where, setting))
+        return self._fetch(repo, repo_type, repos.fetch_gate)
 
     def set_gate(
         self,
@@ -344,21 +339,18 @@ class Hub:
 
         The notification settings and `org_members_gated` cannot be read back through the API.
         """
-        where = parse_repo(repo, repo_type)
         values = build_gate_settings(mode, org_members_gated, notify_email, notify_mode)
-        return self._fetch(where, lambda setting: repos.set_gate(where, values, setting))
+        return self._fetch(repo, repo_type, lambda target, context: repos.set_gate(target, values, context))
 
     def gate_form(self, repo: str | Repo, *, repo_type: str | None = None) -> GateForm:
         """Return the current gate form of the repo's card; earlier requests may have answered another form."""
         from ..domain.forms import parse_gate_form  # takes 0.15 s
 
-        where = parse_repo(repo, repo_type)
-        return parse_gate_form(self._fetch(where, lambda setting: repos.fetch_card(where, setting)))
+        return parse_gate_form(self._fetch(repo, repo_type, repos.fetch_card))
 
     def access_report(self, repo: str | Repo, *, repo_type: str | None = None) -> Sequence[dict[str, Any]]:
         """Return the Hub's access report: all statuses, without answers to the form, with the Hub's keys."""
-        where = parse_repo(repo, repo_type)
-        return self._fetch(where, lambda setting: repos.fetch_report(where, setting))
+        return self._fetch(repo, repo_type, repos.fetch_report)
 
     def gated_repos(self, owner: str) -> Iterator[Gate]:
         """Yield the gated models, then the gated datasets of a person or organisation."""
@@ -370,11 +362,11 @@ class Hub:
         name = user.username if isinstance(user, Person) else user
         if not name:
             raise UsageError("the Person has no username; profiles are found by username only.")
-        return self._fetch(None, lambda setting: repos.fetch_profile(name, setting))
+        return self._run_flow(lambda context: repos.fetch_profile(name, context))
 
     def whoami(self) -> Account:
         """Return the token's account. The Hub limits this call strictly: keep the answer."""
-        return self._fetch(None, repos.fetch_account)
+        return self._run_flow(repos.fetch_account)
 
     def ask_access(
         self, repo: str | Repo, answers: Mapping[str, str] | None = None, *, repo_type: str | None = None
@@ -383,18 +375,16 @@ class Hub:
 
         Asking changes nothing for a person who is pending, accepted or rejected; the Hub's answer is the same.
         """
-        where = parse_repo(repo, repo_type)
-        return self._fetch(where, lambda setting: repos.ask_access(where, dict(answers or {}), setting))
+        form = dict(answers or {})
+        return self._fetch(repo, repo_type, lambda target, context: repos.ask_access(target, form, context))
 
     def withdraw(self, repo: str | Repo, *, repo_type: str | None = None) -> Outcome:
         """Withdraw one's own pending request; the Hub deletes it."""
-        where = parse_repo(repo, repo_type)
-        return self._fetch(where, lambda setting: repos.withdraw_request(where, setting))
+        return self._fetch(repo, repo_type, repos.withdraw_request)
 
     def check_access(self, repo: str | Repo, *, repo_type: str | None = None) -> str:
         """Return the access of the token's account: granted, ask, pending, rejected, reset, sign_in or unknown."""
-        where = parse_repo(repo, repo_type)
-        return self._fetch(where, lambda setting: repos.check_access(where, setting))
+        return self._fetch(repo, repo_type, repos.check_access)
 
     def outlook(self) -> Outlook:
         """Return the state of the token's rate limits, for progress displays."""
@@ -405,11 +395,20 @@ class Hub:
         """Seconds that the Hub's clock is ahead of this machine's, as proved by its last answer; None before the first."""
         return self._clock.skew
 
-    def _fetch(self, repo: Repo | None, make: Callable[[FlowContext], Flow[T]]) -> T:
+    def _fetch(self, repo: str | Repo, repo_type: str | None, make: Callable[[Repo, FlowContext], Flow[T]]) -> T:
+        return self._driver.run_to_result(self._start(repo, repo_type, make)[1])
+
+    def _run_flow(self, make: Callable[[FlowContext], Flow[T]]) -> T:
         check_online()
-        setting = self._new_context()
-        flow = make(setting)
-        return self._driver.run_to_result(flow if repo is None else repos.with_type_hint(flow, repo, setting))
+        return self._driver.run_to_result(make(self._new_context()))
+
+    def _start(
+        self, repo: str | Repo, repo_type: str | None, make: Callable[[Repo, FlowContext], Flow[T]]
+    ) -> tuple[Repo, Flow[T]]:
+        """Return the parsed repo and a flow for it; raise before anything is sent if the Hub must not be called."""
+        target, context = parse_repo(repo, repo_type), self._new_context()
+        check_online()
+        return target, repos.with_type_hint(make(target, context), target, context)
 
     def _new_context(self) -> FlowContext:
         return FlowContext(self.endpoint, self._patience, self._clock.now())

@@ -117,14 +117,14 @@ def _vary_name(topic: str, turn: int, index: int) -> tuple[str, str, str]:
 
 def _vary_fields(fields: tuple[DemoField, ...], turn: int) -> tuple[DemoField, ...]:
     """Return the same questions with other labels, in another order, sometimes one fewer."""
-    asked: dict[str, DemoField] = {}
+    by_label: dict[str, DemoField] = {}
     for field in fields:
         words = CONSENTS if field.question == "consent" else OTHER_WORDS.get(field.question, ())
-        label = words[(turn + len(asked)) % len(words)] if words else field.label
-        asked.setdefault(label, DemoField(label, field.type, field.question, field.options))
-    kept = list(asked.values())
-    tail = [field for field in kept if field.type == "checkbox"]
-    head = [field for field in kept if field.type != "checkbox"]
+        label = words[(turn + len(by_label)) % len(words)] if words else field.label
+        by_label.setdefault(label, DemoField(label, field.type, field.question, field.options))
+    varied = list(by_label.values())
+    tail = [field for field in varied if field.type == "checkbox"]
+    head = [field for field in varied if field.type != "checkbox"]
     cut = turn % max(1, len(head) - 1)
     head = head[cut:] + head[:cut]
     dispensable = [field for field in head if field.role in ("other", "job")]

@@ -40,13 +40,13 @@ def handle(context: CallContext) -> HttpResponse:
 
 def _parse_identifier(world: World, body: BodyValidator) -> dict[str, str]:
     keys = ("user", "userId") if world.is_old else ("user", "userId", "requestId")
-    given = {key: text for key in keys if (text := body.get_text(key)) is not None}
+    identifier = {key: text for key in keys if (text := body.get_text(key)) is not None}
     for key in ("userId", "requestId"):
-        if key in given and not _is_hub_id(given[key]):
+        if key in identifier and not _is_hub_id(identifier[key]):
             body.add_problem("Invalid string: must match pattern /^[0-9a-f]{24}$/i", key)
-    if len(given) != 1 and not body.problems:
+    if len(identifier) != 1 and not body.problems:
         body.add_problem(ONE_OF_TWO)
-    return given
+    return identifier
 
 
 def _is_hub_id(text: str) -> bool:
@@ -62,10 +62,10 @@ def _parse_decision(world: World, body: BodyValidator) -> tuple[Status, str | No
     return status, {Status.REJECTED: rejection, Status.RESET: reset}.get(status)
 
 
-def _find_row(world: World, hub_repo: HubRepo, given: dict[str, str]) -> StoredRequest | None:
-    if "requestId" in given:
-        return hub_repo.requests.get(given["requestId"].lower())
-    account = find_account(world, given)
+def _find_row(world: World, hub_repo: HubRepo, identifier: dict[str, str]) -> StoredRequest | None:
+    if "requestId" in identifier:
+        return hub_repo.requests.get(identifier["requestId"].lower())
+    account = find_account(world, identifier)
     if account is None:
         raise HttpError(404, "User not found")
     return hub_repo.people.get(account.id)
@@ -79,41 +79,46 @@ def batch(context: CallContext) -> HttpResponse:
         _parse_item(context.world, body, n, item) for n, item in enumerate(body.get_items("requests", MAX_BATCH_SIZE))
     ]
     body.raise_problems()
-    return json_response([_decide_item(context, caller, hub_repo, given, status, reason) for given in items])
+    return json_response([_decide_item(context, caller, hub_repo, identifier, status, reason) for identifier in items])
 
 
 def _parse_item(world: World, body: BodyValidator, n: int, item: object) -> dict[str, str]:
     part = BodyValidator(item if isinstance(item, dict) else {}, f"requests[{n}]")
     if not isinstance(item, dict):
         part.add_problem(f"Invalid input: expected object, received {get_json_type(item)}")
-    given = _parse_identifier(world, part) if not part.problems else _NOBODY
+    identifier = _parse_identifier(world, part) if not part.problems else _NOBODY
     body.problems += part.problems
-    return given
+    return identifier
 
 
 def _decide_item(
-    context: CallContext, caller: HubToken, hub_repo: HubRepo, given: dict[str, str], status: Status, reason: str | None
+    context: CallContext,
+    caller: HubToken,
+    hub_repo: HubRepo,
+    identifier: dict[str, str],
+    status: Status,
+    reason: str | None,
 ) -> dict[str, object]:
     """Decide one person of a batch. The same status is no error and changes nothing."""
     try:
-        row = _find_row(context.world, hub_repo, given)
+        row = _find_row(context.world, hub_repo, identifier)
     except HttpError:
-        return {**given, "ok": False, "error": "user_not_found"}
+        return {**identifier, "ok": False, "error": "user_not_found"}
     if row is None:
-        return {**given, "ok": False, "error": "request_not_found"}
+        return {**identifier, "ok": False, "error": "request_not_found"}
     if row.status is not status:
         context.world.review_request(hub_repo, row, status, context.now_ms, "batch", caller, reason)
-    return {**given, "ok": True}
+    return {**identifier, "ok": True}
 
 
 def grant(context: CallContext) -> HttpResponse:
     caller, hub_repo = context.require_decider()
     body = BodyValidator(context.request.body)
-    given = {key: text for key in ("user", "userId") if (text := body.get_text(key)) is not None}
-    if len(given) != 1 and not body.problems:
+    identifier = {key: text for key in ("user", "userId") if (text := body.get_text(key)) is not None}
+    if len(identifier) != 1 and not body.problems:
         body.add_problem(ONE_OF_TWO)
     body.raise_problems()
-    account = find_account(context.world, given)
+    account = find_account(context.world, identifier)
     if account is None:
         raise HttpError(404, "User not found")
     row = hub_repo.people.get(account.id)
@@ -169,15 +174,15 @@ def add_request(
 ) -> StoredRequest:
     """Add a request, pending in manual mode and accepted in auto mode. It replaces a reset one."""
     status = Status.ACCEPTED if hub_repo.gated == "auto" else Status.PENDING
-    asked = now_ms if asked_ms is None else asked_ms
-    reviewed = asked if status is Status.ACCEPTED else None
-    old = hub_repo.people.get(account.id)
-    row = StoredRequest(old.id if old else world.new_id(asked), account, status, asked, reviewed)
+    asked_ms = now_ms if asked_ms is None else asked_ms
+    reviewed = asked_ms if status is Status.ACCEPTED else None
+    previous = hub_repo.people.get(account.id)
+    row = StoredRequest(previous.id if previous else world.new_id(asked_ms), account, status, asked_ms, reviewed)
     row.answers = _encode(answers) if answers else None
-    if old is None:
+    if previous is None:
         world.add_request(hub_repo, row, now_ms, "ask", token)
     else:
-        world.ask_again(hub_repo, old, row, now_ms, token)
+        world.ask_again(hub_repo, previous, row, now_ms, token)
     return row
 
 

@@ -180,27 +180,30 @@ class Scene:
         repo, _, _, first_row = self._blocks[number]
         rng = seed_random(f"hf-gate:{self._seed}:answers:{number}")
         return [
-            self._draw_row(rng, repo, row, spine) for row, spine in enumerate(self._draw_outlines(number), first_row)
+            self._draw_row(rng, repo, row, outline)
+            for row, outline in enumerate(self._draw_outlines(number), first_row)
         ]
 
-    def _draw_row(self, rng: Random, repo: int, row: int, spine: _RowOutline) -> GeneratedRequest:
-        account, persona = self.accounts[spine.person], self.personas[spine.person]
-        gate, roles, asked = self.gates[repo], self._roles[repo], spine.asked_ms
+    def _draw_row(self, rng: Random, repo: int, row: int, outline: _RowOutline) -> GeneratedRequest:
+        account, persona = self.accounts[outline.person], self.personas[outline.person]
+        gate, roles, asked_ms = self.gates[repo], self._roles[repo], outline.asked_ms
         answers = None
-        at_once = spine.is_granted or (spine.status == "accepted" and self._plans[repo].is_auto)
-        reviewed = asked if at_once else _draw_review_time(rng, spine, self._now)
-        if spine.is_granted:
+        at_once = outline.is_granted or (outline.status == "accepted" and self._plans[repo].is_auto)
+        reviewed = asked_ms if at_once else _draw_review_time(rng, outline, self._now)
+        if outline.is_granted:
             truth = RequestTruth(persona, account.email, roles, gate.is_for_institutions)
         else:
-            filled = self._forms[repo].fill(rng, Requester(account, persona, asked), spine.status, old=spine.is_old)
+            filled = self._forms[repo].fill(
+                rng, Requester(account, persona, asked_ms), outline.status, old=outline.is_old
+            )
             answers = filled.answers
             hostile = filled.hostile_kind or persona.hostile_kind
             truth = RequestTruth(
                 persona, account.email, roles, gate.is_for_institutions, filled.quality, filled.manner or None, hostile
             )
-        request_id = f"{asked // 1000:08x}{self._machine}{self._counter + row & 0xFFFFFF:06x}"
+        request_id = f"{asked_ms // 1000:08x}{self._machine}{self._counter + row & 0xFFFFFF:06x}"
         return GeneratedRequest(
-            request_id, repo, spine.person, asked, spine.status, reviewed, spine.is_granted, answers, truth
+            request_id, repo, outline.person, asked_ms, outline.status, reviewed, outline.is_granted, answers, truth
         )
 
     # --- when, who, which status -------------------------------------------------------------------------------
@@ -210,7 +213,7 @@ class Scene:
         plan = self._plans[block.repo]
         rng = seed_random(f"hf-gate:{self._seed}:spine:{number}")
         if block.low >= plan.main:
-            return [spine for burst in plan.bursts for spine in _draw_burst_rows(rng, burst, self._now)]
+            return [outline for burst in plan.bursts for outline in _draw_burst_rows(rng, burst, self._now)]
         r, person, main, moved = rng.random, plan.person_index, plan.main, self._tied_times
         times = self._draw_times(rng, block)
         rows = []
@@ -218,8 +221,10 @@ class Scene:
             at = slot - block.low
             status = _draw_auto_status(r()) if plan.is_auto else _draw_status(r(), slot / main)
             granted = r() < _GRANTED
-            asked = moved.get(block.first_row + at, times[at])
-            rows.append(_RowOutline(person(slot), asked, "accepted" if granted else status, granted, slot * 5 < main))
+            asked_ms = moved.get(block.first_row + at, times[at])
+            rows.append(
+                _RowOutline(person(slot), asked_ms, "accepted" if granted else status, granted, slot * 5 < main)
+            )
         return rows
 
     def _draw_times(self, rng: Random, block: RowBlock) -> list[int]:
@@ -238,7 +243,7 @@ class Scene:
         for number in reversed([n for n, block in enumerate(self._blocks) if block.repo == 0]):
             block = self._blocks[number]
             rows = enumerate(self._draw_outlines(number), block.first_row)
-            pending += [(spine.asked_ms, row) for row, spine in rows if spine.status == "pending"]
+            pending += [(outline.asked_ms, row) for row, outline in rows if outline.status == "pending"]
             if block.low < self._plans[0].main and len(pending) > _PAGE_ENDS[-1] + 400:
                 break
         pending.sort(reverse=True)
@@ -269,17 +274,17 @@ def _draw_auto_status(x: float) -> str:
     return "accepted" if x < 0.97 else "rejected" if x < 0.99 else "reset"
 
 
-def _draw_review_time(rng: Random, spine: _RowOutline, now_ms: int) -> int | None:
+def _draw_review_time(rng: Random, outline: _RowOutline, now_ms: int) -> int | None:
     """Draw the time of review: most requests are decided within days, in sessions after lunch."""
-    if spine.status == "pending":
+    if outline.status == "pending":
         return None
-    asked = spine.asked_ms
+    asked_ms = outline.asked_ms
     wait = 1 + int(-3 * log(1 - rng.random()))
-    reviewed = (asked // DAY + wait) * DAY + 12 * HOUR + int(rng.random() * 55 * MINUTE)
-    return reviewed if reviewed <= now_ms else asked + int((now_ms - asked) * rng.random())
+    reviewed = (asked_ms // DAY + wait) * DAY + 12 * HOUR + int(rng.random() * 55 * MINUTE)
+    return reviewed if reviewed <= now_ms else asked_ms + int((now_ms - asked_ms) * rng.random())
 
 
 def _draw_burst_rows(rng: Random, burst: Burst, now_ms: int) -> Iterator[_RowOutline]:
     for i in range(burst.size):
-        asked = min(now_ms, burst.start_ms + i * burst.step_ms + int(rng.random() * burst.step_ms))
-        yield _RowOutline(burst.first_person + i, asked, "pending" if rng.random() < 0.8 else burst.outcome)
+        asked_ms = min(now_ms, burst.start_ms + i * burst.step_ms + int(rng.random() * burst.step_ms))
+        yield _RowOutline(burst.first_person + i, asked_ms, "pending" if rng.random() < 0.8 else burst.outcome)

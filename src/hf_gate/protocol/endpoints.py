@@ -102,20 +102,22 @@ def build_list_call(
     return _build_call("list", repo, query=query, lane=Lane.READ, status=status)
 
 
-def build_handle_call(repo: Repo, who: Mapping[str, str], status: str, reason: str | None) -> HubCall:
+def build_handle_call(repo: Repo, identifier: Mapping[str, str], status: str, reason: str | None) -> HubCall:
     """Build a decision about one person: `who` holds exactly one of user, userId, requestId."""
-    return _build_call("handle", repo, body={**who, "status": status, **_build_reason(status, reason)}, lane=Lane.WRITE)
+    return _build_call(
+        "handle", repo, body={**identifier, "status": status, **_build_reason(status, reason)}, lane=Lane.WRITE
+    )
 
 
 def build_batch_call(repo: Repo, people: Sequence[Mapping[str, str]], status: str, reason: str | None) -> HubCall:
     """Build the same decision about 1 to 100 people, each `{user}` or `{userId}`."""
-    body = {"status": status, **_build_reason(status, reason), "requests": [dict(who) for who in people]}
+    body = {"status": status, **_build_reason(status, reason), "requests": [dict(identifier) for identifier in people]}
     return _build_call("batch", repo, body=body, lane=Lane.BULK_WRITE)
 
 
-def build_grant_call(repo: Repo, who: Mapping[str, str]) -> HubCall:
+def build_grant_call(repo: Repo, identifier: Mapping[str, str]) -> HubCall:
     """Build a grant of access without a request."""
-    return _build_call("grant", repo, body=dict(who), lane=Lane.WRITE)
+    return _build_call("grant", repo, body=dict(identifier), lane=Lane.WRITE)
 
 
 def build_cancel_call(repo: Repo) -> HubCall:

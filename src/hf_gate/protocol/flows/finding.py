@@ -140,19 +140,19 @@ def _add_rows(search: _Search, rows: Sequence[AccessRequest]) -> bool:
 def _search_by_time(repo: Repo, order: Iterable[str], search: _Search, context: FlowContext) -> Flow[None]:
     """Search by the time of asking, which decisions do not change. People who asked again are found later."""
     for status in order:
-        stood = {i: request.asked_at for i in search.missing if (request := search.targets[i].request)}
-        if len(stood) < max(len(search.missing), 1) or max(stood.values()).year >= 9999:
+        asked_at = {i: request.asked_at for i in search.missing if (request := search.targets[i].request)}
+        if len(asked_at) < max(len(search.missing), 1) or max(asked_at.values()).year >= 9999:
             return  # the lists must be read for the others anyway
-        flow = list_requests(repo, status, context, before=format_time(max(stood.values()) + _MS), ahead=False)
+        flow = list_requests(repo, status, context, before=format_time(max(asked_at.values()) + _MS), ahead=False)
         with suppress(BadRequest):
-            yield from _read_until(flow, _TimeStop(search, stood), most=len(stood))
+            yield from _read_until(flow, _TimeStop(search, asked_at), most=len(asked_at))
 
 
 class _TimeStop:
     """Tells when a search by time can stop: all people are found, or the list has passed their times."""
 
-    def __init__(self, search: _Search, stood: Mapping[int, datetime]) -> None:
-        self._search, self._stood, self._oldest = search, stood.keys(), min(stood.values())
+    def __init__(self, search: _Search, asked_at: Mapping[int, datetime]) -> None:
+        self._search, self._stood, self._oldest = search, asked_at.keys(), min(asked_at.values())
 
     def __call__(self, rows: Sequence[AccessRequest]) -> bool:
         _add_rows(self._search, rows)
