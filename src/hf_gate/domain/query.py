@@ -156,22 +156,22 @@ WORDS: Final[dict[str, tuple[str, ...]]] = {
 """Keys whose values are known beforehand."""
 
 KEYS: Final[dict[str, str]] = {
-    "status": "the list it is in: pending, accepted, rejected, reset, or withdrawn",
-    "repo": "as everywhere: ns/name is a model, datasets/ns/name a dataset; a name without a slash is of either",
+    "status": "the list that it is in: pending, accepted, rejected, reset, or withdrawn",
+    "repo": "ns/name is a model, datasets/ns/name a dataset; a name without a slash matches both",
     "user": "the username, the account's id, or the pseudonym of the ledger",
     "email": "the account's e-mail address",
-    "domain": "what stands behind the @ of it",
-    "country": "the ISO code of the country that was answered",
+    "domain": "the part of the e-mail address after the @",
+    "country": "the ISO code of the country in the answers",
     "age": "how long ago they asked: >2d, <=12h",
     "asked": "the day they asked: 2026-11-01, >2026-11-01",
     "reviewed": "the day of the last decision",
     "rule": "the rule behind the verdict",
     "verdict": "what the policies say: accept, human, wait, reset, reject",
-    "shadow": "what a policy in shadow mode would say: one of the same",
-    "table": "a table of yours that they stand in",
-    "reason": "the last reason that was given to them",
+    "shadow": "what a policy in shadow mode would say: the same values",
+    "table": "a table of yours that lists them",
+    "reason": "the last reason that was sent to them",
     "form": 'the answer to one question: form."Intended use":*robot*',
-    "answer": "any one of the answers",
+    "answer": "any of the answers",
     "queue": "the queue of people that it waits in",
 }
 """What may stand before the colon, and what it means."""
