@@ -94,7 +94,7 @@ def overview() -> str:
             _line(f"`email.{fact}`, shipped lists, held-out half", held, fact, shipped),
             _line(f"`email.{fact}`, with ours, tuned half", tuned, fact, ours),
             _line(
-                f"`email.{fact}`, with ours, held-out half, its own domains struck from our files", held, fact, blind
+                f"`email.{fact}`, with ours, held-out half, without its own domains in our files", held, fact, blind
             ),
             _line(f"`email.{fact}`, as shipped with hf-gate, all", rows, fact, ours),
         ]

@@ -41,10 +41,10 @@ def table(name: str) -> str:
     count = Counter((row.wanted, row.found) for row in rows)
     agreed = sum(row.wanted is row.found for row in rows)
     lines = [
-        f"`{name}`: {len(rows)} answers in {len({row.script for row in rows})} scripts, {agreed} judged as labelled.",
-        f"Good ones called junk: {count[Quality.GOOD, Quality.JUNK]}.",
+        f"`{name}`: {len(rows)} answers in {len({row.script for row in rows})} scripts, {agreed} classified as labelled.",
+        f"Good answers classified as junk: {count[Quality.GOOD, Quality.JUNK]}.",
         "",
-        f"| labelled \\ judged | {' | '.join(Quality)} |",
+        f"| labelled \\ classified | {' | '.join(Quality)} |",
         f"|---|{'---:|' * len(Quality)}",
     ]
     lines += [f"| {wanted} | {' | '.join(str(count[wanted, found]) for found in Quality)} |" for wanted in Quality]
@@ -58,7 +58,7 @@ def main() -> int:
         for name in SETS:
             for row in judged(name) if (DATA / name).exists() else ():
                 if row.wanted is not row.found:
-                    print(f"{name}: {row.wanted} judged {row.found}: {row.answer!r} ({row.role}, {row.label!r})")
+                    print(f"{name}: {row.wanted} classified as {row.found}: {row.answer!r} ({row.role}, {row.label!r})")
     return 0
 
 
