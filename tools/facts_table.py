@@ -93,9 +93,7 @@ def overview() -> str:
             _line(f"`email.{fact}`, shipped lists, tuned half", tuned, fact, shipped),
             _line(f"`email.{fact}`, shipped lists, held-out half", held, fact, shipped),
             _line(f"`email.{fact}`, with ours, tuned half", tuned, fact, ours),
-            _line(
-                f"`email.{fact}`, with ours, held-out half, without its own domains in our files", held, fact, blind
-            ),
+            _line(f"`email.{fact}`, with ours, held-out half, without its own domains in our files", held, fact, blind),
             _line(f"`email.{fact}`, as shipped with hf-gate, all", rows, fact, ours),
         ]
     return "\n".join(lines)
