@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from hf_gate.application.records import AccountRecord
 from hf_gate.cli.detail import request_lines
 from hf_gate.domain.ids import Person, parse_repo
 from hf_gate.domain.requests import AccessRequest
@@ -134,7 +135,8 @@ def test_no_part_of_a_request_acts_on_the_screen() -> None:
         answers={evil: evil},
         has_form=True,
     )
-    for line in request_lines(request, moment, {"models": evil, "orgs": [evil]}):
+    account = AccountRecord(created_at=None, is_pro=False, orgs=[evil], models=1, datasets=None, followers=None)
+    for line in request_lines(request, moment, account):
         assert not {"\x1b", "\x07", "\n", "\u202e"} & set(line)
 
 

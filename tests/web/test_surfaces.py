@@ -19,6 +19,7 @@ from hf_gate.application.records import (
     ChangeRecord,
     ExportedRequest,
     GrantEndRecord,
+    HistoryRecord,
     OutcomeRecord,
     PersonRecord,
     PlanRecord,
@@ -29,6 +30,7 @@ from hf_gate.application.records import (
     ReportRecord,
     RequestRecord,
     RunRecord,
+    ShownRequest,
     StandingRecord,
     keys_of,
 )
@@ -55,6 +57,7 @@ PARTS: Mapping[str, tuple[Sequence[str], str, type[Record]]] = {
     "accept": (["accept", "ada@REPO", "--dry-run"], "outcomes", OutcomeRecord),
     "runs show": (["runs", "show", "RUN"], "outcomes", OutcomeRecord),
     "status": (["status"], "repos", StandingRecord),
+    "show: history": (["show", "ada@REPO"], "history", HistoryRecord),
     "status: runs": (["status"], "runs", RunRecord),
     "policy check: problems": (["policy", "check"], "problems", ProblemRecord),
     "policy check: policies": (["policy", "check"], "policies", PolicyRecord),
@@ -62,7 +65,7 @@ PARTS: Mapping[str, tuple[Sequence[str], str, type[Record]]] = {
 """Documents with records in them: the command, and under which key they are."""
 
 DOCUMENTS: Mapping[str, tuple[Sequence[str], type[Record], Sequence[str]]] = {
-    "show": (["show", "ada@REPO"], RequestRecord, ("granted_by", "account", "history")),
+    "show": (["show", "ada@REPO"], ShownRequest, ()),
     "repos show": (["repos", "show", "REPO"], RepoRecord, ()),
     "audit show": (["audit", "show", "REPO#1"], AuditRecord, ("private", "commitment", "hash")),
 }

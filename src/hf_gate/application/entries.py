@@ -13,10 +13,10 @@ from ..domain.events import EventKind, event_of
 from ..domain.ids import Repo, RepoType
 from ..domain.ledger import DESK, LedgerLink
 from ..domain.moments import iso_ms
-from ..domain.rows import LedgerRow
+from ..domain.rows import LedgerRow, RequestRow
 from ..domain.story import sentence
 from ..store.reading import Store
-from .records import AuditRecord
+from .records import AuditRecord, HistoryRecord
 from .verify import Sealed
 
 _CHUNK: Final = 200
@@ -130,6 +130,22 @@ def audit_record(link: LedgerLink, private: Mapping[str, object] | None = None) 
         text=text_of(link, private),
         body=body_of(link),
     )
+
+
+def history_records(store: Store, attempts: Sequence[RequestRow]) -> list[HistoryRecord]:
+    """Make the records of what happened to these requests of one person, the oldest first."""
+    number = {attempt.id: attempt.state.attempt for attempt in attempts}
+    found = [row for ident in number for row in store.entries(request=ident, limit=_CHUNK)]
+    return [
+        HistoryRecord(
+            at=iso_ms(row.link.at),
+            attempt=number[row.link.request or 0],
+            kind=row.link.kind,
+            actor=row.link.actor,
+            text=sentence(event_of(row.link.body), row.private),
+        )
+        for row in sorted(found, key=lambda row: row.id)
+    ]
 
 
 def repo_of(chain: str) -> Repo | None:

@@ -14,6 +14,7 @@ from ..domain.requests import AccessRequest
 from .records import (
     TICKS,
     AcceptRequirementRecord,
+    AccountRecord,
     AttemptRecord,
     ChangeRecord,
     ExportedRequest,
@@ -32,7 +33,7 @@ from .records import (
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from ..domain.accounts import Gate
+    from ..domain.accounts import Gate, Profile
     from ..domain.rows import ChangeRow, PersonRow, RepoRow, RequestRow, RunRow
     from ..plan.model import Change
     from ..policy.checking import CheckedPolicy
@@ -59,6 +60,18 @@ def stored_request(row: RequestRow, verdicts: StandingVerdicts, *, with_quality:
 def stored_attempt(row: RequestRow, verdicts: StandingVerdicts) -> AttemptRecord:
     """Make the record of a stored request with its number and its end."""
     return AttemptRecord(**stored_fields(row, verdicts), attempt=row.state.attempt, until=iso_ms(row.state.until))
+
+
+def account_record(profile: Profile, created_at: datetime | None) -> AccountRecord:
+    """Make the record of a public profile; `created_at` is what the request tells, if the profile does not."""
+    return AccountRecord(
+        created_at=iso(profile.created_at or created_at),
+        is_pro=profile.is_pro,
+        orgs=list(profile.orgs),
+        models=profile.models,
+        datasets=profile.datasets,
+        followers=profile.followers,
+    )
 
 
 def exported_request(row: RequestRow, verdicts: StandingVerdicts) -> ExportedRequest:

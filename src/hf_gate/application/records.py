@@ -71,8 +71,37 @@ class AttemptRecord(RequestRecord, frozen=True, kw_only=True):
     until: Annotated[Time | None, Meta(description="when the access ends")]
 
 
+class AccountRecord(Record, frozen=True, kw_only=True):
+    """The public profile of a requester."""
+
+    created_at: Time | None
+    is_pro: bool
+    orgs: list[str]
+    models: Count | None
+    datasets: Count | None
+    followers: Count | None
+
+
+class HistoryRecord(Record, frozen=True, kw_only=True):
+    """One entry of the audit log about a request, as a sentence with what people wrote."""
+
+    at: Time
+    attempt: Count
+    kind: str
+    actor: str
+    text: str
+
+
+class ShownRequest(RequestRecord, frozen=True, kw_only=True):
+    """One request with the account and the history of its requester."""
+
+    granted_by: str | None
+    account: AccountRecord | None
+    history: Annotated[list[HistoryRecord] | None, Meta(description="the oldest first; null without a store")]
+
+
 class ExportedRequest(AttemptRecord, frozen=True, kw_only=True):
-    """One request in the export of a store, with the Hub's own record; `quality` is left null, which is computed."""
+    """One request in the export of a store, with the Hub's own record; `quality` is null: it is computed, not stored."""
 
     id: Annotated[int, Meta(description="the number that other files of the export name it by")]
     person: Annotated[int, Meta(description="the number of the person in people.jsonl")]

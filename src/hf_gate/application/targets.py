@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ..domain.ids import Person, Repo, is_id, parse_repo
 from ..domain.lifecycle import STATUSES, Status
 from ..domain.requests import AccessRequest, Target, target_of
 from ..errors import HfGateError, InvalidTarget
+
+if TYPE_CHECKING:
+    from ..domain.rows import RequestRow
+    from ..store.reading import Store
 
 USERNAME: Final = re.compile(r"[\w.-]{1,96}\Z", re.ASCII)
 USER_AT: Final = re.compile(r"([^@/:\s]+)@(\S+)\Z")
@@ -37,6 +41,15 @@ class RequestTarget:
 
     def __str__(self) -> str:
         return f"{self.target.label}@{self.repo}"
+
+
+def find_attempts(store: Store, target: RequestTarget) -> Sequence[RequestRow]:
+    """Return all requests of this person at this repo, the oldest first; () when the store does not know them."""
+    who = target.target
+    for text in filter(None, (who.request_id, who.user_id, who.username)):
+        if found := store.find(target.repo, text):
+            return store.attempts(target.repo, found[-1].person.id)
+    return ()
 
 
 def parse_target_lines(text: str, home: Repo | None, repo_type: str | None) -> Iterator[RequestTarget]:

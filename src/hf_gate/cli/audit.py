@@ -14,12 +14,11 @@ import click
 from msgspec.structs import asdict, replace
 
 from ..application.records import AuditRecord
-from ..application.targets import RequestTarget
+from ..application.targets import RequestTarget, find_attempts
 from ..domain.ids import Repo, parse_repo
 from ..errors import RequestNotFound, UsageError
 from ..private_files import open_private_file, write_private_file
 from .frame import Entry, GateGroup, Run, command, repo_type_option
-from .history import attempts_of
 from .output import FIRST_ROWS, Column, numbered, paragraphs
 from .targets import person_or_repo
 from .workspace import no_store, open_workspace, stored
@@ -121,7 +120,7 @@ def _links(
         if request is not None and meant is None:
             return about(workspace.store, [request], is_wanted)
         return newest(workspace.store, None if meant is None else [chain_of(meant)], is_wanted)
-    attempts = attempts_of(workspace, meant.repo, meant.target)
+    attempts = find_attempts(workspace.store, meant)
     if not attempts:
         raise RequestNotFound(
             f"the store knows nobody called {meant.target.label} at {meant.repo}.",

@@ -167,7 +167,7 @@ def _accept(story: Story, repo: Repo, token: str) -> None:
         request = next(request for request in hub.list_pending(repo) if request.username == name)
         if story.run.out.is_human:
             columns = width_of(sys.stdout)
-            for line in request_lines(request, story.run.now(), {}, columns and columns - 4):
+            for line in request_lines(request, story.run.now(), None, columns and columns - 4):
                 story.tell(f"    {line}")
         first, second = hub.accept(repo, request), hub.accept(repo, name)
     with story.hub(token) as hub:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
@@ -14,15 +14,16 @@ from .layout import wrapped
 from .output import age, paragraphs
 
 if TYPE_CHECKING:
+    from ..application.records import AccountRecord, HistoryRecord
     from ..domain.requests import AccessRequest
 
 _FACT: Final = 12  # where the text of a fact begins
 
 
 def request_lines(
-    request: AccessRequest, now: datetime, account: Mapping[str, object], columns: int | None = None
+    request: AccessRequest, now: datetime, account: AccountRecord | None, columns: int | None = None
 ) -> Iterator[str]:
-    """The lines of one request, each safe to print; `account` holds what the profile told, or nothing.
+    """The lines of one request, each safe to print; `account`: what the profile says.
 
     With `columns` they are wrapped at words.
     """
@@ -34,7 +35,7 @@ def request_lines(
 _FACTS: Final = frozenset({"request", "status", "asked", "reviewed", "e-mail", "account", "activity", "answers"})
 
 
-def _lines(request: AccessRequest, now: datetime, account: Mapping[str, object]) -> Iterator[str]:
+def _lines(request: AccessRequest, now: datetime, account: AccountRecord | None) -> Iterator[str]:
     person = request.person
     yield f"{person} ({person.fullname})" if person.fullname else str(person)
     yield f"  request   {request.request_id or '-'} in {request.repo}"
@@ -49,14 +50,16 @@ def _lines(request: AccessRequest, now: datetime, account: Mapping[str, object])
     yield from _answers(request)
 
 
-def _account(request: AccessRequest, account: Mapping[str, object], now: datetime) -> Iterator[str]:
+def _account(request: AccessRequest, account: AccountRecord | None, now: datetime) -> Iterator[str]:
     made = request.person.created_at
     if made:
         yield f"  account   made {made:%Y-%m-%d} ({age(made, now)} ago)"
-    parts = [f"{account[key]} {key}" for key in ("models", "datasets", "followers") if account.get(key) is not None]
-    orgs = account.get("orgs")
-    if isinstance(orgs, list) and orgs:
-        parts.append(f"in {', '.join(map(str, orgs))}")
+    if account is None:
+        return
+    counts = (("models", account.models), ("datasets", account.datasets), ("followers", account.followers))
+    parts = [f"{count} {word}" for word, count in counts if count is not None]
+    if account.orgs:
+        parts.append(f"in {', '.join(account.orgs)}")
     if parts:
         yield f"  activity  {', '.join(parts)}"
 
@@ -70,3 +73,10 @@ def _answers(request: AccessRequest) -> Iterator[str]:
         yield f"  {label}" + (f"  [{mark}]" if mark != "good" else "")
         for line in paragraphs(text):
             yield f"      {line}"
+
+
+def history_lines(history: Iterable[HistoryRecord]) -> Iterator[str]:
+    """What happened to a request, below it."""
+    for row in history:
+        by = "" if row.actor == "outside" else f"  ({row.actor})"
+        yield f"    {row.at[:16].replace('T', ' ')}  {row.text}{by}"

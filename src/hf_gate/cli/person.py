@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..application.entries import history_records
 from ..application.record_builders import attempt_record, stored_attempt
 from ..application.records import AttemptRecord
 from ..domain.ids import Repo, parse_repo
 from ..domain.text import one_line
 from ..errors import NotAllowed, RequestNotFound
+from .detail import history_lines
 from .frame import Run, command, repo_type_option
-from .history import history_lines, history_rows
 from .kept import standing_verdicts, verdict_cell
 from .output import Format, age
 from .table import name_of, spelt
@@ -97,7 +98,7 @@ def _person_lines(run: Run, workspace: Workspace, attempts: Sequence[RequestRow]
     for _, here in groupby(sorted(attempts, key=lambda row: row.repo), lambda row: row.repo):
         theirs = list(here)
         yield f"  {_standing(run, stored_attempt(theirs[-1], standing_verdicts(workspace.location.folder)))}"
-        yield from history_lines(history_rows(workspace, theirs))
+        yield from history_lines(history_records(workspace.store, theirs))
 
 
 def _standing(run: Run, row: AttemptRecord) -> str:

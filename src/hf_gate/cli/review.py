@@ -307,7 +307,7 @@ def _show(run: Run, session: ReviewSession, request: AccessRequest) -> None:
     if session.held is not None:
         held = f"Held: {session.held.verb} {session.held.request.person}. It is sent when you go on; z takes it back."
         lines += _styled(out, held, "cyan")
-    lines += request_lines(request, run.now(), {}, columns)
+    lines += request_lines(request, run.now(), None, columns)
     for line in session.counsel.lines(request):
         lines += wrapped(one_line(line), columns, 12)
     if session.shows_help:

@@ -22,6 +22,7 @@ from ..application.records import (
     ReportRecord,
     RequestRecord,
     RunRecord,
+    ShownRequest,
     StandingRecord,
     keys_of,
 )
@@ -87,14 +88,6 @@ def _fields(kind: type[Record]) -> dict[str, Any]:
     return found
 
 
-_ACCOUNT: Final = _object(
-    created_at=_MAYBE_TIME,
-    is_pro=_BOOL,
-    orgs=_array(_TEXT),
-    models=_MAYBE_COUNT,
-    datasets=_MAYBE_COUNT,
-    followers=_MAYBE_COUNT,
-)
 _FIELD: Final = _object(
     label=_TEXT,
     type=_TEXT,
@@ -183,12 +176,7 @@ _TRIED: Final = _object(
 
 SCHEMAS: Final[Mapping[str, Schema]] = {
     "ls": _array(_record(RequestRecord)),
-    "show": _document(
-        **_fields(RequestRecord),
-        granted_by=_MAYBE,
-        account=_maybe(_ACCOUNT),
-        history=_maybe(_array(_object(at=_TIME, attempt=_COUNT, kind=_TEXT, actor=_TEXT, text=_TEXT))),
-    ),
+    "show": _document(**_fields(ShownRequest)),
     "person": _array(_record(AttemptRecord)),
     "verbs": _document(
         run=_MAYBE,

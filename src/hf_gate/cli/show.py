@@ -10,20 +10,18 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from ..application.record_builders import request_record, stored_request
-from ..application.records import RequestRecord
-from ..application.targets import RequestTarget
+from ..application.entries import history_records
+from ..application.record_builders import account_record, request_record, stored_request
+from ..application.records import RequestRecord, ShownRequest
+from ..application.targets import RequestTarget, find_attempts
 from ..domain.lifecycle import Status
-from ..domain.moments import iso
 from ..domain.text import one_line
 from ..errors import HfGateError, RequestNotFound
-from .detail import request_lines
+from .detail import history_lines, request_lines
 from .frame import Run, command, repo_type_option
-from .history import attempts_of, history_lines, history_rows
 from .kept import standing_verdicts, verdict_cell
 from .layout import width_of
 from .nearest import did_you_mean
-from .output import Row
 from .table import name_of
 from .targets import read_aims
 from .workspace import announce, stored
@@ -49,26 +47,17 @@ def show(run: Run, *, target: tuple[str, ...], repo: str | None, repo_type: str 
         raise click.UsageError(f"{len(aims)} people are named; show takes one.")
     announce(run)
     workspace = stored(run)
-    attempts = () if workspace is None else attempts_of(workspace, aims[0].repo, aims[0].target)
+    attempts = () if workspace is None else find_attempts(workspace.store, aims[0])
     row, request = _now(run, workspace, aims[0], attempts)
     profile = _profile(run, request)
-    doc = {
-        "schema_version": 1,
+    shown = ShownRequest(
         **msgspec.structs.asdict(row),
-        "granted_by": request.granted_by.username if request.granted_by else None,
-        "account": None
-        if profile is None
-        else {
-            "created_at": iso(profile.created_at or request.person.created_at),
-            "is_pro": profile.is_pro,
-            "orgs": list(profile.orgs),
-            "models": profile.models,
-            "datasets": profile.datasets,
-            "followers": profile.followers,
-        },
-        "history": None if workspace is None else history_rows(workspace, attempts),
-    }
-    run.out.document(doc, lambda: _lines(request, row, doc, run.now()), quiet=[name_of(row)])
+        granted_by=request.granted_by.username if request.granted_by else None,
+        account=None if profile is None else account_record(profile, request.person.created_at),
+        history=None if workspace is None else history_records(workspace.store, attempts),
+    )
+    document = {"schema_version": 1, **msgspec.structs.asdict(shown)}
+    run.out.document(document, lambda: _lines(request, shown, run.now()), quiet=[name_of(row)])
     return 0
 
 
@@ -87,14 +76,13 @@ def _now(
     return msgspec.structs.replace(request_record(request), verdict=verdict), request
 
 
-def _lines(request: AccessRequest, row: RequestRecord, doc: Row, now: datetime) -> Iterator[str]:
-    account, history = doc["account"], doc["history"]
-    yield from request_lines(request, now, account if isinstance(account, dict) else {}, width_of(sys.stdout))
-    if row.verdict:
-        yield f"  verdict   {one_line(verdict_cell(row))}"
-    if isinstance(history, list) and history:
+def _lines(request: AccessRequest, shown: ShownRequest, now: datetime) -> Iterator[str]:
+    yield from request_lines(request, now, shown.account, width_of(sys.stdout))
+    if shown.verdict:
+        yield f"  verdict   {one_line(verdict_cell(shown))}"
+    if shown.history:
         yield "  history"
-        yield from (one_line(line) for line in history_lines(history))
+        yield from (one_line(line) for line in history_lines(shown.history))
     if request.person.username and request.status == Status.PENDING:
         yield f"Next: hf-gate accept {request.person.username}@{request.repo}   (or reset, reject with --reason)"
 
